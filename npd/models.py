@@ -139,23 +139,30 @@ ADDRESS_FIELDS = ("address_street", "address_city", "address_state", "address_zi
 TITLES: Mapping[str, tuple[str, ...]] = {
     "name": (
         "full name", "contact name", "contact", "organization name", "company name", "account name",
-        "Vollständiger Name", "Ansprechpartner", "Nom", "Nom complet",
+        "Vollständiger Name", "Ansprechpartner", "Nom", "Nom complet", "Nombre", "Nombre completo", "Naam",
+        "Volledige naam", "Nome", "Nome completo", "氏名", "名前",
     ),
-    "email": ("email address", "mail", "email 1", "E-Mail-Adresse", "Courriel", "Adresse e-mail"),
+    "email": (
+        "email address", "mail", "email 1", "E-Mail-Adresse", "Courriel", "Adresse e-mail", "Correo",
+        "Correo electrónico", "E-mailadres", "Indirizzo email", "メール", "メールアドレス",
+    ),
     "organization": (
         "organisation", "company", "account", "employer", "Firma", "Unternehmen", "Arbeitgeber", "Société",
-        "Entreprise",
+        "Entreprise", "Empresa", "Compañía", "Organización", "Bedrijf", "Organisatie", "Azienda", "会社", "会社名",
     ),
     "role_title": (
-        "job", "job title", "title", "position", "function", "Rolle", "Funktion", "Rôle", "Fonction", "Poste",
+        "job", "job title", "title", "position", "function", "Rolle", "Funktion", "Rôle", "Fonction", "Poste", "Cargo",
+        "Puesto", "Functie", "Functietitel", "Ruolo", "Função", "役職",
     ),
     "phone": (
         "phone number", "telephone", "tel", "mobile", "mobile phone", "business phone", "Telefon", "Telefonnummer",
-        "Mobil", "Mobiltelefon", "Handy", "Téléphone", "Tél", "Portable",
+        "Mobil", "Mobiltelefon", "Handy", "Téléphone", "Tél", "Portable", "Teléfono", "Móvil", "Telefoon",
+        "Telefoonnummer", "Mobiel", "Telefono", "Cellulare", "Telefone", "Celular", "電話", "電話番号",
     ),
     "notes": (
         "note", "comments", "comment", "remarks", "remark", "Notiz", "Notizen", "Bemerkung", "Bemerkungen", "Kommentar",
-        "Remarque", "Remarques", "Commentaire", "Commentaires",
+        "Remarque", "Remarques", "Commentaire", "Commentaires", "Nota", "Notas", "Observaciones", "Comentarios",
+        "Opmerking", "Opmerkingen", "Notitie", "Notities", "Note", "Osservazioni", "Observações", "メモ", "備考",
     ),
     "aliases": ("alias", "other names", "also known as"),
     "billing_contact": ("billing", "invoice contact"),
@@ -166,8 +173,8 @@ TITLES: Mapping[str, tuple[str, ...]] = {
     "address_country": ("country/region", "Land", "Pays"),
     "inventory_url": ("inventory url", "url", "website", "web site", "Webseite", "Site web"),
 }  # fmt: skip
-"""Titles that boards and files of other programs give these fields, in English, German and French; one that could mean
-two fields of a type is listed once.
+"""Titles that boards and files of other programs give these fields, in English, German, French, Spanish, Dutch,
+Italian, Portuguese and Japanese; one that could mean two fields of a type is listed once.
 """
 
 # Not on a board that set-up creates: a board that has such a column gets it synced.

@@ -12,7 +12,8 @@ from sync.operations.detect.comparison import compare_due_boards
 from sync.operations.detect.sweep import sweep_due_boards
 from sync.operations.notifications import notify_people
 from sync.operations.retention import prune
-from sync.operations.setup.run import advance_drafts
+from sync.operations.setup.plan import make_plan
+from sync.operations.setup.run import advance_setups
 from sync.operations.worker import work
 from sync.records.approvals import release_obsolete
 
@@ -63,8 +64,14 @@ def release_approvals() -> None:
 
 @shared_task(name="sync.set_up", ignore_result=True, soft_time_limit=3_600, time_limit=3_660)
 def carry_on_set_ups() -> None:
-    """Compare drafts of the wizard, apply those confirmed; to compare thousands takes long."""
-    advance_drafts()
+    """Carry out what was started in the set-up."""
+    advance_setups()
+
+
+@shared_task(name="sync.plan_set_up", ignore_result=True, soft_time_limit=3_600, time_limit=3_660)
+def plan_set_up(token: str) -> None:
+    """Make the plan that a page of the set-up waits for; of thousands of records it takes long."""
+    make_plan(token)
 
 
 @shared_task(name="sync.notify_people", ignore_result=True)

@@ -1,21 +1,4 @@
 "use strict";
-/* Beside a field's column: what items say in it, of the column that is chosen now. */
-document.querySelectorAll("select[data-says]").forEach((select) => {
-  const name = select.dataset.says;
-  const cells = document.querySelectorAll(`[data-says-of="${CSS.escape(name)}"]`);
-  const show = () => {
-    const { samples, values } = select.selectedOptions[0].dataset;
-    if (cells.length) {
-      // One cell a record, whose values come in the same order.
-      const texts = JSON.parse(values || "[]");
-      cells.forEach((cell, place) => { cell.textContent = texts[place] || "–"; });
-    } else {
-      document.getElementById(name).textContent = samples || "–";
-    }
-  };
-  select.addEventListener("change", show);
-  if (!select.selectedOptions[0].defaultSelected) show(); // chosen before this script ran
-});
 /* Beside a condition's field: the values that the field may have. No condition has none, and compares nothing. */
 document.querySelectorAll("select[data-lists]").forEach((select) => {
   const text = document.getElementById(select.dataset.text);
@@ -45,28 +28,6 @@ document.querySelectorAll("select[data-column]").forEach((direction) => {
     if (direction.value === "none" && column.value === "+") {
       column.value = "";
       column.dispatchEvent(new Event("change"));
-    }
-  });
-});
-/* A page that is about to be left by a step's link or loaded anew: what was chosen on it meanwhile is stored first. */
-document.querySelectorAll("form[data-keep]").forEach((form) => {
-  let touched = false;
-  form.addEventListener("input", () => { touched = true; });
-  document.querySelectorAll(".npd-wizard-steps a").forEach((link) => {
-    link.addEventListener("click", async (event) => {
-      if (!touched || event.ctrlKey || event.metaKey || event.shiftKey) return;
-      event.preventDefault();
-      const stored = { method: "POST", body: new FormData(form), redirect: "manual" };
-      const answer = await fetch(form.action, stored).catch(() => null);
-      // The page that it leads to isn't read here, so that what it has to say stands on the next one.
-      if (answer && answer.type === "opaqueredirect") location.assign(link.href);
-      else form.requestSubmit(form.querySelector("[data-keep-by]"));
-    });
-  });
-  document.body.addEventListener("htmx:beforeOnLoad", (event) => {
-    if (touched && event.detail.xhr.getResponseHeader("HX-Refresh")) {
-      event.preventDefault();
-      form.requestSubmit(form.querySelector("[data-keep-by]"));
     }
   });
 });

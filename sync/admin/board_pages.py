@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar
 
 from django import forms
 from django.contrib import admin, messages
-from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
 from django.db.models import Count
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
@@ -28,10 +27,11 @@ from sync.admin.concurrent_edits import ConcurrentSettingsForm
 from sync.admin.confirmed_action import run_action
 from sync.admin.queue_pages import pause_url
 from sync.admin.record_panel import CHECK_LABEL, inbox_url, may_change_mapping
-from sync.admin.setup_pages import SetupWizardMixin, error_sentence, step_url
+from sync.admin.setup_pages import SetupWizardMixin, error_sentence, keep_choices, step_url
 from sync.api.callers import monday_throttle_reason
 from sync.boards import board_columns
 from sync.boards.board_columns import column_type
+from sync.boards.held_creates import set_creates_held
 from sync.boards.mapping import check_board, check_rule, column_choices, remap, set_field_direction, set_field_rule
 from sync.boards.sync_filter import SyncFilter
 from sync.choices import SyncDirection
@@ -43,8 +43,7 @@ from sync.models import BoardLink, FieldMapping, UnmatchedItem, Verification
 from sync.operations import detect
 from sync.operations.attention import AttentionKind
 from sync.operations.detect.comparison import VerificationResult, verifications
-from sync.operations.setup import draft as drafts
-from sync.operations.setup import plan
+from sync.operations.setup import selection as setup
 from sync.records import availability
 from sync.records.authors import log_action
 
@@ -196,22 +195,20 @@ _REQUESTED_CHANGES = "_npd_wizard_asked"
 def _draft_changes(request: HttpRequest, entity_type: str, requested: Mapping[str, Mapping[str, str]]) -> str:
     """Draft what the board's page asked for; return where that leads, nothing for the board's page."""
     try:
-        problems = drafts.draft_changes(cast("User", request.user), entity_type, requested)
-    except Conflict as begun:
-        messages.warning(request, str(begun))
-        return step_url("map", entity_type)
+        choices = setup.with_fields(setup.begin_change(entity_type), requested)
+        problems = setup.read_board(choices, {}).problems(choices.fields)
     except (ActionError, ConnectorError) as error:
         messages.error(
             request,
             f"Column and direction were not changed, because the plan could not be made. {error_sentence(error)}",
         )
         return ""
+    keep_choices(request, {entity_type: choices})
     for sentences in problems.values():
         messages.warning(request, " ".join(sentences))
     if problems:
-        return step_url("map", entity_type)
-    plan.compare_if_due()
-    messages.info(request, "Column and direction are not changed yet: this is the plan. Confirm it below.")
+        return step_url("fields", entity_type)
+    messages.info(request, "Column and direction are not changed yet: this is the plan. Start it below.")
     return step_url("plan")
 
 
@@ -287,6 +284,7 @@ class BoardLinkAdmin(SetupWizardMixin, PageAdmin):
         view, stem = self.admin_site.admin_view, "sync_boardlink"
         return [
             path("<int:pk>/note/", view(require_POST(self.accept_title)), name=f"{stem}_note"),
+            path("<int:pk>/create-all/", view(require_POST(self.create_all)), name=f"{stem}_create_all"),
             path("<int:pk>/check/", view(require_POST(self.check_columns)), name=f"{stem}_check"),
             *super().get_urls(),
         ]
@@ -299,6 +297,17 @@ class BoardLinkAdmin(SetupWizardMixin, PageAdmin):
             found = board_columns.accept_title(link, request.POST.get("column", ""), request.POST.get("title", ""))
             log_action(request.user, link, f"Took note: “{found.before}” on “{found.board}” is now “{found.now}”.")
             return f"Noted: the column is known as “{found.now}” from now on."
+
+        return run_action(self, request, run, back_url=_board_url(link))
+
+    def create_all(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """Create new items and records although nobody on the board can be recognized."""
+        link = self._changed_link(request, pk)
+
+        def run() -> str:
+            set_creates_held(link, "")
+            log_action(request.user, link, "Had new items and records created although nobody could be recognized.")
+            return "New items and records are created now."
 
         return run_action(self, request, run, back_url=_board_url(link))
 
@@ -354,6 +363,7 @@ class BoardLinkAdmin(SetupWizardMixin, PageAdmin):
                 "board_on_monday": self._board_link(link, "Open on Monday"),
                 "pause_url": self._pause_url(request, link),
                 "npd_id_problem": humanize.without_request_id(link.npd_id_problem),
+                "creates_held": link.creates_held,
                 "renamed": board_columns.renamed_columns(link),
                 "may_map": may_change_mapping(request.user),
                 "check_label": CHECK_LABEL,
@@ -369,7 +379,7 @@ class BoardLinkAdmin(SetupWizardMixin, PageAdmin):
 
     @admin.display(description="What is synced")
     def filter_text(self, link: BoardLink) -> str:
-        """Return what the filter lets through; it is changed by “Edit mapping”, with a plan before it applies."""
+        """Return what the filter lets through; it is changed by “Set up…”, with a plan before it applies."""
         lines = SyncFilter.parse(link.sync_filter).lines({one.key: one.label for one in link.mappings.all()})
         return " ".join(["Only:", *lines]) if lines else "Every record and every item"
 

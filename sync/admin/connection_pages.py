@@ -7,6 +7,7 @@ What is entered here is stored encrypted and shown nowhere: no page, message, lo
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
@@ -35,7 +36,7 @@ from sync.kernel.messages import FORMER_KEY, ActionError
 from sync.limits import breaker, connector, credentials, monday_account, quota, urgent_calls
 from sync.models import BoardLink, MondayAccount, QueuePause
 from sync.models.jobs import QueueAction, is_allowed
-from sync.operations.setup.draft import may_set_up
+from sync.operations.setup.selection import may_set_up
 from sync.reconcile.lookups import phone_region
 from sync.records import authors
 from sync.records.availability import Overview, Stop, is_slowed, overview, stops_of
@@ -203,8 +204,16 @@ def examine_connection(user: User) -> ConnectionTest:
     else:
         tested = _asked_of_monday(breaker.fetch_account_info, then=breaker.ask_for_boards)
         _trip_after(tested)
+        if tested.account is not None:
+            _read_users()
     authors.log_kind_action(user, MondayAccount, tested.message, name="Monday")
     return tested
+
+
+def _read_users() -> None:
+    """Read by which names people are known: until then the activity says “Monday user 4711”."""
+    with suppress(ConnectorError), urgent_calls():
+        breaker.refresh_users(connector(urgent=True))
 
 
 def _trip_after(tested: ConnectionTest) -> None:
@@ -364,6 +373,7 @@ class ConnectionPagesMixin(PageAdmin):
         credentials.store_token(token, user)
         if tested.account is not None:
             breaker.store_account_info(tested.account)
+            _read_users()
         _trip_after(tested)
         if tested.is_ok:
             breaker.ask_again()  # of boards that the one before could not see

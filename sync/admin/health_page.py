@@ -27,22 +27,14 @@ from sync.boards.board_columns import renamed_columns
 from sync.choices import Cause, QueueStatus
 from sync.kernel import humanize
 from sync.limits import quota
-from sync.models import (
-    BoardLink,
-    NotificationReceiver,
-    QueuePause,
-    SetupDraft,
-    SetupState,
-    SyncQueue,
-    UnmatchedItem,
-    Verification,
-)
+from sync.models import BoardLink, NotificationReceiver, QueuePause, SyncQueue, UnmatchedItem, Verification
 from sync.models.jobs import QueueAction, is_allowed
 from sync.models.receivers import Frequency
 from sync.operations import attention
 from sync.operations.attention import AttentionCause, AttentionKind, Tally
 from sync.operations.detect import board_problems, last_webhook
 from sync.operations.detect.comparison import VerificationResult, combine_results, verifications
+from sync.operations.setup.run import is_running
 from sync.records.availability import Overdue, number_of, overdue_boards
 from sync.state import record_view
 from sync.state.record_view import RecordState
@@ -70,7 +62,7 @@ def load_attention(types: Collection[str], links: Mapping[str, BoardLink]) -> At
         {one: found for one, found in verifications().items() if one in types},
         dict(edits.values_list("entity_type").annotate(at=Min("created_at"))),
         {entity_type: last_webhook(link) for entity_type, link in links.items()},
-        SetupDraft.objects.filter(state=SetupState.RUNNING).exists(),
+        any(is_running(link) for link in links.values()),
     )
 
 

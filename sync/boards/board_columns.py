@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -78,8 +78,14 @@ def make_mappings(spec: EntitySpec, link: BoardLink) -> None:
         make_mapping(link, mapping, position, column_id=column_id)
 
 
-def column_specs(spec: EntitySpec, link: BoardLink, requested: Collection[str] = ()) -> list[ColumnSpec]:
-    """Every column that is required or optional; `requested` ones count as required."""
+def column_specs(
+    spec: EntitySpec, link: BoardLink, requested: Collection[str] = (), suggested: Mapping[str, str] | None = None
+) -> list[ColumnSpec]:
+    """Every column that is required or optional; `requested` ones count as required.
+
+    `suggested` are columns of the board for fields that have none yet.
+    """
+    likely = suggested or {}
     known = {mapping.key: mapping for mapping in link.mappings.all()}
     proposed = {mapping.key: mapping for mapping in spec.mappings}
     columns = []
@@ -88,10 +94,11 @@ def column_specs(spec: EntitySpec, link: BoardLink, requested: Collection[str] =
         # A person switched the field off, so its column is no longer needed.
         if mapping is not None and mapping.direction == SyncDirection.NONE:
             continue
-        columns.append(_column_spec(spec, key, mapping, proposal, needed=key in requested))
+        column = _column_spec(spec, key, mapping, proposal, needed=key in requested)
+        columns.append(replace(column, preferred_id=likely[key]) if key in likely else column)
     wanted = [column for column in columns if column.type != NAME_TYPE]
     # Every board gets the NPD ID column, by which items are matched with records.
-    npd_id = ColumnSpec(NPD_ID_KEY, NPD_ID_TITLE, "text", link.npd_id_column or NPD_ID_KEY)
+    npd_id = ColumnSpec(NPD_ID_KEY, NPD_ID_TITLE, "text", likely.get(NPD_ID_KEY) or link.npd_id_column or NPD_ID_KEY)
     return [*wanted, npd_id]
 
 
@@ -527,7 +534,7 @@ def unblock_field(link: BoardLink, mapping: FieldMapping) -> None:
     _enqueue_records(link, blocked.values_list("entity_id", flat=True))
     # Without the match key no unlinked record could be matched with an item.
     if mapping.key == link.match_key:
-        _enqueue_unlinked(link)
+        enqueue_unlinked(link)
 
 
 def blocked_ledgers(link: BoardLink, mapping: FieldMapping) -> QuerySet[SyncMetadata]:
@@ -546,10 +553,11 @@ def set_npd_id_problem(link: BoardLink, problem: str) -> None:
         BoardLink.objects.filter(pk=link.pk).update(npd_id_problem=problem)
         # Without the NPD ID column nothing was created, so unlinked records have waited.
         if before and not problem:
-            _enqueue_unlinked(link)
+            enqueue_unlinked(link)
 
 
-def _enqueue_unlinked(link: BoardLink) -> None:
+def enqueue_unlinked(link: BoardLink) -> None:
+    """Have every record without an item looked at, and every unmatched item that waits."""
     model = registry.entity(link.entity_type).model
     unlinked = model._default_manager.filter(monday_id=None).exclude(unsynced())
     _enqueue_records(link, unlinked.values_list("pk", flat=True))

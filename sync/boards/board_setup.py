@@ -17,6 +17,16 @@ from django.db import transaction
 
 from sync import limits, registry
 from sync.boards import board_columns
+from sync.boards.board_columns import NAME_TYPE
+from sync.boards.field_choices import (
+    NEW_COLUMN,
+    find_npd_id_column,
+    mappable_fields,
+    second_column_text,
+    stored_choices,
+    suggest_columns,
+)
+from sync.boards.held_creates import reason_to_hold, set_creates_held
 from sync.choices import Cause, Priority, QueueDirection, QueueStatus
 from sync.connectors.base.board import Board, BoardSetup, ColumnSpec, OwnWebhook, WebhooksIncomplete
 from sync.connectors.base.connector import Connector
@@ -69,6 +79,9 @@ class SetupChoices:
     made_board = False
     """Whether the set-up made the board itself in an earlier, broken run."""
 
+    creates_all = False
+    """Whether a person said to create new items also on a board where nobody can be recognised."""
+
     def __init__(self, spec: EntitySpec, requested: Collection[str] = ()) -> None:
         self.spec = spec
         self._keys = [name.partition(".")[2] for name in requested if name.partition(".")[0] == spec.entity_type]
@@ -97,7 +110,19 @@ class SetupChoices:
 
     def columns(self, board: Board) -> Sequence[ColumnSpec]:
         """The columns that the board needs; raises ActionError where it can't have them."""
-        return board_columns.column_specs(self.spec, self._link, self._keys)
+        return board_columns.column_specs(self.spec, self._link, self._keys, self._suggested(board))
+
+    def _suggested(self, board: Board) -> dict[str, str]:
+        """Return the likely columns of the fields that have none on this board."""
+        link = self._link if self._link.board_id == board.id else None
+        stored = stored_choices(link)
+        used = {choice.column for choice in stored.values() if choice.is_synced}
+        free = [column for column in board.columns if column.id not in used]
+        # One whose column was deleted gets a new one: another column of its type holds something else.
+        unset = {key for key, choice in stored.items() if not choice.column}
+        fields = [field for field in mappable_fields(self.spec) if field.key in unset or field.key not in stored]
+        likely = suggest_columns(fields, free, find_npd_id_column(link, board.columns))
+        return {key: one.column for key, one in likely.items() if one.column not in (NEW_COLUMN, NAME_TYPE)}
 
     def check(self, link: BoardLink) -> None:
         """Raise ActionError where the link, locked and as it was, is not what was chosen for: nothing is stored."""
@@ -134,8 +159,10 @@ def apply_choices(choices: SetupChoices, connector: Connector) -> SetupOutcome:
         raise ActionError(choices.board_gone(board_id))
     choices.progress("Making what is missing on the board")
     setup = connector.ensure_columns(board.id, spec.board_title, choices.columns(board))
+    held = "" if made_board or choices.creates_all else _reason_to_hold(spec, connector, setup)
     choices.progress("Storing the mappings")
-    link, messages, problems = _store_board(choices, setup, made_board=made_board)
+    link, messages, problems = _store_board(choices, setup, held, made_board=made_board)
+    messages += _second_columns(board, setup)
     # Otherwise the board's name and titles would be shown only after the first sweep, some minutes later.
     board_columns.inspect_board(link, connector)
     choices.progress("Registering the webhooks")
@@ -169,6 +196,7 @@ def switch_board(link: BoardLink, board_id: str, *, created: bool) -> None:
     link.swept_to = link.swept_at = link.compared_at = link.webhooks_checked_at = None
     link.sweep_problem = link.webhooks_problem = link.silence = link.compared = link.npd_id_problem = ""
     link.shape, link.known_titles, link.sweep_shortfall, link.sync_filter = {}, {}, 0, {}
+    link.creates_held = ""
     with transaction.atomic():
         # Ignored and unmatched items are of the old board; whose person was erased stays so, should that one come back.
         UnmatchedItem.objects.filter(entity_type=link.entity_type).delete()
@@ -176,9 +204,34 @@ def switch_board(link: BoardLink, board_id: str, *, created: bool) -> None:
         link.save()
 
 
+def _reason_to_hold(spec: EntitySpec, connector: Connector, setup: BoardSetup) -> str:
+    """Return why nothing new may be created on the board; asked where its match column is another than before."""
+    match = setup.columns.get(spec.match_key)
+    if match is None:  # the item's name, which every item has
+        return ""
+    # The row itself: another board that the environment names isn't set up before this.
+    link = BoardLink.objects.filter(entity_type=spec.entity_type).first()
+    before = link.mappings.filter(key=spec.match_key).first() if link and link.board_id == setup.board.id else None
+    if link is not None and not link.creates_held and before is not None and before.column_id == match.id:
+        return ""
+    types = next(set(mappable.types) for mappable in mappable_fields(spec) if mappable.is_match_key)
+    npd_id = setup.columns[board_columns.NPD_ID_KEY].id
+    return reason_to_hold(connector, setup.board, npd_id, match, types)
+
+
+def _second_columns(before: Board, setup: BoardSetup) -> list[str]:
+    """Say of each column that was made beside others of its type that it is a second one."""
+    known = {column.id for column in before.columns}
+    used = {column.id for column in setup.columns.values()}
+    made = [
+        column for key, column in setup.columns.items() if column.id not in known and key != board_columns.NPD_ID_KEY
+    ]
+    return list(filter(None, (second_column_text(column, before.columns, used) for column in made)))
+
+
 @transaction.atomic
 def _store_board(
-    choices: SetupChoices, setup: BoardSetup, *, made_board: bool
+    choices: SetupChoices, setup: BoardSetup, held: str, *, made_board: bool
 ) -> tuple[BoardLink, list[str], list[str]]:
     """Store what is on Monday now; return the link, what was done and what is wrong, as sentences.
 
@@ -205,6 +258,9 @@ def _store_board(
     stored = choices.store(link, setup)
     requeued = resync_records(spec) if stored.needs_resync or moved else []
     done += [*stored.done, *requeued, *choices.complete(link)]
+    set_creates_held(link, held)
+    if held:
+        stored.problems.append(f"{spec.board_title}: {held}")
     if not before:
         # Saves from before the board was there have waited for it: no figure may call them edits that took so long.
         waiting = SyncQueue.objects.filter(

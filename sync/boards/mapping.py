@@ -21,9 +21,10 @@ from sync.boards.board_columns import (
     unblock_field,
 )
 from sync.boards.board_setup import resync_records
+from sync.boards.held_creates import reason_to_hold, set_creates_held
 from sync.boards.sync_filter import SyncFilter
 from sync.choices import Cause, ColumnProblem, Priority, QueueDirection, RecordSyncStatus, Rule, SyncDirection
-from sync.connectors.base.board import RELATION, target_boards
+from sync.connectors.base.board import RELATION, Board, target_boards
 from sync.kernel.messages import ActionError, Conflict
 from sync.models import BoardLink, FieldMapping, SyncMetadata
 from sync.outbox import notify
@@ -227,6 +228,8 @@ def check_board(link: BoardLink) -> str:
     # A person waits for the answer, so it may use the reserve.
     with limits.urgent_calls():
         board = board_columns.inspect_board(link)
+        if board is not None and link.creates_held:
+            _check_held(link, board)
     if board is None:
         raise Conflict(
             f"The board {link.board_id} isn't shown by Monday: it is archived, deleted, or hidden "
@@ -241,6 +244,15 @@ def check_board(link: BoardLink) -> str:
     if after:
         return f"Monday was asked: nothing has changed. Still blocked: {', '.join(sorted(after))}."
     return "The board was asked: every mapped column is there."
+
+
+def _check_held(link: BoardLink, board: Board) -> None:
+    match = link.mappings.get(key=link.match_key)
+    column = board.column(match.column_id)
+    if column is not None:
+        types = fitting_types(match)
+        reason = reason_to_hold(limits.connector(link.system), board, link.npd_id_column, column, types)
+        set_creates_held(link, reason)
 
 
 def _problem_labels(link: BoardLink) -> set[str]:

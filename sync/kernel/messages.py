@@ -96,12 +96,12 @@ class UnmatchedReason(StrEnum):
     KEY_UNREADABLE = "key_unreadable"
     NPD_ID_UNREADABLE = "npd_id_unreadable"
     AMBIGUOUS = "ambiguous"
-    NAME_ALIKE = "name_alike"
     DUPLICATE = "duplicate"
     SYNC_OFF = "sync_off"
     INVALID = "invalid"
     DATABASE_REJECTED = "database_rejected"
     CREATION_OFF = "creation_off"
+    CREATES_HELD = "creates_held"
     LEFT_OUT = "left_out"
 
 
@@ -114,7 +114,6 @@ EXPLAINED_REASONS = (*PASSING_REASONS, _U.AMBIGUOUS, _U.LEFT_OUT)
 
 UNMATCHED_LABELS = {
     _U.AMBIGUOUS: "Several records fit",
-    _U.NAME_ALIKE: "A record has a similar name",
     _U.DUPLICATE: "A copy of another item",
     _U.SYNC_OFF: "Its record's sync is off",
     _U.NO_KEY: "Nothing to match it by",
@@ -123,6 +122,7 @@ UNMATCHED_LABELS = {
     _U.KEY_UNREADABLE: "A column can't be read",
     _U.NPD_ID_UNREADABLE: "The NPD ID can't be read",
     _U.CREATION_OFF: "New items don't become records",
+    _U.CREATES_HELD: "Nothing new is created for now",
     _U.LEFT_OUT: "Left out by the filter",
     _U.NO_KEY_YET: "Nothing to match it by yet",
     _U.BEING_EDITED: "Somebody is filling it in",
@@ -140,12 +140,12 @@ _UNMATCHED_SENTENCES = {
     _U.KEY_UNREADABLE: "Its {label} can't be read.",
     _U.NPD_ID_UNREADABLE: "Its NPD ID can't be read.",
     _U.AMBIGUOUS: "{names} could be it: answer “Who is this?” among the conflicts.",
-    _U.NAME_ALIKE: "Named like {names}: are they the same?",
     _U.DUPLICATE: "A copy: it had the NPD ID of {names}.",
     _U.SYNC_OFF: "It has the NPD ID of {names}, whose sync is off.",
     _U.INVALID: "No record can be created from it: {problems}",
     _U.DATABASE_REJECTED: "NPD's database rejected it: {problems}",
     _U.LEFT_OUT: "{filter}",
+    _U.CREATES_HELD: "No item has a {label} to match it by, so nothing new is created: see the board's page.",
     _U.CREATION_OFF: "No {type} has its {label}, and new items don't become {types} by themselves.",
 }
 

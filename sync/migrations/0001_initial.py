@@ -122,6 +122,18 @@ class Migration(migrations.Migration):
                     models.TextField(blank=True, db_default="", verbose_name="what is wrong with the NPD ID column"),
                 ),
                 (
+                    "creates_held",
+                    models.TextField(blank=True, db_default="", verbose_name="why nothing new is created for now"),
+                ),
+                (
+                    "setup",
+                    models.JSONField(
+                        blank=True,
+                        null=True,
+                        verbose_name="the set-up that was started last: its choices, and how far it is",
+                    ),
+                ),
+                (
                     "shape",
                     models.JSONField(
                         blank=True,
@@ -443,64 +455,6 @@ class Migration(migrations.Migration):
                 ("paused_at", models.DateTimeField(db_default=sync.clock.SyncNow(), verbose_name="since")),
             ],
             options={"verbose_name": "pause", "db_table": "sync_queue_pauses"},
-        ),
-        migrations.CreateModel(
-            name="SetupDraft",
-            fields=[
-                ("entity_type", models.CharField(max_length=50, primary_key=True, serialize=False)),
-                (
-                    "state",
-                    models.CharField(
-                        choices=[
-                            ("draft", "Draft"),
-                            ("comparing", "Both sides are being compared"),
-                            ("compared", "Ready to confirm"),
-                            ("running", "Being applied"),
-                            ("done", "Applied"),
-                        ],
-                        db_default="draft",
-                        max_length=20,
-                    ),
-                ),
-                ("board_id", models.CharField(blank=True, db_default="", max_length=50)),
-                ("board_name", models.CharField(blank=True, db_default="", max_length=255)),
-                ("columns", models.JSONField(blank=True, db_default=models.Value({}, models.JSONField()))),
-                ("fields", models.JSONField(blank=True, db_default=models.Value({}, models.JSONField()))),
-                ("mapped", models.BooleanField(db_default=False, verbose_name="the fields were chosen by a person")),
-                (
-                    "threshold",
-                    models.SmallIntegerField(db_default=88, verbose_name="how alike two names must be, in per cent"),
-                ),
-                (
-                    "first_match",
-                    models.CharField(
-                        choices=[
-                            ("ask", "Ask"),
-                            ("npd_wins", "NPD wins"),
-                            ("monday_wins", "Monday wins"),
-                            ("newest", "The newer edit wins"),
-                            ("union", "Merge lists"),
-                        ],
-                        db_default="ask",
-                        max_length=20,
-                    ),
-                ),
-                ("creates_records", models.BooleanField(db_default=False)),
-                ("sync_filter", models.JSONField(blank=True, db_default=models.Value({}, models.JSONField()))),
-                ("groups", models.JSONField(blank=True, db_default=models.Value({}, models.JSONField()))),
-                ("answers", models.JSONField(blank=True, db_default=models.Value({}, models.JSONField()))),
-                ("found", models.JSONField(blank=True, db_default=models.Value({}, models.JSONField()))),
-                ("found_at", models.DateTimeField(blank=True, null=True)),
-                ("outcome", models.JSONField(blank=True, db_default=models.Value({}, models.JSONField()))),
-                ("compared", models.IntegerField(db_default=0)),
-                ("to_compare", models.IntegerField(db_default=0)),
-                ("progress", models.CharField(blank=True, db_default="", max_length=255)),
-                ("problem", models.TextField(blank=True, db_default="")),
-                ("changed_at", models.DateTimeField(db_default=sync.clock.SyncNow())),
-                ("token", models.UUIDField(blank=True, null=True)),
-                ("claimed_until", models.DateTimeField(blank=True, null=True)),
-            ],
-            options={"db_table": "sync_setup_drafts", "default_permissions": ()},
         ),
         migrations.CreateModel(
             name="StoredSecret",
@@ -1062,14 +1016,6 @@ class Migration(migrations.Migration):
         migrations.AddConstraint(
             model_name="queuepause",
             constraint=models.UniqueConstraint(fields=("entity_type",), name="sync_queue_pauses_one_a_board"),
-        ),
-        migrations.AddConstraint(
-            model_name="setupdraft",
-            constraint=models.UniqueConstraint(
-                condition=models.Q(("board_id", ""), _negated=True),
-                fields=("board_id",),
-                name="sync_setup_drafts_one_type_a_board",
-            ),
         ),
         migrations.AddField(
             model_name="storedsecret",

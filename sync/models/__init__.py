@@ -11,7 +11,7 @@ from sync.models.board_link import (
     MondayAccount,
     StoredSecret,
 )
-from sync.models.jobs import QueuePause, SetupDraft, SetupState, SyncQueue
+from sync.models.jobs import QueuePause, SyncQueue
 from sync.models.receivers import Notification, NotificationReceiver
 from sync.models.state import (
     ApprovalRequest,
@@ -35,7 +35,7 @@ __all__ = [
     "BoardLease", "BoardLink", "CacheEntry", "Decision", "FieldMapping", "IgnoredItem",
     "Intent", "IntentState",
     "LongTextField", "MondayAccount", "Notification", "NotificationReceiver",
-    "QueuePause", "SetupDraft", "SetupState", "StoredSecret", "SyncMetadata",
+    "QueuePause", "StoredSecret", "SyncMetadata",
     "SyncQueue", "SyncState", "SyncedModel", "Tombstone", "UnmatchedItem", "Verification", "WebhookEvent",
     "WriteLoop", "track_history",
 ]  # fmt: skip

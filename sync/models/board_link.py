@@ -68,6 +68,10 @@ class BoardLink(models.Model):
     silence = models.TextField("why its webhooks seem to have fallen silent", blank=True, db_default="")
     compared = models.TextField("what the last comparison found", blank=True, db_default="")
     npd_id_problem = models.TextField("what is wrong with the NPD ID column", blank=True, db_default="")
+    creates_held = models.TextField("why nothing new is created for now", blank=True, db_default="")
+    setup: models.JSONField[Any, Any] = models.JSONField(
+        "the set-up that was started last: its choices, and how far it is", null=True, blank=True
+    )
     shape: models.JSONField[Any, Any] = models.JSONField(
         "the board as it was last seen: its name, its columns", db_default=EMPTY, blank=True
     )

@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 from django.db import models
 from django.db.models import F, Q
 
-from sync.choices import RULES, Cause, Operation, Priority, QueueDirection, QueueStatus, Rule
+from sync.choices import Cause, Operation, Priority, QueueDirection, QueueStatus
 from sync.clock import SyncNow
 
 PERMISSIONS = (
@@ -152,69 +152,3 @@ class QueuePause(models.Model):
 
     def __str__(self) -> str:
         return f"pause of {self.entity_type or 'every board'}"
-
-
-EMPTY = models.Value({}, models.JSONField())
-
-
-class SetupState(models.TextChoices):
-    DRAFT = "draft", "Draft"
-    COMPARING = "comparing", "Both sides are being compared"
-    COMPARED = "compared", "Ready to confirm"
-    RUNNING = "running", "Being applied"
-    DONE = "done", "Applied"
-
-
-class SetupDraft(models.Model):
-    """What is to be set up for one type of records.
-
-    Without `board_id` a board is created. `columns` is the board as last read: {id: {title, type, settings, samples}};
-    `fields` the person's choices, {key: {column, direction, rule}}, where the column is an id, empty, or MAKE for one
-    to be created. `answers` say which item belongs to a record with a name like an item's: the item's id, NEW or OUT.
-    `sync_filter` says which records and items are synced, `groups` names the board's groups by id. `found` is the
-    result of the comparison, of which `compared` of `to_compare` are done, `outcome` that of the run, with who
-    confirmed it (`by`). A worker has it by `token` until `claimed_until`.
-    """
-
-    entity_type = models.CharField(max_length=50, primary_key=True)
-    state = models.CharField(max_length=20, choices=SetupState.choices, db_default=SetupState.DRAFT)
-    board_id = models.CharField(max_length=50, blank=True, db_default="")
-    board_name = models.CharField(max_length=255, blank=True, db_default="")
-    columns: models.JSONField[Any, Any] = models.JSONField(db_default=EMPTY, blank=True)
-    fields: models.JSONField[Any, Any] = models.JSONField(db_default=EMPTY, blank=True)
-    mapped = models.BooleanField("the fields were chosen by a person", db_default=False)
-    threshold = models.SmallIntegerField("how alike two names must be, in per cent", db_default=88)
-    first_match = models.CharField(max_length=20, choices=RULES, db_default=Rule.ASK.value)
-    creates_records = models.BooleanField(db_default=False)
-    sync_filter: models.JSONField[Any, Any] = models.JSONField(db_default=EMPTY, blank=True)
-    groups: models.JSONField[Any, Any] = models.JSONField(db_default=EMPTY, blank=True)
-    answers: models.JSONField[Any, Any] = models.JSONField(db_default=EMPTY, blank=True)
-    found: models.JSONField[Any, Any] = models.JSONField(db_default=EMPTY, blank=True)
-    found_at = models.DateTimeField(null=True, blank=True)
-    outcome: models.JSONField[Any, Any] = models.JSONField(db_default=EMPTY, blank=True)
-    compared = models.IntegerField(db_default=0)
-    to_compare = models.IntegerField(db_default=0)
-    progress = models.CharField(max_length=255, blank=True, db_default="")
-    problem = models.TextField(blank=True, db_default="")
-    changed_at = models.DateTimeField(db_default=SyncNow())
-    token = models.UUIDField(null=True, blank=True)
-    claimed_until = models.DateTimeField(null=True, blank=True)
-
-    class Meta:
-        db_table = "sync_setup_drafts"
-        # Whoever may change boards and their mappings may set up.
-        default_permissions = ()
-        constraints: ClassVar[list[models.BaseConstraint]] = [
-            # One board serves one type, in drafts as in board links.
-            models.UniqueConstraint(
-                fields=["board_id"], condition=~models.Q(board_id=""), name="sync_setup_drafts_one_type_a_board"
-            )
-        ]
-
-    def __str__(self) -> str:
-        return f"set-up of {self.entity_type}"
-
-    @property
-    def version(self) -> str:
-        """Which state of it a page shows: the page's form sends it back, and changes no other state."""
-        return self.changed_at.isoformat()

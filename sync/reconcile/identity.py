@@ -162,6 +162,8 @@ def _identify_among(
         )
     if not hits and not as_new and record.pk in facts.exclusions.unlinked:
         return _asking(relink_question(record, facts.exclusions.unlinked[record.pk]))
+    if not hits and board.link.creates_held and not as_new:
+        return IdentityPlan(reason=board.link.creates_held)
     if not hits:
         return IdentityPlan(creates=True)
     if len(hits) == 1 and owners.get(hits[0].id, record.pk) == record.pk:

@@ -48,9 +48,11 @@ T = TypeVar("T")
 def load_board(link: BoardLink, mappings: Sequence[FieldMapping] | None = None) -> BoardContext:
     """Read the link's mappings and filter, where they aren't given, and what their converters need to know."""
     if mappings is None:
-        # A worker has the link for minutes: the filter is the one of now, read in the same query.
-        mappings = list(link.mappings.annotate(filter_now=F("link__sync_filter")))
-        link.sync_filter = getattr(mappings[0], "filter_now") if mappings else link.sync_filter  # noqa: B009 - untyped
+        # A worker has the link for minutes: filter and hold are those of now, read in the same query.
+        mappings = list(link.mappings.annotate(filter_now=F("link__sync_filter"), held_now=F("link__creates_held")))
+        if mappings:
+            link.sync_filter = getattr(mappings[0], "filter_now")  # noqa: B009 - untyped
+            link.creates_held = getattr(mappings[0], "held_now")  # noqa: B009
     directory = load_directory({m.converter for m in mappings if m.column_id})
     return BoardContext(link, mappings, registry.entity(link.entity_type).model, directory)
 

@@ -343,6 +343,9 @@ class _ItemRule:
             detail = "No record matches, and new items of this board don't become records (a setting of the board)."
             reason = UnmatchedReason.CREATION_OFF if self._match_key else UnmatchedReason.NO_KEY
             return self._end(detail, finding=item_finding(self.board, facts, reason, **_type_words(self.board)))
+        if self.board.link.creates_held and not self._match_key and not facts.may_create:
+            until = self.context.now + timedelta(minutes=30)
+            return self._left(UnmatchedReason.CREATES_HELD, until=until, **_type_words(self.board))
         return self._create()
 
     def _ignored(self, ignored: IgnoredItem) -> ItemPlan:

@@ -30,6 +30,7 @@ from django.db.models import ProtectedError, Q, QuerySet, RestrictedError
 
 from sync import registry
 from sync.boards import board_columns
+from sync.boards.held_creates import set_creates_held
 from sync.choices import (
     ApprovalKind,
     ApprovalState,
@@ -80,7 +81,7 @@ from sync.reconcile.duplicates import (
     second_item,
 )
 from sync.reconcile.facts import RETURN
-from sync.reconcile.field_values import BoardContext
+from sync.reconcile.field_values import BoardContext, match_text_of_item, npd_id_of
 from sync.reconcile.identity import AnswerKind, AnswerPlan, asked_by, decide_answers, linkable
 from sync.reconcile.new_items import GIVING, ItemAct, ItemPlan, after_rejection, item_as_locked, released
 from sync.reconcile.pass_plan import REPORTED_STATES, Job, Outcome, PassFacts, Plan, RecordPlan, ending
@@ -337,6 +338,9 @@ def settle_items(run: PassRun, plan: Plan) -> Plan:
     Before anything is sent: a second item is one only if the first was linked. Raises LeaseLost.
     """
     undone, carried_out = set[UUID](), list[ItemPlan]()
+    strangers = [one.facts.item for one in plan.items if one.facts.item and not npd_id_of(run.board, one.facts.item)]
+    if run.link.creates_held and any(match_text_of_item(run.board, item) for item in strangers):
+        set_creates_held(run.link, "")  # somebody has filled it in
     of_deleted = {one.item_id for one in plan.deleted.values()}
     for planned in plan.items:
         # An item before it was to give these a record or an item, and that came to nothing.

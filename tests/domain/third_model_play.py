@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from django.apps import apps
@@ -20,11 +21,9 @@ from drf_spectacular.generators import SchemaGenerator
 from sync.boards.sync_filter import FilterSide
 from sync.choices import BlockedCode
 from sync.models import BoardLink, SyncMetadata
-from sync.operations.setup import draft as drafts
-from sync.operations.setup.fields import parse_choices
+from sync.operations.setup import selection as setup
 from sync.operations.setup.filter_choice import FilterRow, filter_of_rows
-from sync.operations.setup.plan import compare_if_due, plan_totals
-from sync.operations.setup.run import advance_drafts
+from sync.operations.setup.plan import Planner
 from sync.queue import SyncQueueService
 from tests.files.conftest import changes, confirm, counts, exported, preview
 from tests.support.sandbox import Sandbox
@@ -132,21 +131,17 @@ def the_kinds_of_fields(ada: Client) -> None:
 
 def the_sync_filter() -> None:
     """Asks the same fields: choices by label or value."""
-    lead = User.objects.get(username="ada")
-    draft = drafts.begin_change(lead, "project")
-    assert drafts.choose_fields(lead, "project", parse_choices(draft.fields)) == {}
+    choices = setup.begin_change("project")
+    chosen = setup.read_board(choices, {})
+    assert chosen.problems(choices.fields) == {}
     asked = {"stage": "Running", "budget": "1200.50", "due": "2026-12-24"}
     for stage, wrong in (("Someday", [0]), ("running", [])):
         rows = [FilterRow(key, "is", text) for key, text in (asked | {"stage": stage}).items()]
-        chosen, problems = filter_of_rows(draft, {FilterSide.RECORD: rows})
+        sync_filter, problems = filter_of_rows(chosen, {FilterSide.RECORD: rows})
         assert list(problems.get(FilterSide.RECORD, {})) == wrong
-    drafts.choose_filter(lead, "project", chosen)
-    compare_if_due()
-    advance_drafts()
-    draft.refresh_from_db()
-    counts = plan_totals(draft)
+    chosen = replace(chosen, choices=replace(choices, sync_filter=sync_filter.to_json()))
+    counts = Planner(chosen, {}, lambda done, total: None).make().counts
     assert (counts["linked"], counts["stops"]) == (1, Project.objects.count() - 1)
-    drafts.discard_draft(lead, "project")
 
 
 def labels_of_the_column() -> list[str]:

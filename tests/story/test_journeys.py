@@ -148,13 +148,12 @@ def set_up(page: Page, board: str) -> None:
     """From the choice of boards to the run: contacts on a board that is there, organizations on a new one."""
     page.get_by_role("link", name="Next: Boards").click()
     page.get_by_label("Board of Contacts").select_option(board)
-    page.get_by_role("button", name="Next: Map fields").click()
+    page.get_by_role("button", name="Next: Fields").click()
     for kind in ("Organizations", "Contacts"):
         page.get_by_role("heading", name=f"{kind}: which field is which column?").wait_for()
         page.get_by_role("button", name="Next", exact=True).click()
     # The worker compares, and the page follows by itself.
-    page.get_by_role("button", name="Next: Plan").click()
-    page.get_by_role("button", name="Confirm and begin").click()
+    page.get_by_role("button", name="Start", exact=True).click()
     page.get_by_role("heading", name="The set-up is done", exact=True).wait_for()
 
 

@@ -97,8 +97,8 @@ def to_conflict(page: Page) -> None:
 def to_wizard(page: Page) -> None:
     link = BoardLink.objects.get(entity_type="contact")
     page.goto(reverse("admin:sync_boardlink_change", args=[link.pk]))
-    page.get_by_role("button", name="Edit mapping").click()
-    page.wait_for_url("**/map/contact/")
+    page.get_by_role("button", name="Set up…").click()
+    page.wait_for_url("**/fields/contact/")
 
 
 def to_import(page: Page) -> None:

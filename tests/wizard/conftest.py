@@ -1,4 +1,4 @@
-"""An administrator at the wizard, an account of Monday's, and a worker that works when the test says so."""
+"""An administrator at the set-up, an account of Monday's, and a worker that works when the test says so."""
 
 from __future__ import annotations
 
@@ -11,14 +11,15 @@ from typing import Any
 import pytest
 from celery import current_app
 from django.contrib.auth.models import User
+from django.core.cache import cache
 from django.test import Client
 
 from npd.models import Contact, Organization
-from sync.models import SetupDraft
-from sync.operations.setup import draft as drafts
-from sync.operations.setup import plan
-from sync.operations.setup.fields import parse_choices
-from sync.operations.setup.run import advance_drafts
+from sync.admin.setup_pages import SESSION_KEY
+from sync.models import BoardLink
+from sync.operations.setup.plan import BoardPlan, SetupPlan, make_plan, stored_plan
+from sync.operations.setup.run import advance_setups
+from sync.operations.setup.selection import Choices, plan_token
 from sync.outbox import notify
 from sync.queue import SyncQueueService
 from tests.setup.fixtures import monday, receiver
@@ -55,9 +56,9 @@ class Wizard:
         return max((call["id"] for call in self.monday.calls()), default=0) if self.monday else 0
 
     def mutations(self) -> list[str]:
-        """What was written on Monday since the wizard was opened, webhooks included."""
-        found = self.monday.calls(since=self.mark)
-        return [name for call in found if call["kind"] == "mutation" for name in call["fields"]]
+        """What was written on Monday since the mark, webhooks included."""
+        calls = self.monday.calls(since=self.mark)
+        return [name for call in calls if call["kind"] == "mutation" for name in call["fields"]]
 
     def get(self, end: str = "") -> str:
         answer = self.client.get(START + end, follow=True)
@@ -69,97 +70,92 @@ class Wizard:
         assert answer.status_code == 200, answer.status_code
         return words_of(answer.content.decode())
 
+    @property
+    def choices(self) -> dict[str, Choices]:
+        return {key: Choices.parse(one) for key, one in self.client.session.get(SESSION_KEY, {}).items()}
+
     def boards(self, **choices: str) -> str:
-        """Choose boards."""
         return self.post("boards/", **choices)
 
-    def map(self, kind: str, **changes: str) -> str:
-        """Send the page as it was shown, with these changes; `column_email="+"`."""
-        self.get(f"map/{kind}/")
-        form: dict[str, str] = {}
-        for key, one in draft(kind).fields.items():
-            form |= {f"{name}-{key}": value for name, value in one.items()}
-        form |= {name.replace("_", "-", 1): value for name, value in changes.items()}
-        return self.post(f"map/{kind}/", **form)
+    def fields(self, kind: str = "contact", **changes: str) -> str:
+        """Send the fields as they were suggested, with these changes; `column_email="+"`, `creates_records="on"`."""
+        choices = self.choices[kind]
+        form = {"first_match": str(choices.first_match)}
+        form |= {"creates_records": "on"} if choices.creates_records else {}
+        for key, one in choices.fields.items():
+            form |= {f"column-{key}": one.column, f"direction-{key}": one.direction, f"rule-{key}": one.rule}
+        options = ("first_match", "creates_records", "back", "filter", "phone_region")
+        form |= {name if name in options else name.replace("_", "-", 1): value for name, value in changes.items()}
+        return self.post(f"fields/{kind}/", **{name: value for name, value in form.items() if value != "off"})
+
+    def plan(self) -> None:
+        """The plan's page is opened, and a worker makes the plan."""
+        self.get("plan/")
+        make_plan(plan_token(self.choices))
+        found = self.stored_plan()
+        assert found.state == "done", found.problem
+
+    def stored_plan(self) -> SetupPlan:
+        found = stored_plan(plan_token(self.choices))
+        assert found is not None
+        return found
+
+    def board_plan(self, kind: str = "contact") -> BoardPlan:
+        return next(plan for plan in self.stored_plan().plans if plan.entity_type == kind)
+
+    def planned(self, board: str, kind: str = "contact", **changes: str) -> BoardPlan:
+        """A set-up with this board, with these changes of what is suggested, and its plan."""
+        self.boards(**{kind: board})
+        self.fields(kind, **changes)
+        self.plan()
+        self.mark = self.last_call()
+        return self.board_plan(kind)
+
+    def change(self, kind: str = "contact", **changes: str) -> BoardPlan:
+        self.post(f"change/{kind}/")
+        self.fields(kind, **changes)
+        self.plan()
+        self.mark = self.last_call()
+        return self.board_plan(kind)
+
+    def start(self, **more: str) -> str:
+        return self.post("plan/", plan=plan_token(self.choices), **more)
 
     def work(self) -> None:
-        """What a worker does for the wizard."""
-        advance_drafts()
+        """What a worker does for the set-up."""
+        advance_setups()
 
     def drain(self) -> None:
         """What a worker does for the queue."""
         SyncQueueService().process(seconds=60)
 
-    def confirm(self, **seen: str) -> str:
-        """Confirm the plan as it is now, or as it was shown."""
-        return self.post("plan/", **(plans_shown() | seen))
-
-    def answer(self, kind: str, **answers: str) -> str:
-        given = {f"answer-{record}": value for record, value in answers.items()}
-        return self.post("match/", go="answers", **given)
-
-    def match(self, kind: str, go: str = "", **options: str) -> str:
-        """Send the match page's form with these options of a kind of records, by the button that leads there."""
-        form = {"threshold": str(draft(kind).threshold), "first_match": draft(kind).first_match} | options
-        return self.post("match/", go=go, **{f"{kind}-{name}": value for name, value in form.items()})
+    def apply(self, **more: str) -> None:
+        """Start the plan, carry it out, and work on the queue."""
+        kinds = list(self.choices)
+        self.start(**more)
+        self.work()
+        for kind in kinds:
+            assert started(kind)["state"] == "done", started(kind)
+        self.drain()
 
     def plan_shown(self) -> dict[str, int]:
-        """The numbers of the plan's page, of what is done and what is not, by their codes."""
+        """The numbers of the plan's page by their codes."""
         html = self.client.get(START + "plan/").content.decode()
         rows = re.findall(r'<tr data-row="(\w+)">\s*<th[^>]*>\s*([\d,]+) ', html)
         return {code: int(number.replace(",", "")) for code, number in rows}
 
-    def plan_leaves(self) -> dict[str, list[str]]:
-        """The fields and columns that the plan's page says nothing, or one side only, is synced of."""
-        html = self.client.get(START + "plan/").content.decode()
-        lines = re.findall(r'<li data-left="(\w+)">(.*?)</li>', html, re.DOTALL)
-        return {code: re.findall(r"<bdi>(.*?)</bdi>", line) for code, line in lines}
 
-    def calls_sides_the_same(self) -> bool:
-        return "data-same" in self.client.get(START + "plan/").content.decode()
-
-    def compared(self, board: str, kind: str = "contact", **mapped: str) -> None:
-        """A set-up with this board, mapped as suggested but for these changes, and compared: no page is shown."""
-        self.begin(board, kind, **mapped)
-        self.work()
-        assert draft(kind).state == "compared", draft(kind).problem
-        self.mark = self.last_call()
-
-    def begin(self, board: str, kind: str = "contact", *, creates: bool | None = None, **mapped: str) -> None:
-        """A set-up with this board, mapped so; `creates`: whether items become records."""
-        drafts.choose_boards(self.person, {kind: board})
-        self.choose(kind, **mapped)
-        if creates is not None:
-            drafts.choose_matching(self.person, kind, {}, options=(88, "ask", creates))
-            plan.compare_if_due()
-
-    def choose(self, kind: str, **changes: str) -> None:
-        """What `map` sends, without its pages."""
-        fields = draft(kind).fields
-        for name, value in changes.items():
-            what, key = name.split("_", 1)
-            fields[key][what] = value
-        assert drafts.choose_fields(self.person, kind, parse_choices(fields)) == {}
-        plan.compare_if_due()
-
-    def apply(self) -> None:
-        """Confirm the plan, carry it out, and work on the queue: no page is shown."""
-        shown = {name.removeprefix("plan-"): token for name, token in plans_shown().items()}
-        plan.confirm_setup(self.person, shown)
-        self.work()
-        for kind in shown:
-            assert draft(kind).state == "done", draft(kind).problem
-        self.drain()
+def started(kind: str = "contact") -> dict[str, Any]:
+    """The set-up of these records that was started last."""
+    found: dict[str, Any] = BoardLink.objects.get(entity_type=kind).setup
+    return found
 
 
-def plans_shown(*kinds: str) -> dict[str, str]:
-    """What the plan's page sends for these kinds of records, or all that are open."""
-    found = SetupDraft.objects.exclude(state="done")
-    return {f"plan-{one.entity_type}": one.version for one in found if not kinds or one.entity_type in kinds}
-
-
-def draft(kind: str = "contact") -> SetupDraft:
-    return SetupDraft.objects.get(entity_type=kind)
+def unlock(*kinds: str) -> None:
+    """Time enough passes for another worker to take over what a killed one had."""
+    for link in BoardLink.objects.exclude(setup=None):
+        link.setup.pop("until", None)
+        BoardLink.objects.filter(pk=link.pk).update(setup=link.setup)
 
 
 def words_of(html: str) -> str:
@@ -170,6 +166,7 @@ def words_of(html: str) -> str:
 
 @pytest.fixture
 def wizard(person: User, monday: Sandbox, client: Client) -> Any:
+    cache.clear()
     client.force_login(person)
     yield Wizard(monday, client, person)
     reset_clock()
@@ -177,24 +174,13 @@ def wizard(person: User, monday: Sandbox, client: Client) -> Any:
 
 @pytest.fixture
 def away(person: User, client: Client, settings: Any) -> Any:
-    """The wizard while no Monday answers: boards that are to be made, and drafts as rows, need none."""
+    """The set-up while no Monday answers: boards that are to be made need none."""
+    cache.clear()
     settings.MONDAY_API_URL = "http://127.0.0.1:9/v2"
     settings.MONDAY_CONTACTS_BOARD_ID = settings.MONDAY_ORGANIZATIONS_BOARD_ID = ""
     client.force_login(person)
     yield Wizard(None, client, person)
     reset_clock()
-
-
-def compared_with(wizard: Wizard, *pairs: tuple[Contact, str], **found: Any) -> list[str]:
-    """A compared set-up, whose records are like items with these names; returns the items' ids."""
-    wizard.compared("new")
-    ids = [str(number) for number in range(100, 100 + len(pairs))]
-    near = [
-        {"record": str(record.pk), "name": record.name, "item": item, "item_name": name, "alike": 95}
-        for item, (record, name) in zip(ids, pairs, strict=True)
-    ]
-    SetupDraft.objects.filter(pk="contact").update(found=draft().found | {"near": near} | found)
-    return ids
 
 
 def later(monday: Sandbox | None, seconds: float) -> None:
@@ -235,11 +221,3 @@ def people() -> tuple[Contact, Contact, Organization]:
     org = Organization.objects.create(name="Nova Labs")
     ann = Contact.objects.create(name="Ann Ångström", email="ann@x.org", organization=org)
     return ann, Contact.objects.create(name="Bob Stone", email="bob@x.org"), org
-
-
-def planned(wizard: Wizard) -> str:
-    """A set-up of two people, compared; where no Monday answers, of a board that is to be made. Returns the board."""
-    people()
-    board = a_board(wizard.monday, "CRM", *PEOPLE) if wizard.monday else "new"
-    wizard.compared(board)
-    return board

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import re
-
 from django.contrib.admin.models import LogEntry
 
 from npd.models import Contact, Organization
-from sync.models import BoardLink, SetupDraft
-from tests.wizard.conftest import PEOPLE, START, Wizard, a_board, draft, later, mail, people
+from sync.models import BoardLink
+from tests.wizard.conftest import PEOPLE, START, Wizard, a_board, an_item, later, mail, people, started
 
 
 def test_new_boards_are_made_and_everything_is_in_sync(wizard: Wizard) -> None:
@@ -16,78 +14,148 @@ def test_new_boards_are_made_and_everything_is_in_sync(wizard: Wizard) -> None:
     assert "Connection to Monday" in wizard.get()
     assert "Connected" in wizard.post()
     wizard.boards(organization="new", contact="new")
-    assert "Next" in wizard.map("organization")
-    assert "Both sides are being compared" in wizard.map("contact", column_organization="+")
-    wizard.work()
-    plan = wizard.get("plan/")
-    assert "The board “Organizations” is created" in plan
-    assert "API calls" in plan
-    assert "first_match" not in wizard.client.get(f"{START}match/").content.decode()  # no item is there to differ
+    wizard.fields("organization")
+    assert "Both sides are being compared" in wizard.fields("contact", column_organization="+")
+    wizard.plan()
+    page = wizard.get("plan/")
+    assert "The board “Organizations” is created" in page
+    assert "API calls" in page
     assert not wizard.mutations()
-    assert "The set-up is being applied" in wizard.confirm()
+    assert "The set-up is being applied" in wizard.start()
     assert not wizard.mutations()
     wizard.work()
-    assert draft().state == "done", draft().problem
+    assert started()["state"] == "done", started()
     for seconds in (0, 120, 240):  # the relation waits for its organization's item
         later(wizard.monday, seconds)
         wizard.drain()
-    assert wizard.monday.item_named("Ann Ångström")["values"]["organization"] == "Nova Labs"  # type: ignore[index]
+    assert wizard.monday.item_named("Ann Ångström")["values"]["organization"] == "Nova Labs"
     assert set(Contact.objects.values_list("sync_status", flat=True)) == {"synced"}
     assert set(Organization.objects.values_list("sync_status", flat=True)) == {"synced"}
     end = wizard.get("run/")
     assert "The set-up is done" in end
     assert "2 of 2 synced" in end
-    assert "npd-wizard-done" in wizard.client.get(f"{START}run/").content.decode()
     said = list(LogEntry.objects.order_by("pk").values_list("change_message", flat=True))
-    assert any("Set-up confirmed: 2 to create, 0 to link" in one for one in said)
-    assert said[-1] == "Set-up applied."
+    assert any("Set-up started: 2 to create, 0 to link" in one for one in said)
+    assert said[-1] == "Set-up done."
 
 
-def test_while_it_is_compared_each_board_has_one_line_and_the_plan_is_not_yet_next(wizard: Wizard) -> None:
-    def shown() -> tuple[list[tuple[str, str]], bool]:
-        html = wizard.client.get(f"{START}match/").content.decode()
-        (plan,) = re.findall(r'<button class="npd-button([^"]*)"[^>]*value="plan"', html)
-        return re.findall(r'<progress[^>]*value="(\d+)" max="(\d+)"', html), "main" in plan
-
-    people()
-    wizard.boards(organization="new", contact="new")
-    wizard.map("organization")
-    wizard.map("contact")
-    SetupDraft.objects.filter(entity_type="organization").update(state="compared")
-    SetupDraft.objects.filter(entity_type="contact").update(compared=500, to_compare=1998)
-    assert shown() == ([("500", "1998")], False)
-    wizard.work()
-    assert draft().to_compare == Contact.objects.count()
-    assert shown() == ([], True)
-
-
-def test_a_board_that_is_there_is_mapped_matched_and_linked(wizard: Wizard) -> None:
+def test_a_board_that_is_there_is_mapped_and_linked(wizard: Wizard) -> None:
     ann, bob, _ = people()
-    board = a_board(
-        wizard.monday,
-        "CRM",
-        *PEOPLE,
-        items=[{"name": "Ann Ångström", "mail": mail("ann@x.org"), "job": "Head"}, {"name": "Zoe Zimmer"}],
-    )
+    items = [{"name": "Ann Ångström", "mail": mail("ann@x.org"), "job": "Head"}, {"name": "Zoe Zimmer"}]
+    board = a_board(wizard.monday, "CRM", *PEOPLE, items=items)
     wizard.mark = wizard.last_call()
-    wizard.boards(contact=board)
-    page = wizard.get("map/contact/")
-    assert "Suggested: the titles are" in page
-    assert "ann@x.org" in page
-    wizard.map("contact")
-    wizard.work()
-    assert draft().found["counts"]["link"] == 1
-    assert draft().found["counts"]["create"] == 1
-    assert draft().found["counts"]["to_npd"] == 1
+    page = wizard.boards(contact=board)
+    assert "Suggested: the titles are the same." in page
+    assert "E-mail address (Email): ann@x.org" in page
+    wizard.fields("contact")
+    wizard.plan()
+    counts = wizard.board_plan().counts
+    assert (counts["link"], counts["create"], counts["to_npd"], counts["unmatched"]) == (1, 1, 1, 1)
     assert not wizard.mutations()
     wizard.apply()
     ann.refresh_from_db()
     bob.refresh_from_db()
     assert (ann.sync_status, bob.sync_status, ann.role_title) == ("synced", "synced", "Head")
-    items = {item["name"]: item for item in wizard.monday.items()}
-    assert set(items) == {"Ann Ångström", "Bob Stone", "Zoe Zimmer"}
-    assert items["Ann Ångström"]["id"] == ann.monday_id
+    found = {item["name"]: item for item in wizard.monday.items()}
+    assert set(found) == {"Ann Ångström", "Bob Stone", "Zoe Zimmer"}
+    assert found["Ann Ångström"]["id"] == ann.monday_id
     link = BoardLink.objects.get(entity_type="contact")
     assert (link.board_id, link.creates_records) == (board, False)
     assert link.webhooks
-    assert not SetupDraft.objects.filter(entity_type="organization").exists()
+    assert not BoardLink.objects.get(entity_type="organization").board_id
+
+
+COMPANIES = (*PEOPLE, ("firm", "Company", "text"))
+
+
+def companies(wizard: Wizard) -> str:
+    """A board of 120 people of firms of which NPD knows none; twenty of them are in NPD."""
+    board = a_board(wizard.monday, "Contacts that we had", *COMPANIES)
+    for number in range(120):
+        address = f"p{number}@example.com"
+        wizard.monday.act(
+            "add", board_id=board, name=f"P{number}", values={"mail": mail(address), "firm": f"Firm {number % 12}"}
+        )
+        if number < 20:
+            Contact.objects.create(name=f"P{number}", email=address)
+    Contact.objects.create(name="New", email="new@example.com")
+    return board
+
+
+def need_attention() -> int:
+    return Contact.objects.exclude(sync_status="synced").count()
+
+
+def test_a_relation_whose_board_is_not_set_up_is_not_suggested(wizard: Wizard) -> None:
+    wizard.boards(contact=companies(wizard))
+    assert wizard.choices["contact"].fields["organization"].column == ""
+
+
+def test_the_plans_numbers_are_what_happens_also_where_names_are_unknown(wizard: Wizard) -> None:
+    plan = wizard.planned(companies(wizard), column_organization="firm", creates_records="on")
+    assert (plan.counts["link"], plan.counts["create"], plan.counts["from_items"]) == (20, 1, 100)
+    assert (plan.attention, plan.attention_with_names) == (120, 0)
+    page = wizard.get("plan/")
+    assert "120 records then need attention" in page
+    assert "Create 12 organizations that NPD doesn't have" in page
+    wizard.apply()
+    later(wizard.monday, 60)
+    wizard.drain()
+    assert (need_attention(), Contact.objects.count(), len(wizard.monday.items())) == (120, 121, 121)
+
+
+def test_organizations_that_items_name_are_created_where_a_person_wants_them(wizard: Wizard) -> None:
+    Organization.objects.create(name="Firm 3")
+    wizard.planned(companies(wizard), column_organization="firm", creates_records="on")
+    wizard.apply(**{"related-contact": "on"})
+    later(wizard.monday, 60)
+    wizard.drain()
+    assert (need_attention(), Organization.objects.count()) == (0, 12)
+    assert "Made 11 organizations that items name." in started()["done"]
+
+
+def test_names_that_come_with_the_organizations_board_are_none_that_are_unknown(wizard: Wizard) -> None:
+    firms = a_board(wizard.monday, "Firms", items=[{"name": f"Firm {number}"} for number in range(12)])
+    wizard.boards(contact=companies(wizard), organization=firms)
+    assert wizard.choices["contact"].fields["organization"].column == "firm"
+    wizard.fields("organization", creates_records="on")
+    wizard.fields("contact", creates_records="on")
+    wizard.plan()
+    assert wizard.board_plan().attention == 0
+
+
+def test_the_plan_says_what_is_held_where_nobody_can_be_recognized_and_starts_so(wizard: Wizard) -> None:
+    Contact.objects.create(name="Ann", email="ann@x.org")
+    board = a_board(wizard.monday, "CRM", ("work", "Work", "email"), ("home", "Home", "email"))
+    an_item(wizard.monday, board, "Ann", work=mail("ann@x.org"))
+    plan = wizard.planned(board, creates_records="on")
+    page = wizard.get("plan/")
+    assert "choose “Work”, which has values, instead" in page
+    assert "A second one of its kind: Email: the board has “Work”, “Home” of the same type." in page
+    assert (plan.counts["held"], plan.counts["items_held"], plan.counts["create"]) == (1, 1, 0)
+    wizard.apply()
+    assert (len(wizard.monday.items()), Contact.objects.count()) == (1, 1)
+    assert wizard.change(column_email="work").counts["link"] == 1
+    wizard.apply()
+    assert Contact.objects.get().sync_status == "synced"
+
+
+def test_new_ones_are_created_all_the_same_where_a_person_says_so(wizard: Wizard) -> None:
+    Contact.objects.create(name="Ann", email="ann@x.org")
+    board = a_board(wizard.monday, "CRM", *PEOPLE, items=[{"name": "Ann"}])
+    wizard.planned(board)
+    wizard.post("plan/", create_all="contact")
+    wizard.plan()
+    assert wizard.board_plan().counts["create"] == 1
+    assert "1 record gets a new item though an item without a value to match by has its name" in wizard.get("plan/")
+    wizard.apply()
+    assert len(wizard.monday.items()) == 2
+    assert not BoardLink.objects.get(entity_type="contact").creates_held
+
+
+def test_who_edited_on_monday_has_a_name_once_the_token_is_tested(wizard: Wizard) -> None:
+    from sync.models import MondayAccount
+
+    wizard.client.post(START)
+    account = MondayAccount.objects.get()
+    assert account.users[account.user_id]["name"]

@@ -1,4 +1,4 @@
-"""The wizard in a real browser: from nothing to synced by keyboard, on a phone; what its scripts keep and offer."""
+"""The set-up in a real browser: an empty account by keyboard; a board with foreign titles and 120 items on a phone."""
 
 from __future__ import annotations
 
@@ -10,12 +10,14 @@ from playwright.sync_api import expect
 
 from npd.models import Contact, Organization
 from sync.models import BoardLink
-from sync.operations.setup.run import advance_drafts
+from sync.operations.setup.plan import make_plan
+from sync.operations.setup.run import advance_setups
 from sync.queue import SyncQueueService
+from tests.support.clock import move_clock
 from tests.support.pages import barriers
 from tests.support.sandbox import Sandbox
 from tests.support.waiting import beside
-from tests.wizard.conftest import PEOPLE, Wizard, a_board, an_item, draft, mail, people
+from tests.wizard.conftest import PEOPLE, Wizard, a_board, mail, people, started
 
 pytestmark = [pytest.mark.django_db(transaction=True)]
 
@@ -25,157 +27,121 @@ def by_a_worker(work: Callable[[], Any]) -> None:
     beside(work).result(120)
 
 
-def test_from_nothing_to_synced_with_the_keyboard(open_page: Any, monday: Sandbox) -> None:
-    people()
-    jon = Contact.objects.create(name="Jon Stonehenge")
-    board = a_board(monday, "Our people", *PEOPLE, ("span", "Span", "timeline"))
-    an_item(monday, board, "A. Ångström", mail=mail("ann@x.org"), job="Head")
-    stone = an_item(monday, board, "John Stonehenge")
-    page, errors = open_page(390, "dark")
-    found: list[str] = []
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The tokens of the plans that pages have asked for."""
+    tokens: list[str] = []
+    monkeypatch.setattr("sync.operations.setup.plan.send_task", lambda task, *args: tokens.extend(args))
+    return tokens
 
+
+def test_an_empty_account_with_the_keyboard(open_page: Any, monday: Sandbox, asked: list[str]) -> None:
+    people()
+    page, errors = open_page(1280, "light")
     page.goto("/admin/")
-    # Which token is set is known; whether Monday takes it is not.
     page.get_by_role("link", name="Connect", exact=True).press("Enter")
     page.get_by_role("button", name="Test connection").press("Enter")
     page.get_by_text("The token works: NPD Sync writes").wait_for()
-    found += barriers(page)
-
+    found = barriers(page)
     page.get_by_role("link", name="Next: Boards").press("Enter")
-    page.get_by_label("Search boards by name or number").press_sequentially("people")
-    page.get_by_label("Search boards by name or number").press("Enter")
-    page.get_by_text("1 board is listed.").wait_for()
-    page.get_by_label("Board of Contacts").select_option(board)
+    page.get_by_role("heading", name="Which boards?").wait_for()
     found += barriers(page)
-    page.get_by_role("button", name="Next: Map fields").press("Enter")
-
+    page.get_by_role("button", name="Next: Fields").press("Enter")
     page.get_by_role("heading", name="Organizations: which field is which column?").wait_for()
     page.get_by_role("button", name="Next", exact=True).press("Enter")
     page.get_by_role("heading", name="Contacts: which field is which column?").wait_for()
-    role = page.get_by_label("Column of Role")
-    assert role.evaluate("select => select.selectedOptions[0].textContent.trim()") == "Role (Text)"
-    said = page.locator('[data-says-of="npd-wizard-says-role_title"]')
-    assert said.inner_text() == "Head"  # Ann's, beside what NPD says of Ann
-    role.select_option("")
-    expect(said).to_have_text("–")
-    role.select_option("job")
-    expect(said).to_have_text("Head")
     page.get_by_label("Column of Email").select_option("")
     page.get_by_role("button", name="Next", exact=True).press("Enter")
     page.get_by_role("alert").get_by_role("link", name="Email").press("Enter")
-    page.get_by_label("Column of Email").select_option("mail")
+    page.get_by_label("Column of Email").select_option("+")
+    page.get_by_label("Column of Organization").select_option("+")
     found += barriers(page)
     page.get_by_role("button", name="Next", exact=True).press("Enter")
-
     page.get_by_role("heading", name="Both sides are being compared", exact=True).wait_for()
     found += barriers(page)
-    assert monday.item_named("Bob Stone") is None
-    by_a_worker(advance_drafts)
-    page.get_by_role("group", name="Jon Stonehenge").get_by_label("The same: link them").press("Space")
+    by_a_worker(lambda: make_plan(asked[0]))
+    page.get_by_role("button", name="Start", exact=True).wait_for()
     found += barriers(page)
-    page.get_by_role("button", name="Save these answers").press("Enter")
-    page.get_by_text("Your answers are saved.").wait_for()
-    page.get_by_role("button", name="Next: Plan").press("Enter")
-
-    page.get_by_role("button", name="Confirm and begin").wait_for()
-    found += barriers(page)
-    assert monday.item_named("Bob Stone") is None
-    page.get_by_role("button", name="Confirm and begin").press("Enter")
+    assert not monday.boards()
+    page.get_by_role("button", name="Start", exact=True).press("Enter")
     page.get_by_role("heading", name="The set-up is being applied").wait_for()
     found += barriers(page)
-    by_a_worker(advance_drafts)
-    assert draft().state == "done", draft().problem
+    by_a_worker(advance_setups)
+    assert started()["state"] == "done", started()
     for _ in range(3):  # a contact's relation waits for its organization's item
         by_a_worker(lambda: SyncQueueService().process(seconds=60))
     page.get_by_role("heading", name="The set-up is done", exact=True).wait_for()
     # Ids of webhooks and columns are for who asks for them.
     expect(page.get_by_text("created webhook").first).to_be_hidden()
-    page.get_by_text("For your administrator").first.press("Enter")
-    expect(page.get_by_text("created webhook").first).to_be_visible()
     found += barriers(page)
     page.get_by_role("link", name="Go to Health").press("Enter")
     page.get_by_text("Get started").wait_for(state="detached")
-
-    jon.refresh_from_db()
-    assert jon.monday_id == stone
-    assert Contact.objects.get(email="bob@x.org").sync_status == "synced"
-    assert Organization.objects.get().sync_status == "synced"
-    assert monday.item_named("Bob Stone") is not None
+    assert set(Contact.objects.values_list("sync_status", flat=True)) == {"synced"}
+    assert monday.item_named("Ann Ångström")["values"]["organization"] == "Nova Labs"  # type: ignore[index]
     assert not found
     assert not errors
 
 
-def test_what_is_ticked_is_kept_by_the_link_of_another_step(open_page: Any, monday: Sandbox, wizard: Wizard) -> None:
-    board = a_board(monday, "CRM", *PEOPLE)
-    an_item(monday, board, "Somebody", mail=mail("somebody@x.org"))
-    wizard.compared(board)
-    page, errors = open_page(1280, "light")
-    page.goto("/admin/sync/boardlink/set-up/match/")
-    page.locator("[name=contact-creates_records]").check()
-    page.get_by_role("navigation", name="Steps of the set-up").get_by_role("link", name="Map").press("Enter")
-    page.wait_for_url("**/map/**")
-    page.goto("/admin/sync/boardlink/set-up/match/")
-    assert page.locator("[name=contact-creates_records]").is_checked()
+FOREIGN = (
+    ("correo", "Correo electrónico", "email"), ("telefono", "Teléfono", "phone"), ("cargo", "Cargo", "text"),
+    ("empresa", "Empresa", "text"), ("notas", "Notas", "long_text"),
+)  # fmt: skip
+
+
+def test_a_board_with_foreign_titles_and_120_items_on_a_phone(
+    open_page: Any, monday: Sandbox, asked: list[str]
+) -> None:
+    board = monday.add_board("Contactos", *FOREIGN)
+    for number in range(120):
+        address = f"p{number}@example.com"
+        values = {"correo": mail(address), "empresa": f"Empresa {number % 12}", "cargo": "Directora"}
+        monday.act("add", board_id=board, name=f"Persona {number}", values=values)
+        if number < 45:
+            Contact.objects.create(name=f"Persona {number}", email=address)
+    page, errors = open_page(390, "dark")
+    page.goto("/admin/sync/boardlink/set-up/boards/")
+    page.get_by_label("Board of Contacts").select_option(board)
+    page.get_by_role("button", name="Next: Fields").click()
+    page.get_by_role("button", name="Next", exact=True).click()
+    page.get_by_role("heading", name="Contacts: which field is which column?").wait_for()
+    chosen = {
+        label: page.get_by_label(f"Column of {label}").input_value() for label in ("Email", "Phone", "Role", "Notes")
+    }
+    assert chosen == {"Email": "correo", "Phone": "telefono", "Role": "cargo", "Notes": "notas"}
+    assert page.get_by_label("Column of Organization").input_value() == "empresa"  # its board is set up with it
+    page.get_by_label("Create records from items").check()
+    found = barriers(page)
+    page.get_by_role("button", name="Next", exact=True).click()
+    page.get_by_role("heading", name="Both sides are being compared", exact=True).wait_for()
+    by_a_worker(lambda: make_plan(asked[0]))
+    page.get_by_text("120 records then need attention").wait_for()
+    page.get_by_label("Create 12 organizations that NPD doesn't have").check()
+    found += barriers(page)
+    page.get_by_role("button", name="Start", exact=True).click()
+    page.get_by_role("heading", name="The set-up is being applied").wait_for()
+    by_a_worker(advance_setups)
+    move_clock(60)
+    monday.control("clock", offset_seconds=60)
+    for _ in range(3):
+        by_a_worker(lambda: SyncQueueService().process(seconds=60))
+    assert (Contact.objects.filter(sync_status="synced").count(), Organization.objects.count()) == (120, 12)
+    assert len({column["title"] for column in monday.boards()[0]["columns"]}) == len(FOREIGN) + 2
+    assert not found
     assert not errors
 
 
 def test_a_filters_values_are_offered_by_the_field_that_is_chosen(
     open_page: Any, monday: Sandbox, wizard: Wizard
 ) -> None:
-    wizard.compared(a_board(monday, "CRM", *PEOPLE))
+    wizard.planned(a_board(monday, "CRM", *PEOPLE))
     wizard.apply()
-    page, errors = open_page(1280, "light")
+    page, errors = open_page(1280, "dark")
     page.goto(f"/admin/sync/boardlink/{BoardLink.objects.get(entity_type='contact').pk}/change/")
-    page.get_by_role("button", name="Edit mapping").press("Enter")
+    page.get_by_role("button", name="Set up…").press("Enter")
     page.get_by_role("button", name="Sync only some of them…").press("Enter")
     page.get_by_role("heading", name="Contacts: what is synced?").wait_for()
     page.locator("#npd-filter-item-field-1").select_option("group")
     text = page.locator("#npd-filter-item-text-1")
     expect(text).to_have_attribute("list", "npd-filter-item-values-group")
-    assert not barriers(page)
-    assert not errors
-
-
-def test_what_is_ticked_while_both_sides_are_compared_outlives_the_reload(
-    open_page: Any, monday: Sandbox, wizard: Wizard
-) -> None:
-    board = a_board(monday, "CRM", *PEOPLE, items=[{"name": "Eve", "mail": mail("eve@x.org")}])
-    page, errors = open_page(390, "light")
-    wizard.boards(contact=board)
-    page.goto("/admin/sync/boardlink/set-up/map/contact/")
-    column, direction = page.get_by_label("Column of Notes"), page.get_by_label("Direction of Notes")
-    direction.select_option("none")
-    assert column.input_value() == ""  # nobody wants a new column that nothing is synced to
-    column.select_option("+")
-    assert direction.input_value() == "bidirectional"
-    page.get_by_role("button", name="Next", exact=True).press("Enter")
-    page.get_by_label("Create records from unmatched items").press("Space")
-    by_a_worker(advance_drafts)
-    page.get_by_label("Create records from unmatched items (1 now)").wait_for()
-    assert page.get_by_label("Create records from unmatched items").is_checked()
-    assert draft().creates_records
-    page.get_by_text("More options").first.click()
-    page.get_by_label("how alike two names must be").fill("90")
-    page.get_by_label("how alike two names must be").press("Enter")
-    page.get_by_role("heading", name="Both sides are being compared", exact=True).wait_for()
-    by_a_worker(advance_drafts)
-    page.locator("tr[data-row=from_items]").wait_for()
-    assert draft().threshold == 90
-    assert not barriers(page)
-    assert not errors
-
-
-def test_a_column_that_can_not_be_changed_on_the_boards_page_says_where_it_can(
-    open_page: Any, monday: Sandbox, wizard: Wizard
-) -> None:
-    wizard.compared(a_board(monday, "CRM", *PEOPLE, ("mobile", "Mobile", "phone")))
-    wizard.apply()
-    page, errors = open_page(1280, "dark")
-    page.goto(f"/admin/sync/boardlink/{BoardLink.objects.get(entity_type='contact').pk}/change/")
-    assert page.get_by_label("Column of Phone").is_enabled()
-    # A select of one choice would say no more than the column's name.
-    assert page.get_by_label("Column of Email").count() == 0
-    page.get_by_role("button", name="Edit mapping").press("Enter")
-    assert page.get_by_label("Column of Email").is_enabled()
     assert not barriers(page)
     assert not errors

@@ -6,16 +6,13 @@ from typing import Any
 
 import pytest
 
-from conflicts.models import SyncConflict
 from npd.models import Contact
 from sync.models import ApprovalRequest, UnmatchedItem
-from sync.operations.setup import draft as drafts
-from sync.operations.setup import matches, plan
+from sync.operations.setup import plan
 from sync.outbox.pauses import pause
-from tests.wizard.conftest import PEOPLE, Wizard, a_board, an_item, draft, later, mail, people
-from tests.wizard.test_changes import change, set_up
+from tests.wizard.conftest import PEOPLE, Wizard, a_board, an_item, later, mail
+from tests.wizard.test_changes import set_up
 
-ROWS = plan.DONE_ROWS | plan.LEFT_ROWS
 WITH_NPD_ID = (*PEOPLE, ("npd_id", "NPD ID", "text"))
 
 
@@ -33,11 +30,10 @@ def test_whose_item_is_whose_is_previewed_as_passes_find_it(wizard: Wizard, crea
     item = an_item(wizard.monday, board, "Own", mail=mail("own@x.org"), npd_id=str(own.pk))
     for name, address in (("P", "torn"), ("Q", "torn"), ("Second", "own"), ("Quiet", "off"), (" ", "nobody")):
         an_item(wizard.monday, board, name, mail=mail(f"{address}@x.org"))
-    wizard.begin(board, creates=creates)
-    wizard.work()
-    shown = {"create": 1, "link": 1, "ambiguous": 2, "items_asked": 2, "items_out": 1, "sync_off": 1}
+    wizard.planned(board, creates_records="on" if creates else "off")
+    shown = {"create": 1, "link": 1, "ambiguous": 2, "items_asked": 2, "sync_off": 1}
+    shown["items_out" if creates else "unmatched"] = 1
     assert wizard.plan_shown() == shown
-    assert draft().found["free"] == []
 
     wizard.apply()
     for _ in range(2):
@@ -61,12 +57,59 @@ def test_whose_item_is_whose_is_previewed_as_passes_find_it(wizard: Wizard, crea
 def test_an_item_that_a_record_of_an_earlier_chunk_gets_is_not_given_twice_nor_made_twice(
     wizard: Wizard, monkeypatch: pytest.MonkeyPatch, done: str
 ) -> None:
-    monkeypatch.setattr(matches, "CHUNK_SIZE", 1)
+    monkeypatch.setattr(plan, "CHUNK_SIZE", 1)
     for name in ("Uma", "Will"):
         Contact.objects.create(name=name, email="twin@x.org")
     items = [{"name": "Uma", "mail": mail("twin@x.org")}] if done == "link" else []
-    wizard.compared(a_board(wizard.monday, "CRM", *WITH_NPD_ID, items=items))
+    wizard.planned(a_board(wizard.monday, "CRM", *WITH_NPD_ID, items=items))
     assert wizard.plan_shown() == {done: 1, "ambiguous": 1}
+
+
+def test_what_monday_will_not_take_or_probably_reject_is_in_the_plan(wizard: Wizard) -> None:
+    """Of records that get an item and of linked ones, and nothing that stays in NPD or stands on Monday already."""
+    Contact.objects.create(name="Ann", email="ann@x.org", phone="12")
+    Contact.objects.create(name="Bob", email="b/ob@x.org", phone="12")
+    Contact.objects.create(name="Eve", email="eve@x.org", phone="+12025550123")
+    board = a_board(wizard.monday, "CRM", *PEOPLE)
+    an_item(wizard.monday, board, "Ann", mail=mail("ann@x.org"))
+    found = wizard.planned(board)
+    assert (found.counts["blocked"], found.counts["doubtful"], found.attention) == (2, 1, 2)
+    assert "blocked" not in wizard.planned(board, direction_phone="monday_to_npd").counts
+
+
+def test_the_plan_names_what_it_leaves_as_it_is(wizard: Wizard) -> None:
+    board = a_board(wizard.monday, "CRM", *PEOPLE)
+    Contact.objects.create(name="Off", email="off@x.org", sync_enabled=False)
+    Contact.objects.create(name="Silent", email="silent@x.org", sync_direction="monday_to_npd")
+    Contact.objects.create(name="Lost", email="lost@x.org", monday_id="4711")
+    an_item(wizard.monday, board, "Stranger", mail=mail("stranger@x.org"))
+    wizard.planned(board)
+    assert wizard.plan_shown() == {"unmatched": 1, "sync_off": 1, "no_item": 1, "missing": 1}
+
+
+def test_where_both_sides_differ_at_first_the_rule_that_was_chosen_decides(wizard: Wizard) -> None:
+    Contact.objects.create(name="Jon Stone", email="jon@x.org", role_title="Head")
+    board = a_board(wizard.monday, "CRM", *PEOPLE)
+    an_item(wizard.monday, board, "Jon Stone", mail=mail("jon@x.org"), job="Boss")
+    assert (wizard.planned(board).counts["conflicts"], wizard.board_plan().attention) == (1, 1)
+    wizard.fields(first_match="npd_wins")
+    wizard.plan()
+    counts = wizard.board_plan().counts
+    assert (counts["conflicts"], counts["to_monday"]) == (0, 1)
+
+
+def test_an_item_that_nothing_matches_by_is_planned_as_what_the_run_makes_of_it(wizard: Wizard) -> None:
+    items = [{"name": "Eve", "mail": mail("eve@x.org")}, {"name": "Nameless"}]
+    found = wizard.planned(a_board(wizard.monday, "CRM", *PEOPLE, items=items), creates_records="on")
+    assert (found.counts["from_items"], found.counts["no_key"]) == (1, 1)
+    wizard.apply()
+    later(wizard.monday, 20)  # nobody edits the items any more
+    wizard.drain()
+    assert list(Contact.objects.values_list("name", flat=True)) == ["Eve"]
+    assert [(one.name, one.reason_code) for one in UnmatchedItem.objects.all()] == [("Nameless", "no_key_yet")]
+    later(wizard.monday, 400)
+    wizard.drain()
+    assert set(Contact.objects.values_list("name", flat=True)) == {"Eve", "Nameless"}
 
 
 def test_a_pause_defers_what_is_previewed_and_changes_nothing_of_it(wizard: Wizard) -> None:
@@ -74,7 +117,7 @@ def test_a_pause_defers_what_is_previewed_and_changes_nothing_of_it(wizard: Wiza
     Contact.objects.filter(email="ann@x.org").update(role_title="Head")
     Contact.objects.create(name="Zoe", email="zoe@x.org")
     pause("dora")
-    change(wizard)
+    wizard.change()
     shown = wizard.plan_shown()
     assert (shown["create"], shown["to_monday"], "blocked" in shown) == (1, 1, False)
 
@@ -84,58 +127,11 @@ def test_what_would_wait_for_approval_is_not_said_to_be_sent(
     wizard: Wizard, settings: Any, monkeypatch: pytest.MonkeyPatch, chunk: int, goes: int, waits: int
 ) -> None:
     """Also where the limit is passed by records of several passes together."""
-    monkeypatch.setattr(matches, "CHUNK_SIZE", chunk)
+    monkeypatch.setattr(plan, "CHUNK_SIZE", chunk)
     set_up(wizard)
     settings.GUARD_RECORDS = 1
     Contact.objects.update(email="")
-    change(wizard)
+    wizard.change()
     shown = wizard.plan_shown()
     assert (shown.get("to_monday", 0), shown["blocked"]) == (goes, waits)
     assert not ApprovalRequest.objects.exists()
-
-
-def test_a_comparison_that_can_not_read_on_is_tried_again(wizard: Wizard) -> None:
-    """A copy bears the NPD ID of a record whose own item isn't listed: that one is asked for by its id."""
-    set_up(wizard)
-    bob = wizard.monday.item_named("Bob Stone")
-    assert bob is not None
-    wizard.monday.act("archive", item_id=int(bob["id"]))
-    board = wizard.monday.boards()[0]["id"]
-    an_item(wizard.monday, board, "Copy", npd_id=bob["values"]["npd_id"])
-    later(wizard.monday, 20)
-    drafts.begin_change(wizard.person, "contact")
-    wizard.choose("contact")
-    wizard.monday.faults({"status": 503, "on": "items", "skip": 1, "count": 50})  # after the samples of columns
-    wizard.work()
-    assert draft().state == "comparing"
-    wizard.monday.control("faults", "DELETE")
-    later(wizard.monday, 300)
-    wizard.work()
-    assert draft().state == "compared"
-
-
-def planned() -> dict[str, int]:
-    return {code: number for code, number in plan.plan_totals(draft()).items() if number and code in ROWS}
-
-
-def test_what_a_column_that_is_made_and_an_answered_pair_come_to_is_in_the_plan(wizard: Wizard) -> None:
-    """The organization gets its item in this run, and is written then; a pair's values meet as any that are linked."""
-    _, _, org = people()
-    pair = Contact.objects.create(name="Jörgen Köhler", email="jk@x.org", role_title="Head", organization=org)
-    board = a_board(wizard.monday, "CRM", *PEOPLE)
-    an_item(wizard.monday, board, "Ann Ångström", mail=mail("ann@x.org"))
-    alike = an_item(wizard.monday, board, "Jörgen Koehler", job="Chair", tel={"phone": "+12025550123"})
-    drafts.choose_boards(wizard.person, {"contact": board, "organization": "new"})
-    wizard.choose("organization")
-    wizard.choose("contact", column_organization="+", direction_organization="bidirectional")
-    wizard.work()
-    assert planned() == {"create": 1, "link": 1, "to_monday": 1, "out": 1, "alike": 1}
-    wizard.answer("contact", **{str(pair.pk): alike})
-    shown = planned()
-    assert shown == {"create": 1, "link": 2, "to_monday": 2, "to_npd": 1, "conflicts": 1}
-
-    wizard.apply()
-    wizard.drain()
-    assert SyncConflict.objects.values("entity_id").distinct().count() == shown["conflicts"]
-    wrote = Contact.objects.get(pk=pair.pk)
-    assert (wrote.monday_id, wrote.phone) == (alike, "+12025550123")

@@ -1,32 +1,47 @@
-"""The last steps: a plan is confirmed once, carried out to its end, and stops in words where it can't be."""
+"""From the plan on: it is started once, carried out though workers die, and stops in words where it can't be."""
 
 from __future__ import annotations
 
 import re
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import Permission, User
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 
 from npd.models import Contact
+from sync.boards.board_setup import set_up_all
+from sync.choices import Cause, Priority
 from sync.connectors.monday.board_events import WEBHOOK_EVENTS
-from sync.models import BoardLink, FieldMapping, SetupDraft, SyncQueue
-from sync.operations.setup.draft import REQUIRED_PERMISSIONS
+from sync.models import BoardLink, FieldMapping, SyncQueue
+from sync.operations.setup import run
+from sync.operations.setup.plan import make_plan
+from sync.operations.setup.selection import REQUIRED_PERMISSIONS, plan_token
+from sync.outbox.queue_rows import enqueue_many
 from tests.admin import states
-from tests.wizard.conftest import START, Wizard, an_item, draft, later, mail, people, planned, plans_shown
+from tests.wizard.conftest import PEOPLE, START, Wizard, a_board, an_item, later, mail, people, started, unlock
 
-ENDS = ["", "boards/", "map/contact/", "match/", "plan/", "run/", "progress/run/"]
+ENDS = ["", "boards/", "fields/contact/", "filter/contact/", "plan/", "run/", "progress/plan/", "progress/run/"]
 
 
-def test_nothing_is_written_anywhere_before_the_plan_is_confirmed_and_pages_ask_few_queries(
+def planned(wizard: Wizard) -> str:
+    """The plan of a set-up of two people; returns the board."""
+    people()
+    board = a_board(wizard.monday, "CRM", *PEOPLE)
+    wizard.planned(board)
+    return board
+
+
+def test_nothing_is_written_anywhere_before_the_plan_is_started_and_pages_ask_few_queries(
     wizard: Wizard, django_assert_max_num_queries: Any
 ) -> None:
     planned(wizard)
     pages = {end: wizard.get(end) for end in ENDS}
     assert re.search(r"about \d+ API calls?( \([^)]*\))? and 1 minute\.", pages["plan/"])
-    for end in ("match/", "plan/", "run/"):
+    for end in ("plan/", "run/"):
         with django_assert_max_num_queries(25):
             wizard.client.get(START + end)
     wizard.work()
@@ -34,13 +49,6 @@ def test_nothing_is_written_anywhere_before_the_plan_is_confirmed_and_pages_ask_
     assert not wizard.mutations()
     assert not BoardLink.objects.exists()
     assert set(Contact.objects.values_list("sync_status", "monday_id")) == {("pending", None)}
-
-
-def test_what_needs_attention_is_said_while_the_run_goes_on(away: Wizard) -> None:
-    planned(away)
-    away.confirm()
-    states.conflicting("Cleo", "7")
-    assert "1 needs attention" in away.get("progress/run/")
 
 
 def test_an_empty_list_of_a_new_installation_leads_to_an_import_and_to_the_set_up(away: Wizard) -> None:
@@ -52,72 +60,110 @@ def test_an_empty_list_of_a_new_installation_leads_to_an_import_and_to_the_set_u
     assert addresses[1] not in away.client.get(lists[0]).content.decode().partition('class="npd-empty"')[2]
 
 
-def test_a_plan_is_confirmed_by_one_of_two_administrators(away: Wizard) -> None:
-    planned(away)
-    other = Client()
-    other.force_login(User.objects.create_superuser("otto", "o@x.org", "x"))
-    seen = plans_shown()
-    assert "being applied" in away.confirm()
-    answer = other.post(START + "plan/", seen, follow=True).content.decode()
-    assert "It was confirmed or left out already" in answer
-    assert "The set-up is being applied" in away.map("contact", rule_phone="npd_wins")
-    assert draft().state == "running"
-    assert draft().fields["phone"]["rule"] == "ask"
+def test_of_two_administrators_one_starts(away: Wizard) -> None:
+    away.planned("new")
+    other = Wizard(None, Client(), User.objects.create_superuser("otto", "o@x.org", "x"))
+    other.client.force_login(other.person)
+    other.planned("new")
+    assert "being applied" in away.start()
+    assert "a set-up was started meanwhile" in other.start()
+    assert started()["by"] == "dora"
+    assert "being applied" in away.get("run/")
 
 
-def test_an_old_plan_is_made_anew_before_it_can_be_confirmed(away: Wizard) -> None:
-    planned(away)
-    later(away.monday, 3_600)
-    page = away.confirm()
-    assert "The plan is too old to be confirmed" in page
-    assert draft().state == "comparing"
-    away.work()
-    away.confirm()
-    assert draft().state == "running"
+def test_a_plan_that_was_never_seen_or_is_old_is_not_started(away: Wizard) -> None:
+    away.planned("new")
+    shown = plan_token(away.choices)
+    away.fields("contact", rule_phone="npd_wins")
+    assert "The plan has changed since your page was opened" in away.post("plan/", plan=shown)
+    away.plan()
+    later(None, 3_600)
+    assert "too old" in away.start()
+    assert not BoardLink.objects.exclude(setup=None).exists()
+    away.plan()
+    assert "being applied" in away.start()
+
+
+def test_settings_changed_elsewhere_are_said_before_a_plan_overwrites_them(wizard: Wizard) -> None:
+    planned(wizard)
+    wizard.apply()
+    wizard.change(rule_phone="npd_wins")
+    FieldMapping.objects.filter(key="role_title").update(rule="monday_wins")
+    BoardLink.objects.update(creates_records=True)
+    page = wizard.start()
+    assert "Role: Rule Ask → Monday wins" in page
+    assert "Items become records: yes" in page
+    assert FieldMapping.objects.get(key="role_title").rule == "monday_wins"
+    wizard.plan()
+    assert "Role Rule Monday wins Ask" in wizard.get("plan/")
+    wizard.apply()
+    assert FieldMapping.objects.get(key="role_title").rule == "ask"
+
+
+def test_settings_changed_between_start_and_run_stop_it(wizard: Wizard) -> None:
+    planned(wizard)
+    wizard.apply()
+    wizard.change(rule_phone="npd_wins")
+    wizard.start()
+    FieldMapping.objects.filter(key="role_title").update(direction="npd_to_monday")
+    wizard.work()
+    assert started()["state"] == "stopped"
+    assert "Role: Direction Both ways → NPD to Monday only" in started()["problem"]
+    assert FieldMapping.objects.get(key="phone").rule == "ask"
 
 
 def test_a_column_deleted_after_the_plan_stops_the_run_before_it_writes(wizard: Wizard) -> None:
     board = planned(wizard)
-    wizard.confirm()
+    wizard.start()
     wizard.monday.delete_column(board, "job")
     wizard.mark = wizard.last_call()
     wizard.work()
-    assert draft().state == "draft"
-    assert "Role can't have its column: It is not on the board any more. Choose another column." in draft().problem
+    assert "Role can't have its column: It is not on the board any more." in started()["problem"]
     assert not wizard.mutations()
     assert not BoardLink.objects.filter(board_id=board).exists()
     page = wizard.get("run/")
     assert "Stopped" in page
-    assert "View the mapping" in page
-    assert "It is not on the board any more" in wizard.get("map/contact/")
+    assert "Choose again" in page
+
+
+def test_a_column_deleted_before_the_start_begins_nothing(wizard: Wizard) -> None:
+    board = planned(wizard)
+    wizard.monday.delete_column(board, "job")
+    assert "The column job is not on the board any more" in wizard.start()
+    assert "job, deleted on the board" in wizard.get("fields/contact/")
 
 
 def test_a_board_deleted_after_the_plan_stops_the_run_and_makes_no_other(wizard: Wizard) -> None:
     board = planned(wizard)
-    wizard.confirm()
+    wizard.start()
     wizard.monday.delete_board(board)
     wizard.mark = wizard.last_call()
     wizard.work()
-    assert "was deleted on Monday" in draft().problem
+    assert "was deleted on Monday" in started()["problem"]
     assert not wizard.mutations()
 
 
-def test_monday_away_is_said_on_the_page(away: Wizard) -> None:
-    planned(away)
-    SetupDraft.objects.update(board_id="7")
-    for end in ("boards/", "map/contact/"):
-        assert "No connection to Monday could be made" in away.get(end), end
-    assert draft().state == "compared"
-    assert "Not connected" in away.post()
+def test_a_plan_that_can_not_be_read_says_so_and_is_made_again(wizard: Wizard) -> None:
+    people()
+    wizard.boards(contact=a_board(wizard.monday, "CRM", *PEOPLE))
+    wizard.fields()
+    wizard.monday.faults({"status": 503, "on": "any", "count": 50})
+    make_plan(plan_token(wizard.choices))
+    assert "The plan could not be made" in wizard.get("plan/")
+    wizard.monday.control("faults", "DELETE")
+    later(wizard.monday, 400)
+    wizard.post("plan/", anew="1")
+    wizard.plan()
+    assert wizard.board_plan().counts["create"] == 2
 
 
 def test_monday_away_while_running_is_waited_out_and_nothing_is_made_twice(wizard: Wizard) -> None:
     people()
-    wizard.compared("new")
-    wizard.confirm()
+    wizard.planned("new")
+    wizard.start()
     wizard.monday.faults({"status": 503, "on": "create_column", "count": 50})
     wizard.work()
-    assert draft().state == "running"
+    assert started()["state"] == "running"
     assert "The set-up goes on by itself." in wizard.get("run/")
     wizard.monday.control("faults", "DELETE")
     mark = wizard.last_call()
@@ -125,16 +171,15 @@ def test_monday_away_while_running_is_waited_out_and_nothing_is_made_twice(wizar
     assert wizard.last_call() == mark, "it was asked again before its time"
     later(wizard.monday, 400)
     wizard.work()
-    wizard.work()
     wizard.drain()
-    assert draft().state == "done", draft().problem
+    assert started()["state"] == "done", started()
     assert len(wizard.monday.boards()) == 1
 
 
 def test_a_worker_that_died_is_followed_by_another(wizard: Wizard, monkeypatch: pytest.MonkeyPatch) -> None:
     people()
-    wizard.compared("new")
-    wizard.confirm()
+    wizard.planned("new")
+    wizard.start()
 
     class Died(BaseException):
         """What stands for kill -9."""
@@ -151,18 +196,51 @@ def test_a_worker_that_died_is_followed_by_another(wizard: Wizard, monkeypatch: 
             patched.setattr(step, dies)
             with pytest.raises(Died):
                 wizard.work()
-        assert draft().state == "running"
-        SetupDraft.objects.update(claimed_until=None)
+        assert started()["state"] == "running"
+        wizard.work()
+        assert started()["state"] == "running", "another worker took what this one still has"
+        unlock()
     wizard.work()
     wizard.drain()
-    assert draft().state == "done", draft().problem
+    assert started()["state"] == "done", started()
     boards = wizard.monday.boards()
     assert [board["name"] for board in boards] == ["Contacts"]
     assert len({column["title"] for column in boards[0]["columns"]}) == len(boards[0]["columns"])
-    hooks = wizard.monday.control("webhooks", "GET")["webhooks"]
-    assert len(hooks) == len(WEBHOOK_EVENTS)
+    assert len(wizard.monday.control("webhooks", "GET")["webhooks"]) == len(WEBHOOK_EVENTS)
     assert {mapping.version for mapping in FieldMapping.objects.all()} == {1}
     assert sorted(item["name"] for item in wizard.monday.items()) == ["Ann Ångström", "Bob Stone"]
+
+
+def test_a_worker_that_was_taken_for_dead_stores_nothing_more(wizard: Wizard) -> None:
+    people()
+    wizard.planned("new")
+    wizard.start()
+    late = run._claim("contact")
+    assert late is not None
+    unlock()
+    wizard.work()
+    with pytest.raises(run.SetupLost):
+        late.save(progress="too late")
+    assert started()["state"] == "done"
+
+
+def test_a_relation_waits_for_the_board_that_another_worker_is_making(wizard: Wizard) -> None:
+    people()
+    wizard.boards(organization="new", contact="new")
+    wizard.fields("organization")
+    wizard.fields("contact", column_organization="+")
+    wizard.plan()
+    wizard.start()
+    taken = started("organization") | {"until": (timezone.now() + timedelta(minutes=5)).isoformat()}
+    BoardLink.objects.filter(entity_type="organization").update(setup=taken)
+    wizard.mark = wizard.last_call()
+    wizard.work()
+    assert not wizard.mutations()
+    assert "Waits for the board of the organization records" in wizard.get("run/")
+    unlock()
+    wizard.work()
+    assert {started(kind)["state"] for kind in ("organization", "contact")} == {"done"}
+    assert len(wizard.monday.boards()) == 2
 
 
 def test_webhooks_that_can_not_be_made_are_told_and_the_rest_is_done(wizard: Wizard, settings: Any) -> None:
@@ -174,44 +252,74 @@ def test_webhooks_that_can_not_be_made_are_told_and_the_rest_is_done(wizard: Wiz
 
 
 def test_only_who_may_change_boards_and_mappings_comes_in(away: Wizard) -> None:
-    planned(away)
     user = User.objects.create_user("member", is_staff=True)
     client = Client()
     client.force_login(user)
     names = [name.split(".")[1] for name in REQUIRED_PERMISSIONS]
     user.user_permissions.set(Permission.objects.filter(codename=names[0]))
     assert {client.get(START + end).status_code for end in ENDS} == {403}
-    assert client.post(START + "plan/", plans_shown()).status_code == 403
-    assert draft().state == "compared"
+    assert client.post(START + "plan/").status_code == 403
     user.user_permissions.set(Permission.objects.filter(codename__in=[*names, "view_mondayaccount"]))
-    assert {client.get(START + end).status_code for end in ENDS} == {200}
+    assert {client.get(START + end).status_code for end in ("", "boards/", "run/")} == {200}
 
 
-def test_a_mail_told_meanwhile_is_seen_by_the_run(wizard: Wizard) -> None:
+def test_an_item_made_between_plan_and_run_is_found(wizard: Wizard) -> None:
     board = planned(wizard)
-    wizard.confirm()
+    wizard.start()
     item = an_item(wizard.monday, board, "Ann, made meanwhile", mail=mail("ann@x.org"))
     wizard.work()
     wizard.drain()
     assert Contact.objects.get(email="ann@x.org").monday_id == item
 
 
-def test_a_set_up_that_is_done_says_so_everywhere_while_its_first_changes_are_on_their_way(wizard: Wizard) -> None:
+def test_a_set_up_that_is_done_says_so_while_its_first_changes_are_on_their_way(wizard: Wizard) -> None:
     planned(wizard)
-    wizard.confirm()
-    shown = wizard.client.get(START + "run/").content.decode()
-    asks = re.search(r'hx-get="([^"]+)"', shown)
-    assert asks, "the page asks how far it is"
-    assert "HX-Refresh" not in wizard.client.get(asks[1]).headers
+    wizard.start()
+    assert "The set-up is being applied" in wizard.get("run/")
     wizard.work()
-    assert (draft().state, SyncQueue.objects.filter(status="pending").exists()) == ("done", True)
-    assert wizard.client.get(asks[1]).headers["HX-Refresh"] == "true"
-    page = wizard.get("run/")
-    assert "its first changes are on their way" in page
-    assert "being applied" not in page
-    assert "Applied" not in page
-    again = re.search(r'hx-get="([^"]+)"', wizard.client.get(START + "run/").content.decode())
-    assert again, "it goes on asking"
-    assert "HX-Refresh" not in wizard.client.get(again[1]).headers
+    assert (started()["state"], SyncQueue.objects.filter(status="pending").exists()) == ("done", True)
+    assert "its first changes are on their way" in wizard.get("run/")
     Contact.objects.update(sync_status="synced")  # what is left only looks whether they still are
-    assert "HX-Refresh" in wizard.client.get(again[1]).headers
+    assert "HX-Refresh" in wizard.client.get(START + "progress/run/").headers
+    assert "The set-up is done" in wizard.get("run/")
+
+
+def test_everyday_work_later_is_no_part_of_the_run(wizard: Wizard) -> None:
+    planned(wizard)
+    wizard.apply()
+    later(wizard.monday, 600)
+    enqueue_many(
+        "contact", list(Contact.objects.values_list("pk", flat=True)), cause=Cause.SWEEP, priority=Priority.SWEEP
+    )
+    assert "The set-up is done" in wizard.get("run/")
+
+
+def test_nothing_of_people_stays_in_a_set_up_that_is_done(wizard: Wizard) -> None:
+    planned(wizard)
+    wizard.apply()
+    assert "Stone" not in str(started())
+    assert "choices" not in started()
+
+
+def test_a_column_to_be_made_never_takes_over_one_with_its_id_and_another_title(wizard: Wizard) -> None:
+    """People call it “Fax”, and said that it isn't the phone: its values stay."""
+    board = a_board(wizard.monday, "CRM", ("mail", "Email", "email"), ("phone", "Fax", "phone"))
+    an_item(
+        wizard.monday, board, "Zoe", mail=mail("zoe@x.org"), phone={"phone": "+12025550123", "countryShortName": "US"}
+    )
+    wizard.planned(board, column_phone="+")
+    wizard.apply()
+    columns = {column["id"]: column["title"] for column in wizard.monday.boards()[0]["columns"]}
+    made = FieldMapping.objects.get(key="phone").column_id
+    assert (columns["phone"], columns[made]) == ("Fax", "Phone")
+    assert made != "phone"
+
+
+def test_a_field_left_out_is_not_synced_again_by_the_command(wizard: Wizard) -> None:
+    wizard.boards(organization=a_board(wizard.monday, "Firms"), contact=a_board(wizard.monday, "CRM", *PEOPLE))
+    wizard.fields("organization")
+    wizard.fields("contact", column_notes="")
+    wizard.plan()
+    wizard.apply()
+    list(set_up_all())
+    assert FieldMapping.objects.get(link__entity_type="contact", key="notes").direction == "none"

@@ -125,6 +125,9 @@ def board_problems(
     if link.npd_id_problem:
         what = f"{title}: nothing new is created, because the NPD ID column is missing"
         yield BoardProblem(what, link.npd_id_problem, "key_off", "columns")
+    if link.creates_held:
+        what = f"{title}: nothing new is created, because nobody on it can be recognized"
+        yield BoardProblem(what, link.creates_held, "front_hand", "columns")
     if mappings is None:  # those whose column can't be used
         mappings = list(link.mappings.exclude(problem="").exclude(direction=SyncDirection.NONE))
     for mapping in mappings:

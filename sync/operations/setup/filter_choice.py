@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from sync import connectors, registry
+from sync.boards.field_choices import NEW_COLUMN, FieldChoice
 from sync.boards.sync_filter import (
     GROUP_LABEL,
     MAX_CONDITIONS,
@@ -18,9 +19,8 @@ from sync.boards.sync_filter import (
 )
 from sync.connectors.base.board_items import GROUP
 from sync.connectors.base.conversion import UnknownValue
-from sync.models import SetupDraft
-from sync.operations.setup.fields import NEW_COLUMN, FieldChoice, mappable_fields, parse_choices
-from sync.operations.setup.matches import draft_board
+from sync.operations.setup.plan import planned_board
+from sync.operations.setup.selection import ChosenBoard
 from sync.reconcile.field_values import BoardContext, stored_values
 from sync.registry import relation_of
 
@@ -54,32 +54,32 @@ class FilterableField:
     values: Sequence[str] = field(default_factory=tuple)
 
 
-def filterable_fields(draft: SetupDraft) -> dict[FilterSide, list[FilterableField]]:
-    """Return the synced fields of a draft by which each side can be filtered, and the group of items."""
-    board, chosen = draft_board(draft), parse_choices(draft.fields)
+def filterable_fields(chosen: ChosenBoard) -> dict[FilterSide, list[FilterableField]]:
+    """Return the synced fields of a chosen board by which each side can be filtered, and the group of items."""
+    board = planned_board(chosen)
     found: dict[FilterSide, list[FilterableField]] = {side: [] for side in FilterSide}
-    for one in mappable_fields(draft.entity_type):
-        choice = chosen.get(one.key, FieldChoice())
+    for one in chosen.fields:
+        choice = chosen.choices.fields.get(one.key, FieldChoice())
         if not choice.is_synced:
             continue
-        details = draft.columns.get(choice.column, {})
-        labels = connectors.get().selectable_labels(str(details.get("type", "")), details.get("settings") or {})
+        column = chosen.columns.get(choice.column)
+        labels = connectors.get().selectable_labels(column.type, column.settings) if column is not None else ()
         values = registry.choice_labels(board.model, one.fields) or sorted(labels or ())
         for side, fields in found.items():
             if side is FilterSide.ITEM and choice.column == NEW_COLUMN:
                 continue  # every item is empty in a column that is to be made
             fields.append(FilterableField(one.key, one.label, _ops_of(board, one.key, side), values))
-    if draft.groups:
-        titles = list(draft.groups.values())
-        shared = [_group_name(draft, group) for group, title in draft.groups.items() if titles.count(title) > 1]
+    if chosen.groups:
+        titles = list(chosen.groups.values())
+        shared = [_group_name(chosen, group) for group, title in chosen.groups.items() if titles.count(title) > 1]
         names = [*dict.fromkeys(titles), *shared]
         found[FilterSide.ITEM].append(FilterableField(GROUP, GROUP_LABEL, (FilterOp.IS, FilterOp.IS_NOT), names))
     return found
 
 
-def _group_name(draft: SetupDraft, group: str) -> str:
+def _group_name(chosen: ChosenBoard, group: str) -> str:
     """What names one group also where others have its title."""
-    return f"{draft.groups[group]} ({group})"
+    return f"{chosen.groups[group]} ({group})"
 
 
 def _ops_of(board: BoardContext, key: str, side: FilterSide) -> Sequence[FilterOp]:
@@ -94,10 +94,10 @@ def _ops_of(board: BoardContext, key: str, side: FilterSide) -> Sequence[FilterO
 
 
 def rows_of(
-    draft: SetupDraft, offered: Mapping[FilterSide, Sequence[FilterableField]]
+    chosen: ChosenBoard, offered: Mapping[FilterSide, Sequence[FilterableField]]
 ) -> dict[FilterSide, list[FilterRow]]:
     """Return the draft's conditions of each side as a page that offers these fields shows them."""
-    stored = SyncFilter.parse(draft.sync_filter)
+    stored = SyncFilter.parse(chosen.choices.sync_filter)
     values = {side: {one.key: one.values for one in fields} for side, fields in offered.items()}
     conditions = {FilterSide.RECORD: stored.records, FilterSide.ITEM: stored.items}
     return {
@@ -125,18 +125,18 @@ def values_of_text(text: str, offered: Sequence[str]) -> list[str]:
 
 
 def filter_of_rows(
-    draft: SetupDraft, rows: Mapping[FilterSide, Sequence[FilterRow]]
+    chosen: ChosenBoard, rows: Mapping[FilterSide, Sequence[FilterRow]]
 ) -> tuple[SyncFilter, dict[FilterSide, dict[int, str]]]:
     """Return the filter that these rows are, and what is wrong with which of them; an empty row is none."""
-    board, problems = draft_board(draft), dict[FilterSide, dict[int, str]]()
+    board, problems = planned_board(chosen), dict[FilterSide, dict[int, str]]()
     sides: dict[FilterSide, list[FilterCondition]] = {side: [] for side in FilterSide}
-    for side, fields in filterable_fields(draft).items():
+    for side, fields in filterable_fields(chosen).items():
         offered = {one.key: one for one in fields}
         for number, row in enumerate(rows.get(side, ())):
             if row.is_empty:
                 continue
             try:
-                sides[side].append(_condition_of(draft, board, offered.get(row.field), row))
+                sides[side].append(_condition_of(chosen, board, offered.get(row.field), row))
             except ValueError as wrong:
                 problems.setdefault(side, {})[number] = str(wrong)
             if len(sides[side]) > MAX_CONDITIONS:
@@ -147,7 +147,7 @@ def filter_of_rows(
 
 
 def _condition_of(
-    draft: SetupDraft, board: BoardContext, offered: FilterableField | None, row: FilterRow
+    chosen: ChosenBoard, board: BoardContext, offered: FilterableField | None, row: FilterRow
 ) -> FilterCondition:
     """Return the condition; raises ValueError, with a sentence, for one that can't be."""
     if not row.field:
@@ -171,29 +171,29 @@ def _condition_of(
             f"There can be {MAX_VALUES:d} values at most, of {MAX_VALUE_LENGTH:d} characters each. Shorten the list."
         )
     if row.field == GROUP:
-        named = {value: _groups_of_text(draft, value) for value in values}
+        named = {value: _groups_of_text(chosen, value) for value in values}
         if unknown := [one for one, groups in named.items() if not groups]:
-            known = ", ".join(dict.fromkeys(draft.groups.values()))
+            known = ", ".join(dict.fromkeys(chosen.groups.values()))
             raise ValueError(f"The board has no group “{unknown[0]}”. Choose one of its groups: {known}.")
-        chosen = dict.fromkeys(group for groups in named.values() for group in groups)
+        meant = dict.fromkeys(group for groups in named.values() for group in groups)
         # Of several groups with one title, one alone is never called by the title: the page would send it for all.
-        left = {title for group, title in draft.groups.items() if group not in chosen}
+        left = {title for group, title in chosen.groups.items() if group not in meant}
         labels = dict.fromkeys(
-            _group_name(draft, one) if draft.groups[one] in left else draft.groups[one] for one in chosen
+            _group_name(chosen, one) if chosen.groups[one] in left else chosen.groups[one] for one in meant
         )
-        return FilterCondition(GROUP, op, tuple(chosen), tuple(labels))
+        return FilterCondition(GROUP, op, tuple(meant), tuple(labels))
     if op is not FilterOp.CONTAINS:
         _check_values(board, row.field, values)
     return FilterCondition(row.field, op, tuple(values), tuple(values))
 
 
-def _groups_of_text(draft: SetupDraft, text: str) -> list[str]:
+def _groups_of_text(chosen: ChosenBoard, text: str) -> list[str]:
     """Return the groups that a text means: all with this title, else with one that differs in case, or one by name."""
-    groups = draft.groups.items()
+    groups = chosen.groups.items()
     return (
         [group for group, title in groups if title == text]
         or [group for group, title in groups if title.casefold() == text.casefold()]
-        or [group for group in draft.groups if _group_name(draft, group) == text]
+        or [group for group in chosen.groups if _group_name(chosen, group) == text]
     )
 
 

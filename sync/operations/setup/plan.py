@@ -1,372 +1,618 @@
-"""From a draft to a confirmed plan with its cost, and the progress of its run."""
+"""The plan of a set-up: what passes over every record and item would do once it is applied, and its cost.
+
+Passes decide it over a listing of the board, and nothing is written. A worker makes it and puts it into the cache under
+the token of the choices, so that other choices, or half an hour, need another plan.
+"""
 
 from __future__ import annotations
 
 import math
-from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from copy import copy
+from dataclasses import asdict, dataclass, field, replace
 from datetime import timedelta
+from types import MappingProxyType
 from typing import Any
+from uuid import UUID
 
-from django.contrib.auth.models import User
+import structlog
 from django.core.cache import cache
-from django.db import transaction
-from django.db.models import Q, QuerySet
+from django.utils.dateparse import parse_datetime
 
 from sync import connectors, registry
-from sync.choices import QueueStatus, Rule, SyncDirection
-from sync.clock import SyncNow, sync_now
+from sync.boards.board_columns import NAME_TYPE, NO_PROBLEM, column_type
+from sync.boards.field_choices import NEW_COLUMN, FieldChoice, MappableField, MappingChange
+from sync.boards.held_creates import hold_text, is_filled
+from sync.boards.sync_filter import SyncFilter
+from sync.choices import BlockedCode, RemovedItemPolicy, Rule, SyncDirection
+from sync.clock import sync_now
+from sync.connectors.base.board import BoardColumn
+from sync.connectors.base.board_items import BatchItems, Item
+from sync.connectors.base.conversion import UnknownValue
+from sync.connectors.base.errors import ConnectorError
 from sync.kernel import humanize
-from sync.kernel.messages import ActionError, Conflict
+from sync.kernel.messages import ActionError, UnmatchedReason
 from sync.limits import quota
-from sync.models import SetupDraft, SetupState, SyncQueue
-from sync.operations.setup.draft import (
-    ANSWER_NEW,
-    ANSWER_OUT,
-    link_of_draft,
-    log_setup,
-    mapping_changes_of,
-    npd_id_column_of,
-)
-from sync.operations.setup.fields import (
-    NEW_COLUMN,
-    SETTINGS_KEY,
-    FieldChoice,
-    MappableField,
-    changes_text,
-    filter_text,
-    mappable_fields,
-    parse_choices,
-    settings_changes,
-    settings_snapshot,
-)
+from sync.models import ApprovalRequest, BoardLink, FieldMapping, SyncedModel
+from sync.models.synced_model import unsynced
+from sync.operations.detect.comparison import item_pages
+from sync.operations.preview import item_claim, planned_requests, sweep_claim
+from sync.operations.setup.selection import Choices, ChosenBoard, read_board
+from sync.outbox.claim import Claim
 from sync.outbox.notify import send_task
-from sync.outbox.pauses import active_pauses
-from sync.registry import link_of
-from sync.state.record_view import PARTS, Part, RecordState, health_counts
+from sync.reconcile.board_filter import LEFT_OUT
+from sync.reconcile.facts import ItemFacts
+from sync.reconcile.field_plan import FieldPlan
+from sync.reconcile.field_values import (
+    BoardContext,
+    RelatedFacts,
+    Want,
+    WantKind,
+    fold_name,
+    match_text_of_item,
+    match_text_of_record,
+    npd_id_of,
+    record_name,
+)
+from sync.reconcile.gather import Gatherer, claimed
+from sync.reconcile.lookups import load_directory
+from sync.reconcile.new_items import GIVING, ItemAct, ItemPlan
+from sync.reconcile.pass_plan import Ask, PassFacts, Plan, RecordPlan, Unread
+from sync.reconcile.sides import InspectedColumns
+from sync.registry import link_of, target_of
+
+log = structlog.get_logger(__name__)
+
+SAMPLES_PER_ROW = 5
+CHUNK_SIZE = 500
+"""Records that are planned at once."""
 
 PLAN_LIFETIME = timedelta(minutes=30)
-"""An older plan is compared again before it can be confirmed: people work on both sides meanwhile."""
+"""An older plan is made again before it can be started: people work on both sides meanwhile."""
 
-FILTER_KEYS = ("stops", "resumes", "kept_out", "stays_out", "items_out")
-LEFT_KEYS = ("different", "sync_off", "no_item", "blocked", "doubtful", "invalid", "missing")
-ASKED_KEYS = ("conflicts", "ambiguous", "items_asked", "unsure")
-COUNT_KEYS = ("linked", "to_monday", "to_npd", "looks_that_write", *ASKED_KEYS, *LEFT_KEYS, *FILTER_KEYS)
+STALLED = timedelta(seconds=20)
+"""A plan that nobody has worked on for so long is asked for again."""
 
 SECONDS_PER_CALL = 2
+MAX_MISSING_NAMES = 5_000
+NEW_NPD_ID_COLUMN = "+npd_id"
 
 
-def compare_again(user: User) -> None:
-    """Have a worker compare all set-ups whose fields are mapped; earlier results are dropped. Raises Conflict."""
-    with transaction.atomic():
-        for entity_type in _request_comparison(comparable()):
-            log_setup(user, entity_type, "Set-up: both sides are compared; nothing is written.")
+# The board as a pass would see it once it is set up: a link and mappings that are never stored.
+#
+# A column that is to be created has a stand-in id, and every item is empty in it.
 
 
-def compare_if_due() -> None:
-    """Compare again those that changed since, or were compared too long ago; not logged as a person's act."""
-    changed = Q(state=SetupState.DRAFT, problem="")
-    too_old = Q(state=SetupState.COMPARED) & (Q(found_at=None) | Q(found_at__lt=sync_now() - PLAN_LIFETIME))
-    _request_comparison(comparable().filter(changed | too_old))
+def planned_board(chosen: ChosenBoard) -> BoardContext:
+    """Return the board as it would be, with the chosen columns, directions and rules."""
+    choices, spec = chosen.choices, chosen.choices.spec
+    present = link_of(choices.entity_type)
+    link = copy(present) if present is not None else BoardLink(
+        entity_type=choices.entity_type, match_key=spec.match_key, removed_item_policy=RemovedItemPolicy.ASK
+    )  # fmt: skip
+    link.board_id = choices.board_id
+    link.npd_id_column = chosen.npd_id or NEW_NPD_ID_COLUMN
+    link.creates_records = choices.creates_records
+    link.sync_filter = dict(choices.sync_filter)
+    link.npd_id_problem = link.creates_held = ""
+    if choices.link is None:
+        link.group_id, link.shape = "", {}
+    stored = {mapping.key: mapping for mapping in choices.link.mappings.all()} if choices.link is not None else {}
+    mappings = []
+    for position, mappable in enumerate(chosen.fields):
+        choice = choices.fields.get(mappable.key, FieldChoice())
+        if choice.is_synced:
+            mapping = _planned_mapping(chosen, mappable, choice, stored.get(mappable.key))
+            mapping.link, mapping.position = link, position
+            mappings.append(mapping)
+    directory = load_directory({mapping.converter for mapping in mappings if mapping.column_id})
+    return BoardContext(link, mappings, spec.model, directory)
 
 
-def comparable() -> QuerySet[SetupDraft]:
-    """Return the set-ups that can be compared: mapped ones that are open."""
-    return SetupDraft.objects.filter(mapped=True).exclude(state__in=(SetupState.RUNNING, SetupState.DONE))
+def _planned_mapping(
+    chosen: ChosenBoard, mappable: MappableField, choice: FieldChoice, stored: FieldMapping | None
+) -> FieldMapping:
+    column_id, options = choice.column, dict[str, Any]()
+    if mappable.is_name:
+        column_id, converter = NAME_TYPE, mappable.types[NAME_TYPE]
+    elif choice.column == NEW_COLUMN:
+        column_id, converter = f"{NEW_COLUMN}{mappable.key}", mappable.types[mappable.made_type]
+        options = {"column_type": mappable.made_type, "settings": {}}
+    elif (column := chosen.columns.get(choice.column)) is not None:
+        converter = mappable.types.get(column.type) or next(iter(mappable.types.values()))
+        options = {"column_type": column.type, "settings": dict(column.settings)}
+    else:
+        converter = next(iter(mappable.types.values()))
+        options = {"column_type": column_type(converter), "settings": {}}
+    moved = stored is not None and (stored.column_id, stored.converter) != (column_id, converter)
+    return FieldMapping(
+        key=mappable.key, label=mappable.label, fields=list(mappable.fields), column_id=column_id,
+        converter=converter, direction=choice.direction, rule=choice.rule, first_match=chosen.choices.first_match,
+        required=mappable.required, version=stored.version + moved if stored is not None else 1, options=options,
+        **NO_PROBLEM,
+    )  # fmt: skip
 
 
-def _request_comparison(drafts: QuerySet[SetupDraft]) -> list[str]:
-    found = list(drafts.values_list("entity_type", flat=True))
-    if found:
-        comparable().filter(entity_type__in=found).update(
-            state=SetupState.COMPARING, problem="", progress="", compared=0, to_compare=0, token=None,
-            claimed_until=None, changed_at=SyncNow(),
-        )  # fmt: skip
-        # Beat looks for such set-ups every ten seconds, so a broker that is away costs only time.
-        transaction.on_commit(lambda: send_task("sync.set_up"), robust=True)
-    return found
-
-
-def confirm_setup(user: User, plans: Mapping[str, str]) -> None:
-    """Confirm what was chosen on the page, all of it or nothing; raises Conflict, ActionError.
-
-    `plans` gives, by type, the version of the set-up that the page showed; other set-ups stay open as they are.
-    """
-    with transaction.atomic():
-        open_ones = SetupDraft.objects.select_for_update().exclude(state=SetupState.DONE)
-        found = [draft for draft in open_ones.order_by("pk") if draft.pk in plans]
-        _check_confirmable(found, plans)
-        _check_relations(found)
-        changes = []
-        for draft in found:
-            link = link_of_draft(draft)
-            if change := settings_changes(draft, link):
-                changes.append(change)
-                # Once reported, it builds on the changed settings; the page that hasn't shown them confirms nothing.
-                outcome = {**draft.outcome, SETTINGS_KEY: settings_snapshot(link)}
-                SetupDraft.objects.filter(pk=draft.pk).update(outcome=outcome, changed_at=SyncNow())
-        for draft in () if changes else found:
-            SetupDraft.objects.filter(pk=draft.pk).update(
-                state=SetupState.RUNNING, changed_at=SyncNow(), progress="", problem="",
-                outcome={**draft.outcome, "by": user.get_username()}, token=None, claimed_until=None,
-            )  # fmt: skip
-            mapped = changes_text(mapping_changes_of(draft)) or "no field is mapped otherwise than before"
-            mapped += f". Filter: {filter_text(draft.sync_filter, mappable_fields(draft.entity_type))}"
-            log_setup(
-                user,
-                draft.entity_type,
-                f"Set-up confirmed: {plan_summary(draft)}. {mapped}. Where both sides differ at first: "
-                f"{Rule(draft.first_match).label}.",
-            )
-        transaction.on_commit(lambda: send_task("sync.set_up"), robust=True)
-    if changes:
-        raise Conflict(
-            f"After this set-up was drafted, settings were changed elsewhere: {'; '.join(changes)}. Nothing was "
-            "begun. Confirming sets them as this plan says: check it again, then confirm it or map the fields "
-            "again."
-        )
-
-
-def _check_confirmable(found: Sequence[SetupDraft], plans: Mapping[str, str]) -> None:
-    if not plans:
-        raise ActionError("No set-up was chosen, so nothing was begun. Choose at least one.")
-    if not found or any(draft.state == SetupState.RUNNING for draft in found):
-        raise Conflict("It was confirmed or left out already; this is its state.")
-    if any(draft.state != SetupState.COMPARED for draft in found):
-        raise Conflict("Both sides are not compared yet. Wait for the plan, then confirm it.")
-    # A plan that was never seen is not begun, though nobody else works on it: the same person may have two pages open.
-    if {draft.pk: draft.version for draft in found} != dict(plans):
-        raise Conflict(
-            "The plan has changed since your page was opened, so nothing was begun. Check it and confirm again."
-        )
-    oldest = sync_now() - PLAN_LIFETIME
-    if any(draft.found_at is None or draft.found_at < oldest for draft in found):
-        raise Conflict("The plan is too old to be confirmed: people worked on both sides meanwhile. Compare again.")
-
-
-def _check_relations(found: Sequence[SetupDraft]) -> None:
-    """Check that a relation's target board exists or is confirmed with it; raises ActionError."""
-    chosen_types = {draft.pk for draft in found}
-    for draft in found:
-        chosen = parse_choices(draft.fields)
-        for one in mappable_fields(draft.entity_type):
-            if not one.target or one.target in chosen_types or not chosen.get(one.key, FieldChoice()).is_synced:
-                continue
-            link = link_of(one.target)
-            if link is None or not link.board_id or link.board_id != one.target_board:
-                raise ActionError(
-                    f"{one.label} points at the {one.target} records, whose set-up was not chosen. Choose both, or "
-                    "leave the field out of the sync."
-                )
-
-
-def plan_summary(draft: SetupDraft) -> str:
-    count = plan_totals(draft)
-    return f"{count['create']:d} to create, {count['link']:d} to link, {count['out'] + count['unsure']:d} left out"
-
-
-def plan_totals(draft: SetupDraft) -> dict[str, int]:
-    """Return how many records of each kind a plan has, with the answers about similar names."""
-    pairs, counts = draft.found.get("near", []), Counter(draft.found.get("counts", {}))
-    for one in _linked_pairs(draft):
-        counts.update(one.get("counts", {}))
-    answers = [draft.answers.get(pair["record"]) for pair in pairs]
-    linked = sum(answer == one["item"] for answer, one in zip(answers, pairs, strict=True))
-    new = answers.count(ANSWER_NEW)
-    free, keyless = _unmatched_items(draft), set(draft.found.get("keyless", []))
-    return {
-        **{name: counts[name] for name in COUNT_KEYS},
-        "create": counts["create"] + new,
-        "link": counts["link"] + linked,
-        "out": len(pairs) - linked - new,
-        "alike": len(_alike_items(draft)),
-        "from_items": len(free - keyless) if draft.creates_records else 0,
-        # The run makes none of these: they are unmatched items until somebody fills the match key, or it has waited.
-        "no_key": len(free & keyless) if draft.creates_records else 0,
-        "unmatched": 0 if draft.creates_records else len(free),
+def _fill_new_columns(board: BoardContext, item: Item) -> Item:
+    types = {
+        mapping.column_id: str(mapping.options["column_type"])
+        for mapping in board.mappings
+        if mapping.column_id.startswith(NEW_COLUMN)
     }
+    if board.link.npd_id_column == NEW_NPD_ID_COLUMN:
+        types[NEW_NPD_ID_COLUMN] = "text"
+    cells = {column: connectors.get().empty_reading(column, kind) for column, kind in types.items()}
+    return replace(item, values={**item.values, **cells}) if cells else item
 
 
-# What a plan does, and what it leaves as it is.
+class _ListedBoard(Gatherer):
+    """Answers what rules ask of Monday from the whole listing, and of NPD as the chunks before would leave it.
 
-
-DONE_ROWS = {
-    "create": ("item is created on Monday", "items are created on Monday"),
-    "link": ("record is linked with its item", "records are linked with their items"),
-    "to_monday": ("item is updated on Monday", "items are updated on Monday"),
-    "to_npd": ("record is updated in NPD", "records are updated in NPD"),
-    "from_items": ("record is created from an item on Monday", "records are created from items on Monday"),
-    "no_key": ("item has no value to match by: it becomes a record later",
-               "items have no value to match by: they become records later"),
-    "conflicts": ("conflict to resolve", "conflicts to resolve"),
-    "ambiguous": ("record fits several items: you choose which", "records fit several items: you choose which"),
-    "items_asked": ("item could be a record that NPD has: you are asked",
-                    "items could be records that NPD has: you are asked"),
-    "stops": ("record is no longer synced: the filter leaves it out",
-              "records are no longer synced: the filter leaves them out"),
-    "resumes": ("record is synced again: the filter lets it through",
-                "records are synced again: the filter lets them through"),
-}  # fmt: skip
-LEFT_ROWS = {
-    "unmatched": ("item stays unmatched: no record is created from it",
-                  "items stay unmatched: no records are created from them"),
-    "out": ("record is left out: nobody has said whether an item of nearly the same name is the same",
-            "records are left out: nobody has said whether items of nearly the same names are the same"),
-    "unsure": ("record is left out: its name is nearly that of several items, or of another record",
-               "records are left out: their names are nearly those of several items, or of other records"),
-    "alike": ("item stays unmatched: a record that is left out has nearly the same name",
-              "items stay unmatched: records that are left out have nearly the same names"),
-    "different": ("record stays different from its item: its direction, or a person, keeps it so",
-                  "records stay different from their items: their direction, or a person, keeps them so"),
-    "sync_off": ("record has sync turned off", "records have sync turned off"),
-    "no_item": ("record gets no item: it is synced from Monday only",
-                "records get no items: they are synced from Monday only"),
-    "missing": ("record has lost its item: it isn't on the board",
-                "records have lost their items: they aren't on the board"),
-    "kept_out": ("record gets no item: the filter leaves it out", "records get no items: the filter leaves them out"),
-    "stays_out": ("record is left out by the filter, as before", "records are left out by the filter, as before"),
-    "items_out": ("item becomes no record: the filter leaves it out, or a value is wrong",
-                  "items become no records: the filter leaves them out, or a value is wrong"),
-    "invalid": ("record isn't synced: Monday would reject it", "records aren't synced: Monday would reject them"),
-    "blocked": ("field can't be synced; the record's other fields are",
-                "fields can't be synced; the records' other fields are"),
-    "doubtful": ("value will probably be rejected by Monday; the record's other fields are synced",
-                 "values will probably be rejected by Monday; the records' other fields are synced"),
-}  # fmt: skip
-"""What a plan counts, by its names in `found`, for one and for several; what there is none of isn't shown."""
-
-MATCH_ROWS = {
-    "linked": ("record is linked already", "records are linked already"),
-    **{one: (DONE_ROWS | LEFT_ROWS)[one] for one in ("link", "create", "from_items", "no_key", "unmatched", "ambiguous",
-                                                     "unsure", "missing", "invalid", "blocked", "doubtful")},
-}  # fmt: skip
-"""What of that the comparison found, beside the pairs of like names that it asks about."""
-
-_SHOWN_WITH_REASON = ("ambiguous", "missing", "to_monday", "to_npd", "conflicts", "out", "alike", "unsure", "invalid",
-                      "blocked", "doubtful", "stops", "kept_out", "items_asked", "items_out", "no_key",
-                      "different")  # fmt: skip
-
-
-@dataclass(frozen=True)
-class PlanRow:
-    """How many records, items or fields there are of a kind; three of them, where it matters each with the reason."""
-
-    code: str
-    sentence: str
-    samples: list[tuple[str, str]]
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What a draft does, and what it leaves: records and items, its fields and columns, and those synced one way.
-
-    The latter are names: `unsynced` and `to_monday`, `to_npd` of fields, `columns` of columns.
+    `given` are the records that these would link, each with its item. What isn't listed is asked for by its id.
     """
 
-    done: list[PlanRow]
-    left: list[PlanRow]
-    unsynced: list[str]
-    columns: list[str]
-    to_monday: list[str]
-    to_npd: list[str]
+    def __init__(self, board: BoardContext) -> None:
+        self.acts = list[ApprovalRequest]()
+        super().__init__(self.acts)
+        self.board = board
+        self.items = dict[str, Item]()
+        self.given = dict[UUID, SyncedModel]()
+        self._by_npd_id = defaultdict[str, list[Item]](list)
+        self._by_match = defaultdict[str, list[Item]](list)
 
-    @property
-    def is_same(self) -> bool:
-        """Whether there is nothing to do, and nothing is left that differs: no record, item, field or column."""
-        return not (self.done or self.left or self.unsynced or self.columns)
+    def add(self, item: Item) -> None:
+        """Index an item by its id, its NPD ID and its match key."""
+        if item.id in self.items:
+            return
+        self.items[item.id] = item
+        if npd_id := npd_id_of(self.board, item):
+            self._by_npd_id[npd_id].append(item)
+        if key := match_text_of_item(self.board, item):
+            self._by_match[key].append(item)
+
+    def board_items(
+        self, board: BoardContext, linked: Sequence[str], npd_ids: Sequence[str], keys: Sequence[str], size: int
+    ) -> BatchItems:
+        named = [item for npd_id in npd_ids for item in self._by_npd_id.get(npd_id, ())]
+        matched = [item for key in keys for item in self._by_match.get(key, ())]
+        return BatchItems({key: self.items[key] for key in linked if key in self.items}, named, matched)
+
+    def items_by_id(self, board: BoardContext, ids: Sequence[str]) -> dict[str, Item]:
+        listed = {key: self.items[key] for key in ids if key in self.items}
+        return listed | super().items_by_id(board, [key for key in ids if key not in listed])
+
+    def inspect(self, board: BoardContext, *_: Any) -> tuple[BoardContext, InspectedColumns]:
+        # The columns were just read, and those that are to be made aren't there.
+        return board, InspectedColumns()
+
+    def _answers(self, kind: Ask, facts: PassFacts, plan: Plan, values: Sequence[Any]) -> Mapping[Any, Any]:
+        if kind is Ask.REMOVAL_POLICY:
+            return {"": RemovedItemPolicy(facts.board.link.removed_item_policy)}
+        found = super()._answers(kind, facts, plan, values)
+        if kind is Ask.IDENTITY:
+            owners = {str(record.monday_id): key for key, record in self.given.items()}
+            return {key: replace(known, owners=owners | dict(known.owners)) for key, known in found.items()}
+        return {"": tuple(map(self._as_given, found[""]))} if kind is Ask.UNMATCHED else found
+
+    def _as_given(self, item: ItemFacts) -> ItemFacts:
+        matching = tuple(self.given.get(record.pk, record) for record in item.matching)
+        return replace(item, matching=matching, named=self.given.get(item.named.pk, item.named) if item.named else None)
 
 
-def plan_of(draft: SetupDraft, fields: Sequence[MappableField], npd_id: str) -> Plan:
-    """Return a compared draft's plan; `npd_id` is the column of the NPD ID."""
-    chosen = parse_choices(draft.fields)
-    choices = [(one.label, chosen.get(one.key, FieldChoice())) for one in fields]
-    used = {npd_id, *(choice.column for _label, choice in choices if choice.is_synced)}
+# What a plan counts.
 
-    def synced_only(way: SyncDirection) -> list[str]:
-        return [label for label, choice in choices if choice.is_synced and choice.direction == way]
 
-    return Plan(
-        done=rows_of(draft, DONE_ROWS),
-        left=rows_of(draft, LEFT_ROWS),
-        unsynced=[label for label, choice in choices if not choice.is_synced],
-        columns=[details["title"] for column, details in draft.columns.items() if column not in used],
-        to_monday=synced_only(SyncDirection.NPD_TO_MONDAY),
-        to_npd=synced_only(SyncDirection.MONDAY_TO_NPD),
+@dataclass
+class BoardPlan:
+    """How many records and items a set-up links, creates, asks about and leaves, with samples `[name, why]`."""
+
+    entity_type: str
+    title: str
+    board_name: str
+    is_new_board: bool
+    counts: Counter[str] = field(default_factory=Counter)
+    samples: dict[str, list[list[str]]] = field(default_factory=dict)
+    attention: int = 0  # records that need somebody afterwards
+    attention_with_names: int = 0  # the same, where the missing names of `missing` are created as well
+    missing: dict[str, list[str]] = field(default_factory=dict)  # by type, the names that relations have and NPD hasn't
+    hold: str = ""  # why nothing new is created on the board
+    made: list[str] = field(default_factory=list)  # the titles of the columns that are created
+    second: list[str] = field(default_factory=list)  # of these, which the board has others for, as sentences
+    unsynced: list[str] = field(default_factory=list)
+    unused: list[str] = field(default_factory=list)
+    one_way: dict[str, list[str]] = field(default_factory=dict)
+    changes: list[MappingChange] = field(default_factory=list)
+    filter_lines: list[str] = field(default_factory=list)
+    settings_changed: str = ""  # what somebody else changed since the choices were begun
+    calls: int = 0
+    passing: dict[str, str] = field(default_factory=dict)  # the names of the items that get a pass, by id
+    noted: dict[str, str] = field(default_factory=dict)  # those that stay unmatched
+
+    def add(self, row: str, name: str, reason: str = "") -> None:
+        self.counts[row] += 1
+        samples = self.samples.setdefault(row, [])
+        if len(samples) < SAMPLES_PER_ROW:
+            samples.append([name[:120], reason[:300]])
+
+    def to_json(self) -> dict[str, Any]:
+        return {**asdict(replace(self, counts=Counter())), "counts": dict(self.counts)}
+
+    @classmethod
+    def parse(cls, stored: Mapping[str, Any]) -> BoardPlan:
+        changes = [MappingChange(**change) for change in stored["changes"]]
+        return cls(**{**stored, "counts": Counter(stored["counts"]), "changes": changes})
+
+
+PlanProgress = Callable[[int, int], None]
+
+
+class Planner:
+    """Plans passes over every record and item of one board."""
+
+    def __init__(self, chosen: ChosenBoard, coming: Mapping[str, set[str]], progress: PlanProgress) -> None:
+        """`coming` are by type the names of the records that come with this set-up."""
+        self.chosen = chosen
+        self.board = planned_board(chosen)
+        self.progress = progress
+        self.listed = _ListedBoard(self.board)
+        self.result = _described(chosen)
+        # A board that is set up with this one gives its records their items in the same run.
+        targets = [target for _, relation in self.board.relations if (target := target_of(relation))]
+        self.related = RelatedFacts(
+            {Want(WantKind.BOARD, target): True for target in targets if target.entity_type() in chosen.others}
+        )
+        self.coming = coming
+        self.new_names = set[str]()
+        self.taken_items = set[str]()
+        self.first_of_key = dict[str, SyncedModel]()
+        self.created_names = defaultdict[str, list[str]](list)
+        self.attention = set[str]()
+        self.waits_for_name = set[str]()
+        self.writes = 0
+        self.reads = 0
+
+    def make(self) -> BoardPlan:
+        """Raises ConnectorError."""
+        if self.chosen.board is not None:
+            self._list_items()
+            self._look_for_hold()
+        self._plan_records()
+        self._plan_items()
+        self.result.attention = len(self.attention | self.waits_for_name)
+        self.result.attention_with_names = len(self.attention)
+        self.result.calls = self._cost()
+        return self.result
+
+    def _list_items(self) -> None:
+        others = self._match_columns()
+        columns = [column for column in self.board.columns if not column.startswith(NEW_COLUMN)]
+        columns += [column.id for column in others if column.id not in columns]
+        types = {*self.board.types, *(column.type for column in others)}
+        for items in item_pages(self.board.link, columns, sorted(types)):
+            for item in items:
+                self.listed.add(_fill_new_columns(self.board, item))
+            self.progress(0, len(self.listed.items))
+
+    def _match_columns(self) -> list[BoardColumn]:
+        """The columns by which records and items could be matched."""
+        types = next(set(mappable.types) for mappable in self.chosen.fields if mappable.is_match_key)
+        return [one for one in self.chosen.columns.values() if one.type in types and one.id != self.chosen.npd_id]
+
+    def _look_for_hold(self) -> None:
+        """Hold creates, as the run will, where no item can be recognized."""
+        match, choices = self.board.match_mapping, self.chosen.choices
+        if match is None or match.column_id == NAME_TYPE or choices.creates_all:
+            return
+        link = choices.link
+        before = link.mappings.filter(key=match.key).first() if link is not None else None
+        if link is not None and not link.creates_held and before is not None and before.column_id == match.column_id:
+            return
+        strangers = [item for item in self.listed.items.values() if not npd_id_of(self.board, item)]
+        if not strangers or any(match_text_of_item(self.board, item) != "" for item in strangers):
+            return
+        others = [column for column in self._match_columns() if column.id != match.column_id]
+        filled = {one.title: sum(is_filled(item, one.id) for item in strangers) for one in others}
+        title = self.chosen.columns[match.column_id].title if match.column_id in self.chosen.columns else match.label
+        self.result.hold = self.board.link.creates_held = hold_text(title, len(strangers), filled)
+
+    def _plan_records(self) -> None:
+        records = self.board.model._default_manager
+        ids = list(records.exclude(unsynced()).order_by("created_at", "pk").values_list("pk", flat=True))
+        for record in records.filter(unsynced()).order_by("created_at", "pk")[:SAMPLES_PER_ROW]:
+            self.result.samples.setdefault("sync_off", []).append([str(record)[:120], ""])
+        self.result.counts["sync_off"] = records.filter(unsynced()).count()
+        for start in range(0, len(ids), CHUNK_SIZE):
+            facts, plan = self._planned([Claim(key, None, []) for key in ids[start : start + CHUNK_SIZE]])
+            for known in facts.claimed.records:
+                was_out = known.ledger.note if known.record.may_sync and known.ledger.left_out else ""
+                self._add_record(plan.records[known.id], was_out)
+            self.progress(min(start + CHUNK_SIZE, len(ids)), len(ids))
+
+    def _plan_items(self) -> None:
+        """Count what becomes of the items that no record has or gets, and of the records made of them."""
+        left = [item_id for item_id in self.listed.items if item_id not in self.taken_items]
+        for start in range(0, len(left), CHUNK_SIZE):
+            claims = [item_claim(self.board.link.entity_type, item_id) for item_id in left[start : start + CHUNK_SIZE]]
+            _, plan = self._planned(claims, as_waited=True)
+            made = dict[UUID, SyncedModel]()
+            for item_plan in plan.items:
+                self._add_item(item_plan)
+                if item_plan.act in GIVING and item_plan.record is not None:
+                    made[item_plan.record.pk] = item_plan.record
+            if made:
+                follow_ups = [sweep_claim(self.board.link.entity_type, key, []) for key in sorted(made)]
+                _, follow_up = self._planned(follow_ups, made)
+                for record_plan in follow_up.records.values():
+                    _add_changes(self, record_plan, is_made=True)
+            self.progress(min(start + CHUNK_SIZE, len(left)), len(left))
+
+    def _planned(
+        self,
+        claims: Sequence[Claim],
+        given: Mapping[UUID, SyncedModel] = MappingProxyType({}),
+        *,
+        as_waited: bool = False,
+    ) -> tuple[PassFacts, Plan]:
+        """What a pass over these would find and do; `as_waited`: once items without a match key have waited."""
+        try:
+            facts = replace(claimed(self.board, claims, given), related=self.related)
+            if as_waited:
+                facts = replace(facts, settings=replace(facts.settings, new_item_wait_seconds=0))
+            facts, plan = self.listed.gather(facts)
+        except Unread as unread:
+            raise unread.error from unread
+        self.listed.acts += planned_requests(plan)
+        return facts, plan
+
+    def _add_record(self, plan: RecordPlan, was_out: str) -> None:
+        record, question = plan.record, plan.identity.question or {"candidates": []}
+        self._add_filtered(plan, was_out)
+        self.taken_items |= {str(record.monday_id), *(str(one["id"]) for one in question["candidates"])}
+        if plan.left_out:
+            return
+        if record.monday_id and plan.item is None:
+            self.result.add("missing", str(record))
+            self.attention.add(str(plan.id))
+        elif record.monday_id:
+            self.reads += 1
+            self.result.counts["linked"] += not plan.leaving
+            _add_changes(self, plan)
+        elif plan.creates:
+            self._add_created(plan)
+        elif plan.link_to:
+            self._add_link(plan)
+        elif self.result.hold and plan.reason == self.result.hold:
+            self.result.add("held", str(record))
+        else:
+            self.reads += 1
+            self.attention.add(str(plan.id))
+            self.result.add("ambiguous", str(record), plan.reason or plan.ending.detail)
+
+    def _add_filtered(self, plan: RecordPlan, was_out: str) -> None:
+        """Count what the filter leaves out or lets in again; `was_out` is why it was left out until now."""
+        is_out, name = plan.left_out or plan.leaving, str(plan.record)
+        reason = is_out.removeprefix(LEFT_OUT).strip()
+        if was_out and not is_out:
+            self.result.add("resumes", name)
+        elif is_out and not was_out:
+            self.result.add("stops" if plan.record.monday_id else "kept_out", name, reason)
+        elif is_out:
+            self.result.add("stays_out", name, reason)
+
+    def _add_link(self, plan: RecordPlan) -> None:
+        assert plan.item is not None
+        self.listed.given[plan.id] = given = copy(plan.record)
+        given.monday_id = plan.item.id
+        self.taken_items.add(plan.item.id)
+        self.reads += 1
+        by_id = npd_id_of(self.board, plan.item) == str(plan.id)
+        label = "NPD ID" if by_id else self.board.match_mapping.label if self.board.match_mapping else ""
+        self.result.add("link", str(plan.record), f"“{plan.item.name}” · {label}")
+        _add_changes(self, plan)
+
+    def _add_created(self, plan: RecordPlan) -> None:
+        if not plan.is_open:
+            # In this direction a record never gets an item.
+            if plan.record.sync_direction == SyncDirection.MONDAY_TO_NPD:
+                self.result.add("no_item", str(plan.record))
+            else:
+                self.attention.add(str(plan.id))
+                self.result.add("invalid", str(plan.record), plan.reason)
+            return
+        # Of several with one key the first gets an item, and the others find that; here in chunks of their own.
+        key = match_text_of_record(self.board, plan.record)
+        if key and (first := self.first_of_key.setdefault(key, plan.record)) is not plan.record:
+            self.attention.add(str(plan.id))
+            self.result.add("ambiguous", str(plan.record), f"“{first}” has the same key, and gets an item first.")
+            return
+        self.writes += 1
+        name = record_name(plan.record)
+        self.created_names[fold_name(name).casefold()].append(name)
+        self.result.add("create", str(plan.record))
+        _add_stuck_fields(self, plan)
+
+    def _add_item(self, plan: ItemPlan) -> None:
+        assert plan.facts.item is not None
+        item, reason = plan.facts.item, plan.finding.reason if plan.finding else None
+        has_key = bool(match_text_of_item(self.board, item))
+        noted = plan.act is not ItemAct.ASK and not self.chosen.choices.creates_records
+        (self.result.noted if noted else self.result.passing)[item.id] = item.name[:200]
+        if plan.act is ItemAct.ASK:
+            self.result.add("items_asked", item.name, plan.detail)
+        elif reason is UnmatchedReason.CREATES_HELD:
+            self.result.add("items_held", item.name)
+        elif reason in (UnmatchedReason.LEFT_OUT, UnmatchedReason.INVALID):
+            self.result.add("items_out", item.name, plan.detail)
+        elif plan.act is ItemAct.CREATE:
+            self.new_names.add(fold_name(item.name).casefold())
+            self.result.add("from_items" if has_key else "no_key", item.name)
+        else:
+            self.result.add("unmatched", item.name)
+        self.reads += 1
+        # A name alone links nothing: who has no key on one of the sides would be there twice.
+        for name in self.created_names.get(fold_name(item.name).casefold(), ()):
+            self.result.add("same_name", name)
+
+    def _cost(self) -> int:
+        """Return about how many API calls it takes to carry it out."""
+        connector = connectors.get()
+        passes = math.ceil((self.reads + self.writes) / connector.items_per_read)
+        passes += math.ceil(self.writes / connector.items_per_read)
+        board = 3 + 2 * self.result.is_new_board + len(self.result.made) + len(connector.webhook_events)
+        return board + passes
+
+
+def _described(chosen: ChosenBoard) -> BoardPlan:
+    """Return a plan with what the choices themselves say."""
+    choices = chosen.choices
+    labelled = [(one, choices.fields.get(one.key, FieldChoice())) for one in chosen.fields]
+    made = [one for one, choice in labelled if choice.is_synced and choice.column == NEW_COLUMN]
+    used = {chosen.npd_id, *(choice.column for _, choice in labelled if choice.is_synced)}
+    one_way = {
+        way: [one.label for one, choice in labelled if choice.is_synced and choice.direction == way]
+        for way in (SyncDirection.NPD_TO_MONDAY, SyncDirection.MONDAY_TO_NPD)
+    }
+    return BoardPlan(
+        entity_type=choices.entity_type,
+        title=choices.spec.board_title,
+        board_name=choices.board_name,
+        is_new_board=chosen.board is None,
+        made=[one.label for one in made] + ([] if chosen.npd_id else ["NPD ID"]),
+        second=[text for one in made if (text := second_column_note(chosen, one))],
+        unsynced=[one.label for one, choice in labelled if not choice.is_synced],
+        unused=[column.title for column in chosen.columns.values() if column.id not in used],
+        one_way={str(way): labels for way, labels in one_way.items() if labels},
+        changes=chosen.changes,
+        filter_lines=SyncFilter.parse(choices.sync_filter).lines({one.key: one.label for one in chosen.fields}),
+        settings_changed=chosen.settings_changes(),
     )
 
 
-def rows_of(draft: SetupDraft, nouns: Mapping[str, tuple[str, str]]) -> list[PlanRow]:
-    counts, found = plan_totals(draft), dict(draft.found.get("samples", {}))
-    for one in _linked_pairs(draft):
-        for name, samples in {**one.get("samples", {}), "link": [(one["name"], "")]}.items():
-            found[name] = [*found.get(name, []), *samples]
-    out = [one for one in draft.found.get("near", []) if answer_of(draft, one) in ("", ANSWER_OUT)]
-    found = found | {
-        "unmatched": [*found.get("from_items", []), *found.get("no_key", [])],
-        "out": [(one["name"], f"“{one['item_name']}”") for one in out],
-        "alike": [(one["item_name"], f"“{one['name']}”") for one in out],
+def second_column_note(chosen: ChosenBoard, mappable: MappableField) -> str:
+    """Return that a new column of a field is a second one of its kind; empty where the board has no other."""
+    used = {choice.column for choice in chosen.choices.fields.values() if choice.is_synced}
+    others = [
+        f"“{column.title}”"
+        for column in chosen.columns.values()
+        if column.type == mappable.made_type and column.id not in {chosen.npd_id, *used}
+    ]
+    return f"{mappable.label}: the board has {humanize.join_first(others)} of the same type." if others else ""
+
+
+def _add_stuck_fields(planner: Planner, plan: RecordPlan) -> None:
+    """Count the fields that can't be synced, and those that Monday will probably reject once they are sent."""
+    for field_plan in plan.plans.values():
+        name = f"{plan.record}: {field_plan.mapping.label}"
+        if field_plan.blocked_reason and not field_plan.is_left_out and not _goes_later(field_plan):
+            missing = _missing_name(planner, field_plan)
+            if missing is None:
+                planner.attention.add(str(plan.id))
+                planner.result.add("blocked", name, field_plan.blocked_reason)
+            elif missing:
+                planner.waits_for_name.add(str(plan.id))
+                planner.result.add("names", name, missing)
+        elif field_plan.send_raw is not None and (risk := field_plan.convert.rejection_risk(field_plan.send_raw)):
+            planner.attention.add(str(plan.id))
+            planner.result.add("doubtful", str(plan.record), risk)
+
+
+def _missing_name(planner: Planner, field_plan: FieldPlan) -> str | None:
+    """Return the name that a relation has and no record in NPD; empty where the record comes with this set-up."""
+    name = field_plan.awaits.removeprefix("name ") if field_plan.awaits.startswith("name ") else ""
+    relation = next((one for mapping, one in planner.board.relations if mapping.key == field_plan.mapping.key), None)
+    # Where several have the name, another one helps nobody.
+    is_unknown = field_plan.blocked_code is BlockedCode.RELATION and field_plan.blocked_reason.startswith("No ")
+    if not is_unknown or not name or relation is None:
+        return None
+    target = target_of(relation).entity_type()
+    if name.casefold() in planner.coming.get(target, ()):
+        return ""
+    names = planner.result.missing.setdefault(target, [])
+    if name.casefold() not in {one.casefold() for one in names} and len(names) < MAX_MISSING_NAMES:
+        names.append(name)
+    return name
+
+
+def _add_changes(planner: Planner, plan: RecordPlan, *, is_made: bool = False) -> None:
+    """Count what a pass would do with both sides' values; of a record that `is_made` of an item only what is stuck."""
+    _add_stuck_fields(planner, plan)
+    field_plans = list(plan.plans.values())
+    by_direction = {
+        "to_monday": [one for one in field_plans if one.send_raw is not None or _goes_later(one)],
+        "to_npd": [one for one in field_plans if one.write_raw is not None],
+        "conflicts": [one for one in field_plans if one.conflict is not None],
     }
-    return [
-        PlanRow(name, humanize.count_with_noun(counts[name], *noun), _samples(name, found.get(name, [])[:3]))
-        for name, noun in nouns.items()
-        if counts[name]
-    ]
+    if by_direction["conflicts"]:
+        planner.attention.add(str(plan.id))
+    if any(by_direction.values()) or plan.fields.write_npd_id or plan.link_to:
+        planner.writes += 1
+    for direction, moving in by_direction.items() if not is_made else ():
+        if moving:
+            planner.result.add(direction, str(plan.record), ", ".join(one.mapping.label for one in moving))
+    kept = [one for key, one in plan.plans.items() if key not in plan.fields.dropped]
+    if different := [field_plan.mapping.label for field_plan in kept if _stays_different(field_plan)]:
+        planner.result.add("different", str(plan.record), ", ".join(different))
 
 
-def _samples(name: str, found: Sequence[Sequence[str]]) -> list[tuple[str, str]]:
-    """The records or items with the reason, where it matters: behind the last of those that share it."""
-    reasons = [why if name in _SHOWN_WITH_REASON else "" for _record, why in found]
-    return [
-        (record, "" if reason in reasons[place + 1 : place + 2] else reason)
-        for place, ((record, _why), reason) in enumerate(zip(found, reasons, strict=True))
-    ]
+def _goes_later(field_plan: FieldPlan) -> bool:
+    """Whether it is a relation that is empty on Monday and sent once its record has got an item, in the same run."""
+    with suppress(UnknownValue):
+        waits = field_plan.blocked_code is BlockedCode.RELATION
+        return waits and field_plan.convert.remote(field_plan.remote_raw) is None
+    return False
 
 
-def unmatched_count(draft: SetupDraft) -> int:
-    return len(_unmatched_items(draft))
+def _stays_different(field_plan: FieldPlan) -> bool:
+    """Whether the two sides of a field differ, and neither is written, asked about or blocked."""
+    is_left = (field_plan.send_raw, field_plan.write_raw, field_plan.conflict) == (None, None, None)
+    with suppress(UnknownValue):
+        if is_left and not field_plan.blocked_reason:
+            convert = field_plan.convert
+            return convert.local(field_plan.local_raw) != convert.remote(field_plan.remote_raw)
+    return False
 
 
-def keyless_count(draft: SetupDraft) -> int:
-    """Return how many of them have nothing to be matched by, so that they become records only after a wait."""
-    return len(_unmatched_items(draft) & set(draft.found.get("keyless", [])))
+# The plan as a worker makes it, and a page waits for it.
 
 
-def _unmatched_items(draft: SetupDraft) -> set[str]:
-    return set(draft.found.get("free", [])) - _linked_items(draft) - _alike_items(draft)
+@dataclass
+class SetupPlan:
+    """The plan of all boards of a set-up as it stands in the cache; `state` is waiting, working, done or failed."""
 
+    token: str
+    choices: list[dict[str, Any]]
+    state: str = "waiting"
+    done: int = 0
+    total: int = 0
+    title: str = ""
+    moved_at: str = ""  # when a worker last got on with it, or it was asked for
+    problem: str = ""
+    boards: list[dict[str, Any]] = field(default_factory=list)
 
-def _linked_pairs(draft: SetupDraft) -> list[dict[str, Any]]:
-    """The pairs of similar names of which a person said that both are the same."""
-    return [one for one in draft.found.get("near", []) if answer_of(draft, one) == one["item"]]
+    @property
+    def plans(self) -> list[BoardPlan]:
+        return [BoardPlan.parse(board) for board in self.boards]
 
+    @property
+    def is_busy(self) -> bool:
+        return self.state in ("waiting", "working")
 
-def _linked_items(draft: SetupDraft) -> set[str]:
-    return {one["item"] for one in _linked_pairs(draft)}
+    @property
+    def is_stalled(self) -> bool:
+        """Whether nobody gets on with it: no worker runs, or the one that had it was killed."""
+        moved_at = parse_datetime(self.moved_at)
+        return self.is_busy and (moved_at is None or sync_now() - moved_at > STALLED)
 
+    @property
+    def is_old(self) -> bool:
+        moved_at = parse_datetime(self.moved_at)
+        return moved_at is None or sync_now() - moved_at > PLAN_LIFETIME
 
-def _alike_items(draft: SetupDraft) -> set[str]:
-    """The items that the run leaves alone, for a record like them is left out."""
-    found = {one["item"] for one in draft.found.get("near", []) if answer_of(draft, one) in ("", ANSWER_OUT)}
-    found |= {item for items in draft.found.get("unsure_of", {}).values() for item in items}
-    return found - _linked_items(draft)
-
-
-def unanswered_pairs(draft: SetupDraft) -> list[dict[str, Any]]:
-    return [one for one in draft.found.get("near", []) if not answer_of(draft, one)]
-
-
-def answer_of(draft: SetupDraft, pair: Mapping[str, Any]) -> str:
-    """Return the answer about a pair; empty where there is none, or it names another item."""
-    answer = str(draft.answers.get(pair["record"], ""))
-    return answer if answer in (pair["item"], ANSWER_NEW, ANSWER_OUT) else ""
-
-
-@dataclass(frozen=True)
-class WorkCost:
-    """About how many API calls a work takes."""
-
-    calls: int = 0
+    @property
+    def calls(self) -> int:
+        return sum(board["calls"] for board in self.boards)
 
     @property
     def minutes(self) -> int:
@@ -377,111 +623,143 @@ class WorkCost:
         """Return the calls as a share of the day's quota; None where that isn't known."""
         return quota.share_of_day(self.calls)
 
-
-def plan_cost(plans: Sequence[SetupDraft]) -> WorkCost:
-    """Return about what it takes to carry these out."""
-    calls, connector = 0, connectors.get()
-    for draft in plans:
-        count = plan_totals(draft)
-        writes = count["looks_that_write"] + count["create"]
-        reads = count["linked"] + count["link"] + count["stops"] + count["ambiguous"]
-        reads += count["from_items"] + count["no_key"] + count["items_asked"]
-        passes = math.ceil((reads + writes) / connector.items_per_read) + math.ceil(writes / connector.items_per_read)
-        new_columns = sum(one.column == NEW_COLUMN for one in parse_choices(draft.fields).values())
-        board = (
-            3
-            + (2 if not draft.board_id else 0)
-            + new_columns
-            + (not npd_id_column_of(draft))
-            + len(connector.webhook_events)
-        )
-        calls += board + passes
-    return WorkCost(calls)
+    def save(self, **values: Any) -> None:
+        for name, value in values.items():
+            setattr(self, name, value)
+        self.moved_at = sync_now().isoformat()
+        cache.set(_cache_key(self.token), asdict(self), PLAN_LIFETIME.total_seconds() * 2)
 
 
-# Progress of a confirmed set-up, and what is left for a person afterwards.
+def _cache_key(token: str) -> str:
+    return f"sync.setup.plan.{token}"
 
 
-RUN_WINDOW = timedelta(seconds=60)
-"""A pass later than this is no part of the run any more: an item without an email waits for minutes."""
+def stored_plan(token: str) -> SetupPlan | None:
+    stored = cache.get(_cache_key(token))
+    return SetupPlan(**stored) if stored is not None else None
 
-CACHE_THRESHOLD = 20_000
 
-CACHE_SECONDS = 10
-"""From this many records on they are counted no more often than this: pages ask each second, per open tab."""
+def request_plan(token: str, choices: Iterable[Choices], *, anew: bool = False) -> SetupPlan:
+    """Return the plan of these choices; have a worker make it where there is none, or it is old, or nobody made it."""
+    plan = stored_plan(token)
+    if plan is None or anew or (plan.is_old and not plan.is_busy):
+        plan = SetupPlan(token, [one.to_json() for one in choices])
+        plan.save()
+        send_task("sync.plan_set_up", token)
+    elif plan.is_stalled:
+        send_task("sync.plan_set_up", token)
+    return plan
+
+
+def make_plan(token: str) -> None:
+    """Make a plan that was asked for, unless another worker does."""
+    plan = stored_plan(token)
+    if plan is None or not plan.is_busy or (plan.state == "working" and not plan.is_stalled):
+        return
+    all_choices = {one["entity_type"]: Choices.parse(one) for one in plan.choices}
+    others = {key: choices.board_id for key, choices in all_choices.items()}
+    plan.save(state="working")
+    made, coming = list[BoardPlan](), dict[str, set[str]]()
+    try:
+        for spec in registry.entities():
+            choices = all_choices.get(spec.entity_type)
+            if choices is None:
+                continue
+            plan.save(title=spec.board_title, done=0, total=0)
+            chosen = read_board(choices, others)
+            if problems := chosen.problems(choices.fields):
+                sentences = [sentence for found in problems.values() for sentence in found]
+                raise ActionError(f"{spec.board_title}: {' '.join(sentences)}")
+            planner = Planner(chosen, coming, lambda done, total: plan.save(done=done, total=total))
+            made.append(planner.make())
+            coming[spec.entity_type] = planner.new_names
+        plan.save(state="done", boards=[board.to_json() for board in made])
+    except ActionError as why:
+        plan.save(state="failed", problem=str(why))
+    except ConnectorError as error:
+        plan.save(state="failed", problem=humanize.without_request_id(error.sentence))
+    except Exception:
+        log.exception("a set-up could not be planned")
+        plan.save(state="failed", problem="NPD Sync itself failed. Please report it with the worker's log.")
+        raise
+
+
+# A plan's rows as sentences.
+
+
+DONE_ROWS = {
+    "create": ("item is created on Monday", "items are created on Monday"),
+    "link": ("record is linked with its item", "records are linked with their items"),
+    "to_monday": ("item is updated on Monday", "items are updated on Monday"),
+    "to_npd": ("record is updated in NPD", "records are updated in NPD"),
+    "from_items": ("record is created from an item on Monday", "records are created from items on Monday"),
+    "no_key": ("item has no value to match by: it becomes a record later",
+               "items have no value to match by: they become records later"),
+    "stops": ("record is no longer synced: the filter leaves it out",
+              "records are no longer synced: the filter leaves them out"),
+    "resumes": ("record is synced again: the filter lets it through",
+                "records are synced again: the filter lets them through"),
+}  # fmt: skip
+ASKED_ROWS = {
+    "conflicts": ("conflict to resolve", "conflicts to resolve"),
+    "ambiguous": ("record fits several items: you choose which", "records fit several items: you choose which"),
+    "items_asked": ("item could be a record that NPD has: you are asked",
+                    "items could be records that NPD has: you are asked"),
+    "names": ("value names a record that NPD doesn't have", "values name records that NPD doesn't have"),
+    "same_name": ("record gets a new item though an item without a value to match by has its name",
+                  "records get new items though items without a value to match by have their names"),
+    "blocked": ("field can't be synced; the record's other fields are",
+                "fields can't be synced; the records' other fields are"),
+    "doubtful": ("value will probably be rejected by Monday; the record's other fields are synced",
+                 "values will probably be rejected by Monday; the records' other fields are synced"),
+    "invalid": ("record isn't synced: Monday would reject it", "records aren't synced: Monday would reject them"),
+    "missing": ("record has lost its item: it isn't on the board",
+                "records have lost their items: they aren't on the board"),
+}  # fmt: skip
+LEFT_ROWS = {
+    "held": ("record gets no item for now", "records get no items for now"),
+    "items_held": ("item becomes no record for now", "items become no records for now"),
+    "unmatched": ("item stays unmatched: no record is created from it",
+                  "items stay unmatched: no records are created from them"),
+    "different": ("record stays different from its item: its direction, or a person, keeps it so",
+                  "records stay different from their items: their direction, or a person, keeps them so"),
+    "sync_off": ("record has sync turned off", "records have sync turned off"),
+    "no_item": ("record gets no item: it is synced from Monday only",
+                "records get no items: they are synced from Monday only"),
+    "kept_out": ("record gets no item: the filter leaves it out", "records get no items: the filter leaves them out"),
+    "stays_out": ("record is left out by the filter, as before", "records are left out by the filter, as before"),
+    "items_out": ("item becomes no record: the filter leaves it out, or a value is wrong",
+                  "items become no records: the filter leaves them out, or a value is wrong"),
+}  # fmt: skip
+"""What a plan counts, for one and for several; what there is none of isn't shown."""
+
+_WITHOUT_REASON = ("create", "from_items", "unmatched", "sync_off", "no_item", "resumes", "link")
 
 
 @dataclass(frozen=True)
-class SetupProgress:
-    """One type of records: what was done, how many are in sync, and what waits for a person.
+class PlanRow:
+    """How many records, items or fields there are of a kind; some of them, where it matters with the reason."""
 
-    `out_url` is the address of the list of those whose sync is off.
-    """
-
-    draft: SetupDraft
-    title: str
-    busy: bool
-    done: list[str] = field(default_factory=list)
-    problems: list[str] = field(default_factory=list)
-    synced: int = 0
-    waiting: int = 0
-    attention: int = 0
-    out: int = 0
-    total: int = 0
-    out_url: str = ""
-
-    @property
-    def is_stopped(self) -> bool:
-        """Whether it came back to be mapped anew."""
-        return self.draft.state == SetupState.DRAFT
-
-    @property
-    def state_label(self) -> str:
-        if self.is_stopped:
-            return "Stopped"
-        is_starting = self.busy and self.draft.state == SetupState.DONE
-        return "First changes on their way" if is_starting else str(SetupState(self.draft.state).label)
+    code: str
+    sentence: str
+    samples: list[tuple[str, str]]
 
 
-def setup_progress(draft: SetupDraft) -> SetupProgress:
-    """Return one type's progress by its records' own states."""
-    by_part = _by_part(draft.entity_type)
-    by_state = {state: sum(by_part.get(part, 0) for part in parts) for state, parts in PARTS.items()}
-    waiting = SyncQueue.objects.filter(
-        entity_type=draft.entity_type,
-        status__in=(QueueStatus.PENDING, QueueStatus.IN_PROGRESS),
-        attempts__lte=1,
-        created_at__lte=draft.changed_at,  # later jobs are everyday work
-        next_retry__lte=SyncNow() + RUN_WINDOW,
-    )
-    pending = by_state[RecordState.PENDING] + by_part.get(Part.PAUSED_PENDING, 0)
-    # Of records that are in sync a job only looks whether they still are.
-    waiting = waiting if pending else waiting.filter(entity_id=None)
-    is_busy = draft.state == SetupState.RUNNING or (draft.state == SetupState.DONE and waiting.exists())
-    problems = [*draft.outcome.get("problems", []), *([draft.problem] if draft.problem else [])]
-    conflicts = by_part.get(Part.CONFLICT, 0)
-    if conflicts and not is_busy:
-        problems.append(f"{humanize.count_with_noun(conflicts, 'conflict')} to resolve.")
-    return SetupProgress(
-        draft,
-        registry.entity(draft.entity_type).board_title,
-        busy=is_busy,
-        done=list(draft.outcome.get("done", [])),
-        problems=problems,
-        synced=by_state[RecordState.SYNCED] + by_part.get(Part.PAUSED_SYNCED, 0),
-        waiting=pending,
-        attention=by_state[RecordState.ATTENTION],
-        out=by_state[RecordState.OFF],
-        total=sum(by_part.values()),
-    )
+def rows_of(plan: BoardPlan, nouns: Mapping[str, tuple[str, str]]) -> list[PlanRow]:
+    return [
+        PlanRow(
+            code,
+            humanize.count_with_noun(plan.counts[code], *noun),
+            [(name, "" if code in _WITHOUT_REASON else why) for name, why in plan.samples.get(code, [])[:3]],
+        )
+        for code, noun in nouns.items()
+        if plan.counts[code]
+    ]
 
 
-def _by_part(entity_type: str) -> Mapping[Part, int]:
-    """Return how many records are in each part of a state; of many, from a count at most ten seconds old."""
-    key = f"sync.operations.setup.standing.{entity_type}"
-    if (cached := cache.get(key)) is not None:
-        return dict(cached)
-    found = health_counts([registry.entity(entity_type)], active_pauses()).get(entity_type, {})
-    if sum(found.values()) >= CACHE_THRESHOLD:
-        cache.set(key, found, CACHE_SECONDS)
-    return found
+def summary_of(plan: BoardPlan) -> str:
+    return f"{plan.counts['create']:d} to create, {plan.counts['link']:d} to link, {plan.attention:d} to look at"
+
+
+def first_match_text(rule: str) -> str:
+    return "you are asked" if rule == Rule.ASK else str(Rule(rule).label)

@@ -1,421 +1,469 @@
-"""The worker's part of a set-up: comparisons made and confirmed plans applied, each step safe to repeat.
+"""A set-up that a person has started: kept on its board's row, carried out by a worker, each step safe to repeat.
 
-A plan is applied as `monday_setup` sets up (`boards/board_setup.py`); a person's choices stand in for the registered
-ones. What comes on top: the links that a person confirmed, and the records that are put on the board.
+A board is set up as `monday_setup` does it (`boards/board_setup.py`); a person's choices stand in for the registered
+ones. From the one transaction that stores them, ordinary passes do the work.
 """
 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
-from uuid import UUID
 
 import structlog
 from celery.exceptions import SoftTimeLimitExceeded
 from django.contrib.auth.models import User
+from django.core.exceptions import ValidationError
 from django.db import transaction
-from django.db.models import Q
+from django.db.models.functions import Lower
+from django.utils.dateparse import parse_datetime
 
 from sync import registry
 from sync.boards.board_columns import NAME_TYPE, NPD_ID_KEY, NPD_ID_TITLE, StoredColumns, make_mapping, store_columns
 from sync.boards.board_setup import SetupChoices, apply_choices
-from sync.choices import Cause, Priority, QueueDirection, SyncDirection
+from sync.boards.field_choices import NEW_COLUMN, FieldChoice, changes_text, column_problem, fold_title
+from sync.choices import Cause, Priority, QueueDirection, QueueStatus, SyncDirection
 from sync.clock import SyncNow, sync_now
 from sync.connectors.base.board import Board, BoardSetup, ColumnSpec
 from sync.connectors.base.errors import ConnectorError, Scope
 from sync.kernel import humanize, process
-from sync.kernel.messages import ActionError, UnmatchedReason
+from sync.kernel.messages import ActionError, Conflict, UnmatchedReason
 from sync.limits import breaker, connector
-from sync.models import (
-    BoardLink,
-    Decision,
-    FieldMapping,
-    IgnoredItem,
-    SetupDraft,
-    SetupState,
-    SyncedModel,
-    SyncMetadata,
-    UnmatchedItem,
-)
+from sync.models import BoardLink, FieldMapping, SyncedModel, SyncQueue, UnmatchedItem
 from sync.models.synced_model import unsynced
 from sync.operations.detect import enqueue_items
-from sync.operations.setup.draft import (
-    ANSWER_NEW,
-    has_column_changes,
-    link_of_draft,
-    log_setup,
-    npd_id_column_of,
-    read_columns,
-)
-from sync.operations.setup.fields import (
-    NEW_COLUMN,
-    SETTINGS_KEY,
-    FieldChoice,
-    column_problem,
+from sync.operations.setup.plan import SetupPlan, first_match_text, summary_of
+from sync.operations.setup.selection import (
+    Choices,
+    ChosenBoard,
+    board_settings,
+    check_other_types,
     filter_text,
-    mappable_fields,
-    parse_choices,
-    settings_changes,
-    settings_snapshot,
+    log_setup,
 )
-from sync.operations.setup.matches import compare_draft
 from sync.outbox import notify
+from sync.outbox.pauses import active_pauses
 from sync.outbox.queue_rows import enqueue_item_many, enqueue_many, mark_many_pending
-from sync.records.item_links import EXCLUDED_KIND, ignore_item
-from sync.records.unmatched_items import ALIKE_KEY, UnmatchedFinding, note_unmatched, reopen_items
-from sync.registry import EntitySpec, link_of
+from sync.reconcile.lookups import comparable_name
+from sync.records.unmatched_items import UnmatchedFinding, note_unmatched
+from sync.registry import link_of, name_field
+from sync.state.record_view import PARTS, Part, RecordState, health_counts
 
 log = structlog.get_logger(__name__)
 
-SaveDraft = Callable[..., None]
-"""Stores values on the draft while this worker still has it; raises DraftLost."""
+RUNNING, STOPPED, DONE = "running", "stopped", "done"
+
+LOCK_SECONDS = 180
+"""Renewed at each step: the set-up of a worker that was killed goes on after it."""
+
+TRANSIENT_SCOPES = (Scope.LIMIT, Scope.TRANSPORT, Scope.UNREACHABLE)
 
 
-class DraftLost(RuntimeError):
-    """Another process changed or took the worker's draft; what this one was about to store is dropped."""
+class SetupLost(RuntimeError):
+    """Another worker has the set-up by now; what this one was about to store is dropped."""
+
+
+# Start: everything is checked again, under a lock on the rows of all boards.
+
+
+def is_running(link: BoardLink | None) -> bool:
+    return link is not None and (link.setup or {}).get("state") == RUNNING
+
+
+def start(user: User, boards: Sequence[ChosenBoard], plan: SetupPlan) -> None:
+    """Start a set-up as its plan says, all of it or nothing; raises ActionError, Conflict.
+
+    `boards` are the choices beside their boards as they were read just now.
+    """
+    if plan.state != "done" or plan.is_old:
+        raise Conflict("The plan is not made yet, or too old: people worked on both sides meanwhile. Look at it again.")
+    plans = {board.entity_type: board for board in plan.plans}
+    with transaction.atomic():
+        for spec in registry.entities():
+            BoardLink.objects.get_or_create(entity_type=spec.entity_type, defaults={"match_key": spec.match_key})
+        links = {link.entity_type: link for link in BoardLink.objects.select_for_update().order_by("entity_type")}
+        for chosen in boards:
+            _check_start(chosen, links[chosen.choices.entity_type])
+        for chosen in boards:
+            choices = chosen.choices
+            board_plan = plans[choices.entity_type]
+            made = _make_related(board_plan.missing) if choices.makes_related else []
+            setup = {
+                "state": RUNNING,
+                "by": user.get_username(),
+                "started": sync_now().isoformat(),
+                "choices": choices.to_json(),
+                "made_related": made,
+                "passing": board_plan.passing,
+                "noted": board_plan.noted,
+            }
+            BoardLink.objects.filter(entity_type=choices.entity_type).update(setup=setup)
+            mapped = changes_text(chosen.changes) or "no field is mapped otherwise than before"
+            log_setup(
+                user,
+                choices.entity_type,
+                f"Set-up started: {summary_of(board_plan)}. {mapped}. "
+                f"Filter: {filter_text(choices.sync_filter, chosen.fields)}. Where both sides differ at first: "
+                f"{first_match_text(choices.first_match)}.{' ' if made else ''}{' '.join(made)}",
+            )
+        transaction.on_commit(lambda: notify.send_task("sync.set_up"), robust=True)
+
+
+def _check_start(chosen: ChosenBoard, link: BoardLink) -> None:
+    choices, title = chosen.choices, chosen.choices.spec.board_title
+    if is_running(link):
+        raise Conflict(f"{title}: a set-up was started meanwhile. Wait until it is done.")
+    if changed := chosen.settings_changes():
+        raise Conflict(f"{title}: settings were changed elsewhere: {changed}. Nothing was begun. Check the plan again.")
+    if problems := chosen.problems(choices.fields):
+        raise Conflict(f"{title}: {' '.join(sentence for found in problems.values() for sentence in found)}")
+    check_other_types(choices.entity_type, choices.board_id)
+
+
+def _make_related(missing: Mapping[str, Sequence[str]]) -> list[str]:
+    """Make the records that relations name and NPD doesn't have; return what was made, as sentences."""
+    sentences = []
+    for entity_type, names in missing.items():
+        model = registry.entity(entity_type).model
+        field_name = name_field(model)
+        if field_name is None:
+            continue
+        called = model._default_manager.annotate(called=Lower(comparable_name(field_name)))
+        known = set(called.filter(called__in=[name.lower() for name in names]).values_list("called", flat=True))
+        records = [model(**{field_name: name}) for name in names if name.lower() not in known]
+        valid = [record for record in records if _is_valid(record)]
+        model._default_manager.bulk_create(valid)
+        sentences.append(f"Made {registry.count_of_type(len(valid), entity_type)} that items name.")
+    return sentences
+
+
+def _is_valid(record: SyncedModel) -> bool:
+    try:
+        record.clean_fields()
+        record.clean()
+    except ValidationError:
+        return False
+    return True
 
 
 # What a person chose, as the set-up of a board asks for it.
 
 
-class DraftChoices(SetupChoices):
-    """A draft's choices; a board that is made is stored on the draft, for the link comes with the mappings."""
+class StartedSetup(SetupChoices):
+    """A started set-up in a worker's hands; what it did so far is stored on the board's row at each step."""
 
-    def __init__(self, draft: SetupDraft, save: SaveDraft) -> None:
-        self.spec, self.draft, self._save = registry.entity(draft.entity_type), draft, save
-        self.made_board = bool(draft.outcome.get("made_board"))
-        self._fields, self._chosen = mappable_fields(draft.entity_type), parse_choices(draft.fields)
+    def __init__(self, entity_type: str, setup: dict[str, Any]) -> None:
+        self.spec = registry.entity(entity_type)
+        self.setup = setup
+        self.choices = Choices.parse(setup["choices"])
+        self.made_board = bool(setup.get("made_board"))
+        self.creates_all = self.choices.creates_all
+
+    def save(self, **values: Any) -> None:
+        """Store values while the set-up is still this worker's, and renew its lock; raises SetupLost."""
+        self.setup |= values | {"until": (sync_now() + timedelta(seconds=LOCK_SECONDS)).isoformat()}
+        own = BoardLink.objects.filter(entity_type=self.spec.entity_type, setup__token=self.setup["token"])
+        if not own.filter(setup__state=RUNNING).update(setup=self.setup):
+            raise SetupLost
+
+    def end(self, state: str, **values: Any) -> None:
+        """Let go of it; what was chosen stays only as long as it is needed."""
+        kept = {key: one for key, one in self.setup.items() if key not in ("token", "until", "progress", "problem")}
+        if state == DONE:
+            kept = {key: one for key, one in kept.items() if key not in ("choices", "passing", "noted")}
+        own = BoardLink.objects.filter(entity_type=self.spec.entity_type, setup__token=self.setup["token"])
+        own.update(setup={**kept, **values, "state": state})
 
     def progress(self, text: str) -> None:
-        self._save(progress=text)
+        self.save(progress=text)
 
     def board_id(self) -> str:
-        return self.draft.board_id
+        return self.choices.board_id
 
     def board_made(self, board_id: str) -> None:
-        self._save(board_id=board_id, outcome={**self.draft.outcome, "made_board": True})
+        self.save(choices={**self.setup["choices"], "board_id": board_id}, made_board=True)
+        self.choices = Choices.parse(self.setup["choices"])
 
     def board_gone(self, board_id: str) -> str:
         return (
-            f"The board “{self.draft.board_name or board_id}” was deleted on Monday, or is hidden from NPD Sync's "
+            f"The board “{self.choices.board_name or board_id}” was deleted on Monday, or is hidden from NPD Sync's "
             "user there. Restore it, or choose another."
         )
 
     def columns(self, board: Board) -> Sequence[ColumnSpec]:
-        chosen, new = [], []
-        for field in self._fields:
-            choice, target = self._chosen.get(field.key, FieldChoice()), field.target_board or None
-            if not choice.is_synced or field.is_name:
+        chosen = ChosenBoard(self.choices, board)
+        specs, new = [], []
+        for mappable in chosen.fields:
+            choice = self.choices.fields.get(mappable.key, FieldChoice())
+            if not choice.is_synced or mappable.is_name:
                 continue
             if choice.column == NEW_COLUMN:
-                if field.target and target is None:
-                    raise ActionError(
-                        f"{field.label} needs the board of the {field.target} records, which isn't set up. "
-                        "Set it up, too, or leave the field out."
-                    )
-                # A column with the id that this one should get, and another title, stays: Monday assigns an id then.
-                same_id = board.column(field.preferred_id)
-                is_free = same_id is None or same_id.title.strip().casefold() == field.label.strip().casefold()
-                preferred = field.preferred_id if is_free else None
-                labels = registry.choice_labels(self.spec.model, field.fields)
-                new.append(
-                    ColumnSpec(field.key, field.label, field.made_type, preferred, target_board=target, labels=labels)
-                )
+                new.append(self._new_column(board, chosen, mappable.key))
                 continue
             column = board.column(choice.column)
-            if column is None:
-                reason = "It is not on the board any more."
-            else:
-                details = {"title": column.title, "type": column.type, "settings": column.settings}
-                reason = column_problem(field, details)
-                chosen.append(ColumnSpec(field.key, column.title, column.type, column.id, target_board=target))
-            if reason:
-                raise ActionError(f"{field.label} can't have its column: {reason} Choose another column.")
-        npd_id = ColumnSpec(NPD_ID_KEY, NPD_ID_TITLE, "text", npd_id_column_of(self.draft) or NPD_ID_KEY)
-        # Chosen columns first: one that exists must not be taken for one that is missing.
-        return [*chosen, npd_id, *new]
+            reason = "It is not on the board any more." if column is None else column_problem(mappable, column)
+            if column is None or reason:
+                raise ActionError(f"{mappable.label} can't have its column: {reason} Choose another column.")
+            specs.append(
+                ColumnSpec(
+                    mappable.key, column.title, column.type, column.id, tuple(mappable.types),
+                    target_board=mappable.target_board,
+                )
+            )  # fmt: skip
+        npd_id = chosen.npd_id
+        # Columns that are there first: a new one must not adopt one that was chosen for another field.
+        return [*specs, ColumnSpec(NPD_ID_KEY, NPD_ID_TITLE, "text", npd_id or NPD_ID_KEY), *new]
+
+    def _new_column(self, board: Board, chosen: ChosenBoard, key: str) -> ColumnSpec:
+        mappable = next(one for one in chosen.fields if one.key == key)
+        if mappable.made_type == "board_relation" and mappable.lacks_target:
+            raise ActionError(
+                f"{mappable.label} needs the board of the {mappable.target} records, which isn't set up. Set it up, "
+                "too, or leave the field out."
+            )
+        # A column with the id that this one should get, and another title, stays: Monday assigns an id then.
+        same_id = board.column(mappable.preferred_id)
+        is_free = same_id is None or fold_title(same_id.title) == fold_title(mappable.label)
+        return ColumnSpec(
+            key, mappable.label, mappable.made_type, mappable.preferred_id if is_free else None,
+            target_board=mappable.target_board, labels=registry.choice_labels(self.spec.model, mappable.fields),
+        )  # fmt: skip
 
     def check(self, link: BoardLink) -> None:
-        if changes := settings_changes(self.draft, link_of_draft(self.draft)):
+        """Refuse where somebody changed the board's settings since the plan was started."""
+        if link.board_id != self.choices.board_id and not self.choices.begun:
+            return  # a board that is set up for the first time
+        if changes := ChosenBoard(self.choices, None).settings_changes():
             raise ActionError(
-                f"Settings were changed elsewhere after the plan was confirmed: {changes}. Check the plan again."
+                f"Settings were changed elsewhere after the set-up was started: {changes}. Check the plan again."
             )
 
     def store(self, link: BoardLink, setup: BoardSetup) -> StoredColumns:
-        before, link.sync_filter = link.sync_filter, self.draft.sync_filter
-        link.creates_records = self.draft.creates_records
+        filter_before, link.sync_filter = link.sync_filter, dict(self.choices.sync_filter)
+        link.creates_records = self.choices.creates_records
         link.save(update_fields=["creates_records", "sync_filter"])
         needs_pass = False
         for position, proposal in enumerate(self.spec.mappings):
-            choice = self._chosen.get(proposal.key, FieldChoice())
+            choice = self.choices.fields.get(proposal.key, FieldChoice())
             # A field left out keeps its row, so that no later set-up counts it as new.
             values: dict[str, Any] = {"direction": SyncDirection.NONE, "problem": ""}
             if choice.is_synced:
-                values = {"direction": choice.direction, "rule": choice.rule, "first_match": self.draft.first_match}
+                first_match = self.choices.first_match
+                values = {"direction": choice.direction, "rule": choice.rule, "first_match": first_match}
             column_id = NAME_TYPE if choice.column == NAME_TYPE else ""
             mapping, is_new = make_mapping(link, proposal, position, column_id=column_id, **values)
             needs_pass |= choice.is_synced if is_new else mapping.direction != values["direction"]
             FieldMapping.objects.filter(pk=mapping.pk).update(**values)
         stored = store_columns(self.spec, link, setup, reason="as chosen")
         stored.needs_resync |= needs_pass
-        if before != link.sync_filter:
-            stored.done.append(self._store_filter_work())
+        if filter_before != link.sync_filter:
+            # In the transaction that stores the filter: nothing says `synced` any more that it leaves out.
+            stored.done += ["changed the filter", *_check_all_again(self.spec.entity_type)]
         return stored
 
-    def _store_filter_work(self) -> str:
-        """Have everything checked again of which the filter may say something else now, in a statement for each kind.
-
-        These are the records that the comparison found, those with a pass of their own since, and the unmatched items.
-        """
-        entity_type = self.spec.entity_type
-        passed = SyncMetadata.objects.of(entity_type).filter(last_sync_attempt__gte=self.draft.found_at or SyncNow())
-        since = self.spec.model._default_manager.filter(pk__in=list(passed.values_list("entity_id", flat=True)))
-        concerned = set(map(UUID, self.draft.found.get("concerned", [])))
-        ids = sorted(concerned.union(since.values_list("pk", flat=True)))
-        # In the transaction that stores the filter: nothing says `synced` any more that it leaves out.
-        mark_many_pending(entity_type, ids)
-        enqueue_many(entity_type, ids, cause=Cause.DEPENDENCY, priority=Priority.SWEEP, direction=QueueDirection.TO_NPD)
-        items = UnmatchedItem.objects.listed().filter(entity_type=entity_type).order_by("id")
-        enqueue_item_many(
-            entity_type, items.values_list("item_id", flat=True), cause=Cause.DEPENDENCY, priority=Priority.SWEEP
-        )
-        return f"changed the filter: {filter_text(self.draft.sync_filter, self._fields)}; {len(ids):,} records checked"
-
     def complete(self, link: BoardLink) -> list[str]:
-        """Link the confirmed pairs and exclude the others."""
-        pairs: list[dict[str, Any]] = self.draft.found.get("near", [])
-        by = str(self.draft.outcome.get("by", ""))
-        linked, undecided = [], {}
-        for pair in pairs:
-            answer = self.draft.answers.get(pair["record"])
-            if answer == pair["item"]:
-                record = _lock_unlinked(self.spec, pair["record"])
-                if record is None or self.spec.model._default_manager.filter(monday_id=pair["item"]).exists():
-                    continue
-                self.spec.model._default_manager.filter(pk=record.pk).update(monday_id=pair["item"])
-                IgnoredItem.objects.filter(entity_type=self.spec.entity_type, item_id=pair["item"]).delete()
-                sentence = f"{by} said in the set-up that it is the item “{pair['item_name']}”: their names are alike."
-                _log_decision(record, pair["item"], "link", sentence, by)
-                linked.append(record.pk)
-            elif answer != ANSWER_NEW:
-                undecided[pair["record"]] = [pair["item"]]
-        # One statement for all: no lock on the queue before those on their records.
-        enqueue_many(self.spec.entity_type, linked, cause=Cause.PERSON, priority=Priority.LOAD, payload={"by": by})
-        names = self.draft.found.get("names", {})
-        excluded = _exclude_records(self.spec, undecided | self.draft.found.get("unsure_of", {}), names, by)
-        done = []
-        if linked:
-            done.append(f"linked {humanize.count_with_noun(len(linked), 'record')}: like items by name, confirmed")
-        if excluded:
-            done.append(f"left {humanize.count_with_noun(excluded, 'record')} out: like items by name, not confirmed")
         # In the same transaction: a repeated run must recognise what it wrote itself.
-        self._save(outcome={**self.draft.outcome, SETTINGS_KEY: settings_snapshot(link_of_draft(self.draft))})
-        return done
+        fresh = BoardLink.objects.get(pk=link.pk)
+        begun = {**self.setup["choices"], "board_id": link.board_id, "begun": board_settings(fresh)}
+        self.save(choices=begun)
+        link.setup = self.setup
+        self.choices = Choices.parse(begun)
+        return list(self.setup.get("made_related", []))
 
 
-def apply_setup(draft: SetupDraft, save: SaveDraft) -> dict[str, Any]:
-    """Apply a confirmed set-up and return what was done; safe to repeat anywhere. Raises ActionError, ConnectorError.
-
-    Nothing flows before the one transaction that stores the board link, with the mappings, the links that a person
-    confirmed, and the excluded records. From then on ordinary passes do the work.
-    """
-    choices = DraftChoices(draft, save)
-    # Each call renews the draft's lock: many slow ones take longer than the lock lasts.
-    result = apply_choices(choices, connector(urgent=True, before_call=save))
-    _enqueue_records(draft, choices.spec)
-    return {**draft.outcome, "done": result.done, "problems": list(result.problems)}
-
-
-def _exclude_records(
-    spec: EntitySpec, items_by_record: Mapping[str, list[str]], names: Mapping[str, str], by: str
-) -> int:
-    count, alike = 0, dict[str, list[SyncedModel]]()
-    for entity_id, items in items_by_record.items():
-        record = _lock_unlinked(spec, entity_id)
-        if record is None:
-            continue
-        spec.model._default_manager.filter(pk=record.pk).update(sync_enabled=False)
-        reason = f"Its name is like that of “{record}”; nobody has said whether they are the same."
-        # The likest last: it is the one that “Link again…” offers.
-        for item in reversed(items):
-            # Other records may be like it too: it stays ignored for the first; this one has its decision.
-            rows = IgnoredItem.objects.filter(entity_type=spec.entity_type, item_id=item, unlinked=True)
-            if not rows.exclude(entity_id=None).exclude(entity_id=record.pk).exists():
-                ignore_item(spec.entity_type, item, record.pk, reason)
-            alike.setdefault(item, []).append(record)
-        sentence = (
-            "The set-up left it out: its name is like an item's, and nobody has said whether they are the same. "
-            "“Link again…” links it with that item; “Turn sync on” asks."
-        )
-        _log_decision(record, items[0], EXCLUDED_KIND, sentence, by)
-        count += 1
-    if (link := link_of(spec.entity_type)) is not None:
-        # The pass leaves them alone; whoever looks at what is unmatched finds them.
-        reopen_items(
-            link,
-            [
-                UnmatchedFinding(
-                    item,
-                    names.get(item, ""),
-                    UnmatchedReason.NAME_ALIKE,
-                    {"names": f"“{found[0]}”", ALIKE_KEY: [str(one.pk) for one in found]},
-                )
-                for item, found in alike.items()
-            ],
-        )
-    return count
+def _check_all_again(entity_type: str) -> list[str]:
+    """Have everything checked of which the filter may say something else: linked records and unmatched items."""
+    items = UnmatchedItem.objects.listed().filter(entity_type=entity_type).order_by("id")
+    enqueue_item_many(
+        entity_type, items.values_list("item_id", flat=True), cause=Cause.DEPENDENCY, priority=Priority.SWEEP
+    )
+    records = registry.entity(entity_type).model._default_manager.exclude(unsynced())
+    ids = list(records.order_by("id").values_list("pk", flat=True))
+    mark_many_pending(entity_type, ids)
+    enqueue_many(entity_type, ids, cause=Cause.DEPENDENCY, priority=Priority.SWEEP, direction=QueueDirection.TO_NPD)
+    return [f"{registry.count_of_type(len(ids), entity_type)} will be checked"]
 
 
-def _lock_unlinked(spec: EntitySpec, entity_id: str) -> SyncedModel | None:
-    # Read anew: a record may have been linked by a pass, or switched off by a person, since it was compared.
-    records = spec.model._default_manager.select_for_update(no_key=True, of=("self",))
-    return records.filter(pk=UUID(entity_id), monday_id=None, sync_enabled=True).first()
+# The worker's part.
 
 
-def _log_decision(record: SyncedModel, item: str, kind: str, sentence: str, by: str) -> None:
-    Decision.objects.create(
-        entity_type=record.entity_type(), entity_id=record.pk, remote_id=item, kind=kind, sentence=sentence,
-        actor=by, cause={"by": by, "causes": ["person"]},
-    )  # fmt: skip
-
-
-def _enqueue_records(draft: SetupDraft, spec: EntitySpec) -> None:
-    """Have every record without an item reconciled, and every item without a record."""
-    unlinked = spec.model._default_manager.filter(monday_id=None).exclude(unsynced())
-    with transaction.atomic():
-        ids = list(unlinked.order_by("created_at", "pk").values_list("pk", flat=True))
-        enqueue_many(spec.entity_type, ids, cause=Cause.SWEEP, priority=Priority.LOAD)
-        link = link_of(spec.entity_type)
-        free, told, names = (draft.found.get(part, {}) for part in ("free", "told", "names"))
-        if link is not None:
-            # Items of excluded records may be among these: they are ignored items, and skipped when enqueued.
-            enqueue_items(link, {*told, *(free if draft.creates_records else ())}, cause=Cause.SWEEP, names=names)
-        if link is not None and not draft.creates_records:
-            reason = UnmatchedReason.CREATION_OFF
-            note_unmatched(link, [UnmatchedFinding(item, names.get(item, ""), reason) for item in free])
-    notify.notify_now(spec.entity_type)
-
-
-# The worker's loop: compare what is drafted, apply what is confirmed, as often as it is asked.
-#
-# A draft is locked by a token for some minutes, renewed at each step; a person's change takes the lock away.
-
-
-WORKING_STATES = (SetupState.COMPARING, SetupState.RUNNING)
-# Renewed at each step: the draft of a worker that was killed goes on after it.
-LOCK_SECONDS = 180
-TRANSIENT_SCOPES = (Scope.LIMIT, Scope.TRANSPORT, Scope.UNREACHABLE)
-
-
-def advance_drafts() -> None:
-    """Advance every draft that waits for a worker, in the order in which types are registered.
+def advance_setups() -> None:
+    """Get on with every set-up that was started, in the order in which types are registered.
 
     One that points at another type's board comes after it.
     """
     for spec in registry.entities():
         if process.is_shutting_down():
             return
-        # A draft that another worker has is passed over; one whose lock has run out is taken over.
-        token = uuid.uuid4()
-        unlocked = Q(claimed_until=None) | Q(claimed_until__lt=SyncNow())
-        locked = SetupDraft.objects.filter(unlocked, pk=spec.entity_type, state__in=WORKING_STATES).update(
-            token=token, claimed_until=SyncNow() + timedelta(seconds=LOCK_SECONDS)
-        )
-        if not locked:
+        started = _claim(spec.entity_type)
+        if started is None:
             continue
-        draft = SetupDraft.objects.get(pk=spec.entity_type)
         try:
-            _advance_draft(draft)
-        except DraftLost:
-            log.info("a set-up was changed while it was worked on", board=draft.entity_type)
+            _advance(started)
+        except SetupLost:
+            log.info("a set-up is another worker's by now", board=spec.entity_type)
         except SoftTimeLimitExceeded:
             raise
         except Exception:  # an unknown error of one type must not keep the other type waiting
-            log.exception("a set-up could not be continued", board=draft.entity_type)
-            _release_draft(
-                draft, SetupState.DRAFT, problem="NPD Sync itself failed. Please report it with the worker's log."
-            )
+            log.exception("a set-up could not be continued", board=spec.entity_type)
+            started.end(STOPPED, problem="NPD Sync itself failed. Please report it with the worker's log.")
 
 
-def _update_draft(draft: SetupDraft, **values: Any) -> None:
-    """Store values while the draft is still this worker's, and renew its lock; raises DraftLost."""
-    own_draft = SetupDraft.objects.filter(pk=draft.pk, token=draft.token, state=draft.state)
-    if not own_draft.update(**values, claimed_until=SyncNow() + timedelta(seconds=LOCK_SECONDS)):
-        raise DraftLost
-    if values:
-        draft.refresh_from_db(fields=list(values))
+@transaction.atomic
+def _claim(entity_type: str) -> StartedSetup | None:
+    """Take a started set-up that no worker has; one whose lock has run out is taken over."""
+    link = BoardLink.objects.select_for_update().filter(entity_type=entity_type, setup__state=RUNNING).first()
+    if link is None:
+        return None
+    until = parse_datetime(link.setup.get("until") or "")
+    if until is not None and until > sync_now():
+        return None
+    started = StartedSetup(entity_type, {**link.setup, "token": uuid.uuid4().hex})
+    until = sync_now() + timedelta(seconds=LOCK_SECONDS)
+    BoardLink.objects.filter(pk=link.pk).update(setup={**started.setup, "until": until.isoformat()})
+    return started
 
 
-def _release_draft(draft: SetupDraft, state: str, **values: Any) -> None:
-    own_draft = SetupDraft.objects.filter(pk=draft.pk, token=draft.token)
-    own_draft.update(**{"state": state, "token": None, "claimed_until": None, "progress": ""} | values)
-
-
-def _advance_draft(draft: SetupDraft) -> None:
+def _advance(started: StartedSetup) -> None:
+    if target := _target_in_making(started):
+        _release(started, f"Waits for the board of the {target} records, which is being made.", seconds=0)
+        return
     try:
-        if draft.state == SetupState.COMPARING:
-            _compare_draft(draft)
-        else:
-            _apply_draft(draft)
+        # Each call renews the lock: many slow ones take longer than the lock lasts.
+        result = apply_choices(started, connector(urgent=True, before_call=started.save))
+        _enqueue_records(started)
     except ActionError as why:
-        _release_draft(draft, SetupState.DRAFT, problem=str(why))
+        started.end(STOPPED, problem=str(why))
+        return
     except ConnectorError as error:
         if error.scope not in TRANSIENT_SCOPES:
-            _release_draft(draft, SetupState.DRAFT, problem=error.sentence)
+            started.end(STOPPED, problem=error.sentence)
             return
         # A passing error is tried again by a later run; any other one is shown to the person.
         breaker.trip_account(error)
-        _release_draft(
-            draft,
-            draft.state,
-            problem=f"{error.sentence} The set-up goes on by itself.",
-            progress=draft.progress,
-            claimed_until=SyncNow() + timedelta(seconds=error.wait_seconds or 10),
-        )
-
-
-def _compare_draft(draft: SetupDraft) -> None:
-    if (read := read_columns(draft)) is not None:
-        columns, name, groups = read
-        has_changes = has_column_changes(draft, columns)
-        stale = {"mapped": False, "found": {}, "found_at": None} if has_changes else {}
-        # Renamed columns are followed by their id.
-        _update_draft(draft, columns=columns, board_name=name[:255], groups=groups, **stale)
-        if has_changes:
-            raise ActionError(
-                "The board has changed: a column that was chosen was deleted or has another type. Choose again."
-            )
-    began = sync_now()  # what is changed while it is compared counts as changed since
-    found = compare_draft(draft, lambda done, of: _update_draft(draft, compared=done, to_compare=of))
-    _release_draft(draft, SetupState.COMPARED, found=vars(found), found_at=began, problem="")
-
-
-def _apply_draft(draft: SetupDraft) -> None:
-    def save(**values: Any) -> None:
-        _update_draft(draft, **values)
-
-    if target := _target_in_making(draft):
-        waits = f"Waits for the board of the {target} records, which is being made."
-        _release_draft(draft, draft.state, progress=waits)
+        _release(started, problem=f"{error.sentence} The set-up goes on by itself.", seconds=error.wait_seconds or 10)
         return
-    outcome = apply_setup(draft, save)
-    outcome.pop(SETTINGS_KEY, None)
-    # Names of people stay nowhere without need; and the type may get another board some day.
-    cleared = {"found": {}, "answers": {}, "columns": {}, "board_id": ""}
-    _release_draft(draft, SetupState.DONE, outcome=outcome, problem="", changed_at=SyncNow(), **cleared)
-    confirmed_by = User.objects.filter(username=draft.outcome.get("by")).first()
-    if confirmed_by is not None:
-        log_setup(confirmed_by, draft.entity_type, "Set-up applied.")
+    started.end(DONE, done=result.done, problems=list(result.problems), finished=sync_now().isoformat())
+    person = User.objects.filter(username=started.setup.get("by")).first()
+    if person is not None:
+        log_setup(person, started.spec.entity_type, "Set-up done.")
 
 
-def _target_in_making(draft: SetupDraft) -> str:
+def _release(started: StartedSetup, progress: str = "", *, problem: str = "", seconds: float) -> None:
+    """Let another run go on with it after so many seconds."""
+    until = (sync_now() + timedelta(seconds=seconds)).isoformat()
+    own = BoardLink.objects.filter(entity_type=started.spec.entity_type, setup__token=started.setup["token"])
+    own.update(setup={**started.setup, "progress": progress, "problem": problem, "until": until})
+
+
+def _target_in_making(started: StartedSetup) -> str:
     """Return the type whose board a new relation of this one leads to, and another worker is making; else nothing."""
-    chosen = parse_choices(draft.fields)
-    for one in mappable_fields(draft.entity_type):
-        choice = chosen.get(one.key, FieldChoice())
-        waits = choice.is_synced and choice.column == NEW_COLUMN and one.target and not one.target_board
-        if waits and SetupDraft.objects.filter(pk=one.target, state=SetupState.RUNNING).exists():
-            return one.target
+    for mappable in ChosenBoard(started.choices, None).fields:
+        choice = started.choices.fields.get(mappable.key, FieldChoice())
+        is_missing = choice.is_synced and choice.column == NEW_COLUMN and mappable.lacks_target
+        if is_missing and is_running(link_of(mappable.target)):
+            return mappable.target
     return ""
+
+
+def _enqueue_records(started: StartedSetup) -> None:
+    """Have every record without an item reconciled, and every item without a record."""
+    spec = started.spec
+    link = BoardLink.objects.get(entity_type=spec.entity_type)
+    passing, noted = started.setup["passing"], started.setup["noted"]
+    unlinked = spec.model._default_manager.filter(monday_id=None).exclude(unsynced())
+    with transaction.atomic():
+        enqueue_many(
+            spec.entity_type,
+            list(unlinked.order_by("created_at", "pk").values_list("pk", flat=True)),
+            cause=Cause.SWEEP,
+            priority=Priority.LOAD,
+        )
+        enqueue_items(link, passing, cause=Cause.SWEEP, names=passing)
+        reason = UnmatchedReason.CREATION_OFF
+        note_unmatched(link, [UnmatchedFinding(item, name, reason) for item, name in noted.items()])
+    notify.notify_now(spec.entity_type)
+
+
+# Progress of a started set-up, and what is left for a person afterwards.
+
+
+RUN_WINDOW = timedelta(seconds=60)
+"""A pass later than this is no part of the run any more: an item without an email waits for minutes."""
+
+
+@dataclass(frozen=True)
+class SetupProgress:
+    """One type of records: what was done, how many are in sync, and what waits for a person."""
+
+    entity_type: str
+    title: str
+    state: str
+    is_busy: bool
+    is_stalled: bool
+    progress: str = ""
+    done: list[str] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+    synced: int = 0
+    waiting: int = 0
+    attention: int = 0
+    out: int = 0
+    total: int = 0
+
+    @property
+    def state_label(self) -> str:
+        if self.state == STOPPED:
+            return "Stopped"
+        if self.is_busy:
+            return "Being applied" if self.state == RUNNING else "First changes on their way"
+        return "Applied"
+
+
+def setup_progress() -> list[SetupProgress]:
+    """Return how far each started set-up is, by its records' own states."""
+    links = {link.entity_type: link for link in BoardLink.objects.exclude(setup=None)}
+    specs = [spec for spec in registry.entities() if spec.entity_type in links]
+    counts = health_counts(specs, active_pauses()) if specs else {}
+    return [_progress_of(links[spec.entity_type], counts.get(spec.entity_type, {})) for spec in specs]
+
+
+def _progress_of(link: BoardLink, by_part: Mapping[Part, int]) -> SetupProgress:
+    setup = link.setup
+    by_state = {state: sum(by_part.get(part, 0) for part in parts) for state, parts in PARTS.items()}
+    pending = by_state[RecordState.PENDING] + by_part.get(Part.PAUSED_PENDING, 0)
+    is_first = setup["state"] == DONE and _first_changes(link, setup["finished"], any_kind=bool(pending))
+    problems = [*setup.get("problems", []), *filter(None, [setup.get("problem", "")])]
+    conflicts = by_part.get(Part.CONFLICT, 0)
+    if conflicts and setup["state"] == DONE and not is_first:
+        problems.append(f"{humanize.count_with_noun(conflicts, 'conflict')} to resolve.")
+    started = parse_datetime(setup["started"])
+    is_untouched = setup["state"] == RUNNING and "until" not in setup
+    return SetupProgress(
+        link.entity_type,
+        registry.board_title(link.entity_type),
+        setup["state"],
+        is_busy=setup["state"] == RUNNING or is_first,
+        is_stalled=is_untouched and started is not None and sync_now() - started > timedelta(seconds=20),
+        progress=setup.get("progress", ""),
+        done=list(setup.get("done", [])),
+        problems=problems,
+        synced=by_state[RecordState.SYNCED] + by_part.get(Part.PAUSED_SYNCED, 0),
+        waiting=pending,
+        attention=by_state[RecordState.ATTENTION],
+        out=by_state[RecordState.OFF],
+        total=sum(by_part.values()),
+    )
+
+
+def _first_changes(link: BoardLink, finished: str, *, any_kind: bool) -> bool:
+    """Whether jobs of the set-up are still on their way; of records that are in sync a job only looks at them."""
+    waiting = SyncQueue.objects.filter(
+        entity_type=link.entity_type,
+        status__in=(QueueStatus.PENDING, QueueStatus.IN_PROGRESS),
+        attempts__lte=1,
+        created_at__lte=parse_datetime(finished),  # later jobs are everyday work
+        next_retry__lte=SyncNow() + RUN_WINDOW,
+    )
+    return (waiting if any_kind else waiting.filter(entity_id=None)).exists()

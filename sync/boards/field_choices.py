@@ -1,0 +1,334 @@
+"""Which column a field of a model has: those that fit, the likely one, and what is wrong with a choice.
+
+The command and the set-up page suggest by the same function: known titles first, else the board's only column of that
+type.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from sync import connectors, registry
+from sync.boards.board_columns import NAME_TYPE, NPD_ID_KEY, NPD_ID_TITLE, column_type
+from sync.choices import RULES, Rule, SyncDirection
+from sync.connectors.base.board import RELATION, BoardColumn
+from sync.kernel.humanize import join_first
+from sync.models import BoardLink, FieldMapping
+from sync.registry import EntitySpec, link_of, relation_of, rules_for, target_of
+
+NEW_COLUMN = "+"
+"""Stands for a column that is to be created."""
+
+
+@dataclass(frozen=True)
+class MappableField:
+    """A field that may have a column; `types` gives the converter for each type of column that fits."""
+
+    key: str
+    label: str
+    fields: tuple[str, ...]
+    types: Mapping[str, str]
+    made_type: str  # the type of the column that is created for it
+    preferred_id: str
+    required: bool = False
+    optional: bool = False  # a board that has such a column gets it synced, and none is created unasked
+    is_match_key: bool = False
+    rules: Sequence[Rule] = field(default_factory=tuple)
+    target: str = ""  # the type of the records that a relation points at
+    target_board: str | None = None  # the board that these have; empty for one to be made, None for none at all
+    titles: Sequence[str] = ()  # other names that people give the field
+
+    @property
+    def is_name(self) -> bool:
+        """Whether it is the item's name, which every board has."""
+        return NAME_TYPE in self.types
+
+    @property
+    def lacks_target(self) -> bool:
+        """Whether it points at records whose board isn't set up, nor about to be."""
+        return bool(self.target) and self.target_board is None
+
+
+@dataclass(frozen=True)
+class FieldChoice:
+    column: str = ""
+    direction: str = SyncDirection.BIDIRECTIONAL
+    rule: str = Rule.ASK
+
+    @property
+    def is_synced(self) -> bool:
+        return bool(self.column) and self.direction != SyncDirection.NONE
+
+    def with_implied_direction(self) -> FieldChoice:
+        """Return it synced in both directions where a column is to be created: nobody wants one without a use."""
+        implied = self.column == NEW_COLUMN and self.direction == SyncDirection.NONE
+        return replace(self, direction=SyncDirection.BIDIRECTIONAL) if implied else self
+
+
+def stored_choices(link: BoardLink | None) -> dict[str, FieldChoice]:
+    """Return what is stored of each field, as if a person chose it."""
+    mappings = link.mappings.all() if link is not None else ()
+    return {mapping.key: FieldChoice(mapping.column_id, mapping.direction, mapping.rule) for mapping in mappings}
+
+
+def mappable_fields(spec: EntitySpec, chosen_boards: Mapping[str, str] | None = None) -> list[MappableField]:
+    """Return the type's fields that may be mapped; `chosen_boards` are those that are set up together with it."""
+    link = link_of(spec.entity_type) or BoardLink(entity_type=spec.entity_type)
+    fields = []
+    for mapping in spec.mappings:
+        relation = relation_of(spec.model, mapping.fields)
+        target = target_of(relation).entity_type() if relation is not None else ""
+        created_types = [kind for kind, name in mapping.column_types.items() if name == mapping.converter]
+        fields.append(
+            MappableField(
+                key=mapping.key,
+                label=mapping.label,
+                fields=mapping.fields,
+                types=dict(mapping.column_types) or {column_type(mapping.converter): mapping.converter},
+                made_type=created_types[0] if created_types else column_type(mapping.converter),
+                preferred_id=mapping.column_id,
+                required=mapping.required,
+                optional=mapping.optional,
+                is_match_key=mapping.key == spec.match_key,
+                rules=rules_for(FieldMapping(link=link, fields=list(mapping.fields), converter=mapping.converter)),
+                target=target,
+                target_board=_target_board(target, chosen_boards or {}) if target else None,
+                titles=spec.titles.get(mapping.fields[0], ()) if len(mapping.fields) == 1 else (),
+            )
+        )
+    return fields
+
+
+def _target_board(target: str, chosen_boards: Mapping[str, str]) -> str | None:
+    if target in chosen_boards:
+        return chosen_boards[target]
+    link = link_of(target) if registry.is_registered(target) else None
+    return (link.board_id or None) if link is not None else None
+
+
+def column_problem(mappable: MappableField, column: BoardColumn) -> str:
+    """Return why a column doesn't fit a field; empty where it does."""
+    if column.type not in mappable.types:
+        return f"“{column.title}” is of the type {column.type}; {mappable.label} needs {' or '.join(mappable.types)}."
+    if column.type == RELATION and mappable.target_board not in column.target_boards:
+        return f"“{column.title}” doesn't lead to the board that {mappable.label} points at."
+    return ""
+
+
+def unused_reason(fields: Sequence[MappableField], column: BoardColumn) -> str:
+    """Return why no field can have a column; empty where one can."""
+    if column.type not in connectors.get().readable_types:
+        return f"NPD Sync doesn't read columns of the type {column.type}."
+    reasons = [column_problem(mappable, column) for mappable in fields]
+    if not all(reasons):
+        return ""
+    of_its_type = [why for mappable, why in zip(fields, reasons, strict=True) if column.type in mappable.types]
+    return of_its_type[0] if of_its_type else f"No field takes columns of the type {column.type}."
+
+
+def find_npd_id_column(link: BoardLink | None, columns: Iterable[BoardColumn]) -> str:
+    """Return the column that holds the NPD ID; empty where one has to be created."""
+    texts = {column.id: column for column in columns if column.type == "text"}
+    for column_id in (link.npd_id_column if link is not None else "", NPD_ID_KEY):
+        if column_id in texts:
+            return column_id
+    titled = (column.id for column in texts.values() if column.title.strip().casefold() == NPD_ID_TITLE.casefold())
+    return next(titled, "")
+
+
+# Which column is likely a field's.
+
+
+@dataclass(frozen=True)
+class Suggestion:
+    column: str
+    reason: str = ""
+
+
+def fold_title(title: str) -> str:
+    """Return a title without case, accents, spaces and signs: “E-Mail” and “email” are the same."""
+    decomposed = unicodedata.normalize("NFKD", title.casefold())
+    return "".join(letter for letter in decomposed if letter.isalnum())
+
+
+def suggest_columns(
+    fields: Sequence[MappableField], columns: Iterable[BoardColumn], npd_id: str
+) -> dict[str, Suggestion]:
+    """Return a column for each field that has a likely one, no column twice; a new one for any other that needs it.
+
+    Likely are, in this order: the id that set-up gives such a column, the field's own title, another title that people
+    give it, and the board's only column of a type.
+    """
+    free = {column.id: column for column in columns if column.id != npd_id and column.type != NAME_TYPE}
+    on_board = list(free.values())
+    offered = [mappable for mappable in fields if not mappable.is_name and not mappable.lacks_target]
+    titles = {mappable.key: {fold_title(title) for title in mappable.titles} for mappable in fields}
+    suggestions = {mappable.key: Suggestion(NAME_TYPE) for mappable in fields if mappable.is_name}
+
+    def suggest(mappable: MappableField, likely: Iterable[BoardColumn], reason: str) -> None:
+        fitting = (one for one in likely if one.id in free and not column_problem(mappable, one))
+        column = next(fitting, None)
+        if column is not None and mappable.key not in suggestions:
+            suggestions[mappable.key] = Suggestion(column.id, reason)
+            del free[column.id]
+
+    for mappable in offered:
+        same = [column for column in on_board if fold_title(column.title) == fold_title(mappable.label)]
+        by_id = [column for column in on_board if column.id == mappable.preferred_id]
+        suggest(mappable, [*by_id, *same], "Suggested: the titles are the same.")
+    for mappable in offered:
+        known = [column for column in on_board if fold_title(column.title) in titles[mappable.key]]
+        suggest(mappable, known, "Suggested: the title is another name for it.")
+    for mappable in offered:
+        names_of_others = set().union(*(names for key, names in titles.items() if key != mappable.key))
+        only = _only_columns(mappable, on_board)
+        suggest(
+            mappable,
+            (column for column in only if fold_title(column.title) not in names_of_others),
+            "Suggested: the only column of its type.",
+        )
+    missing = [one for one in fields if one.key not in suggestions and not one.optional and not one.lacks_target]
+    return suggestions | {mappable.key: Suggestion(NEW_COLUMN) for mappable in missing}
+
+
+def _only_columns(mappable: MappableField, columns: Sequence[BoardColumn]) -> Iterator[BoardColumn]:
+    """Yield the columns that are alone of their type; for a field that may be left out, only of telling types."""
+    types = [column.type for column in columns]
+    for column in columns:
+        is_telling = not mappable.optional or column.type in connectors.get().distinctive_types
+        if types.count(column.type) == 1 and is_telling:
+            yield column
+
+
+def second_column_text(column: BoardColumn, before: Iterable[BoardColumn], used: Collection[str]) -> str:
+    """Return that a column is a second one of its kind, as a sentence; empty where it is the first."""
+    others = [f"“{one.title}”" for one in before if one.type == column.type and one.id not in used]
+    if not others:
+        return ""
+    return (
+        f"“{column.title}” is new beside {join_first(others)}, of the same type. To use one of these instead, choose "
+        "it under Boards, “Set up…”"
+    )
+
+
+# What is wrong with a person's choice, and what it changes.
+
+
+def choice_problems(
+    fields: Sequence[MappableField],
+    chosen: Mapping[str, FieldChoice],
+    columns: Mapping[str, BoardColumn],
+    npd_id: str,
+    filtered: Collection[str] = (),
+) -> dict[str, list[str]]:
+    """Return what is wrong with these choices, in sentences, by field; `filtered` are fields that the filter asks."""
+    problems: dict[str, list[str]] = {}
+    owners = {npd_id: NPD_ID_TITLE} if npd_id else {}
+    for mappable in fields:
+        choice = chosen.get(mappable.key, FieldChoice())
+        found = _field_problems(mappable, choice, columns)
+        if choice.is_synced and choice.column != NEW_COLUMN:
+            if choice.column in owners:
+                title = columns[choice.column].title if choice.column in columns else choice.column
+                found.append(
+                    f"“{title}” is the column of {owners[choice.column]} already. A column serves one field; choose "
+                    "another."
+                )
+            owners.setdefault(choice.column, mappable.label)
+        if mappable.key in filtered and not choice.is_synced:
+            found.append("The filter uses this field. Keep it synced, or remove it from the filter first.")
+        if found:
+            problems[mappable.key] = found
+    return problems
+
+
+def _field_problems(mappable: MappableField, choice: FieldChoice, columns: Mapping[str, BoardColumn]) -> list[str]:
+    problems = []
+    if choice.direction not in SyncDirection.values or choice.rule not in {str(rule) for rule in mappable.rules}:
+        problems.append("Choose one of the directions and rules that are offered.")
+    if (mappable.required or mappable.is_match_key) and not choice.is_synced:
+        reason = "records and items are matched by it" if mappable.is_match_key else "it is required in NPD"
+        problems.append(f"{mappable.label} must be synced, for {reason}. Choose a column and a direction.")
+    if mappable.is_name or not choice.column:
+        return problems
+    if choice.column == NEW_COLUMN:
+        return [*problems, *_new_column_problems(mappable, columns)]
+    column = columns.get(choice.column)
+    if column is None:
+        problems.append(f"The column {choice.column} is not on the board any more. Choose another.")
+    elif reason := column_problem(mappable, column):
+        problems.append(reason)
+    return problems
+
+
+def _new_column_problems(mappable: MappableField, columns: Mapping[str, BoardColumn]) -> list[str]:
+    if mappable.made_type == RELATION and mappable.lacks_target:
+        return [f"{mappable.label} needs the other board first. Set that one up, too."]
+    for column in columns.values():
+        if fold_title(column.title) == fold_title(mappable.label) and not column_problem(mappable, column):
+            return [f"The board has a column “{column.title}” that fits. Choose it, or rename it on the board."]
+    return []
+
+
+@dataclass(frozen=True)
+class MappingChange:
+    """One change of a field: `what` of it, and its value before and after the set-up."""
+
+    field: str
+    what: str
+    before: str
+    after: str
+
+
+def diff_choices(
+    fields: Iterable[MappableField],
+    before: Mapping[str, FieldChoice],
+    after: Mapping[str, FieldChoice],
+    columns: Mapping[str, BoardColumn],
+) -> list[MappingChange]:
+    """Return what differs between before and after, in the order of the fields."""
+    changes = []
+    for mappable in fields:
+        old = before.get(mappable.key, FieldChoice())
+        new = after.get(mappable.key, FieldChoice())
+        old_texts = _choice_texts(mappable, old, columns)
+        new_texts = _choice_texts(mappable, new, columns)
+        if old.is_synced != new.is_synced:
+            was = ", ".join(old_texts.values()) or "not synced"
+            now = ", ".join(new_texts.values()) or "not synced"
+            changes.append(MappingChange(mappable.label, "Sync", was, now))
+        elif new.is_synced:
+            changes += [
+                MappingChange(mappable.label, what, old_texts[what], new_texts[what])
+                for what in old_texts
+                if getattr(old, what.lower()) != getattr(new, what.lower())
+            ]
+    return changes
+
+
+def _choice_texts(mappable: MappableField, choice: FieldChoice, columns: Mapping[str, BoardColumn]) -> dict[str, str]:
+    """Return column, direction and rule as a person reads them; nothing of a field that isn't synced."""
+    if not choice.is_synced:
+        return {}
+    if mappable.is_name:
+        column = "the item's name"
+    elif choice.column == NEW_COLUMN:
+        column = f"a column “{mappable.label}” that is made"
+    elif choice.column in columns:
+        column = f"“{columns[choice.column].title}” ({choice.column})"
+    else:
+        column = choice.column
+    directions = dict(SyncDirection.choices)
+    rules = dict(RULES)
+    return {
+        "Column": column,
+        "Direction": str(directions.get(choice.direction, choice.direction)),
+        "Rule": str(rules.get(choice.rule, choice.rule)),
+    }
+
+
+def changes_text(changes: Iterable[MappingChange]) -> str:
+    """Return changes as a clause for the log; empty where there are none."""
+    return "; ".join(f"{change.field}: {change.what} {change.before} → {change.after}" for change in changes)

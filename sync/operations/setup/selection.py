@@ -1,0 +1,365 @@
+"""What a person chooses in a set-up: boards, columns, what becomes of new items; each choice checked before it counts.
+
+The choices are kept in the person's session. Nothing here writes anywhere.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
+from typing import Any
+
+from django.contrib.auth.models import User
+
+from sync import limits, registry
+from sync.boards.field_choices import (
+    FieldChoice,
+    MappableField,
+    MappingChange,
+    changes_text,
+    choice_problems,
+    diff_choices,
+    find_npd_id_column,
+    mappable_fields,
+    stored_choices,
+    suggest_columns,
+)
+from sync.boards.sync_filter import SyncFilter
+from sync.choices import Rule
+from sync.connectors.base.board import Board, BoardColumn, ListedBoard
+from sync.connectors.base.board_items import GROUP
+from sync.connectors.base.conversion import Choices as FieldLabels
+from sync.kernel.humanize import plural
+from sync.kernel.messages import ActionError
+from sync.models import BoardLink, SyncedModel
+from sync.reconcile.field_values import stored_field_values
+from sync.records import authors
+from sync.registry import EntitySpec, configured_board_id, link_of
+
+REQUIRED_PERMISSIONS = ("sync.change_boardlink", "sync.change_fieldmapping")
+
+NEW_BOARD = "new"
+NO_BOARD = ""
+FIRST_MATCH_RULES = (Rule.ASK, Rule.NPD_WINS, Rule.MONDAY_WINS)
+
+
+def may_set_up(user: Any) -> bool:
+    """Whether this user may set up the sync: whoever may change boards and their mappings."""
+    return all(user.has_perm(name) for name in REQUIRED_PERMISSIONS)
+
+
+def log_setup(user: User, entity_type: str, sentence: str) -> None:
+    """Write a line in the admin log, under the board's name."""
+    authors.log_kind_action(user, BoardLink, sentence, name=registry.entity(entity_type).board_title)
+
+
+@dataclass(frozen=True)
+class Choices:
+    """What one kind of records is set up with."""
+
+    entity_type: str
+    board_id: str  # empty for a board that is to be made
+    board_name: str
+    fields: Mapping[str, FieldChoice]
+    is_mapped: bool = False  # whether a person has gone on from the fields
+    first_match: str = Rule.ASK  # where both sides are filled and differ at first
+    creates_records: bool = False  # whether items become records
+    creates_all: bool = False  # new ones also where nobody on the board can be recognised
+    makes_related: bool = False  # also the records that relations name and NPD doesn't have
+    sync_filter: Mapping[str, Any] = field(default_factory=dict)
+    begun: Mapping[str, Any] = field(default_factory=dict)  # the board's settings that this was begun with
+
+    @property
+    def spec(self) -> EntitySpec:
+        return registry.entity(self.entity_type)
+
+    @property
+    def link(self) -> BoardLink | None:
+        """The type's board link, where it is about the chosen board."""
+        link = link_of(self.entity_type)
+        return link if link is not None and self.board_id and link.board_id == self.board_id else None
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def parse(cls, stored: Mapping[str, Any]) -> Choices:
+        return cls(**{**stored, "fields": {key: FieldChoice(**one) for key, one in stored["fields"].items()}})
+
+
+def plan_token(choices: Mapping[str, Choices]) -> str:
+    """Return what names the plan of these choices: other choices have another plan."""
+    text = json.dumps([one.to_json() for one in choices.values()], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+@dataclass(frozen=True)
+class ChosenBoard:
+    """One kind's choices beside its board as Monday shows it; without a `board`, one is to be made."""
+
+    choices: Choices
+    board: Board | None
+    others: Mapping[str, str] = field(default_factory=dict)  # the boards that are chosen with it, by type
+
+    @cached_property
+    def fields(self) -> list[MappableField]:
+        return mappable_fields(self.choices.spec, self.others)
+
+    @cached_property
+    def columns(self) -> dict[str, BoardColumn]:
+        """The columns that can be a field's, by id."""
+        columns = self.board.columns if self.board is not None else ()
+        return {column.id: column for column in columns if column.type not in ("name", "subtasks")}
+
+    @property
+    def groups(self) -> Mapping[str, str]:
+        return self.board.groups if self.board is not None else {}
+
+    @cached_property
+    def npd_id(self) -> str:
+        """The column that holds the NPD ID; empty where it is to be created."""
+        return find_npd_id_column(self.choices.link, self.columns.values())
+
+    def problems(self, chosen: Mapping[str, FieldChoice]) -> dict[str, list[str]]:
+        """Return what is wrong with these choices, in sentences, by field."""
+        asked = SyncFilter.parse(self.choices.sync_filter)
+        filtered = {condition.field for condition in (*asked.records, *asked.items)} - {GROUP}
+        return choice_problems(self.fields, chosen, self.columns, self.npd_id, filtered)
+
+    @property
+    def changes(self) -> list[MappingChange]:
+        """What the choices change of the stored mapping."""
+        stored = stored_choices(self.choices.link)
+        return diff_choices(self.fields, stored, self.choices.fields, self.columns)
+
+    def settings_changes(self) -> str:
+        """Return what changed elsewhere since the choices were begun, as a clause; empty where nothing did."""
+        before = self.choices.begun
+        link = self.choices.link
+        now = board_settings(link)
+        if before == now:
+            return ""
+        earlier = {key: FieldChoice(**one) for key, one in before.get("fields", {}).items()}
+        parts = [changes_text(diff_choices(self.fields, earlier, stored_choices(link), self.columns))]
+        if now.get("creates_records") != before.get("creates_records"):
+            parts.append(f"Items become records: {'yes' if now.get('creates_records') else 'no'}")
+        if now.get("sync_filter") != before.get("sync_filter"):
+            parts.append(f"Filter: {filter_text(now.get('sync_filter') or {}, self.fields)}")
+        if now.get("board_id") != before.get("board_id"):
+            parts.append("the board was set up meanwhile")
+        return "; ".join(filter(None, parts)) or "how records and items are matched"
+
+
+def board_settings(link: BoardLink | None) -> dict[str, Any]:
+    """Return a board's settings as choices note them, to tell whether somebody changed them since."""
+    if link is None:
+        return {}
+    return {
+        "board_id": link.board_id,
+        "fields": {key: asdict(choice) for key, choice in stored_choices(link).items()},
+        "first_match": link.mappings.values_list("first_match", flat=True).first() or "",
+        "creates_records": link.creates_records,
+        "sync_filter": link.sync_filter,
+    }
+
+
+def filter_text(stored: Mapping[str, Any], fields: list[MappableField]) -> str:
+    lines = SyncFilter.parse(stored).lines({mappable.key: mappable.label for mappable in fields})
+    return " ".join(lines).rstrip(".") or "everything is synced"
+
+
+# What both sides say now, for the page on which a person maps a field.
+
+
+SAMPLES = 3
+MAX_SAMPLE_LENGTH = 60
+
+
+def item_samples(chosen: ChosenBoard) -> dict[str, list[str]]:
+    """Return by column what some items have in it; one call. Raises ConnectorError."""
+    if chosen.board is None or not chosen.columns:
+        return {}
+    types = {column.type for column in chosen.columns.values()}
+    pages = limits.connector(urgent=True).list_items(chosen.board.id, [*chosen.columns], sorted(types), limit=SAMPLES)
+    items = next(iter(pages))
+    return {
+        column: [text[:MAX_SAMPLE_LENGTH] for item in items if (text := item.reading(column).text or "")]
+        for column in chosen.columns
+    }
+
+
+def record_samples(chosen: ChosenBoard) -> dict[str, list[str]]:
+    """Return by field what the newest records have in it; one query."""
+    model = chosen.choices.spec.model
+    relations = {name for one in chosen.fields for name in one.fields if model._meta.get_field(name).is_relation}
+    records = list(model._default_manager.select_related(*relations).order_by("-created_at", "pk")[:SAMPLES])
+    return {
+        mappable.key: [text[:MAX_SAMPLE_LENGTH] for record in records if (text := _record_text(record, mappable))]
+        for mappable in chosen.fields
+    }
+
+
+def _record_text(record: SyncedModel, mappable: MappableField) -> str:
+    label_of = FieldLabels(registry.choices_of(type(record), mappable.fields)).label_of
+    texts = (_sample_text(value, label_of) for value in stored_field_values(record, mappable.fields).values())
+    return ", ".join(filter(None, texts))
+
+
+def _sample_text(value: Any, label_of: Callable[[str], str]) -> str:
+    if isinstance(value, Mapping):
+        return str(value.get("name") or "")
+    if isinstance(value, list):
+        return ", ".join(label_of(str(part)) for part in value)
+    return "" if value is None else label_of(str(value))
+
+
+# Boards.
+
+
+def available_boards(term: str = "") -> tuple[list[ListedBoard], bool]:
+    """Return the boards whose name or number holds `term`, and whether all boards were asked; raises ConnectorError."""
+    connector = limits.connector(urgent=True)
+    listed, complete = connector.list_boards()
+    query = term.strip().casefold()
+    hits = [board for board in listed if query in board.name.casefold() or query in board.id]
+    is_number = query.isascii() and query.isdecimal()
+    if not complete and is_number and query not in {hit.id for hit in hits}:
+        # The account has more boards than are listed: any other is found by its number.
+        board = connector.read_boards([query]).get(query)
+        hits += [ListedBoard(board.id, board.name)] if board is not None and board.is_active else []
+    return hits, complete
+
+
+def read_board(choices: Choices, others: Mapping[str, str]) -> ChosenBoard:
+    """Return the choices beside their board as it is now; raises ActionError, ConnectorError."""
+    if not choices.board_id:
+        return ChosenBoard(choices, None, others)
+    board = limits.connector(urgent=True).read_boards([choices.board_id]).get(choices.board_id)
+    if board is None or not board.is_active:
+        raise ActionError(removed_board_text(choices.board_name, choices.board_id, board))
+    return ChosenBoard(replace(choices, board_name=board.name), board, others)
+
+
+def choose_boards(selected: Mapping[str, str], present: Mapping[str, Choices]) -> dict[str, Choices]:
+    """Return choices for each kind of records with a board: by its id, or one to be made.
+
+    Of a kind that keeps its board, what was chosen already stays. Raises ActionError, ConnectorError.
+    """
+    ids = [choice for choice in selected.values() if choice not in (NO_BOARD, NEW_BOARD)]
+    if len(ids) != len(set(ids)):
+        raise ActionError(
+            "Two kinds of records can't have the same board: each item would be two things. Choose another."
+        )
+    if not any(selected.values()):
+        raise ActionError("No board was chosen. Choose one for at least one kind of records.")
+    boards = limits.connector(urgent=True).read_boards(ids) if ids else {}
+    for entity_type, choice in selected.items():
+        _check_board(registry.entity(entity_type), choice, boards)
+    others = {key: "" if choice == NEW_BOARD else choice for key, choice in selected.items() if choice != NO_BOARD}
+    chosen = {}
+    for entity_type, board_id in others.items():
+        before = present.get(entity_type)
+        if before is not None and before.board_id == board_id:
+            chosen[entity_type] = before
+        else:
+            chosen[entity_type] = begin(entity_type, boards.get(board_id), others)
+    return chosen
+
+
+def begin(entity_type: str, board: Board | None, others: Mapping[str, str]) -> Choices:
+    """Return the choices with which a set-up begins: what is stored, else what the board's columns suggest."""
+    spec = registry.entity(entity_type)
+    link = link_of(entity_type)
+    # Of another board than the present one, nothing is taken over.
+    stored_link = link if link is not None and board is not None and link.board_id == board.id else None
+    first_match = stored_link.mappings.values_list("first_match", flat=True).first() if stored_link else None
+    choices = Choices(
+        entity_type=entity_type,
+        board_id=board.id if board is not None else "",
+        board_name=board.name if board is not None else spec.board_title,
+        fields={},
+        first_match=first_match if first_match in FIRST_MATCH_RULES else Rule.ASK,
+        creates_records=stored_link.creates_records if stored_link is not None else board is None,
+        sync_filter=stored_link.sync_filter if stored_link is not None else {},
+        begun=board_settings(stored_link),
+    )
+    chosen = ChosenBoard(choices, board, others)
+    stored = stored_choices(stored_link)
+    used = {choice.column for choice in stored.values()}
+    free = [column for column in chosen.columns.values() if column.id not in used]
+    unmapped = [mappable for mappable in chosen.fields if mappable.key not in stored]
+    likely = suggest_columns(unmapped, free, chosen.npd_id)
+    fields = {
+        mappable.key: stored.get(mappable.key)
+        or FieldChoice(likely[mappable.key].column if mappable.key in likely else "")
+        for mappable in chosen.fields
+    }
+    return replace(choices, fields=fields)
+
+
+def begin_change(entity_type: str) -> Choices:
+    """Return the choices with which a change of a board that is set up begins; raises ActionError, ConnectorError."""
+    link = link_of(entity_type)
+    if link is None or not link.board_id:
+        raise ActionError("There is no board yet. Choose one.")
+    boards = limits.connector(urgent=True).read_boards([link.board_id])
+    _check_board(registry.entity(entity_type), link.board_id, boards)
+    return replace(begin(entity_type, boards[link.board_id], {}), is_mapped=True)
+
+
+def with_fields(choices: Choices, requested: Mapping[str, Mapping[str, str]]) -> Choices:
+    """Return the choices with other columns and directions, by the field's key."""
+    fields = {
+        key: replace(choices.fields.get(key, FieldChoice()), **_choice_values(one)) for key, one in requested.items()
+    }
+    return replace(choices, fields={**choices.fields, **fields})
+
+
+def _choice_values(change: Mapping[str, str]) -> dict[str, str]:
+    values = {"column": change.get("column_id"), "direction": change.get("direction")}
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _check_board(spec: EntitySpec, choice: str, boards: Mapping[str, Board]) -> None:
+    """Refuse another type's board, one that isn't there, and any new one while records are linked."""
+    if choice == NO_BOARD:
+        return
+    if (named := configured_board_id(spec.entity_type)) and choice != named:
+        raise ActionError(
+            f"Your administrator has set board {named} for {spec.board_title} on the server. Choose that one."
+        )
+    check_other_types(spec.entity_type, choice)
+    link = link_of(spec.entity_type)
+    if link is not None and link.board_id not in ("", choice):
+        linked = registry.linked_records(spec.entity_type).count()
+        if linked:
+            message = plural(
+                linked,
+                "%(count)d record is linked with an item of board %(board)s. Unlink it first, or keep that board.",
+                "%(count)d records are linked with items of board %(board)s. Unlink them first, or keep that board.",
+            )
+            raise ActionError(message % {"count": linked, "board": link.board_id})
+    if choice != NEW_BOARD and ((board := boards.get(choice)) is None or not board.is_active):
+        raise ActionError(removed_board_text("", choice, boards.get(choice)))
+
+
+def check_other_types(entity_type: str, board_id: str) -> None:
+    """Raise ActionError where another kind of records has the board, or is being set up with it."""
+    for other in BoardLink.objects.exclude(entity_type=entity_type):
+        setup = other.setup or {}
+        is_running = setup.get("state") == "running" and setup["choices"]["board_id"] == board_id
+        if board_id and (other.board_id == board_id or is_running):
+            raise ActionError(
+                f"That board is the one of the {other.entity_type} records. A board serves one kind of records; "
+                "choose another."
+            )
+
+
+def removed_board_text(name: str, board_id: str, board: Board | None) -> str:
+    label = name or (board.name if board is not None else "")
+    label_text = f"“{label}” ({board_id})" if label else board_id
+    state = board.state if board is not None else "not on Monday, or hidden from NPD Sync's user on Monday"
+    return f"The board {label_text} is {state}. Restore it on Monday, or choose another board."

@@ -1,0 +1,217 @@
+"""Boards that were there before: their columns are used, no second ones are made unsaid, and nobody is made twice."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.core.management.base import CommandError
+
+from npd.models import Contact
+from sync import registry
+from sync.boards.field_choices import NEW_COLUMN, mappable_fields, suggest_columns
+from sync.boards.mapping import check_board
+from sync.choices import Cause
+from sync.connectors.base.board import BoardColumn
+from sync.kernel.messages import UnmatchedReason
+from sync.models import BoardLink, FieldMapping, UnmatchedItem
+from sync.operations.detect import enqueue_items
+from tests.setup.test_monday_setup import columns_of
+from tests.support.sandbox import Sandbox
+from tests.support.world import World
+from tests.wizard.conftest import mail
+
+Run = Callable[..., str]
+Columns = list[tuple[str, str, str]]
+
+LANGUAGES: dict[str, Columns] = {
+    "English": [
+        ("job", "Job title", "text"), ("mail", "Email address", "email"), ("tel", "Mobile phone", "phone"),
+        ("memo", "Remarks", "long_text"),
+    ],
+    "German": [
+        ("pos", "Position", "text"), ("mail", "E-Mail", "email"), ("tel", "Telefon", "phone"),
+        ("notiz", "Notizen", "long_text"),
+    ],
+    "Spanish": [
+        ("cargo", "Cargo", "text"), ("correo", "Correo electrónico", "email"), ("telefono", "Teléfono", "phone"),
+        ("notas", "Notas", "long_text"),
+    ],
+    "Dutch": [
+        ("functie", "Functie", "text"), ("mail", "E-mailadres", "email"), ("tel", "Telefoon", "phone"),
+        ("notes_", "Opmerkingen", "long_text"),
+    ],
+    "Japanese": [
+        ("yakushoku", "役職", "text"), ("mail", "メール", "email"), ("tel", "電話", "phone"),
+        ("memo", "メモ", "long_text"),
+    ],
+    "one of no language that is known": [
+        ("a", "Stanowisko", "text"), ("b", "Poczta", "email"), ("c", "Komórka", "phone"), ("d", "Uwagi", "long_text"),
+    ],
+}  # fmt: skip
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_board_in_another_language_gets_the_npd_id_and_no_second_column(
+    monday: Sandbox, run: Run, settings: Any, language: str
+) -> None:
+    columns = LANGUAGES[language]
+    settings.MONDAY_CONTACTS_BOARD_ID = board = monday.add_board("Contacts that we had", *columns)
+    run("monday_setup")
+    mapped = dict(FieldMapping.objects.filter(link__entity_type="contact").values_list("key", "column_id"))
+    by_type = {kind: column for column, _title, kind in columns}
+    assert mapped == {
+        "name": "name", "role_title": by_type["text"], "email": by_type["email"], "phone": by_type["phone"],
+        "notes": by_type["long_text"],
+    }  # fmt: skip
+    assert len(columns_of(monday, board)) == len(columns) + 1
+
+
+def suggested(*columns: tuple[str, str, str], boards: dict[str, str] | None = None) -> dict[str, str]:
+    found = suggest_columns(
+        mappable_fields(registry.entity("contact"), boards), [BoardColumn(*column) for column in columns], ""
+    )
+    return {key: suggestion.column for key, suggestion in found.items()}
+
+
+@pytest.mark.django_db
+def test_the_fields_own_title_comes_before_a_known_one_and_that_before_the_only_column_of_a_type() -> None:
+    assert suggested(("a", "Funktion", "text"))["role_title"] == "a"
+    assert suggested(("a", "Funktion", "text"), ("c", "Role", "text"))["role_title"] == "c"
+    assert suggested(("x", "Anything", "phone"))["phone"] == "x"
+    assert suggested(("x", "Work", "phone"), ("y", "Home", "phone"))["phone"] == NEW_COLUMN
+    assert suggested(("x", "Work", "phone"), ("y", "tel.", "phone"))["phone"] == "y"
+
+
+@pytest.mark.django_db
+def test_the_only_column_of_a_type_is_not_taken_where_its_title_is_another_fields() -> None:
+    assert suggested(("x", "Company", "text"))["role_title"] == NEW_COLUMN
+
+
+@pytest.mark.django_db
+def test_a_relation_is_suggested_only_where_the_board_of_its_records_is_set_up_or_about_to_be() -> None:
+    company = ("x", "Company", "text")
+    assert "organization" not in suggested(company)
+    assert suggested(company, boards={"organization": ""})["organization"] == "x"
+    BoardLink.objects.create(entity_type="organization", match_key="name", board_id="7")
+    assert suggested(company)["organization"] == "x"
+
+
+@pytest.mark.django_db
+def test_a_second_column_of_a_kind_is_made_only_with_a_word_about_it(monday: Sandbox, run: Run, settings: Any) -> None:
+    columns = (("mail", "Email", "email"), ("x", "Work", "phone"), ("y", "Home", "phone"))
+    settings.MONDAY_CONTACTS_BOARD_ID = monday.add_board("Contacts that we had", *columns)
+    assert "“Phone” is new beside “Work”, “Home”, of the same type" in run("monday_setup")
+    assert "is new beside" not in run("monday_setup")
+
+
+TWO_MAILS = (("work", "Work mail", "email"), ("home", "Home mail", "email"))
+
+
+def five_people(world: World, board: str, column: str) -> None:
+    for number in range(5):
+        address = f"p{number}@example.com"
+        world.sandbox.act("add", board_id=board, name=f"P{number}", values={column: mail(address)} if column else {})
+        Contact.objects.create(name=f"P{number}", email=address)
+
+
+def items_of(world: World, board: str) -> list[str]:
+    shown = next(one for one in world.sandbox.boards() if one["id"] == board)
+    return sorted(item["name"] for item in shown["items"])
+
+
+def set_up(world: World) -> Any:
+    from sync.boards.board_setup import set_up as set_up_one
+    from sync.limits import metered_client
+
+    return set_up_one(registry.entity("contact"), metered_client.connector())
+
+
+def held(world: World, settings: Any, *columns: tuple[str, str, str], mails_in: str = "work") -> str:
+    """A board with five people who are in NPD too, whose match column is a new one; returns the board."""
+    board = world.sandbox.add_board("Contacts that we had", *columns)
+    settings.MONDAY_CONTACTS_BOARD_ID = board
+    five_people(world, board, mails_in)
+    outcome = set_up(world)
+    assert any("Nothing new is created on either side" in problem for problem in outcome.problems)
+    return board
+
+
+def test_people_on_the_board_are_linked_and_not_made_again(world: World, settings: Any) -> None:
+    board = world.sandbox.add_board("Contacts that we had", ("mail", "Email address", "email"))
+    settings.MONDAY_CONTACTS_BOARD_ID = board
+    five_people(world, board, "mail")
+    assert not set_up(world).problems
+    world.work(minutes=10)
+    assert len(items_of(world, board)) == 5
+    assert set(Contact.objects.values_list("sync_status", flat=True)) == {"synced"}
+
+
+def test_nothing_is_created_while_nobody_on_the_board_can_be_recognized(world: World, settings: Any) -> None:
+    board = held(world, settings, *TWO_MAILS)
+    reason = BoardLink.objects.get(entity_type="contact").creates_held
+    assert "5 items on the board have no NPD ID" in reason
+    assert "choose “Work mail”, which has values, instead" in reason
+    BoardLink.objects.update(creates_records=True)
+    link = BoardLink.objects.get(entity_type="contact")
+    shown = next(one for one in world.sandbox.boards() if one["id"] == board)
+    enqueue_items(link, [item["id"] for item in shown["items"]], cause=Cause.SWEEP)
+    world.work(minutes=30)
+    assert len(items_of(world, board)) == Contact.objects.count() == 5
+    assert set(Contact.objects.values_list("sync_status", flat=True)) == {"pending"}
+    assert world.ledger(Contact.objects.all()[0]).note == reason
+    assert UnmatchedItem.objects.values_list("reason_code", flat=True)[0] == UnmatchedReason.CREATES_HELD
+
+
+def test_choosing_the_right_column_ends_it_and_links_everybody(world: World, settings: Any) -> None:
+    board = held(world, settings, *TWO_MAILS)
+    FieldMapping.objects.filter(key="email").update(column_id="work")
+    assert "is empty" not in check_board(BoardLink.objects.get(entity_type="contact"))
+    world.work(minutes=10)
+    assert len(items_of(world, board)) == 5
+    assert set(Contact.objects.exclude(monday_id=None).values_list("sync_status", flat=True)) == {"synced"}
+
+
+def test_an_item_that_is_filled_in_ends_it(world: World, settings: Any) -> None:
+    board = held(world, settings, *TWO_MAILS, mails_in="")
+    link = BoardLink.objects.get(entity_type="contact")
+    column = FieldMapping.objects.get(key="email", link=link).column_id
+    first = next(one for one in world.sandbox.boards() if one["id"] == board)["items"][0]
+    world.sandbox.act("edit", item_id=first["id"], column_id=column, value=mail("p0@example.com"))
+    enqueue_items(link, [first["id"]], cause=Cause.SWEEP)
+    world.work(minutes=30)
+    link.refresh_from_db()
+    assert not link.creates_held
+    assert Contact.objects.get(name="P0").monday_id == first["id"]
+
+
+def test_an_administrator_may_have_new_ones_created_all_the_same(
+    world: World, settings: Any, admin_client: Any
+) -> None:
+    board = held(world, settings, *TWO_MAILS, mails_in="")
+    link = BoardLink.objects.get(entity_type="contact")
+    page = f"/admin/sync/boardlink/{link.pk}/"
+    assert link.creates_held.split(",")[0] in admin_client.get(f"{page}change/").content.decode()
+    admin_client.post(f"{page}create-all/")
+    world.work(minutes=10)
+    assert len(items_of(world, board)) == 10
+    set_up(world)
+    assert not BoardLink.objects.get(entity_type="contact").creates_held
+
+
+@pytest.mark.django_db
+def test_the_command_says_why_and_goes_on_with_the_rest(monday: Sandbox, run: Run, settings: Any) -> None:
+    settings.MONDAY_CONTACTS_BOARD_ID = board = monday.add_board("Contacts that we had", *TWO_MAILS)
+    monday.act("add", board_id=board, name="P", values={"work": mail("p@example.com")})
+    with pytest.raises(CommandError, match="choose “Work mail”, which has values"):
+        run("monday_setup")
+    assert BoardLink.objects.get(entity_type="contact").webhooks
+
+
+def test_an_item_without_an_email_on_a_board_that_is_synced_holds_nothing(world: World) -> None:
+    link = BoardLink.objects.get(entity_type="contact")
+    world.sandbox.act("add", board_id=link.board_id, name="Not filled in yet")
+    set_up(world)
+    assert not BoardLink.objects.get(entity_type="contact").creates_held
