@@ -107,8 +107,8 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "config.logs.RequestIdMiddleware",  # first: every line of a request bears its id
     "django.middleware.security.SecurityMiddleware",
-    "whitenoise.middleware.WhiteNoiseMiddleware",
     "config.middleware.HeadersMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "config.navigation.ZoneMiddleware",
     "config.middleware.ReadableMiddleware",
@@ -196,6 +196,12 @@ ACCOUNT_RATE_LIMITS = {"login_failed": "10/m/ip,20/5m/key"}
 # How long a link to set a password works: administrators send it, nobody asks for it.
 PASSWORD_RESET_TIMEOUT = 7 * 24 * 60 * 60
 MFA_ADAPTER = "npd.accounts.adapters.MFAAdapter"
+MFA_FORMS = {
+    "add_webauthn": "npd.accounts.passkeys.AddForm",
+    "login_webauthn": "npd.accounts.passkeys.SignInForm",
+    "authenticate_webauthn": "npd.accounts.passkeys.SecondFactorForm",
+    "reauthenticate_webauthn": "npd.accounts.passkeys.SignInAgainForm",
+}
 MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
 MFA_PASSKEY_LOGIN_ENABLED = True
 MFA_RECOVERY_CODES_SHOW_ONCE = True

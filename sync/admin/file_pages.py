@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from contextlib import suppress
 from typing import Any, cast
 from uuid import uuid4
 
@@ -107,6 +106,10 @@ class RecordFilesMixin(ImportExportMixin):
     def get_resource_classes(self, request: HttpRequest) -> list[Any]:
         return [resource_of(self.model)]
 
+    def get_resource_index(self, form: Any) -> int:
+        """There is one, whichever a form asks for."""
+        return 0
+
     # --- who may ---
 
     def has_import_permission(self, request: HttpRequest) -> bool:
@@ -186,8 +189,12 @@ class RecordFilesMixin(ImportExportMixin):
         why = "The file is kept for an hour only. Choose it again."
         if re.fullmatch("[0-9a-f]{32}", name):
             if Uploads.take(name):
-                with suppress(FileNotFoundError):
+                try:
                     return cast("HttpResponse", super().process_import(request, **kwargs))
+                except FileError as error:  # of another format than the page had sent
+                    why = str(error)
+                except FileNotFoundError:
+                    pass
             else:
                 why = "This file was confirmed already. What it did is in the activity."
         messages.warning(request, why)

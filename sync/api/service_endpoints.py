@@ -161,6 +161,7 @@ def receive_webhook(request: HttpRequest, token: str | None = None) -> JsonRespo
 class SchemaView(SpectacularAPIView):
     """The schema as OpenAPI, in YAML or JSON."""
 
+    http_method_names = ["get", "head"]
     permission_classes = [HasAnyPermission]
 
 
@@ -170,6 +171,7 @@ class DocsView(SpectacularSwaggerSplitView):
     Its script is a response of its own, because our CSP allows no inline script.
     """
 
+    http_method_names = ["get", "head"]  # of OPTIONS the library has no page
     permission_classes = [HasAnyPermission]
 
     def handle_exception(self, exc: Exception) -> Any:

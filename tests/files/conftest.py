@@ -42,10 +42,10 @@ def preview(client: Client, content: str | bytes, kind: str = "contact", *, app:
     )
 
 
-def confirm(client: Client, page: Any, kind: str = "contact", *, app: str = "npd") -> Any:
+def confirm(client: Client, page: Any, kind: str = "contact", *, app: str = "npd", **sent: str) -> Any:
     form = page.context["confirm_form"]
     data = {name: value for name in form.fields if (value := form.get_initial_for_field(form.fields[name], name))}
-    return client.post(f"/admin/{app}/{kind}/process_import/", data)
+    return client.post(f"/admin/{app}/{kind}/process_import/", data | sent)
 
 
 def imported(client: Client, content: str | bytes, kind: str = "contact", **options: str) -> str:

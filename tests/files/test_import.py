@@ -237,6 +237,12 @@ def test_of_a_double_click_the_first_imports_and_a_lost_file_is_said(admin: Clie
     assert "Choose it again." in said(answer)
 
 
+def test_a_confirmation_of_another_format_or_resource_than_shown_is_no_failure(admin: Client) -> None:
+    for sent, expected in (({"format": "1"}, "no XLSX file"), ({"resource": "7"}, "Imported: 1 new")):
+        page = preview(admin, "Name,Email\nAnn,ann@x.org\n")
+        assert expected in said(confirm(admin, page, **sent))
+
+
 # --- history, activity and undo ---
 
 

@@ -59,6 +59,17 @@ def test_the_bare_door_refuses_a_signature_before_its_time(settings: Settings, c
     assert at_bare_door(raw(), signed(audience, **{claim: now + 30})).status == 200
 
 
+FIRST, LAST = -62_135_596_800, 253_402_300_799
+"""The seconds of the calendar's two ends, in years 1 and 9999."""
+
+
+@pytest.mark.parametrize(("claim", "moment", "status"), [("exp", LAST, 200), ("iat", FIRST, 200), ("nbf", LAST, 401)])
+def test_an_end_of_the_calendar_is_a_time_as_any_other(
+    settings: Settings, claim: str, moment: int, status: int
+) -> None:
+    assert at_bare_door(raw(), signed(settings.SITE_URL + BARE, **{claim: moment})).status == status
+
+
 @pytest.mark.parametrize("nonsense", ["", "Bearer", "x", "a.b.c", "é", "x" * 100_000])
 def test_the_bare_door_refuses_what_is_no_signature(nonsense: str) -> None:
     received = at_bare_door(raw(), nonsense)

@@ -168,9 +168,9 @@ def verify_jwt(token: str, secret: str, audience: str, now: datetime) -> Mapping
     # Without an end a stolen token would be valid for ever.
     if expires is None:
         raise ExpiredSignature("The webhook's signature has no end of validity.")
-    if now > expires + LEEWAY:
+    if now - LEEWAY > expires:  # in this order nothing overflows
         raise ExpiredSignature("The webhook's signature has expired.")
-    if any(start is not None and now < start - LEEWAY for start in (issued, not_before)):
+    if any(start is not None and now + LEEWAY < start for start in (issued, not_before)):
         raise ExpiredSignature("The webhook's signature is from the future; check the clock of this machine.")
     return claims
 
