@@ -355,12 +355,8 @@ def _record(row: UnmatchedItem, key: str) -> SyncedModel | None:
 
 
 def _found_records(row: UnmatchedItem, term: str) -> list[SyncedModel]:
-    """Return records without an item in which each word of the search is found, the name before other texts.
-
-    Above them stand those that a set-up left out because their names are like the item's.
-    """
-    alike = list(unmatched_items.records_alike(row)[:MAX_RECORDS])
-    return [*alike, *_containing(unmatched_items.linkable_records(row.entity_type), term)[: MAX_RECORDS - len(alike)]]
+    """Return records without an item in which each word of the search is found, the name before other texts."""
+    return list(_containing(unmatched_items.linkable_records(row.entity_type), term)[:MAX_RECORDS])
 
 
 def _containing(records: QuerySet[SyncedModel], term: str) -> QuerySet[SyncedModel]:

@@ -18,7 +18,6 @@ from sync.kernel.db import fetch_rows, run_sql
 from sync.kernel.secret_texts import encrypted_anew
 from sync.models import NotificationReceiver, StoredSecret
 from sync.records.approvals import OPEN_REQUEST_STATES
-from sync.records.item_links import EXCLUDED_KIND
 from sync.records.tombstones import prunable_tombstones, prune_tombstones
 
 log = structlog.get_logger(__name__)
@@ -109,9 +108,7 @@ def retention_rules() -> list[RetentionRule]:
     """Return the rules, in an order that leaves no row without what it refers to; 0 days keep for ever."""
     history, journal = settings.HISTORY_DAYS, settings.JOURNAL_DAYS
     rules = [
-        # Whom the set-up excluded stays known: its sync may be turned on years later (item_links.py).
-        RetentionRule("activity", "sync_decisions", f"old.at < {_AGE} AND old.kind <> %(left_out)s", history,
-                      params={"left_out": EXCLUDED_KIND}),
+        RetentionRule("activity", "sync_decisions", f"old.at < {_AGE}", history),
         RetentionRule("deliveries", "sync_webhook_events",
                       f"old.processed_at IS NOT NULL AND old.received_at < {_JOURNAL_AGE}", journal),
         RetentionRule("API writes", "sync_intents", _intent_condition(), journal),
@@ -177,11 +174,10 @@ def _change_rules(days: int) -> Iterator[RetentionRule]:
                     EXISTS (SELECT 1 FROM {table} AS newer WHERE newer.pgh_obj_id = old.pgh_obj_id
                         AND newer.pgh_id > old.pgh_id AND newer.pgh_created_at < {_AGE})
                     OR NOT EXISTS (SELECT 1 FROM {_table(spec.model)} AS record WHERE record.id = old.pgh_obj_id)
-                    AND NOT EXISTS (SELECT 1 FROM sync_decisions AS activity WHERE activity.entity_id = old.pgh_obj_id
-                        AND activity.kind <> %(left_out)s))
+                    AND NOT EXISTS (SELECT 1 FROM sync_decisions AS activity WHERE activity.entity_id = old.pgh_obj_id))
             """  # noqa: S608 - as above
             name = f"changes of {spec.model._meta.verbose_name_plural}"
-            yield RetentionRule(name, table, where, days, key="pgh_id", params={"left_out": EXCLUDED_KIND})
+            yield RetentionRule(name, table, where, days, key="pgh_id")
     unused = " AND ".join(
         f"NOT EXISTS (SELECT 1 FROM {table} AS event WHERE event.pgh_context_id = old.id)"  # noqa: S608
         for table in map(_table, event_models())

@@ -78,7 +78,7 @@ def enqueue_many(
         "seconds": due_in_seconds,
     }
     run_sql(_ENQUEUE_RECORDS, params)
-    if direction == QueueDirection.TO_NPD:
+    if direction == QueueDirection.TO_NPD and params["ids"]:
         mark_incoming(entity_type, params["ids"])
 
 

@@ -319,8 +319,6 @@ def relink_question(record: SyncedModel, row: IgnoredItem) -> dict[str, Any]:
     effect = f"“{record}” and the item {row.item_id} sync as before; what changed since is synced or asked about."
     again = Option("custom", "Link it with that item again", effect, row.item_id)
     why = f"“{record}” was unlinked from an item. {row.reason}"
-    if row.entity_id not in (None, record.pk):
-        why = f"The set-up left “{record}” out, for its name is like an item's that another record's is like, too."
     return {
         "what": f"{why} Nothing was created.",
         "candidates": [{"id": row.item_id, "label": f"Item {row.item_id}", "linked_to": None}],

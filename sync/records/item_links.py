@@ -27,9 +27,6 @@ RECREATE_KEY = "recreate"
 RESTORED_KEY = "restored"
 """The key of a queue row's payload which says that a person restored the record: it is to have an item."""
 
-EXCLUDED_KIND = "excluded"
-"""The kind of decision by which set-up left a record out because its name is like an item's."""
-
 
 def ignore_item(entity_type: str, item_id: str, entity_id: UUID | None, reason: str) -> None:
     """Store an item as ignored, after unlinking a record or by a person's word.
@@ -106,24 +103,13 @@ def unlinked_item(record: SyncedModel) -> IgnoredItem | None:
 
 
 def unlinked_items(entity_type: str, ids: Sequence[UUID]) -> dict[UUID, IgnoredItem]:
-    """Return for each of these records the item from which it was last unlinked, where one is stored.
-
-    An item is stored for one record only. Where set-up left out several records that are like it, the others
-    are found by their own decisions.
-    """
-    rows = IgnoredItem.objects.filter(entity_type=entity_type, unlinked=True)
-    own = {row.entity_id: row for row in rows.filter(entity_id__in=ids).order_by("at", "id") if row.entity_id}
-    others = [one for one in ids if one not in own]
-    if not others:
-        return own
-    decisions = Decision.objects.filter(entity_id__in=others, kind=EXCLUDED_KIND).exclude(remote_id="")
-    items = dict(decisions.order_by("at", "id").values_list("entity_id", "remote_id"))
-    shared = {row.item_id: row for row in rows.filter(item_id__in=items.values())} if items else {}
-    return own | {record: shared[item] for record, item in items.items() if record and item in shared}
+    """Return for each of these records the item from which it was last unlinked, where one is stored."""
+    rows = IgnoredItem.objects.filter(entity_type=entity_type, unlinked=True, entity_id__in=ids)
+    return {row.entity_id: row for row in rows.order_by("at", "id") if row.entity_id}
 
 
-def relink(record: SyncedModel, by: str, chosen: str = "") -> str:
-    """Link the record with its former item, or the chosen one, turn its sync on, and return the item's id.
+def relink(record: SyncedModel, by: str) -> str:
+    """Link the record with its former item, turn its sync on, and return the item's id.
 
     What both sides agreed on last is still known, so that what changed since flows, and only what both changed
     differently is asked about. Raises Conflict.
@@ -132,7 +118,7 @@ def relink(record: SyncedModel, by: str, chosen: str = "") -> str:
     with transaction.atomic():
         # NO KEY, so that rows pointing at this record can still be saved.
         current = model._default_manager.select_for_update(no_key=True, of=("self",)).get(pk=record.pk)
-        item_id = _relinkable_item(current, chosen)
+        item_id = _relinkable_item(current)
         model._default_manager.filter(pk=current.pk).update(monday_id=item_id, sync_enabled=True)
         # The item has a record again, so it is no longer ignored.
         IgnoredItem.objects.filter(entity_type=current.entity_type(), item_id=item_id).delete()
@@ -141,7 +127,7 @@ def relink(record: SyncedModel, by: str, chosen: str = "") -> str:
             entity_id=current.pk,
             remote_id=item_id,
             kind="link",
-            sentence=f"{by} linked it {'with an item' if chosen else 'again with its item'}; its sync is on.",
+            sentence=f"{by} linked it again with its item; its sync is on.",
             actor=by,
             cause={"by": by, "causes": ["person"]},
         )
@@ -153,19 +139,18 @@ def relink(record: SyncedModel, by: str, chosen: str = "") -> str:
     return item_id
 
 
-def _relinkable_item(record: SyncedModel, chosen: str) -> str:
+def _relinkable_item(record: SyncedModel) -> str:
     row = unlinked_item(record)
-    item_id = chosen or (row.item_id if row else "")
-    if not item_id:
+    if row is None:
         raise Conflict(f"“{record}” was not unlinked from an item, so there is none to link it with again.")
     if record.monday_id:
         raise Conflict(f"“{record}” now has another item ({record.monday_id}). Unlink that one first.")
     if record.sync_direction == SyncDirection.NONE:
         raise Conflict(f"The direction of “{record}” is “no sync”. Choose another direction, then link it again.")
-    owner = type(record)._default_manager.filter(monday_id=item_id).first()
+    owner = type(record)._default_manager.filter(monday_id=row.item_id).first()
     if owner is not None:
         raise Conflict(f"The item of “{record}” now belongs to “{owner}”. Unlink that record first.")
-    return item_id
+    return row.item_id
 
 
 # Unmatched items: the queue's rows about them, and their names.

@@ -24,7 +24,6 @@ from sync.models import BoardLink, IgnoredItem, SyncedModel, SyncQueue, Unmatche
 from sync.outbox import notify
 from sync.outbox.queue_rows import enqueue_item_many
 from sync.records import availability
-from sync.records.item_links import relink
 
 AS_NEW = "as_new"
 """The key of an item's job under which it says that the item is to become a record of its own."""
@@ -167,10 +166,6 @@ def _owned_condition(rows: str) -> str:
 # and its result says what came of it.
 
 
-ALIKE_KEY = "records"
-"""In an unmatched item's details: the ids of the records that a set-up left out because their names are like its."""
-
-
 def request_creation(rows: Iterable[UnmatchedItem], by: str) -> list[UnmatchedItem]:
     """Have items become records; return those that will. One that fits several records becomes one of its own.
 
@@ -184,11 +179,9 @@ def request_creation(rows: Iterable[UnmatchedItem], by: str) -> list[UnmatchedIt
 
 
 def request_link(row: UnmatchedItem, record: SyncedModel, by: str) -> None:
-    """Have an item linked with a record, also one that a set-up left out as like it; raises Conflict."""
+    """Have an item linked with a record; raises Conflict."""
     check_linkable(row, record)
-    if not record.may_sync:
-        relink(record, by, row.item_id)
-    elif not _enqueue_requests([row], {LINK_TO: str(record.pk), "by": by}):
+    if not _enqueue_requests([row], {LINK_TO: str(record.pk), "by": by}):
         raise Conflict(planned_otherwise(row))
 
 
@@ -205,14 +198,8 @@ def check_linkable(row: UnmatchedItem, record: SyncedModel) -> None:
         raise Conflict(f"“{record}” belongs to another board than the item “{row}”.")
     if record.monday_id is not None:
         raise Conflict(f"“{record}” has another item ({record.monday_id}). Unlink that one first.")
-    if not record.may_sync and not records_alike(row).filter(pk=record.pk).exists():
+    if not record.may_sync:
         raise Conflict(f"Sync is off for “{record}”. Turn it on, then link it.")
-
-
-def records_alike(row: UnmatchedItem) -> QuerySet[SyncedModel]:
-    """Return the records that a set-up left out as like the item, and whose sync is off since."""
-    records: QuerySet[SyncedModel] = registry.entity(row.entity_type).model._default_manager.filter(monday_id=None)
-    return records.filter(pk__in=row.details.get(ALIKE_KEY, []), sync_enabled=False).exclude(sync_direction="none")
 
 
 def linkable_records(entity_type: str) -> QuerySet[SyncedModel]:

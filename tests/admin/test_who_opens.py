@@ -133,7 +133,7 @@ def test_each_group_and_each_right_opens_what_is_recorded_and_the_menu_shows_no_
 
 def test_the_documentation_says_who_opens_which_page_of_the_menu() -> None:
     columns = (RESOLVE, EDIT)
-    table = PAGE.read_text().partition("## What each group opens")[2].partition("\n## ")[0]
+    table = PAGE.read_text().partition("## What each group opens")[2].partition("\n#")[0]
     rows = re.findall(r"^\| ([a-z][a-z, ]+) \| ([A-Z][^|]+) \|$", table, re.MULTILINE)
     groups = {title: who.split(", ") for who, titles in rows for title in titles.split(" · ")}
     said = {title: tuple(column in who for column in columns) for title, who in groups.items()}

@@ -12,7 +12,6 @@ from npd.models import Contact, ContactEvent  # type: ignore[attr-defined]
 from sync.clock import sync_now
 from sync.models import ApprovalRequest, BoardLink, Decision, Intent, SyncQueue, Tombstone, Verification, WebhookEvent
 from sync.operations import retention
-from sync.records.item_links import EXCLUDED_KIND
 from tests.support.clock import move_clock, reset_clock
 from tests.support.world import World
 
@@ -106,8 +105,6 @@ def test_of_what_is_old_only_that_goes_which_nothing_needs_any_more(later: Later
             for state in ("pending", "rejected")
         ),
         Tombstone.objects.create(entity_type="contact", entity_id=uuid.uuid4(), state="waiting"),
-        # Whom the set-up left out: its sync may be turned on years later, and is then asked about, not made anew.
-        Decision.objects.create(entity_type="contact", kind=EXCLUDED_KIND, sentence="It was left out."),
     ]
     gone: list[Any] = [
         intent(contact, key="other"),

@@ -131,6 +131,13 @@ def test_none_the_item_is_created(case: str, items: list[Item], known: dict[str,
     assert identified(ann(), by_match=items, **known) == [IdentityPlan(creates=True)], case
 
 
+def test_none_on_a_board_that_holds_creates_nothing_is_created_until_a_person_wants_it() -> None:
+    reason = "Items of the board have no email."
+    holding = board(mapping("email"), creates_held=reason)
+    assert identified(ann(), on=holding) == [IdentityPlan(reason=reason)]
+    assert identified(ann(), on=holding, as_new=True) == [IdentityPlan(creates=True)]
+
+
 def test_an_item_that_a_person_said_is_not_the_records_stays_another_ones() -> None:
     one, other = ann(), ann(5)
     exclusions = MatchExclusions({"7": ignored("7", one, unlinked=False)})

@@ -105,6 +105,10 @@ ROWS: dict[str, list[tuple[str, str]]] = {
         ("or a hit linked elsewhere", "identity.a_hit_linked_elsewhere_is_asked_about"),
         ("none → create the item", "identity.none_the_item_is_created"),
         (
+            "none found, on a board whose items without an NPD ID all have an empty match column",
+            "identity.none_on_a_board_that_holds_creates_nothing_is_created_until_a_person_wants_it",
+        ),
+        (
             "of several with one key, the oldest record's",
             "identity.of_several_with_one_key_the_oldest_gets_a_new_item_and_the_others_find_it_in_their_next_pass",
         ),

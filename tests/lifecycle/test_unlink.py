@@ -82,8 +82,7 @@ def test_what_was_sent_to_the_former_item_without_an_answer_says_nothing_of_anot
     former = unlinked(world, contact)
     assert Intent.objects.filter(state="open").exists(), "nobody found out what became of the call"
     other = world.add("Ann", role_title="Director")
-    Contact.objects.filter(pk=contact.pk).update(role_title="Owner")
-    relink(contact, "pat", other)
+    Contact.objects.filter(pk=contact.pk).update(role_title="Owner", monday_id=other, sync_enabled=True)
     world.work(contact)
     assert (contact.monday_id, former != other) == (other, True)
     assert "role_title" in SyncConflict.objects.get(resolved_at=None).conflict_fields

@@ -7,6 +7,7 @@ INSTALLED_APPS = [
     "django.contrib.contenttypes",
     "pgtrigger",
     "pghistory",
+    "knox",
     "django_celery_beat",
     "sync",
 ]
