@@ -81,11 +81,19 @@ class VerificationAdmin(ReadOnlyAdmin):
 @admin.register(LogEntry)
 class LogEntryAdmin(DiagnosticsAdmin):
     empty_value_display = humanize.DASH  # the filter puts it into an attribute, where markup is not valid
-    list_display = ("action_time", "user", "content_type", "object_repr", "get_change_message")
+    list_display = ("action_time", "user", "content_type", "about", "what")
     list_filter = ("action_time", "content_type")
     list_select_related = ("user", "content_type")
     search_fields = ("object_repr", "change_message", "user__username", "object_id")
     ordering = ("-action_time", "-id")
+
+    @admin.display(description="About", ordering="object_repr")
+    def about(self, entry: LogEntry) -> str:
+        return entry.object_repr
+
+    @admin.display(description="What was done")
+    def what(self, entry: LogEntry) -> str:
+        return entry.get_change_message()
 
 
 # The schedule: django-celery-beat's own admin in unfold's skin.

@@ -210,7 +210,9 @@ class RecordFilesMixin(ImportExportMixin):
         said = f"Imported: {new:,} new, {changed:,} changed, {skipped:,} unchanged."
         if result.invalid_rows:
             said += f" {humanize.count_with_noun(len(result.invalid_rows), 'row was', 'rows were')} not imported."
-        messages.success(request, format_html('{} <a href="{}">Undo…</a>', said, batch_undo_url(result.batch_id)))
+        messages.success(
+            request, format_html('{} <a class="npd-link" href="{}">Undo…</a>', said, batch_undo_url(result.batch_id))
+        )
         return changelist
 
     # --- export ---

@@ -9,7 +9,7 @@ from django.core.mail import EmailMessage
 
 from sync.kernel.humanize import one_line, shorten
 
-NO_EMAIL_SERVER = "No email server is set up. An administrator can do it."
+NO_EMAIL_SERVER = "No email server is set up. Whoever runs NPD Sync can add one."
 
 MAX_SUBJECT = 160
 

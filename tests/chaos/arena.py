@@ -19,7 +19,6 @@ from django.conf import settings
 from django.db import connection, connections
 
 from config.embedded.postgres import EmbeddedPostgres
-from config.schedule import SCHEDULE
 from sync.operations.detect import NIGHT_END_HOUR
 from tests.chaos.journal import Journal
 from tests.chaos.workers import Hand, Worker
@@ -196,7 +195,7 @@ class Arena:
 
     def tasks(self) -> list[str]:
         """What Beat has done now and then, but for the sweep for due rows."""
-        return [job.task for job in SCHEDULE if job.task not in LEFT_OUT_TASKS]
+        return [job.task for job in settings.SCHEDULE if job.task not in LEFT_OUT_TASKS]
 
     def _wait_until_idle(self) -> None:
         """Within two seconds; whatever is left then goes on while the script does."""

@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from config import error_reports
 from config.celery import app
+from config.logs import scrub
 from tests.support.child import Child, command_of
 from tests.support.servers import free_port, ran
 from tests.support.serving import Quiet, local, serving
@@ -176,7 +176,7 @@ def test_what_the_scrubber_does_not_know_by_name_does_not_leave_at_any_depth(
     found: dict[str, Any], inside: str
 ) -> None:
     event = {**found, inside: {**found, "values": [found, {"type": "KeyError", **found}]}}
-    assert error_reports.scrub(event) == {inside: {"values": [{}, {"type": "KeyError"}]}}
+    assert scrub(event) == {inside: {"values": [{}, {"type": "KeyError"}]}}
 
 
 @pytest.mark.parametrize(
@@ -190,7 +190,7 @@ def test_what_the_scrubber_does_not_know_by_name_does_not_leave_at_any_depth(
 def test_people_and_secrets_are_taken_out_of_what_is_kept(text: str, leaves: str) -> None:
     event = {"exception": {"values": [{"type": text, "mechanism": {"handled": True}}]}}
     kept = {"exception": {"values": [{"type": leaves, "mechanism": {"handled": True}}]}}
-    assert error_reports.scrub(event) == kept
+    assert scrub(event) == kept
 
 
 def test_without_its_address_sentry_is_not_imported() -> None:

@@ -423,7 +423,7 @@ def test_a_mail_server_that_fails_is_said_so(mail: MailServer, settings: Any) ->
         settings.EMAIL_PORT = nobody.getsockname()[1]
         assert "it can't be reached" in problem()
     settings.EMAIL_HOST = ""
-    assert problem() == "No email server is set up. An administrator can do it."
+    assert problem() == "No email server is set up. Whoever runs NPD Sync can add one."
 
 
 def test_a_name_with_the_end_of_a_line_makes_no_header(mail: MailServer) -> None:

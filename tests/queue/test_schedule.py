@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 from celery import current_app
+from django.conf import settings
 from django.core.management import call_command
 from django_celery_beat.models import IntervalSchedule, PeriodicTask
 
 from config.beat import Scheduler
 from config.celery import app
-from config.schedule import SCHEDULE
 
 pytestmark = pytest.mark.django_db(transaction=True)  # beat closes connections that are old
 
@@ -27,7 +27,7 @@ def test_migrate_makes_each_job_once() -> None:
     IntervalSchedule.objects.all().delete()
     for _ in range(2):
         migrate()
-    assert sorted(PeriodicTask.objects.values_list("name", flat=True)) == sorted(job.name for job in SCHEDULE)
+    assert sorted(PeriodicTask.objects.values_list("name", flat=True)) == sorted(job.name for job in settings.SCHEDULE)
     assert str(entry("sync.sweep").interval) == "every 10 seconds"
     assert (entry("sync.prune").crontab.hour, entry("sync.prune").crontab.minute) == ("2", "40")
     times = list(IntervalSchedule.objects.values_list("every", "period"))
@@ -51,6 +51,6 @@ def test_what_an_administrator_chose_survives_the_next_migrate_and_the_next_beat
 
 def test_every_job_is_a_task_that_the_worker_knows() -> None:
     current_app.loader.import_default_modules()
-    for job in SCHEDULE:
+    for job in settings.SCHEDULE:
         assert job.task in current_app.tasks
         assert bool(job.every) != bool(job.at)

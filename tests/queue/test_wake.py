@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 from celery import current_app
+from django.conf import settings
 from django_celery_beat.models import PeriodicTask
 from django_celery_beat.schedulers import ModelEntry
 from kombu import Connection
 
-from config.schedule import SCHEDULE
 from npd.models import Contact
 from sync.kernel.scheduled_jobs import make_missing_jobs
 from sync.outbox import notify
@@ -101,7 +101,7 @@ def test_no_job_of_the_schedule_says_when_it_is_to_be_done_nor_holds_anything() 
         message = taken()
         assert (message.headers["task"], message.headers["eta"]) == (entry.task, None)
         assert message.payload[:2] == [[], {}]
-    assert {entry.name for entry in entries} == {job.name for job in SCHEDULE}
+    assert {entry.name for entry in entries} == {job.name for job in settings.SCHEDULE}
 
 
 def taken() -> Any:
