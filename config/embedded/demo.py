@@ -6,6 +6,7 @@
 import contextlib
 import ctypes
 import fcntl
+import hashlib
 import json
 import os
 import re
@@ -175,6 +176,7 @@ class Run:
         """Start everything. Raises StartError with the reason."""
         site = self.variables["SITE_URL"]
         if "EMBEDDED" in self.variables:
+            check_data(self.var)
             say("Starting the database …")
             self.postgres = EmbeddedPostgres(self.var / "pg")
             self.postgres.start()
@@ -397,6 +399,19 @@ def is_unlocked(lock: IO[str]) -> bool:
         return False
     fcntl.flock(lock, fcntl.LOCK_UN)
     return True
+
+
+def check_data(var: Path) -> None:
+    """Note which tables the data begins with. Raises StartError where it began with others: nothing converts them."""
+    initial = sorted(ROOT.glob("*/migrations/0001_initial.py"))
+    digest = hashlib.sha256(b"".join(path.read_bytes() for path in initial)).hexdigest()
+    note = var / "initial_migrations"
+    if (var / "pg").exists() and (not note.exists() or note.read_text() != digest):
+        raise StartError(
+            f"The data in {var} was made by another version of NPD Sync, which has other tables. "
+            "To start with new data, run `make reset`: it asks, and deletes this folder's data."
+        )
+    note.write_text(digest)
 
 
 def reset(var: Path) -> int:

@@ -242,7 +242,7 @@ class UnmatchedItemAdmin(ReadOnlyAdmin):
             def run() -> Report:
                 with transaction.atomic():
                     unmatched_items.request_link(row, record, request.user.get_username())
-                    log_action(request.user, row, f"Asked to link it with “{record}”.")
+                    log_action(request.user, row, f"Asked to link it with the {row.entity_type} {record.pk}.")
                 wait = unmatched_items.request_wait_text(row.entity_type)
                 return Report(f"“{row}” is linked with “{record}”{f'. It waits: {wait}' if wait else ' now.'}")
 

@@ -16,7 +16,7 @@ import psutil
 import pytest
 
 from config.embedded import demo
-from config.embedded.demo import check_ports, is_free, make_private, port_of, run_lock, variables_of
+from config.embedded.demo import check_data, check_ports, is_free, make_private, port_of, run_lock, variables_of
 from config.embedded.postgres import StartError
 from config.environment import secrets_of
 from npd.models import Contact
@@ -320,6 +320,19 @@ def test_var_is_for_its_owner_only(tmp_path: Path) -> None:
         assert (var / "run.log").stat().st_mode & 0o077 == 0
     finally:
         os.umask(before)
+
+
+def test_data_that_began_with_other_tables_is_left_alone_with_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / "pg").mkdir()
+    with pytest.raises(StartError, match="make reset"):
+        check_data(tmp_path)
+    (tmp_path / "pg").rmdir()
+    check_data(tmp_path)
+    (tmp_path / "pg").mkdir()
+    check_data(tmp_path)
+    (tmp_path / "initial_migrations").write_text("of an older version")
+    with pytest.raises(StartError, match="make reset"):
+        check_data(tmp_path)
 
 
 def test_secrets_are_made_once_and_read_by_their_owner_only(tmp_path: Path) -> None:
