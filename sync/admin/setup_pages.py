@@ -187,18 +187,24 @@ def _fields_context(
 
 def _fitting_columns(
     chosen: ChosenBoard, mappable: MappableField, choice: FieldChoice, samples: Mapping[str, Sequence[str]]
-) -> list[tuple[str, str, str, str]]:
-    """The columns that the field may have: id, title, type, and a value; first the present one, where it is gone."""
+) -> list[tuple[str, str]]:
+    """The columns that the field may have, as id and label; first the present one, where it is gone."""
     fitting = [
-        (column.id, column.title, column.type, " · ".join(samples.get(column.id, [])[:1]))
+        (column.id, _column_label(column.title, column.type, samples.get(column.id, [])))
         for column in chosen.columns.values()
         if column.id != chosen.npd_id and not column_problem(mappable, column)
     ]
-    if choice.column not in {"", NEW_COLUMN, "name", *(column for column, *_ in fitting)}:
+    if choice.column not in {"", NEW_COLUMN, "name", *(column for column, _ in fitting)}:
         column = chosen.columns.get(choice.column)
         title = column.title if column is not None else f"{choice.column}, deleted on the board"
-        fitting.insert(0, (choice.column, title, column.type if column is not None else "", ""))
+        fitting.insert(0, (choice.column, _column_label(title, column.type if column is not None else "", [])))
     return fitting
+
+
+def _column_label(title: str, column_type: str, samples: Sequence[str]) -> str:
+    """A column by its title, its type and a value: “Work phone (Phone): +49 40 123”."""
+    kind = f" ({column_type.replace('_', ' ').capitalize()})" if column_type else ""
+    return f"{title}{kind}{f': {samples[0]}' if samples else ''}"
 
 
 def _hint_text(chosen: ChosenBoard, mappable: MappableField, choice: FieldChoice, hint: Suggestion | None) -> str:
