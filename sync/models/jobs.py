@@ -28,6 +28,10 @@ BACKOFF_MINUTES = (1, 5, 15, 60)
 """Minutes from a failed attempt to the next; the first is made at once, the one after the last wait is final."""
 
 
+ROUNDS_KEY = "rounds"
+"""In a job's payload: how many passes in a row could not decide its record by what they read."""
+
+
 def backoff(failures: int) -> timedelta:
     """Return the wait after so many failures in a row; whoever goes on after the last wait waits as long again."""
     return timedelta(minutes=BACKOFF_MINUTES[min(max(failures, 1), len(BACKOFF_MINUTES)) - 1])

@@ -35,19 +35,15 @@ from sync.merge import (
     Unknown,
     decide_field,
 )
-from sync.models import FieldMapping, SyncMetadata
+from sync.models import FieldMapping, SyncedModel, SyncMetadata
 from sync.reconcile import resolutions
 from sync.reconcile.facts import ChangeEvent, HistoryLine, RecordFacts
 from sync.reconcile.field_values import (
     BoardContext,
-    Lacking,
     RelatedFacts,
     RelatedNotFound,
-    Want,
-    WantKind,
     clean_values,
     field_of,
-    for_each,
     related_id,
     related_name,
     stored_values,
@@ -165,12 +161,11 @@ class FieldsPlan:
 
 @dataclass(frozen=True)
 class EditFacts:
-    """When fields were edited, of the records for which that was asked: NPD's history of each, its newest change first,
-    and what Monday told of each.
-    """
+    """When fields were edited, of the records of which a rule may ask that, and who made items."""
 
-    history: Mapping[UUID, Sequence[Any]] = field(default_factory=dict)
-    changes: Mapping[UUID, Sequence[ChangeEvent]] = field(default_factory=dict)
+    history: Mapping[UUID, Sequence[Any]] = field(default_factory=dict)  # NPD's, its newest change first
+    changes: Mapping[UUID, Sequence[ChangeEvent]] = field(default_factory=dict)  # what Monday told
+    makers: Mapping[UUID, tuple[str, bool]] = field(default_factory=dict)  # and whether its NPD ID was typed
 
 
 @dataclass(frozen=True)
@@ -195,9 +190,6 @@ class FieldFacts:
 
 def _edit_times(known: FieldFacts, field_plan: FieldPlan, field: Field) -> EditTimes:
     """When both sides got the values that they have now; only the rule “newest” asks, for it costs queries."""
-    facts = known.facts
-    if facts.id not in known.edits.history:
-        raise Lacking(Want(WantKind.EDITS, type(facts.record), facts.id))
     return EditTimes(_npd_edit_time(known, field_plan), _monday_edit_time(known, field_plan, field))
 
 
@@ -309,7 +301,7 @@ def _is_monday_unchanged(kept: Mapping[str, Any], item: Item | None, field_plan:
 
 
 def apply_decision(known: FieldFacts, field_plan: FieldPlan, field: Field) -> FieldPlan:  # noqa: PLR0911 - a table
-    """Give the decision its raw values, and block what can't be written on the side it should go to; raises Lacking."""
+    """Give the decision its raw values, and block what can't be written on the side it should go to."""
     action = field_plan.decision.action
     if not known.facts.record.may_sync:
         return _plan_push_by_name(known, replace(field_plan, resolves=None))
@@ -431,12 +423,9 @@ AS_SENT = "as_sent"
 
 
 def decide_fields(known: FieldFacts) -> FieldsPlan:
-    """Decide every mapped field of a record against its item, or against none where one is to be created.
-
-    Raises Lacking, with all that has to be read before.
-    """
+    """Decide every mapped field of a record against its item, or against none where one is to be created."""
     is_open = bool(known.facts.intents or known.facts.conflicts or known.late_writes)
-    decided = for_each(lambda mapping: _decide_field(known, mapping, is_open=is_open), known.board.mappings)
+    decided = [_decide_field(known, mapping, is_open=is_open) for mapping in known.board.mappings]
     facts, npd_id_column, write_npd_id, reason = known.facts, known.board.link.npd_id_column, False, ""
     if facts.item is not None and npd_id_column:
         reading = facts.item.reading(npd_id_column)
@@ -506,8 +495,8 @@ def sides_of(
 
     Of a side that isn't given its half of the base isn't asked for either: some take long.
     """
-    here = local if isinstance(local, Unknown) else _side_of(convert.local, local)
-    there = remote if isinstance(remote, Unknown) else _side_of(convert.remote, remote)
+    here = _side_of(convert.local, local)
+    there = _side_of(convert.remote, remote)
     if base is None:
         return FieldSides(here, there)
     # Nearly always each raw value is its half of the base, whose form is then the same.
@@ -538,6 +527,8 @@ def cell_of(convert: Converter, mapping: FieldMapping, item: Item) -> Any:
 
 
 def _side_of(read: Callable[[Any], Canonical], raw: Any) -> Side:
+    if isinstance(raw, Unknown):
+        return raw
     try:
         return read(raw)
     except UnknownValue as unknown:
@@ -736,14 +727,60 @@ def _removal_reason(known: FieldFacts, field_plan: FieldPlan, remote: Canonical,
     convert, relation = field_plan.convert, relation_of(known.board.model, field_plan.mapping.fields)
     if base is None or relation is None or remote is not None or not convert.names_items:
         return ""
-    named, target = base_remote(convert, base), target_of(relation)
-    if named is None or not known.related.was_removed(target, str(named), base["item"]):
+    if str(base_remote(convert, base)) not in known.related.removed_items:
         return ""
-    kind = target._meta.verbose_name
+    kind = target_of(relation)._meta.verbose_name
     return (
         f"The item of the {kind} “{related_name(base['local'])}” left its board, so Monday doesn't show it here any "
         f"more. NPD keeps what it has. First decide what happens to the {kind}, or choose another here."
     )
+
+
+def is_resting(board: BoardContext, facts: RecordFacts, item: Item) -> bool:
+    """Whether both sides of each field say just what they last agreed on, and nothing else is open."""
+    if facts.conflicts or facts.intents or facts.history.void or facts.ledger.blocked_fields:
+        return False
+    for mapping in board.mappings:
+        if not mapping.column_id:
+            continue
+        base = base_of(facts.ledger, mapping, item.id)
+        if base is None or base.get(AS_SENT) or base["local"] != stored_values(facts.record, mapping):
+            return False
+        if base["remote"] != cell_of(board.converter(mapping, facts.record), mapping, item):
+            return False
+    return True
+
+
+def items_of_emptied_cells(board: BoardContext, facts: RecordFacts, item: Item) -> set[tuple[type[SyncedModel], str]]:
+    """Return the items that bases name while the cells are empty, which may have left their boards."""
+    found = set[tuple[type[SyncedModel], str]]()
+    for mapping, relation in board.relations:
+        names = set[str]()
+        convert, base = board.converter(mapping, facts.record), base_of(facts.ledger, mapping, item.id)
+        if not convert.names_items or _side_of(convert.remote, cell_of(convert, mapping, item)) is not None:
+            continue
+        if base is not None:
+            names.add(str(_side_of(partial(base_remote, convert), base)))
+        else:
+            # What a create without an answer sent counts as the base.
+            creates = [intent.values.get(mapping.key) for intent in (*facts.intents, *facts.history.ended_creates)]
+            names |= {str(_side_of(convert.local, entry["local"])) for entry in creates if entry}
+        found |= {(target_of(relation), name) for name in names - {"None"}}
+    return found
+
+
+def needs_edit_times(board: BoardContext, facts: RecordFacts, item: Item) -> bool:
+    """Whether the rule “newest” may have to decide a field of the record: both sides left the base, or have none."""
+    for mapping in board.mappings:
+        if not mapping.column_id or Rule.NEWEST not in (mapping.rule, mapping.first_match):
+            continue
+        base = base_of(facts.ledger, mapping, item.id)
+        if base is None:
+            return True
+        is_here = base["local"] != stored_values(facts.record, mapping)
+        if is_here and (base.get(AS_SENT) or cell_of(board.converter(mapping), mapping, item) != base["remote"]):
+            return True
+    return False
 
 
 def _merge_field(

@@ -94,5 +94,5 @@ def test_deciding_again_by_the_same_facts_asks_nothing_and_says_the_same(
     facts, plan = Gatherer().gather(claimed(load_board(world.link()), claims))
     with no_queries():
         again = decide(facts)
-    assert facts.known
+    assert facts.found.linked
     assert told(again) == told(plan)
