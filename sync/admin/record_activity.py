@@ -16,10 +16,10 @@ from django.urls import reverse
 from django.utils.text import capfirst
 from pghistory.core import event_models
 
+from conflicts.store import open_conflicts
 from sync import registry
 from sync.choices import RecordSyncStatus, SyncDirection
 from sync.kernel import humanize
-from sync.kernel.conflict_store import current_store
 from sync.models import Decision, FieldMapping, SyncedModel
 from sync.models.state import CONFLICT_FOUND_KIND, IMPORT_KIND, WISH_KINDS
 from sync.operations.decision_undo import is_undoable, may_undo_decisions
@@ -94,7 +94,7 @@ def resolution_urls(decisions: Sequence[Decision], reader: Any) -> dict[int, str
     unresolved = set()
     for entity_type in {row.entity_type for row in told.values()}:
         ids = {row.entity_id for row in told.values() if row.entity_id and row.entity_type == entity_type}
-        found = current_store().open_conflicts(entity_type, ids)
+        found = open_conflicts(entity_type, ids)
         unresolved |= {str(one.conflict_id) for conflicts in found.values() for one in conflicts}
     return {
         pk: page_url("conflicts_syncconflict_screen", row.cause["conflict"])
