@@ -41,6 +41,7 @@ PAGES = [
 
 ENTRIES = {
     **dict.fromkeys(("Conflicts", "Unmatched items"), "Inbox"),
+    "Deleted records": "Activity",
     **dict.fromkeys(("Queue", "API tokens"), "Settings"),
     **dict.fromkeys(("API writes", "Schedule"), "Diagnostics"),
 }
@@ -78,7 +79,7 @@ def test_the_address_of_the_api_leads_to_its_pages(browser: Client) -> None:
     assert browser.get("/api/v1/").headers["Location"] == "/api/v1/docs/"
 
 
-def test_the_sidebar_has_eight_entries_and_the_settings_lead_to_all_other_pages(
+def test_the_sidebar_has_seven_entries_and_the_settings_lead_to_all_other_pages(
     browser: Client, world: dict[str, Any]
 ) -> None:
     html = browser.get("/admin/settings/").content.decode()
@@ -87,7 +88,7 @@ def test_the_sidebar_has_eight_entries_and_the_settings_lead_to_all_other_pages(
     entries = re.findall(r'<a\s+href="([^"?]+)', sidebar[0])
     assert entries == [
         *("/admin/", "/admin/inbox/", "/admin/npd/contact/", "/admin/npd/organization/", "/admin/sync/decision/"),
-        *("/admin/sync/tombstone/", "/admin/sync/boardlink/", "/admin/settings/"),
+        *("/admin/sync/boardlink/", "/admin/settings/"),
     ]
     behind_the_inbox = {
         reverse(f"admin:{one.model}_changelist") for one in SECTIONS if one.group == INBOX and one.model
