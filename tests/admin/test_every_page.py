@@ -100,6 +100,8 @@ def test_the_sidebar_has_seven_entries_and_the_settings_lead_to_all_other_pages(
     assert tabs
     assert re.findall(r'<a href="([^"]+)" aria-current="page"', tabs[0]) == ["/admin/sync/syncmetadata/"]
     linked |= set(re.findall(r'href="([^"?]+)', tabs[0]))
+    activity = browser.get("/admin/sync/decision/").content.decode()
+    linked |= set(re.findall(r'href="([^"?]+)', activity.split('class="npd-page-tabs"')[1].split("</nav>")[0]))
     lists = {reverse(f"admin:{m._meta.app_label}_{m._meta.model_name}_changelist") for m in admin.site._registry}
     # A job's page leads to the times that it may have.
     times = {f"/admin/django_celery_beat/{one}/" for one in ("intervalschedule", "crontabschedule")}

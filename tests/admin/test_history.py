@@ -215,7 +215,7 @@ def test_the_fields_of_one_act_are_one_line_of_the_activity_that_unfolds(
     assert [act.count("<li>") for act in acts] == [2, 3]
     assert "<li><span>Chose Monday for phone.</span></li>" in re.sub(r"\s*\n\s*", "", page)
     assert len(re.findall(r'<tr class="data-row', page)) == 4
-    summaries = [words_of(act.split("</summary>")[0]) for act in acts]
+    summaries = [words_of(act.split("</summary>")[0]).strip() for act in acts]
     assert summaries == ["Conflict: Email, Phone", "Email a → b and 2 more"]
 
 
