@@ -9,15 +9,15 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sync import connectors
+from conflicts.reports import KIND_DELETE, RECORD_KEY, OpenConflict
 from sync.choices import Cause, DeletedRecordPolicy, QueueDirection, RemovedItemPolicy, TombstoneState
-from sync.connectors.base.board import Board, EventKind, InvalidEvent, ItemEvent
-from sync.connectors.base.board_items import BatchItems, Item
-from sync.connectors.base.conversion import Converter, UnknownValue
-from sync.connectors.base.errors import ConnectorError
-from sync.kernel.conflict_store import KIND_DELETE, RECORD_KEY, OpenConflict
 from sync.merge import Canonical, FieldSelection
 from sync.models import IgnoredItem, Intent, SyncedModel, SyncMetadata, Tombstone, WebhookEvent, WriteLoop
+from sync.monday.board import Board, EventKind, InvalidEvent, ItemEvent
+from sync.monday.board_events import parse_event
+from sync.monday.board_items import BatchItems, Item
+from sync.monday.conversion import Converter, UnknownValue
+from sync.monday.errors import ConnectorError
 from sync.outbox.claim import Claim
 from sync.reconcile.field_values import ACTIVE, BoardContext, as_uuid
 from sync.records.unmatched_items import AS_NEW, LINK_TO, MAY_CREATE
@@ -49,7 +49,7 @@ class ReceivedEvent:
         """Parse a stored delivery."""
         event = None
         with suppress(InvalidEvent):
-            event = connectors.get().parse_event(row.body)
+            event = parse_event(row.body)
         return cls(row.pk, event, row.received_at, row.processed_at is None)
 
 

@@ -16,10 +16,8 @@ from uuid import UUID
 
 from django.core.exceptions import ValidationError
 
+from conflicts.reports import KIND_FIELDS, KIND_LOST_UPDATE, KIND_UNDO, FieldConflict, OpenConflict
 from sync.choices import BlockedCode, Cause, SyncDirection
-from sync.connectors.base.board_items import Item
-from sync.connectors.base.conversion import AmbiguousSplit, Converter, ListConverter, UnknownValue
-from sync.kernel.conflict_store import KIND_FIELDS, KIND_LOST_UPDATE, KIND_UNDO, FieldConflict, OpenConflict
 from sync.merge import (
     Action,
     Base,
@@ -35,7 +33,9 @@ from sync.merge import (
     Unknown,
     decide_field,
 )
-from sync.models import FieldMapping, SyncedModel, SyncMetadata
+from sync.models import FieldMapping, SyncMetadata
+from sync.monday.board_items import Item
+from sync.monday.conversion import AmbiguousSplit, Converter, ListConverter, UnknownValue
 from sync.reconcile import resolutions
 from sync.reconcile.facts import ChangeEvent, HistoryLine, RecordFacts
 from sync.reconcile.field_values import (
@@ -495,16 +495,16 @@ def sides_of(
 
     Of a side that isn't given its half of the base isn't asked for either: some take long.
     """
-    here = _side_of(convert.local, local)
-    there = _side_of(convert.remote, remote)
+    here = side_of(convert.local, local)
+    there = side_of(convert.remote, remote)
     if base is None:
         return FieldSides(here, there)
     # Nearly always each raw value is its half of the base, whose form is then the same.
     is_local_same = local is UNREAD or local == base["local"]
     is_remote_same = remote is UNREAD or (remote == base["remote"] and not base.get(AS_SENT))
     pair = (
-        here if is_local_same else _side_of(convert.local, base["local"]),
-        there if is_remote_same else _side_of(partial(base_remote, convert), base),
+        here if is_local_same else side_of(convert.local, base["local"]),
+        there if is_remote_same else side_of(partial(base_remote, convert), base),
     )
     return FieldSides(here, there, pair)
 
@@ -526,7 +526,7 @@ def cell_of(convert: Converter, mapping: FieldMapping, item: Item) -> Any:
         return Unknown(str(unknown))
 
 
-def _side_of(read: Callable[[Any], Canonical], raw: Any) -> Side:
+def side_of(read: Callable[[Any], Canonical], raw: Any) -> Side:
     if isinstance(raw, Unknown):
         return raw
     try:
@@ -736,53 +736,6 @@ def _removal_reason(known: FieldFacts, field_plan: FieldPlan, remote: Canonical,
     )
 
 
-def is_resting(board: BoardContext, facts: RecordFacts, item: Item) -> bool:
-    """Whether both sides of each field say just what they last agreed on, and nothing else is open."""
-    if facts.conflicts or facts.intents or facts.history.void or facts.ledger.blocked_fields:
-        return False
-    for mapping in board.mappings:
-        if not mapping.column_id:
-            continue
-        base = base_of(facts.ledger, mapping, item.id)
-        if base is None or base.get(AS_SENT) or base["local"] != stored_values(facts.record, mapping):
-            return False
-        if base["remote"] != cell_of(board.converter(mapping, facts.record), mapping, item):
-            return False
-    return True
-
-
-def items_of_emptied_cells(board: BoardContext, facts: RecordFacts, item: Item) -> set[tuple[type[SyncedModel], str]]:
-    """Return the items that bases name while the cells are empty, which may have left their boards."""
-    found = set[tuple[type[SyncedModel], str]]()
-    for mapping, relation in board.relations:
-        names = set[str]()
-        convert, base = board.converter(mapping, facts.record), base_of(facts.ledger, mapping, item.id)
-        if not convert.names_items or _side_of(convert.remote, cell_of(convert, mapping, item)) is not None:
-            continue
-        if base is not None:
-            names.add(str(_side_of(partial(base_remote, convert), base)))
-        else:
-            # What a create without an answer sent counts as the base.
-            creates = [intent.values.get(mapping.key) for intent in (*facts.intents, *facts.history.ended_creates)]
-            names |= {str(_side_of(convert.local, entry["local"])) for entry in creates if entry}
-        found |= {(target_of(relation), name) for name in names - {"None"}}
-    return found
-
-
-def needs_edit_times(board: BoardContext, facts: RecordFacts, item: Item) -> bool:
-    """Whether the rule “newest” may have to decide a field of the record: both sides left the base, or have none."""
-    for mapping in board.mappings:
-        if not mapping.column_id or Rule.NEWEST not in (mapping.rule, mapping.first_match):
-            continue
-        base = base_of(facts.ledger, mapping, item.id)
-        if base is None:
-            return True
-        is_here = base["local"] != stored_values(facts.record, mapping)
-        if is_here and (base.get(AS_SENT) or cell_of(board.converter(mapping), mapping, item) != base["remote"]):
-            return True
-    return False
-
-
 def _merge_field(
     known: FieldFacts, field_plan: FieldPlan, way: FieldDirection, now: Base, *, emptied_by_removal: bool
 ) -> Field:
@@ -815,7 +768,7 @@ def _was_filled(known: FieldFacts, mapping: FieldMapping, convert: Converter) ->
     """Whether NPD had a value when both sides last agreed; of another column only NPD's half can be read."""
     entry = known.facts.ledger.base.get(mapping.key)
     # What can't be told any more, as the item of a related record, was no empty value.
-    return entry is not None and _side_of(convert.local, entry["local"]) is not None
+    return entry is not None and side_of(convert.local, entry["local"]) is not None
 
 
 def _canonical_base(convert: Converter, entry: dict[str, Any] | None) -> Base | None:

@@ -14,12 +14,12 @@ from datetime import datetime, timedelta
 from typing import Any, TypeAlias
 from uuid import UUID
 
+from conflicts.reports import KIND_DELETE
 from sync.choices import ApprovalKind, ApprovalState, BlockedCode, Cause
-from sync.connectors.base.board_items import Item
-from sync.connectors.base.conversion import ListConverter, UnknownValue
-from sync.kernel.conflict_store import KIND_DELETE
 from sync.merge import Action, Field, FieldDecision, FieldDirection
 from sync.models import ApprovalRequest, Intent, SyncedModel, WriteLoop
+from sync.monday.board_items import Item
+from sync.monday.conversion import ListConverter, UnknownValue
 from sync.reconcile.facts import LOOP_WINDOW, HistoryLine, RecordFacts
 from sync.reconcile.field_plan import (
     AS_SENT,

@@ -10,20 +10,23 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from sync.boards import board_columns
 from sync.choices import Cause
-from sync.connectors.base.board import EventKind, ItemEvent
-from sync.connectors.base.board_items import Item
-from sync.connectors.base.conversion import UnknownValue
-from sync.models import FieldMapping, Intent
+from sync.merge import Rule
+from sync.models import FieldMapping, Intent, SyncedModel
+from sync.monday.board import EventKind, ItemEvent
+from sync.monday.board_items import Item
+from sync.monday.conversion import UnknownValue
 from sync.reconcile.facts import RecordFacts, change_events, is_create, told_value
-from sync.reconcile.field_plan import AS_SENT, base_of, sides_of
+from sync.reconcile.field_plan import AS_SENT, base_of, base_remote, cell_of, side_of, sides_of
 from sync.reconcile.field_values import ACTIVE, BoardContext, is_active_on, npd_id_of, stored_values
 from sync.reconcile.pass_plan import Outcome, PassFacts, Plan, RecordPlan
 from sync.records.blocked_fields import LEFT_OUT
 from sync.records.item_links import UNLINK_KEY
+from sync.registry import target_of
 
 # Passes that end without a call: nothing left its half of the base, so there is nothing to ask Monday.
 
@@ -187,6 +190,56 @@ def look_again_at_stale(facts: PassFacts, plan: Plan) -> Plan:
     """End the records whose items still show a value that we replaced: they are read once more by their next pass."""
     stale = [one for one in plan.open_records if one.facts.history.applied and is_stale(facts.board, one.facts)]
     return plan.with_records(one.once_more(STALE_READ) for one in stale)
+
+
+# What has to be read besides, by what both sides show: of nearly all records nothing.
+
+
+def is_resting(board: BoardContext, facts: RecordFacts, item: Item) -> bool:
+    """Whether both sides of each field say just what they last agreed on, and nothing else is open."""
+    if facts.conflicts or facts.intents or facts.history.void or facts.ledger.blocked_fields:
+        return False
+    for mapping in board.mappings:
+        if not mapping.column_id:
+            continue
+        base = base_of(facts.ledger, mapping, item.id)
+        if base is None or base.get(AS_SENT) or base["local"] != stored_values(facts.record, mapping):
+            return False
+        if base["remote"] != cell_of(board.converter(mapping, facts.record), mapping, item):
+            return False
+    return True
+
+
+def items_of_emptied_cells(board: BoardContext, facts: RecordFacts, item: Item) -> set[tuple[type[SyncedModel], str]]:
+    """Return the items that bases name while the cells are empty, which may have left their boards."""
+    found = set[tuple[type[SyncedModel], str]]()
+    for mapping, relation in board.relations:
+        names = set[str]()
+        convert, base = board.converter(mapping, facts.record), base_of(facts.ledger, mapping, item.id)
+        if not convert.names_items or side_of(convert.remote, cell_of(convert, mapping, item)) is not None:
+            continue
+        if base is not None:
+            names.add(str(side_of(partial(base_remote, convert), base)))
+        else:
+            # What a create without an answer sent counts as the base.
+            creates = [intent.values.get(mapping.key) for intent in (*facts.intents, *facts.history.ended_creates)]
+            names |= {str(side_of(convert.local, entry["local"])) for entry in creates if entry}
+        found |= {(target_of(relation), name) for name in names - {"None"}}
+    return found
+
+
+def needs_edit_times(board: BoardContext, facts: RecordFacts, item: Item) -> bool:
+    """Whether the rule “newest” may have to decide a field of the record: both sides left the base, or have none."""
+    for mapping in board.mappings:
+        if not mapping.column_id or Rule.NEWEST not in (mapping.rule, mapping.first_match):
+            continue
+        base = base_of(facts.ledger, mapping, item.id)
+        if base is None:
+            return True
+        is_here = base["local"] != stored_values(facts.record, mapping)
+        if is_here and (base.get(AS_SENT) or cell_of(board.converter(mapping), mapping, item) != base["remote"]):
+            return True
+    return False
 
 
 # What a pass notices of the board's columns, and what it leaves alone while one of them is missing.

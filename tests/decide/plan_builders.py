@@ -10,8 +10,8 @@ from uuid import UUID
 
 from npd.models import Organization
 from sync.choices import ApprovalKind, Cause, DeletedRecordPolicy, QueueDirection, RemovedItemPolicy
-from sync.connectors.base.board_items import BatchItems, Item
 from sync.models import IgnoredItem, Intent, SyncedModel, SyncQueue, Tombstone
+from sync.monday.board_items import BatchItems, Item
 from sync.outbox.claim import Claim
 from sync.reconcile.decide import AFTER_READING, BEFORE_READING, decide
 from sync.reconcile.deleted_records import wanted_bearer

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from sync.connectors.base.board_items import Reading
 from sync.models import Intent, IntentState
 from sync.models.jobs import ROUNDS_KEY
+from sync.monday.board_items import Reading
 from sync.reconcile.facts import ClaimedFacts, ReceivedEvent
 from sync.reconcile.field_plan import AS_SENT, EditFacts
 from sync.reconcile.pass_plan import Outcome, PassFacts, RecordPlan
