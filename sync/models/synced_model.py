@@ -68,6 +68,8 @@ class SyncedModel(models.Model):
     BOOKKEEPING: ClassVar[tuple[str, ...]] = BOOKKEEPING
     sync_related: ClassVar[tuple[str, ...]] = ()
     """Relations that `sync_region` follows; a pass reads them with its records, in one query."""
+    addresses: ClassVar[frozenset[str]] = frozenset()
+    """Fields of addresses, numbers and labels, as registered: in these no character may be that nobody sees."""
     known_region: str = ""
     """The installation's country of telephone numbers, where who writes many records has read it for all."""
     _loaded: dict[str, Any]
@@ -103,6 +105,12 @@ class SyncedModel(models.Model):
         names = self._field_names() if fields is None else self._attnames(fields)
         self._loaded = getattr(self, "_loaded", {}) | self._current_values(names)
         self._committed = getattr(self, "_committed", {}) | self._current_values(names)
+
+    def clean_fields(self, exclude: Collection[str] | None = None) -> None:
+        """Drop what nobody sees from addresses, numbers and labels; then check as ever."""
+        for name in self.addresses.difference(exclude or ()):
+            setattr(self, name, plain_address(getattr(self, name)))
+        super().clean_fields(exclude=exclude)
 
     def changed_fields(self) -> list[str]:
         """Return the attribute names whose value differs from what was last loaded, saved, or committed.

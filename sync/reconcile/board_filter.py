@@ -28,7 +28,8 @@ from sync.boards.sync_filter import (
 )
 from sync.choices import BlockedCode, SyncDirection
 from sync.connectors.base.board_items import GROUP, Item
-from sync.connectors.base.conversion import Canonical, Converter, UnknownValue, fold_whitespace
+from sync.connectors.base.conversion import Canonical, Converter, UnknownValue
+from sync.connectors.base.texts import fold_whitespace
 from sync.merge import Action, FieldDecision, Side, Unknown
 from sync.models import FieldMapping, SyncedModel
 from sync.reconcile.facts import HistoryLine, RecordFacts

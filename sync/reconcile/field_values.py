@@ -20,7 +20,8 @@ from sync import connectors, registry
 from sync.boards.sync_filter import SyncFilter
 from sync.choices import SyncDirection
 from sync.connectors.base.board_items import GROUP, Item
-from sync.connectors.base.conversion import AmbiguousSplit, Converter, ConverterOptions, UnknownValue, fold_whitespace
+from sync.connectors.base.conversion import AmbiguousSplit, Converter, ConverterOptions, UnknownValue
+from sync.connectors.base.texts import fold_whitespace
 from sync.models import BoardLink, FieldMapping, SyncedModel
 from sync.registry import ModelField, columns_of, relation_of, target_of
 

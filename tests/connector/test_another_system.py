@@ -11,7 +11,8 @@ from npd.models import Contact
 from sync import connectors
 from sync.choices import Cause, Priority
 from sync.connectors.base.board_items import BatchItems, Item, Reading, WriteRequest, WriteResult
-from sync.connectors.base.conversion import Converter, canonical_text, only_field, only_text
+from sync.connectors.base.conversion import Converter, only_field, only_text
+from sync.connectors.base.texts import canonical_text
 from sync.models import BoardLink, FieldMapping, MondayAccount
 from sync.queue import SyncQueueService
 
