@@ -84,7 +84,7 @@ ALLOWED = {
     "docs/architecture.md": ("| settle | what becomes of each field",),
     "docs/reference/merge.md": ("the tombstone", "a tombstone", "tombstone's"),
     # Monday's own sentence, in either form.
-    "sync/connectors/monday/graphql.py": ("doesn['’]t grant",),
+    "sync/monday/graphql.py": ("doesn['’]t grant",),
     # A person forgets a password.
     "templates/429.html": ("forgot your password",),
     "templates/account/login.html": ("forgot your password?",),

@@ -324,7 +324,7 @@ def test_the_page_of_a_deleted_record_shows_its_history(admin_client: Client) ->
 
 def hide(world: World, monkeypatch: pytest.MonkeyPatch, item_id: str) -> None:
     """Monday doesn't return the item any more when it is asked for by id."""
-    from sync.connectors.monday.monday_connector import MondayConnector
+    from sync.monday.connector import MondayConnector
 
     real = MondayConnector.read_batch
 

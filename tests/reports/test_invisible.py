@@ -1,8 +1,5 @@
 """Characters that nobody sees, pasted along with an email address, a name or a label (community 56077, 85670 of phones)."""
 
-import io
-from typing import Any
-
 import pytest
 from django.core.exceptions import ValidationError
 
@@ -92,15 +89,15 @@ def test_an_organization_is_found_by_its_name(world: World, ours: str) -> None:
 
 @pytest.mark.parametrize("text", ["Germany\u200b", "Germany\ufeff", "Deutschland\u00a0", "\u202aGermany\u202c"])
 def test_a_country_is_read(text: str) -> None:
-    from sync.connectors.monday.columns.places import country_code
+    from sync.monday.columns.places import country_code
 
     print(ascii(text), country_code(text))
     assert country_code(text) == "DE"
 
 
 def test_a_label_with_a_character_that_nobody_sees_is_the_label() -> None:
-    from sync.connectors.base.conversion import ConverterOptions
-    from sync.connectors.monday.columns.labels import DropdownConverter, StatusConverter
+    from sync.monday.columns.labels import DropdownConverter, StatusConverter
+    from sync.monday.conversion import ConverterOptions
 
     settings = {"labels": [{"id": 1, "index": 1, "label": "Won", "name": "Won"}]}
     status, dropdown = (

@@ -51,7 +51,7 @@ def moved_in_a_form(world: World, number: str, country: str, here: str, there: s
     ann.organization = other  # as the admin's form does: cleaned, then saved
     try:
         ann.full_clean()
-    except Exception as refused:  # noqa: BLE001
+    except Exception as refused:
         print("REFUSED", refused)
         return before, "refused"
     ann.save()

@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from sync.connectors.base.board_items import Reading
-from sync.connectors.base.texts import fold_whitespace, match_key
+from sync.monday.board_items import Reading
+from sync.monday.texts import fold_whitespace, match_key
 
 Canonical = str | tuple[str, ...] | None
 """A text, or for lists the sorted elements without duplicates; never an empty text or an empty tuple."""
