@@ -15,6 +15,7 @@ from django.db.models import Q
 from sync.choices import RecordSyncStatus, SyncDirection
 from sync.clock import SyncNow
 from sync.kernel.triggers import BOOKKEEPING, synced_triggers
+from sync.monday.texts import drop_from_label
 
 LONG_TEXT_CHARACTERS = 32_767
 """What one cell of a spreadsheet holds; of 500 such texts web and worker can still make one answer."""
@@ -109,7 +110,11 @@ class SyncedModel(models.Model):
     def clean_fields(self, exclude: Collection[str] | None = None) -> None:
         """Drop what nobody sees from addresses, numbers and labels; then check as ever."""
         for name in self.addresses.difference(exclude or ()):
-            setattr(self, name, plain_address(getattr(self, name)))
+            value = getattr(self, name)
+            if isinstance(value, str):
+                setattr(self, name, drop_from_label(value))
+            elif isinstance(value, list):
+                setattr(self, name, [drop_from_label(element) for element in value])
         super().clean_fields(exclude=exclude)
 
     def changed_fields(self) -> list[str]:

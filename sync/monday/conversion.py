@@ -85,6 +85,10 @@ class Converter(Protocol):
     def from_text(self, text: str, current_local: Local) -> Local:
         """The NPD fields for a value that a person typed; raises ValueError with a sentence for them."""
 
+    def completed(self, raw_local: Local) -> Local:
+        """The same value in a form whose meaning depends on nothing else, as a phone number with its country."""
+        return raw_local
+
     def rejection_reason(self, raw_local: Local) -> str | None:
         """Why Monday will certainly reject the value, or None."""
         return None

@@ -64,3 +64,23 @@ def drop_from_label(text: str) -> str:
 def name_invisible(text: str) -> str:
     """The text as a reason shows it: a character that nobody sees by its name, in brackets."""
     return _HIDDEN.sub(lambda found: f"[{unicodedata.name(found[0], f'U+{ord(found[0]):04X}').lower()}]", text)
+
+
+_TAG = re.compile(
+    r"</?(?:a|abbr|b|big|blockquote|br|center|cite|code|dd|del|div|dl|dt|em|font|h[1-6]|hr|i|ins|kbd|li|mark|ol|p|pre|q|s|"
+    r"samp|small|span|strike|strong|sub|sup|table|tbody|td|tfoot|th|thead|tr|tt|u|ul|var)"
+    r"(?:\s(?:(?!href|src|title)[^<>])*)?/?>",
+    re.IGNORECASE,
+)
+"""What only lays a text out; an address in it would be lost with it."""
+
+
+def looks_same(text: str, other: str) -> bool:
+    """Whether one text lost nothing that people read where it became the other: the key is the same, or only tags and
+    spaces went.
+    """
+    return match_key(text) == match_key(other) or _letters(text) == _letters(other)
+
+
+def _letters(text: str) -> str:
+    return match_key(_TAG.sub("", text)).replace(" ", "")

@@ -34,6 +34,7 @@ from sync.models.state import REFILLS, approval_payload_key
 from sync.monday.board import EventKind, ItemEvent
 from sync.monday.board_items import Item
 from sync.monday.conversion import AmbiguousSplit, UnknownValue
+from sync.monday.texts import looks_same, name_invisible
 from sync.outbox.claim import Claim
 from sync.reconcile import resolutions
 from sync.reconcile.facts import RETURN, HistoryLine, RecordFacts
@@ -64,7 +65,8 @@ class FieldSettlement:
     """What becomes of one field: computed first, from its plan and the record as it is locked, and then written.
 
     `values` are written to the record. `base` is the new pair (None leaves it, an empty one takes it away); `altered`
-    why Monday keeps another value than was sent (None leaves what was said, an empty text ends it). `moved` is its line
+    why Monday keeps another value than was sent (None leaves what was said, an empty text ends it); where nothing is
+    lost by that (`is_lossless`) it is a note, and the field is in sync. `moved` is its line
     in the history: kind, how, before, after. `result` is the value that a person's decision led to. `overtaken`: the
     record was saved meanwhile, so a job of its own goes on. `recheck` is why both sides are soon read again;
     `keeps_intent`: the intent stays open until then.
@@ -73,6 +75,7 @@ class FieldSettlement:
     values: Mapping[str, Any] = field(default_factory=dict)
     base: Mapping[str, Any] | None = None
     altered: str | None = None
+    is_lossless: bool = False
     moved: tuple[str, str, str, str] | None = None
     resolved: bool = False
     result: str = ""
@@ -104,16 +107,26 @@ def settled_field(  # noqa: PLR0911 - a table
         inverse = field_plan.resolves.inverse[field_plan.mapping.key]
         return _settle_undo(field_plan, inverse["before"]["base"], record, item, sent=sent)
     if action is Action.PUSH and sent:
-        return _settle_push(field_plan, item, creates=creates)
+        return _completed(_settle_push(field_plan, item, creates=creates), field_plan, record)
     if action is Action.PULL or (action is Action.BOTH and sent):
         return _settle_pull(field_plan, record, item, sent=sent)
     if action is Action.AGREED:
-        return _settle_agreed(field_plan, item, creates=creates)
+        return _completed(_settle_agreed(field_plan, item, creates=creates), field_plan, record)
     if action is Action.NOTHING and field_plan.base is not None:
         confirmed = field_plan.confirmed_entry is not None
         result = field_plan.display_local(field_plan.local_raw) if confirmed else ""
         return FieldSettlement(base=field_plan.base, resolved=confirmed, result=result)
     return FieldSettlement()
+
+
+def _completed(settlement: FieldSettlement, field_plan: FieldPlan, record: SyncedModel) -> FieldSettlement:
+    """Store what was agreed on in a form that goes on to mean the same, as a phone number with its country."""
+    raw = field_plan.local_raw
+    complete = field_plan.convert.completed(raw)
+    if complete == raw or not settlement.base or not still_holds(record, raw):
+        return settlement
+    values = {**settlement.values, **update_values(type(record), complete)}
+    return replace(settlement, values=values, base={**settlement.base, "local": dict(complete)})
 
 
 def _settle_undo(
@@ -143,11 +156,15 @@ def _settle_push(field_plan: FieldPlan, item: Item, *, creates: bool) -> FieldSe
         return FieldSettlement(recheck="Monday made the item without its connected items.")
     before = convert.display(convert.remote(field_plan.remote_raw)) if field_plan.remote_raw is not None else ""
     shown, altered = convert.display(sent), ""
+    is_lossless = not convert.names_items and looks_same(shown, convert.display(stored))
     if sent != stored:
-        altered = f"Monday made “{convert.display(stored)}” of “{shown}”. Change it on either side."
+        made = f"Monday made “{name_invisible(convert.display(stored))}” of “{name_invisible(shown)}”."
+        altered = f"{made} Nothing is lost by that." if is_lossless else f"{made} Change it on either side."
     base = new_base(field_plan.mapping, item.id, field_plan.send_raw, answered)
     moved = ("push", "sent to Monday", before, shown)
-    return FieldSettlement(base=base, altered=altered, moved=moved, resolved=True, result=shown)
+    return FieldSettlement(
+        base=base, altered=altered, is_lossless=is_lossless, moved=moved, resolved=True, result=shown
+    )
 
 
 def _settle_pull(field_plan: FieldPlan, record: SyncedModel, item: Item, *, sent: bool) -> FieldSettlement:
@@ -224,7 +241,8 @@ def settled_fields(plan: RecordPlan, answer: Answer, record: SyncedModel, read_a
             base.pop(key, None)
         if one.altered is not None:
             altered.pop(key, None)
-            altered |= {key: {"reason": one.altered}} if one.altered else {}
+            if one.altered:
+                altered[key] = {"reason": one.altered, "lossless": one.is_lossless}
     return FieldsSettlement(
         values={name: value for one in found.values() for name, value in one.values.items()},
         base=base,
@@ -390,9 +408,9 @@ def sync_status(
     if ledger["conflicts"]:
         return RecordSyncStatus.CONFLICT
     # Monday made something else of a value; a field that isn't synced any more has nothing to put right.
-    is_altered = ledger["altered"] and any(
-        mapping.key in ledger["altered"] and way_of(plan, mapping) is not FieldDirection.NONE
-        for mapping in board.mappings
+    altered = {key for key, entry in ledger["altered"].items() if not entry.get("lossless")}
+    is_altered = altered and any(
+        mapping.key in altered and way_of(plan, mapping) is not FieldDirection.NONE for mapping in board.mappings
     )
     if has_open_work or is_altered or any(map(is_blocking, ledger["blocked_fields"].values())) or plan.reason:
         return RecordSyncStatus.PENDING
@@ -442,7 +460,7 @@ def changed_records(
     """
     planned = {one.id: one.plans for one in plan.records.values() if one.plans}
     # The database keeps what is waited for in lower case.
-    waiting = {(pk, key, kind, name.lower()) for pk, key, kind, name in awaited_relations(facts.board, planned)}
+    waiting = set(awaited_relations(facts.board, planned))
     found = {entity_id for entity_id, *_ in waiting ^ set(awaited)} & planned.keys()
     found |= {one.record.pk for one in plan.duplicates}
     if clears := plan.clears:

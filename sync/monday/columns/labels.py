@@ -29,6 +29,7 @@ from sync.monday.conversion import (
     parse_elements,
     unreadable_value,
 )
+from sync.monday.texts import drop_from_label, fold_whitespace, match_key
 
 
 def current_labels(settings: Mapping[str, Any]) -> dict[str, str]:

@@ -28,6 +28,7 @@ from sync.monday.conversion import (
     only_field,
     only_text,
 )
+from sync.monday.texts import canonical_text, drop_invisible, fold_whitespace
 
 # Names that people, and country pickers such as Monday's, use instead of ISO's wording.
 _COMMON_NAMES = {
@@ -314,6 +315,12 @@ class PhoneConverter(MondayColumn):
         # With its country, as what is assumed of a number without one may be changed later.
         is_whole = typed is None or typed.startswith("+")
         return {only_field(current_local)[0]: typed if is_whole else self.display(canonical_phone(typed, self.region))}
+
+    def completed(self, raw_local: Local) -> Local:
+        name, text = only_text(raw_local)
+        canonical = self.local(raw_local)
+        is_whole = (_plain_number(text) or "+").startswith("+") or not str(canonical).startswith("+")
+        return raw_local if is_whole else {name: self.display(canonical)}
 
     def rejection_reason(self, raw_local: Local) -> str | None:
         name, text = only_text(raw_local)

@@ -28,6 +28,7 @@ from sync.monday.conversion import (
     parse_elements,
     unreadable_value,
 )
+from sync.monday.texts import canonical_text, drop_invisible
 
 NAME_CHARACTERS = 255  # developer.monday.com/api-reference/reference/name-first-column
 LONG_TEXT_CHARACTERS = 2_000  # developer.monday.com/api-reference/reference/long-text
