@@ -13,6 +13,7 @@ from django.db import connection, transaction
 from django.db.models import F, QuerySet
 
 from sync import connectors, limits, registry
+from sync.attention import WHERE_TO_UNBLOCK
 from sync.choices import (
     BlockedCode,
     Cause,
@@ -33,7 +34,6 @@ from sync.models import BoardLink, FieldMapping, SyncMetadata, SyncQueue
 from sync.models.state import log_event
 from sync.models.synced_model import unsynced
 from sync.outbox.queue_rows import enqueue_many
-from sync.records.blocked_fields import WHERE_TO_UNBLOCK
 from sync.registry import EntitySpec, MappingSpec, link_of, relation_of, target_of
 
 NPD_ID_KEY = "npd_id"

@@ -175,15 +175,6 @@ class ConflictStore(Protocol):
     def open_counts(self) -> Mapping[tuple[str, str], int]:
         """Return how many conflicts are open, by entity type and kind, with zeros for registered types."""
 
-    def attention_sql(self) -> str:
-        """Return the query of conflicts without a resolution, for one that unites it with all else that waits.
-
-        Its columns: kind (conflict, or duplicate where it asks who is who), id, entity_type, entity_id,
-        monday_item_id, detected_at, the conflict's own kind or one of those that aren't stored, its fields by commas,
-        what it is about as a sentence, and {npd, base, monday, acts}: the values by field, and of a deletion what its
-        options do.
-        """
-
 
 _store: ConflictStore | None = None
 

@@ -1,6 +1,7 @@
 """The engine's tables."""
 
 from sync.models.api_clients import ApiToken, CacheEntry
+from sync.models.attention import Attention
 from sync.models.board_link import (
     ApiBudget,
     ApiReservation,
@@ -31,7 +32,7 @@ from sync.models.state import (
 from sync.models.synced_model import LongTextField, SyncedModel, track_history
 
 __all__ = [
-    "ApiBudget", "ApiReservation", "ApiToken", "ApiUsage", "ApprovalRequest", "AwaitedRelation",
+    "ApiBudget", "ApiReservation", "ApiToken", "ApiUsage", "ApprovalRequest", "Attention", "AwaitedRelation",
     "BoardLease", "BoardLink", "CacheEntry", "Decision", "FieldMapping", "IgnoredItem",
     "Intent", "IntentState",
     "LongTextField", "MondayAccount", "Notification", "NotificationReceiver",

@@ -21,6 +21,7 @@ from conflicts.rejections import answer_rejection
 from conflicts.resolution import current_values, resolve
 from npd.accounts import urls as sign_in
 from npd.models import Contact, Organization
+from sync import attention
 from sync.clock import sync_now
 from sync.kernel.conflict_store import FieldConflict
 from sync.kernel.scheduled_jobs import make_missing_jobs
@@ -42,7 +43,6 @@ from sync.models import (
     Verification,
     WriteLoop,
 )
-from sync.operations import attention
 from sync.outbox import pauses
 from sync.records.authors import log_action
 from tests.admin import states

@@ -27,7 +27,19 @@ PURE = [
 ]
 # The floors of sync, from the ground. An entry imports those before it and none after it, inside functions too.
 FLOORS = (
-    *("connectors", "clock", "merge", "choices", "kernel", "models", "registry", "outbox", "limits", "records"),
+    *(
+        "connectors",
+        "clock",
+        "merge",
+        "choices",
+        "kernel",
+        "models",
+        "registry",
+        "attention",
+        "outbox",
+        "limits",
+        "records",
+    ),
     *("boards", "reconcile", "state", "operations", "queue", "tasks", "apps", "api", "admin", "management"),
 )
 # The registry, the place where the client is put together and metered, and the commands that are Monday's own.
