@@ -10,8 +10,6 @@ from typing import Any
 from urllib.parse import urlencode
 
 import structlog
-from csp.constants import UNSAFE_EVAL
-from csp.middleware import CSPMiddleware, PolicyParts
 from django.conf import settings
 from django.contrib import admin
 from django.core.exceptions import BadRequest
@@ -131,27 +129,20 @@ class LostActMiddleware(MiddlewareMixin):
 # Headers of every answer: what a page may load and do, and that nobody caches the API's answers.
 
 
-class HeadersMiddleware(CSPMiddleware):
+class HeadersMiddleware(MiddlewareMixin):
     """Put the policies of settings on every answer; unfold's Alpine evaluates text, in the admin's frame alone.
 
     Answers below /api/ are for one caller: no cache may keep them, nor give them to another.
     """
 
-    def get_policy_parts(
-        self, request: HttpRequest, response: HttpResponseBase, report_only: bool = False
-    ) -> PolicyParts:
-        """Let the pages of the frame evaluate text."""
-        parts = super().get_policy_parts(request, response, report_only)
-        if _is_in_frame(request, response):
-            parts.update = {"script-src": [UNSAFE_EVAL]}
-        return parts
-
     def process_response(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
+        policy = settings.FRAME_SECURITY_POLICY if _is_in_frame(request, response) else settings.CONTENT_SECURITY_POLICY
+        response.headers.setdefault("Content-Security-Policy", policy)
         response.headers.setdefault("Permissions-Policy", settings.PERMISSIONS_POLICY)
         if request.path_info.startswith("/api/"):
             response.headers.setdefault("Cache-Control", "no-store")
             patch_vary_headers(response, ("Authorization", "Cookie"))
-        return super().process_response(request, response)
+        return response
 
 
 def _is_in_frame(request: HttpRequest, response: HttpResponseBase) -> bool:

@@ -89,6 +89,7 @@ class Section:
     def parent_link(self) -> str:
         """Return the address of the entry that leads to it; empty where it is one itself."""
         names = {INBOX: "npd-inbox", SETTINGS: "npd-settings", DIAGNOSTICS: "npd-diagnostics"}
+        names["Activity"] = "admin:sync_decision_changelist"
         return reverse(names[self.group]) if self.group in names else ""
 
     def may_be_seen(self, request: HttpRequest) -> bool:
@@ -119,7 +120,7 @@ SECTIONS = (
     Section(INBOX, "Approvals", "gpp_maybe", GUARD, kind="approval"),
     Section(INBOX, "Unmatched items", "fiber_new", "sync_unmatcheditem"),
     Section("", "Activity", "history", "sync_decision"),
-    Section("", "Deleted records", "delete", "sync_tombstone"),
+    Section("Activity", "Deleted records", "delete", "sync_tombstone"),
     Section("", "Boards", "view_kanban", "sync_boardlink"),
     Section("", SETTINGS, "settings", url="npd-settings"),
     Section(SETTINGS, "Monday connection", "power", url="admin:sync_wizard_connect", permission="sync.mondayaccount",

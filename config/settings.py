@@ -5,7 +5,6 @@ from datetime import timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
-from csp import constants as csp
 from django.core.exceptions import ImproperlyConfigured
 
 from config import environment
@@ -196,10 +195,10 @@ ACCOUNT_RATE_LIMITS = {"login_failed": "10/m/ip,20/5m/key"}
 PASSWORD_RESET_TIMEOUT = 7 * 24 * 60 * 60
 MFA_ADAPTER = "npd.accounts.adapters.MFAAdapter"
 MFA_FORMS = {
-    "add_webauthn": "npd.accounts.passkeys.AddForm",
-    "login_webauthn": "npd.accounts.passkeys.SignInForm",
-    "authenticate_webauthn": "npd.accounts.passkeys.SecondFactorForm",
-    "reauthenticate_webauthn": "npd.accounts.passkeys.SignInAgainForm",
+    "add_webauthn": "npd.accounts.adapters.AddForm",
+    "login_webauthn": "npd.accounts.adapters.SignInForm",
+    "authenticate_webauthn": "npd.accounts.adapters.SecondFactorForm",
+    "reauthenticate_webauthn": "npd.accounts.adapters.SignInAgainForm",
 }
 MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
 MFA_PASSKEY_LOGIN_ENABLED = True
@@ -269,20 +268,13 @@ SESSION_COOKIE_SECURE = SITE_IS_HTTPS
 CSRF_COOKIE_SECURE = SITE_IS_HTTPS
 CSRF_TRUSTED_ORIGINS = [SITE_URL] if SITE_IS_HTTPS else []
 X_FRAME_OPTIONS = "DENY"
-# django-csp's. In the admin's frame alone config/middleware.py lets pages evaluate text, as unfold's Alpine does with
-# its attributes. Its build without that (@alpinejs/csp) takes no expressions, of which unfold's templates are full.
-CONTENT_SECURITY_POLICY = {
-    "DIRECTIVES": {
-        "default-src": [csp.SELF],
-        "script-src": [csp.SELF],
-        "style-src": [csp.SELF, csp.UNSAFE_INLINE],
-        "img-src": [csp.SELF, "data:"],
-        "object-src": [csp.NONE],
-        "base-uri": [csp.SELF],
-        "form-action": [csp.SELF],
-        "frame-ancestors": [csp.NONE],
-    }
-}
+CONTENT_SECURITY_POLICY = (
+    "default-src 'self'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
+    "object-src 'none'; base-uri 'self'; form-action 'self'; frame-ancestors 'none'"
+)
+# In the admin's frame alone pages may evaluate text, as unfold's Alpine does with its attributes. Its build without
+# that (@alpinejs/csp) takes no expressions, of which unfold's templates are full.
+FRAME_SECURITY_POLICY = CONTENT_SECURITY_POLICY.replace("script-src 'self'", "script-src 'self' 'unsafe-eval'")
 # What our pages never ask a browser for.
 PERMISSIONS_POLICY = ", ".join(
     f"{feature}=()"

@@ -30,6 +30,7 @@ from conflicts.messages import (
 )
 from conflicts.models import BEING_APPLIED, CUSTOM, MONDAY, NPD, ResolutionType, SyncConflict
 from conflicts.rejections import DECISION_KIND, answer_rejection, rejection_cases, undo_answer
+from conflicts.reports import DELETING_ACTS, KIND_FIELDS, KIND_LOST_UPDATE, KIND_REPLACED, OptionAct
 from conflicts.resolution import SIDE_OF_TYPE, may_delete, may_type, resolve, undo
 from conflicts.text_diff import excerpts
 from sync.admin.inbox_offers import (
@@ -42,7 +43,6 @@ from sync.admin.inbox_offers import (
 )
 from sync.attention import Entry, Group, Kind, SideValues
 from sync.kernel import humanize
-from sync.kernel.conflict_store import DELETING_ACTS, KIND_FIELDS, KIND_LOST_UPDATE, KIND_REPLACED, OptionAct
 from sync.kernel.messages import ActionError
 from sync.merge import FieldSelection
 from sync.models import Decision, FieldMapping

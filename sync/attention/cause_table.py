@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
 
+from conflicts import reports
 from sync.choices import ApprovalKind, BlockedCode, DeletedRecordPolicy, StopCode
-from sync.kernel import conflict_store
 from sync.kernel.messages import UNMATCHED_LABELS
 from sync.models.attention import AttentionKind as Kind
 
@@ -141,12 +141,12 @@ CAUSES: Mapping[tuple[Kind, str], Cause] = {
     (Kind.REMOVED, "deleted"): Cause("Deleted on the board"),
     (Kind.REMOVED, "moved"): Cause("Moved to another board"),
     (Kind.CONFLICT, ""): Cause("{field} changed on both sides"),
-    (Kind.CONFLICT, conflict_store.KIND_FIRST_MATCH): Cause("{field} different since linking"),
-    (Kind.CONFLICT, conflict_store.KIND_LOST_UPDATE): Cause("An edit of {field} on Monday was overwritten"),
-    (Kind.CONFLICT, conflict_store.KIND_REPLACED): Cause("{field}: column replaced, with a value in the old one"),
-    (Kind.CONFLICT, conflict_store.KIND_DELETE): Cause("The item left the board"),
-    (Kind.CONFLICT, conflict_store.KIND_DELETED_RECORD): Cause("Deleted in NPD, with an item on Monday"),
-    (Kind.CONFLICT, conflict_store.KIND_RESTORED_ITEM): Cause("Deleted in NPD, and the item was restored on Monday"),
+    (Kind.CONFLICT, reports.KIND_FIRST_MATCH): Cause("{field} different since linking"),
+    (Kind.CONFLICT, reports.KIND_LOST_UPDATE): Cause("An edit of {field} on Monday was overwritten"),
+    (Kind.CONFLICT, reports.KIND_REPLACED): Cause("{field}: column replaced, with a value in the old one"),
+    (Kind.CONFLICT, reports.KIND_DELETE): Cause("The item left the board"),
+    (Kind.CONFLICT, reports.KIND_DELETED_RECORD): Cause("Deleted in NPD, with an item on Monday"),
+    (Kind.CONFLICT, reports.KIND_RESTORED_ITEM): Cause("Deleted in NPD, and the item was restored on Monday"),
     (Kind.DUPLICATE, ""): Cause("Which item belongs to which {record}?"),
     (Kind.REJECTED, ""): Cause("{field} was rejected by Monday"),
     (Kind.REJECTED, BlockedCode.LIMIT): Cause("{field} has a value that its column can't take"),

@@ -14,11 +14,12 @@ from django.db.models.fields.json import KT
 from django.db.models.functions import Cast, RowNumber
 from django.urls import reverse
 
+from conflicts.reports import DELETIONS
 from sync import registry
 from sync.attention.cause_table import CAUSES, KINDS, Severity, acts_of, cause_of, severity_of
 from sync.choices import ApprovalKind, BlockedCode
 from sync.clock import SyncNow
-from sync.kernel import conflict_store, humanize
+from sync.kernel import humanize
 from sync.kernel.messages import UnmatchedReason, unmatched_sentence
 from sync.models import Attention, FieldMapping, SyncMetadata, Tombstone
 from sync.models.attention import AttentionKind as Kind
@@ -522,7 +523,7 @@ class Wording:
         if kind is Kind.REMOVED and row.actor:
             # That it was on Monday is said anyway.
             title = f"{title} by {row.actor.removesuffix(' on Monday')}"
-        if labels and row.code in conflict_store.DELETIONS:
+        if labels and row.code in DELETIONS:
             title = f"{title}; edited since the last sync: {fields}"
         return humanize.first_sentences(title, MAX_CAUSE_LENGTH)
 

@@ -13,20 +13,14 @@ from typing import Any
 
 from django.db import connections
 
+from conflicts.reports import KIND_DELETED_RECORD, KIND_FIRST_MATCH, KIND_REPLACED, KIND_RESTORED_ITEM, OptionAct
 from sync import registry
 from sync.choices import BlockedCode
-from sync.connectors.base.board_items import ARCHIVED, DELETED
-from sync.kernel.conflict_store import (
-    KIND_DELETED_RECORD,
-    KIND_FIRST_MATCH,
-    KIND_REPLACED,
-    KIND_RESTORED_ITEM,
-    OptionAct,
-)
 from sync.kernel.messages import EXPLAINED_REASONS, TombstoneReason
 from sync.models import Attention
 from sync.models.jobs import FAILING_ATTEMPTS
 from sync.models.state import VERIFICATION_WINDOW
+from sync.monday.board_items import ARCHIVED, DELETED
 
 VARYING = r"“[^”]*”|\d+"
 """What is quoted or numbered in a sentence differs from record to record, though its cause is one."""

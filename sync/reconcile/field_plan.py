@@ -16,11 +16,9 @@ from uuid import UUID
 
 from django.core.exceptions import ValidationError
 
+from conflicts.reports import KIND_FIELDS, KIND_LOST_UPDATE, KIND_UNDO, FieldConflict, OpenConflict
 from sync.attention import WHERE_TO_UNBLOCK
 from sync.choices import BlockedCode, Cause, SyncDirection
-from sync.connectors.base.board_items import Item
-from sync.connectors.base.conversion import AmbiguousSplit, Converter, ListConverter, UnknownValue
-from sync.kernel.conflict_store import KIND_FIELDS, KIND_LOST_UPDATE, KIND_UNDO, FieldConflict, OpenConflict
 from sync.merge import (
     Action,
     Base,
@@ -37,6 +35,8 @@ from sync.merge import (
     decide_field,
 )
 from sync.models import FieldMapping, SyncMetadata
+from sync.monday.board_items import Item
+from sync.monday.conversion import AmbiguousSplit, Converter, ListConverter, UnknownValue
 from sync.reconcile import resolutions
 from sync.reconcile.facts import ChangeEvent, HistoryLine, RecordFacts
 from sync.reconcile.field_values import (

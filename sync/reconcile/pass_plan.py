@@ -14,13 +14,13 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID
 
+from conflicts.reports import ConflictReport, FieldConflict, Option
 from sync.choices import ApprovalState
-from sync.connectors.base.board_items import ARCHIVED, DELETED, BatchItems, Item
-from sync.connectors.base.errors import ConnectorError
-from sync.kernel.conflict_store import ConflictReport, FieldConflict, Option
 from sync.kernel.secret_texts import without_secrets
 from sync.merge import Canonical
 from sync.models import FieldMapping, SyncedModel, SyncMetadata
+from sync.monday.board_items import ARCHIVED, DELETED, BatchItems, Item
+from sync.monday.errors import ConnectorError
 from sync.outbox.claim import Claim
 from sync.reconcile.facts import ClaimedFacts, HistoryLine, RecordFacts, Settings, changed_ledger
 from sync.reconcile.field_plan import EditFacts, FieldFacts, FieldPlan, FieldsPlan

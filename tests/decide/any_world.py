@@ -14,6 +14,15 @@ from uuid import UUID
 
 from hypothesis import strategies as st
 
+from conflicts.reports import (
+    KIND_DELETE,
+    KIND_FIELDS,
+    KIND_IDENTITY,
+    KIND_LOST_UPDATE,
+    KIND_UNDO,
+    RECORD_KEY,
+    OpenConflict,
+)
 from sync.choices import (
     ApprovalKind,
     ApprovalState,
@@ -23,18 +32,9 @@ from sync.choices import (
     SyncDirection,
     TombstoneState,
 )
-from sync.connectors.base.board_items import GROUP, Item, Reading
-from sync.kernel.conflict_store import (
-    KIND_DELETE,
-    KIND_FIELDS,
-    KIND_IDENTITY,
-    KIND_LOST_UPDATE,
-    KIND_UNDO,
-    RECORD_KEY,
-    OpenConflict,
-)
 from sync.merge import FieldSelection, Rule
 from sync.models import ApprovalRequest, IgnoredItem, Intent, IntentState, Tombstone, WriteLoop
+from sync.monday.board_items import GROUP, Item, Reading
 from sync.reconcile.facts import (
     AnswerFacts,
     DeletedFacts,

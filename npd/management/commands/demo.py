@@ -22,15 +22,16 @@ from django.urls import reverse
 from pghistory.core import event_models
 from pghistory.models import Context
 
+from conflicts.store import open_conflicts
 from npd.models import Contact, Organization
-from sync import connectors, registry
+from sync import registry
 from sync.boards.board_setup import set_up_all
 from sync.choices import QueueStatus
 from sync.clock import SyncNow
-from sync.connectors.base.errors import ConnectorError
-from sync.kernel.conflict_store import current_store
 from sync.kernel.messages import ActionError
 from sync.models import BoardLink, FieldMapping, SyncedModel, SyncQueue, UnmatchedItem
+from sync.monday.columns import make_converter
+from sync.monday.errors import ConnectorError
 from sync.operations.detect.comparison import enqueue_unmatched
 from sync.operations.worker import drain
 from sync.reconcile.field_values import stored_values
@@ -154,7 +155,7 @@ def items_of(link: BoardLink, records: Iterable[SyncedModel]) -> list[dict[str, 
     for record in records:
         values: dict[str, Any] = {link.npd_id_column: str(record.pk)}
         for mapping in mappings:
-            value = connectors.get().converter(mapping.converter).to_remote(stored_values(record, mapping), None)
+            value = make_converter(mapping.converter).to_remote(stored_values(record, mapping), None)
             if value is not None:
                 values[mapping.column_id] = value
         items.append({"name": values.pop("name"), "values": values})
@@ -343,7 +344,7 @@ def _steps(link: BoardLink) -> Iterator[tuple[str, str]]:
         )
         yield "Change the same person on the board, and watch NPD follow:", item_url(link, first.monday_id)
     if (in_conflict := _contact(demo_people().conflict)) is not None:
-        for conflict in current_store().open_conflicts("contact", [in_conflict.pk]).get(in_conflict.pk, [])[:1]:
+        for conflict in open_conflicts("contact", [in_conflict.pk]).get(in_conflict.pk, [])[:1]:
             screen = settings.SITE_URL + reverse("admin:conflicts_syncconflict_screen", args=[conflict.conflict_id])
             yield f"{in_conflict.name} was changed differently on both sides; resolve it side by side:", screen
     if (blocked := _contact(demo_people().held)) is not None:

@@ -1,0 +1,668 @@
+"""What Monday says of changes: in webhooks, which are told from forged ones and created here; and in a board's log.
+
+Both are read purely; the caller gives the time. A delivery's `type` differs from the event's name in the subscription,
+and the item's id has another key for archived, deleted and restored items
+(developer.monday.com/api-reference/reference/webhooks, and captures of 2025).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+
+import jwt
+
+from sync.monday.board import (
+    LOG_PREFIX,
+    ActivityEntry,
+    BoardActivity,
+    EventKind,
+    EventPaths,
+    ExpiredSignature,
+    ForgedSignature,
+    InvalidEvent,
+    ItemEvent,
+    OwnWebhook,
+    UpdatedItem,
+    UpdatedItemsPage,
+    WebhooksIncomplete,
+    WrongAudience,
+    url_fingerprint,
+)
+from sync.monday.board_items import NAME_COLUMN
+from sync.monday.board_structure import BOARD_FIELDS, parse_board
+from sync.monday.columns.raw_values import api_column_type
+from sync.monday.errors import (
+    BoardNotFound,
+    ConnectorError,
+    InvalidDocument,
+    LogShapeChanged,
+    UnreadableAnswer,
+    WebhookAddressUnreachable,
+)
+from sync.monday.graphql import (
+    COMPLEXITY,
+    Answer,
+    Api,
+    Document,
+    ask,
+    execute_mutation,
+    json_object,
+    mutate_root,
+    plausible_time,
+    query_root,
+    time_or_none,
+)
+
+_EVENT_KINDS = {
+    "create_pulse": EventKind.CREATED,
+    "update_column_value": EventKind.COLUMN,
+    "update_name": EventKind.RENAMED,
+    "archive_pulse": EventKind.ARCHIVED,
+    "delete_pulse": EventKind.DELETED,
+    "restore_pulse": EventKind.RESTORED,
+    "move_pulse_into_group": EventKind.MOVED,
+}
+
+
+EVENT_TYPES: Mapping[EventKind, frozenset[str]] = {
+    kind: frozenset(name for name, one in _EVENT_KINDS.items() if one is kind) for kind in EventKind
+}
+"""Under which types deliveries of each kind are stored."""
+
+EVENT_PATHS = EventPaths(
+    user_id=("event", "userId"),
+    happened_at=("event", "triggerTime"),
+    item_names=(("event", "pulseName"), ("event", "itemName")),
+    column_values=("event", "columnValues"),
+    column_text="value",
+)
+
+
+def parse_challenge(body: Mapping[str, Any]) -> str | None:
+    """The token of the handshake that Monday sends, unsigned, when a webhook is created, and expects back."""
+    challenge = body.get("challenge")
+    # A body with an event is a delivery, whatever else it holds.
+    return challenge if isinstance(challenge, str) and "event" not in body else None
+
+
+def parse_event(body: Any) -> ItemEvent:
+    """Read a delivery's body; raises InvalidEvent where it isn't one, or lacks its board or item."""
+    event = body.get("event") if isinstance(body, Mapping) else None
+    if not isinstance(event, Mapping):
+        raise InvalidEvent("The body has no event.")
+    kind = _EVENT_KINDS.get(str(event.get("type")), EventKind.OTHER)
+    # Subitem events have the same types; their board is one of its own, which no record is linked to.
+    if event.get("parentItemId") is not None:
+        kind = EventKind.OTHER
+    board_id = _id_under(event, "boardId")
+    item_id = _id_under(event, "pulseId", "itemId")
+    # Events that concern no record may lack both.
+    if kind is not EventKind.OTHER and (board_id is None or item_id is None):
+        raise InvalidEvent(f"The event {event.get('type')!r} names no {'item' if board_id else 'board'}.")
+    is_rename = kind is EventKind.RENAMED
+    column_type = _text_or_none(event.get("columnType"))
+    column_values = event.get("columnValues")
+    return ItemEvent(
+        kind=kind,
+        type=str(event.get("type") or ""),
+        trigger_id=_text_or_none(event.get("triggerUuid")),
+        board_id=board_id or "",
+        item_id=item_id,
+        # A rename is an edit of the item's name, which is no column.
+        column_id=NAME_COLUMN if is_rename else _text_or_none(event.get("columnId")),
+        column_type=NAME_COLUMN if is_rename else column_type and api_column_type(column_type),
+        value=event.get("value"),
+        previous_value=event.get("previousValue"),
+        # Monday's own automations have a negative id.
+        user_id=_id_under(event, "userId", pattern=_USER_ID),
+        item_name=_item_name(event, is_rename=is_rename),
+        column_values=column_values if isinstance(column_values, Mapping) else None,
+        happened_at=time_or_none(event.get("triggerTime")),
+        changed_at=plausible_time(_parse_timestamp(event.get("changedAt"))),
+        has_previous="previousValue" in event,
+        column_title=_text_or_none(event.get("columnTitle")) if kind is EventKind.COLUMN else None,
+    )
+
+
+def change_body(kind: str, board_id: str, item_id: str) -> dict[str, Any]:
+    """A delivery's body that says no more than that an item changed."""
+    return {"event": {"type": kind, "boardId": board_id, "pulseId": item_id}}
+
+
+LEEWAY = timedelta(minutes=1)
+"""By how much two clocks may differ."""
+
+
+def verify_jwt(token: str, secret: str, audience: str, now: datetime) -> Mapping[str, Any]:
+    """Check the JWT of a delivery's Authorization header and return its claims.
+
+    The signature (HS256 only) comes first, then the address that it was issued for, then its time against the
+    caller's `now`. Raises an InvalidSignature; also without a secret, because then nothing can be checked.
+    """
+    # An empty secret would accept a token that anybody can sign.
+    if not secret:
+        raise ForgedSignature("No signing secret is set; set MONDAY_SIGNING_SECRET.")
+    try:
+        # PyJWT's own time checks read the machine's clock; ours compare with `now` below.
+        claims: Mapping[str, Any] = jwt.decode(
+            token.removeprefix("Bearer ").strip(),
+            secret,
+            algorithms=["HS256"],
+            options={"verify_exp": False, "verify_iat": False, "verify_nbf": False, "verify_aud": False},
+        )
+    except jwt.PyJWTError as error:
+        raise ForgedSignature("The webhook's signature is not Monday's.") from error
+    audiences = claims.get("aud")
+    addresses = audiences if isinstance(audiences, list) else [audiences]
+    # A proxy may add or drop the last slash, which doesn't change the address.
+    if audience.rstrip("/") not in {str(address).rstrip("/") for address in addresses if address}:
+        raise WrongAudience("The webhook was signed for another address; check SITE_URL.")
+    expires, issued = _parse_timestamp(claims.get("exp")), _parse_timestamp(claims.get("iat"))
+    not_before = _parse_timestamp(claims.get("nbf"))
+    # Without an end a stolen token would be valid for ever.
+    if expires is None:
+        raise ExpiredSignature("The webhook's signature has no end of validity.")
+    if now - LEEWAY > expires:  # in this order nothing overflows
+        raise ExpiredSignature("The webhook's signature has expired.")
+    if any(start is not None and now + LEEWAY < start for start in (issued, not_before)):
+        raise ExpiredSignature("The webhook's signature is from the future; check the clock of this machine.")
+    return claims
+
+
+def _parse_timestamp(claim: Any) -> datetime | None:
+    if isinstance(claim, bool) or not isinstance(claim, int | float):
+        return None
+    try:
+        return datetime.fromtimestamp(claim, UTC)
+    except (OverflowError, OSError, ValueError):
+        return None
+
+
+def _item_name(event: Mapping[str, Any], *, is_rename: bool) -> str | None:
+    value = event.get("value")
+    if is_rename and isinstance(value, Mapping):
+        return _text_or_none(value.get("name"))
+    # Some events name the item in another key.
+    return _text_or_none(event.get("pulseName")) or _text_or_none(event.get("itemName"))
+
+
+_ID = re.compile(r"[0-9]{1,20}")
+_USER_ID = re.compile(r"-?[0-9]{1,20}")
+
+
+def _id_under(event: Mapping[str, Any], *keys: str, pattern: re.Pattern[str] = _ID) -> str | None:
+    for key in keys:
+        value = event.get(key)
+        # A bool is an int in Python, but no id.
+        if isinstance(value, int | str) and not isinstance(value, bool) and pattern.fullmatch(str(value)):
+            return str(value)
+    return None
+
+
+def _text_or_none(value: Any) -> str | None:
+    return value if isinstance(value, str) and value else None
+
+
+# Webhooks of a board: one for each kind of event, all to the same address.
+#
+# Monday's API doesn't return a webhook's address, so the caller stores the ids of those that it made, each
+# with a fingerprint of the address. Webhooks that others made are never changed.
+
+
+WEBHOOK_EVENTS = (
+    "create_item",
+    "change_column_value",
+    "change_name",
+    "item_archived",
+    "item_deleted",
+    "item_restored",
+    "item_moved_to_any_group",
+)
+
+MIN_SECRET_CHARACTERS = 6
+"""Characters; redacting a shorter part of an address would also remove ordinary words."""
+
+URL_CHARACTERS = 255  # developer.monday.com/api-reference/reference/webhooks
+
+
+@dataclass
+class _WebhookChanges:
+    """What exists so far, for the caller to store even where a later step fails."""
+
+    hooks: list[OwnWebhook] = field(default_factory=list)
+    steps: list[str] = field(default_factory=list)
+
+
+def read_webhooks(api: Api, board_id: str) -> dict[str, str]:
+    nodes = query_root(api, Document(READ_WEBHOOKS, {"board": board_id}), "webhooks")
+    return {str(node["id"]): str(node["event"]) for node in nodes if node}
+
+
+def ensure_webhooks(
+    api: Api,
+    board_id: str,
+    url: str,
+    known: Mapping[str, str],
+    on_change: Callable[[Sequence[OwnWebhook]], None] = lambda _: None,
+) -> tuple[list[OwnWebhook], list[str]]:
+    """As MondayConnector says.
+
+    `on_change` gets our webhooks after each step: one that a killed process had created without storing its id would
+    stay on the board for ever.
+    """
+    if len(url) > URL_CHARACTERS:
+        raise ValueError(f"A webhook's address can have {URL_CHARACTERS} characters; this one has {len(url)}.")
+    fingerprint = url_fingerprint(url)
+    existing = read_webhooks(api, board_id)
+    # Only those that we made; others' webhooks on the board are left alone.
+    ours = [OwnWebhook(key, event, known[key]) for key, event in existing.items() if key in known]
+    current, stale = _split_current(ours, fingerprint)
+    # Stale ones are still ours until they are deleted.
+    changes = _WebhookChanges(hooks=[*current.values(), *stale])
+    try:
+        for event in WEBHOOK_EVENTS:
+            if event not in current:
+                _create_webhook(api, board_id, url, event, changes)
+                # After each step: a killed process must not leave a webhook that nobody knows.
+                on_change(changes.hooks)
+        # Last, so that a failure leaves no time without any webhook.
+        for hook in stale:
+            mutate_root(api, Document(DELETE_WEBHOOK, {"id": hook.id}), "delete_webhook")
+            changes.hooks.remove(hook)
+            changes.steps.append(
+                f"deleted webhook {hook.event} ({hook.id}), which went to another address or existed twice"
+            )
+            on_change(changes.hooks)
+    except ConnectorError as error:
+        _redact_address(error, url)
+        raise WebhooksIncomplete(error, changes.hooks) from error
+    return changes.hooks, changes.steps
+
+
+def _redact_address(error: ConnectorError, url: str) -> None:
+    # Monday may repeat the address in its rejection; its last part may be the webhooks' secret.
+    error.redact(url, "the webhooks' address")
+    secret = urlsplit(url).path.rstrip("/").rpartition("/")[2]
+    if len(secret) >= MIN_SECRET_CHARACTERS:
+        error.redact(secret, "…")
+
+
+def _split_current(ours: Sequence[OwnWebhook], fingerprint: str) -> tuple[dict[str, OwnWebhook], list[OwnWebhook]]:
+    """The first fitting webhook of each needed event, and all our others."""
+    current: dict[str, OwnWebhook] = {}
+    stale = []
+    for hook in ours:
+        # A second webhook for the same event and address is superfluous.
+        if hook.fingerprint == fingerprint and hook.event in WEBHOOK_EVENTS and hook.event not in current:
+            current[hook.event] = hook
+        else:
+            stale.append(hook)
+    return current, stale
+
+
+def _create_webhook(api: Api, board_id: str, url: str, event: str, changes: _WebhookChanges) -> None:
+    variables = {"board": board_id, "url": url, "event": event}
+    answer = execute_mutation(api, Document(CREATE_WEBHOOK, variables))
+    node = (answer.data or {}).get("create_webhook")
+    if node is None:
+        errors = answer.errors_of("create_webhook") or answer.errors
+        # Null without an error is Monday's sign of a failed handshake (community topics 27219, 51686).
+        raise (
+            errors[0]
+            if errors
+            else WebhookAddressUnreachable(
+                f"Monday could not reach the webhook address for {event} on board {board_id}",
+                request_id=answer.request_id,
+            )
+        )
+    changes.hooks.append(OwnWebhook(str(node["id"]), event, url_fingerprint(url)))
+    changes.steps.append(f"created webhook {event} on board {board_id}")
+
+
+# The board's webhooks, whoever made them; their addresses are not returned (reference/webhooks).
+READ_WEBHOOKS = "query Webhooks($board: ID!) { webhooks(board_id: $board) { id board_id event config } }"
+
+CREATE_WEBHOOK = """mutation CreateWebhook($board: ID!, $url: String!, $event: WebhookEventType!) {
+  create_webhook(board_id: $board, url: $url, event: $event) { id board_id event }
+}"""
+
+DELETE_WEBHOOK = "mutation DeleteWebhook($id: ID!) { delete_webhook(id: $id) { id } }"
+
+
+# What happened since a moment, in one call: the board's columns, the newest page of the log, the items updated last and
+# the webhooks. API version 2027-01 asks for the log in another form and answers it in pages with a cursor; a third form
+# would show as LogShapeChanged. All times are Monday's own.
+
+
+class LogForm(NamedTuple):
+    """How an API version asks for a page of a board's log: the types of its arguments, and what it answers."""
+
+    time: str
+    turn: str
+    turn_type: str
+    rows: int
+    answered: str
+
+
+_ROW = "id event entity data user_id created_at"
+
+# Over all its pages a query returns 10,000 rows at most (reference/activity-logs as of 2026-10).
+LOG_ROWS = 10_000
+NUMBERED_PAGES = LogForm("ISO8601DateTime", "page", "Int", 1_000, _ROW)
+
+# developer.monday.com/api-reference/changelog/board-activity-logs-cursor-pagination-and-90-day-limit; the pages of
+# users' logs, which are alike, have 200 rows at most.
+CURSOR_PAGES_SINCE = "2027-01"
+CURSOR_PAGES = LogForm("String", "cursor", "String", 200, f"logs {{ {_ROW} }} cursor")
+
+
+def log_forms(version: str) -> tuple[LogForm, LogForm]:
+    """Both forms of the log, first the one that this API version should know."""
+    known = CURSOR_PAGES, NUMBERED_PAGES
+    return known if version >= CURSOR_PAGES_SINCE else known[::-1]
+
+
+UPDATED_PAGE = 500
+"""Items in one call of those updated last, the most that a page has; usually none of them is new to us."""
+
+_RECENTLY_UPDATED = """items_page(limit: $items, query_params: {
+      order_by: [{ column_id: "__last_updated__", direction: desc }]
+    }) { cursor items { id updated_at } }"""
+
+
+def board_activity_query(board_id: str, moment: datetime, form: LogForm | None) -> Document:
+    """Everything that a sweep needs of a board, in one call; without the log where it can be asked for in no form."""
+    declarations, variables, log = "$board: ID!, $items: Int!", {"board": board_id, "items": UPDATED_PAGE}, ""
+    if form is not None:
+        declarations += f", $from: {form.time}, $rows: Int"
+        variables |= {"from": _format_iso(moment), "rows": form.rows}
+        log = f"activity_logs(from: $from, limit: $rows) {{ {form.answered} }}"
+    text = f"""query Since({declarations}) {{
+  {COMPLEXITY}
+  boards(ids: [$board], state: all, limit: 1) {{
+    {BOARD_FIELDS}
+    {log}
+    {_RECENTLY_UPDATED}
+  }}
+  webhooks(board_id: $board) {{ id event }}
+  me {{ id }}
+}}"""
+    return Document(text, variables)
+
+
+def log_page_query(
+    board_id: str, since: datetime, form: LogForm, turn: int | str, until: datetime | None = None
+) -> Document:
+    """A further page of the log, newest first, by its number or a cursor.
+
+    `until` bounds it where 10,000 rows were not enough.
+    """
+    text = f"""query Log($board: ID!, $from: {form.time}, $to: {form.time}, $rows: Int, $turn: {form.turn_type}) {{
+  {COMPLEXITY}
+  boards(ids: [$board], state: all, limit: 1) {{
+    id activity_logs(from: $from, to: $to, limit: $rows, {form.turn}: $turn) {{ {form.answered} }}
+  }}
+}}"""
+    variables = {"board": board_id, "from": _format_iso(since), "rows": form.rows, "turn": turn}
+    return Document(text, variables | {"to": _format_iso(until, round_up=True) if until else None})
+
+
+def updated_items_query(cursor: str) -> Document:
+    """A further page of the items updated last."""
+    text = f"""query Touched($cursor: String!, $limit: Int!) {{
+  {COMPLEXITY}
+  next_items_page(cursor: $cursor, limit: $limit) {{ cursor items {{ id updated_at }} }}
+}}"""
+    return Document(text, {"cursor": cursor, "limit": UPDATED_PAGE})
+
+
+def parse_board_activity(answer: Answer) -> BoardActivity:
+    """Read the answer to `board_activity_query`.
+
+    Raises BoardNotFound where the board isn't active; UnreadableAnswer, or the error of a part that was left
+    out, because a missing part must not look like "nothing happened". Only the webhooks may be missing.
+    """
+    node = _board_node(answer)
+    board = parse_board(node)
+    if not board.is_active:
+        raise BoardNotFound(f"The board is {board.state}", request_id=answer.request_id)
+    log, log_problem, cursor = None, "", None
+    # Without its field the log wasn't asked for.
+    if "activity_logs" in node:
+        try:
+            log, cursor = _parse_entries(answer, node)
+        # The sweep goes on without the log: the items by last update show what changed, too.
+        except LogShapeChanged as changed:
+            log_problem = changed.sentence
+    # A missing list would look like one without updates.
+    _raise_errors_below(answer, "items_page")
+    updated = _parse_updated_page(node.get("items_page"), answer)
+    me = (answer.data or {}).get("me") or {}
+    return BoardActivity(board, log, updated, _parse_webhooks(answer), log_problem, str(me.get("id") or ""), cursor)
+
+
+def parse_log_page(answer: Answer) -> tuple[list[ActivityEntry], str | None]:
+    """Read the answer to `log_page_query`: its rows, and the next page's cursor.
+
+    Raises LogShapeChanged, ConnectorError.
+    """
+    return _parse_entries(answer, _board_node(answer))
+
+
+def read_board_activity(api: Api, board_id: str, since: datetime) -> BoardActivity:
+    """Ask for everything with the log, in the form of the version that answers; raises ConnectorError.
+
+    Which one that is its refusal tells, too: a version's name may stand for another one from a day on.
+    """
+    expected, other = log_forms(api.version)
+    try:
+        return parse_board_activity(ask(api, board_activity_query(board_id, since, expected)))
+    except InvalidDocument:
+        return parse_board_activity(ask(api, board_activity_query(board_id, since, other)))
+
+
+def log_pages(api: Api, board_id: str, since: datetime, first: BoardActivity) -> Iterator[list[ActivityEntry]]:
+    """The log's pages behind the first one, newest first, in the form in which that was answered."""
+    cursor = first.log_cursor
+    while cursor is not None:
+        page = ask(api, log_page_query(board_id, since, CURSOR_PAGES, cursor))
+        entries, cursor = parse_log_page(page)
+        yield entries
+    if first.log_cursor is None:
+        yield from _numbered_pages(api, board_id, since, first.log or ())
+
+
+def _numbered_pages(
+    api: Api, board_id: str, since: datetime, first: Sequence[ActivityEntry]
+) -> Iterator[list[ActivityEntry]]:
+    """Pages by number; beyond 10,000 rows the log is asked for again, up to the oldest."""
+    entries, page, until = first, 1, None
+    while len(entries) >= NUMBERED_PAGES.rows:
+        if page * NUMBERED_PAGES.rows >= LOG_ROWS:
+            oldest = entries[-1].at.replace(microsecond=0)
+            if until is not None and oldest >= until:
+                raise UnreadableAnswer(f"The log holds more rows of one second than can be read ({LOG_ROWS:,})")
+            until, page = oldest, 0
+        page += 1
+        entries, _ = parse_log_page(ask(api, log_page_query(board_id, since, NUMBERED_PAGES, page, until)))
+        yield list(entries)
+
+
+def parse_updated_items(answer: Answer) -> UpdatedItemsPage:
+    """Read the answer to `updated_items_query`; raises ConnectorError."""
+    for error in answer.errors_of("next_items_page"):
+        # An error stands for missing items, so the page can't be used at all.
+        raise error
+    return _parse_updated_page((answer.data or {}).get("next_items_page"), answer)
+
+
+def _parse_entries(answer: Answer, node: Mapping[str, Any]) -> tuple[list[ActivityEntry], str | None]:
+    _raise_errors_below(answer, "activity_logs")
+    answered = node.get("activity_logs")
+    rows, cursor = answered, None
+    if isinstance(answered, Mapping):
+        rows, cursor = answered.get("logs"), answered.get("cursor")
+    if not isinstance(rows, list):
+        raise LogShapeChanged("Monday tells the activity log in a shape that isn't known", request_id=answer.request_id)
+    return [parse_entry(row, answer.request_id) for row in rows], str(cursor) if cursor else None
+
+
+def _board_node(answer: Answer) -> Mapping[str, Any]:
+    nodes = (answer.data or {}).get("boards")
+    if isinstance(nodes, list) and nodes and isinstance(nodes[0], Mapping):
+        return nodes[0]
+    # Where Monday gives an error it says more than a missing board.
+    errors: Sequence[ConnectorError] = answer.errors_of("boards")
+    if errors:
+        raise errors[0]
+    raise BoardNotFound("The board is missing, or hidden from NPD Sync's user on Monday", request_id=answer.request_id)
+
+
+def _raise_errors_below(answer: Answer, name: str) -> None:
+    for error in answer.errors_of("boards"):
+        # An error at the board itself concerns everything below it.
+        if name in error.path or len(error.path) <= 2:
+            raise error
+
+
+def _parse_updated_page(node: Any, answer: Answer) -> UpdatedItemsPage:
+    items = node.get("items") if isinstance(node, Mapping) else None
+    if not isinstance(items, list) or not all(isinstance(item, Mapping) for item in items):
+        raise UnreadableAnswer("Monday answered no list of items", request_id=answer.request_id)
+    cursor = node.get("cursor")
+    return UpdatedItemsPage([UpdatedItem(str(i["id"]), time_or_none(i.get("updated_at"))) for i in items], cursor)
+
+
+def _parse_webhooks(answer: Answer) -> Mapping[str, str] | None:
+    nodes = (answer.data or {}).get("webhooks")
+    # Only the webhooks may be missing: a sweep doesn't depend on them.
+    if not isinstance(nodes, list) or answer.errors_of("webhooks"):
+        return None
+    return {str(node["id"]): str(node["event"]) for node in nodes if isinstance(node, Mapping)}
+
+
+def _format_iso(moment: datetime, *, round_up: bool = False) -> str:
+    """To the second; `round_up` to the next one, for an end at which no row may be left out."""
+    whole = moment.astimezone(UTC).replace(microsecond=0)
+    return f"{whole + timedelta(seconds=1) if round_up else whole:%Y-%m-%dT%H:%M:%SZ}"
+
+
+# The rows of the activity log as values, and as the webhooks that should have been delivered for them.
+#
+# Pure. The events: published probes of 2026-05 and community topic 45686; the rows' shape: API version
+# 2026-10 (developer.monday.com/api-reference/reference/activity-logs). From 2027-01 on each key may be null.
+
+
+_TICKS = 10**7  # a row's time: ticks of 100 ns since 1970
+
+
+def parse_entry(row: Any, request_id: str | None = None) -> ActivityEntry:
+    """Read a row in the shape of version 2026-10; raises LogShapeChanged."""
+    try:
+        data = row["data"]
+        read = json.loads(data) if isinstance(data, str) else data
+        found: Mapping[str, Any] = read if isinstance(read, Mapping) else {}
+        # Sub-items are on a board of their own, to which no record is linked.
+        is_item = row["entity"] == "pulse" and found.get("parent_item_id") is None
+        ids_of_batch = found.get("pulse_ids")
+        pulse = found.get("pulse")
+        one_id = found.get("pulse_id", pulse.get("id") if isinstance(pulse, Mapping) else None)
+        ids = ids_of_batch if isinstance(ids_of_batch, list) else [one_id]
+        return ActivityEntry(
+            id=_row_id(row["id"]),
+            event=str(row["event"] or ""),
+            user_id=str(row["user_id"] or ""),
+            at=_row_time(row["created_at"]),
+            item_ids=[str(one) for one in ids if isinstance(one, int | str) and str(one)] if is_item else [],
+            data=found,
+        )
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
+        message = f"A row of Monday's activity log can't be read ({type(error).__name__})"
+        raise LogShapeChanged(message, request_id=request_id) from error
+
+
+def _row_id(given: Any) -> str:
+    # Rows without an id would all count as one that was seen before.
+    if not given:
+        raise ValueError("no id")
+    return str(given)
+
+
+def _row_time(given: Any) -> datetime:
+    """The time in a row: 17 digits, ticks of 100 ns (community topic 45686), or an ISO text; else ValueError."""
+    text = str(given)
+    if text.isascii() and text.isdecimal() and len(text) == 17:
+        seconds, rest = divmod(int(text), _TICKS)
+        moment = plausible_time(datetime.fromtimestamp(seconds, UTC) + timedelta(microseconds=rest // 10))
+    else:
+        # Another form must raise an error, not read as another time: a date alone, or seconds.
+        moment = time_or_none(given) if "T" in text else None
+    if moment is None:
+        raise ValueError("a time of another form")
+    return moment
+
+
+def webhook_bodies(entry: ActivityEntry, board_id: str) -> Iterator[dict[str, Any]]:
+    """The webhook bodies that a row stands for, one for each item; none where no webhook reports it.
+
+    The trigger's id is a prefix and the row's id, so that it is stored once however often it is read.
+    """
+    if entry.event in _WEBHOOK_TYPES:
+        kind = _WEBHOOK_TYPES[entry.event] or entry.event
+        # A batch action is one row of the log, but one webhook for each item.
+        yield from ({"event": _webhook_event(entry, board_id, item_id, kind)} for item_id in entry.item_ids)
+
+
+def changes_without_values(entry: ActivityEntry) -> bool:
+    """Whether the row says that items changed but not to which values, so that their records need a pass."""
+    return entry.event in _WITHOUT_VALUES
+
+
+def concerns_items(entry: ActivityEntry) -> bool:
+    """Whether the row is about anything that a record could hold."""
+    is_move = _EVENT_KINDS.get(entry.event) is EventKind.MOVED
+    return (entry.event in _WEBHOOK_TYPES and not is_move) or changes_without_values(entry)
+
+
+_WEBHOOK_TYPES = dict.fromkeys(_EVENT_KINDS) | {
+    "archive_group_pulse": "archive_pulse",
+    "delete_group_pulse": "delete_pulse",
+    "batch_archive_pulses": "archive_pulse",
+    "batch_delete_pulses": "delete_pulse",
+}
+"""The webhook's type for each kind of row, None where it is the same; a move's row names its item as `pulse`."""
+
+# Their events say which items changed, but hold no values.
+_WITHOUT_VALUES = frozenset(
+    {"batch_change_pulses_column_value", "move_pulse_from_board", "move_pulse_into_board", "duplicate_pulse"}
+)
+
+
+def _webhook_event(entry: ActivityEntry, board_id: str, item_id: str, kind: str) -> dict[str, Any]:
+    data = entry.data
+    event: dict[str, Any] = {
+        "type": kind,
+        # The prefix keeps it apart from the ids of real webhooks.
+        "triggerUuid": f"{LOG_PREFIX}{entry.id}",
+        "triggerTime": entry.at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "boardId": board_id,
+        "pulseId": item_id,
+        "pulseName": data.get("pulse_name"),
+        "userId": entry.user_id,
+        "originalTriggerUuid": None,
+    }
+    if kind in ("update_column_value", "update_name"):
+        event |= {"value": data.get("value"), "previousValue": data.get("previous_value")}
+        event["changedAt"] = entry.at.timestamp()
+    if kind == "update_column_value":
+        event |= {"columnId": data.get("column_id"), "columnType": data.get("column_type")}
+        event["columnTitle"] = data.get("column_title")
+    if kind == "create_pulse":
+        event["columnValues"] = dict(json_object(data.get("column_values_json")))
+    return event

@@ -1,0 +1,150 @@
+"""An item of a board as it was read, and what is written to items.
+
+A reading is either known or says why it isn't. Unknown is never the same as empty: a value behind an error, a
+column missing from the answer, or a type that we can't read must not look like a value that someone cleared.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sync.monday.errors import ConnectorError
+
+NAME_COLUMN = "name"
+
+GROUP = "group"
+"""Among the types of the columns that are read: the group of each item is asked for too."""
+
+
+UNSTORABLE_REASON = "it holds characters that NPD can't store; type it again on the board"
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One column's value: `value` is Monday's JSON, decoded; `extra` the fields of the column's type.
+
+    Where `known` is false, `reason` says why, and nothing may be concluded from the value.
+    """
+
+    column_id: str
+    type: str
+    text: str | None = None
+    value: Any = None
+    extra: Mapping[str, Any] = field(default_factory=dict)
+    known: bool = True
+    reason: str = ""
+
+    @classmethod
+    def unknown(cls, column_id: str, column_type: str, reason: str) -> Reading:
+        return cls(column_id, column_type, known=False, reason=reason)
+
+
+@dataclass(frozen=True)
+class Item:
+    """An item as it was when it was read; `state` is active, archived or deleted, `group_id` None where unknown."""
+
+    id: str
+    name: str
+    state: str
+    name_known: bool = True
+    board_id: str | None = None
+    updated_at: str | None = None
+    group_id: str | None = None
+    values: Mapping[str, Reading] = field(default_factory=dict)
+
+    def reading(self, column_id: str) -> Reading:
+        """The value of a column ("name": the item's name); unknown, with a reason, if the answer lacks it."""
+        if column_id == NAME_COLUMN and not self.name_known:
+            return Reading.unknown(NAME_COLUMN, "name", UNSTORABLE_REASON)
+        if column_id == NAME_COLUMN:
+            return Reading(NAME_COLUMN, "name", text=self.name, value=self.name)
+        reason = "the column is missing from Monday's answer, or hidden from NPD Sync's user on Monday"
+        return self.values.get(column_id) or Reading.unknown(column_id, "", reason)
+
+
+@dataclass(frozen=True)
+class ItemPage:
+    """Some items and, if there are more, the cursor of the next page (valid for 60 minutes)."""
+
+    items: list[Item]
+    cursor: str | None
+
+
+@dataclass(frozen=True)
+class BatchItems:
+    """The items that a batch asked for and those found; `cursors` names the parts that have further pages."""
+
+    linked: dict[str, Item] = field(default_factory=dict)
+    by_npd_id: list[Item] = field(default_factory=list)
+    by_match: list[Item] = field(default_factory=list)
+    cursors: dict[str, str] = field(default_factory=dict)
+    request_id: str = ""
+
+
+@dataclass(frozen=True)
+class MatchColumn:
+    """The column by which an item without a link is recognised; `type` is "email", "name", "text" …"""
+
+    column_id: str
+    type: str
+
+
+@dataclass(frozen=True)
+class ItemChange:
+    """New values of one item, by column id; the key "name" renames it, None clears a column."""
+
+    alias: str
+    item_id: str
+    values: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class ItemCreate:
+    """A new item; None values are left out, because a new item's columns are empty."""
+
+    alias: str
+    name: str
+    values: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class ItemRemoval:
+    alias: str
+    item_id: str
+
+
+ARCHIVED = "archived"
+"""The state of an item in the answer to its archiving."""
+
+
+DELETED = "deleted"
+"""The state of an item in the answer to its deletion.
+
+Monday's recycle bin keeps it for 30 days.
+"""
+
+
+@dataclass(frozen=True)
+class WriteRequest:
+    """A write, ready to be sent; `body` is JSON, which can be stored and sent again under its key.
+
+    `aliases` names its entries, one for each item; `column_ids` are read back of every item.
+    """
+
+    body: Mapping[str, Any]
+    aliases: Sequence[str]
+    column_ids: Sequence[str]
+
+
+@dataclass(frozen=True)
+class WriteResult:
+    """What became of each alias of a write: the item as it is now, or the error.
+
+    `replayed`: the system repeated the answer to an earlier sending under the same key.
+    """
+
+    by_alias: Mapping[str, Item | ConnectorError]
+    request_id: str = ""
+    replayed: bool = False

@@ -1,0 +1,422 @@
+"""HTTP to Monday.com: to its GraphQL API, and to its sign-in for apps. Nothing else in the project does that.
+
+The client sends one document at a time and never repeats a request by itself: the caller knows what the document
+does, and so whether it may be sent again. One idempotency key stands for one body only.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import re
+import ssl
+import threading
+import time
+import uuid
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from hashlib import sha256
+from typing import Any
+
+import requests
+import urllib3
+from requests.adapters import HTTPAdapter
+from requests.auth import AuthBase
+from requests.structures import CaseInsensitiveDict
+from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError, ReadTimeoutError
+
+from sync.monday import errors
+from sync.monday.connection import parse_account_info
+from sync.monday.errors import ConnectorError
+from sync.monday.graphql import Answer, translate_error
+from sync.monday.usage import Complexity, Limits
+
+MAX_REMEMBERED_KEYS = 1_024
+
+
+class IdempotencyKeyReused(ValueError):
+    """A key came again with another body: Monday might replay the first one's answer for it."""
+
+
+class UsedIdempotencyKeys:
+    """The bodies, as hashes, that were sent under the latest keys of this process.
+
+    Whether Monday itself rejects another body under a used key is not documented
+    (developer.monday.com/api-reference/docs/idempotency); it answers a known key with the first answer.
+    """
+
+    def __init__(self) -> None:
+        self._bodies: OrderedDict[str, bytes] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def check(self, key: str, body: bytes) -> None:
+        """Remember a key's body; raises IdempotencyKeyReused where the key was sent with another one."""
+        digest = sha256(body).digest()
+        # Threads share the client.
+        with self._lock:
+            known = self._bodies.setdefault(key, digest)
+            self._bodies.move_to_end(key)
+            while len(self._bodies) > MAX_REMEMBERED_KEYS:
+                self._bodies.popitem(last=False)
+        if known != digest:
+            raise IdempotencyKeyReused("This idempotency key was used for another body; take a new key.")
+
+
+# The headers of Monday's answers: the request's id, how long to wait, and what is left of the limits.
+
+
+# The API gives the id in the body; an answer of its edge (HTML, or nothing) has it in a header only.
+_REQUEST_IDS = ("X-Request-Id", "Request-Id")
+_POLICY = re.compile(r'\s*"?(?P<name>[^",;]+)"?\s*(?P<parameters>(?:;[^,;]*)*)')
+_WHOLE = re.compile(r"[0-9]{1,9}")
+_PARAMETER = re.compile(r';\s*(?P<key>[a-z]+)\s*=\s*"?(?P<value>[^";,]*)"?')
+
+# Names of the policies (developer.monday.com/api-reference/docs/rate-limits).
+_PREFIXES = {"minuteRate": "minute", "concurrency": "concurrency", "complexityMinute": "points"}
+_FIELDS = {"r": "left", "t": "reset"}
+
+
+def request_id_of(headers: Mapping[str, str]) -> str | None:
+    """The id that a header gives to the request, if one does."""
+    return next((headers[name] for name in _REQUEST_IDS if headers.get(name)), None)
+
+
+def retry_after_seconds(headers: Mapping[str, str], status: int) -> float | None:
+    """Seconds to wait: by Retry-After, a number or a date (RFC 9110, 10.2.3), else by the spent limits."""
+    text = headers.get("Retry-After", "").strip()
+    if not text:
+        # Without Retry-After the spent limits say when there is room again.
+        spent = [p["t"] for _, p in _policies(headers.get("RateLimit", "")) if p.get("r") == 0 and "t" in p]
+        # The longest wait, because all spent limits have to begin again.
+        return max(spent) if spent and status == 429 else None
+    if text.isascii() and text.replace(".", "", 1).isdigit():
+        return float(text)
+    until, now = _parse_http_date(text), _parse_http_date(headers.get("Date", ""))
+    # Counted from the server's Date header, which is of the same clock; ours may differ from it.
+    return max(0.0, (until - (now or datetime.now(UTC))).total_seconds()) if until else None
+
+
+def parse_limits(headers: Mapping[str, str]) -> Limits | None:
+    found: dict[str, int] = {}
+    for prefix, parameters in _policies(headers.get("RateLimit-Policy", "")):
+        if (quota := parameters.get("q")) is not None:
+            found[f"{prefix}_limit"] = quota
+    for prefix, parameters in _policies(headers.get("RateLimit", "")):
+        found |= {f"{prefix}_{_FIELDS[key]}": value for key, value in parameters.items() if key in _FIELDS}
+    # Headers may name policies and parameters that this code doesn't know.
+    known = {name: value for name, value in found.items() if name in Limits.__dataclass_fields__}
+    return Limits(**known) if known else None
+
+
+def _policies(header: str) -> Iterator[tuple[str, dict[str, int]]]:
+    """Each known policy of a header, with its parameters that are whole numbers."""
+    for part in header.split(","):
+        found = _POLICY.match(part)
+        prefix = _PREFIXES.get(found["name"].strip()) if found else None
+        if found and prefix:
+            parameters = {one["key"]: one["value"].strip() for one in _PARAMETER.finditer(found["parameters"])}
+            yield prefix, {key: int(value) for key, value in parameters.items() if _WHOLE.fullmatch(value)}
+
+
+def _parse_http_date(text: str) -> datetime | None:
+    try:
+        moment = parsedate_to_datetime(text)
+    except (ValueError, OverflowError):
+        return None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+# What a failed HTTP exchange means: whether Monday can have received the request or not.
+
+
+TransportFailure = requests.RequestException | HTTPError
+
+
+def transport_error(error: TransportFailure, timeout: float, request_id: str | None = None) -> ConnectorError:
+    """Separate failures before the connection was made, which certainly changed nothing, from all others.
+
+    `request_id` is the one in the answer's headers, where they came before the answer broke off.
+    """
+    # Only here is it certain that Monday has received nothing.
+    if _never_connected(error):
+        return errors.Unreachable(f"No connection to Monday could be made ({_innermost_type(error)})")
+    if isinstance(error, requests.Timeout | ReadTimeoutError):
+        return errors.TimedOut(f"Monday did not answer within {timeout:g} s", request_id=request_id)
+    message = f"The connection to Monday broke before the answer was complete ({_innermost_type(error)})"
+    return errors.ConnectionLost(message, request_id=request_id)
+
+
+def _never_connected(error: TransportFailure) -> bool:
+    # The library refuses a malformed URL before it opens a socket; these of its errors are ValueErrors too.
+    if isinstance(error, requests.ConnectTimeout | requests.exceptions.ProxyError | ValueError):
+        return True
+    # A failed certificate check comes before any byte of the request.
+    before = (NewConnectionError, ConnectTimeoutError, ssl.SSLCertVerificationError)
+    return any(isinstance(cause, before) for cause in _causes(error))
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """The exceptions inside one: requests wraps urllib3's, which keeps its own in `reason` or `args`."""
+    pending: list[Any] = [error]
+    seen: set[int] = set()
+    while pending:
+        cause = pending.pop()
+        if isinstance(cause, BaseException) and id(cause) not in seen:
+            seen.add(id(cause))
+            yield cause
+            pending += [getattr(cause, "reason", None), cause.__cause__, *cause.args]
+
+
+def _innermost_type(error: BaseException) -> str:
+    """The innermost error's type: its text may hold addresses, its type never does."""
+    return type(list(_causes(error))[-1]).__name__
+
+
+_CHUNK_BYTES = 65_536
+# Shorter than an answer's: without a connection nothing was sent, so that trying again is safe.
+_CONNECT_SECONDS = 10.0
+_DOCUMENT_NAME = re.compile(r"\s*(?:query|mutation)\s+(\w+)")
+_VERSION = re.compile(r"\d{4}-\d{2}")
+
+# Errors of one field: in a mutation they say nothing about the other aliases.
+_SCOPES_OF_EXECUTION = frozenset({errors.Scope.RECORD, errors.Scope.FIELD, errors.Scope.COLUMN, errors.Scope.BOARD})
+
+
+class _Token(AuthBase):
+    """Sends the token without "Bearer", as Monday's own samples do.
+
+    As `auth` and not as a session header, because a .netrc entry for the host would replace a header.
+    """
+
+    def __init__(self, token: str) -> None:
+        self._token = token
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        request.headers["Authorization"] = self._token
+        return request
+
+    def __repr__(self) -> str:
+        return "<token>"
+
+
+class MondayClient:
+    """A pooled client for one token; `calls` counts the requests that it has made.
+
+    `timeout` is the deadline of a whole request, in seconds: it bounds the connection, each silence of the
+    server and the sum of an answer that comes in pieces. A trickling answer exceeds it by one silence at
+    most. Raises ValueError for a token that can't be a header; the message doesn't show the token.
+    """
+
+    def __init__(self, url: str, token: str, *, version: str = "2026-10", timeout: float = 30.0) -> None:
+        token = token.strip()
+        if not token.isascii() or not token.isprintable():
+            # http.client's own error message would show the token.
+            raise ValueError("MONDAY_API_KEY holds characters that an API token can't have; copy it again.")
+        self.url = url
+        self.version = version
+        self.timeout = timeout
+        self.calls = 0
+        self._auth = _Token(token)
+        self._session = requests.Session()
+        # No retries by the library: only the caller knows whether the request may be repeated.
+        adapter = HTTPAdapter(pool_connections=2, pool_maxsize=8, max_retries=0)
+        self._session.mount("https://", adapter)
+        self._session.mount("http://", adapter)
+        self._keys = UsedIdempotencyKeys()
+        self._counter = threading.Lock()
+
+    def __repr__(self) -> str:
+        return f"<MondayClient {self.url} version {self.version}>"
+
+    def execute(self, document: str, variables: Mapping[str, Any], *, idempotency_key: str | None = None) -> Answer:
+        """Send one document and return its answer, errors of single fields included.
+
+        Raises ConnectorError where the request failed as a whole: no connection, no answer, an HTTP error, or an answer
+        with errors and no data; WrongVersion where another API version than ours answered a query (a mutation's results
+        stand, and the next query raises it). An idempotency key lets Monday replay a mutation's answer for 30 minutes
+        (developer.monday.com/api-reference/docs/idempotency); a mutation without one gets its own. Raises
+        IdempotencyKeyReused, before anything is sent, for a key that was sent with another body.
+        """
+        is_mutation = document.lstrip().startswith("mutation")
+        # A query changes nothing, so it needs no key.
+        key = (idempotency_key or uuid.uuid4().hex) if is_mutation else None
+        # Sorted, so that a body that was stored as JSON and read again is the same byte for byte.
+        body = json.dumps({"query": document, "variables": dict(variables)}, sort_keys=True).encode()
+        if key:
+            self._keys.check(key, body)
+        started = time.monotonic()
+        status, headers, content = self._send(body, key)
+        payload = _decode(content, status)
+        try:
+            if status != 200:
+                raise _failure_of(payload, status, headers, is_mutation=is_mutation)
+            if payload is None:
+                message = "Monday's answer was not JSON"
+                raise errors.UnreadableAnswer(message, http_status=status, request_id=request_id_of(headers))
+            answer = _parse_answer(payload, headers, time.monotonic() - started, is_mutation=is_mutation)
+        except errors.DocumentRejected as refused:
+            if type(refused) in (errors.DocumentRejected, errors.InvalidDocument):
+                name = _DOCUMENT_NAME.match(document)
+                refused.name_document(name.group(1) if name else "", headers.get("API-Version") or self.version)
+            raise
+        # A mutation's results stand whatever version answered, so it raises nothing.
+        if not is_mutation:
+            self._check_version(answer)
+        return answer
+
+    def close(self) -> None:
+        self._session.close()
+
+    def _check_version(self, answer: Answer) -> None:
+        served = (answer.api_version or "").strip()
+        if not served or served == self.version or not _VERSION.fullmatch(self.version):
+            return
+        error = errors.WrongVersion(
+            f"API version {self.version} was asked for, {served} answered",
+            request_id=answer.request_id,
+            http_status=200,
+        )
+        error.account = parse_account_info(answer)
+        raise error
+
+    def _send(self, body: bytes, key: str | None) -> tuple[int, CaseInsensitiveDict[str], bytes]:
+        """Send a body and return status, headers and body of the answer; raises ConnectorError for no whole answer."""
+        deadline = time.monotonic() + self.timeout
+        answer_headers: CaseInsensitiveDict[str] = CaseInsensitiveDict()
+        headers = {
+            "API-Version": self.version,
+            "Content-Type": "application/json",
+            "Accept": "application/json",
+            "Accept-Encoding": "gzip",
+        }
+        if key:
+            headers["Idempotency-Key"] = key
+        with self._counter:
+            self.calls += 1
+        try:
+            with self._session.post(
+                self.url,
+                data=body,
+                headers=headers,
+                auth=self._auth,
+                timeout=(min(_CONNECT_SECONDS, self.timeout), self.timeout),
+                stream=True,
+                # A redirect isn't followed: it is no answer of the API.
+                allow_redirects=False,
+            ) as response:
+                answer_headers = response.headers
+                return response.status_code, answer_headers, b"".join(_read_until(deadline, response))
+        except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
+            raise transport_error(error, self.timeout, request_id_of(answer_headers)) from error
+
+
+def _read_until(deadline: float, response: requests.Response) -> Iterator[bytes]:
+    # read1 returns what has arrived; iter_content would wait for a full chunk, past the deadline.
+    while chunk := response.raw.read1(_CHUNK_BYTES, decode_content=True):
+        yield chunk
+        if time.monotonic() > deadline:
+            raise requests.ReadTimeout("the answer took too long")
+
+
+def _decode(body: bytes, status: int) -> dict[str, Any] | None:
+    try:
+        payload = json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(payload, dict):
+        # A failure whose body is JSON, but no object, has no errors to read.
+        return {"errors": [], "data": None} if status != 200 else None
+    return payload
+
+
+def _failure_of(
+    payload: dict[str, Any] | None, status: int, headers: Mapping[str, str], *, is_mutation: bool
+) -> ConnectorError:
+    # Monday's API answers JSON; a page is from a firewall before it.
+    if payload is None and status == http.client.FORBIDDEN:
+        return errors.FirewallRejected(
+            "The request was refused before it reached Monday's API (HTTP 403)",
+            request_id=request_id_of(headers),
+            http_status=status,
+            wait_seconds=retry_after_seconds(headers, status),
+        )
+    told = _parse_errors(payload or {}, status, headers)
+    # Other aliases may have run before the error of one alias, or before the server failed.
+    executed = [e for e in told if e.scope in _SCOPES_OF_EXECUTION and (e.path or status >= 500)]
+    executed = [e for e in executed if not isinstance(e, errors.DocumentRejected)]
+    if is_mutation and executed:
+        return _no_results_error(executed[0], told, status)
+    if told:
+        return told[0]
+    return translate_error(
+        None,
+        http_status=status,
+        request_id=_request_id_of_answer(payload or {}, headers),
+        retry_after=retry_after_seconds(headers, status),
+    )
+
+
+def _parse_errors(payload: Mapping[str, Any], status: int, headers: Mapping[str, str]) -> list[ConnectorError]:
+    entries = payload.get("errors")
+    found = [entry for entry in (entries if isinstance(entries, list) else [entries]) if entry]
+    if payload.get("error_code") or payload.get("error_message"):
+        found = [payload]  # the format before 2025-01, which may repeat its message in `errors`
+    request_id, wait = _request_id_of_answer(payload, headers), retry_after_seconds(headers, status)
+    return [translate_error(entry, http_status=status, request_id=request_id, retry_after=wait) for entry in found]
+
+
+def _parse_answer(
+    payload: Mapping[str, Any], headers: Mapping[str, str], seconds: float, *, is_mutation: bool
+) -> Answer:
+    told = _parse_errors(payload, 200, headers)
+    data = payload.get("data")
+    if not isinstance(data, dict):
+        if not told:
+            request_id = _request_id_of_answer(payload, headers)
+            raise errors.UnreadableAnswer("Monday's answer has neither data nor errors", request_id=request_id)
+        # Of an invalid document nothing ran, though some of these errors have a path.
+        if refused := [error for error in told if isinstance(error, errors.DocumentRejected)]:
+            raise refused[0]
+        # An error with a path, or of execution: the mutation may have run in part.
+        executed = [error for error in told if error.scope in _SCOPES_OF_EXECUTION or error.path]
+        raise _no_results_error(executed[0], told, 200) if is_mutation and executed else told[0]
+    return Answer(
+        data=data,
+        errors=tuple(told),
+        request_id=_request_id_of_answer(payload, headers),
+        api_version=headers.get("API-Version"),
+        complexity=_parse_complexity(data.get("complexity")),
+        replayed=headers.get("Idempotency-Replayed", "").lower() == "true",
+        limits=parse_limits(headers),
+        seconds=seconds,
+    )
+
+
+def _no_results_error(first: ConnectorError, told: list[ConnectorError], status: int) -> ConnectorError:
+    return errors.AnswerWithoutData(
+        f"Monday answered without results: {first.message}",
+        code=first.code,
+        request_id=first.request_id,
+        http_status=status,
+        wait_seconds=first.wait_seconds,
+        errors=told,
+    )
+
+
+def _request_id_of_answer(payload: Mapping[str, Any], headers: Mapping[str, str]) -> str | None:
+    """The id by which Monday's support finds the request: in the body, else in a header."""
+    extensions = payload.get("extensions")
+    request_id = extensions.get("request_id") if isinstance(extensions, dict) else None
+    return str(request_id) if request_id else request_id_of(headers)
+
+
+def _parse_complexity(node: Any) -> Complexity | None:
+    if not isinstance(node, dict):
+        return None
+    names = ("query", "before", "after", "reset_in_x_seconds")
+    # An incomplete answer must not correct the budget.
+    if not all(isinstance(node.get(name), int) for name in names):
+        return None
+    return Complexity(*(node[name] for name in names))

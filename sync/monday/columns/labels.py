@@ -1,0 +1,429 @@
+"""Columns whose values name others: labels in the column's settings (status, dropdown), and items of another board.
+
+Labels have two forms: `settings` lists them as objects, the older `settings_str` maps them by index
+(developer.monday.com/api-reference/reference/status and …/dropdown).
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+from sync.monday.board_items import Reading
+from sync.monday.columns.raw_values import (
+    MondayColumn,
+    event_value,
+    known_value,
+    list_under,
+    object_or_empty,
+    parse_ids,
+)
+from sync.monday.columns.values import TextConverter, plain_text, too_large_reason
+from sync.monday.conversion import (
+    Canonical,
+    ConverterOptions,
+    ListConverter,
+    Local,
+    UnknownValue,
+    field_label,
+    fold_whitespace,
+    only_field,
+    only_text,
+    parse_elements,
+    unreadable_value,
+)
+
+
+def current_labels(settings: Mapping[str, Any]) -> dict[str, str]:
+    """The labels that can be chosen now, by the id that Monday's values hold."""
+    labels = settings.get("labels")
+    if isinstance(labels, Mapping):
+        pairs = [(str(key), _label_text(label)) for key, label in labels.items()]
+    elif isinstance(labels, list):
+        # A deactivated label can't be chosen any more.
+        entries = [entry for entry in labels if isinstance(entry, Mapping) and not entry.get("is_deactivated")]
+        pairs = [(_entry_id(entry), _label_text(entry)) for entry in entries]
+    else:
+        pairs = []
+    return {key: name for key, name in pairs if key and name}
+
+
+def label_id(label: str, labels: Mapping[str, str]) -> str | None:
+    """The id of the label with this text, the lowest where there are several."""
+    ids = [key for key, name in labels.items() if fold_whitespace(name) == label]
+    return min(ids, default=None, key=lambda key: (len(key), key))
+
+
+def _entry_id(entry: Mapping[str, Any]) -> str:
+    # Of a status, `index` is the place in the list and `id` what values hold; older answers have one for both.
+    key = entry.get("id", entry.get("index"))
+    return "" if key is None else str(key)
+
+
+def _label_text(label: Any) -> str:
+    if isinstance(label, Mapping):
+        label = label.get("label", label.get("name"))
+    return label if isinstance(label, str) else ""
+
+
+def label_settings(column_type: str, labels: Sequence[str]) -> dict[str, Any] | None:
+    """The `defaults` of a new column with these labels (reference/columns); None where there is nothing to say.
+
+    A label that doesn't fit is left out: it is made by the first write that needs it, or blocked with the reason.
+    """
+    if column_type == StatusConverter.column_type:
+        fitting = [label for label in labels if len(label) <= LABEL_CHARACTERS]
+        return {"labels": dict(zip(_FIRST_INDEXES, fitting, strict=False))} if fitting else None
+    if column_type == DropdownConverter.column_type and labels:
+        return {"settings": {"labels": [{"id": number, "name": label} for number, label in enumerate(labels, 1)]}}
+    return None
+
+
+# One text and the label of a status column.
+
+
+LABEL_CHARACTERS = 30  # developer.monday.com/api-reference/reference/status
+MAX_LABELS = 40  # developer.monday.com/api-reference/reference/status
+EMPTY_INDEX = "5"  # the empty label, unless a person gave it a text (the same page)
+_FIRST_INDEXES = [str(index) for index in range(20) if str(index) != EMPTY_INDEX]
+
+
+class StatusConverter(MondayColumn):
+    """A base keeps `{"index", "label"}`, or None where nothing is chosen.
+
+    The index alone says nothing: a person can give the empty label (index 5 by default) a text, or remove a
+    label's text. A label without a text is the empty value.
+    """
+
+    column_type = "status"
+    name = "status"
+    event_type = "color"
+    fragment = "... on StatusValue { index label }"
+    has_labels = shows_labels = True
+    creates_labels = True
+
+    def __init__(self, options: ConverterOptions) -> None:
+        self._labels = current_labels(options.settings)
+
+    def local(self, raw: Local) -> Canonical:
+        return fold_whitespace(only_text(raw)[1])
+
+    def remote(self, raw: Any) -> Canonical:
+        label = object_or_empty(raw).get("label")
+        if label is None and raw is not None:
+            # The value may hold the index alone.
+            label = self._labels.get(str(raw.get("index")))
+        if raw is None or isinstance(label, str):
+            return fold_whitespace(label)
+        # Index 5 is the empty label unless the settings give it a text.
+        if str(raw.get("index")) == EMPTY_INDEX:
+            return None
+        raise UnknownValue("Monday named the status by its index, and the column's labels are not known")
+
+    def stored_value(self, reading: Reading) -> Any:
+        value = object_or_empty(known_value(reading, "status"))
+        if "index" not in value and "index" not in reading.extra:
+            # A roll-up of sub-items reads like this: it is a BatteryValue and no status (reference/status).
+            raise UnknownValue("Monday didn't say which label is chosen")
+        label_index = reading.extra.get("index")
+        index = value.get("index") if label_index is None else label_index
+        if index is None:
+            return None
+        label = reading.extra.get("label", reading.text)
+        return {"index": index, "label": label if isinstance(label, str) else self._label_of(index)}
+
+    def to_remote(self, raw_local: Local, existing_remote_raw: Any) -> Any:
+        label = self.local(raw_local)
+        if not isinstance(label, str):
+            return None
+        index = label_id(label, self._labels)
+        # Monday reads digits as an index, even where they are meant as a label (reference/status).
+        if index is not None and label.isdecimal():
+            return {"index": index}
+        return {"label": label if index is None else self._labels[index]}
+
+    def from_text(self, text: str, current_local: Local) -> Local:
+        return {only_field(current_local)[0]: fold_whitespace(text)}
+
+    def rejection_reason(self, raw_local: Local) -> str | None:
+        name, text = only_text(raw_local)
+        label = fold_whitespace(text)
+        if label is None or label_id(label, self._labels) is not None:
+            return None
+        if label.isdecimal():
+            return (
+                f"{field_label(name)}: Monday reads “{label}” as an index; add a label with that "
+                "text to the column first"
+            )
+        if len(label) > LABEL_CHARACTERS:
+            return f"{field_label(name)}: {len(label):,} characters; a status label on Monday holds {LABEL_CHARACTERS}"
+        if len(self._labels) >= MAX_LABELS:
+            return (
+                f"{field_label(name)}: the column has its {MAX_LABELS} labels already, and “{label}” is not one of them"
+            )
+        return None
+
+    def from_event(self, payload_value: Any, column_type: str) -> Canonical:
+        value = object_or_empty(event_value(payload_value, column_type, "status"))
+        if not value:
+            return None
+        if "label" not in value and "index" not in value:
+            raise UnknownValue("the event's status names neither a label nor an index")
+        label = value.get("label", value)
+        if label is None:
+            return None
+        if isinstance(label, str):
+            return fold_whitespace(label)
+        inner = object_or_empty(label)
+        return self.remote({"index": inner.get("index"), "label": inner.get("text", inner.get("label"))})
+
+    def _label_of(self, index: Any) -> str:
+        try:
+            return self._labels[str(index)]
+        except KeyError:
+            if str(index) == EMPTY_INDEX:
+                return ""
+            raise UnknownValue(f"Monday answered the status {index} without its label") from None
+
+
+# A list, or one text, and the labels of a dropdown column.
+
+
+class DropdownConverter(ListConverter, MondayColumn):
+    """A base keeps `{"values": [{"id", "label"}]}`, or None where nothing is chosen.
+
+    An NPD field with a list takes any number of labels; one with a text takes one label, which is not split.
+    """
+
+    column_type = "dropdown"
+    name = "dropdown"
+    fragment = "... on DropdownValue { values { id label } }"
+    empty_fields: ClassVar[Mapping[str, Any]] = {"values": []}
+    has_labels = shows_labels = True
+    creates_labels = True
+    takes_single_text = True
+
+    def __init__(self, options: ConverterOptions) -> None:
+        self._labels = current_labels(options.settings)
+        # A number that isn't switched on counts for nothing (DropdownColumnSettings in Monday's schema).
+        most = options.settings.get("label_limit_count")
+        self._max_labels = (
+            most if options.settings.get("limit_select") is True and isinstance(most, int) and most > 0 else None
+        )
+
+    def elements(self, value: Any) -> list[str]:
+        return parse_elements([value] if isinstance(value, str) else value)
+
+    def remote_elements(self, raw: Any) -> list[str]:
+        return parse_elements([entry["label"] for entry in _entries(list_under(raw, "values"), "label")])
+
+    def stored_value(self, reading: Reading) -> Any:
+        value = known_value(reading, "dropdown")
+        values = reading.extra.get("values")
+        if not values:
+            # A label without its text in the answer was chosen all the same.
+            values = self._entries_of_ids(list_under(value, "ids"))
+        return {"values": _entries(values, "label")} if values else None
+
+    def to_remote(self, raw_local: Local, existing_remote_raw: Any) -> Any:
+        labels = self.elements(only_field(raw_local)[1])
+        if not labels:
+            return None
+        ids = [label_id(label, self._labels) for label in labels]
+        # Ids and labels can't be mixed, and a comma breaks a label that is sent as text (reference/dropdown).
+        if any("," in label for label in labels) and all(ids):
+            return {"ids": ids}
+        return {"labels": [label if key is None else self._labels[key] for label, key in zip(labels, ids, strict=True)]}
+
+    def sent_as_stored(self, sent: Any) -> Any:
+        # New labels have no id yet.
+        if isinstance(sent, Mapping) and "labels" in sent:
+            return {"values": [{"id": "", "label": label} for label in sent["labels"]]}
+        return sent
+
+    def from_text(self, text: str, current_local: Local) -> Local:
+        if isinstance(only_field(current_local)[1], list | tuple):
+            return super().from_text(text, current_local)
+        return {only_field(current_local)[0]: fold_whitespace(text)}
+
+    def like_current(self, elements: list[str], current: Any) -> Any:
+        if isinstance(current, list | tuple):
+            return elements
+        if len(elements) > 1:
+            raise UnknownValue(f"it has several labels ({', '.join(elements)}) where NPD's field holds one")
+        return elements[0] if elements else None
+
+    def rejection_reason(self, raw_local: Local) -> str | None:
+        name, value = only_field(raw_local)
+        labels = self.elements(value)
+        comma = any("," in label for label in labels)
+        new = next((label for label in labels if comma and label_id(label, self._labels) is None), None)
+        if new is not None:
+            with_comma = next(label for label in labels if "," in label)
+            return (
+                f"{field_label(name)}: “{with_comma}” holds a comma, which breaks a label that is new on Monday; "
+                f"add “{new}” to the column first"
+            )
+        if self._max_labels is not None and len(labels) > self._max_labels:
+            return f"{field_label(name)}: {len(labels)} labels; the column on Monday takes {self._max_labels}"
+        return None
+
+    def from_event(self, payload_value: Any, column_type: str) -> Canonical:
+        value = object_or_empty(event_value(payload_value, column_type, "dropdown"))
+        if not value:
+            return None
+        if "chosenValues" in value:
+            entries = _entries(list_under(value, "chosenValues"), "name")
+        else:
+            entries = self._entries_of_ids(list_under(value, "ids"))
+        return self.canonical(parse_elements([entry["label"] for entry in entries]))
+
+    def _entries_of_ids(self, ids: Any) -> list[dict[str, str]]:
+        unknown = next((key for key in parse_ids(ids) if key not in self._labels), None)
+        if unknown is not None:
+            raise UnknownValue(f"Monday answered the label {unknown} of a dropdown without its text")
+        return [{"id": key, "label": self._labels[key]} for key in parse_ids(ids)]
+
+
+def _entries(values: Any, text_key: str) -> list[dict[str, str]]:
+    """Chosen labels with their ids; raises UnknownValue for any other form."""
+    if not isinstance(values, list | tuple):
+        raise unreadable_value(values)
+    entries = []
+    for entry in values:
+        if not isinstance(entry, Mapping) or not isinstance(entry.get(text_key), str):
+            raise unreadable_value(entry)
+        entries.append({"id": str(entry.get("id", "")), "label": entry[text_key]})
+    return entries
+
+
+# A related record, as a link to its item (connected boards) or as its name in a text column.
+#
+# In NPD the value is `{"id": the record's uuid, "item": its item's id or None, "name": its name}`, or None. Monday's
+# value has only the item or only the name: `{"item": "123"}` or `{"name": "ACME"}`; the reconciler finds the record.
+
+
+class _RelatedRecord(MondayColumn):
+    """One related record, by what the column holds of it under `key`: its item, or its name."""
+
+    key: ClassVar[str]
+
+    def local(self, raw: Local) -> Canonical:
+        name, related = _related_record(raw)
+        if related is None:
+            return None
+        held = fold_whitespace(related.get(self.key))
+        if held is None:
+            raise UnknownValue(f"{field_label(name)}: {self.missing_words(related)}")
+        return held
+
+    def missing_words(self, related: Mapping[str, Any]) -> str:
+        """Why a related record can't be written yet."""
+        raise NotImplementedError
+
+    def to_local(self, remote_raw: Any, current_local: Local) -> Local:
+        name, current = _related_record(current_local)
+        held = self.remote(remote_raw)
+        if held is None:
+            return {name: None}
+        # The same one: NPD's record stays, with its id and name.
+        is_unchanged = current is not None and fold_whitespace(current.get(self.key)) == held
+        return {name: current if is_unchanged else {self.key: held}}
+
+
+class RelationConverter(_RelatedRecord):
+    """One related record and a column of connected boards.
+
+    A base keeps `{"item_ids": [...]}`, or None for an empty cell. The column's own JSON is null since API
+    version 2025-04 (docs/migrating-to-version-2025-04), so the ids come from `linked_item_ids`.
+    """
+
+    column_type = "board_relation"
+    name = "relation"
+    key = "item"
+    names_items = True
+    event_type = "board-relation"
+    fragment = "... on BoardRelationValue { linked_item_ids }"
+    empty_fields: ClassVar[Mapping[str, Any]] = {"linked_item_ids": []}
+
+    def __init__(self, options: ConverterOptions) -> None:
+        self._names = options.items
+
+    def missing_words(self, related: Mapping[str, Any]) -> str:
+        who = fold_whitespace(related.get("name")) or "The related record"
+        return f"{who} has no item on its board yet; this waits for it"
+
+    def remote(self, raw: Any) -> Canonical:
+        ids = parse_ids(list_under(raw, "item_ids"))
+        # NPD holds one related record, and choosing one of several would lose the others.
+        if len(ids) > 1:
+            raise UnknownValue(f"it is connected with {len(ids)} items where NPD holds one; leave one of them")
+        return ids[0] if ids else None
+
+    def stored_value(self, reading: Reading) -> Any:
+        known_value(reading, "board_relation")
+        # The field is missing from the document or the answer, which must not look like an empty cell.
+        if "linked_item_ids" not in reading.extra:
+            raise UnknownValue("Monday didn't say which items are connected")
+        ids = parse_ids(reading.extra["linked_item_ids"])
+        return {"item_ids": ids} if ids else None
+
+    def to_remote(self, raw_local: Local, existing_remote_raw: Any) -> Any:
+        item = self.local(raw_local)
+        return {"item_ids": [item]} if item is not None else None
+
+    def from_text(self, text: str, current_local: Local) -> Local:
+        name, current = _related_record(current_local)
+        typed = fold_whitespace(text)
+        if typed is None:
+            return {name: None}
+        if current is not None and typed == fold_whitespace(current.get("name")):
+            return {name: current}
+        items = [
+            item
+            for item, item_name in self._names.items()
+            if typed in (item, fold_whitespace(item_name), self.display(item))
+        ]
+        # A name alone may stand for several records.
+        if len(items) != 1:
+            reason = "several records have this name" if items else "no related record is known by this name"
+            raise ValueError(f"{typed}: {reason}. Choose a side, or change the record itself.")
+        return {name: {"item": items[0]}}
+
+    def display(self, canonical: Canonical) -> str:
+        if canonical is None:
+            return ""
+        return self._names.get(str(canonical)) or f"item {canonical}"
+
+    def from_event(self, payload_value: Any, column_type: str) -> Canonical:
+        links = list_under(event_value(payload_value, column_type, "board_relation"), "linkedPulseIds")
+        return self.remote({"item_ids": [object_or_empty(link).get("linkedPulseId") for link in links]})
+
+
+class RelationNameConverter(_RelatedRecord, TextConverter):
+    """One related record, by its name in a text column. A base keeps the text, or None."""
+
+    name = "relation_name"
+    key = "name"
+    is_stateless = False
+
+    def missing_words(self, related: Mapping[str, Any]) -> str:
+        return "the related record has no name by which to write it"
+
+    def remote(self, raw: Any) -> Canonical:
+        return fold_whitespace(plain_text(raw))
+
+    def from_text(self, text: str, current_local: Local) -> Local:
+        return self.to_local(text, current_local)
+
+    def rejection_reason(self, raw_local: Local) -> str | None:
+        name, related = _related_record(raw_local)
+        return too_large_reason(name, fold_whitespace((related or {}).get("name")))
+
+
+def _related_record(raw: Local) -> tuple[str, Mapping[str, Any] | None]:
+    """The field and its related record; raises UnknownValue for a value in another form."""
+    name, value = only_field(raw)
+    if value is None or (isinstance(value, str) and not value.strip()):
+        return name, None
+    if not isinstance(value, Mapping):
+        raise UnknownValue(f"{field_label(name)} holds a {type(value).__name__} where a related record was expected")
+    return name, value

@@ -1,0 +1,421 @@
+"""Countries and the phone numbers that are known by them, and the five fields of an address as one text column.
+
+Countries are known by their ISO 3166 codes and by the names that people, in their own languages, and Monday use. Which
+number a text is, and in which form it is compared, is said here alone.
+"""
+
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from functools import cache, lru_cache
+from operator import itemgetter
+from typing import Any
+
+import phonenumbers
+from phonenumbers.geodata.locale import LOCALE_DATA
+
+from sync.monday.board_items import Reading
+from sync.monday.columns.raw_values import MondayColumn, complete_value, event_value, text_under
+from sync.monday.columns.values import TextConverter, plain_text, too_large_reason
+from sync.monday.conversion import (
+    AmbiguousSplit,
+    Canonical,
+    ConverterOptions,
+    Local,
+    UnknownValue,
+    canonical_text,
+    field_label,
+    fold_whitespace,
+    only_field,
+    only_text,
+)
+
+# Names that people, and country pickers such as Monday's, use instead of ISO's wording.
+_COMMON_NAMES = {
+    "BN": "Brunei", "CC": "Cocos Islands", "CD": "Democratic Republic of the Congo", "CG": "Republic of the Congo",
+    "CI": "Ivory Coast", "CV": "Cape Verde", "FK": "Falkland Islands", "FM": "Micronesia", "KP": "North Korea",
+    "KR": "South Korea", "LA": "Laos", "MF": "Saint Martin", "PS": "Palestine", "RU": "Russia", "SX": "Sint Maarten",
+    "SY": "Syria", "TR": "Turkey", "VA": "Vatican City", "VG": "British Virgin Islands", "VI": "U.S. Virgin Islands",
+    "XK": "Kosovo",
+}  # fmt: skip
+
+_OTHER_NAMES = {
+    "AE": ("UAE", "VAE", "Emirates"), "AT": ("Oesterreich",), "BA": ("Bosnia",), "BO": ("Bolivia",),
+    "BY": ("Weißrussland",),
+    "CD": ("DR Congo", "Congo-Kinshasa", "Democratic Republic of Congo", "The Democratic Republic of Congo"),
+    "CG": ("Congo-Brazzaville",), "CI": ("Cote d'Ivoire",), "CZ": ("Czech Republic", "Tschechien"),
+    "DE": ("BRD", "Bundesrepublik Deutschland"),
+    "GB": ("UK", "Great Britain", "Großbritannien", "Britain", "England", "Scotland", "Wales", "Northern Ireland"),
+    "IR": ("Iran",), "KR": ("Korea, South",), "KP": ("Korea, North",), "LU": ("Lëtzebuerg",), "MK": ("Macedonia",),
+    "MM": ("Burma",), "NL": ("Holland", "The Netherlands"), "RU": ("Russian Federation",),
+    "SH": ("Saint Helena", "St Helena"), "SZ": ("Swaziland",), "TL": ("East Timor",), "TR": ("Turkiye", "Tuerkei"),
+    "US": ("USA", "U.S.A.", "U.S.", "EE.UU.", "EE. UU.", "EUA", "United States of America", "America"),
+    "VA": ("Vatican", "Holy See"),
+    "VN": ("Vietnam", "Viet Nam"),
+}  # fmt: skip
+
+
+def country_code(text: str) -> str | None:
+    """The two-letter code of a country, written as that or by a name that it has anywhere; None for any other text."""
+    code = text.strip().upper()
+    return code if country_name(code) else _country_codes().get(_plain_spelling(text))
+
+
+@cache
+def country_name(code: str) -> str | None:
+    """The usual name for a two-letter code."""
+    return _COMMON_NAMES.get(code) or _names_by_language(code).get("en")
+
+
+@cache
+def _country_codes() -> dict[str, str]:
+    """Codes by the plain spelling of names; a name of two countries is that of the one which more languages call so."""
+    languages: dict[str, Counter[str]] = {}
+    for code in {*LOCALE_DATA, *_COMMON_NAMES}:
+        names = [*_names_by_language(code).values(), *_OTHER_NAMES.get(code, ()), country_name(code) or ""]
+        for name, times in Counter(names).items():
+            languages.setdefault(_plain_spelling(name), Counter())[code] += times
+    codes: dict[str, str] = {}
+    for name, counts in languages.items():
+        (code, most), (_, next_most) = [*counts.most_common(2), ("", 0)][:2]
+        if name and most > next_most:
+            codes[name] = code
+    return codes
+
+
+def _names_by_language(code: str) -> dict[str, str]:
+    """What phonenumbers calls a country, by language; there “*de” stands for “as in German”."""
+    names = LOCALE_DATA.get(code, {})
+    return {language: names.get(name[1:], "") if name.startswith("*") else name for language, name in names.items()}
+
+
+def _plain_spelling(text: str) -> str:
+    """Without case, accents, points and the kind of apostrophe, which never distinguish two countries."""
+    # NFKD splits letters from their accents, so that these can be dropped.
+    letters = unicodedata.normalize("NFKD", text.casefold())
+    kept = "".join(c for c in letters if not unicodedata.combining(c) and c not in ".'’`")
+    return " ".join(kept.replace("&", " and ").replace("-", " ").split())
+
+
+# The five parts of an address as one text column, such as "12 Main St, Springfield, IL, 62701, USA". Each part is
+# the field whose name ends with it, whatever it begins with.
+#
+# Compared in the column's form: pieces between commas, trimmed, without empty ones. A text is divided into
+# fields only where that is certain; docs/decisions/0021-values-of-columns.md says when.
+
+
+_PARTS = ("street", "city", "state", "zip", "country")
+
+# A zip code has a digit; the others have none, unless they had one before. A street may be anything.
+_ZIP = "zip"
+_WORDS_ONLY = ("city", "state", "country")
+_SPLIT_HINT = "say what belongs to street, city, state, zip and country"
+_Shares = Mapping[str, Sequence[str]]
+
+
+class AddressConverter(TextConverter):
+    """Five fields, one text column. A base keeps the column's text."""
+
+    name = "address"
+
+    def local(self, raw: Local) -> Canonical:
+        return _join_pieces([piece for name in _field_names(raw).values() for piece in _split_pieces(raw[name])])
+
+    def remote(self, raw: Any) -> Canonical:
+        return _join_pieces(_split_pieces(plain_text(raw)))
+
+    def to_local(self, remote_raw: Any, current_local: Local) -> Local:
+        pieces = _split_pieces(remote_raw)
+        # The same pieces: NPD's division among the fields stays.
+        if _join_pieces(pieces) == self.local(current_local):
+            return dict(current_local)
+        if not pieces:
+            return dict.fromkeys(current_local)
+        names = _field_names(current_local)
+        before = {part: _split_pieces(current_local[name]) for part, name in names.items()}
+        # A removal is certain even where the positions have moved; so it is tried first.
+        shares = _shares_after_removal(pieces, before) or _shares_by_position(pieces, before)
+        return {name: _keep_spelling(_join_pieces(shares[part]), current_local[name]) for part, name in names.items()}
+
+    def from_text(self, text: str, current_local: Local) -> Local:
+        try:
+            return self.to_local(text, current_local)
+        except AmbiguousSplit:
+            # No certain division: the whole text goes into the first field.
+            first = next(iter(_field_names(current_local).values()))
+            return dict.fromkeys(current_local) | {first: canonical_text(text)}
+
+    def rejection_reason(self, raw_local: Local) -> str | None:
+        return too_large_reason("address", str(self.local(raw_local) or ""))
+
+
+def _field_names(raw: Local) -> dict[str, str]:
+    """The fields' names by part, in the order of an address."""
+    return {part: name for part in _PARTS for name in raw if name.endswith(part)}
+
+
+def _shares_after_removal(pieces: Sequence[str], before: _Shares) -> _Shares | None:
+    """Where parts were only removed, the fields of the remaining ones; None for any other edit."""
+    owners = {piece: name for name, own in before.items() for piece in own}
+    all_pieces = [piece for own in before.values() for piece in own]
+    # A piece that occurs twice, or in another order, can't be assigned for certain.
+    if len(owners) < len(all_pieces) or [piece for piece in all_pieces if piece in pieces] != list(pieces):
+        return None
+    return {name: [piece for piece in own if piece in pieces] for name, own in before.items()}
+
+
+def _shares_by_position(pieces: Sequence[str], before: _Shares) -> _Shares:
+    """Give each filled field as many pieces as it has now, or each field one where all are empty."""
+    counts = {name: len(own) for name, own in before.items()}
+    if not any(counts.values()):
+        counts = dict.fromkeys(before, 1)
+    expected = sum(counts.values())
+    # Another number of pieces: the positions no longer tell which field is which.
+    if len(pieces) != expected:
+        raise AmbiguousSplit(
+            f"Monday's address has {len(pieces)} parts between commas where {expected} were expected; {_SPLIT_HINT}"
+        )
+    rest = iter(pieces)
+    shares = {name: [next(rest) for _ in range(count)] for name, count in counts.items()}
+    for name, own in shares.items():
+        _check_shape(name, own, before[name])
+        # A piece that another field had and has no more was moved, so the positions can't be trusted.
+        remaining = _piece_counts(before[name])
+        for other in before:
+            lost = _piece_counts(before[other]) - _piece_counts(shares[other])
+            moved = next(
+                (piece for piece in own if lost[_comparable(piece)] and not remaining[_comparable(piece)]), None
+            )
+            if other != name and moved is not None:
+                raise AmbiguousSplit(f"“{moved}” has moved to another place in Monday's address; {_SPLIT_HINT}")
+    return shares
+
+
+def _check_shape(name: str, own: Sequence[str], before: Sequence[str]) -> None:
+    """A number where there was always a word, or the reverse, belongs to another part."""
+    for piece in own:
+        digits = any(character.isdigit() for character in piece)
+        had_digits = any(character.isdigit() for old in before for character in old)
+        # Digits tell a zip code from words.
+        if name == _ZIP and not digits and (had_digits or not before):
+            raise AmbiguousSplit(f"“{piece}” stands where Monday's address had the zip code; {_SPLIT_HINT}")
+        if name in _WORDS_ONLY and digits and not had_digits:
+            raise AmbiguousSplit(f"“{piece}” stands where Monday's address had the {name}; {_SPLIT_HINT}")
+
+
+def _piece_counts(pieces: Sequence[str]) -> Counter[str]:
+    return Counter(_comparable(piece) for piece in pieces)
+
+
+def _comparable(piece: str) -> str:
+    return (fold_whitespace(piece) or "").casefold()
+
+
+def _keep_spelling(new: str | None, current: str | None) -> str | None:
+    """A part that says the same keeps the spelling that a person gave it."""
+    return current if _join_pieces(_split_pieces(current)) == new else new
+
+
+def _split_pieces(text: str | None) -> list[str]:
+    pieces = [canonical_text(piece) for piece in (canonical_text(text) or "").split(",")]
+    return [piece for piece in pieces if piece is not None]
+
+
+def _join_pieces(pieces: Sequence[str]) -> str | None:
+    return ", ".join(pieces) or None
+
+
+# One field and a phone column: which number a text is, and in which form it is compared.
+
+
+_E164 = phonenumbers.PhoneNumberFormat.E164
+_INTERNATIONAL = phonenumbers.PhoneNumberFormat.INTERNATIONAL
+_IS_POSSIBLE = phonenumbers.ValidationResult.IS_POSSIBLE
+_POSSIBLE = phonenumbers.Leniency.POSSIBLE
+_WITH_PLUS = phonenumbers.CountryCodeSource.FROM_NUMBER_WITH_PLUS_SIGN
+_ONE_NUMBER = re.compile(
+    r"(?:tel:)?[(\[]?[+＋]?[\d\s()\[\].\-‐-―−－/·~]+(?:[,;\s]*(?:e?xt[a-z]*\.?|[x#]|int|anexo|доб)[\s.:=]*\d{1,10}#?)?",
+    re.IGNORECASE,
+)
+_INVISIBLE = re.compile("[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
+"""What comes along when a number is copied from an address book."""
+
+
+class PhoneConverter(MondayColumn):
+    """A base keeps `{"phone", "countryShortName"}`, or None for an empty cell.
+
+    A number without a country is read in the cell's country, and where it is none of that country's in the region of
+    the options; where it is none there either, or that is no known country, it is a text, and is not sent: Monday would
+    add a wrong country.
+    """
+
+    column_type = "phone"
+    name = "phone"
+    is_stateless = True
+    fragment = "... on PhoneValue { phone country_short_name }"
+    is_always_asked = True
+    is_distinctive = True
+    bare_text_problem = " without its country"
+
+    def __init__(self, options: ConverterOptions) -> None:
+        self.region = country_code(options.region) or options.region
+
+    def local(self, raw: Local) -> Canonical:
+        return canonical_phone(only_text(raw)[1], self.region)
+
+    def remote(self, raw: Any) -> Canonical:
+        text = text_under(raw, "phone")
+        country = _country_in(raw)
+        # The cell's country decides how its digits are read; the settings' region is only a fallback.
+        whole = _add_plus(text, country) if country and text else text
+        if country and whole and _parse_phone(whole, country):
+            return canonical_phone(whole, country)
+        return canonical_phone(text, self.region)
+
+    def stored_value(self, reading: Reading) -> Any:
+        value = complete_value(reading, "phone")
+        number = text_under(value, "phone") if value != {} else None
+        if not number:
+            return None
+        return {"phone": number, "countryShortName": _country_in(value) or ""}
+
+    def to_remote(self, raw_local: Local, existing_remote_raw: Any) -> Any:
+        text = fold_whitespace(only_text(raw_local)[1])
+        if text is None:
+            return None
+        number = _parse_phone(text, self.region)
+        if number is None:
+            # Nobody sends this (rejection_reason); no country is made up for it here, either.
+            return {"phone": text, "countryShortName": _country_in(existing_remote_raw) or ""}
+        extension = f" ext. {number.extension}" if number.extension else ""
+        phone = phonenumbers.format_number(number, _E164) + extension
+        return {"phone": phone, "countryShortName": self._country_for(number, existing_remote_raw)}
+
+    def from_event(self, payload_value: Any, column_type: str) -> Canonical:
+        """Webhooks tell no country (recorded in 2024 and 2025), by which the cell's digits are read.
+
+        Raises UnknownValue where the number says none either, so that the item is read.
+        """
+        value = event_value(payload_value, column_type, "phone")
+        if isinstance(value, Mapping) and not _country_in(value):
+            number = fold_whitespace(text_under(value, "phone"))
+            if number and not number.startswith("+"):
+                raise UnknownValue("the event's phone number has no country; the item has it")
+        return super().from_event(payload_value, column_type)
+
+    def changed_value(self, remote_raw: Any, current: Any) -> Any:
+        canonical, spelling = self.remote(remote_raw), fold_whitespace(text_under(remote_raw, "phone"))
+        # Monday's spelling is kept where it means the same number without the cell's country.
+        return spelling if canonical_phone(spelling, self.region) == canonical else self.display(canonical)
+
+    def from_text(self, text: str, current_local: Local) -> Local:
+        typed = fold_whitespace(text)
+        if problem := self._problem(typed):
+            raise ValueError(f"{problem}.")
+        # With its country, as what is assumed of a number without one may be changed later.
+        is_whole = typed is None or typed.startswith("+")
+        return {only_field(current_local)[0]: typed if is_whole else self.display(canonical_phone(typed, self.region))}
+
+    def rejection_reason(self, raw_local: Local) -> str | None:
+        name, text = only_text(raw_local)
+        problem = self._problem(fold_whitespace(text))
+        return f"{field_label(name)}: {problem}" if problem else None
+
+    def _problem(self, typed: str | None) -> str | None:
+        """Why nobody could dial this, and what to write instead."""
+        if typed is None or _parse_phone(typed, self.region):
+            return None
+        is_number = _ONE_NUMBER.fullmatch(typed) and any(character.isdigit() for character in typed)
+        country, is_whole = country_name(self.region), typed.startswith("+")
+        what = "is not a phone number"
+        if len(list(phonenumbers.PhoneNumberMatcher(typed, self.region, _POSSIBLE))) > 1:
+            what = "is more than one phone number"
+        elif is_number and not is_whole and country is None:
+            what = f"has no country's code, and the country “{self.region}” is not recognized"
+        elif is_number:
+            what = f"is not a complete phone number{'' if is_whole else f' in the country {country} ({self.region})'}"
+        return f"“{typed}” {what}; write one number with a plus and its country's code, such as +49 171 1234567"
+
+    def display(self, canonical: Canonical) -> str:
+        text = str(canonical or "")
+        number = _parse_phone(text, self.region) if text.startswith("+") else None
+        formatted = phonenumbers.format_number(number, _INTERNATIONAL) if number is not None else text
+        # Otherwise the displayed form would read back as another number and count as a change later.
+        return formatted if canonical_phone(formatted, self.region) == canonical else text
+
+    def _country_for(self, number: phonenumbers.PhoneNumber, existing: Any) -> str:
+        """The cell's country where it still has the number's calling code, else the number's own."""
+        kept = _country_in(existing)
+        if kept and phonenumbers.country_code_for_region(kept) == number.country_code:
+            return kept
+        own = phonenumbers.region_code_for_number(number)
+        return own or phonenumbers.region_code_for_country_code(number.country_code or 0)
+
+
+@cache
+def phone_regions() -> tuple[tuple[str, str], ...]:
+    """The countries that phone numbers may be of: two-letter code and name, by name."""
+    names = {region: country_name(region) for region in phonenumbers.SUPPORTED_REGIONS}
+    return tuple(sorted(((region, name) for region, name in names.items() if name), key=itemgetter(1)))
+
+
+def canonical_phone(text: str | None, region: str) -> str | None:
+    """E.164, with ";ext=" and the extension if there is one; else the text with whitespace folded."""
+    plain = fold_whitespace(text)
+    number = _parse_phone(plain, region) if plain else None
+    if number is None:
+        return plain
+    extension = f";ext={number.extension}" if number.extension else ""
+    return phonenumbers.format_number(number, _E164) + extension
+
+
+@lru_cache(maxsize=1_000)  # each side of a field asks for the same number several times, and one takes 50 µs
+def _parse_phone(text: str, region: str) -> phonenumbers.PhoneNumber | None:
+    """The number that a text says, or None where it says none for certain: only then does it get a country.
+
+    Its country's code may be new to the library, so a number with a plus has to be possible only; one without is
+    that country's where it is valid there.
+    """
+    plain = _INVISIBLE.sub("", text)
+    if not _ONE_NUMBER.fullmatch(plain):
+        return None
+    if plain.startswith("00") and region not in phonenumbers.SUPPORTED_REGIONS:
+        plain = f"+{plain[2:].lstrip()}"
+    try:
+        number = phonenumbers.parse(plain, region, keep_raw_input=True)
+        if plain.startswith("00") and not phonenumbers.is_valid_number(number):
+            # Dialled so from most countries, and written so in files of any: it means the plus.
+            number = phonenumbers.parse(f"+{plain[2:].lstrip()}", None, keep_raw_input=True)
+        e164 = phonenumbers.format_number(number, _E164)
+        reparsed = phonenumbers.format_number(phonenumbers.parse(e164, None), _E164)
+    except phonenumbers.NumberParseException:
+        return None
+    # Of zeros alone ("+49 000000") some are lost when the number is read again.
+    is_possible = phonenumbers.is_possible_number_with_reason(number) == _IS_POSSIBLE
+    is_whole = number.country_code_source == _WITH_PLUS or phonenumbers.is_valid_number(number)
+    return number if is_possible and is_whole and reparsed == e164 else None
+
+
+def _add_plus(text: str, country: str) -> str:
+    """The number with a plus where the cell lacks it: Monday accepts "12025550172" too.
+
+    Only digits that begin with the calling code of the cell's own country, and not with the prefix that is
+    dialled within that country (developer.monday.com/api-reference/reference/phone).
+    """
+    digits, code = text.strip(), phonenumbers.country_code_for_region(country)
+    # Only plain digits: anything else already says how it is to be read.
+    if not (digits.isascii() and digits.isdecimal() and code and digits.startswith(str(code))):
+        return text
+    national, international = _parse_phone(digits, country), _parse_phone(f"+{digits}", country)
+    if international is None or not phonenumbers.is_valid_number(international):
+        return text
+    national_prefix = phonenumbers.ndd_prefix_for_region(country, True)
+    dialled_within = national is not None and (not national_prefix or digits.startswith(national_prefix))
+    # A number that is also valid within the country is read as such.
+    return text if dialled_within else f"+{digits}"
+
+
+def _country_in(raw: Any) -> str | None:
+    country = raw.get("countryShortName") if isinstance(raw, Mapping) else None
+    return country.upper() if isinstance(country, str) and canonical_text(country) else None

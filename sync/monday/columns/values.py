@@ -1,0 +1,533 @@
+"""Columns whose value says itself: text, long text, the item's name, email, link, number, tick and day."""
+
+import datetime as dt
+import re
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any, ClassVar, NamedTuple
+
+from sync.monday.board_items import Reading
+from sync.monday.columns.raw_values import (
+    MondayColumn,
+    complete_value,
+    event_value,
+    known_value,
+    object_or_empty,
+    text_under,
+)
+from sync.monday.conversion import (
+    SEPARATORS,
+    Canonical,
+    ListConverter,
+    Local,
+    UnknownValue,
+    canonical_text,
+    field_label,
+    only_field,
+    only_text,
+    parse_elements,
+    unreadable_value,
+)
+
+NAME_CHARACTERS = 255  # developer.monday.com/api-reference/reference/name-first-column
+LONG_TEXT_CHARACTERS = 2_000  # developer.monday.com/api-reference/reference/long-text
+ITEM_BYTES = 65_536  # all values of an item together: developer.monday.com/api-reference/reference/text
+
+
+class TextConverter(MondayColumn):
+    """One field, one text column. A base keeps the text itself."""
+
+    column_type = "text"
+    name = "text"
+    is_stateless = True
+    shows_labels = True
+    # A text can be mapped to an existing column of either kind.
+    readable_types: ClassVar[tuple[str, ...]] = ("text", "long_text")
+
+    def local(self, raw: Local) -> Canonical:
+        return canonical_text(only_text(raw)[1])
+
+    def remote(self, raw: Any) -> Canonical:
+        return canonical_text(plain_text(raw))
+
+    def stored_value(self, reading: Reading) -> Any:
+        value = known_value(reading, *self.readable_types)
+        return (reading.text if value is None else plain_text(value)) or None
+
+    def from_text(self, text: str, current_local: Local) -> Local:
+        return {only_field(current_local)[0]: canonical_text(text)}
+
+    def rejection_reason(self, raw_local: Local) -> str | None:
+        name, text = only_text(raw_local)
+        return too_large_reason(name, canonical_text(text))
+
+
+class LongTextConverter(TextConverter):
+    """One field, one long text column, which holds 2,000 characters."""
+
+    column_type = "long_text"
+    name = "long_text"
+    event_type = "long-text"
+    is_multiline = True
+
+    def to_remote(self, raw_local: Local, existing_remote_raw: Any) -> Any:
+        text = canonical_text(only_text(raw_local)[1])
+        return {"text": text} if text is not None else None
+
+    def rejection_reason(self, raw_local: Local) -> str | None:
+        name, text = only_text(raw_local)
+        return _too_long_reason(name, canonical_text(text), LONG_TEXT_CHARACTERS, "a long text on Monday")
+
+
+class NameConverter(TextConverter):
+    """One field and the item's name, which can't be empty."""
+
+    column_type = "name"
+    name = "name"
+    readable_types = ("name",)
+
+    def from_text(self, text: str, current_local: Local) -> Local:
+        canonical = canonical_text(text)
+        if canonical is None:
+            raise ValueError("A name can't be empty.")
+        return {only_field(current_local)[0]: canonical}
+
+    def rejection_reason(self, raw_local: Local) -> str | None:
+        name, text = only_text(raw_local)
+        canonical = canonical_text(text)
+        # Monday rejects an item without a name.
+        if canonical is None:
+            return f"{field_label(name)} is empty; an item on Monday needs a name"
+        return _too_long_reason(name, canonical, NAME_CHARACTERS, "an item's name on Monday")
+
+
+def plain_text(raw: Any) -> str | None:
+    """The text of a text column's value, in any of the forms that items and events have."""
+    return text_under(raw, "text", "value", "name")
+
+
+def too_large_reason(field: str, text: str | None) -> str | None:
+    """Why Monday rejects a text for its size, in bytes as Monday's limit counts; or None."""
+    size = len((text or "").encode())
+    return f"{field_label(field)}: {size:,} bytes; a Monday item holds {ITEM_BYTES:,}" if size > ITEM_BYTES else None
+
+
+def _too_long_reason(field: str, text: str | None, most: int, holder: str) -> str | None:
+    length = len(text or "")
+    return f"{field_label(field)}: {length:,} characters; {holder} holds {most:,}" if length > most else None
+
+
+# A list as a text: its elements between commas, in a text or long text column.
+
+
+class ListTextConverter(ListConverter, TextConverter):
+    """A base keeps the column's text, or None.
+
+    Written with ", " between the elements; read with commas or line breaks between them, because people use
+    both. An element that contains one can't be sent, and `rejection_reason` says so.
+    """
+
+    name = "list_text"
+
+    def remote_elements(self, raw: Any) -> list[str]:
+        return parse_elements(plain_text(raw))
+
+    def to_remote(self, raw_local: Local, existing_remote_raw: Any) -> Any:
+        return ", ".join(self.elements(only_field(raw_local)[1])) or None
+
+    def rejection_reason(self, raw_local: Local) -> str | None:
+        name, value = only_field(raw_local)
+        elements = self.elements(value)
+        # Written as text, an element with a separator would come back as two.
+        with_separator = next((element for element in elements if SEPARATORS.search(element)), None)
+        if with_separator is not None:
+            return f"{field_label(name)}: “{with_separator}” holds a comma, which separates the elements on Monday"
+        return too_large_reason(name, ", ".join(elements))
+
+
+# One field and the address of an email column. The column's label is not mapped.
+
+
+_ADDRESS = re.compile(r"[^@\s]+@[^@\s.]+(\.[^@\s.]+)+\Z")
+# The standards allow more before the @ (RFC 5322, 3.2.3) than Monday is known to take.
+_DOUBTFUL = re.compile(r"[^A-Za-z0-9._%+'-](?=.*@)")
+
+
+class _LabelledAddress(MondayColumn):
+    """An address under `key`, and its text: the label that a person gave it stays."""
+
+    key: ClassVar[str]
+    is_stateless = True
+
+    @staticmethod
+    def canonical_address(text: str | None) -> str | None:
+        raise NotImplementedError
+
+    def local(self, raw: Local) -> Canonical:
+        return self.canonical_address(only_text(raw)[1])
+
+    def remote(self, raw: Any) -> Canonical:
+        return self.canonical_address(text_under(raw, self.key))
+
+    def stored_value(self, reading: Reading) -> Any:
+        value = object_or_empty(complete_value(reading, self.column_type))
+        address = text_under(value, self.key) if value else None
+        if not address:
+            return None
+        label = value.get("text")
+        return {self.key: address, "text": label if isinstance(label, str) else address}
+
+    def to_remote(self, raw_local: Local, existing_remote_raw: Any) -> Any:
+        address = canonical_text(only_text(raw_local)[1])
+        if address is None:
+            return None
+        address = self.whole(address)
+        return {self.key: address, "text": self._custom_label(existing_remote_raw) or address}
+
+    def whole(self, address: str) -> str:
+        """The address as Monday takes it."""
+        return address
+
+    def changed_value(self, remote_raw: Any, current: Any) -> Any:
+        return canonical_text(text_under(remote_raw, self.key))
+
+    def _custom_label(self, existing: Any) -> str | None:
+        """A label that a person gave the cell; one that only repeats the old address changes with the address."""
+        if not isinstance(existing, Mapping):
+            return None
+        label = canonical_text(existing.get("text"))
+        is_address = self.canonical_address(label) == self.canonical_address(existing.get(self.key))
+        return None if is_address else label
+
+
+class EmailConverter(_LabelledAddress):
+    """A base keeps `{"email", "text"}`, or None for an empty cell."""
+
+    column_type = name = key = "email"
+    bare_text_problem = ", which may be a label"
+    fragment = "... on EmailValue { email label }"
+    is_always_asked = True
+    is_distinctive = True
+
+    @staticmethod
+    def canonical_address(text: str | None) -> str | None:
+        """Trimmed, the domain case-folded; the part before the @ can be case-sensitive (RFC 5321, 2.4)."""
+        address = canonical_text(text)
+        if address is None or "@" not in address:
+            return address
+        mailbox, domain = address.rsplit("@", 1)
+        return canonical_text(f"{mailbox}@{domain.casefold()}")
+
+    def from_text(self, text: str, current_local: Local) -> Local:
+        address = canonical_text(text)
+        if address is not None and not _ADDRESS.match(address):
+            raise ValueError(f"{address} is not an email address; it needs the form name@example.org.")
+        return {only_field(current_local)[0]: address}
+
+    def rejection_risk(self, raw_local: Local) -> str | None:
+        name, text = only_text(raw_local)
+        doubtful = _DOUBTFUL.search(canonical_text(text) or "")
+        if doubtful is None:
+            return None
+        return (
+            f"{field_label(name)}: “{doubtful[0]}” in an email address is probably rejected by Monday; use another one"
+        )
+
+
+# One field and the address of a link column. The link's text is not mapped.
+
+
+_URL_PARTS = re.compile(r"(?:([a-z][a-z0-9+.-]*)://)?([^/?#]*)(.*)\Z", re.IGNORECASE | re.DOTALL)
+_INNER_DOT = re.compile(r"[^.:]\.[^.:]")
+
+# mailto:ada@example.org and the like: a scheme without "//", and no host with a port.
+_OTHER_SCHEME = re.compile(r"[a-z][a-z0-9+-]*:(?!//)[^0-9\s]\S*\Z", re.IGNORECASE)
+
+
+class _WebAddress(NamedTuple):
+    """An address on the web; `scheme` is empty where the text has none."""
+
+    scheme: str
+    user: str
+    host: str
+    rest: str
+
+
+class LinkConverter(_LabelledAddress):
+    """A base keeps `{"url", "text"}`, or None for an empty cell.
+
+    Monday takes no address without a scheme (developer.monday.com/api-reference/reference/link); one that NPD
+    stores without is sent, and compared, as https.
+    """
+
+    column_type = name = "link"
+    key = "url"
+    bare_text_problem = ", which may be its label"
+
+    @staticmethod
+    def canonical_address(text: str | None) -> str | None:
+        """Scheme (https where there is none) and host in lower case, a bare "/" dropped (RFC 3986, 6.2)."""
+        url = canonical_text(text)
+        web = _parse_web_address(url)
+        if web is None:
+            return url
+        rest = "" if web.rest == "/" else web.rest
+        # The user's name and password before an @ can be case-sensitive.
+        return canonical_text(f"{(web.scheme or 'https').lower()}://{web.user}{web.host.lower()}{rest}")
+
+    def whole(self, address: str) -> str:
+        web = _parse_web_address(address)
+        return f"https://{address}" if web is not None and not web.scheme else address
+
+    def from_text(self, text: str, current_local: Local) -> Local:
+        url = canonical_text(text)
+        if url is not None and not _is_link(url):
+            raise ValueError(f"{url} is not a web address; it needs a form such as https://example.org.")
+        return {only_field(current_local)[0]: url}
+
+    def rejection_reason(self, raw_local: Local) -> str | None:
+        name, text = only_text(raw_local)
+        url = canonical_text(text)
+        if url is None or _is_link(url):
+            return None
+        return f"{field_label(name)}: “{url}” is not a web address; a link on Monday needs one, such as https://example.org"
+
+
+def _is_link(url: str) -> bool:
+    return _parse_web_address(url) is not None or _OTHER_SCHEME.match(url) is not None
+
+
+def _parse_web_address(url: str | None) -> _WebAddress | None:
+    """The parts of a web address; None for any other text. A host without a scheme needs a dot to be one."""
+    parts = _URL_PARTS.match(url) if url and not _OTHER_SCHEME.match(url) and len(url.split()) == 1 else None
+    if parts is None:
+        return None
+    scheme, authority, rest = parts.groups(default="")
+    user, at_sign, host = authority.rpartition("@")
+    has_host = bool(scheme and host) or host.partition(":")[0] == "localhost" or _INNER_DOT.search(host)
+    return _WebAddress(scheme, user + at_sign, host, rest) if has_host else None
+
+
+# One decimal number and a numbers column.
+
+
+# Monday's `number` is a floating-point number, which can't hold an exponent of three digits.
+_NUMBER = re.compile(r"[+-]?([0-9]{1,400}(\.[0-9]{0,400})?|\.[0-9]{1,400})(e[+-]?[0-9]{1,3})?\Z", re.IGNORECASE)
+
+_MAX_NUMBER = Decimal("1e308")
+
+# Webhooks carry floating-point numbers where items carry texts; a number with more digits than a
+# floating-point number keeps for certain may be rounded there.
+CERTAIN_DIGITS = 15
+
+
+class NumbersConverter(MondayColumn):
+    """A base keeps the number as text, or None for an empty cell.
+
+    Only null clears: an empty text would set 0 (developer.monday.com/api-reference/reference/number).
+    """
+
+    column_type = "numbers"
+    name = "numbers"
+    is_stateless = True
+    event_type = "numeric"
+
+    def local(self, raw: Local) -> Canonical:
+        return canonical_number(number_text(only_field(raw)[1]))
+
+    def remote(self, raw: Any) -> Canonical:
+        return canonical_number(number_text(raw))
+
+    def stored_value(self, reading: Reading) -> Any:
+        return canonical_text(number_text(complete_value(reading, "numbers")))
+
+    def from_text(self, text: str, current_local: Local) -> Local:
+        typed = canonical_text(text)
+        if typed is not None and not _NUMBER.match(typed):
+            raise ValueError(f"{typed} is not a number; write it with a point and no spaces, such as 1234.5.")
+        return {only_field(current_local)[0]: canonical_number(typed)}
+
+    def rejection_reason(self, raw_local: Local) -> str | None:
+        name, value = only_field(raw_local)
+        text = canonical_text(number_text(value))
+        if text is None:
+            return None
+        if not _NUMBER.match(text):
+            return f"{field_label(name)}: “{text}” is not a number, and the column on Monday holds numbers"
+        too_large = abs(Decimal(text)) > _MAX_NUMBER
+        return f"{field_label(name)}: the number is too large for Monday" if too_large else None
+
+    def from_event(self, payload_value: Any, column_type: str) -> Canonical:
+        value = event_value(payload_value, column_type, "numbers")
+        # An event may hold the number inside an object.
+        if isinstance(value, dict):
+            if "value" not in value:
+                raise unreadable_value(value)
+            value = value["value"]
+        if isinstance(value, int | float):
+            digits = (canonical_number(str(value)) or "").replace(".", "").strip("-0")
+            if len(digits) > CERTAIN_DIGITS:
+                raise UnknownValue("the event's number may have been rounded; the item has all its digits")
+        return self.remote(value)
+
+
+def canonical_number(text: str | None) -> str | None:
+    """The number by value: no exponent, no needless zeros, no minus before zero; any other text as it is."""
+    plain = canonical_text(text)
+    if plain is None or not _NUMBER.match(plain):
+        return plain
+    # "f" writes every digit; Decimal.normalize would round to the context's 28.
+    digits = format(Decimal(plain), "f")
+    if "." in digits:
+        # 1.50 and 1.5 are the same number.
+        digits = digits.rstrip("0").rstrip(".")
+    sign = "-" if digits.startswith("-") else ""
+    digits = digits.lstrip("-").lstrip("0") or "0"
+    digits = f"0{digits}" if digits.startswith(".") else digits
+    # Zero has no sign.
+    return digits if digits == "0" else sign + digits
+
+
+def number_text(value: Any) -> str | None:
+    """The number as a text, as Monday or NPD store it; raises UnknownValue for anything else."""
+    if value is None or isinstance(value, str):
+        return value
+    # A bool is an int in Python, but no number.
+    if isinstance(value, int | float | Decimal) and not isinstance(value, bool):
+        return str(value)
+    raise unreadable_value(value)
+
+
+# One yes-or-no field and a checkbox column, which is ticked or empty.
+
+
+YES = "yes"
+_YES = frozenset({"yes", "y", "true", "1", "x", "v", "on", "ticked"})
+_NO = frozenset({"no", "n", "false", "0", "off", "not ticked"})
+
+
+class CheckboxConverter(MondayColumn):
+    """A base keeps `{"checked": true}`, or None. Unticked is the empty value, as on Monday.
+
+    Only null unticks (developer.monday.com/api-reference/reference/checkbox).
+    """
+
+    column_type = "checkbox"
+    name = "checkbox"
+    is_stateless = True
+    event_type = "boolean"
+    fragment = "... on CheckboxValue { checked }"
+    empty_fields: ClassVar[Mapping[str, Any]] = {"checked": False}
+
+    def local(self, raw: Local) -> Canonical:
+        return YES if _is_ticked(only_field(raw)[1]) else None
+
+    def remote(self, raw: Any) -> Canonical:
+        value = object_or_empty(raw)
+        return YES if value and _is_ticked(value.get("checked")) else None
+
+    def stored_value(self, reading: Reading) -> Any:
+        value = object_or_empty(known_value(reading, "checkbox"))
+        if value and "checked" not in value:
+            raise unreadable_value(value)
+        # The answer's own field `checked` wins over the raw value.
+        checked = reading.extra.get("checked")
+        ticked = value.get("checked") if checked is None else checked
+        return {"checked": True} if _is_ticked(ticked) else None
+
+    def to_remote(self, raw_local: Local, existing_remote_raw: Any) -> Any:
+        return {"checked": "true"} if self.local(raw_local) else None
+
+    def changed_value(self, remote_raw: Any, current: Any) -> Any:
+        return self.remote(remote_raw) == YES
+
+    def from_text(self, text: str, current_local: Local) -> Local:
+        typed = (canonical_text(text) or "no").casefold()
+        if typed not in _YES | _NO:
+            raise ValueError(f"{text.strip()} is neither yes nor no; type one of the two.")
+        return {only_field(current_local)[0]: typed in _YES}
+
+    def from_event(self, payload_value: Any, column_type: str) -> Canonical:
+        value = object_or_empty(event_value(payload_value, column_type, "checkbox"))
+        if value and "checked" not in value:
+            raise unreadable_value(value)
+        return self.remote(value)
+
+
+def _is_ticked(value: Any) -> bool:
+    """Whether a value means yes; raises UnknownValue for what is neither yes nor no."""
+    if value is None or isinstance(value, bool):
+        return bool(value)
+    text = (canonical_text(value) or "no").casefold() if isinstance(value, str) else ""
+    if text in _YES or text in _NO:
+        return text in _YES
+    raise unreadable_value(value)
+
+
+# Days. A date column's time and icon are not mapped and stay as they are on Monday.
+
+
+_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}\Z")
+
+
+class DateConverter(MondayColumn):
+    """A base keeps `{"date", "time", "icon"}`, or None for an empty cell.
+
+    Monday reads and writes day and time in UTC; people see them in the time zone of their profile
+    (developer.monday.com/api-reference/reference/date). A day without a time is the same everywhere; with a
+    time, the day is UTC's, and the time is sent back unchanged.
+    """
+
+    column_type = "date"
+    name = "date"
+    is_stateless = True
+    bare_text_problem = ", which may be in a person's time zone"
+
+    def local(self, raw: Local) -> Canonical:
+        return canonical_text(_day_text(raw)[1])
+
+    def remote(self, raw: Any) -> Canonical:
+        return canonical_text(text_under(raw, "date"))
+
+    def stored_value(self, reading: Reading) -> Any:
+        value = object_or_empty(complete_value(reading, "date"))
+        day = text_under(value, "date") if value else None
+        return {"date": day, "time": value.get("time") or None, "icon": value.get("icon") or None} if day else None
+
+    def to_remote(self, raw_local: Local, existing_remote_raw: Any) -> Any:
+        day = self.local(raw_local)
+        if day is None:
+            return None
+        existing = existing_remote_raw if isinstance(existing_remote_raw, Mapping) else {}
+        # The time and the icon are a person's on the board and stay.
+        return {"date": day} | {key: existing[key] for key in ("time", "icon") if existing.get(key)}
+
+    def from_text(self, text: str, current_local: Local) -> Local:
+        typed = canonical_text(text)
+        if typed is not None and not _is_day(typed):
+            raise ValueError(f"{typed} is not a date; write it as year-month-day, such as 2026-01-31.")
+        return {only_field(current_local)[0]: typed}
+
+    def rejection_reason(self, raw_local: Local) -> str | None:
+        name, text = _day_text(raw_local)
+        day = canonical_text(text)
+        if day is None or _is_day(day):
+            return None
+        return f"{field_label(name)}: “{day}” is not a day such as 2026-01-31, and the column on Monday holds days"
+
+
+def _day_text(raw: Local) -> tuple[str, str | None]:
+    name, value = only_field(raw)
+    # A datetime is a date in Python, but its day depends on a time zone.
+    if isinstance(value, dt.date) and not isinstance(value, dt.datetime):
+        return name, value.isoformat()
+    if value is None or isinstance(value, str):
+        return name, value
+    raise UnknownValue(f"{field_label(name)} holds a {type(value).__name__} where a day was expected")
+
+
+def _is_day(text: str) -> bool:
+    try:
+        return bool(_DAY.match(text) and dt.date.fromisoformat(text))
+    except ValueError:
+        return False

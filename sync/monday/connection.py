@@ -1,0 +1,320 @@
+"""The connection: the token's user, the account with its plan, version and users, what is left of today; and an
+examination that says how each thing is fixed.
+
+The fields come from developer.monday.com/api-reference: reference/me, reference/account, docs/api-versioning,
+docs/optimizing-api-usage (platform_api) and reference/users.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from sync.monday.board import RELATION, Board, BoardCheck, CheckResult, ColumnCheck
+from sync.monday.board_events import WEBHOOK_EVENTS, read_webhooks
+from sync.monday.board_items import NAME_COLUMN
+from sync.monday.board_structure import read_boards
+from sync.monday.columns.labels import current_labels
+from sync.monday.errors import (
+    BoardForbidden,
+    ConnectorError,
+    DocumentRejected,
+    FieldRejected,
+    NotAuthenticated,
+    PermissionMissing,
+    RecordRejected,
+)
+from sync.monday.graphql import COMPLEXITY, Answer, Api, int_or_none, mapping_or_empty, time_or_none
+from sync.monday.usage import AccountInfo
+
+USERS_PER_PAGE = 500  # 1,000 at most since 2026-07 (developer.monday.com/api-reference/reference/users)
+MAX_USERS = 20_000
+
+ENDING_KINDS = frozenset(
+    {"maintenance", "previous_maintenance", "old__maintenance", "old_previous_maintenance", "deprecated"}
+)
+"""Kinds of versions that will end: Monday says to move to the current one (enum VersionKind)."""
+
+_ACCOUNT_INFO = f"""query Greeting {{
+  {COMPLEXITY}
+  me {{ id name }}
+  version {{ kind value }}
+  versions {{ kind value }}
+  account {{ tier plan {{ tier }} }}
+  platform_api {{ daily_limit {{ base total }} daily_analytics {{ last_updated by_day {{ day usage }} }} }}
+}}"""
+
+PROBE = f"query Probe {{ me {{ id }} {COMPLEXITY} }}"
+"""The cheapest call that shows whether token, account and API are well."""
+
+# What every token may read, for tokens whose scopes or plan make Monday reject the whole first query.
+_SHORT_ACCOUNT_INFO = f"query ShortGreeting {{ {COMPLEXITY} me {{ id name }} version {{ kind value }} }}"
+
+# Former users too: their edits still name them.
+_USERS = f"""query Users($page: Int!, $limit: Int!) {{
+  {COMPLEXITY}
+  users(page: $page, limit: $limit, status: [ACTIVE, PENDING, INACTIVE]) {{ id name email }}
+}}"""
+
+_FIELD_REJECTIONS = (BoardForbidden, DocumentRejected, FieldRejected, PermissionMissing, RecordRejected)
+
+
+def read_account_info(api: Api) -> AccountInfo:
+    """Read the AccountInfo; where the whole query is rejected, read what every token may know.
+
+    Raises ConnectorError.
+    """
+    try:
+        return parse_account_info(api.execute(_ACCOUNT_INFO, {}))
+    # Without a scope Monday may reject the whole query instead of single fields.
+    except _FIELD_REJECTIONS as error:
+        short_info = parse_account_info(api.execute(_SHORT_ACCOUNT_INFO, {}))
+        # The reason is kept: the examination shows which permission is missing.
+        return replace(short_info, field_errors=(*short_info.field_errors, error))
+
+
+def parse_account_info(answer: Answer) -> AccountInfo:
+    """Read the answer to any query of the account, whatever Monday left out of it."""
+    data = answer.data or {}
+    me, account, version = (mapping_or_empty(data.get(name)) for name in ("me", "account", "version"))
+    platform = mapping_or_empty(data.get("platform_api"))
+    limit, analytics = (
+        mapping_or_empty(platform.get("daily_limit")),
+        mapping_or_empty(platform.get("daily_analytics")),
+    )
+    versions = {str(one.get("value")): str(one.get("kind")) for one in _mappings_in(data.get("versions"))}
+    # The header wins: it is about this very answer.
+    served = answer.api_version or str(version.get("value") or "")
+    return AccountInfo(
+        user_id=str(me.get("id") or ""),
+        user_name=str(me.get("name") or ""),
+        tier=str(mapping_or_empty(account.get("plan")).get("tier") or account.get("tier") or ""),
+        version_value=served,
+        version_kind=versions.get(served) or str(version.get("kind") or ""),
+        versions=versions,
+        day_limit=int_or_none(limit.get("total")) or int_or_none(limit.get("base")),
+        # The field was answered, and names no limit: that is more than not answering.
+        unlimited=bool(limit) and limit.get("total") is None and limit.get("base") is None,
+        # The form of `day` isn't documented: an ISO date, perhaps with a time.
+        usage_by_day={
+            str(node.get("day"))[:10]: usage
+            for node in _mappings_in(analytics.get("by_day"))
+            if (usage := int_or_none(node.get("usage"))) is not None
+        },
+        usage_as_of=time_or_none(analytics.get("last_updated")),
+        field_errors=answer.errors,
+    )
+
+
+def parse_users(answer: Answer) -> dict[str, dict[str, str]]:
+    """Read a page of users: name and email address by user id.
+
+    Raises its error, or UnreadableAnswer. A page with a user left out is not read at all: being short it
+    would look like the last page, and the missing user like one who has left.
+    """
+    nodes = (answer.data or {}).get("users")
+    if isinstance(nodes, list) and None not in nodes:
+        return {
+            str(node["id"]): {"name": str(node.get("name") or ""), "email": str(node.get("email") or "")}
+            for node in _mappings_in(nodes)
+            if node.get("id")
+        }
+    raise answer.failure("users", "Monday answered no users")
+
+
+def all_users(api: Api) -> dict[str, dict[str, str]]:
+    """All users, page by page, up to 20,000; raises ConnectorError."""
+    found: dict[str, dict[str, str]] = {}
+    for page in range(1, MAX_USERS // USERS_PER_PAGE + 1):
+        users = parse_users(api.execute(_USERS, {"page": page, "limit": USERS_PER_PAGE}))
+        found |= users
+        # A page that isn't full is the last one.
+        if len(users) < USERS_PER_PAGE:
+            break
+    return found
+
+
+def _mappings_in(value: Any) -> list[Mapping[str, Any]]:
+    return [node for node in value if isinstance(node, Mapping)] if isinstance(value, list) else []
+
+
+# An examination of the connection: token, version, plan, boards, columns, webhooks, and how each is fixed.
+
+
+NEARLY_FULL_SHARE = 0.95
+"""The share of a board's items from which on we warn that little room is left."""
+
+_RUN_SETUP = "Run `manage.py monday_setup`."
+
+
+def check_account(info: AccountInfo, requested_version: str) -> list[CheckResult]:
+    """What the account's own answer shows.
+
+    `requested_version` is the API version that the client asks for.
+    """
+    return [*_check_token(info), *_check_version(info, requested_version), *_check_plan(info)]
+
+
+def check_connection(
+    api: Api, info: AccountInfo, requested_version: str, boards: Sequence[BoardCheck]
+) -> list[CheckResult]:
+    """Check everything that can be checked; Monday's errors become results and are not raised."""
+    results = check_account(info, requested_version)
+    # Without the boards nothing else can be checked.
+    try:
+        found = read_boards(api, [check.board_id for check in boards if check.board_id])
+    except ConnectorError as error:
+        return [*results, CheckResult(False, error.message, error.sentence, "board")]
+    for check in boards:
+        results += _check_board(api, check, found.get(check.board_id or ""))
+    return results
+
+
+def _check_token(info: AccountInfo) -> Iterator[CheckResult]:
+    if info.user_id:
+        user = f"{info.user_name} (user {info.user_id})"
+        yield CheckResult(True, f"The token is valid; it acts as {user}.", subject="token")
+        return
+    # Monday may give the reason itself, for example a missing scope.
+    error = _field_error(info, "me")
+    fix = error.sentence if error else "Enter the token of a user."
+    on_server = NotAuthenticated.for_administrator
+    yield CheckResult(False, "The token belongs to no user.", fix, "token", for_administrator=on_server)
+
+
+def _check_version(info: AccountInfo, requested: str) -> Iterator[CheckResult]:
+    served = info.version_value
+    current = next((value for value, kind in info.versions.items() if kind == "current"), "")
+    kind = info.versions.get(requested) or (info.version_kind if served == requested else "")
+    fix = f"An administrator sets the version that Monday calls current{f', {current}' if current else ''}."
+    on_server = "It is set by MONDAY_API_VERSION."
+    if served != requested:
+        message = f"API version {requested} was asked for, {served or 'an unknown one'} answered."
+        # Monday answers an old version's calls with another one, without an error.
+        yield CheckResult(False, message, f"An old version is replaced without an error. {fix}", "version",
+                          for_administrator=on_server)  # fmt: skip
+    elif kind == "deprecated":
+        yield CheckResult(False, f"API version {requested} is deprecated.", fix, "version", for_administrator=on_server)
+    elif kind in ENDING_KINDS:
+        message = f"API version {requested} answers, but Monday is about to end it (it is in {kind.replace('_', ' ')})."
+        yield CheckResult(True, message, fix, "version", is_warning=True, for_administrator=on_server)
+    else:
+        yield CheckResult(True, f"API version {requested} ({kind or 'kind not told'}) answers.", subject="version")
+
+
+def _check_plan(info: AccountInfo) -> Iterator[CheckResult]:
+    limit = f": {info.day_limit:,} calls a day" if info.day_limit else ""
+    if info.tier or info.day_limit:
+        yield CheckResult(True, f"The plan is {info.tier or 'not told'}{limit}.", subject="plan")
+    # Nothing is wrong with the connection; limits are then known from answers only.
+    else:
+        error = _field_error(info, "account") or _field_error(info, "platform_api")
+        reason = f" ({error.message.rstrip(' .')})" if error else ""
+        message = f"Monday doesn't tell the account's plan and its calls a day{reason}."
+        fix = "Give the token the scope account:read; without it only what answers say of the limits is known."
+        yield CheckResult(True, message, fix, "plan", is_warning=True)
+
+
+def _field_error(info: AccountInfo, root: str) -> ConnectorError | None:
+    return next((error for error in info.field_errors if error.path_alias == root), None)
+
+
+def _check_board(api: Api, check: BoardCheck, board: Board | None) -> Iterator[CheckResult]:
+    if not check.board_id:
+        yield CheckResult(False, f"{check.title}: no board is set.", _RUN_SETUP, "board")
+    elif board is None:
+        fix = f"Give NPD Sync's user on Monday access to it, or correct the id. {_RUN_SETUP}"
+        yield CheckResult(False, f"{check.title}: board {check.board_id} isn't there, or is hidden.", fix, "board")
+    elif not board.is_active:
+        fix = "Restore the board on Monday, or set up another one."
+        yield CheckResult(False, f"{check.title}: board {board.id} is {board.state}.", fix, "board")
+    else:
+        yield CheckResult(True, f"{check.title}: board “{board.name}” ({board.id}) is active.", subject="board")
+        yield from _check_capacity(check, board)
+        if check.group_id and check.group_id not in board.groups:
+            message = f"{check.title}: the group {check.group_id}, to which new items go, is archived or deleted."
+            fix = f"Restore the group on the board, or let another one be chosen: {_RUN_SETUP}"
+            yield CheckResult(False, message, fix, "board")
+        wrong_count = 0
+        for column_id, expected in check.columns.items():
+            # Every item has a name.
+            if column_id == NAME_COLUMN:
+                continue
+            results = list(
+                _check_column(f"{check.title}: column “{expected.title}” ({column_id})", expected, board, column_id)
+            )
+            wrong_count += sum(not finding.ok for finding in results)
+            yield from results
+        if not wrong_count:
+            message = f"{check.title}: all {len(check.columns)} mapped columns are there."
+            yield CheckResult(True, message, subject="columns")
+        yield from _check_webhooks(api, check, board.id)
+
+
+def _check_capacity(check: BoardCheck, board: Board) -> Iterator[CheckResult]:
+    if board.items_count is None or not board.items_limit:
+        return
+    used = f"{check.title}: {board.items_count:,} of at most {board.items_limit:,} items are on the board."
+    fix = "Archive items on the board, or ask Monday for a higher limit."
+    if board.items_count >= board.items_limit:
+        yield CheckResult(False, f"{used} No more can be made.", fix, "board")
+    elif board.items_count >= NEARLY_FULL_SHARE * board.items_limit:
+        yield CheckResult(True, used, fix, "board", is_warning=True)
+    else:
+        yield CheckResult(True, used, subject="board")
+
+
+def _check_column(name: str, expected: ColumnCheck, board: Board, column_id: str) -> Iterator[CheckResult]:
+    column = board.column(column_id)
+    fix = f"Restore it on the board, or map the field to another column. {_RUN_SETUP}"
+    if column is None:
+        yield CheckResult(False, f"{name} is missing.", fix, "columns")
+    elif column.type not in expected.types:
+        message = f"{name} is of type {column.type}, not {' or '.join(expected.types)}."
+        yield CheckResult(False, message, fix, "columns")
+    elif column.type == RELATION and expected.target_board not in column.target_boards:
+        message = f"{name} doesn't lead to board {expected.target_board or '(none is set up)'}."
+        fix = "On the board, open the column's settings and connect that board too."
+        yield CheckResult(False, message, fix, "columns")
+    elif expected.labels is not None and (
+        missing := expected.labels.difference(current_labels(column.settings).values())
+    ):
+        message = f"{name} has lost the labels {', '.join(sorted(missing))}."
+        fix = f"Records that hold one can't be written until it is there again, or its new name is known. {_RUN_SETUP}"
+        yield CheckResult(True, message, fix, "columns", is_warning=True)
+
+
+def _check_webhooks(api: Api, check: BoardCheck, board_id: str) -> Iterator[CheckResult]:
+    try:
+        existing = read_webhooks(api, board_id)
+    except ConnectorError as error:
+        yield CheckResult(False, f"{check.title}: the webhooks can't be read.", error.sentence, "webhooks")
+        return
+    ours = Counter(event for hook_id, event in existing.items() if hook_id in set(check.hook_ids))
+    missing = [event for event in WEBHOOK_EVENTS if event not in ours]
+    if missing:
+        yield CheckResult(False, f"{check.title}: no webhook of ours for {', '.join(missing)}.", _RUN_SETUP, "webhooks")
+    else:
+        yield CheckResult(True, f"{check.title}: all {len(WEBHOOK_EVENTS)} webhooks are there.", subject="webhooks")
+    yield from _check_surplus_webhooks(check, existing, ours)
+
+
+def _check_surplus_webhooks(
+    check: BoardCheck, existing: Mapping[str, str], ours: Counter[str]
+) -> Iterator[CheckResult]:
+    former = [hook_id for hook_id in check.former_hook_ids if hook_id in existing]
+    duplicated = [event for event, count in ours.items() if count > 1]
+    if former:
+        message = f"{check.title}: {len(former)} webhooks of ours go to a former address of this installation."
+        yield CheckResult(False, message, f"They are taken away by the set-up. {_RUN_SETUP}", "webhooks")
+    if duplicated:
+        message = f"{check.title}: webhooks of ours exist twice, for {', '.join(sorted(duplicated))}."
+        yield CheckResult(True, message, f"They do no harm but cost time. {_RUN_SETUP}", "webhooks", is_warning=True)
+    others = {event for hook_id, event in existing.items() if hook_id not in {*check.hook_ids, *former}}
+    if others >= set(WEBHOOK_EVENTS):
+        # A board that was archived and restored looks like this (community topic 86426), as does a second installation.
+        message = f"{check.title}: a second full set of webhooks is on the board, and it isn't ours."
+        fix = "Another installation may sync this board, or one whose database is lost: delete its webhooks on Monday."
+        yield CheckResult(True, message, fix, "webhooks", is_warning=True)

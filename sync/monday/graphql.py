@@ -1,0 +1,526 @@
+"""A GraphQL document with its variables, the answer as a value or as one of our errors, and the protocol of whoever
+sends it.
+
+Also how one root field of an answer is read, and how a mutation takes effect only once although its answer is lost.
+"""
+
+from __future__ import annotations
+
+import http
+import json
+import re
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, NamedTuple, Protocol
+
+from sync.monday import errors
+from sync.monday.errors import ConnectorError
+from sync.monday.usage import CallReport
+
+
+@dataclass(frozen=True)
+class Answer(CallReport):
+    """Monday's answer; `errors` are those of single fields, each with the alias that it concerns."""
+
+    data: dict[str, Any] | None
+    errors: tuple[ConnectorError, ...] = ()
+    replayed: bool = False
+
+    def errors_of(self, alias: str) -> tuple[ConnectorError, ...]:
+        """The errors at or below one alias of the document."""
+        return tuple(error for error in self.errors if error.path_alias == alias)
+
+    def failure(self, alias: str, message: str) -> ConnectorError:
+        """Why an alias is missing: its error, else any other one, for an error may name no alias."""
+        told = self.errors_of(alias) or self.errors
+        return told[0] if told else errors.UnreadableAnswer(message, request_id=self.request_id)
+
+
+class Api(Protocol):
+    """Sends a document to Monday: MondayClient, or a wrapper of it that meters the account's quota."""
+
+    @property
+    def version(self) -> str:
+        """The API version that is asked for."""
+
+    def execute(self, document: str, variables: Mapping[str, Any], *, idempotency_key: str | None = None) -> Answer:
+        """Send one document and return its answer; raises ConnectorError where it failed as a whole."""
+
+
+_OPTIONAL_FIELDS = frozenset({"items_count", "items_limit", "name", "config"})
+"""Fields without which a board can be set up all the same."""
+
+
+_BOARD_LISTS = ("board", "boards", "first", "by_match")
+"""Under which names our documents ask for boards."""
+
+
+def ask(api: Api, document: Document) -> Answer:
+    """Send a query, and once more where Monday answers null for a board without an error: the next answer has it.
+
+    (Seen by others: github.com/airbytehq/airbyte/issues/29429.) A board that isn't there is left out of the list.
+    """
+    answer = api.execute(*document)
+    boards = [(answer.data or {}).get(name) for name in _BOARD_LISTS]
+    has_null = any(isinstance(nodes, list) and None in nodes for nodes in boards)
+    return api.execute(*document) if has_null and not answer.errors else answer
+
+
+def query_root(api: Api, document: Document, alias: str) -> Any:
+    """One root field of an answer.
+
+    Raises its error or one below it, except for fields that set-up can do without; errors.UnreadableAnswer where it
+    is null without an error.
+    """
+    return checked_root(ask(api, document), alias)
+
+
+def checked_root(answer: Answer, alias: str) -> Any:
+    """The same of an answer that has more than this root."""
+    for error in answer.errors_of(alias):
+        # Set-up works without these fields, so their errors are no failure.
+        if error.path[-1] not in _OPTIONAL_FIELDS:
+            raise error
+    return _root_field(answer, alias)
+
+
+def mutate_root(api: Api, document: Document, alias: str) -> Any:
+    """Send one mutation, once more under the same key where no answer came, and return its root field.
+
+    Monday replays what the first request did (developer.monday.com/api-reference/docs/idempotency), so a lost
+    answer creates nothing twice. Raises ConnectorError.
+    """
+    return _root_field(execute_mutation(api, document), alias)
+
+
+def execute_mutation(api: Api, document: Document) -> Answer:
+    """Send a mutation under a key of its own, and again under that key where its outcome is unknown."""
+    # One key for both attempts, so that Monday replays the first one's result.
+    key = uuid.uuid4().hex
+    try:
+        return api.execute(*document, idempotency_key=key)
+    except ConnectorError as error:
+        # What certainly failed is not sent again.
+        if not error.outcome_unknown:
+            raise
+    return api.execute(*document, idempotency_key=key)
+
+
+def _root_field(answer: Answer, alias: str) -> Any:
+    node = (answer.data or {}).get(alias)
+    if node is None:
+        raise answer.failure(alias, f"Monday answered nothing for {alias}")
+    return node
+
+
+class Document(NamedTuple):
+    """A document and its variables: `client.execute(*document)`."""
+
+    text: str
+    variables: Mapping[str, Any]
+
+
+COMPLEXITY = "complexity { query before after reset_in_x_seconds }"
+"""What the call cost, in points; a root field of queries and of mutations."""
+
+
+# Scalars of answers and of webhooks, which may be null or of another type.
+
+
+def time_or_none(text: Any) -> datetime | None:
+    """The moment in an ISO text; one without an offset is UTC."""
+    try:
+        moment = datetime.fromisoformat(text) if isinstance(text, str) and text else None
+    except ValueError:
+        return None
+    return plausible_time(moment if moment is None or moment.tzinfo else moment.replace(tzinfo=UTC))
+
+
+def plausible_time(moment: datetime | None) -> datetime | None:
+    """The moment, None outside 2000 to 2099: no change has such a time, and to reckon with one may overflow."""
+    return moment if moment is not None and 2000 <= moment.year <= 2099 else None
+
+
+def mapping_or_empty(value: Any) -> Mapping[str, Any]:
+    """The JSON object, empty for anything else."""
+    return value if isinstance(value, Mapping) else {}
+
+
+def json_object(value: Any) -> Mapping[str, Any]:
+    """A scalar JSON, which may arrive as an object or as its text; empty for anything else."""
+    try:
+        return mapping_or_empty(json.loads(value) if isinstance(value, str) else value)
+    except ValueError:
+        return {}
+
+
+def int_or_none(value: Any) -> int | None:
+    """The whole number, which a bool is in Python, but not here."""
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+# Monday's errors as ours; nothing else reads Monday's error codes. One table has every code as it comes in
+# `extensions.code` (formerly `error_code`), the class that it becomes, and where it was published. Where one code
+# stands for several problems, the rest of the error narrows the class.
+
+
+SITE = "developer.monday.com/api-reference/"
+DOCS, MIGRATING = SITE + "docs/error-handling", SITE + "docs/migrating-to-version-2025-04"
+
+# Fixtures of Monday's own tool: the spelling on the wire, where the documentation differs.
+MCP = "github.com/mondaycom/mcp packages/agent-toolkit/src/utils/tests/error.utils.test.ts"
+COMMUNITY = "community.monday.com topic "
+RECORDED = "published recordings of github.com/sanifhimani/monday_ruby, "
+
+# Of the gateway that Monday's parse errors are from (community 106532).
+ROUTER = "published at apollographql.com/docs/graphos/routing/errors"
+
+# From a team's notes on live answers, not from Monday.
+NOTES = "published notes of users on live answers, 2026-07"
+
+
+class KnownCode(NamedTuple):
+    """A code, its class and its source."""
+
+    code: str
+    error: type[ConnectorError]
+    source: str
+
+
+PUBLISHED: tuple[KnownCode, ...] = (
+    KnownCode("NOT_AUTHENTICATED", errors.NotAuthenticated, COMMUNITY + "115326, body of HTTP 401"),
+    KnownCode("Unauthorized", errors.NotAuthenticated, DOCS),
+    KnownCode("UserUnauthorizedException", errors.BoardForbidden, DOCS),
+    KnownCode("USER_UNAUTHORIZED", errors.BoardForbidden, DOCS),
+    KnownCode("UserUnauthroizedException", errors.BoardForbidden, COMMUNITY + "12835, misspelt until 2024"),
+    KnownCode("USER_ACCESS_DENIED", errors.UserDenied, DOCS),
+    KnownCode("missingRequiredPermissions", errors.PermissionMissing, DOCS),
+    KnownCode("UNAUTHORIZED_FIELD_OR_TYPE", errors.PermissionMissing, NOTES),
+    KnownCode("API_TEMPORARILY_BLOCKED", errors.AccountBlocked, DOCS),
+    KnownCode("InvalidVersionException", errors.VersionRejected, SITE + "docs/api-versioning"),
+    KnownCode("COMPLEXITY_BUDGET_EXHAUSTED", errors.ComplexityExhausted, MCP),
+    KnownCode("complexityBudgetExhausted", errors.ComplexityExhausted, COMMUNITY + "84419, 2024-04"),
+    KnownCode("ComplexityException", errors.ComplexityExhausted, SITE + "changelog, 2024-10 and earlier"),
+    KnownCode("REQUEST_MAX_COMPLEXITY_EXCEEDED", errors.TooComplex, NOTES),
+    KnownCode("maxComplexityExceeded", errors.TooComplex, NOTES),
+    KnownCode("maxDepthExceeded", errors.InvalidDocument, COMMUNITY + "70378"),
+    KnownCode("MINUTE_RATE_LIMIT_EXCEEDED", errors.MinuteLimitReached, MCP),
+    KnownCode("Rate Limit Exceeded", errors.MinuteLimitReached, DOCS),
+    KnownCode("RATE_LIMIT_EXCEEDED", errors.MinuteLimitReached, SITE + "docs/importing-items-in-bulk"),
+    KnownCode("MAX_CONCURRENCY_EXCEEDED", errors.ConcurrencyLimitReached, MCP),
+    KnownCode("maxConcurrencyExceeded", errors.ConcurrencyLimitReached, DOCS),
+    KnownCode(
+        "TooManyConcurrentRequestsException", errors.ConcurrencyLimitReached, COMMUNITY + "88176, the lock of an item"
+    ),
+    KnownCode("DAILY_LIMIT_EXCEEDED", errors.DailyLimitReached, MCP),
+    KnownCode("IP_RATE_LIMIT_EXCEEDED", errors.AddressLimitReached, DOCS),
+    KnownCode("FIELD_LIMIT_EXCEEDED", errors.FieldLimitReached, MIGRATING),
+    KnownCode("tooManyRequests", errors.FieldLimitReached, MCP),
+    KnownCode("IDEMPOTENCY_CONFLICT", errors.StillRunning, SITE + "docs/idempotency"),
+    KnownCode("InvalidItemIdException", errors.ItemNotFound, COMMUNITY + "109452"),
+    KnownCode("InvalidBoardIdException", errors.BoardNotFound, DOCS),
+    KnownCode("InvalidColumnIdException", errors.ColumnNotFound, COMMUNITY + "92703"),
+    KnownCode("ItemsLimitationException", errors.BoardFull, DOCS),
+    KnownCode("ItemNameTooLongException", errors.NameRejected, DOCS),
+    KnownCode("ColumnValueException", errors.FieldRejected, DOCS),
+    KnownCode("ChangeColumnValueError", errors.FieldRejected, COMMUNITY + "40789"),
+    KnownCode("CorrectedValueException", errors.FieldRejected, DOCS),
+    KnownCode("InvalidUserIdException", errors.FieldRejected, DOCS),
+    KnownCode("DATA_VALIDATIONS_ERROR", errors.RulesBroken, COMMUNITY + "116170, 2025-07"),
+    KnownCode("CellLimitExceededException", errors.FieldRejected, COMMUNITY + "111320, 2025-03"),
+    KnownCode("InvalidColumnTypeException", errors.ColumnUnsupported, COMMUNITY + "104534 and 113689"),
+    KnownCode("FIELD_MINUTE_RATE_LIMIT_EXCEEDED", errors.FieldLimitReached, NOTES),
+    KnownCode("ASSET_UNAVAILABLE", errors.RecordRejected, DOCS),
+    KnownCode("ResourceNotFoundException", errors.RecordRejected, DOCS),
+    KnownCode("InvalidArgumentException", errors.RecordRejected, MIGRATING),
+    KnownCode("RecordInvalidException", errors.RecordRejected, DOCS),
+    KnownCode("DeleteLastGroupException", errors.RecordRejected, DOCS),
+    KnownCode("CreateBoardException", errors.RecordRejected, DOCS),
+    KnownCode("InvalidWebhookConfigException", errors.RecordRejected, NOTES),
+    KnownCode("CursorException", errors.CursorExpired, COMMUNITY + "70289"),
+    KnownCode("CursorExpiredError", errors.CursorExpired, SITE + "docs/querying-board-items"),
+    KnownCode("GRAPHQL_VALIDATION_FAILED", errors.InvalidDocument, COMMUNITY + "116967, HTTP 400"),
+    KnownCode("GRAPHQL_PARSE_FAILED", errors.InvalidDocument, "not published: the usual code beside the one above"),
+    KnownCode("INVALID_GRAPHQL_REQUEST", errors.DocumentRejected, COMMUNITY + "118566, HTTP 400"),
+    KnownCode("PARSING_ERROR", errors.InvalidDocument, COMMUNITY + "106532"),
+    KnownCode("undefinedField", errors.InvalidDocument, COMMUNITY + "101399, 2024-10 and earlier, HTTP 200"),
+    KnownCode("argumentNotAccepted", errors.InvalidDocument, RECORDED + "2024-07, HTTP 200"),
+    KnownCode("argumentLiteralsIncompatible", errors.InvalidDocument, RECORDED + "2024-07, HTTP 200"),
+    KnownCode("variableMismatch", errors.InvalidDocument, "not published: graphql-ruby's code beside the two above"),
+    KnownCode("VALIDATION_INVALID_TYPE_VARIABLE", errors.DocumentRejected, COMMUNITY + "108135"),
+    KnownCode("INVALID_CONTENT_TYPE_HEADER", errors.DocumentRejected, COMMUNITY + "107402"),
+    KnownCode("JsonParseException", errors.DocumentRejected, DOCS),
+    KnownCode("INTERNAL_SERVER_ERROR", errors.ServerFailed, DOCS),
+    KnownCode("InternalServerError", errors.ServerFailed, DOCS + ", older spelling"),
+    KnownCode("SUBREQUEST_HTTP_ERROR", errors.ServerFailed, ROUTER),
+    KnownCode("SUBREQUEST_MALFORMED_RESPONSE", errors.ServerFailed, ROUTER),
+    KnownCode("REQUEST_TIMEOUT", errors.TimedOut, ROUTER),
+    KnownCode("GATEWAY_TIMEOUT", errors.TimedOut, ROUTER),
+)
+
+# For answers without a code that we know: the HTTP status, or the `status_code` inside a 200.
+STATUSES: dict[int, type[ConnectorError]] = {
+    401: errors.NotAuthenticated,  # DOCS
+    403: errors.PermissionMissing,  # DOCS
+    404: errors.WrongAddress,
+    405: errors.WrongAddress,
+    408: errors.TimedOut,
+    409: errors.StillRunning,  # developer.monday.com/api-reference/docs/idempotency
+    413: errors.TooComplex,
+    423: errors.BoardLocked,  # DOCS
+    429: errors.LimitReached,  # developer.monday.com/api-reference/docs/rate-limits
+}
+
+INNER_STATUSES: dict[int, type[ConnectorError]] = {
+    403: errors.BoardForbidden,  # as UserUnauthorizedException, which comes with it (DOCS)
+    409: errors.RecordRejected,
+    423: errors.BoardLocked,
+    429: errors.FieldLimitReached,  # as FIELD_LIMIT_EXCEEDED, which comes with it
+}
+
+CODES: dict[str, type[ConnectorError]] = {known.code: known.error for known in PUBLISHED}
+
+# Root fields about the account and not about a board: whoever may not read them lacks a scope.
+_ACCOUNT_ROOTS = frozenset({"me", "account", "users", "platform_api"})
+
+
+@dataclass(frozen=True)
+class _ErrorDetails:
+    code: str
+    message: str
+    data: Mapping[str, Any]
+    extensions: Mapping[str, Any]
+    broken: Mapping[str, str] = field(default_factory=dict)
+    path: tuple[str | int, ...] = ()
+    status: int | None = None
+
+
+def translate_error(
+    error: Any, *, http_status: int | None = None, request_id: str | None = None, retry_after: float | None = None
+) -> ConnectorError:
+    """Translate one error of an answer: an entry of `errors`, or a whole body of the format before 2025-01.
+
+    `retry_after` is the Retry-After header in seconds; the wait in the body counts first.
+    """
+    details = _parse_details(error)
+    error_class = _error_class(details, http_status)
+    # In `error_data` in the format before 2025-01 (changelog, FIELD_LIMIT_EXCEEDED).
+    wait = details.extensions.get("retry_in_seconds", details.data.get("retry_in_seconds"))
+    if not isinstance(wait, int | float):
+        wait = retry_after
+    found = error_class(
+        details.message or _default_message(http_status),
+        code=details.code,
+        request_id=request_id,
+        http_status=http_status,
+        wait_seconds=wait if error_class.retryable else None,
+        path=details.path,
+        column_id="name" if error_class is errors.NameRejected else _column_id(details.data.get("column_id")),
+        column_type=_text(details.data.get("column_type")),
+    )
+    if isinstance(found, errors.RulesBroken):
+        found.columns = details.broken
+    return found
+
+
+def _default_message(http_status: int | None) -> str:
+    if http_status is None:
+        return "Monday gave no reason"
+    if http_status >= http.HTTPStatus.INTERNAL_SERVER_ERROR:
+        return f"Monday is not available just now (HTTP {http_status})"
+    return f"Monday gave no reason (HTTP {http_status})"
+
+
+def _parse_details(error: Any) -> _ErrorDetails:
+    if not isinstance(error, Mapping):
+        return _ErrorDetails("", str(error or ""), {}, {})
+    extensions = mapping_or_empty(error.get("extensions"))
+    detail_text = _text(extensions.get("details"))
+    # The message's pointer to the API's documentation doesn't help somebody who only edits a record.
+    message = str(error.get("message") or error.get("error_message") or "").split(" Please check our API doc")[0]
+    # `fields` is what `path` was called in 2021.
+    path, status = error.get("path") or error.get("fields"), extensions.get("status_code", error.get("status_code"))
+    data = extensions.get("error_data") or error.get("error_data")
+    broken: Mapping[str, str] = {}
+    if isinstance(data, list):
+        message, broken = _broken_rules(message, [one for one in data if isinstance(one, Mapping)])
+        data = {"column_id": next(iter(broken))} if len(broken) == 1 else {}
+    return _ErrorDetails(
+        # Internal errors come with `error_code` in the extensions, too (recorded, 2025-10).
+        code=str(extensions.get("code") or extensions.get("error_code") or error.get("error_code") or ""),
+        message=f"{message}: {detail_text}" if detail_text else message,
+        data=mapping_or_empty(data),
+        extensions=extensions,
+        broken=broken,
+        path=tuple(path) if isinstance(path, list) else (),
+        status=status if isinstance(status, int) else None,
+    )
+
+
+def _broken_rules(message: str, rules: Sequence[Mapping[str, Any]]) -> tuple[str, Mapping[str, str]]:
+    """What DATA_VALIDATIONS_ERROR lists: Monday's words on all broken rules, and those on each column."""
+    told = dict.fromkeys(str(rule["message"]) for rule in rules if rule.get("message"))
+    columns: dict[str, str] = {}
+    for rule in rules:
+        for column in rule.get("columnIds") or ():
+            words = [columns[str(column)]] if str(column) in columns else []
+            columns[str(column)] = "; ".join([*words, str(rule.get("message") or message)])
+    return "; ".join(told) or message, columns
+
+
+def _error_class(details: _ErrorDetails, http_status: int | None) -> type[ConnectorError]:
+    """By the code; without a known one, by the message, the HTTP status and the status inside a 200."""
+    known = CODES.get(details.code)
+    narrower = _NARROWERS.get(details.code)
+    if known is not None:
+        return (narrower(details) if narrower else None) or known
+    return (
+        _class_by_message(details)
+        or _class_by_status(http_status)
+        or _class_of_inner_status(details)
+        or errors.RecordRejected
+    )
+
+
+def _class_by_status(http_status: int | None) -> type[ConnectorError] | None:
+    if http_status is None or 200 <= http_status < 300:
+        return None
+    if http_status >= 500:
+        return errors.ServerFailed
+    if 300 <= http_status < 400:
+        return errors.WrongAddress
+    return STATUSES.get(http_status, errors.DocumentRejected)
+
+
+def _class_of_inner_status(details: _ErrorDetails) -> type[ConnectorError] | None:
+    """Of an error inside HTTP 200. Limits have codes in several spellings, but one spelling of their wait."""
+    is_limit = details.status == 429 or "retry_in_seconds" in details.extensions
+    if is_limit and not details.path:
+        return errors.LimitReached
+    if is_limit:
+        return errors.FieldLimitReached
+    if details.status is not None and details.status >= 500:
+        return errors.ServerFailed
+    return INNER_STATUSES.get(details.status or 0)
+
+
+# What libraries of GraphQL say of a document that they don't run, graphql-ruby until 2025-07 and graphql-js since. The
+# latter's errors come without a code, with HTTP 200; what a value that was run is to blame for has a code of Monday's.
+_INVALID_DOCUMENT = re.compile(
+    r"^(Parse|parsing|Syntax) error|^Unexpected end of document|^No query string was present|^Unsupported query"
+    r"|^(An o|O)peration name is required|^Must provide |^Cannot query field|^Query has depth of"
+    r"|^Unknown (argument|type|directive|fragment|operation)|mismatch on variable|^(Fields?|Fragment|Directive) [\"'@]"
+    r"|^Field must have selections"
+    r"|doesn't (exist on type|accept argument)|cannot represent|^Variable \S+ |^invalid type for variable|Expected type"
+    r"|^There can be only one|^Expected value of type|^Value \S+ does not exist in",
+    re.IGNORECASE,
+)
+
+# The first part of a path, or of the `fields` that older answers had, where the document itself is refused.
+_INVALID_PLACE = re.compile(r"(query|mutation|fragment)\b")
+
+
+def _class_by_message(details: _ErrorDetails) -> type[ConnectorError] | None:
+    """Of errors without a code that is known: an invalid document, else what the words are known to mean."""
+    is_placed = bool(details.path) and bool(_INVALID_PLACE.match(str(details.path[0])))
+    if is_placed or (not details.path and _INVALID_DOCUMENT.search(details.message)):
+        return _narrow_invalid(details) or errors.InvalidDocument
+    return _class_of_words(_WORDS, details) or _class_of_words(_VALUE_WORDS, details)
+
+
+def _class_of_words(
+    known: Sequence[tuple[str, type[ConnectorError]]], details: _ErrorDetails
+) -> type[ConnectorError] | None:
+    return next((found for words, found in known if re.search(words, details.message, re.IGNORECASE)), None)
+
+
+_WORDS: tuple[tuple[str, type[ConnectorError]], ...] = (
+    ("^not authenticated$", errors.NotAuthenticated),  # community 82701, the old 401
+    ("ip is restricted", errors.AddressForbidden),  # DOCS, HTTP 401
+    ("doesn['’]t grant access to", errors.PermissionMissing),  # community 42772
+    ("unauthorized to use the api", errors.UserDenied),  # community 10948
+    ("^Query has complexity of", errors.TooComplex),  # community 43638, before there was a code
+    ("^Complexity budget exhausted", errors.ComplexityExhausted),
+    ("unexpected token at '", errors.DocumentRejected),  # community 50060, with the status 500 inside
+    ("^Cannot return null for non-nullable|^internal server error", errors.ServerFailed),  # community 107921
+)
+
+_VALUE_WORDS: tuple[tuple[str, type[ConnectorError]], ...] = (
+    ("inactive items", errors.ItemInactive),  # community 117322
+    ("max ?locks ?exceeded", errors.ItemLocked),  # community 46018 and 40789
+    # The last of them came as an invalid record (community 19867).
+    ("not in the connected boards", errors.ItemNotConnected),  # community 29555 and 67850
+    ("label .*(does not|doesn't) exist", errors.LabelUnknown),  # community 34196
+    ("^invalid value|^email is not valid", errors.FieldRejected),  # community 122100, without a code
+)
+"""What is said of a value, or of the item that it is written to."""
+
+
+# What they say of a value that was sent, not of the document: "used in position expecting" is about its text.
+_INVALID_VALUE = re.compile(
+    r"cannot represent|^Variable \S+ (got|of (required )?type \S+ was)|^invalid type for variable"
+)
+
+
+def _narrow_invalid(details: _ErrorDetails) -> type[ConnectorError] | None:
+    """A value that doesn't fit its variable may be one record's; without it the document is as valid as any."""
+    return errors.DocumentRejected if _INVALID_VALUE.search(details.message) else None
+
+
+def _narrow_unauthorized(details: _ErrorDetails) -> type[ConnectorError] | None:
+    """What the token's user may not do concerns the board, unless it is to use the API, or about the account."""
+    if "use the api" in details.message:
+        return errors.UserDenied  # community 10948
+    return errors.PermissionMissing if details.path and details.path[0] in _ACCOUNT_ROOTS else None
+
+
+# The order matters: an item's message is "not found in board".
+_RESOURCES: tuple[tuple[str, type[ConnectorError]], ...] = (
+    ("column", errors.ColumnNotFound),
+    ("group", errors.GroupNotFound),
+    ("item", errors.ItemNotFound),
+    ("board", errors.BoardNotFound),
+)
+
+
+def _narrow_not_found(details: _ErrorDetails) -> type[ConnectorError] | None:
+    """One code for several resources (community 78294, 92703): `resource_type` or the message names it."""
+    text = f"{details.data.get('resource_type') or ''} {details.message}".lower()
+    if "not found" not in text:
+        return None
+    for word, error_class in _RESOURCES:
+        if re.search(rf"\b{word}\b", text):
+            return error_class
+    return None
+
+
+def _narrow_value(details: _ErrorDetails) -> type[ConnectorError] | None:
+    """What a value is refused for; removed items (community 117322) and unwritable types (56466) come with it, too."""
+    if "inactive_pulse_ids" in details.data:
+        return errors.ItemInactive
+    unsupported = errors.ColumnUnsupported if "not supported" in details.message else None
+    return _class_of_words(_VALUE_WORDS, details) or unsupported
+
+
+_NARROWERS: dict[str, Callable[[_ErrorDetails], type[ConnectorError] | None]] = {
+    "GRAPHQL_VALIDATION_FAILED": _narrow_invalid,
+    "UserUnauthorizedException": _narrow_unauthorized,
+    "UserUnauthroizedException": _narrow_unauthorized,
+    "USER_UNAUTHORIZED": _narrow_unauthorized,
+    "ResourceNotFoundException": _narrow_not_found,
+    "InvalidArgumentException": _narrow_not_found,
+    "ColumnValueException": _narrow_value,
+    "ChangeColumnValueError": _narrow_value,
+    "RecordInvalidException": _narrow_value,
+}
+
+
+def _column_id(value: Any) -> str | None:
+    """The column that an error names: its id, or an object that has it (community 41658)."""
+    return _text(value.get("column_id") if isinstance(value, Mapping) else value)
+
+
+def _text(value: Any) -> str | None:
+    return str(value) if value not in (None, "") else None

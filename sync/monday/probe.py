@@ -1,0 +1,421 @@
+"""A probe of a real account: what NPD Sync assumes where Monday's documentation is silent, tried on boards of its own.
+
+Each assumption is tried by our own connector, by the calls that a sync makes. An answer is a few words that stay the
+same from run to run: facts, and the names of errors; never ids, times or sentences of Monday's.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sync.monday import board_events, items
+from sync.monday.board import RELATION, BoardSetup, ColumnSpec, EventKind, ItemEvent, WebhooksIncomplete
+from sync.monday.board_items import Item, ItemChange, ItemCreate, ItemRemoval, WriteRequest
+from sync.monday.columns import make_converter
+from sync.monday.connector import MondayConnector
+from sync.monday.conversion import ConverterOptions, UnknownValue
+from sync.monday.errors import ConnectorError
+
+BOARD_TITLE = "NPD Sync probe"
+OTHER_BOARD_TITLE = "NPD Sync probe, other board"
+UNKNOWN_ID = "1"
+ALIAS = "r0"
+READ_SECONDS = 2  # a read may be older than the write that it follows
+WEBHOOK_SECONDS = 60
+LOG_SECONDS = 70  # the row of a change was seen more than half a minute late
+
+DELETE_BOARD = "mutation ProbeDeleteBoard($board: ID!) { delete_board(board_id: $board) { id } }"
+CREATE_GROUP = """mutation ProbeGroup($board: ID!, $title: String!) {
+  create_group(board_id: $board, group_name: $title) { id } }"""
+MOVE_ITEM = """mutation ProbeMove($item: ID!, $group: String!) {
+  move_item_to_group(item_id: $item, group_id: $group) { id } }"""
+
+VALUES: Mapping[str, Any] = {
+    "text": "A text",
+    "long_text": "Two\nlines",
+    "email": "ada@example.org",
+    "phone": "+12025550172",
+    "link": "https://example.org/",
+    "status": "Made by the probe",
+    "dropdown": ["Made by the probe", "And another"],
+    "date": "2026-01-31",
+    "numbers": "4.50",
+    "checkbox": True,
+}
+"""A value for each type of column, as NPD stores it."""
+
+
+class Unanswered(Exception):
+    """An assumption can't be tried here, and why; the others can."""
+
+
+@dataclass(frozen=True)
+class Assumption:
+    """What NPD Sync takes for granted; `otherwise` is what it would mean if Monday answered something else."""
+
+    key: str
+    question: str
+    expected: str
+    otherwise: str
+    ask: Callable[[Probe], str]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What Monday answered; `reason` where it could not be asked."""
+
+    assumption: Assumption
+    answer: str = ""
+    reason: str = ""
+
+    @property
+    def differs(self) -> bool:
+        return not self.reason and self.answer != self.assumption.expected
+
+
+class Probe:
+    """Two boards and what is done there; `wait` lets time pass, `deliveries` gives the bodies that came for a board."""
+
+    def __init__(
+        self,
+        connector: MondayConnector,
+        wait: Callable[[float], None],
+        deliveries: Callable[[str], Sequence[Mapping[str, Any]]],
+        webhook_url: str,
+    ) -> None:
+        self.connector = connector
+        self.wait = wait
+        self.board_ids: list[str] = []
+        self.left: list[str] = []  # what could not be deleted, as sentences
+        self._deliveries = deliveries
+        self._webhook_url = webhook_url
+        self._webhooks: dict[str, str] = {}
+        self._setup: BoardSetup
+
+    def run(self) -> Iterator[Finding]:
+        """Try every assumption; at the end, also one by a failure or Ctrl-C, the boards are deleted.
+
+        Raises ConnectorError where not even the boards could be made.
+        """
+        try:
+            self._make_boards()
+            for assumption in ASSUMPTIONS:
+                yield self._finding(assumption)
+        finally:
+            self._delete_boards()
+
+    def _make_boards(self) -> None:
+        for title in (OTHER_BOARD_TITLE, BOARD_TITLE):
+            self.connector.create_board(title, self.board_ids.append)
+        self.connector.ensure_columns(self.other_board_id, "Items", [])
+        columns = [ColumnSpec(kind, kind, kind, f"probe_{kind}") for kind in VALUES]
+        relation = ColumnSpec(RELATION, RELATION, RELATION, "probe_relation", target_board=self.other_board_id)
+        self._setup = self.connector.ensure_columns(self.board_id, "Items", [*columns, relation])
+
+    def _delete_boards(self) -> None:
+        for board_id in self.board_ids:
+            try:
+                self.connector.api.execute(DELETE_BOARD, {"board": board_id})
+            except ConnectorError as error:
+                self.left.append(f"Board {board_id} is still there; delete it on Monday. {error.sentence}")
+
+    def _finding(self, assumption: Assumption) -> Finding:
+        try:
+            return Finding(assumption, assumption.ask(self))
+        except ConnectorError as error:
+            return Finding(assumption, reason=error.sentence)
+        except Unanswered as error:
+            return Finding(assumption, reason=str(error))
+
+    @property
+    def other_board_id(self) -> str:
+        return self.board_ids[0]
+
+    @property
+    def board_id(self) -> str:
+        return self.board_ids[1]
+
+    @property
+    def types(self) -> list[str]:
+        return list(self._setup.columns)
+
+    def column_id(self, column_type: str) -> str:
+        return self._setup.columns[column_type].id
+
+    # Items, by the connector's own writes and reads.
+
+    def write(self, request: WriteRequest, key: str = "") -> Item | ConnectorError:
+        """What became of a write of one item; an error of the whole document is one of the item, too."""
+        try:
+            return self.connector.write(request, key or uuid.uuid4().hex).by_alias[ALIAS]
+        except ConnectorError as error:
+            return error
+
+    def creation(self, name: str, values: Mapping[str, Any] | None = None) -> WriteRequest:
+        column_ids = [column.id for column in self._setup.columns.values()]
+        creates = [ItemCreate(ALIAS, name, values or {})]
+        return items.prepare_creates(self.board_id, None, creates, column_ids, self.types, create_labels=True)
+
+    def create(self, name: str, values: Mapping[str, Any] | None = None) -> Item:
+        return _item(self.write(self.creation(name, values)))
+
+    def create_other(self, name: str) -> Item:
+        """An item of the other board, to which relations lead."""
+        creates = [ItemCreate(ALIAS, name, {})]
+        return _item(self.write(items.prepare_creates(self.other_board_id, None, creates, [])))
+
+    def change(self, item_id: str, values: Mapping[str, Any]) -> Item | ConnectorError:
+        column_ids = [column.id for column in self._setup.columns.values()]
+        changes = [ItemChange(ALIAS, item_id, values)]
+        return self.write(items.prepare_changes(self.board_id, changes, column_ids, self.types))
+
+    def archive(self, item: Item) -> None:
+        _item(self.write(items.prepare_archive([ItemRemoval(ALIAS, item.id)], [])))
+
+    def delete(self, item: Item) -> Item | ConnectorError:
+        return self.write(items.prepare_delete([ItemRemoval(ALIAS, item.id)], []))
+
+    def read(self, item_id: str) -> Item | None:
+        column_ids = [column.id for column in self._setup.columns.values()]
+        return next(iter(self.connector.read_items([item_id], column_ids, self.types)), None)
+
+    def related(self, target: Item) -> Item:
+        """A new item that is connected with this one."""
+        value = make_converter("relation").to_remote({"field": {"item": target.id}}, None)
+        return self.create("With a relation", {self.column_id(RELATION): value})
+
+    def linked_ids(self, item: Item | None) -> Sequence[str]:
+        if item is None:
+            raise Unanswered("the item isn't listed")
+        raw = make_converter("relation").stored_value(item.reading(self.column_id(RELATION)))
+        return list(raw["item_ids"]) if raw else []
+
+    def differing_types(self, item: Item) -> list[str]:
+        """The types of which an item doesn't show what it was created with."""
+        return [kind for kind, value in VALUES.items() if not self._shows(item, kind, value)]
+
+    def _shows(self, item: Item, kind: str, value: Any) -> bool:
+        convert = make_converter(kind, ConverterOptions(settings=self._setup.columns[kind].settings))
+        try:
+            shown = convert.remote(convert.stored_value(item.reading(self.column_id(kind))))
+        except UnknownValue:
+            return False
+        return shown == convert.local({"field": value})
+
+    # Events.
+
+    def subscribe(self) -> None:
+        """Have our webhooks; raises Unanswered where Monday doesn't reach the address."""
+        try:
+            hooks, _ = self.connector.ensure_webhooks(self.board_id, self._webhook_url, self._webhooks)
+        except WebhooksIncomplete as error:
+            why = f"Monday made no webhook: it has to reach SITE_URL while web is running. {error.message}"
+            raise Unanswered(why) from error
+        self._webhooks = {hook.id: hook.fingerprint for hook in hooks}
+
+    def is_told(self, item: Item, kind: EventKind) -> bool:
+        """Whether a webhook of this kind comes for an item. A rename, which comes last, shows that they come at all."""
+        last = self.create("Last")
+        self.change(last.id, {"name": "Last, renamed"})
+        for _ in range(WEBHOOK_SECONDS):
+            events = self._events()
+            if any(event.item_id == item.id and event.kind is kind for event in events):
+                return True
+            if any(event.item_id == last.id and event.kind is EventKind.RENAMED for event in events):
+                self.wait(10)  # they have no order
+                return any(event.item_id == item.id and event.kind is kind for event in self._events())
+            self.wait(1)
+        raise Unanswered(f"no webhook arrived within {WEBHOOK_SECONDS} s")
+
+    def _events(self) -> list[ItemEvent]:
+        return [board_events.parse_event(body) for body in self._deliveries(self.board_id)]
+
+    def logged_change(self, item: Item, column_id: str) -> ItemEvent:
+        """What the activity log says of a change; raises Unanswered where it doesn't show one."""
+        for _ in range(0, LOG_SECONDS, 10):
+            activity = self.connector.board_activity(self.board_id, datetime.now(UTC) - timedelta(days=1))
+            for entry in activity.log or ():
+                for body in board_events.webhook_bodies(entry, self.board_id):
+                    event = board_events.parse_event(body)
+                    if event.item_id == item.id and event.column_id == column_id:
+                        return event
+            self.wait(10)
+        raise Unanswered(f"no row of a change came within {LOG_SECONDS} s. {activity.log_problem}".strip())
+
+
+def _item(written: Item | ConnectorError) -> Item:
+    if isinstance(written, ConnectorError):
+        raise written
+    return written
+
+
+def _outcome(written: Item | ConnectorError) -> str:
+    return type(written).__name__ if isinstance(written, ConnectorError) else "done"
+
+
+# What is assumed. Each function asks for one thing, on items of its own.
+
+
+def _unknown_field(probe: Probe) -> str:
+    try:
+        probe.connector.api.execute("query ProbeUnknownField { me { nothing_of_this_name } }", {})
+    except ConnectorError as error:
+        return type(error).__name__
+    return "done"
+
+
+def _unknown_item(probe: Probe) -> str:
+    return "left out" if probe.read(UNKNOWN_ID) is None else "listed"
+
+
+def _wrong_cursor(probe: Probe) -> str:
+    try:
+        probe.connector.next_page("nonsense", [])
+    except ConnectorError as error:
+        return type(error).__name__
+    return "done"
+
+
+def _column_types(probe: Probe) -> str:
+    values = {}
+    for kind, value in VALUES.items():
+        values[probe.column_id(kind)] = make_converter(kind).to_remote({"field": value}, None)
+    item = probe.create("With every type", values)
+    differing = probe.differing_types(item)
+    return f"others: {', '.join(differing)}" if differing else "the same values"
+
+
+def _relation_of_create(probe: Probe) -> str:
+    target = probe.create_other("Linked at once")
+    return "there" if target.id in probe.linked_ids(probe.related(target)) else "dropped"
+
+
+def _archived_in_relation(probe: Probe) -> str:
+    target = probe.create_other("Linked, then archived")
+    item = probe.related(target)
+    probe.archive(target)
+    probe.wait(READ_SECONDS)
+    return "stays" if target.id in probe.linked_ids(probe.read(item.id)) else "leaves"
+
+
+def _deleted_in_relation(probe: Probe) -> str:
+    target = probe.create_other("Linked, then deleted")
+    item = probe.related(target)
+    _item(probe.delete(target))
+    probe.wait(READ_SECONDS)
+    return "stays" if target.id in probe.linked_ids(probe.read(item.id)) else "leaves"
+
+
+def _partial_batch(probe: Probe) -> str:
+    item = probe.create("In a batch")
+    value = {probe.column_id("text"): "in a batch"}
+    changes = [ItemChange(ALIAS, item.id, value), ItemChange("r1", UNKNOWN_ID, value)]
+    request = items.prepare_changes(probe.board_id, changes, [])
+    written = probe.connector.write(request, uuid.uuid4().hex).by_alias
+    return f"{_outcome(written[ALIAS])}, {_outcome(written['r1'])}"
+
+
+def _unknown_column(probe: Probe) -> str:
+    item = probe.create("Without the column")
+    return _outcome(probe.change(item.id, {"nothing_of_this_id": "x"}))
+
+
+def _long_name(probe: Probe) -> str:
+    return _outcome(probe.write(probe.creation("x" * 256)))
+
+
+def _unknown_status(probe: Probe) -> str:
+    item = probe.create("With a status")
+    return _outcome(probe.change(item.id, {probe.column_id("status"): {"label": "Nowhere"}}))
+
+
+def _unknown_dropdown(probe: Probe) -> str:
+    item = probe.create("With a dropdown")
+    return _outcome(probe.change(item.id, {probe.column_id("dropdown"): {"labels": ["Nowhere"]}}))
+
+
+def _replayed_key(probe: Probe) -> str:
+    request, key = probe.creation("Created once"), uuid.uuid4().hex
+    first = probe.connector.write(request, key)
+    second = probe.connector.write(request, key)
+    is_same = _item(first.by_alias[ALIAS]).id == _item(second.by_alias[ALIAS]).id
+    return f"{'the first answer' if is_same else 'a second item'}, {'marked' if second.replayed else 'not marked'}"
+
+
+def _change_of_deleted(probe: Probe) -> str:
+    item = probe.create("Deleted, then changed")
+    _item(probe.delete(item))
+    return _outcome(probe.change(item.id, {probe.column_id("text"): "x"}))
+
+
+def _log_row(probe: Probe) -> str:
+    item = probe.create("In the log", {probe.column_id("text"): "before"})
+    _item(probe.change(item.id, {probe.column_id("text"): "after"}))
+    event = probe.logged_change(item, probe.column_id("text"))
+    return "both values" if event.value and event.previous_value else "values are missing"
+
+
+def _webhook_of_change(probe: Probe) -> str:
+    probe.subscribe()
+    item = probe.create("Reported")
+    _item(probe.change(item.id, {probe.column_id("text"): "x"}))
+    return "sent" if probe.is_told(item, EventKind.COLUMN) else "not sent"
+
+
+def _webhook_of_move(probe: Probe) -> str:
+    probe.subscribe()
+    item = probe.create("Moved")
+    group = probe.connector.api.execute(CREATE_GROUP, {"board": probe.board_id, "title": "Another group"})
+    group_id = (group.data or {})["create_group"]["id"]
+    probe.connector.api.execute(MOVE_ITEM, {"item": item.id, "group": group_id})
+    return "sent" if probe.is_told(item, EventKind.MOVED) else "not sent"
+
+
+_SAME_KIND = "The refusal is read by its words and its status; one that neither tells counts as one record's fault."
+
+ASSUMPTIONS = (
+    Assumption("unknown-field", "How is a document with an unknown field refused?", "InvalidDocument",
+               "A version of the API that we don't speak would fail record by record, instead of stopping the board.",
+               _unknown_field),
+    Assumption("unknown-item", "What does a read of an unknown item answer?", "left out",
+               "An error would leave the record's item unknown, where it now counts as deleted.", _unknown_item),
+    Assumption("wrong-cursor", "How is a cursor refused that is none?", "CursorExpired",
+               "The nightly comparison would end with an error instead of starting its listing again.", _wrong_cursor),
+    Assumption("column-types", "Does an item show what each type of column was written?", "the same values",
+               "Every pass would find these columns changed on Monday: don't map them, and tell us.", _column_types),
+    Assumption("create-relation", "Does the answer to a create show the relation that it set?", "there",
+               "The relation is sent once more, as a change of its own: one more call for such records.",
+               _relation_of_create),
+    Assumption("archived-in-relation", "Does an archived item stay in the relations to it?", "stays",
+               "The relation would look emptied by a person, and the field in NPD be emptied.", _archived_in_relation),
+    Assumption("deleted-in-relation", "Does a deleted item stay in the relations to it?", "leaves",
+               "The relation would lead to an item that no record has; the field would be blocked.",
+               _deleted_in_relation),
+    Assumption("partial-batch", "Are the other changes of a document answered when one is refused?",
+               "done, ItemNotFound",
+               "Without data the outcome is unknown, and the items are read again before anything is sent twice.",
+               _partial_batch),
+    Assumption("unknown-column", "How is a change of an unknown column refused?", "ColumnNotFound", _SAME_KIND,
+               _unknown_column),
+    Assumption("long-name", "How is a name of 256 characters refused?", "NameRejected", _SAME_KIND, _long_name),
+    Assumption("status-unknown", "How is an unknown label of a status refused?", "LabelUnknown", _SAME_KIND,
+               _unknown_status),
+    Assumption("dropdown-unknown", "How is an unknown label of a dropdown refused?", "LabelUnknown", _SAME_KIND,
+               _unknown_dropdown),
+    Assumption("key-replay", "What does the same create under the same key answer?", "the first answer, marked",
+               "A create whose answer was lost could be made twice: don't sync, and tell us.", _replayed_key),
+    Assumption("deleted-write", "How is a change of a deleted item refused?", "ItemInactive", _SAME_KIND,
+               _change_of_deleted),
+    Assumption("log-row", "What does the activity log tell of a change?", "both values",
+               "Edits on the board that one of our writes covered would not be found.", _log_row),
+    Assumption("webhook-echo", "Do changes by the API send webhooks?", "sent",
+               "Changes of other programs with this token are found minutes later, by the check for missed changes.",
+               _webhook_of_change),
+    Assumption("webhook-move", "Does a move to another group send a webhook?", "sent",
+               "A board filtered by group would notice moves minutes later, by the check for missed changes.",
+               _webhook_of_move),
+)  # fmt: skip
