@@ -591,9 +591,9 @@ def unmatched_items(board: BoardContext, keys: Collection[str]) -> list[str]:
     match = board.match_mapping
     if match is None or not keys:
         return []
-    rows = UnmatchedItem.objects.filter(entity_type=board.link.entity_type, board_id=board.link.board_id)
-    rows = rows.annotate(match_key=lookups.match_key_of(KeyTextTransform(match.key, "values")))
-    return list(rows.filter(match_key__in=sorted(keys)).values_list("item_id", flat=True))
+    keyed = UnmatchedItem.objects.annotate(match_key=lookups.match_key_of(KeyTextTransform(match.key, "values")))
+    of_board = keyed.filter(entity_type=board.link.entity_type, board_id=board.link.board_id)
+    return list(of_board.filter(match_key__in=sorted(keys)).values_list("item_id", flat=True))
 
 
 def records_by_match_key(board: BoardContext, keys: Iterable[str]) -> dict[str, list[SyncedModel]]:

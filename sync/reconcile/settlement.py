@@ -57,17 +57,15 @@ class FieldSettlement:
     """What becomes of one field: computed first, from its plan and the record as it is locked, and then written.
 
     `values` are written to the record. `base` is the new pair (None leaves it, an empty one takes it away); `altered`
-    why Monday keeps another value than was sent (None leaves what was said, an empty text ends it); where nothing is
-    lost by that (`is_lossless`) it is a note, and the field is in sync. `moved` is its line
-    in the history: kind, how, before, after. `result` is the value that a person's decision led to. `overtaken`: the
-    record was saved meanwhile, so a job of its own goes on. `recheck` is why both sides are soon read again;
-    `keeps_intent`: the intent stays open until then.
+    why Monday keeps another value than was sent, as the ledger has it (None leaves what was said, an empty one ends
+    it), a note where nothing is lost by that. `moved` is its line in the history: kind, how, before, after. `result` is
+    the value that a person's decision led to. `overtaken`: the record was saved meanwhile, so a job of its own goes on.
+    `recheck` is why both sides are soon read again; `keeps_intent`: the intent stays open until then.
     """
 
     values: Mapping[str, Any] = field(default_factory=dict)
     base: Mapping[str, Any] | None = None
-    altered: str | None = None
-    is_lossless: bool = False
+    altered: Mapping[str, Any] | None = None
     moved: tuple[str, str, str, str] | None = None
     resolved: bool = False
     result: str = ""
@@ -135,7 +133,7 @@ def _settle_undo(
     if field_plan.write_raw is not None and not still_holds(record, field_plan.local_raw):
         return _OVERTAKEN
     values = update_values(type(record), field_plan.write_raw) if field_plan.write_raw is not None else {}
-    return FieldSettlement(values, base=base or {}, altered="", resolved=True)
+    return FieldSettlement(values, base=base or {}, altered={}, resolved=True)
 
 
 def _settle_push(field_plan: FieldPlan, item: Item, *, creates: bool) -> FieldSettlement:
@@ -147,16 +145,14 @@ def _settle_push(field_plan: FieldPlan, item: Item, *, creates: bool) -> FieldSe
     if creates and convert.names_items and sent and not stored:
         return FieldSettlement(recheck="Monday made the item without its connected items.")
     before = convert.display(convert.remote(field_plan.remote_raw)) if field_plan.remote_raw is not None else ""
-    shown, altered = convert.display(sent), ""
-    is_lossless = not convert.names_items and looks_same(shown, convert.display(stored))
-    if sent != stored:
-        made = f"Monday made “{name_invisible(convert.display(stored))}” of “{name_invisible(shown)}”."
-        altered = f"{made} Nothing is lost by that." if is_lossless else f"{made} Change it on either side."
+    shown, made = convert.display(sent), convert.display(stored)
+    is_lossless = not convert.names_items and looks_same(shown, made)
+    advice = "Nothing is lost by that." if is_lossless else "Change it on either side."
+    reason = f"Monday made “{name_invisible(made)}” of “{name_invisible(shown)}”. {advice}"
+    altered = {"reason": reason, "lossless": is_lossless} if sent != stored else {}
     base = new_base(field_plan.mapping, item.id, field_plan.send_raw, answered)
     moved = ("push", "sent to Monday", before, shown)
-    return FieldSettlement(
-        base=base, altered=altered, is_lossless=is_lossless, moved=moved, resolved=True, result=shown
-    )
+    return FieldSettlement(base=base, altered=altered, moved=moved, resolved=True, result=shown)
 
 
 def _settle_pull(field_plan: FieldPlan, record: SyncedModel, item: Item, *, sent: bool) -> FieldSettlement:
@@ -172,7 +168,7 @@ def _settle_pull(field_plan: FieldPlan, record: SyncedModel, item: Item, *, sent
     values = update_values(type(record), field_plan.write_raw)
     base = new_base(field_plan.mapping, item.id, field_plan.write_raw, answered)
     moved = ("pull", "written on both sides" if sent else "updated from Monday", before, after)
-    return FieldSettlement(values, base=base, altered="", moved=moved, resolved=True, result=after)
+    return FieldSettlement(values, base=base, altered={}, moved=moved, resolved=True, result=after)
 
 
 def _settle_agreed(field_plan: FieldPlan, item: Item, *, creates: bool) -> FieldSettlement:
@@ -187,7 +183,7 @@ def _settle_agreed(field_plan: FieldPlan, item: Item, *, creates: bool) -> Field
     base = new_base(field_plan.mapping, item.id, field_plan.local_raw, remote_raw)
     # A person chose what both sides hold already: the empty side, where the other's column was replaced.
     result = field_plan.display_local(field_plan.local_raw) if field_plan.resolves else ""
-    return FieldSettlement(base=base, altered="", resolved=True, result=result)
+    return FieldSettlement(base=base, altered={}, resolved=True, result=result)
 
 
 def _answered_value(field_plan: FieldPlan, item: Item) -> Any:
@@ -233,8 +229,7 @@ def settled_fields(plan: RecordPlan, answer: Answer, record: SyncedModel, read_a
             base.pop(key, None)
         if one.altered is not None:
             altered.pop(key, None)
-            if one.altered:
-                altered[key] = {"reason": one.altered, "lossless": one.is_lossless}
+            altered |= {key: one.altered} if one.altered else {}
     return FieldsSettlement(
         values={name: value for one in found.values() for name, value in one.values.items()},
         base=base,
