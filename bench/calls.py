@@ -59,10 +59,10 @@ def engine() -> None:
 def naive() -> None:
     """What most integrations do: for each record that was saved, one mutation with all its fields."""
     from npd.models import Contact
-    from sync.connectors.base.board_items import ItemChange
-    from sync.connectors.monday.columns import make_converter
-    from sync.connectors.monday.items import prepare_changes
     from sync.limits import client
+    from sync.monday.board_items import ItemChange
+    from sync.monday.columns import make_converter
+    from sync.monday.items import prepare_changes
     from sync.registry import columns_of, link_of, mappings_of
 
     link = link_of("contact")

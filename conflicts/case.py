@@ -29,12 +29,13 @@ from conflicts.lifecycle import (
 from conflicts.messages import LOST_SIDES, LOST_UPDATE_LABELS, VALUE_LABELS
 from conflicts.models import AUTO, BASE, CHOICES, CUSTOM, MONDAY, NPD, ConflictKind, SyncConflict, default_label
 from conflicts.text_diff import DiffPart, both_texts, diff_parts, excerpts
-from sync import connectors, registry
-from sync.connectors.base.conversion import Converter
+from sync import registry
 from sync.kernel import humanize
 from sync.kernel.conflict_store import KIND_LOST_UPDATE, KIND_REPLACED, RECORD_KEY
 from sync.merge import FieldSelection
 from sync.models import BoardLink, FieldMapping, SyncedModel, SyncMetadata
+from sync.monday.columns import MULTILINE_CONVERTERS
+from sync.monday.conversion import Converter
 from sync.reconcile.field_plan import base_of
 from sync.reconcile.lookups import FieldDisplay, converter_for
 from sync.records import availability
@@ -332,7 +333,7 @@ class CaseField:
     @property
     def long(self) -> bool:
         has_lines = any("\n" in (text or "") for text in (self.npd, self.base, self.monday))
-        return has_lines or self.converter in connectors.get().multiline_converters
+        return has_lines or self.converter in MULTILINE_CONVERTERS
 
     @property
     def sides(self) -> list[Side]:

@@ -34,10 +34,10 @@ from conflicts.resolution import InvalidResolution, NotAsSeen, NotOpen, check_ma
 from sync import registry
 from sync.choices import Cause, QueueStatus
 from sync.clock import sync_now
-from sync.connectors.base.conversion import AmbiguousSplit, Converter, UnknownValue
 from sync.kernel.messages import ActionError
 from sync.merge import FieldSelection
 from sync.models import Decision, FieldMapping, SyncedModel, SyncMetadata, SyncQueue
+from sync.monday.conversion import AmbiguousSplit, Converter, UnknownValue
 from sync.operations.decision_undo import undo_decisions
 from sync.reconcile import field_values
 from sync.reconcile.field_plan import AS_SENT, base_of

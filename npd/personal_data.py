@@ -24,11 +24,9 @@ from django.db import transaction
 from django.db.models import Model, Q, QuerySet, TextField
 from django.db.models.functions import Cast
 
-from sync import connectors, registry
+from sync import registry
 from sync.choices import TombstoneState
 from sync.clock import SyncNow
-from sync.connectors.base.board_items import ItemRemoval
-from sync.connectors.base.errors import ConnectorError, ItemNotFound
 from sync.kernel.db import retry_on_lock_timeout
 from sync.kernel.messages import Conflict, TombstoneReason, tombstone_sentence
 from sync.limits import connector
@@ -46,6 +44,9 @@ from sync.models import (
     Verification,
     WebhookEvent,
 )
+from sync.monday.board_items import ItemRemoval
+from sync.monday.errors import ConnectorError, ItemNotFound
+from sync.monday.items import prepare_delete
 from sync.outbox.claim import acquire
 from sync.records import availability
 from sync.records.authors import MAX_NAME_LENGTH
@@ -228,9 +229,9 @@ def _delete_items(link: BoardLink, item_ids: list[str]) -> None:
     if not board.is_available:
         raise Conflict(BOARD_UNAVAILABLE.format(why=board.detail), code="board_unavailable")
     removals = [ItemRemoval(f"e{number}", item_id) for number, item_id in enumerate(item_ids)]
-    request = connectors.get(link.system).prepare_delete(removals, [])
+    request = prepare_delete(removals, [])
     try:
-        answer = connector(link.system, urgent=True).write(request, uuid.uuid4().hex)
+        answer = connector(urgent=True).write(request, uuid.uuid4().hex)
     except ConnectorError as error:
         raise Conflict(ITEM_NOT_DELETED.format(why=error.sentence), code="item_not_deleted") from error
     for outcome in answer.by_alias.values():

@@ -17,12 +17,12 @@ from django.db import models
 from django.urls import NoReverseMatch, reverse
 from django.utils.text import capfirst
 
-from sync import connectors
 from sync.choices import Rule
-from sync.connectors.base.conversion import Choices, ListConverter
 from sync.kernel import humanize
 from sync.kernel.db import contains_unmarked
 from sync.models import BoardLink, FieldMapping, SyncedModel
+from sync.monday.columns import make_converter
+from sync.monday.conversion import Choices, ListConverter
 
 ModelField: TypeAlias = "models.Field[Any, Any]"
 
@@ -302,7 +302,7 @@ def is_sandbox() -> bool:
 
 def rules_for(mapping: FieldMapping) -> list[Rule]:
     """Return the rules that a person may choose for this field, in the order in which they are offered."""
-    converter = connectors.get().converter(mapping.converter)
+    converter = make_converter(mapping.converter)
     is_list = isinstance(converter, ListConverter)
     if isinstance(converter, ListConverter) and converter.takes_single_text:
         spec = _entities.get(mapping.link.entity_type)

@@ -36,10 +36,10 @@ from sync.boards.mapping import check_board, check_rule, column_choices, remap, 
 from sync.boards.sync_filter import SyncFilter
 from sync.choices import SyncDirection
 from sync.clock import sync_now
-from sync.connectors.base.errors import ConnectorError
 from sync.kernel import humanize
 from sync.kernel.messages import ActionError, Conflict
 from sync.models import BoardLink, FieldMapping, UnmatchedItem, Verification
+from sync.monday.errors import ConnectorError
 from sync.operations import detect
 from sync.operations.attention import AttentionKind
 from sync.operations.detect.comparison import VerificationResult, verifications

@@ -21,19 +21,21 @@ from django.utils.functional import SimpleLazyObject
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_POST
 
-from sync import connectors, registry
+from sync import registry
 from sync.admin.admin_base import PageAdmin, overview_of, own_address
 from sync.admin.confirmed_action import Question, Report, run_action
 from sync.boards.board_setup import is_public_address
 from sync.choices import StopCode
 from sync.clock import sync_now
-from sync.connectors.base.connector import AccountInfo
-from sync.connectors.base.errors import ConnectorError, NotAuthenticated, Scope, WrongVersion
 from sync.kernel import humanize
 from sync.kernel.messages import FORMER_KEY, ActionError
 from sync.limits import breaker, connector, credentials, monday_account, quota, urgent_calls
 from sync.models import BoardLink, MondayAccount, QueuePause
 from sync.models.jobs import QueueAction, is_allowed
+from sync.monday.columns.places import phone_regions
+from sync.monday.connection import check_account
+from sync.monday.errors import ConnectorError, NotAuthenticated, Scope, WrongVersion
+from sync.monday.usage import AccountInfo
 from sync.operations.setup.selection import may_set_up
 from sync.outbox.pauses import pause_label
 from sync.reconcile.lookups import phone_region
@@ -237,7 +239,7 @@ def _asked_of_monday(ask: Callable[..., AccountInfo], then: Callable[[], object]
     name = info.user_name or info.user_id
     version = " ".join(filter(None, [info.version_value, info.version_kind and f"({info.version_kind})"]))
     more = "" if complete else "at least "
-    checked = connectors.get().check_account(info, settings.MONDAY_API_VERSION)
+    checked = check_account(info, settings.MONDAY_API_VERSION)
     checks = [("bad" if not one.ok else "warn" if one.is_warning else "ok", one.message, one.fix) for one in checked]
     if boards:
         checks.append(("ok", f"It can see {more}{humanize.count_with_noun(len(boards), 'board')}.", ""))
@@ -492,7 +494,7 @@ REGION = "phone_region"
 
 def region_context(user: Any) -> dict[str, Any]:
     """Return what a template needs to name the country and to offer others."""
-    regions, chosen = connectors.get().phone_regions(), phone_region()
+    regions, chosen = phone_regions(), phone_region()
     return {
         "phone_region": chosen,
         "phone_region_name": dict(regions).get(chosen, chosen),
@@ -503,7 +505,7 @@ def region_context(user: Any) -> dict[str, Any]:
 
 def store_region(request: HttpRequest) -> None:
     """Store the country that a form of somebody who may choose it names, where that is another than now."""
-    chosen, known = request.POST.get(REGION, ""), dict(connectors.get().phone_regions())
+    chosen, known = request.POST.get(REGION, ""), dict(phone_regions())
     account = MondayAccount.objects.get_or_create(id=1)[0]
     if chosen in known and chosen != account.phone_region and may_set_up(request.user):
         MondayAccount.objects.filter(id=1).update(phone_region=chosen)

@@ -33,11 +33,11 @@ from sync.boards.field_choices import (
 )
 from sync.boards.sync_filter import MAX_CONDITIONS, FilterOp, FilterSide, SyncFilter
 from sync.choices import DeletedRecordPolicy, RemovedItemPolicy, SyncDirection
-from sync.connectors.base.errors import ConnectorError
 from sync.kernel import humanize
 from sync.kernel.messages import ActionError, Conflict
 from sync.limits import credentials
 from sync.models import BoardLink
+from sync.monday.errors import ConnectorError
 from sync.operations.setup import run
 from sync.operations.setup import selection as setup
 from sync.operations.setup.filter_choice import FilterableField, FilterRow, filter_of_rows, filterable_fields, rows_of

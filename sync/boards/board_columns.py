@@ -12,7 +12,7 @@ import structlog
 from django.db import connection, transaction
 from django.db.models import F, QuerySet
 
-from sync import connectors, limits, registry
+from sync import limits, registry
 from sync.choices import (
     BlockedCode,
     Cause,
@@ -25,13 +25,14 @@ from sync.choices import (
     SyncStatus,
 )
 from sync.clock import SyncNow, sync_now
-from sync.connectors.base.board import RELATION, Board, BoardColumn, BoardSetup, ColumnSpec
-from sync.connectors.base.connector import Connector
 from sync.kernel.db import run_sql
 from sync.kernel.messages import Conflict
 from sync.models import BoardLink, FieldMapping, SyncMetadata, SyncQueue
 from sync.models.state import log_event
 from sync.models.synced_model import unsynced
+from sync.monday.board import RELATION, Board, BoardColumn, BoardSetup, ColumnSpec
+from sync.monday.columns import make_converter
+from sync.monday.connector import MondayConnector
 from sync.outbox.queue_rows import enqueue_many
 from sync.records.blocked_fields import WHERE_TO_UNBLOCK
 from sync.registry import EntitySpec, MappingSpec, link_of, relation_of, target_of
@@ -52,7 +53,7 @@ class StoredColumns:
 
 
 def column_type(converter_name: str) -> str:
-    return connectors.get().converter(converter_name).column_type
+    return make_converter(converter_name).column_type
 
 
 def fitting_types(mapping: FieldMapping) -> tuple[str, ...]:
@@ -373,13 +374,13 @@ def column_problems(
     return [_column_problem(link, mapping, board) for mapping in mappings]
 
 
-def read_board(link: BoardLink, connector: Connector | None = None) -> Board | None:
+def read_board(link: BoardLink, connector: MondayConnector | None = None) -> Board | None:
     """Read the board in one call; None where it isn't shown, or not active. Raises ConnectorError."""
-    board = (connector or limits.connector(link.system)).read_boards([link.board_id]).get(link.board_id)
+    board = (connector or limits.connector()).read_boards([link.board_id]).get(link.board_id)
     return board if board is not None and board.is_active else None
 
 
-def inspect_board(link: BoardLink, connector: Connector | None = None) -> Board | None:
+def inspect_board(link: BoardLink, connector: MondayConnector | None = None) -> Board | None:
     """Read the board in one call and check its columns; None where it isn't shown. Raises ConnectorError."""
     if (board := read_board(link, connector)) is not None:
         check_columns(link, board)

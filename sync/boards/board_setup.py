@@ -28,12 +28,12 @@ from sync.boards.field_choices import (
 )
 from sync.boards.held_creates import reason_to_hold, set_creates_held
 from sync.choices import Cause, Priority, QueueDirection, QueueStatus
-from sync.connectors.base.board import Board, BoardSetup, ColumnSpec, OwnWebhook, WebhooksIncomplete
-from sync.connectors.base.connector import Connector
 from sync.kernel.messages import ActionError
 from sync.limits import breaker, credentials
 from sync.models import BoardLink, IgnoredItem, SyncQueue, UnmatchedItem
 from sync.models.synced_model import unsynced
+from sync.monday.board import Board, BoardSetup, ColumnSpec, OwnWebhook, WebhooksIncomplete
+from sync.monday.connector import MondayConnector
 from sync.outbox.queue_rows import enqueue_many, mark_many_pending
 from sync.registry import EntitySpec, configured_board_id
 
@@ -136,12 +136,12 @@ class SetupChoices:
         return []
 
 
-def set_up(spec: EntitySpec, connector: Connector, requested: Collection[str] = ()) -> SetupOutcome:
+def set_up(spec: EntitySpec, connector: MondayConnector, requested: Collection[str] = ()) -> SetupOutcome:
     """Set up one model as it is registered; raises ActionError, ConnectorError."""
     return apply_choices(SetupChoices(spec, requested), connector)
 
 
-def apply_choices(choices: SetupChoices, connector: Connector) -> SetupOutcome:
+def apply_choices(choices: SetupChoices, connector: MondayConnector) -> SetupOutcome:
     """Create or adopt the board and its columns, store the mappings, then register the missing webhooks.
 
     A webhook that can't be registered is a problem of the outcome; everything else is done by then.
@@ -204,7 +204,7 @@ def switch_board(link: BoardLink, board_id: str, *, created: bool) -> None:
         link.save()
 
 
-def _reason_to_hold(spec: EntitySpec, connector: Connector, setup: BoardSetup) -> str:
+def _reason_to_hold(spec: EntitySpec, connector: MondayConnector, setup: BoardSetup) -> str:
     """Return why nothing new may be created on the board; asked where its match column is another than before."""
     match = setup.columns.get(spec.match_key)
     if match is None:  # the item's name, which every item has
@@ -300,7 +300,7 @@ def resync_records(spec: EntitySpec, payload: Mapping[str, str] | None = None) -
     return [f"{registry.count_of_type(len(ids), spec.entity_type)} will be synced again"]
 
 
-def register_webhooks(spec: EntitySpec, link: BoardLink, connector: Connector) -> tuple[list[str], list[str]]:
+def register_webhooks(spec: EntitySpec, link: BoardLink, connector: MondayConnector) -> tuple[list[str], list[str]]:
     """Register the missing webhooks; return what was done and what could not be, as sentences."""
     known = {hook_id: str(stored["fingerprint"]) for hook_id, stored in link.webhooks.items()}
     try:

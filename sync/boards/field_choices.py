@@ -10,12 +10,13 @@ import unicodedata
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from sync import connectors, registry
+from sync import registry
 from sync.boards.board_columns import NAME_TYPE, NPD_ID_KEY, NPD_ID_TITLE, column_type
 from sync.choices import RULES, Rule, SyncDirection
-from sync.connectors.base.board import RELATION, BoardColumn
 from sync.kernel.humanize import join_first
 from sync.models import BoardLink, FieldMapping
+from sync.monday.board import RELATION, BoardColumn
+from sync.monday.columns import BY_TYPE, DISTINCTIVE_TYPES
 from sync.registry import EntitySpec, link_of, relation_of, rules_for, target_of
 
 NEW_COLUMN = "+"
@@ -119,7 +120,7 @@ def column_problem(mappable: MappableField, column: BoardColumn) -> str:
 
 def unused_reason(fields: Sequence[MappableField], column: BoardColumn) -> str:
     """Return why no field can have a column; empty where one can."""
-    if column.type not in connectors.get().readable_types:
+    if column.type not in BY_TYPE:
         return f"NPD Sync doesn't read columns of the type {column.type}."
     reasons = [column_problem(mappable, column) for mappable in fields]
     if not all(reasons):
@@ -197,7 +198,7 @@ def _only_columns(mappable: MappableField, columns: Sequence[BoardColumn]) -> It
     """Yield the columns that are alone of their type; for a field that may be left out, only of telling types."""
     types = [column.type for column in columns]
     for column in columns:
-        is_telling = not mappable.optional or column.type in connectors.get().distinctive_types
+        is_telling = not mappable.optional or column.type in DISTINCTIVE_TYPES
         if types.count(column.type) == 1 and is_telling:
             yield column
 

@@ -8,15 +8,15 @@ from collections.abc import Collection
 from django.db import transaction
 
 from sync.boards import board_columns
-from sync.connectors.base.board import Board, BoardColumn
-from sync.connectors.base.board_items import Item
-from sync.connectors.base.connector import Connector
 from sync.kernel.humanize import count_with_noun
 from sync.models import BoardLink
+from sync.monday.board import Board, BoardColumn
+from sync.monday.board_items import Item
+from sync.monday.connector import MondayConnector
 
 
 def reason_to_hold(
-    connector: Connector, board: Board, npd_id_column: str, match: BoardColumn, types: Collection[str]
+    connector: MondayConnector, board: Board, npd_id_column: str, match: BoardColumn, types: Collection[str]
 ) -> str:
     """Return why creates are held, in words; empty where an item can be recognised, or needn't be.
 

@@ -24,9 +24,9 @@ from sync.boards.board_setup import resync_records
 from sync.boards.held_creates import reason_to_hold, set_creates_held
 from sync.boards.sync_filter import SyncFilter
 from sync.choices import Cause, ColumnProblem, Priority, QueueDirection, RecordSyncStatus, Rule, SyncDirection
-from sync.connectors.base.board import RELATION, Board, target_boards
 from sync.kernel.messages import ActionError, Conflict
 from sync.models import BoardLink, FieldMapping, SyncMetadata
+from sync.monday.board import RELATION, Board, target_boards
 from sync.outbox import notify
 from sync.outbox.queue_rows import enqueue_many, mark_many_pending
 from sync.records import availability
@@ -251,7 +251,7 @@ def _check_held(link: BoardLink, board: Board) -> None:
     column = board.column(match.column_id)
     if column is not None:
         types = fitting_types(match)
-        reason = reason_to_hold(limits.connector(link.system), board, link.npd_id_column, column, types)
+        reason = reason_to_hold(limits.connector(), board, link.npd_id_column, column, types)
         set_creates_held(link, reason)
 
 

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from sync.connectors.base.board_items import GROUP
-from sync.connectors.base.conversion import Canonical
 from sync.merge import Side, Unknown
+from sync.monday.board_items import GROUP
+from sync.monday.conversion import Canonical
 
 MAX_CONDITIONS = 20
 """Of each side; more than a person can keep in mind."""

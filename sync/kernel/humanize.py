@@ -12,7 +12,7 @@ from django.utils.formats import date_format
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from sync.connectors.base import errors
+from sync.monday import errors
 
 time_span = errors.time_span
 

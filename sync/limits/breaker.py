@@ -18,8 +18,14 @@ from django.db.models.functions import Coalesce, Greatest
 from sync import registry
 from sync.choices import STOP_WORDS, StopCode
 from sync.clock import SyncNow, sync_now
-from sync.connectors.base.connector import AccountInfo, Connector
-from sync.connectors.base.errors import (
+from sync.kernel.db import fetch_rows
+from sync.limits import credentials, quota
+from sync.limits.metered_client import connector, limits_request
+from sync.limits.rate_limits import DAY_RESERVE, FULL_BATCH, PASS_CALLS
+from sync.models import BoardLink, MondayAccount
+from sync.models.state import STOP_END_KIND, STOP_KIND, log_event
+from sync.monday.connector import MondayConnector
+from sync.monday.errors import (
     BudgetExhausted,
     ConnectorError,
     DailyLimitReached,
@@ -29,12 +35,7 @@ from sync.connectors.base.errors import (
     Scope,
     UserDenied,
 )
-from sync.kernel.db import fetch_rows
-from sync.limits import credentials, quota
-from sync.limits.metered_client import connector, limits_request
-from sync.limits.rate_limits import DAY_RESERVE, FULL_BATCH, PASS_CALLS
-from sync.models import BoardLink, MondayAccount
-from sync.models.state import STOP_END_KIND, STOP_KIND, log_event
+from sync.monday.usage import AccountInfo
 from sync.outbox import notify, pauses
 
 log = structlog.get_logger(__name__)
@@ -365,7 +366,7 @@ def grow_batches() -> None:
 # The users of the Monday account, by id: with them the names of editors are read.
 
 
-def refresh_users(connector: Connector) -> ConnectorError | None:
+def refresh_users(connector: MondayConnector) -> ConnectorError | None:
     """Read the account's users and store them; return the error where the token lacks the scope users:read.
 
     Then the stored users stay. Raises ConnectorError where Monday can't be asked at all.

@@ -15,16 +15,15 @@ from typing import Any
 import structlog
 from django.conf import settings
 
-from sync import connectors
-from sync.connectors.base import errors
-from sync.connectors.base.connector import Connector
-from sync.connectors.monday.client import MondayClient
-from sync.connectors.monday.graphql import Answer
 from sync.kernel import process
 from sync.limits import credentials, quota
 from sync.limits.quota import wait_reason
 from sync.limits.rate_limits import READ_POINTS, REJECTED_CALL_COST, WRITE_POINTS, LimitKind
 from sync.models import BoardLink
+from sync.monday import errors
+from sync.monday.client import MondayClient
+from sync.monday.connector import MondayConnector
+from sync.monday.graphql import Answer
 
 log = structlog.get_logger(__name__)
 
@@ -308,19 +307,15 @@ def client(*, urgent: bool = False, timeout: float | None = None) -> MeteredClie
 
 
 def connector(
-    system: str = connectors.MONDAY,
-    *,
-    urgent: bool = False,
-    timeout: float | None = None,
-    before_call: Callable[[], None] | None = None,
-) -> Connector:
-    """Return the system's connector, whose calls are sent by `client`; `before_call` is called before each of them."""
+    *, urgent: bool = False, timeout: float | None = None, before_call: Callable[[], None] | None = None
+) -> MondayConnector:
+    """Return the connector whose calls are sent by `client`; `before_call` is called before each of them."""
     sender = client(urgent=urgent, timeout=timeout)
     if before_call is not None:
         # An override is others' too, whose calls have nothing to do with this one's.
         sender = copy(sender)
         sender.before_call = before_call
-    return connectors.get(system)(sender)
+    return MondayConnector(sender)
 
 
 @contextmanager

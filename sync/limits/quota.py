@@ -18,7 +18,6 @@ from django.db.models.functions import Greatest
 
 from sync.choices import Priority, StopCode
 from sync.clock import SyncNow
-from sync.connectors.base.connector import AccountInfo, CallReport
 from sync.kernel import humanize
 from sync.kernel.db import fetch_rows, run_sql
 from sync.limits import rate_limits
@@ -41,6 +40,7 @@ from sync.limits.rate_limits import (
     reserve,
 )
 from sync.models import ApiBudget, ApiReservation, ApiUsage, BoardLink, MondayAccount
+from sync.monday.usage import AccountInfo, CallReport
 from sync.outbox.pauses import IS_PAUSED
 
 USAGE_RETENTION = timedelta(days=8)

@@ -14,7 +14,7 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
 
-from sync.connectors.base.connector import CallReport, Limits
+from sync.monday.usage import CallReport, Limits
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,6 @@ from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 
-from sync import connectors
 from sync.choices import RULES, DeletedRecordPolicy, RemovedItemPolicy, Rule, SecretName, StopCode, SyncDirection
 from sync.clock import SyncNow
 
@@ -22,9 +21,6 @@ EMPTY = models.Value({}, models.JSONField())
 
 class BoardLink(models.Model):
     """One model ↔ one board, with its policies."""
-
-    # All boards are Monday's so far; with a second system this becomes a column.
-    system: ClassVar[str] = connectors.MONDAY
 
     id = models.BigAutoField(primary_key=True)
     entity_type = models.CharField(max_length=50, unique=True)

@@ -16,11 +16,11 @@ from django.db import models
 from django.db.models.fields.json import KeyTextTransform, KeyTransform
 from django.db.models.functions import Coalesce
 
-from sync import connectors
 from sync.choices import ApprovalKind, ApprovalState, LedgerDirection, ResolutionStrategy, SyncStatus, TombstoneState
 from sync.clock import SyncNow
-from sync.connectors.base.board import EventKind, InvalidEvent
 from sync.kernel.messages import EXPLAINED_REASONS, UnmatchedReason, unmatched_sentence
+from sync.monday.board import EventKind, InvalidEvent
+from sync.monday.board_events import EVENT_PATHS, EVENT_TYPES, parse_event
 
 EMPTY = models.Value({}, models.JSONField())
 
@@ -410,22 +410,18 @@ class Intent(models.Model):
 
 
 class WebhookEvents(models.QuerySet["WebhookEvent"]):
-    """Deliveries, asked in the port's words."""
-
     def of_kind(self, *kinds: EventKind) -> WebhookEvents:
-        types = connectors.get().event_types
-        return self.filter(type__in=[name for kind in kinds for name in types[kind]])
+        return self.filter(type__in=[name for kind in kinds for name in EVENT_TYPES[kind]])
 
 
 def event_item_name() -> Coalesce:
     """The expression for the name of a delivery's item; null where it names none."""
-    return Coalesce(*(_text_under(path) for path in connectors.get().event_paths.item_names))
+    return Coalesce(*(_text_under(path) for path in EVENT_PATHS.item_names))
 
 
 def event_column_text(column_id: str) -> KeyTextTransform:
     """The expression for the text that a new item had in a column; null where its delivery doesn't say."""
-    paths = connectors.get().event_paths
-    return _text_under((*paths.column_values, column_id, paths.column_text))
+    return _text_under((*EVENT_PATHS.column_values, column_id, EVENT_PATHS.column_text))
 
 
 def _text_under(path: Sequence[str]) -> KeyTextTransform:
@@ -478,14 +474,14 @@ class WebhookEvent(models.Model):
     def user_id(self) -> str:
         """Which user of the other system did it; empty where the delivery doesn't say."""
         with suppress(InvalidEvent):
-            return connectors.get().parse_event(self.body).user_id or ""
+            return parse_event(self.body).user_id or ""
         return ""
 
     @property
     def done_at(self) -> datetime:
         """When it happened there, as the delivery says; else when it came."""
         with suppress(InvalidEvent):
-            return connectors.get().parse_event(self.body).happened_at or self.received_at
+            return parse_event(self.body).happened_at or self.received_at
         return self.received_at
 
 

@@ -8,17 +8,19 @@ from urllib.parse import urlsplit
 
 from django.conf import settings
 
-from sync import connectors, registry
+from sync import registry
 from sync.boards.board_columns import NPD_ID_TITLE, fitting_types, target_board_of
 from sync.boards.board_setup import NOT_CONFIGURED, is_public_address, webhook_url
 from sync.choices import ApprovalState, SyncDirection
 from sync.clock import sync_now
-from sync.connectors.base.board import BoardCheck, CheckResult, ColumnCheck, url_fingerprint
-from sync.connectors.base.errors import ConnectorError, Scope, WrongVersion
 from sync.kernel.humanize import count_with_noun, utc_minute
 from sync.kernel.messages import FORMER_KEY
 from sync.limits import breaker, connector, credentials, quota
 from sync.models import ApprovalRequest, FieldMapping, Intent, IntentState
+from sync.monday.board import BoardCheck, CheckResult, ColumnCheck, url_fingerprint
+from sync.monday.columns import selectable_labels
+from sync.monday.connection import check_account
+from sync.monday.errors import ConnectorError, Scope, WrongVersion
 from sync.operations import detect
 from sync.operations.detect import LONGEST_DELAY, MIN_MISSED, last_webhook
 from sync.operations.detect.comparison import latest_verification
@@ -81,7 +83,7 @@ def _monday_findings() -> list[CheckResult]:
     try:
         account_info = breaker.fetch_account_info(urgent=True)
     except WrongVersion as error:
-        findings = connectors.get().check_account(error.account, api_version) if error.account else []
+        findings = check_account(error.account, api_version) if error.account else []
         return findings or [CheckResult(False, error.message, error.full_sentence, "version")]
     except ConnectorError as error:
         return [CheckResult(False, error.message, error.full_sentence, _TOPICS.get(error.scope, "connection"))]
@@ -106,7 +108,7 @@ def _monday_findings() -> list[CheckResult]:
 def _column(mapping: FieldMapping) -> ColumnCheck:
     # The type that set-up found goes first: another type that fits would be read by another converter.
     kind = mapping.options.get("column_type")
-    labels = connectors.get().selectable_labels(kind or "", mapping.options.get("settings") or {})
+    labels = selectable_labels(kind or "", mapping.options.get("settings") or {})
     types = (kind,) if kind else fitting_types(mapping)
     return ColumnCheck(mapping.label, types, target_board_of(mapping), labels)
 

@@ -16,10 +16,10 @@ from dataclasses import replace
 
 import structlog
 
-from sync.connectors.base.errors import ConnectorError, Scope, TooComplex
 from sync.kernel.messages import own_fault
 from sync.limits import board_costs, breaker
 from sync.models import Intent
+from sync.monday.errors import ConnectorError, Scope, TooComplex
 from sync.outbox.claim import Claim, Lease, LeaseLost
 from sync.reconcile import gather
 from sync.reconcile.act import Executor, send

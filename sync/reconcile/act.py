@@ -17,20 +17,13 @@ from uuid import UUID
 import structlog
 from django.conf import settings
 
-from sync import connectors
 from sync.choices import ApprovalKind, ApprovalState
 from sync.clock import SyncNow
-from sync.connectors.base.board_items import (
-    NAME_COLUMN,
-    Item,
-    ItemChange,
-    ItemCreate,
-    ItemRemoval,
-    WriteRequest,
-    WriteResult,
-)
-from sync.connectors.base.connector import Connector
-from sync.connectors.base.errors import (
+from sync.limits import breaker, call_cost, connector
+from sync.models import ApprovalRequest, BoardLink, FieldMapping, Intent, IntentState, Tombstone
+from sync.monday.board_items import NAME_COLUMN, Item, ItemChange, ItemCreate, ItemRemoval, WriteRequest, WriteResult
+from sync.monday.connector import MondayConnector
+from sync.monday.errors import (
     AnswerWithoutData,
     BoardForbidden,
     ColumnNotFound,
@@ -40,8 +33,7 @@ from sync.connectors.base.errors import (
     NameRejected,
     Scope,
 )
-from sync.limits import breaker, call_cost, connector
-from sync.models import ApprovalRequest, BoardLink, FieldMapping, Intent, IntentState, Tombstone
+from sync.monday.items import prepare_archive, prepare_changes, prepare_creates, prepare_delete
 from sync.outbox.claim import Lease, LeaseLost
 from sync.outbox.pauses import locked_pause
 from sync.reconcile import gather
@@ -92,21 +84,19 @@ class Call:
 
     def request(self, board: BoardContext, writes: Sequence[Write]) -> WriteRequest:
         """Return what is sent; the n-th unit has the alias rn, of one that is sent value by value the n-th value vn."""
-        connector, link = connectors.get(board.link.system), board.link
+        link = board.link
         aliased = [(f"r{number}", write) for number, write in enumerate(writes)]
         labels = any(one.creates_labels for write in writes for one in write.fields)
         if self.kind is Kind.CREATE:
             named = [(alias, w.name, {c: v for c, v in w.values.items() if c != NAME_COLUMN}) for alias, w in aliased]
             creates, group = [ItemCreate(*one) for one in named], link.group_id or None
-            return connector.prepare_creates(
-                link.board_id, group, creates, board.columns, board.types, create_labels=labels
-            )
+            return prepare_creates(link.board_id, group, creates, board.columns, board.types, create_labels=labels)
         if self.kind is Kind.CHANGE:
             changes = [ItemChange(alias, w.item_id, w.values) for alias, w in aliased]
             if self.alone:
                 changes = [change for write in writes for change in _single_changes(write)]
-            return connector.prepare_changes(link.board_id, changes, board.columns, board.types, create_labels=labels)
-        prepare = connector.prepare_delete if self.kind is Kind.DELETE else connector.prepare_archive
+            return prepare_changes(link.board_id, changes, board.columns, board.types, create_labels=labels)
+        prepare = prepare_delete if self.kind is Kind.DELETE else prepare_archive
         return prepare([ItemRemoval(alias, w.item_id) for alias, w in aliased], board.columns, board.types)
 
 
@@ -411,10 +401,10 @@ class Executor:
             return monday.write(request, key)
 
     @contextmanager
-    def _connector(self, size: int) -> Iterator[Connector]:
+    def _connector(self, size: int) -> Iterator[MondayConnector]:
         self.calls += 1
         with call_cost(self.board.link, size, writes=True):
-            yield connector(self.board.link.system)
+            yield connector()
 
 
 def commit_intents(

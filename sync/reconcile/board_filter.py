@@ -27,10 +27,10 @@ from sync.boards.sync_filter import (
     verdict_of,
 )
 from sync.choices import BlockedCode, SyncDirection
-from sync.connectors.base.board_items import GROUP, Item
-from sync.connectors.base.conversion import Canonical, Converter, UnknownValue, fold_whitespace
 from sync.merge import Action, FieldDecision, Side, Unknown
 from sync.models import FieldMapping, SyncedModel
+from sync.monday.board_items import GROUP, Item
+from sync.monday.conversion import Canonical, Converter, UnknownValue, fold_whitespace
 from sync.reconcile.facts import HistoryLine, RecordFacts
 from sync.reconcile.field_plan import FieldPlan, base_of, base_remote, cell_of, sides_of
 from sync.reconcile.field_values import (

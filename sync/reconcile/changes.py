@@ -14,10 +14,10 @@ from typing import Any
 from uuid import UUID
 
 from sync.choices import ApprovalState, Cause, LedgerDirection, Priority, QueueDirection, QueueStatus, RecordSyncStatus
-from sync.connectors.base.conversion import UnknownValue
 from sync.kernel.conflict_store import KIND_IDENTITY, RECORD_KEY, ConflictReport
 from sync.kernel.triggers import BOOKKEEPING
 from sync.models import ApprovalRequest, SyncedModel, SyncMetadata, WriteLoop
+from sync.monday.conversion import UnknownValue
 from sync.reconcile.board_filter import left_after_write
 from sync.reconcile.deleted_records import after_removals
 from sync.reconcile.facts import BoardNow, HistoryLine

@@ -18,12 +18,12 @@ from typing import Any
 from uuid import UUID
 
 from sync.choices import ApprovalKind, ApprovalState, ColumnProblem, DeletedRecordPolicy, SyncDirection, TombstoneState
-from sync.connectors.base.board_items import ARCHIVED, Item
-from sync.connectors.base.conversion import Converter, UnknownValue
 from sync.kernel.conflict_store import KIND_DELETE, RECORD_KEY, ConflictReport, FieldConflict, Option, OptionAct
 from sync.kernel.messages import TombstoneReason, tombstone_sentence
 from sync.merge import FieldDirection, Unknown
 from sync.models import ApprovalRequest, FieldMapping, SyncMetadata, Tombstone
+from sync.monday.board_items import ARCHIVED, Item
+from sync.monday.conversion import Converter, UnknownValue
 from sync.reconcile.board_filter import deleted_exclusion
 from sync.reconcile.facts import DeletedFacts, HistoryLine, ReceivedEvent, Settings, change_events, changed_ledger
 from sync.reconcile.field_plan import FieldsPlan, base_of, cell_of, sides_of, untold_reason, way_of

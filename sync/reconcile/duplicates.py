@@ -12,11 +12,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from sync.choices import ApprovalKind, ApprovalState
-from sync.connectors.base.board_items import Item
-from sync.connectors.base.conversion import UnknownValue
-from sync.connectors.base.errors import ConnectorError
 from sync.kernel.conflict_store import KIND_IDENTITY, RECORD_KEY, ConflictReport, Option, OptionAct
 from sync.models import ApprovalRequest, FieldMapping, Intent, IntentState, SyncedModel
+from sync.monday.board_items import Item
+from sync.monday.conversion import UnknownValue
+from sync.monday.errors import ConnectorError
 from sync.reconcile.facts import is_create
 from sync.reconcile.field_values import ACTIVE, BoardContext, is_active_on, item_data, match_text_of_item
 from sync.reconcile.identity import (

@@ -9,14 +9,14 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sync import connectors
 from sync.choices import Cause, QueueDirection, RemovedItemPolicy, TombstoneState
-from sync.connectors.base.board import EventKind, InvalidEvent, ItemEvent
-from sync.connectors.base.board_items import Item
-from sync.connectors.base.conversion import Converter, UnknownValue
 from sync.kernel.conflict_store import KIND_DELETE, RECORD_KEY, OpenConflict
 from sync.merge import Canonical, FieldSelection
 from sync.models import IgnoredItem, Intent, SyncedModel, SyncMetadata, Tombstone, WebhookEvent, WriteLoop
+from sync.monday.board import EventKind, InvalidEvent, ItemEvent
+from sync.monday.board_events import parse_event
+from sync.monday.board_items import Item
+from sync.monday.conversion import Converter, UnknownValue
 from sync.outbox.claim import Claim
 from sync.reconcile.field_values import ACTIVE, BoardContext, Lacking, as_uuid
 from sync.records.unmatched_items import AS_NEW, LINK_TO, MAY_CREATE
@@ -48,7 +48,7 @@ class ReceivedEvent:
         """Parse a stored delivery."""
         event = None
         with suppress(InvalidEvent):
-            event = connectors.get().parse_event(row.body)
+            event = parse_event(row.body)
         return cls(row.pk, event, row.received_at, row.processed_at is None)
 
 

@@ -17,8 +17,6 @@ from uuid import UUID
 from django.core.exceptions import ValidationError
 
 from sync.choices import BlockedCode, Cause, SyncDirection
-from sync.connectors.base.board_items import Item
-from sync.connectors.base.conversion import AmbiguousSplit, Converter, ListConverter, UnknownValue
 from sync.kernel.conflict_store import KIND_FIELDS, KIND_LOST_UPDATE, KIND_UNDO, FieldConflict, OpenConflict
 from sync.merge import (
     Action,
@@ -36,6 +34,8 @@ from sync.merge import (
     decide_field,
 )
 from sync.models import FieldMapping, SyncMetadata
+from sync.monday.board_items import Item
+from sync.monday.conversion import AmbiguousSplit, Converter, ListConverter, UnknownValue
 from sync.reconcile import resolutions
 from sync.reconcile.facts import ChangeEvent, HistoryLine, RecordFacts
 from sync.reconcile.field_values import (

@@ -16,12 +16,13 @@ from django.contrib.postgres.fields import ArrayField
 from django.core.exceptions import ValidationError
 from django.db import models
 
-from sync import connectors, registry
+from sync import registry
 from sync.boards.sync_filter import SyncFilter
 from sync.choices import SyncDirection
-from sync.connectors.base.board_items import GROUP, Item
-from sync.connectors.base.conversion import AmbiguousSplit, Converter, ConverterOptions, UnknownValue, fold_whitespace
 from sync.models import BoardLink, FieldMapping, SyncedModel
+from sync.monday.board_items import GROUP, Item
+from sync.monday.columns import make_converter
+from sync.monday.conversion import AmbiguousSplit, Converter, ConverterOptions, UnknownValue, fold_whitespace
 from sync.registry import ModelField, columns_of, relation_of, target_of
 
 Raw: TypeAlias = Mapping[str, Any]
@@ -202,7 +203,7 @@ class BoardContext:
 
         def made(key: str, region: str) -> Converter:
             options = converter_options(by_key[key], self.model, region, self.directory)
-            return connectors.get().converter(by_key[key].converter, options)
+            return make_converter(by_key[key].converter, options)
 
         # To make one takes ten times as long as what is asked of it.
         return lru_cache(maxsize=None)(made)

@@ -26,13 +26,10 @@ from django.db.models.deletion import Collector
 from django.db.models.functions import Lower
 from pghistory.core import event_models
 
-from sync import connectors, registry
+from sync import registry
 from sync.boards import board_columns
 from sync.choices import ApprovalKind, ApprovalState, ColumnProblem, DeletedRecordPolicy, QueueStatus, RemovedItemPolicy
 from sync.clock import SyncNow, sync_now
-from sync.connectors.base.board import EventKind
-from sync.connectors.base.board_items import BatchItems, Item, MatchColumn
-from sync.connectors.base.errors import ColumnRejected, ConnectorError
 from sync.kernel.conflict_store import KIND_IDENTITY, current_store
 from sync.limits import board_costs, breaker, call_cost, connector
 from sync.models import (
@@ -51,6 +48,11 @@ from sync.models import (
     WriteLoop,
 )
 from sync.models.state import event_column_text, event_item_name
+from sync.monday.board import EventKind
+from sync.monday.board_events import EVENT_TYPES
+from sync.monday.board_items import BatchItems, Item, MatchColumn
+from sync.monday.errors import ColumnRejected, ConnectorError
+from sync.monday.items import ITEMS_PER_READ
 from sync.outbox.claim import Claim
 from sync.outbox.pauses import active_pause
 from sync.reconcile import lookups
@@ -193,7 +195,7 @@ class Gatherer:
         match = board.match_mapping
         self.calls += 1
         with call_cost(board.link, size + len(npd_ids)):
-            result = connector(board.link.system).read_batch(
+            result = connector().read_batch(
                 board.link.board_id,
                 [str(item_id) for item_id in linked],
                 board.columns,
@@ -215,7 +217,7 @@ class Gatherer:
                     break
                 self.calls += 1
                 with call_cost(board.link, 0):
-                    page = connector(board.link.system).next_page(cursor, board.columns, board.types)
+                    page = connector().next_page(cursor, board.columns, board.types)
                 found[part] = [*found[part], *page.items]
                 cursor = page.cursor
         return BatchItems(linked=result.linked, by_npd_id=found["by_npd_id"], by_match=found["by_match"])
@@ -223,12 +225,12 @@ class Gatherer:
     def items_by_id(self, board: BoardContext, ids: Sequence[str]) -> dict[str, Item]:
         """Return these items, whatever became of them, as far as Monday shows them; raises ConnectorError."""
         found: dict[str, Item] = {}
-        size = connectors.get(board.link.system).items_per_read
+        size = ITEMS_PER_READ
         for start in range(0, len(ids), size):
             asked_ids = ids[start : start + size]
             self.calls += 1
             with call_cost(board.link, len(asked_ids)):
-                items = connector(board.link.system).read_items(asked_ids, board.columns, board.types)
+                items = connector().read_items(asked_ids, board.columns, board.types)
             found |= {item.id: item for item in items}
         return found
 
@@ -298,11 +300,11 @@ class Gatherer:
 def items_with_npd_ids(board: BoardContext, ids: Sequence[str]) -> dict[str, Item] | None:
     """Return the items that bear these NPD IDs, by NPD ID; None where one can't be read. Raises ConnectorError."""
     found: dict[str, Item] = {}
-    size = min(connectors.get(board.link.system).items_per_read, board_costs(board.link.pk).size)
+    size = min(ITEMS_PER_READ, board_costs(board.link.pk).size)
     for start in range(0, len(ids), size):
         asked_ids = ids[start : start + size]
         with call_cost(board.link, len(asked_ids)):
-            result = connector(board.link.system).read_batch(
+            result = connector().read_batch(
                 board.link.board_id, [], board.columns, board.link.npd_id_column, asked_ids, types=board.types
             )
         for item in result.by_npd_id:
@@ -507,7 +509,7 @@ def ended_creates(ids: Collection[UUID]) -> dict[UUID, tuple[Intent, ...]]:
 
 def makers_of(board: BoardContext, items: Mapping[UUID, str]) -> dict[UUID, tuple[str, bool, str]]:
     """Read, as far as events tell, who made these records' items, whether NPD IDs were typed, and as whom we write."""
-    creation_types = connectors.get().event_types[EventKind.CREATED]
+    creation_types = EVENT_TYPES[EventKind.CREATED]
     npd_id_told = Q(board_id=board.link.board_id, column_id=board.link.npd_id_column)
     rows = WebhookEvent.objects.filter(npd_id_told | Q(type__in=creation_types), item_id__in=set(items.values()))
     makers: dict[str | None, str] = {}
@@ -834,7 +836,7 @@ def _item_events(context: ItemContext, ids: Sequence[str]) -> dict[str, ItemEven
     """What webhooks told of these items; how long they are quiet is told by those of the board."""
     here = Q(board_id=context.board.link.board_id)
     told = WebhookEvent.objects.filter(item_id__in=ids).order_by().values("item_id")
-    edit_types = [name for kind in EDIT_KINDS for name in connectors.get().event_types[kind]]
+    edit_types = [name for kind in EDIT_KINDS for name in EVENT_TYPES[kind]]
     is_new_edit = here & Q(processed_at=None, type__in=edit_types)
     rows = told.annotate(
         first=Min("received_at", filter=here),
@@ -976,7 +978,7 @@ def copy_history(ids: Collection[UUID]) -> dict[UUID, tuple[tuple[Intent, ...], 
 def users_of_items(item_ids: Collection[str]) -> dict[str, tuple[str, frozenset[str]]]:
     """Return of each item the Monday user who made it, and all that its webhooks name; of the others none has come."""
     found: dict[str, tuple[str, frozenset[str]]] = {}
-    creation_types = connectors.get().event_types[EventKind.CREATED]
+    creation_types = EVENT_TYPES[EventKind.CREATED]
     for row in WebhookEvent.objects.filter(item_id__in=item_ids).order_by("-id") if item_ids else ():
         maker, users = found.get(str(row.item_id), ("", frozenset()))
         maker = row.user_id if row.type in creation_types else maker

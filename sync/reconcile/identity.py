@@ -14,9 +14,9 @@ from typing import Any
 from uuid import UUID
 
 from sync.boards.sync_filter import FilterSide
-from sync.connectors.base.board_items import BatchItems, Item
 from sync.kernel.conflict_store import KIND_IDENTITY, MERGE_RECORDS, RECORD_KEY, OpenConflict, Option
 from sync.models import IgnoredItem, SyncedModel
+from sync.monday.board_items import BatchItems, Item
 from sync.reconcile.board_filter import filter_removed_item, left_out, matching_items
 from sync.reconcile.facts import AnswerFacts, HistoryLine, IdentityFacts, LostCreates, RecordFacts
 from sync.reconcile.field_values import (

@@ -14,12 +14,13 @@ from django.conf import settings
 from django.db.models import F, Func, TextField, Value, prefetch_related_objects
 from django.db.models.functions import Lower
 
-from sync import connectors, registry
+from sync import registry
 from sync.clock import SyncNow
-from sync.connectors.base.board import EventKind
-from sync.connectors.base.conversion import Canonical, Converter, ConverterOptions, UnknownValue
 from sync.kernel.triggers import NAME_AS_COMPARED
 from sync.models import BoardLink, FieldMapping, MondayAccount, SyncedModel, SyncMetadata, WebhookEvent
+from sync.monday.board import EventKind
+from sync.monday.columns import make_converter
+from sync.monday.conversion import Canonical, Converter, ConverterOptions, UnknownValue
 from sync.reconcile.facts import ReceivedEvent, RecordFacts, change_events
 from sync.reconcile.field_plan import EditFacts
 from sync.reconcile.field_values import (
@@ -70,7 +71,7 @@ def phone_region() -> str:
 def converter_for(mapping: FieldMapping, record: SyncedModel) -> Converter:
     """Return the converter for one record's field outside a pass, as pages need it."""
     options = converter_options(mapping, type(record), record.sync_region(), load_directory({mapping.converter}))
-    return connectors.get().converter(mapping.converter, options)
+    return make_converter(mapping.converter, options)
 
 
 # Records, by what they say.
@@ -95,7 +96,7 @@ def canonical_value(entity_type: str, field: str, value: Any, region: str = "") 
     for mapping in registry.entity(entity_type).mappings:
         if mapping.fields == (field,) and mapping.converter in ("name", "email", "phone", "text", "long_text"):
             region = region or (phone_region() if mapping.converter == "phone" else settings.DEFAULT_PHONE_REGION)
-            convert = connectors.get().converter(mapping.converter, ConverterOptions(region=region))
+            convert = make_converter(mapping.converter, ConverterOptions(region=region))
             return convert.local({field: value}) or ""
     return value.strip() if isinstance(value, str) else value
 
@@ -108,7 +109,7 @@ def complete_phone(text: str, country: str = "", known_region: str = "") -> str:
     """
     # A number with a plus says its country itself.
     region = settings.DEFAULT_PHONE_REGION if text.startswith("+") else country or known_region or phone_region()
-    convert = connectors.get().converter("phone", ConverterOptions(region=region))
+    convert = make_converter("phone", ConverterOptions(region=region))
     return convert.from_text(text, {"phone": text})["phone"] or ""
 
 

@@ -13,11 +13,11 @@ from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Any
 
-from sync.connectors.base.board_items import Item
-from sync.connectors.base.conversion import AmbiguousSplit, Converter, ListConverter, UnknownValue
 from sync.kernel.conflict_store import KIND_FIELDS, KIND_LOST_UPDATE, ConflictReport, FieldConflict
 from sync.merge import CLOCK_TOLERANCE, Action, Canonical, FieldDirection, Rule
 from sync.models import FieldMapping, Intent, IntentState, SyncedModel, SyncMetadata
+from sync.monday.board_items import Item
+from sync.monday.conversion import AmbiguousSplit, Converter, ListConverter, UnknownValue
 from sync.reconcile.facts import STALE_READ_WINDOW, ChangeEvent, HistoryLine, RecordFacts, Settings, change_events
 from sync.reconcile.field_plan import AS_SENT, UNREAD, FieldPlan, base_of, cell_of, sides_of, way_of
 from sync.reconcile.field_values import BoardContext, Lacking, stored_values

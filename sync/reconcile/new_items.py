@@ -19,10 +19,10 @@ from django.core.exceptions import ValidationError
 
 from sync.boards.sync_filter import FilterSide
 from sync.choices import SyncDirection, TombstoneState
-from sync.connectors.base.board_items import Item
-from sync.connectors.base.conversion import AmbiguousSplit, UnknownValue
 from sync.kernel.messages import UnmatchedReason, unmatched_sentence
 from sync.models import IgnoredItem, SyncedModel, Tombstone
+from sync.monday.board_items import Item
+from sync.monday.conversion import AmbiguousSplit, UnknownValue
 from sync.reconcile.board_filter import exclusion_sentence, item_verdict, record_verdict
 from sync.reconcile.facts import STALE_READ_WINDOW, ItemContext, ItemFacts, LockedItem
 from sync.reconcile.field_values import (

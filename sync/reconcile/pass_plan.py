@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID
 
 from sync.choices import ApprovalState
-from sync.connectors.base.board_items import ARCHIVED, DELETED, BatchItems, Item
-from sync.connectors.base.errors import ConnectorError
 from sync.kernel.conflict_store import ConflictReport, FieldConflict, Option
 from sync.kernel.secret_texts import without_secrets
 from sync.merge import Canonical
 from sync.models import FieldMapping, SyncedModel, SyncMetadata
+from sync.monday.board_items import ARCHIVED, DELETED, BatchItems, Item
+from sync.monday.errors import ConnectorError
 from sync.outbox.claim import Claim
 from sync.reconcile.facts import ClaimedFacts, HistoryLine, RecordFacts, Settings, changed_ledger
 from sync.reconcile.field_plan import EditFacts, FieldFacts, FieldPlan, FieldsPlan

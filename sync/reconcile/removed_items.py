@@ -15,8 +15,6 @@ from datetime import datetime
 from typing import Any
 
 from sync.choices import ApprovalKind, ApprovalState, BlockedCode, ColumnProblem, RemovedItemPolicy, SyncDirection
-from sync.connectors.base.board_items import ARCHIVED, DELETED, Item
-from sync.connectors.base.conversion import Converter
 from sync.kernel.conflict_store import (
     KIND_DELETE,
     KIND_FIELDS,
@@ -28,6 +26,8 @@ from sync.kernel.conflict_store import (
 )
 from sync.merge import FieldDirection, FieldSides, Unknown
 from sync.models import ApprovalRequest, FieldMapping, SyncMetadata
+from sync.monday.board_items import ARCHIVED, DELETED, Item
+from sync.monday.conversion import Converter
 from sync.reconcile import restraints
 from sync.reconcile.facts import RETURN, HistoryLine, RecordFacts, RemovalFacts, Settings, change_events
 from sync.reconcile.field_plan import (

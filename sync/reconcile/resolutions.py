@@ -15,8 +15,6 @@ from typing import TYPE_CHECKING, Any
 from django.core.exceptions import ValidationError
 
 from sync.choices import BlockedCode
-from sync.connectors.base.board_items import Item
-from sync.connectors.base.conversion import AmbiguousSplit, UnknownValue
 from sync.kernel.conflict_store import (
     KIND_FIELDS,
     KIND_LOST_UPDATE,
@@ -26,6 +24,8 @@ from sync.kernel.conflict_store import (
     OpenConflict,
 )
 from sync.merge import Action, Canonical, Field, FieldDecision, FieldDirection
+from sync.monday.board_items import Item
+from sync.monday.conversion import AmbiguousSplit, UnknownValue
 from sync.reconcile.field_values import RelatedNotFound, clean_values, field_of, parse_input
 from sync.records.authors import RESTORED_KEY
 

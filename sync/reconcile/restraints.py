@@ -15,10 +15,10 @@ from typing import Any, TypeAlias
 from uuid import UUID
 
 from sync.choices import ApprovalKind, ApprovalState, BlockedCode, Cause
-from sync.connectors.base.conversion import UnknownValue
 from sync.kernel.conflict_store import KIND_DELETE
 from sync.merge import Action, Field, FieldDecision, FieldDirection
 from sync.models import ApprovalRequest, Intent, SyncedModel, WriteLoop
+from sync.monday.conversion import UnknownValue
 from sync.reconcile.facts import LOOP_WINDOW, HistoryLine, RecordFacts
 from sync.reconcile.field_plan import AS_SENT, FieldFacts, FieldPlan, FieldsPlan, apply_decision, sides_of, way_of
 from sync.reconcile.field_values import stored_values

@@ -16,9 +16,6 @@ from typing import Any
 from uuid import UUID
 
 from sync.choices import Cause, RecordSyncStatus, SyncStatus
-from sync.connectors.base.board import EventKind, ItemEvent
-from sync.connectors.base.board_items import Item
-from sync.connectors.base.conversion import AmbiguousSplit, UnknownValue
 from sync.kernel.conflict_store import (
     KIND_DELETE,
     KIND_FIELDS,
@@ -34,6 +31,9 @@ from sync.kernel.humanize import without_request_id
 from sync.merge import CHANGED_ON_MONDAY, Action, FieldDirection
 from sync.models import Decision, Intent, SyncedModel, SyncMetadata
 from sync.models.state import REFILLS, approval_payload_key
+from sync.monday.board import EventKind, ItemEvent
+from sync.monday.board_items import Item
+from sync.monday.conversion import AmbiguousSplit, UnknownValue
 from sync.outbox.claim import Claim
 from sync.reconcile import resolutions
 from sync.reconcile.facts import RETURN, HistoryLine, RecordFacts

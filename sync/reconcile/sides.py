@@ -14,10 +14,10 @@ from typing import Any
 
 from sync.boards import board_columns
 from sync.choices import Cause
-from sync.connectors.base.board import Board, EventKind, ItemEvent
-from sync.connectors.base.board_items import Item
-from sync.connectors.base.conversion import UnknownValue
 from sync.models import FieldMapping
+from sync.monday.board import Board, EventKind, ItemEvent
+from sync.monday.board_items import Item
+from sync.monday.conversion import UnknownValue
 from sync.reconcile.facts import RecordFacts, told_value
 from sync.reconcile.field_plan import AS_SENT, base_of, sides_of
 from sync.reconcile.field_values import ACTIVE, BoardContext, is_active_on, npd_id_of, stored_values

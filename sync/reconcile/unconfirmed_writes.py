@@ -19,11 +19,11 @@ from typing import Any
 from uuid import UUID
 
 from sync.choices import SyncDirection
-from sync.connectors.base.board_items import Item, WriteResult
-from sync.connectors.base.conversion import UnknownValue
-from sync.connectors.base.errors import AnswerWithoutData, ConnectorError, Scope
 from sync.merge import FieldSides, Side
 from sync.models import FieldMapping, Intent, SyncedModel
+from sync.monday.board_items import Item, WriteResult
+from sync.monday.conversion import UnknownValue
+from sync.monday.errors import AnswerWithoutData, ConnectorError, Scope
 from sync.reconcile.board_filter import may_have_new_item
 from sync.reconcile.facts import RecordFacts, change_events, is_create
 from sync.reconcile.field_plan import AS_SENT, base_of, cell_of, new_base, sides_of

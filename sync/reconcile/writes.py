@@ -13,10 +13,10 @@ from typing import Any
 from uuid import UUID
 
 from sync.choices import BlockedCode, DeletedRecordPolicy
-from sync.connectors.base.board_items import NAME_COLUMN, Item
-from sync.connectors.base.errors import ConnectorError, Scope
 from sync.merge import Action
 from sync.models import ApprovalRequest, Intent, SyncedModel
+from sync.monday.board_items import NAME_COLUMN, Item
+from sync.monday.errors import ConnectorError, Scope
 from sync.reconcile.facts import HistoryLine
 from sync.reconcile.field_plan import FieldPlan
 from sync.reconcile.field_values import BoardContext

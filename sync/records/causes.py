@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sync.connectors.base.board import LOG_PREFIX
 from sync.kernel.humanize import timestamp
 from sync.models import Decision, WebhookEvent
+from sync.monday.board import LOG_PREFIX
 
 _CAUSES = {
     "save": "a save in NPD",

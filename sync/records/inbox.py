@@ -16,13 +16,14 @@ from django.conf import settings
 from django.db import connection, transaction
 from psycopg.types.json import Jsonb
 
-from sync import connectors, registry
+from sync import registry
 from sync.choices import Cause, Priority
 from sync.clock import sync_now
-from sync.connectors.base.board import LOG_PREFIX, EventKind, InvalidEvent, InvalidSignature, ItemEvent
 from sync.kernel.db import fetch_prepared
 from sync.limits import breaker, credentials
 from sync.models import BoardLink, SyncedModel, WebhookEvent
+from sync.monday.board import LOG_PREFIX, EventKind, InvalidEvent, InvalidSignature, ItemEvent
+from sync.monday.board_events import parse_challenge, parse_event, verify_jwt
 from sync.outbox import notify
 from sync.outbox.queue_rows import ITEM_UPSERT, RECORD_UPSERT, mark_incoming
 from sync.registry import configured_board_id
@@ -285,7 +286,7 @@ def _handshake_challenge(raw_body: bytes) -> str | None:
     # A body with more than the challenge is an event, which must be verified.
     if not isinstance(body, dict) or set(body) != {"challenge"}:
         return None
-    challenge = connectors.get().parse_challenge(body)
+    challenge = parse_challenge(body)
     return challenge if challenge and len(challenge) <= MAX_CHALLENGE_CHARACTERS else None
 
 
@@ -316,7 +317,7 @@ def _check_sender(authorization: str | None, path_token: str | None, path: str) 
     if not authorization or not signed:
         return  # where it can't be checked, the path's token is proof enough
     try:
-        connectors.get().verify_signature(authorization, signing_secret, settings.SITE_URL + path, sync_now())
+        verify_jwt(authorization, signing_secret, settings.SITE_URL + path, sync_now())
     except InvalidSignature as error:
         raise DeliveryRefused(WebhookAnswer(401, code="bad_signature", sentence=str(error))) from error
 
@@ -334,7 +335,7 @@ def _parse_body(raw_body: bytes) -> tuple[Any, ItemEvent]:
     except (ValueError, RecursionError) as error:
         raise DeliveryRefused(NOT_JSON) from error
     try:
-        event = connectors.get().parse_event(body)
+        event = parse_event(body)
     except InvalidEvent as error:
         raise _not_an_event(str(error)) from error
     texts = (event.board_id, event.item_id, event.column_id, event.type)

@@ -42,11 +42,11 @@ from sync.choices import (
     SyncDirection,
     SyncStatus,
 )
-from sync.connectors.base.conversion import UnknownValue
 from sync.kernel import humanize
 from sync.kernel.conflict_store import KIND_DELETE, KIND_FIELDS, KIND_IDENTITY, KIND_LOST_UPDATE
 from sync.limits import BlockedKind
 from sync.models import ApprovalRequest, BoardLink, FieldMapping, QueuePause, SyncedModel, SyncMetadata, SyncQueue
+from sync.monday.conversion import UnknownValue
 from sync.outbox.pauses import active_pause, pause_sentence
 from sync.reconcile.lookups import NOT_KNOWN, FieldDisplay
 from sync.records.availability import BoardAvailability, Overview

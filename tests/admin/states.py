@@ -10,7 +10,6 @@ from npd.models import Contact, Organization
 from sync import registry
 from sync.choices import Cause, QueueDirection, QueueStatus, RecordSyncStatus, SyncDirection, SyncStatus
 from sync.clock import SyncNow, sync_now
-from sync.connectors.monday.columns import make_converter
 from sync.models import (
     BoardLink,
     Decision,
@@ -22,6 +21,7 @@ from sync.models import (
     UnmatchedItem,
     WebhookEvent,
 )
+from sync.monday.columns import make_converter
 from sync.reconcile.field_values import stored_values
 
 

@@ -10,9 +10,9 @@ from django.contrib.auth.models import User
 from django.test import Client
 
 from sync.clock import sync_now
-from sync.connectors.base.errors import DailyLimitReached, NotAuthenticated, Unreachable
 from sync.limits import breaker, credentials
 from sync.models import BoardLink, Decision, MondayAccount
+from sync.monday.errors import DailyLimitReached, NotAuthenticated, Unreachable
 from sync.outbox.pauses import pause, resume
 from tests.admin import states
 from tests.support.people import staff_who_may

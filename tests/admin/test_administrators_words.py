@@ -14,11 +14,11 @@ import pytest
 import responses
 from django.test import Client
 
-from sync.connectors.base import errors
-from sync.connectors.base.errors import ConnectorError
 from sync.kernel.messages import TOKEN_SENTENCES
 from sync.limits import breaker
 from sync.models import MondayAccount, Verification
+from sync.monday import errors
+from sync.monday.errors import ConnectorError
 
 pytestmark = pytest.mark.django_db
 

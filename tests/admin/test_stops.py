@@ -15,9 +15,9 @@ from django.test import Client
 from npd.models import Contact
 from sync.choices import QueueStatus
 from sync.clock import sync_now
-from sync.connectors.base.errors import ConnectionLost, DailyLimitReached, NotAuthenticated
 from sync.limits import breaker, credentials, quota
 from sync.models import BoardLink, FieldMapping, MondayAccount, SyncMetadata, SyncQueue
+from sync.monday.errors import ConnectionLost, DailyLimitReached, NotAuthenticated
 from sync.operations.notifications import things_to_notify_of
 from sync.outbox import pauses
 from sync.records.availability import stop_headline

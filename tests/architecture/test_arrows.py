@@ -19,24 +19,17 @@ IO_MODULES = {
 }
 PURE = [
     "sync/merge.py",
-    *sorted(str(p.relative_to(ROOT)) for p in (ROOT / "sync/connectors/base").glob("*.py")),
-    *sorted(str(p.relative_to(ROOT)) for p in (ROOT / "sync/connectors/monday/columns").glob("*.py")),
-    "sync/connectors/monday/board_events.py",
-    "sync/connectors/monday/graphql.py",
-    "sync/connectors/monday/items.py",
+    *sorted(
+        str(path.relative_to(ROOT))
+        for path in (ROOT / "sync/monday").rglob("*.py")
+        if path.name not in ("client.py", "probe.py")
+    ),
 ]
 # The floors of sync, from the ground. An entry imports those before it and none after it, inside functions too.
 FLOORS = (
-    *("connectors", "clock", "merge", "choices", "kernel", "models", "registry", "outbox", "limits", "records"),
+    *("monday", "clock", "merge", "choices", "kernel", "models", "registry", "outbox", "limits", "records"),
     *("boards", "reconcile", "state", "operations", "queue", "tasks", "apps", "api", "admin", "management"),
 )
-# The registry, the place where the client is put together and metered, and the commands that are Monday's own.
-KNOW_MONDAY = {
-    "sync/connectors/__init__.py",
-    "sync/limits/metered_client.py",
-    "sync/management/commands/monday_check.py",
-    "sync/management/commands/monday_setup.py",
-}
 # A framework asks for these names, or a package may have one of each; every other module has its name alone.
 SHARED_NAMES = {
     "admin",
@@ -83,10 +76,7 @@ def is_ours_but(name: str, *known: str) -> bool:
     [
         *((room, lambda path, name, known=known: is_ours_but(name, *known)) for room, known in ALLOWED.items()),
         ("sandbox", lambda path, name: name.split(".")[0] == "django"),
-        ("sync/connectors", lambda path, name: name.split(".")[0] == "django" or is_ours_but(name, "sync.connectors")),
-        ("sync/connectors/base", lambda path, name: is_ours_but(name, "sync.connectors.base")),
-        *((room, lambda path, name: name.startswith("sync.connectors.monday") and path not in KNOW_MONDAY
-           and not path.startswith("sync/connectors/monday/")) for room in ALLOWED),
+        ("sync/monday", lambda path, name: name.split(".")[0] == "django" or is_ours_but(name, "sync.monday")),
     ],
 )  # fmt: skip
 def test_a_room_imports_only_the_rooms_it_may_know(room: str, may_not: Callable[[str, str], bool]) -> None:

@@ -1,4 +1,4 @@
-"""One executor: nothing under sync/ but act and the connectors names a call that writes to Monday's items.
+"""One executor: nothing under sync/ but act and `monday` names a call that writes to Monday's items.
 
 And one writer: of a pass only act, which announces, and settle write rows of NPD's.
 """
@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from sync.connectors.base.connector import Connector
+from sync.monday import items
 from tests.architecture.test_arrows import ROOT, modules
 from tests.architecture.test_pure_rules import imports
 
 EXECUTOR = "sync/reconcile/act.py"
-BEHIND_THE_PORT = ROOT / "sync/connectors"
-MUTATIONS = {name for name in vars(Connector) if name.startswith("prepare_")} | {"write"}
-"""What the port has to write to items."""
+MONDAY = ROOT / "sync/monday"
+MUTATIONS = {name for name in vars(items) if name.startswith("prepare_")} | {"write"}
+"""What writes to items: the requests that are prepared, and what sends them."""
 
 SET_UP = {"create_board", "ensure_columns", "ensure_webhooks"}
 """What it has to make boards, columns and webhooks: acts of a person who sets up a board, each of its own."""
@@ -34,7 +34,7 @@ HANDLES = {"client", "connector", "metered_client"}
 
 
 def named(tree: ast.AST) -> Iterator[str]:
-    """Every mutation that a module names: as an attribute, or by its name as a text.
+    """Every mutation that a module names: as an import, an attribute, or by its name as a text.
 
     Of `write`, which other things have too, a call of it on anything but these, and a connector's in any way.
     """
@@ -45,6 +45,8 @@ def named(tree: ast.AST) -> Iterator[str]:
             is_call = id(node) in called and owner not in NO_CONNECTOR
             if node.attr != "write" or is_call or mentions(node.value, HANDLES):
                 yield ast.unparse(node)
+        elif isinstance(node, ast.ImportFrom):
+            yield from (alias.name for alias in node.names if alias.name in MUTATIONS)
         elif isinstance(node, ast.Constant) and node.value in MUTATIONS - {"write"}:
             yield repr(node.value)
         elif isinstance(node, ast.Call) and getattr(node.func, "id", "") == "getattr" and mentions(node, HANDLES):
@@ -59,14 +61,14 @@ def test_only_the_executor_names_a_call_that_writes_to_items() -> None:
     found = {
         f"{path.relative_to(ROOT)} names {name}"
         for path in [*modules("sync"), *modules("npd"), *modules("conflicts")]
-        if path not in (ROOT / EXECUTOR, ROOT / ERASURE) and not path.is_relative_to(BEHIND_THE_PORT)
+        if path not in (ROOT / EXECUTOR, ROOT / ERASURE) and not path.is_relative_to(MONDAY)
         for name in named(ast.parse(path.read_text()))
     }
     assert not found
 
 
 def test_boards_columns_and_webhooks_are_made_by_the_set_up_alone() -> None:
-    paths = [path for path in modules("sync") if not path.is_relative_to(BEHIND_THE_PORT)]
+    paths = [path for path in modules("sync") if not path.is_relative_to(MONDAY)]
     attributes = {path: {getattr(node, "attr", "") for node in ast.walk(ast.parse(path.read_text()))} for path in paths}
     assert {str(path.relative_to(ROOT)) for path, names in attributes.items() if names & SET_UP} == SET_UP_MODULES
 
@@ -99,9 +101,10 @@ def test_the_executor_names_them_all() -> None:
 @pytest.mark.parametrize(
     "line",
     [
-        "metered_client.connector(link.system).write(request, key)",
+        "metered_client.connector().write(request, key)",
         "send = connector.write",
-        "connectors.get(system).prepare_delete(removals, [])",
+        "items.prepare_delete(removals, [])",
+        "from sync.monday.items import prepare_delete",
         "getattr(connector, name)(request, key)",
         "getattr(board, 'prepare_archive')",
     ],

@@ -8,8 +8,6 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from sync.connectors.base.connector import Complexity, Limits
-from sync.connectors.monday.graphql import Answer
 from sync.limits.rate_limits import (
     PASS_CALLS,
     PLAN_QUOTAS,
@@ -21,6 +19,8 @@ from sync.limits.rate_limits import (
     plan_quota,
     reserve,
 )
+from sync.monday.graphql import Answer
+from sync.monday.usage import Complexity, Limits
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 NOTHING = InFlight()

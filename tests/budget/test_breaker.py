@@ -7,16 +7,10 @@ import pytest
 import responses
 
 from sync.clock import sync_now
-from sync.connectors.base.errors import (
-    BudgetExhausted,
-    ConnectionLost,
-    DailyLimitReached,
-    MinuteLimitReached,
-    NotAuthenticated,
-)
 from sync.limits import breaker, credentials
 from sync.models import Decision, MondayAccount
 from sync.models.state import STOP_END_KIND, STOP_KIND
+from sync.monday.errors import BudgetExhausted, ConnectionLost, DailyLimitReached, MinuteLimitReached, NotAuthenticated
 
 pytestmark = pytest.mark.django_db
 

@@ -4,11 +4,11 @@ from typing import Any
 
 import pytest
 
-from sync.connectors.base.connector import Complexity
-from sync.connectors.base.errors import ComplexityExhausted, TimedOut
-from sync.connectors.monday.graphql import Answer
 from sync.limits import board_costs, call_cost, metered_client, quota
 from sync.models import ApiBudget, BoardLink, SyncQueue
+from sync.monday.errors import ComplexityExhausted, TimedOut
+from sync.monday.graphql import Answer
+from sync.monday.usage import Complexity
 from tests.budget.test_shared import Answering, Reservation, board, known, reserve
 
 pytestmark = pytest.mark.django_db

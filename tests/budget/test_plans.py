@@ -5,11 +5,11 @@ from typing import Any
 import pytest
 
 from sync.clock import sync_now
-from sync.connectors.monday.connection import parse_account_info
-from sync.connectors.monday.graphql import Answer
 from sync.limits import breaker, quota
 from sync.limits.quota import apply_account_info
 from sync.limits.rate_limits import PLAN_QUOTAS
+from sync.monday.connection import parse_account_info
+from sync.monday.graphql import Answer
 from sync.operations.record_requests import push_record
 from sync.records import availability
 from tests.admin import states

@@ -4,13 +4,13 @@ from typing import Any
 
 import pytest
 
-from sync.connectors.base.connector import Complexity
-from sync.connectors.base.errors import BudgetExhausted
-from sync.connectors.monday.client import MondayClient
-from sync.connectors.monday.graphql import Answer
 from sync.limits import Grant, Wait, metered_client, quota
 from sync.limits.metered_client import Reservation
 from sync.models import ApiBudget, ApiReservation, ApiUsage, BoardLink, SyncQueue
+from sync.monday.client import MondayClient
+from sync.monday.errors import BudgetExhausted
+from sync.monday.graphql import Answer
+from sync.monday.usage import Complexity
 from tests.support.waiting import at_once
 
 pytestmark = pytest.mark.django_db(transaction=True)

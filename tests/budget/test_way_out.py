@@ -12,10 +12,10 @@ from django.test import Client
 
 from sync.choices import StopCode
 from sync.clock import sync_now
-from sync.connectors.base.errors import BoardLocked, DailyLimitReached, MinuteLimitReached
 from sync.limits import BlockedKind, breaker, quota
 from sync.limits.breaker import AskCode
 from sync.models import BoardLink, MondayAccount
+from sync.monday.errors import BoardLocked, DailyLimitReached, MinuteLimitReached
 from sync.operations import doctor
 from sync.operations.detect import boards_to_sweep
 from sync.operations.record_requests import push_record

@@ -18,7 +18,7 @@ class SmallPages(AppConfig):
 
     def ready(self) -> None:
         """Everybody calls these functions with their own default."""
-        from sync.connectors.monday import items
+        from sync.monday import items
 
         for function in (items.first_page_query, items.next_page_query):
             set_default(function, "limit", ITEMS)

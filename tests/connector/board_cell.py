@@ -11,10 +11,10 @@ from sandbox.columns import KINDS, initial_settings, settings_json
 from sandbox.columns.value_kinds import Writing
 from sandbox.graph.resolvers import column_value
 from sandbox.model import Cell, Column, Item
-from sync.connectors.base.board_items import Reading
-from sync.connectors.base.conversion import Canonical, Converter, ConverterOptions
-from sync.connectors.monday.columns import make_converter
-from sync.connectors.monday.items import item_fragment, parse_items_at
+from sync.monday.board_items import Reading
+from sync.monday.columns import make_converter
+from sync.monday.conversion import Canonical, Converter, ConverterOptions
+from sync.monday.items import item_fragment, parse_items_at
 
 ITEMS = {"44": "ACME", "45": "Zoë Ltd"}
 STAMP = "2026-11-20T08:00:00Z"

@@ -23,9 +23,9 @@ from graphql.type import GraphQLInputObjectType, is_input_type, is_non_null_type
 
 from sandbox import graph
 from sandbox.graph.resolvers import CURRENT, VERSIONS
-from sync.connectors.base.board_items import ItemChange, ItemCreate, ItemRemoval, MatchColumn, WriteRequest
-from sync.connectors.monday import board_events, board_structure, connection, items, probe
-from sync.connectors.monday.graphql import Document
+from sync.monday import board_events, board_structure, connection, items, probe
+from sync.monday.board_items import ItemChange, ItemCreate, ItemRemoval, MatchColumn, WriteRequest
+from sync.monday.graphql import Document
 
 SERVED = tuple(v.value for v in VERSIONS if v.kind in ("maintenance", "current", "release_candidate"))
 """The versions of which Monday says that it serves them and will go on to."""

@@ -6,9 +6,9 @@ The sandbox plays the whole of Monday; this plays what it doesn't, such as a use
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from sync.connectors.base.errors import ConnectorError, TimedOut
-from sync.connectors.monday.client import MondayClient
-from sync.connectors.monday.graphql import Answer, translate_error
+from sync.monday.client import MondayClient
+from sync.monday.errors import ConnectorError, TimedOut
+from sync.monday.graphql import Answer, translate_error
 
 
 class FakeAccount(MondayClient):

@@ -7,15 +7,8 @@ from typing import Any
 
 import pytest
 
-from sync.connectors.base.board import EventKind
-from sync.connectors.base.errors import (
-    BoardNotFound,
-    ConnectorError,
-    InvalidDocument,
-    LogShapeChanged,
-    UnreadableAnswer,
-)
-from sync.connectors.monday.board_events import (
+from sync.monday.board import EventKind
+from sync.monday.board_events import (
     NUMBERED_PAGES,
     board_activity_query,
     changes_without_values,
@@ -28,7 +21,8 @@ from sync.connectors.monday.board_events import (
     read_board_activity,
     webhook_bodies,
 )
-from sync.connectors.monday.graphql import Answer, Document
+from sync.monday.errors import BoardNotFound, ConnectorError, InvalidDocument, LogShapeChanged, UnreadableAnswer
+from sync.monday.graphql import Answer, Document
 
 ROW = {
     "id": "r1",

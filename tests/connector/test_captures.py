@@ -10,12 +10,12 @@ from typing import Any, NamedTuple
 import pytest
 import responses
 
-from sync.connectors.base import errors
-from sync.connectors.base.conversion import ConverterOptions, UnknownValue
-from sync.connectors.base.errors import ConnectorError
-from sync.connectors.monday.client import MondayClient
-from sync.connectors.monday.columns import BY_TYPE, make_converter
-from sync.connectors.monday.items import parse_items_at
+from sync.monday import errors
+from sync.monday.client import MondayClient
+from sync.monday.columns import BY_TYPE, make_converter
+from sync.monday.conversion import ConverterOptions, UnknownValue
+from sync.monday.errors import ConnectorError
+from sync.monday.items import parse_items_at
 
 URL = "https://monday.test/v2"
 QUERY, MUTATION = "query Look { items { id } }", "mutation Write { r0: x { id } }"

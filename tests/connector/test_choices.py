@@ -7,9 +7,9 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from sync.connectors.base.conversion import Converter, ListConverter, UnknownValue
-from sync.connectors.monday.columns import make_converter
-from sync.connectors.monday.columns.labels import label_settings
+from sync.monday.columns import make_converter
+from sync.monday.columns.labels import label_settings
+from sync.monday.conversion import Converter, ListConverter, UnknownValue
 from tests.connector.board_cell import BoardCell, cell_for
 
 STAGES = {"planned": "Planned", "running": "Running", "done": "Finished"}

@@ -12,11 +12,11 @@ import pytest
 import requests
 import responses
 
-from sync.connectors.base import errors
-from sync.connectors.base.board_items import WriteRequest
-from sync.connectors.base.connector import Complexity, Limits
-from sync.connectors.monday.client import IdempotencyKeyReused, MondayClient
-from sync.connectors.monday.monday_connector import MondayConnector
+from sync.monday import errors
+from sync.monday.board_items import WriteRequest
+from sync.monday.client import IdempotencyKeyReused, MondayClient
+from sync.monday.connector import MondayConnector
+from sync.monday.usage import Complexity, Limits
 from tests.connector.bodies import failed
 
 URL = "https://monday.test/v2"

@@ -8,8 +8,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from npd.models import ADDRESS_FIELDS
-from sync.connectors.base.conversion import AmbiguousSplit
-from sync.connectors.monday.columns import make_converter
+from sync.monday.columns import make_converter
+from sync.monday.conversion import AmbiguousSplit
 
 ADDRESS = make_converter("address")
 LETTERS = st.text("abcdefghÄßé' .-", min_size=1, max_size=8).filter(lambda text: text.strip() != "").map(str.strip)

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from sync.connectors.base.board_items import Reading
-from sync.connectors.base.conversion import ConverterOptions, UnknownValue
-from sync.connectors.monday.columns import CONVERTERS, make_converter
-from sync.connectors.monday.columns.places import country_code
+from sync.monday.board_items import Reading
+from sync.monday.columns import CONVERTERS, make_converter
+from sync.monday.columns.places import country_code
+from sync.monday.conversion import ConverterOptions, UnknownValue
 from tests.connector.board_cell import ITEMS
 
 STATUS = ConverterOptions(

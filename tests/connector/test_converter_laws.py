@@ -9,9 +9,9 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from sync.connectors.base.board_items import Reading
-from sync.connectors.base.conversion import UnknownValue
-from sync.connectors.monday.columns import CONVERTERS, make_converter
+from sync.monday.board_items import Reading
+from sync.monday.columns import CONVERTERS, make_converter
+from sync.monday.conversion import UnknownValue
 from tests.connector.board_cell import ITEMS, cell_for
 
 # Without lone surrogates and NUL, which neither JSON over HTTP nor PostgreSQL carry.

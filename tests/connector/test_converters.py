@@ -5,9 +5,9 @@ import re
 import phonenumbers
 import pytest
 
-from sync.connectors.base.board_items import Reading
-from sync.connectors.base.conversion import ConverterOptions, UnknownValue
-from sync.connectors.monday.columns import CONVERTERS, make_converter
+from sync.monday.board_items import Reading
+from sync.monday.columns import CONVERTERS, make_converter
+from sync.monday.conversion import ConverterOptions, UnknownValue
 
 ADDRESS = {
     "address_street": "12 Main St, Apt 4",

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from sync.connectors.base import errors
-from sync.connectors.base.board import BoardCheck, CheckResult, ColumnCheck
-from sync.connectors.base.connector import AccountInfo
-from sync.connectors.monday.board_events import WEBHOOK_EVENTS, ensure_webhooks
-from sync.connectors.monday.connection import check_connection
+from sync.monday import errors
+from sync.monday.board import BoardCheck, CheckResult, ColumnCheck
+from sync.monday.board_events import WEBHOOK_EVENTS, ensure_webhooks
+from sync.monday.connection import check_connection
+from sync.monday.usage import AccountInfo
 from tests.connector.fake_account import FakeAccount
 
 GREETING = AccountInfo(

@@ -7,9 +7,9 @@ from pkgutil import iter_modules
 import pytest
 from graphql import build_schema
 
-import sync.connectors.monday as connector
-from sync.connectors.base.board_items import ItemChange, ItemCreate
-from sync.connectors.monday import items
+import sync.monday as connector
+from sync.monday import items
+from sync.monday.board_items import ItemChange, ItemCreate
 from tests.connector.documents import COLUMNS, SERVED, all_faults, documents, official_schemas, our_schema, sent
 
 DOCUMENTS = documents("2026-10")

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from sync.connectors.base import errors
-from sync.connectors.base.errors import ConnectorError, Scope
-from sync.connectors.monday.graphql import CODES, PUBLISHED, KnownCode, translate_error
+from sync.monday import errors
+from sync.monday.errors import ConnectorError, Scope
+from sync.monday.graphql import CODES, PUBLISHED, KnownCode, translate_error
 from tests.connector.bodies import failed
 
 ROOT = Path(__file__).resolve().parents[2]

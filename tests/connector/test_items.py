@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
-from sync.connectors.base import errors
-from sync.connectors.monday.graphql import Answer, translate_error
-from sync.connectors.monday.items import parse_batch, parse_items, parse_items_at, parse_page, parse_written_items
-from sync.connectors.monday.monday_connector import MondayConnector
+from sync.monday import errors
+from sync.monday.connector import MondayConnector
+from sync.monday.graphql import Answer, translate_error
+from sync.monday.items import parse_batch, parse_items, parse_items_at, parse_page, parse_written_items
 from tests.connector.bodies import COLUMN_IDS, column, failed, item
 
 

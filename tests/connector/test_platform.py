@@ -8,12 +8,11 @@ from typing import Any
 import pytest
 import responses
 
-from sync.connectors.base import errors
-from sync.connectors.base.connector import AccountInfo
-from sync.connectors.monday import connection
-from sync.connectors.monday.client import MondayClient
-from sync.connectors.monday.connection import all_users, parse_account_info, parse_users, read_account_info
-from sync.connectors.monday.graphql import Answer
+from sync.monday import connection, errors
+from sync.monday.client import MondayClient
+from sync.monday.connection import all_users, parse_account_info, parse_users, read_account_info
+from sync.monday.graphql import Answer
+from sync.monday.usage import AccountInfo
 from tests.connector.bodies import failed
 
 URL = "https://monday.test/v2"

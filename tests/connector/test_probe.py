@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from sync.connectors.base.errors import Unreachable
-from sync.connectors.monday.client import MondayClient
-from sync.connectors.monday.monday_connector import MondayConnector
-from sync.connectors.monday.probe import ASSUMPTIONS, Finding, Probe
+from sync.monday.client import MondayClient
+from sync.monday.connector import MondayConnector
+from sync.monday.errors import Unreachable
+from sync.monday.probe import ASSUMPTIONS, Finding, Probe
 from tests.sandbox.conftest import TOKEN, Simulator
 from tests.support.in_process import answering, keeping
 from tests.support.waiting import wait_for

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from sync.connectors.base import errors
-from sync.connectors.base.board import BoardSetup, ColumnSpec, WebhooksIncomplete
-from sync.connectors.monday.board_events import WEBHOOK_EVENTS, ensure_webhooks, url_fingerprint
-from sync.connectors.monday.board_structure import create_board, ensure_columns
-from sync.connectors.monday.graphql import Answer, translate_error
+from sync.monday import errors
+from sync.monday.board import BoardSetup, ColumnSpec, WebhooksIncomplete
+from sync.monday.board_events import WEBHOOK_EVENTS, ensure_webhooks, url_fingerprint
+from sync.monday.board_structure import create_board, ensure_columns
+from sync.monday.graphql import Answer, translate_error
 from tests.connector.fake_account import FakeAccount
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sync.connectors.base.board import (
+from sync.monday.board import (
     EventKind,
     ExpiredSignature,
     ForgedSignature,
@@ -17,7 +17,7 @@ from sync.connectors.base.board import (
     InvalidSignature,
     WrongAudience,
 )
-from sync.connectors.monday.board_events import parse_challenge, parse_event, verify_jwt
+from sync.monday.board_events import parse_challenge, parse_event, verify_jwt
 
 SECRET = "0123456789abcdef0123456789abcdef"
 AUDIENCE = "https://npd.test/webhooks/monday/"

@@ -23,7 +23,6 @@ from sync.choices import (
     SyncDirection,
     TombstoneState,
 )
-from sync.connectors.base.board_items import GROUP, Item, Reading
 from sync.kernel.conflict_store import (
     KIND_DELETE,
     KIND_FIELDS,
@@ -35,6 +34,7 @@ from sync.kernel.conflict_store import (
 )
 from sync.merge import FieldSelection, Rule
 from sync.models import ApprovalRequest, IgnoredItem, Intent, IntentState, Tombstone, WriteLoop
+from sync.monday.board_items import GROUP, Item, Reading
 from sync.reconcile.facts import (
     AnswerFacts,
     DeletedFacts,

@@ -13,8 +13,6 @@ from django.db.models import Model
 
 from npd.models import Contact
 from sync.choices import ApprovalKind, Cause
-from sync.connectors.base.board import EventKind, ItemEvent
-from sync.connectors.base.board_items import ARCHIVED, Item, Reading
 from sync.kernel.conflict_store import KIND_DELETE, RECORD_KEY, OpenConflict
 from sync.merge import Action, FieldDecision, FieldSelection
 from sync.models import (
@@ -28,6 +26,8 @@ from sync.models import (
     SyncQueue,
     Tombstone,
 )
+from sync.monday.board import EventKind, ItemEvent
+from sync.monday.board_items import ARCHIVED, Item, Reading
 from sync.outbox.claim import Claim
 from sync.reconcile.facts import DeletedFacts, ReceivedEvent, RecordFacts, RecordHistory, RemovalFacts, new_ledger
 from sync.reconcile.field_plan import FieldPlan, new_base

@@ -10,10 +10,10 @@ from uuid import UUID, uuid4
 from npd.models import Contact, Organization
 from sync import registry
 from sync.choices import Cause, QueueDirection
-from sync.connectors.base.board_items import Item, Reading
 from sync.kernel.conflict_store import KIND_FIELDS, OpenConflict
 from sync.merge import FieldSelection
 from sync.models import BoardLink, FieldMapping, Intent, SyncedModel, SyncQueue
+from sync.monday.board_items import Item, Reading
 from sync.outbox.claim import Claim
 from sync.reconcile.facts import RecordFacts, new_ledger
 from sync.reconcile.field_plan import FieldFacts, new_base

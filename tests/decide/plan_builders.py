@@ -9,8 +9,8 @@ from typing import Any
 from uuid import UUID
 
 from sync.choices import Cause, QueueDirection, RemovedItemPolicy
-from sync.connectors.base.board_items import BatchItems, Item
 from sync.models import IgnoredItem, SyncedModel, SyncQueue, Tombstone
+from sync.monday.board_items import BatchItems, Item
 from sync.outbox.claim import Claim
 from sync.reconcile.decide import RULES, Undecided, decide
 from sync.reconcile.facts import (

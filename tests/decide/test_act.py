@@ -7,16 +7,9 @@ from typing import Any
 import pytest
 
 from sync.choices import BlockedCode
-from sync.connectors.base.board_items import Item
-from sync.connectors.base.errors import (
-    BoardForbidden,
-    ColumnNotFound,
-    ConnectorError,
-    FieldRejected,
-    NameRejected,
-    RulesBroken,
-)
 from sync.merge import Action, FieldDecision
+from sync.monday.board_items import Item
+from sync.monday.errors import BoardForbidden, ColumnNotFound, ConnectorError, FieldRejected, NameRejected, RulesBroken
 from sync.reconcile.act import RECORD_CREATES, bare_write, is_value_rejection, rejected_fields
 from sync.reconcile.field_plan import FieldPlan, FieldsPlan
 from sync.reconcile.field_values import stored_values

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from sync.choices import Cause, RemovedItemPolicy
-from sync.connectors.base.board_items import ARCHIVED, Item
 from sync.models import Intent
+from sync.monday.board_items import ARCHIVED, Item
 from sync.reconcile.changes import RecordChanges, Wake, changes, record_changes
 from sync.reconcile.facts import BoardNow
 from sync.reconcile.pass_plan import IdentityPlan, Outcome, Plan, RecordAction, RecordPlan, RemovedItem

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from sync.choices import ApprovalKind, ApprovalState, ColumnProblem, DeletedRecordPolicy, TombstoneState
-from sync.connectors.base.board_items import Item
 from sync.kernel.messages import TombstoneReason
+from sync.monday.board_items import Item
 from sync.reconcile.deleted_records import (
     DeletedPlan,
     after_removal,

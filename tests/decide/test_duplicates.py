@@ -8,10 +8,10 @@ from uuid import uuid4
 
 import pytest
 
-from sync.connectors.base.board_items import Item
 from sync.kernel.conflict_store import KIND_IDENTITY, RECORD_KEY, OpenConflict
 from sync.merge import FieldSelection
 from sync.models import Intent, IntentState
+from sync.monday.board_items import Item
 from sync.outbox.claim import Claim
 from sync.reconcile.duplicates import (
     DuplicateItem,

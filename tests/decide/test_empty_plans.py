@@ -11,10 +11,10 @@ from uuid import uuid4
 import pytest
 
 from sync.choices import SyncDirection
-from sync.connectors.base.board_items import Item
 from sync.kernel.conflict_store import KIND_FIELDS, OpenConflict
 from sync.merge import FieldSelection
 from sync.models import WriteLoop
+from sync.monday.board_items import Item
 from sync.operations.detect.comparison import divergences
 from sync.reconcile.facts import ReceivedEvent, RecordFacts
 from sync.reconcile.pass_plan import Ask

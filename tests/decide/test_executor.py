@@ -10,8 +10,9 @@ from uuid import uuid4
 
 import pytest
 
-from sync.connectors.base.board_items import Item, WriteRequest, WriteResult
-from sync.connectors.base.errors import (
+from sync.models import Intent
+from sync.monday.board_items import Item, WriteRequest, WriteResult
+from sync.monday.errors import (
     AnswerWithoutData,
     BoardForbidden,
     ColumnNotFound,
@@ -23,7 +24,6 @@ from sync.connectors.base.errors import (
     ServerFailed,
     TimedOut,
 )
-from sync.models import Intent
 from sync.reconcile import act
 from sync.reconcile.act import RECORD_CHANGES, Call, Executor
 from sync.reconcile.writes import FieldWrite, Verdict, Write
@@ -85,7 +85,7 @@ def monday(monkeypatch: pytest.MonkeyPatch) -> Monday:
     monkeypatch.setattr(act, "commit_intents", monday.commit)
     monkeypatch.setattr(act, "_close_intents", lambda intents, state: None)
     monkeypatch.setattr(act, "breaker", monday)
-    monkeypatch.setattr(act, "connector", lambda system: monday)
+    monkeypatch.setattr(act, "connector", lambda: monday)
     monkeypatch.setattr(act, "items_with_npd_ids", monday.look_up)
     return monday
 

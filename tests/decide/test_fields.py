@@ -13,10 +13,10 @@ import pytest
 from npd.models import Organization
 from sync import registry
 from sync.choices import BlockedCode, Cause, SyncDirection
-from sync.connectors.base.board_items import Item, Reading
 from sync.kernel.conflict_store import KIND_FIELDS, KIND_LOST_UPDATE, KIND_UNDO
 from sync.merge import Action, FieldSelection
 from sync.models import BoardLink, SyncedModel
+from sync.monday.board_items import Item, Reading
 from sync.reconcile.facts import RecordFacts, new_ledger
 from sync.reconcile.field_plan import FieldFacts, FieldPlan, decide_fields, new_base
 from sync.reconcile.field_values import BoardContext, Lacking, RelatedFacts, Want, WantKind, stored_values

@@ -10,8 +10,8 @@ import pytest
 from npd.models import Organization
 from sync.boards.sync_filter import FilterSide
 from sync.choices import BlockedCode, Cause
-from sync.connectors.base.board_items import Item
 from sync.merge import Action
+from sync.monday.board_items import Item
 from sync.reconcile.board_filter import (
     FilteredMatches,
     filter_item,

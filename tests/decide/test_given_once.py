@@ -9,10 +9,10 @@ from uuid import UUID
 import pytest
 
 from sync.choices import TombstoneState
-from sync.connectors.base.board_items import Item, Reading
 from sync.kernel.conflict_store import KIND_IDENTITY, RECORD_KEY, OpenConflict
 from sync.merge import FieldSelection
 from sync.models import Tombstone
+from sync.monday.board_items import Item, Reading
 from sync.reconcile.facts import DeletedFacts, RecordFacts
 from sync.reconcile.identity import ARCHIVE_OPTION
 from sync.reconcile.new_items import ItemAct

@@ -12,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from npd.models import Contact
-from sync.connectors.base.board_items import BatchItems, Item, Reading
 from sync.kernel.conflict_store import KIND_FIELDS, KIND_IDENTITY, RECORD_KEY, OpenConflict
 from sync.merge import FieldSelection
 from sync.models import IgnoredItem
+from sync.monday.board_items import BatchItems, Item, Reading
 from sync.reconcile.duplicates import find_possible_duplicates
 from sync.reconcile.facts import AnswerFacts, ClaimedFacts, IdentityFacts, LostCreates, MatchExclusions, RecordFacts
 from sync.reconcile.field_values import BoardContext, Want

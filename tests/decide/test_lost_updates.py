@@ -10,10 +10,10 @@ import pytest
 
 from npd.models import Contact
 from sync.choices import BlockedCode
-from sync.connectors.base.conversion import Converter, UnknownValue
 from sync.kernel.conflict_store import KIND_FIELDS, KIND_LOST_UPDATE, FieldConflict, OpenConflict
 from sync.merge import Action, FieldSelection
 from sync.models import Intent, IntentState
+from sync.monday.conversion import Converter, UnknownValue
 from sync.reconcile.deleted_records import as_record_plan
 from sync.reconcile.facts import ReceivedEvent, RecordFacts, told_value
 from sync.reconcile.field_plan import FieldPlan, FieldsPlan

@@ -12,9 +12,9 @@ import pytest
 
 from npd.models import Contact, Organization
 from sync.choices import Cause, TombstoneState
-from sync.connectors.base.board_items import Item, Reading
 from sync.kernel.messages import UnmatchedReason
 from sync.models import FieldMapping, IgnoredItem, SyncedModel, SyncQueue, Tombstone
+from sync.monday.board_items import Item, Reading
 from sync.outbox.claim import Claim
 from sync.reconcile.facts import ItemContext, ItemEvents, ItemFacts, LockedItem, RecordFacts, new_ledger
 from sync.reconcile.field_plan import new_base

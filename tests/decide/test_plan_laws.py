@@ -14,11 +14,11 @@ from django.db.models import Model
 from hypothesis import given, settings
 
 from sync.choices import Cause, DeletedRecordPolicy
-from sync.connectors.base.board_items import Item, Reading
-from sync.connectors.base.conversion import UnknownValue
 from sync.kernel.conflict_store import KIND_UNDO
 from sync.merge import Action
 from sync.models import FieldMapping
+from sync.monday.board_items import Item, Reading
+from sync.monday.conversion import UnknownValue
 from sync.reconcile.decide import decide
 from sync.reconcile.facts import ItemFacts, RecordFacts, is_create
 from sync.reconcile.field_plan import FieldPlan, new_base

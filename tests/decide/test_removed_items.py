@@ -8,8 +8,8 @@ import pytest
 
 from npd.models import Organization
 from sync.choices import ApprovalKind, ApprovalState, ColumnProblem, RemovedItemPolicy
-from sync.connectors.base.board_items import Item, Reading
 from sync.kernel.conflict_store import KIND_FIELDS, OpenConflict
+from sync.monday.board_items import Item, Reading
 from sync.reconcile.facts import RemovalFacts, Settings
 from sync.reconcile.field_values import BoardContext
 from sync.reconcile.pass_plan import LostUpdate, LostUpdates, Outcome, RecordAction, RecordPlan, RemovedItem

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from sync.choices import ApprovalState, Cause, ColumnProblem
-from sync.connectors.base.board_items import Item, Reading
 from sync.kernel.conflict_store import KIND_FIELDS, OpenConflict
 from sync.models import FieldMapping, Intent
+from sync.monday.board_items import Item, Reading
 from sync.reconcile.facts import RecordFacts
 from sync.reconcile.field_values import BoardContext
 from sync.reconcile.pass_plan import Ending, Outcome, Plan, RecordAction, RecordPlan, RemovedItem

@@ -10,8 +10,9 @@ from uuid import UUID, uuid4
 import pytest
 
 from npd.models import Contact
-from sync.connectors.base.board_items import Item, WriteResult
-from sync.connectors.base.errors import (
+from sync.models import Intent
+from sync.monday.board_items import Item, WriteResult
+from sync.monday.errors import (
     AnswerWithoutData,
     BoardForbidden,
     ConnectorError,
@@ -23,7 +24,6 @@ from sync.connectors.base.errors import (
     TimedOut,
     Unreachable,
 )
-from sync.models import Intent
 from sync.reconcile.unconfirmed_writes import (
     PAUSED_WAIT_SECONDS,
     CreatePlan,

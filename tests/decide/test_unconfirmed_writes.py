@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from sync.connectors.base.board_items import Reading
 from sync.models import Intent, IntentState
+from sync.monday.board_items import Reading
 from sync.reconcile.decide import first_plan
 from sync.reconcile.facts import ClaimedFacts, ReceivedEvent
 from sync.reconcile.field_plan import AS_SENT

@@ -11,7 +11,7 @@ from django.core.validators import validate_email
 from data import make
 from npd.management.commands.demo import contacts, organizations
 from sync import registry
-from sync.connectors.monday.columns import make_converter
+from sync.monday.columns import make_converter
 from sync.reconcile.field_values import stored_values
 
 RESERVED = re.compile(r"(.+\.)?(example\.(com|org|net)|test)", re.IGNORECASE)

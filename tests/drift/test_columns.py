@@ -8,9 +8,9 @@ from django.test import Client
 from npd.models import Contact
 from sync.boards.board_columns import check_columns
 from sync.boards.mapping import column_choices, remap
-from sync.connectors.base.board import Board, BoardColumn
 from sync.kernel.messages import ActionError
 from sync.models import BoardLink, Decision, FieldMapping, SyncMetadata
+from sync.monday.board import Board, BoardColumn
 from sync.operations.detect.comparison import compare_board
 from tests.admin import states
 from tests.drift.conftest import Owner

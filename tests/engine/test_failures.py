@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 
 from npd.models import Contact
-from sync.connectors.monday.monday_connector import MondayConnector
 from sync.limits import MeteredClient
 from sync.models import BoardLink, Intent, SyncQueue, Tombstone
+from sync.monday.connector import MondayConnector
 from sync.records import availability
 from tests.support.world import World, mail
 
@@ -127,7 +127,7 @@ def blind_search(monkeypatch: pytest.MonkeyPatch, times: int) -> None:
 def test_creates_answered_without_data_are_looked_for_before_they_are_made_again(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from sync.connectors.base.errors import AnswerWithoutData
+    from sync.monday.errors import AnswerWithoutData
 
     world.contact("Ann", email="a@example.com")
     world.contact("Bob", email="b@example.com")

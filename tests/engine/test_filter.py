@@ -7,8 +7,8 @@ import pytest
 from conflicts.models import SyncConflict
 from npd.models import Contact
 from sync.choices import RecordSyncStatus, SyncStatus
-from sync.connectors.monday.items import item_fragment
 from sync.models import BoardLink, Decision, SyncQueue
+from sync.monday.items import item_fragment
 from sync.operations.detect.comparison import compare_board
 from sync.operations.preview.explanation import explain, find_record
 from sync.outbox import pauses

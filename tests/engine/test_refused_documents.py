@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 
 from npd.models import Contact
-from sync.connectors.base.errors import ConnectorError, DocumentRejected
-from sync.connectors.monday.client import MondayClient
 from sync.models import BoardLink
+from sync.monday.client import MondayClient
+from sync.monday.errors import ConnectorError, DocumentRejected
 from sync.records import availability
 from tests.budget.conftest import Planned, monday
 from tests.support.world import World

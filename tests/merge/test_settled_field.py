@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from npd.models import Contact
-from sync.connectors.base.board_items import Item, Reading
-from sync.connectors.base.conversion import ConverterOptions
-from sync.connectors.monday.columns import make_converter
 from sync.merge import Action, FieldDecision
 from sync.models import FieldMapping
+from sync.monday.board_items import Item, Reading
+from sync.monday.columns import make_converter
+from sync.monday.conversion import ConverterOptions
 from sync.reconcile.field_plan import FieldPlan
 from sync.reconcile.settlement import FieldSettlement, settled_field
 

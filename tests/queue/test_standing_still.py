@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from sync.clock import sync_now
-from sync.connectors.base.errors import ConnectionLost
 from sync.limits import BlockedKind, Grant, Wait, breaker, grant, monday_account, quota
 from sync.limits.rate_limits import Quota
 from sync.models import BoardLink, MondayAccount
+from sync.monday.errors import ConnectionLost
 from sync.records import availability
 from tests.admin import states
 from tests.metrics.test_gauges import changes_are_gathered, noon

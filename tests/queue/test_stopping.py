@@ -17,11 +17,11 @@ from django.core.management.base import CommandError
 from npd.models import Contact
 from sync.choices import QueueStatus
 from sync.clock import sync_now
-from sync.connectors.base.errors import ShuttingDown
 from sync.kernel import process
 from sync.limits import breaker, metered_client
 from sync.limits.metered_client import SHUTDOWN_MESSAGE
 from sync.models import BoardLease, BoardLink, Decision, MondayAccount, SyncQueue
+from sync.monday.errors import ShuttingDown
 from sync.operations import retention
 from sync.operations.detect import boards_to_sweep
 from sync.operations.detect.comparison import compare_due_boards
@@ -56,7 +56,7 @@ def boards(world: World, woken: list[str]) -> Sandbox:
 
 def stop_after(monkeypatch: pytest.MonkeyPatch, calls: int) -> list[str]:
     """Tell this process to end while its n-th call is in the air; returns the calls as they are made."""
-    from sync.connectors.monday.client import MondayClient
+    from sync.monday.client import MondayClient
 
     made: list[str] = []
     execute = MondayClient.execute
@@ -197,7 +197,7 @@ def test_a_signal_asks_once_and_a_second_one_ends_at_once(number: signal.Signals
 def test_sync_drain_says_that_it_was_interrupted_and_ends_as_the_shell_expects(
     boards: Sandbox, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from sync.connectors.monday.client import MondayClient
+    from sync.monday.client import MondayClient
 
     Contact.objects.bulk_create(Contact(name=f"P{n:03}") for n in range(150))
     execute, calls = MondayClient.execute, []

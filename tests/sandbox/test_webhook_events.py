@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from sync.connectors.monday.board_events import WEBHOOK_EVENTS
+from sync.monday.board_events import WEBHOOK_EVENTS
 from tests.sandbox.conftest import Receiver, Simulator
 from tests.sandbox.webhook_shapes import SHAPES, wrong
 

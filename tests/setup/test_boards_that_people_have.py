@@ -13,9 +13,9 @@ from sync import registry
 from sync.boards.field_choices import NEW_COLUMN, mappable_fields, suggest_columns
 from sync.boards.mapping import check_board
 from sync.choices import Cause
-from sync.connectors.base.board import BoardColumn
 from sync.kernel.messages import UnmatchedReason
 from sync.models import BoardLink, FieldMapping, UnmatchedItem
+from sync.monday.board import BoardColumn
 from sync.operations.detect import enqueue_items
 from tests.setup.test_monday_setup import columns_of
 from tests.support.sandbox import Sandbox

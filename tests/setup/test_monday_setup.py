@@ -9,9 +9,9 @@ from django.core.management.base import CommandError
 
 from npd.models import Contact
 from sync.choices import Cause
-from sync.connectors.monday.board_events import WEBHOOK_EVENTS
-from sync.connectors.monday.client import MondayClient
 from sync.models import BoardLink, FieldMapping, IgnoredItem, MondayAccount, SyncQueue, UnmatchedItem
+from sync.monday.board_events import WEBHOOK_EVENTS
+from sync.monday.client import MondayClient
 from tests.support.sandbox import Sandbox
 
 pytestmark = pytest.mark.django_db

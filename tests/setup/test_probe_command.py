@@ -7,8 +7,8 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.db.models import Sum
 
-from sync.connectors.monday.probe import ASSUMPTIONS
 from sync.models import ApiUsage, SyncQueue, WebhookEvent
+from sync.monday.probe import ASSUMPTIONS
 from tests.support.world import World
 
 pytestmark = pytest.mark.django_db(transaction=True)

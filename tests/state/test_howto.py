@@ -1,4 +1,4 @@
-"""The part about another system of docs/howto/sync-another-model.md as it stands, with nothing of Monday loaded."""
+"""The part about another system of docs/howto/sync-another-model.md as it stands, with no client of Monday loaded."""
 
 import re
 import sys
@@ -32,13 +32,13 @@ service.complete(state)
 assert use_jira(state, "name") == "there"
 
 import sys
-loaded = sorted(name for name in sys.modules if name.startswith(("sync.connectors.monday", "requests", "npd")))
+loaded = sorted(name for name in sys.modules if name.startswith(("sync.monday.client", "requests", "npd")))
 assert not loaded, loaded
 """
 
 
 @pytest.mark.django_db(transaction=True)
-def test_jiras_sprints_are_kept_with_nothing_of_monday_loaded() -> None:
+def test_jiras_sprints_are_kept_with_no_client_of_monday_loaded() -> None:
     examples = "\n\n".join(re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL))
     environment = child_environment() | {"DJANGO_SETTINGS_MODULE": "tests.state.jira_settings"}
     end = ran(sys.executable, "-c", BEGIN + examples + PLAY, env=environment)

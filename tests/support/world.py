@@ -20,11 +20,12 @@ from requests import PreparedRequest, Response
 from requests.adapters import HTTPAdapter
 
 from npd.models import Contact
-from sync import connectors, registry
+from sync import registry
 from sync.boards.board_setup import set_up
 from sync.choices import Cause, Priority, QueueDirection
 from sync.limits import breaker, metered_client
 from sync.models import BoardLink, Intent, MondayAccount, SyncMetadata, SyncQueue
+from sync.monday.connector import MondayConnector
 from sync.queue import SyncQueueService, WorkSummary
 from sync.reconcile import decide
 from sync.records import inbox
@@ -330,6 +331,6 @@ def hooks_kept() -> Iterator[ThreadingHTTPServer]:
 def set_up_boards() -> None:
     """Of every model that is registered now."""
     # What the set-up spends is not what these tests look at.
-    unmetered = connectors.get()(metered_client.client().inner)
+    unmetered = MondayConnector(metered_client.client().inner)
     for spec in registry.entities():
         set_up(spec, unmetered)

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from sync.clock import sync_now
-from sync.connectors.monday.board_events import WEBHOOK_EVENTS
 from sync.models import BoardLink, WebhookEvent
+from sync.monday.board_events import WEBHOOK_EVENTS
 from sync.operations.detect import check_silence, last_webhook
 from sync.operations.doctor import run_checks, sweep_findings
 from tests.admin import states

@@ -5,8 +5,8 @@ import json
 import pytest
 
 from npd.models import Contact
-from sync.connectors.monday import board_events
 from sync.models import Decision, WebhookEvent
+from sync.monday import board_events
 from sync.records.causes import causes_by_decision, causes_text
 from tests.support.world import World
 from tests.sweeps.conftest import Post

@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from sync import connectors
-from sync.connectors.base.board import UpdatedItem, UpdatedItemsPage
-from sync.connectors.base.errors import ListingTruncated, UnreadableAnswer
-from sync.connectors.monday.board_events import UPDATED_PAGE
-from sync.connectors.monday.graphql import Answer
 from sync.limits import MeteredClient, metered_client
+from sync.monday.board import UpdatedItem, UpdatedItemsPage
+from sync.monday.board_events import UPDATED_PAGE
+from sync.monday.connector import MondayConnector
+from sync.monday.errors import ListingTruncated, UnreadableAnswer
+from sync.monday.graphql import Answer
 from sync.operations.detect.sweep import SweepResult, sweep_board, updated_since
 from tests.support.world import World
 from tests.sweeps.conftest import Post
@@ -117,7 +117,7 @@ def walk(
 ) -> list[str]:
     """The items that the walk tells, page by page."""
     told = updated_since(
-        connectors.get()(Pages(*pages)), UpdatedItemsPage(list(first), "more" if pages else None), begin, count or None
+        MondayConnector(Pages(*pages)), UpdatedItemsPage(list(first), "more" if pages else None), begin, count or None
     )
     return [one.item_id for page in told for one in page]
 

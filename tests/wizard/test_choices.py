@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from npd.models import Contact
-from sync.connectors.monday import board_structure
 from sync.models import BoardLink
+from sync.monday import board_structure
 from sync.reconcile.lookups import phone_region
 from tests.wizard.conftest import PEOPLE, START, Wizard, a_board, mail
 

@@ -15,8 +15,8 @@ from django.utils import timezone
 from npd.models import Contact
 from sync.boards.board_setup import set_up_all
 from sync.choices import Cause, Priority
-from sync.connectors.monday.board_events import WEBHOOK_EVENTS
 from sync.models import BoardLink, FieldMapping, SyncQueue
+from sync.monday.board_events import WEBHOOK_EVENTS
 from sync.operations.setup import run
 from sync.operations.setup.plan import make_plan
 from sync.operations.setup.selection import REQUIRED_PERMISSIONS, plan_token

@@ -23,14 +23,15 @@ from pghistory.core import event_models
 from pghistory.models import Context
 
 from npd.models import Contact, Organization
-from sync import connectors, registry
+from sync import registry
 from sync.boards.board_setup import set_up_all
 from sync.choices import QueueStatus
 from sync.clock import SyncNow
-from sync.connectors.base.errors import ConnectorError
 from sync.kernel.conflict_store import current_store
 from sync.kernel.messages import ActionError
 from sync.models import BoardLink, FieldMapping, SyncedModel, SyncQueue, UnmatchedItem
+from sync.monday.columns import make_converter
+from sync.monday.errors import ConnectorError
 from sync.operations.detect.comparison import enqueue_unmatched
 from sync.operations.worker import drain
 from sync.reconcile.field_values import stored_values
@@ -154,7 +155,7 @@ def items_of(link: BoardLink, records: Iterable[SyncedModel]) -> list[dict[str, 
     for record in records:
         values: dict[str, Any] = {link.npd_id_column: str(record.pk)}
         for mapping in mappings:
-            value = connectors.get().converter(mapping.converter).to_remote(stored_values(record, mapping), None)
+            value = make_converter(mapping.converter).to_remote(stored_values(record, mapping), None)
             if value is not None:
                 values[mapping.column_id] = value
         items.append({"name": values.pop("name"), "values": values})

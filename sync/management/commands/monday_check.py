@@ -13,11 +13,11 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from sync.boards.board_setup import webhook_url
-from sync.connectors.base.errors import ConnectorError
-from sync.connectors.monday.monday_connector import MondayConnector
-from sync.connectors.monday.probe import Finding, Probe
 from sync.limits import client
 from sync.models import WebhookEvent
+from sync.monday.connector import MondayConnector
+from sync.monday.errors import ConnectorError
+from sync.monday.probe import Finding, Probe
 from sync.operations.doctor import run_checks
 
 _LABELS = {"ok": "ok      ", "warning": "WARNING ", "problem": "PROBLEM "}

@@ -10,10 +10,10 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from sync.boards.board_columns import missing_columns
 from sync.boards.board_setup import SetupOutcome, set_up_all
 from sync.boards.sync_filter import SyncFilter
-from sync.connectors.base.errors import ConnectorError
-from sync.connectors.monday.connection import ENDING_KINDS
 from sync.kernel.messages import ActionError
 from sync.limits import monday_account
+from sync.monday.connection import ENDING_KINDS
+from sync.monday.errors import ConnectorError
 from sync.outbox import notify
 
 

@@ -15,16 +15,25 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import Max, Q
 
-from sync import connectors, limits, registry
+from sync import limits, registry
 from sync.boards.board_setup import register_webhooks, webhook_url
 from sync.boards.sync_filter import SyncFilter
 from sync.choices import Cause, Priority, QueueDirection, SyncDirection
 from sync.clock import SyncNow, sync_now
-from sync.connectors.base.board import LOG_PREFIX, ActivityEntry, EventKind, InvalidEvent, ItemEvent, url_fingerprint
 from sync.kernel import humanize, process
 from sync.kernel.db import fetch_rows
 from sync.limits import credentials, quota
 from sync.models import BoardLink, FieldMapping, IgnoredItem, WebhookEvent
+from sync.monday.board import LOG_PREFIX, ActivityEntry, EventKind, InvalidEvent, ItemEvent, url_fingerprint
+from sync.monday.board_events import (
+    EVENT_PATHS,
+    WEBHOOK_EVENTS,
+    change_body,
+    changes_without_values,
+    concerns_items,
+    parse_event,
+    webhook_bodies,
+)
 from sync.outbox import notify
 from sync.outbox.queue_rows import enqueue_item_many, enqueue_many
 from sync.records import availability
@@ -195,9 +204,8 @@ def replay_entries(link: BoardLink, entries: Sequence[ActivityEntry]) -> int:
     """Store what no webhook reported, oldest first, and enqueue its items; return how many were new."""
     # Too old to detect lost updates by: our own writes of the time are pruned by then.
     oldest = sync_now() - timedelta(days=settings.JOURNAL_DAYS - 1)
-    connector = connectors.get()
     recent, old = [one for one in entries if one.at >= oldest], [one for one in entries if one.at < oldest]
-    bodies = [body for entry in reversed(recent) for body in connector.webhook_bodies(entry, link.board_id)]
+    bodies = [body for entry in reversed(recent) for body in webhook_bodies(entry, link.board_id)]
     events = [(body, event) for body in bodies if (event := _parse_row(body)) is not None]
     if not SyncFilter.parse(link.sync_filter).asks_group:
         # In which group an item is concerns nobody else.
@@ -210,8 +218,8 @@ def replay_entries(link: BoardLink, entries: Sequence[ActivityEntry]) -> int:
             columns = dict(zip(("item_id", "column_id", "type"), key, strict=True))
             own = {"trigger_id": event.trigger_id, "board_id": link.board_id, "body": body, "outcome": ""}
             rows.append(own | columns)
-    rows += [row for entry in recent if connector.changes_without_values(entry) for row in _update_rows(link, entry)]
-    rows += [row for entry in old if connector.concerns_items(entry) for row in _update_rows(link, entry)]
+    rows += [row for entry in recent if changes_without_values(entry) for row in _update_rows(link, entry)]
+    rows += [row for entry in old if concerns_items(entry) for row in _update_rows(link, entry)]
     return store_events(link, rows)
 
 
@@ -262,7 +270,7 @@ def enqueue_items(
 def _parse_row(body: Mapping[str, Any]) -> ItemEvent | None:
     """Return the entry as an event; None where the inbox has no type for it."""
     try:
-        event = connectors.get().parse_event(body)
+        event = parse_event(body)
     except InvalidEvent:
         return None
     texts = (event.item_id, event.column_id, event.type, event.trigger_id)
@@ -272,7 +280,7 @@ def _parse_row(body: Mapping[str, Any]) -> ItemEvent | None:
 def _update_rows(link: BoardLink, entry: ActivityEntry) -> Iterable[dict[str, Any]]:
     for item_id in entry.item_ids:
         # Never under a type that carries values: this entry has none.
-        kind = entry.event if connectors.get().changes_without_values(entry) else ITEM_UPDATED
+        kind = entry.event if changes_without_values(entry) else ITEM_UPDATED
         yield update_row(link, f"{LOG_PREFIX}{entry.id}", item_id, kind)
 
 
@@ -284,7 +292,7 @@ def update_row(link: BoardLink, trigger_id: str, item_id: str, kind: str) -> dic
         "item_id": item_id,
         "column_id": None,
         "type": kind,
-        "body": connectors.get().change_body(kind, link.board_id, item_id),
+        "body": change_body(kind, link.board_id, item_id),
         "outcome": FOUND_BY_SWEEP,
     }
 
@@ -366,7 +374,7 @@ def check_webhooks(link: BoardLink, existing: Mapping[str, str] | None) -> None:
     if not missing:
         _store_problem(link, "")
     elif not link.webhooks_problem or checked_at is None or checked_at <= sync_now() - RETRY_AFTER:
-        connector = limits.connector(link.system)
+        connector = limits.connector()
         done, problems = register_webhooks(registry.entity(link.entity_type), link, connector)
         log.warning("webhooks were deleted", board=link.entity_type, missing=missing, done=done, problems=problems)
         _store_problem(link, " ".join(problems))
@@ -380,7 +388,7 @@ def missing_events(link: BoardLink, existing: Mapping[str, str]) -> list[str]:
         for hook, webhook in link.webhooks.items()
         if webhook["fingerprint"] == fingerprint and hook in existing
     }
-    return [event for event in connectors.get(link.system).webhook_events if event not in ours]
+    return [event for event in WEBHOOK_EVENTS if event not in ours]
 
 
 def _store_problem(link: BoardLink, problem: str) -> None:
@@ -406,7 +414,7 @@ def last_webhook(link: BoardLink) -> datetime | None:
 
 
 def _silence_reason(link: BoardLink, own_user_id: str) -> str:
-    last, paths = last_webhook(link), connectors.get(link.system).event_paths
+    last, paths = last_webhook(link), EVENT_PATHS
     # How many changes other people made since, and when the first of them was.
     params = {
         "board": link.board_id, "log": f"{LOG_PREFIX}%", "updated": ITEM_UPDATED, "own": own_user_id, "last": last,

@@ -20,13 +20,13 @@ from sync import limits, registry
 from sync.boards import board_columns
 from sync.choices import Cause, Priority, QueueDirection, QueueStatus, RecordSyncStatus, SyncDirection
 from sync.clock import SyncNow, sync_now
-from sync.connectors.base.board_items import BatchItems, Item
-from sync.connectors.base.errors import BoardNotFound, ConnectorError, CursorExpired, ShuttingDown
 from sync.kernel import humanize
 from sync.limits import breaker
 from sync.merge import Action
 from sync.models import AwaitedRelation, BoardLink, IgnoredItem, SyncQueue, Verification
 from sync.models.synced_model import unsynced
+from sync.monday.board_items import BatchItems, Item
+from sync.monday.errors import BoardNotFound, ConnectorError, CursorExpired, ShuttingDown
 from sync.operations.detect import LONGEST_DELAY, boards_to_compare
 from sync.outbox.claim import Claim
 from sync.outbox.queue_rows import enqueue_item_many, enqueue_many
@@ -63,7 +63,7 @@ def item_pages(
     Without `columns` only the NPD ID is read. A listing of fewer than `expected` items may have been cut
     short and is read twice, so an item may come twice. Raises ConnectorError.
     """
-    connector = limits.connector(link.system)
+    connector = limits.connector()
     columns = [link.npd_id_column] if columns is None else columns
     shortest: int | None = None
     for listing in range(MAX_LISTINGS):

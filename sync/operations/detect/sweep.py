@@ -14,13 +14,16 @@ from django.db import transaction
 from django.db.models import Count, F, Q, QuerySet
 from django.db.models.functions import Greatest
 
-from sync import connectors, registry
+from sync import registry
 from sync.boards import board_columns
 from sync.choices import Cause, Priority, QueueStatus, RecordSyncStatus
 from sync.clock import SyncNow, sync_now
-from sync.connectors.base.board import BoardActivity, InvalidEvent, UpdatedItem, UpdatedItemsPage
-from sync.connectors.base.connector import Connector
-from sync.connectors.base.errors import (
+from sync.limits import breaker, connector
+from sync.models import BoardLink, MondayAccount, SyncMetadata, SyncQueue, WebhookEvent
+from sync.monday.board import BoardActivity, InvalidEvent, UpdatedItem, UpdatedItemsPage
+from sync.monday.board_events import parse_event
+from sync.monday.connector import MondayConnector
+from sync.monday.errors import (
     ConnectorError,
     DocumentRejected,
     InvalidDocument,
@@ -30,8 +33,6 @@ from sync.connectors.base.errors import (
     ShuttingDown,
     UnreadableAnswer,
 )
-from sync.limits import breaker, connector
-from sync.models import BoardLink, MondayAccount, SyncMetadata, SyncQueue, WebhookEvent
 from sync.operations import detect
 from sync.operations.detect import (
     CLOCKS_DIFFER,
@@ -52,7 +53,7 @@ SAME_UPDATE = timedelta(seconds=5)
 
 
 def updated_since(
-    connector: Connector, first: UpdatedItemsPage, begin: datetime, items_count: int | None
+    connector: MondayConnector, first: UpdatedItemsPage, begin: datetime, items_count: int | None
 ) -> Iterator[list[UpdatedItem]]:
     """Yield the items updated since `begin`, page by page, the newest first.
 
@@ -128,7 +129,7 @@ def _newest_events(link: BoardLink, at: dict[str, datetime]) -> dict[str, dateti
     found: dict[str, datetime] = {}
     for row in rows.exclude(type=ITEM_UPDATED).only("item_id", "body"):
         try:
-            happened = connectors.get().parse_event(row.body).happened_at
+            happened = parse_event(row.body).happened_at
         except InvalidEvent:
             continue
         item_id = str(row.item_id)
@@ -200,7 +201,7 @@ def sweep_board(link: BoardLink, *, grace: timedelta = GRACE) -> SweepResult:
 
 class _Sweep:
     def __init__(self, link: BoardLink, grace: timedelta) -> None:
-        self.link, self.connector = link, connector(link.system)
+        self.link, self.connector = link, connector()
         now = sync_now()
         # A board without a cursor begins here, by our clock; from then on Monday's own times move it.
         self.newest = link.swept_to or now

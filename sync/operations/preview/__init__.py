@@ -30,13 +30,13 @@ from sync.choices import (
     TombstoneState,
 )
 from sync.clock import SyncNow, sync_now
-from sync.connectors.base.connector import CallReport
-from sync.connectors.base.conversion import UnknownValue
-from sync.connectors.base.errors import ConnectorError, Scope
 from sync.kernel.conflict_store import KIND_FIELDS, KIND_LOST_UPDATE
 from sync.kernel.humanize import count_with_noun, quote
 from sync.limits import MeteredClient, board_costs, client, client_override, quota, urgent_calls
 from sync.models import ApprovalRequest, BoardLink, Intent, IntentState, SyncedModel, SyncQueue
+from sync.monday.conversion import UnknownValue
+from sync.monday.errors import ConnectorError, Scope
+from sync.monday.usage import CallReport
 from sync.operations.detect.comparison import BoardListing, records_without_item
 from sync.outbox.claim import Claim
 from sync.reconcile.decide import unread

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from uuid import UUID
 
-from sync.connectors.base.conversion import UnknownValue
-from sync.connectors.base.errors import ConnectorError
 from sync.limits import urgent_calls
 from sync.models import BoardLink, SyncedModel
+from sync.monday.conversion import UnknownValue
+from sync.monday.errors import ConnectorError
 from sync.operations.preview import PlannedChange, plan_record, read_only_client
 from sync.reconcile.pass_plan import RecordPlan
 from sync.records import availability

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from sync import connectors, registry
+from sync import registry
 from sync.boards.field_choices import NEW_COLUMN, FieldChoice
 from sync.boards.sync_filter import (
     GROUP_LABEL,
@@ -17,8 +17,9 @@ from sync.boards.sync_filter import (
     FilterSide,
     SyncFilter,
 )
-from sync.connectors.base.board_items import GROUP
-from sync.connectors.base.conversion import UnknownValue
+from sync.monday.board_items import GROUP
+from sync.monday.columns import selectable_labels
+from sync.monday.conversion import UnknownValue
 from sync.operations.setup.plan import planned_board
 from sync.operations.setup.selection import ChosenBoard
 from sync.reconcile.field_values import BoardContext, stored_values
@@ -63,7 +64,7 @@ def filterable_fields(chosen: ChosenBoard) -> dict[FilterSide, list[FilterableFi
         if not choice.is_synced:
             continue
         column = chosen.columns.get(choice.column)
-        labels = connectors.get().selectable_labels(column.type, column.settings) if column is not None else ()
+        labels = selectable_labels(column.type, column.settings) if column is not None else ()
         values = registry.choice_labels(board.model, one.fields) or sorted(labels or ())
         for side, fields in found.items():
             if side is FilterSide.ITEM and choice.column == NEW_COLUMN:

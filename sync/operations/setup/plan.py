@@ -21,22 +21,25 @@ import structlog
 from django.core.cache import cache
 from django.utils.dateparse import parse_datetime
 
-from sync import connectors, registry
+from sync import registry
 from sync.boards.board_columns import NAME_TYPE, NO_PROBLEM, column_type
 from sync.boards.field_choices import NEW_COLUMN, FieldChoice, MappableField, MappingChange
 from sync.boards.held_creates import hold_text, is_filled
 from sync.boards.sync_filter import SyncFilter
 from sync.choices import BlockedCode, RemovedItemPolicy, Rule, SyncDirection
 from sync.clock import sync_now
-from sync.connectors.base.board import BoardColumn
-from sync.connectors.base.board_items import BatchItems, Item
-from sync.connectors.base.conversion import UnknownValue
-from sync.connectors.base.errors import ConnectorError
 from sync.kernel import humanize
 from sync.kernel.messages import ActionError, UnmatchedReason
 from sync.limits import quota
 from sync.models import ApprovalRequest, BoardLink, FieldMapping, SyncedModel
 from sync.models.synced_model import unsynced
+from sync.monday.board import BoardColumn
+from sync.monday.board_events import WEBHOOK_EVENTS
+from sync.monday.board_items import BatchItems, Item
+from sync.monday.columns import empty_reading
+from sync.monday.conversion import UnknownValue
+from sync.monday.errors import ConnectorError
+from sync.monday.items import ITEMS_PER_READ
 from sync.operations.detect.comparison import item_pages
 from sync.operations.preview import item_claim, planned_requests, sweep_claim
 from sync.operations.setup.selection import Choices, ChosenBoard, read_board
@@ -143,7 +146,7 @@ def _fill_new_columns(board: BoardContext, item: Item) -> Item:
     }
     if board.link.npd_id_column == NEW_NPD_ID_COLUMN:
         types[NEW_NPD_ID_COLUMN] = "text"
-    cells = {column: connectors.get().empty_reading(column, kind) for column, kind in types.items()}
+    cells = {column: empty_reading(column, kind) for column, kind in types.items()}
     return replace(item, values={**item.values, **cells}) if cells else item
 
 
@@ -457,10 +460,9 @@ class Planner:
 
     def _cost(self) -> int:
         """Return about how many API calls it takes to carry it out."""
-        connector = connectors.get()
-        passes = math.ceil((self.reads + self.writes) / connector.items_per_read)
-        passes += math.ceil(self.writes / connector.items_per_read)
-        board = 3 + 2 * self.result.is_new_board + len(self.result.made) + len(connector.webhook_events)
+        passes = math.ceil((self.reads + self.writes) / ITEMS_PER_READ)
+        passes += math.ceil(self.writes / ITEMS_PER_READ)
+        board = 3 + 2 * self.result.is_new_board + len(self.result.made) + len(WEBHOOK_EVENTS)
         return board + passes
 
 

@@ -26,13 +26,13 @@ from sync.boards.board_setup import SetupChoices, apply_choices
 from sync.boards.field_choices import NEW_COLUMN, FieldChoice, changes_text, column_problem, fold_title
 from sync.choices import Cause, Priority, QueueDirection, QueueStatus, SyncDirection
 from sync.clock import SyncNow, sync_now
-from sync.connectors.base.board import Board, BoardSetup, ColumnSpec
-from sync.connectors.base.errors import ConnectorError, Scope
 from sync.kernel import humanize, process
 from sync.kernel.messages import ActionError, Conflict, UnmatchedReason
 from sync.limits import breaker, connector
 from sync.models import BoardLink, FieldMapping, SyncedModel, SyncQueue, UnmatchedItem
 from sync.models.synced_model import unsynced
+from sync.monday.board import Board, BoardSetup, ColumnSpec
+from sync.monday.errors import ConnectorError, Scope
 from sync.operations.detect import enqueue_items
 from sync.operations.setup.plan import SetupPlan, first_match_text, summary_of
 from sync.operations.setup.selection import (

@@ -29,12 +29,12 @@ from sync.boards.field_choices import (
 )
 from sync.boards.sync_filter import SyncFilter
 from sync.choices import Rule
-from sync.connectors.base.board import Board, BoardColumn, ListedBoard
-from sync.connectors.base.board_items import GROUP
-from sync.connectors.base.conversion import Choices as FieldLabels
 from sync.kernel.humanize import plural
 from sync.kernel.messages import ActionError
 from sync.models import BoardLink, SyncedModel
+from sync.monday.board import Board, BoardColumn, ListedBoard
+from sync.monday.board_items import GROUP
+from sync.monday.conversion import Choices as FieldLabels
 from sync.reconcile.field_values import stored_field_values
 from sync.records import authors
 from sync.registry import EntitySpec, configured_board_id, link_of

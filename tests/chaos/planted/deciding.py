@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from sync.connectors.base.board_items import Reading
 from sync.merge import Action, Field, FieldDecision
+from sync.monday.board_items import Reading
 from sync.reconcile.pass_plan import RecordPlan
 from sync.reconcile.settlement import FieldsSettlement
 from tests.chaos import acts, drills
@@ -53,7 +53,7 @@ unknown_read_as_empty = bug(
 )
 
 
-@instead_of(unknown_read_as_empty, "sync.connectors.base.board_items:Item.reading")
+@instead_of(unknown_read_as_empty, "sync.monday.board_items:Item.reading")
 def _reads_as_empty(right: Wrong, item: Any, column_id: str) -> Reading:
     reading: Reading = right(item, column_id)
     types = {"email": "email", "phone": "phone", "notes": "long_text", "role_title": "text"}

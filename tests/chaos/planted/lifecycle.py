@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from sync.connectors.base.board_items import Item
+from sync.monday.board_items import Item
 from sync.reconcile.facts import RecordFacts, new_ledger
 from sync.reconcile.new_items import ItemAct
 from sync.reconcile.pass_plan import Outcome, RecordPlan

@@ -7,10 +7,10 @@ from datetime import timedelta
 from typing import Any
 
 from sync.clock import SyncNow
-from sync.connectors.base.board import ItemEvent
-from sync.connectors.base.board_items import Item, Reading
 from sync.merge import Base, Field
 from sync.models import Intent, MondayAccount
+from sync.monday.board import ItemEvent
+from sync.monday.board_items import Item, Reading
 from sync.reconcile.pass_plan import RecordPlan
 from tests.chaos import drills
 from tests.chaos.planted import Wrong, bug, instead_of

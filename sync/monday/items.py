@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from sync.connectors.base.board_items import (
+from sync.monday.board_items import (
     GROUP,
     UNSTORABLE_REASON,
     BatchItems,
@@ -24,9 +24,9 @@ from sync.connectors.base.board_items import (
     Reading,
     WriteRequest,
 )
-from sync.connectors.base.errors import BoardNotFound, ConnectorError, UnreadableAnswer
-from sync.connectors.monday.columns import BY_TYPE
-from sync.connectors.monday.graphql import COMPLEXITY, Answer, Document
+from sync.monday.columns import BY_TYPE
+from sync.monday.errors import BoardNotFound, ConnectorError, UnreadableAnswer
+from sync.monday.graphql import COMPLEXITY, Answer, Document
 
 _COMMON_FIELDS = frozenset({"id", "type", "text", "value", "__typename"})
 AnswerPath = tuple[str | int, ...]
@@ -451,15 +451,25 @@ def prepare_creates(
     return writing.request(types)
 
 
-def prepare_removal(
-    field: str, removals: Sequence[ItemRemoval], column_ids: Sequence[str], types: Collection[str] = ()
+def prepare_archive(
+    removals: Sequence[ItemRemoval], column_ids: Sequence[str], types: Collection[str] = ()
 ) -> WriteRequest:
-    """One mutation of many items, by the `field` archive_item or delete_item; raises ValueError where there is none.
+    """Many items leave their board, and a person can restore them there; raises ValueError where there is none."""
+    return _prepare_removal("archive_item", removals, column_ids, types)
 
-    Both answer the item with its new `state`, which `parse_written_items` reads
-    (developer.monday.com/api-reference/reference/items). The API can't restore an item: a person does that on the
-    board, within 30 days of a deletion.
-    """
+
+def prepare_delete(
+    removals: Sequence[ItemRemoval], column_ids: Sequence[str], types: Collection[str] = ()
+) -> WriteRequest:
+    """Many items are deleted, and a person can restore them within 30 days; raises ValueError where there is none."""
+    return _prepare_removal("delete_item", removals, column_ids, types)
+
+
+def _prepare_removal(
+    field: str, removals: Sequence[ItemRemoval], column_ids: Sequence[str], types: Collection[str]
+) -> WriteRequest:
+    # Either answers the item with its new `state`, which `parse_written_items` reads
+    # (developer.monday.com/api-reference/reference/items).
     writing = _Writing(column_ids)
     for removal in removals:
         writing.add(removal.alias, field, item_id=("item", "ID!", removal.item_id))

@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from sync.connectors.base import errors
-from sync.connectors.base.board import RELATION, Board, BoardColumn, BoardSetup, ColumnSpec, ListedBoard
-from sync.connectors.monday.columns.labels import label_settings
-from sync.connectors.monday.graphql import Api, Document, int_or_none, json_object, mutate_root, query_root
+from sync.monday import errors
+from sync.monday.board import RELATION, Board, BoardColumn, BoardSetup, ColumnSpec, ListedBoard
+from sync.monday.columns.labels import label_settings
+from sync.monday.graphql import Api, Document, int_or_none, json_object, mutate_root, query_root
 
 # 25 boards a page unless asked otherwise, and only active ones (reference/boards); `settings` since 2025-10.
 BOARD_FIELDS = """id name state items_count items_limit

@@ -12,10 +12,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from sync.connectors.base.board import RELATION, Board, BoardCheck, CheckResult, ColumnCheck
-from sync.connectors.base.board_items import NAME_COLUMN
-from sync.connectors.base.connector import AccountInfo
-from sync.connectors.base.errors import (
+from sync.monday.board import RELATION, Board, BoardCheck, CheckResult, ColumnCheck
+from sync.monday.board_events import WEBHOOK_EVENTS, read_webhooks
+from sync.monday.board_items import NAME_COLUMN
+from sync.monday.board_structure import read_boards
+from sync.monday.columns.labels import current_labels
+from sync.monday.errors import (
     BoardForbidden,
     ConnectorError,
     DocumentRejected,
@@ -24,10 +26,8 @@ from sync.connectors.base.errors import (
     PermissionMissing,
     RecordRejected,
 )
-from sync.connectors.monday.board_events import WEBHOOK_EVENTS, read_webhooks
-from sync.connectors.monday.board_structure import read_boards
-from sync.connectors.monday.columns.labels import current_labels
-from sync.connectors.monday.graphql import COMPLEXITY, Answer, Api, int_or_none, mapping_or_empty, time_or_none
+from sync.monday.graphql import COMPLEXITY, Answer, Api, int_or_none, mapping_or_empty, time_or_none
+from sync.monday.usage import AccountInfo
 
 USERS_PER_PAGE = 500  # 1,000 at most since 2026-07 (developer.monday.com/api-reference/reference/users)
 MAX_USERS = 20_000
@@ -147,11 +147,6 @@ NEARLY_FULL_SHARE = 0.95
 """The share of a board's items from which on we warn that little room is left."""
 
 _RUN_SETUP = "Run `manage.py monday_setup`."
-
-
-def selectable_labels(settings: Mapping[str, Any]) -> frozenset[str]:
-    """The labels of a status or dropdown column that can be chosen."""
-    return frozenset(current_labels(settings).values())
 
 
 def check_account(info: AccountInfo, requested_version: str) -> list[CheckResult]:
@@ -283,7 +278,9 @@ def _check_column(name: str, expected: ColumnCheck, board: Board, column_id: str
         message = f"{name} doesn't lead to board {expected.target_board or '(none is set up)'}."
         fix = "On the board, open the column's settings and connect that board too."
         yield CheckResult(False, message, fix, "columns")
-    elif expected.labels is not None and (missing := expected.labels - selectable_labels(column.settings)):
+    elif expected.labels is not None and (
+        missing := expected.labels.difference(current_labels(column.settings).values())
+    ):
         message = f"{name} has lost the labels {', '.join(sorted(missing))}."
         fix = f"Records that hold one can't be written until it is there again, or its new name is known. {_RUN_SETUP}"
         yield CheckResult(True, message, fix, "columns", is_warning=True)

@@ -15,9 +15,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, NamedTuple, Protocol
 
-from sync.connectors.base import errors
-from sync.connectors.base.connector import CallReport
-from sync.connectors.base.errors import ConnectorError
+from sync.monday import errors
+from sync.monday.errors import ConnectorError
+from sync.monday.usage import CallReport
 
 
 @dataclass(frozen=True)

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from sync.connectors.base.board_items import Reading
-from sync.connectors.base.conversion import (
+from sync.monday.board_items import Reading
+from sync.monday.conversion import (
     Canonical,
     Converter,
     ConverterOptions,

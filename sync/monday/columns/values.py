@@ -6,8 +6,16 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any, ClassVar, NamedTuple
 
-from sync.connectors.base.board_items import Reading
-from sync.connectors.base.conversion import (
+from sync.monday.board_items import Reading
+from sync.monday.columns.raw_values import (
+    MondayColumn,
+    complete_value,
+    event_value,
+    known_value,
+    object_or_empty,
+    text_under,
+)
+from sync.monday.conversion import (
     SEPARATORS,
     Canonical,
     ListConverter,
@@ -19,14 +27,6 @@ from sync.connectors.base.conversion import (
     only_text,
     parse_elements,
     unreadable_value,
-)
-from sync.connectors.monday.columns.raw_values import (
-    MondayColumn,
-    complete_value,
-    event_value,
-    known_value,
-    object_or_empty,
-    text_under,
 )
 
 NAME_CHARACTERS = 255  # developer.monday.com/api-reference/reference/name-first-column

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sync.connectors.base.errors import ConnectorError
+from sync.monday.errors import ConnectorError
 
 NAME_COLUMN = "name"
 

@@ -68,7 +68,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
-    from sync.connectors.base.connector import AccountInfo
+    from sync.monday.usage import AccountInfo
 
 
 # What every error says: what it concerns, whether to repeat, how long to wait, and what to do.

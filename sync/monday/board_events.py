@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 import jwt
 
-from sync.connectors.base.board import (
+from sync.monday.board import (
     LOG_PREFIX,
     ActivityEntry,
     BoardActivity,
@@ -34,8 +34,10 @@ from sync.connectors.base.board import (
     WrongAudience,
     url_fingerprint,
 )
-from sync.connectors.base.board_items import NAME_COLUMN
-from sync.connectors.base.errors import (
+from sync.monday.board_items import NAME_COLUMN
+from sync.monday.board_structure import BOARD_FIELDS, parse_board
+from sync.monday.columns.raw_values import api_column_type
+from sync.monday.errors import (
     BoardNotFound,
     ConnectorError,
     InvalidDocument,
@@ -43,9 +45,7 @@ from sync.connectors.base.errors import (
     UnreadableAnswer,
     WebhookAddressUnreachable,
 )
-from sync.connectors.monday.board_structure import BOARD_FIELDS, parse_board
-from sync.connectors.monday.columns.raw_values import api_column_type
-from sync.connectors.monday.graphql import (
+from sync.monday.graphql import (
     COMPLEXITY,
     Answer,
     Api,
@@ -251,8 +251,10 @@ def ensure_webhooks(
     known: Mapping[str, str],
     on_change: Callable[[Sequence[OwnWebhook]], None] = lambda _: None,
 ) -> tuple[list[OwnWebhook], list[str]]:
-    """As the port says. `on_change` gets our webhooks after each step: one that a killed process had created without
-    storing its id would stay on the board for ever.
+    """As MondayConnector says.
+
+    `on_change` gets our webhooks after each step: one that a killed process had created without storing its id would
+    stay on the board for ever.
     """
     if len(url) > URL_CHARACTERS:
         raise ValueError(f"A webhook's address can have {URL_CHARACTERS} characters; this one has {len(url)}.")

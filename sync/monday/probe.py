@@ -12,11 +12,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sync.connectors.base.board import RELATION, BoardSetup, ColumnSpec, EventKind, ItemEvent, WebhooksIncomplete
-from sync.connectors.base.board_items import Item, ItemChange, ItemCreate, ItemRemoval, WriteRequest
-from sync.connectors.base.conversion import ConverterOptions, UnknownValue
-from sync.connectors.base.errors import ConnectorError
-from sync.connectors.monday.monday_connector import MondayConnector
+from sync.monday import board_events, items
+from sync.monday.board import RELATION, BoardSetup, ColumnSpec, EventKind, ItemEvent, WebhooksIncomplete
+from sync.monday.board_items import Item, ItemChange, ItemCreate, ItemRemoval, WriteRequest
+from sync.monday.columns import make_converter
+from sync.monday.connector import MondayConnector
+from sync.monday.conversion import ConverterOptions, UnknownValue
+from sync.monday.errors import ConnectorError
 
 BOARD_TITLE = "NPD Sync probe"
 OTHER_BOARD_TITLE = "NPD Sync probe, other board"
@@ -156,7 +158,7 @@ class Probe:
     def creation(self, name: str, values: Mapping[str, Any] | None = None) -> WriteRequest:
         column_ids = [column.id for column in self._setup.columns.values()]
         creates = [ItemCreate(ALIAS, name, values or {})]
-        return self.connector.prepare_creates(self.board_id, None, creates, column_ids, self.types, create_labels=True)
+        return items.prepare_creates(self.board_id, None, creates, column_ids, self.types, create_labels=True)
 
     def create(self, name: str, values: Mapping[str, Any] | None = None) -> Item:
         return _item(self.write(self.creation(name, values)))
@@ -164,18 +166,18 @@ class Probe:
     def create_other(self, name: str) -> Item:
         """An item of the other board, to which relations lead."""
         creates = [ItemCreate(ALIAS, name, {})]
-        return _item(self.write(self.connector.prepare_creates(self.other_board_id, None, creates, [])))
+        return _item(self.write(items.prepare_creates(self.other_board_id, None, creates, [])))
 
     def change(self, item_id: str, values: Mapping[str, Any]) -> Item | ConnectorError:
         column_ids = [column.id for column in self._setup.columns.values()]
         changes = [ItemChange(ALIAS, item_id, values)]
-        return self.write(self.connector.prepare_changes(self.board_id, changes, column_ids, self.types))
+        return self.write(items.prepare_changes(self.board_id, changes, column_ids, self.types))
 
     def archive(self, item: Item) -> None:
-        _item(self.write(self.connector.prepare_archive([ItemRemoval(ALIAS, item.id)], [])))
+        _item(self.write(items.prepare_archive([ItemRemoval(ALIAS, item.id)], [])))
 
     def delete(self, item: Item) -> Item | ConnectorError:
-        return self.write(self.connector.prepare_delete([ItemRemoval(ALIAS, item.id)], []))
+        return self.write(items.prepare_delete([ItemRemoval(ALIAS, item.id)], []))
 
     def read(self, item_id: str) -> Item | None:
         column_ids = [column.id for column in self._setup.columns.values()]
@@ -183,13 +185,13 @@ class Probe:
 
     def related(self, target: Item) -> Item:
         """A new item that is connected with this one."""
-        value = self.connector.converter("relation").to_remote({"field": {"item": target.id}}, None)
+        value = make_converter("relation").to_remote({"field": {"item": target.id}}, None)
         return self.create("With a relation", {self.column_id(RELATION): value})
 
     def linked_ids(self, item: Item | None) -> Sequence[str]:
         if item is None:
             raise Unanswered("the item isn't listed")
-        raw = self.connector.converter("relation").stored_value(item.reading(self.column_id(RELATION)))
+        raw = make_converter("relation").stored_value(item.reading(self.column_id(RELATION)))
         return list(raw["item_ids"]) if raw else []
 
     def differing_types(self, item: Item) -> list[str]:
@@ -197,7 +199,7 @@ class Probe:
         return [kind for kind, value in VALUES.items() if not self._shows(item, kind, value)]
 
     def _shows(self, item: Item, kind: str, value: Any) -> bool:
-        convert = self.connector.converter(kind, ConverterOptions(settings=self._setup.columns[kind].settings))
+        convert = make_converter(kind, ConverterOptions(settings=self._setup.columns[kind].settings))
         try:
             shown = convert.remote(convert.stored_value(item.reading(self.column_id(kind))))
         except UnknownValue:
@@ -230,15 +232,15 @@ class Probe:
         raise Unanswered(f"no webhook arrived within {WEBHOOK_SECONDS} s")
 
     def _events(self) -> list[ItemEvent]:
-        return [self.connector.parse_event(body) for body in self._deliveries(self.board_id)]
+        return [board_events.parse_event(body) for body in self._deliveries(self.board_id)]
 
     def logged_change(self, item: Item, column_id: str) -> ItemEvent:
         """What the activity log says of a change; raises Unanswered where it doesn't show one."""
         for _ in range(0, LOG_SECONDS, 10):
             activity = self.connector.board_activity(self.board_id, datetime.now(UTC) - timedelta(days=1))
             for entry in activity.log or ():
-                for body in self.connector.webhook_bodies(entry, self.board_id):
-                    event = self.connector.parse_event(body)
+                for body in board_events.webhook_bodies(entry, self.board_id):
+                    event = board_events.parse_event(body)
                     if event.item_id == item.id and event.column_id == column_id:
                         return event
             self.wait(10)
@@ -281,7 +283,7 @@ def _wrong_cursor(probe: Probe) -> str:
 def _column_types(probe: Probe) -> str:
     values = {}
     for kind, value in VALUES.items():
-        values[probe.column_id(kind)] = probe.connector.converter(kind).to_remote({"field": value}, None)
+        values[probe.column_id(kind)] = make_converter(kind).to_remote({"field": value}, None)
     item = probe.create("With every type", values)
     differing = probe.differing_types(item)
     return f"others: {', '.join(differing)}" if differing else "the same values"
@@ -312,7 +314,7 @@ def _partial_batch(probe: Probe) -> str:
     item = probe.create("In a batch")
     value = {probe.column_id("text"): "in a batch"}
     changes = [ItemChange(ALIAS, item.id, value), ItemChange("r1", UNKNOWN_ID, value)]
-    request = probe.connector.prepare_changes(probe.board_id, changes, [])
+    request = items.prepare_changes(probe.board_id, changes, [])
     written = probe.connector.write(request, uuid.uuid4().hex).by_alias
     return f"{_outcome(written[ALIAS])}, {_outcome(written['r1'])}"
 

@@ -27,11 +27,11 @@ from requests.auth import AuthBase
 from requests.structures import CaseInsensitiveDict
 from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError, ReadTimeoutError
 
-from sync.connectors.base import errors
-from sync.connectors.base.connector import Complexity, Limits
-from sync.connectors.base.errors import ConnectorError
-from sync.connectors.monday.connection import parse_account_info
-from sync.connectors.monday.graphql import Answer, translate_error
+from sync.monday import errors
+from sync.monday.connection import parse_account_info
+from sync.monday.errors import ConnectorError
+from sync.monday.graphql import Answer, translate_error
+from sync.monday.usage import Complexity, Limits
 
 MAX_REMEMBERED_KEYS = 1_024
 

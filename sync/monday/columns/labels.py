@@ -7,8 +7,17 @@ Labels have two forms: `settings` lists them as objects, the older `settings_str
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
-from sync.connectors.base.board_items import Reading
-from sync.connectors.base.conversion import (
+from sync.monday.board_items import Reading
+from sync.monday.columns.raw_values import (
+    MondayColumn,
+    event_value,
+    known_value,
+    list_under,
+    object_or_empty,
+    parse_ids,
+)
+from sync.monday.columns.values import TextConverter, plain_text, too_large_reason
+from sync.monday.conversion import (
     Canonical,
     ConverterOptions,
     ListConverter,
@@ -21,15 +30,6 @@ from sync.connectors.base.conversion import (
     parse_elements,
     unreadable_value,
 )
-from sync.connectors.monday.columns.raw_values import (
-    MondayColumn,
-    event_value,
-    known_value,
-    list_under,
-    object_or_empty,
-    parse_ids,
-)
-from sync.connectors.monday.columns.values import TextConverter, plain_text, too_large_reason
 
 
 def current_labels(settings: Mapping[str, Any]) -> dict[str, str]:

@@ -1,12 +1,13 @@
-"""The port: what callers get of a system without knowing which it is."""
+"""A write that is sent again, under its key, is the same write."""
 
 import json
 from dataclasses import replace
 from typing import Any
 
-from sync import connectors
-from sync.connectors.base.board_items import ItemCreate
-from sync.connectors.monday.graphql import Answer
+from sync.monday.board_items import ItemCreate
+from sync.monday.connector import MondayConnector
+from sync.monday.graphql import Answer
+from sync.monday.items import prepare_creates
 from tests.connector.bodies import item
 
 
@@ -23,9 +24,8 @@ class Sender:
 
 def test_a_write_that_was_stored_as_json_is_sent_again_as_it_was() -> None:
     sender = Sender()
-    monday = connectors.get("monday")
-    request = monday.prepare_creates("1", None, [ItemCreate("r0", "Ann", {"email": {"email": "ann@example.com"}})], [])
-    first = monday(sender).write(request, "key")
-    again = monday(sender).write(replace(request, body=json.loads(json.dumps(request.body))), "key")
+    request = prepare_creates("1", None, [ItemCreate("r0", "Ann", {"email": {"email": "ann@example.com"}})], [])
+    first = MondayConnector(sender).write(request, "key")
+    again = MondayConnector(sender).write(replace(request, body=json.loads(json.dumps(request.body))), "key")
     assert sender.sent[0] == sender.sent[1]
     assert (first.replayed, again.replayed, again.request_id) == (False, True, "req-1")

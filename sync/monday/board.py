@@ -9,7 +9,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sync.connectors.base.errors import BoardRejected, ConnectorError
+from sync.monday.errors import BoardRejected, ConnectorError
 
 RELATION = "board_relation"
 

@@ -15,8 +15,10 @@ from typing import Any
 import phonenumbers
 from phonenumbers.geodata.locale import LOCALE_DATA
 
-from sync.connectors.base.board_items import Reading
-from sync.connectors.base.conversion import (
+from sync.monday.board_items import Reading
+from sync.monday.columns.raw_values import MondayColumn, complete_value, event_value, text_under
+from sync.monday.columns.values import TextConverter, plain_text, too_large_reason
+from sync.monday.conversion import (
     AmbiguousSplit,
     Canonical,
     ConverterOptions,
@@ -28,8 +30,6 @@ from sync.connectors.base.conversion import (
     only_field,
     only_text,
 )
-from sync.connectors.monday.columns.raw_values import MondayColumn, complete_value, event_value, text_under
-from sync.connectors.monday.columns.values import TextConverter, plain_text, too_large_reason
 
 # Names that people, and country pickers such as Monday's, use instead of ISO's wording.
 _COMMON_NAMES = {

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from sync.connectors.base.board_items import Reading
+from sync.monday.board_items import Reading
 
 Canonical = str | tuple[str, ...] | None
 """A text, or for lists the sorted elements without duplicates; never an empty text or an empty tuple."""

@@ -1,1 +1,0 @@
-"""The port: what NPD Sync knows of another system. The names of Monday end behind it."""

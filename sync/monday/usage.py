@@ -1,0 +1,70 @@
+"""What Monday says of the account, and of what a call used of its limits."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from sync.monday.errors import ConnectorError
+
+
+@dataclass(frozen=True)
+class AccountInfo:
+    """What Monday says of the token and its account; empty or None where it says nothing.
+
+    `version_kind` is the kind of the version that answered, `versions` gives the kind of every version.
+    `day_limit` counts the calls of a UTC day for all tokens, extensions included; `usage_by_day` those used,
+    by ISO date, as of `usage_as_of`. `unlimited`: Monday answered that the day has no limit, which is more
+    than not answering. `field_errors` are the errors of the fields that Monday didn't answer.
+    """
+
+    user_id: str = ""
+    user_name: str = ""
+    tier: str = ""
+    version_value: str = ""
+    version_kind: str = ""
+    versions: Mapping[str, str] = field(default_factory=dict)
+    day_limit: int | None = None
+    unlimited: bool = False
+    usage_by_day: Mapping[str, int] = field(default_factory=dict)
+    usage_as_of: datetime | None = None
+    field_errors: tuple[ConnectorError, ...] = ()
+
+
+@dataclass(frozen=True)
+class Complexity:
+    """Points of one call and of the minute's budget (developer.monday.com/api-reference/docs/rate-limits)."""
+
+    query: int
+    before: int
+    after: int
+    reset_in_seconds: int
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What the headers RateLimit-Policy and RateLimit say; None for what they don't name.
+
+    `…_limit` is the quota of a whole window, `…_left` what remains of it, `…_reset` in how many seconds the
+    window ends (developer.monday.com/api-reference/docs/rate-limits).
+    """
+
+    minute_limit: int | None = None
+    minute_left: int | None = None
+    minute_reset: int | None = None
+    concurrency_limit: int | None = None
+    points_limit: int | None = None
+    points_left: int | None = None
+    points_reset: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class CallReport:
+    """What one call used, and by which id Monday's support finds it; `seconds` is how long it took."""
+
+    request_id: str | None = None
+    api_version: str | None = None
+    complexity: Complexity | None = None
+    limits: Limits | None = None
+    seconds: float = 0.0
