@@ -46,9 +46,9 @@ class Section:
     `group` is the entry of the sidebar that leads to it, empty for an entry itself, RECORDS for a list of records, HELP
     for what every page leads to; `block` is where it is listed: the settings' cards, their ADVANCED lists for
     superusers, or the ACCOUNT menu; `about` is what its card says. Its first page is the list of `model`, or the
-    address named `url`, and its pages begin `below` that; but one with a `kind` leads to that tab of the inbox. It is for whoever has
-    the right `permission` (app.model), or, of ANY_RIGHT, whoever has any at all. Of `uses`, rights too, a person needs
-    one to be led there: who may only look at what others operate finds it by a link.
+    address named `url`, and its pages begin `below` that; but one with a `kind` leads to that tab of the inbox. It is
+    for whoever has the right `permission` (app.model), or, of ANY_RIGHT, whoever has any at all. Of `uses`, rights too,
+    a person needs one to be led there: who may only look at what others operate finds it by a link.
     """
 
     group: str
@@ -116,8 +116,9 @@ SECTIONS = (
     Section("", "Activity", "history", "sync_decision"),
     Section("", "Deleted records", "delete", "sync_tombstone"),
     Section("", SETTINGS, "settings", url="npd-settings"),
-    Section(SETTINGS, "Monday", "power", url="admin:sync_wizard_connect", permission="sync.mondayaccount",
-            block=SETTINGS, is_shortcut=True, uses=SET_UP, about="Its API token, and the country of phone numbers."),
+    Section(SETTINGS, "Monday connection", "power", url="admin:sync_wizard_connect",
+            permission="sync.mondayaccount", block=SETTINGS, is_shortcut=True, uses=SET_UP,
+            about="Its API token, and the country of phone numbers."),
     Section(SETTINGS, "Boards", "view_kanban", "sync_boardlink", block=SETTINGS,
             about="What is synced with which column, and how."),
     Section(SETTINGS, "Notifications", "notifications", url="npd-notifications", block=SETTINGS,
