@@ -19,7 +19,7 @@ from django.views.decorators.http import require_GET
 
 from config.navigation import badges
 from sync import registry
-from sync.admin.record_activity import LastChange, last_change
+from sync.admin.activity import LastChange, last_change
 from sync.kernel import humanize
 from sync.models import SyncedModel
 

@@ -88,7 +88,7 @@ class Section:
     @property
     def parent_link(self) -> str:
         """Return the address of the entry that leads to it; empty where it is one itself."""
-        names = {INBOX: "npd-inbox", SETTINGS: "npd-settings"}
+        names = {INBOX: "npd-inbox", SETTINGS: "npd-settings", "Activity": "admin:sync_decision_changelist"}
         return reverse(names[self.group]) if self.group in names else ""
 
     def may_be_seen(self, request: HttpRequest) -> bool:
@@ -114,7 +114,7 @@ SECTIONS = (
     Section(INBOX, "Rejected by Monday", "report", CONFLICTS, below="rejected/", kind="rejected"),
     Section(INBOX, "Blocked fields", "front_hand", url="npd-inbox", permission="sync.syncmetadata", kind="blocked"),
     Section("", "Activity", "history", "sync_decision"),
-    Section("", "Deleted records", "delete", "sync_tombstone"),
+    Section("Activity", "Deleted records", "delete", "sync_tombstone"),
     Section("", SETTINGS, "settings", url="npd-settings"),
     Section(SETTINGS, "Monday connection", "power", url="admin:sync_wizard_connect",
             permission="sync.mondayaccount", block=SETTINGS, is_shortcut=True, uses=SET_UP,

@@ -18,9 +18,10 @@ from django.utils.html import format_html
 
 from sync import registry
 from sync.admin import admin_base
+from sync.admin.activity_pages import deleted_records_link
 from sync.admin.board_pages import ask_for_columns
 from sync.admin.confirmed_action import MAX_ROWS_SHOWN, Question, RecordTable
-from sync.admin.deletion_pages import approval_question, decide_approvals, deleted_records_link, of_chosen_kind
+from sync.admin.deletion_pages import approval_question, decide_approvals, of_chosen_kind
 from sync.admin.inbox_offers import ActionResult, GroupLead, InboxAction, register_action, register_lead
 from sync.admin.queue_pages import UNTIL_THE_NEXT_SYNC, left_alone
 from sync.admin.record_panel import CHECK_LABEL, may_change_mapping
