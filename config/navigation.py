@@ -202,25 +202,17 @@ def _item(request: HttpRequest, entry: Section, here: Section | None) -> dict[st
     }
 
 
-def _inbox_badge(request: HttpRequest, version: str = "") -> dict[str, str]:
-    from sync.admin.attention_pages import tallies_of
-    from sync.operations.attention import scope_of
+def _inbox_badge(request: HttpRequest) -> dict[str, str]:
+    from sync.admin.attention_pages import listed_scope, tallies_of
 
     # What somebody may only read doesn't wait for them.
-    number = (
-        0
-        if scope_of(request.user).reads_only
-        else sum(one.causes for one in tallies_of(request, version=version).values())
-    )
+    number = 0 if listed_scope(request.user).reads_only else sum(one.causes for one in tallies_of(request).values())
     return {"badge": f"{number:,}", "badge_variant": "warning"} if number else {}
 
 
-def badges(request: HttpRequest, *, version: str) -> dict[str, str]:
-    """Return the sidebar's numbers as they are drawn, by the address of their line; empty where nothing waits.
-
-    They are counted once for each `version` of the site.
-    """
-    badge = render_to_string("unfold/helpers/app_list_badge.html", {"item": _inbox_badge(request, version)})
+def badges(request: HttpRequest) -> dict[str, str]:
+    """Return the sidebar's numbers as they are drawn, by the address of their line; empty where nothing waits."""
+    badge = render_to_string("unfold/helpers/app_list_badge.html", {"item": _inbox_badge(request)})
     return {reverse("npd-inbox"): badge.strip()}
 
 
@@ -244,9 +236,9 @@ def settings_page(request: HttpRequest) -> HttpResponse:
 def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     """Add what the first page shows to its context."""
     from sync.admin.health_page import health_context
-    from sync.operations.attention import AttentionKind
+    from sync.attention import Kind
 
-    return health_context(request, context, {AttentionKind.CONFLICT: reverse("npd-oldest-conflict")})
+    return health_context(request, context, {Kind.CONFLICT: reverse("npd-oldest-conflict")})
 
 
 def oldest_conflict(request: HttpRequest) -> HttpResponse:

@@ -169,12 +169,6 @@ class SyncConflict(models.Model):
         indexes: ClassVar[list[models.Index]] = [
             # Serves the list of open conflicts, oldest first.
             models.Index(fields=["detected_at"], condition=Q(resolved_at=None), name="sync_conflicts_waiting"),
-            # Serves the number in every sidebar, by the condition of `attention_sql`: without the rows, which are wide.
-            models.Index(
-                fields=["kind"],
-                condition=Q(resolved_at=None) & (Q(resolution__isnull=True) | Q(resolution__fields={})),
-                name="sync_conflicts_counted",
-            ),
             # Serves the list in its own order (OPEN_FIRST), so that a page is read without sorting all; and, by its
             # first column, the count of recently resolved ones.
             models.Index(
