@@ -25,6 +25,7 @@ from sync.admin import admin_base
 from sync.admin.board_cards import STATE_BADGES
 from sync.admin.confirmed_action import RecordTable
 from sync.admin.deletion_pages import KIND_LABELS
+from sync.attention import WHERE_TO_UNBLOCK, Kind, may_act_on
 from sync.boards.mapping import needs_column
 from sync.choices import (
     ApprovalKind,
@@ -39,11 +40,10 @@ from sync.clock import sync_now
 from sync.kernel import humanize
 from sync.models import ApprovalRequest, FieldMapping, SyncedModel
 from sync.models.jobs import QueueAction, is_allowed
-from sync.operations.attention import AttentionKind, may_act_on
 from sync.operations.preview import change_act
 from sync.operations.preview.live_reading import LiveReading
 from sync.records.availability import Overview
-from sync.records.blocked_fields import WHERE_TO_UNBLOCK, throttle_reason, throttled_fields
+from sync.records.blocked_fields import throttle_reason, throttled_fields
 from sync.records.item_links import unlinked_item
 from sync.registry import link_of, page_url, record_url
 from sync.state.record_view import FieldReason, FieldView, Part, RecordState, RecordView, describe, describe_one
@@ -267,7 +267,7 @@ def rejection_act(user: Any, entity_type: str = "") -> str:
     return "Fix" if any(registry.may_act(user, "change", one) for one in types) else "Decide"
 
 
-def inbox_url(kind: AttentionKind) -> str:
+def inbox_url(kind: Kind) -> str:
     return f"{reverse('npd-inbox')}?kind={kind.value}"
 
 
@@ -555,8 +555,8 @@ class RecordAdvice:
             # Where nothing but a column can help, the page it leads to has the other ways.
             is_open = may_map and len(missing) == len(names)
             label = "See the options" if is_open else f"Unblock {humanize.join_first(names)}"
-            label = label if may_act_on(self.user, AttentionKind.BLOCKED, self.record.entity_type()) else "See why"
-            yield PanelAct(ActCode.UNBLOCK, "lock_open", label, inbox_url(AttentionKind.BLOCKED), is_link=True)
+            label = label if may_act_on(self.user, Kind.BLOCKED, self.record.entity_type()) else "See why"
+            yield PanelAct(ActCode.UNBLOCK, "lock_open", label, inbox_url(Kind.BLOCKED), is_link=True)
 
     def _check_act(self, mapping: FieldMapping) -> PanelAct:
         """The inbox's act that asks for a field's column, from which it leads back to the record."""
@@ -597,7 +597,7 @@ def linked(text: str, user: Any) -> SafeString | str:
     if not where or not user.has_perm("sync.view_syncmetadata"):
         return text
     preposition, name = where.rsplit("“")
-    link = format_html('<a class="npd-link" href="{}">“{}</a>', inbox_url(AttentionKind.BLOCKED), name)
+    link = format_html('<a class="npd-link" href="{}">“{}</a>', inbox_url(Kind.BLOCKED), name)
     return format_html("{}{}{}{}", before, preposition, link, after)
 
 
@@ -638,7 +638,7 @@ def _field_mark(
     link = link if may_resolve_cases(user) else "View"
     may_view = user.has_perm("conflicts.view_syncconflict")
     if problem.reason_code is FieldReason.BLOCKED:
-        url, link = inbox_url(AttentionKind.BLOCKED), "Unblock"
+        url, link = inbox_url(Kind.BLOCKED), "Unblock"
         may_view = user.has_perm("sync.view_syncmetadata")
         if view.state.ledger.blocked_fields.get(problem.key, {}).get("code") == BlockedCode.APPROVAL:
             text, url, link = Part.APPROVAL.label, approvals_url(record), "Review"
@@ -745,5 +745,5 @@ def open_items(
     labels = {mapping.key: mapping.label for mapping in registry.entity(entity_type).mappings}
     for loop in throttled_fields().filter(entity_type=entity_type, entity_id=record.pk):
         text = throttle_reason(loop, labels.get(loop.key, loop.key))
-        found.append(OpenItem("sync_problem", text, inbox_url(AttentionKind.BLOCKED), "See the options"))
+        found.append(OpenItem("sync_problem", text, inbox_url(Kind.BLOCKED), "See the options"))
     return found

@@ -27,6 +27,9 @@ PERMISSIONS = (
 BACKOFF_MINUTES = (1, 5, 15, 60)
 """Minutes from a failed attempt to the next; the first is made at once, the one after the last wait is final."""
 
+FAILING_ATTEMPTS = 2
+"""So many failed attempts of a pending job, the first wait between them, are no hitch any more."""
+
 
 ROUNDS_KEY = "rounds"
 """In a job's payload: how many passes in a row could not decide its record by what they read."""
