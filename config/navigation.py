@@ -89,6 +89,7 @@ class Section:
     def parent_link(self) -> str:
         """Return the address of the entry that leads to it; empty where it is one itself."""
         names = {INBOX: "npd-inbox", SETTINGS: "npd-settings", DIAGNOSTICS: "npd-diagnostics"}
+        names["Activity"] = "admin:sync_decision_changelist"
         return reverse(names[self.group]) if self.group in names else ""
 
     def may_be_seen(self, request: HttpRequest) -> bool:
@@ -119,7 +120,7 @@ SECTIONS = (
     Section(INBOX, "Approvals", "gpp_maybe", GUARD, kind="approval"),
     Section(INBOX, "Unmatched items", "fiber_new", "sync_unmatcheditem"),
     Section("", "Activity", "history", "sync_decision"),
-    Section("", "Deleted records", "delete", "sync_tombstone"),
+    Section("Activity", "Deleted records", "delete", "sync_tombstone"),
     Section("", "Boards", "view_kanban", "sync_boardlink"),
     Section("", SETTINGS, "settings", url="npd-settings"),
     Section(SETTINGS, "Monday connection", "power", url="admin:sync_wizard_connect", permission="sync.mondayaccount",
@@ -217,25 +218,17 @@ def _item(request: HttpRequest, entry: Section, here: Section | None) -> dict[st
     }
 
 
-def _inbox_badge(request: HttpRequest, version: str = "") -> dict[str, str]:
-    from sync.admin.attention_pages import tallies_of
-    from sync.operations.attention import scope_of
+def _inbox_badge(request: HttpRequest) -> dict[str, str]:
+    from sync.admin.attention_pages import listed_scope, tallies_of
 
     # What somebody may only read doesn't wait for them.
-    number = (
-        0
-        if scope_of(request.user).reads_only
-        else sum(one.causes for one in tallies_of(request, version=version).values())
-    )
+    number = 0 if listed_scope(request.user).reads_only else sum(one.causes for one in tallies_of(request).values())
     return {"badge": f"{number:,}", "badge_variant": "warning"} if number else {}
 
 
-def badges(request: HttpRequest, *, version: str) -> dict[str, str]:
-    """Return the sidebar's numbers as they are drawn, by the address of their line; empty where nothing waits.
-
-    They are counted once for each `version` of the site.
-    """
-    badge = render_to_string("unfold/helpers/app_list_badge.html", {"item": _inbox_badge(request, version)})
+def badges(request: HttpRequest) -> dict[str, str]:
+    """Return the sidebar's numbers as they are drawn, by the address of their line; empty where nothing waits."""
+    badge = render_to_string("unfold/helpers/app_list_badge.html", {"item": _inbox_badge(request)})
     return {reverse("npd-inbox"): badge.strip()}
 
 
@@ -276,9 +269,9 @@ def diagnostics_tabs(request: HttpRequest) -> list[dict[str, Any]]:
 def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     """Add what the first page shows to its context."""
     from sync.admin.health_page import health_context
-    from sync.operations.attention import AttentionKind
+    from sync.attention import Kind
 
-    return health_context(request, context, {AttentionKind.CONFLICT: reverse("npd-oldest-conflict")})
+    return health_context(request, context, {Kind.CONFLICT: reverse("npd-oldest-conflict")})
 
 
 def oldest_conflict(request: HttpRequest) -> HttpResponse:

@@ -1,10 +1,10 @@
 """The engine's admin: queue, boards, journal, and what every synced model's admin shares."""
 
 from sync.admin import (
+    activity_pages,
     board_pages,
     deletion_pages,
     diagnostics,
-    history_pages,
     inbox_actions,
     notification_pages,
     program_pages,
@@ -13,10 +13,10 @@ from sync.admin import (
 )
 
 __all__ = [
+    "activity_pages",
     "board_pages",
     "deletion_pages",
     "diagnostics",
-    "history_pages",
     "inbox_actions",
     "notification_pages",
     "program_pages",

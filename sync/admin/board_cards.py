@@ -13,11 +13,11 @@ from urllib.parse import urlencode
 from django.contrib.humanize.templatetags.humanize import intcomma
 from django.urls import reverse
 
+from sync.attention import Group
 from sync.choices import QueueStatus
 from sync.kernel import humanize
-from sync.operations.attention import AttentionCause
+from sync.models.jobs import FAILING_ATTEMPTS
 from sync.operations.detect.comparison import VerificationResult
-from sync.outbox.operate import FAILING_ATTEMPTS
 from sync.records.availability import (
     BACKOFF,
     DEFERRED,
@@ -227,7 +227,7 @@ class BoardHealth(BoardStatus):
     edited_at: datetime | None = None
     rejected_at: datetime | None = None
     webhook_at: datetime | None = None
-    columns: Sequence[AttentionCause] = ()
+    columns: Sequence[Group] = ()
     check_url: str = ""
 
     @property
@@ -279,7 +279,7 @@ class BoardHealth(BoardStatus):
 
 
 def build_tiles(
-    spec: EntitySpec, counts: Mapping[Part, int], oldest: str = "", columns: Sequence[AttentionCause] = ()
+    spec: EntitySpec, counts: Mapping[Part, int], oldest: str = "", columns: Sequence[Group] = ()
 ) -> list[Tile]:
     """Return a tile for each state that records are in; `oldest` says since when a change waits.
 

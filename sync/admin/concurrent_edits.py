@@ -20,8 +20,8 @@ from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from sync.admin.activity import last_change
 from sync.admin.admin_base import PageAdmin, is_valid_key
-from sync.admin.record_activity import last_change
 from sync.kernel import humanize
 from sync.models import SyncedModel, Tombstone
 from sync.reconcile.lookups import display_of

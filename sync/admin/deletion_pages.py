@@ -1,66 +1,50 @@
-"""Deletions: what waits for approval, deleted records with their restore, and ignored items."""
+"""Deletions: what waits for approval, and ignored items."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
-from typing import Any, ClassVar
+from typing import Any
 
 from django.contrib import admin, messages
 from django.contrib.admin.models import DELETION
-from django.contrib.admin.views.main import SEARCH_VAR
-from django.contrib.postgres.fields import ArrayField
-from django.core.exceptions import PermissionDenied
 from django.db import transaction
-from django.db.models import CharField, Max, Q, QuerySet, TextChoices, Value
+from django.db.models import Max, Q, QuerySet
 from django.http import HttpRequest, HttpResponse
-from django.urls import URLPattern, re_path, reverse
-from django.utils.html import format_html, format_html_join
+from django.urls import reverse
+from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import ChoicesCheckboxFilter
 
 from sync import registry
 from sync.admin import admin_base
-from sync.admin.admin_base import (
-    DeletedName,
-    EntityFilter,
-    PageAdmin,
-    ReadOnlyAdmin,
-    RecordLinkMixin,
-    own_address,
-    plain_column,
-)
+from sync.admin.admin_base import DeletedName, EntityFilter, PageAdmin, ReadOnlyAdmin, RecordLinkMixin, plain_column
 from sync.admin.confirmed_action import (
     MAX_ROWS_SHOWN,
     Choice,
     Question,
     RecordTable,
     Report,
-    confirmed_rows,
     posted_number,
     run_action,
     selection,
 )
-from sync.admin.record_activity import FIELD_PARAMETER, activity_of
-from sync.choices import ApprovalKind, ApprovalState, DeletedRecordPolicy, TombstoneState
+from sync.choices import ApprovalKind, ApprovalState, DeletedRecordPolicy
 from sync.kernel import humanize
-from sync.kernel.messages import Conflict, TombstoneReason
 from sync.models import ApprovalRequest, FieldMapping, IgnoredItem, Tombstone, WebhookEvent
 from sync.records.approvals import approve, reject
 from sync.records.authors import (
     deletion_authors,
     last_edit,
     latest_edits,
-    log_action,
     log_action_many,
     monday_editor_name,
     monday_users,
     users_of,
 )
 from sync.records.availability import wait_sentence
-from sync.records.tombstones import REMOVED_TOMBSTONE_STATES, rebuild_record, restore_by_person, tombstone_name
 from sync.records.unmatched_items import consider_again
-from sync.registry import item_url, link_of, record_url, type_label
+from sync.registry import link_of, record_url, type_label
 
 KIND_LABELS = {
     ApprovalKind.ITEMS: "remove the item",
@@ -86,34 +70,6 @@ EFFECTS = {
         ApprovalKind.CLEAR_NPD: "Monday gets the values back that are still in NPD.",
     },
 }
-
-
-def deleted_records_link(user: Any, label: str = "See the deleted records", query: str = "") -> SafeString | str:
-    """Return a link to where deleted records are restored; empty for who may not see them."""
-    if not user.has_perm("sync.view_tombstone"):
-        return ""
-    return format_html(
-        '<a class="npd-link" href="{}{}">{}</a>', reverse("admin:sync_tombstone_changelist"), query, label
-    )
-
-
-MOST_UNDONE = 100
-"""Deleted records that one address names, to be restored together."""
-
-KEYS = rf"\d{{1,18}}(?:,\d{{1,18}}){{0,{MOST_UNDONE - 1}}}"
-
-
-def restore_link(request: HttpRequest, entity_type: str, keys: Sequence[Any]) -> SafeString | str:
-    """Return a link that restores these records, deleted just now; empty for who may not, and where they are many."""
-    user: Any = request.user
-    may = user.has_perm("sync.view_tombstone") and registry.may_act(user, "add", entity_type)
-    if not may or len(keys) > MOST_UNDONE:
-        return ""
-    rows = Tombstone.objects.filter(entity_type=entity_type, entity_id__in=keys).order_by("pk")
-    if not (named := ",".join(str(key) for key in rows.values_list("pk", flat=True))):
-        return ""
-    url = reverse("admin:sync_tombstone_restore", args=[named])
-    return format_html('<a class="npd-link" href="{}?next={}">Undo…</a>', url, request.path)
 
 
 def approvals_link(user: Any) -> SafeString | str:
@@ -348,216 +304,6 @@ def decide_approvals(request: HttpRequest, pending: QuerySet[ApprovalRequest], d
     done = {"approve": "approved", "reject": "rejected: nothing is deleted or emptied"}[decision]
     then = wait_sentence(number, entity_types) or "Each is done within seconds."
     return Report(f"{humanize.count_with_noun(number, 'change')} {done}. {then}")
-
-
-_STATES = {
-    TombstoneState.WAITING: ("wait", "schedule", "Pending"),
-    TombstoneState.ASKED: ("warn", "help", "Needs attention"),
-    TombstoneState.PENDING_APPROVAL: ("warn", "front_hand", "Approval"),
-    TombstoneState.ARCHIVED: ("off", "inventory_2", "Archived on Monday"),
-    TombstoneState.DELETED: ("off", "delete", "Deleted on Monday"),
-    TombstoneState.UNLINKED: ("off", "link_off", "Unlinked"),
-    TombstoneState.KEPT: ("off", "push_pin", "Kept"),
-    TombstoneState.NOTHING_LEFT: ("off", "check", "No item"),
-    TombstoneState.RESTORED: ("ok", "undo", "Restored"),
-}
-_WITHOUT_ITEM = (TombstoneState.DELETED, TombstoneState.NOTHING_LEFT, TombstoneState.RESTORED)
-
-
-def _restore_effects(number: int) -> list[str]:
-    what = "its id and the values that it had when it was deleted"
-    item = "If its item is on the board, or back there, both are linked again; if not, it gets a new item."
-    if number > 1:
-        item = "One whose item is on the board, or back there, is linked with it again; any other gets a new item."
-    return [
-        f"{humanize.plural(number, 'It', 'Each')} comes back with {what}.",
-        "Records that referred to it are not linked with it again automatically.",
-        f"{item} To undo it, delete {humanize.plural(number, 'the record', 'the records')} again.",
-    ]
-
-
-def _may_restore(row: Any) -> bool:
-    is_gone = row.state != TombstoneState.RESTORED and row.reason_code != TombstoneReason.ERASED
-    return is_gone and row.entity_type in row.page_may_restore
-
-
-@admin.register(Tombstone)
-class TombstoneAdmin(ReadOnlyAdmin):
-    class Media:
-        css: ClassVar[dict[str, list[str]]] = {"all": ["npd/record.css"]}
-
-    list_display = ("name", "kind", "deleted", "by", "outcome", "restore")
-    list_before_template = "sync/tombstone_list.html"
-    told_columns = ("note", "state", "deleted_at")
-    summary = ("kind", "deleted", "by", "outcome", "what_now", "item", "values_then")
-    list_filter = (("state", ChoicesCheckboxFilter), EntityFilter)
-    search_fields = ("monday_id", "entity_id", "data__name")
-    search_help_text = "A record's name, or the number of its item"
-    ordering = ("-deleted_at",)
-    json_fields = ("data",)
-    actions = ("bring_back",)
-    change_form_outer_before_template = "sync/tombstone_buttons.html"
-    change_form_outer_after_template = "sync/record_activity.html"
-    empty_title = "Nothing was deleted"
-    empty_words = "What is deleted in NPD is listed here, with what became of its item. For 30 days it can be restored."
-
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        rows: QuerySet[Any] = super().get_queryset(request)
-        may_add = [
-            spec.entity_type for spec in registry.entities() if registry.may_act(request.user, "add", spec.entity_type)
-        ]
-        rows = rows.annotate(page_may_restore=Value(may_add, ArrayField(CharField())))
-        # A restored one is a record again: it is listed where it is asked for.
-        is_list = request.resolver_match and request.resolver_match.url_name == "sync_tombstone_changelist"
-        if is_list and request.GET.keys().isdisjoint((SEARCH_VAR, "state__exact", "state__in", "state")):
-            rows = rows.exclude(state=TombstoneState.RESTORED)
-        return rows
-
-    def get_urls(self) -> list[URLPattern]:
-        view = self.admin_site.admin_view(self.restore_some)
-        return [re_path(rf"^(?P<keys>{KEYS})/restore/$", view, name="sync_tombstone_restore"), *super().get_urls()]
-
-    def prepare_page(self, rows: list[Any]) -> None:
-        super().prepare_page(rows)
-        links = {kind: link_of(kind) for kind in {row.entity_type for row in rows}}
-        authors = deletion_authors((row.entity_type, row.entity_id) for row in rows)
-        for row in rows:
-            author = authors.get(row.entity_id)
-            row.page_link, row.page_by = links[row.entity_type], author.by if author else ""
-
-    def row_context(self, request: HttpRequest, row: Tombstone) -> dict[str, Any]:
-        """Offer to bring the record back, to those who may; and tell its history, as its own page would."""
-        record = rebuild_record(registry.entity(row.entity_type).model, row)
-        return super().row_context(request, row) | {
-            "may_bring_back": _may_restore(row),
-            "deleted_records": reverse("admin:sync_tombstone_changelist"),
-            "activity": activity_of(record, reader=request.user, field=request.GET.get(FIELD_PARAMETER, "")),
-            "sync_may_push": registry.may_act(request.user, "change", row.entity_type),
-            "sync_page": request.path,
-        }
-
-    @admin.display(description="Record")
-    def name(self, row: Tombstone) -> str:
-        return tombstone_name(row) or str(row.entity_id)
-
-    kind = admin_base.type_column()
-
-    by = plain_column("By", lambda row: row.page_by or humanize.DASH)
-
-    @admin.display(description="Restore")
-    def restore(self, row: Tombstone) -> SafeString | str:
-        if not _may_restore(row):
-            return ""
-        return format_html(
-            '<button class="npd-button" type="submit" form="npd-restore" name="_selected_action" value="{}"'
-            ' aria-label="Restore {}">Restore…</button>',
-            row.pk,
-            self.name(row),
-        )
-
-    item = plain_column("Its item's number", lambda row: row.monday_id or humanize.DASH)
-    deleted = admin_base.time_column("deleted_at", "Deleted")
-
-    @admin.display(description="Its item", ordering="state")
-    def outcome(self, row: Any) -> SafeString:
-        """What became of the item, with the way to it where Monday still shows it: in its archive, too."""
-        badge = admin_base.badge(*_STATES[TombstoneState(row.state)])
-        if not row.monday_id or row.page_link is None or row.state in _WITHOUT_ITEM:
-            return badge
-        label = f"Open the item of {self.name(row)} on Monday, in a new tab"
-        return format_html(
-            "{} {}", badge, admin_base.external_link(item_url(row.page_link, row.monday_id), "Open", label)
-        )
-
-    @admin.display(description="Its values")
-    def values_then(self, row: Tombstone) -> SafeString | str:
-        """Return the values that it had, those that say something, under their labels."""
-        own = (
-            registry.own_fields(registry.entity(row.entity_type).model)
-            if registry.is_registered(row.entity_type)
-            else []
-        )
-        shown = [(one, row.data.get(one.attname)) for one in own if not one.is_relation]
-        lines = [
-            (str(one.verbose_name).capitalize(), ", ".join(value) if isinstance(value, list) else value)
-            for one, value in shown
-            if value
-        ]
-        return format_html_join(SafeString("<br>"), "{}: {}", lines) or humanize.DASH
-
-    what_now = plain_column(
-        "What happened", lambda row: row.note or "Deleted in NPD. Its item has not been checked yet."
-    )
-
-    @admin.action(description="Restore…")
-    def bring_back(self, request: HttpRequest, queryset: QuerySet[Tombstone]) -> HttpResponse:
-        """Make records again as they were, after a page that says what that means."""
-        hidden = partial(selection, request, "bring_back")
-        return self._restore(request, queryset, hidden, back_url=request.get_full_path())
-
-    def restore_some(self, request: HttpRequest, keys: str) -> HttpResponse:
-        """Undo a deletion of several; a GET asks."""
-        if not self.has_view_permission(request):
-            raise PermissionDenied
-        deleted = self.get_queryset(request).exclude(state=TombstoneState.RESTORED).filter(pk__in=keys.split(","))
-        back_url = own_address(request, request.GET.get("next")) or reverse("admin:sync_tombstone_changelist")
-        return self._restore(request, deleted, lambda total: (), back_url=back_url, asked_by_get=True)
-
-    def _restore(
-        self, request: HttpRequest, queryset: QuerySet[Tombstone],
-        hidden: Callable[[int], Sequence[tuple[str, object]]], **more: Any,
-    ) -> HttpResponse:  # fmt: skip
-        kinds = queryset.order_by().values_list("entity_type", flat=True).distinct()
-        may_add = all(registry.may_act(request.user, "add", kind) for kind in kinds)
-
-        def question() -> Question:
-            rows = queryset.order_by("deleted_at")[:MAX_ROWS_SHOWN]
-            cells = [(self.name(row), type_label(row.entity_type), _item_text(row)) for row in rows]
-            table = RecordTable(("Record", "Type", "Its item"), cells, queryset.count())
-            if not table.total:
-                return Question("Nothing to restore", ["They are restored already."])
-            label = f"Restore {humanize.count_with_noun(table.total, 'deleted record')}"
-            return Question(f"{label}?", _restore_effects(table.total), label, [table], hidden(table.total))
-
-        def run() -> Report:
-            if not may_add:
-                return Report(problems=["Restoring needs the permission to add such records."])
-            restored, errors = 0, []
-            for row in confirmed_rows(request, queryset).order_by("deleted_at"):
-                try:
-                    restore_by_person(row, request.user.get_username())
-                    log_action(request.user, row, "Restored.")
-                    restored += 1
-                except Conflict as refused:
-                    errors.append(str(refused))
-            done = f"{humanize.count_with_noun(restored, 'record')} restored. The next sync updates the items."
-            return Report(done if restored else "", errors)
-
-        asked = question if may_add else None
-        return run_action(self, request, run, question=asked, atomic=False, **more)
-
-
-class RestoredItem(TextChoices):
-    """Which item a deleted record has once it is restored, as far as that is known before."""
-
-    OWN = "own", "It is linked with its item again."
-    OWN_OR_NEW = (
-        "own_or_new",
-        "Its item had left the board. If it is back there, it is linked again; else it gets a new one.",
-    )
-    NEW = "new", "It had none and gets one."
-
-
-def restored_item(row: Tombstone) -> RestoredItem:
-    """Say which item a record gets; what became of one that left the board only its next sync asks Monday."""
-    if not row.monday_id:
-        return RestoredItem.NEW
-    return RestoredItem.OWN_OR_NEW if row.state in REMOVED_TOMBSTONE_STATES else RestoredItem.OWN
-
-
-def _item_text(row: Tombstone) -> str:
-    number = f" (Item {row.monday_id})" if row.monday_id else ""
-    return f"{restored_item(row).label}{number}"
 
 
 @admin.register(IgnoredItem)

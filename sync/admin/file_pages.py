@@ -23,7 +23,7 @@ from unfold.contrib.import_export.forms import ExportForm, ImportForm
 from unfold.widgets import UnfoldBooleanWidget
 
 from sync import registry
-from sync.admin.record_activity import batch_undo_url
+from sync.admin.activity import batch_undo_url
 from sync.kernel import humanize
 from sync.operations.file_formats import CSV, MAX_BYTES, XLSX, FileError
 from sync.operations.record_files import resource_of

@@ -30,13 +30,14 @@ from unfold.widgets import DATETIME_CLASSES, UnfoldAdminTextareaWidget
 
 from sync import registry
 from sync.admin import admin_base, record_panel
+from sync.admin.activity import FIELD_PARAMETER, activity_of
+from sync.admin.activity_pages import deleted_records_link, restore_link
 from sync.admin.admin_base import DateTimeRangeFilter, HealthFilter, PageAdmin, PageChangeList, overview_of
 from sync.admin.concurrent_edits import ConcurrentRecordForm, DeletedMeanwhileMixin, LinesField
 from sync.admin.confirmed_action import MAX_ROWS_SHOWN, Question, RecordTable, Report, run_action
 from sync.admin.connection_pages import first_records
-from sync.admin.deletion_pages import approvals_link, deleted_records_link, restore_link
+from sync.admin.deletion_pages import approvals_link
 from sync.admin.file_pages import RecordFilesMixin
-from sync.admin.record_activity import FIELD_PARAMETER, activity_of
 from sync.admin.record_selection import RecordSelectionMixin
 from sync.api.callers import monday_throttle_reason
 from sync.choices import SyncDirection

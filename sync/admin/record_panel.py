@@ -18,11 +18,14 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.text import capfirst
 
+from conflicts.reports import KIND_DELETE, KIND_UNDO, OpenConflict
+from conflicts.store import open_conflicts
 from sync import registry
 from sync.admin import admin_base
 from sync.admin.board_cards import STATE_BADGES
 from sync.admin.confirmed_action import RecordTable
 from sync.admin.deletion_pages import KIND_LABELS
+from sync.attention import WHERE_TO_UNBLOCK, Kind, may_act_on
 from sync.boards.mapping import needs_column
 from sync.choices import (
     ApprovalKind,
@@ -35,14 +38,12 @@ from sync.choices import (
 )
 from sync.clock import sync_now
 from sync.kernel import humanize
-from sync.kernel.conflict_store import KIND_DELETE, KIND_UNDO, OpenConflict, current_store
 from sync.models import ApprovalRequest, FieldMapping, SyncedModel
 from sync.models.jobs import QueueAction, is_allowed
-from sync.operations.attention import AttentionKind, may_act_on
 from sync.operations.preview import change_act
 from sync.operations.preview.live_reading import LiveReading
 from sync.records.availability import Overview
-from sync.records.blocked_fields import WHERE_TO_UNBLOCK, throttle_reason, throttled_fields
+from sync.records.blocked_fields import throttle_reason, throttled_fields
 from sync.records.item_links import unlinked_item
 from sync.registry import link_of, page_url, record_url
 from sync.state.record_view import FieldReason, FieldView, Part, RecordState, RecordView, describe, describe_one
@@ -204,7 +205,7 @@ def views_of(
     if not records:
         return {}
     states = describe(records, boards=boards)
-    conflicts = current_store().open_conflicts(records[0].entity_type(), [record.id for record in records])
+    conflicts = open_conflicts(records[0].entity_type(), [record.id for record in records])
     return {key: RecordSyncView(key, state, now, tuple(conflicts.get(key, ()))) for key, state in states.items()}
 
 
@@ -237,7 +238,7 @@ def in_conflict(records: Iterable[SyncedModel], user: Any) -> list[tuple[str, st
     if not by_key:
         return []
     entity_type, may_view = next(iter(by_key.values())).entity_type(), user.has_perm("conflicts.view_syncconflict")
-    found = current_store().open_conflicts(entity_type, by_key)
+    found = open_conflicts(entity_type, by_key)
     unresolved = {key: [one for one in conflicts if one.kind != KIND_UNDO] for key, conflicts in found.items()}
     return [
         (str(by_key[key]), conflict_url(key, conflicts) if may_view else "")
@@ -266,7 +267,7 @@ def rejection_act(user: Any, entity_type: str = "") -> str:
     return "Fix" if any(registry.may_act(user, "change", one) for one in types) else "Decide"
 
 
-def inbox_url(kind: AttentionKind) -> str:
+def inbox_url(kind: Kind) -> str:
     return f"{reverse('npd-inbox')}?kind={kind.value}"
 
 
@@ -554,8 +555,8 @@ class RecordAdvice:
             # Where nothing but a column can help, the page it leads to has the other ways.
             is_open = may_map and len(missing) == len(names)
             label = "See the options" if is_open else f"Unblock {humanize.join_first(names)}"
-            label = label if may_act_on(self.user, AttentionKind.BLOCKED, self.record.entity_type()) else "See why"
-            yield PanelAct(ActCode.UNBLOCK, "lock_open", label, inbox_url(AttentionKind.BLOCKED), is_link=True)
+            label = label if may_act_on(self.user, Kind.BLOCKED, self.record.entity_type()) else "See why"
+            yield PanelAct(ActCode.UNBLOCK, "lock_open", label, inbox_url(Kind.BLOCKED), is_link=True)
 
     def _check_act(self, mapping: FieldMapping) -> PanelAct:
         """The inbox's act that asks for a field's column, from which it leads back to the record."""
@@ -596,7 +597,7 @@ def linked(text: str, user: Any) -> SafeString | str:
     if not where or not user.has_perm("sync.view_syncmetadata"):
         return text
     preposition, name = where.rsplit("“")
-    link = format_html('<a class="npd-link" href="{}">“{}</a>', inbox_url(AttentionKind.BLOCKED), name)
+    link = format_html('<a class="npd-link" href="{}">“{}</a>', inbox_url(Kind.BLOCKED), name)
     return format_html("{}{}{}{}", before, preposition, link, after)
 
 
@@ -637,7 +638,7 @@ def _field_mark(
     link = link if may_resolve_cases(user) else "View"
     may_view = user.has_perm("conflicts.view_syncconflict")
     if problem.reason_code is FieldReason.BLOCKED:
-        url, link = inbox_url(AttentionKind.BLOCKED), "Unblock"
+        url, link = inbox_url(Kind.BLOCKED), "Unblock"
         may_view = user.has_perm("sync.view_syncmetadata")
         if view.state.ledger.blocked_fields.get(problem.key, {}).get("code") == BlockedCode.APPROVAL:
             text, url, link = Part.APPROVAL.label, approvals_url(record), "Review"
@@ -744,5 +745,5 @@ def open_items(
     labels = {mapping.key: mapping.label for mapping in registry.entity(entity_type).mappings}
     for loop in throttled_fields().filter(entity_type=entity_type, entity_id=record.pk):
         text = throttle_reason(loop, labels.get(loop.key, loop.key))
-        found.append(OpenItem("sync_problem", text, inbox_url(AttentionKind.BLOCKED), "See the options"))
+        found.append(OpenItem("sync_problem", text, inbox_url(Kind.BLOCKED), "See the options"))
     return found

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import UUID
 
 import structlog
@@ -113,7 +113,7 @@ def may_probe() -> bool:
     account = MondayAccount.objects.filter(id=1, only_writes=True).first()
     if account is None:
         return True
-    if account.write_failed_at and _has_sign_of_life(account):
+    if account.write_failed_at and _has_sign_of_life(account.write_failed_at):
         is_due |= Q(write_failed_at__lte=SyncNow() - timedelta(seconds=apart))
     until = SyncNow() + timedelta(seconds=settings.MONDAY_TIMEOUT_SECONDS + 5)
     # The update elects the one worker that probes: it matches for the first only.
@@ -124,8 +124,7 @@ def may_probe() -> bool:
     )
 
 
-def _has_sign_of_life(account: MondayAccount) -> bool:
-    failed_at = account.write_failed_at
+def _has_sign_of_life(failed_at: datetime) -> bool:
     delivered = WebhookEvent.objects.order_by("-id").values_list("received_at", flat=True).first()
     saved = SyncQueue.objects.filter(
         status=QueueStatus.PENDING, direction=QueueDirection.TO_MONDAY, created_at__gt=failed_at

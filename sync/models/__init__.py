@@ -1,6 +1,6 @@
 """The engine's tables."""
 
-from sync.models.api_clients import ApiToken, CacheEntry
+from sync.models.attention import Attention
 from sync.models.board_link import (
     ApiBudget,
     ApiReservation,
@@ -12,7 +12,7 @@ from sync.models.board_link import (
     StoredSecret,
 )
 from sync.models.jobs import QueuePause, SyncQueue
-from sync.models.receivers import Notification, NotificationReceiver
+from sync.models.receivers import ApiToken, CacheEntry, Notification, NotificationReceiver
 from sync.models.state import (
     ApprovalRequest,
     AwaitedRelation,
@@ -31,7 +31,7 @@ from sync.models.state import (
 from sync.models.synced_model import LongTextField, SyncedModel, track_history
 
 __all__ = [
-    "ApiBudget", "ApiReservation", "ApiToken", "ApiUsage", "ApprovalRequest", "AwaitedRelation",
+    "ApiBudget", "ApiReservation", "ApiToken", "ApiUsage", "ApprovalRequest", "Attention", "AwaitedRelation",
     "BoardLease", "BoardLink", "CacheEntry", "Decision", "FieldMapping", "IgnoredItem",
     "Intent", "IntentState",
     "LongTextField", "MondayAccount", "Notification", "NotificationReceiver",

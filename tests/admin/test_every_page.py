@@ -41,6 +41,7 @@ PAGES = [
 
 ENTRIES = {
     **dict.fromkeys(("Conflicts", "Unmatched items"), "Inbox"),
+    "Deleted records": "Activity",
     **dict.fromkeys(("Queue", "API tokens"), "Settings"),
     **dict.fromkeys(("API writes", "Schedule"), "Diagnostics"),
 }
@@ -78,7 +79,7 @@ def test_the_address_of_the_api_leads_to_its_pages(browser: Client) -> None:
     assert browser.get("/api/v1/").headers["Location"] == "/api/v1/docs/"
 
 
-def test_the_sidebar_has_eight_entries_and_the_settings_lead_to_all_other_pages(
+def test_the_sidebar_has_seven_entries_and_the_settings_lead_to_all_other_pages(
     browser: Client, world: dict[str, Any]
 ) -> None:
     html = browser.get("/admin/settings/").content.decode()
@@ -87,7 +88,7 @@ def test_the_sidebar_has_eight_entries_and_the_settings_lead_to_all_other_pages(
     entries = re.findall(r'<a\s+href="([^"?]+)', sidebar[0])
     assert entries == [
         *("/admin/", "/admin/inbox/", "/admin/npd/contact/", "/admin/npd/organization/", "/admin/sync/decision/"),
-        *("/admin/sync/tombstone/", "/admin/sync/boardlink/", "/admin/settings/"),
+        *("/admin/sync/boardlink/", "/admin/settings/"),
     ]
     behind_the_inbox = {
         reverse(f"admin:{one.model}_changelist") for one in SECTIONS if one.group == INBOX and one.model
@@ -99,6 +100,8 @@ def test_the_sidebar_has_eight_entries_and_the_settings_lead_to_all_other_pages(
     assert tabs
     assert re.findall(r'<a href="([^"]+)" aria-current="page"', tabs[0]) == ["/admin/sync/syncmetadata/"]
     linked |= set(re.findall(r'href="([^"?]+)', tabs[0]))
+    activity = browser.get("/admin/sync/decision/").content.decode()
+    linked |= set(re.findall(r'href="([^"?]+)', activity.split('class="npd-page-tabs"')[1].split("</nav>")[0]))
     lists = {reverse(f"admin:{m._meta.app_label}_{m._meta.model_name}_changelist") for m in admin.site._registry}
     # A job's page leads to the times that it may have.
     times = {f"/admin/django_celery_beat/{one}/" for one in ("intervalschedule", "crontabschedule")}

@@ -16,6 +16,7 @@ from django.urls import reverse
 
 from conflicts.models import SyncConflict
 from npd.models import Contact, Organization
+from sync import attention
 from sync.admin.board_cards import in_sync_text
 from sync.choices import RecordSyncStatus, SyncDirection
 from sync.clock import sync_now
@@ -33,7 +34,6 @@ from sync.models import (
     WebhookEvent,
     WriteLoop,
 )
-from sync.operations import attention
 from sync.outbox import pauses
 from sync.state.record_view import RecordState
 from tests.admin import states

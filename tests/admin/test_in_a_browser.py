@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
 from django.db import connection
 from django.test import Client
-from django.test.utils import CaptureQueriesContext
 from playwright.sync_api import Page, expect
 
 from npd.models import Contact, Organization
 from sync.choices import RecordSyncStatus
 from sync.kernel.scheduled_jobs import make_missing_jobs
-from sync.models import QueuePause, SyncMetadata, SyncQueue, UnmatchedItem
+from sync.models import QueuePause, SyncMetadata, SyncQueue
 from tests.admin import states
 from tests.admin.all_pages import crowd
 from tests.admin.queue_pages import QUEUE
@@ -357,36 +355,6 @@ def test_a_save_that_finds_its_job_pending_is_seen_by_the_pages_of_the_site(pers
     assert SyncQueue.objects.get(entity_id=record.pk).status == "pending"
     flushed()
     wait_for("the site's version is another one", lambda: version() != before)
-
-
-def test_what_needs_attention_is_counted_once_for_all_open_pages_until_something_changes(
-    person: User, client: Client
-) -> None:
-    states.boards()
-    record = states.synced("Ann", "7001")
-    client.force_login(person)
-
-    def asked() -> tuple[str, bool]:
-        """The badge, and whether what waits was read for it."""
-        with CaptureQueriesContext(connection) as queries:
-            badge = client.get("/admin/live/").json()["badges"]["/admin/inbox/"]
-        return badge, any("AS waiting" in one["sql"] for one in queries)
-
-    flushed()
-    wait_for("nothing changes any more", lambda: asked() == ("", False))
-    # Without a pass, a job or a line of the history: of each table's change alone.
-    rejected = {"email": {"reason": "No.", "side": "monday", "code": "rejected", "column": "email", "version": 1}}
-    changes: tuple[Callable[[], Any], ...] = (
-        lambda: SyncMetadata.objects.filter(entity_id=str(record.pk)).update(blocked_fields=rejected),
-        lambda: UnmatchedItem.objects.create(entity_type="contact", item_id="78", name="Stranger"),
-        lambda: UnmatchedItem.objects.all().delete(),
-        lambda: Contact.objects.filter(pk=record.pk).delete(),
-    )
-    for change in changes:
-        change()
-        flushed()
-        wait_for("it is counted anew", lambda: asked()[1])
-        wait_for("and then no more", lambda: not asked()[1])
 
 
 def flushed() -> None:

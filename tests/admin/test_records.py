@@ -16,7 +16,7 @@ from django.urls import reverse
 
 from conflicts.models import SyncConflict
 from npd.models import Contact
-from sync.admin.record_activity import ActivityLine
+from sync.admin.activity import ActivityLine
 from sync.admin.record_pages import SYNC_FIELDS, SyncedModelAdmin
 from sync.choices import RecordSyncStatus
 from sync.clock import sync_now

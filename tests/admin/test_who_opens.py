@@ -22,9 +22,9 @@ from django.test import Client, RequestFactory
 from django.urls import resolve
 
 from config.navigation import Section, sections
+from sync import attention
+from sync.attention import Kind
 from sync.models import FieldMapping, UnmatchedItem
-from sync.operations import attention
-from sync.operations.attention import AttentionKind
 from tests.admin.all_pages import by_name, furnish, of_models, without_a_row
 from tests.admin.test_who_may import EDIT, OPERATE, PAGE, RESOLVE, Member, member, nobody_works
 from tests.support.people import own_group
@@ -166,8 +166,8 @@ def test_who_only_resolves_conflicts_is_shown_and_counts_those_alone(world: dict
     member.user.groups.add(own_group("view"))
     shown = attention.scope_of(User.objects.get(pk=member.user.pk))
     counts = attention.counts()
-    assert min(counts[AttentionKind.UNMATCHED], counts[AttentionKind.FAILED]) > 0
-    own = {AttentionKind.REMOVED, AttentionKind.CONFLICT, AttentionKind.DUPLICATE, AttentionKind.REJECTED}
+    assert min(counts[Kind.UNMATCHED], counts[Kind.FAILED]) > 0
+    own = {Kind.REMOVED, Kind.CONFLICT, Kind.DUPLICATE, Kind.REJECTED}
     assert shown.kinds == own
     counted = sum(number for kind, number in attention.counts().items() if kind in own)
     assert sum(client.get("/api/v1/sync/stats").json()["needs_attention"].values()) == counted
@@ -189,5 +189,5 @@ def test_health_does_not_say_that_all_is_well_where_others_have_to_act(world: di
     client = member.of("view")
     member.user.user_permissions.set(Permission.objects.filter(codename="change_unmatcheditem"))
     UnmatchedItem.objects.all().delete()
-    assert attention.counts(attention.scope_of(User.objects.get(pk=member.user.pk))) == dict.fromkeys(AttentionKind, 0)
+    assert attention.counts(attention.scope_of(User.objects.get(pk=member.user.pk))) == dict.fromkeys(Kind, 0)
     assert client.get("/admin/").context["headline"].kind == "off"

@@ -119,13 +119,13 @@ def test_fields_that_were_resolved_at_once_are_one_line_of_their_record(
     with pghistory.context(cause="sync", batch="4b9d4d3c-1d7c-4ed1-a2a6-64b2c5f0a111"):
         record(finding(contact, applied={"phone": PHONE.monday, "role_title": ROLE.monday}))
     client.force_login(ada)
-    acts = [act for act in client.get(change_page(contact)).context["activity"].acts if act.line.field]
-    assert [({line.field for line in act.lines}, act.line.actor) for act in acts] == [
+    activity = client.get(change_page(contact)).context["activity"]
+    acts = [act for act in activity.acts if act.line.icon_label in ("Resolved", "Conflict found")]
+    assert [({line.label or line.field for line in act.lines}, act.line.actor) for act in acts] == [
         ({"Phone", "Role"}, "Ada"),
         ({"Phone", "Role"}, "NPD Sync"),  # that they are in conflict
     ]
-    overwritten = {f"Phone {PHONE.npd} → {PHONE.monday}", f"Role {ROLE.npd} → {ROLE.monday}"}
-    assert set(acts[0].fields.split("; ")) == overwritten
+    assert {(line.before, line.after) for line in acts[0].lines} == {(PHONE.npd, PHONE.monday), (ROLE.npd, ROLE.monday)}
     assert not Decision.objects.filter(kind="conflict_chosen", folded=False).exists()
 
 
@@ -143,7 +143,7 @@ def test_a_resolution_is_undone_from_its_records_activity(world: World, person: 
     assert undo_link_and_mark(entry) == (True, False)
     # What was chosen and what came of it is one line.
     lines = [act.line for act in client.get(change_page(contact)).context["activity"].acts]
-    assert [line.actor for line in lines if "chose" in line.what.lower()] == [str(person)]
+    assert [line.actor for line in lines if "chose" in line.sentence.lower()] == [str(person)]
     # Who may resolve conflicts may undo that, also without changing the record's values.
     pages, sees = (change_page(contact), entry, "/admin/sync/decision/"), ("view_contact", "view_decision")
     for rights, offered in ((("change_syncconflict",), True), ((), False)):

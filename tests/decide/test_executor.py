@@ -14,7 +14,6 @@ from sync.limits.write_stop import WriteFailure
 from sync.models import Intent
 from sync.monday.board_items import Item, WriteRequest, WriteResult
 from sync.monday.errors import (
-    AnswerWithoutData,
     BoardForbidden,
     ColumnNotFound,
     ConnectorError,
@@ -47,7 +46,7 @@ class Monday:
     of_alias: Callable[[str, str], Said] = lambda units, alias: OK
     size: int = 100
     failed: list[int] = field(default_factory=list)
-    failure: WriteFailure = WriteFailure(wait_seconds=60)
+    failure: WriteFailure = field(default_factory=lambda: WriteFailure(wait_seconds=60))
 
     def commit(self, executor: Executor, call: Call, writes: Sequence[Write], key: str) -> Any:
         executor.intended_at = time.monotonic()

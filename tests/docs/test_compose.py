@@ -3,7 +3,6 @@
 import json
 import re
 import shlex
-import tomllib
 from typing import Any
 
 import pytest
@@ -138,11 +137,3 @@ def test_the_build_sees_what_it_copies_and_no_more() -> None:
     let_in = {line.removeprefix("!") for line in lines if line.startswith("!")}
     assert let_in == set().union(*(sources(name) for name in stages()))
     assert all((ROOT / name).exists() for name in let_in)
-
-
-def test_the_image_says_the_projects_version_and_has_the_python_that_types_are_checked_for() -> None:
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
-    text = (ROOT / "Dockerfile").read_text()
-    versions = set(re.findall(r'image\.version="([^"]+)"', text))
-    assert versions == {project["project"]["version"]}
-    assert f"ARG BASE=python:{project['tool']['mypy']['python_version']}-slim\n" in text

@@ -247,7 +247,7 @@ def test_of_a_new_column_the_history_names_who_made_it_and_an_edit_keeps_its_lin
     assert [act.line.actor for act in acts(untouched)] == ["lead", "a script"]
     # It isn't told as a change from nothing.
     assert (acts(untouched)[0].line.label, acts(untouched)[0].line.icon_label) == ("", "New column filled")
-    admin.post(act.undo_url, {"confirmed": "yes"})
+    admin.post(act.offer.url, {"confirmed": "yes"})
     contact.refresh_from_db()
     assert contact.role_title == "Analyst"
 

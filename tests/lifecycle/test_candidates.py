@@ -41,19 +41,6 @@ def twins(world: World) -> tuple[Contact, Contact]:
     return known, made
 
 
-def test_a_record_made_from_an_item_that_somebody_touched_in_npd_is_not_asked_about(world: World) -> None:
-    world.linked("Ann", email="ann@example.com")
-    item = world.add("A. Example")
-    newcomers(world, seconds=400)
-    made = Contact.objects.get(monday_id=item)
-    made.notes = "met at the fair"
-    made.save()
-    world.work()
-    world.edit(made, "email", mail("ann@example.com"))
-    world.hear()
-    assert not SyncConflict.objects.filter(kind="identity").exists()
-
-
 def test_the_same_person_the_made_record_goes_and_its_item_after_it(world: World, pat: Any) -> None:
     known, made = twins(world)
     item = made.monday_id
@@ -110,17 +97,6 @@ def test_a_record_with_the_items_key_that_comes_while_others_become_records_is_n
     newcomers(world)
     assert sorted(Contact.objects.values_list("email", flat=True)) == ["ann@example.com", "bob@example.com"]
     assert not Contact.objects.filter(monday_id=None).exists()
-
-
-def test_an_item_that_bears_the_npd_id_of_another_types_record_becomes_a_record_with_an_id_of_its_own(
-    world: World,
-) -> None:
-    borne = Organization.objects.create(name="Navy").pk
-    item = world.add("Bo", email=mail("bo@x.test"), npd_id=str(borne))
-    newcomers(world)
-    contact = Contact.objects.get()
-    assert (contact.monday_id, contact.pk == borne) == (item, False)
-    assert world.values(contact)["npd_id"] == str(contact.pk)
 
 
 def test_a_record_whose_key_is_that_of_a_made_one_may_take_over_its_item(world: World, pat: Any) -> None:

@@ -12,7 +12,7 @@ from sync.clock import sync_now
 from sync.models import ApprovalRequest, BoardLink, Decision, IgnoredItem, Intent, SyncQueue
 from sync.reconcile.identity import LEAVE_ALONE, NEW_RECORD
 from tests.lifecycle.conftest import asked, choose, quiet_passes
-from tests.support.world import TOM, World, mail
+from tests.support.world import World, mail
 
 
 def duplicate(world: World, contact: Contact) -> str:
@@ -107,17 +107,6 @@ def test_a_create_that_ran_twice_leaves_one_item_the_untouched_copy_is_archived(
     acts = ApprovalRequest.objects.filter(kind=ApprovalKind.ITEMS, state=ApprovalState.DONE)
     assert [act.entity_id for act in acts] == [contact.pk]
     assert not SyncConflict.objects.exists()
-
-
-def test_a_copy_of_ours_that_somebody_edits_as_it_is_cleared_is_asked_about(world: World) -> None:
-    contact, copy = ran_twice(world)
-    edit = {"item_id": copy, "column_id": "role_title", "value": "Chair", "user_id": TOM}
-    world.deliver()
-    world.meanwhile(lambda: world.sandbox.act("edit", **edit), before="mutation")
-    world.work(seconds=11)
-    assert world.sandbox.item(copy)["state"] == "active"
-    assert asked(contact.pk, "identity").about["item"]["values"]["role_title"] == "Chair"
-    assert not ApprovalRequest.objects.filter(kind=ApprovalKind.ITEMS).exists()
 
 
 def test_a_lost_answer_to_the_clearing_is_found_out_about(world: World) -> None:

@@ -7,20 +7,10 @@ from django.test import Client
 
 from conflicts.models import SyncConflict
 from npd.models import Contact, Organization
-from sync.admin.deletion_pages import RestoredItem, restored_item
+from sync.admin.activity_pages import RestoredItem, restored_item
 from sync.choices import TombstoneState
 from sync.limits import MeteredClient, metered_client
-from sync.models import (
-    BoardLink,
-    Decision,
-    FieldMapping,
-    IgnoredItem,
-    Intent,
-    SyncMetadata,
-    SyncQueue,
-    Tombstone,
-    WebhookEvent,
-)
+from sync.models import BoardLink, Decision, FieldMapping, Intent, SyncMetadata, SyncQueue, Tombstone
 from sync.operations.decision_undo import undo_decisions
 from sync.reconcile import deleted_records
 from sync.records.tombstones import prune_tombstones, restore_by_person
@@ -63,19 +53,6 @@ def test_deleted_there_as_the_base_the_item_goes_by_the_board_links_policy(world
     assert intent.state == "applied"
     assert Decision.objects.filter(entity_id=key, kind="archived").count() == 1
     assert not SyncQueue.objects.filter(status="pending").exists()
-
-
-def test_deleted_there_as_the_base_unlinked_the_item_stays_without_its_npd_id_and_makes_no_record(world: World) -> None:
-    policy("unlink")
-    item_id, key = deleted(world, world.linked("Ann", email="ann@example.com"))
-    item = world.sandbox.item(item_id)
-    assert (item["state"], item["values"]["npd_id"]) == ("active", "")
-    assert stone(key).state == "unlinked"
-    refused = IgnoredItem.objects.get(item_id=item_id)
-    assert refused.unlinked
-    world.sandbox.act("rename", item_id=item_id, name="Ann, still here")
-    settle_newcomers(world)
-    assert not Contact.objects.exists()
 
 
 def test_a_deleted_organization_goes_and_comes_back_with_its_lists(world: World) -> None:
@@ -280,16 +257,6 @@ def test_an_edit_between_the_read_of_an_item_and_its_archiving_goes_to_the_histo
         world.work()
     assert world.sandbox.item(str(item_id))["state"] == "archived"
     assert [(line.key, line.values["before"]) for line in left_with_item(key)] == [("role_title", "Chair")]
-
-
-def test_an_edit_that_our_write_went_over_is_in_the_history_of_a_record_that_was_deleted_since(world: World) -> None:
-    contact = world.linked("Ann", role_title="Buyer")
-    world.overwrite(contact, "Chair")
-    _, key = deleted(world, contact)
-    world.hear(seconds=11)
-    world.work(seconds=11)
-    assert [(line.key, line.values["before"]) for line in left_with_item(key)] == [("role_title", "Chair")]
-    assert not WebhookEvent.objects.filter(processed_at=None).exists()
 
 
 def test_archiving_whose_answer_was_lost_is_found_out_and_an_edit_that_left_with_the_item_is_kept(world: World) -> None:

@@ -142,7 +142,7 @@ def test_an_import_and_what_was_sent_of_it_is_one_line(world: World, admin: Clie
     new = lines_of(admin, contact)[: -len(before)]
     assert sorted(new) == [("Notes", "Old", "New"), ("Role", "Buyer", "Head")]
     page = admin.get(reverse("admin:npd_contact_change", args=[contact.pk]))
-    admin.post(page.context["activity"].acts[0].undo_url, {"confirmed": "yes"})
+    admin.post(page.context["activity"].acts[0].offer.url, {"confirmed": "yes"})
     contact.refresh_from_db()
     assert (contact.role_title, contact.notes) == ("Buyer", "Old")
 

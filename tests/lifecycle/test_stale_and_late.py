@@ -161,21 +161,6 @@ def test_an_item_that_its_second_record_let_go_asks_nothing_of_the_first_deleted
     assert Contact.objects.count() == 1
 
 
-def test_an_item_that_is_taken_away_each_time_it_is_made_again_is_asked_about_in_the_end(
-    world: World, settings: Any
-) -> None:
-    settings.LOOP_TIMES = 3
-    contact = world.linked("Ann", email="ann@example.com")
-    set_policy("create")
-    for _ in range(4):
-        take_away(world, contact)
-        quiet_passes(world)
-        contact.refresh_from_db()
-    assert asked(contact.pk)
-    assert len(world.sandbox.all_items()) == 4
-    assert "created several times within a day" in asked(contact.pk).about["what"]
-
-
 def test_the_answer_that_none_of_the_items_is_it_ends_also_when_the_creates_answer_was_lost(
     world: World, pat: Any
 ) -> None:

@@ -19,7 +19,6 @@ from sync.clock import sync_now
 from sync.models import BoardLease, BoardLink, SyncQueue
 from sync.outbox import finish
 from sync.outbox.claim import Lease, LeaseLost, acquire, claim, claim_records
-from sync.outbox.queue_rows import enqueue_item_many
 from sync.queue import SyncQueueService
 from tests.support.clock import move_clock, reset_clock
 from tests.support.waiting import beside
@@ -234,16 +233,6 @@ def test_saves_while_workers_claim_lose_no_change(link: BoardLink) -> None:
     assert seen == {contact.pk: str(290 + n) for n, contact in enumerate(contacts)}
 
 
-def test_an_item_without_a_record_comes_with_the_time_its_row_was_written(
-    link: BoardLink, django_assert_num_queries: Any
-) -> None:
-    enqueue_item_many("contact", ["17"], cause=Cause.WEBHOOK, priority=Priority.EDIT)
-    written = SyncQueue.objects.get().created_at
-    (claimed,) = claim(taken(link), 100)
-    with django_assert_num_queries(0):
-        assert (claimed.remote_id, claimed.rows[0].created_at) == ("17", written)
-
-
 def ten_and_a_claim_of_two(link: BoardLink) -> tuple[list[Contact], Lease]:
     contacts = [Contact.objects.create(name=f"P{n}") for n in range(10)]
     held = taken(link)
@@ -267,15 +256,6 @@ def test_a_row_older_than_what_was_claimed_last_is_found_before_the_board_is_lef
     while claimed := claim(held, 2):
         found += [one.entity_id for one in claimed]
     assert sorted(map(str, found)) == sorted(str(contact.pk) for contact in contacts[2:])
-
-
-def test_a_worker_that_lost_its_board_between_two_claims_claims_nothing(link: BoardLink, clock: Any) -> None:
-    _, first = ten_and_a_claim_of_two(link)
-    clock(61)
-    taken(link)
-    with pytest.raises(LeaseLost):
-        claim(first, 2)
-    assert SyncQueue.objects.filter(status="pending").count() == 8
 
 
 def test_claims_renew_the_lease_by_steps(link: BoardLink, clock: Any) -> None:
@@ -362,18 +342,3 @@ def test_a_save_at_any_moment_of_giving_back_keeps_its_row(link: BoardLink, mome
     assert waiting == {contacts[0].pk: "Monday is away.", saved: "", contacts[2].pk: "Monday is away."}
     closed = SyncQueue.objects.get(status="completed")
     assert (closed.entity_id, "superseded by" in closed.error_message) == (saved, True)
-
-
-def test_claims_are_prepared_unless_the_database_url_says_off(link: BoardLink, monkeypatch: pytest.MonkeyPatch) -> None:
-    def prepared() -> int:
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT count(*) FROM pg_prepared_statements WHERE statement LIKE '%claim_size%'")
-            return int(cursor.fetchone()[0])
-
-    connection.close()
-    monkeypatch.setitem(connection.settings_dict["OPTIONS"], "prepare_threshold", "off")
-    _, held = ten_and_a_claim_of_two(link)
-    assert prepared() == 0
-    monkeypatch.delitem(connection.settings_dict["OPTIONS"], "prepare_threshold")
-    assert len(claim(held, 2)) == 2
-    assert prepared() > 0

@@ -1,19 +1,10 @@
 """Who may speak to the sandbox, and where its secrets come from."""
 
-import os
-import subprocess
-import sys
-from pathlib import Path
-
-import psutil
 import pytest
-import requests
 
 from sandbox.__main__ import arguments
 from sandbox.http import Guard, Request
-from tests.sandbox.conftest import ROOT, Simulator
-from tests.support.servers import free_port
-from tests.support.waiting import wait_for
+from tests.sandbox.conftest import Simulator
 
 
 def refused(guard: Guard, method: str = "GET", **headers: str) -> bool:
@@ -73,34 +64,3 @@ def test_the_environments_signing_secret_signs_only_when_asked_to(
     with pytest.raises(SystemExit):
         arguments(["--port", "1", "--signing-secret"])
     assert "MONDAY_SIGNING_SECRET is not set" in capsys.readouterr().err
-
-
-def test_the_procfile_shows_no_secret_in_the_process_list() -> None:
-    line = next(line for line in (ROOT / "Procfile").read_text().splitlines() if line.startswith("sandbox:"))
-    folder_less = line.partition(":")[2].replace("mkdir -p var && ", "").replace("--data var/sandbox.db", "")
-    port = free_port()
-    env = os.environ | {
-        "SANDBOX_PORT": str(port),
-        "MONDAY_API_KEY": "key-of-the-procfile",
-        "MONDAY_SIGNING_SECRET": "secret-of-the-procfile",
-        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-    }
-    with subprocess.Popen(["/bin/sh", "-c", folder_less], cwd=ROOT, env=env) as process:
-        try:
-            wait_for("the sandbox answers", lambda: _status(port, "key-of-the-procfile") == 200, 120)
-            assert _status(port, "another") == 401
-            command = " ".join(psutil.Process(process.pid).cmdline())
-            assert "sandbox" in command
-            assert "--signing-secret" in command
-            assert "of-the-procfile" not in command
-        finally:
-            process.terminate()
-
-
-def _status(port: int, token: str) -> int:
-    address = f"http://127.0.0.1:{port}/v2"
-    try:
-        headers = {"Authorization": token}
-        return requests.post(address, json={"query": "{ me { id } }"}, headers=headers, timeout=5).status_code
-    except requests.ConnectionError:
-        return 0

@@ -12,7 +12,7 @@ from django.core.management import call_command
 from django.core.management.base import CommandError
 
 from sync.clock import SyncNow
-from sync.models import BoardLink, Intent, MondayAccount, SyncQueue, WebhookEvent
+from sync.models import BoardLink, Intent, SyncQueue, WebhookEvent
 from sync.operations import doctor
 from tests.admin import states
 from tests.support.sandbox import Sandbox
@@ -56,25 +56,6 @@ def test_after_the_set_up_everything_is_well_and_stays_as_it_is(
     # A listing that stays short is taken as whole, and said so.
     BoardLink.objects.filter(pk=set_up.pk).update(sweep_shortfall=3)
     assert topics("warning") == ["board"]
-
-
-def test_each_thing_that_is_wrong_with_the_boards_is_told_in_one_run(set_up: BoardLink, monday: Sandbox) -> None:
-    organizations = BoardLink.objects.get(entity_type="organization")
-    hook = next(hook for hook, kept in set_up.webhooks.items() if kept["event"] == "change_name")
-    monday.delete_column(set_up.board_id, "phone")
-    monday.query("mutation ($i: ID!) { delete_webhook(id: $i) { id } }", i=hook)
-    monday.delete_board(organizations.board_id)
-    BoardLink.objects.filter(pk=set_up.pk).update(group_id="gone")
-    MondayAccount.objects.update(stop_reason="Blocked for now.", stopped_until="2999-01-01T00:00:00Z")
-    told = found("problem")
-    assert {topic for topic, _ in told} == {"board", "columns", "webhooks", "pause"}
-    for topic, part in [
-        ("columns", "(phone) is missing"),
-        ("webhooks", "change_name"),
-        ("board", organizations.board_id),
-        ("board", "group gone"),
-    ]:
-        assert any(topic == about and part in message for about, message in told), part
 
 
 def test_boards_that_were_never_set_up_are_a_problem(monday: Sandbox) -> None:

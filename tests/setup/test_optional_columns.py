@@ -1,7 +1,6 @@
 """Columns that are only welcome: adopted where a board has them, made on request, and never taken for others."""
 
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 import responses
@@ -29,15 +28,6 @@ def test_without_such_columns_nothing_more_is_synced_and_it_is_said_how_to_have_
     assert not FieldMapping.objects.filter(key__in=["aliases", "organization", "inventory_url"]).exists()
     assert "organization.aliases, organization.inventory_url, contact.organization" in said
     assert "--with organization.aliases" in said
-
-
-def test_a_column_that_a_person_made_is_adopted_and_read_by_its_type(monday: Sandbox, run: Run, settings: Any) -> None:
-    settings.MONDAY_ORGANIZATIONS_BOARD_ID = monday.add_board("Ours", ("other_names", "aliases", "dropdown"))
-    said = run("monday_setup")
-    found = mapping("organization", "aliases")
-    assert (found.column_id, found.converter, found.options["column_type"]) == ("other_names", "dropdown", "dropdown")
-    assert "Aliases is synced now, with the column “aliases” (other_names, dropdown)" in said
-    assert "organization.aliases" not in said
 
 
 def test_one_that_was_asked_for_is_made_and_leads_to_the_other_board(monday: Sandbox, run: Run) -> None:

@@ -1,6 +1,6 @@
 """The clock of some machines is ten minutes ahead: leases, waits, budget and signatures follow the database's."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 
@@ -9,15 +9,11 @@ import requests
 from django.conf import settings as used
 
 from sync.clock import sync_now
-from sync.models import BoardLease
-from tests.chaos.points import QUERY
-from tests.chaos.workers import Hand
 from tests.story.conftest import read, save, sweep_every_second, synced
-from tests.support.arrived import Writers, all_arrived, unrest
+from tests.support.arrived import Writers, all_arrived
 from tests.support.child import command_of
 from tests.support.servers import ROOT
 from tests.support.site import Processes, Site, purge_broker, started
-from tests.support.waiting import wait_for
 
 OFF = 600  # seconds
 NAMES = [f"Person {number}" for number in range(3)]
@@ -65,63 +61,3 @@ def told_by_the_web(site: Site) -> float:
     answer = requests.get(site.path("/healthz"), timeout=10)
     told: datetime = parsedate_to_datetime(answer.headers["Date"])
     return (told - sync_now()).total_seconds()
-
-
-class Two:
-    """Workers with a right clock, and workers with a wrong one, forked at will."""
-
-    def __init__(self, right: Hand, wrong: Hand) -> None:
-        self.right, self.wrong = right, wrong
-
-
-@pytest.fixture(scope="module")
-def hands() -> Iterator[Two]:
-    """Kept for the module."""
-    found = Two(Hand({}), Hand({}))
-    yield found
-    found.right.stop()
-    found.wrong.stop()
-
-
-@pytest.fixture
-def two(quiet_site: Site, hands: Two) -> Iterator[Two]:
-    """Celery's worker and beat rest."""
-    env = quiet_site.processes.env
-    hands.right.env, hands.wrong.env = env, env | WRONG
-    for hand in (hands.right, hands.wrong):
-        hand.start()
-    yield hands
-    for hand in (hands.right, hands.wrong):
-        for worker in hand.workers.values():
-            hand.kill(worker)
-
-
-def claimed(hand: Hand) -> int:
-    """How many records a worker that looks now gets hold of."""
-    worker = hand.run("work")
-    assert worker.problem == ""
-    return int(worker.told["result"]["claimed"])
-
-
-def rest_by(hand: Hand) -> None:
-    """Work until nothing is left to do: each new item's webhook may come after the last worker has looked."""
-    wait_for("the queue is at rest", lambda: claimed(hand) == 0 and not unrest(), 60)
-
-
-@pytest.mark.parametrize("holder", ["right", "wrong"])
-def test_a_lease_ends_by_the_databases_clock(
-    quiet_site: Site, two: Two, later: Callable[[float], None], holder: str
-) -> None:
-    owner, other = (two.right, two.wrong) if holder == "right" else (two.wrong, two.right)
-    Writers().new(NAMES)
-    stopped = owner.wait(owner.fork("work", at=1, only=QUERY))
-    token = BoardLease.objects.get(link__entity_type="contact").token
-    assert token is not None
-    later(50)
-    assert claimed(other) == 0
-    assert BoardLease.objects.get(link__entity_type="contact").token == token
-    later(70)
-    assert claimed(other) >= len(NAMES)  # a webhook of the first of the new items may have come by then
-    assert owner.let_go(stopped).told["result"]["completed"] == 0
-    rest_by(other)
-    all_arrived(quiet_site.sandbox)

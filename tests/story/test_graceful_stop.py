@@ -64,21 +64,6 @@ def nothing_in_hand_and_no_attempt_lost() -> None:
     assert set(rows.values_list("attempts", flat=True)) == {0}
 
 
-def test_in_the_middle_of_a_read_it_gives_the_batch_back_and_makes_no_other_call(site: Site, staff: Staff) -> None:
-    worker = staff("worker-1")
-    site.sandbox.control("latency", call_ms=SLOW * 1_000)
-    before = calls(site)
-    Contact.objects.bulk_create(Contact(name=name) for name in FEW)
-    for _ in range(4):  # some that other processes of the pool end at once, or that are handed back
-        notify.notify_now("contact")
-    site.wait_for("the batch is in hand", in_hand, LONGEST)
-    end(worker)
-    assert calls(site) <= before + 1
-    assert names_on_board(site) == []
-    nothing_in_hand_and_no_attempt_lost()
-    goes_on(site, FEW, staff)
-
-
 def test_in_the_middle_of_a_write_its_answer_is_settled_and_no_other_batch_begun(site: Site, staff: Staff) -> None:
     worker = staff("worker-1")
     Contact.objects.bulk_create(Contact(name=name) for name in TWO_BATCHES)
@@ -101,21 +86,6 @@ def goes_on(site: Site, people: list[str], staff: Staff | None = None) -> None:
         site.manage("sync_drain")
     site.wait_for("everybody is synced", lambda: synced(*people), LONGEST)
     assert names_on_board(site) == people
-
-
-def test_sync_drain_ends_after_its_call_and_says_what_is_left(site: Site) -> None:
-    Contact.objects.bulk_create(Contact(name=name) for name in FEW)
-    site.sandbox.control("latency", call_ms=SLOW * 1_000)
-    with command(site, "sync_drain") as drain:
-        site.wait_for("the batch is in hand", in_hand, LONGEST)
-        drain.send_signal(signal.SIGTERM)
-        told, complaint = drain.communicate(timeout=LONGEST)
-    assert drain.returncode == 128 + signal.SIGTERM
-    assert "0 done, 0 failed." in told
-    assert "Left: 12 contacts pending." in told
-    assert complaint.strip().splitlines()[-1].startswith("CommandError: Interrupted.")
-    nothing_in_hand_and_no_attempt_lost()
-    goes_on(site, FEW)
 
 
 @contextmanager

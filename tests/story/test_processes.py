@@ -1,52 +1,15 @@
 """What real processes do when all goes well, and when one of them, the broker or PostgreSQL goes away."""
 
-import os
-import signal
 from contextlib import suppress
 
 import psutil
 from django.conf import settings as used
 
-from npd.models import Contact
-from sync.outbox import notify
-from tests.story.conftest import (
-    Held,
-    Staff,
-    leases,
-    names_on_board,
-    save,
-    sweep_every_second,
-    sweep_never,
-    sweeps,
-    synced,
-    terminate_connections,
-)
+from tests.story.conftest import leases, save, sweep_every_second, sweeps, synced, terminate_connections
 from tests.support.child import Child
 from tests.support.site import Site
 
 PEOPLE = [f"Person {number:02}" for number in range(20)]
-
-
-def test_a_board_goes_on_at_once_when_the_process_of_a_worker_that_works_on_it_is_killed(
-    quiet_site: Site, staff: Staff
-) -> None:
-    """With Redis one of its pool; over PostgreSQL, where the worker has threads, the worker itself."""
-    site = quiet_site
-    site.processes.end("worker")  # its processes may have connections to Monday from before
-    site.processes.work("beat")
-    sweep_never()
-    workers = [staff("worker-1"), staff("worker-2")]
-    site.sandbox.control("latency", call_ms=4_000)
-    Contact.objects.bulk_create(Contact(name=name) for name in PEOPLE)
-    notify.notify_now("contact")
-    process = site.wait_for("a call is in the air", lambda: calling(workers))
-    former = Held.now()
-    os.kill(process, signal.SIGKILL)
-    site.sandbox.control("latency", call_ms=0)
-    site.wait_for("another takes the board", former.was_taken_over)
-    assert not former.would_have_ended()
-    site.wait_for("everybody is synced", synced, 40)
-    assert names_on_board(site) == PEOPLE
 
 
 def calling(workers: list[Child]) -> int:

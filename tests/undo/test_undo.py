@@ -175,7 +175,7 @@ def test_a_relation_that_a_rule_has_overridden_can_be_taken_back_and_its_record_
     world.save(contact, organization=three)
     push = line(contact, "push", key="organization")
     page = client.get(f"/admin/npd/contact/{contact.pk}/change/")
-    assert (page.status_code, page.context["activity"].acts[0].is_undone) == (200, False)
+    assert (page.status_code, page.context["activity"].acts[0].offer.is_undone) == (200, False)
     (step,) = undo_decisions([push], by=dora).done
     assert (step.now, step.back_to) == ("Three Ltd", "Two Ltd")
     world.work(contact)

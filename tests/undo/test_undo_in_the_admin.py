@@ -28,10 +28,13 @@ def test_what_was_edited_at_once_is_one_line_and_taken_back_at_once(world: World
     page = browser_of.get(f"/admin/npd/contact/{contact.pk}/change/")
     act = page.context["activity"].acts[0]
     assert ({line.label for line in act.lines}, act.others) == ({"Role", "Notes"}, 1)
-    asked = browser_of.get(act.undo_url).content.decode()
+    asked = browser_of.get(act.offer.url).content.decode()
     assert all(words in asked for words in ("Undo these changes?", "2 values of 1 record go back"))
-    answer = browser_of.post(act.undo_url, follow=True)
-    assert [a.is_undone for a in answer.context["activity"].acts[:2]] == [False, True]  # the undo itself comes first
+    answer = browser_of.post(act.offer.url, follow=True)
+    assert [act.offer.is_undone for act in answer.context["activity"].acts[:2]] == [
+        False,
+        True,
+    ]  # the undo itself comes first
     contact.refresh_from_db()
     other.refresh_from_db()
     assert (contact.role_title, contact.notes, other.notes) == ("Boss", "Old", "New")

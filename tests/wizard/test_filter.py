@@ -85,18 +85,6 @@ def test_a_filter_is_planned_in_numbers_before_it_applies_and_taken_back_with_no
 
 
 @pytest.mark.django_db(transaction=True)
-def test_what_was_changed_on_monday_is_still_taken_over_of_a_pair_that_leaves(wizard: Wizard) -> None:
-    set_up(wizard)
-    bob = wizard.monday.item_named("Bob Stone")
-    wizard.monday.act("edit", item_id=int(bob["id"]), column_id="job", text="Head")
-    refilter(wizard, items=[("role_title", "is", "Customer")])
-    assert wizard.plan_shown() == {"stops": 1, "to_npd": 1}
-    wizard.apply()
-    record = Contact.objects.get(name="Bob Stone")
-    assert (record.role_title, record.sync_status) == ("Head", "disabled")
-
-
-@pytest.mark.django_db(transaction=True)
 def test_why_an_item_has_no_record_is_found_out_anew_where_the_filter_changes(wizard: Wizard) -> None:
     link = set_up(wizard)
     item = an_item(wizard.monday, link.board_id, "Eve", job="Vendor")

@@ -87,17 +87,6 @@ def test_the_plan_names_what_it_leaves_as_it_is(wizard: Wizard) -> None:
     assert wizard.plan_shown() == {"unmatched": 1, "sync_off": 1, "no_item": 1, "missing": 1}
 
 
-def test_where_both_sides_differ_at_first_the_rule_that_was_chosen_decides(wizard: Wizard) -> None:
-    Contact.objects.create(name="Jon Stone", email="jon@x.org", role_title="Head")
-    board = a_board(wizard.monday, "CRM", *PEOPLE)
-    an_item(wizard.monday, board, "Jon Stone", mail=mail("jon@x.org"), job="Boss")
-    assert (wizard.planned(board).counts["conflicts"], wizard.board_plan().attention) == (1, 1)
-    wizard.fields(first_match="npd_wins")
-    wizard.plan()
-    counts = wizard.board_plan().counts
-    assert (counts["conflicts"], counts["to_monday"]) == (0, 1)
-
-
 def test_an_item_that_nothing_matches_by_is_planned_as_what_the_run_makes_of_it(wizard: Wizard) -> None:
     items = [{"name": "Eve", "mail": mail("eve@x.org")}, {"name": "Nameless"}]
     found = wizard.planned(a_board(wizard.monday, "CRM", *PEOPLE, items=items), creates_records="on")

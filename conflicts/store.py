@@ -1,0 +1,204 @@
+"""The conflicts of records: what a pass reads of them, and how it opens, updates, closes and reopens them."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from functools import cached_property
+from typing import Any
+from uuid import UUID
+
+from django.contrib.auth import get_user_model
+from django.db.models import Count, Q
+
+from conflicts.history import ConflictHistory
+from conflicts.lifecycle import apply_undo_results, new_conflict, reject_undo, reports_end, update_conflict
+from conflicts.models import ConflictKind, SyncConflict
+from conflicts.reports import KIND_UNDO, ConflictReport, OpenConflict
+from sync import registry
+from sync.clock import sync_now
+
+ConflictKey = tuple[str, UUID, str, str]
+
+OPEN_OR_UNDOING = Q(resolved_at=None) | Q(resolution__isnull=False)
+"""Open, or resolved with an undo request."""
+
+UPDATABLE_FIELDS = (
+    "monday_item_id",
+    "npd_data",
+    "monday_data",
+    "base_data",
+    "about",
+    "inverse",
+    "notes",
+    "conflict_fields",
+    "resolution",
+    "resolution_problem",
+    "merge_selections",
+    "resolved_data",
+    "resolution_type",
+    "resolved_by",
+    "resolved_at",
+)
+"""What a report may change of a stored conflict."""
+
+
+def open_conflicts(entity_type: str, ids: Iterable[UUID]) -> dict[UUID, list[OpenConflict]]:
+    """Return these records' open conflicts, and those to be undone, with their resolutions; one query."""
+    rows = SyncConflict.objects.filter(OPEN_OR_UNDOING, entity_type=entity_type, entity_id__any_of=list(ids))
+    conflicts: dict[UUID, list[OpenConflict]] = {}
+    for row in rows.order_by("detected_at", "id"):
+        ways = [_as_open] * row.is_open + [_as_undo_request] * row.is_being_undone
+        conflicts.setdefault(row.entity_id, []).extend(way(row) for way in ways)
+    return conflicts
+
+
+def save_reports(reports: Sequence[ConflictReport]) -> None:
+    """Store what a pass found; storing the same reports again changes nothing.
+
+    Runs inside the settle transaction. The number of queries doesn't grow with the number of reports.
+    """
+    batch = _ReportBatch(reports)
+    for report in reports:
+        batch.apply(report)
+    batch.save()
+
+
+def reject_resolutions(entity_type: str, ids: Iterable[UUID], reason: str, *, only: UUID | None = None) -> None:
+    """Let a person choose again for these records; the rejected resolution stays as a suggestion."""
+    rows = SyncConflict.objects.select_for_update().filter(
+        entity_type=entity_type, entity_id__in=list(ids), resolution__isnull=False
+    )
+    rows = rows.filter(pk=only) if only is not None else rows
+    history = ConflictHistory()
+    # Locked in the order of their ids, like records: two that lock the same rows wait for each other in no circle.
+    rejected = [row for row in rows.order_by("id") if row.stored_resolution.fields]
+    for row in rejected:
+        if row.is_being_undone:
+            reject_undo(row, reason, history)
+            continue
+        resolution = row.stored_resolution
+        for key in resolution.fields:
+            history.log_returned(row, key, resolution, reason)
+        row.resolution = resolution.with_rejected(dict.fromkeys(resolution.fields, reason)).to_json()
+        row.resolution_problem = reason
+    SyncConflict.objects.bulk_update(rejected, ["resolution", "resolution_problem", "merge_selections"])
+    history.save()
+
+
+def close_identity_conflicts(entity_type: str, item_id: str, reason: str) -> list[UUID]:
+    """Close the open identity conflicts about this item; return their records."""
+    rows = SyncConflict.objects.filter(
+        entity_type=entity_type, kind=ConflictKind.IDENTITY, monday_item_id=item_id, resolved_at=None
+    )
+    closed = list(rows.order_by("id").values_list("entity_id", flat=True))
+    save_reports(
+        [
+            ConflictReport(entity_type, entity_id, item_id, ConflictKind.IDENTITY, closing_reason=reason)
+            for entity_id in closed
+        ]
+    )
+    return closed
+
+
+def open_counts() -> dict[tuple[str, str], int]:
+    """Return how many conflicts are open, by type and kind, with zeros for every registered type."""
+    types = [spec.entity_type for spec in registry.entities()]
+    counts = dict.fromkeys(((entity_type, kind) for entity_type in types for kind in ConflictKind.values), 0)
+    rows = SyncConflict.objects.filter(resolved_at=None).order_by().values_list("entity_type", "kind")
+    return counts | {(entity_type, kind): number for entity_type, kind, number in rows.annotate(Count("id"))}
+
+
+class _ReportBatch:
+    """The stored conflicts that reports are about, and what becomes of them."""
+
+    def __init__(self, reports: Sequence[ConflictReport]) -> None:
+        # All that a pass may change of these records, locked in the order of their ids.
+        rows = SyncConflict.objects.select_for_update().filter(
+            OPEN_OR_UNDOING, entity_id__in={report.entity_id for report in reports}
+        )
+        conflicts = list(rows.order_by("id"))
+        self.open = {_conflict_key(row): row for row in conflicts if row.is_open}
+        self.undo_requests = [row for row in conflicts if row.is_being_undone]
+        self.snapshots = {row.pk: _snapshot(row) for row in conflicts}
+        self.conflicts = conflicts
+        self.new: list[SyncConflict] = []
+        self.events = ConflictHistory()
+
+    @cached_property
+    def now(self) -> datetime:
+        return sync_now()
+
+    def apply(self, report: ConflictReport) -> None:
+        if report.kind == KIND_UNDO:
+            for request in self._requests_of(report):
+                reject_undo(request, report.closing_reason, self.events)
+            return
+        key = _conflict_key(report)
+        if report.undone:
+            # First, so that reopened fields are in the open conflict when the report is applied to it.
+            requests = [request for request in self._requests_of(report) if request.kind == report.kind]
+            reopened = apply_undo_results(requests, report.undone, self.open.get(key), self.events)
+            if reopened is not None:
+                self.open[key] = reopened
+        conflict = self.open.get(key)
+        if conflict is not None:
+            update_conflict(conflict, report, self.now, self.events)
+            if not conflict.is_open:
+                del self.open[key]
+        elif not reports_end(report):
+            self.open[key] = new_conflict(report, uuid.uuid4())
+            self.new.append(self.open[key])
+            self.events.log_found(self.open[key], self.open[key].conflict_fields)
+
+    def _requests_of(self, report: ConflictReport) -> list[SyncConflict]:
+        record = report.entity_type, report.entity_id
+        return [request for request in self.undo_requests if (request.entity_type, request.entity_id) == record]
+
+    def save(self) -> None:
+        changed = [row for row in self.conflicts if _snapshot(row) != self.snapshots[row.pk]]
+        # A person whose account was deleted between resolution and pass must not make the pass fail.
+        if user_ids := {row.resolved_by_id for row in changed if row.resolved_by_id is not None}:
+            existing = set(get_user_model().objects.filter(pk__in=user_ids).values_list("pk", flat=True))
+            for row in changed:
+                if row.resolved_by_id not in existing:
+                    row.resolved_by_id = None
+        if changed:
+            SyncConflict.objects.bulk_update(changed, UPDATABLE_FIELDS)
+        SyncConflict.objects.bulk_create(self.new)
+        self.events.save()
+
+
+def _as_open(row: SyncConflict) -> OpenConflict:
+    return OpenConflict(
+        conflict_id=row.id,
+        kind=row.kind,
+        monday_item_id=row.monday_item_id,
+        fields=tuple(row.conflict_fields),
+        resolutions={} if row.is_being_undone else row.stored_resolution.fields,
+        seeks_item=row.kind == ConflictKind.IDENTITY and "item" not in row.about,
+        monday=row.monday_data,
+    )
+
+
+def _as_undo_request(row: SyncConflict) -> OpenConflict:
+    return OpenConflict(
+        conflict_id=row.id,
+        kind=KIND_UNDO,
+        monday_item_id=row.monday_item_id,
+        fields=(),
+        resolutions=row.stored_resolution.fields,
+        resolved_kind=row.kind,
+        inverse=row.inverse,
+    )
+
+
+def _conflict_key(conflict: SyncConflict | ConflictReport) -> ConflictKey:
+    # One open conflict per record and kind; of identity conflicts one per item.
+    item = conflict.monday_item_id if conflict.kind == ConflictKind.IDENTITY else ""
+    return conflict.entity_type, conflict.entity_id, conflict.kind, item
+
+
+def _snapshot(conflict: SyncConflict) -> list[Any]:
+    return [getattr(conflict, conflict._meta.get_field(name).attname) for name in UPDATABLE_FIELDS]  # type: ignore[union-attr]

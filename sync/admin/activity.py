@@ -1,0 +1,674 @@
+"""What happened to records, in lines: who, when, the value before and after, what led to it, and its undo."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from django.contrib.postgres.fields import ArrayField
+from django.db.models import Count, ForeignKey, Q
+from django.urls import reverse
+from django.utils.text import capfirst
+from pghistory.core import event_models
+
+from conflicts.store import open_conflicts
+from sync import registry
+from sync.choices import RecordSyncStatus, SyncDirection
+from sync.kernel import humanize
+from sync.models import Decision, FieldMapping, SyncedModel
+from sync.models.state import CONFLICT_FOUND_KIND, IMPORT_KIND, WISH_KINDS
+from sync.operations.decision_undo import is_undoable, may_undo_decisions
+from sync.reconcile.field_values import to_json_value
+from sync.reconcile.lookups import display_of
+from sync.records.authors import NOBODY, SYNC_ACTOR, UnsyncedEdit, actor_name, unsynced_edits, users_of
+from sync.records.causes import causes_by_decision
+from sync.records.tombstones import deleted_names
+
+MOST_LINES = 50
+MOST_EVENTS = 1000
+"""Changes of a record in which those of one field are looked for."""
+
+FIELD_PARAMETER = "activity"
+"""The name in a page's address of the field whose changes alone are shown."""
+
+MAX_SHOWN = 80
+"""Characters of a value on a line."""
+
+UNSYNCED = "unsynced"
+"""The kind of a line that no decision tells: of an edit that waits for its record's pass."""
+
+_RESOLVED = "conflict_settled"
+"""The kind of the decision that tells that a conflict's resolution was applied."""
+
+_MARKS = {
+    "push": ("arrow_upward", "Sent to Monday"),
+    "pull": ("arrow_downward", "Updated from Monday"),
+    "create": ("add_circle", "Created"),
+    "import": ("upload_file", "Imported"),
+    "link": ("link", "Linked"),
+    "unlinked": ("link_off", "Unlinked"),
+    "undo": ("undo", "Undo"),
+    "blocked": ("front_hand", "Blocked"),
+    "approval": ("gpp_maybe", "Approvals"),
+    "removed": ("delete", "Gone from the board"),
+    "delete": ("delete", "Deleted"),
+    "archived": ("delete", "Archived on Monday"),
+    "deleted": ("delete", "Deleted on Monday"),
+    "restored": ("undo", "Restored"),
+    UNSYNCED: ("schedule", "Not synced yet"),
+    "pause": ("pause_circle", "Paused or resumed"),
+    "stop": ("block", "Stopped"),
+    "stop_end": ("check_circle", "Stop ended"),
+    "column": ("view_column", "Board changed"),
+    "people": ("group", "Colleagues"),
+    CONFLICT_FOUND_KIND: ("call_split", "Conflict found"),
+    "conflict_chosen": ("call_split", "Resolution chosen"),
+    _RESOLVED: ("call_split", "Resolved"),
+    "conflict_over": ("call_split", "Conflict closed"),
+    "conflict_returned": ("call_split", "Resolution not applied"),
+    "conflict_undo": ("undo", "Undo of a resolution"),
+}
+"""The icon of a line and what it means, by the kind of its decision."""
+
+
+def mark_of(row: Decision) -> tuple[str, str]:
+    if row.is_refill:
+        return "view_column", "New column filled"
+    if row.kind == "removed" and row.reason in _MARKS:
+        return _MARKS[row.reason]
+    other = ("call_split", "Conflict") if "conflict" in row.kind else ("sync", "Sync")
+    return _MARKS.get(row.kind, other)
+
+
+def actor_of(row: Decision) -> str:
+    """Return who did what a decision tells: of what a person chose or asked for in a conflict, that person."""
+    wished_by = str(row.values.get("by") or "") if row.kind in WISH_KINDS else ""
+    return wished_by or row.actor or SYNC_ACTOR
+
+
+def _act_of(row: Decision) -> tuple[str, ...]:
+    """Return what the decisions of one act on one record have in common; nothing for one that stands for itself."""
+    about = (row.entity_type, str(row.about), row.actor)
+    if row.is_of_new_item:
+        return (*about, "create", str(row.batch_id or row.pk))
+    if not row.key:
+        return ()
+    # The values of one save may be sent by several passes.
+    if row.kind == "push" and (edited_at := row.cause.get("npd", {}).get("at")):
+        return (*about, str(edited_at))
+    return (*about, row.kind, str(row.batch_id or row.at.replace(microsecond=0)))
+
+
+# What can be taken back, and by which page.
+
+
+@dataclass(frozen=True)
+class UndoOffer:
+    """What stands at the end of an act: the page that takes it back, or that this was done."""
+
+    url: str = ""
+    label: str = ""  # "Undo" or "Redo"
+    is_undone: bool = False
+    asks_first: bool = False  # whether the page asks before it acts, and can stand above the one that leads to it
+    conflict_url: str = ""  # where the act is that a conflict was found: its page
+
+
+NOTHING_TO_UNDO = UndoOffer()
+
+
+def decision_undo_url(*keys: int) -> str:
+    return reverse("admin:sync_decision_undo", args=[",".join(map(str, keys))])
+
+
+def batch_undo_url(batch_id: UUID) -> str:
+    """Return the address of the page that takes back all that a pass, an import or an undo moved."""
+    return reverse("admin:sync_decision_undo_batch", args=[batch_id])
+
+
+def batch_sizes(batches: Collection[UUID]) -> dict[UUID, int]:
+    """Return how much of each batch can be undone: values that it moved, and records that it made."""
+    undoable = Q(values__has_keys=["raw_before", "raw_after"]) | Q(kind=IMPORT_KIND)
+    rows = Decision.objects.filter(undoable, batch_id__in=batches).order_by()
+    return dict(rows.values_list("batch_id").annotate(number=Count("id")))
+
+
+class UndoOffers:
+    """What a reader may take back of some decisions; the number of queries doesn't grow with theirs."""
+
+    def __init__(self, decisions: Sequence[Decision], reader: Any) -> None:
+        self._reader = reader
+        self._resolutions = _resolution_urls(decisions, reader)
+        self._undone = _undone_ids(decisions)
+        self._sees_conflicts = registry.may_view(reader, "conflicts.syncconflict")
+
+    def of(self, rows: Sequence[Decision]) -> UndoOffer:
+        """Return what is offered for all of an act's decisions."""
+        found = next((row for row in rows if row.kind == CONFLICT_FOUND_KIND and "conflict" in row.cause), None)
+        if found is not None and self._sees_conflicts:
+            return UndoOffer(conflict_url=registry.page_url("conflicts_syncconflict_screen", found.cause["conflict"]))
+        moves = [row for row in rows if is_undoable(row)]
+        resolutions = [row for row in rows if row.kind == _RESOLVED]
+        if not moves and not resolutions:
+            return NOTHING_TO_UNDO
+        if not may_undo_decisions(self._reader, moves):
+            return NOTHING_TO_UNDO
+        if all(row.pk in self._undone for row in (*moves, *resolutions)):
+            return UndoOffer(is_undone=True)
+        label = "Redo" if any(row.undoes is not None for row in moves) else "Undo"
+        keys = [row.pk for row in moves if row.pk not in self._undone]
+        if keys:
+            return UndoOffer(decision_undo_url(*keys), label, asks_first=True)
+        url = next((self._resolutions[row.pk] for row in resolutions if row.pk in self._resolutions), "")
+        return UndoOffer(url, label if url else "")
+
+
+def _resolution_urls(decisions: Sequence[Decision], reader: Any) -> dict[int, str]:
+    """Return the screens on which this reader may undo a conflict's resolution, by the decisions that tell of it.
+
+    None where the conflict is open again, or being undone. One query for each type of records.
+    """
+    resolved = [row for row in decisions if row.kind == _RESOLVED and row.key and "conflict" in row.cause]
+    if not resolved or not reader.has_perm("conflicts.change_syncconflict"):
+        return {}
+    open_ids = set()
+    for entity_type in {row.entity_type for row in resolved}:
+        ids = {row.entity_id for row in resolved if row.entity_id and row.entity_type == entity_type}
+        for conflicts in open_conflicts(entity_type, ids).values():
+            open_ids |= {str(conflict.conflict_id) for conflict in conflicts}
+    return {
+        row.pk: registry.page_url("conflicts_syncconflict_screen", row.cause["conflict"])
+        for row in resolved
+        if row.cause["conflict"] not in open_ids
+    }
+
+
+def _undone_ids(decisions: Sequence[Decision]) -> set[int]:
+    """Return those that an undo took back which was not taken back itself."""
+    undos: dict[int, list[int]] = {}
+    undone_resolutions: dict[tuple[str, str], int] = {}
+    rows = Decision.objects.filter(entity_id__in={row.entity_id for row in decisions})
+    rows = rows.filter(Q(undoes__isnull=False) | Q(kind="undo")).order_by("pk")
+    for pk, undoes, key, conflict in rows.values_list("pk", "undoes", "key", "cause__conflict"):
+        undos.setdefault(undoes or 0, []).append(pk)
+        if conflict:
+            undone_resolutions[conflict, key] = pk
+
+    def is_in_force(pk: int) -> bool:
+        return not any(is_in_force(undo) for undo in undos.get(pk, ()))
+
+    def is_undone(row: Decision) -> bool:
+        if row.kind == _RESOLVED and row.pk < undone_resolutions.get((row.cause.get("conflict", ""), row.key), 0):
+            return True
+        return not is_in_force(row.pk)
+
+    return {row.pk for row in decisions if is_undone(row)}
+
+
+# Lines and acts.
+
+
+@dataclass(frozen=True)
+class ActivityLine:
+    """One thing that happened: a field that changed, with its values, or something in words."""
+
+    line_id: str
+    at: datetime
+    actor: str
+    icon: str
+    icon_label: str
+    what: str = ""  # what happened, in words; empty where a value changed
+    field: str = ""  # the label of the field that the words are about
+    label: str = ""  # of a value that changed: the label of its field
+    before: str = ""
+    after: str = ""
+    sentence: str = ""  # why and how the value was synced
+    why: Sequence[str] = ()  # the edit that led to it, and the rule
+    technical: Sequence[str] = ()  # the entry, its jobs, webhooks and requests, for administrators
+    unsynced: str = ""  # that an edit waits to be sent, or has failed
+    act: tuple[str, ...] = ()  # equal for the lines of one act; empty: it stands for itself
+    row: Decision | None = None
+    offer: UndoOffer = NOTHING_TO_UNDO
+    batch_url: str = ""  # the page that takes back all that its pass moved, where that is more
+
+    @property
+    def shown_before(self) -> str:
+        return _part_that_differs(self.before, self.after)
+
+    @property
+    def shown_after(self) -> str:
+        return _part_that_differs(self.after, self.before)
+
+    @property
+    def initials(self) -> str:
+        """Who did it, in two letters; empty where that is no user."""
+        words = [] if self.actor in NOBODY else self.actor.removesuffix(" on Monday").split()
+        letters = "".join(word[0] for word in words if word[0].isalnum())
+        return (letters[0] + letters[-1] if len(letters) > 1 else letters).upper()
+
+
+def _part_that_differs(text: str, other: str) -> str:
+    pairs = enumerate(zip(text, other, strict=False))
+    same = next((place for place, (letter, others) in pairs if letter != others), min(len(text), len(other)))
+    # Some of what both begin with says where it is.
+    start = max(0, same - MAX_SHOWN // 4) if len(text) > MAX_SHOWN else 0
+    return ("…" if start else "") + humanize.shorten(text[start:], MAX_SHOWN)
+
+
+@dataclass(frozen=True)
+class Act:
+    """What was done to a record at once: one line, or the lines of several fields."""
+
+    lines: Sequence[ActivityLine]
+    offer: UndoOffer = NOTHING_TO_UNDO
+
+    @property
+    def line(self) -> ActivityLine:
+        """The first, which says who and when; what made an item stands before the values with which it was."""
+        return next((line for line in self.lines if not line.label), self.lines[0])
+
+    @property
+    def others(self) -> int:
+        return len(self.lines) - 1
+
+    @property
+    def also(self) -> str:
+        """What it changed beside the first field: another by its name, more by their number."""
+        if self.others == 1:
+            return next(line.label or line.field for line in self.lines if line is not self.line)
+        return f"{self.others} more" if self.others else ""
+
+    @property
+    def fields(self) -> str:
+        """The labels of the fields that its words are about, where these are several."""
+        labels = [line.field for line in self.lines if line.field]
+        return humanize.join_first(labels) if len(labels) > 1 else ""
+
+    @property
+    def unsynced(self) -> str:
+        return next((line.unsynced for line in self.lines if line.unsynced), "")
+
+    @property
+    def why(self) -> Sequence[str]:
+        return list(dict.fromkeys(text for line in self.lines for text in line.why))
+
+    @property
+    def technical(self) -> Sequence[str]:
+        return list(dict.fromkeys(text for line in self.lines for text in line.technical))
+
+
+def acts_of(lines: Sequence[ActivityLine], labels: Sequence[str], offers: UndoOffers) -> list[Act]:
+    """Return the acts of these lines, newest first, the fields of each in the order of these labels."""
+    place = {label: number for number, label in enumerate(labels)}
+    groups: dict[tuple[object, ...], list[ActivityLine]] = {}
+    for line in sorted(lines, key=lambda line: line.at, reverse=True):
+        key: tuple[object, ...] = line.act or (line.line_id,)
+        about = line.label or line.field
+        # A script that saves one field again and again within a transaction does so many times, not once.
+        while any(about == (other.label or other.field) for other in groups.get(key, ())):
+            key = (*key, about)
+        groups.setdefault(key, []).append(line)
+    acts = []
+    for group in groups.values():
+        group.sort(key=lambda line: place.get(line.label or line.field, len(place)))
+        acts.append(Act(group, offers.of([line.row for line in group if line.row is not None])))
+    return acts
+
+
+def lines_of(
+    rows: Sequence[Decision], labels: Mapping[tuple[str, str], str], offers: UndoOffers
+) -> Iterator[ActivityLine]:
+    """Yield what these decisions tell; `labels` are those of the fields, by type of records and key."""
+    causes = causes_by_decision(rows)
+    for row in rows:
+        icon, icon_label = mark_of(row)
+        label = labels.get((row.entity_type, row.key), row.key.replace("_", " ").capitalize())
+        before, after = values_of(row)
+        is_move = bool(row.key) and not row.is_refill and (row.kind == _RESOLVED or _has_values(row))
+        sentence = humanize.without_request_id(row.sentence)
+        if deletion := row.cause.get("deletion"):
+            sentence = f"{deletion} {sentence}"
+        links = causes[row.pk]
+        yield ActivityLine(
+            line_id=f"d{row.pk or id(row)}",
+            at=row.done_at,
+            actor=actor_of(row),
+            icon=icon,
+            icon_label=icon_label,
+            what="" if is_move else sentence,
+            field=label if row.key and not is_move else "",
+            label=label if is_move else "",
+            before=before if is_move else "",
+            after=after if is_move else "",
+            sentence=sentence if is_move else "",
+            why=[link.text for link in links if link.kind in ("edit", "rule")],
+            technical=[
+                f"entry #{row.pk}",
+                *([f"sync {row.batch_id}"] if row.batch_id else []),
+                *(link.text for link in links),
+            ],
+            act=_act_of(row),
+            row=row,
+            offer=offers.of([row]),
+        )
+
+
+def _has_values(row: Decision) -> bool:
+    return not {"before", "after"}.isdisjoint(row.values)
+
+
+def values_of(row: Decision) -> tuple[str, str]:
+    """Return the value before and after; of a resolution what it has overwritten, of one side or both."""
+    if row.kind != _RESOLVED:
+        return str(row.values.get("before") or ""), str(row.values.get("after") or "")
+    result = str(row.values.get("result") or "")
+    sides = dict.fromkeys(str(row.values.get(side) or "(empty)") for side in ("npd", "monday"))
+    return " / ".join(value for value in sides if value != result), result
+
+
+def field_labels() -> dict[tuple[str, str], str]:
+    """Return what the mapped fields are called, by type of records and key."""
+    rows = FieldMapping.objects.order_by("position", "pk").values_list("link__entity_type", "key", "label")
+    return {(entity_type, key): label for entity_type, key, label in rows}
+
+
+# The activity of one record: its decisions, and those edits in NPD that no decision tells.
+
+
+@dataclass(frozen=True)
+class Activity:
+    """What a record's page shows of its activity: the newest acts, and the fields by which they are chosen."""
+
+    acts: Sequence[Act]
+    fields: Mapping[str, str]
+    chosen: str  # the key of the field whose changes alone are shown; empty for all
+    all_url: str
+
+    @property
+    def chosen_label(self) -> str:
+        return self.fields.get(self.chosen, "")
+
+
+def activity_of(record: SyncedModel, *, reader: Any, field: str = "") -> Activity:
+    """Return the newest things that happened to a record, or to one of its fields, as this reader may know them."""
+    keys, labels = _names_of_fields(record)
+    chosen = field if field in labels else ""
+    # What is folded into no other record's entry is told by another of this one: a choice by what came of it.
+    decisions = Decision.objects.filter(entity_type=record.entity_type(), entity_id=record.pk)
+    decisions = decisions.exclude(folded=True, fold_id=None)
+    rows = list((decisions.filter(key=chosen) if chosen else decisions)[:MOST_LINES])
+    offers = UndoOffers(rows, reader)
+    edits = _Edits(record, keys, chosen, rows)
+    sizes = batch_sizes({row.batch_id for row in rows if row.batch_id and is_undoable(row)})
+    lines = edits.lines(labels)
+    sent_of_batch = edits.sent_of_batch
+    shown = [row for row in rows if row.pk not in sent_of_batch]
+    typed_labels = {(record.entity_type(), key): label for key, label in labels.items()}
+    for row, line in zip(shown, lines_of(shown, typed_labels, offers), strict=True):
+        changes: dict[str, Any] = {}
+        if edit := edits.sent.get(row.pk):
+            changes = {"at": edit.pgh_created_at, "actor": edits.actors[edit.pgh_id], "act": edits.act_of(edit)}
+        # A batch of one line needs no page of its own.
+        if row.batch_id and sizes.get(row.batch_id, 0) > 1 and line.offer != NOTHING_TO_UNDO:
+            changes["batch_url"] = batch_undo_url(row.batch_id)
+        lines.append(replace(line, **changes))
+    opens = reader.has_perm("sync.view_decision")
+    return Activity(
+        acts=acts_of(lines, list(labels.values()), offers)[:MOST_LINES],
+        fields=labels,
+        chosen=chosen,
+        all_url=f"{reverse('admin:sync_decision_changelist')}?q={record.pk}" if opens else "",
+    )
+
+
+def _names_of_fields(record: SyncedModel) -> tuple[dict[str, str], dict[str, str]]:
+    """Return the key of each of the record's own fields, by its name, and the label of each key."""
+    mappings = FieldMapping.objects.filter(link__entity_type=record.entity_type()).order_by("position", "pk")
+    keys: dict[str, str] = {}
+    labels: dict[str, str] = {}
+    for mapping in mappings:
+        keys |= dict.fromkeys(mapping.fields, mapping.key)
+        labels[mapping.key] = mapping.label
+    for own_field in registry.own_fields(type(record)):
+        if own_field.name not in keys:
+            keys[own_field.name] = own_field.name
+            labels[own_field.name] = capfirst(str(own_field.verbose_name))
+    return keys, labels
+
+
+class _Edits:
+    """The newest changes of a record's row, of all fields or of one, and which of them its decisions tell."""
+
+    def __init__(
+        self, record: SyncedModel, keys: Mapping[str, str], chosen: str, decisions: Sequence[Decision]
+    ) -> None:
+        self._keys = keys
+        self._chosen = chosen
+        self._fields = [column for column in _own_columns(record) if not chosen or keys.get(column.name) == chosen]
+        # One more than is shown: what the oldest of them changed, only the one before it tells.
+        events = _events(record, MOST_EVENTS if chosen else MOST_LINES + 1)
+        pairs = list(zip(events, [*events[1:], None], strict=False))
+        if chosen:
+            pairs = [(event, before) for event, before in pairs if before and self._changed(event, before)][:MOST_LINES]
+        self._pairs = pairs
+        self.actors = _actors([event for event, _ in pairs])
+        self._texts = _Texts(record, self._fields, pairs)
+        self._waiting = _waiting_edits(record)
+        self._batches = {str(row.batch_id) for row in decisions if row.batch_id}
+        at_time = {event.pgh_created_at.isoformat(): (event, before) for event, before in pairs if before}
+        # The edits whose values were sent as they are, by the decision that tells of the sending.
+        self.sent: dict[int, Any] = {}
+        for row in decisions:
+            edited_at = str(row.cause.get("npd", {}).get("at", "")) if row.kind == "push" else ""
+            event, before = at_time.get(edited_at, (None, None))
+            if event is not None and _was(before, [name for name, key in keys.items() if key == row.key], row.values):
+                self.sent[row.pk] = event
+        self._told = {(row.key, self.sent[row.pk].pgh_id) for row in decisions if row.pk in self.sent}
+
+    @property
+    def sent_of_batch(self) -> set[int]:
+        """The sendings of what an import or an undo had changed, of which the entries of that tell."""
+        return {pk for pk, event in self.sent.items() if _batch_of(event) in self._batches}
+
+    def act_of(self, event: Any) -> tuple[str, ...]:
+        return (self.actors[event.pgh_id], event.pgh_created_at.isoformat())
+
+    def lines(self, labels: Mapping[str, str]) -> list[ActivityLine]:
+        """Return a line for each field that an edit changed, but for what a decision tells already."""
+        untold = [(event, before) for event, before in self._pairs if _batch_of(event) not in self._batches]
+        lines = [
+            self._line_of_field(event, before, changed, labels)
+            for event, before in untold
+            if before is not None
+            for changed in self._changed(event, before)
+            if (self._keys.get(changed.name), event.pgh_id) not in self._told
+        ]
+        created = next((event for event, before in untold if before is None and event.pgh_label == "insert"), None)
+        if created is None or self._chosen:
+            return lines
+        actor = self.actors[created.pgh_id]
+        waits = self._waiting.get((created.pgh_context_id, ""), "")
+        line = ActivityLine(f"e{created.pgh_id}", created.pgh_created_at, actor, *_MARKS["create"], what="Created")
+        return [*lines, replace(line, unsynced=waits)]
+
+    def _line_of_field(self, event: Any, before: Any, changed: Any, labels: Mapping[str, str]) -> ActivityLine:
+        actor = self.actors[event.pgh_id]
+        mark = ("sync", "Sync") if actor == SYNC_ACTOR else ("edit", "Edited in NPD")
+        line = ActivityLine(f"e{event.pgh_id}-{changed.name}", event.pgh_created_at, actor, *mark)
+        if changed.name == "sync_enabled":
+            return replace(line, what=f"Sync turned {'on' if event.sync_enabled else 'off'}")
+        key = self._keys.get(changed.name, "")
+        is_whole = list(self._keys.values()).count(key) == 1
+        was, now = self._texts.of_change(changed, before, event)
+        return replace(
+            line,
+            label=labels[key] if is_whole else capfirst(str(changed.verbose_name)),
+            before=was,
+            after=now,
+            unsynced=self._waiting.get((event.pgh_context_id, changed.attname), ""),
+            act=self.act_of(event),
+        )
+
+    def _changed(self, event: Any, before: Any) -> list[Any]:
+        return [column for column in self._fields if getattr(event, column.attname) != getattr(before, column.attname)]
+
+
+def _own_columns(record: SyncedModel) -> list[Any]:
+    columns = record._meta.concrete_fields
+    return [column for column in columns if column.name not in record.BOOKKEEPING and not column.primary_key]
+
+
+def _events(record: SyncedModel, limit: int) -> list[Any]:
+    """Return the newest rows of a record's history, with who wrote them; nothing where none is kept."""
+    models = event_models(tracks_model=type(record))
+    if not models:
+        return []
+    rows = models[0]._default_manager.filter(pgh_obj_id=record.pk).select_related("pgh_context")
+    return list(rows.order_by("-pgh_id")[:limit])
+
+
+def _actors(events: Sequence[Any]) -> dict[int, str]:
+    users = users_of(events)
+    return {event.pgh_id: actor_name(_context_of(event), users) for event in events}
+
+
+def _context_of(event: Any) -> Mapping[str, Any]:
+    return event.pgh_context.metadata if event.pgh_context else {}
+
+
+def _batch_of(event: Any) -> str:
+    return str(_context_of(event).get("batch", ""))
+
+
+def _was(event: Any, names: Sequence[str], sent: Mapping[str, Any]) -> bool:
+    """Whether a row had in these fields what a sending tells as the value before, of a relation the same record."""
+    columns = {field.name: field.attname for field in event._meta.concrete_fields}
+    values = {name: to_json_value(getattr(event, columns[name])) for name in names if name in columns}
+    if "raw_before" not in sent:
+        # Of an empty cell nothing is kept.
+        return bool(values) and not sent.get("before") and not any(values.values())
+    return values == {key: raw.get("id") if isinstance(raw, dict) else raw for key, raw in sent["raw_before"].items()}
+
+
+class _Texts:
+    """A record's values in the rows of its history, as people read them."""
+
+    def __init__(self, record: SyncedModel, fields: Sequence[Any], pairs: Sequence[tuple[Any, Any]]) -> None:
+        self._record = record
+        self._display = display_of(record) if pairs else None
+        self._related: dict[str, dict[Any, str]] = {}
+        events = [event for pair in pairs for event in pair if event is not None]
+        for relation in fields:
+            if isinstance(relation, ForeignKey):
+                model: Any = relation.related_model
+                ids = {getattr(event, relation.attname) for event in events} - {None}
+                found = model._default_manager.in_bulk(list(ids)) if ids else {}
+                deleted = deleted_names(model.entity_type(), ids - found.keys())
+                self._related[relation.attname] = deleted | {key: str(target) for key, target in found.items()}
+
+    def of_change(self, field: Any, before: Any, after: Any) -> tuple[str, str]:
+        """Return a field's values in two rows; as they were typed where only their spelling differs."""
+        was = self._text(field, before)
+        now = self._text(field, after)
+        if self._display is None or field.choices or not isinstance(getattr(after, field.attname), str):
+            return was, now
+        spelled_was = self._display.spelling(self._record, field.name, was)
+        spelled_now = self._display.spelling(self._record, field.name, now)
+        return (was, now) if spelled_was == spelled_now else (spelled_was, spelled_now)
+
+    def _text(self, field: Any, event: Any) -> str:
+        value = getattr(event, field.attname)
+        if isinstance(value, bool):
+            return "on" if value else "off"
+        if isinstance(field, ForeignKey):
+            return self._related[field.attname].get(value, "one that was deleted") if value else ""
+        if isinstance(field, ArrayField):
+            return ", ".join(value or [])
+        if field.choices:
+            return str(dict(field.flatchoices).get(value, value))
+        return "" if value is None else str(value)
+
+
+# Edits that wait to be sent.
+
+
+_SENT_WAYS = (SyncDirection.BIDIRECTIONAL, SyncDirection.NPD_TO_MONDAY)
+
+
+def unsynced_changes(ids: Sequence[UUID] | None = None, *, limit: int) -> list[tuple[UnsyncedEdit, dict[str, str]]]:
+    """Return the edits that wait to be sent, newest first, each with the labels of its columns that are sent.
+
+    Of these records, or of those with the newest jobs. An edit that added its record has no columns.
+    """
+    edits = [edit for edit in unsynced_edits(ids, limit=limit) if registry.is_registered(edit.entity_type)]
+    labels_of: dict[UUID, dict[str, str]] = {}
+    for entity_type in {edit.entity_type for edit in edits}:
+        model = registry.entity(entity_type).model
+        mappings = FieldMapping.objects.filter(link__entity_type=entity_type, direction__in=_SENT_WAYS)
+        labels = {
+            model._meta.get_field(name).attname: mapping.label  # type: ignore[union-attr]
+            for mapping in mappings.exclude(column_id="").order_by("position", "pk")
+            for name in mapping.fields
+        }
+        records = model._default_manager.filter(pk__in={edit.entity_id for edit in edits})
+        records = records.filter(sync_direction__in=_SENT_WAYS).exclude(sync_status=RecordSyncStatus.DISABLED)
+        labels_of |= dict.fromkeys(records.values_list("pk", flat=True), labels)
+    changes = []
+    for edit in edits:
+        labels = labels_of.get(edit.entity_id, {})
+        sent = {name: label for name, label in labels.items() if name in edit.columns}
+        if sent or (labels and not edit.columns):
+            changes.append((edit, sent))
+    return changes
+
+
+def unsynced_words(edit: UnsyncedEdit) -> str:
+    return "Not synced: its job failed" if edit.has_failed else "Pending"
+
+
+def _waiting_edits(record: SyncedModel) -> dict[tuple[UUID | None, str], str]:
+    """Return how the edits of a record wait, by their context and column; of one that added it, without a column."""
+    if record.sync_status not in (RecordSyncStatus.PENDING, RecordSyncStatus.CONFLICT):
+        return {}
+    return {
+        (edit.context_id, name): unsynced_words(edit)
+        for edit, labels in unsynced_changes([record.pk], limit=1)
+        for name in labels or ("",)
+    }
+
+
+# Who gave a field its value.
+
+
+@dataclass(frozen=True)
+class LastChange:
+    """Who gave a field its present value, as far as it is known, and when."""
+
+    by: str
+    at: datetime
+    on_monday: bool = False  # whether it was edited there
+
+
+def last_change(record: SyncedModel, attname: str) -> LastChange | None:
+    """Return who gave a field its present value and when, as far as the last fifty changes of the record tell."""
+    events = _events(record, MOST_LINES)
+    present = getattr(record, attname)
+    for event, before in zip(events, [*events[1:], None], strict=False):
+        if getattr(event, attname) != present or (before is not None and getattr(before, attname) == present):
+            continue
+        if pull := _pull_of(record, _batch_of(event), attname):
+            return LastChange(str(pull.cause.get("monday", {}).get("who", "")), pull.done_at, on_monday=True)
+        return LastChange(_actors([event])[event.pgh_id], event.pgh_created_at)
+    return None
+
+
+def _pull_of(record: SyncedModel, batch: str, attname: str) -> Decision | None:
+    """Return the decision by which a pass has updated the field from Monday."""
+    if not batch:
+        return None
+    names = [attname, record._meta.get_field(attname).name]
+    mappings = FieldMapping.objects.filter(link__entity_type=record.entity_type(), fields__overlap=names)
+    pulls = Decision.objects.filter(entity_id=record.pk, batch_id=batch, kind="pull")
+    return pulls.filter(key__in=mappings.values("key")).first()

@@ -1,0 +1,656 @@
+"""Activity: what happened to all records and boards, the undo of an act, and deleted records with their restore."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from functools import partial
+from typing import Any, cast
+from uuid import UUID
+
+from django.contrib import admin
+from django.contrib.admin.views.main import ORDER_VAR, SEARCH_VAR
+from django.contrib.auth.models import User
+from django.contrib.postgres.fields import ArrayField
+from django.core.exceptions import PermissionDenied
+from django.db.models import CharField, Count, Model, QuerySet, TextChoices, Value
+from django.db.models.functions import Cast, Coalesce
+from django.http import Http404, HttpRequest, HttpResponse
+from django.template.loader import render_to_string
+from django.urls import URLPattern, path, re_path, reverse
+from django.utils import timezone
+from django.utils.html import format_html, format_html_join
+from django.utils.http import urlencode
+from django.utils.safestring import SafeString
+from unfold.contrib.filters.admin import ChoicesCheckboxFilter
+from unfold.views import ChangeList
+
+from sync import registry
+from sync.admin import admin_base
+from sync.admin.activity import (
+    FIELD_PARAMETER,
+    UNSYNCED,
+    Act,
+    UndoOffers,
+    activity_of,
+    actor_of,
+    acts_of,
+    batch_sizes,
+    batch_undo_url,
+    field_labels,
+    lines_of,
+    mark_of,
+    unsynced_changes,
+    unsynced_words,
+    values_of,
+)
+from sync.admin.admin_base import (
+    DateTimeRangeFilter,
+    EntityFilter,
+    PageAdmin,
+    PageChangeList,
+    ReadOnlyAdmin,
+    RecordLinkMixin,
+    RecordSearchMixin,
+    own_address,
+    plain_column,
+    record_ids_by_name,
+    record_link,
+)
+from sync.admin.confirmed_action import (
+    MAX_ROWS_SHOWN,
+    Question,
+    RecordTable,
+    Report,
+    confirmed_rows,
+    run_action,
+    selection,
+)
+from sync.choices import TombstoneState
+from sync.clock import sync_now
+from sync.kernel import humanize
+from sync.kernel.humanize import count_with_noun, plural
+from sync.kernel.messages import Conflict, TombstoneReason
+from sync.models import Decision, Tombstone
+from sync.models.state import BATCH_KINDS, MANY_ALIKE, PEOPLE_KIND
+from sync.operations.decision_undo import (
+    UndoStep,
+    decisions_of_batch,
+    may_undo_decisions,
+    plan_decision_undo,
+    undo_decisions,
+)
+from sync.records.authors import deletion_authors, log_action
+from sync.records.causes import causes_by_decision, causes_text
+from sync.records.tombstones import REMOVED_TOMBSTONE_STATES, rebuild_record, restore_by_person, tombstone_name
+from sync.registry import item_url, link_of, type_label
+
+ACTIVITY, DELETED = "admin:sync_decision_changelist", "admin:sync_tombstone_changelist"
+
+
+def activity_tabs(request: HttpRequest, here: str) -> list[tuple[str, str, bool]]:
+    """Return the two lists of the activity, as far as this person may see them: label, address, whether it is open."""
+    tabs = [("All", ACTIVITY, "sync.view_decision"), ("Deleted", DELETED, "sync.view_tombstone")]
+    user: Any = request.user
+    return [(label, reverse(name), name == here) for label, name, right in tabs if user.has_perm(right)]
+
+
+# The undo of decisions.
+
+
+class UndoPagesMixin(PageAdmin):
+    def get_urls(self) -> list[URLPattern]:
+        view = self.admin_site.admin_view
+        return [
+            re_path(r"^(?P<keys>\d{1,18}(?:,\d{1,18}){0,99})/undo/$", view(self.undo_some), name="sync_decision_undo"),
+            path("batch/<uuid:batch_id>/undo/", view(self.undo_batch), name="sync_decision_undo_batch"),
+            *super().get_urls(),
+        ]
+
+    def undo_some(self, request: HttpRequest, keys: str) -> HttpResponse:
+        """Show what taking back the decisions of an act would write; on POST, do it."""
+        wanted = {int(key) for key in keys.split(",")}
+        rows = list(Decision.objects.filter(pk__in=wanted).order_by("pk"))
+        if missing := wanted - {row.pk for row in rows}:
+            raise Http404(f"There is no activity #{min(missing)}; it may be too old to be kept.")
+        back_url = registry.record_url(rows[0].entity_type, rows[0].entity_id) if rows[0].entity_id else ""
+        title = "Undo this change?" if len(rows) == 1 else "Undo these changes?"
+        return self._undo_page(request, rows, title, back_url)
+
+    def undo_batch(self, request: HttpRequest, batch_id: UUID) -> HttpResponse:
+        """Show what taking a batch back would write; on POST, do it."""
+        rows = list(decisions_of_batch(batch_id))
+        if not rows:
+            raise Http404(f"Nothing is kept of the sync {batch_id} that could be undone.")
+        return self._undo_page(request, rows, "Undo all of that sync?", "")
+
+    def _undo_page(self, request: HttpRequest, rows: Sequence[Decision], title: str, back_url: str) -> HttpResponse:
+        back_url = own_address(request, request.POST.get("next"), request.GET.get("next")) or back_url
+
+        def run() -> Report:
+            result = undo_decisions(rows, by=cast("User", request.user))
+            restored = sum(not step.deletes for step in result.done)
+            deleted = len(result.done) - restored
+            done = [
+                *([f"{count_with_noun(restored, 'value')} restored"] if restored else []),
+                *([f"{count_with_noun(deleted, 'record')} deleted"] if deleted else []),
+            ]
+            return Report(
+                f"{' and '.join(done)}. The next sync sends what is synced to Monday." if done else "",
+                [f"{step.name} · {step.label or 'the record'} was left alone: {step.stale}" for step in result.left],
+            )
+
+        return run_action(
+            self,
+            request,
+            run,
+            back_url=back_url or reverse(ACTIVITY),
+            asked_by_get=True,
+            allowed=may_undo_decisions(request.user, rows),
+            question=lambda: _undo_question(rows, title),
+            atomic=False,
+        )
+
+
+def _undo_question(rows: Sequence[Decision], title: str) -> Question:
+    steps = plan_decision_undo(rows)
+    left = [step for step in steps if step.stale]
+    values = [step for step in steps if not step.stale and not step.deletes]
+    deletions = [step for step in steps if not step.stale and step.deletes]
+    effects = [humanize.without_request_id(rows[0].sentence)] if len(rows) == 1 else []
+    button = ""
+    if values:
+        records = count_with_noun(len({step.decision.entity_id for step in values}), "record")
+        effects.append(
+            f"{count_with_noun(len(values), 'value')} of {records} {plural(len(values), 'goes', 'go')} back to the "
+            "value before. Each is written only where NPD still has the value that is undone; the next sync sends it "
+            "to Monday, and asks you where Monday has changed meanwhile. An undo can be undone."
+        )
+        button = "Yes, put it back" if len(values) == 1 else "Yes, put them back"
+    if deletions:
+        records = count_with_noun(len(deletions), "record")
+        effects.append(
+            f"{records} that the import made {plural(len(deletions), 'is', 'are')} deleted, in NPD and, where they are "
+            "on Monday, as the board's deletions are set. A deleted record can be restored."
+        )
+        button = f"Yes, undo it and delete {records}"
+    if not values and not deletions:
+        effects.append("There is no value to restore.")
+    tables = [
+        _step_table(values, ("Record", "Field", "Now", "Goes back to"), _goes_back),
+        _step_table(deletions, ("Record",), lambda step: (), f"Deleted: {len(deletions):,}"),
+        _step_table(
+            left,
+            ("Record", "Field", "Now", "Why"),
+            lambda step: (step.label, step.now, step.stale),
+            f"Can't be undone here: {len(left):,}",
+        ),
+    ]
+    return Question(title, effects, button, [table for table in tables if table.rows])
+
+
+def _goes_back(step: UndoStep) -> tuple[object, ...]:
+    back_to: SafeString | str = step.back_to or "(empty)"
+    if step.note:
+        back_to = format_html('{}<br><span class="npd-muted">{}</span>', back_to, step.note)
+    return step.label, step.now or "(empty)", back_to
+
+
+def _step_table(steps: Sequence[UndoStep], heads: Sequence[str], cells: Any, title: str = "") -> RecordTable:
+    rows = []
+    for step in steps[:MAX_ROWS_SHOWN]:
+        about = (step.decision.entity_type, step.decision.entity_id)
+        name = record_link(*about, {about: step.name}) if step.record and step.decision.entity_id else step.name  # type: ignore[dict-item]
+        rows.append((name, *cells(step)))
+    return RecordTable(heads, rows, len(steps), title)
+
+
+# The list.
+
+
+MOST_UNSYNCED = 100
+"""Records whose waiting edits are read for a page."""
+
+WHOLE = (SEARCH_VAR, "batch_id", "fold_id")
+"""With one of them in its address, the list has every entry."""
+
+
+class ActivityList(PageChangeList):
+    """A page of the activity, a row for each act; the first row of each day says which day it is."""
+
+    def get_results(self, request: HttpRequest) -> None:
+        """Keep of each act its first row, with all of the act on it."""
+        self.tabs = activity_tabs(request, ACTIVITY)
+        self._reader = request.user
+        super().get_results(request)
+        rows = self.result_list
+        if waiting := sum(1 + row.page_more for row in rows if row.kind == UNSYNCED):
+            self.count_note = f"; {waiting:,} not synced yet"
+        labels = field_labels() if rows else {}
+        offers = UndoOffers(rows, request.user)
+        acts = acts_of(list(lines_of(rows, labels, offers)), list(labels.values()), offers)
+        if len(acts) < len(rows):
+            self.count_note = f", some in one row{self.count_note}"
+        act_of = {id(line.row): act for act in acts for line in act.lines}
+        first_rows = {id(act_of[id(row)]): row for row in reversed(rows)}
+        self.result_list = [row for row in rows if first_rows[id(act_of[id(row)])] is row]
+        for row in self.result_list:
+            row.page_act = act_of[id(row)]
+            row.page_path = request.get_full_path()
+
+    def url_for_result(self, result: Any) -> str:
+        """Return the page of an entry; of an edit that waits its record's."""
+        return str(getattr(result, "page_url", "") or super().url_for_result(result))
+
+    def annotate_rows(self, rows: list[Any]) -> None:
+        """Put the day on each row (templates/admin/sync/decision shows it), and what waits above them all."""
+        ordering = self.get_ordering_field_columns()
+        is_by_time = not ordering or self.list_display.index("moment") in ordering
+        now = sync_now()
+        today = timezone.localdate(now)
+        for row in rows:
+            row.page_now = now
+            row.page_day = humanize.day_name(timezone.localdate(row.at), today) if is_by_time else ""
+        is_filtered = self.params.keys() - {ORDER_VAR, SEARCH_VAR, EntityFilter.parameter_name}
+        if self.page_num == 1 and not is_filtered:
+            waiting = self._unsynced_rows()
+            for row in waiting:
+                row.page_now = now
+                row.page_day = mark_of(row)[1]
+            rows[:0] = waiting
+
+    def _unsynced_rows(self) -> list[Any]:
+        """Return the edits that wait, as rows that are not stored: one for each record and person, or for many."""
+        ids = None
+        if self.query:
+            ids = record_ids_by_name(self.query)
+            with suppress(ValueError):
+                ids.append(UUID(self.query))
+        wanted = self.params.get(EntityFilter.parameter_name)
+        rows: dict[tuple[str, str, UUID], Any] = {}
+        acts: dict[tuple[object, ...], list[Any]] = {}
+        for edit, labels in unsynced_changes(ids, limit=MOST_UNSYNCED):
+            if wanted and edit.entity_type not in wanted:
+                continue
+            about = (edit.entity_type, edit.who, edit.entity_id)
+            if about not in rows:
+                row: Any = Decision(entity_type=edit.entity_type, entity_id=edit.entity_id, kind=UNSYNCED, at=edit.at)
+                row.actor, row.remote_id, row.key, row.values, row.cause = edit.who, "", "", {}, {}
+                row.page_words, row.page_fields, row.page_is_new = unsynced_words(edit), {}, False
+                row.page_opens_deleted = self._reader.has_perm("sync.view_tombstone")
+                row.page_url = registry.record_url(edit.entity_type, edit.entity_id)
+                rows[about] = row
+                acts.setdefault((edit.entity_type, edit.who, row.page_words, not edit.columns, edit.act), []).append(
+                    row
+                )
+            rows[about].page_fields |= dict.fromkeys(labels.values())
+            rows[about].page_is_new |= not edit.columns
+        for row in rows.values():
+            did = "Added" if row.page_is_new else f"{humanize.join_first(list(row.page_fields))} edited"
+            row.sentence = f"{did} in NPD. {row.page_words}."
+        shown = []
+        for group in acts.values():
+            is_many = len(group) > MANY_ALIKE and not self.query
+            for row in group[:1] if is_many else group:
+                row.page_more = len(group) - 1 if is_many else 0
+                shown.append(row)
+        return shown
+
+
+@admin.register(Decision)
+class DecisionAdmin(RecordLinkMixin, RecordSearchMixin, UndoPagesMixin, ReadOnlyAdmin):
+    """One act a row."""
+
+    list_display = ("moment", "record", "kind_of_record", "what", "who")
+    list_filter = (EntityFilter, ("at", DateTimeRangeFilter))
+    search_fields = ("sentence", "remote_id", "actor", "entity_id", "batch_id")
+    search_help_text = "A record's name, what happened, who did it, or an item's number"
+    json_fields = ("values", "cause")
+    summary = ("record", "said", "who", "moment", "before_and_after", "what_led_to_it")
+    change_form_outer_before_template = "sync/decision_buttons.html"
+    list_before_template = "sync/activity_tabs.html"
+    empty_title = "Nothing was synced yet"
+    empty_words = "Everything that a sync sent, updated or asked is listed here."
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Decision]:
+        """Leave out of the list what is folded, but where it is searched, or an act or a batch is looked into."""
+        rows: QuerySet[Decision] = super().get_queryset(request)
+        if not request.user.has_perm("auth.view_user"):
+            rows = rows.exclude(kind=PEOPLE_KIND)
+        if not request.resolver_match or request.resolver_match.url_name != "sync_decision_changelist":
+            return rows
+        if "fold_id" in request.GET:
+            # The values with which an item was made are on its record's page.
+            rows = rows.exclude(cause__has_key="made", kind="push")
+        if request.GET.keys().isdisjoint(WHOLE):
+            return rows.filter(folded=False)
+        # A choice that was applied is told by the entry of that.
+        return rows.exclude(folded=True, fold_id=None)
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        """Call the list of one act by what was done, and by whom."""
+        answer: HttpResponse = super().changelist_view(request, extra_context)
+        context = getattr(answer, "context_data", None) or {}
+        rows = context["cl"].result_list if "cl" in context and "fold_id" in request.GET else ()
+        if rows:
+            made = next((row for row in rows if row.is_of_new_item), None)
+            # What stands for the others names the act: of an approval the decision, not what came of it.
+            act = made or Decision.objects.filter(fold_id=rows[0].fold_id, folded=False).first() or rows[0]
+            what = "Item created" if act.is_of_new_item else mark_of(act)[1]
+            records = registry.count_of_type(rows[0].page_records, act.entity_type)
+            context["page_name"] = f"{what}: {records} · {actor_of(act)}"
+        return answer
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        return ActivityList
+
+    def prepare_page(self, rows: list[Any]) -> None:
+        """Put on each row how many records its act was about, and how many of them are folded into the row."""
+        super().prepare_page(rows)
+        acts = {row.fold_id for row in rows if row.fold_id}
+        within = Decision.objects.filter(fold_id__in=acts).order_by() if acts else Decision.objects.none()
+        number = Count(Coalesce(Cast("entity_id", CharField()), "remote_id"), distinct=True)
+        records = dict(within.values_list("fold_id").annotate(number=number))
+        # Beside the folded themselves nothing stands for them.
+        is_whole = any(row.folded for row in rows)
+        for row in rows:
+            row.page_records = records.get(row.fold_id, 1)
+            row.page_alike = getattr(row, "page_more", 0 if is_whole else row.page_records - 1)
+
+    def row_context(self, request: HttpRequest, row: Decision) -> dict[str, Any]:
+        """Offer to take it back, and the batch that it belongs to."""
+        offer = UndoOffers([row], request.user).of([row])
+        # A sync that moved no value has nothing to undo.
+        has_batch = row.batch_id and may_undo_decisions(request.user, [row]) and batch_sizes({row.batch_id})
+        batch_url = batch_undo_url(row.batch_id) if row.batch_id and has_batch else ""
+        return super().row_context(request, row) | {"undo_url": offer.url, "batch_url": batch_url}
+
+    def get_fields(self, request: HttpRequest, obj: Model | None = None) -> list[str]:
+        fields = super().get_fields(request, obj)
+        is_move = isinstance(obj, Decision) and any(values_of(obj))
+        return fields if is_move else [name for name in fields if name != "before_and_after"]
+
+    @admin.display(description="What led to it")
+    def what_led_to_it(self, row: Decision) -> str:
+        return humanize.without_request_id(causes_text(causes_by_decision([row])[row.pk])) or humanize.DASH
+
+    said = plain_column("What happened", lambda row: humanize.without_request_id(row.sentence))
+
+    @admin.display(description="What happened")
+    def what(self, row: Any) -> SafeString:
+        """What the act changed, the way to what it did with other records, and its undo."""
+        act: Act = row.page_act
+        offer = act.offer
+        others_url = ""
+        if row.page_alike:
+            others_url = f"?{urlencode({'fold_id': str(row.fold_id)})}"
+            if row.kind == UNSYNCED:
+                queue = reverse("admin:sync_syncqueue_changelist")
+                others_url = f"{queue}?{urlencode({'entity_type': row.entity_type})}"
+        undo_url = offer.url
+        if row.page_alike and undo_url:
+            # One record's undo isn't that of the others; only what has a page for all of it is offered.
+            undo_url = batch_undo_url(row.batch_id) if row.kind in BATCH_KINDS else ""
+        context = {
+            "act": act,
+            "offer": offer,
+            "undo_url": f"{undo_url}?{urlencode({'next': row.page_path})}" if undo_url else "",
+            "others_url": others_url,
+            "others": count_with_noun(row.page_alike, "more record", "more records"),
+        }
+        return SafeString(render_to_string("sync/activity_cell.html", context))
+
+    who = plain_column("By", actor_of, "actor")
+
+    before_and_after = plain_column(
+        "Before and after", lambda row: " → ".join(humanize.quote(value) for value in values_of(row))
+    )
+
+    moment = admin_base.time_column("done_at", "When", ordering="at")
+
+
+# Deleted records.
+
+
+MOST_UNDONE = 100
+"""Deleted records that one address names, to be restored together."""
+
+_KEYS = rf"\d{{1,18}}(?:,\d{{1,18}}){{0,{MOST_UNDONE - 1}}}"
+
+_STATES = {
+    TombstoneState.WAITING: ("wait", "schedule", "Pending"),
+    TombstoneState.ASKED: ("warn", "help", "Needs attention"),
+    TombstoneState.PENDING_APPROVAL: ("warn", "front_hand", "Approval"),
+    TombstoneState.ARCHIVED: ("off", "inventory_2", "Archived on Monday"),
+    TombstoneState.DELETED: ("off", "delete", "Deleted on Monday"),
+    TombstoneState.UNLINKED: ("off", "link_off", "Unlinked"),
+    TombstoneState.KEPT: ("off", "push_pin", "Kept"),
+    TombstoneState.NOTHING_LEFT: ("off", "check", "No item"),
+    TombstoneState.RESTORED: ("ok", "undo", "Restored"),
+}
+_WITHOUT_ITEM = (TombstoneState.DELETED, TombstoneState.NOTHING_LEFT, TombstoneState.RESTORED)
+
+
+def deleted_records_link(user: Any, label: str = "See the deleted records", query: str = "") -> SafeString | str:
+    """Return a link to where deleted records are restored; empty for who may not see them."""
+    if not user.has_perm("sync.view_tombstone"):
+        return ""
+    return format_html('<a class="npd-link" href="{}{}">{}</a>', reverse(DELETED), query, label)
+
+
+def restore_link(request: HttpRequest, entity_type: str, keys: Sequence[Any]) -> SafeString | str:
+    """Return a link that restores these records, deleted just now; empty for who may not, and where they are many."""
+    user: Any = request.user
+    may_restore = user.has_perm("sync.view_tombstone") and registry.may_act(user, "add", entity_type)
+    if not may_restore or len(keys) > MOST_UNDONE:
+        return ""
+    rows = Tombstone.objects.filter(entity_type=entity_type, entity_id__in=keys).order_by("pk")
+    named = ",".join(str(key) for key in rows.values_list("pk", flat=True))
+    url = reverse("admin:sync_tombstone_restore", args=[named]) if named else ""
+    return format_html('<a class="npd-link" href="{}?next={}">Undo…</a>', url, request.path) if url else ""
+
+
+class RestoredItem(TextChoices):
+    """Which item a deleted record has once it is restored, as far as that is known before."""
+
+    OWN = "own", "It is linked with its item again."
+    OWN_OR_NEW = (
+        "own_or_new",
+        "Its item had left the board. If it is back there, it is linked again; else it gets a new one.",
+    )
+    NEW = "new", "It had none and gets one."
+
+
+def restored_item(row: Tombstone) -> RestoredItem:
+    """Say which item a record gets; what became of one that left the board only its next sync asks Monday."""
+    if not row.monday_id:
+        return RestoredItem.NEW
+    return RestoredItem.OWN_OR_NEW if row.state in REMOVED_TOMBSTONE_STATES else RestoredItem.OWN
+
+
+def _may_restore(row: Any) -> bool:
+    is_gone = row.state != TombstoneState.RESTORED and row.reason_code != TombstoneReason.ERASED
+    return is_gone and row.entity_type in row.page_may_restore
+
+
+class DeletedList(PageChangeList):
+    def get_results(self, request: HttpRequest) -> None:
+        self.tabs = activity_tabs(request, DELETED)
+        super().get_results(request)
+
+
+@admin.register(Tombstone)
+class TombstoneAdmin(ReadOnlyAdmin):
+    class Media:
+        css = {"all": ["npd/record.css"]}  # as Django has it
+
+    list_display = ("name", "kind", "deleted", "by", "outcome", "restore")
+    list_before_template = "sync/activity_tabs.html"
+    told_columns = ("note", "state", "deleted_at")
+    summary = ("kind", "deleted", "by", "outcome", "what_now", "item", "values_then")
+    list_filter = (("state", ChoicesCheckboxFilter), EntityFilter)
+    search_fields = ("monday_id", "entity_id", "data__name")
+    search_help_text = "A record's name, or the number of its item"
+    ordering = ("-deleted_at",)
+    json_fields = ("data",)
+    actions = ("bring_back",)
+    change_form_outer_before_template = "sync/tombstone_buttons.html"
+    change_form_outer_after_template = "sync/record_activity.html"
+    empty_title = "Nothing was deleted"
+    empty_words = "What is deleted in NPD is listed here, with what became of its item. For 30 days it can be restored."
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        return DeletedList
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        rows: QuerySet[Any] = super().get_queryset(request)
+        types = [spec.entity_type for spec in registry.entities()]
+        may_add = [entity_type for entity_type in types if registry.may_act(request.user, "add", entity_type)]
+        rows = rows.annotate(page_may_restore=Value(may_add, ArrayField(CharField())))
+        # A restored one is a record again: it is listed where it is asked for.
+        is_list = request.resolver_match and request.resolver_match.url_name == "sync_tombstone_changelist"
+        if is_list and request.GET.keys().isdisjoint((SEARCH_VAR, "state__exact", "state__in", "state")):
+            rows = rows.exclude(state=TombstoneState.RESTORED)
+        return rows
+
+    def get_urls(self) -> list[URLPattern]:
+        view = self.admin_site.admin_view(self.restore_some)
+        return [re_path(rf"^(?P<keys>{_KEYS})/restore/$", view, name="sync_tombstone_restore"), *super().get_urls()]
+
+    def prepare_page(self, rows: list[Any]) -> None:
+        super().prepare_page(rows)
+        links = {entity_type: link_of(entity_type) for entity_type in {row.entity_type for row in rows}}
+        authors = deletion_authors((row.entity_type, row.entity_id) for row in rows)
+        for row in rows:
+            author = authors.get(row.entity_id)
+            row.page_link = links[row.entity_type]
+            row.page_by = author.by if author else ""
+
+    def row_context(self, request: HttpRequest, row: Tombstone) -> dict[str, Any]:
+        """Offer to bring the record back, to those who may; and tell its history, as its own page would."""
+        record = rebuild_record(registry.entity(row.entity_type).model, row)
+        return super().row_context(request, row) | {
+            "restore_url": reverse("admin:sync_tombstone_restore", args=[row.pk]) if _may_restore(row) else "",
+            "activity": activity_of(record, reader=request.user, field=request.GET.get(FIELD_PARAMETER, "")),
+            "sync_page": request.path,
+        }
+
+    name = plain_column("Record", lambda row: tombstone_name(row) or str(row.entity_id))
+    kind = admin_base.type_column()
+    by = plain_column("By", lambda row: row.page_by or humanize.DASH)
+    item = plain_column("Its item's number", lambda row: row.monday_id or humanize.DASH)
+    deleted = admin_base.time_column("deleted_at", "Deleted")
+    what_now = plain_column(
+        "What happened", lambda row: row.note or "Deleted in NPD. Its item has not been checked yet."
+    )
+
+    @admin.display(description="Restore")
+    def restore(self, row: Tombstone) -> SafeString | str:
+        if not _may_restore(row):
+            return ""
+        return format_html(
+            '<a class="npd-button" href="{}" aria-label="Restore {}">Restore…</a>',
+            reverse("admin:sync_tombstone_restore", args=[row.pk]),
+            self.name(row),
+        )
+
+    @admin.display(description="Its item", ordering="state")
+    def outcome(self, row: Any) -> SafeString:
+        """What became of the item, with the way to it where Monday still shows it: in its archive, too."""
+        badge = admin_base.badge(*_STATES[TombstoneState(row.state)])
+        if not row.monday_id or row.page_link is None or row.state in _WITHOUT_ITEM:
+            return badge
+        label = f"Open the item of {self.name(row)} on Monday, in a new tab"
+        link = admin_base.external_link(item_url(row.page_link, row.monday_id), "Open", label)
+        return format_html("{} {}", badge, link)
+
+    @admin.display(description="Its values")
+    def values_then(self, row: Tombstone) -> SafeString | str:
+        """Return the values that it had, those that say something, under their labels."""
+        if not registry.is_registered(row.entity_type):
+            return humanize.DASH
+        lines = []
+        for field in registry.own_fields(registry.entity(row.entity_type).model):
+            value = None if field.is_relation else row.data.get(field.attname)
+            if value:
+                text = ", ".join(value) if isinstance(value, list) else value
+                lines.append((str(field.verbose_name).capitalize(), text))
+        return format_html_join(SafeString("<br>"), "{}: {}", lines) or humanize.DASH
+
+    @admin.action(description="Restore…")
+    def bring_back(self, request: HttpRequest, queryset: QuerySet[Tombstone]) -> HttpResponse:
+        """Make records again as they were, after a page that says what that means."""
+        return run_action(
+            self,
+            request,
+            partial(self._restore, request, queryset),
+            back_url=request.get_full_path(),
+            question=self._restore_question(request, queryset, lambda total: selection(request, "bring_back", total)),
+            atomic=False,
+        )
+
+    def restore_some(self, request: HttpRequest, keys: str) -> HttpResponse:
+        """Undo a deletion of one or several; a GET asks."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        rows = self.get_queryset(request).exclude(state=TombstoneState.RESTORED).filter(pk__in=keys.split(","))
+        return run_action(
+            self,
+            request,
+            partial(self._restore, request, rows),
+            back_url=own_address(request, request.GET.get("next")) or reverse(DELETED),
+            question=self._restore_question(request, rows, lambda total: ()),
+            asked_by_get=True,
+            atomic=False,
+        )
+
+    def _restore_question(self, request: HttpRequest, queryset: QuerySet[Tombstone], hidden: Any) -> Any:
+        """Return what asks before records are restored; nothing for who may not restore them all."""
+
+        def question() -> Question:
+            rows = queryset.order_by("deleted_at")[:MAX_ROWS_SHOWN]
+            cells = [(self.name(row), type_label(row.entity_type), _item_text(row)) for row in rows]
+            table = RecordTable(("Record", "Type", "Its item"), cells, queryset.count())
+            if not table.total:
+                return Question("Nothing to restore", ["They are restored already."])
+            label = f"Restore {count_with_noun(table.total, 'deleted record')}"
+            return Question(f"{label}?", _restore_effects(table.total), label, [table], hidden(table.total))
+
+        return question if _may_add_all(request, queryset) else None
+
+    def _restore(self, request: HttpRequest, queryset: QuerySet[Tombstone]) -> Report:
+        if not _may_add_all(request, queryset):
+            return Report(problems=["Restoring needs the permission to add such records."])
+        restored = 0
+        problems = []
+        for row in confirmed_rows(request, queryset).order_by("deleted_at"):
+            try:
+                restore_by_person(row, request.user.get_username())
+            except Conflict as refused:
+                problems.append(str(refused))
+            else:
+                log_action(request.user, row, "Restored.")
+                restored += 1
+        done = f"{count_with_noun(restored, 'record')} restored. The next sync updates the items."
+        return Report(done if restored else "", problems)
+
+
+def _may_add_all(request: HttpRequest, queryset: QuerySet[Tombstone]) -> bool:
+    types = queryset.order_by().values_list("entity_type", flat=True).distinct()
+    return all(registry.may_act(request.user, "add", entity_type) for entity_type in types)
+
+
+def _item_text(row: Tombstone) -> str:
+    number = f" (Item {row.monday_id})" if row.monday_id else ""
+    return f"{restored_item(row).label}{number}"
+
+
+def _restore_effects(number: int) -> list[str]:
+    item = "If its item is on the board, or back there, both are linked again; if not, it gets a new item."
+    if number > 1:
+        item = "One whose item is on the board, or back there, is linked with it again; any other gets a new item."
+    return [
+        f"{plural(number, 'It', 'Each')} comes back with its id and the values that it had when it was deleted.",
+        "Records that referred to it are not linked with it again automatically.",
+        f"{item} To undo it, delete {plural(number, 'the record', 'the records')} again.",
+    ]
