@@ -195,10 +195,10 @@ ACCOUNT_RATE_LIMITS = {"login_failed": "10/m/ip,20/5m/key"}
 PASSWORD_RESET_TIMEOUT = 7 * 24 * 60 * 60
 MFA_ADAPTER = "npd.accounts.adapters.MFAAdapter"
 MFA_FORMS = {
-    "add_webauthn": "npd.accounts.passkeys.AddForm",
-    "login_webauthn": "npd.accounts.passkeys.SignInForm",
-    "authenticate_webauthn": "npd.accounts.passkeys.SecondFactorForm",
-    "reauthenticate_webauthn": "npd.accounts.passkeys.SignInAgainForm",
+    "add_webauthn": "npd.accounts.adapters.AddForm",
+    "login_webauthn": "npd.accounts.adapters.SignInForm",
+    "authenticate_webauthn": "npd.accounts.adapters.SecondFactorForm",
+    "reauthenticate_webauthn": "npd.accounts.adapters.SignInAgainForm",
 }
 MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
 MFA_PASSKEY_LOGIN_ENABLED = True

@@ -29,11 +29,11 @@ from conflicts.models import (
     counts,
     counts_by_kind,
 )
+from conflicts.reports import MERGE_RECORDS, OptionAct
 from conflicts.resolution import MANUAL_TYPES, DecidedTooLate, InvalidResolution, resolve, undo
 from sync.api.errors import ErrorSerializer, error_body
 from sync.api.record_endpoints import own_text
 from sync.api.views import ApiView, MayChange, ModelPermissions
-from sync.kernel.conflict_store import MERGE_RECORDS, OptionAct
 from sync.merge import FieldSelection
 from sync.reconcile.lookups import FieldDisplay
 

@@ -28,10 +28,10 @@ from conflicts.lifecycle import (
 )
 from conflicts.messages import LOST_SIDES, LOST_UPDATE_LABELS, VALUE_LABELS
 from conflicts.models import AUTO, BASE, CHOICES, CUSTOM, MONDAY, NPD, ConflictKind, SyncConflict, default_label
+from conflicts.reports import KIND_LOST_UPDATE, KIND_REPLACED, RECORD_KEY
 from conflicts.text_diff import DiffPart, both_texts, diff_parts, excerpts
 from sync import registry
 from sync.kernel import humanize
-from sync.kernel.conflict_store import KIND_LOST_UPDATE, KIND_REPLACED, RECORD_KEY
 from sync.merge import FieldSelection
 from sync.models import BoardLink, FieldMapping, SyncedModel, SyncMetadata
 from sync.monday.columns import MULTILINE_CONVERTERS

@@ -9,11 +9,10 @@ import pghistory
 from django.db.models import Q
 
 from conflicts.models import ConflictKind, StoredResolution, SyncConflict
+from conflicts.reports import RECORD_KEY
 from sync.kernel import humanize
-from sync.kernel.conflict_store import RECORD_KEY
 from sync.models import Decision
-from sync.models.state import CONFLICT_FOUND_KIND, WISH_KINDS, fold_alike
-from sync.records.authors import MAX_ACTOR_LENGTH
+from sync.models.state import CONFLICT_FOUND_KIND, MAX_ACTOR_LENGTH, WISH_KINDS, fold_alike
 
 MAX_QUOTED_LENGTH = 60
 

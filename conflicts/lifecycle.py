@@ -9,7 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from conflicts.history import ConflictHistory
-from conflicts.messages import OVER_BEFORE
+from conflicts.messages import JOINED_ANOTHER, OVER_BEFORE
 from conflicts.models import (
     AUTO,
     BASE,
@@ -21,7 +21,7 @@ from conflicts.models import (
     StoredResolution,
     SyncConflict,
 )
-from sync.kernel.conflict_store import KIND_FIELDS, KIND_LOST_UPDATE, RECORD_KEY, ConflictReport, FieldConflict, Option
+from conflicts.reports import KIND_FIELDS, KIND_LOST_UPDATE, RECORD_KEY, ConflictReport, FieldConflict, Option
 from sync.merge import FieldSelection
 
 CLOSING_NOTE = "*"
@@ -409,3 +409,51 @@ def _remaining_fields(conflict: SyncConflict, report: ConflictReport, applied: l
 
 def _undecided_fields(conflict: SyncConflict, report: ConflictReport) -> list[FieldConflict]:
     return [field_conflict(conflict, key) for key in report.undecided]
+
+
+# How a conflict follows what became of a person's wish to undo its resolution.
+
+
+def apply_undo_results(
+    requests: Sequence[SyncConflict],
+    results: Mapping[str, str],
+    open_conflict: SyncConflict | None,
+    history: ConflictHistory,
+) -> SyncConflict | None:
+    """Reopen what was undone, log why the rest was not; return the conflict that is open afterwards.
+
+    `requests` are the record's resolved conflicts of one kind with an undo request, `results` maps a field to an empty
+    text or the reason why not. Fields of a record that has an open conflict of the kind join that one.
+    """
+    for conflict in requests:
+        undone = [key for key, reason in results.items() if not reason and key in conflict.stored_resolution.fields]
+        for key in [key for key in results if key in conflict.stored_resolution.fields]:
+            _log_result(conflict, key, results[key], history)
+        conflict.resolution = conflict.stored_resolution.without(set(results)).to_json()
+        if undone and open_conflict is None:
+            # What else it was about stays resolved.
+            conflict.resolved_at = conflict.resolution_type = conflict.resolved_by = None
+            conflict.notes = {key: note for key, note in conflict.notes.items() if key != CLOSING_NOTE}
+            conflict.resolution_problem = ""
+            restore_fields(conflict, undone)
+            open_conflict = conflict
+        elif undone and open_conflict is not conflict:
+            for key in undone:
+                annotate(conflict, key, undo=JOINED_ANOTHER)
+    return open_conflict
+
+
+def reject_undo(conflict: SyncConflict, reason: str, history: ConflictHistory) -> None:
+    for key in conflict.stored_resolution.fields:
+        _log_result(conflict, key, reason, history)
+    conflict.resolution = None
+
+
+def _log_result(conflict: SyncConflict, key: str, reason: str, history: ConflictHistory) -> None:
+    if reason:
+        annotate(conflict, key, undo=reason)
+    resolution = conflict.stored_resolution
+    selection = resolution.fields[key]
+    values = {"npd": selection.npd, "monday": selection.monday, "by": resolution.by}
+    line = "not_undone" if reason else "undone"
+    history.log(line, conflict, key, values, by=resolution.by, why=reason)

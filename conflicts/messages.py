@@ -1,6 +1,6 @@
 """Sentences that are stored with conflicts or shown of them, and the codes beside them."""
 
-from sync.kernel.conflict_store import (
+from conflicts.reports import (
     KIND_DELETE,
     KIND_DELETED_RECORD,
     KIND_LOST_UPDATE,

@@ -12,11 +12,10 @@ from django.contrib.postgres.functions import RandomUUID
 from django.db import connection, models
 from django.db.models import CharField, Count, F, Func, Q, QuerySet
 
+from conflicts.reports import RECORD_KEY
 from sync import registry
 from sync.clock import SyncNow
-from sync.kernel.conflict_store import RECORD_KEY
 from sync.merge import FieldSelection
-from sync.records import blocked_fields
 
 NPD, BASE, MONDAY, CUSTOM = "npd", "base", "monday", "custom"
 CHOICES = (NPD, BASE, MONDAY, CUSTOM)
@@ -261,8 +260,7 @@ class SyncConflict(models.Model):
 _COUNTS = """
     SELECT count(*) AS open, count(*) FILTER (WHERE kind = 'delete') AS removed,
         count(*) FILTER (WHERE resolution IS NOT NULL AND resolution -> 'fields' <> '{}') AS applying,
-        (SELECT count(*) FROM sync_conflicts WHERE resolved_at >= (SELECT sync_now()) - interval '30 days') AS settled,
-        (SELECT count(*) {rejected}) AS rejected
+        (SELECT count(*) FROM sync_conflicts WHERE resolved_at >= (SELECT sync_now()) - interval '30 days') AS settled
     FROM sync_conflicts WHERE resolved_at IS NULL
 """
 
@@ -276,11 +274,9 @@ def unresolved_conflicts() -> QuerySet[SyncConflict]:
 
 
 def counts() -> dict[str, int]:
-    """Return how many are open, of these about a deletion or being applied, how many were resolved in 30 days, and how
-    many values are rejected; one query.
-    """
+    """Return how many are open, of these about a deletion or being applied, and how many were resolved in 30 days."""
     with connection.cursor() as cursor:
-        cursor.execute(_COUNTS.replace("{rejected}", blocked_fields.waiting_fields_sql(rejected=True)))
+        cursor.execute(_COUNTS)
         names = [column.name for column in cursor.description]
         return dict(zip(names, cursor.fetchone(), strict=True))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -16,19 +16,15 @@ from django.db.models import Q
 from conflicts.case import ConflictContext, fields_with_base
 from conflicts.history import ConflictHistory, quote_value
 from conflicts.lifecycle import (
-    CLOSING_NOTE,
     Sides,
-    annotate,
     chosen_option,
     is_same,
     normalize_text,
     offered_options,
     resolved_parts,
-    restore_fields,
     selection_effect,
     side_option,
 )
-from conflicts.messages import JOINED_ANOTHER
 from conflicts.models import (
     BASE,
     CHOICES,
@@ -41,10 +37,10 @@ from conflicts.models import (
     StoredResolution,
     SyncConflict,
 )
+from conflicts.reports import RECORD_KEY
 from sync import registry
 from sync.choices import Cause, Priority
 from sync.clock import sync_now
-from sync.kernel.conflict_store import RECORD_KEY
 from sync.kernel.messages import ActionError, Conflict, NotAllowed
 from sync.merge import FieldSelection
 from sync.outbox import notify
@@ -393,51 +389,6 @@ def request_pass(entity_type: str, *ids: UUID, cause: Cause = Cause.PERSON) -> N
 
 # Undoing a resolution: requested here, done by the next pass. Where neither side has changed since, it gives each side
 # its earlier value, and the conflict is open again; else what the resolution overwrote becomes a conflict of its own.
-
-
-def apply_undo_results(
-    requests: Sequence[SyncConflict],
-    results: Mapping[str, str],
-    open_conflict: SyncConflict | None,
-    history: ConflictHistory,
-) -> SyncConflict | None:
-    """Reopen what was undone, log why the rest was not; return the conflict that is open afterwards.
-
-    `requests` are the record's resolved conflicts of one kind with an undo request, `results` maps a field to an empty
-    text or the reason why not. Fields of a record that has an open conflict of the kind join that one.
-    """
-    for conflict in requests:
-        undone = [key for key, reason in results.items() if not reason and key in conflict.stored_resolution.fields]
-        for key in [key for key in results if key in conflict.stored_resolution.fields]:
-            _log_result(conflict, key, results[key], history)
-        conflict.resolution = conflict.stored_resolution.without(set(results)).to_json()
-        if undone and open_conflict is None:
-            # What else it was about stays resolved.
-            conflict.resolved_at = conflict.resolution_type = conflict.resolved_by = None
-            conflict.notes = {key: note for key, note in conflict.notes.items() if key != CLOSING_NOTE}
-            conflict.resolution_problem = ""
-            restore_fields(conflict, undone)
-            open_conflict = conflict
-        elif undone and open_conflict is not conflict:
-            for key in undone:
-                annotate(conflict, key, undo=JOINED_ANOTHER)
-    return open_conflict
-
-
-def reject_undo(conflict: SyncConflict, reason: str, history: ConflictHistory) -> None:
-    for key in conflict.stored_resolution.fields:
-        _log_result(conflict, key, reason, history)
-    conflict.resolution = None
-
-
-def _log_result(conflict: SyncConflict, key: str, reason: str, history: ConflictHistory) -> None:
-    if reason:
-        annotate(conflict, key, undo=reason)
-    resolution = conflict.stored_resolution
-    selection = resolution.fields[key]
-    values = {"npd": selection.npd, "monday": selection.monday, "by": resolution.by}
-    line = "not_undone" if reason else "undone"
-    history.log(line, conflict, key, values, by=resolution.by, why=reason)
 
 
 def undo(conflict_id: UUID | str, *, by: AbstractBaseUser) -> SyncConflict:

@@ -22,10 +22,10 @@ from conflicts.case import parse_uuid
 from conflicts.lifecycle import act_option, effect_of, side_option
 from conflicts.messages import BULK_TITLES, WAYS_BACK
 from conflicts.models import BEING_APPLIED, MONDAY, NPD, ConflictKind, ResolutionType, SyncConflict
+from conflicts.reports import RECORD_KEY, Option, OptionAct
 from conflicts.resolution import SIDE_OF_TYPE, InvalidResolution, Selections, current_values, deletion_problem, resolve
 from sync.admin.admin_base import see_other
 from sync.admin.confirmed_action import MAX_ROWS_SHOWN, Question, RecordTable, Report, run_action
-from sync.kernel.conflict_store import RECORD_KEY, Option, OptionAct
 from sync.kernel.humanize import count_with_noun
 from sync.kernel.messages import ActionError
 from sync.merge import FieldSelection

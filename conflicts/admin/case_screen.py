@@ -39,6 +39,7 @@ from conflicts.case import (
 from conflicts.lifecycle import Effect, Sides, chosen_option, is_same, side_option
 from conflicts.models import BOTH, CHOICES, CUSTOM, MONDAY, NPD, ConflictKind, ResolutionType, SyncConflict
 from conflicts.rejections import DECISION_KIND, RejectionCase, answer_rejection, last_answer, rejected_case, undo_answer
+from conflicts.reports import RECORD_KEY
 from conflicts.resolution import (
     InvalidResolution,
     current_values,
@@ -54,7 +55,6 @@ from sync.admin.admin_base import see_other
 from sync.admin.confirmed_action import Question, RecordTable, question_page
 from sync.admin.record_panel import inbox_url
 from sync.clock import SyncNow
-from sync.kernel.conflict_store import RECORD_KEY
 from sync.kernel.humanize import plural
 from sync.kernel.messages import ActionError, Conflict, NotAllowed
 from sync.merge import FieldSelection

@@ -30,11 +30,11 @@ from conflicts.messages import (
 )
 from conflicts.models import BEING_APPLIED, CUSTOM, MONDAY, NPD, ResolutionType, SyncConflict
 from conflicts.rejections import DECISION_KIND, answer_rejection, rejection_cases, undo_answer
+from conflicts.reports import DELETING_ACTS, KIND_FIELDS, KIND_LOST_UPDATE, KIND_REPLACED, OptionAct
 from conflicts.resolution import SIDE_OF_TYPE, may_delete, may_type, resolve, undo
 from conflicts.text_diff import excerpts
 from sync.admin.inbox_offers import ActionResult, GroupLead, InboxAction, register_action, register_lead
 from sync.kernel import humanize
-from sync.kernel.conflict_store import DELETING_ACTS, KIND_FIELDS, KIND_LOST_UPDATE, KIND_REPLACED, OptionAct
 from sync.kernel.messages import ActionError
 from sync.merge import FieldSelection
 from sync.models import Decision, FieldMapping

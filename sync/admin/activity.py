@@ -14,10 +14,10 @@ from django.urls import reverse
 from django.utils.text import capfirst
 from pghistory.core import event_models
 
+from conflicts.store import open_conflicts
 from sync import registry
 from sync.choices import RecordSyncStatus, SyncDirection
 from sync.kernel import humanize
-from sync.kernel.conflict_store import current_store
 from sync.models import Decision, FieldMapping, SyncedModel
 from sync.models.state import CONFLICT_FOUND_KIND, IMPORT_KIND, WISH_KINDS
 from sync.operations.decision_undo import is_undoable, may_undo_decisions
@@ -176,7 +176,7 @@ def _resolution_urls(decisions: Sequence[Decision], reader: Any) -> dict[int, st
     open_ids = set()
     for entity_type in {row.entity_type for row in resolved}:
         ids = {row.entity_id for row in resolved if row.entity_id and row.entity_type == entity_type}
-        for conflicts in current_store().open_conflicts(entity_type, ids).values():
+        for conflicts in open_conflicts(entity_type, ids).values():
             open_ids |= {str(conflict.conflict_id) for conflict in conflicts}
     return {
         row.pk: registry.page_url("conflicts_syncconflict_screen", row.cause["conflict"])

@@ -12,6 +12,8 @@ from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from conflicts.reports import KIND_UNDO, OpenConflict
+from conflicts.store import open_conflicts
 from sync import registry
 from sync.admin import admin_base
 from sync.admin.board_cards import STATE_BADGES
@@ -21,7 +23,6 @@ from sync.boards.mapping import needs_column
 from sync.choices import ApprovalKind, ApprovalState, BlockedCode, RecordSyncStatus, RemovedItemPolicy, SyncDirection
 from sync.clock import sync_now
 from sync.kernel import humanize
-from sync.kernel.conflict_store import KIND_UNDO, OpenConflict, current_store
 from sync.models import ApprovalRequest, SyncedModel
 from sync.models.jobs import QueueAction, is_allowed
 from sync.operations.attention import AttentionKind, may_act_on
@@ -188,7 +189,7 @@ def views_of(
     if not records:
         return {}
     states = describe(records, boards=boards)
-    conflicts = current_store().open_conflicts(records[0].entity_type(), [record.id for record in records])
+    conflicts = open_conflicts(records[0].entity_type(), [record.id for record in records])
     return {key: RecordSyncView(key, state, now, tuple(conflicts.get(key, ()))) for key, state in states.items()}
 
 
@@ -221,7 +222,7 @@ def in_conflict(records: Iterable[SyncedModel], user: Any) -> list[tuple[str, st
     if not by_key:
         return []
     entity_type, may_view = next(iter(by_key.values())).entity_type(), user.has_perm("conflicts.view_syncconflict")
-    found = current_store().open_conflicts(entity_type, by_key)
+    found = open_conflicts(entity_type, by_key)
     unresolved = {key: [one for one in conflicts if one.kind != KIND_UNDO] for key, conflicts in found.items()}
     return [
         (str(by_key[key]), conflict_url(key, conflicts) if may_view else "")

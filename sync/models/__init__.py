@@ -1,6 +1,5 @@
 """The engine's tables."""
 
-from sync.models.api_clients import ApiToken, CacheEntry
 from sync.models.board_link import (
     ApiBudget,
     ApiReservation,
@@ -12,7 +11,7 @@ from sync.models.board_link import (
     StoredSecret,
 )
 from sync.models.jobs import QueuePause, SyncQueue
-from sync.models.receivers import Notification, NotificationReceiver
+from sync.models.receivers import ApiToken, CacheEntry, Notification, NotificationReceiver
 from sync.models.state import (
     ApprovalRequest,
     AwaitedRelation,

@@ -1,4 +1,4 @@
-"""Who is notified of what needs attention, how often, and of what they were."""
+"""Who is served beside the pages: the receivers of notifications, and programs by their tokens."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import ClassVar
 
 from django.conf import settings
 from django.db import models
+from knox.models import AuthToken
 
 from sync.clock import SyncNow
 
@@ -67,3 +68,31 @@ class Notification(models.Model):
 
     def __str__(self) -> str:
         return f"{self.receiver_id} was notified of {self.key}"
+
+
+class ApiToken(AuthToken):  # type: ignore[misc]  # knox has no types
+    """A token of knox, whose table holds a hash of it; by the words of our pages."""
+
+    class Meta:
+        proxy = True
+        verbose_name = "API token"
+        # Everybody manages their own, administrators see all: no permission decides that.
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return f"{self.token_key}…"
+
+
+class CacheEntry(models.Model):
+    """The table of Django's cache in the database (settings.CACHES)."""
+
+    cache_key = models.CharField(primary_key=True, max_length=255)
+    value = models.TextField()
+    expires = models.DateTimeField(db_index=True)
+
+    class Meta:
+        db_table = "sync_cache"
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return self.cache_key

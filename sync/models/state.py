@@ -181,6 +181,9 @@ SyncState = SyncMetadata
 """The other name of the table, by which code of other systems knows it."""
 
 
+MAX_ACTOR_LENGTH = 200
+
+
 class Decision(models.Model):
     """One decision on one field or record, with its cause, as a sentence; the record's own log.
 
@@ -201,7 +204,7 @@ class Decision(models.Model):
     kind = models.CharField(max_length=30)
     sentence = models.TextField()
     values: models.JSONField[Any, Any] = models.JSONField(db_default=EMPTY, blank=True)
-    actor = models.CharField(max_length=200, blank=True, db_default="")
+    actor = models.CharField(max_length=MAX_ACTOR_LENGTH, blank=True, db_default="")
     batch_id = models.UUIDField(null=True, blank=True)
     request_id = models.CharField(max_length=100, blank=True, db_default="")
     at = models.DateTimeField(db_default=SyncNow())
@@ -278,7 +281,7 @@ class Decision(models.Model):
 
 def log_event(kind: str, sentence: str, *, by: str = "", entity_type: str = "") -> None:
     """Write down what happened to a board, to the sync as a whole, or to who may use it: what is about no record."""
-    Decision.objects.create(kind=kind, sentence=sentence, actor=by[:200], entity_type=entity_type)
+    Decision.objects.create(kind=kind, sentence=sentence, actor=by[:MAX_ACTOR_LENGTH], entity_type=entity_type)
 
 
 STOP_KIND, STOP_END_KIND = "stop", "stop_end"

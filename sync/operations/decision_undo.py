@@ -18,9 +18,10 @@ from django.db import IntegrityError, transaction
 from django.db.models import Count, QuerySet, prefetch_related_objects
 from pghistory.core import event_models
 
+from conflicts.reports import OpenConflict
+from conflicts.store import open_conflicts
 from sync import registry
 from sync.choices import SyncDirection
-from sync.kernel.conflict_store import OpenConflict, current_store
 from sync.kernel.db import update_many
 from sync.models import Decision, FieldMapping, SyncedModel
 from sync.models.state import IMPORT_KIND, fold_alike
@@ -168,9 +169,7 @@ class _UndoContext:
         link = link_of(entity_type)
         self.mappings = {m.key: m for m in mappings_of(link)} if link else {}
         self.display = FieldDisplay(link, list(self.mappings.values()), records) if link else None
-        self.conflicts: dict[UUID, list[OpenConflict]] = current_store().open_conflicts(
-            entity_type, [r.pk for r in records]
-        )
+        self.conflicts: dict[UUID, list[OpenConflict]] = open_conflicts(entity_type, [r.pk for r in records])
         self.related = field_values.RelatedFacts()
         self.called: Mapping[UUID, str] = {}
         self.untouched: Collection[UUID] = ()

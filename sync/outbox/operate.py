@@ -12,8 +12,8 @@ import structlog
 from django.db import OperationalError, connection, transaction
 from django.db.models import QuerySet
 
+from conflicts.store import reject_resolutions
 from sync.choices import Cause, Priority, QueueStatus, SyncStatus
-from sync.kernel.conflict_store import current_store
 from sync.kernel.db import gave_way, retry_on_lock_timeout, run_sql
 from sync.kernel.messages import ROWS_LOCKED, Conflict, PartiallyDone
 from sync.models import SyncMetadata, SyncQueue
@@ -132,7 +132,7 @@ def cancel(rows: QuerySet[SyncQueue], by: str) -> BulkResult:
         # A person's resolution would otherwise wait for a pass that doesn't come.
         for entity_type, records in _records(pending).items():
             reason = f"{by} cancelled the job that was to apply it."
-            current_store().reject_resolutions(entity_type, records, reason)
+            reject_resolutions(entity_type, records, reason)
         _add_decisions(pending, by, f"{by} cancelled the pending job. The next change of the record is synced again.")
         _clear_failed(pending)
         return len(pending)

@@ -10,9 +10,9 @@ from uuid import UUID
 from django.db import connection
 from django.db.models import F
 
+from conflicts.store import reject_resolutions
 from sync import registry
 from sync.choices import Cause, Operation, Priority, QueueDirection, RecordSyncStatus, SyncStatus
-from sync.kernel.conflict_store import current_store
 from sync.kernel.db import run_sql
 from sync.models import SyncMetadata
 
@@ -127,7 +127,7 @@ def mark_failed(entity_type: str, entity_id: UUID | None, error: str, *, is_fina
     mark_pending(entity_type, entity_id)
     # A resolution that no pass will apply any more is returned to the person.
     if is_final:
-        current_store().reject_resolutions(entity_type, [entity_id], f"Your resolution could not be applied: {error}")
+        reject_resolutions(entity_type, [entity_id], f"Your resolution could not be applied: {error}")
     SyncMetadata.objects.of(entity_type, [entity_id]).update(
         sync_status=SyncStatus.FAILED if is_final else SyncStatus.PENDING,
         last_error=error,

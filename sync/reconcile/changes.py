@@ -13,8 +13,8 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from conflicts.reports import KIND_IDENTITY, RECORD_KEY, ConflictReport
 from sync.choices import ApprovalState, Cause, LedgerDirection, Priority, QueueDirection, QueueStatus, RecordSyncStatus
-from sync.kernel.conflict_store import KIND_IDENTITY, RECORD_KEY, ConflictReport
 from sync.kernel.triggers import BOOKKEEPING
 from sync.models import ApprovalRequest, SyncedModel, SyncMetadata, WriteLoop
 from sync.monday.conversion import UnknownValue

@@ -17,8 +17,8 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from conflicts.reports import KIND_DELETE, RECORD_KEY, ConflictReport, FieldConflict, Option, OptionAct
 from sync.choices import ApprovalKind, ApprovalState, ColumnProblem, DeletedRecordPolicy, SyncDirection, TombstoneState
-from sync.kernel.conflict_store import KIND_DELETE, RECORD_KEY, ConflictReport, FieldConflict, Option, OptionAct
 from sync.kernel.messages import TombstoneReason, tombstone_sentence
 from sync.merge import FieldDirection, Unknown
 from sync.models import ApprovalRequest, FieldMapping, SyncMetadata, Tombstone

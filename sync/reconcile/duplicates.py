@@ -11,8 +11,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from conflicts.reports import KIND_IDENTITY, RECORD_KEY, ConflictReport, Option, OptionAct
 from sync.choices import ApprovalKind, ApprovalState
-from sync.kernel.conflict_store import KIND_IDENTITY, RECORD_KEY, ConflictReport, Option, OptionAct
 from sync.models import ApprovalRequest, FieldMapping, Intent, IntentState, SyncedModel
 from sync.monday.board_items import Item
 from sync.monday.conversion import UnknownValue

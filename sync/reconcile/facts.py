@@ -9,8 +9,8 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+from conflicts.reports import KIND_DELETE, RECORD_KEY, OpenConflict
 from sync.choices import Cause, QueueDirection, RemovedItemPolicy, TombstoneState
-from sync.kernel.conflict_store import KIND_DELETE, RECORD_KEY, OpenConflict
 from sync.merge import Canonical, FieldSelection
 from sync.models import IgnoredItem, Intent, SyncedModel, SyncMetadata, Tombstone, WebhookEvent, WriteLoop
 from sync.monday.board import EventKind, InvalidEvent, ItemEvent

@@ -16,8 +16,8 @@ from uuid import UUID
 
 from django.core.exceptions import ValidationError
 
+from conflicts.reports import KIND_FIELDS, KIND_LOST_UPDATE, KIND_UNDO, FieldConflict, OpenConflict
 from sync.choices import BlockedCode, Cause, SyncDirection
-from sync.kernel.conflict_store import KIND_FIELDS, KIND_LOST_UPDATE, KIND_UNDO, FieldConflict, OpenConflict
 from sync.merge import (
     Action,
     Base,

@@ -26,11 +26,12 @@ from django.db.models.deletion import Collector
 from django.db.models.functions import Lower
 from pghistory.core import event_models
 
+from conflicts.reports import KIND_IDENTITY
+from conflicts.store import open_conflicts
 from sync import registry
 from sync.boards import board_columns
 from sync.choices import ApprovalKind, ApprovalState, ColumnProblem, DeletedRecordPolicy, QueueStatus, RemovedItemPolicy
 from sync.clock import SyncNow, sync_now
-from sync.kernel.conflict_store import KIND_IDENTITY, current_store
 from sync.limits import board_costs, breaker, call_cost, connector
 from sync.models import (
     ApprovalRequest,
@@ -407,7 +408,7 @@ def _record_facts(
     entity_type = board.link.entity_type
     ledgers = {ledger.entity_id: ledger for ledger in SyncMetadata.objects.of(entity_type, claims)}
     intents = _by_record(_open_intents(claims))
-    conflicts = current_store().open_conflicts(entity_type, claims)
+    conflicts = open_conflicts(entity_type, claims)
     failed = SyncQueue.objects.filter(
         entity_type=entity_type, entity_id__any_of=list(claims), status=QueueStatus.FAILED
     )
@@ -664,7 +665,7 @@ def _deleted_facts(board: BoardContext, claims: Sequence[Claim]) -> list[Deleted
     ids = [claim.entity_id for claim in claims if claim.entity_id]
     tombstones = {t.entity_id: t for t in Tombstone.objects.filter(entity_type=entity_type, entity_id__in=ids)}
     ledgers = {row.entity_id: row for row in SyncMetadata.objects.of(entity_type, tombstones)}
-    conflicts = current_store().open_conflicts(entity_type, tombstones)
+    conflicts = open_conflicts(entity_type, tombstones)
     intents = _by_record(_open_intents(tombstones).exclude(item_id=""))
     records = rebuild_records(board.model, list(tombstones.values()))
     items = [tombstone.monday_id for tombstone in tombstones.values() if tombstone.monday_id]

@@ -13,8 +13,8 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
+from conflicts.reports import KIND_IDENTITY, MERGE_RECORDS, RECORD_KEY, OpenConflict, Option
 from sync.boards.sync_filter import FilterSide
-from sync.kernel.conflict_store import KIND_IDENTITY, MERGE_RECORDS, RECORD_KEY, OpenConflict, Option
 from sync.models import IgnoredItem, SyncedModel
 from sync.monday.board_items import BatchItems, Item
 from sync.reconcile.board_filter import filter_removed_item, left_out, matching_items

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Any
 
-from sync.kernel.conflict_store import KIND_FIELDS, KIND_LOST_UPDATE, ConflictReport, FieldConflict
+from conflicts.reports import KIND_FIELDS, KIND_LOST_UPDATE, ConflictReport, FieldConflict
 from sync.merge import CLOCK_TOLERANCE, Action, Canonical, FieldDirection, Rule
 from sync.models import FieldMapping, Intent, IntentState, SyncedModel, SyncMetadata
 from sync.monday.board_items import Item

@@ -14,8 +14,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID
 
+from conflicts.reports import ConflictReport, FieldConflict, Option
 from sync.choices import ApprovalState
-from sync.kernel.conflict_store import ConflictReport, FieldConflict, Option
 from sync.kernel.secret_texts import without_secrets
 from sync.merge import Canonical
 from sync.models import FieldMapping, SyncedModel, SyncMetadata

@@ -14,16 +14,8 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
+from conflicts.reports import KIND_DELETE, KIND_FIELDS, KIND_LOST_UPDATE, RECORD_KEY, FieldConflict, Option, OptionAct
 from sync.choices import ApprovalKind, ApprovalState, BlockedCode, ColumnProblem, RemovedItemPolicy, SyncDirection
-from sync.kernel.conflict_store import (
-    KIND_DELETE,
-    KIND_FIELDS,
-    KIND_LOST_UPDATE,
-    RECORD_KEY,
-    FieldConflict,
-    Option,
-    OptionAct,
-)
 from sync.merge import FieldDirection, FieldSides, Unknown
 from sync.models import ApprovalRequest, FieldMapping, SyncMetadata
 from sync.monday.board_items import ARCHIVED, DELETED, Item

@@ -14,15 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from django.core.exceptions import ValidationError
 
+from conflicts.reports import KIND_FIELDS, KIND_LOST_UPDATE, KIND_UNDO, ConflictReport, FieldConflict, OpenConflict
 from sync.choices import BlockedCode
-from sync.kernel.conflict_store import (
-    KIND_FIELDS,
-    KIND_LOST_UPDATE,
-    KIND_UNDO,
-    ConflictReport,
-    FieldConflict,
-    OpenConflict,
-)
 from sync.merge import Action, Canonical, Field, FieldDecision, FieldDirection
 from sync.monday.board_items import Item
 from sync.monday.conversion import AmbiguousSplit, UnknownValue

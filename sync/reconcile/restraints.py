@@ -14,8 +14,8 @@ from datetime import datetime, timedelta
 from typing import Any, TypeAlias
 from uuid import UUID
 
+from conflicts.reports import KIND_DELETE
 from sync.choices import ApprovalKind, ApprovalState, BlockedCode, Cause
-from sync.kernel.conflict_store import KIND_DELETE
 from sync.merge import Action, Field, FieldDecision, FieldDirection
 from sync.models import ApprovalRequest, Intent, SyncedModel, WriteLoop
 from sync.monday.conversion import UnknownValue

@@ -28,6 +28,8 @@ from django.core.serializers.json import DjangoJSONEncoder
 from django.db import DatabaseError, OperationalError, connection, transaction
 from django.db.models import ProtectedError, Q, QuerySet, RestrictedError
 
+from conflicts.reports import KIND_IDENTITY, ConflictReport
+from conflicts.store import close_identity_conflicts, reject_resolutions, save_reports
 from sync import registry
 from sync.boards import board_columns
 from sync.boards.held_creates import set_creates_held
@@ -45,7 +47,6 @@ from sync.choices import (
     TombstoneState,
 )
 from sync.clock import SyncNow, sync_now
-from sync.kernel.conflict_store import KIND_IDENTITY, ConflictReport, current_store
 from sync.kernel.db import retry_on_lock_timeout, update_many
 from sync.kernel.messages import RestoreError
 from sync.models import (
@@ -197,7 +198,7 @@ def end_jobs(run: PassRun, jobs: Iterable[Job]) -> None:
             is_final = finish.fail(list(job.claim.rows), token, job.ending.detail)
             if is_final and job.claim.entity_id is not None:
                 why = f"Your resolution could not be applied: {job.ending.detail}"
-                current_store().reject_resolutions(run.entity_type, [job.claim.entity_id], why)
+                reject_resolutions(run.entity_type, [job.claim.entity_id], why)
     for (detail, isolate), rows in given_back.items():
         finish.release(rows, token, detail, at_most=int(isolate))
     # What a person approved or rejected says at once that it was carried out.
@@ -255,14 +256,14 @@ def _settle_answers(run: PassRun, plan: Plan, planned: Sequence[AnswerPlan]) -> 
     decided = decide_answers(answers, facts)
     for answer, outdated in [(one.answer, one.outdated) for one in decided if one.outdated]:
         detail, conflict = f"It could not be done: {outdated}", answer.conflict
-        current_store().reject_resolutions(kind, [answer.asked_of], detail, only=conflict.conflict_id)
+        reject_resolutions(kind, [answer.asked_of], detail, only=conflict.conflict_id)
         enqueue_item_many(kind, [conflict.monday_item_id], cause=Cause.DEPENDENCY, priority=Priority.PERSON)
     done = [(plan.records[one.answer.asked_of], one) for one in decided if one.done]
     if not done:
         return
     for asked_of, one in done:
         _carry_out_answer(run, asked_of, one)
-    current_store().save_reports([settlement.identity_report(of, one.answer.conflict, one.done) for of, one in done])
+    save_reports([settlement.identity_report(of, one.answer.conflict, one.done) for of, one in done])
     # Records that waited for the same answer say so until their next pass.
     asked_items = {one.answer.conflict.monday_item_id for _, one in done}
     asked_items = asked_items.union(*(of.ledger.asked_items or () for of, _ in done)) - {""}
@@ -391,7 +392,7 @@ def _write_item(run: PassRun, plan: ItemPlan) -> None:
         IgnoredItem.objects.update_or_create(
             entity_type=entity_type, item_id=facts.item_id, defaults={"reason": plan.problems}
         )
-    if plan.closes and (closed := current_store().close_identity_conflicts(entity_type, facts.item_id, plan.closes)):
+    if plan.closes and (closed := close_identity_conflicts(entity_type, facts.item_id, plan.closes)):
         # The records that waited find out what that means for them.
         run.wake(set(closed) | _records_asking(entity_type, [facts.item_id]))
     if plan.act in (*GIVING, ItemAct.OWNED) and plan.record:
@@ -449,7 +450,7 @@ def _write_question(run: PassRun, plan: ItemPlan) -> None:
     """Ask to whom the item belongs; a record that could get it waits for the answer, its other conflicts stay."""
     asked, entity_type, question, waiting = plan.asked, run.entity_type, plan.question, linkable(plan.asked)
     report = ConflictReport(entity_type, asked[0].pk, plan.facts.item_id, KIND_IDENTITY, data=dict(question))
-    current_store().save_reports([report])
+    save_reports([report])
     ledgers = lock_ledgers(entity_type, sorted(record.pk for record in waiting)) if waiting else {}
     for ledger in ledgers.values():
         ledger.conflicts = {**ledger.conflicts, "identity": [question["what"]]}
@@ -493,7 +494,7 @@ def _settle_duplicates(
             events.update(processed_at=SyncNow(), outcome=settled[one.item.id].detail[:200])
     asked = {one.item.id for one, result in results if is_asked(one, result)}
     clear_unmatched(run.entity_type, {one.item.id for one, result in results if result.kind} - asked)
-    current_store().save_reports(list(copy_reports(run.board, plan, results)))
+    save_reports(list(copy_reports(run.board, plan, results)))
     end_jobs(run, [Job(item.facts.claim, ending(item.outcome, item.detail)) for item in settled.values()])
     return tuple(settled.get(item.facts.item_id, item) for item in plan.items)
 
@@ -597,7 +598,7 @@ def _settle_deleted(run: PassRun, plan: Plan, answers: Answers) -> list[deleted_
     # What went is counted already, and what didn't is decided anew.
     held = [one for one in settled if one.ending.outcome is Outcome.SETTLED]
     ApprovalRequest.objects.bulk_create(deleted_records.new_removal_requests(held))
-    current_store().save_reports([report for one in settled for report in deleted_records.deletion_reports(one)])
+    save_reports([report for one in settled for report in deleted_records.deletion_reports(one)])
     found = [
         RecordChanges(deleted_records.as_record_plan(one), answers.deleted.get(one.id, NOTHING_SENT)) for one in settled
     ]
@@ -785,7 +786,7 @@ def _write_changes(run: PassRun, facts: PassFacts, plan: Plan, found: Changes) -
     _end_approvals(plan, found)
     present, existing = [one.plan for one in found.present], found.existing
     _store_write_loops(run, facts, present)
-    current_store().save_reports(found.reports)
+    save_reports(found.reports)
     _finish_deleted(run.entity_type, [one for one in present if one.is_deleted])
     if found.ledgers:
         with connection.cursor() as cursor:

@@ -15,8 +15,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sync.choices import Cause, RecordSyncStatus, SyncStatus
-from sync.kernel.conflict_store import (
+from conflicts.reports import (
     KIND_DELETE,
     KIND_FIELDS,
     KIND_IDENTITY,
@@ -27,10 +26,11 @@ from sync.kernel.conflict_store import (
     FieldConflict,
     OpenConflict,
 )
+from sync.choices import Cause, RecordSyncStatus, SyncStatus
 from sync.kernel.humanize import without_request_id
 from sync.merge import CHANGED_ON_MONDAY, Action, FieldDirection
 from sync.models import Decision, Intent, SyncedModel, SyncMetadata
-from sync.models.state import REFILLS, approval_payload_key
+from sync.models.state import MAX_ACTOR_LENGTH, REFILLS, approval_payload_key
 from sync.monday.board import EventKind, ItemEvent
 from sync.monday.board_items import Item
 from sync.monday.conversion import AmbiguousSplit, UnknownValue
@@ -44,15 +44,7 @@ from sync.reconcile.lost_updates import LostUpdateConflict, is_telling, seen_aft
 from sync.reconcile.pass_plan import Outcome, PassFacts, Plan, RecordAction, RecordPlan
 from sync.reconcile.restraints import ended_requests, known_loop
 from sync.reconcile.writes import NOTHING_SENT, Answer
-from sync.records.authors import (
-    MAX_ACTOR_LENGTH,
-    SYNC_ACTOR,
-    Deletion,
-    last_author,
-    last_edit,
-    monday_editor_name,
-    monday_user_name,
-)
+from sync.records.authors import SYNC_ACTOR, Deletion, last_author, last_edit, monday_editor_name, monday_user_name
 from sync.records.blocked_fields import KEPT_BY, SIDE_NPD, SIDES, is_blocking
 from sync.registry import target_of
 

@@ -21,9 +21,9 @@ from sync import registry
 from sync.choices import Cause, QueueDirection, QueueStatus
 from sync.kernel import humanize
 from sync.models import MondayAccount, SyncedModel, SyncMetadata, SyncQueue, Tombstone, WebhookEvent
+from sync.models.state import MAX_ACTOR_LENGTH
 
 SYNC_ACTOR = "NPD Sync"
-MAX_ACTOR_LENGTH = 200
 
 UNDO_CAUSE = "undo"
 """The cause, in the history's context, of what a person's undo restored."""

@@ -10,9 +10,9 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
+from conflicts.store import open_counts
 from sync import registry
 from sync.choices import ApprovalState, QueueStatus, RecordSyncStatus
-from sync.kernel.conflict_store import current_store
 from sync.limits import BlockedKind
 from sync.models import ApprovalRequest, Verification
 from sync.records import availability
@@ -129,7 +129,7 @@ def record_gauges() -> Iterator[GaugeMetricFamily]:
         rows = spec.model._default_manager.order_by().values_list("sync_status")
         numbers |= {(spec.entity_type, status): number for status, number in rows.annotate(Count("pk"))}
     yield gauge("records", "Records by sync status.", ("board", "status"), numbers.items())
-    conflicts = current_store().open_counts()
+    conflicts = open_counts()
     yield gauge("conflicts_open", "Conflicts that wait for a person.", ("board", "kind"), conflicts.items())
     pending = ApprovalRequest.objects.filter(state=ApprovalState.PENDING).order_by().values_list("entity_type")
     approvals = dict.fromkeys(types, 0) | dict(pending.annotate(Count("pk")))

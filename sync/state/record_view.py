@@ -32,6 +32,7 @@ from django.db.models import (
 from django.db.models.functions import Cast, Coalesce, JSONObject
 from django.db.models.lookups import In
 
+from conflicts.reports import KIND_DELETE, KIND_FIELDS, KIND_IDENTITY, KIND_LOST_UPDATE
 from sync.choices import (
     ApprovalState,
     BlockedCode,
@@ -43,7 +44,6 @@ from sync.choices import (
     SyncStatus,
 )
 from sync.kernel import humanize
-from sync.kernel.conflict_store import KIND_DELETE, KIND_FIELDS, KIND_IDENTITY, KIND_LOST_UPDATE
 from sync.limits import BlockedKind
 from sync.models import ApprovalRequest, BoardLink, FieldMapping, QueuePause, SyncedModel, SyncMetadata, SyncQueue
 from sync.monday.conversion import UnknownValue

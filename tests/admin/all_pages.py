@@ -18,11 +18,11 @@ from django_celery_beat.models import PeriodicTask
 
 from conflicts.models import SyncConflict
 from conflicts.rejections import answer_rejection
+from conflicts.reports import FieldConflict
 from conflicts.resolution import current_values, resolve
 from npd.accounts import urls as sign_in
 from npd.models import Contact, Organization
 from sync.clock import sync_now
-from sync.kernel.conflict_store import FieldConflict
 from sync.kernel.scheduled_jobs import make_missing_jobs
 from sync.models import (
     ApiToken,

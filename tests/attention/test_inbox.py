@@ -18,11 +18,11 @@ from django.urls import reverse
 
 from conflicts.admin import inbox_acts
 from conflicts.models import SyncConflict
+from conflicts.reports import ConflictReport
 from npd.models import Contact
 from sync.admin.attention_pages import ENTRIES_ON_A_PAGE
 from sync.choices import ApprovalKind, ApprovalState, ColumnProblem
 from sync.clock import SyncNow, sync_now
-from sync.kernel.conflict_store import ConflictReport
 from sync.models import ApiBudget, ApprovalRequest, FieldMapping, IgnoredItem, SyncMetadata, SyncQueue, Tombstone
 from sync.operations import attention
 from sync.operations.attention import AttentionKind

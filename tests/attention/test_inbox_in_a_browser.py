@@ -8,8 +8,8 @@ import pytest
 from playwright.sync_api import expect
 
 from conflicts.models import SyncConflict
+from conflicts.reports import FieldConflict
 from npd.models import Contact
-from sync.kernel.conflict_store import FieldConflict
 from sync.models import SyncMetadata, SyncQueue
 from tests.admin import states
 from tests.admin.conftest import monday, person

@@ -8,10 +8,10 @@ from django.db import transaction
 from django.test import Client
 from rest_framework.test import APIClient
 
-from conflicts.database_store import DatabaseConflictStore
 from conflicts.models import SyncConflict
+from conflicts.reports import ConflictReport, FieldConflict
+from conflicts.store import save_reports
 from npd.models import Contact
-from sync.kernel.conflict_store import ConflictReport, FieldConflict
 from sync.models import SyncMetadata, SyncQueue
 from tests.admin import states
 from tests.support.people import api_of
@@ -59,7 +59,7 @@ def finding(contact: Contact, *fields: FieldConflict, **more: Any) -> ConflictRe
 def record(*findings: ConflictReport) -> None:
     """Tell the desk, as the settle transaction does."""
     with transaction.atomic():
-        DatabaseConflictStore().save_reports(findings)
+        save_reports(findings)
 
 
 def of_fields(name: str, *fields: FieldConflict, kind: str = "fields") -> Contact:

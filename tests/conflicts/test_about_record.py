@@ -10,13 +10,13 @@ from rest_framework.test import APIClient
 
 from conflicts.admin.bulk_resolution import BulkPlan
 from conflicts.case import ConflictContext, case_options, conflict_progress
-from conflicts.database_store import DatabaseConflictStore
 from conflicts.models import SyncConflict
+from conflicts.reports import RECORD_KEY, ConflictReport, FieldConflict, Option
 from conflicts.resolution import InvalidResolution, NotAsSeen, NotOpen, resolve, undo_problem
+from conflicts.store import open_conflicts
 from npd.models import Contact
 from sync import registry
 from sync.choices import Cause, Priority
-from sync.kernel.conflict_store import RECORD_KEY, ConflictReport, FieldConflict, Option
 from sync.kernel.messages import NotAllowed
 from sync.merge import FieldSelection
 from sync.models import BoardLink, Decision, FieldMapping, SyncQueue
@@ -77,7 +77,7 @@ def test_a_chosen_option_is_stored_and_reaches_the_engine_with_what_was_seen(
 ) -> None:
     SyncQueue.objects.all().delete()
     assert pick(conflict, ada, "custom", "unlink").is_being_applied
-    (found,) = DatabaseConflictStore().open_conflicts("contact", [contact.pk])[contact.pk]
+    (found,) = open_conflicts("contact", [contact.pk])[contact.pk]
     choice = found.resolutions[RECORD_KEY]
     assert (choice.choose, choice.value, choice.npd) == ("custom", "unlink", WHAT)
     assert choice.seen == {"role_title": ["Admiral", None]}

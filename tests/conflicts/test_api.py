@@ -6,8 +6,8 @@ import pytest
 from rest_framework.test import APIClient
 
 from conflicts.models import SyncConflict
+from conflicts.reports import FieldConflict
 from npd.models import Contact
-from sync.kernel.conflict_store import FieldConflict
 from tests.admin import states
 from tests.api.conftest import code_of, error_of
 from tests.conflicts.conftest import PHONE, ROLE, conflict_of, finding, record, seen

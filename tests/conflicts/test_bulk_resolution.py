@@ -13,9 +13,9 @@ from django.test import Client
 
 from conflicts.admin import bulk_resolution
 from conflicts.models import SyncConflict
+from conflicts.reports import FieldConflict
 from conflicts.resolution import resolve
 from npd.models import Contact
-from sync.kernel.conflict_store import FieldConflict
 from tests.conflicts.conftest import PHONE, ROLE, conflict_of, finding, record, seen
 from tests.conflicts.test_about_record import AGAIN, DELETE, UNLINK, gone
 from tests.conflicts.test_screen import LIST, screen, text_of

@@ -7,12 +7,12 @@ import pytest
 from django.contrib.auth.models import User
 
 from conflicts.case import state_of
-from conflicts.database_store import DatabaseConflictStore
 from conflicts.models import SyncConflict
+from conflicts.reports import ConflictReport, FieldConflict
 from conflicts.resolution import resolve
+from conflicts.store import open_conflicts, reject_resolutions
 from npd.models import Contact
 from sync.clock import sync_now
-from sync.kernel.conflict_store import ConflictReport, FieldConflict, current_store
 from sync.merge import FieldSelection
 from sync.models import Decision
 from tests.conflicts.conftest import PHONE, ROLE, conflict_of, finding, record, seen
@@ -23,10 +23,6 @@ pytestmark = pytest.mark.django_db
 def choose(contact: Contact, by: User, *fields: FieldConflict, **chosen: dict[str, Any]) -> None:
     selections = {key: FieldSelection(**one) for key, one in chosen.items()}
     resolve(conflict_of(contact).pk, by=by, resolution_type="merge", selections=selections, seen=seen(*fields))
-
-
-def test_the_engine_meets_this_desk() -> None:
-    assert isinstance(current_store(), DatabaseConflictStore)
 
 
 def test_a_finding_opens_a_conflict_keyed_by_field(contact: Contact) -> None:
@@ -55,11 +51,11 @@ def test_the_same_finding_twice_writes_once_and_one_without_fields_nothing(
 
 def test_open_conflicts_tell_their_fields_and_a_stored_choice_with_the_values_seen(contact: Contact, ada: User) -> None:
     record(finding(contact, PHONE))
-    (found,) = DatabaseConflictStore().open_conflicts("contact", [contact.pk])[contact.pk]
+    (found,) = open_conflicts("contact", [contact.pk])[contact.pk]
     assert (found.kind, found.monday_item_id, found.fields, found.resolutions) == ("fields", "71", ("phone",), {})
-    assert DatabaseConflictStore().open_conflicts("organization", [contact.pk]) == {}
+    assert open_conflicts("organization", [contact.pk]) == {}
     choose(contact, ada, PHONE, phone={"choose": "custom", "value": "+44 20 7946 0001"})
-    (found,) = DatabaseConflictStore().open_conflicts("contact", [contact.pk])[contact.pk]
+    (found,) = open_conflicts("contact", [contact.pk])[contact.pk]
     assert dict(found.resolutions) == {"phone": FieldSelection("custom", "+44 20 7946 0001", PHONE.npd, PHONE.monday)}
 
 
@@ -139,7 +135,7 @@ def test_a_rejected_choice_comes_back_the_others_wait_on_and_it_is_chosen_again(
     conflict = conflict_of(contact)
     assert conflict.resolution_problem == "The value on Monday changed."
     assert conflict.left_open == ["phone"]
-    (found,) = DatabaseConflictStore().open_conflicts("contact", [contact.pk])[contact.pk]
+    (found,) = open_conflicts("contact", [contact.pk])[contact.pk]
     assert list(found.resolutions) == ["role_title"]
     assert conflict.stored_resolution.handed_back["phone"].choose == "npd"
     record(finding(contact, moved, applied={"role_title": ROLE.monday}))
@@ -156,7 +152,7 @@ def test_one_conflict_is_handed_back_with_a_line_in_the_history_and_the_records_
     other = SyncConflict.objects.get(kind="overwritten")
     resolve(other.pk, by=ada, resolution_type="keep_npd", seen=seen(ROLE))
 
-    DatabaseConflictStore().reject_resolutions("contact", [contact.pk], "Somebody has it by now.", only=other.pk)
+    reject_resolutions("contact", [contact.pk], "Somebody has it by now.", only=other.pk)
     other.refresh_from_db()
     assert other.resolution_problem == "Somebody has it by now."
     assert other.left_open == ["role_title"]
@@ -169,7 +165,7 @@ def test_values_that_move_without_a_rejection_leave_the_choice_to_the_engine(con
     record(finding(contact, PHONE))
     choose(contact, ada, PHONE, phone={"choose": "npd"})
     record(finding(contact, replace(PHONE, monday="+44 20 7946 1111")))
-    (found,) = DatabaseConflictStore().open_conflicts("contact", [contact.pk])[contact.pk]
+    (found,) = open_conflicts("contact", [contact.pk])[contact.pk]
     assert found.resolutions["phone"].monday == PHONE.monday
 
 
@@ -206,4 +202,4 @@ def test_a_look_at_many_records_costs_few_queries(ada: User, django_assert_max_n
         record(*(finding(contact, applied={"phone": "1", "role_title": "2"}) for contact in contacts))
     assert SyncConflict.objects.filter(resolution_type="keep_npd").count() == 30
     with django_assert_max_num_queries(1):
-        DatabaseConflictStore().open_conflicts("contact", [contact.pk for contact in contacts])
+        open_conflicts("contact", [contact.pk for contact in contacts])

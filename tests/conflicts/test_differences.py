@@ -12,9 +12,9 @@ from django.test import Client
 from hypothesis import given
 from hypothesis import strategies as st
 
+from conflicts.reports import FieldConflict
 from conflicts.text_diff import EXCERPT_LENGTH, MAX_DIFF_CHARACTERS, both_texts, diff_parts, excerpts
 from npd.models import Contact
-from sync.kernel.conflict_store import FieldConflict
 from sync.models import MondayAccount, WebhookEvent
 from tests.admin import states
 from tests.conflicts.conftest import PHONE, conflict_of, finding, record

@@ -9,8 +9,8 @@ import pytest
 from playwright.sync_api import expect
 
 from conflicts.models import SyncConflict
+from conflicts.reports import ConflictReport, FieldConflict
 from npd.models import Contact
-from sync.kernel.conflict_store import ConflictReport, FieldConflict
 from sync.models import SyncQueue
 from sync.reconcile.identity import duplicate_question
 from tests.admin import states

@@ -10,11 +10,11 @@ from django.db import transaction
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from conflicts.database_store import DatabaseConflictStore
 from conflicts.models import SyncConflict
+from conflicts.reports import RECORD_KEY, ConflictReport, FieldConflict, Option
 from conflicts.resolution import current_values, resolve, undo
+from conflicts.store import open_conflicts, save_reports
 from npd.models import Contact
-from sync.kernel.conflict_store import RECORD_KEY, ConflictReport, FieldConflict, Option
 from sync.kernel.messages import ActionError
 from sync.merge import FieldSelection
 from sync.models import Decision
@@ -55,7 +55,7 @@ STEPS = st.lists(
 
 def look(record: UUID, kind: str, fields: list[FieldConflict], takes: str) -> None:
     """What the engine says, as its contract allows: a choice is applied, handed back, or not touched yet."""
-    asked = [c for c in DatabaseConflictStore().open_conflicts("contact", [record]).get(record, []) if c.kind == kind]
+    asked = [c for c in open_conflicts("contact", [record]).get(record, []) if c.kind == kind]
     chosen = {key for one in asked for key in one.resolutions}
     if takes == "ignored" and chosen:
         fields = [f for one in asked for f in _as_stored(one.conflict_id)]
@@ -69,9 +69,7 @@ def look(record: UUID, kind: str, fields: list[FieldConflict], takes: str) -> No
     if takes == "rejected":
         outcome = {"rejected": dict.fromkeys(chosen, "It changed.")}  # type: ignore[dict-item]
     inverse = {key: {"before": {}, "after": {}} for key in chosen}
-    DatabaseConflictStore().save_reports(
-        [ConflictReport("contact", record, "71", kind, still, data=data, inverse=inverse, **outcome)]
-    )  # type: ignore[arg-type]
+    save_reports([ConflictReport("contact", record, "71", kind, still, data=data, inverse=inverse, **outcome)])  # type: ignore[arg-type]
 
 
 def _as_stored(conflict_id: UUID) -> list[FieldConflict]:
@@ -99,11 +97,7 @@ def take_back(record: UUID, by: User, *, stands: bool) -> None:
             undo(conflict.pk, by=by)
         except ActionError:
             continue
-        wish = next(
-            c
-            for c in DatabaseConflictStore().open_conflicts("contact", [record])[record]
-            if c.conflict_id == conflict.pk
-        )
+        wish = next(c for c in open_conflicts("contact", [record])[record] if c.conflict_id == conflict.pk)
         entries = conflict.merge_selections
         again = [
             FieldConflict(key, entries[key]["npd"], entries[key]["base"], entries[key]["monday"])
@@ -116,9 +110,7 @@ def take_back(record: UUID, by: User, *, stands: bool) -> None:
         ]
         fields = [*others, *again] if stands else others
         undone = dict.fromkeys(wish.resolutions, "" if stands else "It changed.")
-        DatabaseConflictStore().save_reports(
-            [ConflictReport("contact", record, "71", conflict.kind, fields, undone=undone)]
-        )
+        save_reports([ConflictReport("contact", record, "71", conflict.kind, fields, undone=undone)])
 
 
 @pytest.mark.django_db

@@ -8,9 +8,9 @@ from django.contrib.auth.models import User
 
 from conflicts.case import conflict_progress
 from conflicts.models import SyncConflict
+from conflicts.reports import ConflictReport, FieldConflict
 from conflicts.resolution import InvalidResolution, resolve, undo
 from npd.models import Contact
-from sync.kernel.conflict_store import ConflictReport, FieldConflict
 from sync.merge import FieldSelection
 from sync.models import Decision
 from tests.conflicts.conftest import conflict_of, record, seen

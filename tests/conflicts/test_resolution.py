@@ -7,10 +7,10 @@ from django.contrib.auth.models import User
 from django.db import transaction
 
 from conflicts.models import SyncConflict
+from conflicts.reports import ConflictReport, FieldConflict
 from conflicts.resolution import InvalidResolution, NotAsSeen, NotOpen, resolve
 from npd.models import Contact, Organization
 from sync.choices import Cause, Priority
-from sync.kernel.conflict_store import ConflictReport, FieldConflict
 from sync.merge import FieldSelection
 from sync.models import Decision, SyncMetadata, SyncQueue
 from sync.outbox import notify

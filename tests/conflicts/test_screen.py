@@ -9,8 +9,8 @@ from django.test import Client
 from django.urls import reverse
 
 from conflicts.models import SyncConflict
+from conflicts.reports import ConflictReport, FieldConflict
 from npd.models import Contact
-from sync.kernel.conflict_store import ConflictReport, FieldConflict
 from sync.models import SyncMetadata
 from tests.admin import states
 from tests.conflicts.conftest import PHONE, ROLE, conflict_of, finding, record

@@ -14,6 +14,15 @@ from uuid import UUID
 
 from hypothesis import strategies as st
 
+from conflicts.reports import (
+    KIND_DELETE,
+    KIND_FIELDS,
+    KIND_IDENTITY,
+    KIND_LOST_UPDATE,
+    KIND_UNDO,
+    RECORD_KEY,
+    OpenConflict,
+)
 from sync.choices import (
     ApprovalKind,
     ApprovalState,
@@ -22,15 +31,6 @@ from sync.choices import (
     RemovedItemPolicy,
     SyncDirection,
     TombstoneState,
-)
-from sync.kernel.conflict_store import (
-    KIND_DELETE,
-    KIND_FIELDS,
-    KIND_IDENTITY,
-    KIND_LOST_UPDATE,
-    KIND_UNDO,
-    RECORD_KEY,
-    OpenConflict,
 )
 from sync.merge import FieldSelection, Rule
 from sync.models import ApprovalRequest, IgnoredItem, Intent, IntentState, Tombstone, WriteLoop

@@ -11,9 +11,9 @@ from uuid import UUID, uuid4
 
 from django.db.models import Model
 
+from conflicts.reports import KIND_DELETE, RECORD_KEY, OpenConflict
 from npd.models import Contact
 from sync.choices import ApprovalKind, Cause
-from sync.kernel.conflict_store import KIND_DELETE, RECORD_KEY, OpenConflict
 from sync.merge import Action, FieldDecision, FieldSelection
 from sync.models import (
     ApprovalRequest,

@@ -8,7 +8,7 @@ from uuid import uuid4
 
 import pytest
 
-from sync.kernel.conflict_store import KIND_IDENTITY, RECORD_KEY, OpenConflict
+from conflicts.reports import KIND_IDENTITY, RECORD_KEY, OpenConflict
 from sync.merge import FieldSelection
 from sync.models import Intent, IntentState
 from sync.monday.board_items import Item

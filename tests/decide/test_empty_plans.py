@@ -10,8 +10,8 @@ from uuid import uuid4
 
 import pytest
 
+from conflicts.reports import KIND_FIELDS, OpenConflict
 from sync.choices import SyncDirection
-from sync.kernel.conflict_store import KIND_FIELDS, OpenConflict
 from sync.merge import FieldSelection
 from sync.models import WriteLoop
 from sync.monday.board_items import Item

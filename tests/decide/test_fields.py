@@ -10,10 +10,10 @@ from uuid import UUID
 
 import pytest
 
+from conflicts.reports import KIND_FIELDS, KIND_LOST_UPDATE, KIND_UNDO
 from npd.models import Organization
 from sync import registry
 from sync.choices import BlockedCode, Cause, SyncDirection
-from sync.kernel.conflict_store import KIND_FIELDS, KIND_LOST_UPDATE, KIND_UNDO
 from sync.merge import Action, FieldSelection
 from sync.models import BoardLink, SyncedModel
 from sync.monday.board_items import Item, Reading

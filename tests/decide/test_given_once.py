@@ -8,8 +8,8 @@ from uuid import UUID
 
 import pytest
 
+from conflicts.reports import KIND_IDENTITY, RECORD_KEY, OpenConflict
 from sync.choices import TombstoneState
-from sync.kernel.conflict_store import KIND_IDENTITY, RECORD_KEY, OpenConflict
 from sync.merge import FieldSelection
 from sync.models import Tombstone
 from sync.monday.board_items import Item, Reading

@@ -8,9 +8,9 @@ from typing import Any, cast
 
 import pytest
 
+from conflicts.reports import KIND_FIELDS, KIND_LOST_UPDATE, FieldConflict, OpenConflict
 from npd.models import Contact
 from sync.choices import BlockedCode
-from sync.kernel.conflict_store import KIND_FIELDS, KIND_LOST_UPDATE, FieldConflict, OpenConflict
 from sync.merge import Action, FieldSelection
 from sync.models import Intent, IntentState
 from sync.monday.conversion import Converter, UnknownValue

@@ -13,8 +13,8 @@ import pytest
 from django.db.models import Model
 from hypothesis import given, settings
 
+from conflicts.reports import KIND_UNDO
 from sync.choices import Cause, DeletedRecordPolicy
-from sync.kernel.conflict_store import KIND_UNDO
 from sync.merge import Action
 from sync.models import FieldMapping
 from sync.monday.board_items import Item, Reading

@@ -6,9 +6,9 @@ from uuid import uuid4
 
 import pytest
 
+from conflicts.reports import KIND_FIELDS, OpenConflict
 from npd.models import Organization
 from sync.choices import ApprovalKind, ApprovalState, ColumnProblem, RemovedItemPolicy
-from sync.kernel.conflict_store import KIND_FIELDS, OpenConflict
 from sync.monday.board_items import Item, Reading
 from sync.reconcile.facts import RemovalFacts, Settings
 from sync.reconcile.field_values import BoardContext

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from conflicts.reports import KIND_FIELDS, OpenConflict
 from sync.choices import ApprovalState, Cause, ColumnProblem
-from sync.kernel.conflict_store import KIND_FIELDS, OpenConflict
 from sync.models import FieldMapping, Intent
 from sync.monday.board_items import Item, Reading
 from sync.reconcile.facts import RecordFacts

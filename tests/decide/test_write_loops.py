@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from conflicts.reports import KIND_FIELDS, OpenConflict
 from sync.choices import Cause
-from sync.kernel.conflict_store import KIND_FIELDS, OpenConflict
 from sync.models import Intent, WriteLoop
 from sync.reconcile.facts import RecordFacts
 from sync.reconcile.restraints import MAX_THROTTLE, LoopPlan, is_loop_over, plan_loop

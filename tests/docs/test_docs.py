@@ -187,7 +187,7 @@ def definitions(path: Path) -> frozenset[str]:
 
 def test_the_architecture_names_the_floors_in_their_order() -> None:
     """From the top to the ground, as they are drawn."""
-    rows = [re.match(r"\| \[(\w+)\]\(\.\./sync/", row) for row in rows_of_tables(MAP)]
+    rows = [re.match(r"\| \[(\w+)\]\(\.\./(?:sync|conflicts)/", row) for row in rows_of_tables(MAP)]
     assert tuple(row[1] for row in rows if row) == FLOORS[::-1]
 
 

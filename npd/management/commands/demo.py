@@ -22,12 +22,12 @@ from django.urls import reverse
 from pghistory.core import event_models
 from pghistory.models import Context
 
+from conflicts.store import open_conflicts
 from npd.models import Contact, Organization
 from sync import registry
 from sync.boards.board_setup import set_up_all
 from sync.choices import QueueStatus
 from sync.clock import SyncNow
-from sync.kernel.conflict_store import current_store
 from sync.kernel.messages import ActionError
 from sync.models import BoardLink, FieldMapping, SyncedModel, SyncQueue, UnmatchedItem
 from sync.monday.columns import make_converter
@@ -344,7 +344,7 @@ def _steps(link: BoardLink) -> Iterator[tuple[str, str]]:
         )
         yield "Change the same person on the board, and watch NPD follow:", item_url(link, first.monday_id)
     if (in_conflict := _contact(demo_people().conflict)) is not None:
-        for conflict in current_store().open_conflicts("contact", [in_conflict.pk]).get(in_conflict.pk, [])[:1]:
+        for conflict in open_conflicts("contact", [in_conflict.pk]).get(in_conflict.pk, [])[:1]:
             screen = settings.SITE_URL + reverse("admin:conflicts_syncconflict_screen", args=[conflict.conflict_id])
             yield f"{in_conflict.name} was changed differently on both sides; resolve it side by side:", screen
     if (blocked := _contact(demo_people().held)) is not None:

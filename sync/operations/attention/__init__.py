@@ -17,9 +17,18 @@ from uuid import UUID
 from django.db import connection
 from django.urls import reverse
 
+from conflicts.reports import (
+    DELETIONS,
+    KIND_DELETE,
+    KIND_DELETED_RECORD,
+    KIND_FIRST_MATCH,
+    KIND_LOST_UPDATE,
+    KIND_REPLACED,
+    KIND_RESTORED_ITEM,
+)
 from sync import registry
 from sync.choices import ApprovalKind, BlockedCode, DeletedRecordPolicy
-from sync.kernel import conflict_store, humanize
+from sync.kernel import humanize
 from sync.kernel.db import fetch_rows
 from sync.kernel.messages import UNMATCHED_LABELS, UnmatchedReason, unmatched_sentence
 from sync.models import FieldMapping
@@ -42,12 +51,12 @@ _CAUSES: Mapping[tuple[str, str], str] = {
     (AttentionKind.APPROVAL, ApprovalKind.CLEAR_MONDAY): "Fields would be emptied on Monday",
     (AttentionKind.APPROVAL, ApprovalKind.CLEAR_NPD): "Fields would be emptied in NPD",
     (AttentionKind.CONFLICT, ""): "{field} changed on both sides",
-    (AttentionKind.CONFLICT, conflict_store.KIND_FIRST_MATCH): "{field} different since linking",
-    (AttentionKind.CONFLICT, conflict_store.KIND_LOST_UPDATE): "An edit of {field} on Monday was overwritten",
-    (AttentionKind.CONFLICT, conflict_store.KIND_REPLACED): "{field}: column replaced, with a value in the old one",
-    (AttentionKind.CONFLICT, conflict_store.KIND_DELETE): "The item left the board",
-    (AttentionKind.CONFLICT, conflict_store.KIND_DELETED_RECORD): "Deleted in NPD, with an item on Monday",
-    (AttentionKind.CONFLICT, conflict_store.KIND_RESTORED_ITEM): "Deleted in NPD, and the item was restored on Monday",
+    (AttentionKind.CONFLICT, KIND_FIRST_MATCH): "{field} different since linking",
+    (AttentionKind.CONFLICT, KIND_LOST_UPDATE): "An edit of {field} on Monday was overwritten",
+    (AttentionKind.CONFLICT, KIND_REPLACED): "{field}: column replaced, with a value in the old one",
+    (AttentionKind.CONFLICT, KIND_DELETE): "The item left the board",
+    (AttentionKind.CONFLICT, KIND_DELETED_RECORD): "Deleted in NPD, with an item on Monday",
+    (AttentionKind.CONFLICT, KIND_RESTORED_ITEM): "Deleted in NPD, and the item was restored on Monday",
     (AttentionKind.DUPLICATE, ""): "Which item belongs to which {record}?",
     (AttentionKind.REJECTED, ""): "{field} was rejected by Monday",
     (AttentionKind.REJECTED, BlockedCode.LIMIT): "{field} has a value that its column can't take",
@@ -101,7 +110,7 @@ class Wording:
         template = common or without_where(problem) or _CAUSES.get((kind, code)) or _CAUSES[kind, ""]
         # What others wrote may hold braces of its own.
         said = template if common or problem else template.format(field=fields, record=registry.type_name(entity_type))
-        if fields and code in conflict_store.DELETIONS:
+        if fields and code in DELETIONS:
             said = f"{said}; edited since the last sync: {fields}"
         return humanize.first_sentences(said, MAX_CAUSE_LENGTH)
 

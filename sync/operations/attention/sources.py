@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 
 from django.db.models import TextChoices
 
+from conflicts.store import attention_sql
 from sync import registry
 from sync.choices import ApprovalKind
-from sync.kernel.conflict_store import current_store
 from sync.kernel.messages import EXPLAINED_REASONS
 from sync.outbox.operate import FAILING_ATTEMPTS
 from sync.reconcile.pass_plan import TAKEN_AWAY_STATES
@@ -323,7 +323,7 @@ _BLOCKED = """
 
 
 def sources_of(kinds: Collection[AttentionKind]) -> list[Source]:
-    conflicts = current_store().attention_sql()
+    conflicts = attention_sql()
     found = [_conflicts(conflicts)] if conflicts else []
     if synced_types():
         found += [_removed(conflicts), *(_fields(kind) for kind in (AttentionKind.REJECTED, AttentionKind.BLOCKED))]

@@ -17,6 +17,7 @@ from uuid import UUID
 
 from django.db.models import Q, QuerySet
 
+from conflicts.reports import KIND_FIELDS, KIND_LOST_UPDATE
 from sync import registry
 from sync.choices import (
     ApprovalState,
@@ -30,7 +31,6 @@ from sync.choices import (
     TombstoneState,
 )
 from sync.clock import SyncNow, sync_now
-from sync.kernel.conflict_store import KIND_FIELDS, KIND_LOST_UPDATE
 from sync.kernel.humanize import count_with_noun, quote
 from sync.limits import MeteredClient, board_costs, client, client_override, quota, urgent_calls
 from sync.models import ApprovalRequest, BoardLink, Intent, IntentState, SyncedModel, SyncQueue

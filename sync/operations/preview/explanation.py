@@ -10,10 +10,10 @@ from uuid import UUID
 
 from django.db.models import Q
 
+from conflicts.store import open_conflicts
 from sync import registry
 from sync.choices import QueueStatus
 from sync.clock import sync_now
-from sync.kernel.conflict_store import current_store
 from sync.kernel.humanize import quote, timestamp
 from sync.models import ApprovalRequest, Decision, Intent, IntentState, SyncedModel, SyncQueue, Tombstone, WriteLoop
 from sync.operations.preview import VALUE_LENGTH, change_act
@@ -152,7 +152,7 @@ def _open_lines(entity_type: str, entity_id: UUID) -> Iterator[str]:
     for intent in Intent.objects.filter(**about, state=IntentState.OPEN).order_by("created_at"):
         sent = ", ".join(intent.values) or "a new item"
         yield f"A call without an answer yet: {sent}; it may take effect until {timestamp(intent.deadline)}."
-    for conflict in current_store().open_conflicts(entity_type, [entity_id]).get(entity_id, []):
+    for conflict in open_conflicts(entity_type, [entity_id]).get(entity_id, []):
         fields = f" on {', '.join(conflict.fields)}" if conflict.fields else ""
         waiting = " A choice is waiting to be applied." if conflict.resolutions else ""
         yield f"An open conflict ({conflict.kind}){fields}, {conflict.conflict_id}.{waiting}"

@@ -1,14 +1,12 @@
-"""The port that `conflicts` implements: what a pass reports of conflicts, and what persons resolved."""
+"""What a pass reports of conflicts, and what it reads of them: values alone, which know neither rows nor queries."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Any
 from uuid import UUID
-
-from django.core.exceptions import ImproperlyConfigured
 
 from sync.merge import FieldSelection
 
@@ -147,53 +145,3 @@ class ConflictReport:
     undone: Mapping[str, str] = field(default_factory=dict)
     ended: Mapping[str, str] = field(default_factory=dict)
     asked_in: Mapping[str, str] = field(default_factory=dict)
-
-
-class ConflictStore(Protocol):
-    """Stores conflicts."""
-
-    def open_conflicts(self, entity_type: str, ids: Iterable[UUID]) -> dict[UUID, list[OpenConflict]]:
-        """Return the open conflicts of these records."""
-
-    def save_reports(self, reports: Sequence[ConflictReport]) -> None:
-        """Store a pass's reports: open, update, close.
-
-        Runs inside the transaction that settles the records.
-        """
-
-    def reject_resolutions(
-        self, entity_type: str, ids: Iterable[UUID], reason: str, *, only: UUID | None = None
-    ) -> None:
-        """Return these records' resolutions to be decided again, because no pass will apply them.
-
-        `only` restricts it to one conflict; the resolutions of the others stay.
-        """
-
-    def close_identity_conflicts(self, entity_type: str, item_id: str, reason: str) -> list[UUID]:
-        """Close the identity conflicts about this item; return their records."""
-
-    def open_counts(self) -> Mapping[tuple[str, str], int]:
-        """Return how many conflicts are open, by entity type and kind, with zeros for registered types."""
-
-    def attention_sql(self) -> str:
-        """Return the query of conflicts without a resolution, for one that unites it with all else that waits.
-
-        Its columns: kind (conflict, or duplicate where it asks who is who), id, entity_type, entity_id,
-        monday_item_id, detected_at, the conflict's own kind or one of those that aren't stored, its fields by commas,
-        what it is about as a sentence, and {npd, base, monday, acts}: the values by field, and of a deletion what its
-        options do.
-        """
-
-
-_store: ConflictStore | None = None
-
-
-def register_store(store: ConflictStore) -> None:
-    global _store  # noqa: PLW0603 - registered once, when Django starts
-    _store = store
-
-
-def current_store() -> ConflictStore:
-    if _store is None:
-        raise ImproperlyConfigured("No application keeps conflicts. Add 'conflicts' to INSTALLED_APPS.")
-    return _store

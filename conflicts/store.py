@@ -1,4 +1,4 @@
-"""The database behind reconcile's `ConflictStore` port: conflicts are opened, updated, closed, reopened."""
+"""The conflicts of records: what a pass reads of them, and how it opens, updates, closes and reopens them."""
 
 from __future__ import annotations
 
@@ -13,12 +13,9 @@ from django.contrib.auth import get_user_model
 from django.db.models import Count, Q
 
 from conflicts.history import ConflictHistory
-from conflicts.lifecycle import new_conflict, reports_end, update_conflict
+from conflicts.lifecycle import apply_undo_results, new_conflict, reject_undo, reports_end, update_conflict
 from conflicts.models import ConflictKind, SyncConflict
-from conflicts.resolution import apply_undo_results, reject_undo
-from sync import registry
-from sync.clock import sync_now
-from sync.kernel.conflict_store import (
+from conflicts.reports import (
     KIND_DELETED_RECORD,
     KIND_FIRST_MATCH,
     KIND_REPLACED,
@@ -28,6 +25,8 @@ from sync.kernel.conflict_store import (
     OpenConflict,
     OptionAct,
 )
+from sync import registry
+from sync.clock import sync_now
 from sync.kernel.messages import TombstoneReason
 
 ConflictKey = tuple[str, UUID, str, str]
@@ -76,75 +75,80 @@ UPDATABLE_FIELDS = (
 """What a report may change of a stored conflict."""
 
 
-class DatabaseConflictStore:
-    """Implements `sync.kernel.conflict_store.ConflictStore` on the table of conflicts."""
+def open_conflicts(entity_type: str, ids: Iterable[UUID]) -> dict[UUID, list[OpenConflict]]:
+    """Return these records' open conflicts, and those to be undone, with their resolutions; one query."""
+    rows = SyncConflict.objects.filter(OPEN_OR_UNDOING, entity_type=entity_type, entity_id__any_of=list(ids))
+    conflicts: dict[UUID, list[OpenConflict]] = {}
+    for row in rows.order_by("detected_at", "id"):
+        ways = [_as_open] * row.is_open + [_as_undo_request] * row.is_being_undone
+        conflicts.setdefault(row.entity_id, []).extend(way(row) for way in ways)
+    return conflicts
 
-    def open_conflicts(self, entity_type: str, ids: Iterable[UUID]) -> dict[UUID, list[OpenConflict]]:
-        """Return these records' open conflicts, and those to be undone, with their resolutions; one query."""
-        rows = SyncConflict.objects.filter(OPEN_OR_UNDOING, entity_type=entity_type, entity_id__any_of=list(ids))
-        conflicts: dict[UUID, list[OpenConflict]] = {}
-        for row in rows.order_by("detected_at", "id"):
-            ways = [_as_open] * row.is_open + [_as_undo_request] * row.is_being_undone
-            conflicts.setdefault(row.entity_id, []).extend(way(row) for way in ways)
-        return conflicts
 
-    def save_reports(self, reports: Sequence[ConflictReport]) -> None:
-        """Store what a pass found; storing the same reports again changes nothing.
+def save_reports(reports: Sequence[ConflictReport]) -> None:
+    """Store what a pass found; storing the same reports again changes nothing.
 
-        Runs inside the settle transaction. The number of queries doesn't grow with the number of reports.
-        """
-        batch = _ReportBatch(reports)
-        for report in reports:
-            batch.apply(report)
-        batch.save()
+    Runs inside the settle transaction. The number of queries doesn't grow with the number of reports.
+    """
+    batch = _ReportBatch(reports)
+    for report in reports:
+        batch.apply(report)
+    batch.save()
 
-    def reject_resolutions(
-        self, entity_type: str, ids: Iterable[UUID], reason: str, *, only: UUID | None = None
-    ) -> None:
-        """Let a person choose again for these records; the rejected resolution stays as a suggestion."""
-        rows = SyncConflict.objects.select_for_update().filter(
-            entity_type=entity_type, entity_id__in=list(ids), resolution__isnull=False
-        )
-        rows = rows.filter(pk=only) if only is not None else rows
-        history = ConflictHistory()
-        # Locked in the order of their ids, like records: two that lock the same rows wait for each other in no circle.
-        rejected = [row for row in rows.order_by("id") if row.stored_resolution.fields]
-        for row in rejected:
-            if row.is_being_undone:
-                reject_undo(row, reason, history)
-                continue
-            resolution = row.stored_resolution
-            for key in resolution.fields:
-                history.log_returned(row, key, resolution, reason)
-            row.resolution = resolution.with_rejected(dict.fromkeys(resolution.fields, reason)).to_json()
-            row.resolution_problem = reason
-        SyncConflict.objects.bulk_update(rejected, ["resolution", "resolution_problem", "merge_selections"])
-        history.save()
 
-    def close_identity_conflicts(self, entity_type: str, item_id: str, reason: str) -> list[UUID]:
-        """Close the open identity conflicts about this item; return their records."""
-        rows = SyncConflict.objects.filter(
-            entity_type=entity_type, kind=ConflictKind.IDENTITY, monday_item_id=item_id, resolved_at=None
-        )
-        closed = list(rows.order_by("id").values_list("entity_id", flat=True))
-        self.save_reports(
-            [
-                ConflictReport(entity_type, entity_id, item_id, ConflictKind.IDENTITY, closing_reason=reason)
-                for entity_id in closed
-            ]
-        )
-        return closed
+def reject_resolutions(entity_type: str, ids: Iterable[UUID], reason: str, *, only: UUID | None = None) -> None:
+    """Let a person choose again for these records; the rejected resolution stays as a suggestion."""
+    rows = SyncConflict.objects.select_for_update().filter(
+        entity_type=entity_type, entity_id__in=list(ids), resolution__isnull=False
+    )
+    rows = rows.filter(pk=only) if only is not None else rows
+    history = ConflictHistory()
+    # Locked in the order of their ids, like records: two that lock the same rows wait for each other in no circle.
+    rejected = [row for row in rows.order_by("id") if row.stored_resolution.fields]
+    for row in rejected:
+        if row.is_being_undone:
+            reject_undo(row, reason, history)
+            continue
+        resolution = row.stored_resolution
+        for key in resolution.fields:
+            history.log_returned(row, key, resolution, reason)
+        row.resolution = resolution.with_rejected(dict.fromkeys(resolution.fields, reason)).to_json()
+        row.resolution_problem = reason
+    SyncConflict.objects.bulk_update(rejected, ["resolution", "resolution_problem", "merge_selections"])
+    history.save()
 
-    def open_counts(self) -> dict[tuple[str, str], int]:
-        """Return how many conflicts are open, by type and kind, with zeros for every registered type."""
-        types = [spec.entity_type for spec in registry.entities()]
-        counts = dict.fromkeys(((entity_type, kind) for entity_type in types for kind in ConflictKind.values), 0)
-        rows = SyncConflict.objects.filter(resolved_at=None).order_by().values_list("entity_type", "kind")
-        return counts | {(entity_type, kind): number for entity_type, kind, number in rows.annotate(Count("id"))}
 
-    def attention_sql(self) -> str:
-        """Return the query of conflicts without a resolution; `unresolved_conflicts` says the same of objects."""
-        return _ATTENTION
+def close_identity_conflicts(entity_type: str, item_id: str, reason: str) -> list[UUID]:
+    """Close the open identity conflicts about this item; return their records."""
+    rows = SyncConflict.objects.filter(
+        entity_type=entity_type, kind=ConflictKind.IDENTITY, monday_item_id=item_id, resolved_at=None
+    )
+    closed = list(rows.order_by("id").values_list("entity_id", flat=True))
+    save_reports(
+        [
+            ConflictReport(entity_type, entity_id, item_id, ConflictKind.IDENTITY, closing_reason=reason)
+            for entity_id in closed
+        ]
+    )
+    return closed
+
+
+def open_counts() -> dict[tuple[str, str], int]:
+    """Return how many conflicts are open, by type and kind, with zeros for every registered type."""
+    types = [spec.entity_type for spec in registry.entities()]
+    counts = dict.fromkeys(((entity_type, kind) for entity_type in types for kind in ConflictKind.values), 0)
+    rows = SyncConflict.objects.filter(resolved_at=None).order_by().values_list("entity_type", "kind")
+    return counts | {(entity_type, kind): number for entity_type, kind, number in rows.annotate(Count("id"))}
+
+
+def attention_sql() -> str:
+    """Return the query of conflicts without a resolution, for one that unites it with all else that waits.
+
+    Its columns: kind (conflict, or duplicate where it asks who is who), id, entity_type, entity_id, monday_item_id,
+    detected_at, the conflict's own kind or one of those that aren't stored, its fields by commas, what it is about as a
+    sentence, and {npd, base, monday, acts}: the values by field, and of a deletion what its options do.
+    """
+    return _ATTENTION
 
 
 class _ReportBatch:
