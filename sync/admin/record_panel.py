@@ -19,15 +19,15 @@ from sync.admin import admin_base
 from sync.admin.board_cards import STATE_BADGES
 from sync.admin.confirmed_action import RecordTable
 from sync.admin.deletion_pages import KIND_LABELS
+from sync.attention import WHERE_TO_UNBLOCK, Kind, may_act_on
 from sync.boards.mapping import needs_column
 from sync.choices import ApprovalKind, ApprovalState, BlockedCode, RecordSyncStatus, RemovedItemPolicy, SyncDirection
 from sync.clock import sync_now
 from sync.kernel import humanize
 from sync.models import ApprovalRequest, SyncedModel
 from sync.models.jobs import QueueAction, is_allowed
-from sync.operations.attention import AttentionKind, may_act_on
 from sync.records.availability import Overview
-from sync.records.blocked_fields import WHERE_TO_UNBLOCK, throttle_reason, throttled_fields
+from sync.records.blocked_fields import throttle_reason, throttled_fields
 from sync.records.item_links import unlinked_item
 from sync.registry import link_of, page_url
 from sync.state.record_view import FieldReason, FieldView, Part, RecordState, RecordView, describe, describe_one
@@ -251,7 +251,7 @@ def rejection_act(user: Any, entity_type: str = "") -> str:
     return "Fix" if any(registry.may_act(user, "change", one) for one in types) else "Decide"
 
 
-def inbox_url(kind: AttentionKind) -> str:
+def inbox_url(kind: Kind) -> str:
     return f"{reverse('npd-inbox')}?kind={kind.value}"
 
 
@@ -423,9 +423,9 @@ def _blocked_buttons(record: SyncedModel, view: RecordSyncView, user: Any, *, ma
         yield Button("map_field", "view_column", "Mend the column", url, is_link=True)
     elif state.blocked_by_others and user.has_perm("sync.view_syncmetadata"):
         names = humanize.join_first([_word(record, state, key) for key in state.blocked_by_others])
-        may_unblock = may_act_on(user, AttentionKind.BLOCKED, record.entity_type())
+        may_unblock = may_act_on(user, Kind.BLOCKED, record.entity_type())
         label = f"Unblock {names}" if may_unblock else "See why"
-        yield Button("unblock", "lock_open", label, inbox_url(AttentionKind.BLOCKED), is_link=True)
+        yield Button("unblock", "lock_open", label, inbox_url(Kind.BLOCKED), is_link=True)
 
 
 def _word(record: SyncedModel, state: RecordView, key: str) -> str:
@@ -446,7 +446,7 @@ def linked(text: str, user: Any) -> SafeString | str:
     if not where or not user.has_perm("sync.view_syncmetadata"):
         return text
     preposition, name = where.rsplit("“")
-    link = format_html('<a class="npd-link" href="{}">“{}</a>', inbox_url(AttentionKind.BLOCKED), name)
+    link = format_html('<a class="npd-link" href="{}">“{}</a>', inbox_url(Kind.BLOCKED), name)
     return format_html("{}{}{}{}", before, preposition, link, after)
 
 
@@ -487,7 +487,7 @@ def _field_mark(
     link = link if may_resolve_cases(user) else "View"
     may_view = user.has_perm("conflicts.view_syncconflict")
     if problem.reason_code is FieldReason.BLOCKED:
-        url, link = inbox_url(AttentionKind.BLOCKED), "Unblock"
+        url, link = inbox_url(Kind.BLOCKED), "Unblock"
         may_view = user.has_perm("sync.view_syncmetadata")
         if view.state.ledger.blocked_fields.get(problem.key, {}).get("code") == BlockedCode.APPROVAL:
             text, url, link = Part.APPROVAL.label, approvals_url(record), "Review"
@@ -584,5 +584,5 @@ def open_items(record: SyncedModel, view: RecordView, user: Any) -> list[OpenIte
     labels = {mapping.key: mapping.label for mapping in registry.entity(entity_type).mappings}
     for loop in throttled_fields().filter(entity_type=entity_type, entity_id=record.pk):
         words = throttle_reason(loop, labels.get(loop.key, loop.key))
-        items.append(OpenItem("sync_problem", words, inbox_url(AttentionKind.BLOCKED), "See the options"))
+        items.append(OpenItem("sync_problem", words, inbox_url(Kind.BLOCKED), "See the options"))
     return items

@@ -79,9 +79,6 @@ MISSING, MOVED = "missing", "moved"
 OFF_BOARD_STATES = (ARCHIVED, DELETED, MISSING, MOVED)
 """What a pass found out about a record whose item is not on its board any more."""
 
-TAKEN_AWAY_STATES = (ARCHIVED, DELETED, MOVED)
-"""What somebody did with an item; that Monday doesn't show one any more is nobody's act."""
-
 REPORTED_STATES = (ARCHIVED, DELETED)
 """What the item itself told; one that Monday doesn't show, or that is elsewhere, is not surely gone."""
 

@@ -14,6 +14,7 @@ from django.db import connection
 
 from conflicts.models import SyncConflict
 from npd.models import Contact
+from sync.attention.sources import untrue_rows
 from sync.clock import SyncNow
 from sync.models import Intent, IntentState, WriteLoop
 from tests.chaos import identity_checks as identity
@@ -299,6 +300,12 @@ def the_queue_is_at_rest(evidence: Evidence) -> Iterator[str]:
             yield f"an open intent: {intent.entity_type} {intent.entity_id}"
 
 
+def what_waits_is_listed(evidence: Evidence) -> Iterator[str]:
+    """What waits for a person is a row of its own: none is missing and none too many, whichever writes met."""
+    for what, *row in untrue_rows():
+        yield f"{what} of what waits for a person: {row}"
+
+
 def nothing_changes(stage: Stage) -> Iterator[str]:
     """What moves when the log is replayed, as it was."""
     before, since = _picture(stage), last_call(stage)
@@ -341,4 +348,5 @@ CHECKS: dict[str, Check] = {
     "the status is true": the_status_is_true,
     "conflicts have two sides": conflicts_have_two_sides,
     "the queue is at rest": the_queue_is_at_rest,
+    "what waits is listed": what_waits_is_listed,
 }
