@@ -17,7 +17,7 @@ from django.contrib.admin.views.main import PAGE_VAR
 from django.contrib.postgres.fields import ArrayField
 from django.core.exceptions import PermissionDenied
 from django.db import connection
-from django.db.models import CharField, DateTimeField, Model, Q, QuerySet, TextField
+from django.db.models import CharField, DateTimeField, EmailField, Model, Q, QuerySet, TextField, URLField
 from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
@@ -33,7 +33,13 @@ from sync.admin import admin_base, record_panel
 from sync.admin.activity import FIELD_PARAMETER, activity_of
 from sync.admin.activity_pages import deleted_records_link, restore_link
 from sync.admin.admin_base import DateTimeRangeFilter, HealthFilter, PageAdmin, PageChangeList, overview_of
-from sync.admin.concurrent_edits import ConcurrentRecordForm, DeletedMeanwhileMixin, LinesField
+from sync.admin.concurrent_edits import (
+    ConcurrentRecordForm,
+    DeletedMeanwhileMixin,
+    EmailAddressField,
+    LinesField,
+    WebAddressField,
+)
 from sync.admin.confirmed_action import MAX_ROWS_SHOWN, Question, RecordTable, Report, run_action
 from sync.admin.connection_pages import first_records
 from sync.admin.deletion_pages import approvals_link
@@ -306,6 +312,8 @@ class SyncedModelAdmin(RecordFilesMixin, RecordSelectionMixin, DeletedMeanwhileM
             widget = forms.DateTimeInput(attrs={"class": " ".join(DATETIME_CLASSES)})
             example = db_field.help_text or "As 2026-12-31 23:59:00."
             kwargs |= {"form_class": forms.DateTimeField, "widget": widget, "help_text": example}
+        if isinstance(db_field, EmailField | URLField):
+            kwargs["form_class"] = EmailAddressField if isinstance(db_field, EmailField) else WebAddressField
         if not isinstance(db_field, ArrayField) or not isinstance(db_field.base_field, (CharField, TextField)):
             return super().formfield_for_dbfield(db_field, request, **kwargs)
         return LinesField(
