@@ -10,7 +10,7 @@ from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
 from django.contrib.postgres.functions import RandomUUID
 from django.db import connection, models
-from django.db.models import CharField, Count, F, Func, Q, QuerySet
+from django.db.models import Count, F, Q, QuerySet
 
 from conflicts.reports import RECORD_KEY
 from sync import registry
@@ -273,14 +273,6 @@ def counts() -> dict[str, int]:
         cursor.execute(_COUNTS)
         names = [column.name for column in cursor.description]
         return dict(zip(names, cursor.fetchone(), strict=True))
-
-
-def open_by_field() -> list[tuple[str, str, int]]:
-    """Return how many open conflicts each field has: type, field, number; the most first, one query."""
-    rows = SyncConflict.objects.filter(resolved_at=None).order_by()
-    fields = rows.annotate(field=Func(F("conflict_fields"), function="unnest", output_field=CharField()))
-    counted = fields.values_list("entity_type", "field").annotate(Count("pk"))
-    return sorted(counted, key=lambda row: (-row[2], row[0], row[1]))
 
 
 def counts_by_kind() -> dict[str, int]:

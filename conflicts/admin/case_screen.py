@@ -16,8 +16,6 @@ from django.db.models import Q
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
 from django.shortcuts import get_object_or_404
 from django.urls import URLPattern, path, reverse
-from django.utils.html import format_html, format_html_join
-from django.utils.safestring import SafeString
 from django.utils.text import capfirst
 from django.views.decorators.http import require_POST
 from django.views.generic import TemplateView
@@ -28,7 +26,6 @@ from conflicts.case import (
     STATE_LABELS,
     UNDOING,
     Case,
-    CaseField,
     ConflictContext,
     Progress,
     SubmittedForm,
@@ -568,9 +565,3 @@ class CaseMixin:
 
 def _status(progress: Progress) -> HttpResponse:
     return JsonResponse(progress.to_json(), headers={"Cache-Control": "no-store"})
-
-
-def marked_excerpt(field: CaseField, side: str) -> SafeString | str:
-    """Return one side's value around its first difference, which is marked."""
-    pieces = (format_html("<ins>{}</ins>", part.text) if part.marked else part.text for part in field.excerpts[side])
-    return format_html_join("", "{}", ((piece,) for piece in pieces)) or "(empty)"

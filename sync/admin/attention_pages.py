@@ -33,7 +33,7 @@ from sync.admin.confirmed_action import (
     run_action,
 )
 from sync.admin.inbox_offers import ACTIONS, LEADS, ActionResult, GroupLead, InboxAction, with_values
-from sync.admin.queue_pages import next_pass_text
+from sync.admin.queue_pages import next_attempt
 from sync.admin.record_panel import may_change_mapping, rejection_act
 from sync.admin.unmatched_pages import request_badge
 from sync.attention import OF_BOARDS, Entry, Group, Kind, Scope, Tally, Wording
@@ -395,7 +395,7 @@ def _row(
     if retried is not None and retried.status == QueueStatus.IN_PROGRESS:
         actions, attempt = [], badge("wait", "sync", "In progress")
     elif retried is not None:
-        attempt = badge("wait", "sync", f"Next attempt {next_pass_text(retried)}")
+        attempt = badge("wait", "sync", f"Next attempt {next_attempt(retried)}")
     return InboxRow(entry, actions, may_act, may_link, seen, attempt, fix)
 
 

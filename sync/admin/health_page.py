@@ -18,10 +18,11 @@ from django.http import HttpRequest
 from django.urls import reverse
 
 from sync import attention, registry
+from sync.admin.admin_base import overview_of
 from sync.admin.attention_pages import listed_scope, tallies_of
 from sync.admin.board_cards import Badge, BoardHealth, BoardStatus, health_url
 from sync.admin.connection_pages import has_answered, setup_checklist
-from sync.admin.queue_pages import LIVE_STATUSES, QueuePanel, is_whole, panel_of, pause_url, with_states
+from sync.admin.queue_pages import pause_url
 from sync.admin.record_panel import inbox_url, may_change_mapping, rejection_act
 from sync.attention import Group, Kind, Tally
 from sync.boards.board_columns import renamed_columns
@@ -34,7 +35,7 @@ from sync.models.receivers import Frequency
 from sync.operations.detect import board_problems, last_webhook
 from sync.operations.detect.comparison import VerificationResult, combine_results, verifications
 from sync.operations.setup.run import is_running
-from sync.records.availability import Overdue, number_of, overdue_boards
+from sync.records.availability import Overdue, Overview, number_of, overdue_boards
 from sync.state import record_view
 from sync.state.record_view import RecordState
 
@@ -54,7 +55,9 @@ class AttentionData:
 
 def load_attention(types: Collection[str], links: Mapping[str, BoardLink]) -> AttentionData:
     """Read what isn't about single records, and what samples of these types said."""
-    edits = with_states(SyncQueue.objects.filter(entity_id__isnull=False), LIVE_STATUSES)
+    # As an OR, for which PostgreSQL unites the partial indexes.
+    is_live = Q(status=QueueStatus.PENDING) | Q(status=QueueStatus.IN_PROGRESS) | Q(status=QueueStatus.FAILED)
+    edits = SyncQueue.objects.filter(is_live, entity_id__isnull=False)
     edits = edits.alias(edits=F("causes").bitand(int(_EDITS))).exclude(edits=0).order_by()
     return AttentionData(
         NotificationReceiver.objects.exclude(frequency=Frequency.OFF).exists(),
@@ -310,7 +313,7 @@ def headline(
     has_board = any(board.availability.has_board for board in boards)
     what, pending = humanize.count_with_noun, sum(board.number(RecordState.PENDING) for board in boards)
     stop = any(board.availability.is_stopped for board in boards)
-    is_still, is_all_paused = bool(paused) or stop, any(is_whole(one) for one in paused)
+    is_still, is_all_paused = bool(paused) or stop, any(not pause.entity_type for pause in paused)
     syncing = "" if is_still else "Syncing; "
     later = ", and synced once sync goes on" if is_still else ""
     warn, wait = ("warn", "front_hand"), ("wait", "sync")
@@ -370,23 +373,24 @@ def health_context(request: HttpRequest, context: dict[str, Any], kind_urls: Map
 
     `kind_urls` are the pages of kinds of the inbox that the sync knows none of.
     """
-    user, panel, scope = request.user, panel_of(request), listed_scope(request.user)
-    links, connected = panel.overview.links, has_answered(panel.overview)
-    visible = [board for board in panel.boards if _may_see(request, board.spec.model)]
+    user, now, scope = request.user, overview_of(request), listed_scope(request.user)
+    links, connected = now.links, has_answered(now)
+    every = [BoardStatus(registry.entity(board.entity_type), board, now) for board in now.shown]
+    visible = [board for board in every if _may_see(request, board.spec.model)]
     found = load_attention([board.spec.entity_type for board in visible], links)
     seen_kinds = scope.kinds | scope.others & {Kind.BLOCKED}
     seen = attention.groups(replace(scope, kinds=seen_kinds), limit=MAX_CAUSES)
     causes = [one for one in seen if one.kind in scope.kinds]
-    boards = _board_healths(user, visible, panel, found, causes, [one for one in seen if one.column_of])
+    boards = _board_healths(user, visible, now, found, causes, [one for one in seen if one.column_of])
     tallies = tallies_of(request)  # the sidebar has asked already
     counts, number = {kind: tally.causes for kind, tally in tallies.items()}, _causes(tallies)
     others = _causes(attention.tallies(replace(scope, kinds=scope.others))) if scope.others else 0
-    paused = list(panel.overview.pauses)
-    sees_calls = _may_see(request, SyncQueue) and not panel.overview.missing_token
-    calls = quota.forecast(panel.overview.budget_state, panel.overview.account) if sees_calls else None
-    stalled = overdue_boards(settings.READY_MAX_DUE_SECONDS, panel.overview)
+    paused = list(now.pauses)
+    sees_calls = _may_see(request, SyncQueue) and not now.missing_token
+    calls = quota.forecast(now.budget_state, now.account) if sees_calls else None
+    stalled = overdue_boards(settings.READY_MAX_DUE_SECONDS, now)
     data = HealthData(
-        boards, links, found, counts, causes, _names_of(causes), panel.now, calls,
+        boards, links, found, counts, causes, _names_of(causes), now.now, calls,
         is_allowed(user, QueueAction.RETRY), stalled,
     )  # fmt: skip
     tasks = attention_tasks(
@@ -404,13 +408,13 @@ def health_context(request: HttpRequest, context: dict[str, Any], kind_urls: Map
         "headline": headline(boards, tasks, number, others, paused=paused, stalled=stalled) if boards else None,
         "waiting": _waiting_edits(boards),
         "in_inbox": number,
-        "oldest": humanize.time_span((panel.now - since).total_seconds()) if since else "",
-        "verified": _verified_text(found.verifications, [board.spec for board in visible], panel.now),
-        "set_up": any(board.availability.has_board for board in panel.boards),
+        "oldest": humanize.time_span((now.now - since).total_seconds()) if since else "",
+        "verified": _verified_text(found.verifications, [board.spec for board in visible], now.now),
+        "set_up": any(board.availability.has_board for board in every),
         "checklist": setup_checklist(user, links, connected=connected, running=found.applies_setup) if boards else [],
         # What is paused or stopped whole has its button above the page.
         "pause_url": pause_url(request) if runs else "",
-        **_queue_context(request, panel, calls),
+        **_queue_context(request, every, calls),
     }
 
 
@@ -459,12 +463,12 @@ def _verified_text(found: Mapping[str, VerificationResult], specs: Sequence[regi
 def _board_healths(
     user: Any,
     visible: Sequence[BoardStatus],
-    panel: QueuePanel,
+    now: Overview,
     found: AttentionData,
     causes: Sequence[Group],
     columns: Sequence[Group],
 ) -> list[BoardHealth]:
-    counts = record_view.health_counts((board.spec for board in visible), panel.overview.pauses)
+    counts = record_view.health_counts((board.spec for board in visible), now.pauses)
 
     def rejected_at(entity_type: str) -> datetime | None:
         rejected = (one.since for one in causes if (one.kind, one.entity_type) == (Kind.REJECTED, entity_type))
@@ -490,12 +494,12 @@ def _board_healths(
     ]
 
 
-def _queue_context(request: HttpRequest, panel: QueuePanel, calls: quota.Forecast | None) -> dict[str, Any]:
+def _queue_context(request: HttpRequest, boards: Sequence[BoardStatus], calls: quota.Forecast | None) -> dict[str, Any]:
     if not _may_see(request, SyncQueue):
         return {"sees_queue": False}
     return {
         "sees_queue": True,
-        "queue": queue_text(panel.boards),
+        "queue": queue_text(boards),
         "queue_url": queue_url(),
         "allowance": calls,
         "refused": humanize.time_of_day(calls.refused_at) if calls and calls.refused_at else "",

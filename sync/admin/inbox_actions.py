@@ -23,7 +23,7 @@ from sync.admin.board_pages import ask_for_columns
 from sync.admin.confirmed_action import MAX_ROWS_SHOWN, Question, RecordTable
 from sync.admin.deletion_pages import approval_question, decide_approvals, of_chosen_kind
 from sync.admin.inbox_offers import ActionResult, GroupLead, InboxAction, register_action, register_lead
-from sync.admin.queue_pages import DISCARD, RETRY, RETRY_NOW, left_sentences
+from sync.admin.queue_pages import UNTIL_THE_NEXT_SYNC, left_alone
 from sync.admin.record_panel import CHECK_LABEL, may_change_mapping
 from sync.admin.unmatched_pages import create_records, created_words, ignore_items, list_again
 from sync.attention import Entry, Group, Kind
@@ -52,7 +52,7 @@ def _retry(request: HttpRequest, entries: Sequence[Entry], seen: Mapping[str, An
         entity_types |= set(rows.values_list("entity_type", flat=True))
         result = SyncQueueService().retry_all(rows, by)
         done += result.done
-        problems += left_sentences(RETRY, result.in_flight, result.left, "was", "were")
+        problems += left_alone(result, "done already")
     fields: dict[tuple[str, str], list[Entry]] = {}
     for entry in entries:
         if entry.field:
@@ -87,7 +87,7 @@ def _discard_question(_request: HttpRequest, entries: Sequence[Entry]) -> Questi
     rows = [(entry.name, entry.board, entry.detail) for entry in entries[:MAX_ROWS_SHOWN]]
     return Question(
         f"Discard {number}?",
-        [DISCARD.effect],
+        [UNTIL_THE_NEXT_SYNC],
         f"Yes, discard {number}",
         [RecordTable(("Record", "Board", "Why it failed"), rows, len(entries))],
     )  # fmt: skip
@@ -138,7 +138,7 @@ register_action(
         frozenset({Kind.FAILED, Kind.BLOCKED}),
         _retry,
         shortcut="r",
-        again=RETRY_NOW,
+        again="Retry now",
         many="Retry all {number}…",
         effects={
             Kind.FAILED: "Tries the job again as soon as its board can be synced, with all its attempts.",
@@ -166,7 +166,7 @@ register_action(
         _discard,
         shortcut="d",
         many="Discard all {number}…",
-        effects={Kind.FAILED: DISCARD.effect},
+        effects={Kind.FAILED: UNTIL_THE_NEXT_SYNC},
         question=_discard_question,
         may=lambda user, entry: (
             is_allowed(user, QueueAction.DISCARD) and attention.may_act_on(user, entry.kind, entry.entity_type)

@@ -909,10 +909,9 @@ def _finish_deleted(entity_type: str, plans: Sequence[RecordPlan]) -> None:
 AWAIT_RETRY_SECONDS = 60
 """What a relation waits for may come while the pass that says so isn't committed: it is looked for once more."""
 
-# Lower case by the database's rules, by which the triggers compare.
 _UPSERT_AWAITED = """
     INSERT INTO sync_awaited_relations (id, entity_type, entity_id, key, target_type, target)
-    SELECT gen_random_uuid(), %s, entity_id, key, target_type, lower(target)
+    SELECT gen_random_uuid(), %s, entity_id, key, target_type, target
     FROM unnest(%s::uuid[], %s::text[], %s::text[], %s::text[]) AS told (entity_id, key, target_type, target)
     ORDER BY entity_id, key
     ON CONFLICT (entity_type, entity_id, key) DO UPDATE
