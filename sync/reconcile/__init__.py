@@ -19,7 +19,7 @@ import structlog
 from sync.kernel.messages import own_fault
 from sync.limits import board_costs, breaker
 from sync.models import Intent
-from sync.monday.errors import ConnectorError, Scope, TooComplex
+from sync.monday.errors import TOO_COMPLEX, MondayError, Scope
 from sync.outbox.claim import Claim, Lease, LeaseLost
 from sync.reconcile import gather
 from sync.reconcile.act import Executor, send
@@ -111,7 +111,7 @@ def _unread(run: PassRun, executor: Executor, error: Unread) -> Plan:
     units = [*plan.open_records, *plan.open_deleted, *facts.claimed.unmatched]
     is_rejected = error.columns is None and cause.scope in (Scope.DOCUMENT, Scope.RECORD, Scope.FIELD)
     releases = not is_rejected or len(units) > 1
-    shrinks = isinstance(cause, TooComplex) and board_costs(run.link.pk).size < len(units)
+    shrinks = cause.kind is TOO_COMPLEX and board_costs(run.link.pk).size < len(units)
     how = ending(
         Outcome.RELEASED if releases else Outcome.FAILED,
         cause.sentence,
@@ -157,7 +157,7 @@ def confirm_creates(lease: Lease) -> str:
 def _confirm_document(lease: Lease, board: BoardContext, intents: Sequence[Intent]) -> str:
     try:
         facts = look_for_created(board, intents)
-    except ConnectorError as error:
+    except MondayError as error:
         breaker.trip(lease.link, error)
         return error.sentence
     plans, executor = decide_unconfirmed(facts), Executor(lease, board, min(len(intents), facts.batch_size))

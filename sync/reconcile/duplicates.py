@@ -16,7 +16,7 @@ from sync.choices import ApprovalKind, ApprovalState
 from sync.models import ApprovalRequest, FieldMapping, Intent, IntentState, SyncedModel
 from sync.monday.board_items import Item
 from sync.monday.conversion import UnknownValue
-from sync.monday.errors import ConnectorError
+from sync.monday.errors import MondayError
 from sync.reconcile.facts import is_create
 from sync.reconcile.field_values import ACTIVE, BoardContext, is_active_on, item_data, match_text_of_item
 from sync.reconcile.identity import (
@@ -276,7 +276,7 @@ def decide_duplicates(facts: PassFacts, plan: Plan) -> Plan:
     ]
     asked = [(one, item_id) for one, item_id in asked if one.item or one.creates]
     copies = facts.ask_one(Ask.COPIES, tuple(item_id for _, item_id in asked)) if asked else {}
-    problem, given = copies.sentence if isinstance(copies, ConnectorError) else "", given_items(plan)
+    problem, given = copies.sentence if isinstance(copies, MondayError) else "", given_items(plan)
     for one, item_id in asked:
         item, owner = (None, "") if problem else copies.get(item_id, (None, ""))
         owner = owner or (str(given[item_id]) if item_id in given else "")

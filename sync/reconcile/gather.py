@@ -52,7 +52,7 @@ from sync.models.state import event_column_text, event_item_name
 from sync.monday.board import EventKind
 from sync.monday.board_events import EVENT_TYPES
 from sync.monday.board_items import BatchItems, Item, MatchColumn
-from sync.monday.errors import ColumnRejected, ConnectorError
+from sync.monday.errors import MondayError, Scope
 from sync.monday.items import ITEMS_PER_READ
 from sync.outbox.claim import Claim
 from sync.outbox.pauses import active_pause
@@ -143,19 +143,19 @@ class Gatherer:
                 plan, rules, wants = lacking.plan, lacking.rules, lacking.wants
             try:
                 facts = self._read(facts, plan, wants)
-            except ConnectorError as error:
+            except MondayError as error:
                 raise Unread(*self._with_missing_columns(facts, plan, error)) from error
 
     def _with_missing_columns(
-        self, facts: PassFacts, plan: Plan, error: ConnectorError
-    ) -> tuple[PassFacts, Plan, ConnectorError, InspectedColumns | None]:
+        self, facts: PassFacts, plan: Plan, error: MondayError
+    ) -> tuple[PassFacts, Plan, MondayError, InspectedColumns | None]:
         """Add what is known of the columns, where a read failed because one is gone; one call, the first time only."""
         unexplained = facts, plan, error, None
-        if not isinstance(error, ColumnRejected):
+        if error.scope is not Scope.COLUMN:
             return unexplained
         try:
             board, found = self.inspect(facts.board, (), ())
-        except ConnectorError:
+        except MondayError:
             return unexplained
         is_new = _column_problems(board) - _column_problems(facts.board)
         return (replace(facts, board=board), plan, error, found) if is_new else unexplained
@@ -224,7 +224,7 @@ class Gatherer:
         return BatchItems(linked=result.linked, by_npd_id=found["by_npd_id"], by_match=found["by_match"])
 
     def items_by_id(self, board: BoardContext, ids: Sequence[str]) -> dict[str, Item]:
-        """Return these items, whatever became of them, as far as Monday shows them; raises ConnectorError."""
+        """Return these items, whatever became of them, as far as Monday shows them; raises MondayError."""
         found: dict[str, Item] = {}
         size = ITEMS_PER_READ
         for start in range(0, len(ids), size):
@@ -266,7 +266,7 @@ class Gatherer:
         """Where they can't be read, the rest of the pass goes on."""
         try:
             items = self.items_by_id(facts.board, list(values[0]))
-        except ConnectorError as error:
+        except MondayError as error:
             log.warning("copies not read", reason=error.sentence)
             return {values[0]: error}
         # It may belong to a record by now; an answer about a duplicate is not one about that record's item.
@@ -299,7 +299,7 @@ class Gatherer:
 
 
 def items_with_npd_ids(board: BoardContext, ids: Sequence[str]) -> dict[str, Item] | None:
-    """Return the items that bear these NPD IDs, by NPD ID; None where one can't be read. Raises ConnectorError."""
+    """Return the items that bear these NPD IDs, by NPD ID; None where one can't be read. Raises MondayError."""
     found: dict[str, Item] = {}
     size = min(ITEMS_PER_READ, board_costs(board.link.pk).size)
     for start in range(0, len(ids), size):
@@ -940,7 +940,7 @@ def unconfirmed_creates(entity_type: str) -> list[list[Intent]]:
 
 
 def look_for_created(board: BoardContext, intents: Sequence[Intent]) -> UnconfirmedCreates:
-    """Look for what a document without an answer has made, and return what is so of it; raises ConnectorError."""
+    """Look for what a document without an answer has made, and return what is so of it; raises MondayError."""
     ids, first = [intent.entity_id for intent in intents], intents[0]
     document = Intent.objects.filter(idempotency_key=first.idempotency_key)
     others = Intent.objects.filter(board_id=first.board_id, state=IntentState.APPLIED, settled_at__gt=first.created_at)

@@ -20,7 +20,7 @@ from sync.kernel.secret_texts import without_secrets
 from sync.merge import Canonical
 from sync.models import FieldMapping, SyncedModel, SyncMetadata
 from sync.monday.board_items import ARCHIVED, DELETED, BatchItems, Item
-from sync.monday.errors import ConnectorError
+from sync.monday.errors import MondayError
 from sync.outbox.claim import Claim
 from sync.reconcile.facts import ClaimedFacts, HistoryLine, RecordFacts, Settings, changed_ledger
 from sync.reconcile.field_plan import EditFacts, FieldFacts, FieldPlan, FieldsPlan
@@ -516,6 +516,6 @@ class Unread(Exception):
     `columns`: that was so because one of the board's columns is gone, which was not known; `facts` say so by now.
     """
 
-    def __init__(self, facts: PassFacts, plan: Plan, error: ConnectorError, columns: InspectedColumns | None) -> None:
+    def __init__(self, facts: PassFacts, plan: Plan, error: MondayError, columns: InspectedColumns | None) -> None:
         super().__init__(error.sentence)
         self.facts, self.plan, self.error, self.columns = facts, plan, error, columns

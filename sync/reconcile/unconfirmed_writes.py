@@ -23,7 +23,7 @@ from sync.merge import FieldSides, Side
 from sync.models import FieldMapping, Intent, SyncedModel
 from sync.monday.board_items import Item, WriteResult
 from sync.monday.conversion import UnknownValue
-from sync.monday.errors import AnswerWithoutData, ConnectorError, Scope
+from sync.monday.errors import ANSWER_WITHOUT_DATA, MondayError, Scope
 from sync.reconcile.board_filter import may_have_new_item
 from sync.reconcile.facts import RecordFacts, change_events, is_create
 from sync.reconcile.field_plan import AS_SENT, base_of, cell_of, new_base, sides_of
@@ -141,7 +141,7 @@ def _is_creatable(facts: UnconfirmedCreates, intent: Intent) -> bool:
     )
 
 
-def after_resending(facts: UnconfirmedCreates, answer: WriteResult | ConnectorError | None) -> list[CreatePlan]:
+def after_resending(facts: UnconfirmedCreates, answer: WriteResult | MondayError | None) -> list[CreatePlan]:
     """Return what becomes of each after the document was sent again: by its answer, by why it failed as a whole.
 
     None: writing was paused before it could be sent.
@@ -156,7 +156,7 @@ def after_resending(facts: UnconfirmedCreates, answer: WriteResult | ConnectorEr
         return _all(facts, Fate.VOID)
     if answer.scope is Scope.TRANSPORT:
         # This document fails and Monday doesn't: alone after a good probe, or while others are answered.
-        is_its_own = isinstance(answer, AnswerWithoutData) or facts.others_answered
+        is_its_own = answer.kind is ANSWER_WITHOUT_DATA or facts.others_answered
         if is_its_own or (is_alone and facts.batch_size == 1):
             fate = Fate.FAIL if is_alone else Fate.LOOK_AGAIN
             return _all(facts, fate, facts.settle_seconds, answer.sentence)
@@ -166,7 +166,7 @@ def after_resending(facts: UnconfirmedCreates, answer: WriteResult | ConnectorEr
 def _after_answer(facts: UnconfirmedCreates, intent: Intent, answer: WriteResult) -> CreatePlan:
     """A replay says what became of the first sending, and nothing was carried out."""
     said = answer.by_alias[intent.alias]
-    if not isinstance(said, ConnectorError):
+    if not isinstance(said, MondayError):
         return CreatePlan(intent, Fate.LINK, said)
     if said.outcome_unknown and not answer.replayed:
         return CreatePlan(intent, Fate.FAIL, wait_seconds=facts.settle_seconds, detail=said.sentence)

@@ -18,7 +18,7 @@ from sync.kernel.messages import TOKEN_SENTENCES
 from sync.limits import breaker
 from sync.models import MondayAccount, Verification
 from sync.monday import errors
-from sync.monday.errors import ConnectorError
+from sync.monday.errors import ErrorKind, MondayError
 
 pytestmark = pytest.mark.django_db
 
@@ -88,14 +88,14 @@ def test_what_a_failed_test_asks_of_an_administrator_is_in_the_open_fold(
     assert names_in(html) == set()
     fold = re.search(r'id="npd-administrator" open>.*?</h3>', html, re.DOTALL)
     assert fold
-    assert errors.WrongAddress.for_administrator in fold[0].replace("&#x27;", "'")
+    assert errors.WRONG_ADDRESS.for_administrator in fold[0].replace("&#x27;", "'")
 
 
 @pytest.mark.parametrize(
-    "error", [errors.NotAuthenticated, errors.VersionRejected, errors.WrongAddress, errors.Unreachable]
+    "error", [errors.NOT_AUTHENTICATED, errors.VERSION_REJECTED, errors.WRONG_ADDRESS, errors.UNREACHABLE]
 )
-def test_a_stop_names_none(browser: Client, world: dict[str, Any], error: type[ConnectorError]) -> None:
-    breaker.trip_account(error("Monday said no"))
+def test_a_stop_names_none(browser: Client, world: dict[str, Any], error: ErrorKind) -> None:
+    breaker.trip_account(MondayError(error, "Monday said no"))
     assert opened(browser) == {}
 
 
@@ -108,15 +108,15 @@ def test_a_board_without_a_connection_names_none(browser: Client, world: dict[st
     assert opened(browser) == {}
 
 
-def tree(base: type[ConnectorError]) -> Iterator[type[ConnectorError]]:
+def tree(base: ErrorKind) -> Iterator[ErrorKind]:
     """Every error, and those it is divided into."""
     yield base
     for child in base.__subclasses__():
         yield from tree(child)
 
 
-@pytest.mark.parametrize("error", sorted(set(tree(ConnectorError)), key=str))
-def test_the_advice_of_an_error_is_for_everybody(error: type[ConnectorError]) -> None:
+@pytest.mark.parametrize("error", sorted(set(tree(MondayError)), key=str))
+def test_the_advice_of_an_error_is_for_everybody(error: ErrorKind) -> None:
     assert OF_OPERATIONS.findall(error.advice) == []
 
 

@@ -9,7 +9,7 @@ from uuid import UUID
 from sync.limits import urgent_calls
 from sync.models import BoardLink, SyncedModel
 from sync.monday.conversion import UnknownValue
-from sync.monday.errors import ConnectorError
+from sync.monday.errors import MondayError
 from sync.operations.preview import PlannedChange, plan_record, read_only_client
 from sync.reconcile.pass_plan import RecordPlan
 from sync.records import availability
@@ -40,14 +40,14 @@ def read_live(record: SyncedModel) -> LiveReading:
         # A person's click may use the urgent reserve of calls.
         with urgent_calls():
             reading = read_item(record.entity_type(), record.pk)
-    except ConnectorError as error:
+    except MondayError as error:
         return LiveReading(unread_reason=error.sentence)
     missing = "" if reading.values else reading.unread_reason or "It has no item on Monday that could be read."
     return replace(reading, unread_reason=missing)
 
 
 def read_item(entity_type: str, entity_id: UUID) -> LiveReading:
-    """Read a record's item by one call, or a deleted record's; raises ConnectorError."""
+    """Read a record's item by one call, or a deleted record's; raises MondayError."""
     link = link_of(entity_type)
     reason = availability.of(entity_type).blocked_reason
     if reason or link is None:
