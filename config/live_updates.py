@@ -85,7 +85,7 @@ def live_versions(request: HttpRequest) -> JsonResponse:
     """
     counted = [*_COUNTED, *(spec.model._meta.db_table for spec in registry.entities())]
     site = _scalar(_SITE_VERSION, [counted])
-    found: dict[str, Any] = {"site": site, "badges": badges(request, version=site)}
+    found: dict[str, Any] = {"site": site, "badges": badges(request)}
     if record := _record(request):
         table = connection.ops.quote_name(record._meta.db_table)
         params = {"id": record.pk, "type": record.entity_type()}

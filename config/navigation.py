@@ -33,7 +33,7 @@ if TYPE_CHECKING:  # the settings import this module, before Django is ready for
 
 CONFLICTS, QUEUE, GUARD = "conflicts_syncconflict", "sync_syncqueue", "sync_approvalrequest"
 INBOX, RECORDS, SETTINGS, HELP = "Inbox", "Records", "Settings", "Help"
-CONNECTIONS, ADVANCED, DIAGNOSTICS = "Connections", "Advanced", "Diagnostics"
+ACCOUNT, ADVANCED = "Your account", "Advanced"
 ANY_RIGHT = "*"
 SUPERUSERS = "sync.diagnostics"
 """A right that nobody can be given."""
@@ -44,11 +44,11 @@ class Section:
     """A part of the site: its name in the heading and the window's title, and where it is found.
 
     `group` is the entry of the sidebar that leads to it, empty for an entry itself, RECORDS for a list of records, HELP
-    for what every page leads to, and DIAGNOSTICS for a tab of that page; `block` is the part of the settings' page on
-    which it is listed, and `about` what it says there. Its first page is the list of `model`, or the address named
-    `url`, and its pages begin `below` that; but one with a `kind` leads to that tab of the inbox. It is for whoever has
-    the right `permission` (app.model), or, of ANY_RIGHT, whoever has any at all. Of `uses`, rights too, a person needs
-    one to be led there: who may only look at what others operate finds it by a link.
+    for what every page leads to; `block` is where it is listed: the settings' cards, their ADVANCED lists for
+    superusers, or the ACCOUNT menu; `about` is what its card says. Its first page is the list of `model`, or the
+    address named `url`, and its pages begin `below` that; but one with a `kind` leads to that tab of the inbox. It is
+    for whoever has the right `permission` (app.model), or, of ANY_RIGHT, whoever has any at all. Of `uses`, rights too,
+    a person needs one to be led there: who may only look at what others operate finds it by a link.
     """
 
     group: str
@@ -88,16 +88,13 @@ class Section:
     @property
     def parent_link(self) -> str:
         """Return the address of the entry that leads to it; empty where it is one itself."""
-        names = {INBOX: "npd-inbox", SETTINGS: "npd-settings", DIAGNOSTICS: "npd-diagnostics"}
-        names["Activity"] = "admin:sync_decision_changelist"
+        names = {INBOX: "npd-inbox", SETTINGS: "npd-settings", "Activity": "admin:sync_decision_changelist"}
         return reverse(names[self.group]) if self.group in names else ""
 
     def may_be_seen(self, request: HttpRequest) -> bool:
         """Whether this person may see what is behind it."""
         from sync.registry import may_view
 
-        if self.title == DIAGNOSTICS:
-            return bool(diagnostics_seen(request))
         if self.permission == ANY_RIGHT:
             return bool(request.user.get_all_permissions())
         model = self.permission or ".".join(self.model.rsplit("_", 1))
@@ -114,56 +111,43 @@ SET_UP = ("sync.change_boardlink", "sync.change_mondayaccount")
 HEALTH = Section("", "Health", "monitor_heart", url="admin:index")
 SECTIONS = (
     Section("", INBOX, "inbox", url="npd-inbox"),
-    Section(INBOX, "Conflicts", "call_split", CONFLICTS),
     Section(INBOX, "Rejected by Monday", "report", CONFLICTS, below="rejected/", kind="rejected"),
     Section(INBOX, "Blocked fields", "front_hand", url="npd-inbox", permission="sync.syncmetadata", kind="blocked"),
-    Section(INBOX, "Approvals", "gpp_maybe", GUARD, kind="approval"),
-    Section(INBOX, "Unmatched items", "fiber_new", "sync_unmatcheditem"),
     Section("", "Activity", "history", "sync_decision"),
     Section("Activity", "Deleted records", "delete", "sync_tombstone"),
-    Section("", "Boards", "view_kanban", "sync_boardlink"),
     Section("", SETTINGS, "settings", url="npd-settings"),
-    Section(SETTINGS, "Monday connection", "power", url="admin:sync_wizard_connect", permission="sync.mondayaccount",
-            block=CONNECTIONS, is_shortcut=True, uses=SET_UP,
-            about="Whether Monday is connected, with which token, and what is missing."),
-    Section(SETTINGS, "Phone numbers", "call", url="npd-phone-numbers", permission="sync.boardlink", block=CONNECTIONS,
-            about="The country of numbers without a country code."),
-    Section(SETTINGS, "Notifications", "notifications", url="npd-notifications", block="Your account",
+    Section(SETTINGS, "Monday connection", "power", url="admin:sync_wizard_connect",
+            permission="sync.mondayaccount", block=SETTINGS, is_shortcut=True, uses=SET_UP,
+            about="Its API token, and the country of phone numbers."),
+    Section(SETTINGS, "Boards", "view_kanban", "sync_boardlink", block=SETTINGS,
+            about="What is synced with which column, and how."),
+    Section(SETTINGS, "Notifications", "notifications", url="npd-notifications", block=SETTINGS,
             about="By email or in a chat: what needs attention."),
-    Section(SETTINGS, "Change password", "password", url="account_change_password", block="Your account",
-            about="The password with which you sign in."),
-    Section(SETTINGS, "Two-factor authentication", "phonelink_lock", url="mfa_index", block="Your account",
-            about="Sign in with a passkey, or with a code from your phone as well."),
-    Section(SETTINGS, "Where you are signed in", "devices", url="usersessions_list", block="Your account",
-            about="The browsers in which you are signed in; sign out of the others."),
-    Section(SETTINGS, "Invite a colleague", "forward_to_inbox", url="admin:auth_user_add", permission=SUPERUSERS,
-            block="People", is_shortcut=True, about="Make them a user, and send a link to set a password."),
-    Section(SETTINGS, "Users", "badge", "auth_user", permission=SUPERUSERS, block="People", about="Who may sign in."),
-    Section(SETTINGS, "Groups", "group", "auth_group", permission=SUPERUSERS, block="People",
-            about="Who may do what."),
-    Section(HELP, HELP, "help", url="npd-help-start", block=HELP, about="How to work with it, and set it up."),
-    Section(SETTINGS, "API reference", "api", url="docs", permission=ANY_RIGHT, block=ADVANCED,
-            about="For developers: every endpoint of the API, to try out."),
-    Section(SETTINGS, "Queue", "queue", QUEUE, LIVE_ROWS, block=ADVANCED, uses=OPERATED,
-            about="Jobs that are pending, in progress or failed; pause and resume."),
-    Section(SETTINGS, "Ignored items", "block", "sync_ignoreditem", block=ADVANCED, uses=("sync.delete_ignoreditem",),
-            about="Items on Monday that somebody chose to leave alone."),
-    Section(SETTINGS, "API tokens", "vpn_key", url="admin:sync_apitoken_changelist", block=ADVANCED,
+    Section(SETTINGS, "Users", "group", "auth_user", permission=SUPERUSERS, block=SETTINGS, about="Who may sign in."),
+    Section(SETTINGS, "Groups", "badge", "auth_group", permission=SUPERUSERS, block=SETTINGS, about="Who may do what."),
+    Section(SETTINGS, "API tokens", "vpn_key", url="admin:sync_apitoken_changelist", block=SETTINGS,
             about="Your keys with which other programs use the API."),
-    Section(SETTINGS, DIAGNOSTICS, "troubleshoot", url="npd-diagnostics", block=ADVANCED, uses=OPERATED,
-            about="For technical questions: sync states, API writes, webhooks received, the schedule, who did what."),
-    Section(DIAGNOSTICS, "Sync state", "database", "sync_syncmetadata", permission=SUPERUSERS),
-    Section(DIAGNOSTICS, "API writes", "send", "sync_intent", permission=SUPERUSERS),
-    Section(DIAGNOSTICS, "Webhooks received", "webhook", "sync_webhookevent", permission=SUPERUSERS),
-    Section(DIAGNOSTICS, "Account", "account_circle", "sync_mondayaccount", permission=SUPERUSERS),
-    Section(DIAGNOSTICS, "Schedule", "calendar_clock", "django_celery_beat_periodictask"),
-    Section(DIAGNOSTICS, "Verification", "verified", "sync_verification", uses=OPERATED),
-    Section(DIAGNOSTICS, "Audit log", "policy", "admin_logentry", permission=SUPERUSERS),
+    Section(SETTINGS, "Jobs", "queue", QUEUE, LIVE_ROWS, block=SETTINGS, uses=OPERATED,
+            about="What is pending, in progress or failed."),
+    Section(SETTINGS, "Change password", "password", url="account_change_password", block=ACCOUNT),
+    Section(SETTINGS, "Two-factor authentication", "phonelink_lock", url="mfa_index", block=ACCOUNT),
+    Section(SETTINGS, "Where you are signed in", "devices", url="usersessions_list", block=ACCOUNT),
+    Section(HELP, HELP, "help", url="npd-help-start"),
+    Section(SETTINGS, "API reference", "api", url="docs", permission=ANY_RIGHT),
+    Section(SETTINGS, "Conflicts", "call_split", CONFLICTS, block=ADVANCED),
+    Section(SETTINGS, "Unmatched items", "fiber_new", "sync_unmatcheditem", block=ADVANCED),
+    Section(SETTINGS, "Ignored items", "block", "sync_ignoreditem", block=ADVANCED),
+    Section(SETTINGS, "Approvals", "gpp_maybe", GUARD, block=ADVANCED),
+    Section(SETTINGS, "Pauses", "pause_circle", "sync_queuepause", block=ADVANCED),
+    Section(SETTINGS, "Sync states", "database", "sync_syncmetadata", permission=SUPERUSERS, block=ADVANCED),
+    Section(SETTINGS, "API writes", "send", "sync_intent", permission=SUPERUSERS, block=ADVANCED),
+    Section(SETTINGS, "Webhooks received", "webhook", "sync_webhookevent", permission=SUPERUSERS, block=ADVANCED),
+    Section(SETTINGS, "Monday account", "account_circle", "sync_mondayaccount", permission=SUPERUSERS, block=ADVANCED),
+    Section(SETTINGS, "Verification", "verified", "sync_verification", block=ADVANCED),
+    Section(SETTINGS, "Schedule", "calendar_clock", "django_celery_beat_periodictask", block=ADVANCED),
+    Section(SETTINGS, "Audit log", "policy", "admin_logentry", permission=SUPERUSERS, block=ADVANCED),
 )  # fmt: skip
 """All pages but the records'. An application's page of settings is one line more, with a `block`."""
-
-BLOCKS = (CONNECTIONS, "Your account", "People", HELP, ADVANCED)
-"""The parts of the settings' page, in their order."""
 
 
 def sections() -> list[Section]:
@@ -206,8 +190,8 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
 
 
 def _item(request: HttpRequest, entry: Section, here: Section | None) -> dict[str, Any]:
-    group = SETTINGS if here and here.group == DIAGNOSTICS else here and here.group
-    is_active, is_seen = here is not None and entry.title in (here.title, group), entry.may_be_seen(request)
+    is_active = here is not None and entry.title in (here.title, here.group)
+    is_seen = entry.may_be_seen(request)
     return {
         "title": entry.title,
         "icon": entry.icon,
@@ -218,56 +202,31 @@ def _item(request: HttpRequest, entry: Section, here: Section | None) -> dict[st
     }
 
 
-def _inbox_badge(request: HttpRequest, version: str = "") -> dict[str, str]:
-    from sync.admin.attention_pages import tallies_of
-    from sync.operations.attention import scope_of
+def _inbox_badge(request: HttpRequest) -> dict[str, str]:
+    from sync.admin.attention_pages import listed_scope, tallies_of
 
     # What somebody may only read doesn't wait for them.
-    number = (
-        0
-        if scope_of(request.user).reads_only
-        else sum(one.causes for one in tallies_of(request, version=version).values())
-    )
+    number = 0 if listed_scope(request.user).reads_only else sum(one.causes for one in tallies_of(request).values())
     return {"badge": f"{number:,}", "badge_variant": "warning"} if number else {}
 
 
-def badges(request: HttpRequest, *, version: str) -> dict[str, str]:
-    """Return the sidebar's numbers as they are drawn, by the address of their line; empty where nothing waits.
-
-    They are counted once for each `version` of the site.
-    """
-    badge = render_to_string("unfold/helpers/app_list_badge.html", {"item": _inbox_badge(request, version)})
+def badges(request: HttpRequest) -> dict[str, str]:
+    """Return the sidebar's numbers as they are drawn, by the address of their line; empty where nothing waits."""
+    badge = render_to_string("unfold/helpers/app_list_badge.html", {"item": _inbox_badge(request)})
     return {reverse("npd-inbox"): badge.strip()}
 
 
 def settings_page(request: HttpRequest) -> HttpResponse:
-    """Show what can be set, and what is technical, each with a sentence."""
+    """Show what can be set; to superusers also the lists of what is technical."""
     from django.contrib import admin
 
-    seen = [one for one in SECTIONS if one.block and one.is_offered(request)]
-    blocks = [(block, [one for one in seen if one.block == block]) for block in BLOCKS]
-    context = {**admin.site.each_context(request), "title": SETTINGS, "blocks": [one for one in blocks if one[1]]}
+    context = {
+        **admin.site.each_context(request),
+        "title": SETTINGS,
+        "cards": [section for section in SECTIONS if section.block == SETTINGS and section.is_offered(request)],
+        "advanced": [section for section in SECTIONS if section.block == ADVANCED] if request.user.is_superuser else [],
+    }
     return TemplateResponse(request, "npd/settings.html", context)
-
-
-def diagnostics_seen(request: HttpRequest) -> list[Section]:
-    return [one for one in SECTIONS if one.group == DIAGNOSTICS and one.path and one.may_be_seen(request)]
-
-
-def diagnostics_page(request: HttpRequest) -> HttpResponse:
-    """Go to the first tab that this person may see."""
-    seen = diagnostics_seen(request)
-    if not seen:
-        raise PermissionDenied
-    return HttpResponseRedirect(seen[0].link)
-
-
-def diagnostics_tabs(request: HttpRequest) -> list[dict[str, Any]]:
-    """Return the theme's tabs of the lists that are one page."""
-    here, tabs = section_of(request), diagnostics_seen(request)
-    models = [".".join(one.model.rsplit("_", 1)) for one in tabs]
-    items = [{"title": one.title, "link": one.link, "active": one == here} for one in tabs]
-    return [{"models": models, "items": items}]
 
 
 # The first page: the sync's figures, and what needs attention, each with the page on which it is done. It is put
@@ -277,9 +236,9 @@ def diagnostics_tabs(request: HttpRequest) -> list[dict[str, Any]]:
 def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     """Add what the first page shows to its context."""
     from sync.admin.health_page import health_context
-    from sync.operations.attention import AttentionKind
+    from sync.attention import Kind
 
-    return health_context(request, context, {AttentionKind.CONFLICT: reverse("npd-oldest-conflict")})
+    return health_context(request, context, {Kind.CONFLICT: reverse("npd-oldest-conflict")})
 
 
 def oldest_conflict(request: HttpRequest) -> HttpResponse:
@@ -355,7 +314,6 @@ UNFOLD: dict[str, Any] = {
     "GLOBAL_CALLBACK": "config.navigation.page_context",
     "DASHBOARD_CALLBACK": "config.navigation.dashboard",
     "SHOW_HISTORY": False,
-    "TABS": diagnostics_tabs,
     "COLORS": {
         "primary": {
             "50": "oklch(97% .014 254.604)",
@@ -372,9 +330,7 @@ UNFOLD: dict[str, Any] = {
         }
     },
     "ACCOUNT": {
-        "navigation": [
-            {"title": one.title, "link": reverse_lazy(one.url)} for one in SECTIONS if one.block == "Your account"
-        ]
+        "navigation": [{"title": one.title, "link": reverse_lazy(one.url)} for one in SECTIONS if one.block == ACCOUNT]
     },
     # Without the history: it keeps people's names in the browser, also after signing out.
     "COMMAND": {"search_models": lambda request: searched_models(), "show_history": False},

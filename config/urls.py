@@ -15,11 +15,10 @@ from django.views.generic import RedirectView
 
 from config import help_pages, middleware
 from config.live_updates import live_versions
-from config.navigation import diagnostics_page, oldest_conflict, settings_page
+from config.navigation import oldest_conflict, settings_page
 from npd.admin import user_pages
 from sync import registry
 from sync.admin import attention_pages
-from sync.admin.connection_pages import phone_region_page
 from sync.admin.notification_pages import notifications_page
 from sync.admin.record_pages import register_generated
 from sync.api import record_endpoints, service_endpoints
@@ -58,13 +57,11 @@ urlpatterns = [
     path("admin/oldest-conflict/", admin.site.admin_view(oldest_conflict), name="npd-oldest-conflict"),
     path("admin/help/", admin.site.admin_view(help_pages.help_start), name="npd-help-start"),
     path("admin/help/<path:name>", admin.site.admin_view(help_pages.help_page), name="npd-help"),
-    path("admin/diagnostics/", admin.site.admin_view(diagnostics_page), name="npd-diagnostics"),
     path("admin/search/", admin.site.admin_view(search), name="npd-search"),
     path("admin/settings/", admin.site.admin_view(settings_page), name="npd-settings"),
     path("admin/inbox/", admin.site.admin_view(attention_pages.inbox_page), name="npd-inbox"),
     path("admin/inbox/act/", admin.site.admin_view(attention_pages.act_on_entries), name="npd-inbox-act"),
     path("admin/inbox/undo/", admin.site.admin_view(attention_pages.undo_last_act), name="npd-inbox-undo"),
-    path("admin/phone-numbers/", admin.site.admin_view(phone_region_page), name="npd-phone-numbers"),
     path("admin/notifications/", admin.site.admin_view(notifications_page), name="npd-notifications"),
     path("accounts/", include("npd.accounts.urls")),
     path("admin/logout/", logout),
@@ -78,6 +75,7 @@ urlpatterns = [
     *record_apis(),
     path("api/v1/sync/", include("sync.api.queue_endpoints")),
     path("api/v1/sync/", include("sync.api.activity_endpoints")),
+    path("api/v1/sync/", include("sync.api.attention_endpoints")),
     path("api/v1/sync/", include("conflicts.api")),
     path("api/v1/schema/", service_endpoints.SchemaView.as_view(), name="schema"),
     path("api/v1/docs/", service_endpoints.DocsView.as_view(url_name="schema"), name="docs"),

@@ -10,7 +10,7 @@ from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
 from django.contrib.postgres.functions import RandomUUID
 from django.db import connection, models
-from django.db.models import CharField, Count, F, Func, Q, QuerySet
+from django.db.models import Count, F, Q, QuerySet
 
 from conflicts.reports import RECORD_KEY
 from sync import registry
@@ -169,12 +169,6 @@ class SyncConflict(models.Model):
         indexes: ClassVar[list[models.Index]] = [
             # Serves the list of open conflicts, oldest first.
             models.Index(fields=["detected_at"], condition=Q(resolved_at=None), name="sync_conflicts_waiting"),
-            # Serves the number in every sidebar, by the condition of `attention_sql`: without the rows, which are wide.
-            models.Index(
-                fields=["kind"],
-                condition=Q(resolved_at=None) & (Q(resolution__isnull=True) | Q(resolution__fields={})),
-                name="sync_conflicts_counted",
-            ),
             # Serves the list in its own order (OPEN_FIRST), so that a page is read without sorting all; and, by its
             # first column, the count of recently resolved ones.
             models.Index(
@@ -279,14 +273,6 @@ def counts() -> dict[str, int]:
         cursor.execute(_COUNTS)
         names = [column.name for column in cursor.description]
         return dict(zip(names, cursor.fetchone(), strict=True))
-
-
-def open_by_field() -> list[tuple[str, str, int]]:
-    """Return how many open conflicts each field has: type, field, number; the most first, one query."""
-    rows = SyncConflict.objects.filter(resolved_at=None).order_by()
-    fields = rows.annotate(field=Func(F("conflict_fields"), function="unnest", output_field=CharField()))
-    counted = fields.values_list("entity_type", "field").annotate(Count("pk"))
-    return sorted(counted, key=lambda row: (-row[2], row[0], row[1]))
 
 
 def counts_by_kind() -> dict[str, int]:

@@ -10,47 +10,15 @@ from typing import Any
 from uuid import UUID
 
 from django.contrib.auth import get_user_model
-from django.db.models import Count, Q
+from django.db.models import Q
 
 from conflicts.history import ConflictHistory
 from conflicts.lifecycle import apply_undo_results, new_conflict, reject_undo, reports_end, update_conflict
 from conflicts.models import ConflictKind, SyncConflict
-from conflicts.reports import (
-    KIND_DELETED_RECORD,
-    KIND_FIRST_MATCH,
-    KIND_REPLACED,
-    KIND_RESTORED_ITEM,
-    KIND_UNDO,
-    ConflictReport,
-    OpenConflict,
-    OptionAct,
-)
-from sync import registry
+from conflicts.reports import KIND_UNDO, ConflictReport, OpenConflict
 from sync.clock import sync_now
-from sync.kernel.messages import TombstoneReason
 
 ConflictKey = tuple[str, UUID, str, str]
-
-_ATTENTION = f"""
-    SELECT CASE kind WHEN 'identity' THEN 'duplicate' ELSE 'conflict' END, id::text, entity_type, entity_id,
-        monday_item_id, detected_at, CASE WHEN kind = 'fields' AND NOT base_data @? '$.* ? (@ != null)'
-            AND NOT EXISTS (SELECT FROM sync_metadata AS ledger WHERE ledger.system = 'monday'
-                AND ledger.entity_type = conflict.entity_type AND ledger.entity_id = conflict.entity_id::text
-                AND jsonb_exists_any(ledger.base, conflict_fields::text[]))
-            THEN '{KIND_FIRST_MATCH}'
-            WHEN kind = 'overwritten' AND about -> 'replaced' @> to_jsonb(conflict_fields) THEN '{KIND_REPLACED}'
-            WHEN kind = 'delete' AND about @? '$.options[*] ? (@.does == "{OptionAct.RESTORE_RECORD}")'
-            THEN CASE WHEN EXISTS (SELECT FROM sync_tombstones AS tombstone
-                WHERE tombstone.entity_type = conflict.entity_type AND tombstone.entity_id = conflict.entity_id
-                    AND tombstone.reason_code = '{TombstoneReason.QUESTION_RESTORED}')
-                THEN '{KIND_RESTORED_ITEM}' ELSE '{KIND_DELETED_RECORD}' END
-            ELSE kind END,
-        array_to_string(conflict_fields, ','), coalesce(about ->> 'what', ''),
-        jsonb_build_object('npd', npd_data, 'base', base_data, 'monday', monday_data, 'acts',
-            CASE WHEN kind = 'delete' THEN jsonb_path_query_array(about, '$.options[*].does') ELSE '[]' END)
-    FROM sync_conflicts AS conflict
-    WHERE resolved_at IS NULL AND (resolution IS NULL OR resolution -> 'fields' = '{{}}')
-"""  # noqa: S608 - made of literals of our own
 
 OPEN_OR_UNDOING = Q(resolved_at=None) | Q(resolution__isnull=False)
 """Open, or resolved with an undo request."""
@@ -131,24 +99,6 @@ def close_identity_conflicts(entity_type: str, item_id: str, reason: str) -> lis
         ]
     )
     return closed
-
-
-def open_counts() -> dict[tuple[str, str], int]:
-    """Return how many conflicts are open, by type and kind, with zeros for every registered type."""
-    types = [spec.entity_type for spec in registry.entities()]
-    counts = dict.fromkeys(((entity_type, kind) for entity_type in types for kind in ConflictKind.values), 0)
-    rows = SyncConflict.objects.filter(resolved_at=None).order_by().values_list("entity_type", "kind")
-    return counts | {(entity_type, kind): number for entity_type, kind, number in rows.annotate(Count("id"))}
-
-
-def attention_sql() -> str:
-    """Return the query of conflicts without a resolution, for one that unites it with all else that waits.
-
-    Its columns: kind (conflict, or duplicate where it asks who is who), id, entity_type, entity_id, monday_item_id,
-    detected_at, the conflict's own kind or one of those that aren't stored, its fields by commas, what it is about as a
-    sentence, and {npd, base, monday, acts}: the values by field, and of a deletion what its options do.
-    """
-    return _ATTENTION
 
 
 class _ReportBatch:

@@ -4,7 +4,7 @@ from typing import Any
 
 from django.apps import AppConfig
 from django.core.checks import register
-from django.db.models.signals import pre_migrate
+from django.db.models.signals import post_migrate, pre_migrate
 
 
 class SyncConfig(AppConfig):
@@ -14,10 +14,12 @@ class SyncConfig(AppConfig):
 
     def ready(self) -> None:
         from sync import registry
+        from sync.attention import sources
         from sync.outbox import notify
 
         register(registry.check_synced_models)
         pre_migrate.connect(create_clock, sender=self)
+        post_migrate.connect(sources.install, sender=self)
         notify.connect_signals()
 
 

@@ -16,8 +16,6 @@ from django.db.models import Q
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
 from django.shortcuts import get_object_or_404
 from django.urls import URLPattern, path, reverse
-from django.utils.html import format_html, format_html_join
-from django.utils.safestring import SafeString
 from django.utils.text import capfirst
 from django.views.decorators.http import require_POST
 from django.views.generic import TemplateView
@@ -28,7 +26,6 @@ from conflicts.case import (
     STATE_LABELS,
     UNDOING,
     Case,
-    CaseField,
     ConflictContext,
     Progress,
     SubmittedForm,
@@ -50,17 +47,17 @@ from conflicts.resolution import (
     undo_problem,
 )
 from conflicts.text_diff import both_texts
+from sync import attention
 from sync.admin import admin_base
 from sync.admin.admin_base import see_other
 from sync.admin.confirmed_action import Question, RecordTable, question_page
 from sync.admin.record_panel import inbox_url
+from sync.attention import Kind
 from sync.clock import SyncNow
 from sync.kernel.humanize import plural
 from sync.kernel.messages import ActionError, Conflict, NotAllowed
 from sync.merge import FieldSelection
 from sync.models import Decision, FieldMapping
-from sync.operations import attention
-from sync.operations.attention import AttentionKind
 from sync.records.blocked_fields import FieldRef
 from sync.registry import may_act, record_url
 
@@ -81,7 +78,7 @@ def all_mappings(request: HttpRequest) -> list[FieldMapping]:
 # last of them the first again.
 
 
-WALKED = (AttentionKind.CONFLICT, AttentionKind.DUPLICATE, AttentionKind.REJECTED)
+WALKED = (Kind.CONFLICT, Kind.DUPLICATE, Kind.REJECTED)
 MAX_WALKED = 2_000
 
 
@@ -91,14 +88,14 @@ class Walk:
     it, of whatever kind.
     """
 
-    kind: AttentionKind
+    kind: Kind
     number: int
     total: int
     next_url: str = ""
     previous_url: str = ""
 
 
-def walk_from(row_id: str, kind: AttentionKind) -> Walk:
+def walk_from(row_id: str, kind: Kind) -> Walk:
     """The walk from a case, named as its entry of the inbox is; from one that waits no more to the first and last."""
     keys = attention.keys(kinds=WALKED, limit=MAX_WALKED)
     key = f"{kind}:{row_id}"
@@ -113,7 +110,7 @@ def walk_from(row_id: str, kind: AttentionKind) -> Walk:
 
 def _case_url(key: str) -> str:
     kind, *row_id = key.split(":")
-    name = "rejected_screen" if kind == AttentionKind.REJECTED else "screen"
+    name = "rejected_screen" if kind == Kind.REJECTED else "screen"
     return reverse(f"{URL_NAME}_{name}", args=row_id)
 
 
@@ -281,7 +278,7 @@ class ConflictDesk:
 
     def walk(self) -> Walk:
         is_duplicate = self.conflict.kind == ConflictKind.IDENTITY
-        kind = AttentionKind.DUPLICATE if is_duplicate else AttentionKind.CONFLICT
+        kind = Kind.DUPLICATE if is_duplicate else Kind.CONFLICT
         return walk_from(str(self.conflict.pk), kind)
 
     def apply(self, form: SubmittedForm, *, by: User, to_next: bool) -> str:
@@ -352,12 +349,12 @@ class RejectionDesk:
         answered = None if case.is_waiting or self.answer is None else self.answer
         return Screen(
             [(REFUSED, "cfl-warn") if case.is_waiting else tag],
-            inbox_url(AttentionKind.REJECTED),
+            inbox_url(Kind.REJECTED),
             answer=_answer_strip(self.request, answered, self, may_undo=may_change) if answered else None,
         )
 
     def walk(self) -> Walk:
-        return walk_from(":".join(map(str, self.field_ref)), AttentionKind.REJECTED)
+        return walk_from(":".join(map(str, self.field_ref)), Kind.REJECTED)
 
     def apply(self, form: SubmittedForm, *, by: User, to_next: bool) -> str:
         next_url = self.walk().next_url if to_next else ""
@@ -509,7 +506,7 @@ class CaseScreen(UnfoldModelAdminViewMixin, TemplateView):
         }
         walk = desk.walk()
         context = self.get_context_data(page_name=case.name, case=case, screen=screen, walk=walk, effects=effects)
-        if walk.kind is AttentionKind.DUPLICATE and context.get("section"):
+        if walk.kind is Kind.DUPLICATE and context.get("section"):
             # Its address doesn't say that it is no conflict of values.
             context["section"] = replace(context["section"], title=str(walk.kind.label), kind=walk.kind.value)
         return self.render_to_response(context, status=status)
@@ -568,9 +565,3 @@ class CaseMixin:
 
 def _status(progress: Progress) -> HttpResponse:
     return JsonResponse(progress.to_json(), headers={"Cache-Control": "no-store"})
-
-
-def marked_excerpt(field: CaseField, side: str) -> SafeString | str:
-    """Return one side's value around its first difference, which is marked."""
-    pieces = (format_html("<ins>{}</ins>", part.text) if part.marked else part.text for part in field.excerpts[side])
-    return format_html_join("", "{}", ((piece,) for piece in pieces)) or "(empty)"

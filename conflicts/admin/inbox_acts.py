@@ -33,20 +33,25 @@ from conflicts.rejections import DECISION_KIND, answer_rejection, rejection_case
 from conflicts.reports import DELETING_ACTS, KIND_FIELDS, KIND_LOST_UPDATE, KIND_REPLACED, OptionAct
 from conflicts.resolution import SIDE_OF_TYPE, may_delete, may_type, resolve, undo
 from conflicts.text_diff import excerpts
-from sync.admin.inbox_offers import ActionResult, GroupLead, InboxAction, register_action, register_lead
+from sync.admin.inbox_offers import (
+    ActionResult,
+    GroupLead,
+    InboxAction,
+    register_action,
+    register_lead,
+    register_values,
+)
+from sync.attention import Entry, Group, Kind, SideValues
 from sync.kernel import humanize
 from sync.kernel.messages import ActionError
 from sync.merge import FieldSelection
 from sync.models import Decision, FieldMapping
-from sync.operations.attention import AttentionCause, AttentionEntry, AttentionKind, SideValues, register_values
 
 LOST_KINDS = (KIND_LOST_UPDATE, KIND_REPLACED)
 VALUE_KINDS = (KIND_FIELDS, *LOST_KINDS)
 
 
-def rejected_sides(
-    entries: Sequence[AttentionEntry], mappings: Sequence[FieldMapping]
-) -> dict[str, Sequence[SideValues]]:
+def rejected_sides(entries: Sequence[Entry], mappings: Sequence[FieldMapping]) -> dict[str, Sequence[SideValues]]:
     """Return what each side has of rejected values, by key; a few queries for each type of record."""
     fields = {(entry.entity_type, entry.entity_id, entry.field): entry.key for entry in entries if entry.entity_id}
     return {
@@ -55,9 +60,7 @@ def rejected_sides(
     }
 
 
-def conflict_sides(
-    entries: Sequence[AttentionEntry], mappings: Sequence[FieldMapping]
-) -> dict[str, Sequence[SideValues]]:
+def conflict_sides(entries: Sequence[Entry], mappings: Sequence[FieldMapping]) -> dict[str, Sequence[SideValues]]:
     """Return what each side has of conflicts, by key, with what differs; nothing is asked of the database."""
     sides: dict[str, Sequence[SideValues]] = {}
     for entry in entries:
@@ -77,17 +80,17 @@ def _seen_sides(shown: Any, key: str) -> Sides:
 
 
 def _use(
-    resolution_type: ResolutionType, request: HttpRequest, entries: Sequence[AttentionEntry], seen: Mapping[str, Any]
+    resolution_type: ResolutionType, request: HttpRequest, entries: Sequence[Entry], seen: Mapping[str, Any]
 ) -> ActionResult:
     """Store one side, or both in one, for these entries, each for the values that its row showed."""
     by = cast("User", request.user)
     problems = []
     undos = []
-    done: dict[str, list[AttentionEntry]] = {}
+    done: dict[str, list[Entry]] = {}
     for entry in entries:
         shown = seen.get(entry.key)
         try:
-            if entry.kind is AttentionKind.CONFLICT:
+            if entry.kind is Kind.CONFLICT:
                 sides = {value.key: _seen_sides(shown, value.key) for value in entry.values}
                 both = _both_of(entry) if resolution_type == ResolutionType.MERGE else {}
                 chosen = {key: FieldSelection(CUSTOM, text) for key, text in both.items()}
@@ -107,7 +110,7 @@ def _use(
     return ActionResult(sum(map(len, done.values())), sentence, problems, undos)
 
 
-def _outcome(resolution_type: ResolutionType, entry: AttentionEntry) -> str:
+def _outcome(resolution_type: ResolutionType, entry: Entry) -> str:
     """What has been chosen for an entry, as the sentence about it ends."""
     if resolution_type == ResolutionType.MERGE:
         return "both values are used"
@@ -116,7 +119,7 @@ def _outcome(resolution_type: ResolutionType, entry: AttentionEntry) -> str:
         return f"{', '.join(value.label for value in emptied)} emptied {_EMPTIED_SIDE[resolution_type]}"
     if entry.cause_code in LOST_OUTCOMES:
         return LOST_OUTCOMES[entry.cause_code][not is_npd]
-    if is_npd and entry.kind is AttentionKind.REJECTED:
+    if is_npd and entry.kind is Kind.REJECTED:
         return "kept different on both sides"
     return f"{'NPD' if is_npd else 'Monday'}'s value is used"
 
@@ -124,22 +127,22 @@ def _outcome(resolution_type: ResolutionType, entry: AttentionEntry) -> str:
 _EMPTIED_SIDE = {ResolutionType.KEEP_NPD: "on Monday", ResolutionType.KEEP_MONDAY: "in NPD"}
 
 
-def _emptied(resolution_type: ResolutionType, entry: AttentionEntry) -> Sequence[SideValues]:
+def _emptied(resolution_type: ResolutionType, entry: Entry) -> Sequence[SideValues]:
     is_npd = SIDE_OF_TYPE[resolution_type] == NPD
-    if is_npd and (entry.kind is AttentionKind.REJECTED or entry.cause_code in LOST_KINDS):
+    if is_npd and (entry.kind is Kind.REJECTED or entry.cause_code in LOST_KINDS):
         return ()  # keeps both sides as they are
     if is_npd:
         return [value for value in entry.values if value.monday and not value.npd]
     return [value for value in entry.values if value.npd and not value.monday]
 
 
-def _named(entries: Sequence[AttentionEntry]) -> str:
+def _named(entries: Sequence[Entry]) -> str:
     return entries[0].name if len(entries) == 1 else humanize.count_with_noun(len(entries), "entry", "entries")
 
 
-def _both_of(entry: AttentionEntry) -> dict[str, str]:
+def _both_of(entry: Entry) -> dict[str, str]:
     """Both sides in one, where each field in conflict is a long text; else nothing."""
-    if not _has_values(entry) or entry.kind is not AttentionKind.CONFLICT:
+    if not _has_values(entry) or entry.kind is not Kind.CONFLICT:
         return {}
     fields = [value_field(entry.entity_type, side.key, npd=side.npd, monday=side.monday) for side in entry.values]
     texts = {row.key: row.both for row in fields if row.both}
@@ -179,20 +182,20 @@ def _wait_for_writes(ids: Sequence[str]) -> None:
         time.sleep(0.1)
 
 
-def _prepare(resolution_type: str, request: HttpRequest, entries: Sequence[AttentionEntry], back_url: str) -> str:
+def _prepare(resolution_type: str, request: HttpRequest, entries: Sequence[Entry], back_url: str) -> str:
     """Select the conflicts among these for the page that says what the choice does, and asks."""
-    keys = [entry.row_id for entry in entries if entry.kind is AttentionKind.CONFLICT]
+    keys = [entry.row_id for entry in entries if entry.kind is Kind.CONFLICT]
     if rest := len(entries) - len(keys):
         noun = humanize.count_with_noun(rest, "rejected value is", "rejected values are")
         messages.warning(request, f"{noun} left alone: choose for them under “Rejected by Monday”.")
     return bulk_url(request, SyncConflict.objects.filter(pk__in=keys), resolution_type, back_url=back_url)
 
 
-def _has_values(entry: AttentionEntry) -> bool:
-    return bool(entry.values) and (entry.kind is AttentionKind.REJECTED or entry.cause_code in VALUE_KINDS)
+def _has_values(entry: Entry) -> bool:
+    return bool(entry.values) and (entry.kind is Kind.REJECTED or entry.cause_code in VALUE_KINDS)
 
 
-def _offers(act: OptionAct, entry: AttentionEntry) -> bool:
+def _offers(act: OptionAct, entry: Entry) -> bool:
     return act.value in entry.acts
 
 
@@ -200,29 +203,29 @@ def _may(user: Any) -> bool:
     return bool(user.has_perm("conflicts.change_syncconflict"))
 
 
-def _may_act(act: OptionAct, user: Any, entry: AttentionEntry) -> bool:
+def _may_act(act: OptionAct, user: Any, entry: Entry) -> bool:
     return _may(user) and (act not in DELETING_ACTS or may_delete(user, entry.entity_type))
 
 
-def _may_use(resolution_type: ResolutionType, user: Any, entry: AttentionEntry) -> bool:
+def _may_use(resolution_type: ResolutionType, user: Any, entry: Entry) -> bool:
     """Whether this person may choose this side: to empty a rejected value is a change of the record."""
-    empties = entry.kind is AttentionKind.REJECTED and _emptied(resolution_type, entry)
+    empties = entry.kind is Kind.REJECTED and _emptied(resolution_type, entry)
     return _may(user) and (not empties or may_type(user, entry.entity_type))
 
 
-def _leads(causes: Sequence[AttentionCause], _now: datetime, _user: Any) -> dict[str, GroupLead]:
+def _leads(causes: Sequence[Group], _now: datetime, _user: Any) -> dict[str, GroupLead]:
     return {cause.cause: GroupLead(DELETION_LEADS[cause.code]) for cause in causes if cause.code in DELETION_LEADS}
 
 
-register_lead(AttentionKind.CONFLICT, _leads)
-register_values(AttentionKind.REJECTED, rejected_sides)
-register_values(AttentionKind.CONFLICT, conflict_sides)
-BOTH_KINDS = frozenset({AttentionKind.CONFLICT, AttentionKind.REJECTED})
-_KEEP_LABELS: dict[str, str] = {AttentionKind.REJECTED: "Keep different", **dict.fromkeys(LOST_KINDS, KEEP_CURRENT)}
+register_lead(Kind.CONFLICT, _leads)
+register_values(Kind.REJECTED, rejected_sides)
+register_values(Kind.CONFLICT, conflict_sides)
+BOTH_KINDS = frozenset({Kind.CONFLICT, Kind.REJECTED})
+_KEEP_LABELS: dict[str, str] = {Kind.REJECTED: "Keep different", **dict.fromkeys(LOST_KINDS, KEEP_CURRENT)}
 _KEEP_EFFECTS: dict[str, str] = {
     **dict.fromkeys(LOST_KINDS, "Both sides stay as they are."),
-    AttentionKind.CONFLICT: "Writes NPD's value to Monday. Monday's value is overwritten.",
-    AttentionKind.REJECTED: "Leaves the field different on both sides. It is not sent until somebody changes it.",
+    Kind.CONFLICT: "Writes NPD's value to Monday. Monday's value is overwritten.",
+    Kind.REJECTED: "Leaves the field different on both sides. It is not sent until somebody changes it.",
 }
 _USE_EFFECTS: dict[str, str] = {
     **dict.fromkeys(LOST_KINDS, "Writes it to both sides, over the current value."),
@@ -255,9 +258,9 @@ for _act in OptionAct:
         InboxAction(
             _act.value,
             f"{ACT_LABELS[_act]}…",
-            frozenset({AttentionKind.CONFLICT}),
+            frozenset({Kind.CONFLICT}),
             run=None,
-            effects={AttentionKind.CONFLICT: ACT_EFFECTS[_act]},
+            effects={Kind.CONFLICT: ACT_EFFECTS[_act]},
             may=partial(_may_act, _act),
             many=f"{BULK_TITLES[_act] % {'items': '{items}', 'records': '{records}'}}…",
             fits=partial(_offers, _act),
@@ -269,10 +272,10 @@ register_action(
     InboxAction(
         "both",
         "Use both",
-        frozenset({AttentionKind.CONFLICT}),
+        frozenset({Kind.CONFLICT}),
         partial(_use, ResolutionType.MERGE),
         shortcut="b",
-        effects={AttentionKind.CONFLICT: "Writes one text to both sides: what they share, once, and both additions."},
+        effects={Kind.CONFLICT: "Writes one text to both sides: what they share, once, and both additions."},
         undo=_undo,
         may=lambda user, entry: _may(user) and may_type(user, entry.entity_type),
         fits=lambda entry: bool(_both_of(entry)),

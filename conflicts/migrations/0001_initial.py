@@ -98,14 +98,6 @@ class Migration(migrations.Migration):
                         condition=models.Q(("resolved_at", None)), fields=["detected_at"], name="sync_conflicts_waiting"
                     ),
                     models.Index(
-                        condition=models.Q(
-                            ("resolved_at", None),
-                            models.Q(("resolution__isnull", True), ("resolution__fields", {}), _connector="OR"),
-                        ),
-                        fields=["kind"],
-                        name="sync_conflicts_counted",
-                    ),
-                    models.Index(
                         models.OrderBy(models.F("resolved_at"), descending=True, nulls_first=True),
                         models.OrderBy(models.F("detected_at")),
                         models.F("id"),

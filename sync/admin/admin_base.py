@@ -44,7 +44,6 @@ from sync.kernel.humanize import DASH, icon, relative_time, request_ids, without
 from sync.models import SyncedModel, Tombstone
 from sync.records import availability
 from sync.records.availability import Overview
-from sync.records.item_links import unmatched_condition
 from sync.records.tombstones import tombstone_name, tombstones_of
 from sync.registry import record_url, type_label
 from sync.state import record_view
@@ -177,11 +176,10 @@ unfold_list.result_headers = _headers_once
 
 def overview_of(request: HttpRequest) -> Overview:
     """Return how the boards stand, each part of it read once for all that a page shows."""
-    panel = getattr(request, "queue_panel", None)
-    if panel is None and not hasattr(request, "page_overview"):
+    if not hasattr(request, "page_overview"):
         request.page_overview = availability.overview()  # type: ignore[attr-defined]
-    found: Overview = panel.overview if panel is not None else request.page_overview  # type: ignore[attr-defined]
-    return found
+    overview: Overview = request.page_overview  # type: ignore[attr-defined]
+    return overview
 
 
 class PageChangeList(ChangeList):
@@ -597,22 +595,6 @@ class EntityFilter(RadioFilter):
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         return queryset.filter(entity_type=self.value()) if self.value() else queryset
-
-
-class UnmatchedItemsFilter(RadioFilter):
-    """Rows of records, or items of the board that no record has yet."""
-
-    title = "what it is about"
-    parameter_name = "what"
-    CHOICES = (("records", "Records"), ("items", "Unmatched items"))
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return list(self.CHOICES)
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        if self.value() == "items":
-            return queryset.filter(unmatched_condition())
-        return queryset.exclude(unmatched_condition()) if self.value() == "records" else queryset
 
 
 class HealthFilter(RadioFilter):

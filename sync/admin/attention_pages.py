@@ -21,7 +21,7 @@ from django.utils.functional import SimpleLazyObject
 from django.utils.safestring import SafeString
 from django.views.decorators.http import require_POST
 
-from sync import registry
+from sync import attention, registry
 from sync.admin.admin_base import badge, own_address, see_other
 from sync.admin.confirmed_action import (
     MAX_ROWS_SHOWN,
@@ -32,17 +32,16 @@ from sync.admin.confirmed_action import (
     expected_count,
     run_action,
 )
-from sync.admin.inbox_offers import ACTIONS, LEADS, ActionResult, GroupLead, InboxAction
-from sync.admin.queue_pages import next_pass_text
+from sync.admin.inbox_offers import ACTIONS, LEADS, ActionResult, GroupLead, InboxAction, with_values
+from sync.admin.queue_pages import next_attempt
 from sync.admin.record_panel import may_change_mapping, rejection_act
 from sync.admin.unmatched_pages import request_badge
+from sync.attention import OF_BOARDS, Entry, Group, Kind, Scope, Tally, Wording
 from sync.choices import BlockedCode, QueueStatus
 from sync.clock import sync_now
 from sync.kernel import humanize
 from sync.kernel.messages import ActionError, CountChanged
 from sync.models import ApprovalRequest, BoardLink, SyncQueue
-from sync.operations import attention
-from sync.operations.attention import AttentionCause, AttentionEntry, AttentionKind, AttentionScope, Tally, Wording
 from sync.records.availability import overview
 from sync.records.unmatched_items import open_requests
 
@@ -62,23 +61,26 @@ SEEN_PREFIX = "seen:"
 
 
 _FULL_LISTS = {
-    AttentionKind.FAILED: ("sync_syncqueue_changelist", "status__exact=failed"),
-    AttentionKind.APPROVAL: ("sync_approvalrequest_changelist", "state__exact=pending"),
-    AttentionKind.CONFLICT: ("conflicts_syncconflict_changelist", ""),
-    AttentionKind.DUPLICATE: ("conflicts_syncconflict_changelist", "kind__exact=identity"),
-    AttentionKind.UNMATCHED: ("sync_unmatcheditem_changelist", "show=attention"),
+    Kind.FAILED: ("sync_syncqueue_changelist", "status__exact=failed"),
+    Kind.APPROVAL: ("sync_approvalrequest_changelist", "state__exact=pending"),
+    Kind.CONFLICT: ("conflicts_syncconflict_changelist", ""),
+    Kind.DUPLICATE: ("conflicts_syncconflict_changelist", "kind__exact=identity"),
+    Kind.UNMATCHED: ("sync_unmatcheditem_changelist", "show=attention"),
 }
 """The list of each kind by itself, with filters and what was done before; the inbox alone lists what was removed."""
 
 
-def tallies_of(request: HttpRequest, *, version: str = "") -> dict[AttentionKind, Tally]:
-    """Return how much of each kind this person is shown; asked once a request, else once a `version`."""
+def tallies_of(request: HttpRequest) -> dict[Kind, Tally]:
+    """Return how much of each kind this person is shown; asked once a request."""
     if not hasattr(request, "attention_tallies"):
-        scope = attention.scope_of(request.user)
-        counted = attention.tallies_at(version, scope) if version else attention.tallies(scope)
-        request.attention_tallies = counted  # type: ignore[attr-defined]
-    found: dict[AttentionKind, Tally] = request.attention_tallies  # type: ignore[attr-defined]
+        request.attention_tallies = attention.tallies(listed_scope(request.user))  # type: ignore[attr-defined]
+    found: dict[Kind, Tally] = request.attention_tallies  # type: ignore[attr-defined]
     return found
+
+
+def listed_scope(user: Any) -> Scope:
+    """What this person is shown here: without what concerns a board, which stands with the boards."""
+    return attention.scope_of(user, [kind for kind in Kind if kind not in OF_BOARDS])
 
 
 # The list.
@@ -92,7 +94,7 @@ class InboxRow:
     what the door to its page is called.
     """
 
-    entry: AttentionEntry
+    entry: Entry
     actions: Sequence[InboxAction] = ()
     may_act: bool = False
     may_link: bool = False
@@ -130,9 +132,9 @@ class InboxRow:
     def doors(self) -> list[tuple[str, str, str]]:
         """The pages on which it is done: what each is called, its address, and its key."""
         entry, doors = self.entry, list[tuple[str, str, str]]()
-        if self.may_act and entry.kind in (AttentionKind.REJECTED, AttentionKind.NOTIFICATION) and entry.url:
+        if self.may_act and entry.kind in (Kind.REJECTED, Kind.NOTIFICATION) and entry.url:
             doors.append((self.fix, entry.url, "f"))
-        if self.may_act and entry.kind is AttentionKind.DUPLICATE and entry.url:
+        if self.may_act and entry.kind is Kind.DUPLICATE and entry.url:
             doors.append(("Decide", entry.url, ""))
         if entry.cause_code == BlockedCode.THROTTLED and entry.record_url:
             doors.append(("Turn sync off…", f"{entry.record_url}#npd-sync-off", ""))
@@ -148,7 +150,7 @@ class InboxGroup:
     `mapping_url` is the board's page, where the field of the cause gets another column, direction or rule.
     """
 
-    cause: AttentionCause
+    cause: Group
     is_open: bool
     rows: list[InboxRow] = field(default_factory=list)
     lead: GroupLead | None = None
@@ -183,7 +185,7 @@ class InboxGroup:
 class InboxAddress:
     """What an address of the inbox asks for: all kinds, or one, or a cause."""
 
-    scope: AttentionScope
+    scope: Scope
     kind: str
     cause: str
     page: int
@@ -192,15 +194,15 @@ class InboxAddress:
     def of(cls, user: Any, params: Mapping[str, str]) -> InboxAddress:
         """Of a kind on which others act, that alone, and only where it is asked for."""
         kind, cause, text = params.get("kind", ""), params.get("cause", ""), params.get("p", "")
-        scope, asked = attention.scope_of(user), cause.partition(":")[0] or kind
+        scope, asked = listed_scope(user), cause.partition(":")[0] or kind
         if asked in scope.others:
-            scope = replace(scope, kinds=frozenset({AttentionKind(asked)}), reads_only=True)
+            scope = replace(scope, kinds=frozenset({Kind(asked)}), reads_only=True)
         page = max(1, int(text[:6])) if text.isdecimal() and text.isascii() else 1
         return cls(scope, kind, cause, page)
 
     @property
-    def kinds(self) -> list[AttentionKind] | None:
-        return [AttentionKind(self.kind)] if self.kind in AttentionKind.values else None
+    def kinds(self) -> list[Kind] | None:
+        return [Kind(self.kind)] if self.kind in Kind.values else None
 
     @property
     def causes(self) -> list[str]:
@@ -256,9 +258,9 @@ def inbox_page(request: HttpRequest) -> HttpResponse:
     return TemplateResponse(request, "sync/inbox.html", context)
 
 
-def _all_seen(user: Any) -> AttentionScope:
+def _all_seen(user: Any) -> Scope:
     """What this person may see, also what others act on."""
-    scope = attention.scope_of(user)
+    scope = listed_scope(user)
     return replace(scope, kinds=scope.kinds | scope.others)
 
 
@@ -269,7 +271,7 @@ def _groups(asked: InboxAddress, wording: Wording) -> tuple[list[InboxGroup], bo
 
 def _all_causes(asked: InboxAddress, wording: Wording) -> tuple[list[InboxGroup], bool]:
     scope, offset = asked.scope, (asked.page - 1) * CAUSES_ON_A_PAGE
-    found = attention.causes(scope, kinds=asked.kinds, limit=CAUSES_ON_A_PAGE + 1, offset=offset, wording=wording)
+    found = attention.groups(scope, kinds=asked.kinds, limit=CAUSES_ON_A_PAGE + 1, offset=offset, wording=wording)
     shown = found[:CAUSES_ON_A_PAGE]
     entries = (
         attention.entries(
@@ -289,15 +291,15 @@ def _all_causes(asked: InboxAddress, wording: Wording) -> tuple[list[InboxGroup]
     return list(groups.values()), len(found) > CAUSES_ON_A_PAGE
 
 
-def _is_open(cause: AttentionCause, shown: int) -> bool:
+def _is_open(cause: Group, shown: int) -> bool:
     # What somebody removed can be undone for some minutes only: nobody should have to unfold it.
-    return cause.number <= OPEN_CAUSE or shown == 1 or cause.kind is AttentionKind.REMOVED
+    return cause.number <= OPEN_CAUSE or shown == 1 or cause.kind is Kind.REMOVED
 
 
 def _one_cause(asked: InboxAddress, wording: Wording) -> tuple[list[InboxGroup], bool]:
     scope, of_causes, offset = asked.scope, asked.causes, (asked.page - 1) * ENTRIES_ON_A_PAGE
     found = attention.entries(scope, of_causes=of_causes, limit=ENTRIES_ON_A_PAGE + 1, offset=offset, wording=wording)
-    described = attention.causes(scope, of_causes=of_causes, wording=wording) if found else []
+    described = attention.groups(scope, of_causes=of_causes, wording=wording) if found else []
     if not described:
         return [], False
     rows = [InboxRow(entry) for entry in found[:ENTRIES_ON_A_PAGE]]
@@ -307,19 +309,16 @@ def _one_cause(asked: InboxAddress, wording: Wording) -> tuple[list[InboxGroup],
 def _last_page(asked: InboxAddress, wording: Wording) -> int:
     """Return the number of the last page that has something, where the one asked for is empty; 1 without any."""
     if asked.cause:
-        described = attention.causes(asked.scope, of_causes=asked.causes, wording=wording)
+        described = attention.groups(asked.scope, of_causes=asked.causes, wording=wording)
         return max(1, math.ceil(sum(one.number for one in described) / ENTRIES_ON_A_PAGE))
     most = (asked.page - 1) * CAUSES_ON_A_PAGE
-    found = attention.causes(asked.scope, kinds=asked.kinds, limit=most, wording=wording)
+    found = attention.groups(asked.scope, kinds=asked.kinds, limit=most, wording=wording)
     return max(1, math.ceil(len(found) / CAUSES_ON_A_PAGE))
 
 
 def _with_values(request: HttpRequest, groups: Sequence[InboxGroup], wording: Wording, now: datetime) -> list[InboxRow]:
     """Put on the rows what each side has, and what this person may do; return all of them."""
-    shown = {
-        entry.key: entry
-        for entry in attention.with_values([row.entry for group in groups for row in group.rows], wording)
-    }
+    shown = {entry.key: entry for entry in with_values([row.entry for group in groups for row in group.rows], wording)}
     rows = dict(zip(shown, _rows(request, shown.values(), now), strict=True))
     for group in groups:
         group.rows = [rows[row.entry.key] for row in group.rows]
@@ -340,8 +339,8 @@ def _add_mapping_urls(groups: Sequence[InboxGroup], wording: Wording) -> None:
     links = {mapping.link.entity_type: mapping.link_id for mapping in wording.mappings.values()}
     for group in groups:
         cause = group.cause
-        is_mapping = cause.kind is AttentionKind.BLOCKED and cause.code in (BlockedCode.COLUMN, BlockedCode.THROTTLED)
-        if (is_mapping or cause.kind is AttentionKind.REJECTED) and cause.entity_type in links:
+        is_mapping = cause.kind is Kind.BLOCKED and cause.code in (BlockedCode.COLUMN, BlockedCode.THROTTLED)
+        if (is_mapping or cause.kind is Kind.REJECTED) and cause.entity_type in links:
             group.mapping_url = reverse("admin:sync_boardlink_change", args=[links[cause.entity_type]])
 
 
@@ -365,7 +364,7 @@ def _nouns(rows: Sequence[InboxRow]) -> list[str]:
     return [registry.count_of_type(number, of_type).partition(" ")[2] for number in (1, 2)]
 
 
-def _retried_jobs(found: Iterable[AttentionEntry], now: datetime) -> dict[str, SyncQueue]:
+def _retried_jobs(found: Iterable[Entry], now: datetime) -> dict[str, SyncQueue]:
     """The failed jobs among them that are tried again, by key, as their own page has them."""
     jobs = {one.job: one.key for one in found if one.failures}
     rows: Iterable[Any] = SyncQueue.objects.filter(pk__in=jobs) if jobs else ()
@@ -375,41 +374,41 @@ def _retried_jobs(found: Iterable[AttentionEntry], now: datetime) -> dict[str, S
     return retried
 
 
-def _rows(request: HttpRequest, found: Collection[AttentionEntry], now: datetime) -> list[InboxRow]:
-    asked = open_requests(one.item_id for one in found if one.kind is AttentionKind.UNMATCHED)
+def _rows(request: HttpRequest, found: Collection[Entry], now: datetime) -> list[InboxRow]:
+    asked = open_requests(one.item_id for one in found if one.kind is Kind.UNMATCHED)
     retried = _retried_jobs(found, now)
     return [_row(request, entry, asked, retried.get(entry.key)) for entry in found]
 
 
 def _row(
-    request: HttpRequest, entry: AttentionEntry, asked: Mapping[tuple[str, str], SyncQueue], retried: SyncQueue | None
+    request: HttpRequest, entry: Entry, asked: Mapping[tuple[str, str], SyncQueue], retried: SyncQueue | None
 ) -> InboxRow:
-    user, is_item = request.user, entry.kind is AttentionKind.UNMATCHED
+    user, is_item = request.user, entry.kind is Kind.UNMATCHED
     may_act = attention.may_act_on(user, entry.kind, entry.entity_type)
     if progress := request_badge(asked.get((entry.entity_type, entry.item_id)) if is_item else None):
         return InboxRow(entry, may_act=may_act, badge=progress)
     seen = json.dumps({one.key: [one.npd, one.monday] for one in entry.values}) if entry.values else ""
     actions = [action for action in ACTIONS.values() if action.is_for(user, entry)]
     may_link = is_item and registry.may_act(user, "change", entry.entity_type)
-    fix = rejection_act(user, entry.entity_type) if entry.kind is AttentionKind.REJECTED else "Fix"
+    fix = rejection_act(user, entry.entity_type) if entry.kind is Kind.REJECTED else "Fix"
     attempt = ""
     if retried is not None and retried.status == QueueStatus.IN_PROGRESS:
         actions, attempt = [], badge("wait", "sync", "In progress")
     elif retried is not None:
-        attempt = badge("wait", "sync", f"Next attempt {next_pass_text(retried)}")
+        attempt = badge("wait", "sync", f"Next attempt {next_attempt(retried)}")
     return InboxRow(entry, actions, may_act, may_link, seen, attempt, fix)
 
 
-def _tabs(asked: InboxAddress, tallies: Mapping[AttentionKind, Tally]) -> list[tuple[str, int, str, bool]]:
+def _tabs(asked: InboxAddress, tallies: Mapping[Kind, Tally]) -> list[tuple[str, int, str, bool]]:
     """The kinds of which there is something: label, number of entries, address, and whether it is the one shown."""
     return [
         (str(one.label), tallies[one].entries, asked.url(kind=one.value, cause=""), one == asked.kind)
-        for one in AttentionKind
+        for one in Kind
         if one in asked.scope.kinds and (tallies[one].causes or one == asked.kind)
     ]
 
 
-def _full_list(kind: AttentionKind) -> str:
+def _full_list(kind: Kind) -> str:
     name, query = _FULL_LISTS.get(kind, ("", ""))
     return registry.page_url(name, query=query) if name else ""
 
@@ -451,9 +450,9 @@ def act_on_entries(request: HttpRequest) -> HttpResponse:
     return _run(request, partial(_report, request, action, chosen, left, seen), back_url, ask)
 
 
-def _fitting(request: HttpRequest, action: InboxAction, found: Sequence[AttentionEntry]) -> list[AttentionEntry]:
+def _fitting(request: HttpRequest, action: InboxAction, found: Sequence[Entry]) -> list[Entry]:
     """Those with which this person may do it, with what each side has."""
-    whole = attention.with_values(found, Wording.of_boards())
+    whole = with_values(found, Wording.of_boards())
     return [entry for entry in whole if action.is_for(request.user, entry)]
 
 
@@ -461,15 +460,13 @@ VALUES, EMPTIED = "values", "emptied"
 """The parts of an act on values, as its question sends them: nobody empties by a button that speaks of values."""
 
 
-def _chosen_part(
-    request: HttpRequest, action: InboxAction, fitting: Sequence[AttentionEntry]
-) -> Sequence[AttentionEntry]:
+def _chosen_part(request: HttpRequest, action: InboxAction, fitting: Sequence[Entry]) -> Sequence[Entry]:
     """Those that the pressed button was about: what empties something only where that was asked."""
     only = request.POST.get("only", VALUES)
     return [one for one in fitting if (EMPTIED if action.empties(one) else VALUES) == only]
 
 
-def _emptying_question(action: InboxAction, fitting: Sequence[AttentionEntry]) -> Question:
+def _emptying_question(action: InboxAction, fitting: Sequence[Entry]) -> Question:
     """Ask about entries of which the act empties some; each kind has a button of its own."""
     emptied = [one for one in fitting if action.empties(one)]
     label, rest = action.emptying_label(emptied), [one for one in fitting if not action.empties(one)]
@@ -500,7 +497,7 @@ def _act_on_all(request: HttpRequest, name: str, of_cause: str, back_url: str) -
         return see_other(back_url)
     fitting = _fitting(request, action, found)
     left = len(found) - len(fitting)
-    if action.run is None or (action.page and any(entry.kind is AttentionKind.CONFLICT for entry in fitting)):
+    if action.run is None or (action.page and any(entry.kind is Kind.CONFLICT for entry in fitting)):
         return _to_page(request, action, fitting, left, back_url)
     # With the only one of a cause it is what the row's own button does: nothing that needs a page of its own.
     asks = not (of_cause and len(fitting) == 1 and action.question is None and not action.empties(fitting[0]))
@@ -523,7 +520,7 @@ def _act_on_all(request: HttpRequest, name: str, of_cause: str, back_url: str) -
     return _run(request, run, back_url, question if fitting and asks else None)
 
 
-def _question_of_all(action: InboxAction, fitting: Sequence[AttentionEntry]) -> Question:
+def _question_of_all(action: InboxAction, fitting: Sequence[Entry]) -> Question:
     labels = {action.label_for(entry) for entry in fitting}
     label = labels.pop() if len(labels) == 1 else action.label
     number = humanize.count_with_noun(len(fitting), "entry", "entries")
@@ -537,7 +534,7 @@ def _question_of_all(action: InboxAction, fitting: Sequence[AttentionEntry]) -> 
 
 
 def _to_page(
-    request: HttpRequest, action: InboxAction, fitting: Sequence[AttentionEntry], left: int, back_url: str
+    request: HttpRequest, action: InboxAction, fitting: Sequence[Entry], left: int, back_url: str
 ) -> HttpResponse:
     if left:
         messages.warning(request, _left_sentence(action, left))
@@ -551,7 +548,7 @@ def _left_sentence(action: InboxAction, left: int) -> str:
 
 
 def _report(
-    request: HttpRequest, action: InboxAction, fitting: Sequence[AttentionEntry], left: int, seen: Mapping[str, Any]
+    request: HttpRequest, action: InboxAction, fitting: Sequence[Entry], left: int, seen: Mapping[str, Any]
 ) -> Report:
     result = action.run(request, fitting, seen) if action.run and fitting else ActionResult(0)
     problems = [*result.problems, *([_left_sentence(action, left)] if left else [])]

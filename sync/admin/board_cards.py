@@ -1,42 +1,21 @@
-"""How one board is, at a glance, on the first page and above the queue: its badge and the reason, its counts with
-the lists behind them.
-"""
+"""How one board is, at a glance: its badge and the reason, its counts with the lists behind them."""
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from urllib.parse import urlencode
 
-from django.contrib.humanize.templatetags.humanize import intcomma
 from django.urls import reverse
 
-from sync.choices import QueueStatus
+from sync.attention import Group
 from sync.kernel import humanize
-from sync.operations.attention import AttentionCause
+from sync.models.jobs import FAILING_ATTEMPTS
 from sync.operations.detect.comparison import VerificationResult
-from sync.outbox.operate import FAILING_ATTEMPTS
-from sync.records.availability import (
-    BACKOFF,
-    DEFERRED,
-    LOADED,
-    READY,
-    BoardAvailability,
-    JobCount,
-    Overview,
-    first_of,
-    number_of,
-)
+from sync.records.availability import BACKOFF, DEFERRED, READY, BoardAvailability, JobCount, Overview, number_of
 from sync.registry import EntitySpec, page_url
 from sync.state.record_view import PARTS, Part, RecordState
-
-# One board's card in the queue's panel: its state as a badge, why it stands still, its numbers.
-
-
-MAX_REASONS = 5
-"""Reasons for which jobs wait that a card names; each job says its own."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +42,7 @@ class Badge:
 
 @dataclass(frozen=True)
 class BoardStatus:
-    """What is known of a board at one moment, and how its card in the queue's panel says it."""
+    """What is known of a board at one moment, and how that is said."""
 
     spec: EntitySpec
     availability: BoardAvailability
@@ -128,67 +107,6 @@ class BoardStatus:
             return "Choose its board under Boards, Set up."
         return "" if self.availability.is_paused else humanize.without_request_id(self.availability.detail)
 
-    @property
-    def figures(self) -> list[Tile]:
-        """How many jobs are pending, in progress, failed, where there are any, each with the filters that list them."""
-        rows = (
-            (self.pending, QueueStatus.PENDING, "wait"),
-            (number_of(self.jobs(QueueStatus.IN_PROGRESS)), QueueStatus.IN_PROGRESS, "wait"),
-            (number_of(self.jobs(QueueStatus.FAILED)), QueueStatus.FAILED, "bad"),
-        )
-        return [
-            Tile(
-                str(status.label),
-                number,
-                f"?{urlencode({'entity_type': self.spec.entity_type, 'status__exact': status.value})}",
-                kind=kind,
-            )
-            for number, status, kind in rows
-            if number
-        ]
-
-    @property
-    def finished(self) -> int:
-        """Jobs finished in the last 24 hours, but for those of a load: a set-up's or an import's."""
-        return number_of(self.jobs(QueueStatus.COMPLETED))
-
-    @property
-    def loaded(self) -> int:
-        return number_of(self.jobs(LOADED))
-
-    @property
-    def waits(self) -> str:
-        ready, backoff, deferred = (number_of(self.jobs(one)) for one in (READY, BACKOFF, DEFERRED))
-        due = number_of(self.overview.due(self.availability))
-        stopped, waits = "because the board is stopped or paused", "until the next attempt"
-        parts = [(due, "due now"), (ready - due, stopped), (backoff, waits), (deferred, "for later")]
-        return ", ".join(f"{intcomma(number)} {what}" for number, what in parts if number)
-
-    @property
-    def times(self) -> list[str]:
-        """Why rows wait for later, since when the oldest is due, and when the next one is tried."""
-        since, reasons = self.due_since, Counter[str]()
-        for one in self.jobs(DEFERRED):
-            if one.reason:
-                reasons[humanize.without_request_id(one.reason)] += one.number
-        several = len(reasons) > 1
-        lines = [f"Why later{f' ({n:,})' if several else ''}: {why}" for why, n in reasons.most_common(MAX_REASONS)]
-        if since is not None:
-            lines.append(f"Oldest due: for {humanize.time_span((self.now - since).total_seconds())}.")
-        later = [] if self.availability.is_paused else self.jobs(BACKOFF, DEFERRED)
-        if (retry := first_of(later)) is not None:
-            at = max(retry, self.availability.until or retry, self.now)
-            lines.append(f"Next attempt: {humanize.relative_time(at, self.now)}.")
-        return lines
-
-    @property
-    def finished_text(self) -> str:
-        loaded = f"{humanize.count_with_noun(self.loaded, 'job')} of a set-up or an import"
-        if not self.finished:
-            return f"{loaded if self.loaded else 'No job was'} done in the last 24 hours."
-        sentence = f"{humanize.count_with_noun(self.finished, 'job')} done in the last 24 hours"
-        return f"{sentence}, and {intcomma(self.loaded)} for a set-up or an import" if self.loaded else sentence
-
 
 # One board on the first page: how many of its records stand how, each number with the list behind
 # it.
@@ -227,7 +145,7 @@ class BoardHealth(BoardStatus):
     edited_at: datetime | None = None
     rejected_at: datetime | None = None
     webhook_at: datetime | None = None
-    columns: Sequence[AttentionCause] = ()
+    columns: Sequence[Group] = ()
     check_url: str = ""
 
     @property
@@ -279,7 +197,7 @@ class BoardHealth(BoardStatus):
 
 
 def build_tiles(
-    spec: EntitySpec, counts: Mapping[Part, int], oldest: str = "", columns: Sequence[AttentionCause] = ()
+    spec: EntitySpec, counts: Mapping[Part, int], oldest: str = "", columns: Sequence[Group] = ()
 ) -> list[Tile]:
     """Return a tile for each state that records are in; `oldest` says since when a change waits.
 

@@ -29,6 +29,7 @@ from sync.admin.queue_pages import pause_url
 from sync.admin.record_panel import CHECK_LABEL, inbox_url, may_change_mapping
 from sync.admin.setup_pages import SetupWizardMixin, error_sentence, keep_choices, step_url
 from sync.api.callers import monday_throttle_reason
+from sync.attention import Kind
 from sync.boards import board_columns
 from sync.boards.board_columns import column_type
 from sync.boards.held_creates import set_creates_held
@@ -41,7 +42,6 @@ from sync.kernel.messages import ActionError, Conflict
 from sync.models import BoardLink, FieldMapping, UnmatchedItem, Verification
 from sync.monday.errors import MondayError
 from sync.operations import detect
-from sync.operations.attention import AttentionKind
 from sync.operations.detect.comparison import VerificationResult, verifications
 from sync.operations.setup import selection as setup
 from sync.records import availability
@@ -430,7 +430,7 @@ class BoardLinkAdmin(SetupWizardMixin, PageAdmin):
             return _link(reverse("admin:sync_wizard_boards"), "Set it up")
         name = self.name(link)
         found = [
-            _link(inbox_url(AttentionKind.BLOCKED) if one.about == "field" else url, _without(name, one.what))
+            _link(inbox_url(Kind.BLOCKED) if one.about == "field" else url, _without(name, one.what))
             for one in detect.board_problems(link, name, blocked)
         ]
         if unmatched := getattr(link, "page_items", (0, 0))[1]:

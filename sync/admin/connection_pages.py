@@ -12,20 +12,18 @@ from dataclasses import dataclass, replace
 from typing import Any, cast
 
 from django.conf import settings
-from django.contrib import admin, messages
+from django.contrib import messages
 from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.functional import SimpleLazyObject
 from django.views.decorators.debug import sensitive_post_parameters
-from django.views.decorators.http import require_http_methods, require_POST
+from django.views.decorators.http import require_POST
 
 from sync import registry
 from sync.admin.admin_base import PageAdmin, overview_of, own_address
 from sync.admin.confirmed_action import Question, Report, run_action
-from sync.admin.queue_pages import is_whole, labelled_pauses
 from sync.boards.board_setup import is_public_address
 from sync.choices import StopCode
 from sync.clock import sync_now
@@ -39,10 +37,11 @@ from sync.monday.connection import check_account
 from sync.monday.errors import NOT_AUTHENTICATED, WRONG_VERSION, MondayError, Scope
 from sync.monday.usage import AccountInfo
 from sync.operations.setup.selection import may_set_up
+from sync.outbox.pauses import pause_label
 from sync.reconcile.lookups import phone_region
 from sync.records import authors
 from sync.records.availability import Overview, Stop, is_slowed, overview, stops_of
-from sync.registry import is_sandbox, may_view
+from sync.registry import is_sandbox
 
 
 @dataclass(frozen=True)
@@ -109,7 +108,7 @@ class StopBanner:
     @property
     def whole_pause(self) -> tuple[str, QueuePause] | None:
         """That of everything, which Health says first where nothing is stopped."""
-        return None if self.stops else next((one for one in self.pauses if is_whole(one[1])), None)
+        return None if self.stops else next((labelled for labelled in self.pauses if not labelled[1].entity_type), None)
 
 
 def banner_context(request: HttpRequest) -> dict[str, Any]:
@@ -124,15 +123,16 @@ def banner_context(request: HttpRequest) -> dict[str, Any]:
 
 
 def _stop_banner(request: HttpRequest, *, is_connected: bool) -> StopBanner:
-    user, panel = request.user, getattr(request, "queue_panel", None)
-    if panel is None and is_connected and not breaker.may_be_stopped():
+    user = request.user
+    if not hasattr(request, "page_overview") and is_connected and not breaker.may_be_stopped():
         return StopBanner()
     now = overview_of(request)  # of the page's own moment
     stops, button = [_stop_for(user, one) for one in stops_of(now)], ""
     if any(stop.code == StopCode.TOKEN for stop in stops) and may_connect(user) and may_set_up(user):
         button = "connection" if settings.MONDAY_API_KEY else "token"
     may_try = bool(stops) and is_connected and button != "token" and is_allowed(user, QueueAction.RETRY)
-    return StopBanner(stops, labelled_pauses(now.pauses), button, may_try, is_allowed(user, QueueAction.PAUSE))
+    pauses = [(pause_label(pause.entity_type), pause) for pause in now.pauses]
+    return StopBanner(stops, pauses, button, may_try, is_allowed(user, QueueAction.PAUSE))
 
 
 def _stop_for(user: Any, stop: Stop) -> Stop:
@@ -303,7 +303,13 @@ class ConnectionPagesMixin(PageAdmin):
         raise NotImplementedError
 
     def wizard_connect(self, request: HttpRequest) -> HttpResponse:
-        """What is known of the connection; on POST, asked of Monday."""
+        """What is known of the connection; on POST, asked of Monday, or the country of phone numbers is stored."""
+        if REGION in request.POST:
+            if not may_set_up(request.user):
+                raise PermissionDenied
+            store_region(request)
+            messages.success(request, "Saved. Numbers that are stored already stay as they are written.")
+            return HttpResponseRedirect(reverse("admin:sync_wizard_connect"))
         tested = examine_connection(cast("User", request.user)) if request.method == "POST" else None
         return self._connect_page(request, tested)
 
@@ -336,6 +342,7 @@ class ConnectionPagesMixin(PageAdmin):
             "is_stopped": is_stopped and token.is_usable,
             "stop_reason": humanize.without_request_id(account.stop_reason),
             "allowance": quota.forecast().words if is_known else "",
+            **region_context(request.user),
         }, status=400 if wrong else 200)  # fmt: skip
 
     @staticmethod
@@ -503,19 +510,3 @@ def store_region(request: HttpRequest) -> None:
     if chosen in known and chosen != account.phone_region and may_set_up(request.user):
         MondayAccount.objects.filter(id=1).update(phone_region=chosen)
         authors.log_action(request.user, account, f"Phone numbers without a country code: {known[chosen]} ({chosen}).")
-
-
-@require_http_methods(["GET", "HEAD", "POST"])
-def phone_region_page(request: HttpRequest) -> HttpResponse:
-    """Show the country of numbers without one; on POST, store another."""
-    if not may_view(request.user, "sync.boardlink"):
-        raise PermissionDenied
-    context = region_context(request.user)
-    if request.method == "POST":
-        if not context["may_choose_region"]:
-            raise PermissionDenied
-        store_region(request)
-        messages.success(request, "Saved. Numbers that are stored already stay as they are written.")
-        return HttpResponseRedirect(reverse("npd-phone-numbers"))
-    context |= {**admin.site.each_context(request), "title": "Phone numbers"}
-    return TemplateResponse(request, "sync/phone_numbers.html", context)

@@ -17,12 +17,14 @@ from django.db.models import F, Min, Model, Q
 from django.http import HttpRequest
 from django.urls import reverse
 
-from sync import registry
-from sync.admin.attention_pages import tallies_of
+from sync import attention, registry
+from sync.admin.admin_base import overview_of
+from sync.admin.attention_pages import listed_scope, tallies_of
 from sync.admin.board_cards import Badge, BoardHealth, BoardStatus, health_url
 from sync.admin.connection_pages import has_answered, setup_checklist
-from sync.admin.queue_pages import LIVE_STATUSES, QueuePanel, is_whole, panel_of, pause_url, with_states
+from sync.admin.queue_pages import pause_url
 from sync.admin.record_panel import inbox_url, may_change_mapping, rejection_act
+from sync.attention import Group, Kind, Tally
 from sync.boards.board_columns import renamed_columns
 from sync.choices import Cause, QueueStatus
 from sync.kernel import humanize
@@ -30,12 +32,10 @@ from sync.limits import quota
 from sync.models import BoardLink, NotificationReceiver, QueuePause, SyncQueue, UnmatchedItem, Verification
 from sync.models.jobs import QueueAction, is_allowed
 from sync.models.receivers import Frequency
-from sync.operations import attention
-from sync.operations.attention import AttentionCause, AttentionKind, Tally
 from sync.operations.detect import board_problems, last_webhook
 from sync.operations.detect.comparison import VerificationResult, combine_results, verifications
 from sync.operations.setup.run import is_running
-from sync.records.availability import Overdue, number_of, overdue_boards
+from sync.records.availability import Overdue, Overview, number_of, overdue_boards
 from sync.state import record_view
 from sync.state.record_view import RecordState
 
@@ -55,7 +55,9 @@ class AttentionData:
 
 def load_attention(types: Collection[str], links: Mapping[str, BoardLink]) -> AttentionData:
     """Read what isn't about single records, and what samples of these types said."""
-    edits = with_states(SyncQueue.objects.filter(entity_id__isnull=False), LIVE_STATUSES)
+    # As an OR, for which PostgreSQL unites the partial indexes.
+    is_live = Q(status=QueueStatus.PENDING) | Q(status=QueueStatus.IN_PROGRESS) | Q(status=QueueStatus.FAILED)
+    edits = SyncQueue.objects.filter(is_live, entity_id__isnull=False)
     edits = edits.alias(edits=F("causes").bitand(int(_EDITS))).exclude(edits=0).order_by()
     return AttentionData(
         NotificationReceiver.objects.exclude(frequency=Frequency.OFF).exists(),
@@ -114,8 +116,8 @@ class HealthData:
     boards: Sequence[BoardHealth]
     links: Mapping[str, BoardLink]
     attention: AttentionData
-    counts: Mapping[AttentionKind, int]
-    causes: Sequence[AttentionCause]
+    counts: Mapping[Kind, int]
+    causes: Sequence[Group]
     names: Mapping[tuple[str, Any], str]
     now: datetime
     calls: quota.Forecast | None = None
@@ -140,8 +142,8 @@ class _KindLine:
 def attention_tasks(
     data: HealthData,
     may_view: Callable[[type[Model]], bool],
-    may_act: Callable[[AttentionKind], bool],
-    kind_urls: Mapping[AttentionKind, str],
+    may_act: Callable[[Kind], bool],
+    kind_urls: Mapping[Kind, str],
     fix: str,
 ) -> list[AttentionTask]:
     """Return what a person who may view the rows of these models is told of it, the gravest first.
@@ -162,24 +164,22 @@ def attention_tasks(
     return sorted(found, key=lambda task: task.severity)
 
 
-def _kind_lines(fix: str) -> Mapping[AttentionKind, _KindLine]:
+def _kind_lines(fix: str) -> Mapping[Kind, _KindLine]:
     return {
-        AttentionKind.FAILED: _KindLine(Severity.FAILED, "Open", "error"),
-        AttentionKind.NOTIFICATION: _KindLine(
-            Severity.FAILED, "See why", "notifications_off", reverse("npd-notifications")
-        ),
-        AttentionKind.APPROVAL: _KindLine(Severity.DELETION, "Decide", "gpp_maybe"),
-        AttentionKind.REMOVED: _KindLine(Severity.DELETION, "Answer", "delete_sweep"),
-        AttentionKind.CONFLICT: _KindLine(Severity.CONFLICT, "Resolve", "call_split"),
-        AttentionKind.DUPLICATE: _KindLine(Severity.CONFLICT, "Decide", "group"),
-        AttentionKind.REJECTED: _KindLine(Severity.REJECTED, fix, "front_hand"),
-        AttentionKind.BLOCKED: _KindLine(Severity.BLOCKED, "See why", "front_hand", is_for_viewers=True),
-        AttentionKind.UNMATCHED: _KindLine(Severity.UNMATCHED, "Open", "fiber_new"),
+        Kind.FAILED: _KindLine(Severity.FAILED, "Open", "error"),
+        Kind.NOTIFICATION: _KindLine(Severity.FAILED, "See why", "notifications_off", reverse("npd-notifications")),
+        Kind.APPROVAL: _KindLine(Severity.DELETION, "Decide", "gpp_maybe"),
+        Kind.REMOVED: _KindLine(Severity.DELETION, "Answer", "delete_sweep"),
+        Kind.CONFLICT: _KindLine(Severity.CONFLICT, "Resolve", "call_split"),
+        Kind.DUPLICATE: _KindLine(Severity.CONFLICT, "Decide", "group"),
+        Kind.REJECTED: _KindLine(Severity.REJECTED, fix, "front_hand"),
+        Kind.BLOCKED: _KindLine(Severity.BLOCKED, "See why", "front_hand", is_for_viewers=True),
+        Kind.UNMATCHED: _KindLine(Severity.UNMATCHED, "Open", "fiber_new"),
     }
 
 
 def _kind_tasks(
-    data: HealthData, may_act: Callable[[AttentionKind], bool], kind_urls: Mapping[AttentionKind, str], fix: str
+    data: HealthData, may_act: Callable[[Kind], bool], kind_urls: Mapping[Kind, str], fix: str
 ) -> Iterator[AttentionTask]:
     """A line for each kind of the inbox, with its causes, that of the most entries first."""
     for kind, line in _kind_lines(fix).items():
@@ -208,7 +208,7 @@ def _age(since: datetime, now: datetime, number: int) -> str:
     return f"For {span}" if number == 1 else f"Oldest {span} ago"
 
 
-def _told(cause: AttentionCause, names: Mapping[tuple[str, Any], str]) -> str:
+def _told(cause: Group, names: Mapping[tuple[str, Any], str]) -> str:
     """What happened, and to which record or to how many."""
     about = cause.count_text or names.get((cause.entity_type, cause.code), cause.board)
     if cause.entity_id is not None:
@@ -313,7 +313,7 @@ def headline(
     has_board = any(board.availability.has_board for board in boards)
     what, pending = humanize.count_with_noun, sum(board.number(RecordState.PENDING) for board in boards)
     stop = any(board.availability.is_stopped for board in boards)
-    is_still, is_all_paused = bool(paused) or stop, any(is_whole(one) for one in paused)
+    is_still, is_all_paused = bool(paused) or stop, any(not pause.entity_type for pause in paused)
     syncing = "" if is_still else "Syncing; "
     later = ", and synced once sync goes on" if is_still else ""
     warn, wait = ("warn", "front_hand"), ("wait", "sync")
@@ -368,30 +368,29 @@ MAX_CAUSES = 200
 """Causes that are read; a line names the three with the most entries."""
 
 
-def health_context(
-    request: HttpRequest, context: dict[str, Any], kind_urls: Mapping[AttentionKind, str]
-) -> dict[str, Any]:
+def health_context(request: HttpRequest, context: dict[str, Any], kind_urls: Mapping[Kind, str]) -> dict[str, Any]:
     """Add the first page's figures to its context, those that this person may see the rows of.
 
     `kind_urls` are the pages of kinds of the inbox that the sync knows none of.
     """
-    user, panel, scope = request.user, panel_of(request), attention.scope_of(request.user)
-    links, connected = panel.overview.links, has_answered(panel.overview)
-    visible = [board for board in panel.boards if _may_see(request, board.spec.model)]
+    user, now, scope = request.user, overview_of(request), listed_scope(request.user)
+    links, connected = now.links, has_answered(now)
+    every = [BoardStatus(registry.entity(board.entity_type), board, now) for board in now.shown]
+    visible = [board for board in every if _may_see(request, board.spec.model)]
     found = load_attention([board.spec.entity_type for board in visible], links)
-    seen_kinds = scope.kinds | scope.others & {AttentionKind.BLOCKED}
-    seen = attention.causes(replace(scope, kinds=seen_kinds), limit=MAX_CAUSES)
+    seen_kinds = scope.kinds | scope.others & {Kind.BLOCKED}
+    seen = attention.groups(replace(scope, kinds=seen_kinds), limit=MAX_CAUSES)
     causes = [one for one in seen if one.kind in scope.kinds]
-    boards = _board_healths(user, visible, panel, found, causes, [one for one in seen if one.column_of])
+    boards = _board_healths(user, visible, now, found, causes, [one for one in seen if one.column_of])
     tallies = tallies_of(request)  # the sidebar has asked already
     counts, number = {kind: tally.causes for kind, tally in tallies.items()}, _causes(tallies)
     others = _causes(attention.tallies(replace(scope, kinds=scope.others))) if scope.others else 0
-    paused = list(panel.overview.pauses)
-    sees_calls = _may_see(request, SyncQueue) and not panel.overview.missing_token
-    calls = quota.forecast(panel.overview.budget_state, panel.overview.account) if sees_calls else None
-    stalled = overdue_boards(settings.READY_MAX_DUE_SECONDS, panel.overview)
+    paused = list(now.pauses)
+    sees_calls = _may_see(request, SyncQueue) and not now.missing_token
+    calls = quota.forecast(now.budget_state, now.account) if sees_calls else None
+    stalled = overdue_boards(settings.READY_MAX_DUE_SECONDS, now)
     data = HealthData(
-        boards, links, found, counts, causes, _names_of(causes), panel.now, calls,
+        boards, links, found, counts, causes, _names_of(causes), now.now, calls,
         is_allowed(user, QueueAction.RETRY), stalled,
     )  # fmt: skip
     tasks = attention_tasks(
@@ -409,23 +408,23 @@ def health_context(
         "headline": headline(boards, tasks, number, others, paused=paused, stalled=stalled) if boards else None,
         "waiting": _waiting_edits(boards),
         "in_inbox": number,
-        "oldest": humanize.time_span((panel.now - since).total_seconds()) if since else "",
-        "verified": _verified_text(found.verifications, [board.spec for board in visible], panel.now),
-        "set_up": any(board.availability.has_board for board in panel.boards),
+        "oldest": humanize.time_span((now.now - since).total_seconds()) if since else "",
+        "verified": _verified_text(found.verifications, [board.spec for board in visible], now.now),
+        "set_up": any(board.availability.has_board for board in every),
         "checklist": setup_checklist(user, links, connected=connected, running=found.applies_setup) if boards else [],
         # What is paused or stopped whole has its button above the page.
         "pause_url": pause_url(request) if runs else "",
-        **_queue_context(request, panel, calls),
+        **_queue_context(request, every, calls),
     }
 
 
-def _names_of(causes: Sequence[AttentionCause]) -> dict[tuple[str, Any], str]:
+def _names_of(causes: Sequence[Group]) -> dict[tuple[str, Any], str]:
     """The names of their records, and of each unmatched item that is the only one of its cause by board and reason."""
     records = registry.record_names((cause.entity_type, cause.entity_id) for cause in causes)
     single = [
         Q(entity_type=cause.entity_type, reason_code=cause.code)
         for cause in causes
-        if cause.kind is AttentionKind.UNMATCHED and cause.number == 1
+        if cause.kind is Kind.UNMATCHED and cause.number == 1
     ]
     items = UnmatchedItem.objects.filter(reduce(or_, single), ignored_at=None).exclude(name="") if single else ()
     return {(item.entity_type, item.reason_code): f"“{item.name}”" for item in items} | records
@@ -440,7 +439,7 @@ def _task_groups(tasks: Sequence[AttentionTask]) -> list[tuple[str, list[Attenti
     return sorted((one for one in groups if one[1]), key=lambda one: one[1][0].severity)
 
 
-def _causes(tallies: Mapping[AttentionKind, Tally]) -> int:
+def _causes(tallies: Mapping[Kind, Tally]) -> int:
     return sum(one.causes for one in tallies.values())
 
 
@@ -464,15 +463,15 @@ def _verified_text(found: Mapping[str, VerificationResult], specs: Sequence[regi
 def _board_healths(
     user: Any,
     visible: Sequence[BoardStatus],
-    panel: QueuePanel,
+    now: Overview,
     found: AttentionData,
-    causes: Sequence[AttentionCause],
-    columns: Sequence[AttentionCause],
+    causes: Sequence[Group],
+    columns: Sequence[Group],
 ) -> list[BoardHealth]:
-    counts = record_view.health_counts((board.spec for board in visible), panel.overview.pauses)
+    counts = record_view.health_counts((board.spec for board in visible), now.pauses)
 
     def rejected_at(entity_type: str) -> datetime | None:
-        rejected = (one.since for one in causes if (one.kind, one.entity_type) == (AttentionKind.REJECTED, entity_type))
+        rejected = (one.since for one in causes if (one.kind, one.entity_type) == (Kind.REJECTED, entity_type))
         return min(filter(None, rejected), default=None)
 
     return [
@@ -495,12 +494,12 @@ def _board_healths(
     ]
 
 
-def _queue_context(request: HttpRequest, panel: QueuePanel, calls: quota.Forecast | None) -> dict[str, Any]:
+def _queue_context(request: HttpRequest, boards: Sequence[BoardStatus], calls: quota.Forecast | None) -> dict[str, Any]:
     if not _may_see(request, SyncQueue):
         return {"sees_queue": False}
     return {
         "sees_queue": True,
-        "queue": queue_text(panel.boards),
+        "queue": queue_text(boards),
         "queue_url": queue_url(),
         "allowance": calls,
         "refused": humanize.time_of_day(calls.refused_at) if calls and calls.refused_at else "",

@@ -16,16 +16,17 @@ from django.db.models import ProtectedError, QuerySet, RestrictedError
 from django.http import HttpRequest
 from django.utils.html import format_html
 
-from sync import registry
+from sync import attention, registry
 from sync.admin import admin_base
 from sync.admin.activity_pages import deleted_records_link
 from sync.admin.board_pages import ask_for_columns
 from sync.admin.confirmed_action import MAX_ROWS_SHOWN, Question, RecordTable
 from sync.admin.deletion_pages import approval_question, decide_approvals, of_chosen_kind
 from sync.admin.inbox_offers import ActionResult, GroupLead, InboxAction, register_action, register_lead
-from sync.admin.queue_pages import DISCARD, RETRY, RETRY_NOW, left_sentences
+from sync.admin.queue_pages import UNTIL_THE_NEXT_SYNC, left_alone
 from sync.admin.record_panel import CHECK_LABEL, may_change_mapping
 from sync.admin.unmatched_pages import create_records, created_words, ignore_items, list_again
+from sync.attention import Entry, Group, Kind
 from sync.boards.mapping import needs_column, retry_field
 from sync.choices import ApprovalKind, BlockedCode, RemovedItemPolicy, SyncDirection
 from sync.clock import parse_moment, sync_now
@@ -34,8 +35,6 @@ from sync.kernel.messages import ActionError
 from sync.limits import quota
 from sync.models import ApprovalRequest, BoardLink, FieldMapping, SyncedModel, SyncQueue, UnmatchedItem
 from sync.models.jobs import QueueAction, is_allowed
-from sync.operations import attention
-from sync.operations.attention import AttentionCause, AttentionEntry, AttentionKind
 from sync.queue import SyncQueueService
 from sync.records.authors import log_action, log_action_many, who_may
 from sync.records.availability import wait_sentence
@@ -43,18 +42,18 @@ from sync.records.blocked_fields import ThrottledField, write_loops
 from sync.records.item_links import request_recreation_many, request_unlink_many
 
 
-def _retry(request: HttpRequest, entries: Sequence[AttentionEntry], seen: Mapping[str, Any]) -> ActionResult:
+def _retry(request: HttpRequest, entries: Sequence[Entry], seen: Mapping[str, Any]) -> ActionResult:
     done = 0
     problems = list[str]()
     by = request.user.get_username()
     entity_types = {entry.entity_type for entry in entries if entry.field}
-    if jobs := [entry.job for entry in entries if entry.kind is AttentionKind.FAILED]:
+    if jobs := [entry.job for entry in entries if entry.kind is Kind.FAILED]:
         rows = SyncQueue.objects.filter(pk__in=jobs)
         entity_types |= set(rows.values_list("entity_type", flat=True))
         result = SyncQueueService().retry_all(rows, by)
         done += result.done
-        problems += left_sentences(RETRY, result.in_flight, result.left, "was", "were")
-    fields: dict[tuple[str, str], list[AttentionEntry]] = {}
+        problems += left_alone(result, "done already")
+    fields: dict[tuple[str, str], list[Entry]] = {}
     for entry in entries:
         if entry.field:
             fields.setdefault((entry.entity_type, entry.field), []).append(entry)
@@ -77,30 +76,28 @@ def _retry(request: HttpRequest, entries: Sequence[AttentionEntry], seen: Mappin
     return ActionResult(done, f"{number} will be tried again{when}{stay}", problems, outcome=f"{number} tried again.")
 
 
-def _discard(request: HttpRequest, entries: Sequence[AttentionEntry], seen: Mapping[str, Any]) -> ActionResult:
+def _discard(request: HttpRequest, entries: Sequence[Entry], seen: Mapping[str, Any]) -> ActionResult:
     rows = SyncQueue.objects.filter(pk__in=[int(entry.row_id) for entry in entries])
     done = SyncQueueService().discard_all(rows, request.user.get_username()).done
     return ActionResult(done, f"{humanize.count_with_noun(done, 'failed job')} discarded.")
 
 
-def _discard_question(_request: HttpRequest, entries: Sequence[AttentionEntry]) -> Question:
+def _discard_question(_request: HttpRequest, entries: Sequence[Entry]) -> Question:
     number = humanize.count_with_noun(len(entries), "failed job")
     rows = [(entry.name, entry.board, entry.detail) for entry in entries[:MAX_ROWS_SHOWN]]
     return Question(
         f"Discard {number}?",
-        [DISCARD.effect],
+        [UNTIL_THE_NEXT_SYNC],
         f"Yes, discard {number}",
         [RecordTable(("Record", "Board", "Why it failed"), rows, len(entries))],
     )  # fmt: skip
 
 
-def _requests_of(entries: Sequence[AttentionEntry]) -> QuerySet[ApprovalRequest]:
+def _requests_of(entries: Sequence[Entry]) -> QuerySet[ApprovalRequest]:
     return ApprovalRequest.objects.filter(pk__in=[int(entry.row_id) for entry in entries], state="pending")
 
 
-def _decide(
-    decision: str, request: HttpRequest, entries: Sequence[AttentionEntry], seen: Mapping[str, Any]
-) -> ActionResult:
+def _decide(decision: str, request: HttpRequest, entries: Sequence[Entry], seen: Mapping[str, Any]) -> ActionResult:
     report = decide_approvals(request, of_chosen_kind(request, _requests_of(entries)), decision)
     return ActionResult(int(bool(report.done)), report.done, report.problems)
 
@@ -109,7 +106,7 @@ def _items_of(keys: Iterable[str]) -> Any:
     return UnmatchedItem.objects.filter(pk__in=[int(key) for key in keys])
 
 
-def _create(request: HttpRequest, entries: Sequence[AttentionEntry], seen: Mapping[str, Any]) -> ActionResult:
+def _create(request: HttpRequest, entries: Sequence[Entry], seen: Mapping[str, Any]) -> ActionResult:
     rows = _items_of(entry.row_id for entry in entries)
     outcome = f"{created_words(rows)} created."
     items = [row.item_id for row in rows]
@@ -117,7 +114,7 @@ def _create(request: HttpRequest, entries: Sequence[AttentionEntry], seen: Mappi
     return ActionResult(done, report.done, report.problems, outcome=outcome, items=items)
 
 
-def _ignore(request: HttpRequest, entries: Sequence[AttentionEntry], seen: Mapping[str, Any]) -> ActionResult:
+def _ignore(request: HttpRequest, entries: Sequence[Entry], seen: Mapping[str, Any]) -> ActionResult:
     keys, sentence = ignore_items(request, _items_of(entry.row_id for entry in entries))
     return ActionResult(len(keys), sentence, undo=keys)
 
@@ -127,9 +124,9 @@ def _consider_again(request: HttpRequest, tokens: Sequence[str]) -> ActionResult
     return ActionResult(done, f"Undone: {sentence}")
 
 
-def _may_retry(user: Any, entry: AttentionEntry) -> bool:
+def _may_retry(user: Any, entry: Entry) -> bool:
     """A failed job asks for its own right, a field for that of changing its record."""
-    if entry.kind is AttentionKind.FAILED:
+    if entry.kind is Kind.FAILED:
         return attention.may_act_on(user, entry.kind, entry.entity_type)
     return registry.may_act(user, "change", entry.entity_type)
 
@@ -138,14 +135,14 @@ register_action(
     InboxAction(
         "retry",
         "Retry",
-        frozenset({AttentionKind.FAILED, AttentionKind.BLOCKED}),
+        frozenset({Kind.FAILED, Kind.BLOCKED}),
         _retry,
         shortcut="r",
-        again=RETRY_NOW,
+        again="Retry now",
         many="Retry all {number}…",
         effects={
-            AttentionKind.FAILED: "Tries the job again as soon as its board can be synced, with all its attempts.",
-            AttentionKind.BLOCKED: "Tries the field again with the next sync.",
+            Kind.FAILED: "Tries the job again as soon as its board can be synced, with all its attempts.",
+            Kind.BLOCKED: "Tries the field again with the next sync.",
         },
         may=_may_retry,
         fits=lambda entry: entry.cause_code not in ("column", "limit"),
@@ -154,22 +151,22 @@ register_action(
     InboxAction(
         "retry_rejected",
         "Retry",
-        frozenset({AttentionKind.REJECTED}),
+        frozenset({Kind.REJECTED}),
         _retry,
         many="Retry all {number}…",
         of_cause=True,
-        effects={AttentionKind.REJECTED: "Tries the field again with the next sync."},
+        effects={Kind.REJECTED: "Tries the field again with the next sync."},
         may=_may_retry,
         fits=lambda entry: entry.cause_code != "limit",
     ),
     InboxAction(
         "discard",
         "Discard…",
-        frozenset({AttentionKind.FAILED}),
+        frozenset({Kind.FAILED}),
         _discard,
         shortcut="d",
         many="Discard all {number}…",
-        effects={AttentionKind.FAILED: DISCARD.effect},
+        effects={Kind.FAILED: UNTIL_THE_NEXT_SYNC},
         question=_discard_question,
         may=lambda user, entry: (
             is_allowed(user, QueueAction.DISCARD) and attention.may_act_on(user, entry.kind, entry.entity_type)
@@ -187,7 +184,7 @@ _RESTORED = (
 )
 
 
-def _blocked_leads(causes: Sequence[AttentionCause], _now: datetime, _user: Any) -> dict[str, GroupLead]:
+def _blocked_leads(causes: Sequence[Group], _now: datetime, _user: Any) -> dict[str, GroupLead]:
     """Return where a column that was deleted can be restored, and what an update loop is."""
     missing = [cause for cause in causes if cause.code == BlockedCode.COLUMN]
     links = BoardLink.objects.filter(entity_type__in={cause.entity_type for cause in missing}) if missing else ()
@@ -199,7 +196,7 @@ def _blocked_leads(causes: Sequence[AttentionCause], _now: datetime, _user: Any)
     }
     loops = write_loops() if any(cause.code == BlockedCode.THROTTLED for cause in causes) else []
     for loop in loops:
-        name = f"{AttentionKind.BLOCKED}:{loop.mapping.link.entity_type}:{loop.mapping.key}:{BlockedCode.THROTTLED}"
+        name = f"{Kind.BLOCKED}:{loop.mapping.link.entity_type}:{loop.mapping.key}:{BlockedCode.THROTTLED}"
         leads[name] = GroupLead(_loop_sentence(loop))
     return leads
 
@@ -214,7 +211,7 @@ def _loop_sentence(loop: ThrottledField) -> str:
     )
 
 
-def _check_columns(request: HttpRequest, entries: Sequence[AttentionEntry], seen: Mapping[str, Any]) -> ActionResult:
+def _check_columns(request: HttpRequest, entries: Sequence[Entry], seen: Mapping[str, Any]) -> ActionResult:
     answers = list[str]()
     problems = list[str]()
     for link in BoardLink.objects.filter(entity_type__in={entry.entity_type for entry in entries}).order_by("pk"):
@@ -225,21 +222,21 @@ def _check_columns(request: HttpRequest, entries: Sequence[AttentionEntry], seen
     return ActionResult(len(answers), " ".join(answers), problems)
 
 
-register_lead(AttentionKind.BLOCKED, _blocked_leads)
+register_lead(Kind.BLOCKED, _blocked_leads)
 register_action(
     InboxAction(
         "check_column",
         CHECK_LABEL,
-        frozenset({AttentionKind.BLOCKED}),
+        frozenset({Kind.BLOCKED}),
         _check_columns,
-        effects={AttentionKind.BLOCKED: "Asks Monday whether the column is back; nothing is written."},
+        effects={Kind.BLOCKED: "Asks Monday whether the column is back; nothing is written."},
         may=lambda user, entry: may_change_mapping(user),
         fits=lambda entry: entry.cause_code == BlockedCode.COLUMN,
     )
 )
 
 
-def _decision_question(decision: str, request: HttpRequest, entries: Sequence[AttentionEntry]) -> Question:
+def _decision_question(decision: str, request: HttpRequest, entries: Sequence[Entry]) -> Question:
     return approval_question(_requests_of(entries), decision, ())
 
 
@@ -261,7 +258,7 @@ _TOO_MANY = "Together with those of the hour before, that is more than usual, so
 
 
 register_lead(
-    AttentionKind.APPROVAL,
+    Kind.APPROVAL,
     lambda causes, _now, _user: {cause.cause: GroupLead(f"{_WHAT_WAITS[cause.code]} {_TOO_MANY}") for cause in causes},
 )
 for _decision, _key in (("approve", "y"), ("reject", "n")):
@@ -269,7 +266,7 @@ for _decision, _key in (("approve", "y"), ("reject", "n")):
         InboxAction(
             _decision,
             f"{_decision.capitalize()}…",
-            frozenset({AttentionKind.APPROVAL}),
+            frozenset({Kind.APPROVAL}),
             partial(_decide, _decision),
             shortcut=_key,
             many=f"{_decision.capitalize()} all {{number}}…",
@@ -282,22 +279,22 @@ register_action(
     InboxAction(
         "create",
         "Create record",
-        frozenset({AttentionKind.UNMATCHED}),
+        frozenset({Kind.UNMATCHED}),
         _create,
         shortcut="c",
         many="Create {records}…",
         names_type=True,
-        effects={AttentionKind.UNMATCHED: "Creates a record in NPD from the item."},
+        effects={Kind.UNMATCHED: "Creates a record in NPD from the item."},
         may=lambda user, entry: registry.may_act(user, "add", entry.entity_type),
     ),
     InboxAction(
         "ignore",
         "Ignore",
-        frozenset({AttentionKind.UNMATCHED}),
+        frozenset({Kind.UNMATCHED}),
         _ignore,
         shortcut="i",
         many="Ignore all {number}…",
-        effects={AttentionKind.UNMATCHED: "Leaves the item on Monday alone: it never becomes a record."},
+        effects={Kind.UNMATCHED: "Leaves the item on Monday alone: it never becomes a record."},
         may=lambda user, entry: user.has_perm("sync.change_unmatcheditem"),
         undo=_consider_again,
     ),
@@ -322,7 +319,7 @@ _AFTER_QUIET_TIME = {
 }
 
 
-def _left_to_others(user: Any, cause: AttentionCause) -> str:
+def _left_to_others(user: Any, cause: Group) -> str:
     """What of the answers this person may not give, and who may; empty where all or none are theirs."""
     may_delete, may_answer = _may_delete(user, cause), _may_answer(user, cause)
     if may_delete == may_answer:
@@ -331,7 +328,7 @@ def _left_to_others(user: Any, cause: AttentionCause) -> str:
     return f"{what} is not part of your role; who may: {who_may(act, cause.entity_type)}."
 
 
-def removal_leads(causes: Sequence[AttentionCause], now: datetime, user: Any) -> dict[str, GroupLead]:
+def removal_leads(causes: Sequence[Group], now: datetime, user: Any) -> dict[str, GroupLead]:
     """Return what becomes of the records of these acts, when, how the items are restored, and who else may answer."""
     rows = BoardLink.objects.filter(entity_type__in={cause.entity_type for cause in causes}) if causes else ()
     links = {row.entity_type: registry.with_configured_board(row) for row in rows}
@@ -357,14 +354,14 @@ def removal_leads(causes: Sequence[AttentionCause], now: datetime, user: Any) ->
     return leads
 
 
-def _by_type(entries: Iterable[AttentionEntry]) -> dict[str, list[Any]]:
+def _by_type(entries: Iterable[Entry]) -> dict[str, list[Any]]:
     ids: dict[str, list[Any]] = {}
     for entry in entries:
         ids.setdefault(entry.entity_type, []).append(entry.entity_id)
     return ids
 
 
-def _records_of(entries: Sequence[AttentionEntry]) -> Iterator[SyncedModel]:
+def _records_of(entries: Sequence[Entry]) -> Iterator[SyncedModel]:
     """The records themselves, with what they point at; one query for each type."""
     for entity_type, ids in _by_type(entries).items():
         model = registry.entity(entity_type).model
@@ -372,14 +369,14 @@ def _records_of(entries: Sequence[AttentionEntry]) -> Iterator[SyncedModel]:
         yield from model._default_manager.filter(pk__in=ids).select_related(*pointing)
 
 
-def _counted(entries: Sequence[AttentionEntry], number: int | None = None) -> str:
+def _counted(entries: Sequence[Entry], number: int | None = None) -> str:
     """So many of these records, else all, as “60 contacts”."""
     types = {entry.entity_type for entry in entries}
     return registry.count_of_type(len(entries) if number is None else number, types.pop() if len(types) == 1 else "")
 
 
 def _removal_question(
-    title: str, effects: Sequence[str], button: str, entries: Sequence[AttentionEntry], *, deletes: bool = False
+    title: str, effects: Sequence[str], button: str, entries: Sequence[Entry], *, deletes: bool = False
 ) -> Question:
     """Ask about these, and hold the answer to what they are now."""
     shown = entries[:MAX_ROWS_SHOWN]
@@ -397,7 +394,7 @@ def _removal_question(
 _ASKED_AT = "asked_at"
 
 
-def _create_again_question(_request: HttpRequest, entries: Sequence[AttentionEntry]) -> Question:
+def _create_again_question(_request: HttpRequest, entries: Sequence[Entry]) -> Question:
     items, are = humanize.count_with_noun(len(entries), "item"), humanize.plural(len(entries), "is", "are")
     effects = [
         f"On Monday: {items} {are} created from what NPD says now. In NPD: nothing is changed.",
@@ -411,7 +408,7 @@ def _create_again_question(_request: HttpRequest, entries: Sequence[AttentionEnt
     return _removal_question(f"Create {items} again on Monday?", effects, f"Create {items}", entries)
 
 
-def _creation_cost(entries: Sequence[AttentionEntry]) -> Iterator[str]:
+def _creation_cost(entries: Sequence[Entry]) -> Iterator[str]:
     """What items are created without for now, and what they take of the day's calls."""
     ids = _by_type(entries)
     links = BoardLink.objects.filter(entity_type__in=ids).prefetch_related("mappings")
@@ -425,7 +422,7 @@ def _creation_cost(entries: Sequence[AttentionEntry]) -> Iterator[str]:
         yield cost
 
 
-def _delete_question(_request: HttpRequest, entries: Sequence[AttentionEntry]) -> Question:
+def _delete_question(_request: HttpRequest, entries: Sequence[Entry]) -> Question:
     records, are = _counted(entries), humanize.plural(len(entries), "is", "are")
     effects = [
         f"In NPD: {records} {are} deleted, with what was edited there. On Monday: nothing is changed.",
@@ -434,7 +431,7 @@ def _delete_question(_request: HttpRequest, entries: Sequence[AttentionEntry]) -
     return _removal_question(f"Delete {records} in NPD?", effects, f"Delete {records}", entries, deletes=True)
 
 
-def _unlink_question(_request: HttpRequest, entries: Sequence[AttentionEntry]) -> Question:
+def _unlink_question(_request: HttpRequest, entries: Sequence[Entry]) -> Question:
     records, stay = _counted(entries), humanize.plural(len(entries), "stays as it is", "stay as they are")
     effects = [
         f"In NPD: {records} {stay}, with sync turned off. On Monday: nothing is changed.",
@@ -444,7 +441,7 @@ def _unlink_question(_request: HttpRequest, entries: Sequence[AttentionEntry]) -
     return _removal_question(f"Unlink {records}?", effects, f"Unlink {records}", entries)
 
 
-def _create_again(request: HttpRequest, entries: Sequence[AttentionEntry], seen: Mapping[str, Any]) -> ActionResult:
+def _create_again(request: HttpRequest, entries: Sequence[Entry], seen: Mapping[str, Any]) -> ActionResult:
     problems = list[str]()
     for entity_type, ids in _by_type(entries).items():
         _log_on_records(request, entity_type, ids, "Creating its item again was asked for.")
@@ -456,7 +453,7 @@ def _create_again(request: HttpRequest, entries: Sequence[AttentionEntry], seen:
     return ActionResult(done, sentence, problems, outcome=f"{items} created again.")
 
 
-def _unlink(request: HttpRequest, entries: Sequence[AttentionEntry], seen: Mapping[str, Any]) -> ActionResult:
+def _unlink(request: HttpRequest, entries: Sequence[Entry], seen: Mapping[str, Any]) -> ActionResult:
     for entity_type, ids in _by_type(entries).items():
         _log_on_records(request, entity_type, ids, "Unlink from Monday was asked for.")
         request_unlink_many(entity_type, ids, request.user.get_username())
@@ -469,7 +466,7 @@ def _log_on_records(request: HttpRequest, entity_type: str, ids: Sequence[Any], 
     log_action_many(request.user, registry.entity(entity_type).model._default_manager.filter(pk__in=ids), sentence)
 
 
-def _delete(request: HttpRequest, entries: Sequence[AttentionEntry], seen: Mapping[str, Any]) -> ActionResult:
+def _delete(request: HttpRequest, entries: Sequence[Entry], seen: Mapping[str, Any]) -> ActionResult:
     """Delete the records as their list would; one that was edited since the question is left."""
     asked_at, done, problems = parse_moment(request.POST.get(_ASKED_AT)), 0, []
     for entity_type, ids in _by_type(entries).items():
@@ -503,17 +500,17 @@ def _delete_records(request: HttpRequest, rows: QuerySet[SyncedModel]) -> tuple[
     return len(ids), []
 
 
-def _may_answer(user: Any, entry: AttentionEntry | AttentionCause) -> bool:
+def _may_answer(user: Any, entry: Entry | Group) -> bool:
     """Who resolves conflicts answers their question, too, and that is the same."""
     is_resolver = user.has_perm("conflicts.change_syncconflict")
     return is_resolver or registry.may_act(user, "change", entry.entity_type)
 
 
-def _may_delete(user: Any, entry: AttentionEntry | AttentionCause) -> bool:
+def _may_delete(user: Any, entry: Entry | Group) -> bool:
     return registry.may_act(user, "delete", entry.entity_type)
 
 
-register_lead(AttentionKind.REMOVED, removal_leads)
+register_lead(Kind.REMOVED, removal_leads)
 for _name, _label, _many, _key, _run, _asked in (
     ("create_again", "Create again…", "Create {items} again…", "c", _create_again, _create_again_question),
     ("delete_removed", "Delete…", "Delete {records}…", "d", _delete, _delete_question),
@@ -523,7 +520,7 @@ for _name, _label, _many, _key, _run, _asked in (
         InboxAction(
             _name,
             _label,
-            frozenset({AttentionKind.REMOVED}),
+            frozenset({Kind.REMOVED}),
             _run,
             shortcut=_key,
             many=_many,

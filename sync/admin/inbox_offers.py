@@ -6,17 +6,17 @@ An application that keeps entries of its own kinds registers its own (`register_
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
 from django.http import HttpRequest
 
-from sync import registry
+from sync import attention, registry
 from sync.admin.confirmed_action import Question
+from sync.attention import Entry, Group, Kind, SideValues, Wording
 from sync.kernel import humanize
-from sync.operations import attention
-from sync.operations.attention import AttentionCause, AttentionEntry, AttentionKind, SideValues
+from sync.models import FieldMapping
 
 
 @dataclass(frozen=True)
@@ -38,9 +38,9 @@ class InboxAction:
 
     name: str
     label: str
-    kinds: frozenset[AttentionKind]
+    kinds: frozenset[Kind]
     # It gets the values that each row showed, by key. Without it, the act is always done on its `page`.
-    run: Callable[[HttpRequest, Sequence[AttentionEntry], Mapping[str, Any]], ActionResult] | None
+    run: Callable[[HttpRequest, Sequence[Entry], Mapping[str, Any]], ActionResult] | None
     shortcut: str = ""  # its key
     labels: Mapping[str, str] = field(default_factory=dict)  # what it is called, by the code of a cause or by kind
     effects: Mapping[str, str] = field(default_factory=dict)  # what it does, by the same; shown by the mouse
@@ -53,19 +53,17 @@ class InboxAction:
     of_cause: bool = False  # it stands above the entries of a cause alone, for all of them
     again: str = ""  # what it is called for a job that is tried again anyway; nothing else is offered for such a job
     # Prepares it for many on a page of its own, and returns the address; empty where that page takes none of them.
-    page: Callable[[HttpRequest, Sequence[AttentionEntry], str], str] | None = None
-    question: Callable[[HttpRequest, Sequence[AttentionEntry]], Question] | None = None
+    page: Callable[[HttpRequest, Sequence[Entry], str], str] | None = None
+    question: Callable[[HttpRequest, Sequence[Entry]], Question] | None = None
     undo: Callable[[HttpRequest, Sequence[str]], ActionResult] | None = None
-    may: Callable[[Any, AttentionEntry], bool] = lambda user, entry: attention.may_act_on(
-        user, entry.kind, entry.entity_type
-    )
-    fits: Callable[[AttentionEntry], bool] = lambda entry: True  # whether it makes sense for an entry of its kinds
+    may: Callable[[Any, Entry], bool] = lambda user, entry: attention.may_act_on(user, entry.kind, entry.entity_type)
+    fits: Callable[[Entry], bool] = lambda entry: True  # whether it makes sense for an entry of its kinds
     by_entry: bool = False  # whether the entry says so itself, among its `acts`
     # The values of an entry that it would empty, on the side that `emptied_side` names: such a button is red, and asks.
-    empties: Callable[[AttentionEntry], Sequence[SideValues]] = lambda entry: ()
+    empties: Callable[[Entry], Sequence[SideValues]] = lambda entry: ()
     emptied_side: str = ""
 
-    def label_for(self, entry: AttentionEntry) -> str:
+    def label_for(self, entry: Entry) -> str:
         if entry.failures:
             return self.again
         if self.empties(entry):
@@ -75,18 +73,18 @@ class InboxAction:
         label = self.labels.get(entry.cause_code) or self.labels.get(entry.kind, self.label)
         return label.replace("record", registry.type_name(entry.entity_type)) if self.names_type else label
 
-    def effect_for(self, entry: AttentionEntry) -> str:
+    def effect_for(self, entry: Entry) -> str:
         """What it does with an entry; empty where its label says it."""
         return self.effects.get(entry.cause_code) or self.effects.get(entry.kind, "")
 
-    def label_for_all(self, cause: AttentionCause) -> str:
+    def label_for_all(self, cause: Group) -> str:
         if self.of_cause and (cause.number == 1 or not self.many):
             return self.label
         own = self.labels.get(cause.code) or self.labels.get(cause.kind)
         label = f"{own}: all {{number}}…" if own else self.many
         return self._counted(self.consequences.get(cause.code, label), cause.number, cause.entity_type)
 
-    def emptying_label(self, found: Sequence[AttentionEntry]) -> str:
+    def emptying_label(self, found: Sequence[Entry]) -> str:
         """What it is called where it empties values of these: “Empty Phone of 2 contacts in NPD”."""
         emptied = [value for entry in found for value in self.empties(entry)]
         labels, types = {value.label for value in emptied}, {entry.entity_type for entry in found}
@@ -106,7 +104,7 @@ class InboxAction:
         """What it is called for the {number}, {records} or {items} that are selected; empty where that is its label."""
         return self.many.replace("all {", "{")
 
-    def is_for(self, user: Any, entry: AttentionEntry) -> bool:
+    def is_for(self, user: Any, entry: Entry) -> bool:
         is_meant = entry.kind in self.kinds and (not entry.failures or bool(self.again))
         fits = self.name in entry.acts if self.by_entry else self.fits(entry)
         return is_meant and fits and self.may(user, entry)
@@ -130,10 +128,30 @@ class GroupLead:
     steps: str = ""
 
 
-LeadLoader = Callable[[Sequence[AttentionCause], datetime, Any], Mapping[str, GroupLead]]
-LEADS: dict[AttentionKind, LeadLoader] = {}
+LeadLoader = Callable[[Sequence[Group], datetime, Any], Mapping[str, GroupLead]]
+LEADS: dict[Kind, LeadLoader] = {}
 
 
-def register_lead(kind: AttentionKind, load: LeadLoader) -> None:
+def register_lead(kind: Kind, load: LeadLoader) -> None:
     """Let causes of a kind say what happens: `load` returns it by their names, at a moment, to a user."""
     LEADS[kind] = load
+
+
+# What each side has, of kinds whose application knows it.
+
+
+ValuesLoader = Callable[[Sequence[Entry], Sequence[FieldMapping]], Mapping[str, Sequence[SideValues]]]
+_values: dict[Kind, ValuesLoader] = {}
+
+
+def register_values(kind: Kind, load: ValuesLoader) -> None:
+    """Let entries of a kind say what each side has: `load` returns it by the entries' keys, given all mappings."""
+    _values[kind] = load
+
+
+def with_values(found: Sequence[Entry], wording: Wording) -> list[Entry]:
+    """Return the entries with what each side has, of kinds that somebody knows it of."""
+    values: dict[str, Sequence[SideValues]] = {}
+    for kind, load in _values.items():
+        values |= load([entry for entry in found if entry.kind is kind], list(wording.mappings.values()))
+    return [replace(entry, values=tuple(values.get(entry.key, entry.values))) for entry in found]

@@ -17,13 +17,12 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.routers import SimpleRouter
 
-from sync import registry
+from sync import attention, registry
 from sync.api.views import ApiView, ModelPermissions
 from sync.choices import ApprovalState, QueueStatus, RecordSyncStatus, SyncStatus
 from sync.limits import credentials, quota
 from sync.models import ApprovalRequest, SyncMetadata, SyncQueue
 from sync.models.jobs import QueueAction, is_allowed
-from sync.operations import attention
 from sync.operations.detect.comparison import latest_verification
 from sync.queue import SyncQueueService
 from sync.records import availability

@@ -13,6 +13,7 @@ from django.db import connection, transaction
 from django.db.models import F, QuerySet
 
 from sync import limits, registry
+from sync.attention import WHERE_TO_UNBLOCK
 from sync.choices import (
     BlockedCode,
     Cause,
@@ -34,7 +35,6 @@ from sync.monday.board import RELATION, Board, BoardColumn, BoardSetup, ColumnSp
 from sync.monday.columns import make_converter
 from sync.monday.connector import MondayConnector
 from sync.outbox.queue_rows import enqueue_many
-from sync.records.blocked_fields import WHERE_TO_UNBLOCK
 from sync.registry import EntitySpec, MappingSpec, link_of, relation_of, target_of
 
 NPD_ID_KEY = "npd_id"

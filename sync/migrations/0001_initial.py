@@ -12,7 +12,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
     initial = True
 
-    dependencies = [migrations.swappable_dependency(settings.AUTH_USER_MODEL), ("knox", "0009_extend_authtoken_field")]
+    dependencies = [("knox", "0009_extend_authtoken_field"), migrations.swappable_dependency(settings.AUTH_USER_MODEL)]
 
     operations = [
         migrations.CreateModel(
@@ -340,6 +340,7 @@ class Migration(migrations.Migration):
                             ("day_limit", "The day's calls are used up"),
                             ("limit", "Another limit of Monday's"),
                             ("outage", "Monday doesn't answer"),
+                            ("writes", "Monday doesn't store what is sent"),
                         ],
                         db_default="",
                         max_length=20,
@@ -368,6 +369,13 @@ class Migration(migrations.Migration):
                         blank=True, null=True, verbose_name="records in one request after a failure"
                     ),
                 ),
+                ("only_writes", models.BooleanField(db_default=False, verbose_name="only writes are stopped")),
+                (
+                    "write_failures",
+                    models.SmallIntegerField(db_default=0, verbose_name="writes that failed since one succeeded"),
+                ),
+                ("write_failed_at", models.DateTimeField(blank=True, null=True, verbose_name="last write that failed")),
+                ("failed_record", models.CharField(blank=True, db_default="", max_length=50)),
                 (
                     "user_id",
                     models.CharField(blank=True, db_default="", max_length=50, verbose_name="the token's user"),
@@ -399,6 +407,16 @@ class Migration(migrations.Migration):
             options={"db_table": "sync_monday_account"},
         ),
         migrations.CreateModel(
+            name="Notification",
+            fields=[
+                ("id", models.BigAutoField(primary_key=True, serialize=False)),
+                ("key", models.CharField(max_length=200)),
+                ("sent_at", models.DateTimeField(db_default=sync.clock.SyncNow())),
+                ("gone_at", models.DateTimeField(blank=True, null=True)),
+            ],
+            options={"db_table": "sync_notifications", "default_permissions": ()},
+        ),
+        migrations.CreateModel(
             name="NotificationReceiver",
             fields=[
                 ("id", models.BigAutoField(primary_key=True, serialize=False)),
@@ -417,33 +435,8 @@ class Migration(migrations.Migration):
                 ("failures", models.SmallIntegerField(db_default=0, verbose_name="failures in a row")),
                 ("failed_since", models.DateTimeField(blank=True, null=True, verbose_name="failing since")),
                 ("problem", models.TextField(blank=True, db_default="")),
-                (
-                    "user",
-                    models.OneToOneField(
-                        null=True,
-                        on_delete=django.db.models.deletion.CASCADE,
-                        related_name="+",
-                        to=settings.AUTH_USER_MODEL,
-                    ),
-                ),
             ],
             options={"db_table": "sync_notification_receivers", "default_permissions": ()},
-        ),
-        migrations.CreateModel(
-            name="Notification",
-            fields=[
-                ("id", models.BigAutoField(primary_key=True, serialize=False)),
-                ("key", models.CharField(max_length=200)),
-                ("sent_at", models.DateTimeField(db_default=sync.clock.SyncNow())),
-                ("gone_at", models.DateTimeField(blank=True, null=True)),
-                (
-                    "receiver",
-                    models.ForeignKey(
-                        on_delete=django.db.models.deletion.CASCADE, related_name="+", to="sync.notificationreceiver"
-                    ),
-                ),
-            ],
-            options={"db_table": "sync_notifications", "default_permissions": ()},
         ),
         migrations.CreateModel(
             name="QueuePause",
@@ -808,6 +801,18 @@ class Migration(migrations.Migration):
             options={"db_table": "sync_write_loops"},
         ),
         migrations.CreateModel(
+            name="ApiToken",
+            fields=[],
+            options={
+                "verbose_name": "API token",
+                "proxy": True,
+                "default_permissions": (),
+                "indexes": [],
+                "constraints": [],
+            },
+            bases=("knox.authtoken",),
+        ),
+        migrations.CreateModel(
             name="ApiBudget",
             fields=[
                 ("id", models.SmallIntegerField(db_default=1, primary_key=True, serialize=False)),
@@ -829,18 +834,6 @@ class Migration(migrations.Migration):
                 "db_table": "sync_api_budget",
                 "constraints": [models.CheckConstraint(condition=models.Q(("id", 1)), name="sync_api_budget_one_row")],
             },
-        ),
-        migrations.CreateModel(
-            name="ApiToken",
-            fields=[],
-            options={
-                "verbose_name": "API token",
-                "default_permissions": (),
-                "proxy": True,
-                "indexes": [],
-                "constraints": [],
-            },
-            bases=("knox.authtoken",),
         ),
         migrations.CreateModel(
             name="ApiUsage",
@@ -913,6 +906,61 @@ class Migration(migrations.Migration):
                 "verbose_name": "approval",
                 "verbose_name_plural": "approvals",
                 "db_table": "sync_approval_requests",
+            },
+        ),
+        migrations.CreateModel(
+            name="Attention",
+            fields=[
+                ("id", models.BigAutoField(primary_key=True, serialize=False)),
+                (
+                    "kind",
+                    models.CharField(
+                        choices=[
+                            ("stop", "Stopped"),
+                            ("difference", "Differences"),
+                            ("failed", "Failed"),
+                            ("notification", "Notifications failing"),
+                            ("approval", "Approvals"),
+                            ("removed", "Removed on Monday"),
+                            ("conflict", "Conflicts"),
+                            ("duplicate", "Possible duplicates"),
+                            ("rejected", "Rejected by Monday"),
+                            ("blocked", "Blocked"),
+                            ("board", "Boards"),
+                            ("unmatched", "Unmatched items"),
+                        ],
+                        max_length=20,
+                    ),
+                ),
+                ("source", models.CharField(max_length=200)),
+                ("cause", models.CharField(max_length=200)),
+                ("code", models.CharField(blank=True, db_default="", max_length=30)),
+                (
+                    "entity_type",
+                    models.CharField(blank=True, db_default="", max_length=50, verbose_name="type of record"),
+                ),
+                ("entity_id", models.UUIDField(blank=True, null=True, verbose_name="NPD ID")),
+                ("item_id", models.CharField(blank=True, db_default="", max_length=50, verbose_name="Monday item")),
+                ("field", models.TextField(blank=True, db_default="")),
+                ("actor", models.CharField(blank=True, db_default="", max_length=200)),
+                ("act", models.CharField(blank=True, db_default="", max_length=20)),
+                ("since", models.DateTimeField(db_default=sync.clock.SyncNow())),
+                ("until", models.DateTimeField(blank=True, null=True)),
+                ("values", models.JSONField(blank=True, db_default=models.Value({}, models.JSONField()))),
+            ],
+            options={
+                "db_table": "sync_attention",
+                "default_permissions": (),
+                "indexes": [
+                    models.Index(fields=["cause", "since", "id"], name="sync_attention_of_cause"),
+                    models.Index(fields=["entity_id"], name="sync_attention_of_record"),
+                    models.Index(
+                        condition=models.Q(("entity_id", None)),
+                        fields=["entity_type", "item_id"],
+                        name="sync_attention_of_item",
+                    ),
+                ],
+                "constraints": [models.UniqueConstraint(fields=("kind", "source"), name="sync_attention_once")],
             },
         ),
         migrations.CreateModel(
@@ -1012,6 +1060,20 @@ class Migration(migrations.Migration):
         migrations.AddConstraint(
             model_name="mondayaccount",
             constraint=models.CheckConstraint(condition=models.Q(("id", 1)), name="sync_monday_account_one_row"),
+        ),
+        migrations.AddField(
+            model_name="notificationreceiver",
+            name="user",
+            field=models.OneToOneField(
+                null=True, on_delete=django.db.models.deletion.CASCADE, related_name="+", to=settings.AUTH_USER_MODEL
+            ),
+        ),
+        migrations.AddField(
+            model_name="notification",
+            name="receiver",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.CASCADE, related_name="+", to="sync.notificationreceiver"
+            ),
         ),
         migrations.AddConstraint(
             model_name="queuepause",
@@ -1248,34 +1310,6 @@ class Migration(migrations.Migration):
                 fields=["-first_seen", "-id"],
                 include=("reason_code", "entity_type"),
                 name="sync_unmatched_items_listed",
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="unmatcheditem",
-            index=models.Index(
-                condition=models.Q(
-                    ("ignored_at", None),
-                    models.Q(
-                        ("reason_code__in", ["queued", "unconfirmed", "being_edited", "ambiguous", "left_out"]),
-                        _negated=True,
-                    ),
-                ),
-                fields=["reason_code"],
-                name="sync_unmatched_items_counted",
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="unmatcheditem",
-            index=models.Index(
-                condition=models.Q(
-                    ("ignored_at", None),
-                    models.Q(
-                        ("reason_code__in", ["queued", "unconfirmed", "being_edited", "ambiguous", "left_out"]),
-                        _negated=True,
-                    ),
-                ),
-                fields=["entity_type", "reason_code", "first_seen", "id"],
-                name="sync_unmatched_items_causes",
             ),
         ),
         migrations.AddIndex(

@@ -1,5 +1,6 @@
 """The engine's tables."""
 
+from sync.models.attention import Attention
 from sync.models.board_link import (
     ApiBudget,
     ApiReservation,
@@ -30,7 +31,7 @@ from sync.models.state import (
 from sync.models.synced_model import LongTextField, SyncedModel, track_history
 
 __all__ = [
-    "ApiBudget", "ApiReservation", "ApiToken", "ApiUsage", "ApprovalRequest", "AwaitedRelation",
+    "ApiBudget", "ApiReservation", "ApiToken", "ApiUsage", "ApprovalRequest", "Attention", "AwaitedRelation",
     "BoardLease", "BoardLink", "CacheEntry", "Decision", "FieldMapping", "IgnoredItem",
     "Intent", "IntentState",
     "LongTextField", "MondayAccount", "Notification", "NotificationReceiver",

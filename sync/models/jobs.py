@@ -27,6 +27,9 @@ PERMISSIONS = (
 BACKOFF_MINUTES = (1, 5, 15, 60)
 """Minutes from a failed attempt to the next; the first is made at once, the one after the last wait is final."""
 
+FAILING_ATTEMPTS = 2
+"""So many failed attempts of a pending job, the first wait between them, are no hitch any more."""
+
 
 def backoff(failures: int) -> timedelta:
     """Return the wait after so many failures in a row; whoever goes on after the last wait waits as long again."""

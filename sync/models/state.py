@@ -598,20 +598,6 @@ class UnmatchedItem(models.Model):
                 condition=models.Q(ignored_at=None),
                 name="sync_unmatched_items_listed",
             ),
-            # Serves the number in every sidebar: narrow, for all of it is read to be counted.
-            models.Index(
-                fields=["reason_code"],
-                condition=models.Q(ignored_at=None)
-                & ~models.Q(reason_code__in=[code.value for code in EXPLAINED_REASONS]),
-                name="sync_unmatched_items_counted",
-            ),
-            # Serves the inbox: how many have which reason, and the oldest of each.
-            models.Index(
-                fields=["entity_type", "reason_code", "first_seen", "id"],
-                condition=models.Q(ignored_at=None)
-                & ~models.Q(reason_code__in=[code.value for code in EXPLAINED_REASONS]),
-                name="sync_unmatched_items_causes",
-            ),
             # Serves "what was ignored last", for its undo and for the version of open pages.
             models.Index(
                 fields=["ignored_at"], condition=models.Q(ignored_at__isnull=False), name="sync_unmatched_items_ignored"
@@ -729,7 +715,7 @@ class Verification(models.Model):
 class AwaitedRelation(models.Model):
     """A record's relation that waits for a record of `target_type`; that table's triggers enqueue it.
 
-    `target` is “item ” and an item's id, or “name ” and a name in lower case. Only those triggers read it;
+    `target` is “item ” and an item's id, or “name ” and a name's `match_key`. Only those triggers read it;
     why the field is blocked is in the ledger's `blocked_fields`.
     """
 

@@ -19,7 +19,8 @@ from django.contrib.auth.models import User
 from django.db import transaction
 from django.urls import reverse
 
-from sync import registry
+from sync import attention, registry
+from sync.attention import Kind
 from sync.clock import SyncNow, sync_now
 from sync.kernel.humanize import count_with_noun, one_line, shorten
 from sync.kernel.mails import NotSent, send_email
@@ -28,8 +29,6 @@ from sync.models import Notification, NotificationReceiver, Verification
 from sync.models.jobs import backoff
 from sync.models.receivers import Frequency
 from sync.models.state import VERIFICATION_WINDOW
-from sync.operations import attention
-from sync.operations.attention import AttentionKind
 from sync.records import availability
 from sync.records.availability import stop_headline
 
@@ -64,16 +63,16 @@ DIFFERENCE = "difference"
 NOUNS = {
     STOPPED: ("stop", "stops"),
     DIFFERENCE: ("difference", "differences"),
-    AttentionKind.FAILED.value: ("change fails", "changes fail"),
-    AttentionKind.APPROVAL.value: ("approval", "approvals"),
-    AttentionKind.REMOVED.value: ("item removed on Monday", "items removed on Monday"),
-    AttentionKind.CONFLICT.value: ("conflict", "conflicts"),
-    AttentionKind.DUPLICATE.value: ("possible duplicate", "possible duplicates"),
-    AttentionKind.REJECTED.value: ("rejected value", "rejected values"),
-    AttentionKind.BLOCKED.value: ("blocked field", "blocked fields"),
-    AttentionKind.UNMATCHED.value: ("unmatched item", "unmatched items"),
+    Kind.FAILED.value: ("change fails", "changes fail"),
+    Kind.APPROVAL.value: ("approval", "approvals"),
+    Kind.REMOVED.value: ("item removed on Monday", "items removed on Monday"),
+    Kind.CONFLICT.value: ("conflict", "conflicts"),
+    Kind.DUPLICATE.value: ("possible duplicate", "possible duplicates"),
+    Kind.REJECTED.value: ("rejected value", "rejected values"),
+    Kind.BLOCKED.value: ("blocked field", "blocked fields"),
+    Kind.UNMATCHED.value: ("unmatched item", "unmatched items"),
 }
-BRIEF_KINDS = (STOPPED, AttentionKind.REMOVED.value)
+BRIEF_KINDS = (STOPPED, Kind.REMOVED.value)
 """What may end by itself within the grace."""
 
 MOST = 100_000
@@ -94,7 +93,7 @@ class Thing:
 
 def things_to_notify_of() -> list[Thing]:
     """Return all that needs attention now, the gravest first."""
-    kinds = [AttentionKind(kind) for kind in NOUNS if kind in AttentionKind.values]
+    kinds = [Kind(kind) for kind in NOUNS if kind in Kind.values]
     entries = attention.entries(kinds=kinds, limit=MOST)
     waiting = [
         Thing(entry.key, entry.kind.value, entry.cause_text, entry.name, entry.url, entry.since) for entry in entries

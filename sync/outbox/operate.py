@@ -17,7 +17,7 @@ from sync.choices import Cause, Priority, QueueStatus, SyncStatus
 from sync.kernel.db import gave_way, retry_on_lock_timeout, run_sql
 from sync.kernel.messages import ROWS_LOCKED, Conflict, PartiallyDone
 from sync.models import SyncMetadata, SyncQueue
-from sync.models.jobs import QueueAction
+from sync.models.jobs import FAILING_ATTEMPTS, QueueAction
 from sync.outbox import notify
 from sync.outbox.claim import LOCK_TIMEOUT_MS
 from sync.outbox.finish import complete_unclaimed
@@ -26,9 +26,6 @@ log = structlog.get_logger(__name__)
 T = TypeVar("T")
 # One transaction: a worker that wants one of these jobs gives way until its end.
 CHUNK = 1_000
-
-FAILING_ATTEMPTS = 2
-"""So many failed attempts of a pending job, the first wait between them, are no hitch any more."""
 
 RETRIED_AS = "retried_as"
 """In the payload of a failed job that was retried: the job that is current."""

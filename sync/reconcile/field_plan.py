@@ -17,6 +17,7 @@ from uuid import UUID
 from django.core.exceptions import ValidationError
 
 from conflicts.reports import KIND_FIELDS, KIND_LOST_UPDATE, KIND_UNDO, FieldConflict, OpenConflict
+from sync.attention import WHERE_TO_UNBLOCK
 from sync.choices import BlockedCode, Cause, SyncDirection
 from sync.merge import (
     Action,
@@ -52,16 +53,7 @@ from sync.reconcile.field_values import (
     related_name,
     stored_values,
 )
-from sync.records.blocked_fields import (
-    KEPT_BY,
-    KEPT_ENTRY,
-    KEPT_REMOTE,
-    LEFT_OUT,
-    SIDE_MONDAY,
-    WHERE_TO_UNBLOCK,
-    is_rejected,
-    kept_entry,
-)
+from sync.records.blocked_fields import KEPT_BY, KEPT_ENTRY, KEPT_REMOTE, LEFT_OUT, SIDE_MONDAY, is_rejected, kept_entry
 from sync.registry import relation_of, target_of
 
 if TYPE_CHECKING:

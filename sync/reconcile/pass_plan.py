@@ -49,13 +49,14 @@ class Outcome(StrEnum):
 class Ending:
     """How what was claimed together ends, and why.
 
-    `isolate` lets what is released come alone next time. `processed`: its events told nothing new.
+    `at_most` is with how many records what is released comes next time (0: with any). `processed`: its events told
+    nothing new.
     """
 
     outcome: Outcome = Outcome.OPEN
     detail: str = ""
     wait_seconds: float = 0
-    isolate: bool = False
+    at_most: int = 0
     processed: bool = False
 
     @property
@@ -78,9 +79,6 @@ MISSING, MOVED = "missing", "moved"
 
 OFF_BOARD_STATES = (ARCHIVED, DELETED, MISSING, MOVED)
 """What a pass found out about a record whose item is not on its board any more."""
-
-TAKEN_AWAY_STATES = (ARCHIVED, DELETED, MOVED)
-"""What somebody did with an item; that Monday doesn't show one any more is nobody's act."""
 
 REPORTED_STATES = (ARCHIVED, DELETED)
 """What the item itself told; one that Monday doesn't show, or that is elsewhere, is not surely gone."""

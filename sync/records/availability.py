@@ -11,6 +11,7 @@ from django.db.models import Count, Q
 from django.utils.functional import cached_property
 
 from sync import registry
+from sync.attention.sources import VARYING
 from sync.choices import Priority, QueueStatus, StopCode
 from sync.kernel import humanize
 from sync.kernel.db import fetch_rows
@@ -20,9 +21,6 @@ from sync.outbox.pauses import IS_PAUSED, active_pause
 
 READY, BACKOFF, DEFERRED = "ready", "backoff", "deferred"
 LOADED = "loaded"
-
-VARYING = r"“[^”]*”|\d+"
-"""What is quoted or numbered in a sentence differs from record to record, though its cause is one."""
 
 LONG_WAIT = timedelta(hours=1)
 """Longer than this no board waits for its quota without everybody being told."""

@@ -10,7 +10,6 @@ from uuid import UUID
 
 from django.db.models import QuerySet
 
-from sync import registry
 from sync.choices import BlockedCode
 from sync.clock import SyncNow
 from sync.kernel.humanize import day_and_time
@@ -25,9 +24,6 @@ LEFT_OUT = "left out"
 SIDES = {BlockedCode.REJECTED: SIDE_MONDAY, BlockedCode.LIMIT: SIDE_LIMIT, BlockedCode.LEFT_OUT: LEFT_OUT}
 """The sides of the codes that are not blocked here."""
 
-WHERE_TO_UNBLOCK = " in the inbox under “Blocked”"
-"""Where a sentence on a blocked field leads: a link on pages, and not said in the inbox itself."""
-
 KEPT_BY = "kept_by"
 """Marks a field that a person kept different: nobody is asked until its value or column changes."""
 
@@ -36,40 +32,6 @@ KEPT_REMOTE = "remote"
 
 KEPT_ENTRY = "kept"
 """In a field blocked for another reason: its kept-different entry, for when that reason ends."""
-
-WAITING_BY_ITSELF = (BlockedCode.APPROVAL,)
-"""What is asked about elsewhere: the field itself needs nobody."""
-
-
-def without_where(text: str) -> str:
-    """Return a sentence on a blocked field as the inbox says it."""
-    return text.replace(WHERE_TO_UNBLOCK, "")
-
-
-# A deleted or unsynced record needs nobody, and a field in conflict is asked about by the conflict; but a column blocks
-# that one, too. Only the index on rows with blocked fields is read.
-_WAITING_FIELDS = """
-    FROM sync_metadata AS ledger
-    CROSS JOIN LATERAL jsonb_each(ledger.blocked_fields) AS field
-    CROSS JOIN LATERAL ({records}) AS record
-    WHERE NOT (ledger.blocked_fields = '{{}}'::jsonb) AND ledger.system = 'monday'
-        AND {condition} AND NOT jsonb_exists(field.value, 'kept_by')
-        AND (field.value ->> 'code' = '{column}' OR NOT (
-            jsonb_exists(coalesce(ledger.conflicts -> 'fields', '[]'), field.key)
-            OR jsonb_exists(coalesce(ledger.conflicts -> 'overwritten', '[]'), field.key)))
-"""
-
-_REJECTED = "field.value ->> 'side' IN ('monday', 'limit')"
-
-_BLOCKED = f"""coalesce(field.value ->> 'side', '') NOT IN ('monday', 'limit', '{LEFT_OUT}')
-        AND coalesce(field.value ->> 'code', '') NOT IN ({", ".join(f"'{code}'" for code in WAITING_BY_ITSELF)})"""
-
-# Looked up one by one: few fields are blocked, and to read all records for them takes longer. Of others' rows the ids
-# may be no UUIDs.
-_SYNCED_RECORDS = """
-    SELECT {name}::text AS name FROM {table} WHERE sync_status <> 'disabled'
-        AND id = CASE WHEN ledger.entity_type = '{type}' THEN ledger.entity_id::uuid END
-"""
 
 FieldRef = tuple[str, UUID, str]
 """A field of a record: the kind, the record's id, the field's key."""
@@ -109,26 +71,6 @@ def mark_kept_different(ledger: SyncMetadata, key: str, by: Mapping[str, Any] | 
     entry = {name: value for name, value in ledger.blocked_fields[key].items() if name != KEPT_BY}
     ledger.blocked_fields = {**ledger.blocked_fields, key: entry if by is None else {**entry, KEPT_BY: dict(by)}}
     ledger.save(update_fields=["blocked_fields"])
-
-
-def waiting_fields_sql(*, rejected: bool) -> str:
-    """The FROM of waiting fields, with `ledger`, `field` and `record`: the rejected, or all other blocked ones."""
-    condition = _REJECTED if rejected else _BLOCKED
-    return _WAITING_FIELDS.format(records=synced_records_sql(), condition=condition, column=BlockedCode.COLUMN.value)
-
-
-def synced_records_sql() -> str:
-    """The query of the synced record of a `ledger`."""
-    parts = []
-    for spec in registry.entities():
-        opts = spec.model._meta
-        name = opts.get_field(spec.name_field or "id").column  # type: ignore[union-attr]
-        parts.append(_SYNCED_RECORDS.format(type=spec.entity_type, name=name, table=opts.db_table))
-    return " UNION ALL ".join(parts)
-
-
-def synced_types() -> list[str]:
-    return [spec.entity_type for spec in registry.entities()]
 
 
 # Write loops: which fields are throttled because somebody on Monday rewrites them.

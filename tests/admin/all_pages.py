@@ -22,6 +22,7 @@ from conflicts.reports import FieldConflict
 from conflicts.resolution import current_values, resolve
 from npd.accounts import urls as sign_in
 from npd.models import Contact, Organization
+from sync import attention
 from sync.clock import sync_now
 from sync.kernel.scheduled_jobs import make_missing_jobs
 from sync.models import (
@@ -42,7 +43,6 @@ from sync.models import (
     Verification,
     WriteLoop,
 )
-from sync.operations import attention
 from sync.outbox import pauses
 from sync.records.authors import log_action
 from tests.admin import states

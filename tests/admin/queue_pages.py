@@ -1,4 +1,4 @@
-"""What the tests of the queue's screen share: reading its pages, and rows to put on them."""
+"""What the tests of jobs share: reading and using their list, and rows to put on it."""
 
 from __future__ import annotations
 
@@ -15,30 +15,13 @@ from tests.admin.test_records import words_of
 
 QUEUE = "/admin/sync/syncqueue/"
 FAILED = "status__exact=failed"
-PAUSE, RESUME = f"{QUEUE}pause/", f"{QUEUE}resume/"
+PAUSE, RESUME = "/admin/sync/queuepause/add/", "/admin/sync/queuepause/resume/"
 
 
 def listed(client: Client, query: str = "") -> str:
     answer = client.get(f"{QUEUE}?{query}" if query else QUEUE)
     assert answer.status_code == 200
     return answer.content.decode()
-
-
-def text_of(client: Client, query: str = "") -> str:
-    return words_of(listed(client, query))
-
-
-def card(client: Client, title: str) -> str:
-    """What the card of a board says."""
-    return card_of(listed(client), title)
-
-
-def card_of(html: str, title: str) -> str:
-    """What the card of a board says on a page that was fetched already."""
-    opened = rf'<section\s+class="npd-card"\s+aria-label="{title}: its queue"\s*>'
-    found = re.search(f"{opened}(.*?)</section>", html, re.DOTALL)
-    assert found
-    return words_of(found[1])
 
 
 def flying(name: str = "Flying") -> SyncQueue:

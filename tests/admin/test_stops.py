@@ -17,7 +17,7 @@ from sync.choices import QueueStatus
 from sync.clock import sync_now
 from sync.limits import breaker, credentials, quota
 from sync.models import BoardLink, FieldMapping, MondayAccount, SyncMetadata, SyncQueue
-from sync.monday.errors import CONNECTION_LOST, DAILY_LIMIT_REACHED, NOT_AUTHENTICATED, MondayError
+from sync.monday.errors import ADVICE_ON_SERVER, CONNECTION_LOST, DAILY_LIMIT_REACHED, NOT_AUTHENTICATED, MondayError
 from sync.operations.notifications import things_to_notify_of
 from sync.outbox import pauses
 from sync.records.availability import stop_headline
@@ -96,7 +96,7 @@ def test_a_refused_token_is_replaced_where_it_is_set_and_the_stop_ends_before_th
         credentials.store_token("a-token-that-was-revoked", User.objects.get(username="dora"))
     responses.add("POST", settings.MONDAY_API_URL, json={"errors": [{"message": "Not Authenticated"}]}, status=401)
     set_up = "/admin/sync/boardlink/set-up/"
-    told, other = NOT_AUTHENTICATED.advice_on_server, NOT_AUTHENTICATED.advice
+    told, other = ADVICE_ON_SERVER, NOT_AUTHENTICATED.advice
     if not is_on_server:
         told, other = other, told
     assert told in browser.post(set_up).content.decode()
@@ -199,7 +199,7 @@ def test_what_people_paused_is_no_stop_and_is_said_on_every_page_with_its_resume
         assert pauses_of(html)[0 if is_health else 1 :] == ["Contacts"]
         assert html.count('aria-label="Resume: ') == 2
     form = {"entity_type": "contact", "back": "/admin/npd/contact/"}
-    answer = browser.post("/admin/sync/syncqueue/resume/", form)
+    answer = browser.post("/admin/sync/queuepause/resume/", form)
     assert answer.headers["Location"] == "/admin/npd/contact/"
     assert pauses_of(browser.get("/admin/inbox/").content.decode()) == ["Everything"]
 
@@ -211,7 +211,7 @@ def test_a_pause_of_a_board_is_told_to_everybody_and_resumed_by_who_may(client: 
     assert pauses_of(html) == ["Organizations"]
     assert "npd-resume-" not in html
     form = {"entity_type": "organization"}
-    assert client.post("/admin/sync/syncqueue/resume/", form).status_code == 403
+    assert client.post("/admin/sync/queuepause/resume/", form).status_code == 403
     client.force_login(staff_who_may("view_organization", "view_syncqueue", "pause_syncqueue", name="x"))
     assert "npd-resume-" in client.get("/admin/inbox/").content.decode()
 

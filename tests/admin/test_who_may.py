@@ -48,7 +48,7 @@ UNMATCHED = "/admin/sync/unmatcheditem/"
 
 
 def region_chosen(world: World) -> Callable[[Client], Any]:
-    return lambda client: client.post("/admin/phone-numbers/", {"phone_region": "DE"})
+    return lambda client: client.post("/admin/sync/boardlink/set-up/", {"phone_region": "DE"})
 
 
 def ticked(path: str, action: str, *keys: Any, **more: str) -> Callable[[Client], Any]:
@@ -88,7 +88,7 @@ def waiting_row(world: World) -> SyncQueue:
 
 def paused(world: World) -> Callable[[Client], Any]:
     pauses.pause("somebody", entity_type="contact")
-    return lambda client: client.post("/admin/sync/syncqueue/resume/", {"entity_type": "contact"})
+    return lambda client: client.post("/admin/sync/queuepause/resume/", {"entity_type": "contact"})
 
 
 def held(world: World) -> ApprovalRequest:
@@ -115,7 +115,7 @@ def unmatched_row(world: World, *, ignored: bool = False) -> UnmatchedItem:
 
 def unmatched(world: World, act: str, *, ignored: bool = False) -> Callable[[Client], Any]:
     address = f"{UNMATCHED}?show=ignored" if ignored else UNMATCHED
-    return ticked(address, f"{act}_selected", unmatched_row(world, ignored=ignored).pk)
+    return ticked(address, act, unmatched_row(world, ignored=ignored).pk)
 
 
 def item_linked(world: World) -> Callable[[Client], Any]:
@@ -232,16 +232,14 @@ ACTS = (
     Act("Discard a failed job", lambda w: ticked("/admin/sync/syncqueue/", "discard", failed_row(w).pk), OPERATE),
     Act("Discard a failed job", lambda w: api(f"sync/queue/{failed_row(w).pk}/discard"), OPERATE, by_api=True),
     Act(
-        "Pause the sync",
-        lambda w: lambda c: c.post("/admin/sync/syncqueue/pause/", {"entity_type": "contact"}),
-        OPERATE,
+        "Pause the sync", lambda w: lambda c: c.post("/admin/sync/queuepause/add/", {"entity_type": "contact"}), OPERATE
     ),
     Act("Resume the sync", paused, OPERATE),
     Act("Approve bulk deletions", lambda w: guarded(w, "approve"), OPERATE),
     Act("Reject bulk deletions", lambda w: guarded(w, "reject"), OPERATE),
     Act("Consider an ignored item again", refused_item, OPERATE),
     Act("Ignore an unmatched item", lambda w: unmatched(w, "ignore"), OPERATE),
-    Act("List an ignored item again", lambda w: unmatched(w, "undo", ignored=True), OPERATE),
+    Act("List an ignored item again", lambda w: unmatched(w, "list_again", ignored=True), OPERATE),
     Act("Change a board's policies", lambda w: board_saved(w, removed_item_policy="unlink"), OPERATE),
     Act(
         "Change a field's column, direction or rule",
@@ -269,14 +267,13 @@ ACTS = (
         lambda w: record_act(w, "synced", "direction", direction="none", shown="bidirectional"),
         RECORDS,
     ),
-    Act("Compare NPD and Monday of a record", lambda w: record_act(w, "disabled", "read_monday"), RECORDS),
     Act("Unlink a record", lambda w: ticked("/admin/npd/contact/", "unlink", w["synced"].pk), RECORDS),
     Act("Link a record again", linked_again, RECORDS),
     Act("Try a blocked field again", lambda w: in_inbox("retry", f"blocked:contact:{w['held'].pk}:email"), RECORDS),
     Act("Send a field in an update loop again", loop_retried, RECORDS),
     Act("Restore a deleted record", brought_back, RECORDS),
     Act("Undo what the sync moved", undone, RECORDS),
-    Act("Create a record of an unmatched item", lambda w: unmatched(w, "create"), RECORDS),
+    Act("Create a record of an unmatched item", lambda w: unmatched(w, "create_records"), RECORDS),
     Act("Link an unmatched item with a record", item_linked, RECORDS),
     Act("Import a file", file_chosen, RECORDS),
 )

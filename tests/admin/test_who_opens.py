@@ -22,9 +22,9 @@ from django.test import Client, RequestFactory
 from django.urls import resolve
 
 from config.navigation import Section, sections
+from sync import attention
+from sync.attention import Kind
 from sync.models import FieldMapping, UnmatchedItem
-from sync.operations import attention
-from sync.operations.attention import AttentionKind
 from tests.admin.all_pages import by_name, furnish, of_models, without_a_row
 from tests.admin.test_who_may import EDIT, OPERATE, PAGE, RESOLVE, Member, member, nobody_works
 from tests.support.people import own_group
@@ -148,13 +148,14 @@ def test_the_documentation_says_who_opens_which_page_of_the_menu() -> None:
 
 
 def test_settings_lead_only_to_what_one_can_use(client: Client) -> None:
-    technical = {"Monday connection", "Queue", "Ignored items", "Diagnostics"}
+    technical = {"Monday connection", "Jobs"}
     for group, is_led in (("view", False), ("operate", True)):
         person = User.objects.create_user(group, is_staff=True)
         person.groups.add(own_group(group))
         client.force_login(person)
-        settings = client.get("/admin/settings/").context["blocks"]
-        found = {one.title for _block, pages in settings for one in pages}
+        settings = client.get("/admin/settings/").context
+        found = {card.title for card in settings["cards"]}
+        assert not settings["advanced"]
         assert found & technical == (technical if is_led else set())
         assert "Notifications" in found
         assert client.get("/admin/sync/syncqueue/").status_code == 200, "a link to it is not broken"
@@ -166,8 +167,8 @@ def test_who_only_resolves_conflicts_is_shown_and_counts_those_alone(world: dict
     member.user.groups.add(own_group("view"))
     shown = attention.scope_of(User.objects.get(pk=member.user.pk))
     counts = attention.counts()
-    assert min(counts[AttentionKind.UNMATCHED], counts[AttentionKind.FAILED]) > 0
-    own = {AttentionKind.REMOVED, AttentionKind.CONFLICT, AttentionKind.DUPLICATE, AttentionKind.REJECTED}
+    assert min(counts[Kind.UNMATCHED], counts[Kind.FAILED]) > 0
+    own = {Kind.REMOVED, Kind.CONFLICT, Kind.DUPLICATE, Kind.REJECTED}
     assert shown.kinds == own
     counted = sum(number for kind, number in attention.counts().items() if kind in own)
     assert sum(client.get("/api/v1/sync/stats").json()["needs_attention"].values()) == counted
@@ -189,5 +190,5 @@ def test_health_does_not_say_that_all_is_well_where_others_have_to_act(world: di
     client = member.of("view")
     member.user.user_permissions.set(Permission.objects.filter(codename="change_unmatcheditem"))
     UnmatchedItem.objects.all().delete()
-    assert attention.counts(attention.scope_of(User.objects.get(pk=member.user.pk))) == dict.fromkeys(AttentionKind, 0)
+    assert attention.counts(attention.scope_of(User.objects.get(pk=member.user.pk))) == dict.fromkeys(Kind, 0)
     assert client.get("/admin/").context["headline"].kind == "off"

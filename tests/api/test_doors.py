@@ -86,6 +86,7 @@ def test_readyz_is_well_when_database_and_broker_answer(client: Client, db: None
 def test_readyz_gives_up_on_a_broker_that_says_nothing(
     client: Client, db: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(service_endpoints, "BROKER_SECONDS", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         use_broker(monkeypatch, f"redis://127.0.0.1:{silent.getsockname()[1]}/0")
         answer = client.get("/readyz")

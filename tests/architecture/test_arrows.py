@@ -34,8 +34,21 @@ PURE = [
 # "conflicts" are these modules of that room: what a pass knows of conflicts. The others stand above all of sync.
 KNOWN_TO_A_PASS = {"reports", "messages", "models", "history", "lifecycle", "store"}
 FLOORS = (
-    *("monday", "clock", "merge", "choices", "kernel", "models", "registry", "conflicts", "outbox", "limits"),
-    *("records", "boards", "reconcile", "state", "operations", "queue", "tasks", "apps", "api", "admin", "management"),
+    *("monday", "clock", "merge", "choices", "kernel", "models", "registry", "conflicts", "attention", "outbox"),
+    *(
+        "limits",
+        "records",
+        "boards",
+        "reconcile",
+        "state",
+        "operations",
+        "queue",
+        "tasks",
+        "apps",
+        "api",
+        "admin",
+        "management",
+    ),
 )
 # A framework asks for these names, or a package may have one of each; every other module has its name alone.
 SHARED_NAMES = {

@@ -11,11 +11,23 @@ from django.contrib.auth.models import Permission, User
 
 from conflicts.models import SyncConflict
 from npd.models import Contact
+from sync import attention
+from sync.attention import Kind, Tally
+from sync.attention.sources import untrue_rows
 from sync.choices import ApprovalKind, ApprovalState, RecordSyncStatus
 from sync.clock import sync_now
-from sync.models import ApprovalRequest, FieldMapping, NotificationReceiver, SyncMetadata, SyncQueue, UnmatchedItem
-from sync.operations import attention
-from sync.operations.attention import AttentionKind, Tally
+from sync.models import (
+    ApprovalRequest,
+    BoardLink,
+    FieldMapping,
+    MondayAccount,
+    NotificationReceiver,
+    QueuePause,
+    SyncMetadata,
+    SyncQueue,
+    UnmatchedItem,
+    Verification,
+)
 from sync.operations.notifications import things_to_notify_of
 from sync.queue import SyncQueueService
 from tests.admin import states
@@ -72,6 +84,12 @@ def kinds(db: None) -> Kinds:
     NotificationReceiver.objects.create(
         name="Teams", address="sealed", frequency="off", failures=5, failed_since=states.sync_now()
     )
+    MondayAccount.objects.update_or_create(
+        id=1, defaults={"needs_probe": True, "stop_code": "outage", "stop_reason": "Monday doesn't answer."}
+    )
+    difference = Verification.objects.create(entity_type="contact", compared=9, differed=1)
+    Verification.objects.create(entity_type="contact", compared=9)
+    BoardLink.objects.filter(entity_type="contact").update(silence="No webhook ever came.")
     # Needs nobody: a value kept different, a field that waits for an approval, a conflict that is being applied.
     blocked("Kept", "5010", kept_by={"who": "Ada"}, **REJECTED)
     blocked("Approved soon", "5011", code="approval", side="npd")
@@ -86,33 +104,71 @@ def kinds(db: None) -> Kinds:
         resolution={"fields": {"phone": {"choose": "npd"}}, "handed_back": {}}
     )
     return {
-        AttentionKind.CONFLICT: (f"conflict:{conflict.pk}", "Ann"),
-        AttentionKind.FAILED: (f"failed:{SyncQueue.objects.get(status='failed').pk}", "Bob"),
-        AttentionKind.REJECTED: (f"rejected:contact:{rejected.pk}:email", "Cleo"),
-        AttentionKind.BLOCKED: (f"blocked:contact:{unread.pk}:phone", "Dan"),
-        AttentionKind.APPROVAL: (f"approval:{approval.pk}", "Dan"),
-        AttentionKind.DUPLICATE: (f"duplicate:{question.pk}", "Bob"),
-        AttentionKind.REMOVED: (f"removed:contact:{gone.pk}", "Fay"),
-        AttentionKind.UNMATCHED: (f"unmatched:{item.pk}", "Item 7001"),
-        AttentionKind.NOTIFICATION: (f"notification:{failing.pk}", "Slack"),
+        Kind.CONFLICT: (f"conflict:{conflict.pk}", "Ann"),
+        Kind.FAILED: (f"failed:{SyncQueue.objects.get(status='failed').pk}", "Bob"),
+        Kind.REJECTED: (f"rejected:contact:{rejected.pk}:email", "Cleo"),
+        Kind.BLOCKED: (f"blocked:contact:{unread.pk}:phone", "Dan"),
+        Kind.APPROVAL: (f"approval:{approval.pk}", "Dan"),
+        Kind.DUPLICATE: (f"duplicate:{question.pk}", "Bob"),
+        Kind.REMOVED: (f"removed:contact:{gone.pk}", "Fay"),
+        Kind.UNMATCHED: (f"unmatched:{item.pk}", "Item 7001"),
+        Kind.NOTIFICATION: (f"notification:{failing.pk}", "Slack"),
+        Kind.STOP: ("stop:account", ""),
+        Kind.DIFFERENCE: (f"difference:{difference.pk}", "Contacts"),
+        Kind.BOARD: ("board:contact:silence", "Contacts"),
     }
 
 
 def test_an_approval_says_whose_it_is_by_its_name_alone_and_then_what_would_be_lost(kinds: Kinds) -> None:
-    [entry] = attention.entries(kinds=[AttentionKind.APPROVAL])
+    [entry] = attention.entries(kinds=[Kind.APPROVAL])
     assert (entry.name, entry.own_detail) == ("Dan", "Notes “met at the fair”")
 
 
 def test_each_kind_is_counted_and_listed_once_under_a_key_of_its_own(kinds: Kinds) -> None:
-    assert attention.counts() == dict.fromkeys(AttentionKind, 1)
+    assert attention.counts() == dict.fromkeys(Kind, 1)
     found = {entry.kind: (entry.key, entry.name) for entry in attention.entries()}
     assert found == kinds
     assert all(entry.url.startswith("/admin/") for entry in attention.entries())
 
 
+def test_the_rows_are_what_their_sources_say_whatever_is_written(kinds: Kinds) -> None:
+    assert untrue_rows() == []
+    SyncQueue.objects.filter(status="failed").update(status="completed")
+    SyncConflict.objects.update(resolution={"fields": {"phone": {"choose": "npd"}}, "handed_back": {}})
+    SyncMetadata.objects.update(blocked_fields={})
+    MondayAccount.objects.update(needs_probe=False, stop_code="")
+    BoardLink.objects.update(silence="", sweep_problem="It was cut short.")
+    ApprovalRequest.objects.all().delete()
+    assert untrue_rows() == []
+    left = {kind for kind, number in attention.counts().items() if number}
+    assert left == {Kind.DIFFERENCE, Kind.NOTIFICATION, Kind.REMOVED, Kind.BOARD, Kind.UNMATCHED}
+    Contact.objects.all().delete()
+    assert attention.counts()[Kind.REMOVED] == 0
+    assert untrue_rows() == []
+
+
+def test_a_stop_is_one_row_of_its_board_until_it_ends_or_somebody_pauses_it(db: None) -> None:
+    states.boards()
+    for name in ("Ann", "Bob", "Cleo"):
+        states.contact(name)
+    board = BoardLink.objects.filter(entity_type="contact")
+    board.update(blocked_reason="The board was archived. Restore it.", blocked_since=sync_now())
+    [entry] = attention.entries()
+    assert (entry.kind, entry.name, entry.entity_id, entry.detail) == (
+        Kind.STOP, "Contacts", None, "The board was archived. Restore it.",
+    )  # fmt: skip
+    pause = QueuePause.objects.create(paused_by="eve")
+    assert attention.entries() == []
+    pause.delete()
+    assert [one.key for one in attention.entries()] == [entry.key]
+    board.update(blocked_reason="", blocked_since=None)
+    assert attention.entries() == []
+    assert untrue_rows() == []
+
+
 def test_the_gravest_kind_comes_first_and_pages_follow_each_other(kinds: Kinds) -> None:
     whole = [entry.kind for entry in attention.entries()]
-    assert whole == list(AttentionKind)
+    assert whole == list(Kind)
     assert [one.kind for start in range(0, len(whole), 3) for one in attention.entries(limit=3, offset=start)] == whole
 
 
@@ -123,7 +179,7 @@ def test_records_with_one_cause_are_one_line_that_names_it(kinds: Kinds) -> None
         blocked(f"Gone {number}", f"60{number}", **gone)
     for number in range(3):
         blocked(f"Unread {number}", f"61{number}", code="unknown", side="npd")
-    found = attention.causes(kinds=[AttentionKind.BLOCKED])
+    found = attention.groups(kinds=[Kind.BLOCKED])
     assert {(cause.text, cause.number) for cause in found} == {
         ("Column Phone was deleted.", 1),
         ("Phone: the value can't be read", 4),
@@ -133,7 +189,7 @@ def test_records_with_one_cause_are_one_line_that_names_it(kinds: Kinds) -> None
     assert {entry.name for entry in members} == {"Dan", "Unread 0", "Unread 1", "Unread 2"}
     assert {entry.cause_text for entry in members} == {unread.text}
     assert len(attention.entries(of_causes=[unread.cause], first_of_each=2)) == 2
-    assert [one.cause for one in attention.causes(among=[members[0].key])] == [unread.cause]
+    assert [one.cause for one in attention.groups(among=[members[0].key])] == [unread.cause]
 
 
 def test_a_column_that_blocks_many_records_is_one_entry_until_it_is_back(db: None) -> None:
@@ -142,21 +198,19 @@ def test_a_column_that_blocks_many_records_is_one_entry_until_it_is_back(db: Non
     phone.update(problem="Column Phone was deleted.", problem_code="missing")
     for number in range(3):
         blocked(f"Gone {number}", f"60{number}", code="column", side="npd", reason="Column Phone was deleted.")
-    assert attention.counts()[AttentionKind.BLOCKED] == 1
+    assert attention.counts()[Kind.BLOCKED] == 1
     [entry] = attention.entries()
     assert (entry.key, entry.records, entry.entity_id, entry.field) == ("blocked:contact:phone", 3, None, "phone")
     # It blocks a record whose value is in conflict, too: one number, wherever it is told.
     SyncMetadata.objects.filter(remote_id="600").update(conflicts={"fields": ["phone"]})
-    [cause] = attention.causes(kinds=[AttentionKind.BLOCKED])
+    [cause] = attention.groups(kinds=[Kind.BLOCKED])
     assert (cause.number, cause.records, cause.column_of, cause.count_text) == (1, 3, "Phone", "3 contacts")
     assert [one.records for one in attention.entries(keys=[entry.key])] == [3]
-    # Of records that were synced long ago, and of the one that met the column's end.
-    newest = sync_now()
-    for days, row in enumerate(SyncMetadata.objects.order_by("entity_id")):
-        row.last_sync_attempt = newest - timedelta(days=days)
-        row.save()
+    # It waits since it was lost, however often its records are tried, and however many need it.
+    phone.update(problem="Column Phone was deleted by Maya Lind.")
+    SyncMetadata.objects.update(last_sync_attempt=sync_now() + timedelta(hours=1))
+    assert [one.since for one in attention.entries()] == [entry.since]
     [entry] = attention.entries()
-    assert entry.since == newest
     assert attention.entries(keys=[entry.key]) == [entry]
     assert [thing.key for thing in things_to_notify_of() if thing.kind == "blocked"] == [entry.key]
     # It is back, and its records are synced again one after another.
@@ -168,7 +222,7 @@ def test_failures_that_differ_in_names_and_numbers_only_have_one_cause(db: None)
     for name, request in (("Ann", "1"), ("Bob", "2")):
         states.dead(name, f"Monday rejected “{name}” after {request} s [Monday request {request}]")
     states.dead("Cleo", "The board is full.")
-    found = {cause.text: cause.number for cause in attention.causes()}
+    found = {cause.text: cause.number for cause in attention.groups()}
     assert found == {"Monday rejected … after … s": 2, "The board is full.": 1}
     details = {entry.name: entry.detail for entry in attention.entries()}
     assert details["Bob"] == "Monday rejected “Bob” after 2 s"
@@ -177,7 +231,7 @@ def test_failures_that_differ_in_names_and_numbers_only_have_one_cause(db: None)
 def test_a_failure_alone_is_told_as_it_is_and_a_long_one_ends_with_a_sentence(db: None) -> None:
     states.dead("Ann", "Press “No more faults” within 5 minutes [Monday request 1]")
     states.dead("Bob", f"The board is full. {'It holds what it holds, ' * 9}and no more.")
-    assert {cause.text for cause in attention.causes()} == {
+    assert {cause.text for cause in attention.groups()} == {
         "Press “No more faults” within 5 minutes",
         "The board is full.",
     }
@@ -207,7 +261,7 @@ def test_what_one_person_removes_without_a_break_is_one_act_and_what_others_do_i
     states.removed("Another's", "521", who="Bea Board", minutes=2)
     states.removed("Deleted", "522", how="deleted", minutes=2)
     states.removed("Nobody knows whose", "523", who="", how="moved", minutes=2)
-    found = sorted((cause.text, cause.number) for cause in attention.causes(kinds=[AttentionKind.REMOVED]))
+    found = sorted((cause.text, cause.number) for cause in attention.groups(kinds=[Kind.REMOVED]))
     assert found == [
         ("Archived on the board by Bea Board", 1),
         ("Archived on the board by Maya Lind", 1),
@@ -215,7 +269,7 @@ def test_what_one_person_removes_without_a_break_is_one_act_and_what_others_do_i
         ("Deleted on the board by Maya Lind", 1),
         ("Moved to another board", 1),
     ]
-    assert attention.tallies()[AttentionKind.REMOVED] == Tally(causes=5, entries=7)
+    assert attention.tallies()[Kind.REMOVED] == Tally(causes=5, entries=7)
 
 
 def test_a_removed_item_keeps_its_entry_once_its_question_is_open_until_somebody_has_answered(db: None) -> None:
@@ -254,7 +308,7 @@ def test_a_removed_item_needs_nobody_where_its_record_is_not_synced_or_its_delet
         entity_type="contact", entity_id=waits.pk, kind=ApprovalKind.RECORDS, state=ApprovalState.PENDING, label="Waits"
     )
     SyncQueue.objects.all().delete()
-    assert [one.kind for one in attention.entries()] == [AttentionKind.APPROVAL]
+    assert [one.kind for one in attention.entries()] == [Kind.APPROVAL]
 
 
 def test_what_can_be_done_about_a_removed_item_follows_the_records_direction(db: None) -> None:
@@ -262,7 +316,7 @@ def test_what_can_be_done_about_a_removed_item_follows_the_records_direction(db:
     for number, direction in enumerate(("bidirectional", "npd_to_monday", "monday_to_npd")):
         made = states.removed(direction, f"500{number}")
         Contact.objects.filter(pk=made.pk).update(sync_direction=direction)
-    assert {one.name: one.acts for one in attention.entries(kinds=[AttentionKind.REMOVED])} == {
+    assert {one.name: one.acts for one in attention.entries(kinds=[Kind.REMOVED])} == {
         "bidirectional": ("create_again", "delete_removed", "unlink_removed"),
         "npd_to_monday": ("create_again", "unlink_removed"),
         "monday_to_npd": ("delete_removed", "unlink_removed"),
@@ -277,7 +331,7 @@ def test_a_change_is_here_from_its_second_failure_on_and_keeps_its_key_until_it_
     job.update(attempts=2)
     [entry] = attention.entries()
     assert (entry.kind, entry.failures, entry.detail) == (
-        AttentionKind.FAILED,
+        Kind.FAILED,
         2,
         "Retrying; failed 2 times. Monday answered 500.",
     )
@@ -295,7 +349,7 @@ def test_a_change_is_here_from_its_second_failure_on_and_keeps_its_key_until_it_
 
 
 def test_a_conflict_shows_the_fields_with_what_each_side_has(kinds: Kinds) -> None:
-    [entry] = attention.entries(kinds=[AttentionKind.CONFLICT])
+    [entry] = attention.entries(kinds=[Kind.CONFLICT])
     [shown] = entry.values
     assert (shown.label, shown.npd, shown.monday) == ("Phone", "+44 20 7946 0812", "+44 20 7946 0018 ext. 4")
     assert entry.cause_text == "Phone changed on both sides"
@@ -303,11 +357,11 @@ def test_a_conflict_shows_the_fields_with_what_each_side_has(kinds: Kinds) -> No
 
 def test_what_was_never_the_same_is_not_said_to_have_changed(kinds: Kinds) -> None:
     SyncConflict.objects.filter(kind="fields").update(base_data={"phone": None})
-    [entry] = attention.entries(kinds=[AttentionKind.CONFLICT])
+    [entry] = attention.entries(kinds=[Kind.CONFLICT])
     assert entry.cause_code == "first_match"
     # Both sides filled what was empty on both.
     SyncMetadata.objects.filter(entity_id=str(entry.entity_id)).update(base={"phone": {"local": {"phone": ""}}})
-    [entry] = attention.entries(kinds=[AttentionKind.CONFLICT])
+    [entry] = attention.entries(kinds=[Kind.CONFLICT])
     assert entry.cause_code == "fields"
 
 
@@ -318,15 +372,15 @@ def test_a_person_sees_the_kinds_of_the_lists_that_they_may_view(kinds: Kinds) -
     reader.user_permissions.set(Permission.objects.filter(codename__in=["view_syncqueue", "view_unmatcheditem"]))
     scope = attention.scope_of(User.objects.get(pk=reader.pk))
     seen = {kind for kind, number in attention.counts(scope).items() if number}
-    assert seen == {AttentionKind.FAILED, AttentionKind.UNMATCHED}
+    assert seen == {Kind.FAILED, Kind.UNMATCHED}
     assert {entry.name for entry in attention.entries(scope)} == {"Bob", "Item 7001"}
-    assert attention.entries(scope, kinds=[AttentionKind.CONFLICT]) == []
+    assert attention.entries(scope, kinds=[Kind.CONFLICT]) == []
 
 
 def test_what_waits_is_read_in_a_number_of_queries_that_does_not_grow(kinds: Kinds) -> None:
     def read() -> None:
         attention.counts()
-        attention.causes()
+        attention.groups()
         attention.entries()
 
     few = queries_of(read)
@@ -336,5 +390,5 @@ def test_what_waits_is_read_in_a_number_of_queries_that_does_not_grow(kinds: Kin
         blocked(f"Some {number}", f"9{number:03}", code="unknown")
         unmatched(f"77{number:02}")
     assert queries_of(read) <= few + 1
-    assert attention.counts()[AttentionKind.CONFLICT] == 13
+    assert attention.counts()[Kind.CONFLICT] == 13
     assert SyncMetadata.objects.exists()

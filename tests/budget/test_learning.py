@@ -43,7 +43,9 @@ def write(client: Answering, link: BoardLink) -> int:
     with turn, call_cost(link, turn.size, writes=True):
         try:
             metered_client.MeteredClient(client).execute("mutation { … }", {"records": turn.size})
-        except COMPLEXITY_EXHAUSTED:
+        except MondayError as error:
+            if error.kind is not COMPLEXITY_EXHAUSTED:
+                raise
             return 0
         return turn.size
 

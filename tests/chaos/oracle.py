@@ -7,6 +7,7 @@ single value went that a person wrote.
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -14,6 +15,7 @@ from django.db import connection
 
 from conflicts.models import SyncConflict
 from npd.models import Contact
+from sync.attention.sources import untrue_rows
 from sync.clock import SyncNow
 from sync.models import Intent, IntentState, WriteLoop
 from tests.chaos import identity_checks as identity
@@ -39,7 +41,10 @@ def judge(stage: Stage) -> Iterator[Violation]:
 
 
 def sides_agree(evidence: Evidence) -> Iterator[str]:
-    """Both sides of a linked record are equal, or an open conflict or a held field says which field is not."""
+    """Both sides of a linked record are equal, or an open conflict or a held field says which field is not.
+
+    Where a note says that Monday stored another form of a value, the letters and their order have to be the same.
+    """
     for entity in evidence.entities:
         if not entity.linked or not entity.may_sync:
             continue
@@ -47,10 +52,17 @@ def sides_agree(evidence: Evidence) -> Iterator[str]:
             local, remote = entity.local(key), evidence.remote(entity, key)
             if same(key, local, remote) or excused(entity, key):
                 continue
+            if entity.is_noted(key) and _letters(local) == _letters(remote):
+                continue
             way = flow(evidence, entity, key)
             if way == "none" or (_is_agreed(entity, key, local, remote) and way == _FROM_EMPTY[not local]):
                 continue
             yield f"{entity.words}.{key}: NPD {local!r}, Monday {remote!r}; {state_of(entity)}"
+
+
+def _letters(text: str) -> str:
+    words = re.sub(r"</?[A-Za-z][A-Za-z0-9]*( [^<>]*)?>", "", text).casefold()
+    return "".join(character for character in words if character.isalnum())
 
 
 _FROM_EMPTY = {True: "npd_to_monday", False: "monday_to_npd"}
@@ -299,6 +311,12 @@ def the_queue_is_at_rest(evidence: Evidence) -> Iterator[str]:
             yield f"an open intent: {intent.entity_type} {intent.entity_id}"
 
 
+def what_waits_is_listed(evidence: Evidence) -> Iterator[str]:
+    """What waits for a person is a row of its own: none is missing and none too many, whichever writes met."""
+    for what, *row in untrue_rows():
+        yield f"{what} of what waits for a person: {row}"
+
+
 def nothing_changes(stage: Stage) -> Iterator[str]:
     """What moves when the log is replayed, as it was."""
     before, since = _picture(stage), last_call(stage)
@@ -341,4 +359,5 @@ CHECKS: dict[str, Check] = {
     "the status is true": the_status_is_true,
     "conflicts have two sides": conflicts_have_two_sides,
     "the queue is at rest": the_queue_is_at_rest,
+    "what waits is listed": what_waits_is_listed,
 }

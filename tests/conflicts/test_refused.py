@@ -16,9 +16,9 @@ from conflicts.models import SyncConflict
 from conflicts.rejections import answer_rejection, last_answer, undo_answer
 from conflicts.resolution import InvalidResolution, NotAsSeen, NotOpen, resolve
 from npd.models import Contact
+from sync import attention
+from sync.attention import Kind
 from sync.models import SyncMetadata, SyncQueue
-from sync.operations import attention
-from sync.operations.attention import AttentionKind
 from sync.records import blocked_fields
 from tests.conflicts.conftest import GOOD, REFUSED, rejected_too
 from tests.conflicts.test_screen import LIST, text_of
@@ -57,7 +57,7 @@ def form(choose: str, value: str = "", key: str = "email", seen: dict[str, str |
 
 
 def waits() -> list[tuple[str, str]]:
-    return [(one.name, one.field) for one in attention.entries(kinds=[AttentionKind.REJECTED])]
+    return [(one.name, one.field) for one in attention.entries(kinds=[Kind.REJECTED])]
 
 
 @pytest.mark.parametrize(

@@ -58,8 +58,7 @@ def facts(*records: Contact, intent: dict[str, Any] | None = None, **differs: An
         "due": frozenset(one.pk for one in of),
         "is_paused": False,
         "others_answered": False,
-        "batch_size": 100,
-        "settle_seconds": SETTLE_SECONDS,
+        "wait_seconds": SETTLE_SECONDS,
         "now": NOW,
     }
     return UnconfirmedCreates(**values | differs)
@@ -119,7 +118,7 @@ def test_what_is_found_is_linked(row: str) -> None:
     assert outline(decide_unconfirmed(replace(known, items={str(ANN.pk): MADE}))) == expected
 
 
-TIMED_OUT, NO_DATA = MondayError(TIMED_OUT, "late"), MondayError(ANSWER_WITHOUT_DATA, "errors")
+LATE, NO_DATA = MondayError(TIMED_OUT, "late"), MondayError(ANSWER_WITHOUT_DATA, "errors")
 
 FAILED: dict[str, tuple[MondayError | None, UnconfirmedCreates, list[Any]]] = {
     "paused before it could be sent": (None, facts(), [WAIT_FOR_RESUME]),
@@ -133,12 +132,11 @@ FAILED: dict[str, tuple[MondayError | None, UnconfirmedCreates, list[Any]]] = {
     "the board's failure": (MondayError(BOARD_FORBIDDEN, "no"), facts(), [WAIT]),
     "a limit": (MondayError(MINUTE_LIMIT_REACHED, "later"), facts(), [WAIT]),
     "never sent": (MondayError(UNREACHABLE, "no route"), facts(), [WAIT]),
-    "an outage costs no attempt": (TIMED_OUT, facts(), [WAIT]),
-    "alone after a good probe it is its own": (TIMED_OUT, facts(batch_size=1), [FAIL]),
-    "alone while others are answered": (TIMED_OUT, facts(others_answered=True), [FAIL]),
-    "several while others are answered": (TIMED_OUT, facts(ANN, BOB, others_answered=True), [LOOK_AGAIN] * 2),
-    "several after a probe": (TIMED_OUT, facts(ANN, BOB, batch_size=1), [WAIT, WAIT]),
-    "answered without data": (NO_DATA, facts(), [FAIL]),
+    "an outage costs no attempt, and a document is sent again once": (LATE, facts(), [LOOK_AGAIN]),
+    "as long as writes are stopped": (LATE, facts(wait_seconds=600), [("", Fate.LOOK_AGAIN, 600)]),
+    "alone while others are answered": (LATE, facts(others_answered=True), [FAIL]),
+    "several while others are answered": (LATE, facts(ANN, BOB, others_answered=True), [LOOK_AGAIN] * 2),
+    "answered without data": (NO_DATA, facts(), [LOOK_AGAIN]),
     "several, answered without data": (NO_DATA, facts(ANN, BOB), [LOOK_AGAIN, LOOK_AGAIN]),
 }
 

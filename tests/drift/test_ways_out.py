@@ -11,7 +11,6 @@ from django.contrib.admin.models import LogEntry
 from django.contrib.auth import get_user_model
 from django.core.management import call_command
 from django.test import Client
-from rest_framework.throttling import SimpleRateThrottle
 
 from conflicts.case import conflict_progress
 from conflicts.models import SyncConflict
@@ -169,7 +168,10 @@ def test_a_column_that_was_restored_is_found_by_the_button_and_what_was_held_flo
     assert f'value="{CHECK["one"]}"' in inbox
     assert f'href="/admin/sync/boardlink/{world.link().pk}/change/"' in inbox
     record = f"/admin/npd/contact/{contact.pk}/change/"
-    assert f'value="{CHECK["one"]}"' in admin.get(record).content.decode()
+    assert (
+        f'href="/admin/sync/boardlink/{world.link().pk}/change/" data-act="map_field"'
+        in admin.get(record).content.decode()
+    )
     assert admin.post(ACT, {**CHECK, "back": record})["Location"] == record
     [from_health] = set(re.findall(r'action="([^"]*/check/)"', admin.get("/admin/").content.decode()))
     assert admin.post(from_health, {"back": "/admin/"})["Location"] == "/admin/"
@@ -204,17 +206,6 @@ def test_a_paused_board_is_not_asked_and_one_that_an_error_holds_is(world: World
 
 def role_is_gone(**more: str) -> None:
     FieldMapping.objects.filter(key="role_title").update(problem="It was deleted.", problem_code="missing", **more)
-
-
-def test_a_new_column_is_filled_with_what_npd_holds(world: World, owner: Owner) -> None:
-    contact = world.linked(role_title="Analyst")
-    gone(owner)
-    replaced(owner)
-    mapping = owner.mapping()
-    assert (mapping.problem, mapping.problem_code) == ("", "")
-    world.work(contact)
-    assert (contact.role_title, world.values(contact)["position"]) == ("Analyst", "Analyst")
-    assert (world.status(contact), world.ledger(contact).blocked_fields) == ("synced", {})
 
 
 def test_of_a_new_column_the_history_names_who_made_it_and_an_edit_keeps_its_line(
@@ -323,7 +314,7 @@ def test_a_choice_whose_column_is_replaced_before_it_is_applied_counts_still(
     world.work()
     # Its page leads to what mends the column, and doesn't ask again.
     page = admin.get(f"/admin/npd/contact/{contact.pk}/change/").content.decode()
-    assert re.findall(r'data-act="(\w+)"', page)[:2] == ["check_column", "open_board"]
+    assert re.findall(r'data-act="(\w+)"', page)[:2] == ["map_field", "resolve"]
     replaced(owner)
     for _ in range(2):
         world.work()
@@ -372,17 +363,6 @@ def test_values_that_are_blocked_for_reasons_of_one_code_stand_together_and_are_
     again = SyncQueue.objects.filter(status="pending", causes=Cause.PERSON).values_list("entity_id", flat=True)
     assert {Contact.objects.get(pk=one).name for one in again} == {"Ann", "Bob"}
     assert "Tried again on 2 records." in LogEntry.objects.latest("id").change_message
-
-
-def test_whoever_asks_for_the_board_again_and_again_waits(
-    world: World, owner: Owner, admin: Client, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(SimpleRateThrottle.THROTTLE_RATES, "sync-to-monday", "1/min")
-    check = f"/admin/sync/boardlink/{world.link().pk}/check/"
-    assert "every mapped column is there" in posted(admin, check)
-    calls = world.calls()
-    assert "You have asked Monday very often just now." in posted(admin, check)
-    assert (world.calls(), LogEntry.objects.count()) == (calls, 1)
 
 
 def looping(world: World, settings: Any) -> Contact:

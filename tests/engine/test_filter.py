@@ -7,12 +7,10 @@ import pytest
 from conflicts.models import SyncConflict
 from npd.models import Contact
 from sync.choices import RecordSyncStatus, SyncStatus
-from sync.models import BoardLink, Decision, SyncQueue
+from sync.models import BoardLink, Decision
 from sync.monday.items import item_fragment
-from sync.operations.detect.comparison import compare_board
 from sync.operations.preview.explanation import explain, find_record
 from sync.outbox import pauses
-from sync.registry import link_of
 from sync.state.record_view import Part, RecordState, describe, filter_by_health
 from tests.admin import states
 from tests.lifecycle.conftest import asked, choose
@@ -64,13 +62,6 @@ def test_a_record_gets_no_item_and_costs_no_call_until_it_matches(world: World) 
     world.save(contact, role_title="Customer")
     assert world.status(contact) == "synced"
     assert world.ledger(contact).left_out == ""
-
-
-@pytest.fixture
-def creating(world: World) -> World:
-    """Where items become records."""
-    BoardLink.objects.update(creates_records=True)
-    return world
 
 
 def test_of_a_record_that_leaves_nothing_is_sent_and_what_changed_meanwhile_is_merged_on_its_return(
@@ -127,17 +118,6 @@ def test_a_filter_changed_while_a_worker_has_the_record_sends_nothing_any_more(w
     assert (contact.sync_status, world.calls("mutation")) == ("disabled", writes)
 
 
-def test_items_outside_the_filter_get_no_pass_from_the_nightly_comparison(creating: World) -> None:
-    only(creating, ON_MONDAY)
-    creating.add("Out", email=mail("out@example.com"), role_title="Vendor")
-    creating.hear()
-    creating.settle()
-    link = link_of("contact")
-    assert link is not None
-    compare_board(link)
-    assert not SyncQueue.objects.filter(status="pending").exists()
-
-
 @pytest.mark.django_db
 def test_explain_and_the_api_say_why() -> None:
     states.boards()
@@ -150,17 +130,6 @@ def test_explain_and_the_api_say_why() -> None:
     shown = describe([contact])[contact.pk]
     assert (shown.state, shown.reason_code) == (RecordState.OFF, Part.LEFT_OUT)
     assert list(filter_by_health(Contact.objects.all(), "left_out", pauses.active_pauses())) == [contact]
-
-
-def test_a_copy_is_left_alone_where_the_filter_changes_while_a_worker_has_it(world: World) -> None:
-    contact = world.linked(email="ann@example.com", role_title="Vendor")
-    copy = world.sandbox.act("duplicate", item_id=contact.monday_id)["id"]
-    change = BoardLink.objects.filter(entity_type="contact")
-    world.meanwhile(lambda: change.update(sync_filter=CUSTOMER), after="read")
-    writes = world.calls("mutation")
-    world.hear(contact, seconds=11)
-    assert change.get().sync_filter == CUSTOMER
-    assert (world.sandbox.item(copy)["values"]["npd_id"], world.calls("mutation")) == (str(contact.pk), writes)
 
 
 def test_an_answer_of_a_record_that_leaves_closes_its_question(world: World) -> None:

@@ -182,32 +182,6 @@ def test_a_conflict_of_organizations_shows_names_and_takes_every_choice(connecte
         assert connected.status(contact) == "synced"
 
 
-def test_an_overwritten_organization_is_shown_by_its_name_and_taken_by_it(connected: World) -> None:
-    acme, beta, gamma = organization("Acme"), organization("Beta"), organization("Gamma")
-    contact = connected.linked(organization=acme)
-    connected.meanwhile(lambda: choose_on_board(connected, contact, gamma), before="mutation")
-    connected.save(contact, organization=beta)
-    connected.hear()
-    conflict = SyncConflict.objects.get(entity_id=contact.pk, kind="overwritten", resolved_at=None)
-    assert (conflict.npd_data, conflict.monday_data) == ({"organization": "Beta"}, {"organization": "Gamma"})
-    choose(conflict, choose="monday")
-    connected.work()
-    connected.hear(contact)
-    assert (contact.organization, cell(connected, contact), connected.status(contact)) == (gamma, "Gamma", "synced")
-
-
-def test_a_deleted_contacts_edited_organization_is_asked_about_by_its_name(connected: World) -> None:
-    acme, beta = organization("Acme"), organization("Beta")
-    contact = connected.linked(organization=acme)
-    connected.work()
-    choose_on_board(connected, contact, beta)
-    key = contact.pk
-    contact.delete()
-    connected.work()
-    asked = SyncConflict.objects.get(entity_id=key, kind="delete", resolved_at=None)
-    assert asked.monday_data == {"organization": "Beta"}
-
-
 def choose(conflict: SyncConflict, *, field: str = "organization", **choice: str) -> None:
     """A person settles a field."""
     person = get_user_model().objects.get_or_create(username="pat", is_superuser=True)[0]

@@ -179,26 +179,6 @@ def test_an_edit_that_never_came_over_is_asked_about_before_a_second_item_takes_
     assert [i["id"] for i in world.sandbox.all_items() if i["state"] == "active"] == [copy]
 
 
-def test_of_two_copies_the_one_that_monday_refuses_to_archive_keeps_its_answer_and_its_job(
-    world: World, pat: Any
-) -> None:
-    contact = world.linked("Ann", email="ann@example.com")
-    copies = [str(world.sandbox.act("duplicate", item_id=contact.monday_id)["id"]) for _ in range(2)]
-    hear(world)
-    for copy in copies:
-        choose(SyncConflict.objects.get(monday_item_id=copy, resolved_at=None), pat, "custom", "archive")
-    refusal = {"aliases": ["r0"], "code": "UserUnauthorizedException"}
-    world.sandbox.faults({"partial": refusal, "on": "archive_item", "count": 1})
-    world.work()
-    states = sorted(world.sandbox.item(copy)["state"] for copy in copies)
-    assert states == ["active", "archived"]
-    assert SyncQueue.objects.filter(entity_id=contact.pk, status="pending").exists()
-    assert SyncConflict.objects.get(resolved_at=None).is_being_applied
-    world.work(minutes=20)
-    assert {world.sandbox.item(copy)["state"] for copy in copies} == {"archived"}
-    assert not SyncConflict.objects.filter(resolved_at=None).exists()
-
-
 def test_more_copies_than_the_guard_lets_through_are_asked_about(world: World, settings: Any) -> None:
     contact, copy = ran_twice(world)
     settings.GUARD_RECORDS = 1

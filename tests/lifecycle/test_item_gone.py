@@ -8,10 +8,10 @@ import pytest
 
 from conflicts.models import SyncConflict
 from npd.models import Contact, Organization
+from sync import attention
+from sync.attention import Kind
 from sync.clock import sync_now
 from sync.models import BoardLink, Decision, SyncQueue, Tombstone, WebhookEvent
-from sync.operations import attention
-from sync.operations.attention import AttentionKind
 from sync.records.authors import monday_editor_name, monday_users
 from sync.records.item_links import RECREATE_KEY, request_recreation, request_recreation_many
 from tests.lifecycle.conftest import asked, choose, quiet_passes, take_away
@@ -85,7 +85,7 @@ def test_an_answer_in_the_inbox_before_the_question_is_asked_leaves_nothing_open
         take_away(world, contact)
     assert not SyncConflict.objects.exists()
     mutations = world.calls("mutation")
-    [cause] = attention.causes(kinds=[AttentionKind.REMOVED])
+    [cause] = attention.groups(kinds=[Kind.REMOVED])
     assert cause.number == 2
     browser, form = world.browser(pat), {"of": f"delete_removed {cause.cause}"}
     page = browser.post("/admin/inbox/act/", form).content.decode()
@@ -220,7 +220,7 @@ def test_what_is_shown_of_a_removed_item_is_when_a_person_did_it_and_the_quiet_t
     done = sync_now()
     world.sandbox.act("archive", item_id=contact.monday_id)
     world.hear(minutes=11)
-    [cause] = attention.causes(kinds=[AttentionKind.REMOVED])
+    [cause] = attention.groups(kinds=[Kind.REMOVED])
     assert cause.since is not None
     assert abs(cause.since - done) < timedelta(minutes=1)
     assert cause.noticed is not None

@@ -43,11 +43,6 @@ def test_an_item_taken_away_of_which_only_the_removal_was_told_is_found_by_its_n
     assert contact.monday_id == item
 
 
-def find(world: World) -> None:
-    """The deadline of the call without an answer passes; the item is looked up, and both sides are compared."""
-    world.settle()
-
-
 def given_up(world: World, **values: Any) -> tuple[Contact, Intent]:
     """A contact whose create came to nothing as far as can be told; returns the intent of it."""
     world.sandbox.faults({"timeout": "before", "on": "create_item"})

@@ -1,7 +1,5 @@
 """Items that no record has: each way onto their list and off it, why they are there, and what a person does."""
 
-import threading
-import time
 import uuid
 from typing import Any
 
@@ -13,7 +11,6 @@ from npd.models import Contact, Organization
 from sync.boards.board_setup import switch_board
 from sync.choices import Cause
 from sync.clock import sync_now
-from sync.kernel.db import fetch_rows, retry_on_lock_timeout
 from sync.kernel.messages import Conflict
 from sync.kernel.messages import UnmatchedReason as Why
 from sync.models import BoardLink, IgnoredItem, SyncQueue, Tombstone, UnmatchedItem
@@ -270,32 +267,6 @@ def test_ignoring_an_item_that_fits_two_closes_the_question_and_its_undo_asks_ag
 
 
 @pytest.mark.django_db(transaction=True)
-def test_ignoring_an_item_whose_pass_reopens_it_at_that_moment_is_done_and_fails_for_neither() -> None:
-    """The pass has the refused item and waits for the unmatched one, the person the other way round."""
-    UnmatchedItem.objects.create(entity_type="contact", item_id="71", name="Ann", reason_code=Why.NO_KEY)
-    waits = "SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype = 'transactionid'"
-    refused = threading.Event()
-
-    def reopened() -> None:
-        with transaction.atomic():
-            reason = {"reason": "It is another's."}
-            IgnoredItem.objects.update_or_create(entity_type="contact", item_id="71", defaults=reason)
-            is_again = refused.is_set()
-            refused.set()
-            until = time.monotonic() + 20
-            while not is_again and fetch_rows(waits) == [(0,)] and time.monotonic() < until:
-                pass
-            relist("contact", "71")
-
-    passed = beside(lambda: retry_on_lock_timeout(reopened))  # as a pass runs again
-    assert refused.wait(20)
-    assert ignore_unmatched(UnmatchedItem.objects.all(), "dora") == 1
-    passed.result(40)
-    # Which of the two PostgreSQL makes give way, and so comes second, is a matter of moments.
-    assert (row("71").ignored_by, IgnoredItem.objects.get().unlinked) in (("dora", True), ("", True))
-
-
-@pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize(
     "act",
     [
@@ -344,30 +315,6 @@ def test_whoever_takes_an_unmatched_and_an_ignored_item_takes_the_unmatched_one_
         wait_for("the other waits", lambda: somebody_waits("= 'transactionid'"))
         assert IgnoredItem.objects.select_for_update(nowait=True).get()
     other.result(20)
-
-
-@pytest.mark.django_db(transaction=True)
-def test_items_are_considered_again_though_a_pass_takes_them_in_another_order_at_that_moment() -> None:
-    for item in ("2", "1"):
-        UnmatchedItem.objects.create(entity_type="contact", item_id=item, reason_code=Why.NO_KEY, ignored_at=sync_now())
-        IgnoredItem.objects.create(entity_type="contact", item_id=item, unlinked=True)
-    has_one = threading.Event()
-
-    def passed() -> None:
-        """As settling takes them, in the order of their records."""
-        with transaction.atomic():
-            clear_unmatched("contact", ["2"])
-            if not has_one.is_set():
-                has_one.set()
-                wait_for("the person waits", lambda: somebody_waits("= 'transactionid'"))
-            clear_unmatched("contact", ["1"])
-
-    a_pass = beside(lambda: retry_on_lock_timeout(passed))
-    assert has_one.wait(20)
-    assert consider_again(IgnoredItem.objects.all()) == 2
-    a_pass.result(40)
-    assert not IgnoredItem.objects.exists()
-    assert set(SyncQueue.objects.values_list("remote_id", flat=True)) == {"1", "2"}
 
 
 def test_a_webhook_of_our_own_new_item_leaves_nothing_on_the_list(world: World) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from html import unescape
 from typing import Any
 
@@ -17,7 +16,6 @@ from sync.kernel.secret_texts import decrypt
 from sync.models import NotificationReceiver
 from tests.admin import states
 from tests.notifications.conftest import SLACK, TOKEN, Chats
-from tests.support.pages import barriers
 from tests.support.receivers import MailServer
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -146,33 +144,3 @@ def test_superusers_see_whose_emails_do_not_arrive_and_why(browser: Client, clie
         assert "It is full." in text
     client.force_login(User.objects.create_user("bo", is_staff=True))
     assert "It is full." not in words(client.get(PAGE))
-
-
-@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
-def test_in_a_browser_somebody_chooses_adds_a_chat_and_sends_tests(
-    open_page: Callable[..., Any], person: User, mail: MailServer, chats: Chats, width: int, scheme: str
-) -> None:
-    page, errors = open_page(width, scheme)
-    page.goto(PAGE)
-    page.get_by_label("How often").first.select_option("daily")
-    page.get_by_role("button", name="Save").press("Enter")
-    page.get_by_text("Your notifications were saved.").wait_for()
-    page.get_by_role("button", name="Send a test").first.press("Enter")
-    page.get_by_text("The test was sent to ada@example.com.").wait_for()
-    page.get_by_label("Name").fill("Slack, channel ops")
-    page.get_by_label("Webhook address").fill("https://example.org/x")
-    page.get_by_role("button", name="Add").press("Enter")
-    page.get_by_text("This is no address of a webhook").wait_for()
-    assert not barriers(page)
-    page.get_by_label("Webhook address").fill(SLACK)
-    page.get_by_role("button", name="Add").press("Enter")
-    page.get_by_text("was added. Send a test.").wait_for()
-    page.get_by_role("button", name="Send a test: Slack, channel ops").press("Enter")
-    page.get_by_text("The test was sent to “Slack, channel ops”.").wait_for()
-    assert not barriers(page)
-    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
-    page.get_by_text("Remove…").click()
-    page.get_by_role("button", name="Remove “Slack, channel ops”").click()
-    page.get_by_text("“Slack, channel ops” was removed.").wait_for()
-    assert (len(mail.mails), len(chats.calls)) == (1, 1)
-    assert not errors

@@ -14,6 +14,8 @@ import pytest
 from django.contrib.auth.models import Permission, User
 from django.db import connection
 
+from sync import attention
+from sync.attention import Kind
 from sync.choices import ApprovalKind, ApprovalState
 from sync.clock import sync_now
 from sync.kernel.mails import NotSent, send_email
@@ -28,8 +30,7 @@ from sync.models import (
     Verification,
 )
 from sync.models.receivers import Frequency
-from sync.operations import attention, retention
-from sync.operations.attention import AttentionKind
+from sync.operations import retention
 from sync.operations.notifications import HOURLY_FAILURES, add_chat, choose, notify_people, send_test
 from sync.tasks import notify
 from tests.admin import states
@@ -279,7 +280,7 @@ def test_one_that_fails_stops_no_other_is_seen_by_administrators_and_tried_again
     assert len(mail.mails) == len(chats.calls) == 1
     chat.refresh_from_db()
     assert "Internal server error" in chat.problem
-    [entry] = attention.entries(attention.scope_of(ada), kinds=[AttentionKind.NOTIFICATION])
+    [entry] = attention.entries(attention.scope_of(ada), kinds=[Kind.NOTIFICATION])
     assert (entry.name, entry.cause_text, entry.url) == (
         "ops",
         "Notifications in a chat don't arrive",
@@ -288,7 +289,7 @@ def test_one_that_fails_stops_no_other_is_seen_by_administrators_and_tried_again
     assert "Internal server error" in entry.detail
     eve = User.objects.create_user("eve", is_staff=True)
     eve.user_permissions.set(Permission.objects.all())
-    assert not attention.entries(attention.scope_of(eve), kinds=[AttentionKind.NOTIFICATION])
+    assert not attention.entries(attention.scope_of(eve), kinds=[Kind.NOTIFICATION])
     notify_people()
     assert len(chats.calls) == 1  # a minute's rest
     chats.status = 200

@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-import threading
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -11,15 +10,14 @@ from django.conf import settings as used
 
 from npd.models import Contact
 from sync.models import SyncQueue
-from sync.outbox import notify
 from tests.embedded.conftest import folder_of_ones_own
 from tests.plugin import SERVERS
 from tests.story.conftest import Staff, save, sweep_every_second, synced
 from tests.support.arrived import Writers, all_arrived
 from tests.support.away import Broker, BrokerDatabase, OwnPostgres, OwnRedis, RelayedBroker, away
-from tests.support.child import Child, command_of
+from tests.support.child import Child
 from tests.support.servers import ROOT
-from tests.support.site import Processes, Site, started
+from tests.support.site import Processes, Site
 
 NAMES = [f"Person {number}" for number in range(5)]
 
@@ -115,39 +113,3 @@ def test_no_worker_ends_when_its_broker_is_restarted_again_and_again_with_work_i
 def told_by(workers: list[Child], words: str, times: int) -> Callable[[], bool]:
     """Whether each of these workers has said so at least so often, or has ended; to be asked."""
     return lambda: all(w.ended is not None or "\n".join(w.last_lines(100_000)).count(words) >= times for w in workers)
-
-
-def test_two_beats_and_cron_at_once_make_nothing_twice(site: Site) -> None:
-    sweep_every_second()
-    second = started("beat-2", command_of("beat"), site.processes.env)
-    people, answers, enough = Writers(), [], threading.Event()
-
-    def call_again_and_again() -> None:
-        while not enough.is_set():
-            answers.append(cron(site))
-
-    scheduler = threading.Thread(target=call_again_and_again)
-    scheduler.start()
-    try:
-        people.new(NAMES)
-        beats = [site.processes.children["beat"], second]
-
-        def changes_are_synced_and_both_beats_swept() -> bool:
-            people.change(NAMES)
-            for _ in range(3):
-                notify.notify_now("contact")
-            site.wait_for("this round is done", synced, 30)
-            return all(sweeps_sent(beat) >= 2 for beat in beats)
-
-        site.wait_for("both beats have swept twice", changes_are_synced_and_both_beats_swept)
-    finally:
-        enough.set()
-        scheduler.join()
-        second.stop(5)
-    assert {answer["failed"] for answer in answers} == {0}
-    all_arrived(site.sandbox)
-
-
-def sweeps_sent(beat: Child) -> int:
-    """How many sweeps this beat has sent."""
-    return sum("Sending due task" in line and "(sync.sweep)" in line for line in beat.last_lines(10_000))

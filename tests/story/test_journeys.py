@@ -13,8 +13,8 @@ from playwright.sync_api import Page, expect
 
 from conflicts.models import SyncConflict
 from npd.models import Contact
+from sync import attention
 from sync.models import IgnoredItem, SyncQueue
-from sync.operations import attention
 from sync.outbox import notify
 from tests.conftest import PAGE_TIMEOUT
 from tests.story.conftest import own_sandbox, sign_in, synced, worker_asleep
@@ -174,7 +174,7 @@ def test_a_clerk_empties_the_inbox_by_keys_alone(site: Site, admin_page: Page, l
     press(page, "r")
     total = counted(page, total - 2)
     # Six emptied phone numbers wait for approval, folded: they have one cause.
-    [cause] = attention.causes(kinds=[attention.AttentionKind.APPROVAL])
+    [cause] = attention.groups(kinds=[attention.Kind.APPROVAL])
     walk_to(page, cause.text)
     press(page, "Enter")
     for number in range(6):
@@ -273,7 +273,7 @@ def a_day_of_work(site: Site, later: Callable[[float], None]) -> int:
         Contact.objects.filter(name="Grace").update(email=BAD_EMAIL)
         Contact.objects.filter(name__startswith="Person 0", name__lt="Person 06").update(phone="")
         site.sandbox.act("edit", item_id=twin["id"], column_id="email", text="ann@example.com")
-    kinds = attention.AttentionKind
+    kinds = attention.Kind
     wanted = dict.fromkeys(kinds, 1) | {
         kinds.FAILED: 2,
         kinds.APPROVAL: 6,

@@ -1,25 +1,9 @@
 """What real processes do when all goes well, and when one of them, the broker or PostgreSQL goes away."""
 
-from contextlib import suppress
-
-import psutil
-from django.conf import settings as used
-
 from tests.story.conftest import leases, save, sweep_every_second, sweeps, synced, terminate_connections
-from tests.support.child import Child
 from tests.support.site import Site
 
 PEOPLE = [f"Person {number:02}" for number in range(20)]
-
-
-def calling(workers: list[Child]) -> int:
-    """The workers' process that calls Monday, by its id; 0 where none does."""
-    families = [psutil.Process(worker.pid) for worker in workers]
-    for process in [*families, *(child for worker in families for child in worker.children(recursive=True))]:
-        with suppress(psutil.Error):
-            if used.SANDBOX_PORT in [one.raddr.port for one in process.net_connections() if one.raddr]:
-                return process.pid
-    return 0
 
 
 def test_all_processes_recover_when_postgresql_has_ended_their_connections(site: Site) -> None:

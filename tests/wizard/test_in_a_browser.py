@@ -17,7 +17,7 @@ from tests.support.clock import move_clock
 from tests.support.pages import barriers
 from tests.support.sandbox import Sandbox
 from tests.support.waiting import beside
-from tests.wizard.conftest import PEOPLE, Wizard, a_board, mail, people, started
+from tests.wizard.conftest import PEOPLE, Wizard, a_board, mail
 
 pytestmark = [pytest.mark.django_db(transaction=True)]
 
@@ -33,53 +33,6 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     tokens: list[str] = []
     monkeypatch.setattr("sync.operations.setup.plan.send_task", lambda task, *args: tokens.extend(args))
     return tokens
-
-
-def test_an_empty_account_with_the_keyboard(open_page: Any, monday: Sandbox, asked: list[str]) -> None:
-    people()
-    page, errors = open_page(1280, "light")
-    page.goto("/admin/")
-    page.get_by_role("link", name="Connect", exact=True).press("Enter")
-    page.get_by_role("button", name="Test connection").press("Enter")
-    page.get_by_text("The token works: NPD Sync writes").wait_for()
-    found = barriers(page)
-    page.get_by_role("link", name="Next: Boards").press("Enter")
-    page.get_by_role("heading", name="Which boards?").wait_for()
-    found += barriers(page)
-    page.get_by_role("button", name="Next: Fields").press("Enter")
-    page.get_by_role("heading", name="Organizations: which field is which column?").wait_for()
-    page.get_by_role("button", name="Next", exact=True).press("Enter")
-    page.get_by_role("heading", name="Contacts: which field is which column?").wait_for()
-    page.get_by_label("Column of Email").select_option("")
-    page.get_by_role("button", name="Next", exact=True).press("Enter")
-    page.get_by_role("alert").get_by_role("link", name="Email").press("Enter")
-    page.get_by_label("Column of Email").select_option("+")
-    page.get_by_label("Column of Organization").select_option("+")
-    found += barriers(page)
-    page.get_by_role("button", name="Next", exact=True).press("Enter")
-    page.get_by_role("heading", name="Both sides are being compared", exact=True).wait_for()
-    found += barriers(page)
-    by_a_worker(lambda: make_plan(asked[0]))
-    page.get_by_role("button", name="Start", exact=True).wait_for()
-    found += barriers(page)
-    assert not monday.boards()
-    page.get_by_role("button", name="Start", exact=True).press("Enter")
-    page.get_by_role("heading", name="The set-up is being applied").wait_for()
-    found += barriers(page)
-    by_a_worker(advance_setups)
-    assert started()["state"] == "done", started()
-    for _ in range(3):  # a contact's relation waits for its organization's item
-        by_a_worker(lambda: SyncQueueService().process(seconds=60))
-    page.get_by_role("heading", name="The set-up is done", exact=True).wait_for()
-    # Ids of webhooks and columns are for who asks for them.
-    expect(page.get_by_text("created webhook").first).to_be_hidden()
-    found += barriers(page)
-    page.get_by_role("link", name="Go to Health").press("Enter")
-    page.get_by_text("Get started").wait_for(state="detached")
-    assert set(Contact.objects.values_list("sync_status", flat=True)) == {"synced"}
-    assert monday.item_named("Ann Ångström")["values"]["organization"] == "Nova Labs"  # type: ignore[index]
-    assert not found
-    assert not errors
 
 
 FOREIGN = (

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from django.db import connection
 
 from sync.models import BoardLease, SyncQueue
-from tests.chaos import drills
+from tests.chaos import acts, drills
 from tests.chaos.planted import Wrong, bug, instead_of
 
 stale_finish = bug(
@@ -87,3 +88,17 @@ def _do_update() -> None:
 
 
 outbox_does_nothing.begin, outbox_does_nothing.end = _do_nothing, _do_update
+
+
+not_listed = bug("conflict_not_listed", "a conflict is no row of what waits for a person", act=acts.edit_both)
+
+
+def _switch_triggers(way: str) -> None:
+    with connection.cursor() as cursor:
+        for table in ("sync_conflicts", "sync_metadata"):
+            for operation in ("insert", "update"):
+                cursor.execute(f"ALTER TABLE {table} {way} TRIGGER sync_attention_{operation}")
+
+
+not_listed.begin = partial(_switch_triggers, "DISABLE")
+not_listed.end = partial(_switch_triggers, "ENABLE")

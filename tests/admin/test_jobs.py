@@ -1,23 +1,27 @@
-"""Retry, cancel and discard on the queue's screen: one row, ticked rows, all that match; and who may."""
+"""Jobs: their list, retry, cancel and discard of ticked ones and of all that match, and who may; and pauses."""
 
 from __future__ import annotations
 
+import html
 import re
 import uuid
+from functools import partial
 from typing import Any
 
 import pytest
 from django.contrib.admin.models import LogEntry
 from django.test import Client
 
+from sync.apps import LIVE_ROWS
 from sync.clock import sync_now
-from sync.models import SyncQueue
+from sync.models import BoardLink, QueuePause, SyncQueue
 from sync.outbox import pauses
 from tests.admin import states
 from tests.admin.queue_pages import (
     FAILED,
     PAUSE,
     QUEUE,
+    RESUME,
     act_on_all,
     confirmed,
     finished,
@@ -26,8 +30,9 @@ from tests.admin.queue_pages import (
     statuses,
     tick,
 )
-from tests.admin.test_records import words_of
+from tests.admin.test_records import row_of, words_of
 from tests.support.people import staff_who_may
+from tests.support.rows import queries_of
 
 
 @pytest.fixture
@@ -38,18 +43,6 @@ def three_dead(world: dict[str, Any]) -> list[SyncQueue]:
     return list(SyncQueue.objects.filter(status="failed").order_by("id"))
 
 
-BUTTONS = {"pending": ["retry", "cancel"], "in_progress": [], "failed": ["retry", "discard"], "completed": []}
-
-
-def test_a_rows_page_offers_what_fits_it_and_nothing_in_flight(browser: Client, world: dict[str, Any]) -> None:
-    for status, buttons in BUTTONS.items():
-        row = SyncQueue.objects.create(
-            entity_type="contact", entity_id=world["disabled"].pk, status=status, direction="to_npd"
-        )
-        html = browser.get(f"{QUEUE}{row.pk}/change/").content.decode()
-        assert re.findall(r'name="action" value="(\w+)"', html) == buttons, status
-
-
 def test_ticked_rows_are_retried_and_those_in_flight_or_done_are_left(
     browser: Client, three_dead: list[SyncQueue]
 ) -> None:
@@ -57,8 +50,8 @@ def test_ticked_rows_are_retried_and_those_in_flight_or_done_are_left(
     done = SyncQueue.objects.create(entity_type="contact", entity_id=uuid.uuid4(), status="completed")
     said = tick(browser, "retry", [*three_dead, in_flight, done])
     assert "3 jobs will be tried again now." in said
-    assert "1 job is in progress right now and was left alone." in said
-    assert "1 job is done already and was left alone." in said
+    assert "1 job left alone: in progress right now." in said
+    assert "1 job left alone: done already." in said
     in_flight.refresh_from_db()
     assert in_flight.status == "in_progress"
     assert {row.entity_id for row in three_dead} <= set(
@@ -78,28 +71,21 @@ def test_discard_asks_first_and_then_ends_dead_letters_alone(
     waiting = SyncQueue.objects.get(entity_id=world["waiting"].pk)
     rows = [*three_dead, waiting]
     asked = tick(browser, "discard", rows)
-    assert "Discard 3 jobs? | Queue | NPD Sync" in asked
-    assert "1 job has not failed and is left alone." in asked
+    assert "Discard 3 jobs? | Jobs | NPD Sync" in asked
     assert SyncQueue.objects.filter(status="failed").count() == 3
     said = tick(browser, "discard", rows, confirmed="yes")
-    assert "3 jobs discarded. 1 job has not failed and was left alone." in said
+    assert "3 jobs discarded." in said
     assert not SyncQueue.objects.filter(status="failed").exists()
     assert SyncQueue.objects.filter(error_message="discarded by dora").count() == 3
     waiting.refresh_from_db()
     assert waiting.status == "pending"
 
 
-def test_all_that_match_are_retried_after_their_number_was_confirmed(
-    browser: Client, three_dead: list[SyncQueue], world: dict[str, Any]
-) -> None:
+def test_all_that_match_are_retried_and_that_is_logged(browser: Client, three_dead: list[SyncQueue]) -> None:
     in_flight = flying()
     finished(sync_now())
     query = "entity_type=contact&status__exact=failed&status__exact=in_progress"
-    page = act_on_all(browser, "retry", query).content.decode()
-    assert "Retry 3 jobs?" in words_of(page)
-    assert "1 job is in progress right now and is left alone." in words_of(page)
-    assert statuses()["failed"] == 3
-    answer = act_on_all(browser, "retry", query, confirmed="yes", expect=confirmed(page))
+    answer = act_on_all(browser, "retry", query)
     assert answer.headers["Location"] == f"{QUEUE}?{query}"
     assert not SyncQueue.objects.filter(status="failed").exists()
     in_flight.refresh_from_db()
@@ -152,12 +138,76 @@ def test_without_a_number_of_rows_nothing_is_done(browser: Client, three_dead: l
 @pytest.mark.parametrize("acts", [[], ["retry"], ["discard"]])
 def test_each_act_is_offered_to_who_may_do_it(client: Client, three_dead: list[SyncQueue], acts: list[str]) -> None:
     client.force_login(staff_who_may("view_syncqueue", *(f"{act}_syncqueue" for act in acts)))
-    html = client.get(f"{QUEUE}{three_dead[0].pk}/change/").content.decode()
-    assert re.findall(r'name="action" value="(\w+)"', html) == acts
-    html = listed(client, FAILED)
-    assert re.findall(r'name="action" value="(retry|cancel|discard)"', html) == acts
-    assert f'action="{PAUSE}"' not in html
-    for act in ("retry", "cancel", "discard"):
-        answer = act_on_all(client, act, FAILED, confirmed="yes", expect="2")
-        assert (answer.status_code == 409) is (act in acts)
-    assert statuses()["failed"] == 3
+    page = listed(client, FAILED)
+    assert re.findall(r'name="action" value="(retry|cancel|discard)"', page) == acts
+    act_on_all(client, "discard", FAILED, confirmed="yes", expect="3")
+    assert statuses().get("failed", 0) == (0 if "discard" in acts else 3)
+
+
+# The list
+
+
+def test_the_queries_are_few_and_do_not_grow(browser: Client, world: dict[str, Any]) -> None:
+    queries = partial(queries_of, lambda: listed(browser, LIVE_ROWS))
+    listed(browser, LIVE_ROWS)
+    few = queries()
+    assert few <= 12
+    for number in range(20):
+        states.waiting(f"Waiting {number}", seconds=-10)
+        states.candidate(f"80{number}", seconds=-10)
+        states.dead(f"Dead {number}")
+    assert queries() <= few
+
+
+def test_a_due_row_says_what_it_waits_for_beside_its_last_error(browser: Client) -> None:
+    states.boards()
+    states.waiting("Held Row", "Monday answered 500.", seconds=-60)
+    assert "as soon as its board can be synced Monday answered 500." in row_of(listed(browser), "Held Row")
+
+
+def test_an_item_that_is_a_records_own_is_no_new_item(browser: Client, world: dict[str, Any]) -> None:
+    states.told_by_webhook("7001", "Somebody met at the fair")
+    assert row_of(listed(browser, LIVE_ROWS), "“Somebody met at the fair”")
+
+
+# Pauses
+
+
+@pytest.mark.parametrize(("entity_type", "label"), [("", "Everything"), ("contact", "Contacts")])
+def test_what_is_paused_says_who_since_when_and_why_until_it_is_resumed(
+    browser: Client, entity_type: str, label: str
+) -> None:
+    states.boards()
+    form = {"entity_type": entity_type}
+    text = words_of(browser.post(PAUSE, form | {"why": "Moving\r\nthe board"}, follow=True).content.decode())
+    assert f"{label}: paused." in text
+    assert QueuePause.objects.get().why == "Moving the board"
+    assert LogEntry.objects.latest("id").change_message == f"Paused: {label}. Moving the board"
+    page = words_of(browser.get(QUEUE).content.decode())
+    assert re.search(rf"{label}: paused. By dora since \d+ \w+ \d+, \d\d:\d\d UTC *\. Moving the board Resume", page)
+    again = words_of(browser.post(PAUSE, form, follow=True).content.decode())
+    assert "It is paused already." in again
+    assert f"{label}: resumed." in words_of(browser.post(RESUME, form, follow=True).content.decode())
+    assert not QueuePause.objects.exists()
+    assert LogEntry.objects.latest("id").change_message == f"Resumed: {label}."
+
+
+def test_a_link_pauses_and_resumes_nothing(browser: Client) -> None:
+    asked = [browser.get(url).status_code for url in (PAUSE, f"{PAUSE}?entity_type=contact", RESUME)]
+    assert asked == [200, 200, 405]  # a pause asks
+    assert browser.post(RESUME, {"entity_type": "x"}, follow=True).status_code == 200
+    assert not QueuePause.objects.exists()
+
+
+def test_health_and_a_board_lead_to_the_form_that_pauses_and_back(browser: Client) -> None:
+    states.boards()
+    board = f"/admin/sync/boardlink/{BoardLink.objects.get(entity_type='contact').pk}/change/"
+    for page, entity_type in (("/admin/", ""), (board, "contact")):
+        [address] = re.findall(rf'href="({PAUSE}[^"]*)"', browser.get(page).content.decode())
+        form = browser.get(html.unescape(address)).context["adminform"].form
+        assert form.initial.get("entity_type", "") == entity_type
+        sent = {"entity_type": entity_type, "why": ""}
+        assert browser.post(html.unescape(address), sent).headers["Location"] == page
+        paused = QueuePause.objects.get()
+        assert paused.entity_type == entity_type
+        paused.delete()

@@ -1,0 +1,558 @@
+"""What waits for a person, in SQL: one definition for each kind, of which triggers make the rows of `sync_attention`.
+
+The definitions are the only place that says when something waits. A trigger on each table that they read refreshes the
+rows of what was written, in the same transaction; the chaos suite compares all rows with all definitions. They are
+installed after each `migrate` (`install`), for one of their functions names the tables of the registered models.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from django.db import connections
+
+from conflicts.reports import KIND_DELETED_RECORD, KIND_FIRST_MATCH, KIND_REPLACED, KIND_RESTORED_ITEM, OptionAct
+from sync import registry
+from sync.choices import BlockedCode
+from sync.kernel.messages import EXPLAINED_REASONS, TombstoneReason
+from sync.models import Attention
+from sync.models.jobs import FAILING_ATTEMPTS
+from sync.models.state import VERIFICATION_WINDOW
+from sync.monday.board_items import ARCHIVED, DELETED
+
+VARYING = r"“[^”]*”|\d+"
+"""What is quoted or numbered in a sentence differs from record to record, though its cause is one."""
+
+TAKEN_AWAY = (ARCHIVED, DELETED, "moved")
+"""The states of an item that somebody took off the board."""
+
+ACT_GAP = "interval '10 minutes'"
+"""What one person removed with shorter breaks is one act."""
+
+COLUMNS = (
+    "kind",
+    "source",
+    "code",
+    "entity_type",
+    "entity_id",
+    "item_id",
+    "field",
+    "actor",
+    "since",
+    "until",
+    "values",
+)
+"""What a definition selects, in this order; `since` is NULL where its source doesn't know: then its first moment."""
+
+# ruff: noqa: S608 - made of names of our own
+
+
+@dataclass(frozen=True)
+class Unit:
+    """What is refreshed at once: the parameters that name it, and which rows are its own."""
+
+    name: str
+    parameters: Mapping[str, str]  # name → type
+    rows: str  # the condition on `sync_attention AS stored`
+
+
+RECORD = Unit(
+    "record", {"its_type": "text", "its_id": "uuid"}, "stored.entity_type = its_type AND stored.entity_id = its_id"
+)
+ITEM = Unit(
+    "item",
+    {"its_type": "text", "its_item": "text"},
+    "stored.entity_id IS NULL AND stored.item_id = its_item AND stored.entity_type = its_type",
+)
+BOARD = Unit(
+    "board",
+    {"its_type": "text"},
+    "stored.entity_id IS NULL AND stored.item_id = '' AND stored.entity_type = its_type"
+    " AND stored.kind <> 'notification'",
+)
+RECEIVER = Unit("receiver", {"its_id": "bigint"}, "stored.kind = 'notification' AND stored.source = its_id::text")
+UNITS = (RECORD, ITEM, BOARD, RECEIVER)
+
+
+@dataclass(frozen=True)
+class Definition:
+    """What waits, of one unit or of all: `sql` has {wanted} where the condition on the unit stands."""
+
+    unit: Unit
+    sql: str
+    wanted: str
+
+    def of_unit(self) -> str:
+        return self.sql.replace("{wanted}", self.wanted)
+
+    def of_all(self) -> str:
+        return self.sql.replace("{wanted}", "true")
+
+
+# A failed job; one that somebody retried, which is not done before it succeeds and keeps its key, so that nobody is
+# notified anew; and a change that failed again, from its second failure on, under the key that it keeps once it has
+# failed for good.
+_JOBS = f"""
+    SELECT 'failed',
+        coalesce(CASE WHEN job.status <> 'failed' THEN job.payload #>> '{{retried,job}}' END, job.id::text), '',
+        job.entity_type, job.entity_id, coalesce(job.remote_id, ''), '', '',
+        CASE job.status WHEN 'failed' THEN coalesce(job.last_attempt, job.created_at) END,
+        NULL::timestamptz,
+        jsonb_build_object('job', job.id, 'error', plain.error, 'common',
+            regexp_replace(plain.error, '{VARYING}', '…', 'g'), 'failures',
+            CASE job.status WHEN 'failed' THEN 0 ELSE job.attempts - (job.status = 'in_progress')::int
+                + coalesce((job.payload #>> '{{retried,attempts}}')::int, 0) END)
+    FROM sync_queue AS job
+    CROSS JOIN LATERAL (SELECT regexp_replace(CASE WHEN job.status = 'failed' THEN job.error_message
+        ELSE coalesce(nullif(job.error_message, ''), job.payload #>> '{{retried,error}}', '') END,
+        '\\s*\\[Monday request [^\\]]*\\]', '', 'g')) AS plain (error)
+    WHERE {{wanted}} AND (job.status = 'failed' OR (job.status IN ('pending', 'in_progress') AND (
+        jsonb_exists(job.payload, 'retried') OR (
+            job.reason = '' AND job.attempts - (job.status = 'in_progress')::int >= {FAILING_ATTEMPTS}
+            AND NOT EXISTS (SELECT FROM sync_queue AS other WHERE other.entity_id = job.entity_id AND (
+                other.status = 'failed' OR (other.status <> 'completed'
+                    AND jsonb_exists(other.payload, 'retried'))))))))
+"""
+
+_APPROVALS = """
+    SELECT 'approval', request.id::text, request.kind, request.entity_type, request.entity_id, request.remote_id,
+        request.key, '', request.at, NULL::timestamptz, CASE WHEN request.kind IN ('clear_monday', 'clear_npd')
+            THEN jsonb_build_object('label', request.values -> 'label', 'value', request.values -> 'value')
+            ELSE '{}' END
+    FROM sync_approval_requests AS request WHERE {wanted} AND request.state = 'pending'
+"""
+
+_UNANSWERED = "conflict.resolved_at IS NULL AND (conflict.resolution IS NULL OR conflict.resolution -> 'fields' = '{}')"
+
+_TAKEN_AWAY = f"""ledger.system = 'monday' AND ledger.removed_since IS NOT NULL
+    AND ledger.remote_state IN ({", ".join(f"'{state}'" for state in TAKEN_AWAY)})"""
+
+# A question about an item that somebody took away is asked with the item, below.
+_CONFLICTS = f"""
+    SELECT CASE conflict.kind WHEN 'identity' THEN 'duplicate' ELSE 'conflict' END, conflict.id::text,
+        CASE WHEN conflict.kind = 'fields' AND NOT conflict.base_data @? '$.* ? (@ != null)'
+            AND NOT EXISTS (SELECT FROM sync_metadata AS ledger WHERE ledger.system = 'monday'
+                AND ledger.entity_type = conflict.entity_type AND ledger.entity_id = conflict.entity_id::text
+                AND jsonb_exists_any(ledger.base, conflict.conflict_fields::text[]))
+            THEN '{KIND_FIRST_MATCH}'
+            WHEN conflict.kind = 'overwritten' AND conflict.about -> 'replaced' @> to_jsonb(conflict.conflict_fields)
+            THEN '{KIND_REPLACED}'
+            WHEN conflict.kind = 'delete'
+                AND conflict.about @? '$.options[*] ? (@.does == "{OptionAct.RESTORE_RECORD}")'
+            THEN CASE WHEN EXISTS (SELECT FROM sync_tombstones AS tombstone
+                WHERE tombstone.entity_type = conflict.entity_type AND tombstone.entity_id = conflict.entity_id
+                    AND tombstone.reason_code = '{TombstoneReason.QUESTION_RESTORED}')
+                THEN '{KIND_RESTORED_ITEM}' ELSE '{KIND_DELETED_RECORD}' END
+            ELSE conflict.kind END,
+        conflict.entity_type, conflict.entity_id, conflict.monday_item_id,
+        array_to_string(conflict.conflict_fields, ','), '', conflict.detected_at, NULL::timestamptz,
+        jsonb_build_object('npd', conflict.npd_data, 'base', conflict.base_data, 'monday', conflict.monday_data,
+            'what', coalesce(conflict.about ->> 'what', ''), 'acts',
+            CASE WHEN conflict.kind = 'delete' THEN jsonb_path_query_array(conflict.about, '$.options[*].does')
+                ELSE '[]' END)
+    FROM sync_conflicts AS conflict
+    WHERE {{wanted}} AND {_UNANSWERED} AND (conflict.kind <> 'delete' OR NOT EXISTS (
+        SELECT FROM sync_metadata AS ledger WHERE {_TAKEN_AWAY}
+            AND ledger.entity_type = conflict.entity_type AND ledger.entity_id = conflict.entity_id::text))
+"""
+
+# Records whose items are gone, since somebody took them away, as far as webhooks told, else since the first pass that
+# found it so: those that are waited for, and those about which a question is open. What somebody has answered is on its
+# way, and what waits for an approval is listed as that. Who did it says the history.
+_REMOVED = f"""
+    SELECT 'removed', concat_ws(':', ledger.entity_type, ledger.entity_id), ledger.remote_state, ledger.entity_type,
+        ledger.entity_id::uuid, coalesce(ledger.remote_id, ''), '', coalesce(author.actor, ''),
+        coalesce(author.done_at, ledger.removed_since), NULL::timestamptz,
+        jsonb_build_object('noticed', extract(epoch FROM ledger.removed_since)::bigint,
+            'conflict', conflict.id, 'edited', array_to_string(conflict.conflict_fields, ','),
+            'asked', jsonb_build_object(
+                'npd', conflict.npd_data, 'base', conflict.base_data, 'monday', conflict.monday_data),
+            'acts', array_remove(ARRAY[
+                CASE WHEN record.direction <> 'monday_to_npd' THEN 'create_again' END,
+                CASE WHEN record.direction <> 'npd_to_monday' THEN 'delete_removed' END,
+                'unlink_removed'], NULL))
+    FROM sync_metadata AS ledger
+    CROSS JOIN LATERAL (SELECT sync_synced_direction(ledger.entity_type, ledger.entity_id)) AS record (direction)
+    LEFT JOIN sync_conflicts AS conflict ON conflict.kind = 'delete' AND {_UNANSWERED}
+        AND conflict.entity_type = ledger.entity_type
+        AND conflict.entity_id = CASE WHEN ledger.system = 'monday' THEN ledger.entity_id::uuid END
+    LEFT JOIN LATERAL (
+        SELECT line.actor, (line.values ->> 'at')::timestamptz AS done_at FROM sync_decisions AS line
+        WHERE line.entity_id = ledger.entity_id::uuid AND line.kind = 'removed'
+        ORDER BY line.at DESC, line.id DESC LIMIT 1) AS author ON true
+    WHERE {{wanted}} AND {_TAKEN_AWAY} AND record.direction IS NOT NULL
+        AND (conflict.id IS NOT NULL OR NOT jsonb_exists(ledger.conflicts, 'delete'))
+        AND NOT EXISTS (SELECT FROM sync_approval_requests AS request
+            WHERE request.entity_type = ledger.entity_type AND request.kind = 'records'
+                AND request.entity_id = ledger.entity_id::uuid AND request.state = 'pending')
+        AND NOT EXISTS (SELECT FROM sync_queue AS answer
+            WHERE answer.entity_id = ledger.entity_id::uuid AND answer.status IN ('pending', 'in_progress')
+                AND jsonb_exists_any(answer.payload, ARRAY['recreate', 'unlink']))
+"""
+
+# Rejected by Monday, or blocked here. A deleted or unsynced record needs nobody, a field in conflict is asked about by
+# the conflict, a value that a person kept different and an approval by themselves; and a column concerns its board.
+_FIELDS = f"""
+    SELECT CASE WHEN field.value ->> 'side' IN ('monday', 'limit') THEN 'rejected' ELSE 'blocked' END,
+        concat_ws(':', ledger.entity_type, ledger.entity_id, field.key), coalesce(field.value ->> 'code', ''),
+        ledger.entity_type, ledger.entity_id::uuid, coalesce(ledger.remote_id, ''), field.key, '',
+        (field.value ->> 'since')::timestamptz, NULL::timestamptz,
+        jsonb_build_object('reason', field.value ->> 'reason')
+    FROM sync_metadata AS ledger CROSS JOIN LATERAL jsonb_each(ledger.blocked_fields) AS field
+    WHERE {{wanted}} AND NOT (ledger.blocked_fields = '{{}}'::jsonb) AND ledger.system = 'monday'
+        AND coalesce(field.value ->> 'side', '') <> 'left out'
+        AND coalesce(field.value ->> 'code', '')
+            NOT IN ('{BlockedCode.APPROVAL}', '{BlockedCode.COLUMN}', '{BlockedCode.THROTTLED}')
+        AND NOT jsonb_exists(field.value, 'kept_by')
+        AND NOT jsonb_exists(coalesce(ledger.conflicts -> 'fields', '[]'), field.key)
+        AND NOT jsonb_exists(coalesce(ledger.conflicts -> 'overwritten', '[]'), field.key)
+        AND sync_synced_direction(ledger.entity_type, ledger.entity_id) IS NOT NULL
+"""
+
+# A field in an update loop is held also where nothing waits to be sent just now.
+_LOOPS = f"""
+    SELECT 'blocked', concat_ws(':', loop.entity_type, loop.entity_id, loop.key), '{BlockedCode.THROTTLED}',
+        loop.entity_type, loop.entity_id, coalesce(ledger.remote_id, ''), loop.key, '',
+        (loop.times -> -1 ->> 'at')::timestamptz, loop.throttled_until, jsonb_build_object('by', loop.by)
+    FROM sync_write_loops AS loop
+    JOIN sync_metadata AS ledger ON ledger.system = 'monday' AND ledger.entity_type = loop.entity_type
+        AND ledger.entity_id = loop.entity_id::text
+    JOIN sync_board_links AS link ON link.entity_type = loop.entity_type
+    JOIN sync_field_mappings AS mapping ON mapping.link_id = link.id AND mapping.key = loop.key
+    WHERE {{wanted}} AND loop.throttled_until IS NOT NULL AND mapping.direction <> 'none'
+        AND sync_synced_direction(loop.entity_type, loop.entity_id::text) IS NOT NULL
+"""
+
+# A question about who an item is stands among the conflicts.
+_UNMATCHED = f"""
+    SELECT 'unmatched', item.id::text, item.reason_code, item.entity_type, NULL::uuid, item.item_id, '', '',
+        item.first_seen, NULL::timestamptz, jsonb_build_object('name', item.name, 'details', item.details)
+    FROM sync_unmatched_items AS item WHERE {{wanted}} AND item.ignored_at IS NULL
+        AND item.reason_code NOT IN ({", ".join(f"'{code}'" for code in EXPLAINED_REASONS)})
+"""
+
+# A column that can't be used blocks its field on every record: that is one thing to do, also before the first record
+# needs it. One that a field doesn't have is missed once a record needs it.
+_BROKEN_COLUMNS = f"""
+    SELECT 'blocked', concat_ws(':', link.entity_type, mapping.key), '{BlockedCode.COLUMN}', link.entity_type,
+        NULL::uuid, '', mapping.key, '', NULL::timestamptz, NULL::timestamptz,
+        jsonb_build_object('reason', mapping.problem)
+    FROM sync_field_mappings AS mapping JOIN sync_board_links AS link ON link.id = mapping.link_id
+    WHERE {{wanted}} AND mapping.direction <> 'none' AND (mapping.problem <> '' OR (mapping.column_id = '' AND EXISTS (
+        SELECT FROM sync_metadata AS ledger
+        WHERE ledger.system = 'monday' AND NOT (ledger.blocked_fields = '{{}}'::jsonb)
+            AND ledger.entity_type = link.entity_type
+            AND ledger.blocked_fields -> mapping.key ->> 'code' = '{BlockedCode.COLUMN}'
+            AND sync_synced_direction(ledger.entity_type, ledger.entity_id) IS NOT NULL)))
+"""
+
+# What stops every board, or one, until Monday has answered; not while people have paused it.
+_ACCOUNT_STOPS = """
+    SELECT 'stop', 'account', account.stop_code, '', NULL::uuid, '', '', '', account.stopped_since,
+        CASE WHEN NOT account.needs_probe THEN account.stopped_until END,
+        jsonb_build_object('reason', account.stop_reason)
+    FROM sync_monday_account AS account
+    WHERE {wanted} AND account.stop_code <> '' AND (account.needs_probe OR account.stopped_until IS NOT NULL)
+        AND NOT EXISTS (SELECT FROM sync_queue_pauses AS pause WHERE pause.entity_type = '')
+"""
+
+_BOARD_STOPS = """
+    SELECT 'stop', link.entity_type, 'board', link.entity_type, NULL::uuid, '', '', '', link.blocked_since,
+        NULL::timestamptz, jsonb_build_object('reason', link.blocked_reason)
+    FROM sync_board_links AS link WHERE {wanted} AND link.blocked_reason <> ''
+        AND NOT EXISTS (SELECT FROM sync_queue_pauses AS pause WHERE pause.entity_type IN ('', link.entity_type))
+"""
+
+_BOARD_PROBLEMS = """
+    SELECT 'board', concat_ws(':', link.entity_type, problem.code), problem.code, link.entity_type, NULL::uuid, '', '',
+        '', NULL::timestamptz, NULL::timestamptz, jsonb_build_object('reason', problem.reason)
+    FROM sync_board_links AS link CROSS JOIN LATERAL (VALUES
+        ('npd_id', link.npd_id_problem), ('creates_held', link.creates_held), ('silence', link.silence),
+        ('webhooks', link.webhooks_problem), ('sweeps', link.sweep_problem)) AS problem (code, reason)
+    WHERE {wanted} AND problem.reason <> ''
+"""
+
+_DIFFERENCES = f"""
+    SELECT 'difference', comparison.id::text, '', comparison.entity_type, NULL::uuid, '', '', '', comparison.at,
+        comparison.at + interval '{VERIFICATION_WINDOW.total_seconds():.0f} seconds',
+        jsonb_build_object('compared', comparison.compared, 'differed', comparison.differed)
+    FROM sync_verifications AS comparison WHERE {{wanted}} AND comparison.differed > 0
+"""
+
+# People and chats whose messages don't arrive: the administrators correct it.
+_NOTIFICATIONS = """
+    SELECT 'notification', receiver.id::text, CASE WHEN receiver.user_id IS NULL THEN 'chat' ELSE 'email' END, '',
+        NULL::uuid, '', '', '', receiver.failed_since, NULL::timestamptz,
+        jsonb_build_object('name', receiver.name, 'user', receiver.user_id, 'problem', receiver.problem)
+    FROM sync_notification_receivers AS receiver
+    WHERE {wanted} AND receiver.failed_since IS NOT NULL AND receiver.frequency <> 'off'
+"""
+
+
+def _record(alias: str, key: str = "its_id") -> str:
+    return f"{alias}.entity_type = its_type AND {alias}.entity_id = {key}"
+
+
+DEFINITIONS = (
+    Definition(RECORD, _JOBS + " AND job.entity_id IS NOT NULL", _record("job")),
+    Definition(RECORD, _APPROVALS, _record("request")),
+    Definition(RECORD, _CONFLICTS, _record("conflict")),
+    Definition(RECORD, _REMOVED, _record("ledger", "its_id::text")),
+    Definition(RECORD, _FIELDS, _record("ledger", "its_id::text")),
+    Definition(RECORD, _LOOPS, _record("loop")),
+    Definition(ITEM, _JOBS + " AND job.entity_id IS NULL", "job.entity_type = its_type AND job.remote_id = its_item"),
+    Definition(ITEM, _UNMATCHED, "item.entity_type = its_type AND item.item_id = its_item"),
+    Definition(BOARD, _BROKEN_COLUMNS, "link.entity_type = its_type"),
+    Definition(BOARD, _ACCOUNT_STOPS, "its_type = ''"),
+    Definition(BOARD, _BOARD_STOPS, "link.entity_type = its_type"),
+    Definition(BOARD, _BOARD_PROBLEMS, "link.entity_type = its_type"),
+    Definition(BOARD, _DIFFERENCES, "comparison.entity_type = its_type"),
+    Definition(RECEIVER, _NOTIFICATIONS, "receiver.id = its_id"),
+)
+
+# Rows of one cause are one group: of what failed by the error without names and numbers, of removed items by the act.
+_CAUSE = """
+    CASE waiting.kind
+        WHEN 'failed' THEN concat_ws(':', waiting.kind, waiting.entity_type, left(md5(waiting.values ->> 'common'), 12))
+        WHEN 'removed' THEN concat_ws(':', waiting.kind, waiting.entity_type, waiting.code,
+            left(md5(concat(act.began, waiting.actor)), 12))
+        WHEN 'rejected' THEN concat_ws(':', waiting.kind, waiting.entity_type, waiting.field, nullif(waiting.code, ''))
+        WHEN 'blocked' THEN concat_ws(':', waiting.kind, waiting.entity_type, waiting.field, nullif(waiting.code, ''))
+        WHEN 'unmatched' THEN concat_ws(':', waiting.kind, waiting.entity_type, waiting.code)
+        WHEN 'approval' THEN concat_ws(':', waiting.kind, waiting.entity_type, waiting.code)
+        ELSE concat_ws(':', waiting.kind, waiting.entity_type, waiting.code, waiting.field) END
+"""
+
+# One lock for each unit: who refreshes it second sees all that the first has written, for the statement after a lock
+# has a snapshot of its own.
+_REFRESH = f"""
+CREATE OR REPLACE FUNCTION sync_attention_of_{{name}}({{parameters}}) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM pg_advisory_xact_lock(hashtext('sync_attention'), hashtext(concat_ws(':', '{{name}}', {{names}})));
+    WITH waiting AS MATERIALIZED (
+        SELECT DISTINCT ON (kind, source) * FROM ({{definitions}}) AS defined ({", ".join(COLUMNS)})
+        ORDER BY kind, source
+    ), over AS (
+        DELETE FROM sync_attention AS stored WHERE {{rows}} AND NOT EXISTS (
+            SELECT FROM waiting WHERE waiting.kind = stored.kind AND waiting.source = stored.source)
+    )
+    INSERT INTO sync_attention AS stored ({", ".join((*COLUMNS, "act", "cause"))})
+    SELECT waiting.kind, waiting.source, waiting.code, waiting.entity_type, waiting.entity_id, waiting.item_id,
+        waiting.field, waiting.actor, coalesce(waiting.since, before.since, sync_now()), waiting.until, waiting.values,
+        act.began, {_CAUSE}
+    FROM waiting
+    LEFT JOIN sync_attention AS before ON before.kind = waiting.kind AND before.source = waiting.source
+    LEFT JOIN LATERAL (
+        SELECT other.act FROM sync_attention AS other WHERE waiting.kind = 'removed' AND other.kind = 'removed'
+            AND other.entity_type = waiting.entity_type AND other.code = waiting.code AND other.actor = waiting.actor
+            AND other.since BETWEEN waiting.since - {ACT_GAP} AND waiting.since + {ACT_GAP}
+        ORDER BY other.source = waiting.source DESC, other.since LIMIT 1) AS joined (act) ON true
+    CROSS JOIN LATERAL (SELECT CASE waiting.kind WHEN 'removed'
+        THEN coalesce(joined.act, extract(epoch FROM waiting.since)::bigint::text) ELSE '' END) AS act (began)
+    ON CONFLICT (kind, source) DO UPDATE SET
+        code = excluded.code, entity_type = excluded.entity_type, entity_id = excluded.entity_id,
+        item_id = excluded.item_id, field = excluded.field, actor = excluded.actor, since = excluded.since,
+        until = excluded.until, values = excluded.values, act = excluded.act, cause = excluded.cause
+    WHERE (stored.code, stored.entity_id, stored.item_id, stored.field, stored.actor, stored.since, stored.until,
+        stored.values, stored.act, stored.cause) IS DISTINCT FROM (excluded.code, excluded.entity_id,
+        excluded.item_id, excluded.field, excluded.actor, excluded.since, excluded.until, excluded.values,
+        excluded.act, excluded.cause);
+END $$
+"""
+
+
+def _refresh_functions() -> Iterator[str]:
+    for unit in UNITS:
+        own = [definition.of_unit() for definition in DEFINITIONS if definition.unit is unit]
+        yield (
+            _REFRESH.replace("{name}", unit.name)
+            .replace("{parameters}", ", ".join(f"{name} {kind}" for name, kind in unit.parameters.items()))
+            .replace("{names}", ", ".join(f"{name}::text" for name in unit.parameters))
+            .replace("{definitions}", " UNION ALL ".join(own))
+            .replace("{rows}", unit.rows)
+        )
+
+
+# NULL where the record is deleted, or its sync is off. The ids of other code's things may be no UUIDs.
+_IS_UUID = "~* '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$'"
+
+_DIRECTION = """
+CREATE OR REPLACE FUNCTION sync_synced_direction(its_type text, its_id text) RETURNS text LANGUAGE plpgsql STABLE AS $$
+BEGIN
+    IF NOT its_id {is_uuid} THEN RETURN NULL; END IF;
+    {cases}
+    RETURN NULL;
+END $$
+"""
+
+_DIRECTION_CASE = """
+    IF its_type = '{type}' THEN
+        RETURN (SELECT sync_direction FROM {table} WHERE id = its_id::uuid AND sync_status <> 'disabled');
+    END IF;
+"""
+
+
+def _direction_function() -> str:
+    cases = (
+        _DIRECTION_CASE.format(type=spec.entity_type, table=spec.model._meta.db_table) for spec in registry.entities()
+    )
+    return _DIRECTION.replace("{is_uuid}", _IS_UUID).replace("{cases}", "".join(cases))
+
+
+# Which writes refresh what.
+
+
+@dataclass(frozen=True)
+class Watched:
+    """A table that definitions read: what is refreshed where a row of it is written that `matters` before or after.
+
+    `{row}` is the row; an update counts where one of `columns` differs, or any where none is named.
+    """
+
+    table: str
+    refresh: str
+    matters: str = "true"
+    columns: tuple[str, ...] = ()
+
+    def statements(self) -> Iterator[str]:
+        before = self.matters.replace("{row}", "OLD")
+        after = self.matters.replace("{row}", "NEW")
+        changed = f"(({before}) OR ({after}))"
+        if self.columns:
+            old, new = (", ".join(f"{row}.{column}" for column in self.columns) for row in ("OLD", "NEW"))
+            changed = f"{changed} AND ({old}) IS DISTINCT FROM ({new})"
+        for operation, condition in (("INSERT", after), ("UPDATE", changed), ("DELETE", before)):
+            name = f"sync_attention_{operation.lower()}"
+            yield f"DROP TRIGGER IF EXISTS {name} ON {self.table}"
+            yield (
+                f"CREATE TRIGGER {name} AFTER {operation} ON {self.table} FOR EACH ROW WHEN ({condition})"
+                f" EXECUTE FUNCTION sync_attention_at_{self.table}()"
+            )
+
+    def function(self) -> str:
+        """The trigger's function, for the row as it was and as it is: a job may be another record's by now."""
+        refresh = self.refresh.replace("{row}", "written")
+        return f"""
+            CREATE OR REPLACE FUNCTION sync_attention_at_{self.table}() RETURNS trigger LANGUAGE plpgsql AS $$
+            DECLARE written {self.table}%ROWTYPE;
+            BEGIN
+                IF TG_OP = 'DELETE' THEN written := OLD; ELSE written := NEW; END IF;
+                {refresh}
+                RETURN NULL;
+            END $$
+        """
+
+
+_OF_RECORD = "PERFORM sync_attention_of_record({row}.entity_type, {row}.entity_id);"
+
+WATCHED = (
+    Watched(
+        "sync_queue",
+        """IF {row}.entity_id IS NULL THEN PERFORM sync_attention_of_item({row}.entity_type, {row}.remote_id);
+        ELSE PERFORM sync_attention_of_record({row}.entity_type, {row}.entity_id); END IF;""",
+        f"""{{row}}.status = 'failed' OR {{row}}.attempts >= {FAILING_ATTEMPTS}
+            OR jsonb_exists_any({{row}}.payload, ARRAY['retried', 'recreate', 'unlink'])""",
+    ),
+    Watched("sync_conflicts", _OF_RECORD),
+    Watched(
+        "sync_metadata",
+        """PERFORM sync_attention_of_record({row}.entity_type, {row}.entity_id::uuid);
+        IF EXISTS (SELECT FROM sync_field_mappings AS mapping JOIN sync_board_links AS link ON link.id = mapping.link_id
+            WHERE link.entity_type = {row}.entity_type AND mapping.column_id = '' AND mapping.direction <> 'none')
+        THEN PERFORM sync_attention_of_board({row}.entity_type); END IF;""",
+        f"""{{row}}.system = 'monday' AND {{row}}.entity_id {_IS_UUID} AND ({{row}}.removed_since IS NOT NULL
+            OR {{row}}.blocked_fields <> '{{}}'::jsonb OR {{row}}.conflicts <> '{{}}'::jsonb)""",
+        ("removed_since", "remote_state", "blocked_fields", "conflicts", "remote_id", "base"),
+    ),
+    Watched("sync_decisions", _OF_RECORD, "{row}.kind = 'removed' AND {row}.entity_id IS NOT NULL"),
+    Watched("sync_approval_requests", _OF_RECORD, "{row}.state = 'pending'"),
+    Watched("sync_write_loops", _OF_RECORD, "{row}.throttled_until IS NOT NULL"),
+    Watched("sync_tombstones", _OF_RECORD, columns=("reason_code", "state")),
+    Watched(
+        "sync_unmatched_items",
+        "PERFORM sync_attention_of_item({row}.entity_type, {row}.item_id);",
+        columns=("ignored_at", "reason_code", "details", "name"),
+    ),
+    Watched(
+        "sync_field_mappings",
+        """PERFORM sync_attention_of_board(link.entity_type), sync_attention_of_record(loop.entity_type, loop.entity_id)
+            FROM sync_board_links AS link LEFT JOIN sync_write_loops AS loop
+            ON loop.entity_type = link.entity_type AND loop.key = {row}.key WHERE link.id = {row}.link_id;""",
+        columns=("problem", "direction", "column_id", "key"),
+    ),
+    Watched(
+        "sync_board_links",
+        "PERFORM sync_attention_of_board({row}.entity_type);",
+        columns=(
+            *("blocked_reason", "blocked_since", "npd_id_problem", "creates_held", "silence", "webhooks_problem"),
+            "sweep_problem",
+        ),
+    ),
+    Watched(
+        "sync_monday_account",
+        "PERFORM sync_attention_of_board('');",
+        columns=("stop_code", "stop_reason", "stopped_since", "stopped_until", "needs_probe"),
+    ),
+    Watched(
+        "sync_queue_pauses",
+        """PERFORM sync_attention_of_board(link.entity_type) FROM sync_board_links AS link
+            WHERE {row}.entity_type IN ('', link.entity_type);
+        PERFORM sync_attention_of_board('');""",
+    ),
+    Watched("sync_verifications", "PERFORM sync_attention_of_board({row}.entity_type);", "{row}.differed > 0"),
+    Watched(
+        "sync_notification_receivers", "PERFORM sync_attention_of_receiver({row}.id);", "{row}.failed_since IS NOT NULL"
+    ),
+)
+
+
+def _watched_records() -> Iterator[Watched]:
+    """Synced tables: a record that is deleted, or whose sync is turned off or on, or another way."""
+    for spec in registry.entities():
+        yield Watched(
+            spec.model._meta.db_table,
+            f"PERFORM sync_attention_of_record('{spec.entity_type}', {{row}}.id);",
+            columns=("sync_direction", "sync_enabled"),
+        )
+
+
+def install(using: str = "default", **kwargs: Any) -> None:
+    """Create the functions and triggers anew, on the tables that there are."""
+    with connections[using].cursor() as cursor:
+        tables = set(connections[using].introspection.table_names(cursor))
+        if Attention._meta.db_table not in tables:
+            return
+        cursor.execute(_direction_function())
+        for statement in _refresh_functions():
+            cursor.execute(statement)
+        for watched in (*WATCHED, *_watched_records()):
+            if watched.table in tables:
+                cursor.execute(watched.function())
+                for statement in watched.statements():
+                    cursor.execute(statement)
+
+
+# The law: rows are what the definitions say.
+
+
+_DEFINED = " UNION ALL ".join(f"({definition.of_all()})" for definition in DEFINITIONS)
+
+# Not the moment and the act, which a row keeps as it got them.
+_COMPARED = ", ".join(column for column in COLUMNS if column != "since")
+
+_DIFFERENCES_OF_ROWS = f"""
+    WITH defined AS (SELECT DISTINCT ON (kind, source) {_COMPARED} FROM ({_DEFINED}) AS defined ({", ".join(COLUMNS)})
+        ORDER BY kind, source)
+    SELECT 'missing', rows.* FROM (SELECT * FROM defined EXCEPT SELECT {_COMPARED} FROM sync_attention) AS rows
+    UNION ALL
+    SELECT 'too many', rows.* FROM (SELECT {_COMPARED} FROM sync_attention EXCEPT SELECT * FROM defined) AS rows
+"""
+
+
+def untrue_rows(using: str = "default") -> list[tuple[Any, ...]]:
+    """Return what differs between the rows and the definitions: rows that are missing, and too many; none, if true."""
+    with connections[using].cursor() as cursor:
+        cursor.execute(_DIFFERENCES_OF_ROWS)
+        return list(cursor.fetchall())
