@@ -130,6 +130,7 @@ class Directory:
     """What a pass knows beside the values."""
 
     region: str = "US"  # the country of phone numbers without one
+    time_zone: str = "UTC"  # that of the token's user, in which a moment has its day
     items: Mapping[str, str] = field(default_factory=dict)  # names of related records by item
 
 
@@ -139,6 +140,7 @@ def converter_options(
     """Return what a mapping's converter needs to know besides the value."""
     return ConverterOptions(
         region=region or directory.region,
+        time_zone=directory.time_zone,
         settings=mapping.options.get("settings") or {},
         items=directory.items,
         choices=registry.choices_of(model, mapping.fields),
