@@ -107,6 +107,7 @@ class SideValues:
 class Entry:
     """One thing that waits."""
 
+    id: int
     kind: Kind
     key: str  # stays the same while the same thing is wrong
     entity_type: str
@@ -203,6 +204,12 @@ def waiting(scope: Scope = EVERYTHING, kinds: Iterable[Kind] | None = None) -> Q
     if wanted == EVERYTHING.kinds:
         return rows
     return rows.filter(kind__in=[kind.value for kind in wanted])
+
+
+def seen_by(user: Any) -> QuerySet[Attention]:
+    """Return the rows that a person may see, also those on which others act."""
+    scope = scope_of(user)
+    return waiting(Scope(scope.kinds | scope.others))
 
 
 def tallies(scope: Scope = EVERYTHING) -> dict[Kind, Tally]:
@@ -342,6 +349,7 @@ def _entry(row: Attention, wording: Wording, name: str) -> Entry:
     is_job = kind is Kind.FAILED
     fields = [key for key in row.field.split(",") if key]
     return Entry(
+        id=row.pk,
         kind=kind,
         key=row.key,
         entity_type=row.entity_type,

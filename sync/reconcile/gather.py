@@ -32,7 +32,7 @@ from sync import registry
 from sync.boards import board_columns
 from sync.choices import ApprovalKind, ApprovalState, ColumnProblem, DeletedRecordPolicy, QueueStatus, RemovedItemPolicy
 from sync.clock import SyncNow, sync_now
-from sync.limits import board_costs, breaker, call_cost, connector
+from sync.limits import call_cost, connector
 from sync.models import (
     ApprovalRequest,
     BoardLink,
@@ -311,9 +311,9 @@ class Gatherer:
 def items_with_npd_ids(board: BoardContext, ids: Sequence[str]) -> dict[str, Item] | None:
     """Return the items that bear these NPD IDs, by NPD ID; None where one can't be read. Raises ConnectorError."""
     found: dict[str, Item] = {}
-    size = min(ITEMS_PER_READ, board_costs(board.link.pk).size)
-    for start in range(0, len(ids), size):
-        asked_ids = ids[start : start + size]
+    # Not in smaller parts after failures: then one look-up of a hundred would become a hundred calls.
+    for start in range(0, len(ids), ITEMS_PER_READ):
+        asked_ids = ids[start : start + ITEMS_PER_READ]
         with call_cost(board.link, len(asked_ids)):
             result = connector().read_batch(
                 board.link.board_id, [], board.columns, board.link.npd_id_column, asked_ids, types=board.types
@@ -958,8 +958,16 @@ def unconfirmed_creates(entity_type: str) -> list[list[Intent]]:
     return list(documents.values())
 
 
-def look_for_created(board: BoardContext, intents: Sequence[Intent]) -> UnconfirmedCreates:
-    """Look for what a document without an answer has made, and return what is so of it; raises ConnectorError."""
+def items_of_creates(board: BoardContext, documents: Sequence[Sequence[Intent]]) -> dict[str, Item] | None:
+    """Look for what these documents have made, by NPD ID; None where an NPD ID can't be read. Raises ConnectorError."""
+    ids = {str(intent.entity_id) for intents in documents for intent in intents}
+    return items_with_npd_ids(board, sorted(ids))
+
+
+def facts_of_creates(
+    board: BoardContext, intents: Sequence[Intent], items: Mapping[str, Item] | None
+) -> UnconfirmedCreates:
+    """Return what is so of a document without an answer; `items` are those that bear an NPD ID of its or of others."""
     ids, first = [intent.entity_id for intent in intents], intents[0]
     document = Intent.objects.filter(idempotency_key=first.idempotency_key)
     others = Intent.objects.filter(board_id=first.board_id, state=IntentState.APPLIED, settled_at__gt=first.created_at)
@@ -968,22 +976,15 @@ def look_for_created(board: BoardContext, intents: Sequence[Intent]) -> Unconfir
     return UnconfirmedCreates(
         board=board,
         intents=intents,
-        items=items_with_npd_ids(board, list(map(str, ids))),
+        items=None if items is None else {key: item for key, item in items.items() if UUID(key) in ids},
         sent=document.count(),
         records=board.model._default_manager.in_bulk(ids),
         due=frozenset(key for key in due if key),
         is_paused=active_pause(board.link.entity_type) is not None,
         others_answered=others.exists(),
-        batch_size=breaker.batch_size(),
-        settle_seconds=float(settings.MONDAY_SETTLE_SECONDS),
+        wait_seconds=float(settings.MONDAY_SETTLE_SECONDS),
         now=sync_now(),
     )
-
-
-def unconfirmed_before(ids: Iterable[UUID]) -> set[UUID]:
-    """Return which of these records had a create that was given up without its outcome being known."""
-    given_up = Intent.objects.filter(entity_id__in=list(ids), item_id="", state=IntentState.VOID, lookups__gt=0)
-    return set(given_up.values_list("entity_id", flat=True))
 
 
 def copy_history(ids: Collection[UUID]) -> dict[UUID, tuple[tuple[Intent, ...], frozenset[str]]]:
