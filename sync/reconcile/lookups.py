@@ -61,9 +61,9 @@ def load_directory(converters: set[str]) -> Directory:
     """Return what these converters need to know of the installation."""
     if not converters & {"phone", "date"}:
         return Directory(settings.DEFAULT_PHONE_REGION)
-    account = MondayAccount.objects.filter(id=1).values("phone_region", "time_zone").first() or {}
-    region = account.get("phone_region") or settings.DEFAULT_PHONE_REGION
-    return Directory(region, account.get("time_zone") or "UTC")
+    chosen = MondayAccount.objects.filter(id=1).values_list("phone_region", "time_zone").first()
+    region, time_zone = chosen or ("", "")
+    return Directory(region or settings.DEFAULT_PHONE_REGION, time_zone or "UTC")
 
 
 def phone_region() -> str:
