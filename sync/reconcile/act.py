@@ -57,6 +57,7 @@ from sync.reconcile.writes import (
     write_of_record,
 )
 from sync.records.approvals import known_requests
+from sync.records.authors import monday_users
 
 INTENT_SECONDS = 10
 """A call is sent within milliseconds of its announcement, or not at all."""
@@ -509,10 +510,11 @@ def _close_intents(intents: Iterable[Intent | None], state: IntentState) -> None
 def send(executor: Executor, facts: PassFacts, plan: Plan) -> Answers:
     """Send all that was planned; return what Monday made of it. Raises LeaseLost."""
     board = facts.board
-    deleted, editors = send_removals(executor, board, plan)
+    deleted, editor_events = send_removals(executor, board, plan)
+    people = monday_users() if editor_events else {}
     # Counted before it is announced: a crash leaves it counted.
     ApprovalRequest.objects.bulk_create(new_clear_requests(plan, ApprovalState.DONE))
-    answers = Answers(deleted=deleted, editors=editors)
+    answers = Answers(deleted=deleted, editor_events=editor_events, people=people)
     answers = replace(answers, records=send_records(executor, board, plan))
     return replace(answers, duplicates=send_duplicates(executor, board, after_answers(plan, answers)))
 

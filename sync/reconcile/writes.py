@@ -129,14 +129,15 @@ NOTHING_SENT = Answer(Verdict.DONE)
 class Answers:
     """What Monday made of all that a pass sent, of records and deleted records by their ids.
 
-    `duplicates` are the answers about each second item with which the pass went on, by its unit. `editors` are who
-    edited the items that left the board.
+    `duplicates` are the answers about each second item with which the pass went on, by its unit. `editor_events` tell
+    who edited the items that left the board, and `people` are Monday's users.
     """
 
     records: Mapping[UUID, Answer] = field(default_factory=dict)
     deleted: Mapping[UUID, Answer] = field(default_factory=dict)
     duplicates: Mapping[str, tuple[Answer, ...]] = field(default_factory=dict)
-    editors: Mapping[UUID, Any] = field(default_factory=dict)
+    editor_events: Mapping[UUID, Any] = field(default_factory=dict)
+    people: Mapping[str, Any] = field(default_factory=dict)
 
     def of(self, record_id: UUID) -> Answer:
         return self.records.get(record_id, NOTHING_SENT)
