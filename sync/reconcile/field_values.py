@@ -227,7 +227,7 @@ class Reference:
 class RelatedNotFound(LookupError):
     """A relation names something that is no record, or not surely one; the message says so, in words.
 
-    `awaits` is what would have to come for it to be known, as AwaitedRelation names it.
+    `awaits` is what would have to come for it to be known: “item ” and its id, or “name ” and the name as written.
     """
 
     def __init__(self, detail: str, awaits: str = "") -> None:
@@ -327,7 +327,7 @@ def _record_of_name(target: type[SyncedModel], name: str, found: Sequence[Synced
     if same:
         many = f"{len(same)} {meta.verbose_name_plural}"
         detail = f"{many} in NPD are called “{shown}”. Choose the right one in NPD."
-    raise RelatedNotFound(detail, f"name {match_key(name)}")
+    raise RelatedNotFound(detail, f"name {name}")
 
 
 def fold_name(name: Any) -> str:
