@@ -40,7 +40,7 @@ from sync.clock import sync_now
 from sync.kernel import humanize
 from sync.kernel.messages import ActionError, Conflict
 from sync.models import BoardLink, FieldMapping, UnmatchedItem, Verification
-from sync.monday.errors import ConnectorError
+from sync.monday.errors import MondayError
 from sync.operations import detect
 from sync.operations.detect.comparison import VerificationResult, verifications
 from sync.operations.setup import selection as setup
@@ -197,7 +197,7 @@ def _draft_changes(request: HttpRequest, entity_type: str, requested: Mapping[st
     try:
         choices = setup.with_fields(setup.begin_change(entity_type), requested)
         problems = setup.read_board(choices, {}).problems(choices.fields)
-    except (ActionError, ConnectorError) as error:
+    except (ActionError, MondayError) as error:
         messages.error(
             request,
             f"Column and direction were not changed, because the plan could not be made. {error_sentence(error)}",
@@ -247,7 +247,7 @@ def ask_for_columns(request: HttpRequest, link: BoardLink) -> str:
     log_action(request.user, link, "Asked Monday for the board's columns.")
     try:
         return check_board(registry.link_of(link.entity_type) or link)
-    except ConnectorError as error:
+    except MondayError as error:
         raise ActionError(error.sentence) from error
 
 

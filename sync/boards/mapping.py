@@ -220,7 +220,7 @@ def set_field_rule(mapping: FieldMapping, rule: str, *, expected: str, by: str) 
 
 
 def check_board(link: BoardLink) -> str:
-    """Ask Monday for the board's columns now, and say what came of it. Raises ConnectorError, Conflict."""
+    """Ask Monday for the board's columns now, and say what came of it. Raises MondayError, Conflict."""
     # What blocks the board may be just what has been fixed there.
     if reason := availability.of(link, urgent=True, unblocked=True).detail:
         raise Conflict(f"Monday was not asked: {reason}")
