@@ -81,7 +81,7 @@ from sync.reconcile.duplicates import (
     is_asked,
     second_item,
 )
-from sync.reconcile.facts import RETURN
+from sync.reconcile.facts import RETURN, InspectedColumns
 from sync.reconcile.field_values import BoardContext, match_text_of_item, npd_id_of
 from sync.reconcile.identity import AnswerKind, AnswerPlan, asked_by, decide_answers, linkable
 from sync.reconcile.new_items import GIVING, ItemAct, ItemPlan, after_rejection, item_as_locked, released
@@ -89,7 +89,6 @@ from sync.reconcile.pass_plan import REPORTED_STATES, Job, Outcome, PassFacts, P
 from sync.reconcile.removed_items import new_deletion_requests
 from sync.reconcile.resolutions import undo_context
 from sync.reconcile.restraints import has_local_writes, new_clear_requests
-from sync.reconcile.sides import InspectedColumns
 from sync.reconcile.unconfirmed_writes import CreatePlan, Fate, may_link
 from sync.reconcile.writes import NOTHING_SENT, Answers, end_open
 from sync.records.approvals import OPEN_REQUEST_STATES, release_obsolete
@@ -114,6 +113,7 @@ class PassRun:
     this: settlement.PassId
     started: float
     calls: int = 0
+    hold_seconds: float = 0  # writes are stopped for so long: what could not be sent waits
 
     @property
     def link(self) -> BoardLink:
@@ -183,24 +183,27 @@ def end_jobs(run: PassRun, jobs: Iterable[Job]) -> None:
     """End what was claimed, in the caller's transaction under the lease."""
     token, listed = run.lease.token, list(jobs)
     completed: dict[str, list[SyncQueue]] = {}
-    given_back: dict[tuple[str, bool], list[SyncQueue]] = {}
+    given_back: dict[tuple[str, int], list[SyncQueue]] = {}
     for job in listed:
         if job.ending.outcome is Outcome.SETTLED:
             completed.setdefault(job.ending.detail, []).extend(job.claim.rows)
+        elif job.ending.outcome is Outcome.RELEASED and run.hold_seconds:
+            finish.defer(list(job.claim.rows), token, run.hold_seconds, job.ending.detail)
         elif job.ending.outcome is Outcome.RELEASED:
-            given_back.setdefault((job.ending.detail, job.ending.isolate), []).extend(job.claim.rows)
+            given_back.setdefault((job.ending.detail, job.ending.at_most), []).extend(job.claim.rows)
     for detail, rows in completed.items():
         finish.complete(rows, token, detail)
     for job in listed:
         if job.ending.outcome is Outcome.DEFERRED:
-            finish.defer(list(job.claim.rows), token, job.ending.wait_seconds, job.ending.detail)
+            how = job.ending
+            finish.defer(list(job.claim.rows), token, how.wait_seconds, how.detail, rounds=how.rounds)
         elif job.ending.outcome is Outcome.FAILED:
             is_final = finish.fail(list(job.claim.rows), token, job.ending.detail)
             if is_final and job.claim.entity_id is not None:
                 why = f"Your resolution could not be applied: {job.ending.detail}"
                 reject_resolutions(run.entity_type, [job.claim.entity_id], why)
-    for (detail, isolate), rows in given_back.items():
-        finish.release(rows, token, detail, at_most=int(isolate))
+    for (detail, at_most), rows in given_back.items():
+        finish.release(rows, token, detail, at_most=at_most)
     # What a person approved or rejected says at once that it was carried out.
     if decided := [job.claim.entity_id for job in listed if job.claim.entity_id and APPROVAL in job.claim.payload]:
         release_obsolete(decided)

@@ -83,7 +83,7 @@ class Verdict(StrEnum):
     REFUSED = "refused for the unit's own sake"
     FAILED = "the call failed for the unit's own sake"
     STOPPED = "stopped by account or board"
-    DIVIDED = "to be sent alone"
+    HELD = "the call failed, perhaps for the unit's own sake: it waits alone"
     WITHDRAWN = "not wanted any more"
     """Nothing of what was planned holds: paused or changed meanwhile."""
     NAME_ONLY = "refused for a value"
@@ -97,7 +97,8 @@ class Answer:
     `item` is the item as the last answer shows it, `alone` by field where a value was sent alone. `rejected` are the
     values that Monday refused, `unsent` those that were not sent after all; `is_bare`: the item was made, or was to be
     made, with its name alone, and was refused for lack of what was `demanded`, by column. `intent` is the announcement,
-    where it stands open.
+    where it stands open. `at_most` is in how large a document a stopped unit is sent next, `wait_seconds` how long a
+    held one waits.
     """
 
     verdict: Verdict
@@ -109,6 +110,8 @@ class Answer:
     unsent: frozenset[str] = frozenset()
     is_bare: bool = False
     demanded: frozenset[str] = frozenset()
+    at_most: int = 0
+    wait_seconds: float = 0
 
     def item_of(self, key: str) -> Item | None:
         """Return the item as the answer to this field's own call showed it, else as the call's answer did."""
@@ -126,14 +129,15 @@ NOTHING_SENT = Answer(Verdict.DONE)
 class Answers:
     """What Monday made of all that a pass sent, of records and deleted records by their ids.
 
-    `duplicates` are the answers about each second item with which the pass went on, by its unit. `editors` are who
-    edited the items that left the board.
+    `duplicates` are the answers about each second item with which the pass went on, by its unit. `editor_events` tell
+    who edited the items that left the board, and `people` are Monday's users.
     """
 
     records: Mapping[UUID, Answer] = field(default_factory=dict)
     deleted: Mapping[UUID, Answer] = field(default_factory=dict)
     duplicates: Mapping[str, tuple[Answer, ...]] = field(default_factory=dict)
-    editors: Mapping[UUID, Any] = field(default_factory=dict)
+    editor_events: Mapping[UUID, Any] = field(default_factory=dict)
+    people: Mapping[str, Any] = field(default_factory=dict)
 
     def of(self, record_id: UUID) -> Answer:
         return self.records.get(record_id, NOTHING_SENT)
@@ -205,7 +209,7 @@ OUTCOMES = {
     Verdict.REFUSED: Outcome.FAILED,
     Verdict.FAILED: Outcome.FAILED,
     Verdict.STOPPED: Outcome.RELEASED,
-    Verdict.DIVIDED: Outcome.RELEASED,
+    Verdict.HELD: Outcome.DEFERRED,
     Verdict.WITHDRAWN: Outcome.RELEASED,
 }
 """How the jobs of a unit end by its answer: a failure counts as an attempt, what is released costs none."""
@@ -275,8 +279,9 @@ def after_answer(plan: RecordPlan, answer: Answer) -> RecordPlan:
     if answer.verdict is Verdict.WITHDRAWN:
         return plan.drop(OUTCOMES[answer.verdict], answer.detail)
     outcome = OUTCOMES[answer.verdict]
-    is_divided = answer.verdict is Verdict.DIVIDED
-    return plan if outcome is Outcome.OPEN else plan.end(outcome, answer.detail, isolate=is_divided)
+    if outcome is Outcome.OPEN:
+        return plan
+    return plan.end(outcome, answer.detail, at_most=answer.at_most, wait_seconds=answer.wait_seconds)
 
 
 def _why_not_made(plan: RecordPlan, answer: Answer) -> str:

@@ -118,7 +118,7 @@ class Sandbox:
         ids: list[str] = []
         for start in range(0, len(items), ITEMS_PER_CALL):
             body = {"board_id": board_id, "items": items[start : start + ITEMS_PER_CALL]}
-            ids += [str(one) for one in self._ask("POST", "/_control/items", body)]
+            ids += [str(item_id) for item_id in self._ask("POST", "/_control/items", body)]
         return ids
 
     def edit(self, item_id: str, column_id: str, text: str) -> None:

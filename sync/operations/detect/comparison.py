@@ -32,16 +32,15 @@ from sync.outbox.claim import Claim
 from sync.outbox.queue_rows import enqueue_item_many, enqueue_many
 from sync.reconcile import gather
 from sync.reconcile.board_filter import item_verdict, record_verdict
-from sync.reconcile.facts import RecordFacts
+from sync.reconcile.facts import InspectedColumns, RecordFacts
 from sync.reconcile.field_plan import FieldPlan
-from sync.reconcile.field_values import BoardContext, Want, still_holds, stored_values
-from sync.reconcile.gather import Gatherer, claimed
+from sync.reconcile.field_values import BoardContext, still_holds, stored_values
+from sync.reconcile.gather import EmptiedCells, Gatherer, claimed
 from sync.reconcile.lookups import load_board
 from sync.reconcile.new_items import listed_finding
 from sync.reconcile.pass_plan import PassFacts, Plan, RecordPlan
 from sync.reconcile.settle import store_columns
 from sync.reconcile.settlement import changed_records
-from sync.reconcile.sides import InspectedColumns
 from sync.records.unmatched_items import clear_unlisted, note_unmatched
 from sync.registry import EntitySpec
 
@@ -153,9 +152,11 @@ class _ListedItems(Gatherer):
         self.unread |= set(ids)
         return {}
 
-    def with_removed(self, facts: PassFacts, wants: Sequence[Want]) -> PassFacts:
-        self.unread |= {want.value[0] for want in wants}
-        return super().with_removed(facts, wants)
+    def removed_items(self, board: BoardContext, named: EmptiedCells) -> set[str]:
+        removed = super().removed_items(board, named)
+        shown_by = {item_id: cells for items in named.values() for item_id, cells in items.items()}
+        self.unread |= {cell for item_id in self.unread & shown_by.keys() for cell in shown_by[item_id]}
+        return removed
 
     def inspect(
         self, board: BoardContext, missing: Collection[str], healed: Collection[str]
@@ -300,8 +301,8 @@ def _compare(link: BoardLink) -> ComparisonResult:
     listing, linked, differing = BoardListing(link), 0, 0
     audit = Verification(entity_type=link.entity_type, compared=0, differed=0, details=[])
     for page in listing.pages(structure.items_count):
-        if page.plan.columns is not None:
-            store_columns(link, page.plan.columns)
+        if page.facts.monday.columns is not None:
+            store_columns(link, page.facts.monday.columns)
         _verify(audit, page)
         _enqueue_passes(link, page.differing)
         linked, differing = linked + len(page.plan.records), differing + len(page.differing)
