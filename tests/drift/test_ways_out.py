@@ -150,7 +150,7 @@ def test_a_column_that_was_restored_is_found_by_the_button_and_what_was_held_flo
     Contact.objects.filter(pk=contact.pk).update(role_title="Head")
     world.work()
     text = shown(admin)
-    assert "Role of 1 contact" in text
+    assert "Role The field is blocked" in text
     assert owner.mapping().problem.split(".")[0] in text
     inbox = admin.get(INBOX).content.decode()
     assert f"/board/{world.link().board_id}" in inbox
