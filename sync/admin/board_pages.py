@@ -37,7 +37,7 @@ from sync.clock import sync_now
 from sync.kernel import humanize
 from sync.kernel.messages import ActionError, Conflict
 from sync.models import BoardLink, FieldMapping, UnmatchedItem, Verification
-from sync.monday.errors import ConnectorError
+from sync.monday.errors import MondayError
 from sync.operations import detect
 from sync.operations.detect.comparison import VerificationResult, verifications
 from sync.records import availability
@@ -126,7 +126,7 @@ def ask_for_columns(request: HttpRequest, link: BoardLink) -> str:
     log_action(request.user, link, "Asked Monday for the board's columns.")
     try:
         return check_board(registry.link_of(link.entity_type) or link)
-    except ConnectorError as error:
+    except MondayError as error:
         raise ActionError(error.sentence) from error
 
 

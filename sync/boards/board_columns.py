@@ -376,13 +376,13 @@ def column_problems(
 
 
 def read_board(link: BoardLink, connector: MondayConnector | None = None) -> Board | None:
-    """Read the board in one call; None where it isn't shown, or not active. Raises ConnectorError."""
+    """Read the board in one call; None where it isn't shown, or not active. Raises MondayError."""
     board = (connector or limits.connector()).read_boards([link.board_id]).get(link.board_id)
     return board if board is not None and board.is_active else None
 
 
 def inspect_board(link: BoardLink, connector: MondayConnector | None = None) -> Board | None:
-    """Read the board in one call and check its columns; None where it isn't shown. Raises ConnectorError."""
+    """Read the board in one call and check its columns; None where it isn't shown. Raises MondayError."""
     if (board := read_board(link, connector)) is not None:
         check_columns(link, board)
     return board

@@ -60,7 +60,7 @@ def _enqueue_for_person(entity_type: str, ids: Sequence[UUID], by: str) -> None:
 
 
 def check_board(link: BoardLink) -> str:
-    """Ask Monday for the board's columns now, and say what came of it. Raises ConnectorError, Conflict."""
+    """Ask Monday for the board's columns now, and say what came of it. Raises MondayError, Conflict."""
     # What blocks the board may be just what has been fixed there.
     if reason := availability.of(link, urgent=True, unblocked=True).detail:
         raise Conflict(f"Monday was not asked: {reason}")

@@ -31,7 +31,7 @@ from sync.clock import SyncNow
 from sync.kernel.messages import ActionError
 from sync.models import BoardLink, FieldMapping, SyncedModel, SyncQueue, UnmatchedItem
 from sync.monday.columns import make_converter
-from sync.monday.errors import ConnectorError
+from sync.monday.errors import MondayError
 from sync.operations.detect.comparison import enqueue_unmatched
 from sync.operations.worker import drain
 from sync.reconcile.field_values import stored_values
@@ -409,7 +409,7 @@ class Command(BaseCommand):
                         create_scene(name, sandbox)
                     self._say(f"  Waiting to be tried: {', '.join(SCENE_LABELS)}.")
                 keep_failing(sandbox)
-            except ConnectorError as error:
+            except MondayError as error:
                 raise CommandError(error.full_sentence) from error
             except ActionError as error:
                 raise CommandError(str(error)) from error

@@ -40,7 +40,7 @@ from sync.limits import breaker, connector
 from sync.models import BoardLink, FieldMapping, SyncedModel, SyncQueue, UnmatchedItem
 from sync.models.synced_model import unsynced
 from sync.monday.board import Board, BoardSetup, ColumnSpec
-from sync.monday.errors import ConnectorError, Scope
+from sync.monday.errors import MondayError, Scope
 from sync.monday.texts import match_key
 from sync.operations.detect import enqueue_items
 from sync.operations.setup.plan import SetupPlan, first_match_text, summary_of
@@ -353,7 +353,7 @@ def _advance(started: StartedSetup) -> None:
     except ActionError as why:
         started.end(STOPPED, problem=str(why))
         return
-    except ConnectorError as error:
+    except MondayError as error:
         if error.scope not in TRANSIENT_SCOPES:
             started.end(STOPPED, problem=error.sentence)
             return
