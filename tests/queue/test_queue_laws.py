@@ -18,8 +18,9 @@ from sync.choices import Cause, Priority, QueueDirection, QueueStatus
 from sync.models import BoardLease, BoardLink, QueuePause, SyncQueue
 from sync.outbox import finish, pauses
 from sync.outbox.claim import Claim, Lease, acquire, claim
+from sync.outbox.pauses import pause
 from sync.outbox.queue_rows import enqueue_many
-from sync.queue import SyncQueueService
+from sync.queue import SyncQueueService, resume
 from tests.support.clock import move_clock, reset_clock
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -115,11 +116,11 @@ class TheQueue(RuleBasedStateMachine):
 
     @rule(entity_type=PAUSED, why=st.just("moving"))
     def pause(self, entity_type: str, why: str) -> None:
-        QUEUE.pause("mary", entity_type=entity_type, why=why)
+        pause("mary", entity_type=entity_type, why=why)
 
     @rule(entity_type=PAUSED)
     def resume(self, entity_type: str) -> None:
-        QUEUE.resume("mary", entity_type=entity_type)
+        resume("mary", entity_type=entity_type)
 
     @invariant()
     def one_row_waits_for_a_record_and_direction(self) -> None:
