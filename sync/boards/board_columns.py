@@ -50,6 +50,7 @@ class StoredColumns:
     done: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     needs_resync: bool = False
+    remapped: dict[str, str] = field(default_factory=dict)  # who gave fields another column, for their jobs' payload
 
 
 def column_type(converter_name: str) -> str:
@@ -211,7 +212,7 @@ def _update_mapping(result: StoredColumns, mapping: FieldMapping, column: BoardC
             result.done.append(f"{mapping.label}: the column “{column.title}” is of type {column.type} now and read so")
     # The column is usable again: the blocked records get a pass.
     if mapping.problem:
-        changed["problem"] = ""
+        changed |= NO_PROBLEM
         result.needs_resync = True
     # Labels and settings change without a new version, because the column is the same.
     if mapping.column_id != NAME_TYPE and (options := _options(column)) != mapping.options:

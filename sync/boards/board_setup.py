@@ -257,7 +257,7 @@ def _store_board(
     link.save(update_fields=["group_id", "npd_id_column", "blocked_until", "blocked_reason", "blocked_since"])
     board_columns.set_npd_id_problem(link, "")
     stored = choices.store(link, setup)
-    requeued = resync_records(spec) if stored.needs_resync or moved else []
+    requeued = resync_records(spec, stored.remapped) if stored.needs_resync or moved else []
     done += [*stored.done, *requeued, *choices.complete(link)]
     set_creates_held(link, held)
     if held:

@@ -310,19 +310,6 @@ def begin_change(entity_type: str) -> Choices:
     return replace(begin(entity_type, boards[link.board_id], {}), is_mapped=True)
 
 
-def with_fields(choices: Choices, requested: Mapping[str, Mapping[str, str]]) -> Choices:
-    """Return the choices with other columns and directions, by the field's key."""
-    fields = {
-        key: replace(choices.fields.get(key, FieldChoice()), **_choice_values(one)) for key, one in requested.items()
-    }
-    return replace(choices, fields={**choices.fields, **fields})
-
-
-def _choice_values(change: Mapping[str, str]) -> dict[str, str]:
-    values = {"column": change.get("column_id"), "direction": change.get("direction")}
-    return {name: value for name, value in values.items() if value is not None}
-
-
 def _check_board(spec: EntitySpec, choice: str, boards: Mapping[str, Board]) -> None:
     """Refuse another type's board, one that isn't there, and any new one while records are linked."""
     if choice == NO_BOARD:
