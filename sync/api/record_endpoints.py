@@ -31,7 +31,7 @@ from rest_framework.routers import SimpleRouter
 
 from sync import registry
 from sync.api.callers import SyncNowThrottle
-from sync.api.errors import ErrorSerializer
+from sync.api.errors import CHANGED_SINCE, ErrorSerializer, Refused
 from sync.api.views import ApiView, MayChange, ModelPermissions, RecordSearch, StableOrdering
 from sync.choices import RULES, RecordSyncStatus, SyncDirection
 from sync.kernel.triggers import BOOKKEEPING
