@@ -32,7 +32,7 @@ from sync.admin.confirmed_action import (
     expected_count,
     run_action,
 )
-from sync.admin.inbox_offers import ACTIONS, LEADS, ActionResult, GroupLead, InboxAction, with_values
+from sync.admin.inbox_offers import ACTIONS, CREATE_RECORD, LEADS, ActionResult, GroupLead, InboxAction, with_values
 from sync.admin.queue_pages import next_attempt
 from sync.admin.record_panel import may_change_mapping, rejection_act
 from sync.admin.unmatched_pages import request_badge
@@ -354,7 +354,7 @@ def _bulk_actions(rows: Sequence[InboxRow]) -> list[tuple[InboxAction, str]]:
 def _bulk_label(action: InboxAction, rows: Sequence[InboxRow]) -> str:
     """What an act is called for those that are selected: as on the rows, where it has one name there."""
     found = {action.label_for(row.entry) for row in rows if action in row.actions and not action.empties(row.entry)}
-    return found.pop() if action.names_type and len(found) == 1 else action.label
+    return found.pop() if action.act.code == CREATE_RECORD and len(found) == 1 else action.label
 
 
 def _nouns(rows: Sequence[InboxRow]) -> list[str]:

@@ -24,6 +24,7 @@ from sync.boards.mapping import needs_column
 from sync.choices import ApprovalKind, ApprovalState, BlockedCode, RecordSyncStatus, RemovedItemPolicy, SyncDirection
 from sync.clock import sync_now
 from sync.kernel import humanize
+from sync.kernel.acts import ACTS
 from sync.models import ApprovalRequest, SyncedModel
 from sync.models.jobs import QueueAction, is_allowed
 from sync.records.availability import Overview
@@ -347,7 +348,7 @@ def tone_of(view: RecordSyncView) -> str:
     return "bad" if view.has_failed else _TONES[view.state.state]
 
 
-CHECK_LABEL = "I have restored it: check now"
+CHECK_LABEL = ACTS["check_column"].label
 """What asks Monday whether a column is back."""
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import Any
 
 from django.db.models import QuerySet
@@ -19,7 +19,7 @@ from sync.models import Attention
 class AttentionListSerializer(serializers.ListSerializer[Any]):
     """Reads the names of a page's records together."""
 
-    def to_representation(self, data: Sequence[Attention]) -> list[Any]:
+    def to_representation(self, data: Iterable[Attention]) -> list[Any]:  # type: ignore[override]
         return super().to_representation(attention.as_entries(list(data)))
 
 

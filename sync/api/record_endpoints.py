@@ -31,7 +31,7 @@ from rest_framework.routers import SimpleRouter
 from sync import registry
 from sync.api.callers import SyncNowThrottle
 from sync.api.errors import ErrorSerializer, PreconditionFailed
-from sync.api.views import ApiView, MayChange, ModelPermissions
+from sync.api.views import ApiView, MayChange, ModelPermissions, RecordSearch, StableOrdering
 from sync.choices import RULES, RecordSyncStatus, SyncDirection
 from sync.kernel.triggers import BOOKKEEPING
 from sync.models import SyncedModel
@@ -248,6 +248,7 @@ class RecordViewSet(ApiView, viewsets.ModelViewSet[Any]):
     """Records with their sync state."""
 
     permission_classes = [ModelPermissions]
+    filter_backends = [filters.DjangoFilterBackend, RecordSearch, StableOrdering]
 
     def get_queryset(self) -> QuerySet[Any]:
         """Return the records; for a write with the row locked, so that nobody changes it after If-Match is compared."""

@@ -23,6 +23,7 @@ from sync.attention.reading import (
     groups,
     keys,
     may_act_on,
+    may_do,
     on_record,
     scope_of,
     seen_by,
@@ -35,6 +36,6 @@ from sync.models.attention import AttentionKind as Kind
 __all__ = [
     "CAUSES", "EVERYTHING", "KINDS", "OF_BOARDS", "ORDER", "WHERE_TO_UNBLOCK", "Cause", "Entry", "Group", "Kind",
     "Scope", "Severity", "SideValues", "Tally", "Wording", "acts_of", "as_entries", "cause_of", "counts", "entries",
-    "groups", "keys", "may_act_on", "on_record", "scope_of", "seen_by", "severity_of", "tallies", "waiting",
+    "groups", "keys", "may_act_on", "may_do", "on_record", "scope_of", "seen_by", "severity_of", "tallies", "waiting",
     "without_where",
 ]  # fmt: skip

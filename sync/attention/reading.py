@@ -20,6 +20,7 @@ from sync.attention.cause_table import CAUSES, KINDS, Severity, acts_of, cause_o
 from sync.choices import ApprovalKind, BlockedCode
 from sync.clock import SyncNow
 from sync.kernel import humanize
+from sync.kernel.acts import Act
 from sync.kernel.messages import UnmatchedReason, unmatched_sentence
 from sync.models import Attention, FieldMapping, SyncMetadata, Tombstone
 from sync.models.attention import AttentionKind as Kind
@@ -79,6 +80,12 @@ def may_act_on(user: Any, kind: Kind, entity_type: str) -> bool:
     if user.has_perm(facts.acted_on_with):
         return True
     return any(registry.may_act(user, act, entity_type) for act in facts.record_rights)
+
+
+def may_do(user: Any, act: Act, entity_type: str) -> bool:
+    """Whether this person may do an act about a record of this type, or an item of its board."""
+    has_right = not act.right or user.has_perm(act.right)
+    return bool(has_right and (not act.record_right or registry.may_act(user, act.record_right, entity_type)))
 
 
 # What is read.

@@ -23,7 +23,7 @@ from sync.limits import credentials, quota
 from sync.limits.rate_limits import DAY_SECONDS
 from sync.models import BoardLink, Intent, IntentState, MondayAccount, SyncQueue, WebhookEvent
 from sync.models.state import STOP_END_KIND, STOP_KIND, log_event
-from sync.monday.errors import ConnectorError, Scope
+from sync.monday.errors import MondayError, Scope
 from sync.outbox import notify
 
 log = structlog.get_logger(__name__)
@@ -52,7 +52,7 @@ class WriteFailure:
     wait_seconds: float = 0
 
 
-def write_failed(error: ConnectorError, records: Collection[UUID], *, others_answered: bool) -> WriteFailure:
+def write_failed(error: MondayError, records: Collection[UUID], *, others_answered: bool) -> WriteFailure:
     """Count a write of these records without a known outcome; stop all writes where others' have failed before.
 
     `others_answered`: the same pass has written others since.
@@ -90,7 +90,7 @@ def calls_apart(calls: int, first: int) -> float:
     return DAY_SECONDS * calls / max(calls, limit / 10 - first) if limit else 0.0
 
 
-def _stop(account: MondayAccount, error: ConnectorError, wait: float) -> None:
+def _stop(account: MondayAccount, error: MondayError, wait: float) -> None:
     now = sync_now()
     is_waiting = account.stopped_until is not None and account.stopped_until > now
     if account.needs_probe or (is_waiting and not account.only_writes):
@@ -158,7 +158,7 @@ def wait_for_person(since: datetime | None) -> float:
     return PERSON_WAITS[-1]
 
 
-def refuse(link: BoardLink, kind: str, error: ConnectorError) -> None:
+def refuse(link: BoardLink, kind: str, error: MondayError) -> None:
     """Let calls of this kind wait on the board: Monday refuses them whatever they say."""
     before = link.refused.get(kind)
     since = datetime.fromisoformat(before["since"]) if before else sync_now()

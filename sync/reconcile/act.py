@@ -24,18 +24,18 @@ from sync.models import ApprovalRequest, BoardLink, FieldMapping, Intent, Intent
 from sync.monday.board_items import NAME_COLUMN, Item, ItemChange, ItemCreate, ItemRemoval, WriteRequest, WriteResult
 from sync.monday.connector import MondayConnector
 from sync.monday.errors import (
-    AnswerWithoutData,
-    BoardForbidden,
-    BoardFull,
-    ColumnNotFound,
-    ConnectorError,
-    GroupNotFound,
-    ItemInactive,
-    ItemNotFound,
-    NameRejected,
-    PermissionMissing,
+    ANSWER_WITHOUT_DATA,
+    BOARD_FORBIDDEN,
+    BOARD_FULL,
+    COLUMN_NOT_FOUND,
+    GROUP_NOT_FOUND,
+    ITEM_INACTIVE,
+    ITEM_NOT_FOUND,
+    NAME_REJECTED,
+    PERMISSION_MISSING,
+    USER_DENIED,
+    MondayError,
     Scope,
-    UserDenied,
 )
 from sync.monday.items import prepare_archive, prepare_changes, prepare_creates, prepare_delete
 from sync.outbox.claim import Lease, LeaseLost
@@ -61,6 +61,7 @@ from sync.reconcile.writes import (
     write_of_record,
 )
 from sync.records.approvals import known_requests
+from sync.records.authors import monday_users
 
 INTENT_SECONDS = 10
 """A call is sent within milliseconds of its announcement, or not at all."""
@@ -178,11 +179,11 @@ Announced = tuple[Write, Intent | None]
 """A write with its intent; without one, where the intent is closed already."""
 
 
-def rejected_fields(write: Write, error: ConnectorError) -> dict[str, ConnectorError]:
+def rejected_fields(write: Write, error: MondayError) -> dict[str, MondayError]:
     """Return why each value was refused: by the columns that Monday names, else as the only one that was sent."""
-    columns = error.columns or {NAME_COLUMN if isinstance(error, NameRejected) else error.column_id}
+    columns = error.columns or {NAME_COLUMN if error.kind is NAME_REJECTED else error.column_id}
     named = {one.key: error.of_column(one.column_id) for one in write.fields if one.column_id in columns}
-    only = len(write.fields) == 1 and not (error.columns or isinstance(error, NameRejected))
+    only = len(write.fields) == 1 and not (error.columns or error.kind is NAME_REJECTED)
     return named or ({write.fields[0].key: error} if only else {})
 
 
@@ -228,9 +229,10 @@ class Executor:
             return answers
         try:
             result = self._write(request, key, len(announced))
-        except (BoardForbidden, BoardFull, GroupNotFound) as error:
-            result = WriteResult(dict.fromkeys(request.aliases, error), error.request_id or "")
-        except ConnectorError as error:
+        except MondayError as error:
+            if error.kind in (BOARD_FORBIDDEN, BOARD_FULL, GROUP_NOT_FOUND):
+                result = WriteResult(dict.fromkeys(request.aliases, error), error.request_id or "")
+                return answers | self.confirm(call, announced, result)
             return answers | self.end_failed_document(call, announced, error)
         return answers | self.confirm(call, announced, result)
 
@@ -248,7 +250,7 @@ class Executor:
             answers[unit] = replace(answer, verdict=verdict, rejected=rejected, is_bare=True)
         return answers
 
-    def resend(self, intents: Sequence[Intent]) -> WriteResult | ConnectorError | None:
+    def resend(self, intents: Sequence[Intent]) -> WriteResult | MondayError | None:
         """Send a create without an answer again, under its own key; raises LeaseLost.
 
         None where the board is paused, or something stopped it. The lease and the intents' deadline are moved past the
@@ -267,7 +269,7 @@ class Executor:
         request = WriteRequest(body, [intent.alias for intent in intents], self.board.columns)
         try:
             return self._write(request, intents[0].idempotency_key, len(intents))
-        except ConnectorError as error:
+        except MondayError as error:
             if error.scope is Scope.TRANSPORT:
                 self._end_failed_write(error, [intent.entity_id for intent in intents])
             elif not is_refused(error):
@@ -280,7 +282,7 @@ class Executor:
         if done:
             write_stop.accept(self.board.link, call.kind)
         answers: ByUnit = {}
-        forbidden: list[tuple[Write, ConnectorError]] = []
+        forbidden: list[tuple[Write, MondayError]] = []
         for number, (write, intent) in enumerate(announced):
             if intent is not None:
                 intent.request_id = result.request_id
@@ -288,14 +290,14 @@ class Executor:
                 answers[write.unit] = self._confirm_values((write, intent), result, call)
             elif isinstance(written := result.by_alias[f"r{number}"], Item):
                 answers[write.unit] = Answer(Verdict.DONE, item=written, intent=intent)
-            elif isinstance(written, BoardForbidden) and call.kind is Kind.CHANGE and write.fields:
+            elif written.kind is BOARD_FORBIDDEN and call.kind is Kind.CHANGE and write.fields:
                 _close_intents([intent], IntentState.REJECTED)
                 forbidden.append((write, written))
             else:
                 answers[write.unit] = self._end_rejected(call, (write, intent), written)
         return answers | self._end_forbidden(call, forbidden, is_open=done)
 
-    def _end_forbidden(self, call: Call, forbidden: Sequence[tuple[Write, ConnectorError]], *, is_open: bool) -> ByUnit:
+    def _end_forbidden(self, call: Call, forbidden: Sequence[tuple[Write, MondayError]], *, is_open: bool) -> ByUnit:
         """Try apart what the token's user may not write: a column, an item, or all of the board may be closed.
 
         `is_open`: others of the same document were written. Beside a record's values its NPD ID is written again, which
@@ -325,7 +327,7 @@ class Executor:
         return answers
 
     def _without_columns(
-        self, call: Call, writes: Sequence[Write], columns: Collection[str | None], error: ConnectorError
+        self, call: Call, writes: Sequence[Write], columns: Collection[str | None], error: MondayError
     ) -> ByUnit:
         """Send what these records have beside columns that the token's user may not write."""
         rejected = {w.unit: {one.key: error for one in w.fields if one.column_id in columns} for w in writes}
@@ -342,12 +344,12 @@ class Executor:
         """Return what became of each value of one unit's refused change, so that only the bad one is blocked."""
         write, intent = announced
         item: Item | None = None
-        alone, rejected = dict[str, Item](), dict[str, ConnectorError]()
+        alone, rejected = dict[str, Item](), dict[str, MondayError]()
         for number, one in enumerate(write.fields):
             written = result.by_alias[f"v{number}"]
             if isinstance(written, Item):
                 item = alone[one.key] = written
-            elif written.scope in (Scope.FIELD, Scope.COLUMN) or isinstance(written, BoardForbidden):
+            elif written.scope in (Scope.FIELD, Scope.COLUMN) or written.kind is BOARD_FORBIDDEN:
                 rejected[one.key] = written
             else:
                 answer = self._end_rejected(call, announced, written)
@@ -357,13 +359,13 @@ class Executor:
             item = named
         return Answer(Verdict.DONE, item=item, intent=intent, alone=alone, rejected=rejected)
 
-    def _end_rejected(self, call: Call, announced: Announced, error: ConnectorError) -> Answer:
+    def _end_rejected(self, call: Call, announced: Announced, error: MondayError) -> Answer:
         write, intent = announced
-        if isinstance(error, BoardForbidden | BoardFull | GroupNotFound):
+        if error.kind in (BOARD_FORBIDDEN, BOARD_FULL, GROUP_NOT_FOUND):
             _close_intents([intent], IntentState.REJECTED)
             # The right to fill in a column may be what is missing, so the name alone is tried first.
             is_bare = all(one.column_id == NAME_COLUMN for one in write.fields)
-            if isinstance(error, BoardForbidden) and call.kind is Kind.CREATE and not is_bare:
+            if error.kind is BOARD_FORBIDDEN and call.kind is Kind.CREATE and not is_bare:
                 return Answer(Verdict.NAME_ONLY, error.sentence)
             if call.kind is not Kind.CREATE:
                 return Answer(Verdict.REFUSED, error.sentence)
@@ -377,16 +379,16 @@ class Executor:
             _close_intents([intent], IntentState.REJECTED)
             intent = None
         verdict = Verdict.REFUSED
-        if isinstance(error, ItemNotFound | ItemInactive):
+        if error.kind in (ITEM_NOT_FOUND, ITEM_INACTIVE):
             verdict = Verdict.GONE
         elif error.scope in (Scope.BOARD, Scope.ACCOUNT, Scope.LIMIT):
             self._stop_writing(error)
             verdict = Verdict.STOPPED
         return Answer(verdict, error.sentence, intent=intent)
 
-    def _end_rejected_value(self, call: Call, write: Write, error: ConnectorError) -> Answer:
+    def _end_rejected_value(self, call: Call, write: Write, error: MondayError) -> Answer:
         """A value was refused: of a new item the name is sent alone, of a change each other value by itself."""
-        if isinstance(error, ColumnNotFound):
+        if error.kind is COLUMN_NOT_FOUND:
             # For a new item nothing was read that would lack it.
             breaker.check_soon(BoardLink.objects.filter(pk=self.board.link.pk))
         if error.column_id == self.board.link.npd_id_column:
@@ -405,7 +407,7 @@ class Executor:
         answer = self.send(replace(call, alone=True), [rest])[write.unit]
         return replace(answer, rejected={**rejected, **answer.rejected})
 
-    def end_failed_document(self, call: Call, announced: Sequence[Announced], error: ConnectorError) -> ByUnit:
+    def end_failed_document(self, call: Call, announced: Sequence[Announced], error: MondayError) -> ByUnit:
         """A document that Monday refused is bisected; one whose outcome is unknown never is."""
         log.warning("document failed", records=len(announced), scope=str(error.scope), reason=error.sentence)
         if not is_refused(error):
@@ -417,8 +419,8 @@ class Executor:
         half = len(writes) // 2
         return self.send(call, writes[:half]) | self.send(call, writes[half:])
 
-    def _end_failed_call(self, announced: Sequence[Announced], error: ConnectorError) -> ByUnit:
-        if isinstance(error, AnswerWithoutData):
+    def _end_failed_call(self, announced: Sequence[Announced], error: MondayError) -> ByUnit:
+        if error.kind is ANSWER_WITHOUT_DATA:
             # The request is over, but what it did is not told: both sides may be read again at once. Creates are left
             # to the look-up by NPD ID, which waits for Monday's search to catch up.
             ids = [intent.pk for _, intent in announced if intent and intent.item_id]
@@ -433,7 +435,7 @@ class Executor:
             answer = Answer(Verdict.STOPPED, self.stop_reason)
         return {write.unit: replace(answer, intent=intent) for write, intent in announced}
 
-    def _end_failed_write(self, error: ConnectorError, records: Sequence[UUID]) -> Answer:
+    def _end_failed_write(self, error: MondayError, records: Sequence[UUID]) -> Answer:
         """Return what a write of these records without a known outcome means for each of them.
 
         While others are written it is a record's own failure, and counts. Else nothing counts, and nothing more is sent
@@ -450,7 +452,7 @@ class Executor:
             return Answer(Verdict.STOPPED, self.stop_reason, at_most=parts_of(len(records)))
         return Answer(Verdict.HELD, self.stop_reason, wait_seconds=failure.wait_seconds)
 
-    def failed_call(self, error: ConnectorError, number: int) -> Answer:
+    def failed_call(self, error: MondayError, number: int) -> Answer:
         """Return what a read that failed, or a write that was not carried out, means for each of so many units.
 
         What concerns the account or board costs them no attempt, and stops it.
@@ -461,15 +463,15 @@ class Executor:
         at_most = parts_of(number) if error.scope is Scope.TRANSPORT and number > 1 else 0
         return Answer(Verdict.FAILED if counts_attempt else Verdict.STOPPED, error.sentence, at_most=at_most)
 
-    def _stop_writing(self, error: ConnectorError) -> None:
+    def _stop_writing(self, error: MondayError) -> None:
         """What the token's user may read and not write stops writes alone."""
-        if not isinstance(error, UserDenied | PermissionMissing):
+        if error.kind not in (USER_DENIED, PERMISSION_MISSING):
             self._stop(error)
             return
         self.stop_reason = f"{write_stop.HELD} {error.sentence}"
         write_stop.write_failed(error, (), others_answered=False)
 
-    def _stop(self, error: ConnectorError) -> None:
+    def _stop(self, error: MondayError) -> None:
         """What concerns board or account stops it, and nothing more is sent in this pass."""
         self.stop_reason = error.sentence
         breaker.trip(self.board.link, error)
@@ -481,7 +483,7 @@ class Executor:
         self.calls += 1
         try:
             found = items_with_npd_ids(self.board, [str(write.record_id) for write in writes])
-        except ConnectorError as error:
+        except MondayError as error:
             answer = self.failed_call(error, len(writes))
             return {write.unit: answer for write in writes}
         if found is None:
@@ -493,7 +495,7 @@ class Executor:
         check_intent_age(self)
         with self._connector(size) as monday:
             result = monday.write(request, key)
-        unknown = [one for one in result.by_alias.values() if isinstance(one, ConnectorError) and one.outcome_unknown]
+        unknown = [one for one in result.by_alias.values() if isinstance(one, MondayError) and one.outcome_unknown]
         # Where none of its parts has a known outcome, the call as a whole has failed.
         if len(unknown) == len(result.by_alias) and not result.replayed:
             raise unknown[0]
@@ -579,10 +581,11 @@ def _close_intents(intents: Iterable[Intent | None], state: IntentState) -> None
 def send(executor: Executor, facts: PassFacts, plan: Plan) -> Answers:
     """Send all that was planned; return what Monday made of it. Raises LeaseLost."""
     board = facts.board
-    deleted, editors = send_removals(executor, board, plan)
+    deleted, editor_events = send_removals(executor, board, plan)
+    people = monday_users() if editor_events else {}
     # Counted before it is announced: a crash leaves it counted.
     ApprovalRequest.objects.bulk_create(new_clear_requests(plan, ApprovalState.DONE))
-    answers = Answers(deleted=deleted, editors=editors)
+    answers = Answers(deleted=deleted, editor_events=editor_events, people=people)
     answers = replace(answers, records=send_records(executor, board, plan))
     return replace(answers, duplicates=send_duplicates(executor, board, after_answers(plan, answers)))
 

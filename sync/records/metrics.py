@@ -130,8 +130,8 @@ def record_gauges() -> Iterator[GaugeMetricFamily]:
         numbers |= {(spec.entity_type, status): number for status, number in rows.annotate(Count("pk"))}
     yield gauge("records", "Records by sync status.", ("board", "status"), numbers.items())
     waiting = dict.fromkeys(product([*types, ""], [kind.value for kind in Kind]), 0)
-    rows = attention.waiting().order_by().values_list("entity_type", "kind").annotate(Count("pk"))
-    waiting |= {(entity_type, kind): number for entity_type, kind, number in rows}
+    counted = attention.waiting().order_by().values_list("entity_type", "kind").annotate(Count("pk"))
+    waiting |= {(entity_type, kind): number for entity_type, kind, number in counted}
     yield gauge(
         "attention",
         "Things that wait for a person; of no board what concerns all of them.",
