@@ -1245,14 +1245,6 @@ class Migration(migrations.Migration):
         migrations.AddIndex(
             model_name="syncqueue",
             index=models.Index(
-                condition=models.Q(("payload__has_key", "retried"), ("status__in", ["pending", "in_progress"])),
-                fields=["id"],
-                name="sync_queue_retried",
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="syncqueue",
-            index=models.Index(
                 condition=models.Q(("status", "completed")),
                 fields=["finished_at", "entity_type"],
                 name="sync_queue_finished",
