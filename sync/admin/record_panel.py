@@ -267,10 +267,6 @@ def rejection_act(user: Any, entity_type: str = "") -> str:
     return "Fix" if any(registry.may_act(user, "change", one) for one in types) else "Decide"
 
 
-def inbox_url(kind: Kind) -> str:
-    return f"{reverse('npd-inbox')}?kind={kind.value}"
-
-
 def list_cell(view: RecordSyncView | None) -> SafeString | str:
     """Return the list's column: the badge with its reason beside it, whole where the mouse rests."""
     if view is None:
@@ -437,7 +433,7 @@ class RecordAdvice:
     @cached_property
     def acts(self) -> list[PanelAct]:
         """The buttons, what helps first; the first one is the page's primary one."""
-        rights = (self.urls["retry"], reverse("npd-inbox-act"))
+        rights = (self.urls["retry"], reverse("npd-home-act"))
         return [act for act in self._acts() if act.is_link or self.may_change or act.url in rights]
 
     @property
@@ -556,15 +552,15 @@ class RecordAdvice:
             is_open = may_map and len(missing) == len(names)
             label = "See the options" if is_open else f"Unblock {humanize.join_first(names)}"
             label = label if may_act_on(self.user, Kind.BLOCKED, self.record.entity_type()) else "See why"
-            yield PanelAct(ActCode.UNBLOCK, "lock_open", label, inbox_url(Kind.BLOCKED), is_link=True)
+            yield PanelAct(ActCode.UNBLOCK, "lock_open", label, reverse("admin:index"), is_link=True)
 
     def _check_act(self, mapping: FieldMapping) -> PanelAct:
-        """The inbox's act that asks for a field's column, from which it leads back to the record."""
+        """Home's act that asks for a field's column, from which it leads back to the record."""
         entity_type = self.record.entity_type()
         code = ActCode.CHECK_COLUMN
         hidden = {"one": f"{code.value} blocked:{entity_type}:{mapping.key}"}
         hidden["back"] = record_url(entity_type, self.record.pk)
-        return PanelAct(code, "refresh", CHECK_LABEL, reverse("npd-inbox-act"), hidden)
+        return PanelAct(code, "refresh", CHECK_LABEL, reverse("npd-home-act"), hidden)
 
     def _word(self, key: str) -> str:
         """What the form calls a field, as it stands within a sentence."""
@@ -597,7 +593,7 @@ def linked(text: str, user: Any) -> SafeString | str:
     if not where or not user.has_perm("sync.view_syncmetadata"):
         return text
     preposition, name = where.rsplit("“")
-    link = format_html('<a class="npd-link" href="{}">“{}</a>', inbox_url(Kind.BLOCKED), name)
+    link = format_html('<a class="npd-link" href="{}">“{}</a>', reverse("admin:index"), name)
     return format_html("{}{}{}{}", before, preposition, link, after)
 
 
@@ -638,7 +634,7 @@ def _field_mark(
     link = link if may_resolve_cases(user) else "View"
     may_view = user.has_perm("conflicts.view_syncconflict")
     if problem.reason_code is FieldReason.BLOCKED:
-        url, link = inbox_url(Kind.BLOCKED), "Unblock"
+        url, link = reverse("admin:index"), "Unblock"
         may_view = user.has_perm("sync.view_syncmetadata")
         if view.state.ledger.blocked_fields.get(problem.key, {}).get("code") == BlockedCode.APPROVAL:
             text, url, link = Part.APPROVAL.label, approvals_url(record), "Review"
@@ -745,5 +741,5 @@ def open_items(
     labels = {mapping.key: mapping.label for mapping in registry.entity(entity_type).mappings}
     for loop in throttled_fields().filter(entity_type=entity_type, entity_id=record.pk):
         text = throttle_reason(loop, labels.get(loop.key, loop.key))
-        found.append(OpenItem("sync_problem", text, inbox_url(Kind.BLOCKED), "See the options"))
+        found.append(OpenItem("sync_problem", text, reverse("admin:index"), "See the options"))
     return found

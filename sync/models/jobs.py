@@ -112,7 +112,7 @@ class SyncQueue(models.Model):
             models.Index(fields=["entity_id", "status"], name="sync_queue_of_record"),
             # Serves the list of failed jobs.
             models.Index(F("created_at").desc(), condition=Q(status="failed"), name="sync_queue_dead"),
-            # Serves the inbox: failed jobs that were retried and have not succeeded yet.
+            # Serves Home: failed jobs that were retried and have not succeeded yet.
             models.Index(
                 fields=["id"],
                 condition=Q(payload__has_key="retried", status__in=["pending", "in_progress"]),

@@ -190,7 +190,7 @@ def by_name(world: dict[str, Any]) -> Iterator[str]:
     yield from ("/admin/help/howto/operate.md", "/admin/help/reference/tables.md")
     yield from (f"/admin/npd/contact/?q={text}" for text in ("e", "zzzznothing"))
     kinds = {entry.kind for entry in attention.entries(limit=100)}
-    yield from (f"/admin/inbox/?kind={kind.value}" for kind in kinds)
+    yield from (f"/admin/?kind={kind.value}" for kind in kinds)
     item = reverse("admin:sync_unmatcheditem_link", args=[UnmatchedItem.objects.latest("id").pk])
     yield from (f"{item}?q={text}" for text in ("zo", "zzzznothing"))
     yield reverse("admin:sync_unmatcheditem_link", args=[UnmatchedItem.objects.latest("id").pk])

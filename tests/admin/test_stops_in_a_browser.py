@@ -22,7 +22,7 @@ PAGES = {
     "list": "/admin/npd/contact/",
     "record": "/admin/npd/contact/{}/change/",
     "health": "/admin/",
-    "inbox": "/admin/inbox/",
+    "inbox": "/admin/",
 }
 WHERE = [(1280, "light", "list"), (390, "dark", "record"), (1280, "dark", "inbox"), (390, "light", "health")]
 

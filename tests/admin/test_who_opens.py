@@ -172,7 +172,7 @@ def test_who_only_resolves_conflicts_is_shown_and_counts_those_alone(world: dict
     assert shown.kinds == own
     counted = sum(number for kind, number in attention.counts().items() if kind in own)
     assert sum(client.get("/api/v1/sync/stats").json()["needs_attention"].values()) == counted
-    page = client.get("/admin/inbox/")
+    page = client.get("/admin/")
     assert page.context["total"] == sum(one.causes for kind, one in attention.tallies().items() if kind in own)
     assert {tab[0] for tab in page.context["tabs"]} == {str(kind.label) for kind in own if counts[kind]}
 
@@ -181,7 +181,7 @@ def test_what_somebody_may_only_read_is_listed_and_does_not_count_as_waiting_for
     world: dict[str, Any], member: Member
 ) -> None:
     client = member.of("view")
-    assert client.get("/admin/inbox/").context["groups"]
+    assert client.get("/admin/").context["groups"]
     assert not any(client.get("/admin/live/").json()["badges"].values())
     assert client.get("/admin/").context["headline"].kind == "warn"
 

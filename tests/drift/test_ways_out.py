@@ -28,8 +28,8 @@ from tests.support.people import staff_who_may
 from tests.support.rows import queries_of
 from tests.support.world import World
 
-INBOX, ACT = "/admin/inbox/?kind=blocked", "/admin/inbox/act/"
-REJECTED = "/admin/inbox/?kind=rejected"
+INBOX, ACT = "/admin/", "/admin/home/act/"
+REJECTED = "/admin/"
 ROLE = "blocked:contact:role_title"
 CHECK = {"one": f"check_column {ROLE}"}
 EMPTY = "Your inbox is empty"
@@ -268,7 +268,7 @@ def test_a_conflict_on_a_replaced_column_is_asked_about_still_with_what_stood_on
         "overwritten", {"role_title": "Director"}, {"role_title": "Head"},
     )  # fmt: skip
     assert world.values(contact)[owner.mapping().column_id] == "Director"
-    page = admin.get("/admin/inbox/")
+    page = admin.get("/admin/")
     [row] = [row for group in page.context["groups"] for row in group.rows if row.entry.kind == "conflict"]
     assert (row.entry.cause_code, row.entry.values[0].names) == ("replaced", ("Now", "In the old column"))
     assert [label for _act, label, *_ in row.buttons] == ["Keep current value", "Restore old value"]
@@ -420,7 +420,7 @@ def test_who_acts_on_something_else_reads_what_is_blocked_where_it_is_asked_for(
     )
     reader = staff_who_may("view_syncmetadata", "view_syncqueue", "retry_syncqueue")
     client.force_login(reader)
-    assert "Role" not in shown(client, "/admin/inbox/")
+    assert "Role" not in shown(client, "/admin/")
     text = shown(client)
     assert "You may view these entries" in text
     assert "It was deleted." in text
