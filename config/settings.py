@@ -231,7 +231,7 @@ SOCIALACCOUNT_PROVIDERS = {
 # --- Language and files ----------------------------------------------------------------------------------
 LANGUAGE_CODE = "en"
 LANGUAGES = [("en", "English")]
-FORMAT_MODULE_PATH = ["config.formats"]
+FORMAT_MODULE_PATH = ["config"]
 # Kombu's time stamps and the database's clock differ in any other zone.
 TIME_ZONE = "UTC"
 USE_TZ = True

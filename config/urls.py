@@ -75,6 +75,7 @@ urlpatterns = [
     *record_apis(),
     path("api/v1/sync/", include("sync.api.queue_endpoints")),
     path("api/v1/sync/", include("sync.api.activity_endpoints")),
+    path("api/v1/sync/", include("sync.api.attention_endpoints")),
     path("api/v1/sync/", include("conflicts.api")),
     path("api/v1/schema/", service_endpoints.SchemaView.as_view(), name="schema"),
     path("api/v1/docs/", service_endpoints.DocsView.as_view(url_name="schema"), name="docs"),

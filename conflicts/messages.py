@@ -1,13 +1,6 @@
 """Sentences that are stored with conflicts or shown of them, and the codes beside them."""
 
-from conflicts.reports import (
-    KIND_DELETE,
-    KIND_DELETED_RECORD,
-    KIND_LOST_UPDATE,
-    KIND_REPLACED,
-    KIND_RESTORED_ITEM,
-    OptionAct,
-)
+from conflicts.reports import KIND_DELETE, KIND_DELETED_RECORD, KIND_LOST_UPDATE, KIND_REPLACED, KIND_RESTORED_ITEM
 
 # What is said of a choice.
 VALUE_LABELS = {
@@ -38,40 +31,6 @@ DELETION_LEADS = {
     "changed until somebody chooses: restore the records, too, or remove or unlink the items.",
 }
 """What is said above questions about deletions, by what happened."""
-
-# What a bulk resolution does that is about records as a whole: what it is called, and how to go back.
-BULK_TITLES: dict[str, str] = {
-    OptionAct.CREATE_ITEM: "Create %(items)s again on Monday",
-    OptionAct.RESTORE_RECORD: "Restore %(records)s in NPD",
-    OptionAct.DELETE_RECORD: "Delete %(records)s in NPD",
-    OptionAct.ARCHIVE_ITEM: "Archive %(items)s on Monday",
-    OptionAct.DELETE_ITEM: "Delete %(items)s on Monday",
-    OptionAct.UNLINK: "Unlink %(records)s",
-}
-ACT_LABELS = {
-    OptionAct.CREATE_ITEM: "Create again",
-    OptionAct.RESTORE_RECORD: "Restore",
-    OptionAct.DELETE_RECORD: "Delete",
-    OptionAct.ARCHIVE_ITEM: "Archive item",
-    OptionAct.DELETE_ITEM: "Delete item",
-    OptionAct.UNLINK: "Unlink",
-}
-ACT_EFFECTS = {
-    OptionAct.CREATE_ITEM: "Creates a new item on Monday from what NPD holds.",
-    OptionAct.RESTORE_RECORD: "Restores the record in NPD, linked with its item.",
-    OptionAct.DELETE_RECORD: "Deletes the record in NPD.",
-    OptionAct.ARCHIVE_ITEM: "Archives the item on Monday.",
-    OptionAct.DELETE_ITEM: "Deletes the item on Monday.",
-    OptionAct.UNLINK: "Leaves both sides as they are, and syncs them no more.",
-}
-WAYS_BACK: dict[str, str] = {
-    OptionAct.CREATE_ITEM: "To go back, archive the new items on the board.",
-    OptionAct.RESTORE_RECORD: "To go back, delete the records again.",
-    OptionAct.DELETE_RECORD: "To go back, restore them from “Deleted records”, within 30 days.",
-    OptionAct.ARCHIVE_ITEM: "To go back, restore the items from Monday's archive.",
-    OptionAct.DELETE_ITEM: "To go back, restore the items from Monday's recycle bin, within 30 days.",
-    OptionAct.UNLINK: "To go back, link each again on its record's page.",
-}
 
 # What became of one field of a conflict.
 OVER_BEFORE = "The conflict closed before it could be."

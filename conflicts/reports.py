@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
+from sync.kernel.acts import ACTS
 from sync.merge import FieldSelection
 
 KIND_FIELDS = "fields"
@@ -47,7 +48,7 @@ class OptionAct(StrEnum):
 MERGE_RECORDS = "merge_records"
 """What `does` says where a record is deleted because another is the same; nothing to be done with many at once."""
 
-DELETING_ACTS = frozenset({OptionAct.DELETE_RECORD, OptionAct.ARCHIVE_ITEM, OptionAct.DELETE_ITEM, MERGE_RECORDS})
+DELETING_ACTS = frozenset({MERGE_RECORDS, *(act for act in OptionAct if ACTS[act].deletes)})
 """After these a record or an item is gone: no page offers them as anything else."""
 
 

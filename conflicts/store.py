@@ -10,13 +10,12 @@ from typing import Any
 from uuid import UUID
 
 from django.contrib.auth import get_user_model
-from django.db.models import Count, Q
+from django.db.models import Q
 
 from conflicts.history import ConflictHistory
 from conflicts.lifecycle import apply_undo_results, new_conflict, reject_undo, reports_end, update_conflict
 from conflicts.models import ConflictKind, SyncConflict
 from conflicts.reports import KIND_UNDO, ConflictReport, OpenConflict
-from sync import registry
 from sync.clock import sync_now
 
 ConflictKey = tuple[str, UUID, str, str]
@@ -100,14 +99,6 @@ def close_identity_conflicts(entity_type: str, item_id: str, reason: str) -> lis
         ]
     )
     return closed
-
-
-def open_counts() -> dict[tuple[str, str], int]:
-    """Return how many conflicts are open, by type and kind, with zeros for every registered type."""
-    types = [spec.entity_type for spec in registry.entities()]
-    counts = dict.fromkeys(((entity_type, kind) for entity_type in types for kind in ConflictKind.values), 0)
-    rows = SyncConflict.objects.filter(resolved_at=None).order_by().values_list("entity_type", "kind")
-    return counts | {(entity_type, kind): number for entity_type, kind, number in rows.annotate(Count("id"))}
 
 
 class _ReportBatch:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from typing import Any, ClassVar
 
 from django.contrib.postgres.fields import ArrayField
@@ -11,7 +12,7 @@ from django.db import models
 
 from sync.kernel.triggers import dependency_triggers
 from sync.models import LongTextField, SyncedModel, track_history
-from sync.reconcile.lookups import canonical_expression, complete_phone
+from sync.reconcile.lookups import complete_phone, match_key_of
 from sync.registry import EntitySpec, MappingSpec
 from sync.registry import register as register_entity
 
@@ -62,7 +63,7 @@ class Organization(SyncedModel):
             # Serves what changed last, and what changed since.
             models.Index(fields=["updated_at"], name="organizations_by_change"),
             # Serves the same as of contacts.
-            models.Index(models.functions.Lower(canonical_expression("name")), name="organizations_by_match_key"),
+            models.Index(match_key_of("name"), name="organizations_by_match_key"),
         ]
         constraints: ClassVar[list[Any]] = [
             *SyncedModel.Meta.constraints,
@@ -92,7 +93,7 @@ class Contact(SyncedModel):
             # Serves what changed last, and what changed since.
             models.Index(fields=["updated_at"], name="contacts_by_change"),
             # Serves the match of an item without a record to a record without an item.
-            models.Index(models.functions.Lower(canonical_expression("email")), name="contacts_by_match_key"),
+            models.Index(match_key_of("email"), name="contacts_by_match_key"),
         ]
         constraints: ClassVar[list[Any]] = [
             *SyncedModel.Meta.constraints,
@@ -117,13 +118,25 @@ class Contact(SyncedModel):
             errors = error.error_dict
         if self.phone and "phone" not in (exclude or ()) and "phone" not in errors:
             try:
-                # The organization is read only where its country matters.
-                country = "" if self.phone.startswith("+") else self.sync_region()
-                self.phone = complete_phone(self.phone, country, self.known_region)
+                self.phone = self._phone_with_country()
             except ValueError as error:
                 errors["phone"] = [ValidationError(str(error), code="invalid")]
         if errors:
             raise ValidationError(errors)
+
+    def _phone_with_country(self) -> str:
+        """Return the phone number with its country; one that nobody touched is of the country that it was of."""
+        loaded = getattr(self, "_loaded", {})
+        if loaded.get("phone") != self.phone:
+            # The organization is read only where its country matters.
+            country = "" if self.phone.startswith("+") else self.sync_region()
+            return complete_phone(self.phone, country, self.known_region)
+        if self.phone.startswith("+") or loaded["organization_id"] == self.organization_id:
+            return self.phone
+        before = Organization.objects.filter(pk=loaded["organization_id"]).first()
+        with suppress(ValueError):
+            return complete_phone(self.phone, before.address_country if before else "", self.known_region)
+        return self.phone
 
 
 # Here and not as decorators: each points at the other.

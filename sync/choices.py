@@ -51,6 +51,7 @@ class StopCode(models.TextChoices):
     DAY_LIMIT = "day_limit", "The day's calls are used up"
     LIMIT = "limit", "Another limit of Monday's"
     OUTAGE = "outage", "Monday doesn't answer"
+    WRITES = "writes", "Monday doesn't store what is sent"
 
 
 STOP_WORDS = {
@@ -59,6 +60,7 @@ STOP_WORDS = {
     StopCode.DAY_LIMIT: "Today's calls to Monday are used up",
     StopCode.LIMIT: "Monday's limit of calls is reached",
     StopCode.OUTAGE: "Monday doesn't answer",
+    StopCode.WRITES: "Monday doesn't store what is sent",
 }
 """What stops every board, in the words of pages."""
 

@@ -93,7 +93,12 @@ class UnknownEntity(LookupError):
 _entities: dict[str, EntitySpec] = {}
 
 
+_ADDRESSES = frozenset({"email", "phone", "link", "status", "dropdown"})
+
+
 def register(spec: EntitySpec) -> None:
+    fields = [name for mapping in spec.mappings if mapping.converter in _ADDRESSES for name in mapping.fields]
+    spec.model.addresses = frozenset(fields)
     _entities[spec.entity_type] = spec
 
 

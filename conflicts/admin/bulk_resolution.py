@@ -20,12 +20,12 @@ from django.utils.safestring import SafeString
 from conflicts.admin.case_screen import URL_NAME, check_permission, screen_url
 from conflicts.case import parse_uuid
 from conflicts.lifecycle import act_option, effect_of, side_option
-from conflicts.messages import BULK_TITLES, WAYS_BACK
 from conflicts.models import BEING_APPLIED, MONDAY, NPD, ConflictKind, ResolutionType, SyncConflict
 from conflicts.reports import RECORD_KEY, Option, OptionAct
 from conflicts.resolution import SIDE_OF_TYPE, InvalidResolution, Selections, current_values, deletion_problem, resolve
 from sync.admin.admin_base import see_other
 from sync.admin.confirmed_action import MAX_ROWS_SHOWN, Question, RecordTable, Report, run_action
+from sync.kernel.acts import ACTS
 from sync.kernel.humanize import count_with_noun
 from sync.kernel.messages import ActionError
 from sync.merge import FieldSelection
@@ -129,11 +129,11 @@ class BulkPlan:
     @property
     def title(self) -> str:
         number = len(self.seen)
-        template = BULK_TITLES.get(self.choice)
-        if template is None:
-            return f"{ResolutionType(self.choice).label} in {count_with_noun(number, 'conflict')}"
+        if self.choice in SIDE_OF_TYPE:
+            return ACTS[self.choice].title(number=count_with_noun(number, "conflict"))
         entity_type = next(iter(self.types)) if len(self.types) == 1 else ""
-        return template % {"records": count_of_type(number, entity_type), "items": count_with_noun(number, "item")}
+        records = count_of_type(number, entity_type)
+        return ACTS[self.choice].title(records=records, items=count_with_noun(number, "item"))
 
     def question(self, total: int) -> Question:
         """Ask, with the number of each kind of effect and its first records; `total` is how many were selected."""
@@ -146,8 +146,8 @@ class BulkPlan:
                               "ones that wait longest. Repeat it for the rest.")  # fmt: skip
         if self.seen:
             effects.append("What changes before you press the button is left as it is, and named afterwards.")
-            effects += [WAYS_BACK[kind] for kind in kinds if kind in WAYS_BACK]
-            if any(kind not in WAYS_BACK for kind in kinds):
+            effects += [ACTS[kind].way_back for kind in kinds if kind in ACTS]
+            if any(kind not in ACTS for kind in kinds):
                 effects.append("The values of each conflict can be put back by Undo on its own page.")
         else:
             effects.append("None of them can be resolved this way.")
@@ -162,7 +162,7 @@ class BulkPlan:
             rows = self.left_out[:MAX_ROWS_SHOWN]
             tables.append(RecordTable(("Record", "Why"), rows, len(self.left_out), heading))
         # A button never speaks of values alone where something is deleted or emptied, too.
-        button = self.title if self.choice in BULK_TITLES else "; ".join([self.title, *taken])
+        button = self.title if self.choice not in SIDE_OF_TYPE else "; ".join([self.title, *taken])
         return Question(
             f"{self.title}?",
             effects,

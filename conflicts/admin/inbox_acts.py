@@ -17,20 +17,11 @@ from conflicts.admin.bulk_resolution import bulk_url
 from conflicts.admin.case_screen import parse_seen
 from conflicts.case import value_field
 from conflicts.lifecycle import Sides
-from conflicts.messages import (
-    ACT_EFFECTS,
-    ACT_LABELS,
-    BULK_TITLES,
-    DELETION_LEADS,
-    KEEP_CURRENT,
-    LOST_OUTCOMES,
-    LOST_SIDES,
-    RESTORE_LOST,
-)
+from conflicts.messages import DELETION_LEADS, KEEP_CURRENT, LOST_OUTCOMES, LOST_SIDES, RESTORE_LOST
 from conflicts.models import BEING_APPLIED, CUSTOM, MONDAY, NPD, ResolutionType, SyncConflict
 from conflicts.rejections import DECISION_KIND, answer_rejection, rejection_cases, undo_answer
-from conflicts.reports import DELETING_ACTS, KIND_FIELDS, KIND_LOST_UPDATE, KIND_REPLACED, OptionAct
-from conflicts.resolution import SIDE_OF_TYPE, may_delete, may_type, resolve, undo
+from conflicts.reports import KIND_FIELDS, KIND_LOST_UPDATE, KIND_REPLACED, OptionAct
+from conflicts.resolution import SIDE_OF_TYPE, may_type, resolve, undo
 from conflicts.text_diff import excerpts
 from sync.admin.inbox_offers import (
     ActionResult,
@@ -42,6 +33,7 @@ from sync.admin.inbox_offers import (
 )
 from sync.attention import Entry, Group, Kind, SideValues
 from sync.kernel import humanize
+from sync.kernel.acts import ACTS
 from sync.kernel.messages import ActionError
 from sync.merge import FieldSelection
 from sync.models import Decision, FieldMapping
@@ -195,16 +187,8 @@ def _has_values(entry: Entry) -> bool:
     return bool(entry.values) and (entry.kind is Kind.REJECTED or entry.cause_code in VALUE_KINDS)
 
 
-def _offers(act: OptionAct, entry: Entry) -> bool:
-    return act.value in entry.acts
-
-
 def _may(user: Any) -> bool:
     return bool(user.has_perm("conflicts.change_syncconflict"))
-
-
-def _may_act(act: OptionAct, user: Any, entry: Entry) -> bool:
-    return _may(user) and (act not in DELETING_ACTS or may_delete(user, entry.entity_type))
 
 
 def _may_use(resolution_type: ResolutionType, user: Any, entry: Entry) -> bool:
@@ -224,25 +208,18 @@ BOTH_KINDS = frozenset({Kind.CONFLICT, Kind.REJECTED})
 _KEEP_LABELS: dict[str, str] = {Kind.REJECTED: "Keep different", **dict.fromkeys(LOST_KINDS, KEEP_CURRENT)}
 _KEEP_EFFECTS: dict[str, str] = {
     **dict.fromkeys(LOST_KINDS, "Both sides stay as they are."),
-    Kind.CONFLICT: "Writes NPD's value to Monday. Monday's value is overwritten.",
     Kind.REJECTED: "Leaves the field different on both sides. It is not sent until somebody changes it.",
 }
-_USE_EFFECTS: dict[str, str] = {
-    **dict.fromkeys(LOST_KINDS, "Writes it to both sides, over the current value."),
-    **dict.fromkeys(BOTH_KINDS, "Writes Monday's value into NPD. NPD's value is overwritten."),
-}
-for _type, _label, _shortcut, _labels, _effects in (
-    (ResolutionType.KEEP_NPD, "Use NPD", "1", _KEEP_LABELS, _KEEP_EFFECTS),
-    (ResolutionType.KEEP_MONDAY, "Use Monday", "3", RESTORE_LOST, _USE_EFFECTS),
+_USE_EFFECTS: dict[str, str] = dict.fromkeys(LOST_KINDS, "Writes it to both sides, over the current value.")
+for _type, _labels, _effects in (
+    (ResolutionType.KEEP_NPD, _KEEP_LABELS, _KEEP_EFFECTS),
+    (ResolutionType.KEEP_MONDAY, RESTORE_LOST, _USE_EFFECTS),
 ):
     register_action(
         InboxAction(
-            str(_type.value),
-            _label,
+            ACTS[_type],
             BOTH_KINDS,
             partial(_use, _type),
-            shortcut=_shortcut,
-            many=f"{_label} in all {{number}}…",
             labels=_labels,
             effects=_effects,
             undo=_undo,
@@ -254,30 +231,13 @@ for _type, _label, _shortcut, _labels, _effects in (
         )
     )
 for _act in OptionAct:
-    register_action(
-        InboxAction(
-            _act.value,
-            f"{ACT_LABELS[_act]}…",
-            frozenset({Kind.CONFLICT}),
-            run=None,
-            effects={Kind.CONFLICT: ACT_EFFECTS[_act]},
-            may=partial(_may_act, _act),
-            many=f"{BULK_TITLES[_act] % {'items': '{items}', 'records': '{records}'}}…",
-            fits=partial(_offers, _act),
-            deletes=_act in DELETING_ACTS,
-            page=partial(_prepare, _act.value),
-        )
-    )
+    register_action(InboxAction(ACTS[_act], frozenset({Kind.CONFLICT}), run=None, page=partial(_prepare, _act.value)))
 register_action(
     InboxAction(
-        "both",
-        "Use both",
+        ACTS["both"],
         frozenset({Kind.CONFLICT}),
         partial(_use, ResolutionType.MERGE),
-        shortcut="b",
-        effects={Kind.CONFLICT: "Writes one text to both sides: what they share, once, and both additions."},
         undo=_undo,
-        may=lambda user, entry: _may(user) and may_type(user, entry.entity_type),
         fits=lambda entry: bool(_both_of(entry)),
     )
 )

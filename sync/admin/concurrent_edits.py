@@ -24,6 +24,7 @@ from sync.admin.activity import last_change
 from sync.admin.admin_base import PageAdmin, is_valid_key
 from sync.kernel import humanize
 from sync.models import SyncedModel, Tombstone
+from sync.monday.texts import drop_from_label
 from sync.reconcile.lookups import display_of
 
 if TYPE_CHECKING:
@@ -108,6 +109,21 @@ else:
 
 
 SHOWN_KEY = "_shown"
+
+
+class AddressField(forms.Field):
+    """Drops, before it is checked, what nobody sees of what a person pasted."""
+
+    def to_python(self, value: Any) -> Any:
+        return super().to_python(drop_from_label(value) if isinstance(value, str) else value)
+
+
+class EmailAddressField(AddressField, forms.EmailField):
+    pass
+
+
+class WebAddressField(AddressField, forms.URLField):
+    pass
 
 
 class LinesField(forms.CharField):

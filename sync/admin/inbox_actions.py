@@ -23,18 +23,18 @@ from sync.admin.board_pages import ask_for_columns
 from sync.admin.confirmed_action import MAX_ROWS_SHOWN, Question, RecordTable
 from sync.admin.deletion_pages import approval_question, decide_approvals, of_chosen_kind
 from sync.admin.inbox_offers import ActionResult, GroupLead, InboxAction, register_action, register_lead
-from sync.admin.queue_pages import UNTIL_THE_NEXT_SYNC, left_alone
-from sync.admin.record_panel import CHECK_LABEL, may_change_mapping
+from sync.admin.queue_pages import left_alone
+from sync.admin.record_panel import may_change_mapping
 from sync.admin.unmatched_pages import create_records, created_words, ignore_items, list_again
 from sync.attention import Entry, Group, Kind
 from sync.boards.mapping import needs_column, retry_field
 from sync.choices import ApprovalKind, BlockedCode, RemovedItemPolicy, SyncDirection
 from sync.clock import parse_moment, sync_now
 from sync.kernel import humanize
+from sync.kernel.acts import ACTS
 from sync.kernel.messages import ActionError
 from sync.limits import quota
 from sync.models import ApprovalRequest, BoardLink, FieldMapping, SyncedModel, SyncQueue, UnmatchedItem
-from sync.models.jobs import QueueAction, is_allowed
 from sync.queue import SyncQueueService
 from sync.records.authors import log_action, log_action_many, who_may
 from sync.records.availability import Overview, wait_sentence
@@ -87,7 +87,7 @@ def _discard_question(_request: HttpRequest, entries: Sequence[Entry]) -> Questi
     rows = [(entry.name, entry.board, entry.detail) for entry in entries[:MAX_ROWS_SHOWN]]
     return Question(
         f"Discard {number}?",
-        [UNTIL_THE_NEXT_SYNC],
+        [ACTS["discard"].effect],
         f"Yes, discard {number}",
         [RecordTable(("Record", "Board", "Why it failed"), rows, len(entries))],
     )  # fmt: skip
@@ -131,47 +131,30 @@ def _may_retry(user: Any, entry: Entry) -> bool:
     return registry.may_act(user, "change", entry.entity_type)
 
 
+_FIELD_AGAIN = "Tries the field again with the next sync."
+
 register_action(
     InboxAction(
-        "retry",
-        "Retry",
+        ACTS["retry"],
         frozenset({Kind.FAILED, Kind.BLOCKED}),
         _retry,
-        shortcut="r",
         again="Retry now",
-        many="Retry all {number}…",
-        effects={
-            Kind.FAILED: "Tries the job again as soon as its board can be synced, with all its attempts.",
-            Kind.BLOCKED: "Tries the field again with the next sync.",
-        },
+        effects={Kind.BLOCKED: _FIELD_AGAIN},
         may=_may_retry,
         fits=lambda entry: entry.cause_code not in ("column", "limit"),
     ),
     # What Monday has rejected it rejects again, unless its board was changed: then all of a field are tried.
     InboxAction(
-        "retry_rejected",
-        "Retry",
+        ACTS["retry"],
         frozenset({Kind.REJECTED}),
         _retry,
-        many="Retry all {number}…",
+        code="retry_rejected",
         of_cause=True,
-        effects={Kind.REJECTED: "Tries the field again with the next sync."},
+        effects={Kind.REJECTED: _FIELD_AGAIN},
         may=_may_retry,
         fits=lambda entry: entry.cause_code != "limit",
     ),
-    InboxAction(
-        "discard",
-        "Discard…",
-        frozenset({Kind.FAILED}),
-        _discard,
-        shortcut="d",
-        many="Discard all {number}…",
-        effects={Kind.FAILED: UNTIL_THE_NEXT_SYNC},
-        question=_discard_question,
-        may=lambda user, entry: (
-            is_allowed(user, QueueAction.DISCARD) and attention.may_act_on(user, entry.kind, entry.entity_type)
-        ),
-    ),
+    InboxAction(ACTS["discard"], frozenset({Kind.FAILED}), _discard, question=_discard_question),
 )
 
 
@@ -223,11 +206,9 @@ def _check_columns(request: HttpRequest, entries: Sequence[Entry], seen: Mapping
 register_lead(Kind.BLOCKED, _blocked_leads)
 register_action(
     InboxAction(
-        "check_column",
-        CHECK_LABEL,
+        ACTS["check_column"],
         frozenset({Kind.BLOCKED}),
         _check_columns,
-        effects={Kind.BLOCKED: "Asks Monday whether the column is back; nothing is written."},
         may=lambda user, entry: may_change_mapping(user),
         fits=lambda entry: entry.cause_code == BlockedCode.COLUMN,
     )
@@ -259,43 +240,19 @@ register_lead(
     Kind.APPROVAL,
     lambda causes, _now, _user: {cause.cause: GroupLead(f"{_WHAT_WAITS[cause.code]} {_TOO_MANY}") for cause in causes},
 )
-for _decision, _key in (("approve", "y"), ("reject", "n")):
+for _decision in ("approve", "reject"):
     register_action(
         InboxAction(
-            _decision,
-            f"{_decision.capitalize()}…",
+            ACTS[_decision],
             frozenset({Kind.APPROVAL}),
             partial(_decide, _decision),
-            shortcut=_key,
-            many=f"{_decision.capitalize()} all {{number}}…",
             consequences=_APPROVED if _decision == "approve" else {},
-            deletes=_decision == "approve",
             question=partial(_decision_question, _decision),
         )
     )
 register_action(
-    InboxAction(
-        "create",
-        "Create record",
-        frozenset({Kind.UNMATCHED}),
-        _create,
-        shortcut="c",
-        many="Create {records}…",
-        names_type=True,
-        effects={Kind.UNMATCHED: "Creates a record in NPD from the item."},
-        may=lambda user, entry: registry.may_act(user, "add", entry.entity_type),
-    ),
-    InboxAction(
-        "ignore",
-        "Ignore",
-        frozenset({Kind.UNMATCHED}),
-        _ignore,
-        shortcut="i",
-        many="Ignore all {number}…",
-        effects={Kind.UNMATCHED: "Leaves the item on Monday alone: it never becomes a record."},
-        may=lambda user, entry: user.has_perm("sync.change_unmatcheditem"),
-        undo=_consider_again,
-    ),
+    InboxAction(ACTS["create_record"], frozenset({Kind.UNMATCHED}), _create, code="create"),
+    InboxAction(ACTS["ignore"], frozenset({Kind.UNMATCHED}), _ignore, undo=_consider_again),
 )
 
 
@@ -507,22 +464,9 @@ def _may_delete(user: Any, entry: Entry | Group) -> bool:
 
 
 register_lead(Kind.REMOVED, removal_leads)
-for _name, _label, _many, _key, _run, _asked in (
-    ("create_again", "Create again…", "Create {items} again…", "c", _create_again, _create_again_question),
-    ("delete_removed", "Delete…", "Delete {records}…", "d", _delete, _delete_question),
-    ("unlink_removed", "Unlink…", "Unlink {records}…", "l", _unlink, _unlink_question),
+for _act, _code, _run, _asked, _may in (
+    ("create_item", "create_again", _create_again, _create_again_question, _may_answer),
+    ("delete_record", "delete_removed", _delete, _delete_question, _may_delete),
+    ("unlink", "unlink_removed", _unlink, _unlink_question, _may_answer),
 ):
-    register_action(
-        InboxAction(
-            _name,
-            _label,
-            frozenset({Kind.REMOVED}),
-            _run,
-            shortcut=_key,
-            many=_many,
-            question=_asked,
-            deletes=_name == "delete_removed",
-            by_entry=True,
-            may=_may_delete if _name == "delete_removed" else _may_answer,
-        )
-    )
+    register_action(InboxAction(ACTS[_act], frozenset({Kind.REMOVED}), _run, code=_code, question=_asked, may=_may))

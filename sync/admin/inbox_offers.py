@@ -11,10 +11,12 @@ from typing import Any
 
 from django.http import HttpRequest
 
+from conflicts.reports import OptionAct
 from sync import attention, registry
 from sync.admin.confirmed_action import Question
 from sync.attention import Entry, Group, Kind, SideValues, Wording
 from sync.kernel import humanize
+from sync.kernel.acts import Act
 from sync.models import FieldMapping
 from sync.records.availability import Overview
 
@@ -34,21 +36,15 @@ class ActionResult:
 
 @dataclass(frozen=True)
 class InboxAction:
-    """One act: a button of rows, of the selected ones, and of all entries of a cause."""
+    """How an act is done with entries: a button of rows, of the selected ones, and of all entries of a cause."""
 
-    name: str
-    label: str
+    act: Act
     kinds: frozenset[Kind]
     # It gets the values that each row showed, by key. Without it, the act is always done on its `page`.
     run: Callable[[HttpRequest, Sequence[Entry], Mapping[str, Any]], ActionResult] | None
-    shortcut: str = ""  # its key
+    code: str = ""  # where several ways of doing one act are told apart
     labels: Mapping[str, str] = field(default_factory=dict)  # what it is called, by the code of a cause or by kind
     effects: Mapping[str, str] = field(default_factory=dict)  # what it does, by the same; shown by the mouse
-    names_type: bool = False  # “record” in its label becomes the entry's type
-    deletes: bool = False  # a red button
-    # What it is called for all of a cause, with their {number}, or as so many {records} or {items}; without, it is
-    # offered for one by one.
-    many: str = ""
     consequences: Mapping[str, str] = field(default_factory=dict)  # instead of both labels, by the code of the cause
     of_cause: bool = False  # it stands above the entries of a cause alone, for all of them
     again: str = ""  # what it is called for a job that is tried again anyway; nothing else is offered for such a job
@@ -56,12 +52,31 @@ class InboxAction:
     page: Callable[[HttpRequest, Sequence[Entry], str], str] | None = None
     question: Callable[[HttpRequest, Sequence[Entry]], Question] | None = None
     undo: Callable[[HttpRequest, Sequence[str]], ActionResult] | None = None
-    may: Callable[[Any, Entry], bool] = lambda user, entry: attention.may_act_on(user, entry.kind, entry.entity_type)
+    may: Callable[[Any, Entry], bool] | None = None  # instead of the act's own rights
     fits: Callable[[Entry], bool] = lambda entry: True  # whether it makes sense for an entry of its kinds
-    by_entry: bool = False  # whether the entry says so itself, among its `acts`
     # The values of an entry that it would empty, on the side that `emptied_side` names: such a button is red, and asks.
     empties: Callable[[Entry], Sequence[SideValues]] = lambda entry: ()
     emptied_side: str = ""
+
+    @property
+    def name(self) -> str:
+        return self.code or self.act.code
+
+    @property
+    def label(self) -> str:
+        return self.act.button
+
+    @property
+    def many(self) -> str:
+        return self.act.many
+
+    @property
+    def shortcut(self) -> str:
+        return self.act.key
+
+    @property
+    def deletes(self) -> bool:
+        return self.act.deletes
 
     def label_for(self, entry: Entry) -> str:
         if entry.failures:
@@ -71,17 +86,18 @@ class InboxAction:
         if entry.cause_code in self.consequences:
             return self._counted(self.consequences[entry.cause_code], 1, entry.entity_type)
         label = self.labels.get(entry.cause_code) or self.labels.get(entry.kind, self.label)
-        return label.replace("record", registry.type_name(entry.entity_type)) if self.names_type else label
+        is_of_type = self.act.code == CREATE_RECORD
+        return label.replace("record", registry.type_name(entry.entity_type)) if is_of_type else label
 
     def effect_for(self, entry: Entry) -> str:
-        """What it does with an entry; empty where its label says it."""
-        return self.effects.get(entry.cause_code) or self.effects.get(entry.kind, "")
+        """What it does with an entry."""
+        return self.effects.get(entry.cause_code) or self.effects.get(entry.kind, self.act.effect)
 
     def label_for_all(self, cause: Group) -> str:
         if self.of_cause and (cause.number == 1 or not self.many):
             return self.label
         own = self.labels.get(cause.code) or self.labels.get(cause.kind)
-        label = f"{own}: all {{number}}…" if own else self.many
+        label = f"{own}: all {{number}}…" if own else f"{self.many.replace('{number}', 'all {number}')}…"
         return self._counted(self.consequences.get(cause.code, label), cause.number, cause.entity_type)
 
     def emptying_label(self, found: Sequence[Entry]) -> str:
@@ -102,12 +118,18 @@ class InboxAction:
     @property
     def some(self) -> str:
         """What it is called for the {number}, {records} or {items} that are selected; empty where that is its label."""
-        return self.many.replace("all {", "{")
+        return f"{self.many}…" if self.many else ""
 
     def is_for(self, user: Any, entry: Entry) -> bool:
         is_meant = entry.kind in self.kinds and (not entry.failures or bool(self.again))
-        fits = self.name in entry.acts if self.by_entry else self.fits(entry)
-        return is_meant and fits and self.may(user, entry)
+        fits = self.name in entry.acts if self.act.code in OF_ENTRIES else self.fits(entry)
+        may = self.may(user, entry) if self.may else attention.may_do(user, self.act, entry.entity_type)
+        return is_meant and fits and may
+
+
+CREATE_RECORD = "create_record"
+OF_ENTRIES = frozenset(OptionAct)
+"""Of these a question, or a record whose item was removed, says itself whether they are possible."""
 
 
 ACTIONS: dict[str, InboxAction] = {}

@@ -35,6 +35,7 @@ from sync.admin.confirmed_action import Question, RecordTable, Report, confirmed
 from sync.apps import LIVE_ROWS
 from sync.choices import QueueStatus
 from sync.kernel import humanize
+from sync.kernel.acts import ACTS, Act
 from sync.models import QueuePause, SyncQueue
 from sync.models.jobs import QueueAction, is_allowed
 from sync.outbox import pauses
@@ -50,10 +51,6 @@ STATUS_BADGES = {
     QueueStatus.COMPLETED: ("ok", "check_circle"),
     QueueStatus.FAILED: ("bad", "error"),
 }
-UNTIL_THE_NEXT_SYNC = (
-    "The records stay as they are on both sides until their next sync: after a save, an edit on the board, “Sync now”, "
-    "or the next check for missed changes."
-)
 MAX_JOBS_SHOWN = 20
 """Jobs that a question lists as examples."""
 
@@ -62,20 +59,15 @@ MAX_JOBS_SHOWN = 20
 class Ending:
     """A way to end jobs without a sync, which is asked about."""
 
-    action: QueueAction
-    verb: str
+    act: Act
     done: str
     status: QueueStatus  # of the jobs that it ends
     left: str  # why others are left alone
     run: Callable[[QuerySet[SyncQueue], str], BulkResult]
 
 
-CANCEL = Ending(
-    QueueAction.CANCEL, "Cancel", "cancelled", QueueStatus.PENDING, "not pending", SyncQueueService().cancel_all
-)
-DISCARD = Ending(
-    QueueAction.DISCARD, "Discard", "discarded", QueueStatus.FAILED, "not failed", SyncQueueService().discard_all
-)
+CANCEL = Ending(ACTS["cancel"], "cancelled", QueueStatus.PENDING, "not pending", SyncQueueService().cancel_all)
+DISCARD = Ending(ACTS["discard"], "discarded", QueueStatus.FAILED, "not failed", SyncQueueService().discard_all)
 
 
 def left_alone(result: BulkResult, why: str) -> list[str]:
@@ -152,7 +144,7 @@ class SyncQueueAdmin(RecordSearchMixin, RecordLinkMixin, ReadOnlyAdmin):
     def has_discard_permission(self, request: HttpRequest) -> bool:
         return is_allowed(request.user, QueueAction.DISCARD)
 
-    @admin.action(description="Retry", permissions=["retry"])
+    @admin.action(description=ACTS["retry"].button, permissions=["retry"])
     def retry(self, request: HttpRequest, queryset: QuerySet[SyncQueue]) -> None:
         """Let jobs be tried again now, with all their attempts."""
         kinds = set(queryset.order_by().values_list("entity_type", flat=True).distinct())
@@ -166,11 +158,11 @@ class SyncQueueAdmin(RecordSearchMixin, RecordLinkMixin, ReadOnlyAdmin):
             said = f"{number} will be tried again. {wait}" if wait else f"{number} will be tried again now."
             self.message_user(request, said, messages.SUCCESS)
 
-    @admin.action(description="Cancel…", permissions=["cancel"])
+    @admin.action(description=CANCEL.act.button, permissions=["cancel"])
     def cancel(self, request: HttpRequest, queryset: QuerySet[SyncQueue]) -> HttpResponse:
         return self._end(request, queryset, CANCEL)
 
-    @admin.action(description="Discard…", permissions=["discard"])
+    @admin.action(description=DISCARD.act.button, permissions=["discard"])
     def discard(self, request: HttpRequest, queryset: QuerySet[SyncQueue]) -> HttpResponse:
         return self._end(request, queryset, DISCARD)
 
@@ -182,20 +174,20 @@ class SyncQueueAdmin(RecordSearchMixin, RecordLinkMixin, ReadOnlyAdmin):
             number = jobs.count()
             counted = humanize.count_with_noun(number, "job")
             if not number:
-                return Question(f"Nothing to {ending.verb.lower()}", [f"What is selected is {ending.left}."])
+                return Question(f"Nothing to {ending.act.label.lower()}", [f"What is selected is {ending.left}."])
             examples = list(jobs.order_by("-id")[:MAX_JOBS_SHOWN])
             self.prepare_page(examples)
             cells = [(self.about(job), self.why(job)) for job in examples]
             table = RecordTable(("Record", "Why"), cells, number, listed="newest")
-            title = f"{ending.verb} {counted}"
-            hidden = selection(request, ending.action, number)
-            return Question(f"{title}?", [UNTIL_THE_NEXT_SYNC], title, [table], hidden, deletes=True)
+            title = ending.act.title(number=counted)
+            hidden = selection(request, ending.act.code, number)
+            return Question(f"{title}?", [ending.act.effect], title, [table], hidden, deletes=True)
 
         def run() -> Report:
             result = ending.run(confirmed_rows(request, jobs), request.user.get_username())
             number = humanize.count_with_noun(result.done, "job")
             if result.done:
-                authors.log_queue_action(request.user, f"{ending.verb}: {number}.")
+                authors.log_queue_action(request.user, f"{ending.act.label}: {number}.")
             done = f"{number} {ending.done}." if result.done else ""
             return Report(done, left_alone(result, ending.left))
 

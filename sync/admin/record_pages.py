@@ -17,7 +17,7 @@ from django.contrib.admin.views.main import PAGE_VAR
 from django.contrib.postgres.fields import ArrayField
 from django.core.exceptions import PermissionDenied
 from django.db import connection
-from django.db.models import CharField, DateTimeField, Model, Q, QuerySet, TextField
+from django.db.models import CharField, DateTimeField, EmailField, Model, Q, QuerySet, TextField, URLField
 from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
@@ -33,22 +33,25 @@ from sync.admin import admin_base, record_panel
 from sync.admin.activity import FIELD_PARAMETER, activity_of
 from sync.admin.activity_pages import deleted_records_link, restore_link
 from sync.admin.admin_base import DateTimeRangeFilter, HealthFilter, PageAdmin, PageChangeList, overview_of
-from sync.admin.concurrent_edits import ConcurrentRecordForm, DeletedMeanwhileMixin, LinesField
+from sync.admin.concurrent_edits import (
+    ConcurrentRecordForm,
+    DeletedMeanwhileMixin,
+    EmailAddressField,
+    LinesField,
+    WebAddressField,
+)
 from sync.admin.confirmed_action import MAX_ROWS_SHOWN, Question, RecordTable, Report, run_action
 from sync.admin.connection_pages import first_records
 from sync.admin.deletion_pages import approvals_link
 from sync.admin.file_pages import RecordFilesMixin
 from sync.admin.record_selection import RecordSelectionMixin
-from sync.api.callers import monday_throttle_reason
 from sync.choices import SyncDirection
-from sync.clock import sync_now
 from sync.kernel import humanize
 from sync.kernel.db import LONGEST_SEARCH, bound_lock_waits, typed_phone_digits
 from sync.kernel.humanize import plural
 from sync.kernel.messages import Conflict
 from sync.models import FieldMapping, SyncedModel
 from sync.models.jobs import QueueAction, is_allowed
-from sync.operations.preview.live_reading import LiveReading, read_live
 from sync.operations.record_requests import (
     last_manual_push,
     push_record,
@@ -309,6 +312,8 @@ class SyncedModelAdmin(RecordFilesMixin, RecordSelectionMixin, DeletedMeanwhileM
             widget = forms.DateTimeInput(attrs={"class": " ".join(DATETIME_CLASSES)})
             example = db_field.help_text or "As 2026-12-31 23:59:00."
             kwargs |= {"form_class": forms.DateTimeField, "widget": widget, "help_text": example}
+        if isinstance(db_field, EmailField | URLField):
+            kwargs["form_class"] = EmailAddressField if isinstance(db_field, EmailField) else WebAddressField
         if not isinstance(db_field, ArrayField) or not isinstance(db_field.base_field, (CharField, TextField)):
             return super().formfield_for_dbfield(db_field, request, **kwargs)
         return LinesField(
@@ -360,7 +365,6 @@ class SyncedModelAdmin(RecordFilesMixin, RecordSelectionMixin, DeletedMeanwhileM
             "sync-off": self.turn_record_off,
             "sync-on": self.turn_record_on,
             "direction": self.change_direction,
-            "read-monday": self.read_monday,
             "sync-now": self.push_record,
             "retry": self.retry_record,
             "create-again": self.create_item_again,
@@ -512,30 +516,6 @@ class SyncedModelAdmin(RecordFilesMixin, RecordSelectionMixin, DeletedMeanwhileM
         back_url = self._page_url(record)
         return run_action(self, request, run, back_url=back_url, question=question, atomic=False)
 
-    def read_monday(self, request: HttpRequest, record: SyncedModel) -> HttpResponse:
-        """Read Monday's side in one call and show it beside NPD's; to htmx only the table, else a page."""
-        throttle_text = monday_throttle_reason(request)
-        live_reading = LiveReading(unread_reason=throttle_text) if throttle_text else read_live(record)
-        unread = live_reading.unread_reason
-        log_action(request.user, record, f"Monday was not read: {unread}" if unread else "Both sides were read.")
-        state = record_view.describe_one(record, live_reading.values)
-        part = request.headers.get("HX-Request") == "true"
-        return admin_base.own_page(
-            self,
-            request,
-            "sync/record_sides.html" if part else "sync/record_sides_page.html",
-            "Both sides, read just now",
-            page_name=str(record),
-            **record_panel.sides_context(state, self.model, request.user),
-            sides_read=None if unread else sync_now(),
-            sides_unread=unread,
-            sides_next=record_panel.next_change_lines(live_reading),
-            sync_may_push=True,
-            sync_enabled=record.sync_enabled,
-            sync_urls=self.action_urls(record),
-            back=self._page_url(record),
-        )
-
     # --- the record's form ---
 
     def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
@@ -562,11 +542,13 @@ class SyncedModelAdmin(RecordFilesMixin, RecordSelectionMixin, DeletedMeanwhileM
     def row_context(self, request: HttpRequest, row: SyncedModel) -> dict[str, Any]:
         record: Any = row
         view: record_panel.RecordSyncView = record.page_view
-        may_change, urls = self.has_change_permission(request, record), self.action_urls(record)
+        may_change = self.has_change_permission(request, record)
+        urls = self.action_urls(record)
         return super().row_context(request, record) | {
             "sync_view": view,
-            "sync_advice": record_panel.RecordAdvice(record, view, request.user, urls, may_change=may_change),
-            **record_panel.sides_context(view.state, self.model, request.user),
+            "sync_tone": record_panel.tone_of(view),
+            "sync_buttons": record_panel.buttons_of(record, view, request.user, urls, may_change=may_change),
+            "sides": record_panel.differing_sides(record, view.state, request.user),
             "sync_item": record_panel.record_item_link(view.state, record, "Open on Monday")
             if view.state.item_url
             else "",
@@ -575,17 +557,13 @@ class SyncedModelAdmin(RecordFilesMixin, RecordSelectionMixin, DeletedMeanwhileM
             "sync_sent_by_name": last_manual_push(record),
             "sync_last": admin_base.time_tag(record.monday_last_synced, view.now),
             "sync_may_push": may_change,
-            "sync_enabled": record.sync_enabled,
             "sync_turned_off": sync_turned_off(record),
             "sync_without_item": record_panel.missing_item_text(record),
             "sync_open": record_panel.open_items(record, view.state, request.user),
-            "sync_direction": SyncDirection(record.sync_direction).label,
-            "sync_direction_value": record.sync_direction,
             "sync_directions": [
                 (direction.value, direction.label, text) for direction, text in record_panel.DIRECTION_EFFECTS.items()
             ],
             "sync_urls": urls,
-            "sync_may_unlink": bool(record.monday_id),
             "sync_let_go": None if record.monday_id else unlinked_item(record),
         }
 

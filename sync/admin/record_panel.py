@@ -1,24 +1,18 @@
-"""What a record's page says of its sync: the state, both sides of each field, what is open and what comes next."""
+"""What a record's page says of its sync: its state and why, one button, and both sides of what differs."""
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from enum import StrEnum
-from functools import cached_property
 from typing import Any
 from uuid import UUID
 
-from django.contrib.auth.base_user import AbstractBaseUser
-from django.contrib.auth.models import AnonymousUser, PermissionsMixin
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
-from django.utils.text import capfirst
 
-from conflicts.reports import KIND_DELETE, KIND_UNDO, OpenConflict
+from conflicts.reports import KIND_UNDO, OpenConflict
 from conflicts.store import open_conflicts
 from sync import registry
 from sync.admin import admin_base
@@ -27,25 +21,16 @@ from sync.admin.confirmed_action import RecordTable
 from sync.admin.deletion_pages import KIND_LABELS
 from sync.attention import WHERE_TO_UNBLOCK, Kind, may_act_on
 from sync.boards.mapping import needs_column
-from sync.choices import (
-    ApprovalKind,
-    ApprovalState,
-    BlockedCode,
-    RecordSyncStatus,
-    RemovedItemPolicy,
-    Rule,
-    SyncDirection,
-)
+from sync.choices import ApprovalKind, ApprovalState, BlockedCode, RecordSyncStatus, RemovedItemPolicy, SyncDirection
 from sync.clock import sync_now
 from sync.kernel import humanize
-from sync.models import ApprovalRequest, FieldMapping, SyncedModel
+from sync.kernel.acts import ACTS
+from sync.models import ApprovalRequest, SyncedModel
 from sync.models.jobs import QueueAction, is_allowed
-from sync.operations.preview import change_act
-from sync.operations.preview.live_reading import LiveReading
 from sync.records.availability import Overview
 from sync.records.blocked_fields import throttle_reason, throttled_fields
 from sync.records.item_links import unlinked_item
-from sync.registry import link_of, page_url, record_url
+from sync.registry import link_of, page_url
 from sync.state.record_view import FieldReason, FieldView, Part, RecordState, RecordView, describe, describe_one
 
 _CAUSES = {
@@ -289,11 +274,10 @@ def record_item_link(state: RecordView | None, record: Any, text: str = "") -> S
     )
 
 
-# Both sides of a record and what both last agreed on, field by field.
+# Both sides of the fields that differ.
 
 
 FIELD_BADGES = {
-    FieldReason.IN_SYNC: ("ok", "check", "Synced"),
     FieldReason.KEPT_DIFFERENT: ("off", "front_hand", "Kept different"),
     FieldReason.LEFT_OUT: ("off", "block", "Left out"),
     FieldReason.NO_BASE: ("wait", "schedule", "Not synced yet"),
@@ -304,98 +288,47 @@ FIELD_BADGES = {
     FieldReason.CONFLICT: ("warn", "call_split", "In conflict"),
     FieldReason.REJECTED: ("warn", "front_hand", "Rejected by Monday"),
     FieldReason.BLOCKED: ("warn", "front_hand", "Blocked"),
-    FieldReason.NOT_SYNCED: ("off", "block", "Not synced"),
 }
-
-_REMOVED = {
-    "archived": ("Item archived", "The item was archived on Monday"),
-    "deleted": ("Item deleted", "The item was deleted on Monday"),
-    "moved": ("Item moved", "The item was moved to another board"),
-}
-_NOT_SHOWN = ("No item", "Monday doesn't show the item any more")
-"""What stands at a field that both sides had alike, and above them all, by how the item left the board."""
+"""How a field's difference is marked, by its reason; a field without one is the same on both sides, or isn't synced."""
 
 _MARKED = (FieldReason.CONFLICT, FieldReason.REJECTED, FieldReason.BLOCKED)
 """What a mark below the form's field explains."""
 
-_FLOW_LABELS = {
-    (True, True): "Both ways",
-    (True, False): "NPD → Monday",
-    (False, True): "Monday → NPD",
-    (False, False): "Not synced",
-}
 
-
-def sides_context(view: RecordView, model: type[SyncedModel], reader: Any) -> dict[str, Any]:
-    """Return what the table of both sides takes: its rows, and whether any is synced otherwise than the record.
-
-    Most of Monday's values are as read then; a row says another time.
-    """
-    has_form = registry.may_act(reader, "change", model.entity_type())
-    shown = view.fields
-    removed_badge, removed = _REMOVED.get(view.removed_item, _NOT_SHOWN) if view.removed_item else ("", "")
-    badges = {**FIELD_BADGES, FieldReason.IN_SYNC: ("off", "block", removed_badge)} if removed else FIELD_BADGES
-    sides = [
+def differing_sides(record: SyncedModel, view: RecordView, reader: Any) -> list[dict[str, Any]]:
+    """Return the rows of the table of both sides: a field each that differs, with its badge and why it does."""
+    if not record.monday_id:
+        return []
+    has_form = registry.may_act(reader, "change", record.entity_type())
+    return [
         {
-            "field": one,
-            "badge": admin_base.badge(*badges[one.reason_code]),
-            "flow": "" if one.is_usual else _FLOW_LABELS[one.to_monday, one.to_npd],
-            "rule": one.rule.label if one.to_monday and one.to_npd and one.rule != Rule.ASK else "",
+            "field": side,
+            "badge": admin_base.badge(*FIELD_BADGES[side.reason_code]),
             # What keeps a field from being in sync is explained once: below it in the form, for who has one.
             "detail": ""
-            if has_form and one.reason_code in _MARKED
-            else linked(humanize.without_request_id(one.detail), reader),
-            "has_no_column": one.key in view.without_column,
+            if has_form and side.reason_code in _MARKED
+            else linked(humanize.without_request_id(side.detail), reader),
+            "has_no_column": side.key in view.without_column,
         }
-        for one in shown
+        for side in view.fields
+        if side.reason_code in _MARKED or (side.reason_code in FIELD_BADGES and side.local != side.remote)
     ]
-    minutes = Counter(one.read_at.replace(second=0, microsecond=0) for one in shown if one.read_at)
-    known_at = minutes.most_common(1)
-    return {
-        "sides": sides,
-        "sides_known_at": known_at[0][0] if known_at else None,
-        "sides_removed": removed,
-        "sides_have_flows": any(side["flow"] for side in sides),
-        "sync_board": registry.entity(model.entity_type()).board_title,
-    }
 
 
-# What a record's page tells its reader to do: one act first, in every state in which somebody has to act.
-
-
-class ActCode(StrEnum):
-    """What is to be done about a record."""
-
-    RESOLVE = "resolve"
-    FIX = "fix"
-    CHECK_COLUMN = "check_column"
-    OPEN_BOARD = "open_board"
-    MAP_FIELD = "map_field"
-    UNBLOCK = "unblock"
-    RETRY = "retry"
-    RESTORE = "restore"
-    CREATE_AGAIN = "create_again"
-    DELETE = "delete"
-    UNLINK = "unlink"
-    LINK_AGAIN = "link_again"
-    SWITCH_ON = "switch_on"
-    SYNC_BOTH_WAYS = "sync_both_ways"
-    APPROVE = "approve"
-    CONNECT = "connect"
+# What a person may do about a record: one button, and a menu of the others.
 
 
 @dataclass(frozen=True)
-class PanelAct:
-    """A button of the panel: a form that sends `hidden` to `url`, else a link, on the board where it `leaves` NPD."""
+class Button:
+    """A button of the panel or a line of its menu: a form that sends `hidden` to `url`, else a link."""
 
-    code: ActCode
+    code: str
     icon: str
     label: str
     url: str
     hidden: Mapping[str, str] = field(default_factory=dict)
     is_link: bool = False
-    leaves: bool = False
-    deletes: bool = False
+    leaves: bool = False  # whether it leads to the board, outside NPD
 
 
 _TONES = {
@@ -406,181 +339,98 @@ _TONES = {
     RecordState.PAUSED: "off",
 }
 
-CHECK_LABEL = "I have restored it: check now"
+
+def tone_of(view: RecordSyncView) -> str:
+    return "bad" if view.has_failed else _TONES[view.state.state]
+
+
+CHECK_LABEL = ACTS["check_column"].label
 """What asks Monday whether a column is back."""
 
-MAX_FIXES = 3
-"""Rejected fields that have a button each; the others are marked in the form and in the comparison."""
 
-MAX_SHOWN = 2
+def buttons_of(
+    record: SyncedModel, view: RecordSyncView, user: Any, urls: Mapping[str, str], *, may_change: bool
+) -> list[Button]:
+    """Return what this person may do about a record in its state, what helps most first.
 
-
-class RecordAdvice:
-    """What a person may do about a record in its state, what helps first; `urls` are those of its own acts by name.
-
-    Who may not change it gets none of the forms; of what leads elsewhere, what they may see there.
+    `urls` are those of the record's own acts by name. Who may not change it gets none of these but the retry of a job.
     """
+    match view.state.reason_code:
+        case Part.CONFLICT | Part.GONE if view.conflicts:
+            return _conflict_buttons(record, view, user, may_change=may_change)
+        case Part.BLOCKED | Part.COLUMN:
+            return list(_blocked_buttons(record, view, user, may_change=may_change))
+        case Part.APPROVAL if user.has_perm("sync.view_approvalrequest"):
+            return [Button("approve", "gpp_maybe", "Review the approval", approvals_url(record), is_link=True)]
+        case Part.FAILED if is_allowed(user, QueueAction.RETRY):
+            return [Button("retry", "replay", "Retry", urls["retry"])]
+        case Part.PENDING if not view.state.is_connected and user.has_perm("sync.view_mondayaccount"):
+            return [Button("connect", "link", "Connect Monday", reverse("admin:sync_wizard_connect"), is_link=True)]
+        case _:
+            return list(_own_buttons(record, view, urls)) if may_change else []
 
-    def __init__(
-        self, record: SyncedModel, view: RecordSyncView, user: Any, urls: Mapping[str, str], *, may_change: bool
-    ) -> None:
-        self.record, self.view, self.user, self.urls, self.may_change = record, view, user, urls, may_change
 
-    @property
-    def tone(self) -> str:
-        return "bad" if self.view.has_failed else _TONES[self.view.state.state]
+def _own_buttons(record: SyncedModel, view: RecordSyncView, urls: Mapping[str, str]) -> Iterator[Button]:
+    """The acts of the record's own page."""
+    state = view.state
+    if state.reason_code is Part.FAILED:
+        # A sync that succeeds ends the failed job, too.
+        yield Button("retry", "replay", "Retry", urls["sync_now"])
+    elif state.reason_code is Part.SYNC_OFF:
+        yield Button("switch_on", "play_arrow", "Turn sync on", urls["sync_on"])
+    elif state.reason_code is Part.NO_SYNC:
+        hidden = {"shown": SyncDirection.NONE.value, "direction": SyncDirection.BIDIRECTIONAL.value}
+        yield Button("sync_both_ways", "sync_alt", "Sync both ways", urls["direction"], hidden)
+    if not record.monday_id and unlinked_item(record) is not None:
+        yield Button("link_again", "link", "Link again…", urls["link_again"])
+    if state.removed_item in ("archived", "deleted") and state.item_url:
+        label = "Restore it on Monday"
+        yield Button("restore", "restore_from_trash", label, state.item_url, is_link=True, leaves=True)
+    can_create = state.removed_item not in ("", "missing") and record.sync_direction != SyncDirection.MONDAY_TO_NPD
+    if can_create:
+        yield Button("create_again", "add_circle", "Create the item again…", urls["create_again"])
 
-    @cached_property
-    def acts(self) -> list[PanelAct]:
-        """The buttons, what helps first; the first one is the page's primary one."""
-        rights = (self.urls["retry"], reverse("npd-home-act"))
-        return [act for act in self._acts() if act.is_link or self.may_change or act.url in rights]
 
-    @property
-    def number_shown(self) -> int:
-        """How many of the buttons stand in the panel; the others of blocked fields are in its menu, for who has one."""
-        is_blocked = self.view.state.reason_code in (Part.BLOCKED, Part.COLUMN)
-        return MAX_SHOWN if is_blocked and self.may_change else len(self.acts)
+def _conflict_buttons(record: SyncedModel, view: RecordSyncView, user: Any, *, may_change: bool) -> list[Button]:
+    blocked = list(_blocked_buttons(record, view, user, may_change=may_change)) if view.is_answer_blocked else []
+    if not user.has_perm("conflicts.view_syncconflict") or not view.conflict_url:
+        return blocked
+    what = "the conflict" if len(view.conflicts) < 2 else "the conflicts"
+    label = f"{'Resolve' if may_resolve_cases(user) and not view.answered else 'View'} {what}"
+    return [*blocked, Button("resolve", "call_split", label, view.conflict_url, is_link=True)]
 
-    def _acts(self) -> Iterator[PanelAct]:
-        match self.view.state.reason_code:
-            case Part.CONFLICT | Part.GONE if self.view.conflicts:
-                yield from self._conflict_acts()
-            case Part.FAILED:
-                if is_allowed(self.user, QueueAction.RETRY):
-                    yield self._own(ActCode.RETRY, "replay", "Retry", "retry")
-                else:
-                    # A sync that succeeds ends the failed job, too.
-                    yield self._own(ActCode.RETRY, "replay", "Retry", "sync_now")
-            case Part.BLOCKED | Part.COLUMN:
-                yield from self._blocked_acts()
-            case Part.SYNC_OFF:
-                yield self._own(ActCode.SWITCH_ON, "play_arrow", "Turn sync on", "sync_on")
-                if not self.record.monday_id and unlinked_item(self.record) is not None:
-                    yield self._own(ActCode.LINK_AGAIN, "link", "Link again…", "link_again")
-            case Part.NO_SYNC:
-                direction = {"shown": SyncDirection.NONE.value, "direction": SyncDirection.BIDIRECTIONAL.value}
-                yield self._own(ActCode.SYNC_BOTH_WAYS, "sync_alt", "Sync both ways", "direction", direction)
-            case Part.APPROVAL:
-                yield from self._approval_acts()
-            case Part.PENDING | Part.GONE:
-                yield from self._pending_acts()
-            case _:
-                pass
 
-    def _own(
-        self, code: ActCode, icon: str, label: str, name: str, hidden: Mapping[str, str] | None = None
-    ) -> PanelAct:
-        return PanelAct(code, icon, label, self.urls[name], hidden or {})
+def _blocked_buttons(record: SyncedModel, view: RecordSyncView, user: Any, *, may_change: bool) -> Iterator[Button]:
+    state = view.state
+    may_view_cases = user.has_perm("conflicts.view_syncconflict")
+    for key in state.rejected_to_fix:
+        url = rejected_value_url(record, key, state) if may_view_cases else ""
+        word = _word(record, state, key)
+        if may_resolve_cases(user) and url:
+            yield Button("fix", "edit", f"{'Fix' if may_change else 'Decide'} {word}", url, is_link=True)
+        elif may_change:
+            yield Button("fix", "edit", f"Fix {word}", f"#id_{state.field_names(key)[0]}", is_link=True)
+        elif url:
+            yield Button("fix", "visibility", f"View rejected {word}", url, is_link=True)
+    lost = [mapping for mapping in state.without_column.values() if needs_column(mapping)]
+    may_map = may_change_mapping(user)
+    if lost and may_map:
+        # A lost column is the board's matter: its page has all that can be done about it.
+        url = reverse("admin:sync_boardlink_change", args=[lost[0].link_id])
+        yield Button("map_field", "view_column", "Mend the column", url, is_link=True)
+    elif state.blocked_by_others and user.has_perm("sync.view_syncmetadata"):
+        names = humanize.join_first([_word(record, state, key) for key in state.blocked_by_others])
+        may_unblock = may_act_on(user, Kind.BLOCKED, record.entity_type())
+        label = f"Unblock {names}" if may_unblock else "See why"
+        yield Button("unblock", "lock_open", label, reverse("admin:index"), is_link=True)
 
-    def _may_view_cases(self) -> bool:
-        return bool(self.user.has_perm("conflicts.view_syncconflict"))
 
-    def _approval_acts(self) -> Iterator[PanelAct]:
-        if self.user.has_perm("sync.view_approvalrequest"):
-            url = approvals_url(self.record)
-            yield PanelAct(ActCode.APPROVE, "gpp_maybe", "Review the approval", url, is_link=True)
-        yield from self._pending_acts()
-
-    def _conflict_acts(self) -> Iterator[PanelAct]:
-        asked = next((one for one in self.view.conflicts if one.kind == KIND_DELETE), None)
-        if self.view.is_answer_blocked:
-            yield from self._blocked_acts()
-        if not self._may_view_cases() or not self.view.conflict_url:
-            return
-        may_resolve = may_resolve_cases(self.user)
-        if asked is None or not self.record.monday_id or not may_resolve:
-            what = "the conflict" if len(self.view.conflicts) < 2 else "the conflicts"
-            label = f"{'Resolve' if may_resolve and not self.view.answered else 'View'} {what}"
-            yield PanelAct(ActCode.RESOLVE, "call_split", label, self.view.conflict_url, is_link=True)
-            return
-        yield from self._restore_acts()
-        screen = conflict_url(self.record.pk, [asked])
-        # Chosen on its screen, which says what it means; there it is confirmed.
-        if self.record.sync_direction != SyncDirection.MONDAY_TO_NPD:
-            url = f"{screen}?option=npd"
-            yield PanelAct(ActCode.CREATE_AGAIN, "add_circle", "Create the item again…", url, is_link=True)
-        if self.record.sync_direction != SyncDirection.NPD_TO_MONDAY:
-            url = f"{screen}?option=monday"
-            yield PanelAct(ActCode.DELETE, "delete", "Delete…", url, is_link=True, deletes=True)
-        url = f"{screen}?option=custom+unlink"
-        yield PanelAct(ActCode.UNLINK, "link_off", "Unlink…", url, is_link=True)
-
-    def _restore_acts(self) -> Iterator[PanelAct]:
-        item_url = self.view.state.item_url
-        if self.may_change and self.view.state.removed_item in ("archived", "deleted") and item_url:
-            yield PanelAct(
-                ActCode.RESTORE, "restore_from_trash", "Restore it on Monday", item_url, is_link=True, leaves=True
-            )
-
-    def _delete_acts(self) -> Iterator[PanelAct]:
-        meta, direction = self.record._meta, self.record.sync_direction
-        url = page_url(f"{meta.app_label}_{meta.model_name}_delete", self.record.pk)
-        may_delete = registry.may_act(self.user, "delete", self.record.entity_type())
-        if (
-            url
-            and may_delete
-            and self.view.state.removed_item != "missing"
-            and direction != SyncDirection.NPD_TO_MONDAY
-        ):
-            yield PanelAct(ActCode.DELETE, "delete", "Delete…", url, is_link=True, deletes=True)
-
-    def _blocked_acts(self) -> Iterator[PanelAct]:
-        state = self.view.state
-        for key in state.rejected_to_fix[:MAX_FIXES]:
-            url = rejected_value_url(self.record, key, state) if self._may_view_cases() else ""
-            screen = url if may_resolve_cases(self.user) else ""
-            if screen or self.may_change:
-                in_form = f"#id_{state.field_names(key)[0]}"
-                label = f"{'Fix' if self.may_change else 'Decide'} {self._word(key)}"
-                yield PanelAct(ActCode.FIX, "edit", label, screen or in_form, is_link=True)
-            elif url:
-                yield PanelAct(ActCode.FIX, "visibility", f"View rejected {self._word(key)}", url, is_link=True)
-        names = [self._word(key) for key in state.blocked_by_others]
-        missing = [one for one in state.without_column.values() if needs_column(one)]
-        may_map = may_change_mapping(self.user)
-        link = link_of(self.record.entity_type()) if may_map and any(one.column_id for one in missing) else None
-        if link is not None:
-            yield self._check_act(missing[0])
-            url = registry.board_url(link)
-            yield PanelAct(ActCode.OPEN_BOARD, "view_list", "Open the board", url, is_link=True, leaves=True)
-        if missing and may_map:
-            url = reverse("admin:sync_boardlink_change", args=[missing[0].link_id])
-            yield PanelAct(ActCode.MAP_FIELD, "view_column", "Choose another column", url, is_link=True)
-        if names and self.user.has_perm("sync.view_syncmetadata"):
-            # Where nothing but a column can help, the page it leads to has the other ways.
-            is_open = may_map and len(missing) == len(names)
-            label = "See the options" if is_open else f"Unblock {humanize.join_first(names)}"
-            label = label if may_act_on(self.user, Kind.BLOCKED, self.record.entity_type()) else "See why"
-            yield PanelAct(ActCode.UNBLOCK, "lock_open", label, reverse("admin:index"), is_link=True)
-
-    def _check_act(self, mapping: FieldMapping) -> PanelAct:
-        """Home's act that asks for a field's column, from which it leads back to the record."""
-        entity_type = self.record.entity_type()
-        code = ActCode.CHECK_COLUMN
-        hidden = {"one": f"{code.value} blocked:{entity_type}:{mapping.key}"}
-        hidden["back"] = record_url(entity_type, self.record.pk)
-        return PanelAct(code, "refresh", CHECK_LABEL, reverse("npd-home-act"), hidden)
-
-    def _word(self, key: str) -> str:
-        """What the form calls a field, as it stands within a sentence."""
-        names = self.view.state.field_names(key)
-        if len(names) != 1:
-            return self.view.state.labels.get(key, key).lower()
-        return str(self.record._meta.get_field(names[0]).verbose_name)  # type: ignore[union-attr]
-
-    def _pending_acts(self) -> Iterator[PanelAct]:
-        state, direction = self.view.state, self.record.sync_direction
-        if state.removed_item:
-            yield from self._restore_acts()
-            if state.removed_item != "missing" and direction != SyncDirection.MONDAY_TO_NPD:
-                yield self._own(ActCode.CREATE_AGAIN, "add_circle", "Create the item again…", "create_again")
-            yield from self._delete_acts()
-            hidden = {"_selected_action": str(self.record.pk), "index": "0", "action": "unlink"}
-            yield PanelAct(ActCode.UNLINK, "link_off", "Unlink…", self.urls["list"], hidden)
-        elif not state.is_connected and self.user.has_perm("sync.view_mondayaccount"):
-            guide = reverse("admin:sync_wizard_connect")
-            yield PanelAct(ActCode.CONNECT, "link", "Connect Monday", guide, is_link=True)
+def _word(record: SyncedModel, state: RecordView, key: str) -> str:
+    """Return what the form calls a field, as it stands within a sentence."""
+    names = state.field_names(key)
+    if len(names) != 1:
+        return state.labels.get(key, key).lower()
+    return str(record._meta.get_field(names[0]).verbose_name)  # type: ignore[union-attr]
 
 
 def may_change_mapping(user: Any) -> bool:
@@ -652,7 +502,7 @@ def _field_mark(
     )
 
 
-# What a record's page says of its sync beyond the state: what is open, what a direction does, what a look would do.
+# The record's direction, and what else is open.
 
 
 DIRECTION_EFFECTS = {
@@ -667,16 +517,6 @@ DIRECTION_EFFECTS = {
 }
 
 _OVERWRITTEN_SIDE = {SyncDirection.NPD_TO_MONDAY: "monday", SyncDirection.MONDAY_TO_NPD: "npd"}
-
-
-@dataclass(frozen=True)
-class OpenItem:
-    """Something about the record that waits for a person, with the page on which it is settled."""
-
-    icon: str
-    words: str
-    url: str
-    button: str
 
 
 def overwritten_values(record: SyncedModel, direction: str) -> RecordTable | None:
@@ -696,11 +536,6 @@ def overwritten_values(record: SyncedModel, direction: str) -> RecordTable | Non
         return RecordTable(("Field", "On Monday, is overwritten", "In NPD"), differing, len(differing))
     rows = [(label, local, remote) for label, remote, local in differing]
     return RecordTable(("Field", "In NPD, is overwritten", "On Monday"), rows, len(rows))
-
-
-def next_change_lines(reading: LiveReading) -> list[str]:
-    """Return what the next pass would do, a line for each act."""
-    return [capfirst(change_act(entry)) for entry in reading.next_changes or ()]
 
 
 def missing_item_text(record: SyncedModel) -> str:
@@ -724,22 +559,27 @@ def missing_item_text(record: SyncedModel) -> str:
     )
 
 
-def open_items(
-    record: SyncedModel, state: RecordView, user: AbstractBaseUser | AnonymousUser | PermissionsMixin
-) -> Sequence[OpenItem]:
-    """Return what waits for approval of this record, beside what it is told to wait for, and which of its fields are
-    rewritten again and again.
-    """
-    found, entity_type = [], record.entity_type()
-    if state.reason_code is not Part.APPROVAL and user.has_perm("sync.view_approvalrequest"):  # type: ignore[union-attr]
-        url = approvals_url(record)
-        for act in ApprovalRequest.objects.filter(
-            entity_type=entity_type, entity_id=record.pk, state=ApprovalState.PENDING
-        ):
-            text = f"Waits for approval: {KIND_LABELS[ApprovalKind(act.kind)]} ({act.label or record})."
-            found.append(OpenItem("gpp_maybe", text, url, "Decide"))
+@dataclass(frozen=True)
+class OpenItem:
+    """Something about the record that waits for a person, with the page on which it is settled."""
+
+    icon: str
+    words: str
+    url: str
+    button: str
+
+
+def open_items(record: SyncedModel, view: RecordView, user: Any) -> list[OpenItem]:
+    """Return what waits for approval beside what the record is said to wait for, and what is rewritten all the time."""
+    entity_type = record.entity_type()
+    items = []
+    if view.reason_code is not Part.APPROVAL and user.has_perm("sync.view_approvalrequest"):
+        pending = ApprovalRequest.objects.filter(entity_type=entity_type, entity_id=record.pk)
+        for act in pending.filter(state=ApprovalState.PENDING):
+            words = f"Waits for approval: {KIND_LABELS[ApprovalKind(act.kind)]} ({act.label or record})."
+            items.append(OpenItem("gpp_maybe", words, approvals_url(record), "Decide"))
     labels = {mapping.key: mapping.label for mapping in registry.entity(entity_type).mappings}
     for loop in throttled_fields().filter(entity_type=entity_type, entity_id=record.pk):
-        text = throttle_reason(loop, labels.get(loop.key, loop.key))
-        found.append(OpenItem("sync_problem", text, reverse("admin:index"), "See the options"))
-    return found
+        words = throttle_reason(loop, labels.get(loop.key, loop.key))
+        items.append(OpenItem("sync_problem", words, reverse("admin:index"), "See the options"))
+    return items

@@ -35,6 +35,7 @@ from sync.api.views import ApiView, MayChange, ModelPermissions
 from sync.choices import RULES, RecordSyncStatus, SyncDirection
 from sync.kernel.triggers import BOOKKEEPING
 from sync.models import SyncedModel
+from sync.monday.texts import drop_from_label
 from sync.operations.record_requests import PushReason, push_record
 from sync.records.authors import log_action
 from sync.state import record_view
@@ -190,6 +191,11 @@ class RecordSerializer(serializers.ModelSerializer[Any]):
             }
             if errors:
                 raise serializers.ValidationError(errors, code="read_only")
+            # Before the checks of addresses, which refuse what nobody sees.
+            data = data.copy()
+            for name in self.Meta.model.addresses.intersection(data):
+                if isinstance(data[name], str):
+                    data[name] = drop_from_label(data[name])
         return super().to_internal_value(data)
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:

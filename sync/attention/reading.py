@@ -20,6 +20,7 @@ from sync.attention.cause_table import CAUSES, KINDS, Severity, acts_of, cause_o
 from sync.choices import ApprovalKind, BlockedCode
 from sync.clock import SyncNow
 from sync.kernel import humanize
+from sync.kernel.acts import Act
 from sync.kernel.messages import UnmatchedReason, unmatched_sentence
 from sync.models import Attention, FieldMapping, SyncMetadata, Tombstone
 from sync.models.attention import AttentionKind as Kind
@@ -81,6 +82,12 @@ def may_act_on(user: Any, kind: Kind, entity_type: str) -> bool:
     return any(registry.may_act(user, act, entity_type) for act in facts.record_rights)
 
 
+def may_do(user: Any, act: Act, entity_type: str) -> bool:
+    """Whether this person may do an act about a record of this type, or an item of its board."""
+    has_right = not act.right or user.has_perm(act.right)
+    return bool(has_right and (not act.record_right or registry.may_act(user, act.record_right, entity_type)))
+
+
 # What is read.
 
 
@@ -107,6 +114,7 @@ class SideValues:
 class Entry:
     """One thing that waits."""
 
+    id: int
     kind: Kind
     key: str  # stays the same while the same thing is wrong
     entity_type: str
@@ -203,6 +211,12 @@ def waiting(scope: Scope = EVERYTHING, kinds: Iterable[Kind] | None = None) -> Q
     if wanted == EVERYTHING.kinds:
         return rows
     return rows.filter(kind__in=[kind.value for kind in wanted])
+
+
+def seen_by(user: Any) -> QuerySet[Attention]:
+    """Return the rows that a person may see, also those on which others act."""
+    scope = scope_of(user)
+    return waiting(Scope(scope.kinds | scope.others))
 
 
 def tallies(scope: Scope = EVERYTHING) -> dict[Kind, Tally]:
@@ -342,6 +356,7 @@ def _entry(row: Attention, wording: Wording, name: str) -> Entry:
     is_job = kind is Kind.FAILED
     fields = [key for key in row.field.split(",") if key]
     return Entry(
+        id=row.pk,
         kind=kind,
         key=row.key,
         entity_type=row.entity_type,

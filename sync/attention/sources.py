@@ -222,7 +222,7 @@ _LOOPS = f"""
     JOIN sync_board_links AS link ON link.entity_type = loop.entity_type
     JOIN sync_field_mappings AS mapping ON mapping.link_id = link.id AND mapping.key = loop.key
     WHERE {{wanted}} AND loop.throttled_until IS NOT NULL AND mapping.direction <> 'none'
-        AND sync_synced_direction(ledger.entity_type, ledger.entity_id) IS NOT NULL
+        AND sync_synced_direction(loop.entity_type, loop.entity_id::text) IS NOT NULL
 """
 
 # A question about who an item is stands among the conflicts.
@@ -375,10 +375,13 @@ def _refresh_functions() -> Iterator[str]:
         )
 
 
-# NULL where the record is deleted, or its sync is off. Of other systems' rows the ids may be no UUIDs.
+# NULL where the record is deleted, or its sync is off. The ids of other code's things may be no UUIDs.
+_IS_UUID = "~* '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$'"
+
 _DIRECTION = """
 CREATE OR REPLACE FUNCTION sync_synced_direction(its_type text, its_id text) RETURNS text LANGUAGE plpgsql STABLE AS $$
 BEGIN
+    IF NOT its_id {is_uuid} THEN RETURN NULL; END IF;
     {cases}
     RETURN NULL;
 END $$
@@ -395,7 +398,7 @@ def _direction_function() -> str:
     cases = (
         _DIRECTION_CASE.format(type=spec.entity_type, table=spec.model._meta.db_table) for spec in registry.entities()
     )
-    return _DIRECTION.replace("{cases}", "".join(cases))
+    return _DIRECTION.replace("{is_uuid}", _IS_UUID).replace("{cases}", "".join(cases))
 
 
 # Which writes refresh what.
@@ -459,8 +462,8 @@ WATCHED = (
         IF EXISTS (SELECT FROM sync_field_mappings AS mapping JOIN sync_board_links AS link ON link.id = mapping.link_id
             WHERE link.entity_type = {row}.entity_type AND mapping.column_id = '' AND mapping.direction <> 'none')
         THEN PERFORM sync_attention_of_board({row}.entity_type); END IF;""",
-        """{row}.system = 'monday' AND ({row}.removed_since IS NOT NULL OR {row}.blocked_fields <> '{}'::jsonb
-            OR {row}.conflicts <> '{}'::jsonb)""",
+        f"""{{row}}.system = 'monday' AND {{row}}.entity_id {_IS_UUID} AND ({{row}}.removed_since IS NOT NULL
+            OR {{row}}.blocked_fields <> '{{}}'::jsonb OR {{row}}.conflicts <> '{{}}'::jsonb)""",
         ("removed_since", "remote_state", "blocked_fields", "conflicts", "remote_id", "base"),
     ),
     Watched("sync_decisions", _OF_RECORD, "{row}.kind = 'removed' AND {row}.entity_id IS NOT NULL"),

@@ -7,6 +7,7 @@ from typing import Any
 import pgtrigger
 
 from sync.choices import Cause, Priority
+from sync.monday.texts import MATCH_KEY_SQL
 
 BOOKKEEPING = ("monday_id", "monday_last_synced", "sync_status", "created_at", "updated_at")
 """Columns of the sync's own bookkeeping; a change of them is no change of the record."""
@@ -128,12 +129,6 @@ _ENQUEUE_DEPENDENTS = """
     END IF;
 """
 
-NAME_AS_COMPARED = (
-    r"btrim(regexp_replace(normalize(__NAME__), "
-    r"'[\s\u001c-\u001f\u0085\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]+', ' ', 'g'))"
-)
-"""A name as relations by name compare it: composed (NFC), each run of whitespace (as in Python) one space."""
-
 _ENQUEUE_AWAITING = (
     """
     IF EXISTS (SELECT 1 FROM sync_awaited_relations WHERE entity_type = '__TYPE__') THEN
@@ -155,7 +150,7 @@ def _enqueue_awaiting(*values: str, name: str) -> str:
     """Enqueue the records whose cell names one of these rows, in the form of `AwaitedRelation.target`."""
     targets = [
         f"SELECT 'item ' || monday_id AS target FROM {rows} WHERE monday_id IS NOT NULL"
-        f" UNION SELECT 'name ' || lower({NAME_AS_COMPARED.replace('__NAME__', name)}) FROM {rows}"
+        f" UNION SELECT 'name ' || {MATCH_KEY_SQL.replace('__TEXT__', name)} FROM {rows}"
         for rows in values
     ]
     return _ENQUEUE_AWAITING.replace("__TARGETS__", " UNION ".join(targets))

@@ -20,7 +20,7 @@ from sync import registry
 from sync.choices import Priority
 from sync.clock import sync_now
 from sync.kernel import humanize
-from sync.limits import breaker, credentials, quota, rate_limits
+from sync.limits import breaker, credentials, quota, rate_limits, write_stop
 from sync.limits.breaker import monday_account
 from sync.limits.metered_client import (
     MeteredClient,
@@ -38,7 +38,7 @@ from sync.outbox.pauses import active_pause, active_pauses, pause_sentence
 
 __all__ = ["BlockedKind", "Grant", "LimitFacts", "Reservation", "Wait", "board_costs", "grant"]
 __all__ += ["MeteredClient", "call_cost", "client", "client_override", "connector", "urgent_calls"]
-__all__ += ["breaker", "credentials", "monday_account", "quota"]
+__all__ += ["breaker", "credentials", "monday_account", "quota", "write_stop"]
 
 
 class BlockedKind(StrEnum):
@@ -69,6 +69,7 @@ class Grant:
     link: BoardLink
     since: datetime | None = None
     is_limited: bool = False
+    hold_seconds: float = 0  # for so long nothing is written: writes are stopped, and only reading goes on
 
     def reserve(self) -> Reservation | Wait:
         """Reserve a read and a write of the next pass, as large as there is room for: under its lock, for all workers.
@@ -97,6 +98,12 @@ def grant(entity_type: str) -> Grant | Wait:
     """Say whether a board may be worked now; where a probe of the account is due, one worker makes it first."""
     facts = LimitFacts([entity_type])
     found = facts.answer(entity_type)
+    if facts.account.only_writes and not write_stop.may_probe():
+        found = facts.answer(entity_type, reads=True)
+        return replace(found, hold_seconds=facts.hold_seconds) if isinstance(found, Grant) else found
+    # The probe was brought forward.
+    if facts.account.only_writes and isinstance(found, Wait) and found.kind is BlockedKind.ACCOUNT:
+        found = facts.answer(entity_type, reads=True)
     # What the quota makes wait goes on by itself, and by then the account should have answered.
     is_ready = isinstance(found, Grant) or found.kind in (BlockedKind.QUOTA, BlockedKind.BATCHING)
     if is_ready and (untested := facts.untested) is not None:
@@ -123,7 +130,7 @@ class LimitFacts:
     @cached_property
     def account(self) -> MondayAccount:
         row = MondayAccount.objects.filter(id=1).first()
-        return row or MondayAccount(id=1, stopped_until=None, needs_probe=False, failures=0, batch_limit=None)
+        return row or MondayAccount(id=1, stopped_until=None, needs_probe=False, only_writes=False, batch_limit=None)
 
     @cached_property
     def missing_token(self) -> str:
@@ -168,14 +175,22 @@ class LimitFacts:
         return quota.points_before_all()
 
     @property
+    def hold_seconds(self) -> float:
+        """For how many seconds what would be written waits; it is due at once when writes go on earlier."""
+        until = self.account.stopped_until or self.now
+        return max(float(write_stop.WAITS[0]), (until - self.now).total_seconds())
+
+    @property
     def untested(self) -> Wait | None:
         """The account's stop that goes on until Monday has answered, also while its next probe is due."""
         if not self.account.needs_probe:
             return None
         return Wait(BlockedKind.ACCOUNT, f"{self.account.stop_reason} It goes on once Monday has answered.".strip())
 
-    def answer(self, entity_type: str, *, urgent: bool = False, unblocked: bool = False) -> Grant | Wait:
-        """Say whether one of these boards may be worked.
+    def answer(
+        self, entity_type: str, *, urgent: bool = False, unblocked: bool = False, reads: bool = False
+    ) -> Grant | Wait:
+        """Say whether one of these boards may be worked, or, where it only `reads`, be read.
 
         `urgent`: for something that a person clicked, which beats batching and may use the reserve, but never a pause.
         `unblocked`: for finding out whether what blocks the board itself is over.
@@ -188,7 +203,8 @@ class LimitFacts:
             return Wait(BlockedKind.NO_BOARD, reason)
         if (pause := active_pause(entity_type, self.pauses)) is not None:
             return Wait(BlockedKind.PAUSED, pause_sentence(pause))
-        errors = [(self.account.stopped_until, BlockedKind.ACCOUNT, self.account.stop_reason)]
+        stopped_until = None if reads and self.account.only_writes else self.account.stopped_until
+        errors = [(stopped_until, BlockedKind.ACCOUNT, self.account.stop_reason)]
         if not unblocked:
             errors.append((link.blocked_until, BlockedKind.BLOCKED, link.blocked_reason))
         if stops := [(until, kind, reason) for until, kind, reason in errors if until and until > self.now]:

@@ -19,7 +19,7 @@ from sync import registry
 from sync.choices import STOP_WORDS, StopCode
 from sync.clock import SyncNow, sync_now
 from sync.kernel.db import fetch_rows
-from sync.limits import credentials, quota
+from sync.limits import credentials, quota, write_stop
 from sync.limits.metered_client import connector, limits_request
 from sync.limits.rate_limits import DAY_RESERVE, FULL_BATCH, PASS_CALLS
 from sync.models import BoardLink, MondayAccount
@@ -105,6 +105,7 @@ def trip_account(error: ConnectorError) -> None:
         ),
         # A limit's wait ends by itself; any other failure needs a probe.
         needs_probe=row.needs_probe or error.scope is not Scope.LIMIT,
+        only_writes=False,
         # Calls that were in flight together fail together: that counts as one failure.
         failures=Case(When(stopped_until__gt=SyncNow(), then=F("failures")), default=F("failures") + 1),
         answered_mark="" if code in (StopCode.TOKEN, StopCode.ACCOUNT) else F("answered_mark"),
@@ -221,6 +222,7 @@ def ask_again(*, is_slowed: bool = False) -> AskCode:  # noqa: PLR0911 - one for
     except ConnectorError as error:
         trip_if_shared(error)
         return AskCode.STOPPED
+    write_stop.release_held()
     row.refresh_from_db()
     return AskCode.RESUMED if is_over and not _is_waiting(row) else AskCode.STOPPED
 
@@ -352,13 +354,18 @@ def shrink_batches(size: int) -> None:
     MondayAccount.objects.filter(id=1).update(batch_limit=max(1, size // 4))
 
 
-def grow_batches() -> None:
-    """After a successful document: no failures to remember, and twice the records, up to full batches."""
+def grow_batches(*, has_written: bool) -> None:
+    """After a successful pass: no failures to remember, and twice the records, up to full batches.
+
+    A pass that only read says nothing of writes that failed.
+    """
     row = monday_account()
-    if row.failures and not row.needs_probe:
+    if row.failures and not (row.needs_probe or row.only_writes):
         MondayAccount.objects.filter(id=1, needs_probe=False).update(failures=0, stop_reason="", stop_code="")
+    if row.write_failures and has_written:
+        write_stop.write_succeeded()
     limit = row.batch_limit
-    if limit is not None:
+    if limit is not None and (has_written or not row.write_failures):
         doubled = limit * 2
         MondayAccount.objects.filter(id=1).update(batch_limit=None if doubled >= FULL_BATCH else doubled)
 

@@ -178,6 +178,7 @@ NO_STOP: Mapping[str, Any] = {
     "stop_code": "",
     "stopped_since": None,
     "needs_probe": False,
+    "only_writes": False,
     "failures": 0,
 }
 """The account's row while nothing stops it."""

@@ -340,6 +340,7 @@ class Migration(migrations.Migration):
                             ("day_limit", "The day's calls are used up"),
                             ("limit", "Another limit of Monday's"),
                             ("outage", "Monday doesn't answer"),
+                            ("writes", "Monday doesn't store what is sent"),
                         ],
                         db_default="",
                         max_length=20,
@@ -368,6 +369,13 @@ class Migration(migrations.Migration):
                         blank=True, null=True, verbose_name="records in one request after a failure"
                     ),
                 ),
+                ("only_writes", models.BooleanField(db_default=False, verbose_name="only writes are stopped")),
+                (
+                    "write_failures",
+                    models.SmallIntegerField(db_default=0, verbose_name="writes that failed since one succeeded"),
+                ),
+                ("write_failed_at", models.DateTimeField(blank=True, null=True, verbose_name="last write that failed")),
+                ("failed_record", models.CharField(blank=True, db_default="", max_length=50)),
                 (
                     "user_id",
                     models.CharField(blank=True, db_default="", max_length=50, verbose_name="the token's user"),

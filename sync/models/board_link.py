@@ -177,6 +177,12 @@ class MondayAccount(models.Model):
     needs_probe = models.BooleanField("tested before the next call", db_default=False)
     failures = models.SmallIntegerField("failures in a row", db_default=0)
     batch_limit = models.SmallIntegerField("records in one request after a failure", null=True, blank=True)
+    # While only writes fail, reading goes on; a read that succeeds says nothing of the next write.
+    only_writes = models.BooleanField("only writes are stopped", db_default=False)
+    write_failures = models.SmallIntegerField("writes that failed since one succeeded", db_default=0)
+    write_failed_at = models.DateTimeField("last write that failed", null=True, blank=True)
+    # The record, as long as no other one's write has failed since: then it may be to blame, and waits alone.
+    failed_record = models.CharField(max_length=50, blank=True, db_default="")
     user_id = models.CharField("the token's user", max_length=50, blank=True, db_default="")
     version_answered = models.CharField("API version in use", max_length=20, blank=True, db_default="")
     version_kind = models.CharField("kind of API version", max_length=30, blank=True, db_default="")

@@ -715,7 +715,7 @@ class Verification(models.Model):
 class AwaitedRelation(models.Model):
     """A record's relation that waits for a record of `target_type`; that table's triggers enqueue it.
 
-    `target` is “item ” and an item's id, or “name ” and a name in lower case. Only those triggers read it;
+    `target` is “item ” and an item's id, or “name ” and a name's `match_key`. Only those triggers read it;
     why the field is blocked is in the ledger's `blocked_fields`.
     """
 

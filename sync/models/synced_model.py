@@ -15,6 +15,7 @@ from django.db.models import Q
 from sync.choices import RecordSyncStatus, SyncDirection
 from sync.clock import SyncNow
 from sync.kernel.triggers import BOOKKEEPING, synced_triggers
+from sync.monday.texts import drop_from_label
 
 LONG_TEXT_CHARACTERS = 32_767
 """What one cell of a spreadsheet holds; of 500 such texts web and worker can still make one answer."""
@@ -68,6 +69,8 @@ class SyncedModel(models.Model):
     BOOKKEEPING: ClassVar[tuple[str, ...]] = BOOKKEEPING
     sync_related: ClassVar[tuple[str, ...]] = ()
     """Relations that `sync_region` follows; a pass reads them with its records, in one query."""
+    addresses: ClassVar[frozenset[str]] = frozenset()
+    """Fields of addresses, numbers and labels, as registered: in these no character may be that nobody sees."""
     known_region: str = ""
     """The installation's country of telephone numbers, where who writes many records has read it for all."""
     _loaded: dict[str, Any]
@@ -103,6 +106,16 @@ class SyncedModel(models.Model):
         names = self._field_names() if fields is None else self._attnames(fields)
         self._loaded = getattr(self, "_loaded", {}) | self._current_values(names)
         self._committed = getattr(self, "_committed", {}) | self._current_values(names)
+
+    def clean_fields(self, exclude: Collection[str] | None = None) -> None:
+        """Drop what nobody sees from addresses, numbers and labels; then check as ever."""
+        for name in self.addresses.difference(exclude or ()):
+            value = getattr(self, name)
+            if isinstance(value, str):
+                setattr(self, name, drop_from_label(value))
+            elif isinstance(value, list):
+                setattr(self, name, [drop_from_label(element) for element in value])
+        super().clean_fields(exclude=exclude)
 
     def changed_fields(self) -> list[str]:
         """Return the attribute names whose value differs from what was last loaded, saved, or committed.

@@ -5,13 +5,13 @@ JSON value, as a base keeps it), and canonical (the form that is compared). `Non
 """
 
 import re
-import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from sync.monday.board_items import Reading
+from sync.monday.texts import fold_whitespace, match_key
 
 Canonical = str | tuple[str, ...] | None
 """A text, or for lists the sorted elements without duplicates; never an empty text or an empty tuple."""
@@ -85,6 +85,10 @@ class Converter(Protocol):
     def from_text(self, text: str, current_local: Local) -> Local:
         """The NPD fields for a value that a person typed; raises ValueError with a sentence for them."""
 
+    def completed(self, raw_local: Local) -> Local:
+        """The same value in a form whose meaning depends on nothing else, as a phone number with its country."""
+        return raw_local
+
     def rejection_reason(self, raw_local: Local) -> str | None:
         """Why Monday will certainly reject the value, or None."""
         return None
@@ -103,17 +107,6 @@ class Converter(Protocol):
 
     def from_event(self, payload_value: Any, column_type: str) -> Canonical:
         """The canonical form of a webhook's `value`; raises UnknownValue where it can't be decoded."""
-
-
-def canonical_text(text: str | None) -> str | None:
-    """Unicode NFC, line ends as \\n, outer whitespace dropped; None where nothing is left."""
-    lines = (text or "").replace("\r\n", "\n").replace("\r", "\n")
-    return unicodedata.normalize("NFC", lines).strip() or None
-
-
-def fold_whitespace(text: str | None) -> str | None:
-    """Canonical text with each run of whitespace as one space."""
-    return " ".join((canonical_text(text) or "").split()) or None
 
 
 def only_field(raw: Local) -> tuple[str, Any]:
@@ -246,25 +239,23 @@ class Choices:
 
     def __init__(self, labels: Mapping[str, str]) -> None:
         texts = {value: fold_whitespace(label) or value for value, label in labels.items()}
-        uses = Counter(text.casefold() for text in texts.values())
+        uses = Counter(map(match_key, texts.values()))
         # Values that share a label are told apart by what they are.
         self._labels = {
-            value: text if uses[text.casefold()] == 1 else fold_whitespace(f"{text} ({value})") or value
+            value: text if uses[match_key(text)] == 1 else fold_whitespace(f"{text} ({value})") or value
             for value, text in texts.items()
         }
-        # A board may show either without its double spaces.
-        self._by_value = {(fold_whitespace(value) or value).casefold(): value for value in labels}
-        self._by_label = {label.casefold(): value for value, label in self._labels.items()}
+        self._by_value = {match_key(value): value for value in labels}
+        self._by_label = {match_key(label): value for value, label in self._labels.items()}
 
     def label_of(self, value: str) -> str:
         """The value's label; a value that is no choice is its own."""
         return self._labels.get(value, value)
 
     def value_of(self, text: str) -> str | None:
-        """The value that a text names by its label, else by itself, in any case; None where it names none."""
-        folded = (fold_whitespace(text) or "").casefold()
-        by_itself = text if text in self._labels else self._by_value.get(folded)
-        return self._by_label.get(folded, by_itself)
+        """The value that a text names by its label, else by itself; None where it names none."""
+        by_itself = text if text in self._labels else self._by_value.get(match_key(text))
+        return self._by_label.get(match_key(text), by_itself)
 
     def checked(self, text: str) -> str:
         """The value that a text names; raises UnknownValue, with what is allowed, where it names none."""

@@ -22,8 +22,6 @@ import pghistory
 from django.contrib.postgres.fields import ArrayField
 from django.core.exceptions import ValidationError
 from django.db import connection, models, transaction
-from django.db.models.expressions import RawSQL
-from django.db.models.functions import Lower
 from django.utils.text import capfirst
 from import_export.fields import Field
 from import_export.resources import ModelResource, modelresource_factory
@@ -35,10 +33,11 @@ from sync.kernel import humanize
 from sync.kernel.db import bound_lock_waits, update_many
 from sync.models import Decision, SyncedModel, SyncQueue
 from sync.models.state import IMPORT_KIND, fold_alike
+from sync.monday.texts import drop_from_label, match_key
 from sync.operations.file_formats import ROW_NUMBER, SURPLUS, FileError
 from sync.outbox import notify
 from sync.reconcile.field_values import as_uuid, field_of, record_name, stored_field_values, stored_values
-from sync.reconcile.lookups import canonical_expression, canonical_value, load_board, match_key, phone_region
+from sync.reconcile.lookups import canonical_value, load_board, match_key_of, phone_region
 from sync.records.authors import actor_label, log_kind_action
 
 NPD_ID = "NPD ID"
@@ -204,6 +203,7 @@ class RecordResource(ModelResource):  # type: ignore[misc]
                 return
             text = ""
         if field.attribute not in self.relations:
+            text = drop_from_label(text) if field.attribute in instance.addresses else text
             setattr(instance, field.attribute, field.widget.clean(text))
         elif not text:
             setattr(instance, field.attribute, None)
@@ -372,7 +372,7 @@ class RecordResource(ModelResource):  # type: ignore[misc]
             missing = f"There is no {noun} with this NPD ID. Empty the cell to find it by what else the row says."
             return (record, record.pk) if record else (ValidationError({"id": missing}), None)
         for name in self._key_fields():
-            key = match_key(self.spec.entity_type, name, texts[name])
+            key = match_key(texts[name])
             if not key:
                 continue
             records = by_text[name].get(key, [])
@@ -405,7 +405,7 @@ class RecordResource(ModelResource):  # type: ignore[misc]
         said, known = (canonical_value(self.spec.entity_type, field.attribute, each, region) for each in (text, value))
         if field.attribute in self._key_fields() and not _value(row.get(NPD_ID, "")):
             # By it the record was found, in whatever case; who names the record by its id may correct it.
-            said, known = str(said).lower(), str(known).lower()
+            said, known = match_key(text), match_key(value)
         return bool(said == known)
 
     def _related(self, name: str, text: str) -> SyncedModel | None:
@@ -519,8 +519,8 @@ class RelatedRecords:
         self.may_create = self.key_field == self.name_field
 
     def find(self, text: str) -> list[SyncedModel]:
-        by_key = self.by_key.get(match_key(self.entity_type, self.key_field, text), []) if "@" in text else []
-        records = by_key or self.by_name.get(match_key(self.entity_type, self.name_field, text), [])
+        by_key = self.by_key.get(match_key(text), []) if "@" in text else []
+        records = by_key or self.by_name.get(match_key(text), [])
         same_case = [record for record in records if getattr(record, self.name_field) == text]
         return same_case if len(same_case) == 1 else records
 
@@ -531,20 +531,17 @@ class RelatedRecords:
             record.clean_fields()
         except ValidationError as refused:
             raise ValueError(" ".join(refused.messages)) from refused
-        self.by_name[match_key(self.entity_type, self.name_field, text)] = [record]
+        self.by_name[match_key(text)] = [record]
         return record
 
 
 def records_by(records: Any, field: str, texts: Iterable[str]) -> dict[str, list[SyncedModel]]:
     """Return the records whose field has one of these texts, by the form in which the sync matches them."""
-    entity_type = records.model.entity_type()
-    keys = sorted({key for text in texts if (key := match_key(entity_type, field, text))})
+    keys = sorted({key for text in texts if (key := match_key(text))})
     found: dict[str, list[SyncedModel]] = {}
     if keys:
-        # Lowered by the database, whose rules of case depend on its locale.
-        wanted = RawSQL("SELECT lower(wanted) FROM unnest(%s::text[]) AS wanted", [keys])
-        for record in records.annotate(match_text=Lower(canonical_expression(field))).filter(match_text__in=wanted):
-            found.setdefault(match_key(entity_type, field, getattr(record, field)), []).append(record)
+        for record in records.annotate(match_key=match_key_of(field)).filter(match_key__any_of=keys):
+            found.setdefault(match_key(getattr(record, field)), []).append(record)
     return found
 
 

@@ -121,9 +121,11 @@ class WorkerRun:
                 found = reserved
                 break
             with reserved:
-                claimed = claim(board_lease, reserved.size, only_urgent=reserved.only_urgent)
+                claimed = claim(
+                    board_lease, reserved.size, only_urgent=reserved.only_urgent, only_pulls=bool(found.hold_seconds)
+                )
                 if claimed:
-                    self._run_pass(board_lease, claimed)
+                    self._run_pass(board_lease, claimed, found.hold_seconds)
             # A claim that came out short has mostly left nothing, and to ask costs a tenth of a further round.
             if len(claimed) < reserved.size and not (claimed and has_due_rows(entity_type)):
                 if lingered:
@@ -135,7 +137,7 @@ class WorkerRun:
         self._notify_after(found, entity_type)
         return True
 
-    def _run_pass(self, board_lease: Lease, claimed: list[Claim]) -> None:
+    def _run_pass(self, board_lease: Lease, claimed: list[Claim], hold_seconds: float) -> None:
         def store_fault() -> None:
             rows = [row for one in claimed for row in one.rows]
             with board_lease.transaction():
@@ -147,7 +149,7 @@ class WorkerRun:
         # An error of our own costs a batch no attempt: its records come back one by one, and then it counts.
         with pass_log_context(board_lease.link.entity_type) as batch_id:
             try:
-                self.summary.add(len(claimed), reconcile(board_lease, claimed, batch_id))
+                self.summary.add(len(claimed), reconcile(board_lease, claimed, batch_id, hold_seconds))
             # Another worker may have the board by now: nothing of this pass may be stored.
             except LeaseLost:
                 raise
@@ -160,7 +162,7 @@ class WorkerRun:
 
 def _reserve(board_lease: Lease, found: Grant) -> Reservation | Wait:
     """Find out about creates without an answer, then reserve the next pass; a wait where Monday can't be asked."""
-    stopped = confirm_creates(board_lease)
+    stopped = "" if found.hold_seconds else confirm_creates(board_lease)
     if not stopped:
         return found.reserve()
     now = grant(board_lease.link.entity_type)

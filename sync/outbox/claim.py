@@ -256,7 +256,11 @@ _DUE = f"""
         FROM sync_queue AS row
         WHERE status = 'pending' AND entity_type = %(entity_type)s AND row.priority = level.priority
           AND next_retry >= level.since AND next_retry <= (SELECT sync_now()) AND {_NOT_PAUSED}
-          AND NOT (row.claim_at_most > 0 AND %(others)s) AND NOT EXISTS (
+          AND NOT (row.claim_at_most > 0 AND %(others)s)
+          AND NOT (%(only_pulls)s AND (row.direction = 'to_monday' OR EXISTS (
+            SELECT FROM sync_queue AS push WHERE push.entity_id = row.entity_id
+              AND push.status = 'pending' AND push.direction = 'to_monday')))
+          AND NOT EXISTS (
             SELECT 1 FROM sync_intents AS intent
             WHERE intent.entity_id = row.entity_id AND intent.state = 'open'
               AND (intent.deadline > sync_now() OR intent.item_id = ''))
@@ -359,12 +363,15 @@ def has_due_rows(entity_type: str) -> bool:
     )
 
 
-def claim(lease: Lease, size: int, *, only_urgent: bool = False) -> list[Claim]:
+def claim(lease: Lease, size: int, *, only_urgent: bool = False, only_pulls: bool = False) -> list[Claim]:
     """Claim up to `size` records with a due row, `only_urgent` ones where asked for; raises LeaseLost.
 
-    A record whose create is unconfirmed is left out until its outcome is known.
+    A record whose create is unconfirmed is left out until its outcome is known. `only_pulls`: records about which
+    nothing but Monday gave a reason for a pass.
     """
     priorities = [Priority.PERSON] if only_urgent else sorted(Priority)
+    if only_pulls:
+        return _group_by_record(retry_on_lock_timeout(lambda: _claim_pulls(lease, size, priorities)))
     return _group_by_record(retry_on_lock_timeout(lambda: _claim_rows(lease, size, priorities)))
 
 
@@ -402,8 +409,24 @@ def _claim_rows(lease: Lease, size: int, priorities: Sequence[Priority]) -> list
             return _run_claim(lease, size, priorities, 0)
 
 
+def _claim_pulls(lease: Lease, size: int, priorities: Sequence[Priority]) -> list[SyncQueue]:
+    """Claim from the start, and leave no place from which to go on: what was passed over is claimed later."""
+    with lease.transaction(seconds=STEP_SECONDS):
+        _release_orphaned(lease)
+        with lease.claim_cursor.rescan():
+            rows = _run_claim(lease, size, priorities, 0, only_pulls=True)
+    lease.claim_cursor.positions.clear()
+    return rows
+
+
 def _run_claim(
-    lease: Lease, size: int, priorities: Sequence[Priority], seconds_left: float, *, skip_isolated: bool = False
+    lease: Lease,
+    size: int,
+    priorities: Sequence[Priority],
+    seconds_left: float,
+    *,
+    skip_isolated: bool = False,
+    only_pulls: bool = False,
 ) -> list[SyncQueue]:
     """Claim, if so many seconds are left of the lease.
 
@@ -411,6 +434,7 @@ def _run_claim(
     """
     since = lease.claim_cursor.start_times(priorities)
     params = {"priorities": [int(one) for one in priorities], "since": since, "size": size, "others": skip_isolated}
+    params["only_pulls"] = only_pulls
     found = fetch_prepared(_CLAIM, lease.lock_params(seconds_left) | params)
     if found:
         *_, isolated, due, positions = found[0]

@@ -11,14 +11,15 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import structlog
 
 from sync.kernel.messages import own_fault
-from sync.limits import board_costs, breaker
+from sync.limits import board_costs, breaker, write_stop
 from sync.models import Intent
+from sync.monday.board_items import Item
 from sync.monday.errors import ConnectorError, Scope, TooComplex
 from sync.outbox.claim import Claim, Lease, LeaseLost
 from sync.reconcile import gather
@@ -26,30 +27,32 @@ from sync.reconcile.act import Executor, send
 from sync.reconcile.changes import PassResult, answered, pass_result
 from sync.reconcile.decide import first_plan, unread
 from sync.reconcile.field_values import BoardContext
-from sync.reconcile.gather import Gatherer, claimed, look_for_created
+from sync.reconcile.gather import Gatherer, claimed, facts_of_creates
 from sync.reconcile.identity import ANSWERED, carry_out_answers
 from sync.reconcile.lookups import load_board
 from sync.reconcile.pass_plan import LostUpdates, Outcome, PassFacts, Plan, Unread, ending
 from sync.reconcile.settle import PassRun, settle_answers, settle_creates, settle_items, settle_pass, store_columns
 from sync.reconcile.settlement import PassId
 from sync.reconcile.unconfirmed_writes import Fate, after_own_fault, after_resending, decide_unconfirmed
-from sync.reconcile.writes import OUTCOMES, Answers, Verdict
+from sync.reconcile.writes import OUTCOMES, Answers
 
 log = structlog.get_logger(__name__)
 
 
-def reconcile(lease: Lease, claims: Sequence[Claim], batch_id: uuid.UUID) -> PassResult:
+def reconcile(lease: Lease, claims: Sequence[Claim], batch_id: uuid.UUID, hold_seconds: float = 0) -> PassResult:
     """Make both sides of the claimed records equal, or say of each why not; raises LeaseLost.
 
-    `batch_id` names this pass in the sync state, the history and the log.
+    `batch_id` names this pass in the sync state, the history and the log. With `hold_seconds` nothing is sent: what
+    would be waits for so long.
     """
     started, board, gatherer = time.monotonic(), load_board(lease.link), Gatherer()
     facts = claimed(board, claims)
-    run = PassRun(lease, board, PassId(batch_id), started)
+    run = PassRun(lease, board, PassId(batch_id), started, hold_seconds=hold_seconds)
     # What people answered is NPD's own, as a save is: it is written before anything is read.
     facts, told = gatherer.gather(facts, first_plan(facts), (carry_out_answers,))
     settle_answers(run, told)
-    executor = Executor(lease, board, len(facts.claimed.records) or 1, read_at=facts.now)
+    stop_reason = write_stop.HELD if hold_seconds else ""
+    executor = Executor(lease, board, len(facts.claimed.records) or 1, stop_reason, read_at=facts.now)
     facts, plan, answers = _sent(run, executor, gatherer, facts)
     this, calls = PassId(batch_id, gatherer.read_request), gatherer.calls + executor.calls
     run = replace(run, board=facts.board, this=this, calls=calls)
@@ -95,7 +98,7 @@ def _sent(run: PassRun, executor: Executor, gatherer: Gatherer, facts: PassFacts
     plan = answered(facts, plan, answers)
     given_back = [one for one in plan.records.values() if one.outcome is Outcome.RELEASED]
     if not executor.stop_reason and all(one.ending.detail == ANSWERED for one in given_back):
-        breaker.grow_batches()
+        breaker.grow_batches(has_written=executor.has_written)
     return facts, plan, answers
 
 
@@ -115,7 +118,7 @@ def _unread(run: PassRun, executor: Executor, error: Unread) -> Plan:
     how = ending(
         Outcome.RELEASED if releases else Outcome.FAILED,
         cause.sentence,
-        isolate=is_rejected and releases and not shrinks,
+        at_most=int(is_rejected and releases and not shrinks),
     )
     if error.columns is not None:
         store_columns(run.link, error.columns)
@@ -126,12 +129,12 @@ def _unread(run: PassRun, executor: Executor, error: Unread) -> Plan:
     answer = executor.failed_call(cause, len(plan.open_records) + len(plan.open_deleted))
     if not executor.stop_reason:
         breaker.trip(run.link, cause)
-    failed = ending(OUTCOMES[answer.verdict], answer.detail, isolate=answer.verdict is Verdict.DIVIDED)
+    failed = ending(OUTCOMES[answer.verdict], answer.detail, at_most=answer.at_most)
     return unread(facts, plan, failed, how)
 
 
 def confirm_creates(lease: Lease) -> str:
-    """Find out about every create without an answer whose deadline is over, document by document, in the same steps.
+    """Find out about every create without an answer whose deadline is over: one look-up, then document by document.
 
     Return why Monday can't be asked any more, or an empty text; raises LeaseLost.
     """
@@ -139,30 +142,37 @@ def confirm_creates(lease: Lease) -> str:
     if lease.link.npd_id_problem or not (documents := gather.unconfirmed_creates(lease.link.entity_type)):
         return ""
     board = load_board(lease.link)
+    try:
+        items = gather.items_of_creates(board, documents)
+    except ConnectorError as error:
+        breaker.trip(lease.link, error)
+        return error.sentence
+    stop_reason = ""
     for intents in documents:
         try:
-            stopped = _confirm_document(lease, board, intents)
+            stop_reason = _confirm_document(lease, board, intents, items, stop_reason) or stop_reason
         except LeaseLost:
             raise
         # An error of our own is these records' alone: the others of the board go on.
         except Exception as error:
             log.exception("creates not confirmed", board=lease.link.entity_type, records=len(intents))
             settle_creates(lease, board, after_own_fault(intents, own_fault(error)))
-            continue
-        if stopped:
-            return stopped
-    return ""
+    return stop_reason
 
 
-def _confirm_document(lease: Lease, board: BoardContext, intents: Sequence[Intent]) -> str:
-    try:
-        facts = look_for_created(board, intents)
-    except ConnectorError as error:
-        breaker.trip(lease.link, error)
-        return error.sentence
-    plans, executor = decide_unconfirmed(facts), Executor(lease, board, min(len(intents), facts.batch_size))
+def _confirm_document(
+    lease: Lease, board: BoardContext, intents: Sequence[Intent], items: Mapping[str, Item] | None, stop_reason: str
+) -> str:
+    """Find out about one document; with a `stop_reason` nothing is sent again, and what needs that waits."""
+    facts = facts_of_creates(board, intents, items)
+    plans, executor = decide_unconfirmed(facts), Executor(lease, board, len(intents), stop_reason)
     log.info("create without answer", board=lease.link.entity_type, records=len(intents), found=len(facts.items or ()))
     if any(plan.fate is Fate.RESEND for plan in plans):
-        plans = after_resending(facts, executor.resend(intents))
+        answer = executor.resend(intents)
+        wait = max(facts.wait_seconds, executor.wait_seconds)
+        is_own = facts.others_answered or executor.is_own_failure
+        plans = after_resending(replace(facts, wait_seconds=wait, others_answered=is_own), answer)
+        if executor.has_written:
+            breaker.grow_batches(has_written=True)
     settle_creates(lease, board, plans)
     return executor.stop_reason

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -19,7 +19,7 @@ from django.conf import settings
 
 from sync.choices import ApprovalKind, ApprovalState
 from sync.clock import SyncNow
-from sync.limits import breaker, call_cost, connector
+from sync.limits import breaker, call_cost, connector, write_stop
 from sync.models import ApprovalRequest, BoardLink, FieldMapping, Intent, IntentState, Tombstone
 from sync.monday.board_items import NAME_COLUMN, Item, ItemChange, ItemCreate, ItemRemoval, WriteRequest, WriteResult
 from sync.monday.connector import MondayConnector
@@ -209,6 +209,10 @@ class Executor:
         self.lease, self.board, self.size, self.stop_reason = lease, board, size, stop_reason
         self.read = {"read_at": read_at.isoformat()} if read_at else {}
         self.calls, self.intended_at = 0, 0.0
+        self.has_written = False  # Monday has carried out a write of this pass
+        # Of the last write that failed: whether that was its record's own fault, and how long it is not tried again.
+        self.is_own_failure = False
+        self.wait_seconds = 0.0
 
     def send(self, call: Call, writes: Sequence[Write]) -> ByUnit:
         """Announce the call, make it, and return what became of each unit; raises LeaseLost.
@@ -227,14 +231,9 @@ class Executor:
             return answers | self.end_failed_document(call, announced, error)
         return answers | self.confirm(call, announced, result)
 
-    def create(self, writes: Sequence[Write], retried: Collection[str]) -> ByUnit:
-        """Make new items: `retried` units, whose create once had an unknown outcome, each under a key of its own.
-
-        One that was refused for one of its values is made with its name alone; raises LeaseLost.
-        """
-        answers = self.send(RECORD_CREATES, [write for write in writes if write.unit not in retried])
-        for write in [write for write in writes if write.unit in retried]:
-            answers |= self.send(RECORD_CREATES, [write])
+    def create(self, writes: Sequence[Write]) -> ByUnit:
+        """Make new items; one that was refused for one of its values, with its name alone. Raises LeaseLost."""
+        answers = self.send(RECORD_CREATES, writes)
         refused = {unit: answer for unit, answer in answers.items() if answer.verdict is Verdict.NAME_ONLY}
         bare = [bare_write(write) for write in writes if write.unit in refused]
         found = self._existing_items(bare) if bare and not self.stop_reason else {}
@@ -247,10 +246,13 @@ class Executor:
         return answers
 
     def resend(self, intents: Sequence[Intent]) -> WriteResult | ConnectorError | None:
-        """Send a create without an answer again, under its own key; None where the board is paused. Raises LeaseLost.
+        """Send a create without an answer again, under its own key; raises LeaseLost.
 
-        The lease and the intents' deadline are moved past the time in which this call may land.
+        None where the board is paused, or something stopped it. The lease and the intents' deadline are moved past the
+        time in which this call may land.
         """
+        if self.stop_reason:
+            return None
         body, deadline_seconds = next(intent.body for intent in intents if intent.body), _deadline_seconds()
         self.intended_at = time.monotonic()
         self.lease.renew(deadline_seconds + settings.MONDAY_TIMEOUT_SECONDS)
@@ -263,12 +265,15 @@ class Executor:
         try:
             return self._write(request, intents[0].idempotency_key, len(intents))
         except ConnectorError as error:
-            if not (is_refused(error) or isinstance(error, AnswerWithoutData)):
+            if error.scope is Scope.TRANSPORT:
+                self._end_failed_write(error, [intent.entity_id for intent in intents])
+            elif not is_refused(error):
                 self._stop(error)
             return error
 
     def confirm(self, call: Call, announced: Sequence[Announced], result: WriteResult) -> ByUnit:
         done = any(isinstance(written, Item) for written in result.by_alias.values())
+        self.has_written |= done
         answers: ByUnit = {}
         for number, (write, intent) in enumerate(announced):
             if intent is not None:
@@ -360,20 +365,39 @@ class Executor:
         elif not error.outcome_unknown:
             _close_intents([intent for _, intent in announced], IntentState.VOID)
             announced = [(write, None) for write, _ in announced]
-        answer = self.failed_call(error, len(announced))
+        if error.scope is Scope.TRANSPORT:
+            answer = self._end_failed_write(error, [write.record_id for write, _ in announced])
+        else:
+            answer = self.failed_call(error, len(announced))
         return {write.unit: replace(answer, intent=intent) for write, intent in announced}
 
+    def _end_failed_write(self, error: ConnectorError, records: Sequence[UUID]) -> Answer:
+        """Return what a write of these records without a known outcome means for each of them.
+
+        While others are written it is a record's own failure, and counts. Else nothing counts, and nothing more is sent
+        in this pass: several come again in parts, and a single one waits alone.
+        """
+        failure = write_stop.write_failed(error, records, others_answered=self.has_written)
+        self.is_own_failure = failure.is_own
+        self.wait_seconds = failure.wait_seconds
+        self.has_written = False
+        if failure.is_own:
+            return Answer(Verdict.FAILED, error.sentence)
+        self.stop_reason = f"{write_stop.HELD} {error.sentence}"
+        if len(records) > 1:
+            return Answer(Verdict.STOPPED, self.stop_reason, at_most=parts_of(len(records)))
+        return Answer(Verdict.HELD, self.stop_reason, wait_seconds=failure.wait_seconds)
+
     def failed_call(self, error: ConnectorError, number: int) -> Answer:
-        """Return what a call that failed as a whole means for each of so many units.
+        """Return what a read that failed, or a write that was not carried out, means for each of so many units.
 
         What concerns the account or board costs them no attempt, and stops it.
         """
-        if isinstance(error, AnswerWithoutData):
-            return Answer(Verdict.DIVIDED if number > 1 else Verdict.FAILED, error.sentence)
         # What fails alone after a good probe is that unit's failure, and counts.
         counts_attempt = error.scope is Scope.TRANSPORT and number == 1 and breaker.batch_size() == 1
         self._stop(error)
-        return Answer(Verdict.FAILED if counts_attempt else Verdict.STOPPED, error.sentence)
+        at_most = parts_of(number) if error.scope is Scope.TRANSPORT and number > 1 else 0
+        return Answer(Verdict.FAILED if counts_attempt else Verdict.STOPPED, error.sentence, at_most=at_most)
 
     def _stop(self, error: ConnectorError) -> None:
         """What concerns board or account stops it, and nothing more is sent in this pass."""
@@ -398,7 +422,12 @@ class Executor:
     def _write(self, request: WriteRequest, key: str, size: int) -> WriteResult:
         check_intent_age(self)
         with self._connector(size) as monday:
-            return monday.write(request, key)
+            result = monday.write(request, key)
+        unknown = [one for one in result.by_alias.values() if isinstance(one, ConnectorError) and one.outcome_unknown]
+        # Where none of its parts has a known outcome, the call as a whole has failed.
+        if len(unknown) == len(result.by_alias) and not result.replayed:
+            raise unknown[0]
+        return result
 
     @contextmanager
     def _connector(self, size: int) -> Iterator[MondayConnector]:
@@ -448,6 +477,11 @@ def commit_intents(
         Intent.objects.bulk_create(intents)
         ApprovalRequest.objects.bulk_create([write.approval for write in allowed if write.approval])
     return unsent, [(replace(w, approval=None), intent) for w, intent in zip(allowed, intents, strict=True)], request
+
+
+def parts_of(number: int) -> int:
+    """Return with how many at most each of so many records comes again, of which one may be to blame."""
+    return max(1, number // 4)
 
 
 def check_intent_age(executor: Executor) -> None:
@@ -501,8 +535,7 @@ def send_records(executor: Executor, board: BoardContext, plan: Plan) -> dict[UU
     """Send the records' values and make their items; raises LeaseLost."""
     changes = [write_of_record(board, one) for one in changed_records_of(board, plan)]
     creates = [write_of_record(board, one) for one in created_records_of(plan)]
-    retried = {str(pk) for pk in gather.unconfirmed_before(write.record_id for write in creates)}
-    answers = executor.send(RECORD_CHANGES, changes) | executor.create(creates, retried)
+    answers = executor.send(RECORD_CHANGES, changes) | executor.create(creates)
     return {write.record_id: answers[write.unit] for write in (*changes, *creates)}
 
 

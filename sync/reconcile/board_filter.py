@@ -30,7 +30,8 @@ from sync.choices import BlockedCode, SyncDirection
 from sync.merge import Action, FieldDecision, Side, Unknown
 from sync.models import FieldMapping, SyncedModel
 from sync.monday.board_items import GROUP, Item
-from sync.monday.conversion import Canonical, Converter, UnknownValue, fold_whitespace
+from sync.monday.conversion import Canonical, Converter, UnknownValue
+from sync.monday.texts import fold_whitespace
 from sync.reconcile.facts import HistoryLine, RecordFacts
 from sync.reconcile.field_plan import FieldPlan, base_of, base_remote, cell_of, sides_of
 from sync.reconcile.field_values import (

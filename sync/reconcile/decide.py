@@ -122,7 +122,7 @@ def decide(facts: PassFacts, plan: Plan | None = None, rules: Sequence[PlanRule]
 
 def unread(facts: PassFacts, plan: Plan, how: Ending, how_items: Ending) -> Plan:
     """Return the plan where Monday could not be read: what still went on ends so; what had ended stands."""
-    plan = plan.with_records(one.end(how.outcome, how.detail, isolate=how.isolate) for one in plan.open_records)
+    plan = plan.with_records(one.end(how.outcome, how.detail, at_most=how.at_most) for one in plan.open_records)
     plan = plan.with_deleted(replace(one, ending=how) for one in plan.open_deleted)
     jobs = tuple(Job(claim, how_items) for claim in facts.claimed.unmatched) if not plan.items else ()
     return replace(plan, other_jobs=(*plan.other_jobs, *jobs))

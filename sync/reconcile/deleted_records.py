@@ -445,7 +445,7 @@ def after_removal(board: BoardContext, plan: DeletedPlan, answer: Answer) -> Del
         return _settled(plan, state, reason, error=answer.detail)
     if answer.item is None:
         refused = f"Deleted in NPD. Its item could not be removed from the board: {answer.detail}"
-        how = ending(OUTCOMES[answer.verdict], answer.detail, isolate=answer.verdict is Verdict.DIVIDED)
+        how = ending(OUTCOMES[answer.verdict], answer.detail, at_most=answer.at_most, wait_seconds=answer.wait_seconds)
         return replace(plan, ending=how, reason=refused if answer.verdict is Verdict.REFUSED else plan.reason)
     if plan.item_removal in STATE_AFTER:
         return _removed(board, plan, STATE_AFTER[plan.item_removal], answer.item)

@@ -52,6 +52,7 @@ class DuplicateResult:
     detail: str
     kind: str = ""
     intents: tuple[Intent, ...] = ()
+    wait_seconds: float = 0
 
 
 @dataclass(frozen=True)
@@ -189,7 +190,8 @@ def duplicate_result(duplicate: DuplicateItem, answers: Sequence[Answer]) -> Dup
     done = tuple(one.intent for one in answers if one.verdict is Verdict.DONE and one.intent)
     failed = next((one for one in answers if one.verdict not in (Verdict.DONE, Verdict.GONE)), None)
     if failed is not None:
-        return DuplicateResult(OUTCOMES[failed.verdict], failed.detail, intents=done)
+        outcome = OUTCOMES[failed.verdict]
+        return DuplicateResult(outcome, failed.detail, intents=done, wait_seconds=failed.wait_seconds)
     is_gone = any(one.verdict is Verdict.GONE for one in answers)
     if duplicate.is_answered:
         kind, detail = _answered(duplicate)
@@ -209,7 +211,7 @@ def second_item(item: ItemPlan, found: tuple[DuplicateItem, DuplicateResult] | N
     if found is None:
         return replace(item, outcome=Outcome.RELEASED, detail=pause)
     detail = f"Who is this? {found[0].question}" if is_asked(*found) else found[1].detail
-    return replace(item, outcome=found[1].outcome, detail=detail)
+    return replace(item, outcome=found[1].outcome, detail=detail, wait_seconds=found[1].wait_seconds)
 
 
 def copy_reports(

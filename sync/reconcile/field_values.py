@@ -22,7 +22,8 @@ from sync.choices import SyncDirection
 from sync.models import BoardLink, FieldMapping, SyncedModel
 from sync.monday.board_items import GROUP, Item
 from sync.monday.columns import make_converter
-from sync.monday.conversion import AmbiguousSplit, Converter, ConverterOptions, UnknownValue, fold_whitespace
+from sync.monday.conversion import AmbiguousSplit, Canonical, Converter, ConverterOptions, UnknownValue
+from sync.monday.texts import canonical_text, drop_invisible, fold_whitespace, match_key, name_invisible
 from sync.registry import ModelField, columns_of, relation_of, target_of
 
 Raw: TypeAlias = Mapping[str, Any]
@@ -365,11 +366,12 @@ def _record_of_name(target: type[SyncedModel], name: str, found: Sequence[Synced
     same = [record for record in found if fold_name(record_name(record)) == name] or found
     if len(same) == 1:
         return same[0]
-    detail = f"No {meta.verbose_name} in NPD is called “{name}”. Add it in NPD, or correct the name on the board."
+    shown = name_invisible(name)
+    detail = f"No {meta.verbose_name} in NPD is called “{shown}”. Add it in NPD, or correct the name on the board."
     if same:
         many = f"{len(same)} {meta.verbose_name_plural}"
-        detail = f"{many} in NPD are called “{name}”. Choose the right one in NPD."
-    raise RelatedNotFound(detail, f"name {name}")
+        detail = f"{many} in NPD are called “{shown}”. Choose the right one in NPD."
+    raise RelatedNotFound(detail, f"name {match_key(name)}")
 
 
 def fold_name(name: Any) -> str:
@@ -452,25 +454,40 @@ def is_active_on(board: BoardContext, item: Item | None) -> bool:
 
 
 def match_text_of_record(board: BoardContext, record: SyncedModel) -> str:
+    """Return by what the record and an item find each other, an empty text where it has no such value."""
     match = board.match_mapping
     if match is None:
         return ""
-    return str(board.converter(match, record).local(stored_values(record, match)) or "")
+    # Of other columns no value depends on the record's region, which may cost a query.
+    convert = board.converter(match, record if match.converter == "phone" else None)
+    return _match_text(convert.local(stored_values(record, match)))
+
+
+def searched_texts(board: BoardContext, record: SyncedModel) -> set[str]:
+    """Return the texts for which Monday, which knows no match keys, is asked: as NPD has it, and tidied."""
+    match = board.match_mapping
+    if match is None:
+        return set()
+    values = stored_values(record, match)
+    texts = {value for value in values.values() if isinstance(value, str) and len(values) == 1}
+    canonical = board.converter(match, record).local(values)
+    if isinstance(canonical, str):
+        texts.add(canonical)
+    tidied = {fold_whitespace(drop_invisible(text)) for text in texts}
+    return {text for text in {*map(canonical_text, texts), *tidied} if text}
+
+
+def _match_text(canonical: Canonical) -> str:
+    return match_key(", ".join(canonical) if isinstance(canonical, tuple) else canonical)
 
 
 def match_text_of_item(board: BoardContext, item: Item) -> str | None:
-    """Return the item's match key in canonical form, an empty text where it has none, None where it can't be read."""
+    """Return the item's match key, an empty text where it has none, None where it can't be read."""
     match = board.match_mapping
     if match is None:
         return ""
     convert = board.converter(match)
     try:
-        return str(convert.remote(convert.stored_value(item.reading(match.column_id))) or "")
+        return _match_text(convert.remote(convert.stored_value(item.reading(match.column_id))))
     except UnknownValue:
         return None
-
-
-def key_of_record(board: BoardContext, record: SyncedModel) -> str:
-    """Return a record's match key in the form in which an item's is read, which has no region of its own."""
-    match = board.match_mapping
-    return str(board.converter(match).local(stored_values(record, match))) if match else ""

@@ -23,7 +23,7 @@ from django.contrib.postgres.aggregates import ArrayAgg
 from django.db import models
 from django.db.models import Count, F, Max, Min, ProtectedError, Q, QuerySet, RestrictedError, Value
 from django.db.models.deletion import Collector
-from django.db.models.functions import Lower
+from django.db.models.fields.json import KeyTextTransform
 from pghistory.core import event_models
 
 from conflicts.reports import KIND_IDENTITY
@@ -32,7 +32,7 @@ from sync import registry
 from sync.boards import board_columns
 from sync.choices import ApprovalKind, ApprovalState, ColumnProblem, DeletedRecordPolicy, QueueStatus, RemovedItemPolicy
 from sync.clock import SyncNow, sync_now
-from sync.limits import board_costs, breaker, call_cost, connector
+from sync.limits import call_cost, connector
 from sync.models import (
     ApprovalRequest,
     BoardLink,
@@ -45,6 +45,7 @@ from sync.models import (
     SyncMetadata,
     SyncQueue,
     Tombstone,
+    UnmatchedItem,
     WebhookEvent,
     WriteLoop,
 )
@@ -54,6 +55,7 @@ from sync.monday.board_events import EVENT_TYPES
 from sync.monday.board_items import BatchItems, Item, MatchColumn
 from sync.monday.errors import ColumnRejected, ConnectorError
 from sync.monday.items import ITEMS_PER_READ
+from sync.monday.texts import match_key
 from sync.outbox.claim import Claim
 from sync.outbox.pauses import active_pause
 from sync.reconcile import lookups
@@ -88,11 +90,11 @@ from sync.reconcile.field_values import (
     Want,
     WantKind,
     as_uuid,
-    key_of_record,
+    is_active_on,
     match_text_of_item,
+    match_text_of_record,
     named_by,
     npd_id_of,
-    stored_values,
     want_of,
 )
 from sync.reconcile.new_items import GIVING, ItemAct, ItemPlan, item_context, wants_records
@@ -188,12 +190,16 @@ class Gatherer:
     # Monday's side.
 
     def board_items(
-        self, board: BoardContext, linked: Sequence[str], npd_ids: Sequence[str], keys: Sequence[str], size: int
+        self, board: BoardContext, linked: Sequence[str], npd_ids: Sequence[str], texts: Sequence[str], size: int
     ) -> BatchItems:
         """Ask Monday once for everything that a pass needs; where a part has more pages, they are read too: a part of
         the hits would look like few hits.
+
+        Monday finds texts as they are written; by their match key those items are found that are known to have no
+        record, and those that are read anyway.
         """
-        match = board.match_mapping
+        match, keys = board.match_mapping, {match_key(text) for text in texts}
+        linked = [*linked, *unmatched_items(board, keys)[: max(ITEMS_PER_READ - len(linked), 0)]]
         self.calls += 1
         with call_cost(board.link, size + len(npd_ids)):
             result = connector().read_batch(
@@ -203,11 +209,15 @@ class Gatherer:
                 board.link.npd_id_column,
                 list(npd_ids),
                 MatchColumn(match.column_id, board.converter(match).column_type) if match else None,
-                list(keys),
+                list(texts),
                 board.types,
             )
         self.read_request = result.request_id
-        return self._with_further_pages(board, result)
+        found = self._with_further_pages(board, result)
+        matched = {item.id for item in found.by_match}
+        alike = [item for item in found.linked.values() if match_text_of_item(board, item) in keys]
+        alike = [item for item in alike if item.id not in matched and is_active_on(board, item)]
+        return replace(found, by_match=[*found.by_match, *alike])
 
     def _with_further_pages(self, board: BoardContext, result: BatchItems) -> BatchItems:
         found = {"by_npd_id": result.by_npd_id, "by_match": result.by_match}
@@ -301,9 +311,9 @@ class Gatherer:
 def items_with_npd_ids(board: BoardContext, ids: Sequence[str]) -> dict[str, Item] | None:
     """Return the items that bear these NPD IDs, by NPD ID; None where one can't be read. Raises ConnectorError."""
     found: dict[str, Item] = {}
-    size = min(ITEMS_PER_READ, board_costs(board.link.pk).size)
-    for start in range(0, len(ids), size):
-        asked_ids = ids[start : start + size]
+    # Not in smaller parts after failures: then one look-up of a hundred would become a hundred calls.
+    for start in range(0, len(ids), ITEMS_PER_READ):
+        asked_ids = ids[start : start + ITEMS_PER_READ]
         with call_cost(board.link, len(asked_ids)):
             result = connector().read_batch(
                 board.link.board_id, [], board.columns, board.link.npd_id_column, asked_ids, types=board.types
@@ -576,16 +586,25 @@ def identity_facts(
     )
 
 
+def unmatched_items(board: BoardContext, keys: Collection[str]) -> list[str]:
+    """Return the items without a record that were last seen with one of these match keys."""
+    match = board.match_mapping
+    if match is None or not keys:
+        return []
+    keyed = UnmatchedItem.objects.annotate(match_key=lookups.match_key_of(KeyTextTransform(match.key, "values")))
+    of_board = keyed.filter(entity_type=board.link.entity_type, board_id=board.link.board_id)
+    return list(of_board.filter(match_key__in=sorted(keys)).values_list("item_id", flat=True))
+
+
 def records_by_match_key(board: BoardContext, keys: Iterable[str]) -> dict[str, list[SyncedModel]]:
-    """Return the records with these match keys in canonical form, by key; one query."""
+    """Return the records with these match keys, by key; one query."""
     wanted, match = sorted(set(keys)), board.match_mapping
     if match is None or not wanted:
         return {}
-    convert = board.converter(match)
-    records = board.model._default_manager.annotate(match_key=Lower(lookups.canonical_expression(match.fields[0])))
+    records = board.model._default_manager.annotate(match_key=lookups.match_key_of(match.fields[0]))
     found: dict[str, list[SyncedModel]] = {}
-    for record in records.filter(match_key__in=[Lower(Value(key)) for key in wanted]):
-        found.setdefault(str(convert.local(stored_values(record, match))), []).append(record)
+    for record in records.filter(match_key__in=wanted):
+        found.setdefault(match_text_of_record(board, record), []).append(record)
     return {key: found[key] for key in wanted if key in found}
 
 
@@ -875,7 +894,7 @@ def _with_records(context: ItemContext, items: Sequence[ItemFacts]) -> list[Item
     by_id, by_item = {record.pk: record for record in records}, {record.monday_id: record for record in records}
     by_key: dict[str, list[SyncedModel]] = {}
     for record in records:
-        by_key.setdefault(key_of_record(board, record), []).append(record)
+        by_key.setdefault(match_text_of_record(board, record), []).append(record)
     found = []
     for item in items:
         npd_id, key = _npd_id(context, item), keys.get(item.item_id)
@@ -921,8 +940,8 @@ def _records(
     if board.joined_relations:
         records = records.select_related(*board.joined_relations)
     if match is not None and wanted:
-        records = records.annotate(match_key=Lower(lookups.canonical_expression(match.fields[0])))
-        condition |= Q(match_key__in=[Lower(Value(key)) for key in wanted])
+        records = records.annotate(match_key=lookups.match_key_of(match.fields[0]))
+        condition |= Q(match_key__in=wanted)
     return list(records.filter(condition))
 
 
@@ -939,8 +958,16 @@ def unconfirmed_creates(entity_type: str) -> list[list[Intent]]:
     return list(documents.values())
 
 
-def look_for_created(board: BoardContext, intents: Sequence[Intent]) -> UnconfirmedCreates:
-    """Look for what a document without an answer has made, and return what is so of it; raises ConnectorError."""
+def items_of_creates(board: BoardContext, documents: Sequence[Sequence[Intent]]) -> dict[str, Item] | None:
+    """Look for what these documents have made, by NPD ID; None where an NPD ID can't be read. Raises ConnectorError."""
+    ids = {str(intent.entity_id) for intents in documents for intent in intents}
+    return items_with_npd_ids(board, sorted(ids))
+
+
+def facts_of_creates(
+    board: BoardContext, intents: Sequence[Intent], items: Mapping[str, Item] | None
+) -> UnconfirmedCreates:
+    """Return what is so of a document without an answer; `items` are those that bear an NPD ID of its or of others."""
     ids, first = [intent.entity_id for intent in intents], intents[0]
     document = Intent.objects.filter(idempotency_key=first.idempotency_key)
     others = Intent.objects.filter(board_id=first.board_id, state=IntentState.APPLIED, settled_at__gt=first.created_at)
@@ -949,22 +976,15 @@ def look_for_created(board: BoardContext, intents: Sequence[Intent]) -> Unconfir
     return UnconfirmedCreates(
         board=board,
         intents=intents,
-        items=items_with_npd_ids(board, list(map(str, ids))),
+        items=None if items is None else {key: item for key, item in items.items() if UUID(key) in ids},
         sent=document.count(),
         records=board.model._default_manager.in_bulk(ids),
         due=frozenset(key for key in due if key),
         is_paused=active_pause(board.link.entity_type) is not None,
         others_answered=others.exists(),
-        batch_size=breaker.batch_size(),
-        settle_seconds=float(settings.MONDAY_SETTLE_SECONDS),
+        wait_seconds=float(settings.MONDAY_SETTLE_SECONDS),
         now=sync_now(),
     )
-
-
-def unconfirmed_before(ids: Iterable[UUID]) -> set[UUID]:
-    """Return which of these records had a create that was given up without its outcome being known."""
-    given_up = Intent.objects.filter(entity_id__in=list(ids), item_id="", state=IntentState.VOID, lookups__gt=0)
-    return set(given_up.values_list("entity_id", flat=True))
 
 
 def copy_history(ids: Collection[UUID]) -> dict[UUID, tuple[tuple[Intent, ...], frozenset[str]]]:

@@ -28,6 +28,7 @@ from sync.reconcile.field_values import (
     match_text_of_item,
     match_text_of_record,
     npd_id_of,
+    searched_texts,
 )
 from sync.reconcile.pass_plan import Ask, Ending, IdentityPlan, Outcome, PassFacts, Plan, RecordPlan, RemovedItem
 from sync.reconcile.removed_items import removed_state, return_lines
@@ -574,10 +575,10 @@ def read_items(facts: PassFacts, plan: Plan) -> Plan:
     linked += [claim.remote_id for claim in facts.claimed.unmatched if claim.remote_id]
     linked += [str(one.facts.tombstone.monday_id) for one in plan.open_deleted]
     unlinked = [one.record for one in open_records if not one.record.monday_id]
-    keys = {text for record in unlinked if (text := match_text_of_record(board, record))}
+    texts = {text for record in unlinked for text in searched_texts(board, record)}
     if linked or unlinked:
         npd_ids = tuple(str(record.pk) for record in unlinked)
-        facts.ask_one(Ask.ITEMS, (tuple(dict.fromkeys(linked)), npd_ids, tuple(sorted(keys)), len(linked)))
+        facts.ask_one(Ask.ITEMS, (tuple(dict.fromkeys(linked)), npd_ids, tuple(sorted(texts)), len(linked)))
     return plan
 
 

@@ -11,16 +11,16 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 from django.conf import settings
-from django.db.models import F, Func, TextField, Value, prefetch_related_objects
-from django.db.models.functions import Lower
+from django.db.models import F, Func, TextField, prefetch_related_objects
+from django.db.models.expressions import Combinable
 
 from sync import registry
 from sync.clock import SyncNow
-from sync.kernel.triggers import NAME_AS_COMPARED
 from sync.models import BoardLink, FieldMapping, MondayAccount, SyncedModel, SyncMetadata, WebhookEvent
 from sync.monday.board import EventKind
 from sync.monday.columns import make_converter
 from sync.monday.conversion import Canonical, Converter, ConverterOptions, UnknownValue
+from sync.monday.texts import MATCH_KEY_SQL, match_key
 from sync.reconcile.facts import ReceivedEvent, RecordFacts, change_events
 from sync.reconcile.field_plan import EditFacts
 from sync.reconcile.field_values import (
@@ -33,7 +33,6 @@ from sync.reconcile.field_values import (
     Want,
     WantKind,
     converter_options,
-    fold_name,
     record_name,
     related_name,
     stored_values,
@@ -77,15 +76,9 @@ def converter_for(mapping: FieldMapping, record: SyncedModel) -> Converter:
 # Records, by what they say.
 
 
-def comparable_name(field: str) -> Func:
-    """A record's name as relations compare it, white space folded; sync/kernel/triggers.py does the same."""
-    return Func(F(field), template=NAME_AS_COMPARED.replace("__NAME__", "%(expressions)s"), output_field=TextField())
-
-
-def canonical_expression(field: str) -> Func:
-    """The field as the merge compares texts, whatever form it is stored in."""
-    composed = Func(F(field), function="normalize", output_field=TextField())
-    return Func(composed, Value(" \t\n\r\f\v\u00a0"), function="btrim", output_field=TextField())
+def match_key_of(text: str | Combinable) -> Func:
+    """The database's `match_key` of a field or an expression; sync/kernel/triggers.py compares names by the same."""
+    return Func(text, template=MATCH_KEY_SQL.replace("__TEXT__", "%(expressions)s"), output_field=TextField())
 
 
 def canonical_value(entity_type: str, field: str, value: Any, region: str = "") -> Any:
@@ -111,11 +104,6 @@ def complete_phone(text: str, country: str = "", known_region: str = "") -> str:
     region = settings.DEFAULT_PHONE_REGION if text.startswith("+") else country or known_region or phone_region()
     convert = make_converter("phone", ConverterOptions(region=region))
     return convert.from_text(text, {"phone": text})["phone"] or ""
-
-
-def match_key(entity_type: str, field: str, value: Any) -> str:
-    """Return by what two records that say this count as one, in whichever case; empty for no value."""
-    return str(canonical_value(entity_type, field, value)).lower()
 
 
 # Related records and edit times: what the decision on fields lacks, read for all records of a pass together.
@@ -176,10 +164,10 @@ def _records_by(field: str, model: type[SyncedModel], wants: Sequence[Want]) -> 
 def _records_by_name(model: type[SyncedModel], wants: Sequence[Want]) -> dict[Want, Sequence[SyncedModel]]:
     names, field, found = sorted({want.value for want in wants} - {""}), name_field(model), list[SyncedModel]()
     if names and field is not None:
-        records = model._default_manager.annotate(called=Lower(comparable_name(field)))
-        found = list(records.filter(called__in=[Lower(Value(name)) for name in names]))
-    lower = [(fold_name(record_name(one)).lower(), one) for one in found]
-    return {want: [one for name, one in lower if name == want.value.lower()] for want in wants}
+        records = model._default_manager.annotate(called=match_key_of(field))
+        found = list(records.filter(called__in=[match_key(name) for name in names]))
+    keyed = [(match_key(record_name(record)), record) for record in found]
+    return {want: [record for key, record in keyed if key == match_key(want.value)] for want in wants}
 
 
 def _removed(model: type[SyncedModel], wants: Sequence[Want]) -> dict[Want, bool]:

@@ -33,7 +33,6 @@ from sync.reconcile.field_values import (
     is_active_on,
     item_data,
     item_values,
-    key_of_record,
     match_text_of_item,
     match_text_of_record,
     named_by,
@@ -250,7 +249,7 @@ class _ItemRule:
     @property
     def _matching(self) -> list[SyncedModel]:
         found, key = [self._as_given(record) for record in self.facts.matching], self._match_key
-        return found + [one for one in self._made if key and key_of_record(self.board, one) == key]
+        return found + [one for one in self._made if key and match_text_of_record(self.board, one) == key]
 
     @property
     def _made(self) -> list[SyncedModel]:

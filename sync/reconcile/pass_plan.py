@@ -49,13 +49,14 @@ class Outcome(StrEnum):
 class Ending:
     """How what was claimed together ends, and why.
 
-    `isolate` lets what is released come alone next time. `processed`: its events told nothing new.
+    `at_most` is with how many records what is released comes next time (0: with any). `processed`: its events told
+    nothing new.
     """
 
     outcome: Outcome = Outcome.OPEN
     detail: str = ""
     wait_seconds: float = 0
-    isolate: bool = False
+    at_most: int = 0
     processed: bool = False
 
     @property

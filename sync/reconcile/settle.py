@@ -114,6 +114,7 @@ class PassRun:
     this: settlement.PassId
     started: float
     calls: int = 0
+    hold_seconds: float = 0  # writes are stopped for so long: what could not be sent waits
 
     @property
     def link(self) -> BoardLink:
@@ -183,12 +184,14 @@ def end_jobs(run: PassRun, jobs: Iterable[Job]) -> None:
     """End what was claimed, in the caller's transaction under the lease."""
     token, listed = run.lease.token, list(jobs)
     completed: dict[str, list[SyncQueue]] = {}
-    given_back: dict[tuple[str, bool], list[SyncQueue]] = {}
+    given_back: dict[tuple[str, int], list[SyncQueue]] = {}
     for job in listed:
         if job.ending.outcome is Outcome.SETTLED:
             completed.setdefault(job.ending.detail, []).extend(job.claim.rows)
+        elif job.ending.outcome is Outcome.RELEASED and run.hold_seconds:
+            finish.defer(list(job.claim.rows), token, run.hold_seconds, job.ending.detail)
         elif job.ending.outcome is Outcome.RELEASED:
-            given_back.setdefault((job.ending.detail, job.ending.isolate), []).extend(job.claim.rows)
+            given_back.setdefault((job.ending.detail, job.ending.at_most), []).extend(job.claim.rows)
     for detail, rows in completed.items():
         finish.complete(rows, token, detail)
     for job in listed:
@@ -199,8 +202,8 @@ def end_jobs(run: PassRun, jobs: Iterable[Job]) -> None:
             if is_final and job.claim.entity_id is not None:
                 why = f"Your resolution could not be applied: {job.ending.detail}"
                 reject_resolutions(run.entity_type, [job.claim.entity_id], why)
-    for (detail, isolate), rows in given_back.items():
-        finish.release(rows, token, detail, at_most=int(isolate))
+    for (detail, at_most), rows in given_back.items():
+        finish.release(rows, token, detail, at_most=at_most)
     # What a person approved or rejected says at once that it was carried out.
     if decided := [job.claim.entity_id for job in listed if job.claim.entity_id and APPROVAL in job.claim.payload]:
         release_obsolete(decided)
@@ -906,10 +909,9 @@ def _finish_deleted(entity_type: str, plans: Sequence[RecordPlan]) -> None:
 AWAIT_RETRY_SECONDS = 60
 """What a relation waits for may come while the pass that says so isn't committed: it is looked for once more."""
 
-# Lower case by the database's rules, by which the triggers compare.
 _UPSERT_AWAITED = """
     INSERT INTO sync_awaited_relations (id, entity_type, entity_id, key, target_type, target)
-    SELECT gen_random_uuid(), %s, entity_id, key, target_type, lower(target)
+    SELECT gen_random_uuid(), %s, entity_id, key, target_type, target
     FROM unnest(%s::uuid[], %s::text[], %s::text[], %s::text[]) AS told (entity_id, key, target_type, target)
     ORDER BY entity_id, key
     ON CONFLICT (entity_type, entity_id, key) DO UPDATE

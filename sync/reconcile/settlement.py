@@ -34,6 +34,7 @@ from sync.models.state import MAX_ACTOR_LENGTH, REFILLS, approval_payload_key
 from sync.monday.board import EventKind, ItemEvent
 from sync.monday.board_items import Item
 from sync.monday.conversion import AmbiguousSplit, UnknownValue
+from sync.monday.texts import looks_same, name_invisible
 from sync.outbox.claim import Claim
 from sync.reconcile import resolutions
 from sync.reconcile.facts import RETURN, HistoryLine, RecordFacts
@@ -56,15 +57,15 @@ class FieldSettlement:
     """What becomes of one field: computed first, from its plan and the record as it is locked, and then written.
 
     `values` are written to the record. `base` is the new pair (None leaves it, an empty one takes it away); `altered`
-    why Monday keeps another value than was sent (None leaves what was said, an empty text ends it). `moved` is its line
-    in the history: kind, how, before, after. `result` is the value that a person's decision led to. `overtaken`: the
-    record was saved meanwhile, so a job of its own goes on. `recheck` is why both sides are soon read again;
-    `keeps_intent`: the intent stays open until then.
+    why Monday keeps another value than was sent, as the ledger has it (None leaves what was said, an empty one ends
+    it), a note where nothing is lost by that. `moved` is its line in the history: kind, how, before, after. `result` is
+    the value that a person's decision led to. `overtaken`: the record was saved meanwhile, so a job of its own goes on.
+    `recheck` is why both sides are soon read again; `keeps_intent`: the intent stays open until then.
     """
 
     values: Mapping[str, Any] = field(default_factory=dict)
     base: Mapping[str, Any] | None = None
-    altered: str | None = None
+    altered: Mapping[str, Any] | None = None
     moved: tuple[str, str, str, str] | None = None
     resolved: bool = False
     result: str = ""
@@ -96,16 +97,26 @@ def settled_field(  # noqa: PLR0911 - a table
         inverse = field_plan.resolves.inverse[field_plan.mapping.key]
         return _settle_undo(field_plan, inverse["before"]["base"], record, item, sent=sent)
     if action is Action.PUSH and sent:
-        return _settle_push(field_plan, item, creates=creates)
+        return _completed(_settle_push(field_plan, item, creates=creates), field_plan, record)
     if action is Action.PULL or (action is Action.BOTH and sent):
         return _settle_pull(field_plan, record, item, sent=sent)
     if action is Action.AGREED:
-        return _settle_agreed(field_plan, item, creates=creates)
+        return _completed(_settle_agreed(field_plan, item, creates=creates), field_plan, record)
     if action is Action.NOTHING and field_plan.base is not None:
         confirmed = field_plan.confirmed_entry is not None
         result = field_plan.display_local(field_plan.local_raw) if confirmed else ""
         return FieldSettlement(base=field_plan.base, resolved=confirmed, result=result)
     return FieldSettlement()
+
+
+def _completed(settlement: FieldSettlement, field_plan: FieldPlan, record: SyncedModel) -> FieldSettlement:
+    """Store what was agreed on in a form that goes on to mean the same, as a phone number with its country."""
+    raw = field_plan.local_raw
+    complete = field_plan.convert.completed(raw)
+    if complete == raw or not settlement.base or not still_holds(record, raw):
+        return settlement
+    values = {**settlement.values, **update_values(type(record), complete)}
+    return replace(settlement, values=values, base={**settlement.base, "local": dict(complete)})
 
 
 def _settle_undo(
@@ -122,7 +133,7 @@ def _settle_undo(
     if field_plan.write_raw is not None and not still_holds(record, field_plan.local_raw):
         return _OVERTAKEN
     values = update_values(type(record), field_plan.write_raw) if field_plan.write_raw is not None else {}
-    return FieldSettlement(values, base=base or {}, altered="", resolved=True)
+    return FieldSettlement(values, base=base or {}, altered={}, resolved=True)
 
 
 def _settle_push(field_plan: FieldPlan, item: Item, *, creates: bool) -> FieldSettlement:
@@ -134,9 +145,11 @@ def _settle_push(field_plan: FieldPlan, item: Item, *, creates: bool) -> FieldSe
     if creates and convert.names_items and sent and not stored:
         return FieldSettlement(recheck="Monday made the item without its connected items.")
     before = convert.display(convert.remote(field_plan.remote_raw)) if field_plan.remote_raw is not None else ""
-    shown, altered = convert.display(sent), ""
-    if sent != stored:
-        altered = f"Monday made “{convert.display(stored)}” of “{shown}”. Change it on either side."
+    shown, made = convert.display(sent), convert.display(stored)
+    is_lossless = not convert.names_items and looks_same(shown, made)
+    advice = "Nothing is lost by that." if is_lossless else "Change it on either side."
+    reason = f"Monday made “{name_invisible(made)}” of “{name_invisible(shown)}”. {advice}"
+    altered = {"reason": reason, "lossless": is_lossless} if sent != stored else {}
     base = new_base(field_plan.mapping, item.id, field_plan.send_raw, answered)
     moved = ("push", "sent to Monday", before, shown)
     return FieldSettlement(base=base, altered=altered, moved=moved, resolved=True, result=shown)
@@ -155,7 +168,7 @@ def _settle_pull(field_plan: FieldPlan, record: SyncedModel, item: Item, *, sent
     values = update_values(type(record), field_plan.write_raw)
     base = new_base(field_plan.mapping, item.id, field_plan.write_raw, answered)
     moved = ("pull", "written on both sides" if sent else "updated from Monday", before, after)
-    return FieldSettlement(values, base=base, altered="", moved=moved, resolved=True, result=after)
+    return FieldSettlement(values, base=base, altered={}, moved=moved, resolved=True, result=after)
 
 
 def _settle_agreed(field_plan: FieldPlan, item: Item, *, creates: bool) -> FieldSettlement:
@@ -170,7 +183,7 @@ def _settle_agreed(field_plan: FieldPlan, item: Item, *, creates: bool) -> Field
     base = new_base(field_plan.mapping, item.id, field_plan.local_raw, remote_raw)
     # A person chose what both sides hold already: the empty side, where the other's column was replaced.
     result = field_plan.display_local(field_plan.local_raw) if field_plan.resolves else ""
-    return FieldSettlement(base=base, altered="", resolved=True, result=result)
+    return FieldSettlement(base=base, altered={}, resolved=True, result=result)
 
 
 def _answered_value(field_plan: FieldPlan, item: Item) -> Any:
@@ -216,7 +229,7 @@ def settled_fields(plan: RecordPlan, answer: Answer, record: SyncedModel, read_a
             base.pop(key, None)
         if one.altered is not None:
             altered.pop(key, None)
-            altered |= {key: {"reason": one.altered}} if one.altered else {}
+            altered |= {key: one.altered} if one.altered else {}
     return FieldsSettlement(
         values={name: value for one in found.values() for name, value in one.values.items()},
         base=base,
@@ -382,9 +395,9 @@ def sync_status(
     if ledger["conflicts"]:
         return RecordSyncStatus.CONFLICT
     # Monday made something else of a value; a field that isn't synced any more has nothing to put right.
-    is_altered = ledger["altered"] and any(
-        mapping.key in ledger["altered"] and way_of(plan, mapping) is not FieldDirection.NONE
-        for mapping in board.mappings
+    altered = {key for key, entry in ledger["altered"].items() if not entry.get("lossless")}
+    is_altered = altered and any(
+        mapping.key in altered and way_of(plan, mapping) is not FieldDirection.NONE for mapping in board.mappings
     )
     if has_open_work or is_altered or any(map(is_blocking, ledger["blocked_fields"].values())) or plan.reason:
         return RecordSyncStatus.PENDING
@@ -434,7 +447,7 @@ def changed_records(
     """
     planned = {one.id: one.plans for one in plan.records.values() if one.plans}
     # The database keeps what is waited for in lower case.
-    waiting = {(pk, key, kind, name.lower()) for pk, key, kind, name in awaited_relations(facts.board, planned)}
+    waiting = set(awaited_relations(facts.board, planned))
     found = {entity_id for entity_id, *_ in waiting ^ set(awaited)} & planned.keys()
     found |= {one.record.pk for one in plan.duplicates}
     if clears := plan.clears:

@@ -1,9 +1,8 @@
 """What becomes of writes whose answer was lost: of creates, one document at a time, and of what they left on Monday.
 
 Decides of docs/reference/merge.md, “After a write”: *an intent without an answer*. A create found by its NPD ID is
-linked. A document of which nothing is found goes again as it is under its own key, for which Monday replays its answer;
-of one that was made in part, or can't go again, what is still missing is made anew by the records' passes, each under a
-key of its own.
+linked. A document of which nothing is found goes again once, as it is, under its own key, for which Monday replays its
+answer; of one that was made in part, or can't go again, what is still missing is made anew by the records' passes.
 
 Sending again is an attempt like any: it is made when the records' jobs are due, and where it fails for a record's own
 sake it counts. What failed so twice under one key is made anew under another, when its job is due the next time.
@@ -23,7 +22,7 @@ from sync.merge import FieldSides, Side
 from sync.models import FieldMapping, Intent, SyncedModel
 from sync.monday.board_items import Item, WriteResult
 from sync.monday.conversion import UnknownValue
-from sync.monday.errors import AnswerWithoutData, ConnectorError, Scope
+from sync.monday.errors import ConnectorError, Scope
 from sync.reconcile.board_filter import may_have_new_item
 from sync.reconcile.facts import RecordFacts, change_events, is_create
 from sync.reconcile.field_plan import AS_SENT, base_of, cell_of, new_base, sides_of
@@ -47,8 +46,8 @@ class UnconfirmedCreates:
 
     `items` are those that bear the records' NPD IDs, by these; None where an NPD ID can't be read. `sent` is of how
     many creates the document was, `records` which of the records are there, `due` whose jobs' time has come, or were
-    left by a worker that died. `others_answered`: Monday has answered other writes to the board since. `batch_size` is
-    how many records a document may have after failures of the account.
+    left by a worker that died. `others_answered`: Monday has answered other writes to the board since. `wait_seconds`
+    is how long a call may take to land, or how long writes are stopped.
     """
 
     board: BoardContext
@@ -59,8 +58,7 @@ class UnconfirmedCreates:
     due: frozenset[UUID]
     is_paused: bool
     others_answered: bool
-    batch_size: int
-    settle_seconds: float
+    wait_seconds: float
     now: datetime
 
 
@@ -81,7 +79,7 @@ class Fate(StrEnum):
     """With its whole document, under its own key."""
 
     VOID = "void"
-    """Certainly not made: the next pass makes it anew, from what its record says then, under a key of its own."""
+    """Certainly not made: the next pass makes it anew, from what its record says then, under another key."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +97,7 @@ def decide_unconfirmed(facts: UnconfirmedCreates) -> list[CreatePlan]:
     """Return what becomes of each after a look for its item."""
     found = facts.items
     if found is None:
-        return _all(facts, Fate.WAIT, facts.settle_seconds)
+        return _all(facts, Fate.WAIT, facts.wait_seconds)
     if found:
         return [_after_look(facts, intent, found.get(str(intent.entity_id))) for intent in facts.intents]
     if facts.is_paused:
@@ -114,7 +112,7 @@ def _after_look(facts: UnconfirmedCreates, intent: Intent, item: Item | None) ->
     if item is not None:
         return CreatePlan(intent, Fate.LINK, item)
     if intent.lookups == 0:
-        return CreatePlan(intent, Fate.LOOK_AGAIN, wait_seconds=facts.settle_seconds)
+        return CreatePlan(intent, Fate.LOOK_AGAIN, wait_seconds=facts.wait_seconds)
     return CreatePlan(intent, Fate.VOID)
 
 
@@ -155,12 +153,10 @@ def after_resending(facts: UnconfirmedCreates, answer: WriteResult | ConnectorEr
         # That says nothing of the first sending, but two look-ups have found nothing of it.
         return _all(facts, Fate.VOID)
     if answer.scope is Scope.TRANSPORT:
-        # This document fails and Monday doesn't: alone after a good probe, or while others are answered.
-        is_its_own = isinstance(answer, AnswerWithoutData) or facts.others_answered
-        if is_its_own or (is_alone and facts.batch_size == 1):
-            fate = Fate.FAIL if is_alone else Fate.LOOK_AGAIN
-            return _all(facts, fate, facts.settle_seconds, answer.sentence)
-    return _all(facts, Fate.WAIT, facts.settle_seconds)
+        # It is the record's own where it fails alone, while others are answered; an outage costs no attempt.
+        fate = Fate.FAIL if is_alone and facts.others_answered else Fate.LOOK_AGAIN
+        return _all(facts, fate, facts.wait_seconds, answer.sentence)
+    return _all(facts, Fate.WAIT, facts.wait_seconds)
 
 
 def _after_answer(facts: UnconfirmedCreates, intent: Intent, answer: WriteResult) -> CreatePlan:
@@ -169,7 +165,7 @@ def _after_answer(facts: UnconfirmedCreates, intent: Intent, answer: WriteResult
     if not isinstance(said, ConnectorError):
         return CreatePlan(intent, Fate.LINK, said)
     if said.outcome_unknown and not answer.replayed:
-        return CreatePlan(intent, Fate.FAIL, wait_seconds=facts.settle_seconds, detail=said.sentence)
+        return CreatePlan(intent, Fate.FAIL, wait_seconds=facts.wait_seconds, detail=said.sentence)
     return CreatePlan(intent, Fate.VOID)
 
 

@@ -83,7 +83,7 @@ class Verdict(StrEnum):
     REFUSED = "refused for the unit's own sake"
     FAILED = "the call failed for the unit's own sake"
     STOPPED = "stopped by account or board"
-    DIVIDED = "to be sent alone"
+    HELD = "the call failed, perhaps for the unit's own sake: it waits alone"
     WITHDRAWN = "not wanted any more"
     """Nothing of what was planned holds: paused or changed meanwhile."""
     NAME_ONLY = "refused for a value"
@@ -97,7 +97,8 @@ class Answer:
     `item` is the item as the last answer shows it, `alone` by field where a value was sent alone. `rejected` are the
     values that Monday refused, `unsent` those that were not sent after all; `is_bare`: the item was made, or was to be
     made, with its name alone, and was refused for lack of what was `demanded`, by column. `intent` is the announcement,
-    where it stands open.
+    where it stands open. `at_most` is in how large a document a stopped unit is sent next, `wait_seconds` how long a
+    held one waits.
     """
 
     verdict: Verdict
@@ -109,6 +110,8 @@ class Answer:
     unsent: frozenset[str] = frozenset()
     is_bare: bool = False
     demanded: frozenset[str] = frozenset()
+    at_most: int = 0
+    wait_seconds: float = 0
 
     def item_of(self, key: str) -> Item | None:
         """Return the item as the answer to this field's own call showed it, else as the call's answer did."""
@@ -205,7 +208,7 @@ OUTCOMES = {
     Verdict.REFUSED: Outcome.FAILED,
     Verdict.FAILED: Outcome.FAILED,
     Verdict.STOPPED: Outcome.RELEASED,
-    Verdict.DIVIDED: Outcome.RELEASED,
+    Verdict.HELD: Outcome.DEFERRED,
     Verdict.WITHDRAWN: Outcome.RELEASED,
 }
 """How the jobs of a unit end by its answer: a failure counts as an attempt, what is released costs none."""
@@ -275,8 +278,9 @@ def after_answer(plan: RecordPlan, answer: Answer) -> RecordPlan:
     if answer.verdict is Verdict.WITHDRAWN:
         return plan.drop(OUTCOMES[answer.verdict], answer.detail)
     outcome = OUTCOMES[answer.verdict]
-    is_divided = answer.verdict is Verdict.DIVIDED
-    return plan if outcome is Outcome.OPEN else plan.end(outcome, answer.detail, isolate=is_divided)
+    if outcome is Outcome.OPEN:
+        return plan
+    return plan.end(outcome, answer.detail, at_most=answer.at_most, wait_seconds=answer.wait_seconds)
 
 
 def _why_not_made(plan: RecordPlan, answer: Answer) -> str:

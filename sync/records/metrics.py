@@ -10,11 +10,11 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from conflicts.store import open_counts
-from sync import registry
-from sync.choices import ApprovalState, QueueStatus, RecordSyncStatus
+from sync import attention, registry
+from sync.attention import Kind
+from sync.choices import QueueStatus, RecordSyncStatus
 from sync.limits import BlockedKind
-from sync.models import ApprovalRequest, Verification
+from sync.models import Verification
 from sync.records import availability
 
 PREFIX = "npd_sync_"
@@ -129,15 +129,14 @@ def record_gauges() -> Iterator[GaugeMetricFamily]:
         rows = spec.model._default_manager.order_by().values_list("sync_status")
         numbers |= {(spec.entity_type, status): number for status, number in rows.annotate(Count("pk"))}
     yield gauge("records", "Records by sync status.", ("board", "status"), numbers.items())
-    conflicts = open_counts()
-    yield gauge("conflicts_open", "Conflicts that wait for a person.", ("board", "kind"), conflicts.items())
-    pending = ApprovalRequest.objects.filter(state=ApprovalState.PENDING).order_by().values_list("entity_type")
-    approvals = dict.fromkeys(types, 0) | dict(pending.annotate(Count("pk")))
+    waiting = dict.fromkeys(product([*types, ""], [kind.value for kind in Kind]), 0)
+    counted = attention.waiting().order_by().values_list("entity_type", "kind").annotate(Count("pk"))
+    waiting |= {(entity_type, kind): number for entity_type, kind, number in counted}
     yield gauge(
-        "approvals_pending",
-        "Deletions and emptied fields that wait for approval.",
-        BOARD,
-        [((kind,), number) for kind, number in approvals.items()],
+        "attention",
+        "Things that wait for a person; of no board what concerns all of them.",
+        ("board", "kind"),
+        waiting.items(),
     )
     newest = list(
         Verification.objects.filter(entity_type__in=types).order_by("entity_type", "-at").distinct("entity_type")

@@ -276,12 +276,7 @@ _FIELD_STATES = {
 
 @dataclass(frozen=True)
 class FieldView:
-    """One mapped field as displayed: NPD now, both halves of the base, Monday as last known, and how it stands.
-
-    `read_at` is when a pass last knew that Monday shows this value; None where it was read just now, or never.
-    `detail` is the stored reason, `rule` decides where both sides change; `is_usual` where a person is asked, and the
-    directions are those of the record. `names` are the record's own fields that it is made of.
-    """
+    """One mapped field as displayed: NPD now, both halves of the base, Monday as last known, and how it stands."""
 
     key: str
     label: str
@@ -289,25 +284,17 @@ class FieldView:
     base_local: str
     base_remote: str
     remote: str
-    read_at: datetime | None
+    read_at: datetime | None  # when a pass last knew that Monday shows this value; None where it was never read
     reason_code: FieldReason
-    detail: str
+    detail: str  # the stored reason
     to_monday: bool
     to_npd: bool
-    rule: Rule
-    names: tuple[str, ...] = ()
-    is_usual: bool = True
+    rule: Rule  # what decides where both sides changed
+    names: tuple[str, ...] = ()  # the record's own fields that it is made of
 
     @property
     def state(self) -> RecordState:
         return self.reason_code.state
-
-    @property
-    def is_same(self) -> bool:
-        """Whether it is in sync, and all that is shown of it is one text."""
-        return self.reason_code is FieldReason.IN_SYNC and {self.base_local, self.base_remote, self.remote} == {
-            self.local
-        }
 
 
 class RecordView:
@@ -316,9 +303,9 @@ class RecordView:
     `status` is what the record itself says, one of the four that are stored; what a page or the API shows is `state`.
     """
 
-    def __init__(self, record: SyncedModel, page: _Page, remote: Mapping[str, str] | None = None) -> None:
-        """`remote` has what Monday shows right now, by field, of those fields that could be read."""
-        self.record, self._page, self._remote = record, page, remote or {}
+    def __init__(self, record: SyncedModel, page: _Page) -> None:
+        self.record = record
+        self._page = page
         self.status: str = record.sync_status
         self.ledger = page.ledgers.get(str(record.pk)) or SyncMetadata(
             base={}, blocked_fields={}, altered={}, conflicts={}, seen={}, note="", sync_status=SyncStatus.PENDING
@@ -528,7 +515,6 @@ class RecordView:
             to_npd=down,
             rule=Rule(mapping.rule),
             names=tuple(mapping.fields),
-            is_usual=not flows or (mapping.direction == SyncDirection.BIDIRECTIONAL and mapping.rule == Rule.ASK),
         )
 
     def _blocked(self, key: str) -> FieldReason | None:
@@ -546,12 +532,10 @@ class RecordView:
     def _monday(
         self, mapping: FieldMapping, base: Mapping[str, Any] | None, base_remote: str
     ) -> tuple[str, datetime | None]:
-        """What Monday shows and since when that is known: read just now, by the pass that left this field open, or as
-        in the base, which our own write moves past what its pass had read.
+        """What Monday shows and since when that is known: read by the pass that left this field open, or as in the
+        base, which our own write moves past what its pass had read.
         """
         key = mapping.key
-        if key in self._remote:
-            return self._remote[key], None
         agreed_at = datetime.fromisoformat(base["at"]) if base and "at" in base else None
         if key not in self.ledger.blocked_fields and key not in self.conflict_fields:
             moments = (agreed_at, self.ledger.last_successful_sync) if base else ()
@@ -580,20 +564,17 @@ def _compared(npd: tuple[str, str], monday: tuple[str, str]) -> FieldReason:
     return FieldReason.MONDAY_CHANGED if monday_changed else FieldReason.IN_SYNC
 
 
-def describe(
-    records: Sequence[SyncedModel], remote: Mapping[str, str] | None = None, boards: Overview | None = None
-) -> dict[UUID, RecordView]:
+def describe(records: Sequence[SyncedModel], boards: Overview | None = None) -> dict[UUID, RecordView]:
     """Return how records of one model stand, in a few queries whatever their number.
 
-    `remote` has what Monday shows right now of a single record, by field, where it was read; `boards`, how all boards
-    stand, where that was.
+    `boards` is how all boards stand, where that was read.
     """
     page = _Page(records, boards) if records else None
-    return {record.pk: RecordView(record, page, remote) for record in records} if page else {}
+    return {record.pk: RecordView(record, page) for record in records} if page else {}
 
 
-def describe_one(record: SyncedModel, remote: Mapping[str, str] | None = None) -> RecordView:
-    return describe([record], remote)[record.pk]
+def describe_one(record: SyncedModel) -> RecordView:
+    return describe([record])[record.pk]
 
 
 class _Page:

@@ -85,22 +85,6 @@ def test_a_records_sync_is_turned_off_and_on_by_the_keyboard(open_page: Any, wor
     assert not errors
 
 
-def test_reading_monday_changes_the_table_alone_and_says_why_it_could_not(
-    open_page: Any, world: dict[str, Any]
-) -> None:
-    """No Monday answers in this test: the page stays, with what was typed into its form."""
-    page, errors = open_page(1280, "light")
-    page.goto(change_page(world["synced"]))
-    page.fill("#id_role_title", "Typed")
-    page.get_by_role("button", name="Read Monday now").focus()
-    page.keyboard.press("Enter")
-    page.get_by_text("Monday was not read:").wait_for()
-    assert page.input_value("#id_role_title") == "Typed"
-    assert page.locator("#npd-sides-card").count() == 1
-    assert page.get_by_role("button", name="Read Monday now").count() == 1
-    assert not errors
-
-
 # The queue
 
 

@@ -204,9 +204,3 @@ def test_a_base_of_another_item_is_no_base(everything: None) -> None:
     found = {one.key: one for one in record_view.describe_one(record).fields}
     assert (found["name"].reason_code, found["name"].base_local) == (FieldReason.NO_BASE, "")
     assert found["email"].reason_code is FieldReason.IN_SYNC
-
-
-def test_what_monday_shows_right_now_counts_where_it_was_read(everything: None) -> None:
-    record = Contact.objects.get(name="Synced")
-    found = {one.key: one for one in record_view.describe_one(record, {"name": "Other"}).fields}
-    assert (found["name"].remote, found["name"].reason_code) == ("Other", FieldReason.MONDAY_CHANGED)

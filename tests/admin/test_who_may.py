@@ -267,7 +267,6 @@ ACTS = (
         lambda w: record_act(w, "synced", "direction", direction="none", shown="bidirectional"),
         RECORDS,
     ),
-    Act("Compare NPD and Monday of a record", lambda w: record_act(w, "disabled", "read_monday"), RECORDS),
     Act("Unlink a record", lambda w: ticked("/admin/npd/contact/", "unlink", w["synced"].pk), RECORDS),
     Act("Link a record again", linked_again, RECORDS),
     Act("Try a blocked field again", lambda w: in_inbox("retry", f"blocked:contact:{w['held'].pk}:email"), RECORDS),

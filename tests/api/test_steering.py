@@ -75,17 +75,6 @@ def test_all_dead_letters_that_match_are_retried_together(db: None) -> None:
     assert SyncQueue.objects.get(pk=item.pk).status == "completed"
 
 
-def test_a_dead_letter_whose_record_waits_anyway_joins_that_row(db: None) -> None:
-    dead = row(status="failed", payload={"by_name": True})
-    waiting = row(entity_id=dead.entity_id, attempts=2, next_retry=sync_now() + timedelta(hours=1))
-    steer("retry", status="failed")
-    waiting.refresh_from_db()
-    retried = {"job": dead.pk, "error": "", "attempts": 0}
-    assert (waiting.attempts, waiting.payload) == (0, {"by_name": True, "by": "ada", "retried": retried})
-    assert waiting.next_retry <= sync_now()
-    assert SyncQueue.objects.filter(status="pending").count() == 1
-
-
 def test_every_act_leaves_a_line_with_its_author_and_one_in_the_records_history(api: APIClient) -> None:
     ann, ben = row(), row(status="failed")
     SyncMetadata.objects.create(entity_type="contact", entity_id=str(ben.entity_id), sync_status="failed")

@@ -70,8 +70,15 @@ class Entity:
         )
 
     def is_held(self, key: str) -> bool:
-        """Whether the ledger says that this field waits, and why."""
-        return bool(self.ledger and (key in self.ledger.blocked_fields or key in self.ledger.altered))
+        """Whether the ledger says that this field waits, and why; a note that nothing was lost is no wait."""
+        if self.ledger is None:
+            return False
+        waits = key in self.ledger.altered and not self.is_noted(key)
+        return waits or key in self.ledger.blocked_fields
+
+    def is_noted(self, key: str) -> bool:
+        """Whether it says that Monday stored another form of the value, by which nothing was lost."""
+        return bool(self.ledger and self.ledger.altered.get(key, {}).get("lossless"))
 
     def local(self, key: str) -> str:
         """What NPD holds."""

@@ -7,6 +7,7 @@ single value went that a person wrote.
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -40,7 +41,10 @@ def judge(stage: Stage) -> Iterator[Violation]:
 
 
 def sides_agree(evidence: Evidence) -> Iterator[str]:
-    """Both sides of a linked record are equal, or an open conflict or a held field says which field is not."""
+    """Both sides of a linked record are equal, or an open conflict or a held field says which field is not.
+
+    Where a note says that Monday stored another form of a value, the letters and their order have to be the same.
+    """
     for entity in evidence.entities:
         if not entity.linked or not entity.may_sync:
             continue
@@ -48,10 +52,17 @@ def sides_agree(evidence: Evidence) -> Iterator[str]:
             local, remote = entity.local(key), evidence.remote(entity, key)
             if same(key, local, remote) or excused(entity, key):
                 continue
+            if entity.is_noted(key) and _letters(local) == _letters(remote):
+                continue
             way = flow(evidence, entity, key)
             if way == "none" or (_is_agreed(entity, key, local, remote) and way == _FROM_EMPTY[not local]):
                 continue
             yield f"{entity.words}.{key}: NPD {local!r}, Monday {remote!r}; {state_of(entity)}"
+
+
+def _letters(text: str) -> str:
+    words = re.sub(r"</?[A-Za-z][A-Za-z0-9]*( [^<>]*)?>", "", text).casefold()
+    return "".join(character for character in words if character.isalnum())
 
 
 _FROM_EMPTY = {True: "npd_to_monday", False: "monday_to_npd"}

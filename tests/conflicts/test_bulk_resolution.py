@@ -102,7 +102,7 @@ def test_what_changed_since_the_page_is_left_and_named(browser: Client, contacts
 
 
 def test_all_of_the_list_are_what_it_shows_when_the_action_is_chosen(browser: Client, contacts: list[Contact]) -> None:
-    asked = ask(browser, "keep_npd", contacts[0], query="?field=phone", select_across="1")
+    asked = ask(browser, "keep_npd", contacts[0], query="?kind__in=fields", select_across="1")
     assert "Use NPD in 2 conflicts?" in text_of(asked)
     late = Contact.objects.create(name="Late", monday_id="99")
     record(finding(late, PHONE))

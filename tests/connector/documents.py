@@ -64,8 +64,8 @@ def _documents(form: board_events.LogForm) -> Iterator[tuple[str, Document]]:
     yield "create", sent(items.prepare_creates("7", None, creates, COLUMNS))
     yield "create in a group", sent(items.prepare_creates("7", "topics", creates, COLUMNS))
     leaving = [ItemRemoval("a0", "1"), ItemRemoval("a1", "2")]
-    yield "archive", sent(items.prepare_removal("archive_item", leaving, COLUMNS, TYPED))
-    yield "delete", sent(items.prepare_removal("delete_item", leaving, COLUMNS))
+    yield "archive", sent(items.prepare_archive(leaving, COLUMNS, TYPED))
+    yield "delete", sent(items.prepare_delete(leaving, COLUMNS))
     yield "read boards", Document(board_structure.READ_BOARDS, {"ids": ["7", "8"]})
     yield "create board", Document(board_structure.CREATE_BOARD, {"title": "Contacts"})
     yield "create group", Document(board_structure.CREATE_GROUP, {"board": "7", "title": "Contacts"})

@@ -156,7 +156,7 @@ def answered(answer: Answer, *, creates: bool = False) -> RecordPlan:
         (Verdict.REFUSED, Outcome.FAILED),
         (Verdict.FAILED, Outcome.FAILED),
         (Verdict.STOPPED, Outcome.RELEASED),
-        (Verdict.DIVIDED, Outcome.RELEASED),
+        (Verdict.HELD, Outcome.DEFERRED),
         (Verdict.WITHDRAWN, Outcome.RELEASED),
     ],
 )

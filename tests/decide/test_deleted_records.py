@@ -396,17 +396,17 @@ def test_a_removal_that_monday_refuses_fails_and_changes_nothing() -> None:
     assert plan.reason.endswith("could not be removed from the board: It can't be archived.")
 
 
-@pytest.mark.parametrize("verdict", [Verdict.STOPPED, Verdict.DIVIDED, Verdict.WITHDRAWN])
+@pytest.mark.parametrize("verdict", [Verdict.STOPPED, Verdict.WITHDRAWN])
 def test_a_removal_that_was_not_sent_after_all_leaves_everything_as_it_is(verdict: Verdict) -> None:
     facts = deletion()
-    plan = after_removal(board(), decide(facts), Answer(verdict, "Why."))
+    plan = after_removal(board(), decide(facts), Answer(verdict, "Why.", at_most=2))
     assert (plan.ending.outcome, plan.ending.detail, plan.new_state, plan.reason) == (
         Outcome.RELEASED,
         "Why.",
         None,
         "",
     )
-    assert plan.ending.isolate is (verdict is Verdict.DIVIDED), "else the same document comes again for ever"
+    assert plan.ending.at_most == 2, "else the same document comes again for ever"
 
 
 def test_a_record_that_npd_cannot_take_back_is_asked_about_with_the_reason() -> None:

@@ -151,7 +151,7 @@ def test_what_is_said_of_it(row: str) -> None:
     [
         (Verdict.STOPPED, Outcome.RELEASED),
         (Verdict.WITHDRAWN, Outcome.RELEASED),
-        (Verdict.DIVIDED, Outcome.RELEASED),
+        (Verdict.HELD, Outcome.DEFERRED),
         (Verdict.REFUSED, Outcome.FAILED),
     ],
 )

@@ -10,10 +10,10 @@ from uuid import uuid4
 
 import pytest
 
+from sync.limits.write_stop import WriteFailure
 from sync.models import Intent
 from sync.monday.board_items import Item, WriteRequest, WriteResult
 from sync.monday.errors import (
-    AnswerWithoutData,
     BoardForbidden,
     ColumnNotFound,
     ConnectorError,
@@ -45,6 +45,8 @@ class Monday:
     of_document: Callable[[str], ConnectorError | None] = lambda units: None
     of_alias: Callable[[str, str], Said] = lambda units, alias: OK
     size: int = 100
+    failed: list[int] = field(default_factory=list)
+    failure: WriteFailure = field(default_factory=lambda: WriteFailure(wait_seconds=60))
 
     def commit(self, executor: Executor, call: Call, writes: Sequence[Write], key: str) -> Any:
         executor.intended_at = time.monotonic()
@@ -68,6 +70,12 @@ class Monday:
 
     trip_board = trip
 
+    def write_failed(self, error: ConnectorError, records: Sequence[Any], *, others_answered: bool) -> WriteFailure:
+        self.failed.append(len(records))
+        return self.failure
+
+    HELD = "Held."
+
     def check_soon(self, links: Any) -> None:
         self.stopped.append("checked soon")
 
@@ -85,6 +93,7 @@ def monday(monkeypatch: pytest.MonkeyPatch) -> Monday:
     monkeypatch.setattr(act, "commit_intents", monday.commit)
     monkeypatch.setattr(act, "_close_intents", lambda intents, state: None)
     monkeypatch.setattr(act, "breaker", monday)
+    monkeypatch.setattr(act, "write_stop", monday)
     monkeypatch.setattr(act, "connector", lambda: monday)
     monkeypatch.setattr(act, "items_with_npd_ids", monday.look_up)
     return monday
@@ -131,9 +140,10 @@ def test_one_whose_outcome_is_unknown_or_that_fails_for_all_is_never_divided(
 ) -> None:
     monday.of_document = lambda units: error
     act_now = executor()
+    why = f"Held. {error.sentence}" if error.outcome_unknown else error.sentence
     assert set(verdicts(act_now.send(RECORD_CHANGES, [change("a"), change("b")])).values()) == {Verdict.STOPPED}
     later = act_now.send(RECORD_CHANGES, [change("c")])
-    assert (later["c"].verdict, later["c"].detail) == (Verdict.STOPPED, error.sentence)
+    assert (later["c"].verdict, later["c"].detail) == (Verdict.STOPPED, why)
     assert len(monday.sent) == act_now.calls == 1
 
 
@@ -151,16 +161,36 @@ def test_an_intent_whose_outcome_is_unknown_stands_open(monday: Monday) -> None:
         (TimedOut("late"), 1, 100, Verdict.STOPPED, ["TimedOut", "smaller than 4"]),
         (TimedOut("late"), 2, 1, Verdict.STOPPED, ["TimedOut", "smaller than 4"]),
         (NotAuthenticated("no"), 1, 1, Verdict.STOPPED, ["NotAuthenticated"]),
-        (AnswerWithoutData("errors"), 2, 1, Verdict.DIVIDED, []),
-        (AnswerWithoutData("errors"), 1, 100, Verdict.FAILED, []),
     ],
 )
-def test_what_fails_alone_after_a_good_probe_counts(
+def test_a_read_that_fails_alone_after_a_good_probe_counts(
     monday: Monday, error: ConnectorError, number: int, size: int, verdict: Verdict, stopped: list[str]
 ) -> None:
     monday.size = size
     assert executor().failed_call(error, number).verdict is verdict
     assert monday.stopped == stopped
+
+
+@pytest.mark.parametrize("error", [TimedOut("late"), ServerFailed("500")])
+def test_a_write_without_a_known_outcome_comes_again_in_parts_and_a_single_one_waits(
+    monday: Monday, error: ConnectorError
+) -> None:
+    monday.of_document = lambda units: error
+    several = executor().send(RECORD_CHANGES, [change(unit) for unit in "abcdefgh"])["a"]
+    assert (several.verdict, several.at_most) == (Verdict.STOPPED, 2)
+    alone = executor().send(RECORD_CHANGES, [change("a")])["a"]
+    assert (alone.verdict, alone.wait_seconds) == (Verdict.HELD, 60)
+    monday.failure = WriteFailure(is_own=True)
+    act_now = executor()
+    assert act_now.send(RECORD_CHANGES, [change("a")])["a"].verdict is Verdict.FAILED
+    assert not act_now.stop_reason, "its neighbours go on"
+    assert monday.failed == [8, 1, 1]
+
+
+def test_a_call_of_which_no_part_has_a_known_outcome_has_failed(monday: Monday) -> None:
+    monday.of_alias = lambda units, alias: ServerFailed("500")
+    assert executor().send(RECORD_CHANGES, [change("a"), change("b")])["b"].verdict is Verdict.STOPPED
+    assert monday.failed == [2]
 
 
 @pytest.mark.parametrize(
@@ -239,15 +269,10 @@ def test_a_refused_npd_id_stops_the_board(monday: Monday) -> None:
 # --- new items --------------------------------------------------------------------------------------------------------
 
 
-def test_a_create_without_a_known_outcome_goes_alone_and_last(monday: Monday) -> None:
-    executor().create([create(unit) for unit in "abc"], {"b"})
-    assert monday.sent == ["ac: r0 r1", "b: r0"]
-
-
 def test_a_new_item_that_is_refused_for_a_value_is_looked_for_and_made_with_its_name_alone(monday: Monday) -> None:
     one = create("a")
     monday.of_alias = lambda units, alias: FieldRejected("no", column_id="notes") if len(monday.sent) == 1 else OK
-    found = executor().create([one], ())["a"]
+    found = executor().create([one])["a"]
     assert (monday.sent, monday.looked_for) == (["a: r0", "a: r0"], [str(one.record_id)])
     assert (found.verdict, found.item, found.is_bare, list(found.rejected)) == (Verdict.DONE, OK, True, ["notes"])
     assert monday.stopped == []
@@ -255,7 +280,7 @@ def test_a_new_item_that_is_refused_for_a_value_is_looked_for_and_made_with_its_
 
 def test_a_new_item_that_is_refused_for_a_column_that_is_gone_has_the_board_checked(monday: Monday) -> None:
     monday.of_alias = lambda units, alias: ColumnNotFound("no", column_id="notes") if len(monday.sent) == 1 else OK
-    found = executor().create([create("a")], ())["a"]
+    found = executor().create([create("a")])["a"]
     assert (found.verdict, list(found.rejected), monday.stopped) == (Verdict.DONE, ["notes"], ["checked soon"])
 
 
@@ -263,19 +288,19 @@ def test_one_that_was_made_though_a_value_was_refused_is_not_made_again(monday: 
     one = create("a")
     monday.existing = {str(one.record_id): OK}
     monday.of_alias = lambda units, alias: FieldRejected("no", column_id="notes")
-    found = executor().create([one], ())["a"]
+    found = executor().create([one])["a"]
     assert (len(monday.sent), found.verdict, found.item, found.is_bare) == (1, Verdict.DONE, OK, True)
 
 
 def test_where_the_npd_ids_can_not_be_read_nothing_is_made_again(monday: Monday) -> None:
     monday.existing = None
     monday.of_alias = lambda units, alias: FieldRejected("no", column_id="notes")
-    found = executor().create([create("a")], ())["a"]
+    found = executor().create([create("a")])["a"]
     assert (len(monday.sent), found.verdict) == (1, Verdict.STOPPED)
 
 
 def test_without_its_name_no_item_is_made(monday: Monday) -> None:
     monday.of_alias = lambda units, alias: FieldRejected("no", column_id="name")
-    found = executor().create([create("a")], ())["a"]
+    found = executor().create([create("a")])["a"]
     assert (len(monday.sent), monday.looked_for, found.verdict) == (1, [], Verdict.REFUSED)
     assert (list(found.rejected), found.is_bare) == (["name"], False)

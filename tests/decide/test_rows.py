@@ -238,6 +238,10 @@ ROWS: dict[str, list[tuple[str, str]]] = {
             "What an event says decides nothing by itself",
             "lost_updates.an_error_of_ours_on_what_an_event_says_tells_nothing_and_stops_nothing",
         ),
+        (
+            "**Writes without an outcome while reads go on**",
+            "executor.a_write_without_a_known_outcome_comes_again_in_parts_and_a_single_one_waits",
+        ),
         ("**Lost update**", LOST),
         (
             "with both values (on a one-way field, or where NPD wins: into the history;",

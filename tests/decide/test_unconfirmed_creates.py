@@ -58,8 +58,7 @@ def facts(*records: Contact, intent: dict[str, Any] | None = None, **differs: An
         "due": frozenset(one.pk for one in of),
         "is_paused": False,
         "others_answered": False,
-        "batch_size": 100,
-        "settle_seconds": SETTLE_SECONDS,
+        "wait_seconds": SETTLE_SECONDS,
         "now": NOW,
     }
     return UnconfirmedCreates(**values | differs)
@@ -129,12 +128,11 @@ FAILED: dict[str, tuple[ConnectorError | None, UnconfirmedCreates, list[Any]]] =
     "the board's failure": (BoardForbidden("no"), facts(), [WAIT]),
     "a limit": (MinuteLimitReached("later"), facts(), [WAIT]),
     "never sent": (Unreachable("no route"), facts(), [WAIT]),
-    "an outage costs no attempt": (TIMED_OUT, facts(), [WAIT]),
-    "alone after a good probe it is its own": (TIMED_OUT, facts(batch_size=1), [FAIL]),
+    "an outage costs no attempt, and a document is sent again once": (TIMED_OUT, facts(), [LOOK_AGAIN]),
+    "as long as writes are stopped": (TIMED_OUT, facts(wait_seconds=600), [("", Fate.LOOK_AGAIN, 600)]),
     "alone while others are answered": (TIMED_OUT, facts(others_answered=True), [FAIL]),
     "several while others are answered": (TIMED_OUT, facts(ANN, BOB, others_answered=True), [LOOK_AGAIN] * 2),
-    "several after a probe": (TIMED_OUT, facts(ANN, BOB, batch_size=1), [WAIT, WAIT]),
-    "answered without data": (NO_DATA, facts(), [FAIL]),
+    "answered without data": (NO_DATA, facts(), [LOOK_AGAIN]),
     "several, answered without data": (NO_DATA, facts(ANN, BOB), [LOOK_AGAIN, LOOK_AGAIN]),
 }
 

@@ -5,10 +5,8 @@ from html import unescape
 from typing import Any
 
 import pytest
-from django.contrib.admin.models import LogEntry
 from django.test import Client
 from django.urls import reverse
-from rest_framework.throttling import SimpleRateThrottle
 
 from conflicts.models import SyncConflict
 from npd.models import Contact
@@ -26,9 +24,8 @@ def admin(world: World, pat: Any) -> Client:
     return world.browser(pat)
 
 
-def act(client: Client, record: Any, name: str, *, htmx: bool = False, **data: str) -> Any:
-    url = reverse(f"admin:npd_contact_{name}", args=[record.pk])
-    return client.post(url, data, follow=True, headers={"HX-Request": "true"} if htmx else {})
+def act(client: Client, record: Any, name: str) -> Any:
+    return client.post(reverse(f"admin:npd_contact_{name}", args=[record.pk]), follow=True)
 
 
 def words_of(response: Any) -> str:
@@ -52,33 +49,15 @@ def test_edits_of_a_pause_flow_after_it_and_only_what_both_changed_is_asked_abou
     assert SyncConflict.objects.get(resolved_at=None).conflict_fields == ["phone"]
 
 
-def test_both_sides_are_read_at_once_and_nothing_is_written(world: World, admin: Client) -> None:
+def test_only_the_fields_that_differ_stand_beside_each_other(world: World, admin: Client) -> None:
     contact = world.linked("Ann", role_title="Buyer", notes="same")
-    world.edit(contact, "role_title", "Head")
+    page = reverse("admin:npd_contact_change", args=[contact.pk])
+    assert admin.get(page).context["sides"] == []
+    assert "Both sides are the same." in words_of(admin.get(page))
     Contact.objects.filter(pk=contact.pk).update(notes="ours")
-    calls, mutations = world.calls(), world.calls("mutation")
-    answer = act(admin, contact, "read_monday", htmx=True)
-    assert (world.calls() - calls, world.calls("mutation")) == (1, mutations)
-    text = words_of(answer)
-    assert "Role Buyer Buyer Head Changed on Monday" in text
-    assert "Notes ours same same Changed in NPD" in text
-    assert LogEntry.objects.latest("id").change_message == "Both sides were read."
-    assert "Update from Monday: Ann · Role: “Buyer” → “Head”" in text
-    assert "Send to Monday: Ann · Notes: “same” → “ours”" in text
-    assert "<html" not in answer.content.decode()
-    contact.refresh_from_db()
-    assert contact.role_title == "Buyer"
-
-
-def test_what_can_t_be_read_is_said_and_what_is_known_stands_below(world: World, admin: Client) -> None:
-    contact = world.linked("Ann", role_title="Buyer")
-    world.sandbox.faults({"status": 503})
-    text = words_of(act(admin, contact, "read_monday"))
-    assert "Monday was not read:" in text
-    assert LogEntry.objects.latest("id").change_message.startswith("Monday was not read: ")
-    assert "Role Buyer Buyer Buyer Synced" in text
-    act(admin, contact, "sync_off")
-    assert "Sync is off for this record, so its item is not read." in words_of(act(admin, contact, "read_monday"))
+    [side] = admin.get(page).context["sides"]
+    assert (side["field"].label, side["field"].local, side["field"].remote) == ("Notes", "ours", "same")
+    assert "Changed in NPD" in side["badge"]
 
 
 def test_a_blocked_field_shows_what_our_own_write_left_on_monday_and_when(world: World) -> None:
@@ -90,17 +69,6 @@ def test_a_blocked_field_shows_what_our_own_write_left_on_monday_and_when(world:
     [field] = [one for one in record_view.describe_one(contact).fields if one.key == "role_title"]
     assert (field.local, field.remote, field.reason_code) == ("Owner", "Head", FieldReason.BLOCKED)
     assert field.read_at is not None
-
-
-def test_whoever_reads_monday_again_and_again_waits(
-    world: World, admin: Client, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(SimpleRateThrottle.THROTTLE_RATES, "sync-to-monday", "1/min")
-    contact = world.linked("Ann", role_title="Buyer")
-    assert "Monday was not read" not in words_of(act(admin, contact, "read_monday"))
-    calls = world.calls()
-    assert "You have asked Monday very often just now." in words_of(act(admin, contact, "read_monday"))
-    assert world.calls() == calls
 
 
 def lines_of(client: Client, record: Any) -> list[tuple[str, str, str]]:

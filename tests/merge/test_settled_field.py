@@ -41,14 +41,14 @@ TAKEN = {"write_raw": {"role_title": "Chair"}}
 
 def test_a_push_that_was_answered_moves_the_base_to_what_was_sent_and_answered() -> None:
     found = settled(Action.PUSH, answer=item("Boss"), **SENT)
-    assert (pair(found), found.altered, found.values) == (("Boss", "Boss"), "", {})
+    assert (pair(found), found.altered, found.values) == (("Boss", "Boss"), {}, {})
 
 
 def test_what_monday_made_of_a_value_is_said() -> None:
     found = settled(Action.PUSH, answer=item("BOSS"), **SENT)
     assert pair(found) == ("Boss", "BOSS")
     assert found.altered
-    assert "Monday made “BOSS” of “Boss”" in found.altered
+    assert "Monday made “BOSS” of “Boss”" in found.altered["reason"]
 
 
 @pytest.mark.parametrize("creates", [True, False])

@@ -175,8 +175,8 @@ def test_records_are_counted_by_status_and_what_is_open_by_kind(link: BoardLink)
     figures = scrape()
     assert figures.by("status", "records", board="contact") == {"pending": 1, "disabled": 1}
     assert figures.by("status", "records", board="organization") == {"pending": 1}
-    assert figures.by("kind", "conflicts_open", **CONTACT) == {"fields": 1, "delete": 1}
-    assert figures.value("approvals_pending", **CONTACT) == 2
+    waiting = figures.by("kind", "attention", **CONTACT)
+    assert {kind: number for kind, number in waiting.items() if number} == {"conflict": 2, "approval": 2}
 
 
 def test_the_last_nightly_comparison_is_told(link: BoardLink) -> None:

@@ -81,15 +81,6 @@ def test_a_call_that_fails_says_so_within_its_look(world: World, lines: Lines) -
     assert failed["level"] == "warning"
 
 
-def test_a_look_that_breaks_bears_its_batch_id_too(world: World, lines: Lines) -> None:
-    world.contact("Ann")
-    with world.broken():
-        world.work()
-    [failed] = lines.named("pass failed")
-    assert failed["batch"]
-    assert failed["board"] == "contact"
-
-
 def test_lines_of_a_task_name_it_and_the_next_task_begins_with_nothing(world: World, lines: Lines) -> None:
     world.contact("Ann")
     lines.texts.clear()

@@ -33,7 +33,7 @@ def everything_is_tight() -> None:
         board(entity_type, last_pass_at=now - timedelta(minutes=minutes))
         Verification.objects.create(entity_type=entity_type, compared=100)
         SyncMetadata.objects.create(
-            entity_type=entity_type, entity_id=str(minutes), sync_status="completed", last_sync_attempt=now
+            entity_type=entity_type, entity_id=str(uuid.uuid4()), sync_status="completed", last_sync_attempt=now
         )
         for number in range(3):
             SyncQueue.objects.create(

@@ -118,15 +118,6 @@ def test_a_create_without_an_answer_is_nobodys_to_settle_while_its_column_is_gon
     assert len(reasons(client)) == 1
 
 
-def test_a_create_without_an_answer_waits_while_its_board_is_paused(client: Client, link: BoardLink) -> None:
-    lost_create()
-    pause = QueuePause.objects.create(paused_by="mary", entity_type="organization")
-    assert len(reasons(client)) == 1
-    pause.delete()
-    QueuePause.objects.create(paused_by="mary")
-    assert reasons(client) == []
-
-
 def test_a_pool_that_takes_nothing_for_two_minutes_while_jobs_are_due_is_stuck(link: BoardLink) -> None:
     watch = PoolWatch()
     assert not watch.is_stuck(taken=5, running=0, waiting=3, now=10)

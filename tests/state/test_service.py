@@ -11,7 +11,7 @@ from django.conf import settings
 from npd.models import Contact
 from sync.choices import LedgerDirection, ResolutionStrategy, SyncStatus
 from sync.clock import sync_now
-from sync.merge import EditTimes, FieldSides, Unknown
+from sync.merge import FieldSides, Unknown
 from sync.models import SyncQueue, SyncState
 from sync.state import JIRA_TYPES, SyncStateService
 
@@ -123,14 +123,6 @@ def test_a_field_that_both_sides_changed_is_decided_by_the_strategy(strategy: st
     decided = service.record_conflict(state, {"name": DISPUTED})
     assert decided == ({} if value is None else {"name": value})
     assert stored(state).conflicts.get("fields", []) == (["name"] if value is None else [])
-
-
-def test_auto_takes_the_later_edit_where_both_times_are_known_and_apart() -> None:
-    state, now = begun(resolution_strategy="auto"), sync_now()
-    later = EditTimes(local=now - timedelta(minutes=1), remote=now)
-    assert service.record_conflict(state, {"name": DISPUTED}, edited=later) == {"name": "there"}
-    at_once = EditTimes(local=now - timedelta(seconds=3), remote=now)
-    assert service.record_conflict(state, {"name": DISPUTED}, edited=at_once) == {}
 
 
 def test_what_one_side_alone_changed_is_that_sides_and_what_is_not_known_is_open() -> None:

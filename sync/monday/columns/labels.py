@@ -24,12 +24,12 @@ from sync.monday.conversion import (
     Local,
     UnknownValue,
     field_label,
-    fold_whitespace,
     only_field,
     only_text,
     parse_elements,
     unreadable_value,
 )
+from sync.monday.texts import drop_from_label, fold_whitespace, match_key
 
 
 def current_labels(settings: Mapping[str, Any]) -> dict[str, str]:
@@ -47,9 +47,14 @@ def current_labels(settings: Mapping[str, Any]) -> dict[str, str]:
 
 
 def label_id(label: str, labels: Mapping[str, str]) -> str | None:
-    """The id of the label with this text, the lowest where there are several."""
-    ids = [key for key, name in labels.items() if fold_whitespace(name) == label]
-    return min(ids, default=None, key=lambda key: (len(key), key))
+    """The id of the label with this text, else of one that looks the same; the lowest where there are several."""
+    same = [key for key, name in labels.items() if fold_whitespace(name) == label]
+    alike = same or [key for key, name in labels.items() if match_key(name) == match_key(label)]
+    return min(alike, default=None, key=lambda key: (len(key), key))
+
+
+def plain_label(text: str | None) -> str | None:
+    return fold_whitespace(drop_from_label(text or ""))
 
 
 def _entry_id(entry: Mapping[str, Any]) -> str:
@@ -104,7 +109,7 @@ class StatusConverter(MondayColumn):
         self._labels = current_labels(options.settings)
 
     def local(self, raw: Local) -> Canonical:
-        return fold_whitespace(only_text(raw)[1])
+        return plain_label(only_text(raw)[1])
 
     def remote(self, raw: Any) -> Canonical:
         label = object_or_empty(raw).get("label")
@@ -112,7 +117,7 @@ class StatusConverter(MondayColumn):
             # The value may hold the index alone.
             label = self._labels.get(str(raw.get("index")))
         if raw is None or isinstance(label, str):
-            return fold_whitespace(label)
+            return plain_label(label)
         # Index 5 is the empty label unless the settings give it a text.
         if str(raw.get("index")) == EMPTY_INDEX:
             return None
@@ -141,11 +146,11 @@ class StatusConverter(MondayColumn):
         return {"label": label if index is None else self._labels[index]}
 
     def from_text(self, text: str, current_local: Local) -> Local:
-        return {only_field(current_local)[0]: fold_whitespace(text)}
+        return {only_field(current_local)[0]: plain_label(text)}
 
     def rejection_reason(self, raw_local: Local) -> str | None:
         name, text = only_text(raw_local)
-        label = fold_whitespace(text)
+        label = plain_label(text)
         if label is None or label_id(label, self._labels) is not None:
             return None
         if label.isdecimal():
@@ -171,7 +176,7 @@ class StatusConverter(MondayColumn):
         if label is None:
             return None
         if isinstance(label, str):
-            return fold_whitespace(label)
+            return plain_label(label)
         inner = object_or_empty(label)
         return self.remote({"index": inner.get("index"), "label": inner.get("text", inner.get("label"))})
 
@@ -210,10 +215,11 @@ class DropdownConverter(ListConverter, MondayColumn):
         )
 
     def elements(self, value: Any) -> list[str]:
-        return parse_elements([value] if isinstance(value, str) else value)
+        labels = parse_elements([value] if isinstance(value, str) else value)
+        return parse_elements([drop_from_label(label) for label in labels])
 
     def remote_elements(self, raw: Any) -> list[str]:
-        return parse_elements([entry["label"] for entry in _entries(list_under(raw, "values"), "label")])
+        return self.elements([entry["label"] for entry in _entries(list_under(raw, "values"), "label")])
 
     def stored_value(self, reading: Reading) -> Any:
         value = known_value(reading, "dropdown")
@@ -242,7 +248,7 @@ class DropdownConverter(ListConverter, MondayColumn):
     def from_text(self, text: str, current_local: Local) -> Local:
         if isinstance(only_field(current_local)[1], list | tuple):
             return super().from_text(text, current_local)
-        return {only_field(current_local)[0]: fold_whitespace(text)}
+        return {only_field(current_local)[0]: plain_label(text)}
 
     def like_current(self, elements: list[str], current: Any) -> Any:
         if isinstance(current, list | tuple):
@@ -274,7 +280,7 @@ class DropdownConverter(ListConverter, MondayColumn):
             entries = _entries(list_under(value, "chosenValues"), "name")
         else:
             entries = self._entries_of_ids(list_under(value, "ids"))
-        return self.canonical(parse_elements([entry["label"] for entry in entries]))
+        return self.canonical(self.elements([entry["label"] for entry in entries]))
 
     def _entries_of_ids(self, ids: Any) -> list[dict[str, str]]:
         unknown = next((key for key in parse_ids(ids) if key not in self._labels), None)

@@ -24,12 +24,11 @@ from sync.monday.conversion import (
     ConverterOptions,
     Local,
     UnknownValue,
-    canonical_text,
     field_label,
-    fold_whitespace,
     only_field,
     only_text,
 )
+from sync.monday.texts import canonical_text, drop_invisible, fold_whitespace
 
 # Names that people, and country pickers such as Monday's, use instead of ISO's wording.
 _COMMON_NAMES = {
@@ -58,7 +57,7 @@ _OTHER_NAMES = {
 
 def country_code(text: str) -> str | None:
     """The two-letter code of a country, written as that or by a name that it has anywhere; None for any other text."""
-    code = text.strip().upper()
+    code = drop_invisible(text).strip().upper()
     return code if country_name(code) else _country_codes().get(_plain_spelling(text))
 
 
@@ -93,7 +92,7 @@ def _names_by_language(code: str) -> dict[str, str]:
 def _plain_spelling(text: str) -> str:
     """Without case, accents, points and the kind of apostrophe, which never distinguish two countries."""
     # NFKD splits letters from their accents, so that these can be dropped.
-    letters = unicodedata.normalize("NFKD", text.casefold())
+    letters = unicodedata.normalize("NFKD", drop_invisible(text).casefold())
     kept = "".join(c for c in letters if not unicodedata.combining(c) and c not in ".'’`")
     return " ".join(kept.replace("&", " and ").replace("-", " ").split())
 
@@ -238,8 +237,6 @@ _ONE_NUMBER = re.compile(
     r"(?:tel:)?[(\[]?[+＋]?[\d\s()\[\].\-‐-―−－/·~]+(?:[,;\s]*(?:e?xt[a-z]*\.?|[x#]|int|anexo|доб)[\s.:=]*\d{1,10}#?)?",
     re.IGNORECASE,
 )
-_INVISIBLE = re.compile("[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
-"""What comes along when a number is copied from an address book."""
 
 
 class PhoneConverter(MondayColumn):
@@ -265,7 +262,7 @@ class PhoneConverter(MondayColumn):
         return canonical_phone(only_text(raw)[1], self.region)
 
     def remote(self, raw: Any) -> Canonical:
-        text = text_under(raw, "phone")
+        text = _plain_number(text_under(raw, "phone"))
         country = _country_in(raw)
         # The cell's country decides how its digits are read; the settings' region is only a fallback.
         whole = _add_plus(text, country) if country and text else text
@@ -281,7 +278,7 @@ class PhoneConverter(MondayColumn):
         return {"phone": number, "countryShortName": _country_in(value) or ""}
 
     def to_remote(self, raw_local: Local, existing_remote_raw: Any) -> Any:
-        text = fold_whitespace(only_text(raw_local)[1])
+        text = _plain_number(only_text(raw_local)[1])
         if text is None:
             return None
         number = _parse_phone(text, self.region)
@@ -299,27 +296,35 @@ class PhoneConverter(MondayColumn):
         """
         value = event_value(payload_value, column_type, "phone")
         if isinstance(value, Mapping) and not _country_in(value):
-            number = fold_whitespace(text_under(value, "phone"))
+            number = _plain_number(text_under(value, "phone"))
             if number and not number.startswith("+"):
                 raise UnknownValue("the event's phone number has no country; the item has it")
         return super().from_event(payload_value, column_type)
 
     def changed_value(self, remote_raw: Any, current: Any) -> Any:
-        canonical, spelling = self.remote(remote_raw), fold_whitespace(text_under(remote_raw, "phone"))
-        # Monday's spelling is kept where it means the same number without the cell's country.
-        return spelling if canonical_phone(spelling, self.region) == canonical else self.display(canonical)
+        canonical, spelling = self.remote(remote_raw), _plain_number(text_under(remote_raw, "phone"))
+        # With its country: without one it would mean another number once the record's region is another.
+        is_whole = spelling is not None and spelling.startswith("+")
+        is_same = is_whole and canonical_phone(spelling, self.region) == canonical
+        return spelling if is_same else self.display(canonical) or None
 
     def from_text(self, text: str, current_local: Local) -> Local:
-        typed = fold_whitespace(text)
+        typed = _plain_number(text)
         if problem := self._problem(typed):
             raise ValueError(f"{problem}.")
         # With its country, as what is assumed of a number without one may be changed later.
         is_whole = typed is None or typed.startswith("+")
         return {only_field(current_local)[0]: typed if is_whole else self.display(canonical_phone(typed, self.region))}
 
+    def completed(self, raw_local: Local) -> Local:
+        name, text = only_text(raw_local)
+        canonical = self.local(raw_local)
+        is_whole = (_plain_number(text) or "+").startswith("+") or not str(canonical).startswith("+")
+        return raw_local if is_whole else {name: self.display(canonical)}
+
     def rejection_reason(self, raw_local: Local) -> str | None:
         name, text = only_text(raw_local)
-        problem = self._problem(fold_whitespace(text))
+        problem = self._problem(_plain_number(text))
         return f"{field_label(name)}: {problem}" if problem else None
 
     def _problem(self, typed: str | None) -> str | None:
@@ -360,9 +365,13 @@ def phone_regions() -> tuple[tuple[str, str], ...]:
     return tuple(sorted(((region, name) for region, name in names.items() if name), key=itemgetter(1)))
 
 
+def _plain_number(text: str | None) -> str | None:
+    return fold_whitespace(drop_invisible(text or ""))
+
+
 def canonical_phone(text: str | None, region: str) -> str | None:
     """E.164, with ";ext=" and the extension if there is one; else the text with whitespace folded."""
-    plain = fold_whitespace(text)
+    plain = _plain_number(text)
     number = _parse_phone(plain, region) if plain else None
     if number is None:
         return plain
@@ -377,9 +386,9 @@ def _parse_phone(text: str, region: str) -> phonenumbers.PhoneNumber | None:
     Its country's code may be new to the library, so a number with a plus has to be possible only; one without is
     that country's where it is valid there.
     """
-    plain = _INVISIBLE.sub("", text)
-    if not _ONE_NUMBER.fullmatch(plain):
+    if not _ONE_NUMBER.fullmatch(text):
         return None
+    plain = text
     if plain.startswith("00") and region not in phonenumbers.SUPPORTED_REGIONS:
         plain = f"+{plain[2:].lstrip()}"
     try:

@@ -2,6 +2,7 @@
 
 import datetime as dt
 import re
+import unicodedata
 from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any, ClassVar, NamedTuple
@@ -21,13 +22,13 @@ from sync.monday.conversion import (
     ListConverter,
     Local,
     UnknownValue,
-    canonical_text,
     field_label,
     only_field,
     only_text,
     parse_elements,
     unreadable_value,
 )
+from sync.monday.texts import canonical_text, drop_invisible
 
 NAME_CHARACTERS = 255  # developer.monday.com/api-reference/reference/name-first-column
 LONG_TEXT_CHARACTERS = 2_000  # developer.monday.com/api-reference/reference/long-text
@@ -178,7 +179,7 @@ class _LabelledAddress(MondayColumn):
         return {self.key: address, "text": label if isinstance(label, str) else address}
 
     def to_remote(self, raw_local: Local, existing_remote_raw: Any) -> Any:
-        address = canonical_text(only_text(raw_local)[1])
+        address = _plain_address(only_text(raw_local)[1])
         if address is None:
             return None
         address = self.whole(address)
@@ -189,7 +190,7 @@ class _LabelledAddress(MondayColumn):
         return address
 
     def changed_value(self, remote_raw: Any, current: Any) -> Any:
-        return canonical_text(text_under(remote_raw, self.key))
+        return _plain_address(text_under(remote_raw, self.key))
 
     def _custom_label(self, existing: Any) -> str | None:
         """A label that a person gave the cell; one that only repeats the old address changes with the address."""
@@ -198,6 +199,10 @@ class _LabelledAddress(MondayColumn):
         label = canonical_text(existing.get("text"))
         is_address = self.canonical_address(label) == self.canonical_address(existing.get(self.key))
         return None if is_address else label
+
+
+def _plain_address(text: str | None) -> str | None:
+    return canonical_text(drop_invisible(text or ""))
 
 
 class EmailConverter(_LabelledAddress):
@@ -211,22 +216,18 @@ class EmailConverter(_LabelledAddress):
 
     @staticmethod
     def canonical_address(text: str | None) -> str | None:
-        """Trimmed, the domain case-folded; the part before the @ can be case-sensitive (RFC 5321, 2.4)."""
-        address = canonical_text(text)
-        if address is None or "@" not in address:
-            return address
-        mailbox, domain = address.rsplit("@", 1)
-        return canonical_text(f"{mailbox}@{domain.casefold()}")
+        """Without regard to case, before the @ too: no provider tells two people apart by it."""
+        return canonical_text((_plain_address(text) or "").lower())
 
     def from_text(self, text: str, current_local: Local) -> Local:
-        address = canonical_text(text)
+        address = _plain_address(text)
         if address is not None and not _ADDRESS.match(address):
             raise ValueError(f"{address} is not an email address; it needs the form name@example.org.")
         return {only_field(current_local)[0]: address}
 
     def rejection_risk(self, raw_local: Local) -> str | None:
         name, text = only_text(raw_local)
-        doubtful = _DOUBTFUL.search(canonical_text(text) or "")
+        doubtful = _DOUBTFUL.search(_plain_address(text) or "")
         if doubtful is None:
             return None
         return (
@@ -237,7 +238,7 @@ class EmailConverter(_LabelledAddress):
 # One field and the address of a link column. The link's text is not mapped.
 
 
-_URL_PARTS = re.compile(r"(?:([a-z][a-z0-9+.-]*)://)?([^/?#]*)(.*)\Z", re.IGNORECASE | re.DOTALL)
+_URL_PARTS = re.compile(r"(?:([a-z][a-z0-9+.-]*)://)?([^/?#]*)([^?#]*)(.*)\Z", re.IGNORECASE | re.DOTALL)
 _INNER_DOT = re.compile(r"[^.:]\.[^.:]")
 
 # mailto:ada@example.org and the like: a scheme without "//", and no host with a port.
@@ -245,11 +246,12 @@ _OTHER_SCHEME = re.compile(r"[a-z][a-z0-9+-]*:(?!//)[^0-9\s]\S*\Z", re.IGNORECAS
 
 
 class _WebAddress(NamedTuple):
-    """An address on the web; `scheme` is empty where the text has none."""
+    """An address on the web; `scheme` is empty where the text has none. `rest` are its query and its fragment."""
 
     scheme: str
     user: str
     host: str
+    path: str
     rest: str
 
 
@@ -266,28 +268,33 @@ class LinkConverter(_LabelledAddress):
 
     @staticmethod
     def canonical_address(text: str | None) -> str | None:
-        """Scheme (https where there is none) and host in lower case, a bare "/" dropped (RFC 3986, 6.2)."""
-        url = canonical_text(text)
+        """As RFC 3986 (6.2) compares addresses: what means the same is written in one way.
+
+        A domain is in its own letters, not in the xn-- form; without a scheme it is https.
+        """
+        url = _plain_address(text)
         web = _parse_web_address(url)
         if web is None:
             return url
-        rest = "" if web.rest == "/" else web.rest
+        scheme = (web.scheme or "https").lower()
+        path = _resolve_dots(_fold_escapes(web.path))
         # The user's name and password before an @ can be case-sensitive.
-        return canonical_text(f"{(web.scheme or 'https').lower()}://{web.user}{web.host.lower()}{rest}")
+        start = f"{scheme}://{_fold_escapes(web.user)}{_canonical_host(web.host, scheme)}"
+        return canonical_text(f"{start}{'' if path == '/' else path}{_fold_escapes(web.rest)}")
 
     def whole(self, address: str) -> str:
         web = _parse_web_address(address)
         return f"https://{address}" if web is not None and not web.scheme else address
 
     def from_text(self, text: str, current_local: Local) -> Local:
-        url = canonical_text(text)
+        url = _plain_address(text)
         if url is not None and not _is_link(url):
             raise ValueError(f"{url} is not a web address; it needs a form such as https://example.org.")
         return {only_field(current_local)[0]: url}
 
     def rejection_reason(self, raw_local: Local) -> str | None:
         name, text = only_text(raw_local)
-        url = canonical_text(text)
+        url = _plain_address(text)
         if url is None or _is_link(url):
             return None
         return f"{field_label(name)}: “{url}” is not a web address; a link on Monday needs one, such as https://example.org"
@@ -302,10 +309,61 @@ def _parse_web_address(url: str | None) -> _WebAddress | None:
     parts = _URL_PARTS.match(url) if url and not _OTHER_SCHEME.match(url) and len(url.split()) == 1 else None
     if parts is None:
         return None
-    scheme, authority, rest = parts.groups(default="")
+    scheme, authority, path, rest = parts.groups(default="")
     user, at_sign, host = authority.rpartition("@")
     has_host = bool(scheme and host) or host.partition(":")[0] == "localhost" or _INNER_DOT.search(host)
-    return _WebAddress(scheme, user + at_sign, host, rest) if has_host else None
+    return _WebAddress(scheme, user + at_sign, host, path, rest) if has_host else None
+
+
+_DEFAULT_PORTS = {"http": "80", "https": "443", "ftp": "21"}
+_ESCAPES = re.compile("(?:%[0-9a-f]{2})+", re.IGNORECASE)
+_UNRESERVED = re.compile(r"[A-Za-z0-9._~-]|[^\x00-\x7f\ud800-\udfff]")
+
+
+def _canonical_host(host: str, scheme: str) -> str:
+    name, colon, port = host.rpartition(":")
+    if not colon or not (port == "" or port.isdecimal()):
+        name, port = host, ""
+    # Unicode's compatible form has the full-width letters and dots of an input method as plain ones.
+    labels = unicodedata.normalize("NFKC", _fold_escapes(name)).lower().replace("\u3002", ".").split(".")
+    name = ".".join(map(_decode_label, labels))
+    return name if port in ("", _DEFAULT_PORTS.get(scheme)) else f"{name}:{port}"
+
+
+def _decode_label(label: str) -> str:
+    if not label.startswith("xn--"):
+        return label
+    try:
+        return label[4:].encode("ascii").decode("punycode").lower()
+    except UnicodeError:
+        return label
+
+
+def _fold_escapes(part: str) -> str:
+    """The part of an address with escapes only for what has to be escaped, in capitals (RFC 3986, 6.2.2)."""
+
+    def fold(found: re.Match[str]) -> str:
+        text = bytes.fromhex(found[0].replace("%", "")).decode(errors="surrogateescape")
+        return "".join(letter if _UNRESERVED.match(letter) else escaped(letter) for letter in text)
+
+    def escaped(letter: str) -> str:
+        return "".join(f"%{byte:02X}" for byte in letter.encode(errors="surrogateescape"))
+
+    return _ESCAPES.sub(fold, part)
+
+
+def _resolve_dots(path: str) -> str:
+    """The path without “.” and “..” (RFC 3986, 5.2.4)."""
+    if "/." not in path:
+        return path
+    kept: list[str] = []
+    segments = path.split("/")
+    for segment in segments:
+        if segment == "..":
+            kept = kept[:-1] or [""]
+        elif segment != ".":
+            kept.append(segment)
+    return "/".join([*kept, ""] if segments[-1] in (".", "..") else kept)
 
 
 # One decimal number and a numbers column.

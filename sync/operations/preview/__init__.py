@@ -44,7 +44,7 @@ from sync.reconcile.deleted_records import DeletedPlan, new_removal_requests
 from sync.reconcile.facts import AnswerFacts
 from sync.reconcile.field_plan import FieldPlan
 from sync.reconcile.field_values import BoardContext
-from sync.reconcile.gather import Gatherer, claimed, unconfirmed_before
+from sync.reconcile.gather import Gatherer, claimed
 from sync.reconcile.identity import ANSWERED, AnswerKind, AnswerPlan, facts_after
 from sync.reconcile.lookups import load_board
 from sync.reconcile.new_items import GIVING, ItemAct
@@ -517,9 +517,7 @@ def run_cost(planned: PlannedRun, changes: Sequence[PlannedChange]) -> tuple[int
 
 
 def _count_writes(board: BoardContext, plan: Plan) -> int:
-    creates = [one.id for one in created_records_of(plan)]
-    alone = unconfirmed_before(creates)
-    documents = int(bool(changed_records_of(board, plan))) + len(alone) + int(len(creates) > len(alone))
+    documents = int(bool(changed_records_of(board, plan))) + int(bool(created_records_of(plan)))
     removals = len({deleted.item_removal for deleted in plan.deleted.values()} - {None})
     return documents + removals
 

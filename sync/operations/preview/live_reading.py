@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from uuid import UUID
 
-from sync.limits import urgent_calls
-from sync.models import BoardLink, SyncedModel
+from sync.models import BoardLink
 from sync.monday.conversion import UnknownValue
-from sync.monday.errors import ConnectorError
 from sync.operations.preview import PlannedChange, plan_record, read_only_client
 from sync.reconcile.pass_plan import RecordPlan
 from sync.records import availability
@@ -26,24 +24,6 @@ class LiveReading:
     values: Mapping[str, str] = field(default_factory=dict)
     next_changes: Sequence[PlannedChange] | None = None
     unread_reason: str = ""
-
-
-def read_live(record: SyncedModel) -> LiveReading:
-    """Ask Monday for one record's item, as its next pass would."""
-    if not record.may_sync:
-        return LiveReading(
-            unread_reason="Sync is off for this record, so its item is not read. Turn its sync on first."
-        )
-    if record.is_left_out:
-        return LiveReading(unread_reason="The filter leaves this record out, so its item is not read.")
-    try:
-        # A person's click may use the urgent reserve of calls.
-        with urgent_calls():
-            reading = read_item(record.entity_type(), record.pk)
-    except ConnectorError as error:
-        return LiveReading(unread_reason=error.sentence)
-    missing = "" if reading.values else reading.unread_reason or "It has no item on Monday that could be read."
-    return replace(reading, unread_reason=missing)
 
 
 def read_item(entity_type: str, entity_id: UUID) -> LiveReading:

@@ -40,6 +40,7 @@ from sync.monday.columns import empty_reading
 from sync.monday.conversion import UnknownValue
 from sync.monday.errors import ConnectorError
 from sync.monday.items import ITEMS_PER_READ
+from sync.monday.texts import match_key
 from sync.operations.detect.comparison import item_pages
 from sync.operations.preview import item_claim, planned_requests, sweep_claim
 from sync.operations.setup.selection import Choices, ChosenBoard, read_board
@@ -53,7 +54,6 @@ from sync.reconcile.field_values import (
     RelatedFacts,
     Want,
     WantKind,
-    fold_name,
     match_text_of_item,
     match_text_of_record,
     npd_id_of,
@@ -179,7 +179,7 @@ class _ListedBoard(Gatherer):
         self, board: BoardContext, linked: Sequence[str], npd_ids: Sequence[str], keys: Sequence[str], size: int
     ) -> BatchItems:
         named = [item for npd_id in npd_ids for item in self._by_npd_id.get(npd_id, ())]
-        matched = [item for key in keys for item in self._by_match.get(key, ())]
+        matched = [item for key in dict.fromkeys(map(match_key, keys)) for item in self._by_match.get(key, ())]
         return BatchItems({key: self.items[key] for key in linked if key in self.items}, named, matched)
 
     def items_by_id(self, board: BoardContext, ids: Sequence[str]) -> dict[str, Item]:
@@ -432,7 +432,7 @@ class Planner:
             return
         self.writes += 1
         name = record_name(plan.record)
-        self.created_names[fold_name(name).casefold()].append(name)
+        self.created_names[match_key(name)].append(name)
         self.result.add("create", str(plan.record))
         _add_stuck_fields(self, plan)
 
@@ -449,13 +449,13 @@ class Planner:
         elif reason in (UnmatchedReason.LEFT_OUT, UnmatchedReason.INVALID):
             self.result.add("items_out", item.name, plan.detail)
         elif plan.act is ItemAct.CREATE:
-            self.new_names.add(fold_name(item.name).casefold())
+            self.new_names.add(match_key(item.name))
             self.result.add("from_items" if has_key else "no_key", item.name)
         else:
             self.result.add("unmatched", item.name)
         self.reads += 1
         # A name alone links nothing: who has no key on one of the sides would be there twice.
-        for name in self.created_names.get(fold_name(item.name).casefold(), ()):
+        for name in self.created_names.get(match_key(item.name), ()):
             self.result.add("same_name", name)
 
     def _cost(self) -> int:

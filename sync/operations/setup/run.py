@@ -17,7 +17,6 @@ from celery.exceptions import SoftTimeLimitExceeded
 from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
 from django.db import transaction
-from django.db.models.functions import Lower
 from django.utils.dateparse import parse_datetime
 
 from sync import registry
@@ -33,6 +32,7 @@ from sync.models import BoardLink, FieldMapping, SyncedModel, SyncQueue, Unmatch
 from sync.models.synced_model import unsynced
 from sync.monday.board import Board, BoardSetup, ColumnSpec
 from sync.monday.errors import ConnectorError, Scope
+from sync.monday.texts import match_key
 from sync.operations.detect import enqueue_items
 from sync.operations.setup.plan import SetupPlan, first_match_text, summary_of
 from sync.operations.setup.selection import (
@@ -46,7 +46,7 @@ from sync.operations.setup.selection import (
 from sync.outbox import notify
 from sync.outbox.pauses import active_pauses
 from sync.outbox.queue_rows import enqueue_item_many, enqueue_many, mark_many_pending
-from sync.reconcile.lookups import comparable_name
+from sync.reconcile.lookups import match_key_of
 from sync.records.unmatched_items import UnmatchedFinding, note_unmatched
 from sync.registry import link_of, name_field
 from sync.state.record_view import Part, RecordState, by_state, health_counts
@@ -130,9 +130,9 @@ def _make_related(missing: Mapping[str, Sequence[str]]) -> list[str]:
         field_name = name_field(model)
         if field_name is None:
             continue
-        called = model._default_manager.annotate(called=Lower(comparable_name(field_name)))
-        known = set(called.filter(called__in=[name.lower() for name in names]).values_list("called", flat=True))
-        records = [model(**{field_name: name}) for name in names if name.lower() not in known]
+        called = model._default_manager.annotate(called=match_key_of(field_name))
+        known = set(called.filter(called__in=[match_key(name) for name in names]).values_list("called", flat=True))
+        records = [model(**{field_name: name}) for name in names if match_key(name) not in known]
         valid = [record for record in records if _is_valid(record)]
         model._default_manager.bulk_create(valid)
         sentences.append(f"Made {registry.count_of_type(len(valid), entity_type)} that items name.")

@@ -1,0 +1,149 @@
+"""Writes that fail while reads go on: one stop of writes for all boards, until a write has succeeded.
+
+A read that Monday answers proves nothing about writes, so the probe is one waiting write. What a single record's write
+failed of may be that record's own fault: it waits alone, and only when another one fails too is everything stopped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+import structlog
+from django.conf import settings
+from django.db import transaction
+from django.db.models import Q
+
+from sync.choices import STOP_WORDS, QueueDirection, QueueStatus, StopCode
+from sync.clock import SyncNow, sync_now
+from sync.limits import credentials, quota
+from sync.limits.rate_limits import DAY_SECONDS
+from sync.models import BoardLink, MondayAccount, SyncQueue, WebhookEvent
+from sync.models.state import STOP_KIND, log_event
+from sync.monday.errors import ConnectorError
+from sync.outbox import notify
+
+log = structlog.get_logger(__name__)
+
+WAITS = (60, 120, 300, 600, 1_800, 3_600)
+"""Seconds before the first, second … probe; further ones come every hour."""
+
+SOONER_SECONDS = 600
+"""A delivery or a save is a sign of life: then the next probe comes so soon after the last one."""
+
+PROBE_CALLS = 3
+"""What a probe takes: a look for earlier creates, a read and a write."""
+
+FIRST_CALLS = 15
+"""What an outage takes before its probes are an hour apart."""
+
+HELD = "Monday doesn't store what is sent."
+"""How the reason begins for which a job waits; by it such jobs are found again."""
+
+
+@dataclass(frozen=True)
+class WriteFailure:
+    """What a failed write means for its record: its own fault, or how long it is not tried again."""
+
+    is_own: bool = False
+    wait_seconds: float = 0
+
+
+def write_failed(error: ConnectorError, records: Collection[UUID], *, others_answered: bool) -> WriteFailure:
+    """Count a write of these records without a known outcome; stop all writes where others' have failed before.
+
+    `others_answered`: the same pass has written others since.
+    """
+    only_record = str(*records) if len(records) == 1 else ""
+    with transaction.atomic():
+        account, _ = MondayAccount.objects.select_for_update().get_or_create(id=1)
+        number = 1 if others_answered else account.write_failures + 1
+        is_same = bool(only_record) and only_record == account.failed_record
+        account.write_failures = min(number, 1_000)
+        account.write_failed_at = sync_now()
+        account.failed_record = only_record if number == 1 or is_same else ""
+        wait = wait_after(number - 1)
+        is_stopped = number > 1 and not is_same
+        if is_stopped:
+            _stop(account, error, wait)
+            # The next probe is one waiting write.
+            account.batch_limit = 1
+        account.save()
+    # What Monday answers, and fails to do for the same record again, is about that record.
+    is_own = bool(only_record) and (number == 1 or (is_same and error.path_alias is not None))
+    return WriteFailure(is_own, wait)
+
+
+def wait_after(failures: int) -> float:
+    """Return the seconds until the next probe: longer where a tenth of the plan's day is less than that takes."""
+    wait = WAITS[min(max(failures, 1), len(WAITS)) - 1]
+    return max(wait, calls_apart(PROBE_CALLS, FIRST_CALLS)) if failures >= len(WAITS) - 1 else wait
+
+
+def calls_apart(calls: int, first: int) -> float:
+    """Return how many seconds lie between such calls, so that with the `first` ones they take a tenth of a day."""
+    limit = quota.budget_row().day_limit
+    return DAY_SECONDS * calls / max(calls, limit / 10 - first) if limit else 0.0
+
+
+def _stop(account: MondayAccount, error: ConnectorError, wait: float) -> None:
+    now = sync_now()
+    is_waiting = account.stopped_until is not None and account.stopped_until > now
+    if account.needs_probe or (is_waiting and not account.only_writes):
+        return
+    if account.stopped_since is None:
+        account.stopped_since = now
+        log_event(STOP_KIND, f"Sync stopped: {STOP_WORDS[StopCode.WRITES]}.")
+    account.only_writes = True
+    account.stopped_until = now + timedelta(seconds=wait)
+    account.stop_code = StopCode.WRITES
+    account.stop_reason = f"{HELD} What is edited on Monday still comes in. {error.lasting_sentence}"
+    log.warning("writes stopped", seconds=wait, reason=error.full_sentence)
+
+
+def may_probe() -> bool:
+    """Whether this worker may write now though writes are stopped: one of all workers, when the probe's time has come.
+
+    A delivery or a save that came after the last failure brings it forward.
+    """
+    is_due = Q(stopped_until__lte=SyncNow())
+    apart = max(SOONER_SECONDS, calls_apart(PROBE_CALLS, FIRST_CALLS))
+    account = MondayAccount.objects.filter(id=1, only_writes=True).first()
+    if account is None:
+        return True
+    if account.write_failed_at and _has_sign_of_life(account.write_failed_at):
+        is_due |= Q(write_failed_at__lte=SyncNow() - timedelta(seconds=apart))
+    until = SyncNow() + timedelta(seconds=settings.MONDAY_TIMEOUT_SECONDS + 5)
+    # The update elects the one worker that probes: it matches for the first only.
+    return bool(
+        MondayAccount.objects.filter(is_due, id=1, only_writes=True).update(
+            stopped_until=until, write_failed_at=SyncNow()
+        )
+    )
+
+
+def _has_sign_of_life(failed_at: datetime) -> bool:
+    delivered = WebhookEvent.objects.order_by("-id").values_list("received_at", flat=True).first()
+    saved = SyncQueue.objects.filter(
+        status=QueueStatus.PENDING, direction=QueueDirection.TO_MONDAY, created_at__gt=failed_at
+    )
+    return (delivered is not None and delivered > failed_at) or saved.exists()
+
+
+def write_succeeded() -> None:
+    """A write was carried out: what waited for that goes on, and nothing counts as failed any more."""
+    MondayAccount.objects.filter(id=1).update(write_failures=0, failed_record="", write_failed_at=None)
+    if MondayAccount.objects.filter(id=1, only_writes=True).exists():
+        credentials.end_stop()
+        log.info("writes go on")
+    release_held()
+
+
+def release_held() -> None:
+    """Let the jobs that wait for writes be due now."""
+    held = SyncQueue.objects.filter(status=QueueStatus.PENDING, reason__startswith=HELD)
+    held.filter(next_retry__gt=SyncNow()).update(next_retry=SyncNow())
+    for link in BoardLink.objects.all():
+        notify.notify_now(link.entity_type)

@@ -1,0 +1,169 @@
+"""The same person or firm is found though a character differs that nobody sees, or a capital; nobody is made twice."""
+
+from __future__ import annotations
+
+import pytest
+from django.core.exceptions import ValidationError
+from django.db import connection
+
+from conflicts.models import SyncConflict
+from npd.models import Contact, Organization
+from sync.models import BoardLink
+from sync.monday.columns import make_converter
+from sync.monday.columns.places import country_code
+from sync.monday.conversion import ConverterOptions
+from sync.monday.texts import MATCH_KEY_SQL, match_key
+from tests.support.world import World, mail
+
+INVISIBLE = {
+    "zero width space": "\u200b",
+    "pop direction": "\u202c",
+    "byte order mark": "\ufeff",
+    "word joiner": "\u2060",
+    "soft hyphen": "\u00ad",
+    "Arabic letter mark": "\u061c",
+    "combining grapheme joiner": "\u034f",
+    "Hangul filler": "\u3164",
+    "variation selector": "\ufe0f",
+    "tag": "\U000e0041",
+    "backspace": "\u0008",
+}
+each_mark = pytest.mark.parametrize("mark", INVISIBLE.values(), ids=INVISIBLE)
+
+
+@each_mark
+@pytest.mark.parametrize("place", ["{mark}ada@example.org", "ada@example.org{mark}", "ada{mark}@exam{mark}ple.org"])
+def test_a_form_takes_an_address_without_what_nobody_sees(mark: str, place: str) -> None:
+    ada = Contact(name=f"A{mark}da", email=place.format(mark=mark), phone=f"{mark}+49 171{mark} 1234567")
+    ada.full_clean(exclude=["id"], validate_unique=False, validate_constraints=False)
+    assert (ada.email, ada.phone, ada.name) == ("ada@example.org", "+49 171 1234567", f"A{mark}da")
+
+
+def test_the_admins_form_and_the_api_take_it_too(world: World) -> None:
+    browser = world.browser(world.administrator("olga"))
+    page = {"name": "Ada", "email": "\u202aada@example.org\u202c", "phone": "", "role_title": "", "notes": ""}
+    answer = browser.post("/admin/npd/contact/add/", page | {"sync_enabled": "on", "sync_direction": "bidirectional"})
+    assert answer.status_code == 302, answer.content.decode()[-3_000:]
+    body = {"name": "Bob", "email": "\ufeffbob@example.org"}
+    answer = browser.post("/api/v1/contacts/", body, content_type="application/json")
+    assert answer.status_code == 201, answer.content
+    assert list(Contact.objects.values_list("email", flat=True)) == ["ada@example.org", "bob@example.org"]
+
+
+@each_mark
+def test_an_item_with_the_clean_address_is_the_contacts(world: World, mark: str) -> None:
+    world.add("Ada", email=mail("ada@example.org"))
+    ada = world.contact("Ada", email=f"ada@example.org{mark}")
+    for _ in range(3):
+        world.hear(minutes=3)
+    assert world.status(ada) == "synced", world.ledger(ada).note
+    assert (len(world.sandbox.items()), Contact.objects.count()) == (1, 1)
+
+
+NAMES = [
+    *(f"Acme{mark} Corp" for mark in INVISIBLE.values()),
+    *("Acme Corp\ufeff", "Acme\u00a0Corp", "Acme  Corp", "Acme\u2009Corp", "Acme Corp\u00a0", "ACME CORP"),
+]  # fmt: skip
+CAPITALS = {"STRASSE GmbH": "Straße GmbH", "İSTANBUL A.Ş.": "İstanbul A.Ş.", "ΟΔΟΣ": "οδος"}
+
+
+@pytest.mark.parametrize("ours", NAMES, ids=ascii)
+def test_an_organization_is_found_by_its_name(world: World, ours: str) -> None:
+    # A board that people had: nothing there becomes a record by itself.
+    BoardLink.objects.filter(entity_type="organization").update(creates_records=False)
+    world.add("Acme Corp", "organization")
+    Organization.objects.create(name=ours)
+    for _ in range(3):
+        world.hear(minutes=3)
+    assert len(_items(world)) == 1
+
+
+@pytest.mark.parametrize("theirs", [*NAMES, *CAPITALS], ids=ascii)
+def test_an_items_name_is_found_by_the_organizations(world: World, theirs: str) -> None:
+    BoardLink.objects.filter(entity_type="organization").update(creates_records=False)
+    world.add(theirs, "organization")
+    world.hear(minutes=3)
+    Organization.objects.create(name=CAPITALS.get(theirs, "Acme Corp"))
+    for _ in range(3):
+        world.hear(minutes=3)
+    assert len(_items(world)) == 1
+
+
+def test_an_item_that_comes_later_is_asked_about_and_makes_no_record(world: World) -> None:
+    world.contact("Ann", email="ann.lee@example.com")
+    Organization.objects.create(name="Acme Corp")
+    world.hear(minutes=3)
+    world.add("Ann", email=mail("ANN.Lee@example.com"))
+    world.add("ACME\u200b corp", "organization")
+    for _ in range(3):
+        world.hear(minutes=3)
+    assert (Contact.objects.count(), Organization.objects.count()) == (1, 1)
+    assert set(SyncConflict.objects.values_list("kind", flat=True)) == {"identity"}
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs"), [("Ann.Lee@example.com", "ann.lee@example.com"), ("ann.lee@example.com", "ANN.LEE@EXAMPLE.COM")]
+)
+def test_a_person_is_found_by_an_address_in_other_capitals(world: World, ours: str, theirs: str) -> None:
+    BoardLink.objects.filter(entity_type="contact").update(creates_records=False)
+    world.add("Ann Lee", email=mail(theirs))
+    ann = world.contact("Ann Lee", email=ours)
+    for _ in range(3):
+        world.hear(minutes=3)
+    assert world.status(ann) == "synced"
+    assert (len(world.sandbox.items()), ann.email, world.values(ann)["email"]) == (1, ours, theirs)
+
+
+def test_other_capitals_in_a_name_are_an_edit(world: World) -> None:
+    ann = world.linked("ann lee")
+    world.save(ann, name="Ann Lee")
+    assert (world.values(ann)["name"], world.status(ann)) == ("Ann Lee", "synced")
+
+
+@pytest.mark.parametrize(
+    "text", ["Germany\u200b", "\u2060Germany", "Deutschland\u00a0", "\u202aGermany\u202c", "D\u00adE"]
+)
+def test_a_country_is_read(text: str) -> None:
+    assert country_code(text) == "DE"
+
+
+@each_mark
+def test_a_label_that_looks_the_same_is_the_label(mark: str) -> None:
+    options = ConverterOptions(settings={"labels": [{"id": 1, "index": 1, "label": "Won", "name": "Won"}]})
+    status, dropdown = make_converter("status", options), make_converter("dropdown", options)
+    for label in (f"Won{mark}", f"W{mark}on"):
+        assert status.local({"s": label}) == "Won"
+        assert status.to_remote({"s": label}, None) == {"label": "Won"}
+        assert dropdown.to_remote({"s": [label]}, None) == {"labels": ["Won"]}
+    assert status.to_remote({"s": "WON"}, None) == {"label": "Won"}
+
+
+def test_what_shapes_letters_and_pictures_stays_in_labels() -> None:
+    status = make_converter("status", ConverterOptions())
+    for label in ("👩\u200d💻 Development", "❤\ufe0f", "می\u200cشود"):
+        assert status.local({"s": label}) == label
+
+
+def test_the_database_makes_the_same_keys(db: None) -> None:
+    texts = [*NAMES, "Straße", "STRASSE", "İstanbul", "ΟΔΟΣ", "e\u200b\u0301", "\u1e9e", "a\u3000b", "x\x1cy", "", " "]
+    with connection.cursor() as cursor:
+        for text in texts:
+            cursor.execute(f"SELECT {MATCH_KEY_SQL.replace('__TEXT__', '%s::text')}", [text])
+            assert cursor.fetchone()[0] == match_key(text), ascii(text)
+
+
+def test_a_reason_names_what_nobody_sees(world: World) -> None:
+    from sync.reconcile.field_values import RelatedNotFound, _record_of_name
+
+    with pytest.raises(RelatedNotFound, match=r"“Acme\[zero width space\] Corp”"):
+        _record_of_name(Organization, "Acme\u200b Corp", [])
+
+
+def test_a_value_that_is_no_address_is_still_refused() -> None:
+    with pytest.raises(ValidationError):
+        Contact(name="Ada", email="ada\u200b example.org").full_clean(validate_unique=False, validate_constraints=False)
+
+
+def _items(world: World) -> list[str]:
+    boards = [board for board in world.sandbox.boards() if board["id"] == world.board_id("organization")]
+    return [item["name"] for board in boards for item in board["items"] if item["state"] == "active"]

@@ -1,0 +1,205 @@
+"""Monday carries out no write while reads go on (community 116255, 58767): what that costs, and who waits for it."""
+
+from typing import Any
+
+import pytest
+
+from npd.models import Contact, Organization
+from sync.limits import breaker
+from sync.limits.breaker import AskCode
+from sync.models import MondayAccount
+from tests.budget.conftest import Planned, monday
+from tests.support.world import World
+
+__all__ = ["monday"]
+
+FAULTS: dict[str, dict[str, Any]] = {
+    "HTTP 500": {"status": 500},
+    "no answer, nothing done": {"timeout": "before"},
+    "a page of a gateway": {"status": 503},
+    "each of its parts fails": {"partial": {"every": 1, "code": "INTERNAL_SERVER_ERROR"}},
+    "errors without data": {"partial": {"every": 1, "code": "INTERNAL_SERVER_ERROR", "no_data": True}},
+}
+
+
+def writes_fail(world: World, fault: str = "HTTP 500", **more: Any) -> None:
+    world.sandbox.control("faults", **{"on": "mutation", "count": 100_000, **FAULTS[fault], **more})
+
+
+def writes_work(world: World) -> None:
+    world.sandbox.control("faults", "DELETE")
+
+
+def new_contacts(number: int) -> None:
+    Contact.objects.bulk_create([Contact(name=f"P{n:03}", email=f"p{n}@example.com") for n in range(number)])
+
+
+def calls_while(world: World, minutes: int, seconds: int = 60) -> int:
+    """How many calls are made while this time passes and workers work."""
+    before = world.calls()
+    for _ in range(minutes * 60 // seconds):
+        world.work(seconds=seconds)
+    return world.calls() - before
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_hundred_new_contacts_wait_at_little_cost_and_are_made_once(world: World, fault: str) -> None:
+    writes_fail(world, fault)
+    new_contacts(100)
+    assert calls_while(world, 60) <= 30
+    assert calls_while(world, 60) <= 10
+    assert not world.sandbox.items()
+    writes_work(world)
+    calls = calls_while(world, 65)
+    assert sorted(item["name"] for item in world.sandbox.items()) == [f"P{n:03}" for n in range(100)]
+    assert calls <= 30
+    assert not Contact.objects.exclude(sync_status="synced").exists()
+
+
+def test_a_hundred_changes_wait_at_little_cost_and_arrive(world: World) -> None:
+    new_contacts(100)
+    world.work()
+    for _ in range(3):
+        world.hear(minutes=2)
+    writes_fail(world)
+    Contact.objects.update(role_title="New")
+    assert calls_while(world, 60) <= 30
+    writes_work(world)
+    assert calls_while(world, 65) <= 40
+    assert {item["values"]["role_title"] for item in world.sandbox.items()} == {"New"}
+
+
+def test_all_boards_wait_together(world: World) -> None:
+    writes_fail(world)
+    new_contacts(30)
+    Organization.objects.bulk_create([Organization(name=f"O{n}") for n in range(30)])
+    assert calls_while(world, 60) <= 35
+    writes_work(world)
+    calls_while(world, 65)
+    assert not Contact.objects.filter(monday_id=None).exists()
+    assert not Organization.objects.filter(monday_id=None).exists()
+
+
+def test_whoever_tries_again_after_it_is_over_waits_no_longer(world: World) -> None:
+    writes_fail(world)
+    new_contacts(40)
+    calls_while(world, 100)
+    writes_work(world)
+    world.work(minutes=3)
+    assert not world.sandbox.items()
+    assert breaker.ask_again() is AskCode.RESUMED
+    world.work()
+    assert len(world.sandbox.items()) == 40
+
+
+def test_a_single_waiting_change_is_written_when_somebody_tries_again(world: World) -> None:
+    ann = world.linked("Ann", role_title="Old")
+    bob = world.linked("Bob", role_title="Old")
+    writes_fail(world)
+    world.save(ann, role_title="New")
+    world.save(bob, role_title="New")
+    calls_while(world, 180)
+    assert world.row(ann).status == "pending"
+    writes_work(world)
+    breaker.ask_again()
+    for _ in range(2):
+        world.work(minutes=2)
+    assert (world.values(ann)["role_title"], world.values(bob)["role_title"]) == ("New", "New")
+    assert (world.status(ann), world.status(bob)) == ("synced", "synced")
+
+
+def test_an_edit_on_the_board_comes_in_meanwhile(world: World) -> None:
+    ann = world.linked("Ann", role_title="Old")
+    writes_fail(world)
+    new_contacts(10)
+    calls_while(world, 60)
+    assert MondayAccount.objects.get().only_writes
+    world.edit(ann, "role_title", "Theirs")
+    world.hear(ann, seconds=1)
+    assert (ann.role_title, world.status(ann)) == ("Theirs", "synced")
+
+
+def test_a_new_item_becomes_a_record_meanwhile_and_gets_its_npd_id_later(world: World) -> None:
+    world.linked("Ann")
+    writes_fail(world)
+    new_contacts(10)
+    calls_while(world, 60)
+    world.add("Bob from the board", email={"email": "bob@example.com", "text": "x"})
+    before = world.calls()
+    for _ in range(6):
+        world.hear(minutes=1)
+    assert Contact.objects.filter(name="Bob from the board").exists()
+    assert world.calls() - before <= 8
+    writes_work(world)
+    calls_while(world, 65)
+    assert not Contact.objects.exclude(sync_status="synced").exists()
+
+
+def test_a_delivery_brings_the_next_attempt_forward_at_most_every_ten_minutes(world: World) -> None:
+    ann = world.linked("Ann", role_title="Old")
+    writes_fail(world)
+    new_contacts(10)
+    calls_while(world, 60)
+    before = world.calls("mutation")
+    for minute in range(60):
+        world.edit(ann, "role_title", f"R{minute}")
+        world.hear(minutes=1)
+    assert 3 <= world.calls("mutation") - before <= 6
+    writes_work(world)
+    for _ in range(25):
+        world.hear(minutes=1)
+    assert len(world.sandbox.items()) == 11
+
+
+@pytest.mark.parametrize("limit", [1_000, 200])
+def test_a_day_of_it_takes_a_tenth_of_the_plans_calls(world: World, monday: Planned, limit: int) -> None:
+    monday.limits(plan="free", day=limit)
+    world.pass_time(hours=13)
+    writes_fail(world)
+    new_contacts(100)
+    calls = calls_while(world, 22 * 60, seconds=300)
+    assert calls <= limit / 10 + 5
+
+
+@pytest.mark.parametrize("kind", ["create", "change"])
+def test_one_that_always_fails_waits_alone(world: World, kind: str) -> None:
+    if kind == "change":
+        new_contacts(21)
+        world.work()
+        for _ in range(3):
+            world.hear(minutes=2)
+    world.sandbox.control("faults", status=500, on="mutation", count=100_000, naming="poison")
+    before = world.calls()
+    if kind == "change":
+        Contact.objects.update(notes="New")
+        Contact.objects.filter(name="P007").update(notes="poison")
+    else:
+        new_contacts(21)
+        Contact.objects.filter(name="P007").update(notes="poison")
+    for _ in range(20):
+        world.work(seconds=30)
+    assert [one.name for one in Contact.objects.exclude(sync_status="synced")] == ["P007"]
+    assert world.calls() - before <= 45
+    # Whoever saves now is not kept waiting by it.
+    bob = world.contact("Bob")
+    world.work()
+    assert world.status(bob) == "synced"
+    for _ in range(3):
+        world.pass_time(hours=1)
+        world.work()
+        world.save(bob, role_title=str(world.offset))
+        assert world.status(bob) == "synced"
+    assert world.calls() - before <= 75
+
+
+def test_the_stop_is_shown_and_ends_with_a_write(world: World) -> None:
+    writes_fail(world)
+    new_contacts(10)
+    calls_while(world, 10)
+    account = MondayAccount.objects.get()
+    assert (account.stop_code, account.needs_probe) == ("writes", False)
+    assert "still comes in" in account.stop_reason
+    writes_work(world)
+    calls_while(world, 65)
+    account = MondayAccount.objects.get()
+    assert (account.stop_code, account.stopped_until, account.write_failures) == ("", None, 0)
