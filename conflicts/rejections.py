@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from functools import cached_property, partial
+from functools import cached_property
 from typing import Any
 from uuid import UUID
 
@@ -41,7 +41,7 @@ from sync.monday.conversion import AmbiguousSplit, Converter, UnknownValue
 from sync.operations.decision_undo import undo_decisions
 from sync.reconcile import field_values
 from sync.reconcile.field_plan import AS_SENT, base_of
-from sync.reconcile.lookups import NOT_KNOWN, FieldDisplay, read_until
+from sync.reconcile.lookups import NOT_KNOWN, FieldDisplay, resolve_related, typed_value
 from sync.reconcile.lost_updates import last_observed
 from sync.records import availability
 from sync.records.authors import actor_label, log_action
@@ -164,9 +164,7 @@ class RejectionCase:
         now = field_values.stored_values(self.record, self.field)
         try:
             raw = self._local_from_monday(now)
-            return field_values.clean_values(
-                self.record, read_until(lambda related: related.resolve(type(self.record), raw))
-            )
+            return field_values.clean_values(self.record, resolve_related(type(self.record), raw))
         except (UnknownValue, field_values.RelatedNotFound) as unknown:
             raise ActionError(f"Monday's value can't be used: {unknown}") from unknown
         except ValidationError as invalid:
@@ -195,7 +193,7 @@ class RejectionCase:
             raise ActionError(f"{self.field.label} can't be empty in NPD. Type another value.")
         if problem := text_problem(self.context, self.key, text):
             raise ActionError(problem)
-        typed = read_until(partial(field_values.parse_input, self.converter, self.record, self.field.fields, text))
+        typed = typed_value(self.converter, self.record, self.field.fields, text)
         return field_values.clean_values(self.record, typed)
 
     def monday_problem(self) -> str:

@@ -45,9 +45,9 @@ from sync.kernel.messages import ActionError, Conflict, NotAllowed
 from sync.merge import FieldSelection
 from sync.outbox import notify
 from sync.outbox.queue_rows import enqueue_many
-from sync.reconcile.field_values import RelatedNotFound, clean_values, parse_input
+from sync.reconcile.field_values import RelatedNotFound, clean_values
 from sync.reconcile.identity import SAME_AS, TAKES_ITEM
-from sync.reconcile.lookups import read_until
+from sync.reconcile.lookups import typed_value
 from sync.records.authors import log_kind_action, who_may
 
 Selections = Mapping[str, FieldSelection]
@@ -142,7 +142,7 @@ def text_problem(context: ConflictContext, key: str, text: str) -> str:
     converter = context.converter(key)
     assert record is not None
     try:
-        raw = read_until(partial(parse_input, converter, record, mapped.fields, text))
+        raw = typed_value(converter, record, mapped.fields, text)
         limit = converter.rejection_reason(raw)
     except (ValueError, RelatedNotFound) as error:
         return f"{mapped.label}: {error}"

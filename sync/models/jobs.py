@@ -31,6 +31,10 @@ FAILING_ATTEMPTS = 2
 """So many failed attempts of a pending job, the first wait between them, are no hitch any more."""
 
 
+ROUNDS_KEY = "rounds"
+"""In a job's payload: how many passes in a row could not decide its record by what they read."""
+
+
 def backoff(failures: int) -> timedelta:
     """Return the wait after so many failures in a row; whoever goes on after the last wait waits as long again."""
     return timedelta(minutes=BACKOFF_MINUTES[min(max(failures, 1), len(BACKOFF_MINUTES)) - 1])

@@ -9,8 +9,6 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sync.monday.errors import BoardRejected, ConnectorError
-
 RELATION = "board_relation"
 
 
@@ -121,23 +119,6 @@ class OwnWebhook:
     id: str
     event: str
     fingerprint: str
-
-
-class WebhooksIncomplete(BoardRejected):
-    """Some webhooks could not be created; `hooks` are those that now exist, to be stored all the same."""
-
-    advice = "Then run the set-up again; it goes on where it stopped."
-
-    def __init__(self, cause: ConnectorError, hooks: Sequence[OwnWebhook]) -> None:
-        super().__init__(
-            f"{cause.message.rstrip(' .')}. {cause.advice.rstrip(' .')}",
-            code=cause.code,
-            request_id=cause.request_id,
-            http_status=cause.http_status,
-            wait_seconds=cause.wait_seconds,
-            errors=[cause],
-        )
-        self.hooks = list(hooks)
 
 
 def url_fingerprint(url: str) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from sync.monday.errors import ConnectorError
+from sync.monday.errors import MondayError
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class AccountInfo:
     unlimited: bool = False
     usage_by_day: Mapping[str, int] = field(default_factory=dict)
     usage_as_of: datetime | None = None
-    field_errors: tuple[ConnectorError, ...] = ()
+    field_errors: tuple[MondayError, ...] = ()
 
 
 @dataclass(frozen=True)

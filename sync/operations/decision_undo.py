@@ -27,7 +27,7 @@ from sync.models import Decision, FieldMapping, SyncedModel
 from sync.models.state import IMPORT_KIND, fold_alike
 from sync.outbox import notify
 from sync.reconcile import field_values
-from sync.reconcile.lookups import FieldDisplay, read_related, read_until
+from sync.reconcile.lookups import FieldDisplay, read_related
 from sync.records.authors import UNDO_CAUSE, actor_label, log_action_each, log_action_many
 from sync.records.tombstones import deleted_names
 from sync.registry import link_of, mappings_of
@@ -184,7 +184,7 @@ class _UndoContext:
         raws = [raw for raw in raws if set(raw) <= set(fields)]
         relations = sorted({name for raw in raws for name in raw if fields[name].is_relation})
         prefetch_related_objects(list(records), *relations)
-        self.related = read_related(field_values.wants_of(model, raws), self.related)
+        self.related = read_related(field_values.references_of(model, raws), self.related)
 
     def plan_step(self, row: Decision, record: SyncedModel | None) -> UndoStep:
         mapping = self.mappings.get(row.key)
@@ -207,9 +207,8 @@ class _UndoContext:
         current = self._display(record, mapping, field_values.stored_field_values(record, before))
         try:
             # Of what was read on Monday a relation names the item or the name alone.
-            before = read_until(
-                partial(field_values.RelatedFacts.resolve, model=type(record), raw=before), self.related
-            )
+            related = read_related(field_values.references_of(type(record), [before]), self.related)
+            before = related.resolve(type(record), before)
         except field_values.RelatedNotFound as gone:
             return UndoStep(row, record, label, current, self._display(record, mapping, before), str(gone))
         target = self._display(record, mapping, before)

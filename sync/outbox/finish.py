@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 from uuid import UUID
@@ -13,7 +14,7 @@ from sync.clock import SyncNow
 from sync.kernel.db import run_sql
 from sync.kernel.secret_texts import without_secrets
 from sync.models import SyncQueue
-from sync.models.jobs import backoff
+from sync.models.jobs import ROUNDS_KEY, backoff
 from sync.outbox.queue_rows import mark_failed
 
 # Every job ends by it: as an update of the ORM it took 1.2 ms longer for a hundred rows, a quarter of claim and end.
@@ -34,7 +35,8 @@ _END_FAILED = """
 _RETURN = """
     UPDATE sync_queue AS leaving SET status = 'pending', lease_token = NULL, attempts = {attempts},
         next_retry = {due}, error_message = coalesce(%(error)s, error_message), reason = %(reason)s,
-        claim_at_most = %(at_most)s, causes = causes | %(cause)s, counted = false
+        claim_at_most = %(at_most)s, causes = causes | %(cause)s, counted = false,
+        payload = (payload - %(rounds_key)s::text) || %(payload)s::jsonb
     WHERE id = ANY (%(ids)s) AND lease_token = %(token)s AND status = 'in_progress'
 """
 
@@ -48,7 +50,8 @@ _MERGE_INTO_PENDING = """
                        ELSE waiting.attempts END,
             next_retry = CASE WHEN waiting.causes & %(save)s = 0 THEN greatest(waiting.next_retry, {due})
                          ELSE waiting.next_retry END,
-            causes = waiting.causes | leaving.causes, payload = leaving.payload || waiting.payload,
+            causes = waiting.causes | leaving.causes,
+            payload = (leaving.payload - %(rounds_key)s::text) || %(payload)s::jsonb || waiting.payload,
             claim_at_most = coalesce(least(nullif(waiting.claim_at_most, 0), nullif(%(at_most)s, 0)), 0)
         FROM sync_queue AS leaving CROSS JOIN LATERAL (
             SELECT id FROM sync_queue AS same
@@ -141,19 +144,24 @@ def release(rows: Iterable[SyncQueue], token: UUID, reason: str, *, at_most: int
     )
 
 
-def defer(rows: Iterable[SyncQueue], token: UUID, seconds: float, reason: str) -> None:
-    """Return rows to pending with their attempt, due after a wait of the record's own."""
-    _return_to_pending(
-        [row.id for row in rows], token, _ATTEMPTS_BEFORE, _DUE_LATER, {"reason": reason, "seconds": seconds}
-    )
+def defer(rows: Iterable[SyncQueue], token: UUID, seconds: float, reason: str, *, rounds: int = 0) -> None:
+    """Return rows to pending with their attempt, due after a wait of the record's own.
+
+    `rounds` is after how many passes in a row that could not decide it.
+    """
+    values = {"reason": reason, "seconds": seconds}
+    if rounds:
+        values["payload"] = json.dumps({ROUNDS_KEY: rounds})
+    _return_to_pending([row.id for row in rows], token, _ATTEMPTS_BEFORE, _DUE_LATER, values)
 
 
 def _return_to_pending(ids: Sequence[int], token: UUID, attempts: str, due: str, values: Mapping[str, Any]) -> None:
     """Make rows pending again; where a save has written another row meanwhile, merge them into that one."""
     if not ids:
         return
-    defaults = {"error": None, "reason": "", "at_most": 0, "cause": 0, "seconds": 0, "save": int(Cause.SAVE)}
-    params = {**defaults, **values, "token": token, "ids": list(ids)}
+    defaults = {"error": None, "reason": "", "at_most": 0, "cause": 0, "seconds": 0, "payload": "{}"}
+    fixed = {"save": int(Cause.SAVE), "rounds_key": ROUNDS_KEY, "token": token, "ids": list(ids)}
+    params = {**defaults, **values, **fixed}
     if run_sql(_MERGE_INTO_PENDING.format(attempts=attempts, due=due), params) == len(ids):
         return
     try:

@@ -1,6 +1,6 @@
 """The one operation behind every cause: what is so, what shall be, what Monday did, what NPD writes.
 
-facts   = gather(claims)               queries and the one read call; what a rule lacks it names, and gather reads on
+facts   = gather(claims)               what NPD knows, what Monday says, what the items point at: gather.py
 plan    = decide(facts)                pure: the ordered list of rules in decide.py
 answers = send(facts, plan)            announces, sends, maps answers; nothing else calls a mutation
 plan    = answered(facts, plan, answers)      pure, as all that is written is: changes.py
@@ -20,7 +20,7 @@ from sync.kernel.messages import own_fault
 from sync.limits import board_costs, breaker, write_stop
 from sync.models import Intent
 from sync.monday.board_items import Item
-from sync.monday.errors import ConnectorError, Scope, TooComplex
+from sync.monday.errors import TOO_COMPLEX, MondayError, Scope
 from sync.outbox.claim import Claim, Lease, LeaseLost
 from sync.reconcile import gather
 from sync.reconcile.act import Executor, send
@@ -30,7 +30,7 @@ from sync.reconcile.field_values import BoardContext
 from sync.reconcile.gather import Gatherer, claimed, facts_of_creates
 from sync.reconcile.identity import ANSWERED, carry_out_answers
 from sync.reconcile.lookups import load_board
-from sync.reconcile.pass_plan import LostUpdates, Outcome, PassFacts, Plan, Unread, ending
+from sync.reconcile.pass_plan import LostUpdates, Outcome, PassFacts, Plan, ending
 from sync.reconcile.settle import PassRun, settle_answers, settle_creates, settle_items, settle_pass, store_columns
 from sync.reconcile.settlement import PassId
 from sync.reconcile.unconfirmed_writes import Fate, after_own_fault, after_resending, decide_unconfirmed
@@ -49,8 +49,7 @@ def reconcile(lease: Lease, claims: Sequence[Claim], batch_id: uuid.UUID, hold_s
     facts = claimed(board, claims)
     run = PassRun(lease, board, PassId(batch_id), started, hold_seconds=hold_seconds)
     # What people answered is NPD's own, as a save is: it is written before anything is read.
-    facts, told = gatherer.gather(facts, first_plan(facts), (carry_out_answers,))
-    settle_answers(run, told)
+    settle_answers(run, carry_out_answers(facts, first_plan(facts)))
     stop_reason = write_stop.HELD if hold_seconds else ""
     executor = Executor(lease, board, len(facts.claimed.records) or 1, stop_reason, read_at=facts.now)
     facts, plan, answers = _sent(run, executor, gatherer, facts)
@@ -82,16 +81,15 @@ def log_faults(record_id: uuid.UUID, lost: LostUpdates) -> None:
 
 def _sent(run: PassRun, executor: Executor, gatherer: Gatherer, facts: PassFacts) -> tuple[PassFacts, Plan, Answers]:
     """Read, decide and send, as far as Monday can be read; return the plan as the answers leave it."""
-    try:
-        facts, plan = gatherer.gather(facts)
-    except Unread as error:
-        return error.facts, _unread(run, executor, error), Answers()
+    facts, plan = gatherer.gather(facts)
+    if facts.monday.columns is not None:
+        store_columns(run.link, facts.monday.columns)
+    if facts.monday.error is not None:
+        return facts, _unread(run, executor, facts, plan), Answers()
     if not gatherer.calls:
         return facts, plan, Answers()
     breaker.reset_board(run.link)
     run = replace(run, board=facts.board, this=replace(run.this, read_request=gatherer.read_request))
-    if plan.columns is not None:
-        store_columns(run.link, plan.columns)
     executor.board = facts.board
     plan = settle_items(run, plan)
     answers = send(executor, facts, plan)
@@ -102,26 +100,24 @@ def _sent(run: PassRun, executor: Executor, gatherer: Gatherer, facts: PassFacts
     return facts, plan, answers
 
 
-def _unread(run: PassRun, executor: Executor, error: Unread) -> Plan:
+def _unread(run: PassRun, executor: Executor, facts: PassFacts, plan: Plan) -> Plan:
     """Nothing was sent: jobs go back with their attempt, one by one where the document was refused.
 
     Where a column is gone the next pass leaves out what asked for it. A document that was only too complex is no
     record's fault: its jobs go back together where the board's next one is smaller for it (limits/metered_client.py).
     """
-    facts, plan, cause = error.facts, error.plan, error.error
-    if plan.columns is not None:
-        store_columns(run.link, plan.columns)
+    cause, columns = facts.monday.error, facts.monday.columns
+    assert cause is not None
     units = [*plan.open_records, *plan.open_deleted, *facts.claimed.unmatched]
-    is_rejected = error.columns is None and cause.scope in (Scope.DOCUMENT, Scope.RECORD, Scope.FIELD)
+    is_rejected = columns is None and cause.scope in (Scope.DOCUMENT, Scope.RECORD, Scope.FIELD)
     releases = not is_rejected or len(units) > 1
-    shrinks = isinstance(cause, TooComplex) and board_costs(run.link.pk).size < len(units)
+    shrinks = cause.kind is TOO_COMPLEX and board_costs(run.link.pk).size < len(units)
     how = ending(
         Outcome.RELEASED if releases else Outcome.FAILED,
         cause.sentence,
         at_most=int(is_rejected and releases and not shrinks),
     )
-    if error.columns is not None:
-        store_columns(run.link, error.columns)
+    if columns is not None:
         return unread(facts, plan, how, how)
     log.warning("read failed", board=run.entity_type, scope=str(cause.scope), reason=cause.sentence)
     if is_rejected:
@@ -144,7 +140,7 @@ def confirm_creates(lease: Lease) -> str:
     board = load_board(lease.link)
     try:
         items = gather.items_of_creates(board, documents)
-    except ConnectorError as error:
+    except MondayError as error:
         breaker.trip(lease.link, error)
         return error.sentence
     stop_reason = ""

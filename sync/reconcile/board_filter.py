@@ -39,14 +39,13 @@ from sync.reconcile.field_values import (
     NOTHING_RELATED,
     BoardContext,
     RelatedFacts,
-    for_each,
     related_name,
     stored_field_values,
     stored_values,
 )
 from sync.reconcile.pass_plan import Outcome, PassFacts, Plan, RecordPlan
 from sync.records.item_links import UNLINK_KEY
-from sync.registry import relation_of, target_of
+from sync.registry import relation_of
 
 LEFT_OUT = "Left out by the filter:"
 _WOULD_NOT_MATCH = "Its item would not match, so none is created."
@@ -116,19 +115,15 @@ def _items_verdict(
 
 
 def _emptied_by_removal(board: BoardContext, facts: RecordFacts, related: RelatedFacts) -> frozenset[str]:
-    """Return the filter's fields whose cells nobody emptied: the items that they named left their boards.
-
-    Raises Lacking for what isn't known of these.
-    """
+    """Return the filter's fields whose cells nobody emptied: the items that they named left their boards."""
     asked, item, found = {one.field for one in board.sync_filter.items}, facts.item, set[str]()
-    for mapping, relation in board.relations:
+    for mapping, _ in board.relations:
         convert, base = board.converter(mapping, facts.record), base_of(facts.ledger, mapping, item.id if item else "")
         if mapping.key not in asked or item is None or base is None or not convert.names_items:
             continue
         with suppress(UnknownValue):
             is_empty = sides_of(convert, None, remote=cell_of(convert, mapping, item)).remote is None
-            named = base_remote(convert, base)
-            if is_empty and named is not None and related.was_removed(target_of(relation), str(named), base["item"]):
+            if is_empty and str(base_remote(convert, base)) in related.removed_items:
                 found.add(mapping.key)
     return frozenset(found)
 
@@ -244,7 +239,7 @@ def filter_item(board: BoardContext, plan: RecordPlan, related: RelatedFacts = N
     """Leave a record out by the conditions on Monday's items: by its item, or by the one to be created.
 
     A pair that was synced leaves with this pass, which still takes over what was changed on Monday until now. It
-    doesn't leave by a relation that nobody emptied. Raises Lacking.
+    doesn't leave by a relation that nobody emptied.
     """
     if plan.unlink is not None or not _is_filtered(plan.facts):
         return plan
@@ -393,7 +388,7 @@ def exclude_records(facts: PassFacts, plan: Plan) -> Plan:
 def exclude_items(facts: PassFacts, plan: Plan) -> Plan:
     """End the records whose items the conditions on Monday's items leave out; what just left is noted as leaving."""
     known = [one for one in plan.open_records if one.item or one.creates]
-    return plan.with_records(for_each(lambda one: filter_item(facts.board, one, facts.related), known))
+    return plan.with_records(filter_item(facts.board, one, facts.related) for one in known)
 
 
 def keep_only_pulls(facts: PassFacts, plan: Plan) -> Plan:

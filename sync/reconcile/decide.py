@@ -1,7 +1,7 @@
 """Decide: what a pass does, as a pure function of what is so. The rules stand here in their order, and why in that one.
 
-Each rule takes what is so and what was planned before it, and returns the plan with its own part; what it lacks it
-names, and gather.py reads that and goes on from there. Whoever only wants to know what a pass would do calls `decide`.
+Each rule takes what is so and what was planned before it, and returns the plan with its own part. Whoever only wants to
+know what a pass would do calls `decide`.
 """
 
 from __future__ import annotations
@@ -14,14 +14,13 @@ from sync.reconcile.board_filter import exclude_items, exclude_records, keep_onl
 from sync.reconcile.deleted_records import DeletedPlan, decide_deleted_records, end_unread_deleted
 from sync.reconcile.duplicates import decide_duplicates, find_possible_duplicates
 from sync.reconcile.field_plan import decide_fields
-from sync.reconcile.field_values import Lacking, for_each
-from sync.reconcile.identity import carry_out_answers, find_lost_creates, identify_records, read_items
+from sync.reconcile.identity import carry_out_answers, find_lost_creates, identify_records
 from sync.reconcile.lost_updates import find_lost_updates, find_lost_updates_of_deleted, report_what_is_lost
 from sync.reconcile.new_items import decide_unmatched
 from sync.reconcile.pass_plan import Ending, Job, Outcome, PassFacts, Plan, PlanRule, RecordPlan
 from sync.reconcile.removed_items import decide_removals
 from sync.reconcile.restraints import request_approvals, throttle_write_loops
-from sync.reconcile.unconfirmed_writes import earlier_writes, know_late_writes
+from sync.reconcile.unconfirmed_writes import earlier_writes
 from sync.reconcile.writes import end_uncreatable
 
 
@@ -29,9 +28,9 @@ def decide_record_fields(facts: PassFacts, plan: Plan) -> Plan:
     """Decide the fields of every record that goes on."""
 
     def decided(one: RecordPlan) -> RecordPlan:
-        return one.with_fields(decide_fields(facts.field_facts(one, **earlier_writes(facts.board, one))))
+        return one.with_fields(decide_fields(facts.field_facts(one, **earlier_writes(facts, one))))
 
-    return plan.with_records(for_each(decided, [one for one in plan.open_records if not one.unlink]))
+    return plan.with_records(decided(one) for one in plan.open_records if not one.unlink)
 
 
 BEFORE_READING: tuple[PlanRule, ...] = (
@@ -47,31 +46,21 @@ BEFORE_READING: tuple[PlanRule, ...] = (
     sides.end_unmatchable,  # without the column by which a new item would be known, none is made
 )
 
-IDENTITY: tuple[PlanRule, ...] = (
-    # Which item is whose comes before everything that compares the two; a column that is gone before that, for by it an
-    # item could not be known. Whose item is gone is decided before anybody gets a new one. That ends the record's pass,
-    # whom later rules don't see any more: approvals are asked at once, there and of deleted records.
-    read_items,
-    sides.check_columns,  # missing, hidden, retyped, healed
+AFTER_READING: tuple[PlanRule, ...] = (
+    # Which item is whose comes before everything that compares the two. Whose item is gone is decided before anybody
+    # gets a new one. That ends the record's pass, whom later rules don't see any more: approvals are asked at once,
+    # there and of deleted records.
     identify_records,  # linked, or its item is gone; one hit links, several are asked about, none is made
     decide_removals,  # gone: quiet first; then the policy, or a question where it was edited or may be there still
     find_lost_creates,  # the item that a call without an answer had made
-)
-
-RULES: tuple[PlanRule, ...] = (
-    *BEFORE_READING,
-    *IDENTITY,
     # A person's wish to unlink goes over whatever became of the item: also of records that have ended.
-    # The filter looks at the item as it is: a read that shows what we have replaced since is done once more first.
+    # The filter looks at the item as it is: one that shows what we have replaced since comes back in the next pass.
     sides.apply_unlinks,  # its NPD ID is cleared; settle turns its sync off and remembers the item
-    sides.reread_stale,
+    sides.look_again_at_stale,
     exclude_items,  # left out by Monday's side of the filter, or leaving with this pass
-    # The last that may read on Monday for records, but for the item that an emptied cell named: from here on only NPD
-    # is asked. Items without a record come before deleted records: one of them may take the place of a gone one, and
-    # one that belongs to a deleted record only wakes that, whose own pass decides.
-    sides.know_related,
+    # Items without a record come before deleted records: one of them may take the place of a gone one, and one that
+    # belongs to a deleted record only wakes that, whose own pass decides.
     decide_unmatched,  # linked, asked about, made into a record, left alone, a second item, gone
-    know_late_writes,
     decide_deleted_records,  # archive, delete, unlink or ask; edited or restored since: ask
     find_possible_duplicates,  # a record made from an item whose key is another's by now
     # Fields, by all that is known of earlier writes; then, in turn, what may not be done with what they decided: what
@@ -87,6 +76,8 @@ RULES: tuple[PlanRule, ...] = (
     end_uncreatable,
 )
 
+RULES = (*BEFORE_READING, *AFTER_READING)
+
 
 def first_plan(facts: PassFacts) -> Plan:
     """Return the plan before any rule: everything goes on, but for jobs of what is no record."""
@@ -98,25 +89,11 @@ def first_plan(facts: PassFacts) -> Plan:
     )
 
 
-class Undecided(Lacking):
-    """What a rule lacks, with the plan of those before it, and it among the rules that are left."""
-
-    def __init__(self, lacking: Lacking, plan: Plan, rules: Sequence[PlanRule]) -> None:
-        super().__init__(*lacking.wants)
-        self.plan, self.rules = plan, rules
-
-
 def decide(facts: PassFacts, plan: Plan | None = None, rules: Sequence[PlanRule] = RULES) -> Plan:
-    """Return what a pass does; raises Undecided where something has to be read before that can be told.
-
-    `plan` and `rules` are from where it goes on once that is read.
-    """
+    """Return what a pass does by what is so; `plan` and `rules` are from where it goes on."""
     plan = plan or first_plan(facts)
-    for number, rule in enumerate(rules):
-        try:
-            plan = rule(facts, plan)
-        except Lacking as lacking:
-            raise Undecided(lacking, plan, rules[number:]) from lacking
+    for rule in rules:
+        plan = rule(facts, plan)
     return plan
 
 

@@ -33,7 +33,6 @@ from sync.reconcile.new_items import given_items
 from sync.reconcile.pass_plan import (
     NOTHING_LOST,
     OPEN,
-    Ask,
     Ending,
     LostUpdates,
     Outcome,
@@ -340,7 +339,7 @@ def lost_edits(board: BoardContext, facts: DeletedFacts, item: Item) -> dict[str
     """
     seen_values = facts.resolution.seen if facts.resolution else {}
     edits = {edit.key: edit for edit in edits_since_base(board, facts, item, _ALL_WAYS)}
-    changes = change_events(board, facts.record, facts.history.events) if edits else []
+    changes = change_events(board, facts.record, facts.editor_events) if edits else []
     lines = {}
     for mapping in [mapping for mapping in board.mappings if mapping.key in edits]:
         _, seen_monday = seen_values.get(mapping.key, (None, None))
@@ -433,8 +432,8 @@ def approve_removals(planned: Sequence[DeletedPlan], approvals: ApprovalFacts) -
 
 def after_removals(board: BoardContext, plan: Plan, answers: Answers) -> Plan:
     sent = [(plan.deleted[key], answer) for key, answer in answers.deleted.items()]
-    known = [(replace(one, facts=with_editors(one.facts, answers.editors)), answer) for one, answer in sent]
-    return plan.with_deleted(after_removal(board, one, answer) for one, answer in known)
+    told = [(replace(one, facts=with_editors(one.facts, answers.editor_events, answers.people)), a) for one, a in sent]
+    return plan.with_deleted(after_removal(board, one, answer) for one, answer in told)
 
 
 def after_removal(board: BoardContext, plan: DeletedPlan, answer: Answer) -> DeletedPlan:
@@ -587,21 +586,17 @@ def decide_deleted_records(facts: PassFacts, plan: Plan) -> Plan:
     if not units:
         return plan
     shown = [replace(unit.facts, item=found.linked.get(str(unit.facts.tombstone.monday_id))) for unit in units]
-    npd_ids = {one.id: npd_id for one in shown if (npd_id := wanted_bearer(board, one)) is not None}
-    bearers = facts.ask(Ask.BEARER, npd_ids.values())
-    editors = facts.ask(Ask.EDITORS, [one.id for one in shown if wants_editors(board, one)])
-    known = [replace(one, bearer=bearers.get(npd_ids.get(one.id))) for one in shown]
-    known = [with_editors(one, editors) for one in known]
-    policy, _ = facts.ask_one(Ask.DELETION_POLICY)
+    policy, bearers = facts.deletions.policy, facts.deletions.bearers
+    known = [replace(one, bearer=bearers.get(one.id)) for one in shown]
+    known = [with_editors(one, facts.deletions.editor_events, facts.people) for one in known]
     plans = [decide_deleted(board, one, policy, facts.settings, facts.now, given_items(plan)) for one in known]
     plans = [replace(one, lost=unit.lost) for one, unit in zip(plans, units, strict=True)]
     acts = [(one.id, "") for one in plans if wants_approval(one)]
     return plan.with_deleted(approve_removals(plans, approval_facts(facts, ApprovalKind.ITEMS, acts)))
 
 
-def with_editors(facts: DeletedFacts, editors: Mapping[UUID, tuple[tuple[ReceivedEvent, ...], Any]]) -> DeletedFacts:
+def with_editors(
+    facts: DeletedFacts, events: Mapping[UUID, tuple[ReceivedEvent, ...]], people: Mapping[str, Any]
+) -> DeletedFacts:
     """Return it with who edited its item, as webhooks told, where that was asked."""
-    if facts.id not in editors:
-        return facts
-    events, users = editors[facts.id]
-    return replace(facts, history=replace(facts.history, events=events), users=users)
+    return replace(facts, editor_events=events[facts.id], users=people) if facts.id in events else facts

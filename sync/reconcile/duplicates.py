@@ -16,8 +16,7 @@ from sync.choices import ApprovalKind, ApprovalState
 from sync.models import ApprovalRequest, FieldMapping, Intent, IntentState, SyncedModel
 from sync.monday.board_items import Item
 from sync.monday.conversion import UnknownValue
-from sync.monday.errors import ConnectorError
-from sync.reconcile.facts import is_create
+from sync.reconcile.facts import ItemFacts, RecordHistory, is_create
 from sync.reconcile.field_values import ACTIVE, BoardContext, is_active_on, item_data, match_text_of_item
 from sync.reconcile.identity import (
     ARCHIVE_OPTION,
@@ -29,8 +28,8 @@ from sync.reconcile.identity import (
     question,
 )
 from sync.reconcile.new_items import ItemAct, ItemPlan, given_items
-from sync.reconcile.pass_plan import Ask, Outcome, PassFacts, Plan
-from sync.reconcile.restraints import new_acts, new_request, with_limit
+from sync.reconcile.pass_plan import Outcome, PassFacts, Plan
+from sync.reconcile.restraints import new_acts, new_request
 from sync.reconcile.writes import OUTCOMES, Answer, Verdict, Write
 from sync.records.approvals import ApprovalFacts
 
@@ -74,6 +73,7 @@ class DuplicateItem:
     was_linked: bool = False
     maker: str = ""
     users: frozenset[str] = frozenset()
+    token_user: str = ""  # as whom we write
     is_alone: bool = False
     problem: str = ""
     is_ours: bool = False
@@ -133,11 +133,11 @@ def _matches_sent(
         return False
 
 
-def is_own_create(board: BoardContext, duplicate: DuplicateItem, us: str) -> bool:
+def is_own_create(board: BoardContext, duplicate: DuplicateItem) -> bool:
     """Whether a create of ours says just what the item says, and nobody else is known to have made it, or touched it:
     what was written into a column that is not mapped only its event tells.
     """
-    same = sent_same(board, duplicate)
+    same, us = sent_same(board, duplicate), duplicate.token_user
     if us and duplicate.users - {us}:
         return False
     if us and duplicate.maker:
@@ -272,43 +272,39 @@ def decide_duplicates(facts: PassFacts, plan: Plan) -> Plan:
     answers = [(one, answer) for one in plan.open_records for answer in answers_of(one.facts)]
     asked = [(one, answer.item_id) for one, answer in answers if answer.kind is AnswerKind.COPY]
     found = [
-        DuplicateItem(item.facts.item, item.record, is_alone=not is_active_on(board, item.facts.first_item))
+        _second_item(board, item.facts, item.facts.item, item.record)
         for item in plan.items
         if item.act is ItemAct.DUPLICATE and item.facts.item and item.record
     ]
     asked = [(one, item_id) for one, item_id in asked if one.item or one.creates]
-    copies = facts.ask_one(Ask.COPIES, tuple(item_id for _, item_id in asked)) if asked else {}
-    problem, given = copies.sentence if isinstance(copies, ConnectorError) else "", given_items(plan)
+    given = given_items(plan)
     for one, item_id in asked:
-        item, owner = (None, "") if problem else copies.get(item_id, (None, ""))
-        owner = owner or (str(given[item_id]) if item_id in given else "")
-        shown = item or Item(item_id, item_id, "missing")
-        found.append(DuplicateItem(shown, one.record, is_answered=True, owner=owner, problem=problem))
+        # It may belong to a record by now; an answer about a duplicate is not one about that record's item.
+        owner = facts.answers.owners.get(item_id) or given.get(item_id) or ""
+        shown = facts.found.linked.get(item_id) or Item(item_id, item_id, "missing")
+        found.append(DuplicateItem(shown, one.record, is_answered=True, owner=str(owner)))
     if not found:
         return plan
-    duplicates = _with_history(facts, found)
-    us = facts.ask_one(Ask.WRITER) if any(sent_same(board, one) for one in duplicates) else ""
-    ours = [is_own_create(board, duplicate, us) for duplicate in duplicates]
-    records = {duplicate.record.pk for duplicate, is_ours in zip(duplicates, ours, strict=True) if is_ours}
+    ours = {one.record.pk for one in found if is_own_create(board, one)}
     # More at once than the limit are asked about.
     held = {deleted.id for deleted in plan.deleted.values() if deleted.approval}
-    counts = with_limit(facts, ApprovalFacts(), [ApprovalKind.ITEMS]) if records else None
-    is_allowed = counts is None or not counts.is_over_limit(ApprovalKind.ITEMS, records | held)
-    found = [replace(one, is_ours=is_ours and is_allowed) for one, is_ours in zip(duplicates, ours, strict=True)]
+    is_allowed = not ours or not facts.approvals.is_over_limit(ApprovalKind.ITEMS, ours | held)
+    found = [replace(one, is_ours=is_allowed and is_own_create(board, one)) for one in found]
     return replace(plan, duplicates=tuple(found))
 
 
-def _with_history(facts: PassFacts, duplicates: Sequence[DuplicateItem]) -> list[DuplicateItem]:
-    """What was written and unlinked of the records, and who made or edited items that our creates may have made."""
-    history = facts.ask(Ask.COPY_HISTORY, {one.record.pk for one in duplicates if not one.is_answered})
-    known = []
-    for one in duplicates:
-        writes, unlinked = history.get(one.record.pk, ((), frozenset()))
-        known.append(replace(one, writes=writes, was_linked=one.item.id in unlinked))
-    makers = facts.ask(Ask.CREATOR, [one.item.id for one in known if sent_same(facts.board, one)])
-    nobody = "", frozenset[str]()
-    told = [(one, makers.get(one.item.id) or nobody) for one in known]
-    return [replace(one, maker=maker, users=users) for one, (maker, users) in told]
+def _second_item(board: BoardContext, facts: ItemFacts, item: Item, record: SyncedModel) -> DuplicateItem:
+    history = facts.first.history if facts.first else RecordHistory()
+    return DuplicateItem(
+        item,
+        record,
+        writes=history.intents,
+        was_linked=item.id in history.unlinked_items,
+        maker=facts.events.maker,
+        users=facts.events.users,
+        token_user=history.token_user,
+        is_alone=not is_active_on(board, facts.first_item),
+    )
 
 
 def new_duplicate_requests(known: ApprovalFacts, duplicates: Iterable[DuplicateItem]) -> list[ApprovalRequest]:
@@ -349,10 +345,10 @@ def find_possible_duplicates(facts: PassFacts, plan: Plan) -> Plan:
     board = facts.board
     made = [(one.id, one.item) for one in plan.open_records if one.ledger.made_from_item and one.item is not None]
     keys = {key: text for key, item in made if (text := match_text_of_item(board, item))}
-    found = facts.ask(Ask.SAME_KEY, keys.values())
-    named = {key: [record for record in found[text] or () if record.pk != key] for key, text in keys.items()}
+    same_key = facts.identity.same_key
+    named = {key: [record for record in same_key.get(text, ()) if record.pk != key] for key, text in keys.items()}
     others = {key: records for key, records in named.items() if records}
-    untouched = [key for key, is_untouched in facts.ask(Ask.UNTOUCHED, others).items() if is_untouched]
+    untouched = [key for key in others if key in facts.identity.untouched]
     label = board.match_mapping.label.lower() if board.match_mapping else "name"
     asked = [(plan.records[key], others[key]) for key in untouched]
     return plan.with_records(

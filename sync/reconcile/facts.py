@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -10,15 +10,16 @@ from typing import Any
 from uuid import UUID
 
 from conflicts.reports import KIND_DELETE, RECORD_KEY, OpenConflict
-from sync.choices import Cause, QueueDirection, RemovedItemPolicy, TombstoneState
+from sync.choices import Cause, DeletedRecordPolicy, QueueDirection, RemovedItemPolicy, TombstoneState
 from sync.merge import Canonical, FieldSelection
 from sync.models import IgnoredItem, Intent, SyncedModel, SyncMetadata, Tombstone, WebhookEvent, WriteLoop
-from sync.monday.board import EventKind, InvalidEvent, ItemEvent
+from sync.monday.board import Board, EventKind, InvalidEvent, ItemEvent
 from sync.monday.board_events import parse_event
-from sync.monday.board_items import Item
+from sync.monday.board_items import BatchItems, Item
 from sync.monday.conversion import Converter, UnknownValue
+from sync.monday.errors import MondayError
 from sync.outbox.claim import Claim
-from sync.reconcile.field_values import ACTIVE, BoardContext, Lacking, as_uuid
+from sync.reconcile.field_values import ACTIVE, BoardContext, as_uuid
 from sync.records.unmatched_items import AS_NEW, LINK_TO, MAY_CREATE
 
 # What happened before a pass: what Monday told, and what we wrote.
@@ -80,7 +81,7 @@ def told_value(convert: Converter, value: Any, column_type: str) -> Canonical:
     """
     try:
         return convert.from_event(value, column_type or convert.column_type)
-    except (UnknownValue, Lacking):
+    except UnknownValue:
         raise
     except Exception as error:
         raise UnknownValue("the event's value can't be read") from error
@@ -110,27 +111,21 @@ def change_events(board: BoardContext, record: SyncedModel, events: Iterable[Rec
 
 @dataclass(frozen=True)
 class RecordHistory:
-    """What happened to a record and its item before the pass; each part is read only for records whose rule wants it.
+    """What happened to a record and its item before the pass; of our intents, the oldest first."""
 
-    `events` are the item's of the last day, and all new ones. Of our intents, oldest first: `writes` are those of the
-    last days that may have taken effect, `applied` those of the last minutes, `void` those of the last day that were
-    found to have come to nothing, `ended_creates` those without an item that were given up or found to have made one,
-    `changes` all that were about an item. `maker` made the item, as far as told, and `is_npd_id_typed` says that
-    somebody wrote its NPD ID later; `token_user` is the user as whom we write. `loops` and our `last_writes` within
-    the hour are by field.
-    """
-
-    events: tuple[ReceivedEvent, ...] = ()
-    writes: tuple[Intent, ...] = ()
-    applied: tuple[Intent, ...] = ()
-    void: tuple[Intent, ...] = ()
-    ended_creates: tuple[Intent, ...] = ()
-    changes: tuple[Intent, ...] = ()
-    maker: str = ""
-    is_npd_id_typed: bool = False
-    token_user: str = ""
-    loops: Mapping[str, WriteLoop] = field(default_factory=dict)
-    last_writes: Mapping[str, Intent] = field(default_factory=dict)
+    events: tuple[ReceivedEvent, ...] = ()  # of the last day and all new ones; where one is new, or a write is void
+    writes: tuple[Intent, ...] = ()  # of the last days, that may have taken effect; where an event is new
+    applied: tuple[Intent, ...] = ()  # of the last minutes
+    void: tuple[Intent, ...] = ()  # of the last day, found to have come to nothing
+    ended_creates: tuple[Intent, ...] = ()  # without an item, given up or found to have made one
+    changes: tuple[Intent, ...] = ()  # all that were about an item, of a record that lacks a base
+    intents: tuple[Intent, ...] = ()  # everything, of a record of which an item may be the second
+    unlinked_items: frozenset[str] = frozenset()  # from which it was parted; of such a record, too
+    maker: str = ""  # the Monday user who made the item, as far as told
+    is_npd_id_typed: bool = False  # somebody wrote the item's NPD ID later
+    token_user: str = ""  # as whom we write
+    loops: Mapping[str, WriteLoop] = field(default_factory=dict)  # by field
+    last_writes: Mapping[str, Intent] = field(default_factory=dict)  # ours within the hour, by field
 
 
 RETURN = "restored"
@@ -191,6 +186,26 @@ class BoardNow:
 
     mappings: Mapping[str, tuple[int, str]]
     removed_item_policy: RemovedItemPolicy
+
+
+@dataclass(frozen=True)
+class InspectedColumns:
+    """What is to be stored of the board's columns: as the board is `shown`, if it was read, fields whose columns it has
+    though items don't show them, and fields that have no problem any more.
+    """
+
+    shown: Board | None = None
+    hidden: tuple[str, ...] = ()
+    healed: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class MondayFacts:
+    """What Monday says: the items, what was found out about the board's columns, or why it could not be read."""
+
+    items: BatchItems = field(default_factory=BatchItems)
+    columns: InspectedColumns | None = None
+    error: MondayError | None = None
 
 
 @dataclass(frozen=True)
@@ -261,14 +276,14 @@ def is_create(intent: Intent) -> bool:
 class DeletedFacts(RecordFacts):
     """A record that was deleted in NPD, as it was, with what the tombstone says of it.
 
-    Where somebody's edit has to be told, the history has all events that came about its item, and `users` are Monday's
-    users by id. `owner` is the record that has its item now, `bearer` the one whose NPD ID the item bears.
+    `owner` is the record that has its item now, `bearer` the one whose NPD ID the item bears.
     """
 
     tombstone: Tombstone = field(kw_only=True)
     owner: SyncedModel | None = None
     bearer: SyncedModel | None = None
-    users: Mapping[str, Any] = field(default_factory=dict)
+    editor_events: tuple[ReceivedEvent, ...] = ()  # all that came about its item, where edits leave with that
+    users: Mapping[str, Any] = field(default_factory=dict)  # Monday's users by id, there too
 
     @property
     def resolution(self) -> FieldSelection | None:
@@ -282,10 +297,20 @@ class DeletedFacts(RecordFacts):
 
 
 @dataclass(frozen=True)
+class DeletionFacts:
+    """What the pass's deleted records rest on, by their ids."""
+
+    policy: DeletedRecordPolicy = DeletedRecordPolicy.ARCHIVE  # what becomes of their items
+    bearers: Mapping[UUID, SyncedModel] = field(default_factory=dict)  # whose NPD IDs the items bear
+    editor_events: Mapping[UUID, tuple[ReceivedEvent, ...]] = field(default_factory=dict)  # where edits leave with them
+
+
+@dataclass(frozen=True)
 class RemovalFacts:
     """A record that is there while its item isn't: `state` is archived, deleted, missing or moved.
 
-    `actor` is who took the item away, `editor` the same for the history, and `done_at` when, as far as webhooks told;
+    `policy` is what the board says of such records. `actor` is who took the item away, `editor` the same for the
+    history, and `done_at` when, as far as webhooks told;
     `people` are Monday's users by id, where it is told. `rejected` is the state of the approval that a person refused
     since.
     `needed_by` and `loss` say what keeps the record from being deleted, and what others would lose by that; both are
@@ -294,6 +319,7 @@ class RemovalFacts:
 
     record: RecordFacts
     state: str
+    policy: RemovedItemPolicy = RemovedItemPolicy.ASK
     actor: str = ""
     editor: str = ""
     done_at: datetime | None = None
@@ -309,6 +335,19 @@ class RemovalFacts:
 
 
 @dataclass(frozen=True)
+class LostCreates:
+    """Records whose create was given up, for no item of theirs was found, and items that may be theirs all the same.
+
+    `items` are those that webhooks named since then, as made with one of the NPD IDs, or as taken away under one of the
+    names; `unlinked` are pairs of a record and an item from which it was parted already.
+    """
+
+    records: frozenset[UUID] = frozenset()
+    items: tuple[str, ...] = ()
+    unlinked: frozenset[tuple[UUID, str]] = frozenset()
+
+
+@dataclass(frozen=True)
 class ClaimedFacts:
     """What was claimed: records that are there, deleted ones, and items that no record has.
 
@@ -321,6 +360,7 @@ class ClaimedFacts:
     unknown: tuple[Claim, ...] = ()
     unmatched: tuple[Claim, ...] = ()
     known_items: tuple[str, ...] = ()
+    lost_creates: LostCreates = field(default_factory=LostCreates)
 
 
 # Which item is which record.
@@ -345,26 +385,16 @@ class IdentityFacts:
 
     `owners` are the linked records by their items, of any type, for items move. `existing` are those records that are
     there, among the ones whose NPD IDs the items bear. `unedited` are records made from an item, and untouched in NPD,
-    among those that a question names.
+    among those that have such items. Of records made from an item `same_key` has those with the key that the item shows
+    now, and `untouched` are those of them that nobody changed in NPD.
     """
 
     owners: Mapping[str, UUID] = field(default_factory=dict)
     existing: frozenset[UUID] = frozenset()
     exclusions: MatchExclusions = field(default_factory=MatchExclusions)
     unedited: Mapping[UUID, SyncedModel] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class LostCreates:
-    """Records whose create was given up, for no item of theirs was found, and items that may be theirs all the same.
-
-    `items` are those that webhooks named since then, as made with one of the NPD IDs, or as taken away under one of the
-    names; `unlinked` are pairs of a record and an item from which it was parted already.
-    """
-
-    records: frozenset[UUID] = frozenset()
-    items: tuple[str, ...] = ()
-    unlinked: frozenset[tuple[UUID, str]] = frozenset()
+    same_key: Mapping[str, Sequence[SyncedModel]] = field(default_factory=dict)
+    untouched: frozenset[UUID] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -387,13 +417,15 @@ class AnswerFacts:
 @dataclass(frozen=True)
 class ItemEvents:
     """What webhooks told of an item: when the first and the last came, and those that no pass has checked; of these,
-    whether any is of an edit.
+    whether any is of an edit. Where it may be a record's second item, the Monday user who made it, and all they name.
     """
 
     first: datetime | None = None
     last: datetime | None = None
     new: tuple[int, ...] = ()
     has_new_edit: bool = False
+    maker: str = ""
+    users: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -403,8 +435,9 @@ class ItemFacts:
     It is `known_since` it was first heard of, and until `unconfirmed_until` a call about it is in the air. `owner` is
     the record that has it by now, of whatever type. `ignored` is what is remembered of it, and `tombstones` those whose
     item it was, or whose NPD ID it bears. Of the board's records `named` has the NPD ID that it bears, `matching` have
-    its match key, `chosen` is the one with which a person wants it linked. `first` is the named record with its own
-    item, whose place it may take. A record made from it gets `new_id`, unless it bears the NPD ID of one that is gone.
+    its match key, `chosen` is the one with which a person wants it linked. `first` is the named record, where it has an
+    item of its own, with that and all that was announced about it. A record made from it gets `new_id`, unless it
+    bears the NPD ID of one that is gone.
     """
 
     claim: Claim
@@ -429,7 +462,7 @@ class ItemFacts:
 
     @property
     def first_item(self) -> Item | None:
-        return self.first.item if self.first else None
+        return self.first.item if self.first and self.first_item_id else None
 
     @property
     def first_item_id(self) -> str:

@@ -41,14 +41,10 @@ from sync.reconcile import resolutions
 from sync.reconcile.facts import ChangeEvent, HistoryLine, RecordFacts
 from sync.reconcile.field_values import (
     BoardContext,
-    Lacking,
     RelatedFacts,
     RelatedNotFound,
-    Want,
-    WantKind,
     clean_values,
     field_of,
-    for_each,
     related_id,
     related_name,
     stored_values,
@@ -157,12 +153,11 @@ class FieldsPlan:
 
 @dataclass(frozen=True)
 class EditFacts:
-    """When fields were edited, of the records for which that was asked: NPD's history of each, its newest change first,
-    and what Monday told of each.
-    """
+    """When fields were edited, of the records of which a rule may ask that, and who made items."""
 
-    history: Mapping[UUID, Sequence[Any]] = field(default_factory=dict)
-    changes: Mapping[UUID, Sequence[ChangeEvent]] = field(default_factory=dict)
+    history: Mapping[UUID, Sequence[Any]] = field(default_factory=dict)  # NPD's, its newest change first
+    changes: Mapping[UUID, Sequence[ChangeEvent]] = field(default_factory=dict)  # what Monday told
+    makers: Mapping[UUID, tuple[str, bool]] = field(default_factory=dict)  # and whether its NPD ID was typed
 
 
 @dataclass(frozen=True)
@@ -187,9 +182,6 @@ class FieldFacts:
 
 def _edit_times(known: FieldFacts, field_plan: FieldPlan, field: Field) -> EditTimes:
     """When both sides got the values that they have now; only the rule “newest” asks, for it costs queries."""
-    facts = known.facts
-    if facts.id not in known.edits.history:
-        raise Lacking(Want(WantKind.EDITS, type(facts.record), facts.id))
     return EditTimes(_npd_edit_time(known, field_plan), _monday_edit_time(known, field_plan, field))
 
 
@@ -301,7 +293,7 @@ def _is_monday_unchanged(kept: Mapping[str, Any], item: Item | None, field_plan:
 
 
 def apply_decision(known: FieldFacts, field_plan: FieldPlan, field: Field) -> FieldPlan:  # noqa: PLR0911 - a table
-    """Give the decision its raw values, and block what can't be written on the side it should go to; raises Lacking."""
+    """Give the decision its raw values, and block what can't be written on the side it should go to."""
     action = field_plan.decision.action
     if not known.facts.record.may_sync:
         return _plan_push_by_name(known, replace(field_plan, resolves=None))
@@ -423,12 +415,9 @@ AS_SENT = "as_sent"
 
 
 def decide_fields(known: FieldFacts) -> FieldsPlan:
-    """Decide every mapped field of a record against its item, or against none where one is to be created.
-
-    Raises Lacking, with all that has to be read before.
-    """
+    """Decide every mapped field of a record against its item, or against none where one is to be created."""
     is_open = bool(known.facts.intents or known.facts.conflicts or known.late_writes)
-    decided = for_each(lambda mapping: _decide_field(known, mapping, is_open=is_open), known.board.mappings)
+    decided = [_decide_field(known, mapping, is_open=is_open) for mapping in known.board.mappings]
     facts, npd_id_column, write_npd_id, reason = known.facts, known.board.link.npd_id_column, False, ""
     if facts.item is not None and npd_id_column:
         reading = facts.item.reading(npd_id_column)
@@ -498,16 +487,16 @@ def sides_of(
 
     Of a side that isn't given its half of the base isn't asked for either: some take long.
     """
-    here = local if isinstance(local, Unknown) else _side_of(convert.local, local)
-    there = remote if isinstance(remote, Unknown) else _side_of(convert.remote, remote)
+    here = side_of(convert.local, local)
+    there = side_of(convert.remote, remote)
     if base is None:
         return FieldSides(here, there)
     # Nearly always each raw value is its half of the base, whose form is then the same.
     is_local_same = local is UNREAD or local == base["local"]
     is_remote_same = remote is UNREAD or (remote == base["remote"] and not base.get(AS_SENT))
     pair = (
-        here if is_local_same else _side_of(convert.local, base["local"]),
-        there if is_remote_same else _side_of(partial(base_remote, convert), base),
+        here if is_local_same else side_of(convert.local, base["local"]),
+        there if is_remote_same else side_of(partial(base_remote, convert), base),
     )
     return FieldSides(here, there, pair)
 
@@ -529,7 +518,9 @@ def cell_of(convert: Converter, mapping: FieldMapping, item: Item) -> Any:
         return Unknown(str(unknown))
 
 
-def _side_of(read: Callable[[Any], Canonical], raw: Any) -> Side:
+def side_of(read: Callable[[Any], Canonical], raw: Any) -> Side:
+    if isinstance(raw, Unknown):
+        return raw
     try:
         return read(raw)
     except UnknownValue as unknown:
@@ -728,10 +719,9 @@ def _removal_reason(known: FieldFacts, field_plan: FieldPlan, remote: Canonical,
     convert, relation = field_plan.convert, relation_of(known.board.model, field_plan.mapping.fields)
     if base is None or relation is None or remote is not None or not convert.names_items:
         return ""
-    named, target = base_remote(convert, base), target_of(relation)
-    if named is None or not known.related.was_removed(target, str(named), base["item"]):
+    if str(base_remote(convert, base)) not in known.related.removed_items:
         return ""
-    kind = target._meta.verbose_name
+    kind = target_of(relation)._meta.verbose_name
     return (
         f"The item of the {kind} “{related_name(base['local'])}” left its board, so Monday doesn't show it here any "
         f"more. NPD keeps what it has. First decide what happens to the {kind}, or choose another here."
@@ -770,7 +760,7 @@ def _was_filled(known: FieldFacts, mapping: FieldMapping, convert: Converter) ->
     """Whether NPD had a value when both sides last agreed; of another column only NPD's half can be read."""
     entry = known.facts.ledger.base.get(mapping.key)
     # What can't be told any more, as the item of a related record, was no empty value.
-    return entry is not None and _side_of(convert.local, entry["local"]) is not None
+    return entry is not None and side_of(convert.local, entry["local"]) is not None
 
 
 def _canonical_base(convert: Converter, entry: dict[str, Any] | None) -> Base | None:

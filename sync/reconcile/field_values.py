@@ -7,9 +7,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import date
 from decimal import Decimal
-from enum import StrEnum
 from functools import cached_property, lru_cache
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeAlias
 from uuid import UUID
 
 from django.contrib.postgres.fields import ArrayField
@@ -27,8 +26,6 @@ from sync.monday.texts import canonical_text, drop_invisible, fold_whitespace, m
 from sync.registry import ModelField, columns_of, relation_of, target_of
 
 Raw: TypeAlias = Mapping[str, Any]
-One = TypeVar("One")
-T = TypeVar("T")
 
 
 def stored_values(record: models.Model, mapping: FieldMapping | registry.MappingSpec) -> dict[str, Any]:
@@ -210,52 +207,19 @@ class BoardContext:
         return lru_cache(maxsize=None)(made)
 
 
-# The records that relations on a board name: rules look them up in facts, which gather reads; what a rule finds lacking
-# there it names.
+# The records that relations on a board name.
 
 
 ACTIVE = "active"
 
 
-class WantKind(StrEnum):
-    """What may be wanted: a related record, what is known of one, or when a record's fields were edited."""
-
-    ID = "record of this id"
-    ITEM = "record of this item"
-    NAME = "record of this name"
-    REMOVED = "whether the item that this item's cell named when last synced left its board"
-    BOARD = "whether records of this type have a board"
-    EDITS = "edits of the record of this id, on both sides"
-
-
 @dataclass(frozen=True)
-class Want:
-    """One thing that has to be read before a rule can decide: of a related record of this model, or of the pass."""
+class Reference:
+    """What names a related record: its id (`pk`), else its item (`monday_id`), else its `name`."""
 
-    kind: StrEnum
-    model: type[SyncedModel] | None = None
-    value: Any = ""
-
-
-class Lacking(Exception):
-    """A rule can't decide before these wants are read; whoever asked it reads on and asks again."""
-
-    def __init__(self, *wants: Want) -> None:
-        super().__init__(*wants)
-        self.wants = frozenset(wants)
-
-
-def for_each(decide: Callable[[One], T], units: Iterable[One]) -> list[T]:
-    """Return what is decided of each; raises Lacking for all that any of them lacks, to be read together."""
-    found, wants = list[T](), set[Want]()
-    for one in units:
-        try:
-            found.append(decide(one))
-        except Lacking as lacking:
-            wants |= lacking.wants
-    if wants:
-        raise Lacking(*wants)
-    return found
+    model: type[SyncedModel]
+    by: str
+    value: str
 
 
 class RelatedNotFound(LookupError):
@@ -271,12 +235,11 @@ class RelatedNotFound(LookupError):
 
 @dataclass(frozen=True)
 class RelatedFacts:
-    """What was found out about the records that relations name: of each want the records found, or a yes or no.
+    """What was read of the records that relations name; a rule finds in it whatever it may ask for."""
 
-    Whatever was asked for is in it, with nothing where nothing was found. Raises Lacking for what wasn't.
-    """
-
-    known: Mapping[Want, Any] = field(default_factory=dict)
+    records: Mapping[Reference, Sequence[SyncedModel]] = field(default_factory=dict)
+    boards: frozenset[str] = frozenset()  # of related records without an item, the types that have a board
+    removed_items: frozenset[str] = frozenset()  # items that bases name, and that are not on their boards any more
 
     def resolve(self, model: type[models.Model], raw: Mapping[str, Any]) -> dict[str, Any]:
         """Return raw values whose related records are ones that are there; raises RelatedNotFound."""
@@ -288,25 +251,26 @@ class RelatedFacts:
 
     def find(self, target: type[SyncedModel], reference_data: Raw) -> SyncedModel:
         """Return the one record that a reference names: by id, else by item, else by name; raises RelatedNotFound."""
-        kind, want = target._meta.verbose_name, want_of(target, reference_data)
-        found: Sequence[SyncedModel] = self._told(want)
-        if want.kind is WantKind.NAME:
-            return _record_of_name(target, want.value, found)
-        if found:
-            return found[0]
-        if want.kind is WantKind.ID:
-            name = reference_data.get("name") or want.value
+        kind = target._meta.verbose_name
+        reference = reference_to(target, reference_data)
+        records = self.records[reference]
+        if reference.by == "name":
+            return _record_of_name(target, reference.value, records)
+        if records:
+            return records[0]
+        if reference.by == "pk":
+            name = reference_data.get("name") or reference.value
             raise RelatedNotFound(f"The {kind} “{name}” was deleted in NPD.")
         raise RelatedNotFound(
-            f"On Monday it is the item {want.value}, which no {kind} in NPD has yet. NPD is updated as soon as one has "
-            "it.",
-            f"item {want.value}",
+            f"On Monday it is the item {reference.value}, which no {kind} in NPD has yet. NPD is updated as soon as "
+            "one has it.",
+            f"item {reference.value}",
         )
 
     def missing_item_reason(self, record: SyncedModel) -> tuple[str, bool]:
         """Why a related record has no item, in words, and whether it will get none as things stand."""
         kind, name = record._meta.verbose_name, record_name(record)
-        if not self._told(Want(WantKind.BOARD, type(record))):
+        if record.entity_type() not in self.boards:
             detail = f"The {kind} “{name}” has no item on Monday: there is no board for it. The relation is left out."
         elif record.is_left_out:
             detail = f"The filter leaves the {kind} “{name}” out, so it has no item. The relation is left out."
@@ -318,26 +282,16 @@ class RelatedFacts:
             return (f"It waits for the {kind} “{name}” to get its item on Monday, and is sent then by itself.", False)
         return detail, True
 
-    def was_removed(self, target: type[SyncedModel], named: str, shown_by: str) -> bool:
-        """Whether an item of the target's board, which that item named, isn't known to be on it."""
-        return bool(self._told(Want(WantKind.REMOVED, target, (shown_by, named))))
-
-    def _told(self, want: Want) -> Any:
-        if want not in self.known:
-            raise Lacking(want)
-        return self.known[want]
-
 
 NOTHING_RELATED = RelatedFacts()
 
 
-def want_of(target: type[SyncedModel], reference_data: Raw) -> Want:
-    """Return what has to be known for a reference: the record of its id, else of its item, else of its name."""
+def reference_to(target: type[SyncedModel], reference_data: Raw) -> Reference:
     if entity_id := reference_data.get("id"):
-        return Want(WantKind.ID, target, str(entity_id))
+        return Reference(target, "pk", str(entity_id))
     if item := reference_data.get("item"):
-        return Want(WantKind.ITEM, target, str(item))
-    return Want(WantKind.NAME, target, fold_name(reference_data.get("name") or ""))
+        return Reference(target, "monday_id", str(item))
+    return Reference(target, "name", fold_name(reference_data.get("name") or ""))
 
 
 def named_by(board: BoardContext, record: SyncedModel, item: Item) -> Iterator[tuple[ModelField, Raw]]:
@@ -351,10 +305,10 @@ def named_by(board: BoardContext, record: SyncedModel, item: Item) -> Iterator[t
                 yield relation, reference
 
 
-def wants_of(model: type[models.Model], raws: Iterable[Mapping[str, Any]]) -> set[Want]:
-    """Return what has to be known for `resolve` of these raw values."""
+def references_of(model: type[models.Model], raws: Iterable[Mapping[str, Any]]) -> set[Reference]:
+    """Return what has to be read for `resolve` of these raw values."""
     return {
-        want_of(target_of(field_of(model, name)), value)
+        reference_to(target_of(field_of(model, name)), value)
         for raw in raws
         for name, value in raw.items()
         if isinstance(value, Mapping) and field_of(model, name).is_relation and relation_of(model, [name])
@@ -388,7 +342,7 @@ def parse_input(
     """Return the raw values for a typed text; a related record is named by its name.
 
     Raises ValueError for a text that the field or column can't be given, RelatedNotFound where no record, or more than
-    one, has the name; both say so in words. Raises Lacking where the name was not looked up.
+    one, has the name; both say so in words.
     """
     current = stored_field_values(record, fields)
     if relation_of(type(record), fields) is None:

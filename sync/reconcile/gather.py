@@ -1,27 +1,28 @@
-"""Gather: reads what is so, and on, until no rule lacks anything. It decides nothing and writes nothing in NPD.
+"""Gather: reads what is so, in three phases. It decides nothing and writes nothing in NPD.
 
-First the reads of Monday, and who follows the rules; then the queries that fill frozen values, by what they are about;
-last the reader of each member of `Ask`. It stays whole: what a pass asks of NPD and Monday, and in how many queries and
-calls whatever the number of records, is here and nowhere else.
+First what NPD knows of what was claimed; then what Monday says, by one call; then what the items point at. The phases
+come first, then the queries that fill frozen values, by what they are about. It stays whole: what a pass asks of NPD
+and Monday, and in how many queries and calls whatever the number of records, is here and nowhere else.
 """
 
 from __future__ import annotations
 
 import uuid
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from copy import copy
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeAlias, cast
 from uuid import UUID
 
 import structlog
 from django.conf import settings
 from django.contrib.postgres.aggregates import ArrayAgg
 from django.db import models
-from django.db.models import Count, F, Max, Min, ProtectedError, Q, QuerySet, RestrictedError, Value
+from django.db.models import Count, Max, Min, ProtectedError, Q, RestrictedError, Value
 from django.db.models.deletion import Collector
 from django.db.models.fields.json import KeyTextTransform
 from pghistory.core import event_models
@@ -53,13 +54,14 @@ from sync.models.state import event_column_text, event_item_name
 from sync.monday.board import EventKind
 from sync.monday.board_events import EVENT_TYPES
 from sync.monday.board_items import BatchItems, Item, MatchColumn
-from sync.monday.errors import ColumnRejected, ConnectorError
+from sync.monday.errors import MondayError, Scope
 from sync.monday.items import ITEMS_PER_READ
 from sync.monday.texts import match_key
 from sync.outbox.claim import Claim
 from sync.outbox.pauses import active_pause
 from sync.reconcile import lookups
-from sync.reconcile.decide import RULES, Undecided, decide
+from sync.reconcile.decide import AFTER_READING, BEFORE_READING, decide
+from sync.reconcile.deleted_records import wanted_bearer, wants_editors
 from sync.reconcile.facts import (
     EDIT_KINDS,
     EVENT_WINDOW,
@@ -69,13 +71,16 @@ from sync.reconcile.facts import (
     BoardNow,
     ClaimedFacts,
     DeletedFacts,
+    DeletionFacts,
     IdentityFacts,
+    InspectedColumns,
     ItemContext,
     ItemEvents,
     ItemFacts,
     LockedItem,
     LostCreates,
     MatchExclusions,
+    MondayFacts,
     ReceivedEvent,
     RecordFacts,
     RecordHistory,
@@ -83,29 +88,34 @@ from sync.reconcile.facts import (
     Settings,
     new_ledger,
 )
+from sync.reconcile.field_plan import EditFacts, base_of
 from sync.reconcile.field_values import (
     ACTIVE,
     BoardContext,
+    Reference,
     RelatedFacts,
-    Want,
-    WantKind,
     as_uuid,
     is_active_on,
     match_text_of_item,
     match_text_of_record,
     named_by,
     npd_id_of,
-    want_of,
+    reference_to,
+    searched_texts,
 )
+from sync.reconcile.identity import AnswerKind, Candidates, answers_of, asked_by
 from sync.reconcile.new_items import GIVING, ItemAct, ItemPlan, item_context, wants_records
-from sync.reconcile.pass_plan import Ask, PassFacts, Plan, PlanRule, Unread
-from sync.reconcile.sides import InspectedColumns
-from sync.reconcile.unconfirmed_writes import UnconfirmedCreates
-from sync.records.approvals import ApprovalFacts, known_requests, with_counts
+from sync.reconcile.pass_plan import LostUpdate, PassFacts, Plan
+from sync.reconcile.removed_items import may_delete, removed_state, wants_obstacles
+from sync.reconcile.resolutions import chosen_references
+from sync.reconcile.restraints import may_empty
+from sync.reconcile.sides import column_findings, is_resting, items_of_emptied_cells, needs_edit_times
+from sync.reconcile.unconfirmed_writes import UnconfirmedCreates, lacks_base, wants_maker
+from sync.records.approvals import CLEARS, ApprovalFacts, known_requests, with_counts
 from sync.records.authors import monday_editor_name, monday_user_name, monday_users
 from sync.records.item_links import unlinked_items
 from sync.records.tombstones import rebuild_records
-from sync.registry import link_of, target_of
+from sync.registry import UnknownEntity, link_of, target_of
 
 MAX_PAGES = 20
 """Further pages that a pass follows; a match key that more items than this hold is no key."""
@@ -116,11 +126,15 @@ log = structlog.get_logger(__name__)
 def claimed(
     board: BoardContext, claims: Sequence[Claim], planned: Mapping[UUID, SyncedModel] = MappingProxyType({})
 ) -> PassFacts:
-    """Read what NPD knows of what was claimed.
+    """Read what NPD knows of what was claimed, in a fixed number of queries.
 
     `planned` are what an earlier pass of a dry run would have made of records, which stand in for what is stored.
     """
-    return PassFacts(board, claimed_facts(board, claims, planned), sync_now(), load_settings())
+    now = sync_now()
+    known = claimed_facts(board, claims, planned)
+    answers = [answer for record in known.records if record.conflicts for answer in answers_of(record)]
+    answered = answer_facts(board, *asked_by(answers), locks=False) if answers else AnswerFacts()
+    return PassFacts(board, known, now, load_settings(), answered)
 
 
 class Gatherer:
@@ -134,58 +148,88 @@ class Gatherer:
         self.calls = 0
         self.read_request = ""
 
-    def gather(
-        self, facts: PassFacts, plan: Plan | None = None, rules: Sequence[PlanRule] = RULES
-    ) -> tuple[PassFacts, Plan]:
-        """Read on until nothing is wanted; return what is so, and what the rules decide by it. Raises Unread."""
-        while True:
-            try:
-                return facts, decide(facts, plan, rules)
-            except Undecided as lacking:
-                plan, rules, wants = lacking.plan, lacking.rules, lacking.wants
-            try:
-                facts = self._read(facts, plan, wants)
-            except ConnectorError as error:
-                raise Unread(*self._with_missing_columns(facts, plan, error)) from error
+    def gather(self, facts: PassFacts) -> tuple[PassFacts, Plan]:
+        """Read what Monday says of what was claimed, and what that points at; return all that is so, and the plan.
 
-    def _with_missing_columns(
-        self, facts: PassFacts, plan: Plan, error: ConnectorError
-    ) -> tuple[PassFacts, Plan, ConnectorError, InspectedColumns | None]:
-        """Add what is known of the columns, where a read failed because one is gone; one call, the first time only."""
-        unexplained = facts, plan, error, None
-        if not isinstance(error, ColumnRejected):
-            return unexplained
+        Where Monday could not be read the facts say so, and the plan is what was decided without.
+        """
+        plan = decide(facts, rules=BEFORE_READING)
         try:
-            board, found = self.inspect(facts.board, (), ())
-        except ConnectorError:
-            return unexplained
+            facts = self.what_monday_says(facts, plan)
+            facts = self.what_items_point_at(facts, plan)
+        except MondayError as error:
+            return self._unread(facts, error), plan
+        return facts, decide(facts, plan, AFTER_READING)
+
+    def _unread(self, facts: PassFacts, error: MondayError) -> PassFacts:
+        """Say that Monday could not be read, and of the columns why, where one is gone that was not known to be."""
+        unread = replace(facts, monday=replace(facts.monday, error=error))
+        if error.scope is not Scope.COLUMN:
+            return unread
+        try:
+            board, columns = self.inspect(facts.board, (), ())
+        except MondayError:
+            return unread
         is_new = _column_problems(board) - _column_problems(facts.board)
-        return (replace(facts, board=board), plan, error, found) if is_new else unexplained
+        return replace(facts, board=board, monday=MondayFacts(columns=columns, error=error)) if is_new else unread
 
-    def _read(self, facts: PassFacts, plan: Plan, wants: Collection[Want]) -> PassFacts:
-        by_kind: dict[Any, list[Any]] = {}
-        for want in wants:
-            by_kind.setdefault(want.kind, []).append(want.value)
-        known: dict[Want, Any] = {}
-        for kind, values in by_kind.items():
-            if isinstance(kind, WantKind):
-                continue
-            if kind is Ask.COLUMNS:
-                board, found = self.inspect(facts.board, *values[0])
-                facts, known = replace(facts, board=board), known | {Want(kind, None, values[0]): found}
-            elif kind is Ask.RELATED:
-                facts, known = _with_related(facts, plan), known | {Want(kind, None, values[0]): True}
-            else:
-                found_values = self._answers(kind, facts, plan, values)
-                known |= {Want(kind, None, value): found_values.get(value) for value in values}
-        facts = _with_lacking(replace(facts, known={**facts.known, **known}), plan, wants)
-        unsure = [want for want in wants if want.kind is WantKind.REMOVED and not facts.related.known[want]]
-        return self.with_removed(facts, unsure) if unsure else facts
+    def what_monday_says(self, facts: PassFacts, plan: Plan) -> PassFacts:
+        """Add the items of all that goes on, by one call: by their ids, and for records without one by NPD ID and
+        match key. Of a column that no item shows the board is asked as well.
+        """
+        board = facts.board
+        unlinked = [one.record for one in plan.open_records if not one.record.monday_id]
+        linked = [one.record.monday_id for one in plan.open_records if one.record.monday_id]
+        linked += [claim.remote_id for claim in facts.claimed.unmatched if claim.remote_id]
+        linked += [str(one.facts.tombstone.monday_id) for one in plan.open_deleted]
+        # Items that people said are copies, and those that a lost create may have made.
+        conflicting = [one.facts for one in plan.open_records if one.facts.conflicts]
+        answers = [answer for record in conflicting for answer in answers_of(record)]
+        linked += [answer.item_id for answer in answers if answer.kind is AnswerKind.COPY]
+        linked += facts.claimed.lost_creates.items if unlinked else ()
+        if not (linked or unlinked):
+            return facts
+        texts = {text for record in unlinked for text in searched_texts(board, record)}
+        npd_ids = [str(record.pk) for record in unlinked]
+        items = self.board_items(board, list(dict.fromkeys(linked)), npd_ids, sorted(texts), len(linked))
+        facts = replace(facts, monday=MondayFacts(items))
+        missing, healed = column_findings(board, [*items.linked.values(), *items.by_npd_id, *items.by_match])
+        if not (missing or healed):
+            return facts
+        board, columns = self.inspect(board, missing, healed)
+        return replace(facts, board=board, monday=MondayFacts(items, columns))
 
-    def _answers(self, kind: Ask, facts: PassFacts, plan: Plan, values: Sequence[Any]) -> Mapping[Any, Any]:
-        if kind in _BY_RECORD:
-            return _BY_RECORD[kind](values)
-        return _BY_BOARD[kind](facts.board, values) if kind in _BY_BOARD else _BY_PLAN[kind](self, facts, plan, values)
+    def what_items_point_at(self, facts: PassFacts, plan: Plan) -> PassFacts:
+        """Add what NPD knows of the items that were read, and of the records that they name."""
+        if not (plan.open_records or plan.open_deleted or facts.claimed.unmatched):
+            return facts
+        items = facts.found
+        records = [one.facts for one in plan.open_records]
+        pairs = _pairs(facts, records)
+        changed = [(record, item) for record, item in pairs if not is_resting(facts.board, record, item)]
+        gone = [
+            replace(record, item=items.linked.get(record.record.monday_id))
+            for record in records
+            if record.record.monday_id
+        ]
+        gone = [record for record in gone if removed_state(facts.board, record)]
+        deleted = [replace(one.facts, item=items.linked.get(one.item_id)) for one in plan.open_deleted]
+        unmatched = self.unmatched(facts) if facts.claimed.unmatched else ()
+        removals = self.removals(facts, gone) if gone else {}
+        deletions = deletion_facts(facts.board, deleted) if deleted else DeletionFacts()
+        board, related = self.related(facts, plan, changed, [*gone, *deleted])
+        return replace(
+            facts,
+            board=board,
+            identity=self.identity(facts, records, pairs),
+            unmatched=tuple(unmatched),
+            removals=removals,
+            deletions=deletions,
+            related=related,
+            edits=edit_facts(board, changed),
+            approvals=self.approvals(facts, changed, removals, deleted, unmatched),
+            people=people_of(facts, plan, deletions, removals),
+        )
 
     # Monday's side.
 
@@ -234,7 +278,7 @@ class Gatherer:
         return BatchItems(linked=result.linked, by_npd_id=found["by_npd_id"], by_match=found["by_match"])
 
     def items_by_id(self, board: BoardContext, ids: Sequence[str]) -> dict[str, Item]:
-        """Return these items, whatever became of them, as far as Monday shows them; raises ConnectorError."""
+        """Return these items, whatever became of them, as far as Monday shows them; raises MondayError."""
         found: dict[str, Item] = {}
         size = ITEMS_PER_READ
         for start in range(0, len(ids), size):
@@ -245,44 +289,163 @@ class Gatherer:
             found |= {item.id: item for item in items}
         return found
 
-    def with_removed(self, facts: PassFacts, wants: Sequence[Want]) -> PassFacts:
-        """Add which of these items are not on their records' board, by a call: it leaves their cells empty."""
-        items = self.items_by_id(facts.board, sorted({want.value[1] for want in wants}))
-        models = {want.model for want in wants if want.model}
-        homes = {model: link.board_id for model in models if (link := link_of(model.entity_type()))}
-        found = dict[Want, bool]()
-        for want in wants:
-            item, home = items.get(want.value[1]), homes.get(want.model) if want.model else None
-            found[want] = item is None or item.state != ACTIVE or item.board_id not in (None, home)
-        return replace(facts, related=RelatedFacts({**facts.related.known, **found}))
+    def removed_items(self, board: BoardContext, named: EmptiedCells) -> set[str]:
+        """Return which of these items, by the models of their records, are not on their boards.
 
-    def _unmatched(self, facts: PassFacts, plan: Plan, _: Sequence[Any]) -> dict[Any, Any]:
-        """Costs a call where an item may take the place of one that wasn't read."""
-        items = item_facts(item_context(facts, plan), facts.claimed.unmatched, facts.found)
-        firsts = {item.id: item for item in facts.found.linked.values()}
-        missing = sorted({item.first_item_id for item in items if item.first_item_id} - set(firsts))
-        firsts |= self.items_by_id(facts.board, missing)
-        named = {item.named.pk: item.named for item in items if item.named and item.first_item_id}
-        known = {key: plan.records[key].facts for key in named if key in plan.records}
-        unclaimed = {key: Claim(key, None, []) for key in named if key not in known}
-        known |= {one.id: one for one in _record_facts(facts.board, unclaimed, named)} if unclaimed else {}
-        first = {
-            str(one.record.monday_id): replace(one, item=firsts.get(str(one.record.monday_id)))
-            for one in known.values()
+        What neither a pass nor a webhook told is asked of Monday, by a call: an item that leaves its board empties the
+        cells that name it. Of each is said whose cells these are.
+        """
+        removed = set[str]()
+        for model, items in named.items():
+            told = lookups.items_told_removed(model, list(items))
+            removed |= told
+            unsure = sorted(items.keys() - told)
+            shown = self.items_by_id(board, unsure) if unsure else {}
+            home = link.board_id if unsure and (link := link_of(model.entity_type())) else None
+            for item_id in unsure:
+                item = shown.get(item_id)
+                if item is None or item.state != ACTIVE or item.board_id not in (None, home):
+                    removed.add(item_id)
+        return removed
+
+    def unmatched(self, facts: PassFacts) -> Sequence[ItemFacts]:
+        """Return what NPD knows of the claimed items that no record has.
+
+        Costs a call where an item may take the place of one that wasn't read.
+        """
+        board, context = facts.board, item_context(facts)
+        items = item_facts(context, facts.claimed.unmatched, facts.found)
+        named = {item.item_id: item.named for item in items if item.named and item.named.monday_id}
+        if not named:
+            return items
+        owners = {record.pk: record for record in named.values()}
+        known = {record.id: record for record in facts.claimed.records if record.id in owners}
+        unclaimed = {key: Claim(key, None, []) for key in owners if key not in known}
+        known |= {record.id: record for record in _record_facts(board, unclaimed, owners)} if unclaimed else {}
+        firsts = {key: replace(known[owner.pk], item=None) for key, owner in named.items()}
+        items = [replace(item, first=firsts.get(item.item_id)) for item in items]
+        own_items = dict(facts.found.linked)
+        missing = sorted({item.first_item_id for item in items if item.first_item_id} - own_items.keys())
+        own_items |= self.items_by_id(board, missing) if missing else {}
+        return _with_copy_history(items, own_items)
+
+    def removals(self, facts: PassFacts, gone: Sequence[RecordFacts]) -> dict[UUID, RemovalFacts]:
+        """Return what is known of records whose items are gone."""
+        policy = self.removal_policy(facts.board)
+        rejected = _rejected_deletions(facts.board, gone)
+        # Who archived or deleted these items, by name, and when, as far as webhooks told.
+        ids = [record.record.monday_id for record in gone]
+        events = WebhookEvent.objects.filter(item_id__in=ids).of_kind(EventKind.ARCHIVED, EventKind.DELETED)
+        by_item = lookups.events_by_item(events.order_by("id"))
+        people = monday_users() if by_item else {}
+        recreates = policy == RemovedItemPolicy.CREATE
+        ids_gone = [record.id for record in gone]
+        too_often = _recreated_too_often(ids_gone, facts.settings.loop_times) if recreates else set()
+        found = {}
+        for record in gone:
+            received = by_item.get(record.record.monday_id or "")
+            event = received[-1].event if received else None
+            user = event.user_id if event else ""
+            removal = RemovalFacts(
+                record,
+                removed_state(facts.board, record),
+                policy,
+                actor=monday_user_name(user, people) if user else "",
+                editor=monday_editor_name(user, people) if user else "",
+                done_at=event.happened_at if event else None,
+                people=people,
+                rejected=rejected.get(record.id, ""),
+                is_removed_too_often=record.id in too_often,
+            )
+            if wants_obstacles(removal, facts.settings, facts.now):
+                needed, loss = deletion_obstacles(record.record)
+                removal = replace(removal, needed_by=needed, loss=loss)
+            found[record.id] = removal
+        return found
+
+    def removal_policy(self, board: BoardContext) -> RemovedItemPolicy:
+        """Return what becomes of records whose items are gone, as it is now and not when the board was taken.
+
+        What counts toward the limit of deletions goes by it too (records/approvals.py).
+        """
+        link = board.link
+        link.removed_item_policy = BoardLink.objects.values_list("removed_item_policy", flat=True).get(pk=link.pk)
+        return RemovedItemPolicy(link.removed_item_policy)
+
+    def related(
+        self, facts: PassFacts, plan: Plan, pairs: Sequence[Pair], gone: Sequence[RecordFacts]
+    ) -> tuple[BoardContext, RelatedFacts]:
+        """Return the related records that may be asked for, and the board by whose names items are shown."""
+        board, records = facts.board, [one.facts for one in plan.open_records]
+        if not board.relations:
+            return board, facts.related
+        unmatched = [facts.found.linked.get(claim.remote_id or "") for claim in facts.claimed.unmatched]
+        read = [(record.record, item) for record, item in pairs]
+        read += [(board.model(), item) for item in unmatched if item is not None]
+        read += [(record.record, record.item) for record in gone if record.item is not None]
+        named = [reference for record, item in read for reference in named_by(board, record, item)]
+        references = {reference_to(target_of(relation), data) for relation, data in named}
+        for record in records:
+            if record.conflicts:
+                references |= chosen_references(board, record)
+        # What was overwritten is in no cell any more; people are told of it, and take it back, by its name.
+        for one in plan.open_records:
+            references |= {found for lost in one.lost.found for found in _overwritten_references(board, lost)}
+        known, lacks_item = _related_of_records(board, records)
+        related = lookups.read_related(references, replace(facts.related, records={**facts.related.records, **known}))
+        emptied: dict[type[SyncedModel], dict[str, set[str]]] = {}
+        for record, item in pairs:
+            for model, item_id in items_of_emptied_cells(board, record, item):
+                emptied.setdefault(model, {}).setdefault(item_id, set()).add(item.id)
+        related = replace(
+            related,
+            boards=related.boards | _with_boards(lacks_item),
+            removed_items=frozenset(self.removed_items(board, emptied)) if emptied else frozenset(),
+        )
+        return board.with_names(lookups.item_names(board, related, records)), related
+
+    def identity(self, facts: PassFacts, records: Sequence[RecordFacts], pairs: Sequence[Pair]) -> IdentityFacts:
+        """Return whose the items are that were found for records without one, and who has the key of one made of an
+        item.
+        """
+        board, found = facts.board, facts.found
+        unlinked = [record.id for record in records if not record.record.monday_id]
+        known = IdentityFacts()
+        if unlinked:
+            hits = [item.id for item in (*found.by_npd_id, *found.by_match)]
+            known = identity_facts(board, hits, unlinked, found.by_match)
+        keys = {
+            record.id: key
+            for record, item in pairs
+            if record.ledger.made_from_item and (key := match_text_of_item(board, item))
         }
-        return {"": tuple(replace(item, first=first.get(item.first_item_id)) for item in items)}
+        if not keys:
+            return known
+        same_key = records_by_match_key(board, keys.values())
+        doubted = [key for key, text in keys.items() if any(one.pk != key for one in same_key.get(text, ()))]
+        return replace(known, same_key=same_key, untouched=unedited_records(board.model, doubted))
 
-    def _copies(self, facts: PassFacts, _: Plan, values: Sequence[Any]) -> dict[Any, Any]:
-        """Where they can't be read, the rest of the pass goes on."""
-        try:
-            items = self.items_by_id(facts.board, list(values[0]))
-        except ConnectorError as error:
-            log.warning("copies not read", reason=error.sentence)
-            return {values[0]: error}
-        # It may belong to a record by now; an answer about a duplicate is not one about that record's item.
-        active = [item.id for item in items.values() if item.state == ACTIVE]
-        owners = owners_of(facts.board.link.entity_type, active)
-        return {values[0]: {key: (item, str(owners.get(key) or "")) for key, item in items.items()}}
+    def approvals(
+        self,
+        facts: PassFacts,
+        pairs: Sequence[Pair],
+        removals: Mapping[UUID, RemovalFacts],
+        deleted: Sequence[RecordFacts],
+        unmatched: Sequence[ItemFacts],
+    ) -> ApprovalFacts:
+        """Return what was asked before about the deletes and clears that this pass may want, and what counts."""
+        link, ids, kinds = facts.board.link, set[UUID](), list[ApprovalKind]()
+        emptied = [record.id for record, item in pairs if may_empty(facts.board, record, item)]
+        copied = [item.first.id for item in unmatched if item.first is not None]
+        kinds += [ApprovalKind.RECORDS] if any(map(may_delete, removals.values())) else []
+        kinds += [ApprovalKind.ITEMS] if deleted or copied else []
+        kinds += CLEARS if emptied else ()
+        ids.update(emptied, copied, removals, (record.id for record in deleted))
+        ids.update(record.id for record, _ in pairs if record.ledger.blocked_fields)
+        if not ids:
+            return ApprovalFacts()
+        known = known_requests(link, list(ApprovalKind), ids, self.foreseen)
+        return with_counts(known, link, kinds, self.foreseen) if kinds else known
 
     def inspect(
         self, board: BoardContext, missing: Collection[str], healed: Collection[str]
@@ -309,7 +472,7 @@ class Gatherer:
 
 
 def items_with_npd_ids(board: BoardContext, ids: Sequence[str]) -> dict[str, Item] | None:
-    """Return the items that bear these NPD IDs, by NPD ID; None where one can't be read. Raises ConnectorError."""
+    """Return the items that bear these NPD IDs, by NPD ID; None where one can't be read. Raises MondayError."""
     found: dict[str, Item] = {}
     # Not in smaller parts after failures: then one look-up of a hundred would become a hundred calls.
     for start in range(0, len(ids), ITEMS_PER_READ):
@@ -332,36 +495,76 @@ def _column_problems(board: BoardContext) -> set[str]:
     return found | ({"npd_id"} if board.link.npd_id_problem else set())
 
 
-# Related records and edits, which the decision on fields asks for.
+Pair: TypeAlias = tuple[RecordFacts, Item]
+"""A record with its item, or with one that may be its."""
+
+EmptiedCells: TypeAlias = Mapping[type[SyncedModel], Mapping[str, Collection[str]]]
+"""The items that bases name while the cells are empty, by the models of their records; each with whose cells."""
 
 
-def _with_related(facts: PassFacts, plan: Plan) -> PassFacts:
-    """Add the records that relations name on Monday; items are shown by their names from then on."""
-    board, open_records = facts.board, plan.open_records
-    read = [(one.record, one.item) for one in open_records if one.item is not None]
-    found = facts.found.linked
-    read += [(board.model(), item) for c in facts.claimed.unmatched if (item := found.get(c.remote_id or ""))]
-    deleted = [(one.facts.record, str(one.facts.tombstone.monday_id)) for one in plan.open_deleted]
-    read += [(record, item) for record, item_id in deleted if (item := found.get(item_id))]
-    named = [one for record, item in read for one in named_by(board, record, item)]
-    wants = {want_of(target_of(relation), reference) for relation, reference in named}
-    # What was overwritten is in no cell any more; people are told of it, and take it back, by its name.
-    lost = [one for plans in open_records for one in plans.lost.found]
-    wants |= {want for one in lost for want in lookups.overwritten_wants(board, one.key, one.value)}
-    known = {**facts.related.known, **lookups.known_related(board, [one.record for one in open_records])}
-    related = lookups.read_related(wants - known.keys(), RelatedFacts(known))
-    names = lookups.item_names(board, related, [one.facts for one in open_records])
-    return replace(facts, board=board.with_names(names), related=related)
+def _pairs(facts: PassFacts, records: Sequence[RecordFacts]) -> list[Pair]:
+    found, lost = facts.found, facts.claimed.lost_creates
+    candidates = Candidates.of(facts.board, found)
+    pairs: list[Pair] = []
+    for record in records:
+        item_id = record.record.monday_id
+        hits = [found.linked.get(item_id)] if item_id else []
+        if not item_id:
+            hits += candidates.named.get(str(record.id), ())
+            key = match_text_of_record(facts.board, record.record)
+            hits += candidates.keyed.get(key, ()) if key else ()
+            hits += [found.linked.get(item) for item in lost.items] if record.id in lost.records else ()
+        pairs += [(replace(record, item=item), item) for item in hits if item is not None]
+    return pairs
 
 
-def _with_lacking(facts: PassFacts, plan: Plan, wants: Collection[Want]) -> PassFacts:
-    lacking = [want for want in wants if isinstance(want.kind, WantKind)]
-    if not lacking:
-        return facts
-    edited = {want.value for want in lacking if want.kind is WantKind.EDITS}
-    records = {key: plan.records[key].record for key in edited}
-    edits = lookups.read_edits(facts.board, records, facts.edits) if records else facts.edits
-    return replace(facts, related=lookups.read_related(lacking, facts.related), edits=edits)
+def _overwritten_references(board: BoardContext, lost: LostUpdate) -> Iterator[Reference]:
+    """Yield the record whose item a field's value names that was on Monday."""
+    for mapping, relation in board.relations:
+        if mapping.key == lost.key and lost.value is not None and board.converter(mapping).names_items:
+            yield Reference(target_of(relation), "monday_id", str(lost.value))
+
+
+def _related_of_records(
+    board: BoardContext, records: Iterable[RecordFacts]
+) -> tuple[dict[Reference, Sequence[SyncedModel]], set[type[SyncedModel]]]:
+    """Return the records that these name in NPD, which were read with them, and the models of those without an item."""
+    known: dict[Reference, Sequence[SyncedModel]] = {}
+    lacks_item = set[type[SyncedModel]]()
+    for record in records:
+        for _, relation in board.relations:
+            related = getattr(record.record, relation.name)
+            if related is not None:
+                known[Reference(target_of(relation), "pk", str(related.pk))] = (related,)
+                lacks_item |= set() if related.monday_id else {type(related)}
+    return known, lacks_item
+
+
+def _with_boards(models_: Iterable[type[SyncedModel]]) -> frozenset[str]:
+    """Return the types of these models that have a board."""
+    found = set[str]()
+    for model in models_:
+        with suppress(UnknownEntity):
+            if (link := link_of(model.entity_type())) and link.board_id:
+                found.add(model.entity_type())
+    return frozenset(found)
+
+
+def edit_facts(board: BoardContext, pairs: Sequence[Pair]) -> EditFacts:
+    """Read when fields were edited that both sides may have changed under the rule “newest”, and who made items."""
+    edited = {record.id: record.record for record, item in pairs if needs_edit_times(board, record, item)}
+    makers = {record.id: item.id for record, item in pairs if lacks_base(board, record) and wants_maker(board, record)}
+    found = lookups.read_edits(board, edited) if edited else EditFacts()
+    return replace(found, makers=makers_of(board, makers)) if makers else found
+
+
+def people_of(
+    facts: PassFacts, plan: Plan, deletions: DeletionFacts, removals: Mapping[UUID, RemovalFacts]
+) -> Mapping[str, Any]:
+    """Return Monday's users, where somebody's edit may have to be told."""
+    lost = [one.lost.found for one in plan.records.values()] + [one.lost.found for one in plan.deleted.values()]
+    rewritten = any(one.facts.events and one.facts.history.last_writes for one in plan.open_records)
+    return monday_users() if any(lost) or rewritten or deletions.editor_events else {}
 
 
 DAY = timedelta(days=1)
@@ -403,12 +606,15 @@ def claimed_facts(
     missing = [claim for key, claim in merged.items() if key not in records]
     deleted = _deleted_facts(board, missing) if missing else []
     remembered = {facts.id for facts in deleted}
+    facts = _record_facts(board, {key: claim for key, claim in merged.items() if key in records}, records)
+    lost = [intent for record in facts if not record.record.monday_id for intent in record.history.writes]
     return ClaimedFacts(
-        records=_record_facts(board, {key: claim for key, claim in merged.items() if key in records}, records),
+        records=facts,
         deleted=tuple(deleted),
         unknown=tuple(claim for claim in missing if claim.entity_id not in remembered),
         unmatched=tuple(unmatched),
         known_items=tuple(map(str, owners)),
+        lost_creates=_lost_creates(board, [intent for intent in lost if _is_lost_create(intent)]),
     )
 
 
@@ -417,7 +623,6 @@ def _record_facts(
 ) -> tuple[RecordFacts, ...]:
     entity_type = board.link.entity_type
     ledgers = {ledger.entity_id: ledger for ledger in SyncMetadata.objects.of(entity_type, claims)}
-    intents = _by_record(_open_intents(claims))
     conflicts = open_conflicts(entity_type, claims)
     failed = SyncQueue.objects.filter(
         entity_type=entity_type, entity_id__any_of=list(claims), status=QueueStatus.FAILED
@@ -433,29 +638,25 @@ def _record_facts(
         ledgers[str(key)] = new_ledger(entity_type, key)
         ledgers[str(key)].made_from_item = True
     events = _new_events(board, [record.monday_id for record in records.values() if record.monday_id])
-    return tuple(
+    facts = [
         RecordFacts(
             claim,
             records[key],
             ledgers.get(str(key)) or new_ledger(entity_type, key),
-            intents.get(key, ()),
-            tuple(conflicts.get(key, ())),
-            tuple(events.get(records[key].monday_id or "", ())),
+            conflicts=tuple(conflicts.get(key, ())),
+            events=tuple(events.get(records[key].monday_id or "", ())),
             has_failed_job=key in with_failed_job,
             owned_items=owned,
         )
         for key, claim in claims.items()
-    )
+    ]
+    return tuple(_with_histories(board, facts))
 
 
 def _new_events(board: BoardContext, items: Sequence[str]) -> Mapping[str, Sequence[ReceivedEvent]]:
     """Read the events of these items that no pass has checked, as they came."""
     new = WebhookEvent.objects.filter(processed_at=None, item_id__any_of=items, board_id=board.link.board_id)
     return lookups.events_by_item(new.order_by("id"))
-
-
-def _open_intents(ids: Collection[UUID]) -> QuerySet[Intent]:
-    return Intent.objects.filter(entity_id__any_of=list(ids), state=IntentState.OPEN).order_by("created_at")
 
 
 # Their history: recent events, writes of ours, loops.
@@ -467,59 +668,94 @@ MAX_EVENTS = 2_000
 _EFFECTIVE_STATES = (IntentState.APPLIED, IntentState.CONFIRMED)
 
 
-def recent_events(board: BoardContext, ids: Mapping[UUID, str]) -> dict[UUID, tuple[tuple[ReceivedEvent, ...], str]]:
-    """Read the events of the last day of these records' items, and as whom we write."""
+def _with_histories(board: BoardContext, records: Sequence[RecordFacts]) -> list[RecordFacts]:
+    """Add our open intents, and what happened before: three queries, and two more where an event or a write asks."""
+    ids = [record.id for record in records]
+    # All intents count where something new was told, or where a create without an answer may have left the base.
+    whole = [record.id for record in records if record.events or _may_lack_base(board, record)]
+    intents = _intents_of(ids, whole)
+    loops: dict[UUID, dict[str, WriteLoop]] = {}
+    for row in WriteLoop.objects.filter(entity_type=board.link.entity_type, entity_id__any_of=ids):
+        loops.setdefault(row.entity_id, {})[row.key] = row
+    now = sync_now()
+    found = []
+    for record in records:
+        of_record = intents.get(record.id, ())
+        history = _history(of_record, now) if of_record else RecordHistory()
+        if record.id in loops:
+            history = replace(history, loops=loops[record.id])
+        is_open = tuple(intent for intent in of_record if intent.state == IntentState.OPEN)
+        found.append(replace(record, intents=is_open, history=history) if of_record or loops else record)
+    told = {one.id: one.record.monday_id or "" for one in found if one.events or one.history.void}
+    events = _recent_events(board, list(told.values())) if told else {}
+    needs_user = told.keys() | {one.id for one in found if one.history.ended_creates or one.history.changes}
+    user = token_user() if needs_user else ""
+    return [_with_events(one, events, user) if one.id in needs_user else one for one in found]
+
+
+def _may_lack_base(board: BoardContext, record: RecordFacts) -> bool:
+    item_id = record.record.monday_id
+    return not item_id or any(
+        mapping.column_id and base_of(record.ledger, mapping, item_id) is None for mapping in board.mappings
+    )
+
+
+def _intents_of(ids: Collection[UUID], whole: Collection[UUID]) -> dict[UUID, tuple[Intent, ...]]:
+    """Read our intents for these records, the oldest first: open ones and those of late; of the `whole`, all."""
+    recent = Q(state=IntentState.OPEN) | Q(created_at__gt=SyncNow() - LOOP_WINDOW)
+    recent |= Q(settled_at__gt=SyncNow() - STALE_READ_WINDOW)
+    recent |= Q(state=IntentState.VOID, settled_at__gt=SyncNow() - EVENT_WINDOW)
+    rows = Intent.objects.filter(recent | Q(entity_id__any_of=list(whole)), entity_id__any_of=list(ids))
+    return _by_record(rows.defer("body").order_by("created_at"))
+
+
+def _history(intents: Sequence[Intent], now: datetime) -> RecordHistory:
+    """Return what a record's intents say of what happened before."""
+    applied, void, ended, last_writes = list[Intent](), list[Intent](), list[Intent](), dict[str, Intent]()
+    oldest_write = now - timedelta(days=settings.JOURNAL_DAYS)
+    for intent in intents:
+        is_recent = intent.created_at > now - EVENT_WINDOW
+        if intent.state in _EFFECTIVE_STATES and intent.created_at > now - LOOP_WINDOW:
+            last_writes |= dict.fromkeys(intent.values, intent)
+        if not intent.item_id:
+            is_ended = _is_lost_create(intent) or intent.state == IntentState.CONFIRMED
+            ended += [intent] if is_recent and is_ended else []
+        elif intent.state == IntentState.APPLIED and intent.settled_at and intent.settled_at > now - STALE_READ_WINDOW:
+            applied.append(intent)
+        # Of unknown outcome, and found void by a pass; one known not to be carried out ended before its deadline.
+        elif intent.state == IntentState.VOID and intent.settled_at and intent.settled_at >= intent.deadline:
+            void += [intent] if intent.settled_at > now - EVENT_WINDOW else []
+    return RecordHistory(
+        writes=tuple(i for i in intents if i.state != IntentState.REJECTED and i.created_at > oldest_write),
+        applied=tuple(applied),
+        void=tuple(void),
+        ended_creates=tuple(ended),
+        changes=tuple(intent for intent in intents if intent.item_id),
+        last_writes=last_writes,
+    )
+
+
+def _is_lost_create(intent: Intent) -> bool:
+    """Whether it was given up, for no item of it was found."""
+    return not intent.item_id and intent.state == IntentState.VOID and intent.lookups > 0
+
+
+def _recent_events(board: BoardContext, items: Sequence[str]) -> dict[str, list[ReceivedEvent]]:
     rows = WebhookEvent.objects.filter(
-        item_id__in=list(ids.values()), board_id=board.link.board_id, received_at__gt=SyncNow() - EVENT_WINDOW
+        item_id__in=items, board_id=board.link.board_id, received_at__gt=SyncNow() - EVENT_WINDOW
     )
-    found, user = lookups.events_by_item(rows.order_by("-received_at")[:MAX_EVENTS]), token_user()
-    return {key: (tuple(found.get(item_id, ())), user) for key, item_id in ids.items()}
+    return lookups.events_by_item(rows.order_by("-received_at")[:MAX_EVENTS])
 
 
-def events_and_writes(board: BoardContext, wanted: Sequence[RecordFacts]) -> dict[UUID, RecordHistory]:
-    """Read these, and our intents of the last days that may have taken effect; one that Monday refused has not.
-
-    An event that no pass has checked counts however old it is.
-    """
-    recent = recent_events(board, {facts.id: facts.record.monday_id or "" for facts in wanted})
-    rows = Intent.objects.filter(
-        entity_id__in=recent, created_at__gt=SyncNow() - timedelta(days=settings.JOURNAL_DAYS)
-    ).exclude(state=IntentState.REJECTED)
-    writes = _by_record(rows.order_by("created_at"))
-    found = {}
-    for facts in wanted:
-        told, user = recent[facts.id]
-        events = tuple({event.pk: event for event in (*told, *facts.events)}.values())
-        found[facts.id] = replace(facts.history, events=events, token_user=user, writes=writes.get(facts.id, ()))
-    return found
+def _with_events(record: RecordFacts, recent: Mapping[str, Sequence[ReceivedEvent]], user: str) -> RecordFacts:
+    """Add what was told within a day; an event that no pass has checked counts however old it is."""
+    told = recent.get(record.record.monday_id or "", ())
+    events = tuple({event.pk: event for event in (*told, *record.events)}.values())
+    return replace(record, history=replace(record.history, events=events, token_user=user))
 
 
-def settled_writes(ids: Collection[UUID]) -> dict[UUID, tuple[tuple[Intent, ...], tuple[Intent, ...]]]:
-    """Read what we wrote in the last minutes, and what was found void within the last day, of records with any."""
-    is_applied = Q(state=IntentState.APPLIED, settled_at__gt=SyncNow() - STALE_READ_WINDOW)
-    # Of unknown outcome, and found void by a pass; one known not to be carried out ended before its deadline.
-    is_void = Q(state=IntentState.VOID, settled_at__gt=SyncNow() - EVENT_WINDOW, settled_at__gte=F("deadline"))
-    rows = Intent.objects.filter(is_applied | is_void, entity_id__any_of=list(ids)).exclude(item_id="")
-    found = {}
-    for key, intents in _by_record(rows.order_by("created_at")).items():
-        applied = tuple(intent for intent in intents if intent.state == IntentState.APPLIED)
-        found[key] = applied, tuple(intent for intent in intents if intent.state == IntentState.VOID)
-    return found
-
-
-def ended_creates(ids: Collection[UUID]) -> dict[UUID, tuple[Intent, ...]]:
-    """Read which intents without an item were given up, or found to have made one, of records with any."""
-    rows = Intent.objects.filter(
-        Q(state=IntentState.VOID, lookups__gt=0) | Q(state=IntentState.CONFIRMED),
-        entity_id__in=ids,
-        item_id="",
-        created_at__gt=SyncNow() - EVENT_WINDOW,
-    )
-    return _by_record(rows.order_by("created_at"))
-
-
-def makers_of(board: BoardContext, items: Mapping[UUID, str]) -> dict[UUID, tuple[str, bool, str]]:
-    """Read, as far as events tell, who made these records' items, whether NPD IDs were typed, and as whom we write."""
+def makers_of(board: BoardContext, items: Mapping[UUID, str]) -> dict[UUID, tuple[str, bool]]:
+    """Read, as far as events tell, who made these records' items, and whether somebody typed the NPD ID."""
     creation_types = EVENT_TYPES[EventKind.CREATED]
     npd_id_told = Q(board_id=board.link.board_id, column_id=board.link.npd_id_column)
     rows = WebhookEvent.objects.filter(npd_id_told | Q(type__in=creation_types), item_id__in=set(items.values()))
@@ -530,23 +766,7 @@ def makers_of(board: BoardContext, items: Mapping[UUID, str]) -> dict[UUID, tupl
             makers.setdefault(row.item_id, row.user_id)
         if (row.board_id, row.column_id) == (board.link.board_id, board.link.npd_id_column):
             typed.add(row.item_id)
-    user = token_user() if any(maker and item_id not in typed for item_id, maker in makers.items()) else ""
-    return {key: (makers.get(item_id, ""), item_id in typed, user) for key, item_id in items.items()}
-
-
-def write_loops(board: BoardContext, ids: Collection[UUID]) -> dict[UUID, dict[str, WriteLoop]]:
-    found: dict[UUID, dict[str, WriteLoop]] = {}
-    for row in WriteLoop.objects.filter(entity_type=board.link.entity_type, entity_id__any_of=list(ids)):
-        found.setdefault(row.entity_id, {})[row.key] = row
-    return found
-
-
-def last_writes(ids: Collection[UUID]) -> dict[UUID, dict[str, Intent]]:
-    """Read our last write of each field of these records within the hour."""
-    rows = Intent.objects.filter(
-        entity_id__in=ids, state__in=_EFFECTIVE_STATES, created_at__gt=SyncNow() - LOOP_WINDOW
-    ).order_by("created_at")
-    return {key: {name: row for row in found for name in row.values} for key, found in _by_record(rows).items()}
+    return {key: (makers.get(item_id, ""), item_id in typed) for key, item_id in items.items()}
 
 
 def token_user() -> str:
@@ -569,20 +789,23 @@ MAX_ITEMS = 500
 
 
 def identity_facts(
-    board: BoardContext,
-    items: Collection[str],
-    matching: Collection[str],
-    records: Collection[UUID],
-    npd_ids: Collection[UUID],
+    board: BoardContext, items: Collection[str], records: Collection[UUID], matching: Sequence[Item]
 ) -> IdentityFacts:
-    """Read whose these items are, which of the records are there whose NPD IDs they bear, and what is remembered."""
+    """Read whose these items are, and what is remembered of them and of these records without an item.
+
+    Of those found by their match key also which of the records are there whose NPD IDs they bear.
+    """
     entity_type = board.link.entity_type
+    npd_ids = [npd_id for item in matching if (npd_id := as_uuid(npd_id_of(board, item) or ""))]
     existing = board.model._default_manager.filter(pk__in=npd_ids).values_list("pk", flat=True) if npd_ids else ()
-    rows = IgnoredItem.objects.filter(entity_type=entity_type, item_id__in=matching)
+    rows = IgnoredItem.objects.filter(entity_type=entity_type, item_id__in=[item.id for item in matching])
+    owners = {item_id: owner.pk for item_id, owner in owners_of(entity_type, items).items()}
+    exists = frozenset(existing)
     return IdentityFacts(
-        {item_id: owner.pk for item_id, owner in owners_of(entity_type, items).items()},
-        frozenset(existing),
+        owners,
+        exists,
         MatchExclusions({row.item_id: row for row in rows}, unlinked_items(entity_type, list(records))),
+        unedited_from_items(board, {*owners.values(), *exists} - set(records)),
     )
 
 
@@ -632,9 +855,8 @@ def unedited_from_items(board: BoardContext, ids: Collection[UUID]) -> dict[UUID
     return board.model._default_manager.in_bulk(unedited)
 
 
-def lost_creates(board: BoardContext, ids: Collection[UUID]) -> LostCreates:
-    void = Intent.objects.filter(entity_id__in=ids, item_id="", state=IntentState.VOID, lookups__gt=0)
-    lost = list(void.order_by("created_at"))
+def _lost_creates(board: BoardContext, lost: Sequence[Intent]) -> LostCreates:
+    """Read which items may be those of creates that were given up, for no item of theirs was found."""
     items = _items_in_events(board, lost) if lost else ()
     if not items:
         return LostCreates()
@@ -650,7 +872,9 @@ def _items_in_events(board: BoardContext, lost: Sequence[Intent]) -> tuple[str, 
     ids = {str(intent.entity_id) for intent in lost}
     sent = [entry for intent in lost for entry in intent.values.values() if entry["column"] == "name"]
     names = {str(value) for entry in sent for value in entry["local"].values()}
-    events = WebhookEvent.objects.filter(board_id=board.link.board_id, received_at__gte=lost[0].created_at)
+    events = WebhookEvent.objects.filter(
+        board_id=board.link.board_id, received_at__gte=min(intent.created_at for intent in lost)
+    )
     told = events.of_kind(EventKind.CREATED, EventKind.ARCHIVED, EventKind.DELETED).annotate(
         npd_id=event_column_text(board.link.npd_id_column), called=event_item_name()
     )
@@ -685,12 +909,13 @@ def _deleted_facts(board: BoardContext, claims: Sequence[Claim]) -> list[Deleted
     tombstones = {t.entity_id: t for t in Tombstone.objects.filter(entity_type=entity_type, entity_id__in=ids)}
     ledgers = {row.entity_id: row for row in SyncMetadata.objects.of(entity_type, tombstones)}
     conflicts = open_conflicts(entity_type, tombstones)
-    intents = _by_record(_open_intents(tombstones).exclude(item_id=""))
+    open_intents = Intent.objects.filter(entity_id__in=tombstones, state=IntentState.OPEN).exclude(item_id="")
+    intents = _by_record(open_intents.order_by("created_at"))
     records = rebuild_records(board.model, list(tombstones.values()))
     items = [tombstone.monday_id for tombstone in tombstones.values() if tombstone.monday_id]
     owners = {str(owner.monday_id): owner for owner in board.model._default_manager.filter(monday_id__in=items)}
     events = _new_events(board, items)
-    return [
+    found = [
         DeletedFacts(
             claim,
             records[claim.entity_id],
@@ -704,18 +929,36 @@ def _deleted_facts(board: BoardContext, claims: Sequence[Claim]) -> list[Deleted
         for claim in claims
         if claim.entity_id in tombstones
     ]
+    told = [facts.id for facts in found if facts.events]
+    if not told:
+        return found
+    writes = _intents_of(told, told)
+    recent, user, now = _recent_events(board, items), token_user(), sync_now()
+    known = {facts.id: replace(facts, history=_history(writes.get(facts.id, ()), now)) for facts in found}
+    return [
+        cast(DeletedFacts, _with_events(known[facts.id], recent, user)) if facts.events else facts for facts in found
+    ]
 
 
-def editors_of(
-    board: BoardContext, deleted: Iterable[DeletedFacts]
-) -> dict[UUID, tuple[tuple[ReceivedEvent, ...], Mapping[str, Any]]]:
-    """Read the events of these deleted records' items, and Monday's users, by which it is told who edited them."""
+def deletion_facts(board: BoardContext, deleted: Sequence[DeletedFacts]) -> DeletionFacts:
+    """Read what becomes of deleted records' items, whose NPD IDs these bear, and who edited those that have left."""
+    npd_ids = {facts.id: npd_id for facts in deleted if (npd_id := wanted_bearer(board, facts)) is not None}
+    bearers = board.model._default_manager.in_bulk(set(npd_ids.values())) if npd_ids else {}
+    return DeletionFacts(
+        current_deletion_policy(board.link)[0],
+        {key: bearers[npd_id] for key, npd_id in npd_ids.items() if npd_id in bearers},
+        editors_of(board, [facts for facts in deleted if wants_editors(board, facts)]),
+    )
+
+
+def editors_of(board: BoardContext, deleted: Iterable[DeletedFacts]) -> dict[UUID, tuple[ReceivedEvent, ...]]:
+    """Read the events of these deleted records' items, by which it is told who edited them."""
     items = {facts.id: str(facts.tombstone.monday_id) for facts in deleted}
     if not items:
         return {}
     rows = WebhookEvent.objects.filter(board_id=board.link.board_id, item_id__in=list(items.values()))
-    events, users = lookups.events_by_item(rows), monday_users()
-    return {key: (tuple(events.get(item_id, ())), users) for key, item_id in items.items()}
+    events = lookups.events_by_item(rows)
+    return {key: tuple(events.get(item_id, ())) for key, item_id in items.items()}
 
 
 def current_deletion_policy(link: BoardLink) -> tuple[DeletedRecordPolicy, dict[str, Any]]:
@@ -723,34 +966,6 @@ def current_deletion_policy(link: BoardLink) -> tuple[DeletedRecordPolicy, dict[
     links = BoardLink.objects.filter(pk=link.pk)
     policy, sync_filter = links.values_list("deleted_record_policy", "sync_filter").get()
     return DeletedRecordPolicy(policy), sync_filter
-
-
-def _removals(_: Gatherer, facts: PassFacts, plan: Plan, values: Sequence[Any]) -> dict[Any, RemovalFacts]:
-    """Return what is known of records whose items are gone, each with the state of its item."""
-    records = {value: plan.records[value[0]].facts for value in values}
-    rejected = _rejected_deletions(facts.board, list(records.values()))
-    # Who archived or deleted these items, by name, and when, as far as webhooks told.
-    ids = [record.record.monday_id for record in records.values()]
-    events = WebhookEvent.objects.filter(item_id__in=ids).of_kind(EventKind.ARCHIVED, EventKind.DELETED)
-    told = {item: known[-1].event for item, known in lookups.events_by_item(events.order_by("id")).items()}
-    people = monday_users() if told else {}
-    recreates = values[0][2] == RemovedItemPolicy.CREATE
-    too_often = _recreated_too_often([key for key, *_ in values], facts.settings.loop_times) if recreates else set()
-    return {
-        (key, state, policy): RemovalFacts(
-            record,
-            state,
-            actor=monday_user_name(user, people) if user else "",
-            editor=monday_editor_name(user, people) if user else "",
-            done_at=event.happened_at if event else None,
-            people=people,
-            rejected=rejected.get(key, ""),
-            is_removed_too_often=key in too_often,
-        )
-        for (key, state, policy), record in records.items()
-        for event in [told.get(record.record.monday_id or "")]
-        for user in [event.user_id if event else ""]
-    }
 
 
 def _rejected_deletions(board: BoardContext, records: Sequence[RecordFacts]) -> dict[UUID, str]:
@@ -772,16 +987,6 @@ def _recreated_too_often(ids: Sequence[UUID], times: int) -> set[UUID]:
     made = Decision.objects.filter(entity_id__in=ids, kind="unlinked", values__again=True, at__gt=SyncNow() - DAY)
     often = made.order_by().values("entity_id").annotate(times=Count("id")).filter(times__gte=times)
     return {row["entity_id"] for row in often if row["entity_id"]}
-
-
-def current_removal_policy(board: BoardContext, _: Sequence[str] = ()) -> dict[str, RemovedItemPolicy]:
-    """Return what becomes of records whose items are gone, as it is now and not when the board was taken, minutes ago.
-
-    What counts toward the limit of deletions goes by it too (records/approvals.py).
-    """
-    link = board.link
-    link.removed_item_policy = BoardLink.objects.values_list("removed_item_policy", flat=True).get(pk=link.pk)
-    return {"": RemovedItemPolicy(link.removed_item_policy)}
 
 
 def board_now(link: BoardLink) -> BoardNow:
@@ -959,7 +1164,7 @@ def unconfirmed_creates(entity_type: str) -> list[list[Intent]]:
 
 
 def items_of_creates(board: BoardContext, documents: Sequence[Sequence[Intent]]) -> dict[str, Item] | None:
-    """Look for what these documents have made, by NPD ID; None where an NPD ID can't be read. Raises ConnectorError."""
+    """Look for what these documents have made, by NPD ID; None where an NPD ID can't be read. Raises MondayError."""
     ids = {str(intent.entity_id) for intents in documents for intent in intents}
     return items_with_npd_ids(board, sorted(ids))
 
@@ -987,20 +1192,35 @@ def facts_of_creates(
     )
 
 
-def copy_history(ids: Collection[UUID]) -> dict[UUID, tuple[tuple[Intent, ...], frozenset[str]]]:
-    """Return everything that was announced about these records and is remembered, and what they were unlinked from."""
+def _with_copy_history(items: Sequence[ItemFacts], own_items: Mapping[str, Item]) -> list[ItemFacts]:
+    """Add to items that may be a record's second one what tells it: that record's own item, all that was announced
+    about it, what it was unlinked from, and who did anything with the item.
+    """
+    ids = {item.first.id for item in items if item.first is not None}
     writes = _by_record(Intent.objects.filter(entity_id__in=ids))
     unlinked: dict[UUID | None, set[str]] = {}
     for line in Decision.objects.filter(entity_id__in=ids, kind="unlinked"):
         unlinked.setdefault(line.entity_id, set()).add(line.remote_id)
-    return {key: (writes.get(key, ()), frozenset(unlinked.get(key, ()))) for key in ids}
+    users = _users_of_items([item.item_id for item in items if item.first is not None])
+    user = token_user()
+    found = []
+    for item in items:
+        if (first := item.first) is not None:
+            parted = frozenset(unlinked.get(first.id, ()))
+            history = replace(first.history, intents=writes.get(first.id, ()), unlinked_items=parted, token_user=user)
+            own = own_items.get(first.record.monday_id or "")
+            maker, everybody = users.get(item.item_id, ("", frozenset()))
+            events = replace(item.events, maker=maker, users=everybody)
+            item = replace(item, first=replace(first, item=own, history=history), events=events)  # noqa: PLW2901
+        found.append(item)
+    return found
 
 
-def users_of_items(item_ids: Collection[str]) -> dict[str, tuple[str, frozenset[str]]]:
+def _users_of_items(item_ids: Collection[str]) -> dict[str, tuple[str, frozenset[str]]]:
     """Return of each item the Monday user who made it, and all that its webhooks name; of the others none has come."""
     found: dict[str, tuple[str, frozenset[str]]] = {}
     creation_types = EVENT_TYPES[EventKind.CREATED]
-    for row in WebhookEvent.objects.filter(item_id__in=item_ids).order_by("-id") if item_ids else ():
+    for row in WebhookEvent.objects.filter(item_id__in=item_ids).order_by("-id"):
         maker, users = found.get(str(row.item_id), ("", frozenset()))
         maker = row.user_id if row.type in creation_types else maker
         found[str(row.item_id)] = maker, users | ({row.user_id} - {""})
@@ -1014,60 +1234,3 @@ def owners_of(entity_type: str, item_ids: Collection[str]) -> dict[str, SyncedMo
         if left := [item_id for item_id in item_ids if item_id not in found]:
             found |= {str(owner.monday_id): owner for owner in spec.model._default_manager.filter(monday_id__in=left)}
     return found
-
-
-# Who reads what a rule asks for, for all values together. What isn't in the answer is None.
-
-
-_BY_RECORD: dict[Ask, Callable[[Sequence[Any]], Mapping[Any, Any]]] = {
-    Ask.SETTLED_WRITES: settled_writes,
-    Ask.ENDED_CREATES: ended_creates,
-    Ask.CHANGES: lambda ids: _by_record(Intent.objects.filter(entity_id__in=ids).exclude(item_id="")),
-    Ask.LAST_WRITES: last_writes,
-    Ask.COPY_HISTORY: copy_history,
-    Ask.CREATOR: users_of_items,
-    Ask.PEOPLE: lambda _: {"": monday_users()},
-    Ask.WRITER: lambda _: {"": token_user()},
-}
-"""What the values alone tell where to look for."""
-
-_BY_BOARD: dict[Ask, Callable[[BoardContext, Sequence[Any]], Mapping[Any, Any]]] = {
-    Ask.ANSWERS: lambda board, values: {one: answer_facts(board, *one, locks=False) for one in values},
-    Ask.IDENTITY: lambda board, values: {one: identity_facts(board, *one) for one in values},
-    Ask.UNEDITED: unedited_from_items,
-    Ask.LOST_CREATES: lambda board, values: {ids: lost_creates(board, ids) for ids in values},
-    Ask.REMOVAL_POLICY: current_removal_policy,
-    Ask.DELETION_POLICY: lambda board, _: {"": current_deletion_policy(board.link)},
-    Ask.BEARER: lambda board, ids: board.model._default_manager.in_bulk(list(set(ids))),
-    Ask.SAME_KEY: records_by_match_key,
-    Ask.UNTOUCHED: lambda board, ids: dict.fromkeys(unedited_records(board.model, ids), True),
-    Ask.LOOPS: write_loops,
-}
-"""What the board tells besides."""
-
-_BY_PLAN: dict[Ask, Callable[[Gatherer, PassFacts, Plan, Sequence[Any]], Mapping[Any, Any]]] = {
-    Ask.EVENTS_AND_WRITES: lambda _, facts, plan, ids: events_and_writes(
-        facts.board, [(plan.records.get(key) or plan.deleted[key]).facts for key in ids]
-    ),
-    Ask.ITEMS: lambda self, facts, _, values: {one: self.board_items(facts.board, *one) for one in values},
-    Ask.ITEM: lambda self, facts, _, ids: self.items_by_id(facts.board, ids),
-    Ask.ITEM_AGAIN: lambda self, facts, _, ids: self.items_by_id(facts.board, ids),
-    Ask.REMOVAL: _removals,
-    Ask.OBSTACLES: lambda _, __, plan, ids: {key: deletion_obstacles(plan.records[key].record) for key in ids},
-    Ask.APPROVALS: lambda self, facts, _, values: {
-        (kinds, ids): known_requests(facts.board.link, kinds, ids, self.foreseen) for kinds, ids in values
-    },
-    Ask.LIMIT: lambda self, facts, _, values: {
-        kinds: with_counts(ApprovalFacts(), facts.board.link, kinds, self.foreseen) for kinds in values
-    },
-    Ask.RECENT_EVENTS: lambda _, facts, plan, ids: recent_events(
-        facts.board, {key: plan.records[key].record.monday_id or "" for key in ids}
-    ),
-    Ask.MAKER: lambda _, facts, plan, ids: makers_of(
-        facts.board, {key: item.id for key in ids if (item := plan.records[key].item)}
-    ),
-    Ask.UNMATCHED: Gatherer._unmatched,
-    Ask.EDITORS: lambda _, facts, plan, ids: editors_of(facts.board, [plan.deleted[key].facts for key in ids]),
-    Ask.COPIES: Gatherer._copies,
-}
-"""What has to be looked at of the records, or read on Monday."""

@@ -28,9 +28,8 @@ from sync.reconcile.field_values import (
     match_text_of_item,
     match_text_of_record,
     npd_id_of,
-    searched_texts,
 )
-from sync.reconcile.pass_plan import Ask, Ending, IdentityPlan, Outcome, PassFacts, Plan, RecordPlan, RemovedItem
+from sync.reconcile.pass_plan import Ending, IdentityPlan, Outcome, PassFacts, Plan, RecordPlan, RemovedItem
 from sync.reconcile.removed_items import removed_state, return_lines
 
 # Which item belongs to a record that has none: found by NPD ID, by the match rule, or none.
@@ -180,12 +179,6 @@ def _identify_among(
 
 def _asking(asked: dict[str, Any], instead: str = "") -> IdentityPlan:
     return IdentityPlan(question=asked, reason=f"Who is this? {asked['what']} Answer it among the conflicts{instead}.")
-
-
-def wants_unedited(plans: Iterable[IdentityPlan]) -> frozenset[UUID]:
-    """Name the records that have items which a question names: were they made from these, and untouched since?"""
-    asked = [plan.question for plan in plans if plan.question is not None]
-    return frozenset(UUID(one["linked_to"]) for question in asked for one in question["candidates"] if one["linked_to"])
 
 
 # Items that a create without an answer may have made, and that no listing shows any more.
@@ -528,8 +521,7 @@ def carry_out_answers(facts: PassFacts, plan: Plan) -> Plan:
     answers = [a for one in asking for a in answers_of(one.facts) if a.kind not in OF_ITS_PASS]
     if not answers:
         return plan
-    found: AnswerFacts = facts.ask_one(Ask.ANSWERS, asked_by(answers))
-    decided = decide_answers(answers, found)
+    decided = decide_answers(answers, facts.answers)
     changed: dict[UUID, RecordPlan] = {}
     for one in decided:
         asked_of = one.answer.asked_of
@@ -568,20 +560,6 @@ def _answered(plan: RecordPlan, answer: AnswerPlan) -> RecordPlan:
 ANSWERED = "A person's answer comes first; what follows from it is synced next."
 
 
-def read_items(facts: PassFacts, plan: Plan) -> Plan:
-    """Let the items be read of all that goes on: by their ids, and for records without one by NPD ID and match key."""
-    open_records, board = plan.open_records, facts.board
-    linked = [one.record.monday_id for one in open_records if one.record.monday_id]
-    linked += [claim.remote_id for claim in facts.claimed.unmatched if claim.remote_id]
-    linked += [str(one.facts.tombstone.monday_id) for one in plan.open_deleted]
-    unlinked = [one.record for one in open_records if not one.record.monday_id]
-    texts = {text for record in unlinked for text in searched_texts(board, record)}
-    if linked or unlinked:
-        npd_ids = tuple(str(record.pk) for record in unlinked)
-        facts.ask_one(Ask.ITEMS, (tuple(dict.fromkeys(linked)), npd_ids, tuple(sorted(texts)), len(linked)))
-    return plan
-
-
 def identify_records(facts: PassFacts, plan: Plan) -> Plan:
     """Give every open record its item, mark it as one to be created, or end it with the reason."""
     unlinked = [one for one in plan.open_records if not one.record.monday_id]
@@ -600,8 +578,8 @@ def find_lost_creates(facts: PassFacts, plan: Plan) -> Plan:
     creating = {one.id: one for one in plan.open_records if one.creates}
     if not creating:
         return plan
-    lost: LostCreates = facts.ask_one(Ask.LOST_CREATES, tuple(creating))
-    items = [item for item in facts.ask(Ask.ITEM, lost.items).values() if item is not None]
+    lost = facts.claimed.lost_creates
+    items = [facts.found.linked[key] for key in lost.items if key in facts.found.linked]
     identities = {key: one.identity for key, one in creating.items()}
     found = link_lost_creates(facts.board, lost, items, identities)
     return plan.with_records(_identified(creating[key], identity) for key, identity in found.items())
@@ -610,23 +588,7 @@ def find_lost_creates(facts: PassFacts, plan: Plan) -> Plan:
 def _identify_unlinked(facts: PassFacts, records: Sequence[RecordFacts]) -> dict[UUID, IdentityPlan]:
     if not records:
         return {}
-    board, found = facts.board, facts.found
-    candidates = Candidates.of(board, found)
-    known: IdentityFacts = facts.ask_one(
-        Ask.IDENTITY,
-        (
-            frozenset(item.id for item in [*found.by_npd_id, *found.by_match]),
-            frozenset(item.id for item in found.by_match),
-            frozenset(one.id for one in records),
-            frozenset(candidates.npd_ids.values()),
-        ),
-    )
-    plans = identify_in_turn(board, records, candidates, known)
-    if wanted := wants_unedited(plans.values()):
-        unedited = facts.ask(Ask.UNEDITED, wanted)
-        known = replace(known, unedited={key: record for key, record in unedited.items() if record is not None})
-        plans = identify_in_turn(board, records, candidates, known)
-    return plans
+    return identify_in_turn(facts.board, records, Candidates.of(facts.board, facts.found), facts.identity)
 
 
 def _identified(plan: RecordPlan, identity: IdentityPlan) -> RecordPlan:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
-from functools import cached_property, partial
-from typing import Any, TypeVar
+from functools import cached_property
+from typing import Any
 from uuid import UUID
 
 from django.conf import settings
@@ -19,7 +19,7 @@ from sync.clock import SyncNow
 from sync.models import BoardLink, FieldMapping, MondayAccount, SyncedModel, SyncMetadata, WebhookEvent
 from sync.monday.board import EventKind
 from sync.monday.columns import make_converter
-from sync.monday.conversion import Canonical, Converter, ConverterOptions, UnknownValue
+from sync.monday.conversion import Converter, ConverterOptions, UnknownValue
 from sync.monday.texts import MATCH_KEY_SQL, match_key
 from sync.reconcile.facts import ReceivedEvent, RecordFacts, change_events
 from sync.reconcile.field_plan import EditFacts
@@ -28,19 +28,17 @@ from sync.reconcile.field_values import (
     NOTHING_RELATED,
     BoardContext,
     Directory,
-    Lacking,
+    Reference,
     RelatedFacts,
-    Want,
-    WantKind,
     converter_options,
+    parse_input,
     record_name,
+    references_of,
     related_name,
     stored_values,
 )
 from sync.records.authors import latest_edits
-from sync.registry import UnknownEntity, link_of, name_field, target_of
-
-T = TypeVar("T")
+from sync.registry import link_of, name_field
 
 # A board, as one pass uses it.
 
@@ -106,25 +104,7 @@ def complete_phone(text: str, country: str = "", known_region: str = "") -> str:
     return convert.from_text(text, {"phone": text})["phone"] or ""
 
 
-# Related records and edit times: what the decision on fields lacks, read for all records of a pass together.
-
-
-def overwritten_wants(board: BoardContext, key: str, value: Canonical) -> set[Want]:
-    """Return the record whose item a field's value names that was on Monday. Pure."""
-    return {
-        Want(WantKind.ITEM, target_of(field), str(value))
-        for mapping, field in board.relations
-        if mapping.key == key and value is not None and board.converter(mapping).names_items
-    }
-
-
-def known_related(board: BoardContext, records: Iterable[SyncedModel]) -> dict[Want, Sequence[SyncedModel]]:
-    found: dict[Want, Sequence[SyncedModel]] = {}
-    for record in records:
-        for _, field in board.relations:
-            if (related := getattr(record, field.name)) is not None:
-                found[Want(WantKind.ID, target_of(field), str(related.pk))] = (related,)
-    return found
+# Related records and edit times, read for all records of a pass together.
 
 
 def item_names(board: BoardContext, related: RelatedFacts, records: Iterable[RecordFacts]) -> dict[str, str]:
@@ -138,72 +118,68 @@ def item_names(board: BoardContext, related: RelatedFacts, records: Iterable[Rec
                 reference = raw.get(name)
                 if isinstance(reference, dict) and reference.get("item"):
                     names.setdefault(str(reference["item"]), str(reference["name"]))
-    named = {want.value: found for want, found in related.known.items() if want.kind is WantKind.ITEM}
-    return names | {item: record_name(found[0]) for item, found in named.items() if found}
+    for reference, records_found in related.records.items():
+        if reference.by == "monday_id" and records_found:
+            names[reference.value] = record_name(records_found[0])
+    return names
 
 
-def read_related(wants: Collection[Want], known: RelatedFacts) -> RelatedFacts:
-    """Read what is wanted of related records, in a query or two for each kind and model."""
-    by_kind: dict[tuple[WantKind, type[SyncedModel]], list[Want]] = {}
-    for want in wants:
-        assert want.model is not None
-        by_kind.setdefault((WantKind(want.kind), want.model), []).append(want)
-    found: dict[Want, Any] = {}
-    for (kind, model), of_kind in by_kind.items():
-        if kind in _READERS:
-            found |= _READERS[kind](model, of_kind)
-    return RelatedFacts({**known.known, **found})
+def read_related(references: Iterable[Reference], known: RelatedFacts = NOTHING_RELATED) -> RelatedFacts:
+    """Read the records that these name and that aren't known yet, in a query for each model and way of naming."""
+    by_kind: dict[tuple[str, type[SyncedModel]], list[Reference]] = {}
+    for reference in set(references) - known.records.keys():
+        by_kind.setdefault((reference.by, reference.model), []).append(reference)
+    found: dict[Reference, Sequence[SyncedModel]] = {}
+    for (by, model), of_kind in by_kind.items():
+        found |= _records_by_name(model, of_kind) if by == "name" else _records_by(by, model, of_kind)
+    # What is named by its item or name is written by its id.
+    named = [(reference.model, record) for reference, records in found.items() for record in records]
+    found |= {Reference(model, "pk", str(record.pk)): (record,) for model, record in named}
+    return replace(known, records={**known.records, **found})
 
 
-def _records_by(field: str, model: type[SyncedModel], wants: Sequence[Want]) -> dict[Want, Sequence[SyncedModel]]:
-    records = model._default_manager.filter(**{f"{field}__in": [want.value for want in wants]})
-    found = {str(getattr(one, field)): one for one in records}
-    return {want: [found[want.value]] if want.value in found else [] for want in wants}
+def resolve_related(model: type[SyncedModel], raw: Mapping[str, Any]) -> dict[str, Any]:
+    """Return raw values whose related records are ones that are there, outside a pass; raises RelatedNotFound."""
+    return read_related(references_of(model, [raw])).resolve(model, raw)
 
 
-def _records_by_name(model: type[SyncedModel], wants: Sequence[Want]) -> dict[Want, Sequence[SyncedModel]]:
-    names, field, found = sorted({want.value for want in wants} - {""}), name_field(model), list[SyncedModel]()
+def typed_value(convert: Converter, record: SyncedModel, fields: Sequence[str], text: str) -> dict[str, Any]:
+    """Return the raw values for a typed text outside a pass; raises as parse_input does."""
+    named = references_of(type(record), [{fields[0]: {"name": text}}]) if len(fields) == 1 else ()
+    return parse_input(convert, record, fields, text, read_related(named))
+
+
+def _records_by(
+    field: str, model: type[SyncedModel], references: Sequence[Reference]
+) -> dict[Reference, Sequence[SyncedModel]]:
+    records = model._default_manager.filter(**{f"{field}__in": [reference.value for reference in references]})
+    by_value = {str(getattr(record, field)): record for record in records}
+    return {reference: [by_value[reference.value]] if reference.value in by_value else [] for reference in references}
+
+
+def _records_by_name(
+    model: type[SyncedModel], references: Sequence[Reference]
+) -> dict[Reference, Sequence[SyncedModel]]:
+    names = sorted({reference.value for reference in references} - {""})
+    field = name_field(model)
+    records = list[SyncedModel]()
     if names and field is not None:
-        records = model._default_manager.annotate(called=match_key_of(field))
-        found = list(records.filter(called__in=[match_key(name) for name in names]))
-    keyed = [(match_key(record_name(record)), record) for record in found]
-    return {want: [record for key, record in keyed if key == match_key(want.value)] for want in wants}
+        named = model._default_manager.annotate(called=match_key_of(field))
+        records = list(named.filter(called__in=[match_key(name) for name in names]))
+    keyed = [(match_key(record_name(record)), record) for record in records]
+    return {
+        reference: [record for key, record in keyed if key == match_key(reference.value)] for reference in references
+    }
 
 
-def _removed(model: type[SyncedModel], wants: Sequence[Want]) -> dict[Want, bool]:
-    """Which of these items a pass or a webhook said to be gone from their board; of others only Monday can tell."""
-    items = {want.value[1] for want in wants}
+def items_told_removed(model: type[SyncedModel], items: Collection[str]) -> set[str]:
+    """Return which of these items a pass or a webhook said to be gone from their board; of others Monday can tell."""
     owners = dict(model._default_manager.filter(monday_id__in=items).values_list("pk", "monday_id"))
     ledgers = SyncMetadata.objects.of(model.entity_type(), owners).exclude(remote_state__in=("", ACTIVE))
-    removed = {owners[key] for key in map(UUID, ledgers.values_list("entity_id", flat=True))}
-    events = WebhookEvent.objects.filter(item_id__in=items - removed, processed_at=None)
-    removed |= set(events.of_kind(EventKind.ARCHIVED, EventKind.DELETED).values_list("item_id", flat=True))
-    return {want: want.value[1] in removed for want in wants}
-
-
-def _has_board(model: type[SyncedModel], wants: Sequence[Want]) -> dict[Want, bool]:
-    link = None
-    with suppress(UnknownEntity):
-        link = link_of(model.entity_type())
-    return dict.fromkeys(wants, link is not None and bool(link.board_id))
-
-
-_READERS: dict[WantKind, Callable[[type[SyncedModel], Sequence[Want]], Mapping[Want, Any]]] = {
-    WantKind.ID: partial(_records_by, "pk"),
-    WantKind.ITEM: partial(_records_by, "monday_id"),
-    WantKind.NAME: _records_by_name,
-    WantKind.REMOVED: _removed,
-    WantKind.BOARD: _has_board,
-}
-
-
-def read_until(rule: Callable[[RelatedFacts], T], known: RelatedFacts = NOTHING_RELATED) -> T:
-    """Return what a rule says once everything that it finds lacking of related records was read; outside a pass."""
-    while True:
-        try:
-            return rule(known)
-        except Lacking as lacking:
-            known = read_related(lacking.wants, known)
+    removed = {str(owners[key]) for key in map(UUID, ledgers.values_list("entity_id", flat=True))}
+    events = WebhookEvent.objects.filter(item_id__in=set(items) - removed, processed_at=None)
+    taken = events.of_kind(EventKind.ARCHIVED, EventKind.DELETED).values_list("item_id", flat=True)
+    return removed | {str(item_id) for item_id in taken}
 
 
 def events_by_item(rows: Iterable[WebhookEvent]) -> dict[str, list[ReceivedEvent]]:
@@ -213,7 +189,7 @@ def events_by_item(rows: Iterable[WebhookEvent]) -> dict[str, list[ReceivedEvent
     return found
 
 
-def read_edits(board: BoardContext, records: Mapping[UUID, SyncedModel], known: EditFacts) -> EditFacts:
+def read_edits(board: BoardContext, records: Mapping[UUID, SyncedModel]) -> EditFacts:
     """Read when these records' fields were edited on both sides: three queries for all of them."""
     history = latest_edits(board.model, records)
     items = [record.monday_id for record in records.values() if record.monday_id]
@@ -226,8 +202,7 @@ def read_edits(board: BoardContext, records: Mapping[UUID, SyncedModel], known: 
     changes: dict[UUID, Sequence[Any]] = {
         pk: change_events(board, record, by_item.get(record.monday_id or "", ())) for pk, record in records.items()
     }
-    found = {pk: history.get(pk, []) for pk in records}
-    return EditFacts({**known.history, **found}, {**known.changes, **changes})
+    return EditFacts({pk: history.get(pk, []) for pk in records}, changes)
 
 
 # The values of a record's fields as pages show them, outside a pass.

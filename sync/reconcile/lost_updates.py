@@ -20,9 +20,8 @@ from sync.monday.board_items import Item
 from sync.monday.conversion import AmbiguousSplit, Converter, ListConverter, UnknownValue
 from sync.reconcile.facts import STALE_READ_WINDOW, ChangeEvent, HistoryLine, RecordFacts, Settings, change_events
 from sync.reconcile.field_plan import AS_SENT, UNREAD, FieldPlan, base_of, cell_of, sides_of, way_of
-from sync.reconcile.field_values import BoardContext, Lacking, stored_values
+from sync.reconcile.field_values import BoardContext, stored_values
 from sync.reconcile.pass_plan import (
-    Ask,
     LostUpdate,
     LostUpdateReport,
     LostUpdates,
@@ -146,8 +145,6 @@ def detect_lost_updates(board: BoardContext, facts: RecordFacts, now: datetime) 
             found += history.lost_updates()
             if history.is_answer_an_edit:
                 as_sent.append(mapping.key)
-        except Lacking:
-            raise
         # What events say only adds questions: an error of ours on them must not keep the record from syncing.
         except Exception as error:
             faults.append(error)
@@ -545,25 +542,25 @@ class LostUpdateConflict:
 
 def find_lost_updates(facts: PassFacts, plan: Plan) -> Plan:
     """Note of every record which values our writes went over, and take answers that were edits for these."""
-    wanted = [one for one in plan.records.values() if one.facts.events and wants_events(one.facts, one.left_out)]
-    histories, found = facts.ask(Ask.EVENTS_AND_WRITES, [one.id for one in wanted]), []
-    for one in wanted:
-        known = one.with_facts(history=histories[one.id])
-        lost = detect_lost_updates(facts.board, known.facts, facts.now)
+    found = []
+    for one in plan.records.values():
+        if not one.facts.events or not wants_events(one.facts, one.left_out):
+            continue
+        lost = detect_lost_updates(facts.board, one.facts, facts.now)
         base, altered = one.ledger.base, one.ledger.altered
         for key in lost.as_sent:
             base = base | {key: base[key] | {AS_SENT: True}}
             altered = {name: entry for name, entry in altered.items() if name != key}
-        found.append(replace(known.with_state(base=base, altered=altered), lost=lost))
+        found.append(replace(one.with_state(base=base, altered=altered), lost=lost))
     return plan.with_records(found)
 
 
 def find_lost_updates_of_deleted(facts: PassFacts, plan: Plan) -> Plan:
     """Note the same of records that were deleted since we wrote: their events come late, too."""
     wanted = [one for one in plan.deleted.values() if wants_events(one.facts, "")]
-    histories = facts.ask(Ask.EVENTS_AND_WRITES, [one.id for one in wanted])
-    known = [replace(one, facts=replace(one.facts, history=histories[one.id])) for one in wanted]
-    return plan.with_deleted(replace(one, lost=detect_lost_updates(facts.board, one.facts, facts.now)) for one in known)
+    return plan.with_deleted(
+        replace(one, lost=detect_lost_updates(facts.board, one.facts, facts.now)) for one in wanted
+    )
 
 
 def report_what_is_lost(facts: PassFacts, plan: Plan) -> Plan:
@@ -574,7 +571,7 @@ def report_what_is_lost(facts: PassFacts, plan: Plan) -> Plan:
     endings = (Outcome.OPEN, Outcome.SETTLED)
     suspected = [one for one in plan.records.values() if one.lost.found and one.outcome in endings]
     deleted = [one for one in plan.deleted.values() if one.lost.found and not one.restores]
-    people = facts.ask_one(Ask.PEOPLE) if suspected or deleted else {}
+    people = facts.people
     told = [(one, RecordPlan(one.facts, lost=one.lost)) for one in deleted]
     plan = plan.with_deleted(
         replace(one, lost=report_lost_updates(facts.board, record, people, asks=False).lost) for one, record in told

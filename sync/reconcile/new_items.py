@@ -42,16 +42,7 @@ from sync.reconcile.field_values import (
     update_values,
 )
 from sync.reconcile.identity import link_problem, owner_question, quoted_names
-from sync.reconcile.pass_plan import (
-    IDENTIFIED,
-    OFF_BOARD_STATES,
-    REPORTED_STATES,
-    Ask,
-    Outcome,
-    PassFacts,
-    Plan,
-    RecordPlan,
-)
+from sync.reconcile.pass_plan import IDENTIFIED, OFF_BOARD_STATES, REPORTED_STATES, Outcome, PassFacts, Plan, RecordPlan
 from sync.reconcile.removed_items import edits_since_agreed
 from sync.records.inbox import UNMATCHED_ITEM_WAIT_SECONDS
 from sync.records.tombstones import OPEN_TOMBSTONE_STATES, REMOVED_TOMBSTONE_STATES
@@ -595,15 +586,14 @@ def released(plan: ItemPlan, detail: str = CHANGED_MEANWHILE) -> ItemPlan:
 # The rule of a pass.
 
 
-def item_context(facts: PassFacts, plan: Plan) -> ItemContext:
+def item_context(facts: PassFacts, plan: Plan | None = None) -> ItemContext:
+    """Return what is so for all items of a pass, with what its `plan` gives to records already."""
+    context = ItemContext(facts.board, facts.now, timedelta(seconds=facts.settings.new_item_wait_seconds))
+    if plan is None:
+        return context
     shown = {one.facts.tombstone.monday_id for one in plan.open_deleted} & facts.found.linked.keys()
-    return ItemContext(
-        facts.board,
-        facts.now,
-        timedelta(seconds=facts.settings.new_item_wait_seconds),
-        frozenset(map(str, shown)),
-        {key: _with_item(record, key) for key, record in given_items(plan).items()},
-    )
+    linked = {key: _with_item(record, key) for key, record in given_items(plan).items()}
+    return replace(context, deleted_items=frozenset(map(str, shown)), linked=linked)
 
 
 def _with_item(record: SyncedModel, item_id: str) -> SyncedModel:
@@ -621,7 +611,7 @@ def given_items(plan: Plan) -> dict[str, SyncedModel]:
 def decide_unmatched(facts: PassFacts, plan: Plan) -> Plan:
     if not facts.claimed.unmatched:
         return plan
-    items: Sequence[ItemFacts] = facts.ask_one(Ask.UNMATCHED)
+    items = [_with_first_as_planned(item, plan) for item in facts.unmatched]
     context = item_context(facts, plan)
     context = replace(context, related=_related_of_items(facts, context, items))
     plan = replace(plan, items=decide_items(context, items))
@@ -633,6 +623,14 @@ def decide_unmatched(facts: PassFacts, plan: Plan) -> Plan:
         ).drop(Outcome.RELEASED, "It is linked with another item now.")
         for one in overruled
     )
+
+
+def _with_first_as_planned(item: ItemFacts, plan: Plan) -> ItemFacts:
+    """Return it with what this pass found out about the record of which it may be the second item."""
+    planned = plan.records.get(item.first.id) if item.first else None
+    if item.first is None or planned is None:
+        return item
+    return replace(item, first=replace(item.first, ledger=planned.ledger))
 
 
 def _is_overruled(plan: RecordPlan, given: Mapping[UUID, str]) -> bool:

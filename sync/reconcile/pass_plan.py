@@ -1,7 +1,7 @@
 """What shall be: the frozen values in which a pass's rules say what becomes of each record, item and field.
 
 A rule is a function of what is so (`PassFacts`) and of what the rules before it decided (`Plan`), and returns a new
-plan; what it lacks it names by raising Lacking. `decide.py` has their list.
+plan. `decide.py` has their list.
 """
 
 from __future__ import annotations
@@ -19,12 +19,25 @@ from sync.choices import ApprovalState
 from sync.kernel.secret_texts import without_secrets
 from sync.merge import Canonical
 from sync.models import FieldMapping, SyncedModel, SyncMetadata
+from sync.models.jobs import ROUNDS_KEY
 from sync.monday.board_items import ARCHIVED, DELETED, BatchItems, Item
-from sync.monday.errors import ConnectorError
 from sync.outbox.claim import Claim
-from sync.reconcile.facts import ClaimedFacts, HistoryLine, RecordFacts, Settings, changed_ledger
+from sync.reconcile.facts import (
+    AnswerFacts,
+    ClaimedFacts,
+    DeletionFacts,
+    HistoryLine,
+    IdentityFacts,
+    ItemFacts,
+    MondayFacts,
+    RecordFacts,
+    RemovalFacts,
+    Settings,
+    changed_ledger,
+)
 from sync.reconcile.field_plan import EditFacts, FieldFacts, FieldPlan, FieldsPlan
-from sync.reconcile.field_values import BoardContext, Lacking, RelatedFacts, Want
+from sync.reconcile.field_values import BoardContext, RelatedFacts
+from sync.records.approvals import ApprovalFacts
 
 if TYPE_CHECKING:
     from sync.reconcile.deleted_records import DeletedPlan
@@ -32,7 +45,6 @@ if TYPE_CHECKING:
     from sync.reconcile.identity import AnswerPlan
     from sync.reconcile.new_items import ItemPlan
     from sync.reconcile.restraints import ClearsPlan, LoopPlan
-    from sync.reconcile.sides import InspectedColumns
 
 
 class Outcome(StrEnum):
@@ -58,6 +70,7 @@ class Ending:
     wait_seconds: float = 0
     at_most: int = 0
     processed: bool = False
+    rounds: int = 0  # so many passes in a row could not decide it
 
     @property
     def is_open(self) -> bool:
@@ -65,6 +78,12 @@ class Ending:
 
 
 OPEN = Ending()
+
+MAX_ROUNDS = 2
+"""So many passes in a row look again at once at what they can't decide by what they read."""
+
+ROUNDS_WAIT_SECONDS = 60
+"""Then the record waits so long."""
 
 
 def ending(outcome: Outcome, detail: str = "", **more: Any) -> Ending:
@@ -339,6 +358,17 @@ class RecordPlan:
         """Return it with its pass done; `reason` is why it is not in sync all the same, empty where it may be."""
         return self.end(Outcome.SETTLED, reason=reason)
 
+    def once_more(self, reason: str) -> RecordPlan:
+        """Return it ended, to come back in the next pass; where two such rounds in a row didn't help, in a minute.
+
+        After that minute it goes on as it is.
+        """
+        rounds = int(self.facts.claim.payload.get(ROUNDS_KEY, 0)) + 1
+        if rounds > MAX_ROUNDS + 1:
+            return self
+        wait = ROUNDS_WAIT_SECONDS if rounds > MAX_ROUNDS else 0
+        return self.end(Outcome.DEFERRED, reason, reason=reason, wait_seconds=wait, rounds=rounds)
+
     def drop(self, outcome: Outcome, detail: str) -> RecordPlan:
         """Return it ended with nothing applied that was planned; what was sent is found out by the next pass."""
         identity = replace(self.identity, item=None) if self.identity.item else self.identity
@@ -394,21 +424,15 @@ class Job:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a pass over one board does.
-
-    `answers` are those of people to “who is this?”, `duplicates` second items of linked records, `columns` what was
-    found out about the board's. `items` are the unmatched items in the order of their claims; `other_jobs` end those of
-    what is neither record nor item, or could not be read.
-    """
+    """What a pass over one board does."""
 
     records: Mapping[UUID, RecordPlan] = field(default_factory=dict)
     deleted: Mapping[UUID, DeletedPlan] = field(default_factory=dict)
-    items: tuple[ItemPlan, ...] = ()
-    answers: tuple[AnswerPlan, ...] = ()
-    duplicates: tuple[DuplicateItem, ...] = ()
+    items: tuple[ItemPlan, ...] = ()  # the unmatched ones, in the order of their claims
+    answers: tuple[AnswerPlan, ...] = ()  # people's, to “who is this?”
+    duplicates: tuple[DuplicateItem, ...] = ()  # second items of linked records
     clears: ClearsPlan | None = None
-    columns: InspectedColumns | None = None
-    other_jobs: tuple[Job, ...] = ()
+    other_jobs: tuple[Job, ...] = ()  # of what is neither record nor item, or could not be read
 
     @cached_property
     def open_records(self) -> Sequence[RecordPlan]:
@@ -429,91 +453,35 @@ class Plan:
         return replace(self, deleted={**self.deleted, **changed}) if changed else self
 
 
-class Ask(StrEnum):
-    """What rules ask of NPD and Monday besides what is read for every pass; gather.py has who reads each.
-
-    By the value of a want: mostly a record's id, or an item's.
-    """
-
-    ANSWERS = "what these answers to “who is this?” rest on"
-    EVENTS_AND_WRITES = "events of the record's item, and our writes"
-    ITEMS = "the board's items for these records, items and match keys"
-    COLUMNS = "what is wrong, or no longer wrong, with the columns of these fields"
-    IDENTITY = "whose these items are, and what is remembered of them"
-    UNEDITED = "the record, where it was made from an item and nobody touched it since"
-    ITEM = "this item, whatever became of it"
-    ITEM_AGAIN = "this item once more, for the first read may be stale"
-    LOST_CREATES = "what webhooks told of the record's lost create"
-    REMOVAL_POLICY = "what becomes of records whose items are gone"
-    REMOVAL = "what is known of the record whose item is in this state"
-    OBSTACLES = "what keeps the record from being deleted"
-    APPROVALS = "what was asked before about acts of these kinds on these records"
-    LIMIT = "what counts toward the limit of these kinds"
-    SETTLED_WRITES = "what we wrote lately, and what came to nothing"
-    RECENT_EVENTS = "events of the last day"
-    ENDED_CREATES = "creates without an answer that ended"
-    CHANGES = "all our writes to an item of the record"
-    MAKER = "who made the record's item"
-    RELATED = "the records that relations name, and by what names items are shown"
-    UNMATCHED = "what NPD knows of the unmatched item"
-    DELETION_POLICY = "what becomes of items whose records are deleted"
-    BEARER = "the record of this id"
-    EDITORS = "who edited the deleted record's item"
-    SAME_KEY = "the records with this match key"
-    UNTOUCHED = "whether nobody changed the record in NPD"
-    LOOPS = "the record's write loops"
-    LAST_WRITES = "our last write of each of the record's fields"
-    PEOPLE = "the people on Monday"
-    COPIES = "these items, said to be copies, and whose they are; or why they can't be read"
-    COPY_HISTORY = "what was written and unlinked of the record"
-    CREATOR = "who made the item, and who else did anything with it"
-    WRITER = "as whom we write"
-
-
 @dataclass(frozen=True)
 class PassFacts:
-    """What is so: of the board, of what was claimed, and of all that rules asked for (`known`, by their wants).
+    """What is so: what NPD knows of what was claimed, what Monday says, and what its items point at.
 
-    `now` is when the pass began to read, `related` and `edits` are what the decision on fields asked for.
+    `now` is when the pass began to read.
     """
 
     board: BoardContext
     claimed: ClaimedFacts
     now: datetime
     settings: Settings = field(default_factory=Settings)
-    known: Mapping[Want, Any] = field(default_factory=dict)
+    answers: AnswerFacts = field(default_factory=AnswerFacts)
+    monday: MondayFacts = field(default_factory=MondayFacts)
+    identity: IdentityFacts = field(default_factory=IdentityFacts)
+    removals: Mapping[UUID, RemovalFacts] = field(default_factory=dict)  # of linked records whose items are gone
+    unmatched: tuple[ItemFacts, ...] = ()
+    deletions: DeletionFacts = field(default_factory=DeletionFacts)
+    approvals: ApprovalFacts = field(default_factory=ApprovalFacts)
     related: RelatedFacts = field(default_factory=RelatedFacts)
     edits: EditFacts = field(default_factory=EditFacts)
-
-    def ask(self, what: Ask, values: Iterable[Any]) -> dict[Any, Any]:
-        """Return what is known, by value; raises Lacking where some of it has to be read before."""
-        wants = {value: Want(what, None, value) for value in values}
-        if lacking := [want for want in wants.values() if want not in self.known]:
-            raise Lacking(*lacking)
-        return {value: self.known[want] for value, want in wants.items()}
-
-    def ask_one(self, what: Ask, value: Any = "") -> Any:
-        """Return what is known of one thing; raises Lacking."""
-        return self.ask(what, [value])[value]
+    people: Mapping[str, Any] = field(default_factory=dict)  # Monday's users by id, where somebody's edit is told
 
     @property
     def found(self) -> BatchItems:
         """What was read on Monday; nothing where nothing was."""
-        return next((value for want, value in self.known.items() if want.kind is Ask.ITEMS), BatchItems())
+        return self.monday.items
 
     def field_facts(self, plan: RecordPlan, **more: Any) -> FieldFacts:
         return FieldFacts(self.board, plan.facts, self.related, self.edits, creates=plan.creates, **more)
 
 
 PlanRule = Callable[[PassFacts, Plan], Plan]
-
-
-class Unread(Exception):
-    """Monday could not be read: what was planned until then stands, and nothing is sent.
-
-    `columns`: that was so because one of the board's columns is gone, which was not known; `facts` say so by now.
-    """
-
-    def __init__(self, facts: PassFacts, plan: Plan, error: ConnectorError, columns: InspectedColumns | None) -> None:
-        super().__init__(error.sentence)
-        self.facts, self.plan, self.error, self.columns = facts, plan, error, columns

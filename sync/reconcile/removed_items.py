@@ -39,7 +39,6 @@ from sync.reconcile.pass_plan import (
     MOVED,
     OFF_BOARD_STATES,
     REPORTED_STATES,
-    Ask,
     Outcome,
     PassFacts,
     Plan,
@@ -151,6 +150,12 @@ def wants_obstacles(facts: RemovalFacts, settings: Settings, now: datetime) -> b
     choice = facts.record.resolution_for(KIND_DELETE, RECORD_KEY)
     may_delete = facts.state != MISSING and record.sync_direction != SyncDirection.NPD_TO_MONDAY
     return may_delete or (choice is not None and choice.choose == "monday")
+
+
+def may_delete(facts: RemovalFacts) -> bool:
+    """Whether the board's policy or a person's choice may have the record deleted."""
+    choice = facts.record.resolution_for(KIND_DELETE, RECORD_KEY)
+    return facts.policy == RemovedItemPolicy.DELETE or (choice is not None and choice.choose == "monday")
 
 
 def _noticed(facts: RemovalFacts, now: datetime) -> tuple[datetime, int]:
@@ -414,18 +419,8 @@ def decide_removals(facts: PassFacts, plan: Plan) -> Plan:
     if not gone:
         return plan
     board, settings, now = facts.board, facts.settings, facts.now
-    policy: RemovedItemPolicy = facts.ask_one(Ask.REMOVAL_POLICY)
-    states = {one.id: (one.id, one.removal.state, policy) for one in gone.values() if one.removal}
-    found = facts.ask(Ask.REMOVAL, states.values())
-    known = [replace(found[states[key]], record=one.facts) for key, one in gone.items()]
-    obstacles = facts.ask(Ask.OBSTACLES, [one.record.id for one in known if wants_obstacles(one, settings, now)])
-    known = [
-        replace(one, needed_by=obstacles[one.record.id][0], loss=obstacles[one.record.id][1])
-        if one.record.id in obstacles
-        else one
-        for one in known
-    ]
-    planned = [(one, removal_of(board, gone[one.record.id], one, policy, settings, now)) for one in known]
+    known = [replace(facts.removals[key], record=one.facts) for key, one in gone.items()]
+    planned = [(one, removal_of(board, gone[one.record.id], one, one.policy, settings, now)) for one in known]
     acts = wanted_deletions(one for _, one in planned)
     return plan.with_records(approve_deletions(planned, restraints.approval_facts(facts, ApprovalKind.RECORDS, acts)))
 

@@ -18,8 +18,16 @@ from conflicts.reports import KIND_FIELDS, KIND_LOST_UPDATE, KIND_UNDO, Conflict
 from sync.choices import BlockedCode
 from sync.merge import Action, Canonical, Field, FieldDecision, FieldDirection
 from sync.monday.board_items import Item
-from sync.monday.conversion import AmbiguousSplit, UnknownValue
-from sync.reconcile.field_values import RelatedNotFound, clean_values, field_of, parse_input
+from sync.monday.conversion import AmbiguousSplit, Converter, UnknownValue
+from sync.reconcile.field_values import (
+    BoardContext,
+    Reference,
+    RelatedNotFound,
+    clean_values,
+    field_of,
+    parse_input,
+    references_of,
+)
 from sync.records.authors import RESTORED_KEY
 
 if TYPE_CHECKING:
@@ -63,6 +71,31 @@ def undo_request_of(conflicts: Iterable[OpenConflict], key: str) -> OpenConflict
     """Return the settled conflict in which this field is to be put back, if anybody wants that."""
     requests = (conflict for conflict in conflicts if conflict.kind == KIND_UNDO and key in conflict.resolutions)
     return next((request for request in requests if request.inverse.get(key)), None)
+
+
+def chosen_references(board: BoardContext, facts: RecordFacts) -> set[Reference]:
+    """Return the related records that people's choices on relations may name, and the values of before these."""
+    raws: list[Mapping[str, Any]] = []
+    for mapping, relation in board.relations:
+        convert, key = board.converter(mapping, facts.record), mapping.key
+        for conflict in facts.conflicts:
+            if selection := conflict.resolutions.get(key):
+                raws += [{relation.name: {"name": text}} for text in (selection.monday, selection.value) if text]
+            if before := conflict.inverse.get(key, {}).get("before"):
+                raws.append(before["local"])
+                with suppress(UnknownValue):
+                    raws.append(_local_of_then(convert, before))
+        if facts.conflicts and (base := facts.ledger.base.get(key)):
+            raws.append(base["local"])
+    return references_of(board.model, raws)
+
+
+def _local_of_then(convert: Converter, before: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What NPD would say of Monday's value of then."""
+    try:
+        return convert.to_local(before["remote"], before["local"])
+    except AmbiguousSplit:
+        return convert.from_text(convert.display(convert.remote(before["remote"])), before["local"])
 
 
 def inverse_of(plan: RecordPlan, field_plan: FieldPlan) -> dict[str, Any]:
@@ -123,10 +156,7 @@ def _plan_inverse(known: FieldFacts, field_plan: FieldPlan, field: Field, reques
     if remote != field.remote:
         sent: Mapping[str, Any] = before["local"]
         if remote != local:
-            try:
-                sent = convert.to_local(before["remote"], before["local"])
-            except AmbiguousSplit:
-                sent = convert.from_text(convert.display(remote), before["local"])
+            sent = _local_of_then(convert, before)
         send_raw = known.related.resolve(type(record), sent)
         if reason := convert.rejection_reason(send_raw):
             raise _NotNow(f"Monday won't take the value of then: {reason}")

@@ -18,11 +18,22 @@ from conflicts.reports import KIND_DELETE
 from sync.choices import ApprovalKind, ApprovalState, BlockedCode, Cause
 from sync.merge import Action, Field, FieldDecision, FieldDirection
 from sync.models import ApprovalRequest, Intent, SyncedModel, WriteLoop
-from sync.monday.conversion import UnknownValue
+from sync.monday.board_items import Item
+from sync.monday.conversion import ListConverter, UnknownValue
 from sync.reconcile.facts import LOOP_WINDOW, HistoryLine, RecordFacts
-from sync.reconcile.field_plan import AS_SENT, FieldFacts, FieldPlan, FieldsPlan, apply_decision, sides_of, way_of
-from sync.reconcile.field_values import stored_values
-from sync.reconcile.pass_plan import Ask, PassFacts, Plan, RecordAction, RecordPlan
+from sync.reconcile.field_plan import (
+    AS_SENT,
+    FieldFacts,
+    FieldPlan,
+    FieldsPlan,
+    apply_decision,
+    base_of,
+    cell_of,
+    sides_of,
+    way_of,
+)
+from sync.reconcile.field_values import BoardContext, stored_values
+from sync.reconcile.pass_plan import PassFacts, Plan, RecordAction, RecordPlan
 from sync.records.approvals import CLEARS, ApprovalFacts
 from sync.records.authors import monday_editor_name
 
@@ -163,19 +174,9 @@ def _ended(plan: LoopPlan, label: str, why: str) -> LoopPlan:
 def throttle_write_loops(facts: PassFacts, plan: Plan) -> Plan:
     """Plan the loops of all open records, and block the fields that are throttled."""
     read = [one for one in plan.open_records if one.item is not None and not one.creates]
-    loops = facts.ask(Ask.LOOPS, [one.id for one in read])
-    rewritten = [one.id for one in read if any(map(is_rewritten, one.plans.values()))]
-    writes = facts.ask(Ask.LAST_WRITES, rewritten)
     # Nearly all records have neither: a look at unchanged ones must not build anything for them.
-    known = [
-        one.with_history(loops=loops[one.id] or {}, last_writes=writes.get(one.id) or {})
-        for one in read
-        if loops[one.id] or writes.get(one.id)
-    ]
-    planned = [(one.facts, field_plan) for one in known for field_plan in one.plans.values()]
-    is_told = any(uncounted_write(of, p) and rewriter(of, p.mapping.column_id) for of, p in planned)
-    people = facts.ask_one(Ask.PEOPLE) if is_told else {}
-    return plan.with_records(_throttled_fields(one, facts, people) for one in known)
+    known = [one for one in read if one.facts.history.loops or one.facts.history.last_writes]
+    return plan.with_records(_throttled_fields(one, facts, facts.people) for one in known)
 
 
 def _throttled_fields(plan: RecordPlan, facts: PassFacts, people: Mapping[str, Any]) -> RecordPlan:
@@ -229,17 +230,8 @@ def approval_verdicts(facts: ApprovalFacts, kind: ApprovalKind, wanted: Collecti
 
 
 def approval_facts(facts: PassFacts, kind: ApprovalKind, wanted: Collection[Act]) -> ApprovalFacts:
-    """Return what decides on these acts, with the limit only where one of them is new; raises Lacking."""
-    if not wanted:
-        return ApprovalFacts()
-    asked: ApprovalFacts = facts.ask_one(Ask.APPROVALS, ((kind,), frozenset(entity_id for entity_id, _ in wanted)))
-    return with_limit(facts, asked, [kind]) if new_acts(asked, kind, wanted) else asked
-
-
-def with_limit(facts: PassFacts, asked: ApprovalFacts, kinds: Sequence[ApprovalKind]) -> ApprovalFacts:
-    """Return them with what counts toward the limit of these kinds; raises Lacking."""
-    known: ApprovalFacts = facts.ask_one(Ask.LIMIT, tuple(kinds))
-    return replace(asked, counted=known.counted, limit=known.limit)
+    """Return what decides on these acts."""
+    return facts.approvals.about([kind], {entity_id for entity_id, _ in wanted})
 
 
 def new_request(
@@ -314,6 +306,22 @@ class ClearsPlan:
     pending: tuple[FieldClear, ...] = ()
 
 
+def may_empty(board: BoardContext, facts: RecordFacts, item: Item) -> bool:
+    """Whether a pass may empty a field of the record on either side: one is empty already, or a list shrinks."""
+    for mapping in board.mappings:
+        base = base_of(facts.ledger, mapping, item.id)
+        convert, local_raw = board.converter(mapping, facts.record), stored_values(facts.record, mapping)
+        cell = cell_of(convert, mapping, item)
+        if not mapping.column_id or (
+            base and base["local"] == local_raw and base["remote"] == cell and not base.get(AS_SENT)
+        ):
+            continue
+        sides = sides_of(convert, None, local=local_raw, remote=cell)
+        if isinstance(convert, ListConverter) or (sides.local is None) is not (sides.remote is None):
+            return True
+    return False
+
+
 def find_clears(facts: RecordFacts, plans: Iterable[FieldPlan]) -> Iterator[FieldClear]:
     if facts.is_push_by_name or facts.item is None:
         return
@@ -334,12 +342,6 @@ def outdated_requests(asked: ApprovalFacts, clears: Iterable[FieldClear]) -> tup
     requests = asked.open_requests
     found = [(clear, requests.get(clear.key)) for clear in clears]
     return tuple(act for clear, act in found if act is not None and act.values.get("value") != clear.value)
-
-
-def kinds_to_count(asked: ApprovalFacts, clears: Sequence[FieldClear]) -> list[ApprovalKind]:
-    """Return the kinds of which some clear is new, so that the limit has to be known."""
-    valid = _without(asked, outdated_requests(asked, clears))
-    return [kind for kind in CLEARS if new_acts(valid, kind, [c.act for c in clears if c.kind == kind])]
 
 
 def _without(asked: ApprovalFacts, released: Sequence[ApprovalRequest]) -> ApprovalFacts:
@@ -422,9 +424,7 @@ def request_approvals(facts: PassFacts, plan: Plan) -> Plan:
     ids = {one.id for one in open_records if one.ledger.blocked_fields} | {clear.facts.id for clear in clears}
     if not ids:
         return plan
-    asked: ApprovalFacts = facts.ask_one(Ask.APPROVALS, (CLEARS, frozenset(ids)))
-    if kinds := kinds_to_count(asked, clears):
-        asked = with_limit(facts, asked, kinds)
+    asked = facts.approvals.about(CLEARS, ids)
     concerned = {clear.facts.id: plan.records[clear.facts.id] for clear in clears}
     known = {pk: facts.field_facts(one) for pk, one in concerned.items()}
     found = decide_clears(asked, clears, known, {pk: one.fields for pk, one in concerned.items()})

@@ -81,7 +81,7 @@ from sync.reconcile.duplicates import (
     is_asked,
     second_item,
 )
-from sync.reconcile.facts import RETURN
+from sync.reconcile.facts import RETURN, InspectedColumns
 from sync.reconcile.field_values import BoardContext, match_text_of_item, npd_id_of
 from sync.reconcile.identity import AnswerKind, AnswerPlan, asked_by, decide_answers, linkable
 from sync.reconcile.new_items import GIVING, ItemAct, ItemPlan, after_rejection, item_as_locked, released
@@ -89,7 +89,6 @@ from sync.reconcile.pass_plan import REPORTED_STATES, Job, Outcome, PassFacts, P
 from sync.reconcile.removed_items import new_deletion_requests
 from sync.reconcile.resolutions import undo_context
 from sync.reconcile.restraints import has_local_writes, new_clear_requests
-from sync.reconcile.sides import InspectedColumns
 from sync.reconcile.unconfirmed_writes import CreatePlan, Fate, may_link
 from sync.reconcile.writes import NOTHING_SENT, Answers, end_open
 from sync.records.approvals import OPEN_REQUEST_STATES, release_obsolete
@@ -196,7 +195,8 @@ def end_jobs(run: PassRun, jobs: Iterable[Job]) -> None:
         finish.complete(rows, token, detail)
     for job in listed:
         if job.ending.outcome is Outcome.DEFERRED:
-            finish.defer(list(job.claim.rows), token, job.ending.wait_seconds, job.ending.detail)
+            how = job.ending
+            finish.defer(list(job.claim.rows), token, how.wait_seconds, how.detail, rounds=how.rounds)
         elif job.ending.outcome is Outcome.FAILED:
             is_final = finish.fail(list(job.claim.rows), token, job.ending.detail)
             if is_final and job.claim.entity_id is not None:

@@ -1,5 +1,5 @@
 """What the two sides of a pass show before anything is decided of them: nothing new, a read that is stale, columns that
-the board lacks, records that an item's relations name.
+the board lacks.
 
 Decides of docs/reference/merge.md: the end of *lost update* (echoes are dropped); of “Unknown is not ∅” the columns
 that items don't show and the read that is repeated; of “A record and its item” *unlinked by policy or a person*, and
@@ -8,22 +8,25 @@ that nothing is made while it couldn't be known again.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterable
+from datetime import datetime
+from functools import partial
 from typing import Any
 
 from sync.boards import board_columns
 from sync.choices import Cause
-from sync.models import FieldMapping
-from sync.monday.board import Board, EventKind, ItemEvent
+from sync.merge import Rule
+from sync.models import FieldMapping, Intent, SyncedModel
+from sync.monday.board import EventKind, ItemEvent
 from sync.monday.board_items import Item
 from sync.monday.conversion import UnknownValue
-from sync.reconcile.facts import RecordFacts, told_value
-from sync.reconcile.field_plan import AS_SENT, base_of, sides_of
+from sync.reconcile.facts import RecordFacts, change_events, is_create, told_value
+from sync.reconcile.field_plan import AS_SENT, base_of, base_remote, cell_of, side_of, sides_of
 from sync.reconcile.field_values import ACTIVE, BoardContext, is_active_on, npd_id_of, stored_values
-from sync.reconcile.pass_plan import Ask, Outcome, PassFacts, Plan, RecordPlan
+from sync.reconcile.pass_plan import Outcome, PassFacts, Plan, RecordPlan
 from sync.records.blocked_fields import LEFT_OUT
 from sync.records.item_links import UNLINK_KEY
+from sync.registry import target_of
 
 # Passes that end without a call: nothing left its half of the base, so there is nothing to ask Monday.
 
@@ -147,48 +150,96 @@ def cleared_columns(board: BoardContext, plan: RecordPlan) -> dict[str, Any]:
     return {column: None}
 
 
-# Reads that may be stale: one that shows what our own write has just replaced is read once more.
+# Reads that may be stale: Monday answers from replicas that lag behind.
+
+
+STALE_READ = "Monday still shows what was replaced a moment ago. It is read once more."
 
 
 def is_stale(board: BoardContext, facts: RecordFacts) -> bool:
     """Whether the item still shows, in any field, exactly the value that our last write of the field replaced."""
-    latest = {key: intent.values[key] for intent in facts.history.applied for key in intent.values}
-    return any(_shows_replaced(board, facts, key, entry) for key, entry in latest.items())
+    latest = {key: intent for intent in facts.history.applied if not is_create(intent) for key in intent.values}
+    return any(_shows_replaced(board, facts, key, intent) for key, intent in latest.items())
 
 
-def _shows_replaced(board: BoardContext, facts: RecordFacts, key: str, entry: Mapping[str, Any]) -> bool:
-    """Whether the item shows exactly the value that this write replaced, and not the one it wrote."""
+def _shows_replaced(board: BoardContext, facts: RecordFacts, key: str, intent: Intent) -> bool:
+    """Whether the item shows exactly the value that this write replaced, and nobody is known to have put it back: by
+    what is agreed on or was seen since, or by an event.
+    """
+    entry = intent.values[key]
     mapping = next((m for m in board.mappings if (m.key, m.column_id) == (key, entry["column"])), None)
-    if facts.item is None or mapping is None:
+    base = base_of(facts.ledger, mapping, facts.item.id) if mapping and facts.item else None
+    if facts.item is None or mapping is None or base is None:
         return False
     convert = board.converter(mapping, facts.record)
     try:
-        now = convert.remote(convert.stored_value(facts.item.reading(entry["column"])))
-        return now == convert.remote(entry["read"]) and now != convert.local(entry["local"])
+        cell = convert.stored_value(facts.item.reading(entry["column"]))
+        now = convert.remote(cell)
+        seen = [at for raw, at, *_ in facts.ledger.seen.get(key, ()) if raw == cell]
+        if now == convert.remote(base["remote"]) or any(datetime.fromisoformat(at) > intent.created_at for at in seen):
+            return False
+        if now != convert.remote(entry["read"]) or now == convert.local(entry["local"]):
+            return False
     except UnknownValue:
         return False
+    edits = [event for event in change_events(board, facts.record, facts.history.events) if event.key == key]
+    return not any(event.is_new and event.value == now and event.at > intent.created_at for event in edits)
 
 
-def reread_stale(facts: PassFacts, plan: Plan) -> Plan:
-    """Read once more, in one call, the items that still show a value we replaced."""
-    read = [one for one in plan.open_records if one.item is not None]
-    writes = facts.ask(Ask.SETTLED_WRITES, [one.id for one in read])
-    known = [
-        one.with_history(applied=writes[one.id][0], void=writes[one.id][1])
-        for one in read
-        if writes[one.id] is not None
-    ]
-    suspects = [one for one in known if one.facts.history.applied and is_stale(facts.board, one.facts)]
-    items = facts.ask(Ask.ITEM_AGAIN, [one.item.id for one in suspects if one.item])
-    fresh = [one.with_facts(item=items[one.item.id] or one.item) for one in suspects if one.item]
-    return plan.with_records(known).with_records(fresh)
+def look_again_at_stale(facts: PassFacts, plan: Plan) -> Plan:
+    """End the records whose items still show a value that we replaced: they are read once more by their next pass."""
+    stale = [one for one in plan.open_records if one.facts.history.applied and is_stale(facts.board, one.facts)]
+    return plan.with_records(one.once_more(STALE_READ) for one in stale)
 
 
-def know_related(facts: PassFacts, plan: Plan) -> Plan:
-    """Let the records be known that relations name on Monday, and by whose names items are shown."""
-    if facts.board.relations:
-        facts.ask_one(Ask.RELATED)
-    return plan
+# What has to be read besides, by what both sides show: of nearly all records nothing.
+
+
+def is_resting(board: BoardContext, facts: RecordFacts, item: Item) -> bool:
+    """Whether both sides of each field say just what they last agreed on, and nothing else is open."""
+    if facts.conflicts or facts.intents or facts.history.void or facts.ledger.blocked_fields:
+        return False
+    for mapping in board.mappings:
+        if not mapping.column_id:
+            continue
+        base = base_of(facts.ledger, mapping, item.id)
+        if base is None or base.get(AS_SENT) or base["local"] != stored_values(facts.record, mapping):
+            return False
+        if base["remote"] != cell_of(board.converter(mapping, facts.record), mapping, item):
+            return False
+    return True
+
+
+def items_of_emptied_cells(board: BoardContext, facts: RecordFacts, item: Item) -> set[tuple[type[SyncedModel], str]]:
+    """Return the items that bases name while the cells are empty, which may have left their boards."""
+    found = set[tuple[type[SyncedModel], str]]()
+    for mapping, relation in board.relations:
+        names = set[str]()
+        convert, base = board.converter(mapping, facts.record), base_of(facts.ledger, mapping, item.id)
+        if not convert.names_items or side_of(convert.remote, cell_of(convert, mapping, item)) is not None:
+            continue
+        if base is not None:
+            names.add(str(side_of(partial(base_remote, convert), base)))
+        else:
+            # What a create without an answer sent counts as the base.
+            creates = [intent.values.get(mapping.key) for intent in (*facts.intents, *facts.history.ended_creates)]
+            names |= {str(side_of(convert.local, entry["local"])) for entry in creates if entry}
+        found |= {(target_of(relation), name) for name in names - {"None"}}
+    return found
+
+
+def needs_edit_times(board: BoardContext, facts: RecordFacts, item: Item) -> bool:
+    """Whether the rule “newest” may have to decide a field of the record: both sides left the base, or have none."""
+    for mapping in board.mappings:
+        if not mapping.column_id or Rule.NEWEST not in (mapping.rule, mapping.first_match):
+            continue
+        base = base_of(facts.ledger, mapping, item.id)
+        if base is None:
+            return True
+        is_here = base["local"] != stored_values(facts.record, mapping)
+        if is_here and (base.get(AS_SENT) or cell_of(board.converter(mapping), mapping, item) != base["remote"]):
+            return True
+    return False
 
 
 # What a pass notices of the board's columns, and what it leaves alone while one of them is missing.
@@ -231,33 +282,6 @@ def column_findings(board: BoardContext, read_items: Iterable[Item]) -> tuple[tu
 def _is_retyped(mapping: FieldMapping, types: set[str]) -> bool:
     expected = mapping.options.get("column_type")
     return bool(expected) and bool(types - {"", expected}) and not board_columns.reads_type(mapping, types)
-
-
-@dataclass(frozen=True)
-class InspectedColumns:
-    """What is to be stored of the board's columns: as the board is `shown`, if it was read, fields whose columns it has
-    though items don't show them, and fields that have no problem any more.
-    """
-
-    shown: Board | None = None
-    hidden: tuple[str, ...] = ()
-    healed: tuple[str, ...] = ()
-
-
-def check_columns(facts: PassFacts, plan: Plan) -> Plan:
-    """Compare the columns that items show with those that they should show.
-
-    A column that no item shows is looked up on the board, by one call the first time. Where the board has it all
-    the same, the token's user doesn't see it. From then on `facts.board` says so.
-    """
-    known = next((value for want, value in facts.known.items() if want.kind is Ask.COLUMNS), None)
-    if known is None:
-        found = facts.found
-        findings = column_findings(facts.board, [*found.linked.values(), *found.by_npd_id, *found.by_match])
-        if not any(findings):
-            return plan
-        known = facts.ask_one(Ask.COLUMNS, findings)
-    return replace(plan, columns=known)
 
 
 def end_unmatchable(facts: PassFacts, plan: Plan) -> Plan:

@@ -11,7 +11,7 @@ sake it counts. What failed so twice under one key is made anew under another, w
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
@@ -22,12 +22,12 @@ from sync.merge import FieldSides, Side
 from sync.models import FieldMapping, Intent, SyncedModel
 from sync.monday.board_items import Item, WriteResult
 from sync.monday.conversion import UnknownValue
-from sync.monday.errors import ConnectorError, Scope
+from sync.monday.errors import MondayError, Scope
 from sync.reconcile.board_filter import may_have_new_item
 from sync.reconcile.facts import RecordFacts, change_events, is_create
 from sync.reconcile.field_plan import AS_SENT, base_of, cell_of, new_base, sides_of
 from sync.reconcile.field_values import BoardContext, npd_id_of, stored_values
-from sync.reconcile.pass_plan import Ask, PassFacts, Plan, RecordPlan
+from sync.reconcile.pass_plan import PassFacts, RecordPlan
 from sync.reconcile.writes import is_refused
 
 IDEMPOTENCY_MINUTES = 30
@@ -139,7 +139,7 @@ def _is_creatable(facts: UnconfirmedCreates, intent: Intent) -> bool:
     )
 
 
-def after_resending(facts: UnconfirmedCreates, answer: WriteResult | ConnectorError | None) -> list[CreatePlan]:
+def after_resending(facts: UnconfirmedCreates, answer: WriteResult | MondayError | None) -> list[CreatePlan]:
     """Return what becomes of each after the document was sent again: by its answer, by why it failed as a whole.
 
     None: writing was paused before it could be sent.
@@ -162,7 +162,7 @@ def after_resending(facts: UnconfirmedCreates, answer: WriteResult | ConnectorEr
 def _after_answer(facts: UnconfirmedCreates, intent: Intent, answer: WriteResult) -> CreatePlan:
     """A replay says what became of the first sending, and nothing was carried out."""
     said = answer.by_alias[intent.alias]
-    if not isinstance(said, ConnectorError):
+    if not isinstance(said, MondayError):
         return CreatePlan(intent, Fate.LINK, said)
     if said.outcome_unknown and not answer.replayed:
         return CreatePlan(intent, Fate.FAIL, wait_seconds=facts.wait_seconds, detail=said.sentence)
@@ -313,29 +313,13 @@ def _base_from_creates(
     return new_base(mapping, item.id, raw, remote_raw) | {AS_SENT: True} if is_unanimous else None
 
 
-def know_late_writes(facts: PassFacts, plan: Plan) -> Plan:
-    """Let be known of every record what tells writes of ours that were thought to have come to nothing."""
-    board = facts.board
-    landed = [one for one in plan.open_records if one.facts.history.void and landed_writes(board, one.facts)]
-    told = facts.ask(Ask.RECENT_EVENTS, [one.id for one in landed])
-    plan = plan.with_records(one.with_history(events=told[one.id][0], token_user=told[one.id][1]) for one in landed)
-    lacking = [one for one in plan.open_records if lacks_base(board, one.facts)]
-    ended = facts.ask(Ask.ENDED_CREATES, [one.id for one in lacking])
-    known = [one.with_history(ended_creates=ended[one.id] or ()) for one in lacking]
-    changes = facts.ask(Ask.CHANGES, [one.id for one in known if wants_maker(board, one.facts)])
-    known = [one.with_history(changes=changes.get(one.id) or ()) for one in known]
-    makers = facts.ask(Ask.MAKER, [one.id for one in known if wants_maker(board, one.facts)])
-    found = [(one, makers.get(one.id) or ("", False, "")) for one in known]
-    return plan.with_records(
-        # Whoever asked for the maker may not have asked as whom we write.
-        one.with_history(maker=maker, is_npd_id_typed=is_typed, token_user=user or one.facts.history.token_user)
-        for one, (maker, is_typed, user) in found
-    )
-
-
-def earlier_writes(board: BoardContext, plan: RecordPlan) -> dict[str, Mapping[str, dict[str, Any]]]:
+def earlier_writes(facts: PassFacts, plan: RecordPlan) -> dict[str, Mapping[str, dict[str, Any]]]:
     """Return what writes of ours that had no answer left of the record's fields, as FieldFacts has it."""
+    known = plan.facts
+    if plan.id in facts.edits.makers:
+        maker, is_typed = facts.edits.makers[plan.id]
+        known = replace(known, history=replace(known.history, maker=maker, is_npd_id_typed=is_typed))
     return {
-        "late_writes": late_writes(board, plan.facts) if plan.facts.history.void else {},
-        "create_bases": create_bases(board, plan.facts),
+        "late_writes": late_writes(facts.board, known) if known.history.void else {},
+        "create_bases": create_bases(facts.board, known) if lacks_base(facts.board, known) else {},
     }

@@ -93,6 +93,11 @@ class ApprovalFacts:
     counted: Mapping[ApprovalKind, frozenset[UUID]] = field(default_factory=dict)
     limit: ApprovalLimit | None = None
 
+    def about(self, kinds: Collection[ApprovalKind], ids: Collection[UUID]) -> ApprovalFacts:
+        """Return them with the requests of these kinds and records alone."""
+        requests = tuple(act for act in self.requests if act.kind in kinds and act.entity_id in ids)
+        return replace(self, requests=requests)
+
     @property
     def open_requests(self) -> dict[tuple[UUID, str, str], ApprovalRequest]:
         """Those that wait, or that a person decided, by record, kind and field."""

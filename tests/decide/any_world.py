@@ -5,8 +5,8 @@ Hypothesis gives the seed alone: hundreds of draws of its own would take it a hu
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from random import Random
 from types import SimpleNamespace
 from typing import Any
@@ -34,6 +34,7 @@ from sync.choices import (
 )
 from sync.merge import FieldSelection, Rule
 from sync.models import ApprovalRequest, IgnoredItem, Intent, IntentState, Tombstone, WriteLoop
+from sync.models.jobs import ROUNDS_KEY
 from sync.monday.board_items import GROUP, Item, Reading
 from sync.reconcile.facts import (
     AnswerFacts,
@@ -43,7 +44,6 @@ from sync.reconcile.facts import (
     MatchExclusions,
     RecordFacts,
     RecordHistory,
-    RemovalFacts,
     change_events,
 )
 from sync.reconcile.field_values import BoardContext
@@ -56,13 +56,11 @@ from sync.reconcile.identity import (
     SAME_AS,
     TAKES_ITEM,
 )
-from sync.reconcile.pass_plan import Ask
-from sync.reconcile.sides import InspectedColumns
 from sync.records.approvals import ApprovalFacts, ApprovalLimit
 from sync.records.item_links import RECREATE_KEY, UNLINK_KEY
 from tests.decide.builders import TOKEN_USER, TOM, at, created, plain, told, wrote
 from tests.decide.field_builders import PLAIN, board, chosen, claim, intent, item, organization, record_facts
-from tests.decide.plan_builders import World
+from tests.decide.plan_builders import NOTHING_COUNTED, World
 
 ACME, BETA = organization("70", "Acme", id=UUID(int=70)), organization(None, "Beta", id=UUID(int=71))
 KEYS: Mapping[str, tuple[Any, ...]] = {
@@ -94,13 +92,10 @@ class Draw(Random):
 
 @dataclass
 class Drawn(World):
-    """A drawn world: `histories` are what happened to its records, `untouched` those that nobody edited in NPD.
-
-    `overwritten` are values of a person's on Monday that a write of ours went over unread, as events tell.
+    """A drawn world: `overwritten` are values of a person's on Monday that a write of ours went over unread, as events
+    tell.
     """
 
-    histories: Mapping[UUID, RecordHistory] = field(default_factory=dict)
-    untouched: frozenset[UUID] = frozenset()
     overwritten: Sequence[tuple[UUID, str]] = ()
 
 
@@ -246,9 +241,8 @@ def undo_of(draw: Draw, facts: RecordFacts, there: str) -> OpenConflict:
 
 
 def any_payload(draw: Draw) -> dict[str, Any]:
-    return draw.choice(
-        [{}] * 12 + [{UNLINK_KEY: "as Pat wants", "by": "Pat"}, {RECREATE_KEY: True}, {"by_name": True, "by": "Pat"}]
-    )
+    unlink, by_name = {UNLINK_KEY: "as Pat wants", "by": "Pat"}, {"by_name": True, "by": "Pat"}
+    return draw.choice([{}] * 12 + [{ROUNDS_KEY: 3}, unlink, {RECREATE_KEY: True}, by_name])
 
 
 def any_ledger(draw: Draw, facts: RecordFacts, item_id: str | None, state: str) -> None:
@@ -316,6 +310,7 @@ def any_record(
             conflicts=tuple(conflicts),
             intents=tuple(intents),
             events=cell.history.events if cell else (),
+            history=any_history(draw, key, cell),
             has_failed_job=draw.maybe(5),
         ),
         there,
@@ -402,62 +397,37 @@ def any_edits(draw: Draw) -> tuple[Any, ...]:
     return (*rows, SimpleNamespace(**vars(rows[-1]) | {"pgh_label": "insert"})) if rows else ()
 
 
-def any_answers(
-    draw: Draw,
-    records: Sequence[RecordFacts],
-    deleted: Sequence[DeletedFacts],
-    items: Mapping[str, Item],
-    untouched: frozenset[UUID],
-    histories: Mapping[UUID, RecordHistory],
-    second_runs: Collection[UUID],
-) -> dict[Ask, Callable[[Any, Any], Any]]:
-    """What is told of this world where a rule asks for it; all is drawn before, in whatever order it is asked."""
+def any_history(draw: Draw, key: UUID, cell: Cell | None) -> RecordHistory:
+    """What happened to a record before: to its cell, and otherwise."""
+    history = cell.history if cell else RecordHistory()
+    ended = (created("Boss", entity_id=key),) if draw.maybe(10) else ()
+    return replace(history, ended_creates=ended, loops=any_loops(draw))
+
+
+def any_rest(
+    draw: Draw, records: Sequence[RecordFacts], deleted: Sequence[DeletedFacts], items: Mapping[str, Item]
+) -> dict[str, Any]:
+    """What else is so in this world."""
     by_id = {one.id: one.record for one in records}
     owners = {one.record.monday_id: one.record for one in records if one.record.monday_id}
-    requests, nothing = any_requests(draw, [*records, *deleted]), RecordHistory()
+    requests = tuple(any_requests(draw, [*records, *deleted]))
     limit = ApprovalLimit(draw.choice([0, 1, 10, None]), None, 100)
-    removal, deletion = draw.choice(list(RemovedItemPolicy)), draw.choice(list(DeletedRecordPolicy))
-    rejected = {one.id: draw.choice(["", "", "", ApprovalState.REJECTED]) for one in records}
-    too_often, needed = set(draw.some(list(by_id), 10)), set(draw.some(list(by_id), 10))
-    loops, again = {key: any_loops(draw) for key in by_id}, dict(draw.some(list(items.items()), 20))
     away = tuple(key for key, one in items.items() if one.state != "active" and key not in owners and draw.maybe(50))
-    lost = LostCreates(frozenset(draw.some(list(by_id), 40)), away)
-    ended = {key: (created("Boss", entity_id=key),) for key in draw.some(list(by_id), 10)}
-    copies = {key: (second_run(key),) for key in second_runs}
-
-    def of_key(text: str) -> list[Any]:
-        return [one for one in by_id.values() if one.email == text]
-
+    removals = {
+        key: {
+            "rejected": draw.choice(["", "", "", ApprovalState.REJECTED]),
+            "is_removed_too_often": draw.maybe(10),
+            "needed_by": "Acme needs it." if draw.maybe(10) else "",
+        }
+        for key in by_id
+    }
     return {
-        Ask.ANSWERS: lambda *_: AnswerFacts(by_id, owners, untouched),
-        Ask.EVENTS_AND_WRITES: lambda _, key: histories.get(key, nothing),
-        Ask.UNEDITED: lambda _, key: by_id.get(key) if key in untouched else None,
-        Ask.ITEM_AGAIN: lambda _, key: again.get(key),
-        Ask.LOST_CREATES: lambda _, ids: replace(lost, records=lost.records & set(ids)),
-        Ask.REMOVAL_POLICY: lambda *_: removal,
-        Ask.REMOVAL: lambda _, asked: RemovalFacts(
-            next(one for one in records if one.id == asked[0]),
-            asked[1],
-            rejected=rejected[asked[0]],
-            is_removed_too_often=asked[0] in too_often,
-        ),
-        Ask.OBSTACLES: lambda _, key: ("Acme needs it." if key in needed else "", ""),
-        Ask.APPROVALS: lambda _, asked: ApprovalFacts(
-            tuple(one for one in requests if one.kind in asked[0] and one.entity_id in asked[1])
-        ),
-        Ask.LIMIT: lambda _, kinds: ApprovalFacts(counted=dict.fromkeys(kinds, frozenset()), limit=limit),
-        Ask.SETTLED_WRITES: lambda _, key: (histories[key].applied, histories[key].void) if key in histories else None,
-        Ask.RECENT_EVENTS: lambda _, key: (histories.get(key, nothing).events, histories.get(key, nothing).token_user),
-        Ask.ENDED_CREATES: lambda _, key: ended.get(key, ()),
-        Ask.DELETION_POLICY: lambda *_: (deletion, {}),
-        Ask.BEARER: lambda _, key: by_id.get(key),
-        Ask.SAME_KEY: lambda _, text: of_key(text),
-        Ask.UNTOUCHED: lambda _, key: key in untouched,
-        Ask.LOOPS: lambda _, key: loops.get(key, {}),
-        Ask.LAST_WRITES: lambda _, key: histories[key].last_writes if key in histories else None,
-        Ask.COPY_HISTORY: lambda _, key: (copies.get(key, ()), frozenset[str]()),
-        Ask.WRITER: lambda *_: TOKEN_USER,
-        Ask.COLUMNS: lambda *_: InspectedColumns(hidden=("notes",)),
+        "lost_creates": LostCreates(frozenset(draw.some(list(by_id), 40)), away),
+        "removal_policy": draw.choice(list(RemovedItemPolicy)),
+        "deletion_policy": draw.choice(list(DeletedRecordPolicy)),
+        "removals": removals,
+        "approvals": ApprovalFacts(requests, NOTHING_COUNTED, limit),
+        "writer": TOKEN_USER,
     }
 
 
@@ -507,7 +477,6 @@ def any_world(seed: int) -> Drawn:
             answer = any_answer(draw, one, ids, unmatched or ["10"])
             records[place] = replace(one, conflicts=(*one.conflicts, answer))
     deleted = [any_deleted(draw, found[key], number) for number, key in enumerate(gone)]
-    answers = any_answers(draw, records, deleted, items, untouched, histories, second_runs)
     jobs = {key: draw.choice([{}] * 6 + [{"create": True}, {"as_new": True}]) for key in unmatched}
     if ids:
         jobs |= {key: {"link_to": str(draw.choice(ids))} for key in draw.some(unmatched, 8)}
@@ -516,8 +485,6 @@ def any_world(seed: int) -> Drawn:
         records,
         items,
         [key for key in unmatched if draw.maybe(90)],
-        answers,
-        {},
         deleted=deleted,
         related=(ACME, BETA),
         jobs=jobs,
@@ -526,9 +493,15 @@ def any_world(seed: int) -> Drawn:
         exclusions=MatchExclusions(unlinked={key: any_ignored(draw, "10", [key]) for key in draw.some(ids, 4)}),
         edits={key: any_edits(draw) for key in ids},
         heard={key: change_events(of, found[key].record, one.events) for key, one in histories.items()},
-        histories=histories,
+        answers=AnswerFacts(
+            {one.id: one.record for one in records},
+            {one.record.monday_id: one.record for one in records if one.record.monday_id},
+            untouched,
+        ),
+        copies={key: (second_run(key),) for key in second_runs},
         untouched=untouched,
         overwritten=tuple(overwritten),
+        **any_rest(draw, records, deleted, items),
     )
 
 
@@ -553,8 +526,7 @@ def any_removal(seed: int) -> World:
         if draw.maybe(8):
             entry.update(draw.choice([{"item": "999"}, {"version": 0}, {"column": "old"}]))
     shown = item(draw.said(8), unknown=draw.some(["email", "role_title", "notes", "organization"], 8), state=state)
-    answers = {Ask.REMOVAL_POLICY: lambda *_: RemovedItemPolicy.DELETE}
-    return World(of, [facts], {shown.id: shown}, answers=answers, related=(ACME, BETA))
+    return World(of, [facts], {shown.id: shown}, removal_policy=RemovedItemPolicy.DELETE, related=(ACME, BETA))
 
 
 removals = st.integers(0, 2**32).map(any_removal)

@@ -1,36 +1,41 @@
-"""Worlds for whole plans: records, items and jobs by hand, and what would be answered to whatever a rule asks."""
+"""Worlds for whole plans: records, items and jobs by hand, and what would be read of them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, field, replace
 from typing import Any
 from uuid import UUID
 
-from sync.choices import Cause, QueueDirection, RemovedItemPolicy
-from sync.models import IgnoredItem, SyncedModel, SyncQueue, Tombstone
+from npd.models import Organization
+from sync.choices import ApprovalKind, Cause, DeletedRecordPolicy, QueueDirection, RemovedItemPolicy
+from sync.models import IgnoredItem, Intent, SyncedModel, SyncQueue, Tombstone
 from sync.monday.board_items import BatchItems, Item
 from sync.outbox.claim import Claim
-from sync.reconcile.decide import RULES, Undecided, decide
+from sync.reconcile.decide import AFTER_READING, BEFORE_READING, decide
+from sync.reconcile.deleted_records import wanted_bearer
 from sync.reconcile.facts import (
     AnswerFacts,
     ChangeEvent,
     ClaimedFacts,
     DeletedFacts,
+    DeletionFacts,
     IdentityFacts,
     ItemEvents,
     ItemFacts,
     LostCreates,
     MatchExclusions,
+    MondayFacts,
     RecordFacts,
-    RecordHistory,
     RemovalFacts,
     Settings,
 )
-from sync.reconcile.field_values import BoardContext, Want, WantKind, is_active_on, npd_id_of
-from sync.reconcile.identity import AnswerKind, AnswerPlan
-from sync.reconcile.pass_plan import Ask, PassFacts, Plan, PlanRule
+from sync.reconcile.field_plan import EditFacts
+from sync.reconcile.field_values import BoardContext, Reference, RelatedFacts, is_active_on, npd_id_of
+from sync.reconcile.identity import AnswerKind, AnswerPlan, carry_out_answers
+from sync.reconcile.pass_plan import PassFacts, Plan
+from sync.reconcile.removed_items import removed_state
 from sync.records.approvals import ApprovalFacts, ApprovalLimit
 from sync.records.unmatched_items import LINK_TO
 from tests.decide.builders import NOW, plain
@@ -39,22 +44,36 @@ from tests.decide.field_builders import board
 FEW = ApprovalLimit(10, None, 100)
 """Ten deletes or clears an hour go without a person."""
 
+NOTHING_COUNTED: Mapping[ApprovalKind, frozenset[UUID]] = {kind: frozenset() for kind in ApprovalKind}
+
+
+class Related(dict[Reference, Sequence[SyncedModel]]):
+    """The organizations that are there, by whatever names them; who names another finds none."""
+
+    def __init__(self, records: Sequence[SyncedModel]) -> None:
+        super().__init__()
+        for record in records:
+            for by, value in (("pk", record.pk), ("monday_id", record.monday_id), ("name", str(record))):
+                if value:
+                    self[Reference(Organization, by, str(value))] = (record,)
+
+    def __missing__(self, _: Reference) -> Sequence[SyncedModel]:
+        return ()
+
 
 @dataclass
 class World:
     """What stands on both sides: records as a pass claims them, and items, of which some have no record.
 
-    `answers` says what else is asked in another way than the plain one. `related` are the organizations that are there,
-    `edits` NPD's histories of records and `heard` what Monday told of them; of items without a record `jobs` are what
-    their jobs say, `events` what came.
+    `related` are the organizations that are there, `edits` NPD's histories of records and `heard` what Monday told of
+    them; of items without a record `jobs` are what their jobs say, `events` what came. `removals` is by record what
+    else is known of one whose item is gone, `copies` everything that was announced about one.
     """
 
     of: BoardContext = field(default_factory=board)
     records: Sequence[RecordFacts] = ()
     items: Mapping[str, Item] = field(default_factory=dict)
     unmatched: Sequence[str] = ()
-    answers: Mapping[Ask, Callable[[PassFacts, Any], Any]] = field(default_factory=dict)
-    facts: Mapping[str, Any] = field(default_factory=dict)
     deleted: Sequence[DeletedFacts] = ()
     tombstones: Sequence[Tombstone] = ()
     related: Sequence[SyncedModel] = ()
@@ -64,30 +83,55 @@ class World:
     ignored: Mapping[str, IgnoredItem] = field(default_factory=dict)
     events: Mapping[str, ItemEvents] = field(default_factory=dict)
     exclusions: MatchExclusions = field(default_factory=MatchExclusions)
+    answers: AnswerFacts | None = None
+    lost_creates: LostCreates = field(default_factory=LostCreates)
+    removal_policy: RemovedItemPolicy = RemovedItemPolicy.ASK
+    removals: Mapping[UUID, Mapping[str, Any]] = field(default_factory=dict)
+    deletion_policy: DeletedRecordPolicy = DeletedRecordPolicy.ARCHIVE
+    approvals: ApprovalFacts = field(default_factory=lambda: ApprovalFacts(counted=NOTHING_COUNTED, limit=FEW))
+    untouched: frozenset[UUID] = frozenset()
+    copies: Mapping[UUID, tuple[Intent, ...]] = field(default_factory=dict)
+    writer: str = ""
 
     def pass_facts(self) -> PassFacts:
-        """What is so before anything was asked for."""
+        """All that a pass would read."""
         jobs = tuple(self._claim(key) for key in self.unmatched)
-        claimed = ClaimedFacts(tuple(self.records), tuple(self.deleted), unmatched=jobs)
-        return PassFacts(self.of, claimed, NOW, Settings(), **self.facts)
+        records = {one.id: one.record for one in self.records}
+        owners = {one.record.monday_id: one.record for one in self.records if one.record.monday_id}
+        shown = [replace(one, item=self.items.get(one.record.monday_id or "")) for one in self.records]
+        gone = {one.id: one for one in shown if one.record.monday_id and removed_state(self.of, one)}
+        removals = {
+            key: RemovalFacts(one, removed_state(self.of, one), self.removal_policy, **self.removals.get(key, {}))
+            for key, one in gone.items()
+        }
+        deleted = [replace(one, item=self.items.get(one.tombstone.monday_id or "")) for one in self.deleted]
+        bearers = {one.id: records.get(key) for one in deleted if (key := wanted_bearer(self.of, one))}
+        return PassFacts(
+            self.of,
+            ClaimedFacts(tuple(self.records), tuple(self.deleted), unmatched=jobs, lost_creates=self.lost_creates),
+            NOW,
+            Settings(),
+            answers=self.answers or AnswerFacts(owners=owners),
+            monday=MondayFacts(self._found()),
+            identity=self._identity(),
+            removals=removals,
+            unmatched=tuple(self._item_facts(key, number) for number, key in enumerate(self.unmatched)),
+            deletions=DeletionFacts(self.deletion_policy, {key: one for key, one in bearers.items() if one}),
+            approvals=self.approvals,
+            related=RelatedFacts(Related(self.related), frozenset({"organization"})),
+            edits=EditFacts({key: self.edits.get(key, ()) for key in records}, self.heard),
+        )
 
     def plan(self) -> Plan:
-        """What a pass does, once all that it lacks was told."""
+        """What a pass does."""
         return self.decided()[1]
 
     def decided(self) -> tuple[PassFacts, Plan]:
-        """The plan, and all that was told for it: people's answers are carried out before anything else is read."""
-        facts, plan = self.read_on(self.pass_facts(), None, RULES[:1])
-        return self.settled(plan.answers).read_on(facts, plan, RULES[1:])
-
-    def read_on(self, facts: PassFacts, plan: Plan | None, rules: Sequence[PlanRule]) -> tuple[PassFacts, Plan]:
-        """What these rules make of the plan, once they were told all that they lack."""
-        while True:
-            try:
-                return facts, decide(facts, plan, rules)
-            except Undecided as lacking:
-                plan, rules = lacking.plan, lacking.rules
-                facts = self.told(facts, lacking.wants)
+        """The plan, and all that was read for it: people's answers are carried out before anything else is read."""
+        before = self.pass_facts()
+        answered = decide(before, rules=(carry_out_answers,))
+        facts = replace(self.settled(answered.answers).pass_facts(), claimed=before.claimed, answers=before.answers)
+        return facts, decide(facts, decide(facts, rules=BEFORE_READING), AFTER_READING)
 
     def settled(self, answers: Sequence[AnswerPlan]) -> World:
         """The world once these answers are carried out, which is done before anything else is read."""
@@ -106,49 +150,24 @@ class World:
                 records[answer.record_id] = replace(records[answer.record_id], record=given)
         return replace(self, records=tuple(records.values()), tombstones=tombstones)
 
-    def told(self, facts: PassFacts, wants: Collection[Want]) -> PassFacts:
-        """What is so once this was asked for."""
-        known = {want: self._answer(facts, want) for want in wants if isinstance(want.kind, Ask)}
-        related = {want: self._found_related(want) for want in wants if isinstance(want.kind, WantKind)}
-        edited = {want.value: self.edits.get(want.value, ()) for want in related if want.kind is WantKind.EDITS}
-        found = replace(facts.related, known={**facts.related.known, **related})
-        heard = {key: self.heard.get(key, ()) for key in edited}
-        changes = {**facts.edits.changes, **heard}
-        edits = replace(facts.edits, history={**facts.edits.history, **edited}, changes=changes)
-        return replace(facts, known={**facts.known, **known}, related=found, edits=edits)
-
-    def _found_related(self, want: Want) -> Any:
-        """The organizations of this id, item or name; their type has a board, and none of them lost its item."""
-        names = {WantKind.ID: "pk", WantKind.ITEM: "monday_id", WantKind.NAME: "name"}
-        if want.kind in names:
-            return tuple(one for one in self.related if str(getattr(one, names[want.kind])) == want.value)
-        return want.kind is WantKind.BOARD
-
-    def _answer(self, facts: PassFacts, want: Want) -> Any:
-        kind = Ask(want.kind)
-        return self.answers[kind](facts, want.value) if kind in self.answers else _PLAIN[kind](self, want.value)
-
-    def _found(self, asked: Any) -> BatchItems:
-        linked, npd_ids, keys, _ = asked
+    def _found(self) -> BatchItems:
+        unlinked = [one.record for one in self.records if not one.record.monday_id]
+        npd_ids, keys = {str(record.pk) for record in unlinked}, {record.email for record in unlinked} - {""}
         active = [item for item in self.items.values() if is_active_on(self.of, item)]
         return BatchItems(
-            linked={key: self.items[key] for key in linked if key in self.items},
+            linked=dict(self.items),
             by_npd_id=[item for item in active if npd_id_of(self.of, item) in npd_ids],
             by_match=[item for item in active if _email(item) in keys],
         )
 
-    def _identity(self, asked: Any) -> IdentityFacts:
-        _, __, ___, npd_ids = asked
+    def _identity(self) -> IdentityFacts:
         owners = {one.record.monday_id: one.id for one in self.records if one.record.monday_id}
-        existing = frozenset(one.id for one in self.records if one.id in npd_ids)
-        return IdentityFacts(owners, existing, self.exclusions)
-
-    def _unmatched(self, _: Any) -> tuple[ItemFacts, ...]:
-        return tuple(self._item_facts(key, number) for number, key in enumerate(self.unmatched))
-
-    def _copies(self, asked: Sequence[str]) -> dict[str, tuple[Item, str]]:
-        owners = {one.record.monday_id: str(one.record) for one in self.records}
-        return {key: (self.items[key], owners.get(key, "")) for key in asked if key in self.items}
+        records = {one.id: one.record for one in self.records}
+        same_key: dict[str, list[SyncedModel]] = {}
+        for record in sorted(records.values(), key=lambda one: one.pk):
+            same_key.setdefault(record.email, []).append(record)
+        unedited = {key: record for key, record in records.items() if key in self.untouched}
+        return IdentityFacts(owners, frozenset(records), self.exclusions, unedited, same_key, self.untouched)
 
     def _claim(self, key: str) -> Claim:
         payload, direction = dict(self.jobs.get(key, {})), QueueDirection.TO_NPD
@@ -156,7 +175,8 @@ class World:
         return Claim(None, key, [job])
 
     def _with_own_item(self, facts: RecordFacts) -> RecordFacts:
-        return replace(facts, item=self.items.get(facts.record.monday_id or ""))
+        history = replace(facts.history, intents=self.copies.get(facts.id, ()), token_user=self.writer)
+        return replace(facts, item=self.items.get(facts.record.monday_id or ""), history=history)
 
     def _item_facts(self, key: str, number: int) -> ItemFacts:
         item, records = self.items.get(key), sorted((one.record for one in self.records), key=lambda one: one.pk)
@@ -175,7 +195,9 @@ class World:
             named=named,
             matching=tuple(one for one in records if email and one.email == email),
             chosen=next((one for one in records if str(one.pk) == chosen), None),
-            first=next((self._with_own_item(one) for one in self.records if one.record is named), None),
+            first=next(
+                (self._with_own_item(one) for one in self.records if one.record is named and named.monday_id), None
+            ),
             new_id=UUID(int=1_000 + number),
         )
 
@@ -183,40 +205,3 @@ class World:
 def _email(item: Item) -> str:
     value = item.reading("email").value if item.reading("email").known else None
     return str(value["email"]) if value else ""
-
-
-_PLAIN: Mapping[Ask, Callable[[World, Any], Any]] = {
-    Ask.ANSWERS: lambda *_: AnswerFacts(),
-    Ask.EVENTS_AND_WRITES: lambda *_: RecordHistory(),
-    Ask.ITEMS: World._found,
-    Ask.COLUMNS: lambda *_: None,
-    Ask.IDENTITY: World._identity,
-    Ask.UNEDITED: lambda *_: None,
-    Ask.ITEM: lambda world, key: world.items.get(key),
-    Ask.ITEM_AGAIN: lambda world, key: world.items.get(key),
-    Ask.LOST_CREATES: lambda *_: LostCreates(),
-    Ask.REMOVAL_POLICY: lambda *_: RemovedItemPolicy.ASK,
-    Ask.REMOVAL: lambda world, asked: RemovalFacts(next(one for one in world.records if one.id == asked[0]), asked[1]),
-    Ask.OBSTACLES: lambda *_: ("", ""),
-    Ask.APPROVALS: lambda *_: ApprovalFacts(),
-    Ask.LIMIT: lambda world, kinds: ApprovalFacts(counted=dict.fromkeys(kinds, frozenset()), limit=FEW),
-    Ask.SETTLED_WRITES: lambda *_: None,
-    Ask.RECENT_EVENTS: lambda *_: ((), ""),
-    Ask.ENDED_CREATES: lambda *_: (),
-    Ask.CHANGES: lambda *_: (),
-    Ask.MAKER: lambda *_: ("", False, ""),
-    Ask.RELATED: lambda *_: True,
-    Ask.UNMATCHED: World._unmatched,
-    Ask.DELETION_POLICY: lambda *_: ("archive", {}),
-    Ask.BEARER: lambda *_: None,
-    Ask.EDITORS: lambda *_: ((), {}),
-    Ask.SAME_KEY: lambda *_: (),
-    Ask.UNTOUCHED: lambda *_: None,
-    Ask.LOOPS: lambda *_: {},
-    Ask.LAST_WRITES: lambda *_: None,
-    Ask.PEOPLE: lambda *_: {},
-    Ask.COPIES: World._copies,
-    Ask.COPY_HISTORY: lambda *_: ((), frozenset[str]()),
-    Ask.CREATOR: lambda *_: ("", frozenset[str]()),
-    Ask.WRITER: lambda *_: "",
-}

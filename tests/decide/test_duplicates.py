@@ -24,7 +24,6 @@ from sync.reconcile.duplicates import (
     still_leaves,
 )
 from sync.reconcile.facts import ClaimedFacts, ItemFacts
-from sync.reconcile.field_values import Lacking
 from sync.reconcile.identity import ARCHIVE_OPTION
 from sync.reconcile.new_items import ItemAct, ItemPlan
 from sync.reconcile.pass_plan import Outcome, PassFacts, Plan, RecordPlan
@@ -79,12 +78,12 @@ OURS: dict[str, tuple[DuplicateItem, bool]] = {
 @pytest.mark.parametrize("row", OURS)
 def test_whose_the_second_item_is(row: str) -> None:
     found, ours = OURS[row]
-    assert is_own_create(BOARD, found, TOKEN_USER) is ours
+    assert is_own_create(BOARD, replace(found, token_user=TOKEN_USER)) is ours
 
 
 def test_without_our_own_user_only_a_lost_answer_makes_it_ours() -> None:
-    assert is_own_create(BOARD, duplicate(maker=TOM), "")
-    assert not is_own_create(BOARD, duplicate(maker=TOKEN_USER, writes=(sent(IntentState.APPLIED),)), "")
+    assert is_own_create(BOARD, duplicate(maker=TOM))
+    assert not is_own_create(BOARD, duplicate(maker=TOKEN_USER, writes=(sent(IntentState.APPLIED),)))
 
 
 GONE = Item("8", "8", "missing")
@@ -200,17 +199,13 @@ def test_an_answer_that_failed_ends_its_record_once_and_is_tried_again() -> None
     assert (one.outcome, one.ending.detail, len(one.facts.conflicts)) == (Outcome.FAILED, "First.", 2)
 
 
-def test_an_answered_copy_is_read_where_its_record_has_an_item_and_waits_where_it_has_none() -> None:
+def test_an_answered_copy_waits_where_its_record_has_no_item() -> None:
     answer = {RECORD_KEY: FieldSelection("custom", ARCHIVE_OPTION)}
     asked = (OpenConflict(uuid4(), KIND_IDENTITY, "8", (), answer),)
-    for its_item in (None, item(ANN)):
+    for its_item, copies in ((None, []), (item(ANN), ["8"])):
         one = RecordPlan(facts(ANN, conflicts=asked, item=its_item))
         plan, known = Plan({one.id: one}), PassFacts(BOARD, ClaimedFacts((one.facts,)), NOW)
-        if its_item is None:
-            assert decide_duplicates(known, plan) is plan
-            continue
-        with pytest.raises(Lacking):
-            decide_duplicates(known, plan)
+        assert [copy.item.id for copy in decide_duplicates(known, plan).duplicates] == copies
 
 
 def test_a_second_item_that_was_found_is_asked_about_beside_its_record() -> None:

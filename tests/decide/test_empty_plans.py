@@ -16,8 +16,7 @@ from sync.merge import FieldSelection
 from sync.models import WriteLoop
 from sync.monday.board_items import Item
 from sync.operations.detect.comparison import divergences
-from sync.reconcile.facts import ReceivedEvent, RecordFacts
-from sync.reconcile.pass_plan import Ask
+from sync.reconcile.facts import ReceivedEvent, RecordFacts, RecordHistory
 from sync.reconcile.settlement import changed_records, state_after
 from tests.decide.field_builders import IN_SYNC, ITEM, board, intent, item, record_facts
 from tests.decide.plan_builders import NOW, World
@@ -141,4 +140,5 @@ def test_a_loop_is_news_only_where_it_ends_or_goes_on() -> None:
     times = [{"at": (NOW - timedelta(hours=3)).isoformat(), "write": ""}]
     for hours, expected in ((1, False), (-2, True)):
         row = WriteLoop(key=ROLE, times=times, throttle_count=1, throttled_until=NOW + timedelta(hours=hours))
-        assert changed(known(), item(), answers={Ask.LOOPS: lambda *_, row=row: {ROLE: row}}) is expected
+        looping = replace(known(), history=RecordHistory(loops={ROLE: row}))
+        assert changed(looping, item()) is expected

@@ -19,7 +19,7 @@ from sync.models import BoardLink, SyncedModel
 from sync.monday.board_items import Item, Reading
 from sync.reconcile.facts import RecordFacts, new_ledger
 from sync.reconcile.field_plan import FieldFacts, FieldPlan, decide_fields, new_base
-from sync.reconcile.field_values import BoardContext, Lacking, RelatedFacts, Want, WantKind, stored_values
+from sync.reconcile.field_values import BoardContext, Reference, RelatedFacts, stored_values
 from sync.records.blocked_fields import LEFT_OUT
 from tests.decide.builders import ITEM, mapping, plain
 from tests.decide.field_builders import board, chosen, claim, field_facts, intent, item, organization
@@ -372,8 +372,9 @@ def test_a_write_that_landed_late_is_the_base() -> None:
 
 
 def related(**by_item: Organization) -> RelatedFacts:
-    found = {Want(WantKind.ITEM, Organization, item[1:]): [one] for item, one in by_item.items()}
-    return RelatedFacts({**found, Want(WantKind.ITEM, Organization, "99"): []})
+    found = {Reference(Organization, "monday_id", item[1:]): [one] for item, one in by_item.items()}
+    found |= {Reference(Organization, "pk", str(one.pk)): [one] for one in by_item.values()}
+    return RelatedFacts({**found, Reference(Organization, "monday_id", "99"): []})
 
 
 def test_what_monday_names_is_looked_up_in_facts() -> None:
@@ -385,16 +386,6 @@ def test_what_monday_names_is_looked_up_in_facts() -> None:
 def test_an_item_that_no_record_has_is_waited_for() -> None:
     plan = planned("organization", field_facts(None, {"organization": "99"}, known={"related": related()}))
     assert (plan.blocked_code, plan.awaits) == (BlockedCode.RELATION, "item 99")
-
-
-def test_what_was_not_read_is_named_all_at_once_and_nothing_is_asked() -> None:
-    other = organization(item=None, name="New")
-    with pytest.raises(Lacking) as lacking:
-        decide_fields(field_facts({"organization": other}))
-    assert lacking.value.wants == {Want(WantKind.BOARD, Organization)}
-    with pytest.raises(Lacking) as lacking:
-        decide_fields(field_facts(None, {"organization": "98"}))
-    assert lacking.value.wants == {Want(WantKind.ITEM, Organization, "98")}
 
 
 @pytest.mark.parametrize(
@@ -410,7 +401,7 @@ def test_a_related_record_without_an_item(
     row: str, has_board: bool, values: dict[str, Any], code: BlockedCode, lines: int
 ) -> None:
     other = organization(item=None, name="New", **{"sync_status": "pending"} | values)
-    known = RelatedFacts({Want(WantKind.BOARD, Organization): has_board})
+    known = RelatedFacts(boards=frozenset({"organization"} if has_board else ()))
     given = field_facts({"organization": other}, known={"related": known})
     found = decide_fields(given)
     plan = found.plans["organization"]
@@ -474,8 +465,8 @@ def test_a_cell_that_a_removed_item_left_empty_was_emptied_by_nobody() -> None:
         (True, unlinked, {}, Action.UNDECIDED, None),
     ]
     for is_removed, local, of_field, action, sent in rows:
-        removed, has_board = Want(WantKind.REMOVED, Organization, (ITEM, "70")), Want(WantKind.BOARD, Organization)
-        known = {"related": RelatedFacts({removed: is_removed, has_board: True})}
+        removed = frozenset({"70"} if is_removed else ())
+        known = {"related": RelatedFacts(boards=frozenset({"organization"}), removed_items=removed)}
         of = board({"organization": of_field})
         plan = planned(
             "organization", field_facts({"organization": local}, of=of, agreed={"organization": ACME}, known=known)

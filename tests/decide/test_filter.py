@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from npd.models import Organization
 from sync.boards.sync_filter import FilterSide
 from sync.choices import BlockedCode, Cause
 from sync.merge import Action
@@ -22,7 +21,7 @@ from sync.reconcile.board_filter import (
     only_pulls,
 )
 from sync.reconcile.field_plan import decide_fields
-from sync.reconcile.field_values import BoardContext, Lacking, RelatedFacts, Want, WantKind
+from sync.reconcile.field_values import BoardContext, RelatedFacts
 from sync.reconcile.pass_plan import Outcome, RecordPlan
 from sync.reconcile.settlement import changed_records
 from sync.records.item_links import UNLINK_KEY
@@ -114,9 +113,7 @@ def test_a_pair_leaves_by_a_relation_that_somebody_emptied_and_by_no_other(
     of = board(sync_filter={"items": [{"field": "organization", "op": "is_filled", "values": [], "labels": []}]})
     acme = organization(item="70")
     facts = record_facts({"organization": acme}, of=of, agreed={"organization": acme}, shown=item())
-    with pytest.raises(Lacking):
-        filter_item(of, RecordPlan(facts))
-    known = RelatedFacts({Want(WantKind.REMOVED, Organization, (ITEM, "70")): is_removed})
+    known = RelatedFacts(removed_items=frozenset({"70"} if is_removed else ()))
     found = filter_item(of, RecordPlan(facts), known)
     assert [name for name in ("reason", "leaving", "left_out") if getattr(found, name)] == [said], row
 

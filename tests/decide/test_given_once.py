@@ -16,7 +16,7 @@ from sync.monday.board_items import Item, Reading
 from sync.reconcile.facts import DeletedFacts, RecordFacts
 from sync.reconcile.identity import ARCHIVE_OPTION
 from sync.reconcile.new_items import ItemAct
-from sync.reconcile.pass_plan import Ask, Outcome
+from sync.reconcile.pass_plan import Outcome
 from sync.records.unmatched_items import LINK_TO
 from tests.decide.any_world import second_run
 from tests.decide.builders import plain
@@ -82,10 +82,9 @@ def test_a_copy_of_ours_is_archived_only_where_the_record_has_its_own_item_on_th
     first: Item | None, archived: bool
 ) -> None:
     """Else the board would be left without any item of the record."""
-    answers = {Ask.COPY_HISTORY: lambda *_: ((second_run(ANN),), frozenset[str]())}
     own = record(ANN, "10", "cid@example.com" if first and first.state == "archived" else "ann@example.com")
     items = [one for one in (first, shown("11", ANN)) if one]
-    plan = world(own, items=items, unmatched=["11"], answers=answers).plan()
+    plan = world(own, items=items, unmatched=["11"], copies={ANN: (second_run(ANN),)}).plan()
     assert [(one.item.id, one.archives) for one in plan.duplicates] == [("11", archived)]
 
 

@@ -18,7 +18,7 @@ from sync.models import IgnoredItem
 from sync.monday.board_items import BatchItems, Item, Reading
 from sync.reconcile.duplicates import find_possible_duplicates
 from sync.reconcile.facts import AnswerFacts, ClaimedFacts, IdentityFacts, LostCreates, MatchExclusions, RecordFacts
-from sync.reconcile.field_values import BoardContext, Want
+from sync.reconcile.field_values import BoardContext
 from sync.reconcile.identity import (
     ARCHIVE_OPTION,
     DIFFERENT_RECORDS,
@@ -34,9 +34,8 @@ from sync.reconcile.identity import (
     facts_after,
     identify_in_turn,
     link_lost_creates,
-    wants_unedited,
 )
-from sync.reconcile.pass_plan import Ask, IdentityPlan, PassFacts, Plan, RecordPlan
+from sync.reconcile.pass_plan import IdentityPlan, PassFacts, Plan, RecordPlan
 from sync.reconcile.writes import Answer
 from tests.decide.builders import BOARD, NPD_ID_COLUMN, at, board, contact, facts, mapping, plain
 
@@ -183,15 +182,9 @@ def test_an_npd_id_of_a_record_that_is_there_no_more_keeps_nobody_away() -> None
 def test_a_question_offers_to_delete_a_record_that_was_made_from_the_item_and_not_touched() -> None:
     made = ann(monday_id="7")
     found: dict[str, Any] = {"by_match": [shown()], "owners": {"7": made.pk}}
-    [plan] = identified(ann(5), **found)
-    assert wants_unedited([plan]) == {made.pk}
     [plan] = identified(ann(5), **found, unedited={made.pk: made})
     assert plan.question is not None
     assert [option["value"] for option in plan.question["options"]] == [f"{TAKES_ITEM}{made.pk}", NEW_ITEM]
-
-
-def test_nothing_is_wanted_for_a_plan_without_an_owner() -> None:
-    assert wants_unedited([IdentityPlan(creates=True), *identified(ann(), by_match=[shown(), shown("8")])]) == set()
 
 
 @pytest.mark.parametrize(
@@ -371,8 +364,8 @@ def test_a_record_is_no_duplicate_of_itself() -> None:
 
 def with_same_key(one: RecordFacts, records: Sequence[Contact], *, is_unedited: bool) -> Plan:
     """What is asked about a record, where these have the match key of its item."""
-    known = {Want(Ask.SAME_KEY, None, EMAIL): records, Want(Ask.UNTOUCHED, None, one.id): is_unedited}
-    told = PassFacts(BY_EMAIL, ClaimedFacts((one,)), at(0), known=known)
+    known = IdentityFacts(same_key={EMAIL: records}, untouched=frozenset({one.id} if is_unedited else ()))
+    told = PassFacts(BY_EMAIL, ClaimedFacts((one,)), at(0), identity=known)
     return find_possible_duplicates(told, Plan({one.id: RecordPlan(one)}))
 
 

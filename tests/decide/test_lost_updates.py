@@ -26,7 +26,6 @@ from sync.reconcile.lost_updates import (
     wants_events,
 )
 from sync.reconcile.pass_plan import (
-    Ask,
     Ending,
     LostUpdate,
     LostUpdates,
@@ -269,9 +268,8 @@ def test_what_stands_is_what_npd_holds_after_the_pass() -> None:
     ],
 )
 def test_what_our_write_went_over_before_the_record_was_deleted(cell: str, outcome: Outcome, kept: list[str]) -> None:
-    known = deletion(role=cell, events=(HASTY,))
-    answers = {Ask.EVENTS_AND_WRITES: lambda *_: builders.history(events=[HASTY], writes=[FIRST_WRITE])}
-    world = World(of=builders.board(), deleted=[known], items={builders.ITEM: known.item}, answers=answers)
+    known = deletion(role=cell, events=(HASTY,), history=builders.history(events=[HASTY], writes=[FIRST_WRITE]))
+    world = World(of=builders.board(), deleted=[known], items={builders.ITEM: known.item})
     [plan] = world.plan().deleted.values()
     found = as_record_plan(replace(plan, ending=Ending(outcome)))
     lines = [line for line in found.log if line.kind == "overridden"]

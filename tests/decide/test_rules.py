@@ -14,8 +14,9 @@ from sync.choices import BlockedCode
 from sync.merge import Action, FieldSelection
 from sync.reconcile.facts import ChangeEvent
 from sync.reconcile.field_plan import EditFacts, FieldFacts, FieldPlan, decide_fields
-from sync.reconcile.field_values import BoardContext, Directory, Lacking, WantKind
-from tests.decide.field_builders import board, chosen, field_facts, of_organization, organization
+from sync.reconcile.field_values import BoardContext, Directory
+from sync.reconcile.sides import needs_edit_times
+from tests.decide.field_builders import board, chosen, field_facts, item, of_organization, organization, record_facts
 
 
 def value_to_send(plan: FieldPlan) -> Any:
@@ -112,11 +113,12 @@ def test_by_the_rule_newest_the_newer_edit_wins(row: str, edited: EditFacts, act
     assert found.overrides is (action is not Action.CONFLICT)
 
 
-def test_edit_times_are_wanted_only_where_the_rule_newest_has_to_decide() -> None:
-    decide_fields(field_facts({"role_title": "Mine"}, of=role("newest")))
-    with pytest.raises(Lacking) as lacking:
-        clash("newest")
-    assert [want.kind for want in lacking.value.wants] == [WantKind.EDITS]
+def test_edit_times_are_read_only_where_the_rule_newest_may_have_to_decide() -> None:
+    rows = [("newest", "Mine", "Theirs", True), ("newest", "Mine", None, False), ("ask", "Mine", "Theirs", False)]
+    for rule, here, there, expected in rows:
+        of, shown = role(rule), item({"role_title": there} if there else {})
+        facts = record_facts({"role_title": here}, of=of)
+        assert needs_edit_times(of, facts, shown) is expected, (rule, here, there)
 
 
 # Lists that are united.

@@ -8,24 +8,35 @@ from typing import Any
 import pytest
 
 from sync.models import Intent, IntentState
+from sync.models.jobs import ROUNDS_KEY
 from sync.monday.board_items import Reading
-from sync.reconcile.decide import first_plan
 from sync.reconcile.facts import ClaimedFacts, ReceivedEvent
-from sync.reconcile.field_plan import AS_SENT
-from sync.reconcile.field_values import Want
-from sync.reconcile.pass_plan import Ask, PassFacts
+from sync.reconcile.field_plan import AS_SENT, EditFacts
+from sync.reconcile.pass_plan import Outcome, PassFacts, RecordPlan
 from sync.reconcile.sides import is_stale
 from sync.reconcile.unconfirmed_writes import (
     create_bases,
     earlier_writes,
-    know_late_writes,
     lacks_base,
     landed_writes,
     late_writes,
     wants_maker,
 )
 from tests.decide import builders
-from tests.decide.builders import TOKEN_USER, TOM, base, contact, created, facts, history, item, told, values_of, wrote
+from tests.decide.builders import (
+    TOKEN_USER,
+    TOM,
+    base,
+    contact,
+    created,
+    facts,
+    history,
+    item,
+    seen,
+    told,
+    values_of,
+    wrote,
+)
 
 # --- late writes ------------------------------------------------------------------------------------------
 
@@ -177,9 +188,37 @@ def test_creates_matter_only_where_a_field_has_no_base() -> None:
 def test_a_read_of_what_our_own_write_has_just_replaced_is_made_again(
     writes: list[Intent], remote: str, expected: bool
 ) -> None:
-    record = contact()
-    found = facts(record, item=item(record, role_title=remote), history=history(applied=writes))
+    record, agreed = contact(), {"base": {"role_title": base("Ours")}}
+    found = facts(record, item=item(record, role_title=remote), ledger=agreed, history=history(applied=writes))
     assert is_stale(builders.board(), found) is expected
+
+
+@pytest.mark.parametrize(
+    ("case", "ledger", "events"),
+    [
+        ("it is agreed on since", {"base": {"role_title": base("Old")}}, ()),
+        ("a pass saw it since", {"base": {"role_title": base("Ours")}, "seen": {"role_title": [seen("Old", -30)]}}, ()),
+        ("somebody is said to have put it back", {"base": {"role_title": base("Ours")}}, (told("Old", seconds=-30),)),
+        ("it was never agreed on", {}, ()),
+    ],
+)
+def test_what_we_replaced_is_no_stale_read_where_it_is_known_to_be_there_again(
+    case: str, ledger: dict[str, Any], events: tuple[ReceivedEvent, ...]
+) -> None:
+    record, before = contact(), history(applied=[wrote("Ours")], events=events)
+    found = facts(record, item=item(record, role_title="Old"), ledger=ledger, history=before)
+    assert not is_stale(builders.board(), found), case
+
+
+def test_a_record_that_a_read_does_not_decide_looks_again_twice_then_waits_a_minute_and_then_goes_on() -> None:
+    waits = []
+    for rounds in range(4):
+        known = facts()
+        known.claim.rows[0].payload = {ROUNDS_KEY: rounds}
+        plan = RecordPlan(known).once_more("Not yet.")
+        waits.append((plan.outcome, plan.ending.wait_seconds, plan.ending.rounds, plan.reason))
+    later = [(Outcome.DEFERRED, seconds, n, "Not yet.") for n, seconds in ((1, 0), (2, 0), (3, 60))]
+    assert waits == [*later, (Outcome.OPEN, 0, 0, "")]
 
 
 def test_what_can_t_be_read_is_not_stale() -> None:
@@ -196,18 +235,8 @@ def test_who_made_the_item_changes_nothing_of_whose_a_late_write_is() -> None:
         record,
         item=item(record, role_title="First"),
         ledger={"base": {"role_title": base("Second")}},
-        history=history(void=[void("First")]),
+        history=history(void=[void("First")], events=[told("First")], ended_creates=[created("First")]),
     )
-    of, known = (
-        builders.board(),
-        {
-            Ask.RECENT_EVENTS: ((told("First"),), TOKEN_USER),
-            Ask.ENDED_CREATES: (created("First"),),
-            Ask.CHANGES: (),
-            Ask.MAKER: ("", False, ""),
-        },
-    )
-    wants = {Want(kind, None, found.id): value for kind, value in known.items()}
-    pass_facts = PassFacts(of, ClaimedFacts(records=(found,)), builders.NOW, known=wants)
-    [plan] = know_late_writes(pass_facts, first_plan(pass_facts)).records.values()
-    assert earlier_writes(of, plan)["late_writes"] == {}, "Tom wrote it"
+    makers = EditFacts(makers={found.id: ("", False)})
+    pass_facts = PassFacts(builders.board(), ClaimedFacts(records=(found,)), builders.NOW, edits=makers)
+    assert earlier_writes(pass_facts, RecordPlan(found))["late_writes"] == {}, "Tom wrote it"

@@ -8,6 +8,7 @@ from npd.models import Contact
 from sync.limits import MeteredClient
 from sync.models import BoardLink, Intent, SyncQueue, Tombstone
 from sync.monday.connector import MondayConnector
+from sync.monday.errors import MondayError
 from sync.records import availability
 from tests.support.world import World, mail
 
@@ -96,18 +97,33 @@ def test_what_failed_is_stored_without_what_looks_like_a_token(world: World) -> 
     assert stored.count("access_token=[secret]") == 2
 
 
-def test_a_read_that_shows_what_our_write_replaced_is_read_once_more(world: World) -> None:
+def test_a_read_that_shows_what_our_write_replaced_is_repeated_and_believed_after_a_minute(world: World) -> None:
     contact = world.linked(role_title="Boss")
     world.save(contact, role_title="Chair")
     reads = world.calls("query")
     world.edit(contact, "role_title", "Boss")
     world.look(contact)
-    assert world.calls("query") - reads == 2
+    assert world.calls("query") - reads == 3
+    row = world.row(contact)
+    assert (row.status, row.attempts, "still shows" in row.reason) == ("pending", 0, True)
+    assert (world.status(contact), contact.role_title) == ("pending", "Chair")
+    world.work(contact, minutes=1.1)
     assert (world.status(contact), contact.role_title) == ("synced", "Boss")
     world.pass_time(minutes=3)
+    reads = world.calls("query")
     world.edit(contact, "role_title", "Chair")
     world.look(contact)
-    assert world.calls("query") - reads == 3
+    assert world.calls("query") - reads == 1
+    assert (world.status(contact), contact.role_title) == ("synced", "Chair")
+
+
+def test_what_our_write_replaced_is_believed_at_once_where_somebody_is_said_to_have_put_it_back(world: World) -> None:
+    contact = world.linked(role_title="Boss")
+    world.save(contact, role_title="Chair")
+    world.hear(contact)
+    world.edit(contact, "role_title", "Boss")
+    world.hear(contact)
+    assert (world.status(contact), contact.role_title) == ("synced", "Boss")
 
 
 def blind_search(monkeypatch: pytest.MonkeyPatch, times: int) -> None:
@@ -127,7 +143,7 @@ def blind_search(monkeypatch: pytest.MonkeyPatch, times: int) -> None:
 def test_creates_answered_without_data_are_looked_for_before_they_are_made_again(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from sync.monday.errors import AnswerWithoutData
+    from sync.monday.errors import ANSWER_WITHOUT_DATA
 
     world.contact("Ann", email="a@example.com")
     world.contact("Bob", email="b@example.com")
@@ -137,7 +153,7 @@ def test_creates_answered_without_data_are_looked_for_before_they_are_made_again
         answer = real(client, document, variables, **more)
         if "create_item" in document and first.pop() if first else False:
             blind_search(monkeypatch, 2)
-            raise AnswerWithoutData("Monday answered without results")
+            raise MondayError(ANSWER_WITHOUT_DATA, "Monday answered without results")
         return answer
 
     monkeypatch.setattr(MeteredClient, "execute", without_data)

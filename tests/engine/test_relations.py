@@ -195,6 +195,7 @@ def _clash(
     world.save(contact, organization=start)
     world.hear()
     choose_on_board(world, contact, monday)
+    world.deliver()
     world.save(contact, organization=npd)
     assert world.status(contact) == "conflict"
     return SyncConflict.objects.get(entity_id=contact.pk, resolved_at=None)

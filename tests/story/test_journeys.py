@@ -160,9 +160,7 @@ def set_up(page: Page, board: str) -> None:
 # A clerk, by keys alone.
 
 
-def test_a_clerk_works_off_a_morning_by_keys(
-    site: Site, admin_page: Page, later: Callable[[float], None]
-) -> None:
+def test_a_clerk_works_off_a_morning_by_keys(site: Site, admin_page: Page, later: Callable[[float], None]) -> None:
     page, total = admin_page, a_day_of_work(site, later)
     page.goto(HOME)
     # Two failed jobs, together.

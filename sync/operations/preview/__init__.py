@@ -35,20 +35,19 @@ from sync.kernel.humanize import count_with_noun, quote
 from sync.limits import MeteredClient, board_costs, client, client_override, quota, urgent_calls
 from sync.models import ApprovalRequest, BoardLink, Intent, IntentState, SyncedModel, SyncQueue
 from sync.monday.conversion import UnknownValue
-from sync.monday.errors import ConnectorError, Scope
+from sync.monday.errors import MondayError, Scope
 from sync.monday.usage import CallReport
 from sync.operations.detect.comparison import BoardListing, records_without_item
 from sync.outbox.claim import Claim
 from sync.reconcile.decide import unread
 from sync.reconcile.deleted_records import DeletedPlan, new_removal_requests
-from sync.reconcile.facts import AnswerFacts
 from sync.reconcile.field_plan import FieldPlan
 from sync.reconcile.field_values import BoardContext
 from sync.reconcile.gather import Gatherer, claimed
 from sync.reconcile.identity import ANSWERED, AnswerKind, AnswerPlan, facts_after
 from sync.reconcile.lookups import load_board
 from sync.reconcile.new_items import GIVING, ItemAct
-from sync.reconcile.pass_plan import Ask, Outcome, PassFacts, Plan, RecordAction, RecordPlan, Unread, ending
+from sync.reconcile.pass_plan import Outcome, PassFacts, Plan, RecordAction, RecordPlan, ending
 from sync.reconcile.removed_items import new_deletion_requests
 from sync.reconcile.restraints import new_clear_requests
 from sync.reconcile.settlement import conflict_reports
@@ -137,13 +136,9 @@ def _answer_changes(planned: PlannedRun, answer: AnswerPlan) -> Iterator[Planned
     about, entity_type = answer.answer, planned.facts.board.link.entity_type
     kind = kinds.get(about.kind, ChangeKind.LEFT) if answer.done else ChangeKind.ASK
     entity_id = about.made_id or about.record_id or about.asked_of
-    name = str(_answer_facts(planned.facts).records.get(entity_id) or planned.plan.records[about.asked_of].record)
+    name = str(planned.facts.answers.records.get(entity_id) or planned.plan.records[about.asked_of].record)
     if reason := answer.done or answer.outdated:
         yield PlannedChange(kind, entity_type, name, entity_id, about.item_id, reason=reason)
-
-
-def _answer_facts(facts: PassFacts) -> AnswerFacts:
-    return next((value for want, value in facts.known.items() if want.kind is Ask.ANSWERS), AnswerFacts())
 
 
 def _record_changes(plan: RecordPlan) -> Iterator[PlannedChange]:
@@ -342,7 +337,7 @@ class ReadOnlyClient(MeteredClient):
         self.points = 0
 
     def execute(self, document: str, variables: Mapping[str, Any], *, idempotency_key: str | None = None) -> Any:
-        """Send a query; raises WriteAttempted for a mutation, ConnectorError as the metered client does."""
+        """Send a query; raises WriteAttempted for a mutation, MondayError as the metered client does."""
         if document.lstrip().startswith("mutation"):
             raise WriteAttempted("A dry run came to a call that writes. It was not sent. Please report it.")
         self.calls += 1
@@ -398,7 +393,7 @@ def plan_pass(link: BoardLink, claims: Sequence[Claim], state: DryRunState) -> l
 
 def _given(planned: PlannedRun) -> dict[UUID, SyncedModel]:
     """The records whose passes follow at once, as this one would leave them: linked with an item, made, answered."""
-    plan, known = planned.plan, _answer_facts(planned.facts)
+    plan, known = planned.plan, planned.facts.answers
     named = known.records.keys()
     for answer in plan.answers:
         known = facts_after(known, answer)
@@ -435,19 +430,18 @@ def _decide(
         ]
         facts = replace(facts, claimed=replace(facts.claimed, records=tuple(known)))
     gatherer = Gatherer(foreseen)
-    try:
-        facts, plan = gatherer.gather(facts)
-    except Unread as error:
-        if error.columns is not None:
-            # As a real next pass would, this one does without the column that is missing.
-            again = _decide(error.facts.board, claims, foreseen, records, answered)
-            return replace(again, calls=gatherer.calls + again.calls)
-        cause = error.error
-        how = ending(Outcome.RELEASED, cause.sentence)
-        rejected = cause.scope in (Scope.DOCUMENT, Scope.RECORD, Scope.FIELD)
-        plan = unread(error.facts, error.plan, how, how)
-        return PlannedRun(error.facts, plan, gatherer.calls, cause.sentence, rejected and len(claims) > 1)
-    return PlannedRun(facts, plan, gatherer.calls)
+    facts, plan = gatherer.gather(facts)
+    cause = facts.monday.error
+    if cause is None:
+        return PlannedRun(facts, plan, gatherer.calls)
+    if facts.monday.columns is not None:
+        # As a real next pass would, this one does without the column that is missing.
+        again = _decide(facts.board, claims, foreseen, records, answered)
+        return replace(again, calls=gatherer.calls + again.calls)
+    how = ending(Outcome.RELEASED, cause.sentence)
+    rejected = cause.scope in (Scope.DOCUMENT, Scope.RECORD, Scope.FIELD)
+    plan = unread(facts, plan, how, how)
+    return PlannedRun(facts, plan, gatherer.calls, cause.sentence, rejected and len(claims) > 1)
 
 
 def plan_record(link: BoardLink, entity_id: UUID) -> tuple[PlannedRun, list[PlannedChange]]:
@@ -649,7 +643,7 @@ def _plan_board(
             board.checked += (same := len(page.settled))
             board.unchanged += same
             ids += page.unsettled
-    except ConnectorError as error:  # linked records alone are planned
+    except MondayError as error:  # linked records alone are planned
         board.problem = f"The board could not be listed. {error.sentence}"
     ids = sorted([*ids, *listing.unlisted(), *records_without_item(spec)])
     items = [] if board.problem else listing.unmatched

@@ -38,7 +38,7 @@ from sync.monday.board_events import WEBHOOK_EVENTS
 from sync.monday.board_items import BatchItems, Item
 from sync.monday.columns import empty_reading
 from sync.monday.conversion import UnknownValue
-from sync.monday.errors import ConnectorError
+from sync.monday.errors import MondayError
 from sync.monday.items import ITEMS_PER_READ
 from sync.monday.texts import match_key
 from sync.operations.detect.comparison import item_pages
@@ -47,23 +47,20 @@ from sync.operations.setup.selection import Choices, ChosenBoard, read_board
 from sync.outbox.claim import Claim
 from sync.outbox.notify import send_task
 from sync.reconcile.board_filter import LEFT_OUT
-from sync.reconcile.facts import ItemFacts
+from sync.reconcile.facts import IdentityFacts, InspectedColumns, ItemFacts, RecordFacts
 from sync.reconcile.field_plan import FieldPlan
 from sync.reconcile.field_values import (
     BoardContext,
     RelatedFacts,
-    Want,
-    WantKind,
     match_text_of_item,
     match_text_of_record,
     npd_id_of,
     record_name,
 )
-from sync.reconcile.gather import Gatherer, claimed
+from sync.reconcile.gather import Gatherer, Pair, claimed
 from sync.reconcile.lookups import load_directory
 from sync.reconcile.new_items import GIVING, ItemAct, ItemPlan
-from sync.reconcile.pass_plan import Ask, PassFacts, Plan, RecordPlan, Unread
-from sync.reconcile.sides import InspectedColumns
+from sync.reconcile.pass_plan import PassFacts, Plan, RecordPlan
 from sync.registry import link_of, target_of
 
 log = structlog.get_logger(__name__)
@@ -190,14 +187,16 @@ class _ListedBoard(Gatherer):
         # The columns were just read, and those that are to be made aren't there.
         return board, InspectedColumns()
 
-    def _answers(self, kind: Ask, facts: PassFacts, plan: Plan, values: Sequence[Any]) -> Mapping[Any, Any]:
-        if kind is Ask.REMOVAL_POLICY:
-            return {"": RemovedItemPolicy(facts.board.link.removed_item_policy)}
-        found = super()._answers(kind, facts, plan, values)
-        if kind is Ask.IDENTITY:
-            owners = {str(record.monday_id): key for key, record in self.given.items()}
-            return {key: replace(known, owners=owners | dict(known.owners)) for key, known in found.items()}
-        return {"": tuple(map(self._as_given, found[""]))} if kind is Ask.UNMATCHED else found
+    def removal_policy(self, board: BoardContext) -> RemovedItemPolicy:
+        return RemovedItemPolicy(board.link.removed_item_policy)
+
+    def identity(self, facts: PassFacts, records: Sequence[RecordFacts], pairs: Sequence[Pair]) -> IdentityFacts:
+        found = super().identity(facts, records, pairs)
+        given = {str(record.monday_id): key for key, record in self.given.items()}
+        return replace(found, owners=given | dict(found.owners))
+
+    def unmatched(self, facts: PassFacts) -> Sequence[ItemFacts]:
+        return list(map(self._as_given, super().unmatched(facts)))
 
     def _as_given(self, item: ItemFacts) -> ItemFacts:
         matching = tuple(self.given.get(record.pk, record) for record in item.matching)
@@ -263,9 +262,7 @@ class Planner:
         self.result = _described(chosen)
         # A board that is set up with this one gives its records their items in the same run.
         targets = [target for _, relation in self.board.relations if (target := target_of(relation))]
-        self.related = RelatedFacts(
-            {Want(WantKind.BOARD, target): True for target in targets if target.entity_type() in chosen.others}
-        )
+        self.related = RelatedFacts(boards=frozenset(target.entity_type() for target in targets) & set(chosen.others))
         self.coming = coming
         self.new_names = set[str]()
         self.taken_items = set[str]()
@@ -277,7 +274,7 @@ class Planner:
         self.reads = 0
 
     def make(self) -> BoardPlan:
-        """Raises ConnectorError."""
+        """Raises MondayError."""
         if self.chosen.board is not None:
             self._list_items()
             self._look_for_hold()
@@ -359,13 +356,12 @@ class Planner:
         as_waited: bool = False,
     ) -> tuple[PassFacts, Plan]:
         """What a pass over these would find and do; `as_waited`: once items without a match key have waited."""
-        try:
-            facts = replace(claimed(self.board, claims, given), related=self.related)
-            if as_waited:
-                facts = replace(facts, settings=replace(facts.settings, new_item_wait_seconds=0))
-            facts, plan = self.listed.gather(facts)
-        except Unread as unread:
-            raise unread.error from unread
+        facts = replace(claimed(self.board, claims, given), related=self.related)
+        if as_waited:
+            facts = replace(facts, settings=replace(facts.settings, new_item_wait_seconds=0))
+        facts, plan = self.listed.gather(facts)
+        if facts.monday.error is not None:
+            raise facts.monday.error
         self.listed.acts += planned_requests(plan)
         return facts, plan
 
@@ -678,7 +674,7 @@ def make_plan(token: str) -> None:
         plan.save(state="done", boards=[board.to_json() for board in made])
     except ActionError as why:
         plan.save(state="failed", problem=str(why))
-    except ConnectorError as error:
+    except MondayError as error:
         plan.save(state="failed", problem=humanize.without_request_id(error.sentence))
     except Exception:
         log.exception("a set-up could not be planned")

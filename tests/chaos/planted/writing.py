@@ -21,9 +21,12 @@ intents_ignored = bug(
 )
 
 
-@instead_of(intents_ignored, "sync.reconcile.gather:_open_intents")
-def _forgets_intents(right: Wrong, ids: Any) -> list[Intent]:
-    return []
+@instead_of(intents_ignored, "sync.reconcile.gather:_intents_of")
+def _forgets_intents(right: Wrong, *args: Any) -> dict[Any, tuple[Intent, ...]]:
+    return {
+        key: tuple(intent for intent in intents if intent.state != IntentState.OPEN)
+        for key, intents in right(*args).items()
+    }
 
 
 create_retried_blindly = bug(
