@@ -507,7 +507,7 @@ class CaseScreen(UnfoldModelAdminViewMixin, TemplateView):
         context = self.get_context_data(page_name=case.name, case=case, screen=screen, walk=walk, effects=effects)
         if walk.kind is Kind.DUPLICATE and context.get("section"):
             # Its address doesn't say that it is no conflict of values.
-            context["section"] = replace(context["section"], title=str(walk.kind.label), kind=walk.kind.value)
+            context["section"] = replace(context["section"], title=str(walk.kind.label))
         return self.render_to_response(context, status=status)
 
 

@@ -73,7 +73,7 @@ def test_a_page_that_can_not_be_shown_is_said_in_the_frame_of_who_is_signed_in(p
         page = client.get(address)
         return page.status_code, FRAME in page.content.decode()
 
-    for address, status in (("sync/nothing/of/the/kind", 404), ("sync/decision/4711/undo", 404), ("inbox/act", 405)):
+    for address, status in (("sync/nothing/of/the/kind", 404), ("sync/decision/4711/undo", 404), ("home/act", 405)):
         assert seen(patient, f"/admin/{address}/") == (status, True)
     assert seen(Client(), "/nothing/here/") == (404, False)
     patient.force_login(staff_who_may())

@@ -246,6 +246,7 @@ def test_the_page_takes_at_most_fifteen_queries_with_two_thousand_rows(browser: 
     for number in range(20):
         states.conflicting(f"More {number}", f"92{number}")
         finished(sync_now() - timedelta(hours=number), rows=2)
+    BoardLink.objects.update(last_pass_at=sync_now())
     assert queries() <= few
     assert few <= 15
 
