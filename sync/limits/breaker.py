@@ -315,6 +315,7 @@ def store_account_info(found: AccountInfo) -> None:
         "version_answered": found.version_value,
         "version_kind": found.version_kind,
         "tier": found.tier,
+        "time_zone": found.time_zone,
         "answered_mark": credentials.token_mark(),
     }
     account = MondayAccount.objects.filter(id=1)

@@ -223,18 +223,6 @@ class InvalidSignature(Exception):
     """Nothing proves that the delivery is Monday's; the message never shows the token or the secret."""
 
 
-class ForgedSignature(InvalidSignature):
-    """Not a token, not HS256, or not signed with our secret."""
-
-
-class WrongAudience(InvalidSignature):
-    """Signed for another address."""
-
-
-class ExpiredSignature(InvalidSignature):
-    """Expired, or not valid yet."""
-
-
 @dataclass(frozen=True)
 class ItemEvent:
     """One delivery. Ids are texts here, numbers on the wire; `column_type` is GraphQL's name of the type.

@@ -23,14 +23,12 @@ from sync.monday.board import (
     BoardActivity,
     EventKind,
     EventPaths,
-    ExpiredSignature,
-    ForgedSignature,
     InvalidEvent,
+    InvalidSignature,
     ItemEvent,
     OwnWebhook,
     UpdatedItem,
     UpdatedItemsPage,
-    WrongAudience,
     url_fingerprint,
 )
 from sync.monday.board_items import NAME_COLUMN
@@ -143,11 +141,11 @@ def verify_jwt(token: str, secret: str, audience: str, now: datetime) -> Mapping
     """Check the JWT of a delivery's Authorization header and return its claims.
 
     The signature (HS256 only) comes first, then the address that it was issued for, then its time against the
-    caller's `now`. Raises an InvalidSignature; also without a secret, because then nothing can be checked.
+    caller's `now`. Raises InvalidSignature; also without a secret, because then nothing can be checked.
     """
     # An empty secret would accept a token that anybody can sign.
     if not secret:
-        raise ForgedSignature("No signing secret is set; set MONDAY_SIGNING_SECRET.")
+        raise InvalidSignature("No signing secret is set; set MONDAY_SIGNING_SECRET.")
     try:
         # PyJWT's own time checks read the machine's clock; ours compare with `now` below.
         claims: Mapping[str, Any] = jwt.decode(
@@ -157,21 +155,21 @@ def verify_jwt(token: str, secret: str, audience: str, now: datetime) -> Mapping
             options={"verify_exp": False, "verify_iat": False, "verify_nbf": False, "verify_aud": False},
         )
     except jwt.PyJWTError as error:
-        raise ForgedSignature("The webhook's signature is not Monday's.") from error
+        raise InvalidSignature("The webhook's signature is not Monday's.") from error
     audiences = claims.get("aud")
     addresses = audiences if isinstance(audiences, list) else [audiences]
     # A proxy may add or drop the last slash, which doesn't change the address.
     if audience.rstrip("/") not in {str(address).rstrip("/") for address in addresses if address}:
-        raise WrongAudience("The webhook was signed for another address; check SITE_URL.")
+        raise InvalidSignature("The webhook was signed for another address; check SITE_URL.")
     expires, issued = _parse_timestamp(claims.get("exp")), _parse_timestamp(claims.get("iat"))
     not_before = _parse_timestamp(claims.get("nbf"))
     # Without an end a stolen token would be valid for ever.
     if expires is None:
-        raise ExpiredSignature("The webhook's signature has no end of validity.")
+        raise InvalidSignature("The webhook's signature has no end of validity.")
     if now - LEEWAY > expires:  # in this order nothing overflows
-        raise ExpiredSignature("The webhook's signature has expired.")
+        raise InvalidSignature("The webhook's signature has expired.")
     if any(start is not None and now + LEEWAY < start for start in (issued, not_before)):
-        raise ExpiredSignature("The webhook's signature is from the future; check the clock of this machine.")
+        raise InvalidSignature("The webhook's signature is from the future; check the clock of this machine.")
     return claims
 
 

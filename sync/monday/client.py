@@ -36,10 +36,6 @@ from sync.monday.usage import Complexity, Limits
 MAX_REMEMBERED_KEYS = 1_024
 
 
-class IdempotencyKeyReused(ValueError):
-    """A key came again with another body: Monday might replay the first one's answer for it."""
-
-
 class UsedIdempotencyKeys:
     """The bodies, as hashes, that were sent under the latest keys of this process.
 
@@ -52,7 +48,8 @@ class UsedIdempotencyKeys:
         self._lock = threading.Lock()
 
     def check(self, key: str, body: bytes) -> None:
-        """Remember a key's body; raises IdempotencyKeyReused where the key was sent with another one."""
+        """Remember a key's body; raises ValueError where the key was sent with another one:
+        Monday might replay the first one's answer for it."""
         digest = sha256(body).digest()
         # Threads share the client.
         with self._lock:
@@ -61,7 +58,7 @@ class UsedIdempotencyKeys:
             while len(self._bodies) > MAX_REMEMBERED_KEYS:
                 self._bodies.popitem(last=False)
         if known != digest:
-            raise IdempotencyKeyReused("This idempotency key was used for another body; take a new key.")
+            raise ValueError("This idempotency key was used for another body; take a new key.")
 
 
 # The headers of Monday's answers: the request's id, how long to wait, and what is left of the limits.
@@ -241,7 +238,7 @@ class MondayClient:
         with errors and no data; or where another API version than ours answered a query (a mutation's results stand,
         and the next query raises it). An idempotency key lets Monday replay a mutation's answer for 30 minutes
         (developer.monday.com/api-reference/docs/idempotency); a mutation without one gets its own. Raises
-        IdempotencyKeyReused, before anything is sent, for a key that was sent with another body.
+        ValueError, before anything is sent, for a key that was sent with another body.
         """
         is_mutation = document.lstrip().startswith("mutation")
         # A query changes nothing, so it needs no key.

@@ -31,7 +31,7 @@ ENDING_KINDS = frozenset(
 
 _ACCOUNT_INFO = f"""query Greeting {{
   {COMPLEXITY}
-  me {{ id name }}
+  me {{ id name time_zone_identifier }}
   version {{ kind value }}
   versions {{ kind value }}
   account {{ tier plan {{ tier }} }}
@@ -83,6 +83,7 @@ def parse_account_info(answer: Answer) -> AccountInfo:
     return AccountInfo(
         user_id=str(me.get("id") or ""),
         user_name=str(me.get("name") or ""),
+        time_zone=str(me.get("time_zone_identifier") or ""),
         tier=str(mapping_or_empty(account.get("plan")).get("tier") or account.get("tier") or ""),
         version_value=served,
         version_kind=versions.get(served) or str(version.get("kind") or ""),

@@ -21,6 +21,7 @@ class AccountInfo:
 
     user_id: str = ""
     user_name: str = ""
+    time_zone: str = ""  # of the token's user, by its IANA name
     tier: str = ""
     version_value: str = ""
     version_kind: str = ""

@@ -20,7 +20,7 @@ from sync.operations import doctor
 from sync.operations.detect import boards_to_sweep
 from sync.operations.record_requests import push_record
 from sync.outbox import pauses
-from sync.queue import SyncQueueService
+from sync.queue import resume
 from sync.records import availability
 from tests.admin import states
 from tests.budget.conftest import Planned
@@ -195,7 +195,7 @@ def test_the_other_doors_ask_too(monday_answers: responses.RequestsMock, admin_c
         doctor.run_checks()
     elif door == "resume":
         paused, _ = pauses.pause("maya")
-        SyncQueueService().resume("maya", entity_type=paused.entity_type)
+        resume("maya", entity_type=paused.entity_type)
     else:
         job = admin_client.get("/api/v1/sync/queue/?status=pending").json()["results"][0]["id"]
         assert admin_client.post(f"/api/v1/sync/queue/{job}/retry").status_code == 200

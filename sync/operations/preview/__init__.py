@@ -324,10 +324,6 @@ def change_json(change: PlannedChange) -> dict[str, Any]:
     }
 
 
-class WriteAttempted(RuntimeError):
-    """A dry run came to a mutation: an error of this program. Nothing was sent."""
-
-
 class ReadOnlyClient(MeteredClient):
     """Counts its calls and their points, and refuses to write."""
 
@@ -337,9 +333,9 @@ class ReadOnlyClient(MeteredClient):
         self.points = 0
 
     def execute(self, document: str, variables: Mapping[str, Any], *, idempotency_key: str | None = None) -> Any:
-        """Send a query; raises WriteAttempted for a mutation, MondayError as the metered client does."""
+        """Send a query; raises RuntimeError for a mutation, MondayError as the metered client does."""
         if document.lstrip().startswith("mutation"):
-            raise WriteAttempted("A dry run came to a call that writes. It was not sent. Please report it.")
+            raise RuntimeError("A dry run came to a call that writes. It was not sent. Please report it.")
         self.calls += 1
         answer: CallReport = super().execute(document, variables)
         self.points += answer.complexity.query if answer.complexity else 0

@@ -525,10 +525,10 @@ def _missing_name(planner: Planner, field_plan: FieldPlan) -> str | None:
     if not is_unknown or not name or relation is None:
         return None
     target = target_of(relation).entity_type()
-    if name.casefold() in planner.coming.get(target, ()):
+    if match_key(name) in planner.coming.get(target, ()):
         return ""
     names = planner.result.missing.setdefault(target, [])
-    if name.casefold() not in {one.casefold() for one in names} and len(names) < MAX_MISSING_NAMES:
+    if match_key(name) not in map(match_key, names) and len(names) < MAX_MISSING_NAMES:
         names.append(name)
     return name
 
