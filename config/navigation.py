@@ -80,6 +80,8 @@ class Section:
 
     @property
     def link(self) -> str:
+        if self.below:  # whose pages have no list
+            return self.parent_link
         return f"{self.path}?{self.query}" if self.query else self.path
 
     @property

@@ -102,18 +102,18 @@ def _state_line(request: HttpRequest, boards: Sequence[BoardLine], groups: int, 
     if groups:
         things = humanize.count_with_noun(groups, "thing needs", "things need")
         return StateLine(Badge("warn", "front_hand", f"Syncing; {things} attention"))
-    if pending:
-        records = humanize.count_with_noun(pending, "record is", "records are")
-        return StateLine(Badge("wait", "sync", f"Syncing; {records} pending"))
-    return _calm_line(request, now)
+    return _calm_line(request, pending, now)
 
 
-def _calm_line(request: HttpRequest, now: Overview) -> StateLine:
+def _calm_line(request: HttpRequest, pending: int, now: Overview) -> StateLine:
     """Return what is said where nothing waits for this person."""
     others = attention.tallies(attention.Scope(shown_scope(request.user).others))
     if number := sum(tally.causes for tally in others.values()):
         things = humanize.count_with_noun(number, "thing needs", "things need")
         return StateLine(Badge("off", "group", f"Nothing needs you; {things} somebody else"))
+    if pending:
+        records = humanize.count_with_noun(pending, "record is", "records are")
+        return StateLine(Badge("wait", "sync", f"Syncing; {records} pending"))
     checked = combine_results(verifications().values()).summary(now.now)
     return StateLine(Badge("ok", "check_circle", "All is well"), checked)
 
