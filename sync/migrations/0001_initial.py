@@ -52,6 +52,14 @@ class Migration(migrations.Migration):
                 ("blocked_reason", models.TextField(blank=True, db_default="")),
                 ("blocked_since", models.DateTimeField(blank=True, null=True)),
                 (
+                    "refused",
+                    models.JSONField(
+                        blank=True,
+                        db_default=models.Value({}, models.JSONField()),
+                        verbose_name="calls that Monday refuses",
+                    ),
+                ),
+                (
                     "batch_limit",
                     models.SmallIntegerField(
                         blank=True, null=True, verbose_name="records a document, by the time calls took"
