@@ -247,13 +247,13 @@ def secrets_of(var: Path) -> Secrets:
     var.mkdir(parents=True, exist_ok=True)
     with os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "r+") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
-        known: dict[str, str] = json.loads(file.read() or "{}")
-        missing = [field.name for field in fields(Secrets) if field.name not in known]
+        stored: dict[str, str] = json.loads(file.read() or "{}")
+        missing = [field.name for field in fields(Secrets) if field.name not in stored]
         if missing:
-            known |= {name: secrets.token_urlsafe(24) for name in missing}
+            stored |= {name: secrets.token_urlsafe(24) for name in missing}
             file.seek(0)
-            json.dump(known, file, indent=1)
-    return Secrets(**{field.name: known[field.name] for field in fields(Secrets)})
+            json.dump(stored, file, indent=1)
+    return Secrets(**{field.name: stored[field.name] for field in fields(Secrets)})
 
 
 NO_SERVER = (

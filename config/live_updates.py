@@ -85,17 +85,17 @@ def live_versions(request: HttpRequest) -> JsonResponse:
     """
     counted = [*_COUNTED, *(spec.model._meta.db_table for spec in registry.entities())]
     site = _scalar(_SITE_VERSION, [counted])
-    found: dict[str, Any] = {"site": site, "badges": badges(request)}
+    answer: dict[str, Any] = {"site": site, "badges": badges(request)}
     if record := _record(request):
         table = connection.ops.quote_name(record._meta.db_table)
         params = {"id": record.pk, "type": record.entity_type()}
-        found["record"] = _scalar(_RECORD_VERSION.format(table=table), params)
+        answer["record"] = _scalar(_RECORD_VERSION.format(table=table), params)
         changed = set(request.GET.get("changed", "").split(","))
         fields = [field for field in record._meta.concrete_fields if field.name in changed]
         changes = {field.name: last_change(record, field.attname) for field in fields}
-        found["authors"] = {name: _author_text(change) for name, change in changes.items()}
-        found["on_monday"] = [name for name, change in changes.items() if change and change.on_monday]
-    return JsonResponse(found)
+        answer["authors"] = {name: _author_text(change) for name, change in changes.items()}
+        answer["on_monday"] = [name for name, change in changes.items() if change and change.on_monday]
+    return JsonResponse(answer)
 
 
 def _record(request: HttpRequest) -> SyncedModel | None:

@@ -46,17 +46,17 @@ def _of_refusal(record: logging.LogRecord) -> logging.LogRecord:
     status, request = getattr(record, "status_code", 0), getattr(record, "request", None)
     if not isinstance(request, HttpRequest) or not HTTPStatus.BAD_REQUEST <= status < HTTPStatus.INTERNAL_SERVER_ERROR:
         return record
-    said = str(record.args[0]).lower() if isinstance(record.args, tuple) and record.args else ""
+    reason = str(record.args[0]).lower() if isinstance(record.args, tuple) and record.args else ""
     kind = record.name.rpartition("django.security.")[2]
-    codes = (code for word, code in _CSRF_CODES.items() if word in said)
+    codes = (code for word, code in _CSRF_CODES.items() if word in reason)
     otherwise = kind if record.name.startswith("django.security.") else HTTPStatus(status).name.lower()
-    told, match = copy(record), request.resolver_match
-    told.msg, told.args = (
+    copied, match = copy(record), request.resolver_match
+    copied.msg, copied.args = (
         f"refused {request.method} {match.route if match else '-'}: {status} {next(codes, otherwise)}",
         (),
     )
-    told.exc_info = told.exc_text = told.stack_info = None
-    return told
+    copied.exc_info = copied.exc_text = copied.stack_info = None
+    return copied
 
 
 _CSRF_CODES = {
@@ -180,8 +180,8 @@ class SecretlessFilter(SafeExceptionReporterFilter):
     hidden_settings = re.compile(f"{DJANGO_HIDDEN_NAMES}|{OWN_HIDDEN_NAMES}", re.IGNORECASE)
 
     def get_traceback_frame_variables(self, request: HttpRequest | None, tb_frame: Any) -> ItemsView[str, Any]:
-        found = super().get_traceback_frame_variables(request, tb_frame)
-        return {name: self.cleanse_setting(name, value) for name, value in found}.items()
+        variables = super().get_traceback_frame_variables(request, tb_frame)
+        return {name: self.cleanse_setting(name, value) for name, value in variables}.items()
 
 
 class SecretlessReporter(ExceptionReporter):

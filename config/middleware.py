@@ -104,8 +104,8 @@ def page_of(request: HttpRequest) -> str:
     """Return the page that a person is on: of what a form sends, the one that the form stands on or leads back to."""
     if request.method in ("GET", "HEAD"):
         return request.get_full_path()
-    given = (request.POST.get("next"), request.POST.get("back"), request.headers.get("Referer"))
-    return own_address(request, *given) or reverse("admin:index")
+    candidates = (request.POST.get("next"), request.POST.get("back"), request.headers.get("Referer"))
+    return own_address(request, *candidates) or reverse("admin:index")
 
 
 class LostActMiddleware(MiddlewareMixin):
@@ -164,11 +164,11 @@ NAMES = {
 
 def bad_request(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
     """400: an address or a form that can't be read, in the words of who refused it where there are some."""
-    said = str(exception) if isinstance(exception, BadRequest) else ""
+    words = str(exception) if isinstance(exception, BadRequest) else ""
     if request.path_info.startswith(FOR_PROGRAMS):
-        said = said or "It can't be read: it names another host, or has too many parameters."
-        return error_response(400, "invalid", said)
-    return _answer(request, "400.html", 400, {"said": said})
+        words = words or "It can't be read: it names another host, or has too many parameters."
+        return error_response(400, "invalid", words)
+    return _answer(request, "400.html", 400, {"said": words})
 
 
 def not_allowed(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
@@ -177,9 +177,9 @@ def not_allowed(request: HttpRequest, exception: Exception | None = None) -> Htt
 
 def not_found(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
     """404: what isn't there, in the words of who looked for it where there are some."""
-    said = exception.args[0] if exception and exception.args else ""
+    words = exception.args[0] if exception and exception.args else ""
     # Django's own is a dictionary of the addresses that it tried.
-    return _answer(request, "404.html", 404, {"said": said if isinstance(said, str) and said.endswith(".") else ""})
+    return _answer(request, "404.html", 404, {"said": words if isinstance(words, str) and words.endswith(".") else ""})
 
 
 def form_missing(request: HttpRequest, allowed: str) -> HttpResponse:

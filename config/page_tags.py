@@ -123,8 +123,8 @@ def breakable(text: Any) -> SafeString:
     """Return a text whose long words are broken where a reader would, not in the middle; HTML stays as it is."""
     if isinstance(text, SafeString):
         return text
-    found = str(text) if text is not None else ""
-    return _broken(found, _breaks(found))
+    shown = str(text) if text is not None else ""
+    return _broken(shown, _breaks(shown))
 
 
 @register.simple_tag

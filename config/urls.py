@@ -27,7 +27,7 @@ from sync.api import record_endpoints, service_endpoints
 def record_apis() -> list[URLResolver]:
     """Return the API of the records: of the module `api` of each application that has one, the rest is generated."""
     configs = dict.fromkeys(apps.app_configs.get(spec.model._meta.app_label) for spec in registry.entities())
-    modules = [f"{one.name}.api" for one in configs if one and module_has_submodule(one.module, "api")]
+    modules = [f"{config.name}.api" for config in configs if config and module_has_submodule(config.module, "api")]
     own = [path("api/v1/", include(module)) for module in modules]
     return [*own, path("api/v1/", include(list(record_endpoints.generated_paths(own))))]
 

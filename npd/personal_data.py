@@ -45,7 +45,7 @@ from sync.models import (
     WebhookEvent,
 )
 from sync.monday.board_items import ItemRemoval
-from sync.monday.errors import ConnectorError, ItemNotFound
+from sync.monday.errors import ITEM_NOT_FOUND, MondayError
 from sync.monday.items import prepare_delete
 from sync.outbox.claim import acquire
 from sync.records import availability
@@ -232,11 +232,11 @@ def _delete_items(link: BoardLink, item_ids: list[str]) -> None:
     request = prepare_delete(removals, [])
     try:
         answer = connector(urgent=True).write(request, uuid.uuid4().hex)
-    except ConnectorError as error:
+    except MondayError as error:
         raise Conflict(ITEM_NOT_DELETED.format(why=error.sentence), code="item_not_deleted") from error
     for outcome in answer.by_alias.values():
         # An item that is gone already is what was wanted.
-        if isinstance(outcome, ConnectorError) and not isinstance(outcome, ItemNotFound):
+        if isinstance(outcome, MondayError) and outcome.kind is not ITEM_NOT_FOUND:
             raise Conflict(ITEM_NOT_DELETED.format(why=outcome.sentence), code="item_not_deleted")
 
 

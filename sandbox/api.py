@@ -197,10 +197,10 @@ class Api:
 
     def _admit(self, request: Request, call: Call) -> Response:
         """Who has no valid token belongs to no account: nothing is counted, and no quota is shown."""
-        given = request.header("Authorization") or ""
+        sent = request.header("Authorization") or ""
         # Without a token of its own the sandbox takes any.
         # Compared as bytes: of texts, compare_digest takes ASCII alone.
-        admitted = bool(given) and (not self._token or hmac.compare_digest(given.encode(), self._token.encode()))
+        admitted = bool(sent) and (not self._token or hmac.compare_digest(sent.encode(), self._token.encode()))
         if not admitted:
             return self._rejection_response(api_errors.not_authenticated(), call)
         try:
@@ -219,11 +219,11 @@ class Api:
         return replace(response, headers=response.headers | self.limits.headers())
 
     def _answer(self, request: Request, call: Call) -> Response:
-        asked = self._parse_request(request, call)
-        operation = asked.operation
+        api_request = self._parse_request(request, call)
+        operation = api_request.operation
         call.kind, call.operation, call.fields = operation.kind, operation.name, operation.fields()
         _pause(self.latency.call_ms)
-        fault = self.faults.take(operation, asked.variables)
+        fault = self.faults.take(operation, api_request.variables)
         if fault is not None:
             call.fault = fault.name()
             if fault.status is not None:
@@ -236,15 +236,15 @@ class Api:
                 self._exhaust(fault)
         key = request.header("Idempotency-Key") if operation.is_mutation else None
         if not key:
-            return self._carry_out(request, asked, call, fault)
+            return self._carry_out(request, api_request, call, fault)
         call.idempotency_key = key
-        replay = self.idempotency.claim(key, asked.body)
+        replay = self.idempotency.claim(key, api_request.body)
         if replay is not None:
             call.replayed, call.different_body = True, replay.different_body
             headers = replay.answer.headers | {"Idempotency-Replayed": "true"}
             return Response(replay.answer.status, replay.answer.body, headers)
         try:
-            return self._carry_out(request, asked, call, fault, key)
+            return self._carry_out(request, api_request, call, fault, key)
         finally:
             self.idempotency.release(key)
 
@@ -268,13 +268,13 @@ class Api:
         return ApiRequest(operation, variables or {}, body, version)
 
     def _carry_out(
-        self, request: Request, asked: ApiRequest, call: Call, fault: Fault | None, key: str | None = None
+        self, request: Request, api_request: ApiRequest, call: Call, fault: Fault | None, key: str | None = None
     ) -> Response:
         if fault is not None and fault.timeout == "before":
             self._hang_up(request, fault)
         if fault is not None and fault.slow is not None:
             fault.over.wait(fault.slow)
-        response = self._run(asked, call, fault)
+        response = self._run(api_request, call, fault)
         # Kept before the connection is cut: whoever has lost this answer asks for it again under its key.
         if key:
             self.idempotency.keep(key, response)
@@ -282,30 +282,30 @@ class Api:
             self._hang_up(request, fault)
         return response
 
-    def _run(self, asked: ApiRequest, call: Call, fault: Fault | None) -> Response:
-        call.complexity = asked.operation.points(asked.variables)
+    def _run(self, api_request: ApiRequest, call: Call, fault: Fault | None) -> Response:
+        call.complexity = api_request.operation.points(api_request.variables)
         context = Context(
             world=self._world,
             cursors=self.cursors,
             limits=self.limits,
             user=API_USER,
-            version=asked.version,
+            version=api_request.version,
             spent=self.limits.spend(call.complexity),
             handshake=self._deliveries.handshake,
             slow_mutation=lambda: _pause(self.latency.mutation_ms),
         )
         # What keeps earlier versions of items, while a fault asks for reads that lag behind.
-        recorded = asked.operation.is_mutation and self.faults.await_reads()
+        recorded = api_request.operation.is_mutation and self.faults.await_reads()
         recording = history_middleware(self.history) if recorded else None
-        middleware = (fault_middleware(fault, asked.operation, self.history), recording)
-        if asked.operation.is_mutation:
+        middleware = (fault_middleware(fault, api_request.operation, self.history), recording)
+        if api_request.operation.is_mutation:
             # What takes its time is written as it happens: webhooks report it before the answer does.
             quick = self.latency.mutation_ms == 0
             with self._world.batched() if quick else nullcontext():
-                answer = graph.run(asked.operation, asked.variables, context, *middleware)
+                answer = graph.run(api_request.operation, api_request.variables, context, *middleware)
         else:
             with self._world.read_lock():
-                answer = graph.run(asked.operation, asked.variables, context, *middleware)
+                answer = graph.run(api_request.operation, api_request.variables, context, *middleware)
         if fault is not None and fault.partial is not None and fault.partial.no_data:
             answer.pop("data")
         call.errors = [e.get("extensions", {}).get("code", "") for e in answer.get("errors", [])]
@@ -314,8 +314,8 @@ class Api:
     def _respond(self, answer: dict[str, Any], call: Call, status: int, headers: dict[str, str]) -> Response:
         if "error_code" not in answer:  # the form of before 2025-01, which internal errors still have
             answer = answer | {"extensions": {"request_id": call.request_id}}
-        told = {"API-Version": call.version, "X-Request-Id": call.request_id}
-        return json_response(answer, status, told | headers)
+        own_headers = {"API-Version": call.version, "X-Request-Id": call.request_id}
+        return json_response(answer, status, own_headers | headers)
 
     def _rejection_response(self, refusal: RequestError, call: Call) -> Response:
         call.errors = [error.get("extensions", {}).get("code", "") for error in refusal.errors]

@@ -53,8 +53,8 @@ def ruby(value: Any) -> str:
 
 
 def item_not_found(item_id: int | None) -> FieldError:
-    known = None if item_id is None or item_id < 0 else item_id  # what is no number has no place in it
-    return FieldError("Item not found", "InvalidItemIdException", item_id=known)
+    shown_id = None if item_id is None or item_id < 0 else item_id  # what is no number has no place in it
+    return FieldError("Item not found", "InvalidItemIdException", item_id=shown_id)
 
 
 def _not_found(resource: str, message: str, **about: Any) -> FieldError:

@@ -105,12 +105,12 @@ class Usage:
 
     def by_day(self) -> dict[str, int]:
         """Whole calls by day, the newest first, as old as `lag` makes them."""
-        found: Counter[str] = Counter()
+        counts: Counter[str] = Counter()
         until = self.reported_until()
         for second, tenths in list(self._used):
             if second <= until:
-                found[_day(second)] += tenths
-        return {day: tenths // 10 for day, tenths in sorted(found.items(), reverse=True)}
+                counts[_day(second)] += tenths
+        return {day: tenths // 10 for day, tenths in sorted(counts.items(), reverse=True)}
 
     def clear(self) -> None:
         self._used.clear()
@@ -311,7 +311,7 @@ class Limits:
                 return {}
             now, plan = self._clock.time(), self.plan
             minute, points = self._minute.roll(now), self._points.roll(now)
-            left = [max(0, one) for one in (plan.minute - minute.used, plan.points - points.used)]
+            left = [max(0, number) for number in (plan.minute - minute.used, plan.points - points.used)]
             minute_end = f";t={minute.seconds_left(now)}" if left[0] == 0 else ""
             points_end = f";t={points.seconds_left(now)}" if points.is_open else ""
             free = max(0, plan.concurrent - self._running)

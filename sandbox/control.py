@@ -60,33 +60,33 @@ ControlInput = dict[str, Any]
 Action = Callable[[World, int, ControlInput], Item]
 
 
-def act(world: World, given: ControlInput) -> Item:
+def act(world: World, body: ControlInput) -> Item:
     """Do `{action, user_id, …}`; `ITEM_ACTIONS` has the actions. Raises BadRequestError and FieldError."""
-    user_id = number(given, "user_id", PEOPLE[0].id)
+    user_id = number(body, "user_id", PEOPLE[0].id)
     if not is_person(user_id):
         raise BadRequestError("user_id is nobody here")
-    return ITEM_ACTIONS[one_of(ITEM_ACTIONS)(given.get("action"), "action")](world, user_id, given)
+    return ITEM_ACTIONS[one_of(ITEM_ACTIONS)(body.get("action"), "action")](world, user_id, body)
 
 
-def _edit(world: World, user_id: int, given: ControlInput) -> Item:
+def _edit(world: World, user_id: int, body: ControlInput) -> Item:
     """`text` is a simple string, `value` what the API's column_values would hold."""
-    item = world.item(number(given, "item_id"))
-    column_id = text(given, "column_id")
-    content = given.get("value")
-    if "value" not in given:
-        content = text(given, "text").strip() or None
+    item = world.item(number(body, "item_id"))
+    column_id = text(body, "column_id")
+    content = body.get("value")
+    if "value" not in body:
+        content = text(body, "text").strip() or None
     return item_changes.change_values(world, user_id, item, {column_id: content}, create_labels=True)
 
 
-def _add(world: World, user_id: int, given: ControlInput) -> Item:
-    check_item(given)
+def _add(world: World, user_id: int, body: ControlInput) -> Item:
+    check_item(body)
     return item_changes.create_item(
         world,
         user_id,
-        number(given, "board_id"),
-        given["name"].strip(),
-        given.get("values") or {},
-        group_id=given.get("group_id"),
+        number(body, "board_id"),
+        body["name"].strip(),
+        body.get("values") or {},
+        group_id=body.get("group_id"),
         create_labels=True,
     )
 
@@ -202,14 +202,14 @@ class Control:
 
     def change_board(self, request: Request) -> Response:
         """`{board_id, items_limit?, state?}`: how many items a board may hold; archived, deleted or active."""
-        given = request.object()
+        body = request.object()
         with self._world.transaction():
-            board = self._world.board(number(given, "board_id"))
-            optional(one_of(STATES))(given.get("state"), "state")
-            board.items_limit = number(given, "items_limit", board.items_limit)
+            board = self._world.board(number(body, "board_id"))
+            optional(one_of(STATES))(body.get("state"), "state")
+            board.items_limit = number(body, "items_limit", board.items_limit)
             self._world.put_board(board)
-            if "state" in given and given["state"] != board.state:
-                board_changes.set_board_state(self._world, PEOPLE[0].id, board.id, given["state"])
+            if "state" in body and body["state"] != board.state:
+                board_changes.set_board_state(self._world, PEOPLE[0].id, board.id, body["state"])
         return json_response({"id": str(board.id), "items_limit": board.items_limit, "state": board.state})
 
     def delay_activity(self, request: Request) -> Response:
@@ -244,10 +244,10 @@ class Control:
 
     def restore(self, request: Request) -> Response:
         """`{name}`: as `reset`, and then everything that the snapshot holds; as often as one likes."""
-        found = self._kept.get(text(request.object(), "name"))
-        if found is None:
+        pair = self._kept.get(text(request.object(), "name"))
+        if pair is None:
             raise BadRequestError("there is no snapshot of this name: POST /_control/snapshot first")
-        then, kept = found
+        then, kept = pair
         self.forget()
         self._world.restore(kept, time.monotonic() - then)
         return json_response({"restored": True})
@@ -257,8 +257,8 @@ class Control:
 
     def add_faults(self, request: Request) -> Response:
         """One fault or a list of them, put at the end of the queue."""
-        given = request.json()
-        self._api.faults.add([fault_from(one) for one in (given if isinstance(given, list) else [given])])
+        body = request.json()
+        self._api.faults.add([fault_from(entry) for entry in (body if isinstance(body, list) else [body])])
         return json_response(self._api.faults.remaining())
 
     def clear_faults(self, request: Request) -> Response:
@@ -297,17 +297,17 @@ class Control:
 
     def load_items(self, request: Request) -> Response:
         """`{board_id, items: [{name, values, group_id?}]}`: the new ids, in order."""
-        given = request.object()
-        rows = of_type(list, "a list of objects with name and values")(given.get("items"), "items")
+        body = request.object()
+        rows = of_type(list, "a list of objects with name and values")(body.get("items"), "items")
         for row in rows:
             check_item(of_type(dict, "an object with name and values")(row, "an item"))
-        ids = item_changes.load_items(self._world, number(given, "board_id"), rows)
-        return json_response([str(one) for one in ids])
+        ids = item_changes.load_items(self._world, number(body, "board_id"), rows)
+        return json_response([str(item_id) for item_id in ids])
 
     def act(self, request: Request) -> Response:
         """What a person does on the page: `{action, user_id, …}`; `sandbox.control` names what there is to do."""
-        given = request.object()
-        item = act(self._world, given)
+        body = request.object()
+        item = act(self._world, body)
         with self._world.read_lock():
             return json_response(self._item(self._world.boards[item.board_id], item))
 
@@ -317,18 +317,18 @@ class Control:
 
     def change_column(self, request: Request) -> Response:
         """`{board_id, column_id, action, type?}`: delete, restore, hide, show, or retype into `type`."""
-        given = request.object()
-        action, column_id = one_of(COLUMN_ACTIONS)(given.get("action"), "action"), text(given, "column_id")
+        body = request.object()
+        action, column_id = one_of(COLUMN_ACTIONS)(body.get("action"), "action"), text(body, "column_id")
         with self._world.transaction():
-            board = self._world.board(number(given, "board_id"))
-            column = next((one for one in board.columns if one.id == column_id), None)
+            board = self._world.board(number(body, "board_id"))
+            column = next((each for each in board.columns if each.id == column_id), None)
             if column is None:
                 raise BadRequestError("there is no such column")
             if action == "delete":
                 delete_column(self._world, PEOPLE[0].id, board.id, column_id)
             elif action == "retype":
                 # The values of the former type are kept aside, for a change back.
-                new = text(given, "type")
+                new = text(body, "type")
                 kind_of(new)
                 items = self._world.items_of(board.id, STATES)
                 for item in items:
@@ -357,17 +357,17 @@ class Control:
         of today so far; `others` are calls that the account's other tokens make now; `lag` is how many seconds old
         `platform_api`'s figures are; `headers` whether answers carry RateLimit headers.
         """
-        given, limits = checked(request.json(), PLAN, "the plan"), self._api.limits
-        own = {key: given[key] for key in LIMIT_NAMES if key in given}
-        if own or "plan" in given:
+        chosen, limits = checked(request.json(), PLAN, "the plan"), self._api.limits
+        own = {key: chosen[key] for key in LIMIT_NAMES if key in chosen}
+        if own or "plan" in chosen:
             kept = limits.plan.name if limits.plan else None
-            limits.set_plan(plan_from(given.get("plan", kept), own))
-        limits.shows_headers = given.get("headers", limits.shows_headers)
-        if "lag" in given:
-            limits.set_lag(given["lag"])
-        if "used" in given:
-            limits.set_used(given["used"])
-        limits.use_by_others(given.get("others", 0))
+            limits.set_plan(plan_from(chosen.get("plan", kept), own))
+        limits.shows_headers = chosen.get("headers", limits.shows_headers)
+        if "lag" in chosen:
+            limits.set_lag(chosen["lag"])
+        if "used" in chosen:
+            limits.set_used(chosen["used"])
+        limits.use_by_others(chosen.get("others", 0))
         return self.plan(request)
 
     def webhooks(self, request: Request) -> Response:
@@ -378,13 +378,13 @@ class Control:
             if not hook.deleted
         ]
         since = parse_int(request.query.get("since", "")) or 0
-        log = [one.to_json() for one in self._deliveries.log() if one.id > since]
+        log = [entry.to_json() for entry in self._deliveries.log() if entry.id > since]
         return json_response({"webhooks": hooks, "deliveries": log, "rules": self._rules()})
 
     def add_rules(self, request: Request) -> Response:
         """`{rule: drop|double|delay|reorder|hold, …}` or a list of them; `webhooks.rules` says what each takes."""
-        given = request.json()
-        self._deliveries.rules.add(given if isinstance(given, list) else [given])
+        body = request.json()
+        self._deliveries.rules.add(body if isinstance(body, list) else [body])
         return json_response(self._rules())
 
     def clear_rules(self, request: Request) -> Response:
@@ -394,8 +394,8 @@ class Control:
 
     def release(self, request: Request) -> Response:
         """`{how: send|double|drop|shuffle, seed?}`: let held deliveries go, and end the rules that hold."""
-        given = checked(request.json(), {"how": one_of(RELEASES), "seed": whole(0, LARGEST_SEED)}, "a release")
-        count = self._deliveries.release(**given)
+        chosen = checked(request.json(), {"how": one_of(RELEASES), "seed": whole(0, LARGEST_SEED)}, "a release")
+        count = self._deliveries.release(**chosen)
         return json_response({"released": count, "rules": self._rules()})
 
     def _rules(self) -> list[dict[str, Any]]:

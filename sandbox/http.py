@@ -44,10 +44,10 @@ def amount(most: float, least: float = 0) -> Check:
     return check
 
 
-def one_of(known: Iterable[str]) -> Check:
+def one_of(options: Iterable[str]) -> Check:
     def check(value: Any, name: str) -> Any:
-        if value not in tuple(known):
-            raise BadRequestError(f"{name} is one of {', '.join(known)}")
+        if value not in tuple(options):
+            raise BadRequestError(f"{name} is one of {', '.join(options)}")
         return value
 
     return check
@@ -145,10 +145,10 @@ class Request:
 
     def object(self) -> dict[str, Any]:
         """The body as a JSON object. BadRequestError when it is none."""
-        found = self.json()
-        if not isinstance(found, dict):
+        content = self.json()
+        if not isinstance(content, dict):
             raise BadRequestError("the body must be a JSON object")
-        return found
+        return content
 
     def form(self) -> dict[str, str]:
         """The fields of a form that a browser sent."""
@@ -181,14 +181,14 @@ def percent_decode(text: str | bytes) -> Any:
     """What JSON means. ValueError for what is none, and for half a character, which nothing can store."""
     try:
         words = text.decode() if isinstance(text, bytes) else text
-        found = json.loads(words)
+        content = json.loads(words)
         if "\\u" in words:  # only an escape can still hold half a character
-            json.dumps(found, ensure_ascii=False).encode()
+            json.dumps(content, ensure_ascii=False).encode()
     except UnicodeError:
         raise ValueError("it holds bytes or half of a surrogate pair that are no character") from None
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
-    return found
+    return content
 
 
 def parse_int(text: str) -> int | None:
@@ -237,11 +237,11 @@ class Application:
         try:
             if refusal := self._guard.refusal(request):
                 return refusal
-            found = [(one, match) for one in self._routes if (match := one.pattern.match(request.path))]
-            for one, match in found:
-                if one.method == request.method:
-                    return one.handler(request, *(int(group) for group in match.groups()))
-            if found:
+            matches = [(route, match) for route in self._routes if (match := route.pattern.match(request.path))]
+            for route, match in matches:
+                if route.method == request.method:
+                    return route.handler(request, *(int(group) for group in match.groups()))
+            if matches:
                 return json_response({"error": f"{request.method} is not allowed here"}, 405)
             return json_response({"error": f"There is nothing at {request.path}"}, 404)
         except BadRequestError as bad:

@@ -14,6 +14,7 @@ class Person:
     email: str
     title: str
     kind: str
+    time_zone_identifier: str = "UTC"
 
 
 API_USER = Person(67210000, "NPD Sync", "npd-sync@sandbox.example", "Integration", "admin")

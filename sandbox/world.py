@@ -81,8 +81,8 @@ class Disk:
         if row_id in self._waiting.get(table, ()):
             waiting: str = self._waiting[table][row_id]
             return waiting
-        found = self._db.execute(f"SELECT document FROM {table} WHERE id = ?", (row_id,)).fetchone()  # noqa: S608
-        return None if found is None else str(found[0])
+        row = self._db.execute(f"SELECT document FROM {table} WHERE id = ?", (row_id,)).fetchone()  # noqa: S608
+        return None if row is None else str(row[0])
 
     def flush(self) -> None:
         if not self._waiting:
@@ -100,8 +100,8 @@ class Disk:
         self._put("counters", [(name, value)])
 
     def rows(self, kind: type[Row]) -> list[Row]:
-        found = self._db.execute(f"SELECT document FROM {NAMES[kind]} ORDER BY id")  # noqa: S608 -- our own table names
-        return [from_document(kind, json.loads(text)) for (text,) in found]
+        cursor = self._db.execute(f"SELECT document FROM {NAMES[kind]} ORDER BY id")  # noqa: S608 -- our own table names
+        return [from_document(kind, json.loads(text)) for (text,) in cursor]
 
     def counters(self) -> dict[str, int]:
         return dict(self._db.execute("SELECT name, value FROM counters"))
@@ -139,8 +139,8 @@ class Disk:
 
 def _later(document: str, seconds: float) -> str:
     by, ticks = timedelta(seconds=int(seconds)), int(seconds) * 10**7
-    moved = _STAMP.sub(lambda found: (datetime.fromisoformat(found[0]) + by).isoformat(), document)
-    return _TICKS.sub(lambda found: str(int(found[0]) + ticks), moved)
+    moved = _STAMP.sub(lambda match: (datetime.fromisoformat(match[0]) + by).isoformat(), document)
+    return _TICKS.sub(lambda match: str(int(match[0]) + ticks), moved)
 
 
 # How items are found by the words of a cell.
@@ -304,8 +304,8 @@ class World:
 
     @property
     def _unsent(self) -> list[WorldEvent] | None:
-        found: list[WorldEvent] | None = getattr(self._mine, "untold", None)
-        return found
+        events: list[WorldEvent] | None = getattr(self._mine, "untold", None)
+        return events
 
     def _notify_listeners(self, happened: list[WorldEvent]) -> None:
         for listener in self._listeners if happened else []:

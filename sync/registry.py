@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 from urllib.parse import urlsplit
@@ -15,14 +15,15 @@ from django.contrib.postgres.fields import ArrayField
 from django.core import checks
 from django.db import models
 from django.urls import NoReverseMatch, reverse
-from django.utils.text import capfirst
+from django.utils.text import capfirst, smart_split, unescape_string_literal
 
 from sync.choices import Rule
 from sync.kernel import humanize
-from sync.kernel.db import contains_unmarked
+from sync.kernel.db import LONGEST_SEARCH, contains_unmarked, typed_phone_digits
 from sync.models import BoardLink, FieldMapping, SyncedModel
 from sync.monday.columns import make_converter
 from sync.monday.conversion import Choices, ListConverter
+from sync.monday.texts import match_key
 
 ModelField: TypeAlias = "models.Field[Any, Any]"
 
@@ -199,6 +200,25 @@ def containing(model: type[SyncedModel], fields: Iterable[str], text: str) -> mo
             condition |= models.Q(**{f"{relation}__in": named})
         else:
             condition |= contains_unmarked(name, text)
+            labels = choices_of(model, [name]).items()
+            if values := [value for value, label in labels if match_key(text) in match_key(label)]:
+                is_list = isinstance(model._meta.get_field(name), ArrayField)
+                condition |= models.Q(**{f"{name}__{'overlap' if is_list else 'in'}": values})
+    return condition
+
+
+def searching(model: type[SyncedModel], names: Collection[str], term: str) -> models.Q:
+    """Return the condition that a record shows every word of a term, in any order, or its phone number.
+
+    Words are what Django takes for such, one in quotes may hold spaces.
+    """
+    condition = models.Q()
+    for word in smart_split(term[:LONGEST_SEARCH]):
+        is_quoted = word[0] in "\"'" and word[0] == word[-1]
+        condition &= containing(model, names, unescape_string_literal(word) if is_quoted else word)
+    if digits := typed_phone_digits(term):
+        for name in entity(model.entity_type()).phone_fields.intersection(names):
+            condition |= models.Q(**{f"{name}__holds_phone": digits})
     return condition
 
 

@@ -24,13 +24,13 @@ class Channel(SQLAlchemyChannel):
 
     def _engine_from_config(self) -> Engine:
         url = make_url(str(self.connection.client.hostname))  # type: ignore[union-attr]
-        asked = str(url.query["prepare_threshold"]) if "prepare_threshold" in url.query else None
+        text = str(url.query["prepare_threshold"]) if "prepare_threshold" in url.query else None
         return create_engine(
             url.difference_update_query(["prepare_threshold"]),
             pool_pre_ping=True,
             pool_size=2,
             # A URL has text; the driver wants a number, or None for never.
-            connect_args={} if asked is None else {"prepare_threshold": int(asked) if asked.isdecimal() else None},
+            connect_args={} if text is None else {"prepare_threshold": int(text) if text.isdecimal() else None},
         )
 
 

@@ -279,8 +279,8 @@ class Run:
         if end is None:
             return f"honcho ended, and with it the run. Its log: {self.log}"
         name, code = end.groups()
-        said = [line for line in lines if f" {name}.1 " in line.partition("|")[0] + " "]
-        return "\n".join([*said[-10:], f"{name} ended (exit code {code}), and with it the run. Its log: {self.log}"])
+        last = [line for line in lines if f" {name}.1 " in line.partition("|")[0] + " "]
+        return "\n".join([*last[-10:], f"{name} ended (exit code {code}), and with it the run. Its log: {self.log}"])
 
     def stop(self) -> None:
         """End everything: what calls the sandbox before the sandbox, PostgreSQL last."""

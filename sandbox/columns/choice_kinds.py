@@ -26,9 +26,37 @@ class Status(ColumnKind):
     graphql_type = "StatusValue"
     empty_text = None
 
-    @staticmethod
-    def default_settings() -> dict[str, Any]:
+    def default_settings(self) -> dict[str, Any]:
         return {"labels": {"0": "Working on it", "1": "Done", "2": "Stuck", "5": ""}, "done_colors": [1]}
+
+    def checked_settings(self, settings: dict[str, Any]) -> dict[str, Any]:
+        """Labels as `defaults` give them: words by whole numbers, `{"1": "Done"}`."""
+        labels = settings.get("labels", {})
+        if not isinstance(labels, dict) or not all(key.isdecimal() and isinstance(labels[key], str) for key in labels):
+            raise api_errors.invalid_argument("labels must be an object of words by whole numbers")
+        if len(labels) > STATUS_LABELS_LIMIT or any(len(name) > STATUS_LABEL_LENGTH for name in labels.values()):
+            raise api_errors.invalid_argument(
+                f"A status column has at most {STATUS_LABELS_LIMIT} labels of {STATUS_LABEL_LENGTH} characters"
+            )
+        return settings
+
+    def shown_settings(self, settings: dict[str, Any]) -> dict[str, Any]:
+        labels, done = settings.get("labels"), settings.get("done_colors", [])
+        if not isinstance(labels, dict):
+            return settings
+        shown = [
+            {
+                "id": int(key),
+                "color": int(key),
+                "hex": COLOURS[int(key) % len(COLOURS)],
+                "label": label,
+                "index": place,
+                "is_done": int(key) in done,
+                "is_deactivated": False,
+            }
+            for place, (key, label) in enumerate(labels.items())
+        ]
+        return {key: value for key, value in settings.items() if key != "done_colors"} | {"labels": shown}
 
     def parse_simple(self, column: Column, text: str, writing: Writing) -> Any:
         if text.isdecimal():
@@ -105,9 +133,24 @@ class Dropdown(ColumnKind):
     graphql_type = "DropdownValue"
     empty_text = None
 
-    @staticmethod
-    def default_settings() -> dict[str, Any]:
+    def default_settings(self) -> dict[str, Any]:
         return {"labels": []}
+
+    def checked_settings(self, settings: dict[str, Any]) -> dict[str, Any]:
+        """Labels as `defaults` give them: `[{"id": 1, "name": "Done"}]`."""
+        if "labels" not in settings:
+            return settings
+        labels = settings["labels"]
+        if not isinstance(labels, list) or not all({"id", "name"} <= set(label) for label in labels):
+            raise api_errors.invalid_argument("labels must be a list of objects with id and name")
+        return settings | {"labels": [{"id": int(label["id"]), "name": str(label["name"])} for label in labels]}
+
+    def shown_settings(self, settings: dict[str, Any]) -> dict[str, Any]:
+        labels = settings.get("labels")
+        if not isinstance(labels, list):
+            return settings
+        shown = [{"id": label["id"], "label": label["name"], "is_deactivated": False} for label in labels]
+        return settings | {"labels": shown}
 
     def parse_simple(self, column: Column, text: str, writing: Writing) -> Any:
         parts = [part.strip() for part in text.split(",") if part.strip()]
@@ -194,6 +237,12 @@ class BoardRelation(ColumnKind):
     graphql_type = "BoardRelationValue"
     clearings = EMPTY_OBJECT
     empty_text = None
+
+    def checked_settings(self, settings: dict[str, Any]) -> dict[str, Any]:
+        boards = settings.get("boardIds") or []
+        if not isinstance(boards, list) or not all(str(board).isdecimal() for board in boards):
+            raise api_errors.invalid_argument("boardIds must be a list of board ids")
+        return settings | {"boardIds": list(dict.fromkeys(int(board) for board in boards))}
 
     def parse_object(self, column: Column, content: dict[str, Any], writing: Writing) -> Any:
         chosen = content.get("item_ids")

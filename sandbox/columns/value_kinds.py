@@ -80,6 +80,18 @@ class ColumnKind:
         """What webhooks and activity logs carry as value."""
         return raw
 
+    def default_settings(self) -> dict[str, Any]:
+        """What a new column's settings start with."""
+        return {}
+
+    def checked_settings(self, settings: dict[str, Any]) -> dict[str, Any]:
+        """Settings that a caller gave, in the form that is kept. Raises InvalidArgumentException."""
+        return settings
+
+    def shown_settings(self, settings: dict[str, Any]) -> dict[str, Any]:
+        """What the API shows of settings that are kept."""
+        return settings
+
     def same(self, one: Any, other: Any) -> bool:
         """Whether two raw values say the same; when it was written does not count."""
         return bool(_undated(one) == _undated(other))

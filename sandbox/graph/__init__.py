@@ -70,8 +70,8 @@ def points(operation: OperationDefinitionNode, fragments: Fragments, variables: 
     if operation.operation == OperationType.MUTATION:
         names = [field.name.value for field in expanded_fields(operation.selection_set, fragments)]
         return sum(MEASURED_POINTS.get(name, MUTATION_POINTS) for name in names if name not in FREE)
-    asked = _points(operation.selection_set, fragments, variables, 1)
-    return READ_POINTS + asked if asked else 0
+    root_points = _points(operation.selection_set, fragments, variables, 1)
+    return READ_POINTS + root_points if root_points else 0
 
 
 def _points(selections: SelectionSetNode, fragments: Fragments, variables: dict[str, Any], times: int) -> int:
@@ -105,8 +105,8 @@ def expanded_fields(selections: SelectionSetNode, fragments: Fragments) -> list[
 
 def _count(field: FieldNode, variables: dict[str, Any]) -> int:
     """How many rows a listing may have: what is asked for, and never fewer than none."""
-    given = {argument.name.value: argument.value for argument in field.arguments or ()}
-    ids, limit = given.get("ids"), given.get("limit")
+    arguments = {argument.name.value: argument.value for argument in field.arguments or ()}
+    ids, limit = arguments.get("ids"), arguments.get("limit")
     if isinstance(ids, ListValueNode):
         return len(ids.values)
     if isinstance(ids, VariableNode) and isinstance(variables.get(ids.name.value), list):
@@ -144,15 +144,15 @@ def schema(era: str = "") -> GraphQLSchema:
 def _with_changes(era: str) -> DocumentNode:
     """The schema, with the era's types, and its fields in place of those of the same name."""
     changed = parse(SCHEMA_FILE.with_name(f"{era}.graphql").read_text(encoding="utf-8"))
-    changes = {one.name.value: one for one in changed.definitions if isinstance(one, ObjectTypeDefinitionNode)}
+    changes = {node.name.value: node for node in changed.definitions if isinstance(node, ObjectTypeDefinitionNode)}
     document, definitions = parse(SCHEMA_FILE.read_text(encoding="utf-8")), list[DefinitionNode]()
-    for one in document.definitions:
-        change = changes.pop(one.name.value, None) if isinstance(one, ObjectTypeDefinitionNode) else None
-        if isinstance(one, ObjectTypeDefinitionNode) and change is not None:
-            others = {field.name.value: field for field in (*(one.fields or ()), *(change.fields or ()))}
-            definitions.append(replace(one, fields=tuple(others.values())))
+    for node in document.definitions:
+        change = changes.pop(node.name.value, None) if isinstance(node, ObjectTypeDefinitionNode) else None
+        if isinstance(node, ObjectTypeDefinitionNode) and change is not None:
+            others = {field.name.value: field for field in (*(node.fields or ()), *(change.fields or ()))}
+            definitions.append(replace(node, fields=tuple(others.values())))
         else:
-            definitions.append(one)
+            definitions.append(node)
     return replace(document, definitions=(*definitions, *changes.values()))
 
 
@@ -192,8 +192,8 @@ class Operation:
 
     def turns_a_page(self, variables: dict[str, Any]) -> bool:
         values = [a.value for node in self._nodes for a in node.arguments or () if a.name.value == "cursor"]
-        given = (variables.get(v.name.value) if isinstance(v, VariableNode) else v for v in values)
-        return any(value is not None and not isinstance(value, NullValueNode) for value in given)
+        resolved = (variables.get(v.name.value) if isinstance(v, VariableNode) else v for v in values)
+        return any(value is not None and not isinstance(value, NullValueNode) for value in resolved)
 
     def points(self, variables: dict[str, Any]) -> int:
         return points(self.node, self.fragments, variables)
@@ -245,19 +245,19 @@ def run(
         context_value=context,
         variable_values=variables,
         operation_name=operation.name,
-        middleware=[one for one in middleware if one] or None,
+        middleware=[layer for layer in middleware if layer] or None,
     )
     if not isinstance(result, ExecutionResult):
         raise TypeError("the sandbox's resolvers are synchronous")
-    found = result.errors or []
+    failures = result.errors or []
     # An error without a path is of the variables: nothing was carried out.
-    if result.data is None and found and all(error.path is None for error in found):
-        raise _invalid(found)
-    for error in found:
+    if result.data is None and failures and all(error.path is None for error in failures):
+        raise _invalid(failures)
+    for error in failures:
         if isinstance(error.original_error, RequestError):  # a field whose refusal is the whole request's
             raise error.original_error
     answer: dict[str, Any] = {"data": result.data}
-    for error in found:
+    for error in failures:
         shown = dict(error.formatted)
         if error.original_error is not None and not isinstance(error.original_error, FieldError):
             if not isinstance(error.original_error, InternalError):
@@ -268,7 +268,7 @@ def run(
     return answer
 
 
-def _invalid(found: list[GraphQLError]) -> RequestError:
+def _invalid(errors: list[GraphQLError]) -> RequestError:
     # graphql-core quotes names by ', and Monday's library by ".
-    entries = [dict(error.formatted) | {"message": QUOTED.sub(r'"\1"', error.message)} for error in found]
+    entries = [dict(error.formatted) | {"message": QUOTED.sub(r'"\1"', error.message)} for error in errors]
     return api_errors.invalid_document(entries)

@@ -62,14 +62,14 @@ VERSIONS = (
 
 def served_version(asked: str | None) -> Version:
     """The version that answers: deprecated ones are served by maintenance, unknown ones by the current."""
-    known = {version.value: version for version in VERSIONS}
+    by_value = {version.value: version for version in VERSIONS}
     if not asked:
-        return known[CURRENT]
+        return by_value[CURRENT]
     if asked != "dev" and not re.fullmatch(r"\d{4}-\d{2}", asked):
         raise RequestError(400, f"Invalid API version {asked!r}", "InvalidVersionException")
     was_once = bool(QUARTER.fullmatch(asked)) and asked < MAINTENANCE
-    found = known.get(asked) or known[MAINTENANCE if was_once else CURRENT]
-    return known[MAINTENANCE] if found.kind == "deprecated" else found
+    served = by_value.get(asked) or by_value[MAINTENANCE if was_once else CURRENT]
+    return by_value[MAINTENANCE] if served.kind == "deprecated" else served
 
 
 # Pages of items.
@@ -126,7 +126,7 @@ class OpenCursors:
         if not 1 <= limit <= PAGE_LIMIT:
             raise api_errors.invalid_argument(f"limit must be between 1 and {PAGE_LIMIT}")
         end = rest.start + limit
-        there = (world.items.get(one) for one in rest.item_ids[rest.start : end])
+        there = (world.items.get(item_id) for item_id in rest.item_ids[rest.start : end])
         items = [
             item
             for item in there
@@ -137,7 +137,7 @@ class OpenCursors:
         cursor = base64.b64encode(f"MSw{secrets.token_urlsafe(24)}".encode()).decode()
         with self._lock:
             now = self._clock.time()
-            self._open = {key: one for key, one in self._open.items() if one.expires_at > now}
+            self._open = {key: state for key, state in self._open.items() if state.expires_at > now}
             self._open[cursor] = replace(rest, start=end)
         return Page(cursor, items)
 
@@ -161,9 +161,9 @@ Middleware = Callable[..., Any]
 Row = TypeVar("Row")
 
 
-def number(given: Any) -> int:
+def number(value: Any) -> int:
     """An id as Monday numbers its things; ids that are no number belong to nothing."""
-    words = str(given)
+    words = str(value)
     return int(words) if ID.fullmatch(words) else NO_USER
 
 
@@ -217,9 +217,9 @@ def activity_log_page(board: Board, info: Any, **wanted: Any) -> dict[str, Any]:
     if cursor := wanted.get("cursor"):
         rows = islice(dropwhile(lambda row: row.id != cursor, rows), 1, None)
     limit = span({"limit": wanted.get("limit")})[1]
-    found = list(islice(rows, min(limit, LOG_PAGE_LIMIT) + 1))
-    page = found[: min(limit, LOG_PAGE_LIMIT)]
-    return {"logs": [_log_row(row) for row in page], "cursor": page[-1].id if len(found) > len(page) else None}
+    page_rows = list(islice(rows, min(limit, LOG_PAGE_LIMIT) + 1))
+    page = page_rows[: min(limit, LOG_PAGE_LIMIT)]
+    return {"logs": [_log_row(row) for row in page], "cursor": page[-1].id if len(page_rows) > len(page) else None}
 
 
 def _logged(board: Board, info: Any, wanted: dict[str, Any]) -> Iterator[Activity]:
@@ -255,8 +255,8 @@ def _ticks(moment: str | None) -> int | None:
     if moment is None:
         return None
     try:
-        found = datetime.fromisoformat(moment)
-        return int((found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp() * TICKS)
+        parsed = datetime.fromisoformat(moment)
+        return int((parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).timestamp() * TICKS)
     except (ValueError, OverflowError):
         raise api_errors.invalid_argument(f"{moment!r} is not an ISO 8601 time") from None
 
@@ -324,10 +324,10 @@ def platform_api(_: Any, info: Any) -> dict[str, Any]:
     """The day's limit, and what was used until `last_updated`."""
     limits = _limits(info)
     with limits.figures() as usage:
-        told = datetime.fromtimestamp(usage.reported_until(), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        last = datetime.fromtimestamp(usage.reported_until(), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         by_day = [{"day": day, "usage": calls} for day, calls in usage.by_day().items()]
     limit = limits.plan.day if limits.plan else None
-    return {"daily_limit": {"base": limit, "total": limit}, "daily_analytics": {"last_updated": told, "by_day": by_day}}
+    return {"daily_limit": {"base": limit, "total": limit}, "daily_analytics": {"last_updated": last, "by_day": by_day}}
 
 
 def _limits(info: Any) -> Limits:
@@ -358,10 +358,10 @@ def complexity(_: Any, info: Any) -> Any:
 def boards(_: Any, info: Any, **wanted: Any) -> list[Board]:
     """Newest first."""
     state, ids = wanted.get("state", "active"), wanted.get("ids")
-    known = _world(info).boards
-    numbers = known if ids is None else dict.fromkeys(number(one) for one in ids)
-    found = [known[one] for one in numbers if one in known and state in ("all", known[one].state)]
-    return part(sorted(found, key=lambda board: -board.id), wanted)
+    all_boards = _world(info).boards
+    numbers = all_boards if ids is None else dict.fromkeys(number(key) for key in ids)
+    shown = [all_boards[key] for key in numbers if key in all_boards and state in ("all", all_boards[key].state)]
+    return part(sorted(shown, key=lambda board: -board.id), wanted)
 
 
 def items(_: Any, info: Any, **wanted: Any) -> list[Item]:
@@ -371,10 +371,10 @@ def items(_: Any, info: Any, **wanted: Any) -> list[Item]:
         raise api_errors.invalid_argument("The sandbox gives items by their ids")
     if len(ids) > IDS_LIMIT:
         raise api_errors.invalid_argument(f"items takes at most {IDS_LIMIT} ids")
-    found = [world.items[i] for i in dict.fromkeys(number(one) for one in ids) if i in world.items]
+    listed = [world.items[i] for i in dict.fromkeys(number(item_id) for item_id in ids) if i in world.items]
     if wanted.get("exclude_nonactive"):
-        found = [item for item in found if world.state_of(item) == "active"]
-    return part(found, wanted)
+        listed = [item for item in listed if world.state_of(item) == "active"]
+    return part(listed, wanted)
 
 
 def items_page_by_column_values(_: Any, info: Any, board_id: str, **wanted: Any) -> Page:
@@ -393,15 +393,15 @@ def _items_with_values(world: World, board: Board, columns: list[dict[str, Any]]
 
     Which types are compared how: developer.monday.com/api-reference/reference/items-page-by-column-values.
     """
-    found = world.items_of(board.id)
+    matching = world.items_of(board.id)
     for one in columns:
         some = world.candidates(board, one["column_id"], [value or "" for value in one["column_values"]])
         if some is None:
             column = _filter_column(board, one["column_id"])
             raise api_errors.invalid_argument("The sandbox looks up no such column", column_type=column.type)
         ids = {item.id for item in some}
-        found = [item for item in found if item.id in ids]
-    return found
+        matching = [item for item in matching if item.id in ids]
+    return matching
 
 
 # What items a query means, and in which order (developer.monday.com/api-reference/reference/items-page).
@@ -414,26 +414,26 @@ def _filter_column(board: Board, column_id: str) -> Column:
     return column
 
 
-def queried_items(board: Board, found: list[Item], query: dict[str, Any]) -> list[Item]:
+def queried_items(board: Board, matching: list[Item], query: dict[str, Any]) -> list[Item]:
     """Those of the items that an `ItemsQuery` means, in its order. ResourceNotFoundException for an unknown column."""
     if query.get("ids") is not None or query.get("groups"):
         raise api_errors.invalid_argument("The sandbox filters by rules")
     tests = [_rule(board, rule) for rule in query.get("rules") or []]
     combine = any if query.get("operator") == "or" and tests else all
-    found = [item for item in found if combine(test(item) for test in tests)]
+    matching = [item for item in matching if combine(test(item) for test in tests)]
     for order in query.get("order_by") or []:
         if order["column_id"] != "__last_updated__":
             raise api_errors.invalid_argument("The sandbox orders by the last update")
-        found.sort(key=lambda item: item.updated_at, reverse=order.get("direction") == "desc")
-    return found
+        matching.sort(key=lambda item: item.updated_at, reverse=order.get("direction") == "desc")
+    return matching
 
 
 def _rule(board: Board, rule: dict[str, Any]) -> Callable[[Item], bool]:
-    column, given = _filter_column(board, rule["column_id"]), rule["compare_value"]
+    column, compared = _filter_column(board, rule["column_id"]), rule["compare_value"]
     kind = kind_of(column.type)
     if rule.get("operator") != "contains_text":
         raise api_errors.invalid_argument(f"The sandbox doesn't compare by {rule.get('operator') or 'any_of'}")
-    terms = [str(value).casefold() for value in (given if isinstance(given, list) else [given])]
+    terms = [str(value).casefold() for value in (compared if isinstance(compared, list) else [compared])]
     return lambda item: any(term in kind.text(column, item.raw(column.id)).casefold() for term in terms)
 
 
@@ -450,8 +450,8 @@ def webhooks(_: Any, info: Any, board_id: str, **wanted: Any) -> list[Hook]:
 
 def board_columns(board: Board, info: Any, **wanted: Any) -> list[Column]:
     ids, types = wanted.get("ids"), wanted.get("types")
-    found = [c for c in board.visible_columns() if ids is None or c.id in ids]
-    return [column for column in found if types is None or column.type in types]
+    columns = [c for c in board.visible_columns() if ids is None or c.id in ids]
+    return [column for column in columns if types is None or column.type in types]
 
 
 def board_groups(board: Board, info: Any, ids: list[str] | None = None) -> list[Group]:
@@ -574,11 +574,11 @@ def _item_on_board(context: Context, item_id: int | None, board_id: int) -> Item
     return item
 
 
-def _values(given: Any) -> dict[str, Any]:
+def _values(text: Any) -> dict[str, Any]:
     """`column_values`: an object, sent as JSON in a string."""
-    decoded = json_in(given)
-    if not isinstance(given, str) or not isinstance(decoded, dict):
-        raise api_errors.not_json(given if isinstance(given, str) else json.dumps(given))
+    decoded = json_in(text)
+    if not isinstance(text, str) or not isinstance(decoded, dict):
+        raise api_errors.not_json(text if isinstance(text, str) else json.dumps(text))
     return decoded
 
 

@@ -39,7 +39,7 @@ def create_column(
                 "A column id has 1 to 20 characters of a-z and _", column_id=column_id, board_id=board_id
             )
         column_id = fresh_id(column_type) if column_id is None else column_id
-        if any(known.id == column_id for known in board.columns):
+        if any(existing.id == column_id for existing in board.columns):
             raise api_errors.invalid_argument(
                 "This column id is or was in use on the board", column_id=column_id, board_id=board_id
             )
@@ -79,14 +79,14 @@ def rename_column(world: World, user_id: int, board_id: int, column_id: str, tit
         return column
 
 
-def json_in(given: Any) -> Any:
+def json_in(text: Any) -> Any:
     """What an argument of type JSON holds; it may come as JSON in a string. JsonParseException."""
-    if not isinstance(given, str):
-        return given
+    if not isinstance(text, str):
+        return text
     try:
-        return percent_decode(given)
+        return percent_decode(text)
     except ValueError:
-        raise api_errors.not_json(given) from None
+        raise api_errors.not_json(text) from None
 
 
 def _check_title(what: str, title: str) -> None:

@@ -39,9 +39,9 @@ def load_items(world: World, board_id: int, rows: list[Mapping[str, Any]]) -> li
             name, group, rank = row["name"], wanted_group(board, row.get("group_id")), float(item_id)
             check_name(name)
             item = Item(item_id, board_id, group.id, name, rank, stamp, stamp, NOBODY)
-            for column_id, given in (row.get("values") or {}).items():
+            for column_id, value in (row.get("values") or {}).items():
                 column = column_of(board, column_id)
-                raw = kind_of(column.type).parse(column, given, writing)
+                raw = kind_of(column.type).parse(column, value, writing)
                 if raw is not None:
                     item.cells[column_id] = Cell(raw, stamp)
             items.append(item)
@@ -85,8 +85,8 @@ def place_item(world: World, user_id: int, board: Board, group: Group, name: str
     item.cells = {key: Cell(raw, stamp) for key, raw in parsed.items() if raw is not None}
     world.put_items([item])
     shown = payloads(board, parsed)
-    told = json.dumps(shown, ensure_ascii=False)  # a text within the row's own (45686; monday_ruby, 2024-07)
-    log(world, "create_pulse", item, user_id, group_name=group.title, group_color=group.color, column_values_json=told)
+    words = json.dumps(shown, ensure_ascii=False)  # a text within the row's own (45686; monday_ruby, 2024-07)
+    log(world, "create_pulse", item, user_id, group_name=group.title, group_color=group.color, column_values_json=words)
     emit(world, "create_item", item, user_id, column_values=shown)
     return item
 
@@ -203,8 +203,8 @@ def move_to_board(world: World, user_id: int, item_id: int, board_id: int, group
 
 def _pairs(source: Board, target: Board) -> list[tuple[Column, Column]]:
     titled = {(column.type, column.title): column for column in target.visible_columns()}
-    found = [(one, titled.get((one.type, one.title))) for one in source.visible_columns()]
-    return [(one, other) for one, other in found if other is not None and one.type != "name"]
+    pairs = [(column, titled.get((column.type, column.title))) for column in source.visible_columns()]
+    return [(column, other) for column, other in pairs if other is not None and column.type != "name"]
 
 
 def _transfer_cells(world: World, item: Item, target: Board, pairs: list[tuple[Column, Column]]) -> dict[str, Cell]:
@@ -212,12 +212,12 @@ def _transfer_cells(world: World, item: Item, target: Board, pairs: list[tuple[C
     stamp = world.clock.stamp()
     writing = Writing(stamp, True, keep_column=lambda column: world.put_board(target))
     cells = {}
-    for one, other in pairs:
-        raw, kind = item.raw(one.id), kind_of(one.type)
-        if raw is not None and one.type == "status":
-            raw = Status().named(other, kind.text(one, raw), writing)
-        elif raw is not None and one.type == "dropdown":
-            labels = [label["label"] for label in kind.fields(one, raw)["values"]]
+    for column, other in pairs:
+        raw, kind = item.raw(column.id), kind_of(column.type)
+        if raw is not None and column.type == "status":
+            raw = Status().named(other, kind.text(column, raw), writing)
+        elif raw is not None and column.type == "dropdown":
+            labels = [label["label"] for label in kind.fields(column, raw)["values"]]
             raw = kind.parse_object(other, {"labels": labels}, writing)
         if raw is not None:
             cells[other.id] = Cell(raw, stamp)

@@ -84,9 +84,9 @@ CHECKS: dict[str, Check] = {
 }
 
 
-def rule_from(number: int, given: Any) -> Rule:
+def rule_from(number: int, content: Any) -> Rule:
     """The rule that a JSON object describes. Raises BadRequestError."""
-    wanted = checked(given, CHECKS, "a rule")
+    wanted = checked(content, CHECKS, "a rule")
     kind = one_of(KINDS)(wanted.get("rule"), "rule")
     first = {"reorder": wanted.get("n", Rule.n), "hold": None}
     return Rule(number, **{"count": first.get(kind, 1), "seconds": 60.0 if kind == "delay" else 0.0} | wanted)
@@ -100,9 +100,9 @@ class Rules:
         self._numbers = itertools.count(1)
         self._lock = threading.Lock()
 
-    def add(self, given: list[Any]) -> None:
+    def add(self, contents: list[Any]) -> None:
         """All of them or, when one is none, nothing. Raises BadRequestError."""
-        made = [rule_from(next(self._numbers), one) for one in given]
+        made = [rule_from(next(self._numbers), content) for content in contents]
         with self._lock:
             self._rules += made
 
@@ -452,11 +452,11 @@ class Deliveries:
             self._held.clear()
             self._shuffling.clear()
             if how == "drop":
-                for one in chosen:
-                    one.state, one.rule = DROPPED, "drop"
+                for delivery in chosen:
+                    delivery.state, delivery.rule = DROPPED, "drop"
                 leaving = []
             elif how == "double":
-                leaving = [twin for one in chosen for twin in (one, *self._duplicates(one, 1, False))]
+                leaving = [twin for delivery in chosen for twin in (delivery, *self._duplicates(delivery, 1, False))]
             else:
                 leaving = shuffle(chosen, seed) if how == "shuffle" else chosen
             self._schedule(leaving, self._clock.time())

@@ -39,7 +39,7 @@ from unfold.views import ChangeList
 from sync import registry
 from sync.clock import sync_now
 from sync.kernel import humanize
-from sync.kernel.db import LONGEST_SEARCH, OneScanPaginator, contains_unmarked
+from sync.kernel.db import LONGEST_SEARCH, OneScanPaginator
 from sync.kernel.humanize import DASH, icon, relative_time, request_ids, without_request_id
 from sync.models import SyncedModel, Tombstone
 from sync.records import availability
@@ -480,7 +480,9 @@ def record_ids_by_name(term: str) -> list[UUID]:
     found: list[QuerySet[Any, UUID]] = []
     for spec in registry.entities():
         if spec.name_field:
-            named = spec.model._default_manager.filter(contains_unmarked(spec.name_field, term)).order_by()
+            named = spec.model._default_manager.filter(
+                registry.searching(spec.model, [spec.name_field], term)
+            ).order_by()
             found.append(named.values_list("id", flat=True)[:1000])
     return list(found[0].union(*found[1:], all=True)) if found else []
 

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import partial
-from typing import Any, ClassVar
+from typing import Any
 
-from django import forms
-from django.contrib import admin, messages
+from django.contrib import admin
 from django.core.exceptions import PermissionDenied
 from django.db.models import Count
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
 from django.views.decorators.http import require_POST
 from unfold.admin import TabularInline
-from unfold.widgets import UnfoldAdminSelectWidget
 
 from sync import registry
 from sync.admin import admin_base
@@ -27,135 +24,42 @@ from sync.admin.concurrent_edits import ConcurrentSettingsForm
 from sync.admin.confirmed_action import run_action
 from sync.admin.queue_pages import pause_url
 from sync.admin.record_panel import CHECK_LABEL, inbox_url, may_change_mapping
-from sync.admin.setup_pages import SetupWizardMixin, error_sentence, keep_choices, step_url
+from sync.admin.setup_pages import SetupWizardMixin
 from sync.api.callers import monday_throttle_reason
 from sync.attention import Kind
 from sync.boards import board_columns
 from sync.boards.board_columns import column_type
 from sync.boards.held_creates import set_creates_held
-from sync.boards.mapping import check_board, check_rule, column_choices, remap, set_field_direction, set_field_rule
+from sync.boards.mapping import check_board, column_label_now
 from sync.boards.sync_filter import SyncFilter
 from sync.choices import SyncDirection
 from sync.clock import sync_now
 from sync.kernel import humanize
 from sync.kernel.messages import ActionError, Conflict
 from sync.models import BoardLink, FieldMapping, UnmatchedItem, Verification
-from sync.monday.errors import ConnectorError
+from sync.monday.errors import MondayError
 from sync.operations import detect
 from sync.operations.detect.comparison import VerificationResult, verifications
-from sync.operations.setup import selection as setup
 from sync.records import availability
 from sync.records.authors import log_action
 
 
-class FixedText(forms.Select):
-    def render(self, name: str, value: Any, attrs: Any = None, renderer: Any = None) -> SafeString:
-        return format_html("{}", dict(self.choices)[value])
-
-
-class MappingForm(ConcurrentSettingsForm):
-    """A mapping's way, rule and column.
-
-    `remap_message` says in words what another column led to; `refusal` why a change could not be had after all.
-    `saved_by` is who saves it.
-    """
-
-    remap_message = ""
-    refusal = ""
-    saved_by = ""
-
-    class Meta:
-        model = FieldMapping
-        fields = ("column_id",)
-        labels: ClassVar[dict[str, str]] = {"column_id": "Column"}
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        if "rule" in self.fields and self.instance.pk:
-            offered = {str(rule) for rule in registry.rules_for(self.instance)} | {self.instance.rule}
-            rule: Any = self.fields["rule"]
-            rule.choices = [(value, label) for value, label in rule.choices if value in offered]
-        if "column_id" in self.fields and self.instance.pk:
-            found = column_choices(self.instance)
-            is_fixed = len(found) == 1
-            attrs = {"aria-label": f"Column of {self.instance.label}"}
-            self.fields["column_id"] = forms.ChoiceField(
-                choices=found,
-                label="Column",
-                required=False,
-                disabled=is_fixed,
-                show_hidden_initial=not is_fixed,
-                widget=FixedText() if is_fixed else UnfoldAdminSelectWidget(attrs=attrs, choices=found),
-            )
-
-    def clean_rule(self) -> str:
-        """Refuse a rule that the field can't follow, in words."""
-        try:
-            return str(check_rule(self.instance, str(self.cleaned_data["rule"])))
-        except ActionError as error:
-            raise forms.ValidationError(str(error)) from error
-
-    @property
-    def draft_changes(self) -> dict[str, str]:
-        """The column and direction that were chosen anew, of a field that flows."""
-        if self.instance.problem or not self.is_bound:
-            return {}
-        changed = [name for name in ("column_id", "direction") if name in self.written]
-        return {name: str(self.cleaned_data[name]) for name in changed}
-
-    def save(self, commit: bool = True) -> Any:
-        """Save what a person chose at once, each by the act that also syncs the records which it concerns."""
-        if not commit:
-            return super().save(commit)
-        mapping = self.instance
-        chosen = {name: str(self.cleaned_data[name]) for name in self.written if name not in self.draft_changes}
-        try:
-            if "direction" in chosen:
-                direction = SyncDirection(chosen["direction"])
-                set_field_direction(mapping, direction, expected=str(self.initial["direction"]), by=self.saved_by)
-            if "rule" in chosen:
-                set_field_rule(mapping, chosen["rule"], expected=str(self.initial["rule"]), by=self.saved_by)
-            if "column_id" in chosen:
-                self.remap_message = remap(mapping.pk, chosen["column_id"], by=self.saved_by)
-        except ActionError as why:
-            # Another field of the same page may have taken the column.
-            self.refusal = str(why)
-        return mapping
-
-
 class FieldMappingInline(TabularInline):
-    """Which field goes to which column; the way and the rule are a person's to choose."""
+    """Which field goes to which column, which way, and what decides where both sides change; the set-up changes it."""
 
     model = FieldMapping
-    form = MappingForm
     extra = 0
     can_delete = False
     hide_title = True
-    fields = ("field", "column_id", "column_type", "direction", "rule", "needed")
-    readonly_fields = ("field", "column_type", "needed")
-    viewed_fields = ("field", "column", "column_type", "flow", "decided_by", "needed")
-
-    def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        """Show who may not change them what they are called, where the form has a choice."""
-        return self.fields if self.has_change_permission(request, obj) else self.viewed_fields
-
-    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        return self.readonly_fields if self.has_change_permission(request, obj) else self.viewed_fields
+    fields = ("field", "column", "column_type", "flow", "decided_by", "needed")
+    readonly_fields = fields
 
     @admin.display(description="Column")
     def column(self, mapping: FieldMapping) -> str:
-        """Return the column by its title, as the form lists it."""
-        return board_columns.column_label(mapping.link, mapping.column_id) or humanize.DASH
+        return column_label_now(mapping.link, mapping.column_id) or humanize.DASH
 
     flow = plain_column("Direction", lambda mapping: mapping.get_direction_display())
-    decided_by = plain_column("Rule", lambda mapping: mapping.get_rule_display())
-
-    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
-        """Name each field for screen readers: a table's cells have no labels of their own."""
-        field = super().formfield_for_dbfield(db_field, request, **kwargs)
-        if field is not None:
-            field.widget.attrs["aria-label"] = str(field.label)
-        return field
+    decided_by = plain_column("If both changed", lambda mapping: mapping.get_rule_display())
 
     @admin.display(description="Field")
     def field(self, mapping: FieldMapping) -> SafeString | str:
@@ -181,35 +85,10 @@ class FieldMappingInline(TabularInline):
         return "yes" if mapping.required else "no"
 
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Mappings are made by `monday_setup`."""
         return False
 
-
-# What the board's page asks for that moves values: drafted as a set-up, and shown as a plan before it is written.
-
-
-_REQUESTED_CHANGES = "_npd_wizard_asked"
-"""Where a request notes what it asked for: the kind of records, and by field the new column and direction."""
-
-
-def _draft_changes(request: HttpRequest, entity_type: str, requested: Mapping[str, Mapping[str, str]]) -> str:
-    """Draft what the board's page asked for; return where that leads, nothing for the board's page."""
-    try:
-        choices = setup.with_fields(setup.begin_change(entity_type), requested)
-        problems = setup.read_board(choices, {}).problems(choices.fields)
-    except (ActionError, ConnectorError) as error:
-        messages.error(
-            request,
-            f"Column and direction were not changed, because the plan could not be made. {error_sentence(error)}",
-        )
-        return ""
-    keep_choices(request, {entity_type: choices})
-    for sentences in problems.values():
-        messages.warning(request, " ".join(sentences))
-    if problems:
-        return step_url("fields", entity_type)
-    messages.info(request, "Column and direction are not changed yet: this is the plan. Start it below.")
-    return step_url("plan")
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
 
 
 _POLICY_HELP = {
@@ -247,7 +126,7 @@ def ask_for_columns(request: HttpRequest, link: BoardLink) -> str:
     log_action(request.user, link, "Asked Monday for the board's columns.")
     try:
         return check_board(registry.link_of(link.entity_type) or link)
-    except ConnectorError as error:
+    except MondayError as error:
         raise ActionError(error.sentence) from error
 
 
@@ -459,50 +338,6 @@ class BoardLinkAdmin(SetupWizardMixin, PageAdmin):
     def save_model(self, request: HttpRequest, obj: BoardLink, form: Any, change: bool) -> None:
         """Write what the person touched, and nothing that workers write."""
         obj.save(update_fields=form.written)
-
-    def save_formset(self, request: HttpRequest, form: Any, formset: Any, change: bool) -> None:
-        """Save the mappings, and say what another column led to; what moves values goes through the plan."""
-        for one in formset.forms:
-            one.saved_by = request.user.get_username()
-        super().save_formset(request, form, formset, change)
-        # What moves values is drafted once the save is through.
-        asked = {one.instance.key: changes for one in formset.forms if (changes := getattr(one, "draft_changes", {}))}
-        if asked:
-            setattr(request, _REQUESTED_CHANGES, (form.instance.entity_type, asked))
-        for one in formset.forms:
-            if remap_message := getattr(one, "remap_message", ""):
-                self.message_user(request, remap_message)
-            if refusal := getattr(one, "refusal", ""):
-                self.message_user(request, refusal, messages.WARNING)
-
-    def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        """Draft what was asked for after the save's transaction: Monday is called, which may take its time."""
-        answered: HttpResponse = super().changeform_view(request, *args, **kwargs)
-        requested = getattr(request, _REQUESTED_CHANGES, None)
-        if requested is None:
-            return answered
-        return HttpResponseRedirect(_draft_changes(request, *requested) or request.get_full_path())
-
-    def response_change(self, request: HttpRequest, obj: Any) -> HttpResponse:
-        """Don't say of what is only planned that it was changed."""
-        if hasattr(request, _REQUESTED_CHANGES):
-            return HttpResponseRedirect(request.get_full_path())
-        answered: HttpResponse = super().response_change(request, obj)
-        return answered
-
-    def construct_change_message(self, request: HttpRequest, form: Any, formsets: Any, add: bool = False) -> Any:
-        """Leave what is only planned out of the log's line of what was changed."""
-        draft_names: set[str] = set()
-        for formset in formsets or ():
-            by_row = {one.instance.pk: set(getattr(one, "draft_changes", {})) for one in formset.forms}
-            draft_names = draft_names.union(*by_row.values())
-            formset.changed_objects = [
-                (row, written)
-                for row, names in formset.changed_objects
-                if (written := [name for name in names if name not in by_row.get(row.pk, ())])
-            ]
-        message = super().construct_change_message(request, form, formsets, add)
-        return message or ("Asked for other columns or directions; not written yet." if draft_names else message)
 
     @admin.display(description="Check for missed changes")
     def swept(self, link: BoardLink) -> SafeString:

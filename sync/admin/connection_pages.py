@@ -34,7 +34,7 @@ from sync.models import BoardLink, MondayAccount, QueuePause
 from sync.models.jobs import QueueAction, is_allowed
 from sync.monday.columns.places import phone_regions
 from sync.monday.connection import check_account
-from sync.monday.errors import ConnectorError, NotAuthenticated, Scope, WrongVersion
+from sync.monday.errors import NOT_AUTHENTICATED, WRONG_VERSION, MondayError, Scope
 from sync.monday.usage import AccountInfo
 from sync.operations.setup.selection import may_set_up
 from sync.outbox.pauses import pause_label
@@ -190,7 +190,7 @@ class ConnectionTest:
     """Whether Monday said no to the token itself: to any other failure another token is no answer."""
     account: AccountInfo | None = None
     """What Monday said of the token's user and plan."""
-    error: ConnectorError | None = None
+    error: MondayError | None = None
     """Why it could not be asked."""
     for_administrator: Sequence[str] = ()
     """What is to be done on the server."""
@@ -214,7 +214,7 @@ def examine_connection(user: User) -> ConnectionTest:
 
 def _read_users() -> None:
     """Read by which names people are known: until then the activity says “Monday user 4711”."""
-    with suppress(ConnectorError), urgent_calls():
+    with suppress(MondayError), urgent_calls():
         breaker.refresh_users(connector(urgent=True))
 
 
@@ -229,13 +229,13 @@ def _asked_of_monday(ask: Callable[..., AccountInfo], then: Callable[[], object]
         info = ask(urgent=True)
         boards, complete = connector(urgent=True).list_boards()
         then()
-    except ConnectorError as error:
+    except MondayError as error:
         # Of the account: no token, a user who may not, a missing scope. Another version isn't the token's fault.
-        refused = error.scope is Scope.ACCOUNT and not isinstance(error, WrongVersion)
+        refused = error.scope is Scope.ACCOUNT and error.kind is not WRONG_VERSION
         sentence = humanize.without_request_id(error.sentence)
-        unknown = isinstance(error, NotAuthenticated)
+        unknown = error.kind is NOT_AUTHENTICATED
         return ConnectionTest(False, sentence, is_refused=refused, is_unknown=unknown, error=error,
-                              for_administrator=[error.for_administrator])  # fmt: skip
+                              for_administrator=[error.kind.for_administrator])  # fmt: skip
     name = info.user_name or info.user_id
     version = " ".join(filter(None, [info.version_value, info.version_kind and f"({info.version_kind})"]))
     more = "" if complete else "at least "

@@ -35,7 +35,8 @@ from sync.kernel.acts import ACTS
 from sync.kernel.messages import ActionError
 from sync.limits import quota
 from sync.models import ApprovalRequest, BoardLink, FieldMapping, SyncedModel, SyncQueue, UnmatchedItem
-from sync.queue import SyncQueueService
+from sync.outbox import operate
+from sync.queue import retry_all
 from sync.records.authors import log_action, log_action_many, who_may
 from sync.records.availability import wait_sentence
 from sync.records.blocked_fields import ThrottledField, write_loops
@@ -50,7 +51,7 @@ def _retry(request: HttpRequest, entries: Sequence[Entry], seen: Mapping[str, An
     if jobs := [entry.job for entry in entries if entry.kind is Kind.FAILED]:
         rows = SyncQueue.objects.filter(pk__in=jobs)
         entity_types |= set(rows.values_list("entity_type", flat=True))
-        result = SyncQueueService().retry_all(rows, by)
+        result = retry_all(rows, by)
         done += result.done
         problems += left_alone(result, "done already")
     fields: dict[tuple[str, str], list[Entry]] = {}
@@ -78,7 +79,7 @@ def _retry(request: HttpRequest, entries: Sequence[Entry], seen: Mapping[str, An
 
 def _discard(request: HttpRequest, entries: Sequence[Entry], seen: Mapping[str, Any]) -> ActionResult:
     rows = SyncQueue.objects.filter(pk__in=[int(entry.row_id) for entry in entries])
-    done = SyncQueueService().discard_all(rows, request.user.get_username()).done
+    done = operate.discard(rows, request.user.get_username()).done
     return ActionResult(done, f"{humanize.count_with_noun(done, 'failed job')} discarded.")
 
 

@@ -18,7 +18,7 @@ from django.views.decorators.http import require_POST
 from unfold.contrib.filters.admin import ChoicesCheckboxFilter
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
-from sync import registry
+from sync import queue, registry
 from sync.admin import admin_base
 from sync.admin.admin_base import (
     EntityFilter,
@@ -38,9 +38,9 @@ from sync.kernel import humanize
 from sync.kernel.acts import ACTS, Act
 from sync.models import QueuePause, SyncQueue
 from sync.models.jobs import QueueAction, is_allowed
-from sync.outbox import pauses
+from sync.outbox import operate, pauses
 from sync.outbox.operate import BulkResult
-from sync.queue import SyncQueueService
+from sync.queue import retry_all
 from sync.records import authors
 from sync.records.availability import resume_sentence, wait_sentence
 from sync.records.item_links import item_names
@@ -66,8 +66,8 @@ class Ending:
     run: Callable[[QuerySet[SyncQueue], str], BulkResult]
 
 
-CANCEL = Ending(ACTS["cancel"], "cancelled", QueueStatus.PENDING, "not pending", SyncQueueService().cancel_all)
-DISCARD = Ending(ACTS["discard"], "discarded", QueueStatus.FAILED, "not failed", SyncQueueService().discard_all)
+CANCEL = Ending(ACTS["cancel"], "cancelled", QueueStatus.PENDING, "not pending", operate.cancel)
+DISCARD = Ending(ACTS["discard"], "discarded", QueueStatus.FAILED, "not failed", operate.discard)
 
 
 def left_alone(result: BulkResult, why: str) -> list[str]:
@@ -148,7 +148,7 @@ class SyncQueueAdmin(RecordSearchMixin, RecordLinkMixin, ReadOnlyAdmin):
     def retry(self, request: HttpRequest, queryset: QuerySet[SyncQueue]) -> None:
         """Let jobs be tried again now, with all their attempts."""
         kinds = set(queryset.order_by().values_list("entity_type", flat=True).distinct())
-        result = SyncQueueService().retry_all(queryset.order_by(), request.user.get_username())
+        result = retry_all(queryset.order_by(), request.user.get_username())
         for text in left_alone(result, "done already"):
             self.message_user(request, text, messages.WARNING)
         if result.done:
@@ -272,7 +272,7 @@ class QueuePauseAdmin(PageAdmin):
         def run() -> Report:
             entity_type = request.POST.get("entity_type", "")
             label = pauses.pause_label(entity_type)
-            if not SyncQueueService().resume(request.user.get_username(), entity_type=entity_type):
+            if not queue.resume(request.user.get_username(), entity_type=entity_type):
                 return Report(problems=[f"{label}: not paused any more. Somebody else has resumed it."])
             authors.log_queue_action(request.user, f"Resumed: {label}.")
             return Report(f"{label}: resumed. {resume_sentence(entity_type)}")

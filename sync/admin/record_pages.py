@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property, reduce
-from operator import or_
+from functools import cached_property
 from typing import Any, ClassVar
 from uuid import UUID
 
@@ -17,13 +16,13 @@ from django.contrib.admin.views.main import PAGE_VAR
 from django.contrib.postgres.fields import ArrayField
 from django.core.exceptions import PermissionDenied
 from django.db import connection
-from django.db.models import CharField, DateTimeField, EmailField, Model, Q, QuerySet, TextField, URLField
+from django.db.models import CharField, DateTimeField, EmailField, Model, QuerySet, TextField, URLField
 from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
-from django.utils.text import capfirst, smart_split, unescape_string_literal
+from django.utils.text import capfirst
 from django.views.decorators.http import require_POST
 from unfold.contrib.filters.admin import ChoicesCheckboxFilter
 from unfold.widgets import DATETIME_CLASSES, UnfoldAdminTextareaWidget
@@ -47,7 +46,7 @@ from sync.admin.file_pages import RecordFilesMixin
 from sync.admin.record_selection import RecordSelectionMixin
 from sync.choices import SyncDirection
 from sync.kernel import humanize
-from sync.kernel.db import LONGEST_SEARCH, bound_lock_waits, typed_phone_digits
+from sync.kernel.db import LONGEST_SEARCH, bound_lock_waits
 from sync.kernel.humanize import plural
 from sync.kernel.messages import Conflict
 from sync.models import FieldMapping, SyncedModel
@@ -252,23 +251,11 @@ class SyncedModelAdmin(RecordFilesMixin, RecordSelectionMixin, DeletedMeanwhileM
             return queryset.none(), False
         names = self.get_search_fields(request)
         if all(registry.is_contained(self.model, name) for name in names):
-            rows, has_doubles = queryset.filter(self._holding(names, search_term[:LONGEST_SEARCH])), False
+            rows, has_doubles = queryset.filter(registry.searching(self.model, names, search_term)), False
         else:
             # A class of its own may ask for Django's other lookups.
             rows, has_doubles = super().get_search_results(request, queryset, search_term[:LONGEST_SEARCH])
         return rows[:COMMAND_RESULTS] if is_command_search else rows, has_doubles
-
-    def _holding(self, names: Sequence[str], search_term: str) -> Q:
-        """The condition that each word is in one of the fields; words are what Django takes for such."""
-        condition = Q()
-        for word in smart_split(search_term):
-            is_quoted = word[0] in "\"'" and word[0] == word[-1]
-            text = unescape_string_literal(word) if is_quoted else word
-            condition &= registry.containing(self.model, names, text)
-        if digits := typed_phone_digits(search_term):
-            phones = registry.entity(self.model.entity_type()).phone_fields.intersection(names)
-            condition = reduce(or_, (Q(**{f"{name}__holds_phone": digits}) for name in phones), condition)
-        return condition
 
     @cached_property
     def search_help_text(self) -> str:

@@ -37,7 +37,7 @@ from sync.kernel import humanize
 from sync.kernel.messages import ActionError, Conflict
 from sync.limits import credentials
 from sync.models import BoardLink
-from sync.monday.errors import ConnectorError
+from sync.monday.errors import MondayError
 from sync.operations.setup import run
 from sync.operations.setup import selection as setup
 from sync.operations.setup.filter_choice import FilterableField, FilterRow, filter_of_rows, filterable_fields, rows_of
@@ -81,7 +81,7 @@ def _request_user(request: HttpRequest) -> User:
 
 
 def error_sentence(error: Exception) -> str:
-    return humanize.without_request_id(error.sentence) if isinstance(error, ConnectorError) else str(error)
+    return humanize.without_request_id(error.sentence) if isinstance(error, MondayError) else str(error)
 
 
 # The choices in the session.
@@ -118,7 +118,7 @@ def _boards_context(request: HttpRequest, term: str) -> dict[str, Any]:
     try:
         listed, complete = setup.available_boards(term)
         problem = ""
-    except ConnectorError as error:
+    except MondayError as error:
         listed, complete, problem = [], True, error_sentence(error)
     present = chosen_in(request)
     kinds = []
@@ -407,7 +407,7 @@ class SetupWizardMixin(ConnectionPagesMixin):
             selected = {spec.entity_type: request.POST.get(spec.entity_type, "") for spec in registry.entities()}
             try:
                 chosen = setup.choose_boards(selected, chosen_in(request))
-            except (ActionError, ConnectorError) as error:
+            except (ActionError, MondayError) as error:
                 messages.error(request, error_sentence(error))
             else:
                 keep_choices(request, chosen)
@@ -418,7 +418,7 @@ class SetupWizardMixin(ConnectionPagesMixin):
         """Begin a change of a board that is set up."""
         try:
             keep_choices(request, {entity_type: setup.begin_change(entity_type)})
-        except (ActionError, ConnectorError) as error:
+        except (ActionError, MondayError) as error:
             messages.error(request, error_sentence(error))
             return _redirect_to("boards")
         return _redirect_to("fields", entity_type)
@@ -451,7 +451,7 @@ class SetupWizardMixin(ConnectionPagesMixin):
                     _keep(request, replace(choices, is_mapped=True, board_name=chosen.choices.board_name))
                     return _redirect_to("filter", entity_type) if FILTER in request.POST else _after_fields(request)
             context = _fields_context(chosen, fields, problems) | region_context(request.user)
-        except (ActionError, ConnectorError) as error:
+        except (ActionError, MondayError) as error:
             messages.error(request, error_sentence(error))
             return _redirect_to("boards")
         return self._page(request, "fields", context)
@@ -463,7 +463,7 @@ class SetupWizardMixin(ConnectionPagesMixin):
             return _redirect_to("fields", entity_type)
         try:
             chosen = _read(request, choices)
-        except (ActionError, ConnectorError) as error:
+        except (ActionError, MondayError) as error:
             messages.error(request, error_sentence(error))
             return _redirect_to("boards")
         rows: Mapping[FilterSide, Sequence[FilterRow]] | None = None
@@ -520,7 +520,7 @@ class SetupWizardMixin(ConnectionPagesMixin):
                 )
             wanted = [replace(one, makes_related=f"related-{key}" in request.POST) for key, one in choices.items()]
             run.start(_request_user(request), [_read(request, one) for one in wanted], plan)
-        except (ActionError, ConnectorError) as error:
+        except (ActionError, MondayError) as error:
             messages.warning(request, error_sentence(error))
             keep_choices(request, _begun_anew(choices))
             return _redirect_to("plan")

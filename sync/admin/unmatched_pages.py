@@ -203,9 +203,9 @@ class UnmatchedItemAdmin(ReadOnlyAdmin):
 
     def _search_page(self, request: HttpRequest, row: UnmatchedItem) -> HttpResponse:
         term = request.GET.get("q", row.name).replace("\0", "").strip()[:200]
-        free = _containing(unmatched_items.linkable_records(row.entity_type), term)
+        free = _found(unmatched_items.linkable_records(row.entity_type), term)
         # Without a word these would be nearly all there are.
-        linked = _containing(registry.linked_records(row.entity_type), term) if term else free.none()
+        linked = _found(registry.linked_records(row.entity_type), term) if term else free.none()
         return own_page(
             self,
             request,
@@ -310,11 +310,10 @@ def _described(row: UnmatchedItem, records: Iterable[SyncedModel]) -> list[tuple
     return [(record, record_url(row.entity_type, record.pk), admin_base.describe(record)) for record in records]
 
 
-def _containing(records: QuerySet[SyncedModel], term: str) -> QuerySet[SyncedModel]:
-    """Return those in which each word of the search is found, the name before other texts."""
-    for word in term.split()[:5]:
-        records = records.filter(registry.containing(records.model, registry.searched_fields(records.model), word))
-    return records.order_by(*registry.default_ordering(records.model))
+def _found(records: QuerySet[SyncedModel], term: str) -> QuerySet[SyncedModel]:
+    names = registry.searched_fields(records.model)
+    found = records.filter(registry.searching(records.model, names, term))
+    return found.order_by(*registry.default_ordering(records.model))
 
 
 def _link_question(request: HttpRequest, row: UnmatchedItem, record: SyncedModel) -> Question:

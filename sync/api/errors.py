@@ -18,36 +18,24 @@ from sync.kernel.db import gave_way
 from sync.kernel.messages import ActionError, Conflict, NotAllowed
 
 CHANGED_AT_ONCE = "Something else changed it at the same moment. Read it again, then repeat your change."
+CHANGED_SINCE = "It changed since you read it, so nothing was done. Read it, then send your change with its new ETag."
 TOO_LARGE = "The body is too large. Send less at once."
 
 
-class PreconditionFailed(exceptions.APIException):
-    """The record isn't what the caller's If-Match says."""
-
-    status_code = HTTPStatus.PRECONDITION_FAILED
-    default_code = "precondition_failed"
-    default_detail = (
-        "It changed since you read it, so nothing was done. Read it, then send your change with its new ETag."
-    )
-
-
 class Refused(exceptions.APIException):
-    """Answers with an ActionError's sentence and code: 403, 409 or 400."""
+    """Answers with this status, sentence and code."""
 
-    def __init__(self, error: ActionError) -> None:
-        super().__init__(str(error), error.code)
-        if isinstance(error, NotAllowed):
-            self.status_code = HTTPStatus.FORBIDDEN
-        elif isinstance(error, Conflict):
-            self.status_code = HTTPStatus.CONFLICT
-        else:
-            self.status_code = HTTPStatus.BAD_REQUEST
+    def __init__(self, status: HTTPStatus, sentence: str, code: str) -> None:
+        super().__init__(sentence, code)
+        self.status_code = status
 
 
-class TooLarge(exceptions.APIException):
-    status_code = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
-    default_code = "too_large"
-    default_detail = TOO_LARGE
+def refused_act(error: ActionError) -> Refused:
+    """Return the answer to an act that can't be done."""
+    if isinstance(error, NotAllowed):
+        return Refused(HTTPStatus.FORBIDDEN, str(error), error.code)
+    status = HTTPStatus.CONFLICT if isinstance(error, Conflict) else HTTPStatus.BAD_REQUEST
+    return Refused(status, str(error), error.code)
 
 
 class ApiExceptionHandler(ExceptionHandler):
@@ -55,14 +43,14 @@ class ApiExceptionHandler(ExceptionHandler):
 
     def convert_known_exceptions(self, exc: Exception) -> Exception:
         if isinstance(exc, RequestDataTooBig):
-            return TooLarge()
+            return Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, TOO_LARGE, "too_large")
         if isinstance(exc, DataError):
             return exceptions.ParseError("A value is out of the range that can be stored.", code="out_of_range")
         # A constraint that is broken after validation is somebody else's write at the same moment; so is a deadlock.
         if isinstance(exc, IntegrityError) or gave_way(exc):
-            return Refused(Conflict(CHANGED_AT_ONCE))
+            return refused_act(Conflict(CHANGED_AT_ONCE))
         if isinstance(exc, ActionError):
-            return Refused(exc)
+            return refused_act(exc)
         return super().convert_known_exceptions(exc)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from django.db import transaction
@@ -24,6 +25,7 @@ from sync.limits import credentials, quota
 from sync.models import ApprovalRequest, SyncMetadata, SyncQueue
 from sync.models.jobs import QueueAction, is_allowed
 from sync.operations.detect.comparison import latest_verification
+from sync.outbox.operate import operate_one
 from sync.queue import SyncQueueService
 from sync.records import availability
 from sync.records.authors import log_queue_action
@@ -116,13 +118,13 @@ class QueueViewSet(ApiView, viewsets.ReadOnlyModelViewSet[SyncQueue]):
     @action(detail=True, methods=["post"])
     def cancel(self, request: Request, pk: str) -> Response:
         """Close a pending job without a sync."""
-        return self._steer(request, SyncQueueService().cancel, "Cancelled")
+        return self._steer(request, partial(operate_one, action=QueueAction.CANCEL), "Cancelled")
 
     @extend_schema(request=None)
     @action(detail=True, methods=["post"])
     def discard(self, request: Request, pk: str) -> Response:
         """Close a failed job."""
-        return self._steer(request, SyncQueueService().discard, "Discarded")
+        return self._steer(request, partial(operate_one, action=QueueAction.DISCARD), "Discarded")
 
     @transaction.atomic
     def _steer(self, request: Request, act: Callable[[int, str], SyncQueue], verb: str) -> Response:

@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from copy import copy
+from http import HTTPStatus
 from typing import Any, ClassVar
 from uuid import UUID
 
@@ -30,8 +31,8 @@ from rest_framework.routers import SimpleRouter
 
 from sync import registry
 from sync.api.callers import SyncNowThrottle
-from sync.api.errors import ErrorSerializer, PreconditionFailed
-from sync.api.views import ApiView, MayChange, ModelPermissions
+from sync.api.errors import CHANGED_SINCE, ErrorSerializer, Refused
+from sync.api.views import ApiView, MayChange, ModelPermissions, RecordSearch, StableOrdering
 from sync.choices import RULES, RecordSyncStatus, SyncDirection
 from sync.kernel.triggers import BOOKKEEPING
 from sync.models import SyncedModel
@@ -75,10 +76,10 @@ def matches(if_match: str, etag: str) -> bool:
 
 
 def check_if_match(request: Request, record: SyncedModel) -> None:
-    """Raise PreconditionFailed where the caller read another state of the record, whose row must be locked."""
+    """Answer 412 where the caller read another state of the record, whose row must be locked."""
     if_match = request.headers.get("If-Match")
     if if_match is not None and not matches(if_match, etag_of(record)):
-        raise PreconditionFailed
+        raise Refused(HTTPStatus.PRECONDITION_FAILED, CHANGED_SINCE, "precondition_failed")
 
 
 class RecordSyncSerializer(serializers.Serializer[RecordView]):
@@ -248,6 +249,7 @@ class RecordViewSet(ApiView, viewsets.ModelViewSet[Any]):
     """Records with their sync state."""
 
     permission_classes = [ModelPermissions]
+    filter_backends = [filters.DjangoFilterBackend, RecordSearch, StableOrdering]
 
     def get_queryset(self) -> QuerySet[Any]:
         """Return the records; for a write with the row locked, so that nobody changes it after If-Match is compared."""

@@ -10,13 +10,15 @@ import pghistory
 from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
 from rest_framework import exceptions
-from rest_framework.filters import OrderingFilter
+from rest_framework.filters import OrderingFilter, SearchFilter
 from rest_framework.pagination import CursorPagination, PageNumberPagination
 from rest_framework.parsers import JSONParser
 from rest_framework.permissions import BasePermission, DjangoModelPermissions
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
+
+from sync import registry
 
 
 class ModelPermissions(DjangoModelPermissions):
@@ -73,6 +75,14 @@ class ApiView(APIView):
         """
         super().initial(request, *args, **kwargs)
         pghistory.context(user=request.user.pk, cause="api")
+
+
+class RecordSearch(SearchFilter):
+    """Finds records as their lists do."""
+
+    def filter_queryset(self, request: Request, queryset: QuerySet[Any], view: APIView) -> QuerySet[Any]:
+        term = request.query_params.get(self.search_param, "").replace("\0", "")
+        return queryset.filter(registry.searching(queryset.model, self.get_search_fields(view, request) or (), term))
 
 
 class StableOrdering(OrderingFilter):

@@ -37,8 +37,7 @@ class KindFacts:
     """What all causes of a kind have in common."""
 
     severity: Severity
-    noun: str
-    nouns: str
+    nouns: tuple[str, str]  # of one, and of several
     icon: str
     button: str  # what the door to it is called, for who may act
     seen_with: str  # the row that a person has to be allowed to view: that of the list on which it was always shown
@@ -50,53 +49,53 @@ class KindFacts:
 
 KINDS: Mapping[Kind, KindFacts] = {
     Kind.STOP: KindFacts(
-        Severity.STOPPED, "stop", "stops", "block", "Try again now",
+        Severity.STOPPED, ("stop", "stops"), "block", "Try again now",
         "sync.boardlink", "sync.retry_syncqueue", ("try_again",),
     ),
     Kind.DIFFERENCE: KindFacts(
-        Severity.FAILED, "difference", "differences", "difference", "Open",
+        Severity.FAILED, ("difference", "differences"), "difference", "Open",
         "sync.verification", "sync.change_verification",
     ),
     Kind.FAILED: KindFacts(
-        Severity.FAILED, "change fails", "changes fail", "error", "Open",
+        Severity.FAILED, ("change fails", "changes fail"), "error", "Open",
         "sync.syncqueue", "sync.retry_syncqueue", ("retry", "discard"),
     ),
     # A right that superusers alone have.
     Kind.NOTIFICATION: KindFacts(
-        Severity.FAILED, "failing notification", "failing notifications", "notifications_off", "See why",
+        Severity.FAILED, ("failing notification", "failing notifications"), "notifications_off", "See why",
         "sync.notificationreceiver", "sync.change_notificationreceiver",
     ),
     Kind.APPROVAL: KindFacts(
-        Severity.DELETION, "approval", "approvals", "gpp_maybe", "Decide",
+        Severity.DELETION, ("approval", "approvals"), "gpp_maybe", "Decide",
         "sync.approvalrequest", "sync.change_approvalrequest", ("approve", "reject"),
     ),
     Kind.REMOVED: KindFacts(
-        Severity.DELETION, "item removed on Monday", "items removed on Monday", "delete_sweep", "Answer",
+        Severity.DELETION, ("item removed on Monday", "items removed on Monday"), "delete_sweep", "Answer",
         "conflicts.syncconflict", "conflicts.change_syncconflict",
         ("create_again", "delete_removed", "unlink_removed"), ("change", "delete"),
     ),
     Kind.CONFLICT: KindFacts(
-        Severity.CONFLICT, "conflict", "conflicts", "call_split", "Resolve",
+        Severity.CONFLICT, ("conflict", "conflicts"), "call_split", "Resolve",
         "conflicts.syncconflict", "conflicts.change_syncconflict", ("keep_npd", "keep_monday", "both"),
     ),
     Kind.DUPLICATE: KindFacts(
-        Severity.CONFLICT, "possible duplicate", "possible duplicates", "group", "Decide",
+        Severity.CONFLICT, ("possible duplicate", "possible duplicates"), "group", "Decide",
         "conflicts.syncconflict", "conflicts.change_syncconflict",
     ),
     Kind.REJECTED: KindFacts(
-        Severity.REJECTED, "rejected value", "rejected values", "front_hand", "Fix",
+        Severity.REJECTED, ("rejected value", "rejected values"), "front_hand", "Fix",
         "conflicts.syncconflict", "conflicts.change_syncconflict", ("keep_npd", "keep_monday", "retry_rejected"),
     ),
     Kind.BLOCKED: KindFacts(
-        Severity.BLOCKED, "blocked field", "blocked fields", "front_hand", "See why",
+        Severity.BLOCKED, ("blocked field", "blocked fields"), "front_hand", "See why",
         "sync.syncmetadata", "sync.change_fieldmapping", ("retry", "check_column"), ("change",),
     ),
     Kind.BOARD: KindFacts(
-        Severity.BLOCKED, "problem of a board", "problems of boards", "view_column", "Open the board",
+        Severity.BLOCKED, ("problem of a board", "problems of boards"), "view_column", "Open the board",
         "sync.boardlink", "sync.change_boardlink",
     ),
     Kind.UNMATCHED: KindFacts(
-        Severity.UNMATCHED, "unmatched item", "unmatched items", "fiber_new", "Open",
+        Severity.UNMATCHED, ("unmatched item", "unmatched items"), "fiber_new", "Open",
         "sync.unmatcheditem", "sync.change_unmatcheditem", ("create", "ignore"), ("add", "change"),
     ),
 }  # fmt: skip

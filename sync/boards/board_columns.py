@@ -50,6 +50,7 @@ class StoredColumns:
     done: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     needs_resync: bool = False
+    remapped: dict[str, str] = field(default_factory=dict)  # who gave fields another column, for their jobs' payload
 
 
 def column_type(converter_name: str) -> str:
@@ -211,7 +212,7 @@ def _update_mapping(result: StoredColumns, mapping: FieldMapping, column: BoardC
             result.done.append(f"{mapping.label}: the column “{column.title}” is of type {column.type} now and read so")
     # The column is usable again: the blocked records get a pass.
     if mapping.problem:
-        changed["problem"] = ""
+        changed |= NO_PROBLEM
         result.needs_resync = True
     # Labels and settings change without a new version, because the column is the same.
     if mapping.column_id != NAME_TYPE and (options := _options(column)) != mapping.options:
@@ -375,13 +376,13 @@ def column_problems(
 
 
 def read_board(link: BoardLink, connector: MondayConnector | None = None) -> Board | None:
-    """Read the board in one call; None where it isn't shown, or not active. Raises ConnectorError."""
+    """Read the board in one call; None where it isn't shown, or not active. Raises MondayError."""
     board = (connector or limits.connector()).read_boards([link.board_id]).get(link.board_id)
     return board if board is not None and board.is_active else None
 
 
 def inspect_board(link: BoardLink, connector: MondayConnector | None = None) -> Board | None:
-    """Read the board in one call and check its columns; None where it isn't shown. Raises ConnectorError."""
+    """Read the board in one call and check its columns; None where it isn't shown. Raises MondayError."""
     if (board := read_board(link, connector)) is not None:
         check_columns(link, board)
     return board

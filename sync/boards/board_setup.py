@@ -32,8 +32,9 @@ from sync.kernel.messages import ActionError
 from sync.limits import breaker, credentials
 from sync.models import BoardLink, IgnoredItem, SyncQueue, UnmatchedItem
 from sync.models.synced_model import unsynced
-from sync.monday.board import Board, BoardSetup, ColumnSpec, OwnWebhook, WebhooksIncomplete
+from sync.monday.board import Board, BoardSetup, ColumnSpec, OwnWebhook
 from sync.monday.connector import MondayConnector
+from sync.monday.errors import WEBHOOKS_INCOMPLETE, MondayError
 from sync.outbox.queue_rows import enqueue_many, mark_many_pending
 from sync.registry import EntitySpec, configured_board_id
 
@@ -55,7 +56,7 @@ class SetupOutcome:
 
 
 def set_up_all(requested: Collection[str] = ()) -> Iterator[SetupOutcome]:
-    """Set up every registered model, one after another; raises ActionError, ConnectorError.
+    """Set up every registered model, one after another; raises ActionError, MondayError.
 
     `requested` names optional columns to be created, such as "contact.organization".
     """
@@ -137,7 +138,7 @@ class SetupChoices:
 
 
 def set_up(spec: EntitySpec, connector: MondayConnector, requested: Collection[str] = ()) -> SetupOutcome:
-    """Set up one model as it is registered; raises ActionError, ConnectorError."""
+    """Set up one model as it is registered; raises ActionError, MondayError."""
     return apply_choices(SetupChoices(spec, requested), connector)
 
 
@@ -145,7 +146,7 @@ def apply_choices(choices: SetupChoices, connector: MondayConnector) -> SetupOut
     """Create or adopt the board and its columns, store the mappings, then register the missing webhooks.
 
     A webhook that can't be registered is a problem of the outcome; everything else is done by then.
-    Raises ActionError for a board that was deleted or doesn't fit, ConnectorError.
+    Raises ActionError for a board that was deleted or doesn't fit, MondayError.
     """
     spec, done = choices.spec, list[str]()
     choices.progress("Looking at the board")
@@ -256,7 +257,7 @@ def _store_board(
     link.save(update_fields=["group_id", "npd_id_column", "blocked_until", "blocked_reason", "blocked_since"])
     board_columns.set_npd_id_problem(link, "")
     stored = choices.store(link, setup)
-    requeued = resync_records(spec) if stored.needs_resync or moved else []
+    requeued = resync_records(spec, stored.remapped) if stored.needs_resync or moved else []
     done += [*stored.done, *requeued, *choices.complete(link)]
     set_creates_held(link, held)
     if held:
@@ -305,19 +306,19 @@ def register_webhooks(spec: EntitySpec, link: BoardLink, connector: MondayConnec
     known = {hook_id: str(stored["fingerprint"]) for hook_id, stored in link.webhooks.items()}
     try:
         hooks, messages = connector.ensure_webhooks(link.board_id, webhook_url(), known, partial(_store_webhooks, link))
-        problems = []
-    # Some webhooks exist: they are stored, or a later run would create them twice.
-    except WebhooksIncomplete as error:
+    except MondayError as error:
+        if error.kind is not WEBHOOKS_INCOMPLETE:
+            raise
         problem = (
             f"{spec.board_title}: the webhooks could not be registered. {error.message.rstrip(' .')}. "
             f"Monday must reach this site at {settings.SITE_URL}: have an administrator see to it, then run the "
             "set-up again. Everything else is done."
         )
-        hooks, messages, problems = error.hooks, [], [problem]
+        return [], [problem]
     except ValueError as error:
         return [], [f"{spec.board_title}: {error} An administrator has to shorten this site's address."]
     _store_webhooks(link, hooks)
-    return list(messages), problems
+    return list(messages), []
 
 
 def _store_webhooks(link: BoardLink, hooks: Sequence[OwnWebhook]) -> None:

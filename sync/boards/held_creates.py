@@ -21,7 +21,7 @@ def reason_to_hold(
     """Return why creates are held, in words; empty where an item can be recognised, or needn't be.
 
     `types` are the types of columns that can hold the match key. Reads items until one without an NPD ID has a value
-    in the match column: mostly one call. Raises ConnectorError.
+    in the match column: mostly one call. Raises MondayError.
     """
     others = [column for column in board.columns if column.type in types and column.id not in (match.id, npd_id_column)]
     columns = [match.id, npd_id_column, *(column.id for column in others)]

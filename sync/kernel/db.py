@@ -15,6 +15,8 @@ from django.core.paginator import Page, Paginator
 from django.db import Error, OperationalError, connection, models
 from psycopg.errors import DeadlockDetected, LockNotAvailable
 
+from sync.monday.texts import SEEN_SQL, drop_invisible
+
 
 def update_many(rows: Sequence[models.Model], names: Sequence[str]) -> None:
     """Write these fields of these rows of one model in one statement; triggers fire as for any other."""
@@ -260,12 +262,20 @@ def unmarked_pattern(text: str) -> str:
     return _PART.sub(part, text)
 
 
+_PHONE = re.compile(
+    r"(?:tel:)?([+＋(\d][\d\s()/.·\u2010-\u2015\u2212-]{4,}?)(?:[\s,;]*(?:ext\.?|x|#)[\s.:=]*\d+)?", re.IGNORECASE
+)
+"""A phone number as pages show it and people type it; its extension is no part of what is looked for."""
+
+
 def typed_phone_digits(text: str) -> str:
     """Return the digits that a phone number has however it is written, or an empty text where none was typed."""
-    if not re.fullmatch(r"[+(\d][\d\s()/.-]{4,}", text):
+    number = _PHONE.fullmatch(drop_invisible(text).strip())
+    if number is None:
         return ""
     # Not the zero that stands before an area's number within its country.
-    digits = re.sub(r"\D", "", re.sub(r"\(0\)", "", text)).lstrip("0")
+    digits = re.sub(r"\D", "", re.sub(r"\(0\)", "", number[1]))
+    digits = "".join(str(unicodedata.digit(digit)) for digit in digits).lstrip("0")
     return digits if len(digits) > 4 else ""
 
 
@@ -291,7 +301,7 @@ class AnyOf(models.Lookup):
 
 @models.Field.register_lookup
 class HoldsMarked(models.Lookup):
-    """Whether a text has letters beyond ASCII, and holds what is given whatever its marks.
+    """Whether a text has letters beyond ASCII, and shows what is given whatever its marks.
 
     A regular expression takes thrice as long as a comparison, so texts in which it can find no more are left out first.
     """
@@ -301,7 +311,8 @@ class HoldsMarked(models.Lookup):
 
     def as_sql(self, compiler: Any, connection: Any) -> Any:
         column, params = self.process_lhs(compiler, connection)
-        condition = f"(octet_length({column}::text) <> char_length({column}::text) AND {column}::text ~ %s)"
+        seen = SEEN_SQL.replace("__TEXT__", f"{column}::text")
+        condition = f"(octet_length({column}::text) <> char_length({column}::text) AND {seen} ~ %s)"
         return condition, [*params * 3, unmarked_pattern(self.rhs)]
 
 
@@ -321,5 +332,6 @@ class HoldsPhone(models.Lookup):
 
 def contains_unmarked(name: str, text: str) -> models.Q:
     """Return the condition that a field's text holds this one, whatever its case and marks."""
+    text = unicodedata.normalize("NFC", drop_invisible(text))
     found = models.Q(**{f"{name}__icontains": text})
     return found | models.Q(**{f"{name}__holds_marked": text}) if any(map(str.isalpha, text)) else found

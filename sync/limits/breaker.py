@@ -26,14 +26,14 @@ from sync.models import BoardLink, MondayAccount
 from sync.models.state import STOP_END_KIND, STOP_KIND, log_event
 from sync.monday.connector import MondayConnector
 from sync.monday.errors import (
-    BudgetExhausted,
-    ConnectorError,
-    DailyLimitReached,
-    InvalidDocument,
-    NotAuthenticated,
-    PermissionMissing,
+    DAILY_LIMIT_REACHED,
+    INVALID_DOCUMENT,
+    NEVER_SENT,
+    NOT_AUTHENTICATED,
+    PERMISSION_MISSING,
+    USER_DENIED,
+    MondayError,
     Scope,
-    UserDenied,
 )
 from sync.monday.usage import AccountInfo
 from sync.outbox import notify, pauses
@@ -58,7 +58,7 @@ def monday_account() -> MondayAccount:
     return MondayAccount.objects.get_or_create(id=1)[0]
 
 
-def trip(link: BoardLink, error: ConnectorError) -> None:
+def trip(link: BoardLink, error: MondayError) -> None:
     """Stop the board where an error concerns it, else every board."""
     if error.scope in (Scope.BOARD, Scope.COLUMN):
         trip_board(link, error)
@@ -66,7 +66,7 @@ def trip(link: BoardLink, error: ConnectorError) -> None:
         trip_account(error)
 
 
-def trip_if_shared(error: ConnectorError) -> bool:
+def trip_if_shared(error: MondayError) -> bool:
     """Stop every board where an error would meet each of them alike; return whether it does."""
     is_shared = error.scope in (Scope.ACCOUNT, Scope.LIMIT, Scope.TRANSPORT, Scope.UNREACHABLE)
     if is_shared:
@@ -74,14 +74,14 @@ def trip_if_shared(error: ConnectorError) -> bool:
     return is_shared
 
 
-def trip_account(error: ConnectorError) -> None:
+def trip_account(error: MondayError) -> None:
     """Stop every board after a failure that concerns the account, and store why."""
     # A used up quota knows itself when there is room again, and for whom.
-    if isinstance(error, BudgetExhausted):
+    if error.kind in NEVER_SENT:
         return
     row, code = monday_account(), _stop_code(error)
     until: Any
-    if isinstance(error, DailyLimitReached) and not error.wait_seconds:
+    if error.kind is DAILY_LIMIT_REACHED and not error.wait_seconds:
         # Monday's day of calls begins at 00:00 UTC (developer.monday.com/api-reference/docs/rate-limits).
         today = Func(Value("day"), SyncNow(), Value("UTC"), function="date_trunc", output_field=DateTimeField())
         until = today + timedelta(days=1)
@@ -115,18 +115,18 @@ def trip_account(error: ConnectorError) -> None:
     log.warning("account paused", scope=str(error.scope), reason=error.full_sentence)
 
 
-def _stop_code(error: ConnectorError) -> StopCode:
-    if isinstance(error, NotAuthenticated | UserDenied | PermissionMissing):
+def _stop_code(error: MondayError) -> StopCode:
+    if error.kind in (NOT_AUTHENTICATED, USER_DENIED, PERMISSION_MISSING):
         return StopCode.TOKEN
-    if isinstance(error, DailyLimitReached):
+    if error.kind is DAILY_LIMIT_REACHED:
         return StopCode.DAY_LIMIT
     by_scope = {Scope.ACCOUNT: StopCode.ACCOUNT, Scope.LIMIT: StopCode.LIMIT}
     return by_scope.get(error.scope, StopCode.OUTAGE)
 
 
-def trip_board(link: BoardLink, error: ConnectorError) -> None:
+def trip_board(link: BoardLink, error: MondayError) -> None:
     """Stop one board; it is tried again after the wait that Monday asks for, else after a minute, or a quarter hour."""
-    usual = INVALID_DOCUMENT_WAIT if isinstance(error, InvalidDocument) else BOARD_WAIT
+    usual = INVALID_DOCUMENT_WAIT if error.kind is INVALID_DOCUMENT else BOARD_WAIT
     if not link.blocked_reason:
         said = f"Sync stopped: {registry.board_title(link.entity_type)}. {error.lasting_sentence}"
         log_event(STOP_KIND, said, entity_type=link.entity_type)
@@ -161,7 +161,7 @@ def probe_if_due() -> bool:
         return False
     try:
         found = connector(urgent=True).probe()
-    except ConnectorError as error:
+    except MondayError as error:
         # The probe is over; only a wait that was set meanwhile stays.
         MondayAccount.objects.filter(id=1, stopped_until=until).update(stopped_until=SyncNow())
         trip_account(error)
@@ -219,7 +219,7 @@ def ask_again(*, is_slowed: bool = False) -> AskCode:  # noqa: PLR0911 - one for
         if is_account:
             fetch_account_info(urgent=True, timeout=ASK_SECONDS)
         is_over = ask_for_boards(timeout=ASK_SECONDS)
-    except ConnectorError as error:
+    except MondayError as error:
         trip_if_shared(error)
         return AskCode.STOPPED
     write_stop.release_held()
@@ -230,7 +230,7 @@ def ask_again(*, is_slowed: bool = False) -> AskCode:  # noqa: PLR0911 - one for
 def ask_for_boards(timeout: float | None = None) -> bool:
     """Read the boards that are stopped, and end the stop of those that are there; return whether that are all.
 
-    Raises ConnectorError.
+    Raises MondayError.
     """
     links = _stopped_links()
     found = connector(urgent=True, timeout=timeout).read_boards([link.board_id for link in links]) if links else {}
@@ -291,7 +291,7 @@ def fetch_account_info(*, urgent: bool = False, timeout: float | None = None) ->
     """Ask Monday for the token's user, plan, version and limits and today's usage, and store all of it.
 
     `urgent`: a person asks, perhaps after buying a larger plan, so a used up day doesn't stop the call. Raises
-    ConnectorError.
+    MondayError.
     """
     found = read_account_info(urgent=urgent, timeout=timeout)
     store_account_info(found)
@@ -299,7 +299,7 @@ def fetch_account_info(*, urgent: bool = False, timeout: float | None = None) ->
 
 
 def read_account_info(*, urgent: bool = False, timeout: float | None = None) -> AccountInfo:
-    """Ask Monday for the same and store nothing, as of a token that may not be kept; raises ConnectorError."""
+    """Ask Monday for the same and store nothing, as of a token that may not be kept; raises MondayError."""
     with limits_request() if urgent else nullcontext():
         return connector(urgent=urgent, timeout=timeout).account_info()
 
@@ -315,6 +315,7 @@ def store_account_info(found: AccountInfo) -> None:
         "version_answered": found.version_value,
         "version_kind": found.version_kind,
         "tier": found.tier,
+        "time_zone": found.time_zone,
         "answered_mark": credentials.token_mark(),
     }
     account = MondayAccount.objects.filter(id=1)
@@ -339,7 +340,7 @@ def refresh_quota() -> None:
     try:
         # Out of the reserve, too: a limit that was raised is learned here.
         store_account_info(connector(urgent=True).account_info())
-    except ConnectorError as error:
+    except MondayError as error:
         log.warning("API quota not refreshed", reason=error.sentence)
         trip_if_shared(error)
 
@@ -373,16 +374,16 @@ def grow_batches(*, has_written: bool) -> None:
 # The users of the Monday account, by id: with them the names of editors are read.
 
 
-def refresh_users(connector: MondayConnector) -> ConnectorError | None:
+def refresh_users(connector: MondayConnector) -> MondayError | None:
     """Read the account's users and store them; return the error where the token lacks the scope users:read.
 
-    Then the stored users stay. Raises ConnectorError where Monday can't be asked at all.
+    Then the stored users stay. Raises MondayError where Monday can't be asked at all.
     """
     monday_account()
     try:
         users = connector.users()
     # Any other error means a missing permission (users:read): the stored users stay.
-    except ConnectorError as error:
+    except MondayError as error:
         if error.scope in (Scope.TRANSPORT, Scope.UNREACHABLE, Scope.LIMIT):
             raise
         log.info("the account's users can't be read", reason=error.sentence)

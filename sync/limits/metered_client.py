@@ -32,10 +32,10 @@ ACCOUNT_CALL_POINTS = 1_000
 
 SHUTDOWN_MESSAGE = "The worker had to end before this call. Another one makes it."
 
-_LIMIT_KINDS: Mapping[type[errors.ConnectorError], LimitKind] = {
-    errors.ComplexityExhausted: LimitKind.POINTS,
-    errors.MinuteLimitReached: LimitKind.MINUTE,
-    errors.DailyLimitReached: LimitKind.DAY,
+_LIMIT_KINDS: Mapping[errors.ErrorKind, LimitKind] = {
+    errors.COMPLEXITY_EXHAUSTED: LimitKind.POINTS,
+    errors.MINUTE_LIMIT_REACHED: LimitKind.MINUTE,
+    errors.DAILY_LIMIT_REACHED: LimitKind.DAY,
 }
 
 
@@ -144,19 +144,19 @@ class MeteredClient:
     def execute(self, document: str, variables: Mapping[str, Any], *, idempotency_key: str | None = None) -> Answer:
         """Send one document, if the quota has room for it.
 
-        Raises ConnectorError. Before anything is sent: BudgetExhausted where there is no room, ShuttingDown
+        Raises MondayError. Before anything is sent: BUDGET_EXHAUSTED where there is no room, SHUTTING_DOWN
         where this process is to end.
         """
         self.before_call()
         # Before anything is reserved: another worker makes the call.
         if process.is_shutting_down():
-            raise errors.ShuttingDown(SHUTDOWN_MESSAGE)
+            raise errors.MondayError(errors.SHUTTING_DOWN, SHUTDOWN_MESSAGE)
         call = _begin_call(self.urgent)
         try:
             answer = self.inner.execute(document, variables, idempotency_key=idempotency_key)
-        except errors.ConnectorError as error:
-            if isinstance(error, errors.NotAuthenticated) and settings.MONDAY_API_KEY:
-                error.advice = error.advice_on_server
+        except errors.MondayError as error:
+            if error.kind is errors.NOT_AUTHENTICATED and settings.MONDAY_API_KEY:
+                error.advice = errors.ADVICE_ON_SERVER
             _record_failure(call, error)
             raise
         except BaseException:
@@ -203,7 +203,7 @@ def _reserve_more(reserved: Reservation, cost: CallCost, points: int, urgent: bo
         now = state.now
     if wait is not None:
         seconds = max(0.0, (wait.until - now).total_seconds())
-        raise errors.BudgetExhausted(wait_reason(wait, urgent=urgent), wait_seconds=seconds)
+        raise errors.MondayError(errors.BUDGET_EXHAUSTED, wait_reason(wait, urgent=urgent), wait_seconds=seconds)
     reserved.calls, reserved.points = max(0, reserved.calls + calls - 1), max(0, reserved.points + more - points)
 
 
@@ -229,7 +229,7 @@ def _record_answer(call: _MeteredCall, answer: Answer) -> None:
     )
 
 
-def _record_failure(call: _MeteredCall, error: errors.ConnectorError) -> None:
+def _record_failure(call: _MeteredCall, error: errors.MondayError) -> None:
     log.warning(
         "monday call failed",
         call=call.cost.kind,
@@ -241,17 +241,17 @@ def _record_failure(call: _MeteredCall, error: errors.ConnectorError) -> None:
     with quota.lock_budget() as state:
         _release_call(state, call)
         # Certainly not sent: calls and points are given back.
-        if isinstance(error, errors.Unreachable):
+        if error.kind is errors.UNREACHABLE:
             state.budget = state.budget.spend(-1, -call.points, state.now)
             return
-        limited, may_have_run = isinstance(error, errors.LimitReached), error.outcome_unknown
+        limited, may_have_run = error.scope is errors.Scope.LIMIT, error.outcome_unknown
         state.budget = state.budget.after_failure(state.now)
         # Rejected before it ran: a call of the day, but no points. While a document is halved until one
         # record stands alone, the halves must still find room in the same minute.
         if not limited and not may_have_run:
             state.budget = state.budget.spend(0, -call.points, state.now)
         if limited:
-            kind = _LIMIT_KINDS.get(type(error))
+            kind = _LIMIT_KINDS.get(error.kind)
             state.budget = state.budget.after_rejection(
                 kind, error.wait_seconds, call.points, state.now, state.in_flight
             )
@@ -268,9 +268,9 @@ def _record_failure(call: _MeteredCall, error: errors.ConnectorError) -> None:
         if cost.link_id is None or not cost.records:
             return
         # A single failure teaches: smaller documents after a timeout, a higher estimate after used up points.
-        if isinstance(error, errors.TimedOut | errors.TooComplex):
+        if error.kind in (errors.TIMED_OUT, errors.TOO_COMPLEX):
             quota.learn_too_large(cost.link_id, cost.records)
-        elif isinstance(error, errors.ComplexityExhausted):
+        elif error.kind is errors.COMPLEXITY_EXHAUSTED:
             quota.learn_higher_cost(cost.link_id, writes=cost.writes)
 
 
@@ -296,7 +296,7 @@ _override: ContextVar[MeteredClient | None] = ContextVar("instead", default=None
 def client(*, urgent: bool = False, timeout: float | None = None) -> MeteredClient:
     """Return a client for the configured token, metered by the quota that all workers share.
 
-    Its `execute` raises BudgetExhausted, before anything is sent, where there is no room; `urgent` calls may
+    Its `execute` raises BUDGET_EXHAUSTED, before anything is sent, where there is no room; `urgent` calls may
     use what is reserved for what a person clicked. `timeout`: the seconds of one call, where less than usual.
     """
     if (override := _override.get()) is not None:

@@ -22,7 +22,7 @@ from sync.limits import credentials, quota
 from sync.limits.rate_limits import DAY_SECONDS
 from sync.models import BoardLink, MondayAccount, SyncQueue, WebhookEvent
 from sync.models.state import STOP_KIND, log_event
-from sync.monday.errors import ConnectorError
+from sync.monday.errors import MondayError
 from sync.outbox import notify
 
 log = structlog.get_logger(__name__)
@@ -51,7 +51,7 @@ class WriteFailure:
     wait_seconds: float = 0
 
 
-def write_failed(error: ConnectorError, records: Collection[UUID], *, others_answered: bool) -> WriteFailure:
+def write_failed(error: MondayError, records: Collection[UUID], *, others_answered: bool) -> WriteFailure:
     """Count a write of these records without a known outcome; stop all writes where others' have failed before.
 
     `others_answered`: the same pass has written others since.
@@ -88,7 +88,7 @@ def calls_apart(calls: int, first: int) -> float:
     return DAY_SECONDS * calls / max(calls, limit / 10 - first) if limit else 0.0
 
 
-def _stop(account: MondayAccount, error: ConnectorError, wait: float) -> None:
+def _stop(account: MondayAccount, error: MondayError, wait: float) -> None:
     now = sync_now()
     is_waiting = account.stopped_until is not None and account.stopped_until > now
     if account.needs_probe or (is_waiting and not account.only_writes):

@@ -398,6 +398,12 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 (
+                    "time_zone",
+                    models.CharField(
+                        blank=True, db_default="", max_length=64, verbose_name="time zone of the token's user"
+                    ),
+                ),
+                (
                     "phone_region",
                     models.CharField(
                         blank=True, db_default="", max_length=2, verbose_name="country of phone numbers without one"

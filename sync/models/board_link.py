@@ -188,6 +188,7 @@ class MondayAccount(models.Model):
     version_kind = models.CharField("kind of API version", max_length=30, blank=True, db_default="")
     tier = models.CharField("plan", max_length=30, blank=True, db_default="")
     users: models.JSONField[Any, Any] = models.JSONField("users by id: name and email", db_default=EMPTY, blank=True)
+    time_zone = models.CharField("time zone of the token's user", max_length=64, blank=True, db_default="")
     phone_region = models.CharField("country of phone numbers without one", max_length=2, blank=True, db_default="")
 
     class Meta:

@@ -9,8 +9,6 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sync.monday.errors import BoardRejected, ConnectorError
-
 RELATION = "board_relation"
 
 
@@ -123,23 +121,6 @@ class OwnWebhook:
     fingerprint: str
 
 
-class WebhooksIncomplete(BoardRejected):
-    """Some webhooks could not be created; `hooks` are those that now exist, to be stored all the same."""
-
-    advice = "Then run the set-up again; it goes on where it stopped."
-
-    def __init__(self, cause: ConnectorError, hooks: Sequence[OwnWebhook]) -> None:
-        super().__init__(
-            f"{cause.message.rstrip(' .')}. {cause.advice.rstrip(' .')}",
-            code=cause.code,
-            request_id=cause.request_id,
-            http_status=cause.http_status,
-            wait_seconds=cause.wait_seconds,
-            errors=[cause],
-        )
-        self.hooks = list(hooks)
-
-
 def url_fingerprint(url: str) -> str:
     """A short hash of an address: the address may hold a secret, the fingerprint doesn't."""
     return hashlib.sha256(url.encode()).hexdigest()[:16]
@@ -240,18 +221,6 @@ class InvalidEvent(ValueError):
 
 class InvalidSignature(Exception):
     """Nothing proves that the delivery is Monday's; the message never shows the token or the secret."""
-
-
-class ForgedSignature(InvalidSignature):
-    """Not a token, not HS256, or not signed with our secret."""
-
-
-class WrongAudience(InvalidSignature):
-    """Signed for another address."""
-
-
-class ExpiredSignature(InvalidSignature):
-    """Expired, or not valid yet."""
 
 
 @dataclass(frozen=True)

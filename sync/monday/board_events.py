@@ -23,27 +23,25 @@ from sync.monday.board import (
     BoardActivity,
     EventKind,
     EventPaths,
-    ExpiredSignature,
-    ForgedSignature,
     InvalidEvent,
+    InvalidSignature,
     ItemEvent,
     OwnWebhook,
     UpdatedItem,
     UpdatedItemsPage,
-    WebhooksIncomplete,
-    WrongAudience,
     url_fingerprint,
 )
 from sync.monday.board_items import NAME_COLUMN
 from sync.monday.board_structure import BOARD_FIELDS, parse_board
 from sync.monday.columns.raw_values import api_column_type
 from sync.monday.errors import (
-    BoardNotFound,
-    ConnectorError,
-    InvalidDocument,
-    LogShapeChanged,
-    UnreadableAnswer,
-    WebhookAddressUnreachable,
+    BOARD_NOT_FOUND,
+    INVALID_DOCUMENT,
+    LOG_SHAPE_CHANGED,
+    UNREADABLE_ANSWER,
+    WEBHOOK_ADDRESS_UNREACHABLE,
+    WEBHOOKS_INCOMPLETE,
+    MondayError,
 )
 from sync.monday.graphql import (
     COMPLEXITY,
@@ -143,11 +141,11 @@ def verify_jwt(token: str, secret: str, audience: str, now: datetime) -> Mapping
     """Check the JWT of a delivery's Authorization header and return its claims.
 
     The signature (HS256 only) comes first, then the address that it was issued for, then its time against the
-    caller's `now`. Raises an InvalidSignature; also without a secret, because then nothing can be checked.
+    caller's `now`. Raises InvalidSignature; also without a secret, because then nothing can be checked.
     """
     # An empty secret would accept a token that anybody can sign.
     if not secret:
-        raise ForgedSignature("No signing secret is set; set MONDAY_SIGNING_SECRET.")
+        raise InvalidSignature("No signing secret is set; set MONDAY_SIGNING_SECRET.")
     try:
         # PyJWT's own time checks read the machine's clock; ours compare with `now` below.
         claims: Mapping[str, Any] = jwt.decode(
@@ -157,21 +155,21 @@ def verify_jwt(token: str, secret: str, audience: str, now: datetime) -> Mapping
             options={"verify_exp": False, "verify_iat": False, "verify_nbf": False, "verify_aud": False},
         )
     except jwt.PyJWTError as error:
-        raise ForgedSignature("The webhook's signature is not Monday's.") from error
+        raise InvalidSignature("The webhook's signature is not Monday's.") from error
     audiences = claims.get("aud")
     addresses = audiences if isinstance(audiences, list) else [audiences]
     # A proxy may add or drop the last slash, which doesn't change the address.
     if audience.rstrip("/") not in {str(address).rstrip("/") for address in addresses if address}:
-        raise WrongAudience("The webhook was signed for another address; check SITE_URL.")
+        raise InvalidSignature("The webhook was signed for another address; check SITE_URL.")
     expires, issued = _parse_timestamp(claims.get("exp")), _parse_timestamp(claims.get("iat"))
     not_before = _parse_timestamp(claims.get("nbf"))
     # Without an end a stolen token would be valid for ever.
     if expires is None:
-        raise ExpiredSignature("The webhook's signature has no end of validity.")
+        raise InvalidSignature("The webhook's signature has no end of validity.")
     if now - LEEWAY > expires:  # in this order nothing overflows
-        raise ExpiredSignature("The webhook's signature has expired.")
+        raise InvalidSignature("The webhook's signature has expired.")
     if any(start is not None and now + LEEWAY < start for start in (issued, not_before)):
-        raise ExpiredSignature("The webhook's signature is from the future; check the clock of this machine.")
+        raise InvalidSignature("The webhook's signature is from the future; check the clock of this machine.")
     return claims
 
 
@@ -279,13 +277,22 @@ def ensure_webhooks(
                 f"deleted webhook {hook.event} ({hook.id}), which went to another address or existed twice"
             )
             on_change(changes.hooks)
-    except ConnectorError as error:
+    except MondayError as error:
         _redact_address(error, url)
-        raise WebhooksIncomplete(error, changes.hooks) from error
+        on_change(changes.hooks)
+        raise MondayError(
+            WEBHOOKS_INCOMPLETE,
+            f"{error.message.rstrip(' .')}. {error.advice.rstrip(' .')}",
+            code=error.code,
+            request_id=error.request_id,
+            http_status=error.http_status,
+            wait_seconds=error.wait_seconds,
+            errors=[error],
+        ) from error
     return changes.hooks, changes.steps
 
 
-def _redact_address(error: ConnectorError, url: str) -> None:
+def _redact_address(error: MondayError, url: str) -> None:
     # Monday may repeat the address in its rejection; its last part may be the webhooks' secret.
     error.redact(url, "the webhooks' address")
     secret = urlsplit(url).path.rstrip("/").rpartition("/")[2]
@@ -311,15 +318,13 @@ def _create_webhook(api: Api, board_id: str, url: str, event: str, changes: _Web
     answer = execute_mutation(api, Document(CREATE_WEBHOOK, variables))
     node = (answer.data or {}).get("create_webhook")
     if node is None:
-        errors = answer.errors_of("create_webhook") or answer.errors
+        if errors := answer.errors_of("create_webhook") or answer.errors:
+            raise errors[0]
         # Null without an error is Monday's sign of a failed handshake (community topics 27219, 51686).
-        raise (
-            errors[0]
-            if errors
-            else WebhookAddressUnreachable(
-                f"Monday could not reach the webhook address for {event} on board {board_id}",
-                request_id=answer.request_id,
-            )
+        raise MondayError(
+            WEBHOOK_ADDRESS_UNREACHABLE,
+            f"Monday could not reach the webhook address for {event} on board {board_id}",
+            request_id=answer.request_id,
         )
     changes.hooks.append(OwnWebhook(str(node["id"]), event, url_fingerprint(url)))
     changes.steps.append(f"created webhook {event} on board {board_id}")
@@ -337,7 +342,7 @@ DELETE_WEBHOOK = "mutation DeleteWebhook($id: ID!) { delete_webhook(id: $id) { i
 
 # What happened since a moment, in one call: the board's columns, the newest page of the log, the items updated last and
 # the webhooks. API version 2027-01 asks for the log in another form and answers it in pages with a cursor; a third form
-# would show as LogShapeChanged. All times are Monday's own.
+# would show as LOG_SHAPE_CHANGED. All times are Monday's own.
 
 
 class LogForm(NamedTuple):
@@ -425,21 +430,23 @@ def updated_items_query(cursor: str) -> Document:
 def parse_board_activity(answer: Answer) -> BoardActivity:
     """Read the answer to `board_activity_query`.
 
-    Raises BoardNotFound where the board isn't active; UnreadableAnswer, or the error of a part that was left
+    Raises BOARD_NOT_FOUND where the board isn't active; UNREADABLE_ANSWER, or the error of a part that was left
     out, because a missing part must not look like "nothing happened". Only the webhooks may be missing.
     """
     node = _board_node(answer)
     board = parse_board(node)
     if not board.is_active:
-        raise BoardNotFound(f"The board is {board.state}", request_id=answer.request_id)
+        raise MondayError(BOARD_NOT_FOUND, f"The board is {board.state}", request_id=answer.request_id)
     log, log_problem, cursor = None, "", None
     # Without its field the log wasn't asked for.
     if "activity_logs" in node:
         try:
             log, cursor = _parse_entries(answer, node)
-        # The sweep goes on without the log: the items by last update show what changed, too.
-        except LogShapeChanged as changed:
-            log_problem = changed.sentence
+        except MondayError as error:
+            if error.kind is not LOG_SHAPE_CHANGED:
+                raise
+            # The sweep goes on without the log: the items by last update show what changed, too.
+            log_problem = error.sentence
     # A missing list would look like one without updates.
     _raise_errors_below(answer, "items_page")
     updated = _parse_updated_page(node.get("items_page"), answer)
@@ -450,20 +457,22 @@ def parse_board_activity(answer: Answer) -> BoardActivity:
 def parse_log_page(answer: Answer) -> tuple[list[ActivityEntry], str | None]:
     """Read the answer to `log_page_query`: its rows, and the next page's cursor.
 
-    Raises LogShapeChanged, ConnectorError.
+    Raises LOG_SHAPE_CHANGED, MondayError.
     """
     return _parse_entries(answer, _board_node(answer))
 
 
 def read_board_activity(api: Api, board_id: str, since: datetime) -> BoardActivity:
-    """Ask for everything with the log, in the form of the version that answers; raises ConnectorError.
+    """Ask for everything with the log, in the form of the version that answers; raises MondayError.
 
     Which one that is its refusal tells, too: a version's name may stand for another one from a day on.
     """
     expected, other = log_forms(api.version)
     try:
         return parse_board_activity(ask(api, board_activity_query(board_id, since, expected)))
-    except InvalidDocument:
+    except MondayError as error:
+        if error.kind is not INVALID_DOCUMENT:
+            raise
         return parse_board_activity(ask(api, board_activity_query(board_id, since, other)))
 
 
@@ -487,7 +496,9 @@ def _numbered_pages(
         if page * NUMBERED_PAGES.rows >= LOG_ROWS:
             oldest = entries[-1].at.replace(microsecond=0)
             if until is not None and oldest >= until:
-                raise UnreadableAnswer(f"The log holds more rows of one second than can be read ({LOG_ROWS:,})")
+                raise MondayError(
+                    UNREADABLE_ANSWER, f"The log holds more rows of one second than can be read ({LOG_ROWS:,})"
+                )
             until, page = oldest, 0
         page += 1
         entries, _ = parse_log_page(ask(api, log_page_query(board_id, since, NUMBERED_PAGES, page, until)))
@@ -495,7 +506,7 @@ def _numbered_pages(
 
 
 def parse_updated_items(answer: Answer) -> UpdatedItemsPage:
-    """Read the answer to `updated_items_query`; raises ConnectorError."""
+    """Read the answer to `updated_items_query`; raises MondayError."""
     for error in answer.errors_of("next_items_page"):
         # An error stands for missing items, so the page can't be used at all.
         raise error
@@ -509,7 +520,9 @@ def _parse_entries(answer: Answer, node: Mapping[str, Any]) -> tuple[list[Activi
     if isinstance(answered, Mapping):
         rows, cursor = answered.get("logs"), answered.get("cursor")
     if not isinstance(rows, list):
-        raise LogShapeChanged("Monday tells the activity log in a shape that isn't known", request_id=answer.request_id)
+        raise MondayError(
+            LOG_SHAPE_CHANGED, "Monday tells the activity log in a shape that isn't known", request_id=answer.request_id
+        )
     return [parse_entry(row, answer.request_id) for row in rows], str(cursor) if cursor else None
 
 
@@ -518,10 +531,12 @@ def _board_node(answer: Answer) -> Mapping[str, Any]:
     if isinstance(nodes, list) and nodes and isinstance(nodes[0], Mapping):
         return nodes[0]
     # Where Monday gives an error it says more than a missing board.
-    errors: Sequence[ConnectorError] = answer.errors_of("boards")
+    errors: Sequence[MondayError] = answer.errors_of("boards")
     if errors:
         raise errors[0]
-    raise BoardNotFound("The board is missing, or hidden from NPD Sync's user on Monday", request_id=answer.request_id)
+    raise MondayError(
+        BOARD_NOT_FOUND, "The board is missing, or hidden from NPD Sync's user on Monday", request_id=answer.request_id
+    )
 
 
 def _raise_errors_below(answer: Answer, name: str) -> None:
@@ -534,7 +549,7 @@ def _raise_errors_below(answer: Answer, name: str) -> None:
 def _parse_updated_page(node: Any, answer: Answer) -> UpdatedItemsPage:
     items = node.get("items") if isinstance(node, Mapping) else None
     if not isinstance(items, list) or not all(isinstance(item, Mapping) for item in items):
-        raise UnreadableAnswer("Monday answered no list of items", request_id=answer.request_id)
+        raise MondayError(UNREADABLE_ANSWER, "Monday answered no list of items", request_id=answer.request_id)
     cursor = node.get("cursor")
     return UpdatedItemsPage([UpdatedItem(str(i["id"]), time_or_none(i.get("updated_at"))) for i in items], cursor)
 
@@ -563,7 +578,7 @@ _TICKS = 10**7  # a row's time: ticks of 100 ns since 1970
 
 
 def parse_entry(row: Any, request_id: str | None = None) -> ActivityEntry:
-    """Read a row in the shape of version 2026-10; raises LogShapeChanged."""
+    """Read a row in the shape of version 2026-10; raises LOG_SHAPE_CHANGED."""
     try:
         data = row["data"]
         read = json.loads(data) if isinstance(data, str) else data
@@ -584,7 +599,7 @@ def parse_entry(row: Any, request_id: str | None = None) -> ActivityEntry:
         )
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         message = f"A row of Monday's activity log can't be read ({type(error).__name__})"
-        raise LogShapeChanged(message, request_id=request_id) from error
+        raise MondayError(LOG_SHAPE_CHANGED, message, request_id=request_id) from error
 
 
 def _row_id(given: Any) -> str:

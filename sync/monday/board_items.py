@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sync.monday.errors import ConnectorError
+from sync.monday.errors import MondayError
 
 NAME_COLUMN = "name"
 
@@ -145,6 +145,6 @@ class WriteResult:
     `replayed`: the system repeated the answer to an earlier sending under the same key.
     """
 
-    by_alias: Mapping[str, Item | ConnectorError]
+    by_alias: Mapping[str, Item | MondayError]
     request_id: str = ""
     replayed: bool = False

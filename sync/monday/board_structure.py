@@ -44,7 +44,7 @@ READ_BOARDS = f"""query Boards($ids: [ID!]!) {{
 def read_boards(api: Api, board_ids: Sequence[str]) -> dict[str, Board]:
     """Boards by id; those that don't exist or are hidden from the token's user are absent.
 
-    Raises ConnectorError, also where a part of a board was left out: set-up would create that part again.
+    Raises MondayError, also where a part of a board was left out: set-up would create that part again.
     """
     if not board_ids:
         return {}
@@ -63,7 +63,7 @@ def parse_column(node: Mapping[str, Any]) -> BoardColumn:
 def parse_board(node: Mapping[str, Any]) -> Board:
     """A board as a query with BOARD_FIELDS answers it.
 
-    Raises UnreadableAnswer where its parts are missing.
+    Raises UNREADABLE_ANSWER where its parts are missing.
     """
     groups = [
         # A group that is archived or deleted takes no items.
@@ -85,11 +85,13 @@ def parse_board(node: Mapping[str, Any]) -> Board:
 
 
 def _parts_of(node: Mapping[str, Any], name: str) -> list[Mapping[str, Any]]:
-    """The groups or columns of a board, possibly none; raises UnreadableAnswer where they are missing."""
+    """The groups or columns of a board, possibly none; raises UNREADABLE_ANSWER where they are missing."""
     found = node.get(name)
     if isinstance(found, list) and all(isinstance(part, Mapping) for part in found):
         return found
-    raise errors.UnreadableAnswer(f"Monday didn't tell the {name} of board {node.get('id')}", path=("boards", name))
+    raise errors.MondayError(
+        errors.UNREADABLE_ANSWER, f"Monday didn't tell the {name} of board {node.get('id')}", path=("boards", name)
+    )
 
 
 BOARDS_PER_PAGE = 100
@@ -106,7 +108,7 @@ _NOT_BOARDS = ("sub_items_board", "document")
 
 
 def list_boards(api: Api) -> tuple[list[ListedBoard], bool]:
-    """The active boards that the token's user sees, and whether these are all; raises ConnectorError."""
+    """The active boards that the token's user sees, and whether these are all; raises MondayError."""
     found: list[ListedBoard] = []
     for page in range(1, MAX_LISTED_BOARDS // BOARDS_PER_PAGE + 1):
         nodes = query_root(api, Document(LIST_BOARDS, {"page": page, "limit": BOARDS_PER_PAGE}), "boards")
@@ -136,24 +138,27 @@ _ID_REJECTION_SCOPES = frozenset({errors.Scope.RECORD, errors.Scope.FIELD, error
 
 
 def create_board(api: Api, title: str, on_created: Callable[[str], None]) -> Board:
-    """Create a board and read it; raises ConnectorError."""
+    """Create a board and read it; raises MondayError."""
     board_id = str(mutate_root(api, Document(CREATE_BOARD, {"title": title}), "create_board")["id"])
     # Stored before the next call can fail, so that a repeated run creates no second board.
     on_created(board_id)
     board = read_boards(api, [board_id]).get(board_id)
     if board is None:
-        raise errors.UnreadableAnswer(
-            f"Board {board_id} was made but can't be read yet; run the set-up again in a minute"
+        raise errors.MondayError(
+            errors.UNREADABLE_ANSWER,
+            f"Board {board_id} was made but can't be read yet; run the set-up again in a minute",
         )
     return board
 
 
 def ensure_columns(api: Api, board_id: str, title: str, wanted: Sequence[ColumnSpec]) -> BoardSetup:
-    """Create what is missing and return the board with its columns; raises ConnectorError."""
+    """Create what is missing and return the board with its columns; raises MondayError."""
     board = read_boards(api, [board_id]).get(board_id)
     # Never replaced by another board here: somebody may have named just this one.
     if board is None or not board.is_active:
-        raise errors.BoardNotFound(f"Board {board_id} is {board.state if board else 'not to be found'}")
+        raise errors.MondayError(
+            errors.BOARD_NOT_FOUND, f"Board {board_id} is {board.state if board else 'not to be found'}"
+        )
     created = []
     # New items need a group that takes items.
     if not board.groups:
@@ -215,7 +220,7 @@ def _create_column(api: Api, board_id: str, column: ColumnSpec) -> BoardColumn:
         try:
             with_id = Document(CREATE_COLUMN, variables | {"id": column.preferred_id})
             return parse_column(mutate_root(api, with_id, "create_column"))
-        except errors.ConnectorError as error:
+        except errors.MondayError as error:
             cause = error.errors[0] if len(error.errors) == 1 else error
             if cause.scope not in _ID_REJECTION_SCOPES:
                 raise

@@ -29,15 +29,11 @@ from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionErro
 
 from sync.monday import errors
 from sync.monday.connection import parse_account_info
-from sync.monday.errors import ConnectorError
+from sync.monday.errors import MondayError
 from sync.monday.graphql import Answer, translate_error
 from sync.monday.usage import Complexity, Limits
 
 MAX_REMEMBERED_KEYS = 1_024
-
-
-class IdempotencyKeyReused(ValueError):
-    """A key came again with another body: Monday might replay the first one's answer for it."""
 
 
 class UsedIdempotencyKeys:
@@ -52,7 +48,8 @@ class UsedIdempotencyKeys:
         self._lock = threading.Lock()
 
     def check(self, key: str, body: bytes) -> None:
-        """Remember a key's body; raises IdempotencyKeyReused where the key was sent with another one."""
+        """Remember a key's body; raises ValueError where the key was sent with another one:
+        Monday might replay the first one's answer for it."""
         digest = sha256(body).digest()
         # Threads share the client.
         with self._lock:
@@ -61,7 +58,7 @@ class UsedIdempotencyKeys:
             while len(self._bodies) > MAX_REMEMBERED_KEYS:
                 self._bodies.popitem(last=False)
         if known != digest:
-            raise IdempotencyKeyReused("This idempotency key was used for another body; take a new key.")
+            raise ValueError("This idempotency key was used for another body; take a new key.")
 
 
 # The headers of Monday's answers: the request's id, how long to wait, and what is left of the limits.
@@ -134,18 +131,22 @@ def _parse_http_date(text: str) -> datetime | None:
 TransportFailure = requests.RequestException | HTTPError
 
 
-def transport_error(error: TransportFailure, timeout: float, request_id: str | None = None) -> ConnectorError:
+def transport_error(error: TransportFailure, timeout: float, request_id: str | None = None) -> MondayError:
     """Separate failures before the connection was made, which certainly changed nothing, from all others.
 
     `request_id` is the one in the answer's headers, where they came before the answer broke off.
     """
     # Only here is it certain that Monday has received nothing.
     if _never_connected(error):
-        return errors.Unreachable(f"No connection to Monday could be made ({_innermost_type(error)})")
+        return errors.MondayError(
+            errors.UNREACHABLE, f"No connection to Monday could be made ({_innermost_type(error)})"
+        )
     if isinstance(error, requests.Timeout | ReadTimeoutError):
-        return errors.TimedOut(f"Monday did not answer within {timeout:g} s", request_id=request_id)
+        return errors.MondayError(
+            errors.TIMED_OUT, f"Monday did not answer within {timeout:g} s", request_id=request_id
+        )
     message = f"The connection to Monday broke before the answer was complete ({_innermost_type(error)})"
-    return errors.ConnectionLost(message, request_id=request_id)
+    return errors.MondayError(errors.CONNECTION_LOST, message, request_id=request_id)
 
 
 def _never_connected(error: TransportFailure) -> bool:
@@ -233,11 +234,11 @@ class MondayClient:
     def execute(self, document: str, variables: Mapping[str, Any], *, idempotency_key: str | None = None) -> Answer:
         """Send one document and return its answer, errors of single fields included.
 
-        Raises ConnectorError where the request failed as a whole: no connection, no answer, an HTTP error, or an answer
-        with errors and no data; WrongVersion where another API version than ours answered a query (a mutation's results
-        stand, and the next query raises it). An idempotency key lets Monday replay a mutation's answer for 30 minutes
+        Raises MondayError where the request failed as a whole: no connection, no answer, an HTTP error, or an answer
+        with errors and no data; or where another API version than ours answered a query (a mutation's results stand,
+        and the next query raises it). An idempotency key lets Monday replay a mutation's answer for 30 minutes
         (developer.monday.com/api-reference/docs/idempotency); a mutation without one gets its own. Raises
-        IdempotencyKeyReused, before anything is sent, for a key that was sent with another body.
+        ValueError, before anything is sent, for a key that was sent with another body.
         """
         is_mutation = document.lstrip().startswith("mutation")
         # A query changes nothing, so it needs no key.
@@ -254,12 +255,14 @@ class MondayClient:
                 raise _failure_of(payload, status, headers, is_mutation=is_mutation)
             if payload is None:
                 message = "Monday's answer was not JSON"
-                raise errors.UnreadableAnswer(message, http_status=status, request_id=request_id_of(headers))
+                raise errors.MondayError(
+                    errors.UNREADABLE_ANSWER, message, http_status=status, request_id=request_id_of(headers)
+                )
             answer = _parse_answer(payload, headers, time.monotonic() - started, is_mutation=is_mutation)
-        except errors.DocumentRejected as refused:
-            if type(refused) in (errors.DocumentRejected, errors.InvalidDocument):
+        except errors.MondayError as error:
+            if error.kind in (errors.DOCUMENT_REJECTED, errors.INVALID_DOCUMENT):
                 name = _DOCUMENT_NAME.match(document)
-                refused.name_document(name.group(1) if name else "", headers.get("API-Version") or self.version)
+                error.name_document(name.group(1) if name else "", headers.get("API-Version") or self.version)
             raise
         # A mutation's results stand whatever version answered, so it raises nothing.
         if not is_mutation:
@@ -273,7 +276,8 @@ class MondayClient:
         served = (answer.api_version or "").strip()
         if not served or served == self.version or not _VERSION.fullmatch(self.version):
             return
-        error = errors.WrongVersion(
+        error = errors.MondayError(
+            errors.WRONG_VERSION,
             f"API version {self.version} was asked for, {served} answered",
             request_id=answer.request_id,
             http_status=200,
@@ -282,7 +286,7 @@ class MondayClient:
         raise error
 
     def _send(self, body: bytes, key: str | None) -> tuple[int, CaseInsensitiveDict[str], bytes]:
-        """Send a body and return status, headers and body of the answer; raises ConnectorError for no whole answer."""
+        """Send a body and return status, headers and body of the answer; raises MondayError for no whole answer."""
         deadline = time.monotonic() + self.timeout
         answer_headers: CaseInsensitiveDict[str] = CaseInsensitiveDict()
         headers = {
@@ -333,10 +337,11 @@ def _decode(body: bytes, status: int) -> dict[str, Any] | None:
 
 def _failure_of(
     payload: dict[str, Any] | None, status: int, headers: Mapping[str, str], *, is_mutation: bool
-) -> ConnectorError:
+) -> MondayError:
     # Monday's API answers JSON; a page is from a firewall before it.
     if payload is None and status == http.client.FORBIDDEN:
-        return errors.FirewallRejected(
+        return errors.MondayError(
+            errors.FIREWALL_REJECTED,
             "The request was refused before it reached Monday's API (HTTP 403)",
             request_id=request_id_of(headers),
             http_status=status,
@@ -345,7 +350,7 @@ def _failure_of(
     told = _parse_errors(payload or {}, status, headers)
     # Other aliases may have run before the error of one alias, or before the server failed.
     executed = [e for e in told if e.scope in _SCOPES_OF_EXECUTION and (e.path or status >= 500)]
-    executed = [e for e in executed if not isinstance(e, errors.DocumentRejected)]
+    executed = [e for e in executed if not e.kind.refuses_document]
     if is_mutation and executed:
         return _no_results_error(executed[0], told, status)
     if told:
@@ -358,7 +363,7 @@ def _failure_of(
     )
 
 
-def _parse_errors(payload: Mapping[str, Any], status: int, headers: Mapping[str, str]) -> list[ConnectorError]:
+def _parse_errors(payload: Mapping[str, Any], status: int, headers: Mapping[str, str]) -> list[MondayError]:
     entries = payload.get("errors")
     found = [entry for entry in (entries if isinstance(entries, list) else [entries]) if entry]
     if payload.get("error_code") or payload.get("error_message"):
@@ -375,9 +380,11 @@ def _parse_answer(
     if not isinstance(data, dict):
         if not told:
             request_id = _request_id_of_answer(payload, headers)
-            raise errors.UnreadableAnswer("Monday's answer has neither data nor errors", request_id=request_id)
+            raise errors.MondayError(
+                errors.UNREADABLE_ANSWER, "Monday's answer has neither data nor errors", request_id=request_id
+            )
         # Of an invalid document nothing ran, though some of these errors have a path.
-        if refused := [error for error in told if isinstance(error, errors.DocumentRejected)]:
+        if refused := [error for error in told if error.kind.refuses_document]:
             raise refused[0]
         # An error with a path, or of execution: the mutation may have run in part.
         executed = [error for error in told if error.scope in _SCOPES_OF_EXECUTION or error.path]
@@ -394,8 +401,9 @@ def _parse_answer(
     )
 
 
-def _no_results_error(first: ConnectorError, told: list[ConnectorError], status: int) -> ConnectorError:
-    return errors.AnswerWithoutData(
+def _no_results_error(first: MondayError, told: list[MondayError], status: int) -> MondayError:
+    return errors.MondayError(
+        errors.ANSWER_WITHOUT_DATA,
         f"Monday answered without results: {first.message}",
         code=first.code,
         request_id=first.request_id,

@@ -17,15 +17,7 @@ from sync.monday.board_events import WEBHOOK_EVENTS, read_webhooks
 from sync.monday.board_items import NAME_COLUMN
 from sync.monday.board_structure import read_boards
 from sync.monday.columns.labels import current_labels
-from sync.monday.errors import (
-    BoardForbidden,
-    ConnectorError,
-    DocumentRejected,
-    FieldRejected,
-    NotAuthenticated,
-    PermissionMissing,
-    RecordRejected,
-)
+from sync.monday.errors import BOARD_FORBIDDEN, NOT_AUTHENTICATED, PERMISSION_MISSING, MondayError, Scope
 from sync.monday.graphql import COMPLEXITY, Answer, Api, int_or_none, mapping_or_empty, time_or_none
 from sync.monday.usage import AccountInfo
 
@@ -39,7 +31,7 @@ ENDING_KINDS = frozenset(
 
 _ACCOUNT_INFO = f"""query Greeting {{
   {COMPLEXITY}
-  me {{ id name }}
+  me {{ id name time_zone_identifier }}
   version {{ kind value }}
   versions {{ kind value }}
   account {{ tier plan {{ tier }} }}
@@ -58,18 +50,19 @@ _USERS = f"""query Users($page: Int!, $limit: Int!) {{
   users(page: $page, limit: $limit, status: [ACTIVE, PENDING, INACTIVE]) {{ id name email }}
 }}"""
 
-_FIELD_REJECTIONS = (BoardForbidden, DocumentRejected, FieldRejected, PermissionMissing, RecordRejected)
-
 
 def read_account_info(api: Api) -> AccountInfo:
     """Read the AccountInfo; where the whole query is rejected, read what every token may know.
 
-    Raises ConnectorError.
+    Raises MondayError.
     """
     try:
         return parse_account_info(api.execute(_ACCOUNT_INFO, {}))
-    # Without a scope Monday may reject the whole query instead of single fields.
-    except _FIELD_REJECTIONS as error:
+    except MondayError as error:
+        # Without a scope Monday may reject the whole query instead of single fields.
+        is_of_a_field = error.scope in (Scope.RECORD, Scope.FIELD) or error.kind.refuses_document
+        if not is_of_a_field and error.kind not in (BOARD_FORBIDDEN, PERMISSION_MISSING):
+            raise
         short_info = parse_account_info(api.execute(_SHORT_ACCOUNT_INFO, {}))
         # The reason is kept: the examination shows which permission is missing.
         return replace(short_info, field_errors=(*short_info.field_errors, error))
@@ -90,6 +83,7 @@ def parse_account_info(answer: Answer) -> AccountInfo:
     return AccountInfo(
         user_id=str(me.get("id") or ""),
         user_name=str(me.get("name") or ""),
+        time_zone=str(me.get("time_zone_identifier") or ""),
         tier=str(mapping_or_empty(account.get("plan")).get("tier") or account.get("tier") or ""),
         version_value=served,
         version_kind=versions.get(served) or str(version.get("kind") or ""),
@@ -111,7 +105,7 @@ def parse_account_info(answer: Answer) -> AccountInfo:
 def parse_users(answer: Answer) -> dict[str, dict[str, str]]:
     """Read a page of users: name and email address by user id.
 
-    Raises its error, or UnreadableAnswer. A page with a user left out is not read at all: being short it
+    Raises its error, or UNREADABLE_ANSWER. A page with a user left out is not read at all: being short it
     would look like the last page, and the missing user like one who has left.
     """
     nodes = (answer.data or {}).get("users")
@@ -125,7 +119,7 @@ def parse_users(answer: Answer) -> dict[str, dict[str, str]]:
 
 
 def all_users(api: Api) -> dict[str, dict[str, str]]:
-    """All users, page by page, up to 20,000; raises ConnectorError."""
+    """All users, page by page, up to 20,000; raises MondayError."""
     found: dict[str, dict[str, str]] = {}
     for page in range(1, MAX_USERS // USERS_PER_PAGE + 1):
         users = parse_users(api.execute(_USERS, {"page": page, "limit": USERS_PER_PAGE}))
@@ -165,7 +159,7 @@ def check_connection(
     # Without the boards nothing else can be checked.
     try:
         found = read_boards(api, [check.board_id for check in boards if check.board_id])
-    except ConnectorError as error:
+    except MondayError as error:
         return [*results, CheckResult(False, error.message, error.sentence, "board")]
     for check in boards:
         results += _check_board(api, check, found.get(check.board_id or ""))
@@ -180,7 +174,7 @@ def _check_token(info: AccountInfo) -> Iterator[CheckResult]:
     # Monday may give the reason itself, for example a missing scope.
     error = _field_error(info, "me")
     fix = error.sentence if error else "Enter the token of a user."
-    on_server = NotAuthenticated.for_administrator
+    on_server = NOT_AUTHENTICATED.for_administrator
     yield CheckResult(False, "The token belongs to no user.", fix, "token", for_administrator=on_server)
 
 
@@ -217,7 +211,7 @@ def _check_plan(info: AccountInfo) -> Iterator[CheckResult]:
         yield CheckResult(True, message, fix, "plan", is_warning=True)
 
 
-def _field_error(info: AccountInfo, root: str) -> ConnectorError | None:
+def _field_error(info: AccountInfo, root: str) -> MondayError | None:
     return next((error for error in info.field_errors if error.path_alias == root), None)
 
 
@@ -289,7 +283,7 @@ def _check_column(name: str, expected: ColumnCheck, board: Board, column_id: str
 def _check_webhooks(api: Api, check: BoardCheck, board_id: str) -> Iterator[CheckResult]:
     try:
         existing = read_webhooks(api, board_id)
-    except ConnectorError as error:
+    except MondayError as error:
         yield CheckResult(False, f"{check.title}: the webhooks can't be read.", error.sentence, "webhooks")
         return
     ours = Counter(event for hook_id, event in existing.items() if hook_id in set(check.hook_ids))

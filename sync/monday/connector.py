@@ -19,7 +19,7 @@ from sync.monday.board import (
     UpdatedItemsPage,
 )
 from sync.monday.board_items import BatchItems, Item, ItemPage, MatchColumn, WriteRequest, WriteResult
-from sync.monday.errors import AnswerWithoutData
+from sync.monday.errors import ANSWER_WITHOUT_DATA, MondayError
 from sync.monday.graphql import Api, ask
 from sync.monday.usage import AccountInfo
 
@@ -27,7 +27,7 @@ from sync.monday.usage import AccountInfo
 class MondayConnector:
     """Monday by a transport that sends its documents: MondayClient, or what meters it.
 
-    All calls raise ConnectorError, and make exactly one request unless they say otherwise. `types` name the types of
+    All calls raise MondayError, and make exactly one request unless they say otherwise. `types` name the types of
     the columns that are read, because some need more to be asked for.
     """
 
@@ -49,7 +49,7 @@ class MondayConnector:
     ) -> BatchItems:
         """The items by id, those that bear one of the NPD IDs, and those with one of the match values.
 
-        Raises BoardNotFound where the board is not active; ValueError where there is nothing to ask.
+        Raises BOARD_NOT_FOUND where the board is not active; ValueError where there is nothing to ask.
         """
         document = items.batch_query(board_id, item_ids, column_ids, npd_id_column, npd_ids, match, match_values, types)
         return items.parse_batch(ask(self.api, document), column_ids)
@@ -66,7 +66,7 @@ class MondayConnector:
         *,
         limit: int = items.ITEMS_PER_PAGE,
     ) -> Iterator[list[Item]]:
-        """A board's active items, one request for each page; raises CursorExpired where they take too long."""
+        """A board's active items, one request for each page; raises CURSOR_EXPIRED where they take too long."""
         first = items.first_page_query(board_id, column_ids, limit=limit, types=types)
         page = items.parse_page(ask(self.api, first), column_ids)
         yield page.items
@@ -84,8 +84,8 @@ class MondayConnector:
         """Send a write; under the same key it takes effect once, however often it is sent."""
         try:
             answer = self.api.execute(request.body["text"], request.body["variables"], idempotency_key=key)
-        except AnswerWithoutData as answered:
-            if len(request.aliases) > 1 or not answered.is_refusal:
+        except MondayError as answered:
+            if answered.kind is not ANSWER_WITHOUT_DATA or len(request.aliases) > 1 or not answered.is_refusal:
                 raise
             # Nothing else was asked for, so what the error says is of the one write.
             return WriteResult({request.aliases[0]: answered.errors[0]}, answered.request_id or "")
@@ -95,7 +95,7 @@ class MondayConnector:
     # What happened on a board.
 
     def board_activity(self, board_id: str, since: datetime, *, with_log: bool = True) -> BoardActivity:
-        """Everything that a sweep needs of a board; raises BoardNotFound where it is not active.
+        """Everything that a sweep needs of a board; raises BOARD_NOT_FOUND where it is not active.
 
         A second request asks for the log in another form, where the API's version refuses the first one.
         """
@@ -129,7 +129,7 @@ class MondayConnector:
     def ensure_columns(self, board_id: str, title: str, wanted: Sequence[ColumnSpec]) -> BoardSetup:
         """Read the board, adopt the columns that it has, create those that are missing, one request for each.
 
-        A board without a group that takes items gets one of this title. Raises BoardNotFound.
+        A board without a group that takes items gets one of this title. Raises BOARD_NOT_FOUND.
         """
         return board_structure.ensure_columns(self.api, board_id, title, wanted)
 
@@ -142,7 +142,7 @@ class MondayConnector:
     ) -> tuple[list[OwnWebhook], list[str]]:
         """Have one webhook to `url` for each event: all that are ours now, and what was done, as sentences.
 
-        `known` gives the fingerprint of each one that we made. Raises WebhooksIncomplete, ValueError for an address
+        `known` gives the fingerprint of each one that we made. Raises WEBHOOKS_INCOMPLETE, ValueError for an address
         that is too long.
         """
         return board_events.ensure_webhooks(self.api, board_id, url, known, on_change)

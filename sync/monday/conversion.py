@@ -35,12 +35,14 @@ class AmbiguousSplit(ValueError):
 class ConverterOptions:
     """What a converter needs to know besides the value.
 
-    `region` is the country of phone numbers without one, by code or name; `settings` the column's settings as
+    `region` is the country of phone numbers without one, by code or name; `time_zone` that in which a moment has its
+    day, by its IANA name; `settings` the column's settings as
     Monday gives them; `items` names of related items by id (only to show them); `choices` the labels of the values that
     NPD's field may have, by value.
     """
 
     region: str = "US"
+    time_zone: str = "UTC"
     settings: Mapping[str, Any] = field(default_factory=dict)
     items: Mapping[str, str] = field(default_factory=dict)
     choices: Mapping[str, str] = field(default_factory=dict)

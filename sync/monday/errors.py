@@ -1,77 +1,297 @@
-"""All errors between us and another system, as one tree; the advice is written for Monday.com, the only one.
+"""What Monday refused, or why it said nothing: one class, and one table of its kinds.
 
-ConnectorError
-├── RecordRejected           RECORD       this record alone; the others of the document are fine
-│   ├── ItemNotFound                      no such item, or it is not on the named board
-│   ├── ItemInactive                      the item is archived or deleted
-│   └── ItemLocked                        the item, or one that it is connected with, is being changed
-├── FieldRejected            FIELD        one value of one record
-│   ├── NameRejected                      the item's name is too long or empty
-│   ├── ItemNotConnected                  an item of a board to which the column doesn't lead
-│   ├── RulesBroken                       values that the board's own validation rules refuse
-│   └── LabelUnknown                      a label that the column doesn't have
-├── ColumnRejected           COLUMN       one column of the board
-│   ├── ColumnNotFound                    the column id doesn't exist on the board
-│   └── ColumnUnsupported                 the API can't write columns of this type
-├── BoardRejected            BOARD        the whole board
-│   ├── BoardNotFound                     missing, archived, or hidden from the token's user
-│   ├── BoardForbidden                    the token's user may not do this on the board
-│   ├── BoardFull                         no room for more items
-│   ├── GroupNotFound                     the group for new items is archived or deleted
-│   ├── BoardLocked                       locked for a moment by another change
-│   ├── WebhookAddressUnreachable         Monday got no challenge back from our address
-│   └── WebhooksIncomplete                some webhooks exist and some don't (board.py)
-├── AccountRejected          ACCOUNT      every call would fail the same way
-│   ├── NotAuthenticated                  wrong or missing token
-│   ├── UserDenied                        the token's user is inactive, a viewer or not confirmed
-│   ├── AddressForbidden                  the account admits only some IP addresses
-│   ├── PermissionMissing                 the token lacks a scope, or HTTP 403
-│   ├── AccountBlocked                    the API is blocked for this account for now
-│   ├── VersionRejected                   the API version is not served
-│   ├── WrongVersion                      another API version than the requested one answered
-│   └── WrongAddress                      what answered is not Monday's API
-├── LimitReached             LIMIT        wait, then the same again; nothing was done
-│   ├── BudgetExhausted                   our own quota has no room: never sent
-│   │   └── ShuttingDown                  our own process is shutting down: never sent
-│   ├── ComplexityExhausted               the minute's complexity points are used up
-│   ├── MinuteLimitReached                the minute's requests are used up
-│   ├── ConcurrencyLimitReached           too many requests at the same time
-│   ├── DailyLimitReached                 the day's requests are used up, until 00:00 UTC
-│   ├── AddressLimitReached               too many requests from our network address
-│   └── FieldLimitReached                 one field of an answer was left out; the others are fine
-├── OutcomeUnknown           TRANSPORT    sent, and possibly applied
-│   ├── TimedOut                          no answer in time
-│   ├── ConnectionLost                    the connection broke after it was made
-│   ├── ServerFailed                      HTTP 5xx, or an internal error in the answer
-│   ├── FirewallRejected                  HTTP 403 without JSON: a firewall before the API, not the API
-│   ├── StillRunning                      an earlier request with this idempotency key isn't finished
-│   ├── UnreadableAnswer                  HTTP 200, but not GraphQL
-│   │   ├── LogShapeChanged               an activity log of another API version
-│   │   └── ListingTruncated              fewer items than the board has
-│   └── AnswerWithoutData                 a mutation answered by errors only: some aliases may have run
-├── Unreachable              UNREACHABLE  no connection was made: certainly not applied
-└── DocumentRejected         DOCUMENT     rejected as a whole before it ran: certainly not applied
-    ├── InvalidDocument      BOARD        no document of this kind is valid for the version that answers
-    ├── TooComplex                        one request over the points that a request may cost
-    └── CursorExpired                     a page's cursor is older than an hour
-
-Whether to try again is a property of the class; how long to wait, which alias of the document and which
-column are attributes of the instance. monday/graphql.py translates foreign errors (HTTP, JSON bodies of the
-present and of the older format) into these.
+A kind says what the error concerns (so what has to stop because of it), whether the same again may succeed, and what
+people are told to do. How long to wait, which alias of the document and which column it is, says the error itself.
+graphql.py maps Monday's codes and words to these kinds.
 """
 
 from __future__ import annotations
 
 import http
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from sync.monday.usage import AccountInfo
 
 
-# What every error says: what it concerns, whether to repeat, how long to wait, and what to do.
+class Scope(StrEnum):
+    """What an error concerns."""
+
+    RECORD = "record"  # this record alone; the others of the document are fine
+    FIELD = "field"  # one value of one record; only this field is blocked
+    COLUMN = "column"  # nothing can be written to this column
+    BOARD = "board"  # nothing can be done on this board
+    ACCOUNT = "account"  # every call of this token would fail the same way
+    LIMIT = "limit"  # wait, then the same again; nothing was done
+    TRANSPORT = "transport"  # sent, and possibly applied
+    UNREACHABLE = "unreachable"  # no connection was made: certainly not applied
+    DOCUMENT = "document"  # rejected as a whole before it ran: certainly not applied
+
+
+@dataclass(frozen=True)
+class ErrorKind:
+    """A row of the table of kinds."""
+
+    code: str
+    scope: Scope
+    advice: str  # what to do next, for people
+    retry: bool = False  # whether the same again may succeed
+    words: str = ""  # what is said in place of Monday's own message, where that says nothing to people
+    # What only whoever runs the server can do about it: for logs, commands and the fold of that name, on no page.
+    for_administrator: str = ""
+
+    def __str__(self) -> str:
+        return self.code
+
+    @property
+    def outcome_unknown(self) -> bool:
+        """Whether it was sent, and possibly applied."""
+        return self.scope is Scope.TRANSPORT
+
+    @property
+    def refuses_document(self) -> bool:
+        """Whether the request was rejected as a whole before any of it ran."""
+        return self.scope is Scope.DOCUMENT or self is INVALID_DOCUMENT
+
+
+_CHECK_RECORD = "Check the record and its item on the board."
+_CORRECT_VALUE = "Correct the value in NPD, or change the column on the board."
+_WAITS = "It is sent again by itself after the wait."
+_READS_FIRST = "It is tried again by itself; both sides are read before anything is sent."
+
+# One record.
+
+RECORD_REJECTED = ErrorKind("record_rejected", Scope.RECORD, _CHECK_RECORD)
+ITEM_NOT_FOUND = ErrorKind(
+    "item_not_found",  # or it is not on the named board
+    Scope.RECORD,
+    "The item may have been deleted or moved to another board; open the board and look for it.",
+)
+ITEM_INACTIVE = ErrorKind(
+    "item_inactive",
+    Scope.RECORD,
+    "The item is archived or deleted on Monday; restore it there, or decide here what becomes of it.",
+)
+ITEM_LOCKED = ErrorKind(
+    "item_locked",  # the item, or one that it is connected with, is being changed
+    Scope.RECORD,
+    "Something else changes the item at this moment; it is tried again by itself.",
+)
+
+# One value of one record.
+
+FIELD_REJECTED = ErrorKind("field_rejected", Scope.FIELD, _CORRECT_VALUE)
+NAME_REJECTED = ErrorKind(
+    "name_rejected", Scope.FIELD, "An item's name has 1 to 255 characters; change the name in NPD."
+)
+ITEM_NOT_CONNECTED = ErrorKind(
+    "item_not_connected",  # an item of a board to which the column doesn't lead
+    Scope.FIELD,
+    "On the board, open the column's settings and connect the board of that item too, or choose another.",
+)
+RULES_BROKEN = ErrorKind(
+    "rules_broken",  # the board's validation rules refuse values, perhaps of several columns
+    Scope.FIELD,
+    "Correct the value in NPD, or change the board's validation rules on Monday.",
+)
+LABEL_UNKNOWN = ErrorKind(
+    "label_unknown",
+    Scope.FIELD,
+    "Add the label to the column on Monday (to a managed column where the account manages its columns), or choose "
+    "another value.",
+)
+
+# One column of the board.
+
+COLUMN_NOT_FOUND = ErrorKind(
+    "column_not_found", Scope.COLUMN, "Map the field to another column, or restore the column on the board."
+)
+COLUMN_UNSUPPORTED = ErrorKind(
+    "column_unsupported", Scope.COLUMN, "Monday's API can't write this type of column; map the field to another one."
+)
+
+# The whole board.
+
+BOARD_NOT_FOUND = ErrorKind(
+    "board_not_found",  # missing, archived, or hidden from the token's user
+    Scope.BOARD,
+    "Check the board's id in the settings, and that NPD Sync's user on Monday can see the board.",
+)
+BOARD_FORBIDDEN = ErrorKind(
+    "board_forbidden", Scope.BOARD, "Give the user of the API token the right to edit this board."
+)
+BOARD_FULL = ErrorKind("board_full", Scope.BOARD, "Archive items on the board, or ask Monday for a higher limit.")
+BOARD_LOCKED = ErrorKind(
+    "board_locked", Scope.BOARD, "Another change holds the board; it is tried again by itself.", retry=True
+)
+GROUP_NOT_FOUND = ErrorKind(
+    "group_not_found",  # the group for new items, so none can be created
+    Scope.BOARD,
+    "Run the set-up again (Boards, “Set up…”): it chooses another group for new items.",
+)
+WEBHOOK_ADDRESS_UNREACHABLE = ErrorKind(
+    "webhook_address_unreachable",  # Monday got no challenge back from our address
+    Scope.BOARD,
+    "This site's address has to be one that Monday can reach from the internet: an administrator sets it.",
+    for_administrator="Set SITE_URL to an address that Monday can reach from the internet.",
+)
+WEBHOOKS_INCOMPLETE = ErrorKind(
+    "webhooks_incomplete",  # some webhooks exist and some don't
+    Scope.BOARD,
+    "Then run the set-up again; it goes on where it stopped.",
+)
+INVALID_DOCUMENT = ErrorKind(
+    # The document itself, whatever values it holds: in parts, or once more, it would be refused as well.
+    "invalid_document",
+    Scope.BOARD,
+    "NPD Sync doesn't fit this version of Monday's API: please report it to your administrator.",
+    for_administrator="Report it, or set MONDAY_API_VERSION back.",
+)
+
+# The account.
+
+NOT_AUTHENTICATED = ErrorKind(
+    "not_authenticated",
+    Scope.ACCOUNT,
+    "Enter a valid API token of the account under Settings, Monday connection.",
+    words="Monday rejects the API token",
+    for_administrator="Where MONDAY_API_KEY is set, it has to be valid. After a change restart web, worker and beat.",
+)
+ADVICE_ON_SERVER = "Replace the API token on the server."
+"""Instead, where no page takes another token."""
+USER_DENIED = ErrorKind(
+    "user_denied",
+    Scope.ACCOUNT,
+    "The token's user must be active, not a viewer, and have a confirmed email address; see to it on Monday.",
+)
+ADDRESS_FORBIDDEN = ErrorKind(
+    "address_forbidden", Scope.ACCOUNT, "An administrator of the Monday account must allow this server's IP address."
+)
+PERMISSION_MISSING = ErrorKind(
+    "permission_missing",  # the token lacks a scope, or HTTP 403
+    Scope.ACCOUNT,
+    "Give the API token the scopes boards:read/write, webhooks:read/write, me:read, account:read and users:read; an "
+    "app's token keeps the scopes it was granted, so it must be granted again.",
+)
+ACCOUNT_BLOCKED = ErrorKind(
+    "account_blocked", Scope.ACCOUNT, "Monday has blocked the API for a while; it is tried again by itself.", retry=True
+)
+VERSION_REJECTED = ErrorKind(
+    "version_rejected",
+    Scope.ACCOUNT,
+    "An administrator has to set a version of Monday's API that Monday serves.",
+    for_administrator="Set MONDAY_API_VERSION to a version that Monday serves, such as 2026-10.",
+)
+WRONG_VERSION = ErrorKind(
+    # Another version than the requested one answered, perhaps in another shape: Monday replaces an old version without
+    # an error (developer.monday.com/api-reference/docs/api-versioning).
+    "wrong_version",
+    Scope.ACCOUNT,
+    "An administrator has to set the version of Monday's API that Monday calls current.",
+    for_administrator="Set MONDAY_API_VERSION to the version that Monday calls current; `manage.py monday_check` "
+    "names it.",
+)
+WRONG_ADDRESS = ErrorKind(
+    "wrong_address",  # what answered is not Monday's API
+    Scope.ACCOUNT,
+    "An administrator has to correct the address of Monday's API on the server.",
+    for_administrator="Check MONDAY_API_URL; Monday's own is https://api.monday.com/v2.",
+)
+
+# The document.
+
+DOCUMENT_REJECTED = ErrorKind(
+    "document_rejected",
+    Scope.DOCUMENT,
+    "This is most likely a fault of NPD Sync: please report it with the request id.",
+)
+TOO_COMPLEX = ErrorKind(
+    "too_complex",  # the one request costs more points than Monday allows; a smaller one may succeed
+    Scope.DOCUMENT,
+    "It is sent again in smaller parts; a record that is refused alone needs fewer mapped columns.",
+)
+CURSOR_EXPIRED = ErrorKind(
+    "cursor_expired",  # a page's cursor is older than an hour
+    Scope.DOCUMENT,
+    "The listing is started again from its first page.",
+    retry=True,
+)
+
+# A limit was reached: not carried out.
+
+LIMIT_REACHED = ErrorKind("limit_reached", Scope.LIMIT, _WAITS, retry=True)
+COMPLEXITY_EXHAUSTED = ErrorKind("complexity_exhausted", Scope.LIMIT, _WAITS, retry=True)  # the minute's points
+MINUTE_LIMIT_REACHED = ErrorKind("minute_limit_reached", Scope.LIMIT, _WAITS, retry=True)  # the minute's requests
+CONCURRENCY_LIMIT_REACHED = ErrorKind("concurrency_limit_reached", Scope.LIMIT, _WAITS, retry=True)
+DAILY_LIMIT_REACHED = ErrorKind(
+    "daily_limit_reached",  # until 00:00 UTC
+    Scope.LIMIT,
+    "Sync goes on by itself when Monday's new day begins.",
+    retry=True,
+    words="Today's calls to Monday are used up",
+)
+ADDRESS_LIMIT_REACHED = ErrorKind("address_limit_reached", Scope.LIMIT, _WAITS, retry=True)  # of our network address
+# One field of an answer was left out; its null says nothing about the value.
+FIELD_LIMIT_REACHED = ErrorKind("field_limit_reached", Scope.LIMIT, _WAITS, retry=True)
+# Our own quota has no room, so it was never sent. The message is whole sentences: which limit, until when.
+BUDGET_EXHAUSTED = ErrorKind(
+    "budget_exhausted", Scope.LIMIT, "It goes out by itself as soon as there is room.", retry=True
+)
+# Our own process is shutting down, so it was never sent; another process makes the call.
+SHUTTING_DOWN = ErrorKind("shutting_down", Scope.LIMIT, "It goes out by itself as soon as there is room.", retry=True)
+NEVER_SENT = (BUDGET_EXHAUSTED, SHUTTING_DOWN)
+
+# No answer says what became of the request.
+
+TIMED_OUT = ErrorKind("timed_out", Scope.TRANSPORT, _READS_FIRST, retry=True)
+CONNECTION_LOST = ErrorKind("connection_lost", Scope.TRANSPORT, _READS_FIRST, retry=True)  # after it was made
+SERVER_FAILED = ErrorKind(
+    "server_failed",  # HTTP 5xx, or an internal error in the answer
+    Scope.TRANSPORT,
+    "Monday has trouble; nothing is lost, and it is tried again by itself.",
+    retry=True,
+)
+FIREWALL_REJECTED = ErrorKind(
+    # HTTP 403 with a page and no JSON: from a firewall before the API, which may object to a single value. Monday's own
+    # rejections give their reason as JSON (developer.monday.com/api-reference/docs/error-handling). So this is no
+    # missing permission of the token, for which every record would have to stop.
+    "firewall_rejected",
+    Scope.TRANSPORT,
+    "It is tried again by itself, in smaller parts; a record that is refused alone is named in the queue.",
+    retry=True,
+)
+STILL_RUNNING = ErrorKind("still_running", Scope.TRANSPORT, _READS_FIRST, retry=True)  # under the same key
+UNREADABLE_ANSWER = ErrorKind("unreadable_answer", Scope.TRANSPORT, _READS_FIRST, retry=True)  # 200, but no GraphQL
+LOG_SHAPE_CHANGED = ErrorKind(
+    "log_shape_changed",  # an activity log of another API version
+    Scope.TRANSPORT,
+    "Until an administrator sets another version of Monday's API, changes are found by the items' times of last "
+    "update, and an edit that was overwritten in the same second is not noticed.",
+    retry=True,
+    for_administrator="Set MONDAY_API_VERSION to 2026-10, or update NPD Sync.",
+)
+LISTING_TRUNCATED = ErrorKind(
+    "listing_truncated",  # fewer items were listed than the board has; nothing is known of the missing ones
+    Scope.TRANSPORT,
+    "It is read again by the next check for missed changes.",
+    retry=True,
+)
+# A mutation was answered by errors without `data`; what succeeded stays, but isn't listed. Seen with several aliased
+# mutations in one request (community topic 109452, 2025-02).
+ANSWER_WITHOUT_DATA = ErrorKind("answer_without_data", Scope.TRANSPORT, _READS_FIRST, retry=True)
+
+UNREACHABLE = ErrorKind(
+    "unreachable",
+    Scope.UNREACHABLE,
+    "It is tried again by itself.",
+    retry=True,
+    for_administrator="Check the network and MONDAY_API_URL.",
+)
+
+KINDS = {kind.code: kind for kind in list(globals().values()) if isinstance(kind, ErrorKind)}
 
 
 _UNITS = ((86_400, "day"), (3_600, "hour"), (60, "minute"), (1, "second"))
@@ -95,53 +315,32 @@ def clamped_wait(seconds: float | None) -> float | None:
     return None if seconds is None or seconds != seconds else float(min(max(seconds, 0), MAX_WAIT_SECONDS))  # noqa: PLR0124
 
 
-class Scope(StrEnum):
-    """What an error concerns, and so what has to stop because of it."""
+class MondayError(Exception):
+    """Monday.com rejected a request or didn't answer."""
 
-    RECORD = "record"
-    FIELD = "field"
-    COLUMN = "column"
-    BOARD = "board"
-    ACCOUNT = "account"
-    LIMIT = "limit"
-    TRANSPORT = "transport"
-    UNREACHABLE = "unreachable"
-    DOCUMENT = "document"
-
-
-class ConnectorError(Exception):
-    """Monday.com rejected a request or didn't answer.
-
-    `wait_seconds` is the wait that Monday asked for; `path` is the GraphQL path of the error and `path_alias`
-    its first element, the alias of the mutation that it concerns; `errors` are the single errors of an answer
-    that failed as a whole; `columns` has Monday's words on each column, where it lists them.
-    """
-
-    scope: ClassVar[Scope] = Scope.RECORD
-    columns: Mapping[str, str] = {}
-    outcome_unknown: ClassVar[bool] = False
-    retryable: ClassVar[bool] = False
-    advice: str = "Check the record and its item on the board."
-    words: ClassVar[str] = ""
-    """What is said to people in place of Monday's own message, where that says nothing to them."""
-    for_administrator: ClassVar[str] = ""
-    """What only whoever runs the server can do about it: for logs, commands and the fold of that name, on no page."""
+    # What it answered all the same, where another version answered: good enough to read which versions there are.
+    account: AccountInfo | None = None
+    shortfall: int = 0  # of a truncated listing: how many items are missing
 
     def __init__(
         self,
+        kind: ErrorKind,
         message: str,
         *,
-        code: str = "",
+        code: str = "",  # Monday's own
         request_id: str | None = None,
         http_status: int | None = None,
-        wait_seconds: float | None = None,
-        path: Sequence[str | int] = (),
+        wait_seconds: float | None = None,  # that Monday asked for
+        path: Sequence[str | int] = (),  # the GraphQL path of the error
         column_id: str | None = None,
         column_type: str | None = None,
-        errors: Sequence[ConnectorError] = (),
+        columns: Mapping[str, str] | None = None,  # Monday's words on each column, where it lists them
+        errors: Sequence[MondayError] = (),  # the single errors of an answer that failed as a whole
     ) -> None:
         super().__init__(message)
+        self.kind = kind
         self.message = message
+        self.advice = kind.advice
         self.code = code
         self.request_id = request_id
         self.http_status = http_status
@@ -149,7 +348,16 @@ class ConnectorError(Exception):
         self.path = tuple(path)
         self.column_id = column_id
         self.column_type = column_type
+        self.columns = columns or {}
         self.errors = tuple(errors)
+
+    @property
+    def scope(self) -> Scope:
+        return self.kind.scope
+
+    @property
+    def outcome_unknown(self) -> bool:
+        return self.kind.outcome_unknown
 
     def redact(self, secret: str, replacement: str) -> None:
         """Remove a text from everything that this error says, because Monday may repeat what it was sent."""
@@ -158,9 +366,19 @@ class ConnectorError(Exception):
         for error in self.errors:
             error.redact(secret, replacement)
 
-    def of_column(self, column_id: str) -> ConnectorError:
+    def name_document(self, name: str, version: str) -> None:
+        """Say which of our documents was refused, and to which version of the API it was sent."""
+        self.message = f"{self.message.rstrip(' .')} (document {name or 'without a name'}, API version {version})"
+        self.args = (self.message,)
+
+    def of_column(self, column_id: str) -> MondayError:
         """The same of one column alone, in Monday's words on it."""
-        return self
+        if column_id not in self.columns:
+            return self
+        words = self.columns[column_id]
+        return MondayError(
+            self.kind, words, code=self.code, request_id=self.request_id, path=self.path, column_id=column_id
+        )
 
     @property
     def path_alias(self) -> str | None:
@@ -168,9 +386,22 @@ class ConnectorError(Exception):
         return str(self.path[0]) if self.path else None
 
     @property
+    def is_refusal(self) -> bool:
+        """Of an answer without data: whether it says for certain that a mutation was refused; of several not which."""
+        refused = all(len(error.path) <= 1 and not error.outcome_unknown for error in self.errors)
+        return bool(self.errors) and refused and (self.http_status or 200) < http.HTTPStatus.INTERNAL_SERVER_ERROR
+
+    @property
     def sentence(self) -> str:
         """What happened, to what, and what to do next, for a person."""
-        return self._sentence(f" Monday asks to wait {time_span(self.wait_seconds)}." if self.wait_seconds else "")
+        if self.kind in NEVER_SENT and self.message.endswith("."):
+            return self.message
+        if not self.wait_seconds:
+            return self.lasting_sentence
+        span = time_span(self.wait_seconds)
+        return self._sentence(
+            f" There is room in {span}." if self.kind in NEVER_SENT else f" Monday asks to wait {span}."
+        )
 
     @property
     def lasting_sentence(self) -> str:
@@ -180,339 +411,14 @@ class ConnectorError(Exception):
     @property
     def full_sentence(self) -> str:
         """The same with the administrator's part, and with Monday's own message where pages have other words for it."""
-        said = f"Monday said: {self.message.rstrip(' .')}." if self.words else ""
-        return " ".join(part for part in (self.sentence, said, self.for_administrator) if part)
+        quoted = f"Monday said: {self.message.rstrip(' .')}." if self.kind.words else ""
+        return " ".join(part for part in (self.sentence, quoted, self.kind.for_administrator) if part)
 
     def _sentence(self, wait: str) -> str:
         subject = f" (column {self.column_id})" if self.column_id else ""
         trace = f" [Monday request {self.request_id}]" if self.request_id else ""
-        message = (self.words or self.message).rstrip(" .")
+        message = (self.kind.words or self.message).rstrip(" .")
         return f"{message[:1].upper()}{message[1:]}{subject}. {self.advice}{wait}{trace}"
 
     def __str__(self) -> str:
         return self.sentence
-
-
-# Rejected: a record, a field, a column, a board, the account or the document; nothing was done.
-
-
-class RecordRejected(ConnectorError):
-    """Monday rejected this record; the other records of the document are not affected."""
-
-
-class ItemNotFound(RecordRejected):
-    advice = "The item may have been deleted or moved to another board; open the board and look for it."
-
-
-class ItemInactive(RecordRejected):
-    advice = "The item is archived or deleted on Monday; restore it there, or decide here what becomes of it."
-
-
-class ItemLocked(RecordRejected):
-    advice = "Something else changes the item at this moment; it is tried again by itself."
-
-
-class FieldRejected(ConnectorError):
-    """Monday rejected one value; only this field is blocked."""
-
-    scope = Scope.FIELD
-    advice = "Correct the value in NPD, or change the column on the board."
-
-
-class NameRejected(FieldRejected):
-    advice = "An item's name has 1 to 255 characters; change the name in NPD."
-
-
-class ItemNotConnected(FieldRejected):
-    advice = "On the board, open the column's settings and connect the board of that item too, or choose another."
-
-
-class RulesBroken(FieldRejected):
-    """The board's validation rules refuse values, perhaps of several columns."""
-
-    advice = "Correct the value in NPD, or change the board's validation rules on Monday."
-
-    def of_column(self, column_id: str) -> ConnectorError:
-        words = self.columns[column_id]
-        return RulesBroken(words, code=self.code, request_id=self.request_id, path=self.path, column_id=column_id)
-
-
-class LabelUnknown(FieldRejected):
-    advice = (
-        "Add the label to the column on Monday (to a managed column where the account manages its columns), or choose "
-        "another value."
-    )
-
-
-class ColumnRejected(ConnectorError):
-    """Nothing can be written to this column."""
-
-    scope = Scope.COLUMN
-    advice = "Map the field to another column, or restore the column on the board."
-
-
-class ColumnNotFound(ColumnRejected):
-    """The column doesn't exist on the board any more."""
-
-
-class ColumnUnsupported(ColumnRejected):
-    advice = "Monday's API can't write this type of column; map the field to another one."
-
-
-class BoardRejected(ConnectorError):
-    """Nothing can be done on this board."""
-
-    scope = Scope.BOARD
-    advice = "Open the board on Monday and check that it is there and not archived."
-
-
-class BoardNotFound(BoardRejected):
-    advice = "Check the board's id in the settings, and that NPD Sync's user on Monday can see the board."
-
-
-class BoardForbidden(BoardRejected):
-    advice = "Give the user of the API token the right to edit this board."
-
-
-class BoardFull(BoardRejected):
-    advice = "Archive items on the board, or ask Monday for a higher limit."
-
-
-class BoardLocked(BoardRejected):
-    retryable = True
-    advice = "Another change holds the board; it is tried again by itself."
-
-
-class GroupNotFound(BoardRejected):
-    """The group for new items doesn't exist any more, so none can be created."""
-
-    advice = "Run the set-up again (Boards, “Set up…”): it chooses another group for new items."
-
-
-class WebhookAddressUnreachable(BoardRejected):
-    advice = "This site's address has to be one that Monday can reach from the internet: an administrator sets it."
-    for_administrator = "Set SITE_URL to an address that Monday can reach from the internet."
-
-
-class AccountRejected(ConnectorError):
-    """Monday would reject every call of this token now."""
-
-    scope = Scope.ACCOUNT
-    advice = "Check the Monday account and its API token."
-
-
-class NotAuthenticated(AccountRejected):
-    words = "Monday rejects the API token"
-    advice = "Enter a valid API token of the account under Settings, Monday connection."
-    advice_on_server = "Replace the API token on the server."
-    """Where no page takes another token."""
-    for_administrator = "Where MONDAY_API_KEY is set, it has to be valid. After a change restart web, worker and beat."
-
-
-class UserDenied(AccountRejected):
-    advice = "The token's user must be active, not a viewer, and have a confirmed email address; see to it on Monday."
-
-
-class AddressForbidden(AccountRejected):
-    advice = "An administrator of the Monday account must allow this server's IP address."
-
-
-class PermissionMissing(AccountRejected):
-    advice = (
-        "Give the API token the scopes boards:read/write, webhooks:read/write, me:read, account:read and "
-        "users:read; an app's token keeps the scopes it was granted, so it must be granted again."
-    )
-
-
-class AccountBlocked(AccountRejected):
-    retryable = True
-    advice = "Monday has blocked the API for a while; it is tried again by itself."
-
-
-class VersionRejected(AccountRejected):
-    advice = "An administrator has to set a version of Monday's API that Monday serves."
-    for_administrator = "Set MONDAY_API_VERSION to a version that Monday serves, such as 2026-10."
-
-
-class WrongVersion(AccountRejected):
-    """Another API version than the requested one answered, so answers may have another shape.
-
-    Monday replaces an old version without an error (developer.monday.com/api-reference/docs/api-versioning).
-    `account` is what it answered all the same: good enough to read which versions there are.
-    """
-
-    advice = "An administrator has to set the version of Monday's API that Monday calls current."
-    for_administrator = (
-        "Set MONDAY_API_VERSION to the version that Monday calls current; `manage.py monday_check` names it."
-    )
-    account: AccountInfo | None = None
-
-
-class WrongAddress(AccountRejected):
-    advice = "An administrator has to correct the address of Monday's API on the server."
-    for_administrator = "Check MONDAY_API_URL; Monday's own is https://api.monday.com/v2."
-
-
-class DocumentRejected(ConnectorError):
-    """The request was rejected as a whole before any of it ran."""
-
-    scope = Scope.DOCUMENT
-    advice = "This is most likely a fault of NPD Sync: please report it with the request id."
-
-    def name_document(self, name: str, version: str) -> None:
-        """Say which of our documents it was, and to which version of the API it was sent."""
-        self.message = f"{self.message.rstrip(' .')} (document {name or 'without a name'}, API version {version})"
-        self.args = (self.message,)
-
-
-class InvalidDocument(DocumentRejected):
-    """The document itself is invalid, whatever values it holds: in parts, or once more, it would be refused as well."""
-
-    scope = Scope.BOARD
-    advice = "NPD Sync doesn't fit this version of Monday's API: please report it to your administrator."
-    for_administrator = "Report it, or set MONDAY_API_VERSION back."
-
-
-class TooComplex(DocumentRejected):
-    """The one request costs more points than Monday allows; a smaller one may succeed."""
-
-    advice = "It is sent again in smaller parts; a record that is refused alone needs fewer mapped columns."
-
-
-class CursorExpired(DocumentRejected):
-    retryable = True
-    advice = "The listing is started again from its first page."
-
-
-# Not now: a limit was reached, or no answer says what became of the request.
-
-
-class LimitReached(ConnectorError):
-    """A rate limit; the request was not carried out."""
-
-    scope = Scope.LIMIT
-    retryable = True
-    advice = "It is sent again by itself after the wait."
-
-
-class BudgetExhausted(LimitReached):
-    """Our own quota has no room for the call, so it was not sent; `wait_seconds` says until when.
-
-    Its message is whole sentences: which limit it is, and when calls go on. Monday was not asked.
-    """
-
-    advice = "It goes out by itself as soon as there is room."
-
-    @property
-    def sentence(self) -> str:
-        if self.message.endswith("."):
-            return self.message
-        wait = f" There is room in {time_span(self.wait_seconds)}." if self.wait_seconds else ""
-        return f"{self.message}. {self.advice}{wait}"
-
-
-class ShuttingDown(BudgetExhausted):
-    """The process that would make the call is shutting down, so it was not sent; another process makes it."""
-
-
-class ComplexityExhausted(LimitReached):
-    """The complexity points of this minute are used up."""
-
-
-class MinuteLimitReached(LimitReached):
-    """Too many requests within a minute."""
-
-
-class ConcurrencyLimitReached(LimitReached):
-    """Too many requests at the same time."""
-
-
-class DailyLimitReached(LimitReached):
-    words = "Today's calls to Monday are used up"
-    advice = "Sync goes on by itself when Monday's new day begins."
-
-
-class AddressLimitReached(LimitReached):
-    """Too many requests from this network address."""
-
-
-class FieldLimitReached(LimitReached):
-    """One field of the answer was left out because of a limit; its null says nothing about the value."""
-
-
-class OutcomeUnknown(ConnectorError):
-    """The request was sent, and whether it took effect is not known."""
-
-    scope = Scope.TRANSPORT
-    outcome_unknown = True
-    retryable = True
-    advice = "It is tried again by itself; both sides are read before anything is sent."
-
-
-class TimedOut(OutcomeUnknown):
-    """No complete answer within the client's timeout."""
-
-
-class ConnectionLost(OutcomeUnknown):
-    """The connection broke after the request may have been sent."""
-
-
-class ServerFailed(OutcomeUnknown):
-    advice = "Monday has trouble; nothing is lost, and it is tried again by itself."
-
-
-class FirewallRejected(OutcomeUnknown):
-    """HTTP 403 with a page and no JSON: from a firewall before the API, which may object to a single value.
-
-    Monday's own rejections give their reason as JSON (developer.monday.com/api-reference/docs/error-handling). So this
-    is no missing permission of the token, for which every record would have to stop.
-    """
-
-    advice = "It is tried again by itself, in smaller parts; a record that is refused alone is named in the queue."
-
-
-class StillRunning(OutcomeUnknown):
-    """An earlier request with the same idempotency key is still being carried out."""
-
-
-class UnreadableAnswer(OutcomeUnknown):
-    """The answer came with HTTP 200 but is not a GraphQL answer."""
-
-
-class LogShapeChanged(UnreadableAnswer):
-    """The log was answered in a shape that this version doesn't know."""
-
-    advice = (
-        "Until an administrator sets another version of Monday's API, changes are found by the items' times of last "
-        "update, and an edit that was overwritten in the same second is not noticed."
-    )
-    for_administrator = "Set MONDAY_API_VERSION to 2026-10, or update NPD Sync."
-
-
-class ListingTruncated(UnreadableAnswer):
-    """Fewer items were listed than the board has; nothing is known of the missing ones, `shortfall` in number."""
-
-    advice = "It is read again by the next check for missed changes."
-    shortfall = 0
-
-
-class AnswerWithoutData(OutcomeUnknown):
-    """A mutation was answered by errors without `data`; what succeeded stays, but isn't listed.
-
-    Seen with several aliased mutations in one request (community topic 109452, 2025-02).
-    """
-
-    @property
-    def is_refusal(self) -> bool:
-        """Whether it says for certain that a mutation was refused; of several ones it doesn't say which."""
-        refused = all(len(error.path) <= 1 and not error.outcome_unknown for error in self.errors)
-        return bool(self.errors) and refused and (self.http_status or 200) < http.HTTPStatus.INTERNAL_SERVER_ERROR
-
-
-class Unreachable(ConnectorError):
-    """No connection was made, so nothing was sent."""
-
-    scope = Scope.UNREACHABLE
-    retryable = True
-    advice = "It is tried again by itself."
-    for_administrator = "Check the network and MONDAY_API_URL."

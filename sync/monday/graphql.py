@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple, Protocol
 
 from sync.monday import errors
-from sync.monday.errors import ConnectorError
+from sync.monday.errors import ErrorKind, MondayError
 from sync.monday.usage import CallReport
 
 
@@ -25,17 +25,17 @@ class Answer(CallReport):
     """Monday's answer; `errors` are those of single fields, each with the alias that it concerns."""
 
     data: dict[str, Any] | None
-    errors: tuple[ConnectorError, ...] = ()
+    errors: tuple[MondayError, ...] = ()
     replayed: bool = False
 
-    def errors_of(self, alias: str) -> tuple[ConnectorError, ...]:
+    def errors_of(self, alias: str) -> tuple[MondayError, ...]:
         """The errors at or below one alias of the document."""
         return tuple(error for error in self.errors if error.path_alias == alias)
 
-    def failure(self, alias: str, message: str) -> ConnectorError:
+    def failure(self, alias: str, message: str) -> MondayError:
         """Why an alias is missing: its error, else any other one, for an error may name no alias."""
         told = self.errors_of(alias) or self.errors
-        return told[0] if told else errors.UnreadableAnswer(message, request_id=self.request_id)
+        return told[0] if told else errors.MondayError(errors.UNREADABLE_ANSWER, message, request_id=self.request_id)
 
 
 class Api(Protocol):
@@ -46,7 +46,7 @@ class Api(Protocol):
         """The API version that is asked for."""
 
     def execute(self, document: str, variables: Mapping[str, Any], *, idempotency_key: str | None = None) -> Answer:
-        """Send one document and return its answer; raises ConnectorError where it failed as a whole."""
+        """Send one document and return its answer; raises MondayError where it failed as a whole."""
 
 
 _OPTIONAL_FIELDS = frozenset({"items_count", "items_limit", "name", "config"})
@@ -71,7 +71,7 @@ def ask(api: Api, document: Document) -> Answer:
 def query_root(api: Api, document: Document, alias: str) -> Any:
     """One root field of an answer.
 
-    Raises its error or one below it, except for fields that set-up can do without; errors.UnreadableAnswer where it
+    Raises its error or one below it, except for fields that set-up can do without; errors.UNREADABLE_ANSWER where it
     is null without an error.
     """
     return checked_root(ask(api, document), alias)
@@ -90,7 +90,7 @@ def mutate_root(api: Api, document: Document, alias: str) -> Any:
     """Send one mutation, once more under the same key where no answer came, and return its root field.
 
     Monday replays what the first request did (developer.monday.com/api-reference/docs/idempotency), so a lost
-    answer creates nothing twice. Raises ConnectorError.
+    answer creates nothing twice. Raises MondayError.
     """
     return _root_field(execute_mutation(api, document), alias)
 
@@ -101,7 +101,7 @@ def execute_mutation(api: Api, document: Document) -> Answer:
     key = uuid.uuid4().hex
     try:
         return api.execute(*document, idempotency_key=key)
-    except ConnectorError as error:
+    except MondayError as error:
         # What certainly failed is not sent again.
         if not error.outcome_unknown:
             raise
@@ -162,8 +162,8 @@ def int_or_none(value: Any) -> int | None:
 
 
 # Monday's errors as ours; nothing else reads Monday's error codes. One table has every code as it comes in
-# `extensions.code` (formerly `error_code`), the class that it becomes, and where it was published. Where one code
-# stands for several problems, the rest of the error narrows the class.
+# `extensions.code` (formerly `error_code`), the kind that it becomes, and where it was published. Where one code
+# stands for several problems, the rest of the error narrows the kind.
 
 
 SITE = "developer.monday.com/api-reference/"
@@ -182,105 +182,105 @@ NOTES = "published notes of users on live answers, 2026-07"
 
 
 class KnownCode(NamedTuple):
-    """A code, its class and its source."""
+    """A code, its kind and its source."""
 
     code: str
-    error: type[ConnectorError]
+    kind: ErrorKind
     source: str
 
 
 PUBLISHED: tuple[KnownCode, ...] = (
-    KnownCode("NOT_AUTHENTICATED", errors.NotAuthenticated, COMMUNITY + "115326, body of HTTP 401"),
-    KnownCode("Unauthorized", errors.NotAuthenticated, DOCS),
-    KnownCode("UserUnauthorizedException", errors.BoardForbidden, DOCS),
-    KnownCode("USER_UNAUTHORIZED", errors.BoardForbidden, DOCS),
-    KnownCode("UserUnauthroizedException", errors.BoardForbidden, COMMUNITY + "12835, misspelt until 2024"),
-    KnownCode("USER_ACCESS_DENIED", errors.UserDenied, DOCS),
-    KnownCode("missingRequiredPermissions", errors.PermissionMissing, DOCS),
-    KnownCode("UNAUTHORIZED_FIELD_OR_TYPE", errors.PermissionMissing, NOTES),
-    KnownCode("API_TEMPORARILY_BLOCKED", errors.AccountBlocked, DOCS),
-    KnownCode("InvalidVersionException", errors.VersionRejected, SITE + "docs/api-versioning"),
-    KnownCode("COMPLEXITY_BUDGET_EXHAUSTED", errors.ComplexityExhausted, MCP),
-    KnownCode("complexityBudgetExhausted", errors.ComplexityExhausted, COMMUNITY + "84419, 2024-04"),
-    KnownCode("ComplexityException", errors.ComplexityExhausted, SITE + "changelog, 2024-10 and earlier"),
-    KnownCode("REQUEST_MAX_COMPLEXITY_EXCEEDED", errors.TooComplex, NOTES),
-    KnownCode("maxComplexityExceeded", errors.TooComplex, NOTES),
-    KnownCode("maxDepthExceeded", errors.InvalidDocument, COMMUNITY + "70378"),
-    KnownCode("MINUTE_RATE_LIMIT_EXCEEDED", errors.MinuteLimitReached, MCP),
-    KnownCode("Rate Limit Exceeded", errors.MinuteLimitReached, DOCS),
-    KnownCode("RATE_LIMIT_EXCEEDED", errors.MinuteLimitReached, SITE + "docs/importing-items-in-bulk"),
-    KnownCode("MAX_CONCURRENCY_EXCEEDED", errors.ConcurrencyLimitReached, MCP),
-    KnownCode("maxConcurrencyExceeded", errors.ConcurrencyLimitReached, DOCS),
+    KnownCode("NOT_AUTHENTICATED", errors.NOT_AUTHENTICATED, COMMUNITY + "115326, body of HTTP 401"),
+    KnownCode("Unauthorized", errors.NOT_AUTHENTICATED, DOCS),
+    KnownCode("UserUnauthorizedException", errors.BOARD_FORBIDDEN, DOCS),
+    KnownCode("USER_UNAUTHORIZED", errors.BOARD_FORBIDDEN, DOCS),
+    KnownCode("UserUnauthroizedException", errors.BOARD_FORBIDDEN, COMMUNITY + "12835, misspelt until 2024"),
+    KnownCode("USER_ACCESS_DENIED", errors.USER_DENIED, DOCS),
+    KnownCode("missingRequiredPermissions", errors.PERMISSION_MISSING, DOCS),
+    KnownCode("UNAUTHORIZED_FIELD_OR_TYPE", errors.PERMISSION_MISSING, NOTES),
+    KnownCode("API_TEMPORARILY_BLOCKED", errors.ACCOUNT_BLOCKED, DOCS),
+    KnownCode("InvalidVersionException", errors.VERSION_REJECTED, SITE + "docs/api-versioning"),
+    KnownCode("COMPLEXITY_BUDGET_EXHAUSTED", errors.COMPLEXITY_EXHAUSTED, MCP),
+    KnownCode("complexityBudgetExhausted", errors.COMPLEXITY_EXHAUSTED, COMMUNITY + "84419, 2024-04"),
+    KnownCode("ComplexityException", errors.COMPLEXITY_EXHAUSTED, SITE + "changelog, 2024-10 and earlier"),
+    KnownCode("REQUEST_MAX_COMPLEXITY_EXCEEDED", errors.TOO_COMPLEX, NOTES),
+    KnownCode("maxComplexityExceeded", errors.TOO_COMPLEX, NOTES),
+    KnownCode("maxDepthExceeded", errors.INVALID_DOCUMENT, COMMUNITY + "70378"),
+    KnownCode("MINUTE_RATE_LIMIT_EXCEEDED", errors.MINUTE_LIMIT_REACHED, MCP),
+    KnownCode("Rate Limit Exceeded", errors.MINUTE_LIMIT_REACHED, DOCS),
+    KnownCode("RATE_LIMIT_EXCEEDED", errors.MINUTE_LIMIT_REACHED, SITE + "docs/importing-items-in-bulk"),
+    KnownCode("MAX_CONCURRENCY_EXCEEDED", errors.CONCURRENCY_LIMIT_REACHED, MCP),
+    KnownCode("maxConcurrencyExceeded", errors.CONCURRENCY_LIMIT_REACHED, DOCS),
     KnownCode(
-        "TooManyConcurrentRequestsException", errors.ConcurrencyLimitReached, COMMUNITY + "88176, the lock of an item"
+        "TooManyConcurrentRequestsException", errors.CONCURRENCY_LIMIT_REACHED, COMMUNITY + "88176, the lock of an item"
     ),
-    KnownCode("DAILY_LIMIT_EXCEEDED", errors.DailyLimitReached, MCP),
-    KnownCode("IP_RATE_LIMIT_EXCEEDED", errors.AddressLimitReached, DOCS),
-    KnownCode("FIELD_LIMIT_EXCEEDED", errors.FieldLimitReached, MIGRATING),
-    KnownCode("tooManyRequests", errors.FieldLimitReached, MCP),
-    KnownCode("IDEMPOTENCY_CONFLICT", errors.StillRunning, SITE + "docs/idempotency"),
-    KnownCode("InvalidItemIdException", errors.ItemNotFound, COMMUNITY + "109452"),
-    KnownCode("InvalidBoardIdException", errors.BoardNotFound, DOCS),
-    KnownCode("InvalidColumnIdException", errors.ColumnNotFound, COMMUNITY + "92703"),
-    KnownCode("ItemsLimitationException", errors.BoardFull, DOCS),
-    KnownCode("ItemNameTooLongException", errors.NameRejected, DOCS),
-    KnownCode("ColumnValueException", errors.FieldRejected, DOCS),
-    KnownCode("ChangeColumnValueError", errors.FieldRejected, COMMUNITY + "40789"),
-    KnownCode("CorrectedValueException", errors.FieldRejected, DOCS),
-    KnownCode("InvalidUserIdException", errors.FieldRejected, DOCS),
-    KnownCode("DATA_VALIDATIONS_ERROR", errors.RulesBroken, COMMUNITY + "116170, 2025-07"),
-    KnownCode("CellLimitExceededException", errors.FieldRejected, COMMUNITY + "111320, 2025-03"),
-    KnownCode("InvalidColumnTypeException", errors.ColumnUnsupported, COMMUNITY + "104534 and 113689"),
-    KnownCode("FIELD_MINUTE_RATE_LIMIT_EXCEEDED", errors.FieldLimitReached, NOTES),
-    KnownCode("ASSET_UNAVAILABLE", errors.RecordRejected, DOCS),
-    KnownCode("ResourceNotFoundException", errors.RecordRejected, DOCS),
-    KnownCode("InvalidArgumentException", errors.RecordRejected, MIGRATING),
-    KnownCode("RecordInvalidException", errors.RecordRejected, DOCS),
-    KnownCode("DeleteLastGroupException", errors.RecordRejected, DOCS),
-    KnownCode("CreateBoardException", errors.RecordRejected, DOCS),
-    KnownCode("InvalidWebhookConfigException", errors.RecordRejected, NOTES),
-    KnownCode("CursorException", errors.CursorExpired, COMMUNITY + "70289"),
-    KnownCode("CursorExpiredError", errors.CursorExpired, SITE + "docs/querying-board-items"),
-    KnownCode("GRAPHQL_VALIDATION_FAILED", errors.InvalidDocument, COMMUNITY + "116967, HTTP 400"),
-    KnownCode("GRAPHQL_PARSE_FAILED", errors.InvalidDocument, "not published: the usual code beside the one above"),
-    KnownCode("INVALID_GRAPHQL_REQUEST", errors.DocumentRejected, COMMUNITY + "118566, HTTP 400"),
-    KnownCode("PARSING_ERROR", errors.InvalidDocument, COMMUNITY + "106532"),
-    KnownCode("undefinedField", errors.InvalidDocument, COMMUNITY + "101399, 2024-10 and earlier, HTTP 200"),
-    KnownCode("argumentNotAccepted", errors.InvalidDocument, RECORDED + "2024-07, HTTP 200"),
-    KnownCode("argumentLiteralsIncompatible", errors.InvalidDocument, RECORDED + "2024-07, HTTP 200"),
-    KnownCode("variableMismatch", errors.InvalidDocument, "not published: graphql-ruby's code beside the two above"),
-    KnownCode("VALIDATION_INVALID_TYPE_VARIABLE", errors.DocumentRejected, COMMUNITY + "108135"),
-    KnownCode("INVALID_CONTENT_TYPE_HEADER", errors.DocumentRejected, COMMUNITY + "107402"),
-    KnownCode("JsonParseException", errors.DocumentRejected, DOCS),
-    KnownCode("INTERNAL_SERVER_ERROR", errors.ServerFailed, DOCS),
-    KnownCode("InternalServerError", errors.ServerFailed, DOCS + ", older spelling"),
-    KnownCode("SUBREQUEST_HTTP_ERROR", errors.ServerFailed, ROUTER),
-    KnownCode("SUBREQUEST_MALFORMED_RESPONSE", errors.ServerFailed, ROUTER),
-    KnownCode("REQUEST_TIMEOUT", errors.TimedOut, ROUTER),
-    KnownCode("GATEWAY_TIMEOUT", errors.TimedOut, ROUTER),
+    KnownCode("DAILY_LIMIT_EXCEEDED", errors.DAILY_LIMIT_REACHED, MCP),
+    KnownCode("IP_RATE_LIMIT_EXCEEDED", errors.ADDRESS_LIMIT_REACHED, DOCS),
+    KnownCode("FIELD_LIMIT_EXCEEDED", errors.FIELD_LIMIT_REACHED, MIGRATING),
+    KnownCode("tooManyRequests", errors.FIELD_LIMIT_REACHED, MCP),
+    KnownCode("IDEMPOTENCY_CONFLICT", errors.STILL_RUNNING, SITE + "docs/idempotency"),
+    KnownCode("InvalidItemIdException", errors.ITEM_NOT_FOUND, COMMUNITY + "109452"),
+    KnownCode("InvalidBoardIdException", errors.BOARD_NOT_FOUND, DOCS),
+    KnownCode("InvalidColumnIdException", errors.COLUMN_NOT_FOUND, COMMUNITY + "92703"),
+    KnownCode("ItemsLimitationException", errors.BOARD_FULL, DOCS),
+    KnownCode("ItemNameTooLongException", errors.NAME_REJECTED, DOCS),
+    KnownCode("ColumnValueException", errors.FIELD_REJECTED, DOCS),
+    KnownCode("ChangeColumnValueError", errors.FIELD_REJECTED, COMMUNITY + "40789"),
+    KnownCode("CorrectedValueException", errors.FIELD_REJECTED, DOCS),
+    KnownCode("InvalidUserIdException", errors.FIELD_REJECTED, DOCS),
+    KnownCode("DATA_VALIDATIONS_ERROR", errors.RULES_BROKEN, COMMUNITY + "116170, 2025-07"),
+    KnownCode("CellLimitExceededException", errors.FIELD_REJECTED, COMMUNITY + "111320, 2025-03"),
+    KnownCode("InvalidColumnTypeException", errors.COLUMN_UNSUPPORTED, COMMUNITY + "104534 and 113689"),
+    KnownCode("FIELD_MINUTE_RATE_LIMIT_EXCEEDED", errors.FIELD_LIMIT_REACHED, NOTES),
+    KnownCode("ASSET_UNAVAILABLE", errors.RECORD_REJECTED, DOCS),
+    KnownCode("ResourceNotFoundException", errors.RECORD_REJECTED, DOCS),
+    KnownCode("InvalidArgumentException", errors.RECORD_REJECTED, MIGRATING),
+    KnownCode("RecordInvalidException", errors.RECORD_REJECTED, DOCS),
+    KnownCode("DeleteLastGroupException", errors.RECORD_REJECTED, DOCS),
+    KnownCode("CreateBoardException", errors.RECORD_REJECTED, DOCS),
+    KnownCode("InvalidWebhookConfigException", errors.RECORD_REJECTED, NOTES),
+    KnownCode("CursorException", errors.CURSOR_EXPIRED, COMMUNITY + "70289"),
+    KnownCode("CursorExpiredError", errors.CURSOR_EXPIRED, SITE + "docs/querying-board-items"),
+    KnownCode("GRAPHQL_VALIDATION_FAILED", errors.INVALID_DOCUMENT, COMMUNITY + "116967, HTTP 400"),
+    KnownCode("GRAPHQL_PARSE_FAILED", errors.INVALID_DOCUMENT, "not published: the usual code beside the one above"),
+    KnownCode("INVALID_GRAPHQL_REQUEST", errors.DOCUMENT_REJECTED, COMMUNITY + "118566, HTTP 400"),
+    KnownCode("PARSING_ERROR", errors.INVALID_DOCUMENT, COMMUNITY + "106532"),
+    KnownCode("undefinedField", errors.INVALID_DOCUMENT, COMMUNITY + "101399, 2024-10 and earlier, HTTP 200"),
+    KnownCode("argumentNotAccepted", errors.INVALID_DOCUMENT, RECORDED + "2024-07, HTTP 200"),
+    KnownCode("argumentLiteralsIncompatible", errors.INVALID_DOCUMENT, RECORDED + "2024-07, HTTP 200"),
+    KnownCode("variableMismatch", errors.INVALID_DOCUMENT, "not published: graphql-ruby's code beside the two above"),
+    KnownCode("VALIDATION_INVALID_TYPE_VARIABLE", errors.DOCUMENT_REJECTED, COMMUNITY + "108135"),
+    KnownCode("INVALID_CONTENT_TYPE_HEADER", errors.DOCUMENT_REJECTED, COMMUNITY + "107402"),
+    KnownCode("JsonParseException", errors.DOCUMENT_REJECTED, DOCS),
+    KnownCode("INTERNAL_SERVER_ERROR", errors.SERVER_FAILED, DOCS),
+    KnownCode("InternalServerError", errors.SERVER_FAILED, DOCS + ", older spelling"),
+    KnownCode("SUBREQUEST_HTTP_ERROR", errors.SERVER_FAILED, ROUTER),
+    KnownCode("SUBREQUEST_MALFORMED_RESPONSE", errors.SERVER_FAILED, ROUTER),
+    KnownCode("REQUEST_TIMEOUT", errors.TIMED_OUT, ROUTER),
+    KnownCode("GATEWAY_TIMEOUT", errors.TIMED_OUT, ROUTER),
 )
 
 # For answers without a code that we know: the HTTP status, or the `status_code` inside a 200.
-STATUSES: dict[int, type[ConnectorError]] = {
-    401: errors.NotAuthenticated,  # DOCS
-    403: errors.PermissionMissing,  # DOCS
-    404: errors.WrongAddress,
-    405: errors.WrongAddress,
-    408: errors.TimedOut,
-    409: errors.StillRunning,  # developer.monday.com/api-reference/docs/idempotency
-    413: errors.TooComplex,
-    423: errors.BoardLocked,  # DOCS
-    429: errors.LimitReached,  # developer.monday.com/api-reference/docs/rate-limits
+STATUSES: dict[int, ErrorKind] = {
+    401: errors.NOT_AUTHENTICATED,  # DOCS
+    403: errors.PERMISSION_MISSING,  # DOCS
+    404: errors.WRONG_ADDRESS,
+    405: errors.WRONG_ADDRESS,
+    408: errors.TIMED_OUT,
+    409: errors.STILL_RUNNING,  # developer.monday.com/api-reference/docs/idempotency
+    413: errors.TOO_COMPLEX,
+    423: errors.BOARD_LOCKED,  # DOCS
+    429: errors.LIMIT_REACHED,  # developer.monday.com/api-reference/docs/rate-limits
 }
 
-INNER_STATUSES: dict[int, type[ConnectorError]] = {
-    403: errors.BoardForbidden,  # as UserUnauthorizedException, which comes with it (DOCS)
-    409: errors.RecordRejected,
-    423: errors.BoardLocked,
-    429: errors.FieldLimitReached,  # as FIELD_LIMIT_EXCEEDED, which comes with it
+INNER_STATUSES: dict[int, ErrorKind] = {
+    403: errors.BOARD_FORBIDDEN,  # as UserUnauthorizedException, which comes with it (DOCS)
+    409: errors.RECORD_REJECTED,
+    423: errors.BOARD_LOCKED,
+    429: errors.FIELD_LIMIT_REACHED,  # as FIELD_LIMIT_EXCEEDED, which comes with it
 }
 
-CODES: dict[str, type[ConnectorError]] = {known.code: known.error for known in PUBLISHED}
+CODES: dict[str, ErrorKind] = {known.code: known.kind for known in PUBLISHED}
 
 # Root fields about the account and not about a board: whoever may not read them lacks a scope.
 _ACCOUNT_ROOTS = frozenset({"me", "account", "users", "platform_api"})
@@ -299,30 +299,29 @@ class _ErrorDetails:
 
 def translate_error(
     error: Any, *, http_status: int | None = None, request_id: str | None = None, retry_after: float | None = None
-) -> ConnectorError:
+) -> MondayError:
     """Translate one error of an answer: an entry of `errors`, or a whole body of the format before 2025-01.
 
     `retry_after` is the Retry-After header in seconds; the wait in the body counts first.
     """
     details = _parse_details(error)
-    error_class = _error_class(details, http_status)
+    kind = _kind_of(details, http_status)
     # In `error_data` in the format before 2025-01 (changelog, FIELD_LIMIT_EXCEEDED).
     wait = details.extensions.get("retry_in_seconds", details.data.get("retry_in_seconds"))
     if not isinstance(wait, int | float):
         wait = retry_after
-    found = error_class(
+    return errors.MondayError(
+        kind,
         details.message or _default_message(http_status),
         code=details.code,
         request_id=request_id,
         http_status=http_status,
-        wait_seconds=wait if error_class.retryable else None,
+        wait_seconds=wait if kind.retry else None,
         path=details.path,
-        column_id="name" if error_class is errors.NameRejected else _column_id(details.data.get("column_id")),
+        column_id="name" if kind is errors.NAME_REJECTED else _column_id(details.data.get("column_id")),
         column_type=_text(details.data.get("column_type")),
+        columns=details.broken if kind is errors.RULES_BROKEN else None,
     )
-    if isinstance(found, errors.RulesBroken):
-        found.columns = details.broken
-    return found
 
 
 def _default_message(http_status: int | None) -> str:
@@ -370,39 +369,39 @@ def _broken_rules(message: str, rules: Sequence[Mapping[str, Any]]) -> tuple[str
     return "; ".join(told) or message, columns
 
 
-def _error_class(details: _ErrorDetails, http_status: int | None) -> type[ConnectorError]:
+def _kind_of(details: _ErrorDetails, http_status: int | None) -> ErrorKind:
     """By the code; without a known one, by the message, the HTTP status and the status inside a 200."""
     known = CODES.get(details.code)
     narrower = _NARROWERS.get(details.code)
     if known is not None:
         return (narrower(details) if narrower else None) or known
     return (
-        _class_by_message(details)
-        or _class_by_status(http_status)
-        or _class_of_inner_status(details)
-        or errors.RecordRejected
+        _kind_by_message(details)
+        or _kind_by_status(http_status)
+        or _kind_by_inner_status(details)
+        or errors.RECORD_REJECTED
     )
 
 
-def _class_by_status(http_status: int | None) -> type[ConnectorError] | None:
+def _kind_by_status(http_status: int | None) -> ErrorKind | None:
     if http_status is None or 200 <= http_status < 300:
         return None
     if http_status >= 500:
-        return errors.ServerFailed
+        return errors.SERVER_FAILED
     if 300 <= http_status < 400:
-        return errors.WrongAddress
-    return STATUSES.get(http_status, errors.DocumentRejected)
+        return errors.WRONG_ADDRESS
+    return STATUSES.get(http_status, errors.DOCUMENT_REJECTED)
 
 
-def _class_of_inner_status(details: _ErrorDetails) -> type[ConnectorError] | None:
+def _kind_by_inner_status(details: _ErrorDetails) -> ErrorKind | None:
     """Of an error inside HTTP 200. Limits have codes in several spellings, but one spelling of their wait."""
     is_limit = details.status == 429 or "retry_in_seconds" in details.extensions
     if is_limit and not details.path:
-        return errors.LimitReached
+        return errors.LIMIT_REACHED
     if is_limit:
-        return errors.FieldLimitReached
+        return errors.FIELD_LIMIT_REACHED
     if details.status is not None and details.status >= 500:
-        return errors.ServerFailed
+        return errors.SERVER_FAILED
     return INNER_STATUSES.get(details.status or 0)
 
 
@@ -422,38 +421,36 @@ _INVALID_DOCUMENT = re.compile(
 _INVALID_PLACE = re.compile(r"(query|mutation|fragment)\b")
 
 
-def _class_by_message(details: _ErrorDetails) -> type[ConnectorError] | None:
+def _kind_by_message(details: _ErrorDetails) -> ErrorKind | None:
     """Of errors without a code that is known: an invalid document, else what the words are known to mean."""
     is_placed = bool(details.path) and bool(_INVALID_PLACE.match(str(details.path[0])))
     if is_placed or (not details.path and _INVALID_DOCUMENT.search(details.message)):
-        return _narrow_invalid(details) or errors.InvalidDocument
-    return _class_of_words(_WORDS, details) or _class_of_words(_VALUE_WORDS, details)
+        return _narrow_invalid(details) or errors.INVALID_DOCUMENT
+    return _kind_by_words(_WORDS, details) or _kind_by_words(_VALUE_WORDS, details)
 
 
-def _class_of_words(
-    known: Sequence[tuple[str, type[ConnectorError]]], details: _ErrorDetails
-) -> type[ConnectorError] | None:
+def _kind_by_words(known: Sequence[tuple[str, ErrorKind]], details: _ErrorDetails) -> ErrorKind | None:
     return next((found for words, found in known if re.search(words, details.message, re.IGNORECASE)), None)
 
 
-_WORDS: tuple[tuple[str, type[ConnectorError]], ...] = (
-    ("^not authenticated$", errors.NotAuthenticated),  # community 82701, the old 401
-    ("ip is restricted", errors.AddressForbidden),  # DOCS, HTTP 401
-    ("doesn['’]t grant access to", errors.PermissionMissing),  # community 42772
-    ("unauthorized to use the api", errors.UserDenied),  # community 10948
-    ("^Query has complexity of", errors.TooComplex),  # community 43638, before there was a code
-    ("^Complexity budget exhausted", errors.ComplexityExhausted),
-    ("unexpected token at '", errors.DocumentRejected),  # community 50060, with the status 500 inside
-    ("^Cannot return null for non-nullable|^internal server error", errors.ServerFailed),  # community 107921
+_WORDS: tuple[tuple[str, ErrorKind], ...] = (
+    ("^not authenticated$", errors.NOT_AUTHENTICATED),  # community 82701, the old 401
+    ("ip is restricted", errors.ADDRESS_FORBIDDEN),  # DOCS, HTTP 401
+    ("doesn['’]t grant access to", errors.PERMISSION_MISSING),  # community 42772
+    ("unauthorized to use the api", errors.USER_DENIED),  # community 10948
+    ("^Query has complexity of", errors.TOO_COMPLEX),  # community 43638, before there was a code
+    ("^Complexity budget exhausted", errors.COMPLEXITY_EXHAUSTED),
+    ("unexpected token at '", errors.DOCUMENT_REJECTED),  # community 50060, with the status 500 inside
+    ("^Cannot return null for non-nullable|^internal server error", errors.SERVER_FAILED),  # community 107921
 )
 
-_VALUE_WORDS: tuple[tuple[str, type[ConnectorError]], ...] = (
-    ("inactive items", errors.ItemInactive),  # community 117322
-    ("max ?locks ?exceeded", errors.ItemLocked),  # community 46018 and 40789
+_VALUE_WORDS: tuple[tuple[str, ErrorKind], ...] = (
+    ("inactive items", errors.ITEM_INACTIVE),  # community 117322
+    ("max ?locks ?exceeded", errors.ITEM_LOCKED),  # community 46018 and 40789
     # The last of them came as an invalid record (community 19867).
-    ("not in the connected boards", errors.ItemNotConnected),  # community 29555 and 67850
-    ("label .*(does not|doesn't) exist", errors.LabelUnknown),  # community 34196
-    ("^invalid value|^email is not valid", errors.FieldRejected),  # community 122100, without a code
+    ("not in the connected boards", errors.ITEM_NOT_CONNECTED),  # community 29555 and 67850
+    ("label .*(does not|doesn't) exist", errors.LABEL_UNKNOWN),  # community 34196
+    ("^invalid value|^email is not valid", errors.FIELD_REJECTED),  # community 122100, without a code
 )
 """What is said of a value, or of the item that it is written to."""
 
@@ -464,47 +461,47 @@ _INVALID_VALUE = re.compile(
 )
 
 
-def _narrow_invalid(details: _ErrorDetails) -> type[ConnectorError] | None:
+def _narrow_invalid(details: _ErrorDetails) -> ErrorKind | None:
     """A value that doesn't fit its variable may be one record's; without it the document is as valid as any."""
-    return errors.DocumentRejected if _INVALID_VALUE.search(details.message) else None
+    return errors.DOCUMENT_REJECTED if _INVALID_VALUE.search(details.message) else None
 
 
-def _narrow_unauthorized(details: _ErrorDetails) -> type[ConnectorError] | None:
+def _narrow_unauthorized(details: _ErrorDetails) -> ErrorKind | None:
     """What the token's user may not do concerns the board, unless it is to use the API, or about the account."""
     if "use the api" in details.message:
-        return errors.UserDenied  # community 10948
-    return errors.PermissionMissing if details.path and details.path[0] in _ACCOUNT_ROOTS else None
+        return errors.USER_DENIED  # community 10948
+    return errors.PERMISSION_MISSING if details.path and details.path[0] in _ACCOUNT_ROOTS else None
 
 
 # The order matters: an item's message is "not found in board".
-_RESOURCES: tuple[tuple[str, type[ConnectorError]], ...] = (
-    ("column", errors.ColumnNotFound),
-    ("group", errors.GroupNotFound),
-    ("item", errors.ItemNotFound),
-    ("board", errors.BoardNotFound),
+_RESOURCES: tuple[tuple[str, ErrorKind], ...] = (
+    ("column", errors.COLUMN_NOT_FOUND),
+    ("group", errors.GROUP_NOT_FOUND),
+    ("item", errors.ITEM_NOT_FOUND),
+    ("board", errors.BOARD_NOT_FOUND),
 )
 
 
-def _narrow_not_found(details: _ErrorDetails) -> type[ConnectorError] | None:
+def _narrow_not_found(details: _ErrorDetails) -> ErrorKind | None:
     """One code for several resources (community 78294, 92703): `resource_type` or the message names it."""
     text = f"{details.data.get('resource_type') or ''} {details.message}".lower()
     if "not found" not in text:
         return None
-    for word, error_class in _RESOURCES:
+    for word, kind in _RESOURCES:
         if re.search(rf"\b{word}\b", text):
-            return error_class
+            return kind
     return None
 
 
-def _narrow_value(details: _ErrorDetails) -> type[ConnectorError] | None:
+def _narrow_value(details: _ErrorDetails) -> ErrorKind | None:
     """What a value is refused for; removed items (community 117322) and unwritable types (56466) come with it, too."""
     if "inactive_pulse_ids" in details.data:
-        return errors.ItemInactive
-    unsupported = errors.ColumnUnsupported if "not supported" in details.message else None
-    return _class_of_words(_VALUE_WORDS, details) or unsupported
+        return errors.ITEM_INACTIVE
+    unsupported = errors.COLUMN_UNSUPPORTED if "not supported" in details.message else None
+    return _kind_by_words(_VALUE_WORDS, details) or unsupported
 
 
-_NARROWERS: dict[str, Callable[[_ErrorDetails], type[ConnectorError] | None]] = {
+_NARROWERS: dict[str, Callable[[_ErrorDetails], ErrorKind | None]] = {
     "GRAPHQL_VALIDATION_FAILED": _narrow_invalid,
     "UserUnauthorizedException": _narrow_unauthorized,
     "UserUnauthroizedException": _narrow_unauthorized,

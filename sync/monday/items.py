@@ -25,7 +25,7 @@ from sync.monday.board_items import (
     WriteRequest,
 )
 from sync.monday.columns import BY_TYPE
-from sync.monday.errors import BoardNotFound, ConnectorError, UnreadableAnswer
+from sync.monday.errors import BOARD_NOT_FOUND, UNREADABLE_ANSWER, MondayError
 from sync.monday.graphql import COMPLEXITY, Answer, Document
 
 _COMMON_FIELDS = frozenset({"id", "type", "text", "value", "__typename"})
@@ -36,14 +36,14 @@ def parse_batch(answer: Answer, column_ids: Sequence[str]) -> BatchItems:
     """Read the answer to `batch_query`.
 
     Raises a part's own error if the part failed as a whole, because a failed read is not one that found nothing;
-    BoardNotFound where the board is not active, because the state of its items says nothing about them then.
+    BOARD_NOT_FOUND where the board is not active, because the state of its items says nothing about them then.
     """
     # First, because the state of a removed board's items says nothing about them.
     boards = _node_at(answer, ("board",))
     if boards is not None:
         state = boards[0].get("state") if boards and isinstance(boards[0], Mapping) else "missing"
         if state != "active":
-            raise BoardNotFound(f"The board is {state}", request_id=answer.request_id, path=("board",))
+            raise MondayError(BOARD_NOT_FOUND, f"The board is {state}", request_id=answer.request_id, path=("board",))
     linked = _items_at(answer, ("linked",), column_ids)
     by_npd_id = _parse_page_at(answer, ("by_npd_id",), column_ids)
     # The part by match is a board with a page for email addresses, and a page for all else.
@@ -70,13 +70,13 @@ def parse_page(answer: Answer, column_ids: Sequence[str]) -> ItemPage:
     if "first" in data:
         return _parse_board_page(answer, "first", column_ids)
     if "page" not in data:
-        raise UnreadableAnswer("Monday answered no page of items", request_id=answer.request_id)
+        raise MondayError(UNREADABLE_ANSWER, "Monday answered no page of items", request_id=answer.request_id)
     return _parse_page_at(answer, ("page",), column_ids)
 
 
 def parse_written_items(
     answer: Answer, aliases: Iterable[str], column_ids: Sequence[str]
-) -> dict[str, Item | ConnectorError]:
+) -> dict[str, Item | MondayError]:
     """What became of each alias of a mutation: the item as it is now, or the error.
 
     An item can come with unreadable columns; these are unknown readings. An alias with neither item nor
@@ -86,7 +86,7 @@ def parse_written_items(
 
 
 def parse_items_at(
-    node: Any, column_ids: Sequence[str], errors: Sequence[ConnectorError] = (), path: AnswerPath = ()
+    node: Any, column_ids: Sequence[str], errors: Sequence[MondayError] = (), path: AnswerPath = ()
 ) -> list[Item]:
     """Items out of a list (or a single one) in an answer; `path` is where the list is.
 
@@ -103,7 +103,7 @@ def parse_items_at(
             raise error
     # Nor may one without its state: it must not look like one that isn't active any more.
     if any(isinstance(entry, Mapping) and _is_left_out(entry) for entry in entries):
-        raise UnreadableAnswer("Monday didn't say of an item whether it is active", path=path)
+        raise MondayError(UNREADABLE_ANSWER, "Monday didn't say of an item whether it is active", path=path)
     return [
         _parse_item(entry, column_ids, errors, (*path, index))
         for index, entry in enumerate(entries)
@@ -115,7 +115,7 @@ def _is_left_out(entry: Any) -> bool:
     return entry is None or (isinstance(entry, Mapping) and "state" in entry and entry["state"] is None)
 
 
-def _parse_written(answer: Answer, alias: str, column_ids: Sequence[str]) -> Item | ConnectorError:
+def _parse_written(answer: Answer, alias: str, column_ids: Sequence[str]) -> Item | MondayError:
     node = (answer.data or {}).get(alias)
     if isinstance(node, Mapping):
         return _parse_item(node, column_ids, answer.errors, (alias,))
@@ -126,7 +126,7 @@ def _parse_written(answer: Answer, alias: str, column_ids: Sequence[str]) -> Ite
         return own
     # An error below the alias comes from reading the item back: the write itself was carried out.
     reason = errors[0].message if errors else "Monday answered nothing for this record"
-    return UnreadableAnswer(reason, request_id=answer.request_id, path=(alias,))
+    return MondayError(UNREADABLE_ANSWER, reason, request_id=answer.request_id, path=(alias,))
 
 
 def _items_at(answer: Answer, path: AnswerPath, column_ids: Sequence[str]) -> list[Item]:
@@ -137,7 +137,7 @@ def _parse_board_page(answer: Answer, alias: str, column_ids: Sequence[str]) -> 
     # Without the board its items are unknown, not absent.
     if not _node_at(answer, (alias,)):
         message = "Monday answered no board to read from"
-        raise UnreadableAnswer(message, request_id=answer.request_id, path=(alias,))
+        raise MondayError(UNREADABLE_ANSWER, message, request_id=answer.request_id, path=(alias,))
     return _parse_page_at(answer, (alias, 0, "items_page"), column_ids)
 
 
@@ -149,7 +149,7 @@ def _parse_page_at(answer: Answer, path: AnswerPath, column_ids: Sequence[str]) 
     items = parse_items_at(entries, column_ids, answer.errors, (*path, "items"))
     # A page with an item missing would make that item look removed.
     if not isinstance(entries, list) or len(items) < len(entries):
-        raise UnreadableAnswer("Monday left items out of a page", request_id=answer.request_id, path=path)
+        raise MondayError(UNREADABLE_ANSWER, "Monday left items out of a page", request_id=answer.request_id, path=path)
     return ItemPage(items, str(cursor) if cursor else None)
 
 
@@ -169,11 +169,13 @@ def _node_at(answer: Answer, path: AnswerPath) -> Any:
     for error in answer.errors:
         if error.path[: len(path)] == path or path[: len(error.path)] == error.path:
             raise error
-    raise UnreadableAnswer("Monday answered nothing where a list was asked for", request_id=answer.request_id)
+    raise MondayError(
+        UNREADABLE_ANSWER, "Monday answered nothing where a list was asked for", request_id=answer.request_id
+    )
 
 
 def _parse_item(
-    node: Mapping[str, Any], column_ids: Sequence[str], errors: Sequence[ConnectorError], path: AnswerPath
+    node: Mapping[str, Any], column_ids: Sequence[str], errors: Sequence[MondayError], path: AnswerPath
 ) -> Item:
     board = node.get("board")
     # Only errors inside this item; the others belong to other aliases.
@@ -193,7 +195,7 @@ def _parse_item(
 
 
 def _parse_values(
-    nodes: Any, column_ids: Sequence[str], errors: Sequence[ConnectorError], path: AnswerPath
+    nodes: Any, column_ids: Sequence[str], errors: Sequence[MondayError], path: AnswerPath
 ) -> dict[str, Reading]:
     wanted = set(column_ids)
     # One error for all values: none of them is known.
@@ -209,7 +211,7 @@ def _parse_values(
     return readings
 
 
-def _parse_reading(node: Mapping[str, Any], error: ConnectorError | None) -> Reading:
+def _parse_reading(node: Mapping[str, Any], error: MondayError | None) -> Reading:
     column_id, column_type = str(node["id"]), str(node.get("type") or "")
     if error is not None:
         return Reading.unknown(column_id, column_type, error.sentence)

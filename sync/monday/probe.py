@@ -13,12 +13,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sync.monday import board_events, items
-from sync.monday.board import RELATION, BoardSetup, ColumnSpec, EventKind, ItemEvent, WebhooksIncomplete
+from sync.monday.board import RELATION, BoardSetup, ColumnSpec, EventKind, ItemEvent
 from sync.monday.board_items import Item, ItemChange, ItemCreate, ItemRemoval, WriteRequest
 from sync.monday.columns import make_converter
 from sync.monday.connector import MondayConnector
 from sync.monday.conversion import ConverterOptions, UnknownValue
-from sync.monday.errors import ConnectorError
+from sync.monday.errors import WEBHOOKS_INCOMPLETE, MondayError
 
 BOARD_TITLE = "NPD Sync probe"
 OTHER_BOARD_TITLE = "NPD Sync probe, other board"
@@ -99,7 +99,7 @@ class Probe:
     def run(self) -> Iterator[Finding]:
         """Try every assumption; at the end, also one by a failure or Ctrl-C, the boards are deleted.
 
-        Raises ConnectorError where not even the boards could be made.
+        Raises MondayError where not even the boards could be made.
         """
         try:
             self._make_boards()
@@ -120,13 +120,13 @@ class Probe:
         for board_id in self.board_ids:
             try:
                 self.connector.api.execute(DELETE_BOARD, {"board": board_id})
-            except ConnectorError as error:
+            except MondayError as error:
                 self.left.append(f"Board {board_id} is still there; delete it on Monday. {error.sentence}")
 
     def _finding(self, assumption: Assumption) -> Finding:
         try:
             return Finding(assumption, assumption.ask(self))
-        except ConnectorError as error:
+        except MondayError as error:
             return Finding(assumption, reason=error.sentence)
         except Unanswered as error:
             return Finding(assumption, reason=str(error))
@@ -148,11 +148,11 @@ class Probe:
 
     # Items, by the connector's own writes and reads.
 
-    def write(self, request: WriteRequest, key: str = "") -> Item | ConnectorError:
+    def write(self, request: WriteRequest, key: str = "") -> Item | MondayError:
         """What became of a write of one item; an error of the whole document is one of the item, too."""
         try:
             return self.connector.write(request, key or uuid.uuid4().hex).by_alias[ALIAS]
-        except ConnectorError as error:
+        except MondayError as error:
             return error
 
     def creation(self, name: str, values: Mapping[str, Any] | None = None) -> WriteRequest:
@@ -168,7 +168,7 @@ class Probe:
         creates = [ItemCreate(ALIAS, name, {})]
         return _item(self.write(items.prepare_creates(self.other_board_id, None, creates, [])))
 
-    def change(self, item_id: str, values: Mapping[str, Any]) -> Item | ConnectorError:
+    def change(self, item_id: str, values: Mapping[str, Any]) -> Item | MondayError:
         column_ids = [column.id for column in self._setup.columns.values()]
         changes = [ItemChange(ALIAS, item_id, values)]
         return self.write(items.prepare_changes(self.board_id, changes, column_ids, self.types))
@@ -176,7 +176,7 @@ class Probe:
     def archive(self, item: Item) -> None:
         _item(self.write(items.prepare_archive([ItemRemoval(ALIAS, item.id)], [])))
 
-    def delete(self, item: Item) -> Item | ConnectorError:
+    def delete(self, item: Item) -> Item | MondayError:
         return self.write(items.prepare_delete([ItemRemoval(ALIAS, item.id)], []))
 
     def read(self, item_id: str) -> Item | None:
@@ -212,7 +212,9 @@ class Probe:
         """Have our webhooks; raises Unanswered where Monday doesn't reach the address."""
         try:
             hooks, _ = self.connector.ensure_webhooks(self.board_id, self._webhook_url, self._webhooks)
-        except WebhooksIncomplete as error:
+        except MondayError as error:
+            if error.kind is not WEBHOOKS_INCOMPLETE:
+                raise
             why = f"Monday made no webhook: it has to reach SITE_URL while web is running. {error.message}"
             raise Unanswered(why) from error
         self._webhooks = {hook.id: hook.fingerprint for hook in hooks}
@@ -247,14 +249,14 @@ class Probe:
         raise Unanswered(f"no row of a change came within {LOG_SECONDS} s. {activity.log_problem}".strip())
 
 
-def _item(written: Item | ConnectorError) -> Item:
-    if isinstance(written, ConnectorError):
+def _item(written: Item | MondayError) -> Item:
+    if isinstance(written, MondayError):
         raise written
     return written
 
 
-def _outcome(written: Item | ConnectorError) -> str:
-    return type(written).__name__ if isinstance(written, ConnectorError) else "done"
+def _outcome(written: Item | MondayError) -> str:
+    return written.kind.code if isinstance(written, MondayError) else "done"
 
 
 # What is assumed. Each function asks for one thing, on items of its own.
@@ -263,8 +265,8 @@ def _outcome(written: Item | ConnectorError) -> str:
 def _unknown_field(probe: Probe) -> str:
     try:
         probe.connector.api.execute("query ProbeUnknownField { me { nothing_of_this_name } }", {})
-    except ConnectorError as error:
-        return type(error).__name__
+    except MondayError as error:
+        return error.kind.code
     return "done"
 
 
@@ -275,8 +277,8 @@ def _unknown_item(probe: Probe) -> str:
 def _wrong_cursor(probe: Probe) -> str:
     try:
         probe.connector.next_page("nonsense", [])
-    except ConnectorError as error:
-        return type(error).__name__
+    except MondayError as error:
+        return error.kind.code
     return "done"
 
 
@@ -378,12 +380,12 @@ def _webhook_of_move(probe: Probe) -> str:
 _SAME_KIND = "The refusal is read by its words and its status; one that neither tells counts as one record's fault."
 
 ASSUMPTIONS = (
-    Assumption("unknown-field", "How is a document with an unknown field refused?", "InvalidDocument",
+    Assumption("unknown-field", "How is a document with an unknown field refused?", "invalid_document",
                "A version of the API that we don't speak would fail record by record, instead of stopping the board.",
                _unknown_field),
     Assumption("unknown-item", "What does a read of an unknown item answer?", "left out",
                "An error would leave the record's item unknown, where it now counts as deleted.", _unknown_item),
-    Assumption("wrong-cursor", "How is a cursor refused that is none?", "CursorExpired",
+    Assumption("wrong-cursor", "How is a cursor refused that is none?", "cursor_expired",
                "The nightly comparison would end with an error instead of starting its listing again.", _wrong_cursor),
     Assumption("column-types", "Does an item show what each type of column was written?", "the same values",
                "Every pass would find these columns changed on Monday: don't map them, and tell us.", _column_types),
@@ -396,19 +398,19 @@ ASSUMPTIONS = (
                "The relation would lead to an item that no record has; the field would be blocked.",
                _deleted_in_relation),
     Assumption("partial-batch", "Are the other changes of a document answered when one is refused?",
-               "done, ItemNotFound",
+               "done, item_not_found",
                "Without data the outcome is unknown, and the items are read again before anything is sent twice.",
                _partial_batch),
-    Assumption("unknown-column", "How is a change of an unknown column refused?", "ColumnNotFound", _SAME_KIND,
+    Assumption("unknown-column", "How is a change of an unknown column refused?", "column_not_found", _SAME_KIND,
                _unknown_column),
-    Assumption("long-name", "How is a name of 256 characters refused?", "NameRejected", _SAME_KIND, _long_name),
-    Assumption("status-unknown", "How is an unknown label of a status refused?", "LabelUnknown", _SAME_KIND,
+    Assumption("long-name", "How is a name of 256 characters refused?", "name_rejected", _SAME_KIND, _long_name),
+    Assumption("status-unknown", "How is an unknown label of a status refused?", "label_unknown", _SAME_KIND,
                _unknown_status),
-    Assumption("dropdown-unknown", "How is an unknown label of a dropdown refused?", "LabelUnknown", _SAME_KIND,
+    Assumption("dropdown-unknown", "How is an unknown label of a dropdown refused?", "label_unknown", _SAME_KIND,
                _unknown_dropdown),
     Assumption("key-replay", "What does the same create under the same key answer?", "the first answer, marked",
                "A create whose answer was lost could be made twice: don't sync, and tell us.", _replayed_key),
-    Assumption("deleted-write", "How is a change of a deleted item refused?", "ItemInactive", _SAME_KIND,
+    Assumption("deleted-write", "How is a change of a deleted item refused?", "item_inactive", _SAME_KIND,
                _change_of_deleted),
     Assumption("log-row", "What does the activity log tell of a change?", "both values",
                "Edits on the board that one of our writes covered would not be found.", _log_row),

@@ -21,11 +21,10 @@ _HIDDEN_IN_LABELS = re.compile(
     rf"(?<![^\u0000-\u024f])[\u200c\u200d\ufe00-\ufe0f]|(?![\u200c\u200d\ufe00-\ufe0f])[{_INVISIBLE}]"
 )
 
-MATCH_KEY_SQL = (
-    "replace(replace(replace(lower(btrim(regexp_replace("
-    f"normalize(regexp_replace(__TEXT__, '[{_INVISIBLE}]+', '', 'g')), '[{_SPACES}]+', ' ', 'g'"
-    "))), 'ß', 'ss'), 'ς', 'σ'), 'i̇', 'i')"
-)
+SEEN_SQL = f"regexp_replace(normalize(regexp_replace(__TEXT__, '[{_INVISIBLE}]+', '', 'g')), '[{_SPACES}]+', ' ', 'g')"
+"""What is seen of the text that stands for __TEXT__: composed, each run of white space as one space."""
+
+MATCH_KEY_SQL = f"replace(replace(replace(lower(btrim({SEEN_SQL})), 'ß', 'ss'), 'ς', 'σ'), 'i̇', 'i')"
 """`match_key` of the text that stands for __TEXT__; immutable, so that an index can hold it."""
 
 

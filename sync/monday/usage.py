@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from sync.monday.errors import ConnectorError
+from sync.monday.errors import MondayError
 
 
 @dataclass(frozen=True)
@@ -21,6 +21,7 @@ class AccountInfo:
 
     user_id: str = ""
     user_name: str = ""
+    time_zone: str = ""  # of the token's user, by its IANA name
     tier: str = ""
     version_value: str = ""
     version_kind: str = ""
@@ -29,7 +30,7 @@ class AccountInfo:
     unlimited: bool = False
     usage_by_day: Mapping[str, int] = field(default_factory=dict)
     usage_as_of: datetime | None = None
-    field_errors: tuple[ConnectorError, ...] = ()
+    field_errors: tuple[MondayError, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from sync.models import ApprovalRequest, FieldMapping, Intent, IntentState
 from sync.monday.board import BoardCheck, CheckResult, ColumnCheck, url_fingerprint
 from sync.monday.columns import selectable_labels
 from sync.monday.connection import check_account
-from sync.monday.errors import ConnectorError, Scope, WrongVersion
+from sync.monday.errors import WRONG_VERSION, MondayError, Scope
 from sync.operations import detect
 from sync.operations.detect import LONGEST_DELAY, MIN_MISSED, last_webhook
 from sync.operations.detect.comparison import latest_verification
@@ -82,10 +82,10 @@ def _monday_findings() -> list[CheckResult]:
     api_version = settings.MONDAY_API_VERSION
     try:
         account_info = breaker.fetch_account_info(urgent=True)
-    except WrongVersion as error:
-        findings = check_account(error.account, api_version) if error.account else []
-        return findings or [CheckResult(False, error.message, error.full_sentence, "version")]
-    except ConnectorError as error:
+    except MondayError as error:
+        if error.kind is WRONG_VERSION:
+            findings = check_account(error.account, api_version) if error.account else []
+            return findings or [CheckResult(False, error.message, error.full_sentence, "version")]
         return [CheckResult(False, error.message, error.full_sentence, _TOPICS.get(error.scope, "connection"))]
     boards = []
     # A webhook to an earlier address doesn't count: its deliveries don't reach this installation.

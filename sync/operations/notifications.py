@@ -19,16 +19,15 @@ from django.contrib.auth.models import User
 from django.db import transaction
 from django.urls import reverse
 
-from sync import attention, registry
-from sync.attention import Kind
-from sync.clock import SyncNow, sync_now
+from sync import attention
+from sync.attention import Entry, Kind
+from sync.clock import sync_now
 from sync.kernel.humanize import count_with_noun, one_line, shorten
 from sync.kernel.mails import NotSent, send_email
 from sync.kernel.secret_texts import KeyChanged, decrypt, encrypt
-from sync.models import Notification, NotificationReceiver, Verification
+from sync.models import Notification, NotificationReceiver
 from sync.models.jobs import backoff
 from sync.models.receivers import Frequency
-from sync.models.state import VERIFICATION_WINDOW
 from sync.records import availability
 from sync.records.availability import stop_headline
 
@@ -55,25 +54,11 @@ RUN_SECONDS = 120
 HOURLY_FAILURES = 24
 """After so many failures in a row a receiver is tried once a day."""
 
-# What needs attention and is no entry of the inbox.
-STOPPED = "stopped"
-DIFFERENCE = "difference"
+# What may end by itself within the grace.
+BRIEF_KINDS = (Kind.STOP, Kind.REMOVED)
 
-# The gravest first.
-NOUNS = {
-    STOPPED: ("stop", "stops"),
-    DIFFERENCE: ("difference", "differences"),
-    Kind.FAILED.value: ("change fails", "changes fail"),
-    Kind.APPROVAL.value: ("approval", "approvals"),
-    Kind.REMOVED.value: ("item removed on Monday", "items removed on Monday"),
-    Kind.CONFLICT.value: ("conflict", "conflicts"),
-    Kind.DUPLICATE.value: ("possible duplicate", "possible duplicates"),
-    Kind.REJECTED.value: ("rejected value", "rejected values"),
-    Kind.BLOCKED.value: ("blocked field", "blocked fields"),
-    Kind.UNMATCHED.value: ("unmatched item", "unmatched items"),
-}
-BRIEF_KINDS = (STOPPED, Kind.REMOVED.value)
-"""What may end by itself within the grace."""
+# A receiver whose messages don't arrive is nothing to send messages about, and a board's page says what is wrong there.
+KINDS = [kind for kind in Kind if kind not in (Kind.NOTIFICATION, Kind.BOARD)]
 
 MOST = 100_000
 """Things that are looked at; more than a company has records."""
@@ -84,7 +69,7 @@ class Thing:
     """Something that people are notified of; its key stays the same while the same thing is wrong."""
 
     key: str
-    kind: str
+    kind: Kind
     cause: str  # in words; things of one kind and cause are one line
     name: str  # of the record, the item or the board
     url: str
@@ -93,44 +78,35 @@ class Thing:
 
 def things_to_notify_of() -> list[Thing]:
     """Return all that needs attention now, the gravest first."""
-    kinds = [Kind(kind) for kind in NOUNS if kind in Kind.values]
-    entries = attention.entries(kinds=kinds, limit=MOST)
-    waiting = [
-        Thing(entry.key, entry.kind.value, entry.cause_text, entry.name, entry.url, entry.since) for entry in entries
-    ]
-    return [*_stops(), *_differences(), *waiting]
+    entries = attention.entries(kinds=[kind for kind in KINDS if kind is not Kind.STOP], limit=MOST)
+    waiting = [Thing(entry.key, entry.kind, _cause(entry), entry.name, entry.url, entry.since) for entry in entries]
+    return [*_stops(), *waiting]
+
+
+def _cause(entry: Entry) -> str:
+    return f"{entry.name}: {entry.cause_text}" if entry.kind is Kind.DIFFERENCE else entry.cause_text
 
 
 def _stops() -> Iterable[Thing]:
-    """Return the boards that were set up, can't be worked, and that nobody paused."""
+    """Return the boards that were set up, can't be worked, and that nobody paused.
+
+    Not by rows: a token that is gone and a day that is used up are none.
+    """
     for stop in availability.stops_of(availability.overview()):
         for entity_type, title in stop.boards.items():
             cause = stop.reason.partition(". ")[0].rstrip(".")  # the rest names the time of the next attempt
-            yield Thing(f"{STOPPED}:{entity_type}", STOPPED, cause, title, reverse("admin:index"), stop.since)
+            yield Thing(f"{Kind.STOP}:{entity_type}", Kind.STOP, cause, title, reverse("admin:index"), stop.since)
 
 
-def _differences() -> Iterable[Thing]:
-    """Return the verifications of the last day that found records which said “synced” and differed."""
-    rows = Verification.objects.filter(differed__gt=0, at__gt=SyncNow() - VERIFICATION_WINDOW)
-    for row in rows.order_by("id"):
-        board = registry.board_title(row.entity_type)
-        cause = f"{board}: {row.differed:,} of {row.compared:,} checked records said “synced” and differed"
-        url = reverse("admin:sync_verification_change", args=[row.pk])
-        yield Thing(f"{DIFFERENCE}:{row.pk}", DIFFERENCE, cause, board, url)
-
-
-def kinds_for(user: User | None) -> Collection[str]:
+def kinds_for(user: User | None) -> Collection[Kind]:
     """Return what this person, or a chat, is notified of: what they may see, and nothing of who can't sign in."""
     if user is None:
-        return NOUNS
+        return KINDS
     if not (user.is_active and user.is_staff):
         return ()
-    kinds = {kind.value for kind in attention.scope_of(user).kinds}
-    if user.has_perm("sync.view_boardlink"):
-        kinds.add(STOPPED)
-    if user.has_perm("sync.view_verification"):
-        kinds.add(DIFFERENCE)
-    return kinds
+    scope = attention.scope_of(user)
+    # What is wrong with the sync itself is told to all who may see it, also where others act on it.
+    return scope.kinds | scope.others & {Kind.STOP, Kind.DIFFERENCE}
 
 
 def notify_people() -> None:
@@ -268,27 +244,27 @@ def news_text(news: Iterable[Thing], *, with_names: bool) -> tuple[str, str]:
     if len(grouped) > MAX_LINES:
         lines.append(f"And {count_with_noun(len(grouped) - MAX_LINES, 'more cause')}.")
     number = count_with_noun(len(grouped), "thing needs", "things need")
-    subject = _headline(grouped[0]) if len(grouped) == 1 or grouped[0][0].kind == STOPPED else f"{number} attention"
+    subject = _headline(grouped[0]) if len(grouped) == 1 or grouped[0][0].kind is Kind.STOP else f"{number} attention"
     text = "\n".join(lines).rstrip()
     return subject, f"{text}\n\n{_inbox_line()}"
 
 
 def _by_cause(news: Iterable[Thing]) -> list[list[Thing]]:
     """Return them by kind and cause, within a kind the cause of the most first."""
-    groups: dict[tuple[str, str], list[Thing]] = {}
+    groups: dict[tuple[Kind, str], list[Thing]] = {}
     for thing in news:
         groups.setdefault((thing.kind, thing.cause), []).append(thing)
-    order = list(NOUNS)
+    order = list(Kind)
     return sorted(groups.values(), key=lambda group: (order.index(group[0].kind), -len(group)))
 
 
 def _headline(group: Sequence[Thing]) -> str:
     first = group[0]
-    if first.kind == STOPPED:
+    if first.kind is Kind.STOP:
         return _short(stop_headline([thing.name for thing in group], first.cause))
-    if first.kind == DIFFERENCE:
+    if first.kind is Kind.DIFFERENCE:
         return _short(f"A difference was found: {first.cause}")
-    return _short(f"{count_with_noun(len(group), *NOUNS[first.kind])}: {first.cause}")
+    return _short(f"{count_with_noun(len(group), *attention.KINDS[first.kind].nouns)}: {first.cause}")
 
 
 def _short(text: str) -> str:

@@ -163,7 +163,7 @@ _INSTEAD: Mapping[QueueAction, Mapping[str, str]] = {
 """What a row says where an action doesn't fit it, and what to do instead."""
 
 
-def operate_one(row_id: int, action: QueueAction, by: str) -> SyncQueue:
+def operate_one(row_id: int, by: str, action: QueueAction) -> SyncQueue:
     """Retry, cancel or discard one job; return the row as it is now, of a retry the one that waits.
 
     A retry goes ahead of other work. Raises Conflict with what to do instead where it can't be done.

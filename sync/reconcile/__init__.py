@@ -20,7 +20,7 @@ from sync.kernel.messages import own_fault
 from sync.limits import board_costs, breaker, write_stop
 from sync.models import Intent
 from sync.monday.board_items import Item
-from sync.monday.errors import ConnectorError, Scope, TooComplex
+from sync.monday.errors import TOO_COMPLEX, MondayError, Scope
 from sync.outbox.claim import Claim, Lease, LeaseLost
 from sync.reconcile import gather
 from sync.reconcile.act import Executor, send
@@ -108,7 +108,7 @@ def _unread(run: PassRun, executor: Executor, facts: PassFacts, plan: Plan) -> P
     units = [*plan.open_records, *plan.open_deleted, *facts.claimed.unmatched]
     is_rejected = columns is None and cause.scope in (Scope.DOCUMENT, Scope.RECORD, Scope.FIELD)
     releases = not is_rejected or len(units) > 1
-    shrinks = isinstance(cause, TooComplex) and board_costs(run.link.pk).size < len(units)
+    shrinks = cause.kind is TOO_COMPLEX and board_costs(run.link.pk).size < len(units)
     how = ending(
         Outcome.RELEASED if releases else Outcome.FAILED,
         cause.sentence,
@@ -137,7 +137,7 @@ def confirm_creates(lease: Lease) -> str:
     board = load_board(lease.link)
     try:
         items = gather.items_of_creates(board, documents)
-    except ConnectorError as error:
+    except MondayError as error:
         breaker.trip(lease.link, error)
         return error.sentence
     stop_reason = ""

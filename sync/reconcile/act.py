@@ -24,13 +24,13 @@ from sync.models import ApprovalRequest, BoardLink, FieldMapping, Intent, Intent
 from sync.monday.board_items import NAME_COLUMN, Item, ItemChange, ItemCreate, ItemRemoval, WriteRequest, WriteResult
 from sync.monday.connector import MondayConnector
 from sync.monday.errors import (
-    AnswerWithoutData,
-    BoardForbidden,
-    ColumnNotFound,
-    ConnectorError,
-    ItemInactive,
-    ItemNotFound,
-    NameRejected,
+    ANSWER_WITHOUT_DATA,
+    BOARD_FORBIDDEN,
+    COLUMN_NOT_FOUND,
+    ITEM_INACTIVE,
+    ITEM_NOT_FOUND,
+    NAME_REJECTED,
+    MondayError,
     Scope,
 )
 from sync.monday.items import prepare_archive, prepare_changes, prepare_creates, prepare_delete
@@ -176,20 +176,20 @@ Announced = tuple[Write, Intent | None]
 """A write with its intent; without one, where the intent is closed already."""
 
 
-def rejected_fields(write: Write, error: ConnectorError) -> dict[str, ConnectorError]:
+def rejected_fields(write: Write, error: MondayError) -> dict[str, MondayError]:
     """Return why each value was refused: by the columns that Monday names, else as the only one that was sent."""
-    columns = error.columns or {NAME_COLUMN if isinstance(error, NameRejected) else error.column_id}
+    columns = error.columns or {NAME_COLUMN if error.kind is NAME_REJECTED else error.column_id}
     named = {one.key: error.of_column(one.column_id) for one in write.fields if one.column_id in columns}
-    only = len(write.fields) == 1 and not (error.columns or isinstance(error, NameRejected))
+    only = len(write.fields) == 1 and not (error.columns or error.kind is NAME_REJECTED)
     return named or ({write.fields[0].key: error} if only else {})
 
 
-def is_value_rejection(error: ConnectorError, *, others_done: bool) -> bool:
+def is_value_rejection(error: MondayError, *, others_done: bool) -> bool:
     """Whether only a value is refused; columns and items can be closed to some users on a board that isn't.
 
     `others_done`: another one of the document was carried out, so the board itself is open to the token's user.
     """
-    closed = others_done and isinstance(error, BoardForbidden)
+    closed = others_done and error.kind is BOARD_FORBIDDEN
     return closed or error.scope in (Scope.FIELD, Scope.COLUMN)
 
 
@@ -228,7 +228,7 @@ class Executor:
             return answers
         try:
             result = self._write(request, key, len(announced))
-        except ConnectorError as error:
+        except MondayError as error:
             return answers | self.end_failed_document(call, announced, error)
         return answers | self.confirm(call, announced, result)
 
@@ -246,7 +246,7 @@ class Executor:
             answers[unit] = replace(answer, verdict=verdict, rejected=rejected, is_bare=True)
         return answers
 
-    def resend(self, intents: Sequence[Intent]) -> WriteResult | ConnectorError | None:
+    def resend(self, intents: Sequence[Intent]) -> WriteResult | MondayError | None:
         """Send a create without an answer again, under its own key; raises LeaseLost.
 
         None where the board is paused, or something stopped it. The lease and the intents' deadline are moved past the
@@ -265,7 +265,7 @@ class Executor:
         request = WriteRequest(body, [intent.alias for intent in intents], self.board.columns)
         try:
             return self._write(request, intents[0].idempotency_key, len(intents))
-        except ConnectorError as error:
+        except MondayError as error:
             if error.scope is Scope.TRANSPORT:
                 self._end_failed_write(error, [intent.entity_id for intent in intents])
             elif not is_refused(error):
@@ -291,7 +291,7 @@ class Executor:
         """Return what became of each value of one unit's refused change, so that only the bad one is blocked."""
         (write, intent), done = announced, others_done or call.others_done
         item: Item | None = None
-        alone, rejected = dict[str, Item](), dict[str, ConnectorError]()
+        alone, rejected = dict[str, Item](), dict[str, MondayError]()
         for number, one in enumerate(write.fields):
             written = result.by_alias[f"v{number}"]
             if isinstance(written, Item):
@@ -306,7 +306,7 @@ class Executor:
             item = named
         return Answer(Verdict.DONE, item=item, intent=intent, alone=alone, rejected=rejected)
 
-    def _end_rejected(self, call: Call, announced: Announced, error: ConnectorError, *, others_done: bool) -> Answer:
+    def _end_rejected(self, call: Call, announced: Announced, error: MondayError, *, others_done: bool) -> Answer:
         write, intent = announced
         if call.has_values and not call.alone and is_value_rejection(error, others_done=others_done):
             _close_intents([intent], IntentState.REJECTED)
@@ -315,16 +315,16 @@ class Executor:
             _close_intents([intent], IntentState.REJECTED)
             intent = None
         verdict = Verdict.REFUSED
-        if isinstance(error, ItemNotFound | ItemInactive):
+        if error.kind in (ITEM_NOT_FOUND, ITEM_INACTIVE):
             verdict = Verdict.GONE
         elif error.scope in (Scope.BOARD, Scope.ACCOUNT, Scope.LIMIT):
             self._stop(error)
             verdict = Verdict.STOPPED
         return Answer(verdict, error.sentence, intent=intent)
 
-    def _end_rejected_value(self, call: Call, write: Write, error: ConnectorError) -> Answer:
+    def _end_rejected_value(self, call: Call, write: Write, error: MondayError) -> Answer:
         """A value was refused: of a new item the name is sent alone, of a change each other value by itself."""
-        if isinstance(error, ColumnNotFound):
+        if error.kind is COLUMN_NOT_FOUND:
             # For a new item nothing was read that would lack it.
             breaker.check_soon(BoardLink.objects.filter(pk=self.board.link.pk))
         if error.column_id == self.board.link.npd_id_column:
@@ -341,11 +341,11 @@ class Executor:
             return Answer(Verdict.REFUSED, error.sentence)
         if not (rest.fields or rest.columns):
             return Answer(Verdict.DONE, rejected=rejected)
-        alone = replace(call, alone=True, others_done=isinstance(error, BoardForbidden))
+        alone = replace(call, alone=True, others_done=error.kind is BOARD_FORBIDDEN)
         answer = self.send(alone, [rest])[write.unit]
         return replace(answer, rejected={**rejected, **answer.rejected})
 
-    def end_failed_document(self, call: Call, announced: Sequence[Announced], error: ConnectorError) -> ByUnit:
+    def end_failed_document(self, call: Call, announced: Sequence[Announced], error: MondayError) -> ByUnit:
         """A document that Monday refused is bisected; one whose outcome is unknown never is."""
         log.warning("document failed", records=len(announced), scope=str(error.scope), reason=error.sentence)
         if not is_refused(error):
@@ -357,8 +357,8 @@ class Executor:
         half = len(writes) // 2
         return self.send(call, writes[:half]) | self.send(call, writes[half:])
 
-    def _end_failed_call(self, announced: Sequence[Announced], error: ConnectorError) -> ByUnit:
-        if isinstance(error, AnswerWithoutData):
+    def _end_failed_call(self, announced: Sequence[Announced], error: MondayError) -> ByUnit:
+        if error.kind is ANSWER_WITHOUT_DATA:
             # The request is over, but what it did is not told: both sides may be read again at once. Creates are left
             # to the look-up by NPD ID, which waits for Monday's search to catch up.
             ids = [intent.pk for _, intent in announced if intent and intent.item_id]
@@ -372,7 +372,7 @@ class Executor:
             answer = self.failed_call(error, len(announced))
         return {write.unit: replace(answer, intent=intent) for write, intent in announced}
 
-    def _end_failed_write(self, error: ConnectorError, records: Sequence[UUID]) -> Answer:
+    def _end_failed_write(self, error: MondayError, records: Sequence[UUID]) -> Answer:
         """Return what a write of these records without a known outcome means for each of them.
 
         While others are written it is a record's own failure, and counts. Else nothing counts, and nothing more is sent
@@ -389,7 +389,7 @@ class Executor:
             return Answer(Verdict.STOPPED, self.stop_reason, at_most=parts_of(len(records)))
         return Answer(Verdict.HELD, self.stop_reason, wait_seconds=failure.wait_seconds)
 
-    def failed_call(self, error: ConnectorError, number: int) -> Answer:
+    def failed_call(self, error: MondayError, number: int) -> Answer:
         """Return what a read that failed, or a write that was not carried out, means for each of so many units.
 
         What concerns the account or board costs them no attempt, and stops it.
@@ -400,7 +400,7 @@ class Executor:
         at_most = parts_of(number) if error.scope is Scope.TRANSPORT and number > 1 else 0
         return Answer(Verdict.FAILED if counts_attempt else Verdict.STOPPED, error.sentence, at_most=at_most)
 
-    def _stop(self, error: ConnectorError) -> None:
+    def _stop(self, error: MondayError) -> None:
         """What concerns board or account stops it, and nothing more is sent in this pass."""
         self.stop_reason = error.sentence
         breaker.trip(self.board.link, error)
@@ -412,7 +412,7 @@ class Executor:
         self.calls += 1
         try:
             found = items_with_npd_ids(self.board, [str(write.record_id) for write in writes])
-        except ConnectorError as error:
+        except MondayError as error:
             answer = self.failed_call(error, len(writes))
             return {write.unit: answer for write in writes}
         if found is None:
@@ -424,7 +424,7 @@ class Executor:
         check_intent_age(self)
         with self._connector(size) as monday:
             result = monday.write(request, key)
-        unknown = [one for one in result.by_alias.values() if isinstance(one, ConnectorError) and one.outcome_unknown]
+        unknown = [one for one in result.by_alias.values() if isinstance(one, MondayError) and one.outcome_unknown]
         # Where none of its parts has a known outcome, the call as a whole has failed.
         if len(unknown) == len(result.by_alias) and not result.replayed:
             raise unknown[0]

@@ -17,7 +17,7 @@ from sync.monday.board import Board, EventKind, InvalidEvent, ItemEvent
 from sync.monday.board_events import parse_event
 from sync.monday.board_items import BatchItems, Item
 from sync.monday.conversion import Converter, UnknownValue
-from sync.monday.errors import ConnectorError
+from sync.monday.errors import MondayError
 from sync.outbox.claim import Claim
 from sync.reconcile.field_values import ACTIVE, BoardContext, as_uuid
 from sync.records.unmatched_items import AS_NEW, LINK_TO, MAY_CREATE
@@ -205,7 +205,7 @@ class MondayFacts:
 
     items: BatchItems = field(default_factory=BatchItems)
     columns: InspectedColumns | None = None
-    error: ConnectorError | None = None
+    error: MondayError | None = None
 
 
 @dataclass(frozen=True)

@@ -127,6 +127,7 @@ class Directory:
     """What a pass knows beside the values."""
 
     region: str = "US"  # the country of phone numbers without one
+    time_zone: str = "UTC"  # that of the token's user, in which a moment has its day
     items: Mapping[str, str] = field(default_factory=dict)  # names of related records by item
 
 
@@ -136,6 +137,7 @@ def converter_options(
     """Return what a mapping's converter needs to know besides the value."""
     return ConverterOptions(
         region=region or directory.region,
+        time_zone=directory.time_zone,
         settings=mapping.options.get("settings") or {},
         items=directory.items,
         choices=registry.choices_of(model, mapping.fields),
@@ -225,7 +227,7 @@ class Reference:
 class RelatedNotFound(LookupError):
     """A relation names something that is no record, or not surely one; the message says so, in words.
 
-    `awaits` is what would have to come for it to be known, as AwaitedRelation names it.
+    `awaits` is what would have to come for it to be known: “item ” and its id, or “name ” and the name as written.
     """
 
     def __init__(self, detail: str, awaits: str = "") -> None:
@@ -325,7 +327,7 @@ def _record_of_name(target: type[SyncedModel], name: str, found: Sequence[Synced
     if same:
         many = f"{len(same)} {meta.verbose_name_plural}"
         detail = f"{many} in NPD are called “{shown}”. Choose the right one in NPD."
-    raise RelatedNotFound(detail, f"name {match_key(name)}")
+    raise RelatedNotFound(detail, f"name {name}")
 
 
 def fold_name(name: Any) -> str:

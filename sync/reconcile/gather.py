@@ -54,7 +54,7 @@ from sync.models.state import event_column_text, event_item_name
 from sync.monday.board import EventKind
 from sync.monday.board_events import EVENT_TYPES
 from sync.monday.board_items import BatchItems, Item, MatchColumn
-from sync.monday.errors import ColumnRejected, ConnectorError
+from sync.monday.errors import MondayError, Scope
 from sync.monday.items import ITEMS_PER_READ
 from sync.monday.texts import match_key
 from sync.outbox.claim import Claim
@@ -157,18 +157,18 @@ class Gatherer:
         try:
             facts = self.what_monday_says(facts, plan)
             facts = self.what_items_point_at(facts, plan)
-        except ConnectorError as error:
+        except MondayError as error:
             return self._unread(facts, error), plan
         return facts, decide(facts, plan, AFTER_READING)
 
-    def _unread(self, facts: PassFacts, error: ConnectorError) -> PassFacts:
+    def _unread(self, facts: PassFacts, error: MondayError) -> PassFacts:
         """Say that Monday could not be read, and of the columns why, where one is gone that was not known to be."""
         unread = replace(facts, monday=replace(facts.monday, error=error))
-        if not isinstance(error, ColumnRejected):
+        if error.scope is not Scope.COLUMN:
             return unread
         try:
             board, columns = self.inspect(facts.board, (), ())
-        except ConnectorError:
+        except MondayError:
             return unread
         is_new = _column_problems(board) - _column_problems(facts.board)
         return replace(facts, board=board, monday=MondayFacts(columns=columns, error=error)) if is_new else unread
@@ -278,7 +278,7 @@ class Gatherer:
         return BatchItems(linked=result.linked, by_npd_id=found["by_npd_id"], by_match=found["by_match"])
 
     def items_by_id(self, board: BoardContext, ids: Sequence[str]) -> dict[str, Item]:
-        """Return these items, whatever became of them, as far as Monday shows them; raises ConnectorError."""
+        """Return these items, whatever became of them, as far as Monday shows them; raises MondayError."""
         found: dict[str, Item] = {}
         size = ITEMS_PER_READ
         for start in range(0, len(ids), size):
@@ -472,7 +472,7 @@ class Gatherer:
 
 
 def items_with_npd_ids(board: BoardContext, ids: Sequence[str]) -> dict[str, Item] | None:
-    """Return the items that bear these NPD IDs, by NPD ID; None where one can't be read. Raises ConnectorError."""
+    """Return the items that bear these NPD IDs, by NPD ID; None where one can't be read. Raises MondayError."""
     found: dict[str, Item] = {}
     # Not in smaller parts after failures: then one look-up of a hundred would become a hundred calls.
     for start in range(0, len(ids), ITEMS_PER_READ):
@@ -1164,7 +1164,7 @@ def unconfirmed_creates(entity_type: str) -> list[list[Intent]]:
 
 
 def items_of_creates(board: BoardContext, documents: Sequence[Sequence[Intent]]) -> dict[str, Item] | None:
-    """Look for what these documents have made, by NPD ID; None where an NPD ID can't be read. Raises ConnectorError."""
+    """Look for what these documents have made, by NPD ID; None where an NPD ID can't be read. Raises MondayError."""
     ids = {str(intent.entity_id) for intents in documents for intent in intents}
     return items_with_npd_ids(board, sorted(ids))
 

@@ -56,13 +56,17 @@ def load_board(link: BoardLink, mappings: Sequence[FieldMapping] | None = None) 
 
 
 def load_directory(converters: set[str]) -> Directory:
-    return Directory(phone_region() if "phone" in converters else settings.DEFAULT_PHONE_REGION)
+    """Return what these converters need to know of the installation."""
+    if not converters & {"phone", "date"}:
+        return Directory(settings.DEFAULT_PHONE_REGION)
+    chosen = MondayAccount.objects.filter(id=1).values_list("phone_region", "time_zone").first()
+    region, time_zone = chosen or ("", "")
+    return Directory(region or settings.DEFAULT_PHONE_REGION, time_zone or "UTC")
 
 
 def phone_region() -> str:
     """Return the country of phone numbers without one where the record says none: as chosen, else as proposed."""
-    chosen = MondayAccount.objects.filter(id=1).values_list("phone_region", flat=True).first()
-    return chosen or settings.DEFAULT_PHONE_REGION
+    return load_directory({"phone"}).region
 
 
 def converter_for(mapping: FieldMapping, record: SyncedModel) -> Converter:

@@ -34,7 +34,7 @@ from sync.models.state import MAX_ACTOR_LENGTH, REFILLS, approval_payload_key
 from sync.monday.board import EventKind, ItemEvent
 from sync.monday.board_items import Item
 from sync.monday.conversion import AmbiguousSplit, UnknownValue
-from sync.monday.texts import looks_same, name_invisible
+from sync.monday.texts import looks_same, match_key, name_invisible
 from sync.outbox.claim import Claim
 from sync.reconcile import resolutions
 from sync.reconcile.facts import RETURN, HistoryLine, RecordFacts
@@ -427,7 +427,7 @@ def awaited_relations(
     """Return which relations wait, each with the type and the item or name of the record that has to come. Pure."""
     targets = {mapping.key: target_of(field).entity_type() for mapping, field in board.relations}
     return [
-        (entity_id, key, targets[key], field_plan.awaits)
+        (entity_id, key, targets[key], match_key(field_plan.awaits))
         for entity_id, of_record in plans.items()
         for key, field_plan in of_record.items()
         if field_plan.awaits and key in targets

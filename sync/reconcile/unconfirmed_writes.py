@@ -22,7 +22,7 @@ from sync.merge import FieldSides, Side
 from sync.models import FieldMapping, Intent, SyncedModel
 from sync.monday.board_items import Item, WriteResult
 from sync.monday.conversion import UnknownValue
-from sync.monday.errors import ConnectorError, Scope
+from sync.monday.errors import MondayError, Scope
 from sync.reconcile.board_filter import may_have_new_item
 from sync.reconcile.facts import RecordFacts, change_events, is_create
 from sync.reconcile.field_plan import AS_SENT, base_of, cell_of, new_base, sides_of
@@ -139,7 +139,7 @@ def _is_creatable(facts: UnconfirmedCreates, intent: Intent) -> bool:
     )
 
 
-def after_resending(facts: UnconfirmedCreates, answer: WriteResult | ConnectorError | None) -> list[CreatePlan]:
+def after_resending(facts: UnconfirmedCreates, answer: WriteResult | MondayError | None) -> list[CreatePlan]:
     """Return what becomes of each after the document was sent again: by its answer, by why it failed as a whole.
 
     None: writing was paused before it could be sent.
@@ -162,7 +162,7 @@ def after_resending(facts: UnconfirmedCreates, answer: WriteResult | ConnectorEr
 def _after_answer(facts: UnconfirmedCreates, intent: Intent, answer: WriteResult) -> CreatePlan:
     """A replay says what became of the first sending, and nothing was carried out."""
     said = answer.by_alias[intent.alias]
-    if not isinstance(said, ConnectorError):
+    if not isinstance(said, MondayError):
         return CreatePlan(intent, Fate.LINK, said)
     if said.outcome_unknown and not answer.replayed:
         return CreatePlan(intent, Fate.FAIL, wait_seconds=facts.wait_seconds, detail=said.sentence)

@@ -16,7 +16,7 @@ from sync.choices import BlockedCode, DeletedRecordPolicy
 from sync.merge import Action
 from sync.models import ApprovalRequest, Intent, SyncedModel
 from sync.monday.board_items import NAME_COLUMN, Item
-from sync.monday.errors import ConnectorError, Scope
+from sync.monday.errors import MondayError, Scope
 from sync.reconcile.facts import HistoryLine
 from sync.reconcile.field_plan import FieldPlan
 from sync.reconcile.field_values import BoardContext
@@ -106,7 +106,7 @@ class Answer:
     item: Item | None = None
     intent: Intent | None = None
     alone: Mapping[str, Item] = field(default_factory=dict)
-    rejected: Mapping[str, ConnectorError] = field(default_factory=dict)
+    rejected: Mapping[str, MondayError] = field(default_factory=dict)
     unsent: frozenset[str] = frozenset()
     is_bare: bool = False
     demanded: frozenset[str] = frozenset()
@@ -143,7 +143,7 @@ class Answers:
         return self.records.get(record_id, NOTHING_SENT)
 
 
-def is_refused(error: ConnectorError) -> bool:
+def is_refused(error: MondayError) -> bool:
     """Whether a document was refused for what it says, before anything of it ran: it may be divided, or made anew."""
     return error.scope in (Scope.DOCUMENT, Scope.RECORD, Scope.FIELD, Scope.COLUMN)
 
@@ -215,7 +215,7 @@ OUTCOMES = {
 """How the jobs of a unit end by its answer: a failure counts as an attempt, what is released costs none."""
 
 
-def rejected_value(field_plan: FieldPlan, error: ConnectorError) -> FieldPlan:
+def rejected_value(field_plan: FieldPlan, error: MondayError) -> FieldPlan:
     value = field_plan.display_local(field_plan.send_raw or field_plan.local_raw)
     advice = "Choose another value." if field_plan.choose else error.advice
     why = error.message.rstrip(" .")

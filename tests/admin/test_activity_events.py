@@ -12,7 +12,7 @@ from django.test import Client
 from sync.clock import sync_now
 from sync.limits import breaker, credentials
 from sync.models import BoardLink, Decision, MondayAccount
-from sync.monday.errors import DailyLimitReached, NotAuthenticated, Unreachable
+from sync.monday.errors import DAILY_LIMIT_REACHED, NOT_AUTHENTICATED, UNREACHABLE, MondayError
 from sync.outbox.pauses import pause, resume
 from tests.admin import states
 from tests.support.people import staff_who_may
@@ -35,7 +35,10 @@ def test_a_pause_and_its_end_are_told_once_with_who_and_why(browser: Client) -> 
     assert page.index("Resumed: Contacts.") < page.index("Paused: Contacts. Moving the board")
 
 
-@pytest.mark.parametrize("error", [NotAuthenticated("Not authenticated."), DailyLimitReached("Daily limit exceeded.")])
+@pytest.mark.parametrize(
+    "error",
+    [MondayError(NOT_AUTHENTICATED, "Not authenticated."), MondayError(DAILY_LIMIT_REACHED, "Daily limit exceeded.")],
+)
 def test_a_stop_of_the_account_is_told_once_and_its_end_by_who_ended_it(db: None, error: Any) -> None:
     states.boards()
     for _ in range(3):
@@ -47,11 +50,11 @@ def test_a_stop_of_the_account_is_told_once_and_its_end_by_who_ended_it(db: None
 
 def test_an_outage_of_seconds_is_not_told(db: None) -> None:
     states.boards()
-    breaker.trip_account(Unreachable("x"))
+    breaker.trip_account(MondayError(UNREACHABLE, "x"))
     credentials.end_stop()
     assert told() == []
     for _ in range(6):
-        breaker.trip_account(Unreachable("x"))
+        breaker.trip_account(MondayError(UNREACHABLE, "x"))
         MondayAccount.objects.update(stopped_until=sync_now() - timedelta(seconds=1))
     assert told() == [("stop", "", "")]
 
@@ -60,7 +63,7 @@ def test_a_board_that_stops_and_goes_on_is_told(db: None) -> None:
     states.boards()
     link = BoardLink.objects.get(entity_type="contact")
     for _ in range(2):
-        breaker.trip_board(link, NotAuthenticated("x"))
+        breaker.trip_board(link, MondayError(NOT_AUTHENTICATED, "x"))
     breaker.reset_board(BoardLink.objects.get(entity_type="contact"))
     assert told() == [("stop", "contact", ""), ("stop_end", "contact", "")]
 

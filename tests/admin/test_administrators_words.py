@@ -6,7 +6,6 @@ Of all pages together test_html.py looks for them.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from html.parser import HTMLParser
 from typing import Any
 
@@ -18,7 +17,7 @@ from sync.kernel.messages import TOKEN_SENTENCES
 from sync.limits import breaker
 from sync.models import MondayAccount, Verification
 from sync.monday import errors
-from sync.monday.errors import ConnectorError
+from sync.monday.errors import ErrorKind, MondayError
 
 pytestmark = pytest.mark.django_db
 
@@ -88,14 +87,14 @@ def test_what_a_failed_test_asks_of_an_administrator_is_in_the_open_fold(
     assert names_in(html) == set()
     fold = re.search(r'id="npd-administrator" open>.*?</h3>', html, re.DOTALL)
     assert fold
-    assert errors.WrongAddress.for_administrator in fold[0].replace("&#x27;", "'")
+    assert errors.WRONG_ADDRESS.for_administrator in fold[0].replace("&#x27;", "'")
 
 
 @pytest.mark.parametrize(
-    "error", [errors.NotAuthenticated, errors.VersionRejected, errors.WrongAddress, errors.Unreachable]
+    "error", [errors.NOT_AUTHENTICATED, errors.VERSION_REJECTED, errors.WRONG_ADDRESS, errors.UNREACHABLE]
 )
-def test_a_stop_names_none(browser: Client, world: dict[str, Any], error: type[ConnectorError]) -> None:
-    breaker.trip_account(error("Monday said no"))
+def test_a_stop_names_none(browser: Client, world: dict[str, Any], error: ErrorKind) -> None:
+    breaker.trip_account(MondayError(error, "Monday said no"))
     assert opened(browser) == {}
 
 
@@ -108,16 +107,9 @@ def test_a_board_without_a_connection_names_none(browser: Client, world: dict[st
     assert opened(browser) == {}
 
 
-def tree(base: type[ConnectorError]) -> Iterator[type[ConnectorError]]:
-    """Every error, and those it is divided into."""
-    yield base
-    for child in base.__subclasses__():
-        yield from tree(child)
-
-
-@pytest.mark.parametrize("error", sorted(set(tree(ConnectorError)), key=str))
-def test_the_advice_of_an_error_is_for_everybody(error: type[ConnectorError]) -> None:
-    assert OF_OPERATIONS.findall(error.advice) == []
+@pytest.mark.parametrize("kind", errors.KINDS.values(), ids=str)
+def test_the_advice_of_an_error_is_for_everybody(kind: ErrorKind) -> None:
+    assert OF_OPERATIONS.findall(kind.advice) == []
 
 
 def test_why_there_is_no_token_is_said_to_everybody() -> None:

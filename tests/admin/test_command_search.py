@@ -102,3 +102,34 @@ def test_whatever_is_typed_is_answered(browser: Client) -> None:
         assert "<b>x</b>" not in answer.content.decode()
     for page in ("x", "0", "99"):
         assert browser.get("/admin/search/", {"s": "ann", "extended": "1", "page": page}).status_code == 400
+
+
+@pytest.mark.parametrize(
+    ("stored", "typed"),
+    [
+        ("+49 171 1234567 ext. 5", "+49 171\u20111234567 ext. 5"),
+        ("+49 171 1234567", "\u202a+49 171 1234567\u202c"),
+        ("+491711234567", "tel:+49-171-1234567"),
+        ("\u202a+49 171 1234567", "0171 1234567"),
+        ("+49 171 1234567", "٠١٧١ ١٢٣٤٥٦٧"),
+    ],
+)
+def test_a_number_as_it_is_copied_from_a_page_is_found(browser: Client, stored: str, typed: str) -> None:
+    states.contact("Ann", phone=stored)
+    states.contact("Bo", phone="+49 171 7654321")
+    found = browser.get("/api/v1/contacts/", {"search": typed}).json()["results"]
+    assert titles(browser, typed) == listed(browser, typed) == [row["name"] for row in found] == ["Ann"]
+
+
+@pytest.mark.parametrize("stored", ["Ac\u200bme Corp", "Acme\u00a0Corp", "Acme\ufeff  Corp", "Acme\u2009 Corp"])
+@pytest.mark.parametrize("typed", ["acme corp", "Acme Corp\u200b", "corp acme", '"acme corp"'])
+def test_what_a_name_shows_is_found(browser: Client, stored: str, typed: str) -> None:
+    states.contact(stored)
+    states.contact("Acme")
+    found = browser.get("/api/v1/contacts/", {"search": typed}).json()["results"]
+    assert listed(browser, typed) == [row["name"] for row in found] == [stored]
+
+
+def test_a_name_in_decomposed_letters_is_found(browser: Client) -> None:
+    states.contact("Mu\u0308ller")
+    assert titles(browser, "muller") == listed(browser, "Müller") == ["Mu\u0308ller"]

@@ -13,11 +13,9 @@ from django.urls import reverse
 
 from conflicts.models import SyncConflict
 from sync.admin.admin_base import ReadOnlyAdmin
-from sync.choices import Rule
-from sync.models import ApiToken, BoardLink, FieldMapping, IgnoredItem, Intent, SyncQueue, WebhookEvent
+from sync.models import ApiToken, BoardLink, IgnoredItem, Intent, SyncQueue, WebhookEvent
 from tests.admin import states
 from tests.admin.all_pages import furnish
-from tests.admin.forms import values_of
 from tests.admin.test_records import words_of
 
 QUEUE = "/admin/sync/syncqueue/"
@@ -35,24 +33,6 @@ def test_what_the_engine_writes_can_only_be_read(browser: Client, world: dict[st
             assert browser.post(reverse(f"{stem}_change", args=row), {"status": "completed"}).status_code == 403
             assert browser.post(reverse(f"{stem}_delete", args=row), {"post": "yes"}).status_code == 403
             assert browser.get(reverse(f"{stem}_add")).status_code == 403, stem
-
-
-def test_a_rule_is_written_at_once_and_a_direction_only_through_a_plan(browser: Client, world: dict[str, Any]) -> None:
-    link = BoardLink.objects.get(entity_type="contact")
-    url = reverse("admin:sync_boardlink_change", args=[link.pk])
-    before = {m.pk: (m.version, m.column_id, m.converter) for m in link.mappings.all()}
-    form = values_of(browser.get(url), "boardlink_form")
-    assert "board_id" not in form
-    # Another column is chosen among those that the board showed (tests/drift/test_pages.py); none was shown yet.
-    elsewhere = {"mappings-2-column_id": "somewhere_else", "mappings-2-converter": "text"}
-    answer = browser.post(
-        url, form | elsewhere | {"mappings-2-rule": "monday_wins", "mappings-2-direction": "none"}, follow=True
-    )
-    # Nobody answers as Monday here, so no plan can be made of it (tests/wizard/test_changes.py has one that is).
-    assert "Column and direction were not changed" in words_of(answer.content.decode())
-    phone = FieldMapping.objects.get(link=link, key="phone")
-    assert (phone.rule, phone.direction) == (Rule.MONDAY_WINS, "bidirectional")
-    assert {m.pk: (m.version, m.column_id, m.converter) for m in link.mappings.all()} == before
 
 
 def test_deleting_a_refusal_asks_again(browser: Client, world: dict[str, Any]) -> None:
@@ -93,4 +73,4 @@ def test_who_may_not_change_a_board_reads_its_columns_by_their_titles(client: Cl
     html = client.get(f"/admin/sync/boardlink/{link.pk}/change/").content.decode()
     assert "Position" in html
     assert "role_title" not in html
-    assert {"Column", "Direction", "Rule"} <= set(re.findall(r'data-label="([^"]+)"', html))
+    assert {"Column", "Direction", "If both changed"} <= set(re.findall(r'data-label="([^"]+)"', html))

@@ -17,7 +17,7 @@ from sync.choices import QueueStatus
 from sync.clock import sync_now
 from sync.limits import breaker, credentials, quota
 from sync.models import BoardLink, FieldMapping, MondayAccount, SyncMetadata, SyncQueue
-from sync.monday.errors import ConnectionLost, DailyLimitReached, NotAuthenticated
+from sync.monday.errors import ADVICE_ON_SERVER, CONNECTION_LOST, DAILY_LIMIT_REACHED, NOT_AUTHENTICATED, MondayError
 from sync.operations.notifications import things_to_notify_of
 from sync.outbox import pauses
 from sync.records.availability import stop_headline
@@ -47,7 +47,7 @@ def button_of(html: str) -> str:
 @pytest.fixture
 def stopped(world: dict[str, Any]) -> dict[str, Any]:
     """The day's calls are used up."""
-    breaker.trip_account(DailyLimitReached("daily limit exceeded", wait_seconds=63_877))
+    breaker.trip_account(MondayError(DAILY_LIMIT_REACHED, "daily limit exceeded", wait_seconds=63_877))
     return world
 
 
@@ -64,7 +64,7 @@ def test_a_stop_is_on_every_page_with_its_cause_and_one_button(browser: Client, 
 def test_the_button_of_a_refused_token_leads_to_an_open_field_or_to_where_it_is_set(
     browser: Client, world: dict[str, Any], settings: Any
 ) -> None:
-    breaker.trip_account(NotAuthenticated("Not authenticated"))
+    breaker.trip_account(MondayError(NOT_AUTHENTICATED, "Not authenticated"))
     health = html_of(browser)
     page, _, place = button_of(health).partition("#")
     assert f'action="{TRY}"' in stop_of(health)
@@ -73,7 +73,7 @@ def test_the_button_of_a_refused_token_leads_to_an_open_field_or_to_where_it_is_
     assert 'id="npd-token"' not in html  # the environment's is used, whatever is entered
     settings.MONDAY_API_KEY = ""
     credentials.store_token("a-token-that-was-revoked", User.objects.get(username="dora"))
-    breaker.trip_account(NotAuthenticated("Not authenticated"))
+    breaker.trip_account(MondayError(NOT_AUTHENTICATED, "Not authenticated"))
     page, _, place = button_of(html_of(browser)).partition("#")
     assert place == "npd-token"
     assert TRY not in stop_of(html_of(browser))  # a new token is tested when it is entered
@@ -96,18 +96,18 @@ def test_a_refused_token_is_replaced_where_it_is_set_and_the_stop_ends_before_th
         credentials.store_token("a-token-that-was-revoked", User.objects.get(username="dora"))
     responses.add("POST", settings.MONDAY_API_URL, json={"errors": [{"message": "Not Authenticated"}]}, status=401)
     set_up = "/admin/sync/boardlink/set-up/"
-    told, other = NotAuthenticated.advice_on_server, NotAuthenticated.advice
+    told, other = ADVICE_ON_SERVER, NOT_AUTHENTICATED.advice
     if not is_on_server:
         told, other = other, told
     assert told in browser.post(set_up).content.decode()
-    assert MondayAccount.objects.get().stop_reason.startswith(f"{NotAuthenticated.words}. {told}")
+    assert MondayAccount.objects.get().stop_reason.startswith(f"{NOT_AUTHENTICATED.words}. {told}")
     # Tested or not, and also while the next probe is due.
     for until in (timedelta(minutes=1), timedelta(minutes=-1)):
         MondayAccount.objects.update(stopped_until=sync_now() + until)
         html = browser.get(set_up).content.decode()
         assert words_of(html.replace(stop_of(html), "")).count(told) == 1
         record = browser.get(f"/admin/npd/contact/{world['waiting'].pk}/change/").content.decode()
-        assert NotAuthenticated.words in words_of(record.replace(stop_of(record), ""))
+        assert NOT_AUTHENTICATED.words in words_of(record.replace(stop_of(record), ""))
         for shown in (html, record):
             assert told in words_of(stop_of(shown))
             assert other not in shown
@@ -124,13 +124,13 @@ def test_a_token_that_is_gone_is_a_stop_where_boards_are_set_up(
 
 
 def test_a_stop_says_in_one_place_what_why_since_when_and_what_to_do(browser: Client, world: dict[str, Any]) -> None:
-    breaker.trip_account(NotAuthenticated("Not authenticated"))
+    breaker.trip_account(MondayError(NOT_AUTHENTICATED, "Not authenticated"))
     html = html_of(browser)
     headline = "Sync is stopped: Monday rejects the API token."
     assert words_of(html).count(headline) == 1
     assert headline in words_of(stop_of(html))
     assert "<time" in stop_of(html)  # since when
-    assert NotAuthenticated.advice in words_of(stop_of(html))
+    assert NOT_AUTHENTICATED.advice in words_of(stop_of(html))
     assert "4 things need attention." in words_of(stop_of(html))
     assert html.count('aria-label="Sync is stopped"') == 1
     stops = [thing for thing in things_to_notify_of() if thing.kind == "stopped"]
@@ -143,7 +143,7 @@ def test_what_waits_for_a_stop_is_the_sum_of_the_tiles(browser: Client) -> None:
     states.contact("Ann")
     states.waiting("Ben")
     states.candidate("7001")
-    breaker.trip_account(ConnectionLost("gone"))
+    breaker.trip_account(MondayError(CONNECTION_LOST, "gone"))
     html = html_of(browser)
     assert links(html) == {(pending := "/admin/npd/contact/?health=pending"): 2}
     assert f'href="{pending}">2 contacts wait</a>' in stop_of(html)
@@ -155,15 +155,15 @@ def test_who_may_not_act_is_told_the_cause_and_who_may_and_has_no_button(
     client.force_login(staff_who_may("view_contact"))
     html = html_of(client)
     assert "calls to Monday are used up" in words_of(stop_of(html))
-    assert DailyLimitReached.advice in words_of(stop_of(html))  # nobody has to do anything
+    assert DAILY_LIMIT_REACHED.advice in words_of(stop_of(html))  # nobody has to do anything
     assert button_of(html) == ""
     assert client.post(TRY).status_code == 403
     MondayAccount.objects.update(stopped_until=None)
-    breaker.trip_account(NotAuthenticated("Not authenticated"))
+    breaker.trip_account(MondayError(NOT_AUTHENTICATED, "Not authenticated"))
     staff_who_may("view_contact", "change_mondayaccount", name="nora")
     told = words_of(stop_of(html_of(client)))
     assert "Who may act: nora" in told
-    assert NotAuthenticated.advice not in told
+    assert NOT_AUTHENTICATED.advice not in told
 
 
 def test_a_stop_is_said_of_what_waits_for_it_beside_what_a_column_blocks(
@@ -174,7 +174,7 @@ def test_a_stop_is_said_of_what_waits_for_it_beside_what_a_column_blocks(
     entry = {"code": "column", "side": "npd", "reason": "The column is gone."}
     SyncMetadata.objects.filter(entity_id=str(record.pk)).update(blocked_fields={"phone": entry})
     Contact.objects.filter(pk=record.pk).update(role_title="Head")
-    breaker.trip_account(NotAuthenticated("Not authenticated"))
+    breaker.trip_account(MondayError(NOT_AUTHENTICATED, "Not authenticated"))
     html = browser.get(f"/admin/npd/contact/{record.pk}/change/").content.decode()
     said = words_of(html.partition("npd-state-words")[2].partition("</span>")[0])
     assert "Role waits: Monday rejects the API token. Phone is blocked." in said
@@ -235,7 +235,7 @@ def test_an_inbox_during_a_stop_does_not_say_that_it_is_empty(browser: Client) -
     assert "npd-inbox-stopped" not in inbox
     states.contact("Ann")
     SyncQueue.objects.create(entity_type="contact", entity_id=states.contact("Ben").pk)
-    breaker.trip_account(DailyLimitReached("daily limit exceeded", wait_seconds=63_877))
+    breaker.trip_account(MondayError(DAILY_LIMIT_REACHED, "daily limit exceeded", wait_seconds=63_877))
     for query in ("", "?kind=conflict"):
         empty = browser.get(f"/admin/inbox/{query}").content.decode()
         empty = empty.partition('class="npd-empty"')[2]
@@ -252,7 +252,7 @@ def test_a_stop_that_begins_or_ends_is_another_version_of_every_page(browser: Cl
     states.stop_board("contact")
     seen.append(version())
     BoardLink.objects.update(blocked_reason="", blocked_until=None)
-    breaker.trip_account(ConnectionLost("gone"))
+    breaker.trip_account(MondayError(CONNECTION_LOST, "gone"))
     seen.append(version())
     MondayAccount.objects.update(stopped_until=None, needs_probe=False, stop_reason="")
     seen.append(version())
@@ -283,7 +283,7 @@ def test_a_change_that_has_failed_for_minutes_is_said_and_not_all_is_syncing(bro
 
 def test_a_limit_that_monday_does_not_tell_is_never_called_none(browser: Client, world: dict[str, Any]) -> None:
     assert "no daily limit" not in (before := quota.forecast().words)
-    breaker.trip_account(DailyLimitReached("daily limit exceeded", wait_seconds=63_877))
+    breaker.trip_account(MondayError(DAILY_LIMIT_REACHED, "daily limit exceeded", wait_seconds=63_877))
     assert "daily limit was reached" in quota.forecast().words
     assert "no daily limit" not in text_of(browser)
     MondayAccount.objects.update(**credentials.NO_STOP)

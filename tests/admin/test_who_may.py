@@ -152,15 +152,6 @@ def renamed_noted(world: World) -> Callable[[Client], Any]:
     return board_act(world, "note", column="phone", title="Mobile")
 
 
-def column_chosen(world: World) -> Callable[[Client], Any]:
-    """Another column for a field whose own was deleted."""
-    link = BoardLink.objects.get(entity_type="contact")
-    link.shape = {"columns": {"spare": {"title": "Spare", "type": "phone"}}}
-    link.save()
-    link.mappings.filter(key="phone").update(problem="The column was deleted.", problem_code="missing")
-    return board_saved(world, **{"mappings-2-column_id": "spare"})
-
-
 def loop_retried(world: World) -> Callable[[Client], Any]:
     """A field that somebody on Monday rewrites, once more."""
     WriteLoop.objects.create(
@@ -241,14 +232,8 @@ ACTS = (
     Act("Ignore an unmatched item", lambda w: unmatched(w, "ignore"), OPERATE),
     Act("List an ignored item again", lambda w: unmatched(w, "list_again", ignored=True), OPERATE),
     Act("Change a board's policies", lambda w: board_saved(w, removed_item_policy="unlink"), OPERATE),
-    Act(
-        "Change a field's column, direction or rule",
-        lambda w: board_saved(w, **{"mappings-1-rule": "npd_wins"}),
-        OPERATE,
-    ),
     Act("Confirm a renamed column", renamed_noted, OPERATE),
     Act("Check a board's columns now", lambda w: board_act(w, "check"), OPERATE),
-    Act("Change a field's column, direction or rule", column_chosen, OPERATE),
     Act("Create new items though nobody can be recognized", lambda w: board_act(w, "create-all"), OPERATE),
     Act("Set up the sync with the wizard", lambda w: lambda c: c.post("/admin/sync/boardlink/set-up/"), OPERATE),
     Act("Choose the country of phone numbers", region_chosen, OPERATE),

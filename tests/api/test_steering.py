@@ -17,15 +17,17 @@ from sync.kernel.messages import PartiallyDone
 from sync.models import Decision, SyncMetadata, SyncQueue
 from sync.outbox import operate, pauses
 from sync.outbox.operate import BulkResult
-from sync.queue import SyncQueueService
+from sync.queue import retry_all
 from tests.api.conftest import QUEUE, error_of, row, user_who_may, with_token
 from tests.support.waiting import beside, wait_for
+
+STEER = {"retry": retry_all, "cancel": operate.cancel, "discard": operate.discard}
 
 
 def steer(act: str, **filters: Any) -> BulkResult:
     """Have the service act on all jobs that match."""
     jobs = SyncQueue.objects.filter(**filters)
-    done: BulkResult = getattr(SyncQueueService(), f"{act}_all")(jobs, "ada")
+    done: BulkResult = STEER[act](jobs, "ada")
     return done
 
 
@@ -98,7 +100,7 @@ def test_of_pauses_asked_at_once_one_is_made_and_the_others_find_it() -> None:
     with transaction.atomic(), connection.cursor() as cursor:
         # All of them have begun before the first gets on.
         cursor.execute("SELECT pg_advisory_xact_lock(%s)", [pauses.PAUSE_LOCK])
-        pausing = [beside(lambda: SyncQueueService().pause("ada", why="audit")[1]) for _ in range(6)]
+        pausing = [beside(lambda: pauses.pause("ada", why="audit")[1]) for _ in range(6)]
         waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype = 'advisory'"
         wait_for("six pauses", lambda: cursor.execute(waiting) or cursor.fetchone() == (6,))
     assert sorted(pause.result(60) for pause in pausing) == [False] * 5 + [True]

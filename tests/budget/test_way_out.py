@@ -15,12 +15,12 @@ from sync.clock import sync_now
 from sync.limits import BlockedKind, breaker, quota
 from sync.limits.breaker import AskCode
 from sync.models import BoardLink, MondayAccount
-from sync.monday.errors import BoardLocked, DailyLimitReached, MinuteLimitReached
+from sync.monday.errors import BOARD_LOCKED, DAILY_LIMIT_REACHED, MINUTE_LIMIT_REACHED, MondayError
 from sync.operations import doctor
 from sync.operations.detect import boards_to_sweep
 from sync.operations.record_requests import push_record
 from sync.outbox import pauses
-from sync.queue import SyncQueueService
+from sync.queue import resume
 from sync.records import availability
 from tests.admin import states
 from tests.budget.conftest import Planned
@@ -67,7 +67,7 @@ def is_over_for_today(played: responses.RequestsMock) -> None:
 
 def day_is_used_up() -> MondayAccount:
     """As a pass has left it that met the limit of the day."""
-    breaker.trip_account(DailyLimitReached("Daily limit exceeded", wait_seconds=30_000))
+    breaker.trip_account(MondayError(DAILY_LIMIT_REACHED, "Daily limit exceeded", wait_seconds=30_000))
     assert availability.of("contact").reason_code is BlockedKind.ACCOUNT
     return MondayAccount.objects.get()
 
@@ -117,7 +117,7 @@ def test_a_persons_pause_is_not_beaten_by_a_persons_click(monday_answers: respon
 def test_the_wait_for_a_minutes_limit_that_monday_asked_for_is_not_beaten_by_a_click(
     monday_answers: responses.RequestsMock,
 ) -> None:
-    breaker.trip_account(MinuteLimitReached("slow down", wait_seconds=90))
+    breaker.trip_account(MondayError(MINUTE_LIMIT_REACHED, "slow down", wait_seconds=90))
     before = MondayAccount.objects.get().stopped_until
     assert breaker.ask_again() is AskCode.WAITING
     assert len(monday_answers.calls) == 0
@@ -195,7 +195,7 @@ def test_the_other_doors_ask_too(monday_answers: responses.RequestsMock, admin_c
         doctor.run_checks()
     elif door == "resume":
         paused, _ = pauses.pause("maya")
-        SyncQueueService().resume("maya", entity_type=paused.entity_type)
+        resume("maya", entity_type=paused.entity_type)
     else:
         job = admin_client.get("/api/v1/sync/queue/?status=pending").json()["results"][0]["id"]
         assert admin_client.post(f"/api/v1/sync/queue/{job}/retry").status_code == 200
@@ -213,8 +213,11 @@ def test_what_monday_asked_to_wait_for_is_not_reworded_by_an_outage(monday_answe
 def test_why_something_stops_is_stored_without_the_wait_that_shrinks() -> None:
     link = states.boards()["contact"]
     for seconds in (63_877, 40):
-        breaker.trip_account(DailyLimitReached("daily limit exceeded", wait_seconds=seconds))
-        breaker.trip_board(link, BoardLocked("board is locked", wait_seconds=seconds))
+        breaker.trip_account(MondayError(DAILY_LIMIT_REACHED, "daily limit exceeded", wait_seconds=seconds))
+        breaker.trip_board(link, MondayError(BOARD_LOCKED, "board is locked", wait_seconds=seconds))
         link.refresh_from_db()
         stored = (MondayAccount.objects.get().stop_reason, link.blocked_reason)
-        assert stored == (DailyLimitReached("daily limit exceeded").sentence, BoardLocked("board is locked").sentence)
+        assert stored == (
+            MondayError(DAILY_LIMIT_REACHED, "daily limit exceeded").sentence,
+            MondayError(BOARD_LOCKED, "board is locked").sentence,
+        )

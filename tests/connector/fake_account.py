@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from sync.monday.client import MondayClient
-from sync.monday.errors import ConnectorError, TimedOut
+from sync.monday.errors import TIMED_OUT, MondayError
 from sync.monday.graphql import Answer, translate_error
 
 
@@ -20,7 +20,7 @@ class FakeAccount(MondayClient):
         self.hooks: dict[str, dict[str, str]] = {}
         self.used_column_ids: set[str] = set()
         self.unreachable_events: set[str] = set()
-        self.failing: dict[str, ConnectorError] = {}
+        self.failing: dict[str, MondayError] = {}
         self.lost_answers: set[str] = set()
         self._replays: dict[str, Answer] = {}
         self.writes: list[str] = []
@@ -46,7 +46,7 @@ class FakeAccount(MondayClient):
             self._replays[key] = answer
         if root in self.lost_answers:
             self.lost_answers.remove(root)
-            raise TimedOut("Monday did not answer within 30 s")
+            raise MondayError(TIMED_OUT, "Monday did not answer within 30 s")
         return answer
 
     def add_board(self, board_id: str, *columns: dict[str, Any], state: str = "active") -> None:

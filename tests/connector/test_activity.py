@@ -21,8 +21,16 @@ from sync.monday.board_events import (
     read_board_activity,
     webhook_bodies,
 )
-from sync.monday.errors import BoardNotFound, ConnectorError, InvalidDocument, LogShapeChanged, UnreadableAnswer
+from sync.monday.errors import (
+    BOARD_NOT_FOUND,
+    INVALID_DOCUMENT,
+    LOG_SHAPE_CHANGED,
+    UNREADABLE_ANSWER,
+    ErrorKind,
+    MondayError,
+)
 from sync.monday.graphql import Answer, Document
+from tests.support.refusals import refusal
 
 ROW = {
     "id": "r1",
@@ -62,12 +70,12 @@ def board(**changed: Any) -> dict[str, Any]:
     return found | changed
 
 
-def answer(node: Any, *errors: ConnectorError, **more: Any) -> Answer:
+def answer(node: Any, *errors: MondayError, **more: Any) -> Answer:
     return Answer({"boards": [node], "webhooks": [], "me": {"id": "7"}} | more, errors)
 
 
-def at(error: type[ConnectorError], *path: str | int) -> ConnectorError:
-    return error("no", path=path)
+def at(error: ErrorKind, *path: str | int) -> MondayError:
+    return MondayError(error, "no", path=path)
 
 
 def test_a_row_is_an_event_as_its_webhook_would_have_told_it() -> None:
@@ -124,7 +132,7 @@ def test_a_new_items_values_may_come_as_text(values: Any) -> None:
     ],
 )
 def test_a_row_in_another_form_is_no_row(changed: dict[str, Any]) -> None:
-    with pytest.raises(LogShapeChanged):
+    with refusal(LOG_SHAPE_CHANGED):
         parse_entry(row(**changed))
 
 
@@ -146,31 +154,31 @@ def test_a_log_in_another_shape_is_no_empty_log(log: Any) -> None:
 
 @pytest.mark.parametrize("part", ["activity_logs", "items_page", "columns"])
 def test_a_part_that_failed_is_not_one_that_is_empty(part: str) -> None:
-    with pytest.raises(UnreadableAnswer):
-        parse_board_activity(answer(board(**{part: None}), at(UnreadableAnswer, "boards", 0, part)))
+    with refusal(UNREADABLE_ANSWER):
+        parse_board_activity(answer(board(**{part: None}), at(UNREADABLE_ANSWER, "boards", 0, part)))
 
 
 def test_webhooks_that_cannot_be_read_are_not_webhooks_that_are_gone() -> None:
-    failed = at(UnreadableAnswer, "webhooks")
+    failed = at(UNREADABLE_ANSWER, "webhooks")
     assert parse_board_activity(answer(board(), failed, webhooks=None)).hooks is None
 
 
 @pytest.mark.parametrize("nodes", [[], None, [None]])
 def test_a_board_that_is_not_shown_is_gone(nodes: Any) -> None:
-    with pytest.raises(BoardNotFound):
+    with refusal(BOARD_NOT_FOUND):
         parse_board_activity(Answer({"boards": nodes}, ()))
 
 
 @pytest.mark.parametrize("state", ["archived", "deleted"])
 def test_a_board_that_is_not_active_tells_nothing(state: str) -> None:
-    with pytest.raises(BoardNotFound, match=state):
+    with refusal(BOARD_NOT_FOUND, match=state):
         parse_board_activity(answer(board(state=state)))
 
 
 def test_further_pages_fail_rather_than_end() -> None:
-    with pytest.raises(UnreadableAnswer):
+    with refusal(UNREADABLE_ANSWER):
         parse_updated_items(Answer({"next_items_page": None}, ()))
-    with pytest.raises(LogShapeChanged):
+    with refusal(LOG_SHAPE_CHANGED):
         parse_log_page(answer(board(activity_logs=None)))
 
 
@@ -189,13 +197,13 @@ def test_times_are_asked_for_by_the_second_in_utc() -> None:
 class Account:
     """Answers one document after the other, and keeps what was asked."""
 
-    def __init__(self, version: str, *answers: Answer | ConnectorError) -> None:
+    def __init__(self, version: str, *answers: Answer | MondayError) -> None:
         self.version, self.answers, self.asked = version, list(answers), list[Document]()
 
     def execute(self, document: str, variables: Mapping[str, Any], *, idempotency_key: str | None = None) -> Answer:
         self.asked.append(Document(document, variables))
         answered = self.answers.pop(0)
-        if isinstance(answered, ConnectorError):
+        if isinstance(answered, MondayError):
             raise answered
         return answered
 
@@ -222,7 +230,7 @@ def test_the_log_is_asked_for_in_the_form_of_the_version(version: str, declared:
 
 @pytest.mark.parametrize("version", ["2026-10", "2027-01"])
 def test_a_version_that_refuses_its_form_is_asked_in_the_other(version: str) -> None:
-    account = Account(version, InvalidDocument('Unknown argument "cursor"'), page("r1"))
+    account = Account(version, MondayError(INVALID_DOCUMENT, 'Unknown argument "cursor"'), page("r1"))
     assert [entry.id for entry in read_board_activity(account, "1", MOMENT).log or []] == ["r1"]
     assert len({asked.text for asked in account.asked}) == 2
 

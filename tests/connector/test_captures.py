@@ -14,7 +14,7 @@ from sync.monday import errors
 from sync.monday.client import MondayClient
 from sync.monday.columns import BY_TYPE, make_converter
 from sync.monday.conversion import ConverterOptions, UnknownValue
-from sync.monday.errors import ConnectorError
+from sync.monday.errors import ErrorKind, MondayError
 from sync.monday.items import parse_items_at
 
 URL = "https://monday.test/v2"
@@ -32,8 +32,8 @@ class Capture(NamedTuple):
     source: str
     status: int
     body: Any
-    query: type[ConnectorError]
-    mutation: type[ConnectorError]
+    query: ErrorKind
+    mutation: ErrorKind
 
 
 def entry(message: str, path: list[str | int] | None = None, **extensions: Any) -> dict[str, Any]:
@@ -44,17 +44,17 @@ def entry(message: str, path: list[str | int] | None = None, **extensions: Any) 
 
 def invalid(source: str, message: str, path: list[str | int] | None = None, **extensions: Any) -> Capture:
     """A document that was refused before it ran: for a mutation as certain as for a query."""
-    kind = errors.InvalidDocument
+    kind = errors.INVALID_DOCUMENT
     return Capture(source, 200, {"errors": [entry(message, path, **extensions)]}, kind, kind)
 
 
 def misfit(source: str, message: str, **extensions: Any) -> Capture:
     """A value that doesn't fit: refused before anything ran, and perhaps for one record's sake."""
-    kind = errors.DocumentRejected
+    kind = errors.DOCUMENT_REJECTED
     return Capture(source, 200, {"errors": [entry(message, **extensions)]}, kind, kind)
 
 
-def alike(source: str, body: Any, kind: type[ConnectorError], status: int = 200) -> Capture:
+def alike(source: str, body: Any, kind: ErrorKind, status: int = 200) -> Capture:
     """An answer that says the same to a query and to a mutation."""
     return Capture(source, status, body, kind, kind)
 
@@ -118,24 +118,24 @@ CAPTURES = (
         ["query", "items", "invalid_field"],
         code="undefinedField",
     ),
-    alike(RUBY + "2024-06", {"errors": ["Not Authenticated"]}, errors.NotAuthenticated, 401),
+    alike(RUBY + "2024-06", {"errors": ["Not Authenticated"]}, errors.NOT_AUTHENTICATED, 401),
     alike(
         RUBY + "2025-10",
         {
             "data": None,
             "errors": [{"message": "Internal server error", "path": [], "extensions": {"status_code": 500}}],
         },
-        errors.ServerFailed,
+        errors.SERVER_FAILED,
     ),
     alike(
         TOPIC + "50060",
         {"error_message": "809: unexpected token at 'board1'", "status_code": 500},
-        errors.DocumentRejected,
+        errors.DOCUMENT_REJECTED,
     ),
     alike(
         TOPIC + "42772",
         {"errors": [entry("Permission Denied! Your token doesn't grant access to boards:write")]},
-        errors.PermissionMissing,
+        errors.PERMISSION_MISSING,
     ),
     alike(
         TOPIC + "10948",
@@ -144,19 +144,19 @@ CAPTURES = (
             "status_code": 403,
             "error_message": "The user is unauthorized to use the api_v2",
         },
-        errors.UserDenied,
+        errors.USER_DENIED,
     ),
     alike(
         "apollographql.com/docs/graphos/routing/errors, of the gateway whose codes Monday shows",
         {"data": None, "errors": [entry("HTTP fetch failed from 'monolith'", code="SUBREQUEST_HTTP_ERROR")]},
-        errors.ServerFailed,
+        errors.SERVER_FAILED,
     ),
-    alike("no answer that says anything", {"errors": [None]}, errors.UnreadableAnswer),
-    alike("the old 401 without its list", {"errors": "Not Authenticated"}, errors.NotAuthenticated),
+    alike("no answer that says anything", {"errors": [None]}, errors.UNREADABLE_ANSWER),
+    alike("the old 401 without its list", {"errors": "Not Authenticated"}, errors.NOT_AUTHENTICATED),
     alike(
         TOPIC + "43638",
         {"errors": [entry("Query has complexity of 28013010, which exceeds max complexity of 5000000")]},
-        errors.TooComplex,
+        errors.TOO_COMPLEX,
     ),
 )
 """Answers that failed as a whole."""
@@ -169,15 +169,15 @@ def test_an_answer_that_failed_as_a_whole_says_what_failed_and_whether_anything_
     capture: Capture, document: str
 ) -> None:
     responses.post(URL, json=capture.body, status=capture.status)
-    with pytest.raises(ConnectorError) as caught:
+    with pytest.raises(MondayError) as caught:
         MondayClient(URL, "token").execute(document, {})
-    assert type(caught.value) is (capture.query if document == QUERY else capture.mutation)
+    assert caught.value.kind is (capture.query if document == QUERY else capture.mutation)
 
 
 def refused(
-    source: str, message: str, code: str, kind: type[ConnectorError], column: str | None = None,
+    source: str, message: str, code: str, kind: ErrorKind, column: str | None = None,
     path: list[str | int] | None = None, **told: Any,
-) -> tuple[str, dict[str, Any], type[ConnectorError], str | None]:  # fmt: skip
+) -> tuple[str, dict[str, Any], ErrorKind, str | None]:  # fmt: skip
     """One alias of a mutation that was answered."""
     return source, entry(message, path or ["r0"], **({"code": code} if code else {}), **told), kind, column
 
@@ -187,7 +187,7 @@ OF_ONE_ALIAS = (
         TOPIC + "116170",
         "data_validation_error",
         "DATA_VALIDATIONS_ERROR",
-        errors.RulesBroken,
+        errors.RULES_BROKEN,
         "numbers__1",
         status_code=422,
         error_data=[{"itemId": None, "columnIds": ["numbers__1"], "message": "Numbers should not be empty"}],
@@ -196,7 +196,7 @@ OF_ONE_ALIAS = (
         NOTES,
         "The dropdown label 'X' does not exist, possible labels are: {1: Design, 2: QA}",
         "ColumnValueException",
-        errors.LabelUnknown,
+        errors.LABEL_UNKNOWN,
         "dropdown_1",
         error_data={"column_type": "dropdown", "column_id": "dropdown_1"},
     ),
@@ -204,31 +204,31 @@ OF_ONE_ALIAS = (
         TOPIC + "67850",
         "There are items that are not in the connected boards",
         "ColumnValueException",
-        errors.ItemNotConnected,
+        errors.ITEM_NOT_CONNECTED,
     ),
     refused(
         TOPIC + "111320",
         "CellLimitExceededException: Validation of column values failed: Exceeded cell limit.",
         "CellLimitExceededException",
-        errors.FieldRejected,
+        errors.FIELD_REJECTED,
         status_code=422,
         error_data={"limit": 500, "limit_type": "count", "column_type": "subtasks"},
     ),
     refused(
-        TOPIC + "46018", "Item link max locks exceeded", "ColumnValueException", errors.ItemLocked, status_code=200
+        TOPIC + "46018", "Item link max locks exceeded", "ColumnValueException", errors.ITEM_LOCKED, status_code=200
     ),
     refused(
         TOPIC + "40789",
         "CustomExceptions::ItemLinkMaxLocksExceeded",
         "ChangeColumnValueError",
-        errors.ItemLocked,
+        errors.ITEM_LOCKED,
         status_code=400,
     ),
     refused(
         TOPIC + "41658",
         "invalid column id xxx",
         "InvalidColumnIdException",
-        errors.ColumnNotFound,
+        errors.COLUMN_NOT_FOUND,
         "xxx",
         error_data={"column_id": {"column_value": "", "column_id": "xxx"}},
     ),
@@ -236,12 +236,12 @@ OF_ONE_ALIAS = (
         TOPIC + "107921",
         "Cannot return null for non-nullable field DropdownValueOption.label",
         "",
-        errors.ServerFailed,
+        errors.SERVER_FAILED,
         path=["r0", "column_values", 1],
     ),
-    refused(NOTES, "User unauthorized to perform action", "USER_UNAUTHORIZED", errors.BoardForbidden, status_code=403),
+    refused(NOTES, "User unauthorized to perform action", "USER_UNAUTHORIZED", errors.BOARD_FORBIDDEN, status_code=403),
     refused(
-        RUBY + "2025-10", "Item not found", "InvalidItemIdException", errors.ItemNotFound, error_data={"item_id": 123}
+        RUBY + "2025-10", "Item not found", "InvalidItemIdException", errors.ITEM_NOT_FOUND, error_data={"item_id": 123}
     ),
 )
 """Refusals of one alias: where found, as answered, what becomes of it, and the column that it names."""
@@ -250,11 +250,11 @@ OF_ONE_ALIAS = (
 @pytest.mark.parametrize(("source", "told", "expected", "column"), OF_ONE_ALIAS, ids=lambda one: str(one)[:60])
 @responses.activate
 def test_a_refusal_of_one_alias_says_whose_fault_it_is(
-    source: str, told: dict[str, Any], expected: type[ConnectorError], column: str | None
+    source: str, told: dict[str, Any], expected: ErrorKind, column: str | None
 ) -> None:
     responses.post(URL, json={"data": {"r0": None}, "errors": [told]})
     [error] = MondayClient(URL, "token").execute(MUTATION, {}).errors
-    assert (type(error), error.path_alias, error.column_id) == (expected, "r0", column), source
+    assert (error.kind, error.path_alias, error.column_id) == (expected, "r0", column), source
 
 
 @responses.activate
@@ -267,7 +267,7 @@ def test_broken_rules_are_told_of_each_column_in_mondays_words() -> None:
     told = entry("data_validation_error", ["r0"], code="DATA_VALIDATIONS_ERROR", error_data=rules)
     responses.post(URL, json={"data": {"r0": None}, "errors": [told]})
     [error] = MondayClient(URL, "token").execute(MUTATION, {}).errors
-    assert isinstance(error, errors.RulesBroken)
+    assert error.kind is errors.RULES_BROKEN
     assert "Status 1 should not be empty; Numbers should not be empty; Numbers should be at least 5" in error.sentence
     assert error.column_id is None
     assert error.columns == {

@@ -55,8 +55,8 @@ def test_a_healthy_connection_has_no_fault(account: FakeAccount) -> None:
     assert [finding.subject for finding in findings] == ["token", "version", "plan", "board", "columns", "webhooks"]
 
 
-REFUSED = errors.PermissionMissing("User unauthorized", path=["me"])
-NOT_ALLOWED = errors.PermissionMissing("Field not allowed.", path=["account"])
+REFUSED = errors.MondayError(errors.PERMISSION_MISSING, "User unauthorized", path=["me"])
+NOT_ALLOWED = errors.MondayError(errors.PERMISSION_MISSING, "Field not allowed.", path=["account"])
 
 
 @pytest.mark.parametrize(
@@ -85,7 +85,7 @@ def test_what_is_wrong_with_the_account_is_said_with_what_helps(
 
 
 def test_boards_that_can_t_be_read_are_a_fault_and_the_rest_is_told(account: FakeAccount) -> None:
-    account.failing["boards"] = errors.ServerFailed("Internal Server Error")
+    account.failing["boards"] = errors.MondayError(errors.SERVER_FAILED, "Internal Server Error")
     findings = _examined(account, GREETING, CHECK)
     assert [finding.subject for finding in findings] == ["token", "version", "plan", "board"]
     assert [found.message for found in _wrong(findings)] == ["Internal Server Error"]
@@ -135,7 +135,7 @@ def _one_of_ours_is_gone(account: FakeAccount, check: BoardCheck) -> BoardCheck:
 
 
 def _hooks_are_hidden(account: FakeAccount, check: BoardCheck) -> BoardCheck:
-    account.failing["webhooks"] = errors.PermissionMissing("missing webhooks:read")
+    account.failing["webhooks"] = errors.MondayError(errors.PERMISSION_MISSING, "missing webhooks:read")
     return check
 
 

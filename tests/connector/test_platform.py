@@ -14,6 +14,7 @@ from sync.monday.connection import all_users, parse_account_info, parse_users, r
 from sync.monday.graphql import Answer
 from sync.monday.usage import AccountInfo
 from tests.connector.bodies import failed
+from tests.support.refusals import refusal
 
 URL = "https://monday.test/v2"
 WHOLE: dict[str, Any] = {
@@ -72,7 +73,7 @@ def test_fields_that_are_refused_are_kept_as_refused(client: MondayClient) -> No
     responses.post(URL, json={"data": WHOLE | {"account": None}, "errors": [refused]})
     found = read_account_info(client)
     assert (found.user_id, found.tier) == ("2", "")
-    assert [(type(error), error.path_alias) for error in found.field_errors] == [(errors.PermissionMissing, "account")]
+    assert [(error.kind, error.path_alias) for error in found.field_errors] == [(errors.PERMISSION_MISSING, "account")]
 
 
 @pytest.mark.parametrize(
@@ -96,7 +97,7 @@ def test_where_the_whole_is_refused_what_every_token_may_know_is_asked(
 @pytest.mark.parametrize("status", [401, 429, 500])
 def test_trouble_that_is_no_refusal_of_a_field_is_raised_at_once(client: MondayClient, status: int) -> None:
     responses.post(URL, status=status, json={})
-    with pytest.raises(errors.ConnectorError):
+    with pytest.raises(errors.MondayError):
         read_account_info(client)
     assert len(responses.calls) == 1
 
@@ -113,11 +114,11 @@ def test_users_are_read_to_the_last_page(client: MondayClient, monkeypatch: pyte
 
 
 def test_users_that_may_not_be_read_are_not_an_empty_directory() -> None:
-    refused = errors.PermissionMissing("no", path=["users"])
-    with pytest.raises(errors.PermissionMissing):
+    refused = errors.MondayError(errors.PERMISSION_MISSING, "no", path=["users"])
+    with refusal(errors.PERMISSION_MISSING):
         parse_users(Answer({"users": None}, errors=(refused,)))
-    with pytest.raises(errors.UnreadableAnswer):
+    with refusal(errors.UNREADABLE_ANSWER):
         parse_users(Answer({"users": None}))
-    left_out = errors.FieldLimitReached("slow down", path=["users", 1])
-    with pytest.raises(errors.FieldLimitReached):
+    left_out = errors.MondayError(errors.FIELD_LIMIT_REACHED, "slow down", path=["users", 1])
+    with refusal(errors.FIELD_LIMIT_REACHED):
         parse_users(Answer({"users": [{"id": "1"}, None]}, errors=(left_out,)))

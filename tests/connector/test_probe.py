@@ -10,10 +10,11 @@ import pytest
 
 from sync.monday.client import MondayClient
 from sync.monday.connector import MondayConnector
-from sync.monday.errors import Unreachable
+from sync.monday.errors import UNREACHABLE
 from sync.monday.probe import ASSUMPTIONS, Finding, Probe
 from tests.sandbox.conftest import TOKEN, Simulator
 from tests.support.in_process import answering, keeping
+from tests.support.refusals import refusal
 from tests.support.waiting import wait_for
 
 RECEIVER = "http://receiver.test"
@@ -93,7 +94,7 @@ def test_where_monday_does_not_reach_this_site_all_else_is_asked(simulator: Simu
 
 def test_without_an_answer_nothing_is_asked(account: Account) -> None:
     away = Account("http://127.0.0.1:9", lambda seconds: None)
-    with pytest.raises(Unreachable):
+    with refusal(UNREACHABLE):
         away.findings()
 
 

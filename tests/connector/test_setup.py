@@ -7,11 +7,12 @@ from typing import Any
 import pytest
 
 from sync.monday import errors
-from sync.monday.board import BoardSetup, ColumnSpec, WebhooksIncomplete
+from sync.monday.board import BoardSetup, ColumnSpec
 from sync.monday.board_events import WEBHOOK_EVENTS, ensure_webhooks, url_fingerprint
 from sync.monday.board_structure import create_board, ensure_columns
 from sync.monday.graphql import Answer, translate_error
 from tests.connector.fake_account import FakeAccount
+from tests.support.refusals import refusal
 
 
 def _ids(made: BoardSetup) -> dict[str, str]:
@@ -71,15 +72,15 @@ def test_a_board_that_is_gone_is_never_replaced(account: FakeAccount, state: str
     account.boards.clear()
     if state:
         account.add_board("7", state=state)
-    with pytest.raises(errors.BoardNotFound):
+    with refusal(errors.BOARD_NOT_FOUND):
         _ensure(account)
     assert account.writes == []
 
 
-@pytest.mark.parametrize("error", [errors.NotAuthenticated, errors.Unreachable, errors.BoardForbidden])
-def test_only_a_refused_id_is_tried_again_without_it(account: FakeAccount, error: type[errors.ConnectorError]) -> None:
-    account.failing["create_column"] = error("no")
-    with pytest.raises(error):
+@pytest.mark.parametrize("error", [errors.NOT_AUTHENTICATED, errors.UNREACHABLE, errors.BOARD_FORBIDDEN])
+def test_only_a_refused_id_is_tried_again_without_it(account: FakeAccount, error: errors.ErrorKind) -> None:
+    account.failing["create_column"] = errors.MondayError(error, "no")
+    with refusal(error):
         _ensure(account)
     assert account.calls == 2
 
@@ -98,8 +99,8 @@ def test_a_lost_answer_of_a_webhook_makes_it_once(account: FakeAccount) -> None:
 
 
 def test_an_answer_that_stays_away_is_raised(account: FakeAccount) -> None:
-    account.failing["create_board"] = errors.ServerFailed("Internal Server Error")
-    with pytest.raises(errors.ServerFailed):
+    account.failing["create_board"] = errors.MondayError(errors.SERVER_FAILED, "Internal Server Error")
+    with refusal(errors.SERVER_FAILED):
         create_board(account, "Contacts", lambda _: None)
     assert account.calls == 2
 
@@ -179,10 +180,12 @@ def test_the_address_s_secret_is_in_no_word_and_no_fingerprint(account: FakeAcco
 
 def test_the_address_s_secret_is_in_no_error_that_repeats_it(account: FakeAccount) -> None:
     echo = f"Failed to communicate with URL {URL}, token secret-part"
-    account.failing["create_webhook"] = errors.AnswerWithoutData(
-        echo, errors=[errors.RecordRejected(echo, code="RecordInvalidException")]
+    account.failing["create_webhook"] = errors.MondayError(
+        errors.ANSWER_WITHOUT_DATA,
+        echo,
+        errors=[errors.MondayError(errors.RECORD_REJECTED, echo, code="RecordInvalidException")],
     )
-    with pytest.raises(WebhooksIncomplete, match="Failed to communicate") as caught:
+    with refusal(errors.WEBHOOKS_INCOMPLETE, match="Failed to communicate") as caught:
         ensure_webhooks(account, "7", URL, {})
     told: BaseException | None = caught.value
     while told is not None:
@@ -199,9 +202,10 @@ def test_each_webhook_is_handed_over_as_soon_as_it_stands(account: FakeAccount) 
 
 def test_an_address_that_monday_does_not_reach_is_told_with_the_webhooks_that_stand(account: FakeAccount) -> None:
     account.unreachable_events = {WEBHOOK_EVENTS[2]}
-    with pytest.raises(WebhooksIncomplete, match="could not reach") as caught:
-        ensure_webhooks(account, "7", URL, {})
-    assert [hook.event for hook in caught.value.hooks] == [*WEBHOOK_EVENTS[:2]]
+    kept: list[list[str]] = []
+    with refusal(errors.WEBHOOKS_INCOMPLETE, match="could not reach"):
+        ensure_webhooks(account, "7", URL, {}, lambda hooks: kept.append([hook.event for hook in hooks]))
+    assert kept[-1] == [*WEBHOOK_EVENTS[:2]]
 
 
 class Partly(FakeAccount):
@@ -230,7 +234,7 @@ def test_columns_and_groups_that_monday_left_out_are_not_made_again(part: str, t
     }
     account = Partly(part, failure if told else None)
     account.add_board("7", _column("npd_email", "Email", "email"))
-    with pytest.raises(errors.FieldLimitReached if told else errors.UnreadableAnswer):
+    with refusal(errors.FIELD_LIMIT_REACHED if told else errors.UNREADABLE_ANSWER):
         _ensure(account)
     assert account.writes == []
 
@@ -252,7 +256,7 @@ def test_webhooks_that_monday_left_out_are_not_made_again(account: FakeAccount) 
         return original() | {"webhooks": lambda _: Answer({"webhooks": rows}, errors=(translate_error(failure),))}
 
     account._plays = plays  # type: ignore[method-assign]
-    with pytest.raises(errors.FieldLimitReached):
+    with refusal(errors.FIELD_LIMIT_REACHED):
         ensure_webhooks(account, "7", URL, {hook.id: hook.fingerprint for hook in hooks})
     assert len(account.hooks) == len(WEBHOOK_EVENTS)
 

@@ -9,14 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sync.monday.board import (
-    EventKind,
-    ExpiredSignature,
-    ForgedSignature,
-    InvalidEvent,
-    InvalidSignature,
-    WrongAudience,
-)
+from sync.monday.board import EventKind, InvalidEvent, InvalidSignature
 from sync.monday.board_events import parse_challenge, parse_event, verify_jwt
 
 SECRET = "0123456789abcdef0123456789abcdef"
@@ -140,21 +133,21 @@ def test_the_last_slash_of_the_address_does_not_matter(audience: Any) -> None:
 @pytest.mark.parametrize(
     ("token", "expected"),
     [
-        (_token(secret="f" * 32), ForgedSignature),
-        (_token()[:-2], ForgedSignature),
-        ("", ForgedSignature),
-        ("not.a.token", ForgedSignature),
-        (_token(secret="f" * 32, aud="https://other.test/"), ForgedSignature),
-        (_token(aud="https://other.test/"), WrongAudience),
-        (_token(aud=None), WrongAudience),
-        (_token(exp=None), ExpiredSignature),
-        (_token(exp=int((NOW - timedelta(seconds=61)).timestamp())), ExpiredSignature),
-        (_token(iat=int((NOW + timedelta(seconds=61)).timestamp())), ExpiredSignature),
-        (_token(exp="soon"), ExpiredSignature),
+        (_token(secret="f" * 32), "not Monday's"),
+        (_token()[:-2], "not Monday's"),
+        ("", "not Monday's"),
+        ("not.a.token", "not Monday's"),
+        (_token(secret="f" * 32, aud="https://other.test/"), "not Monday's"),
+        (_token(aud="https://other.test/"), "another address"),
+        (_token(aud=None), "another address"),
+        (_token(exp=None), "no end of validity"),
+        (_token(exp=int((NOW - timedelta(seconds=61)).timestamp())), "has expired"),
+        (_token(iat=int((NOW + timedelta(seconds=61)).timestamp())), "from the future"),
+        (_token(exp="soon"), "no end of validity"),
     ],
 )
-def test_a_wrong_signature_is_refused_for_its_reason(token: str, expected: type[InvalidSignature]) -> None:
-    with pytest.raises(expected) as caught:
+def test_a_wrong_signature_is_refused_for_its_reason(token: str, expected: str) -> None:
+    with pytest.raises(InvalidSignature, match=expected) as caught:
         verify_jwt(token, SECRET, AUDIENCE, NOW)
     assert SECRET not in str(caught.value)
     assert not token or token not in str(caught.value)
@@ -164,17 +157,17 @@ def test_another_algorithm_is_refused_also_with_the_right_secret() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the library warns that the key is short for HS512
         token = _token(algorithm="HS512")
-    with pytest.raises(ForgedSignature):
+    with pytest.raises(InvalidSignature):
         verify_jwt(token, SECRET, AUDIENCE, NOW)
 
 
 def test_an_unsigned_token_is_refused() -> None:
-    with pytest.raises(ForgedSignature):
+    with pytest.raises(InvalidSignature):
         verify_jwt(jwt.encode({"aud": AUDIENCE}, None, "none"), SECRET, AUDIENCE, NOW)
 
 
 def test_without_a_secret_nothing_is_accepted() -> None:
-    with pytest.raises(ForgedSignature, match="MONDAY_SIGNING_SECRET"):
+    with pytest.raises(InvalidSignature, match="MONDAY_SIGNING_SECRET"):
         verify_jwt(_token(), "", AUDIENCE, NOW)
 
 

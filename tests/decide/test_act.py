@@ -9,7 +9,15 @@ import pytest
 from sync.choices import BlockedCode
 from sync.merge import Action, FieldDecision
 from sync.monday.board_items import Item
-from sync.monday.errors import BoardForbidden, ColumnNotFound, ConnectorError, FieldRejected, NameRejected, RulesBroken
+from sync.monday.errors import (
+    BOARD_FORBIDDEN,
+    COLUMN_NOT_FOUND,
+    FIELD_REJECTED,
+    NAME_REJECTED,
+    RECORD_REJECTED,
+    RULES_BROKEN,
+    MondayError,
+)
 from sync.reconcile.act import RECORD_CREATES, bare_write, is_value_rejection, rejected_fields
 from sync.reconcile.field_plan import FieldPlan, FieldsPlan
 from sync.reconcile.field_values import stored_values
@@ -41,7 +49,7 @@ def written(planned: dict[str, FieldPlan], *, creates: bool = False) -> Write:
     return write_of_record(board(NAME, ROLE, NOTES), plan)
 
 
-REFUSED = FieldRejected("too long", request_id="r-1")
+REFUSED = MondayError(FIELD_REJECTED, "too long", request_id="r-1")
 MADE = Item("8", "Ann", "active")
 
 
@@ -93,26 +101,26 @@ def test_an_item_is_made_where_its_name_is_known(blocked: dict[str, str], proble
 @pytest.mark.parametrize(
     ("error", "key"),
     [
-        (FieldRejected("no", column_id="notes"), "notes"),
-        (FieldRejected("no", column_id="elsewhere"), ""),
-        (FieldRejected("no"), ""),
-        (NameRejected("too long"), "name"),
-        (NameRejected("too long", column_id="notes"), "name"),
+        (MondayError(FIELD_REJECTED, "no", column_id="notes"), "notes"),
+        (MondayError(FIELD_REJECTED, "no", column_id="elsewhere"), ""),
+        (MondayError(FIELD_REJECTED, "no"), ""),
+        (MondayError(NAME_REJECTED, "too long"), "name"),
+        (MondayError(NAME_REJECTED, "too long", column_id="notes"), "name"),
     ],
     ids=str,
 )
-def test_the_refused_value_is_the_one_whose_column_monday_names(error: ConnectorError, key: str) -> None:
+def test_the_refused_value_is_the_one_whose_column_monday_names(error: MondayError, key: str) -> None:
     assert rejected_fields(write(), error) == ({key: error} if key else {})
 
 
 def test_the_only_value_that_was_sent_is_the_refused_one() -> None:
     only = write(name=False, notes=False)
-    assert list(rejected_fields(only, FieldRejected("no", column_id="elsewhere"))) == ["role_title"]
-    assert rejected_fields(only, NameRejected("too long")) == {}
+    assert list(rejected_fields(only, MondayError(FIELD_REJECTED, "no", column_id="elsewhere"))) == ["role_title"]
+    assert rejected_fields(only, MondayError(NAME_REJECTED, "too long")) == {}
 
 
 def test_broken_rules_refuse_the_values_of_all_columns_that_they_name() -> None:
-    error = RulesBroken("Two rules are broken")
+    error = MondayError(RULES_BROKEN, "Two rules are broken")
     error.columns = {"role_title": "Too short", "notes": "Should not be empty", "elsewhere": "Should not be empty"}
     found = rejected_fields(write(), error)
     assert {key: one.message for key, one in found.items()} == {
@@ -128,13 +136,13 @@ def test_broken_rules_refuse_the_values_of_all_columns_that_they_name() -> None:
     ("error", "others_done", "only_value"),
     [
         (REFUSED, False, True),
-        (ColumnNotFound("gone"), False, True),
-        (BoardForbidden("no"), True, True),
-        (BoardForbidden("no"), False, False),
-        (ConnectorError("no"), True, False),
+        (MondayError(COLUMN_NOT_FOUND, "gone"), False, True),
+        (MondayError(BOARD_FORBIDDEN, "no"), True, True),
+        (MondayError(BOARD_FORBIDDEN, "no"), False, False),
+        (MondayError(RECORD_REJECTED, "no"), True, False),
     ],
 )
-def test_a_board_is_closed_where_it_took_nothing(error: ConnectorError, others_done: bool, only_value: bool) -> None:
+def test_a_board_is_closed_where_it_took_nothing(error: MondayError, others_done: bool, only_value: bool) -> None:
     assert is_value_rejection(error, others_done=others_done) is only_value
 
 
@@ -191,7 +199,7 @@ def test_values_behind_one_that_failed_otherwise_were_not_sent() -> None:
 
 ROWS: dict[str, tuple[Answer, dict[str, Any]]] = {
     "refused for its name: it waits for another name": (
-        Answer(Verdict.REFUSED, "Too long.", rejected={"name": NameRejected("too long")}),
+        Answer(Verdict.REFUSED, "Too long.", rejected={"name": MondayError(NAME_REJECTED, "too long")}),
         {"outcome": Outcome.SETTLED, "reason": "It can't be put on the board: Too long."},
     ),
     "refused for another value, made with its name alone": (
@@ -219,5 +227,5 @@ def test_a_new_item(row: str) -> None:
 
 
 def test_a_change_that_is_refused_for_its_name_goes_on() -> None:
-    answer = Answer(Verdict.DONE, item=MADE, rejected={"name": NameRejected("too long")})
+    answer = Answer(Verdict.DONE, item=MADE, rejected={"name": MondayError(NAME_REJECTED, "too long")})
     assert answered(answer).outcome is Outcome.OPEN

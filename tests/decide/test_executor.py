@@ -14,22 +14,23 @@ from sync.limits.write_stop import WriteFailure
 from sync.models import Intent
 from sync.monday.board_items import Item, WriteRequest, WriteResult
 from sync.monday.errors import (
-    BoardForbidden,
-    ColumnNotFound,
-    ConnectorError,
-    DocumentRejected,
-    FieldRejected,
-    ItemNotFound,
-    NotAuthenticated,
-    ServerFailed,
-    TimedOut,
+    BOARD_FORBIDDEN,
+    COLUMN_NOT_FOUND,
+    DOCUMENT_REJECTED,
+    FIELD_REJECTED,
+    ITEM_NOT_FOUND,
+    NOT_AUTHENTICATED,
+    RECORD_REJECTED,
+    SERVER_FAILED,
+    TIMED_OUT,
+    MondayError,
 )
 from sync.reconcile import act
 from sync.reconcile.act import RECORD_CHANGES, Call, Executor
 from sync.reconcile.writes import FieldWrite, Verdict, Write
 from tests.decide.builders import NPD_ID_COLUMN, board, mapping
 
-Said = Item | ConnectorError
+Said = Item | MondayError
 NAME, ROLE, NOTES = (FieldWrite(key, key, key.upper(), {"local": {}}) for key in ("name", "role_title", "notes"))
 OK = Item("7", "Ann", "active")
 
@@ -42,7 +43,7 @@ class Monday:
     looked_for: list[str] = field(default_factory=list)
     stopped: list[str] = field(default_factory=list)
     existing: dict[str, Item] | None = field(default_factory=dict)
-    of_document: Callable[[str], ConnectorError | None] = lambda units: None
+    of_document: Callable[[str], MondayError | None] = lambda units: None
     of_alias: Callable[[str, str], Said] = lambda units, alias: OK
     size: int = 100
     failed: list[int] = field(default_factory=list)
@@ -65,12 +66,12 @@ class Monday:
 
     # The breaker's part.
 
-    def trip(self, link: Any, error: ConnectorError) -> None:
-        self.stopped.append(type(error).__name__)
+    def trip(self, link: Any, error: MondayError) -> None:
+        self.stopped.append(error.kind.code)
 
     trip_board = trip
 
-    def write_failed(self, error: ConnectorError, records: Sequence[Any], *, others_answered: bool) -> WriteFailure:
+    def write_failed(self, error: MondayError, records: Sequence[Any], *, others_answered: bool) -> WriteFailure:
         self.failed.append(len(records))
         return self.failure
 
@@ -123,7 +124,7 @@ def verdicts(answers: act.ByUnit) -> dict[str, Verdict]:
 
 
 def test_a_document_that_was_refused_is_halved_until_the_bad_one_is_alone(monday: Monday) -> None:
-    monday.of_document = lambda units: DocumentRejected("no") if "c" in units else None
+    monday.of_document = lambda units: MondayError(DOCUMENT_REJECTED, "no") if "c" in units else None
     found = executor().send(RECORD_CHANGES, [change(unit) for unit in "abcd"])
     assert [sent.split(":")[0] for sent in monday.sent] == ["abcd", "ab", "cd", "c", "d"]
     assert verdicts(found) == {"a": Verdict.DONE, "b": Verdict.DONE, "c": Verdict.REFUSED, "d": Verdict.DONE}
@@ -133,10 +134,12 @@ def test_a_document_that_was_refused_is_halved_until_the_bad_one_is_alone(monday
 
 
 @pytest.mark.parametrize(
-    "error", [TimedOut("late"), ServerFailed("500"), NotAuthenticated("no")], ids=lambda e: e.scope
+    "error",
+    [MondayError(TIMED_OUT, "late"), MondayError(SERVER_FAILED, "500"), MondayError(NOT_AUTHENTICATED, "no")],
+    ids=lambda e: e.scope,
 )
 def test_one_whose_outcome_is_unknown_or_that_fails_for_all_is_never_divided(
-    monday: Monday, error: ConnectorError
+    monday: Monday, error: MondayError
 ) -> None:
     monday.of_document = lambda units: error
     act_now = executor()
@@ -148,32 +151,32 @@ def test_one_whose_outcome_is_unknown_or_that_fails_for_all_is_never_divided(
 
 
 def test_an_intent_whose_outcome_is_unknown_stands_open(monday: Monday) -> None:
-    monday.of_document = lambda units: TimedOut("late")
+    monday.of_document = lambda units: MondayError(TIMED_OUT, "late")
     assert executor().send(RECORD_CHANGES, [change("a")])["a"].intent is not None
-    monday.of_document = lambda units: NotAuthenticated("no")
+    monday.of_document = lambda units: MondayError(NOT_AUTHENTICATED, "no")
     assert executor().send(RECORD_CHANGES, [change("a")])["a"].intent is None
 
 
 @pytest.mark.parametrize(
     ("error", "number", "size", "verdict", "stopped"),
     [
-        (TimedOut("late"), 1, 1, Verdict.FAILED, ["TimedOut", "smaller than 4"]),
-        (TimedOut("late"), 1, 100, Verdict.STOPPED, ["TimedOut", "smaller than 4"]),
-        (TimedOut("late"), 2, 1, Verdict.STOPPED, ["TimedOut", "smaller than 4"]),
-        (NotAuthenticated("no"), 1, 1, Verdict.STOPPED, ["NotAuthenticated"]),
+        (MondayError(TIMED_OUT, "late"), 1, 1, Verdict.FAILED, ["timed_out", "smaller than 4"]),
+        (MondayError(TIMED_OUT, "late"), 1, 100, Verdict.STOPPED, ["timed_out", "smaller than 4"]),
+        (MondayError(TIMED_OUT, "late"), 2, 1, Verdict.STOPPED, ["timed_out", "smaller than 4"]),
+        (MondayError(NOT_AUTHENTICATED, "no"), 1, 1, Verdict.STOPPED, ["not_authenticated"]),
     ],
 )
 def test_a_read_that_fails_alone_after_a_good_probe_counts(
-    monday: Monday, error: ConnectorError, number: int, size: int, verdict: Verdict, stopped: list[str]
+    monday: Monday, error: MondayError, number: int, size: int, verdict: Verdict, stopped: list[str]
 ) -> None:
     monday.size = size
     assert executor().failed_call(error, number).verdict is verdict
     assert monday.stopped == stopped
 
 
-@pytest.mark.parametrize("error", [TimedOut("late"), ServerFailed("500")])
+@pytest.mark.parametrize("error", [MondayError(TIMED_OUT, "late"), MondayError(SERVER_FAILED, "500")])
 def test_a_write_without_a_known_outcome_comes_again_in_parts_and_a_single_one_waits(
-    monday: Monday, error: ConnectorError
+    monday: Monday, error: MondayError
 ) -> None:
     monday.of_document = lambda units: error
     several = executor().send(RECORD_CHANGES, [change(unit) for unit in "abcdefgh"])["a"]
@@ -188,7 +191,7 @@ def test_a_write_without_a_known_outcome_comes_again_in_parts_and_a_single_one_w
 
 
 def test_a_call_of_which_no_part_has_a_known_outcome_has_failed(monday: Monday) -> None:
-    monday.of_alias = lambda units, alias: ServerFailed("500")
+    monday.of_alias = lambda units, alias: MondayError(SERVER_FAILED, "500")
     assert executor().send(RECORD_CHANGES, [change("a"), change("b")])["b"].verdict is Verdict.STOPPED
     assert monday.failed == [2]
 
@@ -196,13 +199,13 @@ def test_a_call_of_which_no_part_has_a_known_outcome_has_failed(monday: Monday) 
 @pytest.mark.parametrize(
     ("error", "verdict", "stopped"),
     [
-        (ItemNotFound("no item"), Verdict.GONE, []),
-        (ConnectorError("no"), Verdict.REFUSED, []),
-        (NotAuthenticated("no"), Verdict.STOPPED, ["NotAuthenticated"]),
+        (MondayError(ITEM_NOT_FOUND, "no item"), Verdict.GONE, []),
+        (MondayError(RECORD_REJECTED, "no"), Verdict.REFUSED, []),
+        (MondayError(NOT_AUTHENTICATED, "no"), Verdict.STOPPED, ["not_authenticated"]),
     ],
 )
 def test_one_that_is_refused_leaves_the_others_as_they_are(
-    monday: Monday, error: ConnectorError, verdict: Verdict, stopped: list[str]
+    monday: Monday, error: MondayError, verdict: Verdict, stopped: list[str]
 ) -> None:
     monday.of_alias = lambda units, alias: error if alias == "r1" else OK
     found = executor().send(RECORD_CHANGES, [change("a"), change("b")])
@@ -214,7 +217,7 @@ def test_one_that_is_refused_leaves_the_others_as_they_are(
 
 
 def test_the_other_values_of_a_refused_change_are_sent_one_by_one(monday: Monday) -> None:
-    answers: dict[str, Said] = {"r0": FieldRejected("no"), "v1": FieldRejected("too long")}
+    answers: dict[str, Said] = {"r0": MondayError(FIELD_REJECTED, "no"), "v1": MondayError(FIELD_REJECTED, "too long")}
     monday.of_alias = lambda units, alias: answers.get(alias, OK)
     found = executor().send(RECORD_CHANGES, [change("a", npd_id=True)])["a"]
     assert monday.sent == ["a: r0", "a: v0 v1 npdid"]
@@ -227,14 +230,14 @@ def test_the_other_values_of_a_refused_change_are_sent_one_by_one(monday: Monday
 
 
 def test_a_value_that_monday_names_by_its_column_is_not_sent_again(monday: Monday) -> None:
-    monday.of_alias = lambda units, alias: FieldRejected("no", column_id="notes") if alias == "r0" else OK
+    monday.of_alias = lambda units, alias: MondayError(FIELD_REJECTED, "no", column_id="notes") if alias == "r0" else OK
     found = executor().send(RECORD_CHANGES, [change("a"), change("b", NOTES)])
     assert monday.sent == ["ab: r0 r1", "a: v0"]
     assert (list(found["a"].alone), list(found["a"].rejected)) == (["role_title"], ["notes"])
 
 
 def test_the_only_value_of_a_refused_change_is_blocked_and_nothing_more_is_sent(monday: Monday) -> None:
-    monday.of_alias = lambda units, alias: FieldRejected("no")
+    monday.of_alias = lambda units, alias: MondayError(FIELD_REJECTED, "no")
     found = executor().send(RECORD_CHANGES, [change("a", ROLE)])["a"]
     assert (monday.sent, found.verdict, found.item, list(found.rejected)) == (
         ["a: r0"],
@@ -245,23 +248,23 @@ def test_the_only_value_of_a_refused_change_is_blocked_and_nothing_more_is_sent(
 
 
 def test_values_behind_one_that_fails_otherwise_are_not_believed(monday: Monday) -> None:
-    answers: dict[str, Said] = {"r0": FieldRejected("no"), "v1": ItemNotFound("no item")}
+    answers: dict[str, Said] = {"r0": MondayError(FIELD_REJECTED, "no"), "v1": MondayError(ITEM_NOT_FOUND, "no item")}
     monday.of_alias = lambda units, alias: answers.get(alias, OK)
     found = executor().send(RECORD_CHANGES, [change("a")])["a"]
     assert (found.verdict, found.item, found.unsent) == (Verdict.GONE, OK, {"notes"})
 
 
 def test_a_column_that_is_closed_to_the_user_is_one_value_where_the_board_took_others(monday: Monday) -> None:
-    answers: dict[str, Said] = {"r1": BoardForbidden("no", column_id="notes")}
+    answers: dict[str, Said] = {"r1": MondayError(BOARD_FORBIDDEN, "no", column_id="notes")}
     monday.of_alias = lambda units, alias: answers.get(alias, OK)
     assert list(executor().send(RECORD_CHANGES, [change("a"), change("b")])["b"].rejected) == ["notes"]
     assert not monday.stopped
-    monday.of_alias = lambda units, alias: BoardForbidden("no", column_id="notes")
+    monday.of_alias = lambda units, alias: MondayError(BOARD_FORBIDDEN, "no", column_id="notes")
     assert executor().send(RECORD_CHANGES, [change("a")])["a"].verdict is Verdict.STOPPED
 
 
 def test_a_refused_npd_id_stops_the_board(monday: Monday) -> None:
-    monday.of_alias = lambda units, alias: FieldRejected("no", column_id=NPD_ID_COLUMN)
+    monday.of_alias = lambda units, alias: MondayError(FIELD_REJECTED, "no", column_id=NPD_ID_COLUMN)
     assert executor().send(RECORD_CHANGES, [change("a"), change("b")])["b"].verdict is Verdict.STOPPED
     assert len(monday.sent) == 1
 
@@ -271,7 +274,9 @@ def test_a_refused_npd_id_stops_the_board(monday: Monday) -> None:
 
 def test_a_new_item_that_is_refused_for_a_value_is_looked_for_and_made_with_its_name_alone(monday: Monday) -> None:
     one = create("a")
-    monday.of_alias = lambda units, alias: FieldRejected("no", column_id="notes") if len(monday.sent) == 1 else OK
+    monday.of_alias = lambda units, alias: (
+        MondayError(FIELD_REJECTED, "no", column_id="notes") if len(monday.sent) == 1 else OK
+    )
     found = executor().create([one])["a"]
     assert (monday.sent, monday.looked_for) == (["a: r0", "a: r0"], [str(one.record_id)])
     assert (found.verdict, found.item, found.is_bare, list(found.rejected)) == (Verdict.DONE, OK, True, ["notes"])
@@ -279,7 +284,9 @@ def test_a_new_item_that_is_refused_for_a_value_is_looked_for_and_made_with_its_
 
 
 def test_a_new_item_that_is_refused_for_a_column_that_is_gone_has_the_board_checked(monday: Monday) -> None:
-    monday.of_alias = lambda units, alias: ColumnNotFound("no", column_id="notes") if len(monday.sent) == 1 else OK
+    monday.of_alias = lambda units, alias: (
+        MondayError(COLUMN_NOT_FOUND, "no", column_id="notes") if len(monday.sent) == 1 else OK
+    )
     found = executor().create([create("a")])["a"]
     assert (found.verdict, list(found.rejected), monday.stopped) == (Verdict.DONE, ["notes"], ["checked soon"])
 
@@ -287,20 +294,20 @@ def test_a_new_item_that_is_refused_for_a_column_that_is_gone_has_the_board_chec
 def test_one_that_was_made_though_a_value_was_refused_is_not_made_again(monday: Monday) -> None:
     one = create("a")
     monday.existing = {str(one.record_id): OK}
-    monday.of_alias = lambda units, alias: FieldRejected("no", column_id="notes")
+    monday.of_alias = lambda units, alias: MondayError(FIELD_REJECTED, "no", column_id="notes")
     found = executor().create([one])["a"]
     assert (len(monday.sent), found.verdict, found.item, found.is_bare) == (1, Verdict.DONE, OK, True)
 
 
 def test_where_the_npd_ids_can_not_be_read_nothing_is_made_again(monday: Monday) -> None:
     monday.existing = None
-    monday.of_alias = lambda units, alias: FieldRejected("no", column_id="notes")
+    monday.of_alias = lambda units, alias: MondayError(FIELD_REJECTED, "no", column_id="notes")
     found = executor().create([create("a")])["a"]
     assert (len(monday.sent), found.verdict) == (1, Verdict.STOPPED)
 
 
 def test_without_its_name_no_item_is_made(monday: Monday) -> None:
-    monday.of_alias = lambda units, alias: FieldRejected("no", column_id="name")
+    monday.of_alias = lambda units, alias: MondayError(FIELD_REJECTED, "no", column_id="name")
     found = executor().create([create("a")])["a"]
     assert (len(monday.sent), monday.looked_for, found.verdict) == (1, [], Verdict.REFUSED)
     assert (list(found.rejected), found.is_bare) == (["name"], False)

@@ -13,16 +13,16 @@ from npd.models import Contact
 from sync.models import Intent
 from sync.monday.board_items import Item, WriteResult
 from sync.monday.errors import (
-    AnswerWithoutData,
-    BoardForbidden,
-    ConnectorError,
-    DocumentRejected,
-    MinuteLimitReached,
-    NotAuthenticated,
-    RecordRejected,
-    ServerFailed,
-    TimedOut,
-    Unreachable,
+    ANSWER_WITHOUT_DATA,
+    BOARD_FORBIDDEN,
+    DOCUMENT_REJECTED,
+    MINUTE_LIMIT_REACHED,
+    NOT_AUTHENTICATED,
+    RECORD_REJECTED,
+    SERVER_FAILED,
+    TIMED_OUT,
+    UNREACHABLE,
+    MondayError,
 )
 from sync.reconcile.unconfirmed_writes import (
     PAUSED_WAIT_SECONDS,
@@ -118,20 +118,24 @@ def test_what_is_found_is_linked(row: str) -> None:
     assert outline(decide_unconfirmed(replace(known, items={str(ANN.pk): MADE}))) == expected
 
 
-TIMED_OUT, NO_DATA = TimedOut("late"), AnswerWithoutData("errors")
+LATE, NO_DATA = MondayError(TIMED_OUT, "late"), MondayError(ANSWER_WITHOUT_DATA, "errors")
 
-FAILED: dict[str, tuple[ConnectorError | None, UnconfirmedCreates, list[Any]]] = {
+FAILED: dict[str, tuple[MondayError | None, UnconfirmedCreates, list[Any]]] = {
     "paused before it could be sent": (None, facts(), [WAIT_FOR_RESUME]),
-    "refused, and so not carried out the first time either": (DocumentRejected("no"), facts(ANN, BOB), [VOID, VOID]),
-    "refused for one record": (RecordRejected("no"), facts(ANN, BOB), [VOID, VOID]),
-    "the account's failure": (NotAuthenticated("no"), facts(), [WAIT]),
-    "the board's failure": (BoardForbidden("no"), facts(), [WAIT]),
-    "a limit": (MinuteLimitReached("later"), facts(), [WAIT]),
-    "never sent": (Unreachable("no route"), facts(), [WAIT]),
-    "an outage costs no attempt, and a document is sent again once": (TIMED_OUT, facts(), [LOOK_AGAIN]),
-    "as long as writes are stopped": (TIMED_OUT, facts(wait_seconds=600), [("", Fate.LOOK_AGAIN, 600)]),
-    "alone while others are answered": (TIMED_OUT, facts(others_answered=True), [FAIL]),
-    "several while others are answered": (TIMED_OUT, facts(ANN, BOB, others_answered=True), [LOOK_AGAIN] * 2),
+    "refused, and so not carried out the first time either": (
+        MondayError(DOCUMENT_REJECTED, "no"),
+        facts(ANN, BOB),
+        [VOID, VOID],
+    ),
+    "refused for one record": (MondayError(RECORD_REJECTED, "no"), facts(ANN, BOB), [VOID, VOID]),
+    "the account's failure": (MondayError(NOT_AUTHENTICATED, "no"), facts(), [WAIT]),
+    "the board's failure": (MondayError(BOARD_FORBIDDEN, "no"), facts(), [WAIT]),
+    "a limit": (MondayError(MINUTE_LIMIT_REACHED, "later"), facts(), [WAIT]),
+    "never sent": (MondayError(UNREACHABLE, "no route"), facts(), [WAIT]),
+    "an outage costs no attempt, and a document is sent again once": (LATE, facts(), [LOOK_AGAIN]),
+    "as long as writes are stopped": (LATE, facts(wait_seconds=600), [("", Fate.LOOK_AGAIN, 600)]),
+    "alone while others are answered": (LATE, facts(others_answered=True), [FAIL]),
+    "several while others are answered": (LATE, facts(ANN, BOB, others_answered=True), [LOOK_AGAIN] * 2),
     "answered without data": (NO_DATA, facts(), [LOOK_AGAIN]),
     "several, answered without data": (NO_DATA, facts(ANN, BOB), [LOOK_AGAIN, LOOK_AGAIN]),
 }
@@ -148,13 +152,13 @@ def test_what_a_second_sending_that_failed_as_a_whole_means(row: str) -> None:
 @pytest.mark.parametrize(
     ("error", "replayed", "expected"),
     [
-        (RecordRejected("no"), False, VOID),
-        (ServerFailed("internal"), False, FAIL),
-        (ServerFailed("internal"), True, VOID),
+        (MondayError(RECORD_REJECTED, "no"), False, VOID),
+        (MondayError(SERVER_FAILED, "internal"), False, FAIL),
+        (MondayError(SERVER_FAILED, "internal"), True, VOID),
     ],
     ids=["refused", "nothing known", "a replay tells of the first sending"],
 )
-def test_what_the_second_answer_says_of_each(error: ConnectorError, replayed: bool, expected: Any) -> None:
+def test_what_the_second_answer_says_of_each(error: MondayError, replayed: bool, expected: Any) -> None:
     answer = WriteResult({"r0": MADE, "r1": error}, replayed=replayed)
     made, failed = after_resending(facts(ANN, BOB), answer)
     assert outline([made, failed]) == [LINK, expected]

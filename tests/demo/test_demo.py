@@ -20,7 +20,7 @@ from sync import registry
 from sync.choices import QueueStatus, RecordSyncStatus
 from sync.models import BoardLink, Intent, SyncQueue, UnmatchedItem
 from sync.operations.detect.comparison import enqueue_unmatched
-from sync.queue import SyncQueueService
+from sync.queue import retry_all
 from sync.state import record_view
 from tests.demo.conftest import PASSWORD, Played
 from tests.support.clock import move_clock
@@ -201,7 +201,7 @@ def strangers_row() -> SyncQueue:
 def a_person_acts(played: Played) -> None:
     """“No more faults” on the board page, Retry in the queue, an email on the board; its webhook wakes the item."""
     played.sandbox.control("faults", "DELETE")
-    SyncQueueService().retry_all(SyncQueue.objects.filter(status=QueueStatus.FAILED), by="admin")
+    retry_all(SyncQueue.objects.filter(status=QueueStatus.FAILED), by="admin")
     item = played.sandbox.item_named(STRANGER)
     played.sandbox.act("edit", item_id=item["id"], column_id="email", text="fair@example.com")
     enqueue_unmatched(registry.entity("contact"), [item["id"]])

@@ -1,5 +1,6 @@
 """The engine's world, where people change the boards' columns."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -8,6 +9,8 @@ from django.test import Client
 
 from sync.models import BoardLink, FieldMapping
 from sync.operations.detect.sweep import sweep_board
+from sync.operations.setup import run, selection
+from sync.operations.setup.plan import make_plan, request_plan, stored_plan
 from sync.registry import entity
 from tests.support.world import World
 
@@ -45,6 +48,21 @@ class Owner:
     def mapping(self, key: str = "role_title") -> FieldMapping:
         """A field's mapping as it is stored now."""
         return FieldMapping.objects.get(link=self.world.link(), key=key)
+
+    def choose(self, by: str, key: str = "role_title", **values: str) -> None:
+        """Somebody changes a field's column, direction or rule by the set-up, and a worker applies it."""
+        choices = selection.begin_change("contact")
+        fields = {**choices.fields, key: replace(choices.fields[key], **values)}
+        choices = replace(choices, fields=fields)
+        token = selection.plan_token({"contact": choices})
+        request_plan(token, [choices])
+        make_plan(token)
+        plan = stored_plan(token)
+        assert plan is not None
+        user = get_user_model().objects.get(username=by)
+        run.start(user, [selection.read_board(choices, {})], plan)
+        run.advance_setups()
+        assert self.world.link().setup["state"] == "done", self.world.link().setup
 
 
 @pytest.fixture

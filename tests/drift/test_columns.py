@@ -2,13 +2,10 @@
 
 from typing import Any
 
-import pytest
 from django.test import Client
 
 from npd.models import Contact
 from sync.boards.board_columns import check_columns
-from sync.boards.mapping import column_choices, remap
-from sync.kernel.messages import ActionError
 from sync.models import BoardLink, Decision, FieldMapping, SyncMetadata
 from sync.monday.board import Board, BoardColumn
 from sync.operations.detect.comparison import compare_board
@@ -67,29 +64,6 @@ def test_a_look_that_misses_a_column_asks_for_the_board_once_and_never_again(wor
         world.work()
         calls.append(world.calls("query") - before)
     assert calls == [2, 1, 1]
-
-
-def test_only_columns_that_fit_can_be_chosen(mapped: Client) -> None:
-    mapping = FieldMapping.objects.select_related("link").get(key="role_title")
-    mapping.link.shape["columns"] |= {
-        "amount": {"title": "Amount", "type": "numbers"},
-        "role_title": {"title": "Rank", "type": "text"},
-        "npd_id": {"title": "NPD ID", "type": "text"},
-        "notes": {"title": "Notes", "type": "long_text"},
-    }
-    mapping.link.save()
-    assert column_choices(mapping)[0] == ("role_title", "Rank (role_title)")
-    assert "position" in dict(column_choices(mapping))
-    assert "amount" not in dict(column_choices(mapping))
-    for column_id, why in (
-        ("amount", "needs a column of type"),
-        ("npd_id", "NPD ID"),
-        ("notes", "mapped to Notes already"),
-        ("nowhere", "not on the board"),
-    ):
-        with pytest.raises(ActionError, match=why):
-            remap(mapping.pk, column_id, by="lead")
-    assert FieldMapping.objects.get(pk=mapping.pk).version == mapping.version
 
 
 def test_one_item_an_hour_tells_whether_a_hidden_column_is_shown_again(world: World, owner: Owner) -> None:

@@ -1,14 +1,12 @@
 """What is wrong with a column is said on the board's page, the record's, the first page and by `monday_check`."""
 
-import re
 from html import unescape
-from typing import Any
 
 import pytest
 from django.test import Client
 from django.urls import reverse
 
-from sync.boards.mapping import remap
+from npd.models import Contact
 from sync.models import BoardLink, FieldMapping
 from tests.admin import states
 from tests.admin.forms import values_of
@@ -33,11 +31,6 @@ def board_page(link: BoardLink) -> str:
     return reverse("admin:sync_boardlink_change", args=[link.pk])
 
 
-def column_fields(form: dict[str, str], *columns: str) -> list[str]:
-    """The names of the form's fields that hold these columns."""
-    return [key for key, value in form.items() if re.fullmatch(r"mappings-\d+-column_id", key) and value in columns]
-
-
 def test_a_missing_column_is_told_on_every_page_that_is_about_it(mapped: Client) -> None:
     contact = states.synced("Ann", "70", role_title="Analyst")
     without_role()
@@ -49,53 +42,44 @@ def test_a_missing_column_is_told_on_every_page_that_is_about_it(mapped: Client)
         assert problem in unescape(html(mapped, url)), url
 
 
-def test_a_person_maps_a_field_to_another_column_on_the_boards_page(world: World, owner: Owner, admin: Client) -> None:
+def test_a_person_maps_a_field_to_another_column_by_the_boards_page(world: World, owner: Owner, admin: Client) -> None:
     contact = world.linked(role_title="Analyst")
     owner.column("role_title", "delete")
     owner.make("position", "Position")
-    owner.make("amount", "Amount", "numbers")
     owner.sweep()
     page = html(admin, board_page(world.link()))
-    assert 'value="position"' in page
-    assert 'value="amount"' not in page
-    form = values_of(admin.get(board_page(world.link())), "boardlink_form")
-    (name,) = column_fields(form, "role_title")
-    answer = admin.post(board_page(world.link()), form | {name: "position"}, follow=True)
-    assert "is in the column Position now" in answer.content.decode()
+    assert "deleted on the board" in page
+    change = reverse("admin:sync_wizard_change", args=["contact"])
+    assert change in page
+    assert "Position" in admin.post(change, follow=True).content.decode()
+    owner.choose("lead", column="position")
     world.work()
+    assert (owner.mapping().problem, owner.mapping().problem_code) == ("", "")
     assert world.values(contact)["position"] == "Analyst"
     assert world.status(contact) == "synced"
 
 
-def test_saving_the_page_without_another_column_changes_no_mapping(mapped: Client) -> None:
+def test_another_rule_settles_what_it_was_asked_about(world: World, owner: Owner, admin: Client) -> None:
+    contact = world.linked(role_title="Analyst")
+    world.edit(contact, "role_title", "Head")
+    Contact.objects.filter(pk=contact.pk).update(role_title="Director")
+    world.hear()
+    assert world.status(contact) == "conflict"
+    owner.choose("lead", rule="monday_wins")
+    world.work(contact)
+    assert (contact.role_title, world.status(contact)) == ("Head", "synced")
+
+
+def test_a_policy_is_saved_and_no_page_that_is_open_longer_takes_it_back(mapped: Client) -> None:
     link = BoardLink.objects.get()
-    before = list(link.mappings.values("key", "column_id", "version", "converter", "options"))
-    form: dict[str, Any] = values_of(mapped.get(board_page(link)), "boardlink_form")
-    assert mapped.post(board_page(link), form).status_code == 302
-    after = list(link.mappings.values("key", "column_id", "version", "converter", "options"))
-    assert after == before
-
-
-def test_a_page_that_was_opened_before_somebody_elses_change_does_not_take_it_back(mapped: Client) -> None:
-    link, field = BoardLink.objects.get(), FieldMapping.objects.filter(key="role_title")
     page = board_page(link)
     form = values_of(mapped.get(page), "boardlink_form")
-    remap(field.get().pk, "position", by="lead")
-    field.update(direction="npd_to_monday", rule="npd_wins")
     BoardLink.objects.update(deleted_record_policy="unlink")
-    ids = {str(one.pk): one.key for one in link.mappings.all()}
-    rows = {
-        ids[value]: name.removesuffix("id") for name, value in form.items() if re.fullmatch(r"mappings-\d+-id", name)
-    }
-    role, phone = f"{rows['role_title']}rule", f"{rows['phone']}rule"
-    changed = {"removed_item_policy": "unlink", role: "monday_wins", phone: "monday_wins"}
-    assert "changed meanwhile" in mapped.post(page, form | changed).content.decode()
-    assert field.get().rule == "npd_wins"
-    assert mapped.post(page, form | changed | {role: form[role]}).status_code == 302
-    assert field.values_list("column_id", "direction", "rule").get() == ("position", "npd_to_monday", "npd_wins")
-    assert FieldMapping.objects.get(key="phone").rule == "monday_wins"
+    before = list(link.mappings.values())
+    assert mapped.post(page, form | {"removed_item_policy": "unlink"}).status_code == 302
     link.refresh_from_db()
     assert (link.removed_item_policy, link.deleted_record_policy) == ("unlink", "unlink")
+    assert list(link.mappings.values()) == before
 
 
 def test_the_queries_of_the_boards_page_do_not_grow_with_the_boards_columns(mapped: Client) -> None:

@@ -17,12 +17,10 @@ from conflicts.models import SyncConflict
 from conflicts.resolution import resolve
 from npd.models import Contact
 from sync.boards import board_columns
-from sync.boards.mapping import remap
 from sync.choices import Cause
 from sync.models import BoardLink, Decision, FieldMapping, SyncMetadata, SyncQueue, WriteLoop
 from sync.operations.decision_undo import is_undoable
 from sync.outbox import pauses
-from tests.admin.forms import values_of
 from tests.drift.conftest import Owner
 from tests.support.people import staff_who_may
 from tests.support.rows import queries_of
@@ -104,16 +102,7 @@ def replaced(owner: Owner) -> None:
     """A new column is made on the board in place of the one that is gone, and chosen by the administrator."""
     owner.make("position", "Role")
     owner.sweep()
-    remap(owner.mapping().pk, "position", by="lead")
-
-
-def saved(client: Client, key: str, **values: str) -> str:
-    """What is said to a field's new column, direction or rule on the board's page."""
-    mapping = FieldMapping.objects.get(key=key, link__entity_type="contact")
-    page = f"/admin/sync/boardlink/{mapping.link_id}/change/"
-    form = values_of(client.get(page), "boardlink_form")
-    [row] = [name.removesuffix("id") for name, pk in form.items() if name.endswith("-id") and pk == str(mapping.pk)]
-    return posted(client, page, **form | {f"{row}{name}": value for name, value in values.items()})
+    owner.choose("lead", column="position")
 
 
 def test_a_renamed_column_is_told_once_somebody_called_it_fine_no_more(
@@ -161,7 +150,7 @@ def test_a_column_that_was_restored_is_found_by_the_button_and_what_was_held_flo
     Contact.objects.filter(pk=contact.pk).update(role_title="Head")
     world.work()
     text = shown(admin)
-    assert "Role of 1 contact" in text
+    assert "Role The field is blocked" in text
     assert owner.mapping().problem.split(".")[0] in text
     inbox = admin.get(INBOX).content.decode()
     assert f"/board/{world.link().board_id}" in inbox
@@ -332,16 +321,10 @@ def test_a_field_is_left_alone_from_then_on_and_its_record_is_in_sync(
     contact = world.linked(role_title="Analyst")
     gone(owner)
     assert world.status(contact) == "pending"
-    saved(admin, "role_title", direction="none")
+    owner.choose("lead", column="", direction="none")
     world.work()
     assert (world.status(contact), world.ledger(contact).blocked_fields) == ("synced", {})
     assert EMPTY in shown(admin)
-
-
-def test_a_field_that_must_be_synced_is_not_left_alone_though_its_column_is_gone(mapped: Client) -> None:
-    FieldMapping.objects.filter(key="email").update(problem="It was deleted.", problem_code="missing")
-    assert "must be synced: records and items are matched by it" in saved(mapped, "email", direction="none")
-    assert FieldMapping.objects.get(key="email").direction == "bidirectional"
 
 
 def held_so(contact: Contact, **more: Any) -> None:
@@ -396,18 +379,6 @@ def test_a_loop_is_told_and_sent_again_at_once(world: World, admin: Client, sett
     assert "1 entry left alone" in asked(admin, retry)[0]
 
 
-def test_another_rule_syncs_the_records_whose_field_is_rewritten_on_the_board(mapped: Client) -> None:
-    contact = in_sync("Ann")
-    throttled(contact, "role_title")
-    FieldMapping.objects.filter(key="role_title").update(rule="npd_wins")
-    page = mapped.get(INBOX)
-    assert "What the board shows still updates NPD" in words_of(page)
-    assert f'href="/admin/sync/boardlink/{role().link_id}/change/"' in page.content.decode()
-    saved(mapped, "role_title", rule="monday_wins")
-    assert role().rule == "monday_wins"
-    assert SyncQueue.objects.filter(entity_id=contact.pk, status="pending").exists()
-
-
 def throttled(contact: Contact, key: str) -> None:
     """The field was rewritten on the board too often; nothing is sent to it for now."""
     WriteLoop.objects.create(
@@ -428,12 +399,6 @@ def test_who_acts_on_something_else_reads_what_is_blocked_where_it_is_asked_for(
     assert "You may view these entries" in text
     assert "It was deleted." in text
     assert "Ann" in text
-
-
-def test_whoever_may_change_mappings_alone_mends_a_column(mapped: Client, client: Client) -> None:
-    role_is_gone()
-    client.force_login(staff_who_may("view_syncmetadata", "view_boardlink", "change_boardlink", "change_fieldmapping"))
-    assert "Role is in the column Position now" in saved(client, "role_title", column_id="position")
 
 
 def test_the_queries_of_the_inbox_do_not_grow_with_what_is_blocked(mapped: Client) -> None:

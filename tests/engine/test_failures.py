@@ -8,6 +8,7 @@ from npd.models import Contact
 from sync.limits import MeteredClient
 from sync.models import BoardLink, Intent, SyncQueue, Tombstone
 from sync.monday.connector import MondayConnector
+from sync.monday.errors import MondayError
 from sync.records import availability
 from tests.support.world import World, mail
 
@@ -142,7 +143,7 @@ def blind_search(monkeypatch: pytest.MonkeyPatch, times: int) -> None:
 def test_creates_answered_without_data_are_looked_for_before_they_are_made_again(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from sync.monday.errors import AnswerWithoutData
+    from sync.monday.errors import ANSWER_WITHOUT_DATA
 
     world.contact("Ann", email="a@example.com")
     world.contact("Bob", email="b@example.com")
@@ -152,7 +153,7 @@ def test_creates_answered_without_data_are_looked_for_before_they_are_made_again
         answer = real(client, document, variables, **more)
         if "create_item" in document and first.pop() if first else False:
             blind_search(monkeypatch, 2)
-            raise AnswerWithoutData("Monday answered without results")
+            raise MondayError(ANSWER_WITHOUT_DATA, "Monday answered without results")
         return answer
 
     monkeypatch.setattr(MeteredClient, "execute", without_data)

@@ -7,7 +7,7 @@ import pytest
 from npd.models import Contact
 from sync.models import BoardLink
 from sync.monday.client import MondayClient
-from sync.monday.errors import ConnectorError, DocumentRejected
+from sync.monday.errors import DOCUMENT_REJECTED, ErrorKind, MondayError
 from sync.records import availability
 from tests.budget.conftest import Planned, monday
 from tests.support.world import World
@@ -19,13 +19,13 @@ TOO_COMPLEX = {
 }
 
 
-def poison(monkeypatch: pytest.MonkeyPatch, contact: Contact, kind: type[ConnectorError] = DocumentRejected) -> None:
+def poison(monkeypatch: pytest.MonkeyPatch, contact: Contact, kind: ErrorKind = DOCUMENT_REJECTED) -> None:
     """Every document that holds this record's change is refused as a whole, before any of it runs."""
     original = MondayClient.execute
 
     def execute(self: MondayClient, document: str, variables: Any, *, idempotency_key: Any = None) -> Any:
         if document.startswith("mutation") and contact.monday_id in map(str, variables.values()):
-            raise kind("The document can't be read")
+            raise MondayError(kind, "The document can't be read")
         return original(self, document, variables, idempotency_key=idempotency_key)
 
     monkeypatch.setattr(MondayClient, "execute", execute)

@@ -11,7 +11,7 @@ from sync.clock import sync_now
 from sync.models import BoardLink, SyncQueue
 from sync.outbox import finish
 from sync.outbox.claim import Lease, acquire, claim
-from sync.outbox.queue_rows import enqueue_item_many
+from sync.outbox.queue_rows import enqueue_item_many, enqueue_many
 from sync.queue import SyncQueueService
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -29,7 +29,7 @@ def held() -> Lease:
 
 
 def asked_for(**more: Any) -> None:
-    QUEUE.enqueue("contact", ID, **{"cause": Cause.SWEEP, "priority": Priority.SWEEP, **more})
+    enqueue_many("contact", [ID], **{"cause": Cause.SWEEP, "priority": Priority.SWEEP, **more})
 
 
 def test_a_second_reason_joins_the_waiting_row_and_makes_it_more_urgent_never_less() -> None:

@@ -7,13 +7,15 @@ from django.core.management import call_command
 from django.db import transaction
 
 from npd.models import Contact
+from sync.kernel.messages import Conflict
 from sync.models import BoardLink, QueuePause, SyncQueue
 from sync.operations.detect.comparison import compare_due_boards
 from sync.operations.detect.sweep import run_full_sweep, sweep_due_boards
 from sync.operations.preview.explanation import explain, find_record
 from sync.operations.record_requests import push_record
 from sync.outbox import pauses
-from sync.queue import Conflict, SyncQueueService
+from sync.outbox.pauses import pause
+from sync.queue import resume
 from sync.reconcile import act
 from sync.state import record_view
 from tests.support.waiting import beside, somebody_waits, wait_for
@@ -35,7 +37,7 @@ def rounds(world: World) -> None:
 @pytest.mark.parametrize("what", [BOARD, {"entity_type": ""}], ids=["board", "everything"])
 def test_edits_on_both_sides_during_a_pause_arrive_after_it(world: World, what: dict[str, str]) -> None:
     ann = world.linked("Ann", email="ann@example.test", phone="+41 44 668 18 00", role_title="Buyer")
-    world.queue.pause("mary", **what, why="moving house")
+    pause("mary", **what, why="moving house")
     before = world.calls("mutation")
     Contact.objects.filter(pk=ann.pk).update(notes="from NPD", role_title="Head")
     world.edit(ann, "phone", "+41 44 111 22 33")
@@ -50,7 +52,7 @@ def test_edits_on_both_sides_during_a_pause_arrive_after_it(world: World, what: 
     assert new.monday_id is None
     assert ann.phone == "+41 44 668 18 00"
     assert not Contact.objects.filter(name="Zoe").exists()
-    assert world.queue.resume("mary", **what)
+    assert resume("mary", **what)
     rounds(world)
     as_without_a_pause(world, ann, new)
 
@@ -67,7 +69,7 @@ def as_without_a_pause(world: World, ann: Contact, new: Contact) -> None:
 
 def test_a_paused_board_makes_no_call_whoever_asks(world: World) -> None:
     ann = world.linked("Ann")
-    world.queue.pause("mary", **BOARD)
+    pause("mary", **BOARD)
     Contact.objects.filter(pk=ann.pk).update(notes="new")
     world.edit(ann, "role_title", "Head")
     world.deliver()
@@ -92,7 +94,7 @@ def test_a_pause_between_decision_and_call_sends_nothing(world: World, monkeypat
     announce = act.commit_intents
 
     def late(*args: Any, **kwargs: Any) -> Any:
-        SyncQueueService().pause("mary", **BOARD)
+        pause("mary", **BOARD)
         return announce(*args, **kwargs)
 
     before = world.calls("mutation")
@@ -101,7 +103,7 @@ def test_a_pause_between_decision_and_call_sends_nothing(world: World, monkeypat
         world.work()
     assert world.calls("mutation") == before
     assert [(row.status, row.attempts) for row in SyncQueue.objects.exclude(status="completed")] == [("pending", 0)]
-    world.queue.resume("mary", **BOARD)
+    resume("mary", **BOARD)
     world.work()
     assert world.values(ann)["role_title"] == "Head"
     assert world.status(ann) == "synced"
@@ -111,16 +113,16 @@ def test_a_pause_between_read_and_settle_takes_nothing_over(world: World) -> Non
     ann = world.linked("Ann", role_title="Buyer")
     world.edit(ann, "role_title", "Head")
     world.deliver()
-    world.meanwhile(lambda: SyncQueueService().pause("mary", **BOARD), after="read")
+    world.meanwhile(lambda: pause("mary", **BOARD), after="read")
     world.work(ann)
     assert ann.role_title == "Buyer"
-    world.queue.resume("mary", **BOARD)
+    resume("mary", **BOARD)
     world.work(ann)
     assert (ann.role_title, ann.sync_status) == ("Head", "synced")
 
 
 def test_what_can_not_be_paused_is_refused_with_what_can(db: None) -> None:
-    for steer in (SyncQueueService().pause, SyncQueueService().resume):
+    for steer in (pause, resume):
         with pytest.raises(Conflict, match="no board for “deals”"):
             steer("mary", entity_type="deals")
     assert not QueuePause.objects.exists()
@@ -130,7 +132,7 @@ def test_a_pause_waits_for_a_look_that_is_about_to_write() -> None:
     """Else it would say “paused” while something is written that saw no pause."""
     with transaction.atomic():
         assert pauses.locked_pause("contact") == ""
-        pausing = beside(lambda: SyncQueueService().pause("mary"))
+        pausing = beside(lambda: pause("mary"))
         wait_for("the pause waits for the lock", lambda: somebody_waits("= 'advisory'"))
         assert not pausing.done()
         assert pauses.locked_pause("contact") == ""
@@ -144,11 +146,11 @@ def test_a_pause_before_a_create_is_sent_again_keeps_it_back(world: World) -> No
     world.work()
     world.wait_out()
     before = world.calls("mutation")
-    world.meanwhile(lambda: SyncQueueService().pause("mary", **BOARD), before="read")
+    world.meanwhile(lambda: pause("mary", **BOARD), before="read")
     world.work()
     assert QueuePause.objects.exists()
     assert world.calls("mutation") == before
-    world.queue.resume("mary", **BOARD)
+    resume("mary", **BOARD)
     world.pass_time(minutes=11)
     rounds(world)
     assert world.status(contact) == "synced"
@@ -157,7 +159,7 @@ def test_a_pause_before_a_create_is_sent_again_keeps_it_back(world: World) -> No
 
 def test_a_record_and_its_job_say_who_paused_since_when_and_why(world: World) -> None:
     ann = world.linked("Ann", role_title="Buyer")
-    world.queue.pause("mary", **BOARD, why="moving house")
+    pause("mary", **BOARD, why="moving house")
     Contact.objects.filter(pk=ann.pk).update(role_title="Head")
     ann.refresh_from_db()
     view = record_view.describe_one(ann)
@@ -170,7 +172,7 @@ def test_a_record_and_its_job_say_who_paused_since_when_and_why(world: World) ->
 
 def test_sync_drain_ends_and_says_what_is_paused(world: World, capsys: Any) -> None:
     world.contact("Ann")
-    world.queue.pause("mary", **BOARD, why="moving house.")
+    pause("mary", **BOARD, why="moving house.")
     call_command("sync_drain")
     said = capsys.readouterr().out
     assert "Paused by mary" in said

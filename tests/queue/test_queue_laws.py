@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
-from django.db.models import Count, F
+from django.db.models import Count, F, QuerySet
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
@@ -16,10 +16,11 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from npd.models import Contact
 from sync.choices import Cause, Priority, QueueDirection, QueueStatus
 from sync.models import BoardLease, BoardLink, QueuePause, SyncQueue
-from sync.outbox import finish, pauses
+from sync.outbox import finish, operate, pauses
 from sync.outbox.claim import Claim, Lease, acquire, claim
+from sync.outbox.pauses import pause
 from sync.outbox.queue_rows import enqueue_many
-from sync.queue import SyncQueueService
+from sync.queue import SyncQueueService, resume, retry_all
 from tests.support.clock import move_clock, reset_clock
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -102,24 +103,24 @@ class TheQueue(RuleBasedStateMachine):
         self.seconds += minutes * 60
         self._clock()
 
-    @rule(act=st.sampled_from(["retry_all", "cancel_all", "discard_all"]))
-    def steer(self, act: str) -> None:
+    @rule(act=st.sampled_from([retry_all, operate.cancel, operate.discard]))
+    def steer(self, act: Callable[[QuerySet[SyncQueue], str], operate.BulkResult]) -> None:
         flying = list(SyncQueue.objects.filter(status="in_progress").order_by("id").values())
-        done = getattr(QUEUE, act)(SyncQueue.objects.all(), "mary")
+        done = act(SyncQueue.objects.all(), "mary")
         assert list(SyncQueue.objects.filter(status="in_progress").order_by("id").values()) == flying
         assert done.in_flight == len(flying)
-        if act == "cancel_all":
+        if act is operate.cancel:
             self.wanted = set()
-        if act == "retry_all":
+        if act is retry_all:
             assert not SyncQueue.objects.filter(status="pending", attempts__gt=0).exists()
 
     @rule(entity_type=PAUSED, why=st.just("moving"))
     def pause(self, entity_type: str, why: str) -> None:
-        QUEUE.pause("mary", entity_type=entity_type, why=why)
+        pause("mary", entity_type=entity_type, why=why)
 
     @rule(entity_type=PAUSED)
     def resume(self, entity_type: str) -> None:
-        QUEUE.resume("mary", entity_type=entity_type)
+        resume("mary", entity_type=entity_type)
 
     @invariant()
     def one_row_waits_for_a_record_and_direction(self) -> None:

@@ -13,7 +13,7 @@ from sync.clock import sync_now
 from sync.limits import BlockedKind, Grant, Wait, breaker, grant, monday_account, quota
 from sync.limits.rate_limits import Quota
 from sync.models import BoardLink, MondayAccount
-from sync.monday.errors import ConnectionLost
+from sync.monday.errors import CONNECTION_LOST, MondayError
 from sync.records import availability
 from tests.admin import states
 from tests.metrics.test_gauges import changes_are_gathered, noon
@@ -65,7 +65,7 @@ def test_the_permission_to_work_is_four_statements(django_assert_num_queries: An
 
 
 def test_where_our_own_quota_has_no_room_for_the_probe_the_account_stays_stopped() -> None:
-    breaker.trip_account(ConnectionLost("no answer"))
+    breaker.trip_account(MondayError(CONNECTION_LOST, "no answer"))
     MondayAccount.objects.update(stopped_until=sync_now() - timedelta(seconds=1))
     with quota.lock_budget() as state:
         state.budget = replace(state.budget, quota=Quota(day=10), day_calls=Decimal(10))

@@ -4,6 +4,8 @@ import pytest
 
 from npd.models import Contact
 from sync.models import SyncMetadata, SyncQueue
+from sync.models.jobs import QueueAction
+from sync.outbox.operate import operate_one
 from sync.queue import SyncQueueService
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -31,14 +33,14 @@ def _with_ledger() -> Contact:
 def test_the_ledger_reads_failed_until_the_last_dead_letter_is_discarded() -> None:
     contact = _with_ledger()
     one, other = _dead(contact, "to_monday"), _dead(contact, "to_npd")
-    SyncQueueService().discard(one.pk, "mary")
+    operate_one(one.pk, "mary", QueueAction.DISCARD)
     assert _ledger_of(contact).sync_status == "failed"
-    SyncQueueService().discard(other.pk, "mary")
+    operate_one(other.pk, "mary", QueueAction.DISCARD)
     assert _ledger_of(contact).sync_status == "pending"
 
 
 def test_the_ledger_reads_failed_no_more_after_a_retry_that_was_cancelled() -> None:
     contact = _with_ledger()
     again = SyncQueueService().manual_retry(_dead(contact, "to_monday").pk, "mary")
-    SyncQueueService().cancel(again.pk, "mary")
+    operate_one(again.pk, "mary", QueueAction.CANCEL)
     assert _ledger_of(contact).sync_status == "pending"

@@ -21,13 +21,14 @@ from sync.kernel import process
 from sync.limits import breaker, metered_client
 from sync.limits.metered_client import SHUTDOWN_MESSAGE
 from sync.models import BoardLease, BoardLink, Decision, MondayAccount, SyncQueue
-from sync.monday.errors import ShuttingDown
+from sync.monday.errors import SHUTTING_DOWN
 from sync.operations import retention
 from sync.operations.detect import boards_to_sweep
 from sync.operations.detect.comparison import compare_due_boards
 from sync.operations.detect.sweep import sweep_board, sweep_due_boards
 from sync.outbox import notify
 from sync.queue import SyncQueueService
+from tests.support.refusals import refusal
 from tests.support.sandbox import Sandbox
 from tests.support.world import World
 
@@ -134,7 +135,7 @@ def test_it_does_not_linger_nor_wait_for_another_workers_lease(boards: Sandbox, 
 def test_no_call_leaves_and_nothing_is_paused_for_it(boards: Sandbox) -> None:
     process.request_shutdown()
     before = len(boards.calls())
-    with pytest.raises(ShuttingDown) as refused:
+    with refusal(SHUTTING_DOWN) as refused:
         metered_client.client().execute("query { me { id } }", {})
     breaker.trip_account(refused.value)
     assert len(boards.calls()) == before

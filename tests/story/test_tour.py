@@ -97,7 +97,7 @@ def to_conflict(page: Page) -> None:
 def to_wizard(page: Page) -> None:
     link = BoardLink.objects.get(entity_type="contact")
     page.goto(reverse("admin:sync_boardlink_change", args=[link.pk]))
-    page.get_by_role("button", name="Set up…").click()
+    page.get_by_role("button", name="Change fields and filter…").click()
     page.wait_for_url("**/fields/contact/")
 
 

@@ -26,7 +26,8 @@ from sync.choices import Cause, Priority, QueueDirection
 from sync.limits import breaker, metered_client
 from sync.models import BoardLink, Intent, MondayAccount, SyncMetadata, SyncQueue
 from sync.monday.connector import MondayConnector
-from sync.queue import SyncQueueService, WorkSummary
+from sync.operations.worker import WorkSummary
+from sync.queue import SyncQueueService
 from sync.reconcile import decide
 from sync.records import inbox
 from tests.support.clock import move_clock

@@ -10,9 +10,10 @@ from sync.limits import MeteredClient, metered_client
 from sync.monday.board import UpdatedItem, UpdatedItemsPage
 from sync.monday.board_events import UPDATED_PAGE
 from sync.monday.connector import MondayConnector
-from sync.monday.errors import ListingTruncated, UnreadableAnswer
+from sync.monday.errors import LISTING_TRUNCATED, UNREADABLE_ANSWER
 from sync.monday.graphql import Answer
 from sync.operations.detect.sweep import SweepResult, sweep_board, updated_since
+from tests.support.refusals import refusal
 from tests.support.world import World
 from tests.sweeps.conftest import Post
 
@@ -123,7 +124,7 @@ def walk(
 
 
 def test_an_item_listed_twice_counts_once_towards_the_boards_items() -> None:
-    with pytest.raises(ListingTruncated):
+    with refusal(LISTING_TRUNCATED):
         walk([item("a", 1), item("b", 5)], [item("b", 5), item("c", 9)], count=4)
 
 
@@ -148,5 +149,5 @@ def test_the_walk_goes_on_behind_an_old_item_only_where_it_is_in_order() -> None
     ],
 )
 def test_an_order_that_no_edit_meanwhile_explains_is_refused(pages: list[list[UpdatedItem]]) -> None:
-    with pytest.raises(UnreadableAnswer, match="order of their last update"):
+    with refusal(UNREADABLE_ANSWER, match="order of their last update"):
         walk(*pages)

@@ -7,8 +7,7 @@ from django.urls import reverse
 
 from npd.models import Contact
 from sync.models import BoardLink, FieldMapping
-from tests.admin.forms import values_of
-from tests.wizard.conftest import PEOPLE, Wizard, a_board, people, started, words_of
+from tests.wizard.conftest import PEOPLE, Wizard, a_board, people, started
 
 
 def set_up(wizard: Wizard) -> BoardLink:
@@ -42,18 +41,6 @@ def test_another_column_is_planned_before_it_is_written(wizard: Wizard) -> None:
     assert "Role is now in the column position (as chosen)" in started()["done"]
     assert wizard.monday.item_named("Ann Ångström")["values"]["position"] == "Head"
     assert all_are_in_sync()
-
-
-def test_another_column_on_the_boards_page_leads_to_the_plan(wizard: Wizard) -> None:
-    link = set_up(wizard)
-    form = values_of(wizard.client.get(page_of(link)), "boardlink_form")
-    row = next(name for name, value in form.items() if name.endswith("-column_id") and value == "job")
-    answer = wizard.client.post(page_of(link), form | {row: "position"}, follow=True)
-    assert "Column and direction are not changed yet" in words_of(answer.content.decode())
-    assert FieldMapping.objects.get(key="role_title").column_id == "job"
-    wizard.plan()
-    wizard.apply()
-    assert FieldMapping.objects.get(key="role_title").column_id == "position"
 
 
 @pytest.mark.django_db(transaction=True)  # what a save leaves to the queue is told apart by its transaction

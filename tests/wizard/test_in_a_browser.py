@@ -90,7 +90,7 @@ def test_a_filters_values_are_offered_by_the_field_that_is_chosen(
     wizard.apply()
     page, errors = open_page(1280, "dark")
     page.goto(f"/admin/sync/boardlink/{BoardLink.objects.get(entity_type='contact').pk}/change/")
-    page.get_by_role("button", name="Set up…").press("Enter")
+    page.get_by_role("button", name="Change fields and filter…").press("Enter")
     page.get_by_role("button", name="Sync only some of them…").press("Enter")
     page.get_by_role("heading", name="Contacts: what is synced?").wait_for()
     page.locator("#npd-filter-item-field-1").select_option("group")

@@ -31,7 +31,7 @@ from sync.clock import SyncNow
 from sync.kernel.messages import ActionError
 from sync.models import BoardLink, FieldMapping, SyncedModel, SyncQueue, UnmatchedItem
 from sync.monday.columns import make_converter
-from sync.monday.errors import ConnectorError
+from sync.monday.errors import MondayError
 from sync.operations.detect.comparison import enqueue_unmatched
 from sync.operations.worker import drain
 from sync.reconcile.field_values import stored_values
@@ -118,7 +118,7 @@ class Sandbox:
         ids: list[str] = []
         for start in range(0, len(items), ITEMS_PER_CALL):
             body = {"board_id": board_id, "items": items[start : start + ITEMS_PER_CALL]}
-            ids += [str(one) for one in self._ask("POST", "/_control/items", body)]
+            ids += [str(item_id) for item_id in self._ask("POST", "/_control/items", body)]
         return ids
 
     def edit(self, item_id: str, column_id: str, text: str) -> None:
@@ -409,7 +409,7 @@ class Command(BaseCommand):
                         create_scene(name, sandbox)
                     self._say(f"  Waiting to be tried: {', '.join(SCENE_LABELS)}.")
                 keep_failing(sandbox)
-            except ConnectorError as error:
+            except MondayError as error:
                 raise CommandError(error.full_sentence) from error
             except ActionError as error:
                 raise CommandError(str(error)) from error

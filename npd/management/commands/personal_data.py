@@ -9,8 +9,8 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from npd.personal_data import Person, counts, erase, export
 from sync import registry
-from sync.kernel.messages import Conflict
-from sync.operations.preview.explanation import NoSingleRecord, find_record
+from sync.kernel.messages import ActionError, Conflict
+from sync.operations.preview.explanation import find_record
 
 
 class Command(BaseCommand):
@@ -30,7 +30,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         try:
             reference = find_record(options["entity_type"], options["record"])
-        except (NoSingleRecord, registry.UnknownEntity) as why:
+        except (ActionError, registry.UnknownEntity) as why:
             raise CommandError(str(why)) from why
         person = Person(reference.spec.entity_type, reference.entity_id)
         if options["act"] == "export":

@@ -16,7 +16,7 @@ from sync.boards.board_setup import webhook_url
 from sync.limits import client
 from sync.models import WebhookEvent
 from sync.monday.connector import MondayConnector
-from sync.monday.errors import ConnectorError
+from sync.monday.errors import MondayError
 from sync.monday.probe import Finding, Probe
 from sync.operations.doctor import run_checks
 
@@ -72,7 +72,7 @@ class Command(BaseCommand):
             for finding in probe.run():
                 findings.append(finding)
                 self._print(finding)
-        except ConnectorError as error:
+        except MondayError as error:
             raise CommandError(f"The probe's boards could not be made. {error.sentence}") from error
         finally:
             for sentence in probe.left:

@@ -13,7 +13,7 @@ from sync.boards.sync_filter import SyncFilter
 from sync.kernel.messages import ActionError
 from sync.limits import monday_account
 from sync.monday.connection import ENDING_KINDS
-from sync.monday.errors import ConnectorError
+from sync.monday.errors import MondayError
 from sync.outbox import notify
 
 
@@ -47,7 +47,7 @@ class Command(BaseCommand):
                 labels = {mapping.key: mapping.label for mapping in outcome.link.mappings.all()}
                 for line in SyncFilter.parse(outcome.link.sync_filter).lines(labels):
                     self.stdout.write(f"{board}: the filter lets through: {line}")
-        except ConnectorError as error:
+        except MondayError as error:
             raise CommandError(error.full_sentence) from error
         except ActionError as error:
             raise CommandError(str(error)) from error

@@ -7,7 +7,8 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from sync import registry
-from sync.operations.preview.explanation import NoSingleRecord, explain, find_record
+from sync.kernel.messages import ActionError
+from sync.operations.preview.explanation import explain, find_record
 
 
 class Command(BaseCommand):
@@ -26,7 +27,7 @@ class Command(BaseCommand):
         """Explain; exit 1 where no record, or more than one, is meant."""
         try:
             reference = find_record(options["entity_type"], options["record"])
-        except (NoSingleRecord, registry.UnknownEntity) as why:
+        except (ActionError, registry.UnknownEntity) as why:
             raise CommandError(str(why)) from why
         for line in explain(reference, offline=options["offline"]):
             self.stdout.write(line)

@@ -5,7 +5,9 @@ import re
 import unicodedata
 from collections.abc import Mapping
 from decimal import Decimal
+from functools import cache
 from typing import Any, ClassVar, NamedTuple
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from sync.monday.board_items import Reading
 from sync.monday.columns.raw_values import (
@@ -19,6 +21,7 @@ from sync.monday.columns.raw_values import (
 from sync.monday.conversion import (
     SEPARATORS,
     Canonical,
+    ConverterOptions,
     ListConverter,
     Local,
     UnknownValue,
@@ -532,8 +535,8 @@ class DateConverter(MondayColumn):
     """A base keeps `{"date", "time", "icon"}`, or None for an empty cell.
 
     Monday reads and writes day and time in UTC; people see them in the time zone of their profile
-    (developer.monday.com/api-reference/reference/date). A day without a time is the same everywhere; with a
-    time, the day is UTC's, and the time is sent back unchanged.
+    (developer.monday.com/api-reference/reference/date). A day without a time is the same everywhere; a moment has the
+    day of the options' time zone, and keeps its time there when NPD changes the day.
     """
 
     column_type = "date"
@@ -541,11 +544,16 @@ class DateConverter(MondayColumn):
     is_stateless = True
     bare_text_problem = ", which may be in a person's time zone"
 
+    def __init__(self, options: ConverterOptions = ConverterOptions()) -> None:  # noqa: B008 (frozen)
+        self._zone = _time_zone(options.time_zone)
+
     def local(self, raw: Local) -> Canonical:
         return canonical_text(_day_text(raw)[1])
 
     def remote(self, raw: Any) -> Canonical:
-        return canonical_text(text_under(raw, "date"))
+        day = canonical_text(text_under(raw, "date"))
+        moment = _moment(raw, self._zone)
+        return day if moment is None else moment.date().isoformat()
 
     def stored_value(self, reading: Reading) -> Any:
         value = object_or_empty(complete_value(reading, "date"))
@@ -558,7 +566,15 @@ class DateConverter(MondayColumn):
             return None
         existing = existing_remote_raw if isinstance(existing_remote_raw, Mapping) else {}
         # The time and the icon are a person's on the board and stay.
-        return {"date": day} | {key: existing[key] for key in ("time", "icon") if existing.get(key)}
+        sent = {"date": day} | {key: existing[key] for key in ("time", "icon") if existing.get(key)}
+        moment = _moment(existing, self._zone)
+        if moment is None or not _is_day(str(day)):
+            return sent
+        try:
+            moment = dt.datetime.combine(dt.date.fromisoformat(str(day)), moment.time(), self._zone).astimezone(dt.UTC)
+        except OverflowError:
+            return sent
+        return sent | {"date": moment.date().isoformat(), "time": moment.time().isoformat()}
 
     def from_text(self, text: str, current_local: Local) -> Local:
         typed = canonical_text(text)
@@ -572,6 +588,24 @@ class DateConverter(MondayColumn):
         if day is None or _is_day(day):
             return None
         return f"{field_label(name)}: “{day}” is not a day such as 2026-01-31, and the column on Monday holds days"
+
+
+@cache
+def _time_zone(name: str) -> dt.tzinfo:
+    try:
+        return ZoneInfo(name)
+    except (ValueError, ZoneInfoNotFoundError):
+        return dt.UTC
+
+
+def _moment(raw: Any, zone: dt.tzinfo) -> dt.datetime | None:
+    """The moment that a cell holds, in this time zone; None where it holds a day alone."""
+    if not isinstance(raw, Mapping) or not raw.get("time"):
+        return None
+    try:
+        return dt.datetime.fromisoformat(f"{raw['date']}T{raw['time']}").replace(tzinfo=dt.UTC).astimezone(zone)
+    except (KeyError, ValueError, OverflowError):
+        return None
 
 
 def _day_text(raw: Local) -> tuple[str, str | None]:

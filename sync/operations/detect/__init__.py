@@ -362,7 +362,7 @@ _COUNT_MISSED = """
 def check_webhooks(link: BoardLink, existing: Mapping[str, str] | None) -> None:
     """Register those of our webhooks that are missing, as set-up does; store what can't be fixed.
 
-    `existing` are the board's webhooks, id and event; None where they could not be read. Raises ConnectorError.
+    `existing` are the board's webhooks, id and event; None where they could not be read. Raises MondayError.
     """
     if not any(credentials.webhook_secrets()):
         return

@@ -26,7 +26,7 @@ from sync.merge import Action
 from sync.models import AwaitedRelation, BoardLink, IgnoredItem, SyncQueue, Verification
 from sync.models.synced_model import unsynced
 from sync.monday.board_items import BatchItems, Item
-from sync.monday.errors import BoardNotFound, ConnectorError, CursorExpired, ShuttingDown
+from sync.monday.errors import BOARD_NOT_FOUND, CURSOR_EXPIRED, SHUTTING_DOWN, MondayError
 from sync.operations.detect import LONGEST_DELAY, boards_to_compare
 from sync.outbox.claim import Claim
 from sync.outbox.queue_rows import enqueue_item_many, enqueue_many
@@ -60,7 +60,7 @@ def item_pages(
     """Yield the board's active items, 500 a call, from the start again where the cursor expires.
 
     Without `columns` only the NPD ID is read. A listing of fewer than `expected` items may have been cut
-    short and is read twice, so an item may come twice. Raises ConnectorError.
+    short and is read twice, so an item may come twice. Raises MondayError.
     """
     connector = limits.connector()
     columns = [link.npd_id_column] if columns is None else columns
@@ -71,8 +71,8 @@ def item_pages(
             for items in connector.list_items(link.board_id, columns, types):
                 count += len(items)
                 yield items
-        except CursorExpired:
-            if listing + 1 == MAX_LISTINGS:
+        except MondayError as error:
+            if error.kind is not CURSOR_EXPIRED or listing + 1 == MAX_LISTINGS:
                 raise
             continue
         if expected is None or count >= expected or shortest == count:
@@ -179,7 +179,7 @@ class BoardListing:
         self._ownerless: list[str] = []
 
     def pages(self, expected: int | None = None) -> Iterator[ListedPage]:
-        """Yield each page with its records, loaded as a pass loads them; raises ConnectorError.
+        """Yield each page with its records, loaded as a pass loads them; raises MondayError.
 
         An item that was listed before is left out, also by an earlier call. `expected` is as item_pages takes it.
         """
@@ -282,11 +282,11 @@ def compare_board(link: BoardLink) -> ComparisonResult:
     """Compare every item with its record and base, enqueue a pass for what differs, store the result."""
     try:
         result = _compare(link)
-    except ShuttingDown as end:
-        # As if it had not begun: it is due again, and the differences found so far are in the queue.
-        BoardLink.objects.filter(pk=link.pk).update(compared_at=link.compared_at, compared=link.compared)
-        return ComparisonResult(problem=end.sentence)
-    except ConnectorError as error:
+    except MondayError as error:
+        if error.kind is SHUTTING_DOWN:
+            # As if it had not begun: it is due again, and the differences found so far are in the queue.
+            BoardLink.objects.filter(pk=link.pk).update(compared_at=link.compared_at, compared=link.compared)
+            return ComparisonResult(problem=error.sentence)
         breaker.trip_if_shared(error)
         result = ComparisonResult(problem=error.sentence)
     BoardLink.objects.filter(pk=link.pk).update(compared_at=SyncNow(), compared=result.summary)
@@ -297,7 +297,7 @@ def compare_board(link: BoardLink) -> ComparisonResult:
 def _compare(link: BoardLink) -> ComparisonResult:
     structure = board_columns.inspect_board(link)
     if structure is None:
-        raise BoardNotFound("The board is missing, or not active")
+        raise MondayError(BOARD_NOT_FOUND, "The board is missing, or not active")
     listing, linked, differing = BoardListing(link), 0, 0
     audit = Verification(entity_type=link.entity_type, compared=0, differed=0, details=[])
     for page in listing.pages(structure.items_count):

@@ -24,14 +24,14 @@ from sync.monday.board import BoardActivity, InvalidEvent, UpdatedItem, UpdatedI
 from sync.monday.board_events import parse_event
 from sync.monday.connector import MondayConnector
 from sync.monday.errors import (
-    ConnectorError,
-    DocumentRejected,
-    InvalidDocument,
-    ListingTruncated,
-    LogShapeChanged,
+    DOCUMENT_REJECTED,
+    INVALID_DOCUMENT,
+    LISTING_TRUNCATED,
+    LOG_SHAPE_CHANGED,
+    SHUTTING_DOWN,
+    UNREADABLE_ANSWER,
+    MondayError,
     Scope,
-    ShuttingDown,
-    UnreadableAnswer,
 )
 from sync.operations import detect
 from sync.operations.detect import (
@@ -57,9 +57,9 @@ def updated_since(
 ) -> Iterator[list[UpdatedItem]]:
     """Yield the items updated since `begin`, page by page, the newest first.
 
-    Raises ListingTruncated where the board has more items than it listed and none was older than `begin`,
-    UnreadableAnswer where they don't come in the order of their last update and no edit meanwhile explains
-    it, ConnectorError.
+    Raises LISTING_TRUNCATED where the board has more items than it listed and none was older than `begin`,
+    UNREADABLE_ANSWER where they don't come in the order of their last update and no edit meanwhile explains
+    it, MondayError.
     """
     page, listed, order = first, set[str](), _UpdateOrder()
     while True:
@@ -73,7 +73,7 @@ def updated_since(
             break
         page = connector.updated_items(page.cursor)
     if items_count is not None and len(listed) < items_count:
-        short = ListingTruncated(f"Monday listed {len(listed):,} of the board's {items_count:,} items")
+        short = MondayError(LISTING_TRUNCATED, f"Monday listed {len(listed):,} of the board's {items_count:,} items")
         short.shortfall = items_count - len(listed)
         raise short
 
@@ -86,13 +86,13 @@ class _UpdateOrder:
         self.last: datetime | None = None
 
     def check_page(self, times: Sequence[datetime]) -> None:
-        """Check the next page; raises UnreadableAnswer where no edit after page one explains its order."""
+        """Check the next page; raises UNREADABLE_ANSWER where no edit after page one explains its order."""
         top = self.top
         for at in times:
             if self.last is None or at <= self.last:
                 self.last = at
             elif top is None or at < top:
-                raise UnreadableAnswer("Monday doesn't list the items in the order of their last update")
+                raise MondayError(UNREADABLE_ANSWER, "Monday doesn't list the items in the order of their last update")
         if top is None and times:
             self.top = times[0]
 
@@ -179,18 +179,18 @@ def sweep_board(link: BoardLink, *, grace: timedelta = GRACE) -> SweepResult:
     """Ask Monday what changed and store it in the inbox; a failure is stored on the link and not raised."""
     try:
         result = _Sweep(link, grace).run()
-    except ShuttingDown as end:
-        # As if it had not begun: it is due at once, and its cursor has not moved.
-        BoardLink.objects.filter(pk=link.pk).update(swept_at=link.swept_at)
-        return SweepResult(problem=end.sentence)
-    except ConnectorError as error:
+    except MondayError as error:
+        if error.kind is SHUTTING_DOWN:
+            # As if it had not begun: it is due at once, and its cursor has not moved.
+            BoardLink.objects.filter(pk=link.pk).update(swept_at=link.swept_at)
+            return SweepResult(problem=error.sentence)
         problem = f"What changed on the board could not be asked. {error.sentence}"
-        shortfall = error.shortfall if isinstance(error, ListingTruncated) else link.sweep_shortfall
+        shortfall = error.shortfall if error.kind is LISTING_TRUNCATED else link.sweep_shortfall
         BoardLink.objects.filter(pk=link.pk).update(
             swept_at=SyncNow(), sweep_problem=problem, sweep_shortfall=shortfall
         )
         # Errors of the account or board trip the breaker, as in a pass; a short listing doesn't.
-        if not isinstance(error, ListingTruncated) and not breaker.trip_if_shared(error) and error.scope is Scope.BOARD:
+        if error.kind is not LISTING_TRUNCATED and not breaker.trip_if_shared(error) and error.scope is Scope.BOARD:
             breaker.trip_board(link, error)
         log.warning("sweep not finished", board=link.entity_type, reason=error.sentence)
         return SweepResult(problem=problem)
@@ -237,15 +237,15 @@ class _Sweep:
         """Read everything in one call; where the log can't be asked for in this form, all but the log."""
         try:
             changes = self.connector.board_activity(self.link.board_id, self.log_begin)
-        except DocumentRejected as refused:
-            if type(refused) not in (DocumentRejected, InvalidDocument):
+        except MondayError as refused:
+            if refused.kind not in (DOCUMENT_REJECTED, INVALID_DOCUMENT):
                 raise
             changes = self.connector.board_activity(self.link.board_id, self.log_begin, with_log=False)
             problem = f"Monday doesn't tell the activity log as asked: {refused.message.rstrip(' .')}"
-            self.problem = LogShapeChanged(problem).sentence
+            self.problem = MondayError(LOG_SHAPE_CHANGED, problem).sentence
         self.problem = self.problem or changes.log_problem
         if self.problem:
-            todo = LogShapeChanged.for_administrator
+            todo = LOG_SHAPE_CHANGED.for_administrator
             log.warning("activity log not read", board=self.link.entity_type, reason=self.problem, todo=todo)
         return changes
 
@@ -258,8 +258,10 @@ class _Sweep:
             for items in updated_since(self.connector, changes.recently_updated, self.begin, changes.board.items_count):
                 settled = [item for item in items if item.at and item.at <= self.settled_before]
                 enqueued += enqueue_unexplained(self.link, settled)
-        # A shortfall that the last sweep saw too is no truncation: what the board counts is not documented.
-        except ListingTruncated as short:
+        except MondayError as short:
+            if short.kind is not LISTING_TRUNCATED:
+                raise
+            # A shortfall that the last sweep saw too is no truncation: what the board counts is not documented.
             self.shortfall = short.shortfall
             if short.shortfall != self.link.sweep_shortfall:
                 raise
@@ -339,7 +341,7 @@ def enqueue_full_sweep(spec: EntitySpec, progress: DrainProgress | None = None) 
         changes = sweep_board(link, grace=timedelta(0))
         if changes.items is not None and len(listing.listed) < changes.items:
             same += _compare(listing, linked.count(), progress)  # the first one may have been cut short
-    except ConnectorError as error:
+    except MondayError as error:
         # What was not listed gets its pass, as if it differed.
         _enqueue(spec, listing.unlisted())
         problem = f"The board could not be listed. {error.sentence}"

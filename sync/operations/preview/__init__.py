@@ -35,7 +35,7 @@ from sync.kernel.humanize import count_with_noun, quote
 from sync.limits import MeteredClient, board_costs, client, client_override, quota, urgent_calls
 from sync.models import ApprovalRequest, BoardLink, Intent, IntentState, SyncedModel, SyncQueue
 from sync.monday.conversion import UnknownValue
-from sync.monday.errors import ConnectorError, Scope
+from sync.monday.errors import MondayError, Scope
 from sync.monday.usage import CallReport
 from sync.operations.detect.comparison import BoardListing, records_without_item
 from sync.outbox.claim import Claim
@@ -324,10 +324,6 @@ def change_json(change: PlannedChange) -> dict[str, Any]:
     }
 
 
-class WriteAttempted(RuntimeError):
-    """A dry run came to a mutation: an error of this program. Nothing was sent."""
-
-
 class ReadOnlyClient(MeteredClient):
     """Counts its calls and their points, and refuses to write."""
 
@@ -337,9 +333,9 @@ class ReadOnlyClient(MeteredClient):
         self.points = 0
 
     def execute(self, document: str, variables: Mapping[str, Any], *, idempotency_key: str | None = None) -> Any:
-        """Send a query; raises WriteAttempted for a mutation, ConnectorError as the metered client does."""
+        """Send a query; raises RuntimeError for a mutation, MondayError as the metered client does."""
         if document.lstrip().startswith("mutation"):
-            raise WriteAttempted("A dry run came to a call that writes. It was not sent. Please report it.")
+            raise RuntimeError("A dry run came to a call that writes. It was not sent. Please report it.")
         self.calls += 1
         answer: CallReport = super().execute(document, variables)
         self.points += answer.complexity.query if answer.complexity else 0
@@ -643,7 +639,7 @@ def _plan_board(
             board.checked += (same := len(page.settled))
             board.unchanged += same
             ids += page.unsettled
-    except ConnectorError as error:  # linked records alone are planned
+    except MondayError as error:  # linked records alone are planned
         board.problem = f"The board could not be listed. {error.sentence}"
     ids = sorted([*ids, *listing.unlisted(), *records_without_item(spec)])
     items = [] if board.problem else listing.unmatched

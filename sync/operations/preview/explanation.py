@@ -15,6 +15,7 @@ from sync import registry
 from sync.choices import QueueStatus
 from sync.clock import sync_now
 from sync.kernel.humanize import quote, timestamp
+from sync.kernel.messages import ActionError
 from sync.models import ApprovalRequest, Decision, Intent, IntentState, SyncedModel, SyncQueue, Tombstone, WriteLoop
 from sync.operations.preview import VALUE_LENGTH, change_act
 from sync.operations.preview.live_reading import LiveReading, read_item
@@ -25,10 +26,6 @@ from sync.registry import EntitySpec
 from sync.state import record_view
 
 MAX_MATCHES = 10
-
-
-class NoSingleRecord(LookupError):
-    """No record is meant, or several could be; the message says so and what to do."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +47,7 @@ class RecordReference:
 def find_record(entity_type: str, text: str) -> RecordReference:
     """Return the record that an id, its item's id, a name or an email address means, deleted ones too.
 
-    Raises NoSingleRecord, UnknownEntity.
+    Raises ActionError where none is meant or several could be, UnknownEntity.
     """
     spec = registry.entity(entity_type)
     text = text.strip()
@@ -62,8 +59,8 @@ def find_record(entity_type: str, text: str) -> RecordReference:
     if references:
         listed = "\n".join(f"  {reference.entity_id}  {reference.name}" for reference in references[:MAX_MATCHES])
         more = "\n  and more" if len(references) > MAX_MATCHES else ""
-        raise NoSingleRecord(f"Several {entity_type} records are called “{text}”. Name one by its id:\n{listed}{more}")
-    raise NoSingleRecord(
+        raise ActionError(f"Several {entity_type} records are called “{text}”. Name one by its id:\n{listed}{more}")
+    raise ActionError(
         f"There is no {entity_type} “{text}”, and none that was deleted lately. Give its id, the id of its item on "
         "Monday, its name, or its email address."
     )

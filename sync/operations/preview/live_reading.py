@@ -27,7 +27,7 @@ class LiveReading:
 
 
 def read_item(entity_type: str, entity_id: UUID) -> LiveReading:
-    """Read a record's item by one call, or a deleted record's; raises ConnectorError."""
+    """Read a record's item by one call, or a deleted record's; raises MondayError."""
     link = link_of(entity_type)
     reason = availability.of(entity_type).blocked_reason
     if reason or link is None:

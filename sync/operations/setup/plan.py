@@ -38,7 +38,7 @@ from sync.monday.board_events import WEBHOOK_EVENTS
 from sync.monday.board_items import BatchItems, Item
 from sync.monday.columns import empty_reading
 from sync.monday.conversion import UnknownValue
-from sync.monday.errors import ConnectorError
+from sync.monday.errors import MondayError
 from sync.monday.items import ITEMS_PER_READ
 from sync.monday.texts import match_key
 from sync.operations.detect.comparison import item_pages
@@ -274,7 +274,7 @@ class Planner:
         self.reads = 0
 
     def make(self) -> BoardPlan:
-        """Raises ConnectorError."""
+        """Raises MondayError."""
         if self.chosen.board is not None:
             self._list_items()
             self._look_for_hold()
@@ -525,10 +525,10 @@ def _missing_name(planner: Planner, field_plan: FieldPlan) -> str | None:
     if not is_unknown or not name or relation is None:
         return None
     target = target_of(relation).entity_type()
-    if name.casefold() in planner.coming.get(target, ()):
+    if match_key(name) in planner.coming.get(target, ()):
         return ""
     names = planner.result.missing.setdefault(target, [])
-    if name.casefold() not in {one.casefold() for one in names} and len(names) < MAX_MISSING_NAMES:
+    if match_key(name) not in map(match_key, names) and len(names) < MAX_MISSING_NAMES:
         names.append(name)
     return name
 
@@ -674,7 +674,7 @@ def make_plan(token: str) -> None:
         plan.save(state="done", boards=[board.to_json() for board in made])
     except ActionError as why:
         plan.save(state="failed", problem=str(why))
-    except ConnectorError as error:
+    except MondayError as error:
         plan.save(state="failed", problem=humanize.without_request_id(error.sentence))
     except Exception:
         log.exception("a set-up could not be planned")

@@ -20,9 +20,18 @@ from django.db import transaction
 from django.utils.dateparse import parse_datetime
 
 from sync import registry
-from sync.boards.board_columns import NAME_TYPE, NPD_ID_KEY, NPD_ID_TITLE, StoredColumns, make_mapping, store_columns
+from sync.boards.board_columns import (
+    NAME_TYPE,
+    NO_PROBLEM,
+    NPD_ID_KEY,
+    NPD_ID_TITLE,
+    StoredColumns,
+    make_mapping,
+    store_columns,
+)
 from sync.boards.board_setup import SetupChoices, apply_choices
 from sync.boards.field_choices import NEW_COLUMN, FieldChoice, changes_text, column_problem, fold_title
+from sync.boards.mapping import enqueue_affected
 from sync.choices import Cause, Priority, QueueDirection, QueueStatus, SyncDirection
 from sync.clock import SyncNow, sync_now
 from sync.kernel import humanize, process
@@ -31,7 +40,7 @@ from sync.limits import breaker, connector
 from sync.models import BoardLink, FieldMapping, SyncedModel, SyncQueue, UnmatchedItem
 from sync.models.synced_model import unsynced
 from sync.monday.board import Board, BoardSetup, ColumnSpec
-from sync.monday.errors import ConnectorError, Scope
+from sync.monday.errors import MondayError, Scope
 from sync.monday.texts import match_key
 from sync.operations.detect import enqueue_items
 from sync.operations.setup.plan import SetupPlan, first_match_text, summary_of
@@ -245,10 +254,11 @@ class StartedSetup(SetupChoices):
         link.creates_records = self.choices.creates_records
         link.save(update_fields=["creates_records", "sync_filter"])
         needs_pass = False
+        before = {mapping.key: mapping for mapping in link.mappings.all()}
         for position, proposal in enumerate(self.spec.mappings):
             choice = self.choices.fields.get(proposal.key, FieldChoice())
             # A field left out keeps its row, so that no later set-up counts it as new.
-            values: dict[str, Any] = {"direction": SyncDirection.NONE, "problem": ""}
+            values: dict[str, Any] = {"direction": SyncDirection.NONE, **NO_PROBLEM}
             if choice.is_synced:
                 first_match = self.choices.first_match
                 values = {"direction": choice.direction, "rule": choice.rule, "first_match": first_match}
@@ -258,6 +268,12 @@ class StartedSetup(SetupChoices):
             FieldMapping.objects.filter(pk=mapping.pk).update(**values)
         stored = store_columns(self.spec, link, setup, reason="as chosen")
         stored.needs_resync |= needs_pass
+        for mapping in link.mappings.all():
+            earlier = before.get(mapping.key)
+            if earlier is not None and earlier.column_id not in ("", mapping.column_id):
+                stored.remapped[mapping.remap_key] = self.setup["by"]
+            if earlier is not None and earlier.rule != mapping.rule:
+                enqueue_affected(mapping, self.setup["by"])
         if filter_before != link.sync_filter:
             # In the transaction that stores the filter: nothing says `synced` any more that it leaves out.
             stored.done += ["changed the filter", *_check_all_again(self.spec.entity_type)]
@@ -337,7 +353,7 @@ def _advance(started: StartedSetup) -> None:
     except ActionError as why:
         started.end(STOPPED, problem=str(why))
         return
-    except ConnectorError as error:
+    except MondayError as error:
         if error.scope not in TRANSIENT_SCOPES:
             started.end(STOPPED, problem=error.sentence)
             return

@@ -179,7 +179,7 @@ MAX_SAMPLE_LENGTH = 60
 
 
 def item_samples(chosen: ChosenBoard) -> dict[str, list[str]]:
-    """Return by column what some items have in it; one call. Raises ConnectorError."""
+    """Return by column what some items have in it; one call. Raises MondayError."""
     if chosen.board is None or not chosen.columns:
         return {}
     types = {column.type for column in chosen.columns.values()}
@@ -220,7 +220,7 @@ def _sample_text(value: Any, label_of: Callable[[str], str]) -> str:
 
 
 def available_boards(term: str = "") -> tuple[list[ListedBoard], bool]:
-    """Return the boards whose name or number holds `term`, and whether all boards were asked; raises ConnectorError."""
+    """Return the boards whose name or number holds `term`, and whether all boards were asked; raises MondayError."""
     connector = limits.connector(urgent=True)
     listed, complete = connector.list_boards()
     query = term.strip().casefold()
@@ -234,7 +234,7 @@ def available_boards(term: str = "") -> tuple[list[ListedBoard], bool]:
 
 
 def read_board(choices: Choices, others: Mapping[str, str]) -> ChosenBoard:
-    """Return the choices beside their board as it is now; raises ActionError, ConnectorError."""
+    """Return the choices beside their board as it is now; raises ActionError, MondayError."""
     if not choices.board_id:
         return ChosenBoard(choices, None, others)
     board = limits.connector(urgent=True).read_boards([choices.board_id]).get(choices.board_id)
@@ -246,7 +246,7 @@ def read_board(choices: Choices, others: Mapping[str, str]) -> ChosenBoard:
 def choose_boards(selected: Mapping[str, str], present: Mapping[str, Choices]) -> dict[str, Choices]:
     """Return choices for each kind of records with a board: by its id, or one to be made.
 
-    Of a kind that keeps its board, what was chosen already stays. Raises ActionError, ConnectorError.
+    Of a kind that keeps its board, what was chosen already stays. Raises ActionError, MondayError.
     """
     ids = [choice for choice in selected.values() if choice not in (NO_BOARD, NEW_BOARD)]
     if len(ids) != len(set(ids)):
@@ -301,26 +301,13 @@ def begin(entity_type: str, board: Board | None, others: Mapping[str, str]) -> C
 
 
 def begin_change(entity_type: str) -> Choices:
-    """Return the choices with which a change of a board that is set up begins; raises ActionError, ConnectorError."""
+    """Return the choices with which a change of a board that is set up begins; raises ActionError, MondayError."""
     link = link_of(entity_type)
     if link is None or not link.board_id:
         raise ActionError("There is no board yet. Choose one.")
     boards = limits.connector(urgent=True).read_boards([link.board_id])
     _check_board(registry.entity(entity_type), link.board_id, boards)
     return replace(begin(entity_type, boards[link.board_id], {}), is_mapped=True)
-
-
-def with_fields(choices: Choices, requested: Mapping[str, Mapping[str, str]]) -> Choices:
-    """Return the choices with other columns and directions, by the field's key."""
-    fields = {
-        key: replace(choices.fields.get(key, FieldChoice()), **_choice_values(one)) for key, one in requested.items()
-    }
-    return replace(choices, fields={**choices.fields, **fields})
-
-
-def _choice_values(change: Mapping[str, str]) -> dict[str, str]:
-    values = {"column": change.get("column_id"), "direction": change.get("direction")}
-    return {name: value for name, value in values.items() if value is not None}
 
 
 def _check_board(spec: EntitySpec, choice: str, boards: Mapping[str, Board]) -> None:
