@@ -1,4 +1,4 @@
-"""Where everything is: the sidebar's eight entries, what is behind Inbox and Settings, the first page and the settings.
+"""Where everything is: the sidebar's five entries, and what is behind Settings.
 
 A page belongs to the section with the longest address that it begins with; a section that is not in the sidebar itself
 lights up the entry that leads to it.
@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo, available_timezones
 
 from django.conf import settings
-from django.core.exceptions import PermissionDenied
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse
 from django.template.loader import render_to_string
 from django.template.response import TemplateResponse
 from django.templatetags.static import static
 from django.urls import NoReverseMatch, reverse, reverse_lazy
 from django.utils import timezone
+from django.utils.functional import lazy
 from django.utils.text import capfirst
 
 from sync.apps import LIVE_ROWS
@@ -32,7 +32,7 @@ if TYPE_CHECKING:  # the settings import this module, before Django is ready for
     Respond = Callable[[HttpRequest], HttpResponseBase]
 
 CONFLICTS, QUEUE, GUARD = "conflicts_syncconflict", "sync_syncqueue", "sync_approvalrequest"
-INBOX, RECORDS, SETTINGS, HELP = "Inbox", "Records", "Settings", "Help"
+HOME, RECORDS, SETTINGS, HELP = "Home", "Records", "Settings", "Help"
 ACCOUNT, ADVANCED = "Your account", "Advanced"
 ANY_RIGHT = "*"
 SUPERUSERS = "sync.diagnostics"
@@ -46,7 +46,7 @@ class Section:
     `group` is the entry of the sidebar that leads to it, empty for an entry itself, RECORDS for a list of records, HELP
     for what every page leads to; `block` is where it is listed: the settings' cards, their ADVANCED lists for
     superusers, or the ACCOUNT menu; `about` is what its card says. Its first page is the list of `model`, or the
-    address named `url`, and its pages begin `below` that; but one with a `kind` leads to that tab of the inbox. It is
+    address named `url`, and its pages begin `below` that. It is
     for whoever has the right `permission` (app.model), or, of ANY_RIGHT, whoever has any at all. Of `uses`, rights too,
     a person needs one to be led there: who may only look at what others operate finds it by a link.
     """
@@ -57,7 +57,6 @@ class Section:
     model: str = ""
     query: str = ""
     below: str = ""
-    kind: str = ""
     url: str = ""
     permission: str = ""
     block: str = ""
@@ -81,14 +80,14 @@ class Section:
 
     @property
     def link(self) -> str:
-        if self.kind:
-            return f"{reverse('npd-inbox')}?kind={self.kind}"
+        if self.below:  # whose pages have no list
+            return self.parent_link
         return f"{self.path}?{self.query}" if self.query else self.path
 
     @property
     def parent_link(self) -> str:
         """Return the address of the entry that leads to it; empty where it is one itself."""
-        names = {INBOX: "npd-inbox", SETTINGS: "npd-settings", "Activity": "admin:sync_decision_changelist"}
+        names = {HOME: "admin:index", SETTINGS: "npd-settings", "Activity": "admin:sync_decision_changelist"}
         return reverse(names[self.group]) if self.group in names else ""
 
     def may_be_seen(self, request: HttpRequest) -> bool:
@@ -108,11 +107,9 @@ class Section:
 
 OPERATED = ("sync.retry_syncqueue", "sync.pause_syncqueue", "sync.cancel_syncqueue", "sync.discard_syncqueue")
 SET_UP = ("sync.change_boardlink", "sync.change_mondayaccount")
-HEALTH = Section("", "Health", "monitor_heart", url="admin:index")
+FIRST = Section("", HOME, "home", url="admin:index")
 SECTIONS = (
-    Section("", INBOX, "inbox", url="npd-inbox"),
-    Section(INBOX, "Rejected by Monday", "report", CONFLICTS, below="rejected/", kind="rejected"),
-    Section(INBOX, "Blocked fields", "front_hand", url="npd-inbox", permission="sync.syncmetadata", kind="blocked"),
+    Section(HOME, "Rejected by Monday", "report", CONFLICTS, below="rejected/"),
     Section("", "Activity", "history", "sync_decision"),
     Section("Activity", "Deleted records", "delete", "sync_tombstone"),
     Section("", SETTINGS, "settings", url="npd-settings"),
@@ -134,10 +131,10 @@ SECTIONS = (
     Section(SETTINGS, "Where you are signed in", "devices", url="usersessions_list", block=ACCOUNT),
     Section(HELP, HELP, "help", url="npd-help-start"),
     Section(SETTINGS, "API reference", "api", url="docs", permission=ANY_RIGHT),
-    Section(SETTINGS, "Conflicts", "call_split", CONFLICTS, block=ADVANCED),
-    Section(SETTINGS, "Unmatched items", "fiber_new", "sync_unmatcheditem", block=ADVANCED),
+    Section(HOME, "Conflicts", "call_split", CONFLICTS, block=ADVANCED),
+    Section(HOME, "Unmatched items", "fiber_new", "sync_unmatcheditem", block=ADVANCED),
     Section(SETTINGS, "Ignored items", "block", "sync_ignoreditem", block=ADVANCED),
-    Section(SETTINGS, "Approvals", "gpp_maybe", GUARD, block=ADVANCED),
+    Section(HOME, "Approvals", "gpp_maybe", GUARD, block=ADVANCED),
     Section(SETTINGS, "Pauses", "pause_circle", "sync_queuepause", block=ADVANCED),
     Section(SETTINGS, "Sync states", "database", "sync_syncmetadata", permission=SUPERUSERS, block=ADVANCED),
     Section(SETTINGS, "API writes", "send", "sync_intent", permission=SUPERUSERS, block=ADVANCED),
@@ -161,9 +158,7 @@ def sections() -> list[Section]:
         Section(RECORDS, capfirst(str(opts.verbose_name_plural)), icon, f"{opts.app_label}_{opts.model_name}")
         for opts, icon in synced
     ]
-    inbox = [one for one in SECTIONS if INBOX in (one.title, one.group)]
-    rest = [one for one in SECTIONS if one not in inbox]
-    return [HEALTH, *inbox, *sorted(records, key=lambda section: section.title), *rest]
+    return [FIRST, *sorted(records, key=lambda section: section.title), *SECTIONS]
 
 
 def section_of(request: HttpRequest) -> Section | None:
@@ -175,10 +170,10 @@ def section_of(request: HttpRequest) -> Section | None:
 
 
 def _section_at(address: str) -> Section | None:
-    if address == HEALTH.path:
-        return HEALTH
+    if address == FIRST.path:
+        return FIRST
     found = [
-        (len(path), one) for one in sections() if one != HEALTH and (path := one.own_path) and address.startswith(path)
+        (len(path), one) for one in sections() if one != FIRST and (path := one.own_path) and address.startswith(path)
     ]
     return max(found, key=lambda one: one[0], default=(0, None))[1]
 
@@ -198,22 +193,29 @@ def _item(request: HttpRequest, entry: Section, here: Section | None) -> dict[st
         "link": entry.link,
         "active": lambda request: is_active,
         "permission": lambda request: is_seen,
-        **(_inbox_badge(request) if entry.title == INBOX else {}),
+        **(_home_badge(request) if entry.title == HOME else {}),
     }
 
 
-def _inbox_badge(request: HttpRequest) -> dict[str, str]:
-    from sync.admin.attention_pages import listed_scope, tallies_of
+def _home_badge(request: HttpRequest) -> dict[str, Any]:
+    # Counted when the page is written: Home has counted its groups by then.
+    return {"badge": lazy(lambda: _waiting_text(request), str)(), "badge_variant": "warning"}
 
-    # What somebody may only read doesn't wait for them.
-    number = 0 if listed_scope(request.user).reads_only else sum(one.causes for one in tallies_of(request).values())
-    return {"badge": f"{number:,}", "badge_variant": "warning"} if number else {}
+
+def _waiting_text(request: HttpRequest) -> str:
+    """Return how many things wait for this person; empty for none, and for who may only read of them."""
+    from sync.admin.home import shown_scope, tallies_of
+
+    if shown_scope(request.user).reads_only:
+        return ""
+    number = sum(tally.causes for tally in tallies_of(request).values())
+    return f"{number:,}" if number else ""
 
 
 def badges(request: HttpRequest) -> dict[str, str]:
     """Return the sidebar's numbers as they are drawn, by the address of their line; empty where nothing waits."""
-    badge = render_to_string("unfold/helpers/app_list_badge.html", {"item": _inbox_badge(request)})
-    return {reverse("npd-inbox"): badge.strip()}
+    badge = render_to_string("unfold/helpers/app_list_badge.html", {"item": _home_badge(request)})
+    return {reverse("admin:index"): badge.strip()}
 
 
 def settings_page(request: HttpRequest) -> HttpResponse:
@@ -227,31 +229,6 @@ def settings_page(request: HttpRequest) -> HttpResponse:
         "advanced": [section for section in SECTIONS if section.block == ADVANCED] if request.user.is_superuser else [],
     }
     return TemplateResponse(request, "npd/settings.html", context)
-
-
-# The first page: the sync's figures, and what needs attention, each with the page on which it is done. It is put
-# together here because only `config` may import both: the sync doesn't know the conflicts.
-
-
-def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
-    """Add what the first page shows to its context."""
-    from sync.admin.health_page import health_context
-    from sync.attention import Kind
-
-    return health_context(request, context, {Kind.CONFLICT: reverse("npd-oldest-conflict")})
-
-
-def oldest_conflict(request: HttpRequest) -> HttpResponse:
-    """Go to the screen of the conflict that waits the longest, at which "Resolve and next" begins; else to the list."""
-    from conflicts.models import unresolved_conflicts
-    from sync.registry import may_view
-
-    if not may_view(request.user, "conflicts.syncconflict"):
-        raise PermissionDenied
-    oldest = unresolved_conflicts().values_list("pk", flat=True).first()
-    if oldest is None:
-        return HttpResponseRedirect(reverse("admin:conflicts_syncconflict_changelist"))
-    return HttpResponseRedirect(reverse("admin:conflicts_syncconflict_screen", args=[oldest]))
 
 
 # The time zone of the pages: the browser's, which our script sends in a cookie. Only the admin's: the API speaks UTC,
@@ -312,7 +289,7 @@ UNFOLD: dict[str, Any] = {
     "STYLES": [lambda request: static("npd/npd.css")],
     "SCRIPTS": [lambda request: static("npd/npd.js"), lambda request: static("npd/live.js")],
     "GLOBAL_CALLBACK": "config.navigation.page_context",
-    "DASHBOARD_CALLBACK": "config.navigation.dashboard",
+    "DASHBOARD_CALLBACK": "sync.admin.home.dashboard",
     "SHOW_HISTORY": False,
     "COLORS": {
         "primary": {

@@ -15,10 +15,10 @@ from django.views.generic import RedirectView
 
 from config import help_pages, middleware
 from config.live_updates import live_versions
-from config.navigation import oldest_conflict, settings_page
+from config.navigation import settings_page
 from npd.admin import user_pages
 from sync import registry
-from sync.admin import attention_pages
+from sync.admin import home, home_acts
 from sync.admin.notification_pages import notifications_page
 from sync.admin.record_pages import register_generated
 from sync.api import record_endpoints, service_endpoints
@@ -54,14 +54,14 @@ urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:index")),
     path("admin/r/", include(([re_path("", record_endpoints.view_on_site_disabled)], "nowhere"))),
     path("admin/live/", admin.site.admin_view(live_versions), name="npd-live"),
-    path("admin/oldest-conflict/", admin.site.admin_view(oldest_conflict), name="npd-oldest-conflict"),
     path("admin/help/", admin.site.admin_view(help_pages.help_start), name="npd-help-start"),
     path("admin/help/<path:name>", admin.site.admin_view(help_pages.help_page), name="npd-help"),
     path("admin/search/", admin.site.admin_view(search), name="npd-search"),
     path("admin/settings/", admin.site.admin_view(settings_page), name="npd-settings"),
-    path("admin/inbox/", admin.site.admin_view(attention_pages.inbox_page), name="npd-inbox"),
-    path("admin/inbox/act/", admin.site.admin_view(attention_pages.act_on_entries), name="npd-inbox-act"),
-    path("admin/inbox/undo/", admin.site.admin_view(attention_pages.undo_last_act), name="npd-inbox-undo"),
+    path("admin/home/live/", admin.site.admin_view(home.home_live), name="npd-home-live"),
+    path("admin/home/rows/", admin.site.admin_view(home.home_rows), name="npd-home-rows"),
+    path("admin/home/act/", admin.site.admin_view(home_acts.act_on_entries), name="npd-home-act"),
+    path("admin/home/undo/", admin.site.admin_view(home_acts.undo_last_act), name="npd-home-undo"),
     path("admin/notifications/", admin.site.admin_view(notifications_page), name="npd-notifications"),
     path("accounts/", include("npd.accounts.urls")),
     path("admin/logout/", logout),

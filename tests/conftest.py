@@ -120,7 +120,11 @@ def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> Iterator[N
 def nothing_owed() -> Iterator[None]:
     """A wake-up that a test still owes at its end is not sent into the next one."""
     yield
-    notify.cancel_scheduled()
+    with notify._lock:
+        for timer in notify._scheduled.values():
+            timer.cancel()
+        notify._scheduled.clear()
+        notify._last_sent.clear()
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -1,4 +1,4 @@
-"""Conflicts in the admin: their list, the side-by-side screen, and what the inbox offers for them."""
+"""Conflicts in the admin: their list, the side-by-side screen, and what Home offers for them."""
 
 from conflicts.admin import inbox_acts
 from conflicts.admin.conflict_list import SyncConflictAdmin

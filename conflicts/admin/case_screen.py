@@ -51,7 +51,6 @@ from sync import attention
 from sync.admin import admin_base
 from sync.admin.admin_base import see_other
 from sync.admin.confirmed_action import Question, RecordTable, question_page
-from sync.admin.record_panel import inbox_url
 from sync.attention import Kind
 from sync.clock import SyncNow
 from sync.kernel.humanize import plural
@@ -74,7 +73,7 @@ def all_mappings(request: HttpRequest) -> list[FieldMapping]:
     return mappings
 
 
-# The walk from case to case, over all that waits for a person's decision on a value, as the inbox lists it; after the
+# The walk from case to case, over all that waits for a person's decision on a value, as Home lists it; after the
 # last of them the first again.
 
 
@@ -96,7 +95,7 @@ class Walk:
 
 
 def walk_from(row_id: str, kind: Kind) -> Walk:
-    """The walk from a case, named as its entry of the inbox is; from one that waits no more to the first and last."""
+    """The walk from a case, named as its entry of Home is; from one that waits no more to the first and last."""
     keys = attention.keys(kinds=WALKED, limit=MAX_WALKED)
     key = f"{kind}:{row_id}"
     place = keys.index(key) if key in keys else -1
@@ -123,10 +122,10 @@ def rejection_url(field_ref: FieldRef) -> str:
 
 
 def _onward(request: HttpRequest, next_url: str, parameter: str, decided: Any, sentence: str) -> str:
-    """The address to go on to, which names what was decided just before; the inbox where nothing follows."""
+    """The address to go on to, which names what was decided just before; Home where nothing follows."""
     if not next_url:
         messages.success(request, f"All resolved. {sentence}")
-        return reverse("npd-inbox")
+        return reverse("admin:index")
     return f"{next_url}?{parameter}={decided}"
 
 
@@ -349,7 +348,7 @@ class RejectionDesk:
         answered = None if case.is_waiting or self.answer is None else self.answer
         return Screen(
             [(REFUSED, "cfl-warn") if case.is_waiting else tag],
-            inbox_url(Kind.REJECTED),
+            reverse("admin:index"),
             answer=_answer_strip(self.request, answered, self, may_undo=may_change) if answered else None,
         )
 
@@ -508,7 +507,7 @@ class CaseScreen(UnfoldModelAdminViewMixin, TemplateView):
         context = self.get_context_data(page_name=case.name, case=case, screen=screen, walk=walk, effects=effects)
         if walk.kind is Kind.DUPLICATE and context.get("section"):
             # Its address doesn't say that it is no conflict of values.
-            context["section"] = replace(context["section"], title=str(walk.kind.label), kind=walk.kind.value)
+            context["section"] = replace(context["section"], title=str(walk.kind.label))
         return self.render_to_response(context, status=status)
 
 

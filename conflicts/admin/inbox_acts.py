@@ -6,7 +6,6 @@ import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
 from functools import partial
 from typing import Any, cast
 
@@ -38,6 +37,7 @@ from sync.kernel.acts import ACTS
 from sync.kernel.messages import ActionError
 from sync.merge import FieldSelection
 from sync.models import Decision, FieldMapping
+from sync.records.availability import Overview
 
 LOST_KINDS = (KIND_LOST_UPDATE, KIND_REPLACED)
 VALUE_KINDS = (KIND_FIELDS, *LOST_KINDS)
@@ -197,7 +197,7 @@ def _may_use(resolution_type: ResolutionType, user: Any, entry: Entry) -> bool:
     return _may(user) and (not empties or may_type(user, entry.entity_type))
 
 
-def _leads(causes: Sequence[Group], _now: datetime, _user: Any) -> dict[str, GroupLead]:
+def _leads(causes: Sequence[Group], _now: Overview, _user: Any) -> dict[str, GroupLead]:
     return {cause.cause: GroupLead(DELETION_LEADS[cause.code]) for cause in causes if cause.code in DELETION_LEADS}
 
 

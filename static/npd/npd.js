@@ -149,7 +149,7 @@ document.addEventListener("DOMContentLoaded", () => {
   window.django?.jQuery?.(document).on("select2:select select2:unselect select2:clear", markTyped);
 });
 
-// The way back from a page leads to its list as it was left, with its filters, also to the inbox if that was the last one.
+// The way back from a page leads to its list as it was left, with its filters, also to Home if that was the last one.
 const LEFT = "npd-list-left";
 document.addEventListener("DOMContentLoaded", () => {
   const crumbs = [...document.querySelectorAll(".npd-crumb > a")];

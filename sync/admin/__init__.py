@@ -1,4 +1,4 @@
-"""The engine's admin: queue, boards, journal, and what every synced model's admin shares."""
+"""The engine's admin: jobs, boards, journal, and what every synced model's admin shares."""
 
 from sync.admin import (
     activity_pages,

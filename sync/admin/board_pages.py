@@ -23,10 +23,9 @@ from sync.admin.board_cards import Badge, BoardStatus
 from sync.admin.concurrent_edits import ConcurrentSettingsForm
 from sync.admin.confirmed_action import run_action
 from sync.admin.queue_pages import pause_url
-from sync.admin.record_panel import CHECK_LABEL, inbox_url, may_change_mapping
+from sync.admin.record_panel import CHECK_LABEL, may_change_mapping
 from sync.admin.setup_pages import SetupWizardMixin
 from sync.api.callers import monday_throttle_reason
-from sync.attention import Kind
 from sync.boards import board_columns
 from sync.boards.board_columns import column_type
 from sync.boards.held_creates import set_creates_held
@@ -309,7 +308,7 @@ class BoardLinkAdmin(SetupWizardMixin, PageAdmin):
             return _link(reverse("admin:sync_wizard_boards"), "Set it up")
         name = self.name(link)
         found = [
-            _link(inbox_url(Kind.BLOCKED) if one.about == "field" else url, _without(name, one.what))
+            _link(reverse("admin:index") if one.about == "field" else url, _without(name, one.what))
             for one in detect.board_problems(link, name, blocked)
         ]
         if unmatched := getattr(link, "page_items", (0, 0))[1]:

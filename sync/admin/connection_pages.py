@@ -30,7 +30,7 @@ from sync.clock import sync_now
 from sync.kernel import humanize
 from sync.kernel.messages import FORMER_KEY, ActionError
 from sync.limits import breaker, connector, credentials, monday_account, quota, urgent_calls
-from sync.models import BoardLink, MondayAccount, QueuePause
+from sync.models import MondayAccount, QueuePause
 from sync.models.jobs import QueueAction, is_allowed
 from sync.monday.columns.places import phone_regions
 from sync.monday.connection import check_account
@@ -401,21 +401,14 @@ def _for_who_may_connect(view: View) -> View:
     return guarded
 
 
-# The checklist of a new installation, on the first page until all is done.
+# The next step of a new installation, on Home until a board is set up.
 
 
 @dataclass(frozen=True)
-class ChecklistStep:
-    """One thing to be done: what, what it costs not to have it, and where it is done; `url` for who may."""
-
-    title: str
+class SetupStep:
     why: str
-    is_done: bool
-    url: str = ""
-    button: str = ""
-    is_optional: bool = False
-    is_next: bool = False
-    is_running: bool = False
+    button: str
+    url: str  # empty for who may not
 
 
 def has_answered(now: Overview) -> bool:
@@ -430,50 +423,15 @@ def is_token_answered(account: MondayAccount) -> bool:
     return bool(account.answered_mark) and account.answered_mark == credentials.token_mark()
 
 
-def setup_checklist(
-    user: Any, links: Mapping[str, BoardLink], *, connected: bool, running: bool = False
-) -> list[ChecklistStep]:
-    """Return what is to be done until records are synced, in its order; nothing once all is done. No query.
-
-    `running`: a worker applies a set-up, and does what is left of it.
-    """
-    opens_wizard = may_set_up(user)
-    boards = [link for link in links.values() if link.has_board]
-    is_hooked = bool(boards) and all(link.webhooks and not link.webhooks_problem for link in boards)
-    slow = "Without it, edits on Monday arrive only by the check for missed changes, every 10 minutes at best."
-
-    def url(step: str) -> str:
-        return reverse(f"admin:sync_wizard_{step}") if opens_wizard else ""
-
-    guide = reverse("admin:sync_wizard_connect") if may_see_connection(user) else ""
-    confirmed = "NPD Sync applies the plan that was confirmed."
-    steps = [
-        ChecklistStep("Connect Monday", "With an API token, which is tested at once.",
-                      connected, guide if opens_wizard else "", "Connect"),
-        ChecklistStep("Choose the boards",
-                      "Create new ones or use existing ones. You see a plan before anything is written.",
-                      bool(boards), url("boards") if connected else "", "Choose boards"),
-        ChecklistStep("Let Monday report edits", f"The set-up arranges it. {slow}", is_hooked,
-                      reverse("admin:sync_boardlink_changelist") if boards and opens_wizard else "", "Open the boards",
-                      is_optional=True),
-        ChecklistStep("First sync", confirmed if running else "Confirm the plan; NPD Sync then syncs all records.",
-                      any(link.last_pass_at for link in boards), url("run") if boards else "", "See how far it is"),
-    ]  # fmt: skip
+def next_setup_step(user: Any, *, connected: bool, running: bool) -> SetupStep:
+    """Return what is done next until records are synced."""
     if running:
-        applied = {"url": url("run"), "button": "See how far it is", "is_running": True}
-        steps[1:] = [one if one.is_done else replace(one, **applied) for one in steps[1:]]  # type: ignore[arg-type]
-    if not is_sandbox():  # which reaches any address
-        reachable = ChecklistStep(
-            "Make this site reachable from the internet",
-            f"Monday then reports each edit at once. {slow}",
-            is_public_address(),
-            guide,
-            "See how",
-            is_optional=True,
-        )
-        steps.insert(1, reachable)
-    following = next((step for step in steps if not step.is_done and not step.is_optional), None)
-    return [] if all(step.is_done for step in steps) else [replace(one, is_next=one is following) for one in steps]
+        why, button, step = "NPD Sync applies the plan that was confirmed.", "See how far it is", "run"
+    elif connected:
+        why, button, step = "You see a plan before anything is written.", "Choose boards", "boards"
+    else:
+        why, button, step = "It takes an API token, which is tested at once.", "Connect Monday", "connect"
+    return SetupStep(why, button, reverse(f"admin:sync_wizard_{step}") if may_set_up(user) else "")
 
 
 def first_records(user: Any, entity_type: str) -> tuple[str, list[tuple[str, str]]]:

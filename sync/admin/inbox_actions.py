@@ -5,7 +5,7 @@ removed on Monday, and unmatched items.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 from functools import partial
 from typing import Any
 
@@ -38,7 +38,7 @@ from sync.models import ApprovalRequest, BoardLink, FieldMapping, SyncedModel, S
 from sync.outbox import operate
 from sync.queue import retry_all
 from sync.records.authors import log_action, log_action_many, who_may
-from sync.records.availability import wait_sentence
+from sync.records.availability import Overview, wait_sentence
 from sync.records.blocked_fields import ThrottledField, write_loops
 from sync.records.item_links import request_recreation_many, request_unlink_many
 
@@ -168,15 +168,13 @@ _RESTORED = (
 )
 
 
-def _blocked_leads(causes: Sequence[Group], _now: datetime, _user: Any) -> dict[str, GroupLead]:
+def _blocked_leads(causes: Sequence[Group], now: Overview, _user: Any) -> dict[str, GroupLead]:
     """Return where a column that was deleted can be restored, and what an update loop is."""
     missing = [cause for cause in causes if cause.code == BlockedCode.COLUMN]
-    links = BoardLink.objects.filter(entity_type__in={cause.entity_type for cause in missing}) if missing else ()
-    urls = {link.entity_type: registry.board_url(registry.with_configured_board(link)) for link in links}
     leads = {
-        cause.cause: GroupLead(_RESTORED, "Open the board", urls[cause.entity_type])
+        cause.cause: GroupLead(_RESTORED, "Open the board", registry.board_url(now.links[cause.entity_type]))
         for cause in missing
-        if cause.entity_type in urls
+        if cause.entity_type in now.links
     }
     loops = write_loops() if any(cause.code == BlockedCode.THROTTLED for cause in causes) else []
     for loop in loops:
@@ -286,19 +284,17 @@ def _left_to_others(user: Any, cause: Group) -> str:
     return f"{what} is not part of your role; who may: {who_may(act, cause.entity_type)}."
 
 
-def removal_leads(causes: Sequence[Group], now: datetime, user: Any) -> dict[str, GroupLead]:
+def removal_leads(causes: Sequence[Group], now: Overview, user: Any) -> dict[str, GroupLead]:
     """Return what becomes of the records of these acts, when, how the items are restored, and who else may answer."""
-    rows = BoardLink.objects.filter(entity_type__in={cause.entity_type for cause in causes}) if causes else ()
-    links = {row.entity_type: registry.with_configured_board(row) for row in rows}
     leads = dict[str, GroupLead]()
     for cause in causes:
-        if (link := links.get(cause.entity_type)) is None:
+        if (link := now.links.get(cause.entity_type)) is None:
             continue
-        until = cause.noticed + timedelta(seconds=settings.GONE_QUIET_SECONDS) if cause.noticed else now
+        until = cause.noticed + timedelta(seconds=settings.GONE_QUIET_SECONDS) if cause.noticed else now.now
         sentence = (
             "They stay in NPD as they are, and are not synced, until somebody answers, or they are restored on Monday."
         )
-        if until > now:
+        if until > now.now:
             policy = RemovedItemPolicy(link.removed_item_policy)
             # An item on another board is somebody's to decide, whatever the setting says.
             policy = RemovedItemPolicy.ASK if cause.code == "moved" else policy

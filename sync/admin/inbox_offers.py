@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
 from typing import Any
 
 from django.http import HttpRequest
@@ -19,6 +18,7 @@ from sync.attention import Entry, Group, Kind, SideValues, Wording
 from sync.kernel import humanize
 from sync.kernel.acts import Act
 from sync.models import FieldMapping
+from sync.records.availability import Overview
 
 
 @dataclass(frozen=True)
@@ -150,12 +150,12 @@ class GroupLead:
     steps: str = ""
 
 
-LeadLoader = Callable[[Sequence[Group], datetime, Any], Mapping[str, GroupLead]]
+LeadLoader = Callable[[Sequence[Group], Overview, Any], Mapping[str, GroupLead]]
 LEADS: dict[Kind, LeadLoader] = {}
 
 
 def register_lead(kind: Kind, load: LeadLoader) -> None:
-    """Let causes of a kind say what happens: `load` returns it by their names, at a moment, to a user."""
+    """Let causes of a kind say what happens: `load` returns it by their names, as the boards stand, to a user."""
     LEADS[kind] = load
 
 

@@ -252,10 +252,6 @@ def rejection_act(user: Any, entity_type: str = "") -> str:
     return "Fix" if any(registry.may_act(user, "change", one) for one in types) else "Decide"
 
 
-def inbox_url(kind: Kind) -> str:
-    return f"{reverse('npd-inbox')}?kind={kind.value}"
-
-
 def list_cell(view: RecordSyncView | None) -> SafeString | str:
     """Return the list's column: the badge with its reason beside it, whole where the mouse rests."""
     if view is None:
@@ -426,7 +422,7 @@ def _blocked_buttons(record: SyncedModel, view: RecordSyncView, user: Any, *, ma
         names = humanize.join_first([_word(record, state, key) for key in state.blocked_by_others])
         may_unblock = may_act_on(user, Kind.BLOCKED, record.entity_type())
         label = f"Unblock {names}" if may_unblock else "See why"
-        yield Button("unblock", "lock_open", label, inbox_url(Kind.BLOCKED), is_link=True)
+        yield Button("unblock", "lock_open", label, reverse("admin:index"), is_link=True)
 
 
 def _word(record: SyncedModel, state: RecordView, key: str) -> str:
@@ -447,7 +443,7 @@ def linked(text: str, user: Any) -> SafeString | str:
     if not where or not user.has_perm("sync.view_syncmetadata"):
         return text
     preposition, name = where.rsplit("“")
-    link = format_html('<a class="npd-link" href="{}">“{}</a>', inbox_url(Kind.BLOCKED), name)
+    link = format_html('<a class="npd-link" href="{}">“{}</a>', reverse("admin:index"), name)
     return format_html("{}{}{}{}", before, preposition, link, after)
 
 
@@ -488,7 +484,7 @@ def _field_mark(
     link = link if may_resolve_cases(user) else "View"
     may_view = user.has_perm("conflicts.view_syncconflict")
     if problem.reason_code is FieldReason.BLOCKED:
-        url, link = inbox_url(Kind.BLOCKED), "Unblock"
+        url, link = reverse("admin:index"), "Unblock"
         may_view = user.has_perm("sync.view_syncmetadata")
         if view.state.ledger.blocked_fields.get(problem.key, {}).get("code") == BlockedCode.APPROVAL:
             text, url, link = Part.APPROVAL.label, approvals_url(record), "Review"
@@ -585,5 +581,5 @@ def open_items(record: SyncedModel, view: RecordView, user: Any) -> list[OpenIte
     labels = {mapping.key: mapping.label for mapping in registry.entity(entity_type).mappings}
     for loop in throttled_fields().filter(entity_type=entity_type, entity_id=record.pk):
         words = throttle_reason(loop, labels.get(loop.key, loop.key))
-        items.append(OpenItem("sync_problem", words, inbox_url(Kind.BLOCKED), "See the options"))
+        items.append(OpenItem("sync_problem", words, reverse("admin:index"), "See the options"))
     return items

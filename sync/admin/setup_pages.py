@@ -19,7 +19,7 @@ from django.views.decorators.http import require_GET, require_POST
 from unfold.decorators import action
 
 from sync import registry
-from sync.admin.board_cards import health_url
+from sync.admin.board_cards import records_url
 from sync.admin.connection_pages import ConnectionPagesMixin, View, may_see_connection, region_context, store_region
 from sync.api.callers import monday_throttle_reason
 from sync.boards.field_choices import (
@@ -286,7 +286,7 @@ def _run_context() -> dict[str, Any]:
     kinds = run.setup_progress()
     return {
         "kinds": [
-            {"progress": one, "out_url": health_url(registry.entity(one.entity_type), RecordState.OFF.value)}
+            {"progress": one, "out_url": records_url(registry.entity(one.entity_type), RecordState.OFF.value)}
             for one in kinds
         ],
         "busy": any(one.is_busy for one in kinds),

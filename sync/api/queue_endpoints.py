@@ -237,7 +237,7 @@ class SyncStatsSerializer(serializers.Serializer[Any]):
     waiting_for_approval = serializers.IntegerField(help_text="Bulk deletions that wait for approval.")
     needs_attention = serializers.DictField(
         child=serializers.IntegerField(),
-        help_text="How many things of each kind wait for a person, as far as you may view them: the inbox's entries.",
+        help_text="How many things of each kind wait for a person, as far as you may view them, as Home lists it.",
     )
     verified = VerifiedSerializer()
     budget = AllowanceSerializer()

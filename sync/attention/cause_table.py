@@ -119,6 +119,9 @@ class Cause:
     acts: tuple[str, ...] | None = field(default=None)
 
 
+_ITEM_GONE = ("create_item", "unlink", "delete_record")
+_RECORD_GONE = ("restore_record", "unlink", "archive_item", "delete_item")
+
 CAUSES: Mapping[tuple[Kind, str], Cause] = {
     (Kind.STOP, ""): Cause("Monday can't be reached", "Edits are kept on both sides, and synced once sync goes on."),
     (Kind.STOP, StopCode.TOKEN): Cause("Monday refuses the API token"),
@@ -143,9 +146,11 @@ CAUSES: Mapping[tuple[Kind, str], Cause] = {
     (Kind.CONFLICT, reports.KIND_FIRST_MATCH): Cause("{field} different since linking"),
     (Kind.CONFLICT, reports.KIND_LOST_UPDATE): Cause("An edit of {field} on Monday was overwritten"),
     (Kind.CONFLICT, reports.KIND_REPLACED): Cause("{field}: column replaced, with a value in the old one"),
-    (Kind.CONFLICT, reports.KIND_DELETE): Cause("The item left the board"),
-    (Kind.CONFLICT, reports.KIND_DELETED_RECORD): Cause("Deleted in NPD, with an item on Monday"),
-    (Kind.CONFLICT, reports.KIND_RESTORED_ITEM): Cause("Deleted in NPD, and the item was restored on Monday"),
+    (Kind.CONFLICT, reports.KIND_DELETE): Cause("The item left the board", acts=_ITEM_GONE),
+    (Kind.CONFLICT, reports.KIND_DELETED_RECORD): Cause("Deleted in NPD, with an item on Monday", acts=_RECORD_GONE),
+    (Kind.CONFLICT, reports.KIND_RESTORED_ITEM): Cause(
+        "Deleted in NPD, and the item was restored on Monday", acts=_RECORD_GONE
+    ),
     (Kind.DUPLICATE, ""): Cause("Which item belongs to which {record}?"),
     (Kind.REJECTED, ""): Cause("{field} was rejected by Monday"),
     (Kind.REJECTED, BlockedCode.LIMIT): Cause("{field} has a value that its column can't take"),

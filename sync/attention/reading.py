@@ -32,7 +32,7 @@ MAX_SHOWN_VALUE = 120
 
 NO_COLUMN = "It has no column on the board. Choose or create one on the board's page."
 
-WHERE_TO_UNBLOCK = " in the inbox under “Blocked”"
+WHERE_TO_UNBLOCK = " on Home"
 """Where a sentence on a blocked field leads: a link on pages, and not said where it is listed itself."""
 
 ORDER = Case(
@@ -463,7 +463,7 @@ def _url(row: Attention) -> str:
     if row.entity_id and (kind is Kind.BLOCKED or (kind is Kind.REMOVED and not is_asked)):
         return registry.record_url(row.entity_type, row.entity_id)
     if kind in (Kind.BLOCKED, Kind.APPROVAL):
-        return f"{reverse('npd-inbox')}?cause={row.cause}"
+        return f"{reverse('admin:index')}?cause={row.cause}"
     name = _PAGES[kind]
     if ":" not in name:
         args = row.source.split(":") if kind is Kind.REJECTED else [_page_key(row)]

@@ -56,24 +56,31 @@ class Unit:
     name: str
     parameters: Mapping[str, str]  # name → type
     rows: str  # the condition on `sync_attention AS stored`
+    # Taken first, so that who refreshes second sees all that the first has written: a statement after a lock has a
+    # snapshot of its own. What one row says alone needs none. A row and no advisory lock of each record: one statement
+    # may refresh thousands, and PostgreSQL's table of locks has room for some thousands in all.
+    lock: str = ""
 
 
 RECORD = Unit(
-    "record", {"its_type": "text", "its_id": "uuid"}, "stored.entity_type = its_type AND stored.entity_id = its_id"
+    "record",
+    {"its_type": "text", "its_id": "uuid"},
+    "stored.entity_type = its_type AND stored.entity_id = its_id",
+    """PERFORM FROM sync_metadata AS ledger WHERE ledger.entity_type = its_type AND ledger.entity_id = its_id::text
+        AND ledger.system = 'monday' FOR NO KEY UPDATE;""",
 )
-ITEM = Unit(
-    "item",
-    {"its_type": "text", "its_item": "text"},
-    "stored.entity_id IS NULL AND stored.item_id = its_item AND stored.entity_type = its_type",
-)
+_OF_ITEM = "stored.entity_id IS NULL AND stored.item_id = its_item AND stored.entity_type = its_type"
+JOB_OF_ITEM = Unit("item_job", {"its_type": "text", "its_item": "text"}, f"stored.kind = 'failed' AND {_OF_ITEM}")
+ITEM = Unit("item", {"its_type": "text", "its_item": "text"}, f"stored.kind = 'unmatched' AND {_OF_ITEM}")
 BOARD = Unit(
     "board",
     {"its_type": "text"},
     "stored.entity_id IS NULL AND stored.item_id = '' AND stored.entity_type = its_type"
     " AND stored.kind <> 'notification'",
+    "PERFORM pg_advisory_xact_lock(hashtext('sync_attention'), hashtext(its_type));",
 )
 RECEIVER = Unit("receiver", {"its_id": "bigint"}, "stored.kind = 'notification' AND stored.source = its_id::text")
-UNITS = (RECORD, ITEM, BOARD, RECEIVER)
+UNITS = (RECORD, JOB_OF_ITEM, ITEM, BOARD, RECEIVER)
 
 
 @dataclass(frozen=True)
@@ -302,7 +309,9 @@ DEFINITIONS = (
     Definition(RECORD, _REMOVED, _record("ledger", "its_id::text")),
     Definition(RECORD, _FIELDS, _record("ledger", "its_id::text")),
     Definition(RECORD, _LOOPS, _record("loop")),
-    Definition(ITEM, _JOBS + " AND job.entity_id IS NULL", "job.entity_type = its_type AND job.remote_id = its_item"),
+    Definition(
+        JOB_OF_ITEM, _JOBS + " AND job.entity_id IS NULL", "job.entity_type = its_type AND job.remote_id = its_item"
+    ),
     Definition(ITEM, _UNMATCHED, "item.entity_type = its_type AND item.item_id = its_item"),
     Definition(BOARD, _BROKEN_COLUMNS, "link.entity_type = its_type"),
     Definition(BOARD, _ACCOUNT_STOPS, "its_type = ''"),
@@ -325,12 +334,12 @@ _CAUSE = """
         ELSE concat_ws(':', waiting.kind, waiting.entity_type, waiting.code, waiting.field) END
 """
 
-# One lock for each unit: who refreshes it second sees all that the first has written, for the statement after a lock
-# has a snapshot of its own.
+# A session keeps the plan of the first calls, when tables may have been empty: so none of it may read a table through.
 _REFRESH = f"""
-CREATE OR REPLACE FUNCTION sync_attention_of_{{name}}({{parameters}}) RETURNS void LANGUAGE plpgsql AS $$
+CREATE OR REPLACE FUNCTION sync_attention_of_{{name}}({{parameters}}) RETURNS void LANGUAGE plpgsql
+SET enable_seqscan = off AS $$
 BEGIN
-    PERFORM pg_advisory_xact_lock(hashtext('sync_attention'), hashtext(concat_ws(':', '{{name}}', {{names}})));
+    {{lock}}
     WITH waiting AS MATERIALIZED (
         SELECT DISTINCT ON (kind, source) * FROM ({{definitions}}) AS defined ({", ".join(COLUMNS)})
         ORDER BY kind, source
@@ -348,9 +357,10 @@ BEGIN
         SELECT other.act FROM sync_attention AS other WHERE waiting.kind = 'removed' AND other.kind = 'removed'
             AND other.entity_type = waiting.entity_type AND other.code = waiting.code AND other.actor = waiting.actor
             AND other.since BETWEEN waiting.since - {ACT_GAP} AND waiting.since + {ACT_GAP}
-        ORDER BY other.source = waiting.source DESC, other.since LIMIT 1) AS joined (act) ON true
+            AND other.source <> waiting.source LIMIT 1) AS joined (act) ON true
     CROSS JOIN LATERAL (SELECT CASE waiting.kind WHEN 'removed'
-        THEN coalesce(joined.act, extract(epoch FROM waiting.since)::bigint::text) ELSE '' END) AS act (began)
+        THEN coalesce(CASE WHEN (before.actor, before.code) = (waiting.actor, waiting.code) THEN before.act END,
+            joined.act, extract(epoch FROM waiting.since)::bigint::text) ELSE '' END) AS act (began)
     ON CONFLICT (kind, source) DO UPDATE SET
         code = excluded.code, entity_type = excluded.entity_type, entity_id = excluded.entity_id,
         item_id = excluded.item_id, field = excluded.field, actor = excluded.actor, since = excluded.since,
@@ -369,7 +379,7 @@ def _refresh_functions() -> Iterator[str]:
         yield (
             _REFRESH.replace("{name}", unit.name)
             .replace("{parameters}", ", ".join(f"{name} {kind}" for name, kind in unit.parameters.items()))
-            .replace("{names}", ", ".join(f"{name}::text" for name in unit.parameters))
+            .replace("{lock}", unit.lock)
             .replace("{definitions}", " UNION ALL ".join(own))
             .replace("{rows}", unit.rows)
         )
@@ -450,7 +460,7 @@ _OF_RECORD = "PERFORM sync_attention_of_record({row}.entity_type, {row}.entity_i
 WATCHED = (
     Watched(
         "sync_queue",
-        """IF {row}.entity_id IS NULL THEN PERFORM sync_attention_of_item({row}.entity_type, {row}.remote_id);
+        """IF {row}.entity_id IS NULL THEN PERFORM sync_attention_of_item_job({row}.entity_type, {row}.remote_id);
         ELSE PERFORM sync_attention_of_record({row}.entity_type, {row}.entity_id); END IF;""",
         f"""{{row}}.status = 'failed' OR {{row}}.attempts >= {FAILING_ATTEMPTS}
             OR jsonb_exists_any({{row}}.payload, ARRAY['retried', 'recreate', 'unlink'])""",

@@ -125,7 +125,7 @@ class LimitFacts:
     @cached_property
     def now(self) -> datetime:
         """The database's time of all that is told."""
-        return self._limited_state.now if self._limited_state else sync_now()
+        return self.limited_state.now if self.limited_state else sync_now()
 
     @cached_property
     def account(self) -> MondayAccount:
@@ -150,7 +150,8 @@ class LimitFacts:
         return self.budget_state.budget
 
     @cached_property
-    def _limited_state(self) -> BudgetState | None:
+    def limited_state(self) -> BudgetState | None:
+        """How the quota stands, where Monday has told its limits."""
         return self.budget_state if quota.is_limited(self._budget_row) else None
 
     @cached_property
@@ -210,7 +211,7 @@ class LimitFacts:
             # Of two stops the one that lasts longer is what a person has to wait for, or to end.
             until, kind, reason = max(stops)
             return Wait(kind, f"{reason} Next attempt at {humanize.due_time(until, sync_now())}.", until)
-        state, moments = self._limited_state, [self.account.stopped_until, link.blocked_until]
+        state, moments = self.limited_state, [self.account.stopped_until, link.blocked_until]
         if state is not None:
             if (wait := self._wait_for_quota(state, link, urgent=urgent)) is not None:
                 return wait

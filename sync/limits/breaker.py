@@ -126,7 +126,9 @@ def _stop_code(error: MondayError) -> StopCode:
 
 def trip_board(link: BoardLink, error: MondayError) -> None:
     """Stop one board; it is tried again after the wait that Monday asks for, else after a minute, or a quarter hour."""
-    usual = INVALID_DOCUMENT_WAIT if error.kind is INVALID_DOCUMENT else BOARD_WAIT
+    usual = BOARD_WAIT if error.kind.retry else write_stop.wait_for_person(link.blocked_since)
+    if error.kind is INVALID_DOCUMENT:
+        usual = max(usual, INVALID_DOCUMENT_WAIT)
     if not link.blocked_reason:
         said = f"Sync stopped: {registry.board_title(link.entity_type)}. {error.lasting_sentence}"
         log_event(STOP_KIND, said, entity_type=link.entity_type)
@@ -203,8 +205,9 @@ def ask_again(*, is_slowed: bool = False) -> AskCode:  # noqa: PLR0911 - one for
     row = monday_account()
     is_waiting = _is_waiting(row)
     is_account = row.needs_probe or is_waiting or is_slowed or _is_day_used_up()
+    has_refusals = write_stop.try_refused_again()
     if not (is_account or _stopped_links()):
-        return AskCode.NOT_STOPPED
+        return AskCode.RESUMED if has_refusals else AskCode.NOT_STOPPED
     if pauses.active_pause(""):
         return AskCode.PAUSED
     if not credentials.is_configured():

@@ -16,13 +16,14 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import Q
 
+from sync import registry
 from sync.choices import STOP_WORDS, QueueDirection, QueueStatus, StopCode
 from sync.clock import SyncNow, sync_now
 from sync.limits import credentials, quota
 from sync.limits.rate_limits import DAY_SECONDS
-from sync.models import BoardLink, MondayAccount, SyncQueue, WebhookEvent
-from sync.models.state import STOP_KIND, log_event
-from sync.monday.errors import MondayError
+from sync.models import BoardLink, Intent, IntentState, MondayAccount, SyncQueue, WebhookEvent
+from sync.models.state import STOP_END_KIND, STOP_KIND, log_event
+from sync.monday.errors import MondayError, Scope
 from sync.outbox import notify
 
 log = structlog.get_logger(__name__)
@@ -60,19 +61,20 @@ def write_failed(error: MondayError, records: Collection[UUID], *, others_answer
     with transaction.atomic():
         account, _ = MondayAccount.objects.select_for_update().get_or_create(id=1)
         number = 1 if others_answered else account.write_failures + 1
+        # What the token's user may not do needs no second record to be believed.
+        is_refused = error.scope is Scope.ACCOUNT
         is_same = bool(only_record) and only_record == account.failed_record
         account.write_failures = min(number, 1_000)
         account.write_failed_at = sync_now()
         account.failed_record = only_record if number == 1 or is_same else ""
-        wait = wait_after(number - 1)
-        is_stopped = number > 1 and not is_same
-        if is_stopped:
+        wait = wait_for_person(account.stopped_since) if is_refused else wait_after(number - 1)
+        if is_refused or (number > 1 and not is_same):
             _stop(account, error, wait)
             # The next probe is one waiting write.
             account.batch_limit = 1
         account.save()
     # What Monday answers, and fails to do for the same record again, is about that record.
-    is_own = bool(only_record) and (number == 1 or (is_same and error.path_alias is not None))
+    is_own = not is_refused and bool(only_record) and (number == 1 or (is_same and error.path_alias is not None))
     return WriteFailure(is_own, wait)
 
 
@@ -132,18 +134,86 @@ def _has_sign_of_life(failed_at: datetime) -> bool:
     return (delivered is not None and delivered > failed_at) or saved.exists()
 
 
+# What Monday refuses of one board: only calls of that kind wait, and a person has to act.
+
+PERSON_WAITS = (60, 300, 900, 3_600)
+"""Seconds between two attempts where a person has to act: the longer it lasts, the longer they are apart."""
+
+REFUSED_WORDS = {
+    "create": "New items can't be made",
+    "change": "Nothing can be changed",
+    "archive": "Nothing can be archived",
+    "delete": "Nothing can be deleted",
+}
+
+
+def wait_for_person(since: datetime | None) -> float:
+    """Return the seconds to the next attempt of what has been refused since then."""
+    elapsed = (sync_now() - since).total_seconds() if since else 0
+    spent = 0
+    for wait in PERSON_WAITS:
+        spent += wait
+        if elapsed < spent:
+            return wait
+    return PERSON_WAITS[-1]
+
+
+def refuse(link: BoardLink, kind: str, error: MondayError) -> None:
+    """Let calls of this kind wait on the board: Monday refuses them whatever they say."""
+    before = link.refused.get(kind)
+    since = datetime.fromisoformat(before["since"]) if before else sync_now()
+    until = sync_now() + timedelta(seconds=wait_for_person(since if before else None))
+    reason = f"{HELD} {error.lasting_sentence}"
+    link.refused = {**link.refused, kind: {"since": since.isoformat(), "until": until.isoformat(), "reason": reason}}
+    BoardLink.objects.filter(pk=link.pk).update(refused=link.refused)
+    if not before:
+        said = f"{REFUSED_WORDS[kind]}: {registry.board_title(link.entity_type)}. {error.lasting_sentence}"
+        log_event(STOP_KIND, said, entity_type=link.entity_type)
+
+
+def refusal(link: BoardLink, kind: str) -> tuple[str, float]:
+    """Return why calls of this kind wait on the board, and for how many seconds; an empty text where they don't."""
+    entry = link.refused.get(kind)
+    left = (datetime.fromisoformat(entry["until"]) - sync_now()).total_seconds() if entry else 0
+    return (entry["reason"], left) if left > 0 else ("", 0)
+
+
+def accept(link: BoardLink, kind: str) -> None:
+    """Monday has carried out a call of this kind."""
+    if kind not in link.refused:
+        return
+    link.refused = {key: entry for key, entry in link.refused.items() if key != kind}
+    BoardLink.objects.filter(pk=link.pk).update(refused=link.refused)
+    log_event(STOP_END_KIND, f"Sync goes on: {registry.board_title(link.entity_type)}.", entity_type=link.entity_type)
+    release_held()
+
+
+def try_refused_again() -> bool:
+    """Let everything that Monday refused be tried now; return whether there was anything."""
+    found = BoardLink.objects.exclude(refused={}).update(refused={})
+    if found:
+        release_held()
+    return bool(found)
+
+
 def write_succeeded() -> None:
     """A write was carried out: what waited for that goes on, and nothing counts as failed any more."""
-    MondayAccount.objects.filter(id=1).update(write_failures=0, failed_record="", write_failed_at=None)
     if MondayAccount.objects.filter(id=1, only_writes=True).exists():
         credentials.end_stop()
         log.info("writes go on")
     release_held()
+    MondayAccount.objects.filter(id=1).update(write_failures=0, failed_record="", write_failed_at=None)
 
 
 def release_held() -> None:
     """Let the jobs that wait for writes be due now."""
     held = SyncQueue.objects.filter(status=QueueStatus.PENDING, reason__startswith=HELD)
     held.filter(next_retry__gt=SyncNow()).update(next_retry=SyncNow())
+    # What was looked for in vain lands within this time, or never.
+    settled = sync_now() - timedelta(seconds=settings.MONDAY_SETTLE_SECONDS)
+    account = MondayAccount.objects.filter(id=1).first()
+    if account is not None and (account.write_failed_at is None or account.write_failed_at <= settled):
+        unsure = Intent.objects.filter(state=IntentState.OPEN, item_id="", lookups__gt=0, deadline__gt=SyncNow())
+        unsure.update(deadline=SyncNow())
     for link in BoardLink.objects.all():
         notify.notify_now(link.entity_type)

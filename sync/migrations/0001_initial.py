@@ -52,6 +52,14 @@ class Migration(migrations.Migration):
                 ("blocked_reason", models.TextField(blank=True, db_default="")),
                 ("blocked_since", models.DateTimeField(blank=True, null=True)),
                 (
+                    "refused",
+                    models.JSONField(
+                        blank=True,
+                        db_default=models.Value({}, models.JSONField()),
+                        verbose_name="calls that Monday refuses",
+                    ),
+                ),
+                (
                     "batch_limit",
                     models.SmallIntegerField(
                         blank=True, null=True, verbose_name="records a document, by the time calls took"
@@ -1240,14 +1248,6 @@ class Migration(migrations.Migration):
                 models.OrderBy(models.F("created_at"), descending=True),
                 condition=models.Q(("status", "failed")),
                 name="sync_queue_dead",
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="syncqueue",
-            index=models.Index(
-                condition=models.Q(("payload__has_key", "retried"), ("status__in", ["pending", "in_progress"])),
-                fields=["id"],
-                name="sync_queue_retried",
             ),
         ),
         migrations.AddIndex(

@@ -36,6 +36,8 @@ class BoardLink(models.Model):
     blocked_until = models.DateTimeField(null=True, blank=True)
     blocked_reason = models.TextField(blank=True, db_default="")
     blocked_since = models.DateTimeField(null=True, blank=True)
+    # By kind of call: since and until when, and why. The rest of the board goes on.
+    refused: models.JSONField[Any, Any] = models.JSONField("calls that Monday refuses", db_default=EMPTY, blank=True)
     batch_limit = models.SmallIntegerField("records a document, by the time calls took", null=True, blank=True)
     read_points = models.FloatField("complexity points of a pass's read", null=True, blank=True)
     write_points = models.FloatField("complexity points of a record written", null=True, blank=True)

@@ -116,12 +116,6 @@ class SyncQueue(models.Model):
             models.Index(fields=["entity_id", "status"], name="sync_queue_of_record"),
             # Serves the list of failed jobs.
             models.Index(F("created_at").desc(), condition=Q(status="failed"), name="sync_queue_dead"),
-            # Serves the inbox: failed jobs that were retried and have not succeeded yet.
-            models.Index(
-                fields=["id"],
-                condition=Q(payload__has_key="retried", status__in=["pending", "in_progress"]),
-                name="sync_queue_retried",
-            ),
             # Serves "finished in the last 24 hours, by hour and board" from the index alone, whatever else is stored.
             models.Index(
                 fields=["finished_at", "entity_type"], condition=Q(status="completed"), name="sync_queue_finished"

@@ -153,7 +153,7 @@ class SyncMetadata(models.Model):
                 condition=~models.Q(blocked_fields=models.Value({}, models.JSONField())),
                 name="sync_metadata_blocked",
             ),
-            # Serves "whose items were removed on Monday", which are few: the inbox lists and counts them.
+            # Serves "whose items were removed on Monday", which are few: Home lists and counts them.
             models.Index(
                 fields=["entity_type", "removed_since"],
                 condition=models.Q(removed_since__isnull=False),

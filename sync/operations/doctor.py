@@ -57,7 +57,7 @@ def run_checks() -> list[CheckResult]:
     findings += local_findings
     if pending := ApprovalRequest.objects.filter(state=ApprovalState.PENDING).count():
         what = f"Deletes and emptied fields that wait for approval: {pending:,}."
-        fix = "Approve or reject them in the admin's inbox, under “Approvals”."
+        fix = "Approve or reject them in the admin, on Home."
         findings.append(CheckResult(True, what, fix, "guard", is_warning=True))
     return [*findings, *_listing_findings(), *_verification_findings()]
 

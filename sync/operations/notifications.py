@@ -217,7 +217,7 @@ def _send(receiver: NotificationReceiver, subject: str, text: str) -> None:
 
 def send_test(receiver: NotificationReceiver) -> str:
     """Send a test message now; return why it was not sent, empty where it was."""
-    return _deliver(receiver, "test", f"This is a test. Notifications arrive here.\n\n{_inbox_line()}")
+    return _deliver(receiver, "test", f"This is a test. Notifications arrive here.\n\n{_home_line()}")
 
 
 # What a message says.
@@ -246,7 +246,7 @@ def news_text(news: Iterable[Thing], *, with_names: bool) -> tuple[str, str]:
     number = count_with_noun(len(grouped), "thing needs", "things need")
     subject = _headline(grouped[0]) if len(grouped) == 1 or grouped[0][0].kind is Kind.STOP else f"{number} attention"
     text = "\n".join(lines).rstrip()
-    return subject, f"{text}\n\n{_inbox_line()}"
+    return subject, f"{text}\n\n{_home_line()}"
 
 
 def _by_cause(news: Iterable[Thing]) -> list[list[Thing]]:
@@ -271,8 +271,8 @@ def _short(text: str) -> str:
     return shorten(one_line(text), MAX_LINE)
 
 
-def _inbox_line() -> str:
-    return f"Open the inbox: {_absolute(reverse('npd-inbox'))}"
+def _home_line() -> str:
+    return f"Open Home: {_absolute(reverse('admin:index'))}"
 
 
 def _absolute(url: str) -> str:

@@ -60,15 +60,6 @@ def notify_later(entity_type: str, seconds: float) -> None:
         _schedule(entity_type, seconds, distant=True)
 
 
-def cancel_scheduled() -> None:
-    """Cancel the scheduled wake-ups, and send the next of every type at once."""
-    with _lock:
-        for timer in _scheduled.values():
-            timer.cancel()
-        _scheduled.clear()
-        _last_sent.clear()
-
-
 def _schedule(entity_type: str, seconds: float, *, distant: bool = False) -> None:
     key = (entity_type, distant)
     if key not in _scheduled:

@@ -160,7 +160,10 @@ def _confirm_document(
     facts = facts_of_creates(board, intents, items)
     plans, executor = decide_unconfirmed(facts), Executor(lease, board, len(intents), stop_reason)
     log.info("create without answer", board=lease.link.entity_type, records=len(intents), found=len(facts.items or ()))
-    if any(plan.fate is Fate.RESEND for plan in plans):
+    if stop_reason:
+        wait = facts.wait_seconds
+        plans = [replace(p, fate=Fate.WAIT, wait_seconds=wait) if p.fate is Fate.RESEND else p for p in plans]
+    elif any(plan.fate is Fate.RESEND for plan in plans):
         answer = executor.resend(intents)
         wait = max(facts.wait_seconds, executor.wait_seconds)
         is_own = facts.others_answered or executor.is_own_failure

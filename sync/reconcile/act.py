@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -26,10 +26,14 @@ from sync.monday.connector import MondayConnector
 from sync.monday.errors import (
     ANSWER_WITHOUT_DATA,
     BOARD_FORBIDDEN,
+    BOARD_FULL,
     COLUMN_NOT_FOUND,
+    GROUP_NOT_FOUND,
     ITEM_INACTIVE,
     ITEM_NOT_FOUND,
     NAME_REJECTED,
+    PERMISSION_MISSING,
+    USER_DENIED,
     MondayError,
     Scope,
 )
@@ -73,7 +77,7 @@ class Call:
 
     `unwanted` reads again, under the lease, what may have changed since it was decided: unit → why it isn't sent.
     `body` is what the intents say of the call itself. `has_values`: it writes a record's values, of which Monday may
-    refuse one. `alone`: each value of one unit has an alias of its own; `others_done`: another unit's were carried out.
+    refuse one. `alone`: each value of one unit has an alias of its own.
     """
 
     kind: Kind
@@ -81,7 +85,6 @@ class Call:
     body: Mapping[str, Any] | None = None
     has_values: bool = False
     alone: bool = False
-    others_done: bool = False
 
     def request(self, board: BoardContext, writes: Sequence[Write]) -> WriteRequest:
         """Return what is sent; the n-th unit has the alias rn, of one that is sent value by value the n-th value vn."""
@@ -184,13 +187,8 @@ def rejected_fields(write: Write, error: MondayError) -> dict[str, MondayError]:
     return named or ({write.fields[0].key: error} if only else {})
 
 
-def is_value_rejection(error: MondayError, *, others_done: bool) -> bool:
-    """Whether only a value is refused; columns and items can be closed to some users on a board that isn't.
-
-    `others_done`: another one of the document was carried out, so the board itself is open to the token's user.
-    """
-    closed = others_done and error.kind is BOARD_FORBIDDEN
-    return closed or error.scope in (Scope.FIELD, Scope.COLUMN)
+def _writes_to(write: Write, columns: Collection[str | None]) -> bool:
+    return any(one.column_id in columns for one in write.fields)
 
 
 def bare_write(write: Write) -> Write:
@@ -222,6 +220,9 @@ class Executor:
         """
         if self.stop_reason or not writes:
             return {write.unit: Answer(Verdict.STOPPED, self.stop_reason) for write in writes}
+        reason, seconds = write_stop.refusal(self.board.link, call.kind)
+        if reason:
+            return {write.unit: Answer(Verdict.HELD, reason, wait_seconds=seconds) for write in writes}
         key = uuid.uuid4().hex
         answers, announced, request = commit_intents(self, call, writes, key)
         if request is None:
@@ -229,6 +230,9 @@ class Executor:
         try:
             result = self._write(request, key, len(announced))
         except MondayError as error:
+            if error.kind in (BOARD_FORBIDDEN, BOARD_FULL, GROUP_NOT_FOUND):
+                result = WriteResult(dict.fromkeys(request.aliases, error), error.request_id or "")
+                return answers | self.confirm(call, announced, result)
             return answers | self.end_failed_document(call, announced, error)
         return answers | self.confirm(call, announced, result)
 
@@ -269,46 +273,106 @@ class Executor:
             if error.scope is Scope.TRANSPORT:
                 self._end_failed_write(error, [intent.entity_id for intent in intents])
             elif not is_refused(error):
-                self._stop(error)
+                self._stop_writing(error)
             return error
 
     def confirm(self, call: Call, announced: Sequence[Announced], result: WriteResult) -> ByUnit:
         done = any(isinstance(written, Item) for written in result.by_alias.values())
         self.has_written |= done
+        if done:
+            write_stop.accept(self.board.link, call.kind)
         answers: ByUnit = {}
+        forbidden: list[tuple[Write, MondayError]] = []
         for number, (write, intent) in enumerate(announced):
             if intent is not None:
                 intent.request_id = result.request_id
             if call.alone:
-                answers[write.unit] = self._confirm_values(call, (write, intent), result, others_done=done)
+                answers[write.unit] = self._confirm_values((write, intent), result, call)
             elif isinstance(written := result.by_alias[f"r{number}"], Item):
                 answers[write.unit] = Answer(Verdict.DONE, item=written, intent=intent)
+            elif written.kind is BOARD_FORBIDDEN and call.kind is Kind.CHANGE and write.fields:
+                _close_intents([intent], IntentState.REJECTED)
+                forbidden.append((write, written))
             else:
-                answers[write.unit] = self._end_rejected(call, (write, intent), written, others_done=done)
+                answers[write.unit] = self._end_rejected(call, (write, intent), written)
+        return answers | self._end_forbidden(call, forbidden, is_open=done)
+
+    def _end_forbidden(self, call: Call, forbidden: Sequence[tuple[Write, MondayError]], *, is_open: bool) -> ByUnit:
+        """Try apart what the token's user may not write: a column, an item, or all of the board may be closed.
+
+        `is_open`: others of the same document were written. Beside a record's values its NPD ID is written again, which
+        changes nothing and tells a closed column from a closed item. What is closed to two items is the board's.
+        """
+        answers: ByUnit = {}
+        named = {error.column_id for write, error in forbidden if _writes_to(write, [error.column_id])}
+        for number, (write, error) in enumerate(forbidden):
+            if named:
+                left = forbidden[number:]
+                concerned = [one for one, _ in left if _writes_to(one, named)]
+                others = [pair for pair in left if not _writes_to(pair[0], named)]
+                answers |= self._without_columns(call, concerned, named, error)
+                return answers | self._end_forbidden(call, others, is_open=True)
+            if number > 1 or (number == 1 and not is_open):
+                write_stop.refuse(self.board.link, call.kind, error)
+                return {one.unit: self._held(call.kind) for one, _ in forbidden}
+            npd_id = {self.board.link.npd_id_column: str(write.record_id)}
+            apart = replace(write, columns={**npd_id, **write.columns})
+            answer = self.send(replace(call, alone=True), [apart])[write.unit]
+            answers[write.unit] = answer
+            if answer.item is None and answer.rejected:
+                _close_intents([answer.intent], IntentState.REJECTED)
+                answers[write.unit] = Answer(Verdict.REFUSED, error.sentence)
+            # Of an item that took something else it is the column that is closed, for the others' items too.
+            named = {one.column_id for one in write.fields if one.key in answer.rejected and answer.item is not None}
         return answers
 
-    def _confirm_values(self, call: Call, announced: Announced, result: WriteResult, *, others_done: bool) -> Answer:
+    def _without_columns(
+        self, call: Call, writes: Sequence[Write], columns: Collection[str | None], error: MondayError
+    ) -> ByUnit:
+        """Send what these records have beside columns that the token's user may not write."""
+        rejected = {w.unit: {one.key: error for one in w.fields if one.column_id in columns} for w in writes}
+        rest = [replace(w, fields=tuple(one for one in w.fields if one.column_id not in columns)) for w in writes]
+        sent = self.send(call, [write for write in rest if write.fields or write.columns])
+        answers = {write.unit: sent.get(write.unit, Answer(Verdict.DONE)) for write in rest}
+        return {unit: replace(a, rejected={**rejected[unit], **a.rejected}) for unit, a in answers.items()}
+
+    def _held(self, kind: Kind) -> Answer:
+        reason, seconds = write_stop.refusal(self.board.link, kind)
+        return Answer(Verdict.HELD, reason, wait_seconds=seconds)
+
+    def _confirm_values(self, announced: Announced, result: WriteResult, call: Call) -> Answer:
         """Return what became of each value of one unit's refused change, so that only the bad one is blocked."""
-        (write, intent), done = announced, others_done or call.others_done
+        write, intent = announced
         item: Item | None = None
         alone, rejected = dict[str, Item](), dict[str, MondayError]()
         for number, one in enumerate(write.fields):
             written = result.by_alias[f"v{number}"]
             if isinstance(written, Item):
                 item = alone[one.key] = written
-            elif is_value_rejection(written, others_done=done):
+            elif written.scope in (Scope.FIELD, Scope.COLUMN) or written.kind is BOARD_FORBIDDEN:
                 rejected[one.key] = written
             else:
-                answer = self._end_rejected(call, announced, written, others_done=False)
+                answer = self._end_rejected(call, announced, written)
                 unsent = frozenset(left.key for left in write.fields[number:])
                 return replace(answer, item=item, alone=alone, rejected=rejected, unsent=unsent)
         if isinstance(named := result.by_alias.get("npdid"), Item):
             item = named
         return Answer(Verdict.DONE, item=item, intent=intent, alone=alone, rejected=rejected)
 
-    def _end_rejected(self, call: Call, announced: Announced, error: MondayError, *, others_done: bool) -> Answer:
+    def _end_rejected(self, call: Call, announced: Announced, error: MondayError) -> Answer:
         write, intent = announced
-        if call.has_values and not call.alone and is_value_rejection(error, others_done=others_done):
+        if error.kind in (BOARD_FORBIDDEN, BOARD_FULL, GROUP_NOT_FOUND):
+            _close_intents([intent], IntentState.REJECTED)
+            # The right to fill in a column may be what is missing, so the name alone is tried first.
+            is_bare = all(one.column_id == NAME_COLUMN for one in write.fields)
+            if error.kind is BOARD_FORBIDDEN and call.kind is Kind.CREATE and not is_bare:
+                return Answer(Verdict.NAME_ONLY, error.sentence)
+            if call.kind is not Kind.CREATE:
+                return Answer(Verdict.REFUSED, error.sentence)
+            if not write_stop.refusal(self.board.link, call.kind)[0]:
+                write_stop.refuse(self.board.link, call.kind, error)
+            return self._held(call.kind)
+        if call.has_values and not call.alone and error.scope in (Scope.FIELD, Scope.COLUMN):
             _close_intents([intent], IntentState.REJECTED)
             return self._end_rejected_value(call, write, error)
         if not error.outcome_unknown:
@@ -318,7 +382,7 @@ class Executor:
         if error.kind in (ITEM_NOT_FOUND, ITEM_INACTIVE):
             verdict = Verdict.GONE
         elif error.scope in (Scope.BOARD, Scope.ACCOUNT, Scope.LIMIT):
-            self._stop(error)
+            self._stop_writing(error)
             verdict = Verdict.STOPPED
         return Answer(verdict, error.sentence, intent=intent)
 
@@ -328,9 +392,8 @@ class Executor:
             # For a new item nothing was read that would lack it.
             breaker.check_soon(BoardLink.objects.filter(pk=self.board.link.pk))
         if error.column_id == self.board.link.npd_id_column:
-            self.stop_reason = error.sentence
-            breaker.trip_board(self.board.link, error)
-            return Answer(Verdict.STOPPED, error.sentence)
+            write_stop.refuse(self.board.link, call.kind, error)
+            return self._held(call.kind)
         rejected = rejected_fields(write, error)
         rest = replace(write, fields=tuple(one for one in write.fields if one.key not in rejected))
         if call.kind is Kind.CREATE:
@@ -341,8 +404,7 @@ class Executor:
             return Answer(Verdict.REFUSED, error.sentence)
         if not (rest.fields or rest.columns):
             return Answer(Verdict.DONE, rejected=rejected)
-        alone = replace(call, alone=True, others_done=error.kind is BOARD_FORBIDDEN)
-        answer = self.send(alone, [rest])[write.unit]
+        answer = self.send(replace(call, alone=True), [rest])[write.unit]
         return replace(answer, rejected={**rejected, **answer.rejected})
 
     def end_failed_document(self, call: Call, announced: Sequence[Announced], error: MondayError) -> ByUnit:
@@ -353,7 +415,7 @@ class Executor:
         _close_intents([intent for _, intent in announced], IntentState.VOID)
         writes = [write for write, _ in announced]
         if len(writes) == 1:
-            return {writes[0].unit: self._end_rejected(call, (writes[0], None), error, others_done=False)}
+            return {writes[0].unit: self._end_rejected(call, (writes[0], None), error)}
         half = len(writes) // 2
         return self.send(call, writes[:half]) | self.send(call, writes[half:])
 
@@ -369,7 +431,8 @@ class Executor:
         if error.scope is Scope.TRANSPORT:
             answer = self._end_failed_write(error, [write.record_id for write, _ in announced])
         else:
-            answer = self.failed_call(error, len(announced))
+            self._stop_writing(error)
+            answer = Answer(Verdict.STOPPED, self.stop_reason)
         return {write.unit: replace(answer, intent=intent) for write, intent in announced}
 
     def _end_failed_write(self, error: MondayError, records: Sequence[UUID]) -> Answer:
@@ -399,6 +462,14 @@ class Executor:
         self._stop(error)
         at_most = parts_of(number) if error.scope is Scope.TRANSPORT and number > 1 else 0
         return Answer(Verdict.FAILED if counts_attempt else Verdict.STOPPED, error.sentence, at_most=at_most)
+
+    def _stop_writing(self, error: MondayError) -> None:
+        """What the token's user may read and not write stops writes alone."""
+        if error.kind not in (USER_DENIED, PERMISSION_MISSING):
+            self._stop(error)
+            return
+        self.stop_reason = f"{write_stop.HELD} {error.sentence}"
+        write_stop.write_failed(error, (), others_answered=False)
 
     def _stop(self, error: MondayError) -> None:
         """What concerns board or account stops it, and nothing more is sent in this pass."""

@@ -122,6 +122,11 @@ def filter_by_health(
     return records.filter(found)
 
 
+def by_state(counts: Mapping[Part, int]) -> dict[RecordState, int]:
+    """Return how many records are in each state, of the numbers by part."""
+    return {state: sum(counts.get(part, 0) for part in parts) for state, parts in PARTS.items()}
+
+
 def health_counts(
     specs: Iterable[EntitySpec], pauses: Sequence[QueuePause], *, with_synced: bool = True
 ) -> dict[str, dict[Part, int]]:

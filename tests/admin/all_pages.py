@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import timedelta
 from itertools import chain
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
 from django.contrib import admin
 from django.contrib.auth.models import Group, User
@@ -189,14 +189,13 @@ def by_name(world: dict[str, Any]) -> Iterator[str]:
         yield reverse("admin:npd_contact_change", args=[world[name].pk])
     yield from ("/admin/help/howto/operate.md", "/admin/help/reference/tables.md")
     yield from (f"/admin/npd/contact/?q={text}" for text in ("e", "zzzznothing"))
-    kinds = {entry.kind for entry in attention.entries(limit=100)}
-    yield from (f"/admin/inbox/?kind={kind.value}" for kind in kinds)
+    yield from (f"/admin/?{urlencode({'cause': group.cause})}" for group in attention.groups())
     item = reverse("admin:sync_unmatcheditem_link", args=[UnmatchedItem.objects.latest("id").pk])
     yield from (f"{item}?q={text}" for text in ("zo", "zzzznothing"))
     yield reverse("admin:sync_unmatcheditem_link", args=[UnmatchedItem.objects.latest("id").pk])
     yield f"{QUEUE}?q=zzzznothing"
     yield from (f"{QUEUE}?status__exact={status}" for status in ("pending", "failed", "completed"))
-    yield from (f"{QUEUE}{way}/" for way in ("pause", "resume"))
+    yield "/admin/sync/queuepause/resume/"
     dead = SyncQueue.objects.filter(status="failed").latest("id")
     yield reverse("admin:sync_syncqueue_change", args=[dead.pk])
     yield reverse("admin:sync_decision_undo", args=[Decision.objects.latest("id").pk])

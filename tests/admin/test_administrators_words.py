@@ -22,7 +22,7 @@ from sync.monday.errors import ErrorKind, MondayError
 pytestmark = pytest.mark.django_db
 
 SET_UP = "/admin/sync/boardlink/set-up/"
-SHOWING_STOPS = ("/admin/", "/admin/inbox/", "/admin/sync/boardlink/", "/admin/sync/webhookevent/", SET_UP)
+SHOWING_STOPS = ("/admin/", "/admin/sync/boardlink/", "/admin/sync/webhookevent/", SET_UP)
 OF_OPERATIONS = re.compile(r"manage\.py|\b[A-Z]+(?:_[A-Z]+)+\b")
 
 

@@ -73,7 +73,7 @@ def test_a_page_that_can_not_be_shown_is_said_in_the_frame_of_who_is_signed_in(p
         page = client.get(address)
         return page.status_code, FRAME in page.content.decode()
 
-    for address, status in (("sync/nothing/of/the/kind", 404), ("sync/decision/4711/undo", 404), ("inbox/act", 405)):
+    for address, status in (("sync/nothing/of/the/kind", 404), ("sync/decision/4711/undo", 404), ("home/act", 405)):
         assert seen(patient, f"/admin/{address}/") == (status, True)
     assert seen(Client(), "/nothing/here/") == (404, False)
     patient.force_login(staff_who_may())
@@ -115,8 +115,8 @@ def test_an_expired_form_is_said_in_the_frame(person: User) -> None:
 @pytest.mark.parametrize(
     ("form", "referer", "page"),
     [
-        ({}, "http://testserver/admin/inbox/?kind=failed", "/admin/inbox/?kind=failed"),
-        ({"back": "/admin/inbox/?kind=failed"}, "http://testserver/admin/inbox/act/", "/admin/inbox/?kind=failed"),
+        ({}, "http://testserver/admin/", "/admin/"),
+        ({"back": "/admin/"}, "http://testserver/admin/home/act/", "/admin/"),
         ({"next": "https://elsewhere.example/"}, "https://elsewhere.example/", "/admin/"),
         ({}, "", "/admin/"),
     ],
@@ -124,7 +124,7 @@ def test_an_expired_form_is_said_in_the_frame(person: User) -> None:
 def test_who_signs_in_after_an_act_comes_to_the_page_of_the_act_and_reads_that_nothing_was_done(
     person: User, client: Client, form: dict[str, str], referer: str, page: str
 ) -> None:
-    answer = client.post("/admin/inbox/act/", {"one": "retry failed:1"} | form, headers={"Referer": referer})
+    answer = client.post("/admin/home/act/", {"one": "retry failed:1"} | form, headers={"Referer": referer})
     assert answer.status_code == 302
     sign_in = answer.headers["Location"]
     assert "You were signed out, and nothing was done." in words_of(client.get(sign_in).content.decode())

@@ -124,7 +124,7 @@ def test_the_first_page_brings_itself_up_to_date_and_says_what_is_new(open_page:
     assert news.text_content() == ""
     states.conflicting("Ben", "5002")
     page.clock.fast_forward(HALF_A_MINUTE)
-    page.locator(".npd-tasks li").first.wait_for()
+    page.locator(".npd-home-group").first.wait_for()
     page.wait_for_function("document.getElementById('npd-live-news').textContent !== ''")
     assert page.locator("#npd-health").count() == 1
     expect(inbox_badge(page)).to_have_text("1")

@@ -60,7 +60,7 @@ def test_a_board_says_what_to_do_and_is_a_card_on_a_phone(open_page: Any, world:
     page, errors = open_page(390, "dark")
     page.goto("/admin/sync/boardlink/")
     broken, new = page.locator("tr.data-row").all()
-    assert broken.get_by_role("link", name="Phone is blocked").get_attribute("href") == "/admin/inbox/?kind=blocked"
+    assert broken.get_by_role("link", name="Phone is blocked").get_attribute("href") == "/admin/"
     assert new.get_by_role("link", name="Set it up").get_attribute("href") == "/admin/sync/boardlink/set-up/boards/"
     expect(broken.locator(".field-verified_ago")).to_be_visible()
     assert [row.evaluate(LINES) for row in (broken, new)] == [3, 3]

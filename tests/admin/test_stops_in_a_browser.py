@@ -18,12 +18,7 @@ from tests.support.sandbox import Sandbox
 pytestmark = [pytest.mark.django_db(transaction=True)]
 
 HALF_A_MINUTE = 31_000
-PAGES = {
-    "list": "/admin/npd/contact/",
-    "record": "/admin/npd/contact/{}/change/",
-    "health": "/admin/",
-    "inbox": "/admin/inbox/",
-}
+PAGES = {"list": "/admin/npd/contact/", "record": "/admin/npd/contact/{}/change/", "health": "/admin/"}
 WHERE = [(1280, "light", "list"), (390, "dark", "record"), (1280, "dark", "inbox"), (390, "light", "health")]
 
 

@@ -137,7 +137,7 @@ def linked_again(world: World) -> Callable[[Client], Any]:
 def in_inbox(act: str, key: str, **more: str) -> Callable[[Client], Any]:
     """An act of the inbox with an entry, its question answered."""
     form = {"action": act, "key": key, "confirmed": "yes", **more}
-    return lambda client: client.post("/admin/inbox/act/", form)
+    return lambda client: client.post("/admin/home/act/", form)
 
 
 def board_act(world: World, act: str, **form: str) -> Callable[[Client], Any]:

@@ -172,23 +172,22 @@ def test_who_only_resolves_conflicts_is_shown_and_counts_those_alone(world: dict
     assert shown.kinds == own
     counted = sum(number for kind, number in attention.counts().items() if kind in own)
     assert sum(client.get("/api/v1/sync/stats").json()["needs_attention"].values()) == counted
-    page = client.get("/admin/inbox/")
-    assert page.context["total"] == sum(one.causes for kind, one in attention.tallies().items() if kind in own)
-    assert {tab[0] for tab in page.context["tabs"]} == {str(kind.label) for kind in own if counts[kind]}
+    page = client.get("/admin/")
+    assert {box.group.kind for box in page.context["boxes"]} == {kind for kind in own if counts[kind]}
 
 
 def test_what_somebody_may_only_read_is_listed_and_does_not_count_as_waiting_for_them(
     world: dict[str, Any], member: Member
 ) -> None:
     client = member.of("view")
-    assert client.get("/admin/inbox/").context["groups"]
+    assert client.get("/admin/").context["boxes"]
     assert not any(client.get("/admin/live/").json()["badges"].values())
-    assert client.get("/admin/").context["headline"].kind == "warn"
+    assert client.get("/admin/").context["home_state"].badge.kind == "warn"
 
 
-def test_health_does_not_say_that_all_is_well_where_others_have_to_act(world: dict[str, Any], member: Member) -> None:
+def test_home_does_not_say_that_all_is_well_where_others_have_to_act(world: dict[str, Any], member: Member) -> None:
     client = member.of("view")
     member.user.user_permissions.set(Permission.objects.filter(codename="change_unmatcheditem"))
     UnmatchedItem.objects.all().delete()
     assert attention.counts(attention.scope_of(User.objects.get(pk=member.user.pk))) == dict.fromkeys(Kind, 0)
-    assert client.get("/admin/").context["headline"].kind == "off"
+    assert client.get("/admin/").context["home_state"].badge.kind == "off"

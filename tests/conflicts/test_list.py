@@ -82,8 +82,8 @@ def test_the_walk_goes_over_conflicts_and_rejected_values_and_ends_in_the_inbox(
     for conflict in (first, last):
         resolve(conflict.pk, by=ada, resolution_type="keep_npd", seen=seen(PHONE))
     # The blocked field is no decision on a value.
-    assert browser.post(screens[2], form)["Location"] == "/admin/inbox/"
-    assert "All resolved. Email “" in text_of(browser.get("/admin/inbox/"))
+    assert browser.post(screens[2], form)["Location"] == "/admin/"
+    assert "All resolved. Email “" in text_of(browser.get("/admin/"))
 
 
 def names(browser: Client, query: str) -> list[str]:

@@ -9,16 +9,8 @@ import pytest
 from sync.choices import BlockedCode
 from sync.merge import Action, FieldDecision
 from sync.monday.board_items import Item
-from sync.monday.errors import (
-    BOARD_FORBIDDEN,
-    COLUMN_NOT_FOUND,
-    FIELD_REJECTED,
-    NAME_REJECTED,
-    RECORD_REJECTED,
-    RULES_BROKEN,
-    MondayError,
-)
-from sync.reconcile.act import RECORD_CREATES, bare_write, is_value_rejection, rejected_fields
+from sync.monday.errors import FIELD_REJECTED, NAME_REJECTED, RULES_BROKEN, MondayError
+from sync.reconcile.act import RECORD_CREATES, bare_write, rejected_fields
 from sync.reconcile.field_plan import FieldPlan, FieldsPlan
 from sync.reconcile.field_values import stored_values
 from sync.reconcile.pass_plan import IdentityPlan, Outcome, RecordPlan
@@ -130,20 +122,6 @@ def test_broken_rules_refuse_the_values_of_all_columns_that_they_name() -> None:
     error.columns = {"elsewhere": "Should not be empty"}
     assert rejected_fields(write(), error) == {}
     assert rejected_fields(write(name=False, notes=False), error) == {}
-
-
-@pytest.mark.parametrize(
-    ("error", "others_done", "only_value"),
-    [
-        (REFUSED, False, True),
-        (MondayError(COLUMN_NOT_FOUND, "gone"), False, True),
-        (MondayError(BOARD_FORBIDDEN, "no"), True, True),
-        (MondayError(BOARD_FORBIDDEN, "no"), False, False),
-        (MondayError(RECORD_REJECTED, "no"), True, False),
-    ],
-)
-def test_a_board_is_closed_where_it_took_nothing(error: MondayError, others_done: bool, only_value: bool) -> None:
-    assert is_value_rejection(error, others_done=others_done) is only_value
 
 
 # --- what an answer means for a record --------------------------------------------------------------------------------

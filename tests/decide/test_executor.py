@@ -47,6 +47,7 @@ class Monday:
     of_alias: Callable[[str, str], Said] = lambda units, alias: OK
     size: int = 100
     failed: list[int] = field(default_factory=list)
+    refused: dict[str, str] = field(default_factory=dict)
     failure: WriteFailure = field(default_factory=lambda: WriteFailure(wait_seconds=60))
 
     def commit(self, executor: Executor, call: Call, writes: Sequence[Write], key: str) -> Any:
@@ -76,6 +77,15 @@ class Monday:
         return self.failure
 
     HELD = "Held."
+
+    def refusal(self, link: Any, kind: str) -> tuple[str, float]:
+        return self.refused.get(kind, ""), 60
+
+    def refuse(self, link: Any, kind: str, error: MondayError) -> None:
+        self.refused[kind] = f"Held. {error.sentence}"
+
+    def accept(self, link: Any, kind: str) -> None:
+        self.refused.pop(kind, None)
 
     def check_soon(self, links: Any) -> None:
         self.stopped.append("checked soon")
@@ -260,12 +270,34 @@ def test_a_column_that_is_closed_to_the_user_is_one_value_where_the_board_took_o
     assert list(executor().send(RECORD_CHANGES, [change("a"), change("b")])["b"].rejected) == ["notes"]
     assert not monday.stopped
     monday.of_alias = lambda units, alias: MondayError(BOARD_FORBIDDEN, "no", column_id="notes")
-    assert executor().send(RECORD_CHANGES, [change("a")])["a"].verdict is Verdict.STOPPED
+    assert executor().send(RECORD_CHANGES, [change("a")])["a"].verdict is Verdict.REFUSED
 
 
-def test_a_refused_npd_id_stops_the_board(monday: Monday) -> None:
+def test_what_the_user_may_not_write_is_tried_apart_with_the_npd_id(monday: Monday) -> None:
+    closed: dict[str, Said] = {
+        "r0": MondayError(BOARD_FORBIDDEN, "no"),
+        "r1": MondayError(BOARD_FORBIDDEN, "no"),
+        "v0": MondayError(BOARD_FORBIDDEN, "no"),
+    }
+    monday.of_alias = lambda units, alias: closed.get(alias, OK) if len(monday.sent) < 3 else OK
+    found = executor().send(RECORD_CHANGES, [change("a"), change("b")])
+    assert monday.sent == ["ab: r0 r1", "a: v0 v1 npdid", "b: r0"]
+    assert {unit: list(answer.rejected) for unit, answer in found.items()} == {"a": ["role_title"], "b": ["role_title"]}
+    assert not monday.refused
+
+
+def test_what_is_closed_to_two_items_is_the_boards(monday: Monday) -> None:
+    monday.of_alias = lambda units, alias: MondayError(BOARD_FORBIDDEN, "no")
+    board_closed = executor()
+    assert set(verdicts(board_closed.send(RECORD_CHANGES, [change("a"), change("b")])).values()) == {Verdict.HELD}
+    sent = len(monday.sent)
+    assert verdicts(board_closed.send(RECORD_CHANGES, [change("c")])) == {"c": Verdict.HELD}
+    assert len(monday.sent) == sent == 2
+
+
+def test_a_refused_npd_id_holds_what_writes_it(monday: Monday) -> None:
     monday.of_alias = lambda units, alias: MondayError(FIELD_REJECTED, "no", column_id=NPD_ID_COLUMN)
-    assert executor().send(RECORD_CHANGES, [change("a"), change("b")])["b"].verdict is Verdict.STOPPED
+    assert executor().send(RECORD_CHANGES, [change("a"), change("b")])["b"].verdict is Verdict.HELD
     assert len(monday.sent) == 1
 
 

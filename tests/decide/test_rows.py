@@ -242,6 +242,10 @@ ROWS: dict[str, list[tuple[str, str]]] = {
             "**Writes without an outcome while reads go on**",
             "executor.a_write_without_a_known_outcome_comes_again_in_parts_and_a_single_one_waits",
         ),
+        (
+            "**What the token's user may not write**",
+            "executor.what_the_user_may_not_write_is_tried_apart_with_the_npd_id",
+        ),
         ("**Lost update**", LOST),
         (
             "with both values (on a one-way field, or where NPD wins: into the history;",

@@ -16,7 +16,7 @@ from tests.admin.test_records import words_of
 from tests.support.people import api_of
 
 LIST = "/admin/sync/approvalrequest/?state__exact=pending"
-ACT = "/admin/inbox/act/"
+ACT = "/admin/home/act/"
 
 pytestmark = pytest.mark.django_db
 
@@ -136,9 +136,7 @@ def test_items_are_kept_after_a_page_that_says_who_deleted_their_records_and_wha
     assert f"Waits for approval: {verb} 1 item on Monday; their records were deleted in NPD" in page
     assert "deleted by mary, " in page
     assert "The item of “Ann”" not in page
-    assert f"Items would be {would_be} on Monday" in words_of(
-        browser.get("/admin/inbox/?kind=approval").content.decode()
-    )
+    assert f"Items would be {would_be} on Monday" in words_of(browser.get("/admin/").content.decode())
 
 
 def test_the_figures_count_what_waits(mary: User, hold: Any) -> None:

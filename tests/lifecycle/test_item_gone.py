@@ -88,9 +88,9 @@ def test_an_answer_in_the_inbox_before_the_question_is_asked_leaves_nothing_open
     [cause] = attention.groups(kinds=[Kind.REMOVED])
     assert cause.number == 2
     browser, form = world.browser(pat), {"of": f"delete_removed {cause.cause}"}
-    page = browser.post("/admin/inbox/act/", form).content.decode()
+    page = browser.post("/admin/home/act/", form).content.decode()
     hidden = dict(re.findall(r'type="hidden"\s+name="([^"]+)"\s+value="([^"]*)"', page))
-    browser.post("/admin/inbox/act/", hidden)
+    browser.post("/admin/home/act/", hidden)
     for _ in range(3):
         world.work()
     assert attention.entries() == []

@@ -138,7 +138,7 @@ def test_superusers_see_whose_emails_do_not_arrive_and_why(browser: Client, clie
     NotificationReceiver.objects.create(
         user=eve, frequency="daily", failures=2, failed_since=since, due_at=since, problem="It is full."
     )
-    for page in (PAGE, "/admin/inbox/"):
+    for page in (PAGE, "/admin/"):
         text = words(browser.get(page))
         assert "eve" in text
         assert "It is full." in text

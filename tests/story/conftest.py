@@ -187,4 +187,4 @@ def sign_in(site: Site, page: Page) -> None:
     page.get_by_label("Username").fill(site.username)
     page.get_by_label("Password", exact=True).fill(site.password)
     page.get_by_role("button", name="Sign in", exact=True).click()
-    expect(page.get_by_role("heading", name="Health")).to_be_visible()
+    expect(page.get_by_role("heading", name="Home")).to_be_visible()

@@ -27,7 +27,7 @@ from tests.wizard.conftest import PEOPLE, a_board, an_item, mail
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
-INBOX = "/admin/inbox/"
+HOME = "/admin/"
 BAD_EMAIL = '"grace okonkwo"@okonkwo.example'
 
 
@@ -75,7 +75,7 @@ def test_a_new_administrator_connects_syncs_and_is_notified_of_the_first_conflic
     board = a_board(monday, "Our people", *PEOPLE)
     ann = an_item(monday, board, "Ann Ångström", mail=mail("ann@example.com"), job="Head")
     sign_in(new_site, page)
-    page.get_by_role("heading", name="Get started").wait_for()
+    page.get_by_text("Not set up: nothing is synced yet").wait_for()
     add_contact(page, "Ann Ångström", "ann@example.com")
     add_contact(page, "Bob Stone", "bob@example.com")
     follow_by_mail(page)
@@ -83,9 +83,9 @@ def test_a_new_administrator_connects_syncs_and_is_notified_of_the_first_conflic
     connect(page, monday.token)
     set_up(page, board)
 
-    page.get_by_role("link", name="Go to Health").click()
-    page.locator("#npd-health").wait_for()
-    expect(page.get_by_role("heading", name="Get started")).to_have_count(0)
+    page.get_by_role("link", name="Go to Home").click()
+    page.locator("#npd-home").wait_for()
+    expect(page.get_by_text("Not set up")).to_have_count(0)
     new_site.wait_for("everybody is synced", synced)
     assert monday.item_named("Bob Stone")
     contact = Contact.objects.get(monday_id=ann)
@@ -160,44 +160,34 @@ def set_up(page: Page, board: str) -> None:
 # A clerk, by keys alone.
 
 
-def test_a_clerk_empties_the_inbox_by_keys_alone(site: Site, admin_page: Page, later: Callable[[float], None]) -> None:
+def test_a_clerk_works_off_a_morning_by_keys(site: Site, admin_page: Page, later: Callable[[float], None]) -> None:
     page, total = admin_page, a_day_of_work(site, later)
-    page.goto(INBOX)
-    press(page, "?")
-    expect(page.locator("#npd-inbox-help[open]")).to_be_visible()
-    press(page, "Escape")
-
+    page.goto(HOME)
     # Two failed jobs, together.
-    for name in ("Dan", "Eve"):
-        walk_to(page, name)
-        press(page, "x")
-    press(page, "r")
-    total = counted(page, total - 2)
+    press_act(page, "Monday answered 500.", "retry")
+    total = counted(site, page, total - 2)
     # Six emptied phone numbers wait for approval, folded: they have one cause.
     [cause] = attention.groups(kinds=[attention.Kind.APPROVAL])
     walk_to(page, cause.text)
     press(page, "Enter")
-    for number in range(6):
-        walk_to(page, f"Person {number:02}")
-        press(page, "x")
-    press(page, "y")
+    page.locator("[data-row]", has_text="Person 05").wait_for()
+    press_act(page, cause.text, "approve")
     expect(page.locator("#npd-asked")).to_be_visible()
     tab_to(page, re.compile("^Empty 6 fields"))
     press(page, "Enter")
-    page.wait_for_url(f"**{INBOX}**")
-    total = counted(page, total - 6)
+    page.wait_for_url(f"**{HOME}")
+    total = counted(site, page, total - 6)
     # One side, taken back, and chosen again.
     walk_to(page, "Ann")
     press(page, "3")
-    counted(page, total - 1)
+    counted(site, page, total - 1)
     press(page, "u")
-    counted(page, total)
+    counted(site, page, total)
     walk_to(page, "Ann")
     press(page, "3")
-    total = counted(page, total - 1)
-    walk_to(page, "Bea")
-    press(page, "b")
-    total = counted(page, total - 1)
+    total = counted(site, page, total - 1)
+    press_act(page, "Bea", "both")
+    total = counted(site, page, total - 1)
     # The same person twice, on its screen.
     walk_to(page, "A. Example")
     press(page, "Enter")
@@ -207,22 +197,21 @@ def test_a_clerk_empties_the_inbox_by_keys_alone(site: Site, admin_page: Page, l
     tab_to(page, re.compile("^The same as"))
     press(page, "Enter")
     page.wait_for_url("**after=**")
-    page.goto(INBOX)
-    total = counted(page, total - 1)
+    page.goto(HOME)
+    total = counted(site, page, total - 1)
     walk_to(page, "Grace")
-    press(page, "f")
+    press(page, "Enter")
     listening(page)
     page.locator("input[name=value-email]").focus()
     press(page, "Control+A")
     page.keyboard.type("grace@okonkwo.example")
     press(page, "Enter")
-    page.wait_for_url(f"**{INBOX}**")  # it was the last of its kind
-    total = counted(page, total - 1)
-    walk_to(page, "Met at the fair")
-    press(page, "i")
-    total = counted(page, total - 1)
+    page.wait_for_url(f"**{HOME}")  # it was the last of its kind
+    total = counted(site, page, total - 1)
+    press_act(page, "Met at the fair", "ignore")
+    total = counted(site, page, total - 1)
     assert total == 0
-    expect(page.get_by_role("heading", name="Your inbox is empty")).to_be_visible()
+    page.get_by_text("All is well").wait_for()
 
     site.wait_for("everybody is synced", synced)
     people = {one.name: one for one in Contact.objects.all()}
@@ -290,21 +279,31 @@ def edit(site: Site, contact: Contact, column: str, text: str) -> None:
     site.sandbox.act("edit", item_id=contact.monday_id, column_id=column, text=text)
 
 
-def counted(page: Page, number: int) -> int:
-    """The entries come to this number by themselves, the badge to that of their causes."""
-    expect(page.locator("[data-inbox-row]")).to_have_count(number)
-    causes = page.locator(".npd-inbox-group").count()
+def counted(site: Site, page: Page, number: int) -> int:
+    """What waits comes to this number, and the groups of the page and the badge to that of its causes."""
+    site.wait_for(f"{number} things wait", lambda: sum(attention.counts().values()) == number)
+    causes = len(attention.groups())
+    expect(page.locator(".npd-home-group")).to_have_count(causes)
     expect(inbox_badge(page)).to_have_text(str(causes or ""))
     # It takes keys from then on.
     page.wait_for_load_state()
     return number
 
 
+def press_act(page: Page, text: str, act: str) -> None:
+    """Press the button of an act in the group with this text, which its menu may have."""
+    group = page.locator(".npd-home-group", has_text=text)
+    button = group.locator(f"button[value={act}]")
+    if not button.is_visible():
+        group.locator(".npd-menu > summary").press("Enter")
+    button.press("Enter")
+
+
 def walk_to(page: Page, name: str) -> None:
     """With j, and then back with k, until the keyboard is on the entry of this name, or on this cause."""
     # Where an entry has left the page, the keyboard is on the page itself, and on no entry of it.
-    here = "(document.activeElement.closest('[data-inbox-row], summary')?.querySelector("
-    here += "'.npd-inbox-name, .npd-inbox-cause')?.textContent ?? '').trim().split('\\n')[0]"
+    here = "(document.activeElement.closest('[data-row], summary')?.querySelector("
+    here += "'.npd-home-name, .npd-home-cause')?.textContent ?? '').trim().split('\\n')[0]"
     for key in "j" * 20 + "k" * 20:
         if page.evaluate(here) == name:
             return
@@ -335,9 +334,7 @@ def test_somebody_on_a_phone_resolves_a_conflict_and_corrects_a_record(site: Sit
     found += barriers(page)
     sign_in(site, page)
     found += barriers(page)
-    page.get_by_role("link", name="Conflicts").first.tap()
-    page.goto(INBOX)
-    rows = page.locator("[data-inbox-row]")
+    rows = page.locator("[data-row]")
     expect(rows).to_have_count(2)
     # Six lines of a card: a value may take four, as who chooses a side has to see it.
     assert max(rows.evaluate_all("rows => rows.map(row => row.offsetHeight)")) <= 155

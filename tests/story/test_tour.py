@@ -110,7 +110,7 @@ def to_import(page: Page) -> None:
 
 
 WAYS: dict[str, Callable[[Page], None]] = {
-    "health": opened("/admin/"),
+    "home": opened("/admin/"),
     "contacts": opened("/admin/npd/contact/"),
     "record": to_record,
     "conflict": to_conflict,

@@ -69,8 +69,8 @@ LOOK = f"""async ([dark, ...asked]) => {{
 
 
 def inbox_badge(page: Page) -> Any:
-    """The number beside Inbox. Wait for it: it is counted anew by PostgreSQL's statistics, ten seconds late at most."""
-    return page.locator("#nav-sidebar-apps a", has_text="Inbox").locator("[data-badge]")
+    """The number beside Home. Wait for it: it is counted anew by PostgreSQL's statistics, ten seconds late at most."""
+    return page.locator("#nav-sidebar-apps a", has_text="Home").locator("[data-badge]")
 
 
 def serious(page: Page) -> list[str]:

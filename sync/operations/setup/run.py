@@ -58,7 +58,7 @@ from sync.outbox.queue_rows import enqueue_item_many, enqueue_many, mark_many_pe
 from sync.reconcile.lookups import match_key_of
 from sync.records.unmatched_items import UnmatchedFinding, note_unmatched
 from sync.registry import link_of, name_field
-from sync.state.record_view import PARTS, Part, RecordState, health_counts
+from sync.state.record_view import Part, RecordState, by_state, health_counts
 
 log = structlog.get_logger(__name__)
 
@@ -447,8 +447,8 @@ def setup_progress() -> list[SetupProgress]:
 
 def _progress_of(link: BoardLink, by_part: Mapping[Part, int]) -> SetupProgress:
     setup = link.setup
-    by_state = {state: sum(by_part.get(part, 0) for part in parts) for state, parts in PARTS.items()}
-    pending = by_state[RecordState.PENDING] + by_part.get(Part.PAUSED_PENDING, 0)
+    states = by_state(by_part)
+    pending = states[RecordState.PENDING] + by_part.get(Part.PAUSED_PENDING, 0)
     is_first = setup["state"] == DONE and _first_changes(link, setup["finished"], any_kind=bool(pending))
     problems = [*setup.get("problems", []), *filter(None, [setup.get("problem", "")])]
     conflicts = by_part.get(Part.CONFLICT, 0)
@@ -465,10 +465,10 @@ def _progress_of(link: BoardLink, by_part: Mapping[Part, int]) -> SetupProgress:
         progress=setup.get("progress", ""),
         done=list(setup.get("done", [])),
         problems=problems,
-        synced=by_state[RecordState.SYNCED] + by_part.get(Part.PAUSED_SYNCED, 0),
+        synced=states[RecordState.SYNCED] + by_part.get(Part.PAUSED_SYNCED, 0),
         waiting=pending,
-        attention=by_state[RecordState.ATTENTION],
-        out=by_state[RecordState.OFF],
+        attention=states[RecordState.ATTENTION],
+        out=states[RecordState.OFF],
         total=sum(by_part.values()),
     )
 

@@ -1,0 +1,481 @@
+"""Home: one line that says how the sync is, a line for each board, and what needs attention, by cause."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
+from urllib.parse import urlencode
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse
+from django.template.loader import render_to_string
+from django.urls import reverse
+from django.utils.safestring import SafeString
+from django.views.decorators.http import require_GET
+
+from sync import attention, registry
+from sync.admin.admin_base import badge, overview_of
+from sync.admin.board_cards import Badge, BoardStatus, records_url
+from sync.admin.connection_pages import has_answered, next_setup_step
+from sync.admin.home_acts import last_act
+from sync.admin.inbox_offers import ACTIONS, LEADS, GroupLead, InboxAction, with_values
+from sync.admin.queue_pages import next_attempt, pause_url
+from sync.admin.record_panel import may_change_mapping
+from sync.admin.unmatched_pages import request_badge
+from sync.attention import Entry, Group, Kind, Scope, Tally, Wording
+from sync.choices import BlockedCode, QueueStatus
+from sync.kernel import humanize
+from sync.limits import quota
+from sync.models import BoardLink, SyncQueue
+from sync.operations.detect.comparison import combine_results, verifications
+from sync.operations.setup.run import is_running
+from sync.records.availability import Overdue, Overview, overdue_boards
+from sync.records.unmatched_items import open_requests
+from sync.state import record_view
+from sync.state.record_view import RecordState
+
+MOST_GROUPS = 50
+ROWS_ON_A_PAGE = 50
+SHOWN_AT_ONCE = 5
+"""A group of more rows than this is folded."""
+
+LOAD_IS_RECENT = timedelta(days=1)
+"""For so long after its start a set-up's changes that are pending are called its load."""
+
+DOOR_FIRST = frozenset({Kind.CONFLICT, Kind.DUPLICATE, Kind.REJECTED, Kind.NOTIFICATION, Kind.BOARD, Kind.DIFFERENCE})
+"""Kinds that are dealt with on a page of their own: their main button leads there."""
+
+
+def shown_scope(user: Any) -> Scope:
+    """Return what Home lists to this person: a stop is its first line."""
+    return attention.scope_of(user, [kind for kind in Kind if kind is not Kind.STOP])
+
+
+def tallies_of(request: HttpRequest) -> dict[Kind, Tally]:
+    """Return how much of each kind this person is shown; asked once a request."""
+    if not hasattr(request, "attention_tallies"):
+        request.attention_tallies = attention.tallies(shown_scope(request.user))  # type: ignore[attr-defined]
+    tallies: dict[Kind, Tally] = request.attention_tallies  # type: ignore[attr-defined]
+    return tallies
+
+
+# The first line.
+
+
+@dataclass(frozen=True)
+class StateLine:
+    """How the sync is, unless it is stopped or paused whole, which the page says from what every page says of it."""
+
+    badge: Badge
+    detail: str = ""
+    url: str = ""
+    button: str = ""
+    on_server: str = ""  # what an administrator reads of it
+    try_url: str = ""  # asks Monday for its limit again
+
+
+def _state_line(request: HttpRequest, boards: Sequence[BoardLine], groups: int, now: Overview) -> StateLine:
+    """Return what is so, the gravest first."""
+    if not any(board.status.availability.has_board for board in boards):
+        running = any(is_running(link) for link in now.links.values())
+        step = next_setup_step(request.user, connected=has_answered(now), running=running)
+        return StateLine(Badge("off", "link_off", "Not set up: nothing is synced yet"), step.why, step.url, step.button)
+    if stalled := _stalled(boards, now):
+        span = humanize.time_span(max(board.seconds for board in stalled))
+        titles = humanize.join_first([registry.board_title(board.entity_type) for board in stalled])
+        on_server = " ".join(dict.fromkeys(f"{board.reason}." for board in stalled))
+        return StateLine(
+            Badge("bad", "block", f"Nothing is synced: changes haven't moved for {span}"), titles, on_server=on_server
+        )
+    pending = sum(board.pending for board in boards)
+    if slowed := [board.status for board in boards if board.status.slowed_until]:
+        until = max(slowed, key=lambda status: str(status.availability.until)).slowed_until
+        used = quota.forecast(now.budget_state, now.account).used_text
+        words = f"Slowed by Monday's daily limit until {until}"
+        detail = f"{used} are used." if used else ""
+        return StateLine(Badge("warn", "hourglass", words), detail, try_url=reverse("admin:sync_try_again"))
+    if groups:
+        things = humanize.count_with_noun(groups, "thing needs", "things need")
+        return StateLine(Badge("warn", "front_hand", f"Syncing; {things} attention"))
+    return _calm_line(request, pending, now)
+
+
+def _calm_line(request: HttpRequest, pending: int, now: Overview) -> StateLine:
+    """Return what is said where nothing waits for this person."""
+    others = attention.tallies(attention.Scope(shown_scope(request.user).others))
+    if number := sum(tally.causes for tally in others.values()):
+        things = humanize.count_with_noun(number, "thing needs", "things need")
+        return StateLine(Badge("off", "group", f"Nothing needs you; {things} somebody else"))
+    if pending:
+        records = humanize.count_with_noun(pending, "record is", "records are")
+        return StateLine(Badge("wait", "sync", f"Syncing; {records} pending"))
+    checked = combine_results(verifications().values()).summary(now.now)
+    return StateLine(Badge("ok", "check_circle", "All is well"), checked)
+
+
+def _stalled(boards: Sequence[BoardLine], now: Overview) -> list[Overdue]:
+    """Return the boards whose due jobs don't move; of boards that were worked a moment ago nobody asks."""
+    recently = now.now - timedelta(seconds=settings.READY_MAX_DUE_SECONDS)
+    links = [board.status.availability.link for board in boards if board.pending]
+    if all(link is None or (link.last_pass_at and link.last_pass_at > recently) for link in links):
+        return []
+    return overdue_boards(settings.READY_MAX_DUE_SECONDS, now)
+
+
+# A line for each board.
+
+
+@dataclass(frozen=True)
+class Load:
+    """How far the first load of a board is."""
+
+    done: int
+    total: int
+    left_text: str  # how long it takes still, as far as it can be told
+
+
+@dataclass(frozen=True)
+class BoardLine:
+    status: BoardStatus
+    records: int
+    synced: int
+    pending: int
+    attention: int
+    load: Load | None = None
+
+    @property
+    def wait(self) -> str:
+        """Why changes wait though nothing is wrong."""
+        board = self.status.availability
+        return board.detail if board.is_temporary else ""
+
+    @property
+    def url(self) -> str:
+        link = self.status.availability.link
+        return reverse("admin:sync_boardlink_change", args=[link.pk]) if link else ""
+
+    @property
+    def figures(self) -> list[tuple[str, int, str]]:
+        """The label, the number and the list behind it."""
+        spec = self.status.spec
+        rows = (
+            ("records", self.records, ""),
+            ("synced", self.synced, RecordState.SYNCED.value),
+            ("pending", self.pending, RecordState.PENDING.value),
+        )
+        return [(label, number, records_url(spec, state)) for label, number, state in rows]
+
+
+def _board_lines(request: HttpRequest, now: Overview) -> list[BoardLine]:
+    statuses = [
+        BoardStatus(registry.entity(board.entity_type), board, now)
+        for board in now.shown
+        if registry.may_view(request.user, registry.entity(board.entity_type).model._meta.label_lower)
+    ]
+    counts = record_view.health_counts((status.spec for status in statuses), now.pauses)
+    lines = []
+    for status in statuses:
+        by_state = record_view.by_state(counts.get(status.spec.entity_type, {}))
+        line = BoardLine(
+            status,
+            sum(by_state.values()),
+            by_state[RecordState.SYNCED],
+            by_state[RecordState.PENDING],
+            by_state[RecordState.ATTENTION],
+        )
+        lines.append(replace(line, load=_load_of(line, now.now)))
+    return lines
+
+
+def _load_of(line: BoardLine, now: datetime) -> Load | None:
+    """Return how far the first load is: that of a set-up that was started lately and has changes that are pending."""
+    link = line.status.availability.link
+    started = _started_at(link)
+    if started is None or not line.pending or now - started > LOAD_IS_RECENT:
+        return None
+    done = line.records - line.pending
+    seconds = (now - started).total_seconds()
+    left = f"about {humanize.time_span(seconds / done * line.pending)} left" if done else ""
+    return Load(done, line.records, left)
+
+
+def _started_at(link: BoardLink | None) -> datetime | None:
+    setup = link.setup if link is not None else None
+    return datetime.fromisoformat(setup["started"]) if setup and "started" in setup else None
+
+
+# What needs attention: groups by cause, and their rows.
+
+
+@dataclass(frozen=True)
+class Row:
+    """An entry with what can be done with it alone; `seen` is what it shows, as its form sends it back."""
+
+    entry: Entry
+    acts: Sequence[InboxAction] = ()
+    seen: str = ""
+    badge: SafeString | str = ""  # what comes next by itself, or was asked for already: then nothing is offered
+    doors: Sequence[tuple[str, str]] = ()
+
+    @property
+    def buttons(self) -> list[tuple[InboxAction, str, bool]]:
+        """The acts on a value, which a row has beside it: each with its label, and whether it empties something."""
+        acts = [act for act in self.acts if act.shortcut in ("1", "3")]
+        return [(act, act.label_for(self.entry), bool(act.empties(self.entry))) for act in acts]
+
+
+@dataclass(frozen=True)
+class GroupBox:
+    """A group as the page shows it."""
+
+    group: Group
+    rows: Sequence[Row]
+    is_open: bool
+    lead: GroupLead | None
+    acts: Sequence[tuple[InboxAction, str, bool]]  # each with its label, and whether it takes something away
+    doors: Sequence[tuple[str, str]]
+
+    @property
+    def main_door(self) -> tuple[str, str] | None:
+        """The page that its main button leads to; None where the button is an act."""
+        is_door = self.group.kind in DOOR_FIRST or not self.acts
+        return self.doors[0] if is_door and self.doors else None
+
+    @property
+    def main_act(self) -> tuple[InboxAction, str, bool] | None:
+        return self.acts[0] if self.acts and self.main_door is None else None
+
+    @property
+    def menu_acts(self) -> Sequence[tuple[InboxAction, str, bool]]:
+        return self.acts if self.main_door else self.acts[1:]
+
+    @property
+    def menu_doors(self) -> Sequence[tuple[str, str]]:
+        return self.doors[1:] if self.main_door else self.doors
+
+    @property
+    def more_url(self) -> str:
+        """Where the rows come from that are not shown yet."""
+        return rows_url(self.group.cause, 2 if self.rows else 1) if len(self.rows) < self.group.number else ""
+
+
+def rows_url(cause: str, page: int) -> str:
+    return f"{reverse('npd-home-rows')}?{urlencode({'cause': cause, 'p': page})}"
+
+
+def _boxes(request: HttpRequest, scope: Scope, opened: Collection[str], now: datetime) -> list[GroupBox]:
+    """Return the groups; with their first rows those that are small, or that somebody has opened."""
+    wording = Wording.of_boards()
+    groups = attention.groups(scope, limit=MOST_GROUPS, wording=wording)
+    if len(groups) < MOST_GROUPS:
+        # So that the sidebar needn't count them once more.
+        request.attention_tallies = _tallies(groups)  # type: ignore[attr-defined]
+    if not groups:
+        return []
+    first = attention.entries(
+        scope,
+        of_causes=[group.cause for group in groups],
+        first_of_each=ROWS_ON_A_PAGE if opened else SHOWN_AT_ONCE,
+        limit=MOST_GROUPS * ROWS_ON_A_PAGE,
+        wording=wording,
+    )
+    rows_by_cause: dict[str, list[Row]] = {group.cause: [] for group in groups}
+    for row in _rows(request, first, wording, now):
+        rows_by_cause[row.entry.cause].append(row)
+    leads = _leads(groups, overview_of(request), request.user)
+    board_urls = _board_urls(groups, wording) if may_change_mapping(request.user) else {}
+    boxes = []
+    for group in groups:
+        rows = rows_by_cause[group.cause]
+        acts = _group_acts(group, rows)
+        lead = leads.get(group.cause)
+        if lead is not None and not acts:
+            lead = GroupLead(lead.sentence)  # without what is done elsewhere by who may
+        is_open = group.number <= SHOWN_AT_ONCE or group.cause in opened
+        shown = rows[:ROWS_ON_A_PAGE] if is_open else []
+        boxes.append(GroupBox(group, shown, is_open, lead, acts, _group_doors(group, rows, board_urls)))
+    return boxes
+
+
+def _tallies(groups: Sequence[Group]) -> dict[Kind, Tally]:
+    tallies = dict.fromkeys(Kind, Tally())
+    for group in groups:
+        tally = tallies[group.kind]
+        tallies[group.kind] = Tally(tally.causes + 1, tally.entries + group.number)
+    return tallies
+
+
+def _group_acts(group: Group, rows: Sequence[Row]) -> list[tuple[InboxAction, str, bool]]:
+    """Return what this person can do with all of it at once."""
+    free = [row for row in rows if row.acts]
+    acts = [ACTIONS[code] for code in group.acts if code in ACTIONS]
+    offered = []
+    for act in acts:
+        if not free or not all(act in row.acts for row in free):
+            continue
+        if group.number > 1 and not (act.many or act.of_cause):
+            continue
+        emptied = [row.entry for row in free if act.empties(row.entry)]
+        if group.number == 1:
+            label = act.label_for(free[0].entry)
+        elif len(emptied) == group.number:
+            label = f"{act.emptying_label(emptied)}…"
+        else:
+            label = act.label_for_all(group)
+        offered.append((act, label, act.deletes or bool(emptied)))
+    # What takes something away is never the first choice.
+    return sorted(offered, key=lambda each: each[2])
+
+
+def _group_doors(group: Group, rows: Sequence[Row], board_urls: Mapping[str, str]) -> list[tuple[str, str]]:
+    doors = []
+    if rows and rows[0].entry.url and (group.kind in DOOR_FIRST or not any(row.acts for row in rows)):
+        doors.append((group.button, rows[0].entry.url))
+    if group.number == 1 and rows:
+        doors += rows[0].doors
+    if group.cause in board_urls:
+        doors.append(("Change the mapping", board_urls[group.cause]))
+    return doors
+
+
+def _board_urls(groups: Sequence[Group], wording: Wording) -> dict[str, str]:
+    """Return the boards' pages of causes whose field may get another column, direction or rule there."""
+    links = {mapping.link.entity_type: mapping.link_id for mapping in wording.mappings.values()}
+    urls = {}
+    for group in groups:
+        is_mapping = group.kind is Kind.BLOCKED and group.code in (BlockedCode.COLUMN, BlockedCode.THROTTLED)
+        if (is_mapping or group.kind is Kind.REJECTED) and group.entity_type in links:
+            urls[group.cause] = reverse("admin:sync_boardlink_change", args=[links[group.entity_type]])
+    return urls
+
+
+def _leads(groups: Sequence[Group], now: Overview, user: Any) -> dict[str, GroupLead]:
+    """Return what happens with the things of a group, and where else something is done about them."""
+    leads: dict[str, GroupLead] = {}
+    for kind, load in LEADS.items():
+        of_kind = [group for group in groups if group.kind is kind]
+        leads |= load(of_kind, now, user) if of_kind else {}
+    for group in groups:
+        if group.sentence and group.cause not in leads:
+            leads[group.cause] = GroupLead(group.sentence)
+    return leads
+
+
+def _rows(request: HttpRequest, entries: Sequence[Entry], wording: Wording, now: datetime) -> list[Row]:
+    """Put what each side has, and what this person may do, beside the entries."""
+    whole = with_values(entries, wording)
+    requests = open_requests(entry.item_id for entry in whole if entry.kind is Kind.UNMATCHED)
+    retried = _retried_jobs(whole, now)
+    return [_row(request, entry, requests, retried.get(entry.key)) for entry in whole]
+
+
+def _row(
+    request: HttpRequest, entry: Entry, requests: Mapping[tuple[str, str], SyncQueue], job: SyncQueue | None
+) -> Row:
+    if entry.kind is Kind.UNMATCHED and (progress := request_badge(requests.get((entry.entity_type, entry.item_id)))):
+        return Row(entry, badge=progress)
+    if job is not None and job.status == QueueStatus.IN_PROGRESS:
+        return Row(entry, badge=badge("wait", "sync", "In progress"))
+    shown = {value.key: [value.npd, value.monday] for value in entry.values}
+    acts = [act for act in ACTIONS.values() if act.is_for(request.user, entry)]
+    doors = []
+    if entry.kind is Kind.UNMATCHED and registry.may_act(request.user, "change", entry.entity_type):
+        doors.append(("Link to…", reverse("admin:sync_unmatcheditem_link", args=[entry.row_id])))
+    if entry.cause_code == BlockedCode.THROTTLED and entry.record_url:
+        doors.append(("Turn sync off…", f"{entry.record_url}#npd-sync-off"))
+    next_one = badge("wait", "sync", f"Next attempt {next_attempt(job)}") if job is not None else ""
+    return Row(entry, acts, json.dumps(shown) if shown else "", next_one, doors)
+
+
+def _retried_jobs(entries: Iterable[Entry], now: datetime) -> dict[str, SyncQueue]:
+    """Return the failed jobs among them that are tried again, by key."""
+    keys = {entry.job: entry.key for entry in entries if entry.failures}
+    jobs: Iterable[Any] = SyncQueue.objects.filter(pk__in=keys) if keys else ()
+    retried = {}
+    for job in jobs:
+        job.page_now = now
+        retried[keys[job.pk]] = job
+    return retried
+
+
+# The page, its live part, and further rows of a group.
+
+
+def home_context(request: HttpRequest, opened: Collection[str] = ()) -> dict[str, Any]:
+    """Return what Home shows, all of one moment, in a number of queries that doesn't grow."""
+    now = overview_of(request)
+    scope = shown_scope(request.user)
+    boards = _board_lines(request, now)
+    boxes = _boxes(request, scope, opened, now.now)
+    is_loading = any(board.load for board in boards)
+    is_still = all(board.status.availability.is_paused or board.status.availability.is_stopped for board in boards)
+    return {
+        "home_state": _state_line(request, boards, len(boxes), now) if boards else None,
+        "boards": boards,
+        "boxes": boxes,
+        "reads_only": scope.reads_only and bool(boxes),
+        "sees_nothing": not scope.kinds and not boards,
+        "calls": _calls(now, is_loading=is_loading),
+        "pause_url": "" if is_still else pause_url(request),
+        "now": now.now,
+        "back": reverse("admin:index"),
+    }
+
+
+def _calls(now: Overview, *, is_loading: bool) -> quota.Forecast | None:
+    """Return what is used of the day's calls, where that is much or a load uses them."""
+    day = now.limited_state.day_usage if now.limited_state else None
+    is_low = day is not None and (day.is_tight or day.left <= (1 - quota.LOW_SHARE) * day.limit)
+    if now.missing_token or not (is_loading or is_low):
+        return None
+    return quota.forecast(now.budget_state, now.account)
+
+
+def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
+    """Add to the first page what Home shows."""
+    shown = home_context(request, request.GET.getlist("cause"))
+    return context | shown | last_act(request)
+
+
+_SECRET = re.compile(r'name="csrfmiddlewaretoken" value="\w+"')
+
+
+@require_GET
+def home_live(request: HttpRequest) -> HttpResponse:
+    """Return Home's live part; nothing where it is what the page shows."""
+    from django.contrib import admin
+
+    context = admin.site.each_context(request) | home_context(request, request.GET.getlist("open"))
+    html = render_to_string("sync/home_live.html", context, request)
+    version = hashlib.sha256(_SECRET.sub("", html).encode()).hexdigest()[:16]
+    if request.GET.get("version") == version:
+        return HttpResponse(status=204)
+    return HttpResponse(html.replace('data-version=""', f'data-version="{version}"'))
+
+
+@require_GET
+def home_rows(request: HttpRequest) -> HttpResponse:
+    """Return a page of a group's rows."""
+    cause = request.GET.get("cause", "")
+    text = request.GET.get("p", "")
+    page = max(1, int(text[:6])) if text.isdecimal() and text.isascii() else 1
+    wording = Wording.of_boards()
+    now = overview_of(request).now
+    entries = attention.entries(
+        shown_scope(request.user),
+        of_causes=[cause.replace("\0", "")],
+        limit=ROWS_ON_A_PAGE + 1,
+        offset=(page - 1) * ROWS_ON_A_PAGE,
+        wording=wording,
+    )
+    context = {
+        "rows": _rows(request, entries[:ROWS_ON_A_PAGE], wording, now),
+        "more_url": rows_url(cause, page + 1) if len(entries) > ROWS_ON_A_PAGE else "",
+        "now": now,
+    }
+    return HttpResponse(render_to_string("sync/home_rows.html", context, request))

@@ -1,0 +1,271 @@
+"""Home: its first line says what is wrong first, a line for each board, and what needs attention by cause."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from functools import partial
+from html import unescape
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import Permission, User
+from django.test import Client
+from django.urls import reverse
+
+from conflicts.models import SyncConflict
+from sync.clock import sync_now
+from sync.models import (
+    ApiBudget,
+    ApprovalRequest,
+    BoardLink,
+    FieldMapping,
+    NotificationReceiver,
+    SyncMetadata,
+    SyncQueue,
+    UnmatchedItem,
+    Verification,
+)
+from sync.outbox import pauses
+from tests.admin import states
+from tests.admin.queue_pages import finished
+from tests.admin.test_records import words_of
+from tests.support.rows import queries_of
+
+HOME = "/admin/"
+LIVE = "/admin/home/live/"
+ROWS = "/admin/home/rows/"
+CONTACTS = "/admin/npd/contact/"
+
+
+def html_of(client: Client) -> str:
+    answer = client.get(HOME)
+    assert answer.status_code == 200
+    return answer.content.decode()
+
+
+def text_of(client: Client) -> str:
+    return words_of(html_of(client))
+
+
+def state_of(client: Client) -> str:
+    """What the first line says."""
+    shown = re.search(r'id="npd-home-state">(.*?)</div>', html_of(client), re.DOTALL)
+    return re.sub(r"\s+", " ", words_of(shown[1])).strip() if shown else ""
+
+
+def groups_of(client: Client) -> list[tuple[str, str]]:
+    """What needs attention, in its order: colour and words."""
+    groups = client.get(HOME).context["boxes"]
+    return [(box.group.severity.colour, box.group.text) for box in groups]
+
+
+def figures_of(client: Client, board: str = "Contacts") -> dict[str, int]:
+    lines = {line.status.title: line for line in client.get(HOME).context["boards"]}
+    return {label: number for label, number, _url in lines[board].figures}
+
+
+def column_is_gone(records: int) -> None:
+    FieldMapping.objects.filter(link__entity_type="contact", key="phone").update(problem="The column is gone.")
+    for number in range(records):
+        gone = states.held(f"Gone {number}", f"70{number}")
+        fields = {"phone": {"code": "column", "side": "npd", "reason": "The column is gone."}}
+        SyncMetadata.objects.filter(entity_id=gone.pk).update(blocked_fields=fields)
+
+
+# The first line
+
+
+def test_the_first_line_says_what_is_wrong_first(browser: Client) -> None:
+    assert state_of(browser).startswith("Not set up: nothing is synced yet")
+    states.boards()
+    states.synced("Ina", "5000")
+    assert state_of(browser).startswith("All is well")
+    due = states.waiting("Due")
+    assert state_of(browser) == "Syncing; 1 record is pending"
+    states.conflicting("Ann", "5001")
+    assert state_of(browser) == "Syncing; 1 thing needs attention"
+    states.dead("Ben")
+    assert state_of(browser) == "Syncing; 2 things need attention"
+    SyncQueue.objects.filter(entity_id=due.pk).update(
+        next_retry=sync_now() - timedelta(hours=2), created_at=sync_now() - timedelta(hours=2)
+    )
+    assert state_of(browser).startswith("Nothing is synced: changes haven't moved for 2 hours")
+    pauses.pause("anna", why="Clean-up")
+    assert re.match(r"Paused by anna since .* Clean-up", state_of(browser))
+    pauses.resume("anna")
+    states.stop_board()
+    assert state_of(browser).startswith("Sync of Organizations is stopped: The board was archived.")
+
+
+def test_a_new_installation_has_one_button_that_is_its_next_step(
+    browser: Client, client: Client, settings: Any
+) -> None:
+    def button() -> list[str]:
+        state = html_of(browser).partition('aria-label="State"')[2].partition("</section>")[0]
+        return re.findall(r'<a class="npd-button npd-button-main" href="([^"]+)"', state)
+
+    assert button() == [reverse("admin:sync_wizard_connect")]
+    states.boards()
+    BoardLink.objects.update(board_id="", last_pass_at=sync_now())
+    assert button() == [reverse("admin:sync_wizard_boards")]
+    setup = {"state": "running", "started": sync_now().isoformat()}
+    BoardLink.objects.filter(entity_type="contact").update(setup=setup)
+    assert button() == [reverse("admin:sync_wizard_run")]
+
+
+def test_a_pause_of_everything_is_ended_where_it_is_said_and_nowhere_else(browser: Client) -> None:
+    states.boards()
+    pauses.pause("anna", why="Clean-up.")
+    assert html_of(browser).count('aria-label="Resume: ') == 1
+
+
+def test_a_stop_is_said_once_with_its_one_button(browser: Client) -> None:
+    states.boards()
+    states.stop_board()
+    html = html_of(browser)
+    assert words_of(html).count("is stopped:") == 1
+    assert html.count(">Try again now<") == 1
+    assert not groups_of(browser), "a stop is the first line, not a thing below it"
+
+
+# The boards
+
+
+def test_a_line_of_a_board_counts_its_records_as_the_lists_behind_its_numbers(
+    browser: Client, world: dict[str, Any]
+) -> None:
+    html = html_of(browser)
+    urls = {unescape(url) for url in re.findall(r'href="(/admin/npd/contact/\?health=[^"]+)"', html)}
+    assert urls == {f"{CONTACTS}?health=synced", f"{CONTACTS}?health=pending"}
+    figures = figures_of(browser)
+    for name in ("synced", "pending"):
+        assert len(browser.get(f"{CONTACTS}?health={name}").context["cl"].result_list) == figures[name]
+    assert figures["records"] == len(browser.get(CONTACTS).context["cl"].result_list)
+
+
+def test_a_first_load_says_how_many_are_done_how_long_it_takes_and_how_many_calls_are_used(browser: Client) -> None:
+    states.boards()
+    for number in range(3):
+        states.synced(f"Done {number}", f"50{number}")
+    states.waiting("On its way")
+    started = (sync_now() - timedelta(minutes=6)).isoformat()
+    BoardLink.objects.filter(entity_type="contact").update(setup={"state": "done", "started": started})
+    limits = {"day_limit": 10_000, "day": sync_now().date(), "day_calls": 123}
+    ApiBudget.objects.update_or_create(id=1, defaults=limits)
+    text = re.sub(r"\s+", " ", text_of(browser))
+    assert re.search(r"3 of 4 , about 2 minutes left|3 of 4, about 2 minutes left", text)
+    assert "123 of today's 10,000 calls to Monday are used." in text
+
+
+# What needs attention
+
+
+@pytest.mark.usefixtures("told")
+def test_the_gravest_comes_first_and_a_lost_column_is_one_thing(browser: Client, world: dict[str, Any]) -> None:
+    ApprovalRequest.objects.create(
+        entity_type="contact", entity_id=world["synced"].pk, kind="items", state="pending", key="k", label="x"
+    )
+    states.removed("Gone", "5040")
+    column_is_gone(6)
+    colours = [colour for colour, _words in groups_of(browser)]
+    assert colours == sorted(colours, key=["bad", "warn", "wait"].index)
+    assert [words for _colour, words in groups_of(browser)].count("The column is gone.") == 1
+
+
+def test_a_conflict_opens_from_its_groups_button_the_oldest_first(browser: Client) -> None:
+    states.boards()
+    _, first = states.conflicting("Ann", "5001")
+    states.conflicting("Ben", "510")
+    SyncConflict.objects.filter(pk=first.pk).update(detected_at=sync_now() - timedelta(days=2))
+    screen = reverse("admin:conflicts_syncconflict_screen", args=[first.pk])
+    [box] = browser.get(HOME).context["boxes"]
+    assert box.main_door == ("Resolve", screen)
+    assert [act.name for act, _label, _takes in box.menu_acts] == ["keep_npd", "keep_monday"]
+
+
+def test_a_group_opens_to_its_rows_in_pages_of_fifty(browser: Client) -> None:
+    states.boards()
+    for number in range(61):
+        states.dead(f"Dead {number:02}")
+    [box] = browser.get(HOME).context["boxes"]
+    assert (box.is_open, len(box.rows)) == (False, 0)
+    first = browser.get(box.more_url).content.decode()
+    assert first.count("data-row") == 50
+    more = unescape(re.findall(r'hx-get="([^"]+)"', first)[0])
+    rest = browser.get(more).content.decode()
+    assert (rest.count("data-row"), "Show more" in rest) == (11, False)
+    for odd in ("", "?cause=x&p=9", "?cause=%00", "?p=-1"):
+        assert "data-row" not in browser.get(f"{ROWS}{odd}").content.decode()
+
+
+def test_nobody_is_told_what_they_may_not_see(client: Client, world: dict[str, Any]) -> None:
+    reader = User.objects.create_user("reader", password="x", is_staff=True)
+    client.force_login(reader)
+    NotificationReceiver.objects.create(
+        user=reader, frequency="daily", failed_since=sync_now(), problem="The address is gone."
+    )
+    text = text_of(client)
+    assert "There is nothing that you may see." in text
+    assert not any(word in text for word in ("Contacts", "conflict", "Notifications by email"))
+
+
+def test_who_may_only_look_is_offered_no_act(client: Client, world: dict[str, Any]) -> None:
+    viewer = User.objects.create_user("vera", is_staff=True)
+    viewer.user_permissions.set(Permission.objects.filter(codename__startswith="view_"))
+    client.force_login(viewer)
+    context = client.get(HOME).context
+    assert context["boxes"]
+    assert not [box for box in context["boxes"] if box.acts or any(row.acts for row in box.rows)]
+    assert "You may view this; acting on it is for others." in words_of(html_of(client))
+
+
+# What it costs, and how it stays as the database is
+
+
+def test_the_page_takes_at_most_fifteen_queries_with_two_thousand_rows(browser: Client, world: dict[str, Any]) -> None:
+    limits = {
+        "day_limit": 1000,
+        "minute_limit": 1000,
+        "points_limit": 5_000_000,
+        "day": sync_now().date(),
+        "day_calls": 10,
+    }
+    ApiBudget.objects.update_or_create(id=1, defaults=limits)
+    Verification.objects.create(entity_type="contact", compared=100, differed=1)
+    UnmatchedItem.objects.create(entity_type="contact", item_id="7003", name="Zoe", reason_code="no_key")
+    states.removed("Gone", "5040")
+    BoardLink.objects.update(last_pass_at=sync_now())
+    queries = partial(queries_of, lambda: html_of(browser))
+    queries()  # a session's first page also writes the session down
+    few = queries()
+    SyncQueue.objects.bulk_create(
+        SyncQueue(entity_type="contact", entity_id=world["dead"].pk, status="failed", error_message=f"Refused {n % 9}.")
+        for n in range(2_000)
+    )
+    for number in range(20):
+        states.conflicting(f"More {number}", f"92{number}")
+        finished(sync_now() - timedelta(hours=number), rows=2)
+    BoardLink.objects.update(last_pass_at=sync_now())
+    assert queries() <= few
+    assert few <= 15
+
+
+def test_the_live_part_is_sent_again_only_where_it_is_another_one(browser: Client) -> None:
+    states.boards()
+    states.synced("Ina", "5000")
+    first = browser.get(LIVE).content.decode()
+    [version] = re.findall(r'data-version="(\w+)"', first)
+    assert browser.get(LIVE, {"version": version}).status_code == 204
+    states.conflicting("Ann", "5001")
+    changed = browser.get(LIVE, {"version": version})
+    assert (changed.status_code, "Ann" in changed.content.decode()) == (200, True)
+
+
+def test_the_live_part_keeps_a_group_open_that_somebody_has_opened(browser: Client) -> None:
+    states.boards()
+    for number in range(7):
+        states.dead(f"Dead {number:02}")
+    [box] = browser.get(HOME).context["boxes"]
+    assert "Dead 03" not in browser.get(LIVE).content.decode()
+    assert "Dead 03" in browser.get(LIVE, {"open": box.group.cause}).content.decode()

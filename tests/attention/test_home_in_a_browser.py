@@ -1,0 +1,103 @@
+"""Home in a browser, up to date by itself; tests/story/test_journeys.py works a morning off by keys."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from playwright.sync_api import expect
+
+from conflicts.models import SyncConflict
+from sync.models import IgnoredItem
+from tests.admin import states
+from tests.admin.conftest import monday, person
+from tests.attention.test_attention import Kinds, kinds
+from tests.support.pages import barriers, press
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+__all__ = ["kinds", "monday", "person"]
+
+pytestmark = [pytest.mark.django_db(transaction=True)]
+HOME = "/admin/"
+POLL = 6_000
+
+
+def here(page: Page) -> str:
+    return str(page.evaluate("document.activeElement.querySelector('.npd-home-name')?.textContent.trim() ?? ''"))
+
+
+def row_of(page: Page, name: str) -> Any:
+    return page.locator("[data-row]", has_text=name)
+
+
+def test_what_comes_in_appears_and_the_keyboard_and_what_is_opened_stay(open_page: Any, person: Any, db: None) -> None:
+    states.boards()
+    states.conflicting("Bob", "5002")
+    for number in range(7):
+        states.dead(f"Dead {number}")
+    page, errors = open_page(1280, "light")
+    page.clock.install()
+    page.goto(HOME)
+    expect(row_of(page, "Dead 3")).to_have_count(0)
+    page.locator("summary", has_text="Monday refused").focus()
+    press(page, "Enter")
+    row_of(page, "Dead 3").wait_for()
+    row_of(page, "Bob").focus()
+    states.dead("Dead later")
+    page.clock.fast_forward(POLL)
+    row_of(page, "Dead later").wait_for()
+    assert here(page) == "Bob"
+    # A selected row is somebody's work: nothing moves.
+    press(page, "x")
+    states.dead("Dead last")
+    with page.expect_response("**/admin/live/**"):
+        page.clock.fast_forward(3 * POLL)
+    expect(row_of(page, "Dead last")).to_have_count(0)
+    press(page, "x")
+    page.clock.fast_forward(POLL)
+    row_of(page, "Dead last").wait_for()
+    assert not errors
+
+
+def test_a_whole_group_is_done_by_its_button_and_taken_back_by_u(open_page: Any, person: Any, kinds: Kinds) -> None:
+    page, errors = open_page(1280, "dark")
+    page.goto(HOME)
+    assert not barriers(page)
+    group = page.locator(".npd-home-group", has_text="Item 7001")
+    group.locator(".npd-menu > summary").click()
+    group.get_by_role("button", name="Ignore").click()
+    page.locator("#npd-home-undo").wait_for()
+    assert IgnoredItem.objects.exists()
+    assert not barriers(page)
+    press(page, "u")
+    page.get_by_text("Undone: 1 item will be checked again.").wait_for()
+    row_of(page, "Item 7001").wait_for()
+    assert not errors
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
+def test_each_key_does_what_it_says(open_page: Any, person: Any, kinds: Kinds, width: int, scheme: str) -> None:
+    states.conflicting("Zoe", "5050")  # which has Ann's cause
+    page, errors = open_page(width, scheme)
+    page.goto(HOME)
+    assert not barriers(page)
+    row_of(page, "Zoe").focus()
+    press(page, "k")
+    assert here(page) == "Ann"
+    press(page, "j")
+    assert here(page) == "Zoe"
+    press(page, "1")
+    page.get_by_text("Zoe: NPD's value is used.").wait_for()
+    chosen = SyncConflict.objects.get(resolution__resolution_type="keep_npd")
+    assert chosen.monday_item_id == "5050"
+    row_of(page, "Ann").focus()
+    press(page, "x")
+    expect(page.locator(".npd-home-tick:checked")).to_have_count(1)
+    press(page, "3")
+    page.get_by_text("Ann: Monday's value is used.").wait_for()
+    row_of(page, "Item 7001").focus()
+    press(page, "Enter")
+    page.wait_for_url("**/unmatcheditem/**")
+    assert not errors

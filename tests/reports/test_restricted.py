@@ -1,0 +1,150 @@
+"""Monday refuses some writes: a column, an item, new items, or all of a viewer's (community 109061, 105221, 114893)."""
+
+from typing import Any
+
+import pytest
+
+from npd.models import Contact
+from sync.limits import breaker
+from sync.limits.breaker import AskCode
+from sync.models import BoardLink
+from tests.support.world import World
+
+FORBIDDEN = {"code": "UserUnauthorizedException", "message": "User unauthorized to perform action"}
+PHONE = "+442079460018"
+
+
+def refuse(world: World, naming: str = "", **error: str) -> None:
+    """Every mutation that holds this text is refused, for ever."""
+    partial = {"every": 1, **FORBIDDEN, **error}
+    world.sandbox.control("faults", partial=partial, on="mutation", naming=naming, count=100_000)
+
+
+def calls_while(world: World, minutes: int) -> int:
+    before = world.calls()
+    for _ in range(minutes):
+        world.hear(minutes=1)
+    return world.calls() - before
+
+
+def edits_come_in(world: World, record: Any, value: str) -> bool:
+    world.edit(record, "role_title", value)
+    world.hear(record, seconds=5)
+    return bool(record.role_title == value)
+
+
+@pytest.fixture
+def people(world: World) -> tuple[Contact, Contact]:
+    return world.linked("Ann", role_title="Old"), world.linked("Bob", role_title="Old")
+
+
+def test_a_column_that_is_closed_is_blocked_and_the_other_fields_flow(world: World, people: Any) -> None:
+    ann, bob = people
+    refuse(world, PHONE[-8:])
+    world.save(ann, phone=PHONE, role_title="New")
+    assert world.values(ann)["role_title"] == "New"
+    assert "User unauthorized" in world.held(ann, "phone")
+    world.save(bob, role_title="New")
+    assert (world.values(bob)["role_title"], world.status(bob)) == ("New", "synced")
+    assert calls_while(world, 60) <= 2
+    assert edits_come_in(world, ann, "Theirs")
+
+
+def test_it_is_told_from_a_closed_board_where_it_is_all_that_changed(world: World, people: Any) -> None:
+    ann, bob = people
+    refuse(world, PHONE[-8:])
+    world.save(ann, phone=PHONE)
+    assert "User unauthorized" in world.held(ann, "phone")
+    world.save(bob, role_title="New")
+    assert (world.values(bob)["role_title"], world.status(bob)) == ("New", "synced")
+
+
+def test_many_changes_to_a_closed_column_cost_as_few_calls_as_one(world: World) -> None:
+    Contact.objects.bulk_create([Contact(name=f"P{n}", email=f"p{n}@example.com") for n in range(30)])
+    world.work()
+    for _ in range(2):
+        world.hear(minutes=2)
+    refuse(world, PHONE[-8:])
+    before = world.calls()
+    Contact.objects.update(phone=PHONE, role_title="New")
+    world.work()
+    assert world.calls() - before <= 6
+    assert {item["values"]["role_title"] for item in world.sandbox.items()} == {"New"}
+    assert all(world.held(contact, "phone") for contact in Contact.objects.all())
+
+
+def test_a_new_contact_with_a_closed_column_is_made_without_it(world: World) -> None:
+    refuse(world, PHONE[-8:])
+    ann, bob = world.contact("Ann", phone=PHONE, role_title="Boss"), world.contact("Bob")
+    world.work()
+    calls = calls_while(world, 10)
+    assert sorted(item["name"] for item in world.sandbox.items()) == ["Ann", "Bob"]
+    assert world.values(ann)["role_title"] == "Boss"
+    assert world.status(bob) == "synced"
+    assert world.held(ann, "phone")
+    assert calls <= 8
+
+
+def test_an_item_that_is_closed_holds_its_record_alone(world: World, people: Any) -> None:
+    ann, bob = people
+    refuse(world, str(ann.monday_id))
+    world.save(ann, role_title="New", notes="New")
+    for number in range(3):
+        world.save(bob, role_title=f"R{number}")
+        assert (world.values(bob)["role_title"], world.status(bob)) == (f"R{number}", "synced")
+    assert calls_while(world, 60) <= 20
+    assert edits_come_in(world, bob, "Theirs")
+
+
+@pytest.mark.parametrize("code", ["UserUnauthorizedException", "USER_ACCESS_DENIED"])
+def test_a_viewers_token_goes_on_reading_at_little_cost(world: World, people: Any, code: str) -> None:
+    ann, bob = people
+    refuse(world, code=code)
+    Contact.objects.filter(pk__in=[ann.pk, bob.pk]).update(notes="New")
+    world.work()
+    assert calls_while(world, 60) <= 20
+    assert calls_while(world, 60) <= 8
+    assert edits_come_in(world, ann, "Theirs")
+    world.sandbox.control("faults", "DELETE")
+    world.pass_time(minutes=1)
+    assert breaker.ask_again() is AskCode.RESUMED
+    world.work()
+    world.hear(minutes=1)
+    assert [world.values(one)["notes"] for one in (ann, bob)] == ["New", "New"]
+
+
+def a_full_board(world: World, ann: Contact) -> None:
+    world.sandbox.control("boards", board_id=world.board_id(), items_limit=2)
+
+
+def no_group(world: World, ann: Contact) -> None:
+    BoardLink.objects.filter(entity_type="contact").update(group_id="deleted_since")
+
+
+@pytest.mark.parametrize("obstacle", [a_full_board, no_group])
+def test_what_refuses_new_items_holds_new_items(world: World, people: Any, obstacle: Any) -> None:
+    ann, bob = people
+    obstacle(world, ann)
+    cyd = world.contact("Cyd")
+    assert calls_while(world, 60) <= 14
+    assert world.status(cyd) == "pending"
+    assert "Monday doesn't store" in world.row(cyd).reason
+    world.save(ann, role_title="New")
+    assert (world.values(ann)["role_title"], world.status(ann)) == ("New", "synced")
+    assert edits_come_in(world, bob, "Theirs")
+    if obstacle is a_full_board:
+        world.sandbox.control("boards", board_id=world.board_id(), items_limit=10)
+        assert breaker.ask_again() is AskCode.RESUMED
+        world.work()
+        assert world.status(cyd) == "synced"
+
+
+def test_a_board_that_was_made_private_is_asked_ever_less_often(world: World, people: Any) -> None:
+    ann, _ = people
+    world.sandbox.control("faults", listing=0, on="boards", count=100_000)
+    world.save(ann, role_title="New")
+    assert calls_while(world, 60) <= 10
+    world.sandbox.control("faults", "DELETE")
+    assert breaker.ask_again() is AskCode.RESUMED
+    world.work()
+    assert world.status(ann) == "synced"
