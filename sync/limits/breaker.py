@@ -41,9 +41,9 @@ from sync.outbox import notify, pauses
 log = structlog.get_logger(__name__)
 
 PROBE_WAITS = (5, 10, 20, 40, 60, 60, 60, 60, 60)
-"""Seconds before the first, second … probe after a failure; further ones come every five minutes."""
+"""Seconds before the first, second … probe after a failure; further ones come every six minutes."""
 
-LATER_PROBE_WAIT = 300
+LATER_PROBE_WAIT = 360
 OUTAGE_IS_NEWS = 3
 """After so many failed probes Activity tells of an outage: a little more than half a minute."""
 
@@ -86,7 +86,7 @@ def trip_account(error: MondayError) -> None:
         today = Func(Value("day"), SyncNow(), Value("UTC"), function="date_trunc", output_field=DateTimeField())
         until = today + timedelta(days=1)
     else:
-        probe_wait = PROBE_WAITS[row.failures] if row.failures < len(PROBE_WAITS) else LATER_PROBE_WAIT
+        probe_wait = PROBE_WAITS[row.failures] if row.failures < len(PROBE_WAITS) else _later_probe_wait()
         until = SyncNow() + timedelta(seconds=error.wait_seconds or probe_wait)
     # Where Monday isn't heard, what it said last and asked to wait for still stands.
     stands = Q(stopped_until__gt=until) if code == StopCode.OUTAGE else Q(pk__in=[])
@@ -113,6 +113,11 @@ def trip_account(error: MondayError) -> None:
     if is_news:
         log_event(STOP_KIND, f"Sync stopped: {STOP_WORDS[code]}.")
     log.warning("account paused", scope=str(error.scope), reason=error.full_sentence)
+
+
+def _later_probe_wait() -> float:
+    """Longer where a tenth of the plan's day is less than probes take, each with a read that fails again."""
+    return max(LATER_PROBE_WAIT, write_stop.calls_apart(2, 20))
 
 
 def _stop_code(error: MondayError) -> StopCode:
@@ -168,8 +173,12 @@ def probe_if_due() -> bool:
         MondayAccount.objects.filter(id=1, stopped_until=until).update(stopped_until=SyncNow())
         trip_account(error)
         return False
+    # What fails may be another read: its waits go on growing until a pass has succeeded.
     credentials.end_stop(
-        user_id=found.user_id, version_answered=found.version_value, answered_mark=credentials.token_mark()
+        failures=row.failures,
+        user_id=found.user_id,
+        version_answered=found.version_value,
+        answered_mark=credentials.token_mark(),
     )
     log.info("account answers again")
     return True

@@ -190,7 +190,7 @@ def end_stop(*, by: str = "", **changed: Any) -> bool:
     with transaction.atomic():
         # Locked: of two who end it at once, the second finds none, and tells nothing.
         since = rows.select_for_update().values_list("stopped_since", flat=True).first()
-        ended = rows.update(**changed, **NO_STOP)
+        ended = rows.update(**{**NO_STOP, **changed})
         events = Decision.objects.filter(entity_id=None, entity_type="", kind__in=(STOP_KIND, STOP_END_KIND))
         # Told by an earlier cause of this stop, perhaps, of which the present one made no news.
         if since and events.order_by("-at", "-id").values_list("kind", flat=True).first() == STOP_KIND:
