@@ -57,3 +57,14 @@ document.addEventListener("htmx:configRequest", (event) => {
   const folds = [...event.target.querySelectorAll(".npd-home-head > details[open]")];
   event.detail.parameters = { version: event.target.dataset.version, open: folds.map((fold) => fold.dataset.cause) };
 });
+
+// Says to who can't see it how the sync is now, where that is something else.
+const stateText = () => document.getElementById("npd-home-state")?.textContent.replace(/\s+/g, " ").trim() ?? "";
+let said = "";
+document.addEventListener("DOMContentLoaded", () => (said = stateText()));
+document.addEventListener("htmx:afterSettle", () => {
+  const news = document.getElementById("npd-live-news");
+  if (!news || stateText() === said) return;
+  said = stateText();
+  news.textContent = said;
+});

@@ -421,7 +421,7 @@ def home_context(request: HttpRequest, opened: Collection[str] = ()) -> dict[str
         "reads_only": scope.reads_only and bool(boxes),
         "sees_nothing": not scope.kinds and not boards,
         "calls": _calls(now, is_loading=is_loading),
-        "pause_url": "" if is_still else pause_url(request),
+        "pause_url": "" if is_still else pause_url(request, back=reverse("admin:index")),
         "now": now.now,
         "back": reverse("admin:index"),
     }

@@ -286,9 +286,9 @@ def _back_url(request: HttpRequest) -> str:
     return own_address(request, request.POST.get("back"), request.GET.get("back")) or reverse("admin:index")
 
 
-def pause_url(request: HttpRequest, entity_type: str = "") -> str:
+def pause_url(request: HttpRequest, entity_type: str = "", back: str = "") -> str:
     """Return the form that pauses this board, or every one, and leads back; empty for who may not."""
     if not is_allowed(request.user, QueueAction.PAUSE):
         return ""
     target = {"entity_type": entity_type} if entity_type else {}
-    return f"{reverse('admin:sync_queuepause_add')}?{urlencode(target | {'back': request.path})}"
+    return f"{reverse('admin:sync_queuepause_add')}?{urlencode(target | {'back': back or request.path})}"

@@ -25,13 +25,13 @@ from sync.outbox.claim import Claim, Lease, LeaseLost
 from sync.reconcile import gather
 from sync.reconcile.act import Executor, send
 from sync.reconcile.changes import PassResult, answered, pass_result
-from sync.reconcile.decide import first_plan, unread
+from sync.reconcile.decide import unread
 from sync.reconcile.field_values import BoardContext
 from sync.reconcile.gather import Gatherer, claimed, facts_of_creates
-from sync.reconcile.identity import ANSWERED, carry_out_answers
+from sync.reconcile.identity import ANSWERED
 from sync.reconcile.lookups import load_board
 from sync.reconcile.pass_plan import LostUpdates, Outcome, PassFacts, Plan, ending
-from sync.reconcile.settle import PassRun, settle_answers, settle_creates, settle_items, settle_pass, store_columns
+from sync.reconcile.settle import PassRun, settle_creates, settle_pass, store_columns
 from sync.reconcile.settlement import PassId
 from sync.reconcile.unconfirmed_writes import Fate, after_own_fault, after_resending, decide_unconfirmed
 from sync.reconcile.writes import OUTCOMES, Answers
@@ -48,8 +48,6 @@ def reconcile(lease: Lease, claims: Sequence[Claim], batch_id: uuid.UUID, hold_s
     started, board, gatherer = time.monotonic(), load_board(lease.link), Gatherer()
     facts = claimed(board, claims)
     run = PassRun(lease, board, PassId(batch_id), started, hold_seconds=hold_seconds)
-    # What people answered is NPD's own, as a save is: it is written before anything is read.
-    settle_answers(run, carry_out_answers(facts, first_plan(facts)))
     stop_reason = write_stop.HELD if hold_seconds else ""
     executor = Executor(lease, board, len(facts.claimed.records) or 1, stop_reason, read_at=facts.now)
     facts, plan, answers = _sent(run, executor, gatherer, facts)
@@ -91,7 +89,6 @@ def _sent(run: PassRun, executor: Executor, gatherer: Gatherer, facts: PassFacts
     breaker.reset_board(run.link)
     run = replace(run, board=facts.board, this=replace(run.this, read_request=gatherer.read_request))
     executor.board = facts.board
-    plan = settle_items(run, plan)
     answers = send(executor, facts, plan)
     plan = answered(facts, plan, answers)
     given_back = [one for one in plan.records.values() if one.outcome is Outcome.RELEASED]

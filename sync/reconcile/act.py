@@ -170,7 +170,7 @@ def _changed_owner(board: BoardContext, writes: Sequence[Write]) -> dict[str, st
     return changed | _changed_filter(board, writes)
 
 
-_CLEAR = Call(Kind.CHANGE, _changed_filter, {"copy": True})
+_CLEAR = Call(Kind.CHANGE, _changed_owner, {"copy": True})
 _ARCHIVE = Call(Kind.ARCHIVE, _changed_owner, {"copy": True})
 
 ByUnit = dict[str, Answer]

@@ -23,6 +23,7 @@ from sync.reconcile.identity import (
     LEAVE_ALONE,
     NEW_RECORD,
     AnswerKind,
+    answered_items,
     answers_of,
     duplicate_question,
     question,
@@ -276,7 +277,8 @@ def decide_duplicates(facts: PassFacts, plan: Plan) -> Plan:
         for item in plan.items
         if item.act is ItemAct.DUPLICATE and item.facts.item and item.record
     ]
-    asked = [(one, item_id) for one, item_id in asked if one.item or one.creates]
+    answered = answered_items(facts, plan)
+    asked = [(one, item_id) for one, item_id in asked if (one.item or one.creates) and item_id not in answered]
     given = given_items(plan)
     for one, item_id in asked:
         # It may belong to a record by now; an answer about a duplicate is not one about that record's item.
@@ -345,8 +347,8 @@ def find_possible_duplicates(facts: PassFacts, plan: Plan) -> Plan:
     board = facts.board
     made = [(one.id, one.item) for one in plan.open_records if one.ledger.made_from_item and one.item is not None]
     keys = {key: text for key, item in made if (text := match_text_of_item(board, item))}
-    same_key = facts.identity.same_key
-    named = {key: [record for record in same_key.get(text, ()) if record.pk != key] for key, text in keys.items()}
+    same_key, merged = facts.identity.same_key, {one.answer.made_id for one in plan.answers if one.done}
+    named = {key: [r for r in same_key.get(text, ()) if r.pk not in (key, *merged)] for key, text in keys.items()}
     others = {key: records for key, records in named.items() if records}
     untouched = [key for key in others if key in facts.identity.untouched]
     label = board.match_mapping.label.lower() if board.match_mapping else "name"

@@ -514,8 +514,7 @@ def facts_after(facts: AnswerFacts, plan: AnswerPlan) -> AnswerFacts:
 def carry_out_answers(facts: PassFacts, plan: Plan) -> Plan:
     """Let every stored answer to a question of identity be carried out, and the records' next passes do the rest.
 
-    An answer is NPD's side alone, who is linked with which item, and rules ask NPD for just that: so it is settled
-    before anything is read, as a save is.
+    Whose items these are changes with this pass alone: whatever of it concerns them comes once more.
     """
     asking = [plan.records[key] for key in sorted(plan.records) if plan.records[key].facts.conflicts]
     answers = [a for one in asking for a in answers_of(one.facts) if a.kind not in OF_ITS_PASS]
@@ -560,17 +559,33 @@ def _answered(plan: RecordPlan, answer: AnswerPlan) -> RecordPlan:
 ANSWERED = "A person's answer comes first; what follows from it is synced next."
 
 
+def answered_items(facts: PassFacts, plan: Plan) -> frozenset[str]:
+    """Return the items of which answers that are carried out by this pass say whose they are."""
+    done = [one.answer for one in plan.answers if one.done]
+    made = [facts.answers.records.get(answer.made_id) for answer in done if answer.made_id]
+    items = [record.monday_id for record in made if record is not None]
+    return frozenset(str(item) for item in (*items, *(answer.item_id for answer in done)) if item)
+
+
 def identify_records(facts: PassFacts, plan: Plan) -> Plan:
     """Give every open record its item, mark it as one to be created, or end it with the reason."""
     unlinked = [one for one in plan.open_records if not one.record.monday_id]
     plans = _identify_unlinked(facts, [one.facts for one in unlinked])
-    identified, read = [], facts.found.linked
+    identified, read, answered = [], facts.found.linked, answered_items(facts, plan)
     for one in plan.open_records:
-        if one.id in plans:
+        if one.id in plans and answered and _names_any(plans[one.id], answered):
+            identified.append(one.end(Outcome.RELEASED, ANSWERED))
+        elif one.id in plans:
             identified.append(_identified(one, plans[one.id]))
         else:
             identified.append(_linked(facts.board, one, read.get(one.record.monday_id or "")))
     return plan.with_records(identified)
+
+
+def _names_any(identity: IdentityPlan, items: frozenset[str]) -> bool:
+    candidates = identity.question["candidates"] if identity.question else ()
+    own = {identity.item.id} if identity.item else set[str]()
+    return not items.isdisjoint({*own, *identity.excluded_items, *(str(one["id"]) for one in candidates)})
 
 
 def find_lost_creates(facts: PassFacts, plan: Plan) -> Plan:
@@ -579,7 +594,8 @@ def find_lost_creates(facts: PassFacts, plan: Plan) -> Plan:
     if not creating:
         return plan
     lost = facts.claimed.lost_creates
-    items = [facts.found.linked[key] for key in lost.items if key in facts.found.linked]
+    answered = answered_items(facts, plan)
+    items = [facts.found.linked[key] for key in lost.items if key in facts.found.linked and key not in answered]
     identities = {key: one.identity for key, one in creating.items()}
     found = link_lost_creates(facts.board, lost, items, identities)
     return plan.with_records(_identified(creating[key], identity) for key, identity in found.items())

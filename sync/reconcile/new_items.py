@@ -41,7 +41,7 @@ from sync.reconcile.field_values import (
     stored_values,
     update_values,
 )
-from sync.reconcile.identity import link_problem, owner_question, quoted_names
+from sync.reconcile.identity import ANSWERED, answered_items, link_problem, owner_question, quoted_names
 from sync.reconcile.pass_plan import IDENTIFIED, OFF_BOARD_STATES, REPORTED_STATES, Outcome, PassFacts, Plan, RecordPlan
 from sync.reconcile.removed_items import edits_since_agreed
 from sync.records.inbox import UNMATCHED_ITEM_WAIT_SECONDS
@@ -361,7 +361,7 @@ class _ItemRule:
             return f"The filter leaves “{owner}” out, whose NPD ID it has. Both items keep it."
         return self._record_exclusion(owner)
 
-    def _settle_with_npd_id(self, owner: SyncedModel) -> ItemPlan:
+    def _settle_with_npd_id(self, owner: SyncedModel) -> ItemPlan:  # noqa: PLR0911 - a table
         """The item bears the NPD ID of a record that is there."""
         if owner.monday_id is None and owner.may_sync:
             return self._link(owner)
@@ -375,6 +375,9 @@ class _ItemRule:
             return self._give(owner, ItemAct.REPLACE, sentence)
         if owner.monday_id is not None:
             plan = self._left(UnmatchedReason.DUPLICATE, names=f"“{owner}”")
+            if self.facts.named is None or self.facts.named.monday_id != owner.monday_id:
+                # The record gets its own item by this pass: nothing is done to a second one before that is stored.
+                return replace(plan, outcome=Outcome.RELEASED)
             return replace(plan, outcome=Outcome.OPEN, act=ItemAct.DUPLICATE, record=owner)
         return self._ask([owner])
 
@@ -614,7 +617,10 @@ def decide_unmatched(facts: PassFacts, plan: Plan) -> Plan:
     items = [_with_first_as_planned(item, plan) for item in facts.unmatched]
     context = item_context(facts, plan)
     context = replace(context, related=_related_of_items(facts, context, items))
-    plan = replace(plan, items=decide_items(context, items))
+    answered = answered_items(facts, plan)
+    waiting = {item.item_id: released(ItemPlan(item), ANSWERED) for item in items if item.item_id in answered}
+    decided = {one.facts.item_id: one for one in decide_items(context, [i for i in items if i.item_id not in waiting])}
+    plan = replace(plan, items=tuple((waiting | decided)[item.item_id] for item in items))
     given = {one.record.pk: one.facts.item_id for one in plan.items if one.act in GIVING and one.record}
     overruled = [one for one in plan.records.values() if _is_overruled(one, given)]
     return plan.with_records(

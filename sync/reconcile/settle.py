@@ -1,9 +1,8 @@
 """Settle, the one writer: what a pass did becomes NPD's truth, in transactions under the lease.
 
-Records are settled by compare-and-set, all in one transaction; in others before it people's answers to “who is this?”,
-problems of columns, items that no record has, second items, creates without an answer, and deleted records with their
-tombstones. What a plan rests on may have changed since it was gathered: it is checked again where it is written, and
-where it is no longer so the job goes back, for its next pass to decide anew.
+A pass is settled once, by compare-and-set, all of it in one transaction; in others before it problems of columns, and
+creates without an answer. What a plan rests on may have changed since it was gathered: it is checked again where it is
+written, and where it is no longer so the job goes back, for its next pass to decide anew.
 
 It stays whole, for nothing else of a pass writes rows but what act announces: who asks what a pass may write, and what
 of it is written together, reads one module.
@@ -17,7 +16,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from functools import partial, reduce
+from functools import reduce
 from operator import or_
 from typing import Any, TypeVar
 from uuid import UUID
@@ -170,9 +169,32 @@ class PassRun:
 
 
 def settle_pass(run: PassRun, facts: PassFacts, plan: Plan, answers: Answers) -> Plan:
-    """Write what a pass did, by the plan as the answers left it; return how all of it ended. Raises LeaseLost."""
-    plan = end_open(settle_duplicates(run, plan, answers), answers)
-    return settle_records(run, facts, settle_deleted(run, plan, answers), answers)
+    """Write what a pass did, by the plan as the answers left it, in one transaction; return how all of it ended.
+
+    Raises LeaseLost when another worker has the board.
+    """
+
+    def attempt() -> Plan:
+        _lock_records(run, plan)
+        if plan.answers:
+            _settle_answers(run, plan, plan.answers)
+        settled = _settle_duplicates(run, _settle_items(run, plan), answers)
+        settled = end_open(settled, answers)
+        if settled.deleted or settled.other_jobs:
+            settled = settled.with_deleted(_settle_deleted(run, settled, answers))
+        found = _settle_records(run, facts, settled, answers) if settled.records else Changes()
+        return settled.with_records(one.plan for one in found.records)
+
+    return run.in_transaction(attempt, **undo_context(plan.records.values()))
+
+
+def _lock_records(run: PassRun, plan: Plan) -> None:
+    """Lock all records of which the pass may write, in the order of their ids, before any other row."""
+    if not (plan.answers or plan.items or plan.deleted):
+        return  # the claimed ones alone: they are locked where they are read
+    named, _, _ = asked_by(one.answer for one in plan.answers)
+    ids = {*plan.records, *named}.union(*(item.names for item in plan.items))
+    list(run.records.select_for_update(of=("self",)).filter(pk__in=ids).order_by("pk").values_list("pk"))
 
 
 APPROVAL = approval_payload_key("")
@@ -243,13 +265,8 @@ def end_intents(answered: Iterable[RecordChanges], settled: Iterable[RecordPlan]
 # People's answers to “who is this?”.
 
 
-def settle_answers(run: PassRun, plan: Plan) -> None:
-    """Carry out what people answered, as far as it still can be: decided anew on rows that are locked."""
-    if plan.answers:
-        run.in_transaction(partial(_settle_answers, run, plan, plan.answers))
-
-
 def _settle_answers(run: PassRun, plan: Plan, planned: Sequence[AnswerPlan]) -> None:
+    """Carry out what people answered, as far as it still can be: decided anew on rows that are locked."""
     kind, answers = run.entity_type, [one.answer for one in planned]
     named, items, merged = asked_by(answers)
     # The answers stay, and the next pass carries them out.
@@ -336,11 +353,8 @@ def store_columns(link: BoardLink, found: InspectedColumns) -> None:
 # Items that no record has.
 
 
-def settle_items(run: PassRun, plan: Plan) -> Plan:
-    """Write what becomes of the unmatched items, each in a transaction of its own; return what was carried out.
-
-    Before anything is sent: a second item is one only if the first was linked. Raises LeaseLost.
-    """
+def _settle_items(run: PassRun, plan: Plan) -> Plan:
+    """Write what becomes of the unmatched items; return the plan with what was carried out."""
     undone, carried_out = set[UUID](), list[ItemPlan]()
     strangers = [one.facts.item for one in plan.items if one.facts.item and not npd_id_of(run.board, one.facts.item)]
     if run.link.creates_held and any(match_text_of_item(run.board, item) for item in strangers):
@@ -348,14 +362,13 @@ def settle_items(run: PassRun, plan: Plan) -> Plan:
     of_deleted = {one.item_id for one in plan.deleted.values()}
     for planned in plan.items:
         # An item before it was to give these a record or an item, and that came to nothing.
-        wanted = released(planned) if planned.names & undone else planned
-        done = run.in_transaction(partial(_settle_item, run, wanted, of_deleted))
+        is_undone = planned.names & undone and planned.act is not ItemAct.DUPLICATE
+        wanted = released(planned) if is_undone else planned
+        done = _settle_item(run, wanted, of_deleted)
         if planned.act in GIVING and done.act is not planned.act:
             undone |= planned.names
         carried_out.append(done)
-    second = {item.facts.item_id for item in carried_out if item.act is ItemAct.DUPLICATE}
-    duplicates = [one for one in plan.duplicates if one.is_answered or one.item.id in second]
-    return replace(plan, items=tuple(carried_out), duplicates=tuple(duplicates))
+    return replace(plan, items=tuple(carried_out))
 
 
 def _settle_item(run: PassRun, planned: ItemPlan, of_deleted: Collection[str]) -> ItemPlan:
@@ -363,7 +376,10 @@ def _settle_item(run: PassRun, planned: ItemPlan, of_deleted: Collection[str]) -
 
     Events of an item `of_deleted` records, or of those that it wakes, are theirs to check.
     """
-    if pause := locked_pause(run.entity_type):
+    plan = planned
+    if planned.act is ItemAct.DUPLICATE:
+        pass  # its calls were sent, and end its job
+    elif pause := locked_pause(run.entity_type):
         plan = released(planned, pause)
     else:
         plan = item_as_locked(run.board, planned, gather.locked_item(run.board, planned))
@@ -465,19 +481,19 @@ def _write_question(run: PassRun, plan: ItemPlan) -> None:
 # Second items of linked records.
 
 
-def settle_duplicates(run: PassRun, plan: Plan, answers: Answers) -> Plan:
-    """Store what became of every second item, in one transaction; raises LeaseLost.
+def _settle_duplicates(run: PassRun, plan: Plan, answers: Answers) -> Plan:
+    """Store what became of every second item.
 
     Return the plan with its items as that leaves them, and the records whose answers were carried out, or failed.
     """
     units = [(one, answers.duplicates.get(one.about.unit)) for one in plan.duplicates]
     results = [(as_answered(one, about), duplicate_result(one, about)) for one, about in units if about is not None]
     if results or any(item.act is ItemAct.DUPLICATE for item in plan.items):
-        plan = replace(plan, items=run.in_transaction(partial(_settle_duplicates, run, plan, results)))
+        plan = replace(plan, items=_settle_second_items(run, plan, results))
     return after_copy_answers(plan, results)
 
 
-def _settle_duplicates(
+def _settle_second_items(
     run: PassRun, plan: Plan, results: Sequence[tuple[DuplicateItem, DuplicateResult]]
 ) -> tuple[ItemPlan, ...]:
     found = {one.item.id: (one, result) for one, result in results if not one.is_answered}
@@ -567,17 +583,11 @@ def _count_attempts(lease: Lease, failed: Mapping[UUID, str]) -> None:
     retry_on_lock_timeout(count)
 
 
-# Deleted records: tombstones, questions, history, intents and jobs, in one transaction.
-
-
-def settle_deleted(run: PassRun, plan: Plan, answers: Answers) -> Plan:
-    """Store what became of the pass's deleted records and end their jobs; raises LeaseLost."""
-    if not plan.deleted and not plan.other_jobs:
-        return plan
-    return plan.with_deleted(run.in_transaction(partial(_settle_deleted, run, plan, answers)))
+# Deleted records: tombstones, questions, history, intents and jobs.
 
 
 def _settle_deleted(run: PassRun, plan: Plan, answers: Answers) -> list[deleted_records.DeletedPlan]:
+    """Store what became of the pass's deleted records and end their jobs."""
     planned, kind = list(plan.deleted.values()), run.entity_type
     rows = Tombstone.objects.select_for_update().filter(pk__in=[one.facts.tombstone.pk for one in planned])
     there = {row.entity_id: row for row in rows.order_by("pk") if row.state != TombstoneState.RESTORED}
@@ -702,20 +712,10 @@ def _end_events(run: PassRun, ids: Sequence[int]) -> None:
     events.update(processed_at=SyncNow(), outcome=f"processed in pass {run.this.id}")
 
 
-# The records that are there: by compare-and-set, in one transaction.
+# The records that are there: by compare-and-set.
 
 
-def settle_records(run: PassRun, facts: PassFacts, plan: Plan, answers: Answers) -> Plan:
-    """Settle every record and end its jobs; raises LeaseLost when another worker has the board."""
-
-    def attempt() -> Plan:
-        found = _settle_all(run, facts, plan, answers) if plan.records else Changes()
-        return plan.with_records(one.plan for one in found.records)
-
-    return run.in_transaction(attempt, **undo_context(plan.records.values()))
-
-
-def _settle_all(run: PassRun, facts: PassFacts, plan: Plan, answers: Answers) -> Changes:
+def _settle_records(run: PassRun, facts: PassFacts, plan: Plan, answers: Answers) -> Changes:
     ids = sorted(plan.records)
     with connection.cursor() as cursor:
         cursor.execute("SELECT set_config('npd.settling', %s, true)", [",".join(str(i) for i in ids)])

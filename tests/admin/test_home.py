@@ -28,7 +28,7 @@ from sync.models import (
 )
 from sync.outbox import pauses
 from tests.admin import states
-from tests.admin.queue_pages import finished
+from tests.admin.queue_pages import PAUSE, finished
 from tests.admin.test_records import words_of
 from tests.support.rows import queries_of
 
@@ -260,6 +260,9 @@ def test_the_live_part_is_sent_again_only_where_it_is_another_one(browser: Clien
     states.conflicting("Ann", "5001")
     changed = browser.get(LIVE, {"version": version})
     assert (changed.status_code, "Ann" in changed.content.decode()) == (200, True)
+    assert f"{PAUSE}?back=%2Fadmin%2F" in changed.content.decode()
+    states.stop_board()
+    assert 'name="back" value="/admin/"' in browser.get(LIVE).content.decode()
 
 
 def test_the_live_part_keeps_a_group_open_that_somebody_has_opened(browser: Client) -> None:

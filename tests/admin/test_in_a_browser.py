@@ -119,14 +119,14 @@ def test_the_first_page_brings_itself_up_to_date_and_says_what_is_new(open_page:
     page.clock.install()
     page.goto("/admin/")
     news = page.locator("#npd-live-news")
-    with page.expect_response("**/admin/"):
+    with page.expect_response("**/admin/home/live/**"):
         page.clock.fast_forward(HALF_A_MINUTE)
     assert news.text_content() == ""
     states.conflicting("Ben", "5002")
     page.clock.fast_forward(HALF_A_MINUTE)
     page.locator(".npd-home-group").first.wait_for()
     page.wait_for_function("document.getElementById('npd-live-news').textContent !== ''")
-    assert page.locator("#npd-health").count() == 1
+    assert page.locator("#npd-home").count() == 1
     expect(inbox_badge(page)).to_have_text("1")
     assert not errors
 
@@ -139,18 +139,15 @@ def test_what_somebody_is_at_work_in_is_left_alone_and_a_hidden_page_asks_for_no
     page.goto("/admin/")
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
-    page.locator("#npd-health").evaluate("part => { part.dataset.mine = 'yes' }")
-    work = page.locator("#npd-health a").first
-    work.focus()
-    # The page is fetched for its other parts; the one in which somebody is stays.
-    with page.expect_response("**/admin/"):
-        page.clock.fast_forward(HALF_A_MINUTE)
+    page.locator("#npd-home").evaluate("part => { part.dataset.mine = 'yes' }")
+    # Where somebody has opened a menu, nothing moves.
+    page.locator("#npd-home .npd-menu > summary").first.click()
     with page.expect_response("**/admin/live/**"):
         page.clock.fast_forward(HALF_A_MINUTE)
-    assert page.locator("#npd-health[data-mine]").count() == 1
-    work.blur()
+    assert page.locator("#npd-home[data-mine]").count() == 1
+    page.keyboard.press("Escape")
     page.clock.fast_forward(HALF_A_MINUTE)
-    page.locator("#npd-health:not([data-mine])").wait_for()
+    page.locator("#npd-home:not([data-mine])").wait_for()
     page.evaluate("Object.defineProperty(document, 'hidden', { value: true, configurable: true })")
     with page.expect_event("console", lambda line: line.text == "passed"):
         page.evaluate("setTimeout(() => console.log('passed'), 60_000)")

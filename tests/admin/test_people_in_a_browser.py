@@ -55,7 +55,7 @@ def test_a_colleague_sets_a_password_by_a_link_and_resolves_a_conflict(
     page.get_by_label("Username").fill("rosa")
     page.get_by_label("Password", exact=True).fill("a-long-one-7-times")
     page.get_by_label("Password", exact=True).press("Enter")
-    page.wait_for_url("**/admin/")  # Health, which everybody may read
+    page.wait_for_url("**/admin/")  # Home, which everybody may read
     page.goto("/admin/")
     page.get_by_role("link", name="Ann").first.wait_for()
     assert (inbox_badge(page).first.text_content() or "").strip() == "1"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from copy import copy
 from dataclasses import dataclass, field, replace
 from typing import Any
 from uuid import UUID
@@ -13,7 +12,7 @@ from sync.choices import ApprovalKind, Cause, DeletedRecordPolicy, QueueDirectio
 from sync.models import IgnoredItem, Intent, SyncedModel, SyncQueue, Tombstone
 from sync.monday.board_items import BatchItems, Item
 from sync.outbox.claim import Claim
-from sync.reconcile.decide import AFTER_READING, BEFORE_READING, decide
+from sync.reconcile.decide import decide
 from sync.reconcile.deleted_records import wanted_bearer
 from sync.reconcile.facts import (
     AnswerFacts,
@@ -33,12 +32,11 @@ from sync.reconcile.facts import (
 )
 from sync.reconcile.field_plan import EditFacts
 from sync.reconcile.field_values import BoardContext, Reference, RelatedFacts, is_active_on, npd_id_of
-from sync.reconcile.identity import AnswerKind, AnswerPlan, carry_out_answers
 from sync.reconcile.pass_plan import PassFacts, Plan
 from sync.reconcile.removed_items import removed_state
 from sync.records.approvals import ApprovalFacts, ApprovalLimit
 from sync.records.unmatched_items import LINK_TO
-from tests.decide.builders import NOW, plain
+from tests.decide.builders import NOW
 from tests.decide.field_builders import board
 
 FEW = ApprovalLimit(10, None, 100)
@@ -127,28 +125,9 @@ class World:
         return self.decided()[1]
 
     def decided(self) -> tuple[PassFacts, Plan]:
-        """The plan, and all that was read for it: people's answers are carried out before anything else is read."""
-        before = self.pass_facts()
-        answered = decide(before, rules=(carry_out_answers,))
-        facts = replace(self.settled(answered.answers).pass_facts(), claimed=before.claimed, answers=before.answers)
-        return facts, decide(facts, decide(facts, rules=BEFORE_READING), AFTER_READING)
-
-    def settled(self, answers: Sequence[AnswerPlan]) -> World:
-        """The world once these answers are carried out, which is done before anything else is read."""
-        records, tombstones = {one.id: one for one in self.records}, list(self.tombstones)
-        for one in answers:
-            answer, done = one.answer, bool(one.done) and one.answer.record_id is not None
-            made = records.pop(answer.made_id) if done and answer.made_id else None
-            item_id = answer.item_id if made is None else made.record.monday_id
-            if made is not None:
-                tombstones.append(
-                    plain(Tombstone, entity_type="contact", entity_id=made.id, monday_id=item_id, deleted_at=NOW)
-                )
-            if done and answer.record_id and (answer.kind is AnswerKind.LINK or one.hands_over):
-                given = copy(records[answer.record_id].record)
-                given.monday_id = item_id
-                records[answer.record_id] = replace(records[answer.record_id], record=given)
-        return replace(self, records=tuple(records.values()), tombstones=tombstones)
+        """The plan, and all that was read for it."""
+        facts = self.pass_facts()
+        return facts, decide(facts)
 
     def _found(self) -> BatchItems:
         unlinked = [one.record for one in self.records if not one.record.monday_id]

@@ -356,16 +356,16 @@ def test_a_later_item_sees_that_an_earlier_one_was_linked() -> None:
     assert record.monday_id is None
 
 
-def test_of_two_items_that_could_take_a_place_the_later_one_is_a_duplicate() -> None:
+def test_of_two_items_that_could_take_a_place_the_later_one_waits_until_the_first_has_it() -> None:
     copies = [named(LINKED, first=first(LINKED, GONE)), replace(second(), item=an_item(id="8", npd_id=str(LINKED.pk)))]
     copies[1] = replace(copies[1], named=LINKED, first=first(LINKED, GONE))
-    assert acts(copies) == [ItemAct.REPLACE, ItemAct.DUPLICATE]
+    assert acts(copies) == [ItemAct.REPLACE, ItemAct.NOTHING]
 
 
-def test_two_items_with_a_lost_npd_id_make_one_record_and_a_duplicate() -> None:
+def test_two_items_with_a_lost_npd_id_make_one_record_and_the_other_waits_until_it_is_there() -> None:
     lost = str(uuid.UUID(int=4))
     items = [facts(an_item(npd_id=lost)), replace(second(), item=an_item(id="8", npd_id=lost))]
-    assert acts(items) == [CREATE, ItemAct.DUPLICATE]
+    assert acts(items) == [CREATE, ItemAct.NOTHING]
 
 
 def test_the_second_item_of_a_deletion_waits_for_the_first_of_the_same_pass() -> None:

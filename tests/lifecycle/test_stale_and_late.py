@@ -45,14 +45,14 @@ def test_an_old_item_that_somebody_restores_after_it_was_made_again_is_asked_abo
 
 def meanwhile(monkeypatch: pytest.MonkeyPatch, act: Callable[[], Any]) -> None:
     """Somebody does this once, after a pass has decided about its items and before it writes that."""
-    real, done = sync.reconcile.settle_items, []
+    real, done = sync.reconcile.settle_pass, []
 
     def settle_late(*args: Any) -> Any:
         if not done:
             done.append(act())
         return real(*args)
 
-    monkeypatch.setattr(sync.reconcile, "settle_items", settle_late)
+    monkeypatch.setattr(sync.reconcile, "settle_pass", settle_late)
 
 
 def test_a_record_that_got_another_item_meanwhile_is_not_linked_but_asked_about(
