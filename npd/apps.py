@@ -12,8 +12,7 @@ class NpdConfig(AppConfig):
     def ready(self) -> None:
         from django.contrib.sessions.backends.db import SessionStore
 
-        from npd import groups, models
-        from npd.accounts import signals  # noqa: F401 - connects its receivers
+        from npd import accounts, groups, models  # noqa: F401 - accounts connects its receivers
         from sync.kernel.scheduled_jobs import make_missing_jobs
         from sync.operations.retention import pruning
 
