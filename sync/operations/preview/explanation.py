@@ -33,7 +33,7 @@ from sync.outbox.pauses import active_pause, pause_sentence
 from sync.reconcile.pass_plan import RecordPlan
 from sync.records import availability
 from sync.records.approvals import OPEN_REQUEST_STATES
-from sync.records.causes import causes_by_decision, causes_text
+from sync.records.authors import causes_by_decision, causes_text
 from sync.registry import EntitySpec, link_of, mappings_of
 from sync.state import record_view
 
