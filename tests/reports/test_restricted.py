@@ -1,10 +1,13 @@
 """Monday refuses some writes: a column, an item, new items, or all of a viewer's (community 109061, 105221, 114893)."""
 
+from html import unescape
 from typing import Any
 
 import pytest
+from django.urls import reverse
 
 from npd.models import Contact
+from sync import attention
 from sync.limits import breaker
 from sync.limits.breaker import AskCode
 from sync.models import BoardLink
@@ -121,6 +124,9 @@ def no_group(world: World, ann: Contact) -> None:
     BoardLink.objects.filter(entity_type="contact").update(group_id="deleted_since")
 
 
+WHAT_TO_DO = {a_full_board: "Archive items on the board", no_group: "chooses another group for new items"}
+
+
 @pytest.mark.parametrize("obstacle", [a_full_board, no_group])
 def test_what_refuses_new_items_holds_new_items(world: World, people: Any, obstacle: Any) -> None:
     ann, bob = people
@@ -129,6 +135,14 @@ def test_what_refuses_new_items_holds_new_items(world: World, people: Any, obsta
     assert calls_while(world, 60) <= 14
     assert world.status(cyd) == "pending"
     assert "Monday doesn't store" in world.row(cyd).reason
+    [entry] = attention.entries()
+    assert (entry.key, entry.cause_text) == ("board:contact:refused_create", "New items can't be made on the board")
+    assert WHAT_TO_DO[obstacle] in entry.detail
+    olga = world.browser(world.administrator("olga"))
+    assert "New items can&#x27;t be made on the board" in olga.get("/admin/").content.decode()
+    page = olga.get(reverse("admin:sync_boardlink_change", args=[world.link().pk])).content.decode()
+    assert WHAT_TO_DO[obstacle] in unescape(page)
+    assert "Try again now" in page
     world.save(ann, role_title="New")
     assert (world.values(ann)["role_title"], world.status(ann)) == ("New", "synced")
     assert edits_come_in(world, bob, "Theirs")
@@ -137,6 +151,7 @@ def test_what_refuses_new_items_holds_new_items(world: World, people: Any, obsta
         assert breaker.ask_again() is AskCode.RESUMED
         world.work()
         assert world.status(cyd) == "synced"
+        assert not attention.entries()
 
 
 def test_a_board_that_was_made_private_is_asked_ever_less_often(world: World, people: Any) -> None:
