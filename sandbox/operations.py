@@ -201,6 +201,25 @@ def create_group(world: World, user_id: int, board_id: int, title: str) -> Group
         return group
 
 
+def delete_group(world: World, user_id: int, board_id: int, group_id: str) -> Group:
+    """Delete a group with its items; the last one stays. Webhooks aren't told: what Monday tells isn't published."""
+    with world.transaction():
+        board = world.active_board(board_id)
+        group = wanted_group(board, group_id)
+        if len(board.visible_groups()) == 1:
+            raise api_errors.last_group(group_id, board_id)
+        items = [item for item in world.items_of(board_id, ("active", "archived")) if item.group_id == group_id]
+        for item in items:
+            item.state, item.updated_at, item.changed_by = "deleted", world.clock.stamp(), user_id
+        world.put_items(items)
+        for item in items:
+            log(world, "delete_group_pulse", item, user_id, value={}, previous_value={})
+        group.deleted = True
+        world.put_board(board)
+        log_board(world, "delete_group", board, user_id, group_id=group.id, group_title=group.title)
+        return group
+
+
 # Create, change, archive and delete boards.
 
 

@@ -536,6 +536,7 @@ delete_item = partial(_by_api_user, operations.set_state, item_id=None, state="d
 move_item_to_group = partial(_by_api_user, operations.move_item, item_id=None)
 archive_board = partial(_by_api_user, operations.set_board_state, state="archived")
 delete_board = partial(_by_api_user, operations.set_board_state, state="deleted")
+delete_group = partial(_by_api_user, operations.delete_group)
 delete_column = partial(_by_api_user, operations.delete_column)
 change_column_title = partial(_by_api_user, operations.rename_column)
 
