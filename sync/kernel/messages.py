@@ -72,7 +72,7 @@ def tombstone_sentence(reason: TombstoneReason, **params: object) -> str:
 
 NOT_CONNECTED = "Monday isn't connected. Enter an API token under Settings, Monday connection."
 
-UNREADABLE_TOKEN = (
+NOT_READABLE = (
     "The stored API token can't be read, because the server's encryption key was changed. "
     "Enter the token again under Settings, Monday connection."
 )

@@ -20,7 +20,7 @@ from django.utils.crypto import salted_hmac
 
 from sync.choices import SecretName
 from sync.clock import SyncNow
-from sync.kernel.messages import NOT_CONNECTED, UNREADABLE_TOKEN, ActionError
+from sync.kernel.messages import NOT_CONNECTED, NOT_READABLE, ActionError
 from sync.kernel.secret_texts import KeyChanged, decrypt, encrypt
 from sync.models import Decision, MondayAccount, StoredSecret
 from sync.models.state import STOP_END_KIND, STOP_KIND, log_event
@@ -109,7 +109,7 @@ def missing_reason() -> str:
 
 def unusable_reason() -> str:
     """Why the token that is stored can't be used; empty where there is none, or it can."""
-    return UNREADABLE_TOKEN if token_state().source is Source.UNREADABLE else ""
+    return NOT_READABLE if token_state().source is Source.UNREADABLE else ""
 
 
 # What pages ask for.
