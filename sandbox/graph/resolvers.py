@@ -537,6 +537,7 @@ delete_item = partial(_by_api_user, item_changes.set_state, item_id=None, state=
 move_item_to_group = partial(_by_api_user, item_changes.move_item, item_id=None)
 archive_board = partial(_by_api_user, board_changes.set_board_state, state="archived")
 delete_board = partial(_by_api_user, board_changes.set_board_state, state="deleted")
+delete_group = partial(_by_api_user, board_changes.delete_group)
 delete_column = partial(_by_api_user, board_changes.delete_column)
 change_column_title = partial(_by_api_user, board_changes.rename_column)
 

@@ -9,7 +9,7 @@ from sandbox import api_errors
 from sandbox.columns import initial_settings, kind_of
 from sandbox.http import percent_decode
 from sandbox.model import Board, Column, Group, WorldEvent
-from sandbox.operations import column_of, log_board
+from sandbox.operations import column_of, log, log_board, wanted_group
 from sandbox.world import World
 
 # An id that a caller chooses has 1 to 20 of these characters (reference/columns of Monday's API).
@@ -123,6 +123,25 @@ def create_group(world: World, user_id: int, board_id: int, title: str) -> Group
             one.position = f"{number * 65536}.0"
         world.put_board(board)
         log_board(world, "create_group", board, user_id, group_id=group.id, group_title=title)
+        return group
+
+
+def delete_group(world: World, user_id: int, board_id: int, group_id: str) -> Group:
+    """Delete a group with its items; the last one stays. Webhooks aren't told: what Monday tells isn't published."""
+    with world.transaction():
+        board = world.active_board(board_id)
+        group = wanted_group(board, group_id)
+        if len(board.visible_groups()) == 1:
+            raise api_errors.last_group(group_id, board_id)
+        items = [item for item in world.items_of(board_id, ("active", "archived")) if item.group_id == group_id]
+        for item in items:
+            item.state, item.updated_at, item.changed_by = "deleted", world.clock.stamp(), user_id
+        world.put_items(items)
+        for item in items:
+            log(world, "delete_group_pulse", item, user_id, value={}, previous_value={})
+        group.deleted = True
+        world.put_board(board)
+        log_board(world, "delete_group", board, user_id, group_id=group.id, group_title=group.title)
         return group
 
 
