@@ -224,7 +224,7 @@ def test_both_long_texts_are_used_and_edited(page: Any) -> None:
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
-def test_long_texts_in_the_list_show_what_differs_beside_no_screen(open_page: Any, width: int, scheme: str) -> None:
+def test_long_texts_in_the_list_are_beside_no_screen(open_page: Any, width: int, scheme: str) -> None:
     same = "Parent available never traditional cat. " * 9
     for number in range(2):
         of_fields(
@@ -234,8 +234,6 @@ def test_long_texts_in_the_list_show_what_differs_beside_no_screen(open_page: An
     of_fields("w" * 80, FieldConflict("role_title", "v" * 90, "x", "u" * 90))
     page, errors = open_page(width, scheme)
     page.goto(LIST)
-    marks = page.locator("td.field-npd_says ins").all_inner_texts()
-    assert marks[0] == "Called on Tuesday"
     assert not barriers(page)
     table = "one => one.scrollWidth - one.parentElement.clientWidth"
     assert page.locator("#result_list").evaluate(table) <= 0
@@ -260,7 +258,7 @@ def test_a_refused_value_is_corrected_and_taken_back_by_keys(page: Any) -> None:
     press(page, "Control+A")
     page.keyboard.type("new@example.com")
     press(page, "Enter")
-    page.wait_for_url("**/admin/**")  # it was the last one
+    page.wait_for_url("**/admin/")  # it was the last one
     assert Contact.objects.get().email == "new@example.com"
     SyncQueue.objects.all().delete()  # as after the look
     page = page.context.new_page()  # the other one may be about to reload itself
