@@ -19,7 +19,7 @@ from sync.models import FieldMapping, Intent, IntentState, SyncedModel, SyncMeta
 from sync.monday.board_items import Item
 from sync.monday.conversion import AmbiguousSplit, Converter, ListConverter, UnknownValue
 from sync.reconcile.facts import STALE_READ_WINDOW, ChangeEvent, HistoryLine, RecordFacts, Settings, change_events
-from sync.reconcile.field_plan import AS_SENT, UNREAD, FieldPlan, base_of, cell_of, sides_of, way_of
+from sync.reconcile.field_plan import AS_SENT, UNREAD, FieldPlan, base_of, cell_of, new_base, sides_of, way_of
 from sync.reconcile.field_values import BoardContext, stored_values
 from sync.reconcile.pass_plan import (
     LostUpdate,
@@ -133,7 +133,7 @@ def detect_lost_updates(board: BoardContext, facts: RecordFacts, now: datetime) 
     """
     changes = change_events(board, facts.record, facts.history.events)
     found: list[LostUpdate] = []
-    as_sent, faults = list[str](), list[Exception]()
+    as_sent, faults, landed = list[str](), list[Exception](), dict[str, str]()
     for mapping in board.mappings:
         of_field = [change for change in changes if change.key == mapping.key]
         if not any(change.is_new for change in of_field):
@@ -145,10 +145,12 @@ def detect_lost_updates(board: BoardContext, facts: RecordFacts, now: datetime) 
             found += history.lost_updates()
             if history.is_answer_an_edit:
                 as_sent.append(mapping.key)
+            if write := history.landed_write:
+                landed[mapping.key] = write.id
         # What events say only adds questions: an error of ours on them must not keep the record from syncing.
         except Exception as error:
             faults.append(error)
-    return LostUpdates(tuple(found), tuple(as_sent), faults=tuple(faults))
+    return LostUpdates(tuple(found), tuple(as_sent), landed, faults=tuple(faults))
 
 
 def _field_writes(
@@ -178,6 +180,12 @@ def _field_writes(
     return found
 
 
+def _replaces(event: ChangeEvent, write: FieldWrite) -> bool:
+    """Whether the event tells that it replaced what this write sent; clocks may differ by a few seconds."""
+    is_later = event.at >= write.intended_at - CLOCK_TOLERANCE
+    return is_later and event.has_previous and event.previous == write.sent != write.read
+
+
 @dataclass(frozen=True)
 class _FieldHistory:
     """The events of one field against our writes of it."""
@@ -195,7 +203,7 @@ class _FieldHistory:
     def lost_updates(self) -> list[LostUpdate]:
         """Return what was lost and not reported yet, each value once."""
         found: list[LostUpdate] = []
-        for lost_update in [*self._overwritten_values(), *self._unobserved_values()]:
+        for lost_update in [*self._overwritten_values(), *self._unobserved_values(), *self._misjudged_values()]:
             value = list(lost_update.value) if isinstance(lost_update.value, tuple) else lost_update.value
             of_value = [entry for entry in self.facts.ledger.seen.get(self.mapping.key, []) if entry[0] == value]
             # A pass has said already that one of these writes went over this value.
@@ -216,6 +224,16 @@ class _FieldHistory:
         except UnknownValue:
             return False
         return any(event.is_new and event.value == answered for event in self.foreign)
+
+    @property
+    def landed_write(self) -> FieldWrite | None:
+        """Our newest write, if nobody knew that it landed, and an event tells that somebody has replaced its value."""
+        for write in reversed(self.writes):
+            if write.took_effect and not write.is_open:
+                return None
+            if any(event.is_new and _replaces(event, write) for event in self.foreign):
+                return write
+        return None
 
     def _may_be_own(self, event: ChangeEvent) -> bool:
         """By its user, its value and its time; an event that names another user is never ours."""
@@ -283,6 +301,17 @@ class _FieldHistory:
             if write is not None and not self._is_replaced_by_other(event, write):
                 lost = LostUpdate(self.mapping.key, event.value, event.user_id, event.at, (write.id,))
                 yield replace(lost, is_unconfirmed=write.is_open, sent=write.sent)
+
+    def _misjudged_values(self) -> Iterator[LostUpdate]:
+        """Somebody's value that our next write took for the one before our last, which it thought to be void."""
+        for event in self.foreign:
+            next_write = next((w for w in self.writes if w.took_effect and w.intended_at > event.at), None)
+            if not event.is_new or next_write is None or next_write.read != event.value:
+                continue
+            void = [write for write in self.writes if write.is_unconfirmed and not write.took_effect]
+            if any(write.read == event.value and _replaces(event, write) for write in void):
+                lost = LostUpdate(self.mapping.key, event.value, event.user_id, event.at, (next_write.id,))
+                yield replace(lost, is_unconfirmed=next_write.is_open, sent=next_write.sent)
 
     def _is_observed(self, event: ChangeEvent) -> bool:
         """Whether a pass read this value then or later; clocks may differ by a few seconds."""
@@ -551,8 +580,22 @@ def find_lost_updates(facts: PassFacts, plan: Plan) -> Plan:
         for key in lost.as_sent:
             base = base | {key: base[key] | {AS_SENT: True}}
             altered = {name: entry for name, entry in altered.items() if name != key}
+        base = base | _landed_bases(facts.board, one.facts, lost)
         found.append(replace(one.with_state(base=base, altered=altered), lost=lost))
     return plan.with_records(found)
+
+
+def _landed_bases(board: BoardContext, facts: RecordFacts, lost: LostUpdates) -> dict[str, dict[str, Any]]:
+    """What writes sent of which events tell that they landed: the bases against which their fields are merged."""
+    item_id, found = facts.record.monday_id or "", dict[str, dict[str, Any]]()
+    intents = {str(intent.pk): intent for intent in facts.history.writes if intent.item_id == item_id}
+    for mapping in board.mappings:
+        intent = intents.get(lost.landed.get(mapping.key, ""))
+        entry = intent.values[mapping.key] if intent else None
+        # A united list is no base before NPD holds it too.
+        if entry and not entry.get("united"):
+            found[mapping.key] = new_base(mapping, item_id, entry["local"], entry["read"]) | {AS_SENT: True}
+    return found
 
 
 def find_lost_updates_of_deleted(facts: PassFacts, plan: Plan) -> Plan:

@@ -219,11 +219,13 @@ class LostUpdates:
     """What events tell of our writes to a record: the values that these went over, and which answers were edits.
 
     Of the fields in `as_sent` what Monday answered was somebody's edit: their base counts as sent, and what the sync
-    state says of Monday's change goes. `reports` put into words what stands on neither side.
+    state says of Monday's change goes. `landed` are, by field, the intents without an answer whose values somebody has
+    replaced: what they sent counts as the base. `reports` put into words what stands on neither side.
     """
 
     found: tuple[LostUpdate, ...] = ()
     as_sent: tuple[str, ...] = ()
+    landed: Mapping[str, str] = field(default_factory=dict)
     reports: tuple[LostUpdateReport, ...] = ()
     faults: tuple[Exception, ...] = ()  # errors of ours that kept a field's events from being checked
 

@@ -254,12 +254,14 @@ def end_intents(answered: Iterable[RecordChanges], settled: Iterable[RecordPlan]
     found = list(settled)
     for state, is_confirmed in ((IntentState.CONFIRMED, True), (IntentState.VOID, False)):
         older = [
-            intent.pk
-            for plan in found
-            for intent in plan.facts.intents
-            if (intent.pk in plan.fields.confirmed_intents) is is_confirmed
+            intent.pk for plan in found for intent in plan.facts.intents if _has_landed(plan, intent) is is_confirmed
         ]
         Intent.objects.filter(pk__in=older).update(state=state, settled_at=SyncNow())
+
+
+def _has_landed(plan: RecordPlan, intent: Intent) -> bool:
+    """Whether Monday shows what the intent sent, or an event tells that somebody has replaced it."""
+    return intent.pk in plan.fields.confirmed_intents or str(intent.pk) in plan.lost.landed.values()
 
 
 # People's answers to “who is this?”.

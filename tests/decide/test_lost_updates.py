@@ -15,12 +15,13 @@ from sync.merge import Action, FieldSelection
 from sync.models import Intent, IntentState
 from sync.monday.conversion import Converter, UnknownValue
 from sync.reconcile.deleted_records import as_record_plan
-from sync.reconcile.facts import ReceivedEvent, RecordFacts, told_value
-from sync.reconcile.field_plan import FieldPlan, FieldsPlan
+from sync.reconcile.facts import ClaimedFacts, ReceivedEvent, RecordFacts, told_value
+from sync.reconcile.field_plan import AS_SENT, FieldPlan, FieldsPlan
 from sync.reconcile.lost_updates import (
     MAX_ENTRIES,
     LostUpdateConflict,
     detect_lost_updates,
+    find_lost_updates,
     observed,
     report_lost_updates,
     wants_events,
@@ -30,6 +31,8 @@ from sync.reconcile.pass_plan import (
     LostUpdate,
     LostUpdates,
     Outcome,
+    PassFacts,
+    Plan,
     RecordAction,
     RecordPlan,
     RemovedItem,
@@ -186,6 +189,66 @@ def test_an_answer_that_equals_somebody_s_event_is_their_edit(
     ledger = {"base": {"role_title": base("Ours", "Theirs")}, "altered": {"role_title": {"reason": "…"}}}
     found = facts(history=builders.history(events=events, writes=[write]), ledger=ledger)
     assert detect_lost_updates(builders.board(), found, NOW).as_sent == expected
+
+
+UNDONE = told("Old", "Ours", seconds=-30)
+"""Somebody brought back what our write had replaced."""
+OPEN, VOID = {"state": IntentState.OPEN, "settled_at": None}, {"state": IntentState.VOID}
+
+
+@pytest.mark.parametrize(
+    ("event", "writes", "has_landed"),
+    [
+        pytest.param(UNDONE, [wrote("Ours", **OPEN)], True, id="somebody brought back the old value"),
+        pytest.param(told("Theirs", "Ours", seconds=-30), [wrote("Ours", **OPEN)], True, id="or wrote another one"),
+        pytest.param(UNDONE, [wrote("Ours", **VOID)], True, id="a pass had thought it void"),
+        pytest.param(UNDONE, [wrote("Ours", **VOID), wrote("Ours", seconds=-10, **OPEN)], True, id="and sent it again"),
+        pytest.param(UNDONE, [wrote("Ours", **VOID), wrote("Ours", seconds=-10)], False, id="which was answered since"),
+        pytest.param(told("Ours", **OURS), [wrote("Ours", **OPEN)], False, id="its own event says nothing of an edit"),
+        pytest.param(told("Old", "Ours", seconds=-90), [wrote("Ours", **OPEN)], False, id="the edit was before it"),
+        pytest.param(told("Old", "?", seconds=-30), [wrote("Ours", **OPEN)], False, id="previous value not told"),
+        pytest.param(
+            told("Old", "Ours", seconds=-30, is_new=False), [wrote("Ours", **OPEN)], False, id="it was checked before"
+        ),
+        pytest.param(UNDONE, [wrote("Ours", entry={"united": True}, **OPEN)], False, id="a united list is merged"),
+        pytest.param(UNDONE, [wrote("Ours", item_id="8", **OPEN)], False, id="it was about another item"),
+    ],
+)
+def test_a_write_whose_value_somebody_replaced_has_landed(
+    event: ReceivedEvent, writes: list[Intent], has_landed: bool
+) -> None:
+    found = facts(
+        ledger={"base": {"role_title": base("Old")}},
+        events=(event,),
+        history=builders.history(events=[event], writes=writes),
+    )
+    known = PassFacts(builders.board(), ClaimedFacts(records=(found,)), NOW)
+    [plan] = find_lost_updates(known, Plan({found.id: RecordPlan(found)})).records.values()
+    agreed = plan.ledger.base["role_title"]
+    assert (agreed["local"]["role_title"], AS_SENT in agreed) == (("Ours", True) if has_landed else ("Old", False))
+
+
+@pytest.mark.parametrize(
+    ("event", "writes", "expected"),
+    [
+        pytest.param(
+            UNDONE, [wrote("Ours", **VOID), wrote("Ours", seconds=-10)], ["Old"], id="our write took it for void"
+        ),
+        pytest.param(
+            UNDONE, [wrote("Ours", **VOID), wrote("Ours", "Theirs", seconds=-10)], [], id="it read another edit"
+        ),
+        pytest.param(
+            UNDONE, [wrote("Ours", **NO_ANSWER), wrote("Ours", seconds=-10)], [], id="it was known to have landed"
+        ),
+        pytest.param(
+            told("Old", "Other"), [wrote("Ours", **VOID), wrote("Ours", seconds=-10)], [], id="it never landed"
+        ),
+    ],
+)
+def test_an_edit_that_looked_as_if_our_write_had_never_landed(
+    event: ReceivedEvent, writes: list[Intent], expected: list[Any]
+) -> None:
+    assert lost([event], writes, seen={"role_title": [seen("Old", -10)]}) == expected
 
 
 def test_only_what_is_synced_and_was_told_something_new_is_checked() -> None:
