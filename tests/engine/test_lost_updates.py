@@ -185,7 +185,6 @@ def test_where_its_event_comes_after_our_next_write_somebody_is_asked(world: Wor
     contact = emptied_after_unanswered(world)
     world.settle()
     assert (world.values(contact)["role_title"], world.status(contact)) == ("Ours", "synced")
-    world.pass_time(minutes=3)
     world.hear(contact)
     conflict = the_conflict(contact)
     assert (conflict.npd_data, conflict.monday_data) == ({"role_title": "Ours"}, {"role_title": None})
