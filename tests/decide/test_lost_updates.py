@@ -23,7 +23,6 @@ from sync.reconcile.lost_updates import (
     detect_lost_updates,
     observed,
     report_lost_updates,
-    wants_events,
 )
 from sync.reconcile.pass_plan import (
     Ending,
@@ -188,13 +187,6 @@ def test_an_answer_that_equals_somebody_s_event_is_their_edit(
     assert detect_lost_updates(builders.board(), found, NOW).as_sent == expected
 
 
-def test_only_what_is_synced_and_was_told_something_new_is_checked() -> None:
-    assert wants_events(facts(events=(HASTY,)), "")
-    assert not wants_events(facts(), "")
-    assert not wants_events(facts(events=(HASTY,)), "The filter leaves it out.")
-    assert not wants_events(facts(contact(sync_enabled=False), events=(HASTY,)), "")
-
-
 # --- which values are really gone, and in what words ----------------------------------------------------------------
 
 
@@ -328,24 +320,6 @@ REPORT = report_lost_updates(
 )
 def test_what_waits_for_a_person_after_the_pass(found: RecordFacts, differs: Any, still_open: list[str]) -> None:
     assert conflict(found, **differs).open_fields == still_open
-
-
-def test_what_the_store_is_told_of_it() -> None:
-    assert conflict(facts()).report is None
-    assert conflict(facts(), reports=REPORT, **CAME_TO_NOTHING).report is None
-    joined = conflict(facts(), reports=REPORT).report
-    assert joined
-    assert [(one.key, one.npd, one.monday) for one in joined.fields] == [("role_title", "Ours", "Theirs")]
-    ended = conflict(WAITS, **OFF).report
-    assert ended
-    assert (bool(ended.closing_reason), ended.fields) == (True, ())
-    applied = conflict(WAITS, results=results(carried_out="Ours")).report
-    assert applied
-    assert (applied.applied, list(applied.inverse)) == ({"role_title": "Ours"}, ["role_title"])
-    two = facts(conflicts=(open_conflict("role_title", "phone"),))
-    unmapped = conflict(two).report
-    assert unmapped
-    assert unmapped.ended == {"phone": "The field is not mapped to a column any more."}
 
 
 IN_CONFLICT = OpenConflict(contact().pk, KIND_FIELDS, builders.ITEM, ("role_title",), monday={"role_title": "Theirs"})
