@@ -69,18 +69,6 @@ def test_a_board_says_what_to_do_and_is_a_card_on_a_phone(open_page: Any, world:
     assert not [*barriers(page), *errors]
 
 
-def test_on_a_phone_a_record_is_three_lines(open_page: Any, long_names: dict[str, Any]) -> None:
-    page, errors = open_page(390, "dark")
-    page.goto(CONTACTS)
-    rows = page.locator("tr.data-row")
-    assert {row.evaluate(LINES) for row in rows.all()} == {3}
-    assert max(page.evaluate(HEIGHTS)) < 100
-    name, badge = (rows.first.locator(cell).bounding_box() for cell in ("th.field-name", "td.field-sync"))
-    assert abs(name["y"] - badge["y"]) < 8
-    assert name["y"] < rows.first.locator("td.field-organization").bounding_box()["y"]
-    assert not errors
-
-
 def test_the_filters_are_set_cleared_and_left_by_keys(open_page: Any, world: dict[str, Any]) -> None:
     page, errors = open_page(390, "dark")
     page.goto(CONTACTS)

@@ -14,7 +14,7 @@ from npd.models import Contact
 from tests.admin import states
 from tests.conflicts.conftest import PHONE, ROLE, conflict_of, finding, of_fields, record
 from tests.conflicts.test_about_record import gone
-from tests.conflicts.test_screen import LIST, screen
+from tests.conflicts.test_screen import screen
 from tests.support.pages import barriers, press
 
 pytestmark = [pytest.mark.django_db(transaction=True)]
@@ -194,22 +194,3 @@ def test_what_was_chosen_or_typed_is_back_after_a_walk_and_else_left_behind_only
     walk("k", second)
     expect(page.locator("[data-summary]")).to_contain_text("choose again")
     expect(chosen).to_have_count(0)
-
-
-@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
-def test_long_texts_in_the_list_show_what_differs_beside_no_screen(open_page: Any, width: int, scheme: str) -> None:
-    same = "Parent available never traditional cat. " * 9
-    for number in range(2):
-        of_fields(
-            f"long {number}", FieldConflict("notes", f"{same}Called on Tuesday", same, f"{same}On Wednesday it was")
-        )
-    of_fields("A short one", PHONE)
-    of_fields("w" * 80, FieldConflict("role_title", "v" * 90, "x", "u" * 90))
-    page, errors = open_page(width, scheme)
-    page.goto(LIST)
-    marks = page.locator("td.field-npd_says ins").all_inner_texts()
-    assert marks[0] == "Called on Tuesday"
-    assert not barriers(page)
-    table = "one => one.scrollWidth - one.parentElement.clientWidth"
-    assert page.locator("#result_list").evaluate(table) <= 0
-    assert not errors

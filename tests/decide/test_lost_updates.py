@@ -17,13 +17,7 @@ from sync.monday.conversion import Converter, UnknownValue
 from sync.reconcile.deleted_records import as_record_plan
 from sync.reconcile.facts import ReceivedEvent, RecordFacts, told_value
 from sync.reconcile.field_plan import FieldPlan, FieldsPlan
-from sync.reconcile.lost_updates import (
-    MAX_ENTRIES,
-    LostUpdateConflict,
-    detect_lost_updates,
-    observed,
-    report_lost_updates,
-)
+from sync.reconcile.lost_updates import LostUpdateConflict, detect_lost_updates, report_lost_updates
 from sync.reconcile.pass_plan import (
     Ending,
     LostUpdate,
@@ -390,28 +384,6 @@ def test_a_choice_whose_values_changed_stays_with_what_stands_now() -> None:
 
 
 # --- what a pass saw ------------------------------------------------------------------------------------------------
-
-
-def test_what_a_pass_read_is_kept_where_it_was_more_than_the_base_said() -> None:
-    record, oldest = contact(), at(-9_000)
-    ledger = facts(ledger={"seen": {"role_title": [seen("Old", -10_000), seen("Theirs", -60)]}}).ledger
-
-    def kept(read: str, action: Action, *updates: LostUpdate) -> list[Any]:
-        plans = {"role_title": field_plan(record, read, action)}
-        return observed(ledger, plans, updates, NOW, oldest)["role_title"]
-
-    assert kept("Theirs", Action.NOTHING) == [seen("Theirs", -60)]
-    assert kept("Theirs", Action.PUSH) == [seen("Theirs", 0)]
-    assert kept("Newer", Action.PULL) == [seen("Theirs", -60), seen("Newer", 0)]
-    assert kept("Theirs", Action.NOTHING, lost_update()) == [["Theirs", NOW.isoformat(), "w"], seen("Theirs", -60)]
-
-
-def test_what_was_seen_since_does_not_crowd_out_what_was_reported() -> None:
-    report = ["Theirs", at(-500).isoformat(), "w"]
-    ledger = facts(ledger={"seen": {"role_title": [report, *(seen(f"{n}", -n) for n in range(30))]}}).ledger
-    kept = observed(ledger, {}, [], NOW, at(-9_000))["role_title"]
-    assert (kept[0], len(kept)) == (report, MAX_ENTRIES + 1)
-    assert observed(ledger, {}, [], NOW, at(1)) == {}
 
 
 class Broken:
