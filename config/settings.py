@@ -115,7 +115,7 @@ MIDDLEWARE = [
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "allauth.account.middleware.AccountMiddleware",
-    "npd.accounts.second_factor.RequireTwoFactorMiddleware",
+    "npd.accounts.RequireTwoFactorMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "config.live_updates.LiveFetchMiddleware",
     "config.middleware.LostActMiddleware",
@@ -180,25 +180,25 @@ AUTH_PASSWORD_VALIDATORS = [
         "NumericPasswordValidator",
     )
 ]
-# --- Sign-in: django-allauth, whose addresses are named one by one in npd/accounts/urls.py ---------------
+# --- Sign-in: django-allauth, whose addresses are named one by one in npd/account_urls.py ---------------
 # Whoever may open the admin sets a second factor up first.
 REQUIRE_TWO_FACTOR = env("REQUIRE_TWO_FACTOR")
 LOGIN_URL = "account_login"
 LOGIN_REDIRECT_URL = "admin:index"
 ACCOUNT_LOGOUT_REDIRECT_URL = LOGIN_URL
-ACCOUNT_ADAPTER = "npd.accounts.adapters.AccountAdapter"
+ACCOUNT_ADAPTER = "npd.accounts.AccountAdapter"
 ACCOUNT_EMAIL_VERIFICATION = "none"  # administrators give people their addresses
 ACCOUNT_SESSION_REMEMBER = True
 # Of an address, and of a user from all addresses: few enough for who guesses, enough for who mistyped.
 ACCOUNT_RATE_LIMITS = {"login_failed": "10/m/ip,20/5m/key"}
 # How long a link to set a password works: administrators send it, nobody asks for it.
 PASSWORD_RESET_TIMEOUT = 7 * 24 * 60 * 60
-MFA_ADAPTER = "npd.accounts.adapters.MFAAdapter"
+MFA_ADAPTER = "npd.accounts.MFAAdapter"
 MFA_FORMS = {
-    "add_webauthn": "npd.accounts.adapters.AddForm",
-    "login_webauthn": "npd.accounts.adapters.SignInForm",
-    "authenticate_webauthn": "npd.accounts.adapters.SecondFactorForm",
-    "reauthenticate_webauthn": "npd.accounts.adapters.SignInAgainForm",
+    "add_webauthn": "npd.accounts.AddForm",
+    "login_webauthn": "npd.accounts.SignInForm",
+    "authenticate_webauthn": "npd.accounts.SecondFactorForm",
+    "reauthenticate_webauthn": "npd.accounts.SignInAgainForm",
 }
 MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
 MFA_PASSKEY_LOGIN_ENABLED = True
@@ -208,7 +208,7 @@ MFA_TOTP_ISSUER = "NPD Sync"
 OIDC_SERVER_URL = env("OIDC_SERVER_URL")
 if OIDC_SERVER_URL and urlsplit(OIDC_SERVER_URL).scheme != "https" and not (DEBUG or EMBEDDED):
     raise ImproperlyConfigured("OIDC_SERVER_URL must begin with https://: what it answers says who somebody is.")
-SOCIALACCOUNT_ADAPTER = "npd.accounts.adapters.ProviderAdapter"
+SOCIALACCOUNT_ADAPTER = "npd.accounts.ProviderAdapter"
 SOCIALACCOUNT_EMAIL_AUTHENTICATION = True
 SOCIALACCOUNT_EMAIL_AUTHENTICATION_AUTO_CONNECT = True
 # A link leads there: our policy (form-action) lets no form be redirected to another site.

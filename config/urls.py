@@ -63,7 +63,7 @@ urlpatterns = [
     path("admin/home/act/", admin.site.admin_view(home_acts.act_on_entries), name="npd-home-act"),
     path("admin/home/undo/", admin.site.admin_view(home_acts.undo_last_act), name="npd-home-undo"),
     path("admin/notifications/", admin.site.admin_view(notifications_page), name="npd-notifications"),
-    path("accounts/", include("npd.accounts.urls")),
+    path("accounts/", include("npd.account_urls")),
     path("admin/logout/", logout),
     path("admin/password_change/", RedirectView.as_view(pattern_name="account_change_password")),
     # What Django lists of each row is in the audit log, and of a record in its activity.
@@ -75,7 +75,6 @@ urlpatterns = [
     *record_apis(),
     path("api/v1/sync/", include("sync.api.queue_endpoints")),
     path("api/v1/sync/", include("sync.api.activity_endpoints")),
-    path("api/v1/sync/", include("sync.api.attention_endpoints")),
     path("api/v1/sync/", include("conflicts.api")),
     path("api/v1/schema/", service_endpoints.SchemaView.as_view(), name="schema"),
     path("api/v1/docs/", service_endpoints.DocsView.as_view(url_name="schema"), name="docs"),

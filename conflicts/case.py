@@ -26,7 +26,6 @@ from conflicts.lifecycle import (
     same_text,
     selection_effect,
 )
-from conflicts.messages import LOST_SIDES, LOST_UPDATE_LABELS, VALUE_LABELS
 from conflicts.models import AUTO, BASE, CHOICES, CUSTOM, MONDAY, NPD, ConflictKind, SyncConflict, default_label
 from conflicts.reports import KIND_LOST_UPDATE, KIND_REPLACED, RECORD_KEY
 from conflicts.text_diff import DiffPart, both_texts, diff_parts, excerpts
@@ -42,6 +41,21 @@ from sync.records import availability
 from sync.records.authors import Edit, monday_editors, npd_editors
 from sync.records.tombstones import deleted_record_names
 from sync.registry import item_url, link_of, mappings_of, record_url, type_name, with_configured_board
+
+# What is said of a choice.
+VALUE_LABELS = {
+    "npd": "NPD's value",
+    "base": "the last synced value",
+    "monday": "Monday's value",
+    "custom": "a typed value",
+    "auto": "closed by itself",
+    "anew": "now a question of its own",
+}
+
+LOST_UPDATE_LABELS = {**VALUE_LABELS, "npd": "the value on both sides", "monday": "the overwritten value"}
+
+# What both sides have now and what was lost, by why: what the two are called, and what choosing either does.
+LOST_SIDES = {KIND_LOST_UPDATE: ("Now", "Overwritten"), KIND_REPLACED: ("Now", "In the old column")}
 
 
 class ConflictContext:

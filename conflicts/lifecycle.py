@@ -9,7 +9,6 @@ from typing import Any
 from uuid import UUID
 
 from conflicts.history import ConflictHistory
-from conflicts.messages import JOINED_ANOTHER, OVER_BEFORE
 from conflicts.models import (
     AUTO,
     BASE,
@@ -23,6 +22,10 @@ from conflicts.models import (
 )
 from conflicts.reports import KIND_FIELDS, KIND_LOST_UPDATE, RECORD_KEY, ConflictReport, FieldConflict, Option
 from sync.merge import FieldSelection
+
+# What became of one field of a conflict.
+OVER_BEFORE = "The conflict closed before it could be."
+JOINED_ANOTHER = "It is in conflict again, together with other fields of the record."
 
 CLOSING_NOTE = "*"
 """The key of `notes` for the reason why the conflict was closed."""

@@ -138,6 +138,12 @@ def cursor_expired() -> FieldError:
     )
 
 
+def last_group(group_id: str, board_id: int) -> FieldError:
+    return FieldError(
+        "Board must have at least one group", "DeleteLastGroupException", 409, group_id=group_id, board_id=board_id
+    )
+
+
 def items_limit(board_id: int, limit: int) -> FieldError:
     """Monday publishes the code but no body for a full board; the words are ours."""
     return FieldError(

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
+from sandbox import operations
 from sandbox.api import Api
 from sandbox.api_errors import FieldError
 from sandbox.api_limits import KEPT_DAYS, LARGEST_LIMIT, LIMIT_NAMES, PLANS, plan_from
@@ -33,8 +34,7 @@ from sandbox.http import (
     whole,
 )
 from sandbox.model import PEOPLE, Board, Item, is_person
-from sandbox.operations import board_changes, item_changes, log_board
-from sandbox.operations.board_changes import delete_column
+from sandbox.operations import delete_column, log_board
 from sandbox.webhooks.deliveries import RELEASES, Deliveries
 from sandbox.world import STATES, Kept, World
 
@@ -75,12 +75,12 @@ def _edit(world: World, user_id: int, body: ControlInput) -> Item:
     content = body.get("value")
     if "value" not in body:
         content = text(body, "text").strip() or None
-    return item_changes.change_values(world, user_id, item, {column_id: content}, create_labels=True)
+    return operations.change_values(world, user_id, item, {column_id: content}, create_labels=True)
 
 
 def _add(world: World, user_id: int, body: ControlInput) -> Item:
     check_item(body)
-    return item_changes.create_item(
+    return operations.create_item(
         world,
         user_id,
         number(body, "board_id"),
@@ -101,25 +101,25 @@ def check_item(row: ControlInput) -> None:
 
 
 def _state(state: str) -> Action:
-    return lambda world, user_id, given: item_changes.set_state(world, user_id, number(given, "item_id"), state)
+    return lambda world, user_id, given: operations.set_state(world, user_id, number(given, "item_id"), state)
 
 
 ITEM_ACTIONS: dict[str, Action] = {
     "edit": _edit,
-    "rename": lambda world, user_id, given: item_changes.change_values(
+    "rename": lambda world, user_id, given: operations.change_values(
         world, user_id, world.item(number(given, "item_id")), {"name": text(given, "name").strip()}
     ),
     "add": _add,
     "archive": _state("archived"),
     "delete": _state("deleted"),
     "restore": _state("active"),
-    "move": lambda world, user_id, given: item_changes.move_item(
+    "move": lambda world, user_id, given: operations.move_item(
         world, user_id, number(given, "item_id"), text(given, "group_id")
     ),
-    "move_to_board": lambda world, user_id, given: item_changes.move_to_board(
+    "move_to_board": lambda world, user_id, given: operations.move_to_board(
         world, user_id, number(given, "item_id"), number(given, "board_id"), text(given, "group_id")
     ),
-    "duplicate": lambda world, user_id, given: item_changes.duplicate_item(world, user_id, number(given, "item_id")),
+    "duplicate": lambda world, user_id, given: operations.duplicate_item(world, user_id, number(given, "item_id")),
 }
 
 
@@ -209,7 +209,7 @@ class Control:
             board.items_limit = number(body, "items_limit", board.items_limit)
             self._world.put_board(board)
             if "state" in body and body["state"] != board.state:
-                board_changes.set_board_state(self._world, PEOPLE[0].id, board.id, body["state"])
+                operations.set_board_state(self._world, PEOPLE[0].id, board.id, body["state"])
         return json_response({"id": str(board.id), "items_limit": board.items_limit, "state": board.state})
 
     def delay_activity(self, request: Request) -> Response:
@@ -301,7 +301,7 @@ class Control:
         rows = of_type(list, "a list of objects with name and values")(body.get("items"), "items")
         for row in rows:
             check_item(of_type(dict, "an object with name and values")(row, "an item"))
-        ids = item_changes.load_items(self._world, number(body, "board_id"), rows)
+        ids = operations.load_items(self._world, number(body, "board_id"), rows)
         return json_response([str(item_id) for item_id in ids])
 
     def act(self, request: Request) -> Response:

@@ -1,8 +1,10 @@
 """Faults that a test asks for: a queue, each entry for so many of the next matching requests."""
 
 import json
+import re
 import threading
-from collections.abc import Set
+import unicodedata
+from collections.abc import Callable, Set
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Protocol
 
@@ -74,6 +76,57 @@ class Partial:
         return set(own) & set(self.aliases)
 
 
+@dataclass(frozen=True)
+class Closed:
+    """Columns and items, by their ids, that the token's user may read and not edit."""
+
+    columns: tuple[str, ...] = ()
+    items: tuple[str, ...] = ()
+
+    def refuses(self, arguments: dict[str, Any]) -> bool:
+        """Whether a mutation with these arguments writes one of them."""
+        return str(arguments.get("item_id")) in self.items or not written_columns(arguments).isdisjoint(self.columns)
+
+
+def written_columns(arguments: dict[str, Any]) -> set[str]:
+    """The ids of the columns that a mutation writes; "name" where it names an item."""
+    columns = set(_json_object(arguments.get("column_values")))
+    if arguments.get("item_name"):
+        columns.add("name")
+    if "column_id" in arguments:
+        columns.add(arguments["column_id"])
+    return columns
+
+
+def _json_object(text: Any) -> dict[str, Any]:
+    try:
+        decoded = json.loads(text) if isinstance(text, str) else text
+    except ValueError:
+        return {}
+    return decoded if isinstance(decoded, dict) else {}
+
+
+def _with_tags_closed(text: str) -> str:
+    opened = re.findall(r"<([A-Za-z][A-Za-z0-9]*)(?: [^<>]*)?>", text)
+    missing = [name for name in reversed(opened) if text.count(f"</{name}>") < opened.count(name)]
+    return text + "".join(f"</{name}>" for name in missing)
+
+
+ALTERATIONS: dict[str, Callable[[str], str]] = {
+    "small": str.lower,
+    "title": str.title,
+    "folded": lambda text: " ".join(text.split()),
+    "tags closed": _with_tags_closed,
+    "tags dropped": lambda text: re.sub(r"<[^>]*>", "", text),
+    "invisible dropped": lambda text: "".join(each for each in text if unicodedata.category(each) != "Cf"),
+    "accents dropped": lambda text: "".join(
+        each for each in unicodedata.normalize("NFD", text) if not unicodedata.combining(each)
+    ),
+    "cut": lambda text: text[:8],
+}
+"""What Monday may make of a text before it stores it; the last three lose something."""
+
+
 @dataclass
 class Fault:
     """One entry, of one kind. `on` is any, query, mutation, or the name of a field; `skip` so many pass first.
@@ -87,7 +140,8 @@ class Fault:
     "expired" takes the next cursor for one that is too old; `listing` shows so many items only, and no cursor;
     `stale` shows items as they were so many seconds ago, as far as the API changed them since the fault was asked for.
     `drops` carries out `create_item`, or what `on` names, without the values of columns of this type, and without an
-    error (users' notes of 2023 and 2026).
+    error (users' notes of 2023 and 2026). `closed` refuses writes of columns or items; `alters` stores texts in
+    another form, of `columns` if given. These two last: their `count` is None, which is never used up.
     """
 
     status: int | None = None
@@ -99,7 +153,10 @@ class Fault:
     listing: int | None = None
     stale: float | None = None
     drops: str | None = None
-    count: int = 1
+    closed: Closed | None = None
+    alters: str | None = None
+    columns: tuple[str, ...] | None = None
+    count: int | None = 1
     skip: int = 0
     on: str = "any"
     naming: str = ""
@@ -117,6 +174,8 @@ class Fault:
         names = asked.names() if looks_inside else [name for _, name in asked.fields()]
         if (self.on not in ("any", asked.kind) and self.on not in names) or not self.names(variables):
             return False
+        if self.closed is not None or self.alters is not None:
+            return asked.kind == "mutation"
         if self.cursor is not None:
             return asked.turns_a_page(variables)
         if self.stale is not None:
@@ -141,6 +200,8 @@ class Fault:
             "listing": f"listing of {self.listing}",
             "stale": f"{self.stale:g} s behind" if self.stale is not None else "",
             "drops": f"created without {self.drops}",
+            "closed": "closed to edits",
+            "alters": f"stored {self.alters}",
         }
         return next(said[key] for key in said if getattr(self, key) is not None)
 
@@ -188,9 +249,10 @@ class Faults:
                 if fault.skip:
                     fault.skip -= 1
                     continue
-                fault.count -= 1
-                if fault.count < 1:
-                    self._queue.remove(fault)
+                if fault.count is not None:
+                    fault.count -= 1
+                    if fault.count < 1:
+                        self._queue.remove(fault)
                 return fault
         return None
 
@@ -216,8 +278,14 @@ class Faults:
 LONGEST_SECONDS = 86_400
 LARGEST_COUNT = 1_000_000
 SECONDS, COUNT = amount(LONGEST_SECONDS), whole(1, LARGEST_COUNT)
+
+
+def texts(given: Any, name: str) -> tuple[str, ...]:
+    return tuple(words(each, name) for each in of_type(list, "a list of texts")(given, name))
+
+
 PARTIAL: dict[str, Check] = {
-    "aliases": lambda given, name: tuple(words(one, name) for one in of_type(list, "a list of texts")(given, name)),
+    "aliases": texts,
     "every": COUNT,
     "code": words,
     "message": words,
@@ -233,6 +301,13 @@ def _partial(given: Any, name: str) -> Partial:
     return Partial(**found)
 
 
+def _closed(given: Any, name: str) -> Closed:
+    found = checked(given, {"columns": texts, "items": texts}, name)
+    if not any(found.values()):
+        raise BadRequestError('closed has "columns" or "items"')
+    return Closed(**found)
+
+
 KINDS: dict[str, Check] = {
     "status": whole(200, 599),
     "timeout": one_of(("before", "after")),
@@ -243,15 +318,19 @@ KINDS: dict[str, Check] = {
     "listing": lambda given, name: 0 if given == "empty" else whole(0, LARGEST_COUNT)(given, name),
     "stale": SECONDS,
     "drops": one_of(KNOWN_TYPES),
+    "closed": _closed,
+    "alters": one_of(ALTERATIONS),
 }
 EXTRAS: dict[str, dict[str, Check]] = {
     "status": {"body": lambda given, name: given, "retry_after": optional(SECONDS)},
     "timeout": {"seconds": SECONDS},
     "limit": {"retry_in": optional(whole(0, LONGEST_SECONDS))},
+    "alters": {"columns": texts},
 }
 
 # A time-out or a partial failure is about what was applied, so reads in between do not use it up.
 DEFAULT_ON = {"timeout": "mutation", "partial": "mutation", "drops": "create_item"}
+LASTING = ("closed", "alters")
 
 
 def fault_from(given: Any) -> Fault:
@@ -260,9 +339,9 @@ def fault_from(given: Any) -> Fault:
     if len(kinds) != 1:
         raise BadRequestError(f"a fault has exactly one of {', '.join(KINDS)}")
     (kind,) = kinds
-    common = {"count": COUNT, "skip": whole(0, LARGEST_COUNT), "on": words, "naming": words}
+    common = {"count": optional(COUNT), "skip": whole(0, LARGEST_COUNT), "on": words, "naming": words}
     wanted = checked(given, {kind: KINDS[kind]} | EXTRAS.get(kind, {}) | common, f"a fault with {kind}")
-    return Fault(**{"on": DEFAULT_ON.get(kind, "any")} | wanted)
+    return Fault(**{"on": DEFAULT_ON.get(kind, "any"), "count": None if kind in LASTING else 1} | wanted)
 
 
 # Faults inside a document: fields that fail, listings that are short, reads that lag behind.
@@ -321,6 +400,7 @@ WORDS: dict[str, tuple[str, int, dict[str, Any]]] = {
         {"item_id": None, "tag": "graphql_item_locking_service"},
     ),
     "InvalidBoardIdException": ("The board does not exist", 200, {}),
+    "ItemsLimitationException": ("The board has reached its limit of items", 200, {}),
     "UserUnauthorizedException": ("User unauthorized to perform action", 403, {}),
     "INTERNAL_SERVER_ERROR": ("Internal server error", 500, {}),
 }
@@ -344,6 +424,10 @@ def fault_middleware(fault: Fault | None, operation: FaultTarget, past: ItemHist
         made = _short_listing_middleware(fault.listing, PAGE_FIELDS if fault.on in ("any", "query") else (fault.on,))
     elif fault.drops is not None:
         made = _dropping_middleware(fault, fault.drops)
+    elif fault.closed is not None:
+        made = _closing_middleware(fault, fault.closed)
+    elif fault.alters is not None:
+        made = _altering_middleware(fault, ALTERATIONS[fault.alters])
     return made
 
 
@@ -441,3 +525,36 @@ def _dropping_middleware(fault: Fault, column_type: str) -> Middleware:
         return following(root, info, **arguments)
 
     return drop_values
+
+
+def _closing_middleware(fault: Fault, closed: Closed) -> Middleware:
+    def refuse_closed(following: Any, root: Any, info: Any, **arguments: Any) -> Any:
+        if info.path.prev is None and fault.names(arguments) and closed.refuses(arguments):
+            raise failure("UserUnauthorizedException")
+        return following(root, info, **arguments)
+
+    return refuse_closed
+
+
+def _altering_middleware(fault: Fault, alter: Callable[[str], str]) -> Middleware:
+    def alters(column_id: str) -> bool:
+        return fault.columns is None or column_id in fault.columns
+
+    def alter_texts(following: Any, root: Any, info: Any, **arguments: Any) -> Any:
+        if info.path.prev is not None or not fault.names(arguments):
+            return following(root, info, **arguments)
+        if arguments.get("item_name") and alters("name"):
+            arguments["item_name"] = alter(arguments["item_name"])
+        if values := _json_object(arguments.get("column_values")):
+            altered = {key: _altered(value, alter) if alters(key) else value for key, value in values.items()}
+            arguments["column_values"] = json.dumps(altered)
+        return following(root, info, **arguments)
+
+    return alter_texts
+
+
+def _altered(value: Any, alter: Callable[[str], str]) -> Any:
+    """A text, alone or as a long text has it, in its other form; any other value as it is."""
+    if isinstance(value, dict) and isinstance(value.get("text"), str) and value.keys() == {"text"}:
+        return {"text": alter(value["text"])}
+    return alter(value) if isinstance(value, str) else value

@@ -64,6 +64,14 @@ STOP_WORDS = {
 }
 """What stops every board, in the words of pages."""
 
+REFUSED_WORDS = {
+    "create": "New items can't be made",
+    "change": "Nothing can be changed",
+    "archive": "Nothing can be archived",
+    "delete": "Nothing can be deleted",
+}
+"""What Monday refuses of one board, by the kind of call."""
+
 
 class ResolutionStrategy(models.TextChoices):
     AUTO = "auto", "By the merge's rules"

@@ -1,6 +1,113 @@
 """Conflicts in the admin: their list, the side-by-side screen, and what Home offers for them."""
 
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import Q, QuerySet
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from unfold.contrib.filters.admin import ChoicesCheckboxFilter, RadioFilter
+
 from conflicts.admin import inbox_acts
-from conflicts.admin.conflict_list import SyncConflictAdmin
+from conflicts.admin.bulk_resolution import BulkResolutionMixin
+from conflicts.admin.case_screen import CaseMixin, screen_url
+from conflicts.models import BEING_APPLIED, MONDAY, NPD, OPEN_FIRST, SyncConflict
+from sync.admin import admin_base
+from sync.admin.admin_base import EntityFilter, ReadOnlyAdmin, RecordLinkMixin, plain_column, record_ids_by_name
+from sync.clock import SyncNow
+from sync.kernel import humanize
+
+LONGEST_VALUE = 80
+OPEN, APPLYING, RESOLVED = "open", "applying", "settled"
+BADGES = {
+    OPEN: ("warn", "call_split", "Open"),
+    APPLYING: ("go", "sync", "Being applied"),
+    RESOLVED: ("ok", "check_circle", "Resolved"),
+}
+
+
+def state_of(conflict: SyncConflict) -> str:
+    if not conflict.is_open:
+        return RESOLVED
+    return APPLYING if conflict.is_being_applied else OPEN
+
+
+class StateFilter(RadioFilter):
+    title = "state"
+    parameter_name = "state"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [(state, label) for state, (_colour, _icon, label) in BADGES.items()]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        conditions = {
+            OPEN: Q(resolved_at=None) & ~BEING_APPLIED,
+            APPLYING: BEING_APPLIED,
+            RESOLVED: Q(resolved_at__isnull=False),
+        }
+        return queryset.filter(conditions.get(self.value() or "", Q()))
+
+
+@admin.register(SyncConflict)
+class SyncConflictAdmin(BulkResolutionMixin, CaseMixin, RecordLinkMixin, ReadOnlyAdmin):
+    """Conflicts are opened and closed by passes; people resolve them on their screen."""
+
+    list_display = ("name", "fields_in_conflict", "npd", "monday", "state", "found")
+    list_filter = (StateFilter, EntityFilter, ("kind", ChoicesCheckboxFilter))
+    search_fields = ("monday_item_id",)
+    search_help_text = "A record's name, or the number of its item on Monday"
+    actions = ("keep_npd", "keep_monday")
+    ordering = OPEN_FIRST
+    show_facets = admin.ShowFacets.NEVER
+    empty_title = "No conflicts"
+    empty_words = "What two people changed differently, one in NPD and one on Monday, is listed here."
+
+    @admin.display(description="Record")
+    def name(self, conflict: Any) -> str:
+        return self.record_name(conflict)
+
+    fields_in_conflict = plain_column(
+        "In conflict", lambda conflict: conflict.labels(conflict.conflict_fields) or conflict.kind_label
+    )
+    npd = plain_column("NPD", lambda conflict: _first_value(conflict, NPD))
+    monday = plain_column("Monday", lambda conflict: _first_value(conflict, MONDAY))
+    state = plain_column("State", lambda conflict: admin_base.badge(*BADGES[state_of(conflict)]))
+    found = admin_base.time_column("detected_at", "Found")
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Whether this person resolves conflicts."""
+        return request.user.has_perm("conflicts.change_syncconflict")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[SyncConflict]:
+        rows: QuerySet[SyncConflict] = super().get_queryset(request).annotate(page_now=SyncNow())
+        return rows
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[SyncConflict], search_term: str
+    ) -> tuple[QuerySet[SyncConflict], bool]:
+        """Search by the records' names, or by an item's exact number."""
+        text = search_term.strip()
+        if not text:
+            return queryset, False
+        return queryset.filter(Q(monday_item_id=text) | Q(entity_id__in=record_ids_by_name(text))), False
+
+    def change_view(self, request: HttpRequest, object_id: str, *args: Any, **kwargs: Any) -> HttpResponse:
+        """Go to the side-by-side screen, which takes the place of a form."""
+        conflict = self.get_object(request, object_id)
+        if conflict is None:
+            redirect: HttpResponse = self._get_obj_does_not_exist_redirect(request, self.opts, object_id)
+            return redirect
+        return HttpResponseRedirect(screen_url(conflict.pk))
+
+
+def _first_value(conflict: SyncConflict, side: str) -> str:
+    """The first field's value, and how many more fields there are."""
+    if not conflict.conflict_fields:
+        return humanize.DASH
+    value = humanize.shorten(conflict.sides(conflict.conflict_fields[0])[side] or "(empty)", LONGEST_VALUE)
+    more = len(conflict.conflict_fields) - 1
+    return f"{value} and {more} more" if more else value
+
 
 __all__ = ["SyncConflictAdmin", "inbox_acts"]

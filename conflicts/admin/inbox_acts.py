@@ -15,12 +15,19 @@ from django.http import HttpRequest
 
 from conflicts.admin.bulk_resolution import bulk_url
 from conflicts.admin.case_screen import parse_seen
-from conflicts.case import value_field
+from conflicts.case import LOST_SIDES, value_field
 from conflicts.lifecycle import Sides
-from conflicts.messages import DELETION_LEADS, KEEP_CURRENT, LOST_OUTCOMES, LOST_SIDES, RESTORE_LOST
 from conflicts.models import BEING_APPLIED, CUSTOM, MONDAY, NPD, ResolutionType, SyncConflict
 from conflicts.rejections import DECISION_KIND, answer_rejection, rejection_cases, undo_answer
-from conflicts.reports import KIND_FIELDS, KIND_LOST_UPDATE, KIND_REPLACED, OptionAct
+from conflicts.reports import (
+    KIND_DELETE,
+    KIND_DELETED_RECORD,
+    KIND_FIELDS,
+    KIND_LOST_UPDATE,
+    KIND_REPLACED,
+    KIND_RESTORED_ITEM,
+    OptionAct,
+)
 from conflicts.resolution import SIDE_OF_TYPE, may_type, resolve, undo
 from conflicts.text_diff import excerpts
 from sync.admin.inbox_offers import (
@@ -38,6 +45,22 @@ from sync.kernel.messages import ActionError
 from sync.merge import FieldSelection
 from sync.models import Decision, FieldMapping
 from sync.records.availability import Overview
+
+KEEP_CURRENT = "Keep current value"
+RESTORE_LOST = {KIND_LOST_UPDATE: "Restore edit", KIND_REPLACED: "Restore old value"}
+LOST_OUTCOMES = {
+    KIND_LOST_UPDATE: ("the current value is kept", "the overwritten edit is restored"),
+    KIND_REPLACED: ("the current value is kept", "the old column's value is used"),
+}
+
+DELETION_LEADS = {
+    KIND_DELETE: "Nothing is changed until somebody chooses here, or the items are back on the board.",
+    KIND_DELETED_RECORD: "The items stay on the board as they are until somebody chooses: restore the records, or "
+    "remove or unlink the items.",
+    KIND_RESTORED_ITEM: "The items had left the board with their records, and somebody restored them there. Nothing is "
+    "changed until somebody chooses: restore the records, too, or remove or unlink the items.",
+}
+"""What is said above questions about deletions, by what happened."""
 
 LOST_KINDS = (KIND_LOST_UPDATE, KIND_REPLACED)
 VALUE_KINDS = (KIND_FIELDS, *LOST_KINDS)

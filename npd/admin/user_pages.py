@@ -28,7 +28,7 @@ from unfold.admin import ModelAdmin
 from unfold.decorators import action
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
-from npd.accounts.second_factor import remove
+from npd.accounts import remove_second_factor
 from sync.admin.admin_base import PlainWordsMixin, ValidIdsMixin, own_page, see_other
 from sync.admin.confirmed_action import Question, Report, question_page, run_action
 from sync.kernel.humanize import DASH
@@ -209,7 +209,7 @@ class UserAdmin(AdministratorsMixin, PlainWordsMixin, ValidIdsMixin, DjangoUserA
             return see_other(reverse("mfa_index"))
 
         def run() -> Report:
-            if not remove(user, by=cast("User", request.user)):
+            if not remove_second_factor(user, by=cast("User", request.user)):
                 return Report(problems=[f"“{user}” has no second factor; their sessions have ended."])
             self.tell(request, f"Removed the second factor of {full_name(user)}.")
             return Report("The second factor is removed, and their sessions have ended.")

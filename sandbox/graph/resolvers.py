@@ -18,15 +18,14 @@ from functools import partial
 from itertools import dropwhile, islice
 from typing import Any, TypeVar
 
-from sandbox import api_errors
+from sandbox import api_errors, operations
 from sandbox import webhooks as subscriptions
 from sandbox.api_errors import RequestError
 from sandbox.api_limits import Limits, PointsSpent
 from sandbox.clock import Clock
 from sandbox.columns import kind_of, settings_json
 from sandbox.model import ACCOUNT_ID, USERS, Activity, Board, Column, Group, Hook, Item, Person
-from sandbox.operations import board_changes, item_changes
-from sandbox.operations.board_changes import json_in
+from sandbox.operations import json_in
 from sandbox.world import World
 
 # Current until 15 January 2027, each for a quarter (developer.monday.com/api-reference/docs/api-versioning).
@@ -532,13 +531,14 @@ def _by_api_user(operation: Resolver, context: Context, **arguments: Any) -> Any
 
 
 # Those whose arguments are an operation's own.
-archive_item = partial(_by_api_user, item_changes.set_state, item_id=None, state="archived")
-delete_item = partial(_by_api_user, item_changes.set_state, item_id=None, state="deleted")
-move_item_to_group = partial(_by_api_user, item_changes.move_item, item_id=None)
-archive_board = partial(_by_api_user, board_changes.set_board_state, state="archived")
-delete_board = partial(_by_api_user, board_changes.set_board_state, state="deleted")
-delete_column = partial(_by_api_user, board_changes.delete_column)
-change_column_title = partial(_by_api_user, board_changes.rename_column)
+archive_item = partial(_by_api_user, operations.set_state, item_id=None, state="archived")
+delete_item = partial(_by_api_user, operations.set_state, item_id=None, state="deleted")
+move_item_to_group = partial(_by_api_user, operations.move_item, item_id=None)
+archive_board = partial(_by_api_user, operations.set_board_state, state="archived")
+delete_board = partial(_by_api_user, operations.set_board_state, state="deleted")
+delete_group = partial(_by_api_user, operations.delete_group)
+delete_column = partial(_by_api_user, operations.delete_column)
+change_column_title = partial(_by_api_user, operations.rename_column)
 
 
 def change_multiple_column_values(context: Context, column_values: Any, **where: Any) -> Item:
@@ -557,7 +557,7 @@ def _change(
     item_id: int | None = None,
     create_labels_if_missing: bool | None = None,
 ) -> Item:
-    return item_changes.change_values(
+    return operations.change_values(
         context.world,
         context.user.id,
         _item_on_board(context, item_id, board_id),
@@ -585,7 +585,7 @@ def _values(text: Any) -> dict[str, Any]:
 def create_item(context: Context, board_id: int, item_name: str, column_values: Any = None, **more: Any) -> Item:
     if more.get("relative_to"):
         raise api_errors.invalid_argument("The sandbox creates items at the end of their group")
-    return item_changes.create_item(
+    return operations.create_item(
         context.world,
         context.user.id,
         board_id,
@@ -612,24 +612,24 @@ def delete_webhook(context: Context, id: str) -> Hook:  # noqa: A002 -- the argu
 def create_board(context: Context, board_name: str, **more: Any) -> Board:
     if not more.get("empty"):
         raise api_errors.invalid_argument("The sandbox creates boards with empty: true")
-    return board_changes.create_board(context.world, context.user.id, board_name)
+    return operations.create_board(context.world, context.user.id, board_name)
 
 
 def update_board(context: Context, board_id: int, board_attribute: str, new_value: str) -> str:
     """Answers JSON in a string, with what would undo it."""
     if board_attribute != "name":
         raise api_errors.invalid_argument(f"The sandbox changes no {board_attribute} of a board")
-    before = board_changes.rename_board(context.world, context.user.id, board_id, new_value)
+    before = operations.rename_board(context.world, context.user.id, board_id, new_value)
     undo = {"undo_record_id": None, "action_type": "modify_name", "previous_value": before}
     return json.dumps({"success": True, "undo_data": undo}, ensure_ascii=False)
 
 
 def create_group(context: Context, board_id: int, group_name: str, **more: Any) -> Group:
-    return board_changes.create_group(context.world, context.user.id, board_id, group_name)
+    return operations.create_group(context.world, context.user.id, board_id, group_name)
 
 
 def create_column(context: Context, board_id: int, title: str, column_type: str, **more: Any) -> Column:
-    return board_changes.create_column(
+    return operations.create_column(
         context.world,
         context.user.id,
         board_id,

@@ -28,7 +28,14 @@ FAULTS: dict[str, dict[str, Any]] = {
     "Every third of a batch fails": {"partial": {"every": 3}},
     "Cursor is too old": {"cursor": "expired"},
     "Listing is empty": {"listing": "empty"},
-}
+    "Writes fail, reads go on": {"status": 500, "on": "mutation", "count": None},
+    "Boards are full": {
+        "partial": {"every": 1, "code": "ItemsLimitationException"}, "on": "create_item", "count": None,
+    },
+    "Texts are stored in small letters": {"alters": "small"},
+    "Spaces are folded": {"alters": "folded"},
+    "Tags are closed": {"alters": "tags closed"},
+}  # fmt: skip
 RULES: dict[str, dict[str, Any]] = {
     "Hold all": {"rule": "hold"},
     "Drop the next": {"rule": "drop"},
@@ -42,6 +49,8 @@ STEPS = {"+1 min": 60, "+1 h": 3_600, "+1 day": 86_400}
 LATENCIES = {"at once": 0, "0.2 s": 200, "0.6 s": 600, "2 s": 2_000}
 NO_LIMITS = "no limits"
 NAMELESS = ("body", "seconds", "skip", "count")  # of a fault that no button makes
+CLOSED = """<form method="post" action="/faults"><label>May be read and not edited: column or item
+<input name="choice" placeholder="phone" required></label> <button name="do" value="closed">Set</button></form>"""
 
 
 class FaultsPage:
@@ -58,6 +67,9 @@ class FaultsPage:
             match do:
                 case "fault":
                     self._api.faults.add([fault_from(FAULTS[choice])])
+                case "closed":
+                    what = "items" if choice.isdigit() else "columns"
+                    self._api.faults.add([fault_from({"closed": {what: [choice.strip()]}})])
                 case "no-faults":
                     self._api.faults.clear()
                     self._api.history.clear()
@@ -99,7 +111,7 @@ class FaultsPage:
         latency = next((words for words, ms in LATENCIES.items() if ms == self._api.latency.mutation_ms), "")
         return (
             f"<section><h2>The next API call</h2>{_buttons('fault', FAULTS)}{waiting}{clear}"
-            f"{_select('latency', 'Each write takes', LATENCIES, latency)}</section>"
+            f"{CLOSED}{_select('latency', 'Each write takes', LATENCIES, latency)}</section>"
         )
 
     def _webhooks(self) -> str:
@@ -158,6 +170,8 @@ def _fault(fault: dict[str, Any]) -> str:
     kind = _kind(fault)
     name = next((words for words, other in FAULTS.items() if _kind(asdict(fault_from(other))) == kind), "")
     words = name or ", ".join(f"{key} {value}" for key, value in kind.items() if key not in NAMELESS)
+    if "count" not in fault:
+        return f"{words}, until there are no more faults"
     return f"{words}, {fault['count']} times" if fault["count"] > 1 else words
 
 

@@ -23,8 +23,15 @@ from sync.models.state import CONFLICT_FOUND_KIND, IMPORT_KIND, WISH_KINDS
 from sync.operations.decision_undo import is_undoable, may_undo_decisions
 from sync.reconcile.field_values import to_json_value
 from sync.reconcile.lookups import display_of
-from sync.records.authors import NOBODY, SYNC_ACTOR, UnsyncedEdit, actor_name, unsynced_edits, users_of
-from sync.records.causes import causes_by_decision
+from sync.records.authors import (
+    NOBODY,
+    SYNC_ACTOR,
+    UnsyncedEdit,
+    actor_name,
+    causes_by_decision,
+    unsynced_edits,
+    users_of,
+)
 from sync.records.tombstones import deleted_names
 
 MOST_LINES = 50

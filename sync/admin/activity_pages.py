@@ -80,8 +80,7 @@ from sync.operations.decision_undo import (
     plan_decision_undo,
     undo_decisions,
 )
-from sync.records.authors import deletion_authors, log_action
-from sync.records.causes import causes_by_decision, causes_text
+from sync.records.authors import causes_by_decision, causes_text, deletion_authors, log_action
 from sync.records.tombstones import REMOVED_TOMBSTONE_STATES, rebuild_record, restore_by_person, tombstone_name
 from sync.registry import item_url, link_of, type_label
 

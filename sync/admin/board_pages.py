@@ -27,11 +27,10 @@ from sync.admin.record_panel import CHECK_LABEL, may_change_mapping
 from sync.admin.setup_pages import SetupWizardMixin
 from sync.api.callers import monday_throttle_reason
 from sync.boards import board_columns
-from sync.boards.board_columns import column_type
-from sync.boards.held_creates import set_creates_held
+from sync.boards.board_columns import column_type, set_creates_held
 from sync.boards.mapping import check_board, column_label_now
 from sync.boards.sync_filter import SyncFilter
-from sync.choices import SyncDirection
+from sync.choices import REFUSED_WORDS, SyncDirection
 from sync.clock import sync_now
 from sync.kernel import humanize
 from sync.kernel.messages import ActionError, Conflict
@@ -242,6 +241,10 @@ class BoardLinkAdmin(SetupWizardMixin, PageAdmin):
                 "pause_url": self._pause_url(request, link),
                 "npd_id_problem": humanize.without_request_id(link.npd_id_problem),
                 "creates_held": link.creates_held,
+                "refusals": [
+                    (REFUSED_WORDS[call], humanize.without_request_id(refusal["reason"]))
+                    for call, refusal in link.refused.items()
+                ],
                 "renamed": board_columns.renamed_columns(link),
                 "may_map": may_change_mapping(request.user),
                 "check_label": CHECK_LABEL,

@@ -24,7 +24,7 @@ from sync.clock import sync_now
 from sync.kernel import humanize
 from sync.kernel.mails import NO_EMAIL_SERVER, are_emails_files, is_email_configured
 from sync.models import NotificationReceiver
-from sync.models.receivers import Frequency
+from sync.models.attention import Frequency
 from sync.operations.notifications import DAILY_HOUR, add_chat, choose, send_test
 from sync.records import authors
 

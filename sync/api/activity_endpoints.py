@@ -1,28 +1,89 @@
-"""What sync did, with its undo, and the bulk deletions that wait for a yes or no, by API."""
+"""By API: what waits for a person, the bulk deletions that wait for a yes or no, and what sync did, with its undo."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, cast
 
 from django.contrib.auth.models import User
 from django.db.models import QuerySet
 from django_filters import rest_framework as filters
 from drf_spectacular.utils import extend_schema
-from rest_framework import serializers, viewsets
+from rest_framework import mixins, serializers, viewsets
 from rest_framework.decorators import action
 from rest_framework.exceptions import PermissionDenied
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.routers import SimpleRouter
 
+from sync import attention
 from sync.api.errors import ErrorSerializer
-from sync.api.views import ApiView, MayChange, ModelPermissions
+from sync.api.views import ApiView, HasAnyPermission, MayChange, ModelPermissions
+from sync.attention import Kind
 from sync.choices import ApprovalState
 from sync.kernel.messages import Conflict
-from sync.models import ApprovalRequest, Decision
+from sync.models import ApprovalRequest, Attention, Decision
 from sync.operations.decision_undo import may_undo_decisions, undo_decisions
 from sync.records import approvals
+
+# What waits for a person: the same rows and words as in the admin.
+
+
+class AttentionListSerializer(serializers.ListSerializer[Any]):
+    """Reads the names of a page's records together."""
+
+    def to_representation(self, data: Iterable[Attention]) -> list[Any]:  # type: ignore[override]
+        return super().to_representation(attention.as_entries(list(data)))
+
+
+class AttentionSerializer(serializers.Serializer[Any]):
+    """One thing that waits for a person: of a record, of an item that no record has, or of a board or the account."""
+
+    id = serializers.IntegerField(read_only=True)
+    key = serializers.CharField(read_only=True, help_text="Stays the same as long as the same thing waits.")
+    kind = serializers.ChoiceField(choices=Kind.choices, read_only=True)
+    code = serializers.CharField(read_only=True, source="cause_code", help_text="Why, within its kind.")
+    cause = serializers.CharField(read_only=True, help_text="Equal for things that are listed together.")
+    title = serializers.CharField(read_only=True, source="cause_text", help_text="The cause in words.")
+    detail = serializers.CharField(read_only=True, help_text="Its own reason.")
+    entity_type = serializers.CharField(read_only=True, help_text="Empty of what concerns every board.")
+    entity_id = serializers.UUIDField(read_only=True, allow_null=True)
+    monday_id = serializers.CharField(read_only=True, source="item_id", help_text="The item.")
+    field = serializers.CharField(read_only=True)
+    name = serializers.CharField(read_only=True, help_text="What the record, item or board is called.")
+    since = serializers.DateTimeField(read_only=True)
+    url = serializers.CharField(read_only=True, help_text="The page of the admin on which it is dealt with.")
+
+    class Meta:
+        list_serializer_class = AttentionListSerializer
+
+
+class AttentionFilter(filters.FilterSet):  # type: ignore[misc]
+    """The filters of what waits."""
+
+    kind = filters.MultipleChoiceFilter(choices=Kind.choices, help_text="May be given several times.")
+    monday_id = filters.CharFilter(field_name="item_id", help_text="The item.")
+    since = filters.IsoDateTimeFilter(lookup_expr="gte", help_text="From this moment on.")
+
+    class Meta:
+        model = Attention
+        fields = ["code", "cause", "entity_type", "entity_id"]
+
+
+class AttentionViewSet(ApiView, mixins.ListModelMixin, viewsets.GenericViewSet[Attention]):
+    """What waits for a person, as far as you may view it: the gravest first, then the oldest."""
+
+    queryset = Attention.objects.none()
+    serializer_class = AttentionSerializer
+    filterset_class = AttentionFilter
+    ordering_fields = ["id", "since"]
+    permission_classes = [HasAnyPermission]
+
+    def get_queryset(self) -> QuerySet[Attention]:
+        return attention.seen_by(self.request.user).order_by(attention.ORDER, "since", "id")
+
+
+# Bulk deletions, and what sync did.
 
 
 class ApprovalSerializer(serializers.ModelSerializer[ApprovalRequest]):
@@ -121,6 +182,7 @@ class ActivityViewSet(ApiView, viewsets.ReadOnlyModelViewSet[Decision]):
 
 
 router = SimpleRouter()
+router.register("attention", AttentionViewSet, "sync-attention")
 router.register("approvals", ApprovalViewSet, "sync-approvals")
 router.register("activity", ActivityViewSet, "sync-activity")
 urlpatterns = router.urls

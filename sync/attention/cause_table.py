@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 
 from conflicts import reports
-from sync.choices import ApprovalKind, BlockedCode, DeletedRecordPolicy, StopCode
+from sync.choices import REFUSED_WORDS, ApprovalKind, BlockedCode, DeletedRecordPolicy, StopCode
 from sync.kernel.messages import UNMATCHED_LABELS
 from sync.models.attention import AttentionKind as Kind
 
@@ -169,6 +169,10 @@ CAUSES: Mapping[tuple[Kind, str], Cause] = {
     (Kind.BOARD, "silence"): Cause("Monday reports no edits", severity=Severity.FAILED, icon="notifications_off"),
     (Kind.BOARD, "webhooks"): Cause("Monday doesn't report every edit", severity=Severity.FAILED, icon="webhook"),
     (Kind.BOARD, "sweeps"): Cause("Missed changes are not fully known", severity=Severity.FAILED, icon="manage_search"),
+    **{
+        (Kind.BOARD, f"refused_{call}"): Cause(f"{words} on the board", severity=Severity.FAILED, icon="front_hand")
+        for call, words in REFUSED_WORDS.items()
+    },
     (Kind.UNMATCHED, ""): Cause("No record belongs to it"),
     **{(Kind.UNMATCHED, code.value): Cause(label) for code, label in UNMATCHED_LABELS.items()},
 }

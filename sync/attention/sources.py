@@ -281,6 +281,15 @@ _BOARD_PROBLEMS = """
     WHERE {wanted} AND problem.reason <> ''
 """
 
+# What Monday refuses of one board, until a call of that kind has succeeded.
+_REFUSED_CALLS = """
+    SELECT 'board', concat_ws(':', link.entity_type, 'refused_' || call.kind), 'refused_' || call.kind,
+        link.entity_type, NULL::uuid, '', '', '', (call.refusal ->> 'since')::timestamptz, NULL::timestamptz,
+        jsonb_build_object('reason', call.refusal ->> 'reason')
+    FROM sync_board_links AS link CROSS JOIN LATERAL jsonb_each(link.refused) AS call (kind, refusal)
+    WHERE {wanted}
+"""
+
 _DIFFERENCES = f"""
     SELECT 'difference', comparison.id::text, '', comparison.entity_type, NULL::uuid, '', '', '', comparison.at,
         comparison.at + interval '{VERIFICATION_WINDOW.total_seconds():.0f} seconds',
@@ -317,6 +326,7 @@ DEFINITIONS = (
     Definition(BOARD, _ACCOUNT_STOPS, "its_type = ''"),
     Definition(BOARD, _BOARD_STOPS, "link.entity_type = its_type"),
     Definition(BOARD, _BOARD_PROBLEMS, "link.entity_type = its_type"),
+    Definition(BOARD, _REFUSED_CALLS, "link.entity_type = its_type"),
     Definition(BOARD, _DIFFERENCES, "comparison.entity_type = its_type"),
     Definition(RECEIVER, _NOTIFICATIONS, "receiver.id = its_id"),
 )
@@ -497,7 +507,7 @@ WATCHED = (
         "PERFORM sync_attention_of_board({row}.entity_type);",
         columns=(
             *("blocked_reason", "blocked_since", "npd_id_problem", "creates_held", "silence", "webhooks_problem"),
-            "sweep_problem",
+            *("sweep_problem", "refused"),
         ),
     ),
     Watched(

@@ -17,7 +17,7 @@ from django.db import transaction
 
 from sync import limits, registry
 from sync.boards import board_columns
-from sync.boards.board_columns import NAME_TYPE
+from sync.boards.board_columns import NAME_TYPE, reason_to_hold, set_creates_held
 from sync.boards.field_choices import (
     NEW_COLUMN,
     find_npd_id_column,
@@ -26,7 +26,6 @@ from sync.boards.field_choices import (
     stored_choices,
     suggest_columns,
 )
-from sync.boards.held_creates import reason_to_hold, set_creates_held
 from sync.choices import Cause, Priority, QueueDirection, QueueStatus
 from sync.kernel.messages import ActionError
 from sync.limits import breaker, credentials

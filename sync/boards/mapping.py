@@ -10,8 +10,7 @@ from django.db.models import Q, QuerySet
 
 from sync import limits, registry
 from sync.boards import board_columns
-from sync.boards.board_columns import blocked_ledgers, fitting_types
-from sync.boards.held_creates import reason_to_hold, set_creates_held
+from sync.boards.board_columns import blocked_ledgers, fitting_types, reason_to_hold, set_creates_held
 from sync.choices import Cause, ColumnProblem, Priority, QueueDirection, RecordSyncStatus, SyncDirection
 from sync.kernel.messages import Conflict
 from sync.models import BoardLink, FieldMapping, SyncMetadata

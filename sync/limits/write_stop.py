@@ -17,7 +17,7 @@ from django.db import transaction
 from django.db.models import Q
 
 from sync import registry
-from sync.choices import STOP_WORDS, QueueDirection, QueueStatus, StopCode
+from sync.choices import REFUSED_WORDS, STOP_WORDS, QueueDirection, QueueStatus, StopCode
 from sync.clock import SyncNow, sync_now
 from sync.limits import credentials, quota
 from sync.limits.rate_limits import DAY_SECONDS
@@ -138,13 +138,6 @@ def _has_sign_of_life(failed_at: datetime) -> bool:
 
 PERSON_WAITS = (60, 300, 900, 3_600)
 """Seconds between two attempts where a person has to act: the longer it lasts, the longer they are apart."""
-
-REFUSED_WORDS = {
-    "create": "New items can't be made",
-    "change": "Nothing can be changed",
-    "archive": "Nothing can be archived",
-    "delete": "Nothing can be deleted",
-}
 
 
 def wait_for_person(since: datetime | None) -> float:

@@ -1,6 +1,6 @@
 """The engine's tables."""
 
-from sync.models.attention import Attention
+from sync.models.attention import ApiToken, Attention, CacheEntry, Notification, NotificationReceiver
 from sync.models.board_link import (
     ApiBudget,
     ApiReservation,
@@ -12,7 +12,6 @@ from sync.models.board_link import (
     StoredSecret,
 )
 from sync.models.jobs import QueuePause, SyncQueue
-from sync.models.receivers import ApiToken, CacheEntry, Notification, NotificationReceiver
 from sync.models.state import (
     ApprovalRequest,
     AwaitedRelation,

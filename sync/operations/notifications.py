@@ -26,8 +26,8 @@ from sync.kernel.humanize import count_with_noun, one_line, shorten
 from sync.kernel.mails import NotSent, send_email
 from sync.kernel.secret_texts import KeyChanged, decrypt, encrypt
 from sync.models import Notification, NotificationReceiver
+from sync.models.attention import Frequency
 from sync.models.jobs import backoff
-from sync.models.receivers import Frequency
 from sync.records import availability
 from sync.records.availability import stop_headline
 

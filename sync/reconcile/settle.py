@@ -31,7 +31,7 @@ from conflicts.reports import KIND_IDENTITY, ConflictReport
 from conflicts.store import close_identity_conflicts, reject_resolutions, save_reports
 from sync import registry
 from sync.boards import board_columns
-from sync.boards.held_creates import set_creates_held
+from sync.boards.board_columns import set_creates_held
 from sync.choices import (
     ApprovalKind,
     ApprovalState,

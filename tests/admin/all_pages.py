@@ -20,7 +20,7 @@ from conflicts.models import SyncConflict
 from conflicts.rejections import answer_rejection
 from conflicts.reports import FieldConflict
 from conflicts.resolution import current_values, resolve
-from npd.accounts import urls as sign_in
+from npd import account_urls as sign_in
 from npd.models import Contact, Organization
 from sync import attention
 from sync.clock import sync_now

@@ -13,6 +13,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 
 from npd.models import Contact
+from sync.attention import Kind
 from sync.choices import QueueStatus
 from sync.clock import sync_now
 from sync.limits import breaker, credentials, quota
@@ -132,8 +133,8 @@ def test_a_stop_says_in_one_place_what_why_since_when_and_what_to_do(browser: Cl
     assert "<time" in stop_of(html)  # since when
     assert NOT_AUTHENTICATED.advice in words_of(stop_of(html))
     assert html.count('aria-label="Sync is stopped"') == 1
-    stops = [thing for thing in things_to_notify_of() if thing.kind == "stopped"]
-    assert sorted(thing.key for thing in stops) == ["stopped:contact", "stopped:organization"]
+    stops = [thing for thing in things_to_notify_of() if thing.kind == Kind.STOP]
+    assert sorted(thing.key for thing in stops) == ["stop:contact", "stop:organization"]
     assert {stop_headline([thing.name for thing in stops], thing.cause) for thing in stops} == {headline}
 
 

@@ -32,7 +32,7 @@ PURE = [
 ]
 # The floors of sync, from the ground. An entry imports those before it and none after it, inside functions too.
 # "conflicts" are these modules of that room: what a pass knows of conflicts. The others stand above all of sync.
-KNOWN_TO_A_PASS = {"reports", "messages", "models", "history", "lifecycle", "store"}
+KNOWN_TO_A_PASS = {"reports", "models", "history", "lifecycle", "store"}
 FLOORS = (
     *("monday", "clock", "merge", "choices", "kernel", "models", "registry", "conflicts", "attention", "outbox"),
     *(
@@ -51,19 +51,7 @@ FLOORS = (
     ),
 )
 # A framework asks for these names, or a package may have one of each; every other module has its name alone.
-SHARED_NAMES = {
-    "admin",
-    "api",
-    "apps",
-    "errors",
-    "messages",
-    "models",
-    "schema",
-    "serializers",
-    "tasks",
-    "urls",
-    "views",
-}
+SHARED_NAMES = {"admin", "api", "apps", "errors", "models", "serializers", "tasks", "urls", "views"}
 LONGEST = 800
 """A module is as long as the decision that it hides takes; above this its docstring has to say why it stays whole."""
 

@@ -7,8 +7,7 @@ from django.contrib.auth.models import User
 
 from npd.models import Contact
 from sync.models import Decision, FieldMapping, Intent, MondayAccount, SyncQueue, WebhookEvent
-from sync.records.authors import SYNC_ACTOR
-from sync.records.causes import causes_of, causes_text
+from sync.records.authors import SYNC_ACTOR, causes_of, causes_text
 from tests.support.people import api_of
 from tests.support.world import World
 

@@ -29,7 +29,7 @@ from sync.models import (
     SyncQueue,
     Verification,
 )
-from sync.models.receivers import Frequency
+from sync.models.attention import Frequency
 from sync.operations import retention
 from sync.operations.notifications import HOURLY_FAILURES, add_chat, choose, notify_people, send_test
 from sync.tasks import notify

@@ -1,23 +1,23 @@
 """Monday refuses some writes: a column, an item, new items, or all of a viewer's (community 109061, 105221, 114893)."""
 
+from html import unescape
 from typing import Any
 
 import pytest
+from django.urls import reverse
 
 from npd.models import Contact
+from sync import attention
 from sync.limits import breaker
 from sync.limits.breaker import AskCode
-from sync.models import BoardLink
 from tests.support.world import World
 
-FORBIDDEN = {"code": "UserUnauthorizedException", "message": "User unauthorized to perform action"}
 PHONE = "+442079460018"
 
 
-def refuse(world: World, naming: str = "", **error: str) -> None:
-    """Every mutation that holds this text is refused, for ever."""
-    partial = {"every": 1, **FORBIDDEN, **error}
-    world.sandbox.control("faults", partial=partial, on="mutation", naming=naming, count=100_000)
+def close(world: World, **what: list[str]) -> None:
+    """The token's user may read these columns or items, and not edit them."""
+    world.sandbox.control("faults", closed=what)
 
 
 def calls_while(world: World, minutes: int) -> int:
@@ -40,7 +40,7 @@ def people(world: World) -> tuple[Contact, Contact]:
 
 def test_a_column_that_is_closed_is_blocked_and_the_other_fields_flow(world: World, people: Any) -> None:
     ann, bob = people
-    refuse(world, PHONE[-8:])
+    close(world, columns=["phone"])
     world.save(ann, phone=PHONE, role_title="New")
     assert world.values(ann)["role_title"] == "New"
     assert "User unauthorized" in world.held(ann, "phone")
@@ -52,7 +52,7 @@ def test_a_column_that_is_closed_is_blocked_and_the_other_fields_flow(world: Wor
 
 def test_it_is_told_from_a_closed_board_where_it_is_all_that_changed(world: World, people: Any) -> None:
     ann, bob = people
-    refuse(world, PHONE[-8:])
+    close(world, columns=["phone"])
     world.save(ann, phone=PHONE)
     assert "User unauthorized" in world.held(ann, "phone")
     world.save(bob, role_title="New")
@@ -64,7 +64,7 @@ def test_many_changes_to_a_closed_column_cost_as_few_calls_as_one(world: World) 
     world.work()
     for _ in range(2):
         world.hear(minutes=2)
-    refuse(world, PHONE[-8:])
+    close(world, columns=["phone"])
     before = world.calls()
     Contact.objects.update(phone=PHONE, role_title="New")
     world.work()
@@ -74,7 +74,7 @@ def test_many_changes_to_a_closed_column_cost_as_few_calls_as_one(world: World) 
 
 
 def test_a_new_contact_with_a_closed_column_is_made_without_it(world: World) -> None:
-    refuse(world, PHONE[-8:])
+    close(world, columns=["phone"])
     ann, bob = world.contact("Ann", phone=PHONE, role_title="Boss"), world.contact("Bob")
     world.work()
     calls = calls_while(world, 10)
@@ -87,7 +87,7 @@ def test_a_new_contact_with_a_closed_column_is_made_without_it(world: World) -> 
 
 def test_an_item_that_is_closed_holds_its_record_alone(world: World, people: Any) -> None:
     ann, bob = people
-    refuse(world, str(ann.monday_id))
+    close(world, items=[str(ann.monday_id)])
     world.save(ann, role_title="New", notes="New")
     for number in range(3):
         world.save(bob, role_title=f"R{number}")
@@ -99,7 +99,8 @@ def test_an_item_that_is_closed_holds_its_record_alone(world: World, people: Any
 @pytest.mark.parametrize("code", ["UserUnauthorizedException", "USER_ACCESS_DENIED"])
 def test_a_viewers_token_goes_on_reading_at_little_cost(world: World, people: Any, code: str) -> None:
     ann, bob = people
-    refuse(world, code=code)
+    forbidden = {"every": 1, "code": code, "message": "User unauthorized to perform action"}
+    world.sandbox.control("faults", partial=forbidden, count=None)
     Contact.objects.filter(pk__in=[ann.pk, bob.pk]).update(notes="New")
     world.work()
     assert calls_while(world, 60) <= 20
@@ -118,7 +119,17 @@ def a_full_board(world: World, ann: Contact) -> None:
 
 
 def no_group(world: World, ann: Contact) -> None:
-    BoardLink.objects.filter(entity_type="contact").update(group_id="deleted_since")
+    board = world.board_id()
+    second = world.sandbox.query(
+        'mutation ($b: ID!) { create_group(board_id: $b, group_name: "Second") { id } }', b=board
+    )["data"]["create_group"]["id"]
+    for item in world.sandbox.items():
+        world.sandbox.act("move", item_id=item["id"], group_id=second)
+    gone = "mutation ($b: ID!, $g: String!) { delete_group(board_id: $b, group_id: $g) { id } }"
+    assert "errors" not in world.sandbox.query(gone, b=board, g=world.link().group_id)
+
+
+WHAT_TO_DO = {a_full_board: "Archive items on the board", no_group: "chooses another group for new items"}
 
 
 @pytest.mark.parametrize("obstacle", [a_full_board, no_group])
@@ -129,6 +140,14 @@ def test_what_refuses_new_items_holds_new_items(world: World, people: Any, obsta
     assert calls_while(world, 60) <= 14
     assert world.status(cyd) == "pending"
     assert "Monday doesn't store" in world.row(cyd).reason
+    [entry] = attention.entries()
+    assert (entry.key, entry.cause_text) == ("board:contact:refused_create", "New items can't be made on the board")
+    assert WHAT_TO_DO[obstacle] in entry.detail
+    olga = world.browser(world.administrator("olga"))
+    assert "New items can&#x27;t be made on the board" in olga.get("/admin/").content.decode()
+    page = olga.get(reverse("admin:sync_boardlink_change", args=[world.link().pk])).content.decode()
+    assert WHAT_TO_DO[obstacle] in unescape(page)
+    assert "Try again now" in page
     world.save(ann, role_title="New")
     assert (world.values(ann)["role_title"], world.status(ann)) == ("New", "synced")
     assert edits_come_in(world, bob, "Theirs")
@@ -137,6 +156,7 @@ def test_what_refuses_new_items_holds_new_items(world: World, people: Any, obsta
         assert breaker.ask_again() is AskCode.RESUMED
         world.work()
         assert world.status(cyd) == "synced"
+        assert not attention.entries()
 
 
 def test_a_board_that_was_made_private_is_asked_ever_less_often(world: World, people: Any) -> None:

@@ -15,3 +15,67 @@ def test_only_json_changes_anything(simulator: Simulator, board: str) -> None:
     )
     assert form.status_code == 415
     assert len(simulator.read("boards")) == 1
+
+
+CHANGE = (
+    "mutation ($b: ID!, $i: ID!, $v: JSON!) {"
+    " change_multiple_column_values(board_id: $b, item_id: $i, column_values: $v) { id name } }"
+)
+
+
+def values_of(simulator: Simulator, item: str) -> dict[str, str]:
+    found = next(each for board in simulator.read("boards") for each in board["items"] if each["id"] == item)
+    values: dict[str, str] = found["values"] | {"name": found["name"]}
+    return values
+
+
+def test_a_closed_column_or_item_may_be_read_and_not_edited(simulator: Simulator, board: str) -> None:
+    ada, bo = simulator.item(board, "Ada", role="Boss"), simulator.item(board, "Bo")
+    simulator.control("faults", {"closed": {"columns": ["role"], "items": [bo]}})
+    for item, values in ((ada, {"role": "Chair"}), (bo, {"notes": "New"})):
+        error = simulator.refusal(CHANGE, b=board, i=item, v=json.dumps(values))
+        assert error["extensions"]["code"] == "UserUnauthorizedException"
+    simulator.data(CHANGE, b=board, i=ada, v=json.dumps({"notes": "New"}))
+    assert (values_of(simulator, ada)["role"], values_of(simulator, ada)["notes"]) == ("Boss", "New")
+    assert simulator.data("query ($i: [ID!]) { items(ids: $i) { name } }", i=[bo])["items"] == [{"name": "Bo"}]
+    simulator.control("faults", method="DELETE")
+    simulator.data(CHANGE, b=board, i=bo, v=json.dumps({"role": "Chair"}))
+
+
+def test_texts_are_stored_in_another_form_until_that_ends(simulator: Simulator, board: str) -> None:
+    simulator.control("faults", {"alters": "folded", "columns": ["role", "notes"]})
+    ada = simulator.item(board, "Ada  Lee", role="Head  of sales", notes={"text": "a  b"}, npd_id="x  y")
+    kept = values_of(simulator, ada)
+    assert [kept[key] for key in ("name", "role", "notes", "npd_id")] == ["Ada  Lee", "Head of sales", "a b", "x  y"]
+    simulator.control("faults", method="DELETE")
+    simulator.control("faults", {"alters": "tags closed"})
+    simulator.data(CHANGE, b=board, i=ada, v=json.dumps({"role": "<b>Head", "name": "<i><b>Ada</b>"}))
+    kept = values_of(simulator, ada)
+    assert (kept["role"], kept["name"]) == ("<b>Head</b>", "<i><b>Ada</b></i>")
+
+
+def test_what_no_fault_is_is_refused_in_a_sentence(simulator: Simulator) -> None:
+    for fault, words in (
+        ({"closed": {}}, 'closed has "columns" or "items"'),
+        ({"closed": {"columns": "phone"}}, "columns is a list of texts"),
+        ({"alters": "upside down"}, "alters is one of small"),
+    ):
+        answer = simulator.session.post(f"{simulator.url}/_control/faults", json=fault, timeout=5)
+        assert (answer.status_code, words in answer.text.replace('\\"', '"')) == (400, True), answer.text
+
+
+def test_a_deleted_group_takes_no_new_item_and_its_own_with_it(simulator: Simulator, board: str) -> None:
+    [first] = simulator.data("query ($b: [ID!]) { boards(ids: $b) { groups { id } } }", b=[board])["boards"][0][
+        "groups"
+    ]
+    ada = simulator.item(board, "Ada")
+    delete = "mutation ($b: ID!, $g: String!) { delete_group(board_id: $b, group_id: $g) { id } }"
+    assert simulator.refusal(delete, b=board, g=first["id"])["extensions"]["code"] == "DeleteLastGroupException"
+    simulator.data('mutation ($b: ID!) { create_group(board_id: $b, group_name: "Second") { id } }', b=board)
+    simulator.data(delete, b=board, g=first["id"])
+    create = 'mutation ($b: ID!, $g: String) { create_item(board_id: $b, group_id: $g, item_name: "Bo") { id } }'
+    error = simulator.refusal(create, b=board, g=first["id"])
+    assert (error["message"], error["extensions"]["code"]) == ("Group not found", "ResourceNotFoundException")
+    states = {each["id"]: each["state"] for shown in simulator.read("boards") for each in shown["items"]}
+    assert states == {ada: "deleted"}
+    simulator.data(create, b=board, g=None)

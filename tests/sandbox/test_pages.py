@@ -185,6 +185,12 @@ def test_faults_and_tools_do_what_they_say(simulator: Simulator) -> None:
     assert simulator.read("plan")["plan"] is None
     assert simulator.read("clock")["offset_seconds"] == 0
     assert simulator.read("webhooks")["rules"] == []
+    for do, choice in (("fault", "Writes fail, reads go on"), ("closed", "phone"), ("closed", "70123")):
+        shown = send(simulator, "/faults", do=do, choice=choice)
+    assert "Writes fail, reads go on, until there are no more faults" in shown
+    assert [fault.get("closed") for fault in simulator.read("faults")] == [
+        None, {"columns": ["phone"], "items": []}, {"columns": [], "items": ["70123"]},
+    ]  # fmt: skip
     assert "There is no 12 to choose" in send(simulator, "/faults", do="fault", choice="12")
 
 

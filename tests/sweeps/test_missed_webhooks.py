@@ -7,7 +7,7 @@ import pytest
 from npd.models import Contact
 from sync.models import Decision, WebhookEvent
 from sync.monday import board_events
-from sync.records.causes import causes_by_decision, causes_text
+from sync.records.authors import causes_by_decision, causes_text
 from tests.support.world import World
 from tests.sweeps.conftest import Post
 

@@ -7,7 +7,7 @@ from typing import Any
 from django.contrib.auth.models import User
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from npd.accounts.second_factor import remove
+from npd.accounts import remove_second_factor
 
 
 class Command(BaseCommand):
@@ -23,6 +23,6 @@ class Command(BaseCommand):
         user = User.objects.filter(username=options["name"]).first()
         if user is None:
             raise CommandError(f"There is no user “{options['name']}”.")
-        if not remove(user, by=user):
+        if not remove_second_factor(user, by=user):
             raise CommandError(f"“{user}” has no two-factor authentication.")
         self.stdout.write(f"“{user}” signs in by password alone now.")

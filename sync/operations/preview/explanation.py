@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import reduce
 from operator import or_
 from uuid import UUID
@@ -16,14 +16,69 @@ from sync.choices import QueueStatus
 from sync.clock import sync_now
 from sync.kernel.humanize import quote, timestamp
 from sync.kernel.messages import ActionError
-from sync.models import ApprovalRequest, Decision, Intent, IntentState, SyncedModel, SyncQueue, Tombstone, WriteLoop
-from sync.operations.preview import VALUE_LENGTH, change_act
-from sync.operations.preview.live_reading import LiveReading, read_item
+from sync.models import (
+    ApprovalRequest,
+    BoardLink,
+    Decision,
+    Intent,
+    IntentState,
+    SyncedModel,
+    SyncQueue,
+    Tombstone,
+    WriteLoop,
+)
+from sync.monday.conversion import UnknownValue
+from sync.operations.preview import VALUE_LENGTH, PlannedChange, change_act, plan_record, read_only_client
 from sync.outbox.pauses import active_pause, pause_sentence
+from sync.reconcile.pass_plan import RecordPlan
+from sync.records import availability
 from sync.records.approvals import OPEN_REQUEST_STATES
-from sync.records.causes import causes_by_decision, causes_text
-from sync.registry import EntitySpec
+from sync.records.authors import causes_by_decision, causes_text
+from sync.registry import EntitySpec, link_of, mappings_of
 from sync.state import record_view
+
+
+@dataclass(frozen=True)
+class LiveReading:
+    """What Monday shows of a record now, by field, of those that could be read, and what its next pass would change.
+
+    `next_changes` is None where it was not asked for or can't be told; `unread_reason` says why something is missing.
+    """
+
+    values: Mapping[str, str] = field(default_factory=dict)
+    next_changes: Sequence[PlannedChange] | None = None
+    unread_reason: str = ""
+
+
+def read_item(entity_type: str, entity_id: UUID) -> LiveReading:
+    """Read a record's item by one call, or a deleted record's; raises MondayError."""
+    link = link_of(entity_type)
+    reason = availability.of(entity_type).blocked_reason
+    if reason or link is None:
+        return LiveReading(unread_reason=reason)
+    with read_only_client():
+        planned, changes = plan_record(link, entity_id)
+    plan = next(iter(planned.plan.records.values()), None)
+    if plan is not None and plan.item is not None:
+        return LiveReading(_shown_values(link, plan) if planned.calls else {}, changes)
+    is_unread = plan is not None and not plan.plans and not changes
+    return LiveReading({}, changes, plan.ending.detail or plan.reason if plan and is_unread else "")
+
+
+def _shown_values(link: BoardLink, record: RecordPlan) -> dict[str, str]:
+    """What the item shows now, by field, as the pass has read it; nothing where the cell is empty."""
+    shown = {}
+    for mapping in mappings_of(link):
+        plan = record.plans.get(mapping.key)
+        if record.item is None or plan is None or not mapping.column_id:
+            continue
+        try:
+            raw = plan.convert.stored_value(record.item.reading(mapping.column_id))
+            shown[mapping.key] = plan.convert.display(plan.convert.remote(raw))
+        except UnknownValue as unknown:
+            shown[mapping.key] = f"(not known: {unknown})"
+    return shown
+
 
 MAX_MATCHES = 10
 
@@ -112,17 +167,17 @@ def _record_lines(record: SyncedModel, live: LiveReading) -> Iterator[str]:
     yield view.words or "Both sides are the same, as far as is known."
     if view.next_try is not None:
         yield f"Next attempt at {timestamp(view.next_try)}."
-    for field in view.fields:
+    for view_field in view.fields:
         values = {
-            "NPD": field.local,
-            "Monday": live.values.get(field.key),
-            "last synced, NPD": field.base_local,
-            "last synced, Monday": field.base_remote,
+            "NPD": view_field.local,
+            "Monday": live.values.get(view_field.key),
+            "last synced, NPD": view_field.base_local,
+            "last synced, Monday": view_field.base_remote,
         }
         shown = ("not read" if text is None else quote(text, VALUE_LENGTH) for text in values.values())
-        yield f"{field.label}: " + ", ".join(f"{side} {text}" for side, text in zip(values, shown, strict=True))
-        if field.detail:
-            yield f"  {field.detail}"
+        yield f"{view_field.label}: " + ", ".join(f"{side} {text}" for side, text in zip(values, shown, strict=True))
+        if view_field.detail:
+            yield f"  {view_field.detail}"
 
 
 def _tombstone_lines(tombstone: Tombstone) -> Iterator[str]:

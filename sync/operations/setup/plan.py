@@ -22,9 +22,8 @@ from django.core.cache import cache
 from django.utils.dateparse import parse_datetime
 
 from sync import registry
-from sync.boards.board_columns import NAME_TYPE, NO_PROBLEM, column_type
+from sync.boards.board_columns import NAME_TYPE, NO_PROBLEM, column_type, hold_text, is_filled
 from sync.boards.field_choices import NEW_COLUMN, FieldChoice, MappableField, MappingChange
-from sync.boards.held_creates import hold_text, is_filled
 from sync.boards.sync_filter import SyncFilter
 from sync.choices import BlockedCode, RemovedItemPolicy, Rule, SyncDirection
 from sync.clock import sync_now

@@ -1,0 +1,117 @@
+"""Answers that Monday gave others: null for a board or a log, a listing that slips, an item full of other values."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from requests.adapters import HTTPAdapter
+from urllib3 import HTTPResponse
+
+from npd.models import Contact
+from sync.operations.detect.comparison import compare_board
+from sync.operations.detect.sweep import sweep_board
+from tests.engine.test_relations import add_column
+from tests.support.world import World
+
+Change = Callable[[str, dict[str, Any]], None]
+
+
+def changing_answers(world: World, change: Change) -> None:
+    """`change(query, data)` alters the data of Monday's answers to queries, as no fault of the sandbox does."""
+    send = HTTPAdapter.send
+
+    def changed(adapter: HTTPAdapter, request: Any, **options: Any) -> Any:
+        answer = send(adapter, request, **options)
+        query = json.loads(request.body).get("query", "") if request.url == world.sandbox.api_url else ""
+        if not query.startswith("query"):
+            return answer
+        body = json.loads(answer.content)
+        change(query, body.get("data") or {})
+        left_out = ("content-length", "content-encoding")
+        headers = {name: value for name, value in answer.headers.items() if name.lower() not in left_out}
+        raw = HTTPResponse(
+            io.BytesIO(json.dumps(body).encode()), headers=headers, status=answer.status_code, preload_content=False
+        )
+        return adapter.build_response(request, raw)
+
+    world.patch.setattr(HTTPAdapter, "send", changed)
+
+
+def without_logs(node: Any, log: Any) -> None:
+    if isinstance(node, dict):
+        if "activity_logs" in node:
+            node["activity_logs"] = log
+        for value in node.values():
+            without_logs(value, log)
+    elif isinstance(node, list):
+        for value in node:
+            without_logs(value, log)
+
+
+@pytest.mark.parametrize("log", [None, []], ids=["null", "empty"])
+def test_an_edit_whose_webhook_was_lost_comes_in_without_the_activity_log(world: World, log: Any) -> None:
+    ann = world.linked("Ann", role_title="Old")
+    changing_answers(world, lambda query, data: without_logs(data, log))
+    world.sandbox.control("webhooks", rule="drop", count=None)
+    sweep_board(world.link())
+    world.pass_time(hours=1)
+    sweep_board(world.link())
+    world.work()
+    world.edit(ann, "role_title", "Theirs")
+    for _ in range(3):
+        world.pass_time(minutes=11)
+        sweep_board(world.link())
+        world.work(ann)
+    assert ann.role_title == "Theirs"
+
+
+def test_a_board_that_is_null_once_stops_nothing(world: World) -> None:
+    ann = world.linked("Ann", role_title="Old")
+    answers = [[None]]
+
+    def change(query: str, data: dict[str, Any]) -> None:
+        if answers and "board" in data:
+            data["board"] = answers.pop()
+
+    changing_answers(world, change)
+    world.save(ann, role_title="New")
+    assert not answers
+    assert (world.values(ann)["role_title"], world.link().blocked_reason) == ("New", "")
+
+
+def test_a_listing_that_shows_one_item_twice_and_another_never_loses_nobody(world: World) -> None:
+    Contact.objects.bulk_create([Contact(name=f"P{n:03}", email=f"p{n}@example.com") for n in range(700)])
+    for _ in range(8):
+        world.hear(minutes=1)
+    seen: list[Any] = []
+
+    def change(query: str, data: dict[str, Any]) -> None:
+        if seen and "next_items_page" in query and data.get("page", {}).get("items"):
+            data["page"]["items"][0] = seen[0]
+        elif data.get("first"):
+            seen[:] = data["first"][0]["items_page"]["items"][:1]
+
+    changing_answers(world, change)
+    compare_board(world.link())
+    assert seen
+    for _ in range(3):
+        world.work(minutes=11)
+    assert (Contact.objects.count(), len(world.sandbox.items())) == (700, 700)
+    assert not Contact.objects.exclude(sync_status="synced").exists()
+
+
+def test_an_item_that_is_full_takes_what_still_fits_and_says_so_of_the_rest(world: World) -> None:
+    add_column(world, "contact", "Huge", "text")
+    ann = world.linked("Ann", role_title="Old")
+    world.sandbox.control("webhooks", rule="drop")
+    world.edit(ann, "huge", "x" * 65_000)
+    world.save(ann, notes="n" * 1_500, role_title="New")
+    for _ in range(3):
+        world.hear(ann, minutes=3)
+    assert world.values(ann)["role_title"] == "New"
+    assert world.held(ann, "notes")
+    assert world.link().blocked_reason == ""
