@@ -12,7 +12,7 @@ from django.contrib.postgres.functions import RandomUUID
 from django.db import connection, models
 from django.db.models import Count, F, Q, QuerySet
 
-from conflicts.reports import RECORD_KEY
+from conflicts.reports import KIND_DELETE, KIND_FIELDS, KIND_IDENTITY, KIND_LOST_UPDATE, RECORD_KEY
 from sync import registry
 from sync.clock import SyncNow
 from sync.merge import FieldSelection
@@ -96,10 +96,10 @@ def default_label(entity_type: str, key: str) -> str:
 
 
 class ConflictKind(models.TextChoices):
-    FIELDS = "fields", "Fields differ"
-    OVERWRITTEN = "overwritten", "An edit was overwritten"
-    DELETE = "delete", "Deleted on one side"
-    IDENTITY = "identity", "Who is this?"
+    FIELDS = KIND_FIELDS, "Fields differ"
+    OVERWRITTEN = KIND_LOST_UPDATE, "An edit was overwritten"
+    DELETE = KIND_DELETE, "Deleted on one side"
+    IDENTITY = KIND_IDENTITY, "Who is this?"
 
 
 class ResolutionType(models.TextChoices):

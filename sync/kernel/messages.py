@@ -70,16 +70,12 @@ def tombstone_sentence(reason: TombstoneReason, **params: object) -> str:
     return _TOMBSTONE_SENTENCES[reason].format(**params)
 
 
-class TokenProblem(StrEnum):
-    NONE = "none"
-    UNREADABLE = "unreadable"
+NOT_CONNECTED = "Monday isn't connected. Enter an API token under Settings, Monday connection."
 
-
-TOKEN_SENTENCES = {
-    TokenProblem.NONE: "Monday isn't connected. Enter an API token under Settings, Monday connection.",
-    TokenProblem.UNREADABLE: "The stored API token can't be read, because the server's encryption key was changed. "
-    "Enter the token again under Settings, Monday connection.",
-}
+NOT_READABLE = (
+    "The stored API token can't be read, because the server's encryption key was changed. "
+    "Enter the token again under Settings, Monday connection."
+)
 
 FORMER_KEY = "Put the former ENCRYPTION_KEY (without one: SECRET_KEY) into ENCRYPTION_KEY, behind a comma."
 """What an administrator can do about a token that can't be read."""

@@ -20,7 +20,7 @@ from django.utils.crypto import salted_hmac
 
 from sync.choices import SecretName
 from sync.clock import SyncNow
-from sync.kernel.messages import TOKEN_SENTENCES, ActionError, TokenProblem
+from sync.kernel.messages import NOT_CONNECTED, NOT_READABLE, ActionError
 from sync.kernel.secret_texts import KeyChanged, decrypt, encrypt
 from sync.models import Decision, MondayAccount, StoredSecret
 from sync.models.state import STOP_END_KIND, STOP_KIND, log_event
@@ -104,12 +104,12 @@ def is_configured() -> bool:
 
 def missing_reason() -> str:
     """Why Monday can't be called, as a sentence; empty where there is a token."""
-    return "" if is_configured() else unusable_reason() or TOKEN_SENTENCES[TokenProblem.NONE]
+    return "" if is_configured() else unusable_reason() or NOT_CONNECTED
 
 
 def unusable_reason() -> str:
     """Why the token that is stored can't be used; empty where there is none, or it can."""
-    return TOKEN_SENTENCES[TokenProblem.UNREADABLE] if token_state().source is Source.UNREADABLE else ""
+    return NOT_READABLE if token_state().source is Source.UNREADABLE else ""
 
 
 # What pages ask for.

@@ -13,7 +13,7 @@ import pytest
 import responses
 from django.test import Client
 
-from sync.kernel.messages import TOKEN_SENTENCES
+from sync.kernel.messages import NOT_CONNECTED, NOT_READABLE
 from sync.monday import errors
 from sync.monday.errors import ErrorKind
 
@@ -75,4 +75,4 @@ def test_the_advice_of_an_error_is_for_everybody(kind: ErrorKind) -> None:
 
 
 def test_why_there_is_no_token_is_said_to_everybody() -> None:
-    assert [found for one in TOKEN_SENTENCES.values() for found in OF_OPERATIONS.findall(one)] == []
+    assert [found for one in (NOT_CONNECTED, NOT_READABLE) for found in OF_OPERATIONS.findall(one)] == []
