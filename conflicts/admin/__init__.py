@@ -7,6 +7,8 @@ from typing import Any
 from django.contrib import admin
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import ChoicesCheckboxFilter, RadioFilter
 
 from conflicts.admin import inbox_acts
@@ -64,8 +66,8 @@ class SyncConflictAdmin(BulkResolutionMixin, CaseMixin, RecordLinkMixin, ReadOnl
     empty_words = "What two people changed differently, one in NPD and one on Monday, is listed here."
 
     @admin.display(description="Record")
-    def name(self, conflict: Any) -> str:
-        return self.record_name(conflict)
+    def name(self, conflict: Any) -> SafeString:
+        return _wrapped(self.record_name(conflict))
 
     fields_in_conflict = plain_column(
         "In conflict", lambda conflict: conflict.labels(conflict.conflict_fields) or conflict.kind_label
@@ -101,13 +103,18 @@ class SyncConflictAdmin(BulkResolutionMixin, CaseMixin, RecordLinkMixin, ReadOnl
         return HttpResponseRedirect(screen_url(conflict.pk))
 
 
-def _first_value(conflict: SyncConflict, side: str) -> str:
+def _first_value(conflict: SyncConflict, side: str) -> SafeString | str:
     """The first field's value, and how many more fields there are."""
     if not conflict.conflict_fields:
         return humanize.DASH
     value = humanize.shorten(conflict.sides(conflict.conflict_fields[0])[side] or "(empty)", LONGEST_VALUE)
     more = len(conflict.conflict_fields) - 1
-    return f"{value} and {more} more" if more else value
+    return _wrapped(f"{value} and {more} more" if more else value)
+
+
+def _wrapped(text: str) -> SafeString:
+    """Wrap a text that has nowhere to break, so that the list fits its page."""
+    return format_html('<span class="npd-list-value">{}</span>', text)
 
 
 __all__ = ["SyncConflictAdmin", "inbox_acts"]

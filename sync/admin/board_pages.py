@@ -260,7 +260,7 @@ class BoardLinkAdmin(SetupWizardMixin, PageAdmin):
 
     @admin.display(description="What is synced")
     def filter_text(self, link: BoardLink) -> str:
-        """Return what the filter lets through; it is changed by “Set up…”, with a plan before it applies."""
+        """Return what the filter lets through; “Change fields and filter…” changes it, with a plan first."""
         lines = SyncFilter.parse(link.sync_filter).lines({one.key: one.label for one in link.mappings.all()})
         return " ".join(["Only:", *lines]) if lines else "Every record and every item"
 

@@ -107,7 +107,7 @@ class StopBanner:
 
     @property
     def whole_pause(self) -> tuple[str, QueuePause] | None:
-        """That of everything, which Health says first where nothing is stopped."""
+        """That of everything, which Home says first where nothing is stopped."""
         return None if self.stops else next((labelled for labelled in self.pauses if not labelled[1].entity_type), None)
 
 

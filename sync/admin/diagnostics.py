@@ -70,7 +70,7 @@ class MondayAccountAdmin(DiagnosticsAdmin):
 
 @admin.register(Verification)
 class VerificationAdmin(ReadOnlyAdmin):
-    """What each night compared, as Health counts it."""
+    """What each night compared, as Home counts it."""
 
     list_display = ("at", "entity_type", "compared", "differed")
     list_filter = ("entity_type",)

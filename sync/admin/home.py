@@ -121,8 +121,13 @@ def _calm_line(request: HttpRequest, pending: int, now: Overview) -> StateLine:
 def _stalled(boards: Sequence[BoardLine], now: Overview) -> list[Overdue]:
     """Return the boards whose due jobs don't move; of boards that were worked a moment ago nobody asks."""
     recently = now.now - timedelta(seconds=settings.READY_MAX_DUE_SECONDS)
-    links = [board.status.availability.link for board in boards if board.pending]
-    if all(link is None or (link.last_pass_at and link.last_pass_at > recently) for link in links):
+    resting = [
+        board.status.availability
+        for board in boards
+        if (link := board.status.availability.link) and not (link.last_pass_at and link.last_pass_at > recently)
+    ]
+    # Jobs and not records that are pending: a deletion's job, or one of an item, belongs to no record.
+    if not any(now.first_job_of(availability) for availability in resting):
         return []
     return overdue_boards(settings.READY_MAX_DUE_SECONDS, now)
 

@@ -241,6 +241,10 @@ class Overview(LimitFacts):
         """Return when the first of its jobs in progress was claimed."""
         return first_of(self.jobs(board.entity_type, QueueStatus.IN_PROGRESS))
 
+    def first_job_of(self, board: BoardAvailability) -> datetime | None:
+        """Return since when the oldest job of the board is due or claimed."""
+        return self.due_since(board) or self.claimed_since(board)
+
 
 @dataclass(frozen=True)
 class Stop:

@@ -220,8 +220,8 @@ def refusals_and_answers(client: Client, person: User) -> dict[str, str]:
     return {name: answer.content.decode() for name, answer in named.items()}
 
 
-PARTS_OF_PAGES = {"/admin/search/"}
-"""What is no page but shown in one: test_search_in_a_browser.py looks at it there."""
+PARTS_OF_PAGES = {"/admin/search/", "/admin/home/live/", "/admin/home/rows/"}
+"""What is no page but shown in one: the tests of search and of Home in a browser look at it there."""
 
 
 def pages(client: Client, world: dict[str, Any], person: User) -> dict[str, str]:

@@ -41,7 +41,7 @@ def test_a_field_that_changed_meanwhile_takes_the_new_value_by_a_click(open_page
     page, errors = open_page(1280, "light")
     page.goto(change_page(record))
     assert page.get_by_role("combobox", name="Organization").count() == 1
-    assert page.get_by_role("link", name="Inbox 4", exact=True).count() == 1  # by its words, without its icon's
+    assert page.get_by_role("link", name="Home 4", exact=True).count() == 1  # by its words, without its icon's
     Contact.objects.filter(pk=record.pk).update(phone="+44 20 7946 0002", organization=None)
     page.fill("#id_phone", "+44 20 7946 0003")
     page.fill("#id_role_title", "Head")

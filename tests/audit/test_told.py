@@ -29,7 +29,7 @@ def drift_finding() -> Any:
 def test_drift_is_an_alarm_on_the_first_page_that_says_what_to_do(admin_client: Client) -> None:
     compared(differed=2)
     html = admin_client.get("/admin/").content.decode()
-    assert "2 records said “synced” and differed" in html
+    assert "2 of 300 checked records said “synced” and differed" in html
     assert "/admin/sync/verification/" in html
 
 

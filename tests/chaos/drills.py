@@ -209,3 +209,16 @@ def drill_saved_slowly(cast: Cast) -> None:
     cast.do("let_go")
     cast.do("work")
     cast.do("release", how="drop", number=1)
+
+
+@act(0.5)
+def drill_writes_fail_for_an_hour(cast: Cast) -> None:
+    """Monday answers reads, and fails with every write; workers go on, and nobody does anything meanwhile."""
+    synced(cast)
+    cast.do("api_fault", fault={"status": 500, "on": "mutation", "count": 1_000})
+    for handle in (cast.stranger(), cast.stranger()):
+        cast.do("create", handle=handle, entity="contact", keys=["email"], number=cast.token())
+    for _ in range(30):
+        cast.do("work")
+        cast.do("clock", seconds=115)
+    cast.do("calm")

@@ -96,6 +96,7 @@ class Journal:
     moved: set[str] = field(default_factory=set)  # tokens that stood on items which somebody moved away
     copied: set[str] = field(default_factory=set)  # ids of items that “Duplicate item” made
     pushed_by_name: dict[str, list[int]] = field(default_factory=dict)
+    costs: list[tuple[float, str]] = field(default_factory=list)  # when, and what was done that may take calls
     types: dict[str, str] = field(default_factory=dict)  # handle → entity type
     records: dict[str, str] = field(default_factory=dict)  # handle → id in NPD, of those born there
     items: dict[str, str] = field(default_factory=dict)  # handle → item's id, of those born on Monday

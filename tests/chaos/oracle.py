@@ -21,6 +21,7 @@ from sync.models import Intent, IntentState, WriteLoop
 from tests.chaos import identity_checks as identity
 from tests.chaos import meddling
 from tests.chaos import writing_rights as rights
+from tests.chaos.calls import calls_follow_from_changes
 from tests.chaos.evidence import Entity, Evidence, flat
 from tests.chaos.journal import FIELDS, MONDAY, Violation, Write, essence
 from tests.chaos.people_npd import UNDO
@@ -360,4 +361,5 @@ CHECKS: dict[str, Check] = {
     "conflicts have two sides": conflicts_have_two_sides,
     "the queue is at rest": the_queue_is_at_rest,
     "what waits is listed": what_waits_is_listed,
+    "calls follow from changes": calls_follow_from_changes,
 }

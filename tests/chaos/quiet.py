@@ -31,12 +31,14 @@ def sweep(stage: Stage) -> None:
     """Each board is asked twice what changed: what the first sweep finds too fresh is the second one's."""
     for _ in range(2):
         _round(stage, 700)
+        stage.costs("sweep")
         stage.arena.run("task sync.sweep_boards")
         _round(stage, 0)
 
 
 def come_to_rest(stage: Stage) -> list[Violation]:
     """All that Beat does now and then; then passes over everything, until nothing is written any more."""
+    stage.costs("beat")
     meddling.beat(stage)
     _round(stage, 0)
     return _passes(stage)
@@ -95,6 +97,7 @@ def _passes(stage: Stage) -> list[Violation]:
 def mutations_of_a_pass(stage: Stage) -> list[str]:
     """One sync_reconcile with all that follows from it; the mutations that it sent."""
     since = last_call(stage)
+    stage.costs("reconcile")
     worker = stage.arena.hand.run("reconcile")
     if worker.problem:
         stage.wrong(f"sync_reconcile in the quiet: {worker.problem[-600:]}")

@@ -131,6 +131,7 @@ def _play(stage: Stage, step: Step) -> None:
             stage.wrong(f"{step}: {traceback.format_exc(limit=4)}")
     stage.journal.lines.append(f"{stage.at:3} {step}" + (f" – {came}" if came else ""))
     if came != SKIPPED:
+        stage.costs(step.do)
         stage.journal.done[step.do] += 1
     if came and came.startswith("answered 5"):
         stage.wrong(f"{step}: {came}")

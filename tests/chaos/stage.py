@@ -100,6 +100,10 @@ class Stage:
         texts = tuple(str(one) for one in seen if one not in (None, ""))
         self.journal.wrote(Write(self.at, by, side, handle, key, value, texts))
 
+    def costs(self, what: str) -> None:
+        """Note that something is done now for which calls may be made: a step, or a price of `calls`."""
+        self.journal.costs.append((self.arena.now(), what))
+
     def wrong(self, words: str) -> None:
         """Note what must not happen, seen by the step itself."""
         self.journal.wrong.append(f"step {self.at}: {words}")

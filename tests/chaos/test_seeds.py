@@ -17,7 +17,7 @@ from tests.chaos.run import run
 from tests.chaos.script import Script, read_all
 from tests.support.servers import FOLDER
 
-WITH_EVERY_STEP = (14, 44, 88, 90, 123, 163)
+WITH_EVERY_STEP = (55, 72, 82, 95, 102, 172)
 FIRST, NUMBER = int(os.environ.get("CHAOS_FIRST") or 1), int(os.environ.get("CHAOS_SEEDS") or 0)
 SEEDS = range(FIRST, FIRST + NUMBER) if NUMBER else WITH_EVERY_STEP
 REGRESSIONS = Path(__file__).parent / "regressions"

@@ -102,3 +102,15 @@ def _switch_triggers(way: str) -> None:
 
 not_listed.begin = partial(_switch_triggers, "DISABLE")
 not_listed.end = partial(_switch_triggers, "ENABLE")
+
+
+asked_on_and_on = bug(
+    "outage_asked_about_on_and_on",
+    "while writes fail, each worker that comes by tries one",
+    act=drills.drill_writes_fail_for_an_hour,
+)
+
+
+@instead_of(asked_on_and_on, "sync.limits.write_stop:wait_after")
+def _waits_for_nothing(right: Wrong, *args: Any) -> float:
+    return 1.0
