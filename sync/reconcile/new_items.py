@@ -41,7 +41,7 @@ from sync.reconcile.field_values import (
     stored_values,
     update_values,
 )
-from sync.reconcile.identity import ANSWERED, answered_items, link_problem, owner_question, quoted_names
+from sync.reconcile.identity import ANSWERED, answered_items, asked_by, link_problem, owner_question, quoted_names
 from sync.reconcile.pass_plan import IDENTIFIED, OFF_BOARD_STATES, REPORTED_STATES, Outcome, PassFacts, Plan, RecordPlan
 from sync.reconcile.removed_items import edits_since_agreed
 from sync.records.inbox import UNMATCHED_ITEM_WAIT_SECONDS
@@ -620,6 +620,11 @@ def decide_unmatched(facts: PassFacts, plan: Plan) -> Plan:
     answered = answered_items(facts, plan)
     waiting = {item.item_id: released(ItemPlan(item), ANSWERED) for item in items if item.item_id in answered}
     decided = {one.facts.item_id: one for one in decide_items(context, [i for i in items if i.item_id not in waiting])}
+    # Nor does an item go to a record of which an answer says that it is another's, or that it has an item.
+    named, _, _ = asked_by(one.answer for one in plan.answers if one.done)
+    for key, item in decided.items():
+        if item.act in GIVING and item.record and item.record.pk in named:
+            decided[key] = released(item, ANSWERED)
     plan = replace(plan, items=tuple((waiting | decided)[item.item_id] for item in items))
     given = {one.record.pk: one.facts.item_id for one in plan.items if one.act in GIVING and one.record}
     overruled = [one for one in plan.records.values() if _is_overruled(one, given)]

@@ -99,11 +99,6 @@ def test_a_user_signs_in_by_a_verified_address_and_the_password_stays(ada: User,
     assert User.objects.count() == 1
 
 
-def test_from_then_on_the_providers_own_id_counts(ada: User, provider: type[Provider]) -> None:
-    sign_in(provider)
-    assert is_in(sign_in(provider, email="married@example.test")[0])
-
-
 @pytest.mark.parametrize(
     "claims",
     [
@@ -178,17 +173,6 @@ def test_who_has_neither_password_nor_second_factor_changes_it_only_after_a_fres
         grow_old(client)
         assert client.get(address).headers["Location"].startswith(LOGIN)
         assert not is_in(client)
-
-
-def test_cancelling_there_or_a_refusal_is_told_in_words(ada: User, provider: type[Provider]) -> None:
-    client = Client()
-    state = sent_to(client)["state"][0]
-    answer = client.get(ANSWER, {"error": "access_denied", "state": state}, follow=True)
-    assert "cancel" in answer.content.decode()
-    state = sent_to(client)["state"][0]
-    answer = client.get(ANSWER, {"code": "bad", "state": state})
-    assert "An error occurred" in answer.content.decode()
-    assert "s3cret" not in answer.content.decode()
 
 
 @pytest.mark.parametrize("said", [None, [], {}, "Out of order", {"authorization_endpoint": 1}])

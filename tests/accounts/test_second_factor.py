@@ -17,7 +17,6 @@ from sync.operations.retention import prune
 from tests.accounts.signing_in import (
     APP,
     CODE,
-    CODES,
     LOGIN,
     MFA,
     code_of,
@@ -65,17 +64,6 @@ def test_codes_are_guessed_twenty_times_in_five_minutes_and_the_password_does_no
     answer = client.post(CODE, {"code": code_of(ada)})
     assert "Too many failed login attempts" in answer.content.decode()
     assert not is_in(client)
-
-
-def test_a_recovery_code_works_once_and_all_are_shown_once(ada: User) -> None:
-    codes = enrolled(ada)
-    client, _answer = sign_in()
-    client.post(CODE, {"code": codes[0]})
-    assert is_in(client)
-    assert "****" in str(client.get(CODES).context["unused_codes"])
-    again, _answer = sign_in()
-    again.post(CODE, {"code": codes[0]})
-    assert not is_in(again)
 
 
 def test_nothing_that_is_stored_makes_a_code(ada: User) -> None:

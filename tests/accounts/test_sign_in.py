@@ -15,7 +15,7 @@ from django.db import IntegrityError, transaction
 from django.test import Client
 
 from sync.models import CacheEntry
-from tests.accounts.signing_in import APP, LOGIN, SESSIONS, grow_old, is_in, sign_in
+from tests.accounts.signing_in import LOGIN, grow_old, is_in, sign_in
 
 PASSWORD = "/accounts/password/change/"
 NEW = {"oldpassword": "right", "password1": "Quite-another-1", "password2": "Quite-another-1"}
@@ -30,12 +30,6 @@ def test_who_signs_in_gets_to_the_page_that_they_asked_for_and_no_mail(ada: User
     assert answer.headers["Location"] == "/admin/npd/contact/"
     assert is_in(client)
     assert not mailoutbox
-
-
-def test_a_wrong_password_is_told_so_and_opens_nothing(ada: User) -> None:
-    client, answer = sign_in("wrong")
-    assert "not correct" in answer.content.decode()
-    assert not is_in(client)
 
 
 @pytest.mark.parametrize(
@@ -100,22 +94,6 @@ def test_whoever_is_no_staff_is_told_so_and_can_sign_out(db: None) -> None:
     assert 'action="/accounts/logout/"' in page.content.decode()
 
 
-def test_signing_out_by_the_menu_ends_the_session(ada: User) -> None:
-    client, _answer = sign_in()
-    assert client.post("/admin/logout/").headers["Location"] == LOGIN
-    assert not is_in(client)
-
-
-def test_a_person_sees_their_sessions_and_ends_the_others(ada: User) -> None:
-    here, _answer = sign_in(HTTP_USER_AGENT="Firefox here")
-    there, _answer = sign_in(HTTP_USER_AGENT="Safari there")
-    page = here.get(SESSIONS).content.decode()
-    assert "Firefox here" in page
-    assert "Safari there" in page
-    here.post(SESSIONS)
-    assert [is_in(here), is_in(there)] == [True, False]
-
-
 def test_another_password_ends_the_other_sessions(ada: User) -> None:
     here, _answer = sign_in()
     there, _answer = sign_in()
@@ -131,16 +109,6 @@ def test_whoever_has_got_hold_of_a_session_guesses_few_passwords(ada: User) -> N
     grow_old(client)
     answers = [client.post("/accounts/reauthenticate/", {"password": "wrong"}).status_code for _ in range(11)]
     assert answers == [200] * 10 + [429]
-
-
-def test_a_fresh_sign_in_is_not_asked_for_the_password_again_and_an_older_one_is(ada: User) -> None:
-    client, _answer = sign_in()
-    assert client.get(APP).status_code == 200
-    grow_old(client)
-    answer = client.get(APP)
-    assert answer.headers["Location"].startswith("/accounts/reauthenticate/")
-    client.post(answer.headers["Location"], {"password": "right"})
-    assert client.get(APP).status_code == 200
 
 
 def test_a_user_has_one_verified_address_which_is_that_of_their_account(db: None) -> None:

@@ -14,15 +14,12 @@ import responses
 from django.test import Client
 
 from sync.kernel.messages import NOT_CONNECTED, NOT_READABLE
-from sync.limits import breaker
-from sync.models import MondayAccount, Verification
 from sync.monday import errors
-from sync.monday.errors import ErrorKind, MondayError
+from sync.monday.errors import ErrorKind
 
 pytestmark = pytest.mark.django_db
 
 SET_UP = "/admin/sync/boardlink/set-up/"
-SHOWING_STOPS = ("/admin/", "/admin/sync/boardlink/", "/admin/sync/webhookevent/", SET_UP)
 OF_OPERATIONS = re.compile(r"manage\.py|\b[A-Z]+(?:_[A-Z]+)+\b")
 
 
@@ -60,24 +57,6 @@ def names_in(html: str) -> set[str]:
     return {found for found in OF_OPERATIONS.findall(" ".join(page.text)) if len(found) >= 6}
 
 
-def opened(client: Client) -> dict[str, set[str]]:
-    """What the pages name that say of the connection how it stands."""
-    found = {page: names_in(client.get(page).content.decode()) for page in SHOWING_STOPS}
-    return {page: names for page, names in found.items() if names}
-
-
-def test_the_first_account_is_explained_in_the_fold(client: Client) -> None:
-    html = client.get("/accounts/login/").content.decode()
-    assert names_in(html) == set()
-    assert "manage.py" in OF_OPERATIONS.findall(html)
-
-
-def test_the_fold_of_the_connection_has_them(browser: Client, world: dict[str, Any]) -> None:
-    html = browser.get(SET_UP).content.decode()
-    assert names_in(html) == set()
-    assert {"manage.py", "MONDAY_API_KEY"} <= set(OF_OPERATIONS.findall(html))
-
-
 @responses.activate
 def test_what_a_failed_test_asks_of_an_administrator_is_in_the_open_fold(
     browser: Client, world: dict[str, Any], settings: Any
@@ -88,23 +67,6 @@ def test_what_a_failed_test_asks_of_an_administrator_is_in_the_open_fold(
     fold = re.search(r'id="npd-administrator" open>.*?</h3>', html, re.DOTALL)
     assert fold
     assert errors.WRONG_ADDRESS.for_administrator in fold[0].replace("&#x27;", "'")
-
-
-@pytest.mark.parametrize(
-    "error", [errors.NOT_AUTHENTICATED, errors.VERSION_REJECTED, errors.WRONG_ADDRESS, errors.UNREACHABLE]
-)
-def test_a_stop_names_none(browser: Client, world: dict[str, Any], error: ErrorKind) -> None:
-    breaker.trip_account(MondayError(error, "Monday said no"))
-    assert opened(browser) == {}
-
-
-def test_a_board_without_a_connection_names_none(browser: Client, world: dict[str, Any], settings: Any) -> None:
-    Verification.objects.create(entity_type="contact", compared=3, differed=1)
-    assert opened(browser) == {}
-    settings.MONDAY_API_KEY = ""
-    assert opened(browser) == {}
-    MondayAccount.objects.all().delete()
-    assert opened(browser) == {}
 
 
 @pytest.mark.parametrize("kind", errors.KINDS.values(), ids=str)

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import re
-
 import pytest
-from django.utils.safestring import mark_safe
 
 from config.page_tags import breakable, marked_value
 from conflicts.text_diff import diff_parts
@@ -31,10 +28,3 @@ def test_an_address_of_which_parts_are_marked_breaks_like_a_whole_one() -> None:
     assert marked_value(text, diff_parts(text, "clemence.becker8@example.net"), "") == (
         "clemence.becker8<ins>/office</ins><wbr>@example.net"
     )
-
-
-def test_nothing_is_lost_and_what_is_html_already_stays() -> None:
-    text = "a-very_long.word@example.test and\nlines"
-    assert re.sub("<wbr>", "", breakable(text)) == text
-    link = mark_safe('<a href="/a/very/long/address/">so</a>')
-    assert breakable(link) is link

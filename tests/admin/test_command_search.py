@@ -59,11 +59,6 @@ def test_each_word_is_in_one_of_the_fields_an_email_or_the_organization_too(brow
         assert "Ann Other" not in titles(browser, term), term
 
 
-def test_it_finds_lists_by_their_name_and_leads_to_them(browser: Client) -> None:
-    answer = browser.get("/admin/search/", {"s": "deleted rec", "extended": "1"})
-    assert 'href="/admin/sync/tombstone/"' in answer.content.decode()
-
-
 def test_of_each_list_twenty_records_are_shown_for_as_many_queries_as_one(browser: Client) -> None:
     states.contact("Berg 1")
     titles(browser, "berg")
@@ -128,8 +123,3 @@ def test_what_a_name_shows_is_found(browser: Client, stored: str, typed: str) ->
     states.contact("Acme")
     found = browser.get("/api/v1/contacts/", {"search": typed}).json()["results"]
     assert listed(browser, typed) == [row["name"] for row in found] == [stored]
-
-
-def test_a_name_in_decomposed_letters_is_found(browser: Client) -> None:
-    states.contact("Mu\u0308ller")
-    assert titles(browser, "muller") == listed(browser, "Müller") == ["Mu\u0308ller"]

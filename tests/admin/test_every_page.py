@@ -10,7 +10,6 @@ from django.contrib import admin
 from django.test import Client
 from django.urls import reverse
 
-from sync.models import MondayAccount
 from tests.admin import states
 from tests.admin.test_records import words_of
 from tests.support.people import staff_who_may
@@ -60,10 +59,6 @@ def test_a_name_is_escaped_once_in_the_heading_and_the_window(browser: Client, w
     shown = "Ann &amp; &lt;b&gt;Bob&lt;/b&gt;"
     assert re.search(rf"<title>\s*{shown} \| Contacts \| NPD Sync", html)
     assert f'npd-crumb-page">{shown}</span>' in html
-
-
-def test_the_address_of_the_api_leads_to_its_pages(browser: Client) -> None:
-    assert browser.get("/api/v1/").headers["Location"] == "/api/v1/docs/"
 
 
 def test_the_sidebar_has_five_entries_and_the_settings_lead_to_all_other_pages(
@@ -154,9 +149,3 @@ def test_a_page_that_fetches_itself_leaves_the_messages_to_the_next_that_is_open
     assert said(**{"X-NPD-Live": "1"}) == []
     assert len(said()) == 1
     assert said() == []
-
-
-def test_the_account_of_monday_has_its_way_back(browser: Client) -> None:
-    account = MondayAccount.objects.get_or_create(id=1)[0]
-    html = browser.get(f"/admin/sync/mondayaccount/{account.pk}/change/").content.decode()
-    assert 'href="/admin/sync/boardlink/set-up/">Monday connection</a>' in html

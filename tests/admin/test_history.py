@@ -246,20 +246,6 @@ def acts_of(client: Client, record: Any, field: str = "") -> Sequence[Act]:
     return acts
 
 
-def test_the_fields_that_a_save_changed_are_lines_within_one(browser: Client, world: dict[str, Any]) -> None:
-    record = world["synced"]
-    Decision.objects.all().delete()
-    with pghistory.context(cause="import"):
-        Contact.objects.filter(pk=record.pk).update(phone="+46 7", organization=None, sync_direction="none")
-    assert acts_of(browser, record)[0].others == 2
-    assert "Phone +46 812345 → +46 7 and 2 more" in words_of(browser.get(change_page(record)).content.decode())
-    assert set(lines_of(browser, record)[:3]) == {
-        ("Phone", "+46 812345", "+46 7", "import"),
-        ("Organization", "Example Ltd", "", "import"),
-        ("Direction", "Both ways", "No sync", "import"),
-    }
-
-
 def test_the_changes_of_one_field_are_found_however_many_of_others_came_after(
     browser: Client, world: dict[str, Any]
 ) -> None:

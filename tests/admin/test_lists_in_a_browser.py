@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-import uuid
 from typing import Any
 
 import pytest
@@ -11,7 +9,7 @@ from playwright.sync_api import expect
 
 from npd.models import Contact
 from sync.clock import SyncNow
-from sync.models import BoardLink, FieldMapping, Tombstone, UnmatchedItem, Verification
+from sync.models import BoardLink, FieldMapping, UnmatchedItem, Verification
 from tests.support.pages import barriers
 
 pytestmark = [pytest.mark.django_db(transaction=True)]
@@ -69,49 +67,6 @@ def test_a_board_says_what_to_do_and_is_a_card_on_a_phone(open_page: Any, world:
     page.reload()
     assert broken.evaluate(LINES) == 2, "nothing to do is no line"
     assert not [*barriers(page), *errors]
-
-
-def test_on_a_phone_a_record_is_three_lines(open_page: Any, long_names: dict[str, Any]) -> None:
-    page, errors = open_page(390, "dark")
-    page.goto(CONTACTS)
-    rows = page.locator("tr.data-row")
-    assert {row.evaluate(LINES) for row in rows.all()} == {3}
-    assert max(page.evaluate(HEIGHTS)) < 100
-    name, badge = (rows.first.locator(cell).bounding_box() for cell in ("th.field-name", "td.field-sync"))
-    assert abs(name["y"] - badge["y"]) < 8
-    assert name["y"] < rows.first.locator("td.field-organization").bounding_box()["y"]
-    assert not errors
-
-
-@pytest.mark.parametrize(
-    ("address", "scheme"), [("/admin/auth/user/", "light"), ("/admin/sync/tombstone/", "dark"), (CONTACTS, "dark")]
-)
-def test_a_ticked_row_and_what_is_done_with_it_can_be_read_and_on_a_phone_its_box_is_beside_its_title(
-    open_page: Any, world: dict[str, Any], address: str, scheme: str
-) -> None:
-    Tombstone.objects.create(entity_type="contact", entity_id=uuid.uuid4(), data={"name": "Gone Girl"})
-    page, errors = open_page(390, scheme)
-    page.goto(address)
-    row = page.locator("tr.data-row").first
-    box, title = (row.locator(part).bounding_box() for part in (".action-select", "th :is(a, .npd-text)"))
-    assert box["x"] + box["width"] <= title["x"]
-    row.locator(".action-select").check()
-    page.locator("#changelist-actions").wait_for()
-    assert not barriers(page)
-    page.set_viewport_size({"width": 1280, "height": 900})
-    assert not barriers(page)
-    assert not errors
-
-
-def test_a_tab_filters_and_keeps_the_search(open_page: Any, world: dict[str, Any]) -> None:
-    page, errors = open_page(1280, "light")
-    page.goto(f"{CONTACTS}?q=e")
-    page.get_by_role("link", name=re.compile(r"^Needs attention")).click()
-    page.wait_for_url("**health=attention**")
-    assert "q=e" in page.url
-    assert page.locator(".npd-list-tabs [aria-current]").inner_text().startswith("Needs attention")
-    expect(page.locator(".npd-filter-button b")).to_have_count(0)
-    assert not errors
 
 
 def test_the_filters_are_set_cleared_and_left_by_keys(open_page: Any, world: dict[str, Any]) -> None:

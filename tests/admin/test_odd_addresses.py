@@ -50,13 +50,6 @@ def test_every_list_refuses_nul_dates_of_no_calendar_and_endless_searches(patien
     assert {one: code for one, code in answers.items() if code != 400} == {}
 
 
-def test_a_refused_address_is_answered_with_a_page_of_ours(patient: Client, settings: Any) -> None:
-    settings.DEBUG = False
-    page = patient.get("/admin/sync/syncqueue/?status__exact=%00")
-    assert page.status_code == 400
-    assert "<h1>" in page.content.decode()
-
-
 def test_the_door_from_any_row_to_its_own_page_is_closed(patient: Client) -> None:
     keys = [1, uuid.uuid4(), "%00", Contact.objects.create(name="Ann").pk, User.objects.get().pk]
     for content_type in ContentType.objects.get_for_models(Contact, User).values():

@@ -13,7 +13,6 @@ from django.urls import reverse
 from npd.models import Contact
 from sync.clock import sync_now
 from sync.models import ApprovalRequest, FieldMapping, SyncMetadata, SyncQueue, WriteLoop
-from sync.operations import record_requests
 from tests.admin import states
 from tests.admin.test_records import change_page, words_of
 from tests.support.people import staff_who_may
@@ -56,24 +55,6 @@ def test_what_was_turned_off_or_on_meanwhile_is_said_and_left(browser: Client, w
     posted(browser, record, "sync_on")
     assert "has its sync on already: somebody else turned it on." in posted(browser, record, "sync_on")
     assert LogEntry.objects.count() == before + 1
-
-
-@pytest.mark.parametrize("act", ["sync_off", "sync_on", "direction"])
-def test_a_record_that_is_deleted_while_an_act_begins_is_said_to_be_gone(
-    browser: Client, world: dict[str, Any], monkeypatch: pytest.MonkeyPatch, act: str
-) -> None:
-    record = world["synced"]
-    before = LogEntry.objects.count()
-    locked = record_requests._lock_record
-
-    def gone_first(found: Any) -> Any:
-        Contact.objects.filter(pk=record.pk).delete()
-        return locked(found)
-
-    monkeypatch.setattr(record_requests, "_lock_record", gone_first)
-    form = {"direction": "npd_to_monday", "shown": "bidirectional", "confirmed": "yes"}
-    assert browser.post(act_url(record, act), form).status_code == 404
-    assert LogEntry.objects.count() == before
 
 
 @pytest.mark.parametrize("act", ["sync_off", "direction"])

@@ -195,14 +195,6 @@ def test_before_a_deletion_the_page_names_the_records_with_open_conflicts_and_le
     assert named(selected(clashing)) == [("Ann Clash", "")]
 
 
-@pytest.mark.parametrize("name", ["contact", "organization"])
-def test_every_input_of_a_form_is_dressed_by_the_theme(browser: Client, name: str) -> None:
-    page = browser.get(f"/admin/npd/{name}/add/").content.decode()
-    inputs = re.findall(r'<(?:input|select|textarea)[^>]* name="[a-z]\w*"[^>]*>', page)
-    assert len(inputs) > 6
-    assert not [one for one in inputs if " class=" not in one and 'type="hidden"' not in one]
-
-
 def test_an_action_on_what_can_be_no_row_says_so(browser: Client) -> None:
     actions = {"npd/contact": "turn_sync_on", "sync/syncqueue": "retry", "auth/user": "delete_selected"}
     for listed, action in actions.items():
@@ -261,16 +253,6 @@ def test_only_who_is_somebody_has_initials(db: None) -> None:
     actors = ("Maya Lind (Monday)", "Maya Lind on Monday", "admin", "NPD Sync", "import", "a script")
     lines = [ActivityLine("e1", sync_now(), actor, "add_circle", "Created", "Created") for actor in actors]
     assert [line.initials for line in lines] == ["ML", "ML", "A", "", "", ""]
-
-
-def test_of_two_long_values_the_activity_shows_where_they_differ(db: None) -> None:
-    about, begins = ("1", sync_now(), "Ada", "edit", "Edited"), "Met at the fair in May. " * 6
-    line = ActivityLine(*about, label="Notes", before=f"{begins}Call her.", after=begins)
-    assert line.shown_before.endswith("Call her.")
-    assert line.shown_before != line.shown_after
-    assert max(len(line.shown_before), len(line.shown_after)) <= 81
-    short = ActivityLine(*about, label="Phone", before="+49 40 1", after="+49 40 2")
-    assert (short.shown_before, short.shown_after) == ("+49 40 1", "+49 40 2")
 
 
 def test_a_field_that_no_fieldset_names_is_on_the_form(rf: RequestFactory) -> None:

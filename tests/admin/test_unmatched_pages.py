@@ -10,7 +10,6 @@ from npd.models import Contact
 from sync.models import SyncQueue, UnmatchedItem
 from tests.admin import states
 from tests.admin.test_records import words_of
-from tests.support.people import staff_who_may
 from tests.support.rows import queries_of
 
 pytestmark = pytest.mark.django_db
@@ -111,12 +110,3 @@ def test_an_item_that_is_unmatched_no_more_leads_back_to_the_list_with_why(
     late = browser.post(LIST, form, follow=True)
     assert late.redirect_chain == [(LIST, 302)]
     assert "Nothing was done" in words_of(late.content.decode())
-
-
-def test_whoever_only_sees_them_is_offered_nothing(client: Client, items: list[UnmatchedItem]) -> None:
-    client.force_login(staff_who_may("view_unmatcheditem", "view_contact"))
-    html = client.get(LIST).content.decode()
-    assert "Item no_key" in html
-    assert not any(words in html for words in ("Create contact", "Link to…", ">Ignore<"))
-    client.post(LIST, {"action": "ignore", "_selected_action": [items[0].pk]})
-    assert not UnmatchedItem.objects.exclude(ignored_at=None).exists()

@@ -61,13 +61,6 @@ def test_a_list_says_times_and_reads_typed_ones_in_the_readers_zone(browser: Cli
         assert [one.pk for one in listed] == found, zone
 
 
-def test_what_led_to_a_change_is_told_in_the_readers_zone_too(browser: Client, world: dict[str, Any]) -> None:
-    edit = {"who": "Maya", "at": WINTER.isoformat()}
-    contact = {"entity_type": "contact", "entity_id": world["synced"].pk}
-    Decision.objects.create(**contact, kind="push", key="phone", sentence="Sent.", cause={"npd": edit})
-    assert "15 Jan 2026, 07:30:00 EST" in page(browser, world, "America/New_York")
-
-
 def test_a_browser_that_names_no_zone_reads_utc(browser: Client, world: dict[str, Any]) -> None:
     for told in ("", "Mars/Olympus_Mons", "../../etc/passwd", "Europe", "x" * 4_000):
         shown = page(browser, world, told)

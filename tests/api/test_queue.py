@@ -41,14 +41,6 @@ def test_an_item_that_a_record_has_by_now_is_no_candidate(api: APIClient) -> Non
     assert early.pk in listed(api, unmatched_items="false")
 
 
-def test_one_row_tells_all_that_the_list_tells(api: APIClient) -> None:
-    failed = row(status="failed", attempts=5, error_message="Monday refused it.")
-    answer = api.get(f"{QUEUE}{failed.pk}/").json()
-    assert (answer["status"], answer["attempts"], answer["error_message"]) == ("failed", 5, "Monday refused it.")
-    assert api.get(f"{QUEUE}{failed.pk + 1}/").status_code == 404
-    assert api.post(f"{QUEUE}{failed.pk + 1}/retry").status_code == 404
-
-
 @pytest.mark.parametrize("slash", ["", "/"])
 def test_a_dead_letter_is_retried_with_its_attempts_counted_anew(api: APIClient, slash: str) -> None:
     failed = row(status="failed", attempts=5, next_retry=sync_now() + timedelta(hours=1))

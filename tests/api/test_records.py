@@ -106,22 +106,6 @@ def test_an_alias_that_is_too_long_is_refused_by_its_place(api: APIClient, organ
     assert api.patch(url_of(organization), {"aliases": ["a"] * MAX_ALIASES}).status_code == 200
 
 
-def test_a_text_of_the_greatest_length_is_stored(api: APIClient, contact: Contact) -> None:
-    assert api.patch(url_of(contact), {"notes": "é" * LONG_TEXT_CHARACTERS}).status_code == 200
-
-
-def test_an_id_that_is_none_answers_404(api: APIClient) -> None:
-    for unknown in (uuid.uuid4(), "nonsense", "1"):
-        answer = api.get(f"{CONTACTS}{unknown}/")
-        assert answer.status_code == 404
-
-
-@pytest.mark.parametrize("method", ["patch", "put", "delete"])
-def test_a_record_is_found_without_the_last_slash_too(api: APIClient, contact: Contact, method: str) -> None:
-    answer = getattr(api, method)(url_of(contact).rstrip("/"), {"name": "Grace"})
-    assert answer.status_code == (204 if method == "delete" else 200)
-
-
 @pytest.mark.parametrize("kept", [{"monday_id": "77"}, {"id": str(uuid.uuid4())}])
 def test_another_id_is_refused_by_name(api: APIClient, contact: Contact, kept: dict[str, str]) -> None:
     before = api.get(url_of(contact)).json()

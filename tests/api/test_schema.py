@@ -87,13 +87,6 @@ def test_an_account_without_any_right_is_told_nothing_of_the_api(db: None) -> No
     assert [browser.get(f"/api/v1/{page}/").status_code for page in ("docs", "schema")] == [403, 403]
 
 
-def test_a_method_that_does_nothing_is_refused_of_anybody(db: None) -> None:
-    browser = Client()
-    assert [browser.options(f"/api/v1/{page}/").status_code for page in ("docs", "schema")] == [401, 401]
-    browser.force_login(user_who_may("view_contact"))
-    assert [browser.options(f"/api/v1/{page}/").status_code for page in ("docs", "schema")] == [405, 405]
-
-
 @pytest.mark.parametrize(("accept", "status"), [("text/html", 302), ("*/*", 401)])
 def test_the_page_sends_a_browser_to_the_login_and_refuses_a_program(db: None, accept: str, status: int) -> None:
     answer = Client().get("/api/v1/docs/", headers={"Accept": accept})

@@ -18,7 +18,7 @@ from sync.models import Decision, SyncMetadata, SyncQueue
 from sync.outbox import operate, pauses
 from sync.outbox.operate import BulkResult
 from sync.queue import retry_all
-from tests.api.conftest import QUEUE, error_of, row, user_who_may, with_token
+from tests.api.conftest import QUEUE, error_of, row
 from tests.support.waiting import beside, wait_for
 
 STEER = {"retry": retry_all, "cancel": operate.cancel, "discard": operate.discard}
@@ -104,16 +104,6 @@ def test_of_pauses_asked_at_once_one_is_made_and_the_others_find_it() -> None:
         waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype = 'advisory'"
         wait_for("six pauses", lambda: cursor.execute(waiting) or cursor.fetchone() == (6,))
     assert sorted(pause.result(60) for pause in pausing) == [False] * 5 + [True]
-
-
-@pytest.mark.parametrize(("act", "status"), [("retry", "failed"), ("cancel", "pending"), ("discard", "failed")])
-def test_each_act_has_a_permission_of_its_own(db: None, act: str, status: str) -> None:
-    one = row(status=status)
-    others_acts = {"change", "retry", "cancel", "discard", "pause"} - {act}
-    others = with_token(user_who_may("view_syncqueue", *(f"{name}_syncqueue" for name in others_acts)))
-    assert others.post(f"{QUEUE}{one.pk}/{act}").status_code == 403
-    mine = with_token(user_who_may("view_syncqueue", f"{act}_syncqueue", name="mine"))
-    assert mine.post(f"{QUEUE}{one.pk}/{act}").status_code == 200
 
 
 def test_rows_in_backoff_are_due_at_once_and_keep_nothing_of_their_failures(db: None) -> None:

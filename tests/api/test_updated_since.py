@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from datetime import timedelta
 from typing import Any
-from urllib.parse import quote
 
 import pytest
 from django.db import connection
@@ -49,26 +48,6 @@ def test_a_restored_record_changed_when_it_was_restored(api: APIClient) -> None:
     assert names_since(api, tombstone.deleted_at) == []
     restore_by_person(tombstone, "ada")
     assert names_since(api, tombstone.deleted_at) == ["Grace"]
-
-
-@pytest.mark.parametrize("paging", ["page", "cursor"])
-def test_records_of_one_moment_come_once_each(api: APIClient, paging: str) -> None:
-    moment = timezone.now() - timedelta(hours=1)
-    Contact.objects.bulk_create(Contact(name=f"Person {number}", updated_at=moment) for number in range(7))
-    address = (
-        f"{CONTACTS}?updated_since={quote(moment.isoformat())}&ordering=updated_at&pagination={paging}&page_size=2"
-    )
-    found = []
-    while address:
-        page = api.get(address).json()
-        found += [record["id"] for record in page["results"]]
-        address = page["next"]
-    assert (len(found), len(set(found))) == (7, 7)
-
-
-def test_what_is_no_time_is_refused(api: APIClient) -> None:
-    for wrong in ("yesterday", "2026-02-30T10:00:00Z", "24:61"):
-        assert api.get(CONTACTS, {"updated_since": wrong}).status_code == 400
 
 
 def test_an_offset_that_the_standard_has_and_postgresql_does_not_is_no_failure_of_ours(api: APIClient) -> None:

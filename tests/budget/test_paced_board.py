@@ -2,27 +2,22 @@
 
 import re
 from datetime import timedelta
-from io import StringIO
 from typing import Any
 
 import pytest
-from django.core.management import call_command
 from django.db.models import F
 from django.test import Client
 
 from npd.models import Contact
 from sync.clock import sync_now
-from sync.kernel import humanize
 from sync.limits import breaker, quota
 from sync.models import ApiBudget, ApiUsage, BoardLink
 from sync.operations.record_requests import push_record
 from sync.records import availability
-from sync.state import record_view
 from tests.admin.test_home import html_of, state_of
 from tests.admin.test_stops import TRY
 from tests.budget.conftest import Planned
 from tests.budget.test_worker import edit
-from tests.support.clock import stop_clock
 from tests.support.world import World
 
 
@@ -60,11 +55,6 @@ def gathering(world: World, contact: Contact) -> None:
     edit(contact, "Chair")
     world.work()
     assert world.status(contact) == "pending"
-
-
-def stand_still() -> None:
-    """Stop the database's clock; the window shrinks a little with every moment."""
-    stop_clock(sync_now())
 
 
 def test_a_board_that_waits_for_more_than_an_hour_still_counts_among_those_that_share_the_day(
@@ -105,28 +95,6 @@ def test_a_full_batch_does_not_wait(world: World, tight: Contact) -> None:
     edit(other, "Chair")
     world.work()
     assert (world.status(tight), world.status(other)) == ("synced", "synced")
-
-
-def test_pages_and_commands_say_until_when(world: World, tight: Contact, admin_client: Client) -> None:
-    gathering(world, tight)
-    stand_still()
-    said = availability.of("contact").detail
-    assert "Changes of this board are sent together every" in said
-    until = availability.of("contact").until
-    assert until is not None
-    assert f", next at {humanize.due_time(until)}" in said
-    assert availability.of("contact").blocked_reason == ""  # nothing is wrong
-    state = record_view.describe_one(tight)
-    assert (state.words, state.next_try) == (said, until)
-    plain = said.replace("'", "&#x27;")
-    health = admin_client.get("/admin/").content.decode()
-    assert plain in health
-    assert "of today&#x27;s 1,000 calls to Monday are used" in health
-    assert "no sync now" not in health
-    assert plain in admin_client.get("/admin/sync/boardlink/").content.decode()
-    out = StringIO()
-    call_command("sync_drain", stdout=out)
-    assert f"Left: 1 contact pending. {said}" in out.getvalue()
 
 
 def test_a_board_that_waits_for_hours_is_slowed_and_trying_again_reads_the_limit(

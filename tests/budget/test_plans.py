@@ -63,11 +63,3 @@ def test_a_click_of_a_day_that_is_used_up_wholly_is_told_so() -> None:
     spent(day_limit=1_000, day=sync_now().date(), day_calls=1_000)
     said = push_record(contact, "lead").wait_reason
     assert said.startswith("Today's calls to Monday are used up. Sync goes on by itself at 00:01 UTC.")
-
-
-@pytest.mark.django_db
-def test_a_quiet_boards_forecast_lasts_until_midnight() -> None:
-    spent(day_limit=1_000, day=sync_now().date())
-    found = quota.forecast()
-    assert found.ends_at is None
-    assert found.words.endswith("It lasts until 00:00 UTC.")

@@ -177,14 +177,6 @@ def test_what_a_person_has_answered_is_planned_first_and_what_follows_from_it(wo
     ]
 
 
-def test_only_the_first_lines_are_listed_unless_all_are_asked_for(world: World) -> None:
-    contacts = [world.contact(f"Contact {n}") for n in range(7)]
-    text = said()
-    assert "+ 7 items to make on the board" in text
-    assert "and 2 more (-v 2 lists all)" in text
-    assert said("-v2").count("It has no item on the board") == len(contacts)
-
-
 def test_batches_are_planned_in_parts_and_the_guard_counts_through_them(
     world: World, settings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -218,11 +210,6 @@ def test_a_mutation_never_leaves() -> None:
     with read_only_client(), pytest.raises(RuntimeError, match="dry run"):
         metered_client.client().execute("mutation { delete_item(item_id: 1) { id } }", {})
     assert not responses.calls
-
-
-def test_json_needs_the_dry_run() -> None:
-    with pytest.raises(CommandError, match="add --dry-run"):
-        call_command("sync_reconcile", "--json", stdout=StringIO())
 
 
 def test_a_first_load_is_planned_with_its_price_and_done_a_hundred_records_a_call(world: World) -> None:

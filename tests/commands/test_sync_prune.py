@@ -69,13 +69,6 @@ def test_a_dry_run_counts_the_same_and_forgets_nothing(later: Later, run: Run) -
     assert contact.pk
 
 
-def test_nothing_young_is_forgotten(later: Later, run: Run) -> None:
-    intent(Contact.objects.create(name="Ann", role_title="Boss"))
-    SyncQueue.objects.update(status="completed", finished_at=sync_now())
-    later(6)
-    assert run("sync_prune") == "Nothing is old enough.\n"
-
-
 @pytest.mark.parametrize("days", [0, -1])
 def test_what_is_to_be_kept_for_no_days_is_kept_for_ever(later: Later, run: Run, settings: Any, days: int) -> None:
     contact = Contact.objects.create(name="Ann", role_title="Boss")

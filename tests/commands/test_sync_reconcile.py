@@ -7,7 +7,6 @@ import pytest
 from django.core.management.base import CommandError
 from django.db import connection
 
-from conflicts.models import SyncConflict
 from npd.models import Contact
 from sync.models import SyncQueue
 from sync.queue import SyncQueueService
@@ -52,15 +51,6 @@ def test_what_a_worker_looked_at_meanwhile_is_counted(contact: Contact, world: W
         said = run("sync_reconcile")
     assert beaten
     assert "1 checked: 1 done, 0 failed." in said
-
-
-def test_an_open_conflict_is_no_failure(contact: Contact, world: World, run: Run) -> None:
-    world.edit(contact, "role_title", "Countess")
-    contact.role_title = "Programmer"
-    contact.save()
-    run("sync_reconcile")
-    assert SyncConflict.objects.filter(resolved_at=None).count() == 1
-    run("sync_reconcile")
 
 
 def test_without_set_up_it_says_of_each_board_where_it_is_chosen(run: Run) -> None:

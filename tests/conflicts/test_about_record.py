@@ -9,7 +9,7 @@ from django.test import Client
 from rest_framework.test import APIClient
 
 from conflicts.admin.bulk_resolution import BulkPlan
-from conflicts.case import ConflictContext, case_options, conflict_progress
+from conflicts.case import ConflictContext, conflict_progress
 from conflicts.models import SyncConflict
 from conflicts.reports import RECORD_KEY, ConflictReport, FieldConflict, Option
 from conflicts.resolution import InvalidResolution, NotAsSeen, NotOpen, resolve, undo_problem
@@ -20,7 +20,6 @@ from sync.choices import Cause, Priority
 from sync.kernel.messages import NotAllowed
 from sync.merge import FieldSelection
 from sync.models import BoardLink, Decision, FieldMapping, SyncQueue
-from sync.reconcile.identity import duplicate_question
 from tests.api.conftest import code_of, error_of
 from tests.conflicts.conftest import conflict_of, record
 from tests.conflicts.test_screen import screen, text_of
@@ -257,22 +256,3 @@ def test_an_address_may_choose_an_option_before_and_stores_nothing(client: Clien
     assert re.search(r'value="npd"[^>]*checked', page)
     assert not re.search(r'name="option"[^>]*checked', client.get(f"{url}?option=nothing").content.decode())
     assert conflict_of(contact).resolution is None
-
-
-def test_an_answer_that_merges_two_records_is_marked_as_deleting(contact: Contact) -> None:
-    other = Contact.objects.create(name="Grace B. Hopper")
-    question = duplicate_question(contact, [other], "email")
-    record(ConflictReport("contact", contact.pk, "8", "identity", data=question))
-    ways = {way.label: way.deletes for way in case_options(conflict_of(contact))}
-    assert ways == {f"The same as “Grace B. Hopper”: delete “{contact}”": True, "They are two": False}
-
-
-def test_a_possible_duplicate_is_counted_among_its_kind_and_belongs_to_its_tab(
-    browser: Client, contact: Contact
-) -> None:
-    other = Contact.objects.create(name="Grace B. Hopper")
-    record(ConflictReport("contact", contact.pk, "8", "identity", data=duplicate_question(contact, [other], "email")))
-    record(ConflictReport("contact", other.pk, "9", "fields", fields=[FieldConflict("phone", "1", "2", "3")]))
-    page = browser.get(screen(conflict_of(contact)))
-    assert "Possible duplicates: 1 of 1" in text_of(page)
-    assert re.search(r'href="/admin/"[^>]*>\s*Home', page.content.decode())

@@ -1,6 +1,5 @@
 from dataclasses import replace
 from typing import Any
-from uuid import uuid4
 
 import pytest
 from rest_framework.test import APIClient
@@ -113,19 +112,3 @@ def test_a_malformed_resolution_answers_400_and_says_where(api: APIClient, confl
         attrs = [error["attr"] for error in response.json()["errors"]]
         assert attr in attrs or attr is None or any(name and name.startswith(attr) for name in attrs)
     assert SyncConflict.objects.get().resolution is None
-
-
-def test_an_unknown_conflict_answers_404(api: APIClient) -> None:
-    assert api.get(f"{LIST}{uuid4()}/").status_code == 404
-    assert api.post(f"{LIST}{uuid4()}/resolve", body(phone={"choose": "npd"})).status_code == 404
-    assert api.post(f"{LIST}{uuid4()}/resolve", {"resolution_type": "nonsense"}).status_code == 404
-
-
-def test_a_field_that_is_none_is_refused_by_name(api: APIClient, conflict: SyncConflict) -> None:
-    asked = body(nope={"choose": "npd"})
-    asked["seen"]["nope"] = {"npd": None, "monday": None}
-    response = api.post(f"{LIST}{conflict.pk}/resolve", asked)
-    assert response.status_code == 400
-    assert "There is no field “nope” in this conflict." in error_of(response)["detail"]
-    one_side = {"resolution_type": "keep_npd", "seen": asked["seen"]}
-    assert "There is no field “nope”" in error_of(api.post(f"{LIST}{conflict.pk}/resolve", one_side))["detail"]

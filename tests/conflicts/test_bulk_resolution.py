@@ -124,16 +124,6 @@ def test_of_too_many_those_that_wait_longest_are_resolved(
     assert "Use NPD in 2 conflicts?" in text_of(ask(browser, "keep_npd", contacts[4], select_across="1"))
 
 
-def test_who_may_only_look_has_no_such_action_and_no_such_page(client: Client, contacts: list[Contact]) -> None:
-    client.force_login(staff_who_may("view_syncconflict"))
-    assert "keep_npd" not in client.get(LIST).content.decode()
-    client.post(LIST, {"action": "keep_npd", "_selected_action": [str(conflict_of(contacts[0]).pk)]})
-    page = f"{LIST}bulk/keep_npd/"
-    assert client.get(page).status_code == 403
-    assert client.post(page, {"confirmed": "yes", "seen": "{}"}).status_code == 403
-    assert not SyncConflict.objects.filter(resolution__isnull=False).exists()
-
-
 def test_who_may_not_delete_contacts_deletes_none(client: Client, ada: User, contacts: list[Contact]) -> None:
     client.force_login(staff_who_may("view_syncconflict", "change_syncconflict", "view_contact"))
     asked = ask(client, "keep_monday", *contacts)

@@ -1,8 +1,6 @@
-import uuid
 from dataclasses import replace
 from typing import Any
 
-import pghistory
 import pytest
 from django.contrib.auth.models import User
 
@@ -49,16 +47,6 @@ def test_the_same_finding_twice_writes_once_and_one_without_fields_nothing(
     assert SyncConflict.objects.values().get() == before
 
 
-def test_open_conflicts_tell_their_fields_and_a_stored_choice_with_the_values_seen(contact: Contact, ada: User) -> None:
-    record(finding(contact, PHONE))
-    (found,) = open_conflicts("contact", [contact.pk])[contact.pk]
-    assert (found.kind, found.monday_item_id, found.fields, found.resolutions) == ("fields", "71", ("phone",), {})
-    assert open_conflicts("organization", [contact.pk]) == {}
-    choose(contact, ada, PHONE, phone={"choose": "custom", "value": "+44 20 7946 0001"})
-    (found,) = open_conflicts("contact", [contact.pk])[contact.pk]
-    assert dict(found.resolutions) == {"phone": FieldSelection("custom", "+44 20 7946 0001", PHONE.npd, PHONE.monday)}
-
-
 def test_values_are_brought_up_to_date_and_fields_join_and_leave(contact: Contact) -> None:
     record(finding(contact, PHONE))
     moved = replace(ROLE, monday="Head of Nothing")
@@ -95,18 +83,6 @@ def test_an_applied_choice_resolves_the_conflict_in_its_authors_name(contact: Co
     assert conflict.resolved_data == {"phone": PHONE.monday}
     assert conflict.merge_selections["phone"]["choose"] == "monday"
     assert (conflict.resolution, conflict.is_open) == (None, False)
-
-
-def test_choosing_is_one_line_and_settling_one_of_the_look(contact: Contact, ada: User) -> None:
-    record(finding(contact, PHONE))
-    choose(contact, ada, PHONE, phone={"choose": "base"})
-    look = uuid.uuid4()
-    with pghistory.context(cause="sync", batch=str(look)):
-        record(finding(contact, applied={"phone": PHONE.base}))
-    after, before, *_found = Decision.objects.filter(entity_id=contact.pk)
-    assert (before.kind, before.actor, before.batch_id) == ("conflict_chosen", "Ada", None)
-    assert (after.kind, after.actor, after.batch_id) == ("conflict_settled", "", look)
-    assert "written in NPD and on Monday" in after.sentence
 
 
 def test_what_was_applied_leaves_and_the_rest_stays_open(contact: Contact, ada: User) -> None:
@@ -159,14 +135,6 @@ def test_one_conflict_is_handed_back_with_a_line_in_the_history_and_the_records_
     assert list(SyncConflict.objects.get(kind="fields").stored_resolution.fields) == ["phone"]
     (told,) = Decision.objects.filter(entity_id=contact.pk, kind="conflict_returned")
     assert (told.key, told.sentence.endswith("Somebody has it by now.")) == ("role_title", True)
-
-
-def test_values_that_move_without_a_rejection_leave_the_choice_to_the_engine(contact: Contact, ada: User) -> None:
-    record(finding(contact, PHONE))
-    choose(contact, ada, PHONE, phone={"choose": "npd"})
-    record(finding(contact, replace(PHONE, monday="+44 20 7946 1111")))
-    (found,) = open_conflicts("contact", [contact.pk])[contact.pk]
-    assert found.resolutions["phone"].monday == PHONE.monday
 
 
 def test_the_author_may_be_gone_by_the_time_the_choice_is_applied(contact: Contact, ada: User) -> None:

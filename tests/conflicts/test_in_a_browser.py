@@ -9,15 +9,12 @@ import pytest
 from playwright.sync_api import expect
 
 from conflicts.models import SyncConflict
-from conflicts.reports import ConflictReport, FieldConflict
+from conflicts.reports import FieldConflict
 from npd.models import Contact
-from sync.models import SyncQueue
-from sync.reconcile.identity import duplicate_question
 from tests.admin import states
-from tests.conflicts.conftest import PHONE, REFUSED, ROLE, conflict_of, finding, of_fields, record, rejected_too
+from tests.conflicts.conftest import PHONE, ROLE, conflict_of, finding, of_fields, record
 from tests.conflicts.test_about_record import gone
-from tests.conflicts.test_refused import page_of
-from tests.conflicts.test_screen import LIST, screen
+from tests.conflicts.test_screen import screen
 from tests.support.pages import barriers, press
 
 pytestmark = [pytest.mark.django_db(transaction=True)]
@@ -197,88 +194,3 @@ def test_what_was_chosen_or_typed_is_back_after_a_walk_and_else_left_behind_only
     walk("k", second)
     expect(page.locator("[data-summary]")).to_contain_text("choose again")
     expect(chosen).to_have_count(0)
-
-
-NPD_NOTES = "Parent call.\nCalled on Tuesday; wants a quote."
-MONDAY_NOTES = "Parent call.\nCalled on Wednesday; has no budget."
-NOTES = FieldConflict("notes", NPD_NOTES, "Parent call.", MONDAY_NOTES)
-BOTH_NOTES = f"{NPD_NOTES}\nCalled on Wednesday; has no budget."
-
-
-def test_both_long_texts_are_used_and_edited(page: Any) -> None:
-    made = of_fields("notes", NOTES, PHONE)
-    page.goto(screen(conflict_of(made)))
-    result = page.locator("textarea[name=value-notes]")
-    page.locator("[data-row] input[value=both]").check()
-    assert result.input_value() == BOTH_NOTES
-    assert page.locator("input[name=pick-notes][value=both]").is_checked()
-    assert page.locator("[data-row] [data-where]").first.inner_text() == "→ NPD and Monday change"
-    assert page.locator("input[name=pick-phone][value=both]").count() == 0
-    result.focus()
-    press(page, "Control+End")
-    page.keyboard.type(" Done.")
-    press(page, "Escape", "Enter")
-    page.get_by_text("Being applied: Notes becomes").wait_for()
-    [(key, pick)] = conflict_of(made).stored_resolution.fields.items()
-    assert (key, pick.choose, pick.value) == ("notes", "custom", f"{BOTH_NOTES} Done.")
-
-
-@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
-def test_long_texts_in_the_list_are_beside_no_screen(open_page: Any, width: int, scheme: str) -> None:
-    same = "Parent available never traditional cat. " * 9
-    for number in range(2):
-        of_fields(
-            f"long {number}", FieldConflict("notes", f"{same}Called on Tuesday", same, f"{same}On Wednesday it was")
-        )
-    of_fields("A short one", PHONE)
-    of_fields("w" * 80, FieldConflict("role_title", "v" * 90, "x", "u" * 90))
-    page, errors = open_page(width, scheme)
-    page.goto(LIST)
-    assert not barriers(page)
-    table = "one => one.scrollWidth - one.parentElement.clientWidth"
-    assert page.locator("#result_list").evaluate(table) <= 0
-    assert not errors
-
-
-def test_a_refused_value_is_corrected_and_taken_back_by_keys(page: Any) -> None:
-    states.boards()
-    made = rejected_too("Ann", "71")
-    page.goto(page_of(made))
-    result = page.locator("input[name=value-email]")
-    result.focus()
-    press(page, "Control+A")
-    page.keyboard.type("no address")
-    assert "NPD changes, and it is sent to Monday" in page.locator("[data-summary]").inner_text()
-    press(page, "Enter")
-    page.locator(".cfl-problem").wait_for()
-    page.wait_for_load_state()
-    assert page.get_by_role("alert").inner_text() == "Nothing was stored. Your choices are kept below."
-    expect(result).to_be_focused()
-    assert result.input_value() == "no address"
-    press(page, "Control+A")
-    page.keyboard.type("new@example.com")
-    press(page, "Enter")
-    page.wait_for_url("**/admin/")  # it was the last one
-    assert Contact.objects.get().email == "new@example.com"
-    SyncQueue.objects.all().delete()  # as after the look
-    page = page.context.new_page()  # the other one may be about to reload itself
-    page.goto(page_of(made))
-    page.locator("form[data-undo] button").wait_for()
-    press(page, "u")
-    page.get_by_text(" undid ").first.wait_for()
-    assert Contact.objects.get().email == REFUSED
-
-
-def test_a_button_that_names_the_record_it_deletes_fits_a_phone(open_page: Any, contact: Contact) -> None:
-    other = Contact.objects.create(name="Grace Brewster Murray Hopper of Arlington")
-    record(ConflictReport("contact", contact.pk, "8", "identity", data=duplicate_question(contact, [other], "email")))
-    page, errors = open_page(390, "light")
-    page.goto(f"/admin/conflicts/syncconflict/{conflict_of(contact).pk}/screen/")
-    page.locator("input[data-deletes]").check()
-    page.locator("button.cfl-deletes").first.wait_for()
-    assert page.evaluate("document.documentElement.scrollWidth") <= 390
-    page.on("dialog", lambda dialog: dialog.dismiss())
-    with page.expect_event("dialog"):
-        page.locator(".cfl-name a").click(no_wait_after=True)
-    expect(page.locator("input[data-deletes]")).to_be_checked()
-    assert not errors

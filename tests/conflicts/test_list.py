@@ -18,7 +18,7 @@ from django.test.utils import CaptureQueriesContext
 from conflicts.models import OPEN_FIRST, SyncConflict, counts
 from conflicts.resolution import resolve
 from npd.models import Contact, Organization
-from sync.models import MondayAccount, SyncMetadata
+from sync.models import SyncMetadata
 from tests.admin import states
 from tests.conflicts.conftest import GOOD, PHONE, REFUSED, ROLE, conflict_of, finding, record, rejected_too, seen
 from tests.conflicts.test_about_record import AGAIN, gone, who
@@ -32,20 +32,6 @@ def conflicting(name: str, *fields: Any) -> SyncConflict:
     contact = Contact.objects.create(name=name, monday_id=str(100 + Contact.objects.count()))
     record(finding(contact, *fields))
     return SyncConflict.objects.get(entity_id=contact.pk)
-
-
-def test_what_waits_for_a_stop_is_said_without_the_id_of_mondays_request(browser: Client, ada: User) -> None:
-    states.boards()
-    conflict = conflicting("Grace", PHONE)
-    reason = "Monday is down. [Monday request 4f-1]"
-    MondayAccount.objects.update_or_create(
-        id=1, defaults={"stopped_until": "2999-01-01T00:00:00Z", "stop_reason": reason}
-    )
-    resolve(conflict.pk, by=ada, resolution_type="keep_npd", seen=seen(PHONE))
-    page = browser.get(f"{LIST}{conflict.pk}/screen/").content.decode()
-    told = browser.get(html.unescape(re.findall(r'data-status="([^"]+)"', page)[0])).json()
-    assert told["waits"].startswith("Monday is down.")
-    assert "4f-1" not in page + told["waits"]
 
 
 def test_open_ones_are_listed_first_and_by_state_alone(browser: Client, ada: User) -> None:

@@ -9,9 +9,8 @@ from django.contrib.auth.models import User
 from conflicts.case import conflict_progress
 from conflicts.models import SyncConflict
 from conflicts.reports import ConflictReport, FieldConflict
-from conflicts.resolution import InvalidResolution, resolve, undo
+from conflicts.resolution import resolve, undo
 from npd.models import Contact
-from sync.merge import FieldSelection
 from sync.models import Decision
 from tests.conflicts.conftest import conflict_of, record, seen
 from tests.support.world import World
@@ -42,27 +41,6 @@ def test_of_a_second_loss_the_first_value_stays_in_the_history(contact: Contact)
     assert conflict_of(contact).monday_data == {"role_title": "Lost later"}
     line = Decision.objects.get(kind="conflict_lost_again")
     assert (line.values["monday"], line.values["second"]) == ("Lost", "Lost later")
-
-
-def test_it_ends_with_its_reason_when_it_cant_be_settled_any_more(contact: Contact) -> None:
-    record(lost(contact, ROLE))
-    record(lost(contact, closing_reason="Sync was turned off for this record."))
-    conflict = conflict_of(contact)
-    assert (conflict.resolution_type, conflict.monday_data) == ("auto", {"role_title": "Lost"})
-
-
-def test_there_is_no_last_agreed_value_to_go_back_to(contact: Contact, ada: User) -> None:
-    record(lost(contact, ROLE))
-    with pytest.raises(InvalidResolution, match="the current value"):
-        resolve(conflict_of(contact).pk, by=ada, resolution_type="merge",
-                selections={"role_title": FieldSelection("base")}, seen=seen(ROLE))  # fmt: skip
-
-
-def test_a_lost_value_that_npd_cant_take_is_refused_in_words(contact: Contact, ada: User) -> None:
-    record(lost(contact, FieldConflict("phone", PHONE.npd, None, "no digits")))
-    with pytest.raises(InvalidResolution, match="not a phone number"):
-        resolve(conflict_of(contact).pk, by=ada, resolution_type="keep_monday",
-                seen={"phone": {"npd": PHONE.npd, "monday": "no digits"}})  # fmt: skip
 
 
 @pytest.mark.django_db(transaction=True)

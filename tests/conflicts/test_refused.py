@@ -11,14 +11,13 @@ from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
 from django.test import Client
 
-from conflicts.admin.case_screen import parse_form
 from conflicts.models import SyncConflict
 from conflicts.rejections import answer_rejection, last_answer, undo_answer
 from conflicts.resolution import InvalidResolution, NotAsSeen, NotOpen, resolve
 from npd.models import Contact
 from sync import attention
 from sync.attention import Kind
-from sync.models import SyncMetadata, SyncQueue
+from sync.models import SyncQueue
 from sync.records import blocked_fields
 from tests.conflicts.conftest import GOOD, REFUSED, rejected_too
 from tests.conflicts.test_screen import LIST, text_of
@@ -70,14 +69,6 @@ def test_a_correction_that_either_side_would_refuse_is_not_stored(
         choose(rejected, ada, "custom", typed)
     assert words in why.value.problems["email"]
     assert Contact.objects.get().email == REFUSED
-
-
-@pytest.mark.parametrize(("side", "whose"), [("monday", "Monday's reason for"), ("limit", "NPD doesn't send")])
-def test_the_page_says_whose_the_reason_is(rejected: Contact, browser: Client, side: str, whose: str) -> None:
-    ledger = SyncMetadata.objects.get(entity_id=rejected.pk)
-    ledger.blocked_fields["email"]["side"] = side
-    ledger.save()
-    assert f"{whose} Email" in text_of(browser.get(page_of(rejected)))
 
 
 def test_each_answer_is_carried_out_and_can_be_taken_back(world: World, ada: User) -> None:
@@ -228,18 +219,6 @@ def test_a_correction_that_monday_refuses_again_comes_back_with_the_reason(rejec
     assert told["state"] == "handed_back"
     assert "Monday rejected" in told["sentence"]
     assert "Correct it, and send it again" in text_of(browser.get(page_of(rejected)))
-
-
-def test_an_answer_about_a_record_that_is_deleted_meanwhile_finds_no_page(
-    rejected: Contact, browser: Client, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def gone_first(request: Any) -> Any:
-        Contact.objects.all().delete()
-        return parse_form(request)
-
-    monkeypatch.setattr("conflicts.admin.case_screen.parse_form", gone_first)
-    assert browser.post(page_of(rejected), form("custom", "ann@example.org")).status_code == 404
-    assert browser.get(f"{LIST}rejected/nothing/{rejected.pk}/email/").status_code == 404
 
 
 def test_the_screen_asks_at_most_fifteen_times(

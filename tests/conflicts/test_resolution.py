@@ -88,12 +88,6 @@ def test_a_conflict_that_is_being_applied_takes_no_second_choice(conflict: SyncC
     assert SyncConflict.objects.get().stored_resolution.fields["phone"].choose == "npd"
 
 
-def test_a_settled_conflict_says_so(conflict: SyncConflict, ada: User, contact: Contact) -> None:
-    record(finding(contact))
-    with pytest.raises(NotOpen, match="resolved already"):
-        merge(conflict, ada, PHONE, phone={"choose": "npd"})
-
-
 def test_a_choice_that_cant_be_stored_is_refused_by_field(conflict: SyncConflict, ada: User) -> None:
     for words, selection in {
         "“left” is no choice": {"choose": "left"},
@@ -115,12 +109,6 @@ def test_a_choice_needs_the_values_seen_and_a_field_in_conflict(conflict: SyncCo
         merge(conflict, ada, phone={"choose": "npd"})
     with pytest.raises(InvalidResolution, match="It is not in conflict"):
         merge(conflict, ada, PHONE, email={"choose": "npd"})
-
-
-def test_a_resolution_without_a_meaning_is_refused(conflict: SyncConflict, ada: User) -> None:
-    for resolution_type in ("merge", "auto", "theirs"):
-        with pytest.raises(InvalidResolution):
-            resolve(conflict.pk, by=ada, resolution_type=resolution_type, seen=seen(PHONE))
 
 
 @pytest.mark.parametrize(

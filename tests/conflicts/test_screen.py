@@ -49,12 +49,6 @@ def test_both_of_a_long_text_are_used_without_a_script_for_the_values_seen(brows
     assert (choice.choose, choice.value) == ("custom", "Call.\nTuesday\nWednesday")
 
 
-def test_both_are_not_offered_where_one_says_it_all_or_a_text_is_short(browser: Client, contact: Contact) -> None:
-    longer = FieldConflict("notes", "Call.\nTuesday", "Call.", "Call.")
-    record(finding(contact, longer, PHONE))
-    assert 'value="both"' not in browser.get(screen(conflict_of(contact))).content.decode()
-
-
 def test_the_screen_shows_both_sides_the_base_what_is_held_and_folds_what_is_equal(
     browser: Client, conflict: SyncConflict, contact: Contact
 ) -> None:
@@ -80,27 +74,6 @@ def test_the_screen_shows_both_sides_the_base_what_is_held_and_folds_what_is_equ
 
     Contact.objects.filter(pk=contact.pk).update(email="hopper@navy.test")  # which no pass has seen yet
     assert "1 field is equal on both sides" in text_of(browser.get(screen(conflict)))
-
-
-def test_fields_keep_the_order_of_the_form_when_they_are_resolved(browser: Client, contact: Contact) -> None:
-    notes = FieldConflict("notes", "npd", "base", "monday")
-    record(finding(contact, ROLE, notes))
-    conflict = conflict_of(contact)
-    assert [one.key for one in browser.get(screen(conflict)).context["case"].fields] == ["role_title", "notes"]
-    browser.post(screen(conflict), form(ROLE, notes, pick__role_title="npd", pick__notes="npd"))
-    sentence = browser.get(screen(conflict, "status")).json()["sentence"]
-    assert sentence.index("Role") < sentence.index("Notes")
-    record(finding(contact, applied={"notes": "npd", "role_title": str(ROLE.npd)}))
-    case = browser.get(screen(conflict)).context["case"]
-    assert [one.key for one in case.resolved] == [one.key for one in case.fields] == ["role_title", "notes"]
-    assert case.progress.sentence.index("Role") < case.progress.sentence.index("Notes")
-
-
-def test_values_are_escaped(browser: Client, contact: Contact) -> None:
-    record(finding(contact, FieldConflict("notes", "<script>alert(1)</script>", None, '"><b>')))
-    page = browser.get(screen(conflict_of(contact))).content.decode()
-    assert "<script>alert(1)" not in page
-    assert '"><b>' not in page
 
 
 def test_the_status_turns_from_being_applied_to_settled_and_says_what_was_written_where(
@@ -253,13 +226,6 @@ def test_what_is_to_be_emptied_and_has_changed_since_is_refused_and_not_asked_ab
     record(finding(contact, emptied))
     sent = form(replace(emptied, monday="+44 20 7946 0111"), pick__phone="npd", resolve="1")
     assert browser.post(screen(conflict_of(contact)), sent).status_code == 409
-
-
-def test_who_may_not_look_sees_nothing(client: Client, conflict: SyncConflict) -> None:
-    pages = [screen(conflict), screen(conflict, "status")]
-    assert all("/admin/login/" in client.get(page)["Location"] for page in pages)
-    client.force_login(staff_who_may("view_contact"))
-    assert [client.get(page).status_code for page in pages] == [403, 403]
 
 
 def test_the_default_form_leads_to_the_screen_and_an_unknown_conflict_nowhere(

@@ -13,7 +13,7 @@ from npd.models import Contact, Organization
 from sync.merge import FieldSelection
 from sync.models import Decision
 from tests.admin.test_records import change_page
-from tests.conflicts.conftest import PHONE, ROLE, conflict_of, finding, record, seen
+from tests.conflicts.conftest import PHONE, conflict_of, finding, record, seen
 from tests.support.people import staff_who_may
 from tests.support.world import World, staged
 
@@ -108,25 +108,6 @@ def test_a_resolution_is_one_line_of_the_activity_by_who_chose_with_its_undo_at_
     undone = client.get("/admin/sync/decision/").context["cl"].result_list[0]
     assert (undone.kind, undone.values["by"]) == ("undo", str(person))
     assert not Decision.objects.filter(kind="conflict_undo", folded=False).exists()
-
-
-def test_fields_that_were_resolved_at_once_are_one_line_of_their_record(
-    contact: Contact, ada: Any, client: Client
-) -> None:
-    with pghistory.context(cause="sync", batch="4b9d4d3c-1d7c-4ed1-a2a6-64b2c5f0a110"):
-        record(finding(contact, PHONE, ROLE))
-    resolve(conflict_of(contact).pk, by=ada, resolution_type="keep_monday", seen=seen(PHONE, ROLE))
-    with pghistory.context(cause="sync", batch="4b9d4d3c-1d7c-4ed1-a2a6-64b2c5f0a111"):
-        record(finding(contact, applied={"phone": PHONE.monday, "role_title": ROLE.monday}))
-    client.force_login(ada)
-    activity = client.get(change_page(contact)).context["activity"]
-    acts = [act for act in activity.acts if act.line.icon_label in ("Resolved", "Conflict found")]
-    assert [({line.label or line.field for line in act.lines}, act.line.actor) for act in acts] == [
-        ({"Phone", "Role"}, "Ada"),
-        ({"Phone", "Role"}, "NPD Sync"),  # that they are in conflict
-    ]
-    assert {(line.before, line.after) for line in acts[0].lines} == {(PHONE.npd, PHONE.monday), (ROLE.npd, ROLE.monday)}
-    assert not Decision.objects.filter(kind="conflict_chosen", folded=False).exists()
 
 
 def test_a_resolution_is_undone_from_its_records_activity(world: World, person: Any, client: Client) -> None:

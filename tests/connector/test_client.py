@@ -1,6 +1,5 @@
 """The HTTP edge: what is sent, and what each kind of failure means."""
 
-import gzip
 import json
 import logging
 import socket
@@ -285,13 +284,6 @@ def test_a_redirect_is_not_followed_with_the_token(client: MondayClient) -> None
     with refusal(errors.WRONG_ADDRESS):
         client.execute(QUERY, {})
     assert len(responses.calls) == 1
-
-
-def test_a_compressed_answer_is_read(client: MondayClient) -> None:
-    body = gzip.compress(json.dumps({"data": {"me": {"id": "1"}}}).encode())
-    responses.post(URL, body=body, headers={"Content-Encoding": "gzip"})
-    assert client.execute(QUERY, {}).data == {"me": {"id": "1"}}
-    assert responses.calls[0].request.headers["Accept-Encoding"] == "gzip"
 
 
 @pytest.mark.parametrize(

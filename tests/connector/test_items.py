@@ -151,11 +151,6 @@ def test_a_page_gives_its_items_and_the_next_cursor(data: dict[str, Any]) -> Non
     assert ([found.id for found in page.items], page.cursor) == (["11"], "more")
 
 
-def test_a_missing_page_is_not_an_empty_one() -> None:
-    with refusal(errors.UNREADABLE_ANSWER):
-        parse_page(_answer({}), COLUMN_IDS)
-
-
 def test_each_written_alias_has_its_item_its_error_or_an_unknown_outcome() -> None:
     failure = failed("email is not valid", "ColumnValueException", ["u1"])
     written = parse_written_items(

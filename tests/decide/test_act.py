@@ -10,12 +10,12 @@ from sync.choices import BlockedCode
 from sync.merge import Action, FieldDecision
 from sync.monday.board_items import Item
 from sync.monday.errors import FIELD_REJECTED, NAME_REJECTED, RULES_BROKEN, MondayError
-from sync.reconcile.act import RECORD_CREATES, bare_write, rejected_fields
+from sync.reconcile.act import rejected_fields
 from sync.reconcile.field_plan import FieldPlan, FieldsPlan
 from sync.reconcile.field_values import stored_values
 from sync.reconcile.pass_plan import IdentityPlan, Outcome, RecordPlan
 from sync.reconcile.writes import OUTCOMES, Answer, Verdict, Write, after_answer, create_problem, write_of_record
-from tests.decide.builders import NPD_ID_COLUMN, board, contact, facts, item, mapping
+from tests.decide.builders import board, contact, facts, item, mapping
 
 NAME, ROLE, NOTES = mapping("name", converter="name"), mapping(), mapping("notes")
 ANN = contact(name="Ann", role_title="Boss", notes="Tall")
@@ -48,33 +48,6 @@ MADE = Item("8", "Ann", "active")
 # --- what is sent -----------------------------------------------------------------------------------------------------
 
 
-def test_a_write_says_what_is_sent_and_what_its_intent_says() -> None:
-    sent = write(notes=False)
-    assert sent.values == {"name": "Ann", "role_title": "Boss", NPD_ID_COLUMN: str(ANN.pk)}
-    assert [one.entry["local"] for one in sent.fields] == [{"name": "Ann"}, {"role_title": "Boss"}]
-    assert sent.expected.mappings == dict.fromkeys(("name", "role_title", "notes"), (1, "bidirectional"))
-    assert sent.expected.settings == (True, "bidirectional", ANN.monday_id)
-
-
-def test_a_united_list_is_no_later_edit_of_the_record() -> None:
-    planned = plans()
-    both = FieldDecision("role_title", Action.BOTH)
-    planned["role_title"] = FieldPlan(ROLE, planned["role_title"].convert, both, {}, send_raw={"role_title": "Boss"})
-    sent = written(planned)
-    assert [one.key for one in sent.fields if one.entry["united"]] == ["role_title"]
-
-
-def test_a_create_is_named_and_its_name_is_no_column() -> None:
-    assert write(creates=True).name == "Ann"
-    body = RECORD_CREATES.request(board(NAME, ROLE, NOTES), [write(creates=True)]).body
-    assert body["variables"]["name_r0"] == "Ann"
-    assert '"name"' not in body["variables"]["values_r0"]
-
-
-def test_a_bare_create_sends_the_name_and_the_npd_id_alone() -> None:
-    assert bare_write(write(creates=True)).values == {"name": "Ann", NPD_ID_COLUMN: str(ANN.pk)}
-
-
 @pytest.mark.parametrize(
     ("blocked", "problem"),
     [({}, ""), ({"name": "it is empty"}, "it is empty"), ({"notes": "anything"}, "")],
@@ -103,12 +76,6 @@ def test_an_item_is_made_where_its_name_is_known(blocked: dict[str, str], proble
 )
 def test_the_refused_value_is_the_one_whose_column_monday_names(error: MondayError, key: str) -> None:
     assert rejected_fields(write(), error) == ({key: error} if key else {})
-
-
-def test_the_only_value_that_was_sent_is_the_refused_one() -> None:
-    only = write(name=False, notes=False)
-    assert list(rejected_fields(only, MondayError(FIELD_REJECTED, "no", column_id="elsewhere"))) == ["role_title"]
-    assert rejected_fields(only, MondayError(NAME_REJECTED, "too long")) == {}
 
 
 def test_broken_rules_refuse_the_values_of_all_columns_that_they_name() -> None:

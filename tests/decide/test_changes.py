@@ -11,9 +11,9 @@ import pytest
 from sync.choices import Cause, RemovedItemPolicy
 from sync.models import Intent
 from sync.monday.board_items import ARCHIVED, Item
-from sync.reconcile.changes import RecordChanges, Wake, changes, record_changes
+from sync.reconcile.changes import RecordChanges, Wake, record_changes
 from sync.reconcile.facts import BoardNow
-from sync.reconcile.pass_plan import IdentityPlan, Outcome, Plan, RecordAction, RecordPlan, RemovedItem
+from sync.reconcile.pass_plan import Outcome, RecordAction, RecordPlan, RemovedItem
 from sync.reconcile.writes import NOTHING_SENT, Answer, Verdict
 from tests.decide.field_builders import ITEM, board, contact, item, record_facts
 from tests.decide.plan_builders import NOW, World
@@ -149,21 +149,3 @@ def test_what_rests_on_a_setting_that_was_changed_meanwhile_is_left_to_the_next_
 def test_a_record_that_was_deleted_meanwhile_is_written_nothing_of() -> None:
     found = record_changes(BOARD, pull(), NOTHING_SENT, None, NOW)
     assert (found.is_there, found.values) == (False, {})
-
-
-def test_its_own_item_is_linked_and_those_that_are_not_its_are_remembered() -> None:
-    facts = record_facts(record={"monday_id": None})
-    plan = RecordPlan(facts, identity=IdentityPlan(item=item(), needs_pass=True)).end(Outcome.SETTLED)
-    found = record_changes(BOARD, plan, NOTHING_SENT, contact(monday_id=None), NOW)
-    assert (found.values, found.wakes) == ({"monday_id": ITEM}, (Wake(),))
-
-
-def test_all_that_is_written_of_the_records_follows_from_what_became_of_their_rows() -> None:
-    facts, plan = World(records=[record_facts(ledger={"remote_state": "active"})], items={ITEM: item()}).decided()
-    [one] = plan.records.values()
-    row = record_changes(BOARD, one.end(Outcome.SETTLED), NOTHING_SENT, one.record, NOW)
-    found = changes(facts, plan, [row], {str(one.id): one.ledger}, {"api_calls_count": 1})
-    assert found.ledgers[one.id]["base"] == one.ledger.base
-    assert (found.ledgers[one.id]["api_calls_count"], found.awaited, found.reports) == (1, [], [])
-    gone = changes(facts, Plan(), [replace(row, is_there=False)], {}, {})
-    assert (gone.ledgers, gone.existing) == ({}, [])

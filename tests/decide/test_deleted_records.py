@@ -19,7 +19,6 @@ from sync.reconcile.deleted_records import (
     deleted_as_locked,
     lost_edits,
     removal_write,
-    tombstone_after,
     wanted_bearer,
     wants_approval,
     wants_editors,
@@ -157,12 +156,6 @@ def test_a_choice_that_does_not_hold_is_handed_back_and_asked_anew(facts: Delete
     assert plan.item_removal is None
     assert plan.question is not None
     assert problem in plan.question.rejected["record"]
-
-
-def test_where_nobody_chose_nothing_is_handed_back() -> None:
-    asked = decide(deletion(role="Director")).question
-    assert asked is not None
-    assert asked.rejected == {}
 
 
 # deleted | gone | nothing left to do
@@ -312,16 +305,6 @@ def done(left: Item) -> Answer:
     return Answer(Verdict.DONE, item=left)
 
 
-def test_what_is_sent_is_counted_with_its_announcement_and_holds_only_under_its_policy() -> None:
-    facts = deletion()
-    (plan,) = approved(let_go(ApprovalKind.ITEMS, most=2), facts)
-    sent = removal_write(board(), plan)
-    assert (sent.item_id, sent.values, sent.expected.policy) == (ITEM, {}, ARCHIVE)
-    assert sent.approval is not None
-    assert (sent.approval.entity_id, sent.approval.state) == (facts.id, ApprovalState.DONE)
-    assert after_removal(board(), plan, Answer(Verdict.GONE, "It is not there.")).approval is None
-
-
 def test_an_unlinking_empties_the_npd_id_and_a_persons_choice_holds_under_any_policy() -> None:
     facts = chosen("custom", "unlink")
     sent = removal_write(board(), decide(facts))
@@ -442,15 +425,3 @@ def test_a_restored_record_keeps_the_item_that_is_on_the_board(state: str, is_ke
     assert plan.item_to_keep == (ITEM if is_kept else "")
     assert (plan.new_state, [line.kind for line in plan.history]) == (TombstoneState.RESTORED, ["restored"])
     assert ("gets a new one" in plan.carried_out) is not is_kept
-
-
-def test_a_tombstone_says_how_the_item_stands_and_since_when() -> None:
-    before = deletion().tombstone
-    asked, kept = (decide(facts, ASK) for facts in (deletion(), deletion(contact(sync_enabled=False))))
-    assert (tombstone_after(asked, before, NOW).state, tombstone_after(asked, before, NOW).settled_at) == (
-        "asked",
-        None,
-    )
-    after = tombstone_after(kept, before, NOW)
-    assert (after.state, after.settled_at, after.note) == ("kept", NOW, kept.reason)
-    assert (before.state, before.note) != (after.state, after.note), "the locked row is left as it was read"

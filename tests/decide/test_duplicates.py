@@ -12,20 +12,9 @@ from conflicts.reports import KIND_IDENTITY, RECORD_KEY, OpenConflict
 from sync.merge import FieldSelection
 from sync.models import Intent, IntentState
 from sync.monday.board_items import Item
-from sync.outbox.claim import Claim
-from sync.reconcile.duplicates import (
-    DuplicateItem,
-    after_copy_answers,
-    copy_reports,
-    decide_duplicates,
-    duplicate_result,
-    is_own_create,
-    second_item,
-    still_leaves,
-)
-from sync.reconcile.facts import ClaimedFacts, ItemFacts
+from sync.reconcile.duplicates import DuplicateItem, decide_duplicates, duplicate_result, is_own_create, still_leaves
+from sync.reconcile.facts import ClaimedFacts
 from sync.reconcile.identity import ARCHIVE_OPTION
-from sync.reconcile.new_items import ItemAct, ItemPlan
 from sync.reconcile.pass_plan import Outcome, PassFacts, Plan, RecordPlan
 from sync.reconcile.writes import Answer, Verdict
 from tests.decide.builders import NOW, TOKEN_USER, TOM, board, contact, facts, item, mapping, plain
@@ -163,42 +152,6 @@ def test_one_whose_call_failed_is_neither_asked_about_nor_logged(verdict: Verdic
 # How its job ends, what is asked, and what becomes of the record of which a person said so.
 
 
-def job(item: Item = COPY) -> ItemPlan:
-    return ItemPlan(ItemFacts(Claim(None, item.id, []), item), act=ItemAct.DUPLICATE, record=ANN)
-
-
-def test_its_job_ends_as_its_calls_did_and_waits_where_none_was_made() -> None:
-    found = second_item(job(), (FOUND, duplicate_result(FOUND, [DONE])), "")
-    assert (found.outcome, found.detail) == (Outcome.SETTLED, f"Who is this? {FOUND.question}")
-    failed = second_item(job(), (FOUND, duplicate_result(FOUND, [Answer(Verdict.REFUSED, "Why.")])), "")
-    assert (failed.outcome, failed.detail) == (Outcome.FAILED, "Why.")
-    for pause in ("", "Paused by Pat."):
-        waits = second_item(job(), None, pause)
-        assert (waits.outcome, waits.detail) == (Outcome.RELEASED, pause)
-
-
-def asked_plan() -> Plan:
-    conflicts = tuple(OpenConflict(uuid4(), KIND_IDENTITY, key, ()) for key in ("8", "9"))
-    one = RecordPlan(facts(ANN, conflicts=conflicts))
-    return Plan({one.id: one})
-
-
-def test_of_an_answered_copy_its_question_ends_and_the_others_stay() -> None:
-    plan, result = asked_plan(), (answered(), duplicate_result(answered(), [DONE]))
-    [report] = copy_reports(BOARD, plan, [result])
-    assert (report.monday_item_id, report.applied) == ("8", {"record": result[1].detail})
-    [one] = after_copy_answers(plan, [result]).records.values()
-    assert ([conflict.monday_item_id for conflict in one.facts.conflicts], one.is_open) == (["9"], True)
-
-
-def test_an_answer_that_failed_ends_its_record_once_and_is_tried_again() -> None:
-    first, later = (duplicate_result(answered(), [Answer(Verdict.REFUSED, why)]) for why in ("First.", "Later."))
-    results = [(answered(), first), (answered(), later)]
-    assert list(copy_reports(BOARD, asked_plan(), results)) == []
-    [one] = after_copy_answers(asked_plan(), results).records.values()
-    assert (one.outcome, one.ending.detail, len(one.facts.conflicts)) == (Outcome.FAILED, "First.", 2)
-
-
 def test_an_answered_copy_waits_where_its_record_has_no_item() -> None:
     answer = {RECORD_KEY: FieldSelection("custom", ARCHIVE_OPTION)}
     asked = (OpenConflict(uuid4(), KIND_IDENTITY, "8", (), answer),)
@@ -206,8 +159,3 @@ def test_an_answered_copy_waits_where_its_record_has_no_item() -> None:
         one = RecordPlan(facts(ANN, conflicts=asked, item=its_item))
         plan, known = Plan({one.id: one}), PassFacts(BOARD, ClaimedFacts((one.facts,)), NOW)
         assert [copy.item.id for copy in decide_duplicates(known, plan).duplicates] == copies
-
-
-def test_a_second_item_that_was_found_is_asked_about_beside_its_record() -> None:
-    [report] = copy_reports(BOARD, Plan(), [(FOUND, duplicate_result(FOUND, [DONE]))])
-    assert (report.entity_id, report.monday_item_id, bool(report.data)) == (ANN.pk, "8", True)

@@ -17,15 +17,7 @@ from sync.monday.conversion import Converter, UnknownValue
 from sync.reconcile.deleted_records import as_record_plan
 from sync.reconcile.facts import ClaimedFacts, ReceivedEvent, RecordFacts, told_value
 from sync.reconcile.field_plan import AS_SENT, FieldPlan, FieldsPlan
-from sync.reconcile.lost_updates import (
-    MAX_ENTRIES,
-    LostUpdateConflict,
-    detect_lost_updates,
-    find_lost_updates,
-    observed,
-    report_lost_updates,
-    wants_events,
-)
+from sync.reconcile.lost_updates import LostUpdateConflict, detect_lost_updates, find_lost_updates, report_lost_updates
 from sync.reconcile.pass_plan import (
     Ending,
     LostUpdate,
@@ -251,13 +243,6 @@ def test_an_edit_that_looked_as_if_our_write_had_never_landed(
     assert lost([event], writes, seen={"role_title": [seen("Old", -10)]}) == expected
 
 
-def test_only_what_is_synced_and_was_told_something_new_is_checked() -> None:
-    assert wants_events(facts(events=(HASTY,)), "")
-    assert not wants_events(facts(), "")
-    assert not wants_events(facts(events=(HASTY,)), "The filter leaves it out.")
-    assert not wants_events(facts(contact(sync_enabled=False), events=(HASTY,)), "")
-
-
 # --- which values are really gone, and in what words ----------------------------------------------------------------
 
 
@@ -393,24 +378,6 @@ def test_what_waits_for_a_person_after_the_pass(found: RecordFacts, differs: Any
     assert conflict(found, **differs).open_fields == still_open
 
 
-def test_what_the_store_is_told_of_it() -> None:
-    assert conflict(facts()).report is None
-    assert conflict(facts(), reports=REPORT, **CAME_TO_NOTHING).report is None
-    joined = conflict(facts(), reports=REPORT).report
-    assert joined
-    assert [(one.key, one.npd, one.monday) for one in joined.fields] == [("role_title", "Ours", "Theirs")]
-    ended = conflict(WAITS, **OFF).report
-    assert ended
-    assert (bool(ended.closing_reason), ended.fields) == (True, ())
-    applied = conflict(WAITS, results=results(carried_out="Ours")).report
-    assert applied
-    assert (applied.applied, list(applied.inverse)) == ({"role_title": "Ours"}, ["role_title"])
-    two = facts(conflicts=(open_conflict("role_title", "phone"),))
-    unmapped = conflict(two).report
-    assert unmapped
-    assert unmapped.ended == {"phone": "The field is not mapped to a column any more."}
-
-
 IN_CONFLICT = OpenConflict(contact().pk, KIND_FIELDS, builders.ITEM, ("role_title",), monday={"role_title": "Theirs"})
 ASKED = {"conflicts": (IN_CONFLICT,)}
 OTHER_COLUMN = {"ledger": {"base": {"role_title": base("Old", version=0)}}}
@@ -479,28 +446,6 @@ def test_a_choice_whose_values_changed_stays_with_what_stands_now() -> None:
 
 
 # --- what a pass saw ------------------------------------------------------------------------------------------------
-
-
-def test_what_a_pass_read_is_kept_where_it_was_more_than_the_base_said() -> None:
-    record, oldest = contact(), at(-9_000)
-    ledger = facts(ledger={"seen": {"role_title": [seen("Old", -10_000), seen("Theirs", -60)]}}).ledger
-
-    def kept(read: str, action: Action, *updates: LostUpdate) -> list[Any]:
-        plans = {"role_title": field_plan(record, read, action)}
-        return observed(ledger, plans, updates, NOW, oldest)["role_title"]
-
-    assert kept("Theirs", Action.NOTHING) == [seen("Theirs", -60)]
-    assert kept("Theirs", Action.PUSH) == [seen("Theirs", 0)]
-    assert kept("Newer", Action.PULL) == [seen("Theirs", -60), seen("Newer", 0)]
-    assert kept("Theirs", Action.NOTHING, lost_update()) == [["Theirs", NOW.isoformat(), "w"], seen("Theirs", -60)]
-
-
-def test_what_was_seen_since_does_not_crowd_out_what_was_reported() -> None:
-    report = ["Theirs", at(-500).isoformat(), "w"]
-    ledger = facts(ledger={"seen": {"role_title": [report, *(seen(f"{n}", -n) for n in range(30))]}}).ledger
-    kept = observed(ledger, {}, [], NOW, at(-9_000))["role_title"]
-    assert (kept[0], len(kept)) == (report, MAX_ENTRIES + 1)
-    assert observed(ledger, {}, [], NOW, at(1)) == {}
 
 
 class Broken:

@@ -19,15 +19,7 @@ from sync.outbox.claim import Claim
 from sync.reconcile.facts import ItemContext, ItemEvents, ItemFacts, LockedItem, RecordFacts, new_ledger
 from sync.reconcile.field_plan import new_base
 from sync.reconcile.field_values import BoardContext, stored_values
-from sync.reconcile.new_items import (
-    ItemAct,
-    ItemPlan,
-    after_rejection,
-    decide_item,
-    decide_items,
-    item_as_locked,
-    wants_records,
-)
+from sync.reconcile.new_items import ItemAct, ItemPlan, after_rejection, decide_item, decide_items, item_as_locked
 from sync.reconcile.pass_plan import Outcome
 from tests.decide import field_builders
 from tests.decide.builders import BOARD, NOW, NPD_ID_COLUMN, plain
@@ -378,20 +370,6 @@ def test_the_second_item_of_a_deletion_waits_for_the_first_of_the_same_pass() ->
 
 
 # What gather is to read.
-
-
-def test_records_are_read_for_items_that_do_not_wait() -> None:
-    assert wants_records(context(), facts())
-    assert not wants_records(context(), facts(an_item(state="archived")))
-    assert not wants_records(context(), facts(unconfirmed_until=NOW))
-    assert not wants_records(context(), facts(owner=plain(Organization, name="Acme")))
-
-
-def test_the_first_item_is_read_where_a_linked_record_has_the_npd_id() -> None:
-    assert named(LINKED).first_item_id == "6"
-    assert named(contact()).first_item_id == ""
-    assert facts().first_item_id == ""
-    assert named(LINKED, tombstones=(tombstone(monday_id="7"),)).first_item_id == ""
 
 
 # What still holds once the rows are locked.

@@ -320,23 +320,6 @@ def test_of_a_record_without_sync_nothing_is_sent() -> None:
     assert plan.reason.endswith("Nothing was sent.")
 
 
-@pytest.mark.parametrize(
-    ("known", "wanted"),
-    [
-        (removal(), True),
-        (removal(since=-1), False),
-        (removal(state="missing"), False),
-        (removal(contact(sync_direction="npd_to_monday")), False),
-        (removal(contact(sync_enabled=False)), False),
-    ],
-    ids=["quiet is over", "quiet", "not shown", "to Monday only", "sync off"],
-)
-def test_what_keeps_a_record_from_being_deleted_is_asked_only_where_it_matters(
-    known: RemovalFacts, wanted: bool
-) -> None:
-    assert wants_obstacles(known, Settings(), NOW) is wanted
-
-
 # What a person chose.
 
 

@@ -10,7 +10,7 @@ from sync.choices import ApprovalKind, ApprovalState, BlockedCode, SyncDirection
 from sync.merge import Action, FieldSelection
 from sync.models import ApprovalRequest
 from sync.reconcile.field_plan import FieldFacts, decide_fields
-from sync.reconcile.restraints import ClearsPlan, approval_verdicts, decide_clears, find_clears, may_empty
+from sync.reconcile.restraints import ClearsPlan, approval_verdicts, decide_clears, find_clears
 from sync.records.approvals import ApprovalFacts, ApprovalLimit
 from tests.decide.field_builders import board, chosen, field_facts
 
@@ -86,12 +86,6 @@ def test_a_request_about_another_value_ends_and_the_clear_is_asked_about_anew() 
     before = request(ApprovalState.APPROVED, "Chief")
     found = decided(asked(before, most=0))
     assert (found.released, found.requests, len(found.pending)) == ((before,), (), 1)
-
-
-def test_the_limit_is_read_only_where_a_field_may_be_emptied() -> None:
-    for facts, expected in ((EMPTIED_IN_NPD, True), (field_facts({"role_title": "Chair"}), False)):
-        assert facts.facts.item is not None
-        assert may_empty(facts.board, facts.facts, facts.facts.item) is expected
 
 
 def verdicts(*keys: str, before: int, kind: ApprovalKind = MONDAY) -> list[tuple[bool, ApprovalState | None]]:

@@ -15,8 +15,7 @@ from sync.merge import Action, FieldSelection
 from sync.reconcile.facts import ChangeEvent
 from sync.reconcile.field_plan import EditFacts, FieldFacts, FieldPlan, decide_fields
 from sync.reconcile.field_values import BoardContext, Directory
-from sync.reconcile.sides import needs_edit_times
-from tests.decide.field_builders import board, chosen, field_facts, item, of_organization, organization, record_facts
+from tests.decide.field_builders import board, chosen, field_facts, of_organization, organization
 
 
 def value_to_send(plan: FieldPlan) -> Any:
@@ -111,14 +110,6 @@ def test_by_the_rule_newest_the_newer_edit_wins(row: str, edited: EditFacts, act
     found = clash("newest", known={"edits": edited}).decision
     assert (found.action, why in found.reason) == (action, True), (row, found.reason)
     assert found.overrides is (action is not Action.CONFLICT)
-
-
-def test_edit_times_are_read_only_where_the_rule_newest_may_have_to_decide() -> None:
-    rows = [("newest", "Mine", "Theirs", True), ("newest", "Mine", None, False), ("ask", "Mine", "Theirs", False)]
-    for rule, here, there, expected in rows:
-        of, shown = role(rule), item({"role_title": there} if there else {})
-        facts = record_facts({"role_title": here}, of=of)
-        assert needs_edit_times(of, facts, shown) is expected, (rule, here, there)
 
 
 # Lists that are united.

@@ -7,22 +7,13 @@ from typing import Any
 
 import pytest
 
-from conflicts.reports import KIND_FIELDS, OpenConflict
 from sync.choices import ApprovalState, Cause, ColumnProblem
 from sync.models import FieldMapping, Intent
 from sync.monday.board_items import Item, Reading
 from sync.reconcile.facts import RecordFacts
 from sync.reconcile.field_values import BoardContext
 from sync.reconcile.pass_plan import Ending, Outcome, Plan, RecordAction, RecordPlan, RemovedItem
-from sync.reconcile.sides import (
-    apply_unlinks,
-    cleared_columns,
-    column_findings,
-    end_without_call,
-    has_open_work,
-    requested_unlink,
-    unmatchable_reason,
-)
+from sync.reconcile.sides import apply_unlinks, cleared_columns, column_findings, end_without_call, unmatchable_reason
 from sync.records.item_links import UNLINK_KEY
 from tests.decide.builders import BOARD, base, board, contact, facts, mapping, plain
 from tests.decide.field_builders import board as field_board
@@ -69,18 +60,6 @@ def settled(cause: Cause = Cause.SAVE, *, payload: dict[str, Any] | None = None,
 def test_a_pass_without_a_call(case: str, found: RecordFacts, detail: str | None) -> None:
     end = end_without_call(ROLE, RecordPlan(found))
     assert (end.ending.detail if end else None) == detail, case
-
-
-def test_an_open_conflict_is_open_work() -> None:
-    conflict = OpenConflict(contact().pk, KIND_FIELDS, "7", ("role_title",))
-    assert not has_open_work(RecordPlan(settled()))
-    assert has_open_work(RecordPlan(settled(conflicts=(conflict,))))
-
-
-def test_what_a_person_wants_unlinked() -> None:
-    assert requested_unlink(settled(payload={UNLINK_KEY: "Mary unlinked it"})) == "Mary unlinked it"
-    assert requested_unlink(settled()) == ""
-    assert requested_unlink(settled(record=contact(monday_id=None), payload={UNLINK_KEY: "x"})) == ""
 
 
 @pytest.mark.parametrize(

@@ -14,14 +14,7 @@ from sync.reconcile.facts import ClaimedFacts, ReceivedEvent
 from sync.reconcile.field_plan import AS_SENT, EditFacts
 from sync.reconcile.pass_plan import Outcome, PassFacts, RecordPlan
 from sync.reconcile.sides import is_stale
-from sync.reconcile.unconfirmed_writes import (
-    create_bases,
-    earlier_writes,
-    lacks_base,
-    landed_writes,
-    late_writes,
-    wants_maker,
-)
+from sync.reconcile.unconfirmed_writes import create_bases, earlier_writes, landed_writes, late_writes
 from tests.decide import builders
 from tests.decide.builders import (
     TOKEN_USER,
@@ -151,23 +144,6 @@ def test_what_a_create_gave_its_item(
         for key, one in create_bases(board, found).items()
     }
     assert bases == ({"role_title": expected} if expected else {})
-
-
-def test_who_made_an_item_is_asked_only_of_one_that_bears_the_create_s_npd_id() -> None:
-    record, board = contact(), builders.board()
-    ended = history(ended_creates=[created("Ours")])
-    assert wants_maker(board, facts(record, history=ended))
-    assert not wants_maker(board, facts(record))
-    assert not wants_maker(board, facts(record, item=item(contact()), history=ended))
-    assert not wants_maker(board, facts(record, item=None, history=ended))
-
-
-def test_creates_matter_only_where_a_field_has_no_base() -> None:
-    board = builders.board(builders.mapping(), builders.mapping("notes", column_id=""))
-    assert lacks_base(board, facts())
-    assert not lacks_base(board, facts(ledger={"base": {"role_title": base("Ours")}}))
-    assert lacks_base(board, facts(ledger={"base": {"role_title": base("Ours", item="8")}}))
-    assert not lacks_base(board, facts(item=None))
 
 
 # --- reads that may be stale ----------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from conflicts.reports import KIND_FIELDS, OpenConflict
 from sync.choices import Cause
 from sync.models import Intent, WriteLoop
 from sync.reconcile.facts import RecordFacts
-from sync.reconcile.restraints import MAX_THROTTLE, LoopPlan, is_loop_over, plan_loop
+from sync.reconcile.restraints import MAX_THROTTLE, LoopPlan, plan_loop
 from tests.decide import builders
 from tests.decide.builders import NOW, TOM, at, contact, facts, field_plan, history, plain, told, wrote
 
@@ -133,9 +133,3 @@ def test_one_that_was_never_throttled_ends_without_a_word() -> None:
     assert plan
     assert (plan.has_ended, plan.line) == (True, "")
     assert planned(before(loop(-3_500)), read="Ours") is None
-
-
-def test_a_loop_is_over_an_hour_after_we_were_last_free_to_write() -> None:
-    assert is_loop_over(loop(-3_700), NOW)
-    assert not is_loop_over(loop(-3_700, throttled_until=at(-60)), NOW)
-    assert not is_loop_over(loop(-3_700, -60), NOW)

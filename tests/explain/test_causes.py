@@ -3,7 +3,6 @@
 from typing import Any
 
 import pghistory
-import pytest
 from django.contrib.auth.models import User
 
 from npd.models import Contact
@@ -95,13 +94,6 @@ def test_a_rule_that_lets_a_side_win_names_both_who_edited(world: World) -> None
     assert sorted(cause["causes"]) == ["save", "webhook"]
 
 
-@pytest.mark.django_db
-def test_what_a_sweep_found_says_so() -> None:
-    cause = {"rows": [7], "causes": ["sweep"], "events": []}
-    line = Decision.objects.create(entity_type="contact", kind="pull", sentence="Something.", cause=cause)
-    assert "(a check for missed changes)" in causes_text(causes_of(line, {}))
-
-
 def test_a_click_names_who_clicked(world: World) -> None:
     contact = world.linked(role_title="Boss")
     from sync.operations.record_requests import push_record
@@ -124,10 +116,3 @@ def test_a_record_made_from_an_item_names_its_row_and_its_webhooks(world: World)
     assert line.cause["rows"]
     assert line.cause["events"]
     assert line.cause["read"] == line.request_id != ""
-
-
-@pytest.mark.django_db
-def test_a_line_without_a_cause_has_no_chain() -> None:
-    line = Decision.objects.create(entity_type="contact", kind="note", sentence="Something.")
-    line.refresh_from_db()
-    assert causes_of(line, {}) == []

@@ -15,7 +15,7 @@ from django.test import Client
 
 from npd.models import Contact, Organization
 from sync.operations.file_formats import CSV, XLSX, FileError, escape_formula, unescape_formula
-from tests.files.conftest import counts, exported, imported, preview
+from tests.files.conftest import counts, exported, preview
 
 pytestmark = pytest.mark.django_db
 
@@ -171,8 +171,3 @@ def test_an_export_asks_for_its_own_right_and_that_to_view(client: Client, db: N
         client.force_login(clerk)
         assert client.get("/admin/npd/contact/export/").status_code == status
         assert client.post("/admin/npd/contact/export/", {"format": "0", "resource": "0"}).status_code == status
-
-
-def test_a_workbook_is_imported(admin: Client) -> None:
-    imported(admin, sheet(["Name", "Email"], ["Ann", "ann@x.org"]))
-    assert Contact.objects.get().email == "ann@x.org"

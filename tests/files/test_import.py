@@ -237,12 +237,6 @@ def test_of_a_double_click_the_first_imports_and_a_lost_file_is_said(admin: Clie
     assert "Choose it again." in said(answer)
 
 
-def test_a_confirmation_of_another_format_or_resource_than_shown_is_no_failure(admin: Client) -> None:
-    for sent, expected in (({"format": "1"}, "no XLSX file"), ({"resource": "7"}, "Imported: 1 new")):
-        page = preview(admin, "Name,Email\nAnn,ann@x.org\n")
-        assert expected in said(confirm(admin, page, **sent))
-
-
 # --- history, activity and undo ---
 
 
@@ -306,13 +300,6 @@ def test_a_file_has_five_thousand_rows_and_ten_megabytes(admin: Client) -> None:
     assert "A file may have 5,000 rows below its titles" in str(page.context["form"].errors)
     page = preview(admin, b"Name,Email\n" + b"x" * 10_000_001)
     assert "A file may have 10 MB." in str(page.context["form"].errors)
-
-
-def test_five_thousand_rows_are_imported_each_once(admin: Client) -> None:
-    rows = "".join(f"Person {number},p{number}@x.org\n" for number in range(MAX_ROWS))
-    assert imported(admin, f"Name,Email\n{rows}") == "Imported: 5,000 new, 0 changed, 0 unchanged. Undo…"
-    assert Contact.objects.values("email").distinct().count() == MAX_ROWS
-    assert counts(preview(admin, f"Name,Email\n{rows}")) == {"skip": MAX_ROWS}
 
 
 def test_an_import_asks_for_its_own_right_and_those_to_add_and_change(client: Client, person: User) -> None:

@@ -13,7 +13,6 @@ from sync.choices import ApprovalKind, ApprovalState
 from sync.models import ApprovalRequest, BoardLink, Decision, SyncQueue
 from tests.admin import states as states_of
 from tests.admin.test_records import words_of
-from tests.support.people import api_of
 
 LIST = "/admin/sync/approvalrequest/?state__exact=pending"
 ACT = "/admin/home/act/"
@@ -137,9 +136,3 @@ def test_items_are_kept_after_a_page_that_says_who_deleted_their_records_and_wha
     assert "deleted by mary, " in page
     assert "The item of “Ann”" not in page
     assert f"Items would be {would_be} on Monday" in words_of(browser.get("/admin/").content.decode())
-
-
-def test_the_figures_count_what_waits(mary: User, hold: Any) -> None:
-    acts = hold(2)
-    ApprovalRequest.objects.filter(pk=acts[0].pk).update(state=ApprovalState.DONE)
-    assert api_of(mary).get("/api/v1/sync/stats").json()["waiting_for_approval"] == 1

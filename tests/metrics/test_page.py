@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 from django.test import Client
-from prometheus_client.openmetrics.parser import text_string_to_metric_families as open_metrics
 
 from npd.models import Contact, Organization
 from sync.clock import sync_now
@@ -54,13 +53,6 @@ def test_it_is_text_with_a_line_of_help_for_each_gauge(client: Client) -> None:
     assert 12 <= len(figures.families) <= 18
     for family in figures.families:
         assert (family.type, bool(family.documentation)) == ("gauge", True)
-
-
-def test_who_asks_for_open_metrics_gets_them(client: Client) -> None:
-    everything_is_tight()
-    answer = client.get("/metrics", headers=bearer(Accept="application/openmetrics-text; version=1.0.0"))
-    assert answer.headers["Content-Type"].startswith("application/openmetrics-text")
-    assert {family.name for family in open_metrics(answer.content.decode())}  # type: ignore[no-untyped-call]
 
 
 def test_while_no_token_is_set_it_is_closed_to_everybody(client: Client, settings: Any) -> None:

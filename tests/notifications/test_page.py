@@ -14,7 +14,6 @@ from django.test import Client
 
 from sync.kernel.secret_texts import decrypt
 from sync.models import NotificationReceiver
-from tests.admin import states
 from tests.notifications.conftest import SLACK, TOKEN, Chats
 from tests.support.receivers import MailServer
 
@@ -130,17 +129,3 @@ def test_chats_are_the_superusers_and_everybody_has_their_own_email(
     assert stranger.get(PAGE).status_code == stranger.post(PAGE, {"act": "test"}).status_code == 302
     # Nobody can be given a right to them.
     assert not Permission.objects.filter(codename__contains="notification").exists()
-
-
-def test_superusers_see_whose_emails_do_not_arrive_and_why(browser: Client, client: Client) -> None:
-    eve = User.objects.create_user("eve", "eve@example.com", is_staff=True)
-    since = states.sync_now()
-    NotificationReceiver.objects.create(
-        user=eve, frequency="daily", failures=2, failed_since=since, due_at=since, problem="It is full."
-    )
-    for page in (PAGE, "/admin/"):
-        text = words(browser.get(page))
-        assert "eve" in text
-        assert "It is full." in text
-    client.force_login(User.objects.create_user("bo", is_staff=True))
-    assert "It is full." not in words(client.get(PAGE))
