@@ -63,6 +63,7 @@ from sync.models import (
     WebhookEvent,
     WriteLoop,
 )
+from sync.models.jobs import ROUNDS_KEY
 from sync.models.state import approval_payload_key, fold_alike
 from sync.outbox import finish
 from sync.outbox.claim import Lease, claim_records
@@ -82,9 +83,27 @@ from sync.reconcile.duplicates import (
 )
 from sync.reconcile.facts import RETURN, InspectedColumns
 from sync.reconcile.field_values import BoardContext, match_text_of_item, npd_id_of
-from sync.reconcile.identity import AnswerKind, AnswerPlan, asked_by, decide_answers, linkable
-from sync.reconcile.new_items import GIVING, ItemAct, ItemPlan, after_rejection, item_as_locked, released
-from sync.reconcile.pass_plan import REPORTED_STATES, Job, Outcome, PassFacts, Plan, RecordPlan, ending
+from sync.reconcile.identity import ANSWERED, AnswerKind, AnswerPlan, asked_by, decide_answers, linkable
+from sync.reconcile.new_items import (
+    CHANGED_MEANWHILE,
+    GIVING,
+    ItemAct,
+    ItemPlan,
+    after_rejection,
+    item_as_locked,
+    released,
+)
+from sync.reconcile.pass_plan import (
+    MAX_ROUNDS,
+    REPORTED_STATES,
+    ROUNDS_WAIT_SECONDS,
+    Job,
+    Outcome,
+    PassFacts,
+    Plan,
+    RecordPlan,
+    ending,
+)
 from sync.reconcile.removed_items import new_deletion_requests
 from sync.reconcile.resolutions import undo_context
 from sync.reconcile.restraints import has_local_writes, new_clear_requests
@@ -211,6 +230,10 @@ def end_jobs(run: PassRun, jobs: Iterable[Job]) -> None:
             completed.setdefault(job.ending.detail, []).extend(job.claim.rows)
         elif job.ending.outcome is Outcome.RELEASED and run.hold_seconds:
             finish.defer(list(job.claim.rows), token, run.hold_seconds, job.ending.detail)
+        elif _is_item_to_decide_anew(job):
+            rounds = int(job.claim.payload.get(ROUNDS_KEY, 0)) + 1
+            wait = ROUNDS_WAIT_SECONDS if rounds > MAX_ROUNDS else 0
+            finish.defer(list(job.claim.rows), token, wait, job.ending.detail, rounds=rounds)
         elif job.ending.outcome is Outcome.RELEASED:
             given_back.setdefault((job.ending.detail, job.ending.at_most), []).extend(job.claim.rows)
     for detail, rows in completed.items():
@@ -229,6 +252,12 @@ def end_jobs(run: PassRun, jobs: Iterable[Job]) -> None:
     # What a person approved or rejected says at once that it was carried out.
     if decided := [job.claim.entity_id for job in listed if job.claim.entity_id and APPROVAL in job.claim.payload]:
         release_obsolete(decided)
+
+
+def _is_item_to_decide_anew(job: Job) -> bool:
+    """Whether what was planned for an item no longer held; if it never does, each pass would cost a call in vain."""
+    is_released = job.ending.outcome is Outcome.RELEASED
+    return is_released and job.claim.entity_id is None and job.ending.detail in (CHANGED_MEANWHILE, ANSWERED)
 
 
 _UPDATE_APPLIED = """
