@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Sequence
 from typing import Any
 
-from sync.models import BoardLease, Intent, IntentState
-from sync.outbox.claim import Lease
+from sync.models import Intent, IntentState
 from sync.reconcile.identity import Candidates
 from sync.reconcile.unconfirmed_writes import CreatePlan, Fate, UnconfirmedCreates
 from tests.chaos import drills
-from tests.chaos.generating import Cast
 from tests.chaos.planted import Wrong, bug, instead_of
 
 intents_ignored = bug(
@@ -66,26 +63,3 @@ def _divides_whatever_failed(right: Wrong, executor: Any, call: Any, announced: 
     for part in filter(None, (writes[:half], writes[half:])):
         answers |= executor.send(call, part)
     return answers
-
-
-def _two_send_one_field(cast: Cast) -> None:
-    """A worker stands still with what it has read; the record is saved again, and another one sends that."""
-    handle = cast.someone()
-    cast.do("patch", handle=handle, key="role_title", number=cast.token())
-    cast.do("hold_worker", at=1, only="an answer")
-    cast.do("patch", handle=handle, key="role_title", number=cast.token())
-    cast.do("work")
-    cast.do("let_go")
-
-
-lease_ignored = bug("lease_ignored", "a worker works on a board that another one holds", act=_two_send_one_field)
-
-
-@instead_of(lease_ignored, "sync.operations.worker:acquire")
-def _takes_it_anyway(right: Wrong, link: Any, *args: Any) -> Lease:
-    return right(link, *args) or Lease(link, token=BoardLease.objects.get(link=link).token or uuid.uuid4())
-
-
-@instead_of(lease_ignored, "sync.outbox.claim:Lease.release")
-def _leaves_it_to_the_other(right: Wrong, lease: Lease) -> None:
-    """Who shares a lease doesn't end it."""
