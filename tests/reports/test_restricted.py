@@ -99,13 +99,14 @@ def test_an_item_that_is_closed_holds_its_record_alone(world: World, people: Any
 @pytest.mark.parametrize("code", ["UserUnauthorizedException", "USER_ACCESS_DENIED"])
 def test_a_viewers_token_goes_on_reading_at_little_cost(world: World, people: Any, code: str) -> None:
     ann, bob = people
+    cara = world.linked("Cara")
     forbidden = {"every": 1, "code": code, "message": "User unauthorized to perform action"}
     world.sandbox.control("faults", partial=forbidden, count=None)
     Contact.objects.filter(pk__in=[ann.pk, bob.pk]).update(notes="New")
     world.work()
     assert calls_while(world, 60) <= 20
     assert calls_while(world, 60) <= 8
-    assert edits_come_in(world, ann, "Theirs")
+    assert edits_come_in(world, cara, "Theirs")
     world.sandbox.control("faults", "DELETE")
     world.pass_time(minutes=1)
     assert breaker.ask_again() is AskCode.RESUMED
