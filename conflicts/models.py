@@ -10,7 +10,7 @@ from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
 from django.contrib.postgres.functions import RandomUUID
 from django.db import connection, models
-from django.db.models import Count, F, Q, QuerySet
+from django.db.models import Count, F, Q
 
 from conflicts.reports import KIND_DELETE, KIND_FIELDS, KIND_IDENTITY, KIND_LOST_UPDATE, RECORD_KEY
 from sync import registry
@@ -260,11 +260,6 @@ _COUNTS = """
 
 BEING_APPLIED = Q(resolved_at=None, resolution__isnull=False) & ~Q(resolution__fields={})
 """Open, with a resolution: one whose fields were all handed back doesn't count."""
-
-
-def unresolved_conflicts() -> QuerySet[SyncConflict]:
-    """Return open conflicts without a resolution, oldest first."""
-    return SyncConflict.objects.filter(resolved_at=None).exclude(BEING_APPLIED).order_by("detected_at", "id")
 
 
 def counts() -> dict[str, int]:

@@ -1,4 +1,4 @@
-"""What the inbox offers for conflicts and rejected values: one side for the values that its rows show, and the undo."""
+"""What Home offers for conflicts and rejected values: one side for the values that its rows show, and the undo."""
 
 from __future__ import annotations
 

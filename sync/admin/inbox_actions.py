@@ -1,4 +1,4 @@
-"""What the inbox offers for the engine's own kinds: failed jobs, blocked fields, approvals, records whose items were
+"""What Home offers for the engine's own kinds: failed jobs, blocked fields, approvals, records whose items were
 removed on Monday, and unmatched items.
 """
 

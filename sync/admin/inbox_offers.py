@@ -1,4 +1,4 @@
-"""What can be done with entries of the inbox, and what is said above those of one cause.
+"""What can be done with the entries of Home, and what is said above those of one cause.
 
 An application that keeps entries of its own kinds registers its own (`register_action`, `register_lead`).
 """
@@ -29,7 +29,7 @@ class ActionResult:
     sentence: str = ""
     problems: Sequence[str] = ()  # why others were left alone
     undo: Sequence[str] = ()  # a text for each entry, with which the action's `undo` takes it back
-    # The sentence once the jobs of the entries, or of these items, are done: the inbox shows how far they are.
+    # The sentence once the jobs of the entries, or of these items, are done: Home shows how far they are.
     outcome: str = ""
     items: Sequence[str] = ()
 
@@ -136,7 +136,7 @@ ACTIONS: dict[str, InboxAction] = {}
 
 
 def register_action(*actions: InboxAction) -> None:
-    """Offer acts in the inbox."""
+    """Offer acts on Home."""
     ACTIONS.update((action.name, action) for action in actions)
 
 

@@ -381,9 +381,6 @@ class RecordPlan:
     def with_facts(self, **values: Any) -> RecordPlan:
         return _changed(self, facts=_changed(self.facts, **values))
 
-    def with_history(self, **values: Any) -> RecordPlan:
-        return self.with_facts(history=replace(self.facts.history, **values))
-
     def with_state(self, **values: Any) -> RecordPlan:
         ledger = changed_ledger(self.ledger, **values)
         return self if ledger is self.ledger else self.with_facts(ledger=ledger)
