@@ -336,7 +336,7 @@ def test_values_that_are_blocked_for_reasons_of_one_code_stand_together_and_are_
     assert "Role was rejected by Monday 2 contacts" in shown(mapped, REJECTED)
     assert "Cy NPD can't take it." in shown(mapped)
     held_so(in_sync("Left in NPD"), kept_by={"who": "Ada"})
-    form = {"of": "retry_rejected rejected:contact:role_title:rejected"}
+    form = {"action": "retry", "cause": "rejected:contact:role_title:rejected"}
     assert "2 entries will be tried again now." in done(mapped, form)
     again = SyncQueue.objects.filter(status="pending", causes=Cause.PERSON).values_list("entity_id", flat=True)
     assert {Contact.objects.get(pk=one).name for one in again} == {"Ann", "Bob"}
