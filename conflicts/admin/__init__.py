@@ -12,7 +12,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import ChoicesCheckboxFilter, RadioFilter
 
-from conflicts.admin import handlers
+from conflicts.admin import conflict_handlers
 from conflicts.admin.bulk_resolution import bulk_question, resolve_all, shown_conflicts
 from conflicts.admin.case_screen import CaseMixin, screen_url
 from conflicts.models import BEING_APPLIED, MONDAY, NPD, OPEN_FIRST, ResolutionType, SyncConflict
@@ -139,4 +139,4 @@ def _wrapped(text: str) -> SafeString:
     return format_html('<span class="npd-list-value">{}</span>', text)
 
 
-__all__ = ["SyncConflictAdmin", "handlers"]
+__all__ = ["SyncConflictAdmin", "conflict_handlers"]

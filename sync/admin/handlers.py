@@ -1,376 +1,278 @@
-"""How acts are done with the engine's own kinds: failed jobs, blocked fields, approvals, unmatched items, and records
-whose items were removed on Monday.
+"""How each act of `sync.kernel.acts` is done with what waits: offered, asked about, done, and taken back.
+
+A handler does one act with things of some kinds. Home's rows and groups and the pages of records offer and do an act by
+its handler (`act_on_entries`): the engine's are in `engine_handlers`, those of conflicts in `conflicts.admin`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
 from typing import Any
 
-from django.contrib import admin
-from django.db import transaction
-from django.db.models import ProtectedError, QuerySet, RestrictedError
-from django.http import HttpRequest
-from django.utils.html import format_html
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
+from django.views.decorators.http import require_POST
 
 from sync import attention, registry
-from sync.admin import acts, admin_base, deletion_pages, unmatched_pages
-from sync.admin.activity_pages import deleted_records_link
-from sync.admin.board_pages import ask_for_columns
-from sync.admin.confirmed_action import MAX_ROWS_SHOWN, Question, RecordTable, Report
-from sync.admin.queue_pages import left_alone
-from sync.admin.record_panel import may_change_mapping
-from sync.attention import Entry, Group, Kind
-from sync.boards.mapping import needs_column, retry_field
-from sync.choices import ApprovalKind, BlockedCode
-from sync.clock import parse_moment, sync_now
+from sync.admin.admin_base import own_address, see_other
+from sync.admin.confirmed_action import MAX_ROWS_SHOWN, Question, RecordTable, Report, expected_count, run_action
+from sync.attention import Entry, Group, Kind, SideValues, Wording
+from sync.clock import sync_now
 from sync.kernel import humanize
-from sync.kernel.messages import ActionError
-from sync.limits import quota
-from sync.models import ApprovalRequest, BoardLink, FieldMapping, SyncedModel, SyncQueue, UnmatchedItem
-from sync.outbox import operate
-from sync.queue import retry_all
-from sync.records.authors import log_action, log_action_many
-from sync.records.availability import wait_sentence
-from sync.records.item_links import request_recreation_many, request_unlink_many
+from sync.kernel.acts import ACTS, Act
+from sync.kernel.messages import ActionError, CountChanged
+from sync.models import ApprovalRequest, FieldMapping
+
+MOST_TICKED = 300
+
+LAST_ACT = "home_act"
+"""In the session: what the last act did, for the one undo that is offered."""
+
+SEEN_PREFIX = "seen:"
+"""Before an entry's key: the form's field with the values that its row showed."""
+
+UNDO_OFFERED = timedelta(minutes=1)
+"""For so long the undo of the last act is offered: later nobody who presses a key means that one."""
 
 
-class Retry(acts.Handler):
-    """Try failed jobs and blocked fields again; of a rejected field all, once its board was changed."""
+class Handler:
+    """One act with things of some kinds. What a subclass doesn't say otherwise, the act itself says."""
 
-    code = "retry"
-    kinds = frozenset({Kind.FAILED, Kind.BLOCKED, Kind.REJECTED})
-    asks_about_several = False
+    code = ""  # of the act
+    kinds: frozenset[Kind] = frozenset()
+    asks_about_several = True  # nobody does it with a whole group unasked
 
-    def fits(self, entry: Entry) -> bool:
-        return entry.cause_code not in (BlockedCode.COLUMN, BlockedCode.LIMIT)
+    @property
+    def act(self) -> Act:
+        return ACTS[self.code]
 
     def may(self, user: Any, entry: Entry) -> bool:
-        """Whether this person may retry jobs, or change the field's record."""
-        if entry.kind is Kind.FAILED:
-            return attention.may_act_on(user, entry.kind, entry.entity_type)
-        return registry.may_act(user, "change", entry.entity_type)
+        return attention.may_do(user, self.act, entry.entity_type)
+
+    def fits(self, entry: Entry) -> bool:
+        """Whether it makes sense for an entry of its kinds."""
+        return True
+
+    def is_for(self, user: Any, entry: Entry) -> bool:
+        return entry.kind in self.kinds and self.fits(entry) and self.may(user, entry)
 
     def label(self, entry: Entry) -> str:
-        return "Retry now" if entry.failures else self.act.label
+        return self.act.button
 
     def effect(self, entry: Entry) -> str:
-        return self.act.effect if entry.kind is Kind.FAILED else "Tries the field again with the next sync."
+        return self.act.effect
 
-    def run(self, request: HttpRequest, entries: Sequence[Entry], seen: Mapping[str, Any]) -> Report:
-        done = 0
-        problems = list[str]()
-        by = request.user.get_username()
-        entity_types = {entry.entity_type for entry in entries}
-        jobs = [entry.job for entry in entries if entry.kind is Kind.FAILED]
-        if jobs:
-            result = retry_all(SyncQueue.objects.filter(pk__in=jobs), by)
-            done += result.done
-            problems += left_alone(result, "done already")
-        fields: dict[tuple[str, str], list[Any]] = {}
-        for entry in entries:
-            if entry.field:
-                fields.setdefault((entry.entity_type, entry.field), []).append(entry.entity_id)
-        mappings = FieldMapping.objects.select_related("link").filter(key__in={key for _type, key in fields})
-        for mapping in mappings:
-            ids = fields.get((mapping.link.entity_type, mapping.key), [])
-            if not ids:
-                continue
-            try:
-                tried = retry_field(mapping, ids, by)
-            except ActionError as error:
-                problems.append(str(error))
-            else:
-                done += tried
-                log_action(request.user, mapping, f"Tried again on {humanize.count_with_noun(tried, 'record')}.")
-        if not done:
-            return Report(problems=problems)
-        wait = wait_sentence(done, entity_types)
-        number = humanize.count_with_noun(done, "entry", "entries")
-        stay = " Here until it has succeeded." if jobs else ""
-        return Report(f"{number} will be tried again{f'. {wait}' if wait else ' now.'}{stay}", problems)
-
-
-class Discard(acts.Handler):
-    code = "discard"
-    kinds = frozenset({Kind.FAILED})
-
-    def fits(self, entry: Entry) -> bool:
-        """Whether it has failed for good."""
-        return not entry.failures
-
-    def question(self, request: HttpRequest, entries: Sequence[Entry]) -> Question:
-        number = humanize.count_with_noun(len(entries), "failed job")
-        rows = [(entry.name, entry.board, entry.detail) for entry in entries[:MAX_ROWS_SHOWN]]
-        table = RecordTable(("Record", "Board", "Why it failed"), rows, len(entries))
-        return Question(f"Discard {number}?", [self.act.effect], f"Yes, discard {number}", [table])
-
-    def run(self, request: HttpRequest, entries: Sequence[Entry], seen: Mapping[str, Any]) -> Report:
-        jobs = SyncQueue.objects.filter(pk__in=[int(entry.row_id) for entry in entries])
-        done = operate.discard(jobs, request.user.get_username()).done
-        return Report(f"{humanize.count_with_noun(done, 'failed job')} discarded." if done else "")
-
-
-class CheckColumn(acts.Handler):
-    """Ask Monday whether a column that is lost is back."""
-
-    code = "check_column"
-    kinds = frozenset({Kind.BLOCKED})
-    asks_about_several = False
-
-    def may(self, user: Any, entry: Entry) -> bool:
-        return may_change_mapping(user)
-
-    def run(self, request: HttpRequest, entries: Sequence[Entry], seen: Mapping[str, Any]) -> Report:
-        answers = list[str]()
-        problems = list[str]()
-        for link in BoardLink.objects.filter(entity_type__in={entry.entity_type for entry in entries}).order_by("pk"):
-            try:
-                answers.append(ask_for_columns(request, link))
-            except ActionError as error:
-                problems.append(str(error))
-        return Report(" ".join(answers), problems)
-
-
-class Decide(acts.Handler):
-    """Approve or reject what would be deleted or emptied."""
-
-    kinds = frozenset({Kind.APPROVAL})
-
-    def __init__(self, code: str) -> None:
-        self.code = code
-
-    def question(self, request: HttpRequest, entries: Sequence[Entry]) -> Question:
-        return deletion_pages.approval_question(self._requests(entries), self.code, ())
-
-    def run(self, request: HttpRequest, entries: Sequence[Entry], seen: Mapping[str, Any]) -> Report:
-        chosen = deletion_pages.of_chosen_kind(request, self._requests(entries))
-        return deletion_pages.decide_approvals(request, chosen, self.code)
-
-    @staticmethod
-    def _requests(entries: Sequence[Entry]) -> QuerySet[ApprovalRequest]:
-        return ApprovalRequest.objects.filter(pk__in=[int(entry.row_id) for entry in entries], state="pending")
-
-
-class Approve(Decide):
-    """Its button says what approving does; the cause and the question say whether items are archived or deleted."""
-
-    LABELS: Mapping[str, str] = {
-        ApprovalKind.ITEMS: "Remove {items} on Monday…",
-        ApprovalKind.RECORDS: "Delete {records} in NPD…",
-        ApprovalKind.CLEAR_MONDAY: "Empty {fields} on Monday…",
-        ApprovalKind.CLEAR_NPD: "Empty {fields} in NPD…",
-    }
-
-    def label(self, entry: Entry) -> str:
-        return acts.counted(self.LABELS[entry.cause_code], 1, entry.entity_type)
+    def takes_away(self, entry: Entry) -> bool:
+        """Whether a record, an item or a value is gone after it: then its button is red, and never the first."""
+        return self.act.deletes
 
     def group_label(self, group: Group, entries: Sequence[Entry]) -> str:
-        return acts.counted(self.LABELS[group.code], group.number, group.entity_type)
+        """What it is called for all of a group; `entries` are those of it that the page shows."""
+        if group.number == 1:
+            return self.label(entries[0])
+        label = counted(self.act.many.replace("{number}", "all {number}"), group.number, group.entity_type)
+        return f"{label}…" if self.is_asked(entries, is_all=True) else label
 
-
-def _items_of(keys: Iterable[str]) -> QuerySet[UnmatchedItem]:
-    return UnmatchedItem.objects.filter(pk__in=[int(key) for key in keys])
-
-
-class CreateRecord(acts.Handler):
-    code = "create_record"
-    kinds = frozenset({Kind.UNMATCHED})
-
-    def label(self, entry: Entry) -> str:
-        return f"Create {registry.type_name(entry.entity_type)}"
-
-    def run(self, request: HttpRequest, entries: Sequence[Entry], seen: Mapping[str, Any]) -> Report:
-        return unmatched_pages.create_records(request, _items_of(entry.row_id for entry in entries))
-
-
-class Ignore(acts.Handler):
-    code = "ignore"
-    kinds = frozenset({Kind.UNMATCHED})
-    asks_about_several = False
-
-    def run(self, request: HttpRequest, entries: Sequence[Entry], seen: Mapping[str, Any]) -> Report:
-        keys, sentence = unmatched_pages.ignore_items(request, _items_of(entry.row_id for entry in entries))
-        return Report(sentence if keys else "", undo=keys)
-
-    def undo(self, request: HttpRequest, tokens: Sequence[str]) -> Report:
-        done, sentence = unmatched_pages.list_again(request, _items_of(tokens))
-        return Report(f"Undone: {sentence}" if done else "")
-
-
-# Records whose items somebody archived, deleted or moved on Monday, asked about already or still waited for. An answer
-# is given to the records themselves, by the ways of their own pages: so it is the same before the question and after.
-
-
-def _by_type(entries: Iterable[Entry]) -> dict[str, list[Any]]:
-    ids: dict[str, list[Any]] = {}
-    for entry in entries:
-        ids.setdefault(entry.entity_type, []).append(entry.entity_id)
-    return ids
-
-
-def _records_of(entries: Sequence[Entry]) -> Iterator[SyncedModel]:
-    """The records themselves, with what they point at; one query for each type."""
-    for entity_type, ids in _by_type(entries).items():
-        model = registry.entity(entity_type).model
-        pointing = [field.name for field in registry.own_fields(model) if field.many_to_one]
-        yield from model._default_manager.filter(pk__in=ids).select_related(*pointing)
-
-
-def _counted(entries: Sequence[Entry], number: int | None = None) -> str:
-    """So many of these records, else all, as “60 contacts”."""
-    types = {entry.entity_type for entry in entries}
-    return registry.count_of_type(len(entries) if number is None else number, types.pop() if len(types) == 1 else "")
-
-
-_ASKED_AT = "asked_at"
-
-
-class RemovalAnswer(acts.Handler):
-    """An answer to what becomes of records whose items were removed."""
-
-    kinds = frozenset({Kind.REMOVED})
-
-    def fits(self, entry: Entry) -> bool:
-        """Whether the record's direction lets it."""
-        return self.code in entry.acts
-
-    def may(self, user: Any, entry: Entry) -> bool:
-        """Who resolves conflicts answers their question, too, and that is the same."""
-        is_resolver = user.has_perm("conflicts.change_syncconflict")
-        return is_resolver or registry.may_act(user, "change", entry.entity_type)
+    def is_asked(self, entries: Sequence[Entry], *, is_all: bool) -> bool:
+        return self.act.asks or (is_all and len(entries) > 1 and self.asks_about_several)
 
     def question(self, request: HttpRequest, entries: Sequence[Entry]) -> Question:
-        """Ask about these, and hold the answer to what they are now."""
-        shown = entries[:MAX_ROWS_SHOWN]
-        details: dict[Any, str] = {record.pk: admin_base.describe(record) for record in _records_of(shown)}
+        labels = {self.label(entry) for entry in entries}
+        label = labels.pop() if len(labels) == 1 else self.act.button
+        number = humanize.count_with_noun(len(entries), "entry", "entries")
         rows = []
-        for entry in shown:
-            happened = " ".join(filter(None, (f"{entry.cause_text}.", entry.detail)))
-            rows.append((entry.name, details.get(entry.entity_id, ""), happened))
-        table = RecordTable(("Record", "Details", "What happened"), rows, len(entries))
-        if len(reasons := {reason for *_record, reason in rows}) == 1:
-            table = RecordTable(table.heads[:2], [record for *record, _reason in rows], len(entries), reasons.pop())
-        title = self.act.title(records=_counted(entries), items=humanize.count_with_noun(len(entries), "item"))
-        asked_at = (_ASKED_AT, sync_now().isoformat())
-        return Question(f"{title}?", list(self.effects(entries)), title, [table], [asked_at], deletes=self.act.deletes)
+        for entry in entries[:MAX_ROWS_SHOWN]:
+            sides = "; ".join(f"{value.label}: {value.npd or '–'} | {value.monday or '–'}" for value in entry.values)
+            rows.append((entry.name, entry.board, sides or entry.detail))
+        return Question(
+            f"{label}: {number}?",
+            list(dict.fromkeys(self.effect(entry) for entry in entries)),
+            f"{label}: {number}",
+            [RecordTable(("Entry", "Board", "NPD | Monday, or what is wrong"), rows, len(entries))],
+            deletes=self.act.deletes,
+        )
 
-    def effects(self, entries: Sequence[Entry]) -> Iterator[str]:
+    def run(self, request: HttpRequest, entries: Sequence[Entry], seen: Mapping[str, Any]) -> Report:
+        """Do it; `seen` has the values that each row showed, by its key."""
+        raise NotImplementedError
+
+    def undo(self, request: HttpRequest, tokens: Sequence[str]) -> Report:
+        """Take back what `run` has reported as its `undo`."""
         raise NotImplementedError
 
 
-class CreateAgain(RemovalAnswer):
-    code = "create_item"
+def counted(label: str, number: int, entity_type: str) -> str:
+    """Fill in how many {number}, {records}, {items} or {fields} a label is about."""
+    return label.format(
+        number=f"{number:,}",
+        records=registry.count_of_type(number, entity_type),
+        items=humanize.count_with_noun(number, "item"),
+        fields=humanize.count_with_noun(number, "field"),
+    )
 
-    def effects(self, entries: Sequence[Entry]) -> Iterator[str]:
-        items = humanize.count_with_noun(len(entries), "item")
-        are = humanize.plural(len(entries), "is", "are")
-        yield f"On Monday: {items} {are} created from what NPD says now. In NPD: nothing is changed."
-        yield (
-            "The old items stay as they are, with what was edited there and never synced. One that is restored later "
-            "is listed as a possible duplicate."
-        )
-        yield self.act.way_back
-        yield from _creation_cost(entries)
 
-    def run(self, request: HttpRequest, entries: Sequence[Entry], seen: Mapping[str, Any]) -> Report:
-        problems = list[str]()
-        for entity_type, ids in _by_type(entries).items():
-            _log_on_records(request, entity_type, ids, "Creating its item again was asked for.")
-            problems += request_recreation_many(entity_type, ids, request.user.get_username())
-        done = len(entries) - len(problems)
-        if not done:
+HANDLERS: dict[tuple[Kind, str], Handler] = {}
+"""By the kind of a thing and the code of the act."""
+
+
+def register(*handlers: Handler) -> None:
+    for handler in handlers:
+        HANDLERS.update({(kind, handler.code): handler for kind in handler.kinds})
+
+
+def handlers_of(kind: Kind, code: str) -> list[Handler]:
+    """Return the handlers of a cause's acts, the main act first."""
+    return [HANDLERS[kind, act] for act in attention.acts_of(kind, code) if (kind, act) in HANDLERS]
+
+
+def offered_to(user: Any, entry: Entry) -> list[Handler]:
+    """Return what this person may do with an entry."""
+    return [handler for handler in handlers_of(entry.kind, entry.cause_code) if handler.is_for(user, entry)]
+
+
+ValuesLoader = Callable[[Sequence[Entry], Sequence[FieldMapping]], Mapping[str, Sequence[SideValues]]]
+VALUES: dict[Kind, ValuesLoader] = {}
+"""What each side has, by the entries' keys, of kinds whose application knows it."""
+
+
+def with_values(entries: Sequence[Entry], wording: Wording) -> list[Entry]:
+    """Return the entries with what each side has, of kinds that somebody knows it of."""
+    values: dict[str, Sequence[SideValues]] = {}
+    for kind, load in VALUES.items():
+        values |= load([entry for entry in entries if entry.kind is kind], list(wording.mappings.values()))
+    return [replace(entry, values=tuple(values.get(entry.key, entry.values))) for entry in entries]
+
+
+# An act from a page.
+
+
+@require_POST
+def act_on_entries(request: HttpRequest) -> HttpResponse:
+    """Do an act: with one row (`one`), else with the ticked ones (`key`), else with all of a group (`cause`).
+
+    Only with what still waits, and where this person may.
+    """
+    code, _, key = request.POST.get("one", "").partition(" ")
+    code = code or request.POST.get("action", "")
+    cause = request.POST.get("cause", "")
+    # The database knows no NUL, so nothing is called so.
+    keys = [text for text in ([key] if key else request.POST.getlist("key")[:MOST_TICKED]) if "\0" not in text]
+    back_url = _back_url(request)
+    if not keys and (not cause or "\0" in cause):
+        messages.warning(request, "Nothing is selected.")
+        return see_other(back_url)
+    scope = attention.scope_of(request.user)
+    entries = attention.entries(
+        replace(scope, kinds=scope.kinds | scope.others), keys=keys, of_causes=[] if keys else [cause], limit=None
+    )
+    handler = next((HANDLERS[entry.kind, code] for entry in entries if (entry.kind, code) in HANDLERS), None)
+    if handler is None:
+        messages.warning(request, "Nothing was done: it isn't waiting any more, or that is not possible there.")
+        return see_other(back_url)
+    whole = with_values(entries, Wording.of_boards())
+    fitting = [entry for entry in whole if handler.is_for(request.user, entry)]
+    left = max(len(keys), len(entries)) - len(fitting)
+    waiting = len(fitting)
+    fitting = fitting[: handler.act.at_once or None]
+    seen = _seen(request)
+    if not keys:
+        # What the page didn't show is done for what it is now: the question has listed it.
+        shown = {entry.key: {value.key: [value.npd, value.monday] for value in entry.values} for entry in fitting}
+        seen = {key: values for key, values in shown.items() if values} | seen
+    hidden: list[tuple[str, object]] = [("action", code), ("back", back_url), ("expect", len(fitting))]
+    hidden += [("key", entry.key) for entry in fitting] if keys else [("cause", cause)]
+    hidden += [(f"{SEEN_PREFIX}{entry.key}", json.dumps(seen[entry.key])) for entry in fitting if entry.key in seen]
+    asks = bool(fitting) and handler.is_asked(fitting, is_all=not keys)
+
+    def question() -> Question:
+        asked = handler.question(request, fitting)
+        effects = asked.effects
+        if waiting > len(fitting):
+            limit = (
+                f"{waiting:,} wait. At most {len(fitting)} are done at once, the oldest first; repeat it for the rest."
+            )
+            effects = [limit, *effects]
+        return replace(asked, effects=effects, hidden=[*asked.hidden, *hidden])
+
+    def run() -> Report:
+        if asks and not keys and (expected := expected_count(request)) != len(fitting):
+            raise CountChanged(expected, len(fitting))
+        report = handler.run(request, fitting, seen) if fitting else Report()
+        problems = list(report.problems)
+        if left:
+            number = humanize.count_with_noun(left, "entry", "entries")
+            problems.append(f"{number} left alone: done meanwhile, or “{handler.act.button}” is not possible there.")
+        request.session.pop(LAST_ACT, None)
+        if report.done and report.undo:
+            request.session[LAST_ACT] = {
+                "kind": fitting[0].kind.value,
+                "action": code,
+                "tokens": list(report.undo),
+                "sentence": report.done,
+                "at": sync_now().isoformat(),
+            }
             return Report(problems=problems)
-        wait = wait_sentence(done, [entry.entity_type for entry in entries])
-        items = humanize.count_with_noun(done, "item")
-        return Report(f"{items} will be created again. {wait}".rstrip(), problems)
+        return Report(report.done, problems)
+
+    model_admin = admin.site.get_model_admin(ApprovalRequest)
+    return run_action(model_admin, request, run, back_url=back_url, question=question if asks else None, atomic=False)
 
 
-class Unlink(RemovalAnswer):
-    code = "unlink"
-
-    def effects(self, entries: Sequence[Entry]) -> Iterator[str]:
-        stay = humanize.plural(len(entries), "stays as it is", "stay as they are")
-        yield f"In NPD: {_counted(entries)} {stay}, with sync turned off. On Monday: nothing is changed."
-        yield "An item that is restored makes no record, and is matched with none, until somebody says so."
-        yield self.act.way_back
-
-    def run(self, request: HttpRequest, entries: Sequence[Entry], seen: Mapping[str, Any]) -> Report:
-        for entity_type, ids in _by_type(entries).items():
-            _log_on_records(request, entity_type, ids, "Unlink from Monday was asked for.")
-            request_unlink_many(entity_type, ids, request.user.get_username())
-        wait = wait_sentence(len(entries), [entry.entity_type for entry in entries])
-        return Report(f"{_counted(entries)} will be unlinked. {wait}".rstrip())
+def _seen(request: HttpRequest) -> dict[str, Any]:
+    """The values that the rows showed, by key; what can't be read equals nothing stored, so that the act is refused."""
+    seen = {}
+    for name, text in request.POST.items():
+        if name.startswith(SEEN_PREFIX):
+            try:
+                seen[name.removeprefix(SEEN_PREFIX)] = json.loads(str(text))
+            except (ValueError, RecursionError):
+                continue
+    return seen
 
 
-class DeleteRecord(RemovalAnswer):
-    code = "delete_record"
-
-    def may(self, user: Any, entry: Entry) -> bool:
-        return registry.may_act(user, "delete", entry.entity_type)
-
-    def effects(self, entries: Sequence[Entry]) -> Iterator[str]:
-        are = humanize.plural(len(entries), "is", "are")
-        yield f"In NPD: {_counted(entries)} {are} deleted, with what was edited there. On Monday: nothing is changed."
-        yield self.act.way_back
-
-    def run(self, request: HttpRequest, entries: Sequence[Entry], seen: Mapping[str, Any]) -> Report:
-        """Delete the records as their list would; one that was edited since the question is left."""
-        asked_at = parse_moment(request.POST.get(_ASKED_AT))
-        done = 0
-        problems = list[str]()
-        for entity_type, ids in _by_type(entries).items():
-            manager = registry.entity(entity_type).model._default_manager
-            rows = manager.filter(pk__in=ids, updated_at__lte=asked_at) if asked_at else manager.none()
-            if edited := len(ids) - rows.count():
-                records = registry.count_of_type(edited, entity_type)
-                problems.append(f"{records} left alone: edited or deleted since you were asked. See what is there now.")
-            number, refused = _delete_records(request, rows)
-            done += number
-            problems += refused
-        if not done:
-            return Report(problems=problems)
-        sentence = f"{_counted(entries, done)} {humanize.plural(done, 'is', 'are')} deleted in NPD."
-        # No undo: a restored record gets a new item on Monday, which is asked about there.
-        link = deleted_records_link(request.user, "Restore under Deleted records")
-        return Report(format_html("{} {}", sentence, link), problems)
+def _back_url(request: HttpRequest) -> str:
+    """Home, or a record's page or list from which the act was sent."""
+    back = own_address(request, str(request.POST.get("back", "")))
+    opts = [spec.model._meta for spec in registry.entities()]
+    lists = [registry.page_url(f"{meta.app_label}_{meta.model_name}_changelist") for meta in opts]
+    return back if any(page and back.startswith(page) for page in lists) else reverse("admin:index")
 
 
-def _creation_cost(entries: Sequence[Entry]) -> Iterator[str]:
-    """What items are created without for now, and what they take of the day's calls."""
-    ids = _by_type(entries)
-    links = BoardLink.objects.filter(entity_type__in=ids).prefetch_related("mappings")
-    labels = [
-        mapping.label for link in links for mapping in link.mappings.all() if mapping.problem and needs_column(mapping)
-    ]
-    if labels:
-        is_blocked = humanize.plural(len(labels), "is", "are")
-        yield f"{humanize.join_first(labels)} {is_blocked} blocked: the items are created without it for now."
-    if cost := quota.cost_sentence({link.pk: len(ids[link.entity_type]) for link in links}):
-        yield cost
+def last_act(request: HttpRequest) -> dict[str, Any]:
+    """Return what the last act did, as long as its undo is offered."""
+    if not (last := request.session.get(LAST_ACT)):
+        return {}
+    if sync_now() - datetime.fromisoformat(last["at"]) > UNDO_OFFERED:
+        del request.session[LAST_ACT]
+        return {}
+    return {"last": last}
 
 
-def _log_on_records(request: HttpRequest, entity_type: str, ids: Sequence[Any], sentence: str) -> None:
-    log_action_many(request.user, registry.entity(entity_type).model._default_manager.filter(pk__in=ids), sentence)
-
-
-def _delete_records(request: HttpRequest, rows: QuerySet[SyncedModel]) -> tuple[int, list[str]]:
-    """All of them together; where others need some, those that nothing keeps."""
-    model_admin = admin.site.get_model_admin(rows.model)
-    ids = list(rows.order_by("pk").values_list("pk", flat=True))
+@require_POST
+def undo_last_act(request: HttpRequest) -> HttpResponse:
+    """Take back what the last act of this person did."""
+    last = request.session.pop(LAST_ACT, None)
+    back_url = _back_url(request)
+    if "dismiss" in request.POST:
+        return see_other(back_url)
+    if not last:
+        messages.warning(request, "There is nothing to undo.")
+        return see_other(back_url)
+    handler = HANDLERS[Kind(last["kind"]), last["action"]]
+    # Their kinds' rights are none of a type of records, and may have been taken away since.
+    if not all(attention.may_act_on(request.user, kind, "") for kind in handler.kinds):
+        raise PermissionDenied
     try:
-        with transaction.atomic():
-            model_admin.log_deletions(request, rows)
-            rows.model._default_manager.filter(pk__in=ids).delete()
-    except (ProtectedError, RestrictedError):
-        if len(ids) == 1:
-            return 0, [f"“{rows[0]}” was not deleted: other records in NPD need it."]
-        results = [_delete_records(request, rows.model._default_manager.filter(pk=key)) for key in ids]
-        return sum(number for number, _problems in results), [text for _number, texts in results for text in texts]
-    return len(ids), []
-
-
-acts.register(
-    *(Retry(), Discard(), CheckColumn(), Approve("approve"), Decide("reject"), CreateRecord(), Ignore()),
-    *(CreateAgain(), Unlink(), DeleteRecord()),
-)
+        report = handler.undo(request, last["tokens"])
+    except ActionError as error:
+        report = Report(problems=[f"Nothing was undone. {error}"])
+    for text in humanize.first_few(report.problems):
+        messages.warning(request, text)
+    if report.done:
+        messages.success(request, report.done)
+    return see_other(back_url)

@@ -19,11 +19,11 @@ from django.utils.safestring import SafeString
 from django.views.decorators.http import require_GET
 
 from sync import attention, registry
-from sync.admin import acts
-from sync.admin.acts import Handler
+from sync.admin import handlers
 from sync.admin.admin_base import badge, overview_of
 from sync.admin.board_cards import Badge, BoardStatus, records_url
 from sync.admin.connection_pages import has_answered, next_setup_step
+from sync.admin.handlers import Handler
 from sync.admin.queue_pages import next_attempt, pause_url
 from sync.admin.record_panel import may_change_mapping
 from sync.admin.unmatched_pages import request_badge
@@ -388,7 +388,7 @@ def _group_acts(group: Group, rows: Sequence[Row]) -> list[ActButton]:
     """Return what this person can do with all of it at once."""
     free = [row for row in rows if row.handlers]
     buttons = []
-    for handler in acts.handlers_of(group.kind, group.code):
+    for handler in handlers.handlers_of(group.kind, group.code):
         is_possible = free and all(handler in row.handlers for row in free)
         if is_possible and (group.number == 1 or handler.act.many):
             entries = [row.entry for row in free]
@@ -423,7 +423,7 @@ def _board_urls(groups: Sequence[Group], wording: Wording) -> dict[str, str]:
 
 def _rows(request: HttpRequest, entries: Sequence[Entry], wording: Wording, now: datetime) -> list[Row]:
     """Put what each side has, and what this person may do, beside the entries."""
-    whole = acts.with_values(entries, wording)
+    whole = handlers.with_values(entries, wording)
     requests = open_requests(entry.item_id for entry in whole if entry.kind is Kind.UNMATCHED)
     retried = _retried_jobs(whole, now)
     return [_row(request, entry, requests, retried.get(entry.key)) for entry in whole]
@@ -443,8 +443,8 @@ def _row(
     if entry.cause_code == BlockedCode.THROTTLED and entry.record_url:
         doors.append(("Turn sync off…", f"{entry.record_url}#npd-sync-off"))
     next_one = badge("wait", "sync", f"Next attempt {next_attempt(job)}") if job is not None else ""
-    handlers = acts.offered_to(request.user, entry)
-    return Row(entry, handlers, json.dumps(shown) if shown else "", next_one, doors)
+    offered = handlers.offered_to(request.user, entry)
+    return Row(entry, offered, json.dumps(shown) if shown else "", next_one, doors)
 
 
 def _retried_jobs(entries: Iterable[Entry], now: datetime) -> dict[str, SyncQueue]:
@@ -494,7 +494,7 @@ def _calls(now: Overview, *, is_loading: bool) -> quota.Forecast | None:
 def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     """Add to the first page what Home shows."""
     shown = home_context(request, request.GET.getlist("cause"))
-    return context | shown | acts.last_act(request)
+    return context | shown | handlers.last_act(request)
 
 
 _SECRET = re.compile(r'name="csrfmiddlewaretoken" value="\w+"')

@@ -18,7 +18,7 @@ from conflicts.lifecycle import Sides
 from conflicts.models import BEING_APPLIED, CUSTOM, MONDAY, NPD, ResolutionType, SyncConflict
 from conflicts.reports import KIND_FIELDS, KIND_LOST_UPDATE, KIND_REPLACED, OptionAct
 from conflicts.text_diff import excerpts
-from sync.admin import acts
+from sync.admin import handlers
 from sync.admin.confirmed_action import MAX_ROWS_SHOWN, Choice, Question, RecordTable, Report
 from sync.attention import Entry, Group, Kind, SideValues
 from sync.kernel import humanize
@@ -71,7 +71,7 @@ def _seen_sides(shown: Any, key: str) -> Sides:
     return parse_seen(json.dumps(shown.get(key)) if isinstance(shown, dict) else "")
 
 
-class UseValues(acts.Handler):
+class UseValues(handlers.Handler):
     """Store one side, or both in one, for conflicts and rejected values, each for the values that its row showed."""
 
     kinds = frozenset({Kind.CONFLICT, Kind.REJECTED})
@@ -281,7 +281,7 @@ class UseBoth(UseValues):
         return "both values are used"
 
 
-class ChooseOption(acts.Handler):
+class ChooseOption(handlers.Handler):
     """An option of a deleted record or item: the question says what it does with each."""
 
     kinds = frozenset({Kind.CONFLICT})
@@ -302,5 +302,5 @@ class ChooseOption(acts.Handler):
         return bulk_resolution.resolve_all(shown, self.code, by=cast("User", request.user))
 
 
-acts.VALUES.update({Kind.REJECTED: _rejected_sides, Kind.CONFLICT: _conflict_sides})
-acts.register(UseNpd(), UseMonday(), UseBoth(), *(ChooseOption(act.value) for act in OptionAct))
+handlers.VALUES.update({Kind.REJECTED: _rejected_sides, Kind.CONFLICT: _conflict_sides})
+handlers.register(UseNpd(), UseMonday(), UseBoth(), *(ChooseOption(act.value) for act in OptionAct))
