@@ -31,13 +31,12 @@ from sync.boards.board_columns import column_type, set_creates_held
 from sync.boards.mapping import check_board, column_label_now
 from sync.boards.sync_filter import SyncFilter
 from sync.choices import REFUSED_WORDS, SyncDirection
-from sync.clock import sync_now
 from sync.kernel import humanize
 from sync.kernel.messages import ActionError, Conflict
 from sync.models import BoardLink, FieldMapping, UnmatchedItem, Verification
 from sync.monday.errors import MondayError
 from sync.operations import detect
-from sync.operations.detect.comparison import VerificationResult, verifications
+from sync.operations.detect.comparison import verification_text, verifications
 from sync.records import availability
 from sync.records.authors import log_action
 
@@ -311,8 +310,8 @@ class BoardLinkAdmin(SetupWizardMixin, PageAdmin):
             return _link(reverse("admin:sync_wizard_boards"), "Set it up")
         name = self.name(link)
         found = [
-            _link(reverse("admin:index") if one.about == "field" else url, _without(name, one.what))
-            for one in detect.board_problems(link, name, blocked)
+            _link(reverse("admin:index") if about == "field" else url, _without(name, what))
+            for about, what, _why in detect.board_problems(link, name, blocked)
         ]
         if unmatched := getattr(link, "page_items", (0, 0))[1]:
             listed = f"{reverse('admin:sync_unmatcheditem_changelist')}?entity_type={link.entity_type}"
@@ -352,7 +351,7 @@ class BoardLinkAdmin(SetupWizardMixin, PageAdmin):
     @admin.display(description="Verified")
     def verified(self, link: BoardLink) -> str:
         """Return what came of the records that say “synced”, and what else the night found."""
-        result = verifications().get(link.entity_type, VerificationResult()).summary(sync_now())
+        result = verification_text(verifications().get(link.entity_type))
         return f"{result} {detect.last_comparison_text(link)}".strip()
 
     @admin.display(description="Webhooks")
