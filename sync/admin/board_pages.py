@@ -351,7 +351,8 @@ class BoardLinkAdmin(SetupWizardMixin, PageAdmin):
     @admin.display(description="Verified")
     def verified(self, link: BoardLink) -> str:
         """Return what came of the records that say “synced”, and what else the night found."""
-        result = verification_text(verifications().get(link.entity_type))
+        newest = verifications().get(link.entity_type)
+        result = verification_text(newest.at, newest.compared, newest.differed) if newest else verification_text()
         return f"{result} {detect.last_comparison_text(link)}".strip()
 
     @admin.display(description="Webhooks")

@@ -114,7 +114,7 @@ def _calm_line(request: HttpRequest, pending: int, now: Overview) -> StateLine:
     if pending:
         records = humanize.count_with_noun(pending, "record is", "records are")
         return StateLine(Badge("wait", "sync", f"Syncing; {records} pending"))
-    checked = verification_text(latest_verification())
+    checked = verification_text(**latest_verification())
     return StateLine(Badge("ok", "check_circle", "All is well"), checked)
 
 

@@ -129,8 +129,8 @@ def _quota_findings() -> Iterator[CheckResult]:
 
 def _verification_findings() -> Iterator[CheckResult]:
     verification = latest_verification()
-    text = verification_text(verification)
-    if not verification.differed:
+    text = verification_text(**verification)
+    if not verification["differed"]:
         yield CheckResult(True, text, subject="drift")
         return
     fix = (

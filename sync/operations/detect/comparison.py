@@ -353,27 +353,26 @@ def verifications() -> dict[str, Verification]:
     return {row.entity_type: row for row in rows}
 
 
-def latest_verification() -> Verification:
-    """Return the last ones of all boards as one; `at` is None where there was none yet."""
+def latest_verification() -> dict[str, Any]:
+    """Return when a board was compared last, and how many records were and differed on all; None: never yet."""
     boards = verifications().values()
-    return Verification(
-        at=max((board.at for board in boards), default=None),
-        compared=sum(board.compared for board in boards),
-        differed=sum(board.differed for board in boards),
-    )
+    return {
+        "at": max((board.at for board in boards), default=None),
+        "compared": sum(board.compared for board in boards),
+        "differed": sum(board.differed for board in boards),
+    }
 
 
-def verification_text(verification: Verification | None) -> str:
+def verification_text(at: datetime | None = None, compared: int = 0, differed: int = 0) -> str:
     """Return what was verified as a sentence, also where nothing was yet."""
-    if verification is None or verification.at is None or not verification.compared:
+    if at is None or not compared:
         return "Not verified yet: both sides are compared every night."
-    span = humanize.time_span((sync_now() - verification.at).total_seconds())
-    if not verification.differed:
-        checked = f"{verification.compared:,} of {verification.compared:,} checked records"
-        return f"Verified {span} ago: {checked} were the same on both sides."
+    span = humanize.time_span((sync_now() - at).total_seconds())
+    if not differed:
+        return f"Verified {span} ago: {compared:,} of {compared:,} checked records were the same on both sides."
     return (
-        f"Differences, found {span} ago: {verification.differed:,} of {verification.compared:,} checked records said "
-        "“synced” and differed. They are synced again, or you are asked."
+        f"Differences, found {span} ago: {differed:,} of {compared:,} checked records said “synced” and differed. They "
+        "are synced again, or you are asked."
     )
 
 
