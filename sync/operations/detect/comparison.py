@@ -33,12 +33,11 @@ from sync.outbox.queue_rows import enqueue_item_many, enqueue_many
 from sync.reconcile import gather
 from sync.reconcile.board_filter import item_verdict, record_verdict
 from sync.reconcile.facts import InspectedColumns, RecordFacts
-from sync.reconcile.field_plan import FieldPlan
 from sync.reconcile.field_values import BoardContext, still_holds, stored_values
 from sync.reconcile.gather import EmptiedCells, Gatherer, claimed
 from sync.reconcile.lookups import load_board
 from sync.reconcile.new_items import listed_finding
-from sync.reconcile.pass_plan import PassFacts, Plan, RecordPlan
+from sync.reconcile.pass_plan import FieldPlan, PassFacts, Plan, RecordPlan
 from sync.reconcile.settle import store_columns
 from sync.reconcile.settlement import changed_records
 from sync.records.unmatched_items import clear_unlisted, note_unmatched
