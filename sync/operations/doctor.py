@@ -134,7 +134,7 @@ def _verification_findings() -> Iterator[CheckResult]:
         yield CheckResult(True, text, subject="drift")
         return
     fix = (
-        "The admin lists which fields of which records, under “Verification”. `manage.py sync_reconcile` syncs all "
+        "The board's page in the admin lists which fields of which records. `manage.py sync_reconcile` syncs all "
         "records now; if webhooks don't arrive, `manage.py monday_setup` registers them again."
     )
     yield CheckResult(False, text, fix, "drift")

@@ -8,7 +8,7 @@ about the listing first, and only records whose plan isn't empty get a pass. It 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -23,7 +23,7 @@ from sync.clock import SyncNow, sync_now
 from sync.kernel import humanize
 from sync.limits import breaker
 from sync.merge import Action
-from sync.models import AwaitedRelation, BoardLink, IgnoredItem, SyncQueue, Verification
+from sync.models import AwaitedRelation, BoardLink, IgnoredItem, SyncQueue
 from sync.models.synced_model import unsynced
 from sync.monday.board_items import BatchItems, Item
 from sync.monday.errors import BOARD_NOT_FOUND, CURSOR_EXPIRED, SHUTTING_DOWN, MondayError
@@ -33,12 +33,11 @@ from sync.outbox.queue_rows import enqueue_item_many, enqueue_many
 from sync.reconcile import gather
 from sync.reconcile.board_filter import item_verdict, record_verdict
 from sync.reconcile.facts import InspectedColumns, RecordFacts
-from sync.reconcile.field_plan import FieldPlan
 from sync.reconcile.field_values import BoardContext, still_holds, stored_values
 from sync.reconcile.gather import EmptiedCells, Gatherer, claimed
 from sync.reconcile.lookups import load_board
 from sync.reconcile.new_items import listed_finding
-from sync.reconcile.pass_plan import PassFacts, Plan, RecordPlan
+from sync.reconcile.pass_plan import FieldPlan, PassFacts, Plan, RecordPlan
 from sync.reconcile.settle import store_columns
 from sync.reconcile.settlement import changed_records
 from sync.records.unmatched_items import clear_unlisted, note_unmatched
@@ -252,6 +251,9 @@ class ComparisonResult:
     without_record: int = 0
     without_item: int = 0
     problem: str = ""  # why it could not be finished
+    verified: int = 0  # records that said `synced`, without anything of them on its way
+    differed: int = 0  # of these, those that did
+    differences: list[dict[str, Any]] = field(default_factory=list)  # the first of them, by field and in words
 
     @property
     def summary(self) -> str:
@@ -296,11 +298,10 @@ def _compare(link: BoardLink) -> ComparisonResult:
         raise MondayError(BOARD_NOT_FOUND, "The board is missing, or not active")
     result = ComparisonResult()
     listing = BoardListing(link)
-    audit = Verification(entity_type=link.entity_type, compared=0, differed=0, details=[])
     for page in listing.pages(structure.items_count):
         if page.facts.monday.columns is not None:
             store_columns(link, page.facts.monday.columns)
-        _verify(audit, page)
+        _verify(result, page)
         _enqueue_passes(link, page.differing)
         result.linked += len(page.plan.records)
         result.differing += len(page.differing)
@@ -309,7 +310,7 @@ def _compare(link: BoardLink) -> ComparisonResult:
     is_complete = structure.items_count is None or len(listing.listed) >= structure.items_count
     unlisted = listing.unlisted() if is_complete else []
     for start in range(0, len(unlisted), PAGE):
-        _verify_unlisted(audit, listing.board, unlisted[start : start + PAGE])
+        _verify_unlisted(result, listing.board, unlisted[start : start + PAGE])
     _enqueue_passes(link, unlisted)
     listing.forget_unlisted(structure.items_count)
     without_item = records_without_item(spec)
@@ -318,9 +319,14 @@ def _compare(link: BoardLink) -> ComparisonResult:
     # Items without a record get a pass where it could create one or match one.
     if unmatched and (link.creates_records or without_item):
         enqueue_unmatched(spec, listing.matchable(unmatched))
-    audit.save()
-    if audit.differed:
-        log.error("drift", board=link.entity_type, compared=audit.compared, differed=audit.differed)
+    BoardLink.objects.filter(pk=link.pk).update(
+        verified_at=SyncNow(),
+        verified_records=result.verified,
+        differed_records=result.differed,
+        differences=result.differences,
+    )
+    if result.differed:
+        log.error("drift", board=link.entity_type, compared=result.verified, differed=result.differed)
     result.items = len(listing.listed)
     result.unlisted = len(unlisted)
     result.without_record = len(unmatched)
@@ -347,19 +353,13 @@ def _enqueue_passes(link: BoardLink, ids: Sequence[UUID]) -> None:
 # The proof of “synced”: how many records that say so the comparison looked at, and which differed.
 
 
-def verifications() -> dict[str, Verification]:
-    """Return by type the last verification of each board."""
-    rows = Verification.objects.order_by("entity_type", "-at").distinct("entity_type")
-    return {row.entity_type: row for row in rows}
-
-
-def latest_verification() -> dict[str, Any]:
-    """Return when a board was compared last, and how many records were and differed on all; None: never yet."""
-    boards = verifications().values()
+def latest_verification(links: Iterable[BoardLink] | None = None) -> dict[str, Any]:
+    """Return when these boards were compared last, or all, and how many records were and differed; None: never yet."""
+    links = list(BoardLink.objects.all() if links is None else links)
     return {
-        "at": max((board.at for board in boards), default=None),
-        "compared": sum(board.compared for board in boards),
-        "differed": sum(board.differed for board in boards),
+        "at": max((link.verified_at for link in links if link.verified_at), default=None),
+        "compared": sum(link.verified_records for link in links),
+        "differed": sum(link.differed_records for link in links),
     }
 
 
@@ -376,8 +376,8 @@ def verification_text(at: datetime | None = None, compared: int = 0, differed: i
     )
 
 
-# The fields of which a plan says that they differ, as Verification.details keeps them: each with its key, its values as
-# displayed, and the difference in words.
+# The fields of which a plan says that they differ, as `BoardLink.differences` keeps them: each with its key, its values
+# as displayed, and the difference in words.
 
 
 UNLISTED = {"key": "", "words": "Monday doesn't show its item."}
@@ -408,11 +408,11 @@ def _divergence(plan: FieldPlan) -> dict[str, str]:
 
 
 PAGE = 500
-MAX_DETAILS = 20
+MAX_DIFFERENCES = 20
 
 
-def _verify(audit: Verification, page: ListedPage) -> None:
-    """Add the records of a page to the audit that say `synced`, with nothing of them on its way."""
+def _verify(result: ComparisonResult, page: ListedPage) -> None:
+    """Add the records of a page to those verified that say `synced`, with nothing of them on its way."""
     differing = dict[UUID, tuple[RecordFacts, list[dict[str, str]]]]()
     claiming = _claiming((plan.facts for plan in page.syncing), page.busy) - page.unread
     for plan in page.syncing:
@@ -422,13 +422,13 @@ def _verify(audit: Verification, page: ListedPage) -> None:
         # Of a pair that leaves the filter with its next pass a difference proves nothing either.
         if fields is None or (fields and (plan.leaving or _is_fresh(plan.facts))):
             continue
-        audit.compared += 1
+        result.verified += 1
         if fields:
             differing[plan.id] = plan.facts, fields
-    _record_differing(audit, page.facts.board, differing)
+    _record_differing(result, page.facts.board, differing)
 
 
-def _verify_unlisted(audit: Verification, board: BoardContext, ids: Collection[UUID]) -> None:
+def _verify_unlisted(result: ComparisonResult, board: BoardContext, ids: Collection[UUID]) -> None:
     """Add those that say `synced`, though a complete listing lacks their items."""
     records = {facts.id: facts for facts in _loaded(board, ids) if facts.record.may_sync}
     claiming = _claiming(records.values(), _records_with_jobs(board.link, records))
@@ -437,23 +437,23 @@ def _verify_unlisted(audit: Verification, board: BoardContext, ids: Collection[U
         for key in claiming
         if not _is_fresh(records[key]) and record_verdict(board, records[key].record).holds is not False
     }
-    audit.compared += len(missing)
-    _record_differing(audit, board, {key: (records[key], [UNLISTED]) for key in missing})
+    result.verified += len(missing)
+    _record_differing(result, board, {key: (records[key], [UNLISTED]) for key in missing})
 
 
 def _record_differing(
-    audit: Verification, board: BoardContext, differing: Mapping[UUID, tuple[RecordFacts, list[dict[str, str]]]]
+    result: ComparisonResult, board: BoardContext, differing: Mapping[UUID, tuple[RecordFacts, list[dict[str, str]]]]
 ) -> None:
     """Store these differences, but of records that a pass or a save may have changed since they were loaded."""
     reloaded = {facts.id: facts for facts in _loaded(board, differing)} if differing else {}
     claiming = _claiming(reloaded.values(), _records_with_jobs(board.link, reloaded))
     for key, (before, fields) in differing.items():
         if key not in claiming or not _is_unchanged(board, before, reloaded[key]):
-            audit.compared -= 1
+            result.verified -= 1
             continue
-        audit.differed += 1
-        if len(audit.details) < MAX_DETAILS:
-            audit.details.append({"record": str(key), "name": str(before.record), "fields": fields})
+        result.differed += 1
+        if len(result.differences) < MAX_DIFFERENCES:
+            result.differences.append({"record": str(key), "name": str(before.record), "fields": fields})
 
 
 def _loaded(board: BoardContext, ids: Iterable[UUID]) -> Sequence[RecordFacts]:
