@@ -33,7 +33,7 @@ from sync.kernel import humanize
 from sync.kernel.acts import ACTS
 from sync.limits import quota
 from sync.models import BoardLink, SyncQueue
-from sync.operations.detect.comparison import combine_results, verifications
+from sync.operations.detect.comparison import latest_verification, verification_text
 from sync.operations.setup.run import is_running
 from sync.records.authors import who_may
 from sync.records.availability import Overdue, Overview, overdue_boards
@@ -117,7 +117,7 @@ def _calm_line(request: HttpRequest, pending: int, now: Overview) -> StateLine:
     if pending:
         records = humanize.count_with_noun(pending, "record is", "records are")
         return StateLine(Badge("wait", "sync", f"Syncing; {records} pending"))
-    checked = combine_results(verifications().values()).summary(now.now)
+    checked = verification_text(**latest_verification())
     return StateLine(Badge("ok", "check_circle", "All is well"), checked)
 
 
