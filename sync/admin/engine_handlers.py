@@ -22,7 +22,7 @@ from sync.admin.queue_pages import left_alone
 from sync.admin.record_panel import may_change_mapping
 from sync.attention import Entry, Group, Kind
 from sync.boards.mapping import needs_column, retry_field
-from sync.choices import ApprovalKind, BlockedCode
+from sync.choices import ApprovalKind
 from sync.clock import parse_moment, sync_now
 from sync.kernel import humanize
 from sync.kernel.messages import ActionError
@@ -41,9 +41,6 @@ class Retry(handlers.Handler):
     code = "retry"
     kinds = frozenset({Kind.FAILED, Kind.BLOCKED, Kind.REJECTED})
     asks_about_several = False
-
-    def fits(self, entry: Entry) -> bool:
-        return entry.cause_code not in (BlockedCode.COLUMN, BlockedCode.LIMIT)
 
     def may(self, user: Any, entry: Entry) -> bool:
         """Whether this person may retry jobs, or change the field's record."""

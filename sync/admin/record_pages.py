@@ -57,7 +57,6 @@ from sync.kernel.db import LONGEST_SEARCH, bound_lock_waits
 from sync.kernel.humanize import plural
 from sync.kernel.messages import Conflict
 from sync.models import FieldMapping, SyncedModel
-from sync.models.jobs import QueueAction, is_allowed
 from sync.operations.record_requests import (
     last_manual_push,
     push_record,
@@ -67,12 +66,9 @@ from sync.operations.record_requests import (
     turn_sync_on,
 )
 from sync.outbox import notify
-from sync.queue import SyncQueueService
 from sync.records import tombstones
 from sync.records.authors import log_action, log_action_many
-from sync.records.availability import wait_sentence
-from sync.records.item_links import relink, request_recreation, request_unlink_many, unlinked_item
-from sync.state import record_view
+from sync.records.item_links import relink, request_unlink_many, unlinked_item
 from sync.state.record_view import PARTS, Part, RecordState, health_counts
 
 # What a person does with the records that are ticked in a list: sync on, sync off, unlink.
@@ -173,14 +169,6 @@ class RecordSelectionMixin(PageAdmin):
 # Unfold's search has no limit of its own.
 COMMAND_RESULTS = 20
 
-_RECREATION_EFFECTS = (
-    "A new item is created on the board from what NPD says now, and linked with the record.",
-    (
-        "The old item stays as it is: archived or deleted. What was edited there and never synced stays there, too. "
-        "Should it be restored on Monday later, it is listed as a possible duplicate."
-    ),
-)
-
 _LINK_EFFECTS = (
     "The record is linked again with the item from which it was unlinked, and its sync is turned on.",
     (
@@ -188,9 +176,6 @@ _LINK_EFFECTS = (
         "conflict. To undo it, unlink the record again."
     ),
 )
-
-_STEERING = {"retry": QueueAction.RETRY}
-"""Acts of a record's page that steer the queue: they ask for its permissions, and to see the record."""
 
 RecordActionView = Callable[[HttpRequest, SyncedModel], HttpResponse]
 
@@ -445,7 +430,7 @@ class SyncedModelAdmin(RecordFilesMixin, RecordSelectionMixin, DeletedMeanwhileM
 
     def get_urls(self) -> list[URLPattern]:
         found = [
-            path(f"<uuid:record_id>/{name}/", self._action_view(name, act), name=self._url_name(name))
+            path(f"<uuid:record_id>/{name}/", self._action_view(act), name=self._url_name(name))
             for name, act in self._record_actions().items()
         ]
         return [*found, *super().get_urls()]
@@ -456,8 +441,6 @@ class SyncedModelAdmin(RecordFilesMixin, RecordSelectionMixin, DeletedMeanwhileM
             "sync-on": self.turn_record_on,
             "direction": self.change_direction,
             "sync-now": self.push_record,
-            "retry": self.retry_record,
-            "create-again": self.create_item_again,
             "link-again": self.link_again,
         }
 
@@ -468,18 +451,13 @@ class SyncedModelAdmin(RecordFilesMixin, RecordSelectionMixin, DeletedMeanwhileM
             for name in self._record_actions()
         }
 
-    def _action_view(self, name: str, record_action: RecordActionView) -> Callable[..., HttpResponse]:
-        def may_do(request: HttpRequest, record: SyncedModel) -> bool:
-            if name in _STEERING:
-                return bool(self.has_view_permission(request, record)) and is_allowed(request.user, _STEERING[name])
-            return bool(self.has_change_permission(request, record))
-
+    def _action_view(self, record_action: RecordActionView) -> Callable[..., HttpResponse]:
         def view(request: HttpRequest, record_id: UUID) -> HttpResponse:
             record = self.get_queryset(request).filter(pk=record_id).first()
             message = f"There is no {self.opts.verbose_name} {record_id}; it may have been deleted."
             if record is None:
                 raise Http404(message)
-            if not may_do(request, record):
+            if not self.has_change_permission(request, record):
                 raise PermissionDenied
             try:
                 return record_action(request, record)
@@ -559,37 +537,6 @@ class SyncedModelAdmin(RecordFilesMixin, RecordSelectionMixin, DeletedMeanwhileM
 
         return run_action(self, request, run, back_url=self._page_url(record), atomic=False)
 
-    def retry_record(self, request: HttpRequest, record: SyncedModel) -> HttpResponse:
-        """Make the record's failed jobs due now, with all their attempts."""
-
-        def run() -> str:
-            jobs = record_view.describe_one(record).failed_jobs
-            if not jobs:
-                raise Conflict(f"“{record}” has no failed job any more.")
-            for job in jobs:
-                SyncQueueService().manual_retry(job, request.user.get_username())
-            log_action(request.user, record, "Retried.")
-            wait = wait_sentence(1, [record.entity_type()])
-            return f"“{record}” will be tried again. {wait}" if wait else f"“{record}” is tried again now."
-
-        return run_action(self, request, run, back_url=self._page_url(record), atomic=False)
-
-    def create_item_again(self, request: HttpRequest, record: SyncedModel) -> HttpResponse:
-        """Have the next pass make a new item for a record whose item is gone, after a page that says so."""
-
-        def question() -> Question:
-            title = f"Create the item of “{record}” again?"
-            return Question(title, _RECREATION_EFFECTS, "Yes, create it again", page_name=str(record))
-
-        def run() -> str:
-            request_recreation(record, request.user.get_username())
-            log_action(request.user, record, "Creating its item again was asked for.")
-            wait = wait_sentence(1, [record.entity_type()])
-            return f"The item of “{record}” {f'is to be created again. {wait}' if wait else 'is created again now.'}"
-
-        back_url = self._page_url(record)
-        return run_action(self, request, run, back_url=back_url, question=question, atomic=False)
-
     def link_again(self, request: HttpRequest, record: SyncedModel) -> HttpResponse:
         """Link a record with the item that was let go of it, after a page that says which."""
 
@@ -649,7 +596,8 @@ class SyncedModelAdmin(RecordFilesMixin, RecordSelectionMixin, DeletedMeanwhileM
             "sync_may_push": may_change,
             "sync_turned_off": sync_turned_off(record),
             "sync_without_item": record_panel.missing_item_text(record),
-            "sync_open": record_panel.open_items(record, view.state, request.user),
+            "sync_others": record_panel.others_of(record, view, request.user),
+            "sync_removal": record_panel.removal_of(record, view),
             "sync_directions": [
                 (direction.value, direction.label, text) for direction, text in record_panel.DIRECTION_EFFECTS.items()
             ],
