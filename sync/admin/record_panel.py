@@ -126,9 +126,12 @@ def views_of(
     """
     if not records:
         return {}
+    entity_type = records[0].entity_type()
     states = describe(records, boards=boards)
     columns = {key: state.without_column for key, state in states.items()}
-    entries = attention.on_records(records[0].entity_type(), columns)
+    names = {record.pk: str(record) for record in records}
+    mappings = {(entity_type, mapping.key): mapping for mapping in states[records[0].pk].mappings}
+    entries = attention.on_records(entity_type, columns, names, attention.Wording(mappings))
     return {key: RecordSyncView(key, state, now, tuple(entries.get(key, ()))) for key, state in states.items()}
 
 
@@ -259,6 +262,7 @@ class Button:
     url: str
     hidden: Mapping[str, str] = field(default_factory=dict)
     is_link: bool = False
+    takes_away: bool = False
 
 
 _TONES = {
@@ -332,7 +336,7 @@ def _buttons_of_entry(record: SyncedModel, entry: Entry, user: Any) -> Iterator[
     act_url = reverse("npd-home-act")
     for handler in sorted(offered, key=lambda handler: handler.takes_away(entry)):
         hidden = {"one": f"{handler.code} {entry.key}", "back": page_url}
-        yield Button(handler.code, "", handler.label(entry), act_url, hidden)
+        yield Button(handler.code, "", handler.label(entry), act_url, hidden, takes_away=handler.takes_away(entry))
 
 
 def door_label(entry: Entry, user: Any) -> str:

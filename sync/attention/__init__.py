@@ -270,20 +270,16 @@ def groups(
     *,
     kinds: Iterable[Kind] | None = None,
     of_causes: Sequence[str] = (),
-    among: Sequence[str] = (),
     limit: int = 50,
-    offset: int = 0,
     wording: Wording | None = None,
 ) -> list[Group]:
     """Return the groups, the gravest kind and the oldest first, in a number of queries that doesn't grow.
 
-    `of_causes` leaves only those, `among` only those of the things with these keys, which alone are counted.
+    `of_causes` leaves only those.
     """
     rows = waiting(scope, kinds)
     if of_causes:
         rows = rows.filter(cause__in=of_causes)
-    if among:
-        rows = _with_keys(rows, among)
     grouped = (
         rows.order_by()
         .values("kind", "cause")
@@ -296,7 +292,7 @@ def groups(
             place=ORDER,
         )
     )
-    found = list(grouped.order_by("place", "oldest", "cause")[offset : offset + limit])
+    found = list(grouped.order_by("place", "oldest", "cause")[:limit])
     firsts = Attention.objects.in_bulk([row["first"] for row in found])
     wording = wording or Wording.of_boards()
     return [_group(row, firsts[row["first"]], wording) for row in found if row["first"] in firsts]
@@ -352,15 +348,18 @@ def entries(
     return as_entries(list(rows.order_by(ORDER, "since", "source")[offset:end]), wording)
 
 
-def on_records(entity_type: str, columns: Mapping[UUID, Collection[str]]) -> dict[UUID, list[Entry]]:
-    """Return why each of these records waits, the gravest first; `columns` has the fields that wait for their column.
+def on_records(
+    entity_type: str, columns: Mapping[UUID, Collection[str]], names: Mapping[UUID, str], wording: Wording
+) -> dict[UUID, list[Entry]]:
+    """Return why each of these records waits, the gravest first; one query.
 
-    A column that can't be used is one thing of the board.
+    `columns` has the fields of each that wait for their column: one that can't be used is one thing of the board.
     """
     is_column = Q(kind=Kind.BLOCKED.value, code=BlockedCode.COLUMN.value, entity_id=None)
     rows = waiting().filter(Q(entity_id__in=columns) | is_column, entity_type=entity_type)
     entries: dict[UUID, list[Entry]] = {}
-    for entry in as_entries(list(rows.order_by(ORDER, "since", "source"))):
+    for row in rows.order_by(ORDER, "since", "source"):
+        entry = _entry(row, wording, names[row.entity_id] if row.entity_id else "")
         if entry.entity_id is not None:
             entries.setdefault(entry.entity_id, []).append(entry)
             continue

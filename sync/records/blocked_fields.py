@@ -44,14 +44,6 @@ def is_blocking(entry: Mapping[str, Any]) -> bool:
     return KEPT_BY not in entry and entry.get("side") != LEFT_OUT
 
 
-def blocked_field_reason(entry: Mapping[str, Any]) -> str:
-    """Why a field is blocked, and who has kept it different, where somebody has."""
-    reason = str(entry["reason"])
-    if kept := entry.get(KEPT_BY):
-        return f"{reason} {kept.get('who', '')} left it in NPD, so it isn't sent before it or its column changes."
-    return reason
-
-
 def kept_entry(entry: Mapping[str, Any] | None) -> dict[str, Any] | None:
     """The entry that a person kept different, also where the field is blocked for another reason by now."""
     if not entry:

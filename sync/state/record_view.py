@@ -376,8 +376,12 @@ class RecordView:
         return self._page.display.spellings(self.record) if self._page.link else {}
 
     @property
+    def mappings(self) -> Sequence[FieldMapping]:
+        return self._page.mappings
+
+    @property
     def labels(self) -> Mapping[str, str]:
-        return {mapping.key: mapping.label for mapping in self._page.mappings}
+        return {mapping.key: mapping.label for mapping in self.mappings}
 
     @property
     def without_column(self) -> dict[str, FieldMapping]:

@@ -31,7 +31,9 @@ def acts_of(client: Client, record: Any) -> list[str]:
     html = client.get(change_page(record)).content.decode()
     panel = html[html.index('id="npd-state"') :]
     panel = panel[: panel.index("</section>")]
-    found = re.findall(r'class="npd-(?:menu-item|button)( npd-button-main)?"[^>]*?data-act="(\w+)"', panel)
+    found = re.findall(
+        r'class="npd-(?:menu-item|button)( npd-button-main)?(?: npd-button-deletes)?"[^>]*?data-act="(\w+)"', panel
+    )
     assert panel.count("npd-button-main") == (1 if found else 0)
     assert [bool(main) for main, _ in found] == [number == 0 for number in range(len(found))]
     return [code for _, code in found]

@@ -216,6 +216,7 @@ ACTS = (
     Act("Cancel a job", lambda w: ticked("/admin/sync/syncqueue/", "cancel", waiting_row(w).pk), OPERATE),
     Act("Cancel a job", lambda w: api(f"sync/queue/{waiting_row(w).pk}/cancel"), OPERATE, by_api=True),
     Act("Discard a failed job", lambda w: ticked("/admin/sync/syncqueue/", "discard", failed_row(w).pk), OPERATE),
+    Act("Discard a failed job", lambda w: in_inbox("discard", f"failed:{failed_row(w).pk}"), OPERATE),
     Act("Discard a failed job", lambda w: api(f"sync/queue/{failed_row(w).pk}/discard"), OPERATE, by_api=True),
     Act(
         "Pause the sync", lambda w: lambda c: c.post("/admin/sync/queuepause/add/", {"entity_type": "contact"}), OPERATE
