@@ -128,18 +128,20 @@ def breakable(text: Any) -> SafeString:
 
 
 @register.simple_tag
-def marked_value(value: Any, parts: Sequence[Any], mark: str) -> SafeString:
+def marked_value(value: Any, parts: Sequence[tuple[str, bool]], mark: str) -> SafeString:
     """Return a value, with those of its parts that differ from the other side's as <ins>, or another `mark`."""
     if not parts:
         return breakable(value)
-    name, breaks, at, found = mark or "ins", list(_breaks("".join(part.text for part in parts))), 0, []
-    for part in parts:
-        end = at + len(part.text)
-        text = _broken(part.text, (place - at for place in breaks if at < place < end))
-        found.append(_WBR if at in breaks else "")
-        found.append(format_html("<{0}>{1}</{0}>", name, text) if part.marked else text)
-        at = end
-    return format_html_join("", "{}", ((text,) for text in found))
+    breaks = list(_breaks("".join(text for text, _ in parts)))
+    pieces = []
+    start = 0
+    for text, is_marked in parts:
+        end = start + len(text)
+        piece = _broken(text, (place - start for place in breaks if start < place < end))
+        pieces.append(_WBR if start in breaks else "")
+        pieces.append(format_html("<{0}>{1}</{0}>", mark or "ins", piece) if is_marked else piece)
+        start = end
+    return format_html_join("", "{}", ((piece,) for piece in pieces))
 
 
 @register.filter

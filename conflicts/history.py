@@ -60,6 +60,10 @@ class ConflictHistory:
     def __init__(self) -> None:
         self.lines: list[Decision] = []
 
+    @property
+    def text(self) -> str:
+        return " ".join(line.sentence for line in self.lines)
+
     def log(
         self, line: str, conflict: SyncConflict, key: str, values: Mapping[str, Any], *, actor: str = "", **words: str
     ) -> None:

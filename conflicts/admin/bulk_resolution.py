@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
-from uuid import UUID
 
 from django.contrib import admin
 from django.contrib.auth.models import User
@@ -15,13 +13,14 @@ from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
-from django.utils.safestring import SafeString
 
 from conflicts.admin.case_screen import URL_NAME, check_permission, screen_url
 from conflicts.case import parse_uuid
-from conflicts.lifecycle import act_option, effect_of, side_option
+from conflicts.context import names_of
+from conflicts.effects import effect_of
+from conflicts.lifecycle import act_option, side_option
 from conflicts.models import BEING_APPLIED, MONDAY, NPD, ConflictKind, ResolutionType, SyncConflict
-from conflicts.reports import RECORD_KEY, Option, OptionAct
+from conflicts.reports import OPTION_ACTS, RECORD_KEY, Option
 from conflicts.resolution import SIDE_OF_TYPE, InvalidResolution, Selections, current_values, deletion_problem, resolve
 from sync.admin.admin_base import see_other
 from sync.admin.confirmed_action import MAX_ROWS_SHOWN, Question, RecordTable, Report, run_action
@@ -29,8 +28,7 @@ from sync.kernel.acts import ACTS
 from sync.kernel.humanize import count_with_noun
 from sync.kernel.messages import ActionError
 from sync.merge import FieldSelection
-from sync.records.tombstones import deleted_record_names
-from sync.registry import count_of_type, record_names, type_name
+from sync.registry import count_of_type
 
 MAX_CONFLICTS = 200
 """Conflicts that are resolved at once, so that the page answers within some seconds: each takes about 50 ms."""
@@ -41,146 +39,104 @@ MAX_NAMED = 20
 SELECTION = "conflicts_selected"
 """Under this name the session keeps what was selected, until the page that asks about it has been shown."""
 
-CHOICES = (*SIDE_OF_TYPE, *(act.value for act in OptionAct))
+CHOICES = (*SIDE_OF_TYPE, *OPTION_ACTS)
 """What can be chosen for many: a side, or an act on records and items as a whole."""
 
 CHANGED = "It changed after you were shown it. Look at it again."
 NOT_OFFERED = "This option is not possible there. Open it to see which are."
 
-_VALUE_HEADS = ("Record", "Field", "Overwritten", "New value")
-_RECORD_HEADS = ("Record", "What happened", "What is done")
-
-
-@dataclass(frozen=True)
-class EffectKind:
-    """One sort of what is done, with the table that lists it."""
-
-    singular: str
-    plural: str
-    heads: tuple[str, ...] = _RECORD_HEADS
-    takes_away: bool = False
-
-    def counted(self, number: int) -> str:
-        return count_with_noun(number, self.singular, self.plural)
-
-
 EFFECTS = {
-    OptionAct.DELETE_RECORD: EffectKind("record is deleted in NPD", "records are deleted in NPD", takes_away=True),
-    OptionAct.DELETE_ITEM: EffectKind("item is deleted on Monday", "items are deleted on Monday", takes_away=True),
-    OptionAct.ARCHIVE_ITEM: EffectKind("item is archived on Monday", "items are archived on Monday", takes_away=True),
-    "npd_emptied": EffectKind("value in NPD is emptied", "values in NPD are emptied", _VALUE_HEADS, takes_away=True),
-    "monday_emptied": EffectKind(
-        "column value on Monday is emptied", "column values on Monday are emptied", _VALUE_HEADS, takes_away=True
-    ),
-    OptionAct.CREATE_ITEM: EffectKind("item is created again on Monday", "items are created again on Monday"),
-    OptionAct.RESTORE_RECORD: EffectKind("record is restored in NPD", "records are restored in NPD"),
-    OptionAct.UNLINK: EffectKind("record or item is unlinked", "records or items are unlinked"),
-    NPD: EffectKind("value in NPD is overwritten", "values in NPD are overwritten", _VALUE_HEADS),
-    MONDAY: EffectKind(
-        "column value on Monday is overwritten", "column values on Monday are overwritten", _VALUE_HEADS
-    ),
+    "delete_record": ("record is deleted in NPD", "records are deleted in NPD"),
+    "delete_item": ("item is deleted on Monday", "items are deleted on Monday"),
+    "archive_item": ("item is archived on Monday", "items are archived on Monday"),
+    "npd_emptied": ("value in NPD is emptied", "values in NPD are emptied"),
+    "monday_emptied": ("column value on Monday is emptied", "column values on Monday are emptied"),
+    "create_item": ("item is created again on Monday", "items are created again on Monday"),
+    "restore_record": ("record is restored in NPD", "records are restored in NPD"),
+    "unlink": ("record or item is unlinked", "records or items are unlinked"),
+    NPD: ("value in NPD is overwritten", "values in NPD are overwritten"),
+    MONDAY: ("column value on Monday is overwritten", "column values on Monday are overwritten"),
 }
-"""What a choice may do, the gravest first."""
+"""What a choice may do, the gravest first: of one and of several."""
 
 
-@dataclass
-class BulkPlan:
-    """What a choice would do: a table's rows for each kind of effect, what is left out and why, and what was shown."""
-
-    choice: str
-    effects: dict[str, list[tuple[object, ...]]] = field(default_factory=dict)
-    left_out: list[tuple[object, ...]] = field(default_factory=list)
-    types: set[str] = field(default_factory=set)
-    seen: dict[str, str] = field(default_factory=dict)  # of each conflict that would be resolved a digest, by its id
-
-    @classmethod
-    def of(cls, conflicts: Iterable[SyncConflict], choice: str, *, by: User) -> BulkPlan:
-        rows = list(conflicts)
-        names = names_of(rows)
-        plan = cls(choice)
-        for conflict in rows:
-            name = format_html('<a class="npd-link" href="{}">{}</a>', screen_url(conflict.pk), names[conflict.pk])
-            option = option_for(conflict, choice)
-            if problem := bulk_problem(conflict, choice, option, by=by):
-                plan.left_out.append((name, problem))
-                continue
-            plan.seen[str(conflict.pk)] = digest(conflict)
-            plan.types.add(conflict.entity_type)
-            if option is not None:
-                plan._add(OptionAct(option.does), (name, conflict.what, f"{option.label}: {option.effect}"))
-            else:
-                plan._add_values(conflict, name)
-        return plan
-
-    def _add(self, kind: str, row: tuple[object, ...]) -> None:
-        self.effects.setdefault(kind, []).append(row)
-
-    def _add_values(self, conflict: SyncConflict, name: SafeString) -> None:
-        for key in conflict.conflict_fields:
-            sides = conflict.sides(key)
-            effect = effect_of(SIDE_OF_TYPE[self.choice], **sides, base=None, value=None, kind=conflict.kind)
-            for side, changes in ((NPD, effect.npd_changes), (MONDAY, effect.monday_changes)):
-                if changes:
-                    # Of an overwritten edit both sides have NPD's value now.
-                    old = sides[NPD] if conflict.kind == ConflictKind.OVERWRITTEN else sides[side]
-                    row = (name, conflict.label(key), old or "(empty)", effect.value or "(empty)")
-                    self._add(side if effect.value else f"{side}_emptied", row)
-
-    @property
-    def title(self) -> str:
-        number = len(self.seen)
-        if self.choice in SIDE_OF_TYPE:
-            return ACTS[self.choice].title(number=count_with_noun(number, "conflict"))
-        entity_type = next(iter(self.types)) if len(self.types) == 1 else ""
-        records = count_of_type(number, entity_type)
-        return ACTS[self.choice].title(records=records, items=count_with_noun(number, "item"))
-
-    def question(self, total: int) -> Question:
-        """Ask, with the number of each kind of effect and its first records; `total` is how many were selected."""
-        counted = {kind: EFFECTS[kind].counted(len(rows)) for kind, rows in self.effects.items()}
-        kinds = [kind for kind in EFFECTS if kind in self.effects]
-        taken = [counted[kind] for kind in kinds if EFFECTS[kind].takes_away]
-        effects = [f"{counted[kind][0].upper()}{counted[kind][1:]}." for kind in kinds]
-        if total > MAX_CONFLICTS:
-            effects.insert(0, f"{total:,} are selected. At most {MAX_CONFLICTS} are resolved at once: these are the "
-                              "ones that wait longest. Repeat it for the rest.")  # fmt: skip
-        if self.seen:
-            effects.append("What changes before you press the button is left as it is, and named afterwards.")
-            effects += [ACTS[kind].way_back for kind in kinds if kind in ACTS]
-            if any(kind not in ACTS for kind in kinds):
-                effects.append("The values of each conflict can be put back by Undo on its own page.")
-        else:
-            effects.append("None of them can be resolved this way.")
-        tables = [
-            RecordTable(
-                EFFECTS[kind].heads, self.effects[kind][:MAX_ROWS_SHOWN], len(self.effects[kind]), counted[kind]
-            )
-            for kind in kinds
-        ]
-        if self.left_out:
-            heading = f"{count_with_noun(len(self.left_out), 'conflict')} left out"
-            rows = self.left_out[:MAX_ROWS_SHOWN]
-            tables.append(RecordTable(("Record", "Why"), rows, len(self.left_out), heading))
-        # A button never speaks of values alone where something is deleted or emptied, too.
-        button = self.title if self.choice not in SIDE_OF_TYPE else "; ".join([self.title, *taken])
-        return Question(
-            f"{self.title}?",
-            effects,
-            button if self.seen else "",
-            tables,
-            [("seen", json.dumps(self.seen))],
-            deletes=bool(taken),
-        )
+def bulk_question(conflicts: Sequence[SyncConflict], choice: str, *, by: User, total: int = 0) -> Question:
+    """Ask, with each kind of effect counted and its first records named; `total` is how many were selected."""
+    names = names_of(conflicts)
+    rows_of: dict[str, list[tuple[object, ...]]] = {}
+    left_out: list[tuple[object, ...]] = []
+    digests: dict[str, str] = {}
+    types = set()
+    for conflict in conflicts:
+        name = format_html('<a class="npd-link" href="{}">{}</a>', screen_url(conflict.pk), names[conflict.pk])
+        option = _option_for(conflict, choice)
+        if problem := _problem(conflict, choice, option, by=by):
+            left_out.append((name, problem))
+            continue
+        digests[str(conflict.pk)] = digest(conflict)
+        types.add(conflict.entity_type)
+        if option is not None:
+            rows_of.setdefault(option.does, []).append((name, conflict.what, f"{option.label}: {option.effect}"))
+        for kind, *row in _value_rows(conflict, choice) if option is None else ():
+            rows_of.setdefault(kind, []).append((name, *row))
+    number = count_with_noun(len(digests), "conflict")
+    records = count_of_type(len(digests), types.pop() if len(types) == 1 else "")
+    title = ACTS[choice].title(number=number, records=records, items=count_with_noun(len(digests), "item"))
+    counted = {kind: count_with_noun(len(rows_of[kind]), *EFFECTS[kind]) for kind in EFFECTS if kind in rows_of}
+    grave = [
+        text for kind, text in counted.items() if kind.endswith("_emptied") or (kind in ACTS and ACTS[kind].deletes)
+    ]
+    effects = [f"{text[0].upper()}{text[1:]}." for text in counted.values()]
+    if total > MAX_CONFLICTS:
+        effects.insert(0, f"{total:,} are selected. At most {MAX_CONFLICTS} are resolved at once: these are the "
+                          "ones that wait longest. Repeat it for the rest.")  # fmt: skip
+    if digests:
+        effects.append("What changes before you press the button is left as it is, and named afterwards.")
+        effects += [ACTS[kind].way_back for kind in counted if kind in ACTS]
+        if any(kind not in ACTS for kind in counted):
+            effects.append("The values of each conflict can be put back by Undo on its own page.")
+    else:
+        effects.append("None of them can be resolved this way.")
+    tables = [_table(kind, rows_of[kind], text) for kind, text in counted.items()]
+    if left_out:
+        heading = f"{count_with_noun(len(left_out), 'conflict')} left out"
+        tables.append(RecordTable(("Record", "Why"), left_out[:MAX_ROWS_SHOWN], len(left_out), heading))
+    # A button never speaks of values alone where something is deleted or emptied, too.
+    button = "; ".join([title, *grave]) if choice in SIDE_OF_TYPE else title
+    hidden = [("seen", json.dumps(digests))]
+    return Question(f"{title}?", effects, button if digests else "", tables, hidden, deletes=bool(grave))
 
 
-def option_for(conflict: SyncConflict, choice: str) -> Option | None:
-    """Return the option of a deleted record or item that a choice means; None where it has none, or is about values."""
+def _table(kind: str, rows: Sequence[tuple[object, ...]], title: str) -> RecordTable:
+    heads = ["Record", "What happened", "What is done"]
+    if kind not in ACTS:
+        heads = ["Record", "Field", "Overwritten", "New value"]
+    return RecordTable(heads, rows[:MAX_ROWS_SHOWN], len(rows), title)
+
+
+def _value_rows(conflict: SyncConflict, choice: str) -> list[tuple[str, str, str, str]]:
+    """What choosing a side overwrites or empties: the kind of effect, the field, its value now and then."""
+    rows = []
+    for key in conflict.conflict_fields:
+        sides = conflict.sides(key)
+        effect = effect_of(SIDE_OF_TYPE[choice], sides, kind=conflict.kind)
+        for side, changes in ((NPD, effect.npd_changes), (MONDAY, effect.monday_changes)):
+            if changes:
+                # Of an overwritten edit both sides have NPD's value now.
+                old = sides[NPD] if conflict.kind == ConflictKind.OVERWRITTEN else sides[side]
+                kind = side if effect.value else f"{side}_emptied"
+                rows.append((kind, conflict.label(key), old or "(empty)", effect.value or "(empty)"))
+    return rows
+
+
+def _option_for(conflict: SyncConflict, choice: str) -> Option | None:
+    """The option of a deleted record or item that a choice means; None where it has none, or is about values."""
     side = SIDE_OF_TYPE.get(choice)
     return side_option(conflict, side) if side else act_option(conflict, choice)
 
 
-def bulk_problem(conflict: SyncConflict, choice: str, option: Option | None, *, by: User) -> str:
-    """Return why this can't be chosen for a conflict; empty where it can."""
+def _problem(conflict: SyncConflict, choice: str, option: Option | None, *, by: User) -> str:
+    """Why this can't be chosen for a conflict; empty where it can."""
     if not conflict.is_open:
         return "It is resolved already."
     if conflict.is_being_applied:
@@ -196,43 +152,29 @@ def digest(conflict: SyncConflict) -> str:
     return hashlib.sha256(values.encode()).hexdigest()[:16]
 
 
-def names_of(conflicts: Iterable[SyncConflict]) -> dict[UUID, str]:
-    """Return the names of conflicts' records by the conflicts' ids, of a deleted record its last one."""
-    keys = {conflict.pk: (conflict.entity_type, conflict.entity_id) for conflict in conflicts}
-    names = record_names(keys.values())
-    names |= deleted_record_names(set(keys.values()) - set(names), said="")
-    return {pk: names.get(key, f"a {type_name(key[0])} that was deleted") for pk, key in keys.items()}
-
-
-def resolve_all(seen: Mapping[str, str], choice: str, *, by: User) -> Report:
+def resolve_all(digests: Mapping[str, str], choice: str, *, by: User) -> Report:
     """Resolve each of these that is as it was shown, in a transaction of its own; say how many, and why not others."""
-    conflicts = list(SyncConflict.objects.filter(pk__in=seen).order_by("detected_at", "id"))
+    conflicts = list(SyncConflict.objects.filter(pk__in=digests).order_by("detected_at", "id"))
     names = names_of(conflicts)
     resolved = 0
-    left: dict[str, list[str]] = {}
+    names_by_problem: dict[str, list[str]] = {}
     for conflict in conflicts:
         try:
-            if digest(conflict) != seen[str(conflict.pk)]:
+            if digest(conflict) != digests[str(conflict.pk)]:
                 raise InvalidResolution(CHANGED)
-            resolution_type, selections = _resolution(conflict, choice)
-            resolve(
-                conflict.pk,
-                by=by,
-                resolution_type=resolution_type,
-                selections=selections,
-                seen=current_values(conflict),
-            )
+            kind, selections = _resolution(conflict, choice)
+            seen = current_values(conflict)
+            resolve(conflict.pk, by=by, resolution_type=kind, selections=selections, seen=seen)
             resolved += 1
         except ActionError as error:
-            left.setdefault(str(error), []).append(names[conflict.pk])
+            names_by_problem.setdefault(str(error), []).append(names[conflict.pk])
+    problems = []
+    for problem, records in names_by_problem.items():
+        rest = len(records) - MAX_NAMED
+        more = f" and {rest:,} more" if rest > 0 else ""
+        problems.append(f"Not resolved: {', '.join(records[:MAX_NAMED])}{more}. {problem}")
     done = f"{count_with_noun(resolved, 'conflict')} resolved. That is written within seconds." if resolved else ""
-    return Report(done, [f"Not resolved: {_named(some)}. {reason}" for reason, some in left.items()])
-
-
-def _named(names: Sequence[str]) -> str:
-    rest = len(names) - MAX_NAMED
-    more = f" and {rest:,} more" if rest > 0 else ""
-    return ", ".join(names[:MAX_NAMED]) + more
+    return Report(done, problems)
 
 
 def _resolution(conflict: SyncConflict, choice: str) -> tuple[str, Selections | None]:
@@ -283,7 +225,7 @@ class BulkResolutionMixin:
 
         def question() -> Question:
             conflicts = SyncConflict.objects.filter(pk__in=selection["ids"]).order_by("detected_at", "id")
-            return BulkPlan.of(conflicts, choice, by=by).question(selection["total"])
+            return bulk_question(list(conflicts), choice, by=by, total=selection["total"])
 
         def run() -> Report:
             request.session.pop(SELECTION, None)
@@ -296,8 +238,8 @@ class BulkResolutionMixin:
 def shown_conflicts(text: str) -> dict[str, str]:
     """Read which conflicts the page had shown, each with its digest; what no page has sent names none."""
     try:
-        sent = json.loads(text)
+        posted = json.loads(text)
     except (ValueError, RecursionError):
         return {}
-    pairs = list(sent.items())[:MAX_CONFLICTS] if isinstance(sent, dict) else []
+    pairs = list(posted.items())[:MAX_CONFLICTS] if isinstance(posted, dict) else []
     return {key: str(shown) for key, shown in pairs if parse_uuid(key)}

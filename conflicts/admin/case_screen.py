@@ -1,10 +1,10 @@
-"""The screen of a case, of what waits for a person's decision: a conflict, or a field whose value Monday rejected."""
+"""The page on which a person decides: about a conflict, or about a field whose value Monday rejected."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from http import HTTPStatus
 from typing import Any, cast
 from uuid import UUID
@@ -13,104 +13,48 @@ from django.contrib import messages
 from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
 from django.db.models import Q
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse, QueryDict
 from django.shortcuts import get_object_or_404
 from django.urls import URLPattern, path, reverse
-from django.utils.text import capfirst
 from django.views.decorators.http import require_POST
 from django.views.generic import TemplateView
 from unfold.views import UnfoldModelAdminViewMixin
 
-from conflicts import rejections
-from conflicts.case import (
-    STATE_LABELS,
-    UNDOING,
-    Case,
-    ConflictContext,
-    Progress,
-    SubmittedForm,
-    conflict_progress,
-    parse_uuid,
-    screen_case,
-)
-from conflicts.lifecycle import Effect, Sides, chosen_option, is_same, side_option
+from conflicts import case, rejections
+from conflicts.case import REJECTED, CaseField, parse_uuid
+from conflicts.context import RecordContext
+from conflicts.effects import Effect, Sides, is_same
+from conflicts.lifecycle import chosen_option, offered_options, side_option
 from conflicts.models import BOTH, CHOICES, CUSTOM, MONDAY, NPD, ConflictKind, ResolutionType, SyncConflict
-from conflicts.rejections import DECISION_KIND, RejectionCase, answer_rejection, last_answer, rejected_case, undo_answer
+from conflicts.progress import OPEN, UNDOING, Progress, conflict_progress
+from conflicts.rejections import Rejection
 from conflicts.reports import RECORD_KEY
-from conflicts.resolution import (
-    InvalidResolution,
-    current_values,
-    deletion_problem,
-    may_type,
-    resolve,
-    undo,
-    undo_problem,
-)
+from conflicts.resolution import InvalidResolution, current_values, deletion_problem, may_type, resolve
 from conflicts.text_diff import both_texts
+from conflicts.undo import undo, undo_problem
 from sync import attention
 from sync.admin import admin_base
 from sync.admin.admin_base import see_other
 from sync.admin.confirmed_action import Question, RecordTable, question_page
 from sync.attention import Kind
 from sync.clock import SyncNow
-from sync.kernel.humanize import plural
+from sync.kernel.humanize import count_with_noun, plural
 from sync.kernel.messages import ActionError, Conflict, NotAllowed
 from sync.merge import FieldSelection
-from sync.models import Decision, FieldMapping
+from sync.models import Decision
 from sync.records.blocked_fields import FieldRef
 from sync.registry import may_act, record_url
 
 URL_NAME = "admin:conflicts_syncconflict"
-REFUSED = "Rejected by Monday"
 
-
-def all_mappings(request: HttpRequest) -> list[FieldMapping]:
-    """Return every field mapping with its board; read once per request, for filters and rules."""
-    mappings: list[FieldMapping] | None = getattr(request, "conflict_mappings", None)
-    if mappings is None:
-        mappings = list(FieldMapping.objects.select_related("link"))
-        request.conflict_mappings = mappings  # type: ignore[attr-defined]
-    return mappings
-
-
-# The walk from case to case, over all that waits for a person's decision on a value, as Home lists it; after the
-# last of them the first again.
-
+CONFLICT_PARAMETER = "after"
+ANSWER_PARAMETER = "answered"
+"""Query parameters that name what was decided just before: a conflict's id, the id of an answer's decision."""
 
 WALKED = (Kind.CONFLICT, Kind.DUPLICATE, Kind.REJECTED)
+"""Whatever waits for a person's decision on a value; one goes from each to the next, and from the last to the first."""
+
 MAX_WALKED = 2_000
-
-
-@dataclass(frozen=True)
-class Walk:
-    """Which of all cases of its kind one is, 0 where it waits for nobody any more; and the addresses before and behind
-    it, of whatever kind.
-    """
-
-    kind: Kind
-    number: int
-    total: int
-    next_url: str = ""
-    previous_url: str = ""
-
-
-def walk_from(row_id: str, kind: Kind) -> Walk:
-    """The walk from a case, named as its entry of Home is; from one that waits no more to the first and last."""
-    keys = attention.keys(kinds=WALKED, limit=MAX_WALKED)
-    key = f"{kind}:{row_id}"
-    place = keys.index(key) if key in keys else -1
-    others = keys[place + 1 :] + keys[: max(place, 0)]
-    alike = [other for other in keys if other.startswith(f"{kind}:")]
-    number = alike.index(key) + 1 if key in keys else 0
-    if not others:
-        return Walk(kind, number, len(alike))
-    return Walk(kind, number, len(alike), _case_url(others[0]), _case_url(others[-1]))
-
-
-def _case_url(key: str) -> str:
-    kind, *row_id = key.split(":")
-    name = "rejected_screen" if kind == Kind.REJECTED else "screen"
-    return reverse(f"{URL_NAME}_{name}", args=row_id)
 
 
 def screen_url(pk: UUID) -> str:
@@ -121,268 +65,76 @@ def rejection_url(field_ref: FieldRef) -> str:
     return reverse(f"{URL_NAME}_rejected_screen", args=field_ref)
 
 
-def _onward(request: HttpRequest, next_url: str, parameter: str, decided: Any, sentence: str) -> str:
-    """The address to go on to, which names what was decided just before; Home where nothing follows."""
-    if not next_url:
-        messages.success(request, f"All resolved. {sentence}")
-        return reverse("admin:index")
-    return f"{next_url}?{parameter}={decided}"
-
-
 def check_permission(model_admin: Any, request: HttpRequest, action: str) -> None:
     """Raise PermissionDenied unless this person may do so, "view" or "change", with conflicts."""
     if not getattr(model_admin, f"has_{action}_permission")(request):
         raise PermissionDenied
 
 
-def parse_form(request: HttpRequest) -> SubmittedForm:
-    """Read the form. The values seen travel as JSON, since a browser rewrites line ends in form fields.
+def walk_from(row_id: str, kind: Kind) -> dict[str, Any]:
+    """Return where a case stands among those of its kind, 0 where it waits no more, and the addresses beside it."""
+    keys = attention.keys(kinds=WALKED, limit=MAX_WALKED)
+    key = f"{kind}:{row_id}"
+    place = keys.index(key) if key in keys else -1
+    others = keys[place + 1 :] + keys[: max(place, 0)]
+    alike = [other for other in keys if other.startswith(f"{kind}:")]
+    return {
+        "label": kind.label,
+        "number": alike.index(key) + 1 if key in keys else 0,
+        "total": len(alike),
+        "next_url": _case_url(others[0]) if others else "",
+        "previous_url": _case_url(others[-1]) if others else "",
+    }
+
+
+def _case_url(key: str) -> str:
+    kind, *row_id = key.split(":")
+    name = "rejected_screen" if kind == Kind.REJECTED else "screen"
+    return reverse(f"{URL_NAME}_{name}", args=row_id)
+
+
+# The form of a page.
+
+
+def parse_form(posted: QueryDict) -> tuple[dict[str, FieldSelection], dict[str, Sides]]:
+    """Return what was chosen and the values seen, by field. The values travel as JSON: a browser rewrites line ends.
 
     Of a conflict about the record the field `option` names the chosen option: `choose`, or `choose value`.
     """
-    seen: dict[str, Sides] = {}
     chosen: dict[str, FieldSelection] = {}
-    for name, raw in request.POST.items():
+    seen: dict[str, Sides] = {}
+    for name, text in posted.items():
         prefix, _, key = name.partition("-")
         if prefix == "seen":
-            seen[key] = parse_seen(str(raw))
-        elif prefix == "pick" and raw in CHOICES:
-            typed = request.POST.get(f"value-{key}", "") if raw == CUSTOM else None
-            chosen[key] = FieldSelection(choose=str(raw), value=typed)
-        elif prefix == "pick" and raw == BOTH:
-            sides = parse_seen(request.POST.get(f"seen-{key}", ""))
-            chosen[key] = FieldSelection(choose=CUSTOM, value=both_texts(sides["npd"], sides["monday"]))
+            seen[key] = parse_seen(str(text))
+        elif prefix == "pick" and text == BOTH:
+            sides = parse_seen(posted.get(f"seen-{key}", ""))
+            chosen[key] = FieldSelection(CUSTOM, both_texts(sides["npd"], sides["monday"]))
+        elif prefix == "pick" and text in CHOICES:
+            typed = posted.get(f"value-{key}", "") if text == CUSTOM else None
+            chosen[key] = FieldSelection(str(text), typed)
         elif name == "option":
-            choose, _, value = str(raw).partition(" ")
-            chosen[RECORD_KEY] = FieldSelection(choose=choose, value=value or None)
-    return SubmittedForm(seen=seen, chosen=chosen)
+            chosen[RECORD_KEY] = parse_option(str(text))
+    return chosen, seen
 
 
-def parse_seen(raw: str) -> dict[str, str | None]:
+def parse_seen(text: str) -> dict[str, str | None]:
     """Read one field's values; those that were tampered with equal nothing stored, so the form is treated as stale."""
     try:
-        npd, monday = json.loads(raw)
+        npd, monday = json.loads(text)
     except (ValueError, TypeError, RecursionError):
-        return {"npd": raw, "monday": raw}
-    return {side: text if isinstance(text, str) else None for side, text in (("npd", npd), ("monday", monday))}
+        return {"npd": text, "monday": text}
+    return {"npd": npd if isinstance(npd, str) else None, "monday": monday if isinstance(monday, str) else None}
 
 
-def resolution_type_of(conflict: SyncConflict, form: SubmittedForm) -> str:
-    """One side for all fields is stored as that side, and not as a merge."""
-    sides = ((NPD, ResolutionType.KEEP_NPD), (MONDAY, ResolutionType.KEEP_MONDAY))
-    if conflict.is_about_record:
-        chosen = form.chosen.get(RECORD_KEY, FieldSelection(""))
-        offered = [(side_option(conflict, side), kind) for side, kind in sides]
-        wanted = chosen.choose, chosen.value or ""
-        named = [kind for option, kind in offered if option and (option.choose, option.value) == wanted]
-    else:
-        picks = {selection.choose for selection in form.chosen.values()}
-        named = [kind for side, kind in sides if set(form.chosen) == set(form.seen) and picks == {side}]
-    return named[0] if named else ResolutionType.MERGE
+def parse_option(text: str) -> FieldSelection:
+    choose, _, value = text.partition(" ")
+    return FieldSelection(choose, value or None)
 
 
-# The screen of a case: what is shown besides it, and what a person does there. What a case is about stays where it is:
-# a conflict's row, the record's ledger.
-
-
-@dataclass(frozen=True)
-class Strip:
-    """What was decided about a case, with its undo, where that is possible; `reload` for the page's own case."""
-
-    name: str
-    url: str
-    status_url: str
-    progress: Progress
-    undo_url: str = ""
-    reload: bool = False
-
-
-@dataclass(frozen=True)
-class Screen:
-    """The page around a case: where it leads, what this person may do, what was decided just before.
-
-    `tags` are texts with their looks, `answer` is what was decided about a rejected value, `problem` why nothing was
-    stored.
-    """
-
-    tags: Sequence[tuple[str, str]]
-    list_url: str
-    status_url: str = ""
-    undo_url: str = ""
-    undo_problem: str = ""
-    answer: Strip | None = None
-    before: Strip | None = None
-    record_url: str = ""
-    may_choose: bool = False
-    may_type: bool = False
-    deletion_problem: str = ""
-    may_undo: bool = False
-    problem: str = ""
-    keeps_choices: bool = False
-
-    @property
-    def problem_lead(self) -> str:
-        """What stands before a problem that doesn't say it itself."""
-        lead = "Nothing was stored"
-        return "" if self.problem.startswith(lead) else f"{lead}."
-
-
-CONFLICT_PARAMETER, ANSWER_PARAMETER = "after", "answered"
-"""Query parameters that name what was decided just before: a conflict's id, the id of an answer's decision."""
-
-
-class ConflictDesk:
-    """A conflict at its address: `last` is the one that was resolved just before, where the address names one."""
-
-    def __init__(self, request: HttpRequest, conflict: SyncConflict, last: SyncConflict | None = None) -> None:
-        self.request = request
-        self.conflict = conflict
-        self.last = last
-        self.context = ConflictContext.of(conflict, all_mappings(request))
-        self.url = screen_url(conflict.pk)
-        self.title = f"Conflict of {self.context.name}"
-
-    @classmethod
-    def find(cls, request: HttpRequest, **named: Any) -> ConflictDesk:
-        """Read it and the one resolved just before with one query."""
-        pk = named["pk"]
-        last = parse_uuid(request.GET.get(CONFLICT_PARAMETER))
-        rows = SyncConflict.objects.select_related("resolved_by").annotate(page_now=SyncNow())
-        conflicts = {row.pk: row for row in rows.filter(pk__in=[pk, *([last] if last else [])])}
-        if pk not in conflicts:
-            raise Http404(f"There is no conflict {pk}.")
-        return cls(request, conflicts[pk], conflicts.get(last) if last else None)
-
-    def case(self, form: SubmittedForm | None, problems: Mapping[str, str]) -> Case:
-        """What is displayed, with what was chosen."""
-        # The option that the address asks to choose, as the form would; nothing is stored by it.
-        choose, _, value = self.request.GET.get("option", "").partition(" ")
-        asked = {RECORD_KEY: FieldSelection(choose, value or None)} if choose else None
-        return screen_case(self.conflict, self.context, form, problems, asked)
-
-    def screen(self, case: Case, *, may_change: bool) -> Screen:
-        """What the page of this kind of case shows besides."""
-        conflict = self.conflict
-        tags = [] if conflict.kind == ConflictKind.FIELDS else [(conflict.kind_label, "cfl-warn")]
-        if conflict.is_open and conflict.kind == ConflictKind.FIELDS:
-            number = len(case.fields)
-            tags = [(f"{number} field differs" if number == 1 else f"{number} fields differ", "cfl-warn")]
-        return Screen(
-            tags if conflict.is_open else [*tags, ("Resolved", "cfl-ok")],
-            reverse(f"{URL_NAME}_changelist"),
-            status_url=reverse(f"{URL_NAME}_status", args=[conflict.pk]),
-            undo_url=reverse(f"{URL_NAME}_undo", args=[conflict.pk]),
-            undo_problem=undo_problem(conflict, self.context) if case.progress.is_undoable else "",
-        )
-
-    def walk(self) -> Walk:
-        is_duplicate = self.conflict.kind == ConflictKind.IDENTITY
-        kind = Kind.DUPLICATE if is_duplicate else Kind.CONFLICT
-        return walk_from(str(self.conflict.pk), kind)
-
-    def apply(self, form: SubmittedForm, *, by: User, to_next: bool) -> str:
-        """Store what was chosen, for the values seen; return the address to go to. Raises ActionError."""
-        kind = resolution_type_of(self.conflict, form)
-        next_url = self.walk().next_url if to_next else ""
-        stored = resolve(self.conflict.pk, by=by, resolution_type=kind, selections=form.chosen, seen=form.seen)
-        if not to_next:
-            return self.url
-        sentence = conflict_progress(stored, self.context, with_delay=False).sentence
-        return _onward(self.request, next_url, CONFLICT_PARAMETER, stored.pk, sentence)
-
-    def asks(self, form: SubmittedForm) -> Question | None:
-        """What has to be confirmed before that is applied: what deletes or empties; None where nothing has."""
-        now = current_values(self.conflict)
-        is_waiting = self.conflict.is_open and not self.conflict.is_being_applied
-        is_fresh = all(key in now and is_same(seen, now[key]) for key, seen in form.seen.items())
-        # What has changed since is refused, with what it is now.
-        if not is_waiting or not is_fresh:
-            return None
-        if not self.conflict.is_about_record:
-            return _emptying_question(self.case(form, {}))
-        chosen = form.chosen.get(RECORD_KEY)
-        option = chosen_option(self.conflict, chosen) if chosen else None
-        if option is None or not option.deletes:
-            return None
-        effects = [self.conflict.what, option.effect]
-        return Question(f"{option.label}?", effects, option.label, page_name=self.context.name, deletes=True)
-
-    def undo(self, *, by: User) -> None:
-        """Take the last decision back; raises ActionError."""
-        undo(self.conflict.pk, by=by)
-
-
-class RejectionDesk:
-    """A field whose value Monday rejected, with an answer that somebody gave about it: the last one, if no other."""
-
-    def __init__(self, request: HttpRequest, rejection: RejectionCase, answer: Decision | None = None) -> None:
-        self.request = request
-        self.rejection = rejection
-        self.context = rejection.context
-        last = parse_uuid(request.GET.get(CONFLICT_PARAMETER))
-        self.last = SyncConflict.objects.filter(pk=last).first() if last else None
-        self.field_ref: FieldRef = (self.context.entity_type, self.context.entity_id, rejection.key)
-        self.url = rejection_url(self.field_ref)
-        self.title = f"{rejection.field.label} of {self.context.name}, rejected by Monday"
-        self.answer = answer or last_answer(*self.field_ref)
-
-    @classmethod
-    def find(cls, request: HttpRequest, **named: Any) -> RejectionDesk:
-        field_ref = named["entity_type"], named["entity_id"], named["key"]
-        rejection = RejectionCase.of(*field_ref, all_mappings(request))
-        if rejection is None:
-            raise Http404("There is no such record, or no such field on its board.")
-        return cls(request, rejection, named.get("answer"))
-
-    def case(self, form: SubmittedForm | None, problems: Mapping[str, str]) -> Case:
-        case = rejected_case(self.rejection, self.answer, form, problems.get(self.rejection.key, ""))
-        if self.rejection.would_empty and not may_type(self.request.user, case.entity_type):
-            why = "Emptying it changes the record, which your account isn't allowed to do."
-            case = replace(case, fields=[replace(row, monday_problem=why) for row in case.fields])
-        return replace(case, reason=admin_base.with_request_id(case.reason))
-
-    def screen(self, case: Case, *, may_change: bool) -> Screen:
-        tag = ("Kept different", "") if case.kept_by else ("Not rejected any more", "cfl-ok")
-        if case.progress.state == UNDOING:
-            tag = (capfirst(STATE_LABELS[UNDOING]), "")
-        answered = None if case.is_waiting or self.answer is None else self.answer
-        return Screen(
-            [(REFUSED, "cfl-warn") if case.is_waiting else tag],
-            reverse("admin:index"),
-            answer=_answer_strip(self.request, answered, self, may_undo=may_change) if answered else None,
-        )
-
-    def walk(self) -> Walk:
-        return walk_from(":".join(map(str, self.field_ref)), Kind.REJECTED)
-
-    def apply(self, form: SubmittedForm, *, by: User, to_next: bool) -> str:
-        next_url = self.walk().next_url if to_next else ""
-        key = self.rejection.key
-        chosen = form.chosen.get(key, FieldSelection(""))
-        decision = answer_rejection(
-            self.field_ref, by=by, choose=chosen.choose, value=chosen.value or "", seen=form.seen.get(key, {})
-        )
-        if to_next:
-            return _onward(self.request, next_url, ANSWER_PARAMETER, decision.pk, decision.sentence)
-        return f"{self.url}?{ANSWER_PARAMETER}={decision.pk}"
-
-    def asks(self, form: SubmittedForm) -> Question | None:
-        seen = form.seen.get(self.rejection.key, {})
-        return _emptying_question(self.case(form, {})) if is_same(seen, self.rejection.sides) else None
-
-    def undo(self, *, by: User) -> None:
-        assert self.answer is not None
-        undo_answer(self.answer, by=by)
-
-
-Desk = ConflictDesk | RejectionDesk
-
-
-def _emptying_question(case: Case) -> Question | None:
+def emptying_question(name: str, fields: Sequence[CaseField]) -> Question | None:
     """Ask before a value is removed; None where what is chosen removes none."""
-    chosen = [
-        (row, row.effect_of(row.choice.pick, row.choice.value)) for row in case.rows if row.choice.pick in CHOICES
-    ]
+    chosen = [(row, row.effect_of(row.choose, row.typed)) for row in fields if row.choose in CHOICES]
     emptied = {row.label: effect.emptied_side for row, effect in chosen if effect.emptied_side}
     if not emptied:
         return None
@@ -394,55 +146,38 @@ def _emptying_question(case: Case) -> Question | None:
     rows = [(row.label, row.npd or "", row.monday or "", effect.value or "(empty)") for row, effect in chosen]
     table = RecordTable(("Field", "NPD now", "Monday now", "Result"), rows, len(rows))
     effects = ["What is there now is removed. You can undo it here."]
-    return Question(f"{label}?", effects, button, [table], page_name=case.name, deletes=True)
+    return Question(f"{label}?", effects, button, [table], page_name=name, deletes=True)
 
 
-# What was decided just before, which the address names.
-
-
-def _decided_before(request: HttpRequest, desk: Desk, *, may_change: bool) -> Strip | None:
-    """The strip above the page; None where nothing was decided just before, or this very value."""
-    if (last := desk.last) is not None:
-        name = ConflictContext.of(last, all_mappings(request)).name
-        undo_url = reverse(f"{URL_NAME}_undo", args=[last.pk]) if may_change else ""
-        status_url = reverse(f"{URL_NAME}_status", args=[last.pk])
-        return Strip(name, screen_url(last.pk), status_url, conflict_progress(last), undo_url)
-    text = request.GET.get(ANSWER_PARAMETER, "")
-    decision = Decision.objects.filter(pk=int(text[:18]), kind=DECISION_KIND).first() if text.isdecimal() else None
-    if decision is None or rejection_url(_field_ref(decision)) == desk.url:
-        return None
-    return _answer_strip(request, decision, None, may_undo=may_change)
-
-
-def _answer_strip(request: HttpRequest, decision: Decision, desk: RejectionDesk | None, *, may_undo: bool) -> Strip:
-    """The strip of an answered rejection: of the page's own `desk`, or of another one, whose record may be deleted."""
-    field_ref = _field_ref(decision)
-    mappings = all_mappings(request)
-    rejection = desk.rejection if desk else RejectionCase.of(*field_ref, mappings)
-    name = str(rejection.record) if rejection else ConflictContext(*field_ref[:2], mappings).name
-    can_undo = may_undo and rejections.can_undo(decision, rejection)
-    progress = rejections.rejection_progress(decision, rejection, with_delay=False)
-    return Strip(
-        name,
-        rejection_url(field_ref),
-        reverse(f"{URL_NAME}_rejected_status", args=[decision.pk]),
-        progress,
-        reverse(f"{URL_NAME}_rejected_undo", args=[decision.pk]) if can_undo else "",
-        reload=desk is not None,
-    )
-
-
-def _field_ref(decision: Decision) -> FieldRef:
-    assert decision.entity_id is not None
-    return decision.entity_type, decision.entity_id, decision.key
-
-
-class CaseScreen(UnfoldModelAdminViewMixin, TemplateView):
-    """Shows a case to those who may see conflicts, takes a decision from those who may change them."""
+class CaseView(UnfoldModelAdminViewMixin, TemplateView):
+    """Shows what is to be decided to those who may see conflicts, and takes a decision from those who may resolve."""
 
     template_name = "conflicts/screen.html"
     title: str = "Conflict"
-    desk_type: type[ConflictDesk] | type[RejectionDesk] = ConflictDesk
+    # What `load` reads.
+    context: RecordContext
+    url = ""
+    kind = Kind.CONFLICT
+    row_id = ""
+    # What a person sent.
+    chosen: Mapping[str, FieldSelection] | None = None
+    seen: Mapping[str, Sides] | None = None
+    problems: Mapping[str, str]
+
+    def load(self, **named: Any) -> None:
+        raise NotImplementedError
+
+    def page(self) -> dict[str, Any]:
+        """Return what the page shows."""
+        raise NotImplementedError
+
+    def question(self) -> Question | None:
+        """Return what has to be confirmed before it is applied: what deletes or empties; None where nothing has."""
+        raise NotImplementedError
+
+    def apply(self, by: User) -> tuple[str, str, str]:
+        """Store what was chosen, for the values seen; return its address, a parameter that names it, a sentence."""
+        raise NotImplementedError
 
     def has_permission(self) -> bool:
         """Whether the person may see this page; the admin's own permissions decide."""
@@ -452,114 +187,370 @@ class CaseScreen(UnfoldModelAdminViewMixin, TemplateView):
         raise PermissionDenied
 
     def get(self, request: HttpRequest, **named: Any) -> HttpResponse:
-        return self._render(self.desk_type.find(request, **named))
+        self.load(**named)
+        return self.show()
 
     def post(self, request: HttpRequest, **named: Any) -> HttpResponse:
         """Store the decision, or show again what is wrong with it with the choices kept."""
         check_permission(self.model_admin, request, "change")
-        desk = self.desk_type.find(request, **named)
-        form = parse_form(request)
-        if "confirmed" not in request.POST and (question := desk.asks(form)):
-            sent = [(name, value) for name, value in request.POST.items() if name != "csrfmiddlewaretoken"]
-            return question_page(self.model_admin, request, replace(question, hidden=sent), desk.url)
+        self.load(**named)
+        self.chosen, self.seen = parse_form(request.POST)
+        if "confirmed" not in request.POST and (question := self.question()):
+            hidden = [(name, value) for name, value in request.POST.items() if name != "csrfmiddlewaretoken"]
+            return question_page(self.model_admin, request, replace(question, hidden=hidden), self.url)
+        next_url = walk_from(self.row_id, self.kind)["next_url"]
         try:
-            return see_other(desk.apply(form, by=cast("User", request.user), to_next="next" in request.POST))
+            url, parameter, sentence = self.apply(cast("User", request.user))
         except NotAllowed as error:
-            return self._render(desk, problem=str(error), status=HTTPStatus.FORBIDDEN)
+            self.chosen = self.seen = None
+            return self.show(str(error), HTTPStatus.FORBIDDEN)
         except Conflict as error:
-            now = self.desk_type.find(request, **named)
-            return self._render(now, form, problem=str(error), status=HTTPStatus.CONFLICT)
+            self.load(**named)
+            return self.show(str(error), HTTPStatus.CONFLICT)
         except InvalidResolution as error:
-            return self._render(desk, form, error.problems, problem=error.sentence, status=HTTPStatus.BAD_REQUEST)
+            self.problems = error.problems
+            return self.show(error.sentence, HTTPStatus.BAD_REQUEST)
+        if "next" in request.POST:
+            url = f"{next_url}?{parameter}" if next_url else reverse("admin:index")
+        if "next" in request.POST and not next_url:
+            messages.success(request, f"All resolved. {sentence}")
+        return see_other(url)
 
-    def _render(
-        self,
-        desk: Desk,
-        form: SubmittedForm | None = None,
-        problems: Mapping[str, str] | None = None,
-        *,
-        problem: str = "",
-        status: int = HTTPStatus.OK,
-    ) -> HttpResponse:
-        self.title = desk.title
+    def show(self, problem: str = "", status: int = HTTPStatus.OK) -> HttpResponse:
+        """Answer with the page, with why nothing was stored."""
         user = self.request.user
+        entity_type = self.context.entity_type
         may_change = self.model_admin.has_change_permission(self.request)
-        case = desk.case(form, problems or {})
-        is_linked = desk.context.record is not None and may_act(user, "view", case.entity_type)
-        screen = replace(
-            desk.screen(case, may_change=may_change),
-            before=_decided_before(self.request, desk, may_change=may_change),
-            record_url=record_url(case.entity_type, desk.context.entity_id) if is_linked else "",
-            may_choose=case.is_waiting and may_change,
-            may_type=may_type(user, case.entity_type),
-            deletion_problem=deletion_problem(user, case.entity_type) if case.about else "",
-            may_undo=may_change,
-            problem=problem,
-            keeps_choices=bool(form and form.chosen and case.is_waiting),
-        )
+        shown = self.page()
+        fields = shown["fields"]
+        is_linked = self.context.record is not None and may_act(user, "view", entity_type)
+        shown |= {
+            "name": self.context.name,
+            "entity_type": entity_type,
+            "before": self.decided_before(),
+            "record_url": record_url(entity_type, self.context.entity_id) if is_linked else "",
+            "may_choose": shown["is_waiting"] and may_change,
+            "may_type": may_type(user, entity_type),
+            "may_undo": may_change,
+            "is_overwritten": shown["kind"] == ConflictKind.OVERWRITTEN,
+            # Nothing was overwritten: all that is asked about was lost with its column.
+            "is_replaced": bool(fields) and all(row.is_replaced for row in fields),
+            "has_two_sides": shown["kind"] in (ConflictKind.OVERWRITTEN, REJECTED),
+            "problem": problem,
+            "problem_lead": "" if problem.startswith("Nothing was stored") else "Nothing was stored.",
+            "keeps_choices": bool(self.chosen and shown["is_waiting"]),
+        }
         effects = {
             "both": Effect(None, npd_changes=True, monday_changes=True).where,
             "npd": Effect(None, npd_changes=True, monday_changes=False).where,
             "monday": Effect(None, npd_changes=False, monday_changes=True).where,
             "nothing": Effect(None, npd_changes=False, monday_changes=False).where,
         }
-        walk = desk.walk()
-        context = self.get_context_data(page_name=case.name, case=case, screen=screen, walk=walk, effects=effects)
-        if walk.kind is Kind.DUPLICATE and context.get("section"):
+        walk = walk_from(self.row_id, self.kind)
+        context = self.get_context_data(page_name=self.context.name, case=shown, walk=walk, effects=effects)
+        if self.kind is Kind.DUPLICATE and context.get("section"):
             # Its address doesn't say that it is no conflict of values.
-            context["section"] = replace(context["section"], title=str(walk.kind.label))
+            context["section"] = replace(context["section"], title=str(self.kind.label))
         return self.render_to_response(context, status=status)
+
+    def select(self, fields: Sequence[CaseField]) -> None:
+        """Mark what was posted in these fields, with the values that it was chosen for."""
+        for row in fields:
+            row.problem = self.problems.get(row.key, "")
+            if self.chosen is not None and self.seen is not None:
+                row.select(self.chosen.get(row.key, FieldSelection("")))
+                row.seen = self.seen.get(row.key)
+                row.is_new = row.seen is None
+
+    def decided_before(self) -> dict[str, Any] | None:
+        """Return what was decided just before, which the address names; None where nothing was, or this very value."""
+        last = self.last_conflict()
+        if last is not None:
+            return {
+                "name": RecordContext.of(last, self.context.mappings).name,
+                "url": screen_url(last.pk),
+                "status_url": reverse(f"{URL_NAME}_status", args=[last.pk]),
+                "progress": conflict_progress(last),
+                "undo_url": reverse(f"{URL_NAME}_undo", args=[last.pk]),
+            }
+        number = self.request.GET.get(ANSWER_PARAMETER, "")[:18]
+        answer = None
+        if number.isdecimal():
+            answer = Decision.objects.filter(pk=number, kind=rejections.DECISION_KIND).first()
+        if answer is None or rejection_url(rejections.field_ref_of(answer)) == self.url:
+            return None
+        return answer_strip(answer, Rejection.of(rejections.field_ref_of(answer), self.context.mappings))
+
+    def last_conflict(self) -> SyncConflict | None:
+        pk = parse_uuid(self.request.GET.get(CONFLICT_PARAMETER))
+        return SyncConflict.objects.filter(pk=pk).first() if pk else None
+
+
+def answer_strip(answer: Decision, rejection: Rejection | None) -> dict[str, Any]:
+    """Return what is said of the answer to a rejection, with its undo, where that is possible."""
+    field_ref = rejections.field_ref_of(answer)
+    undo_url = reverse(f"{URL_NAME}_rejected_undo", args=[answer.pk])
+    return {
+        "name": RecordContext(*field_ref[:2]).name if rejection is None else str(rejection.record),
+        "url": rejection_url(field_ref),
+        "status_url": reverse(f"{URL_NAME}_rejected_status", args=[answer.pk]),
+        "progress": rejections.answer_progress(answer, rejection, with_delay=False),
+        "undo_url": undo_url if rejections.can_undo(answer, rejection) else "",
+    }
+
+
+class ConflictView(CaseView):
+    """The page of a conflict."""
+
+    conflict: SyncConflict
+
+    def load(self, **named: Any) -> None:
+        rows = SyncConflict.objects.select_related("resolved_by").annotate(page_now=SyncNow())
+        self.conflict = get_object_or_404(rows, pk=named["pk"])
+        self.context = RecordContext.of(self.conflict)
+        self.url = screen_url(self.conflict.pk)
+        self.title = f"Conflict of {self.context.name}"
+        self.kind = Kind.DUPLICATE if self.conflict.kind == ConflictKind.IDENTITY else Kind.CONFLICT
+        self.row_id = str(self.conflict.pk)
+        self.problems = {}
+
+    @property
+    def is_waiting(self) -> bool:
+        return self.conflict.is_open and not self.conflict.is_being_applied
+
+    def page(self) -> dict[str, Any]:
+        conflict = self.conflict
+        progress = conflict_progress(conflict, self.context)
+        fields = self.fields()
+        by_field = conflict.is_open and not conflict.is_about_record
+        tags = [] if conflict.kind == ConflictKind.FIELDS else [(conflict.kind_label, "cfl-warn")]
+        if conflict.is_open and conflict.kind == ConflictKind.FIELDS:
+            tags = [(count_with_noun(len(fields), "field differs", "fields differ"), "cfl-warn")]
+        still_asked = (*conflict.conflict_fields, RECORD_KEY)
+        return {
+            "kind": conflict.kind,
+            "conflict": conflict,
+            "fields": fields,
+            "rows": fields if by_field else [],
+            "resolved": case.resolved_fields(conflict, self.context),
+            "closed": [conflict.label(key) for key in self.seen or () if key not in still_asked],
+            "equal": case.equal_fields(conflict, self.context) if by_field else [],
+            "blocked": case.blocked_sentences(conflict, self.context) if by_field else [],
+            "about": self.about_record() if conflict.is_about_record else None,
+            "progress": progress,
+            "is_waiting": self.is_waiting,
+            "item_url": self.context.item_url(conflict.monday_item_id),
+            "tags": tags if conflict.is_open else [*tags, ("Resolved", "cfl-ok")],
+            "list_url": reverse(f"{URL_NAME}_changelist"),
+            "status_url": reverse(f"{URL_NAME}_status", args=[conflict.pk]),
+            "undo_url": reverse(f"{URL_NAME}_undo", args=[conflict.pk]),
+            "undo_problem": undo_problem(conflict, self.context) if progress.is_undoable else "",
+        }
+
+    def fields(self) -> list[CaseField]:
+        """The fields in conflict; what was posted, chosen, or handed back by a pass is chosen in them."""
+        resolution = self.conflict.stored_resolution
+        fields = case.fields_in_conflict(self.conflict, self.context)
+        chosen = {**resolution.handed_back, **resolution.fields}
+        for row in fields if self.seen is None else ():
+            row.select(chosen.get(row.key, FieldSelection("")))
+            row.problem = resolution.reasons.get(row.key, "")
+            if returned := resolution.handed_back.get(row.key):
+                row.seen = {NPD: returned.npd, MONDAY: returned.monday}
+        if self.seen is not None:
+            self.select(fields)
+        return fields
+
+    def about_record(self) -> dict[str, Any]:
+        """What is asked about the record or its item as a whole."""
+        conflict = self.conflict
+        resolution = conflict.stored_resolution
+        chosen = {**resolution.handed_back, **resolution.fields}
+        # The option that the address asks to choose, as the form would; nothing is stored by it.
+        if option := self.request.GET.get("option"):
+            chosen = {RECORD_KEY: parse_option(option)}
+        selection = (chosen if self.chosen is None else self.chosen).get(RECORD_KEY)
+        values = {key: list(conflict.sides(key).values()) for key in conflict.conflict_fields}
+        columns = case.candidate_columns(conflict, self.context)
+        return {
+            "options": offered_options(conflict),
+            "chosen": chosen_option(conflict, selection) if selection else None,
+            "columns": columns,
+            "lines": case.compared_lines(self.context, columns),
+            "seen": [(key, json.dumps(pair)) for key, pair in {**values, RECORD_KEY: [conflict.what, None]}.items()],
+            "deletion_problem": deletion_problem(self.request.user, conflict.entity_type),
+        }
+
+    def question(self) -> Question | None:
+        now = current_values(self.conflict)
+        seen = self.seen or {}
+        chosen = self.chosen or {}
+        # What has changed since is refused, with what it is now.
+        if not self.is_waiting or not all(key in now and is_same(sides, now[key]) for key, sides in seen.items()):
+            return None
+        if not self.conflict.is_about_record:
+            return emptying_question(self.context.name, self.fields())
+        option = chosen_option(self.conflict, chosen[RECORD_KEY]) if RECORD_KEY in chosen else None
+        if option is None or not option.deletes:
+            return None
+        effects = [self.conflict.what, option.effect]
+        return Question(f"{option.label}?", effects, option.label, page_name=self.context.name, deletes=True)
+
+    def apply(self, by: User) -> tuple[str, str, str]:
+        chosen = self.chosen or {}
+        seen = self.seen or {}
+        kind = self.resolution_type(chosen, seen)
+        stored = resolve(self.conflict.pk, by=by, resolution_type=kind, selections=chosen, seen=seen)
+        sentence = conflict_progress(stored, self.context, with_delay=False).sentence
+        return self.url, f"{CONFLICT_PARAMETER}={stored.pk}", sentence
+
+    def resolution_type(self, chosen: Mapping[str, FieldSelection], seen: Mapping[str, Sides]) -> str:
+        """One side for all fields is stored as that side, and not as a merge."""
+        for side, kind in ((NPD, ResolutionType.KEEP_NPD), (MONDAY, ResolutionType.KEEP_MONDAY)):
+            if self.conflict.is_about_record:
+                option = side_option(self.conflict, side)
+                is_chosen = RECORD_KEY in chosen and option == chosen_option(self.conflict, chosen[RECORD_KEY])
+                is_side = option is not None and is_chosen
+            else:
+                is_side = set(chosen) == set(seen) and {selection.choose for selection in chosen.values()} == {side}
+            if is_side:
+                return kind
+        return ResolutionType.MERGE
+
+
+class RejectionView(CaseView):
+    """The page of a field whose value Monday rejected, with the last answer that somebody gave about it."""
+
+    kind = Kind.REJECTED
+    rejection: Rejection
+
+    def load(self, **named: Any) -> None:
+        field_ref = named["entity_type"], named["entity_id"], named["key"]
+        rejection = Rejection.of(field_ref)
+        if rejection is None:
+            raise Http404("There is no such record, or no such field on its board.")
+        self.rejection = rejection
+        self.context = rejection.context
+        self.url = rejection_url(field_ref)
+        self.title = f"{rejection.field.label} of {self.context.name}, rejected by Monday"
+        self.row_id = ":".join(map(str, field_ref))
+        self.problems = {}
+
+    def page(self) -> dict[str, Any]:
+        rejection = self.rejection
+        answer = rejections.last_answer(*rejection.field_ref)
+        progress = Progress(OPEN, "")
+        if answer is not None:
+            progress = rejections.answer_progress(answer, rejection, with_delay=False)
+        is_waiting = rejection.needs_answer and progress.is_final
+        kept_by = str(rejection.kept_by.get("who", ""))
+        tag = ("Kept different", "") if kept_by else ("Not rejected any more", "cfl-ok")
+        if is_waiting:
+            tag = ("Rejected by Monday", "cfl-warn")
+        elif progress.state == UNDOING:
+            tag = ("Being undone", "")
+        fields = self.fields()
+        return {
+            "kind": REJECTED,
+            "is_rejected": True,
+            "fields": fields,
+            "rows": fields if is_waiting else [],
+            "progress": progress,
+            "is_waiting": is_waiting,
+            "answer": None if is_waiting or answer is None else answer_strip(answer, rejection),
+            "item_url": self.context.item_url(rejection.record.monday_id or ""),
+            "reason": admin_base.with_request_id(rejection.reason),
+            "is_unsent": rejection.is_unsent,
+            "kept_by": kept_by,
+            "tags": [tag],
+            "list_url": reverse("admin:index"),
+        }
+
+    def fields(self) -> list[CaseField]:
+        rejection = self.rejection
+        sides = rejection.sides
+        row = CaseField(rejection.key, rejection.field.label, sides[NPD], sides[MONDAY], kind=REJECTED)
+        row.converter = rejection.field.converter
+        if rejection.would_empty and not may_type(self.request.user, self.context.entity_type):
+            row.monday_problem = "Emptying it changes the record, which your account isn't allowed to do."
+        else:
+            try:
+                rejection.raw_from_monday()
+            except ActionError as why:
+                row.monday_problem = str(why)
+        self.select([row])
+        row.is_new = False
+        return [row]
+
+    def question(self) -> Question | None:
+        seen = (self.seen or {}).get(self.rejection.key, {})
+        if not is_same(seen, self.rejection.sides) or not self.rejection.needs_answer:
+            return None
+        return emptying_question(self.context.name, self.fields())
+
+    def apply(self, by: User) -> tuple[str, str, str]:
+        key = self.rejection.key
+        selection = (self.chosen or {}).get(key, FieldSelection(""))
+        answer = rejections.answer_rejection(
+            self.rejection.field_ref,
+            by=by,
+            choose=selection.choose,
+            value=selection.value or "",
+            seen=(self.seen or {}).get(key, {}),
+        )
+        parameter = f"{ANSWER_PARAMETER}={answer.pk}"
+        return f"{self.url}?{parameter}", parameter, answer.sentence
 
 
 class CaseMixin:
-    """Adds to the list of conflicts the screens of cases, their progress and undo."""
+    """Adds to the list of conflicts the pages on which a person decides, their progress and undo."""
 
     admin_site: Any
     opts: Any
 
     def get_urls(self) -> list[URLPattern]:
-        """The addresses of both kinds of cases."""
         view = self.admin_site.admin_view
         name = "conflicts_syncconflict"
         field = "rejected/<slug:entity_type>/<uuid:entity_id>/<slug:key>/"
-        conflict_screen = CaseScreen.as_view(model_admin=self, desk_type=ConflictDesk)
-        rejected_screen = CaseScreen.as_view(model_admin=self, desk_type=RejectionDesk)
         return [
-            path("<uuid:pk>/screen/", view(conflict_screen), name=f"{name}_screen"),
+            path("<uuid:pk>/screen/", view(ConflictView.as_view(model_admin=self)), name=f"{name}_screen"),
             path("<uuid:pk>/status/", view(self.conflict_status), name=f"{name}_status"),
             path("<uuid:pk>/undo/", view(require_POST(self.conflict_undo)), name=f"{name}_undo"),
             path("rejected/answer/<int:pk>/", view(self.answer_status), name=f"{name}_rejected_status"),
             path("rejected/answer/<int:pk>/undo/", view(require_POST(self.answer_undo)), name=f"{name}_rejected_undo"),
-            path(field, view(rejected_screen), name=f"{name}_rejected_screen"),
+            path(field, view(RejectionView.as_view(model_admin=self)), name=f"{name}_rejected_screen"),
             *super().get_urls(),  # type: ignore[misc]
         ]
 
     def conflict_status(self, request: HttpRequest, pk: UUID) -> HttpResponse:
+        """Answer, as JSON, how far a conflict is."""
         check_permission(self, request, "view")
         return _status(conflict_progress(get_object_or_404(SyncConflict, pk=pk)))
 
     def answer_status(self, request: HttpRequest, pk: int) -> HttpResponse:
         """Answer, as JSON, how far the answer to a rejection is."""
         check_permission(self, request, "view")
-        decision = get_object_or_404(Decision, Q(kind=DECISION_KIND) | Q(undoes__isnull=False), pk=pk)
-        return _status(rejections.rejection_progress(decision, RejectionCase.of(*_field_ref(decision))))
+        answers = Decision.objects.filter(Q(kind=rejections.DECISION_KIND) | Q(undoes__isnull=False))
+        answer = get_object_or_404(answers, pk=pk)
+        return _status(rejections.answer_progress(answer, Rejection.of(rejections.field_ref_of(answer))))
 
     def conflict_undo(self, request: HttpRequest, pk: UUID) -> HttpResponse:
-        return self._undo(request, ConflictDesk(request, get_object_or_404(SyncConflict, pk=pk)))
+        check_permission(self, request, "change")
+        conflict = get_object_or_404(SyncConflict, pk=pk)
+        try:
+            undo(conflict.pk, by=cast("User", request.user))
+        except ActionError as error:
+            messages.error(request, f"Nothing was undone. {error}")
+        return see_other(screen_url(conflict.pk))
 
     def answer_undo(self, request: HttpRequest, pk: int) -> HttpResponse:
-        decision = get_object_or_404(Decision, pk=pk, kind=DECISION_KIND)
-        entity_type, entity_id, key = _field_ref(decision)
-        desk = RejectionDesk.find(request, entity_type=entity_type, entity_id=entity_id, key=key, answer=decision)
-        return self._undo(request, desk)
-
-    def _undo(self, request: HttpRequest, desk: Desk) -> HttpResponse:
         check_permission(self, request, "change")
+        answer = get_object_or_404(Decision, pk=pk, kind=rejections.DECISION_KIND)
         try:
-            desk.undo(by=cast("User", request.user))
-        except ActionError as error:  # what is being undone, the page itself says
+            rejections.undo_answer(answer, by=cast("User", request.user))
+        except ActionError as error:
             messages.error(request, f"Nothing was undone. {error}")
-        return see_other(desk.url)
+        return see_other(rejection_url(rejections.field_ref_of(answer)))
 
 
 def _status(progress: Progress) -> HttpResponse:

@@ -16,9 +16,9 @@ from django.http import HttpRequest
 from conflicts.admin.bulk_resolution import bulk_url
 from conflicts.admin.case_screen import parse_seen
 from conflicts.case import LOST_SIDES, value_field
-from conflicts.lifecycle import Sides
+from conflicts.effects import Sides
 from conflicts.models import BEING_APPLIED, CUSTOM, MONDAY, NPD, ResolutionType, SyncConflict
-from conflicts.rejections import DECISION_KIND, answer_rejection, rejection_cases, undo_answer
+from conflicts.rejections import DECISION_KIND, answer_rejection, rejections_of, undo_answer
 from conflicts.reports import (
     KIND_DELETE,
     KIND_DELETED_RECORD,
@@ -26,10 +26,11 @@ from conflicts.reports import (
     KIND_LOST_UPDATE,
     KIND_REPLACED,
     KIND_RESTORED_ITEM,
-    OptionAct,
+    OPTION_ACTS,
 )
-from conflicts.resolution import SIDE_OF_TYPE, may_type, resolve, undo
+from conflicts.resolution import SIDE_OF_TYPE, may_type, resolve
 from conflicts.text_diff import excerpts
+from conflicts.undo import undo
 from sync.admin.inbox_offers import (
     ActionResult,
     GroupLead,
@@ -70,8 +71,12 @@ def rejected_sides(entries: Sequence[Entry], mappings: Sequence[FieldMapping]) -
     """Return what each side has of rejected values, by key; a few queries for each type of record."""
     fields = {(entry.entity_type, entry.entity_id, entry.field): entry.key for entry in entries if entry.entity_id}
     return {
-        fields[field_ref]: [_with_excerpts(SideValues(case.key, case.field.label, case.sides[NPD], case.sides[MONDAY]))]
-        for field_ref, case in rejection_cases(fields, mappings).items()
+        fields[rejection.field_ref]: [
+            _with_excerpts(
+                SideValues(rejection.key, rejection.field.label, rejection.sides[NPD], rejection.sides[MONDAY])
+            )
+        ]
+        for rejection in rejections_of(fields, mappings)
     }
 
 
@@ -85,8 +90,7 @@ def conflict_sides(entries: Sequence[Entry], mappings: Sequence[FieldMapping]) -
 
 
 def _with_excerpts(value: SideValues) -> SideValues:
-    pieces = excerpts(value.npd, value.monday)
-    return replace(value, excerpts=[[(part.text, part.marked) for part in side] for side in pieces])
+    return replace(value, excerpts=excerpts(value.npd, value.monday))
 
 
 def _seen_sides(shown: Any, key: str) -> Sides:
@@ -253,8 +257,8 @@ for _type, _labels, _effects in (
             page=partial(_prepare, str(_type.value)),
         )
     )
-for _act in OptionAct:
-    register_action(InboxAction(ACTS[_act], frozenset({Kind.CONFLICT}), run=None, page=partial(_prepare, _act.value)))
+for _act in OPTION_ACTS:
+    register_action(InboxAction(ACTS[_act], frozenset({Kind.CONFLICT}), run=None, page=partial(_prepare, _act)))
 register_action(
     InboxAction(
         ACTS["both"],

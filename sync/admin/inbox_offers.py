@@ -11,7 +11,7 @@ from typing import Any
 
 from django.http import HttpRequest
 
-from conflicts.reports import OptionAct
+from conflicts.reports import OPTION_ACTS
 from sync import attention, registry
 from sync.admin.confirmed_action import Question
 from sync.attention import Entry, Group, Kind, SideValues, Wording
@@ -128,7 +128,7 @@ class InboxAction:
 
 
 CREATE_RECORD = "create_record"
-OF_ENTRIES = frozenset(OptionAct)
+OF_ENTRIES = frozenset(OPTION_ACTS)
 """Of these a question, or a record whose item was removed, says itself whether they are possible."""
 
 
