@@ -60,7 +60,7 @@ class CaseField:
     choose: str = ""  # what a person chose, or a pass handed back
     typed: str = ""
     problem: str = ""  # why that can't be stored
-    seen: Sides | None = None  # the values that it was chosen for
+    seen_values: Sides | None = None  # the values that it was chosen for
     is_new: bool = False  # whether the field joined the conflict after the person saw it
     removed_side: str = ""  # npd or monday: the side that has nothing since the record or its item was deleted
     monday_problem: str = ""  # why Monday's value can't be used in place of a rejected one
@@ -98,7 +98,7 @@ class CaseField:
         return [npd, base, monday]
 
     def _side(self, name: str, heading: str, value: str | None, parts: list[TextPart]) -> dict[str, Any]:
-        before = self.seen.get(name) if self.seen else None
+        before = self.seen_values.get(name) if self.seen_values else None
         return {
             "name": name,
             "heading": heading,
@@ -110,7 +110,7 @@ class CaseField:
             "empties": self.effect_of(name).emptied_side,
             "is_empty": name == self.removed_side,
             "editor": self.editors.get(name),
-            "changed": self.seen is not None and name != BASE and not same_text(value, before),
+            "changed": self.seen_values is not None and name != BASE and not same_text(value, before),
             "before": before,
         }
 

@@ -53,8 +53,8 @@ def same_text(text: str | None, other: str | None) -> bool:
     return normalize_text(text) == normalize_text(other)
 
 
-def is_same(seen: Sides, now: Sides) -> bool:
-    return all(same_text(seen.get(side), now[side]) for side in (NPD, MONDAY))
+def is_same(values: Sides, now: Sides) -> bool:
+    return all(same_text(values.get(side), now[side]) for side in (NPD, MONDAY))
 
 
 def effect_of(choose: str, values: Sides, typed: str | None = None, *, kind: str = KIND_FIELDS) -> Effect:

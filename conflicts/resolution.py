@@ -127,24 +127,28 @@ def current_values(conflict: SyncConflict) -> dict[str, Sides]:
     return values | ({RECORD_KEY: {"npd": conflict.what, "monday": None}} if conflict.is_about_record else {})
 
 
-def _check_seen(conflict: SyncConflict, keys: set[str], seen: SeenValues) -> None:
+def _check_seen(conflict: SyncConflict, keys: set[str], seen_values: SeenValues) -> None:
     """Raise NotAsSeen unless the stored values of these fields in conflict are those that were seen."""
     now = current_values(conflict)
     changed = [
         "What happened" if key == RECORD_KEY else conflict.label(key)
         for key in sorted(keys)
-        if key not in seen or key not in now or not is_same(seen[key], now[key])
+        if key not in seen_values or key not in now or not is_same(seen_values[key], now[key])
     ]
     if changed:
         raise NotAsSeen(", ".join(changed), now)
 
 
 def _field_selections(
-    conflict: SyncConflict, context: RecordContext, resolution_type: str, selections: Selections, seen: SeenValues
+    conflict: SyncConflict,
+    context: RecordContext,
+    resolution_type: str,
+    selections: Selections,
+    seen_values: SeenValues,
 ) -> dict[str, FieldSelection]:
     """Return the choice of each field; raises NotAsSeen or InvalidResolution."""
     # A field that has left the conflict makes the request stale, not invalid.
-    if unknown := sorted({*selections, *seen} - {*conflict.conflict_fields, *context.mapped}):
+    if unknown := sorted({*selections, *seen_values} - {*conflict.conflict_fields, *context.mapped}):
         fields = ", ".join(conflict.conflict_fields)
         problems = {key: f"There is no field “{key}” in this conflict. Its fields: {fields}." for key in unknown}
         raise InvalidResolution("Nothing was stored.", problems)
@@ -153,10 +157,10 @@ def _field_selections(
         selections = dict.fromkeys(conflict.conflict_fields, FieldSelection(side))
     elif not selections:
         raise InvalidResolution("No field has a choice yet. Choose a side, or type a value, for one at least.")
-    elif problems := {key: why for key in selections if (why := _form_problem(conflict, key, selections, seen))}:
+    elif problems := {key: why for key in selections if (why := _form_problem(conflict, key, selections, seen_values))}:
         raise InvalidResolution("Some choices are not complete.", problems)
     # A side is chosen for the conflict as a whole: whoever saw another field in it decided on something else.
-    _check_seen(conflict, {*selections, *seen} if side else set(selections), seen)
+    _check_seen(conflict, {*selections, *seen_values} if side else set(selections), seen_values)
     chosen = {
         key: FieldSelection(
             choose=selection.choose,
@@ -182,9 +186,9 @@ def _field_selections(
     return chosen
 
 
-def _form_problem(conflict: SyncConflict, key: str, selections: Selections, seen: SeenValues) -> str:
+def _form_problem(conflict: SyncConflict, key: str, selections: Selections, seen_values: SeenValues) -> str:
     label = conflict.label(key)
-    if key not in seen:
+    if key not in seen_values:
         where = "" if key in conflict.conflict_fields else " It is not in conflict."
         return f"{label}: say in “seen” which values you decided on.{where}"
     if selections[key].choose == CUSTOM and selections[key].value is None:
@@ -217,7 +221,7 @@ def selection_problem(conflict: SyncConflict, context: RecordContext, key: str, 
 
 
 def _record_selection(
-    conflict: SyncConflict, resolution_type: str, selections: Selections, seen: SeenValues
+    conflict: SyncConflict, resolution_type: str, selections: Selections, seen_values: SeenValues
 ) -> dict[str, FieldSelection]:
     """Return the choice of an option that is offered; raises NotAsSeen or InvalidResolution."""
     if side := SIDE_OF_TYPE.get(resolution_type):
@@ -239,7 +243,7 @@ def _record_selection(
         raise InvalidResolution(f"“{requested}” is not offered here. {_offered_options(conflict)}")
     # Every edited field has to be seen as it is, and an identity's question; of a delete it may be left out.
     required = set(current_values(conflict)) - ({RECORD_KEY} if conflict.kind == ConflictKind.DELETE else set())
-    _check_seen(conflict, required | set(seen), seen)
+    _check_seen(conflict, required | set(seen_values), seen_values)
     return {
         RECORD_KEY: FieldSelection(
             choose=option.choose,

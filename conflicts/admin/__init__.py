@@ -13,7 +13,8 @@ from unfold.contrib.filters.admin import ChoicesCheckboxFilter, RadioFilter
 
 from conflicts.admin import inbox_acts
 from conflicts.admin.bulk_resolution import BulkResolutionMixin
-from conflicts.admin.case_screen import CaseMixin, screen_url
+from conflicts.admin.case_screen import CaseMixin
+from conflicts.admin.case_view import screen_url
 from conflicts.models import BEING_APPLIED, MONDAY, NPD, OPEN_FIRST, SyncConflict
 from sync.admin import admin_base
 from sync.admin.admin_base import EntityFilter, ReadOnlyAdmin, RecordLinkMixin, plain_column, record_ids_by_name

@@ -14,7 +14,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
 
-from conflicts.admin.case_screen import URL_NAME, check_permission, screen_url
+from conflicts.admin.case_view import URL_NAME, check_permission, screen_url
 from conflicts.case import parse_uuid
 from conflicts.context import names_of
 from conflicts.effects import effect_of
@@ -163,8 +163,8 @@ def resolve_all(digests: Mapping[str, str], choice: str, *, by: User) -> Report:
             if digest(conflict) != digests[str(conflict.pk)]:
                 raise InvalidResolution(CHANGED)
             kind, selections = _resolution(conflict, choice)
-            seen = current_values(conflict)
-            resolve(conflict.pk, by=by, resolution_type=kind, selections=selections, seen=seen)
+            values = current_values(conflict)
+            resolve(conflict.pk, by=by, resolution_type=kind, selections=selections, seen=values)
             resolved += 1
         except ActionError as error:
             names_by_problem.setdefault(str(error), []).append(names[conflict.pk])
@@ -173,8 +173,8 @@ def resolve_all(digests: Mapping[str, str], choice: str, *, by: User) -> Report:
         rest = len(records) - MAX_NAMED
         more = f" and {rest:,} more" if rest > 0 else ""
         problems.append(f"Not resolved: {', '.join(records[:MAX_NAMED])}{more}. {problem}")
-    done = f"{count_with_noun(resolved, 'conflict')} resolved. That is written within seconds." if resolved else ""
-    return Report(done, problems)
+    sentence = f"{count_with_noun(resolved, 'conflict')} resolved. That is written within seconds." if resolved else ""
+    return Report(sentence, problems)
 
 
 def _resolution(conflict: SyncConflict, choice: str) -> tuple[str, Selections | None]:

@@ -14,7 +14,7 @@ from django.contrib.auth.models import User
 from django.http import HttpRequest
 
 from conflicts.admin.bulk_resolution import bulk_url
-from conflicts.admin.case_screen import parse_seen
+from conflicts.admin.decision_form import parse_seen
 from conflicts.case import LOST_SIDES, value_field
 from conflicts.effects import Sides
 from conflicts.models import BEING_APPLIED, CUSTOM, MONDAY, NPD, ResolutionType, SyncConflict
