@@ -249,15 +249,15 @@ class ConflictViewSet(ApiView, viewsets.ReadOnlyModelViewSet[SyncConflict]):
         return _decision_response(request, partial(undo, self.get_object().pk, by=cast("User", request.user)))
 
 
-def _as_shown(conflict: SyncConflict, seen: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+def _as_shown(conflict: SyncConflict, values: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
     """Return what was seen, with a record's own text, as its API says it, in the form in which conflicts show it."""
     context = RecordContext.of(conflict)
     record = context.record
     if record is None or context.link is None:
-        return seen
+        return values
     display = FieldDisplay(context.link, context.mappings, [record])
-    shown = dict(seen)
-    for key, sides in seen.items():
+    shown = dict(values)
+    for key, sides in values.items():
         mapping = context.mapped.get(key)
         if mapping and len(mapping.fields) == 1 and sides["npd"] == own_text(record, mapping.fields[0]):
             shown[key] = {**sides, "npd": display.sides(record, mapping, None)[0] or None}

@@ -80,11 +80,11 @@ class CaseField:
     @property
     def sides(self) -> list[dict[str, Any]]:
         """The sides to choose among, in the order of the page: with the base where the two sides have one."""
-        npd_heading, monday_heading = "NPD", "Monday"
+        headings = ("NPD", "Monday")
         if self.kind == ConflictKind.OVERWRITTEN:
-            npd_heading, monday_heading = LOST_SIDES[KIND_REPLACED if self.is_replaced else KIND_LOST_UPDATE]
-        npd = self._side(NPD, npd_heading, self.npd, self._marked(self.npd, self.monday))
-        monday = self._side(MONDAY, monday_heading, self.monday, self._marked(self.monday, self.npd))
+            headings = LOST_SIDES[KIND_REPLACED if self.is_replaced else KIND_LOST_UPDATE]
+        npd = self._side(NPD, headings[0], self.npd, self._marked(self.npd, self.monday))
+        monday = self._side(MONDAY, headings[1], self.monday, self._marked(self.monday, self.npd))
         if self.kind == REJECTED:
             npd["hint"] = "Keep different, don't sync"
             npd["leads"] = "Kept different: it isn't sent until it or its column changes"

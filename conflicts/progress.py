@@ -14,8 +14,12 @@ from conflicts.reports import RECORD_KEY
 from sync.kernel import humanize
 from sync.records import availability
 
-OPEN, APPLYING, HANDED_BACK, PARTLY = "open", "applying", "handed_back", "partly"
-SETTLED, UNDOING = "settled", "undoing"
+OPEN = "open"
+APPLYING = "applying"
+HANDED_BACK = "handed_back"
+PARTLY = "partly"
+SETTLED = "settled"
+UNDOING = "undoing"
 
 STATE_LABELS: dict[str, str] = {
     OPEN: "open",

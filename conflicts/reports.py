@@ -21,7 +21,8 @@ KIND_FIRST_MATCH = "first_match"
 KIND_REPLACED = "replaced"
 """Not stored either: an overwritten edit of which all that is asked about stood in columns that were replaced."""
 
-KIND_DELETED_RECORD, KIND_RESTORED_ITEM = "deleted_record", "restored_item"
+KIND_DELETED_RECORD = "deleted_record"
+KIND_RESTORED_ITEM = "restored_item"
 """Nor these: a deletion in NPD whose item is on the board still, or again; KIND_DELETE is then that of an item."""
 
 DELETIONS = (KIND_DELETE, KIND_DELETED_RECORD, KIND_RESTORED_ITEM)

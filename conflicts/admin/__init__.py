@@ -16,23 +16,23 @@ from conflicts.admin.bulk_resolution import BulkResolutionMixin
 from conflicts.admin.case_screen import CaseMixin
 from conflicts.admin.case_view import screen_url
 from conflicts.models import BEING_APPLIED, MONDAY, NPD, OPEN_FIRST, SyncConflict
+from conflicts.progress import APPLYING, OPEN, SETTLED
 from sync.admin import admin_base
 from sync.admin.admin_base import EntityFilter, ReadOnlyAdmin, RecordLinkMixin, plain_column, record_ids_by_name
 from sync.clock import SyncNow
 from sync.kernel import humanize
 
 LONGEST_VALUE = 80
-OPEN, APPLYING, RESOLVED = "open", "applying", "settled"
 BADGES = {
     OPEN: ("warn", "call_split", "Open"),
     APPLYING: ("go", "sync", "Being applied"),
-    RESOLVED: ("ok", "check_circle", "Resolved"),
+    SETTLED: ("ok", "check_circle", "Resolved"),
 }
 
 
 def state_of(conflict: SyncConflict) -> str:
     if not conflict.is_open:
-        return RESOLVED
+        return SETTLED
     return APPLYING if conflict.is_being_applied else OPEN
 
 
@@ -47,7 +47,7 @@ class StateFilter(RadioFilter):
         conditions = {
             OPEN: Q(resolved_at=None) & ~BEING_APPLIED,
             APPLYING: BEING_APPLIED,
-            RESOLVED: Q(resolved_at__isnull=False),
+            SETTLED: Q(resolved_at__isnull=False),
         }
         return queryset.filter(conditions.get(self.value() or "", Q()))
 

@@ -13,12 +13,13 @@ from django.shortcuts import get_object_or_404
 from django.urls import URLPattern, path
 from django.views.decorators.http import require_POST
 
-from conflicts import rejections
+from conflicts import answers
 from conflicts.admin.case_view import check_permission, rejection_url, screen_url
 from conflicts.admin.conflict_view import ConflictView
 from conflicts.admin.rejection_view import RejectionView
 from conflicts.models import SyncConflict
 from conflicts.progress import Progress, conflict_progress
+from conflicts.rejections import Rejection
 from conflicts.undo import undo
 from sync.admin.admin_base import see_other
 from sync.kernel.messages import ActionError
@@ -53,9 +54,9 @@ class CaseMixin:
     def answer_status(self, request: HttpRequest, pk: int) -> HttpResponse:
         """Answer, as JSON, how far the answer to a rejection is."""
         check_permission(self, request, "view")
-        answers = Decision.objects.filter(Q(kind=rejections.DECISION_KIND) | Q(undoes__isnull=False))
-        answer = get_object_or_404(answers, pk=pk)
-        return _status(rejections.answer_progress(answer, rejections.Rejection.of(rejections.field_ref_of(answer))))
+        rows = Decision.objects.filter(Q(kind=answers.DECISION_KIND) | Q(undoes__isnull=False))
+        answer = get_object_or_404(rows, pk=pk)
+        return _status(answers.answer_progress(answer, Rejection.of(answers.field_ref_of(answer))))
 
     def conflict_undo(self, request: HttpRequest, pk: UUID) -> HttpResponse:
         check_permission(self, request, "change")
@@ -68,12 +69,12 @@ class CaseMixin:
 
     def answer_undo(self, request: HttpRequest, pk: int) -> HttpResponse:
         check_permission(self, request, "change")
-        answer = get_object_or_404(Decision, pk=pk, kind=rejections.DECISION_KIND)
+        answer = get_object_or_404(Decision, pk=pk, kind=answers.DECISION_KIND)
         try:
-            rejections.undo_answer(answer, by=cast("User", request.user))
+            answers.undo_answer(answer, by=cast("User", request.user))
         except ActionError as error:
             messages.error(request, f"Nothing was undone. {error}")
-        return see_other(rejection_url(rejections.field_ref_of(answer)))
+        return see_other(rejection_url(answers.field_ref_of(answer)))
 
 
 def _status(progress: Progress) -> HttpResponse:

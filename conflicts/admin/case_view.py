@@ -16,13 +16,14 @@ from django.urls import reverse
 from django.views.generic import TemplateView
 from unfold.views import UnfoldModelAdminViewMixin
 
-from conflicts import rejections
+from conflicts import answers
 from conflicts.admin.decision_form import parse_form
 from conflicts.case import REJECTED, CaseField, parse_uuid
 from conflicts.context import RecordContext
 from conflicts.effects import Effect, Sides
 from conflicts.models import ConflictKind, SyncConflict
 from conflicts.progress import conflict_progress
+from conflicts.rejections import Rejection
 from conflicts.resolution import InvalidResolution, may_type
 from sync import attention, registry
 from sync.admin.admin_base import see_other
@@ -208,24 +209,24 @@ class CaseView(UnfoldModelAdminViewMixin, TemplateView):
         number = self.request.GET.get(ANSWER_PARAMETER, "")[:18]
         answer = None
         if number.isdecimal():
-            answer = Decision.objects.filter(pk=number, kind=rejections.DECISION_KIND).first()
-        if answer is None or rejection_url(rejections.field_ref_of(answer)) == self.url:
+            answer = Decision.objects.filter(pk=number, kind=answers.DECISION_KIND).first()
+        if answer is None or rejection_url(answers.field_ref_of(answer)) == self.url:
             return None
-        return answer_strip(answer, rejections.Rejection.of(rejections.field_ref_of(answer), self.context.mappings))
+        return answer_strip(answer, Rejection.of(answers.field_ref_of(answer), self.context.mappings))
 
     def last_conflict(self) -> SyncConflict | None:
         pk = parse_uuid(self.request.GET.get(CONFLICT_PARAMETER))
         return SyncConflict.objects.filter(pk=pk).first() if pk else None
 
 
-def answer_strip(answer: Decision, rejection: rejections.Rejection | None) -> dict[str, Any]:
+def answer_strip(answer: Decision, rejection: Rejection | None) -> dict[str, Any]:
     """Return what is said of the answer to a rejection, with its undo, where that is possible."""
-    field_ref = rejections.field_ref_of(answer)
+    field_ref = answers.field_ref_of(answer)
     undo_url = reverse(f"{URL_NAME}_rejected_undo", args=[answer.pk])
     return {
         "name": RecordContext(*field_ref[:2]).name if rejection is None else str(rejection.record),
         "url": rejection_url(field_ref),
         "status_url": reverse(f"{URL_NAME}_rejected_status", args=[answer.pk]),
-        "progress": rejections.answer_progress(answer, rejection, with_delay=False),
-        "undo_url": undo_url if rejections.can_undo(answer, rejection) else "",
+        "progress": answers.answer_progress(answer, rejection, with_delay=False),
+        "undo_url": undo_url if answers.can_undo(answer, rejection) else "",
     }

@@ -15,10 +15,11 @@ from django.http import HttpRequest
 
 from conflicts.admin.bulk_resolution import bulk_url
 from conflicts.admin.decision_form import parse_seen
+from conflicts.answers import DECISION_KIND, answer_rejection, undo_answer
 from conflicts.case import LOST_SIDES, value_field
 from conflicts.effects import Sides
 from conflicts.models import BEING_APPLIED, CUSTOM, MONDAY, NPD, ResolutionType, SyncConflict
-from conflicts.rejections import DECISION_KIND, answer_rejection, rejections_of, undo_answer
+from conflicts.rejections import rejections_of
 from conflicts.reports import (
     KIND_DELETE,
     KIND_DELETED_RECORD,

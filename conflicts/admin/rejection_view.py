@@ -8,13 +8,14 @@ from django.contrib.auth.models import User
 from django.http import Http404
 from django.urls import reverse
 
-from conflicts import rejections
+from conflicts import answers
 from conflicts.admin.case_view import ANSWER_PARAMETER, CaseView, answer_strip, rejection_url
 from conflicts.admin.decision_form import emptying_question
 from conflicts.case import REJECTED, CaseField
 from conflicts.effects import is_same
 from conflicts.models import MONDAY, NPD
 from conflicts.progress import OPEN, UNDOING, Progress
+from conflicts.rejections import Rejection
 from conflicts.resolution import may_type
 from sync.admin.admin_base import with_request_id
 from sync.admin.confirmed_action import Question
@@ -27,11 +28,11 @@ class RejectionView(CaseView):
     """The page of a field whose value Monday rejected, with the last answer that somebody gave about it."""
 
     kind = Kind.REJECTED
-    rejection: rejections.Rejection
+    rejection: Rejection
 
     def load(self, **named: Any) -> None:
         field_ref = named["entity_type"], named["entity_id"], named["key"]
-        rejection = rejections.Rejection.of(field_ref)
+        rejection = Rejection.of(field_ref)
         if rejection is None:
             raise Http404("There is no such record, or no such field on its board.")
         self.rejection = rejection
@@ -43,10 +44,10 @@ class RejectionView(CaseView):
 
     def page(self) -> dict[str, Any]:
         rejection = self.rejection
-        answer = rejections.last_answer(*rejection.field_ref)
+        answer = answers.last_answer(*rejection.field_ref)
         progress = Progress(OPEN, "")
         if answer is not None:
-            progress = rejections.answer_progress(answer, rejection, with_delay=False)
+            progress = answers.answer_progress(answer, rejection, with_delay=False)
         is_waiting = rejection.needs_answer and progress.is_final
         kept_by = str(rejection.kept_by.get("who", ""))
         tag = ("Kept different", "") if kept_by else ("Not rejected any more", "cfl-ok")
@@ -96,7 +97,7 @@ class RejectionView(CaseView):
     def apply(self, by: User) -> tuple[str, str, str]:
         key = self.rejection.key
         selection = (self.chosen or {}).get(key, FieldSelection(""))
-        answer = rejections.answer_rejection(
+        answer = answers.answer_rejection(
             self.rejection.field_ref,
             by=by,
             choose=selection.choose,

@@ -8,8 +8,9 @@ import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 
+from conflicts.answers import answer_rejection, last_answer, undo_answer
 from conflicts.models import SyncConflict
-from conflicts.rejections import Rejection, answer_rejection, last_answer, undo_answer
+from conflicts.rejections import Rejection
 from conflicts.resolution import InvalidResolution, NotAllowed, NotOpen
 from npd.models import Contact
 from sync.choices import Cause
