@@ -185,8 +185,8 @@ class _LabelledAddress(MondayColumn):
         address = _plain_address(only_text(raw_local)[1])
         if address is None:
             return None
-        label = self._custom_label(existing_remote_raw) or self.tidied(address)
-        return {self.key: self.sent_address(address), "text": label}
+        sent = self.sent_address(address)
+        return {self.key: sent, "text": self._custom_label(existing_remote_raw) or sent}
 
     def sent_address(self, address: str) -> str:
         """The address as Monday takes it."""
