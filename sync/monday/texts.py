@@ -84,12 +84,14 @@ def readable_domain(domain: str) -> str:
 
 
 def _readable_label(label: str) -> str:
-    if not label.startswith("xn--") or label == "xn--":
+    if not label.startswith("xn--"):
         return label
     try:
-        return label[4:].encode("ascii").decode("punycode").lower()
+        letters = label[4:].encode("ascii").decode("punycode")
     except UnicodeError:
         return label
+    is_valid = ascii_domain(letters) == label and plain_letters(letters).lower() == letters
+    return letters if is_valid else label
 
 
 def _fold(text: str) -> str:

@@ -258,7 +258,8 @@ class EmailConverter(_LabelledAddress):
 
 def _plain_email(address: str) -> str:
     """The address without the scheme of a link to it, and without the dot with which a whole domain may end."""
-    return re.sub("^mailto:", "", plain_letters(address), flags=re.IGNORECASE).removesuffix(".")
+    bare = re.sub(r"^(?:mailto:\s*)+", "", plain_letters(address), flags=re.IGNORECASE)
+    return bare.rstrip(".") if "@" in bare else bare
 
 
 # One field and the address of a link column. The link's text is not mapped.
