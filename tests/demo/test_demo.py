@@ -160,13 +160,6 @@ def test_an_npd_with_records_of_its_own_is_left_as_it_is(played: Played) -> None
     assert list(Contact.objects.order_by("pk").values()) == before
 
 
-def test_a_sandbox_that_was_started_again_goes_on_refusing(played: Played) -> None:
-    played.sandbox.control("faults", "DELETE")
-    played.command()
-    played.command()
-    assert len(played.sandbox.control("faults", "GET")) == 1
-
-
 def test_what_is_prepared_stays_until_somebody_acts(spoiled: Played) -> None:
     played = spoiled
     an_hour_passes(played)
