@@ -39,7 +39,7 @@ from sync.outbox import operate
 from sync.queue import retry_all
 from sync.records.authors import log_action, log_action_many, who_may
 from sync.records.availability import Overview, wait_sentence
-from sync.records.blocked_fields import ThrottledField, write_loops
+from sync.records.blocked_fields import throttled_fields
 from sync.records.item_links import request_recreation_many, request_unlink_many
 
 
@@ -176,18 +176,22 @@ def _blocked_leads(causes: Sequence[Group], now: Overview, _user: Any) -> dict[s
         for cause in missing
         if cause.entity_type in now.links
     }
-    loops = write_loops() if any(cause.code == BlockedCode.THROTTLED for cause in causes) else []
-    for loop in loops:
-        name = f"{Kind.BLOCKED}:{loop.mapping.link.entity_type}:{loop.mapping.key}:{BlockedCode.THROTTLED}"
-        leads[name] = GroupLead(_loop_sentence(loop))
+    for cause in causes:
+        if cause.code == BlockedCode.THROTTLED:
+            leads[cause.cause] = GroupLead(_loop_sentence(cause.cause))
     return leads
 
 
-def _loop_sentence(loop: ThrottledField) -> str:
-    until = humanize.day_and_time(loop.until) if loop.until else ""
-    is_pulled = loop.mapping.direction in (SyncDirection.BIDIRECTIONAL, SyncDirection.MONDAY_TO_NPD)
+def _loop_sentence(cause: str) -> str:
+    """Say who writes another value on the board after each of our writes, and until when nothing is sent."""
+    _kind, entity_type, key, _code = cause.split(":")
+    loops = list(throttled_fields().filter(entity_type=entity_type, key=key).order_by("throttled_until"))
+    writers = ", ".join(sorted({loop.by for loop in loops if loop.by})) or "somebody"
+    until = next((humanize.day_and_time(loop.throttled_until) for loop in loops if loop.throttled_until), "")
+    pulled = (SyncDirection.BIDIRECTIONAL, SyncDirection.MONDAY_TO_NPD)
+    is_pulled = FieldMapping.objects.filter(link__entity_type=entity_type, key=key, direction__in=pulled).exists()
     return (
-        f"After each of our writes, {loop.by} writes another value on the board, so nothing is sent to this field of "
+        f"After each of our writes, {writers} writes another value on the board, so nothing is sent to this field of "
         f"these records until {until}; then it is tried once. Their other fields are synced. "
         f"{'What the board shows still updates NPD. ' if is_pulled else ''}Once that is stopped, retry."
     )
