@@ -161,11 +161,13 @@ class CaseField:
         return labels.get(self.choose, "")
 
 
-def value_field(entity_type: str, key: str, **values: Any) -> CaseField:
+def value_field(
+    entity_type: str, key: str, *, npd: str | None, monday: str | None, base: str | None = None
+) -> CaseField:
     """Return a field with these values, named as its application proposes; no query."""
     specs = registry.entity(entity_type).mappings if registry.is_registered(entity_type) else ()
     converter = next((spec.converter for spec in specs if spec.key == key), "")
-    return CaseField(key, default_label(entity_type, key), converter=converter, **values)
+    return CaseField(key, default_label(entity_type, key), npd, monday, base, converter=converter)
 
 
 def fields_in_conflict(conflict: SyncConflict, context: RecordContext) -> list[CaseField]:
