@@ -87,8 +87,8 @@ def database_problems() -> list[str]:
         log.warning("database not reachable", error=type(error).__name__)
         return [DATABASE_DOWN]
     return [
-        f"The oldest due job of the {board.entity_type} board has waited for {board.seconds:,.0f} s, and none has moved "
-        f"for {longest:,.0f} s: {board.reason}."
+        f"The oldest due job of the {board.entity_type} board has waited for {board.seconds:,.0f} s, "
+        f"none has moved for {longest:,.0f} s: {board.reason}."
         for board in late_boards
     ]
 
