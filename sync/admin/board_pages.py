@@ -34,10 +34,10 @@ from sync.choices import REFUSED_WORDS, SyncDirection
 from sync.clock import sync_now
 from sync.kernel import humanize
 from sync.kernel.messages import ActionError, Conflict
-from sync.models import BoardLink, FieldMapping, UnmatchedItem, Verification
+from sync.models import BoardLink, FieldMapping, UnmatchedItem
 from sync.monday.errors import MondayError
 from sync.operations import detect
-from sync.operations.detect.comparison import VerificationResult, verifications
+from sync.operations.detect.comparison import latest_verification
 from sync.records import availability
 from sync.records.authors import log_action
 
@@ -219,10 +219,7 @@ class BoardLinkAdmin(SetupWizardMixin, PageAdmin):
         now = availability.overview()
         waiting = UnmatchedItem.objects.filter(ignored_at=None).order_by().values_list("entity_type")
         unmatched = dict(waiting.annotate(Count("id")))
-        newest = Verification.objects.order_by("entity_type", "-at").distinct("entity_type")
-        verified = dict(newest.values_list("entity_type", "at"))
         for link in rows:
-            link.page_verified = verified.get(link.entity_type)
             if registry.is_registered(link.entity_type):
                 spec = registry.entity(link.entity_type)
                 link.page_board = BoardStatus(spec, now.by_type[link.entity_type], now)
@@ -320,7 +317,7 @@ class BoardLinkAdmin(SetupWizardMixin, PageAdmin):
         return format_html_join(mark_safe("<br>"), "{}", ((one,) for one in found)) or None
 
     synced = admin_base.time_column("last_pass_at", "Last checked")
-    verified_ago = admin_base.time_column("page_verified", "Verified")
+    verified_ago = admin_base.time_column("verified_at", "Verified")
 
     @admin.display(description="NPD ID column")
     def id_column(self, link: BoardLink) -> SafeString | str:
@@ -350,10 +347,12 @@ class BoardLinkAdmin(SetupWizardMixin, PageAdmin):
         return format_html("{}{}", detect.last_sweep_text(link), paragraphs)
 
     @admin.display(description="Verified")
-    def verified(self, link: BoardLink) -> str:
-        """Return what came of the records that say “synced”, and what else the night found."""
-        result = verifications().get(link.entity_type, VerificationResult()).summary(sync_now())
-        return f"{result} {detect.last_comparison_text(link)}".strip()
+    def verified(self, link: BoardLink) -> SafeString:
+        """Return what came of the records that say “synced”, which of them differed, and what else the night found."""
+        result = latest_verification([link]).summary(sync_now())
+        lines = ((record["name"], field["words"]) for record in link.differences for field in record["fields"])
+        differences = format_html_join("", "<li>{}: {}</li>", lines)
+        return format_html("{} {}<ul>{}</ul>", result, detect.last_comparison_text(link), differences)
 
     @admin.display(description="Webhooks")
     def webhook_lines(self, link: BoardLink) -> str:

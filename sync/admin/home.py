@@ -32,7 +32,7 @@ from sync.choices import BlockedCode, QueueStatus
 from sync.kernel import humanize
 from sync.limits import quota
 from sync.models import BoardLink, SyncQueue
-from sync.operations.detect.comparison import combine_results, verifications
+from sync.operations.detect.comparison import latest_verification
 from sync.operations.setup.run import is_running
 from sync.records.availability import Overdue, Overview, overdue_boards
 from sync.records.unmatched_items import open_requests
@@ -114,7 +114,7 @@ def _calm_line(request: HttpRequest, pending: int, now: Overview) -> StateLine:
     if pending:
         records = humanize.count_with_noun(pending, "record is", "records are")
         return StateLine(Badge("wait", "sync", f"Syncing; {records} pending"))
-    checked = combine_results(verifications().values()).summary(now.now)
+    checked = latest_verification().summary(now.now)
     return StateLine(Badge("ok", "check_circle", "All is well"), checked)
 
 

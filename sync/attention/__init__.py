@@ -485,12 +485,12 @@ def _url(row: Attention) -> str:
 
 
 def _page_key(row: Attention) -> str:
-    return str(row.values.get("job") or row.values.get("conflict") or row.source)
+    return str(next((row.values[name] for name in ("job", "conflict", "board") if row.values.get(name)), row.source))
 
 
 _PAGES = {
     Kind.STOP: ":admin:index",
-    Kind.DIFFERENCE: "sync_verification_change",
+    Kind.DIFFERENCE: "sync_boardlink_change",
     Kind.FAILED: "sync_syncqueue_change",
     Kind.NOTIFICATION: ":npd-notifications",
     Kind.REMOVED: "conflicts_syncconflict_screen",

@@ -54,7 +54,7 @@ KINDS: Mapping[Kind, KindFacts] = {
     ),
     Kind.DIFFERENCE: KindFacts(
         Severity.FAILED, ("difference", "differences"), "difference", "Open",
-        "sync.verification", "sync.change_verification",
+        "sync.boardlink", "sync.change_boardlink",
     ),
     Kind.FAILED: KindFacts(
         Severity.FAILED, ("change fails", "changes fail"), "error", "Open",

@@ -131,7 +131,7 @@ def _verification_findings() -> Iterator[CheckResult]:
     verification = latest_verification()
     if verification.differed:
         fix = (
-            "The admin lists which fields of which records, under “Verification”. `manage.py sync_reconcile` syncs "
+            "The board's page in the admin lists which fields of which records. `manage.py sync_reconcile` syncs "
             "all records now; if webhooks don't arrive, `manage.py monday_setup` registers them again."
         )
         yield CheckResult(False, verification.summary(sync_now()), fix, "drift")

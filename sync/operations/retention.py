@@ -114,7 +114,6 @@ def retention_rules() -> list[RetentionRule]:
         RetentionRule("API writes", "sync_intents", _intent_condition(), journal),
         RetentionRule("jobs", "sync_queue", f"old.status = 'completed' AND old.finished_at < {_AGE}",
                       settings.QUEUE_DAYS),
-        RetentionRule("verifications", "sync_verifications", f"old.at < {_AGE}", history),
         RetentionRule("approval requests", "sync_approval_requests",
                       f"old.state <> ALL (%(open)s) AND coalesce(old.decided_at, old.at) < {_AGE}", history,
                       params={"open": [str(state) for state in OPEN_REQUEST_STATES]}),

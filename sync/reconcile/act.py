@@ -42,10 +42,10 @@ from sync.outbox.claim import Lease, LeaseLost
 from sync.outbox.pauses import locked_pause
 from sync.reconcile import gather
 from sync.reconcile.deleted_records import REMOVAL_KINDS, STATE_AFTER, removal_write, wants_editors
-from sync.reconcile.duplicates import DuplicateItem, new_duplicate_requests, still_leaves
+from sync.reconcile.duplicates import new_duplicate_requests, second_item_write, still_leaves
 from sync.reconcile.field_values import BoardContext
 from sync.reconcile.gather import items_with_npd_ids
-from sync.reconcile.pass_plan import PassFacts, Plan, RecordPlan
+from sync.reconcile.pass_plan import DuplicateItem, PassFacts, Plan, RecordPlan
 from sync.reconcile.restraints import new_clear_requests
 from sync.reconcile.writes import (
     Answer,
@@ -615,13 +615,18 @@ def send_records(executor: Executor, board: BoardContext, plan: Plan) -> dict[UU
 def send_duplicates(executor: Executor, board: BoardContext, plan: Plan) -> dict[str, tuple[Answer, ...]]:
     """Take the NPD ID from second items, or archive them; return the answers about each. Raises LeaseLost."""
     found = [one for one in plan.duplicates if _goes_on(plan, one)]
-    clears = [replace(one.about, columns={board.link.npd_id_column: None}) for one in found if one.loses_npd_id]
+    clears = [
+        replace(second_item_write(one), columns={board.link.npd_id_column: None}) for one in found if one.loses_npd_id
+    ]
     cleared = executor.send(_CLEAR, clears)
-    leaving = [one for one in found if still_leaves(board, one, cleared.get(one.about.unit))]
+    leaving = [one for one in found if still_leaves(board, one, cleared.get(second_item_write(one).unit))]
     if ours := {one.record.pk for one in leaving if one.is_ours}:
         known = known_requests(board.link, [ApprovalKind.ITEMS], ours)
         ApprovalRequest.objects.bulk_create(new_duplicate_requests(known, leaving))
-    archived, units = executor.send(_ARCHIVE, [one.about for one in leaving]), [one.about.unit for one in found]
+    archived, units = (
+        executor.send(_ARCHIVE, [second_item_write(one) for one in leaving]),
+        [second_item_write(one).unit for one in found],
+    )
     return {unit: tuple(sent[unit] for sent in (cleared, archived) if unit in sent) for unit in units}
 
 

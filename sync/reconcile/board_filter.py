@@ -33,7 +33,7 @@ from sync.monday.board_items import GROUP, Item
 from sync.monday.conversion import Canonical, Converter, UnknownValue
 from sync.monday.texts import fold_whitespace
 from sync.reconcile.facts import HistoryLine, RecordFacts
-from sync.reconcile.field_plan import FieldPlan, base_of, base_remote, cell_of, sides_of
+from sync.reconcile.field_plan import base_of, base_remote, cell_of, sides_of
 from sync.reconcile.field_values import (
     ACTIVE,
     NOTHING_RELATED,
@@ -43,7 +43,7 @@ from sync.reconcile.field_values import (
     stored_field_values,
     stored_values,
 )
-from sync.reconcile.pass_plan import Outcome, PassFacts, Plan, RecordPlan
+from sync.reconcile.pass_plan import FieldPlan, Outcome, PassFacts, Plan, RecordPlan
 from sync.records.item_links import UNLINK_KEY
 from sync.registry import relation_of
 

@@ -11,13 +11,13 @@ from dataclasses import replace
 
 from sync.reconcile import sides
 from sync.reconcile.board_filter import exclude_items, exclude_records, keep_only_pulls
-from sync.reconcile.deleted_records import DeletedPlan, decide_deleted_records, end_unread_deleted
+from sync.reconcile.deleted_records import decide_deleted_records, end_unread_deleted
 from sync.reconcile.duplicates import decide_duplicates, find_possible_duplicates
 from sync.reconcile.field_plan import decide_fields
 from sync.reconcile.identity import carry_out_answers, find_lost_creates, identify_records
 from sync.reconcile.lost_updates import find_lost_updates, find_lost_updates_of_deleted, report_what_is_lost
 from sync.reconcile.new_items import decide_unmatched
-from sync.reconcile.pass_plan import Ending, Job, Outcome, PassFacts, Plan, PlanRule, RecordPlan
+from sync.reconcile.pass_plan import DeletedPlan, Ending, Job, Outcome, PassFacts, Plan, PlanRule, RecordPlan
 from sync.reconcile.removed_items import decide_removals
 from sync.reconcile.restraints import request_approvals, throttle_write_loops
 from sync.reconcile.unconfirmed_writes import earlier_writes

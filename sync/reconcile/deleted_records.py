@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from copy import copy
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -25,16 +25,16 @@ from sync.models import ApprovalRequest, FieldMapping, SyncMetadata, Tombstone
 from sync.monday.board_items import ARCHIVED, Item
 from sync.monday.conversion import Converter, UnknownValue
 from sync.reconcile.board_filter import deleted_exclusion
-from sync.reconcile.facts import DeletedFacts, HistoryLine, ReceivedEvent, Settings, change_events, changed_ledger
-from sync.reconcile.field_plan import FieldsPlan, base_of, cell_of, sides_of, untold_reason, way_of
+from sync.reconcile.facts import DeletedFacts, HistoryLine, ReceivedEvent, Settings, change_events
+from sync.reconcile.field_plan import base_of, cell_of, sides_of, untold_reason, way_of
 from sync.reconcile.field_values import ACTIVE, BoardContext, as_uuid, is_active_on, npd_id_of, stored_values
 from sync.reconcile.lost_updates import left_with_item, lost_lines
 from sync.reconcile.new_items import given_items
 from sync.reconcile.pass_plan import (
     NOTHING_LOST,
-    OPEN,
+    DeletedPlan,
     Ending,
-    LostUpdates,
+    FieldsPlan,
     Outcome,
     PassFacts,
     Plan,
@@ -60,56 +60,6 @@ NEXT_PASS_SECONDS = 5.0
 
 STATE_AFTER = {DeletedRecordPolicy.ARCHIVE: TombstoneState.ARCHIVED, DeletedRecordPolicy.DELETE: TombstoneState.DELETED}
 _ALL_WAYS = (FieldDirection.BOTH, FieldDirection.TO_NPD, FieldDirection.TO_MONDAY)
-
-
-@dataclass(frozen=True)
-class DeletedPlan:
-    """What becomes of a deleted record and its item; `facts` have the sync state as the pass leaves it.
-
-    `reason` says in words how the item stands. `new_state` and `reason_code` are the tombstone's (empty ones leave it).
-    `item_removal` is what is to be done with the item, `approval` what is to be stored about that: counted as done, or
-    waiting. `question` is what a person is asked about the item and the `edits` on it;
-    `restores`, that the record is to come back; `carried_out`, what was done by a person's choice. `frees_item`: it is
-    treated as any item that no record has. `lost` are edits on it that writes of ours went over.
-    """
-
-    facts: DeletedFacts
-    ending: Ending = OPEN
-    reason: str = ""
-    new_state: TombstoneState | None = None
-    reason_code: str = ""
-    history: tuple[HistoryLine, ...] = ()
-    item_removal: DeletedRecordPolicy | None = None
-    approval: ApprovalState | None = None
-    question: ConflictReport | None = None
-    edits: tuple[FieldConflict, ...] = ()
-    restores: bool = False
-    carried_out: str = ""
-    confirmed_intents: frozenset[UUID] = frozenset()
-    frees_item: bool = False
-    lost: LostUpdates = NOTHING_LOST
-
-    @property
-    def id(self) -> UUID:
-        return self.facts.id
-
-    @property
-    def is_open(self) -> bool:
-        return self.ending.is_open
-
-    @property
-    def item_id(self) -> str:
-        """The id of its item, an empty text where it had none."""
-        return self.facts.tombstone.monday_id or ""
-
-    @property
-    def item_to_keep(self) -> str:
-        """The id of the item that a restored record is linked with: its own, while that is on the board."""
-        item = self.facts.item
-        return item.id if item is not None and item.state == ACTIVE else ""
-
-    def with_state(self, **values: Any) -> DeletedPlan:
-        return replace(self, facts=replace(self.facts, ledger=changed_ledger(self.facts.ledger, **values)))
 
 
 def decide_deleted(  # noqa: PLR0911 - a table

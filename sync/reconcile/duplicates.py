@@ -22,14 +22,13 @@ from sync.reconcile.identity import (
     ARCHIVE_OPTION,
     LEAVE_ALONE,
     NEW_RECORD,
-    AnswerKind,
     answered_items,
     answers_of,
     duplicate_question,
     question,
 )
-from sync.reconcile.new_items import ItemAct, ItemPlan, given_items
-from sync.reconcile.pass_plan import Outcome, PassFacts, Plan
+from sync.reconcile.new_items import given_items
+from sync.reconcile.pass_plan import AnswerKind, DuplicateItem, ItemAct, ItemPlan, Outcome, PassFacts, Plan
 from sync.reconcile.restraints import new_acts, new_request
 from sync.reconcile.writes import OUTCOMES, Answer, Verdict, Write
 from sync.records.approvals import ApprovalFacts
@@ -55,53 +54,10 @@ class DuplicateResult:
     wait_seconds: float = 0
 
 
-@dataclass(frozen=True)
-class DuplicateItem:
-    """A second item of a linked record in a pass, and what becomes of it.
-
-    `is_answered`: a person said that it is a copy; else it was found bearing the NPD ID. `owner` is whose item it is by
-    now. `writes` is what was announced about the record, `was_linked` says that it had this item once. Of Monday's
-    users `maker` made it, and `users` did anything with it, as far as events tell. `is_alone`: the record's own item is
-    not on the board, so that without this one there would be none. `is_ours`: our own create made it, and it may go
-    without being asked.
-    """
-
-    item: Item
-    record: SyncedModel
-    is_answered: bool = False
-    owner: str = ""
-    writes: tuple[Intent, ...] = ()
-    was_linked: bool = False
-    maker: str = ""
-    users: frozenset[str] = frozenset()
-    token_user: str = ""  # as whom we write
-    is_alone: bool = False
-    problem: str = ""
-    is_ours: bool = False
-
-    @property
-    def question(self) -> str:
-        """What happened, as the question about it says; the same at every pass."""
-        return (
-            f"The item “{self.item.name}” had the NPD ID of “{self.record}”, which already has another item. "
-            "The link stays, and the NPD ID was removed from this one. Is it the same?"
-        )
-
-    @property
-    def loses_npd_id(self) -> bool:
-        return not self.is_answered
-
-    @property
-    def archives(self) -> bool:
-        """Whether it leaves the board: ours by itself, another's because a person said so."""
-        if not self.is_answered:
-            return self.is_ours
-        return self.item.state == ACTIVE and not self.problem and not self.owner
-
-    @property
-    def about(self) -> Write:
-        how = "answered" if self.is_answered else "found"
-        return Write(f"{self.record.pk} {self.item.id} {how}", self.record.pk, self.item.id)
+def second_item_write(duplicate: DuplicateItem) -> Write:
+    """Return the unit of the calls about a second item, yet without what they write."""
+    how = "answered" if duplicate.is_answered else "found"
+    return Write(f"{duplicate.record.pk} {duplicate.item.id} {how}", duplicate.record.pk, duplicate.item.id)
 
 
 def sent_same(board: BoardContext, duplicate: DuplicateItem) -> list[Intent]:

@@ -6,17 +6,17 @@ Decides of docs/reference/merge.md: “A field, both ways” and “A field, one
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cache, partial, reduce
 from operator import or_
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import UUID
 
 from django.core.exceptions import ValidationError
 
-from conflicts.reports import KIND_FIELDS, KIND_LOST_UPDATE, KIND_UNDO, FieldConflict, OpenConflict
+from conflicts.reports import KIND_FIELDS
 from sync.attention import WHERE_TO_UNBLOCK
 from sync.choices import BlockedCode, Cause, SyncDirection
 from sync.merge import (
@@ -27,7 +27,6 @@ from sync.merge import (
     Field,
     FieldDecision,
     FieldDirection,
-    FieldSelection,
     FieldSides,
     Rule,
     Side,
@@ -38,144 +37,11 @@ from sync.models import FieldMapping, SyncMetadata
 from sync.monday.board_items import Item
 from sync.monday.conversion import AmbiguousSplit, Converter, ListConverter, UnknownValue
 from sync.reconcile import resolutions
-from sync.reconcile.facts import ChangeEvent, HistoryLine, RecordFacts
-from sync.reconcile.field_values import (
-    BoardContext,
-    RelatedFacts,
-    RelatedNotFound,
-    clean_values,
-    field_of,
-    related_id,
-    related_name,
-    stored_values,
-)
+from sync.reconcile.facts import HistoryLine, RecordFacts
+from sync.reconcile.field_values import RelatedNotFound, clean_values, field_of, related_id, related_name, stored_values
+from sync.reconcile.pass_plan import NO_RESULTS, FieldFacts, FieldPlan, FieldsPlan, RecordPlan, ResolutionResults
 from sync.records.blocked_fields import KEPT_BY, KEPT_ENTRY, KEPT_REMOTE, LEFT_OUT, SIDE_MONDAY, is_rejected, kept_entry
 from sync.registry import relation_of, target_of
-
-if TYPE_CHECKING:
-    from sync.reconcile.pass_plan import RecordPlan
-
-# What a pass does with one field.
-
-
-@dataclass(frozen=True)
-class FieldPlan:
-    """What a pass does with one field: the decision with the raw values that it rests on.
-
-    `conflict` is there when a person has to decide; `resolves` when one has, and this pass carries that out: the
-    conflict in which they did, or, of an undo, the one that was resolved. `blocked_reason` is why nothing is done with
-    it, in words; logic asks `blocked_code`. `confirmed_entry` is the entry of an intent without an answer whose value
-    Monday now shows. `awaits` names, as AwaitedRelation does, the item or name for which a record has to come first.
-    """
-
-    mapping: FieldMapping
-    convert: Converter
-    decision: FieldDecision
-    local_raw: dict[str, Any]
-    remote_raw: Any = None
-    send_raw: dict[str, Any] | None = None
-    write_raw: dict[str, Any] | None = None
-    base: dict[str, Any] | None = None
-    blocked_reason: str = ""
-    blocked_code: BlockedCode | None = None
-    awaits: str = ""
-    conflict: FieldConflict | None = None
-    confirmed_entry: dict[str, Any] | None = None
-    resolves: OpenConflict | None = None
-
-    @property
-    def resolution(self) -> FieldSelection:
-        assert self.resolves is not None
-        return self.resolves.resolutions[self.mapping.key]
-
-    @property
-    def resolved_kind(self) -> str:
-        return self.resolves.kind if self.resolves else ""
-
-    @property
-    def choose(self) -> str:
-        """What a person chose: npd, monday, base, undo, or custom, as which also counts what is taken back."""
-        if self.resolved_kind in (KIND_UNDO, KIND_LOST_UPDATE):
-            return "undo" if self.resolved_kind == KIND_UNDO else "custom"
-        return self.resolution.choose if self.resolves else ""
-
-    def display_local(self, raw_local: dict[str, Any] | None) -> str:
-        return shown_of(self.convert, raw_local)
-
-    @property
-    def is_agreed(self) -> bool:
-        agreeing = (Action.NOTHING, Action.AGREED, Action.PUSH, Action.PULL)
-        return not self.blocked_reason and not self.conflict and self.decision.action in agreeing
-
-    @property
-    def stands(self) -> str | None:
-        """NPD's value after this pass, for people."""
-        return self.display_local(self.write_raw if self.decision.action is Action.PULL else self.local_raw) or None
-
-    @property
-    def is_left_out(self) -> bool:
-        """Whether it is blocked in a way that doesn't keep its record from being in sync."""
-        return self.blocked_code is BlockedCode.LEFT_OUT
-
-    def block(self, code: BlockedCode, reason: str) -> FieldPlan:
-        """Do nothing with the field, and say why; what Monday refused is not tried again until something changes."""
-        return replace(self, blocked_reason=reason, blocked_code=code, send_raw=None, write_raw=None)
-
-
-def shown_of(convert: Converter, raw_local: dict[str, Any] | None) -> str:
-    """Return NPD's raw values for people; of a related record without an item, its name."""
-    try:
-        return convert.display(convert.local(raw_local or {}))
-    except UnknownValue:
-        return related_name(raw_local)
-
-
-@dataclass(frozen=True)
-class FieldsPlan:
-    """What a pass does with a record's fields: each one's plan, and what becomes of what was open about them.
-
-    `confirmed_intents` are those without an answer whose value Monday shows, each with its item. `write_npd_id`: the
-    item lacks the record's NPD ID. `reason` is why no item can be made for it. `dropped` are the fields of which a pair
-    that leaves the filter sends and asks nothing any more.
-    """
-
-    plans: Mapping[str, FieldPlan] = field(default_factory=dict)
-    confirmed_intents: Mapping[UUID, str] = field(default_factory=dict)
-    results: resolutions.ResolutionResults = resolutions.NO_RESULTS
-    log: tuple[HistoryLine, ...] = ()
-    write_npd_id: bool = False
-    reason: str = ""
-    dropped: frozenset[str] = frozenset()
-
-
-# What is known when a record's fields are decided.
-
-
-@dataclass(frozen=True)
-class EditFacts:
-    """When fields were edited, of the records of which a rule may ask that, and who made items."""
-
-    history: Mapping[UUID, Sequence[Any]] = field(default_factory=dict)  # NPD's, its newest change first
-    changes: Mapping[UUID, Sequence[ChangeEvent]] = field(default_factory=dict)  # what Monday told
-    makers: Mapping[UUID, tuple[str, bool]] = field(default_factory=dict)  # and whether its NPD ID was typed
-
-
-@dataclass(frozen=True)
-class FieldFacts:
-    """Everything from which a record's fields are decided; `related` and `edits` are of the whole pass.
-
-    `late_writes` and `create_bases` are what writes of ours that had no answer left of a field (unconfirmed_writes.py).
-    `creates`: it is to get an item.
-    """
-
-    board: BoardContext
-    facts: RecordFacts
-    related: RelatedFacts = field(default_factory=RelatedFacts)
-    edits: EditFacts = field(default_factory=EditFacts)
-    late_writes: Mapping[str, dict[str, Any]] = field(default_factory=dict)
-    create_bases: Mapping[str, dict[str, Any]] = field(default_factory=dict)
-    creates: bool = False
-
 
 # When a field was edited on each side, as far as NPD's history and Monday's own times tell.
 
@@ -430,7 +296,7 @@ def decide_fields(known: FieldFacts) -> FieldsPlan:
     return FieldsPlan(
         plans={one.plan.mapping.key: one.plan for one in decided if one.plan is not None},
         confirmed_intents={pk: facts.item.id for one in decided for pk in one.confirmed if facts.item is not None},
-        results=reduce(or_, (one.results for one in decided), resolutions.NO_RESULTS),
+        results=reduce(or_, (one.results for one in decided), NO_RESULTS),
         log=tuple(line for one in decided for line in one.log),
         write_npd_id=write_npd_id,
         reason=reason,
@@ -443,7 +309,7 @@ class _DecidedField:
 
     plan: FieldPlan | None
     confirmed: tuple[UUID, ...] = ()
-    results: resolutions.ResolutionResults = resolutions.NO_RESULTS
+    results: ResolutionResults = NO_RESULTS
     log: tuple[HistoryLine, ...] = ()
 
 

@@ -387,6 +387,14 @@ def related_name(raw_local: dict[str, Any] | None) -> str:
     return str(values[0].get("name") or "") if values else ""
 
 
+def shown_of(convert: Converter, raw_local: dict[str, Any] | None) -> str:
+    """Return NPD's raw values for people; of a related record without an item, its name."""
+    try:
+        return convert.display(convert.local(raw_local or {}))
+    except UnknownValue:
+        return related_name(raw_local)
+
+
 # By what records and items are matched: the NPD ID, and the board link's match key.
 
 

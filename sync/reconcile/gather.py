@@ -88,7 +88,7 @@ from sync.reconcile.facts import (
     Settings,
     new_ledger,
 )
-from sync.reconcile.field_plan import EditFacts, base_of
+from sync.reconcile.field_plan import base_of
 from sync.reconcile.field_values import (
     ACTIVE,
     BoardContext,
@@ -103,9 +103,9 @@ from sync.reconcile.field_values import (
     reference_to,
     searched_texts,
 )
-from sync.reconcile.identity import AnswerKind, Candidates, answers_of, asked_by
-from sync.reconcile.new_items import GIVING, ItemAct, ItemPlan, item_context, wants_records
-from sync.reconcile.pass_plan import LostUpdate, PassFacts, Plan
+from sync.reconcile.identity import Candidates, answers_of, asked_by
+from sync.reconcile.new_items import item_context, wants_records
+from sync.reconcile.pass_plan import GIVING, AnswerKind, EditFacts, ItemAct, ItemPlan, LostUpdate, PassFacts, Plan
 from sync.reconcile.removed_items import may_delete, removed_state, wants_obstacles
 from sync.reconcile.resolutions import chosen_references
 from sync.reconcile.restraints import may_empty

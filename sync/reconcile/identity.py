@@ -9,11 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, replace
-from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from conflicts.reports import KIND_IDENTITY, MERGE_RECORDS, RECORD_KEY, OpenConflict, Option
+from conflicts.reports import KIND_IDENTITY, MERGE_RECORDS, RECORD_KEY, Option
 from sync.boards.sync_filter import FilterSide
 from sync.models import IgnoredItem, SyncedModel
 from sync.monday.board_items import BatchItems, Item
@@ -29,7 +28,19 @@ from sync.reconcile.field_values import (
     match_text_of_record,
     npd_id_of,
 )
-from sync.reconcile.pass_plan import Ending, IdentityPlan, Outcome, PassFacts, Plan, RecordPlan, RemovedItem
+from sync.reconcile.pass_plan import (
+    OF_ITS_PASS,
+    AnswerKind,
+    AnswerPlan,
+    Ending,
+    IdentityAnswer,
+    IdentityPlan,
+    Outcome,
+    PassFacts,
+    Plan,
+    RecordPlan,
+    RemovedItem,
+)
 from sync.reconcile.removed_items import removed_state, return_lines
 
 # Which item belongs to a record that has none: found by NPD ID, by the match rule, or none.
@@ -349,49 +360,6 @@ def quoted_names(records: Sequence[SyncedModel]) -> str:
 # An answer that no longer applies is handed back with the reason.
 
 
-class AnswerKind(StrEnum):
-    LINK = "link"
-    MERGE = "merge"
-    TWO_RECORDS = "two records"
-    NEW_RECORD = "new record"
-    NEW_ITEM = "new item"
-    LEAVE_ALONE = "leave alone"
-    COPY = "copy"
-
-
-OF_ITS_PASS = (AnswerKind.NEW_ITEM, AnswerKind.COPY)
-"""Answers that the record's own pass carries out, for Monday has a part in them."""
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What a person chose in a `conflict` that stands at the record `asked_of`.
-
-    To link is to give `record_id` the item; to merge is to delete `made_id`, made from an item, for `record_id`.
-    """
-
-    kind: AnswerKind
-    asked_of: UUID
-    conflict: OpenConflict
-    item_id: str
-    record_id: UUID | None = None
-    made_id: UUID | None = None
-
-
-@dataclass(frozen=True)
-class AnswerPlan:
-    """What becomes of an answer: `done`, as a sentence, `outdated`, why it is handed back; neither of
-    these where the record's own pass does it.
-
-    `hands_over`: of two records that become one, the item goes to the one that stays.
-    """
-
-    answer: Answer
-    done: str = ""
-    outdated: str = ""
-    hands_over: bool = False
-
-
 _OF_A_WORD = {
     DIFFERENT_RECORDS: AnswerKind.TWO_RECORDS,
     NEW_RECORD: AnswerKind.NEW_RECORD,
@@ -401,23 +369,23 @@ _OF_A_WORD = {
 }
 
 
-def answers_of(facts: RecordFacts) -> list[Answer]:
+def answers_of(facts: RecordFacts) -> list[IdentityAnswer]:
     found = []
     for conflict in [c for c in facts.conflicts if c.kind == KIND_IDENTITY]:
         resolution = conflict.resolutions.get(RECORD_KEY)
         value = str(resolution.value or "") if resolution is not None else ""
         at: dict[str, Any] = {"asked_of": facts.id, "conflict": conflict, "item_id": conflict.monday_item_id}
         if (record_id := as_uuid(value)) is not None:
-            found.append(Answer(AnswerKind.LINK, **at, record_id=record_id))
+            found.append(IdentityAnswer(AnswerKind.LINK, **at, record_id=record_id))
         elif value.isdigit():
             # Which may be another item than the one that the question stands at.
-            found.append(Answer(AnswerKind.LINK, **at | {"item_id": value}, record_id=facts.id))
+            found.append(IdentityAnswer(AnswerKind.LINK, **at | {"item_id": value}, record_id=facts.id))
         elif value.startswith((SAME_AS, TAKES_ITEM)):
             other = as_uuid(value.partition(":")[2])
             made, stays = (facts.id, other) if value.startswith(SAME_AS) else (other, facts.id)
-            found.append(Answer(AnswerKind.MERGE, **at, record_id=stays, made_id=made))
+            found.append(IdentityAnswer(AnswerKind.MERGE, **at, record_id=stays, made_id=made))
         elif value in _OF_A_WORD:
-            found.append(Answer(_OF_A_WORD[value], **at))
+            found.append(IdentityAnswer(_OF_A_WORD[value], **at))
     return found
 
 
@@ -426,7 +394,7 @@ def wants_new_item(facts: RecordFacts) -> bool:
     return any(answer.kind is AnswerKind.NEW_ITEM for answer in answers_of(facts))
 
 
-def decide_answers(answers: Iterable[Answer], facts: AnswerFacts) -> list[AnswerPlan]:
+def decide_answers(answers: Iterable[IdentityAnswer], facts: AnswerFacts) -> list[AnswerPlan]:
     """Decide what becomes of answers, one after another: a later one finds what an earlier one leaves."""
     plans: list[AnswerPlan] = []
     for answer in answers:
@@ -435,7 +403,7 @@ def decide_answers(answers: Iterable[Answer], facts: AnswerFacts) -> list[Answer
     return plans
 
 
-def decide_answer(answer: Answer, facts: AnswerFacts) -> AnswerPlan:
+def decide_answer(answer: IdentityAnswer, facts: AnswerFacts) -> AnswerPlan:
     """Decide what becomes of an answer: whether what it chose can still be done."""
     if answer.kind is AnswerKind.MERGE:
         return _decide_merge(answer, facts)
@@ -456,7 +424,7 @@ def decide_answer(answer: Answer, facts: AnswerFacts) -> AnswerPlan:
     return AnswerPlan(answer, done_by_kind.get(answer.kind, ""))
 
 
-def _decide_merge(answer: Answer, facts: AnswerFacts) -> AnswerPlan:
+def _decide_merge(answer: IdentityAnswer, facts: AnswerFacts) -> AnswerPlan:
     """Delete the made record and give its item to the other one, where that has none.
 
     Where the other has an item, the made one's goes as the items of deleted records do (deleted_records.py).
@@ -537,7 +505,7 @@ def carry_out_answers(facts: PassFacts, plan: Plan) -> Plan:
     return replace(plan.with_records(changed.values()), answers=tuple(decided))
 
 
-def asked_by(answers: Iterable[Answer]) -> tuple[frozenset[UUID], frozenset[str], frozenset[UUID]]:
+def asked_by(answers: Iterable[IdentityAnswer]) -> tuple[frozenset[UUID], frozenset[str], frozenset[UUID]]:
     """Return what answers name: records, items, and records that were made from an item and would go."""
     answers = list(answers)
     named = frozenset(key for answer in answers for key in (answer.record_id, answer.made_id) if key is not None)

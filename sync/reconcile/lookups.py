@@ -22,7 +22,6 @@ from sync.monday.columns import make_converter
 from sync.monday.conversion import Converter, ConverterOptions, UnknownValue
 from sync.monday.texts import MATCH_KEY_SQL, match_key
 from sync.reconcile.facts import ReceivedEvent, RecordFacts, change_events
-from sync.reconcile.field_plan import EditFacts
 from sync.reconcile.field_values import (
     ACTIVE,
     NOTHING_RELATED,
@@ -37,6 +36,7 @@ from sync.reconcile.field_values import (
     related_name,
     stored_values,
 )
+from sync.reconcile.pass_plan import EditFacts
 from sync.records.authors import latest_edits
 from sync.registry import link_of, name_field
 

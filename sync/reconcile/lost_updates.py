@@ -19,9 +19,10 @@ from sync.models import FieldMapping, Intent, IntentState, SyncedModel, SyncMeta
 from sync.monday.board_items import Item
 from sync.monday.conversion import AmbiguousSplit, Converter, ListConverter, UnknownValue
 from sync.reconcile.facts import STALE_READ_WINDOW, ChangeEvent, HistoryLine, RecordFacts, Settings, change_events
-from sync.reconcile.field_plan import AS_SENT, UNREAD, FieldPlan, base_of, cell_of, new_base, sides_of, way_of
+from sync.reconcile.field_plan import AS_SENT, UNREAD, base_of, cell_of, new_base, sides_of, way_of
 from sync.reconcile.field_values import BoardContext, stored_values
 from sync.reconcile.pass_plan import (
+    FieldPlan,
     LostUpdate,
     LostUpdateReport,
     LostUpdates,

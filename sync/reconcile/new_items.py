@@ -9,10 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from copy import copy
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from enum import StrEnum
-from typing import Any
 from uuid import UUID
 
 from django.core.exceptions import ValidationError
@@ -42,64 +40,23 @@ from sync.reconcile.field_values import (
     update_values,
 )
 from sync.reconcile.identity import ANSWERED, answered_items, asked_by, link_problem, owner_question, quoted_names
-from sync.reconcile.pass_plan import IDENTIFIED, OFF_BOARD_STATES, REPORTED_STATES, Outcome, PassFacts, Plan, RecordPlan
+from sync.reconcile.pass_plan import (
+    GIVING,
+    IDENTIFIED,
+    OFF_BOARD_STATES,
+    REPORTED_STATES,
+    ItemAct,
+    ItemPlan,
+    Outcome,
+    PassFacts,
+    Plan,
+    RecordPlan,
+)
 from sync.reconcile.removed_items import edits_since_agreed
 from sync.records.inbox import UNMATCHED_ITEM_WAIT_SECONDS
 from sync.records.tombstones import OPEN_TOMBSTONE_STATES, REMOVED_TOMBSTONE_STATES
 from sync.records.unmatched_items import IGNORED, UnmatchedFinding
 from sync.registry import target_of
-
-
-class ItemAct(StrEnum):
-    """What becomes of an item: nothing yet; a record has it by now, gets it, or gets it instead of its removed one; it
-    becomes a record; a person is asked whose it is; or it is a second item of a linked record.
-    """
-
-    NOTHING = ""
-    OWNED = "owned"
-    LINK = "link"
-    REPLACE = "replace"
-    CREATE = "create"
-    ASK = "ask"
-    DUPLICATE = "duplicate"
-
-
-GIVING = (ItemAct.LINK, ItemAct.REPLACE, ItemAct.CREATE)
-"""What gives the item to a record."""
-
-
-@dataclass(frozen=True)
-class ItemPlan:
-    """What becomes of an item that no record has.
-
-    Its job ends by `outcome`, `detail` and `wait_seconds`. `record` is the one that gets it or has it, as it will be;
-    of a duplicate, the one that it is a copy of. `asked` are those among which a person is to choose, by the
-    `question`. `tombstone` is that of its deleted record, as it will be, and `woken` are deleted records that get a
-    pass. `finding` is what people are shown of it; without one what was noted is cleared, unless it `keeps_finding`.
-    `problems` are remembered of an item that can't become a record, `closes` is why there is nothing to ask about it
-    any more, and `sentence` stands in the record's history.
-    """
-
-    facts: ItemFacts
-    outcome: Outcome = Outcome.SETTLED
-    detail: str = ""
-    wait_seconds: float = 0
-    act: ItemAct = ItemAct.NOTHING
-    record: SyncedModel | None = None
-    asked: tuple[SyncedModel, ...] = ()
-    tombstone: Tombstone | None = None
-    woken: tuple[UUID, ...] = ()
-    finding: UnmatchedFinding | None = None
-    keeps_finding: bool = False
-    problems: str = ""
-    closes: str = ""
-    sentence: str = ""
-    question: Mapping[str, Any] = field(default_factory=dict)
-
-    @property
-    def names(self) -> set[UUID]:
-        return {record.pk for record in (self.record, *self.asked) if record is not None}
-
 
 # What is noted of an item that no record has.
 

@@ -2,6 +2,8 @@
 
 A rule is a function of what is so (`PassFacts`) and of what the rules before it decided (`Plan`), and returns a new
 plan. `decide.py` has their list.
+
+It stays whole: every rule reads plans that others made, so these types stand below all rules.
 """
 
 from __future__ import annotations
@@ -11,20 +13,23 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 from uuid import UUID
 
-from conflicts.reports import ConflictReport, FieldConflict, Option
-from sync.choices import ApprovalState
+from conflicts.reports import KIND_LOST_UPDATE, KIND_UNDO, ConflictReport, FieldConflict, OpenConflict, Option
+from sync.choices import ApprovalKind, ApprovalState, BlockedCode, DeletedRecordPolicy, TombstoneState
 from sync.kernel.secret_texts import without_secrets
-from sync.merge import Canonical
-from sync.models import FieldMapping, SyncedModel, SyncMetadata
+from sync.merge import Action, Canonical, FieldDecision, FieldSelection
+from sync.models import ApprovalRequest, FieldMapping, Intent, SyncedModel, SyncMetadata, Tombstone
 from sync.models.jobs import ROUNDS_KEY
 from sync.monday.board_items import ARCHIVED, DELETED, BatchItems, Item
+from sync.monday.conversion import Converter
 from sync.outbox.claim import Claim
 from sync.reconcile.facts import (
     AnswerFacts,
+    ChangeEvent,
     ClaimedFacts,
+    DeletedFacts,
     DeletionFacts,
     HistoryLine,
     IdentityFacts,
@@ -35,16 +40,9 @@ from sync.reconcile.facts import (
     Settings,
     changed_ledger,
 )
-from sync.reconcile.field_plan import EditFacts, FieldFacts, FieldPlan, FieldsPlan
-from sync.reconcile.field_values import BoardContext, RelatedFacts
+from sync.reconcile.field_values import ACTIVE, BoardContext, RelatedFacts, shown_of
 from sync.records.approvals import ApprovalFacts
-
-if TYPE_CHECKING:
-    from sync.reconcile.deleted_records import DeletedPlan
-    from sync.reconcile.duplicates import DuplicateItem
-    from sync.reconcile.identity import AnswerPlan
-    from sync.reconcile.new_items import ItemPlan
-    from sync.reconcile.restraints import ClearsPlan, LoopPlan
+from sync.records.unmatched_items import UnmatchedFinding
 
 
 class Outcome(StrEnum):
@@ -89,6 +87,142 @@ ROUNDS_WAIT_SECONDS = 60
 def ending(outcome: Outcome, detail: str = "", **more: Any) -> Ending:
     """Return how jobs end; why one failed may quote what a library or Monday was sent, and is shown to people."""
     return Ending(outcome, without_secrets(detail) if outcome is Outcome.FAILED else detail, **more)
+
+
+# What becomes of a record's fields.
+
+
+@dataclass(frozen=True)
+class ResolutionResults:
+    """What became of people's decisions before anything is written, by the conflict's kind and the field.
+
+    `carried_out` has the value that stands now, `handed_back` the reason. `lost_current` is, by field, what stands in
+    NPD where a choice about a lost value is outdated.
+    """
+
+    carried_out: Mapping[tuple[str, str], str | None] = field(default_factory=dict)
+    handed_back: Mapping[tuple[str, str], str] = field(default_factory=dict)
+    lost_current: Mapping[str, str | None] = field(default_factory=dict)
+
+    def __or__(self, other: ResolutionResults) -> ResolutionResults:
+        if other is NO_RESULTS:  # nearly always
+            return self
+        return ResolutionResults(
+            {**self.carried_out, **other.carried_out},
+            {**self.handed_back, **other.handed_back},
+            {**self.lost_current, **other.lost_current},
+        )
+
+
+NO_RESULTS = ResolutionResults()
+
+
+@dataclass(frozen=True)
+class FieldPlan:
+    """What a pass does with one field: the decision with the raw values that it rests on.
+
+    `conflict` is there when a person has to decide; `resolves` when one has, and this pass carries that out: the
+    conflict in which they did, or, of an undo, the one that was resolved. `blocked_reason` is why nothing is done with
+    it, in words; logic asks `blocked_code`. `confirmed_entry` is the entry of an intent without an answer whose value
+    Monday now shows. `awaits` names, as AwaitedRelation does, the item or name for which a record has to come first.
+    """
+
+    mapping: FieldMapping
+    convert: Converter
+    decision: FieldDecision
+    local_raw: dict[str, Any]
+    remote_raw: Any = None
+    send_raw: dict[str, Any] | None = None
+    write_raw: dict[str, Any] | None = None
+    base: dict[str, Any] | None = None
+    blocked_reason: str = ""
+    blocked_code: BlockedCode | None = None
+    awaits: str = ""
+    conflict: FieldConflict | None = None
+    confirmed_entry: dict[str, Any] | None = None
+    resolves: OpenConflict | None = None
+
+    @property
+    def resolution(self) -> FieldSelection:
+        assert self.resolves is not None
+        return self.resolves.resolutions[self.mapping.key]
+
+    @property
+    def resolved_kind(self) -> str:
+        return self.resolves.kind if self.resolves else ""
+
+    @property
+    def choose(self) -> str:
+        """What a person chose: npd, monday, base, undo, or custom, as which also counts what is taken back."""
+        if self.resolved_kind in (KIND_UNDO, KIND_LOST_UPDATE):
+            return "undo" if self.resolved_kind == KIND_UNDO else "custom"
+        return self.resolution.choose if self.resolves else ""
+
+    def display_local(self, raw_local: dict[str, Any] | None) -> str:
+        return shown_of(self.convert, raw_local)
+
+    @property
+    def is_agreed(self) -> bool:
+        agreeing = (Action.NOTHING, Action.AGREED, Action.PUSH, Action.PULL)
+        return not self.blocked_reason and not self.conflict and self.decision.action in agreeing
+
+    @property
+    def stands(self) -> str | None:
+        """NPD's value after this pass, for people."""
+        return self.display_local(self.write_raw if self.decision.action is Action.PULL else self.local_raw) or None
+
+    @property
+    def is_left_out(self) -> bool:
+        """Whether it is blocked in a way that doesn't keep its record from being in sync."""
+        return self.blocked_code is BlockedCode.LEFT_OUT
+
+    def block(self, code: BlockedCode, reason: str) -> FieldPlan:
+        """Do nothing with the field, and say why; what Monday refused is not tried again until something changes."""
+        return replace(self, blocked_reason=reason, blocked_code=code, send_raw=None, write_raw=None)
+
+
+@dataclass(frozen=True)
+class FieldsPlan:
+    """What a pass does with a record's fields: each one's plan, and what becomes of what was open about them.
+
+    `confirmed_intents` are those without an answer whose value Monday shows, each with its item. `write_npd_id`: the
+    item lacks the record's NPD ID. `reason` is why no item can be made for it. `dropped` are the fields of which a pair
+    that leaves the filter sends and asks nothing any more.
+    """
+
+    plans: Mapping[str, FieldPlan] = field(default_factory=dict)
+    confirmed_intents: Mapping[UUID, str] = field(default_factory=dict)
+    results: ResolutionResults = NO_RESULTS
+    log: tuple[HistoryLine, ...] = ()
+    write_npd_id: bool = False
+    reason: str = ""
+    dropped: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class EditFacts:
+    """When fields were edited, of the records of which a rule may ask that, and who made items."""
+
+    history: Mapping[UUID, Sequence[Any]] = field(default_factory=dict)  # NPD's, its newest change first
+    changes: Mapping[UUID, Sequence[ChangeEvent]] = field(default_factory=dict)  # what Monday told
+    makers: Mapping[UUID, tuple[str, bool]] = field(default_factory=dict)  # and whether its NPD ID was typed
+
+
+@dataclass(frozen=True)
+class FieldFacts:
+    """Everything from which a record's fields are decided; `related` and `edits` are of the whole pass.
+
+    `late_writes` and `create_bases` are what writes of ours that had no answer left of a field (unconfirmed_writes.py).
+    `creates`: it is to get an item.
+    """
+
+    board: BoardContext
+    facts: RecordFacts
+    related: RelatedFacts = field(default_factory=RelatedFacts)
+    edits: EditFacts = field(default_factory=EditFacts)
+    late_writes: Mapping[str, dict[str, Any]] = field(default_factory=dict)
+    create_bases: Mapping[str, dict[str, Any]] = field(default_factory=dict)
+    creates: bool = False
 
 
 # The parts of a record's plan.
@@ -228,6 +362,36 @@ class LostUpdates:
     landed: Mapping[str, str] = field(default_factory=dict)
     reports: tuple[LostUpdateReport, ...] = ()
     faults: tuple[Exception, ...] = ()  # errors of ours that kept a field's events from being checked
+
+
+@dataclass(frozen=True)
+class LoopPlan:
+    """What becomes of one field that somebody rewrites after our writes.
+
+    `times`, `by`, `throttle_count` and `throttled_until` are what WriteLoop stores; one that ended is stored no more.
+    `blocked_reason` says why nothing is sent to the field in this pass, `line` is for the record's history.
+    """
+
+    key: str
+    times: tuple[Mapping[str, str], ...] = ()
+    by: str = ""
+    throttle_count: int = 0
+    throttled_until: datetime | None = None
+    blocked_reason: str = ""
+    line: str = ""
+
+    @property
+    def has_ended(self) -> bool:
+        return not self.times and self.throttled_until is None
+
+    def throttle_reason(self, label: str) -> str:
+        """Why nothing is sent to the field, and what can be done about it; until when is said where it is read."""
+        often = f"{len(self.times)} times within an hour" if len(self.times) > 1 else "again"
+        return (
+            f"“{label}” was rewritten {often} by {self.by or 'somebody'} on the board after our writes, so "
+            "nothing is sent to it for some time. Stop the automation that rewrites it, or change the field's "
+            "direction; then press “Sync now”."
+        )
 
 
 NOTHING_LOST = LostUpdates()
@@ -410,6 +574,234 @@ class RecordPlan:
             removal = replace(removal, act=RecordAction.NOTHING, approval=None)
         plan = replace(self, unlink=Unlink(why, actor), fields=NO_FIELDS, identity=identity, removal=removal)
         return plan.end_settled("") if plan.outcome in (Outcome.SETTLED, Outcome.DEFERRED) else plan
+
+
+# The other parts of a pass's plan.
+
+
+Act: TypeAlias = tuple[UUID, str]
+"""One delete or clear that a pass wants to carry out: its record and, of a clear, the field, else an empty text."""
+
+
+@dataclass(frozen=True)
+class FieldClear:
+    """A field that this pass would empty on one side, with what stands there."""
+
+    facts: RecordFacts
+    field_plan: FieldPlan
+    kind: ApprovalKind
+    value: str
+
+    @property
+    def key(self) -> tuple[UUID, str, str]:
+        return self.facts.id, self.kind, self.field_plan.mapping.key
+
+    @property
+    def act(self) -> Act:
+        return self.facts.id, self.field_plan.mapping.key
+
+
+@dataclass(frozen=True)
+class ClearsPlan:
+    """What becomes of the clears of a pass: `fields` are its records' plans that it changes.
+
+    `requests` stay open for now; `released` are of another value than the one that stands now, and end. The clears in
+    `counted` go, those in `pending` wait.
+    """
+
+    fields: Mapping[UUID, FieldsPlan] = field(default_factory=dict)
+    requests: tuple[ApprovalRequest, ...] = ()
+    released: tuple[ApprovalRequest, ...] = ()
+    counted: tuple[FieldClear, ...] = ()
+    pending: tuple[FieldClear, ...] = ()
+
+
+@dataclass(frozen=True)
+class DeletedPlan:
+    """What becomes of a deleted record and its item; `facts` have the sync state as the pass leaves it.
+
+    `reason` says in words how the item stands. `new_state` and `reason_code` are the tombstone's (empty ones leave it).
+    `item_removal` is what is to be done with the item, `approval` what is to be stored about that: counted as done, or
+    waiting. `question` is what a person is asked about the item and the `edits` on it;
+    `restores`, that the record is to come back; `carried_out`, what was done by a person's choice. `frees_item`: it is
+    treated as any item that no record has. `lost` are edits on it that writes of ours went over.
+    """
+
+    facts: DeletedFacts
+    ending: Ending = OPEN
+    reason: str = ""
+    new_state: TombstoneState | None = None
+    reason_code: str = ""
+    history: tuple[HistoryLine, ...] = ()
+    item_removal: DeletedRecordPolicy | None = None
+    approval: ApprovalState | None = None
+    question: ConflictReport | None = None
+    edits: tuple[FieldConflict, ...] = ()
+    restores: bool = False
+    carried_out: str = ""
+    confirmed_intents: frozenset[UUID] = frozenset()
+    frees_item: bool = False
+    lost: LostUpdates = NOTHING_LOST
+
+    @property
+    def id(self) -> UUID:
+        return self.facts.id
+
+    @property
+    def is_open(self) -> bool:
+        return self.ending.is_open
+
+    @property
+    def item_id(self) -> str:
+        """The id of its item, an empty text where it had none."""
+        return self.facts.tombstone.monday_id or ""
+
+    @property
+    def item_to_keep(self) -> str:
+        """The id of the item that a restored record is linked with: its own, while that is on the board."""
+        item = self.facts.item
+        return item.id if item is not None and item.state == ACTIVE else ""
+
+    def with_state(self, **values: Any) -> DeletedPlan:
+        return replace(self, facts=replace(self.facts, ledger=changed_ledger(self.facts.ledger, **values)))
+
+
+class AnswerKind(StrEnum):
+    LINK = "link"
+    MERGE = "merge"
+    TWO_RECORDS = "two records"
+    NEW_RECORD = "new record"
+    NEW_ITEM = "new item"
+    LEAVE_ALONE = "leave alone"
+    COPY = "copy"
+
+
+OF_ITS_PASS = (AnswerKind.NEW_ITEM, AnswerKind.COPY)
+"""Answers that the record's own pass carries out, for Monday has a part in them."""
+
+
+@dataclass(frozen=True)
+class IdentityAnswer:
+    """What a person chose in a `conflict` that stands at the record `asked_of`.
+
+    To link is to give `record_id` the item; to merge is to delete `made_id`, made from an item, for `record_id`.
+    """
+
+    kind: AnswerKind
+    asked_of: UUID
+    conflict: OpenConflict
+    item_id: str
+    record_id: UUID | None = None
+    made_id: UUID | None = None
+
+
+@dataclass(frozen=True)
+class AnswerPlan:
+    """What becomes of an answer: `done`, as a sentence, `outdated`, why it is handed back; neither of
+    these where the record's own pass does it.
+
+    `hands_over`: of two records that become one, the item goes to the one that stays.
+    """
+
+    answer: IdentityAnswer
+    done: str = ""
+    outdated: str = ""
+    hands_over: bool = False
+
+
+class ItemAct(StrEnum):
+    """What becomes of an item: nothing yet; a record has it by now, gets it, or gets it instead of its removed one; it
+    becomes a record; a person is asked whose it is; or it is a second item of a linked record.
+    """
+
+    NOTHING = ""
+    OWNED = "owned"
+    LINK = "link"
+    REPLACE = "replace"
+    CREATE = "create"
+    ASK = "ask"
+    DUPLICATE = "duplicate"
+
+
+GIVING = (ItemAct.LINK, ItemAct.REPLACE, ItemAct.CREATE)
+"""What gives the item to a record."""
+
+
+@dataclass(frozen=True)
+class ItemPlan:
+    """What becomes of an item that no record has.
+
+    Its job ends by `outcome`, `detail` and `wait_seconds`. `record` is the one that gets it or has it, as it will be;
+    of a duplicate, the one that it is a copy of. `asked` are those among which a person is to choose, by the
+    `question`. `tombstone` is that of its deleted record, as it will be, and `woken` are deleted records that get a
+    pass. `finding` is what people are shown of it; without one what was noted is cleared, unless it `keeps_finding`.
+    `problems` are remembered of an item that can't become a record, `closes` is why there is nothing to ask about it
+    any more, and `sentence` stands in the record's history.
+    """
+
+    facts: ItemFacts
+    outcome: Outcome = Outcome.SETTLED
+    detail: str = ""
+    wait_seconds: float = 0
+    act: ItemAct = ItemAct.NOTHING
+    record: SyncedModel | None = None
+    asked: tuple[SyncedModel, ...] = ()
+    tombstone: Tombstone | None = None
+    woken: tuple[UUID, ...] = ()
+    finding: UnmatchedFinding | None = None
+    keeps_finding: bool = False
+    problems: str = ""
+    closes: str = ""
+    sentence: str = ""
+    question: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def names(self) -> set[UUID]:
+        return {record.pk for record in (self.record, *self.asked) if record is not None}
+
+
+@dataclass(frozen=True)
+class DuplicateItem:
+    """A second item of a linked record in a pass, and what becomes of it.
+
+    `is_answered`: a person said that it is a copy; else it was found bearing the NPD ID. `owner` is whose item it is by
+    now. `writes` is what was announced about the record, `was_linked` says that it had this item once. Of Monday's
+    users `maker` made it, and `users` did anything with it, as far as events tell. `is_alone`: the record's own item is
+    not on the board, so that without this one there would be none. `is_ours`: our own create made it, and it may go
+    without being asked.
+    """
+
+    item: Item
+    record: SyncedModel
+    is_answered: bool = False
+    owner: str = ""
+    writes: tuple[Intent, ...] = ()
+    was_linked: bool = False
+    maker: str = ""
+    users: frozenset[str] = frozenset()
+    token_user: str = ""  # as whom we write
+    is_alone: bool = False
+    problem: str = ""
+    is_ours: bool = False
+
+    @property
+    def question(self) -> str:
+        """What happened, as the question about it says; the same at every pass."""
+        return (
+            f"The item “{self.item.name}” had the NPD ID of “{self.record}”, which already has another item. "
+            "The link stays, and the NPD ID was removed from this one. Is it the same?"
+        )
+
+    @property
+    def loses_npd_id(self) -> bool:
+        return not self.is_answered
+
+    @property
+    def archives(self) -> bool:
+        """Whether it leaves the board: ours by itself, another's because a person said so."""
+        if not self.is_answered:
+            return self.is_ours
+        return self.item.state == ACTIVE and not self.problem and not self.owner
 
 
 # The plan of a pass, and what it rests on.

@@ -22,23 +22,15 @@ from sync.monday.board_items import ARCHIVED, DELETED, Item
 from sync.monday.conversion import Converter
 from sync.reconcile import restraints
 from sync.reconcile.facts import RETURN, HistoryLine, RecordFacts, RemovalFacts, Settings, change_events
-from sync.reconcile.field_plan import (
-    UNREAD,
-    base_of,
-    base_with_intents,
-    cell_of,
-    shown_of,
-    sides_of,
-    untold_reason,
-    way_of,
-)
-from sync.reconcile.field_values import ACTIVE, BoardContext, record_name, stored_values
+from sync.reconcile.field_plan import UNREAD, base_of, base_with_intents, cell_of, sides_of, untold_reason, way_of
+from sync.reconcile.field_values import ACTIVE, BoardContext, record_name, shown_of, stored_values
 from sync.reconcile.lost_updates import left_with_item, will_ask
 from sync.reconcile.pass_plan import (
     MISSING,
     MOVED,
     OFF_BOARD_STATES,
     REPORTED_STATES,
+    Act,
     Outcome,
     PassFacts,
     Plan,
@@ -384,7 +376,7 @@ def _comparable(raw: dict[str, Any]) -> list[Any]:
 # What must wait: deletions in NPD over the limit.
 
 
-def wanted_deletions(plans: Iterable[RecordPlan]) -> list[restraints.Act]:
+def wanted_deletions(plans: Iterable[RecordPlan]) -> list[Act]:
     """Return the records that are to be deleted in NPD, as approvals know them."""
     return [(one.id, "") for one in plans if one.removal and one.removal.act is RecordAction.DELETE]
 

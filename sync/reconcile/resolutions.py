@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import Any
 
 from django.core.exceptions import ValidationError
 
@@ -19,6 +19,7 @@ from sync.choices import BlockedCode
 from sync.merge import Action, Canonical, Field, FieldDecision, FieldDirection
 from sync.monday.board_items import Item
 from sync.monday.conversion import AmbiguousSplit, Converter, UnknownValue
+from sync.reconcile.facts import RecordFacts
 from sync.reconcile.field_values import (
     BoardContext,
     Reference,
@@ -28,39 +29,10 @@ from sync.reconcile.field_values import (
     parse_input,
     references_of,
 )
+from sync.reconcile.pass_plan import NO_RESULTS, FieldFacts, FieldPlan, RecordPlan, ResolutionResults
 from sync.records.authors import RESTORED_KEY
 
-if TYPE_CHECKING:
-    from sync.reconcile.facts import RecordFacts
-    from sync.reconcile.field_plan import FieldFacts, FieldPlan
-    from sync.reconcile.pass_plan import RecordPlan
-
 _UNDO_REASON = "restored as it was before the conflict was resolved"
-
-
-@dataclass(frozen=True)
-class ResolutionResults:
-    """What became of people's decisions before anything is written, by the conflict's kind and the field.
-
-    `carried_out` has the value that stands now, `handed_back` the reason. `lost_current` is, by field, what stands in
-    NPD where a choice about a lost value is outdated.
-    """
-
-    carried_out: Mapping[tuple[str, str], str | None] = field(default_factory=dict)
-    handed_back: Mapping[tuple[str, str], str] = field(default_factory=dict)
-    lost_current: Mapping[str, str | None] = field(default_factory=dict)
-
-    def __or__(self, other: ResolutionResults) -> ResolutionResults:
-        if other is NO_RESULTS:  # nearly always
-            return self
-        return ResolutionResults(
-            {**self.carried_out, **other.carried_out},
-            {**self.handed_back, **other.handed_back},
-            {**self.lost_current, **other.lost_current},
-        )
-
-
-NO_RESULTS = ResolutionResults()
 
 
 class _NotNow(Exception):

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any, TypeAlias
+from typing import Any
 from uuid import UUID
 
 from conflicts.reports import KIND_DELETE
@@ -21,19 +21,21 @@ from sync.models import ApprovalRequest, Intent, SyncedModel, WriteLoop
 from sync.monday.board_items import Item
 from sync.monday.conversion import ListConverter, UnknownValue
 from sync.reconcile.facts import LOOP_WINDOW, HistoryLine, RecordFacts
-from sync.reconcile.field_plan import (
-    AS_SENT,
+from sync.reconcile.field_plan import AS_SENT, apply_decision, base_of, cell_of, sides_of, way_of
+from sync.reconcile.field_values import BoardContext, stored_values
+from sync.reconcile.pass_plan import (
+    Act,
+    ClearsPlan,
+    FieldClear,
     FieldFacts,
     FieldPlan,
     FieldsPlan,
-    apply_decision,
-    base_of,
-    cell_of,
-    sides_of,
-    way_of,
+    LoopPlan,
+    PassFacts,
+    Plan,
+    RecordAction,
+    RecordPlan,
 )
-from sync.reconcile.field_values import BoardContext, stored_values
-from sync.reconcile.pass_plan import PassFacts, Plan, RecordAction, RecordPlan
 from sync.records.approvals import CLEARS, ApprovalFacts
 from sync.records.authors import monday_editor_name
 
@@ -60,36 +62,6 @@ def has_local_writes(plan: RecordPlan) -> bool:
 
 # Each block is twice as long as the one before, but once a day it is tried: the automation may be gone.
 MAX_THROTTLE = timedelta(days=1)
-
-
-@dataclass(frozen=True)
-class LoopPlan:
-    """What becomes of one field that somebody rewrites after our writes.
-
-    `times`, `by`, `throttle_count` and `throttled_until` are what WriteLoop stores; one that ended is stored no more.
-    `blocked_reason` says why nothing is sent to the field in this pass, `line` is for the record's history.
-    """
-
-    key: str
-    times: tuple[Mapping[str, str], ...] = ()
-    by: str = ""
-    throttle_count: int = 0
-    throttled_until: datetime | None = None
-    blocked_reason: str = ""
-    line: str = ""
-
-    @property
-    def has_ended(self) -> bool:
-        return not self.times and self.throttled_until is None
-
-    def throttle_reason(self, label: str) -> str:
-        """Why nothing is sent to the field, and what can be done about it; until when is said where it is read."""
-        often = f"{len(self.times)} times within an hour" if len(self.times) > 1 else "again"
-        return (
-            f"“{label}” was rewritten {often} by {self.by or 'somebody'} on the board after our writes, so "
-            "nothing is sent to it for some time. Stop the automation that rewrites it, or change the field's "
-            "direction; then press “Sync now”."
-        )
 
 
 def plan_loop(
@@ -196,10 +168,6 @@ def _throttled_fields(plan: RecordPlan, facts: PassFacts, people: Mapping[str, A
 # Deletes and clears over the limit wait for a person's approval.
 
 
-Act: TypeAlias = tuple[UUID, str]
-"""One delete or clear that a pass wants to carry out: its record and, of a clear, the field, else an empty text."""
-
-
 @dataclass(frozen=True)
 class ApprovalVerdict:
     """Whether a delete or clear may go now; `new_state` is what is to be stored of one that wasn't counted yet.
@@ -264,46 +232,6 @@ def new_request(
 
 _EMPTIED_SIDE = {ApprovalKind.CLEAR_MONDAY: "in NPD", ApprovalKind.CLEAR_NPD: "on Monday"}
 _SIDE_TO_EMPTY = {ApprovalKind.CLEAR_MONDAY: "on Monday", ApprovalKind.CLEAR_NPD: "in NPD"}
-
-
-@dataclass(frozen=True)
-class FieldClear:
-    """A field that this pass would empty on one side, with what stands there."""
-
-    facts: RecordFacts
-    field_plan: FieldPlan
-    kind: ApprovalKind
-    value: str
-
-    @property
-    def key(self) -> tuple[UUID, str, str]:
-        return self.facts.id, self.kind, self.field_plan.mapping.key
-
-    @property
-    def act(self) -> Act:
-        return self.facts.id, self.field_plan.mapping.key
-
-    def request(self, state: ApprovalState) -> ApprovalRequest:
-        """Return the row, yet to be stored, by which it counts, or waits."""
-        mapping, record, item = self.field_plan.mapping, self.facts.record, self.facts.item
-        values = {"record": str(record), "label": mapping.label, "value": self.value}
-        label = f"{mapping.label} “{self.value}” of {record}"
-        return new_request(record, item.id if item else "", self.kind, state, label, values, key=mapping.key)
-
-
-@dataclass(frozen=True)
-class ClearsPlan:
-    """What becomes of the clears of a pass: `fields` are its records' plans that it changes.
-
-    `requests` stay open for now; `released` are of another value than the one that stands now, and end. The clears in
-    `counted` go, those in `pending` wait.
-    """
-
-    fields: Mapping[UUID, FieldsPlan] = field(default_factory=dict)
-    requests: tuple[ApprovalRequest, ...] = ()
-    released: tuple[ApprovalRequest, ...] = ()
-    counted: tuple[FieldClear, ...] = ()
-    pending: tuple[FieldClear, ...] = ()
 
 
 def may_empty(board: BoardContext, facts: RecordFacts, item: Item) -> bool:
@@ -437,7 +365,15 @@ def new_clear_requests(plan: Plan, *states: ApprovalState) -> list[ApprovalReque
     if plan.clears is None:
         return []
     found = {ApprovalState.DONE: plan.clears.counted, ApprovalState.PENDING: plan.clears.pending}
-    return [clear.request(state) for state in states for clear in found[state]]
+    return [_clear_request(clear, state) for state in states for clear in found[state]]
+
+
+def _clear_request(clear: FieldClear, state: ApprovalState) -> ApprovalRequest:
+    """Return the row, yet to be stored, by which it counts, or waits."""
+    mapping, record, item = clear.field_plan.mapping, clear.facts.record, clear.facts.item
+    values = {"record": str(record), "label": mapping.label, "value": clear.value}
+    label = f"{mapping.label} “{clear.value}” of {record}"
+    return new_request(record, item.id if item else "", clear.kind, state, label, values, key=mapping.key)
 
 
 def ended_requests(

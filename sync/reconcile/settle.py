@@ -72,7 +72,6 @@ from sync.outbox.queue_rows import enqueue_item_many, enqueue_many
 from sync.reconcile import deleted_records, gather, settlement
 from sync.reconcile.changes import Changes, RecordChanges, changes, dropped, loops_of, record_changes, statuses
 from sync.reconcile.duplicates import (
-    DuplicateItem,
     DuplicateResult,
     after_copy_answers,
     as_answered,
@@ -80,23 +79,23 @@ from sync.reconcile.duplicates import (
     duplicate_result,
     is_asked,
     second_item,
+    second_item_write,
 )
 from sync.reconcile.facts import RETURN, InspectedColumns
 from sync.reconcile.field_values import BoardContext, match_text_of_item, npd_id_of
-from sync.reconcile.identity import ANSWERED, AnswerKind, AnswerPlan, asked_by, decide_answers, linkable
-from sync.reconcile.new_items import (
-    CHANGED_MEANWHILE,
-    GIVING,
-    ItemAct,
-    ItemPlan,
-    after_rejection,
-    item_as_locked,
-    released,
-)
+from sync.reconcile.identity import ANSWERED, asked_by, decide_answers, linkable
+from sync.reconcile.new_items import CHANGED_MEANWHILE, after_rejection, item_as_locked, released
 from sync.reconcile.pass_plan import (
+    GIVING,
     MAX_ROUNDS,
     REPORTED_STATES,
     ROUNDS_WAIT_SECONDS,
+    AnswerKind,
+    AnswerPlan,
+    DeletedPlan,
+    DuplicateItem,
+    ItemAct,
+    ItemPlan,
     Job,
     Outcome,
     PassFacts,
@@ -518,7 +517,7 @@ def _settle_duplicates(run: PassRun, plan: Plan, answers: Answers) -> Plan:
 
     Return the plan with its items as that leaves them, and the records whose answers were carried out, or failed.
     """
-    units = [(one, answers.duplicates.get(one.about.unit)) for one in plan.duplicates]
+    units = [(one, answers.duplicates.get(second_item_write(one).unit)) for one in plan.duplicates]
     results = [(as_answered(one, about), duplicate_result(one, about)) for one, about in units if about is not None]
     if results or any(item.act is ItemAct.DUPLICATE for item in plan.items):
         plan = replace(plan, items=_settle_second_items(run, plan, results))
@@ -618,7 +617,7 @@ def _count_attempts(lease: Lease, failed: Mapping[UUID, str]) -> None:
 # Deleted records: tombstones, questions, history, intents and jobs.
 
 
-def _settle_deleted(run: PassRun, plan: Plan, answers: Answers) -> list[deleted_records.DeletedPlan]:
+def _settle_deleted(run: PassRun, plan: Plan, answers: Answers) -> list[DeletedPlan]:
     """Store what became of the pass's deleted records and end their jobs."""
     planned, kind = list(plan.deleted.values()), run.entity_type
     rows = Tombstone.objects.select_for_update().filter(pk__in=[one.facts.tombstone.pk for one in planned])
@@ -658,7 +657,7 @@ def _settle_deleted(run: PassRun, plan: Plan, answers: Answers) -> list[deleted_
     return settled
 
 
-def _restored(run: PassRun, plan: deleted_records.DeletedPlan, tombstone: Tombstone) -> deleted_records.DeletedPlan:
+def _restored(run: PassRun, plan: DeletedPlan, tombstone: Tombstone) -> deleted_records.DeletedPlan:
     """Store the record again as a person chose; a person is asked anew where NPD can't take it back."""
     restored = deleted_records.after_restoring(plan)
     try:

@@ -38,11 +38,11 @@ from sync.monday.texts import looks_same, match_key, name_invisible
 from sync.outbox.claim import Claim
 from sync.reconcile import resolutions
 from sync.reconcile.facts import RETURN, HistoryLine, RecordFacts
-from sync.reconcile.field_plan import AS_SENT, FieldPlan, is_kept_different, new_base, way_of, with_kept_different
+from sync.reconcile.field_plan import AS_SENT, is_kept_different, new_base, way_of, with_kept_different
 from sync.reconcile.field_values import ACTIVE, BoardContext, field_of, still_holds, update_values
 from sync.reconcile.identity import wants_new_item
 from sync.reconcile.lost_updates import LostUpdateConflict, is_telling, seen_after
-from sync.reconcile.pass_plan import Outcome, PassFacts, Plan, RecordAction, RecordPlan
+from sync.reconcile.pass_plan import FieldPlan, Outcome, PassFacts, Plan, RecordAction, RecordPlan
 from sync.reconcile.restraints import ended_requests, known_loop
 from sync.reconcile.writes import NOTHING_SENT, Answer
 from sync.records.authors import SYNC_ACTOR, Deletion, last_author, last_edit, monday_editor_name, monday_user_name

@@ -18,9 +18,8 @@ from sync.models import ApprovalRequest, Intent, SyncedModel
 from sync.monday.board_items import NAME_COLUMN, Item
 from sync.monday.errors import MondayError, Scope
 from sync.reconcile.facts import HistoryLine
-from sync.reconcile.field_plan import FieldPlan
 from sync.reconcile.field_values import BoardContext
-from sync.reconcile.pass_plan import Outcome, PassFacts, Plan, RecordPlan
+from sync.reconcile.pass_plan import FieldPlan, Outcome, PassFacts, Plan, RecordPlan
 from sync.reconcile.sides import cleared_columns
 
 

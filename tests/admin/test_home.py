@@ -24,7 +24,6 @@ from sync.models import (
     SyncMetadata,
     SyncQueue,
     UnmatchedItem,
-    Verification,
 )
 from sync.outbox import pauses
 from tests.admin import states
@@ -232,10 +231,9 @@ def test_the_page_takes_at_most_fifteen_queries_with_two_thousand_rows(browser: 
         "day_calls": 10,
     }
     ApiBudget.objects.update_or_create(id=1, defaults=limits)
-    Verification.objects.create(entity_type="contact", compared=100, differed=1)
     UnmatchedItem.objects.create(entity_type="contact", item_id="7003", name="Zoe", reason_code="no_key")
     states.removed("Gone", "5040")
-    BoardLink.objects.update(last_pass_at=sync_now())
+    BoardLink.objects.update(last_pass_at=sync_now(), verified_at=sync_now(), differed_records=1)
     queries = partial(queries_of, lambda: html_of(browser))
     queries()  # a session's first page also writes the session down
     few = queries()

@@ -30,8 +30,9 @@ from sync.monday.board import EventKind, ItemEvent
 from sync.monday.board_items import ARCHIVED, Item, Reading
 from sync.outbox.claim import Claim
 from sync.reconcile.facts import DeletedFacts, ReceivedEvent, RecordFacts, RecordHistory, RemovalFacts, new_ledger
-from sync.reconcile.field_plan import FieldPlan, new_base
+from sync.reconcile.field_plan import new_base
 from sync.reconcile.field_values import BoardContext, stored_values
+from sync.reconcile.pass_plan import FieldPlan
 from sync.records.approvals import ApprovalFacts, ApprovalLimit
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)

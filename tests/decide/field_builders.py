@@ -16,8 +16,9 @@ from sync.models import BoardLink, FieldMapping, Intent, SyncedModel, SyncQueue
 from sync.monday.board_items import Item, Reading
 from sync.outbox.claim import Claim
 from sync.reconcile.facts import RecordFacts, new_ledger
-from sync.reconcile.field_plan import FieldFacts, new_base
+from sync.reconcile.field_plan import new_base
 from sync.reconcile.field_values import BoardContext, stored_values
+from sync.reconcile.pass_plan import FieldFacts
 from tests.decide.builders import ITEM, plain
 
 PLAIN: Mapping[str, Any] = {

@@ -30,9 +30,8 @@ from sync.reconcile.facts import (
     RemovalFacts,
     Settings,
 )
-from sync.reconcile.field_plan import EditFacts
 from sync.reconcile.field_values import BoardContext, Reference, RelatedFacts, is_active_on, npd_id_of
-from sync.reconcile.pass_plan import PassFacts, Plan
+from sync.reconcile.pass_plan import EditFacts, PassFacts, Plan
 from sync.reconcile.removed_items import removed_state
 from sync.records.approvals import ApprovalFacts, ApprovalLimit
 from sync.records.unmatched_items import LINK_TO

@@ -9,7 +9,6 @@ from sync.choices import ApprovalKind, ApprovalState, ColumnProblem, DeletedReco
 from sync.kernel.messages import TombstoneReason
 from sync.monday.board_items import Item
 from sync.reconcile.deleted_records import (
-    DeletedPlan,
     after_removal,
     after_restoring,
     approve_removals,
@@ -24,7 +23,7 @@ from sync.reconcile.deleted_records import (
     wants_editors,
 )
 from sync.reconcile.facts import DeletedFacts, Settings
-from sync.reconcile.pass_plan import Outcome
+from sync.reconcile.pass_plan import DeletedPlan, Outcome
 from sync.reconcile.writes import Answer, Verdict
 from sync.records.approvals import ApprovalFacts
 from tests.decide.builders import (

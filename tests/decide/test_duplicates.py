@@ -12,10 +12,10 @@ from conflicts.reports import KIND_IDENTITY, RECORD_KEY, OpenConflict
 from sync.merge import FieldSelection
 from sync.models import Intent, IntentState
 from sync.monday.board_items import Item
-from sync.reconcile.duplicates import DuplicateItem, decide_duplicates, duplicate_result, is_own_create, still_leaves
+from sync.reconcile.duplicates import decide_duplicates, duplicate_result, is_own_create, still_leaves
 from sync.reconcile.facts import ClaimedFacts
 from sync.reconcile.identity import ARCHIVE_OPTION
-from sync.reconcile.pass_plan import Outcome, PassFacts, Plan, RecordPlan
+from sync.reconcile.pass_plan import DuplicateItem, Outcome, PassFacts, Plan, RecordPlan
 from sync.reconcile.writes import Answer, Verdict
 from tests.decide.builders import NOW, TOKEN_USER, TOM, board, contact, facts, item, mapping, plain
 

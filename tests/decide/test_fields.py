@@ -18,8 +18,9 @@ from sync.merge import Action, FieldSelection
 from sync.models import BoardLink, SyncedModel
 from sync.monday.board_items import Item, Reading
 from sync.reconcile.facts import RecordFacts, new_ledger
-from sync.reconcile.field_plan import FieldFacts, FieldPlan, decide_fields, new_base
+from sync.reconcile.field_plan import decide_fields, new_base
 from sync.reconcile.field_values import BoardContext, Reference, RelatedFacts, stored_values
+from sync.reconcile.pass_plan import FieldFacts, FieldPlan
 from sync.records.blocked_fields import LEFT_OUT
 from tests.decide.builders import ITEM, mapping, plain
 from tests.decide.field_builders import board, chosen, claim, field_facts, intent, item, organization

@@ -15,8 +15,7 @@ from sync.models import Tombstone
 from sync.monday.board_items import Item, Reading
 from sync.reconcile.facts import DeletedFacts, RecordFacts
 from sync.reconcile.identity import ARCHIVE_OPTION
-from sync.reconcile.new_items import ItemAct
-from sync.reconcile.pass_plan import Outcome
+from sync.reconcile.pass_plan import ItemAct, Outcome
 from sync.records.unmatched_items import LINK_TO
 from tests.decide.any_world import second_run
 from tests.decide.builders import plain

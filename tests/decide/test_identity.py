@@ -27,7 +27,6 @@ from sync.reconcile.identity import (
     NEW_RECORD,
     SAME_AS,
     TAKES_ITEM,
-    AnswerKind,
     Candidates,
     answers_of,
     decide_answer,
@@ -35,7 +34,7 @@ from sync.reconcile.identity import (
     identify_in_turn,
     link_lost_creates,
 )
-from sync.reconcile.pass_plan import IdentityPlan, PassFacts, Plan, RecordPlan
+from sync.reconcile.pass_plan import AnswerKind, IdentityPlan, PassFacts, Plan, RecordPlan
 from sync.reconcile.writes import Answer
 from tests.decide.builders import BOARD, NPD_ID_COLUMN, at, board, contact, facts, mapping, plain
 

@@ -16,10 +16,12 @@ from sync.models import Intent, IntentState
 from sync.monday.conversion import Converter, UnknownValue
 from sync.reconcile.deleted_records import as_record_plan
 from sync.reconcile.facts import ClaimedFacts, ReceivedEvent, RecordFacts, told_value
-from sync.reconcile.field_plan import AS_SENT, FieldPlan, FieldsPlan
+from sync.reconcile.field_plan import AS_SENT
 from sync.reconcile.lost_updates import LostUpdateConflict, detect_lost_updates, find_lost_updates, report_lost_updates
 from sync.reconcile.pass_plan import (
     Ending,
+    FieldPlan,
+    FieldsPlan,
     LostUpdate,
     LostUpdates,
     Outcome,
@@ -28,9 +30,9 @@ from sync.reconcile.pass_plan import (
     RecordAction,
     RecordPlan,
     RemovedItem,
+    ResolutionResults,
     Unlink,
 )
-from sync.reconcile.resolutions import ResolutionResults
 from tests.decide import builders
 from tests.decide.builders import (
     NOW,

@@ -19,8 +19,8 @@ from sync.outbox.claim import Claim
 from sync.reconcile.facts import ItemContext, ItemEvents, ItemFacts, LockedItem, RecordFacts, new_ledger
 from sync.reconcile.field_plan import new_base
 from sync.reconcile.field_values import BoardContext, stored_values
-from sync.reconcile.new_items import ItemAct, ItemPlan, after_rejection, decide_item, decide_items, item_as_locked
-from sync.reconcile.pass_plan import Outcome
+from sync.reconcile.new_items import after_rejection, decide_item, decide_items, item_as_locked
+from sync.reconcile.pass_plan import ItemAct, ItemPlan, Outcome
 from tests.decide import field_builders
 from tests.decide.builders import BOARD, NOW, NPD_ID_COLUMN, plain
 

@@ -22,12 +22,19 @@ from sync.monday.board_items import Item, Reading
 from sync.monday.conversion import UnknownValue
 from sync.reconcile.decide import decide
 from sync.reconcile.facts import ItemFacts, RecordFacts, is_create
-from sync.reconcile.field_plan import FieldPlan, new_base
+from sync.reconcile.field_plan import new_base
 from sync.reconcile.field_values import BoardContext, is_active_on, stored_values
-from sync.reconcile.identity import AnswerKind
-from sync.reconcile.new_items import GIVING
-from sync.reconcile.pass_plan import Outcome, PassFacts, Plan, RecordAction, RecordPlan
-from sync.reconcile.restraints import FieldClear
+from sync.reconcile.pass_plan import (
+    GIVING,
+    AnswerKind,
+    FieldClear,
+    FieldPlan,
+    Outcome,
+    PassFacts,
+    Plan,
+    RecordAction,
+    RecordPlan,
+)
 from sync.reconcile.settlement import changed_records
 from tests.decide import field_builders
 from tests.decide.any_world import Drawn, any_world, removals, worlds

@@ -9,8 +9,9 @@ import pytest
 from sync.choices import ApprovalKind, ApprovalState, BlockedCode, SyncDirection
 from sync.merge import Action, FieldSelection
 from sync.models import ApprovalRequest
-from sync.reconcile.field_plan import FieldFacts, decide_fields
-from sync.reconcile.restraints import ClearsPlan, approval_verdicts, decide_clears, find_clears
+from sync.reconcile.field_plan import decide_fields
+from sync.reconcile.pass_plan import ClearsPlan, FieldFacts
+from sync.reconcile.restraints import approval_verdicts, decide_clears, find_clears
 from sync.records.approvals import ApprovalFacts, ApprovalLimit
 from tests.decide.field_builders import board, chosen, field_facts
 
@@ -43,7 +44,7 @@ def decided(facts: ApprovalFacts, given: FieldFacts = EMPTIED_IN_NPD) -> ClearsP
 def test_a_clear_within_the_limit_goes_and_is_counted() -> None:
     found = decided(asked())
     assert found.fields[ANN].plans["role_title"].send_raw == {"role_title": ""}
-    assert [clear.request(ApprovalState.DONE).label for clear in found.counted] == ["Role “Boss” of Ann"]
+    assert [clear.value for clear in found.counted] == ["Boss"]
     assert found.pending == ()
 
 

@@ -13,8 +13,9 @@ import pytest
 from sync.choices import BlockedCode
 from sync.merge import Action, FieldSelection
 from sync.reconcile.facts import ChangeEvent
-from sync.reconcile.field_plan import EditFacts, FieldFacts, FieldPlan, decide_fields
+from sync.reconcile.field_plan import decide_fields
 from sync.reconcile.field_values import BoardContext, Directory
+from sync.reconcile.pass_plan import EditFacts, FieldFacts, FieldPlan
 from tests.decide.field_builders import board, chosen, field_facts, of_organization, organization
 
 

@@ -11,8 +11,8 @@ from sync.models import Intent, IntentState
 from sync.models.jobs import ROUNDS_KEY
 from sync.monday.board_items import Reading
 from sync.reconcile.facts import ClaimedFacts, ReceivedEvent
-from sync.reconcile.field_plan import AS_SENT, EditFacts
-from sync.reconcile.pass_plan import Outcome, PassFacts, RecordPlan
+from sync.reconcile.field_plan import AS_SENT
+from sync.reconcile.pass_plan import EditFacts, Outcome, PassFacts, RecordPlan
 from sync.reconcile.sides import is_stale
 from sync.reconcile.unconfirmed_writes import create_bases, earlier_writes, landed_writes, late_writes
 from tests.decide import builders

@@ -11,7 +11,8 @@ from conflicts.reports import KIND_FIELDS, OpenConflict
 from sync.choices import Cause
 from sync.models import Intent, WriteLoop
 from sync.reconcile.facts import RecordFacts
-from sync.reconcile.restraints import MAX_THROTTLE, LoopPlan, plan_loop
+from sync.reconcile.pass_plan import LoopPlan
+from sync.reconcile.restraints import MAX_THROTTLE, plan_loop
 from tests.decide import builders
 from tests.decide.builders import NOW, TOM, at, contact, facts, field_plan, history, plain, told, wrote
 

@@ -101,7 +101,7 @@ def _plain_spelling(text: str) -> str:
 # the field whose name ends with it, whatever it begins with.
 #
 # Compared in the column's form: pieces between commas, trimmed, without empty ones. A text is divided into
-# fields only where that is certain; docs/decisions/0021-values-of-columns.md says when.
+# fields only where that is certain; docs/decisions/0013-the-connector.md says when.
 
 
 _PARTS = ("street", "city", "state", "zip", "country")

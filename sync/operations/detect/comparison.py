@@ -8,7 +8,7 @@ about the listing first, and only records whose plan isn't empty get a pass. It 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -23,7 +23,7 @@ from sync.clock import SyncNow, sync_now
 from sync.kernel import humanize
 from sync.limits import breaker
 from sync.merge import Action
-from sync.models import AwaitedRelation, BoardLink, IgnoredItem, SyncQueue, Verification
+from sync.models import AwaitedRelation, BoardLink, IgnoredItem, SyncQueue
 from sync.models.synced_model import unsynced
 from sync.monday.board_items import BatchItems, Item
 from sync.monday.errors import BOARD_NOT_FOUND, CURSOR_EXPIRED, SHUTTING_DOWN, MondayError
@@ -33,12 +33,11 @@ from sync.outbox.queue_rows import enqueue_item_many, enqueue_many
 from sync.reconcile import gather
 from sync.reconcile.board_filter import item_verdict, record_verdict
 from sync.reconcile.facts import InspectedColumns, RecordFacts
-from sync.reconcile.field_plan import FieldPlan
 from sync.reconcile.field_values import BoardContext, still_holds, stored_values
 from sync.reconcile.gather import EmptiedCells, Gatherer, claimed
 from sync.reconcile.lookups import load_board
 from sync.reconcile.new_items import listed_finding
-from sync.reconcile.pass_plan import PassFacts, Plan, RecordPlan
+from sync.reconcile.pass_plan import FieldPlan, PassFacts, Plan, RecordPlan
 from sync.reconcile.settle import store_columns
 from sync.reconcile.settlement import changed_records
 from sync.records.unmatched_items import clear_unlisted, note_unmatched
@@ -299,7 +298,7 @@ def _compare(link: BoardLink) -> ComparisonResult:
     if structure is None:
         raise MondayError(BOARD_NOT_FOUND, "The board is missing, or not active")
     listing, linked, differing = BoardListing(link), 0, 0
-    audit = Verification(entity_type=link.entity_type, compared=0, differed=0, details=[])
+    audit = Audit()
     for page in listing.pages(structure.items_count):
         if page.facts.monday.columns is not None:
             store_columns(link, page.facts.monday.columns)
@@ -320,7 +319,12 @@ def _compare(link: BoardLink) -> ComparisonResult:
     # Items without a record get a pass where it could create one or match one.
     if unmatched and (link.creates_records or without_item):
         enqueue_unmatched(registry.entity(link.entity_type), listing.matchable(unmatched))
-    audit.save()
+    BoardLink.objects.filter(pk=link.pk).update(
+        verified_at=SyncNow(),
+        verified_records=audit.compared,
+        differed_records=audit.differed,
+        differences=audit.differences,
+    )
     if audit.differed:
         log.error("drift", board=link.entity_type, compared=audit.compared, differed=audit.differed)
     return ComparisonResult(
@@ -374,25 +378,17 @@ class VerificationResult:
         )
 
 
-def verifications() -> dict[str, VerificationResult]:
-    rows = Verification.objects.order_by("entity_type", "-at").distinct("entity_type")
-    return {row.entity_type: VerificationResult(row.at, row.compared, row.differed) for row in rows}
-
-
-def latest_verification() -> VerificationResult:
-    return combine_results(verifications().values())
-
-
-def combine_results(boards: Iterable[VerificationResult]) -> VerificationResult:
-    boards = list(boards)
+def latest_verification(links: Iterable[BoardLink] | None = None) -> VerificationResult:
+    """Return what the last comparison of these boards verified, or of all."""
+    links = list(BoardLink.objects.all() if links is None else links)
     return VerificationResult(
-        at=max((board.at for board in boards if board.at), default=None),
-        compared=sum(board.compared for board in boards),
-        differed=sum(board.differed for board in boards),
+        at=max((link.verified_at for link in links if link.verified_at), default=None),
+        compared=sum(link.verified_records for link in links),
+        differed=sum(link.differed_records for link in links),
     )
 
 
-# The fields of which a plan says that they differ, as Verification.details keeps them.
+# The fields of which a plan says that they differ, as `BoardLink.differences` keeps them.
 
 
 Divergence = dict[str, str]
@@ -425,10 +421,19 @@ def _divergence(plan: FieldPlan) -> Divergence:
 
 
 PAGE = 500
-MAX_DETAILS = 20
+MAX_DIFFERENCES = 20
 
 
-def _verify(audit: Verification, page: ListedPage) -> None:
+@dataclass
+class Audit:
+    """How many records that say `synced` a comparison has looked at so far, and which of them differed."""
+
+    compared: int = 0
+    differed: int = 0
+    differences: list[dict[str, Any]] = field(default_factory=list)
+
+
+def _verify(audit: Audit, page: ListedPage) -> None:
     """Add the records of a page to the audit that say `synced`, with nothing of them on its way."""
     differing = dict[UUID, tuple[RecordFacts, list[Divergence]]]()
     claiming = _claiming((one.facts for one in page.syncing), page.busy) - page.unread
@@ -443,7 +448,7 @@ def _verify(audit: Verification, page: ListedPage) -> None:
     _record_differing(audit, page.facts.board, differing)
 
 
-def _verify_unlisted(audit: Verification, board: BoardContext, ids: Collection[UUID]) -> None:
+def _verify_unlisted(audit: Audit, board: BoardContext, ids: Collection[UUID]) -> None:
     """Add those that say `synced`, though a complete listing lacks their items."""
     known = {one.id: one for one in _loaded(board, ids) if one.record.may_sync}
     claiming = _claiming(known.values(), _records_with_jobs(board.link, known))
@@ -453,7 +458,7 @@ def _verify_unlisted(audit: Verification, board: BoardContext, ids: Collection[U
 
 
 def _record_differing(
-    audit: Verification, board: BoardContext, differing: Mapping[UUID, tuple[RecordFacts, list[Divergence]]]
+    audit: Audit, board: BoardContext, differing: Mapping[UUID, tuple[RecordFacts, list[Divergence]]]
 ) -> None:
     """Store these differences, but of records that a pass or a save may have changed since they were loaded."""
     again = {one.id: one for one in _loaded(board, differing)} if differing else {}
@@ -463,8 +468,8 @@ def _record_differing(
             audit.compared -= 1
             continue
         audit.differed += 1
-        if len(audit.details) < MAX_DETAILS:
-            audit.details.append({"record": str(key), "name": str(before.record), "fields": found})
+        if len(audit.differences) < MAX_DIFFERENCES:
+            audit.differences.append({"record": str(key), "name": str(before.record), "fields": found})
 
 
 def _loaded(board: BoardContext, ids: Iterable[UUID]) -> Sequence[RecordFacts]:

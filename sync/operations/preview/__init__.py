@@ -40,14 +40,25 @@ from sync.monday.usage import CallReport
 from sync.operations.detect.comparison import BoardListing, records_without_item
 from sync.outbox.claim import Claim
 from sync.reconcile.decide import unread
-from sync.reconcile.deleted_records import DeletedPlan, new_removal_requests
-from sync.reconcile.field_plan import FieldPlan
+from sync.reconcile.deleted_records import new_removal_requests
 from sync.reconcile.field_values import BoardContext
 from sync.reconcile.gather import Gatherer, claimed
-from sync.reconcile.identity import ANSWERED, AnswerKind, AnswerPlan, facts_after
+from sync.reconcile.identity import ANSWERED, facts_after
 from sync.reconcile.lookups import load_board
-from sync.reconcile.new_items import GIVING, ItemAct
-from sync.reconcile.pass_plan import Outcome, PassFacts, Plan, RecordAction, RecordPlan, ending
+from sync.reconcile.pass_plan import (
+    GIVING,
+    AnswerKind,
+    AnswerPlan,
+    DeletedPlan,
+    FieldPlan,
+    ItemAct,
+    Outcome,
+    PassFacts,
+    Plan,
+    RecordAction,
+    RecordPlan,
+    ending,
+)
 from sync.reconcile.removed_items import new_deletion_requests
 from sync.reconcile.restraints import new_clear_requests
 from sync.reconcile.settlement import conflict_reports

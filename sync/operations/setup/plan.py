@@ -47,7 +47,6 @@ from sync.outbox.claim import Claim
 from sync.outbox.notify import send_task
 from sync.reconcile.board_filter import LEFT_OUT
 from sync.reconcile.facts import IdentityFacts, InspectedColumns, ItemFacts, RecordFacts
-from sync.reconcile.field_plan import FieldPlan
 from sync.reconcile.field_values import (
     BoardContext,
     RelatedFacts,
@@ -58,8 +57,7 @@ from sync.reconcile.field_values import (
 )
 from sync.reconcile.gather import Gatherer, Pair, claimed
 from sync.reconcile.lookups import load_directory
-from sync.reconcile.new_items import GIVING, ItemAct, ItemPlan
-from sync.reconcile.pass_plan import PassFacts, Plan, RecordPlan
+from sync.reconcile.pass_plan import GIVING, FieldPlan, ItemAct, ItemPlan, PassFacts, Plan, RecordPlan
 from sync.registry import link_of, target_of
 
 log = structlog.get_logger(__name__)

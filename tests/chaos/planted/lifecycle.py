@@ -7,8 +7,7 @@ from typing import Any
 
 from sync.monday.board_items import Item
 from sync.reconcile.facts import RecordFacts, new_ledger
-from sync.reconcile.new_items import ItemAct
-from sync.reconcile.pass_plan import Outcome, RecordPlan
+from sync.reconcile.pass_plan import ItemAct, Outcome, RecordPlan
 from tests.chaos import acts, drills
 from tests.chaos.planted import Wrong, bug, instead_of
 
