@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import structlog
@@ -60,6 +60,10 @@ ALONE_APART = 600
 """Seconds until a record that fails again and again is tried once more, and for each further one that waits so."""
 
 
+NEVER = datetime.min.replace(tzinfo=UTC)
+FUTURE = datetime.max.replace(tzinfo=UTC)
+
+
 @dataclass(frozen=True)
 class WriteFailure:
     """What a failed write means for its record: its own fault, or how long it is not tried again."""
@@ -81,10 +85,10 @@ def write_failed(
     is_refused = error.scope is Scope.ACCOUNT
     first_failure, last_failure = _failures_before(records, key)
     written = Intent.objects.filter(state=IntentState.APPLIED).exclude(entity_id__in=records)
-    last_written = written.order_by("-created_at").values_list("created_at", flat=True).first()
-    is_habitual = bool(first_failure and last_written and first_failure < last_written)
+    last_written = written.order_by("-created_at").values_list("created_at", flat=True).first() or NEVER
+    is_habitual = first_failure < last_written
     # Others were written since it failed: a failure of its own, and no sign of an outage.
-    is_recent = is_habitual and last_failure < last_written
+    is_recent = last_failure < last_written
     with transaction.atomic():
         account, _ = MondayAccount.objects.select_for_update().get_or_create(id=1)
         is_news = is_refused or account.only_writes or others_answered or not is_habitual or is_recent
@@ -96,20 +100,20 @@ def write_failed(
         account.write_failed_at = sync_now()
         account.failed_record = only_record if number == 1 or is_same else ""
         wait = wait_for_person(account.stopped_since) if is_refused else wait_after(number - 1)
-        is_own = not account.only_writes and is_recent and number <= HABITUAL_FAILURES
-        if is_refused or (number > 1 and not is_same and not is_own):
+        is_expected = is_habitual and not account.only_writes and number <= HABITUAL_FAILURES
+        if is_refused or (number > 1 and not is_same and not is_expected):
             _stop(account, error, wait)
             # The next probe is one waiting write.
             account.batch_limit = 1
         account.save()
     # What Monday answers, and fails to do for the same record again, is about that record.
-    is_own = is_own or number == 1 or (is_same and error.path_alias is not None)
+    is_own = is_expected or number == 1 or (is_same and error.path_alias is not None)
     at_most = 1 if is_habitual or is_same or number == 1 else PROBED_TOGETHER
     return WriteFailure(is_own and bool(only_record) and not is_refused, wait, at_most)
 
 
-def _failures_before(records: Collection[UUID], key: str) -> tuple[datetime | None, datetime | None]:
-    """Return since when all of these records fail, and when one failed last; None where one didn't since it was
+def _failures_before(records: Collection[UUID], key: str) -> tuple[datetime, datetime]:
+    """Return since when all of these records fail, and when one failed last; `FUTURE` where one didn't since it was
     written.
     """
     failures: dict[UUID, list[datetime]] = {}
@@ -120,7 +124,7 @@ def _failures_before(records: Collection[UUID], key: str) -> tuple[datetime | No
         elif state in (IntentState.APPLIED, IntentState.CONFIRMED):
             failures.pop(record_id, None)
     if not records or len(failures) < len(set(records)):
-        return None, None
+        return FUTURE, FUTURE
     return max(times[0] for times in failures.values()), max(times[-1] for times in failures.values())
 
 
