@@ -31,13 +31,12 @@ from sync.boards.board_columns import column_type, set_creates_held
 from sync.boards.mapping import check_board, column_label_now
 from sync.boards.sync_filter import SyncFilter
 from sync.choices import REFUSED_WORDS, SyncDirection
-from sync.clock import sync_now
 from sync.kernel import humanize
 from sync.kernel.messages import ActionError, Conflict
 from sync.models import BoardLink, FieldMapping, UnmatchedItem
 from sync.monday.errors import MondayError
 from sync.operations import detect
-from sync.operations.detect.comparison import latest_verification
+from sync.operations.detect.comparison import latest_verification, verification_text
 from sync.records import availability
 from sync.records.authors import log_action
 
@@ -308,8 +307,8 @@ class BoardLinkAdmin(SetupWizardMixin, PageAdmin):
             return _link(reverse("admin:sync_wizard_boards"), "Set it up")
         name = self.name(link)
         found = [
-            _link(reverse("admin:index") if one.about == "field" else url, _without(name, one.what))
-            for one in detect.board_problems(link, name, blocked)
+            _link(reverse("admin:index") if about == "field" else url, _without(name, what))
+            for about, what, _why in detect.board_problems(link, name, blocked)
         ]
         if unmatched := getattr(link, "page_items", (0, 0))[1]:
             listed = f"{reverse('admin:sync_unmatcheditem_changelist')}?entity_type={link.entity_type}"
@@ -349,7 +348,7 @@ class BoardLinkAdmin(SetupWizardMixin, PageAdmin):
     @admin.display(description="Verified")
     def verified(self, link: BoardLink) -> SafeString:
         """Return what came of the records that say “synced”, which of them differed, and what else the night found."""
-        result = latest_verification([link]).summary(sync_now())
+        result = verification_text(**latest_verification([link]))
         lines = ((record["name"], field["words"]) for record in link.differences for field in record["fields"])
         differences = format_html_join("", "<li>{}: {}</li>", lines)
         return format_html("{} {}<ul>{}</ul>", result, detect.last_comparison_text(link), differences)
