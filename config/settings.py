@@ -1,5 +1,6 @@
 """Django's settings, each read once from the environment. .env.example explains every variable."""
 
+import os
 import sys
 from datetime import timedelta
 from typing import Any
@@ -31,7 +32,7 @@ if DEBUG and TRUSTED_PROXIES:
 DEMO = env("DEMO")
 SECRET_KEY = env("SECRET_KEY")
 if not SECRET_KEY and EMBEDDED:
-    SECRET_KEY = secrets_of(environment.VAR).secret_key
+    SECRET_KEY = secrets_of(environment.VAR)["secret_key"]
 if len(SECRET_KEY) < (1 if DEBUG else 32):
     raise ImproperlyConfigured(
         "set SECRET_KEY to a long random text, of 32 characters or more; make one with: "
@@ -59,7 +60,7 @@ MONDAY_SETTLE_SECONDS = env("MONDAY_SETTLE_SECONDS")
 MONDAY_CONTACTS_BOARD_ID = env("MONDAY_CONTACTS_BOARD_ID")
 MONDAY_ORGANIZATIONS_BOARD_ID = env("MONDAY_ORGANIZATIONS_BOARD_ID")
 # Of any other synced model: sync.registry looks its variable up here.
-BOARD_IDS = environment.board_ids()
+BOARD_IDS = {name: env.str(name) for name in os.environ if environment.is_board_id(name) and os.environ[name]}
 MONDAY_SIGNING_SECRET = env("MONDAY_SIGNING_SECRET")
 MONDAY_WEBHOOK_TOKEN = env("MONDAY_WEBHOOK_TOKEN")
 # Of phone numbers that name no country, until one is chosen in Settings.
@@ -194,12 +195,6 @@ ACCOUNT_RATE_LIMITS = {"login_failed": "10/m/ip,20/5m/key"}
 # How long a link to set a password works: administrators send it, nobody asks for it.
 PASSWORD_RESET_TIMEOUT = 7 * 24 * 60 * 60
 MFA_ADAPTER = "npd.accounts.MFAAdapter"
-MFA_FORMS = {
-    "add_webauthn": "npd.accounts.AddForm",
-    "login_webauthn": "npd.accounts.SignInForm",
-    "authenticate_webauthn": "npd.accounts.SecondFactorForm",
-    "reauthenticate_webauthn": "npd.accounts.SignInAgainForm",
-}
 MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
 MFA_PASSKEY_LOGIN_ENABLED = True
 MFA_RECOVERY_CODES_SHOW_ONCE = True
@@ -352,7 +347,7 @@ SPECTACULAR_SETTINGS = {
     "ENUM_NAME_OVERRIDES": {
         "ResolutionTypeEnum": "conflicts.models.ResolutionType",
         "ConflictKindEnum": "conflicts.models.ConflictKind",
-        "ConflictStateEnum": "conflicts.case.STATE_LABELS",
+        "ConflictStateEnum": "conflicts.progress.STATE_LABELS",
         "SyncStatusEnum": "sync.choices.RecordSyncStatus",
         "SyncDirectionEnum": "sync.choices.SyncDirection",
         "LedgerStatusEnum": "sync.choices.SyncStatus",

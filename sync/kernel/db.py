@@ -1,4 +1,4 @@
-"""What Django's database layer lacks: bulk updates, pages counted as they are found, retries, lookups of its own."""
+"""What Django's database layer lacks: bulk updates, prepared statements, retries, lookups of its own."""
 
 from __future__ import annotations
 
@@ -6,12 +6,10 @@ import json
 import re
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
-from functools import cached_property
 from typing import Any, Literal, TypeVar
 
 import psycopg
 from django.core.exceptions import EmptyResultSet
-from django.core.paginator import Page, Paginator
 from django.db import Error, OperationalError, connection, models
 from psycopg.errors import DeadlockDetected, LockNotAvailable
 
@@ -25,11 +23,12 @@ def update_many(rows: Sequence[models.Model], names: Sequence[str]) -> None:
     opts: Any = rows[0]._meta
     fields = [opts.get_field(name) for name in names]
     quote = connection.ops.quote_name
-    kinds = [(opts.pk, opts.pk.rel_db_type(connection)), *((one, one.db_type(connection)) for one in fields)]
-    typed_columns = ", ".join(f"{quote(one.column)} {kind}" for one, kind in kinds)
-    assignments = ", ".join(f"{quote(one.column)} = given.{quote(one.column)}" for one in fields)
-    table, key = quote(opts.db_table), quote(opts.pk.column)
-    values = [{one.column: _json(getattr(row, one.attname)) for one, _kind in kinds} for row in rows]
+    kinds = [(opts.pk, opts.pk.rel_db_type(connection)), *((field, field.db_type(connection)) for field in fields)]
+    typed_columns = ", ".join(f"{quote(field.column)} {kind}" for field, kind in kinds)
+    assignments = ", ".join(f"{quote(field.column)} = given.{quote(field.column)}" for field in fields)
+    table = quote(opts.db_table)
+    key = quote(opts.pk.column)
+    values = [{field.column: _json(getattr(row, field.attname)) for field, _kind in kinds} for row in rows]
     run_sql(
         f"UPDATE {table} AS stored SET {assignments} "
         f"FROM jsonb_to_recordset(%s::jsonb) AS given({typed_columns}) WHERE stored.{key} = given.{key}",
@@ -40,69 +39,6 @@ def update_many(rows: Sequence[models.Model], names: Sequence[str]) -> None:
 def _json(value: Any) -> Any:
     """A value as JSON; keys and choices become text."""
     return value if value is None or isinstance(value, str | int | bool | list | dict) else str(value)
-
-
-# A search reads its table through. Django does it twice, once to count what is found and once for the page.
-
-
-LAST_PAGE = 1_000_000
-"""A number above it names no page, and would only be skipped over."""
-
-
-class OneScanPaginator(Paginator):  # type: ignore[type-arg]  # has no parameters when it runs
-    """Counts what is found in the statement that finds a page's keys; then the page's rows are read by their keys.
-
-    `number` is the page that will be asked for, where the count is asked for first.
-    """
-
-    def __init__(self, *args: Any, number: Any = None, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self._first_asked = _whole_number(number)
-        self._found: dict[int, list[Any]] = {}
-        self._counted: int | None = None
-
-    @cached_property
-    def count(self) -> int:
-        self._find(self._first_asked)
-        return self._counted if self._counted is not None else super().count
-
-    def page(self, number: int | str) -> Page[Any]:
-        """Return a page; raises InvalidPage."""
-        if not self._can_count_while_finding:
-            whole: Page[Any] = super().page(number)
-            return whole
-        if "count" not in self.__dict__:
-            self._first_asked = _whole_number(number)
-        number = self.validate_number(number)
-        rows: Any = self.object_list
-        return Page(rows.filter(pk__in=self._find(number)), number, self)
-
-    @property
-    def _can_count_while_finding(self) -> bool:
-        # Of distinct rows, or of united queries, PostgreSQL would count before it makes them one.
-        rows: Any = self.object_list
-        return not rows.query.distinct and not rows.query.combinator
-
-    def _find(self, number: int) -> list[Any]:
-        """The keys of a page in their order; nothing behind the last one, where nothing tells the count."""
-        if number not in self._found and self._can_count_while_finding:
-            first = (number - 1) * self.per_page
-            rows: Any = self.object_list
-            counted = rows.annotate(rows_in_all=models.Window(models.Count("*"))).values_list("pk", "rows_in_all")
-            found = list(counted[first : first + self.per_page])
-            self._found[number] = [key for key, _ in found]
-            if found or number == 1:
-                self._counted = found[0][1] if found else 0
-        return self._found.get(number, [])
-
-
-def _whole_number(text: Any) -> int:
-    """The number of a page; the first where there can be no such page."""
-    try:
-        number = int(text)
-    except (TypeError, ValueError):
-        return 1
-    return number if 1 <= number <= LAST_PAGE else 1
 
 
 # Prepared statements: PostgreSQL parses and plans them once for each connection. Used for the two statements
@@ -142,10 +78,8 @@ def _fetch_once(sql: str, params: Mapping[str, Any]) -> list[tuple[Any, ...]]:
     connection.ensure_connection()
     connection.validate_no_broken_transaction()
     driver = connection.connection
-    threshold, former_threshold = (
-        connection.settings_dict["OPTIONS"].get("prepare_threshold", 0),
-        driver.prepare_threshold,
-    )
+    threshold = connection.settings_dict["OPTIONS"].get("prepare_threshold", 0)
+    former_threshold = driver.prepare_threshold
     driver.prepare_threshold = threshold if isinstance(threshold, int) else None
     try:
         with connection.wrap_database_errors, psycopg.Cursor(driver) as cursor:
@@ -213,12 +147,12 @@ _LOCKS = {
 }
 
 
-def advisory_lock(key: int, how: Literal["wait", "share", "try"] = "wait") -> bool:
+def advisory_lock(key: int, mode: Literal["wait", "share", "try"] = "wait") -> bool:
     """Take the lock of this number, which nothing else in this database uses, until the transaction ends.
 
     Return whether it was taken: by `try` only where nobody has it. Those who `share` it wait for no other of them.
     """
-    return fetch_rows(_LOCKS[how], [key])[0][0] is not False
+    return fetch_rows(_LOCKS[mode], [key])[0][0] is not False
 
 
 # A search without diacritics: “Muller” finds “Müller”. PostgreSQL's unaccent is an extension that not every
@@ -227,12 +161,12 @@ def advisory_lock(key: int, how: Literal["wait", "share", "try"] = "wait") -> bo
 
 def _marked_letters() -> dict[str, str]:
     """By plain letter, in lower case, its forms with marks in both cases."""
-    found = {"o": "øØ", "l": "łŁ", "d": "đĐ", "h": "ħĦ", "i": "ı", "t": "ŧŦ"}
+    forms = {"o": "øØ", "l": "łŁ", "d": "đĐ", "h": "ħĦ", "i": "ı", "t": "ŧŦ"}
     for code in (*range(0xC0, 0x250), *range(0x1E00, 0x1F00)):
         plain = unicodedata.normalize("NFD", chr(code))[0].lower()
         if plain.isascii() and plain.isalpha():
-            found[plain] = found.get(plain, "") + chr(code)
-    return found
+            forms[plain] = forms.get(plain, "") + chr(code)
+    return forms
 
 
 _MARKED = _marked_letters()
@@ -248,16 +182,16 @@ def unmarked_pattern(text: str) -> str:
     Each letter is there in both cases, for a database may know those of ASCII alone.
     """
 
-    def part(found: re.Match[str]) -> str:
-        whole = found[0]
+    def part(match: re.Match[str]) -> str:
+        whole = match[0]
         if len(whole) > 1:
             return f"({''.join(map(letter, whole))}|[{_DOUBLE[whole.lower()]}])"
         return letter(whole)
 
-    def letter(one: str) -> str:
-        cases = {form for form in (one, one.lower(), one.upper()) if len(form) == 1}
-        forms = "".join(sorted(cases)) + _MARKED.get(one.lower(), "")
-        return f"[{forms}]" if len(forms) > 1 else re.escape(one)
+    def letter(character: str) -> str:
+        cases = {form for form in (character, character.lower(), character.upper()) if len(form) == 1}
+        forms = "".join(sorted(cases)) + _MARKED.get(character.lower(), "")
+        return f"[{forms}]" if len(forms) > 1 else re.escape(character)
 
     return _PART.sub(part, text)
 
@@ -311,8 +245,8 @@ class HoldsMarked(models.Lookup):
 
     def as_sql(self, compiler: Any, connection: Any) -> Any:
         column, params = self.process_lhs(compiler, connection)
-        seen = SEEN_SQL.replace("__TEXT__", f"{column}::text")
-        condition = f"(octet_length({column}::text) <> char_length({column}::text) AND {seen} ~ %s)"
+        shown = SEEN_SQL.replace("__TEXT__", f"{column}::text")
+        condition = f"(octet_length({column}::text) <> char_length({column}::text) AND {shown} ~ %s)"
         return condition, [*params * 3, unmarked_pattern(self.rhs)]
 
 
@@ -333,5 +267,5 @@ class HoldsPhone(models.Lookup):
 def contains_unmarked(name: str, text: str) -> models.Q:
     """Return the condition that a field's text holds this one, whatever its case and marks."""
     text = unicodedata.normalize("NFC", drop_invisible(text))
-    found = models.Q(**{f"{name}__icontains": text})
-    return found | models.Q(**{f"{name}__holds_marked": text}) if any(map(str.isalpha, text)) else found
+    condition = models.Q(**{f"{name}__icontains": text})
+    return condition | models.Q(**{f"{name}__holds_marked": text}) if any(map(str.isalpha, text)) else condition
