@@ -20,7 +20,7 @@ from conflicts.reports import KIND_FIELDS, KIND_LOST_UPDATE, KIND_REPLACED, OPTI
 from conflicts.text_diff import excerpts
 from conflicts.undo import undo
 from sync.admin import handlers
-from sync.admin.confirmed_action import MAX_ROWS_SHOWN, Choice, Question, RecordTable, Report
+from sync.admin.confirmed_action import MAX_ROWS_SHOWN, Question, RecordTable, Report
 from sync.attention import Entry, Group, Kind, SideValues
 from sync.kernel import humanize
 from sync.kernel.messages import ActionError
@@ -210,7 +210,7 @@ class UseSide(UseValues):
         rest = [entry for entry in entries if not self.emptied(entry)]
         label = self.emptying_label(emptied)
         use = f"{self.act.label} in {humanize.count_with_noun(len(rest), 'other entry', 'other entries')}"
-        choices = [*([Choice(use, VALUES)] if rest else []), Choice(label, EMPTIED, deletes=True)]
+        choices = [*([(use, VALUES, False)] if rest else []), (label, EMPTIED, True)]
         rows = [
             (entry.name, value.label, value.npd, value.monday)
             for entry in [*emptied, *rest][:MAX_ROWS_SHOWN]
