@@ -7,7 +7,7 @@ last sentence of *none | there, never linked*: "same person?"; and what a person
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,6 +16,7 @@ from sync.choices import ApprovalKind, ApprovalState
 from sync.models import ApprovalRequest, FieldMapping, Intent, IntentState, SyncedModel
 from sync.monday.board_items import Item
 from sync.monday.conversion import UnknownValue
+from sync.reconcile.calls import Answer, Verdict, Write
 from sync.reconcile.facts import ItemFacts, RecordHistory, is_create
 from sync.reconcile.field_values import ACTIVE, BoardContext, is_active_on, item_data, match_text_of_item
 from sync.reconcile.identity import (
@@ -30,7 +31,7 @@ from sync.reconcile.identity import (
 from sync.reconcile.new_items import given_items
 from sync.reconcile.pass_plan import AnswerKind, DuplicateItem, ItemAct, ItemPlan, Outcome, PassFacts, Plan
 from sync.reconcile.restraints import new_acts, new_request
-from sync.reconcile.writes import OUTCOMES, Answer, Verdict, Write
+from sync.reconcile.writes import OUTCOMES
 from sync.records.approvals import ApprovalFacts
 
 # What is so, and what is decided.
@@ -108,13 +109,14 @@ def still_leaves(board: BoardContext, duplicate: DuplicateItem, cleared: Answer 
     """
     if not duplicate.archives or not duplicate.loses_npd_id:
         return duplicate.archives
-    is_cleared = cleared is not None and cleared.verdict is Verdict.DONE
-    return is_cleared and bool(sent_same(board, as_answered(duplicate, [cleared])))
+    if cleared is None or cleared.verdict is not Verdict.DONE:
+        return False
+    return bool(sent_same(board, as_answered(replace(duplicate, answers=(cleared,)))))
 
 
-def as_answered(duplicate: DuplicateItem, answers: Sequence[Answer | None]) -> DuplicateItem:
+def as_answered(duplicate: DuplicateItem) -> DuplicateItem:
     """Return a second item that was found as the answer to its clearing shows it: by that people are asked."""
-    shown = next((one.item for one in answers if one and one.item), None)
+    shown = next((answer.item for answer in duplicate.answers or () if answer.item), None)
     return replace(duplicate, item=shown) if shown and duplicate.loses_npd_id else duplicate
 
 
@@ -137,13 +139,14 @@ def duplicate_options(duplicate: DuplicateItem) -> list[Option]:
 # What the answers mean.
 
 
-def duplicate_result(duplicate: DuplicateItem, answers: Sequence[Answer]) -> DuplicateResult:
+def duplicate_result(duplicate: DuplicateItem) -> DuplicateResult:
     """Return what became of it by the answers to its calls, the clearing's and the archiving's.
 
     Where it left the board meanwhile somebody was faster: nothing is left to do.
     """
     if duplicate.problem:
         return DuplicateResult(Outcome.RELEASED, duplicate.problem)
+    answers = duplicate.answers or ()
     done = tuple(one.intent for one in answers if one.verdict is Verdict.DONE and one.intent)
     failed = next((one for one in answers if one.verdict not in (Verdict.DONE, Verdict.GONE)), None)
     if failed is not None:

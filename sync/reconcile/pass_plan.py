@@ -25,6 +25,7 @@ from sync.models.jobs import ROUNDS_KEY
 from sync.monday.board_items import ARCHIVED, DELETED, BatchItems, Item
 from sync.monday.conversion import Converter
 from sync.outbox.claim import Claim
+from sync.reconcile.calls import NOTHING_SENT, Answer
 from sync.reconcile.facts import (
     AnswerFacts,
     ChangeEvent,
@@ -57,17 +58,13 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True)
 class Ending:
-    """How what was claimed together ends, and why.
-
-    `at_most` is with how many records what is released comes next time (0: with any). `processed`: its events told
-    nothing new.
-    """
+    """How what was claimed together ends, and why."""
 
     outcome: Outcome = Outcome.OPEN
     detail: str = ""
     wait_seconds: float = 0
-    at_most: int = 0
-    processed: bool = False
+    at_most: int = 0  # with how many records at most what is released comes next time; 0 is any
+    processed: bool = False  # its events told nothing new
     rounds: int = 0  # so many passes in a row could not decide it
 
     @property
@@ -94,14 +91,11 @@ def ending(outcome: Outcome, detail: str = "", **more: Any) -> Ending:
 
 @dataclass(frozen=True)
 class ResolutionResults:
-    """What became of people's decisions before anything is written, by the conflict's kind and the field.
+    """What became of people's decisions before anything is written, by the conflict's kind and the field."""
 
-    `carried_out` has the value that stands now, `handed_back` the reason. `lost_current` is, by field, what stands in
-    NPD where a choice about a lost value is outdated.
-    """
-
-    carried_out: Mapping[tuple[str, str], str | None] = field(default_factory=dict)
-    handed_back: Mapping[tuple[str, str], str] = field(default_factory=dict)
+    carried_out: Mapping[tuple[str, str], str | None] = field(default_factory=dict)  # the value that stands now
+    handed_back: Mapping[tuple[str, str], str] = field(default_factory=dict)  # the reason
+    # By field, what stands in NPD where a choice about a lost value is outdated.
     lost_current: Mapping[str, str | None] = field(default_factory=dict)
 
     def __or__(self, other: ResolutionResults) -> ResolutionResults:
@@ -119,13 +113,7 @@ NO_RESULTS = ResolutionResults()
 
 @dataclass(frozen=True)
 class FieldPlan:
-    """What a pass does with one field: the decision with the raw values that it rests on.
-
-    `conflict` is there when a person has to decide; `resolves` when one has, and this pass carries that out: the
-    conflict in which they did, or, of an undo, the one that was resolved. `blocked_reason` is why nothing is done with
-    it, in words; logic asks `blocked_code`. `confirmed_entry` is the entry of an intent without an answer whose value
-    Monday now shows. `awaits` names, as AwaitedRelation does, the item or name for which a record has to come first.
-    """
+    """What a pass does with one field: the decision with the raw values that it rests on."""
 
     mapping: FieldMapping
     convert: Converter
@@ -135,11 +123,12 @@ class FieldPlan:
     send_raw: dict[str, Any] | None = None
     write_raw: dict[str, Any] | None = None
     base: dict[str, Any] | None = None
-    blocked_reason: str = ""
+    blocked_reason: str = ""  # why nothing is done with it, in words; logic asks `blocked_code`
     blocked_code: BlockedCode | None = None
-    awaits: str = ""
-    conflict: FieldConflict | None = None
-    confirmed_entry: dict[str, Any] | None = None
+    awaits: str = ""  # the item or name for which a record has to come first, as AwaitedRelation names it
+    conflict: FieldConflict | None = None  # a person has to decide
+    confirmed_entry: dict[str, Any] | None = None  # of an intent without an answer whose value Monday now shows
+    # A person has decided, and this pass carries that out: in this conflict, or, of an undo, the one resolved before.
     resolves: OpenConflict | None = None
 
     @property
@@ -183,20 +172,15 @@ class FieldPlan:
 
 @dataclass(frozen=True)
 class FieldsPlan:
-    """What a pass does with a record's fields: each one's plan, and what becomes of what was open about them.
-
-    `confirmed_intents` are those without an answer whose value Monday shows, each with its item. `write_npd_id`: the
-    item lacks the record's NPD ID. `reason` is why no item can be made for it. `dropped` are the fields of which a pair
-    that leaves the filter sends and asks nothing any more.
-    """
+    """What a pass does with a record's fields: each one's plan, and what becomes of what was open about them."""
 
     plans: Mapping[str, FieldPlan] = field(default_factory=dict)
-    confirmed_intents: Mapping[UUID, str] = field(default_factory=dict)
+    confirmed_intents: Mapping[UUID, str] = field(default_factory=dict)  # Monday shows their value: each with its item
     results: ResolutionResults = NO_RESULTS
     log: tuple[HistoryLine, ...] = ()
-    write_npd_id: bool = False
-    reason: str = ""
-    dropped: frozenset[str] = frozenset()
+    write_npd_id: bool = False  # the item lacks the record's NPD ID
+    reason: str = ""  # why no item can be made for the record
+    dropped: frozenset[str] = frozenset()  # fields of which a pair that leaves the filter sends and asks nothing more
 
 
 @dataclass(frozen=True)
@@ -210,19 +194,16 @@ class EditFacts:
 
 @dataclass(frozen=True)
 class FieldFacts:
-    """Everything from which a record's fields are decided; `related` and `edits` are of the whole pass.
-
-    `late_writes` and `create_bases` are what writes of ours that had no answer left of a field (unconfirmed_writes.py).
-    `creates`: it is to get an item.
-    """
+    """Everything from which a record's fields are decided; `related` and `edits` are of the whole pass."""
 
     board: BoardContext
     facts: RecordFacts
     related: RelatedFacts = field(default_factory=RelatedFacts)
     edits: EditFacts = field(default_factory=EditFacts)
+    # What writes of ours that had no answer left of a field (unconfirmed_writes.py).
     late_writes: Mapping[str, dict[str, Any]] = field(default_factory=dict)
     create_bases: Mapping[str, dict[str, Any]] = field(default_factory=dict)
-    creates: bool = False
+    creates: bool = False  # it is to get an item
 
 
 # The parts of a record's plan.
@@ -248,29 +229,20 @@ class RecordAction(StrEnum):
 
 @dataclass(frozen=True)
 class RemovedItem:
-    """The item's state, what was edited since both sides agreed, and what is asked or done about it.
-
-    `what` says what happened, in a sentence; with `options` a person is asked. `by` is who decided on `act`, as a
-    phrase; `chosen`, that it was a person, by the record's conflict or on its page. `result` is what was done,
-    `problem` why a choice can't be carried out; both are sentences. `lost` are lines about edits that nobody was shown,
-    and with which the item is gone.
-
-    `approval` is what is to be stored about its deletion in NPD: counted as done, or waiting, or an open request
-    released; `was_rejected`, that a person's rejection is followed by this pass for the first time.
-    """
+    """The item's state, what was edited since both sides agreed, and what is asked or done about it."""
 
     state: str
-    what: str = ""
+    what: str = ""  # what happened, as a sentence
     fields: tuple[FieldConflict, ...] = ()
-    options: tuple[Option, ...] = ()
+    options: tuple[Option, ...] = ()  # of which a person is to choose one
     act: RecordAction = RecordAction.NOTHING
-    by: str = ""
-    chosen: bool = False
-    result: str = ""
-    problem: str = ""
-    lost: tuple[HistoryLine, ...] = ()
-    approval: ApprovalState | None = None
-    was_rejected: bool = False
+    by: str = ""  # who decided on that, as a phrase
+    chosen: bool = False  # it was a person, by the record's conflict or on its page
+    result: str = ""  # what was done, as a sentence
+    problem: str = ""  # why a choice can't be carried out, as a sentence
+    lost: tuple[HistoryLine, ...] = ()  # edits that nobody was shown, and with which the item is gone
+    approval: ApprovalState | None = None  # to store of its deletion in NPD: done, waiting, or a request released
+    was_rejected: bool = False  # this pass is the first that follows a person's rejection
 
     @property
     def needs_answer(self) -> bool:
@@ -279,23 +251,18 @@ class RemovedItem:
 
 @dataclass(frozen=True)
 class IdentityPlan:
-    """What is known of a record that had no item: its `item`, that it `creates` one, or the `question` which it is.
-
-    `linked` is the line of its history about the link, `remote_state` how the item stands. `excluded_items` are those
-    that a person said are not the record's, to be remembered once its own is made. `reason` ends its pass, as left out
-    by the filter where it `is_left_out`, or for `wait_seconds`; `needs_pass`: another one follows at once.
-    """
+    """What is known of a record that had no item: its `item`, that it `creates` one, or the `question` which it is."""
 
     item: Item | None = None
     creates: bool = False
     question: dict[str, Any] | None = None
-    linked: str = ""
-    remote_state: str = ""
-    excluded_items: tuple[str, ...] = ()
-    reason: str = ""
-    is_left_out: bool = False
+    linked: str = ""  # the line of its history about the link
+    remote_state: str = ""  # how the item stands
+    excluded_items: tuple[str, ...] = ()  # not its own, as a person said: remembered once its own is made
+    reason: str = ""  # ends its pass, for `wait_seconds` if given
+    is_left_out: bool = False  # by the filter, for that reason
     wait_seconds: float = 0
-    needs_pass: bool = False
+    needs_pass: bool = False  # another one follows at once
 
 
 IDENTIFIED = IdentityPlan()
@@ -314,54 +281,38 @@ class Unlink:
 class LostUpdate:
     """A value that somebody wrote on Monday and that our write went over, unread.
 
-    `writes` are the intents that went over it; `is_unconfirmed` says that their outcome is not known yet: only an item
-    that shows what was `sent` tells it.
+    It has a `sentence` once a pass has read both sides, and found the value on neither.
     """
 
     key: str
     value: Canonical
     user_id: str
     at: datetime
-    writes: tuple[str, ...]
-    is_unconfirmed: bool = False
+    writes: tuple[str, ...]  # the intents that went over it
+    is_unconfirmed: bool = False  # their outcome is not known: only an item that shows what was `sent` tells it
     sent: Canonical = None
-
-
-@dataclass(frozen=True)
-class LostUpdateReport:
-    """A lost value in words: what it was, what stands in its place, who wrote it, and whether a person is asked."""
-
-    mapping: FieldMapping
-    lost_value: str
-    current_value: str
-    editor: str
-    needs_answer: bool
-    values: dict[str, Any]
-
-    @property
-    def sentence(self) -> str:
-        """What happened and what is to be done, for the record's history and the conflict's screen."""
-        todo = "Choose which of them is right." if self.needs_answer else "It can be taken back from here."
-        return (
-            f"{self.editor} wrote “{self.lost_value}” into {self.mapping.label} on Monday while “{self.current_value}” "
-            f"was being sent, which went over it. {todo}"
-        )
+    sentence: str = ""  # what happened and what is to be done, for the record's history and the conflict's screen
+    needs_answer: bool = False
+    lost_value: str = ""  # for people, as is what stands in its place
+    current_value: str = ""
+    raws: Mapping[str, Any] = field(default_factory=dict)  # by which it can be taken back from the history
 
 
 @dataclass(frozen=True)
 class LostUpdates:
-    """What events tell of our writes to a record: the values that these went over, and which answers were edits.
-
-    Of the fields in `as_sent` what Monday answered was somebody's edit: their base counts as sent, and what the sync
-    state says of Monday's change goes. `landed` are, by field, the intents without an answer whose values somebody has
-    replaced: what they sent counts as the base. `reports` put into words what stands on neither side.
-    """
+    """What events tell of our writes to a record: the values that these went over, and which answers were edits."""
 
     found: tuple[LostUpdate, ...] = ()
+    # Fields of which Monday's answer was somebody's edit: their base counts as sent, and Monday changed nothing itself.
     as_sent: tuple[str, ...] = ()
+    # By field, the intent without an answer whose value somebody has replaced: what it sent counts as the base.
     landed: Mapping[str, str] = field(default_factory=dict)
-    reports: tuple[LostUpdateReport, ...] = ()
     faults: tuple[Exception, ...] = ()  # errors of ours that kept a field's events from being checked
+
+    @property
+    def reports(self) -> list[LostUpdate]:
+        """The values that stand on neither side, the newest first."""
+        return [lost_update for lost_update in self.found if lost_update.sentence]
 
 
 @dataclass(frozen=True)
@@ -412,27 +363,22 @@ def _changed(value: Frozen, **values: Any) -> Frozen:
 
 @dataclass(frozen=True)
 class RecordPlan:
-    """What becomes of a record; `facts` are as the next rule is to see them: with its item, its history, what the pass
-    makes of its sync state.
+    """What becomes of a record."""
 
-    `reason` says why it is not in sync, `log` are lines of its history. `left_out` says why the board's filter leaves
-    it out, `leaving` why it does so from this pass on, which only takes over what was changed on Monday until now.
-    `duplicate` asks whether it is the same as another record.
-    """
-
-    facts: RecordFacts
+    facts: RecordFacts  # as the next rule is to see them: with its item, its history, its sync state after the pass
     ending: Ending = OPEN
-    reason: str = ""
+    reason: str = ""  # why it is not in sync
     log: tuple[HistoryLine, ...] = ()
     identity: IdentityPlan = IDENTIFIED
-    left_out: str = ""
-    leaving: str = ""
+    left_out: str = ""  # why the board's filter leaves it out
+    leaving: str = ""  # why it does from this pass on, which only takes over what was changed on Monday until now
     removal: RemovedItem | None = None
     unlink: Unlink | None = None
     fields: FieldsPlan = NO_FIELDS
     lost: LostUpdates = NOTHING_LOST
     loops: Mapping[str, LoopPlan] = field(default_factory=dict)
-    duplicate: dict[str, Any] | None = None
+    duplicate: dict[str, Any] | None = None  # the question whether it is the same as another record
+    answer: Answer = NOTHING_SENT  # what Monday made of what was sent
 
     @property
     def id(self) -> UUID:
@@ -539,7 +485,7 @@ class RecordPlan:
         """Return it ended with nothing applied that was planned; what was sent is found out by the next pass."""
         identity = replace(self.identity, item=None) if self.identity.item else self.identity
         fields = replace(NO_FIELDS, results=self.fields.results)
-        dropped = replace(self, fields=fields, identity=identity)
+        dropped = replace(self, fields=fields, identity=identity, answer=self.answer.without_intent())
         return dropped.end(outcome, detail)
 
     def with_facts(self, **values: Any) -> RecordPlan:
@@ -603,45 +549,34 @@ class FieldClear:
 
 @dataclass(frozen=True)
 class ClearsPlan:
-    """What becomes of the clears of a pass: `fields` are its records' plans that it changes.
+    """What becomes of the fields that a pass would empty."""
 
-    `requests` stay open for now; `released` are of another value than the one that stands now, and end. The clears in
-    `counted` go, those in `pending` wait.
-    """
-
-    fields: Mapping[UUID, FieldsPlan] = field(default_factory=dict)
-    requests: tuple[ApprovalRequest, ...] = ()
-    released: tuple[ApprovalRequest, ...] = ()
-    counted: tuple[FieldClear, ...] = ()
-    pending: tuple[FieldClear, ...] = ()
+    fields: Mapping[UUID, FieldsPlan] = field(default_factory=dict)  # its records' plans that this changes
+    requests: tuple[ApprovalRequest, ...] = ()  # stay open for now
+    released: tuple[ApprovalRequest, ...] = ()  # are of another value than the one that stands now, and end
+    counted: tuple[FieldClear, ...] = ()  # go
+    pending: tuple[FieldClear, ...] = ()  # wait
 
 
 @dataclass(frozen=True)
 class DeletedPlan:
-    """What becomes of a deleted record and its item; `facts` have the sync state as the pass leaves it.
+    """What becomes of a deleted record and its item."""
 
-    `reason` says in words how the item stands. `new_state` and `reason_code` are the tombstone's (empty ones leave it).
-    `item_removal` is what is to be done with the item, `approval` what is to be stored about that: counted as done, or
-    waiting. `question` is what a person is asked about the item and the `edits` on it;
-    `restores`, that the record is to come back; `carried_out`, what was done by a person's choice. `frees_item`: it is
-    treated as any item that no record has. `lost` are edits on it that writes of ours went over.
-    """
-
-    facts: DeletedFacts
+    facts: DeletedFacts  # with the sync state as the pass leaves it
     ending: Ending = OPEN
-    reason: str = ""
-    new_state: TombstoneState | None = None
-    reason_code: str = ""
+    reason: str = ""  # how the item stands, in words
+    new_state: TombstoneState | None = None  # the tombstone's; None leaves it
+    reason_code: str = ""  # the tombstone's too
     history: tuple[HistoryLine, ...] = ()
-    item_removal: DeletedRecordPolicy | None = None
-    approval: ApprovalState | None = None
-    question: ConflictReport | None = None
+    item_removal: DeletedRecordPolicy | None = None  # what is to be done with the item
+    approval: ApprovalState | None = None  # what is to be stored about that: counted as done, or waiting
+    question: ConflictReport | None = None  # what a person is asked about the item and the edits on it
     edits: tuple[FieldConflict, ...] = ()
-    restores: bool = False
-    carried_out: str = ""
-    confirmed_intents: frozenset[UUID] = frozenset()
-    frees_item: bool = False
+    restores: bool = False  # the record is to come back
+    carried_out: str = ""  # what was done by a person's choice
+    frees_item: bool = False  # it is treated as any item that no record has
     lost: LostUpdates = NOTHING_LOST
+    answer: Answer = NOTHING_SENT
 
     @property
     def id(self) -> UUID:
@@ -729,30 +664,22 @@ GIVING = (ItemAct.LINK, ItemAct.REPLACE, ItemAct.CREATE)
 
 @dataclass(frozen=True)
 class ItemPlan:
-    """What becomes of an item that no record has.
-
-    Its job ends by `outcome`, `detail` and `wait_seconds`. `record` is the one that gets it or has it, as it will be;
-    of a duplicate, the one that it is a copy of. `asked` are those among which a person is to choose, by the
-    `question`. `tombstone` is that of its deleted record, as it will be, and `woken` are deleted records that get a
-    pass. `finding` is what people are shown of it; without one what was noted is cleared, unless it `keeps_finding`.
-    `problems` are remembered of an item that can't become a record, `closes` is why there is nothing to ask about it
-    any more, and `sentence` stands in the record's history.
-    """
+    """What becomes of an item that no record has."""
 
     facts: ItemFacts
-    outcome: Outcome = Outcome.SETTLED
+    outcome: Outcome = Outcome.SETTLED  # by these three its job ends
     detail: str = ""
     wait_seconds: float = 0
     act: ItemAct = ItemAct.NOTHING
-    record: SyncedModel | None = None
-    asked: tuple[SyncedModel, ...] = ()
-    tombstone: Tombstone | None = None
-    woken: tuple[UUID, ...] = ()
-    finding: UnmatchedFinding | None = None
-    keeps_finding: bool = False
-    problems: str = ""
-    closes: str = ""
-    sentence: str = ""
+    record: SyncedModel | None = None  # gets it or has it, as it will be; of a duplicate, is what it is a copy of
+    asked: tuple[SyncedModel, ...] = ()  # among these a person is to choose, by the `question`
+    tombstone: Tombstone | None = None  # that of its deleted record, as it will be
+    woken: tuple[UUID, ...] = ()  # deleted records that get a pass
+    finding: UnmatchedFinding | None = None  # what people are shown of it; without one what was noted is cleared
+    keeps_finding: bool = False  # it isn't
+    problems: str = ""  # why it can't become a record, to be remembered
+    closes: str = ""  # why there is nothing to ask about it any more
+    sentence: str = ""  # for the record's history
     question: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -762,27 +689,21 @@ class ItemPlan:
 
 @dataclass(frozen=True)
 class DuplicateItem:
-    """A second item of a linked record in a pass, and what becomes of it.
-
-    `is_answered`: a person said that it is a copy; else it was found bearing the NPD ID. `owner` is whose item it is by
-    now. `writes` is what was announced about the record, `was_linked` says that it had this item once. Of Monday's
-    users `maker` made it, and `users` did anything with it, as far as events tell. `is_alone`: the record's own item is
-    not on the board, so that without this one there would be none. `is_ours`: our own create made it, and it may go
-    without being asked.
-    """
+    """A second item of a linked record in a pass, and what becomes of it."""
 
     item: Item
     record: SyncedModel
-    is_answered: bool = False
-    owner: str = ""
-    writes: tuple[Intent, ...] = ()
-    was_linked: bool = False
-    maker: str = ""
-    users: frozenset[str] = frozenset()
+    is_answered: bool = False  # a person said that it is a copy; else it was found bearing the NPD ID
+    owner: str = ""  # whose item it is by now
+    writes: tuple[Intent, ...] = ()  # what was announced about the record
+    was_linked: bool = False  # the record had this item once
+    maker: str = ""  # the Monday user who made it, as far as events tell
+    users: frozenset[str] = frozenset()  # all Monday users who did anything with it
     token_user: str = ""  # as whom we write
-    is_alone: bool = False
+    is_alone: bool = False  # the record's own item is not on the board: without this one there would be none
     problem: str = ""
-    is_ours: bool = False
+    is_ours: bool = False  # our own create made it, and it may go without being asked
+    answers: tuple[Answer, ...] | None = None  # to its calls; None where the pass did not go on with it
 
     @property
     def question(self) -> str:

@@ -24,11 +24,11 @@ from sync.monday.board_items import Item, WriteResult
 from sync.monday.conversion import UnknownValue
 from sync.monday.errors import MondayError, Scope
 from sync.reconcile.board_filter import may_have_new_item
+from sync.reconcile.calls import is_refused
 from sync.reconcile.facts import RecordFacts, change_events, is_create
 from sync.reconcile.field_plan import AS_SENT, base_of, cell_of, new_base, sides_of
 from sync.reconcile.field_values import BoardContext, npd_id_of, stored_values
 from sync.reconcile.pass_plan import PassFacts, RecordPlan
-from sync.reconcile.writes import is_refused
 
 IDEMPOTENCY_MINUTES = 30
 """How long Monday replays an answer (developer.monday.com/api-reference/docs/idempotency)."""
