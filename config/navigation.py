@@ -140,7 +140,6 @@ SECTIONS = (
     Section(SETTINGS, "API writes", "send", "sync_intent", permission=SUPERUSERS, block=ADVANCED),
     Section(SETTINGS, "Webhooks received", "webhook", "sync_webhookevent", permission=SUPERUSERS, block=ADVANCED),
     Section(SETTINGS, "Monday account", "account_circle", "sync_mondayaccount", permission=SUPERUSERS, block=ADVANCED),
-    Section(SETTINGS, "Verification", "verified", "sync_verification", block=ADVANCED),
     Section(SETTINGS, "Schedule", "calendar_clock", "django_celery_beat_periodictask", block=ADVANCED),
     Section(SETTINGS, "Audit log", "policy", "admin_logentry", permission=SUPERUSERS, block=ADVANCED),
 )  # fmt: skip

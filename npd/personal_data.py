@@ -41,7 +41,6 @@ from sync.models import (
     SyncMetadata,
     Tombstone,
     UnmatchedItem,
-    Verification,
     WebhookEvent,
 )
 from sync.monday.board_items import ItemRemoval
@@ -69,11 +68,8 @@ KEPT: dict[type[Model], dict[str, Any]] = {
     },
     LogEntry: {"object_repr": "[erased]", "change_message": ""},
     IgnoredItem: {"reason": ERASED_REASON},
-    Verification: {"details": []},
 }
-"""Rows that stay, with these values: that the record is gone, who did what when, which items make no record, and how
-many records a nightly comparison found different.
-"""
+"""Rows that stay, with these values: that the record is gone, who did what when, and which items make no record."""
 
 BOARD_BUSY = (
     "A worker is syncing the board at this moment, and might store again what is erased. Nothing was done. Try again "
@@ -139,11 +135,9 @@ class Person:
                 rows = model._base_manager.filter(condition)
                 yield _log_of(rows)
                 yield rows
-        # Other records' activity, where a relation led here, and comparisons of many records quote the id.
+        # Other records' activity quotes the id where a relation led here.
         activity = Decision.objects.annotate(quoted=Cast("values", TextField())).exclude(entity_id=self.id)
         yield activity.filter(quoted__contains=str(self.id))
-        comparisons = Verification.objects.annotate(quoted=Cast("details", TextField()))
-        yield comparisons.filter(quoted__contains=str(self.id))
         yield Notification.objects.filter(key__contains=str(self.id))
         # The log of an item that was unmatched names the record by its name alone.
         yield _log_lines(UnmatchedItem).filter(object_repr=self.name[:MAX_NAME_LENGTH])
@@ -182,7 +176,12 @@ def export(person: Person) -> dict[str, Any]:
     for rows in person.rows():
         if values := list(rows.values()):
             tables.setdefault(rows.model._meta.db_table, []).extend(values)
-    content = {"record": person.record.values().first(), "items_on_monday": person.items, "rows": tables}
+    content = {
+        "record": person.record.values().first(),
+        "items_on_monday": person.items,
+        "rows": tables,
+        "differences": _differences(person),
+    }
     readable: dict[str, Any] = json.loads(json.dumps(content, cls=DjangoJSONEncoder))
     return readable
 
@@ -240,9 +239,17 @@ def _delete_items(link: BoardLink, item_ids: list[str]) -> None:
             raise Conflict(ITEM_NOT_DELETED.format(why=outcome.sentence), code="item_not_deleted")
 
 
+def _differences(person: Person, *, of_others: bool = False) -> list[dict[str, Any]]:
+    """Return what the last comparison of the board found different about the person, or about all others."""
+    link = registry.link_of(person.entity_type)
+    differences = link.differences if link else []
+    return [entry for entry in differences if (entry["record"] == str(person.id)) is not of_others]
+
+
 def _erase_rows(person: Person) -> int:
     # Both are read from rows that go now.
     item_ids, _name = person.items, person.name
+    BoardLink.objects.filter(entity_type=person.entity_type).update(differences=_differences(person, of_others=True))
     number = person.record.delete()[0]
     # With what the triggers have written of the deletion: nothing is left for a pass to do.
     for rows in person.rows():

@@ -59,13 +59,13 @@ GARBAGE = (50_000, 20, 100)
 ENVIRONMENT_OPTIONS = ""
 
 
-def arguments(given: list[str] | None = None) -> argparse.Namespace:
+def arguments(words: list[str] | None = None) -> argparse.Namespace:
     """The options; secrets that are not on the command line come from the environment, which `ps` doesn't show.
 
     A signing secret in the environment alone signs nothing: without the option, webhooks are those of a personal token.
     """
     parser = _parser()
-    chosen = parser.parse_args(given)
+    chosen = parser.parse_args(words)
     if chosen.signing_secret == ENVIRONMENT_OPTIONS:
         chosen.signing_secret = os.environ.get("MONDAY_SIGNING_SECRET")
         if not chosen.signing_secret:

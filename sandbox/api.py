@@ -221,7 +221,9 @@ class Api:
     def _answer(self, request: Request, call: Call) -> Response:
         api_request = self._parse_request(request, call)
         operation = api_request.operation
-        call.kind, call.operation, call.fields = operation.kind, operation.name, operation.fields()
+        call.kind = operation.kind
+        call.operation = operation.name
+        call.fields = operation.fields()
         _pause(self.latency.call_ms)
         fault = self.faults.take(operation, api_request.variables)
         if fault is not None:
@@ -240,7 +242,8 @@ class Api:
         call.idempotency_key = key
         replay = self.idempotency.claim(key, api_request.body)
         if replay is not None:
-            call.replayed, call.different_body = True, replay.different_body
+            call.replayed = True
+            call.different_body = replay.different_body
             headers = replay.answer.headers | {"Idempotency-Replayed": "true"}
             return Response(replay.answer.status, replay.answer.body, headers)
         try:

@@ -84,7 +84,8 @@ MISSING_COLUMN = "store.monday.automation.error.missing_column"
 
 def column_not_found(column_id: str) -> FieldError:
     """As writes answer; filter rules answer `filter_column_not_found`."""
-    words, code = "This column ID doesn't exist for the board", "InvalidColumnIdException"
+    words = "This column ID doesn't exist for the board"
+    code = "InvalidColumnIdException"
     return FieldError(words, code, column_id=column_id, board_id=None, error_reason=MISSING_COLUMN)
 
 
@@ -174,7 +175,7 @@ def unparsable_document(message: str, locations: list[Any]) -> RequestError:
     refusal = RequestError(400, message, "PARSING_ERROR")
     entry = {"locations": locations, "extensions": {"code": "PARSING_ERROR"}}
     words = (message, "expected definition")
-    refusal.errors = [{"message": f"parsing error: syntax error: {what}"} | entry for what in words]
+    refusal.errors = [{"message": f"parsing error: syntax error: {part}"} | entry for part in words]
     return refusal
 
 

@@ -128,7 +128,9 @@ def _day(moment: float) -> str:
 # refuses, or that asks for nothing but its complexity, a tenth. All tokens of the account share the counters.
 
 
-CALL, REJECTED_CALL = 10, 1  # tenths of a call
+# tenths of a call
+CALL = 10
+REJECTED_CALL = 1
 CONCURRENCY_WAIT = 15  # seconds, as in Monday's own example of the error
 
 
@@ -153,7 +155,8 @@ class Window:
     def roll(self, now: float) -> "Window":
         """Forget what was used when the window is over, or when the clock was set back behind it."""
         if not 0 < self._ends - now <= self._seconds:
-            self._ends, self.used = 0.0, 0
+            self._ends = 0.0
+            self.used = 0
         return self
 
     def use(self, amount: int, now: float) -> None:
@@ -193,7 +196,8 @@ class Limits:
         self._start_windows()
 
     def _start_windows(self) -> None:
-        self._minute, self._points = Window(MINUTE_SECONDS), Window(MINUTE_SECONDS)
+        self._minute = Window(MINUTE_SECONDS)
+        self._points = Window(MINUTE_SECONDS)
 
     def set_plan(self, plan: Plan | None) -> None:
         """From now on these limits, with new windows; what was used today stays used."""
@@ -203,7 +207,8 @@ class Limits:
 
     def reset(self) -> None:
         with self._lock:
-            self.plan, self._life = self._first_plan, self._life + 1
+            self.plan = self._first_plan
+            self._life = self._life + 1
             self.shows_headers = False
             self.usage.clear()
             self.refused.clear()
@@ -212,7 +217,8 @@ class Limits:
     @contextmanager
     def visit(self) -> Iterator[CallInProgress]:
         """Count a request while it is answered. RequestError (429) where a limit does not let it in."""
-        visit, moment = CallInProgress(), self._clock.time()
+        visit = CallInProgress()
+        moment = self._clock.time()
         with self._lock:
             refusal = self._refusal(moment)
             self.usage.add(CALL if refusal is None else REJECTED_CALL, moment)
@@ -270,8 +276,8 @@ class Limits:
 
     def sentence(self) -> str:
         """What is left, for the people who read the log of calls."""
-        left, limit = self.points_left()
-        words = f"{left:,} of {limit:,} complexity points left this minute"
+        remaining, limit = self.points_left()
+        words = f"{remaining:,} of {limit:,} complexity points left this minute"
         if self.plan is None:
             return words
         calls = max(0, self.plan.day - math.ceil(self.usage.today() / CALL))
@@ -309,18 +315,20 @@ class Limits:
         with self._lock:
             if self.plan is None or not self.shows_headers:
                 return {}
-            now, plan = self._clock.time(), self.plan
-            minute, points = self._minute.roll(now), self._points.roll(now)
-            left = [max(0, number) for number in (plan.minute - minute.used, plan.points - points.used)]
-            minute_end = f";t={minute.seconds_left(now)}" if left[0] == 0 else ""
+            now = self._clock.time()
+            plan = self.plan
+            minute = self._minute.roll(now)
+            points = self._points.roll(now)
+            remaining = [max(0, number) for number in (plan.minute - minute.used, plan.points - points.used)]
+            minute_end = f";t={minute.seconds_left(now)}" if remaining[0] == 0 else ""
             points_end = f";t={points.seconds_left(now)}" if points.is_open else ""
             free = max(0, plan.concurrent - self._running)
         return {
             "RateLimit-Policy": f'"minuteRate";q={plan.minute};w={MINUTE_SECONDS}, '
             f'"concurrency";q={plan.concurrent};qu="concurrent-requests", '
             f'"complexityMinute";q={plan.points};w={MINUTE_SECONDS};qu="content-bytes"',
-            "RateLimit": f'"minuteRate";r={left[0]}{minute_end}, "concurrency";r={free}, '
-            f'"complexityMinute";r={left[1]}{points_end}',
+            "RateLimit": f'"minuteRate";r={remaining[0]}{minute_end}, "concurrency";r={free}, '
+            f'"complexityMinute";r={remaining[1]}{points_end}',
         }
 
     def to_json(self) -> dict[str, Any]:

@@ -42,7 +42,8 @@ class Clock:
 
 def ordered_id(seconds: float) -> str:
     """A new UUID that sorts by its time (RFC 9562, version 7): rows of random ids would go all over the file."""
-    milliseconds, tail = int(seconds * 1000) & 0xFFFF_FFFF_FFFF, os.urandom(9).hex()
+    milliseconds = int(seconds * 1000) & 0xFFFF_FFFF_FFFF
+    tail = os.urandom(9).hex()
     head = f"{milliseconds:012x}"
     return f"{head[:8]}-{head[8:]}-7{tail[:3]}-8{tail[3:6]}-{tail[6:]}"
 

@@ -101,25 +101,25 @@ def check_item(row: ControlInput) -> None:
 
 
 def _state(state: str) -> Action:
-    return lambda world, user_id, given: operations.set_state(world, user_id, number(given, "item_id"), state)
+    return lambda world, user_id, body: operations.set_state(world, user_id, number(body, "item_id"), state)
 
 
 ITEM_ACTIONS: dict[str, Action] = {
     "edit": _edit,
-    "rename": lambda world, user_id, given: operations.change_values(
-        world, user_id, world.item(number(given, "item_id")), {"name": text(given, "name").strip()}
+    "rename": lambda world, user_id, body: operations.change_values(
+        world, user_id, world.item(number(body, "item_id")), {"name": text(body, "name").strip()}
     ),
     "add": _add,
     "archive": _state("archived"),
     "delete": _state("deleted"),
     "restore": _state("active"),
-    "move": lambda world, user_id, given: operations.move_item(
-        world, user_id, number(given, "item_id"), text(given, "group_id")
+    "move": lambda world, user_id, body: operations.move_item(
+        world, user_id, number(body, "item_id"), text(body, "group_id")
     ),
-    "move_to_board": lambda world, user_id, given: operations.move_to_board(
-        world, user_id, number(given, "item_id"), number(given, "board_id"), text(given, "group_id")
+    "move_to_board": lambda world, user_id, body: operations.move_to_board(
+        world, user_id, number(body, "item_id"), number(body, "board_id"), text(body, "group_id")
     ),
-    "duplicate": lambda world, user_id, given: operations.duplicate_item(world, user_id, number(given, "item_id")),
+    "duplicate": lambda world, user_id, body: operations.duplicate_item(world, user_id, number(body, "item_id")),
 }
 
 
@@ -318,7 +318,8 @@ class Control:
     def change_column(self, request: Request) -> Response:
         """`{board_id, column_id, action, type?}`: delete, restore, hide, show, or retype into `type`."""
         body = request.object()
-        action, column_id = one_of(COLUMN_ACTIONS)(body.get("action"), "action"), text(body, "column_id")
+        action = one_of(COLUMN_ACTIONS)(body.get("action"), "action")
+        column_id = text(body, "column_id")
         with self._world.transaction():
             board = self._world.board(number(body, "board_id"))
             column = next((each for each in board.columns if each.id == column_id), None)
@@ -336,7 +337,8 @@ class Control:
                         item.cells[f"{column.id} as {column.type}"] = cell
                     if (kept := item.cells.pop(f"{column.id} as {new}", None)) is not None:
                         item.cells[column.id] = kept
-                column.type, column.settings = new, initial_settings(new, None)
+                column.type = new
+                column.settings = initial_settings(new, None)
                 self._world.put_items(items)
             else:
                 column.archived = column.archived and action != "restore"
@@ -357,7 +359,8 @@ class Control:
         of today so far; `others` are calls that the account's other tokens make now; `lag` is how many seconds old
         `platform_api`'s figures are; `headers` whether answers carry RateLimit headers.
         """
-        chosen, limits = checked(request.json(), PLAN, "the plan"), self._api.limits
+        chosen = checked(request.json(), PLAN, "the plan")
+        limits = self._api.limits
         own = {key: chosen[key] for key in LIMIT_NAMES if key in chosen}
         if own or "plan" in chosen:
             kept = limits.plan.name if limits.plan else None
@@ -395,7 +398,7 @@ class Control:
     def release(self, request: Request) -> Response:
         """`{how: send|double|drop|shuffle, seed?}`: let held deliveries go, and end the rules that hold."""
         chosen = checked(request.json(), {"how": one_of(RELEASES), "seed": whole(0, LARGEST_SEED)}, "a release")
-        count = self._deliveries.release(**chosen)
+        count = self._deliveries.release(chosen.get("how", "send"), chosen.get("seed", 0))
         return json_response({"released": count, "rules": self._rules()})
 
     def _rules(self) -> list[dict[str, Any]]:

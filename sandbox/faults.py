@@ -168,29 +168,29 @@ class Fault:
     def __post_init__(self) -> None:
         self.over = threading.Event()  # nobody that met it is kept waiting any more
 
-    def matches(self, asked: FaultTarget, variables: dict[str, Any]) -> bool:
+    def matches(self, request: FaultTarget, variables: dict[str, Any]) -> bool:
         """Whether it can happen to this request."""
         looks_inside = self.listing is not None or self.stale is not None or self.limit == "field"
-        names = asked.names() if looks_inside else [name for _, name in asked.fields()]
-        if (self.on not in ("any", asked.kind) and self.on not in names) or not self.names(variables):
+        names = request.names() if looks_inside else [name for _, name in request.fields()]
+        if (self.on not in ("any", request.kind) and self.on not in names) or not self.names(variables):
             return False
         if self.closed is not None or self.alters is not None:
-            return asked.kind == "mutation"
+            return request.kind == "mutation"
         if self.cursor is not None:
-            return asked.turns_a_page(variables)
+            return request.turns_a_page(variables)
         if self.stale is not None:
-            return asked.kind == "query" and not asked.names().isdisjoint((*PAGE_FIELDS, "items"))
+            return request.kind == "query" and not request.names().isdisjoint((*PAGE_FIELDS, "items"))
         if self.listing is not None:
-            return self.on != "any" or not asked.names().isdisjoint(PAGE_FIELDS)
-        return self.partial is None or bool(self.partial.of(asked.fields()))
+            return self.on != "any" or not request.names().isdisjoint(PAGE_FIELDS)
+        return self.partial is None or bool(self.partial.of(request.fields()))
 
-    def names(self, given: dict[str, Any]) -> bool:
+    def names(self, content: dict[str, Any]) -> bool:
         """Whether these variables or arguments hold the text that it waits for."""
-        return not self.naming or self.naming in json.dumps(given, ensure_ascii=False, default=str)
+        return not self.naming or self.naming in json.dumps(content, ensure_ascii=False, default=str)
 
     def name(self) -> str:
         """A few words for the log of calls."""
-        said = {
+        descriptions = {
             "status": f"HTTP {self.status}",
             "timeout": f"timeout {self.timeout}",
             "limit": f"limit {self.limit}",
@@ -203,7 +203,7 @@ class Fault:
             "closed": "closed to edits",
             "alters": f"stored {self.alters}",
         }
-        return next(said[key] for key in said if getattr(self, key) is not None)
+        return next(descriptions[key] for key in descriptions if getattr(self, key) is not None)
 
     def answer(self) -> Any:
         """The body to answer a `status` with: a JSON object, or a page."""
@@ -238,13 +238,13 @@ class Faults:
                 fault.over = self._over
             self._queue += faults
 
-    def take(self, asked: FaultTarget, variables: dict[str, Any]) -> Fault | None:
+    def take(self, request: FaultTarget, variables: dict[str, Any]) -> Fault | None:
         """The first fault that this request meets, one less of it left."""
         if not self._queue:
             return None
         with self._lock:
             for fault in self._queue:
-                if not fault.matches(asked, variables):
+                if not fault.matches(request, variables):
                     continue
                 if fault.skip:
                     fault.skip -= 1
@@ -277,11 +277,12 @@ class Faults:
 
 LONGEST_SECONDS = 86_400
 LARGEST_COUNT = 1_000_000
-SECONDS, COUNT = amount(LONGEST_SECONDS), whole(1, LARGEST_COUNT)
+SECONDS = amount(LONGEST_SECONDS)
+COUNT = whole(1, LARGEST_COUNT)
 
 
-def texts(given: Any, name: str) -> tuple[str, ...]:
-    return tuple(words(each, name) for each in of_type(list, "a list of texts")(given, name))
+def texts(content: Any, name: str) -> tuple[str, ...]:
+    return tuple(words(each, name) for each in of_type(list, "a list of texts")(content, name))
 
 
 PARTIAL: dict[str, Check] = {
@@ -294,18 +295,18 @@ PARTIAL: dict[str, Check] = {
 }
 
 
-def _partial(given: Any, name: str) -> Partial:
-    found = checked(given, PARTIAL, name)
-    if ("aliases" in found) == ("every" in found):
+def _partial(content: Any, name: str) -> Partial:
+    result = checked(content, PARTIAL, name)
+    if ("aliases" in result) == ("every" in result):
         raise BadRequestError('partial has either "aliases" or "every"')
-    return Partial(**found)
+    return Partial(**result)
 
 
-def _closed(given: Any, name: str) -> Closed:
-    found = checked(given, {"columns": texts, "items": texts}, name)
-    if not any(found.values()):
+def _closed(content: Any, name: str) -> Closed:
+    result = checked(content, {"columns": texts, "items": texts}, name)
+    if not any(result.values()):
         raise BadRequestError('closed has "columns" or "items"')
-    return Closed(**found)
+    return Closed(**result)
 
 
 KINDS: dict[str, Check] = {
@@ -315,14 +316,14 @@ KINDS: dict[str, Check] = {
     "slow": SECONDS,
     "partial": _partial,
     "cursor": one_of(("expired",)),
-    "listing": lambda given, name: 0 if given == "empty" else whole(0, LARGEST_COUNT)(given, name),
+    "listing": lambda content, name: 0 if content == "empty" else whole(0, LARGEST_COUNT)(content, name),
     "stale": SECONDS,
     "drops": one_of(KNOWN_TYPES),
     "closed": _closed,
     "alters": one_of(ALTERATIONS),
 }
 EXTRAS: dict[str, dict[str, Check]] = {
-    "status": {"body": lambda given, name: given, "retry_after": optional(SECONDS)},
+    "status": {"body": lambda content, name: content, "retry_after": optional(SECONDS)},
     "timeout": {"seconds": SECONDS},
     "limit": {"retry_in": optional(whole(0, LONGEST_SECONDS))},
     "alters": {"columns": texts},
@@ -333,14 +334,14 @@ DEFAULT_ON = {"timeout": "mutation", "partial": "mutation", "drops": "create_ite
 LASTING = ("closed", "alters")
 
 
-def fault_from(given: Any) -> Fault:
+def fault_from(content: Any) -> Fault:
     """The fault that a JSON object describes. Raises BadRequestError."""
-    kinds = [kind for kind in KINDS if kind in of_type(dict, "a JSON object")(given, "a fault")]
+    kinds = [kind for kind in KINDS if kind in of_type(dict, "a JSON object")(content, "a fault")]
     if len(kinds) != 1:
         raise BadRequestError(f"a fault has exactly one of {', '.join(KINDS)}")
     (kind,) = kinds
     common = {"count": optional(COUNT), "skip": whole(0, LARGEST_COUNT), "on": words, "naming": words}
-    wanted = checked(given, {kind: KINDS[kind]} | EXTRAS.get(kind, {}) | common, f"a fault with {kind}")
+    wanted = checked(content, {kind: KINDS[kind]} | EXTRAS.get(kind, {}) | common, f"a fault with {kind}")
     return Fault(**{"on": DEFAULT_ON.get(kind, "any"), "count": None if kind in LASTING else 1} | wanted)
 
 
@@ -448,11 +449,11 @@ def history_middleware(past: ItemHistory) -> Middleware:
             item = world.items.get(number(arguments.get("item_id")))
             if item is not None:
                 past.record(item)
-        found = following(root, info, **arguments)
-        if isinstance(found, Item) and (item is None or found.id != item.id):
+        result = following(root, info, **arguments)
+        if isinstance(result, Item) and (item is None or result.id != item.id):
             with world.read_lock():
-                past.record_creation(found)
-        return found
+                past.record_creation(result)
+        return result
 
     return record_before
 
@@ -464,12 +465,12 @@ def _stale_read_middleware(past: ItemHistory, seconds: float) -> Middleware:
     def read_stale(following: Any, root: Any, info: Any, **arguments: Any) -> Any:
         if info.field_name == "boards" and arguments.get("latest"):
             fresh.add(info.path.key)
-        found = following(root, info, **arguments)
+        result = following(root, info, **arguments)
         if info.field_name not in (*PAGE_FIELDS, "items") or info.path.as_list()[0] in fresh:
-            return found
-        if isinstance(found, Page):
-            return replace(found, items=past.as_of(found.items, seconds))
-        return past.as_of(found, seconds) if info.path.prev is None else found
+            return result
+        if isinstance(result, Page):
+            return replace(result, items=past.as_of(result.items, seconds))
+        return past.as_of(result, seconds) if info.path.prev is None else result
 
     return read_stale
 
@@ -504,12 +505,12 @@ def _expired_cursor_middleware(following: Any, root: Any, info: Any, **arguments
 
 def _short_listing_middleware(length: int, names: tuple[str, ...]) -> Middleware:
     def shorten(following: Any, root: Any, info: Any, **arguments: Any) -> Any:
-        found = following(root, info, **arguments)
+        result = following(root, info, **arguments)
         if info.field_name not in names:
-            return found
-        if isinstance(found, Page):
-            return replace(found, cursor=None, items=found.items[:length])
-        return found[:length] if isinstance(found, list) else found
+            return result
+        if isinstance(result, Page):
+            return replace(result, cursor=None, items=result.items[:length])
+        return result[:length] if isinstance(result, list) else result
 
     return shorten
 

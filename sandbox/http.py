@@ -66,28 +66,29 @@ def optional(check: Check) -> Check:
     return lambda value, name: None if value is None else check(value, name)
 
 
-flag, words = of_type(bool, "true or false"), of_type(str, "a text")
+flag = of_type(bool, "true or false")
+words = of_type(str, "a text")
 
 
-def checked(given: Any, checks: Mapping[str, Check], what: str) -> dict[str, Any]:
+def checked(content: Any, checks: Mapping[str, Check], owner: str) -> dict[str, Any]:
     """What a JSON object says, each key as its check has it. Raises BadRequestError."""
-    if not isinstance(given, dict):
-        raise BadRequestError(f"{what} is a JSON object")
-    if unknown := sorted(set(given) - set(checks)):
-        raise BadRequestError(f"{what} has no {', '.join(unknown)}, but {', '.join(checks)}")
-    return {key: checks[key](value, key) for key, value in given.items()}
+    if not isinstance(content, dict):
+        raise BadRequestError(f"{owner} is a JSON object")
+    if unknown := sorted(set(content) - set(checks)):
+        raise BadRequestError(f"{owner} has no {', '.join(unknown)}, but {', '.join(checks)}")
+    return {key: checks[key](value, key) for key, value in content.items()}
 
 
-def number(given: dict[str, Any], key: str, default: int | None = None) -> int:
+def number(content: dict[str, Any], key: str, default: int | None = None) -> int:
     """A whole number, which may come as a string, as ids do."""
     try:
-        return int(given.get(key, default))  # type: ignore[arg-type]
+        return int(content.get(key, default))  # type: ignore[arg-type]
     except (TypeError, ValueError, OverflowError):
         raise BadRequestError(f"{key} must be a whole number") from None
 
 
-def text(given: dict[str, Any], key: str) -> str:
-    value = given.get(key)
+def text(content: dict[str, Any], key: str) -> str:
+    value = content.get(key)
     if not isinstance(value, str):
         raise BadRequestError(f"{key} must be a string")
     return value
@@ -225,7 +226,8 @@ class Application:
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         request = Request(environ)
         response = self._answer(request)
-        headers, body = dict(response.headers), response.body
+        headers = dict(response.headers)
+        body = response.body
         if len(body) >= SMALLEST_PACKED and request.takes_gzip():
             body = gzip.compress(body, 1)
             headers |= {"Content-Encoding": "gzip", "Vary": "Accept-Encoding"}

@@ -82,7 +82,7 @@ def group_of(board: Board, item: Item) -> Group:
 
 
 def is_top(board: Board, group: Group) -> bool:
-    return next((one for one in board.groups if not one.deleted and not one.archived), None) is group
+    return next((other for other in board.groups if not other.deleted and not other.archived), None) is group
 
 
 # Boards, their groups and their columns are created, changed, archived and deleted.
@@ -147,7 +147,8 @@ def rename_column(world: World, user_id: int, board_id: int, column_id: str, tit
         board = world.active_board(board_id)
         column = column_of(board, column_id)
         _check_title("A column's title", title)
-        previous, column.title = column.title, title
+        previous = column.title
+        column.title = title
         about = {"column_id": column_id, "previous_value": previous, "value": title}
         log_board(world, "update_column_name", board, user_id, **about)
         world.put_board(board)
@@ -164,9 +165,9 @@ def json_in(text: Any) -> Any:
         raise api_errors.not_json(text) from None
 
 
-def _check_title(what: str, title: str) -> None:
+def _check_title(owner: str, title: str) -> None:
     if not 1 <= len(title) <= TITLE_LIMIT:
-        raise api_errors.invalid_argument(f"{what} has 1 to {TITLE_LIMIT} characters")
+        raise api_errors.invalid_argument(f"{owner} has 1 to {TITLE_LIMIT} characters")
 
 
 def _check_boards(world: World, column_type: str, settings: dict[str, Any]) -> None:
@@ -194,8 +195,8 @@ def create_group(world: World, user_id: int, board_id: int, title: str) -> Group
         _check_title("A group's title", title)
         group = Group(fresh_id("group"), title, GROUP_COLOURS[len(board.groups) % 7], "0")
         board.groups.insert(0, group)
-        for number, one in enumerate(board.groups, start=1):
-            one.position = f"{number * 65536}.0"
+        for number, other in enumerate(board.groups, start=1):
+            other.position = f"{number * 65536}.0"
         world.put_board(board)
         log_board(world, "create_group", board, user_id, group_id=group.id, group_title=title)
         return group
@@ -210,7 +211,9 @@ def delete_group(world: World, user_id: int, board_id: int, group_id: str) -> Gr
             raise api_errors.last_group(group_id, board_id)
         items = [item for item in world.items_of(board_id, ("active", "archived")) if item.group_id == group_id]
         for item in items:
-            item.state, item.updated_at, item.changed_by = "deleted", world.clock.stamp(), user_id
+            item.state = "deleted"
+            item.updated_at = world.clock.stamp()
+            item.changed_by = user_id
         world.put_items(items)
         for item in items:
             log(world, "delete_group_pulse", item, user_id, value={}, previous_value={})
@@ -253,7 +256,8 @@ def rename_board(world: World, user_id: int, board_id: int, name: str) -> str:
     with world.transaction():
         board = world.active_board(board_id)
         _check_title("A board's name", name)
-        previous, board.name = board.name, name
+        previous = board.name
+        board.name = name
         log_board(world, "update_board_name", board, user_id, previous_value=previous, value=name)
         world.put_board(board)
         return previous
@@ -281,7 +285,9 @@ def load_items(world: World, board_id: int, rows: list[Mapping[str, Any]]) -> li
         writing = Writing(stamp, True, unchecked_phones=True, keep_column=lambda column: world.put_board(board))
         items = []
         for row, item_id in zip(rows, ids, strict=True):
-            name, group, rank = row["name"], wanted_group(board, row.get("group_id")), float(item_id)
+            name = row["name"]
+            group = wanted_group(board, row.get("group_id"))
+            rank = float(item_id)
             check_name(name)
             item = Item(item_id, board_id, group.id, name, rank, stamp, stamp, NOBODY)
             for column_id, value in (row.get("values") or {}).items():
@@ -325,7 +331,8 @@ def place_item(world: World, user_id: int, board: Board, group: Group, name: str
     """Put an item with raw values onto a board and say so. ItemsLimitationException when it is full."""
     if world.active_count(board.id) >= board.items_limit:
         raise api_errors.items_limit(board.id, board.items_limit)
-    stamp, item_id = world.clock.stamp(), world.next_id("item")
+    stamp = world.clock.stamp()
+    item_id = world.next_id("item")
     item = Item(item_id, board.id, group.id, name, float(item_id), stamp, stamp, user_id)
     item.cells = {key: Cell(raw, stamp) for key, raw in parsed.items() if raw is not None}
     world.put_items([item])
@@ -399,7 +406,8 @@ def check_active(world: World, item: Item) -> None:
 
 
 def _touch(world: World, item: Item, user_id: int) -> None:
-    item.updated_at, item.changed_by = world.clock.stamp(), user_id
+    item.updated_at = world.clock.stamp()
+    item.changed_by = user_id
     world.put_items([item])
 
 
@@ -431,15 +439,19 @@ def move_to_board(world: World, user_id: int, item_id: int, board_id: int, group
     What Monday tells webhooks of it is not published; the sandbox sends none.
     """
     with world.transaction():
-        item, board = world.item(item_id), world.active_board(board_id)
+        item = world.item(item_id)
+        board = world.active_board(board_id)
         check_active(world, item)
-        group, source = wanted_group(board, group_id), world.boards[item.board_id]
+        group = wanted_group(board, group_id)
+        source = world.boards[item.board_id]
         if world.active_count(board_id) >= board.items_limit:
             raise api_errors.items_limit(board_id, board.items_limit)
         cells = _transfer_cells(world, item, board, _pairs(source, board))
         log(world, "move_pulse_from_board", item, user_id, dest_board_id=board_id)
-        item.cells, item.group_id = cells, group.id
-        item.updated_at, item.changed_by = world.clock.stamp(), user_id
+        item.cells = cells
+        item.group_id = group.id
+        item.updated_at = world.clock.stamp()
+        item.changed_by = user_id
         # A new number only as its place: items rank by their ids, so that it stands last.
         world.move_to_board(item, board_id, float(world.next_id("item")))
         log(world, "move_pulse_into_board", item, user_id, source_board_id=source.id)
@@ -458,7 +470,8 @@ def _transfer_cells(world: World, item: Item, target: Board, pairs: list[tuple[C
     writing = Writing(stamp, True, keep_column=lambda column: world.put_board(target))
     cells = {}
     for column, other in pairs:
-        raw, kind = item.raw(column.id), kind_of(column.type)
+        raw = item.raw(column.id)
+        kind = kind_of(column.type)
         if raw is not None and column.type == "status":
             raw = Status().named(other, kind.text(column, raw), writing)
         elif raw is not None and column.type == "dropdown":
@@ -535,7 +548,8 @@ def rename(world: World, user_id: int, item: Item, name: str) -> bool:
     """Give an item another name and say so; False when it has it already."""
     if name == item.name:
         return False
-    previous, item.name = item.name, name
+    previous = item.name
+    item.name = name
     log(world, "update_name", item, user_id, value={"name": name}, previous_value={"name": previous})
     emit(world, "change_name", item, user_id, value={"name": name}, previous={"name": previous})
     return True

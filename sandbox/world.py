@@ -61,7 +61,8 @@ class Disk:
         """Keep what was put since `begin`; with `later` it waits for `flush`, or for somebody else's commit."""
         for table, rows in self._fresh.items():
             self._waiting.setdefault(table, {}).update(rows)
-        self._fresh, self._is_open = {}, False
+        self._fresh = {}
+        self._is_open = False
         if not later:
             self.flush()
 
@@ -74,7 +75,8 @@ class Disk:
         }
         # No id is ever given twice, one of a transaction that failed neither.
         self._waiting.setdefault("counters", {}).update(self._fresh.get("counters", {}))
-        self._fresh, self._is_open = {}, False
+        self._fresh = {}
+        self._is_open = False
         return before
 
     def _document(self, table: str, row_id: Any) -> str | None:
@@ -138,7 +140,8 @@ class Disk:
 
 
 def _later(document: str, seconds: float) -> str:
-    by, ticks = timedelta(seconds=int(seconds)), int(seconds) * 10**7
+    by = timedelta(seconds=int(seconds))
+    ticks = int(seconds) * 10**7
     moved = _STAMP.sub(lambda match: (datetime.fromisoformat(match[0]) + by).isoformat(), document)
     return _TICKS.sub(lambda match: str(int(match[0]) + ticks), moved)
 
@@ -165,8 +168,8 @@ class Index:
 
     def put(self, item: Item) -> None:
         words = self.read(item)
-        known = self.words.get(item.id)
-        if known == words:
+        previous = self.words.get(item.id)
+        if previous == words:
             return
         self.drop(item.id)
         self.words[item.id] = words
@@ -315,7 +318,8 @@ class World:
         self._depth -= 1
         if not outermost:
             return []
-        happened, self._events = self._events, []
+        happened = self._events
+        self._events = []
         if not kept:
             # Operations change objects in place and put them; of what was put the disk still knows how it was. New
             # ones leave.
@@ -338,10 +342,10 @@ class World:
 
     def board(self, board_id: int) -> Board:
         """The board in whatever state; InvalidBoardIdException when there never was one."""
-        found = self.boards.get(board_id)
-        if found is None:
+        row = self.boards.get(board_id)
+        if row is None:
             raise api_errors.board_not_found(board_id)
-        return found
+        return row
 
     def active_board(self, board_id: int) -> Board:
         board = self.board(board_id)
@@ -351,10 +355,10 @@ class World:
 
     def item(self, item_id: int | None) -> Item:
         """The item in whatever state; InvalidItemIdException when there never was one."""
-        found = self.items.get(item_id) if item_id is not None else None
-        if found is None:
+        row = self.items.get(item_id) if item_id is not None else None
+        if row is None:
             raise api_errors.item_not_found(item_id)
-        return found
+        return row
 
     def state_of(self, item: Item) -> str:
         """An item is as inactive as its board."""
@@ -372,8 +376,8 @@ class World:
     def candidates(self, board: Board, column_id: str, words: list[str]) -> list[Item] | None:
         """The items of a board, in its order, that may say one of these words; None when all may."""
         ids: set[int] = set()
-        for one in words:
-            some = self.lookups.find(board, column_id, one)
+        for text in words:
+            some = self.lookups.find(board, column_id, text)
             if some is None:
                 return None
             ids |= some
@@ -422,7 +426,8 @@ class World:
         """Put an item onto another board; its own fields follow here, its cells are the caller's."""
         # First, for its place is found by the board and the rank that it still has.
         self.unlist(item)
-        item.board_id, item.rank = board_id, rank
+        item.board_id = board_id
+        item.rank = rank
         self.enlist(item)
         self.put_items([item])
 

@@ -46,15 +46,15 @@ def initial_settings(column_type: str, defaults: Any) -> dict[str, Any]:
     """The settings of a new column: `defaults` over what its type starts with."""
     if isinstance(defaults, dict) and isinstance(defaults.get("settings"), dict):
         defaults = defaults["settings"]
-    given = check_settings(column_type, defaults) if isinstance(defaults, dict) else {}
-    return KINDS.get(column_type, ColumnKind()).default_settings() | given
+    changes = check_settings(column_type, defaults) if isinstance(defaults, dict) else {}
+    return KINDS.get(column_type, ColumnKind()).default_settings() | changes
 
 
-def check_settings(column_type: str, given: Any) -> dict[str, Any]:
+def check_settings(column_type: str, changes: Any) -> dict[str, Any]:
     """Settings as a caller gives them, in the form that is kept. Raises InvalidArgumentException."""
-    if not isinstance(given, dict):
+    if not isinstance(changes, dict):
         raise api_errors.invalid_argument("settings must be a JSON object")
-    settings = {key: value for key, value in given.items() if value is not None}
+    settings = {key: value for key, value in changes.items() if value is not None}
     return KINDS.get(column_type, ColumnKind()).checked_settings(settings)
 
 

@@ -41,7 +41,8 @@ class Status(ColumnKind):
         return settings
 
     def shown_settings(self, settings: dict[str, Any]) -> dict[str, Any]:
-        labels, done = settings.get("labels"), settings.get("done_colors", [])
+        labels = settings.get("labels")
+        done_colors = settings.get("done_colors", [])
         if not isinstance(labels, dict):
             return settings
         shown = [
@@ -51,7 +52,7 @@ class Status(ColumnKind):
                 "hex": COLOURS[int(key) % len(COLOURS)],
                 "label": label,
                 "index": place,
-                "is_done": int(key) in done,
+                "is_done": int(key) in done_colors,
                 "is_deactivated": False,
             }
             for place, (key, label) in enumerate(labels.items())
@@ -285,8 +286,8 @@ class BoardRelation(ColumnKind):
         linked = [{"linkedPulseId": item_id} for item_id in raw["item_ids"]]
         return {"linkedPulseIds": linked, "changed_at": raw["changed_at"]}
 
-    def same(self, one: Any, other: Any) -> bool:
-        return sorted(one["item_ids"] if one else ()) == sorted(other["item_ids"] if other else ())
+    def same(self, raw: Any, other: Any) -> bool:
+        return sorted(raw["item_ids"] if raw else ()) == sorted(other["item_ids"] if other else ())
 
 
 def board_ids(column: Column) -> list[int]:

@@ -92,9 +92,9 @@ class ColumnKind:
         """What the API shows of settings that are kept."""
         return settings
 
-    def same(self, one: Any, other: Any) -> bool:
+    def same(self, raw: Any, other: Any) -> bool:
         """Whether two raw values say the same; when it was written does not count."""
-        return bool(_undated(one) == _undated(other))
+        return bool(_undated(raw) == _undated(other))
 
     def bad(self, reason: str) -> api_errors.FieldError:
         return api_errors.bad_value(reason, self.old_type)
@@ -185,7 +185,8 @@ class _Named(ColumnKind):
     def text(self, column: Column, raw: Any) -> str:
         if not raw:
             return ""
-        address, words = str(raw[self.key]), str(raw["text"])
+        address = str(raw[self.key])
+        words = str(raw["text"])
         return address if words == address else f"{words} - {address}"
 
 
@@ -267,7 +268,8 @@ class Phone(ColumnKind):
     def parse_simple(self, column: Column, text: str, writing: Writing) -> Any:
         number, _, country = text.strip().rpartition(" ")
         if not re.fullmatch(r"[A-Z]{2}", country):
-            number, country = text.strip(), ""
+            number = text.strip()
+            country = ""
         return self._value(number, country, writing)
 
     def parse_object(self, column: Column, content: dict[str, Any], writing: Writing) -> Any:
@@ -347,10 +349,10 @@ class Numbers(ColumnKind):
         number = float(raw)
         return {"value": int(number) if number.is_integer() else number, "unit": None}
 
-    def same(self, one: Any, other: Any) -> bool:
-        if one is None or other is None:
-            return one is other
-        return Decimal(one) == Decimal(other)
+    def same(self, raw: Any, other: Any) -> bool:
+        if raw is None or other is None:
+            return raw is other
+        return Decimal(raw) == Decimal(other)
 
 
 class Date(ColumnKind):
@@ -426,7 +428,8 @@ class Timeline(ColumnKind):
         if not DAY.fullmatch(first) or not DAY.fullmatch(last):
             raise self.bad("both dates must be YYYY-MM-DD")
         try:
-            start, end = date.fromisoformat(first), date.fromisoformat(last)
+            start = date.fromisoformat(first)
+            end = date.fromisoformat(last)
         except ValueError:
             raise self.bad("there is no such date") from None
         if end < start:

@@ -106,7 +106,8 @@ def expanded_fields(selections: SelectionSetNode, fragments: Fragments) -> list[
 def _count(field: FieldNode, variables: dict[str, Any]) -> int:
     """How many rows a listing may have: what is asked for, and never fewer than none."""
     arguments = {argument.name.value: argument.value for argument in field.arguments or ()}
-    ids, limit = arguments.get("ids"), arguments.get("limit")
+    ids = arguments.get("ids")
+    limit = arguments.get("limit")
     if isinstance(ids, ListValueNode):
         return len(ids.values)
     if isinstance(ids, VariableNode) and isinstance(variables.get(ids.name.value), list):
@@ -145,7 +146,8 @@ def _with_changes(era: str) -> DocumentNode:
     """The schema, with the era's types, and its fields in place of those of the same name."""
     changed = parse(SCHEMA_FILE.with_name(f"{era}.graphql").read_text(encoding="utf-8"))
     changes = {node.name.value: node for node in changed.definitions if isinstance(node, ObjectTypeDefinitionNode)}
-    document, definitions = parse(SCHEMA_FILE.read_text(encoding="utf-8")), list[DefinitionNode]()
+    document = parse(SCHEMA_FILE.read_text(encoding="utf-8"))
+    definitions = list[DefinitionNode]()
     for node in document.definitions:
         change = changes.pop(node.name.value, None) if isinstance(node, ObjectTypeDefinitionNode) else None
         if isinstance(node, ObjectTypeDefinitionNode) and change is not None:

@@ -59,15 +59,15 @@ VERSIONS = (
 )
 
 
-def served_version(asked: str | None) -> Version:
+def served_version(header: str | None) -> Version:
     """The version that answers: deprecated ones are served by maintenance, unknown ones by the current."""
     by_value = {version.value: version for version in VERSIONS}
-    if not asked:
+    if not header:
         return by_value[CURRENT]
-    if asked != "dev" and not re.fullmatch(r"\d{4}-\d{2}", asked):
-        raise RequestError(400, f"Invalid API version {asked!r}", "InvalidVersionException")
-    was_once = bool(QUARTER.fullmatch(asked)) and asked < MAINTENANCE
-    served = by_value.get(asked) or by_value[MAINTENANCE if was_once else CURRENT]
+    if header != "dev" and not re.fullmatch(r"\d{4}-\d{2}", header):
+        raise RequestError(400, f"Invalid API version {header!r}", "InvalidVersionException")
+    was_once = bool(QUARTER.fullmatch(header)) and header < MAINTENANCE
+    served = by_value.get(header) or by_value[MAINTENANCE if was_once else CURRENT]
     return by_value[MAINTENANCE] if served.kind == "deprecated" else served
 
 
@@ -179,8 +179,10 @@ def part(rows: list[Row], wanted: dict[str, Any]) -> list[Row]:
 
 def span(wanted: dict[str, Any]) -> tuple[int, int]:
     """The first row of `page` and the one after its last. InvalidArgumentException for numbers below 1."""
-    limit, page = wanted.get("limit"), wanted.get("page")
-    limit, page = 25 if limit is None else limit, 1 if page is None else page
+    limit = wanted.get("limit")
+    page = wanted.get("page")
+    limit = 25 if limit is None else limit
+    page = 1 if page is None else page
     if limit < 1 or page < 1:
         raise api_errors.invalid_argument("limit and page must be 1 or more")
     return (page - 1) * limit, page * limit
@@ -209,7 +211,8 @@ def activity_logs(board: Board, info: Any, **wanted: Any) -> list[dict[str, str]
 
 def activity_log_page(board: Board, info: Any, **wanted: Any) -> dict[str, Any]:
     """The same since 2027-01: a page behind a cursor, of the last 90 days."""
-    since, now = _ticks(wanted.get("from")), context_of(info).world.clock.time()
+    since = _ticks(wanted.get("from"))
+    now = context_of(info).world.clock.time()
     if since is not None and since < (now - LOG_DAYS * 86_400) * TICKS:
         raise api_errors.invalid_argument(f"from must be within the last {LOG_DAYS} days")
     rows = _logged(board, info, wanted)
@@ -224,7 +227,8 @@ def activity_log_page(board: Board, info: Any, **wanted: Any) -> dict[str, Any]:
 def _logged(board: Board, info: Any, wanted: dict[str, Any]) -> Iterator[Activity]:
     """Rows show `log_delay_seconds` after they were written: published probes saw more than 30 seconds."""
     world = context_of(info).world
-    since, until = _ticks(wanted.get("from")), _ticks(wanted.get("to"))
+    since = _ticks(wanted.get("from"))
+    until = _ticks(wanted.get("to"))
     shown_until = int((world.clock.time() - world.log_delay_seconds) * TICKS)
     until = shown_until if until is None else min(until, shown_until)
     rows = (row for row in reversed(world.activity.get(board.id, [])) if row.created_at <= until)
@@ -244,7 +248,8 @@ def _log_row(row: Activity) -> dict[str, str]:
 
 
 def _matches_filters(row: Activity, wanted: dict[str, Any]) -> bool:
-    columns, items = wanted.get("column_ids"), wanted.get("item_ids")
+    columns = wanted.get("column_ids")
+    items = wanted.get("item_ids")
     if columns is not None and row.data.get("column_id") not in columns:
         return False
     return items is None or row.item_id is None or str(row.item_id) in items
@@ -356,7 +361,8 @@ def complexity(_: Any, info: Any) -> Any:
 
 def boards(_: Any, info: Any, **wanted: Any) -> list[Board]:
     """Newest first."""
-    state, ids = wanted.get("state", "active"), wanted.get("ids")
+    state = wanted.get("state", "active")
+    ids = wanted.get("ids")
     all_boards = _world(info).boards
     numbers = all_boards if ids is None else dict.fromkeys(number(key) for key in ids)
     shown = [all_boards[key] for key in numbers if key in all_boards and state in ("all", all_boards[key].state)]
@@ -365,7 +371,8 @@ def boards(_: Any, info: Any, **wanted: Any) -> list[Board]:
 
 def items(_: Any, info: Any, **wanted: Any) -> list[Item]:
     """Archived and deleted items are shown too, unless `exclude_nonactive`; unknown ids are left out."""
-    world, ids = _world(info), wanted.get("ids")
+    world = _world(info)
+    ids = wanted.get("ids")
     if ids is None:
         raise api_errors.invalid_argument("The sandbox gives items by their ids")
     if len(ids) > IDS_LIMIT:
@@ -379,7 +386,9 @@ def items(_: Any, info: Any, **wanted: Any) -> list[Item]:
 def items_page_by_column_values(_: Any, info: Any, board_id: str, **wanted: Any) -> Page:
     context = context_of(info)
     board = context.world.active_board(number(board_id))
-    columns, cursor, limit = wanted.get("columns"), wanted.get("cursor"), wanted["limit"]
+    columns = wanted.get("columns")
+    cursor = wanted.get("cursor")
+    limit = wanted["limit"]
     if cursor and columns:
         raise api_errors.invalid_argument("columns and cursor exclude each other")
     if cursor:
@@ -393,10 +402,10 @@ def _items_with_values(world: World, board: Board, columns: list[dict[str, Any]]
     Which types are compared how: developer.monday.com/api-reference/reference/items-page-by-column-values.
     """
     matching = world.items_of(board.id)
-    for one in columns:
-        some = world.candidates(board, one["column_id"], [value or "" for value in one["column_values"]])
+    for condition in columns:
+        some = world.candidates(board, condition["column_id"], [value or "" for value in condition["column_values"]])
         if some is None:
-            column = _filter_column(board, one["column_id"])
+            column = _filter_column(board, condition["column_id"])
             raise api_errors.invalid_argument("The sandbox looks up no such column", column_type=column.type)
         ids = {item.id for item in some}
         matching = [item for item in matching if item.id in ids]
@@ -428,7 +437,8 @@ def queried_items(board: Board, matching: list[Item], query: dict[str, Any]) -> 
 
 
 def _rule(board: Board, rule: dict[str, Any]) -> Callable[[Item], bool]:
-    column, compared = _filter_column(board, rule["column_id"]), rule["compare_value"]
+    column = _filter_column(board, rule["column_id"])
+    compared = rule["compare_value"]
     kind = kind_of(column.type)
     if rule.get("operator") != "contains_text":
         raise api_errors.invalid_argument(f"The sandbox doesn't compare by {rule.get('operator') or 'any_of'}")
@@ -448,7 +458,8 @@ def webhooks(_: Any, info: Any, board_id: str, **wanted: Any) -> list[Hook]:
 
 
 def board_columns(board: Board, info: Any, **wanted: Any) -> list[Column]:
-    ids, types = wanted.get("ids"), wanted.get("types")
+    ids = wanted.get("ids")
+    types = wanted.get("types")
     columns = [c for c in board.visible_columns() if ids is None or c.id in ids]
     return [column for column in columns if types is None or column.type in types]
 
@@ -458,7 +469,9 @@ def board_groups(board: Board, info: Any, ids: list[str] | None = None) -> list[
 
 
 def board_items_page(board: Board, info: Any, **wanted: Any) -> Page:
-    context, cursor, query = context_of(info), wanted.get("cursor"), wanted.get("query_params")
+    context = context_of(info)
+    cursor = wanted.get("cursor")
+    query = wanted.get("query_params")
     if cursor and query:
         raise api_errors.invalid_argument("query_params and cursor exclude each other")
     if cursor:

@@ -336,7 +336,8 @@ class Pages:
         """Carry out a form of the board's page, and show the page again."""
         form = request.form()
         item_id = parse_int(form.get("item", ""))
-        column_id, text = form.get("column", ""), form.get("text", "").replace("\r\n", "\n").strip()
+        column_id = form.get("column", "")
+        text = form.get("text", "").replace("\r\n", "\n").strip()
         try:
             at = self._change(board_id, form.get("do", "edit"), item_id, column_id, text, form.get("group"))
         except (FieldError, BadRequestError) as refused:
@@ -368,7 +369,8 @@ class Pages:
 
     def press(self, request: Request) -> Response:
         form = request.form()
-        do, choice = form.get("do", ""), form.get("choice", "")
+        do = form.get("do", "")
+        choice = form.get("choice", "")
         if do == "reset":
             self._reset()
             return Response(303, b"", {"Location": "/"})

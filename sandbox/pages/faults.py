@@ -68,8 +68,8 @@ class FaultsPage:
                 case "fault":
                     self._api.faults.add([fault_from(FAULTS[choice])])
                 case "closed":
-                    what = "items" if choice.isdigit() else "columns"
-                    self._api.faults.add([fault_from({"closed": {what: [choice.strip()]}})])
+                    kind = "items" if choice.isdigit() else "columns"
+                    self._api.faults.add([fault_from({"closed": {kind: [choice.strip()]}})])
                 case "no-faults":
                     self._api.faults.clear()
                     self._api.history.clear()
@@ -124,7 +124,8 @@ class FaultsPage:
 
     def _plan(self) -> str:
         shown = self._api.limits.to_json()
-        used, limits = shown["used"], shown["limits"]
+        used = shown["used"]
+        limits = shown["limits"]
         words = f"{used['day']:,.0f} calls today; nothing is refused."
         if limits:
             words = (

@@ -55,7 +55,7 @@ class Rule:
     fresh_uuid: bool = False
     n: int = 2
     seed: int = 0
-    seen: int = 0
+    matches: int = 0
     applied: int = 0
 
     def description(self) -> str:
@@ -68,8 +68,8 @@ class Rule:
             "drop": "dropped",
         }[self.rule]
         often = f", every {self.every}th" if self.every > 1 else ""
-        left = "" if self.count is None else f", {self.count - self.applied} to go"
-        return f"any event: {extra}{often}{left}"
+        remaining = "" if self.count is None else f", {self.count - self.applied} to go"
+        return f"any event: {extra}{often}{remaining}"
 
 
 CHECKS: dict[str, Check] = {
@@ -110,8 +110,8 @@ class Rules:
         """The first rule that applies to the next delivery; those before it have looked at it."""
         with self._lock:
             for rule in self._rules:
-                rule.seen += 1
-                if rule.seen % rule.every == 0:
+                rule.matches += 1
+                if rule.matches % rule.every == 0:
                     rule.applied += 1
                     if rule.count is not None and rule.applied >= rule.count:
                         self._rules.remove(rule)
@@ -127,8 +127,13 @@ class Rules:
             self._rules = [rule for rule in self._rules if rule.rule not in kinds]
 
 
-WAITING, DELAYED, HELD, RETRYING = "waiting", "delayed", "held", "retrying"
-DELIVERED, DROPPED, GIVEN_UP = "delivered", "dropped", "given up"
+WAITING = "waiting"
+DELAYED = "delayed"
+HELD = "held"
+RETRYING = "retrying"
+DELIVERED = "delivered"
+DROPPED = "dropped"
+GIVEN_UP = "given up"
 UNFINISHED = (WAITING, DELAYED, HELD, RETRYING)
 
 
@@ -179,7 +184,8 @@ class Delivery:
     def duplicate(self, number: int, fresh_uuid: bool) -> "Delivery":
         """A second delivery of the same, with the same `triggerUuid` or one of its own."""
         copied = copy.deepcopy(self)
-        copied.id, copied.tries = number, []
+        copied.id = number
+        copied.tries = []
         if fresh_uuid:
             copied.body["event"]["triggerUuid"] = secrets.token_hex(16)
         return copied
@@ -361,7 +367,8 @@ class Deliveries:
             return
         with self._changing() as changed:
             for hook, happening in wanted:
-                about, column = happening.item_name, happening.column
+                about = happening.item_name
+                column = happening.column
                 if column is not None:
                     about = f"{column.title} · {about}".strip(" ·")
                 delivery = Delivery(
@@ -402,8 +409,8 @@ class Deliveries:
             delivery.state = DROPPED
         elif rule.rule == "double":
             touched += self._duplicates(delivery, rule.times - 1, rule.fresh_uuid)
-            for one in touched:
-                self._schedule([one], now)
+            for waiting in touched:
+                self._schedule([waiting], now)
         elif rule.rule == "delay":
             self._schedule([delivery], now + rule.seconds)
             delivery.state = DELAYED
@@ -415,7 +422,7 @@ class Deliveries:
             together.append(delivery)
             if len(together) >= rule.n:
                 del self._shuffling[rule.id]
-                leaving = [one for one in together if self._held.pop(one.id, None)]
+                leaving = [waiting for waiting in together if self._held.pop(waiting.id, None)]
                 self._schedule(shuffle(leaving, rule.seed), now)
                 touched += leaving
         return touched
@@ -441,24 +448,25 @@ class Deliveries:
             heapq.heappush(self._due, (moment, next(self._places), train))
             self._condition.notify()
 
-    def release(self, how: str = "send", seed: int = 0) -> int:
+    def release(self, order: str = "send", seed: int = 0) -> int:
         """Let held deliveries go one after another, and end the rules that hold; how many there were.
 
-        `how` sends them as they came, sends each twice, drops them, or sends them in another order.
+        `order` "send" sends them as they came, sends each twice, drops them, or sends them in another order.
         """
         self.rules.clear(("hold", "reorder"))
         with self._changing() as changed:
             chosen = list(self._held.values())
             self._held.clear()
             self._shuffling.clear()
-            if how == "drop":
+            if order == "drop":
                 for delivery in chosen:
-                    delivery.state, delivery.rule = DROPPED, "drop"
+                    delivery.state = DROPPED
+                    delivery.rule = "drop"
                 leaving = []
-            elif how == "double":
+            elif order == "double":
                 leaving = [twin for delivery in chosen for twin in (delivery, *self._duplicates(delivery, 1, False))]
             else:
-                leaving = shuffle(chosen, seed) if how == "shuffle" else chosen
+                leaving = shuffle(chosen, seed) if order == "shuffle" else chosen
             self._schedule(leaving, self._clock.time())
             changed.extend(leaving or chosen)
         return len(chosen)
@@ -514,7 +522,9 @@ class Deliveries:
                 return  # taken before all was forgotten: a restored world may have its webhook again
             self._sending += 1
         if self._is_unsubscribed(delivery):
-            status, error, spent = None, DELETED, 0.0
+            status = None
+            error = DELETED
+            spent = 0.0
         else:
             event = delivery.body["event"]
             event["isRetry"] = bool(delivery.tries)

@@ -31,13 +31,12 @@ from sync.boards.board_columns import column_type, set_creates_held
 from sync.boards.mapping import check_board, column_label_now
 from sync.boards.sync_filter import SyncFilter
 from sync.choices import REFUSED_WORDS, SyncDirection
-from sync.clock import sync_now
 from sync.kernel import humanize
 from sync.kernel.messages import ActionError, Conflict
-from sync.models import BoardLink, FieldMapping, UnmatchedItem, Verification
+from sync.models import BoardLink, FieldMapping, UnmatchedItem
 from sync.monday.errors import MondayError
 from sync.operations import detect
-from sync.operations.detect.comparison import VerificationResult, verifications
+from sync.operations.detect.comparison import latest_verification, verification_text
 from sync.records import availability
 from sync.records.authors import log_action
 
@@ -219,10 +218,7 @@ class BoardLinkAdmin(SetupWizardMixin, PageAdmin):
         now = availability.overview()
         waiting = UnmatchedItem.objects.filter(ignored_at=None).order_by().values_list("entity_type")
         unmatched = dict(waiting.annotate(Count("id")))
-        newest = Verification.objects.order_by("entity_type", "-at").distinct("entity_type")
-        verified = dict(newest.values_list("entity_type", "at"))
         for link in rows:
-            link.page_verified = verified.get(link.entity_type)
             if registry.is_registered(link.entity_type):
                 spec = registry.entity(link.entity_type)
                 link.page_board = BoardStatus(spec, now.by_type[link.entity_type], now)
@@ -311,8 +307,8 @@ class BoardLinkAdmin(SetupWizardMixin, PageAdmin):
             return _link(reverse("admin:sync_wizard_boards"), "Set it up")
         name = self.name(link)
         found = [
-            _link(reverse("admin:index") if one.about == "field" else url, _without(name, one.what))
-            for one in detect.board_problems(link, name, blocked)
+            _link(reverse("admin:index") if about == "field" else url, _without(name, what))
+            for about, what, _why in detect.board_problems(link, name, blocked)
         ]
         if unmatched := getattr(link, "page_items", (0, 0))[1]:
             listed = f"{reverse('admin:sync_unmatcheditem_changelist')}?entity_type={link.entity_type}"
@@ -320,7 +316,7 @@ class BoardLinkAdmin(SetupWizardMixin, PageAdmin):
         return format_html_join(mark_safe("<br>"), "{}", ((one,) for one in found)) or None
 
     synced = admin_base.time_column("last_pass_at", "Last checked")
-    verified_ago = admin_base.time_column("page_verified", "Verified")
+    verified_ago = admin_base.time_column("verified_at", "Verified")
 
     @admin.display(description="NPD ID column")
     def id_column(self, link: BoardLink) -> SafeString | str:
@@ -350,10 +346,12 @@ class BoardLinkAdmin(SetupWizardMixin, PageAdmin):
         return format_html("{}{}", detect.last_sweep_text(link), paragraphs)
 
     @admin.display(description="Verified")
-    def verified(self, link: BoardLink) -> str:
-        """Return what came of the records that say “synced”, and what else the night found."""
-        result = verifications().get(link.entity_type, VerificationResult()).summary(sync_now())
-        return f"{result} {detect.last_comparison_text(link)}".strip()
+    def verified(self, link: BoardLink) -> SafeString:
+        """Return what came of the records that say “synced”, which of them differed, and what else the night found."""
+        result = verification_text(**latest_verification([link]))
+        lines = ((record["name"], field["words"]) for record in link.differences for field in record["fields"])
+        differences = format_html_join("", "<li>{}: {}</li>", lines)
+        return format_html("{} {}<ul>{}</ul>", result, detect.last_comparison_text(link), differences)
 
     @admin.display(description="Webhooks")
     def webhook_lines(self, link: BoardLink) -> str:

@@ -20,7 +20,7 @@ from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 from sync.admin.admin_base import PageAdmin, ReadOnlyAdmin
 from sync.admin.connection_pages import try_again
 from sync.kernel import humanize
-from sync.models import Intent, MondayAccount, SyncMetadata, Verification, WebhookEvent
+from sync.models import Intent, MondayAccount, SyncMetadata, WebhookEvent
 
 
 class DiagnosticsAdmin(ReadOnlyAdmin):
@@ -66,16 +66,6 @@ class MondayAccountAdmin(DiagnosticsAdmin):
     def get_urls(self) -> list[URLPattern]:
         try_again_view = self.admin_site.admin_view(require_POST(partial(try_again, self)))
         return [path("try-again/", try_again_view, name="sync_try_again"), *super().get_urls()]
-
-
-@admin.register(Verification)
-class VerificationAdmin(ReadOnlyAdmin):
-    """What each night compared, as Home counts it."""
-
-    list_display = ("at", "entity_type", "compared", "differed")
-    list_filter = ("entity_type",)
-    ordering = ("-id",)
-    json_fields = ("details",)
 
 
 @admin.register(LogEntry)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, cast
 
@@ -15,7 +14,6 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
 from django.urls import reverse
-from django.utils.safestring import SafeString
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods
 
@@ -87,33 +85,19 @@ class ChatForm(forms.Form):
         return Frequency(self.cleaned_data["frequency"])
 
 
-@dataclass(frozen=True)
-class ReceiverState:
+def _state(receiver: NotificationReceiver, now: datetime) -> dict[str, Any]:
     """How a receiver fares, in words."""
-
-    receiver: NotificationReceiver
-    now: datetime
-
-    @property
-    def badge(self) -> SafeString:
-        row = self.receiver
-        if row.failed_since:
-            return badge("warn", "error", "Failing")
-        if row.frequency == Frequency.OFF:
-            return badge("off", "notifications_off", "Off")
-        return badge(
-            "ok", "notifications_active", DAILY if row.frequency == Frequency.DAILY else row.get_frequency_display()
-        )
-
-    @property
-    def sentence(self) -> str:
-        row = self.receiver
-        if row.failed_since:
-            again = f" Next attempt {humanize.relative_time(max(row.due_at, self.now), self.now)}."
-            return f"{row.problem}{again if row.frequency != Frequency.OFF else ''}"
-        if row.last_sent:
-            return f"Last message {humanize.relative_time(row.last_sent, self.now)}."
-        return "No message was sent yet."
+    is_off = receiver.frequency == Frequency.OFF
+    if receiver.failed_since:
+        shown = badge("warn", "error", "Failing")
+        next_attempt = humanize.relative_time(max(receiver.due_at, now), now)
+        sentence = receiver.problem if is_off else f"{receiver.problem} Next attempt {next_attempt}."
+    else:
+        words = DAILY if receiver.frequency == Frequency.DAILY else receiver.get_frequency_display()
+        shown = badge("off", "notifications_off", "Off") if is_off else badge("ok", "notifications_active", words)
+        last = receiver.last_sent
+        sentence = f"Last message {humanize.relative_time(last, now)}." if last else "No message was sent yet."
+    return {"receiver": receiver, "badge": shown, "sentence": sentence}
 
 
 def _about_email(user: User) -> str:
@@ -162,15 +146,15 @@ def notifications_page(request: HttpRequest) -> HttpResponse:
         "title": "Notifications",
         "mail_form": mail_form,
         "about_email": _about_email(user),
-        "own": ReceiverState(own, now) if own else None,
+        "own": _state(own, now) if own else None,
     }
     if user.is_superuser:
         chats = NotificationReceiver.objects.filter(user=None).order_by("name", "pk")
         failing = NotificationReceiver.objects.exclude(user=None).exclude(user=user).exclude(failed_since=None)
         context |= {
             "chat_form": chat_form,
-            "chats": [ReceiverState(receiver, now) for receiver in chats],
-            "failing": [ReceiverState(receiver, now) for receiver in failing.select_related("user").order_by("pk")],
+            "chats": [_state(receiver, now) for receiver in chats],
+            "failing": [_state(receiver, now) for receiver in failing.select_related("user").order_by("pk")],
         }
     status = 400 if mail_form.errors or chat_form.errors else 200
     return TemplateResponse(request, "sync/notifications.html", context, status=status)

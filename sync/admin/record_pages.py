@@ -554,7 +554,7 @@ class SyncedModelAdmin(RecordFilesMixin, RecordSelectionMixin, DeletedMeanwhileM
         def run() -> Report:
             answer = push_record(record, by=request.user.get_username())
             log_action(request.user, record, f"Sync now: {answer.message}")
-            sent = answer.triggered and not answer.wait_reason
+            sent = answer.triggered and not answer.reason_code
             return Report(answer.message) if sent else Report(problems=[answer.message])
 
         return run_action(self, request, run, back_url=self._page_url(record), atomic=False)

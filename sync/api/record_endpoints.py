@@ -37,7 +37,7 @@ from sync.choices import RULES, RecordSyncStatus, SyncDirection
 from sync.kernel.triggers import BOOKKEEPING
 from sync.models import SyncedModel
 from sync.monday.texts import drop_from_label
-from sync.operations.record_requests import PushReason, push_record
+from sync.operations.record_requests import PUSH_REASONS, push_record
 from sync.records.authors import log_action
 from sync.state import record_view
 from sync.state.record_view import FieldReason, FieldView, Part, RecordState, RecordView
@@ -144,7 +144,7 @@ class PushSerializer(serializers.Serializer[Any]):
     sync_triggered = serializers.BooleanField()
     message = serializers.CharField()
     reason_code = serializers.CharField(
-        help_text=f"Why nothing is sent, or not now: {', '.join(filter(None, PushReason))}; empty where it is sent now."
+        help_text=f"Why nothing is sent, or not now: {', '.join(PUSH_REASONS)}; empty where it is sent now."
     )
     monday_id = serializers.CharField(allow_null=True, help_text="The item's id before this push.")
 

@@ -32,7 +32,7 @@ from sync.api.views import HasAnyPermission
 from sync.attention import Kind
 from sync.choices import QueueStatus, RecordSyncStatus
 from sync.limits import BlockedKind
-from sync.models import Verification
+from sync.models import BoardLink
 from sync.outbox import notify
 from sync.queue import SyncQueueService
 from sync.records import availability, inbox
@@ -315,20 +315,18 @@ def record_gauges() -> Iterator[GaugeMetricFamily]:
         ("board", "kind"),
         waiting.items(),
     )
-    newest = list(
-        Verification.objects.filter(entity_type__in=types).order_by("entity_type", "-at").distinct("entity_type")
-    )
+    verified = list(BoardLink.objects.filter(entity_type__in=types, verified_at__isnull=False))
     yield gauge(
         "last_comparison_timestamp_seconds",
         "When the last nightly comparison ended; absent before it.",
         BOARD,
-        [((comparison.entity_type,), comparison.at.timestamp()) for comparison in newest],
+        [((link.entity_type,), link.verified_at.timestamp()) for link in verified if link.verified_at],
     )
     yield gauge(
         "records_different",
         "Records that said synced and differed in the last nightly comparison: there should be none.",
         BOARD,
-        [((comparison.entity_type,), comparison.differed) for comparison in newest],
+        [((link.entity_type,), link.differed_records) for link in verified],
     )
 
 

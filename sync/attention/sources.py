@@ -19,7 +19,6 @@ from sync.choices import BlockedCode
 from sync.kernel.messages import EXPLAINED_REASONS, TombstoneReason
 from sync.models import Attention
 from sync.models.jobs import FAILING_ATTEMPTS
-from sync.models.state import VERIFICATION_WINDOW
 from sync.monday.board_items import ARCHIVED, DELETED
 
 VARYING = r"“[^”]*”|\d+"
@@ -177,9 +176,9 @@ _REMOVED = f"""
             'asked', jsonb_build_object(
                 'npd', conflict.npd_data, 'base', conflict.base_data, 'monday', conflict.monday_data),
             'acts', array_remove(ARRAY[
-                CASE WHEN record.direction <> 'monday_to_npd' THEN 'create_again' END,
-                CASE WHEN record.direction <> 'npd_to_monday' THEN 'delete_removed' END,
-                'unlink_removed'], NULL))
+                CASE WHEN record.direction <> 'monday_to_npd' THEN 'create_item' END,
+                CASE WHEN record.direction <> 'npd_to_monday' THEN 'delete_record' END,
+                'unlink'], NULL))
     FROM sync_metadata AS ledger
     CROSS JOIN LATERAL (SELECT sync_synced_direction(ledger.entity_type, ledger.entity_id)) AS record (direction)
     LEFT JOIN sync_conflicts AS conflict ON conflict.kind = 'delete' AND {_UNANSWERED}
@@ -290,11 +289,12 @@ _REFUSED_CALLS = """
     WHERE {wanted}
 """
 
-_DIFFERENCES = f"""
-    SELECT 'difference', comparison.id::text, '', comparison.entity_type, NULL::uuid, '', '', '', comparison.at,
-        comparison.at + interval '{VERIFICATION_WINDOW.total_seconds():.0f} seconds',
-        jsonb_build_object('compared', comparison.compared, 'differed', comparison.differed)
-    FROM sync_verifications AS comparison WHERE {{wanted}} AND comparison.differed > 0
+# One for each comparison that found some: until the next one, or for a day.
+_DIFFERENCES = """
+    SELECT 'difference', concat_ws(':', link.entity_type, (link.verified_at AT TIME ZONE 'UTC')::date), '',
+        link.entity_type, NULL::uuid, '', '', '', link.verified_at, link.verified_at + interval '1 day',
+        jsonb_build_object('board', link.id, 'compared', link.verified_records, 'differed', link.differed_records)
+    FROM sync_board_links AS link WHERE {wanted} AND link.differed_records > 0
 """
 
 # People and chats whose messages don't arrive: the administrators correct it.
@@ -327,7 +327,7 @@ DEFINITIONS = (
     Definition(BOARD, _BOARD_STOPS, "link.entity_type = its_type"),
     Definition(BOARD, _BOARD_PROBLEMS, "link.entity_type = its_type"),
     Definition(BOARD, _REFUSED_CALLS, "link.entity_type = its_type"),
-    Definition(BOARD, _DIFFERENCES, "comparison.entity_type = its_type"),
+    Definition(BOARD, _DIFFERENCES, "link.entity_type = its_type"),
     Definition(RECEIVER, _NOTIFICATIONS, "receiver.id = its_id"),
 )
 
@@ -507,7 +507,7 @@ WATCHED = (
         "PERFORM sync_attention_of_board({row}.entity_type);",
         columns=(
             *("blocked_reason", "blocked_since", "npd_id_problem", "creates_held", "silence", "webhooks_problem"),
-            *("sweep_problem", "refused"),
+            *("sweep_problem", "refused", "verified_at", "differed_records"),
         ),
     ),
     Watched(
@@ -521,7 +521,6 @@ WATCHED = (
             WHERE {row}.entity_type IN ('', link.entity_type);
         PERFORM sync_attention_of_board('');""",
     ),
-    Watched("sync_verifications", "PERFORM sync_attention_of_board({row}.entity_type);", "{row}.differed > 0"),
     Watched(
         "sync_notification_receivers", "PERFORM sync_attention_of_receiver({row}.id);", "{row}.failed_since IS NOT NULL"
     ),

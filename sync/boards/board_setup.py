@@ -193,7 +193,9 @@ def switch_board(link: BoardLink, board_id: str, *, created: bool) -> None:
     # The old board's group, webhooks, sweeps and titles say nothing about another board.
     link.board_id, link.group_id, link.webhooks = board_id, "", {}
     link.creates_records = created
-    link.swept_to = link.swept_at = link.compared_at = link.webhooks_checked_at = None
+    link.swept_to = link.swept_at = link.compared_at = link.webhooks_checked_at = link.verified_at = None
+    link.verified_records = link.differed_records = 0
+    link.differences = []
     link.sweep_problem = link.webhooks_problem = link.silence = link.compared = link.npd_id_problem = ""
     link.shape, link.known_titles, link.sweep_shortfall, link.sync_filter = {}, {}, 0, {}
     link.creates_held = ""

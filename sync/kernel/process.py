@@ -42,7 +42,7 @@ def wait(seconds: float) -> bool:
     return is_shutting_down()
 
 
-# Measured over 120 pages (docs/decisions/0038-what-it-runs-on.md): the slowest collection took 191 ms as Python has it
+# Measured over 120 pages (docs/decisions/0019-what-it-runs-on.md): the slowest collection took 191 ms as Python has it
 # (700, 10, 10) and with all that is loaded, 57 without that, 33 with these; 50,000 made it 53 again.
 GARBAGE = (5_000, 10, 10)
 

@@ -376,7 +376,7 @@ def midnight_after(now: datetime) -> datetime:
 
 
 # Pacing: how long changes are gathered before a pass, and how many go into a document. Pure; the reasons are
-# in docs/decisions/0019-quota-and-breaker.md.
+# in docs/decisions/0012-quota-and-stops.md.
 
 
 FULL_BATCH = 100

@@ -125,6 +125,17 @@ class Migration(migrations.Migration):
                     "compared",
                     models.TextField(blank=True, db_default="", verbose_name="what the last comparison found"),
                 ),
+                ("verified_at", models.DateTimeField(blank=True, null=True, verbose_name="last verified")),
+                ("verified_records", models.IntegerField(db_default=0, verbose_name="records verified")),
+                ("differed_records", models.IntegerField(db_default=0, verbose_name="records that differed")),
+                (
+                    "differences",
+                    models.JSONField(
+                        blank=True,
+                        db_default=models.Value([], models.JSONField()),
+                        verbose_name="which fields of which records differed",
+                    ),
+                ),
                 (
                     "npd_id_problem",
                     models.TextField(blank=True, db_default="", verbose_name="what is wrong with the NPD ID column"),
@@ -756,27 +767,6 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
-            name="Verification",
-            fields=[
-                ("id", models.BigAutoField(primary_key=True, serialize=False)),
-                ("entity_type", models.CharField(max_length=50, verbose_name="type of record")),
-                ("at", models.DateTimeField(db_default=sync.clock.SyncNow())),
-                ("compared", models.IntegerField(verbose_name="records compared")),
-                ("differed", models.IntegerField(db_default=0, verbose_name="records that differed")),
-                (
-                    "details",
-                    models.JSONField(
-                        db_default=models.Value([], models.JSONField()), verbose_name="which fields of which records"
-                    ),
-                ),
-            ],
-            options={
-                "verbose_name": "verification",
-                "verbose_name_plural": "verifications",
-                "db_table": "sync_verifications",
-            },
-        ),
-        migrations.CreateModel(
             name="WebhookEvent",
             fields=[
                 ("id", models.BigAutoField(primary_key=True, serialize=False)),
@@ -1333,10 +1323,6 @@ class Migration(migrations.Migration):
         migrations.AddConstraint(
             model_name="unmatcheditem",
             constraint=models.UniqueConstraint(fields=("item_id", "entity_type"), name="sync_unmatched_items_once"),
-        ),
-        migrations.AddIndex(
-            model_name="verification",
-            index=models.Index(fields=["entity_type", "-at"], name="sync_verifications_latest"),
         ),
         migrations.AddIndex(
             model_name="webhookevent",

@@ -23,7 +23,6 @@ from sync.models.state import (
     SyncState,
     Tombstone,
     UnmatchedItem,
-    Verification,
     WebhookEvent,
     WriteLoop,
 )
@@ -35,6 +34,6 @@ __all__ = [
     "Intent", "IntentState",
     "LongTextField", "MondayAccount", "Notification", "NotificationReceiver",
     "QueuePause", "StoredSecret", "SyncMetadata",
-    "SyncQueue", "SyncState", "SyncedModel", "Tombstone", "UnmatchedItem", "Verification", "WebhookEvent",
+    "SyncQueue", "SyncState", "SyncedModel", "Tombstone", "UnmatchedItem", "WebhookEvent",
     "WriteLoop", "track_history",
 ]  # fmt: skip

@@ -65,6 +65,13 @@ class BoardLink(models.Model):
     webhooks_problem = models.TextField(blank=True, db_default="")
     silence = models.TextField("why its webhooks seem to have fallen silent", blank=True, db_default="")
     compared = models.TextField("what the last comparison found", blank=True, db_default="")
+    # The proof of "synced": how many records that say so the last comparison looked at, and which of them differed.
+    verified_at = models.DateTimeField("last verified", null=True, blank=True)
+    verified_records = models.IntegerField("records verified", db_default=0)
+    differed_records = models.IntegerField("records that differed", db_default=0)
+    differences: models.JSONField[Any, Any] = models.JSONField(
+        "which fields of which records differed", db_default=models.Value([], models.JSONField()), blank=True
+    )
     npd_id_problem = models.TextField("what is wrong with the NPD ID column", blank=True, db_default="")
     creates_held = models.TextField("why nothing new is created for now", blank=True, db_default="")
     setup: models.JSONField[Any, Any] = models.JSONField(

@@ -658,7 +658,7 @@ class ApprovalRequest(models.Model):
         return f"{self.get_kind_display()}: {self.label} · {self.get_state_display()}"
 
 
-# What is watched over time: write loops, and the verification of records that say `synced`.
+# What is watched over time.
 
 
 EMPTY_LIST = models.Value([], models.JSONField())
@@ -687,29 +687,6 @@ class WriteLoop(models.Model):
 
     def __str__(self) -> str:
         return f"{self.entity_type} {self.entity_id} {self.key}"
-
-
-class Verification(models.Model):
-    """One nightly comparison of a board: how many records that say `synced` it compared; `differed` must be none."""
-
-    id = models.BigAutoField(primary_key=True)
-    entity_type = models.CharField("type of record", max_length=50)
-    at = models.DateTimeField(db_default=SyncNow())
-    compared = models.IntegerField("records compared")
-    differed = models.IntegerField("records that differed", db_default=0)
-    details: models.JSONField[Any, Any] = models.JSONField("which fields of which records", db_default=EMPTY_LIST)
-
-    class Meta:
-        db_table = "sync_verifications"
-        verbose_name = "verification"
-        verbose_name_plural = "verifications"
-        indexes: ClassVar[list[models.Index]] = [
-            # Serves "when was this board last verified".
-            models.Index(fields=["entity_type", "-at"], name="sync_verifications_latest")
-        ]
-
-    def __str__(self) -> str:
-        return f"{self.entity_type}: {self.differed} of {self.compared} differed"
 
 
 class AwaitedRelation(models.Model):
@@ -741,7 +718,3 @@ class AwaitedRelation(models.Model):
 
     def __str__(self) -> str:
         return f"{self.entity_type} {self.entity_id} waits for the {self.target_type} of {self.target}"
-
-
-VERIFICATION_WINDOW = timedelta(days=1)
-"""For so long a difference that a verification found is notified of."""

@@ -23,7 +23,7 @@ from sync.monday.connection import check_account
 from sync.monday.errors import WRONG_VERSION, MondayError, Scope
 from sync.operations import detect
 from sync.operations.detect import LONGEST_DELAY, MIN_MISSED, last_webhook
-from sync.operations.detect.comparison import latest_verification
+from sync.operations.detect.comparison import latest_verification, verification_text
 from sync.records import availability
 from sync.records.availability import queue_stats
 from sync.registry import is_sandbox, link_of
@@ -129,14 +129,15 @@ def _quota_findings() -> Iterator[CheckResult]:
 
 def _verification_findings() -> Iterator[CheckResult]:
     verification = latest_verification()
-    if verification.differed:
-        fix = (
-            "The admin lists which fields of which records, under “Verification”. `manage.py sync_reconcile` syncs "
-            "all records now; if webhooks don't arrive, `manage.py monday_setup` registers them again."
-        )
-        yield CheckResult(False, verification.summary(sync_now()), fix, "drift")
-    else:
-        yield CheckResult(True, verification.summary(sync_now()), subject="drift")
+    text = verification_text(**verification)
+    if not verification["differed"]:
+        yield CheckResult(True, text, subject="drift")
+        return
+    fix = (
+        "The board's page in the admin lists which fields of which records. `manage.py sync_reconcile` syncs all "
+        "records now; if webhooks don't arrive, `manage.py monday_setup` registers them again."
+    )
+    yield CheckResult(False, text, fix, "drift")
 
 
 def _secret_findings() -> Iterator[CheckResult]:
@@ -204,9 +205,9 @@ def sweep_findings() -> Iterator[CheckResult]:
         link = link_of(spec.entity_type)
         if link is None or not link.board_id:
             continue
-        for problem in detect.board_problems(link, spec.board_title):
-            if problem.about not in ("columns", "field"):
-                yield CheckResult(False, f"{problem.what}.", problem.why, problem.about)
+        for subject, what, why in detect.board_problems(link, spec.board_title):
+            if subject in ("webhooks", "sweeps"):
+                yield CheckResult(False, f"{what}.", why, subject)
         if link.swept_at is None or link.sweep_problem:
             continue
         # Two sweeps may be left out before it is reported.

@@ -20,7 +20,7 @@ from django.db import transaction
 from django.urls import reverse
 
 from sync import attention
-from sync.attention import Entry, Kind
+from sync.attention import Kind
 from sync.clock import sync_now
 from sync.kernel.humanize import count_with_noun, one_line, shorten
 from sync.kernel.mails import NotSent, send_email
@@ -78,24 +78,19 @@ class Thing:
 
 def things_to_notify_of() -> list[Thing]:
     """Return all that needs attention now, the gravest first."""
-    entries = attention.entries(kinds=[kind for kind in KINDS if kind is not Kind.STOP], limit=MOST)
-    waiting = [Thing(entry.key, entry.kind, _cause(entry), entry.name, entry.url, entry.since) for entry in entries]
-    return [*_stops(), *waiting]
-
-
-def _cause(entry: Entry) -> str:
-    return f"{entry.name}: {entry.cause_text}" if entry.kind is Kind.DIFFERENCE else entry.cause_text
-
-
-def _stops() -> Iterable[Thing]:
-    """Return the boards that were set up, can't be worked, and that nobody paused.
-
-    Not by rows: a token that is gone and a day that is used up are none.
-    """
+    things = []
+    # Stopped are boards that were set up, can't be worked, and that nobody paused. Not by rows: a token that is gone
+    # and a day that is used up are none.
     for stop in availability.stops_of(availability.overview()):
+        cause = stop.reason.partition(". ")[0].rstrip(".")  # the rest names the time of the next attempt
         for entity_type, title in stop.boards.items():
-            cause = stop.reason.partition(". ")[0].rstrip(".")  # the rest names the time of the next attempt
-            yield Thing(f"{Kind.STOP}:{entity_type}", Kind.STOP, cause, title, reverse("admin:index"), stop.since)
+            key = f"{Kind.STOP}:{entity_type}"
+            things.append(Thing(key, Kind.STOP, cause, title, reverse("admin:index"), stop.since))
+    for entry in attention.entries(kinds=[kind for kind in KINDS if kind is not Kind.STOP], limit=MOST):
+        is_difference = entry.kind is Kind.DIFFERENCE
+        cause = f"{entry.name}: {entry.cause_text}" if is_difference else entry.cause_text
+        things.append(Thing(entry.key, entry.kind, cause, entry.name, entry.url, entry.since))
+    return things
 
 
 def kinds_for(user: User | None) -> Collection[Kind]:
@@ -111,12 +106,12 @@ def kinds_for(user: User | None) -> Collection[Kind]:
 
 def notify_people() -> None:
     """Send everybody what they were not notified of yet. It may run often, and twice at once."""
-    if not NotificationReceiver.objects.exclude(frequency=Frequency.OFF).exists():
+    receivers = NotificationReceiver.objects.exclude(frequency=Frequency.OFF)
+    if not receivers.exists():
         return
     now = sync_now()
     # Before what was sent is read: who has sent meanwhile has changed `due_at`, and it is not taken.
-    receivers = NotificationReceiver.objects.exclude(frequency=Frequency.OFF).filter(due_at__lte=now)
-    due = list(receivers.select_related("user").order_by("due_at"))
+    due = list(receivers.filter(due_at__lte=now).select_related("user").order_by("due_at"))
     things = things_to_notify_of()
     _forget_what_is_over([thing.key for thing in things], now)
     end = time.monotonic() + RUN_SECONDS
@@ -136,23 +131,18 @@ def _forget_what_is_over(keys: Collection[str], now: datetime) -> None:
 def _notify(receiver: NotificationReceiver, things: Sequence[Thing], now: datetime) -> None:
     kinds = kinds_for(receiver.user)
     notified = set(Notification.objects.filter(receiver=receiver).values_list("key", flat=True))
-    news = [
-        thing for thing in things if thing.kind in kinds and thing.key not in notified and not _may_end_soon(thing, now)
-    ]
-    held = NotificationReceiver.objects.filter(pk=receiver.pk, due_at=receiver.due_at)
+    news = [thing for thing in things if thing.kind in kinds and thing.key not in notified]
+    news = [thing for thing in news if thing.kind not in BRIEF_KINDS or not thing.since or now - thing.since >= GRACE]
+    own_row = NotificationReceiver.objects.filter(pk=receiver.pk, due_at=receiver.due_at)
     if not news:
         if receiver.frequency == Frequency.DAILY:
-            held.update(due_at=daily_time_after(now))
+            own_row.update(due_at=daily_time_after(now))
         return
-    if not held.update(due_at=now + CLAIM):
+    if not own_row.update(due_at=now + CLAIM):
         return  # another worker has it
     receiver.due_at = now + CLAIM
-    subject, lines = news_text(news, with_names=receiver.user is not None)
-    _deliver(receiver, subject, lines, news)
-
-
-def _may_end_soon(thing: Thing, now: datetime) -> bool:
-    return thing.kind in BRIEF_KINDS and thing.since is not None and now - thing.since < GRACE
+    subject, text = news_text(news, with_names=receiver.user is not None)
+    _deliver(receiver, subject, text, news)
 
 
 def daily_time_after(moment: datetime) -> datetime:
@@ -233,7 +223,12 @@ def news_text(news: Iterable[Thing], *, with_names: bool) -> tuple[str, str]:
 
     A chat gets no names: whose they are doesn't leave the site for it, and Teams takes a thousand characters.
     """
-    grouped = _by_cause(news)
+    groups: dict[tuple[Kind, str], list[Thing]] = {}
+    for thing in news:
+        groups.setdefault((thing.kind, thing.cause), []).append(thing)
+    kinds = list(Kind)
+    # Within a kind the cause of the most first.
+    grouped = sorted(groups.values(), key=lambda group: (kinds.index(group[0].kind), -len(group)))
     lines = []
     for group in grouped[:MAX_LINES]:
         lines.append(_headline(group))
@@ -247,15 +242,6 @@ def news_text(news: Iterable[Thing], *, with_names: bool) -> tuple[str, str]:
     subject = _headline(grouped[0]) if len(grouped) == 1 or grouped[0][0].kind is Kind.STOP else f"{number} attention"
     text = "\n".join(lines).rstrip()
     return subject, f"{text}\n\n{_home_line()}"
-
-
-def _by_cause(news: Iterable[Thing]) -> list[list[Thing]]:
-    """Return them by kind and cause, within a kind the cause of the most first."""
-    groups: dict[tuple[Kind, str], list[Thing]] = {}
-    for thing in news:
-        groups.setdefault((thing.kind, thing.cause), []).append(thing)
-    order = list(Kind)
-    return sorted(groups.values(), key=lambda group: (order.index(group[0].kind), -len(group)))
 
 
 def _headline(group: Sequence[Thing]) -> str:
@@ -284,25 +270,23 @@ def _absolute(url: str) -> str:
 
 def choose(user: User, frequency: Frequency) -> NotificationReceiver:
     """Store how often a person is notified. Off forgets what they were notified of."""
-    receiver, _made = NotificationReceiver.objects.get_or_create(user=user)
-    _begin(receiver, frequency)
+    receiver, _is_new = NotificationReceiver.objects.get_or_create(user=user)
+    if frequency != receiver.frequency:
+        receiver.frequency = frequency
+        receiver.due_at = _first_due(frequency)
+        receiver.save(update_fields=["frequency", "due_at"])
+    if frequency == Frequency.OFF:
+        Notification.objects.filter(receiver=receiver).delete()
     return receiver
 
 
 def add_chat(name: str, address: str, frequency: Frequency) -> NotificationReceiver:
     """Add a chat of the site; its address was checked."""
-    receiver = NotificationReceiver(name=name, address=encrypt(address))
-    receiver.save()
-    _begin(receiver, frequency)
-    return receiver
+    return NotificationReceiver.objects.create(
+        name=name, address=encrypt(address), frequency=frequency, due_at=_first_due(frequency)
+    )
 
 
-def _begin(receiver: NotificationReceiver, frequency: Frequency) -> None:
-    if frequency == receiver.frequency:
-        return
+def _first_due(frequency: Frequency) -> datetime:
     now = sync_now()
-    receiver.frequency = frequency
-    receiver.due_at = daily_time_after(now) if frequency == Frequency.DAILY else now
-    receiver.save(update_fields=["frequency", "due_at"])
-    if frequency == Frequency.OFF:
-        Notification.objects.filter(receiver=receiver).delete()
+    return daily_time_after(now) if frequency == Frequency.DAILY else now

@@ -7,8 +7,6 @@ can answer them without a call.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
-from enum import StrEnum
 from typing import Any
 
 from django.db import transaction
@@ -29,29 +27,15 @@ from sync.records.authors import actor_name, users_of
 from sync.registry import link_of
 from sync.state.record_view import UNWRITABLE_STATES
 
-
-class PushReason(StrEnum):
-    """Why nothing is sent, or not now."""
-
-    NONE = ""
-    DIRECTION = "direction"
-    LEFT_OUT = "left_out"
-    ITEM_REMOVED = "item_removed"
-    BOARD = "board"
+PUSH_REASONS = ("direction", "left_out", "item_removed", "board")
+"""Why nothing is sent, or not now, as programs read it."""
 
 
 @dataclass(frozen=True)
 class PushResult:
-    """Whether a pass that sends was enqueued, the message for the person, and the item's id as it was before.
-
-    `reason_code` says why nothing is sent; where `triggered`, why it isn't sent for now, as `wait_reason` words it.
-    """
-
-    triggered: bool
-    message: str
-    monday_id: str | None
-    wait_reason: str = ""
-    reason_code: PushReason = PushReason.NONE
+    triggered: bool  # whether a pass that sends was enqueued
+    message: str  # for the person
+    reason_code: str = ""  # why nothing is sent; where `triggered`, why it isn't sent for now
 
 
 def push_record(record: SyncedModel, by: str) -> PushResult:
@@ -72,12 +56,8 @@ def push_record(record: SyncedModel, by: str) -> PushResult:
         )
     if record.sync_direction in (SyncDirection.NONE, SyncDirection.MONDAY_TO_NPD):
         label = SyncDirection(record.sync_direction).label
-        return PushResult(
-            False,
-            f"Nothing was sent: the direction of “{record}” is “{label}”. Change its direction first.",
-            record.monday_id,
-            reason_code=PushReason.DIRECTION,
-        )
+        message = f"Nothing was sent: the direction of “{record}” is “{label}”. Change its direction first."
+        return PushResult(False, message, "direction")
     by_name = {"by_name": True, "by": by}
     ledger = SyncMetadata.objects.of(record.entity_type(), [record.pk]).first()
     if reason := _exclusion(link, record, ledger):
@@ -85,16 +65,14 @@ def push_record(record: SyncedModel, by: str) -> PushResult:
             # What an item says may have changed without a word of Monday's: it is read once more.
             cause, payload = (Cause.DEPENDENCY, {}) if record.may_sync else (Cause.PERSON, by_name)
             _enqueue(record, cause, payload)
-        message = f"Nothing was sent: {reason[:1].lower()}{reason[1:]}"
-        return PushResult(False, message, record.monday_id, reason_code=PushReason.LEFT_OUT)
+        return PushResult(False, f"Nothing was sent: {reason[:1].lower()}{reason[1:]}", "left_out")
     mark_pending(record.entity_type(), record.pk)
     _enqueue(record, Cause.PERSON, by_name)
-    board = availability.of(link, urgent=True)
-    removed = _removed_item_reason(ledger)
-    wait_reason = board.detail or removed
-    message = f"It waits: {wait_reason}" if wait_reason else f"“{record}” is sent to Monday now."
-    code = PushReason.BOARD if board.detail else PushReason.ITEM_REMOVED if removed else PushReason.NONE
-    return PushResult(True, message, record.monday_id, wait_reason, code)
+    if reason := availability.of(link, urgent=True).detail:
+        return PushResult(True, f"It waits: {reason}", "board")
+    if reason := _removed_item_reason(ledger):
+        return PushResult(True, f"It waits: {reason}", "item_removed")
+    return PushResult(True, f"“{record}” is sent to Monday now.")
 
 
 def last_manual_push(record: SyncedModel) -> Decision | None:
@@ -138,21 +116,13 @@ def _removed_item_reason(ledger: SyncMetadata | None) -> str:
 # Turned off and on again, another direction.
 
 
-@dataclass(frozen=True)
-class TurnedOff:
-    """Who turned a record's sync off, and when."""
-
-    by: str
-    at: datetime
-
-
 def turn_sync_off(record: SyncedModel) -> None:
     """Turn the sync of one record off; raises Conflict where it is off."""
     with transaction.atomic():
         current = _lock_record(record)
         if not current.sync_enabled:
-            turned_off = sync_turned_off(current)
-            by = f" by {turned_off.by}" if turned_off else ""
+            change = sync_turned_off(current)
+            by = f" by {change['by']}" if change else ""
             raise Conflict(f"“{current}” was turned off already{by}. Nothing was changed.")
         _update_record(current, sync_enabled=False)
 
@@ -176,31 +146,22 @@ def set_direction(record: SyncedModel, direction: SyncDirection, *, expected: st
         _update_record(current, sync_direction=direction.value)
 
 
-def sync_turned_off(record: SyncedModel) -> TurnedOff | None:
-    """Return who turned a record's sync off, as far as its history shows; None where it is on."""
-    if record.sync_enabled:
-        return None
-    change = _turning_off(record)
-    if change is None:
-        return None
-    metadata: dict[str, Any] = change.pgh_context.metadata if change.pgh_context else {}
-    return TurnedOff(actor_name(metadata, users_of([change])), change.pgh_created_at)
-
-
-def _turning_off(record: SyncedModel) -> Any | None:
-    """The change that turned the sync off; None where it is older than the stored history."""
+def sync_turned_off(record: SyncedModel) -> dict[str, Any]:
+    """Return who turned a record's sync off (`by`) and when (`at`), as far as its history shows; else nothing."""
     models = event_models(tracks_model=type(record))
-    if not models:
-        return None
+    if record.sync_enabled or not models:
+        return {}
     changes: Any = models[0]._default_manager.filter(pgh_obj_id=record.pk).select_related("pgh_context")
     # The change after the last one that shows the sync on turned it off, however often the record was edited since.
     last_on = changes.filter(sync_enabled=True).order_by("-pgh_id").values("pgh_id")[:1]
     after = changes.annotate(last_on=Subquery(last_on)).filter(
         Q(last_on=None) | Q(pgh_id__gt=F("last_on")), sync_enabled=False
     )
-    found = after.order_by("pgh_id").first()
-    never_on = found is not None and found.last_on is None
-    return None if never_on and found.pgh_label != "insert" else found
+    change = after.order_by("pgh_id").first()
+    if change is None or (change.last_on is None and change.pgh_label != "insert"):
+        return {}  # it is older than the stored history
+    metadata: dict[str, Any] = change.pgh_context.metadata if change.pgh_context else {}
+    return {"by": actor_name(metadata, users_of([change])), "at": change.pgh_created_at}
 
 
 def _lock_record(record: SyncedModel) -> SyncedModel:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -57,39 +57,36 @@ _DELETE = """
 
 @dataclass(frozen=True)
 class RetentionRule:
-    """What of one table is deleted: `where` is SQL about the row `old`, `days` how old it must be."""
+    """What of one table is deleted."""
 
     name: str
     table: str
-    where: str
-    days: int
+    where: str  # SQL about the row `old`
+    days: int  # how old it must be
     key: str = "id"
-    params: dict[str, Any] = field(default_factory=dict)
+    params: Mapping[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class PruneResult:
-    name: str
-    rows: int
+def prune(*, dry_run: bool = False, progress: Callable[[str, int], None] | None = None) -> dict[str, int]:
+    """Delete what is old enough, or only count it; return how many rows of each kind.
 
-
-def prune(*, dry_run: bool = False, progress: Callable[[PruneResult], None] | None = None) -> list[PruneResult]:
-    """Delete what is old enough, or only count it; `progress` is called with each kind when it is done."""
-    found = []
+    `progress` is called with each kind when it is done.
+    """
+    counts: dict[str, int] = {}
     if not dry_run:
         encrypt_anew()
         pruning.send(None)
     for rule in retention_rules():
-        found.append(PruneResult(rule.name, count_rows(rule) if dry_run else delete_rows(rule)))
+        counts[rule.name] = _count_rows(rule) if dry_run else _delete_rows(rule)
         if progress:
-            progress(found[-1])
-    tombstones = prunable_tombstones().count() if dry_run else prune_tombstones()
-    found.append(PruneResult("deleted records", tombstones))
+            progress(rule.name, counts[rule.name])
+    name = "deleted records"
+    counts[name] = prunable_tombstones().count() if dry_run else prune_tombstones()
     if progress:
-        progress(found[-1])
+        progress(name, counts[name])
     if not dry_run:
-        log.info("pruned", **{one.name.lower().replace(" ", "_"): one.rows for one in found})
-    return found
+        log.info("pruned", **{name.lower().replace(" ", "_"): rows for name, rows in counts.items()})
+    return counts
 
 
 def encrypt_anew() -> int:
@@ -114,7 +111,6 @@ def retention_rules() -> list[RetentionRule]:
         RetentionRule("API writes", "sync_intents", _intent_condition(), journal),
         RetentionRule("jobs", "sync_queue", f"old.status = 'completed' AND old.finished_at < {_AGE}",
                       settings.QUEUE_DAYS),
-        RetentionRule("verifications", "sync_verifications", f"old.at < {_AGE}", history),
         RetentionRule("approval requests", "sync_approval_requests",
                       f"old.state <> ALL (%(open)s) AND coalesce(old.decided_at, old.at) < {_AGE}", history,
                       params={"open": [str(state) for state in OPEN_REQUEST_STATES]}),
@@ -124,11 +120,12 @@ def retention_rules() -> list[RetentionRule]:
     return [rule for rule in rules if rule.days > 0]
 
 
-def count_rows(rule: RetentionRule) -> int:
-    return int(fetch_rows(_COUNT.format(table=rule.table, where=rule.where), _params(rule))[0][0])
+def _count_rows(rule: RetentionRule) -> int:
+    sql = _COUNT.format(table=rule.table, where=rule.where)
+    return int(fetch_rows(sql, {"days": rule.days, **rule.params})[0][0])
 
 
-def delete_rows(rule: RetentionRule) -> int:
+def _delete_rows(rule: RetentionRule) -> int:
     """Delete a rule's rows, each batch in a transaction of its own; locked rows are left to the next run.
 
     So is the rest on shutdown.
@@ -136,14 +133,10 @@ def delete_rows(rule: RetentionRule) -> int:
     sql = _DELETE.format(table=rule.table, where=rule.where, key=rule.key)
     total = 0
     while True:
-        deleted = run_sql(sql, _params(rule) | {"batch": BATCH_SIZE})
+        deleted = run_sql(sql, {"days": rule.days, "batch": BATCH_SIZE, **rule.params})
         total += deleted
         if deleted < BATCH_SIZE or process.is_shutting_down():
             return total
-
-
-def _params(rule: RetentionRule) -> dict[str, Any]:
-    return {"days": rule.days, **rule.params}
 
 
 def _intent_condition() -> str:

@@ -43,12 +43,12 @@ MAX_NOTIFY_SECONDS = 120.0
 
 @dataclass
 class WorkSummary:
-    """What runs of the worker did, in records; `waiting` is how many jobs still wait after the last."""
+    """What runs of the worker did, in records."""
 
     claimed: int = 0
     completed: int = 0
     failed: int = 0
-    waiting: int = 0
+    waiting: int = 0  # jobs that still wait after the last run
 
     def add(self, claimed: int, result: PassResult | WorkSummary) -> None:
         self.claimed += claimed
@@ -59,45 +59,40 @@ class WorkSummary:
         return f"{self.claimed:,} checked: {self.completed:,} done, {self.failed:,} failed."
 
 
-@dataclass
-class WorkerRun:
+class _Run:
     """One call of `work`."""
 
-    summary: WorkSummary
-    until: float
-    wait_for_lease: bool
-    linger: bool
+    def __init__(self, until: float, *, wait_for_lease: bool, linger: bool) -> None:
+        self.summary = WorkSummary()
+        self.until = until
+        self.wait_for_lease = wait_for_lease
+        self.linger = linger
 
     def work_board(self, entity_type: str) -> None:
         """Work one board's due jobs, if there are any and the board is available."""
         if process.is_shutting_down():
-            self._notify_others(entity_type)
+            _notify_others(entity_type)
             return
         if not has_due_rows(entity_type):
             return
         while True:
-            found = grant(entity_type)
-            if isinstance(found, Wait):
-                self._notify_after(found, entity_type)
+            granted = grant(entity_type)
+            if isinstance(granted, Wait):
+                self._notify_after(granted, entity_type)
                 return
-            if (board_lease := acquire(found.link)) is not None:
+            if (board_lease := acquire(granted.link)) is not None:
                 break
             if not self.wait_for_lease or time.monotonic() >= self.until or process.wait(LEASE_WAIT_SECONDS):
                 return
-        finished = False
+        is_finished = False
         try:
             with board_lease:
-                finished = self._work_batches(board_lease, found)
+                is_finished = self._work_batches(board_lease, granted)
         except LeaseLost as lost:
             log.warning("board lost", board=entity_type, reason=str(lost))
         # Only after the release: a worker that is notified while the lease is taken ends at once.
-        if not finished or process.is_shutting_down():
-            self._notify_others(entity_type)
-
-    def _notify_others(self, entity_type: str) -> None:
-        """Notify another worker where the board still has due jobs."""
-        if has_due_rows(entity_type):
-            notify.notify_now(entity_type)
+        if not is_finished or process.is_shutting_down():
+            _notify_others(entity_type)
 
     def _notify_after(self, wait: Wait, entity_type: str) -> None:
         """Where a minute's quota ended the work, it goes on as soon as the next begins, not at the next sweep."""
@@ -106,39 +101,40 @@ class WorkerRun:
             if 0 < seconds <= MAX_NOTIFY_SECONDS:
                 notify.notify_later(entity_type, seconds)
 
-    def _work_batches(self, board_lease: Lease, found: Grant | Wait) -> bool:
+    def _work_batches(self, board_lease: Lease, granted: Grant | Wait) -> bool:
         """Reconcile batch after batch; return False where another run has to go on with the board.
 
-        `found` is what was granted when the lease was taken; it is asked for again before each further batch.
+        `granted` is what was granted when the lease was taken; it is asked for again before each further batch.
         """
-        entity_type, lingered = board_lease.link.entity_type, not self.linger
-        while isinstance(found, Grant):
+        entity_type = board_lease.link.entity_type
+        has_lingered = not self.linger
+        while isinstance(granted, Grant):
             if process.is_shutting_down() or time.monotonic() > self.until:
                 return False
-            reserved = _reserve(board_lease, found)
+            reserved = _reserve(board_lease, granted)
             if isinstance(reserved, Wait):
-                found = reserved
+                granted = reserved
                 break
             with reserved:
                 claimed = claim(
-                    board_lease, reserved.size, only_urgent=reserved.only_urgent, only_pulls=bool(found.hold_seconds)
+                    board_lease, reserved.size, only_urgent=reserved.only_urgent, only_pulls=bool(granted.hold_seconds)
                 )
                 if claimed:
-                    self._run_pass(board_lease, claimed, found.hold_seconds)
+                    self._run_pass(board_lease, claimed, granted.hold_seconds)
             # A claim that came out short has mostly left nothing, and to ask costs a tenth of a further round.
             if len(claimed) < reserved.size and not (claimed and has_due_rows(entity_type)):
-                if lingered:
+                if has_lingered:
                     return True
                 board_lease.renew()
                 process.wait(LINGER_SECONDS)
-                lingered = True
-            found = grant(entity_type)
-        self._notify_after(found, entity_type)
+                has_lingered = True
+            granted = grant(entity_type)
+        self._notify_after(granted, entity_type)
         return True
 
     def _run_pass(self, board_lease: Lease, claimed: list[Claim], hold_seconds: float) -> None:
         def store_fault() -> None:
-            rows = [row for one in claimed for row in one.rows]
+            rows = [row for job in claimed for row in job.rows]
             with board_lease.transaction():
                 if len(claimed) > 1:
                     finish.release(rows, board_lease.token, reason, at_most=1)
@@ -159,11 +155,17 @@ class WorkerRun:
                 self.summary.failed += len(claimed) == 1
 
 
-def _reserve(board_lease: Lease, found: Grant) -> Reservation | Wait:
+def _notify_others(entity_type: str) -> None:
+    """Notify another worker where the board still has due jobs."""
+    if has_due_rows(entity_type):
+        notify.notify_now(entity_type)
+
+
+def _reserve(board_lease: Lease, granted: Grant) -> Reservation | Wait:
     """Find out about creates without an answer, then reserve the next pass; a wait where Monday can't be asked."""
-    stopped = "" if found.hold_seconds else confirm_creates(board_lease)
+    stopped = "" if granted.hold_seconds else confirm_creates(board_lease)
     if not stopped:
-        return found.reserve()
+        return granted.reserve()
     now = grant(board_lease.link.entity_type)
     return now if isinstance(now, Wait) else Wait(BlockedKind.BLOCKED, stopped)
 
@@ -171,12 +173,12 @@ def _reserve(board_lease: Lease, found: Grant) -> Reservation | Wait:
 STUCK_SECONDS = 120
 
 
-@dataclass
 class PoolWatch:
     """Notices a pool that takes nothing though jobs are due, as after the kill of the process that held its lock."""
 
-    taken: int = 0  # tasks, as last told
-    idle_since: float = 0.0
+    def __init__(self) -> None:
+        self.taken = 0  # tasks, as counted last
+        self.idle_since = 0.0
 
     def is_stuck(self, taken: int, running: int, waiting: int, now: float) -> bool:
         """Whether it took no waiting task for two minutes, none is running, and a board's due jobs don't move.
@@ -185,7 +187,8 @@ class PoolWatch:
         how many the worker has received for it. With none waiting, as when beat is down, the pool is merely idle.
         """
         if taken != self.taken or running or not waiting or not self.idle_since:
-            self.taken, self.idle_since = taken, now
+            self.taken = taken
+            self.idle_since = now
             return False
         return now - self.idle_since >= STUCK_SECONDS and bool(availability.overdue_boards(STUCK_SECONDS))
 
@@ -199,7 +202,7 @@ def work(
     the lease is kept a second longer, for notified workers that found it taken.
     """
     limit = seconds if seconds is not None else settings.CELERY_TASK_TIME_LIMIT / 2
-    run = WorkerRun(WorkSummary(), time.monotonic() + limit, wait_for_lease, linger)
+    run = _Run(time.monotonic() + limit, wait_for_lease=wait_for_lease, linger=linger)
     for spec in list(registry.entities()):
         if entity_type in (None, spec.entity_type):
             with bound_contextvars(board=spec.entity_type):
@@ -252,20 +255,19 @@ def remaining_lines() -> list[str]:
     """Return a line per type and state of what is left: pending with the reason, in progress, failed."""
     lines = []
     for spec in registry.entities():
-        found = SyncQueue.objects.filter(entity_type=spec.entity_type).aggregate(
-            waiting=Count("id", filter=Q(status=QueueStatus.PENDING)),
+        jobs = SyncQueue.objects.filter(entity_type=spec.entity_type).aggregate(
+            pending=Count("id", filter=Q(status=QueueStatus.PENDING)),
             working=Count("id", filter=Q(status=QueueStatus.IN_PROGRESS)),
             failed=Count("id", filter=Q(status=QueueStatus.FAILED)),
             soonest=Min("next_retry", filter=Q(status=QueueStatus.PENDING)),
         )
-        if found["waiting"]:
-            reason = _waiting_reason(spec.entity_type, found["soonest"])
-            lines.append(f"{registry.count_of_type(found['waiting'], spec.entity_type)} pending. {reason}")
-        if found["working"]:
-            lines.append(f"{registry.count_of_type(found['working'], spec.entity_type)} in progress in another worker.")
-        if found["failed"]:
-            count = registry.count_of_type(found["failed"], spec.entity_type)
-            lines.append(f"{count} failed: retry in the admin's queue.")
+        counts = {state: registry.count_of_type(jobs[state], spec.entity_type) for state in jobs if state != "soonest"}
+        if jobs["pending"]:
+            lines.append(f"{counts['pending']} pending. {_waiting_reason(spec.entity_type, jobs['soonest'])}")
+        if jobs["working"]:
+            lines.append(f"{counts['working']} in progress in another worker.")
+        if jobs["failed"]:
+            lines.append(f"{counts['failed']} failed: retry in the admin's queue.")
     return lines
 
 

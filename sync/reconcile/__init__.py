@@ -46,12 +46,12 @@ def reconcile(lease: Lease, claims: Sequence[Claim], batch_id: uuid.UUID, hold_s
     gatherer = Gatherer()
     facts = claimed(load_board(lease.link), claims)
     stop_reason = write_stop.HELD if hold_seconds else ""
-    executor = Executor(lease, facts.board, len(facts.claimed.records) or 1, stop_reason, read_at=facts.now)
+    executor = Executor(lease, facts.board, len(facts.records) or 1, stop_reason, read_at=facts.now)
     facts, plan = gatherer.gather(facts)
     executor.board = facts.board
-    if facts.monday.columns is not None:
-        store_columns(lease.link, facts.monday.columns)
-    if facts.monday.error is not None:
+    if facts.columns is not None:
+        store_columns(lease.link, facts.columns)
+    if facts.error is not None:
         plan = _unread(executor, facts, plan)
     elif gatherer.calls:
         breaker.reset_board(lease.link)
@@ -104,12 +104,12 @@ def _unread(executor: Executor, facts: PassFacts, plan: Plan) -> Plan:
     Where a column is gone the next pass leaves out what asked for it. A document that was only too complex is no
     record's fault: its jobs go back together where the board's next one is smaller for it (limits/metered_client.py).
     """
-    error = facts.monday.error
+    error = facts.error
     link = executor.lease.link
     assert error is not None
-    has_columns = facts.monday.columns is not None
+    has_columns = facts.columns is not None
     records = len(plan.open_records) + len(plan.open_deleted)
-    units = records + len(facts.claimed.unmatched)
+    units = records + len(facts.item_claims)
     is_rejected = not has_columns and error.scope in (Scope.DOCUMENT, Scope.RECORD, Scope.FIELD)
     releases = not is_rejected or units > 1
     shrinks = error.kind is TOO_COMPLEX and board_costs(link.pk).size < units

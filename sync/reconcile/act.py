@@ -50,7 +50,7 @@ from sync.reconcile.deleted_records import (
     wants_editors,
     with_editors,
 )
-from sync.reconcile.duplicates import new_duplicate_requests, second_item_write, still_leaves
+from sync.reconcile.duplicates import answered, new_duplicate_requests, second_item_write, still_leaves
 from sync.reconcile.field_values import BoardContext
 from sync.reconcile.gather import items_with_npd_ids
 from sync.reconcile.pass_plan import DuplicateItem, Plan
@@ -628,7 +628,7 @@ def send_records(executor: Executor, board: BoardContext, plan: Plan) -> Plan:
 
 def send_duplicates(executor: Executor, board: BoardContext, plan: Plan) -> Plan:
     """Take the NPD ID from second items, or archive them; raises LeaseLost."""
-    going_on = [(one, second_item_write(one)) for one in plan.duplicates if _goes_on(plan, one)]
+    going_on = [(d, second_item_write(d)) for d in plan.duplicates if _goes_on(plan, d)]
     without_npd_id = {board.link.npd_id_column: None}
     clears = [replace(write, columns=without_npd_id) for duplicate, write in going_on if duplicate.loses_npd_id]
     cleared = executor.send(_CLEAR, clears)
@@ -638,10 +638,11 @@ def send_duplicates(executor: Executor, board: BoardContext, plan: Plan) -> Plan
         new_requests = new_duplicate_requests(requests, [duplicate for duplicate, _ in leaving])
         ApprovalRequest.objects.bulk_create(new_requests)
     archived = executor.send(_ARCHIVE, [write for _, write in leaving])
-    answers = {}
-    for _, write in going_on:
-        answers[write.unit] = tuple(sent[write.unit] for sent in (cleared, archived) if write.unit in sent)
-    duplicates = (replace(one, answers=answers.get(second_item_write(one).unit)) for one in plan.duplicates)
+    settled = {}
+    for duplicate, write in going_on:
+        answers = [sent[write.unit] for sent in (cleared, archived) if write.unit in sent]
+        settled[write.unit] = answered(duplicate, answers)
+    duplicates = (settled.get(second_item_write(duplicate).unit, duplicate) for duplicate in plan.duplicates)
     return replace(plan, duplicates=tuple(duplicates))
 
 
@@ -650,4 +651,4 @@ def _goes_on(plan: Plan, duplicate: DuplicateItem) -> bool:
     if not duplicate.is_answered:
         return True
     record_plan = plan.records[duplicate.record.pk]
-    return record_plan.is_open and (record_plan.item is not None or bool(duplicate.problem))
+    return record_plan.is_open and record_plan.item is not None

@@ -24,18 +24,17 @@ from sync.models import ApprovalRequest, FieldMapping, Intent, SyncedModel, Sync
 from sync.models.jobs import ROUNDS_KEY
 from sync.monday.board_items import ARCHIVED, DELETED, BatchItems, Item
 from sync.monday.conversion import Converter
+from sync.monday.errors import MondayError
 from sync.outbox.claim import Claim
 from sync.reconcile.calls import NOTHING_SENT, Answer
 from sync.reconcile.facts import (
     AnswerFacts,
     ChangeEvent,
-    ClaimedFacts,
     DeletedFacts,
-    DeletionFacts,
     HistoryLine,
     IdentityFacts,
+    InspectedColumns,
     ItemFacts,
-    MondayFacts,
     RecordFacts,
     RemovalFacts,
     Settings,
@@ -566,7 +565,7 @@ class DeletedPlan:
     ending: Ending = OPEN
     reason: str = ""  # how the item stands, in words
     new_state: TombstoneState | None = None  # the tombstone's; None leaves it
-    reason_code: str = ""  # the tombstone's too
+    reason_code: str = ""  # likewise
     history: tuple[HistoryLine, ...] = ()
     item_removal: DeletedRecordPolicy | None = None  # what is to be done with the item
     approval: ApprovalState | None = None  # what is to be stored about that: counted as done, or waiting
@@ -574,9 +573,9 @@ class DeletedPlan:
     edits: tuple[FieldConflict, ...] = ()
     restores: bool = False  # the record is to come back
     carried_out: str = ""  # what was done by a person's choice
-    frees_item: bool = False  # it is treated as any item that no record has
-    lost: LostUpdates = NOTHING_LOST
-    answer: Answer = NOTHING_SENT
+    frees_item: bool = False  # the item is treated as any that no record has
+    lost: LostUpdates = NOTHING_LOST  # edits on the item that writes of ours went over
+    answer: Answer = NOTHING_SENT  # what Monday made of what was sent
 
     @property
     def id(self) -> UUID:
@@ -617,31 +616,20 @@ OF_ITS_PASS = (AnswerKind.NEW_ITEM, AnswerKind.COPY)
 
 @dataclass(frozen=True)
 class IdentityAnswer:
-    """What a person chose in a `conflict` that stands at the record `asked_of`.
+    """What a person chose in a conflict about who is who, and what becomes of that.
 
     To link is to give `record_id` the item; to merge is to delete `made_id`, made from an item, for `record_id`.
     """
 
     kind: AnswerKind
-    asked_of: UUID
+    asked_of: UUID  # the record at which the conflict stands
     conflict: OpenConflict
     item_id: str
     record_id: UUID | None = None
     made_id: UUID | None = None
-
-
-@dataclass(frozen=True)
-class AnswerPlan:
-    """What becomes of an answer: `done`, as a sentence, `outdated`, why it is handed back; neither of
-    these where the record's own pass does it.
-
-    `hands_over`: of two records that become one, the item goes to the one that stays.
-    """
-
-    answer: IdentityAnswer
-    done: str = ""
-    outdated: str = ""
-    hands_over: bool = False
+    done: str = ""  # what becomes of it, as a sentence; empty where the record's own pass does it
+    outdated: str = ""  # why it is handed back
+    hands_over: bool = False  # of two records that become one, the item goes to the one that stays
 
 
 class ItemAct(StrEnum):
@@ -667,24 +655,28 @@ class ItemPlan:
     """What becomes of an item that no record has."""
 
     facts: ItemFacts
-    outcome: Outcome = Outcome.SETTLED  # by these three its job ends
+    outcome: Outcome = Outcome.SETTLED  # how its job ends
     detail: str = ""
     wait_seconds: float = 0
     act: ItemAct = ItemAct.NOTHING
-    record: SyncedModel | None = None  # gets it or has it, as it will be; of a duplicate, is what it is a copy of
-    asked: tuple[SyncedModel, ...] = ()  # among these a person is to choose, by the `question`
+    record: SyncedModel | None = None  # that gets or has it, as it will be; the one of which it is a second item
+    asked: tuple[SyncedModel, ...] = ()  # the records among which a person is to choose
+    question: Mapping[str, Any] = field(default_factory=dict)
     tombstone: Tombstone | None = None  # that of its deleted record, as it will be
     woken: tuple[UUID, ...] = ()  # deleted records that get a pass
     finding: UnmatchedFinding | None = None  # what people are shown of it; without one what was noted is cleared
-    keeps_finding: bool = False  # it isn't
+    keeps_finding: bool = False  # but not then
     problems: str = ""  # why it can't become a record, to be remembered
     closes: str = ""  # why there is nothing to ask about it any more
     sentence: str = ""  # for the record's history
-    question: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def names(self) -> set[UUID]:
         return {record.pk for record in (self.record, *self.asked) if record is not None}
+
+
+SECOND_ITEM_ASKED = "conflict_identity"
+"""The kind of the line about a second item that stays on the board."""
 
 
 @dataclass(frozen=True)
@@ -698,12 +690,16 @@ class DuplicateItem:
     writes: tuple[Intent, ...] = ()  # what was announced about the record
     was_linked: bool = False  # the record had this item once
     maker: str = ""  # the Monday user who made it, as far as events tell
-    users: frozenset[str] = frozenset()  # all Monday users who did anything with it
+    users: frozenset[str] = frozenset()  # all who did anything with it
     token_user: str = ""  # as whom we write
     is_alone: bool = False  # the record's own item is not on the board: without this one there would be none
-    problem: str = ""
     is_ours: bool = False  # our own create made it, and it may go without being asked
-    answers: tuple[Answer, ...] | None = None  # to its calls; None where the pass did not go on with it
+    # What became of it, once its calls are answered.
+    outcome: Outcome = Outcome.OPEN
+    detail: str = ""
+    kind: str = ""  # its line's in the history, empty without one
+    wait_seconds: float = 0
+    intents: tuple[Intent, ...] = ()  # those of calls that were carried out
 
     @property
     def question(self) -> str:
@@ -714,6 +710,11 @@ class DuplicateItem:
         )
 
     @property
+    def is_asked(self) -> bool:
+        """Whether a person is asked now if it is the same."""
+        return not self.is_answered and self.kind == SECOND_ITEM_ASKED
+
+    @property
     def loses_npd_id(self) -> bool:
         return not self.is_answered
 
@@ -722,7 +723,7 @@ class DuplicateItem:
         """Whether it leaves the board: ours by itself, another's because a person said so."""
         if not self.is_answered:
             return self.is_ours
-        return self.item.state == ACTIVE and not self.problem and not self.owner
+        return self.item.state == ACTIVE and not self.owner
 
 
 # The plan of a pass, and what it rests on.
@@ -741,7 +742,7 @@ class Plan:
     records: Mapping[UUID, RecordPlan] = field(default_factory=dict)
     deleted: Mapping[UUID, DeletedPlan] = field(default_factory=dict)
     items: tuple[ItemPlan, ...] = ()  # the unmatched ones, in the order of their claims
-    answers: tuple[AnswerPlan, ...] = ()  # people's, to “who is this?”
+    answers: tuple[IdentityAnswer, ...] = ()  # people's, to “who is this?”
     duplicates: tuple[DuplicateItem, ...] = ()  # second items of linked records
     clears: ClearsPlan | None = None
     other_jobs: tuple[Job, ...] = ()  # of what is neither record nor item, or could not be read
@@ -767,30 +768,34 @@ class Plan:
 
 @dataclass(frozen=True)
 class PassFacts:
-    """What is so: what NPD knows of what was claimed, what Monday says, and what its items point at.
-
-    `now` is when the pass began to read.
-    """
+    """What is so: what NPD knows of what was claimed, what Monday says, and what its items point at."""
 
     board: BoardContext
-    claimed: ClaimedFacts
-    now: datetime
+    now: datetime  # when the pass began to read
+    # What NPD knows of what was claimed.
+    records: tuple[RecordFacts, ...] = ()  # that are there
+    deleted: tuple[DeletedFacts, ...] = ()  # and that were deleted
+    unknown: tuple[Claim, ...] = ()  # neither records nor remembered as such
+    item_claims: tuple[Claim, ...] = ()  # of items that no record has
+    linked_items: tuple[str, ...] = ()  # claimed items that a record has by now: they are that record's wake-ups
+    lost_creates: Mapping[UUID, tuple[str, ...]] = field(
+        default_factory=dict
+    )  # items that given-up creates may have made
     settings: Settings = field(default_factory=Settings)
     answers: AnswerFacts = field(default_factory=AnswerFacts)
-    monday: MondayFacts = field(default_factory=MondayFacts)
+    # What Monday says.
+    items: BatchItems = field(default_factory=BatchItems)
+    columns: InspectedColumns | None = None  # what was found out about the board's columns
+    error: MondayError | None = None  # why Monday could not be read
+    # What the items point at.
     identity: IdentityFacts = field(default_factory=IdentityFacts)
     removals: Mapping[UUID, RemovalFacts] = field(default_factory=dict)  # of linked records whose items are gone
     unmatched: tuple[ItemFacts, ...] = ()
-    deletions: DeletionFacts = field(default_factory=DeletionFacts)
+    deletion_policy: DeletedRecordPolicy = DeletedRecordPolicy.ARCHIVE  # what becomes of deleted records' items
     approvals: ApprovalFacts = field(default_factory=ApprovalFacts)
     related: RelatedFacts = field(default_factory=RelatedFacts)
     edits: EditFacts = field(default_factory=EditFacts)
     people: Mapping[str, Any] = field(default_factory=dict)  # Monday's users by id, where somebody's edit is told
-
-    @property
-    def found(self) -> BatchItems:
-        """What was read on Monday; nothing where nothing was."""
-        return self.monday.items
 
     def field_facts(self, plan: RecordPlan, **more: Any) -> FieldFacts:
         return FieldFacts(self.board, plan.facts, self.related, self.edits, creates=plan.creates, **more)

@@ -81,18 +81,11 @@ from sync.reconcile.deleted_records import (
     new_removal_requests,
     tombstone_after,
 )
-from sync.reconcile.duplicates import (
-    after_copy_answers,
-    as_answered,
-    copy_reports,
-    duplicate_result,
-    is_asked,
-    second_item,
-)
+from sync.reconcile.duplicates import after_copy_answers, copy_reports, second_item
 from sync.reconcile.facts import HistoryLine, InspectedColumns
 from sync.reconcile.field_values import ACTIVE, BoardContext, match_text_of_item, npd_id_of
 from sync.reconcile.history import PassHistory, cause_of_claim
-from sync.reconcile.identity import ANSWERED, NEW_ITEM, asked_by, decide_answers, linkable
+from sync.reconcile.identity import ANSWERED, decide_answers, linkable, named_in
 from sync.reconcile.lost_updates import lost_lines, seen_after
 from sync.reconcile.new_items import CHANGED_MEANWHILE, after_rejection, item_as_locked, released
 from sync.reconcile.pass_plan import (
@@ -101,8 +94,8 @@ from sync.reconcile.pass_plan import (
     REPORTED_STATES,
     ROUNDS_WAIT_SECONDS,
     AnswerKind,
-    AnswerPlan,
     DeletedPlan,
+    IdentityAnswer,
     ItemAct,
     ItemPlan,
     Job,
@@ -127,7 +120,7 @@ from sync.reconcile.unconfirmed_writes import CreatePlan, Fate, may_link
 from sync.records.approvals import OPEN_REQUEST_STATES, release_obsolete
 from sync.records.inbox import UNMATCHED_ITEM_WAIT_SECONDS
 from sync.records.item_links import exclude_match, ignore_item
-from sync.records.tombstones import enqueue_tombstones, restore_record, set_late_item
+from sync.records.tombstones import NEW_ITEM, enqueue_tombstones, restore_record, set_late_item
 from sync.records.unmatched_items import AS_NEW, UnmatchedFinding, clear_unmatched, note_unmatched, reopen_items
 from sync.registry import relation_of, target_of
 
@@ -216,7 +209,7 @@ def _lock_records(run: PassRun, plan: Plan) -> None:
     """Lock all records of which the pass may write, in the order of their ids, before any other row."""
     if not (plan.answers or plan.items or plan.deleted):
         return  # the claimed ones alone: they are locked where they are read
-    named, _, _ = asked_by(answer_plan.answer for answer_plan in plan.answers)
+    named, _, _ = named_in(plan.answers)
     ids = {*plan.records, *named}.union(*(item.names for item in plan.items))
     list(run.records.select_for_update(of=("self",)).filter(pk__in=ids).order_by("pk").values_list("pk"))
     _lock_failed_jobs(run, plan)
@@ -336,48 +329,42 @@ def _end_events(run: PassRun, ids: Sequence[int]) -> None:
 def _settle_answers(run: PassRun, plan: Plan) -> None:
     """Carry out what people answered, as far as it still can be: decided anew on rows that are locked."""
     entity_type = run.entity_type
-    answers = [answer_plan.answer for answer_plan in plan.answers]
-    named, items, merged = asked_by(answers)
+    answers = [replace(answer, done="", outdated="", hands_over=False) for answer in plan.answers]
+    named, items, merged = named_in(answers)
     # The answers stay, and the next pass carries them out.
     if merged and locked_pause(entity_type):
         return
     facts = gather.answer_facts(run.board, named, items, merged, locks=True)
-    decided = decide_answers(answers, facts)
-    for answer_plan in decided:
-        if answer_plan.outdated:
-            conflict = answer_plan.answer.conflict
-            reason = f"It could not be done: {answer_plan.outdated}"
-            reject_resolutions(entity_type, [answer_plan.answer.asked_of], reason, only=conflict.conflict_id)
-            items_asked = [conflict.monday_item_id]
-            enqueue_item_many(entity_type, items_asked, cause=Cause.DEPENDENCY, priority=Priority.PERSON)
-    carried_out = [answer_plan for answer_plan in decided if answer_plan.done]
-    if not carried_out:
-        return
     asked_items: set[str] = set()
     reports = []
-    for answer_plan in carried_out:
-        asked_of = plan.records[answer_plan.answer.asked_of]
-        conflict = answer_plan.answer.conflict
-        _carry_out_answer(run, asked_of, answer_plan)
-        reports.append(identity_report(asked_of, conflict, answer_plan.done))
-        asked_items |= {conflict.monday_item_id, *(asked_of.ledger.asked_items or ())}
-    save_reports(reports)
-    # Records that waited for the same answer say so until their next pass.
-    run.wake(_records_asking(entity_type, sorted(asked_items - {""})) - plan.records.keys())
+    for answer in decide_answers(answers, facts):
+        asked_of = plan.records[answer.asked_of]
+        item_id = answer.conflict.monday_item_id
+        if answer.outdated:
+            reason = f"It could not be done: {answer.outdated}"
+            reject_resolutions(entity_type, [answer.asked_of], reason, only=answer.conflict.conflict_id)
+            enqueue_item_many(entity_type, [item_id], cause=Cause.DEPENDENCY, priority=Priority.PERSON)
+        elif answer.done:
+            _carry_out_answer(run, asked_of, answer)
+            reports.append(identity_report(asked_of, answer.conflict, answer.done))
+            asked_items |= {item_id, *(asked_of.ledger.asked_items or ())}
+    if reports:
+        save_reports(reports)
+        # Records that waited for the same answer say so until their next pass.
+        run.wake(_records_asking(entity_type, sorted(asked_items - {""})) - plan.records.keys())
 
 
-def _carry_out_answer(run: PassRun, asked_of: RecordPlan, answer_plan: AnswerPlan) -> None:
-    answer = answer_plan.answer
+def _carry_out_answer(run: PassRun, asked_of: RecordPlan, answer: IdentityAnswer) -> None:
     entity_type = run.entity_type
     by = asked_of.facts.by
     if answer.kind is AnswerKind.MERGE:
-        _merge_records(run, answer_plan, by)
+        _merge_records(run, answer, by)
     elif answer.kind is AnswerKind.LINK and answer.record_id is not None:
         run.records.filter(pk=answer.record_id).update(monday_id=answer.item_id)
         # What was remembered against the item is overruled.
         IgnoredItem.objects.filter(entity_type=entity_type, item_id=answer.item_id).delete()
         cause = cause_of_claim(asked_of.facts.claim)
-        run.log_decision(answer.record_id, answer.item_id, "link", answer_plan.done, actor=by, cause=cause)
+        run.log_decision(answer.record_id, answer.item_id, "link", answer.done, actor=by, cause=cause)
         if answer.record_id != answer.asked_of:
             run.wake([answer.record_id], Priority.PERSON)
     elif answer.kind is AnswerKind.TWO_RECORDS:
@@ -393,19 +380,17 @@ def _carry_out_answer(run: PassRun, asked_of: RecordPlan, answer_plan: AnswerPla
         ignore_item(entity_type, answer.item_id, None, "A person said that it has nothing to do with NPD.")
 
 
-def _merge_records(run: PassRun, answer_plan: AnswerPlan, by: str) -> None:
-    made_id = answer_plan.answer.made_id
-    other_id = answer_plan.answer.record_id
-    assert made_id is not None
-    assert other_id is not None
-    made = run.records.get(pk=made_id)  # an answer before this one may have given it its item
+def _merge_records(run: PassRun, answer: IdentityAnswer, by: str) -> None:
+    assert answer.made_id is not None
+    assert answer.record_id is not None
+    made = run.records.get(pk=answer.made_id)  # an answer before this one may have given it its item
     copy(made).delete()
-    if answer_plan.hands_over:
-        run.records.filter(pk=other_id).update(monday_id=made.monday_id)
+    if answer.hands_over:
+        run.records.filter(pk=answer.record_id).update(monday_id=made.monday_id)
     cause = {"by": by, "causes": ["person"], "rule": "they are the same"}
-    for entity_id in (made_id, other_id):
-        run.log_decision(entity_id, made.monday_id or "", "link", answer_plan.done, actor=by, cause=cause)
-    run.wake([other_id], Priority.PERSON)
+    for entity_id in (answer.made_id, answer.record_id):
+        run.log_decision(entity_id, made.monday_id or "", "link", answer.done, actor=by, cause=cause)
+    run.wake([answer.record_id], Priority.PERSON)
 
 
 def _records_asking(entity_type: str, items: Sequence[str]) -> set[UUID]:
@@ -464,13 +449,13 @@ def _settle_item(run: PassRun, planned: ItemPlan, deleted_items: Collection[str]
     elif pause := locked_pause(run.entity_type):
         item_plan = released(planned, pause)
     else:
-        item_plan = item_as_locked(run.board, planned, gather.locked_item(run.board, planned))
+        item_plan = item_as_locked(planned, *gather.item_now(run.board, planned))
     if item_plan.act is ItemAct.CREATE:
         item_plan = _with_record_stored(run, item_plan)
     _write_item(run, item_plan)
     facts = item_plan.facts
     if item_plan.outcome is Outcome.SETTLED and not item_plan.woken and facts.item_id not in deleted_items:
-        events = WebhookEvent.objects.filter(pk__in=facts.events.new, processed_at=None)
+        events = WebhookEvent.objects.filter(pk__in=facts.new_events, processed_at=None)
         events.update(processed_at=SyncNow(), outcome=item_plan.detail[:200])
     end_jobs(run, [_job_of_item(item_plan)])
     return item_plan
@@ -522,7 +507,7 @@ def _write_given(run: PassRun, plan: ItemPlan) -> None:
         IgnoredItem.objects.filter(entity_type=run.entity_type, item_id=facts.item_id).delete()
     kind = "create" if creates else "link"
     cause = cause_of_claim(facts.claim)
-    cause |= {"events": list(facts.events.new), "rule": f"an item without a record: {kind}"}
+    cause |= {"events": list(facts.new_events), "rule": f"an item without a record: {kind}"}
     if run.read_request:
         cause["read"] = run.read_request
     by = str(facts.claim.payload.get("by", ""))
@@ -579,35 +564,30 @@ def _settle_duplicates(run: PassRun, plan: Plan) -> Plan:
 
     Return the plan with its items as that leaves them, and the records whose answers were carried out, or failed.
     """
-    results = [(as_answered(one), duplicate_result(one)) for one in plan.duplicates if one.answers is not None]
-    second_items = [item for item in plan.items if item.act is ItemAct.DUPLICATE]
-    if not results and not second_items:
+    settled = [duplicate for duplicate in plan.duplicates if duplicate.outcome is not Outcome.OPEN]
+    second_items = {item.facts.item_id: item for item in plan.items if item.act is ItemAct.DUPLICATE}
+    if not settled and not second_items:
         return plan
-    found = {one.item.id: (one, result) for one, result in results if not one.is_answered}
-    pause = locked_pause(run.entity_type) if any(item.facts.item_id not in found for item in second_items) else ""
-    settled = {}
-    for item in second_items:
-        settled[item.facts.item_id] = second_item(item, found.get(item.facts.item_id), pause)
+    by_item = {duplicate.item.id: duplicate for duplicate in settled if not duplicate.is_answered}
+    pause = locked_pause(run.entity_type) if second_items.keys() - by_item.keys() else ""
+    items = {key: second_item(item, by_item.get(key), pause) for key, item in second_items.items()}
     # Reads of the next minutes are compared with what took effect, by the time at which that was known.
-    applied = [intent.pk for _, result in results for intent in result.intents]
+    applied = [intent.pk for duplicate in settled for intent in duplicate.intents]
     Intent.objects.filter(pk__in=applied).update(state=IntentState.APPLIED, settled_at=SyncNow())
-    no_longer_asked = set()
-    for one, result in results:
-        if not result.kind:
-            continue
-        read = run.read_request
-        cause = {"read": read, "rule": "a second item has the record's NPD ID"}
-        run.log_decision(one.record.pk, one.item.id, result.kind, result.detail, request_id=read, cause=cause)
-        if not one.is_answered:
-            events = WebhookEvent.objects.filter(item_id=one.item.id, processed_at=None)
-            events.update(processed_at=SyncNow(), outcome=settled[one.item.id].detail[:200])
-        if not is_asked(one, result):
-            no_longer_asked.add(one.item.id)
-    clear_unmatched(run.entity_type, no_longer_asked)
-    save_reports(list(copy_reports(run.board, plan, results)))
-    end_jobs(run, [_job_of_item(item) for item in settled.values()])
-    items = tuple(settled.get(item.facts.item_id, item) for item in plan.items)
-    return after_copy_answers(replace(plan, items=items), results)
+    ended = [duplicate for duplicate in settled if duplicate.kind]
+    cause = {"read": run.read_request, "rule": "a second item has the record's NPD ID"}
+    for duplicate in ended:
+        item_id = duplicate.item.id
+        line = (duplicate.record.pk, item_id, duplicate.kind, duplicate.detail)
+        run.log_decision(*line, request_id=run.read_request, cause=cause)
+        if not duplicate.is_answered:
+            events = WebhookEvent.objects.filter(item_id=item_id, processed_at=None)
+            events.update(processed_at=SyncNow(), outcome=items[item_id].detail[:200])
+    clear_unmatched(run.entity_type, {duplicate.item.id for duplicate in ended if not duplicate.is_asked})
+    save_reports(list(copy_reports(run.board, plan, settled)))
+    end_jobs(run, [_job_of_item(item) for item in items.values()])
+    plan = replace(plan, items=tuple(items.get(item.facts.item_id, item) for item in plan.items))
+    return after_copy_answers(plan, settled)
 
 
 # Creates without an answer.
@@ -771,7 +751,7 @@ def _settle_records(run: PassRun, facts: PassFacts, plan: Plan) -> Plan:
     _lock_failed_jobs(run, plan)
     ledgers = lock_ledgers(run.entity_type, ids)
     _store_deletion_approvals(run, plan)
-    _settle_claimed(run, facts.claimed.known_items, [one for one in plan.records.values() if one.id in locked])
+    _settle_claimed(run, facts.linked_items, [one for one in plan.records.values() if one.id in locked])
     # `pause` waits for our end.
     paused = locked_pause(run.entity_type) if any(map(has_local_writes, plan.records.values())) else ""
     rests_on_settings = any(has_local_writes(one) or one.removal for one in plan.records.values())

@@ -213,7 +213,7 @@ def changed_records(
         changed |= {clear.facts.id for clear in (*clears.counted, *clears.pending)}
         changed |= {request.entity_id for request in clears.released}
         changed |= {record_plan.id for _, _, record_plan in ended_requests(plan)}
-    stored = {record_facts.id: record_facts.ledger for record_facts in facts.claimed.records}
+    stored = {record_facts.id: record_facts.ledger for record_facts in facts.records}
     for key, record_plan in plan.records.items():
         if key not in changed and not _stays(facts, record_plan, stored[key], has_job=key in with_jobs):
             changed.add(key)

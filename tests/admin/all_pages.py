@@ -40,7 +40,6 @@ from sync.models import (
     SyncQueue,
     Tombstone,
     UnmatchedItem,
-    Verification,
     WriteLoop,
 )
 from sync.outbox import pauses
@@ -66,7 +65,9 @@ def furnish(world: dict[str, Any], person: User) -> None:
         ApprovalRequest.objects.create(
             entity_type="contact", entity_id=synced.pk, kind=kind, state=state, key=f"k{number}", label="Phone “1”"
         )  # fmt: skip
-    Verification.objects.create(entity_type="contact", compared=3, differed=1)
+    BoardLink.objects.filter(entity_type="contact").update(
+        verified_at=sync_now(), verified_records=3, differed_records=1
+    )
     Tombstone.objects.create(
         entity_type="contact", entity_id=uuid.uuid4(), data={"name": "Gone Girl"}, monday_id="5099"
     )
@@ -146,7 +147,6 @@ def conflict_pages(by: User) -> Iterator[str]:
     record(finding(made[0], applied={"phone": PHONE.npd, "notes": notes.npd}))
     open_one = of_fields("open", PHONE, replace(notes, npd="x"))
     yield f"{CONFLICTS}?state=settled"
-    yield f"{CONFLICTS}bulk/keep_monday/"
     yield f"{CONFLICTS}{conflict_of(open_one).pk}/screen/?after={conflict_of(made[0]).pk}"
     refused, left = rejected_too("Ann", "73"), rejected_too("Bea", "74")
     answer = answer_rejection(named(left), by=by, choose="npd", value="", seen=SEEN)

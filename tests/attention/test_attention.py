@@ -26,7 +26,6 @@ from sync.models import (
     SyncMetadata,
     SyncQueue,
     UnmatchedItem,
-    Verification,
 )
 from sync.operations.notifications import things_to_notify_of
 from sync.queue import SyncQueueService
@@ -87,9 +86,10 @@ def kinds(db: None) -> Kinds:
     MondayAccount.objects.update_or_create(
         id=1, defaults={"needs_probe": True, "stop_code": "outage", "stop_reason": "Monday doesn't answer."}
     )
-    difference = Verification.objects.create(entity_type="contact", compared=9, differed=1)
-    Verification.objects.create(entity_type="contact", compared=9)
-    BoardLink.objects.filter(entity_type="contact").update(silence="No webhook ever came.")
+    verified_at = states.sync_now()
+    BoardLink.objects.filter(entity_type="contact").update(
+        silence="No webhook ever came.", verified_at=verified_at, differed_records=1, verified_records=9
+    )
     # Needs nobody: a value kept different, a field that waits for an approval, a conflict that is being applied.
     blocked("Kept", "5010", kept_by={"who": "Ada"}, **REJECTED)
     blocked("Approved soon", "5011", code="approval", side="npd")
@@ -114,7 +114,7 @@ def kinds(db: None) -> Kinds:
         Kind.UNMATCHED: (f"unmatched:{item.pk}", "Item 7001"),
         Kind.NOTIFICATION: (f"notification:{failing.pk}", "Slack"),
         Kind.STOP: ("stop:account", ""),
-        Kind.DIFFERENCE: (f"difference:{difference.pk}", "Contacts"),
+        Kind.DIFFERENCE: (f"difference:contact:{verified_at.date()}", "Contacts"),
         Kind.BOARD: ("board:contact:silence", "Contacts"),
     }
 
@@ -317,9 +317,9 @@ def test_what_can_be_done_about_a_removed_item_follows_the_records_direction(db:
         made = states.removed(direction, f"500{number}")
         Contact.objects.filter(pk=made.pk).update(sync_direction=direction)
     assert {one.name: one.acts for one in attention.entries(kinds=[Kind.REMOVED])} == {
-        "bidirectional": ("create_again", "delete_removed", "unlink_removed"),
-        "npd_to_monday": ("create_again", "unlink_removed"),
-        "monday_to_npd": ("delete_removed", "unlink_removed"),
+        "bidirectional": ("create_item", "delete_record", "unlink"),
+        "npd_to_monday": ("create_item", "unlink"),
+        "monday_to_npd": ("delete_record", "unlink"),
     }
 
 

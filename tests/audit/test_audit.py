@@ -7,18 +7,18 @@ import pytest
 from django.db import connection
 
 from npd.models import Contact
-from sync.models import FieldMapping, SyncQueue, Verification
+from sync.models import BoardLink, FieldMapping, SyncQueue
 from sync.operations.detect.comparison import BoardListing, compare_board
 from tests.support.world import World, staged
 
 
-def verify(world: World) -> Verification:
+def verify(world: World) -> BoardLink:
     compare_board(world.link())
-    return Verification.objects.latest("id")
+    return world.link()
 
 
-def figures(found: Verification) -> tuple[int, int]:
-    return found.compared, found.differed
+def figures(link: BoardLink) -> tuple[int, int]:
+    return link.verified_records, link.differed_records
 
 
 @staged
@@ -41,7 +41,7 @@ def test_an_edit_whose_webhook_was_lost_is_drift_and_is_looked_at(world: World) 
     world.pass_time(minutes=20)
     found = verify(world)
     assert figures(found) == (3, 1)
-    (drift,) = found.details
+    (drift,) = found.differences
     assert drift["record"] == str(contacts[0].pk)
     assert drift["fields"][0] == {
         "key": "role_title",

@@ -1,4 +1,4 @@
-"""Where people read what the nightly comparison verified: first page, board, its own list, API, doctor."""
+"""Where people read what the nightly comparison verified: first page, board, API, doctor."""
 
 from typing import Any
 
@@ -7,18 +7,22 @@ from django.contrib.auth.models import User
 from django.test import Client
 
 from npd.models import Contact
-from sync.models import Verification
+from sync.clock import sync_now
+from sync.models import BoardLink
 from sync.operations import doctor
 from tests.support.people import api_of
 
 pytestmark = pytest.mark.django_db
 
 
-def compared(differed: int = 0) -> Verification:
+def compared(differed: int = 0) -> BoardLink:
     contact = Contact.objects.create(name="Ann")
     words = {"key": "phone", "words": "Phone: NPD says “1”, Monday “2”, last synced was “1”."}
-    details = [{"record": str(contact.pk), "name": "Ann", "fields": [words]}] if differed else []
-    return Verification.objects.create(entity_type="contact", compared=300, differed=differed, details=details)
+    differences = [{"record": str(contact.pk), "name": "Ann", "fields": [words]}] if differed else []
+    values = {
+        "verified_at": sync_now(), "verified_records": 300, "differed_records": differed, "differences": differences,
+    }  # fmt: skip
+    return BoardLink.objects.update_or_create(entity_type="contact", defaults=values)[0]
 
 
 def drift_finding() -> Any:
@@ -27,10 +31,11 @@ def drift_finding() -> Any:
 
 
 def test_drift_is_an_alarm_on_the_first_page_that_says_what_to_do(admin_client: Client) -> None:
-    compared(differed=2)
+    board_page = f"/admin/sync/boardlink/{compared(differed=2).pk}/change/"
     html = admin_client.get("/admin/").content.decode()
     assert "2 of 300 checked records said “synced” and differed" in html
-    assert "/admin/sync/verification/" in html
+    assert board_page in html
+    assert "Ann: Phone: NPD says “1”, Monday “2”" in admin_client.get(board_page).content.decode()
 
 
 def test_stats_tell_what_was_verified(admin_user: User) -> None:

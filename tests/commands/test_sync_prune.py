@@ -10,7 +10,7 @@ import pytest
 
 from npd.models import Contact, ContactEvent  # type: ignore[attr-defined]
 from sync.clock import sync_now
-from sync.models import ApprovalRequest, BoardLink, Decision, Intent, SyncQueue, Tombstone, Verification, WebhookEvent
+from sync.models import ApprovalRequest, BoardLink, Decision, Intent, SyncQueue, Tombstone, WebhookEvent
 from sync.operations import retention
 from tests.support.clock import move_clock, reset_clock
 from tests.support.world import World
@@ -111,7 +111,6 @@ def test_of_what_is_old_only_that_goes_which_nothing_needs_any_more(later: Later
             )
             for state in ("done", "released")
         ),
-        Verification.objects.create(entity_type="contact", compared=3),
         Decision.objects.create(entity_type="contact", kind="note", sentence="It was made."),
         Tombstone.objects.create(entity_type="contact", entity_id=uuid.uuid4(), state="nothing_left"),
     ]

@@ -12,9 +12,9 @@ from conflicts.reports import KIND_IDENTITY, RECORD_KEY, OpenConflict
 from sync.merge import FieldSelection
 from sync.models import Intent, IntentState
 from sync.monday.board_items import Item
+from sync.reconcile import duplicates
 from sync.reconcile.calls import Answer, Verdict
-from sync.reconcile.duplicates import decide_duplicates, duplicate_result, is_own_create, still_leaves
-from sync.reconcile.facts import ClaimedFacts
+from sync.reconcile.duplicates import decide_duplicates, is_own_create, still_leaves
 from sync.reconcile.identity import ARCHIVE_OPTION
 from sync.reconcile.pass_plan import DuplicateItem, Outcome, PassFacts, Plan, RecordPlan
 from tests.decide.builders import NOW, TOKEN_USER, TOM, board, contact, facts, item, mapping, plain
@@ -128,7 +128,7 @@ RESULTS: dict[str, tuple[DuplicateItem, list[Answer], str, str]] = {
 @pytest.mark.parametrize("row", RESULTS)
 def test_what_is_said_of_it(row: str) -> None:
     plan, answers, kind, detail = RESULTS[row]
-    found = duplicate_result(replace(plan, answers=tuple(answers)))
+    found = duplicates.answered(plan, answers)
     assert (found.outcome, found.kind) == (Outcome.SETTLED, kind)
     assert detail in found.detail
     assert len(found.intents) == answers.count(DONE)
@@ -145,7 +145,7 @@ def test_what_is_said_of_it(row: str) -> None:
 )
 def test_one_whose_call_failed_is_neither_asked_about_nor_logged(verdict: Verdict, outcome: Outcome) -> None:
     for answers in ([Answer(verdict, "Why.")], [DONE, Answer(verdict, "Why.")]):
-        found = duplicate_result(replace(OWN, answers=tuple(answers)))
+        found = duplicates.answered(OWN, answers)
         assert (found.outcome, found.detail, found.kind) == (outcome, "Why.", "")
 
 
@@ -157,5 +157,5 @@ def test_an_answered_copy_waits_where_its_record_has_no_item() -> None:
     asked = (OpenConflict(uuid4(), KIND_IDENTITY, "8", (), answer),)
     for its_item, copies in ((None, []), (item(ANN), ["8"])):
         one = RecordPlan(facts(ANN, conflicts=asked, item=its_item))
-        plan, known = Plan({one.id: one}), PassFacts(BOARD, ClaimedFacts((one.facts,)), NOW)
+        plan, known = Plan({one.id: one}), PassFacts(BOARD, NOW, records=(one.facts,))
         assert [copy.item.id for copy in decide_duplicates(known, plan).duplicates] == copies

@@ -11,16 +11,7 @@ from conflicts.models import SyncConflict
 from npd.models import Contact, Organization
 from sync.choices import ApprovalKind, ApprovalState
 from sync.clock import sync_now
-from sync.models import (
-    ApiBudget,
-    ApiUsage,
-    ApprovalRequest,
-    BoardLink,
-    MondayAccount,
-    QueuePause,
-    SyncQueue,
-    Verification,
-)
+from sync.models import ApiBudget, ApiUsage, ApprovalRequest, BoardLink, MondayAccount, QueuePause, SyncQueue
 from sync.queue import SyncQueueService
 from tests.metrics.conftest import scrape
 from tests.metrics.test_page import board
@@ -181,12 +172,8 @@ def test_records_are_counted_by_status_and_what_is_open_by_kind(link: BoardLink)
 
 def test_the_last_nightly_comparison_is_told(link: BoardLink) -> None:
     assert scrape().value("records_different", **CONTACT) is None
-    now = sync_now()
-    for hours, differed in ((30, 9), (5, 0), (1, 1)):
-        Verification.objects.create(
-            entity_type="contact", compared=50, differed=differed, at=now - timedelta(hours=hours)
-        )
+    verified_at = sync_now() - timedelta(hours=1)
+    BoardLink.objects.update(verified_at=verified_at, verified_records=50, differed_records=1)
     figures = scrape()
     assert figures.value("records_different", **CONTACT) == 1
-    newest = (now - timedelta(hours=1)).timestamp()
-    assert figures.value("last_comparison_timestamp_seconds", **CONTACT) == pytest.approx(newest)
+    assert figures.value("last_comparison_timestamp_seconds", **CONTACT) == pytest.approx(verified_at.timestamp())

@@ -9,7 +9,7 @@ from django.test import Client
 
 from npd.models import Contact, Organization
 from sync.clock import sync_now
-from sync.models import ApiBudget, BoardLink, QueuePause, SyncMetadata, SyncQueue, Verification
+from sync.models import ApiBudget, BoardLink, QueuePause, SyncMetadata, SyncQueue
 from tests.api.conftest import code_of, error_of
 from tests.metrics.conftest import Figures, bearer, scrape
 from tests.support.rows import queries_of
@@ -29,8 +29,7 @@ def everything_is_tight() -> None:
     """Every limit is known, the day is nearly over, and two boards want more than this minute has."""
     now = sync_now()
     for minutes, entity_type in enumerate(("contact", "organization"), start=1):
-        board(entity_type, last_pass_at=now - timedelta(minutes=minutes))
-        Verification.objects.create(entity_type=entity_type, compared=100)
+        board(entity_type, last_pass_at=now - timedelta(minutes=minutes), verified_at=now)
         SyncMetadata.objects.create(
             entity_type=entity_type, entity_id=str(uuid.uuid4()), sync_status="completed", last_sync_attempt=now
         )

@@ -22,12 +22,12 @@ from sync.kernel.mails import NotSent, send_email
 from sync.kernel.secret_texts import decrypt
 from sync.models import (
     ApprovalRequest,
+    BoardLink,
     MondayAccount,
     Notification,
     NotificationReceiver,
     SyncMetadata,
     SyncQueue,
-    Verification,
 )
 from sync.models.attention import Frequency
 from sync.operations import retention
@@ -196,7 +196,9 @@ def test_a_stop_a_difference_and_an_approval_are_said(ada: User, mail: MailServe
     assert not mail.mails  # it may go on by itself
     notified_after(minutes=2)
     assert subjects(mail) == ["NPD Sync: Sync is stopped: Monday rejects the token."]
-    Verification.objects.create(entity_type="contact", compared=50, differed=2)
+    BoardLink.objects.filter(entity_type="contact").update(
+        verified_at=sync_now(), verified_records=50, differed_records=2
+    )
     eve = states.contact("Eve").pk
     ApprovalRequest.objects.create(
         entity_type="contact", entity_id=eve, kind=ApprovalKind.ITEMS, state=ApprovalState.PENDING, label="Eve"

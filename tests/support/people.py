@@ -29,7 +29,7 @@ def unlink(record: SyncedModel) -> None:
 OWN_GROUPS = {
     "view": [
         "view_contact", "view_organization", "view_boardlink", "view_decision", "view_fieldmapping",
-        "view_approvalrequest", "view_mondayaccount", "view_ignoreditem", "view_verification", "view_syncmetadata",
+        "view_approvalrequest", "view_mondayaccount", "view_ignoreditem", "view_syncmetadata",
         "view_syncqueue", "view_tombstone", "view_unmatcheditem", "view_syncconflict", "export_contact",
         "export_organization",
     ],

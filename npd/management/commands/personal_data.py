@@ -10,7 +10,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from npd.personal_data import Person, counts, erase, export
 from sync import registry
 from sync.kernel.messages import ActionError, Conflict
-from sync.operations.preview.explanation import find_record
+from sync.operations.preview.explanation import find_record, ids_of
 
 
 class Command(BaseCommand):
@@ -29,10 +29,9 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
-            reference = find_record(options["entity_type"], options["record"])
+            person = Person(*ids_of(find_record(options["entity_type"], options["record"])))
         except (ActionError, registry.UnknownEntity) as why:
             raise CommandError(str(why)) from why
-        person = Person(reference.spec.entity_type, reference.entity_id)
         if options["act"] == "export":
             self.stdout.write(json.dumps(export(person), indent=2, ensure_ascii=False))
             return

@@ -26,8 +26,8 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         """Explain; exit 1 where no record, or more than one, is meant."""
         try:
-            reference = find_record(options["entity_type"], options["record"])
+            subject = find_record(options["entity_type"], options["record"])
         except (ActionError, registry.UnknownEntity) as why:
             raise CommandError(str(why)) from why
-        for line in explain(reference, offline=options["offline"]):
+        for line in explain(subject, offline=options["offline"]):
             self.stdout.write(line)

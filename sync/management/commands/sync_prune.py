@@ -7,7 +7,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandParser
 
-from sync.operations.retention import PruneResult, prune
+from sync.operations.retention import prune
 
 
 class Command(BaseCommand):
@@ -25,11 +25,10 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         self._verb = "would be deleted" if options["dry_run"] else "deleted"
-        found = prune(dry_run=options["dry_run"], progress=self._tell)
-        total = sum(one.rows for one in found)
+        total = sum(prune(dry_run=options["dry_run"], progress=self._print).values())
         self.stdout.write(f"{total:,} rows {self._verb}." if total else "Nothing is old enough.")
 
-    def _tell(self, one: PruneResult) -> None:
-        if one.rows:
-            self.stdout.write(f"{one.name[0].upper()}{one.name[1:]}: {one.rows:,} {self._verb}.")
+    def _print(self, name: str, rows: int) -> None:
+        if rows:
+            self.stdout.write(f"{name[0].upper()}{name[1:]}: {rows:,} {self._verb}.")
             self.stdout.flush()

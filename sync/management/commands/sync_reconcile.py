@@ -33,21 +33,16 @@ class Command(BaseCommand):
         if options["json"]:
             raise CommandError("--json prints a plan: add --dry-run.")
         with process.shutdown_on_signals() as interrupted:
-            result = run_full_sweep(self._progress if options["progress"] else None)
-        for swept in result.boards:
-            if not swept.problem:
-                self.stdout.write(
-                    f"{swept.entity.board_title}: {swept.linked:,} linked records, {swept.same:,} of them the same on "
-                    f"both sides; {swept.items:,} items on the board, {swept.unmatched:,} of them without a record."
-                )
-        self.stdout.write(str(result.totals))
+            report, problems = run_full_sweep(self._progress if options["progress"] else None)
+        for line in report:
+            self.stdout.write(line)
         for line in remaining_lines():
             self.stdout.write(f"Left: {line}")
         if interrupted.signal_number:
             words = "Interrupted: not everything was synced. Run it again for the rest."
             raise CommandError(words, returncode=interrupted.exit_code)
-        if result.problems:
-            raise CommandError("\n".join(result.problems))
+        if problems:
+            raise CommandError("\n".join(problems))
 
     def _plan(self, options: dict[str, Any]) -> None:
         """Print the plan; exit 1 where something could not be checked."""

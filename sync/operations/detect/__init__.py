@@ -6,14 +6,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 import structlog
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Max, Q
+from django.db.models import Max
 
 from sync import limits, registry
 from sync.boards.board_setup import register_webhooks, webhook_url
@@ -95,14 +94,15 @@ def boards_to_compare() -> Iterator[BoardLink]:
         now = sync_now()
         if process.is_shutting_down():
             return
-        last, night = link.compared_at, now.replace(hour=NIGHT_HOUR, minute=0, second=0, microsecond=0)
+        last = link.compared_at
+        night = now.replace(hour=NIGHT_HOUR, minute=0, second=0, microsecond=0)
         is_night = night <= now < night.replace(hour=NIGHT_END_HOUR)
         # Missed nights are made up for, but a board is first compared in a night.
         is_due = (is_night and (last is None or last < night)) or (last is not None and now - last > OVERDUE_AFTER)
         if not is_due:
             continue
-        same = Q(compared_at=link.compared_at) if link.compared_at else Q(compared_at=None)
-        if BoardLink.objects.filter(same, pk=link.pk).update(compared_at=SyncNow(), compared=UNFINISHED_TEXT):
+        unclaimed = BoardLink.objects.filter(pk=link.pk, compared_at=last)
+        if unclaimed.update(compared_at=SyncNow(), compared=UNFINISHED_TEXT):
             yield link
 
 
@@ -117,61 +117,48 @@ def _available_boards() -> Iterator[BoardLink]:
 # Findings of sweeps and comparisons as sentences.
 
 
-@dataclass(frozen=True)
-class BoardProblem:
-    """What is wrong with a board and stops part of the sync: what, why and what to do; the admin's `icon`."""
-
-    what: str
-    why: str
-    icon: str
-    about: str
-
-
 def board_problems(
     link: BoardLink, title: str, mappings: Sequence[FieldMapping] | None = None
-) -> Iterator[BoardProblem]:
-    """Return what is wrong with this board, the gravest first; `mappings`: its broken ones, if known."""
+) -> Iterator[tuple[str, str, str]]:
+    """Yield what is wrong with this board and stops part of the sync, the gravest first.
+
+    Each is the subject (columns, field, webhooks or sweeps), what is wrong, and why with what to do. `mappings` are the
+    board's broken ones, if known.
+    """
     if link.npd_id_problem:
         what = f"{title}: nothing new is created, because the NPD ID column is missing"
-        yield BoardProblem(what, link.npd_id_problem, "key_off", "columns")
+        yield "columns", what, link.npd_id_problem
     if link.creates_held:
         what = f"{title}: nothing new is created, because nobody on it can be recognized"
-        yield BoardProblem(what, link.creates_held, "front_hand", "columns")
-    if mappings is None:  # those whose column can't be used
+        yield "columns", what, link.creates_held
+    if mappings is None:
         mappings = list(link.mappings.exclude(problem="").exclude(direction=SyncDirection.NONE))
     for mapping in mappings:
-        yield BoardProblem(f"{title}: {mapping.label} is blocked", mapping.problem, "view_column", "field")
+        yield "field", f"{title}: {mapping.label} is blocked", mapping.problem
     if link.silence:
-        yield BoardProblem(f"{title}: Monday reports no edits", link.silence, "notifications_off", "webhooks")
+        yield "webhooks", f"{title}: Monday reports no edits", link.silence
     if link.webhooks_problem:
-        what = f"{title}: Monday doesn't report every edit"
-        yield BoardProblem(what, link.webhooks_problem, "webhook", "webhooks")
+        yield "webhooks", f"{title}: Monday doesn't report every edit", link.webhooks_problem
     if link.sweep_problem:
-        what = f"{title}: missed changes are not fully known"
-        yield BoardProblem(what, link.sweep_problem, "manage_search", "sweeps")
+        yield "sweeps", f"{title}: missed changes are not fully known", link.sweep_problem
 
 
 def last_sweep_text(link: BoardLink, written: Callable[[datetime], str] = humanize.day_and_time) -> str:
     """Return when Monday was last asked what changed on the board, as a sentence; `written` gives the moment."""
     if link.swept_at is None:
         return "Not checked for missed changes yet: it begins some minutes after the set-up."
-    return f"Checked for missed changes at {written(link.swept_at)}; checked {sweep_interval_text()}."
-
-
-def sweep_interval_text() -> str:
-    """Return how often a board is checked for missed changes now: "every 10 minutes"."""
-    return f"every {humanize.interval_text(sweep_interval().total_seconds())}"
+    interval = humanize.interval_text(sweep_interval().total_seconds())
+    return f"Checked for missed changes at {written(link.swept_at)}; checked every {interval}."
 
 
 def last_comparison_text(link: BoardLink) -> str:
     """Return what the last night's comparison found and when, as a sentence; empty before the first."""
     if link.compared_at is None:
         return ""
-    late = sync_now() - link.compared_at > OVERDUE_AFTER
-    line = f"{humanize.day_and_time(link.compared_at)}: {link.compared}"
-    if not late:
-        return line
-    return f"{line} That is more than a day ago: tell your administrator, for beat or a worker isn't running."
+    text = f"{humanize.day_and_time(link.compared_at)}: {link.compared}"
+    if sync_now() - link.compared_at <= OVERDUE_AFTER:
+        return text
+    return f"{text} That is more than a day ago: tell your administrator, for beat or a worker isn't running."
 
 
 # What webhooks did not bring, from Monday's activity log.
@@ -190,11 +177,11 @@ FOUND_BY_SWEEP = "found by a check for missed changes: its items were read"
 
 _STORE_EVENTS = """
     INSERT INTO sync_webhook_events (trigger_id, board_id, item_id, column_id, type, body, outcome, processed_at)
-    SELECT told.trigger_id, told.board_id, told.item_id, told.column_id, told.type, told.body, told.outcome,
-        CASE WHEN told.outcome = '' THEN NULL ELSE sync_now() END
-    FROM jsonb_to_recordset(%s::jsonb) AS told (trigger_id text, board_id text, item_id text, column_id text,
+    SELECT event.trigger_id, event.board_id, event.item_id, event.column_id, event.type, event.body, event.outcome,
+        CASE WHEN event.outcome = '' THEN NULL ELSE sync_now() END
+    FROM jsonb_to_recordset(%s::jsonb) AS event (trigger_id text, board_id text, item_id text, column_id text,
         type text, body jsonb, outcome text)
-    WHERE NOT EXISTS (SELECT FROM sync_ignored_items AS item WHERE item.item_id = told.item_id AND item.erased)
+    WHERE NOT EXISTS (SELECT FROM sync_ignored_items AS item WHERE item.item_id = event.item_id AND item.erased)
     ON CONFLICT (trigger_id, item_id, column_id, type) DO NOTHING
     RETURNING item_id, outcome
 """
@@ -204,23 +191,38 @@ def replay_entries(link: BoardLink, entries: Sequence[ActivityEntry]) -> int:
     """Store what no webhook reported, oldest first, and enqueue its items; return how many were new."""
     # Too old to detect lost updates by: our own writes of the time are pruned by then.
     oldest = sync_now() - timedelta(days=settings.JOURNAL_DAYS - 1)
-    recent, old = [one for one in entries if one.at >= oldest], [one for one in entries if one.at < oldest]
+    recent = [entry for entry in entries if entry.at >= oldest]
     bodies = [body for entry in reversed(recent) for body in webhook_bodies(entry, link.board_id)]
-    events = [(body, event) for body in bodies if (event := _parse_row(body)) is not None]
+    events = [(body, event) for body in bodies if (event := _parse_event(body)) is not None]
     if not SyncFilter.parse(link.sync_filter).asks_group:
         # In which group an item is concerns nobody else.
         events = [(body, event) for body, event in events if event.kind is not EventKind.MOVED]
     delivered = _delivered_events(link, [event for _, event in events])
-    rows: list[dict[str, Any]] = []
-    for body, event in events:
-        key = (event.item_id, event.column_id, event.type)
-        if not any(_is_same_event(event, other) for other in delivered.get(key, [])):
-            columns = dict(zip(("item_id", "column_id", "type"), key, strict=True))
-            own = {"trigger_id": event.trigger_id, "board_id": link.board_id, "body": body, "outcome": ""}
-            rows.append(own | columns)
-    rows += [row for entry in recent if changes_without_values(entry) for row in _update_rows(link, entry)]
-    rows += [row for entry in old if concerns_items(entry) for row in _update_rows(link, entry)]
+    rows = [
+        {
+            "trigger_id": event.trigger_id, "board_id": link.board_id, "item_id": event.item_id,
+            "column_id": event.column_id, "type": event.type, "body": body, "outcome": "",
+        }
+        for body, event in events
+        if not any(_is_same_event(event, other) for other in delivered.get(_event_key(event), []))
+    ]  # fmt: skip
+    for entry in recent:
+        if changes_without_values(entry):
+            rows += [update_row(link, f"{LOG_PREFIX}{entry.id}", item_id, entry.event) for item_id in entry.item_ids]
+    for entry in entries:
+        if entry.at < oldest and concerns_items(entry):
+            # Never under a type that carries values: this entry has none.
+            kind = entry.event if changes_without_values(entry) else ITEM_UPDATED
+            rows += [update_row(link, f"{LOG_PREFIX}{entry.id}", item_id, kind) for item_id in entry.item_ids]
     return store_events(link, rows)
+
+
+def update_row(link: BoardLink, trigger_id: str, item_id: str, kind: str) -> dict[str, Any]:
+    """Return an event without a value: it is there so that its item gets one pass."""
+    return {
+        "trigger_id": trigger_id, "board_id": link.board_id, "item_id": item_id, "column_id": None, "type": kind,
+        "body": change_body(kind, link.board_id, item_id), "outcome": FOUND_BY_SWEEP,
+    }  # fmt: skip
 
 
 def store_events(link: BoardLink, rows: Sequence[Mapping[str, Any]]) -> int:
@@ -228,46 +230,43 @@ def store_events(link: BoardLink, rows: Sequence[Mapping[str, Any]]) -> int:
     if not rows:
         return 0
     with transaction.atomic():
-        found = fetch_rows(_STORE_EVENTS, [json.dumps(storable_json(rows))])
-        stored = [(str(item), str(outcome)) for item, outcome in found]
-        enqueue_items(link, [item for item, outcome in stored if not outcome], cause=Cause.WEBHOOK)
+        stored = fetch_rows(_STORE_EVENTS, [json.dumps(storable_json(rows))])
+        enqueue_items(link, [str(item) for item, outcome in stored if not outcome], cause=Cause.WEBHOOK)
         # Events without a value say nothing of the base, so their items have to be read.
-        enqueue_items(link, [item for item, outcome in stored if outcome], cause=Cause.SWEEP)
+        enqueue_items(link, [str(item) for item, outcome in stored if outcome], cause=Cause.SWEEP)
     return len(stored)
 
 
 def enqueue_items(
     link: BoardLink, item_ids: Iterable[str], *, cause: Cause, names: Mapping[str, str] | None = None
-) -> int:
-    """Write a pending job per item: for its record, or for the item itself if unmatched. Return how many.
+) -> None:
+    """Write a pending job per item: for its record, or for the item itself if unmatched.
 
-    `names` are the items' as far as the caller knows them; webhooks may have told others.
+    `names` are the items' as far as the caller knows them; webhooks may have brought others.
 
     With the cause WEBHOOK a pass ends without a call where the base equals the inbox's values; with SWEEP it
     reads the item. Ignored items are left alone.
     """
     ids = sorted(set(item_ids))
     if not ids:
-        return 0
+        return
     model = registry.entity(link.entity_type).model
     owners = dict(model._default_manager.filter(monday_id__in=ids).order_by().values_list("monday_id", "pk"))
     enqueue_many(
         link.entity_type, sorted(owners.values()), cause=cause, priority=Priority.SWEEP, direction=QueueDirection.TO_NPD
     )
-    unmatched_ids = [item_id for item_id in ids if item_id not in owners]
-    ignored = IgnoredItem.objects.filter(entity_type=link.entity_type, item_id__in=unmatched_ids)
-    ignored_ids = set(ignored.values_list("item_id", flat=True))
-    new_ids = [item_id for item_id in unmatched_ids if item_id not in ignored_ids]
+    ignored = IgnoredItem.objects.filter(entity_type=link.entity_type, item_id__in=ids)
+    without_record = set(ids) - owners.keys() - set(ignored.values_list("item_id", flat=True))
+    new_ids = sorted(without_record)
     enqueue_item_many(
         link.entity_type, new_ids, cause=cause, priority=Priority.SWEEP, due_in_seconds=UNMATCHED_ITEM_WAIT_SECONDS
     )
-    told = item_names(new_ids) | dict(names or {})
-    note_unmatched(link, [UnmatchedFinding(item_id, told.get(item_id, "")) for item_id in new_ids])
+    all_names = item_names(new_ids) | dict(names or {})
+    note_unmatched(link, [UnmatchedFinding(item_id, all_names.get(item_id, "")) for item_id in new_ids])
     transaction.on_commit(lambda: notify.notify_board(link.entity_type), robust=True)
-    return len(ids) - len(ignored_ids)
 
 
-def _parse_row(body: Mapping[str, Any]) -> ItemEvent | None:
+def _parse_event(body: Mapping[str, Any]) -> ItemEvent | None:
     """Return the entry as an event; None where the inbox has no type for it."""
     try:
         event = parse_event(body)
@@ -277,30 +276,13 @@ def _parse_row(body: Mapping[str, Any]) -> ItemEvent | None:
     return None if any(len(text or "") > MAX_ID_CHARACTERS for text in texts) else event
 
 
-def _update_rows(link: BoardLink, entry: ActivityEntry) -> Iterable[dict[str, Any]]:
-    for item_id in entry.item_ids:
-        # Never under a type that carries values: this entry has none.
-        kind = entry.event if changes_without_values(entry) else ITEM_UPDATED
-        yield update_row(link, f"{LOG_PREFIX}{entry.id}", item_id, kind)
+def _event_key(event: ItemEvent) -> tuple[str | None, str | None, str]:
+    return event.item_id, event.column_id, event.type
 
 
-def update_row(link: BoardLink, trigger_id: str, item_id: str, kind: str) -> dict[str, Any]:
-    """Return an event without a value: it is there so that its item gets one pass."""
-    return {
-        "trigger_id": trigger_id,
-        "board_id": link.board_id,
-        "item_id": item_id,
-        "column_id": None,
-        "type": kind,
-        "body": change_body(kind, link.board_id, item_id),
-        "outcome": FOUND_BY_SWEEP,
-    }
-
-
-EventKey = tuple[str | None, str | None, str]
-
-
-def _delivered_events(link: BoardLink, events: Sequence[ItemEvent]) -> dict[EventKey, list[ItemEvent]]:
+def _delivered_events(
+    link: BoardLink, events: Sequence[ItemEvent]
+) -> dict[tuple[str | None, str | None, str], list[ItemEvent]]:
     """Return the events that webhooks brought of these items, by item, column and type."""
     moments = [event.happened_at for event in events if event.happened_at]
     if not moments:
@@ -310,22 +292,23 @@ def _delivered_events(link: BoardLink, events: Sequence[ItemEvent]) -> dict[Even
         item_id__in={event.item_id for event in events},
         received_at__gte=min(moments) - CLOCKS_DIFFER,
     ).exclude(trigger_id__startswith=LOG_PREFIX)
-    found: dict[EventKey, list[ItemEvent]] = {}
+    delivered: dict[tuple[str | None, str | None, str], list[ItemEvent]] = {}
     for row in stored.only("body"):
-        if (event := _parse_row(row.body)) is not None:
-            found.setdefault((event.item_id, event.column_id, event.type), []).append(event)
-    return found
+        if (event := _parse_event(row.body)) is not None:
+            delivered.setdefault(_event_key(event), []).append(event)
+    return delivered
 
 
 def _is_same_event(event: ItemEvent, other: ItemEvent) -> bool:
     """Whether a webhook brought this entry: the same values of the same person at the same moment."""
-    at, other_at = event.happened_at, other.happened_at
+    at = event.happened_at
+    other_at = other.happened_at
     if at is None or other_at is None or abs(at - other_at) > SAME_MOMENT or event.user_id != other.user_id:
         return False
     if event.kind not in (EventKind.COLUMN, EventKind.RENAMED):
         return True
-    values, others = (event.value, event.previous_value), (other.value, other.previous_value)
-    return [_without_time(value) for value in values] == [_without_time(one) for one in others]
+    pairs = ((event.value, other.value), (event.previous_value, other.previous_value))
+    return all(_without_time(value) == _without_time(other_value) for value, other_value in pairs)
 
 
 def _without_time(value: Any) -> Any:
@@ -369,26 +352,20 @@ def check_webhooks(link: BoardLink, existing: Mapping[str, str] | None) -> None:
     if existing is None:
         _store_problem(link, "The board's webhooks could not be read. Give the API token the scope webhooks:read.")
         return
-    missing = missing_events(link, existing)
-    checked_at = link.webhooks_checked_at
-    if not missing:
-        _store_problem(link, "")
-    elif not link.webhooks_problem or checked_at is None or checked_at <= sync_now() - RETRY_AFTER:
-        connector = limits.connector()
-        done, problems = register_webhooks(registry.entity(link.entity_type), link, connector)
-        log.warning("webhooks were deleted", board=link.entity_type, missing=missing, done=done, problems=problems)
-        _store_problem(link, " ".join(problems))
-
-
-def missing_events(link: BoardLink, existing: Mapping[str, str]) -> list[str]:
-    """Return the event types for which no webhook of ours to this address is on the board."""
     fingerprint = url_fingerprint(webhook_url())
     ours = {
         existing[hook]
         for hook, webhook in link.webhooks.items()
         if webhook["fingerprint"] == fingerprint and hook in existing
     }
-    return [event for event in WEBHOOK_EVENTS if event not in ours]
+    missing = [event for event in WEBHOOK_EVENTS if event not in ours]
+    checked_at = link.webhooks_checked_at
+    if not missing:
+        _store_problem(link, "")
+    elif not link.webhooks_problem or checked_at is None or checked_at <= sync_now() - RETRY_AFTER:
+        done, problems = register_webhooks(registry.entity(link.entity_type), link, limits.connector())
+        log.warning("webhooks were deleted", board=link.entity_type, missing=missing, done=done, problems=problems)
+        _store_problem(link, " ".join(problems))
 
 
 def _store_problem(link: BoardLink, problem: str) -> None:
@@ -408,17 +385,18 @@ def check_silence(link: BoardLink, own_user_id: str) -> None:
 
 
 def last_webhook(link: BoardLink) -> datetime | None:
+    """Return when a webhook of this board came last."""
     rows = WebhookEvent.objects.filter(board_id=link.board_id).exclude(trigger_id__startswith=LOG_PREFIX)
-    found: datetime | None = rows.exclude(type=ITEM_UPDATED).aggregate(last=Max("received_at"))["last"]
-    return found
+    last: datetime | None = rows.exclude(type=ITEM_UPDATED).aggregate(last=Max("received_at"))["last"]
+    return last
 
 
 def _silence_reason(link: BoardLink, own_user_id: str) -> str:
-    last, paths = last_webhook(link), EVENT_PATHS
+    last = last_webhook(link)
     # How many changes other people made since, and when the first of them was.
     params = {
         "board": link.board_id, "log": f"{LOG_PREFIX}%", "updated": ITEM_UPDATED, "own": own_user_id, "last": last,
-        "time_path": list(paths.happened_at), "user_path": list(paths.user_id),
+        "time_path": list(EVENT_PATHS.happened_at), "user_path": list(EVENT_PATHS.user_id),
     }  # fmt: skip
     [(count, oldest)] = fetch_rows(_COUNT_MISSED, params)
     if count < MIN_MISSED or oldest is None or oldest > sync_now() - LONGEST_DELAY:

@@ -8,7 +8,7 @@ about the listing first, and only records whose plan isn't empty get a pass. It 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -23,7 +23,7 @@ from sync.clock import SyncNow, sync_now
 from sync.kernel import humanize
 from sync.limits import breaker
 from sync.merge import Action
-from sync.models import AwaitedRelation, BoardLink, IgnoredItem, SyncQueue, Verification
+from sync.models import AwaitedRelation, BoardLink, IgnoredItem, SyncQueue
 from sync.models.synced_model import unsynced
 from sync.monday.board_items import BatchItems, Item
 from sync.monday.errors import BOARD_NOT_FOUND, CURSOR_EXPIRED, SHUTTING_DOWN, MondayError
@@ -79,15 +79,6 @@ def item_pages(
         shortest = count
 
 
-def unmatched_items(spec: EntitySpec, item_ids: Iterable[str]) -> list[str]:
-    """Return those of these items that no record has and that nobody ignores."""
-    ids = list(dict.fromkeys(item_ids))
-    known = set(spec.model._default_manager.filter(monday_id__in=ids).values_list("monday_id", flat=True))
-    ignored = IgnoredItem.objects.filter(entity_type=spec.entity_type, item_id__in=ids)
-    known |= set(ignored.values_list("item_id", flat=True))
-    return [item_id for item_id in ids if item_id not in known]
-
-
 def enqueue_unmatched(spec: EntitySpec, item_ids: Iterable[str]) -> None:
     """Enqueue a pass for unmatched items, all or none."""
     enqueue_item_many(spec.entity_type, item_ids, cause=Cause.SWEEP, priority=Priority.SWEEP)
@@ -98,23 +89,19 @@ def enqueue_unmatched(spec: EntitySpec, item_ids: Iterable[str]) -> None:
 
 @dataclass(frozen=True)
 class ListedPage:
-    """A page of a board's items that were not listed before, and the plan of a pass over the records that have them.
-
-    Of the `changed` the plan isn't empty; of the `unread` Monday would have to be asked more before it could be told.
-    The `busy` have a job that waits or is in a worker's hands. It was read after `read_at`.
-    """
+    """A page of a board's items that were not listed before, and the plan of a pass over the records that have them."""
 
     facts: PassFacts
     plan: Plan
-    changed: frozenset[UUID]
-    unread: frozenset[UUID]
-    busy: frozenset[UUID]
-    read_at: datetime
+    changed: frozenset[UUID]  # records of which the plan isn't empty
+    unread: frozenset[UUID]  # those of which Monday would have to be asked more before it could be told
+    busy: frozenset[UUID]  # those with a job that waits or is in a worker's hands
+    read_at: datetime  # the page was read after this
 
     @property
     def syncing(self) -> list[RecordPlan]:
         """The records that are synced: their own settings let them, and the filter doesn't leave them out."""
-        return [one for one in self.plan.records.values() if one.may_sync]
+        return [plan for plan in self.plan.records.values() if plan.may_sync]
 
     @property
     def differing(self) -> list[UUID]:
@@ -124,14 +111,14 @@ class ListedPage:
     @property
     def unsettled(self) -> list[UUID]:
         """These, and all that are not in sync, or have a job: `sync_reconcile` passes over them."""
-        is_synced, busy = RecordSyncStatus.SYNCED, self.busy
-        open_ids = {one.id for one in self.syncing if one.id in busy or one.record.sync_status != is_synced}
+        is_synced = RecordSyncStatus.SYNCED
+        open_ids = {p.id for p in self.syncing if p.id in self.busy or p.record.sync_status != is_synced}
         return sorted(open_ids.union(self.differing))
 
     @property
     def settled(self) -> list[UUID]:
         """The records that are in sync, and that a pass would leave as they are."""
-        return sorted({one.id for one in self.syncing} - set(self.unsettled))
+        return sorted({plan.id for plan in self.syncing} - set(self.unsettled))
 
 
 class _ListedItems(Gatherer):
@@ -142,7 +129,8 @@ class _ListedItems(Gatherer):
 
     def __init__(self, items: Mapping[str, Item]) -> None:
         super().__init__()
-        self.items, self.unread = items, set[str]()
+        self.items = items
+        self.unread = set[str]()
 
     def board_items(self, board: BoardContext, linked: Sequence[str], *_: Any) -> BatchItems:
         return BatchItems(linked={key: self.items[key] for key in linked if key in self.items})
@@ -171,7 +159,8 @@ class BoardListing:
     """
 
     def __init__(self, link: BoardLink, *, is_preview: bool = False) -> None:
-        self.board, self._notes_unmatched = load_board(link), not is_preview
+        self.board = load_board(link)
+        self._notes_unmatched = not is_preview
         self.listed: set[str] = set()
         self.started_at = sync_now()
         self._filtered: set[str] = set()
@@ -182,20 +171,20 @@ class BoardListing:
 
         An item that was listed before is left out, also by an earlier call. `expected` is as item_pages takes it.
         """
-        link, columns, types = self.board.link, self.board.columns, self.board.types
+        link = self.board.link
         read_at = sync_now()
-        for page in item_pages(link, columns, types, expected=expected):
+        for page in item_pages(link, self.board.columns, self.board.types, expected=expected):
             board = self.board
             fresh = {item.id: item for item in page if item.id not in self.listed}
             self.listed |= set(fresh)
             facts = claimed(board, [Claim(None, item_id, []) for item_id in fresh])
-            ownerless = [fresh[str(unmatched.remote_id)] for unmatched in facts.claimed.unmatched]
+            ownerless = [fresh[str(unmatched.remote_id)] for unmatched in facts.item_claims]
             self._ownerless += [item.id for item in ownerless]
             if self._notes_unmatched:
                 note_unmatched(link, [listed_finding(board, item) for item in ownerless])
             if board.sync_filter.items:
                 self._filtered |= {key for key, item in fresh.items() if item_verdict(board, item).holds is False}
-            planned = _planned(replace(facts, claimed=replace(facts.claimed, unmatched=())), fresh, read_at)
+            planned = _planned(replace(facts, item_claims=()), fresh, read_at)
             # A column that is there again is so on the pages that follow, too; the names that this page's relations
             # point to are many, and forgotten.
             self.board = replace(planned.facts.board, directory=board.directory)
@@ -210,7 +199,11 @@ class BoardListing:
     @property
     def unmatched(self) -> list[str]:
         """The items listed so far that no record has and that nobody ignores."""
-        return unmatched_items(registry.entity(self.board.link.entity_type), self._ownerless)
+        ids = list(dict.fromkeys(self._ownerless))
+        owned = self.board.model._default_manager.filter(monday_id__in=ids).values_list("monday_id", flat=True)
+        ignored = IgnoredItem.objects.filter(entity_type=self.board.link.entity_type, item_id__in=ids)
+        others = {*owned, *ignored.values_list("item_id", flat=True)}
+        return [item_id for item_id in ids if item_id not in others]
 
     def matchable(self, unmatched: Iterable[str]) -> list[str]:
         """Return those of these items that the filter doesn't leave out."""
@@ -227,13 +220,14 @@ class BoardListing:
 
 
 def _planned(facts: PassFacts, items: Mapping[str, Item], read_at: datetime) -> ListedPage:
-    listed, link = _ListedItems(items), facts.board.link
-    facts, plan = listed.gather(facts)
+    gatherer = _ListedItems(items)
+    link = facts.board.link
+    facts, plan = gatherer.gather(facts)
     of_records = {"entity_type": link.entity_type, "entity_id__any_of": list(plan.records)}
     waiting = AwaitedRelation.objects.filter(**of_records).values_list("entity_id", "key", "target_type", "target")
     busy = _records_with_jobs(link, plan.records)
     changed = changed_records(facts, plan, waiting, busy)
-    unread = {one.id for one in plan.records.values() if one.may_sync and one.record.monday_id in listed.unread}
+    unread = {p.id for p in plan.records.values() if p.may_sync and p.record.monday_id in gatherer.unread}
     return ListedPage(facts, plan, changed, frozenset(unread), busy, read_at)
 
 
@@ -246,9 +240,9 @@ def _records_with_jobs(link: BoardLink, ids: Collection[UUID]) -> frozenset[UUID
 # The nightly comparison of every linked item with its base and with NPD. Whatever differs gets a pass.
 
 
-@dataclass(frozen=True)
+@dataclass
 class ComparisonResult:
-    """What a comparison found on one board; `problem` says why it could not be finished."""
+    """What a comparison found on one board."""
 
     items: int = 0
     linked: int = 0
@@ -256,21 +250,25 @@ class ComparisonResult:
     unlisted: int = 0
     without_record: int = 0
     without_item: int = 0
-    problem: str = ""
+    problem: str = ""  # why it could not be finished
+    verified: int = 0  # records that said `synced`, without anything of them on its way
+    differed: int = 0  # of these, those that did
+    differences: list[dict[str, Any]] = field(default_factory=list)  # the first of them, by field and in words
 
     @property
     def summary(self) -> str:
         if self.problem:
             return f"The comparison could not be finished. {self.problem} It is made again the next night."
         unlisted = humanize.count_with_noun(self.unlisted, "linked item is", "linked items are")
-        found = {
+        clauses = {
             f"{self.differing:,} differed from the last synced values, or had something open": self.differing,
             f"{unlisted} not on the board any more: archived, deleted or moved": self.unlisted,
             f"{humanize.count_with_noun(self.without_record, 'item')} had no record": self.without_record,
             f"{humanize.count_with_noun(self.without_item, 'record')} had no item": self.without_item,
         }
-        told = "; ".join(clause for clause, number in found.items() if number) or "nothing differed"
-        return f"{humanize.count_with_noun(self.items, 'item')} on the board, {self.linked:,} of them linked: {told}."
+        differences = "; ".join(clause for clause, number in clauses.items() if number) or "nothing differed"
+        items = humanize.count_with_noun(self.items, "item")
+        return f"{items} on the board, {self.linked:,} of them linked: {differences}."
 
 
 def compare_due_boards() -> list[ComparisonResult]:
@@ -294,42 +292,46 @@ def compare_board(link: BoardLink) -> ComparisonResult:
 
 
 def _compare(link: BoardLink) -> ComparisonResult:
+    spec = registry.entity(link.entity_type)
     structure = board_columns.inspect_board(link)
     if structure is None:
         raise MondayError(BOARD_NOT_FOUND, "The board is missing, or not active")
-    listing, linked, differing = BoardListing(link), 0, 0
-    audit = Verification(entity_type=link.entity_type, compared=0, differed=0, details=[])
+    result = ComparisonResult()
+    listing = BoardListing(link)
     for page in listing.pages(structure.items_count):
-        if page.facts.monday.columns is not None:
-            store_columns(link, page.facts.monday.columns)
-        _verify(audit, page)
+        if page.facts.columns is not None:
+            store_columns(link, page.facts.columns)
+        _verify(result, page)
         _enqueue_passes(link, page.differing)
-        linked, differing = linked + len(page.plan.records), differing + len(page.differing)
+        result.linked += len(page.plan.records)
+        result.differing += len(page.differing)
     # A listing doesn't tell whether an item is gone: linked records that it lacks are asked for by id.
     # In a shortened listing items are missing that are still on the board.
     is_complete = structure.items_count is None or len(listing.listed) >= structure.items_count
     unlisted = listing.unlisted() if is_complete else []
     for start in range(0, len(unlisted), PAGE):
-        _verify_unlisted(audit, listing.board, unlisted[start : start + PAGE])
+        _verify_unlisted(result, listing.board, unlisted[start : start + PAGE])
     _enqueue_passes(link, unlisted)
     listing.forget_unlisted(structure.items_count)
-    without_item = records_without_item(registry.entity(link.entity_type))
+    without_item = records_without_item(spec)
     _enqueue_passes(link, without_item)
     unmatched = listing.unmatched
     # Items without a record get a pass where it could create one or match one.
     if unmatched and (link.creates_records or without_item):
-        enqueue_unmatched(registry.entity(link.entity_type), listing.matchable(unmatched))
-    audit.save()
-    if audit.differed:
-        log.error("drift", board=link.entity_type, compared=audit.compared, differed=audit.differed)
-    return ComparisonResult(
-        len(listing.listed),
-        linked,
-        differing,
-        len(unlisted),
-        without_record=len(unmatched),
-        without_item=len(without_item),
+        enqueue_unmatched(spec, listing.matchable(unmatched))
+    BoardLink.objects.filter(pk=link.pk).update(
+        verified_at=SyncNow(),
+        verified_records=result.verified,
+        differed_records=result.differed,
+        differences=result.differences,
     )
+    if result.differed:
+        log.error("drift", board=link.entity_type, compared=result.verified, differed=result.differed)
+    result.items = len(listing.listed)
+    result.unlisted = len(unlisted)
+    result.without_record = len(unmatched)
+    result.without_item = len(without_item)
+    return result
 
 
 def records_without_item(spec: EntitySpec) -> list[UUID]:
@@ -351,56 +353,37 @@ def _enqueue_passes(link: BoardLink, ids: Sequence[UUID]) -> None:
 # The proof of “synced”: how many records that say so the comparison looked at, and which differed.
 
 
-@dataclass(frozen=True)
-class VerificationResult:
-    """When both sides were last compared, how many `synced` records were, and how many of them differed."""
-
-    at: datetime | None = None
-    compared: int = 0
-    differed: int = 0
-
-    def summary(self, now: datetime) -> str:
-        """Return it as a sentence, also where nothing was verified yet."""
-        if self.at is None or not self.compared:
-            return "Not verified yet: both sides are compared every night."
-        span = humanize.time_span((now - self.at).total_seconds())
-        if not self.differed:
-            checked = f"{self.compared:,} of {self.compared:,} checked records"
-            return f"Verified {span} ago: {checked} were the same on both sides."
-        return (
-            f"Differences, found {span} ago: {self.differed:,} of {self.compared:,} checked records said “synced” and "
-            "differed. They are synced again, or you are asked."
-        )
+def latest_verification(links: Iterable[BoardLink] | None = None) -> dict[str, Any]:
+    """Return when these boards were compared last, or all, and how many records were and differed; None: never yet."""
+    links = list(BoardLink.objects.all() if links is None else links)
+    return {
+        "at": max((link.verified_at for link in links if link.verified_at), default=None),
+        "compared": sum(link.verified_records for link in links),
+        "differed": sum(link.differed_records for link in links),
+    }
 
 
-def verifications() -> dict[str, VerificationResult]:
-    rows = Verification.objects.order_by("entity_type", "-at").distinct("entity_type")
-    return {row.entity_type: VerificationResult(row.at, row.compared, row.differed) for row in rows}
-
-
-def latest_verification() -> VerificationResult:
-    return combine_results(verifications().values())
-
-
-def combine_results(boards: Iterable[VerificationResult]) -> VerificationResult:
-    boards = list(boards)
-    return VerificationResult(
-        at=max((board.at for board in boards if board.at), default=None),
-        compared=sum(board.compared for board in boards),
-        differed=sum(board.differed for board in boards),
+def verification_text(at: datetime | None = None, compared: int = 0, differed: int = 0) -> str:
+    """Return what was verified as a sentence, also where nothing was yet."""
+    if at is None or not compared:
+        return "Not verified yet: both sides are compared every night."
+    span = humanize.time_span((sync_now() - at).total_seconds())
+    if not differed:
+        return f"Verified {span} ago: {compared:,} of {compared:,} checked records were the same on both sides."
+    return (
+        f"Differences, found {span} ago: {differed:,} of {compared:,} checked records said “synced” and differed. They "
+        "are synced again, or you are asked."
     )
 
 
-# The fields of which a plan says that they differ, as Verification.details keeps them.
+# The fields of which a plan says that they differ, as `BoardLink.differences` keeps them: each with its key, its values
+# as displayed, and the difference in words.
 
-
-Divergence = dict[str, str]
-"""A difference without a cause, in words: a field's, with its key and values as displayed, or the whole item's."""
 
 UNLISTED = {"key": "", "words": "Monday doesn't show its item."}
 
 
-def divergences(plan: RecordPlan) -> list[Divergence] | None:
+def divergences(plan: RecordPlan) -> list[dict[str, str]] | None:
     """Return the fields that differ from what was last agreed on; None where a value can't be read now."""
     # A relation that is left out of the sync has its own note on the record, and is not compared.
     compared = [p for key, p in plan.plans.items() if key not in plan.ledger.blocked_fields]
@@ -413,9 +396,10 @@ def divergences(plan: RecordPlan) -> list[Divergence] | None:
     ]
 
 
-def _divergence(plan: FieldPlan) -> Divergence:
-    convert, agreed = plan.convert, "; it was never synced."
-    values = {"npd": plan.display_local(plan.local_raw), "monday": convert.display(convert.remote(plan.remote_raw))}
+def _divergence(plan: FieldPlan) -> dict[str, str]:
+    remote = plan.convert.display(plan.convert.remote(plan.remote_raw))
+    values = {"npd": plan.display_local(plan.local_raw), "monday": remote}
+    agreed = "; it was never synced."
     if plan.base is not None:
         values["agreed"] = plan.display_local(plan.base["local"])
         agreed = f", last synced was “{values['agreed']}”."
@@ -424,59 +408,65 @@ def _divergence(plan: FieldPlan) -> Divergence:
 
 
 PAGE = 500
-MAX_DETAILS = 20
+MAX_DIFFERENCES = 20
 
 
-def _verify(audit: Verification, page: ListedPage) -> None:
-    """Add the records of a page to the audit that say `synced`, with nothing of them on its way."""
-    differing = dict[UUID, tuple[RecordFacts, list[Divergence]]]()
-    claiming = _claiming((one.facts for one in page.syncing), page.busy) - page.unread
-    for one in [one for one in page.syncing if one.id in claiming]:
-        found = divergences(one) if one.id in page.changed else []
-        # Of a pair that leaves the filter with its next pass a difference proves nothing either.
-        if found is None or (found and (one.leaving or _is_fresh(one.facts))):
+def _verify(result: ComparisonResult, page: ListedPage) -> None:
+    """Add the records of a page to those verified that say `synced`, with nothing of them on its way."""
+    differing = dict[UUID, tuple[RecordFacts, list[dict[str, str]]]]()
+    claiming = _claiming((plan.facts for plan in page.syncing), page.busy) - page.unread
+    for plan in page.syncing:
+        if plan.id not in claiming:
             continue
-        audit.compared += 1
-        if found:
-            differing[one.id] = one.facts, found
-    _record_differing(audit, page.facts.board, differing)
+        fields = divergences(plan) if plan.id in page.changed else []
+        # Of a pair that leaves the filter with its next pass a difference proves nothing either.
+        if fields is None or (fields and (plan.leaving or _is_fresh(plan.facts))):
+            continue
+        result.verified += 1
+        if fields:
+            differing[plan.id] = plan.facts, fields
+    _record_differing(result, page.facts.board, differing)
 
 
-def _verify_unlisted(audit: Verification, board: BoardContext, ids: Collection[UUID]) -> None:
+def _verify_unlisted(result: ComparisonResult, board: BoardContext, ids: Collection[UUID]) -> None:
     """Add those that say `synced`, though a complete listing lacks their items."""
-    known = {one.id: one for one in _loaded(board, ids) if one.record.may_sync}
-    claiming = _claiming(known.values(), _records_with_jobs(board.link, known))
-    out = {key for key in claiming if _is_fresh(known[key]) or record_verdict(board, known[key].record).holds is False}
-    audit.compared += len(claiming - out)
-    _record_differing(audit, board, {key: (known[key], [UNLISTED]) for key in claiming - out})
+    records = {facts.id: facts for facts in _loaded(board, ids) if facts.record.may_sync}
+    claiming = _claiming(records.values(), _records_with_jobs(board.link, records))
+    missing = {
+        key
+        for key in claiming
+        if not _is_fresh(records[key]) and record_verdict(board, records[key].record).holds is not False
+    }
+    result.verified += len(missing)
+    _record_differing(result, board, {key: (records[key], [UNLISTED]) for key in missing})
 
 
 def _record_differing(
-    audit: Verification, board: BoardContext, differing: Mapping[UUID, tuple[RecordFacts, list[Divergence]]]
+    result: ComparisonResult, board: BoardContext, differing: Mapping[UUID, tuple[RecordFacts, list[dict[str, str]]]]
 ) -> None:
     """Store these differences, but of records that a pass or a save may have changed since they were loaded."""
-    again = {one.id: one for one in _loaded(board, differing)} if differing else {}
-    still = _claiming(again.values(), _records_with_jobs(board.link, again))
-    for key, (before, found) in differing.items():
-        if key not in still or not _is_unchanged(board, before, again[key]):
-            audit.compared -= 1
+    reloaded = {facts.id: facts for facts in _loaded(board, differing)} if differing else {}
+    claiming = _claiming(reloaded.values(), _records_with_jobs(board.link, reloaded))
+    for key, (before, fields) in differing.items():
+        if key not in claiming or not _is_unchanged(board, before, reloaded[key]):
+            result.verified -= 1
             continue
-        audit.differed += 1
-        if len(audit.details) < MAX_DETAILS:
-            audit.details.append({"record": str(key), "name": str(before.record), "fields": found})
+        result.differed += 1
+        if len(result.differences) < MAX_DIFFERENCES:
+            result.differences.append({"record": str(key), "name": str(before.record), "fields": fields})
 
 
 def _loaded(board: BoardContext, ids: Iterable[UUID]) -> Sequence[RecordFacts]:
-    return gather.claimed_facts(board, [Claim(key, None, []) for key in sorted(ids)]).records
+    return gather.claimed(board, [Claim(key, None, []) for key in sorted(ids)]).records
 
 
 def _claiming(records: Iterable[RecordFacts], busy: Collection[UUID]) -> set[UUID]:
     """Return those of these records that say `synced` and have no job, intent or event under way."""
     return {
-        one.id
-        for one in records
-        if one.id not in busy and not one.intents and not one.events
-        if one.record.monday_id and one.record.sync_status == RecordSyncStatus.SYNCED
+        facts.id
+        for facts in records
+        if facts.id not in busy and not facts.intents and not facts.events
+        if facts.record.monday_id and facts.record.sync_status == RecordSyncStatus.SYNCED
     }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import chain
 from uuid import UUID
@@ -61,7 +61,9 @@ def updated_since(
     UNREADABLE_ANSWER where they don't come in the order of their last update and no edit meanwhile explains
     it, MondayError.
     """
-    page, listed, order = first, set[str](), _UpdateOrder()
+    page = first
+    listed = set[str]()
+    order = _UpdateOrder()
     while True:
         times = [item.at for item in page.items if item.at is not None]
         order.check_page(times)
@@ -107,35 +109,30 @@ def enqueue_unexplained(link: BoardLink, items: Iterable[UpdatedItem]) -> int:
         remote_id__in=updated_at, last_sync_attempt__isnull=False
     )
     attempt_times = dict(ledgers.values_list("remote_id", "last_sync_attempt"))
-    unexplained = []
+    rows = []
     for item_id, moment in updated_at.items():
-        event_at, attempt_at = event_times.get(item_id), attempt_times.get(item_id)
+        event_at = event_times.get(item_id)
+        attempt_at = attempt_times.get(item_id)
         has_event = event_at is not None and event_at >= moment - SAME_UPDATE
         if not has_event and (attempt_at is None or attempt_at < moment):
-            unexplained.append(item_id)
-    return store_events(
-        link,
-        [
-            update_row(link, f"{ITEM_UPDATED}:{updated_at[one]:%Y%m%dT%H%M%SZ}", one, ITEM_UPDATED)
-            for one in unexplained
-        ],
-    )
+            rows.append(update_row(link, f"{ITEM_UPDATED}:{moment:%Y%m%dT%H%M%SZ}", item_id, ITEM_UPDATED))
+    return store_events(link, rows)
 
 
 def _newest_events(link: BoardLink, at: dict[str, datetime]) -> dict[str, datetime]:
     """Return when the newest event of each item happened."""
     since = min(at.values()) - CLOCKS_DIFFER
     rows = WebhookEvent.objects.filter(board_id=link.board_id, item_id__in=at, received_at__gte=since)
-    found: dict[str, datetime] = {}
+    newest: dict[str, datetime] = {}
     for row in rows.exclude(type=ITEM_UPDATED).only("item_id", "body"):
         try:
             happened = parse_event(row.body).happened_at
         except InvalidEvent:
             continue
-        item_id = str(row.item_id)
         if happened is not None:
-            found[item_id] = max(happened, found.get(item_id, happened))
-    return found
+            item_id = str(row.item_id)
+            newest[item_id] = max(happened, newest.get(item_id, happened))
+    return newest
 
 
 # A sweep: new log entries, updated items, webhooks and columns of one board.
@@ -160,15 +157,12 @@ GRACE = timedelta(minutes=2)
 
 @dataclass(frozen=True)
 class SweepResult:
-    """What a sweep found: log entries whose webhook never came, and updated items that nothing reported.
+    """What a sweep found on one board."""
 
-    `items` is how many the board says it has; `problem` says why the sweep could not be finished.
-    """
-
-    rows: int = 0
-    updated: int = 0
-    items: int | None = None
-    problem: str = ""
+    rows: int = 0  # log entries whose webhook never came
+    updated: int = 0  # updated items that nothing reported
+    items: int | None = None  # how many the board says it has
+    problem: str = ""  # why the sweep could not be finished
 
 
 def sweep_due_boards() -> list[SweepResult]:
@@ -201,14 +195,17 @@ def sweep_board(link: BoardLink, *, grace: timedelta = GRACE) -> SweepResult:
 
 class _Sweep:
     def __init__(self, link: BoardLink, grace: timedelta) -> None:
-        self.link, self.connector = link, connector()
+        self.link = link
+        self.connector = connector()
         now = sync_now()
         # A board without a cursor begins here, by our clock; from then on Monday's own times move it.
         self.newest = link.swept_to or now
-        self.begin, self.settled_before = self.newest - OVERLAP, now - grace
+        self.begin = self.newest - OVERLAP
+        self.settled_before = now - grace
         # What changed before is known by the items' times of last update alone.
         self.log_begin = max(self.begin, now - LOG_DAYS)
-        self.problem, self.shortfall = "", 0
+        self.problem = ""
+        self.shortfall = 0
 
     def run(self) -> SweepResult:
         changes = self._fetch_changes()
@@ -228,7 +225,8 @@ class _Sweep:
         BoardLink.objects.filter(pk=self.link.pk).update(
             swept_to=self.newest, swept_at=SyncNow(), sweep_problem=self.problem, sweep_shortfall=self.shortfall
         )
-        self.link.swept_to, self.link.sweep_problem = self.newest, self.problem
+        self.link.swept_to = self.newest
+        self.link.sweep_problem = self.problem
         detect.check_webhooks(self.link, changes.hooks)
         detect.check_silence(self.link, changes.user_id)
         return SweepResult(rows, updated, changes.board.items_count)
@@ -275,65 +273,48 @@ class _Sweep:
 # Everything checked at once: boards' listings against NPD, unmatched items, missed changes; passes where needed.
 
 
-@dataclass(frozen=True)
-class BoardSweep:
-    """What a full sweep found on one board; `problem` says why it could not be read, empty otherwise.
+def run_full_sweep(progress: DrainProgress | None = None) -> tuple[list[str], list[str]]:
+    """Compare every linked record and reconcile all of which something is to be done, with every unmatched item.
 
-    Of the `same` linked records the listing and NPD's own rows said that a pass would find nothing to do.
+    Return a report and what could not be checked, in sentences. It counts jobs whoever did them: beside a running
+    worker most of them are the worker's.
     """
-
-    entity: EntitySpec
-    linked: int = 0
-    same: int = 0
-    items: int = 0
-    unmatched: int = 0
-    problem: str = ""
-
-
-@dataclass(frozen=True)
-class FullSweepResult:
-    """A finished full sweep: what each board has, how its jobs ended, and what could not be checked.
-
-    `totals` counts jobs whoever did them: beside a running worker most of them are the worker's.
-    """
-
-    boards: list[BoardSweep]
-    totals: WorkSummary
-    problems: list[str] = field(default_factory=list)
-
-
-def run_full_sweep(progress: DrainProgress | None = None) -> FullSweepResult:
-    """Compare every linked record and reconcile all of which something is to be done, with every unmatched item."""
     started = sync_now()
-    boards = [enqueue_full_sweep(spec, progress) for spec in registry.entities()]
+    lines = []
+    problems = []
+    for spec in registry.entities():
+        line, problem = enqueue_full_sweep(spec, progress)
+        if line:
+            lines.append(f"{spec.board_title}: {line}")
+        if problem:
+            problems.append(f"{spec.board_title}: {problem}")
     drain(progress)
     failed = Q(status=QueueStatus.FAILED) | Q(status=QueueStatus.PENDING, attempts__gt=0)
-    attempted = (
-        _sweep_jobs()
-        .filter(last_attempt__gte=started)
-        .aggregate(
-            claimed=Count("id"),
-            completed=Count("id", filter=Q(status=QueueStatus.COMPLETED)),
-            failed=Count("id", filter=failed),
-        )
+    attempted = _sweep_jobs().filter(last_attempt__gte=started)
+    counts = attempted.aggregate(
+        claimed=Count("id"),
+        completed=Count("id", filter=Q(status=QueueStatus.COMPLETED)),
+        failed=Count("id", filter=failed),
     )
-    problems = [f"{board.entity.board_title}: {board.problem}" for board in boards if board.problem]
-    for one in boards:
-        problems += _unfinished_lines(one.entity, started)
-    return FullSweepResult(boards, WorkSummary(**attempted), problems)
+    for spec in registry.entities():
+        problems += _unfinished_lines(spec, started)
+    return [*lines, str(WorkSummary(**counts))], problems
 
 
 def _sweep_jobs() -> QuerySet[SyncQueue]:
-    return SyncQueue.objects.annotate(meant=F("causes").bitand(int(Cause.SWEEP))).filter(meant__gt=0)
+    return SyncQueue.objects.annotate(swept=F("causes").bitand(int(Cause.SWEEP))).filter(swept__gt=0)
 
 
-def enqueue_full_sweep(spec: EntitySpec, progress: DrainProgress | None = None) -> BoardSweep:
-    """Compare the board's listing with NPD, and enqueue what a pass may have something to do with."""
+def enqueue_full_sweep(spec: EntitySpec, progress: DrainProgress | None = None) -> tuple[str, str]:
+    """Compare the board's listing with NPD, and enqueue what a pass may have something to do with.
+
+    Return what the board has, empty where it could not be listed, and why something could not be checked.
+    """
     reason = availability.of(spec.entity_type).blocked_reason
     link = link_of(spec.entity_type)
     if reason or link is None:
-        return BoardSweep(spec, problem=reason)
-    listing, same = BoardListing(link), 0
+        return "", reason
+    listing = BoardListing(link)
     _enqueue(spec, records_without_item(spec))
     linked = spec.model._default_manager.exclude(monday_id=None).exclude(sync_status=RecordSyncStatus.DISABLED)
     try:
@@ -344,25 +325,33 @@ def enqueue_full_sweep(spec: EntitySpec, progress: DrainProgress | None = None) 
     except MondayError as error:
         # What was not listed gets its pass, as if it differed.
         _enqueue(spec, listing.unlisted())
-        problem = f"The board could not be listed. {error.sentence}"
-        return BoardSweep(spec, linked.count(), same, problem=problem)
+        return "", f"The board could not be listed. {error.sentence}"
     _enqueue(spec, listing.unlisted())
     listing.forget_unlisted(changes.items)
     unmatched = listing.unmatched
     enqueue_unmatched(spec, listing.matchable(unmatched))
-    return BoardSweep(spec, linked.count(), same, len(listing.listed), len(unmatched), problem=changes.problem)
+    line = (
+        f"{linked.count():,} linked records, {same:,} of them the same on both sides; {len(listing.listed):,} items on "
+        f"the board, {len(unmatched):,} of them without a record."
+    )
+    return "" if changes.problem else line, changes.problem
 
 
 def _compare(listing: BoardListing, linked: int, progress: DrainProgress | None) -> int:
     """Enqueue of what is listed now all that needs a pass; return how many of the records don't."""
-    spec, compared, same, told = registry.entity(listing.board.link.entity_type), 0, 0, time.monotonic()
+    spec = registry.entity(listing.board.link.entity_type)
+    compared = 0
+    same = 0
+    last_report = time.monotonic()
     for page in listing.pages():
-        needed, equal = page.unsettled, page.settled
+        needed = page.unsettled
+        equal = page.settled
         _enqueue(spec, needed)
         _store_found_same(page, equal)
-        compared, same = compared + len(needed) + len(equal), same + len(equal)
-        if progress and time.monotonic() - told >= SLICE_SECONDS:
-            told = time.monotonic()
+        compared += len(needed) + len(equal)
+        same += len(equal)
+        if progress and time.monotonic() - last_report >= SLICE_SECONDS:
+            last_report = time.monotonic()
             progress(compared, max(0, linked - compared))
     return same
 
@@ -374,7 +363,8 @@ def _enqueue(spec: EntitySpec, ids: Collection[UUID]) -> None:
 
 def _store_found_same(page: ListedPage, ids: Sequence[UUID]) -> None:
     """Note when these were found in sync, as their passes would have, but of none that somebody writes just now."""
-    board, read_at = page.facts.board, page.read_at
+    board = page.facts.board
+    read_at = page.read_at
     all_records = board.model._default_manager
     with transaction.atomic():
         records = all_records.filter(pk__in=ids, sync_status=RecordSyncStatus.SYNCED).order_by("pk")
@@ -383,8 +373,8 @@ def _store_found_same(page: ListedPage, ids: Sequence[UUID]) -> None:
         row_ids = list(rows.select_for_update(skip_locked=True).values_list("pk", flat=True))
         # A pass that ended since the page was read knows a later time.
         all_records.filter(pk__in=free).update(monday_last_synced=Greatest("monday_last_synced", read_at))
-        found = {name: Greatest(name, read_at) for name in ("last_sync_attempt", "last_successful_sync")}
-        SyncMetadata.objects.filter(pk__in=row_ids).update(**found)
+        times = {name: Greatest(name, read_at) for name in ("last_sync_attempt", "last_successful_sync")}
+        SyncMetadata.objects.filter(pk__in=row_ids).update(**times)
 
 
 def _unfinished_lines(spec: EntitySpec, started: datetime) -> list[str]:
