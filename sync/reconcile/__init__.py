@@ -56,8 +56,8 @@ def reconcile(lease: Lease, claims: Sequence[Claim], batch_id: uuid.UUID, hold_s
     elif gatherer.calls:
         breaker.reset_board(lease.link)
         plan = send(executor, facts.board, plan)
-        released = [one for one in plan.records.values() if one.outcome is Outcome.RELEASED]
-        if not executor.stop_reason and all(one.ending.detail == ANSWERED for one in released):
+        released = [record_plan for record_plan in plan.records.values() if record_plan.outcome is Outcome.RELEASED]
+        if not executor.stop_reason and all(record_plan.ending.detail == ANSWERED for record_plan in released):
             breaker.grow_batches(has_written=executor.has_written)
     calls = gatherer.calls + executor.calls
     run = PassRun(lease, facts.board, batch_id, started, gatherer.read_request, calls, hold_seconds)
@@ -91,7 +91,7 @@ class PassResult:
 
 
 def pass_result(plan: Plan) -> PassResult:
-    outcomes = [one.outcome for one in plan.records.values()] + [item.outcome for item in plan.items]
+    outcomes = [record_plan.outcome for record_plan in plan.records.values()] + [item.outcome for item in plan.items]
     outcomes += [deleted.ending.outcome for deleted in plan.deleted.values()]
     outcomes += [job.ending.outcome for job in plan.other_jobs]
     waiting = outcomes.count(Outcome.RELEASED) + outcomes.count(Outcome.DEFERRED)
@@ -159,7 +159,8 @@ def _confirm_document(
 ) -> str:
     """Find out about one document; with a `stop_reason` nothing is sent again, and what needs that waits."""
     facts = facts_of_creates(board, intents, items)
-    plans, executor = decide_unconfirmed(facts), Executor(lease, board, len(intents), stop_reason)
+    plans = decide_unconfirmed(facts)
+    executor = Executor(lease, board, len(intents), stop_reason)
     log.info("create without answer", board=lease.link.entity_type, records=len(intents), found=len(facts.items or ()))
     if stop_reason:
         wait = facts.wait_seconds

@@ -612,8 +612,8 @@ def send_removals(executor: Executor, board: BoardContext, plan: Plan) -> Plan:
     people = monday_users() if editor_events else {}
     removed = []
     for deleted in leaving:
-        known = replace(deleted, facts=with_editors(deleted.facts, editor_events, people))
-        removed.append(after_removal(board, known, answers[str(deleted.id)]))
+        edited_deleted = replace(deleted, facts=with_editors(deleted.facts, editor_events, people))
+        removed.append(after_removal(board, edited_deleted, answers[str(deleted.id)]))
     return plan.with_deleted(removed)
 
 

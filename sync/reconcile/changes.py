@@ -415,7 +415,9 @@ def values_of_push(field_plan: FieldPlan) -> dict[str, Any]:
     return {"raw_before": before, "raw_after": dict(field_plan.local_raw)}
 
 
-def _moved_line(plan: RecordPlan, field_plan: FieldPlan, kind: str, how: str, before: str, after: str) -> HistoryLine:
+def _moved_line(
+    plan: RecordPlan, field_plan: FieldPlan, kind: str, phrase: str, before: str, after: str
+) -> HistoryLine:
     mapping = field_plan.mapping
     reason = field_plan.decision.reason
     actor = ""
@@ -431,14 +433,14 @@ def _moved_line(plan: RecordPlan, field_plan: FieldPlan, kind: str, how: str, be
         if is_refilled:
             # Nobody edited it: who made it be sent is who replaced the column.
             actor = by or SYNC_ACTOR
-            how = "filled into the new column"
+            phrase = "filled into the new column"
         else:
             # The empty column isn't what the edit replaced.
             before = field_plan.display_local(former)
             raws = {"raw_before": former, "raw_after": dict(field_plan.local_raw)}
     was = f" (was “{before}”)" if before else ""
     because = "" if reason == CHANGED_ON_MONDAY else f": {reason}"
-    sentence = f"{mapping.label} “{after}”{was} {how}{because}."
+    sentence = f"{mapping.label} “{after}”{was} {phrase}{because}."
     values = {"before": before, "after": after, "overridden": field_plan.decision.overrides, **raws}
     if is_refilled:
         values[REFILLS] = True

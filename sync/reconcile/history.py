@@ -77,8 +77,8 @@ class PassHistory:
         field_plan = plan.plans.get(line.key)
         columns = (None, field_plan.mapping.column_id) if field_plan else ()
         received = [r for r in plan.facts.events if r.event and (not columns or r.event.column_id in columns)]
-        events = [one.event for one in received if one.event]
-        cause = cause_of_claim(claim) | {"events": [one.pk for one in received]}
+        events = [delivery.event for delivery in received if delivery.event]
+        cause = cause_of_claim(claim) | {"events": [delivery.pk for delivery in received]}
         if field_plan is not None and field_plan.decision.reason:
             cause |= {"rule": field_plan.decision.reason, "action": str(field_plan.decision.action)}
         if self.read_request:

@@ -633,7 +633,11 @@ def report_what_is_lost(facts: PassFacts, plan: Plan) -> Plan:
             lost = report_lost_updates(facts.board, record_plan, facts.people, asks=False).lost
             reported.append(replace(deleted, lost=lost))
     endings = (Outcome.OPEN, Outcome.SETTLED)
-    suspected = [one for one in plan.records.values() if one.lost.found and one.outcome in endings]
+    suspected = [
+        record_plan
+        for record_plan in plan.records.values()
+        if record_plan.lost.found and record_plan.outcome in endings
+    ]
     return plan.with_deleted(reported).with_records(
         report_lost_updates(facts.board, record_plan, facts.people) for record_plan in suspected
     )

@@ -208,7 +208,8 @@ class FieldFacts:
 # The parts of a record's plan.
 
 
-MISSING, MOVED = "missing", "moved"
+MISSING = "missing"
+MOVED = "moved"
 
 OFF_BOARD_STATES = (ARCHIVED, DELETED, MISSING, MOVED)
 """What a pass found out about a record whose item is not on its board any more."""
@@ -446,13 +447,14 @@ class RecordPlan:
 
     def carried_out_of(self, kind: str) -> dict[str, str | None]:
         """Return the fields of which a person's decision was carried out, with the value that stands now."""
-        return {key: value for (of, key), value in self.carried_out.items() if of == kind}
+        return {key: value for (of_kind, key), value in self.carried_out.items() if of_kind == kind}
 
     def rejected_of(self, kind: str) -> dict[str, str]:
         """Return the fields of which a person's decision is handed back, or can't be written, with the reason."""
-        plans, handed_back = self.plans.items(), self.fields.results.handed_back
+        plans = self.plans.items()
+        handed_back = self.fields.results.handed_back
         blocked = {k: p.blocked_reason for k, p in plans if p.resolved_kind == kind and p.blocked_reason}
-        return {key: reason for (of, key), reason in handed_back.items() if of == kind} | blocked
+        return {key: reason for (of_kind, key), reason in handed_back.items() if of_kind == kind} | blocked
 
     def conflict_report(self, kind: str, item_id: str | None = None, **values: Any) -> ConflictReport:
         """Return what this pass tells the store of conflicts about it; `item_id` where it isn't the record's own."""
@@ -499,12 +501,12 @@ class RecordPlan:
         if not lines:
             return self
         item_id = (self.item.id if self.item else self.record.monday_id) or ""
-        said = [replace(line, actor=line.actor or self.facts.by, item_id=item_id) for line in lines]
-        return replace(self, log=(*self.log, *said))
+        named = [replace(line, actor=line.actor or self.facts.by, item_id=item_id) for line in lines]
+        return replace(self, log=(*self.log, *named))
 
     def with_fields(self, fields: FieldsPlan) -> RecordPlan:
-        told = replace(fields, log=(), reason="") if fields.log or fields.reason else fields
-        plan = _changed(self, fields=told).logged(*fields.log)
+        without_log = replace(fields, log=(), reason="") if fields.log or fields.reason else fields
+        plan = _changed(self, fields=without_log).logged(*fields.log)
         return plan.end_settled(fields.reason) if fields.reason else plan
 
     def unlinked(self, why: str, *, actor: str = "") -> RecordPlan:
@@ -762,7 +764,7 @@ class Plan:
 
     def with_deleted(self, deleted: Iterable[DeletedPlan]) -> Plan:
         """Return it with these deleted records in the place of what was planned for them."""
-        changed = {one.id: one for one in deleted}
+        changed = {deleted_plan.id: deleted_plan for deleted_plan in deleted}
         return replace(self, deleted={**self.deleted, **changed}) if changed else self
 
 

@@ -751,10 +751,14 @@ def _settle_records(run: PassRun, facts: PassFacts, plan: Plan) -> Plan:
     _lock_failed_jobs(run, plan)
     ledgers = lock_ledgers(run.entity_type, ids)
     _store_deletion_approvals(run, plan)
-    _settle_claimed(run, facts.linked_items, [one for one in plan.records.values() if one.id in locked])
+    _settle_claimed(
+        run, facts.linked_items, [record_plan for record_plan in plan.records.values() if record_plan.id in locked]
+    )
     # `pause` waits for our end.
     paused = locked_pause(run.entity_type) if any(map(has_local_writes, plan.records.values())) else ""
-    rests_on_settings = any(has_local_writes(one) or one.removal for one in plan.records.values())
+    rests_on_settings = any(
+        has_local_writes(record_plan) or record_plan.removal for record_plan in plan.records.values()
+    )
     now = gather.board_now(run.link) if rests_on_settings else None
     changes = []
     for key, record_plan in plan.records.items():
@@ -769,8 +773,8 @@ def _settle_records(run: PassRun, facts: PassFacts, plan: Plan) -> Plan:
             line = HistoryLine("approval", f"Nothing waits for approval any more: {request.label}.", request.key)
             present[request.entity_id] = present[request.entity_id].logged(line)
     for key, record_plan in present.items():
-        seen = seen_after(record_plan, facts.settings, facts.now)
-        present[key] = record_plan.logged(*lost_lines(record_plan)).with_state(seen=seen)
+        seen_values = seen_after(record_plan, facts.settings, facts.now)
+        present[key] = record_plan.logged(*lost_lines(record_plan)).with_state(seen=seen_values)
     changes = [replace(change, plan=present.get(change.plan.id, change.plan)) for change in changes]
     _write_changes(run, facts, plan, changes, ledgers, ended)
     return plan.with_records(change.plan for change in changes)
@@ -864,7 +868,11 @@ def _settle_claimed(run: PassRun, known_items: Sequence[str], present: Sequence[
         # Its webhook may have come while it was being linked.
         clear_unmatched(run.entity_type, known_items)
     # A record that was made again under the id of a deleted one: its tombstone sends nothing any more.
-    created = [one.id for one in present if any(row.operation != Operation.UPDATE for row in one.facts.claim.rows)]
+    created = [
+        record_plan.id
+        for record_plan in present
+        if any(row.operation != Operation.UPDATE for row in record_plan.facts.claim.rows)
+    ]
     if created:
         tombstones = Tombstone.objects.filter(entity_type=run.entity_type, entity_id__in=created)
         tombstones.exclude(state=TombstoneState.RESTORED).update(
@@ -880,9 +888,9 @@ def _store_deletion_approvals(run: PassRun, plan: Plan) -> None:
     if rejected := [pk for pk, removal in removals.items() if removal.was_rejected]:
         kept = requests.filter(state=ApprovalState.REJECTED, entity_id__in=rejected)
         kept.update(state=ApprovalState.KEPT, at=SyncNow())
-    if asked := [pk for pk, removal in removals.items() if removal.approval == ApprovalState.RELEASED]:
+    if reopened := [pk for pk, removal in removals.items() if removal.approval == ApprovalState.RELEASED]:
         # A pass found that it wants none of this kind any more.
-        ended = requests.filter(entity_id__in=asked, state__in=OPEN_REQUEST_STATES)
+        ended = requests.filter(entity_id__in=reopened, state__in=OPEN_REQUEST_STATES)
         ended.update(state=ApprovalState.RELEASED, at=SyncNow())
 
 
@@ -947,7 +955,10 @@ def _store_ledgers(
         "sync_duration_ms": int((time.monotonic() - run.started) * 1000),
         "api_calls_count": run.calls,
     }
-    rows = {one.id: ledger_row(one, ledgers[str(one.id)], facts.now) | of_pass for one in existing}
+    rows = {
+        record_plan.id: ledger_row(record_plan, ledgers[str(record_plan.id)], facts.now) | of_pass
+        for record_plan in existing
+    }
     if rows:
         with connection.cursor() as cursor:
             # In one statement: Django's bulk_update takes 3 ms a row.
@@ -974,8 +985,8 @@ def _finish_jobs(run: PassRun, changes: Sequence[RecordChanges]) -> None:
     jobs = []
     for record_plan in plans:
         # A settled record says by itself what became of it.
-        how = replace(record_plan.ending, detail="") if record_plan.is_settled else record_plan.ending
-        jobs.append(Job(record_plan.facts.claim, how))
+        end = replace(record_plan.ending, detail="") if record_plan.is_settled else record_plan.ending
+        jobs.append(Job(record_plan.facts.claim, end))
     end_jobs(run, jobs)
     for change in changes:
         if change.keeps_intent and (intent := change.plan.answer.intent):
@@ -984,8 +995,10 @@ def _finish_jobs(run: PassRun, changes: Sequence[RecordChanges]) -> None:
     end_intents(answered, [record_plan for record_plan in settled if record_plan.plans])
     checked = [record_plan for record_plan in settled if record_plan.ending.processed or record_plan.item is not None]
     _end_events(run, [event.pk for record_plan in checked for event in record_plan.facts.events])
-    done = [record_plan for record_plan in settled if record_plan.plans or record_plan.is_deleted]
-    finish.end_failed(run.entity_type, {one.id: one.facts.claim.rows[0].id for one in done})
+    carried_out = [record_plan for record_plan in settled if record_plan.plans or record_plan.is_deleted]
+    finish.end_failed(
+        run.entity_type, {record_plan.id: record_plan.facts.claim.rows[0].id for record_plan in carried_out}
+    )
 
 
 def _write_statuses(run: PassRun, existing: Sequence[RecordPlan], ledgers: Mapping[UUID, Mapping[str, Any]]) -> None:

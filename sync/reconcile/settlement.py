@@ -106,9 +106,9 @@ def _blocked_fields(plan: RecordPlan, before: Mapping[str, Any], now: datetime) 
             "column": field_plan.mapping.column_id,
             "version": field_plan.mapping.version,
         }
-        known = before.get(key, {})
-        is_same = all(_comparable(known.get(name)) == _comparable(value) for name, value in entry.items())
-        since = known.get("since", now.isoformat()) if is_same else now.isoformat()
+        known_entry = before.get(key, {})
+        is_same = all(_comparable(known_entry.get(name)) == _comparable(value) for name, value in entry.items())
+        since = known_entry.get("since", now.isoformat()) if is_same else now.isoformat()
         blocked[key] = {**entry, "since": since}
     return blocked
 
@@ -388,17 +388,17 @@ def undecided_fields(plan: RecordPlan) -> tuple[str, ...]:
 
 def _identity_reports(plan: RecordPlan) -> Iterator[ConflictReport]:
     """What is asked: which item is the record's, or whether another record is the same person; and what is answered."""
-    asked: dict[str, dict[str, Any]] = {}
+    questions: dict[str, dict[str, Any]] = {}
     if question := plan.identity.question:
-        asked[str(question["candidates"][0]["id"]) if question["candidates"] else ""] = question
+        questions[str(question["candidates"][0]["id"]) if question["candidates"] else ""] = question
     if plan.duplicate:
-        asked[plan.record.monday_id or ""] = plan.duplicate
-    for item_id, question in asked.items():
+        questions[plan.record.monday_id or ""] = plan.duplicate
+    for item_id, question in questions.items():
         yield plan.conflict_report(KIND_IDENTITY, item_id, data=question)
     is_read = plan.item is not None and plan.is_settled and plan.record.monday_id
     for conflict in plan.facts.conflicts:
         is_answered = RECORD_KEY in conflict.resolutions
-        if conflict.kind != KIND_IDENTITY or conflict.monday_item_id in asked:
+        if conflict.kind != KIND_IDENTITY or conflict.monday_item_id in questions:
             continue
         if wants_new_item(plan.facts) and is_answered and not plan.left_out:
             # The answer “none of them” is carried out once the record has an item of its own, by whatever pass.
