@@ -256,7 +256,7 @@ def end_jobs(run: PassRun, jobs: Iterable[Job]) -> None:
         if ending.outcome is Outcome.SETTLED:
             completed.setdefault(ending.detail, []).extend(job.claim.rows)
         elif ending.outcome is Outcome.RELEASED and run.hold_seconds:
-            finish.defer(list(job.claim.rows), token, run.hold_seconds, ending.detail)
+            finish.defer(list(job.claim.rows), token, run.hold_seconds, ending.detail, at_most=None)
         elif _is_item_to_decide_anew(job):
             rounds = int(job.claim.payload.get(ROUNDS_KEY, 0)) + 1
             wait = ROUNDS_WAIT_SECONDS if rounds > MAX_ROUNDS else 0
@@ -268,9 +268,11 @@ def end_jobs(run: PassRun, jobs: Iterable[Job]) -> None:
     for job in jobs:
         ending = job.ending
         if ending.outcome is Outcome.DEFERRED:
-            finish.defer(list(job.claim.rows), token, ending.wait_seconds, ending.detail, rounds=ending.rounds)
+            rows = list(job.claim.rows)
+            times = {"rounds": ending.rounds, "at_most": ending.at_most}
+            finish.defer(rows, token, ending.wait_seconds, ending.detail, **times)
         elif ending.outcome is Outcome.FAILED:
-            is_final = finish.fail(list(job.claim.rows), token, ending.detail)
+            is_final = finish.fail(list(job.claim.rows), token, ending.detail, at_most=ending.at_most)
             if is_final and job.claim.entity_id is not None:
                 reason = f"Your resolution could not be applied: {ending.detail}"
                 reject_resolutions(run.entity_type, [job.claim.entity_id], reason)
