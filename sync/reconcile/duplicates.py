@@ -13,12 +13,12 @@ from typing import Any
 
 from conflicts.reports import KIND_IDENTITY, RECORD_KEY, ConflictReport, Option, OptionAct
 from sync.choices import ApprovalKind, ApprovalState
-from sync.models import ApprovalRequest, FieldMapping, Intent, IntentState, SyncedModel
+from sync.models import ApprovalRequest, FieldMapping, Intent, IntentState
 from sync.monday.board_items import Item
 from sync.monday.conversion import UnknownValue
 from sync.reconcile import identity
 from sync.reconcile.calls import Answer, Verdict, Write
-from sync.reconcile.facts import RecordHistory, is_create
+from sync.reconcile.facts import is_create
 from sync.reconcile.field_values import ACTIVE, BoardContext, is_active_on, item_data, match_text_of_item
 from sync.reconcile.new_items import given_items
 from sync.reconcile.pass_plan import (
@@ -49,13 +49,15 @@ def sent_same(board: BoardContext, duplicate: DuplicateItem) -> list[Intent]:
     to be all that the board has of the record.
     """
     # The record may have been linked with it once: then somebody brought it back, and it is no second run's.
-    was_written = any(intent.values and intent.item_id == duplicate.item.id for intent in duplicate.writes)
-    if duplicate.is_answered or duplicate.is_alone or was_written or duplicate.was_linked:
+    history = duplicate.history
+    was_written = any(intent.values and intent.item_id == duplicate.item.id for intent in history.intents)
+    was_linked = duplicate.item.id in history.unlinked_items
+    if duplicate.is_answered or duplicate.is_alone or was_written or was_linked:
         return []
     mapped = [mapping for mapping in board.mappings if mapping.column_id]
     return [
         intent
-        for intent in duplicate.writes
+        for intent in history.intents
         if is_create(intent)
         if all(_matches_sent(board, duplicate, mapping, intent.values.get(mapping.key)) for mapping in mapped)
     ]
@@ -79,10 +81,10 @@ def is_own_create(board: BoardContext, duplicate: DuplicateItem) -> bool:
     touched it: what was written into a column that is not mapped only its event tells.
     """
     same = sent_same(board, duplicate)
-    us = duplicate.token_user
-    if us and duplicate.users - {us}:
+    us = duplicate.history.token_user
+    if us and duplicate.history.users - {us}:
         return False
-    if us and duplicate.maker:
+    if us and duplicate.history.maker:
         return bool(same)
     return any(intent.state == IntentState.VOID and intent.lookups for intent in same)
 
@@ -219,11 +221,11 @@ def new_duplicate_requests(requests: ApprovalFacts, duplicates: Iterable[Duplica
 def decide_duplicates(facts: PassFacts, plan: Plan) -> Plan:
     """Decide what becomes of second items: those that were found, and those of which a person answered."""
     board = facts.board
-    duplicates = [
-        _second_item(board, item, item.facts.item, item.record)
-        for item in plan.items
-        if item.act is ItemAct.DUPLICATE and item.facts.item and item.record
-    ]
+    duplicates = []
+    for item in [item.facts for item in plan.items if item.act is ItemAct.DUPLICATE]:
+        if item.item is not None and item.first is not None:
+            is_alone = not is_active_on(board, item.first_item)
+            duplicates.append(DuplicateItem(item.item, item.first.record, item.first.history, is_alone=is_alone))
     decided = identity.answered_items(facts, plan)
     linked_now = given_items(plan)
     for record in plan.open_records:
@@ -243,21 +245,6 @@ def decide_duplicates(facts: PassFacts, plan: Plan) -> Plan:
     if ours and not facts.approvals.is_over_limit(ApprovalKind.ITEMS, ours | approved):
         duplicates = [replace(duplicate, is_ours=is_own_create(board, duplicate)) for duplicate in duplicates]
     return replace(plan, duplicates=tuple(duplicates))
-
-
-def _second_item(board: BoardContext, plan: ItemPlan, item: Item, record: SyncedModel) -> DuplicateItem:
-    facts = plan.facts
-    history = facts.first.history if facts.first else RecordHistory()
-    return DuplicateItem(
-        item,
-        record,
-        writes=history.intents,
-        was_linked=item.id in history.unlinked_items,
-        maker=facts.maker,
-        users=facts.users,
-        token_user=history.token_user,
-        is_alone=not is_active_on(board, facts.first_item),
-    )
 
 
 # A record that was made from an item, and that nobody touched in NPD, may turn out to be another record's possible

@@ -119,7 +119,8 @@ class RecordHistory:
     changes: tuple[Intent, ...] = ()  # all that were about an item, of a record that lacks a base
     intents: tuple[Intent, ...] = ()  # everything, of a record of which an item may be the second
     unlinked_items: frozenset[str] = frozenset()  # from which it was parted; of such a record, too
-    maker: str = ""  # the Monday user who made the item, as far as told
+    users: frozenset[str] = frozenset()  # all whom that item's events name
+    maker: str = ""  # the Monday user who made the item, or that one, as far as told
     is_npd_id_typed: bool = False  # somebody wrote the item's NPD ID later
     token_user: str = ""  # as whom we write
     loops: Mapping[str, WriteLoop] = field(default_factory=dict)  # by field
@@ -342,8 +343,6 @@ class ItemFacts:
     last_event: datetime | None = None  # when the board's last webhook about it came
     new_events: tuple[int, ...] = ()  # those that no pass has checked
     has_new_edit: bool = False  # one of these is an edit
-    maker: str = ""  # the Monday user who made it, where it may be a record's second item
-    users: frozenset[str] = frozenset()  # all whom its events name, there too
     known_since: datetime | None = None  # when it was first heard of
     unconfirmed_until: datetime | None = None  # until then a call about it is in the air
     owner: SyncedModel | None = None  # the record that has it by now, of whatever type
@@ -354,7 +353,6 @@ class ItemFacts:
     chosen: SyncedModel | None = None  # the record with which a person wants it linked
     first: RecordFacts | None = None  # the named record, where it has an item of its own, with all announced about it
     new_id: UUID | None = None  # the id of a record made from it
-    is_npd_id_taken: bool = False  # a record of another type has the NPD ID that it bears
 
     @property
     def item_id(self) -> str:

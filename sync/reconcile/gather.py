@@ -1069,8 +1069,7 @@ def item_facts(facts: PassFacts) -> list[ItemFacts]:
             )
         )
     # The records of other types that have the items, or the NPD IDs that they bear; a query for each type.
-    npd_ids = {item.item_id: _npd_id(board, item) for item in items}
-    borne = set(npd_ids.values()) - {None}
+    borne = {npd_id for item in items if (npd_id := _npd_id(board, item))}
     owners = dict[str, SyncedModel]()
     taken = set[UUID]()
     for spec in registry.entities():
@@ -1078,18 +1077,19 @@ def item_facts(facts: PassFacts) -> list[ItemFacts]:
             for record in spec.model._default_manager.filter(Q(monday_id__in=ids) | Q(pk__in=borne)):
                 owners.setdefault(str(record.monday_id), record)
                 taken.add(record.pk)
-    items = [
-        replace(item, owner=owners.get(item.item_id), is_npd_id_taken=npd_ids[item.item_id] in taken) for item in items
-    ]
-    return _with_records(facts, items)
+    items = [replace(item, owner=owners.get(item.item_id)) for item in items]
+    return _with_records(facts, items, taken)
 
 
 def _npd_id(board: BoardContext, item: ItemFacts) -> UUID | None:
     return as_uuid(npd_id_of(board, item.item) or "") if item.item else None
 
 
-def _with_records(facts: PassFacts, items: Sequence[ItemFacts]) -> list[ItemFacts]:
-    """Add the records and deleted records that the items could be, and what is remembered of the items."""
+def _with_records(facts: PassFacts, items: Sequence[ItemFacts], taken: Collection[UUID]) -> list[ItemFacts]:
+    """Add the records and deleted records that the items could be, and what is remembered of the items.
+
+    Records of other types have `taken` these NPD IDs.
+    """
     board = facts.board
     entity_type = board.link.entity_type
     wanting = {item.item_id: item for item in items if new_items.wants_records(facts, item)}
@@ -1118,6 +1118,8 @@ def _with_records(facts: PassFacts, items: Sequence[ItemFacts]) -> list[ItemFact
     for item in items:
         npd_id = _npd_id(board, item)
         key = keys.get(item.item_id)
+        # The NPD ID that it bears was a record's that is here no more (a restored database); else it is a new one.
+        new_id = uuid.uuid4() if npd_id is None or npd_id in taken or item.as_new else npd_id
         full.append(
             replace(
                 item,
@@ -1128,7 +1130,7 @@ def _with_records(facts: PassFacts, items: Sequence[ItemFacts]) -> list[ItemFact
                 named=by_id.get(npd_id) if npd_id else None,
                 matching=tuple(by_key.get(key, ())) if key else (),
                 chosen=by_id.get(item.chosen_id) if item.chosen_id else None,
-                new_id=uuid.uuid4() if item.item_id in unchosen else None,
+                new_id=new_id if item.item_id in unchosen else None,
             )
         )
     return full
@@ -1244,9 +1246,14 @@ def _with_copy_history(items: Sequence[ItemFacts], own_items: Mapping[str, Item]
             full.append(item)
             continue
         first = item.first
-        parted = frozenset(unlinked.get(first.id, ()))
-        history = replace(first.history, intents=writes.get(first.id, ()), unlinked_items=parted, token_user=user)
+        history = replace(
+            first.history,
+            intents=writes.get(first.id, ()),
+            unlinked_items=frozenset(unlinked.get(first.id, ())),
+            maker=makers.get(item.item_id, ""),
+            users=frozenset(users.get(item.item_id, set()) - {""}),
+            token_user=user,
+        )
         first = replace(first, item=own_items.get(first.record.monday_id or ""), history=history)
-        names = frozenset(users.get(item.item_id, set()) - {""})
-        full.append(replace(item, first=first, maker=makers.get(item.item_id, ""), users=names))
+        full.append(replace(item, first=first))
     return full

@@ -430,11 +430,8 @@ class _ItemRule:
         return replace(plan, act=ItemAct.ASK, asked=tuple(hits), question=question)
 
     def _create(self) -> ItemPlan:
-        # The NPD ID that it bears was a record's that is here no more (a restored database); else it is a new one.
-        npd_id = as_uuid(self.npd_id or "")
-        new_id = self.facts.new_id if npd_id is None or self.facts.as_new or self.facts.is_npd_id_taken else npd_id
-        assert new_id is not None
-        record, problems = record_from_item(self.board, self.item, new_id, self.pass_facts.related)
+        assert self.facts.new_id is not None
+        record, problems = record_from_item(self.board, self.item, self.facts.new_id, self.pass_facts.related)
         if problems:
             return replace(self._leave(UnmatchedReason.INVALID, problems=problems), problems=problems)
         if (verdict := record_verdict(self.board, record)).holds is not True:

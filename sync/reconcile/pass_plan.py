@@ -36,6 +36,7 @@ from sync.reconcile.facts import (
     InspectedColumns,
     ItemFacts,
     RecordFacts,
+    RecordHistory,
     RemovalFacts,
     Settings,
     changed_ledger,
@@ -687,13 +688,9 @@ class DuplicateItem:
 
     item: Item
     record: SyncedModel
+    history: RecordHistory = field(default_factory=RecordHistory)  # of the record and this item
     is_answered: bool = False  # a person said that it is a copy; else it was found bearing the NPD ID
     owner: str = ""  # whose item it is by now
-    writes: tuple[Intent, ...] = ()  # what was announced about the record
-    was_linked: bool = False  # the record had this item once
-    maker: str = ""  # the Monday user who made it, as far as events tell
-    users: frozenset[str] = frozenset()  # all who did anything with it
-    token_user: str = ""  # as whom we write
     is_alone: bool = False  # the record's own item is not on the board: without this one there would be none
     is_ours: bool = False  # our own create made it, and it may go without being asked
     # What became of it, once its calls are answered.

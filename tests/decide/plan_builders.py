@@ -28,7 +28,7 @@ from sync.reconcile.field_values import BoardContext, Reference, RelatedFacts, i
 from sync.reconcile.pass_plan import EditFacts, PassFacts, Plan
 from sync.reconcile.removed_items import removed_state
 from sync.records.approvals import ApprovalFacts, ApprovalLimit
-from sync.records.unmatched_items import LINK_TO
+from sync.records.unmatched_items import AS_NEW, LINK_TO
 from tests.decide.builders import NOW
 from tests.decide.field_builders import board
 
@@ -179,7 +179,7 @@ class World:
             first=next(
                 (self._with_own_item(one) for one in self.records if one.record is named and named.monday_id), None
             ),
-            new_id=UUID(int=1_000 + number),
+            new_id=UUID(npd_id) if npd_id and not self.jobs.get(key, {}).get(AS_NEW) else UUID(int=1_000 + number),
         )
 
 

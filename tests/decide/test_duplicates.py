@@ -15,6 +15,7 @@ from sync.monday.board_items import Item
 from sync.reconcile import duplicates
 from sync.reconcile.calls import Answer, Verdict
 from sync.reconcile.duplicates import decide_duplicates, is_own_create, still_leaves
+from sync.reconcile.facts import RecordHistory
 from sync.reconcile.identity import ARCHIVE_OPTION
 from sync.reconcile.pass_plan import DuplicateItem, Outcome, PassFacts, Plan, RecordPlan
 from tests.decide.builders import NOW, TOKEN_USER, TOM, board, contact, facts, item, mapping, plain
@@ -34,31 +35,32 @@ def sent(state: IntentState = IntentState.VOID, **differs: Any) -> Intent:
 
 def duplicate(**differs: Any) -> DuplicateItem:
     """A second item of Ann's, which says what a create of ours sent."""
-    return DuplicateItem(**{"item": COPY, "record": ANN, "writes": (sent(),)} | differs)
+    about = {name: differs.pop(name) for name in ("intents", "maker", "users", "unlinked_items") if name in differs}
+    return replace(DuplicateItem(COPY, ANN, RecordHistory(**{"intents": (sent(),)} | about)), **differs)
 
 
 OURS: dict[str, tuple[DuplicateItem, bool]] = {
     "a create without an answer says what it says": (duplicate(), True),
     "and its webhook names us": (duplicate(maker=TOKEN_USER), True),
     "we made it, by a create that was answered": (
-        duplicate(maker=TOKEN_USER, writes=(sent(IntentState.APPLIED),)),
+        duplicate(maker=TOKEN_USER, intents=(sent(IntentState.APPLIED),)),
         True,
     ),
     "a create was answered, and nobody knows who made this one": (
-        duplicate(writes=(sent(IntentState.APPLIED),)),
+        duplicate(intents=(sent(IntentState.APPLIED),)),
         False,
     ),
-    "no create was ever looked for": (duplicate(writes=(sent(lookups=0),)), False),
+    "no create was ever looked for": (duplicate(intents=(sent(lookups=0),)), False),
     "somebody else made it": (duplicate(maker=TOM, users=frozenset({TOM})), False),
     "somebody wrote into a column that is not mapped": (
         duplicate(maker=TOKEN_USER, users=frozenset({TOKEN_USER, TOM})),
         False,
     ),
     "somebody touched it": (duplicate(item=replace(COPY, name="Anna")), False),
-    "the create sent something else": (duplicate(writes=(sent(role="Chair"),)), False),
-    "nothing was sent": (duplicate(writes=()), False),
-    "the record was linked with it once": (duplicate(was_linked=True), False),
-    "we wrote to it once": (duplicate(writes=(sent(), sent(item_id="8"))), False),
+    "the create sent something else": (duplicate(intents=(sent(role="Chair"),)), False),
+    "nothing was sent": (duplicate(intents=()), False),
+    "the record was linked with it once": (duplicate(unlinked_items=frozenset({COPY.id})), False),
+    "we wrote to it once": (duplicate(intents=(sent(), sent(item_id="8"))), False),
     "the record's own item is not on the board": (duplicate(is_alone=True), False),
     "a person was asked about it": (duplicate(is_answered=True), False),
 }
@@ -67,12 +69,12 @@ OURS: dict[str, tuple[DuplicateItem, bool]] = {
 @pytest.mark.parametrize("row", OURS)
 def test_whose_the_second_item_is(row: str) -> None:
     found, ours = OURS[row]
-    assert is_own_create(BOARD, replace(found, token_user=TOKEN_USER)) is ours
+    assert is_own_create(BOARD, replace(found, history=replace(found.history, token_user=TOKEN_USER))) is ours
 
 
 def test_without_our_own_user_only_a_lost_answer_makes_it_ours() -> None:
     assert is_own_create(BOARD, duplicate(maker=TOM))
-    assert not is_own_create(BOARD, duplicate(maker=TOKEN_USER, writes=(sent(IntentState.APPLIED),)))
+    assert not is_own_create(BOARD, duplicate(maker=TOKEN_USER, intents=(sent(IntentState.APPLIED),)))
 
 
 GONE = Item("8", "8", "missing")

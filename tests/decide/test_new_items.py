@@ -244,18 +244,6 @@ def test_a_new_record_takes_nothing_over_against_a_fields_direction() -> None:
     assert (record.email, record.role_title) == (EMAIL, "")
 
 
-@pytest.mark.parametrize(
-    ("differs", "is_new"), [({}, False), ({"is_npd_id_taken": True}, True), ({"payload": {"as_new": True}}, True)]
-)
-def test_the_npd_id_of_a_record_that_is_gone_is_used_again_unless_another_has_it(
-    differs: dict[str, Any], is_new: bool
-) -> None:
-    lost = uuid.UUID(int=4)
-    record = decide_item(facts(an_item(npd_id=str(lost)), **differs)).record
-    assert record is not None
-    assert record.pk == (uuid.UUID(int=99) if is_new else lost)
-
-
 @pytest.mark.parametrize("known", [plain(Organization, name="Acme", address_country="SE"), "No organization …"])
 def test_a_relation_is_taken_over_where_its_record_is_known(known: Organization | str) -> None:
     values = {"key": "organization", "fields": ["organization"], "column_id": "org", "converter": "relation_name"}
@@ -361,7 +349,8 @@ def test_of_two_items_that_could_take_a_place_the_later_one_waits_until_the_firs
 
 def test_two_items_with_a_lost_npd_id_make_one_record_and_the_other_waits_until_it_is_there() -> None:
     lost = str(uuid.UUID(int=4))
-    items = [facts(an_item(npd_id=lost)), replace(second(), item=an_item(id="8", npd_id=lost))]
+    items = [facts(an_item(npd_id=lost), new_id=uuid.UUID(int=4))]
+    items.append(replace(second(), item=an_item(id="8", npd_id=lost)))
     assert acts(items) == [CREATE, ItemAct.NOTHING]
 
 

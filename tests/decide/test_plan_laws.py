@@ -151,7 +151,7 @@ def no_persons_value_is_nowhere(world: Drawn, _facts: PassFacts, plan: Plan) -> 
     for copy in [one for one in plan.duplicates if one.archives and not one.is_answered]:
         assert is_active_on(world.of, world.items.get(copy.record.monday_id or "")), "the record's only item there"
         assert all(
-            said(world.of, copy.record, mapping, copy.item)[1] in sent_values(world.of, copy.writes, mapping)
+            said(world.of, copy.record, mapping, copy.item)[1] in sent_values(world.of, copy.history.intents, mapping)
             for mapping in world.of.mappings
         )
     assert not list(overwritten_unsaid(world, plan))
