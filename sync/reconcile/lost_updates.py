@@ -525,9 +525,9 @@ def replaced_values(plan: RecordPlan) -> list[FieldConflict]:
                 continue
             if not is_column_replaced(facts, field_plan):
                 continue
-            is_decided = field_plan.is_agreed or field_plan.conflict is not None
-            shown = (field_plan.stands, field_plan.conflict.monday if field_plan.conflict else None)
-            if is_decided and lost_value not in shown:
+            if not field_plan.is_agreed and field_plan.conflict is None:
+                continue
+            if lost_value not in (field_plan.stands, field_plan.conflict.monday if field_plan.conflict else None):
                 reason = f"{field_plan.mapping.label} “{lost_value}” was in the column that was replaced."
                 replaced.append(FieldConflict(key, field_plan.stands, None, lost_value, reason, is_replaced=True))
     return replaced

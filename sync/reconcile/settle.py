@@ -216,13 +216,15 @@ def _lock_records(run: PassRun, plan: Plan) -> None:
 
 
 def _lock_failed_jobs(run: PassRun, plan: Plan) -> None:
-    """Lock the failed jobs that may end with this pass, in the order of their ids, before any job that waits.
+    """Lock the jobs of records of which one has failed, in the order of their ids, and before the sync state.
 
-    A retry locks them alike: a failed job, then the one that takes its place.
+    A retry locks a failed job, then the one that takes its place, and a discard the sync state after it: as both give
+    way after a moment, one that met a pass in the middle would be told that somebody holds on to its rows.
     """
     failed = [record_plan.id for record_plan in plan.records.values() if record_plan.facts.has_failed_job]
     if failed:
-        jobs = SyncQueue.objects.filter(entity_type=run.entity_type, entity_id__in=failed, status=QueueStatus.FAILED)
+        states = (QueueStatus.FAILED, QueueStatus.PENDING)
+        jobs = SyncQueue.objects.filter(entity_type=run.entity_type, entity_id__in=failed, status__in=states)
         list(jobs.select_for_update().order_by("pk").values_list("pk"))
 
 
