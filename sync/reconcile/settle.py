@@ -84,10 +84,10 @@ from sync.reconcile.deleted_records import (
 from sync.reconcile.duplicates import after_copy_answers, copy_reports, second_item
 from sync.reconcile.facts import HistoryLine, InspectedColumns
 from sync.reconcile.field_values import ACTIVE, BoardContext, match_text_of_item, npd_id_of
-from sync.reconcile.history import PassHistory, cause_of_claim
 from sync.reconcile.identity import ANSWERED, decide_answers, linkable, named_in
 from sync.reconcile.lost_updates import lost_lines, seen_after
 from sync.reconcile.new_items import CHANGED_MEANWHILE, after_rejection, item_as_locked, released
+from sync.reconcile.pass_history import PassHistory, cause_of_claim
 from sync.reconcile.pass_plan import (
     GIVING,
     MAX_ROUNDS,
