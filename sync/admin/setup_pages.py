@@ -86,11 +86,12 @@ def _read(request: HttpRequest, choices: Choices) -> ChosenBoard:
 
 def _boards_context(request: HttpRequest, term: str) -> dict[str, Any]:
     """The boards of the account, for each kind of records; why they can't be listed, where they can't."""
-    listed, complete = [], True
     problem = ""
     try:
         listed, complete = selection.available_boards(term)
     except MondayError as error:
+        listed = []
+        complete = True
         problem = _sentence(error)
     present = chosen_in(request)
     kinds = []
@@ -484,7 +485,7 @@ class SetupWizardMixin(ConnectionPagesMixin):
         if step == "plan":
             choices = chosen_in(request)
             setup_plan = plan.request_plan(selection.plan_token(choices), choices.values()) if choices else None
-            context = {"plan": setup_plan, "busy": setup_plan is not None and setup_plan.is_busy}
+            context: dict[str, Any] = {"plan": setup_plan, "busy": setup_plan is not None and setup_plan.is_busy}
         else:
             context = _run_context()
         context["progress_url"] = request.get_full_path()
