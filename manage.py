@@ -19,14 +19,8 @@ def main() -> None:
     from django.core.management import execute_from_command_line
     from django.db.utils import OperationalError
 
-    from config import environment
-    from config.environment import NO_SERVER, NOWHERE, is_embedded_down, unreachable_message
+    from config.environment import unreachable_message
 
-    if sys.argv[1:2] == ["dbshell"]:
-        environment.load()
-        environment.add_psql_to_path()
-        if environment.database_url() == NOWHERE:
-            sys.exit(NO_SERVER)
     try:
         execute_from_command_line(sys.argv)
     except ImproperlyConfigured as error:
@@ -35,7 +29,7 @@ def main() -> None:
         sentence = unreachable_message(error)
         if not sentence:
             raise
-        sys.exit(NO_SERVER if is_embedded_down() else sentence)
+        sys.exit(sentence)
 
 
 if __name__ == "__main__":

@@ -5,18 +5,16 @@ A builtin (TEMPLATES in the settings) of no app, because the theme loads it befo
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from datetime import datetime
-from itertools import pairwise
 from typing import Any
 
 from django import template
 from django.template import Context
 from django.utils import timezone
 from django.utils.formats import date_format
-from django.utils.html import format_html, format_html_join
-from django.utils.safestring import SafeString, mark_safe
+from django.utils.html import conditional_escape, format_html, format_html_join
+from django.utils.safestring import SafeString
 
 from sync.kernel import humanize
 
@@ -100,46 +98,15 @@ def badge(colour: str, symbol: str, text: str) -> SafeString:
     return format_html('<span class="npd-badge npd-badge-{}">{}{}</span>', colour, icon(symbol), text)
 
 
-# Where a long word reads well when it is broken: an address before its @ alone, others behind a mark inside them.
-_WBR = mark_safe("<wbr>")
-_LONG_WORD = re.compile(r"\S{16,}")
-_BEFORE_AT = re.compile(r"(?<=[^@])(?=@)")
-_BEHIND_MARK = re.compile(r"(?<=[./_-])(?=[^./_-])")
-
-
-def _breaks(text: str) -> Iterator[int]:
-    for word in _LONG_WORD.finditer(text):
-        places = _BEFORE_AT if "@" in word[0] and "://" not in word[0] else _BEHIND_MARK
-        yield from (word.start() + place.start() for place in places.finditer(word[0]))
-
-
-def _broken(text: str, breaks: Iterable[int]) -> SafeString:
-    places = [0, *breaks, len(text)]
-    return format_html_join(_WBR, "{}", ((text[start:end],) for start, end in pairwise(places)))
-
-
-@register.filter
-def breakable(text: Any) -> SafeString:
-    """Return a text whose long words are broken where a reader would, not in the middle; HTML stays as it is."""
-    if isinstance(text, SafeString):
-        return text
-    shown = str(text) if text is not None else ""
-    return _broken(shown, _breaks(shown))
-
-
 @register.simple_tag
-def marked_value(value: Any, parts: Sequence[Any], mark: str) -> SafeString:
+def marked_value(value: Any, parts: Sequence[Any], mark: str) -> SafeString | str:
     """Return a value, with those of its parts that differ from the other side's as <ins>, or another `mark`."""
     if not parts:
-        return breakable(value)
-    name, breaks, at, found = mark or "ins", list(_breaks("".join(part.text for part in parts))), 0, []
-    for part in parts:
-        end = at + len(part.text)
-        text = _broken(part.text, (place - at for place in breaks if at < place < end))
-        found.append(_WBR if at in breaks else "")
-        found.append(format_html("<{0}>{1}</{0}>", name, text) if part.marked else text)
-        at = end
-    return format_html_join("", "{}", ((text,) for text in found))
+        return conditional_escape("" if value is None else value)
+    marked = format_html("<{0}>{{}}</{0}>", mark or "ins")
+    return format_html_join(
+        "", "{}", ((format_html(marked, part.text) if part.marked else part.text,) for part in parts)
+    )
 
 
 @register.filter

@@ -1,5 +1,6 @@
 """Django's settings, each read once from the environment. .env.example explains every variable."""
 
+import os
 import sys
 from datetime import timedelta
 from typing import Any
@@ -31,7 +32,7 @@ if DEBUG and TRUSTED_PROXIES:
 DEMO = env("DEMO")
 SECRET_KEY = env("SECRET_KEY")
 if not SECRET_KEY and EMBEDDED:
-    SECRET_KEY = secrets_of(environment.VAR).secret_key
+    SECRET_KEY = secrets_of(environment.VAR)["secret_key"]
 if len(SECRET_KEY) < (1 if DEBUG else 32):
     raise ImproperlyConfigured(
         "set SECRET_KEY to a long random text, of 32 characters or more; make one with: "
@@ -59,7 +60,7 @@ MONDAY_SETTLE_SECONDS = env("MONDAY_SETTLE_SECONDS")
 MONDAY_CONTACTS_BOARD_ID = env("MONDAY_CONTACTS_BOARD_ID")
 MONDAY_ORGANIZATIONS_BOARD_ID = env("MONDAY_ORGANIZATIONS_BOARD_ID")
 # Of any other synced model: sync.registry looks its variable up here.
-BOARD_IDS = environment.board_ids()
+BOARD_IDS = {name: env.str(name) for name in os.environ if environment.is_board_id(name) and os.environ[name]}
 MONDAY_SIGNING_SECRET = env("MONDAY_SIGNING_SECRET")
 MONDAY_WEBHOOK_TOKEN = env("MONDAY_WEBHOOK_TOKEN")
 # Of phone numbers that name no country, until one is chosen in Settings.

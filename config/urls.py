@@ -18,7 +18,7 @@ from config.live_updates import live_versions
 from config.navigation import settings_page
 from npd.admin import user_pages
 from sync import registry
-from sync.admin import home, home_acts
+from sync.admin import handlers, home
 from sync.admin.notification_pages import notifications_page
 from sync.admin.record_pages import register_generated
 from sync.api import record_endpoints, service_endpoints
@@ -60,8 +60,8 @@ urlpatterns = [
     path("admin/settings/", admin.site.admin_view(settings_page), name="npd-settings"),
     path("admin/home/live/", admin.site.admin_view(home.home_live), name="npd-home-live"),
     path("admin/home/rows/", admin.site.admin_view(home.home_rows), name="npd-home-rows"),
-    path("admin/home/act/", admin.site.admin_view(home_acts.act_on_entries), name="npd-home-act"),
-    path("admin/home/undo/", admin.site.admin_view(home_acts.undo_last_act), name="npd-home-undo"),
+    path("admin/home/act/", admin.site.admin_view(handlers.act_on_entries), name="npd-home-act"),
+    path("admin/home/undo/", admin.site.admin_view(handlers.undo_last_act), name="npd-home-undo"),
     path("admin/notifications/", admin.site.admin_view(notifications_page), name="npd-notifications"),
     path("accounts/", include("npd.account_urls")),
     path("admin/logout/", logout),

@@ -24,12 +24,11 @@ from types import FrameType
 from typing import IO
 
 import psutil
-import psycopg
 from django.core.exceptions import ImproperlyConfigured
 
 from config import environment
 from config.embedded.postgres import PR_SET_PDEATHSIG, EmbeddedPostgres, StartError, die_with_parent
-from config.environment import Secrets, is_board_id, secrets_of
+from config.environment import is_board_id, secrets_of
 
 ROOT = environment.BASE_DIR
 PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
@@ -40,12 +39,6 @@ END_SECONDS = 20
 STOP_SECONDS = 60
 
 NEW_ITEM_WAIT = str(30 * 24 * 3600)  # seconds; the demo's item without an email waits for the person who tries it
-SAMPLE_ADDRESSES = "%@mail.example.com"  # as the contacts of data/ have them
-SAMPLE_DATA = (
-    "This database holds the sample data of an earlier run with the sandbox, and `monday_setup` would send it "
-    "to your account.\nFor a database of its own: Ctrl-C, then `make reset` (deletes the sample data) and "
-    "`make run` again; or set DATABASE_URL to another PostgreSQL."
-)
 OWN_ACCOUNT = (
     "MONDAY_API_KEY is set: Monday's own API is used, without sandbox and sample data.\n"
     "Check the connection: .venv/bin/python manage.py monday_check"
@@ -60,21 +53,22 @@ STOPPED = re.compile(r"system\s*\| (\w+)\.1 stopped \(rc=(-?\d+)\)")
 # What the processes of a run have in their environment.
 
 
-def variables_of(env: Mapping[str, str], secrets: Secrets) -> dict[str, str]:
+def variables_of(env: Mapping[str, str], secrets: Mapping[str, str]) -> dict[str, str]:
     """Return the variables of a run, which `manage.py` in a second terminal has too, by var/run.json.
 
     With a MONDAY_API_KEY of one's own: no sandbox, no sample data.
     """
-    web, sandbox = port_of(env, "PORT", 8000), port_of(env, "SANDBOX_PORT", 8001)
+    web = env.get("PORT") or "8000"
+    sandbox = env.get("SANDBOX_PORT") or "8001"
     variables = {
-        "SECRET_KEY": secrets.secret_key,
-        "CRON_SECRET": secrets.cron_secret,
-        "METRICS_TOKEN": secrets.metrics_token,
+        "SECRET_KEY": secrets["secret_key"],
+        "CRON_SECRET": secrets["cron_secret"],
+        "METRICS_TOKEN": secrets["metrics_token"],
         "SITE_URL": f"http://127.0.0.1:{web}",
         "WEB_CONCURRENCY": "1",
         **{name: env[name] for name in [*environment.VARIABLES, *filter(is_board_id, env)] if env.get(name)},
-        "PORT": str(web),
-        "SANDBOX_PORT": str(sandbox),
+        "PORT": web,
+        "SANDBOX_PORT": sandbox,
     }
     if not env.get("DATABASE_URL"):
         variables["EMBEDDED"] = "true"
@@ -82,20 +76,12 @@ def variables_of(env: Mapping[str, str], secrets: Secrets) -> dict[str, str]:
         variables |= {
             "SITE_URL": f"http://127.0.0.1:{web}",
             "MONDAY_API_URL": f"http://127.0.0.1:{sandbox}/v2",
-            "MONDAY_API_KEY": secrets.monday_api_key,
-            "MONDAY_WEBHOOK_TOKEN": secrets.monday_webhook_token,
+            "MONDAY_API_KEY": secrets["monday_api_key"],
+            "MONDAY_WEBHOOK_TOKEN": secrets["monday_webhook_token"],
             "NEW_ITEM_WAIT_SECONDS": env.get("NEW_ITEM_WAIT_SECONDS") or NEW_ITEM_WAIT,
             "DEMO": "true",
         }
     return variables
-
-
-def port_of(env: Mapping[str, str], name: str, default: int) -> int:
-    """Return the port that a variable names. Raises StartError when it isn't one."""
-    text = env.get(name) or str(default)
-    if not text.isdecimal() or not 0 < int(text) < 65_536:
-        raise StartError(f"{name}={text} is not a port. Type a number, for example: make run {name}={default}")
-    return int(text)
 
 
 def check_ports(*ports: int) -> None:
@@ -104,9 +90,7 @@ def check_ports(*ports: int) -> None:
     if len(set(ports)) < len(ports):
         problems = [f"PORT and SANDBOX_PORT are both {ports[0]}."]
     if problems:
-        start = max(ports) - max(ports) % 10 + 10
-        pairs = (first for first in range(start, 65_000, 10) if is_free(first) and is_free(first + 1))
-        first = next(pairs, 8010)
+        first = max(ports) + 10
         raise StartError("\n".join([*problems, f"Type: make run PORT={first} SANDBOX_PORT={first + 1}"]))
 
 
@@ -116,16 +100,9 @@ def is_free(port: int) -> bool:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("127.0.0.1", port))
-        except OSError:
+        except (OSError, OverflowError):
             return False
     return True
-
-
-def holds_sample_data(url: str) -> bool:
-    """Whether the demo was ever prepared in this database: its contacts are there."""
-    with psycopg.connect(url, connect_timeout=5) as connection:
-        rows = connection.execute("SELECT FROM contacts WHERE email LIKE %s LIMIT 1", [SAMPLE_ADDRESSES])
-        return rows.fetchone() is not None
 
 
 # One run: var/ is its owner's alone, and its lock is held until the last process has ended.
@@ -165,7 +142,6 @@ class Run:
         self.postgres: EmbeddedPostgres | None = None
         self.honchos: list[subprocess.Popen[bytes]] = []
         self.interrupted = False
-        self.parent = os.getppid()
 
     @property
     def env(self) -> dict[str, str]:
@@ -202,8 +178,6 @@ class Run:
             self.manage("demo", "--try")
         else:
             say(OWN_ACCOUNT)
-            if self.postgres and holds_sample_data(self.postgres.url("npd")):
-                say(f"\n{SAMPLE_DATA}")
         say("\nCtrl-C here or `make stop` elsewhere ends all of it; `make logs` shows what the processes say.")
 
     def start_honcho(self, *names: str) -> None:
@@ -264,7 +238,7 @@ class Run:
     def wait_until(self, condition: Callable[[], bool]) -> None:
         """Wait; raise KeyboardInterrupt where a signal ends the run, and StartError where a process of it has ended."""
         while not condition():
-            if self.interrupted or is_interrupted_make(self.parent):
+            if self.interrupted:
                 raise KeyboardInterrupt
             if self.postgres and self.postgres.process and self.postgres.process.poll() is not None:
                 raise StartError(f"PostgreSQL ended, and with it the run. Its log: {self.postgres.log}")
@@ -304,20 +278,6 @@ class Run:
         self.interrupted = True
 
 
-def is_interrupted_make(parent: int) -> bool:
-    """Whether the `make` that started this got a SIGINT, after which it waits for its child and tells it nothing.
-
-    Linux shows that it neither catches nor ignores that signal any more.
-    """
-    with contextlib.suppress(OSError):
-        status = Path(f"/proc/{parent}/status").read_text()
-        masks = dict(re.findall(r"^(Name|SigCgt|SigIgn):\s*(\w+)$", status, re.MULTILINE))
-        return "make" in masks["Name"] and not any(
-            int(masks[name], 16) & 1 << signal.SIGINT - 1 for name in ("SigCgt", "SigIgn")
-        )
-    return False
-
-
 def say(text: str) -> None:
     """Print for the person at the terminal; a closed terminal is no error."""
     with contextlib.suppress(OSError):
@@ -331,9 +291,8 @@ def run(var: Path) -> int:
         environment.load_secrets()
         secrets = secrets_of(var)
         variables = variables_of(os.environ, secrets)
-        ports = [name for name in ("PORT", "SANDBOX_PORT") if name == "PORT" or "DEMO" in variables]
-        check_ports(*(int(variables[name]) for name in ports))
-        demo = Run(var, variables, lock, secrets.admin_password)
+        check_ports(environment.env("PORT"), *([environment.env("SANDBOX_PORT")] if "DEMO" in variables else []))
+        demo = Run(var, variables, lock, secrets["admin_password"])
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             # `nohup make run` is to outlive its terminal.
             if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:

@@ -128,19 +128,6 @@ class EmbeddedPostgres:
                 f"PostgreSQL refuses to run as root, and 'nobody', as whom it would run, may not enter {folder}. Move "
                 "the project to a folder that everyone may enter (for example /srv), or run this as an ordinary user."
             )
-        if not self.data.exists():
-            return
-        if not self.account and self.data.stat().st_uid != os.geteuid():
-            raise StartError(
-                f"{self.data} belongs to another user: it was probably made by root. Run this as root again, or remove "
-                "var/ as root and start again."
-            )
-        version = (self.data / "PG_VERSION").read_text().strip()
-        if version != MAJOR:
-            raise StartError(
-                f"{self.data} was made by PostgreSQL {version}, and this is {MAJOR}. "
-                "`make reset` starts with new data; or set DATABASE_URL to a server of your own."
-            )
 
     def _make_socket_folder(self) -> None:
         self.socket.mkdir(mode=0o700, exist_ok=True)

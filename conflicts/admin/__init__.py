@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from django.contrib import admin
+from django.contrib.auth.models import User
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import ChoicesCheckboxFilter, RadioFilter
 
-from conflicts.admin import inbox_acts
-from conflicts.admin.bulk_resolution import BulkResolutionMixin
+from conflicts.admin import conflict_handlers
+from conflicts.admin.bulk_resolution import bulk_question, resolve_all, shown_conflicts
 from conflicts.admin.case_screen import CaseMixin, screen_url
-from conflicts.models import BEING_APPLIED, MONDAY, NPD, OPEN_FIRST, SyncConflict
+from conflicts.models import BEING_APPLIED, MONDAY, NPD, OPEN_FIRST, ResolutionType, SyncConflict
 from sync.admin import admin_base
 from sync.admin.admin_base import EntityFilter, ReadOnlyAdmin, RecordLinkMixin, plain_column, record_ids_by_name
+from sync.admin.confirmed_action import Question, Report, run_action, selection
 from sync.clock import SyncNow
 from sync.kernel import humanize
 
@@ -52,7 +54,7 @@ class StateFilter(RadioFilter):
 
 
 @admin.register(SyncConflict)
-class SyncConflictAdmin(BulkResolutionMixin, CaseMixin, RecordLinkMixin, ReadOnlyAdmin):
+class SyncConflictAdmin(CaseMixin, RecordLinkMixin, ReadOnlyAdmin):
     """Conflicts are opened and closed by passes; people resolve them on their screen."""
 
     list_display = ("name", "fields_in_conflict", "npd", "monday", "state", "found")
@@ -76,6 +78,26 @@ class SyncConflictAdmin(BulkResolutionMixin, CaseMixin, RecordLinkMixin, ReadOnl
     monday = plain_column("Monday", lambda conflict: _first_value(conflict, MONDAY))
     state = plain_column("State", lambda conflict: admin_base.badge(*BADGES[state_of(conflict)]))
     found = admin_base.time_column("detected_at", "Found")
+
+    @admin.action(description="Use NPD", permissions=["change"])
+    def keep_npd(self, request: HttpRequest, queryset: QuerySet[SyncConflict]) -> HttpResponse:
+        return self._use_side(request, queryset, ResolutionType.KEEP_NPD)
+
+    @admin.action(description="Use Monday", permissions=["change"])
+    def keep_monday(self, request: HttpRequest, queryset: QuerySet[SyncConflict]) -> HttpResponse:
+        return self._use_side(request, queryset, ResolutionType.KEEP_MONDAY)
+
+    def _use_side(self, request: HttpRequest, queryset: QuerySet[SyncConflict], choice: str) -> HttpResponse:
+        """Ask what a side does with the ticked conflicts, then resolve those that were shown."""
+        by = cast("User", request.user)
+
+        def question() -> Question:
+            return bulk_question(queryset, choice, by=by, hidden=selection(request, choice))
+
+        def run() -> Report:
+            return resolve_all(shown_conflicts(request.POST.get("seen", "")), choice, by=by)
+
+        return run_action(self, request, run, back_url=request.get_full_path(), question=question, atomic=False)
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Whether this person resolves conflicts."""
@@ -117,4 +139,4 @@ def _wrapped(text: str) -> SafeString:
     return format_html('<span class="npd-list-value">{}</span>', text)
 
 
-__all__ = ["SyncConflictAdmin", "inbox_acts"]
+__all__ = ["SyncConflictAdmin", "conflict_handlers"]

@@ -14,10 +14,9 @@ from uuid import UUID
 
 from django.contrib import admin, messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
-from django.contrib.admin.views.main import PAGE_VAR, SEARCH_VAR
+from django.contrib.admin.views.main import SEARCH_VAR
 from django.contrib.admin.widgets import AutocompleteSelect
 from django.core.exceptions import BadRequest, ValidationError
-from django.core.paginator import Paginator
 from django.db import DataError
 from django.db.models import BooleanField, DateTimeField, Model, QuerySet, Value
 from django.db.models.constants import LOOKUP_SEP
@@ -39,7 +38,7 @@ from unfold.views import ChangeList
 from sync import registry
 from sync.clock import sync_now
 from sync.kernel import humanize
-from sync.kernel.db import LONGEST_SEARCH, OneScanPaginator
+from sync.kernel.db import LONGEST_SEARCH
 from sync.kernel.humanize import DASH, icon, relative_time, request_ids, without_request_id
 from sync.models import SyncedModel, Tombstone
 from sync.records import availability
@@ -209,9 +208,6 @@ class PageChangeList(ChangeList):
     def get_results(self, request: HttpRequest) -> None:
         """Fetch the page, then what belongs to it."""
         super().get_results(request)
-        if isinstance(self.paginator, OneScanPaginator) and not self.multi_page:
-            # Django would search once more for what fits on one page.
-            self.result_list = self.paginator.page(1).object_list
         rows: list[Any] = list(self.result_list)
         self.result_list = rows
         self.empty_words, self.empty_doors = ("", []) if rows else self.model_admin.empty_list(request)
@@ -355,13 +351,6 @@ class PageAdmin(PlainWordsMixin, ValidIdsMixin, ModelAdmin):
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         return PageChangeList
-
-    def get_paginator(self, request: HttpRequest, queryset: Any, *args: Any, **kwargs: Any) -> Paginator[Any]:
-        """Return a paginator that reads the table once for a search."""
-        if request.GET.get(SEARCH_VAR):
-            return OneScanPaginator(queryset, *args, number=request.GET.get(PAGE_VAR), **kwargs)
-        found: Paginator[Any] = super().get_paginator(request, queryset, *args, **kwargs)
-        return found
 
     def render_change_form(
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any

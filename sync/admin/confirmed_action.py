@@ -62,21 +62,11 @@ class Choice:
 
 
 @dataclass(frozen=True)
-class Selection:
-    """A list of a question from which one is chosen, sent under its name."""
-
-    name: str
-    label: str
-    options: Sequence[tuple[str, str]]
-
-
-@dataclass(frozen=True)
 class Question:
     """What is asked before an act: what happens to which records, and the button that does it.
 
     `hidden` comes back with the button. Without a `button` there is nothing to do any more. One that `deletes` is red.
-    `choices` stand in place of the button: what is sent as `only` says which was pressed. `why_length`: a reason of so
-    many characters may be given, which is sent as `why`; `selections` stand before it.
+    `choices` stand in place of the button: what is sent as `only` says which was pressed.
     """
 
     title: str
@@ -88,16 +78,15 @@ class Question:
     page_name: str = ""
     deletes: bool = False
     choices: Sequence[Choice] = ()
-    why_length: int = 0
-    selections: Sequence[Selection] = ()
 
 
 @dataclass(frozen=True)
 class Report:
-    """What came of an act on several records: what was done, and why some were left as they are."""
+    """What came of an act on several records."""
 
-    done: str = ""
-    problems: Sequence[str] = ()
+    done: str = ""  # what was done, in a sentence; empty where nothing was
+    problems: Sequence[str] = ()  # why some were left as they are
+    undo: Sequence[str] = ()  # a text for each, with which the act's handler takes it back
 
 
 def run_action(

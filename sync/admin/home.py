@@ -19,23 +19,26 @@ from django.utils.safestring import SafeString
 from django.views.decorators.http import require_GET
 
 from sync import attention, registry
+from sync.admin import handlers
 from sync.admin.admin_base import badge, overview_of
 from sync.admin.board_cards import Badge, BoardStatus, records_url
 from sync.admin.connection_pages import has_answered, next_setup_step
-from sync.admin.home_acts import last_act
-from sync.admin.inbox_offers import ACTIONS, LEADS, GroupLead, InboxAction, with_values
+from sync.admin.handlers import Handler
 from sync.admin.queue_pages import next_attempt, pause_url
 from sync.admin.record_panel import may_change_mapping
 from sync.admin.unmatched_pages import request_badge
 from sync.attention import Entry, Group, Kind, Scope, Tally, Wording
-from sync.choices import BlockedCode, QueueStatus
+from sync.choices import BlockedCode, QueueStatus, RemovedItemPolicy
 from sync.kernel import humanize
+from sync.kernel.acts import ACTS
 from sync.limits import quota
 from sync.models import BoardLink, SyncQueue
 from sync.operations.detect.comparison import latest_verification, verification_text
 from sync.operations.setup.run import is_running
+from sync.records.authors import who_may
 from sync.records.availability import Overdue, Overview, overdue_boards
 from sync.records.unmatched_items import open_requests
+from sync.registry import board_url
 from sync.state import record_view
 from sync.state.record_view import RecordState
 
@@ -218,20 +221,33 @@ def _started_at(link: BoardLink | None) -> datetime | None:
 
 
 @dataclass(frozen=True)
+class ActButton:
+    """An act that this person may do with a row or a group."""
+
+    code: str
+    label: str
+    key: str
+    takes_away: bool
+
+
+@dataclass(frozen=True)
 class Row:
-    """An entry with what can be done with it alone; `seen` is what it shows, as its form sends it back."""
+    """An entry with what can be done with it alone."""
 
     entry: Entry
-    acts: Sequence[InboxAction] = ()
-    seen: str = ""
+    handlers: Sequence[Handler] = ()
+    seen: str = ""  # what it shows, as its form sends it back
     badge: SafeString | str = ""  # what comes next by itself, or was asked for already: then nothing is offered
     doors: Sequence[tuple[str, str]] = ()
 
     @property
-    def buttons(self) -> list[tuple[InboxAction, str, bool]]:
-        """The acts on a value, which a row has beside it: each with its label, and whether it empties something."""
-        acts = [act for act in self.acts if act.shortcut in ("1", "3")]
-        return [(act, act.label_for(self.entry), bool(act.empties(self.entry))) for act in acts]
+    def buttons(self) -> list[ActButton]:
+        """The acts on a value, which a row has beside it."""
+        return [
+            ActButton(handler.code, handler.label(self.entry), handler.act.key, handler.takes_away(self.entry))
+            for handler in self.handlers
+            if handler.act.key
+        ]
 
 
 @dataclass(frozen=True)
@@ -241,9 +257,10 @@ class GroupBox:
     group: Group
     rows: Sequence[Row]
     is_open: bool
-    lead: GroupLead | None
-    acts: Sequence[tuple[InboxAction, str, bool]]  # each with its label, and whether it takes something away
+    lead: str  # what happens with its things, and when
+    acts: Sequence[ActButton]
     doors: Sequence[tuple[str, str]]
+    on_monday: tuple[str, str] = ("", "")  # what is done on the board itself, and its address
 
     @property
     def main_door(self) -> tuple[str, str] | None:
@@ -252,11 +269,11 @@ class GroupBox:
         return self.doors[0] if is_door and self.doors else None
 
     @property
-    def main_act(self) -> tuple[InboxAction, str, bool] | None:
+    def main_act(self) -> ActButton | None:
         return self.acts[0] if self.acts and self.main_door is None else None
 
     @property
-    def menu_acts(self) -> Sequence[tuple[InboxAction, str, bool]]:
+    def menu_acts(self) -> Sequence[ActButton]:
         return self.acts if self.main_door else self.acts[1:]
 
     @property
@@ -292,19 +309,71 @@ def _boxes(request: HttpRequest, scope: Scope, opened: Collection[str], now: dat
     rows_by_cause: dict[str, list[Row]] = {group.cause: [] for group in groups}
     for row in _rows(request, first, wording, now):
         rows_by_cause[row.entry.cause].append(row)
-    leads = _leads(groups, overview_of(request), request.user)
+    links = overview_of(request).links
     board_urls = _board_urls(groups, wording) if may_change_mapping(request.user) else {}
     boxes = []
     for group in groups:
         rows = rows_by_cause[group.cause]
-        acts = _group_acts(group, rows)
-        lead = leads.get(group.cause)
-        if lead is not None and not acts:
-            lead = GroupLead(lead.sentence)  # without what is done elsewhere by who may
+        link = links.get(group.entity_type)
         is_open = group.number <= SHOWN_AT_ONCE or group.cause in opened
-        shown = rows[:ROWS_ON_A_PAGE] if is_open else []
-        boxes.append(GroupBox(group, shown, is_open, lead, acts, _group_doors(group, rows, board_urls)))
+        buttons = _group_acts(group, rows)
+        lead = group.sentence
+        on_monday = ("", "")
+        if group.kind is Kind.REMOVED and link is not None:
+            lead = removal_sentence(group, link, request.user, now, may_act=bool(buttons))
+            on_monday = ("Move back on Monday" if group.code == "moved" else "Restore on Monday", board_url(link))
+        elif (group.kind, group.code) == (Kind.BLOCKED, BlockedCode.COLUMN) and link is not None:
+            on_monday = ("Open the board", board_url(link))
+        boxes.append(
+            GroupBox(
+                group,
+                rows[:ROWS_ON_A_PAGE] if is_open else [],
+                is_open,
+                lead,
+                buttons,
+                _group_doors(group, rows, board_urls),
+                on_monday if buttons else ("", ""),  # who may do nothing reads what is so
+            )
+        )
     return boxes
+
+
+_RESTORE_STEPS = {
+    "archived": "On Monday, open the archive in the board's menu (⋯), select the items and restore them.",
+    "deleted": "On Monday, open the recycle bin within 30 days, select the items and restore them.",
+    "moved": "On Monday, select the items on the other board and move them back.",
+}
+
+_AFTER_QUIET_TIME = {
+    RemovedItemPolicy.ASK: "they stay in NPD, and are not synced, until somebody answers here",
+    RemovedItemPolicy.UNLINK: "the records are unlinked then, as the board's setting says",
+    RemovedItemPolicy.DELETE: "the records are deleted in NPD, too, as the board's setting says",
+    RemovedItemPolicy.CREATE: "their items are created again then, as the board's setting says",
+}
+
+
+def removal_sentence(group: Group, link: BoardLink, user: Any, now: datetime, *, may_act: bool) -> str:
+    """Say what becomes of records whose items were removed, when, how these are restored, and who else may answer."""
+    until = group.noticed + timedelta(seconds=settings.GONE_QUIET_SECONDS) if group.noticed else now
+    sentence = (
+        "They stay in NPD as they are, and are not synced, until somebody answers, or they are restored on Monday."
+    )
+    if until > now:
+        # An item on another board is somebody's to decide, whatever the setting says.
+        policy = RemovedItemPolicy.ASK if group.code == "moved" else RemovedItemPolicy(link.removed_item_policy)
+        edited = "" if policy is RemovedItemPolicy.ASK else "; what was edited since is asked about"
+        sentence = (
+            f"Until {humanize.due_time(until)} nothing is changed: restored by then, they are synced as before. "
+            f"Otherwise {_AFTER_QUIET_TIME[policy]}{edited}."
+        )
+    if not may_act:
+        return sentence
+    may_delete = registry.may_act(user, "delete", group.entity_type)
+    may_answer = user.has_perm("conflicts.change_syncconflict") or registry.may_act(user, "change", group.entity_type)
+    if may_delete != may_answer:
+        act, what = ("change", "Creating items again and unlinking") if may_delete else ("delete", "Deleting in NPD")
+        sentence += f" {what} is not part of your role; who may: {who_may(act, group.entity_type)}."
+    return f"{sentence} {_RESTORE_STEPS[group.code]}"
 
 
 def _tallies(groups: Sequence[Group]) -> dict[Kind, Tally]:
@@ -315,31 +384,24 @@ def _tallies(groups: Sequence[Group]) -> dict[Kind, Tally]:
     return tallies
 
 
-def _group_acts(group: Group, rows: Sequence[Row]) -> list[tuple[InboxAction, str, bool]]:
+def _group_acts(group: Group, rows: Sequence[Row]) -> list[ActButton]:
     """Return what this person can do with all of it at once."""
-    free = [row for row in rows if row.acts]
-    acts = [ACTIONS[code] for code in group.acts if code in ACTIONS]
-    offered = []
-    for act in acts:
-        if not free or not all(act in row.acts for row in free):
-            continue
-        if group.number > 1 and not (act.many or act.of_cause):
-            continue
-        emptied = [row.entry for row in free if act.empties(row.entry)]
-        if group.number == 1:
-            label = act.label_for(free[0].entry)
-        elif len(emptied) == group.number:
-            label = f"{act.emptying_label(emptied)}…"
-        else:
-            label = act.label_for_all(group)
-        offered.append((act, label, act.deletes or bool(emptied)))
+    free = [row for row in rows if row.handlers]
+    buttons = []
+    for handler in handlers.handlers_of(group.kind, group.code):
+        is_possible = free and all(handler in row.handlers for row in free)
+        if is_possible and (group.number == 1 or handler.act.many):
+            entries = [row.entry for row in free]
+            takes_away = any(handler.takes_away(entry) for entry in entries)
+            label = handler.group_label(group, entries)
+            buttons.append(ActButton(handler.code, label, handler.act.key, takes_away))
     # What takes something away is never the first choice.
-    return sorted(offered, key=lambda each: each[2])
+    return sorted(buttons, key=lambda button: button.takes_away)
 
 
 def _group_doors(group: Group, rows: Sequence[Row], board_urls: Mapping[str, str]) -> list[tuple[str, str]]:
     doors = []
-    if rows and rows[0].entry.url and (group.kind in DOOR_FIRST or not any(row.acts for row in rows)):
+    if rows and rows[0].entry.url and (group.kind in DOOR_FIRST or not any(row.handlers for row in rows)):
         doors.append((group.button, rows[0].entry.url))
     if group.number == 1 and rows:
         doors += rows[0].doors
@@ -359,21 +421,9 @@ def _board_urls(groups: Sequence[Group], wording: Wording) -> dict[str, str]:
     return urls
 
 
-def _leads(groups: Sequence[Group], now: Overview, user: Any) -> dict[str, GroupLead]:
-    """Return what happens with the things of a group, and where else something is done about them."""
-    leads: dict[str, GroupLead] = {}
-    for kind, load in LEADS.items():
-        of_kind = [group for group in groups if group.kind is kind]
-        leads |= load(of_kind, now, user) if of_kind else {}
-    for group in groups:
-        if group.sentence and group.cause not in leads:
-            leads[group.cause] = GroupLead(group.sentence)
-    return leads
-
-
 def _rows(request: HttpRequest, entries: Sequence[Entry], wording: Wording, now: datetime) -> list[Row]:
     """Put what each side has, and what this person may do, beside the entries."""
-    whole = with_values(entries, wording)
+    whole = handlers.with_values(entries, wording)
     requests = open_requests(entry.item_id for entry in whole if entry.kind is Kind.UNMATCHED)
     retried = _retried_jobs(whole, now)
     return [_row(request, entry, requests, retried.get(entry.key)) for entry in whole]
@@ -387,14 +437,14 @@ def _row(
     if job is not None and job.status == QueueStatus.IN_PROGRESS:
         return Row(entry, badge=badge("wait", "sync", "In progress"))
     shown = {value.key: [value.npd, value.monday] for value in entry.values}
-    acts = [act for act in ACTIONS.values() if act.is_for(request.user, entry)]
     doors = []
-    if entry.kind is Kind.UNMATCHED and registry.may_act(request.user, "change", entry.entity_type):
-        doors.append(("Link to…", reverse("admin:sync_unmatcheditem_link", args=[entry.row_id])))
+    if entry.kind is Kind.UNMATCHED and attention.may_do(request.user, ACTS["link"], entry.entity_type):
+        doors.append((ACTS["link"].button, reverse("admin:sync_unmatcheditem_link", args=[entry.row_id])))
     if entry.cause_code == BlockedCode.THROTTLED and entry.record_url:
         doors.append(("Turn sync off…", f"{entry.record_url}#npd-sync-off"))
     next_one = badge("wait", "sync", f"Next attempt {next_attempt(job)}") if job is not None else ""
-    return Row(entry, acts, json.dumps(shown) if shown else "", next_one, doors)
+    offered = handlers.offered_to(request.user, entry)
+    return Row(entry, offered, json.dumps(shown) if shown else "", next_one, doors)
 
 
 def _retried_jobs(entries: Iterable[Entry], now: datetime) -> dict[str, SyncQueue]:
@@ -444,7 +494,7 @@ def _calls(now: Overview, *, is_loading: bool) -> quota.Forecast | None:
 def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     """Add to the first page what Home shows."""
     shown = home_context(request, request.GET.getlist("cause"))
-    return context | shown | last_act(request)
+    return context | shown | handlers.last_act(request)
 
 
 _SECRET = re.compile(r'name="csrfmiddlewaretoken" value="\w+"')

@@ -154,7 +154,7 @@ class UnmatchedItemAdmin(ReadOnlyAdmin):
         return run_action(
             self,
             request,
-            lambda: create_records(request, confirmed_rows(request, rows))[1],
+            lambda: create_records(request, confirmed_rows(request, rows)),
             back_url=request.get_full_path(),
             question=lambda: creation_question(rows, selection(request, "create_records", rows.count())),
             allowed=all(registry.may_act(request.user, "add", kind) for kind in kinds),
@@ -241,14 +241,14 @@ def creation_question(rows: QuerySet[UnmatchedItem], hidden: Sequence[tuple[str,
     return Question(f"Create {count}?", effects, f"Create {count}", [table], hidden)
 
 
-def create_records(request: HttpRequest, rows: QuerySet[UnmatchedItem]) -> tuple[int, Report]:
+def create_records(request: HttpRequest, rows: QuerySet[UnmatchedItem]) -> Report:
     items = unmatched_items.request_creation(rows, request.user.get_username())
     if not items:
-        return 0, Report(problems=[NONE_LEFT])
+        return Report(problems=[NONE_LEFT])
     log_action_many(request.user, items, "Asked to create a record from it.")
     wait = wait_sentence(len(items), [item.entity_type for item in items])
     are = humanize.plural(len(items), "is", "are")
-    return len(items), Report(f"{created_words(items)} {are} created with the next sync. {wait}".rstrip())
+    return Report(f"{created_words(items)} {are} created with the next sync. {wait}".rstrip())
 
 
 def created_words(items: Sequence[UnmatchedItem]) -> str:

@@ -329,7 +329,7 @@ def entries(
     of_causes: Sequence[str] = (),
     keys: Sequence[str] = (),
     first_of_each: int = 0,
-    limit: int = 50,
+    limit: int | None = 50,
     offset: int = 0,
     wording: Wording | None = None,
 ) -> list[Entry]:
@@ -345,7 +345,8 @@ def entries(
     if first_of_each:
         place = Window(RowNumber(), partition_by=F("cause"), order_by=[F("since"), F("source")])
         rows = rows.annotate(place=place).filter(place__lte=first_of_each)
-    return as_entries(list(rows.order_by(ORDER, "since", "source")[offset : offset + limit]), wording)
+    end = None if limit is None else offset + limit
+    return as_entries(list(rows.order_by(ORDER, "since", "source")[offset:end]), wording)
 
 
 def on_record(entity_type: str, entity_id: UUID, wording: Wording | None = None) -> list[Entry]:
@@ -418,7 +419,8 @@ def _detail(row: Attention, wording: Wording, cause_text: str) -> str:
         case Kind.APPROVAL if values:
             detail = f"{values['label']} “{values['value']}”"
         case Kind.BLOCKED if row.code == BlockedCode.THROTTLED:
-            detail = f"Rewritten on the board by {values['by'] or 'somebody'}."
+            until = f", so nothing is sent to it until {humanize.day_and_time(row.until)}" if row.until else ""
+            detail = f"Rewritten on the board by {values['by'] or 'somebody'}{until}."
         case Kind.BLOCKED if _is_column(row):
             detail = detail or NO_COLUMN
     return detail

@@ -72,7 +72,7 @@ KINDS: Mapping[Kind, KindFacts] = {
     Kind.REMOVED: KindFacts(
         Severity.DELETION, ("item removed on Monday", "items removed on Monday"), "delete_sweep", "Answer",
         "conflicts.syncconflict", "conflicts.change_syncconflict",
-        ("create_again", "delete_removed", "unlink_removed"), ("change", "delete"),
+        ("create_item", "delete_record", "unlink"), ("change", "delete"),
     ),
     Kind.CONFLICT: KindFacts(
         Severity.CONFLICT, ("conflict", "conflicts"), "call_split", "Resolve",
@@ -84,7 +84,7 @@ KINDS: Mapping[Kind, KindFacts] = {
     ),
     Kind.REJECTED: KindFacts(
         Severity.REJECTED, ("rejected value", "rejected values"), "front_hand", "Fix",
-        "conflicts.syncconflict", "conflicts.change_syncconflict", ("keep_npd", "keep_monday", "retry_rejected"),
+        "conflicts.syncconflict", "conflicts.change_syncconflict", ("keep_npd", "keep_monday", "retry"),
     ),
     Kind.BLOCKED: KindFacts(
         Severity.BLOCKED, ("blocked field", "blocked fields"), "front_hand", "See why",
@@ -96,7 +96,7 @@ KINDS: Mapping[Kind, KindFacts] = {
     ),
     Kind.UNMATCHED: KindFacts(
         Severity.UNMATCHED, ("unmatched item", "unmatched items"), "fiber_new", "Open",
-        "sync.unmatcheditem", "sync.change_unmatcheditem", ("create", "ignore"), ("add", "change"),
+        "sync.unmatcheditem", "sync.change_unmatcheditem", ("create_record", "ignore"), ("add", "change"),
     ),
 }  # fmt: skip
 
@@ -119,6 +119,7 @@ class Cause:
     acts: tuple[str, ...] | None = field(default=None)
 
 
+_TOO_MANY = "Together with those of the hour before, that is more than usual, so it waits until somebody approves it."
 _ITEM_GONE = ("create_item", "unlink", "delete_record")
 _RECORD_GONE = ("restore_record", "unlink", "archive_item", "delete_item")
 
@@ -133,12 +134,20 @@ CAUSES: Mapping[tuple[Kind, str], Cause] = {
     (Kind.NOTIFICATION, ""): Cause("Notifications by email don't arrive"),
     (Kind.NOTIFICATION, "chat"): Cause("Notifications in a chat don't arrive"),
     (Kind.APPROVAL, ""): Cause("Bulk deletions"),
-    (Kind.APPROVAL, ApprovalKind.ITEMS): Cause("Items would be removed on Monday"),
+    (Kind.APPROVAL, ApprovalKind.ITEMS): Cause(
+        "Items would be removed on Monday", f"Their records were deleted in NPD. {_TOO_MANY}"
+    ),
     (Kind.APPROVAL, DeletedRecordPolicy.ARCHIVE): Cause("Items would be archived on Monday"),
     (Kind.APPROVAL, DeletedRecordPolicy.DELETE): Cause("Items would be deleted on Monday"),
-    (Kind.APPROVAL, ApprovalKind.RECORDS): Cause("Records would be deleted in NPD"),
-    (Kind.APPROVAL, ApprovalKind.CLEAR_MONDAY): Cause("Fields would be emptied on Monday"),
-    (Kind.APPROVAL, ApprovalKind.CLEAR_NPD): Cause("Fields would be emptied in NPD"),
+    (Kind.APPROVAL, ApprovalKind.RECORDS): Cause(
+        "Records would be deleted in NPD", f"Their items were deleted on Monday. {_TOO_MANY}"
+    ),
+    (Kind.APPROVAL, ApprovalKind.CLEAR_MONDAY): Cause(
+        "Fields would be emptied on Monday", f"They were emptied in NPD. {_TOO_MANY}"
+    ),
+    (Kind.APPROVAL, ApprovalKind.CLEAR_NPD): Cause(
+        "Fields would be emptied in NPD", f"They were emptied on Monday. {_TOO_MANY}"
+    ),
     (Kind.REMOVED, "archived"): Cause("Archived on the board"),
     (Kind.REMOVED, "deleted"): Cause("Deleted on the board"),
     (Kind.REMOVED, "moved"): Cause("Moved to another board"),
@@ -146,21 +155,43 @@ CAUSES: Mapping[tuple[Kind, str], Cause] = {
     (Kind.CONFLICT, reports.KIND_FIRST_MATCH): Cause("{field} different since linking"),
     (Kind.CONFLICT, reports.KIND_LOST_UPDATE): Cause("An edit of {field} on Monday was overwritten"),
     (Kind.CONFLICT, reports.KIND_REPLACED): Cause("{field}: column replaced, with a value in the old one"),
-    (Kind.CONFLICT, reports.KIND_DELETE): Cause("The item left the board", acts=_ITEM_GONE),
-    (Kind.CONFLICT, reports.KIND_DELETED_RECORD): Cause("Deleted in NPD, with an item on Monday", acts=_RECORD_GONE),
+    (Kind.CONFLICT, reports.KIND_DELETE): Cause(
+        "The item left the board",
+        "Nothing is changed until somebody chooses here, or the items are back on the board.",
+        acts=_ITEM_GONE,
+    ),
+    (Kind.CONFLICT, reports.KIND_DELETED_RECORD): Cause(
+        "Deleted in NPD, with an item on Monday",
+        "The items stay on the board as they are until somebody chooses: restore the records, or remove or unlink the "
+        "items.",
+        acts=_RECORD_GONE,
+    ),
     (Kind.CONFLICT, reports.KIND_RESTORED_ITEM): Cause(
-        "Deleted in NPD, and the item was restored on Monday", acts=_RECORD_GONE
+        "Deleted in NPD, and the item was restored on Monday",
+        "The items had left the board with their records, and somebody restored them there. Nothing is changed until "
+        "somebody chooses: restore the records, too, or remove or unlink the items.",
+        acts=_RECORD_GONE,
     ),
     (Kind.DUPLICATE, ""): Cause("Which item belongs to which {record}?"),
     (Kind.REJECTED, ""): Cause("{field} was rejected by Monday"),
     (Kind.REJECTED, BlockedCode.LIMIT): Cause("{field} has a value that its column can't take"),
     (Kind.BLOCKED, ""): Cause("{field} is blocked"),
-    (Kind.BLOCKED, BlockedCode.COLUMN): Cause("{field}: its column can't be used", acts=("check_column",)),
+    (Kind.BLOCKED, BlockedCode.COLUMN): Cause(
+        "{field}: its column can't be used",
+        "Restored on the board (undo, or the board's trash), it is synced as before. A new column gets NPD's values, "
+        "where they are synced to Monday.",
+        acts=("check_column",),
+    ),
     (Kind.BLOCKED, BlockedCode.RELATION): Cause("{field} waits for a record that has no item yet"),
     (Kind.BLOCKED, BlockedCode.INVALID): Cause("{field}: NPD can't use Monday's value"),
     (Kind.BLOCKED, BlockedCode.UNKNOWN): Cause("{field}: the value can't be read"),
     (Kind.BLOCKED, BlockedCode.REQUIRED): Cause("{field} is required in NPD and was emptied on Monday"),
-    (Kind.BLOCKED, BlockedCode.THROTTLED): Cause("{field} is in an update loop"),
+    (Kind.BLOCKED, BlockedCode.THROTTLED): Cause(
+        "{field} is in an update loop",
+        "After each of our writes, somebody or an automation writes another value on the board, so nothing is sent to "
+        "this field of these records for a while; then it is tried once. Their other fields are synced. Once that is "
+        "stopped, retry.",
+    ),
     (Kind.BLOCKED, BlockedCode.DIRECTION): Cause("{field}: its direction lets nothing be sent"),
     (Kind.BOARD, "npd_id"): Cause("Nothing new is created, because the NPD ID column is missing", icon="key_off"),
     (Kind.BOARD, "creates_held"): Cause(

@@ -176,9 +176,9 @@ _REMOVED = f"""
             'asked', jsonb_build_object(
                 'npd', conflict.npd_data, 'base', conflict.base_data, 'monday', conflict.monday_data),
             'acts', array_remove(ARRAY[
-                CASE WHEN record.direction <> 'monday_to_npd' THEN 'create_again' END,
-                CASE WHEN record.direction <> 'npd_to_monday' THEN 'delete_removed' END,
-                'unlink_removed'], NULL))
+                CASE WHEN record.direction <> 'monday_to_npd' THEN 'create_item' END,
+                CASE WHEN record.direction <> 'npd_to_monday' THEN 'delete_record' END,
+                'unlink'], NULL))
     FROM sync_metadata AS ledger
     CROSS JOIN LATERAL (SELECT sync_synced_direction(ledger.entity_type, ledger.entity_id)) AS record (direction)
     LEFT JOIN sync_conflicts AS conflict ON conflict.kind = 'delete' AND {_UNANSWERED}

@@ -4,16 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import StrEnum
-
-
-class Writes(StrEnum):
-    """What an act changes, on which side."""
-
-    NOTHING = "nothing"
-    NPD = "npd"
-    MONDAY = "monday"
-    BOTH = "both"
 
 
 @dataclass(frozen=True)
@@ -23,16 +13,16 @@ class Act:
     code: str
     label: str  # of one thing, as a button
     effect: str  # what it does, in a sentence
-    writes: Writes
     # Of several at once, with their {number}, or as so many {records}, {items} or {fields}; empty: one by one.
     many: str = ""
+    at_once: int = 0  # how many at once, each of which takes its time; 0: any number
     asks: bool = False  # nobody does it without a question first
     deletes: bool = False  # a record or an item is gone after it, or a field is emptied
     way_back: str = ""  # how it is taken back by hand
     undo: bool = False  # “Undo” takes it back
     right: str = ""  # the permission that it needs
     record_right: str = ""  # and what one must be allowed to do with records of the type: add, change or delete
-    key: str = ""  # its key on the keyboard
+    key: str = ""  # its key on Home's rows
 
     @property
     def button(self) -> str:
@@ -46,6 +36,9 @@ class Act:
 
 RESOLVES = "conflicts.change_syncconflict"
 
+AT_ONCE = 200
+"""Resolutions that are stored at once, so that the page answers within some seconds: each takes about 50 ms."""
+
 _UNTIL_THE_NEXT_SYNC = (
     "The records stay as they are on both sides until their next sync: after a save, an edit on the board, “Sync now”, "
     "or the next check for missed changes."
@@ -53,52 +46,52 @@ _UNTIL_THE_NEXT_SYNC = (
 
 _ACTS = (
     # Jobs and fields.
-    Act("retry", "Retry", "Tries it again as soon as its board can be synced, with all attempts.", Writes.BOTH,
-        "Retry {number}", right="sync.retry_syncqueue", key="r"),
-    Act("cancel", "Cancel", f"Closes pending jobs without a sync. {_UNTIL_THE_NEXT_SYNC}", Writes.NOTHING,
+    Act("retry", "Retry", "Tries it again as soon as its board can be synced, with all attempts.",
+        "Retry {number}", right="sync.retry_syncqueue"),
+    Act("cancel", "Cancel", f"Closes pending jobs without a sync. {_UNTIL_THE_NEXT_SYNC}",
         "Cancel {number}", asks=True, right="sync.cancel_syncqueue"),
-    Act("discard", "Discard", f"Closes failed jobs without a sync. {_UNTIL_THE_NEXT_SYNC}", Writes.NOTHING,
-        "Discard {number}", asks=True, right="sync.discard_syncqueue", key="d"),
+    Act("discard", "Discard", f"Closes failed jobs without a sync. {_UNTIL_THE_NEXT_SYNC}",
+        "Discard {number}", asks=True, right="sync.discard_syncqueue"),
     Act("check_column", "I have restored it: check now",
-        "Asks Monday whether the column is back; nothing is written.", Writes.NOTHING),
+        "Asks Monday whether the column is back; nothing is written."),
     # Bulk deletions.
-    Act("approve", "Approve", "Lets it be deleted or emptied, with the record's next sync.", Writes.BOTH,
-        "Approve {number}", asks=True, deletes=True, right="sync.change_approvalrequest", key="y"),
-    Act("reject", "Reject", "Keeps what would be lost, and puts it back on the other side.", Writes.BOTH,
-        "Reject {number}", asks=True, right="sync.change_approvalrequest", key="n"),
+    Act("approve", "Approve", "Lets it be deleted or emptied, with the record's next sync.",
+        "Approve {number}", asks=True, deletes=True, right="sync.change_approvalrequest"),
+    Act("reject", "Reject", "Keeps what would be lost, and puts it back on the other side.",
+        "Reject {number}", asks=True, right="sync.change_approvalrequest"),
     # Records and items that are gone on the other side.
-    Act("create_item", "Create again", "Creates a new item on Monday from what NPD holds.", Writes.MONDAY,
+    Act("create_item", "Create again", "Creates a new item on Monday from what NPD holds.",
         "Create {items} again on Monday", asks=True,
-        way_back="To go back, archive the new items on the board.", right=RESOLVES, key="c"),
-    Act("restore_record", "Restore", "Restores the record in NPD, linked with its item.", Writes.NPD,
+        way_back="To go back, archive the new items on the board.", right=RESOLVES),
+    Act("restore_record", "Restore", "Restores the record in NPD, linked with its item.",
         "Restore {records} in NPD", asks=True, way_back="To go back, delete the records again.", right=RESOLVES),
-    Act("delete_record", "Delete", "Deletes the record in NPD.", Writes.NPD, "Delete {records} in NPD", asks=True,
+    Act("delete_record", "Delete", "Deletes the record in NPD.", "Delete {records} in NPD", asks=True,
         deletes=True, way_back="To go back, restore them from “Deleted records”, within 30 days.",
-        right=RESOLVES, record_right="delete", key="d"),
-    Act("archive_item", "Archive item", "Archives the item on Monday.", Writes.MONDAY, "Archive {items} on Monday",
+        right=RESOLVES, record_right="delete"),
+    Act("archive_item", "Archive item", "Archives the item on Monday.", "Archive {items} on Monday",
         asks=True, deletes=True, way_back="To go back, restore the items from Monday's archive.",
         right=RESOLVES, record_right="delete"),
-    Act("delete_item", "Delete item", "Deletes the item on Monday.", Writes.MONDAY, "Delete {items} on Monday",
+    Act("delete_item", "Delete item", "Deletes the item on Monday.", "Delete {items} on Monday",
         asks=True, deletes=True,
         way_back="To go back, restore the items from Monday's recycle bin, within 30 days.",
         right=RESOLVES, record_right="delete"),
-    Act("unlink", "Unlink", "Leaves both sides as they are, and syncs them no more.", Writes.NOTHING,
+    Act("unlink", "Unlink", "Leaves both sides as they are, and syncs them no more.",
         "Unlink {records}", asks=True, way_back="To go back, link each again on its record's page.",
-        right=RESOLVES, key="l"),
+        right=RESOLVES),
     # Values that differ.
-    Act("keep_npd", "Use NPD", "Writes NPD's value to Monday. Monday's value is overwritten.", Writes.MONDAY,
-        "Use NPD in {number}", undo=True, right=RESOLVES, key="1"),
-    Act("keep_monday", "Use Monday", "Writes Monday's value into NPD. NPD's value is overwritten.", Writes.NPD,
-        "Use Monday in {number}", undo=True, right=RESOLVES, key="3"),
-    Act("both", "Use both", "Writes one text to both sides: what they share, once, and both additions.", Writes.BOTH,
-        undo=True, right=RESOLVES, record_right="change", key="b"),
+    Act("keep_npd", "Use NPD", "Writes NPD's value to Monday. Monday's value is overwritten.",
+        "Use NPD in {number}", AT_ONCE, undo=True, right=RESOLVES, key="1"),
+    Act("keep_monday", "Use Monday", "Writes Monday's value into NPD. NPD's value is overwritten.",
+        "Use Monday in {number}", AT_ONCE, undo=True, right=RESOLVES, key="3"),
+    Act("both", "Use both", "Writes one text to both sides: what they share, once, and both additions.",
+        undo=True, right=RESOLVES, record_right="change"),
     # Items that no record has.
-    Act("create_record", "Create record", "Creates a record in NPD from the item.", Writes.NPD, "Create {records}",
-        record_right="add", key="c"),
-    Act("ignore", "Ignore", "Leaves the item on Monday alone: it never becomes a record.", Writes.NOTHING,
-        "Ignore {number}", undo=True, right="sync.change_unmatcheditem", key="i"),
-    Act("link", "Link to", "Links the item with a record that is there; both are synced then.", Writes.BOTH,
-        asks=True, record_right="change", key="l"),
+    Act("create_record", "Create record", "Creates a record in NPD from the item.", "Create {records}",
+        record_right="add"),
+    Act("ignore", "Ignore", "Leaves the item on Monday alone: it never becomes a record.",
+        "Ignore {number}", undo=True, right="sync.change_unmatcheditem"),
+    Act("link", "Link to", "Links the item with a record that is there; both are synced then.",
+        asks=True, record_right="change"),
 )  # fmt: skip
 
 ACTS: Mapping[str, Act] = {act.code: act for act in _ACTS}

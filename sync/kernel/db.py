@@ -1,4 +1,4 @@
-"""What Django's database layer lacks: bulk updates, pages counted as they are found, retries, lookups of its own."""
+"""What Django's database layer lacks: bulk updates, prepared statements, retries, lookups of its own."""
 
 from __future__ import annotations
 
@@ -6,12 +6,10 @@ import json
 import re
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
-from functools import cached_property
 from typing import Any, Literal, TypeVar
 
 import psycopg
 from django.core.exceptions import EmptyResultSet
-from django.core.paginator import Page, Paginator
 from django.db import Error, OperationalError, connection, models
 from psycopg.errors import DeadlockDetected, LockNotAvailable
 
@@ -40,69 +38,6 @@ def update_many(rows: Sequence[models.Model], names: Sequence[str]) -> None:
 def _json(value: Any) -> Any:
     """A value as JSON; keys and choices become text."""
     return value if value is None or isinstance(value, str | int | bool | list | dict) else str(value)
-
-
-# A search reads its table through. Django does it twice, once to count what is found and once for the page.
-
-
-LAST_PAGE = 1_000_000
-"""A number above it names no page, and would only be skipped over."""
-
-
-class OneScanPaginator(Paginator):  # type: ignore[type-arg]  # has no parameters when it runs
-    """Counts what is found in the statement that finds a page's keys; then the page's rows are read by their keys.
-
-    `number` is the page that will be asked for, where the count is asked for first.
-    """
-
-    def __init__(self, *args: Any, number: Any = None, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self._first_asked = _whole_number(number)
-        self._found: dict[int, list[Any]] = {}
-        self._counted: int | None = None
-
-    @cached_property
-    def count(self) -> int:
-        self._find(self._first_asked)
-        return self._counted if self._counted is not None else super().count
-
-    def page(self, number: int | str) -> Page[Any]:
-        """Return a page; raises InvalidPage."""
-        if not self._can_count_while_finding:
-            whole: Page[Any] = super().page(number)
-            return whole
-        if "count" not in self.__dict__:
-            self._first_asked = _whole_number(number)
-        number = self.validate_number(number)
-        rows: Any = self.object_list
-        return Page(rows.filter(pk__in=self._find(number)), number, self)
-
-    @property
-    def _can_count_while_finding(self) -> bool:
-        # Of distinct rows, or of united queries, PostgreSQL would count before it makes them one.
-        rows: Any = self.object_list
-        return not rows.query.distinct and not rows.query.combinator
-
-    def _find(self, number: int) -> list[Any]:
-        """The keys of a page in their order; nothing behind the last one, where nothing tells the count."""
-        if number not in self._found and self._can_count_while_finding:
-            first = (number - 1) * self.per_page
-            rows: Any = self.object_list
-            counted = rows.annotate(rows_in_all=models.Window(models.Count("*"))).values_list("pk", "rows_in_all")
-            found = list(counted[first : first + self.per_page])
-            self._found[number] = [key for key, _ in found]
-            if found or number == 1:
-                self._counted = found[0][1] if found else 0
-        return self._found.get(number, [])
-
-
-def _whole_number(text: Any) -> int:
-    """The number of a page; the first where there can be no such page."""
-    try:
-        number = int(text)
-    except (TypeError, ValueError):
-        return 1
-    return number if 1 <= number <= LAST_PAGE else 1
 
 
 # Prepared statements: PostgreSQL parses and plans them once for each connection. Used for the two statements

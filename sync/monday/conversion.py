@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from sync.monday.board_items import Reading
-from sync.monday.texts import fold_whitespace, match_key
+from sync.monday.texts import fold_whitespace, label_key
 
 Canonical = str | tuple[str, ...] | None
 """A text, or for lists the sorted elements without duplicates; never an empty text or an empty tuple."""
@@ -241,14 +241,14 @@ class Choices:
 
     def __init__(self, labels: Mapping[str, str]) -> None:
         texts = {value: fold_whitespace(label) or value for value, label in labels.items()}
-        uses = Counter(map(match_key, texts.values()))
+        uses = Counter(map(label_key, texts.values()))
         # Values that share a label are told apart by what they are.
         self._labels = {
-            value: text if uses[match_key(text)] == 1 else fold_whitespace(f"{text} ({value})") or value
+            value: text if uses[label_key(text)] == 1 else fold_whitespace(f"{text} ({value})") or value
             for value, text in texts.items()
         }
-        self._by_value = {match_key(value): value for value in labels}
-        self._by_label = {match_key(label): value for value, label in self._labels.items()}
+        self._by_value = {label_key(value): value for value in labels}
+        self._by_label = {label_key(label): value for value, label in self._labels.items()}
 
     def label_of(self, value: str) -> str:
         """The value's label; a value that is no choice is its own."""
@@ -256,8 +256,8 @@ class Choices:
 
     def value_of(self, text: str) -> str | None:
         """The value that a text names by its label, else by itself; None where it names none."""
-        by_itself = text if text in self._labels else self._by_value.get(match_key(text))
-        return self._by_label.get(match_key(text), by_itself)
+        by_itself = text if text in self._labels else self._by_value.get(label_key(text))
+        return self._by_label.get(label_key(text), by_itself)
 
     def checked(self, text: str) -> str:
         """The value that a text names; raises UnknownValue, with what is allowed, where it names none."""

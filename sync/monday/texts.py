@@ -5,6 +5,7 @@ PostgreSQL makes the same key by `MATCH_KEY_SQL`, for indexes and triggers.
 
 import re
 import unicodedata
+from collections.abc import Iterable
 
 _INVISIBLE = (
     r"\u0001-\u0008\u000e-\u001b\u007f-\u0084\u0086-\u009f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f"
@@ -21,11 +22,16 @@ _HIDDEN_IN_LABELS = re.compile(
     rf"(?<![^\u0000-\u024f])[\u200c\u200d\ufe00-\ufe0f]|(?![\u200c\u200d\ufe00-\ufe0f])[{_INVISIBLE}]"
 )
 
-SEEN_SQL = f"regexp_replace(normalize(regexp_replace(__TEXT__, '[{_INVISIBLE}]+', '', 'g')), '[{_SPACES}]+', ' ', 'g')"
+_VISIBLE_SQL = f"regexp_replace(__TEXT__, '[{_INVISIBLE}]+', '', 'g')"
+_SEEN = f"regexp_replace(normalize({_VISIBLE_SQL}, __FORM__), '[{_SPACES}]+', ' ', 'g')"
+SEEN_SQL = _SEEN.replace("__FORM__", "NFC")
 """What is seen of the text that stands for __TEXT__: composed, each run of white space as one space."""
 
-MATCH_KEY_SQL = f"replace(replace(replace(lower(btrim({SEEN_SQL})), 'ß', 'ss'), 'ς', 'σ'), 'i̇', 'i')"
-"""`match_key` of the text that stands for __TEXT__; immutable, so that an index can hold it."""
+_PLAIN_SQL = _SEEN.replace("__FORM__", "NFKC")
+MATCH_KEY_SQL = f"translate(replace(replace(lower(btrim({_PLAIN_SQL})), 'ß', 'ss'), 'i̇', 'i'), 'ςı。', 'σi.')"
+"""`match_key` of the text that stands for __TEXT__, but for the xn-- form of a domain, for which there is
+`key_spellings`; immutable, so that an index can hold it.
+"""
 
 
 def canonical_text(text: str | None) -> str | None:
@@ -40,14 +46,63 @@ def fold_whitespace(text: str | None) -> str | None:
 
 
 def match_key(text: str | None) -> str:
-    """By what texts find each other: without case, runs of spaces and characters that nobody sees."""
-    if not text:
-        return ""
-    if text.isascii() and text.isprintable():
-        return " ".join(text.lower().split())
-    folded = " ".join(unicodedata.normalize("NFC", drop_invisible(text)).split()).casefold()
-    # In Turkish capitals the dot stays behind as a letter of its own.
-    return folded.replace("i̇", "i")
+    """By what texts find each other: without case, width, runs of spaces and characters that nobody sees.
+
+    The domain of an email address is in its xn-- form.
+    """
+    if not text or (text.isascii() and text.isprintable()):
+        return " ".join((text or "").lower().split())
+    plain = plain_letters(text)
+    name, at_sign, domain = plain.rpartition("@")
+    return _fold(name + at_sign + ascii_domain(domain.lower()) if name and " " not in plain else plain)
+
+
+def key_spellings(keys: Iterable[str]) -> list[str]:
+    """These match keys, and in which other form the database has those of addresses: with a domain's own letters."""
+    spellings = set(keys)
+    for key in tuple(spellings):
+        name, at_sign, domain = key.rpartition("@")
+        if "xn--" in domain:
+            spellings.add(_fold(name + at_sign + readable_domain(domain)))
+    return sorted(spellings)
+
+
+def plain_letters(text: str) -> str:
+    """The text as a keyboard of Europe has it: without what nobody sees, and full-width letters as narrow ones."""
+    return " ".join(unicodedata.normalize("NFKC", drop_invisible(text)).split()).replace("。", ".")
+
+
+def ascii_domain(domain: str) -> str:
+    """The domain in the form that name servers know: each label with other letters as xn-- (RFC 3492)."""
+    labels = (label if label.isascii() else "xn--" + label.encode("punycode").decode() for label in domain.split("."))
+    return ".".join(labels)
+
+
+def readable_domain(domain: str) -> str:
+    """The domain in its own letters; a label that is no valid xn-- form stays."""
+    return ".".join(map(_readable_label, domain.split(".")))
+
+
+def _readable_label(label: str) -> str:
+    if not label.startswith("xn--"):
+        return label
+    try:
+        letters = label[4:].encode("ascii").decode("punycode")
+    except UnicodeError:
+        return label
+    is_valid = ascii_domain(letters) == label and plain_letters(letters).lower() == letters
+    return letters if is_valid else label
+
+
+def _fold(text: str) -> str:
+    """Without case: “ß” is “ss” as in capitals, and all letters are one that are written “I” or “Σ”."""
+    lower = text.lower().replace("ß", "ss").replace("i̇", "i")
+    return lower.replace("ς", "σ").replace("ı", "i")
+
+
+def label_key(text: str) -> str:
+    """As `match_key`, but “2²” isn't “22”: what has this key isn't asked about, but taken for the same."""
+    return _fold(" ".join(unicodedata.normalize("NFC", drop_invisible(text)).split()))
 
 
 def drop_invisible(text: str) -> str:
@@ -75,11 +130,8 @@ _TAG = re.compile(
 
 
 def looks_same(text: str, other: str) -> bool:
-    """Whether one text lost nothing that people read where it became the other: the key is the same, or only tags and
-    spaces went.
+    """Whether one text lost nothing that people read where it became the other: only case, tags, spaces and what nobody
+    sees.
     """
-    return match_key(text) == match_key(other) or _letters(text) == _letters(other)
-
-
-def _letters(text: str) -> str:
-    return match_key(_TAG.sub("", text)).replace(" ", "")
+    keys = (label_key(_TAG.sub("", changed)).replace(" ", "") for changed in (text, other))
+    return label_key(text) == label_key(other) or len(set(keys)) == 1

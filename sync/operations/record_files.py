@@ -33,7 +33,7 @@ from sync.kernel import humanize
 from sync.kernel.db import bound_lock_waits, update_many
 from sync.models import Decision, SyncedModel, SyncQueue
 from sync.models.state import IMPORT_KIND, fold_alike
-from sync.monday.texts import drop_from_label, match_key
+from sync.monday.texts import drop_from_label, key_spellings, match_key
 from sync.operations.file_formats import ROW_NUMBER, SURPLUS, FileError
 from sync.outbox import notify
 from sync.reconcile.field_values import as_uuid, field_of, record_name, stored_field_values, stored_values
@@ -537,7 +537,7 @@ class RelatedRecords:
 
 def records_by(records: Any, field: str, texts: Iterable[str]) -> dict[str, list[SyncedModel]]:
     """Return the records whose field has one of these texts, by the form in which the sync matches them."""
-    keys = sorted({key for text in texts if (key := match_key(text))})
+    keys = key_spellings(key for text in texts if (key := match_key(text)))
     found: dict[str, list[SyncedModel]] = {}
     if keys:
         for record in records.annotate(match_key=match_key_of(field)).filter(match_key__any_of=keys):

@@ -22,7 +22,7 @@ from sync.models import BoardLink, FieldMapping, SyncedModel
 from sync.monday.board_items import GROUP, Item
 from sync.monday.columns import make_converter
 from sync.monday.conversion import AmbiguousSplit, Canonical, Converter, ConverterOptions, UnknownValue
-from sync.monday.texts import canonical_text, drop_invisible, fold_whitespace, match_key, name_invisible
+from sync.monday.texts import canonical_text, drop_invisible, fold_whitespace, match_key, name_invisible, plain_letters
 from sync.registry import ModelField, columns_of, relation_of, target_of
 
 Raw: TypeAlias = Mapping[str, Any]
@@ -437,7 +437,10 @@ def searched_texts(board: BoardContext, record: SyncedModel) -> set[str]:
     canonical = board.converter(match, record).local(values)
     if isinstance(canonical, str):
         texts.add(canonical)
-    tidied = {fold_whitespace(drop_invisible(text)) for text in texts}
+        if match.converter == "email":
+            # Of a domain with letters beyond ASCII this has the xn-- form.
+            texts.add(match_key(canonical))
+    tidied = {tidy for text in texts for tidy in (fold_whitespace(drop_invisible(text)), plain_letters(text))}
     return {text for text in {*map(canonical_text, texts), *tidied} if text}
 
 

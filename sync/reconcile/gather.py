@@ -56,7 +56,7 @@ from sync.monday.board_events import EVENT_TYPES
 from sync.monday.board_items import BatchItems, Item, MatchColumn
 from sync.monday.errors import MondayError, Scope
 from sync.monday.items import ITEMS_PER_READ
-from sync.monday.texts import match_key
+from sync.monday.texts import key_spellings, match_key
 from sync.outbox.claim import Claim
 from sync.outbox.pauses import active_pause
 from sync.reconcile import lookups
@@ -816,7 +816,7 @@ def unmatched_items(board: BoardContext, keys: Collection[str]) -> list[str]:
         return []
     keyed = UnmatchedItem.objects.annotate(match_key=lookups.match_key_of(KeyTextTransform(match.key, "values")))
     of_board = keyed.filter(entity_type=board.link.entity_type, board_id=board.link.board_id)
-    return list(of_board.filter(match_key__in=sorted(keys)).values_list("item_id", flat=True))
+    return list(of_board.filter(match_key__in=key_spellings(keys)).values_list("item_id", flat=True))
 
 
 def records_by_match_key(board: BoardContext, keys: Iterable[str]) -> dict[str, list[SyncedModel]]:
@@ -826,7 +826,7 @@ def records_by_match_key(board: BoardContext, keys: Iterable[str]) -> dict[str, 
         return {}
     records = board.model._default_manager.annotate(match_key=lookups.match_key_of(match.fields[0]))
     found: dict[str, list[SyncedModel]] = {}
-    for record in records.filter(match_key__in=wanted):
+    for record in records.filter(match_key__in=key_spellings(wanted)):
         found.setdefault(match_text_of_record(board, record), []).append(record)
     return {key: found[key] for key in wanted if key in found}
 
@@ -1146,7 +1146,7 @@ def _records(
         records = records.select_related(*board.joined_relations)
     if match is not None and wanted:
         records = records.annotate(match_key=lookups.match_key_of(match.fields[0]))
-        condition |= Q(match_key__in=wanted)
+        condition |= Q(match_key__in=key_spellings(wanted))
     return list(records.filter(condition))
 
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
@@ -76,47 +74,8 @@ def mark_kept_different(ledger: SyncMetadata, key: str, by: Mapping[str, Any] | 
 # Write loops: which fields are throttled because somebody on Monday rewrites them.
 
 
-MAX_RECORDS_SHOWN = 10
-MAX_FIELDS_SHOWN = 50
-
-
-@dataclass(frozen=True)
-class ThrottledField:
-    """One field with those of its records on which it is throttled now, of which it holds the first few."""
-
-    mapping: FieldMapping
-    records: int
-    loops: Sequence[WriteLoop]
-
-    @property
-    def by(self) -> str:
-        """Who rewrites it, as far as events say."""
-        return ", ".join(sorted({loop.by for loop in self.loops if loop.by})) or "somebody"
-
-    @property
-    def until(self) -> datetime | None:
-        """When the first of its records is sent again by itself."""
-        return min((loop.throttled_until for loop in self.loops if loop.throttled_until), default=None)
-
-
 def throttled_fields() -> QuerySet[WriteLoop]:
     return WriteLoop.objects.filter(throttled_until__gt=SyncNow())
-
-
-def write_loops() -> list[ThrottledField]:
-    """Return the write loops by field, the one with the most records first; two queries."""
-    found: dict[tuple[str, str], list[WriteLoop]] = {}
-    # The first to end comes first, and `until` and the first few records are taken from there.
-    for loop in throttled_fields().order_by("throttled_until", "id"):
-        found.setdefault((loop.entity_type, loop.key), []).append(loop)
-    rows = FieldMapping.objects.select_related("link").filter(key__in={key for _type, key in found})
-    mappings = {(row.link.entity_type, row.key): row for row in rows}
-    fields = [
-        ThrottledField(mappings[key], len(loops), loops[:MAX_RECORDS_SHOWN])
-        for key, loops in found.items()
-        if key in mappings
-    ]
-    return sorted(fields, key=lambda one: -one.records)[:MAX_FIELDS_SHOWN]
 
 
 def throttled_records(mapping: FieldMapping) -> list[UUID]:

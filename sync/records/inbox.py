@@ -9,7 +9,6 @@ import math
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from typing import Any
-from uuid import UUID
 
 import structlog
 from django.conf import settings
@@ -86,6 +85,8 @@ WITH link AS MATERIALIZED (
             AND tombstone.monday_id = %(item_id)s AND tombstone.state <> 'restored')
     ON CONFLICT (item_id, entity_type) DO NOTHING
 )
+-- the outcome, null of a known delivery; whose board has new work, and in how many seconds; its record where that still
+-- says synced; and whose column has another title than known
 SELECT (SELECT outcome FROM stored), (SELECT entity_type FROM woken), (SELECT seconds FROM burst),
     (SELECT id FROM record WHERE sync_status = 'synced'),
     (SELECT entity_type FROM link WHERE title <> %(column_title)s
@@ -95,65 +96,6 @@ SELECT (SELECT outcome FROM stored), (SELECT entity_type FROM woken), (SELECT se
 _RECORD = """
     SELECT id, sync_status FROM {table} WHERE monday_id = %(item_id)s AND {entity_type} = (SELECT entity_type FROM link)
 """
-
-
-@dataclass(frozen=True)
-class Delivery:
-    """What is stored: `outcome` is empty where its item needs a pass, else it says why not.
-
-    `name` is the item's, as far as it is told; `notes`: an item that no record has is listed as such.
-    """
-
-    trigger_id: str
-    board_id: str
-    item_id: str | None
-    column_id: str | None
-    type: str
-    body: Any
-    outcome: str
-    name: str = ""
-    notes: bool = True
-    column_title: str | None = None
-
-
-@dataclass(frozen=True)
-class DeliveryResult:
-    """`outcome` as stored, None where the delivery was known.
-
-    `notify_type` is the type whose board has new work in `wait_seconds`, for the record `synced_id` where that still
-    says synced; `renamed_type` that whose column has another title than known.
-    """
-
-    outcome: str | None
-    notify_type: str | None
-    wait_seconds: int
-    synced_id: UUID | None
-    renamed_type: str | None
-
-
-def deliver(delivery: Delivery, no_board: str) -> DeliveryResult:
-    """Store it unless it is known, and the pending row of its record, or of its item while no record has it.
-
-    `no_board` is the outcome of a delivery whose board no type is linked to.
-    """
-    models = {spec.entity_type: spec.model for spec in registry.entities()}
-    # The environment's board id wins over the stored one, as in `registry.with_configured_board`.
-    set_ids = {kind: board_id for kind in models if (board_id := configured_board_id(kind))}
-    params = {
-        **vars(delivery),
-        "body": Jsonb(delivery.body),
-        "no_board": no_board,
-        "priority": int(Priority.EDIT),
-        "cause": int(Cause.WEBHOOK),
-        "wait": UNMATCHED_ITEM_WAIT_SECONDS,
-        "free": FREE_DELIVERIES,
-        "longest": LONGEST_BURST_WAIT_SECONDS,
-        "check_age": breaker.UNFINISHED_CHECK_AGE,
-        "types": list(models),
-        "set": list(set_ids),
-        "named": [kind for kind, board_id in set_ids.items() if board_id == delivery.board_id],
-    }
-    return DeliveryResult(*fetch_prepared(_delivery_sql(tuple(models.items())), params)[0])
 
 
 @lru_cache(maxsize=8)
@@ -362,26 +304,47 @@ def storable_json(value: Any) -> Any:
 
 def _store_delivery(raw_body: bytes, body: Any, event: ItemEvent) -> str:
     """Store the delivery and enqueue what it is about; return what was done, for the answer."""
-    # What is about no item is stored and answered with 200 all the same, or Monday would send it again.
-    outcome = NO_ITEM if event.kind is EventKind.OTHER or event.item_id is None else ""
     # Without a usable id of its own, a hash of its content identifies the delivery; the log's rows have ids of ours.
     max_length = WebhookEvent._meta.get_field("trigger_id").max_length or 0
     trigger_id = event.trigger_id or ""
     if len(trigger_id) > max_length or trigger_id.startswith(LOG_PREFIX):
         trigger_id = ""
-    ids = (event.board_id, event.item_id, event.column_id, event.type)
-    # Of an item that leaves the board only its pass has to know.
-    notes = event.kind not in (EventKind.ARCHIVED, EventKind.DELETED)
-    trigger_id = trigger_id or hashlib.sha256(raw_body).hexdigest()
-    delivery = Delivery(trigger_id, *ids, body, outcome, event.item_name or "", notes, event.column_title)
-    result = deliver(delivery, no_board=NO_BOARD)
-    if result.notify_type is not None and result.synced_id is not None:
-        mark_incoming(result.notify_type, [result.synced_id])
-    if result.notify_type is not None:
+    models = {spec.entity_type: spec.model for spec in registry.entities()}
+    # The environment's board id wins over the stored one, as in `registry.with_configured_board`.
+    set_ids = {kind: board_id for kind in models if (board_id := configured_board_id(kind))}
+    params = {
+        "trigger_id": trigger_id or hashlib.sha256(raw_body).hexdigest(),
+        "board_id": event.board_id,
+        "item_id": event.item_id,
+        "column_id": event.column_id,
+        "type": event.type,
+        "body": Jsonb(body),
+        # What is about no item is stored and answered with 200 all the same, or Monday would send it again.
+        "outcome": NO_ITEM if event.kind is EventKind.OTHER or event.item_id is None else "",
+        "no_board": NO_BOARD,
+        "name": event.item_name or "",
+        # Of an item that leaves the board only its pass has to know.
+        "notes": event.kind not in (EventKind.ARCHIVED, EventKind.DELETED),
+        "column_title": event.column_title,
+        "priority": int(Priority.EDIT),
+        "cause": int(Cause.WEBHOOK),
+        "wait": UNMATCHED_ITEM_WAIT_SECONDS,
+        "free": FREE_DELIVERIES,
+        "longest": LONGEST_BURST_WAIT_SECONDS,
+        "check_age": breaker.UNFINISHED_CHECK_AGE,
+        "types": list(models),
+        "set": list(set_ids),
+        "named": [kind for kind, board_id in set_ids.items() if board_id == event.board_id],
+    }
+    [row] = fetch_prepared(_delivery_sql(tuple(models.items())), params)
+    outcome, woken_type, wait_seconds, synced_id, renamed_type = row
+    if woken_type is not None and synced_id is not None:
+        mark_incoming(woken_type, [synced_id])
+    if woken_type is not None:
         # After the commit, so that the worker sees the row.
-        later = partial(notify.notify_later, result.notify_type, result.wait_seconds)
-        now = partial(notify.notify_board, result.notify_type)
-        transaction.on_commit(later if result.wait_seconds else now, robust=True)
-    if result.renamed_type is not None:
-        breaker.check_soon(BoardLink.objects.filter(entity_type=result.renamed_type))
-    return DUPLICATE if result.outcome is None else result.outcome or STORED
+        later = partial(notify.notify_later, woken_type, wait_seconds)
+        now = partial(notify.notify_board, woken_type)
+        transaction.on_commit(later if wait_seconds else now, robust=True)
+    if renamed_type is not None:
+        breaker.check_soon(BoardLink.objects.filter(entity_type=renamed_type))
+    return DUPLICATE if outcome is None else outcome or STORED

@@ -147,7 +147,6 @@ def conflict_pages(by: User) -> Iterator[str]:
     record(finding(made[0], applied={"phone": PHONE.npd, "notes": notes.npd}))
     open_one = of_fields("open", PHONE, replace(notes, npd="x"))
     yield f"{CONFLICTS}?state=settled"
-    yield f"{CONFLICTS}bulk/keep_monday/"
     yield f"{CONFLICTS}{conflict_of(open_one).pk}/screen/?after={conflict_of(made[0]).pk}"
     refused, left = rejected_too("Ann", "73"), rejected_too("Bea", "74")
     answer = answer_rejection(named(left), by=by, choose="npd", value="", seen=SEEN)

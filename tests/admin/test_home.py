@@ -180,7 +180,7 @@ def test_a_conflict_opens_from_its_groups_button_the_oldest_first(browser: Clien
     screen = reverse("admin:conflicts_syncconflict_screen", args=[first.pk])
     [box] = browser.get(HOME).context["boxes"]
     assert box.main_door == ("Resolve", screen)
-    assert [act.name for act, _label, _takes in box.menu_acts] == ["keep_npd", "keep_monday"]
+    assert [act.code for act in box.menu_acts] == ["keep_npd", "keep_monday"]
 
 
 def test_a_group_opens_to_its_rows_in_pages_of_fifty(browser: Client) -> None:
@@ -215,7 +215,7 @@ def test_who_may_only_look_is_offered_no_act(client: Client, world: dict[str, An
     client.force_login(viewer)
     context = client.get(HOME).context
     assert context["boxes"]
-    assert not [box for box in context["boxes"] if box.acts or any(row.acts for row in box.rows)]
+    assert not [box for box in context["boxes"] if box.acts or any(row.handlers for row in box.rows)]
     assert "You may view this; acting on it is for others." in words_of(html_of(client))
 
 

@@ -317,9 +317,9 @@ def test_what_can_be_done_about_a_removed_item_follows_the_records_direction(db:
         made = states.removed(direction, f"500{number}")
         Contact.objects.filter(pk=made.pk).update(sync_direction=direction)
     assert {one.name: one.acts for one in attention.entries(kinds=[Kind.REMOVED])} == {
-        "bidirectional": ("create_again", "delete_removed", "unlink_removed"),
-        "npd_to_monday": ("create_again", "unlink_removed"),
-        "monday_to_npd": ("delete_removed", "unlink_removed"),
+        "bidirectional": ("create_item", "delete_record", "unlink"),
+        "npd_to_monday": ("create_item", "unlink"),
+        "monday_to_npd": ("delete_record", "unlink"),
     }
 
 

@@ -72,12 +72,6 @@ def asked(client: Client, form: dict[str, str]) -> tuple[str, dict[str, str]]:
     return words_of(answer), {name: unescape(value) for name, value in hidden}
 
 
-def done(client: Client, form: dict[str, str]) -> str:
-    """What is said to an act, once its question is answered."""
-    _question, answer = asked(client, form)
-    return asked(client, form | answer)[0]
-
-
 def in_conflict(world: World) -> Contact:
     """A contact whose role both sides have changed, each in its own way."""
     contact = world.linked(role_title="Analyst")
@@ -258,7 +252,7 @@ def test_a_conflict_on_a_replaced_column_is_asked_about_still_with_what_stood_on
     page = admin.get("/admin/")
     [row] = [row for box in page.context["boxes"] for row in box.rows if row.entry.kind == "conflict"]
     assert (row.entry.cause_code, row.entry.values[0].names) == ("replaced", ("Now", "In the old column"))
-    assert [label for _act, label, _empties in row.buttons] == ["Keep current value", "Restore old value"]
+    assert [act.label for act in row.buttons] == ["Keep current value", "Restore old value"]
     screen = admin.get(f"/admin/conflicts/syncconflict/{conflict.pk}/screen/")
     assert [side.heading for side in screen.context["case"].rows[0].sides] == ["Now", "In the old column"]
     resolved(conflict, "keep_monday", role_title={"npd": "Director", "monday": "Head"})
@@ -336,8 +330,8 @@ def test_values_that_are_blocked_for_reasons_of_one_code_stand_together_and_are_
     assert "Role was rejected by Monday 2 contacts" in shown(mapped, REJECTED)
     assert "Cy NPD can't take it." in shown(mapped)
     held_so(in_sync("Left in NPD"), kept_by={"who": "Ada"})
-    form = {"of": "retry_rejected rejected:contact:role_title:rejected"}
-    assert "2 entries will be tried again now." in done(mapped, form)
+    form = {"action": "retry", "cause": "rejected:contact:role_title:rejected"}
+    assert "2 entries will be tried again now." in asked(mapped, form)[0]
     again = SyncQueue.objects.filter(status="pending", causes=Cause.PERSON).values_list("entity_id", flat=True)
     assert {Contact.objects.get(pk=one).name for one in again} == {"Ann", "Bob"}
     assert "Tried again on 2 records." in LogEntry.objects.latest("id").change_message
@@ -362,7 +356,7 @@ def test_a_loop_is_told_and_sent_again_at_once(world: World, admin: Client, sett
     assert EMPTY in shown(admin)
     contact = looping(world, settings)
     text, retry = shown(admin), {"one": f"retry blocked:contact:{contact.pk}:role_title"}
-    assert "After each of our writes, Monday user -4 writes another value" in text
+    assert "Rewritten on the board by Monday user -4, so nothing is sent to it until" in text
     assert "Monday wins…" not in text
     html = admin.get(INBOX).content.decode()
     assert f"/admin/npd/contact/{contact.pk}/change/#npd-sync-off" in html
@@ -371,7 +365,7 @@ def test_a_loop_is_told_and_sent_again_at_once(world: World, admin: Client, sett
     world.work()
     assert (world.values(contact)["role_title"], world.status(contact)) == ("Ours", "synced")
     assert not WriteLoop.objects.filter(throttled_until__isnull=False).exists()
-    assert "1 entry left alone" in asked(admin, retry)[0]
+    assert "Nothing was done" in asked(admin, retry)[0]
 
 
 def throttled(contact: Contact, key: str) -> None:

@@ -2,7 +2,6 @@ import json
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 from django.db import OperationalError, connection
@@ -114,7 +113,7 @@ def test_a_database_that_cannot_be_reached_is_a_sentence_without_its_password() 
     url = "postgresql://ada:open%20sesame@127.0.0.1:1/none"
     result = manage("showmigrations", **SERVERS | {"DATABASE_URL": url, "SECRET_KEY": KEY})
     assert result.returncode == 1
-    assert result.stderr.startswith("The database at 127.0.0.1:1/none can't be reached: ")
+    assert result.stderr.startswith("The database can't be reached: ")
     assert "refused" in result.stderr
     assert "Is it running?" in result.stderr
     assert "sesame" not in result.stderr
@@ -135,11 +134,6 @@ def test_a_start_with_a_wrong_file_is_one_sentence() -> None:
     assert result.returncode == 1
     assert result.stderr.startswith("Settings: the file that SECRET_KEY_FILE names can't be read")
     assert "Traceback" not in result.stderr
-
-
-def test_dbshell_without_a_database_is_the_sentence_that_names_make_run(tmp_path: Path) -> None:
-    result = manage("dbshell", PATH=str(tmp_path))
-    assert (result.returncode, result.stderr.strip()) == (1, environment.NO_SERVER)
 
 
 def test_a_command_of_a_python_without_the_packages_names_the_one_that_has_them() -> None:

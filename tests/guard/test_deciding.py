@@ -61,7 +61,7 @@ def states() -> list[str]:
 def test_all_of_a_kind_are_decided_as_far_as_they_were_counted(
     browser: Client, hold: Any, how: str, state: str, asked: str
 ) -> None:
-    acts, form = hold(3), {"of": f"{how} approval:contact:clear_monday"}
+    acts, form = hold(3), {"action": how, "cause": "approval:contact:clear_monday"}
     question = browser.post(ACT, form).content.decode()
     assert asked in question
     [number] = re.findall(r'name="expect"\s+value="(\d+)"', question)

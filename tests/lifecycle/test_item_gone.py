@@ -87,7 +87,7 @@ def test_an_answer_in_the_inbox_before_the_question_is_asked_leaves_nothing_open
     mutations = world.calls("mutation")
     [cause] = attention.groups(kinds=[Kind.REMOVED])
     assert cause.number == 2
-    browser, form = world.browser(pat), {"of": f"delete_removed {cause.cause}"}
+    browser, form = world.browser(pat), {"action": "delete_record", "cause": cause.cause}
     page = browser.post("/admin/home/act/", form).content.decode()
     hidden = dict(re.findall(r'type="hidden"\s+name="([^"]+)"\s+value="([^"]*)"', page))
     browser.post("/admin/home/act/", hidden)

@@ -8,6 +8,8 @@ from django.db import connection
 
 from conflicts.models import SyncConflict
 from npd.models import Contact, Organization
+from sync import limits, registry
+from sync.boards.board_setup import set_up
 from sync.models import BoardLink
 from sync.monday.columns import make_converter
 from sync.monday.columns.places import country_code
@@ -63,8 +65,12 @@ def test_an_item_with_the_clean_address_is_the_contacts(world: World, mark: str)
 NAMES = [
     *(f"Acme{mark} Corp" for mark in INVISIBLE.values()),
     *("Acme Corp\ufeff", "Acme\u00a0Corp", "Acme  Corp", "Acme\u2009Corp", "Acme Corp\u00a0", "ACME CORP"),
+    *("Ａｃｍｅ　Ｃｏｒｐ", "Acme C\u2060o\u00a0rp".replace("\u00a0", "")),
 ]  # fmt: skip
-CAPITALS = {"STRASSE GmbH": "Straße GmbH", "İSTANBUL A.Ş.": "İstanbul A.Ş.", "ΟΔΟΣ": "οδος"}
+CAPITALS = {
+    "STRASSE GmbH": "Straße GmbH", "İSTANBUL A.Ş.": "İstanbul A.Ş.", "ΟΔΟΣ": "οδος", "IŞIK": "Işık",
+    "CAFÉ": "Cafe\u0301", "ﾃｽﾄ": "テスト", "Acme Co。": "ACME Co.",
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("ours", NAMES, ids=ascii)
@@ -114,6 +120,87 @@ def test_a_person_is_found_by_an_address_in_other_capitals(world: World, ours: s
     assert (len(world.sandbox.items()), ann.email, world.values(ann)["email"]) == (1, ours, theirs)
 
 
+DOMAINS = [
+    ("a@münchen.de", "a@xn--mnchen-3ya.de"),
+    ("A@STRAßE.de", "a@XN--strae-oqa.de"),
+    ("ａｄａ＠ｅｘａｍｐｌｅ．ｏｒｇ", "Ada@example.org"),
+]
+
+
+@pytest.mark.parametrize("creates", [False, True])
+@pytest.mark.parametrize(("ours", "theirs"), DOMAINS)
+def test_a_person_is_found_by_an_address_in_another_form(world: World, ours: str, theirs: str, creates: bool) -> None:
+    BoardLink.objects.filter(entity_type="contact").update(creates_records=creates)
+    ann = world.contact("Ann Lee", email=ours)
+    world.add("Ann Lee", email=mail(theirs))
+    for _ in range(4):
+        world.hear(minutes=3)
+    assert world.status(ann) == "synced", world.ledger(ann).note
+    assert (len(world.sandbox.items()), Contact.objects.count()) == (1, 1)
+    assert (ann.email, world.values(ann)["email"]) == (ours, theirs)
+
+
+@pytest.mark.parametrize(("ours", "theirs"), DOMAINS)
+def test_an_item_that_comes_later_is_known_by_its_domain(world: World, ours: str, theirs: str) -> None:
+    world.linked("Ann Lee", email=ours)
+    world.add("Ann Lee", email=mail(theirs.lower()))
+    for _ in range(3):
+        world.hear(minutes=3)
+    assert Contact.objects.count() == 1
+    assert SyncConflict.objects.get().kind == "identity"
+
+
+NUMBERS = [
+    ("+52 1 55 1234 5678", "+525512345678", "5512345678", "MX", "+52 1 55 1234 5679"),
+    ("+54 9 11 1234-5678", "+541112345678", "91112345678", "AR", "+54 9 11 1234-5679"),
+    ("+54 11 1234-5678", "+5491112345678", "1112345678", "AR", "011 15 1234-5679"),
+]
+
+
+@pytest.mark.parametrize(("ours", "theirs", "rewritten", "country", "edited"), NUMBERS)
+def test_a_number_in_two_forms_comes_to_rest(
+    world: World, ours: str, theirs: str, rewritten: str, country: str, edited: str
+) -> None:
+    world.add("Ann Lee", email=mail("ann@example.org"), phone={"phone": theirs, "countryShortName": country})
+    firm = Organization.objects.create(name="Firm", address_country=country)
+    ann = world.contact("Ann Lee", email="ann@example.org", phone=ours, organization=firm)
+    for _ in range(3):
+        world.hear(ann, minutes=3)
+    assert (world.status(ann), ann.phone, world.values(ann)["phone"]) == ("synced", ours, theirs)
+    writes = world.calls("mutation")
+    world.edit(ann, "phone", {"phone": rewritten, "countryShortName": country})
+    world.hear(ann, minutes=3)
+    assert (world.status(ann), ann.phone, world.calls("mutation")) == ("synced", ours, writes)
+    world.save(ann, phone=edited)
+    world.hear(ann, minutes=3)
+    phone = make_converter("phone", ConverterOptions(region=country))
+    assert world.status(ann) == "synced"
+    assert phone.local({"phone": ann.phone}) == phone.local({"phone": edited})
+    assert phone.local({"phone": world.values(ann)["phone"]}) == phone.local({"phone": edited})
+
+
+LINKS = [
+    ("https://example.org/a%20b", "https://example.org/a b"),
+    ("https://example.org:0443/a|b?", "https://EXAMPLE.org./a%7Cb"),
+    ("https://münchen.de/[a]", "https://xn--mnchen-3ya.de/%5ba%5d"),
+]
+
+
+@pytest.mark.parametrize(("ours", "theirs"), LINKS)
+def test_a_link_in_two_forms_comes_to_rest(world: World, ours: str, theirs: str) -> None:
+    set_up(registry.entity("organization"), limits.connector(), ["organization.inventory_url"])
+    firm = Organization.objects.create(name="Firm", inventory_url=ours)
+    world.hear(minutes=3)
+    world.hear(minutes=3)
+    assert (world.status(firm), world.values(firm)["inventory_url"].count(" ")) == ("synced", 0)
+    world.edit(firm, "inventory_url", {"url": theirs, "text": theirs})
+    world.hear(firm, minutes=3)
+    assert (world.status(firm), firm.inventory_url) == ("synced", ours), world.ledger(firm).note
+    world.edit(firm, "inventory_url", {"url": "https://example.org/other page", "text": "Other"})
+    world.hear(firm, minutes=3)
+    assert (world.status(firm), firm.inventory_url) == ("synced", "https://example.org/other%20page")
+
+
 def test_other_capitals_in_a_name_are_an_edit(world: World) -> None:
     ann = world.linked("ann lee")
     world.save(ann, name="Ann Lee")
@@ -145,7 +232,7 @@ def test_what_shapes_letters_and_pictures_stays_in_labels() -> None:
 
 
 def test_the_database_makes_the_same_keys(db: None) -> None:
-    texts = [*NAMES, "Straße", "STRASSE", "İstanbul", "ΟΔΟΣ", "e\u200b\u0301", "\u1e9e", "a\u3000b", "x\x1cy", "", " "]
+    texts = [*NAMES, *CAPITALS, *CAPITALS.values(), "e\u200b\u0301", "\u1e9e", "a\u3000b", "x\x1cy", "", " ", "ﬁ m²"]
     with connection.cursor() as cursor:
         for text in texts:
             cursor.execute(f"SELECT {MATCH_KEY_SQL.replace('__TEXT__', '%s::text')}", [text])

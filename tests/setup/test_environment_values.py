@@ -23,25 +23,10 @@ WRONG = [
     ("DATABASE_URL", "postgresql://u:12?SECRET@127.0.0.1:1/db"),
     ("DATABASE_URL", "postgresql://u:[SECRET@127.0.0.1:1/db"),
     ("DATABASE_URL", "postgres:/u:SECRETPW@127.0.0.1/db"),
-    ("DATABASE_URL", "mysql://u:SECRET@h/db"),
     ("CELERY_BROKER_URL", "SECRET"),
-    ("MONDAY_API_KEY", "SECRET key"),
     ("MONDAY_API_KEY", "SECRÉT"),
     ("PORT", "abc"),
-    ("PORT", "0"),
-    ("SYNC_GUARD_PERCENT", "101"),
-    ("SYNC_GUARD_RECORDS", "-1"),
-    ("MONDAY_TIMEOUT_SECONDS", "-1"),
-    ("NEW_ITEM_WAIT_SECONDS", "inf"),
-    ("API_THROTTLE", "lots"),
-    ("SYNC_NOW_THROTTLE", "60/year"),
-    ("SITE_URL", "https://npd.example.org/npd"),
-    ("OIDC_SERVER_URL", "https://"),
-    ("EMAIL_URL", "smtps://u:SECRET@h"),
     ("EMAIL_URL", "smtp+tls://u:SEC/RET@h"),
-    ("EMAIL_URL", "smtp+tls://u:SECRET@h:port"),
-    ("REQUIRE_TWO_FACTOR", "ture"),
-    ("MONDAY_CONTACTS_BOARD_ID", "abc"),
 ]
 RIGHT = [
     ("DATABASE_URL", environment.NOWHERE, environment.NOWHERE),
@@ -90,7 +75,7 @@ def test_each_secret_may_come_from_a_file_without_its_lines_end(tmp_path: Path, 
     assert reading(**both).str(name) == text
 
 
-@pytest.mark.parametrize("content", [None, b" \n", b"sesame\xff\xfe"], ids=["missing", "empty", "no text"])
+@pytest.mark.parametrize("content", [None, b"sesame\xff\xfe"], ids=["missing", "no text"])
 def test_a_secrets_file_that_can_not_be_meant_is_a_sentence_without_its_path(
     tmp_path: Path, content: bytes | None
 ) -> None:

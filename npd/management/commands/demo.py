@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -132,10 +131,6 @@ class Sandbox:
         partial = {"every": 1, "code": "RecordInvalidException", "message": message}
         self._ask("POST", "/_control/faults", {"partial": partial, "naming": item_id, "count": UNLIMITED_REQUESTS})
 
-    def rejects(self, item_id: str) -> bool:
-        faults = self._ask("GET", "/_control/faults")
-        return any(fault.get("naming") == item_id for fault in faults)
-
     def _ask(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
         try:
             answer = requests.request(method, self.address + path, json=body, timeout=TIMEOUT_SECONDS)
@@ -240,26 +235,18 @@ ATTEMPTS = 5  # as many as a job has
 REJECTION_MESSAGE = "The item could not be saved: a fault that the demo planted"
 
 
-@dataclass(frozen=True)
-class DemoPeople:
-    """Who has which part; the same people in every demo."""
-
-    first: UUID
-    conflict: UUID
-    held: UUID
-    disabled: UUID
-    failed: UUID
+PARTS = ("first", "conflict", "held", "disabled", "failed")
 
 
 @cache
-def demo_people() -> DemoPeople:
-    """Choose people whose every field is filled."""
+def demo_people() -> dict[str, UUID]:
+    """Return who has which part: the first people whose every field is filled, the same ones in every demo."""
     filled = (
         contact.pk
         for contact in contacts()
         if contact.email and contact.phone and contact.role_title and contact.organization_id and contact.notes
     )
-    return DemoPeople(*(next(filled) for _ in range(5)))
+    return dict(zip(PARTS, filled, strict=False))
 
 
 def missing_scenes() -> list[str]:
@@ -270,7 +257,7 @@ def missing_scenes() -> list[str]:
 
 def create_scene(name: str, sandbox: Sandbox) -> None:
     """Create one example; nothing happens where somebody has deleted its person since."""
-    contact = Contact.objects.filter(pk=getattr(demo_people(), name), monday_id__isnull=False).first()
+    contact = Contact.objects.filter(pk=demo_people()[name], monday_id__isnull=False).first()
     if contact is None:
         return
     item_id = str(contact.monday_id)
@@ -298,14 +285,6 @@ def create_scene(name: str, sandbox: Sandbox) -> None:
         if name == "failed":
             rows = SyncQueue.objects.filter(entity_id=contact.pk, status=QueueStatus.PENDING)
             rows.update(next_retry=SyncNow())
-
-
-def keep_failing(sandbox: Sandbox) -> None:
-    """Have the sandbox go on rejecting what has failed until it was retried: a restart ends its faults."""
-    failed = SyncQueue.objects.filter(entity_id=demo_people().failed, status=QueueStatus.FAILED)
-    contact = Contact.objects.filter(pk=demo_people().failed, monday_id__isnull=False).first()
-    if contact is not None and failed.exists() and not sandbox.rejects(str(contact.monday_id)):
-        sandbox.reject_changes(str(contact.monday_id), REJECTION_MESSAGE)
 
 
 SCENES = ("conflict", "held", "disabled", "failed")
@@ -336,25 +315,25 @@ def tour() -> list[str]:
 
 
 def _steps(link: BoardLink) -> Iterator[tuple[str, str]]:
-    first = _contact(demo_people().first)
+    first = _contact(demo_people()["first"])
     if first is not None and first.monday_id:
         yield (
             f"Change {first.name} in NPD, press “Save and continue editing”, and watch the board follow:",
             _record(first),
         )
         yield "Change the same person on the board, and watch NPD follow:", item_url(link, first.monday_id)
-    if (in_conflict := _contact(demo_people().conflict)) is not None:
+    if (in_conflict := _contact(demo_people()["conflict"])) is not None:
         for conflict in open_conflicts("contact", [in_conflict.pk]).get(in_conflict.pk, [])[:1]:
             screen = settings.SITE_URL + reverse("admin:conflicts_syncconflict_screen", args=[conflict.conflict_id])
             yield f"{in_conflict.name} was changed differently on both sides; resolve it side by side:", screen
-    if (blocked := _contact(demo_people().held)) is not None:
+    if (blocked := _contact(demo_people()["held"])) is not None:
         yield f"{blocked.name} has an email that Monday rejects; only that field is blocked:", _record(blocked)
-    row = SyncQueue.objects.filter(entity_id=demo_people().failed, status=QueueStatus.FAILED).first()
-    if row is not None and (failed := _contact(demo_people().failed)) is not None:
+    row = SyncQueue.objects.filter(entity_id=demo_people()["failed"], status=QueueStatus.FAILED).first()
+    if row is not None and (failed := _contact(demo_people()["failed"])) is not None:
         hint = "press “No more faults” under “Faults & tools” in the sandbox, then Retry here:"
         address = settings.SITE_URL + reverse("admin:sync_syncqueue_change", args=[row.pk])
         yield f"A change of {failed.name} failed five times; {hint}", address
-    if (disabled := _contact(demo_people().disabled)) is not None:
+    if (disabled := _contact(demo_people()["disabled"])) is not None:
         yield f"{disabled.name} has its sync off; turn it on, or press “Sync now” once:", _record(disabled)
     # Whether the unmatched item became a record, even if that was deleted since.
     histories = [events._default_manager for events in event_models(tracks_model=Contact)]
@@ -372,6 +351,14 @@ def _record(contact: Contact) -> str:
     return settings.SITE_URL + reverse("admin:npd_contact_change", args=[contact.pk])
 
 
+SAMPLE_ADDRESSES = "@mail.example.com"  # as the contacts of data/ have them
+SAMPLE_DATA = (
+    "This database holds the sample data of an earlier run with the sandbox, and `monday_setup` would send it "
+    "to your account.\nFor a database of its own: Ctrl-C, then `make reset` (deletes the sample data) and "
+    "`make run` again; or set DATABASE_URL to another PostgreSQL."
+)
+
+
 class Command(BaseCommand):
     help = "Fills an empty NPD and the sandbox's boards with sample data and links them. Needs the web process."
 
@@ -385,34 +372,37 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         """Create what is missing; exit 1 with a sentence where that is not possible."""
         if options["tour"]:
-            for line in tour():
-                self.stdout.write(line)
-        elif options["admin"]:
-            create_admin()
-        else:
-            try:
-                check_present()
-                sandbox = Sandbox()
-                create_admin()
-                for outcome in set_up_all():
-                    if outcome.problems:
-                        raise CommandError("\n".join(outcome.problems))
-                    if outcome.done:
-                        self._say(f"Board {outcome.entity.board_title}: {len(outcome.done)} things set up.")
-                if is_empty():
-                    self._say("Sample data for NPD and the boards …")
-                    count = seed(sandbox)
-                    self._say(f"  {count:,} records on both sides. Linking them:")
-                if missing := missing_scenes():
-                    link_all(self._say)
-                    for name in missing:
-                        create_scene(name, sandbox)
-                    self._say(f"  Waiting to be tried: {', '.join(SCENE_LABELS)}.")
-                keep_failing(sandbox)
-            except MondayError as error:
-                raise CommandError(error.full_sentence) from error
-            except ActionError as error:
-                raise CommandError(str(error)) from error
+            self._say("\n".join(tour()))
+            return
+        create_admin()
+        if options["admin"]:
+            if Contact.objects.filter(email__endswith=SAMPLE_ADDRESSES).exists():
+                self._say(SAMPLE_DATA)
+            return
+        try:
+            self._fill()
+        except MondayError as error:
+            raise CommandError(error.full_sentence) from error
+        except ActionError as error:
+            raise CommandError(str(error)) from error
+
+    def _fill(self) -> None:
+        check_present()
+        sandbox = Sandbox()
+        for outcome in set_up_all():
+            if outcome.problems:
+                raise CommandError("\n".join(outcome.problems))
+            if outcome.done:
+                self._say(f"Board {outcome.entity.board_title}: {len(outcome.done)} things set up.")
+        if is_empty():
+            self._say("Sample data for NPD and the boards …")
+            count = seed(sandbox)
+            self._say(f"  {count:,} records on both sides. Linking them:")
+        if missing := missing_scenes():
+            link_all(self._say)
+            for name in missing:
+                create_scene(name, sandbox)
+            self._say(f"  Waiting to be tried: {', '.join(SCENE_LABELS)}.")
 
     def _say(self, line: str) -> None:
         self.stdout.write(line)

@@ -29,7 +29,7 @@ from sync.monday.conversion import (
     parse_elements,
     unreadable_value,
 )
-from sync.monday.texts import drop_from_label, fold_whitespace, match_key
+from sync.monday.texts import drop_from_label, fold_whitespace, label_key
 
 
 def current_labels(settings: Mapping[str, Any]) -> dict[str, str]:
@@ -49,7 +49,7 @@ def current_labels(settings: Mapping[str, Any]) -> dict[str, str]:
 def label_id(label: str, labels: Mapping[str, str]) -> str | None:
     """The id of the label with this text, else of one that looks the same; the lowest where there are several."""
     same = [key for key, name in labels.items() if fold_whitespace(name) == label]
-    alike = same or [key for key, name in labels.items() if match_key(name) == match_key(label)]
+    alike = same or [key for key, name in labels.items() if label_key(name) == label_key(label)]
     return min(alike, default=None, key=lambda key: (len(key), key))
 
 

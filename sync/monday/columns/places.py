@@ -28,7 +28,7 @@ from sync.monday.conversion import (
     only_field,
     only_text,
 )
-from sync.monday.texts import canonical_text, drop_invisible, fold_whitespace
+from sync.monday.texts import canonical_text, drop_invisible, fold_whitespace, plain_letters
 
 # Names that people, and country pickers such as Monday's, use instead of ISO's wording.
 _COMMON_NAMES = {
@@ -262,13 +262,16 @@ class PhoneConverter(MondayColumn):
         return canonical_phone(only_text(raw)[1], self.region)
 
     def remote(self, raw: Any) -> Canonical:
-        text = _plain_number(text_under(raw, "phone"))
-        country = _country_in(raw)
+        number = self._number_in(raw)
+        return _plain_number(text_under(raw, "phone")) if number is None else _compared_form(number)
+
+    def _number_in(self, cell: Any) -> phonenumbers.PhoneNumber | None:
+        text, country = _plain_number(text_under(cell, "phone")), _country_in(cell)
+        if text is None:
+            return None
         # The cell's country decides how its digits are read; the settings' region is only a fallback.
-        whole = _add_plus(text, country) if country and text else text
-        if country and whole and _parse_phone(whole, country):
-            return canonical_phone(whole, country)
-        return canonical_phone(text, self.region)
+        in_country = _parse_phone(_add_plus(text, country), country) if country else None
+        return in_country or _parse_phone(text, self.region)
 
     def stored_value(self, reading: Reading) -> Any:
         value = complete_value(reading, "phone")
@@ -302,25 +305,29 @@ class PhoneConverter(MondayColumn):
         return super().from_event(payload_value, column_type)
 
     def changed_value(self, remote_raw: Any, current: Any) -> Any:
-        canonical, spelling = self.remote(remote_raw), _plain_number(text_under(remote_raw, "phone"))
+        number, spelling = self._number_in(remote_raw), _plain_number(text_under(remote_raw, "phone"))
+        if spelling is None or number is None:
+            return spelling
         # With its country: without one it would mean another number once the record's region is another.
-        is_whole = spelling is not None and spelling.startswith("+")
-        is_same = is_whole and canonical_phone(spelling, self.region) == canonical
-        return spelling if is_same else self.display(canonical) or None
+        is_same = spelling.startswith("+") and canonical_phone(spelling, self.region) == _compared_form(number)
+        return spelling if is_same else _whole_form(number)
 
     def from_text(self, text: str, current_local: Local) -> Local:
         typed = _plain_number(text)
         if problem := self._problem(typed):
             raise ValueError(f"{problem}.")
         # With its country, as what is assumed of a number without one may be changed later.
-        is_whole = typed is None or typed.startswith("+")
-        return {only_field(current_local)[0]: typed if is_whole else self.display(canonical_phone(typed, self.region))}
+        return {only_field(current_local)[0]: self._with_country(typed)}
 
     def completed(self, raw_local: Local) -> Local:
         name, text = only_text(raw_local)
-        canonical = self.local(raw_local)
-        is_whole = (_plain_number(text) or "+").startswith("+") or not str(canonical).startswith("+")
-        return raw_local if is_whole else {name: self.display(canonical)}
+        plain = _plain_number(text)
+        whole = self._with_country(plain)
+        return raw_local if whole == plain else {name: whole}
+
+    def _with_country(self, plain: str | None) -> str | None:
+        number = _parse_phone(plain, self.region) if plain and not plain.startswith("+") else None
+        return plain if number is None else _whole_form(number)
 
     def rejection_reason(self, raw_local: Local) -> str | None:
         name, text = only_text(raw_local)
@@ -345,9 +352,7 @@ class PhoneConverter(MondayColumn):
     def display(self, canonical: Canonical) -> str:
         text = str(canonical or "")
         number = _parse_phone(text, self.region) if text.startswith("+") else None
-        formatted = phonenumbers.format_number(number, _INTERNATIONAL) if number is not None else text
-        # Otherwise the displayed form would read back as another number and count as a change later.
-        return formatted if canonical_phone(formatted, self.region) == canonical else text
+        return text if number is None else _whole_form(number)
 
     def _country_for(self, number: phonenumbers.PhoneNumber, existing: Any) -> str:
         """The cell's country where it still has the number's calling code, else the number's own."""
@@ -366,17 +371,46 @@ def phone_regions() -> tuple[tuple[str, str], ...]:
 
 
 def _plain_number(text: str | None) -> str | None:
-    return fold_whitespace(drop_invisible(text or ""))
+    return plain_letters(text or "") or None
 
 
 def canonical_phone(text: str | None, region: str) -> str | None:
     """E.164, with ";ext=" and the extension if there is one; else the text with whitespace folded."""
     plain = _plain_number(text)
     number = _parse_phone(plain, region) if plain else None
-    if number is None:
-        return plain
+    return plain if number is None else _compared_form(number)
+
+
+_MOBILE_SIGN = re.compile(r"(\+54)9(?=\d{10}\Z)")
+"""The 9 between Argentina's code and an area's, which says that a mobile phone is called from abroad."""
+
+
+def _compared_form(number: phonenumbers.PhoneNumber) -> str:
     extension = f";ext={number.extension}" if number.extension else ""
-    return phonenumbers.format_number(number, _E164) + extension
+    return _MOBILE_SIGN.sub(r"\1", phonenumbers.format_number(number, _E164)) + extension
+
+
+def _whole_form(number: phonenumbers.PhoneNumber) -> str:
+    """The number with its country, as people write it; in the form of machines where that reads back as another."""
+    formatted = phonenumbers.format_number(number, _INTERNATIONAL)
+    is_same = canonical_phone(formatted, "") == _compared_form(number)
+    return formatted if is_same else phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.RFC3966)[4:]
+
+
+_MEXICO = 52
+_FORMER_PREFIX = re.compile(r"(?:1|01|04[45])(?=\d{10}\Z)")
+"""What was dialled before a mobile phone's number in Mexico, or another area's, until 2019."""
+
+
+def _without_former_prefix(number: phonenumbers.PhoneNumber) -> phonenumbers.PhoneNumber:
+    digits = phonenumbers.national_significant_number(number)
+    if number.country_code != _MEXICO or not _FORMER_PREFIX.match(digits):
+        return number
+    today = f"+{_MEXICO}{_FORMER_PREFIX.sub('', digits)}"
+    # As it was read: whether with a plus counts.
+    number.national_number = phonenumbers.parse(today, None).national_number
+    number.italian_leading_zero = number.number_of_leading_zeros = None
+    return number
 
 
 @lru_cache(maxsize=1_000)  # each side of a field asks for the same number several times, and one takes 50 µs
@@ -396,6 +430,7 @@ def _parse_phone(text: str, region: str) -> phonenumbers.PhoneNumber | None:
         if plain.startswith("00") and not phonenumbers.is_valid_number(number):
             # Dialled so from most countries, and written so in files of any: it means the plus.
             number = phonenumbers.parse(f"+{plain[2:].lstrip()}", None, keep_raw_input=True)
+        number = _without_former_prefix(number)
         e164 = phonenumbers.format_number(number, _E164)
         reparsed = phonenumbers.format_number(phonenumbers.parse(e164, None), _E164)
     except phonenumbers.NumberParseException:

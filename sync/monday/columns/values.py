@@ -2,11 +2,11 @@
 
 import datetime as dt
 import re
-import unicodedata
 from collections.abc import Mapping
 from decimal import Decimal
 from functools import cache
 from typing import Any, ClassVar, NamedTuple
+from urllib.parse import quote
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from sync.monday.board_items import Reading
@@ -31,7 +31,7 @@ from sync.monday.conversion import (
     parse_elements,
     unreadable_value,
 )
-from sync.monday.texts import canonical_text, drop_invisible
+from sync.monday.texts import ascii_domain, canonical_text, drop_invisible, plain_letters, readable_domain
 
 NAME_CHARACTERS = 255  # developer.monday.com/api-reference/reference/name-first-column
 LONG_TEXT_CHARACTERS = 2_000  # developer.monday.com/api-reference/reference/long-text
@@ -185,15 +185,20 @@ class _LabelledAddress(MondayColumn):
         address = _plain_address(only_text(raw_local)[1])
         if address is None:
             return None
-        address = self.whole(address)
-        return {self.key: address, "text": self._custom_label(existing_remote_raw) or address}
+        sent = self.sent_address(address)
+        return {self.key: sent, "text": self._custom_label(existing_remote_raw) or sent}
 
-    def whole(self, address: str) -> str:
+    def sent_address(self, address: str) -> str:
         """The address as Monday takes it."""
-        return address
+        return self.tidied(address)
 
     def changed_value(self, remote_raw: Any, current: Any) -> Any:
-        return _plain_address(text_under(remote_raw, self.key))
+        address = _plain_address(text_under(remote_raw, self.key))
+        return address and self.tidied(address)
+
+    def tidied(self, address: str) -> str:
+        """The address as both sides' fields take it."""
+        raise NotImplementedError
 
     def _custom_label(self, existing: Any) -> str | None:
         """A label that a person gave the cell; one that only repeats the old address changes with the address."""
@@ -219,23 +224,42 @@ class EmailConverter(_LabelledAddress):
 
     @staticmethod
     def canonical_address(text: str | None) -> str | None:
-        """Without regard to case, before the @ too: no provider tells two people apart by it."""
-        return canonical_text((_plain_address(text) or "").lower())
+        """Without regard to case and width, before the @ too: no provider tells two people apart by it.
+
+        A domain is in its own letters, not in the xn-- form.
+        """
+        address = _plain_email(_plain_address(text) or "").lower()
+        name, at_sign, domain = address.rpartition("@")
+        return canonical_text(name + at_sign + readable_domain(domain))
+
+    def tidied(self, address: str) -> str:
+        return _plain_email(address)
+
+    def sent_address(self, address: str) -> str:
+        """With the xn-- form of a domain, which mail servers and whatever checks addresses know."""
+        name, at_sign, domain = _plain_email(address).rpartition("@")
+        return name + at_sign + (domain if domain.isascii() else ascii_domain(domain.lower()))
 
     def from_text(self, text: str, current_local: Local) -> Local:
-        address = _plain_address(text)
+        address = _plain_email(_plain_address(text) or "") or None
         if address is not None and not _ADDRESS.match(address):
             raise ValueError(f"{address} is not an email address; it needs the form name@example.org.")
         return {only_field(current_local)[0]: address}
 
     def rejection_risk(self, raw_local: Local) -> str | None:
         name, text = only_text(raw_local)
-        doubtful = _DOUBTFUL.search(_plain_address(text) or "")
+        doubtful = _DOUBTFUL.search(_plain_email(_plain_address(text) or ""))
         if doubtful is None:
             return None
         return (
             f"{field_label(name)}: “{doubtful[0]}” in an email address is probably rejected by Monday; use another one"
         )
+
+
+def _plain_email(address: str) -> str:
+    """The address without the scheme of a link to it, and without the dot with which a whole domain may end."""
+    bare = re.sub(r"^(?:mailto:\s*)+", "", plain_letters(address), flags=re.IGNORECASE)
+    return bare.rstrip(".") if "@" in bare else bare
 
 
 # One field and the address of a link column. The link's text is not mapped.
@@ -278,16 +302,28 @@ class LinkConverter(_LabelledAddress):
         url = _plain_address(text)
         web = _parse_web_address(url)
         if web is None:
-            return url
+            # Of any other link only the scheme has no case.
+            scheme, colon, rest = (url or "").partition(":")
+            return scheme.lower() + colon + rest if url and _OTHER_SCHEME.match(url) else url
         scheme = (web.scheme or "https").lower()
         path = _resolve_dots(_fold_escapes(web.path))
+        # A sign that only opens what doesn't follow says nothing.
+        query, _, fragment = web.rest.partition("#")
+        query = "" if query == "?" else _fold_escapes(query)
+        rest = f"{query}#{_fold_escapes(fragment)}" if fragment else query
         # The user's name and password before an @ can be case-sensitive.
         start = f"{scheme}://{_fold_escapes(web.user)}{_canonical_host(web.host, scheme)}"
-        return canonical_text(f"{start}{'' if path == '/' else path}{_fold_escapes(web.rest)}")
+        return canonical_text(f"{start}{'' if path == '/' else path}{rest}")
 
-    def whole(self, address: str) -> str:
+    def sent_address(self, address: str) -> str:
         web = _parse_web_address(address)
+        address = self.tidied(address)
         return f"https://{address}" if web is not None and not web.scheme else address
+
+    def tidied(self, address: str) -> str:
+        """With an escape for each space: no form takes one."""
+        web = _parse_web_address(address)
+        return address if web is None else _SPACE.sub(lambda space: quote(space[0]), address)
 
     def from_text(self, text: str, current_local: Local) -> Local:
         url = _plain_address(text)
@@ -309,18 +345,23 @@ def _is_link(url: str) -> bool:
 
 def _parse_web_address(url: str | None) -> _WebAddress | None:
     """The parts of a web address; None for any other text. A host without a scheme needs a dot to be one."""
-    parts = _URL_PARTS.match(url) if url and not _OTHER_SCHEME.match(url) and len(url.split()) == 1 else None
+    parts = _URL_PARTS.match(url) if url and not _OTHER_SCHEME.match(url) else None
     if parts is None:
         return None
     scheme, authority, path, rest = parts.groups(default="")
+    # Where a host has a space, a sentence only names an address.
+    if _SPACE.search(authority):
+        return None
     user, at_sign, host = authority.rpartition("@")
     has_host = bool(scheme and host) or host.partition(":")[0] == "localhost" or _INNER_DOT.search(host)
     return _WebAddress(scheme, user + at_sign, host, path, rest) if has_host else None
 
 
 _DEFAULT_PORTS = {"http": "80", "https": "443", "ftp": "21"}
-_ESCAPES = re.compile("(?:%[0-9a-f]{2})+", re.IGNORECASE)
-_UNRESERVED = re.compile(r"[A-Za-z0-9._~-]|[^\x00-\x7f\ud800-\udfff]")
+# Escapes, and what stands in no address but as one; browsers take it and escape it.
+_ESCAPES = re.compile(r"""(?:%[0-9a-f]{2})+|[\s"<>\\^`{|}\[\]]+""", re.IGNORECASE)
+_SPACE = re.compile(r"\s+")
+_UNRESERVED = re.compile(r"[A-Za-z0-9._~-]|[^\s\x00-\x7f\ud800-\udfff]")
 
 
 def _canonical_host(host: str, scheme: str) -> str:
@@ -328,29 +369,27 @@ def _canonical_host(host: str, scheme: str) -> str:
     if not colon or not (port == "" or port.isdecimal()):
         name, port = host, ""
     # Unicode's compatible form has the full-width letters and dots of an input method as plain ones.
-    labels = unicodedata.normalize("NFKC", _fold_escapes(name)).lower().replace("\u3002", ".").split(".")
-    name = ".".join(map(_decode_label, labels))
+    # The brackets of an IPv6 address are its own.
+    domain = name if name.startswith("[") else _fold_escapes(name)
+    # The dot with which a whole domain may end says nothing.
+    name = readable_domain(plain_letters(domain).lower()).removesuffix(".")
+    # As a number: 0443 is 443.
+    port = plain_letters(port).lstrip("0") or (port and "0")
     return name if port in ("", _DEFAULT_PORTS.get(scheme)) else f"{name}:{port}"
-
-
-def _decode_label(label: str) -> str:
-    if not label.startswith("xn--"):
-        return label
-    try:
-        return label[4:].encode("ascii").decode("punycode").lower()
-    except UnicodeError:
-        return label
 
 
 def _fold_escapes(part: str) -> str:
     """The part of an address with escapes only for what has to be escaped, in capitals (RFC 3986, 6.2.2)."""
 
-    def fold(found: re.Match[str]) -> str:
-        text = bytes.fromhex(found[0].replace("%", "")).decode(errors="surrogateescape")
-        return "".join(letter if _UNRESERVED.match(letter) else escaped(letter) for letter in text)
+    def fold(escapes: re.Match[str]) -> str:
+        if escapes[0][0] != "%":
+            return escaped(escapes[0])
+        text = bytes.fromhex(escapes[0].replace("%", "")).decode(errors="surrogateescape")
+        plain = {letter for letter in text if _UNRESERVED.match(letter) and drop_invisible(letter)}
+        return "".join(letter if letter in plain else escaped(letter) for letter in text)
 
-    def escaped(letter: str) -> str:
-        return "".join(f"%{byte:02X}" for byte in letter.encode(errors="surrogateescape"))
+    def escaped(letters: str) -> str:
+        return "".join(f"%{byte:02X}" for byte in letters.encode(errors="surrogateescape"))
 
     return _ESCAPES.sub(fold, part)
 

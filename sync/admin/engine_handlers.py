@@ -1,0 +1,376 @@
+"""How acts are done with the engine's own kinds: failed jobs, blocked fields, approvals, unmatched items, and records
+whose items were removed on Monday.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from django.contrib import admin
+from django.db import transaction
+from django.db.models import ProtectedError, QuerySet, RestrictedError
+from django.http import HttpRequest
+from django.utils.html import format_html
+
+from sync import attention, registry
+from sync.admin import admin_base, deletion_pages, handlers, unmatched_pages
+from sync.admin.activity_pages import deleted_records_link
+from sync.admin.board_pages import ask_for_columns
+from sync.admin.confirmed_action import MAX_ROWS_SHOWN, Question, RecordTable, Report
+from sync.admin.queue_pages import left_alone
+from sync.admin.record_panel import may_change_mapping
+from sync.attention import Entry, Group, Kind
+from sync.boards.mapping import needs_column, retry_field
+from sync.choices import ApprovalKind, BlockedCode
+from sync.clock import parse_moment, sync_now
+from sync.kernel import humanize
+from sync.kernel.messages import ActionError
+from sync.limits import quota
+from sync.models import ApprovalRequest, BoardLink, FieldMapping, SyncedModel, SyncQueue, UnmatchedItem
+from sync.outbox import operate
+from sync.queue import retry_all
+from sync.records.authors import log_action, log_action_many
+from sync.records.availability import wait_sentence
+from sync.records.item_links import request_recreation_many, request_unlink_many
+
+
+class Retry(handlers.Handler):
+    """Try failed jobs and blocked fields again; of a rejected field all, once its board was changed."""
+
+    code = "retry"
+    kinds = frozenset({Kind.FAILED, Kind.BLOCKED, Kind.REJECTED})
+    asks_about_several = False
+
+    def fits(self, entry: Entry) -> bool:
+        return entry.cause_code not in (BlockedCode.COLUMN, BlockedCode.LIMIT)
+
+    def may(self, user: Any, entry: Entry) -> bool:
+        """Whether this person may retry jobs, or change the field's record."""
+        if entry.kind is Kind.FAILED:
+            return attention.may_act_on(user, entry.kind, entry.entity_type)
+        return registry.may_act(user, "change", entry.entity_type)
+
+    def label(self, entry: Entry) -> str:
+        return "Retry now" if entry.failures else self.act.label
+
+    def effect(self, entry: Entry) -> str:
+        return self.act.effect if entry.kind is Kind.FAILED else "Tries the field again with the next sync."
+
+    def run(self, request: HttpRequest, entries: Sequence[Entry], seen: Mapping[str, Any]) -> Report:
+        done = 0
+        problems = list[str]()
+        by = request.user.get_username()
+        entity_types = {entry.entity_type for entry in entries}
+        jobs = [entry.job for entry in entries if entry.kind is Kind.FAILED]
+        if jobs:
+            result = retry_all(SyncQueue.objects.filter(pk__in=jobs), by)
+            done += result.done
+            problems += left_alone(result, "done already")
+        fields: dict[tuple[str, str], list[Any]] = {}
+        for entry in entries:
+            if entry.field:
+                fields.setdefault((entry.entity_type, entry.field), []).append(entry.entity_id)
+        mappings = FieldMapping.objects.select_related("link").filter(key__in={key for _type, key in fields})
+        for mapping in mappings:
+            ids = fields.get((mapping.link.entity_type, mapping.key), [])
+            if not ids:
+                continue
+            try:
+                tried = retry_field(mapping, ids, by)
+            except ActionError as error:
+                problems.append(str(error))
+            else:
+                done += tried
+                log_action(request.user, mapping, f"Tried again on {humanize.count_with_noun(tried, 'record')}.")
+        if not done:
+            return Report(problems=problems)
+        wait = wait_sentence(done, entity_types)
+        number = humanize.count_with_noun(done, "entry", "entries")
+        stay = " Here until it has succeeded." if jobs else ""
+        return Report(f"{number} will be tried again{f'. {wait}' if wait else ' now.'}{stay}", problems)
+
+
+class Discard(handlers.Handler):
+    code = "discard"
+    kinds = frozenset({Kind.FAILED})
+
+    def fits(self, entry: Entry) -> bool:
+        """Whether it has failed for good."""
+        return not entry.failures
+
+    def question(self, request: HttpRequest, entries: Sequence[Entry]) -> Question:
+        number = humanize.count_with_noun(len(entries), "failed job")
+        rows = [(entry.name, entry.board, entry.detail) for entry in entries[:MAX_ROWS_SHOWN]]
+        table = RecordTable(("Record", "Board", "Why it failed"), rows, len(entries))
+        return Question(f"Discard {number}?", [self.act.effect], f"Yes, discard {number}", [table])
+
+    def run(self, request: HttpRequest, entries: Sequence[Entry], seen: Mapping[str, Any]) -> Report:
+        jobs = SyncQueue.objects.filter(pk__in=[int(entry.row_id) for entry in entries])
+        done = operate.discard(jobs, request.user.get_username()).done
+        return Report(f"{humanize.count_with_noun(done, 'failed job')} discarded." if done else "")
+
+
+class CheckColumn(handlers.Handler):
+    """Ask Monday whether a column that is lost is back."""
+
+    code = "check_column"
+    kinds = frozenset({Kind.BLOCKED})
+    asks_about_several = False
+
+    def may(self, user: Any, entry: Entry) -> bool:
+        return may_change_mapping(user)
+
+    def run(self, request: HttpRequest, entries: Sequence[Entry], seen: Mapping[str, Any]) -> Report:
+        answers = list[str]()
+        problems = list[str]()
+        for link in BoardLink.objects.filter(entity_type__in={entry.entity_type for entry in entries}).order_by("pk"):
+            try:
+                answers.append(ask_for_columns(request, link))
+            except ActionError as error:
+                problems.append(str(error))
+        return Report(" ".join(answers), problems)
+
+
+class Decide(handlers.Handler):
+    """Approve or reject what would be deleted or emptied."""
+
+    kinds = frozenset({Kind.APPROVAL})
+
+    def __init__(self, code: str) -> None:
+        self.code = code
+
+    def question(self, request: HttpRequest, entries: Sequence[Entry]) -> Question:
+        return deletion_pages.approval_question(self._requests(entries), self.code, ())
+
+    def run(self, request: HttpRequest, entries: Sequence[Entry], seen: Mapping[str, Any]) -> Report:
+        chosen = deletion_pages.of_chosen_kind(request, self._requests(entries))
+        return deletion_pages.decide_approvals(request, chosen, self.code)
+
+    @staticmethod
+    def _requests(entries: Sequence[Entry]) -> QuerySet[ApprovalRequest]:
+        return ApprovalRequest.objects.filter(pk__in=[int(entry.row_id) for entry in entries], state="pending")
+
+
+class Approve(Decide):
+    """Its button says what approving does; the cause and the question say whether items are archived or deleted."""
+
+    LABELS: Mapping[str, str] = {
+        ApprovalKind.ITEMS: "Remove {items} on Monday…",
+        ApprovalKind.RECORDS: "Delete {records} in NPD…",
+        ApprovalKind.CLEAR_MONDAY: "Empty {fields} on Monday…",
+        ApprovalKind.CLEAR_NPD: "Empty {fields} in NPD…",
+    }
+
+    def label(self, entry: Entry) -> str:
+        return handlers.counted(self.LABELS[entry.cause_code], 1, entry.entity_type)
+
+    def group_label(self, group: Group, entries: Sequence[Entry]) -> str:
+        return handlers.counted(self.LABELS[group.code], group.number, group.entity_type)
+
+
+def _items_of(keys: Iterable[str]) -> QuerySet[UnmatchedItem]:
+    return UnmatchedItem.objects.filter(pk__in=[int(key) for key in keys])
+
+
+class CreateRecord(handlers.Handler):
+    code = "create_record"
+    kinds = frozenset({Kind.UNMATCHED})
+
+    def label(self, entry: Entry) -> str:
+        return f"Create {registry.type_name(entry.entity_type)}"
+
+    def run(self, request: HttpRequest, entries: Sequence[Entry], seen: Mapping[str, Any]) -> Report:
+        return unmatched_pages.create_records(request, _items_of(entry.row_id for entry in entries))
+
+
+class Ignore(handlers.Handler):
+    code = "ignore"
+    kinds = frozenset({Kind.UNMATCHED})
+    asks_about_several = False
+
+    def run(self, request: HttpRequest, entries: Sequence[Entry], seen: Mapping[str, Any]) -> Report:
+        keys, sentence = unmatched_pages.ignore_items(request, _items_of(entry.row_id for entry in entries))
+        return Report(sentence if keys else "", undo=keys)
+
+    def undo(self, request: HttpRequest, tokens: Sequence[str]) -> Report:
+        done, sentence = unmatched_pages.list_again(request, _items_of(tokens))
+        return Report(f"Undone: {sentence}" if done else "")
+
+
+# Records whose items somebody archived, deleted or moved on Monday, asked about already or still waited for. An answer
+# is given to the records themselves, by the ways of their own pages: so it is the same before the question and after.
+
+
+def _by_type(entries: Iterable[Entry]) -> dict[str, list[Any]]:
+    ids: dict[str, list[Any]] = {}
+    for entry in entries:
+        ids.setdefault(entry.entity_type, []).append(entry.entity_id)
+    return ids
+
+
+def _records_of(entries: Sequence[Entry]) -> Iterator[SyncedModel]:
+    """The records themselves, with what they point at; one query for each type."""
+    for entity_type, ids in _by_type(entries).items():
+        model = registry.entity(entity_type).model
+        pointing = [field.name for field in registry.own_fields(model) if field.many_to_one]
+        yield from model._default_manager.filter(pk__in=ids).select_related(*pointing)
+
+
+def _counted(entries: Sequence[Entry], number: int | None = None) -> str:
+    """So many of these records, else all, as “60 contacts”."""
+    types = {entry.entity_type for entry in entries}
+    return registry.count_of_type(len(entries) if number is None else number, types.pop() if len(types) == 1 else "")
+
+
+_ASKED_AT = "asked_at"
+
+
+class RemovalAnswer(handlers.Handler):
+    """An answer to what becomes of records whose items were removed."""
+
+    kinds = frozenset({Kind.REMOVED})
+
+    def fits(self, entry: Entry) -> bool:
+        """Whether the record's direction lets it."""
+        return self.code in entry.acts
+
+    def may(self, user: Any, entry: Entry) -> bool:
+        """Who resolves conflicts answers their question, too, and that is the same."""
+        is_resolver = user.has_perm("conflicts.change_syncconflict")
+        return is_resolver or registry.may_act(user, "change", entry.entity_type)
+
+    def question(self, request: HttpRequest, entries: Sequence[Entry]) -> Question:
+        """Ask about these, and hold the answer to what they are now."""
+        shown = entries[:MAX_ROWS_SHOWN]
+        details: dict[Any, str] = {record.pk: admin_base.describe(record) for record in _records_of(shown)}
+        rows = []
+        for entry in shown:
+            happened = " ".join(filter(None, (f"{entry.cause_text}.", entry.detail)))
+            rows.append((entry.name, details.get(entry.entity_id, ""), happened))
+        table = RecordTable(("Record", "Details", "What happened"), rows, len(entries))
+        if len(reasons := {reason for *_record, reason in rows}) == 1:
+            table = RecordTable(table.heads[:2], [record for *record, _reason in rows], len(entries), reasons.pop())
+        title = self.act.title(records=_counted(entries), items=humanize.count_with_noun(len(entries), "item"))
+        asked_at = (_ASKED_AT, sync_now().isoformat())
+        return Question(f"{title}?", list(self.effects(entries)), title, [table], [asked_at], deletes=self.act.deletes)
+
+    def effects(self, entries: Sequence[Entry]) -> Iterator[str]:
+        raise NotImplementedError
+
+
+class CreateAgain(RemovalAnswer):
+    code = "create_item"
+
+    def effects(self, entries: Sequence[Entry]) -> Iterator[str]:
+        items = humanize.count_with_noun(len(entries), "item")
+        are = humanize.plural(len(entries), "is", "are")
+        yield f"On Monday: {items} {are} created from what NPD says now. In NPD: nothing is changed."
+        yield (
+            "The old items stay as they are, with what was edited there and never synced. One that is restored later "
+            "is listed as a possible duplicate."
+        )
+        yield self.act.way_back
+        yield from _creation_cost(entries)
+
+    def run(self, request: HttpRequest, entries: Sequence[Entry], seen: Mapping[str, Any]) -> Report:
+        problems = list[str]()
+        for entity_type, ids in _by_type(entries).items():
+            _log_on_records(request, entity_type, ids, "Creating its item again was asked for.")
+            problems += request_recreation_many(entity_type, ids, request.user.get_username())
+        done = len(entries) - len(problems)
+        if not done:
+            return Report(problems=problems)
+        wait = wait_sentence(done, [entry.entity_type for entry in entries])
+        items = humanize.count_with_noun(done, "item")
+        return Report(f"{items} will be created again. {wait}".rstrip(), problems)
+
+
+class Unlink(RemovalAnswer):
+    code = "unlink"
+
+    def effects(self, entries: Sequence[Entry]) -> Iterator[str]:
+        stay = humanize.plural(len(entries), "stays as it is", "stay as they are")
+        yield f"In NPD: {_counted(entries)} {stay}, with sync turned off. On Monday: nothing is changed."
+        yield "An item that is restored makes no record, and is matched with none, until somebody says so."
+        yield self.act.way_back
+
+    def run(self, request: HttpRequest, entries: Sequence[Entry], seen: Mapping[str, Any]) -> Report:
+        for entity_type, ids in _by_type(entries).items():
+            _log_on_records(request, entity_type, ids, "Unlink from Monday was asked for.")
+            request_unlink_many(entity_type, ids, request.user.get_username())
+        wait = wait_sentence(len(entries), [entry.entity_type for entry in entries])
+        return Report(f"{_counted(entries)} will be unlinked. {wait}".rstrip())
+
+
+class DeleteRecord(RemovalAnswer):
+    code = "delete_record"
+
+    def may(self, user: Any, entry: Entry) -> bool:
+        return registry.may_act(user, "delete", entry.entity_type)
+
+    def effects(self, entries: Sequence[Entry]) -> Iterator[str]:
+        are = humanize.plural(len(entries), "is", "are")
+        yield f"In NPD: {_counted(entries)} {are} deleted, with what was edited there. On Monday: nothing is changed."
+        yield self.act.way_back
+
+    def run(self, request: HttpRequest, entries: Sequence[Entry], seen: Mapping[str, Any]) -> Report:
+        """Delete the records as their list would; one that was edited since the question is left."""
+        asked_at = parse_moment(request.POST.get(_ASKED_AT))
+        done = 0
+        problems = list[str]()
+        for entity_type, ids in _by_type(entries).items():
+            manager = registry.entity(entity_type).model._default_manager
+            rows = manager.filter(pk__in=ids, updated_at__lte=asked_at) if asked_at else manager.none()
+            if edited := len(ids) - rows.count():
+                records = registry.count_of_type(edited, entity_type)
+                problems.append(f"{records} left alone: edited or deleted since you were asked. See what is there now.")
+            number, refused = _delete_records(request, rows)
+            done += number
+            problems += refused
+        if not done:
+            return Report(problems=problems)
+        sentence = f"{_counted(entries, done)} {humanize.plural(done, 'is', 'are')} deleted in NPD."
+        # No undo: a restored record gets a new item on Monday, which is asked about there.
+        link = deleted_records_link(request.user, "Restore under Deleted records")
+        return Report(format_html("{} {}", sentence, link), problems)
+
+
+def _creation_cost(entries: Sequence[Entry]) -> Iterator[str]:
+    """What items are created without for now, and what they take of the day's calls."""
+    ids = _by_type(entries)
+    links = BoardLink.objects.filter(entity_type__in=ids).prefetch_related("mappings")
+    labels = [
+        mapping.label for link in links for mapping in link.mappings.all() if mapping.problem and needs_column(mapping)
+    ]
+    if labels:
+        is_blocked = humanize.plural(len(labels), "is", "are")
+        yield f"{humanize.join_first(labels)} {is_blocked} blocked: the items are created without it for now."
+    if cost := quota.cost_sentence({link.pk: len(ids[link.entity_type]) for link in links}):
+        yield cost
+
+
+def _log_on_records(request: HttpRequest, entity_type: str, ids: Sequence[Any], sentence: str) -> None:
+    log_action_many(request.user, registry.entity(entity_type).model._default_manager.filter(pk__in=ids), sentence)
+
+
+def _delete_records(request: HttpRequest, rows: QuerySet[SyncedModel]) -> tuple[int, list[str]]:
+    """All of them together; where others need some, those that nothing keeps."""
+    model_admin = admin.site.get_model_admin(rows.model)
+    ids = list(rows.order_by("pk").values_list("pk", flat=True))
+    try:
+        with transaction.atomic():
+            model_admin.log_deletions(request, rows)
+            rows.model._default_manager.filter(pk__in=ids).delete()
+    except (ProtectedError, RestrictedError):
+        if len(ids) == 1:
+            return 0, [f"“{rows[0]}” was not deleted: other records in NPD need it."]
+        results = [_delete_records(request, rows.model._default_manager.filter(pk=key)) for key in ids]
+        return sum(number for number, _problems in results), [text for _number, texts in results for text in texts]
+    return len(ids), []
+
+
+handlers.register(
+    *(Retry(), Discard(), CheckColumn(), Approve("approve"), Decide("reject"), CreateRecord(), Ignore()),
+    *(CreateAgain(), Unlink(), DeleteRecord()),
+)

@@ -1,0 +1,278 @@
+"""How each act of `sync.kernel.acts` is done with what waits: offered, asked about, done, and taken back.
+
+A handler does one act with things of some kinds. Home's rows and groups and the pages of records offer and do an act by
+its handler (`act_on_entries`): the engine's are in `engine_handlers`, those of conflicts in `conflicts.admin`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
+from django.views.decorators.http import require_POST
+
+from sync import attention, registry
+from sync.admin.admin_base import own_address, see_other
+from sync.admin.confirmed_action import MAX_ROWS_SHOWN, Question, RecordTable, Report, expected_count, run_action
+from sync.attention import Entry, Group, Kind, SideValues, Wording
+from sync.clock import sync_now
+from sync.kernel import humanize
+from sync.kernel.acts import ACTS, Act
+from sync.kernel.messages import ActionError, CountChanged
+from sync.models import ApprovalRequest, FieldMapping
+
+MOST_TICKED = 300
+
+LAST_ACT = "home_act"
+"""In the session: what the last act did, for the one undo that is offered."""
+
+SEEN_PREFIX = "seen:"
+"""Before an entry's key: the form's field with the values that its row showed."""
+
+UNDO_OFFERED = timedelta(minutes=1)
+"""For so long the undo of the last act is offered: later nobody who presses a key means that one."""
+
+
+class Handler:
+    """One act with things of some kinds. What a subclass doesn't say otherwise, the act itself says."""
+
+    code = ""  # of the act
+    kinds: frozenset[Kind] = frozenset()
+    asks_about_several = True  # nobody does it with a whole group unasked
+
+    @property
+    def act(self) -> Act:
+        return ACTS[self.code]
+
+    def may(self, user: Any, entry: Entry) -> bool:
+        return attention.may_do(user, self.act, entry.entity_type)
+
+    def fits(self, entry: Entry) -> bool:
+        """Whether it makes sense for an entry of its kinds."""
+        return True
+
+    def is_for(self, user: Any, entry: Entry) -> bool:
+        return entry.kind in self.kinds and self.fits(entry) and self.may(user, entry)
+
+    def label(self, entry: Entry) -> str:
+        return self.act.button
+
+    def effect(self, entry: Entry) -> str:
+        return self.act.effect
+
+    def takes_away(self, entry: Entry) -> bool:
+        """Whether a record, an item or a value is gone after it: then its button is red, and never the first."""
+        return self.act.deletes
+
+    def group_label(self, group: Group, entries: Sequence[Entry]) -> str:
+        """What it is called for all of a group; `entries` are those of it that the page shows."""
+        if group.number == 1:
+            return self.label(entries[0])
+        label = counted(self.act.many.replace("{number}", "all {number}"), group.number, group.entity_type)
+        return f"{label}…" if self.is_asked(entries, is_all=True) else label
+
+    def is_asked(self, entries: Sequence[Entry], *, is_all: bool) -> bool:
+        return self.act.asks or (is_all and len(entries) > 1 and self.asks_about_several)
+
+    def question(self, request: HttpRequest, entries: Sequence[Entry]) -> Question:
+        labels = {self.label(entry) for entry in entries}
+        label = labels.pop() if len(labels) == 1 else self.act.button
+        number = humanize.count_with_noun(len(entries), "entry", "entries")
+        rows = []
+        for entry in entries[:MAX_ROWS_SHOWN]:
+            sides = "; ".join(f"{value.label}: {value.npd or '–'} | {value.monday or '–'}" for value in entry.values)
+            rows.append((entry.name, entry.board, sides or entry.detail))
+        return Question(
+            f"{label}: {number}?",
+            list(dict.fromkeys(self.effect(entry) for entry in entries)),
+            f"{label}: {number}",
+            [RecordTable(("Entry", "Board", "NPD | Monday, or what is wrong"), rows, len(entries))],
+            deletes=self.act.deletes,
+        )
+
+    def run(self, request: HttpRequest, entries: Sequence[Entry], seen: Mapping[str, Any]) -> Report:
+        """Do it; `seen` has the values that each row showed, by its key."""
+        raise NotImplementedError
+
+    def undo(self, request: HttpRequest, tokens: Sequence[str]) -> Report:
+        """Take back what `run` has reported as its `undo`."""
+        raise NotImplementedError
+
+
+def counted(label: str, number: int, entity_type: str) -> str:
+    """Fill in how many {number}, {records}, {items} or {fields} a label is about."""
+    return label.format(
+        number=f"{number:,}",
+        records=registry.count_of_type(number, entity_type),
+        items=humanize.count_with_noun(number, "item"),
+        fields=humanize.count_with_noun(number, "field"),
+    )
+
+
+HANDLERS: dict[tuple[Kind, str], Handler] = {}
+"""By the kind of a thing and the code of the act."""
+
+
+def register(*handlers: Handler) -> None:
+    for handler in handlers:
+        HANDLERS.update({(kind, handler.code): handler for kind in handler.kinds})
+
+
+def handlers_of(kind: Kind, code: str) -> list[Handler]:
+    """Return the handlers of a cause's acts, the main act first."""
+    return [HANDLERS[kind, act] for act in attention.acts_of(kind, code) if (kind, act) in HANDLERS]
+
+
+def offered_to(user: Any, entry: Entry) -> list[Handler]:
+    """Return what this person may do with an entry."""
+    return [handler for handler in handlers_of(entry.kind, entry.cause_code) if handler.is_for(user, entry)]
+
+
+ValuesLoader = Callable[[Sequence[Entry], Sequence[FieldMapping]], Mapping[str, Sequence[SideValues]]]
+VALUES: dict[Kind, ValuesLoader] = {}
+"""What each side has, by the entries' keys, of kinds whose application knows it."""
+
+
+def with_values(entries: Sequence[Entry], wording: Wording) -> list[Entry]:
+    """Return the entries with what each side has, of kinds that somebody knows it of."""
+    values: dict[str, Sequence[SideValues]] = {}
+    for kind, load in VALUES.items():
+        values |= load([entry for entry in entries if entry.kind is kind], list(wording.mappings.values()))
+    return [replace(entry, values=tuple(values.get(entry.key, entry.values))) for entry in entries]
+
+
+# An act from a page.
+
+
+@require_POST
+def act_on_entries(request: HttpRequest) -> HttpResponse:
+    """Do an act: with one row (`one`), else with the ticked ones (`key`), else with all of a group (`cause`).
+
+    Only with what still waits, and where this person may.
+    """
+    code, _, key = request.POST.get("one", "").partition(" ")
+    code = code or request.POST.get("action", "")
+    cause = request.POST.get("cause", "")
+    # The database knows no NUL, so nothing is called so.
+    keys = [text for text in ([key] if key else request.POST.getlist("key")[:MOST_TICKED]) if "\0" not in text]
+    back_url = _back_url(request)
+    if not keys and (not cause or "\0" in cause):
+        messages.warning(request, "Nothing is selected.")
+        return see_other(back_url)
+    scope = attention.scope_of(request.user)
+    entries = attention.entries(
+        replace(scope, kinds=scope.kinds | scope.others), keys=keys, of_causes=[] if keys else [cause], limit=None
+    )
+    handler = next((HANDLERS[entry.kind, code] for entry in entries if (entry.kind, code) in HANDLERS), None)
+    if handler is None:
+        messages.warning(request, "Nothing was done: it isn't waiting any more, or that is not possible there.")
+        return see_other(back_url)
+    whole = with_values(entries, Wording.of_boards())
+    fitting = [entry for entry in whole if handler.is_for(request.user, entry)]
+    left = max(len(keys), len(entries)) - len(fitting)
+    waiting = len(fitting)
+    fitting = fitting[: handler.act.at_once or None]
+    seen = _seen(request)
+    if not keys:
+        # What the page didn't show is done for what it is now: the question has listed it.
+        shown = {entry.key: {value.key: [value.npd, value.monday] for value in entry.values} for entry in fitting}
+        seen = {key: values for key, values in shown.items() if values} | seen
+    hidden: list[tuple[str, object]] = [("action", code), ("back", back_url), ("expect", len(fitting))]
+    hidden += [("key", entry.key) for entry in fitting] if keys else [("cause", cause)]
+    hidden += [(f"{SEEN_PREFIX}{entry.key}", json.dumps(seen[entry.key])) for entry in fitting if entry.key in seen]
+    asks = bool(fitting) and handler.is_asked(fitting, is_all=not keys)
+
+    def question() -> Question:
+        asked = handler.question(request, fitting)
+        effects = asked.effects
+        if waiting > len(fitting):
+            limit = (
+                f"{waiting:,} wait. At most {len(fitting)} are done at once, the oldest first; repeat it for the rest."
+            )
+            effects = [limit, *effects]
+        return replace(asked, effects=effects, hidden=[*asked.hidden, *hidden])
+
+    def run() -> Report:
+        if asks and not keys and (expected := expected_count(request)) != len(fitting):
+            raise CountChanged(expected, len(fitting))
+        report = handler.run(request, fitting, seen) if fitting else Report()
+        problems = list(report.problems)
+        if left:
+            number = humanize.count_with_noun(left, "entry", "entries")
+            problems.append(f"{number} left alone: done meanwhile, or “{handler.act.button}” is not possible there.")
+        request.session.pop(LAST_ACT, None)
+        if report.done and report.undo:
+            request.session[LAST_ACT] = {
+                "kind": fitting[0].kind.value,
+                "action": code,
+                "tokens": list(report.undo),
+                "sentence": report.done,
+                "at": sync_now().isoformat(),
+            }
+            return Report(problems=problems)
+        return Report(report.done, problems)
+
+    model_admin = admin.site.get_model_admin(ApprovalRequest)
+    return run_action(model_admin, request, run, back_url=back_url, question=question if asks else None, atomic=False)
+
+
+def _seen(request: HttpRequest) -> dict[str, Any]:
+    """The values that the rows showed, by key; what can't be read equals nothing stored, so that the act is refused."""
+    seen = {}
+    for name, text in request.POST.items():
+        if name.startswith(SEEN_PREFIX):
+            try:
+                seen[name.removeprefix(SEEN_PREFIX)] = json.loads(str(text))
+            except (ValueError, RecursionError):
+                continue
+    return seen
+
+
+def _back_url(request: HttpRequest) -> str:
+    """Home, or a record's page or list from which the act was sent."""
+    back = own_address(request, str(request.POST.get("back", "")))
+    opts = [spec.model._meta for spec in registry.entities()]
+    lists = [registry.page_url(f"{meta.app_label}_{meta.model_name}_changelist") for meta in opts]
+    return back if any(page and back.startswith(page) for page in lists) else reverse("admin:index")
+
+
+def last_act(request: HttpRequest) -> dict[str, Any]:
+    """Return what the last act did, as long as its undo is offered."""
+    if not (last := request.session.get(LAST_ACT)):
+        return {}
+    if sync_now() - datetime.fromisoformat(last["at"]) > UNDO_OFFERED:
+        del request.session[LAST_ACT]
+        return {}
+    return {"last": last}
+
+
+@require_POST
+def undo_last_act(request: HttpRequest) -> HttpResponse:
+    """Take back what the last act of this person did."""
+    last = request.session.pop(LAST_ACT, None)
+    back_url = _back_url(request)
+    if "dismiss" in request.POST:
+        return see_other(back_url)
+    if not last:
+        messages.warning(request, "There is nothing to undo.")
+        return see_other(back_url)
+    handler = HANDLERS[Kind(last["kind"]), last["action"]]
+    # Their kinds' rights are none of a type of records, and may have been taken away since.
+    if not all(attention.may_act_on(request.user, kind, "") for kind in handler.kinds):
+        raise PermissionDenied
+    try:
+        report = handler.undo(request, last["tokens"])
+    except ActionError as error:
+        report = Report(problems=[f"Nothing was undone. {error}"])
+    for text in humanize.first_few(report.problems):
+        messages.warning(request, text)
+    if report.done:
+        messages.success(request, report.done)
+    return see_other(back_url)

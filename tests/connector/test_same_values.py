@@ -1,0 +1,161 @@
+"""Links, email addresses and phone numbers that mean the same are equal, however they are written; others aren't."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from sync.monday.columns import make_converter
+from sync.monday.conversion import ConverterOptions
+
+LINKS = [
+    ("https://example.org/%7eada", "https://example.org/~ada"),
+    ("https://example.org/a%2fb", "https://example.org/a%2Fb"),
+    ("https://example.org/caf%C3%A9", "https://example.org/café"),
+    ("https://example.org/?q=caf%c3%a9&r=%41", "https://example.org/?q=café&r=A"),
+    ("https://example.org:443/", "https://example.org"),
+    ("http://example.org:80/a", "http://example.org/a"),
+    ("https://example.org:/a", "https://example.org/a"),
+    ("HTTPS://Example.ORG/a", "example.org/a"),
+    ("https://bücher.example/", "https://xn--bcher-kva.example"),
+    ("https://BÜCHER.example", "https://XN--BCHER-KVA.example"),
+    ("https://straße.example", "https://xn--strae-oqa.example"),
+    ("https://例え。テスト/", "https://xn--r8jz45g.xn--zckzah"),
+    ("https://ｅｘａｍｐｌｅ．org", "https://example.org"),
+    ("https://example.org/a/./b/../c", "https://example.org/a/c"),
+    ("https://example.org/a/..", "https://example.org/"),
+    ("https://[2001:DB8::1]:443/x", "https://[2001:db8::1]/x"),
+    ("https://exam\u00adple.org\u200b/a", "https://example.org/a"),
+    ("https://example.org/%FF%7E", "https://example.org/%ff~"),
+    ("https://example.org/a b", "https://example.org/a%20b"),
+    ("https://example.org/?q=a b", "https://example.org/?q=a%20b"),
+    ("https://example.org/a\u00a0b", "https://example.org/a%c2%a0b"),
+    ("https://example.org/a|b", "https://example.org/a%7cb"),
+    ("https://example.org/[a]?b[]=1", "https://example.org/%5Ba%5D?b%5B%5D=1"),
+    ('https://example.org/{"a"}^`\\', "https://example.org/%7B%22a%22%7D%5E%60%5C"),
+    ("https://example.org:0443/", "https://example.org"),
+    ("http://example.org:00080", "http://example.org"),
+    ("https://example.org:08443", "https://example.org:8443"),
+    ("https://example.org/?", "https://example.org"),
+    ("https://example.org/a?#", "https://example.org/a"),
+    ("https://example.org./a", "https://example.org/a"),
+    ("https://EXAMPLE.org.:443", "example.org"),
+    ("https://example.org/e\u0301", "https://example.org/%C3%A9"),
+    ("https://example.org/a/%2E%2E/b", "https://example.org/b"),
+    ("MAILTO:ada@example.org", "mailto:ada@example.org"),
+]
+OTHER_LINKS = [
+    ("https://example.org/A", "https://example.org/a"),
+    ("https://example.org/a%2Fb", "https://example.org/a/b"),
+    ("https://example.org/a/", "https://example.org/a"),
+    ("https://example.org:8443", "https://example.org"),
+    ("http://example.org:443", "http://example.org"),
+    ("http://example.org", "https://example.org"),
+    ("https://strasse.example", "https://straße.example"),
+    ("https://Ada@example.org", "https://ada@example.org"),
+    ("https://example.org/?a=%26", "https://example.org/?a=&"),
+    ("https://example.org/%25", "https://example.org/%"),
+    ("https://example.org/#a", "https://example.org/"),
+    ("https://xn--.example", "https://example"),
+    ("https://example.org/?q=what?", "https://example.org/?q=what"),
+    ("https://example.org/#?", "https://example.org/"),
+    ("https://example.org/%E2%80%8B", "https://example.org/"),
+    ("see example.org/a", "example.org/a"),
+]
+EMAILS = [
+    ("a@münchen.de", "a@xn--mnchen-3ya.de"),
+    ("A@MÜNCHEN.DE", "a@XN--MNCHEN-3YA.DE"),
+    ("a@straße.de", "a@xn--strae-oqa.de"),
+    ("a@例え。テスト", "a@xn--r8jz45g.xn--zckzah"),
+    ("ａｄａ＠ｅｘａｍｐｌｅ．ｏｒｇ", "ada@example.org"),
+    ("mailto:ada@example.org", "Ada@Example.org"),
+    ("ada@example.org.", "ada@example.org"),
+    ("jose\u0301@example.org", "jos\u00e9@example.org"),
+]
+OTHER_EMAILS = [
+    ("a@straße.de", "a@strasse.de"),
+    ("a@muenchen.de", "a@münchen.de"),
+    ("a@xn--.de", "a@.de"),
+    ("ada.@example.org", "ada@example.org"),
+    ("ada+1@example.org", "ada@example.org"),
+]
+PHONES = [
+    ("+52 1 55 1234 5678", "+525512345678"),
+    ("+52 55 1234 5678", "5215512345678 MX"),
+    ("+52 55 1234 5678", "044 55 1234 5678 MX"),
+    ("+52 55 1234 5678", "01 55 1234 5678 MX"),
+    ("+54 9 11 1234-5678", "+541112345678"),
+    ("+54 9 11 1234-5678", "011 15 1234-5678 AR"),
+    ("+54 351 412-3456", "93514123456 AR"),
+    ("+54 9 351 412-3456 ext. 7", "+543514123456 x7"),
+    ("0049 171 1234567", "0171 1234567 DE"),
+    ("+49 (0) 171 / 12345-67", "491711234567 DE"),
+    ("[+49] 171.1234567", "tel:+49-171-1234567"),
+    ("＋４９ １７１ １２３４５６７", "+491711234567"),
+    ("+1 (202) 555-0172 #12", "+12025550172;ext=12"),
+    ("001 202 555 0172", "2025550172 US"),
+]
+OTHER_PHONES = [
+    ("+54 11 1234-5678", "+54 11 1234-5679"),
+    ("+52 55 1234 5678", "+52 1 55 1234 5679"),
+    ("+1 555 123 4567", "+52 555 123 4567"),
+    ("+12025550172 x1", "+12025550172 x2"),
+    ("+49 171 1234567", "+49 171 123456"),
+]
+
+
+def _cell(converter: str, text: str) -> dict[str, str]:
+    number, _, country = text.rpartition(" ") if text[-2:].isalpha() else (text, "", "")
+    return {"phone": number, "countryShortName": country} if converter == "phone" else {KEYS[converter]: text}
+
+
+def _pairs(links: list[tuple[str, str]], emails: list[tuple[str, str]], phones: list[tuple[str, str]]) -> list[Any]:
+    kinds = {"link": links, "email": emails, "phone": phones}
+    return [pytest.param(kind, one, other, id=f"{kind} {one!a}") for kind in kinds for one, other in kinds[kind]]
+
+
+KEYS = {"link": "url", "email": "email"}
+
+
+@pytest.mark.parametrize(("kind", "ours", "theirs"), _pairs(LINKS, EMAILS, PHONES))
+def test_they_say_the_same(kind: str, ours: str, theirs: str) -> None:
+    convert, cell = make_converter(kind), _cell(kind, theirs)
+    canonical = convert.local({"field": ours})
+    assert canonical == convert.remote(cell)
+    assert canonical == convert.local({"field": canonical})
+    # The spelling that is there stays, and what is pulled or sent says the same.
+    assert convert.to_local(cell, {"field": ours}) == {"field": ours}
+    assert convert.local(convert.to_local(cell, {"field": ""})) == canonical
+    assert convert.remote(convert.to_remote({"field": ours}, None)) == canonical
+
+
+@pytest.mark.parametrize(("kind", "ours", "theirs"), _pairs(OTHER_LINKS, OTHER_EMAILS, OTHER_PHONES))
+def test_they_are_two(kind: str, ours: str, theirs: str) -> None:
+    convert = make_converter(kind)
+    assert convert.local({"field": ours}) != convert.remote(_cell(kind, theirs))
+
+
+def test_a_mobile_phone_of_argentina_keeps_the_sign_with_which_it_is_called() -> None:
+    convert = make_converter("phone", ConverterOptions(region="AR"))
+    assert convert.to_local(_cell("phone", "91112345678 AR"), {"field": ""}) == {"field": "+54 9 11 1234-5678"}
+    assert convert.from_text("011 15 1234-5678", {"field": ""}) == {"field": "+54 9 11 1234-5678"}
+    assert convert.completed({"field": "011 15 1234-5678"}) == {"field": "+54 9 11 1234-5678"}
+
+
+def test_what_no_form_takes_is_pulled_as_one_does() -> None:
+    assert make_converter("link").to_local({"url": "https://example.org/a b"}, {"field": ""}) == {
+        "field": "https://example.org/a%20b"
+    }
+    assert make_converter("email").to_local({"email": "mailto:Ada@example.org."}, {"field": ""}) == {
+        "field": "Ada@example.org"
+    }
+
+
+@pytest.mark.parametrize(
+    "text", ["https://exam ple.org", "mailto:ada@example.org", "https://[::1", "https://xn--\u00fc.de"]
+)
+def test_any_other_text_is_read_without_a_fault(text: str) -> None:
+    convert = make_converter("link")
+    canonical = convert.local({"url": text})
+    assert canonical == convert.local({"url": canonical})
