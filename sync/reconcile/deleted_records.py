@@ -17,7 +17,17 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from conflicts.reports import KIND_DELETE, RECORD_KEY, ConflictReport, FieldConflict, Option, OptionAct
+from conflicts.reports import (
+    ARCHIVE_ITEM,
+    DELETE_ITEM,
+    KIND_DELETE,
+    RECORD_KEY,
+    RESTORE_RECORD,
+    UNLINK,
+    ConflictReport,
+    FieldConflict,
+    Option,
+)
 from sync.choices import ApprovalKind, ApprovalState, ColumnProblem, DeletedRecordPolicy, SyncDirection, TombstoneState
 from sync.kernel.messages import TombstoneReason, tombstone_sentence
 from sync.merge import FieldDirection, Unknown
@@ -260,18 +270,18 @@ def ask_about_deletion(plan: DeletedPlan, policy: DeletedRecordPolicy, problem: 
     plan = _settled(plan, state, reason, kind="", record=facts.record, item=called)
     removes = "Archive"
     restorable = "."
-    removal = OptionAct.ARCHIVE_ITEM
+    removal = ARCHIVE_ITEM
     if policy is DeletedRecordPolicy.DELETE:
         removes = "Delete"
         restorable = " for 30 days."
-        removal = OptionAct.DELETE_ITEM
+        removal = DELETE_ITEM
     leaves = f"The deletion stays. The item leaves the board; people can restore it on Monday{restorable}"
     comes_back = "The record comes back as it was, linked with its item, and is updated with what was edited on Monday."
     stays = "The record stays deleted; the item stays on the board without an NPD ID, and makes no new record."
     options = [
         Option("npd", f"{removes} the item{again}", leaves, does=removal),
-        Option("monday", "Restore the record", comes_back, does=OptionAct.RESTORE_RECORD),
-        Option("custom", "Unlink the item", stays, UNLINK_ITEM, OptionAct.UNLINK),
+        Option("monday", "Restore the record", comes_back, does=RESTORE_RECORD),
+        Option("custom", "Unlink the item", stays, UNLINK_ITEM, UNLINK),
     ]
     question = _report(
         facts,

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from conflicts.reports import KIND_IDENTITY, RECORD_KEY, ConflictReport, Option, OptionAct
+from conflicts.reports import ARCHIVE_ITEM, KIND_IDENTITY, RECORD_KEY, ConflictReport, Option
 from sync.choices import ApprovalKind, ApprovalState
 from sync.models import ApprovalRequest, FieldMapping, Intent, IntentState
 from sync.monday.board_items import Item
@@ -187,7 +187,7 @@ def duplicate_report(board: BoardContext, duplicate: DuplicateItem) -> ConflictR
     made = f"A new record is created from the item “{item.name}” and linked with it; “{record}” stays as it is."
     stays = f"The item “{item.name}” stays on the board; it is not matched, and no record is created from it."
     options = [
-        Option("custom", "It is a copy: archive it", archived, identity.ARCHIVE_OPTION, OptionAct.ARCHIVE_ITEM),
+        Option("custom", "It is a copy: archive it", archived, identity.ARCHIVE_OPTION, ARCHIVE_ITEM),
         Option("custom", "It is somebody else: create a new record", made, identity.NEW_RECORD),
         Option("custom", "Leave the item alone", stays, identity.LEAVE_ALONE),
     ]
