@@ -17,6 +17,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.routers import SimpleRouter
 
+from conflicts import errors
 from conflicts.case import value_field
 from conflicts.context import RecordContext
 from conflicts.models import (
@@ -32,7 +33,7 @@ from conflicts.models import (
 )
 from conflicts.progress import STATE_LABELS, conflict_progress, state_of
 from conflicts.reports import MERGE_RECORDS, OPTION_ACTS
-from conflicts.resolution import MANUAL_TYPES, DecidedTooLate, InvalidResolution, resolve
+from conflicts.resolution import MANUAL_TYPES, resolve
 from conflicts.undo import undo
 from sync.api.errors import ErrorSerializer, error_body
 from sync.api.record_endpoints import own_text
@@ -267,9 +268,9 @@ def _as_shown(conflict: SyncConflict, values: dict[str, dict[str, Any]]) -> dict
 def _decision_response(request: Request, decide: Callable[[], SyncConflict]) -> Response:
     try:
         return Response(ResolvedSerializer(decide(), context={"request": request}).data)
-    except InvalidResolution as error:
+    except errors.InvalidResolution as error:
         raise ValidationError({"selections": error.problems} if error.problems else error.sentence) from error
-    except DecidedTooLate as error:
+    except errors.DecidedTooLate as error:
         body = error_body(status.HTTP_409_CONFLICT, error.code, str(error))
         return Response(body | {"current": error.current}, status.HTTP_409_CONFLICT)
 

@@ -16,15 +16,15 @@ from django.urls import reverse
 from django.views.generic import TemplateView
 from unfold.views import UnfoldModelAdminViewMixin
 
-from conflicts import answers
+from conflicts import answers, errors
 from conflicts.admin.decision_form import parse_form
 from conflicts.case import REJECTED, CaseField, parse_uuid
+from conflicts.choice_checks import may_type
 from conflicts.context import RecordContext
 from conflicts.effects import Effect, Sides
 from conflicts.models import ConflictKind, SyncConflict
 from conflicts.progress import conflict_progress
 from conflicts.rejections import Rejection
-from conflicts.resolution import InvalidResolution, may_type
 from sync import attention, registry
 from sync.admin.admin_base import see_other
 from sync.admin.confirmed_action import Question, question_page
@@ -140,7 +140,7 @@ class CaseView(UnfoldModelAdminViewMixin, TemplateView):
         except Conflict as error:
             self.load(**named)
             return self.show(str(error), HTTPStatus.CONFLICT)
-        except InvalidResolution as error:
+        except errors.InvalidResolution as error:
             self.problems = error.problems
             return self.show(error.sentence, HTTPStatus.BAD_REQUEST)
         if "next" in request.POST:

@@ -13,13 +13,14 @@ from django.urls import reverse
 from conflicts import case
 from conflicts.admin.case_view import CONFLICT_PARAMETER, URL_NAME, CaseView, screen_url
 from conflicts.admin.decision_form import emptying_question, parse_option
+from conflicts.choice_checks import current_values, deletion_problem
 from conflicts.context import RecordContext
 from conflicts.effects import Sides, is_same
 from conflicts.lifecycle import chosen_option, offered_options, side_option
 from conflicts.models import MONDAY, NPD, ConflictKind, ResolutionType, SyncConflict
 from conflicts.progress import conflict_progress
 from conflicts.reports import RECORD_KEY
-from conflicts.resolution import current_values, deletion_problem, resolve
+from conflicts.resolution import resolve
 from conflicts.undo import undo_problem
 from sync.admin.confirmed_action import Question
 from sync.attention import Kind

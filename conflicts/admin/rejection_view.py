@@ -12,11 +12,11 @@ from conflicts import answers
 from conflicts.admin.case_view import ANSWER_PARAMETER, CaseView, answer_strip, rejection_url
 from conflicts.admin.decision_form import emptying_question
 from conflicts.case import REJECTED, CaseField
+from conflicts.choice_checks import may_type
 from conflicts.effects import is_same
 from conflicts.models import MONDAY, NPD
 from conflicts.progress import OPEN, UNDOING, Progress
 from conflicts.rejections import Rejection
-from conflicts.resolution import may_type
 from sync.admin.admin_base import with_request_id
 from sync.admin.confirmed_action import Question
 from sync.attention import Kind
