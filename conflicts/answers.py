@@ -116,7 +116,7 @@ def undo_answer(answer: Decision, *, by: User) -> None:
     """Take an answer back; raises PermissionDenied, or an ActionError with why not."""
     _check_permission(by)
     if KEPT_BY not in answer.values:
-        if left_alone := undo_decisions([answer], by=by).left:
+        if left_alone := undo_decisions([answer], by=by).left_alone:
             raise errors.InvalidResolution(left_alone[0].stale)
         return
     with transaction.atomic():
