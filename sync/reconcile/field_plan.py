@@ -17,7 +17,6 @@ from uuid import UUID
 from django.core.exceptions import ValidationError
 
 from conflicts.reports import KIND_FIELDS
-from sync.attention import WHERE_TO_UNBLOCK
 from sync.choices import BlockedCode, Cause, SyncDirection
 from sync.merge import (
     Action,
@@ -404,7 +403,7 @@ def _decide_field(known: FieldFacts, mapping: FieldMapping, *, is_open: bool) ->
             return _DecidedField(resting)
     field_plan = FieldPlan(mapping, convert, FieldDecision(mapping.key, Action.UNDECIDED), local_raw)
     if not mapping.column_id:
-        missing = f"It has no column on the board. Create one{WHERE_TO_UNBLOCK}."
+        missing = "It has no column on the board. Choose or create one on the board's page."
         return _DecidedField(_plan_unknown(field_plan, way, BlockedCode.COLUMN, missing))
     if item is None:
         return _decide_create(known, field_plan, way)

@@ -208,9 +208,6 @@ def play() -> None:
 
 
 def play_with_own_classes() -> None:
-    """The application has brought an admin and an API: they win, and say only what differs."""
+    """The application has brought an admin: it wins, and says only what differs."""
     ada = signed_in(User.objects.get(username="ada"))
     assert "Three of them" in ada.get("/admin/projects/project/").content.decode()
-    assert ada.get("/api/v1/projects/?search=three").json()["count"] == 0
-    assert ada.get("/api/v1/projects/?search=boats").json()["count"] == 1
-    the_schema()
