@@ -73,9 +73,13 @@ class RejectionView(CaseView):
         }
 
     def fields(self) -> list[CaseField]:
+        """The field, with its values where somebody has to choose one."""
         rejection = self.rejection
-        sides = rejection.sides
-        row = CaseField(rejection.key, rejection.field.label, sides[NPD], sides[MONDAY], kind=REJECTED)
+        row = CaseField(rejection.key, rejection.field.label, None, None, kind=REJECTED)
+        if not rejection.needs_answer:
+            return [row]
+        row.npd = rejection.sides[NPD]
+        row.monday = rejection.sides[MONDAY]
         row.converter = rejection.field.converter
         if rejection.would_empty and not may_type(self.request.user, self.context.entity_type):
             row.monday_problem = "Emptying it changes the record, which your account isn't allowed to do."
