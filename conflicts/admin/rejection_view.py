@@ -94,7 +94,7 @@ class RejectionView(CaseView):
 
     def question(self) -> Question | None:
         sides = (self.seen_values or {}).get(self.rejection.key, {})
-        if not is_same(sides, self.rejection.sides) or not self.rejection.needs_answer:
+        if not self.rejection.needs_answer or not is_same(sides, self.rejection.sides):
             return None
         return emptying_question(self.context.name, self.fields())
 
