@@ -33,7 +33,7 @@ from sync.api.callers import monday_throttle_reason
 from sync.kernel import humanize
 from sync.kernel.messages import Conflict, UnmatchedReason
 from sync.models import FieldMapping, SyncedModel, SyncQueue, UnmatchedItem
-from sync.operations.preview import ChangeKind, PlannedChange, PlannedLink, plan_link
+from sync.operations.preview import ChangeKind, PlannedChange, plan_link
 from sync.records import unmatched_items
 from sync.records.authors import log_action, log_action_many
 from sync.records.availability import wait_sentence
@@ -318,26 +318,23 @@ def _found(records: QuerySet[SyncedModel], term: str) -> QuerySet[SyncedModel]:
 
 def _link_question(request: HttpRequest, row: UnmatchedItem, record: SyncedModel) -> Question:
     """Show what linking would change."""
-    planned = _plan(request, row, record)
     title = f"Link “{humanize.shorten(str(row), MAX_NAME)}” with “{record}”?"
-    if planned.problem:
-        return Question(title, warning=planned.problem)
-    changes = [_change_line(change) for change in planned.changes]
+    try:
+        unmatched_items.check_linkable(row, record)
+        problem = monday_throttle_reason(request)
+    except Conflict as why:
+        problem = str(why)
+    if not problem:
+        planned, problem = plan_link(record, row.item_id)
+    if problem:
+        return Question(title, warning=problem)
+    changes = [_change_line(change) for change in planned]
     if not changes:
         effects = ["Both say the same. The item gets the record's NPD ID; nothing else changes."]
         return Question(title, effects, "Link them", hidden=[("record", record.pk)])
     effects = ["The item gets the record's NPD ID. “Unlink” on the record's page undoes the link."]
     table = RecordTable(("Changes in", "Field", "Now", "Then"), changes, len(changes))
     return Question(title, effects, "Link them", [table], [("record", record.pk)])
-
-
-def _plan(request: HttpRequest, row: UnmatchedItem, record: SyncedModel) -> PlannedLink:
-    try:
-        unmatched_items.check_linkable(row, record)
-    except Conflict as why:
-        return PlannedLink(problem=str(why))
-    throttled = monday_throttle_reason(request)
-    return PlannedLink(problem=throttled) if throttled else plan_link(record, row.item_id)
 
 
 def _change_line(change: PlannedChange) -> tuple[str, str, str, str]:
