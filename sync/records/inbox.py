@@ -141,8 +141,8 @@ SIGNED_URL_CLOSED = (
     403,
     "closed",
     (
-        "This address takes signed webhooks only, and MONDAY_SIGNING_SECRET is not set. Set it, or use the address with "
-        "the token, which `manage.py monday_setup` registers."
+        "This address takes signed webhooks only, and MONDAY_SIGNING_SECRET is not set. Set it, or use the address "
+        "with the token, which `manage.py monday_setup` registers."
     ),
 )
 TOKEN_URL_CLOSED = (
