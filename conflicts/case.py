@@ -33,7 +33,6 @@ from sync import registry
 from sync.kernel import humanize
 from sync.merge import FieldSelection
 from sync.models import BoardLink, FieldMapping, SyncedModel, SyncMetadata
-from sync.monday.columns import MULTILINE_CONVERTERS
 from sync.monday.conversion import Converter
 from sync.reconcile.field_plan import base_of
 from sync.reconcile.lookups import FieldDisplay, converter_for
@@ -347,7 +346,7 @@ class CaseField:
     @property
     def long(self) -> bool:
         has_lines = any("\n" in (text or "") for text in (self.npd, self.base, self.monday))
-        return has_lines or self.converter in MULTILINE_CONVERTERS
+        return has_lines or self.converter == "long_text"
 
     @property
     def sides(self) -> list[Side]:

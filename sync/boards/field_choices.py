@@ -16,7 +16,7 @@ from sync.choices import RULES, Rule, SyncDirection
 from sync.kernel.humanize import join_first
 from sync.models import BoardLink, FieldMapping
 from sync.monday.board import RELATION, BoardColumn
-from sync.monday.columns import BY_TYPE, DISTINCTIVE_TYPES
+from sync.monday.columns import BY_TYPE
 from sync.registry import EntitySpec, link_of, relation_of, rules_for, target_of
 
 NEW_COLUMN = "+"
@@ -194,11 +194,15 @@ def suggest_columns(
     return suggestions | {mappable.key: Suggestion(NEW_COLUMN) for mappable in missing}
 
 
+_TELLING_TYPES = ("email", "phone")
+"""Types of which a board's only column is most likely the one that is looked for."""
+
+
 def _only_columns(mappable: MappableField, columns: Sequence[BoardColumn]) -> Iterator[BoardColumn]:
     """Yield the columns that are alone of their type; for a field that may be left out, only of telling types."""
     types = [column.type for column in columns]
     for column in columns:
-        is_telling = not mappable.optional or column.type in DISTINCTIVE_TYPES
+        is_telling = not mappable.optional or column.type in _TELLING_TYPES
         if types.count(column.type) == 1 and is_telling:
             yield column
 

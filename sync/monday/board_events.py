@@ -33,7 +33,7 @@ from sync.monday.board import (
 )
 from sync.monday.board_items import NAME_COLUMN
 from sync.monday.board_structure import BOARD_FIELDS, parse_board
-from sync.monday.columns.raw_values import api_column_type
+from sync.monday.conversion import api_column_type
 from sync.monday.errors import (
     BOARD_NOT_FOUND,
     INVALID_DOCUMENT,

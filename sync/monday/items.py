@@ -260,8 +260,9 @@ def decode_json(value: Any) -> Any:
 
 # What `value` and `text` lack: the label behind an index, labels that hold a comma, connected items (their
 # `value` is null since 2025-04). Each type of column declares its own.
-_ALWAYS = sorted(column.fragment for column in BY_TYPE.values() if column.is_always_asked)
-_OF_TYPE = {kind: column.fragment for kind, column in BY_TYPE.items() if column.fragment and not column.is_always_asked}
+# Those of an email and a phone column are part of every document, so that there are few texts.
+_OF_TYPE = {kind: column.fragment for kind, column in BY_TYPE.items() if column.fragment}
+_ALWAYS = [_OF_TYPE.pop(kind) for kind in ("email", "phone")]
 
 
 @cache

@@ -186,7 +186,7 @@ def _field_write(key: str, plan: FieldPlan) -> FieldWrite:
         "united": plan.decision.action is Action.BOTH and not plan.choose,
     }
     value = plan.convert.to_remote(plan.send_raw or {}, plan.remote_raw)
-    return FieldWrite(key, mapping.column_id, value, entry, plan.convert.creates_labels)
+    return FieldWrite(key, mapping.column_id, value, entry, plan.convert.has_labels)
 
 
 def create_problem(plans: Mapping[str, FieldPlan]) -> str:

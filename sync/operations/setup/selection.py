@@ -34,7 +34,7 @@ from sync.kernel.messages import ActionError
 from sync.models import BoardLink, SyncedModel
 from sync.monday.board import Board, BoardColumn, ListedBoard
 from sync.monday.board_items import GROUP
-from sync.monday.conversion import Choices as FieldLabels
+from sync.monday.columns.choices import Choices as FieldLabels
 from sync.reconcile.field_values import stored_field_values
 from sync.records import authors
 from sync.registry import EntitySpec, configured_board_id, link_of
