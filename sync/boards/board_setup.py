@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
@@ -31,7 +30,7 @@ from sync.kernel.messages import ActionError
 from sync.limits import breaker, credentials
 from sync.models import BoardLink, IgnoredItem, SyncQueue, UnmatchedItem
 from sync.models.synced_model import unsynced
-from sync.monday.board import Board, BoardSetup, ColumnSpec, OwnWebhook
+from sync.monday.board import Board, BoardSetup, ColumnSpec
 from sync.monday.connector import MondayConnector
 from sync.monday.errors import WEBHOOKS_INCOMPLETE, MondayError
 from sync.outbox.queue_rows import enqueue_many, mark_many_pending
@@ -304,9 +303,13 @@ def resync_records(spec: EntitySpec, payload: Mapping[str, str] | None = None) -
 
 def register_webhooks(spec: EntitySpec, link: BoardLink, connector: MondayConnector) -> tuple[list[str], list[str]]:
     """Register the missing webhooks; return what was done and what could not be, as sentences."""
-    known = {hook_id: str(stored["fingerprint"]) for hook_id, stored in link.webhooks.items()}
+
+    def store(hooks: dict[str, dict[str, str]]) -> None:
+        link.webhooks = hooks
+        link.save(update_fields=["webhooks"])
+
     try:
-        hooks, messages = connector.ensure_webhooks(link.board_id, webhook_url(), known, partial(_store_webhooks, link))
+        return connector.ensure_webhooks(link.board_id, webhook_url(), link.webhooks, store), []
     except MondayError as error:
         if error.kind is not WEBHOOKS_INCOMPLETE:
             raise
@@ -318,10 +321,3 @@ def register_webhooks(spec: EntitySpec, link: BoardLink, connector: MondayConnec
         return [], [problem]
     except ValueError as error:
         return [], [f"{spec.board_title}: {error} An administrator has to shorten this site's address."]
-    _store_webhooks(link, hooks)
-    return list(messages), []
-
-
-def _store_webhooks(link: BoardLink, hooks: Sequence[OwnWebhook]) -> None:
-    link.webhooks = {hook.id: {"event": hook.event, "fingerprint": hook.fingerprint} for hook in hooks}
-    link.save(update_fields=["webhooks"])

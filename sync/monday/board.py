@@ -114,13 +114,6 @@ class BoardSetup:
     unfit: Mapping[str, str]
 
 
-@dataclass(frozen=True)
-class OwnWebhook:
-    id: str
-    event: str
-    fingerprint: str
-
-
 def url_fingerprint(url: str) -> str:
     """A short hash of an address: the address may hold a secret, the fingerprint doesn't."""
     return hashlib.sha256(url.encode()).hexdigest()[:16]

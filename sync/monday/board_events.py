@@ -9,11 +9,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
-from urllib.parse import urlsplit
 
 import jwt
 
@@ -26,36 +24,14 @@ from sync.monday.board import (
     InvalidEvent,
     InvalidSignature,
     ItemEvent,
-    OwnWebhook,
     UpdatedItem,
     UpdatedItemsPage,
-    url_fingerprint,
 )
 from sync.monday.board_items import NAME_COLUMN
 from sync.monday.board_structure import BOARD_FIELDS, parse_board
 from sync.monday.conversion import api_column_type
-from sync.monday.errors import (
-    BOARD_NOT_FOUND,
-    INVALID_DOCUMENT,
-    LOG_SHAPE_CHANGED,
-    UNREADABLE_ANSWER,
-    WEBHOOK_ADDRESS_UNREACHABLE,
-    WEBHOOKS_INCOMPLETE,
-    MondayError,
-)
-from sync.monday.graphql import (
-    COMPLEXITY,
-    Answer,
-    Api,
-    Document,
-    ask,
-    execute_mutation,
-    json_object,
-    mutate_root,
-    plausible_time,
-    query_root,
-    time_or_none,
-)
+from sync.monday.errors import BOARD_NOT_FOUND, LOG_SHAPE_CHANGED, UNREADABLE_ANSWER, MondayError
+from sync.monday.graphql import COMPLEXITY, Answer, Document, json_object, plausible_time, time_or_none
 
 _EVENT_KINDS = {
     "create_pulse": EventKind.CREATED,
@@ -207,12 +183,6 @@ def _text_or_none(value: Any) -> str | None:
     return value if isinstance(value, str) and value else None
 
 
-# Webhooks of a board: one for each kind of event, all to the same address.
-#
-# Monday's API doesn't return a webhook's address, so the caller stores the ids of those that it made, each
-# with a fingerprint of the address. Webhooks that others made are never changed.
-
-
 WEBHOOK_EVENTS = (
     "create_item",
     "change_column_value",
@@ -222,113 +192,9 @@ WEBHOOK_EVENTS = (
     "item_restored",
     "item_moved_to_any_group",
 )
-
-MIN_SECRET_CHARACTERS = 6
-"""Characters; redacting a shorter part of an address would also remove ordinary words."""
+"""A webhook for each, all to the same address."""
 
 URL_CHARACTERS = 255  # developer.monday.com/api-reference/reference/webhooks
-
-
-@dataclass
-class _WebhookChanges:
-    """What exists so far, for the caller to store even where a later step fails."""
-
-    hooks: list[OwnWebhook] = field(default_factory=list)
-    steps: list[str] = field(default_factory=list)
-
-
-def read_webhooks(api: Api, board_id: str) -> dict[str, str]:
-    nodes = query_root(api, Document(READ_WEBHOOKS, {"board": board_id}), "webhooks")
-    return {str(node["id"]): str(node["event"]) for node in nodes if node}
-
-
-def ensure_webhooks(
-    api: Api,
-    board_id: str,
-    url: str,
-    known: Mapping[str, str],
-    on_change: Callable[[Sequence[OwnWebhook]], None] = lambda _: None,
-) -> tuple[list[OwnWebhook], list[str]]:
-    """As MondayConnector says.
-
-    `on_change` gets our webhooks after each step: one that a killed process had created without storing its id would
-    stay on the board for ever.
-    """
-    if len(url) > URL_CHARACTERS:
-        raise ValueError(f"A webhook's address can have {URL_CHARACTERS} characters; this one has {len(url)}.")
-    fingerprint = url_fingerprint(url)
-    existing = read_webhooks(api, board_id)
-    # Only those that we made; others' webhooks on the board are left alone.
-    ours = [OwnWebhook(key, event, known[key]) for key, event in existing.items() if key in known]
-    current, stale = _split_current(ours, fingerprint)
-    # Stale ones are still ours until they are deleted.
-    changes = _WebhookChanges(hooks=[*current.values(), *stale])
-    try:
-        for event in WEBHOOK_EVENTS:
-            if event not in current:
-                _create_webhook(api, board_id, url, event, changes)
-                # After each step: a killed process must not leave a webhook that nobody knows.
-                on_change(changes.hooks)
-        # Last, so that a failure leaves no time without any webhook.
-        for hook in stale:
-            mutate_root(api, Document(DELETE_WEBHOOK, {"id": hook.id}), "delete_webhook")
-            changes.hooks.remove(hook)
-            changes.steps.append(
-                f"deleted webhook {hook.event} ({hook.id}), which went to another address or existed twice"
-            )
-            on_change(changes.hooks)
-    except MondayError as error:
-        _redact_address(error, url)
-        on_change(changes.hooks)
-        raise MondayError(
-            WEBHOOKS_INCOMPLETE,
-            f"{error.message.rstrip(' .')}. {error.advice.rstrip(' .')}",
-            code=error.code,
-            request_id=error.request_id,
-            http_status=error.http_status,
-            wait_seconds=error.wait_seconds,
-            errors=[error],
-        ) from error
-    return changes.hooks, changes.steps
-
-
-def _redact_address(error: MondayError, url: str) -> None:
-    # Monday may repeat the address in its rejection; its last part may be the webhooks' secret.
-    error.redact(url, "the webhooks' address")
-    secret = urlsplit(url).path.rstrip("/").rpartition("/")[2]
-    if len(secret) >= MIN_SECRET_CHARACTERS:
-        error.redact(secret, "…")
-
-
-def _split_current(ours: Sequence[OwnWebhook], fingerprint: str) -> tuple[dict[str, OwnWebhook], list[OwnWebhook]]:
-    """The first fitting webhook of each needed event, and all our others."""
-    current: dict[str, OwnWebhook] = {}
-    stale = []
-    for hook in ours:
-        # A second webhook for the same event and address is superfluous.
-        if hook.fingerprint == fingerprint and hook.event in WEBHOOK_EVENTS and hook.event not in current:
-            current[hook.event] = hook
-        else:
-            stale.append(hook)
-    return current, stale
-
-
-def _create_webhook(api: Api, board_id: str, url: str, event: str, changes: _WebhookChanges) -> None:
-    variables = {"board": board_id, "url": url, "event": event}
-    answer = execute_mutation(api, Document(CREATE_WEBHOOK, variables))
-    node = (answer.data or {}).get("create_webhook")
-    if node is None:
-        if errors := answer.errors_of("create_webhook") or answer.errors:
-            raise errors[0]
-        # Null without an error is Monday's sign of a failed handshake (community topics 27219, 51686).
-        raise MondayError(
-            WEBHOOK_ADDRESS_UNREACHABLE,
-            f"Monday could not reach the webhook address for {event} on board {board_id}",
-            request_id=answer.request_id,
-        )
-    changes.hooks.append(OwnWebhook(str(node["id"]), event, url_fingerprint(url)))
-    changes.steps.append(f"created webhook {event} on board {board_id}")
-
 
 # The board's webhooks, whoever made them; their addresses are not returned (reference/webhooks).
 READ_WEBHOOKS = "query Webhooks($board: ID!) { webhooks(board_id: $board) { id board_id event config } }"
@@ -460,49 +326,6 @@ def parse_log_page(answer: Answer) -> tuple[list[ActivityEntry], str | None]:
     Raises LOG_SHAPE_CHANGED, MondayError.
     """
     return _parse_entries(answer, _board_node(answer))
-
-
-def read_board_activity(api: Api, board_id: str, since: datetime) -> BoardActivity:
-    """Ask for everything with the log, in the form of the version that answers; raises MondayError.
-
-    Which one that is its refusal tells, too: a version's name may stand for another one from a day on.
-    """
-    expected, other = log_forms(api.version)
-    try:
-        return parse_board_activity(ask(api, board_activity_query(board_id, since, expected)))
-    except MondayError as error:
-        if error.kind is not INVALID_DOCUMENT:
-            raise
-        return parse_board_activity(ask(api, board_activity_query(board_id, since, other)))
-
-
-def log_pages(api: Api, board_id: str, since: datetime, first: BoardActivity) -> Iterator[list[ActivityEntry]]:
-    """The log's pages behind the first one, newest first, in the form in which that was answered."""
-    cursor = first.log_cursor
-    while cursor is not None:
-        page = ask(api, log_page_query(board_id, since, CURSOR_PAGES, cursor))
-        entries, cursor = parse_log_page(page)
-        yield entries
-    if first.log_cursor is None:
-        yield from _numbered_pages(api, board_id, since, first.log or ())
-
-
-def _numbered_pages(
-    api: Api, board_id: str, since: datetime, first: Sequence[ActivityEntry]
-) -> Iterator[list[ActivityEntry]]:
-    """Pages by number; beyond 10,000 rows the log is asked for again, up to the oldest."""
-    entries, page, until = first, 1, None
-    while len(entries) >= NUMBERED_PAGES.rows:
-        if page * NUMBERED_PAGES.rows >= LOG_ROWS:
-            oldest = entries[-1].at.replace(microsecond=0)
-            if until is not None and oldest >= until:
-                raise MondayError(
-                    UNREADABLE_ANSWER, f"The log holds more rows of one second than can be read ({LOG_ROWS:,})"
-                )
-            until, page = oldest, 0
-        page += 1
-        entries, _ = parse_log_page(ask(api, log_page_query(board_id, since, NUMBERED_PAGES, page, until)))
-        yield list(entries)
 
 
 def parse_updated_items(answer: Answer) -> UpdatedItemsPage:

@@ -16,7 +16,7 @@ from sync.monday import board_events, items
 from sync.monday.board import RELATION, BoardSetup, ColumnSpec, EventKind, ItemEvent
 from sync.monday.board_items import Item, ItemChange, ItemCreate, ItemRemoval, WriteRequest
 from sync.monday.columns import make_converter
-from sync.monday.connector import MondayConnector
+from sync.monday.connector import Hooks, MondayConnector
 from sync.monday.conversion import ConverterOptions, UnknownValue
 from sync.monday.errors import WEBHOOKS_INCOMPLETE, MondayError
 
@@ -93,7 +93,7 @@ class Probe:
         self.left: list[str] = []  # what could not be deleted, as sentences
         self._deliveries = deliveries
         self._webhook_url = webhook_url
-        self._webhooks: dict[str, str] = {}
+        self._webhooks: Hooks = {}
         self._setup: BoardSetup
 
     def run(self) -> Iterator[Finding]:
@@ -211,13 +211,15 @@ class Probe:
     def subscribe(self) -> None:
         """Have our webhooks; raises Unanswered where Monday doesn't reach the address."""
         try:
-            hooks, _ = self.connector.ensure_webhooks(self.board_id, self._webhook_url, self._webhooks)
+            self.connector.ensure_webhooks(self.board_id, self._webhook_url, self._webhooks, self._keep_webhooks)
         except MondayError as error:
             if error.kind is not WEBHOOKS_INCOMPLETE:
                 raise
             why = f"Monday made no webhook: it has to reach SITE_URL while web is running. {error.message}"
             raise Unanswered(why) from error
-        self._webhooks = {hook.id: hook.fingerprint for hook in hooks}
+
+    def _keep_webhooks(self, hooks: Hooks) -> None:
+        self._webhooks = hooks
 
     def is_told(self, item: Item, kind: EventKind) -> bool:
         """Whether a webhook of this kind comes for an item. A rename, which comes last, shows that they come at all."""

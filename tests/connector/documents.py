@@ -90,9 +90,9 @@ def _documents(form: board_events.LogForm) -> Iterator[tuple[str, Document]]:
             f"create with {words}",
             sent(items.prepare_creates("7", "topics", creates, COLUMNS, every, create_labels=True)),
         )
-    yield "greeting", Document(connection._ACCOUNT_INFO, {})
-    yield "short greeting", Document(connection._SHORT_ACCOUNT_INFO, {})
-    yield "users", Document(connection._USERS, {"page": 2, "limit": 500})
+    yield "greeting", Document(connection.ACCOUNT_INFO, {})
+    yield "short greeting", Document(connection.SHORT_ACCOUNT_INFO, {})
+    yield "users", Document(connection.USERS, {"page": 2, "limit": 500})
     yield "what happened since", board_events.board_activity_query("7", MOMENT, form)
     yield "what happened since, without the log", board_events.board_activity_query("7", MOMENT, None)
     turn = 2 if form is board_events.NUMBERED_PAGES else "cursor"
