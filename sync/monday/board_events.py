@@ -20,7 +20,6 @@ from sync.monday.board import (
     ActivityEntry,
     BoardActivity,
     EventKind,
-    EventPaths,
     InvalidEvent,
     InvalidSignature,
     ItemEvent,
@@ -49,13 +48,11 @@ EVENT_TYPES: Mapping[EventKind, frozenset[str]] = {
 }
 """Under which types deliveries of each kind are stored."""
 
-EVENT_PATHS = EventPaths(
-    user_id=("event", "userId"),
-    happened_at=("event", "triggerTime"),
-    item_names=(("event", "pulseName"), ("event", "itemName")),
-    column_values=("event", "columnValues"),
-    column_text="value",
-)
+# Where stored deliveries hold what queries ask of many of them: the keys, from outside in.
+USER_ID_PATH = ("event", "userId")
+HAPPENED_AT_PATH = ("event", "triggerTime")
+ITEM_NAME_PATHS = (("event", "pulseName"), ("event", "itemName"))
+"""The item's name is under the first that is there."""
 
 
 def parse_challenge(body: Mapping[str, Any]) -> str | None:
@@ -374,7 +371,7 @@ def _parse_updated_page(node: Any, answer: Answer) -> UpdatedItemsPage:
     if not isinstance(items, list) or not all(isinstance(item, Mapping) for item in items):
         raise MondayError(UNREADABLE_ANSWER, "Monday answered no list of items", request_id=answer.request_id)
     cursor = node.get("cursor")
-    return UpdatedItemsPage([UpdatedItem(str(i["id"]), time_or_none(i.get("updated_at"))) for i in items], cursor)
+    return [UpdatedItem(str(item["id"]), time_or_none(item.get("updated_at"))) for item in items], cursor
 
 
 def _parse_webhooks(answer: Answer) -> Mapping[str, str] | None:

@@ -85,11 +85,11 @@ class MondayConnector:
     ) -> Iterator[list[Item]]:
         """A board's active items, one request for each page; raises CURSOR_EXPIRED where they take too long."""
         first = items.first_page_query(board_id, column_ids, limit=limit, types=types)
-        page = items.parse_page(ask(self.api, first), column_ids)
-        yield page.items
-        while page.cursor:
-            page = self.next_page(page.cursor, column_ids, types)
-            yield page.items
+        page, cursor = items.parse_page(ask(self.api, first), column_ids)
+        yield page
+        while cursor:
+            page, cursor = self.next_page(cursor, column_ids, types)
+            yield page
 
     def next_page(self, cursor: str, column_ids: Sequence[str], types: Collection[str] = ()) -> ItemPage:
         """The page behind a cursor of `read_batch`."""

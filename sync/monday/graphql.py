@@ -17,16 +17,21 @@ from typing import Any, NamedTuple, Protocol
 
 from sync.monday import errors
 from sync.monday.errors import ErrorKind, MondayError
-from sync.monday.usage import CallReport
+from sync.monday.usage import Complexity, Limits
 
 
 @dataclass(frozen=True)
-class Answer(CallReport):
-    """Monday's answer; `errors` are those of single fields, each with the alias that it concerns."""
+class Answer:
+    """Monday's answer, and what the call used."""
 
     data: dict[str, Any] | None
-    errors: tuple[MondayError, ...] = ()
+    errors: tuple[MondayError, ...] = ()  # those of single fields, each with the alias that it concerns
     replayed: bool = False
+    request_id: str | None = None  # by which Monday's support finds the call
+    api_version: str | None = None
+    complexity: Complexity | None = None
+    limits: Limits | None = None
+    seconds: float = 0.0  # how long the call took
 
     def errors_of(self, alias: str) -> tuple[MondayError, ...]:
         """The errors at or below one alias of the document."""

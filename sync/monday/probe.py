@@ -14,7 +14,7 @@ from typing import Any
 
 from sync.monday import board_events, items
 from sync.monday.board import RELATION, BoardSetup, ColumnSpec, EventKind, ItemEvent
-from sync.monday.board_items import Item, ItemChange, ItemCreate, ItemRemoval, WriteRequest
+from sync.monday.board_items import Item, ItemWrite, WriteRequest
 from sync.monday.columns import make_converter
 from sync.monday.connector import Hooks, MondayConnector
 from sync.monday.conversion import ConverterOptions, UnknownValue
@@ -157,7 +157,7 @@ class Probe:
 
     def creation(self, name: str, values: Mapping[str, Any] | None = None) -> WriteRequest:
         column_ids = [column.id for column in self._setup.columns.values()]
-        creates = [ItemCreate(ALIAS, name, values or {})]
+        creates = [ItemWrite(ALIAS, {"name": name, **(values or {})})]
         return items.prepare_creates(self.board_id, None, creates, column_ids, self.types, create_labels=True)
 
     def create(self, name: str, values: Mapping[str, Any] | None = None) -> Item:
@@ -165,19 +165,19 @@ class Probe:
 
     def create_other(self, name: str) -> Item:
         """An item of the other board, to which relations lead."""
-        creates = [ItemCreate(ALIAS, name, {})]
+        creates = [ItemWrite(ALIAS, {"name": name})]
         return _item(self.write(items.prepare_creates(self.other_board_id, None, creates, [])))
 
     def change(self, item_id: str, values: Mapping[str, Any]) -> Item | MondayError:
         column_ids = [column.id for column in self._setup.columns.values()]
-        changes = [ItemChange(ALIAS, item_id, values)]
+        changes = [ItemWrite(ALIAS, values, item_id)]
         return self.write(items.prepare_changes(self.board_id, changes, column_ids, self.types))
 
     def archive(self, item: Item) -> None:
-        _item(self.write(items.prepare_archive([ItemRemoval(ALIAS, item.id)], [])))
+        _item(self.write(items.prepare_archive({ALIAS: item.id}, [])))
 
     def delete(self, item: Item) -> Item | MondayError:
-        return self.write(items.prepare_delete([ItemRemoval(ALIAS, item.id)], []))
+        return self.write(items.prepare_delete({ALIAS: item.id}, []))
 
     def read(self, item_id: str) -> Item | None:
         column_ids = [column.id for column in self._setup.columns.values()]
@@ -317,7 +317,7 @@ def _deleted_in_relation(probe: Probe) -> str:
 def _partial_batch(probe: Probe) -> str:
     item = probe.create("In a batch")
     value = {probe.column_id("text"): "in a batch"}
-    changes = [ItemChange(ALIAS, item.id, value), ItemChange("r1", UNKNOWN_ID, value)]
+    changes = [ItemWrite(ALIAS, value, item.id), ItemWrite("r1", value, UNKNOWN_ID)]
     request = items.prepare_changes(probe.board_id, changes, [])
     written = probe.connector.write(request, uuid.uuid4().hex).by_alias
     return f"{_outcome(written[ALIAS])}, {_outcome(written['r1'])}"

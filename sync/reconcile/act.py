@@ -21,7 +21,7 @@ from sync.choices import ApprovalKind, ApprovalState
 from sync.clock import SyncNow
 from sync.limits import breaker, call_cost, connector, write_stop
 from sync.models import ApprovalRequest, BoardLink, FieldMapping, Intent, IntentState, Tombstone
-from sync.monday.board_items import NAME_COLUMN, Item, ItemChange, ItemCreate, ItemRemoval, WriteRequest, WriteResult
+from sync.monday.board_items import NAME_COLUMN, Item, ItemWrite, WriteRequest, WriteResult
 from sync.monday.connector import MondayConnector
 from sync.monday.errors import (
     ANSWER_WITHOUT_DATA,
@@ -92,23 +92,23 @@ class Call:
         aliased = [(f"r{number}", write) for number, write in enumerate(writes)]
         labels = any(one.creates_labels for write in writes for one in write.fields)
         if self.kind is Kind.CREATE:
-            named = [(alias, w.name, {c: v for c, v in w.values.items() if c != NAME_COLUMN}) for alias, w in aliased]
-            creates, group = [ItemCreate(*one) for one in named], link.group_id or None
+            creates = [ItemWrite(alias, {**write.values, NAME_COLUMN: write.name}) for alias, write in aliased]
+            group = link.group_id or None
             return prepare_creates(link.board_id, group, creates, board.columns, board.types, create_labels=labels)
         if self.kind is Kind.CHANGE:
-            changes = [ItemChange(alias, w.item_id, w.values) for alias, w in aliased]
+            changes = [ItemWrite(alias, write.values, write.item_id) for alias, write in aliased]
             if self.alone:
                 changes = [change for write in writes for change in _single_changes(write)]
             return prepare_changes(link.board_id, changes, board.columns, board.types, create_labels=labels)
         prepare = prepare_delete if self.kind is Kind.DELETE else prepare_archive
-        return prepare([ItemRemoval(alias, w.item_id) for alias, w in aliased], board.columns, board.types)
+        return prepare({alias: write.item_id for alias, write in aliased}, board.columns, board.types)
 
 
-def _single_changes(write: Write) -> Iterator[ItemChange]:
+def _single_changes(write: Write) -> Iterator[ItemWrite]:
     for number, one in enumerate(write.fields):
-        yield ItemChange(f"v{number}", write.item_id, {one.column_id: one.value})
+        yield ItemWrite(f"v{number}", {one.column_id: one.value}, write.item_id)
     if write.columns:
-        yield ItemChange("npdid", write.item_id, write.columns)
+        yield ItemWrite("npdid", write.columns, write.item_id)
 
 
 # Asked under the lease, so that what changed since is not sent.

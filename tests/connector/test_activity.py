@@ -138,7 +138,7 @@ def test_a_row_in_another_form_is_no_row(changed: dict[str, Any]) -> None:
 def test_an_answer_tells_the_board_its_log_its_items_and_its_webhooks() -> None:
     told = parse_board_activity(answer(board(), webhooks=[{"id": "9", "event": "create_item"}]))
     assert (told.board.name, [entry.id for entry in told.log or []], told.user_id) == ("Contacts", ["r1"], "7")
-    assert [(one.item_id, one.at) for one in told.recently_updated.items] == [
+    assert [(one.item_id, one.at) for one in told.recently_updated[0]] == [
         ("5", datetime(2026, 11, 20, 14, 0, tzinfo=UTC))
     ]
     assert told.hooks == {"9": "create_item"}
