@@ -24,9 +24,9 @@ class Scheduler(DatabaseScheduler):
         """Send what is due, notify for killed workers' boards, write a sign of life; return the next wait."""
         health.beat("beat")
         wait = super().tick(*args, **kwargs)
-        left = self._orphans_checked_at + ORPHANS_EVERY_SECONDS - time.monotonic()
-        if left > 0:
-            return min(wait, left)
+        seconds_left = self._orphans_checked_at + ORPHANS_EVERY_SECONDS - time.monotonic()
+        if seconds_left > 0:
+            return min(wait, seconds_left)
         self._orphans_checked_at = time.monotonic()
         with suppress(Error):  # the database is away: the schedule's own queries report it, and connect again
             for entity_type in orphaned_boards():

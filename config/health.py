@@ -64,6 +64,6 @@ def _problem_of_web() -> str:
 
 
 if __name__ == "__main__":
-    found = problem_of(*sys.argv[1:2])
-    if found:
-        sys.exit(found)
+    problem = problem_of(*sys.argv[1:2])
+    if problem:
+        sys.exit(problem)

@@ -43,18 +43,18 @@ def _of_refusal(record: logging.LogRecord) -> logging.LogRecord:
     """Return Django's line of a refused request (4xx) as one line that has its address's pattern: Django's has the
     address, which may hold a secret, and a traceback of our own refusal.
     """
-    status, request = getattr(record, "status_code", 0), getattr(record, "request", None)
+    status = getattr(record, "status_code", 0)
+    request = getattr(record, "request", None)
     if not isinstance(request, HttpRequest) or not HTTPStatus.BAD_REQUEST <= status < HTTPStatus.INTERNAL_SERVER_ERROR:
         return record
     reason = str(record.args[0]).lower() if isinstance(record.args, tuple) and record.args else ""
     kind = record.name.rpartition("django.security.")[2]
     codes = (code for word, code in _CSRF_CODES.items() if word in reason)
     otherwise = kind if record.name.startswith("django.security.") else HTTPStatus(status).name.lower()
-    copied, match = copy(record), request.resolver_match
-    copied.msg, copied.args = (
-        f"refused {request.method} {match.route if match else '-'}: {status} {next(codes, otherwise)}",
-        (),
-    )
+    copied = copy(record)
+    match = request.resolver_match
+    copied.msg = f"refused {request.method} {match.route if match else '-'}: {status} {next(codes, otherwise)}"
+    copied.args = ()
     copied.exc_info = copied.exc_text = copied.stack_info = None
     return copied
 

@@ -71,7 +71,8 @@ class LastSlashMiddleware(MiddlewareMixin):
         path = request.path_info
         bare = path.startswith(FOR_PROGRAMS) and not path.endswith("/")
         if bare and not _is_routed(path) and _is_routed(f"{path}/"):
-            request.path_info, request.path = f"{path}/", f"{request.path}/"
+            request.path_info = f"{path}/"
+            request.path = f"{request.path}/"
 
 
 def _is_routed(path: str) -> bool:

@@ -31,9 +31,15 @@ if TYPE_CHECKING:  # the settings import this module, before Django is ready for
 
     Respond = Callable[[HttpRequest], HttpResponseBase]
 
-CONFLICTS, QUEUE, GUARD = "conflicts_syncconflict", "sync_syncqueue", "sync_approvalrequest"
-HOME, RECORDS, SETTINGS, HELP = "Home", "Records", "Settings", "Help"
-ACCOUNT, ADVANCED = "Your account", "Advanced"
+CONFLICTS = "conflicts_syncconflict"
+QUEUE = "sync_syncqueue"
+GUARD = "sync_approvalrequest"
+HOME = "Home"
+RECORDS = "Records"
+SETTINGS = "Settings"
+HELP = "Help"
+ACCOUNT = "Your account"
+ADVANCED = "Advanced"
 ANY_RIGHT = "*"
 SUPERUSERS = "sync.diagnostics"
 """A right that nobody can be given."""
@@ -164,22 +170,24 @@ def section_of(request: HttpRequest) -> Section | None:
     """Return the section that the requested page belongs to; looked up once a request."""
     if not hasattr(request, "page_section"):
         request.page_section = _section_at(request.path)  # type: ignore[attr-defined]
-    found: Section | None = request.page_section  # type: ignore[attr-defined]
-    return found
+    section: Section | None = request.page_section  # type: ignore[attr-defined]
+    return section
 
 
 def _section_at(address: str) -> Section | None:
     if address == FIRST.path:
         return FIRST
-    found = [
-        (len(path), one) for one in sections() if one != FIRST and (path := one.own_path) and address.startswith(path)
+    matches = [
+        (len(path), section)
+        for section in sections()
+        if section != FIRST and (path := section.own_path) and address.startswith(path)
     ]
-    return max(found, key=lambda one: one[0], default=(0, None))[1]
+    return max(matches, key=lambda match: match[0], default=(0, None))[1]
 
 
 def navigation(request: HttpRequest) -> list[dict[str, Any]]:
     here = section_of(request)
-    entries = [one for one in sections() if one.group in ("", RECORDS)]
+    entries = [section for section in sections() if section.group in ("", RECORDS)]
     return [{"title": "", "items": [_item(request, entry, here) for entry in entries], "separator": False}]
 
 
@@ -306,7 +314,11 @@ UNFOLD: dict[str, Any] = {
         }
     },
     "ACCOUNT": {
-        "navigation": [{"title": one.title, "link": reverse_lazy(one.url)} for one in SECTIONS if one.block == ACCOUNT]
+        "navigation": [
+            {"title": section.title, "link": reverse_lazy(section.url)}
+            for section in SECTIONS
+            if section.block == ACCOUNT
+        ]
     },
     # Without the history: it keeps people's names in the browser, also after signing out.
     "COMMAND": {"search_models": lambda request: searched_models(), "show_history": False},

@@ -30,7 +30,8 @@ def moment(value: datetime | None) -> SafeString | str:
 @register.filter
 def short_moment(value: datetime) -> SafeString:
     """Return the same in short, for a line of many: "14:05" of today, "21 Nov, 14:05", of other years the day."""
-    here, today = timezone.localtime(value), timezone.localdate()
+    here = timezone.localtime(value)
+    today = timezone.localdate()
     shape = "H:i" if here.date() == today else "j M, H:i" if here.year == today.year else "j M Y"
     return humanize.time_element(value, date_format(here, shape))
 
@@ -46,7 +47,8 @@ def zone_of_page(of_browser: str) -> str:
     """Return the zone in which this page gives its times: “your time zone (Europe/Stockholm, CET)”; another than the
     browser's by its name alone.
     """
-    name, short = timezone.get_current_timezone_name(), humanize.zone_name(timezone.localtime())
+    name = timezone.get_current_timezone_name()
+    short = humanize.zone_name(timezone.localtime())
     both = name if name == short else f"{name}, {short}"
     return f"your time zone ({both})" if name == of_browser else both
 
@@ -54,7 +56,8 @@ def zone_of_page(of_browser: str) -> str:
 @register.simple_tag(takes_context=True)
 def page_name(context: Context) -> str:
     """Return what a page is about inside its part of the site; empty on a list."""
-    original, deleted = context.get("original"), context.get("object")
+    original = context.get("original")
+    deleted = context.get("object")
     if name := context.get("page_name"):
         return str(name)
     if getattr(original, "pk", None):
@@ -65,7 +68,8 @@ def page_name(context: Context) -> str:
         return str(deleted)
     if "deletable_objects" in context:
         return "Delete"
-    request, section = context.get("request"), context.get("section")
+    request = context.get("request")
+    section = context.get("section")
     title = str(context.get("title") or "")
     is_first = request is not None and request.path == getattr(section, "path", None)
     # A list's own address answers with a question, too.

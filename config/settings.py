@@ -195,12 +195,6 @@ ACCOUNT_RATE_LIMITS = {"login_failed": "10/m/ip,20/5m/key"}
 # How long a link to set a password works: administrators send it, nobody asks for it.
 PASSWORD_RESET_TIMEOUT = 7 * 24 * 60 * 60
 MFA_ADAPTER = "npd.accounts.MFAAdapter"
-MFA_FORMS = {
-    "add_webauthn": "npd.accounts.AddForm",
-    "login_webauthn": "npd.accounts.SignInForm",
-    "authenticate_webauthn": "npd.accounts.SecondFactorForm",
-    "reauthenticate_webauthn": "npd.accounts.SignInAgainForm",
-}
 MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
 MFA_PASSKEY_LOGIN_ENABLED = True
 MFA_RECOVERY_CODES_SHOW_ONCE = True

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Collection, Iterable
 from time import time
 from typing import Any
@@ -13,11 +12,10 @@ from allauth.account.internal.flows.login import get_authentication_records
 from allauth.account.internal.flows.reauthentication import get_reauthentication_flows
 from allauth.account.models import EmailAddress
 from allauth.core import context
-from allauth.mfa.adapter import DefaultMFAAdapter, get_adapter
+from allauth.mfa.adapter import DefaultMFAAdapter
 from allauth.mfa.models import Authenticator
 from allauth.mfa.signals import authenticator_added
 from allauth.mfa.utils import is_mfa_enabled
-from allauth.mfa.webauthn import forms
 from allauth.socialaccount.adapter import DefaultSocialAccountAdapter
 from allauth.socialaccount.models import SocialAccount
 from allauth.socialaccount.providers.base import AuthProcess
@@ -102,38 +100,6 @@ class MFAAdapter(DefaultMFAAdapter):  # type: ignore[misc]
             return decrypt(encrypted_text)
         except KeyChanged:
             raise ValidationError(KEY_LOST) from None
-
-
-# Passkeys: allauth's forms, which refuse in words whatever is sent to them in place of one.
-
-UNREADABLE = (AttributeError, LookupError, RecursionError, TypeError, ValueError, struct.error)
-"""What fido2 and Django's field for JSON fail with; allauth expects few of them."""
-
-
-class ReadsPasskey:
-    def full_clean(self) -> None:
-        form: forms.AuthenticateWebAuthnForm = self
-        try:
-            super().full_clean()  # type: ignore[misc]
-        except UNREADABLE:
-            form.data = {}  # or the page would read it once more
-            form.add_error("credential", get_adapter().validation_error("incorrect_code"))
-
-
-class AddForm(ReadsPasskey, forms.AddWebAuthnForm):  # type: ignore[misc]  # allauth has no types
-    pass
-
-
-class SignInForm(ReadsPasskey, forms.LoginWebAuthnForm):  # type: ignore[misc]
-    pass
-
-
-class SecondFactorForm(ReadsPasskey, forms.AuthenticateWebAuthnForm):  # type: ignore[misc]
-    pass
-
-
-class SignInAgainForm(ReadsPasskey, forms.ReauthenticateWebAuthnForm):  # type: ignore[misc]
-    pass
 
 
 # The second factor as a duty (REQUIRE_TWO_FACTOR), and taken away from whoever has lost it.

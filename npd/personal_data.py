@@ -247,7 +247,8 @@ def _differences(person: Person, *, of_others: bool = False) -> list[dict[str, A
 
 def _erase_rows(person: Person) -> int:
     # Both are read from rows that go now.
-    item_ids, _name = person.items, person.name
+    item_ids = person.items
+    _name = person.name
     BoardLink.objects.filter(entity_type=person.entity_type).update(differences=_differences(person, of_others=True))
     number = person.record.delete()[0]
     # With what the triggers have written of the deletion: nothing is left for a pass to do.

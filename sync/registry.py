@@ -109,8 +109,8 @@ def entity(entity_type: str) -> EntitySpec:
     try:
         return _entities[entity_type]
     except KeyError as missing:
-        known = ", ".join(sorted(_entities)) or "none"
-        raise UnknownEntity(f"No synced model is called “{entity_type}”. Known: {known}.") from missing
+        types = ", ".join(sorted(_entities)) or "none"
+        raise UnknownEntity(f"No synced model is called “{entity_type}”. Known: {types}.") from missing
 
 
 def name_field(model: type[SyncedModel]) -> str | None:
@@ -174,15 +174,15 @@ def own_relations(model: type[SyncedModel]) -> list[ModelField]:
 def match_field(model: type[SyncedModel]) -> str | None:
     """Return the text field of the match key, by which a record is known to be the same; None where there is none."""
     spec = _entities.get(model.entity_type())
-    fields = next((one.fields for one in spec.mappings if one.key == spec.match_key), ()) if spec else ()
+    fields = next((mapping.fields for mapping in spec.mappings if mapping.key == spec.match_key), ()) if spec else ()
     texts = (models.CharField, models.TextField)
     return fields[0] if len(fields) == 1 and isinstance(model._meta.get_field(fields[0]), texts) else None
 
 
 def searched_fields(model: type[SyncedModel]) -> tuple[str, ...]:
     """Return what a search reads: the model's texts, and the names of the records that it points at."""
-    texts = [one.name for one in own_fields(model) if isinstance(one, (models.CharField, models.TextField))]
-    named = [(one.name, name_field(target_of(one))) for one in own_relations(model)]
+    texts = [field.name for field in own_fields(model) if isinstance(field, (models.CharField, models.TextField))]
+    named = [(field.name, name_field(target_of(field))) for field in own_relations(model)]
     return (*texts, *(f"{relation}__{name}" for relation, name in named if name))
 
 
@@ -226,7 +226,7 @@ def searching(model: type[SyncedModel], names: Collection[str], term: str) -> mo
 def is_contained(model: type[SyncedModel], name: str) -> bool:
     """Whether `containing` takes this name: a field of the model's own, or one of a record that it points at."""
     relation, _, theirs = name.partition("__")
-    own = {one.name: one for one in model._meta.concrete_fields}
+    own = {field.name: field for field in model._meta.concrete_fields}
     if not theirs:
         return name in own and not own[name].is_relation
     field = relation_of(model, [relation]) if relation in own else None
@@ -292,9 +292,9 @@ def mappings_of(link: BoardLink) -> Sequence[FieldMapping]:
 
 def columns_of(link: BoardLink, mappings: Sequence[FieldMapping]) -> list[str]:
     """Return the column ids that a pass reads, the NPD ID column included; the name is no column."""
-    found = [m.column_id for m in mappings if m.column_id and m.column_id != "name"]
+    columns = [m.column_id for m in mappings if m.column_id and m.column_id != "name"]
     # Each column once.
-    return [*dict.fromkeys([*found, *([link.npd_id_column] if link.npd_id_column else [])])]
+    return [*dict.fromkeys([*columns, *([link.npd_id_column] if link.npd_id_column else [])])]
 
 
 def item_url(link: BoardLink, item_id: str) -> str:
@@ -400,12 +400,12 @@ def record_names(keys: Iterable[tuple[str, UUID | None]]) -> dict[RecordKey, str
     for entity_type, entity_id in keys:
         if entity_id is not None:
             wanted[entity_type].add(entity_id)
-    found: dict[RecordKey, str] = {}
+    names: dict[RecordKey, str] = {}
     for spec in entities():
         if wanted[spec.entity_type]:
             records = spec.model._default_manager.in_bulk(list(wanted[spec.entity_type]))
-            found |= {(spec.entity_type, key): str(record) for key, record in records.items()}
-    return found
+            names |= {(spec.entity_type, key): str(record) for key, record in records.items()}
+    return names
 
 
 def page_url(name: str, *args: Any, query: str = "") -> str:

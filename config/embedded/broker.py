@@ -53,8 +53,8 @@ class Transport(SQLAlchemyTransport):
         deadline = None if timeout is None else monotonic() + timeout
         while True:
             try:
-                left = POLL_SECONDS if deadline is None else min(POLL_SECONDS, deadline - monotonic())
-                super().drain_events(connection, timeout=max(left, 0.001))
+                seconds_left = POLL_SECONDS if deadline is None else min(POLL_SECONDS, deadline - monotonic())
+                super().drain_events(connection, timeout=max(seconds_left, 0.001))
                 return
             except TimeoutError:
                 if _is_stopping() or (deadline is not None and monotonic() >= deadline):

@@ -136,7 +136,10 @@ class Run:
     """Everything up in the right order, watched, and down again when one of it ends or a signal comes."""
 
     def __init__(self, var: Path, variables: dict[str, str], lock: IO[str], password: str) -> None:
-        self.var, self.variables, self.lock, self.password = var, variables, lock, password
+        self.var = var
+        self.variables = variables
+        self.lock = lock
+        self.password = password
         self.log = var / "run.log"
         self.has_sandbox = "DEMO" in variables
         self.postgres: EmbeddedPostgres | None = None
@@ -266,11 +269,11 @@ class Run:
                 honcho.wait(END_SECONDS)
         if self.postgres:
             self.postgres.stop()
-        left = psutil.Process().children(recursive=True)
-        for process in left:
+        survivors = psutil.Process().children(recursive=True)
+        for process in survivors:
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.kill()
-        psutil.wait_procs(left, timeout=5)
+        psutil.wait_procs(survivors, timeout=5)
         (self.var / "run.json").unlink(missing_ok=True)
         say(f"All ended (after {time.monotonic() - begun:.1f} s). The data stays in {self.var}.")
 
@@ -397,8 +400,10 @@ def main(command: str) -> int:
     except (StartError, ImproperlyConfigured) as error:
         say(str(error))
     except PermissionError as error:
-        what = error.filename or "The run"
-        say(f"{what} belongs to another user. Type this as the user who typed `make run`, or use a folder of your own.")
+        owned = error.filename or "The run"
+        say(
+            f"{owned} belongs to another user. Type this as the user who typed `make run`, or use a folder of your own."
+        )
     return 1
 
 

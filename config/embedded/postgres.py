@@ -44,7 +44,8 @@ def die_with_parent(number: int) -> Callable[[], None] | None:
     """
     if sys.platform != "linux":
         return None
-    libc, parent = ctypes.CDLL(None), os.getpid()
+    libc = ctypes.CDLL(None)
+    parent = os.getpid()
 
     def arrange() -> None:
         libc.prctl(PR_SET_PDEATHSIG, number)

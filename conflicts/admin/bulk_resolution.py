@@ -169,7 +169,7 @@ def names_of(conflicts: Iterable[SyncConflict]) -> dict[UUID, str]:
     """Return the names of conflicts' records by the conflicts' ids, of a deleted record its last one."""
     keys = {conflict.pk: (conflict.entity_type, conflict.entity_id) for conflict in conflicts}
     names = record_names(keys.values())
-    names |= deleted_record_names(set(keys.values()) - set(names), said="")
+    names |= deleted_record_names(set(keys.values()) - set(names), suffix="")
     return {pk: names.get(key, f"a {type_name(key[0])} that was deleted") for pk, key in keys.items()}
 
 

@@ -262,7 +262,8 @@ class SyncStatsView(ApiView):
 
 def sync_stats() -> dict[str, Any]:
     """The figures that SyncStatsSerializer shows."""
-    boards, records = availability.overview(), dict[str, dict[str, Any]]()
+    boards = availability.overview()
+    records = dict[str, dict[str, Any]]()
     for spec in registry.entities():
         by_status = spec.model._default_manager.order_by().values_list("sync_status")
         rows = list(by_status.annotate(Count("pk"), Max("monday_last_synced")))
@@ -274,13 +275,13 @@ def sync_stats() -> dict[str, Any]:
             "board": boards.by_type[spec.entity_type].detail,
             "window_seconds": boards.batching_delay,
         }
-    latest = [one["last_synced"] for one in records.values() if one["last_synced"]]
+    latest = [counts["last_synced"] for counts in records.values() if counts["last_synced"]]
     account = boards.account
     until = account.stopped_until if account.stopped_until and account.stopped_until > boards.now else None
     return {
         "records": records,
         "queue": SyncQueueService().get_queue_stats(),
-        "open_conflicts": sum(one[RecordSyncStatus.CONFLICT] for one in records.values()),
+        "open_conflicts": sum(counts[RecordSyncStatus.CONFLICT] for counts in records.values()),
         "waiting_for_approval": ApprovalRequest.objects.filter(state=ApprovalState.PENDING).count(),
         "verified": latest_verification(),
         "budget": quota.forecast(),

@@ -87,9 +87,9 @@ def database_problems() -> list[str]:
         log.warning("database not reachable", error=type(error).__name__)
         return [DATABASE_DOWN]
     return [
-        f"The oldest due job of the {one.entity_type} board has waited for {one.seconds:,.0f} s, none has moved for "
-        f"{longest:,.0f} s: {one.reason}."
-        for one in late_boards
+        f"The oldest due job of the {board.entity_type} board has waited for {board.seconds:,.0f} s, "
+        f"none has moved for {longest:,.0f} s: {board.reason}."
+        for board in late_boards
     ]
 
 

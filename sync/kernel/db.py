@@ -23,11 +23,12 @@ def update_many(rows: Sequence[models.Model], names: Sequence[str]) -> None:
     opts: Any = rows[0]._meta
     fields = [opts.get_field(name) for name in names]
     quote = connection.ops.quote_name
-    kinds = [(opts.pk, opts.pk.rel_db_type(connection)), *((one, one.db_type(connection)) for one in fields)]
-    typed_columns = ", ".join(f"{quote(one.column)} {kind}" for one, kind in kinds)
-    assignments = ", ".join(f"{quote(one.column)} = given.{quote(one.column)}" for one in fields)
-    table, key = quote(opts.db_table), quote(opts.pk.column)
-    values = [{one.column: _json(getattr(row, one.attname)) for one, _kind in kinds} for row in rows]
+    kinds = [(opts.pk, opts.pk.rel_db_type(connection)), *((field, field.db_type(connection)) for field in fields)]
+    typed_columns = ", ".join(f"{quote(field.column)} {kind}" for field, kind in kinds)
+    assignments = ", ".join(f"{quote(field.column)} = given.{quote(field.column)}" for field in fields)
+    table = quote(opts.db_table)
+    key = quote(opts.pk.column)
+    values = [{field.column: _json(getattr(row, field.attname)) for field, _kind in kinds} for row in rows]
     run_sql(
         f"UPDATE {table} AS stored SET {assignments} "
         f"FROM jsonb_to_recordset(%s::jsonb) AS given({typed_columns}) WHERE stored.{key} = given.{key}",
@@ -77,10 +78,8 @@ def _fetch_once(sql: str, params: Mapping[str, Any]) -> list[tuple[Any, ...]]:
     connection.ensure_connection()
     connection.validate_no_broken_transaction()
     driver = connection.connection
-    threshold, former_threshold = (
-        connection.settings_dict["OPTIONS"].get("prepare_threshold", 0),
-        driver.prepare_threshold,
-    )
+    threshold = connection.settings_dict["OPTIONS"].get("prepare_threshold", 0)
+    former_threshold = driver.prepare_threshold
     driver.prepare_threshold = threshold if isinstance(threshold, int) else None
     try:
         with connection.wrap_database_errors, psycopg.Cursor(driver) as cursor:
@@ -148,12 +147,12 @@ _LOCKS = {
 }
 
 
-def advisory_lock(key: int, how: Literal["wait", "share", "try"] = "wait") -> bool:
+def advisory_lock(key: int, mode: Literal["wait", "share", "try"] = "wait") -> bool:
     """Take the lock of this number, which nothing else in this database uses, until the transaction ends.
 
     Return whether it was taken: by `try` only where nobody has it. Those who `share` it wait for no other of them.
     """
-    return fetch_rows(_LOCKS[how], [key])[0][0] is not False
+    return fetch_rows(_LOCKS[mode], [key])[0][0] is not False
 
 
 # A search without diacritics: “Muller” finds “Müller”. PostgreSQL's unaccent is an extension that not every
@@ -162,12 +161,12 @@ def advisory_lock(key: int, how: Literal["wait", "share", "try"] = "wait") -> bo
 
 def _marked_letters() -> dict[str, str]:
     """By plain letter, in lower case, its forms with marks in both cases."""
-    found = {"o": "øØ", "l": "łŁ", "d": "đĐ", "h": "ħĦ", "i": "ı", "t": "ŧŦ"}
+    forms = {"o": "øØ", "l": "łŁ", "d": "đĐ", "h": "ħĦ", "i": "ı", "t": "ŧŦ"}
     for code in (*range(0xC0, 0x250), *range(0x1E00, 0x1F00)):
         plain = unicodedata.normalize("NFD", chr(code))[0].lower()
         if plain.isascii() and plain.isalpha():
-            found[plain] = found.get(plain, "") + chr(code)
-    return found
+            forms[plain] = forms.get(plain, "") + chr(code)
+    return forms
 
 
 _MARKED = _marked_letters()
@@ -183,16 +182,16 @@ def unmarked_pattern(text: str) -> str:
     Each letter is there in both cases, for a database may know those of ASCII alone.
     """
 
-    def part(found: re.Match[str]) -> str:
-        whole = found[0]
+    def part(match: re.Match[str]) -> str:
+        whole = match[0]
         if len(whole) > 1:
             return f"({''.join(map(letter, whole))}|[{_DOUBLE[whole.lower()]}])"
         return letter(whole)
 
-    def letter(one: str) -> str:
-        cases = {form for form in (one, one.lower(), one.upper()) if len(form) == 1}
-        forms = "".join(sorted(cases)) + _MARKED.get(one.lower(), "")
-        return f"[{forms}]" if len(forms) > 1 else re.escape(one)
+    def letter(character: str) -> str:
+        cases = {form for form in (character, character.lower(), character.upper()) if len(form) == 1}
+        forms = "".join(sorted(cases)) + _MARKED.get(character.lower(), "")
+        return f"[{forms}]" if len(forms) > 1 else re.escape(character)
 
     return _PART.sub(part, text)
 
@@ -246,8 +245,8 @@ class HoldsMarked(models.Lookup):
 
     def as_sql(self, compiler: Any, connection: Any) -> Any:
         column, params = self.process_lhs(compiler, connection)
-        seen = SEEN_SQL.replace("__TEXT__", f"{column}::text")
-        condition = f"(octet_length({column}::text) <> char_length({column}::text) AND {seen} ~ %s)"
+        shown = SEEN_SQL.replace("__TEXT__", f"{column}::text")
+        condition = f"(octet_length({column}::text) <> char_length({column}::text) AND {shown} ~ %s)"
         return condition, [*params * 3, unmarked_pattern(self.rhs)]
 
 
@@ -268,5 +267,5 @@ class HoldsPhone(models.Lookup):
 def contains_unmarked(name: str, text: str) -> models.Q:
     """Return the condition that a field's text holds this one, whatever its case and marks."""
     text = unicodedata.normalize("NFC", drop_invisible(text))
-    found = models.Q(**{f"{name}__icontains": text})
-    return found | models.Q(**{f"{name}__holds_marked": text}) if any(map(str.isalpha, text)) else found
+    condition = models.Q(**{f"{name}__icontains": text})
+    return condition | models.Q(**{f"{name}__holds_marked": text}) if any(map(str.isalpha, text)) else condition

@@ -83,7 +83,8 @@ def zone_name(here: datetime) -> str:
     name = here.tzname() or "UTC"
     if name[0] not in "+-":
         return name
-    hours, minutes = name[1:3].lstrip("0") or "0", name[3:5]
+    hours = name[1:3].lstrip("0") or "0"
+    minutes = name[3:5]
     return f"UTC{name[0]}{hours}{':' + minutes if minutes.strip('0') else ''}"
 
 
@@ -142,9 +143,9 @@ def quote(text: str | None, limit: int = 80) -> str:
     return f"“{shorten(text, limit)}”" if text else "(empty)"
 
 
-def count_with_noun(number: int, one: str, many: str | None = None) -> str:
+def count_with_noun(number: int, noun: str, many: str | None = None) -> str:
     """Return a number with its noun: "1 record", "3 records"."""
-    return f"{intcomma(number)} {one if number == 1 else many or _IRREGULAR.get(one, one + 's')}"
+    return f"{intcomma(number)} {noun if number == 1 else many or _IRREGULAR.get(noun, noun + 's')}"
 
 
 def interval_text(seconds: float) -> str:
@@ -153,14 +154,15 @@ def interval_text(seconds: float) -> str:
         return "second"
     if seconds < 120:
         return count_with_noun(round(seconds), "second")
-    minutes, hours = round(seconds / 60), round(seconds / 3600)
+    minutes = round(seconds / 60)
+    hours = round(seconds / 3600)
     if minutes < 120:
         return count_with_noun(minutes, "minute")
     return count_with_noun(hours, "hour")
 
 
-def plural(number: float, one: str, many: str) -> str:
-    return one if number == 1 else many
+def plural(number: float, singular: str, many: str) -> str:
+    return singular if number == 1 else many
 
 
 def first_few(messages: Sequence[str]) -> list[str]:
@@ -172,5 +174,6 @@ def first_few(messages: Sequence[str]) -> list[str]:
 
 def join_first(parts: list[str], separator: str = ", ") -> str:
     """Return the first three parts, and how many more there are."""
-    rest, shown = len(parts) - 3, separator.join(parts[:3])
+    rest = len(parts) - 3
+    shown = separator.join(parts[:3])
     return f"{shown} and {rest} more" if rest > 0 else shown

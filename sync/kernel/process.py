@@ -37,8 +37,8 @@ def is_shutting_down() -> bool:
 def wait(seconds: float) -> bool:
     """Wait so many seconds, less when asked to shut down; return whether it was."""
     until = time.monotonic() + seconds
-    while not is_shutting_down() and (left := until - time.monotonic()) > 0:
-        time.sleep(min(SHUTDOWN_POLL_SECONDS, left))
+    while not is_shutting_down() and (seconds_left := until - time.monotonic()) > 0:
+        time.sleep(min(SHUTDOWN_POLL_SECONDS, seconds_left))
     return is_shutting_down()
 
 

@@ -108,13 +108,13 @@ SHORTEST_SECRET = 6  # a shorter text would black out ordinary words
 def _spellings(secret: str) -> set[str]:
     """Return a secret as a finished line may have it: as it is, as a Python literal, and either in JSON."""
     plain = {secret, repr(secret)[1:-1]}
-    return plain | {json.dumps(one)[1:-1] for one in plain}
+    return plain | {json.dumps(text)[1:-1] for text in plain}
 
 
 def _pattern_of(secrets: Iterable[str]) -> re.Pattern[str] | None:
     long_enough = {secret for secret in secrets if len(secret) >= SHORTEST_SECRET}
-    known = sorted({form for secret in long_enough for form in _spellings(secret)}, key=len, reverse=True)
-    return re.compile("|".join(map(re.escape, known))) if known else None
+    spellings = sorted({form for secret in long_enough for form in _spellings(secret)}, key=len, reverse=True)
+    return re.compile("|".join(map(re.escape, spellings))) if spellings else None
 
 
 class Redactor:
@@ -127,12 +127,12 @@ class Redactor:
     def known_only(self, text: str) -> str:
         """Remove known secrets only; shapes would cut into HTML."""
         # One read of the pair: another thread may replace it meanwhile.
-        count, known = self._known
+        count, pattern = self._known
         if count != len(self._secrets):
             secrets = list(self._secrets)
-            known = _pattern_of(secrets)
-            self._known = (len(secrets), known)
-        return known.sub(HIDDEN, text) if known else text
+            pattern = _pattern_of(secrets)
+            self._known = (len(secrets), pattern)
+        return pattern.sub(HIDDEN, text) if pattern else text
 
     def __call__(self, text: str) -> str:
         text = self.known_only(text)

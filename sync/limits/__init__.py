@@ -98,12 +98,9 @@ def grant(entity_type: str) -> Grant | Wait:
     """Say whether a board may be worked now; where a probe of the account is due, one worker makes it first."""
     facts = LimitFacts([entity_type])
     found = facts.answer(entity_type)
-    if facts.account.only_writes and not write_stop.may_probe():
+    if facts.account.only_writes:
         found = facts.answer(entity_type, reads=True)
         return replace(found, hold_seconds=facts.hold_seconds) if isinstance(found, Grant) else found
-    # The probe was brought forward.
-    if facts.account.only_writes and isinstance(found, Wait) and found.kind is BlockedKind.ACCOUNT:
-        found = facts.answer(entity_type, reads=True)
     # What the quota makes wait goes on by itself, and by then the account should have answered.
     is_ready = isinstance(found, Grant) or found.kind in (BlockedKind.QUOTA, BlockedKind.BATCHING)
     if is_ready and (untested := facts.untested) is not None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import structlog
@@ -17,14 +17,16 @@ from django.db import transaction
 from django.db.models import Q
 
 from sync import registry
-from sync.choices import REFUSED_WORDS, STOP_WORDS, QueueDirection, QueueStatus, StopCode
+from sync.choices import REFUSED_WORDS, STOP_WORDS, Priority, QueueDirection, QueueStatus, StopCode
 from sync.clock import SyncNow, sync_now
+from sync.kernel.db import fetch_rows
 from sync.limits import credentials, quota
 from sync.limits.rate_limits import DAY_SECONDS
 from sync.models import BoardLink, Intent, IntentState, MondayAccount, SyncQueue, WebhookEvent
 from sync.models.state import STOP_END_KIND, STOP_KIND, log_event
 from sync.monday.errors import MondayError, Scope
 from sync.outbox import notify
+from sync.outbox.pauses import IS_PAUSED
 
 log = structlog.get_logger(__name__)
 
@@ -44,38 +46,92 @@ HELD = "Monday doesn't store what is sent."
 """How the reason begins for which a job waits; by it such jobs are found again."""
 
 
+HABITUAL_FAILURES = 10
+"""So many writes in a row stop everything though each is of records that have failed before while others were written.
+
+A few records that Monday fails on for their own sake never do.
+"""
+
+PROBED_TOGETHER = 4
+"""So many that failed as a probe are written together once writes go on: it was hardly their fault."""
+
+ALONE_WAIT = 3_600
+ALONE_APART = 600
+"""Seconds until a record that fails again and again is tried once more, and for each further one that waits so."""
+
+
+NEVER = datetime.min.replace(tzinfo=UTC)
+FUTURE = datetime.max.replace(tzinfo=UTC)
+
+
 @dataclass(frozen=True)
 class WriteFailure:
     """What a failed write means for its record: its own fault, or how long it is not tried again."""
 
     is_own: bool = False
     wait_seconds: float = 0
+    at_most: int = 1  # with how many others of such it is tried again
 
 
-def write_failed(error: MondayError, records: Collection[UUID], *, others_answered: bool) -> WriteFailure:
+def write_failed(
+    error: MondayError, records: Collection[UUID], *, others_answered: bool, key: str = ""
+) -> WriteFailure:
     """Count a write of these records without a known outcome; stop all writes where others' have failed before.
 
-    `others_answered`: the same pass has written others since.
+    `others_answered`: the same pass has written others since. `key`: the call's, where it wasn't sent before.
     """
     only_record = str(*records) if len(records) == 1 else ""
+    # What the token's user may not do needs no second record to be believed.
+    is_refused = error.scope is Scope.ACCOUNT
+    first_failure, last_failure = _failures_before(records, key)
+    written = Intent.objects.filter(state=IntentState.APPLIED).exclude(entity_id__in=records)
+    last_written = written.order_by("-created_at").values_list("created_at", flat=True).first() or NEVER
+    is_habitual = first_failure < last_written
+    # Others were written since it failed: a failure of its own, and no sign of an outage.
+    is_recent = last_failure < last_written
     with transaction.atomic():
         account, _ = MondayAccount.objects.select_for_update().get_or_create(id=1)
+        is_news = is_refused or account.only_writes or others_answered or not is_habitual or is_recent
+        if only_record and not is_news:
+            return WriteFailure(wait_seconds=_wait_alone())
         number = 1 if others_answered else account.write_failures + 1
-        # What the token's user may not do needs no second record to be believed.
-        is_refused = error.scope is Scope.ACCOUNT
         is_same = bool(only_record) and only_record == account.failed_record
         account.write_failures = min(number, 1_000)
         account.write_failed_at = sync_now()
         account.failed_record = only_record if number == 1 or is_same else ""
         wait = wait_for_person(account.stopped_since) if is_refused else wait_after(number - 1)
-        if is_refused or (number > 1 and not is_same):
+        is_expected = is_habitual and not account.only_writes and number <= HABITUAL_FAILURES
+        if is_refused or (number > 1 and not is_same and not is_expected):
             _stop(account, error, wait)
             # The next probe is one waiting write.
             account.batch_limit = 1
         account.save()
     # What Monday answers, and fails to do for the same record again, is about that record.
-    is_own = not is_refused and bool(only_record) and (number == 1 or (is_same and error.path_alias is not None))
-    return WriteFailure(is_own, wait)
+    is_own = is_expected or number == 1 or (is_same and error.path_alias is not None)
+    at_most = 1 if is_habitual or is_same or number == 1 else PROBED_TOGETHER
+    return WriteFailure(is_own and bool(only_record) and not is_refused, wait, at_most)
+
+
+def _failures_before(records: Collection[UUID], key: str) -> tuple[datetime, datetime]:
+    """Return since when all of these records fail, and when one failed last; `FUTURE` where one didn't since it was
+    written.
+    """
+    failures: dict[UUID, list[datetime]] = {}
+    rows = Intent.objects.filter(entity_id__in=records).exclude(idempotency_key=key).order_by("created_at")
+    for record_id, state, created_at in rows.values_list("entity_id", "state", "created_at"):
+        if state in (IntentState.OPEN, IntentState.VOID):
+            failures.setdefault(record_id, []).append(created_at)
+        elif state in (IntentState.APPLIED, IntentState.CONFIRMED):
+            failures.pop(record_id, None)
+    if not records or len(failures) < len(set(records)):
+        return FUTURE, FUTURE
+    return max(times[0] for times in failures.values()), max(times[-1] for times in failures.values())
+
+
+def _wait_alone() -> float:
+    """Return the seconds until such a record is tried again: however many there are, together they cost little."""
+    waiting = SyncQueue.objects.filter(status=QueueStatus.PENDING, claim_at_most=1).count()
+    return max(ALONE_WAIT, ALONE_APART * waiting)
 
 
 def wait_after(failures: int) -> float:
@@ -105,25 +161,52 @@ def _stop(account: MondayAccount, error: MondayError, wait: float) -> None:
     log.warning("writes stopped", seconds=wait, reason=error.full_sentence)
 
 
-def may_probe() -> bool:
-    """Whether this worker may write now though writes are stopped: one of all workers, when the probe's time has come.
+PROBE_SECONDS = 180
+"""So long the worker that probes has for it; where its record turns out to need no write, the next probe is then."""
 
-    A delivery or a save that came after the last failure brings it forward.
+_NEXT_PROBE = f"""
+    SELECT job.id FROM sync_queue AS job JOIN sync_board_links AS link ON link.entity_type = job.entity_type
+    WHERE job.status = 'pending' AND job.entity_id IS NOT NULL AND link.board_id <> ''
+      AND (link.blocked_until IS NULL OR link.blocked_until <= sync_now())
+      AND (job.direction = 'to_monday' AND job.next_retry <= sync_now() OR starts_with(job.reason, %(held)s))
+      AND job.priority <= %(priority)s AND NOT {IS_PAUSED.format(entity_type="job.entity_type")}
+      AND NOT EXISTS (SELECT FROM sync_intents AS intent WHERE intent.entity_id = job.entity_id
+        AND intent.state = 'open' AND (intent.deadline > sync_now() OR intent.item_id = ''))
+    ORDER BY (job.claim_at_most = 1), job.last_attempt NULLS FIRST, job.id LIMIT 1
+"""  # noqa: S608 - made of constants
+
+
+def next_probe(*, only_urgent: bool = False) -> SyncQueue | None:
+    """Return the job that is written next to find out whether writes work: one, of all boards that can be worked.
+
+    What has failed alone comes last, else what wasn't tried for longest: so that none is the probe again and again.
+    `only_urgent`: of those that a person clicked.
     """
+    priority = max(Priority) if not only_urgent else Priority.PERSON
+    rows = fetch_rows(_NEXT_PROBE, {"held": HELD, "priority": int(priority)})
+    return SyncQueue.objects.filter(pk=rows[0][0]).first() if rows else None
+
+
+def is_probe_due() -> bool:
+    """Whether it is time to try a write though writes are stopped."""
+    return MondayAccount.objects.filter(_due_for_probe(), id=1, only_writes=True).exists()
+
+
+def begin_probe() -> bool:
+    """Whether this worker is the one of all that probes: the update matches for the first only."""
+    until = SyncNow() + timedelta(seconds=PROBE_SECONDS)
+    account = MondayAccount.objects.filter(_due_for_probe(), id=1, only_writes=True)
+    return bool(account.update(stopped_until=until, write_failed_at=SyncNow()))
+
+
+def _due_for_probe() -> Q:
+    """Its time has come, or a delivery or a save that came after the last failure brings it forward."""
     is_due = Q(stopped_until__lte=SyncNow())
+    failed_at = MondayAccount.objects.filter(id=1).values_list("write_failed_at", flat=True).first()
+    if failed_at is None or not _has_sign_of_life(failed_at):
+        return is_due
     apart = max(SOONER_SECONDS, calls_apart(PROBE_CALLS, FIRST_CALLS))
-    account = MondayAccount.objects.filter(id=1, only_writes=True).first()
-    if account is None:
-        return True
-    if account.write_failed_at and _has_sign_of_life(account.write_failed_at):
-        is_due |= Q(write_failed_at__lte=SyncNow() - timedelta(seconds=apart))
-    until = SyncNow() + timedelta(seconds=settings.MONDAY_TIMEOUT_SECONDS + 5)
-    # The update elects the one worker that probes: it matches for the first only.
-    return bool(
-        MondayAccount.objects.filter(is_due, id=1, only_writes=True).update(
-            stopped_until=until, write_failed_at=SyncNow()
-        )
-    )
+    return is_due | Q(write_failed_at__lte=SyncNow() - timedelta(seconds=apart))
 
 
 def _has_sign_of_life(failed_at: datetime) -> bool:

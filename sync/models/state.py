@@ -174,7 +174,8 @@ class SyncMetadata(models.Model):
 
     @jira_id.setter
     def jira_id(self, value: str | None) -> None:
-        self.system, self.remote_id = JIRA, value
+        self.system = JIRA
+        self.remote_id = value
 
 
 SyncState = SyncMetadata
@@ -234,8 +235,8 @@ class Decision(models.Model):
     @property
     def done_at(self) -> datetime:
         """When somebody did on Monday what a pass found, as far as webhooks told; else when it was written down."""
-        told = {"removed": self.values, "pull": self.cause.get("monday", {})}.get(self.kind, {}).get("at")
-        return datetime.fromisoformat(told) if told else self.at
+        moment = {"removed": self.values, "pull": self.cause.get("monday", {})}.get(self.kind, {}).get("at")
+        return datetime.fromisoformat(moment) if moment else self.at
 
     def __str__(self) -> str:
         return self.sentence
@@ -267,7 +268,7 @@ class Decision(models.Model):
         """What tells an act from others alike, as edits one by one; empty where that isn't known, or the sync's."""
         if self.actor and self.kind in BATCH_KINDS:
             return str(self.batch_id or "")
-        cause, values = (one if isinstance(one, dict) else {} for one in (self.cause, self.values))
+        cause, values = (value if isinstance(value, dict) else {} for value in (self.cause, self.values))
         if self.actor and self.kind == "pull":
             # Monday tells of no act: one value that one person gives one column, within a minute, is taken for one.
             return f"{self.key}={values.get('after', '')}"
@@ -284,7 +285,8 @@ def log_event(kind: str, sentence: str, *, by: str = "", entity_type: str = "") 
     Decision.objects.create(kind=kind, sentence=sentence, actor=by[:MAX_ACTOR_LENGTH], entity_type=entity_type)
 
 
-STOP_KIND, STOP_END_KIND = "stop", "stop_end"
+STOP_KIND = "stop"
+STOP_END_KIND = "stop_end"
 """The kinds of a stop of a board, or without one of the account, and of its end."""
 
 PEOPLE_KIND = "people"
@@ -323,20 +325,21 @@ def fold_alike(entries: Sequence[Decision]) -> Sequence[Decision]:
     written: to find them in a list of a hundred thousand would cost more than the list.
     """
     alike: dict[tuple[str, ...], list[Decision]] = {}
-    for one in [one for one in entries if not one.folded]:
-        alike.setdefault(one.fold_key, []).append(one)
+    for entry in [entry for entry in entries if not entry.folded]:
+        alike.setdefault(entry.fold_key, []).append(entry)
     listed = _listed_lately(entries)
     for key, group in alike.items():
-        pause = BULK_PAUSE if len({one.about for one in group}) > MANY_ALIKE else ACT_PAUSE
-        before = [one for one in listed.get(key, ()) if one.ago <= (pause if one.fold_id else ACT_PAUSE)]
-        acts = {one.fold_id for one in before} - {None}
-        if len({one.about for one in (*before, *group)}) <= MANY_ALIKE and not acts:
+        pause = BULK_PAUSE if len({entry.about for entry in group}) > MANY_ALIKE else ACT_PAUSE
+        before = [entry for entry in listed.get(key, ()) if entry.ago <= (pause if entry.fold_id else ACT_PAUSE)]
+        acts = {entry.fold_id for entry in before} - {None}
+        if len({entry.about for entry in (*before, *group)}) <= MANY_ALIKE and not acts:
             continue
         act = next(iter(acts), None) or uuid.uuid4()
-        for one in group:
-            one.fold_id, one.folded = act, one.about != group[-1].about
+        for entry in group:
+            entry.fold_id = act
+            entry.folded = entry.about != group[-1].about
         if before:
-            earlier = models.Q(pk__in=[one.pk for one in before]) | models.Q(fold_id__in=acts)
+            earlier = models.Q(pk__in=[entry.pk for entry in before]) | models.Q(fold_id__in=acts)
             # Without those that are of the act already: a bulk that writes one at a time would write each anew.
             Decision.objects.filter(earlier).exclude(folded=True, fold_id=act).update(folded=True, fold_id=act)
     return entries
@@ -346,16 +349,18 @@ def _listed_lately(entries: Sequence[Decision]) -> dict[tuple[str, ...], list[An
     """The entries that are listed and may be of an act that goes on with these, with how long ago; by `fold_key`."""
     if not entries:
         return {}
-    types, kinds, actors = map(set, zip(*((one.entity_type, one.kind, one.actor) for one in entries), strict=True))
+    types, kinds, actors = map(
+        set, zip(*((entry.entity_type, entry.kind, entry.actor) for entry in entries), strict=True)
+    )
     ago = models.ExpressionWrapper(SyncNow() - models.F("at"), models.DurationField())
     rows = Decision.objects.filter(folded=False, at__gt=SyncNow() - BULK_PAUSE, entity_type__in=types)
     of_kind = models.Q(kind__in=kinds) | models.Q(cause__has_key="made")
     rows = rows.filter(of_kind, actor__in=actors).annotate(ago=ago).order_by()
-    found: dict[tuple[str, ...], list[Any]] = {}
-    told = ("kind", "key", "actor", "batch_id", "cause", "values", "fold_id")
-    for row in rows.only("entity_type", "entity_id", "remote_id", *told):
-        found.setdefault(row.fold_key, []).append(row)
-    return found
+    listed: dict[tuple[str, ...], list[Any]] = {}
+    columns = ("kind", "key", "actor", "batch_id", "cause", "values", "fold_id")
+    for row in rows.only("entity_type", "entity_id", "remote_id", *columns):
+        listed.setdefault(row.fold_key, []).append(row)
+    return listed
 
 
 # What must be known after a crash: intents, webhook deliveries, tombstones, ignored items.

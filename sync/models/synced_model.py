@@ -122,11 +122,11 @@ class SyncedModel(models.Model):
 
         Committed too, because a save whose transaction is rolled back has written nothing.
         """
-        known = (getattr(self, "_loaded", {}), getattr(self, "_committed", {}))
+        snapshots = (getattr(self, "_loaded", {}), getattr(self, "_committed", {}))
         now = self._current_values(
             name for name in self._field_names() if name not in ("id", "created_at", "updated_at")
         )
-        return [name for name, value in now.items() if any(name not in k or k[name] != value for k in known)]
+        return [name for name, value in now.items() if any(name not in k or k[name] != value for k in snapshots)]
 
     def save(self, *args: Any, **kwargs: Any) -> None:
         """Insert, or update only what changed since it was loaded; nothing changed writes nothing."""

@@ -23,10 +23,10 @@ from sync.kernel import humanize, process
 from sync.kernel.db import retry_on_lock_timeout
 from sync.kernel.messages import own_fault
 from sync.kernel.process import pass_log_context
-from sync.limits import BlockedKind, Grant, Reservation, Wait, grant
+from sync.limits import BlockedKind, Grant, Reservation, Wait, grant, write_stop
 from sync.models import BoardLease, Intent, IntentState, SyncQueue
 from sync.outbox import finish, notify
-from sync.outbox.claim import Claim, Lease, LeaseLost, acquire, claim, has_due_rows
+from sync.outbox.claim import Claim, Lease, LeaseLost, acquire, claim, claim_records, has_due_rows
 from sync.reconcile import confirm_creates, reconcile
 from sync.reconcile.changes import PassResult
 from sync.records import availability
@@ -117,11 +117,17 @@ class _Run:
                 granted = reserved
                 break
             with reserved:
-                claimed = claim(
-                    board_lease, reserved.size, only_urgent=reserved.only_urgent, only_pulls=bool(granted.hold_seconds)
-                )
+                hold_seconds = granted.hold_seconds
+                claimed: list[Claim] = []
+                if hold_seconds:
+                    claimed = _claim_probe(board_lease, only_urgent=reserved.only_urgent)
                 if claimed:
-                    self._run_pass(board_lease, claimed, granted.hold_seconds)
+                    hold_seconds = 0
+                else:
+                    only_pulls = bool(hold_seconds)
+                    claimed = claim(board_lease, reserved.size, only_urgent=reserved.only_urgent, only_pulls=only_pulls)
+                if claimed:
+                    self._run_pass(board_lease, claimed, hold_seconds)
             # A claim that came out short has mostly left nothing, and to ask costs a tenth of a further round.
             if len(claimed) < reserved.size and not (claimed and has_due_rows(entity_type)):
                 if has_lingered:
@@ -171,27 +177,24 @@ def _reserve(board_lease: Lease, granted: Grant) -> Reservation | Wait:
     return now if isinstance(now, Wait) else Wait(BlockedKind.BLOCKED, stopped)
 
 
-STUCK_SECONDS = 120
+def _claim_probe(board_lease: Lease, *, only_urgent: bool) -> list[Claim]:
+    """While writes are stopped, claim the one record whose write tries them again, when that is due and it is here.
 
-
-class PoolWatch:
-    """Notices a pool that takes nothing though jobs are due, as after the kill of the process that held its lock."""
-
-    def __init__(self) -> None:
-        self.taken = 0  # tasks, as counted last
-        self.idle_since = 0.0
-
-    def is_stuck(self, taken: int, running: int, waiting: int, now: float) -> bool:
-        """Whether it took no waiting task for two minutes, none is running, and a board's due jobs don't move.
-
-        `taken` is how many tasks the pool has begun so far, `running` how many of these haven't ended, and `waiting`
-        how many the worker has received for it. With none waiting, as when beat is down, the pool is merely idle.
-        """
-        if taken != self.taken or running or not waiting or not self.idle_since:
-            self.taken = taken
-            self.idle_since = now
-            return False
-        return now - self.idle_since >= STUCK_SECONDS and bool(availability.overdue_boards(STUCK_SECONDS))
+    First it is looked for the creates that have no answer, of which one may be the next to try.
+    """
+    if not write_stop.is_probe_due() or confirm_creates(board_lease, write_stop.HELD) not in ("", write_stop.HELD):
+        return []
+    job = write_stop.next_probe(only_urgent=only_urgent)
+    if job is None or job.entity_id is None:
+        return []
+    if job.entity_type != board_lease.link.entity_type:
+        # That board's worker does it, also where its own rows wait for later.
+        SyncQueue.objects.filter(pk=job.pk, next_retry__gt=SyncNow()).update(next_retry=SyncNow())
+        notify.notify_board(job.entity_type)
+        return []
+    if not write_stop.begin_probe():
+        return []
+    return [record for record in claim_records(board_lease, [job.entity_id]) if record.rows]
 
 
 def work(

@@ -35,7 +35,7 @@ _END_FAILED = """
 _RETURN = """
     UPDATE sync_queue AS leaving SET status = 'pending', lease_token = NULL, attempts = {attempts},
         next_retry = {due}, error_message = coalesce(%(error)s, error_message), reason = %(reason)s,
-        claim_at_most = %(at_most)s, causes = causes | %(cause)s, counted = false,
+        claim_at_most = coalesce(%(at_most)s::smallint, claim_at_most), causes = causes | %(cause)s, counted = false,
         payload = (payload - %(rounds_key)s::text) || %(payload)s::jsonb
     WHERE id = ANY (%(ids)s) AND lease_token = %(token)s AND status = 'in_progress'
 """
@@ -52,7 +52,8 @@ _MERGE_INTO_PENDING = """
                          ELSE waiting.next_retry END,
             causes = waiting.causes | leaving.causes,
             payload = (leaving.payload - %(rounds_key)s::text) || %(payload)s::jsonb || waiting.payload,
-            claim_at_most = coalesce(least(nullif(waiting.claim_at_most, 0), nullif(%(at_most)s, 0)), 0)
+            last_attempt = greatest(waiting.last_attempt, leaving.last_attempt),
+            claim_at_most = coalesce(least(nullif(waiting.claim_at_most, 0), nullif(%(at_most)s::smallint, 0)), 0)
         FROM sync_queue AS leaving CROSS JOIN LATERAL (
             SELECT id FROM sync_queue AS same
             WHERE same.status = 'pending' AND same.entity_type = leaving.entity_type
@@ -104,11 +105,11 @@ def end_failed(entity_type: str, jobs: Mapping[UUID, int]) -> None:
         run_sql(_END_FAILED, [list(jobs), list(jobs.values()), entity_type])
 
 
-def fail(rows: Sequence[SyncQueue], token: UUID, error: str) -> bool:
+def fail(rows: Sequence[SyncQueue], token: UUID, error: str, *, at_most: int = 0) -> bool:
     """Count a failure of the record itself; return whether it was the last attempt: the job has failed.
 
-    Of a record's due rows the one with the most attempts continues, the others end with it. A row that was
-    not due stays pending as it was.
+    With `at_most` 1 it is claimed alone from then on. Of a record's due rows the one with the most attempts continues,
+    the others end with it. A row that was not due stays pending as it was.
     """
     counted_rows = [row for row in rows if row.counted] or list(rows)
     leading = max(counted_rows, key=lambda row: (row.attempts, -row.id))
@@ -121,7 +122,7 @@ def fail(rows: Sequence[SyncQueue], token: UUID, error: str) -> bool:
         )
     else:
         seconds = backoff(leading.attempts).total_seconds()
-        values = {"error": error, "cause": int(Cause.FAILURE), "seconds": seconds}
+        values = {"error": error, "cause": int(Cause.FAILURE), "seconds": seconds, "at_most": at_most}
         _return_to_pending([leading.id], token, _ATTEMPTS_COUNTED, _DUE_AFTER_BACKOFF, values)
     return is_final
 
@@ -129,7 +130,7 @@ def fail(rows: Sequence[SyncQueue], token: UUID, error: str) -> bool:
 def fail_unsettled(rows: Sequence[SyncQueue], token: UUID, error: str) -> bool:
     """As `fail`, for a failure that no settling tells of: the record and its ledger say it too."""
     error = without_secrets(error)
-    is_final = fail(rows, token, error)
+    is_final = fail(rows, token, error, at_most=1)
     mark_failed(rows[0].entity_type, rows[0].entity_id, error, is_final=is_final)
     return is_final
 
@@ -144,12 +145,15 @@ def release(rows: Iterable[SyncQueue], token: UUID, reason: str, *, at_most: int
     )
 
 
-def defer(rows: Iterable[SyncQueue], token: UUID, seconds: float, reason: str, *, rounds: int = 0) -> None:
+def defer(
+    rows: Iterable[SyncQueue], token: UUID, seconds: float, reason: str, *, rounds: int = 0, at_most: int | None = 0
+) -> None:
     """Return rows to pending with their attempt, due after a wait of the record's own.
 
-    `rounds` is after how many passes in a row that could not decide it.
+    `at_most` is as of `release`; None leaves that as it is. `rounds` is after how many passes in a row that could not
+    decide it.
     """
-    values = {"reason": reason, "seconds": seconds}
+    values: dict[str, Any] = {"reason": reason, "seconds": seconds, "at_most": at_most}
     if rounds:
         values["payload"] = json.dumps({ROUNDS_KEY: rounds})
     _return_to_pending([row.id for row in rows], token, _ATTEMPTS_BEFORE, _DUE_LATER, values)

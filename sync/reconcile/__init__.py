@@ -126,10 +126,11 @@ def _unread(run: PassRun, executor: Executor, facts: PassFacts, plan: Plan) -> P
     return unread(facts, plan, failed, how)
 
 
-def confirm_creates(lease: Lease) -> str:
+def confirm_creates(lease: Lease, stop_reason: str = "") -> str:
     """Find out about every create without an answer whose deadline is over: one look-up, then document by document.
 
-    Return why Monday can't be asked any more, or an empty text; raises LeaseLost.
+    With a `stop_reason` none is sent again. Return why Monday can't be asked any more, or an empty text; raises
+    LeaseLost.
     """
     # They are found by the NPD ID column: until it is back, nothing is created again.
     if lease.link.npd_id_problem or not (documents := gather.unconfirmed_creates(lease.link.entity_type)):
@@ -140,7 +141,6 @@ def confirm_creates(lease: Lease) -> str:
     except MondayError as error:
         breaker.trip(lease.link, error)
         return error.sentence
-    stop_reason = ""
     for intents in documents:
         try:
             stop_reason = _confirm_document(lease, board, intents, items, stop_reason) or stop_reason
@@ -156,18 +156,18 @@ def confirm_creates(lease: Lease) -> str:
 def _confirm_document(
     lease: Lease, board: BoardContext, intents: Sequence[Intent], items: Mapping[str, Item] | None, stop_reason: str
 ) -> str:
-    """Find out about one document; with a `stop_reason` nothing is sent again, and what needs that waits."""
+    """Find out about one document; with a `stop_reason` it is looked for once more instead of sent again."""
     facts = facts_of_creates(board, intents, items)
     plans, executor = decide_unconfirmed(facts), Executor(lease, board, len(intents), stop_reason)
     log.info("create without answer", board=lease.link.entity_type, records=len(intents), found=len(facts.items or ()))
     if stop_reason:
         wait = facts.wait_seconds
-        plans = [replace(p, fate=Fate.WAIT, wait_seconds=wait) if p.fate is Fate.RESEND else p for p in plans]
+        again = Fate.LOOK_AGAIN
+        plans = [replace(p, fate=again, wait_seconds=wait) if p.fate is Fate.RESEND else p for p in plans]
     elif any(plan.fate is Fate.RESEND for plan in plans):
         answer = executor.resend(intents)
-        wait = max(facts.wait_seconds, executor.wait_seconds)
         is_own = facts.others_answered or executor.is_own_failure
-        plans = after_resending(replace(facts, wait_seconds=wait, others_answered=is_own), answer)
+        plans = after_resending(replace(facts, others_answered=is_own), answer)
         if executor.has_written:
             breaker.grow_batches(has_written=True)
     settle_creates(lease, board, plans)

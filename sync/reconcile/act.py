@@ -233,7 +233,7 @@ class Executor:
             if error.kind in (BOARD_FORBIDDEN, BOARD_FULL, GROUP_NOT_FOUND):
                 result = WriteResult(dict.fromkeys(request.aliases, error), error.request_id or "")
                 return answers | self.confirm(call, announced, result)
-            return answers | self.end_failed_document(call, announced, error)
+            return answers | self.end_failed_document(call, announced, error, key)
         return answers | self.confirm(call, announced, result)
 
     def create(self, writes: Sequence[Write]) -> ByUnit:
@@ -271,7 +271,7 @@ class Executor:
             return self._write(request, intents[0].idempotency_key, len(intents))
         except MondayError as error:
             if error.scope is Scope.TRANSPORT:
-                self._end_failed_write(error, [intent.entity_id for intent in intents])
+                self._end_failed_write(error, [intent.entity_id for intent in intents], "")
             elif not is_refused(error):
                 self._stop_writing(error)
             return error
@@ -407,11 +407,11 @@ class Executor:
         answer = self.send(replace(call, alone=True), [rest])[write.unit]
         return replace(answer, rejected={**rejected, **answer.rejected})
 
-    def end_failed_document(self, call: Call, announced: Sequence[Announced], error: MondayError) -> ByUnit:
+    def end_failed_document(self, call: Call, announced: Sequence[Announced], error: MondayError, key: str) -> ByUnit:
         """A document that Monday refused is bisected; one whose outcome is unknown never is."""
         log.warning("document failed", records=len(announced), scope=str(error.scope), reason=error.sentence)
         if not is_refused(error):
-            return self._end_failed_call(announced, error)
+            return self._end_failed_call(announced, error, key)
         _close_intents([intent for _, intent in announced], IntentState.VOID)
         writes = [write for write, _ in announced]
         if len(writes) == 1:
@@ -419,7 +419,7 @@ class Executor:
         half = len(writes) // 2
         return self.send(call, writes[:half]) | self.send(call, writes[half:])
 
-    def _end_failed_call(self, announced: Sequence[Announced], error: MondayError) -> ByUnit:
+    def _end_failed_call(self, announced: Sequence[Announced], error: MondayError, key: str) -> ByUnit:
         if error.kind is ANSWER_WITHOUT_DATA:
             # The request is over, but what it did is not told: both sides may be read again at once. Creates are left
             # to the look-up by NPD ID, which waits for Monday's search to catch up.
@@ -429,28 +429,28 @@ class Executor:
             _close_intents([intent for _, intent in announced], IntentState.VOID)
             announced = [(write, None) for write, _ in announced]
         if error.scope is Scope.TRANSPORT:
-            answer = self._end_failed_write(error, [write.record_id for write, _ in announced])
+            answer = self._end_failed_write(error, [write.record_id for write, _ in announced], key)
         else:
             self._stop_writing(error)
             answer = Answer(Verdict.STOPPED, self.stop_reason)
         return {write.unit: replace(answer, intent=intent) for write, intent in announced}
 
-    def _end_failed_write(self, error: MondayError, records: Sequence[UUID]) -> Answer:
+    def _end_failed_write(self, error: MondayError, records: Sequence[UUID], key: str) -> Answer:
         """Return what a write of these records without a known outcome means for each of them.
 
         While others are written it is a record's own failure, and counts. Else nothing counts, and nothing more is sent
         in this pass: several come again in parts, and a single one waits alone.
         """
-        failure = write_stop.write_failed(error, records, others_answered=self.has_written)
+        failure = write_stop.write_failed(error, records, others_answered=self.has_written, key=key)
         self.is_own_failure = failure.is_own
         self.wait_seconds = failure.wait_seconds
         self.has_written = False
         if failure.is_own:
-            return Answer(Verdict.FAILED, error.sentence)
+            return Answer(Verdict.FAILED, error.sentence, at_most=1)
         self.stop_reason = f"{write_stop.HELD} {error.sentence}"
         if len(records) > 1:
             return Answer(Verdict.STOPPED, self.stop_reason, at_most=parts_of(len(records)))
-        return Answer(Verdict.HELD, self.stop_reason, wait_seconds=failure.wait_seconds)
+        return Answer(Verdict.HELD, self.stop_reason, wait_seconds=failure.wait_seconds, at_most=failure.at_most)
 
     def failed_call(self, error: MondayError, number: int) -> Answer:
         """Return what a read that failed, or a write that was not carried out, means for each of so many units.

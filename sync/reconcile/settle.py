@@ -228,7 +228,7 @@ def end_jobs(run: PassRun, jobs: Iterable[Job]) -> None:
         if job.ending.outcome is Outcome.SETTLED:
             completed.setdefault(job.ending.detail, []).extend(job.claim.rows)
         elif job.ending.outcome is Outcome.RELEASED and run.hold_seconds:
-            finish.defer(list(job.claim.rows), token, run.hold_seconds, job.ending.detail)
+            finish.defer(list(job.claim.rows), token, run.hold_seconds, job.ending.detail, at_most=None)
         elif _is_item_to_decide_anew(job):
             rounds = int(job.claim.payload.get(ROUNDS_KEY, 0)) + 1
             wait = ROUNDS_WAIT_SECONDS if rounds > MAX_ROUNDS else 0
@@ -240,9 +240,10 @@ def end_jobs(run: PassRun, jobs: Iterable[Job]) -> None:
     for job in listed:
         if job.ending.outcome is Outcome.DEFERRED:
             how = job.ending
-            finish.defer(list(job.claim.rows), token, how.wait_seconds, how.detail, rounds=how.rounds)
+            rows = list(job.claim.rows)
+            finish.defer(rows, token, how.wait_seconds, how.detail, rounds=how.rounds, at_most=how.at_most)
         elif job.ending.outcome is Outcome.FAILED:
-            is_final = finish.fail(list(job.claim.rows), token, job.ending.detail)
+            is_final = finish.fail(list(job.claim.rows), token, job.ending.detail, at_most=job.ending.at_most)
             if is_final and job.claim.entity_id is not None:
                 why = f"Your resolution could not be applied: {job.ending.detail}"
                 reject_resolutions(run.entity_type, [job.claim.entity_id], why)

@@ -101,13 +101,13 @@ class ApprovalFacts:
     @property
     def open_requests(self) -> dict[tuple[UUID, str, str], ApprovalRequest]:
         """Those that wait, or that a person decided, by record, kind and field."""
-        found = [one for one in self.requests if one.state in OPEN_REQUEST_STATES]
-        return {(one.entity_id, one.kind, one.key): one for one in found}
+        open_requests = [request for request in self.requests if request.state in OPEN_REQUEST_STATES]
+        return {(request.entity_id, request.kind, request.key): request for request in open_requests}
 
     def states(self, kind: ApprovalKind) -> dict[tuple[UUID, str], str]:
         """Return how the requests of a kind stand, by record and field."""
         # An open request is stored after one that was done, so the later row wins.
-        return {(one.entity_id, one.key): one.state for one in self.requests if one.kind == kind}
+        return {(request.entity_id, request.key): request.state for request in self.requests if request.kind == kind}
 
     def is_over_limit(self, kind: ApprovalKind, entity_ids: Set[UUID]) -> bool:
         """Whether these records, with those counted already and those foreseen, are over the limit of an hour."""
@@ -120,12 +120,13 @@ def known_requests(
     link: BoardLink, kinds: Iterable[ApprovalKind], ids: Iterable[UUID], foreseen: Sequence[ApprovalRequest] = ()
 ) -> ApprovalFacts:
     """Read what was asked about these records, in one query; `foreseen` counts as if it were stored after the rest."""
-    asked_kinds, asked_ids = list(kinds), set(ids)
+    asked_kinds = list(kinds)
+    asked_ids = set(ids)
     of_records = ApprovalRequest.objects.filter(
         entity_type=link.entity_type, kind__in=asked_kinds, entity_id__in=asked_ids
     )
     stored = of_records.filter(_DONE_UNASKED_WITHIN_HOUR | Q(state__in=OPEN_REQUEST_STATES)).order_by("id")
-    later = [one for one in foreseen if one.kind in asked_kinds and one.entity_id in asked_ids]
+    later = [request for request in foreseen if request.kind in asked_kinds and request.entity_id in asked_ids]
     return ApprovalFacts((*stored, *later))
 
 
@@ -135,8 +136,8 @@ def with_counts(
     """Read what counts toward the limit, too: what was wanted within the hour, what is foreseen, the board's size."""
     counted = {kind: set(foreseen_records(link, kind)) for kind in kinds}
     rows = ApprovalRequest.objects.filter(_COUNTED, entity_type=link.entity_type, kind__in=list(counted))
-    known = [*rows.values_list("kind", "entity_id"), *((one.kind, one.entity_id) for one in foreseen)]
-    for kind, entity_id in known:
+    pairs = [*rows.values_list("kind", "entity_id"), *((request.kind, request.entity_id) for request in foreseen)]
+    for kind, entity_id in pairs:
         if kind in counted:
             counted[ApprovalKind(kind)].add(entity_id)
     return replace(facts, counted={kind: frozenset(ids) for kind, ids in counted.items()}, limit=approval_limit(link))
@@ -213,9 +214,11 @@ def _decide(acts: QuerySet[ApprovalRequest], by: AbstractBaseUser, state: Approv
 
 def _decision_lines(group: Sequence[ApprovalRequest], verb: str, name: str) -> list[Decision]:
     """What one click decided, as entries of one act: the last is listed, the others are folded into it."""
-    kind, number, act_id = ApprovalKind(group[0].kind), len(group), uuid4()
+    kind = ApprovalKind(group[0].kind)
+    number = len(group)
+    act_id = uuid4()
     fields = humanize.count_with_noun(number, "field")
-    what = {
+    subject = {
         ApprovalKind.ITEMS: f"the removal of {humanize.count_with_noun(number, 'item')} on Monday",
         ApprovalKind.RECORDS: f"the deletion of {registry.count_of_type(number, group[0].entity_type)} in NPD",
         ApprovalKind.CLEAR_MONDAY: f"the emptying of {fields} on Monday",
@@ -228,7 +231,7 @@ def _decision_lines(group: Sequence[ApprovalRequest], verb: str, name: str) -> l
             remote_id=act.remote_id,
             key=act.key,
             kind="approval",
-            sentence=f"{verb} {what}{': ' if number == 1 else ', among them '}{_within(act)}.",
+            sentence=f"{verb} {subject}{': ' if number == 1 else ', among them '}{_within(act)}.",
             values=act.values,
             actor=name,
             cause={"by": name, "causes": ["person"]},
@@ -291,10 +294,10 @@ def _close_requests(acts: QuerySet[ApprovalRequest], *, carried_out: bool = Fals
     ids = list(acts.values_list("pk", flat=True))
     if not ids:
         return 0
-    found = ApprovalRequest.objects.filter(pk__in=ids, state__in=OPEN_REQUEST_STATES)
+    open_requests = ApprovalRequest.objects.filter(pk__in=ids, state__in=OPEN_REQUEST_STATES)
     decided, end = (
         (ApprovalState.APPROVED, ApprovalState.DONE) if carried_out else (ApprovalState.REJECTED, ApprovalState.KEPT)
     )
     # Decided ones first; whatever is left open after that is released.
-    ended = found.filter(state=decided).update(state=end, at=SyncNow())
-    return ended + found.update(state=ApprovalState.RELEASED, at=SyncNow())
+    ended = open_requests.filter(state=decided).update(state=end, at=SyncNow())
+    return ended + open_requests.update(state=ApprovalState.RELEASED, at=SyncNow())

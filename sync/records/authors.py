@@ -50,7 +50,8 @@ UNKNOWN_USER = "An unknown user"
 
 # The sync's own edits have no way: SYNC_ACTOR says it all.
 _WAY_TEXTS = {"api": "by the API", "undo": "by an undo", "import": "by an import", "sync": ""}
-_DELETED, _SCRIPT = "a deleted user", "a script"
+_DELETED = "a deleted user"
+_SCRIPT = "a script"
 NOBODY = {SYNC_ACTOR, _DELETED, _SCRIPT, *_WAY_TEXTS}
 """Who made a change, where that is no user with a name."""
 
@@ -74,7 +75,8 @@ def latest_edits(model: type[SyncedModel], ids: Iterable[UUID], *, without_batch
 
     `without_batch` is a pass whose own writes are left out.
     """
-    models, wanted = event_models(tracks_model=model), list(ids)
+    models = event_models(tracks_model=model)
+    wanted = list(ids)
     if not models or not wanted:
         return {}
     events: Any = models[0]
@@ -83,16 +85,16 @@ def latest_edits(model: type[SyncedModel], ids: Iterable[UUID], *, without_batch
     contexts = events._meta.get_field("pgh_context").related_model._default_manager.in_bulk(
         list({row.pgh_context_id for row in rows if row.pgh_context_id})
     )
-    found: dict[UUID, list[Any]] = {}
+    by_record: dict[UUID, list[Any]] = {}
     for row in rows:
         row.pgh_context = contexts.get(row.pgh_context_id)
         metadata = row.pgh_context.metadata if row.pgh_context else {}
         # The pass's own writes would otherwise count as the latest edit.
         if without_batch and metadata.get("batch") == without_batch:
             continue
-        found.setdefault(row.pgh_obj_id, []).append(row)
+        by_record.setdefault(row.pgh_obj_id, []).append(row)
     # `in_bulk` and the lateral join give no order.
-    return {key: sorted(rows, key=lambda row: -row.pgh_id) for key, rows in found.items()}
+    return {key: sorted(rows, key=lambda row: -row.pgh_id) for key, rows in by_record.items()}
 
 
 def last_edit(history: Sequence[Any], attnames: Iterable[str], users: Mapping[Any, Any]) -> Edit | None:
@@ -138,7 +140,7 @@ def npd_editors(model: type[SyncedModel], entity_id: UUID, fields: Mapping[str, 
     users = users_of(history)
     edits = {key: last_edit(history, column_names(model, names), users) for key, names in fields.items()}
     # A way that names who it was says nothing more.
-    return {key: replace(one, way="" if one.who in one.way else one.way) for key, one in edits.items() if one}
+    return {key: replace(edit, way="" if edit.who in edit.way else edit.way) for key, edit in edits.items() if edit}
 
 
 def monday_editors(item_id: str, keys: Mapping[str, str]) -> dict[str, Edit]:
@@ -148,14 +150,15 @@ def monday_editors(item_id: str, keys: Mapping[str, str]) -> dict[str, Edit]:
     history = WebhookEvent.objects.filter(item_id=item_id, column_id__in=list(keys))
     account = MondayAccount.objects.filter(id=1).only("users", "user_id").first()
     people, own_user_id = (account.users, account.user_id) if account else ({}, "")
-    found: dict[str, Edit] = {}
+    edits: dict[str, Edit] = {}
     for event in history.order_by("-received_at")[:EVENTS_READ]:
-        user, key = event.user_id, keys[str(event.column_id)]
-        if user and user != own_user_id and key not in found:
+        user = event.user_id
+        key = keys[str(event.column_id)]
+        if user and user != own_user_id and key not in edits:
             # Until it is known which user is ours, one whom nobody named may be ourselves.
             is_known = own_user_id or people.get(user, {}).get("name")
-            found[key] = Edit(monday_user_name(user, people) if is_known else UNKNOWN_USER, "", event.done_at)
-    return found
+            edits[key] = Edit(monday_user_name(user, people) if is_known else UNKNOWN_USER, "", event.done_at)
+    return edits
 
 
 def column_names(model: type[SyncedModel], fields: Iterable[str]) -> list[str]:
@@ -196,8 +199,8 @@ def users_of(events: Iterable[Any]) -> dict[Any, Any]:
 
 def monday_users() -> Mapping[str, Any]:
     """Return the stored users of the Monday account, by id."""
-    found = MondayAccount.objects.filter(id=1).values_list("users", flat=True).first()
-    return found or {}
+    users = MondayAccount.objects.filter(id=1).values_list("users", flat=True).first()
+    return users or {}
 
 
 def monday_editor_name(user_id: str, people: Mapping[str, Any]) -> str:
@@ -230,7 +233,9 @@ def who_has(right: str) -> str:
     """Name some of those who have a right; administrators where nobody has."""
     people: Any = get_user_model()._default_manager
     may = people.with_perm(right, backend=_MODEL_BACKEND).filter(is_staff=True)
-    return humanize.join_first([full_name(one) for one in may.order_by("is_superuser", "username")]) or "administrators"
+    return (
+        humanize.join_first([full_name(user) for user in may.order_by("is_superuser", "username")]) or "administrators"
+    )
 
 
 _MODEL_BACKEND = "django.contrib.auth.backends.ModelBackend"
@@ -346,16 +351,16 @@ def deletion_authors(keys: Iterable[tuple[str, UUID | None]]) -> dict[UUID, Dele
         return {}
     labels = {spec.model._meta.label_lower: spec.entity_type for spec in registry.entities()}
     rows = LogEntry.objects.filter(object_id__in=[key for key, _ in wanted], action_flag=DELETION).order_by("pk")
-    found = {}
+    deletions = {}
     user = f"user__{get_user_model().USERNAME_FIELD}"
     columns = ("object_id", "content_type__app_label", "content_type__model", user, "change_message")
-    for key, app, model, name, said in rows.values_list(*columns):
+    for key, app, model, name, message in rows.values_list(*columns):
         if key is not None and (key, labels.get(f"{app}.{model}")) in wanted:
             # Django's own pages log a list of changes, which for a deletion is empty.
-            found[UUID(key)] = Deletion(str(name), "" if said.startswith("[") else said)
-    tombstones = Tombstone.objects.filter(entity_id__in=found).exclude(context_id=None)
+            deletions[UUID(key)] = Deletion(str(name), "" if message.startswith("[") else message)
+    tombstones = Tombstone.objects.filter(entity_id__in=deletions).exclude(context_id=None)
     requests = dict(tombstones.values_list("entity_id", "context_id"))
-    return {key: replace(one, request=str(requests.get(key, ""))) for key, one in found.items()}
+    return {key: replace(deletion, request=str(requests.get(key, ""))) for key, deletion in deletions.items()}
 
 
 def log_action(user: AbstractBaseUser | AnonymousUser, about: Model, sentence: str, *, flag: int = CHANGE) -> None:
@@ -366,7 +371,7 @@ def log_action_many(
     user: AbstractBaseUser | AnonymousUser, about: Iterable[Model], sentence: str, *, flag: int = CHANGE
 ) -> None:
     """Log an action on each of these, in one statement, in the caller's transaction."""
-    log_action_each(user, [(one, sentence) for one in about], flag=flag)
+    log_action_each(user, [(row, sentence) for row in about], flag=flag)
 
 
 def log_action_each(
@@ -376,13 +381,13 @@ def log_action_each(
     LogEntry.objects.bulk_create(
         LogEntry(
             user_id=user.pk,  # type: ignore[misc]  # permissions let nobody anonymous in
-            content_type=ContentType.objects.get_for_model(type(one)),
-            object_id=str(one.pk),
-            object_repr=str(one)[:MAX_NAME_LENGTH],
+            content_type=ContentType.objects.get_for_model(type(row)),
+            object_id=str(row.pk),
+            object_repr=str(row)[:MAX_NAME_LENGTH],
             action_flag=flag,
             change_message=sentence,
         )
-        for one, sentence in acts
+        for row, sentence in acts
     )
 
 
@@ -445,27 +450,27 @@ def causes_by_decision(decisions: Sequence[Decision]) -> dict[int, list[CauseLin
 def causes_of(row: Decision, events: Mapping[int, WebhookEvent]) -> list[CauseLink]:
     """Return what led to a decision, in order; nothing where it was written without a cause."""
     provenance: Mapping[str, Any] = row.cause
-    found = []
+    links = []
     for side, place in (("npd", "edited in NPD"), ("monday", "edited on Monday")):
         if edit := provenance.get(side):
             way = f" {edit['way']}" if edit.get("way") else ""
-            found.append(CauseLink("edit", f"{place} by {edit['who']}{way}{_at_text(edit.get('at'))}"))
+            links.append(CauseLink("edit", f"{place} by {edit['who']}{way}{_at_text(edit.get('at'))}"))
     ids = list(provenance.get("events", []))
-    found += [CauseLink("webhook", _webhook_text(pk, events.get(pk))) for pk in ids[:MAX_LISTED]]
+    links += [CauseLink("webhook", _webhook_text(pk, events.get(pk))) for pk in ids[:MAX_LISTED]]
     if len(ids) > MAX_LISTED:
-        found.append(CauseLink("webhook", f"and {len(ids) - MAX_LISTED} more webhooks"))
-    found += _rows(provenance)
+        links.append(CauseLink("webhook", f"and {len(ids) - MAX_LISTED} more webhooks"))
+    links += _rows(provenance)
     read = provenance.get("read")
     if read:
-        found.append(CauseLink("call", f"Monday read [Monday request {read}]"))
+        links.append(CauseLink("call", f"Monday read [Monday request {read}]"))
     if row.request_id and row.request_id != read:
         alias = f", alias {provenance['alias']}" if provenance.get("alias") else ""
-        found.append(CauseLink("call", f"written to Monday [Monday request {row.request_id}{alias}]"))
+        links.append(CauseLink("call", f"written to Monday [Monday request {row.request_id}{alias}]"))
     if rule := provenance.get("rule"):
-        found.append(CauseLink("rule", f"decided by: {rule}"))
+        links.append(CauseLink("rule", f"decided by: {rule}"))
     if row.undoes is not None:
-        found.append(CauseLink("undo", f"undoes entry #{row.undoes}"))
-    return found
+        links.append(CauseLink("undo", f"undoes entry #{row.undoes}"))
+    return links
 
 
 def causes_text(links: Iterable[CauseLink]) -> str:

@@ -19,7 +19,9 @@ from sync.limits import BlockedKind, LimitFacts, Wait
 from sync.models import BoardLease, BoardLink, QueuePause, SyncQueue
 from sync.outbox.pauses import IS_PAUSED, active_pause
 
-READY, BACKOFF, DEFERRED = "ready", "backoff", "deferred"
+READY = "ready"
+BACKOFF = "backoff"
+DEFERRED = "deferred"
 LOADED = "loaded"
 
 LONG_WAIT = timedelta(hours=1)
@@ -191,7 +193,7 @@ class Overview(LimitFacts):
     @cached_property
     def shown(self) -> list[BoardAvailability]:
         """The same for people."""
-        return [self.shown_as(one) for one in self.boards]
+        return [self.shown_as(board) for board in self.boards]
 
     @cached_property
     def by_type(self) -> Mapping[str, BoardAvailability]:
@@ -211,12 +213,12 @@ class Overview(LimitFacts):
 
     def of(self, entity_type: str, *, urgent: bool = False, unblocked: bool = False) -> BoardAvailability:
         """Return how one of these boards stands; the arguments are those of the function of this name."""
-        found = self.answer(entity_type, urgent=urgent, unblocked=unblocked)
+        answer = self.answer(entity_type, urgent=urgent, unblocked=unblocked)
         pause = active_pause(entity_type, self.pauses)
         board = BoardAvailability(entity_type, self.links.get(entity_type), pause=pause)
-        if isinstance(found, Wait):
-            return replace(board, reason_code=found.kind, detail=found.reason, until=found.until)
-        return replace(board, since=found.since)
+        if isinstance(answer, Wait):
+            return replace(board, reason_code=answer.kind, detail=answer.reason, until=answer.until)
+        return replace(board, since=answer.since)
 
     @cached_property
     def all_jobs(self) -> Sequence[JobCount]:
@@ -226,8 +228,8 @@ class Overview(LimitFacts):
 
     def jobs(self, entity_type: str, *phases: str) -> list[JobCount]:
         """Return a type's jobs; of these phases, where some are named."""
-        mine = [one for one in self.all_jobs if one.entity_type == entity_type]
-        return [one for one in mine if not phases or one.phase in phases]
+        mine = [job for job in self.all_jobs if job.entity_type == entity_type]
+        return [job for job in mine if not phases or job.phase in phases]
 
     def due(self, board: BoardAvailability) -> list[JobCount]:
         """Return those that could be worked now: of a board that can."""
@@ -303,24 +305,28 @@ def stops_of(now: Overview) -> list[Stop]:
     for board in now.shown:
         if board.reason_code is not None and board.is_stopped:
             by_reason.setdefault((board.reason_code, board.detail), []).append(board)
-    found = []
+    stops = []
     for (kind, reason), boards in by_reason.items():
         titles = {board.entity_type: registry.board_title(board.entity_type) for board in boards}
-        code, since = StopCode.TOKEN.value if kind is BlockedKind.NOT_CONFIGURED else "", None
+        code = StopCode.TOKEN.value if kind is BlockedKind.NOT_CONFIGURED else ""
+        since = None
         if kind is BlockedKind.ACCOUNT:
-            code, since = now.account.stop_code, now.account.stopped_since
+            code = now.account.stop_code
+            since = now.account.stopped_since
         elif kind is BlockedKind.BLOCKED:
-            since = min((one.link.blocked_since for one in boards if one.link and one.link.blocked_since), default=None)
-        found.append(Stop(humanize.without_request_id(reason), titles, kind, code, since))
-    return found
+            since = min(
+                (board.link.blocked_since for board in boards if board.link and board.link.blocked_since), default=None
+            )
+        stops.append(Stop(humanize.without_request_id(reason), titles, kind, code, since))
+    return stops
 
 
 def first_of(jobs: Sequence[JobCount]) -> datetime | None:
-    return min((one.first for one in jobs if one.first is not None), default=None)
+    return min((job.first for job in jobs if job.first is not None), default=None)
 
 
 def number_of(jobs: Sequence[JobCount]) -> int:
-    return sum(one.number for one in jobs)
+    return sum(job.number for job in jobs)
 
 
 def is_leased(link: BoardLink, now: datetime) -> bool:
@@ -377,11 +383,14 @@ def overdue_boards(max_seconds: float, now: Overview | None = None) -> list[Over
     A load that takes hours moves all the time, however old its oldest job is. A job whose worker died is due: nobody
     works on it, whatever it says, once the lease of its worker has ended.
     """
-    now, found = now or overview(), []
+    now = now or overview()
+    overdue = []
     for board in now.boards:
         if board.link is None:
             continue
-        leased, claimed, abandoned = is_leased(board.link, now.now), now.claimed_since(board), None
+        leased = is_leased(board.link, now.now)
+        claimed = now.claimed_since(board)
+        abandoned = None
         if claimed is not None and not leased and board.is_available:
             lease: BoardLease | None = getattr(board.link, "lease", None)
             abandoned = _not_before(board, max(claimed, lease.expires) if lease else claimed)
@@ -395,8 +404,8 @@ def overdue_boards(max_seconds: float, now: Overview | None = None) -> list[Over
         reason = NO_WORKER if abandoned is None else WORKER_ENDED
         if leased:
             reason = WORKER_BUSY.format(seconds=(now.now - claimed).total_seconds()) if claimed else WORKER_IDLE
-        found.append(Overdue(board.entity_type, (now.now - since).total_seconds(), reason))
-    return found
+        overdue.append(Overdue(board.entity_type, (now.now - since).total_seconds(), reason))
+    return overdue
 
 
 def _not_before(board: BoardAvailability, moment: datetime | None) -> datetime | None:

@@ -13,7 +13,9 @@ from sync.clock import SyncNow
 from sync.kernel.humanize import day_and_time
 from sync.models import FieldMapping, SyncMetadata, WriteLoop
 
-SIDE_MONDAY, SIDE_LIMIT, SIDE_NPD = "monday", "limit", "npd"
+SIDE_MONDAY = "monday"
+SIDE_LIMIT = "limit"
+SIDE_NPD = "npd"
 """On which side a field is blocked: Monday rejected the value, or the value is over its limit; or here."""
 
 LEFT_OUT = "left out"

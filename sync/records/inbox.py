@@ -122,7 +122,8 @@ log = structlog.get_logger(__name__)
 MAX_BODY_BYTES = 64_000
 MAX_CHALLENGE_CHARACTERS = 1_000
 MAX_ID_CHARACTERS = 50  # the inbox's columns; Monday's ids are far shorter
-STORED, DUPLICATE = "stored", "again"
+STORED = "stored"
+DUPLICATE = "again"
 NO_BOARD = "no board link: no record type is linked to this board"
 NO_ITEM = "nothing that a record holds: neither an item nor one of its columns"
 
@@ -246,7 +247,8 @@ def _check_sender(authorization: str | None, path_token: str | None, path: str) 
     A signature is required at the address without a token; at the one with it, it is checked if there is one.
     """
     wanted, signing_secret = credentials.webhook_secrets()
-    signed, tokened = bool(signing_secret), bool(wanted)
+    signed = bool(signing_secret)
+    tokened = bool(wanted)
     if not signed and not tokened:
         raise DeliveryRefused(CLOSED)
     if path_token is None and not signed:

@@ -164,8 +164,8 @@ def unmatched_condition() -> Q:
     condition = Q(entity_id=None)
     for spec in registry.entities():
         linked = spec.model._default_manager.filter(monday_id=OuterRef("remote_id"))
-        known = Q(Exists(linked.order_by()), entity_type=spec.entity_type)
-        condition &= ~known
+        is_linked = Q(Exists(linked.order_by()), entity_type=spec.entity_type)
+        condition &= ~is_linked
     return condition
 
 

@@ -235,7 +235,8 @@ def deletion_consequence(records: Collection[SyncedModel] | QuerySet[SyncedModel
 
 def _taken_from(records: Collection[SyncedModel] | QuerySet[SyncedModel]) -> str:
     """Say from whom the deletion of these takes what: “3 contacts lose their organization.”; empty where nobody."""
-    ids, parts = [record.pk for record in records], list[str]()
+    ids = [record.pk for record in records]
+    parts = list[str]()
     for field in _pointing_fields(type(next(iter(records)))) if ids else ():
         if number := field.model._default_manager.filter(**{f"{field.name}__in": ids}).exclude(pk__in=ids).count():
             whose = plural(number, "loses its", "lose their")
@@ -250,17 +251,18 @@ def _items_consequence(records: Collection[SyncedModel] | QuerySet[SyncedModel])
     linked = [record for record in records if record.monday_id]
     if not linked:
         return DeletionConsequence()
-    policy, is_one = _deleted_record_policy(linked[0].entity_type()), len(records) == 1
-    sent = [one.pk for one in linked if not _is_kept_on_monday(one)]
+    policy = _deleted_record_policy(linked[0].entity_type())
+    is_one = len(records) == 1
+    sent = [record.pk for record in linked if not _is_kept_on_monday(record)]
     if is_one and not sent:
-        said = f"Its item stays on Monday: the record isn't synced to Monday. {_restorable()}"
-        return DeletionConsequence(said)
+        sentence = f"Its item stays on Monday: the record isn't synced to Monday. {_restorable()}"
+        return DeletionConsequence(sentence)
     removes = policy in (DeletedRecordPolicy.ARCHIVE, DeletedRecordPolicy.DELETE)
     if removes and (limit := limit_exceeded_by_removals(linked[0].entity_type(), sent)):
         items, its = ("Its item stays", "its") if is_one else ("Their items stay", "their")
         why = f"deletions of {limit} within an hour wait for approval"
-        said = f"{items} on Monday until somebody approves {its} removal: {why}. {_restorable()}"
-        return DeletionConsequence(said, waits=True)
+        sentence = f"{items} on Monday until somebody approves {its} removal: {why}. {_restorable()}"
+        return DeletionConsequence(sentence, waits=True)
     if is_one:
         exception = "" if policy is DeletedRecordPolicy.ASK else ", unless it was edited there since the last sync"
         return DeletionConsequence(f"{_CONSEQUENCES[policy][0]}{exception}. {_restorable()}")
@@ -282,11 +284,15 @@ def _deleted_record_policy(entity_type: str) -> DeletedRecordPolicy:
     return DeletedRecordPolicy(link.deleted_record_policy) if link else DeletedRecordPolicy.ARCHIVE
 
 
-def deleted_record_names(keys: Iterable[tuple[str, UUID]], said: str = " (deleted)") -> dict[tuple[str, UUID], str]:
+def deleted_record_names(keys: Iterable[tuple[str, UUID]], suffix: str = " (deleted)") -> dict[tuple[str, UUID], str]:
     """Return the last names of deleted records, by type and id, with what is said behind each; one query."""
     wanted = {entity_id for _, entity_id in keys}
-    found = Tombstone.objects.filter(entity_id__in=wanted) if wanted else ()
-    return {(one.entity_type, one.entity_id): f"{name}{said}" for one in found if (name := tombstone_name(one))}
+    tombstones = Tombstone.objects.filter(entity_id__in=wanted) if wanted else ()
+    return {
+        (tombstone.entity_type, tombstone.entity_id): f"{name}{suffix}"
+        for tombstone in tombstones
+        if (name := tombstone_name(tombstone))
+    }
 
 
 def deleted_names(entity_type: str, ids: Collection[UUID]) -> dict[UUID, str]:
@@ -295,7 +301,7 @@ def deleted_names(entity_type: str, ids: Collection[UUID]) -> dict[UUID, str]:
     It looks further back than `deleted_record_names`: also where the tombstone is kept no more.
     """
     rows = tombstones_of([entity_type], ids)
-    return {one.entity_id: f"{name} (deleted)" for one in rows if (name := tombstone_name(one))}
+    return {tombstone.entity_id: f"{name} (deleted)" for tombstone in rows if (name := tombstone_name(tombstone))}
 
 
 def tombstones_of(types: Collection[str], ids: Collection[UUID]) -> list[Tombstone]:
@@ -306,11 +312,11 @@ def tombstones_of(types: Collection[str], ids: Collection[UUID]) -> list[Tombsto
     if not ids:
         return []
     tombstones = list(Tombstone.objects.filter(entity_type__in=types, entity_id__in=ids))
-    left = set(ids) - {tombstone.entity_id for tombstone in tombstones}
-    for entity_type in types if left else ():
+    unknown = set(ids) - {tombstone.entity_id for tombstone in tombstones}
+    for entity_type in types if unknown else ():
         tombstones += [
             Tombstone(entity_type=entity_type, entity_id=entity_id, data={_name_field(entity_type): name})
-            for entity_id, name in _last_names(entity_type, left)
+            for entity_id, name in _last_names(entity_type, unknown)
         ]
     return tombstones
 

@@ -171,11 +171,12 @@ def request_creation(rows: Iterable[UnmatchedItem], by: str) -> list[UnmatchedIt
 
     Of one with which somebody else has other plans, nothing is asked.
     """
-    found, asked = [row for row in rows if row.ignored_at is None], list[UnmatchedItem]()
+    items = [row for row in rows if row.ignored_at is None]
+    requested = list[UnmatchedItem]()
     for key, is_question in ((AS_NEW, True), (MAY_CREATE, False)):
-        alike = [row for row in found if (row.reason_code == UnmatchedReason.AMBIGUOUS) == is_question]
-        asked += _enqueue_requests(alike, {key: True, "by": by})
-    return asked
+        alike = [row for row in items if (row.reason_code == UnmatchedReason.AMBIGUOUS) == is_question]
+        requested += _enqueue_requests(alike, {key: True, "by": by})
+    return requested
 
 
 def request_link(row: UnmatchedItem, record: SyncedModel, by: str) -> None:
@@ -216,20 +217,20 @@ def ignore_unmatched(rows: QuerySet[UnmatchedItem], by: str) -> int:
 def _ignore(rows: QuerySet[UnmatchedItem], by: str) -> int:
     with transaction.atomic():
         locked = rows.filter(ignored_at=None).select_for_update(of=("self",)).order_by("item_id")
-        found = list(locked.only("id", "entity_type", "item_id", "reason_code"))
-        UnmatchedItem.objects.filter(pk__in=[row.pk for row in found]).update(ignored_at=sync_now(), ignored_by=by)
+        items = list(locked.only("id", "entity_type", "item_id", "reason_code"))
+        UnmatchedItem.objects.filter(pk__in=[row.pk for row in items]).update(ignored_at=sync_now(), ignored_by=by)
         # Of an item that was kept from one record that record stays remembered.
         IgnoredItem.objects.bulk_create(
             [
                 IgnoredItem(entity_type=row.entity_type, item_id=row.item_id, unlinked=True, reason=f"{by} ignored it.")
-                for row in found
+                for row in items
             ],
             update_conflicts=True,
             unique_fields=["entity_type", "item_id"],
             update_fields=["unlinked", "reason"],
         )
         # What was asked for and has not begun is not done any more.
-        for entity_type, ids in _ids_by_type(found):
+        for entity_type, ids in _ids_by_type(items):
             run_sql(
                 """UPDATE sync_queue SET payload = payload - %s::text[]
                    WHERE status = 'pending' AND entity_id IS NULL AND entity_type = %s AND remote_id = ANY (%s)
@@ -237,9 +238,9 @@ def _ignore(rows: QuerySet[UnmatchedItem], by: str) -> int:
                 [list(REQUEST_KEYS), entity_type, ids, list(REQUEST_KEYS)],
             )
         # The question that stands open about one is closed by its pass.
-        asked = [row for row in found if row.reason_code in _ASKED_REASONS]
-        _enqueue_requests(asked, {IGNORED: True, "by": by})
-    return len(found)
+        questions = [row for row in items if row.reason_code in _ASKED_REASONS]
+        _enqueue_requests(questions, {IGNORED: True, "by": by})
+    return len(items)
 
 
 def undo_ignore(rows: QuerySet[UnmatchedItem], by: str) -> int:
@@ -250,13 +251,13 @@ def undo_ignore(rows: QuerySet[UnmatchedItem], by: str) -> int:
 def _undo_ignore(rows: QuerySet[UnmatchedItem], by: str) -> int:
     with transaction.atomic():
         locked = rows.exclude(ignored_at=None).select_for_update(of=("self",)).order_by("item_id")
-        found = list(locked.only("id", "entity_type", "item_id", "reason_code"))
-        UnmatchedItem.objects.filter(pk__in=[row.pk for row in found]).update(ignored_at=None, ignored_by="")
-        for entity_type, ids in _ids_by_type(found):
+        items = list(locked.only("id", "entity_type", "item_id", "reason_code"))
+        UnmatchedItem.objects.filter(pk__in=[row.pk for row in items]).update(ignored_at=None, ignored_by="")
+        for entity_type, ids in _ids_by_type(items):
             ignored = IgnoredItem.objects.filter(entity_type=entity_type, item_id__in=ids, unlinked=True)
             ignored.filter(entity_id=None).delete()
-        _enqueue_requests([row for row in found if row.reason_code in _ASKED_REASONS], {"by": by})
-    return len(found)
+        _enqueue_requests([row for row in items if row.reason_code in _ASKED_REASONS], {"by": by})
+    return len(items)
 
 
 def consider_again(rows: QuerySet[IgnoredItem]) -> int:
@@ -269,12 +270,12 @@ def _consider_again(rows: QuerySet[IgnoredItem]) -> int:
         for entity_type, ids in _ids_by_type(rows.all()):
             relist(entity_type, *ids)
         # Both or neither, or a pass would come too early.
-        found = list(rows.select_for_update(of=("self",)).order_by("item_id"))
-        for entity_type, ids in _ids_by_type(found):
+        items = list(rows.select_for_update(of=("self",)).order_by("item_id"))
+        for entity_type, ids in _ids_by_type(items):
             enqueue_item_many(entity_type, ids, cause=Cause.PERSON, priority=Priority.PERSON)
             transaction.on_commit(partial(notify.notify_now, entity_type), robust=True)
-        IgnoredItem.objects.filter(pk__in=[row.pk for row in found]).delete()
-    return len(found)
+        IgnoredItem.objects.filter(pk__in=[row.pk for row in items]).delete()
+    return len(items)
 
 
 _ASKED_REASONS = (UnmatchedReason.AMBIGUOUS, UnmatchedReason.DUPLICATE)

@@ -111,15 +111,16 @@ def filter_by_health(
 
     People choose among the five states; parts, with commas between, are where a figure leads.
     """
-    known = [Part(one) for one in health.split(",") if one in Part.values]
-    parts = PARTS[RecordState(health)] if health in RecordState.values else known
+    named_parts = [Part(name) for name in health.split(",") if name in Part.values]
+    parts = PARTS[RecordState(health)] if health in RecordState.values else named_parts
     if not parts:
         return records
     entity_type = records.model.entity_type()
-    conditions, found = _conditions(records.model, is_paused=active_pause(entity_type, pauses) is not None), Q()
+    conditions = _conditions(records.model, is_paused=active_pause(entity_type, pauses) is not None)
+    condition = Q()
     for part in parts:
-        found |= conditions[part]
-    return records.filter(found)
+        condition |= conditions[part]
+    return records.filter(condition)
 
 
 def by_state(counts: Mapping[Part, int]) -> dict[RecordState, int]:
@@ -144,10 +145,10 @@ def health_counts(
     if not queries:
         return {}
     rows = queries[0].union(*queries[1:], all=True) if len(queries) > 1 else queries[0]
-    found: dict[str, dict[Part, int]] = {}
+    counts: dict[str, dict[Part, int]] = {}
     for entity_type, name, number in rows:
-        found.setdefault(entity_type, {})[Part(name)] = number
-    return found
+        counts.setdefault(entity_type, {})[Part(name)] = number
+    return counts
 
 
 def _part(model: type[Model], ids: Collection[UUID] | None = None, *, is_paused: bool) -> Case:
@@ -159,13 +160,13 @@ def _part(model: type[Model], ids: Collection[UUID] | None = None, *, is_paused:
 
 def _conditions(model: type[Model], *, is_paused: bool) -> dict[Part, Q]:
     """What each part means, as conditions, no two of which hold of one record."""
-    found: dict[Part, Q] = {}
+    conditions: dict[Part, Q] = {}
     rest: dict[str, Q] = {}
     for status, part, holds in _rules(model, None, is_paused=is_paused):
         of_status = rest.setdefault(status, Q(sync_status=status))
-        found[part] = found.get(part, Q(pk__in=[])) | (of_status & holds)
+        conditions[part] = conditions.get(part, Q(pk__in=[])) | (of_status & holds)
         rest[status] &= ~holds
-    return found
+    return conditions
 
 
 def _rules(
@@ -187,10 +188,13 @@ def _rules(
     # By removed_since, for few rows have it, and an index has those.
     rows = ledgers.filter(removed_since__isnull=False, remote_state__in=GONE_STATES)
     answers = jobs.exclude(status=QueueStatus.COMPLETED).filter(payload__has_any_keys=_REMOVAL_ANSWERS)
-    gone, values = Q(monday_id__isnull=False) & _with_ledger(rows), [KIND_FIELDS, KIND_IDENTITY, KIND_LOST_UPDATE]
-    asked = rows.filter(conflicts__has_key=KIND_DELETE).exclude(conflicts__has_any_keys=values)
-    synced, pending = RecordSyncStatus.SYNCED, RecordSyncStatus.PENDING
-    disabled, conflict = RecordSyncStatus.DISABLED, RecordSyncStatus.CONFLICT
+    gone = Q(monday_id__isnull=False) & _with_ledger(rows)
+    values = [KIND_FIELDS, KIND_IDENTITY, KIND_LOST_UPDATE]
+    questions = rows.filter(conflicts__has_key=KIND_DELETE).exclude(conflicts__has_any_keys=values)
+    synced = RecordSyncStatus.SYNCED
+    pending = RecordSyncStatus.PENDING
+    disabled = RecordSyncStatus.DISABLED
+    conflict = RecordSyncStatus.CONFLICT
     return [
         (synced, Part.PAUSED_SYNCED, paused),
         *((synced, part, Q(sync_direction=direction)) for direction, part in _ONE_WAY.items()),
@@ -198,7 +202,7 @@ def _rules(
         (disabled, Part.SYNC_OFF, Q(sync_enabled=False)),
         (disabled, Part.NO_SYNC, Q(sync_direction=SyncDirection.NONE)),
         (disabled, Part.LEFT_OUT, Q()),
-        (conflict, Part.GONE, Q(monday_id__isnull=False) & _with_ledger(asked)),
+        (conflict, Part.GONE, Q(monday_id__isnull=False) & _with_ledger(questions)),
         (conflict, Part.CONFLICT, Q()),
         (pending, Part.FAILED, _with_job(jobs.filter(status=QueueStatus.FAILED))),
         (pending, Part.APPROVAL, Q(pk__in=requests.order_by().values("entity_id"))),
@@ -324,7 +328,7 @@ class RecordView:
         if not any(entry.get("code") == BlockedCode.COLUMN for entry in held.values()):
             return held
         broken = {mapping.key for mapping in self._page.mappings if not mapping.has_usable_column}
-        return {key: one for key, one in held.items() if one.get("code") != BlockedCode.COLUMN or key in broken}
+        return {key: entry for key, entry in held.items() if entry.get("code") != BlockedCode.COLUMN or key in broken}
 
     @property
     def state(self) -> RecordState:
@@ -338,7 +342,7 @@ class RecordView:
     def next_try(self) -> datetime | None:
         """The later of the job's own time and the end of a stop; None where a person's resume or a pass comes first."""
         job = self._pending
-        if job is None or any(one.status == QueueStatus.IN_PROGRESS for one in self._jobs):
+        if job is None or any(job.status == QueueStatus.IN_PROGRESS for job in self._jobs):
             return None
         board = self._page.board
         if board.pause is not None:
@@ -364,8 +368,8 @@ class RecordView:
     @property
     def removed_item(self) -> str:
         """How its item left the board, as the last pass found: archived, deleted, moved, missing; else empty."""
-        found = self.ledger.remote_state
-        return found if self.record.monday_id and self.record.may_sync and found in UNWRITABLE_STATES else ""
+        state = self.ledger.remote_state
+        return state if self.record.monday_id and self.record.may_sync and state in UNWRITABLE_STATES else ""
 
     @property
     def quiet_until(self) -> datetime | None:
@@ -387,7 +391,8 @@ class RecordView:
 
     @property
     def item_url(self) -> str | None:
-        link, item = self._page.link, self.record.monday_id
+        link = self._page.link
+        item = self.record.monday_id
         return item_url(link, item) if link and item else None
 
     @property
@@ -414,7 +419,11 @@ class RecordView:
     def without_column(self) -> dict[str, FieldMapping]:
         """The fields that have no column on the board, or one of a type that doesn't fit, by their keys."""
         held = self.ledger.blocked_fields
-        return {one.key: one for one in self._page.mappings if held.get(one.key, {}).get("code") == BlockedCode.COLUMN}
+        return {
+            mapping.key: mapping
+            for mapping in self._page.mappings
+            if held.get(mapping.key, {}).get("code") == BlockedCode.COLUMN
+        }
 
     @property
     def rejected_fields(self) -> tuple[str, ...]:
@@ -488,7 +497,8 @@ class RecordView:
         # A pair that belongs to another item or column than those of now is no base.
         entry: dict[str, Any] | None = self.ledger.base.get(mapping.key)
         is_current = entry and mapping.is_current(entry) and self.record.monday_id in (None, entry["item"])
-        key, base = mapping.key, entry if is_current else None
+        key = mapping.key
+        base = entry if is_current else None
         local, base_local, base_remote = self._page.display.sides(self.record, mapping, base)
         remote, read_at = self._monday(mapping, base, base_remote)
         directions = {self.record.sync_direction, mapping.direction}
@@ -498,7 +508,7 @@ class RecordView:
         reason = self._blocked(key) if up or down else FieldReason.NOT_SYNCED
         if reason is None:
             reason = FieldReason.NO_BASE if base is None else _compared((local, base_local), (remote, base_remote))
-        details = [found[key]["reason"] for found in (self._held_still, self.ledger.altered) if key in found]
+        details = [entries[key]["reason"] for entries in (self._held_still, self.ledger.altered) if key in entries]
         if key in self.ledger.blocked_fields and not details:
             details = ["Its column is back, or was replaced: the value is on its way."]
         return FieldView(
@@ -539,8 +549,8 @@ class RecordView:
         agreed_at = datetime.fromisoformat(base["at"]) if base and "at" in base else None
         if key not in self.ledger.blocked_fields and key not in self.conflict_fields:
             moments = (agreed_at, self.ledger.last_successful_sync) if base else ()
-            return base_remote, max((one for one in moments if one), default=None)
-        readings = [one for one in self.ledger.seen.get(key, ()) if len(one) == _READING_PARTS]
+            return base_remote, max((moment for moment in moments if moment), default=None)
+        readings = [reading for reading in self.ledger.seen.get(key, ()) if len(reading) == _READING_PARTS]
         raw, when = readings[-1] if readings else (None, "")
         read_at = datetime.fromisoformat(when) if when else None
         if read_at is None or (agreed_at is not None and agreed_at >= read_at):
@@ -556,7 +566,8 @@ def _compared(npd: tuple[str, str], monday: tuple[str, str]) -> FieldReason:
     """Told from what each side shows now and what it showed when both were in sync."""
     if NOT_KNOWN in (*npd, *monday):
         return FieldReason.UNKNOWN
-    npd_changed, monday_changed = npd[0] != npd[1], monday[0] != monday[1]
+    npd_changed = npd[0] != npd[1]
+    monday_changed = monday[0] != monday[1]
     if npd_changed and monday_changed:
         return FieldReason.BOTH_CHANGED
     if npd_changed:
@@ -582,8 +593,10 @@ class _Page:
 
     def __init__(self, records: Sequence[SyncedModel], boards: Overview | None = None) -> None:
         self._boards = boards
-        entity_type, ids = records[0].entity_type(), [record.pk for record in records]
-        self._records, self._entity_type = records, entity_type
+        entity_type = records[0].entity_type()
+        ids = [record.pk for record in records]
+        self._records = records
+        self._entity_type = entity_type
         self.ledgers = {ledger.entity_id: ledger for ledger in SyncMetadata.objects.of(entity_type, ids)}
         self.jobs: dict[UUID, list[SyncQueue]] = {}
         unfinished = SyncQueue.objects.filter(entity_type=entity_type, entity_id__in=ids).exclude(
@@ -596,7 +609,8 @@ class _Page:
     @cached_property
     def parts(self) -> Mapping[UUID, str]:
         """Why each record is in its state, as lists and counts have it."""
-        model, ids = type(self._records[0]), [record.pk for record in self._records]
+        model = type(self._records[0])
+        ids = [record.pk for record in self._records]
         rows = model._default_manager.filter(pk__in=ids).order_by()
         return dict(rows.annotate(part=_part(model, ids, is_paused=self.pause is not None)).values_list("pk", "part"))
 
@@ -618,7 +632,9 @@ class _Page:
     @cached_property
     def _reads_board(self) -> bool:
         """Whether something waits for the board, or how it stands was read for the page already."""
-        is_waited_for = bool(self.jobs) or any(one.sync_status == RecordSyncStatus.PENDING for one in self._records)
+        is_waited_for = bool(self.jobs) or any(
+            record.sync_status == RecordSyncStatus.PENDING for record in self._records
+        )
         return self._boards is not None or is_waited_for
 
     @cached_property

@@ -72,7 +72,7 @@ class Monday:
 
     trip_board = trip
 
-    def write_failed(self, error: MondayError, records: Sequence[Any], *, others_answered: bool) -> WriteFailure:
+    def write_failed(self, error: MondayError, records: Sequence[Any], **_: Any) -> WriteFailure:
         self.failed.append(len(records))
         return self.failure
 

@@ -18,6 +18,7 @@ PAGE = "docs/reference/merge.md"
 DECIDE = {"tests/decide", "tests/merge"}
 PLACES = {
     "converters": "tests/connector/test_converters.py",
+    "keys": "tests/reports/test_found_by_key.py",
     "desk": "tests/conflicts/test_desk.py",
     "push": "tests/api/test_push.py",
     "settled": "tests/merge/test_settled_field.py",
@@ -41,6 +42,8 @@ ROWS: dict[str, list[tuple[str, str]]] = {
         ("column or mapping version counts as none", "fields.a_base_of_another_mapping_version_counts_as_none"),
     ],
     "Canonical form and equality": [
+        ("**The canonical form** is what is compared", "keys.a_number_in_two_forms_comes_to_rest"),
+        ("**The match key** is what finds", "keys.a_person_is_found_by_an_address_in_another_form"),
         ("Neither side is rewritten for form alone", "fields.a_number_in_another_form_is_the_same_number"),
         ('`None`, `""` and whitespace are ∅', "converters.nothing_an_empty_text_and_whitespace_are_all_empty"),
         ("A field with an unknown side is not decided", BLOCKED),
@@ -319,7 +322,8 @@ def blocks() -> dict[str, list[str]]:
         lines = re.sub(r"\n\s*(?=\S)(?![-|])", " ", re.sub(r"\n\n", "\n\0\n", text)).replace("\0", "\n").split("\n")
         said = [" ".join(line.strip(" |").split()) for line in lines if line.strip() and not line.startswith("|--")]
         rules = [rule for line in said for rule in (line.split(" · ") if line.startswith("Rules:") else [line])]
-        found[title] = [one for one in rules if one not in HEADS]
+        # A worked example shows a row above it again.
+        found[title] = [rule for rule in rules if rule not in HEADS and not rule.startswith("*Example.*")]
     return found
 
 

@@ -101,13 +101,19 @@ def in_hand() -> bool:
         return bool(cursor.fetchone()[0])
 
 
-def terminate_connections() -> int:
-    """PostgreSQL ends every connection of our processes, the broker's among them; returns how many."""
+def open_connections() -> int:
+    """How many connections our processes have, the broker's among them."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM pg_stat_activity WHERE application_name = %s", [CHILDREN_NAME])
+        return int(cursor.fetchone()[0])
+
+
+def terminate_connections() -> None:
+    """PostgreSQL ends every one of them."""
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name = %s", [CHILDREN_NAME]
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = %s", [CHILDREN_NAME]
         )
-        return int(cursor.fetchone()[0])
 
 
 def sweep_every_second() -> None:

@@ -197,7 +197,7 @@ def seed(sandbox: Sandbox) -> int:
 
 
 def _load(
-    sandbox: Sandbox, entity_type: str, found: Sequence[SyncedModel], others: Sequence[dict[str, object]] = ()
+    sandbox: Sandbox, entity_type: str, records: Sequence[SyncedModel], others: Sequence[dict[str, object]] = ()
 ) -> list[str]:
     # A board that has items already was filled by a run that ended before it could say so.
     link = link_of(entity_type)
@@ -205,7 +205,7 @@ def _load(
         raise RuntimeError(f"monday_setup has not run for {entity_type}.")
     if sandbox.item_count(link.board_id):
         return []
-    return sandbox.load(link.board_id, [*items_of(link, found), *others])
+    return sandbox.load(link.board_id, [*items_of(link, records), *others])
 
 
 def link_all(say: Say) -> None:
@@ -221,10 +221,10 @@ def link_all(say: Say) -> None:
 
 def _count(linked: bool | None) -> int:
     models: tuple[type[SyncedModel], ...] = (Contact, Organization)
-    found = [model._default_manager.all() for model in models]
+    querysets = [model._default_manager.all() for model in models]
     if linked is not None:
-        found = [records_of_model.filter(monday_id__isnull=not linked) for records_of_model in found]
-    return sum(records_of_model.count() for records_of_model in found)
+        querysets = [records_of_model.filter(monday_id__isnull=not linked) for records_of_model in querysets]
+    return sum(records_of_model.count() for records_of_model in querysets)
 
 
 # Five examples to try, each created once by the same actions that people use, and the links to them.
@@ -266,7 +266,8 @@ def create_scene(name: str, sandbox: Sandbox) -> None:
         columns = dict(mappings.values_list("key", "column_id"))
         sandbox.edit(item_id, columns["role_title"], "Head of Procurement")
         sandbox.edit(item_id, columns["phone"], "+12025550147 US")
-        contact.role_title, contact.phone = "Director of Purchasing", "+1 202 555 0112"
+        contact.role_title = "Director of Purchasing"
+        contact.phone = "+1 202 555 0112"
     elif name == "held":  # an address that the standards and Django allow, and Monday does not
         local, _, domain = contact.email.rpartition("@")
         contact.email = f"{local}/office@{domain}"

@@ -24,10 +24,10 @@ class Command(BaseCommand):
         with process.shutdown_on_signals() as interrupted:
             drained = drain(self._progress if options["progress"] else None)
         self.stdout.write(str(drained))
-        left = remaining_lines()
-        for line in left:
+        lines = remaining_lines()
+        for line in lines:
             self.stdout.write(f"Left: {line}")
-        if not left:
+        if not lines:
             self.stdout.write("Nothing is left.")
         if interrupted.signal_number:
             raise CommandError(
