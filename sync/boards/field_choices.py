@@ -169,7 +169,7 @@ def suggest_columns(
     suggestions = {mappable.key: Suggestion(NAME_TYPE) for mappable in fields if mappable.is_name}
 
     def suggest(mappable: MappableField, likely: Iterable[BoardColumn], reason: str) -> None:
-        fitting = (one for one in likely if one.id in free and not column_problem(mappable, one))
+        fitting = (column for column in likely if column.id in free and not column_problem(mappable, column))
         column = next(fitting, None)
         if column is not None and mappable.key not in suggestions:
             suggestions[mappable.key] = Suggestion(column.id, reason)
@@ -180,8 +180,8 @@ def suggest_columns(
         by_id = [column for column in on_board if column.id == mappable.preferred_id]
         suggest(mappable, [*by_id, *same], "Suggested: the titles are the same.")
     for mappable in offered:
-        known = [column for column in on_board if fold_title(column.title) in titles[mappable.key]]
-        suggest(mappable, known, "Suggested: the title is another name for it.")
+        titled = [column for column in on_board if fold_title(column.title) in titles[mappable.key]]
+        suggest(mappable, titled, "Suggested: the title is another name for it.")
     for mappable in offered:
         names_of_others = set().union(*(names for key, names in titles.items() if key != mappable.key))
         only = _only_columns(mappable, on_board)
@@ -190,7 +190,11 @@ def suggest_columns(
             (column for column in only if fold_title(column.title) not in names_of_others),
             "Suggested: the only column of its type.",
         )
-    missing = [one for one in fields if one.key not in suggestions and not one.optional and not one.lacks_target]
+    missing = [
+        mappable
+        for mappable in fields
+        if mappable.key not in suggestions and not mappable.optional and not mappable.lacks_target
+    ]
     return suggestions | {mappable.key: Suggestion(NEW_COLUMN) for mappable in missing}
 
 
@@ -209,7 +213,7 @@ def _only_columns(mappable: MappableField, columns: Sequence[BoardColumn]) -> It
 
 def second_column_text(column: BoardColumn, before: Iterable[BoardColumn], used: Collection[str]) -> str:
     """Return that a column is a second one of its kind, as a sentence; empty where it is the first."""
-    others = [f"“{one.title}”" for one in before if one.type == column.type and one.id not in used]
+    others = [f"“{earlier.title}”" for earlier in before if earlier.type == column.type and earlier.id not in used]
     if not others:
         return ""
     return (
@@ -233,19 +237,19 @@ def choice_problems(
     owners = {npd_id: NPD_ID_TITLE} if npd_id else {}
     for mappable in fields:
         choice = chosen.get(mappable.key, FieldChoice())
-        found = _field_problems(mappable, choice, columns)
+        field_problems = _field_problems(mappable, choice, columns)
         if choice.is_synced and choice.column != NEW_COLUMN:
             if choice.column in owners:
                 title = columns[choice.column].title if choice.column in columns else choice.column
-                found.append(
+                field_problems.append(
                     f"“{title}” is the column of {owners[choice.column]} already. A column serves one field; choose "
                     "another."
                 )
             owners.setdefault(choice.column, mappable.label)
         if mappable.key in filtered and not choice.is_synced:
-            found.append("The filter uses this field. Keep it synced, or remove it from the filter first.")
-        if found:
-            problems[mappable.key] = found
+            field_problems.append("The filter uses this field. Keep it synced, or remove it from the filter first.")
+        if field_problems:
+            problems[mappable.key] = field_problems
     return problems
 
 

@@ -44,7 +44,7 @@ _EVENT_KINDS = {
 
 
 EVENT_TYPES: Mapping[EventKind, frozenset[str]] = {
-    kind: frozenset(name for name, one in _EVENT_KINDS.items() if one is kind) for kind in EventKind
+    kind: frozenset(name for name, event_kind in _EVENT_KINDS.items() if event_kind is kind) for kind in EventKind
 }
 """Under which types deliveries of each kind are stored."""
 
@@ -134,7 +134,8 @@ def verify_jwt(token: str, secret: str, audience: str, now: datetime) -> Mapping
     # A proxy may add or drop the last slash, which doesn't change the address.
     if audience.rstrip("/") not in {str(address).rstrip("/") for address in addresses if address}:
         raise InvalidSignature("The webhook was signed for another address; check SITE_URL.")
-    expires, issued = _parse_timestamp(claims.get("exp")), _parse_timestamp(claims.get("iat"))
+    expires = _parse_timestamp(claims.get("exp"))
+    issued = _parse_timestamp(claims.get("iat"))
     not_before = _parse_timestamp(claims.get("nbf"))
     # Without an end a stolen token would be valid for ever.
     if expires is None:
@@ -232,8 +233,8 @@ CURSOR_PAGES = LogForm("String", "cursor", "String", 200, f"logs {{ {_ROW} }} cu
 
 def log_forms(version: str) -> tuple[LogForm, LogForm]:
     """Both forms of the log, first the one that this API version should know."""
-    known = CURSOR_PAGES, NUMBERED_PAGES
-    return known if version >= CURSOR_PAGES_SINCE else known[::-1]
+    forms = CURSOR_PAGES, NUMBERED_PAGES
+    return forms if version >= CURSOR_PAGES_SINCE else forms[::-1]
 
 
 UPDATED_PAGE = 500
@@ -246,7 +247,9 @@ _RECENTLY_UPDATED = """items_page(limit: $items, query_params: {
 
 def board_activity_query(board_id: str, moment: datetime, form: LogForm | None) -> Document:
     """Everything that a sweep needs of a board, in one call; without the log where it can be asked for in no form."""
-    declarations, variables, log = "$board: ID!, $items: Int!", {"board": board_id, "items": UPDATED_PAGE}, ""
+    declarations = "$board: ID!, $items: Int!"
+    variables = {"board": board_id, "items": UPDATED_PAGE}
+    log = ""
     if form is not None:
         declarations += f", $from: {form.time}, $rows: Int"
         variables |= {"from": _format_iso(moment), "rows": form.rows}
@@ -300,7 +303,9 @@ def parse_board_activity(answer: Answer) -> BoardActivity:
     board = parse_board(node)
     if not board.is_active:
         raise MondayError(BOARD_NOT_FOUND, f"The board is {board.state}", request_id=answer.request_id)
-    log, log_problem, cursor = None, "", None
+    log = None
+    log_problem = ""
+    cursor = None
     # Without its field the log wasn't asked for.
     if "activity_logs" in node:
         try:
@@ -336,9 +341,11 @@ def parse_updated_items(answer: Answer) -> UpdatedItemsPage:
 def _parse_entries(answer: Answer, node: Mapping[str, Any]) -> tuple[list[ActivityEntry], str | None]:
     _raise_errors_below(answer, "activity_logs")
     answered = node.get("activity_logs")
-    rows, cursor = answered, None
+    rows = answered
+    cursor = None
     if isinstance(answered, Mapping):
-        rows, cursor = answered.get("logs"), answered.get("cursor")
+        rows = answered.get("logs")
+        cursor = answered.get("cursor")
     if not isinstance(rows, list):
         raise MondayError(
             LOG_SHAPE_CHANGED, "Monday tells the activity log in a shape that isn't known", request_id=answer.request_id
@@ -402,42 +409,42 @@ def parse_entry(row: Any, request_id: str | None = None) -> ActivityEntry:
     try:
         data = row["data"]
         read = json.loads(data) if isinstance(data, str) else data
-        found: Mapping[str, Any] = read if isinstance(read, Mapping) else {}
+        details: Mapping[str, Any] = read if isinstance(read, Mapping) else {}
         # Sub-items are on a board of their own, to which no record is linked.
-        is_item = row["entity"] == "pulse" and found.get("parent_item_id") is None
-        ids_of_batch = found.get("pulse_ids")
-        pulse = found.get("pulse")
-        one_id = found.get("pulse_id", pulse.get("id") if isinstance(pulse, Mapping) else None)
+        is_item = row["entity"] == "pulse" and details.get("parent_item_id") is None
+        ids_of_batch = details.get("pulse_ids")
+        pulse = details.get("pulse")
+        one_id = details.get("pulse_id", pulse.get("id") if isinstance(pulse, Mapping) else None)
         ids = ids_of_batch if isinstance(ids_of_batch, list) else [one_id]
         return ActivityEntry(
             id=_row_id(row["id"]),
             event=str(row["event"] or ""),
             user_id=str(row["user_id"] or ""),
             at=_row_time(row["created_at"]),
-            item_ids=[str(one) for one in ids if isinstance(one, int | str) and str(one)] if is_item else [],
-            data=found,
+            item_ids=[str(item_id) for item_id in ids if is_item and isinstance(item_id, int | str) and str(item_id)],
+            data=details,
         )
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         message = f"A row of Monday's activity log can't be read ({type(error).__name__})"
         raise MondayError(LOG_SHAPE_CHANGED, message, request_id=request_id) from error
 
 
-def _row_id(given: Any) -> str:
+def _row_id(row_id: Any) -> str:
     # Rows without an id would all count as one that was seen before.
-    if not given:
+    if not row_id:
         raise ValueError("no id")
-    return str(given)
+    return str(row_id)
 
 
-def _row_time(given: Any) -> datetime:
+def _row_time(created_at: Any) -> datetime:
     """The time in a row: 17 digits, ticks of 100 ns (community topic 45686), or an ISO text; else ValueError."""
-    text = str(given)
+    text = str(created_at)
     if text.isascii() and text.isdecimal() and len(text) == 17:
         seconds, rest = divmod(int(text), _TICKS)
         moment = plausible_time(datetime.fromtimestamp(seconds, UTC) + timedelta(microseconds=rest // 10))
     else:
         # Another form must raise an error, not read as another time: a date alone, or seconds.
-        moment = time_or_none(given) if "T" in text else None
+        moment = time_or_none(created_at) if "T" in text else None
     if moment is None:
         raise ValueError("a time of another form")
     return moment

@@ -73,9 +73,9 @@ def parse_board(node: Mapping[str, Any]) -> Board:
 
 def _parts_of(node: Mapping[str, Any], name: str) -> list[Mapping[str, Any]]:
     """The groups or columns of a board, possibly none; raises UNREADABLE_ANSWER where they are missing."""
-    found = node.get(name)
-    if isinstance(found, list) and all(isinstance(part, Mapping) for part in found):
-        return found
+    parts = node.get(name)
+    if isinstance(parts, list) and all(isinstance(part, Mapping) for part in parts):
+        return parts
     raise errors.MondayError(
         errors.UNREADABLE_ANSWER, f"Monday didn't tell the {name} of board {node.get('id')}", path=("boards", name)
     )

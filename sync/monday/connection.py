@@ -51,11 +51,9 @@ def parse_account_info(answer: Answer) -> AccountInfo:
     data = answer.data or {}
     me, account, version = (mapping_or_empty(data.get(name)) for name in ("me", "account", "version"))
     platform = mapping_or_empty(data.get("platform_api"))
-    limit, analytics = (
-        mapping_or_empty(platform.get("daily_limit")),
-        mapping_or_empty(platform.get("daily_analytics")),
-    )
-    versions = {str(one.get("value")): str(one.get("kind")) for one in _mappings_in(data.get("versions"))}
+    limit = mapping_or_empty(platform.get("daily_limit"))
+    analytics = mapping_or_empty(platform.get("daily_analytics"))
+    versions = {str(row.get("value")): str(row.get("kind")) for row in _mappings_in(data.get("versions"))}
     # The header wins: it is about this very answer.
     served = answer.api_version or str(version.get("value") or "")
     return AccountInfo(

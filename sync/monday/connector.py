@@ -362,11 +362,11 @@ class MondayConnector:
         results = connection.check_account(info, requested_version)
         # Without the boards nothing else can be checked.
         try:
-            found = self.read_boards([check.board_id for check in boards if check.board_id])
+            by_id = self.read_boards([check.board_id for check in boards if check.board_id])
         except MondayError as error:
             return [*results, CheckResult(False, error.message, error.sentence, "board")]
         for check in boards:
-            results += connection.check_board(check, found.get(check.board_id or ""), self.webhooks)
+            results += connection.check_board(check, by_id.get(check.board_id or ""), self.webhooks)
         return results
 
 

@@ -144,7 +144,8 @@ def _parse_page_at(answer: Answer, path: AnswerPath, column_ids: Sequence[str]) 
     node = _node_at(answer, path)
     if not isinstance(node, Mapping):
         return [], None
-    cursor, entries = node.get("cursor"), node.get("items")
+    cursor = node.get("cursor")
+    entries = node.get("items")
     items = parse_items_at(entries, column_ids, answer.errors, (*path, "items"))
     # A page with an item missing would make that item look removed.
     if not isinstance(entries, list) or len(items) < len(entries):
@@ -211,7 +212,8 @@ def _parse_values(
 
 
 def _parse_reading(node: Mapping[str, Any], error: MondayError | None) -> Reading:
-    column_id, column_type = str(node["id"]), str(node.get("type") or "")
+    column_id = str(node["id"])
+    column_type = str(node.get("type") or "")
     if error is not None:
         return Reading.unknown(column_id, column_type, error.sentence)
     # A type without a converter: its value must not look empty.
@@ -387,9 +389,12 @@ class _Writing:
     def add(self, alias: str, field: str, **arguments: tuple[str, str, Any]) -> None:
         """A field for one item; each argument has the name of its variable, the type and the value."""
         check_alias(alias)
-        own = {name: self._declare(f"{said}_{alias}", kind, value) for name, (said, kind, value) in arguments.items()}
-        given = ", ".join(f"{name}: {value}" for name, value in (self._first | own | self._last).items())
-        self._fields[alias] = f"{alias}: {field}({given}) {{ ...ItemFields }}"
+        own = {
+            name: self._declare(f"{variable}_{alias}", kind, value)
+            for name, (variable, kind, value) in arguments.items()
+        }
+        passed = ", ".join(f"{name}: {value}" for name, value in (self._first | own | self._last).items())
+        self._fields[alias] = f"{alias}: {field}({passed}) {{ ...ItemFields }}"
 
     def request(self, types: Collection[str]) -> WriteRequest:
         """Raises ValueError where there is nothing to write."""

@@ -343,7 +343,8 @@ def _unknown_dropdown(probe: Probe) -> str:
 
 
 def _replayed_key(probe: Probe) -> str:
-    request, key = probe.creation("Created once"), uuid.uuid4().hex
+    request = probe.creation("Created once")
+    key = uuid.uuid4().hex
     first = probe.connector.write(request, key)
     second = probe.connector.write(request, key)
     is_same = _item(first.by_alias[ALIAS]).id == _item(second.by_alias[ALIAS]).id

@@ -188,7 +188,8 @@ _UNRESERVED = re.compile(r"[A-Za-z0-9._~-]|[^\s\x00-\x7f\ud800-\udfff]")
 def _canonical_host(host: str, scheme: str) -> str:
     name, colon, port = host.rpartition(":")
     if not colon or not (port == "" or port.isdecimal()):
-        name, port = host, ""
+        name = host
+        port = ""
     # Unicode's compatible form has the full-width letters and dots of an input method as plain ones.
     # The brackets of an IPv6 address are its own.
     domain = name if name.startswith("[") else _fold_escapes(name)

@@ -47,7 +47,8 @@ class ChoiceConverter(Converter):
     """
 
     def __init__(self, inner: Converter, choices: Choices, column_labels: Iterable[str]) -> None:
-        self.inner, self.choices = inner, choices
+        self.inner = inner
+        self.choices = choices
         self.column_type = inner.column_type
         self.has_labels = inner.has_labels
         # A label that the column has already, in whatever case, is not made a second time.
@@ -115,7 +116,8 @@ class ChoiceListConverter(ChoiceConverter, ListConverter):
     def __init__(self, inner: Converter, choices: Choices, column_labels: Iterable[str]) -> None:
         super().__init__(inner, choices, column_labels)
         assert isinstance(inner, ListConverter)
-        self._list, self.takes_single_text = inner, inner.takes_single_text
+        self._list = inner
+        self.takes_single_text = inner.takes_single_text
 
     def key(self, element: str) -> str:
         return self._list.key(self._label(element))

@@ -264,7 +264,8 @@ class PhoneConverter(OneText):
         return _plain_number(text_under(raw, "phone")) if number is None else _compared_form(number)
 
     def _number_in(self, cell: Any) -> phonenumbers.PhoneNumber | None:
-        text, country = _plain_number(text_under(cell, "phone")), _country_in(cell)
+        text = _plain_number(text_under(cell, "phone"))
+        country = _country_in(cell)
         if text is None:
             return None
         # The cell's country decides how its digits are read; the settings' region is only a fallback.
@@ -303,7 +304,8 @@ class PhoneConverter(OneText):
         return super().from_event(payload_value, column_type)
 
     def changed_value(self, remote_raw: Any, current: Any) -> Any:
-        number, spelling = self._number_in(remote_raw), _plain_number(text_under(remote_raw, "phone"))
+        number = self._number_in(remote_raw)
+        spelling = _plain_number(text_under(remote_raw, "phone"))
         if spelling is None or number is None:
             return spelling
         # With its country: without one it would mean another number once the record's region is another.
@@ -435,11 +437,13 @@ def _add_plus(text: str, country: str) -> str:
     Only digits that begin with the calling code of the cell's own country, and not with the prefix that is
     dialled within that country (developer.monday.com/api-reference/reference/phone).
     """
-    digits, code = text.strip(), phonenumbers.country_code_for_region(country)
+    digits = text.strip()
+    code = phonenumbers.country_code_for_region(country)
     # Only plain digits: anything else already says how it is to be read.
     if not (digits.isascii() and digits.isdecimal() and code and digits.startswith(str(code))):
         return text
-    national, international = _parse_phone(digits, country), _parse_phone(f"+{digits}", country)
+    national = _parse_phone(digits, country)
+    international = _parse_phone(f"+{digits}", country)
     if international is None or not phonenumbers.is_valid_number(international):
         return text
     national_prefix = phonenumbers.ndd_prefix_for_region(country, True)
