@@ -1,7 +1,7 @@
-"""HTTP to Monday.com: to its GraphQL API, and to its sign-in for apps. Nothing else in the project does that.
+"""HTTP to Monday.com's GraphQL API; nothing else in the project does that.
 
 The client sends one document at a time and never repeats a request by itself: the caller knows what the document
-does, and so whether it may be sent again. One idempotency key stands for one body only.
+does, and so whether it may be sent again.
 """
 
 from __future__ import annotations
@@ -13,11 +13,9 @@ import ssl
 import threading
 import time
 import uuid
-from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from hashlib import sha256
 from typing import Any
 
 import requests
@@ -32,34 +30,6 @@ from sync.monday.connection import parse_account_info
 from sync.monday.errors import MondayError
 from sync.monday.graphql import Answer, translate_error
 from sync.monday.usage import Complexity, Limits
-
-MAX_REMEMBERED_KEYS = 1_024
-
-
-class UsedIdempotencyKeys:
-    """The bodies, as hashes, that were sent under the latest keys of this process.
-
-    Whether Monday itself rejects another body under a used key is not documented
-    (developer.monday.com/api-reference/docs/idempotency); it answers a known key with the first answer.
-    """
-
-    def __init__(self) -> None:
-        self._bodies: OrderedDict[str, bytes] = OrderedDict()
-        self._lock = threading.Lock()
-
-    def check(self, key: str, body: bytes) -> None:
-        """Remember a key's body; raises ValueError where the key was sent with another one:
-        Monday might replay the first one's answer for it."""
-        digest = sha256(body).digest()
-        # Threads share the client.
-        with self._lock:
-            first = self._bodies.setdefault(key, digest)
-            self._bodies.move_to_end(key)
-            while len(self._bodies) > MAX_REMEMBERED_KEYS:
-                self._bodies.popitem(last=False)
-        if first != digest:
-            raise ValueError("This idempotency key was used for another body; take a new key.")
-
 
 # The headers of Monday's answers: the request's id, how long to wait, and what is left of the limits.
 
@@ -226,7 +196,6 @@ class MondayClient:
         adapter = HTTPAdapter(pool_connections=2, pool_maxsize=8, max_retries=0)
         self._session.mount("https://", adapter)
         self._session.mount("http://", adapter)
-        self._keys = UsedIdempotencyKeys()
         self._counter = threading.Lock()
 
     def __repr__(self) -> str:
@@ -238,16 +207,13 @@ class MondayClient:
         Raises MondayError where the request failed as a whole: no connection, no answer, an HTTP error, or an answer
         with errors and no data; or where another API version than ours answered a query (a mutation's results stand,
         and the next query raises it). An idempotency key lets Monday replay a mutation's answer for 30 minutes
-        (developer.monday.com/api-reference/docs/idempotency); a mutation without one gets its own. Raises
-        ValueError, before anything is sent, for a key that was sent with another body.
+        (developer.monday.com/api-reference/docs/idempotency); a mutation without one gets its own.
         """
         is_mutation = document.lstrip().startswith("mutation")
         # A query changes nothing, so it needs no key.
         key = (idempotency_key or uuid.uuid4().hex) if is_mutation else None
         # Sorted, so that a body that was stored as JSON and read again is the same byte for byte.
         body = json.dumps({"query": document, "variables": dict(variables)}, sort_keys=True).encode()
-        if key:
-            self._keys.check(key, body)
         started = time.monotonic()
         status, headers, content = self._send(body, key)
         payload = _decode(content, status)
