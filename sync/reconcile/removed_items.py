@@ -14,7 +14,17 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from conflicts.reports import KIND_DELETE, KIND_FIELDS, KIND_LOST_UPDATE, RECORD_KEY, FieldConflict, Option, OptionAct
+from conflicts.reports import (
+    CREATE_ITEM,
+    DELETE_RECORD,
+    KIND_DELETE,
+    KIND_FIELDS,
+    KIND_LOST_UPDATE,
+    RECORD_KEY,
+    UNLINK,
+    FieldConflict,
+    Option,
+)
 from sync.choices import ApprovalKind, ApprovalState, BlockedCode, ColumnProblem, RemovedItemPolicy, SyncDirection
 from sync.merge import FieldDirection, FieldSides, Unknown
 from sync.models import ApprovalRequest, FieldMapping, SyncMetadata
@@ -220,18 +230,18 @@ def removal_options(facts: RemovalFacts, settings: Settings) -> tuple[Option, ..
             f"item can't be restored from here; you may instead {RESTORE_HINTS[state]}: then this question closes by "
             "itself."
         )
-        found.append(Option("npd", "Keep the record and create its item again", effect, does=OptionAct.CREATE_ITEM))
+        found.append(Option("npd", "Keep the record and create its item again", effect, does=CREATE_ITEM))
     if state != MISSING and direction != SyncDirection.NPD_TO_MONDAY and not facts.needed_by:
         effect = (
             f"“{name}” is deleted in NPD, with what was edited here.{facts.loss} For {settings.tombstone_days} days it "
             "can be restored from the list of deleted records."
         )
-        found.append(Option("monday", "Delete the record in NPD too", effect, does=OptionAct.DELETE_RECORD))
+        found.append(Option("monday", "Delete the record in NPD too", effect, does=DELETE_RECORD))
     effect = (
         f"“{name}” stays in NPD as it is, and its sync is turned off. The item is unlinked: restored, it is neither "
         "matched nor made into a record until a person says so."
     )
-    unlink_option = Option("custom", "Keep the record and end its sync", effect, UNLINK_OPTION, OptionAct.UNLINK)
+    unlink_option = Option("custom", "Keep the record and end its sync", effect, UNLINK_OPTION, UNLINK)
     return (*found, unlink_option)
 
 

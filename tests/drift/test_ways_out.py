@@ -12,8 +12,8 @@ from django.contrib.auth import get_user_model
 from django.core.management import call_command
 from django.test import Client
 
-from conflicts.case import conflict_progress
 from conflicts.models import SyncConflict
+from conflicts.progress import conflict_progress
 from conflicts.resolution import resolve
 from npd.models import Contact
 from sync.boards import board_columns
