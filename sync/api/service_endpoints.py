@@ -290,7 +290,7 @@ def account_gauges(status: availability.Overview) -> Iterator[GaugeMetricFamily]
         (),
         [((), float(status.budget.used_today))],
     )
-    limit = status.budget.quota.day
+    limit = status.budget.day_limit
     yield gauge(
         "api_calls_limit",
         "API calls that the plan allows a day; absent where that isn't known.",

@@ -280,8 +280,7 @@ def _is_waiting(row: MondayAccount) -> bool:
 
 def _is_day_used_up() -> bool:
     """Whether our own count leaves no room for what nobody clicked: a limit that was raised is not known yet."""
-    state = quota.read_limited_budget()
-    left = state.budget.day_left() if state is not None else None
+    left = quota.read_budget().day_left()
     return left is not None and left < PASS_CALLS
 
 

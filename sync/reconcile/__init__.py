@@ -17,7 +17,7 @@ from dataclasses import replace
 import structlog
 
 from sync.kernel.messages import own_fault
-from sync.limits import board_costs, breaker, write_stop
+from sync.limits import batch_size, breaker, write_stop
 from sync.models import Intent
 from sync.monday.board_items import Item
 from sync.monday.errors import TOO_COMPLEX, MondayError, Scope
@@ -108,7 +108,7 @@ def _unread(run: PassRun, executor: Executor, facts: PassFacts, plan: Plan) -> P
     units = [*plan.open_records, *plan.open_deleted, *facts.claimed.unmatched]
     is_rejected = columns is None and cause.scope in (Scope.DOCUMENT, Scope.RECORD, Scope.FIELD)
     releases = not is_rejected or len(units) > 1
-    shrinks = cause.kind is TOO_COMPLEX and board_costs(run.link.pk).size < len(units)
+    shrinks = cause.kind is TOO_COMPLEX and batch_size(run.link.pk) < len(units)
     how = ending(
         Outcome.RELEASED if releases else Outcome.FAILED,
         cause.sentence,
