@@ -31,7 +31,7 @@ from sync.admin.confirmed_action import (
 )
 from sync.api.callers import monday_throttle_reason
 from sync.kernel import humanize
-from sync.kernel.messages import UNMATCHED_LABELS, Conflict
+from sync.kernel.messages import Conflict, UnmatchedReason
 from sync.models import FieldMapping, SyncedModel, SyncQueue, UnmatchedItem
 from sync.operations.preview import ChangeKind, PlannedChange, PlannedLink, plan_link
 from sync.records import unmatched_items
@@ -74,7 +74,7 @@ class ReasonFilter(RadioFilter):
     parameter_name = "why"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [(str(code), label) for code, label in UNMATCHED_LABELS.items()]
+        return UnmatchedReason.choices
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         return queryset.filter(reason_code=self.value()) if self.value() else queryset

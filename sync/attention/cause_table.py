@@ -8,7 +8,7 @@ from enum import IntEnum
 
 from conflicts import reports
 from sync.choices import REFUSED_WORDS, ApprovalKind, BlockedCode, DeletedRecordPolicy, StopCode
-from sync.kernel.messages import UNMATCHED_LABELS
+from sync.kernel.messages import UnmatchedReason
 from sync.models.attention import AttentionKind as Kind
 
 
@@ -205,7 +205,7 @@ CAUSES: Mapping[tuple[Kind, str], Cause] = {
         for call, words in REFUSED_WORDS.items()
     },
     (Kind.UNMATCHED, ""): Cause("No record belongs to it"),
-    **{(Kind.UNMATCHED, code.value): Cause(label) for code, label in UNMATCHED_LABELS.items()},
+    **{(Kind.UNMATCHED, code): Cause(label) for code, label in UnmatchedReason.choices},
 }
 """By kind and code; those of an empty code are for all others of the kind."""
 

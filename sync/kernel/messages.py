@@ -4,70 +4,74 @@ why something can't be done as a person asked, which the admin shows and the API
 
 from __future__ import annotations
 
-from enum import StrEnum
 from typing import ClassVar
 
 from django.core.exceptions import PermissionDenied
+from django.db.models import TextChoices
 
 from sync.kernel.humanize import plural
 
 
-class TombstoneReason(StrEnum):
-    """Why the item of a deleted record is as it is, or what is asked about it."""
+class TombstoneReason(TextChoices):
+    """Why the item of a deleted record is as it is, or what is asked about it, with its sentence."""
 
-    NO_ITEM = "no_item"
-    OTHER_OWNER = "other_owner"
-    OTHER_NPD_ID = "other_npd_id"
-    SYNC_OFF = "sync_off"
-    LEFT_OUT = "left_out"
-    ONE_WAY = "one_way"
-    MOVED = "moved"
-    NOT_SHOWN = "not_shown"
-    REMOVED_BEFORE = "removed_before"
-    REMOVED_MEANWHILE = "removed_meanwhile"
-    ARCHIVED = "archived"
-    DELETED = "deleted"
-    UNLINKED = "unlinked"
-    REMOVAL_REJECTED = "removal_rejected"
-    PENDING_APPROVAL = "pending_approval"
-    QUESTION = "question"
-    ERASED = "erased"
-    QUESTION_EDITED = "question_edited"
-    QUESTION_RESTORED = "question_restored"
-
-
-_R = TombstoneReason
-_TOMBSTONE_SENTENCES = {
-    _R.NO_ITEM: "Deleted in NPD. It had no item on Monday.",
-    _R.OTHER_OWNER: "Deleted in NPD. Its item now belongs to “{owner}”, so nothing is sent.",
-    _R.OTHER_NPD_ID: "Deleted in NPD. Its item “{item}” now has the NPD ID of “{owner}”, so nothing is sent.",
-    _R.SYNC_OFF: "Deleted in NPD. Its sync was off, so its item stays on Monday as it is.",
-    _R.LEFT_OUT: "Deleted in NPD. {filter} Its item stays on Monday as it is.",
-    _R.ONE_WAY: "Deleted in NPD. Its direction didn't allow sending, so its item stays on Monday as it is.",
-    _R.MOVED: "Deleted in NPD. Its item “{item}” was moved to another board ({board}); it stays there.",
-    _R.NOT_SHOWN: "Deleted in NPD. Monday doesn't show its item any more; nothing is left to do.",
-    _R.REMOVED_BEFORE: "Deleted in NPD. Its item “{item}” was {state} on Monday already.",
-    _R.REMOVED_MEANWHILE: "Deleted in NPD. {error} Nothing is left to do.",
-    _R.ARCHIVED: "Deleted in NPD, so its item “{item}” was archived on Monday. People can restore it from the board's "
-    "archive.",
-    _R.DELETED: "Deleted in NPD, so its item “{item}” was deleted on Monday. People can restore it from Monday's "
-    "recycle bin, for 30 days.",
-    _R.UNLINKED: "Deleted in NPD. Its item “{item}” stays on the board and was unlinked: no new record is created "
-    "from it.",
-    _R.REMOVAL_REJECTED: "Deleted in NPD. A person rejected the removal of its item, so the item stays as it is.",
-    _R.PENDING_APPROVAL: "Deleted in NPD. So many were deleted at once that the removal of its item waits for "
-    "approval: see “Approvals”.",
-    _R.QUESTION: "“{record}” was deleted in NPD. What should become of its item {item}?",
-    _R.QUESTION_EDITED: "“{record}” was deleted in NPD, but its item {item} was edited on Monday after the last sync.",
-    _R.QUESTION_RESTORED: "“{record}” was deleted in NPD and its item left the board, but somebody restored the item "
-    "{item}. Should the record come back too?",
-    _R.ERASED: "This person was erased: nothing of the record is kept, and it can't be restored.",
-}
+    NO_ITEM = "no_item", "Deleted in NPD. It had no item on Monday."
+    OTHER_OWNER = "other_owner", "Deleted in NPD. Its item now belongs to “{owner}”, so nothing is sent."
+    OTHER_NPD_ID = (
+        "other_npd_id",
+        "Deleted in NPD. Its item “{item}” now has the NPD ID of “{owner}”, so nothing is sent.",
+    )
+    SYNC_OFF = "sync_off", "Deleted in NPD. Its sync was off, so its item stays on Monday as it is."
+    LEFT_OUT = "left_out", "Deleted in NPD. {filter} Its item stays on Monday as it is."
+    ONE_WAY = "one_way", "Deleted in NPD. Its direction didn't allow sending, so its item stays on Monday as it is."
+    MOVED = "moved", "Deleted in NPD. Its item “{item}” was moved to another board ({board}); it stays there."
+    NOT_SHOWN = "not_shown", "Deleted in NPD. Monday doesn't show its item any more; nothing is left to do."
+    REMOVED_BEFORE = "removed_before", "Deleted in NPD. Its item “{item}” was {state} on Monday already."
+    REMOVED_MEANWHILE = "removed_meanwhile", "Deleted in NPD. {error} Nothing is left to do."
+    ARCHIVED = (
+        "archived",
+        "Deleted in NPD, so its item “{item}” was archived on Monday. People can restore it from the board's archive.",
+    )
+    DELETED = (
+        "deleted",
+        (
+            "Deleted in NPD, so its item “{item}” was deleted on Monday. People can restore it from Monday's recycle "
+            "bin, for 30 days."
+        ),
+    )
+    UNLINKED = (
+        "unlinked",
+        "Deleted in NPD. Its item “{item}” stays on the board and was unlinked: no new record is created from it.",
+    )
+    REMOVAL_REJECTED = (
+        "removal_rejected",
+        "Deleted in NPD. A person rejected the removal of its item, so the item stays as it is.",
+    )
+    PENDING_APPROVAL = (
+        "pending_approval",
+        (
+            "Deleted in NPD. So many were deleted at once that the removal of its item waits for approval: see "
+            "“Approvals”."
+        ),
+    )
+    QUESTION = "question", "“{record}” was deleted in NPD. What should become of its item {item}?"
+    ERASED = "erased", "This person was erased: nothing of the record is kept, and it can't be restored."
+    QUESTION_EDITED = (
+        "question_edited",
+        "“{record}” was deleted in NPD, but its item {item} was edited on Monday after the last sync.",
+    )
+    QUESTION_RESTORED = (
+        "question_restored",
+        (
+            "“{record}” was deleted in NPD and its item left the board, but somebody restored the item {item}. Should "
+            "the record come back too?"
+        ),
+    )
 
 
 def tombstone_sentence(reason: TombstoneReason, **params: object) -> str:
     """Return what stands beside a deleted record; `params` are what the sentence names."""
-    return _TOMBSTONE_SENTENCES[reason].format(**params)
+    return str(reason.label).format(**params)
 
 
 NOT_CONNECTED = "Monday isn't connected. Enter an API token under Settings, Monday connection."
@@ -81,24 +85,24 @@ FORMER_KEY = "Put the former ENCRYPTION_KEY (without one: SECRET_KEY) into ENCRY
 """What an administrator can do about a token that can't be read."""
 
 
-class UnmatchedReason(StrEnum):
-    """Why an item of a board has no record."""
+class UnmatchedReason(TextChoices):
+    """Why an item of a board has no record, as lists call it; what a person can do something about comes first."""
 
-    QUEUED = "queued"
-    UNCONFIRMED = "unconfirmed"
-    BEING_EDITED = "being_edited"
-    NO_KEY_YET = "no_key_yet"
-    NO_KEY = "no_key"
-    KEY_UNREADABLE = "key_unreadable"
-    NPD_ID_UNREADABLE = "npd_id_unreadable"
-    AMBIGUOUS = "ambiguous"
-    DUPLICATE = "duplicate"
-    SYNC_OFF = "sync_off"
-    INVALID = "invalid"
-    DATABASE_REJECTED = "database_rejected"
-    CREATION_OFF = "creation_off"
-    CREATES_HELD = "creates_held"
-    LEFT_OUT = "left_out"
+    AMBIGUOUS = "ambiguous", "Several records fit"
+    DUPLICATE = "duplicate", "A copy of another item"
+    SYNC_OFF = "sync_off", "Its record's sync is off"
+    NO_KEY = "no_key", "Nothing to match it by"
+    INVALID = "invalid", "A value is missing or wrong"
+    DATABASE_REJECTED = "database_rejected", "NPD's database rejected it"
+    KEY_UNREADABLE = "key_unreadable", "A column can't be read"
+    NPD_ID_UNREADABLE = "npd_id_unreadable", "The NPD ID can't be read"
+    CREATION_OFF = "creation_off", "New items don't become records"
+    CREATES_HELD = "creates_held", "Nothing new is created for now"
+    LEFT_OUT = "left_out", "Left out by the filter"
+    NO_KEY_YET = "no_key_yet", "Nothing to match it by yet"
+    BEING_EDITED = "being_edited", "Somebody is filling it in"
+    UNCONFIRMED = "unconfirmed", "Not confirmed by Monday yet"
+    QUEUED = "queued", "Checked next"
 
 
 _U = UnmatchedReason
@@ -107,25 +111,6 @@ PASSING_REASONS = (_U.QUEUED, _U.UNCONFIRMED, _U.BEING_EDITED)
 
 EXPLAINED_REASONS = (*PASSING_REASONS, _U.AMBIGUOUS, _U.LEFT_OUT)
 """And those that need nobody's attention here: a question stands among the conflicts, and a filter is meant so."""
-
-UNMATCHED_LABELS = {
-    _U.AMBIGUOUS: "Several records fit",
-    _U.DUPLICATE: "A copy of another item",
-    _U.SYNC_OFF: "Its record's sync is off",
-    _U.NO_KEY: "Nothing to match it by",
-    _U.INVALID: "A value is missing or wrong",
-    _U.DATABASE_REJECTED: "NPD's database rejected it",
-    _U.KEY_UNREADABLE: "A column can't be read",
-    _U.NPD_ID_UNREADABLE: "The NPD ID can't be read",
-    _U.CREATION_OFF: "New items don't become records",
-    _U.CREATES_HELD: "Nothing new is created for now",
-    _U.LEFT_OUT: "Left out by the filter",
-    _U.NO_KEY_YET: "Nothing to match it by yet",
-    _U.BEING_EDITED: "Somebody is filling it in",
-    _U.UNCONFIRMED: "Not confirmed by Monday yet",
-    _U.QUEUED: "Checked next",
-}
-"""What the filter of the list calls each, what a person can do something about first."""
 
 _UNMATCHED_SENTENCES = {
     _U.QUEUED: "It was found on the board and is checked next.",

@@ -49,7 +49,7 @@ def reconcile(lease: Lease, claims: Sequence[Claim], batch_id: uuid.UUID, hold_s
     facts = claimed(board, claims)
     run = PassRun(lease, board, PassId(batch_id), started, hold_seconds=hold_seconds)
     stop_reason = write_stop.HELD if hold_seconds else ""
-    executor = Executor(lease, board, len(facts.claimed.records) or 1, stop_reason, read_at=facts.now)
+    executor = Executor(lease, board, len(facts.records) or 1, stop_reason, read_at=facts.now)
     facts, plan, answers = _sent(run, executor, gatherer, facts)
     this, calls = PassId(batch_id, gatherer.read_request), gatherer.calls + executor.calls
     run = replace(run, board=facts.board, this=this, calls=calls)
@@ -80,9 +80,9 @@ def log_faults(record_id: uuid.UUID, lost: LostUpdates) -> None:
 def _sent(run: PassRun, executor: Executor, gatherer: Gatherer, facts: PassFacts) -> tuple[PassFacts, Plan, Answers]:
     """Read, decide and send, as far as Monday can be read; return the plan as the answers leave it."""
     facts, plan = gatherer.gather(facts)
-    if facts.monday.columns is not None:
-        store_columns(run.link, facts.monday.columns)
-    if facts.monday.error is not None:
+    if facts.columns is not None:
+        store_columns(run.link, facts.columns)
+    if facts.error is not None:
         return facts, _unread(run, executor, facts, plan), Answers()
     if not gatherer.calls:
         return facts, plan, Answers()
@@ -103,9 +103,9 @@ def _unread(run: PassRun, executor: Executor, facts: PassFacts, plan: Plan) -> P
     Where a column is gone the next pass leaves out what asked for it. A document that was only too complex is no
     record's fault: its jobs go back together where the board's next one is smaller for it (limits/metered_client.py).
     """
-    cause, columns = facts.monday.error, facts.monday.columns
+    cause, columns = facts.error, facts.columns
     assert cause is not None
-    units = [*plan.open_records, *plan.open_deleted, *facts.claimed.unmatched]
+    units = [*plan.open_records, *plan.open_deleted, *facts.item_claims]
     is_rejected = columns is None and cause.scope in (Scope.DOCUMENT, Scope.RECORD, Scope.FIELD)
     releases = not is_rejected or len(units) > 1
     shrinks = cause.kind is TOO_COMPLEX and batch_size(run.link.pk) < len(units)

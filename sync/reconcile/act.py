@@ -635,4 +635,4 @@ def _goes_on(plan: Plan, duplicate: DuplicateItem) -> bool:
     if not duplicate.is_answered:
         return True
     one: RecordPlan = plan.records[duplicate.record.pk]
-    return one.is_open and (one.item is not None or bool(duplicate.problem))
+    return one.is_open and one.item is not None

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
@@ -58,7 +58,7 @@ _UNMAPPED = Unknown("The field is not mapped any more.")
 
 def record_verdict(board: BoardContext, record: SyncedModel) -> FilterVerdict:
     conditions = board.sync_filter.records
-    return verdict_of(conditions, lambda one: _record_holds(board, one, record)) if conditions else HOLDS
+    return verdict_of(conditions, lambda condition: _record_holds(board, condition, record)) if conditions else HOLDS
 
 
 def item_verdict(
@@ -100,15 +100,15 @@ def _items_verdict(
     group_id: str | None,
     value_of: Callable[[FieldMapping, Converter], Side],
 ) -> FilterVerdict:
-    def holds(one: FilterCondition) -> bool | None:
-        if one.field == GROUP:
+    def holds(condition: FilterCondition) -> bool | None:
+        if condition.field == GROUP:
             group: Side = Unknown("Its group is not known.") if group_id is None else group_id
-            return condition_holds(one.op, group, frozenset(one.values), str)
-        mapping = _mapping_of(board, one)
+            return condition_holds(condition.op, group, frozenset(condition.values), str)
+        mapping = _mapping_of(board, condition)
         if mapping is None or not mapping.column_id:
             return None
         convert = board.converter(mapping, record)
-        return _side_holds(board, one, mapping, convert, value_of(mapping, convert))
+        return _side_holds(board, condition, mapping, convert, value_of(mapping, convert))
 
     conditions = board.sync_filter.items
     return verdict_of(conditions, holds) if conditions else HOLDS
@@ -116,16 +116,19 @@ def _items_verdict(
 
 def _emptied_by_removal(board: BoardContext, facts: RecordFacts, related: RelatedFacts) -> frozenset[str]:
     """Return the filter's fields whose cells nobody emptied: the items that they named left their boards."""
-    asked, item, found = {one.field for one in board.sync_filter.items}, facts.item, set[str]()
+    filtered = {condition.field for condition in board.sync_filter.items}
+    item = facts.item
+    emptied = set[str]()
     for mapping, _ in board.relations:
-        convert, base = board.converter(mapping, facts.record), base_of(facts.ledger, mapping, item.id if item else "")
-        if mapping.key not in asked or item is None or base is None or not convert.names_items:
+        convert = board.converter(mapping, facts.record)
+        base = base_of(facts.ledger, mapping, item.id if item else "")
+        if mapping.key not in filtered or item is None or base is None or not convert.names_items:
             continue
         with suppress(UnknownValue):
             is_empty = sides_of(convert, None, remote=cell_of(convert, mapping, item)).remote is None
             if is_empty and str(base_remote(convert, base)) in related.removed_items:
-                found.add(mapping.key)
-    return frozenset(found)
+                emptied.add(mapping.key)
+    return frozenset(emptied)
 
 
 def may_have_new_item(board: BoardContext, record: SyncedModel) -> bool:
@@ -153,7 +156,8 @@ def _record_holds(
     mapping = _mapping_of(board, condition)
     if mapping is None:
         return None
-    values, convert = dict(raw or stored_values(record, mapping)), board.converter(mapping, record)
+    values = dict(raw or stored_values(record, mapping))
+    convert = board.converter(mapping, record)
     if relation_of(board.model, mapping.fields) is not None:
         # By its name, for a related record without an item has no canonical form yet.
         wanted = frozenset(filter(None, map(fold_whitespace, condition.values)))
@@ -243,7 +247,8 @@ def filter_item(board: BoardContext, plan: RecordPlan, related: RelatedFacts = N
     """
     if plan.unlink is not None or not _is_filtered(plan.facts):
         return plan
-    item, was_out = plan.item, bool(plan.ledger.left_out)
+    item = plan.item
+    was_out = bool(plan.ledger.left_out)
     verdict = new_item_verdict(board, plan.record) if item is None else item_verdict(board, item, plan.record)
     if verdict.holds is False and item is not None and (emptied := _emptied_by_removal(board, plan.facts, related)):
         verdict = item_verdict(board, item, plan.record, emptied)
@@ -257,37 +262,28 @@ def filter_item(board: BoardContext, plan: RecordPlan, related: RelatedFacts = N
     return _returned(plan) if was_out else plan
 
 
-@dataclass(frozen=True)
-class FilteredMatches:
-    """Those of the items found for a record that the filter doesn't leave out.
+def matching_items(board: BoardContext, record: SyncedModel, hits: Sequence[Item]) -> tuple[list[Item], str, bool]:
+    """Return which of these items may be the record's.
 
-    Where it leaves out all of them, or that isn't known, `sentence` says so, and the record's pass ends: none of them
-    is linked, and a new one would be a second one. `leaves_out`: so the record itself is left out.
+    Where the filter leaves out all of them, or that isn't known, also the sentence that says so: the record's pass ends
+    with it, for none of them is linked, and a new one would be a second one; and whether so the record is left out.
     """
-
-    kept: tuple[Item, ...] = ()
-    sentence: str = ""
-    leaves_out: bool = False
-
-
-def matching_items(board: BoardContext, record: SyncedModel, hits: Sequence[Item]) -> FilteredMatches:
-    """Return which of these items may be the record's."""
     if not board.sync_filter.items or not hits:
-        return FilteredMatches(tuple(hits))
+        return list(hits), "", False
     verdicts = [(item, item_verdict(board, item, record)) for item in hits]
-    kept = tuple(item for item, verdict in verdicts if verdict.holds is True)
+    kept = [item for item, verdict in verdicts if verdict.holds is True]
     unknown = next(((item, verdict) for item, verdict in verdicts if verdict.holds is None), None)
     if unknown is None and kept:
-        return FilteredMatches(kept)
+        return kept, "", False
     item, verdict = unknown or verdicts[0]
     sentence = exclusion_sentence(board, FilterSide.ITEM, verdict)
-    sentence += f" The item “{item.name}” may be this record's, so none was linked or created."
-    return FilteredMatches(kept, sentence, leaves_out=unknown is None)
+    return kept, f"{sentence} The item “{item.name}” may be this record's, so none was linked or created.", not unknown
 
 
 def filter_removed_item(board: BoardContext, plan: RecordPlan) -> RecordPlan:
     """Leave a record out whose item has left the board while the filter left it out, or by what it says now."""
-    item, was_out = plan.item, bool(plan.ledger.left_out)
+    item = plan.item
+    was_out = bool(plan.ledger.left_out)
     if not (board.sync_filter or was_out) or not _is_filtered(plan.facts):
         return plan
     verdict = HOLDS if item is None else item_verdict(board, item, plan.record)
@@ -326,13 +322,20 @@ def only_pulls(board: BoardContext, plan: RecordPlan) -> RecordPlan:
     if not plan.leaving and not _leaves_by_pull(board, plan.record, fields.plans):
         return plan
     dropped = {}
-    for key, one in fields.plans.items():
+    for key, field_plan in fields.plans.items():
         # What a person chose while the pair was in is still done; else what sends nothing and asks nobody.
-        goes_on = not plan.leaving if one.resolves is not None else one.send_raw is None and one.conflict is None
+        goes_on = (
+            not plan.leaving
+            if field_plan.resolves is not None
+            else field_plan.send_raw is None and field_plan.conflict is None
+        )
         if not goes_on:
             nothing = FieldDecision(key, Action.NOTHING, "left out by the filter")
-            dropped[key] = replace(one, decision=nothing, send_raw=None, write_raw=None, conflict=None, resolves=None)
-    plans, keys = {**fields.plans, **dropped}, fields.dropped | dropped.keys()
+            dropped[key] = replace(
+                field_plan, decision=nothing, send_raw=None, write_raw=None, conflict=None, resolves=None
+            )
+    plans = {**fields.plans, **dropped}
+    keys = fields.dropped | dropped.keys()
     return replace(plan, fields=replace(fields, plans=plans, dropped=keys, write_npd_id=False))
 
 
@@ -343,9 +346,9 @@ def _leaves_by_pull(board: BoardContext, record: SyncedModel, plans: Mapping[str
     ):
         return False
 
-    def holds(one: FilterCondition) -> bool | None:
-        taken = plans[one.field].write_raw if one.field in plans else None
-        return _record_holds(board, one, record, taken)
+    def holds(condition: FilterCondition) -> bool | None:
+        taken = plans[condition.field].write_raw if condition.field in plans else None
+        return _record_holds(board, condition, record, taken)
 
     return verdict_of(board.sync_filter.records, holds).holds is False
 
@@ -355,7 +358,8 @@ def left_after_write(board: BoardContext, plan: RecordPlan, written: Item | None
 
     `written` is its item as the answer showed it.
     """
-    record, plans = plan.record, plan.plans.values()
+    record = plan.record
+    plans = plan.plans.values()
     if not board.sync_filter or not plan.is_settled or plan.left_out or not record.may_sync:
         return plan
     # Out of the filter, what waits would never be taken over.
@@ -364,11 +368,11 @@ def left_after_write(board: BoardContext, plan: RecordPlan, written: Item | None
         return plan
     if plan.leaving:
         return left_out(plan, FilterSide.ITEM, plan.leaving)
-    has_pulled = any(one.write_raw is not None for one in plans)
-    if has_pulled and (found := record_verdict(board, record)).holds is False:
-        return left_out(plan, FilterSide.RECORD, exclusion_sentence(board, FilterSide.RECORD, found))
-    if written and (found := item_verdict(board, written, record)).holds is False:
-        return left_out(plan, FilterSide.ITEM, exclusion_sentence(board, FilterSide.ITEM, found))
+    has_pulled = any(field_plan.write_raw is not None for field_plan in plans)
+    if has_pulled and (verdict := record_verdict(board, record)).holds is False:
+        return left_out(plan, FilterSide.RECORD, exclusion_sentence(board, FilterSide.RECORD, verdict))
+    if written and (verdict := item_verdict(board, written, record)).holds is False:
+        return left_out(plan, FilterSide.ITEM, exclusion_sentence(board, FilterSide.ITEM, verdict))
     return plan
 
 
@@ -382,15 +386,15 @@ def _waits_for_pull(plan: FieldPlan) -> bool:
 
 def exclude_records(facts: PassFacts, plan: Plan) -> Plan:
     """End the records that the conditions on NPD's records leave out."""
-    return plan.with_records(filter_record(facts.board, one) for one in plan.open_records)
+    return plan.with_records(filter_record(facts.board, record) for record in plan.open_records)
 
 
 def exclude_items(facts: PassFacts, plan: Plan) -> Plan:
     """End the records whose items the conditions on Monday's items leave out; what just left is noted as leaving."""
-    known = [one for one in plan.open_records if one.item or one.creates]
-    return plan.with_records(filter_item(facts.board, one, facts.related) for one in known)
+    records = [record for record in plan.open_records if record.item or record.creates]
+    return plan.with_records(filter_item(facts.board, record, facts.related) for record in records)
 
 
 def keep_only_pulls(facts: PassFacts, plan: Plan) -> Plan:
     """Of pairs that leave with this pass, drop all plans but those that take Monday's edits over."""
-    return plan.with_records(only_pulls(facts.board, one) for one in plan.open_records)
+    return plan.with_records(only_pulls(facts.board, record) for record in plan.open_records)

@@ -83,9 +83,9 @@ def first_plan(facts: PassFacts) -> Plan:
     """Return the plan before any rule: everything goes on, but for jobs of what is no record."""
     nothing = Ending(Outcome.SETTLED, "There is no such record, and none is remembered.")
     return Plan(
-        {one.id: RecordPlan(one) for one in facts.claimed.records},
-        {one.id: DeletedPlan(one) for one in facts.claimed.deleted},
-        other_jobs=tuple(Job(claim, nothing) for claim in facts.claimed.unknown),
+        {one.id: RecordPlan(one) for one in facts.records},
+        {one.id: DeletedPlan(one) for one in facts.deleted},
+        other_jobs=tuple(Job(claim, nothing) for claim in facts.unknown),
     )
 
 
@@ -101,5 +101,5 @@ def unread(facts: PassFacts, plan: Plan, how: Ending, how_items: Ending) -> Plan
     """Return the plan where Monday could not be read: what still went on ends so; what had ended stands."""
     plan = plan.with_records(one.end(how.outcome, how.detail, at_most=how.at_most) for one in plan.open_records)
     plan = plan.with_deleted(replace(one, ending=how) for one in plan.open_deleted)
-    jobs = tuple(Job(claim, how_items) for claim in facts.claimed.unmatched) if not plan.items else ()
+    jobs = tuple(Job(claim, how_items) for claim in facts.item_claims) if not plan.items else ()
     return replace(plan, other_jobs=(*plan.other_jobs, *jobs))

@@ -63,41 +63,42 @@ _ALL_WAYS = (FieldDirection.BOTH, FieldDirection.TO_NPD, FieldDirection.TO_MONDA
 
 
 def decide_deleted(  # noqa: PLR0911 - a table
-    board: BoardContext,
-    facts: DeletedFacts,
-    policy: DeletedRecordPolicy,
-    settings: Settings,
-    now: datetime,
-    linked_now: Collection[str] = (),
+    facts: PassFacts, record: DeletedFacts, linked_now: Collection[str] = ()
 ) -> DeletedPlan:
     """Decide by the item as it was read; `linked_now` are the items that this pass links with other records."""
-    if (plan := decide_unread(board, facts)) is not None:
+    board = facts.board
+    if (plan := decide_unread(board, record)) is not None:
         return plan
-    plan, item, choice = DeletedPlan(facts), facts.item, facts.resolution
+    plan = DeletedPlan(record)
+    item = record.item
+    choice = record.resolution
     if item is not None:
         plan = plan.with_state(removed_since=None)
     if (item is None or item.state != ACTIVE) and choice is not None and choice.choose == "monday":
         return replace(plan, restores=True, ending=Ending(Outcome.SETTLED))
     if item is None:
-        return _not_shown(plan, settings, now)
+        return _not_shown(plan, facts.settings, facts.now)
     if item.state != ACTIVE:
         return _removed_already(board, plan, item)
     if not is_active_on(board, item):
         return _settled(plan, TombstoneState.KEPT, TombstoneReason.MOVED, item=item.name, board=item.board_id)
-    if facts.bearer is not None:
-        state, reason = TombstoneState.NOTHING_LEFT, TombstoneReason.OTHER_NPD_ID
-        return replace(_settled(plan, state, reason, item=item.name, owner=facts.bearer), frees_item=True)
-    if excluded := deleted_exclusion(board, facts, item):
+    if record.bearer is not None:
+        state = TombstoneState.NOTHING_LEFT
+        borne = _settled(plan, state, TombstoneReason.OTHER_NPD_ID, item=item.name, owner=record.bearer)
+        return replace(borne, frees_item=True)
+    if excluded := deleted_exclusion(board, record, item):
         return _settled(plan, TombstoneState.KEPT, TombstoneReason.LEFT_OUT, filter=excluded)
     if item.id in linked_now:
         waits = Ending(Outcome.DEFERRED, "Another record is being linked with its item.", NEXT_PASS_SECONDS)
         return replace(plan, ending=waits)
-    return _by_policy(board, plan, item, policy)
+    return _by_policy(board, plan, item, facts.deletion_policy)
 
 
 def decide_unread(board: BoardContext, facts: DeletedFacts) -> DeletedPlan | None:  # noqa: PLR0911 - a table
     """Decide that for which Monday needn't be asked; None where its item has to be read."""
-    plan, tombstone, record = DeletedPlan(facts), facts.tombstone, facts.record
+    plan = DeletedPlan(facts)
+    tombstone = facts.tombstone
+    record = facts.record
     if tombstone.state in FINAL_STATES:
         return replace(plan, reason=tombstone.note, ending=Ending(Outcome.SETTLED, tombstone.note))
     if tombstone.monday_id is None:
@@ -119,15 +120,15 @@ def wanted_bearer(board: BoardContext, facts: DeletedFacts) -> UUID | None:
     return as_uuid(npd_id_of(board, item) or "") if item is not None and is_active_on(board, item) else None
 
 
-def wants_editors(board: BoardContext, facts: DeletedFacts, left: Item | None = None) -> bool:
+def wants_editors(board: BoardContext, facts: DeletedFacts, item_left: Item | None = None) -> bool:
     """Whether edits leave with the item, of which the history has to say whose they are.
 
     `left` is the item as the answer to our call showed it; without one, it had left before it was read.
     """
-    item = left or facts.item
-    if item is None or (left is None and not (item.state != ACTIVE and _is_removed_by_us(facts, item))):
+    item = item_left or facts.item
+    if item is None or (item_left is None and not (item.state != ACTIVE and _is_removed_by_us(facts, item))):
         return False
-    is_news = left is not None or facts.tombstone.state != _state_of(item)
+    is_news = item_left is not None or facts.tombstone.state != _state_of(item)
     return is_news and bool(edits_since_base(board, facts, item, _ALL_WAYS))
 
 
@@ -166,10 +167,11 @@ def _settled(
 def _not_shown(plan: DeletedPlan, settings: Settings, now: datetime) -> DeletedPlan:
     """Monday may just have failed to show the item: it is believed when it says so after the quiet time too."""
     since = plan.facts.ledger.removed_since or now
-    plan, left = plan.with_state(removed_since=since), settings.gone_quiet_seconds - (now - since).total_seconds()
-    if plan.facts.tombstone.state in OPEN_TOMBSTONE_STATES and left > 0:
+    plan = plan.with_state(removed_since=since)
+    seconds = settings.gone_quiet_seconds - (now - since).total_seconds()
+    if plan.facts.tombstone.state in OPEN_TOMBSTONE_STATES and seconds > 0:
         detail = "Deleted in NPD. Monday doesn't show its item; it is looked for once more in a few minutes."
-        return replace(plan, ending=Ending(Outcome.DEFERRED, detail, left), reason=detail)
+        return replace(plan, ending=Ending(Outcome.DEFERRED, detail, seconds), reason=detail)
     return _settled(plan, TombstoneState.NOTHING_LEFT, TombstoneReason.NOT_SHOWN)
 
 
@@ -182,7 +184,8 @@ def _removed_already(board: BoardContext, plan: DeletedPlan, item: Item) -> Dele
 
 
 def _is_removed_by_us(facts: DeletedFacts, item: Item) -> bool:
-    tombstone, ours = facts.tombstone, (TombstoneReason.ARCHIVED, TombstoneReason.DELETED)
+    tombstone = facts.tombstone
+    ours = (TombstoneReason.ARCHIVED, TombstoneReason.DELETED)
     is_told = tombstone.state == _state_of(item) and tombstone.reason_code in ours
     return bool(_removing_intents(facts)) or is_told
 
@@ -197,7 +200,8 @@ def _state_of(item: Item) -> TombstoneState:
 
 def _removed(board: BoardContext, plan: DeletedPlan, state: TombstoneState, item: Item) -> DeletedPlan:
     """The item has left the board by our call; what it took with it stands in the history."""
-    is_archived, more = state == TombstoneState.ARCHIVED, ""
+    is_archived = state == TombstoneState.ARCHIVED
+    more = ""
     if plan.facts.tombstone.state != state and (edits := lost_edits(board, plan.facts, item)):
         more = f" What was edited there before is in its activity: {', '.join(edits)}."
         plan = replace(plan, history=(*plan.history, *edits.values()))
@@ -217,7 +221,8 @@ def _by_policy(board: BoardContext, plan: DeletedPlan, item: Item, policy: Delet
     if is_restored:
         plan = plan.with_state(remote_state=RESTORED_STATE)
     plan = replace(plan, edits=edits_since_base(board, facts, item))
-    choice, problem = facts.resolution, ""
+    choice = facts.resolution
+    problem = ""
     if choice is None and not (is_restored or plan.edits or policy is DeletedRecordPolicy.ASK):
         return replace(plan, item_removal=policy)
     if choice is not None:
@@ -243,16 +248,23 @@ def ask_about_deletion(plan: DeletedPlan, policy: DeletedRecordPolicy, problem: 
         problem = "The record was deleted in NPD since you chose. Choose again."
     # What can't be read may have been edited, so it is asked about; nobody can say that it was.
     is_edited = any(edit.base or edit.monday for edit in plan.edits)
-    reason, again = TombstoneReason.QUESTION_EDITED if is_edited else TombstoneReason.QUESTION, ""
+    reason = TombstoneReason.QUESTION_EDITED if is_edited else TombstoneReason.QUESTION
+    again = ""
     if facts.ledger.remote_state == RESTORED_STATE:
-        reason, again = TombstoneReason.QUESTION_RESTORED, " again"
+        reason = TombstoneReason.QUESTION_RESTORED
+        again = " again"
     called = f"“{facts.item.name}”" if facts.item else "its item"
-    plan, state = replace(plan, restores=False), TombstoneState.ASKED
+    plan = replace(plan, restores=False)
+    state = TombstoneState.ASKED
     # The conflict itself says in the history that it was found.
     plan = _settled(plan, state, reason, kind="", record=facts.record, item=called)
-    removes, restorable, removal = "Archive", ".", OptionAct.ARCHIVE_ITEM
+    removes = "Archive"
+    restorable = "."
+    removal = OptionAct.ARCHIVE_ITEM
     if policy is DeletedRecordPolicy.DELETE:
-        removes, restorable, removal = "Delete", " for 30 days.", OptionAct.DELETE_ITEM
+        removes = "Delete"
+        restorable = " for 30 days."
+        removal = OptionAct.DELETE_ITEM
     leaves = f"The deletion stays. The item leaves the board; people can restore it on Monday{restorable}"
     comes_back = "The record comes back as it was, linked with its item, and is updated with what was edited on Monday."
     stays = "The record stays deleted; the item stays on the board without an NPD ID, and makes no new record."
@@ -328,9 +340,11 @@ def _edit_since_base(
     convert: Converter, facts: DeletedFacts, mapping: FieldMapping, item: Item
 ) -> FieldConflict | None:
     base = base_of(facts.ledger, mapping, item.id)
-    cell, local_raw = cell_of(convert, mapping, item), stored_values(facts.record, mapping)
+    cell = cell_of(convert, mapping, item)
+    local_raw = stored_values(facts.record, mapping)
     sides = sides_of(convert, base, local=local_raw, remote=cell)
-    remote, agreed = sides.remote, sides.base[1] if sides.base else None
+    remote = sides.remote
+    agreed = sides.base[1] if sides.base else None
     shown = None if isinstance(remote, Unknown) else convert.display(remote) or None
     if isinstance(remote, Unknown) or isinstance(agreed, Unknown):
         return FieldConflict(mapping.key, None, None, shown, untold_reason(sides))
@@ -361,7 +375,7 @@ def approve_removals(planned: Sequence[DeletedPlan], approvals: ApprovalFacts) -
     """What a person chose for one record goes; the rest only as long as it isn't more than is plausible."""
     states = approvals.states(ApprovalKind.ITEMS).items()
     rejected = {entity_id for (entity_id, _), state in states if state == ApprovalState.REJECTED}
-    wanted = [(one.id, "") for one in planned if wants_approval(one) and one.id not in rejected]
+    wanted = [(plan.id, "") for plan in planned if wants_approval(plan) and plan.id not in rejected]
     verdicts = approval_verdicts(approvals, ApprovalKind.ITEMS, wanted)
     plans = []
     for plan in planned:
@@ -371,7 +385,8 @@ def approve_removals(planned: Sequence[DeletedPlan], approvals: ApprovalFacts) -
             plans.append(_settled(plan, TombstoneState.KEPT, TombstoneReason.REMOVAL_REJECTED))
         else:
             verdict = verdicts[plan.id, ""]
-            state, reason = TombstoneState.PENDING_APPROVAL, TombstoneReason.PENDING_APPROVAL
+            state = TombstoneState.PENDING_APPROVAL
+            reason = TombstoneReason.PENDING_APPROVAL
             decided = plan if verdict.may_go else _settled(plan, state, reason, kind="approval")
             plans.append(replace(decided, approval=verdict.new_state))
     return plans
@@ -381,24 +396,32 @@ def approve_removals(planned: Sequence[DeletedPlan], approvals: ApprovalFacts) -
 
 
 def after_removals(board: BoardContext, plan: Plan, answers: Answers) -> Plan:
-    sent = [(plan.deleted[key], answer) for key, answer in answers.deleted.items()]
-    told = [(replace(one, facts=with_editors(one.facts, answers.editor_events, answers.people)), a) for one, a in sent]
-    return plan.with_deleted(after_removal(board, one, answer) for one, answer in told)
+    """Return the plan as Monday's answers about deleted records' items leave it."""
+    changed = []
+    for key, answer in answers.deleted.items():
+        deleted = plan.deleted[key]
+        edited_by = with_editors(deleted.facts, answers.editor_events, answers.people)
+        changed.append(after_removal(board, replace(deleted, facts=edited_by), answer))
+    return plan.with_deleted(changed)
 
 
 def after_removal(board: BoardContext, plan: DeletedPlan, answer: Answer) -> DeletedPlan:
     """Return what the answer makes of a planned removal; what was announced is counted."""
     plan = replace(plan, approval=None)
     if answer.verdict is Verdict.GONE:
-        state, reason = TombstoneState.NOTHING_LEFT, TombstoneReason.REMOVED_MEANWHILE
+        state = TombstoneState.NOTHING_LEFT
+        reason = TombstoneReason.REMOVED_MEANWHILE
         return _settled(plan, state, reason, error=answer.detail)
     if answer.item is None:
         refused = f"Deleted in NPD. Its item could not be removed from the board: {answer.detail}"
-        how = ending(OUTCOMES[answer.verdict], answer.detail, at_most=answer.at_most, wait_seconds=answer.wait_seconds)
-        return replace(plan, ending=how, reason=refused if answer.verdict is Verdict.REFUSED else plan.reason)
+        ended = ending(
+            OUTCOMES[answer.verdict], answer.detail, at_most=answer.at_most, wait_seconds=answer.wait_seconds
+        )
+        return replace(plan, ending=ended, reason=refused if answer.verdict is Verdict.REFUSED else plan.reason)
     if plan.item_removal in STATE_AFTER:
         return _removed(board, plan, STATE_AFTER[plan.item_removal], answer.item)
-    state, reason = TombstoneState.UNLINKED, TombstoneReason.UNLINKED
+    state = TombstoneState.UNLINKED
+    reason = TombstoneReason.UNLINKED
     return _by_choice(_settled(plan, state, reason, kind="unlinked", item=answer.item.name))
 
 
@@ -432,15 +455,15 @@ def new_removal_requests(plans: Iterable[DeletedPlan]) -> list[ApprovalRequest]:
     """Return the rows by which the planned removals count, yet to be stored; not of those that are stored."""
     return [
         new_request(
-            one.facts.record,
-            one.item_id,
+            plan.facts.record,
+            plan.item_id,
             ApprovalKind.ITEMS,
-            one.approval,
-            f"The item of “{one.facts.record}”, which was deleted in NPD",
-            {"record": str(one.facts.record)},
+            plan.approval,
+            f"The item of “{plan.facts.record}”, which was deleted in NPD",
+            {"record": str(plan.facts.record)},
         )
-        for one in plans
-        if one.approval is not None
+        for plan in plans
+        if plan.approval is not None
     ]
 
 
@@ -484,7 +507,8 @@ def tombstone_after(plan: DeletedPlan, before: Tombstone, now: datetime) -> Tomb
 
 def ledger_after(plan: DeletedPlan) -> SyncMetadata | None:
     """Return what the sync state says after the pass, where that is worth a row."""
-    ledger, is_stored = plan.facts.ledger, plan.facts.ledger.pk is not None
+    ledger = plan.facts.ledger
+    is_stored = plan.facts.ledger.pk is not None
     conflicts = {"delete": [edit.key for edit in plan.edits] or [RECORD_KEY]} if plan.question else {}
     if plan.new_state == TombstoneState.RESTORED or not (is_stored or conflicts or ledger.removed_since):
         return None
@@ -516,33 +540,41 @@ def deletion_reports(plan: DeletedPlan) -> Iterator[ConflictReport]:
 
 def as_record_plan(plan: DeletedPlan) -> RecordPlan:
     """Return it as whoever stores histories and intents takes it."""
-    known, item = replace(plan.facts, events=()), plan.facts.item
+    facts = replace(plan.facts, events=())
+    item = plan.facts.item
     confirmed = dict.fromkeys(plan.confirmed_intents, item.id if item else "")
-    one = RecordPlan(known, plan.ending, fields=FieldsPlan(confirmed_intents=confirmed), lost=plan.lost)
-    return one.logged(*plan.history, *lost_lines(one))
+    record = RecordPlan(facts, plan.ending, fields=FieldsPlan(confirmed_intents=confirmed), lost=plan.lost)
+    return record.logged(*plan.history, *lost_lines(record))
 
 
 # The rules of a pass.
 
 
 def end_unread_deleted(facts: PassFacts, plan: Plan) -> Plan:
-    decided = [decide_unread(facts.board, one.facts) for one in plan.open_deleted]
-    return plan.with_deleted(found for found in decided if found is not None)
+    """End the deleted records for which Monday needn't be asked."""
+    decided = [decide_unread(facts.board, deleted.facts) for deleted in plan.open_deleted]
+    return plan.with_deleted(filter(None, decided))
 
 
 def decide_deleted_records(facts: PassFacts, plan: Plan) -> Plan:
     """Decide every open deleted record by its item; what is to be sent is sent with all else."""
-    board, units, found = facts.board, plan.open_deleted, facts.found
-    if not units:
+    if not plan.open_deleted:
         return plan
-    shown = [replace(unit.facts, item=found.linked.get(str(unit.facts.tombstone.monday_id))) for unit in units]
-    policy, bearers = facts.deletions.policy, facts.deletions.bearers
-    known = [replace(one, bearer=bearers.get(one.id)) for one in shown]
-    known = [with_editors(one, facts.deletions.editor_events, facts.people) for one in known]
-    plans = [decide_deleted(board, one, policy, facts.settings, facts.now, given_items(plan)) for one in known]
-    plans = [replace(one, lost=unit.lost) for one, unit in zip(plans, units, strict=True)]
-    acts = [(one.id, "") for one in plans if wants_approval(one)]
-    return plan.with_deleted(approve_removals(plans, approval_facts(facts, ApprovalKind.ITEMS, acts)))
+    read = {record.id: record for record in facts.deleted}
+    linked_now = given_items(plan)
+    decided = []
+    for deleted in plan.open_deleted:
+        of_item = read[deleted.id]
+        shown = replace(
+            deleted.facts,
+            item=facts.items.linked.get(deleted.item_id),
+            bearer=of_item.bearer,
+            editor_events=of_item.editor_events,
+            users=of_item.users,
+        )
+        decided.append(replace(decide_deleted(facts, shown, linked_now), lost=deleted.lost))
+    acts = [(deleted.id, "") for deleted in decided if wants_approval(deleted)]
+    return plan.with_deleted(approve_removals(decided, approval_facts(facts, ApprovalKind.ITEMS, acts)))
 
 
 def with_editors(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -10,14 +10,13 @@ from typing import Any
 from uuid import UUID
 
 from conflicts.reports import KIND_DELETE, RECORD_KEY, OpenConflict
-from sync.choices import Cause, DeletedRecordPolicy, QueueDirection, RemovedItemPolicy, TombstoneState
+from sync.choices import Cause, QueueDirection, RemovedItemPolicy, TombstoneState
 from sync.merge import Canonical, FieldSelection
 from sync.models import IgnoredItem, Intent, SyncedModel, SyncMetadata, Tombstone, WebhookEvent, WriteLoop
 from sync.monday.board import Board, EventKind, InvalidEvent, ItemEvent
 from sync.monday.board_events import parse_event
-from sync.monday.board_items import BatchItems, Item
+from sync.monday.board_items import Item
 from sync.monday.conversion import Converter, UnknownValue
-from sync.monday.errors import MondayError
 from sync.outbox.claim import Claim
 from sync.reconcile.field_values import ACTIVE, BoardContext, as_uuid
 from sync.records.unmatched_items import AS_NEW, LINK_TO, MAY_CREATE
@@ -37,12 +36,12 @@ LOOP_WINDOW = timedelta(hours=1)
 
 @dataclass(frozen=True)
 class ReceivedEvent:
-    """A delivery of the inbox, parsed: `event` is None where it can't be read. `is_new`: no pass has checked it yet."""
+    """A delivery of the inbox, parsed."""
 
     pk: int
-    event: ItemEvent | None
+    event: ItemEvent | None  # None where it can't be read
     received_at: datetime
-    is_new: bool = True
+    is_new: bool = True  # no pass has checked it yet
 
     @classmethod
     def of(cls, row: WebhookEvent) -> ReceivedEvent:
@@ -55,19 +54,15 @@ class ReceivedEvent:
 
 @dataclass(frozen=True)
 class ChangeEvent:
-    """One change of one field on Monday, as it was told, by a webhook or by the activity log.
-
-    `previous` counts only where `has_previous`. `at` is Monday's time of the change; `is_new` says that no pass has
-    checked it yet; `user_id` is empty where nobody is named.
-    """
+    """One change of one field on Monday, as a webhook or the activity log told it."""
 
     key: str
     value: Canonical
     previous: Canonical
-    has_previous: bool
-    user_id: str
-    at: datetime
-    is_new: bool
+    has_previous: bool  # else `previous` says nothing
+    user_id: str  # empty where nobody is named
+    at: datetime  # Monday's time of the change
+    is_new: bool  # no pass has checked it yet
 
 
 EDIT_KINDS = (EventKind.COLUMN, EventKind.RENAMED)
@@ -99,12 +94,15 @@ def change_events(board: BoardContext, record: SyncedModel, events: Iterable[Rec
         convert = board.converter(mapping, record)
         column_type = event.column_type or ""
         with suppress(UnknownValue):
-            value, previous, has_previous = told_value(convert, event.value, column_type), None, event.has_previous
+            value = told_value(convert, event.value, column_type)
+            previous = None
+            has_previous = event.has_previous
             try:
                 previous = told_value(convert, event.previous_value, column_type) if has_previous else None
             except UnknownValue:
                 has_previous = False
-            at, user = event.changed_at or event.happened_at or received.received_at, event.user_id or ""
+            at = event.changed_at or event.happened_at or received.received_at
+            user = event.user_id or ""
             changes.append(ChangeEvent(mapping.key, value, previous, has_previous, user, at, received.is_new))
     return sorted(changes, key=lambda change: change.at)
 
@@ -121,7 +119,8 @@ class RecordHistory:
     changes: tuple[Intent, ...] = ()  # all that were about an item, of a record that lacks a base
     intents: tuple[Intent, ...] = ()  # everything, of a record of which an item may be the second
     unlinked_items: frozenset[str] = frozenset()  # from which it was parted; of such a record, too
-    maker: str = ""  # the Monday user who made the item, as far as told
+    users: frozenset[str] = frozenset()  # all whom that item's events name
+    maker: str = ""  # the Monday user who made the item, or that one, as far as told
     is_npd_id_typed: bool = False  # somebody wrote the item's NPD ID later
     token_user: str = ""  # as whom we write
     loops: Mapping[str, WriteLoop] = field(default_factory=dict)  # by field
@@ -190,41 +189,28 @@ class BoardNow:
 
 @dataclass(frozen=True)
 class InspectedColumns:
-    """What is to be stored of the board's columns: as the board is `shown`, if it was read, fields whose columns it has
-    though items don't show them, and fields that have no problem any more.
-    """
+    """What is to be stored of the board's columns."""
 
-    shown: Board | None = None
-    hidden: tuple[str, ...] = ()
-    healed: tuple[str, ...] = ()
+    shown: Board | None = None  # the board, if it was read
+    hidden: tuple[str, ...] = ()  # fields whose columns it has though items don't show them
+    healed: tuple[str, ...] = ()  # fields that have no problem any more
 
 
-@dataclass(frozen=True)
-class MondayFacts:
-    """What Monday says: the items, what was found out about the board's columns, or why it could not be read."""
-
-    items: BatchItems = field(default_factory=BatchItems)
-    columns: InspectedColumns | None = None
-    error: MondayError | None = None
+# Records, deleted ones, and those whose items are gone.
 
 
 @dataclass(frozen=True)
 class RecordFacts:
-    """A claimed record as NPD has it, what is open about it, and its item as it was read.
-
-    `ledger` is its sync state, `intents` are those without an answer, `events` those that no pass has checked;
-    `owned_items` are the items in its open questions that a record has by now, `history` is what happened before.
-    Nobody changes any of them.
-    """
+    """A claimed record as NPD has it, what is open about it, and its item as it was read. Nobody changes any of it."""
 
     claim: Claim
     record: SyncedModel
-    ledger: SyncMetadata
-    intents: tuple[Intent, ...] = ()
+    ledger: SyncMetadata  # its sync state
+    intents: tuple[Intent, ...] = ()  # those without an answer
     conflicts: tuple[OpenConflict, ...] = ()
-    events: tuple[ReceivedEvent, ...] = ()
+    events: tuple[ReceivedEvent, ...] = ()  # that no pass has checked
     has_failed_job: bool = False
-    owned_items: frozenset[str] = field(default_factory=frozenset)
+    owned_items: frozenset[str] = field(default_factory=frozenset)  # items of its open questions that have a record now
     item: Item | None = None
     history: RecordHistory = field(default_factory=RecordHistory)
 
@@ -274,14 +260,11 @@ def is_create(intent: Intent) -> bool:
 
 @dataclass(frozen=True)
 class DeletedFacts(RecordFacts):
-    """A record that was deleted in NPD, as it was, with what the tombstone says of it.
-
-    `owner` is the record that has its item now, `bearer` the one whose NPD ID the item bears.
-    """
+    """A record that was deleted in NPD, as it was, with its item as it was read."""
 
     tombstone: Tombstone = field(kw_only=True)
-    owner: SyncedModel | None = None
-    bearer: SyncedModel | None = None
+    owner: SyncedModel | None = None  # the record that has its item now
+    bearer: SyncedModel | None = None  # the record whose NPD ID the item bears
     editor_events: tuple[ReceivedEvent, ...] = ()  # all that came about its item, where edits leave with that
     users: Mapping[str, Any] = field(default_factory=dict)  # Monday's users by id, there too
 
@@ -297,163 +280,79 @@ class DeletedFacts(RecordFacts):
 
 
 @dataclass(frozen=True)
-class DeletionFacts:
-    """What the pass's deleted records rest on, by their ids."""
-
-    policy: DeletedRecordPolicy = DeletedRecordPolicy.ARCHIVE  # what becomes of their items
-    bearers: Mapping[UUID, SyncedModel] = field(default_factory=dict)  # whose NPD IDs the items bear
-    editor_events: Mapping[UUID, tuple[ReceivedEvent, ...]] = field(default_factory=dict)  # where edits leave with them
-
-
-@dataclass(frozen=True)
 class RemovalFacts:
-    """A record that is there while its item isn't: `state` is archived, deleted, missing or moved.
-
-    `policy` is what the board says of such records. `actor` is who took the item away, `editor` the same for the
-    history, and `done_at` when, as far as webhooks told;
-    `people` are Monday's users by id, where it is told. `rejected` is the state of the approval that a person refused
-    since.
-    `needed_by` and `loss` say what keeps the record from being deleted, and what others would lose by that; both are
-    read only where the answer is wanted.
-    """
+    """A record that is there while its item isn't."""
 
     record: RecordFacts
-    state: str
-    policy: RemovedItemPolicy = RemovedItemPolicy.ASK
-    actor: str = ""
-    editor: str = ""
+    state: str  # archived, deleted, missing or moved
+    policy: RemovedItemPolicy = RemovedItemPolicy.ASK  # what the board says of such records
+    actor: str = ""  # who took the item away, as far as webhooks told
+    editor: str = ""  # the same for the history
     done_at: datetime | None = None
-    people: Mapping[str, Any] = field(default_factory=dict)
-    rejected: str = ""
+    people: Mapping[str, Any] = field(default_factory=dict)  # Monday's users by id, where it is told
+    rejected: str = ""  # the state of the approval that a person refused since
     is_removed_too_often: bool = False
-    needed_by: str = ""
-    loss: str = ""
+    needed_by: str = ""  # what keeps the record from being deleted, read only where that matters
+    loss: str = ""  # what others would lose by its deletion, likewise
 
     @property
     def is_asked(self) -> bool:
         return any(conflict.kind == KIND_DELETE for conflict in self.record.conflicts)
 
 
-@dataclass(frozen=True)
-class LostCreates:
-    """Records whose create was given up, for no item of theirs was found, and items that may be theirs all the same.
-
-    `items` are those that webhooks named since then, as made with one of the NPD IDs, or as taken away under one of the
-    names; `unlinked` are pairs of a record and an item from which it was parted already.
-    """
-
-    records: frozenset[UUID] = frozenset()
-    items: tuple[str, ...] = ()
-    unlinked: frozenset[tuple[UUID, str]] = frozenset()
-
-
-@dataclass(frozen=True)
-class ClaimedFacts:
-    """What was claimed: records that are there, deleted ones, and items that no record has.
-
-    `unknown` are neither records nor remembered as such. `known_items` are claimed items that a record has by now: they
-    are that record's wake-ups.
-    """
-
-    records: tuple[RecordFacts, ...] = ()
-    deleted: tuple[DeletedFacts, ...] = ()
-    unknown: tuple[Claim, ...] = ()
-    unmatched: tuple[Claim, ...] = ()
-    known_items: tuple[str, ...] = ()
-    lost_creates: LostCreates = field(default_factory=LostCreates)
-
-
 # Which item is which record.
 
 
 @dataclass(frozen=True)
-class MatchExclusions:
-    """What is remembered of items that are not to be matched: by item, and what was unlinked from a record."""
+class IdentityFacts:
+    """Whose the items are that a pass read for records without one, and what is remembered of both."""
 
-    by_item: Mapping[str, IgnoredItem] = field(default_factory=dict)
-    unlinked: Mapping[UUID, IgnoredItem] = field(default_factory=dict)
+    owners: Mapping[str, UUID] = field(default_factory=dict)  # the linked records by their items, of any type
+    existing: frozenset[UUID] = frozenset()  # records that are there, of those whose NPD IDs the items bear
+    ignored: Mapping[str, IgnoredItem] = field(default_factory=dict)  # items not to be matched, by id
+    unlinked: Mapping[UUID, IgnoredItem] = field(default_factory=dict)  # what was unlinked from a record
+    unedited: Mapping[UUID, SyncedModel] = field(default_factory=dict)  # owners made from an item, untouched in NPD
+    same_key: Mapping[str, Sequence[SyncedModel]] = field(default_factory=dict)  # by the key that such an item shows
+    untouched: frozenset[UUID] = frozenset()  # those of `same_key` that nobody changed in NPD
 
     def may_match(self, item_id: str, record_id: UUID) -> bool:
-        """Whether nothing is known that keeps this item from being this record's."""
-        row = self.by_item.get(item_id)
+        """Return whether nothing is known that keeps this item from being this record's."""
+        row = self.ignored.get(item_id)
         return row is None or not (row.unlinked or row.entity_id == record_id)
 
 
 @dataclass(frozen=True)
-class IdentityFacts:
-    """Whose the items are that a pass found for records without one, and what is remembered of both.
-
-    `owners` are the linked records by their items, of any type, for items move. `existing` are those records that are
-    there, among the ones whose NPD IDs the items bear. `unedited` are records made from an item, and untouched in NPD,
-    among those that have such items. Of records made from an item `same_key` has those with the key that the item shows
-    now, and `untouched` are those of them that nobody changed in NPD.
-    """
-
-    owners: Mapping[str, UUID] = field(default_factory=dict)
-    existing: frozenset[UUID] = frozenset()
-    exclusions: MatchExclusions = field(default_factory=MatchExclusions)
-    unedited: Mapping[UUID, SyncedModel] = field(default_factory=dict)
-    same_key: Mapping[str, Sequence[SyncedModel]] = field(default_factory=dict)
-    untouched: frozenset[UUID] = frozenset()
-
-
-@dataclass(frozen=True)
 class AnswerFacts:
-    """What answers to questions of identity rest on: the records and items that they name, as NPD has them now.
-
-    `owners` are the records that have these items; of records to be merged, `unedited` are those that nobody touched in
-    NPD, and `needed` says why one can't be deleted.
-    """
+    """What answers to questions of identity rest on: the records and items that they name, as NPD has them now."""
 
     records: Mapping[UUID, SyncedModel] = field(default_factory=dict)
-    owners: Mapping[str, SyncedModel] = field(default_factory=dict)
-    unedited: frozenset[UUID] = frozenset()
-    needed: Mapping[UUID, str] = field(default_factory=dict)
+    owners: Mapping[str, SyncedModel] = field(default_factory=dict)  # the records that have these items
+    unedited: frozenset[UUID] = frozenset()  # of records to be merged those that nobody touched in NPD
+    needed: Mapping[UUID, str] = field(default_factory=dict)  # why one of these can't be deleted
 
 
 # Items that no record has.
 
 
 @dataclass(frozen=True)
-class ItemEvents:
-    """What webhooks told of an item: when the first and the last came, and those that no pass has checked; of these,
-    whether any is of an edit. Where it may be a record's second item, the Monday user who made it, and all they name.
-    """
-
-    first: datetime | None = None
-    last: datetime | None = None
-    new: tuple[int, ...] = ()
-    has_new_edit: bool = False
-    maker: str = ""
-    users: frozenset[str] = frozenset()
-
-
-@dataclass(frozen=True)
 class ItemFacts:
-    """An item that no record had when its job was claimed, and what is so of it.
-
-    It is `known_since` it was first heard of, and until `unconfirmed_until` a call about it is in the air. `owner` is
-    the record that has it by now, of whatever type. `ignored` is what is remembered of it, and `tombstones` those whose
-    item it was, or whose NPD ID it bears. Of the board's records `named` has the NPD ID that it bears, `matching` have
-    its match key, `chosen` is the one with which a person wants it linked. `first` is the named record, where it has an
-    item of its own, with that and all that was announced about it. A record made from it gets `new_id`, unless it
-    bears the NPD ID of one that is gone.
-    """
+    """An item that no record had when its job was claimed, and what is so of it."""
 
     claim: Claim
     item: Item | None
-    events: ItemEvents = field(default_factory=ItemEvents)
-    known_since: datetime | None = None
-    unconfirmed_until: datetime | None = None
-    owner: SyncedModel | None = None
+    last_event: datetime | None = None  # when the board's last webhook about it came
+    new_events: tuple[int, ...] = ()  # those that no pass has checked
+    has_new_edit: bool = False  # one of these is an edit
+    known_since: datetime | None = None  # when it was first heard of
+    unconfirmed_until: datetime | None = None  # until then a call about it is in the air
+    owner: SyncedModel | None = None  # the record that has it by now, of whatever type
     ignored: IgnoredItem | None = None
-    tombstones: tuple[Tombstone, ...] = ()
-    named: SyncedModel | None = None
-    matching: tuple[SyncedModel, ...] = ()
-    chosen: SyncedModel | None = None
-    first: RecordFacts | None = None
-    new_id: UUID | None = None
-    is_npd_id_taken: bool = False
+    tombstones: tuple[Tombstone, ...] = ()  # those whose item it was, or whose NPD ID it bears
+    named: SyncedModel | None = None  # the board's record whose NPD ID it bears
+    matching: tuple[SyncedModel, ...] = ()  # the board's records with its match key
+    chosen: SyncedModel | None = None  # the record with which a person wants it linked
+    first: RecordFacts | None = None  # the named record, where it has an item of its own, with all announced about it
+    new_id: UUID | None = None  # the id of a record made from it
 
     @property
     def item_id(self) -> str:
@@ -489,36 +388,3 @@ class ItemFacts:
         """The id of the record with which a person wants it linked."""
         chosen = self.claim.payload.get(LINK_TO)
         return as_uuid(str(chosen)) if chosen else None
-
-
-@dataclass(frozen=True)
-class LockedItem:
-    """What is so of an item once the rows are locked on which its plan rests; each is read only where it counts.
-
-    `records` are those that its plan names, `owner` has the item, `ignored` is what is remembered of it, `matching`
-    have its match key, `tombstone` is that of its deleted record.
-    """
-
-    records: Mapping[UUID, SyncedModel] = field(default_factory=dict)
-    owner: SyncedModel | None = None
-    ignored: IgnoredItem | None = None
-    matching: frozenset[UUID] = frozenset()
-    tombstone: Tombstone | None = None
-
-
-@dataclass(frozen=True)
-class ItemContext:
-    """What is so for all items of a pass.
-
-    An item without a match key becomes a record `nameless_wait` after it was first heard of. `deleted_items` are those
-    of which the pass has decided as a deleted record's.
-    `linked` are the records that get these items by the pass, as they will be.
-    `related` are the records that an item's relations name, by item and field, or why there is none.
-    """
-
-    board: BoardContext
-    now: datetime
-    nameless_wait: timedelta = timedelta()
-    deleted_items: Collection[str] = ()
-    linked: Mapping[str, SyncedModel] = field(default_factory=dict)
-    related: Mapping[str, Mapping[str, SyncedModel | str]] = field(default_factory=dict)

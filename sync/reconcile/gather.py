@@ -59,9 +59,8 @@ from sync.monday.items import ITEMS_PER_READ
 from sync.monday.texts import key_spellings, match_key
 from sync.outbox.claim import Claim
 from sync.outbox.pauses import active_pause
-from sync.reconcile import lookups
+from sync.reconcile import deleted_records, identity, lookups, new_items, removed_items, sides, unconfirmed_writes
 from sync.reconcile.decide import AFTER_READING, BEFORE_READING, decide
-from sync.reconcile.deleted_records import wanted_bearer, wants_editors
 from sync.reconcile.facts import (
     EDIT_KINDS,
     EVENT_WINDOW,
@@ -69,18 +68,10 @@ from sync.reconcile.facts import (
     STALE_READ_WINDOW,
     AnswerFacts,
     BoardNow,
-    ClaimedFacts,
     DeletedFacts,
-    DeletionFacts,
     IdentityFacts,
     InspectedColumns,
-    ItemContext,
-    ItemEvents,
     ItemFacts,
-    LockedItem,
-    LostCreates,
-    MatchExclusions,
-    MondayFacts,
     ReceivedEvent,
     RecordFacts,
     RecordHistory,
@@ -103,14 +94,9 @@ from sync.reconcile.field_values import (
     reference_to,
     searched_texts,
 )
-from sync.reconcile.identity import Candidates, answers_of, asked_by
-from sync.reconcile.new_items import item_context, wants_records
 from sync.reconcile.pass_plan import GIVING, AnswerKind, EditFacts, ItemAct, ItemPlan, LostUpdate, PassFacts, Plan
-from sync.reconcile.removed_items import may_delete, removed_state, wants_obstacles
 from sync.reconcile.resolutions import chosen_references
 from sync.reconcile.restraints import may_empty
-from sync.reconcile.sides import column_findings, is_resting, items_of_emptied_cells, needs_edit_times
-from sync.reconcile.unconfirmed_writes import UnconfirmedCreates, lacks_base, wants_maker
 from sync.records.approvals import CLEARS, ApprovalFacts, known_requests, with_counts
 from sync.records.authors import monday_editor_name, monday_user_name, monday_users
 from sync.records.item_links import unlinked_items
@@ -131,10 +117,47 @@ def claimed(
     `planned` are what an earlier pass of a dry run would have made of records, which stand in for what is stored.
     """
     now = sync_now()
-    known = claimed_facts(board, claims, planned)
-    answers = [answer for record in known.records if record.conflicts for answer in answers_of(record)]
-    answered = answer_facts(board, *asked_by(answers), locks=False) if answers else AnswerFacts()
-    return PassFacts(board, known, now, load_settings(), answered)
+    model = board.model
+    items = [claim.remote_id for claim in claims if claim.entity_id is None]
+    owners = dict(model._default_manager.filter(monday_id__any_of=items).values_list("monday_id", "pk"))
+    item_claims: list[Claim] = []
+    rows: dict[UUID, list[SyncQueue]] = {}
+    for claim in claims:
+        owner = claim.entity_id or owners.get(claim.remote_id)
+        if owner is None:
+            item_claims.append(claim)
+        else:
+            rows.setdefault(owner, []).extend(claim.rows)
+    relations = board.joined_relations
+    # Without a name select_related would follow every relation.
+    manager = model._default_manager.select_related(*relations) if relations else model._default_manager.all()
+    stored = {record.id: record for record in manager.filter(pk__any_of=list(rows))} | dict(planned)
+    merged = {entity_id: Claim(entity_id, None, jobs) for entity_id, jobs in rows.items()}
+    missing = [claim for key, claim in merged.items() if key not in stored]
+    deleted = _deleted_facts(board, missing) if missing else []
+    remembered = {record.id for record in deleted}
+    records = _record_facts(board, {key: claim for key, claim in merged.items() if key in stored}, stored)
+    asking = [record for record in records if record.conflicts]
+    answers = [answer for record in asking for answer in identity.answers_of(record)]
+    lost = [intent for record in records if not record.record.monday_id for intent in record.history.writes]
+    return PassFacts(
+        board,
+        now,
+        records=records,
+        deleted=tuple(deleted),
+        unknown=tuple(claim for claim in missing if claim.entity_id not in remembered),
+        item_claims=tuple(item_claims),
+        linked_items=tuple(map(str, owners)),
+        lost_creates=_lost_creates(board, [intent for intent in lost if _is_lost_create(intent)]),
+        settings=Settings(
+            gone_quiet_seconds=float(settings.GONE_QUIET_SECONDS),
+            tombstone_days=settings.TOMBSTONE_DAYS,
+            loop_times=settings.LOOP_TIMES,
+            new_item_wait_seconds=float(settings.NEW_ITEM_WAIT_SECONDS),
+            journal_days=settings.JOURNAL_DAYS,
+        ),
+        answers=answer_facts(board, *identity.named_in(answers), locks=False) if answers else AnswerFacts(),
+    )
 
 
 class Gatherer:
@@ -163,7 +186,7 @@ class Gatherer:
 
     def _unread(self, facts: PassFacts, error: MondayError) -> PassFacts:
         """Say that Monday could not be read, and of the columns why, where one is gone that was not known to be."""
-        unread = replace(facts, monday=replace(facts.monday, error=error))
+        unread = replace(facts, error=error)
         if error.scope is not Scope.COLUMN:
             return unread
         try:
@@ -171,64 +194,65 @@ class Gatherer:
         except MondayError:
             return unread
         is_new = _column_problems(board) - _column_problems(facts.board)
-        return replace(facts, board=board, monday=MondayFacts(columns=columns, error=error)) if is_new else unread
+        return replace(unread, board=board, items=BatchItems(), columns=columns) if is_new else unread
 
     def what_monday_says(self, facts: PassFacts, plan: Plan) -> PassFacts:
         """Add the items of all that goes on, by one call: by their ids, and for records without one by NPD ID and
         match key. Of a column that no item shows the board is asked as well.
         """
         board = facts.board
-        unlinked = [one.record for one in plan.open_records if not one.record.monday_id]
-        linked = [one.record.monday_id for one in plan.open_records if one.record.monday_id]
-        linked += [claim.remote_id for claim in facts.claimed.unmatched if claim.remote_id]
-        linked += [str(one.facts.tombstone.monday_id) for one in plan.open_deleted]
+        unlinked = [record.record for record in plan.open_records if not record.record.monday_id]
+        linked = [record.record.monday_id for record in plan.open_records if record.record.monday_id]
+        linked += [claim.remote_id for claim in facts.item_claims if claim.remote_id]
+        linked += [str(deleted.facts.tombstone.monday_id) for deleted in plan.open_deleted]
         # Items that people said are copies, and those that a lost create may have made.
-        conflicting = [one.facts for one in plan.open_records if one.facts.conflicts]
-        answers = [answer for record in conflicting for answer in answers_of(record)]
+        asking = [record.facts for record in plan.open_records if record.facts.conflicts]
+        answers = [answer for record in asking for answer in identity.answers_of(record)]
         linked += [answer.item_id for answer in answers if answer.kind is AnswerKind.COPY]
-        linked += facts.claimed.lost_creates.items if unlinked else ()
+        linked += [item_id for items in facts.lost_creates.values() for item_id in items] if unlinked else ()
         if not (linked or unlinked):
             return facts
         texts = {text for record in unlinked for text in searched_texts(board, record)}
         npd_ids = [str(record.pk) for record in unlinked]
-        items = self.board_items(board, list(dict.fromkeys(linked)), npd_ids, sorted(texts), len(linked))
-        facts = replace(facts, monday=MondayFacts(items))
-        missing, healed = column_findings(board, [*items.linked.values(), *items.by_npd_id, *items.by_match])
+        linked = list(dict.fromkeys(linked))
+        items = self.board_items(board, linked, npd_ids, sorted(texts), len(linked))
+        facts = replace(facts, items=items)
+        missing, healed = sides.column_findings(board, [*items.linked.values(), *items.by_npd_id, *items.by_match])
         if not (missing or healed):
             return facts
         board, columns = self.inspect(board, missing, healed)
-        return replace(facts, board=board, monday=MondayFacts(items, columns))
+        return replace(facts, board=board, columns=columns)
 
     def what_items_point_at(self, facts: PassFacts, plan: Plan) -> PassFacts:
         """Add what NPD knows of the items that were read, and of the records that they name."""
-        if not (plan.open_records or plan.open_deleted or facts.claimed.unmatched):
+        if not (plan.open_records or plan.open_deleted or facts.item_claims):
             return facts
-        items = facts.found
-        records = [one.facts for one in plan.open_records]
+        linked = facts.items.linked
+        records = [record.facts for record in plan.open_records]
         pairs = _pairs(facts, records)
-        changed = [(record, item) for record, item in pairs if not is_resting(facts.board, record, item)]
-        gone = [
-            replace(record, item=items.linked.get(record.record.monday_id))
-            for record in records
-            if record.record.monday_id
-        ]
-        gone = [record for record in gone if removed_state(facts.board, record)]
-        deleted = [replace(one.facts, item=items.linked.get(one.item_id)) for one in plan.open_deleted]
-        unmatched = self.unmatched(facts) if facts.claimed.unmatched else ()
+        changed = [(record, item) for record, item in pairs if not sides.is_resting(facts.board, record, item)]
+        owners = [record for record in records if record.record.monday_id]
+        owners = [replace(record, item=linked.get(record.record.monday_id or "")) for record in owners]
+        gone = [record for record in owners if removed_items.removed_state(facts.board, record)]
+        open_deleted = [replace(record.facts, item=linked.get(record.item_id)) for record in plan.open_deleted]
+        deleted = with_bearers(facts.board, open_deleted) if open_deleted else []
+        shown_deleted = {record.id: record for record in deleted}
+        unmatched = self.unmatched(facts) if facts.item_claims else ()
         removals = self.removals(facts, gone) if gone else {}
-        deletions = deletion_facts(facts.board, deleted) if deleted else DeletionFacts()
         board, related = self.related(facts, plan, changed, [*gone, *deleted])
+        policy = current_deletion_policy(board.link)[0] if deleted else facts.deletion_policy
         return replace(
             facts,
             board=board,
+            deleted=tuple(shown_deleted.get(record.id, record) for record in facts.deleted),
+            deletion_policy=policy,
             identity=self.identity(facts, records, pairs),
             unmatched=tuple(unmatched),
             removals=removals,
-            deletions=deletions,
             related=related,
             edits=edit_facts(board, changed),
             approvals=self.approvals(facts, changed, removals, deleted, unmatched),
-            people=people_of(facts, plan, deletions, removals),
+            people=_people(plan),
         )
 
     # Monday's side.
@@ -242,7 +266,8 @@ class Gatherer:
         Monday finds texts as they are written; by their match key those items are found that are known to have no
         record, and those that are read anyway.
         """
-        match, keys = board.match_mapping, {match_key(text) for text in texts}
+        match = board.match_mapping
+        keys = {match_key(text) for text in texts}
         linked = [*linked, *unmatched_items(board, keys)[: max(ITEMS_PER_READ - len(linked), 0)]]
         self.calls += 1
         with call_cost(board.link, size + len(npd_ids)):
@@ -257,14 +282,14 @@ class Gatherer:
                 board.types,
             )
         self.read_request = result.request_id
-        found = self._with_further_pages(board, result)
-        matched = {item.id for item in found.by_match}
-        alike = [item for item in found.linked.values() if match_text_of_item(board, item) in keys]
+        items = self._with_further_pages(board, result)
+        matched = {item.id for item in items.by_match}
+        alike = [item for item in items.linked.values() if match_text_of_item(board, item) in keys]
         alike = [item for item in alike if item.id not in matched and is_active_on(board, item)]
-        return replace(found, by_match=[*found.by_match, *alike])
+        return replace(items, by_match=[*items.by_match, *alike])
 
     def _with_further_pages(self, board: BoardContext, result: BatchItems) -> BatchItems:
-        found = {"by_npd_id": result.by_npd_id, "by_match": result.by_match}
+        parts = {"by_npd_id": list(result.by_npd_id), "by_match": list(result.by_match)}
         for part, first in result.cursors.items():
             cursor: str | None = first
             for _ in range(MAX_PAGES):
@@ -273,21 +298,20 @@ class Gatherer:
                 self.calls += 1
                 with call_cost(board.link, 0):
                     page = connector().next_page(cursor, board.columns, board.types)
-                found[part] = [*found[part], *page.items]
+                parts[part] += page.items
                 cursor = page.cursor
-        return BatchItems(linked=result.linked, by_npd_id=found["by_npd_id"], by_match=found["by_match"])
+        return BatchItems(linked=result.linked, by_npd_id=parts["by_npd_id"], by_match=parts["by_match"])
 
     def items_by_id(self, board: BoardContext, ids: Sequence[str]) -> dict[str, Item]:
         """Return these items, whatever became of them, as far as Monday shows them; raises MondayError."""
-        found: dict[str, Item] = {}
-        size = ITEMS_PER_READ
-        for start in range(0, len(ids), size):
-            asked_ids = ids[start : start + size]
+        shown: dict[str, Item] = {}
+        for start in range(0, len(ids), ITEMS_PER_READ):
+            batch = ids[start : start + ITEMS_PER_READ]
             self.calls += 1
-            with call_cost(board.link, len(asked_ids)):
-                items = connector().read_items(asked_ids, board.columns, board.types)
-            found |= {item.id: item for item in items}
-        return found
+            with call_cost(board.link, len(batch)):
+                items = connector().read_items(batch, board.columns, board.types)
+            shown |= {item.id: item for item in items}
+        return shown
 
     def removed_items(self, board: BoardContext, named: EmptiedCells) -> set[str]:
         """Return which of these items, by the models of their records, are not on their boards.
@@ -297,9 +321,9 @@ class Gatherer:
         """
         removed = set[str]()
         for model, items in named.items():
-            told = lookups.items_told_removed(model, list(items))
-            removed |= told
-            unsure = sorted(items.keys() - told)
+            reported = lookups.items_told_removed(model, list(items))
+            removed |= reported
+            unsure = sorted(items.keys() - reported)
             shown = self.items_by_id(board, unsure) if unsure else {}
             home = link.board_id if unsure and (link := link_of(model.entity_type())) else None
             for item_id in unsure:
@@ -313,18 +337,19 @@ class Gatherer:
 
         Costs a call where an item may take the place of one that wasn't read.
         """
-        board, context = facts.board, item_context(facts)
-        items = item_facts(context, facts.claimed.unmatched, facts.found)
+        board = facts.board
+        items = item_facts(facts)
         named = {item.item_id: item.named for item in items if item.named and item.named.monday_id}
         if not named:
             return items
         owners = {record.pk: record for record in named.values()}
-        known = {record.id: record for record in facts.claimed.records if record.id in owners}
-        unclaimed = {key: Claim(key, None, []) for key in owners if key not in known}
-        known |= {record.id: record for record in _record_facts(board, unclaimed, owners)} if unclaimed else {}
-        firsts = {key: replace(known[owner.pk], item=None) for key, owner in named.items()}
+        owner_facts = {record.id: record for record in facts.records if record.id in owners}
+        unclaimed = {key: Claim(key, None, []) for key in owners if key not in owner_facts}
+        if unclaimed:
+            owner_facts |= {record.id: record for record in _record_facts(board, unclaimed, owners)}
+        firsts = {item_id: replace(owner_facts[owner.pk], item=None) for item_id, owner in named.items()}
         items = [replace(item, first=firsts.get(item.item_id)) for item in items]
-        own_items = dict(facts.found.linked)
+        own_items = dict(facts.items.linked)
         missing = sorted({item.first_item_id for item in items if item.first_item_id} - own_items.keys())
         own_items |= self.items_by_id(board, missing) if missing else {}
         return _with_copy_history(items, own_items)
@@ -338,17 +363,17 @@ class Gatherer:
         events = WebhookEvent.objects.filter(item_id__in=ids).of_kind(EventKind.ARCHIVED, EventKind.DELETED)
         by_item = lookups.events_by_item(events.order_by("id"))
         people = monday_users() if by_item else {}
-        recreates = policy == RemovedItemPolicy.CREATE
         ids_gone = [record.id for record in gone]
+        recreates = policy == RemovedItemPolicy.CREATE
         too_often = _recreated_too_often(ids_gone, facts.settings.loop_times) if recreates else set()
-        found = {}
+        removals = {}
         for record in gone:
             received = by_item.get(record.record.monday_id or "")
             event = received[-1].event if received else None
             user = event.user_id if event else ""
             removal = RemovalFacts(
                 record,
-                removed_state(facts.board, record),
+                removed_items.removed_state(facts.board, record),
                 policy,
                 actor=monday_user_name(user, people) if user else "",
                 editor=monday_editor_name(user, people) if user else "",
@@ -357,11 +382,11 @@ class Gatherer:
                 rejected=rejected.get(record.id, ""),
                 is_removed_too_often=record.id in too_often,
             )
-            if wants_obstacles(removal, facts.settings, facts.now):
+            if removed_items.wants_obstacles(removal, facts.settings, facts.now):
                 needed, loss = deletion_obstacles(record.record)
                 removal = replace(removal, needed_by=needed, loss=loss)
-            found[record.id] = removal
-        return found
+            removals[record.id] = removal
+        return removals
 
     def removal_policy(self, board: BoardContext) -> RemovedItemPolicy:
         """Return what becomes of records whose items are gone, as it is now and not when the board was taken.
@@ -376,26 +401,28 @@ class Gatherer:
         self, facts: PassFacts, plan: Plan, pairs: Sequence[Pair], gone: Sequence[RecordFacts]
     ) -> tuple[BoardContext, RelatedFacts]:
         """Return the related records that may be asked for, and the board by whose names items are shown."""
-        board, records = facts.board, [one.facts for one in plan.open_records]
+        board = facts.board
         if not board.relations:
             return board, facts.related
-        unmatched = [facts.found.linked.get(claim.remote_id or "") for claim in facts.claimed.unmatched]
-        read = [(record.record, item) for record, item in pairs]
-        read += [(board.model(), item) for item in unmatched if item is not None]
-        read += [(record.record, record.item) for record in gone if record.item is not None]
-        named = [reference for record, item in read for reference in named_by(board, record, item)]
+        records = [record.facts for record in plan.open_records]
+        unmatched = [facts.items.linked.get(claim.remote_id or "") for claim in facts.item_claims]
+        naming = [(record.record, item) for record, item in pairs]
+        naming += [(board.model(), item) for item in unmatched if item is not None]
+        naming += [(record.record, record.item) for record in gone if record.item is not None]
+        named = [reference for record, item in naming for reference in named_by(board, record, item)]
         references = {reference_to(target_of(relation), data) for relation, data in named}
         for record in records:
             if record.conflicts:
                 references |= chosen_references(board, record)
         # What was overwritten is in no cell any more; people are told of it, and take it back, by its name.
-        for one in plan.open_records:
-            references |= {found for lost in one.lost.found for found in _overwritten_references(board, lost)}
-        known, lacks_item = _related_of_records(board, records)
-        related = lookups.read_related(references, replace(facts.related, records={**facts.related.records, **known}))
+        for record_plan in plan.open_records:
+            for lost in record_plan.lost.found:
+                references |= set(_overwritten_references(board, lost))
+        joined, lacks_item = _related_of_records(board, records)
+        related = lookups.read_related(references, replace(facts.related, records={**facts.related.records, **joined}))
         emptied: dict[type[SyncedModel], dict[str, set[str]]] = {}
         for record, item in pairs:
-            for model, item_id in items_of_emptied_cells(board, record, item):
+            for model, item_id in sides.items_of_emptied_cells(board, record, item):
                 emptied.setdefault(model, {}).setdefault(item_id, set()).add(item.id)
         related = replace(
             related,
@@ -408,22 +435,23 @@ class Gatherer:
         """Return whose the items are that were found for records without one, and who has the key of one made of an
         item.
         """
-        board, found = facts.board, facts.found
+        board = facts.board
+        items = facts.items
         unlinked = [record.id for record in records if not record.record.monday_id]
-        known = IdentityFacts()
+        owners = IdentityFacts()
         if unlinked:
-            hits = [item.id for item in (*found.by_npd_id, *found.by_match)]
-            known = identity_facts(board, hits, unlinked, found.by_match)
+            hits = [item.id for item in (*items.by_npd_id, *items.by_match)]
+            owners = identity_facts(board, hits, unlinked, items.by_match)
         keys = {
             record.id: key
             for record, item in pairs
             if record.ledger.made_from_item and (key := match_text_of_item(board, item))
         }
         if not keys:
-            return known
+            return owners
         same_key = records_by_match_key(board, keys.values())
-        doubted = [key for key, text in keys.items() if any(one.pk != key for one in same_key.get(text, ()))]
-        return replace(known, same_key=same_key, untouched=unedited_records(board.model, doubted))
+        doubted = [pk for pk, key in keys.items() if any(record.pk != pk for record in same_key.get(key, ()))]
+        return replace(owners, same_key=same_key, untouched=unedited_records(board.model, doubted))
 
     def approvals(
         self,
@@ -434,24 +462,27 @@ class Gatherer:
         unmatched: Sequence[ItemFacts],
     ) -> ApprovalFacts:
         """Return what was asked before about the deletes and clears that this pass may want, and what counts."""
-        link, ids, kinds = facts.board.link, set[UUID](), list[ApprovalKind]()
+        link = facts.board.link
         emptied = [record.id for record, item in pairs if may_empty(facts.board, record, item)]
         copied = [item.first.id for item in unmatched if item.first is not None]
-        kinds += [ApprovalKind.RECORDS] if any(map(may_delete, removals.values())) else []
+        kinds = list[ApprovalKind]()
+        kinds += [ApprovalKind.RECORDS] if any(map(removed_items.may_delete, removals.values())) else []
         kinds += [ApprovalKind.ITEMS] if deleted or copied else []
         kinds += CLEARS if emptied else ()
-        ids.update(emptied, copied, removals, (record.id for record in deleted))
-        ids.update(record.id for record, _ in pairs if record.ledger.blocked_fields)
+        ids = {*emptied, *copied, *removals, *(record.id for record in deleted)}
+        ids |= {record.id for record, _ in pairs if record.ledger.blocked_fields}
         if not ids:
             return ApprovalFacts()
-        known = known_requests(link, list(ApprovalKind), ids, self.foreseen)
-        return with_counts(known, link, kinds, self.foreseen) if kinds else known
+        requests = known_requests(link, list(ApprovalKind), ids, self.foreseen)
+        return with_counts(requests, link, kinds, self.foreseen) if kinds else requests
 
     def inspect(
         self, board: BoardContext, missing: Collection[str], healed: Collection[str]
     ) -> tuple[BoardContext, InspectedColumns]:
         """Return the board with what is wrong with its columns now; it is read, but where something only healed."""
-        link, mappings, shown = board.link, [copy(mapping) for mapping in board.mappings], None
+        link = board.link
+        mappings = [copy(mapping) for mapping in board.mappings]
+        shown = None
         for mapping in mappings:
             if mapping.key in healed:
                 mapping.problem = mapping.problem_code = ""
@@ -461,38 +492,40 @@ class Gatherer:
         if shown is not None:
             problems = board_columns.column_problems(link, mappings, shown)
             for mapping, (code, problem) in zip(mappings, problems, strict=True):
-                mapping.problem, mapping.problem_code = problem, code or ""
+                mapping.problem = problem
+                mapping.problem_code = code or ""
             link = copy(link)
             link.npd_id_problem = board_columns.npd_id_problem(link, shown)
         hidden = [mapping for mapping in mappings if mapping.key in missing and not mapping.problem]
         for mapping in hidden:
-            mapping.problem, mapping.problem_code = (board_columns.hidden_problem(link, mapping), ColumnProblem.HIDDEN)
+            mapping.problem = board_columns.hidden_problem(link, mapping)
+            mapping.problem_code = ColumnProblem.HIDDEN
         inspected = InspectedColumns(shown, tuple(mapping.key for mapping in hidden), tuple(healed))
         return replace(board, link=link, mappings=mappings), inspected
 
 
 def items_with_npd_ids(board: BoardContext, ids: Sequence[str]) -> dict[str, Item] | None:
     """Return the items that bear these NPD IDs, by NPD ID; None where one can't be read. Raises MondayError."""
-    found: dict[str, Item] = {}
+    items: dict[str, Item] = {}
     # Not in smaller parts after failures: then one look-up of a hundred would become a hundred calls.
     for start in range(0, len(ids), ITEMS_PER_READ):
-        asked_ids = ids[start : start + ITEMS_PER_READ]
-        with call_cost(board.link, len(asked_ids)):
+        batch = ids[start : start + ITEMS_PER_READ]
+        with call_cost(board.link, len(batch)):
             result = connector().read_batch(
-                board.link.board_id, [], board.columns, board.link.npd_id_column, asked_ids, types=board.types
+                board.link.board_id, [], board.columns, board.link.npd_id_column, batch, types=board.types
             )
         for item in result.by_npd_id:
             npd_id = npd_id_of(board, item)
             if npd_id is None:
                 return None
-            if npd_id in asked_ids:
-                found.setdefault(npd_id, item)
-    return found
+            if npd_id in batch:
+                items.setdefault(npd_id, item)
+    return items
 
 
 def _column_problems(board: BoardContext) -> set[str]:
-    found = {mapping.key for mapping in board.mappings if mapping.problem}
-    return found | ({"npd_id"} if board.link.npd_id_problem else set())
+    keys = {mapping.key for mapping in board.mappings if mapping.problem}
+    return keys | ({"npd_id"} if board.link.npd_id_problem else set())
 
 
 Pair: TypeAlias = tuple[RecordFacts, Item]
@@ -503,17 +536,18 @@ EmptiedCells: TypeAlias = Mapping[type[SyncedModel], Mapping[str, Collection[str
 
 
 def _pairs(facts: PassFacts, records: Sequence[RecordFacts]) -> list[Pair]:
-    found, lost = facts.found, facts.claimed.lost_creates
-    candidates = Candidates.of(facts.board, found)
+    board = facts.board
+    linked = facts.items.linked
+    named = identity.items_by_npd_id(board, facts.items)
+    keyed = identity.items_by_match_key(board, facts.items)
     pairs: list[Pair] = []
     for record in records:
-        item_id = record.record.monday_id
-        hits = [found.linked.get(item_id)] if item_id else []
-        if not item_id:
-            hits += candidates.named.get(str(record.id), ())
-            key = match_text_of_record(facts.board, record.record)
-            hits += candidates.keyed.get(key, ()) if key else ()
-            hits += [found.linked.get(item) for item in lost.items] if record.id in lost.records else ()
+        hits = [linked.get(record.record.monday_id or "")]
+        if not record.record.monday_id:
+            key = match_text_of_record(board, record.record)
+            hits += named.get(str(record.id), ())
+            hits += keyed.get(key, ()) if key else ()
+            hits += [linked.get(item_id) for item_id in facts.lost_creates.get(record.id, ())]
         pairs += [(replace(record, item=item), item) for item in hits if item is not None]
     return pairs
 
@@ -529,93 +563,53 @@ def _related_of_records(
     board: BoardContext, records: Iterable[RecordFacts]
 ) -> tuple[dict[Reference, Sequence[SyncedModel]], set[type[SyncedModel]]]:
     """Return the records that these name in NPD, which were read with them, and the models of those without an item."""
-    known: dict[Reference, Sequence[SyncedModel]] = {}
+    joined: dict[Reference, Sequence[SyncedModel]] = {}
     lacks_item = set[type[SyncedModel]]()
     for record in records:
         for _, relation in board.relations:
             related = getattr(record.record, relation.name)
             if related is not None:
-                known[Reference(target_of(relation), "pk", str(related.pk))] = (related,)
+                joined[Reference(target_of(relation), "pk", str(related.pk))] = (related,)
                 lacks_item |= set() if related.monday_id else {type(related)}
-    return known, lacks_item
+    return joined, lacks_item
 
 
 def _with_boards(models_: Iterable[type[SyncedModel]]) -> frozenset[str]:
     """Return the types of these models that have a board."""
-    found = set[str]()
+    types = set[str]()
     for model in models_:
         with suppress(UnknownEntity):
             if (link := link_of(model.entity_type())) and link.board_id:
-                found.add(model.entity_type())
-    return frozenset(found)
+                types.add(model.entity_type())
+    return frozenset(types)
 
 
 def edit_facts(board: BoardContext, pairs: Sequence[Pair]) -> EditFacts:
     """Read when fields were edited that both sides may have changed under the rule “newest”, and who made items."""
-    edited = {record.id: record.record for record, item in pairs if needs_edit_times(board, record, item)}
-    makers = {record.id: item.id for record, item in pairs if lacks_base(board, record) and wants_maker(board, record)}
-    found = lookups.read_edits(board, edited) if edited else EditFacts()
-    return replace(found, makers=makers_of(board, makers)) if makers else found
+    edited = {record.id: record.record for record, item in pairs if sides.needs_edit_times(board, record, item)}
+    without_base = [(record, item) for record, item in pairs if unconfirmed_writes.lacks_base(board, record)]
+    makers = {record.id: item.id for record, item in without_base if unconfirmed_writes.wants_maker(board, record)}
+    edits = lookups.read_edits(board, edited) if edited else EditFacts()
+    return replace(edits, makers=makers_of(board, makers)) if makers else edits
 
 
-def people_of(
-    facts: PassFacts, plan: Plan, deletions: DeletionFacts, removals: Mapping[UUID, RemovalFacts]
-) -> Mapping[str, Any]:
+def _people(plan: Plan) -> Mapping[str, Any]:
     """Return Monday's users, where somebody's edit may have to be told."""
-    lost = [one.lost.found for one in plan.records.values()] + [one.lost.found for one in plan.deleted.values()]
-    rewritten = any(one.facts.events and one.facts.history.last_writes for one in plan.open_records)
-    return monday_users() if any(lost) or rewritten or deletions.editor_events else {}
+    losses = [record.lost for record in plan.records.values()] + [deleted.lost for deleted in plan.deleted.values()]
+    is_lost = any(lost.found for lost in losses)
+    is_rewritten = any(record.facts.events and record.facts.history.last_writes for record in plan.open_records)
+    return monday_users() if is_lost or is_rewritten else {}
+
+
+# Records: what is open about them, and their history of events, writes of ours and loops.
 
 
 DAY = timedelta(days=1)
 
+MAX_EVENTS = 2_000
+"""So many of a pass's newest events count; a field that is rewritten more often is a loop, and shown as one."""
 
-def load_settings() -> Settings:
-    return Settings(
-        gone_quiet_seconds=float(settings.GONE_QUIET_SECONDS),
-        tombstone_days=settings.TOMBSTONE_DAYS,
-        loop_times=settings.LOOP_TIMES,
-        new_item_wait_seconds=float(settings.NEW_ITEM_WAIT_SECONDS),
-        journal_days=settings.JOURNAL_DAYS,
-    )
-
-
-def claimed_facts(
-    board: BoardContext, claims: Sequence[Claim], planned: Mapping[UUID, SyncedModel] = MappingProxyType({})
-) -> ClaimedFacts:
-    """Read what NPD knows of the claimed records, in a handful of queries whatever their number.
-
-    `planned` are what an earlier pass of a dry run would have made of records, which stand in for what is stored.
-    """
-    model = board.model
-    items = [claim.remote_id for claim in claims if claim.entity_id is None]
-    owners = dict(model._default_manager.filter(monday_id__any_of=items).values_list("monday_id", "pk"))
-    unmatched: list[Claim] = []
-    rows: dict[UUID, list[SyncQueue]] = {}
-    for claim in claims:
-        owner = claim.entity_id or owners.get(claim.remote_id)
-        if owner is None:
-            unmatched.append(claim)
-        else:
-            rows.setdefault(owner, []).extend(claim.rows)
-    relations = board.joined_relations
-    # Without a name select_related would follow every relation.
-    found = model._default_manager.select_related(*relations) if relations else model._default_manager.all()
-    records = {record.id: record for record in found.filter(pk__any_of=list(rows))} | dict(planned)
-    merged = {entity_id: Claim(entity_id, None, jobs) for entity_id, jobs in rows.items()}
-    missing = [claim for key, claim in merged.items() if key not in records]
-    deleted = _deleted_facts(board, missing) if missing else []
-    remembered = {facts.id for facts in deleted}
-    facts = _record_facts(board, {key: claim for key, claim in merged.items() if key in records}, records)
-    lost = [intent for record in facts if not record.record.monday_id for intent in record.history.writes]
-    return ClaimedFacts(
-        records=facts,
-        deleted=tuple(deleted),
-        unknown=tuple(claim for claim in missing if claim.entity_id not in remembered),
-        unmatched=tuple(unmatched),
-        known_items=tuple(map(str, owners)),
-        lost_creates=_lost_creates(board, [intent for intent in lost if _is_lost_create(intent)]),
-    )
+_EFFECTIVE_STATES = (IntentState.APPLIED, IntentState.CONFIRMED)
 
 
 def _record_facts(
@@ -628,7 +622,8 @@ def _record_facts(
         entity_type=entity_type, entity_id__any_of=list(claims), status=QueueStatus.FAILED
     )
     with_failed_job = set(failed.values_list("entity_id", flat=True))
-    asked_items = {c.monday_item_id for found in conflicts.values() for c in found if c.kind == KIND_IDENTITY}
+    questions = [conflict for of_record in conflicts.values() for conflict in of_record]
+    asked_items = {conflict.monday_item_id for conflict in questions if conflict.kind == KIND_IDENTITY}
     owned: frozenset[str] = frozenset()
     if asked_items:
         linked = board.model._default_manager.filter(monday_id__in=asked_items)
@@ -659,15 +654,6 @@ def _new_events(board: BoardContext, items: Sequence[str]) -> Mapping[str, Seque
     return lookups.events_by_item(new.order_by("id"))
 
 
-# Their history: recent events, writes of ours, loops.
-
-
-MAX_EVENTS = 2_000
-"""So many of a pass's newest events count; a field that is rewritten more often is a loop, and shown as one."""
-
-_EFFECTIVE_STATES = (IntentState.APPLIED, IntentState.CONFIRMED)
-
-
 def _with_histories(board: BoardContext, records: Sequence[RecordFacts]) -> list[RecordFacts]:
     """Add our open intents, and what happened before: three queries, and two more where an event or a write asks."""
     ids = [record.id for record in records]
@@ -678,19 +664,23 @@ def _with_histories(board: BoardContext, records: Sequence[RecordFacts]) -> list
     for row in WriteLoop.objects.filter(entity_type=board.link.entity_type, entity_id__any_of=ids):
         loops.setdefault(row.entity_id, {})[row.key] = row
     now = sync_now()
-    found = []
+    facts = list[RecordFacts]()
     for record in records:
         of_record = intents.get(record.id, ())
+        if not (of_record or loops):
+            facts.append(record)
+            continue
         history = _history(of_record, now) if of_record else RecordHistory()
         if record.id in loops:
             history = replace(history, loops=loops[record.id])
-        is_open = tuple(intent for intent in of_record if intent.state == IntentState.OPEN)
-        found.append(replace(record, intents=is_open, history=history) if of_record or loops else record)
-    told = {one.id: one.record.monday_id or "" for one in found if one.events or one.history.void}
-    events = _recent_events(board, list(told.values())) if told else {}
-    needs_user = told.keys() | {one.id for one in found if one.history.ended_creates or one.history.changes}
+        open_intents = tuple(intent for intent in of_record if intent.state == IntentState.OPEN)
+        facts.append(replace(record, intents=open_intents, history=history))
+    with_events = [record for record in facts if record.events or record.history.void]
+    events = _recent_events(board, [record.record.monday_id or "" for record in with_events]) if with_events else {}
+    needs_user = {record.id for record in with_events}
+    needs_user |= {record.id for record in facts if record.history.ended_creates or record.history.changes}
     user = token_user() if needs_user else ""
-    return [_with_events(one, events, user) if one.id in needs_user else one for one in found]
+    return [_with_events(record, events, user) if record.id in needs_user else record for record in facts]
 
 
 def _may_lack_base(board: BoardContext, record: RecordFacts) -> bool:
@@ -711,7 +701,10 @@ def _intents_of(ids: Collection[UUID], whole: Collection[UUID]) -> dict[UUID, tu
 
 def _history(intents: Sequence[Intent], now: datetime) -> RecordHistory:
     """Return what a record's intents say of what happened before."""
-    applied, void, ended, last_writes = list[Intent](), list[Intent](), list[Intent](), dict[str, Intent]()
+    applied = list[Intent]()
+    void = list[Intent]()
+    ended = list[Intent]()
+    last_writes = dict[str, Intent]()
     oldest_write = now - timedelta(days=settings.JOURNAL_DAYS)
     for intent in intents:
         is_recent = intent.created_at > now - EVENT_WINDOW
@@ -736,7 +729,7 @@ def _history(intents: Sequence[Intent], now: datetime) -> RecordHistory:
 
 
 def _is_lost_create(intent: Intent) -> bool:
-    """Whether it was given up, for no item of it was found."""
+    """Return whether it was given up, for no item of it was found."""
     return not intent.item_id and intent.state == IntentState.VOID and intent.lookups > 0
 
 
@@ -749,16 +742,16 @@ def _recent_events(board: BoardContext, items: Sequence[str]) -> dict[str, list[
 
 def _with_events(record: RecordFacts, recent: Mapping[str, Sequence[ReceivedEvent]], user: str) -> RecordFacts:
     """Add what was told within a day; an event that no pass has checked counts however old it is."""
-    told = recent.get(record.record.monday_id or "", ())
-    events = tuple({event.pk: event for event in (*told, *record.events)}.values())
+    of_item = recent.get(record.record.monday_id or "", ())
+    events = tuple({event.pk: event for event in (*of_item, *record.events)}.values())
     return replace(record, history=replace(record.history, events=events, token_user=user))
 
 
 def makers_of(board: BoardContext, items: Mapping[UUID, str]) -> dict[UUID, tuple[str, bool]]:
     """Read, as far as events tell, who made these records' items, and whether somebody typed the NPD ID."""
     creation_types = EVENT_TYPES[EventKind.CREATED]
-    npd_id_told = Q(board_id=board.link.board_id, column_id=board.link.npd_id_column)
-    rows = WebhookEvent.objects.filter(npd_id_told | Q(type__in=creation_types), item_id__in=set(items.values()))
+    sets_npd_id = Q(board_id=board.link.board_id, column_id=board.link.npd_id_column)
+    rows = WebhookEvent.objects.filter(sets_npd_id | Q(type__in=creation_types), item_id__in=set(items.values()))
     makers: dict[str | None, str] = {}
     typed = set()
     for row in rows.order_by("id"):
@@ -775,10 +768,10 @@ def token_user() -> str:
 
 
 def _by_record(intents: Iterable[Intent]) -> dict[UUID, tuple[Intent, ...]]:
-    found: dict[UUID, list[Intent]] = {}
+    by_record: dict[UUID, list[Intent]] = {}
     for intent in intents:
-        found.setdefault(intent.entity_id, []).append(intent)
-    return {key: tuple(of_record) for key, of_record in found.items()}
+        by_record.setdefault(intent.entity_id, []).append(intent)
+    return {key: tuple(of_record) for key, of_record in by_record.items()}
 
 
 # Identity: who could be whose.
@@ -797,15 +790,15 @@ def identity_facts(
     """
     entity_type = board.link.entity_type
     npd_ids = [npd_id for item in matching if (npd_id := as_uuid(npd_id_of(board, item) or ""))]
-    existing = board.model._default_manager.filter(pk__in=npd_ids).values_list("pk", flat=True) if npd_ids else ()
+    existing = set(board.model._default_manager.filter(pk__in=npd_ids).values_list("pk", flat=True)) if npd_ids else ()
     rows = IgnoredItem.objects.filter(entity_type=entity_type, item_id__in=[item.id for item in matching])
     owners = {item_id: owner.pk for item_id, owner in owners_of(entity_type, items).items()}
-    exists = frozenset(existing)
     return IdentityFacts(
         owners,
-        exists,
-        MatchExclusions({row.item_id: row for row in rows}, unlinked_items(entity_type, list(records))),
-        unedited_from_items(board, {*owners.values(), *exists} - set(records)),
+        frozenset(existing),
+        ignored={row.item_id: row for row in rows},
+        unlinked=unlinked_items(entity_type, list(records)),
+        unedited=unedited_from_items(board, {*owners.values(), *existing} - set(records)),
     )
 
 
@@ -821,14 +814,15 @@ def unmatched_items(board: BoardContext, keys: Collection[str]) -> list[str]:
 
 def records_by_match_key(board: BoardContext, keys: Iterable[str]) -> dict[str, list[SyncedModel]]:
     """Return the records with these match keys, by key; one query."""
-    wanted, match = sorted(set(keys)), board.match_mapping
+    wanted = sorted(set(keys))
+    match = board.match_mapping
     if match is None or not wanted:
         return {}
-    records = board.model._default_manager.annotate(match_key=lookups.match_key_of(match.fields[0]))
-    found: dict[str, list[SyncedModel]] = {}
-    for record in records.filter(match_key__in=key_spellings(wanted)):
-        found.setdefault(match_text_of_record(board, record), []).append(record)
-    return {key: found[key] for key in wanted if key in found}
+    keyed = board.model._default_manager.annotate(match_key=lookups.match_key_of(match.fields[0]))
+    by_key: dict[str, list[SyncedModel]] = {}
+    for record in keyed.filter(match_key__in=key_spellings(wanted)):
+        by_key.setdefault(match_text_of_record(board, record), []).append(record)
+    return {key: by_key[key] for key in wanted if key in by_key}
 
 
 def unedited_records(model: type[SyncedModel], ids: Collection[UUID]) -> frozenset[UUID]:
@@ -836,16 +830,16 @@ def unedited_records(model: type[SyncedModel], ids: Collection[UUID]) -> frozens
 
     One query for each history and each relation to them.
     """
-    left = set(ids)
-    for events in event_models(tracks_model=model) if left else ():
-        edits = events._default_manager.filter(pgh_obj_id__in=left).exclude(pgh_context__metadata__cause="sync")
-        left -= set(edits.values_list("pgh_obj_id", flat=True))
+    unedited = set(ids)
+    for events in event_models(tracks_model=model) if unedited else ():
+        edits = events._default_manager.filter(pgh_obj_id__in=unedited).exclude(pgh_context__metadata__cause="sync")
+        unedited -= set(edits.values_list("pgh_obj_id", flat=True))
     histories = set(event_models())
-    for relation in [r for r in model._meta.related_objects if r.related_model not in histories] if left else ():
+    for relation in [r for r in model._meta.related_objects if r.related_model not in histories] if unedited else ():
         name = relation.field.name
-        pointing: Any = relation.related_model._default_manager.filter(**{f"{name}__in": left})
-        left -= set(pointing.values_list(name, flat=True))
-    return frozenset(left)
+        pointing: Any = relation.related_model._default_manager.filter(**{f"{name}__in": unedited})
+        unedited -= set(pointing.values_list(name, flat=True))
+    return frozenset(unedited)
 
 
 def unedited_from_items(board: BoardContext, ids: Collection[UUID]) -> dict[UUID, SyncedModel]:
@@ -855,34 +849,44 @@ def unedited_from_items(board: BoardContext, ids: Collection[UUID]) -> dict[UUID
     return board.model._default_manager.in_bulk(unedited)
 
 
-def _lost_creates(board: BoardContext, lost: Sequence[Intent]) -> LostCreates:
-    """Read which items may be those of creates that were given up, for no item of theirs was found."""
+def owners_of(entity_type: str, item_ids: Collection[str]) -> dict[str, SyncedModel]:
+    """Return the records whose items these are: of this type, else of another one, from whose board they came."""
+    owners: dict[str, SyncedModel] = {}
+    for spec in sorted(registry.entities(), key=lambda spec: spec.entity_type != entity_type):
+        if ownerless := [item_id for item_id in item_ids if item_id not in owners]:
+            records = spec.model._default_manager.filter(monday_id__in=ownerless)
+            owners |= {str(record.monday_id): record for record in records}
+    return owners
+
+
+def _lost_creates(board: BoardContext, lost: Sequence[Intent]) -> dict[UUID, tuple[str, ...]]:
+    """Read by record which items may be those of creates that were given up, for no item of theirs was found."""
     items = _items_in_events(board, lost) if lost else ()
     if not items:
-        return LostCreates()
+        return {}
     records = {intent.entity_id for intent in lost}
     # Items from which these records were parted already: they are not to come back by themselves.
     rows = Decision.objects.filter(entity_id__in=records, kind="unlinked").exclude(remote_id="")
-    unlinked = frozenset((key, item_id) for key, item_id in rows.values_list("entity_id", "remote_id") if key)
-    return LostCreates(frozenset(records), items, unlinked)
+    parted = set(rows.values_list("entity_id", "remote_id"))
+    return {key: tuple(item_id for item_id in items if (key, item_id) not in parted) for key in records}
 
 
 def _items_in_events(board: BoardContext, lost: Sequence[Intent]) -> tuple[str, ...]:
     """Items that webhooks named since then as made with one of the NPD IDs, or as taken away under one of the names."""
     ids = {str(intent.entity_id) for intent in lost}
-    sent = [entry for intent in lost for entry in intent.values.values() if entry["column"] == "name"]
-    names = {str(value) for entry in sent for value in entry["local"].values()}
+    entries = [entry for intent in lost for entry in intent.values.values() if entry["column"] == "name"]
+    names = {str(value) for entry in entries for value in entry["local"].values()}
     events = WebhookEvent.objects.filter(
         board_id=board.link.board_id, received_at__gte=min(intent.created_at for intent in lost)
     )
-    told = events.of_kind(EventKind.CREATED, EventKind.ARCHIVED, EventKind.DELETED).annotate(
+    events = events.of_kind(EventKind.CREATED, EventKind.ARCHIVED, EventKind.DELETED).annotate(
         npd_id=event_column_text(board.link.npd_id_column), called=event_item_name()
     )
-    named = told.filter(Q(npd_id__in=ids) | Q(called__in=names))
+    named = events.filter(Q(npd_id__in=ids) | Q(called__in=names))
     item_ids = named.order_by("-id").values_list("item_id", flat=True)[:MAX_ITEMS]
-    found = [str(item_id) for item_id in dict.fromkeys(item_ids) if item_id]
-    owned = set(board.model._default_manager.filter(monday_id__in=found).values_list("monday_id", flat=True))
-    return tuple(item_id for item_id in found if item_id not in owned)
+    items = [str(item_id) for item_id in dict.fromkeys(item_ids) if item_id]
+    owned = set(board.model._default_manager.filter(monday_id__in=items).values_list("monday_id", flat=True))
+    return tuple(item_id for item_id in items if item_id not in owned)
 
 
 def answer_facts(
@@ -905,8 +909,11 @@ def answer_facts(
 def _deleted_facts(board: BoardContext, claims: Sequence[Claim]) -> list[DeletedFacts]:
     """Return what is known of deleted records before their items are read; of what never was a record, nothing."""
     entity_type = board.link.entity_type
-    ids = [claim.entity_id for claim in claims if claim.entity_id]
-    tombstones = {t.entity_id: t for t in Tombstone.objects.filter(entity_type=entity_type, entity_id__in=ids)}
+    by_id = {claim.entity_id: claim for claim in claims if claim.entity_id}
+    tombstones = {
+        tombstone.entity_id: tombstone
+        for tombstone in Tombstone.objects.filter(entity_type=entity_type, entity_id__in=by_id)
+    }
     ledgers = {row.entity_id: row for row in SyncMetadata.objects.of(entity_type, tombstones)}
     conflicts = open_conflicts(entity_type, tombstones)
     open_intents = Intent.objects.filter(entity_id__in=tombstones, state=IntentState.OPEN).exclude(item_id="")
@@ -915,45 +922,47 @@ def _deleted_facts(board: BoardContext, claims: Sequence[Claim]) -> list[Deleted
     items = [tombstone.monday_id for tombstone in tombstones.values() if tombstone.monday_id]
     owners = {str(owner.monday_id): owner for owner in board.model._default_manager.filter(monday_id__in=items)}
     events = _new_events(board, items)
-    found = [
+    deleted = [
         DeletedFacts(
             claim,
-            records[claim.entity_id],
-            ledgers.get(str(claim.entity_id)) or new_ledger(entity_type, claim.entity_id),
-            intents.get(claim.entity_id, ()),
-            tuple(conflicts.get(claim.entity_id, ())),
-            tuple(events.get(tombstones[claim.entity_id].monday_id or "", ())),
-            tombstone=tombstones[claim.entity_id],
-            owner=owners.get(tombstones[claim.entity_id].monday_id or ""),
+            records[key],
+            ledgers.get(str(key)) or new_ledger(entity_type, key),
+            intents.get(key, ()),
+            tuple(conflicts.get(key, ())),
+            tuple(events.get(tombstones[key].monday_id or "", ())),
+            tombstone=tombstones[key],
+            owner=owners.get(tombstones[key].monday_id or ""),
         )
-        for claim in claims
-        if claim.entity_id in tombstones
+        for key, claim in by_id.items()
+        if key in tombstones
     ]
-    told = [facts.id for facts in found if facts.events]
-    if not told:
-        return found
-    writes = _intents_of(told, told)
-    recent, user, now = _recent_events(board, items), token_user(), sync_now()
-    known = {facts.id: replace(facts, history=_history(writes.get(facts.id, ()), now)) for facts in found}
+    with_events = [record.id for record in deleted if record.events]
+    if not with_events:
+        return deleted
+    writes = _intents_of(with_events, with_events)
+    recent = _recent_events(board, items)
+    user = token_user()
+    now = sync_now()
+    with_history = [replace(record, history=_history(writes.get(record.id, ()), now)) for record in deleted]
     return [
-        cast(DeletedFacts, _with_events(known[facts.id], recent, user)) if facts.events else facts for facts in found
+        cast(DeletedFacts, _with_events(record, recent, user)) if record.events else record for record in with_history
     ]
 
 
-def deletion_facts(board: BoardContext, deleted: Sequence[DeletedFacts]) -> DeletionFacts:
-    """Read what becomes of deleted records' items, whose NPD IDs these bear, and who edited those that have left."""
-    npd_ids = {facts.id: npd_id for facts in deleted if (npd_id := wanted_bearer(board, facts)) is not None}
-    bearers = board.model._default_manager.in_bulk(set(npd_ids.values())) if npd_ids else {}
-    return DeletionFacts(
-        current_deletion_policy(board.link)[0],
-        {key: bearers[npd_id] for key, npd_id in npd_ids.items() if npd_id in bearers},
-        editors_of(board, [facts for facts in deleted if wants_editors(board, facts)]),
-    )
+def with_bearers(board: BoardContext, deleted: Sequence[DeletedFacts]) -> list[DeletedFacts]:
+    """Add to deleted records whose NPD IDs their items bear, and who edited those that have left."""
+    npd_ids = {record.id: deleted_records.wanted_bearer(board, record) for record in deleted}
+    wanted = {npd_id for npd_id in npd_ids.values() if npd_id is not None}
+    bearers = board.model._default_manager.in_bulk(wanted) if wanted else {}
+    editors = editors_of(board, [record for record in deleted if deleted_records.wants_editors(board, record)])
+    users = monday_users() if editors else {}
+    borne = [replace(record, bearer=bearers.get(npd_ids[record.id])) for record in deleted]
+    return [deleted_records.with_editors(record, editors, users) for record in borne]
 
 
 def editors_of(board: BoardContext, deleted: Iterable[DeletedFacts]) -> dict[UUID, tuple[ReceivedEvent, ...]]:
     """Read the events of these deleted records' items, by which it is told who edited them."""
-    items = {facts.id: str(facts.tombstone.monday_id) for facts in deleted}
+    items = {record.id: str(record.tombstone.monday_id) for record in deleted}
     if not items:
         return {}
     rows = WebhookEvent.objects.filter(board_id=board.link.board_id, item_id__in=list(items.values()))
@@ -970,7 +979,7 @@ def current_deletion_policy(link: BoardLink) -> tuple[DeletedRecordPolicy, dict[
 
 def _rejected_deletions(board: BoardContext, records: Sequence[RecordFacts]) -> dict[UUID, str]:
     """The records whose deletion a person rejected since their items are gone: `rejected`, later `kept`."""
-    since = {facts.id: facts.ledger.removed_since for facts in records if facts.ledger.removed_since}
+    since = {record.id: record.ledger.removed_since for record in records if record.ledger.removed_since}
     acts = ApprovalRequest.objects.filter(
         entity_type=board.link.entity_type,
         kind=ApprovalKind.RECORDS,
@@ -1007,8 +1016,8 @@ def deletion_obstacles(record: models.Model) -> tuple[str, str]:
     except (ProtectedError, RestrictedError) as needed:
         objects = getattr(needed, "protected_objects", None) or getattr(needed, "restricted_objects", [])
         return f"{_count_by_kind(list(objects))} in NPD can't be without “{record}”.", ""
-    others = [one for rows in collector.data.values() for one in rows if one != record]
-    others += [one for rows in collector.fast_deletes for one in rows]
+    cascade = [other for rows in (*collector.data.values(), *collector.fast_deletes) for other in rows]
+    others = [other for other in cascade if other != record]
     if others:
         return f"{_count_by_kind(others)} in NPD would be deleted with “{record}”.", ""
     emptied: list[models.Model] = []
@@ -1027,127 +1036,147 @@ def _count_by_kind(records: list[models.Model]) -> str:
 # Items without a record.
 
 
-def item_facts(context: ItemContext, claims: Sequence[Claim], found: BatchItems) -> list[ItemFacts]:
+def item_facts(facts: PassFacts) -> list[ItemFacts]:
     """Read what NPD knows of the claimed items that no record has; a handful of queries whatever their number."""
-    ids = [claim.remote_id for claim in claims if claim.remote_id]
-    events = _item_events(context, ids)
-    # A call about the item was announced whose outcome nobody knows.
-    calls = Intent.objects.filter(state=IntentState.OPEN, item_id__in=ids, deadline__gt=SyncNow())
-    unconfirmed = dict(calls.order_by("deadline").values_list("item_id", "deadline"))
-    items = [
-        ItemFacts(
-            claim,
-            found.linked.get(claim.remote_id or ""),
-            events.get(claim.remote_id or "", ItemEvents()),
-            unconfirmed_until=unconfirmed.get(claim.remote_id or ""),
-        )
-        for claim in claims
-    ]
-    # The records of other types that have the items, or the NPD IDs that they bear; a query for each type.
-    npd_ids = {item.item_id: _npd_id(context, item) for item in items}
-    owners, taken, named = dict[str, SyncedModel](), set[UUID](), set(npd_ids.values()) - {None}
-    for spec in registry.entities():
-        if spec.entity_type != context.board.link.entity_type:
-            for record in spec.model._default_manager.filter(Q(monday_id__in=ids) | Q(pk__in=named)):
-                owners.setdefault(str(record.monday_id), record)
-                taken.add(record.pk)
-    items = [
-        replace(item, owner=owners.get(item.item_id), is_npd_id_taken=npd_ids[item.item_id] in taken) for item in items
-    ]
-    return _with_records(context, items)
-
-
-def _item_events(context: ItemContext, ids: Sequence[str]) -> dict[str, ItemEvents]:
-    """What webhooks told of these items; how long they are quiet is told by those of the board."""
-    here = Q(board_id=context.board.link.board_id)
-    told = WebhookEvent.objects.filter(item_id__in=ids).order_by().values("item_id")
+    board = facts.board
+    ids = [claim.remote_id for claim in facts.item_claims if claim.remote_id]
+    # How long an item is quiet is told by the board's events.
+    here = Q(board_id=board.link.board_id)
     edit_types = [name for kind in EDIT_KINDS for name in EVENT_TYPES[kind]]
-    is_new_edit = here & Q(processed_at=None, type__in=edit_types)
-    rows = told.annotate(
+    rows = WebhookEvent.objects.filter(item_id__in=ids).order_by().values("item_id")
+    rows = rows.annotate(
         first=Min("received_at", filter=here),
         last=Max("received_at", filter=here),
         new=ArrayAgg("pk", filter=Q(processed_at=None), order_by="pk", default=Value([])),
-        new_edits=Count("pk", filter=is_new_edit),
+        new_edits=Count("pk", filter=here & Q(processed_at=None, type__in=edit_types)),
     )
-    return {
-        str(row["item_id"]): ItemEvents(row["first"], row["last"], tuple(row["new"]), row["new_edits"] > 0)
-        for row in rows
-    }
+    events: dict[str | None, dict[str, Any]] = {row["item_id"]: dict(row) for row in rows}
+    # A call about the item was announced whose outcome nobody knows.
+    calls = Intent.objects.filter(state=IntentState.OPEN, item_id__in=ids, deadline__gt=SyncNow())
+    unconfirmed = dict(calls.order_by("deadline").values_list("item_id", "deadline"))
+    items = []
+    for claim in facts.item_claims:
+        of_item = events.get(claim.remote_id, {})
+        items.append(
+            ItemFacts(
+                claim,
+                facts.items.linked.get(claim.remote_id or ""),
+                last_event=of_item.get("last"),
+                new_events=tuple(of_item.get("new", ())),
+                has_new_edit=bool(of_item.get("new_edits")),
+                known_since=of_item.get("first"),
+                unconfirmed_until=unconfirmed.get(claim.remote_id or ""),
+            )
+        )
+    # The records of other types that have the items, or the NPD IDs that they bear; a query for each type.
+    borne = {npd_id for item in items if (npd_id := _npd_id(board, item))}
+    owners = dict[str, SyncedModel]()
+    taken = set[UUID]()
+    for spec in registry.entities():
+        if spec.entity_type != board.link.entity_type:
+            for record in spec.model._default_manager.filter(Q(monday_id__in=ids) | Q(pk__in=borne)):
+                owners.setdefault(str(record.monday_id), record)
+                taken.add(record.pk)
+    items = [replace(item, owner=owners.get(item.item_id)) for item in items]
+    return _with_records(facts, items, taken)
 
 
-def _npd_id(context: ItemContext, facts: ItemFacts) -> UUID | None:
-    return as_uuid(npd_id_of(context.board, facts.item) or "") if facts.item else None
+def _npd_id(board: BoardContext, item: ItemFacts) -> UUID | None:
+    return as_uuid(npd_id_of(board, item.item) or "") if item.item else None
 
 
-def _with_records(context: ItemContext, items: Sequence[ItemFacts]) -> list[ItemFacts]:
-    """Add the records and deleted records that the items could be, and what is remembered of the items."""
-    board, entity_type = context.board, context.board.link.entity_type
-    wanting = {item.item_id: item for item in items if wants_records(context, item)}
+def _with_records(facts: PassFacts, items: Sequence[ItemFacts], taken: Collection[UUID]) -> list[ItemFacts]:
+    """Add the records and deleted records that the items could be, and what is remembered of the items.
+
+    Records of other types have `taken` these NPD IDs.
+    """
+    board = facts.board
+    entity_type = board.link.entity_type
+    wanting = {item.item_id: item for item in items if new_items.wants_records(facts, item)}
     unchosen = {item_id: item for item_id, item in wanting.items() if item.chosen_id is None}
-    npd_ids = {i.item_id: one for i in items if i.item and i.item.state == ACTIVE and (one := _npd_id(context, i))}
-    keys = {k: match_text_of_item(board, i.item) or "" for k, i in unchosen.items() if i.item and not i.as_new}
+    active = [item for item in items if item.item and item.item.state == ACTIVE]
+    npd_ids = [npd_id for item in active if (npd_id := _npd_id(board, item))]
+    keyed = {item_id: item.item for item_id, item in unchosen.items() if item.item and not item.as_new}
+    keys = {item_id: match_text_of_item(board, item) or "" for item_id, item in keyed.items()}
     remembered = IgnoredItem.objects.filter(entity_type=entity_type, item_id__in=list(unchosen))
     ignored = {row.item_id: row for row in remembered}
     # Claims don't read when a row was written: it is asked for only where no event tells.
-    jobs = [i.claim.rows[0].pk for k, i in unchosen.items() if not keys.get(k) and i.events.first is None]
-    written = dict(SyncQueue.objects.filter(pk__in=jobs).values_list("pk", "created_at")) if jobs else {}
-    deleted = Q(monday_id__in=[item.item_id for item in items]) | Q(entity_id__in=list(npd_ids.values()))
+    unheard = [item for item_id, item in unchosen.items() if not keys.get(item_id) and item.known_since is None]
+    jobs = SyncQueue.objects.filter(pk__in=[item.claim.rows[0].pk for item in unheard])
+    written = dict(jobs.values_list("pk", "created_at")) if unheard else {}
+    deleted = Q(monday_id__in=[item.item_id for item in items]) | Q(entity_id__in=npd_ids)
     types = [spec.entity_type for spec in registry.entities()]
     tombstones = list(Tombstone.objects.filter(deleted, entity_type__in=types).order_by("pk"))
-    chosen = [one for item in wanting.values() if (one := item.chosen_id)]
-    records = _records(board, [*npd_ids.values(), *chosen], list(wanting), keys.values())
-    by_id, by_item = {record.pk: record for record in records}, {record.monday_id: record for record in records}
+    chosen = [chosen_id for item in wanting.values() if (chosen_id := item.chosen_id)]
+    records = _records(board, [*npd_ids, *chosen], list(wanting), keys.values())
+    by_id = {record.pk: record for record in records}
+    by_item = {record.monday_id: record for record in records}
     by_key: dict[str, list[SyncedModel]] = {}
     for record in records:
         by_key.setdefault(match_text_of_record(board, record), []).append(record)
-    found = []
+    full = []
     for item in items:
-        npd_id, key = _npd_id(context, item), keys.get(item.item_id)
-        found.append(
+        npd_id = _npd_id(board, item)
+        key = keys.get(item.item_id)
+        # The NPD ID that it bears was a record's that is here no more (a restored database); else it is a new one.
+        new_id = uuid.uuid4() if npd_id is None or npd_id in taken or item.as_new else npd_id
+        full.append(
             replace(
                 item,
                 owner=item.owner or by_item.get(item.item_id),
-                known_since=item.events.first or written.get(item.claim.rows[0].pk),
+                known_since=item.known_since or written.get(item.claim.rows[0].pk),
                 ignored=ignored.get(item.item_id),
                 tombstones=tuple(t for t in tombstones if t.monday_id == item.item_id or t.entity_id == npd_id),
                 named=by_id.get(npd_id) if npd_id else None,
                 matching=tuple(by_key.get(key, ())) if key else (),
                 chosen=by_id.get(item.chosen_id) if item.chosen_id else None,
-                new_id=uuid.uuid4() if item.item_id in unchosen else None,
+                new_id=new_id if item.item_id in unchosen else None,
             )
         )
-    return found
-
-
-def locked_item(board: BoardContext, plan: ItemPlan) -> LockedItem:
-    """Lock the records on which the plan rests, in the order of their ids, and read what else it does."""
-    facts, act, records, owner = plan.facts, plan.act, dict[UUID, SyncedModel](), None
-    if act in (ItemAct.ASK, ItemAct.LINK, ItemAct.REPLACE):
-        rows = board.model._default_manager.select_for_update(no_key=True, of=("self",))
-        records = {record.pk: record for record in rows.filter(pk__in=plan.names).order_by("pk")}
-    if act in (ItemAct.LINK, ItemAct.REPLACE):
-        owner = board.model._default_manager.filter(monday_id=facts.item_id).first()
-    key = match_text_of_item(board, facts.item) if act in GIVING and facts.item else ""
-    matching = records_by_match_key(board, [key]).get(key, []) if key else []
-    ignored = IgnoredItem.objects.filter(entity_type=board.link.entity_type, item_id=facts.item_id)
-    tombstones = Tombstone.objects.select_for_update().filter(pk__in=[plan.tombstone.pk] if plan.tombstone else [])
-    known = ignored.first() if act in GIVING else None
-    return LockedItem(records, owner, known, frozenset(one.pk for one in matching), tombstones.first())
+    return full
 
 
 def _records(
     board: BoardContext, ids: Collection[UUID], items: Collection[str], keys: Iterable[str]
 ) -> list[SyncedModel]:
-    match, wanted = board.match_mapping, sorted(set(filter(None, keys)))
+    match = board.match_mapping
+    wanted = sorted(set(filter(None, keys)))
     if not ids and not items:
         return []
-    records, condition = board.model._default_manager.all(), Q(pk__in=list(ids)) | Q(monday_id__in=list(items))
+    records = board.model._default_manager.all()
+    condition = Q(pk__in=list(ids)) | Q(monday_id__in=list(items))
     if board.joined_relations:
         records = records.select_related(*board.joined_relations)
     if match is not None and wanted:
         records = records.annotate(match_key=lookups.match_key_of(match.fields[0]))
         condition |= Q(match_key__in=key_spellings(wanted))
     return list(records.filter(condition))
+
+
+def item_now(board: BoardContext, plan: ItemPlan) -> tuple[ItemFacts, dict[UUID, SyncedModel]]:
+    """Lock the records that the plan names, in the order of their ids; return these, and what is so of the item now, as
+    far as the plan rests on it.
+    """
+    item = plan.facts
+    gives = plan.act in GIVING
+    records: dict[UUID, SyncedModel] = {}
+    owner = None
+    if plan.act in (ItemAct.ASK, ItemAct.LINK, ItemAct.REPLACE):
+        rows = board.model._default_manager.select_for_update(no_key=True, of=("self",))
+        records = {record.pk: record for record in rows.filter(pk__in=plan.names).order_by("pk")}
+    if plan.act in (ItemAct.LINK, ItemAct.REPLACE):
+        owner = board.model._default_manager.filter(monday_id=item.item_id).first()
+    key = match_text_of_item(board, item.item) if gives and item.item else ""
+    ignored = IgnoredItem.objects.filter(entity_type=board.link.entity_type, item_id=item.item_id)
+    tombstones = Tombstone.objects.select_for_update().filter(pk__in=[plan.tombstone.pk] if plan.tombstone else [])
+    now = replace(
+        item,
+        owner=owner,
+        ignored=ignored.first() if gives else None,
+        matching=tuple(records_by_match_key(board, [key]).get(key, ())) if key else (),
+        tombstones=tuple(tombstones),
+    )
+    return now, records
 
 
 # Creates without an answer, and second items.
@@ -1171,14 +1200,15 @@ def items_of_creates(board: BoardContext, documents: Sequence[Sequence[Intent]])
 
 def facts_of_creates(
     board: BoardContext, intents: Sequence[Intent], items: Mapping[str, Item] | None
-) -> UnconfirmedCreates:
+) -> unconfirmed_writes.UnconfirmedCreates:
     """Return what is so of a document without an answer; `items` are those that bear an NPD ID of its or of others."""
-    ids, first = [intent.entity_id for intent in intents], intents[0]
+    ids = [intent.entity_id for intent in intents]
+    first = intents[0]
     document = Intent.objects.filter(idempotency_key=first.idempotency_key)
     others = Intent.objects.filter(board_id=first.board_id, state=IntentState.APPLIED, settled_at__gt=first.created_at)
     is_due = Q(status=QueueStatus.PENDING, next_retry__lte=SyncNow()) | Q(status=QueueStatus.IN_PROGRESS)
     due = SyncQueue.objects.filter(is_due, entity_id__in=ids).values_list("entity_id", flat=True)
-    return UnconfirmedCreates(
+    return unconfirmed_writes.UnconfirmedCreates(
         board=board,
         intents=intents,
         items=None if items is None else {key: item for key, item in items.items() if UUID(key) in ids},
@@ -1201,36 +1231,29 @@ def _with_copy_history(items: Sequence[ItemFacts], own_items: Mapping[str, Item]
     unlinked: dict[UUID | None, set[str]] = {}
     for line in Decision.objects.filter(entity_id__in=ids, kind="unlinked"):
         unlinked.setdefault(line.entity_id, set()).add(line.remote_id)
-    users = _users_of_items([item.item_id for item in items if item.first is not None])
-    user = token_user()
-    found = []
-    for item in items:
-        if (first := item.first) is not None:
-            parted = frozenset(unlinked.get(first.id, ()))
-            history = replace(first.history, intents=writes.get(first.id, ()), unlinked_items=parted, token_user=user)
-            own = own_items.get(first.record.monday_id or "")
-            maker, everybody = users.get(item.item_id, ("", frozenset()))
-            events = replace(item.events, maker=maker, users=everybody)
-            item = replace(item, first=replace(first, item=own, history=history), events=events)  # noqa: PLW2901
-        found.append(item)
-    return found
-
-
-def _users_of_items(item_ids: Collection[str]) -> dict[str, tuple[str, frozenset[str]]]:
-    """Return of each item the Monday user who made it, and all that its webhooks name; of the others none has come."""
-    found: dict[str, tuple[str, frozenset[str]]] = {}
     creation_types = EVENT_TYPES[EventKind.CREATED]
-    for row in WebhookEvent.objects.filter(item_id__in=item_ids).order_by("-id"):
-        maker, users = found.get(str(row.item_id), ("", frozenset()))
-        maker = row.user_id if row.type in creation_types else maker
-        found[str(row.item_id)] = maker, users | ({row.user_id} - {""})
-    return found
-
-
-def owners_of(entity_type: str, item_ids: Collection[str]) -> dict[str, SyncedModel]:
-    """Return the records whose items these are: of this type, else of another one, from whose board they came."""
-    found: dict[str, SyncedModel] = {}
-    for spec in sorted(registry.entities(), key=lambda spec: spec.entity_type != entity_type):
-        if left := [item_id for item_id in item_ids if item_id not in found]:
-            found |= {str(owner.monday_id): owner for owner in spec.model._default_manager.filter(monday_id__in=left)}
-    return found
+    makers: dict[str | None, str] = {}
+    users: dict[str | None, set[str]] = {}
+    copies = [item.item_id for item in items if item.first is not None]
+    for row in WebhookEvent.objects.filter(item_id__in=copies).order_by("id"):
+        users.setdefault(row.item_id, set()).add(row.user_id)
+        if row.type in creation_types:
+            makers.setdefault(row.item_id, row.user_id)
+    user = token_user()
+    full = []
+    for item in items:
+        if item.first is None:
+            full.append(item)
+            continue
+        first = item.first
+        history = replace(
+            first.history,
+            intents=writes.get(first.id, ()),
+            unlinked_items=frozenset(unlinked.get(first.id, ())),
+            maker=makers.get(item.item_id, ""),
+            users=frozenset(users.get(item.item_id, set()) - {""}),
+            token_user=user,
+        )
+        first = replace(first, item=own_items.get(first.record.monday_id or ""), history=history)
+        full.append(replace(item, first=first))
+    return full

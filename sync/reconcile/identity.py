@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from copy import copy
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
+from typing import Any, TypeAlias
 from uuid import UUID
 
 from conflicts.reports import KIND_IDENTITY, MERGE_RECORDS, RECORD_KEY, Option
@@ -17,7 +17,7 @@ from sync.boards.sync_filter import FilterSide
 from sync.models import IgnoredItem, SyncedModel
 from sync.monday.board_items import BatchItems, Item
 from sync.reconcile.board_filter import filter_removed_item, left_out, matching_items
-from sync.reconcile.facts import AnswerFacts, HistoryLine, IdentityFacts, LostCreates, RecordFacts
+from sync.reconcile.facts import AnswerFacts, HistoryLine, RecordFacts
 from sync.reconcile.field_values import (
     ACTIVE,
     BoardContext,
@@ -31,7 +31,6 @@ from sync.reconcile.field_values import (
 from sync.reconcile.pass_plan import (
     OF_ITS_PASS,
     AnswerKind,
-    AnswerPlan,
     Ending,
     IdentityAnswer,
     IdentityPlan,
@@ -49,60 +48,54 @@ from sync.reconcile.removed_items import removed_state, return_lines
 SEARCH_SECONDS = 10
 """By then Monday's search shows the item that another record has just got."""
 
-
-@dataclass(frozen=True)
-class Candidates:
-    """The items that were found for records without one, by what they say of themselves.
-
-    `named` are those found by an NPD ID, by it, and `unnamed` those of them whose NPD ID can't be read. `keyed` are the
-    active ones found by match key, by it (None where it can't be read), and `npd_ids` says of these, whose NPD ID they
-    bear.
-    """
-
-    named: Mapping[str, Sequence[Item]]
-    unnamed: Sequence[Item]
-    keyed: Mapping[str | None, Sequence[Item]]
-    npd_ids: Mapping[str, UUID]
-
-    @classmethod
-    def of(cls, board: BoardContext, found: BatchItems) -> Candidates:
-        named: dict[str, list[Item]] = {}
-        keyed: dict[str | None, list[Item]] = {}
-        unnamed = []
-        for item in found.by_npd_id:
-            npd_id = npd_id_of(board, item)
-            if npd_id is None:
-                unnamed.append(item)
-            else:
-                named.setdefault(npd_id, []).append(item)
-        for item in found.by_match:
-            if item.state == ACTIVE:
-                keyed.setdefault(match_text_of_item(board, item), []).append(item)
-        npd_ids = {item.id: key for item in found.by_match if (key := as_uuid(npd_id_of(board, item) or ""))}
-        return cls(named, unnamed, keyed, npd_ids)
+ItemsByText: TypeAlias = Mapping[str | None, Sequence[Item]]
+"""Items by what they say of themselves; under None those of which that can't be read."""
 
 
-def identify_in_turn(
-    board: BoardContext, records: Iterable[RecordFacts], candidates: Candidates, facts: IdentityFacts
-) -> dict[UUID, IdentityPlan]:
+def items_by_npd_id(board: BoardContext, items: BatchItems) -> ItemsByText:
+    """Return the items that were found by an NPD ID."""
+    by_npd_id: dict[str | None, list[Item]] = {}
+    for item in items.by_npd_id:
+        by_npd_id.setdefault(npd_id_of(board, item), []).append(item)
+    return by_npd_id
+
+
+def items_by_match_key(board: BoardContext, items: BatchItems) -> ItemsByText:
+    """Return the active items that were found by a match key."""
+    by_key: dict[str | None, list[Item]] = {}
+    for item in items.by_match:
+        if item.state == ACTIVE:
+            by_key.setdefault(match_text_of_item(board, item), []).append(item)
+    return by_key
+
+
+def identify_in_turn(facts: PassFacts, records: Iterable[RecordFacts]) -> dict[UUID, IdentityPlan]:
     """Decide about every record without an item; no item is given twice.
 
     The oldest record comes first, in whatever order they were claimed: set-up, which shows beforehand what passes will
     do, takes them so, too. Of several with one match key only the first gets a new item by a pass: the others find that
     one, and are asked about, as if each had come in a pass of its own.
     """
+    board = facts.board
+    named = items_by_npd_id(board, facts.items)
+    keyed = items_by_match_key(board, facts.items)
     # An item bears the NPD ID of a record that is there: it is that record's, whatever its key says, unless it is
     # linked with another one already.
-    named = {item_id: npd_id for item_id, npd_id in candidates.npd_ids.items() if npd_id in facts.existing}
-    owners, plans, firsts = named | dict(facts.owners), {}, dict[str, SyncedModel]()
-    for one in sorted(records, key=lambda record: (record.record.created_at, record.id)):
-        as_new, key = wants_new_item(one), match_text_of_record(board, one.record)
-        plan = identify(board, one.record, candidates, owners, facts, as_new=as_new)
+    npd_ids = {item.id: as_uuid(npd_id_of(board, item) or "") for item in facts.items.by_match}
+    bearers = {item_id: npd_id for item_id, npd_id in npd_ids.items() if npd_id in facts.identity.existing}
+    owners = bearers | dict(facts.identity.owners)
+    firsts = dict[str, SyncedModel]()
+    plans = {}
+    for record in sorted(records, key=lambda record: (record.record.created_at, record.id)):
+        key = match_text_of_record(board, record.record)
+        plan = identify(facts, record, named, keyed, owners)
         if plan.item is not None:
-            owners[plan.item.id] = one.id
-        elif plan.creates and key and firsts.setdefault(key, one.record) is not one.record and not as_new:
-            plan = IdentityPlan(reason=_same_key_reason(board, firsts[key]), wait_seconds=SEARCH_SECONDS)
-        plans[one.id] = plan
+            owners[plan.item.id] = record.id
+        elif plan.creates and key and not wants_new_item(record):
+            first = firsts.setdefault(key, record.record)
+            if first is not record.record:
+                plan = IdentityPlan(reason=_same_key_reason(board, first), wait_seconds=SEARCH_SECONDS)
+        plans[record.id] = plan
     return plans
 
 
@@ -115,29 +108,20 @@ def _same_key_reason(board: BoardContext, first: SyncedModel) -> str:
 
 
 def identify(
-    board: BoardContext,
-    record: SyncedModel,
-    candidates: Candidates,
-    owners: Mapping[str, UUID],
-    facts: IdentityFacts,
-    *,
-    as_new: bool = False,
+    facts: PassFacts, record: RecordFacts, named: ItemsByText, keyed: ItemsByText, owners: Mapping[str, UUID]
 ) -> IdentityPlan:
-    """Decide about a record without an item; `owners` says whose the items are by now.
-
-    `as_new`: a person said that none of the items found is the record's.
-    """
+    """Decide about a record without an item; `owners` says whose the items are by now."""
+    board = facts.board
+    identity = facts.identity
+    # A person said that none of the items found is the record's.
+    as_new = wants_new_item(record)
     # An item that was gone when it was unlinked kept its NPD ID, and may be back on the board.
-    unlinked = facts.exclusions.unlinked.get(record.pk)
-    named = candidates.named.get(str(record.pk), ())
-    hits = [item for item in named if unlinked is None or item.id != unlinked.item_id]
-    if not hits and (key := match_text_of_record(board, record)):
-        hits = [item for item in candidates.keyed.get(key, ()) if facts.exclusions.may_match(item.id, record.pk)]
-        unreadable = [
-            item
-            for item in candidates.keyed.get(None, ())
-            if item.id not in owners and facts.exclusions.may_match(item.id, record.pk)
-        ]
+    unlinked = identity.unlinked.get(record.id)
+    hits = [item for item in named.get(str(record.id), ()) if unlinked is None or item.id != unlinked.item_id]
+    if not hits and (key := match_text_of_record(board, record.record)):
+        hits = [item for item in keyed.get(key, ()) if identity.may_match(item.id, record.id)]
+        ownerless = [item for item in keyed.get(None, ()) if item.id not in owners]
+        unreadable = [item for item in ownerless if identity.may_match(item.id, record.id)]
         if unreadable and not hits:
             label = board.match_mapping.label if board.match_mapping else "key"
             return IdentityPlan(
@@ -146,50 +130,39 @@ def identify(
                 "may see it, then run the set-up again (Boards, “Set up…”)."
             )
     excluded: tuple[str, ...] = ()
-    if as_new and all(npd_id_of(board, item) != str(record.pk) for item in hits):
-        excluded, hits = tuple(item.id for item in hits if item.id not in owners), []
-    filtered = matching_items(board, record, hits)
-    if filtered.sentence:
-        return IdentityPlan(excluded_items=excluded, reason=filtered.sentence, is_left_out=filtered.leaves_out)
-    plan = _identify_among(board, record, candidates, filtered.kept, owners, facts, as_new=as_new)
-    return replace(plan, excluded_items=excluded)
-
-
-def _identify_among(
-    board: BoardContext,
-    record: SyncedModel,
-    candidates: Candidates,
-    hits: Sequence[Item],
-    owners: Mapping[str, UUID],
-    facts: IdentityFacts,
-    *,
-    as_new: bool,
-) -> IdentityPlan:
-    unread = [*candidates.unnamed, *(item for item in hits if npd_id_of(board, item) is None)]
+    if as_new and all(npd_id_of(board, item) != str(record.id) for item in hits):
+        excluded = tuple(item.id for item in hits if item.id not in owners)
+        hits = []
+    hits, sentence, leaves_out = matching_items(board, record.record, hits)
+    if sentence:
+        return IdentityPlan(excluded_items=excluded, reason=sentence, is_left_out=leaves_out)
+    unread = [*named.get(None, ()), *(item for item in hits if npd_id_of(board, item) is None)]
     if unread:
-        return IdentityPlan(
+        plan = IdentityPlan(
             reason=f"The NPD ID of the item “{unread[0].name}” on the board can't be read, so it isn't known whether "
             "it is this record's. Nothing was created. Check that it is a text column that NPD Sync's user may see."
         )
-    if not hits and not as_new and record.pk in facts.exclusions.unlinked:
-        return _asking(relink_question(record, facts.exclusions.unlinked[record.pk]))
-    if not hits and board.link.creates_held and not as_new:
-        return IdentityPlan(reason=board.link.creates_held)
-    if not hits:
-        return IdentityPlan(creates=True)
-    if len(hits) == 1 and owners.get(hits[0].id, record.pk) == record.pk:
+    elif not hits and not as_new and unlinked is not None:
+        plan = _asking(relink_question(record.record, unlinked))
+    elif not hits and not as_new and board.link.creates_held:
+        plan = IdentityPlan(reason=board.link.creates_held)
+    elif not hits:
+        plan = IdentityPlan(creates=True)
+    elif len(hits) == 1 and owners.get(hits[0].id, record.id) == record.id:
         linked = f"Linked with the item “{hits[0].name}” on the board."
-        return IdentityPlan(item=hits[0], linked=linked, remote_state=hits[0].state)
-    owner_ids = {owners[item.id] for item in hits if item.id in owners}
-    duplicates = [facts.unedited[key] for key in sorted(owner_ids) if key in facts.unedited]
-    owner_by_item = {item_id: str(owner) for item_id, owner in owners.items()}
-    values = {item.id: item_values(board, item) for item in hits}
-    asked = record_question(record, hits, owner_by_item, duplicates, values)
-    return _asking(asked, "; or make the email or name unique, or fill in the item's NPD ID")
+        plan = IdentityPlan(item=hits[0], linked=linked, remote_state=hits[0].state)
+    else:
+        owner_ids = {owners[item.id] for item in hits if item.id in owners}
+        duplicates = [identity.unedited[key] for key in sorted(owner_ids) if key in identity.unedited]
+        owner_by_item = {item_id: str(owner) for item_id, owner in owners.items()}
+        values = {item.id: item_values(board, item) for item in hits}
+        asked_of_items = record_question(record.record, hits, owner_by_item, duplicates, values)
+        plan = _asking(asked_of_items, "; or make the email or name unique, or fill in the item's NPD ID")
+    return replace(plan, excluded_items=excluded)
 
 
-def _asking(asked: dict[str, Any], instead: str = "") -> IdentityPlan:
-    return IdentityPlan(question=asked, reason=f"Who is this? {asked['what']} Answer it among the conflicts{instead}.")
+def _asking(data: dict[str, Any], instead: str = "") -> IdentityPlan:
+    return IdentityPlan(question=data, reason=f"Who is this? {data['what']} Answer it among the conflicts{instead}.")
 
 
 # Items that a create without an answer may have made, and that no listing shows any more.
@@ -199,13 +172,16 @@ def _asking(asked: dict[str, Any], instead: str = "") -> IdentityPlan:
 
 
 def link_lost_creates(
-    board: BoardContext, lost: LostCreates, items: Iterable[Item], creating: Mapping[UUID, IdentityPlan]
+    board: BoardContext,
+    lost: Mapping[UUID, Sequence[str]],
+    items: Iterable[Item],
+    creating: Mapping[UUID, IdentityPlan],
 ) -> dict[UUID, IdentityPlan]:
     """Link records that are about to get a second item, as was planned, with the first, whatever its state."""
     plans: dict[UUID, IdentityPlan] = {}
     for item in items:
         npd_id = as_uuid(npd_id_of(board, item) or "")
-        if npd_id not in lost.records or npd_id not in creating or (npd_id, item.id) in lost.unlinked:
+        if npd_id is None or npd_id not in creating or item.id not in lost.get(npd_id, ()):
             continue
         linked = f"Linked with the item “{item.name}”, which was created by a call whose answer was lost."
         plan = replace(creating[npd_id], item=item, creates=False, linked=linked, remote_state=item.state)
@@ -244,33 +220,32 @@ DIFFERENT_RECORDS = "different"
 """Answer: they are two, and nobody is to ask again."""
 
 
-def question(what: str, candidates: Sequence[SyncedModel], options: Iterable[Option]) -> dict[str, Any]:
+def question(sentence: str, candidates: Sequence[SyncedModel], options: Iterable[Option]) -> dict[str, Any]:
     """Return a question about these records, as `ConflictReport.data` wants it."""
-    named = [{"id": str(one.pk), "label": str(one), "linked_to": one.monday_id} for one in candidates]
-    return {"what": what, "candidates": named, "options": [option.to_json() for option in options]}
+    named = [{"id": str(record.pk), "label": str(record), "linked_to": record.monday_id} for record in candidates]
+    return {"what": sentence, "candidates": named, "options": [option.to_json() for option in options]}
 
 
 def owner_question(hits: Sequence[SyncedModel], item: Item, details: Mapping[str, Any]) -> dict[str, Any]:
     """Return the question which of these records the item is; `details` is what the screen shows of the item."""
-    what = f"The item “{item.name}” could be {quoted_names(hits)}"
-    known = [record for record in hits if record.monday_id]
-    if known:
-        what += f", which {'has' if len(known) == 1 else 'have'} an item already"
-    what += ". Nothing was created."
+    sentence = f"The item “{item.name}” could be {quoted_names(hits)}"
+    linked = [record for record in hits if record.monday_id]
+    if linked:
+        sentence += f", which {'has' if len(linked) == 1 else 'have'} an item already"
+    sentence += ". Nothing was created."
     linking = f"is linked with the item “{item.name}”; what differs is synced field by field."
     new = f"A new record is created from “{item.name}” and linked with it."
     alone = "The item stays on the board; it is not matched, and no record is created from it."
     leave = "Leave the item alone"
-    if len(hits) == len(known) == 1:
+    if len(hits) == len(linked) == 1:
         leave = "Same person: keep the item it has, and leave this one alone"
-        alone = f"“{known[0]}” keeps the item that it has. {alone}"
-    waiting = linkable(hits)
+        alone = f"“{linked[0]}” keeps the item that it has. {alone}"
     options = [
-        *(Option("custom", f"It is “{record}”", f"“{record}” {linking}", str(record.pk)) for record in waiting),
+        *(Option("custom", f"It is “{record}”", f"“{record}” {linking}", str(record.pk)) for record in linkable(hits)),
         Option("custom", "It is somebody else: create a new record", new, NEW_RECORD),
         Option("custom", leave, alone, LEAVE_ALONE),
     ]
-    return question(what, hits, options) | {"item": dict(details)}
+    return question(sentence, hits, options) | {"item": dict(details)}
 
 
 def linkable(hits: Sequence[SyncedModel]) -> list[SyncedModel]:
@@ -289,9 +264,9 @@ def record_question(
     `values` has what each item says, by field. `owner_by_item` maps an item to the record that has it; `duplicates` are
     those of these records that were made from their item and that nobody touched in NPD.
     """
-    what = f"{len(hits)} items on the board could be this {record.entity_type()}"
+    sentence = f"{len(hits)} items on the board could be this {record.entity_type()}"
     if len(hits) == 1:
-        what = "The item with the same key belongs to another record already"
+        sentence = "The item with the same key belongs to another record already"
     linking = f"“{record}” is linked with this item; what differs is synced field by field."
     handed = f"is deleted in NPD, and its item is linked with “{record}”."
     options = [
@@ -302,18 +277,23 @@ def record_question(
     options += [
         Option(
             "custom",
-            f"The same as “{one}”, made from the item: delete that",
-            f"The record “{one}” {handed}",
-            f"{TAKES_ITEM}{one.pk}",
+            f"The same as “{duplicate}”, made from the item: delete that",
+            f"The record “{duplicate}” {handed}",
+            f"{TAKES_ITEM}{duplicate.pk}",
             MERGE_RECORDS,
         )
-        for one in duplicates
+        for duplicate in duplicates
     ]
     return {
-        "what": f"{what}. Nothing was created.",
+        "what": f"{sentence}. Nothing was created.",
         "candidates": [
-            {"id": i.id, "label": i.name, "linked_to": owner_by_item.get(i.id), "values": dict(values[i.id])}
-            for i in hits
+            {
+                "id": item.id,
+                "label": item.name,
+                "linked_to": owner_by_item.get(item.id),
+                "values": dict(values[item.id]),
+            }
+            for item in hits
         ],
         "options": [option.to_json() for option in [*options, _new_item_option(record)]],
     }
@@ -341,8 +321,8 @@ def duplicate_question(made: SyncedModel, others: Sequence[SyncedModel], key: st
             effect = f"{deletion}; its item goes as the items of deleted records do, for “{other}” has one."
         label = f"The same as “{other}”: delete “{made}”"
         options.insert(0, Option("custom", label, effect, f"{SAME_AS}{other.pk}", MERGE_RECORDS))
-    what = f"“{made}”, which was made from an item on the board, has the same {key} as {quoted_names(others)}."
-    return question(what, others, options)
+    sentence = f"“{made}”, which was made from an item on the board, has the same {key} as {quoted_names(others)}."
+    return question(sentence, others, options)
 
 
 def _new_item_option(record: SyncedModel) -> Option:
@@ -360,7 +340,7 @@ def quoted_names(records: Sequence[SyncedModel]) -> str:
 # An answer that no longer applies is handed back with the reason.
 
 
-_OF_A_WORD = {
+_KIND_BY_WORD = {
     DIFFERENT_RECORDS: AnswerKind.TWO_RECORDS,
     NEW_RECORD: AnswerKind.NEW_RECORD,
     NEW_ITEM: AnswerKind.NEW_ITEM,
@@ -370,79 +350,83 @@ _OF_A_WORD = {
 
 
 def answers_of(facts: RecordFacts) -> list[IdentityAnswer]:
-    found = []
-    for conflict in [c for c in facts.conflicts if c.kind == KIND_IDENTITY]:
+    """Return what people chose in the record's open questions of identity."""
+    answers = []
+    for conflict in [conflict for conflict in facts.conflicts if conflict.kind == KIND_IDENTITY]:
         resolution = conflict.resolutions.get(RECORD_KEY)
         value = str(resolution.value or "") if resolution is not None else ""
-        at: dict[str, Any] = {"asked_of": facts.id, "conflict": conflict, "item_id": conflict.monday_item_id}
+        item_id = conflict.monday_item_id
         if (record_id := as_uuid(value)) is not None:
-            found.append(IdentityAnswer(AnswerKind.LINK, **at, record_id=record_id))
+            answers.append(IdentityAnswer(AnswerKind.LINK, facts.id, conflict, item_id, record_id=record_id))
         elif value.isdigit():
             # Which may be another item than the one that the question stands at.
-            found.append(IdentityAnswer(AnswerKind.LINK, **at | {"item_id": value}, record_id=facts.id))
+            answers.append(IdentityAnswer(AnswerKind.LINK, facts.id, conflict, value, record_id=facts.id))
         elif value.startswith((SAME_AS, TAKES_ITEM)):
             other = as_uuid(value.partition(":")[2])
-            made, stays = (facts.id, other) if value.startswith(SAME_AS) else (other, facts.id)
-            found.append(IdentityAnswer(AnswerKind.MERGE, **at, record_id=stays, made_id=made))
-        elif value in _OF_A_WORD:
-            found.append(IdentityAnswer(_OF_A_WORD[value], **at))
-    return found
+            made = facts.id if value.startswith(SAME_AS) else other
+            stays = other if value.startswith(SAME_AS) else facts.id
+            answers.append(IdentityAnswer(AnswerKind.MERGE, facts.id, conflict, item_id, stays, made))
+        elif value in _KIND_BY_WORD:
+            answers.append(IdentityAnswer(_KIND_BY_WORD[value], facts.id, conflict, item_id))
+    return answers
 
 
 def wants_new_item(facts: RecordFacts) -> bool:
-    """Whether a person said that none of the items found is the record's; its own pass makes it one."""
+    """Return whether a person said that none of the items found is the record's; its own pass makes it one."""
     return any(answer.kind is AnswerKind.NEW_ITEM for answer in answers_of(facts))
 
 
-def decide_answers(answers: Iterable[IdentityAnswer], facts: AnswerFacts) -> list[AnswerPlan]:
+def decide_answers(answers: Iterable[IdentityAnswer], facts: AnswerFacts) -> list[IdentityAnswer]:
     """Decide what becomes of answers, one after another: a later one finds what an earlier one leaves."""
-    plans: list[AnswerPlan] = []
+    decided: list[IdentityAnswer] = []
     for answer in answers:
-        plans.append(decide_answer(answer, facts))
-        facts = facts_after(facts, plans[-1])
-    return plans
+        decided.append(decide_answer(answer, facts))
+        facts = facts_after(facts, decided[-1])
+    return decided
 
 
-def decide_answer(answer: IdentityAnswer, facts: AnswerFacts) -> AnswerPlan:
+def decide_answer(answer: IdentityAnswer, facts: AnswerFacts) -> IdentityAnswer:
     """Decide what becomes of an answer: whether what it chose can still be done."""
     if answer.kind is AnswerKind.MERGE:
         return _decide_merge(answer, facts)
     owner = facts.owners.get(answer.item_id)
+    problem = ""
     if answer.kind is AnswerKind.LINK:
         record = facts.records.get(answer.record_id) if answer.record_id else None
         problem = link_problem(record, owner)
-        done = f"Linked “{record}” with the item {answer.item_id}, as a person chose."
-        return AnswerPlan(answer, outdated=problem) if problem else AnswerPlan(answer, done)
-    if answer.kind is AnswerKind.NEW_RECORD:
+        sentence = f"Linked “{record}” with the item {answer.item_id}, as a person chose."
+    elif answer.kind is AnswerKind.NEW_RECORD:
         problem = _owner_problem(owner)
-        done = "The item becomes a record of its own."
-        return AnswerPlan(answer, outdated=problem) if problem else AnswerPlan(answer, done)
-    done_by_kind = {
-        AnswerKind.TWO_RECORDS: "They are two; both stay.",
-        AnswerKind.LEAVE_ALONE: "The item is left alone.",
-    }
-    return AnswerPlan(answer, done_by_kind.get(answer.kind, ""))
+        sentence = "The item becomes a record of its own."
+    elif answer.kind is AnswerKind.TWO_RECORDS:
+        sentence = "They are two; both stay."
+    elif answer.kind is AnswerKind.LEAVE_ALONE:
+        sentence = "The item is left alone."
+    else:
+        sentence = ""
+    return replace(answer, outdated=problem) if problem else replace(answer, done=sentence)
 
 
-def _decide_merge(answer: IdentityAnswer, facts: AnswerFacts) -> AnswerPlan:
+def _decide_merge(answer: IdentityAnswer, facts: AnswerFacts) -> IdentityAnswer:
     """Delete the made record and give its item to the other one, where that has none.
 
     Where the other has an item, the made one's goes as the items of deleted records do (deleted_records.py).
     """
     if answer.made_id is None or answer.record_id is None:
-        return AnswerPlan(answer, outdated="the answer names no record.")
-    made, other = facts.records.get(answer.made_id), facts.records.get(answer.record_id)
+        return replace(answer, outdated="the answer names no record.")
+    made = facts.records.get(answer.made_id)
+    other = facts.records.get(answer.record_id)
     if made is None or other is None:
-        return AnswerPlan(answer, outdated="one of the two records was deleted meanwhile.")
+        return replace(answer, outdated="one of the two records was deleted meanwhile.")
     if made.pk not in facts.unedited:
-        return AnswerPlan(answer, outdated=f"“{made}” was changed in NPD meanwhile, so it isn't deleted. Choose again.")
+        return replace(answer, outdated=f"“{made}” was changed in NPD meanwhile, so it isn't deleted. Choose again.")
     if needed := facts.needed.get(made.pk):
-        return AnswerPlan(answer, outdated=needed)
-    done = f"“{made}” was the same as “{other}”: it was deleted in NPD"
+        return replace(answer, outdated=needed)
+    sentence = f"“{made}” was the same as “{other}”: it was deleted in NPD"
     if other.monday_id is None and other.may_sync:
-        done += f", and its item {made.monday_id} is the item of “{other}” now."
-        return AnswerPlan(answer, done, hands_over=True)
-    return AnswerPlan(answer, f"{done}; its item goes as the items of deleted records do.")
+        sentence += f", and its item {made.monday_id} is the item of “{other}” now."
+        return replace(answer, done=sentence, hands_over=True)
+    return replace(answer, done=f"{sentence}; its item goes as the items of deleted records do.")
 
 
 def link_problem(record: SyncedModel | None, owner: SyncedModel | None) -> str:
@@ -460,23 +444,27 @@ def _owner_problem(owner: SyncedModel | None) -> str:
     return f"The item now belongs to “{owner}”." if owner is not None else ""
 
 
-def facts_after(facts: AnswerFacts, plan: AnswerPlan) -> AnswerFacts:
+def facts_after(facts: AnswerFacts, answer: IdentityAnswer) -> AnswerFacts:
     """Return what the next answer rests on: an item is given once, and a record is deleted once."""
-    answer, records = plan.answer, dict(facts.records)
-    if not plan.done or answer.record_id is None:
+    if not answer.done or answer.record_id is None:
         return facts
+    records = dict(facts.records)
     item_id: str | None = answer.item_id
     if answer.kind is AnswerKind.MERGE and answer.made_id is not None:
         made = records.pop(answer.made_id)
-        item_id = made.monday_id if plan.hands_over else None
+        item_id = made.monday_id if answer.hands_over else None
     if item_id is None:
         return replace(facts, records=records)
-    records[answer.record_id] = owner = copy(records[answer.record_id])
+    owner = copy(records[answer.record_id])
     owner.monday_id = item_id
+    records[answer.record_id] = owner
     return replace(facts, records=records, owners={**facts.owners, item_id: owner})
 
 
 # The rules of a pass.
+
+
+ANSWERED = "A person's answer comes first; what follows from it is synced next."
 
 
 def carry_out_answers(facts: PassFacts, plan: Plan) -> Plan:
@@ -485,94 +473,89 @@ def carry_out_answers(facts: PassFacts, plan: Plan) -> Plan:
     Whose items these are changes with this pass alone: whatever of it concerns them comes once more.
     """
     asking = [plan.records[key] for key in sorted(plan.records) if plan.records[key].facts.conflicts]
-    answers = [a for one in asking for a in answers_of(one.facts) if a.kind not in OF_ITS_PASS]
+    answers = [answer for record in asking for answer in answers_of(record.facts) if answer.kind not in OF_ITS_PASS]
     if not answers:
         return plan
     decided = decide_answers(answers, facts.answers)
     changed: dict[UUID, RecordPlan] = {}
-    for one in decided:
-        asked_of = one.answer.asked_of
-        changed[asked_of] = _answered(changed.get(asked_of, plan.records[asked_of]), one)
-    named, _, _ = asked_by(one.answer for one in decided)
+    for answer in decided:
+        record = changed.get(answer.asked_of, plan.records[answer.asked_of])
+        changed[answer.asked_of] = _answered(record, answer)
+    named, _, _ = named_in(decided)
     for key in named & plan.records.keys():
         # Whose item it is, or that it is there at all, may be otherwise by now.
         if key not in changed:
             changed[key] = plan.records[key].end(Outcome.RELEASED, ANSWERED)
-    _, items, _ = asked_by(one.answer for one in decided if one.done)
-    owned = [one for one in plan.deleted.values() if one.facts.tombstone.monday_id in items]
+    _, items, _ = named_in(answer for answer in decided if answer.done)
     released = Ending(Outcome.RELEASED, ANSWERED)
-    plan = plan.with_deleted(replace(one, ending=released) for one in owned)
+    owned = [deleted for deleted in plan.deleted.values() if deleted.facts.tombstone.monday_id in items]
+    plan = plan.with_deleted(replace(deleted, ending=released) for deleted in owned)
     return replace(plan.with_records(changed.values()), answers=tuple(decided))
 
 
-def asked_by(answers: Iterable[IdentityAnswer]) -> tuple[frozenset[UUID], frozenset[str], frozenset[UUID]]:
+def named_in(answers: Iterable[IdentityAnswer]) -> tuple[frozenset[UUID], frozenset[str], frozenset[UUID]]:
     """Return what answers name: records, items, and records that were made from an item and would go."""
     answers = list(answers)
-    named = frozenset(key for answer in answers for key in (answer.record_id, answer.made_id) if key is not None)
+    records = frozenset(key for answer in answers for key in (answer.record_id, answer.made_id) if key is not None)
     merged = frozenset(answer.made_id for answer in answers if answer.made_id is not None)
-    return named, frozenset(answer.item_id for answer in answers), merged
+    return records, frozenset(answer.item_id for answer in answers), merged
 
 
-def _answered(plan: RecordPlan, answer: AnswerPlan) -> RecordPlan:
+def _answered(plan: RecordPlan, answer: IdentityAnswer) -> RecordPlan:
     if not (answer.done or answer.outdated):
         return plan
-    asked = answer.answer.conflict
-    left = [c for c in plan.facts.conflicts if answer.outdated or c is not asked]
-    plan = plan.with_facts(conflicts=tuple(replace(c, resolutions={}) if c is asked else c for c in left))
-    if answer.done and answer.answer.kind is AnswerKind.TWO_RECORDS:
+    # What was done is no question any more; of what is handed back the answer goes.
+    kept = [conflict for conflict in plan.facts.conflicts if answer.outdated or conflict is not answer.conflict]
+    conflicts = [replace(conflict, resolutions={}) if conflict is answer.conflict else conflict for conflict in kept]
+    plan = plan.with_facts(conflicts=tuple(conflicts))
+    if answer.done and answer.kind is AnswerKind.TWO_RECORDS:
         plan = plan.with_state(made_from_item=False)
     return plan.end(Outcome.RELEASED, ANSWERED)
 
 
-ANSWERED = "A person's answer comes first; what follows from it is synced next."
-
-
 def answered_items(facts: PassFacts, plan: Plan) -> frozenset[str]:
     """Return the items of which answers that are carried out by this pass say whose they are."""
-    done = [one.answer for one in plan.answers if one.done]
-    made = [facts.answers.records.get(answer.made_id) for answer in done if answer.made_id]
+    carried_out = [answer for answer in plan.answers if answer.done]
+    made = [facts.answers.records.get(answer.made_id) for answer in carried_out if answer.made_id]
     items = [record.monday_id for record in made if record is not None]
-    return frozenset(str(item) for item in (*items, *(answer.item_id for answer in done)) if item)
+    return frozenset(str(item) for item in (*items, *(answer.item_id for answer in carried_out)) if item)
 
 
 def identify_records(facts: PassFacts, plan: Plan) -> Plan:
     """Give every open record its item, mark it as one to be created, or end it with the reason."""
-    unlinked = [one for one in plan.open_records if not one.record.monday_id]
-    plans = _identify_unlinked(facts, [one.facts for one in unlinked])
-    identified, read, answered = [], facts.found.linked, answered_items(facts, plan)
-    for one in plan.open_records:
-        if one.id in plans and answered and _names_any(plans[one.id], answered):
-            identified.append(one.end(Outcome.RELEASED, ANSWERED))
-        elif one.id in plans:
-            identified.append(_identified(one, plans[one.id]))
+    unlinked = [record.facts for record in plan.open_records if not record.record.monday_id]
+    identities = identify_in_turn(facts, unlinked) if unlinked else {}
+    answered = answered_items(facts, plan)
+    identified = []
+    for record in plan.open_records:
+        identity = identities.get(record.id)
+        if identity is None:
+            identified.append(_linked(facts.board, record, facts.items.linked.get(record.record.monday_id or "")))
+        elif answered and _names_any(identity, answered):
+            identified.append(record.end(Outcome.RELEASED, ANSWERED))
         else:
-            identified.append(_linked(facts.board, one, read.get(one.record.monday_id or "")))
+            identified.append(_identified(record, identity))
     return plan.with_records(identified)
 
 
 def _names_any(identity: IdentityPlan, items: frozenset[str]) -> bool:
     candidates = identity.question["candidates"] if identity.question else ()
     own = {identity.item.id} if identity.item else set[str]()
-    return not items.isdisjoint({*own, *identity.excluded_items, *(str(one["id"]) for one in candidates)})
+    return not items.isdisjoint({*own, *identity.excluded_items, *(str(item["id"]) for item in candidates)})
 
 
 def find_lost_creates(facts: PassFacts, plan: Plan) -> Plan:
     """Link records that are about to get a second item with the one that a lost call had made."""
-    creating = {one.id: one for one in plan.open_records if one.creates}
-    if not creating:
+    creating = {record.id: record for record in plan.open_records if record.creates}
+    if not creating or not facts.lost_creates:
         return plan
-    lost = facts.claimed.lost_creates
     answered = answered_items(facts, plan)
-    items = [facts.found.linked[key] for key in lost.items if key in facts.found.linked and key not in answered]
-    identities = {key: one.identity for key, one in creating.items()}
-    found = link_lost_creates(facts.board, lost, items, identities)
-    return plan.with_records(_identified(creating[key], identity) for key, identity in found.items())
-
-
-def _identify_unlinked(facts: PassFacts, records: Sequence[RecordFacts]) -> dict[UUID, IdentityPlan]:
-    if not records:
-        return {}
-    return identify_in_turn(facts.board, records, Candidates.of(facts.board, facts.found), facts.identity)
+    named = dict.fromkeys(item_id for items in facts.lost_creates.values() for item_id in items)
+    linked = facts.items.linked
+    items = [linked[item_id] for item_id in named if item_id in linked and item_id not in answered]
+    planned = {key: record.identity for key, record in creating.items()}
+    identities = link_lost_creates(facts.board, facts.lost_creates, items, planned)
+    return plan.with_records(_identified(creating[key], identity) for key, identity in identities.items())
 
 
 def _identified(plan: RecordPlan, identity: IdentityPlan) -> RecordPlan:

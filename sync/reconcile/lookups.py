@@ -128,18 +128,18 @@ def item_names(board: BoardContext, related: RelatedFacts, records: Iterable[Rec
     return names
 
 
-def read_related(references: Iterable[Reference], known: RelatedFacts = NOTHING_RELATED) -> RelatedFacts:
+def read_related(references: Iterable[Reference], already: RelatedFacts = NOTHING_RELATED) -> RelatedFacts:
     """Read the records that these name and that aren't known yet, in a query for each model and way of naming."""
     by_kind: dict[tuple[str, type[SyncedModel]], list[Reference]] = {}
-    for reference in set(references) - known.records.keys():
+    for reference in set(references) - already.records.keys():
         by_kind.setdefault((reference.by, reference.model), []).append(reference)
-    found: dict[Reference, Sequence[SyncedModel]] = {}
+    records: dict[Reference, Sequence[SyncedModel]] = {}
     for (by, model), of_kind in by_kind.items():
-        found |= _records_by_name(model, of_kind) if by == "name" else _records_by(by, model, of_kind)
+        records |= _records_by_name(model, of_kind) if by == "name" else _records_by(by, model, of_kind)
     # What is named by its item or name is written by its id.
-    named = [(reference.model, record) for reference, records in found.items() for record in records]
-    found |= {Reference(model, "pk", str(record.pk)): (record,) for model, record in named}
-    return replace(known, records={**known.records, **found})
+    named = [(reference.model, record) for reference, hits in records.items() for record in hits]
+    records |= {Reference(model, "pk", str(record.pk)): (record,) for model, record in named}
+    return replace(already, records={**already.records, **records})
 
 
 def resolve_related(model: type[SyncedModel], raw: Mapping[str, Any]) -> dict[str, Any]:
@@ -187,22 +187,22 @@ def items_told_removed(model: type[SyncedModel], items: Collection[str]) -> set[
 
 
 def events_by_item(rows: Iterable[WebhookEvent]) -> dict[str, list[ReceivedEvent]]:
-    found: dict[str, list[ReceivedEvent]] = {}
+    events: dict[str, list[ReceivedEvent]] = {}
     for row in rows:
-        found.setdefault(row.item_id or "", []).append(ReceivedEvent.of(row))
-    return found
+        events.setdefault(row.item_id or "", []).append(ReceivedEvent.of(row))
+    return events
 
 
 def read_edits(board: BoardContext, records: Mapping[UUID, SyncedModel]) -> EditFacts:
     """Read when these records' fields were edited on both sides: three queries for all of them."""
     history = latest_edits(board.model, records)
     items = [record.monday_id for record in records.values() if record.monday_id]
-    told = WebhookEvent.objects.filter(
+    events = WebhookEvent.objects.filter(
         item_id__in=items,
         board_id=board.link.board_id,
         received_at__gt=SyncNow() - timedelta(days=settings.JOURNAL_DAYS),
     )
-    by_item = events_by_item(told) if items else {}
+    by_item = events_by_item(events) if items else {}
     changes: dict[UUID, Sequence[Any]] = {
         pk: change_events(board, record, by_item.get(record.monday_id or "", ())) for pk, record in records.items()
     }
@@ -225,15 +225,18 @@ class FieldDisplay:
     """What the fields of some records of one model say; asks for their relations in one query each."""
 
     def __init__(self, link: BoardLink, mappings: Sequence[FieldMapping], records: Sequence[SyncedModel]) -> None:
-        board, self._names = load_board(link, mappings), dict[str, str]()
+        board = load_board(link, mappings)
+        self._names = dict[str, str]()
         self.board = replace(board, directory=replace(board.directory, items=self._names))
         prefetch_related_objects(list(records), *self.board.joined_relations)
 
     def sides(self, record: SyncedModel, mapping: FieldMapping, base: Mapping[str, Any] | None) -> tuple[str, str, str]:
         """Return NPD's value now and both halves of the base, as a person reads them."""
-        convert, now = self.board.converter(mapping, record), stored_values(record, mapping)
+        convert = self.board.converter(mapping, record)
+        now = stored_values(record, mapping)
         self._learn_names(now, base["local"] if base else {})
-        local, remote = self._display_local(convert, now), NOT_KNOWN
+        local = self._display_local(convert, now)
+        remote = NOT_KNOWN
         if base is None:
             return local, "", ""
         with suppress(UnknownValue):
@@ -250,7 +253,8 @@ class FieldDisplay:
         mapping = self._by_field.get(name)
         if mapping is None or not text:
             return text
-        raw, convert = {name: text}, self.board.converter(mapping, record)
+        raw = {name: text}
+        convert = self.board.converter(mapping, record)
         with suppress(UnknownValue, ValueError):
             canonical = convert.local(raw)
             shown = {name: convert.display(canonical)}
@@ -266,7 +270,7 @@ class FieldDisplay:
 
     @cached_property
     def _by_field(self) -> Mapping[str, FieldMapping]:
-        return {one.fields[0]: one for one in self.board.mappings if len(one.fields) == 1}
+        return {mapping.fields[0]: mapping for mapping in self.board.mappings if len(mapping.fields) == 1}
 
     def _learn_names(self, *raws: Mapping[str, Any]) -> None:
         """Items of related records are shown by these records' names."""

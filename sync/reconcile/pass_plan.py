@@ -24,18 +24,18 @@ from sync.models import ApprovalRequest, FieldMapping, Intent, SyncedModel, Sync
 from sync.models.jobs import ROUNDS_KEY
 from sync.monday.board_items import ARCHIVED, DELETED, BatchItems, Item
 from sync.monday.conversion import Converter
+from sync.monday.errors import MondayError
 from sync.outbox.claim import Claim
 from sync.reconcile.facts import (
     AnswerFacts,
     ChangeEvent,
-    ClaimedFacts,
     DeletedFacts,
-    DeletionFacts,
     HistoryLine,
     IdentityFacts,
+    InspectedColumns,
     ItemFacts,
-    MondayFacts,
     RecordFacts,
+    RecordHistory,
     RemovalFacts,
     Settings,
     changed_ledger,
@@ -618,30 +618,23 @@ class ClearsPlan:
 
 @dataclass(frozen=True)
 class DeletedPlan:
-    """What becomes of a deleted record and its item; `facts` have the sync state as the pass leaves it.
+    """What becomes of a deleted record and its item."""
 
-    `reason` says in words how the item stands. `new_state` and `reason_code` are the tombstone's (empty ones leave it).
-    `item_removal` is what is to be done with the item, `approval` what is to be stored about that: counted as done, or
-    waiting. `question` is what a person is asked about the item and the `edits` on it;
-    `restores`, that the record is to come back; `carried_out`, what was done by a person's choice. `frees_item`: it is
-    treated as any item that no record has. `lost` are edits on it that writes of ours went over.
-    """
-
-    facts: DeletedFacts
+    facts: DeletedFacts  # with the sync state as the pass leaves it
     ending: Ending = OPEN
-    reason: str = ""
-    new_state: TombstoneState | None = None
-    reason_code: str = ""
+    reason: str = ""  # how the item stands, in words
+    new_state: TombstoneState | None = None  # the tombstone's; None leaves it
+    reason_code: str = ""  # likewise
     history: tuple[HistoryLine, ...] = ()
-    item_removal: DeletedRecordPolicy | None = None
-    approval: ApprovalState | None = None
-    question: ConflictReport | None = None
+    item_removal: DeletedRecordPolicy | None = None  # what is to be done with the item
+    approval: ApprovalState | None = None  # what is to be stored about that: counted as done, or waiting
+    question: ConflictReport | None = None  # what a person is asked about the item and the edits on it
     edits: tuple[FieldConflict, ...] = ()
-    restores: bool = False
-    carried_out: str = ""
+    restores: bool = False  # the record is to come back
+    carried_out: str = ""  # what was done by a person's choice
     confirmed_intents: frozenset[UUID] = frozenset()
-    frees_item: bool = False
-    lost: LostUpdates = NOTHING_LOST
+    frees_item: bool = False  # the item is treated as any that no record has
+    lost: LostUpdates = NOTHING_LOST  # edits on the item that writes of ours went over
 
     @property
     def id(self) -> UUID:
@@ -682,31 +675,20 @@ OF_ITS_PASS = (AnswerKind.NEW_ITEM, AnswerKind.COPY)
 
 @dataclass(frozen=True)
 class IdentityAnswer:
-    """What a person chose in a `conflict` that stands at the record `asked_of`.
+    """What a person chose in a conflict about who is who, and what becomes of that.
 
     To link is to give `record_id` the item; to merge is to delete `made_id`, made from an item, for `record_id`.
     """
 
     kind: AnswerKind
-    asked_of: UUID
+    asked_of: UUID  # the record at which the conflict stands
     conflict: OpenConflict
     item_id: str
     record_id: UUID | None = None
     made_id: UUID | None = None
-
-
-@dataclass(frozen=True)
-class AnswerPlan:
-    """What becomes of an answer: `done`, as a sentence, `outdated`, why it is handed back; neither of
-    these where the record's own pass does it.
-
-    `hands_over`: of two records that become one, the item goes to the one that stays.
-    """
-
-    answer: IdentityAnswer
-    done: str = ""
-    outdated: str = ""
-    hands_over: bool = False
+    done: str = ""  # what becomes of it, as a sentence; empty where the record's own pass does it
+    outdated: str = ""  # why it is handed back
+    hands_over: bool = False  # of two records that become one, the item goes to the one that stays
 
 
 class ItemAct(StrEnum):
@@ -729,60 +711,50 @@ GIVING = (ItemAct.LINK, ItemAct.REPLACE, ItemAct.CREATE)
 
 @dataclass(frozen=True)
 class ItemPlan:
-    """What becomes of an item that no record has.
-
-    Its job ends by `outcome`, `detail` and `wait_seconds`. `record` is the one that gets it or has it, as it will be;
-    of a duplicate, the one that it is a copy of. `asked` are those among which a person is to choose, by the
-    `question`. `tombstone` is that of its deleted record, as it will be, and `woken` are deleted records that get a
-    pass. `finding` is what people are shown of it; without one what was noted is cleared, unless it `keeps_finding`.
-    `problems` are remembered of an item that can't become a record, `closes` is why there is nothing to ask about it
-    any more, and `sentence` stands in the record's history.
-    """
+    """What becomes of an item that no record has."""
 
     facts: ItemFacts
-    outcome: Outcome = Outcome.SETTLED
+    outcome: Outcome = Outcome.SETTLED  # how its job ends
     detail: str = ""
     wait_seconds: float = 0
     act: ItemAct = ItemAct.NOTHING
-    record: SyncedModel | None = None
-    asked: tuple[SyncedModel, ...] = ()
-    tombstone: Tombstone | None = None
-    woken: tuple[UUID, ...] = ()
-    finding: UnmatchedFinding | None = None
-    keeps_finding: bool = False
-    problems: str = ""
-    closes: str = ""
-    sentence: str = ""
+    record: SyncedModel | None = None  # that gets or has it, as it will be; the one of which it is a second item
+    asked: tuple[SyncedModel, ...] = ()  # the records among which a person is to choose
     question: Mapping[str, Any] = field(default_factory=dict)
+    tombstone: Tombstone | None = None  # that of its deleted record, as it will be
+    woken: tuple[UUID, ...] = ()  # deleted records that get a pass
+    finding: UnmatchedFinding | None = None  # what people are shown of it; without one what was noted is cleared
+    keeps_finding: bool = False  # but not then
+    problems: str = ""  # why it can't become a record, to be remembered
+    closes: str = ""  # why there is nothing to ask about it any more
+    sentence: str = ""  # for the record's history
 
     @property
     def names(self) -> set[UUID]:
         return {record.pk for record in (self.record, *self.asked) if record is not None}
 
 
+SECOND_ITEM_ASKED = "conflict_identity"
+"""The kind of the line about a second item that stays on the board."""
+
+
 @dataclass(frozen=True)
 class DuplicateItem:
-    """A second item of a linked record in a pass, and what becomes of it.
-
-    `is_answered`: a person said that it is a copy; else it was found bearing the NPD ID. `owner` is whose item it is by
-    now. `writes` is what was announced about the record, `was_linked` says that it had this item once. Of Monday's
-    users `maker` made it, and `users` did anything with it, as far as events tell. `is_alone`: the record's own item is
-    not on the board, so that without this one there would be none. `is_ours`: our own create made it, and it may go
-    without being asked.
-    """
+    """A second item of a linked record in a pass, and what becomes of it."""
 
     item: Item
     record: SyncedModel
-    is_answered: bool = False
-    owner: str = ""
-    writes: tuple[Intent, ...] = ()
-    was_linked: bool = False
-    maker: str = ""
-    users: frozenset[str] = frozenset()
-    token_user: str = ""  # as whom we write
-    is_alone: bool = False
-    problem: str = ""
-    is_ours: bool = False
+    history: RecordHistory = field(default_factory=RecordHistory)  # of the record and this item
+    is_answered: bool = False  # a person said that it is a copy; else it was found bearing the NPD ID
+    owner: str = ""  # whose item it is by now
+    is_alone: bool = False  # the record's own item is not on the board: without this one there would be none
+    is_ours: bool = False  # our own create made it, and it may go without being asked
+    # What became of it, once its calls are answered.
+    outcome: Outcome = Outcome.OPEN
+    detail: str = ""
+    kind: str = ""  # its line's in the history, empty without one
+    wait_seconds: float = 0
+    intents: tuple[Intent, ...] = ()  # those of calls that were carried out
 
     @property
     def question(self) -> str:
@@ -793,6 +765,11 @@ class DuplicateItem:
         )
 
     @property
+    def is_asked(self) -> bool:
+        """Whether a person is asked now if it is the same."""
+        return not self.is_answered and self.kind == SECOND_ITEM_ASKED
+
+    @property
     def loses_npd_id(self) -> bool:
         return not self.is_answered
 
@@ -801,7 +778,7 @@ class DuplicateItem:
         """Whether it leaves the board: ours by itself, another's because a person said so."""
         if not self.is_answered:
             return self.is_ours
-        return self.item.state == ACTIVE and not self.problem and not self.owner
+        return self.item.state == ACTIVE and not self.owner
 
 
 # The plan of a pass, and what it rests on.
@@ -820,7 +797,7 @@ class Plan:
     records: Mapping[UUID, RecordPlan] = field(default_factory=dict)
     deleted: Mapping[UUID, DeletedPlan] = field(default_factory=dict)
     items: tuple[ItemPlan, ...] = ()  # the unmatched ones, in the order of their claims
-    answers: tuple[AnswerPlan, ...] = ()  # people's, to “who is this?”
+    answers: tuple[IdentityAnswer, ...] = ()  # people's, to “who is this?”
     duplicates: tuple[DuplicateItem, ...] = ()  # second items of linked records
     clears: ClearsPlan | None = None
     other_jobs: tuple[Job, ...] = ()  # of what is neither record nor item, or could not be read
@@ -846,30 +823,34 @@ class Plan:
 
 @dataclass(frozen=True)
 class PassFacts:
-    """What is so: what NPD knows of what was claimed, what Monday says, and what its items point at.
-
-    `now` is when the pass began to read.
-    """
+    """What is so: what NPD knows of what was claimed, what Monday says, and what its items point at."""
 
     board: BoardContext
-    claimed: ClaimedFacts
-    now: datetime
+    now: datetime  # when the pass began to read
+    # What NPD knows of what was claimed.
+    records: tuple[RecordFacts, ...] = ()  # that are there
+    deleted: tuple[DeletedFacts, ...] = ()  # and that were deleted
+    unknown: tuple[Claim, ...] = ()  # neither records nor remembered as such
+    item_claims: tuple[Claim, ...] = ()  # of items that no record has
+    linked_items: tuple[str, ...] = ()  # claimed items that a record has by now: they are that record's wake-ups
+    lost_creates: Mapping[UUID, tuple[str, ...]] = field(
+        default_factory=dict
+    )  # items that given-up creates may have made
     settings: Settings = field(default_factory=Settings)
     answers: AnswerFacts = field(default_factory=AnswerFacts)
-    monday: MondayFacts = field(default_factory=MondayFacts)
+    # What Monday says.
+    items: BatchItems = field(default_factory=BatchItems)
+    columns: InspectedColumns | None = None  # what was found out about the board's columns
+    error: MondayError | None = None  # why Monday could not be read
+    # What the items point at.
     identity: IdentityFacts = field(default_factory=IdentityFacts)
     removals: Mapping[UUID, RemovalFacts] = field(default_factory=dict)  # of linked records whose items are gone
     unmatched: tuple[ItemFacts, ...] = ()
-    deletions: DeletionFacts = field(default_factory=DeletionFacts)
+    deletion_policy: DeletedRecordPolicy = DeletedRecordPolicy.ARCHIVE  # what becomes of deleted records' items
     approvals: ApprovalFacts = field(default_factory=ApprovalFacts)
     related: RelatedFacts = field(default_factory=RelatedFacts)
     edits: EditFacts = field(default_factory=EditFacts)
     people: Mapping[str, Any] = field(default_factory=dict)  # Monday's users by id, where somebody's edit is told
-
-    @property
-    def found(self) -> BatchItems:
-        """What was read on Monday; nothing where nothing was."""
-        return self.monday.items
 
     def field_facts(self, plan: RecordPlan, **more: Any) -> FieldFacts:
         return FieldFacts(self.board, plan.facts, self.related, self.edits, creates=plan.creates, **more)

@@ -49,7 +49,8 @@ def chosen_references(board: BoardContext, facts: RecordFacts) -> set[Reference]
     """Return the related records that people's choices on relations may name, and the values of before these."""
     raws: list[Mapping[str, Any]] = []
     for mapping, relation in board.relations:
-        convert, key = board.converter(mapping, facts.record), mapping.key
+        convert = board.converter(mapping, facts.record)
+        key = mapping.key
         for conflict in facts.conflicts:
             if selection := conflict.resolutions.get(key):
                 raws += [{relation.name: {"name": text}} for text in (selection.monday, selection.value) if text]
@@ -78,15 +79,15 @@ def inverse_of(plan: RecordPlan, field_plan: FieldPlan) -> dict[str, Any]:
 
 
 def plan_undo(
-    known: FieldFacts, field_plan: FieldPlan, field: Field, item: Item
+    facts: FieldFacts, field_plan: FieldPlan, field: Field, item: Item
 ) -> tuple[FieldPlan | None, ResolutionResults]:
     """Plan the inverse of a settled choice; no plan where none is wanted, or where the field goes its usual way."""
-    request = undo_request_of(known.facts.conflicts, field.key)
+    request = undo_request_of(facts.facts.conflicts, field.key)
     if request is None:
         return None, NO_RESULTS
     try:
-        _check_unchanged(known, field_plan, field, request.inverse[field.key], item)
-        return _plan_inverse(known, field_plan, field, request), NO_RESULTS
+        _check_unchanged(facts, field_plan, field, request.inverse[field.key], item)
+        return _plan_inverse(facts, field_plan, field, request), NO_RESULTS
     except UnknownValue as unknown:
         reason = f"A value of then is not known any more: {unknown}."
     except (_NotNow, RelatedNotFound, ValueError) as why:
@@ -95,32 +96,37 @@ def plan_undo(
 
 
 def _check_unchanged(
-    known: FieldFacts, field_plan: FieldPlan, field: Field, inverse: Mapping[str, Any], item: Item
+    facts: FieldFacts, field_plan: FieldPlan, field: Field, inverse: Mapping[str, Any], item: Item
 ) -> None:
-    mapping, convert, after = field_plan.mapping, field_plan.convert, inverse["after"]
+    mapping = field_plan.mapping
+    convert = field_plan.convert
+    after = inverse["after"]
     if not after or after["item"] != item.id or not mapping.is_current(after):
         raise _NotNow("The record has another item, or the field another column, since then, so nothing was put back.")
     if field.way is not FieldDirection.BOTH:
         raise _NotNow(f"{mapping.label} is synced one way only now, so nothing was restored.")
-    if field.key in known.facts.open_fields(KIND_FIELDS, KIND_LOST_UPDATE):
+    if field.key in facts.facts.open_fields(KIND_FIELDS, KIND_LOST_UPDATE):
         raise _NotNow("It is in conflict again already. Resolve that conflict.")
     if field.local != convert.local(after["local"]):
         raise _NotNow("NPD's value has changed since, so nothing was put back.")
     if field.remote != convert.remote(after["remote"]):
         # Our own call, whose answer was lost, may have put back Monday's half already.
-        sent = [entry for intent in known.facts.intents_about(item.id) if (entry := intent.values.get(field.key))]
+        sent = [entry for intent in facts.facts.intents_about(item.id) if (entry := intent.values.get(field.key))]
         is_half_undone = field.remote == convert.remote(inverse["before"]["remote"])
         if not is_half_undone or all(convert.local(entry["local"]) != field.remote for entry in sent):
             raise _NotNow("Monday's value has changed since, so nothing was put back.")
 
 
-def _plan_inverse(known: FieldFacts, field_plan: FieldPlan, field: Field, request: OpenConflict) -> FieldPlan:
+def _plan_inverse(facts: FieldFacts, field_plan: FieldPlan, field: Field, request: OpenConflict) -> FieldPlan:
     """Give the field the raw values that go to either side; raises _NotNow, RelatedNotFound, UnknownValue, …"""
-    convert, record, before = field_plan.convert, known.facts.record, request.inverse[field.key]["before"]
-    local, remote = convert.local(before["local"]), convert.remote(before["remote"])
+    convert = field_plan.convert
+    record = facts.facts.record
+    before = request.inverse[field.key]["before"]
+    local = convert.local(before["local"])
+    remote = convert.remote(before["remote"])
     write_raw = send_raw = None
     if local != field.local:
-        full = known.related.resolve(type(record), before["local"])
+        full = facts.related.resolve(type(record), before["local"])
         try:
             write_raw = clean_values(record, full)
         except ValidationError as error:
@@ -129,7 +135,7 @@ def _plan_inverse(known: FieldFacts, field_plan: FieldPlan, field: Field, reques
         sent: Mapping[str, Any] = before["local"]
         if remote != local:
             sent = _local_of_then(convert, before)
-        send_raw = known.related.resolve(type(record), sent)
+        send_raw = facts.related.resolve(type(record), sent)
         if reason := convert.rejection_reason(send_raw):
             raise _NotNow(f"Monday won't take the value of then: {reason}")
     if send_raw is not None:
@@ -142,7 +148,7 @@ def _plan_inverse(known: FieldFacts, field_plan: FieldPlan, field: Field, reques
 
 def undo_context(plans: Iterable[RecordPlan]) -> dict[str, Any]:
     """Say, for the context of what is written, which columns an undo gives the values of before."""
-    found = {
+    columns = {
         str(plan.id): [
             field_of(plan.record, name).attname
             for field_plan in plan.plans.values()
@@ -151,26 +157,27 @@ def undo_context(plans: Iterable[RecordPlan]) -> dict[str, Any]:
         ]
         for plan in plans
     }
-    undone_columns = {key: names for key, names in found.items() if names}
+    undone_columns = {key: names for key, names in columns.items() if names}
     return {RESTORED_KEY: undone_columns} if undone_columns else {}
 
 
 def reopened_conflicts(plan: RecordPlan, kind: str) -> list[FieldConflict]:
     """Return the fields of this kind that this pass has put back: they are in conflict again."""
-    found = []
+    reopened = []
     for key, field_plan in plan.plans.items():
-        request, shown = field_plan.resolves, None
+        request = field_plan.resolves
+        shown = None
         if request and request.resolved_kind == kind and (KIND_UNDO, key) in plan.carried_out:
             base = request.inverse[key]["before"]["base"] if kind == KIND_FIELDS else None
             with suppress(UnknownValue):
                 shown = field_plan.convert.display(field_plan.convert.local(base["local"])) if base else None
             choice = request.resolutions[key]
-            found.append(
+            reopened.append(
                 FieldConflict(
                     key, choice.npd, shown or None, choice.monday, "Changed on both sides: its resolution was undone."
                 )
             )
-    return found
+    return reopened
 
 
 def overruled_values(plan: RecordPlan) -> Iterator[FieldConflict]:
@@ -205,43 +212,46 @@ class _Outdated(_NotNow):
 
 
 def with_resolution(
-    known: FieldFacts, field_plan: FieldPlan, field: Field
+    facts: FieldFacts, field_plan: FieldPlan, field: Field
 ) -> tuple[FieldPlan, Field, ResolutionResults]:
     """Give the field what a person decided of it, if anybody has and what they saw still stands."""
     results = NO_RESULTS
     for kind, check in ((KIND_LOST_UPDATE, _check_lost), (KIND_FIELDS, _check_conflict)):
-        conflict = known.facts.resolved_conflict(kind, field.key)
+        conflict = facts.facts.resolved_conflict(kind, field.key)
         if conflict is None:
             continue
-        resolved, resolution = replace(field_plan, resolves=conflict), conflict.resolutions[field.key]
+        resolved = replace(field_plan, resolves=conflict)
+        resolution = conflict.resolutions[field.key]
         is_lost = kind == KIND_LOST_UPDATE
         try:
-            typed = check(known, resolved, field)
+            typed = check(facts, resolved, field)
         except (_NotNow, ValueError, RelatedNotFound) as reason:
             current = {field.key: reason.current} if isinstance(reason, _Outdated) else {}
             results |= ResolutionResults(handed_back={(kind, field.key): str(reason)}, lost_current=current)
             continue
         if not is_lost or resolution.choose != "npd":
-            anew = is_lost or _is_value_gone(known.facts, resolved, field)
+            anew = is_lost or _is_value_gone(facts.facts, resolved, field)
             return resolved, replace(field, resolution=resolution, typed=typed, anew=anew), results
         # What was lost stays lost: nothing has to be written for that.
         results |= ResolutionResults({(kind, field.key): resolution.npd or None})
     return field_plan, field, results
 
 
-def _check_conflict(known: FieldFacts, field_plan: FieldPlan, field: Field) -> Canonical:
+def _check_conflict(facts: FieldFacts, field_plan: FieldPlan, field: Field) -> Canonical:
     """A choice holds for exactly the values that its author saw, or for what our own call has made of Monday's.
 
     Return the value that was typed; raises _NotNow, ValueError, RelatedNotFound.
     """
-    resolution, choose = field_plan.resolution, field_plan.choose
+    resolution = field_plan.resolution
+    choose = field_plan.choose
     chosen, source = _SOURCE.get(field.way, (choose, ""))
     if chosen != choose:
         raise _NotNow(
             f"“{field_plan.mapping.label}” now comes from {source} only, so only {source}'s value can be chosen. "
             "Change the direction first."
         )
-    shown, is_gone = as_conflict(field_plan), _is_value_gone(known.facts, field_plan, field)
+    shown = as_conflict(field_plan)
+    is_gone = _is_value_gone(facts.facts, field_plan, field)
     monday = shown.monday if field_plan.confirmed_entry is None and not is_gone else resolution.monday or None
     if (shown.npd, monday) != (resolution.npd or None, resolution.monday or None):
         raise _NotNow("The values changed after you chose. Check them and choose again.")
@@ -250,12 +260,13 @@ def _check_conflict(known: FieldFacts, field_plan: FieldPlan, field: Field) -> C
     if is_gone and choose == "npd":
         return field.local
     is_typed = choose == "custom" or is_gone
-    return field_plan.convert.local(typed_values(known, field_plan)) if is_typed else None
+    return field_plan.convert.local(typed_values(facts, field_plan)) if is_typed else None
 
 
 def is_column_replaced(facts: RecordFacts, field_plan: FieldPlan) -> bool:
     """Whether the field has another column than the one of which both sides' values were known."""
-    key, base = field_plan.mapping.key, facts.ledger.base.get(field_plan.mapping.key)
+    key = field_plan.mapping.key
+    base = facts.ledger.base.get(field_plan.mapping.key)
     blocked = facts.ledger.blocked_fields.get(key, {}).get("code") == BlockedCode.COLUMN
     return field_plan.base is None and (blocked or bool(base and not field_plan.mapping.is_current(base)))
 
@@ -268,7 +279,7 @@ def _is_value_gone(facts: RecordFacts, field_plan: FieldPlan, field: Field) -> b
 _SOURCE = {FieldDirection.TO_MONDAY: ("npd", "NPD"), FieldDirection.TO_NPD: ("monday", "Monday")}
 
 
-def _check_lost(known: FieldFacts, field_plan: FieldPlan, field: Field) -> Canonical:
+def _check_lost(facts: FieldFacts, field_plan: FieldPlan, field: Field) -> Canonical:
     """What was lost stays lost, or is written anew to both sides: return that value; raises as above."""
     resolution = field_plan.resolution
     shown = {field_plan.convert.display(value) or None for value in (field.local, field.remote)}
@@ -280,7 +291,7 @@ def _check_lost(known: FieldFacts, field_plan: FieldPlan, field: Field) -> Canon
         raise _NotNow("There is no last synced value.")
     if field.way is not FieldDirection.BOTH:
         raise _NotNow("The field is synced one way only; change its direction first.")
-    value = field_plan.convert.local(typed_values(known, field_plan))
+    value = field_plan.convert.local(typed_values(facts, field_plan))
     # Half of it may stand already, where the call's answer was lost.
     _must_show(field_plan, field, shown <= {current, field_plan.convert.display(value) or None})
     return value
@@ -291,11 +302,12 @@ def _must_show(field_plan: FieldPlan, field: Field, is_unchanged: bool) -> None:
         raise _Outdated(field_plan.convert.display(field.local) or None)
 
 
-def typed_values(known: FieldFacts, field_plan: FieldPlan) -> dict[str, Any]:
+def typed_values(facts: FieldFacts, field_plan: FieldPlan) -> dict[str, Any]:
     """Return the raw values of what a person typed, or takes back; raises ValueError, RelatedNotFound, in words."""
-    resolution, mapping = field_plan.resolution, field_plan.mapping
+    resolution = field_plan.resolution
+    mapping = field_plan.mapping
     text = (resolution.monday if resolution.choose == "monday" else resolution.value) or ""
-    return parse_input(field_plan.convert, known.facts.record, mapping.fields, text, known.related)
+    return parse_input(field_plan.convert, facts.facts.record, mapping.fields, text, facts.related)
 
 
 def as_conflict(field_plan: FieldPlan, reason: str = "") -> FieldConflict:
@@ -303,7 +315,8 @@ def as_conflict(field_plan: FieldPlan, reason: str = "") -> FieldConflict:
 
     Two related records of one name are told apart by their items.
     """
-    convert, base = field_plan.convert, field_plan.base
+    convert = field_plan.convert
+    base = field_plan.base
     values = (
         convert.local(field_plan.local_raw),
         convert.local(base["local"]) if base else None,
@@ -327,19 +340,19 @@ _UNMAPPED = "The field is no longer mapped to a column, so nothing was put back.
 
 def undo_results(plan: RecordPlan, kind: str) -> dict[str, str]:
     """Return the wishes about conflicts of a kind that this pass ended: an empty text where one was carried out."""
-    found: dict[str, str] = {}
+    results: dict[str, str] = {}
     undos = [
         conflict for conflict in plan.facts.conflicts if conflict.kind == KIND_UNDO and conflict.resolved_kind == kind
     ]
     rejected = plan.rejected_of(KIND_UNDO) if undos else {}
     is_planned = bool(plan.plans) and plan.is_settled
-    for key in [key for one in undos for key in one.resolutions]:
+    for key in [key for conflict in undos for key in conflict.resolutions]:
         unmapped = "" if key in plan.plans else _UNMAPPED
         if (KIND_UNDO, key) in plan.carried_out:
-            found[key] = ""
+            results[key] = ""
         elif is_planned and (reason := rejected.get(key, unmapped)):
-            found[key] = reason
-    return found
+            results[key] = reason
+    return results
 
 
 def reopened_lost_updates(plan: RecordPlan) -> list[FieldConflict]:

@@ -69,21 +69,11 @@ from sync.outbox import finish
 from sync.outbox.claim import Lease, claim_records
 from sync.outbox.pauses import locked_pause
 from sync.outbox.queue_rows import enqueue_item_many, enqueue_many
-from sync.reconcile import deleted_records, gather, settlement
+from sync.reconcile import deleted_records, duplicates, gather, settlement
 from sync.reconcile.changes import Changes, RecordChanges, changes, dropped, loops_of, record_changes, statuses
-from sync.reconcile.duplicates import (
-    DuplicateResult,
-    after_copy_answers,
-    as_answered,
-    copy_reports,
-    duplicate_result,
-    is_asked,
-    second_item,
-    second_item_write,
-)
 from sync.reconcile.facts import RETURN, InspectedColumns
 from sync.reconcile.field_values import BoardContext, match_text_of_item, npd_id_of
-from sync.reconcile.identity import ANSWERED, asked_by, decide_answers, linkable
+from sync.reconcile.identity import ANSWERED, decide_answers, linkable, named_in
 from sync.reconcile.new_items import CHANGED_MEANWHILE, after_rejection, item_as_locked, released
 from sync.reconcile.pass_plan import (
     GIVING,
@@ -91,9 +81,9 @@ from sync.reconcile.pass_plan import (
     REPORTED_STATES,
     ROUNDS_WAIT_SECONDS,
     AnswerKind,
-    AnswerPlan,
     DeletedPlan,
     DuplicateItem,
+    IdentityAnswer,
     ItemAct,
     ItemPlan,
     Job,
@@ -210,7 +200,7 @@ def _lock_records(run: PassRun, plan: Plan) -> None:
     """Lock all records of which the pass may write, in the order of their ids, before any other row."""
     if not (plan.answers or plan.items or plan.deleted):
         return  # the claimed ones alone: they are locked where they are read
-    named, _, _ = asked_by(one.answer for one in plan.answers)
+    named, _, _ = named_in(plan.answers)
     ids = {*plan.records, *named}.union(*(item.names for item in plan.items))
     list(run.records.select_for_update(of=("self",)).filter(pk__in=ids).order_by("pk").values_list("pk"))
 
@@ -296,42 +286,46 @@ def _has_landed(plan: RecordPlan, intent: Intent) -> bool:
 # People's answers to “who is this?”.
 
 
-def _settle_answers(run: PassRun, plan: Plan, planned: Sequence[AnswerPlan]) -> None:
+def _settle_answers(run: PassRun, plan: Plan, planned: Sequence[IdentityAnswer]) -> None:
     """Carry out what people answered, as far as it still can be: decided anew on rows that are locked."""
-    kind, answers = run.entity_type, [one.answer for one in planned]
-    named, items, merged = asked_by(answers)
+    kind = run.entity_type
+    answers = [replace(answer, done="", outdated="", hands_over=False) for answer in planned]
+    named, items, merged = named_in(answers)
     # The answers stay, and the next pass carries them out.
     if merged and locked_pause(kind):
         return
     facts = gather.answer_facts(run.board, named, items, merged, locks=True)
     decided = decide_answers(answers, facts)
-    for answer, outdated in [(one.answer, one.outdated) for one in decided if one.outdated]:
-        detail, conflict = f"It could not be done: {outdated}", answer.conflict
-        reject_resolutions(kind, [answer.asked_of], detail, only=conflict.conflict_id)
+    for answer in [answer for answer in decided if answer.outdated]:
+        conflict = answer.conflict
+        reject_resolutions(
+            kind, [answer.asked_of], f"It could not be done: {answer.outdated}", only=conflict.conflict_id
+        )
         enqueue_item_many(kind, [conflict.monday_item_id], cause=Cause.DEPENDENCY, priority=Priority.PERSON)
-    done = [(plan.records[one.answer.asked_of], one) for one in decided if one.done]
+    done = [(plan.records[answer.asked_of], answer) for answer in decided if answer.done]
     if not done:
         return
-    for asked_of, one in done:
-        _carry_out_answer(run, asked_of, one)
-    save_reports([settlement.identity_report(of, one.answer.conflict, one.done) for of, one in done])
+    for asked_of, answer in done:
+        _carry_out_answer(run, asked_of, answer)
+    save_reports([settlement.identity_report(asked_of, answer.conflict, answer.done) for asked_of, answer in done])
     # Records that waited for the same answer say so until their next pass.
-    asked_items = {one.answer.conflict.monday_item_id for _, one in done}
-    asked_items = asked_items.union(*(of.ledger.asked_items or () for of, _ in done)) - {""}
+    asked_items = {answer.conflict.monday_item_id for _, answer in done}
+    asked_items = asked_items.union(*(asked_of.ledger.asked_items or () for asked_of, _ in done)) - {""}
     others = _records_asking(kind, sorted(asked_items)) - plan.records.keys()
     run.wake(others)
 
 
-def _carry_out_answer(run: PassRun, asked_of: RecordPlan, plan: AnswerPlan) -> None:
-    answer, entity_type, by = plan.answer, run.entity_type, asked_of.facts.by
+def _carry_out_answer(run: PassRun, asked_of: RecordPlan, answer: IdentityAnswer) -> None:
+    entity_type = run.entity_type
+    by = asked_of.facts.by
     if answer.kind is AnswerKind.MERGE:
-        _merge_records(run, plan, by)
+        _merge_records(run, answer, by)
     elif answer.kind is AnswerKind.LINK and answer.record_id is not None:
         run.records.filter(pk=answer.record_id).update(monday_id=answer.item_id)
         # What was remembered against the item is overruled.
         IgnoredItem.objects.filter(entity_type=entity_type, item_id=answer.item_id).delete()
         cause = settlement.cause_of_claim(asked_of.facts.claim)
-        run.log_decision(answer.record_id, answer.item_id, "link", plan.done, actor=by, cause=cause)
+        run.log_decision(answer.record_id, answer.item_id, "link", answer.done, actor=by, cause=cause)
         if answer.record_id != answer.asked_of:
             run.wake([answer.record_id], Priority.PERSON)
     elif answer.kind is AnswerKind.TWO_RECORDS:
@@ -347,17 +341,18 @@ def _carry_out_answer(run: PassRun, asked_of: RecordPlan, plan: AnswerPlan) -> N
         ignore_item(entity_type, answer.item_id, None, "A person said that it has nothing to do with NPD.")
 
 
-def _merge_records(run: PassRun, plan: AnswerPlan, by: str) -> None:
-    made_id, other_id = plan.answer.made_id, plan.answer.record_id
+def _merge_records(run: PassRun, answer: IdentityAnswer, by: str) -> None:
+    made_id = answer.made_id
+    other_id = answer.record_id
     assert made_id is not None
     assert other_id is not None
     made = run.records.get(pk=made_id)  # an answer before this one may have given it its item
     copy(made).delete()
-    if plan.hands_over:
+    if answer.hands_over:
         run.records.filter(pk=other_id).update(monday_id=made.monday_id)
     cause = {"by": by, "causes": ["person"], "rule": "they are the same"}
     for entity_id in (made_id, other_id):
-        run.log_decision(entity_id, made.monday_id or "", "link", plan.done, actor=by, cause=cause)
+        run.log_decision(entity_id, made.monday_id or "", "link", answer.done, actor=by, cause=cause)
     run.wake([other_id], Priority.PERSON)
 
 
@@ -413,12 +408,12 @@ def _settle_item(run: PassRun, planned: ItemPlan, of_deleted: Collection[str]) -
     elif pause := locked_pause(run.entity_type):
         plan = released(planned, pause)
     else:
-        plan = item_as_locked(run.board, planned, gather.locked_item(run.board, planned))
+        plan = item_as_locked(planned, *gather.item_now(run.board, planned))
     if plan.act is ItemAct.CREATE:
         plan = _with_record_stored(run, plan)
     _write_item(run, plan)
     if plan.outcome is Outcome.SETTLED and not plan.woken and plan.facts.item_id not in of_deleted:
-        events = WebhookEvent.objects.filter(pk__in=plan.facts.events.new, processed_at=None)
+        events = WebhookEvent.objects.filter(pk__in=plan.facts.new_events, processed_at=None)
         events.update(processed_at=SyncNow(), outcome=plan.detail[:200])
     end_jobs(run, [Job(plan.facts.claim, ending(plan.outcome, plan.detail, wait_seconds=plan.wait_seconds))])
     return plan
@@ -464,7 +459,7 @@ def _write_given(run: PassRun, plan: ItemPlan) -> None:
     elif facts.chosen_id is not None or (creates and ignored):
         IgnoredItem.objects.filter(entity_type=run.entity_type, item_id=facts.item_id).delete()
     read = run.this.read_request
-    cause = settlement.cause_of_item(facts.claim, facts.events.new, f"an item without a record: {kind}", read)
+    cause = settlement.cause_of_item(facts.claim, facts.new_events, f"an item without a record: {kind}", read)
     said = {"actor": str(facts.claim.payload.get("by", "")), "request_id": read}
     run.log_decision(record.pk, facts.item_id, kind, plan.sentence, cause=cause, **said)
 
@@ -517,36 +512,38 @@ def _settle_duplicates(run: PassRun, plan: Plan, answers: Answers) -> Plan:
 
     Return the plan with its items as that leaves them, and the records whose answers were carried out, or failed.
     """
-    units = [(one, answers.duplicates.get(second_item_write(one).unit)) for one in plan.duplicates]
-    results = [(as_answered(one, about), duplicate_result(one, about)) for one, about in units if about is not None]
-    if results or any(item.act is ItemAct.DUPLICATE for item in plan.items):
-        plan = replace(plan, items=_settle_second_items(run, plan, results))
-    return after_copy_answers(plan, results)
+    with_answers = [
+        (duplicate, answers.duplicates.get(duplicates.second_item_write(duplicate).unit))
+        for duplicate in plan.duplicates
+    ]
+    settled = [duplicates.answered(duplicate, about) for duplicate, about in with_answers if about is not None]
+    if settled or any(item.act is ItemAct.DUPLICATE for item in plan.items):
+        plan = replace(plan, items=_settle_second_items(run, plan, settled))
+    return duplicates.after_copy_answers(plan, settled)
 
 
-def _settle_second_items(
-    run: PassRun, plan: Plan, results: Sequence[tuple[DuplicateItem, DuplicateResult]]
-) -> tuple[ItemPlan, ...]:
-    found = {one.item.id: (one, result) for one, result in results if not one.is_answered}
-    second = [item for item in plan.items if item.act is ItemAct.DUPLICATE]
-    left = [item for item in second if item.facts.item_id not in found]
-    pause = locked_pause(run.entity_type) if left else ""
-    settled = {item.facts.item_id: second_item(item, found.get(item.facts.item_id), pause) for item in second}
+def _settle_second_items(run: PassRun, plan: Plan, settled: Sequence[DuplicateItem]) -> tuple[ItemPlan, ...]:
+    by_item = {duplicate.item.id: duplicate for duplicate in settled if not duplicate.is_answered}
+    second = {item.facts.item_id: item for item in plan.items if item.act is ItemAct.DUPLICATE}
+    pause = locked_pause(run.entity_type) if second.keys() - by_item.keys() else ""
+    items = {key: duplicates.second_item(item, by_item.get(key), pause) for key, item in second.items()}
     # Reads of the next minutes are compared with what took effect, by the time at which that was known.
-    done = [intent.pk for _, result in results for intent in result.intents]
-    Intent.objects.filter(pk__in=done).update(state=IntentState.APPLIED, settled_at=SyncNow())
-    for one, result in [(one, result) for one, result in results if result.kind]:
+    carried_out = [intent.pk for duplicate in settled for intent in duplicate.intents]
+    Intent.objects.filter(pk__in=carried_out).update(state=IntentState.APPLIED, settled_at=SyncNow())
+    ended = [duplicate for duplicate in settled if duplicate.kind]
+    for duplicate in ended:
         read = run.this.read_request
         cause = {"read": read, "rule": "a second item has the record's NPD ID"}
-        run.log_decision(one.record.pk, one.item.id, result.kind, result.detail, request_id=read, cause=cause)
-        if not one.is_answered:
-            events = WebhookEvent.objects.filter(item_id=one.item.id, processed_at=None)
-            events.update(processed_at=SyncNow(), outcome=settled[one.item.id].detail[:200])
-    asked = {one.item.id for one, result in results if is_asked(one, result)}
-    clear_unmatched(run.entity_type, {one.item.id for one, result in results if result.kind} - asked)
-    save_reports(list(copy_reports(run.board, plan, results)))
-    end_jobs(run, [Job(item.facts.claim, ending(item.outcome, item.detail)) for item in settled.values()])
-    return tuple(settled.get(item.facts.item_id, item) for item in plan.items)
+        run.log_decision(
+            duplicate.record.pk, duplicate.item.id, duplicate.kind, duplicate.detail, request_id=read, cause=cause
+        )
+        if not duplicate.is_answered:
+            events = WebhookEvent.objects.filter(item_id=duplicate.item.id, processed_at=None)
+            events.update(processed_at=SyncNow(), outcome=items[duplicate.item.id].detail[:200])
+    clear_unmatched(run.entity_type, {duplicate.item.id for duplicate in ended if not duplicate.is_asked})
+    save_reports(list(duplicates.copy_reports(run.board, plan, settled)))
+    end_jobs(run, [Job(item.facts.claim, ending(item.outcome, item.detail)) for item in items.values()])
+    return tuple(items.get(item.facts.item_id, item) for item in plan.items)
 
 
 # Creates without an answer.
@@ -657,7 +654,7 @@ def _settle_deleted(run: PassRun, plan: Plan, answers: Answers) -> list[DeletedP
     return settled
 
 
-def _restored(run: PassRun, plan: DeletedPlan, tombstone: Tombstone) -> deleted_records.DeletedPlan:
+def _restored(run: PassRun, plan: DeletedPlan, tombstone: Tombstone) -> DeletedPlan:
     """Store the record again as a person chose; a person is asked anew where NPD can't take it back."""
     restored = deleted_records.after_restoring(plan)
     try:
@@ -755,7 +752,7 @@ def _settle_records(run: PassRun, facts: PassFacts, plan: Plan, answers: Answers
     locked = {r.pk: r for r in run.records.select_for_update(of=("self",)).filter(pk__in=ids).order_by("pk")}
     ledgers = lock_ledgers(run.entity_type, ids)
     _store_deletion_approvals(run, plan)
-    _settle_claimed(run, facts.claimed.known_items, [one for one in plan.records.values() if one.id in locked])
+    _settle_claimed(run, facts.linked_items, [one for one in plan.records.values() if one.id in locked])
     # `pause` waits for our end.
     paused = locked_pause(run.entity_type) if any(map(has_local_writes, plan.records.values())) else ""
     rests_on_settings = any(has_local_writes(one) or one.removal for one in plan.records.values())

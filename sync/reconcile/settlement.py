@@ -453,7 +453,7 @@ def changed_records(
     if clears := plan.clears:
         found |= {clear.facts.id for clear in (*clears.counted, *clears.pending)}
         found |= {act.entity_id for act in clears.released} | {one.id for _, _, one in ended_requests(plan)}
-    stored = {one.id: one.ledger for one in facts.claimed.records}
+    stored = {one.id: one.ledger for one in facts.records}
     return frozenset(found).union(
         one.id
         for one in plan.records.values()

@@ -48,7 +48,8 @@ def end_without_call(board: BoardContext, plan: RecordPlan) -> RecordPlan | None
 
 def has_open_work(plan: RecordPlan) -> bool:
     """Whether a pass would have something to find out or to say, even where no value has changed."""
-    facts, ledger = plan.facts, plan.ledger
+    facts = plan.facts
+    ledger = plan.ledger
     return bool(
         facts.conflicts
         or facts.intents
@@ -67,7 +68,8 @@ def _is_local_unchanged(board: BoardContext, plan: RecordPlan) -> bool:
     if not record.monday_id or has_open_work(plan):
         return False
     for mapping in [mapping for mapping in board.mappings if mapping.column_id]:
-        base, convert = base_of(plan.ledger, mapping, record.monday_id), board.converter(mapping, record)
+        base = base_of(plan.ledger, mapping, record.monday_id)
+        convert = board.converter(mapping, record)
         if base is None or base.get(AS_SENT):
             return False
         if not sides_of(convert, base, local=stored_values(record, mapping)).local_stands:
@@ -77,14 +79,19 @@ def _is_local_unchanged(board: BoardContext, plan: RecordPlan) -> bool:
 
 def _is_echo(board: BoardContext, plan: RecordPlan) -> bool:
     """Whether every value that webhooks told is the base's: our own write, mostly. No payload is written."""
-    events, record = plan.facts.events, plan.record
+    events = plan.facts.events
+    record = plan.record
     if not events or not _is_local_unchanged(board, plan):
         return False
-    told = [_event_values(board, received.event) for received in events]
-    if any(values is None for values in told):
-        return False
-    for mapping, value, column_type in [one for values in told for one in values or ()]:
-        base, convert = base_of(plan.ledger, mapping, record.monday_id or ""), board.converter(mapping, record)
+    reported = list[tuple[FieldMapping, object, str]]()
+    for received in events:
+        values = _event_values(board, received.event)
+        if values is None:
+            return False
+        reported += values
+    for mapping, value, column_type in reported:
+        base = base_of(plan.ledger, mapping, record.monday_id or "")
+        convert = board.converter(mapping, record)
         try:
             stored = told_value(convert, value, column_type)
             if base is None or stored != convert.remote(base["remote"]):
@@ -118,8 +125,8 @@ _ENDABLE = (Outcome.OPEN, Outcome.SETTLED)
 def end_unchanged(facts: PassFacts, plan: Plan) -> Plan:
     """End every record that needs no call; one that the filter left out has ended."""
     # One that has ended already still keeps nothing of an item that is not read.
-    undecided = [one for one in plan.records.values() if not one.left_out and one.outcome in _ENDABLE]
-    ended = [end for one in undecided if (end := end_without_call(facts.board, one))]
+    undecided = [record for record in plan.records.values() if not record.left_out and record.outcome in _ENDABLE]
+    ended = [end for record in undecided if (end := end_without_call(facts.board, record))]
     return plan.with_records(ended)
 
 
@@ -137,13 +144,14 @@ def requested_unlink(facts: RecordFacts) -> str:
 
 def apply_unlinks(facts: PassFacts, plan: Plan) -> Plan:
     """Unlink those records of which a person asked for it; what became of the item doesn't matter."""
-    wanted = [(one, requested_unlink(one.facts)) for one in plan.records.values()]
-    return plan.with_records(one.unlinked(why, actor=one.facts.by) for one, why in wanted if why)
+    wanted = [(record, requested_unlink(record.facts)) for record in plan.records.values()]
+    return plan.with_records(record.unlinked(why, actor=record.facts.by) for record, why in wanted if why)
 
 
 def cleared_columns(board: BoardContext, plan: RecordPlan) -> dict[str, Any]:
     """Return what an unlinked record's write is: its item's NPD ID emptied, where it bears one."""
-    column, item = board.link.npd_id_column, plan.item
+    column = board.link.npd_id_column
+    item = plan.item
     is_here = item is not None and is_active_on(board, item)
     if not column or item is None or not is_here or npd_id_of(board, item) == "":
         return {}
@@ -175,8 +183,10 @@ def _shows_replaced(board: BoardContext, facts: RecordFacts, key: str, intent: I
     try:
         cell = convert.stored_value(facts.item.reading(entry["column"]))
         now = convert.remote(cell)
-        seen = [at for raw, at, *_ in facts.ledger.seen.get(key, ()) if raw == cell]
-        if now == convert.remote(base["remote"]) or any(datetime.fromisoformat(at) > intent.created_at for at in seen):
+        seen_at = [at for raw, at, *_ in facts.ledger.seen.get(key, ()) if raw == cell]
+        if now == convert.remote(base["remote"]) or any(
+            datetime.fromisoformat(at) > intent.created_at for at in seen_at
+        ):
             return False
         if now != convert.remote(entry["read"]) or now == convert.local(entry["local"]):
             return False
@@ -188,8 +198,10 @@ def _shows_replaced(board: BoardContext, facts: RecordFacts, key: str, intent: I
 
 def look_again_at_stale(facts: PassFacts, plan: Plan) -> Plan:
     """End the records whose items still show a value that we replaced: they are read once more by their next pass."""
-    stale = [one for one in plan.open_records if one.facts.history.applied and is_stale(facts.board, one.facts)]
-    return plan.with_records(one.once_more(STALE_READ) for one in stale)
+    stale = [
+        record for record in plan.open_records if record.facts.history.applied and is_stale(facts.board, record.facts)
+    ]
+    return plan.with_records(record.once_more(STALE_READ) for record in stale)
 
 
 # What has to be read besides, by what both sides show: of nearly all records nothing.
@@ -212,10 +224,11 @@ def is_resting(board: BoardContext, facts: RecordFacts, item: Item) -> bool:
 
 def items_of_emptied_cells(board: BoardContext, facts: RecordFacts, item: Item) -> set[tuple[type[SyncedModel], str]]:
     """Return the items that bases name while the cells are empty, which may have left their boards."""
-    found = set[tuple[type[SyncedModel], str]]()
+    emptied = set[tuple[type[SyncedModel], str]]()
     for mapping, relation in board.relations:
         names = set[str]()
-        convert, base = board.converter(mapping, facts.record), base_of(facts.ledger, mapping, item.id)
+        convert = board.converter(mapping, facts.record)
+        base = base_of(facts.ledger, mapping, item.id)
         if not convert.names_items or side_of(convert.remote, cell_of(convert, mapping, item)) is not None:
             continue
         if base is not None:
@@ -224,8 +237,8 @@ def items_of_emptied_cells(board: BoardContext, facts: RecordFacts, item: Item) 
             # What a create without an answer sent counts as the base.
             creates = [intent.values.get(mapping.key) for intent in (*facts.intents, *facts.history.ended_creates)]
             names |= {str(side_of(convert.local, entry["local"])) for entry in creates if entry}
-        found |= {(target_of(relation), name) for name in names - {"None"}}
-    return found
+        emptied |= {(target_of(relation), name) for name in names - {"None"}}
+    return emptied
 
 
 def needs_edit_times(board: BoardContext, facts: RecordFacts, item: Item) -> bool:
@@ -268,7 +281,8 @@ def column_findings(board: BoardContext, read_items: Iterable[Item]) -> tuple[tu
     if not items:
         return (), ()
     mapped = [m for m in board.mappings if m.column_id not in ("", board_columns.NAME_COLUMN_ID)]
-    missing, healed = list[str](), list[str]()
+    missing = list[str]()
+    healed = list[str]()
     for mapping in mapped:
         cells = [item.values[mapping.column_id] for item in items if mapping.column_id in item.values]
         is_retyped = _is_retyped(mapping, {cell.type for cell in cells})
@@ -286,5 +300,5 @@ def _is_retyped(mapping: FieldMapping, types: set[str]) -> bool:
 
 def end_unmatchable(facts: PassFacts, plan: Plan) -> Plan:
     reason = unmatchable_reason(facts.board)
-    waiting = [one for one in plan.open_records if not one.record.monday_id] if reason else []
-    return plan.with_records(one.end_settled(reason) for one in waiting)
+    waiting = [record for record in plan.open_records if not record.record.monday_id] if reason else []
+    return plan.with_records(record.end_settled(reason) for record in waiting)

@@ -36,16 +36,7 @@ from sync.merge import FieldSelection, Rule
 from sync.models import ApprovalRequest, IgnoredItem, Intent, IntentState, Tombstone, WriteLoop
 from sync.models.jobs import ROUNDS_KEY
 from sync.monday.board_items import GROUP, Item, Reading
-from sync.reconcile.facts import (
-    AnswerFacts,
-    DeletedFacts,
-    ItemEvents,
-    LostCreates,
-    MatchExclusions,
-    RecordFacts,
-    RecordHistory,
-    change_events,
-)
+from sync.reconcile.facts import AnswerFacts, DeletedFacts, RecordFacts, RecordHistory, change_events
 from sync.reconcile.field_values import BoardContext
 from sync.reconcile.identity import (
     ARCHIVE_OPTION,
@@ -422,7 +413,7 @@ def any_rest(
         for key in by_id
     }
     return {
-        "lost_creates": LostCreates(frozenset(draw.some(list(by_id), 40)), away),
+        "lost_creates": dict.fromkeys(draw.some(list(by_id), 40), away),
         "removal_policy": draw.choice(list(RemovedItemPolicy)),
         "deletion_policy": draw.choice(list(DeletedRecordPolicy)),
         "removals": removals,
@@ -489,8 +480,8 @@ def any_world(seed: int) -> Drawn:
         related=(ACME, BETA),
         jobs=jobs,
         ignored={key: any_ignored(draw, key, ids) for key in draw.some(unmatched, 10)},
-        events={key: ItemEvents(at(-60), at(-draw.choice([2, 60]))) for key in draw.some(unmatched, 20)},
-        exclusions=MatchExclusions(unlinked={key: any_ignored(draw, "10", [key]) for key in draw.some(ids, 4)}),
+        events={key: at(-draw.choice([2, 60])) for key in draw.some(unmatched, 20)},
+        unlinked={key: any_ignored(draw, "10", [key]) for key in draw.some(ids, 4)},
         edits={key: any_edits(draw) for key in ids},
         heard={key: change_events(of, found[key].record, one.events) for key, one in histories.items()},
         answers=AnswerFacts(

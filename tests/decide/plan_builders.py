@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -17,24 +18,17 @@ from sync.reconcile.deleted_records import wanted_bearer
 from sync.reconcile.facts import (
     AnswerFacts,
     ChangeEvent,
-    ClaimedFacts,
     DeletedFacts,
-    DeletionFacts,
     IdentityFacts,
-    ItemEvents,
     ItemFacts,
-    LostCreates,
-    MatchExclusions,
-    MondayFacts,
     RecordFacts,
     RemovalFacts,
-    Settings,
 )
 from sync.reconcile.field_values import BoardContext, Reference, RelatedFacts, is_active_on, npd_id_of
 from sync.reconcile.pass_plan import EditFacts, PassFacts, Plan
 from sync.reconcile.removed_items import removed_state
 from sync.records.approvals import ApprovalFacts, ApprovalLimit
-from sync.records.unmatched_items import LINK_TO
+from sync.records.unmatched_items import AS_NEW, LINK_TO
 from tests.decide.builders import NOW
 from tests.decide.field_builders import board
 
@@ -63,8 +57,8 @@ class World:
     """What stands on both sides: records as a pass claims them, and items, of which some have no record.
 
     `related` are the organizations that are there, `edits` NPD's histories of records and `heard` what Monday told of
-    them; of items without a record `jobs` are what their jobs say, `events` what came. `removals` is by record what
-    else is known of one whose item is gone, `copies` everything that was announced about one.
+    them; of items without a record `jobs` are what their jobs say, `events` when the last one came. `removals` is by
+    record what else is known of one whose item is gone, `copies` everything that was announced about one.
     """
 
     of: BoardContext = field(default_factory=board)
@@ -78,10 +72,10 @@ class World:
     heard: Mapping[UUID, Sequence[ChangeEvent]] = field(default_factory=dict)
     jobs: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     ignored: Mapping[str, IgnoredItem] = field(default_factory=dict)
-    events: Mapping[str, ItemEvents] = field(default_factory=dict)
-    exclusions: MatchExclusions = field(default_factory=MatchExclusions)
+    events: Mapping[str, datetime] = field(default_factory=dict)
+    unlinked: Mapping[UUID, IgnoredItem] = field(default_factory=dict)
     answers: AnswerFacts | None = None
-    lost_creates: LostCreates = field(default_factory=LostCreates)
+    lost_creates: Mapping[UUID, tuple[str, ...]] = field(default_factory=dict)
     removal_policy: RemovedItemPolicy = RemovedItemPolicy.ASK
     removals: Mapping[UUID, Mapping[str, Any]] = field(default_factory=dict)
     deletion_policy: DeletedRecordPolicy = DeletedRecordPolicy.ARCHIVE
@@ -105,15 +99,17 @@ class World:
         bearers = {one.id: records.get(key) for one in deleted if (key := wanted_bearer(self.of, one))}
         return PassFacts(
             self.of,
-            ClaimedFacts(tuple(self.records), tuple(self.deleted), unmatched=jobs, lost_creates=self.lost_creates),
             NOW,
-            Settings(),
+            records=tuple(self.records),
+            deleted=tuple(replace(one, bearer=bearers.get(one.id)) for one in deleted),
+            item_claims=jobs,
+            lost_creates=self.lost_creates,
             answers=self.answers or AnswerFacts(owners=owners),
-            monday=MondayFacts(self._found()),
+            items=self._found(),
             identity=self._identity(),
             removals=removals,
             unmatched=tuple(self._item_facts(key, number) for number, key in enumerate(self.unmatched)),
-            deletions=DeletionFacts(self.deletion_policy, {key: one for key, one in bearers.items() if one}),
+            deletion_policy=self.deletion_policy,
             approvals=self.approvals,
             related=RelatedFacts(Related(self.related), frozenset({"organization"})),
             edits=EditFacts({key: self.edits.get(key, ()) for key in records}, self.heard),
@@ -145,7 +141,14 @@ class World:
         for record in sorted(records.values(), key=lambda one: one.pk):
             same_key.setdefault(record.email, []).append(record)
         unedited = {key: record for key, record in records.items() if key in self.untouched}
-        return IdentityFacts(owners, frozenset(records), self.exclusions, unedited, same_key, self.untouched)
+        return IdentityFacts(
+            owners,
+            frozenset(records),
+            unlinked=self.unlinked,
+            unedited=unedited,
+            same_key=same_key,
+            untouched=self.untouched,
+        )
 
     def _claim(self, key: str) -> Claim:
         payload, direction = dict(self.jobs.get(key, {})), QueueDirection.TO_NPD
@@ -165,7 +168,7 @@ class World:
         return ItemFacts(
             self._claim(key),
             item,
-            self.events.get(key, ItemEvents()),
+            last_event=self.events.get(key),
             known_since=NOW,
             owner=next((one for one in records if one.monday_id == key), None),
             ignored=self.ignored.get(key),
@@ -176,7 +179,7 @@ class World:
             first=next(
                 (self._with_own_item(one) for one in self.records if one.record is named and named.monday_id), None
             ),
-            new_id=UUID(int=1_000 + number),
+            new_id=UUID(npd_id) if npd_id and not self.jobs.get(key, {}).get(AS_NEW) else UUID(int=1_000 + number),
         )
 
 

@@ -1,7 +1,7 @@
 """MERGE.md, the rows "deleted | …" of a record and its item, by facts alone."""
 
+from collections.abc import Collection
 from dataclasses import replace
-from typing import Any
 
 import pytest
 
@@ -22,8 +22,9 @@ from sync.reconcile.deleted_records import (
     wants_approval,
     wants_editors,
 )
-from sync.reconcile.facts import DeletedFacts, Settings
-from sync.reconcile.pass_plan import DeletedPlan, Outcome
+from sync.reconcile.facts import DeletedFacts
+from sync.reconcile.field_values import BoardContext
+from sync.reconcile.pass_plan import DeletedPlan, Outcome, PassFacts
 from sync.reconcile.writes import Answer, Verdict
 from sync.records.approvals import ApprovalFacts
 from tests.decide.builders import (
@@ -49,8 +50,14 @@ ASKED = {"state": TombstoneState.ASKED}
 NOTED = {"role_title": base("Ours"), "notes": base("Call again", key="notes")}
 
 
-def decide(facts: DeletedFacts, policy: DeletedRecordPolicy = ARCHIVE, **more: Any) -> DeletedPlan:
-    return decide_deleted(board(), facts, policy, Settings(), NOW, **more)
+def decide(
+    facts: DeletedFacts,
+    policy: DeletedRecordPolicy = ARCHIVE,
+    *,
+    on: BoardContext | None = None,
+    linked_now: Collection[str] = (),
+) -> DeletedPlan:
+    return decide_deleted(PassFacts(on or board(), NOW, deletion_policy=policy), facts, linked_now)
 
 
 def chosen(*choice: str, role: str = "Director", **seen: tuple[str | None, str | None]) -> DeletedFacts:
@@ -88,7 +95,7 @@ def test_deleted_there_changed_since_the_base_is_a_conflict_whatever_the_policy(
 
 def test_an_edit_of_a_field_that_flows_to_monday_only_is_nothing_to_ask_about() -> None:
     one_way = board(mapping(direction="npd_to_monday"))
-    assert decide_deleted(one_way, deletion(role="Director"), ARCHIVE, Settings(), NOW).item_removal is ARCHIVE
+    assert decide(deletion(role="Director"), on=one_way).item_removal is ARCHIVE
 
 
 def test_an_edit_that_came_as_the_answer_to_our_own_write_is_an_edit_there_too() -> None:
@@ -102,10 +109,10 @@ def test_a_column_that_was_deleted_says_nothing_of_edits(policy: DeletedRecordPo
     facts = deletion(contact(notes="Call again"), ledger={"base": NOTED})
     shown = item(facts.record, role_title="Ours")
     without = board(mapping(), mapping("notes", problem_code=ColumnProblem.MISSING, problem="It was deleted."))
-    plan = decide_deleted(without, replace(facts, item=shown), policy, Settings(), NOW)
+    plan = decide(replace(facts, item=shown), policy, on=without)
     assert (plan.item_removal, plan.question, wants_editors(without, facts, shown)) == (policy, None, False)
     edited = item(facts.record, role_title="Director")
-    plan = decide_deleted(without, replace(facts, item=edited), policy, Settings(), NOW)
+    plan = decide(replace(facts, item=edited), policy, on=without)
     assert (plan.item_removal, [edit.key for edit in plan.edits]) == (None, ["role_title"])
 
 
@@ -113,7 +120,7 @@ def test_what_items_do_not_show_of_a_column_that_is_there_is_asked_about_but_is_
     facts = deletion(contact(notes="Call again"), ledger={"base": NOTED})
     hidden = board(mapping(), mapping("notes", problem_code=ColumnProblem.HIDDEN, problem="It is hidden."))
     unread = replace(facts, item=item(facts.record, role_title="Ours"))
-    plan = decide_deleted(hidden, unread, ARCHIVE, Settings(), NOW)
+    plan = decide(unread, on=hidden)
     assert (plan.item_removal, plan.reason_code) == (None, TombstoneReason.QUESTION)
     assert [edit.key for edit in plan.edits] == ["notes"]
 
@@ -291,7 +298,9 @@ def test_what_a_person_chose_for_one_record_and_an_unlinking_go_uncounted() -> N
         ("rejected", None, "kept"),
     ],
 )
-def test_a_removal_follows_what_was_said_of_it(state: str, removal: Any, new_state: str | None) -> None:
+def test_a_removal_follows_what_was_said_of_it(
+    state: str, removal: DeletedRecordPolicy | None, new_state: str | None
+) -> None:
     facts = deletion()
     (plan,) = approved(let_go(ApprovalKind.ITEMS, (facts.id, state)), facts)
     assert (plan.item_removal, plan.new_state, plan.approval) == (removal, new_state, None)

@@ -12,8 +12,9 @@ from conflicts.reports import KIND_IDENTITY, RECORD_KEY, OpenConflict
 from sync.merge import FieldSelection
 from sync.models import Intent, IntentState
 from sync.monday.board_items import Item
-from sync.reconcile.duplicates import decide_duplicates, duplicate_result, is_own_create, still_leaves
-from sync.reconcile.facts import ClaimedFacts
+from sync.reconcile import duplicates
+from sync.reconcile.duplicates import decide_duplicates, is_own_create, still_leaves
+from sync.reconcile.facts import RecordHistory
 from sync.reconcile.identity import ARCHIVE_OPTION
 from sync.reconcile.pass_plan import DuplicateItem, Outcome, PassFacts, Plan, RecordPlan
 from sync.reconcile.writes import Answer, Verdict
@@ -34,31 +35,32 @@ def sent(state: IntentState = IntentState.VOID, **differs: Any) -> Intent:
 
 def duplicate(**differs: Any) -> DuplicateItem:
     """A second item of Ann's, which says what a create of ours sent."""
-    return DuplicateItem(**{"item": COPY, "record": ANN, "writes": (sent(),)} | differs)
+    about = {name: differs.pop(name) for name in ("intents", "maker", "users", "unlinked_items") if name in differs}
+    return replace(DuplicateItem(COPY, ANN, RecordHistory(**{"intents": (sent(),)} | about)), **differs)
 
 
 OURS: dict[str, tuple[DuplicateItem, bool]] = {
     "a create without an answer says what it says": (duplicate(), True),
     "and its webhook names us": (duplicate(maker=TOKEN_USER), True),
     "we made it, by a create that was answered": (
-        duplicate(maker=TOKEN_USER, writes=(sent(IntentState.APPLIED),)),
+        duplicate(maker=TOKEN_USER, intents=(sent(IntentState.APPLIED),)),
         True,
     ),
     "a create was answered, and nobody knows who made this one": (
-        duplicate(writes=(sent(IntentState.APPLIED),)),
+        duplicate(intents=(sent(IntentState.APPLIED),)),
         False,
     ),
-    "no create was ever looked for": (duplicate(writes=(sent(lookups=0),)), False),
+    "no create was ever looked for": (duplicate(intents=(sent(lookups=0),)), False),
     "somebody else made it": (duplicate(maker=TOM, users=frozenset({TOM})), False),
     "somebody wrote into a column that is not mapped": (
         duplicate(maker=TOKEN_USER, users=frozenset({TOKEN_USER, TOM})),
         False,
     ),
     "somebody touched it": (duplicate(item=replace(COPY, name="Anna")), False),
-    "the create sent something else": (duplicate(writes=(sent(role="Chair"),)), False),
-    "nothing was sent": (duplicate(writes=()), False),
-    "the record was linked with it once": (duplicate(was_linked=True), False),
-    "we wrote to it once": (duplicate(writes=(sent(), sent(item_id="8"))), False),
+    "the create sent something else": (duplicate(intents=(sent(role="Chair"),)), False),
+    "nothing was sent": (duplicate(intents=()), False),
+    "the record was linked with it once": (duplicate(unlinked_items=frozenset({COPY.id})), False),
+    "we wrote to it once": (duplicate(intents=(sent(), sent(item_id="8"))), False),
     "the record's own item is not on the board": (duplicate(is_alone=True), False),
     "a person was asked about it": (duplicate(is_answered=True), False),
 }
@@ -67,12 +69,12 @@ OURS: dict[str, tuple[DuplicateItem, bool]] = {
 @pytest.mark.parametrize("row", OURS)
 def test_whose_the_second_item_is(row: str) -> None:
     found, ours = OURS[row]
-    assert is_own_create(BOARD, replace(found, token_user=TOKEN_USER)) is ours
+    assert is_own_create(BOARD, replace(found, history=replace(found.history, token_user=TOKEN_USER))) is ours
 
 
 def test_without_our_own_user_only_a_lost_answer_makes_it_ours() -> None:
     assert is_own_create(BOARD, duplicate(maker=TOM))
-    assert not is_own_create(BOARD, duplicate(maker=TOKEN_USER, writes=(sent(IntentState.APPLIED),)))
+    assert not is_own_create(BOARD, duplicate(maker=TOKEN_USER, intents=(sent(IntentState.APPLIED),)))
 
 
 GONE = Item("8", "8", "missing")
@@ -128,7 +130,7 @@ RESULTS: dict[str, tuple[DuplicateItem, list[Answer], str, str]] = {
 @pytest.mark.parametrize("row", RESULTS)
 def test_what_is_said_of_it(row: str) -> None:
     plan, answers, kind, detail = RESULTS[row]
-    found = duplicate_result(plan, answers)
+    found = duplicates.answered(plan, answers)
     assert (found.outcome, found.kind) == (Outcome.SETTLED, kind)
     assert detail in found.detail
     assert len(found.intents) == answers.count(DONE)
@@ -145,7 +147,7 @@ def test_what_is_said_of_it(row: str) -> None:
 )
 def test_one_whose_call_failed_is_neither_asked_about_nor_logged(verdict: Verdict, outcome: Outcome) -> None:
     for answers in ([Answer(verdict, "Why.")], [DONE, Answer(verdict, "Why.")]):
-        found = duplicate_result(OWN, answers)
+        found = duplicates.answered(OWN, answers)
         assert (found.outcome, found.detail, found.kind) == (outcome, "Why.", "")
 
 
@@ -157,5 +159,5 @@ def test_an_answered_copy_waits_where_its_record_has_no_item() -> None:
     asked = (OpenConflict(uuid4(), KIND_IDENTITY, "8", (), answer),)
     for its_item, copies in ((None, []), (item(ANN), ["8"])):
         one = RecordPlan(facts(ANN, conflicts=asked, item=its_item))
-        plan, known = Plan({one.id: one}), PassFacts(BOARD, ClaimedFacts((one.facts,)), NOW)
+        plan, known = Plan({one.id: one}), PassFacts(BOARD, NOW, records=(one.facts,))
         assert [copy.item.id for copy in decide_duplicates(known, plan).duplicates] == copies

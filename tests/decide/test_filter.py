@@ -12,7 +12,6 @@ from sync.choices import BlockedCode, Cause
 from sync.merge import Action
 from sync.monday.board_items import Item
 from sync.reconcile.board_filter import (
-    FilteredMatches,
     filter_item,
     filter_record,
     filter_removed_item,
@@ -120,11 +119,11 @@ def test_a_pair_leaves_by_a_relation_that_somebody_emptied_and_by_no_other(
 
 def test_of_items_found_for_a_record_those_that_match_are_kept() -> None:
     facts, ours = record_facts(), item(id="8")
-    assert matching_items(ITEMS, facts.record, [CHAIR, ours]) == FilteredMatches((ours,))
-    found = matching_items(ITEMS, facts.record, [CHAIR])
-    assert (found.kept, found.leaves_out) == ((), True)
-    found = matching_items(ITEMS, facts.record, [ours, UNREAD])
-    assert (found.leaves_out, "may be this record's" in found.sentence) == (False, True)
+    assert matching_items(ITEMS, facts.record, [CHAIR, ours]) == ([ours], "", False)
+    kept, _, leaves_out = matching_items(ITEMS, facts.record, [CHAIR])
+    assert (kept, leaves_out) == ([], True)
+    _, sentence, leaves_out = matching_items(ITEMS, facts.record, [ours, UNREAD])
+    assert (leaves_out, "may be this record's" in sentence) == (False, True)
 
 
 def test_an_item_that_left_the_board_while_the_filter_left_it_out_stays_out() -> None:

@@ -17,7 +17,7 @@ from sync.merge import FieldSelection
 from sync.models import IgnoredItem
 from sync.monday.board_items import BatchItems, Item, Reading
 from sync.reconcile.duplicates import find_possible_duplicates
-from sync.reconcile.facts import AnswerFacts, ClaimedFacts, IdentityFacts, LostCreates, MatchExclusions, RecordFacts
+from sync.reconcile.facts import AnswerFacts, IdentityFacts, RecordFacts
 from sync.reconcile.field_values import BoardContext
 from sync.reconcile.identity import (
     ARCHIVE_OPTION,
@@ -27,7 +27,6 @@ from sync.reconcile.identity import (
     NEW_RECORD,
     SAME_AS,
     TAKES_ITEM,
-    Candidates,
     answers_of,
     decide_answer,
     facts_after,
@@ -73,12 +72,8 @@ def identified(
 ) -> list[IdentityPlan]:
     """What becomes of these records, where the read found these items."""
     found = BatchItems(by_npd_id=list(by_npd_id), by_match=list(by_match))
-    plans = identify_in_turn(
-        on,
-        [facts(record, item=None, conflicts=(asked(NEW_ITEM if as_new else None),)) for record in records],
-        Candidates.of(on, found),
-        IdentityFacts(**known),
-    )
+    claimed = [facts(record, item=None, conflicts=(asked(NEW_ITEM if as_new else None),)) for record in records]
+    plans = identify_in_turn(PassFacts(on, at(0), items=found, identity=IdentityFacts(**known)), claimed)
     return [plans[record.pk] for record in records]
 
 
@@ -122,7 +117,7 @@ def test_an_npd_id_counts_more_than_a_key() -> None:
         ("nothing is found", [], {}),
         ("an archived item is no hit", [shown(state="archived")], {}),
         ("an empty key is none", [shown(email="")], {}),
-        ("an ignored item", [shown()], {"exclusions": MatchExclusions({"7": ignored("7")})}),
+        ("an ignored item", [shown()], {"ignored": {"7": ignored("7")}}),
     ],
 )
 def test_none_the_item_is_created(case: str, items: list[Item], known: dict[str, Any]) -> None:
@@ -138,8 +133,7 @@ def test_none_on_a_board_that_holds_creates_nothing_is_created_until_a_person_wa
 
 def test_an_item_that_a_person_said_is_not_the_records_stays_another_ones() -> None:
     one, other = ann(), ann(5)
-    exclusions = MatchExclusions({"7": ignored("7", one, unlinked=False)})
-    plans = identified(one, other, by_match=[shown()], exclusions=exclusions)
+    plans = identified(one, other, by_match=[shown()], ignored={"7": ignored("7", one, unlinked=False)})
     assert [(plan.creates, plan.item is not None) for plan in plans] == [(True, False), (False, True)]
 
 
@@ -217,7 +211,7 @@ def test_a_key_that_cant_be_read_is_nothing_beside_one_that_fits_or_where_the_it
 def test_a_record_that_was_unlinked_is_asked_whether_it_takes_its_item_back(bears_its_npd_id: bool) -> None:
     record = ann()
     row = ignored("9", record)
-    known: dict[str, Any] = {"exclusions": MatchExclusions({"9": row}, unlinked={record.pk: row})}
+    known: dict[str, Any] = {"ignored": {"9": row}, "unlinked": {record.pk: row}}
     known["by_npd_id"] = [shown("9", npd_id=record.pk)] if bears_its_npd_id else []
     [plan] = identified(record, **known, by_match=known["by_npd_id"])
     assert candidates_of(plan) == [("9", None)]
@@ -316,7 +310,7 @@ CREATES = IdentityPlan(creates=True, excluded_items=("9",))
 @pytest.mark.parametrize(("state", "goes_on"), [("active", True), ("archived", False), ("deleted", False)])
 def test_an_item_that_a_lost_call_made_is_linked_whatever_became_of_it(state: str, goes_on: bool) -> None:
     record = ann()
-    lost = LostCreates(frozenset({record.pk}), ("7",))
+    lost = {record.pk: ("7",)}
     item = shown(npd_id=record.pk, state=state)
     plan = link_lost_creates(BY_EMAIL, lost, [item, shown("8", npd_id=record.pk)], {record.pk: CREATES})[record.pk]
     assert (plan.item, plan.needs_pass, plan.reason == "") == (item, not goes_on, goes_on)
@@ -326,10 +320,10 @@ def test_an_item_that_a_lost_call_made_is_linked_whatever_became_of_it(state: st
 
 def test_an_item_that_is_somebody_elses_or_was_unlinked_is_not_the_lost_one() -> None:
     record = ann()
-    lost = LostCreates(frozenset({record.pk}), ("7", "8"), frozenset({(record.pk, "7")}))
+    lost = {record.pk: ("8",)}
     items = [shown(npd_id=record.pk), shown("8", npd_id=uuid4()), shown("9", npd_id=None), shown("10")]
     assert link_lost_creates(BY_EMAIL, lost, items, {record.pk: CREATES}) == {}
-    assert link_lost_creates(BY_EMAIL, replace(lost, unlinked=frozenset()), items, {}) == {}
+    assert link_lost_creates(BY_EMAIL, {record.pk: ("7", "8")}, items, {}) == {}
 
 
 # A record made from an item whose match key meets another record's.
@@ -364,7 +358,7 @@ def test_a_record_is_no_duplicate_of_itself() -> None:
 def with_same_key(one: RecordFacts, records: Sequence[Contact], *, is_unedited: bool) -> Plan:
     """What is asked about a record, where these have the match key of its item."""
     known = IdentityFacts(same_key={EMAIL: records}, untouched=frozenset({one.id} if is_unedited else ()))
-    told = PassFacts(BY_EMAIL, ClaimedFacts((one,)), at(0), identity=known)
+    told = PassFacts(BY_EMAIL, at(0), records=(one,), identity=known)
     return find_possible_duplicates(told, Plan({one.id: RecordPlan(one)}))
 
 

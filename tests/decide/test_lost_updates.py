@@ -15,7 +15,7 @@ from sync.merge import Action, FieldSelection
 from sync.models import Intent, IntentState
 from sync.monday.conversion import Converter, UnknownValue
 from sync.reconcile.deleted_records import as_record_plan
-from sync.reconcile.facts import ClaimedFacts, ReceivedEvent, RecordFacts, told_value
+from sync.reconcile.facts import ReceivedEvent, RecordFacts, told_value
 from sync.reconcile.field_plan import AS_SENT
 from sync.reconcile.lost_updates import LostUpdateConflict, detect_lost_updates, find_lost_updates, report_lost_updates
 from sync.reconcile.pass_plan import (
@@ -216,7 +216,7 @@ def test_a_write_whose_value_somebody_replaced_has_landed(
         events=(event,),
         history=builders.history(events=[event], writes=writes),
     )
-    known = PassFacts(builders.board(), ClaimedFacts(records=(found,)), NOW)
+    known = PassFacts(builders.board(), NOW, records=(found,))
     [plan] = find_lost_updates(known, Plan({found.id: RecordPlan(found)})).records.values()
     agreed = plan.ledger.base["role_title"]
     assert (agreed["local"]["role_title"], AS_SENT in agreed) == (("Ours", True) if has_landed else ("Old", False))

@@ -14,15 +14,16 @@ from npd.models import Contact, Organization
 from sync.choices import Cause, TombstoneState
 from sync.kernel.messages import UnmatchedReason
 from sync.models import FieldMapping, IgnoredItem, SyncedModel, SyncQueue, Tombstone
-from sync.monday.board_items import Item, Reading
+from sync.monday.board_items import BatchItems, Item, Reading
 from sync.outbox.claim import Claim
-from sync.reconcile.facts import ItemContext, ItemEvents, ItemFacts, LockedItem, RecordFacts, new_ledger
+from sync.reconcile import new_items
+from sync.reconcile.facts import ItemFacts, RecordFacts, Settings, new_ledger
 from sync.reconcile.field_plan import new_base
-from sync.reconcile.field_values import BoardContext, stored_values
-from sync.reconcile.new_items import after_rejection, decide_item, decide_items, item_as_locked
-from sync.reconcile.pass_plan import ItemAct, ItemPlan, Outcome
+from sync.reconcile.field_values import BoardContext, Reference, RelatedFacts, stored_values
+from sync.reconcile.new_items import after_rejection, decide_unmatched, item_as_locked
+from sync.reconcile.pass_plan import DeletedPlan, ItemAct, ItemPlan, Outcome, PassFacts, Plan
 from tests.decide import field_builders
-from tests.decide.builders import BOARD, NOW, NPD_ID_COLUMN, plain
+from tests.decide.builders import BOARD, NOW, NPD_ID_COLUMN, deletion, plain
 
 EMAIL = "ann@example.com"
 
@@ -34,9 +35,15 @@ def board(*, mappings: Any = None, **differs: Any) -> BoardContext:
     return BoardContext(found.link, mappings or mapped, Contact)
 
 
-def context(**differs: Any) -> ItemContext:
-    """What is so for all items of a pass."""
-    return ItemContext(**{"board": board(), "now": NOW, "nameless_wait": timedelta(minutes=5)} | differs)
+def decide_item(item: ItemFacts, on: BoardContext | None = None, plan: Plan | None = None, **differs: Any) -> ItemPlan:
+    """What becomes of an item; a pass has read what `differs` besides."""
+    return new_items.decide_item(PassFacts(on or board(), NOW, **differs), item, plan or Plan())
+
+
+def decide_items(items: Sequence[ItemFacts]) -> list[ItemPlan]:
+    """What becomes of a pass's items, one after another."""
+    claims = tuple(item.claim for item in items)
+    return list(decide_unmatched(PassFacts(board(), NOW, item_claims=claims, unmatched=tuple(items)), Plan()).items)
 
 
 def contact(**differs: Any) -> Contact:
@@ -64,8 +71,7 @@ def facts(item: Item | None = None, *, payload: dict[str, Any] | None = None, **
     item = an_item() if item is None else item
     job = plain(SyncQueue, id=1, entity_type="contact", remote_id=item.id, causes=Cause.WEBHOOK, payload=payload or {})
     hour_ago = NOW - timedelta(hours=1)
-    events = ItemEvents(hour_ago, hour_ago, (5,))
-    plain_values = {"events": events, "known_since": hour_ago, "new_id": uuid.UUID(int=99)}
+    plain_values = {"last_event": hour_ago, "new_events": (5,), "known_since": hour_ago, "new_id": uuid.UUID(int=99)}
     return ItemFacts(Claim(None, item.id, [job]), item, **plain_values | differs)
 
 
@@ -146,10 +152,7 @@ ROWS: dict[str, tuple[ItemFacts, tuple[Any, ...]]] = {
         named(LINKED, first=first(LINKED, an_item(id="6"))),
         (GOES_ON, ItemAct.DUPLICATE, R.DUPLICATE),
     ),
-    "somebody still types": (
-        facts(events=ItemEvents(NOW, NOW - timedelta(seconds=4))),
-        (WAITS, NOTHING, R.BEING_EDITED),
-    ),
+    "somebody still types": (facts(last_event=NOW - timedelta(seconds=4)), (WAITS, NOTHING, R.BEING_EDITED)),
     "a call about it is in the air": (facts(unconfirmed_until=NOW), (WAITS, NOTHING, R.UNCONFIRMED)),
     "its key can't be read": (facts(an_item(None)), (WAITS, NOTHING, R.KEY_UNREADABLE)),
     "its NPD ID can't be read": (facts(an_item(npd_id=None)), (WAITS, NOTHING, R.NPD_ID_UNREADABLE)),
@@ -191,7 +194,7 @@ ROWS: dict[str, tuple[ItemFacts, tuple[Any, ...]]] = {
 @pytest.mark.parametrize("row", ROWS)
 def test_an_item_without_a_record(row: str) -> None:
     item, decision = ROWS[row]
-    assert short(decide_item(context(), item)) == decision
+    assert short(decide_item(item)) == decision
 
 
 @pytest.mark.parametrize(
@@ -205,27 +208,27 @@ def test_an_item_without_a_record(row: str) -> None:
     ],
 )
 def test_where_the_board_makes_no_records_only_a_person_does(item: ItemFacts, decision: tuple[Any, ...]) -> None:
-    assert short(decide_item(context(board=board(creates_records=False)), item)) == decision
+    assert short(decide_item(item, board(creates_records=False))) == decision
 
 
-def filtered(side: str, field: str, *values: str) -> ItemContext:
+def filtered(side: str, field: str, *values: str) -> BoardContext:
     condition = {"field": field, "op": "is", "values": list(values), "labels": list(values)}
-    return context(board=board(sync_filter={side: [condition]}))
+    return board(sync_filter={side: [condition]})
 
 
 def test_the_filter_leaves_items_and_records_out() -> None:
     buyers, sellers = (filtered("items", "role_title", role) for role in ("Buyer", "Seller"))
-    assert short(decide_item(buyers, facts())) == (ENDED, CREATE, None)
-    assert short(decide_item(sellers, facts())) == (ENDED, NOTHING, R.LEFT_OUT)
+    assert short(decide_item(facts(), buyers)) == (ENDED, CREATE, None)
+    assert short(decide_item(facts(), sellers)) == (ENDED, NOTHING, R.LEFT_OUT)
     of_records = filtered("records", "role_title", "Seller")
-    assert short(decide_item(of_records, facts())) == (ENDED, NOTHING, R.LEFT_OUT)
-    assert short(decide_item(of_records, facts(matching=(contact(),)))) == (ENDED, NOTHING, R.LEFT_OUT)
-    assert short(decide_item(of_records, facts(matching=(contact(role_title="Seller"),)))) == (ENDED, LINK, None)
-    assert short(decide_item(of_records, named(contact()))) == (ENDED, NOTHING, R.LEFT_OUT)
+    assert short(decide_item(facts(), of_records)) == (ENDED, NOTHING, R.LEFT_OUT)
+    assert short(decide_item(facts(matching=(contact(),)), of_records)) == (ENDED, NOTHING, R.LEFT_OUT)
+    assert short(decide_item(facts(matching=(contact(role_title="Seller"),)), of_records)) == (ENDED, LINK, None)
+    assert short(decide_item(named(contact()), of_records)) == (ENDED, NOTHING, R.LEFT_OUT)
 
 
 def test_the_record_gets_the_items_values() -> None:
-    plan = decide_item(context(), facts())
+    plan = decide_item(facts())
     record = plan.record
     assert isinstance(record, Contact)
     assert (record.name, record.email, record.role_title, record.monday_id) == ("Ann", EMAIL, "Buyer", "7")
@@ -236,21 +239,9 @@ def test_a_new_record_takes_nothing_over_against_a_fields_direction() -> None:
     mappings = list(board().mappings)
     for mapping in mappings:
         mapping.direction = "npd_to_monday" if mapping.key == "role_title" else "bidirectional"
-    record = decide_item(context(board=board(mappings=mappings)), facts()).record
+    record = decide_item(facts(), board(mappings=mappings)).record
     assert isinstance(record, Contact)
     assert (record.email, record.role_title) == (EMAIL, "")
-
-
-@pytest.mark.parametrize(
-    ("differs", "is_new"), [({}, False), ({"is_npd_id_taken": True}, True), ({"payload": {"as_new": True}}, True)]
-)
-def test_the_npd_id_of_a_record_that_is_gone_is_used_again_unless_another_has_it(
-    differs: dict[str, Any], is_new: bool
-) -> None:
-    lost = uuid.UUID(int=4)
-    record = decide_item(context(), facts(an_item(npd_id=str(lost)), **differs)).record
-    assert record is not None
-    assert record.pk == (uuid.UUID(int=99) if is_new else lost)
 
 
 @pytest.mark.parametrize("known", [plain(Organization, name="Acme", address_country="SE"), "No organization …"])
@@ -259,7 +250,8 @@ def test_a_relation_is_taken_over_where_its_record_is_known(known: Organization 
     relation = plain(FieldMapping, label="Organization", options={}, **values)
     named_there, item = board(mappings=[relation, *board().mappings]), an_item()
     item = replace(item, values={**item.values, "org": Reading("org", "text", text="Acme", value="Acme")})
-    plan = decide_item(context(board=named_there, related={"7": {"organization": known}}), facts(item))
+    records = {Reference(Organization, "name", "Acme"): () if isinstance(known, str) else (known,)}
+    plan = decide_item(facts(item), named_there, related=RelatedFacts(records))
     assert isinstance(plan.record, Contact)
     assert plan.record.organization is (None if isinstance(known, str) else known)
 
@@ -289,38 +281,39 @@ DELETED = uuid.UUID(int=1)
 def test_an_item_with_a_deleted_records_npd_id_makes_no_record(
     known: Tombstone, outcome: Outcome, is_woken: bool, moves: TombstoneState | None
 ) -> None:
-    plan = decide_item(context(), facts(an_item(npd_id=str(DELETED)), tombstones=(known,)))
+    plan = decide_item(facts(an_item(npd_id=str(DELETED)), tombstones=(known,)))
     assert (plan.outcome, plan.act, plan.woken) == (outcome, NOTHING, (DELETED,) if is_woken else ())
     assert (plan.tombstone and (plan.tombstone.monday_id, plan.tombstone.state)) == (moves and ("7", moves))
 
 
 def test_a_deletion_that_this_pass_decided_is_not_decided_once_more() -> None:
     item = facts(an_item(npd_id=str(DELETED)), tombstones=(tombstone(monday_id="7"),))
-    plan = decide_item(context(deleted_items={"7"}), item)
+    gone = deletion(contact(monday_id="7"))
+    items = BatchItems(linked={"7": an_item()})
+    plan = decide_item(item, plan=Plan(deleted={gone.id: DeletedPlan(gone)}), items=items)
     assert (plan.outcome, plan.woken) == (ENDED, ())
 
 
 def test_an_unlinked_item_of_a_deleted_record_is_as_any_other() -> None:
     unlinked = tombstone(monday_id="7", state=TombstoneState.UNLINKED)
-    assert decide_item(context(), facts(tombstones=(unlinked,))).act is CREATE
-    assert decide_item(context(), facts(tombstones=(unlinked,), ignored=ignored(unlinked=True))).act is NOTHING
+    assert decide_item(facts(tombstones=(unlinked,))).act is CREATE
+    assert decide_item(facts(tombstones=(unlinked,), ignored=ignored(unlinked=True))).act is NOTHING
 
 
 def test_an_item_that_is_gone_wakes_its_deleted_record() -> None:
     gone = facts(an_item(state="deleted"), tombstones=(tombstone(monday_id="7"),))
-    plan = decide_item(context(), gone)
+    plan = decide_item(gone)
     assert plan.woken == (DELETED,)
     assert plan.closes == "The item “Ann” was deleted on Monday, so there is nothing to ask any more."
     settled = replace(gone, tombstones=(tombstone(monday_id="7", state=TombstoneState.KEPT),))
-    assert decide_item(context(), settled).woken == ()
+    assert decide_item(settled).woken == ()
 
 
 @pytest.mark.parametrize("state", [TombstoneState.ARCHIVED, TombstoneState.KEPT])
 @pytest.mark.parametrize("shown", ["archived", "active"])
 def test_an_edit_that_came_late_is_checked_by_its_deleted_record(state: TombstoneState, shown: str) -> None:
-    edited = ItemEvents(NOW, NOW - timedelta(minutes=1), (5,), has_new_edit=True)
-    late = facts(an_item(state=shown), tombstones=(tombstone(monday_id="7", state=state),), events=edited)
-    assert decide_item(context(), late).woken == (DELETED,)
+    late = facts(an_item(state=shown), tombstones=(tombstone(monday_id="7", state=state),), has_new_edit=True)
+    assert decide_item(late).woken == (DELETED,)
 
 
 # Items of one pass, one after another.
@@ -331,11 +324,11 @@ def second(**differs: Any) -> ItemFacts:
 
 
 def acts(items: Sequence[ItemFacts]) -> list[ItemAct]:
-    return [plan.act for plan in decide_items(context(), items)]
+    return [plan.act for plan in decide_items(items)]
 
 
 def test_a_later_item_sees_the_record_that_an_earlier_one_became() -> None:
-    first, then = decide_items(context(), [facts(), second()])
+    first, then = decide_items([facts(), second()])
     assert (first.act, then.act) == (CREATE, ASK)
     assert then.asked == (first.record,)
     assert then.names == {uuid.UUID(int=99)}
@@ -356,7 +349,8 @@ def test_of_two_items_that_could_take_a_place_the_later_one_waits_until_the_firs
 
 def test_two_items_with_a_lost_npd_id_make_one_record_and_the_other_waits_until_it_is_there() -> None:
     lost = str(uuid.UUID(int=4))
-    items = [facts(an_item(npd_id=lost)), replace(second(), item=an_item(id="8", npd_id=lost))]
+    items = [facts(an_item(npd_id=lost), new_id=uuid.UUID(int=4))]
+    items.append(replace(second(), item=an_item(id="8", npd_id=lost)))
     assert acts(items) == [CREATE, ItemAct.NOTHING]
 
 
@@ -364,12 +358,9 @@ def test_the_second_item_of_a_deletion_waits_for_the_first_of_the_same_pass() ->
     known = tombstone(monday_id=None)
     items = [facts(an_item(npd_id=str(DELETED)), tombstones=(known,))]
     items.append(replace(second(tombstones=(known,)), item=an_item(id="8", npd_id=str(DELETED))))
-    plans = decide_items(context(), items)
+    plans = decide_items(items)
     assert [plan.outcome for plan in plans] == [ENDED, WAITS]
     assert known.monday_id is None
-
-
-# What gather is to read.
 
 
 # What still holds once the rows are locked.
@@ -383,8 +374,8 @@ REPLACING = named(LINKED, first=first(LINKED, GONE))
 LATE = facts(an_item(npd_id=str(DELETED)), tombstones=(tombstone(monday_id=None),))
 
 
-def as_now(*records: Contact, **differs: Any) -> LockedItem:
-    return LockedItem({record.pk: record for record in records}, **differs)
+def as_now(*records: Contact, **differs: Any) -> tuple[ItemFacts, dict[uuid.UUID, SyncedModel]]:
+    return facts(**differs), {record.pk: record for record in records}
 
 
 def saved(record: Contact, **differs: Any) -> Contact:
@@ -393,14 +384,14 @@ def saved(record: Contact, **differs: Any) -> Contact:
 
 
 HELD = {
-    "linked by its key": (BY_KEY, as_now(FREE, matching=frozenset({FREE.pk}))),
-    "linked by its NPD ID, whoever has its key": (BY_ID, as_now(FREE, matching=frozenset({uuid.UUID(int=5)}))),
+    "linked by its key": (BY_KEY, as_now(FREE, matching=(FREE,))),
+    "linked by its NPD ID, whoever has its key": (BY_ID, as_now(FREE, matching=(SECOND,))),
     "linked as a person chose": (CHOSEN, as_now(FREE)),
     "made into a record": (ALONE, as_now()),
-    "one of its own, whoever has its key": (facts(payload={"as_new": True}), as_now(matching=frozenset({FREE.pk}))),
+    "one of its own, whoever has its key": (facts(payload={"as_new": True}), as_now(matching=(FREE,))),
     "asked about": (AMBIGUOUS, as_now(LINKED, SECOND)),
     "in the place of an item that is gone": (REPLACING, as_now(LINKED)),
-    "its deleted record's": (LATE, as_now(tombstone=tombstone(monday_id=None))),
+    "its deleted record's": (LATE, as_now(tombstones=(tombstone(monday_id=None),))),
     "left alone, whatever happened": (facts(ignored=ignored(unlinked=True)), as_now()),
 }
 
@@ -408,8 +399,8 @@ HELD = {
 @pytest.mark.parametrize("row", HELD)
 def test_a_plan_is_carried_out_where_the_locked_rows_say_the_same(row: str) -> None:
     item, now = HELD[row]
-    plan = decide_item(context(), item)
-    assert item_as_locked(board(), plan, now) is plan
+    plan = decide_item(item)
+    assert item_as_locked(plan, *now) is plan
 
 
 OVERTAKEN = {
@@ -417,14 +408,14 @@ OVERTAKEN = {
     "its record's sync went off": (BY_KEY, as_now(saved(FREE, sync_enabled=False))),
     "its record was deleted": (BY_KEY, as_now()),
     "another record got it": (BY_KEY, as_now(FREE, owner=LINKED)),
-    "another record has its key": (BY_KEY, as_now(FREE, matching=frozenset({FREE.pk, SECOND.pk}))),
+    "another record has its key": (BY_KEY, as_now(FREE, matching=(FREE, SECOND))),
     "somebody ignored it": (BY_KEY, as_now(FREE, ignored=ignored())),
     "somebody ignored what would become a record": (ALONE, as_now(ignored=ignored())),
-    "a record has the key of what would become one": (ALONE, as_now(matching=frozenset({FREE.pk}))),
+    "a record has the key of what would become one": (ALONE, as_now(matching=(FREE,))),
     "one that was asked about was linked": (AMBIGUOUS, as_now(LINKED, saved(SECOND, monday_id="5"))),
     "one that was asked about is gone": (AMBIGUOUS, as_now(LINKED)),
     "the item that it replaces was replaced": (REPLACING, as_now(saved(LINKED, monday_id="5"))),
-    "the deleted record has an item": (LATE, as_now(tombstone=tombstone(monday_id="5"))),
+    "the deleted record has an item": (LATE, as_now(tombstones=(tombstone(monday_id="5"),))),
     "the deleted record is there again": (LATE, as_now()),
 }
 
@@ -432,12 +423,12 @@ OVERTAKEN = {
 @pytest.mark.parametrize("row", OVERTAKEN)
 def test_a_plan_that_was_overtaken_is_decided_anew(row: str) -> None:
     item, now = OVERTAKEN[row]
-    plan = item_as_locked(board(), decide_item(context(), item), now)
+    plan = item_as_locked(decide_item(item), *now)
     assert (plan.outcome, plan.act, plan.keeps_finding) == (GOES_BACK, NOTHING, True)
 
 
 def test_what_a_person_chose_is_said_to_be_impossible_where_it_is() -> None:
-    plan = item_as_locked(board(), decide_item(context(), CHOSEN), as_now(saved(FREE, monday_id="5")))
+    plan = item_as_locked(decide_item(CHOSEN), *as_now(saved(FREE, monday_id="5")))
     assert (plan.outcome, plan.act, plan.detail) == (
         ENDED,
         NOTHING,
@@ -446,7 +437,7 @@ def test_what_a_person_chose_is_said_to_be_impossible_where_it_is() -> None:
 
 
 def test_what_the_database_takes_no_record_of_is_said_to_people_unless_it_has_one() -> None:
-    plan = decide_item(context(), ALONE)
+    plan = decide_item(ALONE)
     refused = after_rejection(board(), plan, "too long", is_there=False)
     assert short(refused) == (ENDED, NOTHING, R.DATABASE_REJECTED)
     assert after_rejection(board(), plan, "twice", is_there=True).outcome is GOES_BACK
@@ -454,6 +445,6 @@ def test_what_the_database_takes_no_record_of_is_said_to_people_unless_it_has_on
 
 def test_an_item_without_a_key_says_the_time_of_today_at_which_it_becomes_a_record_and_the_day_of_another() -> None:
     item = facts(an_item(""), known_since=NOW)
-    assert f"at {NOW + timedelta(minutes=5):%H:%M} UTC" in decide_item(context(), item).detail
-    later = decide_item(context(nameless_wait=timedelta(days=2)), item).detail
+    assert f"at {NOW + timedelta(minutes=5):%H:%M} UTC" in decide_item(item).detail
+    later = decide_item(item, settings=Settings(new_item_wait_seconds=2 * 86_400)).detail
     assert f"on {NOW + timedelta(days=2):%-d %b %Y}" in later

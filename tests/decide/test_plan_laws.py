@@ -75,14 +75,14 @@ def nothing_is_planned_twice(world: Drawn, _facts: PassFacts, plan: Plan) -> Non
 
 
 def gives_each_item_to_one_record_and_takes_none_that_it_gives(world: Drawn, plan: Plan) -> None:
-    answers = [one for one in plan.answers if one.done and one.answer.kind in (AnswerKind.LINK, AnswerKind.MERGE)]
-    merged = [one.answer.made_id for one in answers if one.answer.kind is AnswerKind.MERGE]
+    answers = [one for one in plan.answers if one.done and one.kind in (AnswerKind.LINK, AnswerKind.MERGE)]
+    merged = [one.made_id for one in answers if one.kind is AnswerKind.MERGE]
     # A record that becomes one with another is gone before anything is read, and its item is free.
     left = {key: one.record for key, one in plan.records.items() if key not in merged}
     given_to: set[Any] = {(record.monday_id, key) for key, record in left.items() if record.monday_id}
     new = [(one.link_to, key) for key, one in plan.records.items() if one.link_to]
     new += [(one.facts.item_id, one.record.pk) for one in plan.items if one.act in GIVING and one.record]
-    given_to |= {(one.answer.item_id, one.answer.record_id) for one in answers if one.answer.kind is AnswerKind.LINK}
+    given_to |= {(one.item_id, one.record_id) for one in answers if one.kind is AnswerKind.LINK}
     assert not [item for item, times in Counter(item for item, _ in {*given_to, *new}).items() if times > 1]
     assert not [key for key, times in Counter(key for _, key in set(new)).items() if times > 1]
     assert len(merged) == len(set(merged))
@@ -96,7 +96,7 @@ def gives_each_item_to_one_record_and_takes_none_that_it_gives(world: Drawn, pla
 def makes_nothing_that_is_there_already(world: Drawn, plan: Plan) -> None:
     for one in [one for one in plan.open_records if one.creates]:
         bearing = [i for i in world.items.values() if i.reading("npd_id").text == str(one.id)]
-        unlinked = world.exclusions.unlinked.get(one.id)
+        unlinked = world.unlinked.get(one.id)
         assert one.record.monday_id is None
         assert not [
             i for i in bearing if i.state == "active" and i.board_id == "1" and i.id != (unlinked and unlinked.item_id)
@@ -146,12 +146,12 @@ def no_persons_value_is_nowhere(world: Drawn, _facts: PassFacts, plan: Plan) -> 
         if deleted.item_removal in REMOVALS:
             item = world.items[str(deleted.facts.tombstone.monday_id)]
             assert not [edit for edit in gone_unseen(world.of, deleted.facts, item) if edit[0] == "monday"]
-    merged = [one.answer.made_id for one in plan.answers if one.done and one.answer.kind is AnswerKind.MERGE]
+    merged = [one.made_id for one in plan.answers if one.done and one.kind is AnswerKind.MERGE]
     assert set(merged) <= world.untouched
     for copy in [one for one in plan.duplicates if one.archives and not one.is_answered]:
         assert is_active_on(world.of, world.items.get(copy.record.monday_id or "")), "the record's only item there"
         assert all(
-            said(world.of, copy.record, mapping, copy.item)[1] in sent_values(world.of, copy.writes, mapping)
+            said(world.of, copy.record, mapping, copy.item)[1] in sent_values(world.of, copy.history.intents, mapping)
             for mapping in world.of.mappings
         )
     assert not list(overwritten_unsaid(world, plan))

@@ -10,7 +10,7 @@ import pytest
 from sync.models import Intent, IntentState
 from sync.models.jobs import ROUNDS_KEY
 from sync.monday.board_items import Reading
-from sync.reconcile.facts import ClaimedFacts, ReceivedEvent
+from sync.reconcile.facts import ReceivedEvent
 from sync.reconcile.field_plan import AS_SENT
 from sync.reconcile.pass_plan import EditFacts, Outcome, PassFacts, RecordPlan
 from sync.reconcile.sides import is_stale
@@ -214,5 +214,5 @@ def test_who_made_the_item_changes_nothing_of_whose_a_late_write_is() -> None:
         history=history(void=[void("First")], events=[told("First")], ended_creates=[created("First")]),
     )
     makers = EditFacts(makers={found.id: ("", False)})
-    pass_facts = PassFacts(builders.board(), ClaimedFacts(records=(found,)), builders.NOW, edits=makers)
+    pass_facts = PassFacts(builders.board(), builders.NOW, records=(found,), edits=makers)
     assert earlier_writes(pass_facts, RecordPlan(found))["late_writes"] == {}, "Tom wrote it"

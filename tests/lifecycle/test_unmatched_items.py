@@ -9,7 +9,7 @@ from django.db import transaction
 from conflicts.models import SyncConflict
 from npd.models import Contact, Organization
 from sync.boards.board_setup import switch_board
-from sync.choices import Cause
+from sync.choices import Cause, Priority
 from sync.clock import sync_now
 from sync.kernel.messages import Conflict
 from sync.kernel.messages import UnmatchedReason as Why
@@ -18,8 +18,10 @@ from sync.operations.detect import enqueue_items
 from sync.operations.detect.comparison import compare_board
 from sync.operations.preview import plan_link
 from sync.outbox import pauses
+from sync.outbox.queue_rows import enqueue_item_many
 from sync.records.item_links import ignore_item, relink
 from sync.records.unmatched_items import (
+    AS_NEW,
     UnmatchedFinding,
     clear_unlisted,
     clear_unmatched,
@@ -193,6 +195,24 @@ def test_a_contact_is_created_of_an_item_whose_board_creates_none(world: World, 
     made = Contact.objects.get()
     assert (made.name, made.role_title, made.monday_id) == ("Somebody met at the fair", "Buyer", stranger)
     assert (world.status(made), world.values(made)["npd_id"]) == ("synced", str(made.pk))
+
+
+@pytest.mark.parametrize("case", ["its record is gone", "an organization has it", "a person wants a record of its own"])
+def test_the_npd_id_of_a_record_that_is_gone_is_used_again_unless_another_has_it(
+    world: World, stranger: str, case: str
+) -> None:
+    lost = uuid.uuid4()
+    if case == "an organization has it":
+        Organization.objects.create(id=lost, name="Acme", sync_enabled=False)
+    world.sandbox.act("edit", item_id=stranger, column_id="npd_id", value=str(lost))
+    SyncQueue.objects.all().delete()
+    if case == "a person wants a record of its own":
+        wish = {AS_NEW: True}
+        enqueue_item_many("contact", [stranger], cause=Cause.PERSON, priority=Priority.PERSON, payload=wish)
+    else:
+        request_creation([row(stranger)], "dora")
+    world.work(seconds=11)
+    assert (Contact.objects.get().pk == lost) is (case == "its record is gone")
 
 
 def test_an_item_is_linked_with_the_contact_that_a_person_chose(world: World, stranger: str) -> None:

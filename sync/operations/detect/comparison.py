@@ -178,13 +178,13 @@ class BoardListing:
             fresh = {item.id: item for item in page if item.id not in self.listed}
             self.listed |= set(fresh)
             facts = claimed(board, [Claim(None, item_id, []) for item_id in fresh])
-            ownerless = [fresh[str(unmatched.remote_id)] for unmatched in facts.claimed.unmatched]
+            ownerless = [fresh[str(unmatched.remote_id)] for unmatched in facts.item_claims]
             self._ownerless += [item.id for item in ownerless]
             if self._notes_unmatched:
                 note_unmatched(link, [listed_finding(board, item) for item in ownerless])
             if board.sync_filter.items:
                 self._filtered |= {key for key, item in fresh.items() if item_verdict(board, item).holds is False}
-            planned = _planned(replace(facts, claimed=replace(facts.claimed, unmatched=())), fresh, read_at)
+            planned = _planned(replace(facts, item_claims=()), fresh, read_at)
             # A column that is there again is so on the pages that follow, too; the names that this page's relations
             # point to are many, and forgotten.
             self.board = replace(planned.facts.board, directory=board.directory)
@@ -299,8 +299,8 @@ def _compare(link: BoardLink) -> ComparisonResult:
     result = ComparisonResult()
     listing = BoardListing(link)
     for page in listing.pages(structure.items_count):
-        if page.facts.monday.columns is not None:
-            store_columns(link, page.facts.monday.columns)
+        if page.facts.columns is not None:
+            store_columns(link, page.facts.columns)
         _verify(result, page)
         _enqueue_passes(link, page.differing)
         result.linked += len(page.plan.records)
@@ -457,7 +457,7 @@ def _record_differing(
 
 
 def _loaded(board: BoardContext, ids: Iterable[UUID]) -> Sequence[RecordFacts]:
-    return gather.claimed_facts(board, [Claim(key, None, []) for key in sorted(ids)]).records
+    return gather.claimed(board, [Claim(key, None, []) for key in sorted(ids)]).records
 
 
 def _claiming(records: Iterable[RecordFacts], busy: Collection[UUID]) -> set[UUID]:

@@ -48,9 +48,9 @@ from sync.reconcile.lookups import load_board
 from sync.reconcile.pass_plan import (
     GIVING,
     AnswerKind,
-    AnswerPlan,
     DeletedPlan,
     FieldPlan,
+    IdentityAnswer,
     ItemAct,
     Outcome,
     PassFacts,
@@ -137,19 +137,19 @@ def plan_changes(planned: PlannedRun) -> Iterator[PlannedChange]:
     yield from _new_item_changes(planned)
 
 
-def _answer_changes(planned: PlannedRun, answer: AnswerPlan) -> Iterator[PlannedChange]:
+def _answer_changes(planned: PlannedRun, answer: IdentityAnswer) -> Iterator[PlannedChange]:
     """Yield what a person's answer to “who is this?” does by itself."""
     kinds = {
         AnswerKind.LINK: ChangeKind.LINK,
         AnswerKind.MERGE: ChangeKind.DELETE_RECORD,
         AnswerKind.NEW_RECORD: ChangeKind.NEW_RECORD,
     }
-    about, entity_type = answer.answer, planned.facts.board.link.entity_type
-    kind = kinds.get(about.kind, ChangeKind.LEFT) if answer.done else ChangeKind.ASK
-    entity_id = about.made_id or about.record_id or about.asked_of
-    name = str(planned.facts.answers.records.get(entity_id) or planned.plan.records[about.asked_of].record)
+    entity_type = planned.facts.board.link.entity_type
+    kind = kinds.get(answer.kind, ChangeKind.LEFT) if answer.done else ChangeKind.ASK
+    entity_id = answer.made_id or answer.record_id or answer.asked_of
+    name = str(planned.facts.answers.records.get(entity_id) or planned.plan.records[answer.asked_of].record)
     if reason := answer.done or answer.outdated:
-        yield PlannedChange(kind, entity_type, name, entity_id, about.item_id, reason=reason)
+        yield PlannedChange(kind, entity_type, name, entity_id, answer.item_id, reason=reason)
 
 
 def _record_changes(plan: RecordPlan) -> Iterator[PlannedChange]:
@@ -409,7 +409,7 @@ def _given(planned: PlannedRun) -> dict[UUID, SyncedModel]:
     answered = {key: one.record for key, one in plan.records.items() if one.ending.detail == ANSWERED}
     # One that is united with another is gone.
     given |= {key: record for key, record in answered.items() if key not in named}
-    linked = {one.answer.record_id for one in plan.answers if one.done and one.answer.record_id}
+    linked = {answer.record_id for answer in plan.answers if answer.done and answer.record_id}
     return given | {key: known.records[key] for key in answered.keys() | linked if key in known.records}
 
 
@@ -433,15 +433,15 @@ def _decide(
             replace(one, conflicts=before.facts.conflicts, ledger=before.ledger)
             if (before := answered.records.get(one.id))
             else one
-            for one in facts.claimed.records
+            for one in facts.records
         ]
-        facts = replace(facts, claimed=replace(facts.claimed, records=tuple(known)))
+        facts = replace(facts, records=tuple(known))
     gatherer = Gatherer(foreseen)
     facts, plan = gatherer.gather(facts)
-    cause = facts.monday.error
+    cause = facts.error
     if cause is None:
         return PlannedRun(facts, plan, gatherer.calls)
-    if facts.monday.columns is not None:
+    if facts.columns is not None:
         # As a real next pass would, this one does without the column that is missing.
         again = _decide(facts.board, claims, foreseen, records, answered)
         return replace(again, calls=gatherer.calls + again.calls)

@@ -322,7 +322,7 @@ class Planner:
         self.result.counts["sync_off"] = records.filter(unsynced()).count()
         for start in range(0, len(ids), CHUNK_SIZE):
             facts, plan = self._planned([Claim(key, None, []) for key in ids[start : start + CHUNK_SIZE]])
-            for known in facts.claimed.records:
+            for known in facts.records:
                 was_out = known.ledger.note if known.record.may_sync and known.ledger.left_out else ""
                 self._add_record(plan.records[known.id], was_out)
             self.progress(min(start + CHUNK_SIZE, len(ids)), len(ids))
@@ -357,8 +357,8 @@ class Planner:
         if as_waited:
             facts = replace(facts, settings=replace(facts.settings, new_item_wait_seconds=0))
         facts, plan = self.listed.gather(facts)
-        if facts.monday.error is not None:
-            raise facts.monday.error
+        if facts.error is not None:
+            raise facts.error
         self.listed.acts += planned_requests(plan)
         return facts, plan
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from sync.models import Intent, IntentState
-from sync.reconcile.identity import Candidates
+from sync.reconcile.facts import RecordFacts
 from sync.reconcile.unconfirmed_writes import CreatePlan, Fate, UnconfirmedCreates
 from tests.chaos import drills
 from tests.chaos.planted import Wrong, bug, instead_of
@@ -39,9 +39,9 @@ def _gives_up_unseen(right: Wrong, facts: UnconfirmedCreates) -> list[CreatePlan
 
 
 @instead_of(create_retried_blindly, "sync.reconcile.identity:identify")
-def _makes_it_anew(right: Wrong, board: Any, record: Any, candidates: Candidates, *args: Any, **more: Any) -> Any:
-    tried = Intent.objects.filter(entity_id=record.pk, item_id="").exclude(state=IntentState.REJECTED).exists()
-    return right(board, record, Candidates({}, (), {}, {}) if tried else candidates, *args, **more)
+def _makes_it_anew(right: Wrong, facts: Any, record: RecordFacts, named: Any, keyed: Any, owners: Any) -> Any:
+    tried = Intent.objects.filter(entity_id=record.id, item_id="").exclude(state=IntentState.REJECTED).exists()
+    return right(facts, record, {} if tried else named, {} if tried else keyed, owners)
 
 
 bisects_after_timeout = bug(
