@@ -63,4 +63,4 @@ def test_a_click_of_a_day_that_is_used_up_wholly_is_told_so() -> None:
     stop_clock(sync_now().replace(hour=12))
     spent(day_limit=1_000, day=sync_now().date(), day_calls=1_000)
     said = push_record(contact, "lead").message
-    assert said.startswith("Today's calls to Monday are used up. Sync goes on by itself at 00:01 UTC.")
+    assert said == "It waits: Today's calls to Monday are used up. Sync goes on by itself at 00:01 UTC."
