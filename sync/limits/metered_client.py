@@ -227,7 +227,7 @@ def _record_failure(cost: CallCost, error: errors.MondayError) -> None:
 def _count_pass(cost: CallCost) -> int:
     """Return 1 for the first call of a pass, and mark its time."""
     present = _pass.get()
-    if present is None:
+    if present is None or cost.link_id is None:
         return 0
     present.calls += 1
     if present.calls > 1:

@@ -343,6 +343,11 @@ def _points_for_others(link: BoardLink, waiting: Sequence[tuple[BoardLink, int]]
     )
 
 
+def expected_points(reads: int, written: int) -> int:
+    """Return the complexity points that so many reads, and so many written records, are taken to cost."""
+    return reads * READ_POINTS + written * WRITE_POINTS
+
+
 def learn_size(link_id: int, records: int, seconds: float) -> None:
     """Learn from a call for so many records that was answered after so many seconds."""
     row = BoardLink.objects.only("batch_limit").filter(pk=link_id).first()

@@ -512,7 +512,7 @@ def _sweep_job(entity_type: str, entity_id: UUID | None, item_id: str | None) ->
 def run_cost(planned: PlannedRun, changes: Sequence[PlannedChange]) -> tuple[int, float]:
     """Return how many calls carrying it out takes, where Monday takes all documents, and about how many points."""
     written_ids = {change.entity_id for change in changes if change.kind in WRITE_KINDS}
-    points = planned.calls * quota.READ_POINTS + len(written_ids) * quota.WRITE_POINTS
+    points = quota.expected_points(planned.calls, len(written_ids))
     return planned.calls + (0 if planned.unread else _count_writes(planned.facts.board, planned.plan)), points
 
 
