@@ -16,7 +16,7 @@ from decimal import Decimal
 from enum import StrEnum
 
 from sync.monday.errors import COMPLEXITY_EXHAUSTED, DAILY_LIMIT_REACHED, MINUTE_LIMIT_REACHED, ErrorKind
-from sync.monday.usage import CallReport
+from sync.monday.graphql import Answer
 
 
 class BlockedKind(StrEnum):
@@ -211,7 +211,7 @@ class Budget:
         self.points = self.points.spend(points, self.now, self.max_delay)
         self.day_calls = max(Decimal(0), self.day_calls + calls)
 
-    def after_answer(self, answer: CallReport, expected: int) -> None:
+    def after_answer(self, answer: Answer, expected: int) -> None:
         """Correct it by the answer to a call for which `expected` points were taken."""
         limits = answer.limits
         minute: tuple[int | None, int | None] = (None, None)
