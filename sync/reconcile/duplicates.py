@@ -17,6 +17,7 @@ from sync.models import ApprovalRequest, FieldMapping, Intent, IntentState
 from sync.monday.board_items import Item
 from sync.monday.conversion import UnknownValue
 from sync.reconcile import identity
+from sync.reconcile.calls import Answer, Verdict, Write
 from sync.reconcile.facts import is_create
 from sync.reconcile.field_values import ACTIVE, BoardContext, is_active_on, item_data, match_text_of_item
 from sync.reconcile.new_items import given_items
@@ -31,7 +32,7 @@ from sync.reconcile.pass_plan import (
     Plan,
 )
 from sync.reconcile.restraints import new_acts, new_request
-from sync.reconcile.writes import OUTCOMES, Answer, Verdict, Write
+from sync.reconcile.writes import OUTCOMES
 from sync.records.approvals import ApprovalFacts
 
 # What is so, and what is decided.
