@@ -277,14 +277,14 @@ class BoardLinkAdmin(SetupWizardMixin, PageAdmin):
     items = plain_column("Linked items", lambda link: f"{link.page_linked:,}")
 
     @admin.display(description="State")
-    def state(self, link: BoardLink) -> SafeString:
+    def state(self, link: Any) -> SafeString:
         badge = link.page_board.badge
         reason = humanize.without_request_id(link.page_board.availability.detail)
         state = admin_base.badge(badge.kind, badge.icon, badge.words)
         return format_html('{}<span class="npd-why">{}</span>', state, reason)
 
     @admin.display(description="What to do")
-    def todo(self, link: BoardLink) -> SafeString | None:
+    def todo(self, link: Any) -> SafeString | None:
         """Return what needs somebody, each with the page on which it is done."""
         if not link.page_board.availability.has_board:
             return _link(reverse("admin:sync_wizard_boards"), "Set it up")
