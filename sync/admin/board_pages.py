@@ -152,7 +152,8 @@ class BoardLinkAdmin(SetupWizardMixin, PageAdmin):
         return field
 
     def get_urls(self) -> list[URLPattern]:
-        view, stem = self.admin_site.admin_view, "sync_boardlink"
+        view = self.admin_site.admin_view
+        stem = "sync_boardlink"
         return [
             path("<int:pk>/note/", view(require_POST(self.accept_title)), name=f"{stem}_note"),
             path("<int:pk>/create-all/", view(require_POST(self.create_all)), name=f"{stem}_create_all"),
@@ -292,8 +293,8 @@ class BoardLinkAdmin(SetupWizardMixin, PageAdmin):
         blocked = [m for m in mappings if m.problem and m.direction != SyncDirection.NONE]
         name = self.name(link)
         links = []
-        for about, what, _why in detect.board_problems(link, name, blocked):
-            text = what.removeprefix(f"{name}: ")
+        for about, message, _why in detect.board_problems(link, name, blocked):
+            text = message.removeprefix(f"{name}: ")
             url = reverse("admin:index") if about == "field" else _board_url(link)
             links.append(_link(url, text[:1].upper() + text[1:]))
         if link.page_unmatched:

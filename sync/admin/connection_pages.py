@@ -328,9 +328,9 @@ class ConnectionPagesMixin(PageAdmin):
             def remove() -> str:
                 credentials.remove_token()
                 nothing = "" if settings.MONDAY_API_KEY else " Without one nothing is synced."
-                done = f"The stored token was removed.{nothing}"
-                authors.log_kind_action(user, MondayAccount, done, name="Monday")
-                return done
+                sentence = f"The stored token was removed.{nothing}"
+                authors.log_kind_action(user, MondayAccount, sentence, name="Monday")
+                return sentence
 
             back_url = reverse("admin:sync_wizard_connect")
             return run_action(self, request, remove, back_url=back_url, question=_removal_question)
@@ -386,20 +386,24 @@ def is_token_answered(account: MondayAccount) -> bool:
     return bool(account.answered_mark) and account.answered_mark == credentials.token_mark()
 
 
+_NEXT_STEPS = {
+    "run": ("NPD Sync applies the plan that was confirmed.", "See how far it is"),
+    "boards": ("You see a plan before anything is written.", "Choose boards"),
+    "connect": ("It takes an API token, which is tested at once.", "Connect Monday"),
+}
+
+
 def next_setup_step(user: Any, *, connected: bool, running: bool) -> tuple[str, str, str]:
     """Return what is done next until records are synced, its button, and its address: empty for who may not."""
-    if running:
-        why, button, step = "NPD Sync applies the plan that was confirmed.", "See how far it is", "run"
-    elif connected:
-        why, button, step = "You see a plan before anything is written.", "Choose boards", "boards"
-    else:
-        why, button, step = "It takes an API token, which is tested at once.", "Connect Monday", "connect"
+    step = "run" if running else "boards" if connected else "connect"
+    why, button = _NEXT_STEPS[step]
     return why, button, reverse(f"admin:sync_wizard_{step}") if may_set_up(user) else ""
 
 
 def first_records(user: Any, entity_type: str) -> tuple[str, list[tuple[str, str]]]:
     """Return how records come into an empty list, and what this person may do for it, as labels and addresses."""
-    link, board = registry.link_of(entity_type), registry.entity(entity_type).board_title
+    link = registry.link_of(entity_type)
+    board = registry.entity(entity_type).board_title
     if link is not None and link.has_board:
         return f"A new item on the {board} board appears here too." if link.creates_records else "", []
     doors = [("Set up sync", reverse("admin:sync_wizard_connect"))] if may_set_up(user) else []
@@ -415,7 +419,8 @@ REGION = "phone_region"
 
 def region_context(user: Any) -> dict[str, Any]:
     """Return what a template needs to name the country and to offer others."""
-    regions, chosen = phone_regions(), phone_region()
+    regions = phone_regions()
+    chosen = phone_region()
     return {
         "phone_region": chosen,
         "phone_region_name": dict(regions).get(chosen, chosen),

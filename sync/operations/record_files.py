@@ -128,7 +128,8 @@ class RecordResource(ModelResource):  # type: ignore[misc]
     # --- the import, in the order in which the library asks ---
 
     def import_data(self, dataset: Any, dry_run: bool = False, **kwargs: Any) -> Any:
-        self.user, self.file_name = kwargs["user"], str(kwargs.get("file_name") or "a file")[:200]
+        self.user = kwargs["user"]
+        self.file_name = str(kwargs.get("file_name") or "a file")[:200]
         with pghistory.context(user=self.user.pk, cause=IMPORT_KIND, batch=str(self.batch_id)):
             return super().import_data(dataset, dry_run=dry_run, use_transactions=True, **kwargs)
 
@@ -264,7 +265,9 @@ class RecordResource(ModelResource):  # type: ignore[misc]
             row = self.rows[invalid.number - 1]
             invalid.number = row[ROW_NUMBER]
             invalid.reasons = [self._reason(row, name, texts) for name, texts in invalid.error_dict.items()]
-        result.warnings, result.ignored, result.batch_id = self.warnings, self.ignored, self.batch_id
+        result.warnings = self.warnings
+        result.ignored = self.ignored
+        result.batch_id = self.batch_id
         result.digest = self._digest()
         if not self.is_preview and not result.has_errors():
             if self.shown_digest != result.digest:
@@ -306,8 +309,8 @@ class RecordResource(ModelResource):  # type: ignore[misc]
         taken: set[int] = set()
         if first is not None and last is None and (last := _place_of(PLAIN_NAMES, plain)) is not None:
             taken.add(last)
-        for name, known in titles_of(self.spec.entity_type).items():
-            places = [plain.index(title) for title in known if title in plain]
+        for name, field_titles in titles_of(self.spec.entity_type).items():
+            places = [plain.index(title) for title in field_titles if title in plain]
             place = next((place for place in places if place not in taken), None)
             if place is not None:
                 columns[place] = self._label(name)
@@ -420,8 +423,8 @@ class RecordResource(ModelResource):  # type: ignore[misc]
             return records[0]
         if not records and self.creates_missing and related.may_create:
             return related.create(text)
-        what = f"Several {related.model._meta.verbose_name_plural} are" if records else f"No {noun} is"
-        self.row_warnings.append(f"{what} called {humanize.quote(text)}: {self._label(name)} is left out.")
+        subject = f"Several {related.model._meta.verbose_name_plural} are" if records else f"No {noun} is"
+        self.row_warnings.append(f"{subject} called {humanize.quote(text)}: {self._label(name)} is left out.")
         return None
 
     def _warn_of_refusals(self, instance: SyncedModel, names: Sequence[str]) -> None:
@@ -533,31 +536,31 @@ class RelatedRecords:
 def records_by(records: Any, field: str, texts: Iterable[str]) -> dict[str, list[SyncedModel]]:
     """Return the records whose field has one of these texts, by the form in which the sync matches them."""
     keys = key_spellings(key for text in texts if (key := match_key(text)))
-    found: dict[str, list[SyncedModel]] = {}
+    by_key: dict[str, list[SyncedModel]] = {}
     if keys:
         for record in records.annotate(match_key=match_key_of(field)).filter(match_key__any_of=keys):
-            found.setdefault(match_key(getattr(record, field)), []).append(record)
-    return found
+            by_key.setdefault(match_key(getattr(record, field)), []).append(record)
+    return by_key
 
 
 def titles_of(entity_type: str) -> dict[str, list[str]]:
     """Return the known titles of each field, in plain form, the best ones first."""
     spec = registry.entity(entity_type)
-    others = [plain_title(one.entity_type) for one in registry.entities() if one.entity_type != entity_type]
+    others = [plain_title(other.entity_type) for other in registry.entities() if other.entity_type != entity_type]
     titles: dict[str, list[str]] = {"id": [plain_title(NPD_ID)]}
     relations = [field.name for field in registry.own_relations(spec.model)]
     own = [field.name for field in registry.own_fields(spec.model)]
     # Relations first: “company name” beside people is their organization.
     for name in [*relations, *(name for name in own if name not in relations)]:
-        known = [name, _label_of(spec.model, name), *spec.titles.get(name, ())]
-        known += [mapping.label for mapping in spec.mappings if mapping.fields == (name,)]
+        names = [name, _label_of(spec.model, name), *spec.titles.get(name, ())]
+        names += [mapping.label for mapping in spec.mappings if mapping.fields == (name,)]
         if name in relations:
-            known += [f"{title} name" for title in known]
+            names += [f"{title} name" for title in names]
         if name == spec.name_field:
             # What other files call a related record, “Firma”, a file of such records calls their name.
             theirs = [entity_type, *spec.titles.get(entity_type, ())]
-            known[2:2] = [*theirs, *(f"{title} name" for title in theirs)]
-        plain = list(dict.fromkeys(map(plain_title, known)))
+            names[2:2] = [*theirs, *(f"{title} name" for title in theirs)]
+        plain = list(dict.fromkeys(map(plain_title, names)))
         titles[name] = [title for title in plain if name in relations or not title.startswith(tuple(others))]
     return titles
 
