@@ -323,9 +323,9 @@ class Planner:
         self.result.counts["sync_off"] = records.filter(unsynced()).count()
         for start in range(0, len(ids), CHUNK_SIZE):
             facts, plan = self._planned([Claim(key, None, []) for key in ids[start : start + CHUNK_SIZE]])
-            for record in facts.records:
-                was_out = record.ledger.note if record.record.may_sync and record.ledger.left_out else ""
-                self._add_record(plan.records[record.id], was_out)
+            for claim in facts.records:
+                was_out = claim.ledger.note if claim.record.may_sync and claim.ledger.left_out else ""
+                self._add_record(plan.records[claim.id], was_out)
             self.progress(min(start + CHUNK_SIZE, len(ids)), len(ids))
 
     def _plan_items(self) -> None:
