@@ -28,7 +28,7 @@ from sync.reconcile.changes import PassResult, answered, pass_result
 from sync.reconcile.decide import unread
 from sync.reconcile.field_values import BoardContext
 from sync.reconcile.gather import Gatherer, claimed, facts_of_creates
-from sync.reconcile.identity import ANSWERED
+from sync.reconcile.identity import ANSWERED, LINKED
 from sync.reconcile.lookups import load_board
 from sync.reconcile.pass_plan import LostUpdates, Outcome, PassFacts, Plan, ending
 from sync.reconcile.settle import PassRun, settle_creates, settle_pass, store_columns
@@ -92,7 +92,7 @@ def _sent(run: PassRun, executor: Executor, gatherer: Gatherer, facts: PassFacts
     answers = send(executor, facts, plan)
     plan = answered(facts, plan, answers)
     given_back = [one for one in plan.records.values() if one.outcome is Outcome.RELEASED]
-    if not executor.stop_reason and all(one.ending.detail == ANSWERED for one in given_back):
+    if not executor.stop_reason and all(one.ending.detail in (ANSWERED, LINKED) for one in given_back):
         breaker.grow_batches(has_written=executor.has_written)
     return facts, plan, answers
 

@@ -196,7 +196,7 @@ def _with_removed_item(one: RecordChanges, record: SyncedModel) -> RecordChanges
 def _with_link(one: RecordChanges, record: SyncedModel) -> RecordChanges:
     """The item that is its own by now, and those that a person said are not, once its own is made."""
     plan = note_unlinked(one.plan)
-    own, wakes = plan.link_to or plan.record.monday_id, (Wake(),) if plan.identity.needs_pass else ()
+    own = plan.link_to or plan.record.monday_id
     values = {**one.values, "monday_id": plan.link_to} if plan.link_to not in (None, record.monday_id) else one.values
     excluded: dict[str, str] = {}
     if own and wants_new_item(plan.facts):
@@ -205,7 +205,7 @@ def _with_link(one: RecordChanges, record: SyncedModel) -> RecordChanges:
         others = plan.identity.excluded_items or [c.monday_item_id for c in answered]
         why = f"A person said that it is not the item of “{plan.record}”."
         excluded = {item_id: why for item_id in others if item_id and item_id != own}
-    return replace(one, plan=plan, values=values, wakes=(*one.wakes, *wakes), excluded=excluded)
+    return replace(one, plan=plan, values=values, excluded=excluded)
 
 
 def _as_written(record: SyncedModel, values: Mapping[str, Any]) -> SyncedModel:

@@ -279,23 +279,16 @@ class RemovedItem:
 
 @dataclass(frozen=True)
 class IdentityPlan:
-    """What is known of a record that had no item: its `item`, that it `creates` one, or the `question` which it is.
+    """What is known of a record that had no item."""
 
-    `linked` is the line of its history about the link, `remote_state` how the item stands. `excluded_items` are those
-    that a person said are not the record's, to be remembered once its own is made. `reason` ends its pass, as left out
-    by the filter where it `is_left_out`, or for `wait_seconds`; `needs_pass`: another one follows at once.
-    """
-
-    item: Item | None = None
-    creates: bool = False
-    question: dict[str, Any] | None = None
-    linked: str = ""
-    remote_state: str = ""
-    excluded_items: tuple[str, ...] = ()
-    reason: str = ""
-    is_left_out: bool = False
+    item: Item | None = None  # with which it is linked; the next pass compares the two
+    creates: bool = False  # it gets a new one
+    question: dict[str, Any] | None = None  # which of several it is
+    linked: str = ""  # the line of its history about the link
+    excluded_items: tuple[str, ...] = ()  # that a person said are not its, to be remembered once its own is made
+    reason: str = ""  # why its pass ends
+    is_left_out: bool = False  # by the filter
     wait_seconds: float = 0
-    needs_pass: bool = False
 
 
 IDENTIFIED = IdentityPlan()

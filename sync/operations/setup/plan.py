@@ -57,6 +57,7 @@ from sync.reconcile.field_values import (
 )
 from sync.reconcile.gather import Gatherer, Pair, claimed
 from sync.reconcile.lookups import load_directory
+from sync.reconcile.new_items import with_item
 from sync.reconcile.pass_plan import GIVING, FieldPlan, ItemAct, ItemPlan, PassFacts, Plan, RecordPlan
 from sync.registry import link_of, target_of
 
@@ -322,9 +323,14 @@ class Planner:
         self.result.counts["sync_off"] = records.filter(unsynced()).count()
         for start in range(0, len(ids), CHUNK_SIZE):
             facts, plan = self._planned([Claim(key, None, []) for key in ids[start : start + CHUNK_SIZE]])
+            linked = {key: record for key, record in plan.records.items() if record.link_to}
+            self.listed.given |= {key: with_item(record.record, str(record.link_to)) for key, record in linked.items()}
+            # What differs between a record and the item that it is linked with the pass behind this one finds.
+            follow_ups = [sweep_claim(self.board.link.entity_type, key, []) for key in linked]
+            _, compared = self._planned(follow_ups, {key: self.listed.given[key] for key in linked})
             for known in facts.records:
                 was_out = known.ledger.note if known.record.may_sync and known.ledger.left_out else ""
-                self._add_record(plan.records[known.id], was_out)
+                self._add_record(plan.records[known.id], was_out, compared.records.get(known.id))
             self.progress(min(start + CHUNK_SIZE, len(ids)), len(ids))
 
     def _plan_items(self) -> None:
@@ -362,7 +368,8 @@ class Planner:
         self.listed.acts += planned_requests(plan)
         return facts, plan
 
-    def _add_record(self, plan: RecordPlan, was_out: str) -> None:
+    def _add_record(self, plan: RecordPlan, was_out: str, compared: RecordPlan | None) -> None:
+        """Count what becomes of a record; `compared` is its next pass, where it is linked with an item first."""
         record, question = plan.record, plan.identity.question or {"candidates": []}
         self._add_filtered(plan, was_out)
         self.taken_items |= {str(record.monday_id), *(str(one["id"]) for one in question["candidates"])}
@@ -377,8 +384,8 @@ class Planner:
             _add_changes(self, plan)
         elif plan.creates:
             self._add_created(plan)
-        elif plan.link_to:
-            self._add_link(plan)
+        elif compared is not None:
+            self._add_link(plan, compared)
         elif self.result.hold and plan.reason == self.result.hold:
             self.result.add("held", str(record))
         else:
@@ -397,16 +404,14 @@ class Planner:
         elif is_out:
             self.result.add("stays_out", name, reason)
 
-    def _add_link(self, plan: RecordPlan) -> None:
+    def _add_link(self, plan: RecordPlan, compared: RecordPlan) -> None:
         assert plan.item is not None
-        self.listed.given[plan.id] = given = copy(plan.record)
-        given.monday_id = plan.item.id
         self.taken_items.add(plan.item.id)
-        self.reads += 1
+        self.reads += 2
         by_id = npd_id_of(self.board, plan.item) == str(plan.id)
         label = "NPD ID" if by_id else self.board.match_mapping.label if self.board.match_mapping else ""
         self.result.add("link", str(plan.record), f"“{plan.item.name}” · {label}")
-        _add_changes(self, plan)
+        _add_changes(self, compared)
 
     def _add_created(self, plan: RecordPlan) -> None:
         if not plan.is_open:
@@ -541,7 +546,7 @@ def _add_changes(planner: Planner, plan: RecordPlan, *, is_made: bool = False) -
     }
     if by_direction["conflicts"]:
         planner.attention.add(str(plan.id))
-    if any(by_direction.values()) or plan.fields.write_npd_id or plan.link_to:
+    if any(by_direction.values()) or plan.fields.write_npd_id:
         planner.writes += 1
     for direction, moving in by_direction.items() if not is_made else ():
         if moving:
