@@ -103,14 +103,13 @@ def badge(colour: str, symbol: str, text: str) -> SafeString:
 
 
 @register.simple_tag
-def marked_value(value: Any, parts: Sequence[Any], mark: str) -> SafeString | str:
+def marked_value(value: Any, parts: Sequence[tuple[str, bool]], mark: str) -> SafeString | str:
     """Return a value, with those of its parts that differ from the other side's as <ins>, or another `mark`."""
     if not parts:
         return conditional_escape("" if value is None else value)
     marked = format_html("<{0}>{{}}</{0}>", mark or "ins")
-    return format_html_join(
-        "", "{}", ((format_html(marked, part.text) if part.marked else part.text,) for part in parts)
-    )
+    pieces = [format_html(marked, text) if is_marked else text for text, is_marked in parts]
+    return format_html_join("", "{}", ((piece,) for piece in pieces))
 
 
 @register.filter

@@ -3,33 +3,22 @@
 import unfold.sites
 from allauth.account.decorators import secure_admin_login
 from allauth.account.views import logout
-from django.apps import apps
 from django.contrib import admin
 from django.core.cache.backends.dummy import DummyCache
 from django.core.exceptions import BadRequest
 from django.core.paginator import InvalidPage
 from django.http import HttpRequest, HttpResponse
-from django.urls import URLResolver, include, path, re_path
-from django.utils.module_loading import module_has_submodule
+from django.urls import include, path, re_path
 from django.views.generic import RedirectView
 
 from config import help_pages, middleware
 from config.live_updates import live_versions
 from config.navigation import settings_page
 from npd.admin import user_pages
-from sync import registry
 from sync.admin import handlers, home
 from sync.admin.notification_pages import notifications_page
 from sync.admin.record_pages import register_generated
 from sync.api import record_endpoints, service_endpoints
-
-
-def record_apis() -> list[URLResolver]:
-    """Return the API of the records: of the module `api` of each application that has one, the rest is generated."""
-    configs = dict.fromkeys(apps.app_configs.get(spec.model._meta.app_label) for spec in registry.entities())
-    modules = [f"{config.name}.api" for config in configs if config and module_has_submodule(config.module, "api")]
-    own = [path("api/v1/", include(module)) for module in modules]
-    return [*own, path("api/v1/", include(list(record_endpoints.generated_paths(own))))]
 
 
 def search(request: HttpRequest) -> HttpResponse:
@@ -72,7 +61,7 @@ urlpatterns = [
     path("set-password/<uidb64>/<token>/", user_pages.SetPassword.as_view(), name="npd-set-password"),
     path("go/<uuid:record_id>", record_endpoints.redirect_to_record, name="go-to-record"),
     path("api/v1/", RedirectView.as_view(pattern_name="docs")),
-    *record_apis(),
+    path("api/v1/", include(record_endpoints.record_paths())),
     path("api/v1/sync/", include("sync.api.queue_endpoints")),
     path("api/v1/sync/", include("sync.api.activity_endpoints")),
     path("api/v1/sync/", include("conflicts.api")),

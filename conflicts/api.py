@@ -17,7 +17,8 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.routers import SimpleRouter
 
-from conflicts.case import STATE_LABELS, ConflictContext, conflict_progress, listed_case, state_of
+from conflicts.case import value_field
+from conflicts.context import RecordContext
 from conflicts.models import (
     CHOICES,
     CUSTOM,
@@ -29,8 +30,10 @@ from conflicts.models import (
     counts,
     counts_by_kind,
 )
-from conflicts.reports import MERGE_RECORDS, OptionAct
-from conflicts.resolution import MANUAL_TYPES, DecidedTooLate, InvalidResolution, resolve, undo
+from conflicts.progress import STATE_LABELS, conflict_progress, state_of
+from conflicts.reports import MERGE_RECORDS, OPTION_ACTS
+from conflicts.resolution import MANUAL_TYPES, DecidedTooLate, InvalidResolution, resolve
+from conflicts.undo import undo
 from sync.api.errors import ErrorSerializer, error_body
 from sync.api.record_endpoints import own_text
 from sync.api.views import ApiView, MayChange, ModelPermissions
@@ -49,8 +52,8 @@ class OptionSerializer(serializers.Serializer[Any]):
     effect = serializers.CharField(help_text="What will happen, as a sentence.")
     does = serializers.CharField(
         required=False,
-        help_text=f"What it creates, deletes, unlinks or merges: {', '.join([*OptionAct, MERGE_RECORDS])}; empty where "
-        "it does none of that.",
+        help_text="What it creates, deletes, unlinks or merges; empty where it does none of that: "
+        f"{', '.join([*OPTION_ACTS, MERGE_RECORDS])}.",
     )
 
 
@@ -105,8 +108,11 @@ class SyncConflictResponseSerializer(serializers.ModelSerializer[SyncConflict]):
 
     @extend_schema_field(serializers.DictField(child=serializers.CharField()))
     def get_both_data(self, conflict: SyncConflict) -> dict[str, str]:
-        rows = listed_case(conflict, "").rows
-        return {row.key: row.both for row in rows if row.both}
+        if conflict.is_about_record or not conflict.is_open:
+            return {}
+        entity_type = conflict.entity_type
+        fields = [value_field(entity_type, key, **conflict.values(key)) for key in conflict.conflict_fields]
+        return {row.key: row.both for row in fields if row.both}
 
     @extend_schema_field(serializers.ChoiceField(choices=list(STATE_LABELS)))
     def get_state(self, conflict: SyncConflict) -> str:
@@ -243,18 +249,19 @@ class ConflictViewSet(ApiView, viewsets.ReadOnlyModelViewSet[SyncConflict]):
         return _decision_response(request, partial(undo, self.get_object().pk, by=cast("User", request.user)))
 
 
-def _as_shown(conflict: SyncConflict, seen: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+def _as_shown(conflict: SyncConflict, values: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
     """Return what was seen, with a record's own text, as its API says it, in the form in which conflicts show it."""
-    context = ConflictContext.of(conflict)
-    record, link, found = context.record, context.link, dict(seen)
-    if record is None or link is None:
-        return found
-    for key, sides in seen.items():
+    context = RecordContext.of(conflict)
+    record = context.record
+    if record is None or context.link is None:
+        return values
+    display = FieldDisplay(context.link, context.mappings, [record])
+    shown = dict(values)
+    for key, sides in values.items():
         mapping = context.mapped.get(key)
         if mapping and len(mapping.fields) == 1 and sides["npd"] == own_text(record, mapping.fields[0]):
-            shown = FieldDisplay(link, context.mappings, [record]).sides(record, mapping, None)[0]
-            found[key] = {**sides, "npd": shown or None}
-    return found
+            shown[key] = {**sides, "npd": display.sides(record, mapping, None)[0] or None}
+    return shown
 
 
 def _decision_response(request: Request, decide: Callable[[], SyncConflict]) -> Response:

@@ -60,6 +60,10 @@ class ConflictHistory:
     def __init__(self) -> None:
         self.lines: list[Decision] = []
 
+    @property
+    def text(self) -> str:
+        return " ".join(line.sentence for line in self.lines)
+
     def log(
         self, line: str, conflict: SyncConflict, key: str, values: Mapping[str, Any], *, actor: str = "", **words: str
     ) -> None:
@@ -116,10 +120,10 @@ class ConflictHistory:
 
     def _fold_wishes(self) -> None:
         """What was chosen, or asked for, and is done now is one act, which its later line tells."""
-        done = Q()
+        wishes = Q()
         for line in self.lines:
             if wish := WISH_KINDS.get(line.kind):
                 about = {"entity_type": line.entity_type, "entity_id": line.entity_id, "key": line.key, "kind": wish}
-                done |= Q(**about, cause__conflict=line.cause["conflict"])
-        if done:
-            Decision.objects.filter(done).update(folded=True, fold_id=None)
+                wishes |= Q(**about, cause__conflict=line.cause["conflict"])
+        if wishes:
+            Decision.objects.filter(wishes).update(folded=True, fold_id=None)

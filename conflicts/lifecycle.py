@@ -1,26 +1,16 @@
-"""How a conflict follows the reports of passes, what a choice leads to, and what it keeps of resolved fields."""
+"""How a conflict follows the reports of passes, and what it keeps of resolved fields."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from conflicts.effects import applied_effect
 from conflicts.history import ConflictHistory
-from conflicts.models import (
-    AUTO,
-    BASE,
-    CUSTOM,
-    MONDAY,
-    NPD,
-    ConflictKind,
-    ResolutionType,
-    StoredResolution,
-    SyncConflict,
-)
-from conflicts.reports import KIND_FIELDS, KIND_LOST_UPDATE, RECORD_KEY, ConflictReport, FieldConflict, Option
+from conflicts.models import AUTO, BASE, MONDAY, NPD, ConflictKind, ResolutionType, StoredResolution, SyncConflict
+from conflicts.reports import RECORD_KEY, ConflictReport, FieldConflict, Option
 from sync.merge import FieldSelection
 
 # What became of one field of a conflict.
@@ -29,93 +19,6 @@ JOINED_ANOTHER = "It is in conflict again, together with other fields of the rec
 
 CLOSING_NOTE = "*"
 """The key of `notes` for the reason why the conflict was closed."""
-
-Sides = Mapping[str, str | None]
-"""The values of one field on both sides, by "npd" and "monday"; None is empty."""
-
-
-# What a resolution leads to: the value that both sides will have, and which of them changes. Pure.
-
-
-_EFFECT_TEXTS = {
-    # Whether NPD and Monday change: what changes, where a value is removed, where one is written.
-    (True, True): ("NPD and Monday change", "on both sides", "written in NPD and on Monday"),
-    (True, False): ("NPD changes, Monday stays", "in NPD", "written in NPD"),
-    (False, True): ("Monday changes, NPD stays", "on Monday", "written on Monday"),
-    (False, False): ("Nothing changes", "", "nothing had to be written"),
-}
-
-
-@dataclass(frozen=True)
-class Effect:
-    """The value that both sides will have, and the sides that change."""
-
-    value: str | None
-    npd_changes: bool
-    monday_changes: bool
-
-    @property
-    def where(self) -> str:
-        return _EFFECT_TEXTS[self.npd_changes, self.monday_changes][0]
-
-    @property
-    def emptied_side(self) -> str:
-        """Where what is there now is removed, in words; empty where nothing is."""
-        return "" if self.value else _EFFECT_TEXTS[self.npd_changes, self.monday_changes][1]
-
-    @property
-    def written(self) -> str:
-        return _EFFECT_TEXTS[self.npd_changes, self.monday_changes][2]
-
-
-def same_text(one: str | None, other: str | None) -> bool:
-    """Whether two displayed values are the same; an empty text is empty, line ends count as one kind."""
-    return normalize_text(one) == normalize_text(other)
-
-
-def is_same(seen: Sides, now: Sides) -> bool:
-    return all(same_text(seen.get(side), now[side]) for side in (NPD, MONDAY))
-
-
-def normalize_text(text: str | None) -> str | None:
-    """The text with \\n as line end, or None where it is empty."""
-    return text.replace("\r\n", "\n").replace("\r", "\n") or None if text else None
-
-
-def effect_of(
-    choose: str, *, npd: str | None, base: str | None, monday: str | None, value: str | None, kind: str = KIND_FIELDS
-) -> Effect:
-    """Return what choosing this leads to; until an overwritten edit is resolved, both sides have NPD's."""
-    result = {NPD: npd, BASE: base, MONDAY: monday, CUSTOM: value}[choose]
-    if kind == KIND_LOST_UPDATE:
-        both_change = not same_text(result, npd)
-        return Effect(normalize_text(result), npd_changes=both_change, monday_changes=both_change)
-    return Effect(
-        normalize_text(result),
-        npd_changes=choose != NPD and not same_text(result, npd),
-        monday_changes=choose != MONDAY and not same_text(result, monday),
-    )
-
-
-def selection_effect(conflict: SyncConflict, key: str, selection: FieldSelection) -> Effect:
-    """Return what a field's choice leads to, from the values that it was made for."""
-    return effect_of(
-        selection.choose,
-        npd=selection.npd,
-        base=conflict.base_data.get(key),
-        monday=selection.monday,
-        value=selection.value,
-        kind=conflict.kind,
-    )
-
-
-def applied_effect(conflict: SyncConflict, key: str) -> Effect:
-    """Return what a field's applied resolution led to, from the values that it was made for."""
-    entry = conflict.merge_selections[key]
-    result = conflict.resolved_data.get(key)
-    sides = {side: entry[side] for side in (NPD, BASE, MONDAY)}
-    return effect_of(entry["choose"], **sides, value=result, kind=conflict.kind)
-
 
 # What is kept of a field, and the conflict's own values.
 

@@ -17,7 +17,10 @@ from sync import registry
 from sync.clock import SyncNow
 from sync.merge import FieldSelection
 
-NPD, BASE, MONDAY, CUSTOM = "npd", "base", "monday", "custom"
+NPD = "npd"
+BASE = "base"
+MONDAY = "monday"
+CUSTOM = "custom"
 CHOICES = (NPD, BASE, MONDAY, CUSTOM)
 
 BOTH = "both"

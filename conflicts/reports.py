@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
@@ -22,7 +21,8 @@ KIND_FIRST_MATCH = "first_match"
 KIND_REPLACED = "replaced"
 """Not stored either: an overwritten edit of which all that is asked about stood in columns that were replaced."""
 
-KIND_DELETED_RECORD, KIND_RESTORED_ITEM = "deleted_record", "restored_item"
+KIND_DELETED_RECORD = "deleted_record"
+KIND_RESTORED_ITEM = "restored_item"
 """Nor these: a deletion in NPD whose item is on the board still, or again; KIND_DELETE is then that of an item."""
 
 DELETIONS = (KIND_DELETE, KIND_DELETED_RECORD, KIND_RESTORED_ITEM)
@@ -34,21 +34,19 @@ RECORD_KEY = "record"
 """The key of a resolution about the record itself: of a delete or of an identity."""
 
 
-class OptionAct(StrEnum):
-    """What an option creates, deletes or unlinks, as a code: by it pages count, name their buttons and ask first."""
-
-    CREATE_ITEM = "create_item"
-    RESTORE_RECORD = "restore_record"
-    DELETE_RECORD = "delete_record"
-    ARCHIVE_ITEM = "archive_item"
-    DELETE_ITEM = "delete_item"
-    UNLINK = "unlink"
-
+CREATE_ITEM = "create_item"
+RESTORE_RECORD = "restore_record"
+DELETE_RECORD = "delete_record"
+ARCHIVE_ITEM = "archive_item"
+DELETE_ITEM = "delete_item"
+UNLINK = "unlink"
+OPTION_ACTS = (CREATE_ITEM, RESTORE_RECORD, DELETE_RECORD, ARCHIVE_ITEM, DELETE_ITEM, UNLINK)
+"""What an option creates, deletes or unlinks: acts of `sync.kernel.acts`."""
 
 MERGE_RECORDS = "merge_records"
 """What `does` says where a record is deleted because another is the same; nothing to be done with many at once."""
 
-DELETING_ACTS = frozenset({MERGE_RECORDS, *(act for act in OptionAct if ACTS[act].deletes)})
+DELETING_ACTS = frozenset({MERGE_RECORDS, *(act for act in OPTION_ACTS if ACTS[act].deletes)})
 """After these a record or an item is gone: no page offers them as anything else."""
 
 
@@ -57,7 +55,7 @@ class Option:
     """One option of a conflict that is about the record itself and not about values.
 
     `choose` is npd (use NPD), monday (use Monday) or custom, which `value` then specifies; `label` is the
-    button's text, `effect` one sentence on what will happen. `does` is an OptionAct, MERGE_RECORDS, or empty.
+    button's text, `effect` one sentence on what will happen. `does` is one of OPTION_ACTS, MERGE_RECORDS, or empty.
     """
 
     choose: str
@@ -65,6 +63,11 @@ class Option:
     effect: str
     value: str = ""
     does: str = ""
+
+    @property
+    def name(self) -> str:
+        """What a form sends of it."""
+        return f"{self.choose} {self.value}".strip()
 
     @property
     def deletes(self) -> bool:

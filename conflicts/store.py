@@ -48,8 +48,11 @@ def open_conflicts(entity_type: str, ids: Iterable[UUID]) -> dict[UUID, list[Ope
     rows = SyncConflict.objects.filter(OPEN_OR_UNDOING, entity_type=entity_type, entity_id__any_of=list(ids))
     conflicts: dict[UUID, list[OpenConflict]] = {}
     for row in rows.order_by("detected_at", "id"):
-        ways = [_as_open] * row.is_open + [_as_undo_request] * row.is_being_undone
-        conflicts.setdefault(row.entity_id, []).extend(way(row) for way in ways)
+        of_record = conflicts.setdefault(row.entity_id, [])
+        if row.is_open:
+            of_record.append(_as_open(row))
+        if row.is_being_undone:
+            of_record.append(_as_undo_request(row))
     return conflicts
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from difflib import SequenceMatcher
 from itertools import groupby
 
@@ -13,7 +12,8 @@ MAX_DIFF_CHARACTERS = 4_000
 MIN_SIMILARITY = 0.35
 """Texts that have less than this in common are simply other texts: marks would only be noise."""
 
-EXCERPT_BEFORE, EXCERPT_LENGTH = 30, 120
+EXCERPT_BEFORE = 30
+EXCERPT_LENGTH = 120
 """Characters that an excerpt has before the first difference, and in all."""
 
 # A sign that parts words, or a word, each with the space behind it. Whatever else is no space belongs to a word, so
@@ -23,15 +23,11 @@ _WORD = re.compile(r'(?:[.,;:!?()"@/<>-]|[^\s.,;:!?()"@/<>-]+|^)\s*')
 _BREAK = re.compile(r"(?<=[.!?…])[^\S\n]+|\s*\n\s*|(?<=[。！？])(?=.)")
 
 
-@dataclass(frozen=True)
-class DiffPart:
-    """A piece of a text; `marked` where the other text has something else."""
-
-    text: str
-    marked: bool = False
+TextPart = tuple[str, bool]
+"""A piece of a text, and whether the other text has something else there."""
 
 
-def diff_parts(text: str | None, *others: str | None) -> list[DiffPart]:
+def diff_parts(text: str | None, *others: str | None) -> list[TextPart]:
     """Return the text in pieces, with the words marked that one of the others lacks; none where they are too unlike."""
     words = _WORD.findall(text or "")
     differing = set[int]().union(*(_differing(words, other or "") for other in others))
@@ -40,17 +36,20 @@ def diff_parts(text: str | None, *others: str | None) -> list[DiffPart]:
         block = "".join(word for _, word in group)
         # The space behind the last word is like what follows.
         core = block.rstrip() if is_marked and block.strip() else block
-        parts += [DiffPart(core, is_marked), DiffPart(block[len(core) :])]
-    return [part for part in parts if part.text]
+        parts += [(core, is_marked), (block[len(core) :], False)]
+    return [part for part in parts if part[0]]
 
 
 def _differing(words: list[str], other: str) -> set[int]:
     """The places of the words that the other text lacks; none where the two are equal, or nothing alike."""
     if sum(map(len, words)) > MAX_DIFF_CHARACTERS or len(other) > MAX_DIFF_CHARACTERS:
         return set()
-    mine, theirs = [word.strip() for word in words], [word.strip() for word in _WORD.findall(other)]
-    if mine == theirs:
-        mine, theirs = words, _WORD.findall(other)  # spaces and line ends are all that differs
+    other_words = _WORD.findall(other)
+    mine = [word.strip() for word in words]
+    theirs = [word.strip() for word in other_words]
+    if mine == theirs:  # spaces and line ends are all that differs
+        mine = words
+        theirs = other_words
     # In texts of 200 words and more difflib passes over the most frequent words, without which it would take minutes.
     matcher = SequenceMatcher(None, mine, theirs)
     if matcher.ratio() < MIN_SIMILARITY:
@@ -59,7 +58,7 @@ def _differing(words: list[str], other: str) -> set[int]:
     return {place for block in blocks for place in block}
 
 
-def excerpts(text: str | None, other: str | None) -> list[list[DiffPart]]:
+def excerpts(text: str | None, other: str | None) -> list[list[TextPart]]:
     """Return both texts on one line around their first difference, marked; what is cut off is an ellipsis."""
     lines = [" ".join((side or "").split()) for side in (text, other)]
     differs = next((place for place, (mine, theirs) in enumerate(zip(*lines, strict=False)) if mine != theirs), 0)
@@ -69,15 +68,15 @@ def excerpts(text: str | None, other: str | None) -> list[list[DiffPart]]:
     return [_cut(diff_parts(mine, theirs), bool(begin)), _cut(diff_parts(theirs, mine), bool(begin))]
 
 
-def _cut(parts: list[DiffPart], is_begun: bool) -> list[DiffPart]:
+def _cut(parts: list[TextPart], is_begun: bool) -> list[TextPart]:
     """The pieces up to the length of an excerpt; an ellipsis stands for what is cut off before and behind them."""
-    shown = [DiffPart("… ")] if is_begun and parts else []
-    left = EXCERPT_LENGTH
-    for part in parts:
-        shown.append(DiffPart(part.text[:left], part.marked))
-        left -= len(part.text)
-        if left < 0:
-            return [*shown, DiffPart("…")]
+    shown = [("… ", False)] if is_begun and parts else []
+    room = EXCERPT_LENGTH
+    for text, is_marked in parts:
+        shown.append((text[:room], is_marked))
+        room -= len(text)
+        if room < 0:
+            return [*shown, ("…", False)]
     return shown
 
 
@@ -92,10 +91,9 @@ def both_texts(text: str | None, other: str | None) -> str:
     first = _sentences(mine)
     second = _sentences(theirs)
     texts = [sentence for sentence, _ in first]
+    matcher = SequenceMatcher(None, texts, [sentence for sentence, _ in second], autojunk=False)
     merged = []
-    for _, i, i_end, j, j_end in SequenceMatcher(
-        None, texts, [sentence for sentence, _ in second], False
-    ).get_opcodes():
+    for _, i, i_end, j, j_end in matcher.get_opcodes():
         # What is in both but elsewhere stays where `text` has it.
         merged += [*first[i:i_end], *(sentence for sentence in second[j:j_end] if sentence[0] not in texts)]
     has_lines = "\n" in mine + theirs

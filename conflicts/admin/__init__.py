@@ -14,8 +14,10 @@ from unfold.contrib.filters.admin import ChoicesCheckboxFilter, RadioFilter
 
 from conflicts.admin import conflict_handlers
 from conflicts.admin.bulk_resolution import bulk_question, resolve_all, shown_conflicts
-from conflicts.admin.case_screen import CaseMixin, screen_url
+from conflicts.admin.case_screen import CaseMixin
+from conflicts.admin.case_view import screen_url
 from conflicts.models import BEING_APPLIED, MONDAY, NPD, OPEN_FIRST, ResolutionType, SyncConflict
+from conflicts.progress import APPLYING, OPEN, SETTLED
 from sync.admin import admin_base
 from sync.admin.admin_base import EntityFilter, ReadOnlyAdmin, RecordLinkMixin, plain_column, record_ids_by_name
 from sync.admin.confirmed_action import Question, Report, run_action, selection
@@ -23,17 +25,16 @@ from sync.clock import SyncNow
 from sync.kernel import humanize
 
 LONGEST_VALUE = 80
-OPEN, APPLYING, RESOLVED = "open", "applying", "settled"
 BADGES = {
     OPEN: ("warn", "call_split", "Open"),
     APPLYING: ("go", "sync", "Being applied"),
-    RESOLVED: ("ok", "check_circle", "Resolved"),
+    SETTLED: ("ok", "check_circle", "Resolved"),
 }
 
 
 def state_of(conflict: SyncConflict) -> str:
     if not conflict.is_open:
-        return RESOLVED
+        return SETTLED
     return APPLYING if conflict.is_being_applied else OPEN
 
 
@@ -48,7 +49,7 @@ class StateFilter(RadioFilter):
         conditions = {
             OPEN: Q(resolved_at=None) & ~BEING_APPLIED,
             APPLYING: BEING_APPLIED,
-            RESOLVED: Q(resolved_at__isnull=False),
+            SETTLED: Q(resolved_at__isnull=False),
         }
         return queryset.filter(conditions.get(self.value() or "", Q()))
 

@@ -4,26 +4,26 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from uuid import UUID
+from collections.abc import Iterator, Mapping, Sequence
 
 from django.contrib.auth.models import User
 from django.db.models import QuerySet
 from django.utils.html import format_html
 
-from conflicts.admin.case_screen import screen_url
+from conflicts.admin.case_view import screen_url
 from conflicts.case import parse_uuid
-from conflicts.lifecycle import act_option, effect_of, side_option
+from conflicts.context import names_of
+from conflicts.effects import effect_of
+from conflicts.lifecycle import act_option, side_option
 from conflicts.models import BEING_APPLIED, MONDAY, NPD, ConflictKind, ResolutionType, SyncConflict
-from conflicts.reports import RECORD_KEY, Option, OptionAct
+from conflicts.reports import DELETING_ACTS, RECORD_KEY, Option
 from conflicts.resolution import SIDE_OF_TYPE, InvalidResolution, Selections, current_values, deletion_problem, resolve
 from sync.admin.confirmed_action import MAX_ROWS_SHOWN, Question, RecordTable, Report
 from sync.kernel.acts import ACTS, AT_ONCE
 from sync.kernel.humanize import count_with_noun
 from sync.kernel.messages import ActionError
 from sync.merge import FieldSelection
-from sync.records.tombstones import deleted_record_names
-from sync.registry import count_of_type, record_names, type_name
+from sync.registry import count_of_type
 
 MAX_CONFLICTS = AT_ONCE
 
@@ -33,23 +33,21 @@ MAX_NAMED = 20
 CHANGED = "It changed after you were shown it. Look at it again."
 NOT_OFFERED = "This option is not possible there. Open it to see which are."
 
-NPD_EMPTIED, MONDAY_EMPTIED = "npd_emptied", "monday_emptied"
-
 EFFECTS = {
-    OptionAct.DELETE_RECORD: ("record is deleted in NPD", "records are deleted in NPD"),
-    OptionAct.DELETE_ITEM: ("item is deleted on Monday", "items are deleted on Monday"),
-    OptionAct.ARCHIVE_ITEM: ("item is archived on Monday", "items are archived on Monday"),
-    NPD_EMPTIED: ("value in NPD is emptied", "values in NPD are emptied"),
-    MONDAY_EMPTIED: ("column value on Monday is emptied", "column values on Monday are emptied"),
-    OptionAct.CREATE_ITEM: ("item is created again on Monday", "items are created again on Monday"),
-    OptionAct.RESTORE_RECORD: ("record is restored in NPD", "records are restored in NPD"),
-    OptionAct.UNLINK: ("record or item is unlinked", "records or items are unlinked"),
+    "delete_record": ("record is deleted in NPD", "records are deleted in NPD"),
+    "delete_item": ("item is deleted on Monday", "items are deleted on Monday"),
+    "archive_item": ("item is archived on Monday", "items are archived on Monday"),
+    "npd_emptied": ("value in NPD is emptied", "values in NPD are emptied"),
+    "monday_emptied": ("column value on Monday is emptied", "column values on Monday are emptied"),
+    "create_item": ("item is created again on Monday", "items are created again on Monday"),
+    "restore_record": ("record is restored in NPD", "records are restored in NPD"),
+    "unlink": ("record or item is unlinked", "records or items are unlinked"),
     NPD: ("value in NPD is overwritten", "values in NPD are overwritten"),
     MONDAY: ("column value on Monday is overwritten", "column values on Monday are overwritten"),
 }
 """What a choice may do, of one and of several, the gravest first."""
 
-TAKES_AWAY = (OptionAct.DELETE_RECORD, OptionAct.DELETE_ITEM, OptionAct.ARCHIVE_ITEM, NPD_EMPTIED, MONDAY_EMPTIED)
+TAKES_AWAY = ("npd_emptied", "monday_emptied", *DELETING_ACTS)
 _VALUE_HEADS = ("Record", "Field", "Overwritten", "New value")
 _RECORD_HEADS = ("Record", "What happened", "What is done")
 
@@ -74,17 +72,17 @@ def bulk_question(
     names = names_of(shown)
     effects: dict[str, list[tuple[object, ...]]] = {}
     left_out: list[tuple[object, ...]] = []
-    seen: dict[str, str] = {}
+    digests: dict[str, str] = {}
     for conflict in shown:
         name = format_html('<a class="npd-link" href="{}">{}</a>', screen_url(conflict.pk), names[conflict.pk])
         option = option_for(conflict, choice)
         if problem := bulk_problem(conflict, choice, option, by=by):
             left_out.append((name, problem))
             continue
-        seen[str(conflict.pk)] = digest(conflict)
+        digests[str(conflict.pk)] = digest(conflict)
         if option is not None:
             row = (name, conflict.what, f"{option.label}: {option.effect}")
-            effects.setdefault(OptionAct(option.does), []).append(row)
+            effects.setdefault(option.does, []).append(row)
         else:
             for effect, cells in _value_effects(conflict, choice):
                 effects.setdefault(effect, []).append((name, *cells))
@@ -94,7 +92,7 @@ def bulk_question(
     if total > MAX_CONFLICTS:
         lines.insert(0, f"{total:,} are selected. At most {MAX_CONFLICTS} are resolved at once: these are the "
                         "ones that wait longest. Repeat it for the rest.")  # fmt: skip
-    if seen:
+    if digests:
         lines.append("What changes before you press the button is left as it is, and named afterwards.")
         lines += [ACTS[kind].way_back for kind in kinds if kind in ACTS]
         if any(kind not in ACTS for kind in kinds):
@@ -104,13 +102,18 @@ def bulk_question(
     tables = [_table(rows, counted[kind], _heads(kind)) for kind in kinds if (rows := effects[kind])]
     if left_out:
         tables.append(_table(left_out, f"{count_with_noun(len(left_out), 'conflict')} left out", ("Record", "Why")))
-    types = {conflict.entity_type for conflict in shown if str(conflict.pk) in seen}
-    title = _title(choice, len(seen), types)
+    types = {conflict.entity_type for conflict in shown if str(conflict.pk) in digests}
+    title = _title(choice, len(digests), types)
     taken = [counted[kind] for kind in kinds if kind in TAKES_AWAY]
     # A button never speaks of values alone where something is deleted or emptied, too.
     button = title if choice not in SIDE_OF_TYPE else "; ".join([title, *taken])
     return Question(
-        f"{title}?", lines, button if seen else "", tables, [*hidden, ("seen", json.dumps(seen))], deletes=bool(taken)
+        f"{title}?",
+        lines,
+        button if digests else "",
+        tables,
+        [*hidden, ("seen", json.dumps(digests))],
+        deletes=bool(taken),
     )
 
 
@@ -133,7 +136,7 @@ def _value_effects(conflict: SyncConflict, choice: str) -> Iterator[tuple[str, t
     """What choosing a side does to each value, with the field, the value that goes and the one that comes."""
     for key in conflict.conflict_fields:
         sides = conflict.sides(key)
-        effect = effect_of(SIDE_OF_TYPE[choice], **sides, base=None, value=None, kind=conflict.kind)
+        effect = effect_of(SIDE_OF_TYPE[choice], sides, kind=conflict.kind)
         for side, changes in ((NPD, effect.npd_changes), (MONDAY, effect.monday_changes)):
             if changes:
                 # Of an overwritten edit both sides have NPD's value now.
@@ -165,43 +168,29 @@ def digest(conflict: SyncConflict) -> str:
     return hashlib.sha256(values.encode()).hexdigest()[:16]
 
 
-def names_of(conflicts: Iterable[SyncConflict]) -> dict[UUID, str]:
-    """Return the names of conflicts' records by the conflicts' ids, of a deleted record its last one."""
-    keys = {conflict.pk: (conflict.entity_type, conflict.entity_id) for conflict in conflicts}
-    names = record_names(keys.values())
-    names |= deleted_record_names(set(keys.values()) - set(names), suffix="")
-    return {pk: names.get(key, f"a {type_name(key[0])} that was deleted") for pk, key in keys.items()}
-
-
-def resolve_all(seen: Mapping[str, str], choice: str, *, by: User) -> Report:
+def resolve_all(digests: Mapping[str, str], choice: str, *, by: User) -> Report:
     """Resolve each of these that is as it was shown, in a transaction of its own; say how many, and why not others."""
-    conflicts = list(SyncConflict.objects.filter(pk__in=seen).order_by("detected_at", "id"))
+    conflicts = list(SyncConflict.objects.filter(pk__in=digests).order_by("detected_at", "id"))
     names = names_of(conflicts)
     resolved = 0
-    left: dict[str, list[str]] = {}
+    names_by_problem: dict[str, list[str]] = {}
     for conflict in conflicts:
         try:
-            if digest(conflict) != seen[str(conflict.pk)]:
+            if digest(conflict) != digests[str(conflict.pk)]:
                 raise InvalidResolution(CHANGED)
-            resolution_type, selections = _resolution(conflict, choice)
-            resolve(
-                conflict.pk,
-                by=by,
-                resolution_type=resolution_type,
-                selections=selections,
-                seen=current_values(conflict),
-            )
+            kind, selections = _resolution(conflict, choice)
+            values = current_values(conflict)
+            resolve(conflict.pk, by=by, resolution_type=kind, selections=selections, seen=values)
             resolved += 1
         except ActionError as error:
-            left.setdefault(str(error), []).append(names[conflict.pk])
-    done = f"{count_with_noun(resolved, 'conflict')} resolved. That is written within seconds." if resolved else ""
-    return Report(done, [f"Not resolved: {_named(some)}. {reason}" for reason, some in left.items()])
-
-
-def _named(names: Sequence[str]) -> str:
-    rest = len(names) - MAX_NAMED
-    more = f" and {rest:,} more" if rest > 0 else ""
-    return ", ".join(names[:MAX_NAMED]) + more
+            names_by_problem.setdefault(str(error), []).append(names[conflict.pk])
+    problems = []
+    for problem, records in names_by_problem.items():
+        rest = len(records) - MAX_NAMED
+        more = f" and {rest:,} more" if rest > 0 else ""
+        problems.append(f"Not resolved: {', '.join(records[:MAX_NAMED])}{more}. {problem}")
+    sentence = f"{count_with_noun(resolved, 'conflict')} resolved. That is written within seconds." if resolved else ""
+    return Report(sentence, problems)
 
 
 def _resolution(conflict: SyncConflict, choice: str) -> tuple[str, Selections | None]:
@@ -217,8 +206,8 @@ def _resolution(conflict: SyncConflict, choice: str) -> tuple[str, Selections | 
 def shown_conflicts(text: str) -> dict[str, str]:
     """Read which conflicts the page had shown, each with its digest; what no page has sent names none."""
     try:
-        sent = json.loads(text)
+        posted = json.loads(text)
     except (ValueError, RecursionError):
         return {}
-    pairs = list(sent.items())[:MAX_CONFLICTS] if isinstance(sent, dict) else []
+    pairs = list(posted.items())[:MAX_CONFLICTS] if isinstance(posted, dict) else []
     return {key: str(shown) for key, shown in pairs if parse_uuid(key)}

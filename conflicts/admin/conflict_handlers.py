@@ -11,13 +11,14 @@ from typing import Any, cast
 from django.contrib.auth.models import User
 from django.http import HttpRequest
 
-from conflicts import case, rejections, resolution
+from conflicts import answers, case, rejections, resolution
 from conflicts.admin import bulk_resolution
-from conflicts.admin.case_screen import parse_seen
-from conflicts.lifecycle import Sides
+from conflicts.admin.decision_form import parse_seen
+from conflicts.effects import Sides
 from conflicts.models import BEING_APPLIED, CUSTOM, MONDAY, NPD, ResolutionType, SyncConflict
-from conflicts.reports import KIND_FIELDS, KIND_LOST_UPDATE, KIND_REPLACED, OptionAct
+from conflicts.reports import KIND_FIELDS, KIND_LOST_UPDATE, KIND_REPLACED, OPTION_ACTS
 from conflicts.text_diff import excerpts
+from conflicts.undo import undo
 from sync.admin import handlers
 from sync.admin.confirmed_action import MAX_ROWS_SHOWN, Choice, Question, RecordTable, Report
 from sync.attention import Entry, Group, Kind, SideValues
@@ -47,8 +48,10 @@ def _rejected_sides(entries: Sequence[Entry], mappings: Sequence[FieldMapping]) 
     """What each side has of rejected values, by key; a few queries for each type of record."""
     fields = {(entry.entity_type, entry.entity_id, entry.field): entry.key for entry in entries if entry.entity_id}
     return {
-        fields[ref]: [_with_excerpts(SideValues(value.key, value.field.label, value.sides[NPD], value.sides[MONDAY]))]
-        for ref, value in rejections.rejection_cases(fields, mappings).items()
+        fields[value.field_ref]: [
+            _with_excerpts(SideValues(value.key, value.field.label, value.sides[NPD], value.sides[MONDAY]))
+        ]
+        for value in rejections.rejections_of(fields, mappings)
     }
 
 
@@ -62,8 +65,7 @@ def _conflict_sides(entries: Sequence[Entry], mappings: Sequence[FieldMapping]) 
 
 
 def _with_excerpts(value: SideValues) -> SideValues:
-    pieces = excerpts(value.npd, value.monday)
-    return replace(value, excerpts=[[(part.text, part.marked) for part in side] for side in pieces])
+    return replace(value, excerpts=excerpts(value.npd, value.monday))
 
 
 def _seen_sides(shown: Any, key: str) -> Sides:
@@ -106,7 +108,7 @@ class UseValues(handlers.Handler):
                     )
                     undo.append(f"conflict {entry.row_id}")
                 elif entry.entity_id:
-                    answer = rejections.answer_rejection(
+                    answer = answers.answer_rejection(
                         (entry.entity_type, entry.entity_id, entry.field),
                         by=by,
                         choose=resolution.SIDE_OF_TYPE[self.resolution_type],
@@ -134,9 +136,9 @@ class UseValues(handlers.Handler):
             what, _, key = token.partition(" ")
             try:
                 if what == "conflict":
-                    resolution.undo(key, by=by)
+                    undo(key, by=by)
                 else:
-                    rejections.undo_answer(Decision.objects.get(pk=key, kind=rejections.DECISION_KIND), by=by)
+                    answers.undo_answer(Decision.objects.get(pk=key, kind=answers.DECISION_KIND), by=by)
                 done += 1
             except (ActionError, SyncConflict.DoesNotExist, Decision.DoesNotExist) as error:
                 problems.append(f"Not undone: {error}")
@@ -303,4 +305,4 @@ class ChooseOption(handlers.Handler):
 
 
 handlers.VALUES.update({Kind.REJECTED: _rejected_sides, Kind.CONFLICT: _conflict_sides})
-handlers.register(UseNpd(), UseMonday(), UseBoth(), *(ChooseOption(act.value) for act in OptionAct))
+handlers.register(UseNpd(), UseMonday(), UseBoth(), *(ChooseOption(act) for act in OPTION_ACTS))

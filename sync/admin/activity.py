@@ -153,9 +153,9 @@ class UndoOffers:
 
     def of(self, rows: Sequence[Decision]) -> UndoOffer:
         """Return what is offered for all of an act's decisions."""
-        found = next((row for row in rows if row.kind == CONFLICT_FOUND_KIND and "conflict" in row.cause), None)
-        if found is not None and self._sees_conflicts:
-            return UndoOffer(conflict_url=registry.page_url("conflicts_syncconflict_screen", found.cause["conflict"]))
+        opened = next((row for row in rows if row.kind == CONFLICT_FOUND_KIND and "conflict" in row.cause), None)
+        if opened is not None and self._sees_conflicts:
+            return UndoOffer(conflict_url=registry.page_url("conflicts_syncconflict_screen", opened.cause["conflict"]))
         moves = [row for row in rows if is_undoable(row)]
         resolutions = [row for row in rows if row.kind == _RESOLVED]
         if not moves and not resolutions:
@@ -571,9 +571,9 @@ class _Texts:
             if isinstance(relation, ForeignKey):
                 model: Any = relation.related_model
                 ids = {getattr(event, relation.attname) for event in events} - {None}
-                found = model._default_manager.in_bulk(list(ids)) if ids else {}
-                deleted = deleted_names(model.entity_type(), ids - found.keys())
-                self._related[relation.attname] = deleted | {key: str(target) for key, target in found.items()}
+                targets = model._default_manager.in_bulk(list(ids)) if ids else {}
+                deleted = deleted_names(model.entity_type(), ids - targets.keys())
+                self._related[relation.attname] = deleted | {key: str(target) for key, target in targets.items()}
 
     def of_change(self, field: Any, before: Any, after: Any) -> tuple[str, str]:
         """Return a field's values in two rows; as they were typed where only their spelling differs."""

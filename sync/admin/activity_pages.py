@@ -305,8 +305,8 @@ class DecisionAdmin(RecordLinkMixin, RecordSearchMixin, UndoPagesMixin, ReadOnly
     search_fields = ("sentence", "remote_id", "actor", "entity_id", "batch_id")
     search_help_text = "A record's name, what happened, who did it, or an item's number"
     json_fields = ("values", "cause")
-    summary = ("record", "said", "who", "moment", "before_and_after", "what_led_to_it")
-    change_form_outer_before_template = "sync/decision_buttons.html"
+    summary = ("record", "what_happened", "who", "moment", "before_and_after", "what_led_to_it")
+    change_form_outer_before_template = "sync/row_buttons.html"
     list_before_template = "sync/activity_tabs.html"
     empty_title = "Nothing was synced yet"
     empty_words = "Everything that a sync sent, updated or asked is listed here."
@@ -362,7 +362,8 @@ class DecisionAdmin(RecordLinkMixin, RecordSearchMixin, UndoPagesMixin, ReadOnly
         # A sync that moved no value has nothing to undo.
         has_batch = row.batch_id and may_undo_decisions(request.user, [row]) and batch_sizes({row.batch_id})
         batch_url = batch_undo_url(row.batch_id) if row.batch_id and has_batch else ""
-        return super().row_context(request, row) | {"undo_url": offer.url, "batch_url": batch_url}
+        buttons = [("Undo…", offer.url), ("Undo all of that sync…", batch_url)]
+        return super().row_context(request, row) | {"row_buttons": [button for button in buttons if button[1]]}
 
     def get_fields(self, request: HttpRequest, obj: Model | None = None) -> list[str]:
         fields = super().get_fields(request, obj)
@@ -373,7 +374,7 @@ class DecisionAdmin(RecordLinkMixin, RecordSearchMixin, UndoPagesMixin, ReadOnly
     def what_led_to_it(self, row: Decision) -> str:
         return humanize.without_request_id(causes_text(causes_by_decision([row])[row.pk])) or humanize.DASH
 
-    said = plain_column("What happened", lambda row: humanize.without_request_id(row.sentence))
+    what_happened = plain_column("What happened", lambda row: humanize.without_request_id(row.sentence))
 
     @admin.display(description="What happened")
     def what(self, row: Any) -> SafeString:
@@ -493,7 +494,7 @@ class TombstoneAdmin(ReadOnlyAdmin):
     ordering = ("-deleted_at",)
     json_fields = ("data",)
     actions = ("bring_back",)
-    change_form_outer_before_template = "sync/tombstone_buttons.html"
+    change_form_outer_before_template = "sync/row_buttons.html"
     change_form_outer_after_template = "sync/record_activity.html"
     empty_title = "Nothing was deleted"
     empty_words = "What is deleted in NPD is listed here, with what became of its item. For 30 days it can be restored."
@@ -529,7 +530,9 @@ class TombstoneAdmin(ReadOnlyAdmin):
         """Offer to bring the record back, to those who may; and tell its history, as its own page would."""
         record = rebuild_record(registry.entity(row.entity_type).model, row)
         return super().row_context(request, row) | {
-            "restore_url": reverse("admin:sync_tombstone_restore", args=[row.pk]) if _may_restore(row) else "",
+            "row_buttons": [("Restore…", reverse("admin:sync_tombstone_restore", args=[row.pk]))]
+            if _may_restore(row)
+            else [],
             "activity": activity_of(record, reader=request.user, field=request.GET.get(FIELD_PARAMETER, "")),
             "sync_page": request.path,
         }

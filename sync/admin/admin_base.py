@@ -58,9 +58,9 @@ def time_tag(moment: datetime | None, now: datetime) -> SafeString | str:
 
 def with_request_id(text: str) -> SafeString:
     """Return a sentence with the id of Monday's request in a fold: who asks Monday's support needs it."""
-    found = request_ids(text)
+    ids = request_ids(text)
     fold = '<details class="npd-trace"><summary>Technical details</summary>{}</details>'
-    return format_html("{}{}", without_request_id(text), format_html(fold, " ".join(found)) if found else "")
+    return format_html("{}{}", without_request_id(text), format_html(fold, " ".join(ids)) if ids else "")
 
 
 def describe(record: SyncedModel) -> str:
@@ -162,10 +162,10 @@ _draw_headers = unfold_list.result_headers
 
 def _headers_once(changelist: Any) -> list[dict[str, Any]]:
     """The headers of a list's columns, drawn once a page."""
-    found: list[dict[str, Any]] | None = changelist.__dict__.get("_headers")
-    if found is None:
-        found = changelist._headers = list(_draw_headers(changelist))
-    return found
+    headers: list[dict[str, Any]] | None = changelist.__dict__.get("_headers")
+    if headers is None:
+        headers = changelist._headers = list(_draw_headers(changelist))
+    return headers
 
 
 # The theme draws them anew for each row, to label its cells on small screens, and has no hook for it: 20 ms of the 100
@@ -196,7 +196,7 @@ class PageChangeList(ChangeList):
     def filters_set(self) -> int:
         """How many filters narrow the list, besides its tab."""
         chosen = {name for name, values in self.filter_params.items() if any(values)} - {self.tab_parameter}
-        return sum(not chosen.isdisjoint(one.expected_parameters()) for one in self.filter_specs)
+        return sum(not chosen.isdisjoint(spec.expected_parameters()) for spec in self.filter_specs)
 
     @property
     def empty_tab(self) -> tuple[str, str]:
@@ -229,7 +229,7 @@ class ValidIdsMixin:
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
         """Refuse what Django lets through and the database can't answer: rows of other tables, ways without answers."""
         model_admin: Any = self
-        own = {getattr(one, "parameter_name", one) for one in model_admin.get_list_filter(request)}
+        own = {getattr(spec, "parameter_name", spec) for spec in model_admin.get_list_filter(request)}
         first, *rest = lookup.split(LOOKUP_SEP)
         options = model_admin.opts
         names = {name: field for field in options.get_fields() for name in (field.name, getattr(field, "attname", ""))}
@@ -299,8 +299,8 @@ class PlainWordsMixin:
         fail_silently: bool = False,
     ) -> None:
         """Say what is to be said of the act under way, where that is set."""
-        said = getattr(request, "npd_said", None) if level == messages.SUCCESS else None
-        super().message_user(request, said or message, level, extra_tags, fail_silently)  # type: ignore[misc]
+        sentence = getattr(request, "npd_said", None) if level == messages.SUCCESS else None
+        super().message_user(request, sentence or message, level, extra_tags, fail_silently)  # type: ignore[misc]
 
     def response_add(self, request: HttpRequest, obj: Any, *args: Any, **kwargs: Any) -> HttpResponse:
         request.npd_said = f"{obj} is saved."  # type: ignore[attr-defined]
@@ -408,8 +408,8 @@ class ReadOnlyAdmin(PageAdmin):
 
     def get_fields(self, request: HttpRequest, obj: Model | None = None) -> list[str]:
         """Show the summary, and every column that it leaves out, JSON as indented lines, moments with their UTC."""
-        told = {*self.summary, *self.told_columns}
-        names = [field.name for field in self.opts.concrete_fields if field.name not in told]
+        above = {*self.summary, *self.told_columns}
+        names = [field.name for field in self.opts.concrete_fields if field.name not in above]
         return [*self.summary, *(self._shown.get(name, name) for name in names)]
 
     def get_fieldsets(self, request: HttpRequest, obj: Model | None = None) -> Any:
@@ -466,14 +466,14 @@ def record_ids_by_name(term: str) -> list[UUID]:
     """Return the ids of records whose name holds `term`, at most a thousand a type; one query for all types."""
     if not term:
         return []
-    found: list[QuerySet[Any, UUID]] = []
+    queries: list[QuerySet[Any, UUID]] = []
     for spec in registry.entities():
         if spec.name_field:
             named = spec.model._default_manager.filter(
                 registry.searching(spec.model, [spec.name_field], term)
             ).order_by()
-            found.append(named.values_list("id", flat=True)[:1000])
-    return list(found[0].union(*found[1:], all=True)) if found else []
+            queries.append(named.values_list("id", flat=True)[:1000])
+    return list(queries[0].union(*queries[1:], all=True)) if queries else []
 
 
 def record_link(entity_type: str, entity_id: UUID | None, names: dict[RecordKey, str]) -> SafeString | str:
@@ -483,7 +483,8 @@ def record_link(entity_type: str, entity_id: UUID | None, names: dict[RecordKey,
     name = names.get((entity_type, entity_id))
     if name is None or isinstance(name, DeletedName):
         called = type_label(entity_type) if name is None else name.called
-        url, gone = "" if name is None else name.url, badge("off", "delete", "Deleted")
+        url = "" if name is None else name.url
+        gone = badge("off", "delete", "Deleted")
         shown = format_html('<a class="npd-link" href="{}">{}</a>', url, called) if url else called
         return format_html("{} {}", shown, gone)
     url = record_url(entity_type, entity_id)
@@ -553,9 +554,9 @@ class RecordSearchMixin(PageAdmin):
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
     ) -> tuple[QuerySet[Any], bool]:
-        found, doubles = super().get_search_results(request, queryset, search_term)
+        rows, has_doubles = super().get_search_results(request, queryset, search_term)
         named = [str(key) for key in record_ids_by_name(search_term)]
-        return (found | queryset.filter(entity_id__in=named) if named else found), doubles
+        return (rows | queryset.filter(entity_id__in=named) if named else rows), has_doubles
 
 
 def _uuid(value: Any) -> UUID | None:

@@ -23,7 +23,7 @@ from sync.admin.board_cards import Badge, BoardStatus
 from sync.admin.concurrent_edits import ConcurrentSettingsForm
 from sync.admin.confirmed_action import run_action
 from sync.admin.queue_pages import pause_url
-from sync.admin.record_panel import CHECK_LABEL, may_change_mapping
+from sync.admin.record_panel import may_change_mapping
 from sync.admin.setup_pages import SetupWizardMixin
 from sync.api.callers import monday_throttle_reason
 from sync.boards import board_columns
@@ -32,6 +32,7 @@ from sync.boards.mapping import check_board, column_label_now
 from sync.boards.sync_filter import SyncFilter
 from sync.choices import REFUSED_WORDS, SyncDirection
 from sync.kernel import humanize
+from sync.kernel.acts import ACTS
 from sync.kernel.messages import ActionError, Conflict
 from sync.models import BoardLink, FieldMapping, UnmatchedItem
 from sync.monday.errors import MondayError
@@ -243,7 +244,7 @@ class BoardLinkAdmin(SetupWizardMixin, PageAdmin):
                 ],
                 "renamed": board_columns.renamed_columns(link),
                 "may_map": may_change_mapping(request.user),
-                "check_label": CHECK_LABEL,
+                "check_label": ACTS["check_column"].label,
             }
         answer: HttpResponse = super().render_change_form(request, context, *args, **kwargs)
         return answer

@@ -40,8 +40,11 @@ class _ConflictTitle:
     def changed_meanwhile(self) -> str:
         """The labels of those fields; empty without any."""
         form: Any = self
-        found = form.errors.as_data().items()
-        names = [name for name, errors in found if any(one.code == "changed_meanwhile" for one in errors)]
+        names = [
+            name
+            for name, errors in form.errors.as_data().items()
+            if any(error.code == "changed_meanwhile" for error in errors)
+        ]
         return humanize.join_first([str(form.fields[name].label or name).capitalize() for name in names])
 
 
@@ -62,7 +65,8 @@ class ConcurrentSettingsForm(_ConflictTitle, _ModelForm):
                 self.errors.pop(name, None)
                 self.cleaned_data[name] = self.initial.get(name)
             elif has_changed:
-                field, stored = self.fields[name], self.initial.get(name)
+                field = self.fields[name]
+                stored = self.initial.get(name)
                 if isinstance(field, forms.BooleanField):
                     now = "on" if stored else "off"
                 else:
@@ -78,7 +82,8 @@ class ConcurrentSettingsForm(_ConflictTitle, _ModelForm):
     def _is_stale(self, name: str) -> bool:
         """Whether the stored value is neither the one that the page had shown nor the one that came back."""
         key = self.add_initial_prefix(name)
-        field, stored = self.fields[name], self.initial.get(name)
+        field = self.fields[name]
+        stored = self.initial.get(name)
         if key not in self.data:
             return True
         shown = field.to_python(self.data.get(key))
@@ -207,12 +212,14 @@ class ConcurrentRecordForm(_ConflictTitle, _RecordForm):
         return {}
 
     def _merge_field(self, name: str, shown: Mapping[str, str]) -> None:
-        widget, key = self.fields[name].widget, self.add_prefix(name)
+        widget = self.fields[name].widget
+        key = self.add_prefix(name)
         submitted: str | None = None
         # A field that the page didn't have says nothing, not that it was emptied.
         if not widget.value_omitted_from_data(self.data, self.files, key):
             submitted = self._text(name, widget.value_from_datadict(self.data, self.files, key))
-        stored, shown_value = self.stored_values[name], shown.get(name)
+        stored = self.stored_values[name]
+        shown_value = shown.get(name)
         unchanged = submitted is None or (shown_value is not None and self._is_same(name, submitted, shown_value))
         if submitted is None or unchanged or self._is_same(name, submitted, stored):
             self._keep_stored(name)
@@ -227,7 +234,8 @@ class ConcurrentRecordForm(_ConflictTitle, _RecordForm):
         self.unchanged_names.add(name)
         self.errors.pop(name, None)
         self.cleaned_data.pop(name, None)
-        key, stored = self.add_prefix(name), self.stored_values[name]
+        key = self.add_prefix(name)
+        stored = self.stored_values[name]
         data = self.data.copy()  # type: ignore[attr-defined]
         data[key] = stored
         if isinstance(self.fields[name], forms.BooleanField) and not stored:
@@ -254,8 +262,8 @@ class ConcurrentRecordForm(_ConflictTitle, _RecordForm):
             prepared = field.widget.format_value(prepared)
         return "" if prepared is None else str(prepared)
 
-    def _is_same(self, name: str, one: str, other: str) -> bool:
-        return self._comparable(name, one) == self._comparable(name, other)
+    def _is_same(self, name: str, text: str, other: str) -> bool:
+        return self._comparable(name, text) == self._comparable(name, other)
 
     def _comparable(self, name: str, text: str) -> str:
         """Return the text without what browsers change by themselves: line ends and outer white space."""
@@ -264,7 +272,8 @@ class ConcurrentRecordForm(_ConflictTitle, _RecordForm):
         return (lines.replace("\n", "") if one_line else lines).strip()
 
     def _conflict_message(self, name: str, submitted: str) -> SafeString:
-        field, stored = self.fields[name], self.stored_values[name]
+        field = self.fields[name]
+        stored = self.stored_values[name]
         attname = str(getattr(self.instance._meta.get_field(name), "attname", name))
         change = last_change(self.instance, attname)
         by = f" (by {change.by or 'Monday'}, {humanize.time_of_day(change.at)})" if change else ""
@@ -319,7 +328,8 @@ class DeletedMeanwhileMixin(PageAdmin):
         again = copy(request)
         again.method = "GET"
         # What the form held, as the initial values of an empty one.
-        values, shown = QueryDict(mutable=True), request.POST[SHOWN_KEY]
+        values = QueryDict(mutable=True)
+        shown = request.POST[SHOWN_KEY]
         for name in self.get_form(request).base_fields:
             if name not in request.POST and f'"{name}":' not in shown:
                 continue  # of how a record is synced the form said nothing: a new one is synced as new ones are
@@ -331,7 +341,8 @@ class DeletedMeanwhileMixin(PageAdmin):
 
     def _deleted_text(self, request: HttpRequest, opts: Any, object_id: str) -> str:
         name = request.POST.get("name") or f"The {opts.verbose_name}"
-        model, key = opts.model, unquote(object_id)
+        model = opts.model
+        key = unquote(object_id)
         # The admin's log knows who deleted; a deletion by API or by a script leaves no name.
         kind = ContentType.objects.get_for_model(model)
         entries = LogEntry.objects.filter(content_type=kind, object_id=key, action_flag=DELETION)

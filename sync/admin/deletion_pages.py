@@ -220,7 +220,8 @@ _REMOVALS: dict[str, str] = {DeletedRecordPolicy.ARCHIVE: "Archive", DeletedReco
 def decision_label(pending: QuerySet[ApprovalRequest], kind: ApprovalKind, decision: str) -> str:
     """Say with its number what approving changes of one kind deletes or empties, or what rejecting them keeps."""
     acts = pending.filter(kind=kind)
-    number, types = acts.count(), list(acts.order_by().values_list("entity_type", flat=True).distinct())
+    number = acts.count()
+    types = list(acts.order_by().values_list("entity_type", flat=True).distinct())
     entity_type = types[0] if len(types) == 1 else ""
     if kind is ApprovalKind.RECORDS:
         verb = "Delete" if decision == "approve" else "Keep"
@@ -245,7 +246,8 @@ def of_chosen_kind(request: HttpRequest, pending: QuerySet[ApprovalRequest]) -> 
 def approval_question(
     pending: QuerySet[ApprovalRequest], decision: str, hidden: Sequence[tuple[str, object]]
 ) -> Question:
-    number, records = pending.count(), pending.values("entity_type", "entity_id").distinct().count()
+    number = pending.count()
+    records = pending.values("entity_type", "entity_id").distinct().count()
     if not number:
         return Question("Nothing of this is waiting any more", ["It was decided meanwhile, or its cause has ended."])
     kinds = [ApprovalKind(kind) for kind in pending.order_by("kind").values_list("kind", flat=True).distinct()]
@@ -325,8 +327,8 @@ class IgnoredItemAdmin(PageAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[IgnoredItem]:
         """Return all but those whose person was erased: considered again, the person would come back."""
-        found: QuerySet[IgnoredItem] = super().get_queryset(request)
-        return found.filter(erased=False)
+        rows: QuerySet[IgnoredItem] = super().get_queryset(request)
+        return rows.filter(erased=False)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False

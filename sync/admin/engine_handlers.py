@@ -22,7 +22,7 @@ from sync.admin.queue_pages import left_alone
 from sync.admin.record_panel import may_change_mapping
 from sync.attention import Entry, Group, Kind
 from sync.boards.mapping import needs_column, retry_field
-from sync.choices import ApprovalKind, BlockedCode
+from sync.choices import ApprovalKind
 from sync.clock import parse_moment, sync_now
 from sync.kernel import humanize
 from sync.kernel.messages import ActionError
@@ -30,7 +30,7 @@ from sync.limits import quota
 from sync.models import ApprovalRequest, BoardLink, FieldMapping, SyncedModel, SyncQueue, UnmatchedItem
 from sync.outbox import operate
 from sync.queue import retry_all
-from sync.records.authors import log_action, log_action_many
+from sync.records.authors import log_action, log_action_many, log_queue_action
 from sync.records.availability import wait_sentence
 from sync.records.item_links import request_recreation_many, request_unlink_many
 
@@ -41,9 +41,6 @@ class Retry(handlers.Handler):
     code = "retry"
     kinds = frozenset({Kind.FAILED, Kind.BLOCKED, Kind.REJECTED})
     asks_about_several = False
-
-    def fits(self, entry: Entry) -> bool:
-        return entry.cause_code not in (BlockedCode.COLUMN, BlockedCode.LIMIT)
 
     def may(self, user: Any, entry: Entry) -> bool:
         """Whether this person may retry jobs, or change the field's record."""
@@ -67,6 +64,8 @@ class Retry(handlers.Handler):
             result = retry_all(SyncQueue.objects.filter(pk__in=jobs), by)
             done += result.done
             problems += left_alone(result, "done already")
+            if done:
+                log_queue_action(request.user, f"Retry: {humanize.count_with_noun(done, 'job')}.")
         fields: dict[tuple[str, str], list[Any]] = {}
         for entry in entries:
             if entry.field:
@@ -108,6 +107,8 @@ class Discard(handlers.Handler):
     def run(self, request: HttpRequest, entries: Sequence[Entry], seen: Mapping[str, Any]) -> Report:
         jobs = SyncQueue.objects.filter(pk__in=[int(entry.row_id) for entry in entries])
         done = operate.discard(jobs, request.user.get_username()).done
+        if done:
+            log_queue_action(request.user, f"Discard: {humanize.count_with_noun(done, 'job')}.")
         return Report(f"{humanize.count_with_noun(done, 'failed job')} discarded." if done else "")
 
 

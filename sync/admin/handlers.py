@@ -55,11 +55,12 @@ class Handler:
         return attention.may_do(user, self.act, entry.entity_type)
 
     def fits(self, entry: Entry) -> bool:
-        """Whether it makes sense for an entry of its kinds."""
+        """Whether it is possible for an entry whose cause has it."""
         return True
 
     def is_for(self, user: Any, entry: Entry) -> bool:
-        return entry.kind in self.kinds and self.fits(entry) and self.may(user, entry)
+        is_act_of = self.code in attention.acts_of(entry.kind, entry.cause_code)
+        return entry.kind in self.kinds and is_act_of and self.fits(entry) and self.may(user, entry)
 
     def label(self, entry: Entry) -> str:
         return self.act.button

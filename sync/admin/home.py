@@ -25,10 +25,10 @@ from sync.admin.board_cards import Badge, BoardStatus, records_url
 from sync.admin.connection_pages import has_answered, next_setup_step
 from sync.admin.handlers import Handler
 from sync.admin.queue_pages import next_attempt, pause_url
-from sync.admin.record_panel import may_change_mapping
+from sync.admin.record_panel import may_change_mapping, removal_sentence
 from sync.admin.unmatched_pages import request_badge
-from sync.attention import Entry, Group, Kind, Scope, Tally, Wording
-from sync.choices import BlockedCode, QueueStatus, RemovedItemPolicy
+from sync.attention import KINDS, Entry, Group, Kind, Scope, Tally, Wording
+from sync.choices import BlockedCode, QueueStatus
 from sync.kernel import humanize
 from sync.kernel.acts import ACTS
 from sync.limits import quota
@@ -49,9 +49,6 @@ SHOWN_AT_ONCE = 5
 
 LOAD_IS_RECENT = timedelta(days=1)
 """For so long after its start a set-up's changes that are pending are called its load."""
-
-DOOR_FIRST = frozenset({Kind.CONFLICT, Kind.DUPLICATE, Kind.REJECTED, Kind.NOTIFICATION, Kind.BOARD, Kind.DIFFERENCE})
-"""Kinds that are dealt with on a page of their own: their main button leads there."""
 
 
 def shown_scope(user: Any) -> Scope:
@@ -265,7 +262,7 @@ class GroupBox:
     @property
     def main_door(self) -> tuple[str, str] | None:
         """The page that its main button leads to; None where the button is an act."""
-        is_door = self.group.kind in DOOR_FIRST or not self.acts
+        is_door = KINDS[self.group.kind].has_page or not self.acts
         return self.doors[0] if is_door and self.doors else None
 
     @property
@@ -320,7 +317,9 @@ def _boxes(request: HttpRequest, scope: Scope, opened: Collection[str], now: dat
         lead = group.sentence
         on_monday = ("", "")
         if group.kind is Kind.REMOVED and link is not None:
-            lead = removal_sentence(group, link, request.user, now, may_act=bool(buttons))
+            lead = removal_sentence(group.noticed, group.code, link, now)
+            if buttons:
+                lead = f"{lead} {_left_to_others(request.user, group)}{_RESTORE_STEPS[group.code]}"
             on_monday = ("Move back on Monday" if group.code == "moved" else "Restore on Monday", board_url(link))
         elif (group.kind, group.code) == (Kind.BLOCKED, BlockedCode.COLUMN) and link is not None:
             on_monday = ("Open the board", board_url(link))
@@ -344,36 +343,15 @@ _RESTORE_STEPS = {
     "moved": "On Monday, select the items on the other board and move them back.",
 }
 
-_AFTER_QUIET_TIME = {
-    RemovedItemPolicy.ASK: "they stay in NPD, and are not synced, until somebody answers here",
-    RemovedItemPolicy.UNLINK: "the records are unlinked then, as the board's setting says",
-    RemovedItemPolicy.DELETE: "the records are deleted in NPD, too, as the board's setting says",
-    RemovedItemPolicy.CREATE: "their items are created again then, as the board's setting says",
-}
 
-
-def removal_sentence(group: Group, link: BoardLink, user: Any, now: datetime, *, may_act: bool) -> str:
-    """Say what becomes of records whose items were removed, when, how these are restored, and who else may answer."""
-    until = group.noticed + timedelta(seconds=settings.GONE_QUIET_SECONDS) if group.noticed else now
-    sentence = (
-        "They stay in NPD as they are, and are not synced, until somebody answers, or they are restored on Monday."
-    )
-    if until > now:
-        # An item on another board is somebody's to decide, whatever the setting says.
-        policy = RemovedItemPolicy.ASK if group.code == "moved" else RemovedItemPolicy(link.removed_item_policy)
-        edited = "" if policy is RemovedItemPolicy.ASK else "; what was edited since is asked about"
-        sentence = (
-            f"Until {humanize.due_time(until)} nothing is changed: restored by then, they are synced as before. "
-            f"Otherwise {_AFTER_QUIET_TIME[policy]}{edited}."
-        )
-    if not may_act:
-        return sentence
+def _left_to_others(user: Any, group: Group) -> str:
+    """Say which of the answers this person may not give, and who may; empty where all are theirs."""
     may_delete = registry.may_act(user, "delete", group.entity_type)
     may_answer = user.has_perm("conflicts.change_syncconflict") or registry.may_act(user, "change", group.entity_type)
-    if may_delete != may_answer:
-        act, what = ("change", "Creating items again and unlinking") if may_delete else ("delete", "Deleting in NPD")
-        sentence += f" {what} is not part of your role; who may: {who_may(act, group.entity_type)}."
-    return f"{sentence} {_RESTORE_STEPS[group.code]}"
+    if may_delete and may_answer:
+        return ""
+    act, what = ("change", "Creating items again and unlinking") if may_delete else ("delete", "Deleting in NPD")
+    return f"{what} is not part of your role; who may: {who_may(act, group.entity_type)}. "
 
 
 def _tallies(groups: Sequence[Group]) -> dict[Kind, Tally]:
@@ -401,7 +379,7 @@ def _group_acts(group: Group, rows: Sequence[Row]) -> list[ActButton]:
 
 def _group_doors(group: Group, rows: Sequence[Row], board_urls: Mapping[str, str]) -> list[tuple[str, str]]:
     doors = []
-    if rows and rows[0].entry.url and (group.kind in DOOR_FIRST or not any(row.handlers for row in rows)):
+    if rows and rows[0].entry.url and (KINDS[group.kind].has_page or not any(row.handlers for row in rows)):
         doors.append((group.button, rows[0].entry.url))
     if group.number == 1 and rows:
         doors += rows[0].doors

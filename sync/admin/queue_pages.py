@@ -155,8 +155,8 @@ class SyncQueueAdmin(RecordSearchMixin, RecordLinkMixin, ReadOnlyAdmin):
             number = humanize.count_with_noun(result.done, "job")
             authors.log_queue_action(request.user, f"Retry: {number}.")
             wait = wait_sentence(result.done, kinds)
-            said = f"{number} will be tried again. {wait}" if wait else f"{number} will be tried again now."
-            self.message_user(request, said, messages.SUCCESS)
+            when = f". {wait}" if wait else " now."
+            self.message_user(request, f"{number} will be tried again{when}", messages.SUCCESS)
 
     @admin.action(description=CANCEL.act.button, permissions=["cancel"])
     def cancel(self, request: HttpRequest, queryset: QuerySet[SyncQueue]) -> HttpResponse:

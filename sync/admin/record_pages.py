@@ -57,7 +57,6 @@ from sync.kernel.db import LONGEST_SEARCH, bound_lock_waits
 from sync.kernel.humanize import plural
 from sync.kernel.messages import Conflict
 from sync.models import FieldMapping, SyncedModel
-from sync.models.jobs import QueueAction, is_allowed
 from sync.operations.record_requests import (
     last_manual_push,
     push_record,
@@ -67,12 +66,9 @@ from sync.operations.record_requests import (
     turn_sync_on,
 )
 from sync.outbox import notify
-from sync.queue import SyncQueueService
 from sync.records import tombstones
 from sync.records.authors import log_action, log_action_many
-from sync.records.availability import wait_sentence
-from sync.records.item_links import relink, request_recreation, request_unlink_many, unlinked_item
-from sync.state import record_view
+from sync.records.item_links import relink, request_unlink_many, unlinked_item
 from sync.state.record_view import PARTS, Part, RecordState, health_counts
 
 # What a person does with the records that are ticked in a list: sync on, sync off, unlink.
@@ -173,14 +169,6 @@ class RecordSelectionMixin(PageAdmin):
 # Unfold's search has no limit of its own.
 COMMAND_RESULTS = 20
 
-_RECREATION_EFFECTS = (
-    "A new item is created on the board from what NPD says now, and linked with the record.",
-    (
-        "The old item stays as it is: archived or deleted. What was edited there and never synced stays there, too. "
-        "Should it be restored on Monday later, it is listed as a possible duplicate."
-    ),
-)
-
 _LINK_EFFECTS = (
     "The record is linked again with the item from which it was unlinked, and its sync is turned on.",
     (
@@ -188,9 +176,6 @@ _LINK_EFFECTS = (
         "conflict. To undo it, unlink the record again."
     ),
 )
-
-_STEERING = {"retry": QueueAction.RETRY}
-"""Acts of a record's page that steer the queue: they ask for its permissions, and to see the record."""
 
 RecordActionView = Callable[[HttpRequest, SyncedModel], HttpResponse]
 
@@ -267,7 +252,7 @@ class RecordChangeList(PageChangeList):
             return ""
         entity_type = self.model.entity_type()
         mapped = FieldMapping.objects.filter(link__entity_type=entity_type).exclude(direction=SyncDirection.NONE)
-        labels = [one.label for one in mapped.exclude(problem="").order_by("pk")] or ["A field"]
+        labels = [mapping.label for mapping in mapped.exclude(problem="").order_by("pk")] or ["A field"]
         who = f"{humanize.join_first(labels)} {plural(len(labels), 'is', 'are')} blocked"
         return f"{who} for {registry.count_of_type(number, entity_type)}: a column on Monday can't be used."
 
@@ -275,7 +260,8 @@ class RecordChangeList(PageChangeList):
     def other_causes(self) -> ListTab:
         """The records that need attention for something of their own."""
         parts = [part for part in PARTS[RecordState.ATTENTION] if part is not Part.COLUMN]
-        name, chosen = HealthFilter.parameter_name, ",".join(parts)
+        name = HealthFilter.parameter_name
+        chosen = ",".join(parts)
         number = sum(self._parts.get(part, 0) for part in parts)
         return ListTab("", self.get_query_string({name: chosen}, remove=[PAGE_VAR]), self._state == chosen, number)
 
@@ -286,18 +272,19 @@ class RecordChangeList(PageChangeList):
         for part, number in self._parts.items():
             counts[part.state] += number
         name = HealthFilter.parameter_name
-        found = [ListTab("All", self.get_query_string(remove=[PAGE_VAR, name]), not self._state)]
-        for state in (one for one in EMPTY_TABS if counts[one] or one == self._state):
+        tabs = [ListTab("All", self.get_query_string(remove=[PAGE_VAR, name]), not self._state)]
+        for state in [state for state in EMPTY_TABS if counts[state] or state == self._state]:
             url = self.get_query_string({name: state.value}, remove=[PAGE_VAR])
-            found.append(ListTab(str(state.label), url, state == self._state, counts[state]))
-        return found
+            tabs.append(ListTab(str(state.label), url, state == self._state, counts[state]))
+        return tabs
 
     @property
     def empty_tab(self) -> tuple[str, str]:
         """What an empty tab says, where nothing but the tab narrows the list: a heading and a sentence."""
         is_narrowed = self.query or self.filter_params.keys() - {HealthFilter.parameter_name}
-        said = {} if is_narrowed else {tab.value: words for tab, words in EMPTY_TABS.items()}
-        return said.get(self._state, ("", ""))
+        if is_narrowed or self._state not in RecordState.values:
+            return "", ""
+        return EMPTY_TABS.get(RecordState(self._state), ("", ""))
 
 
 class SyncedModelAdmin(RecordFilesMixin, RecordSelectionMixin, DeletedMeanwhileMixin, PageAdmin):
@@ -354,7 +341,8 @@ class SyncedModelAdmin(RecordFilesMixin, RecordSelectionMixin, DeletedMeanwhileM
             return queryset.none(), False
         names = self.get_search_fields(request)
         if all(registry.is_contained(self.model, name) for name in names):
-            rows, has_doubles = queryset.filter(registry.searching(self.model, names, search_term)), False
+            rows = queryset.filter(registry.searching(self.model, names, search_term))
+            has_doubles = False
         else:
             # A class of its own may ask for Django's other lookups.
             rows, has_doubles = super().get_search_results(request, queryset, search_term[:LONGEST_SEARCH])
@@ -389,7 +377,7 @@ class SyncedModelAdmin(RecordFilesMixin, RecordSelectionMixin, DeletedMeanwhileM
         named = flatten_fieldsets([(title, first), *others])
         rest = [field.name for field in registry.own_fields(self.model) if field.name not in named]
         sets = [(title, first | {"fields": [*first["fields"], *rest]}), *others]
-        return [one for one in sets if obj is None or one != SYNC_FIELDS]
+        return [fieldset for fieldset in sets if obj is None or fieldset != SYNC_FIELDS]
 
     def get_autocomplete_fields(self, request: HttpRequest) -> Sequence[str]:
         """Related records are searched for: there may be thousands."""
@@ -444,11 +432,11 @@ class SyncedModelAdmin(RecordFilesMixin, RecordSelectionMixin, DeletedMeanwhileM
         return f"{self.opts.app_label}_{self.opts.model_name}_{view.replace('-', '_')}"
 
     def get_urls(self) -> list[URLPattern]:
-        found = [
-            path(f"<uuid:record_id>/{name}/", self._action_view(name, act), name=self._url_name(name))
+        acts = [
+            path(f"<uuid:record_id>/{name}/", self._action_view(act), name=self._url_name(name))
             for name, act in self._record_actions().items()
         ]
-        return [*found, *super().get_urls()]
+        return [*acts, *super().get_urls()]
 
     def _record_actions(self) -> dict[str, RecordActionView]:
         return {
@@ -456,8 +444,6 @@ class SyncedModelAdmin(RecordFilesMixin, RecordSelectionMixin, DeletedMeanwhileM
             "sync-on": self.turn_record_on,
             "direction": self.change_direction,
             "sync-now": self.push_record,
-            "retry": self.retry_record,
-            "create-again": self.create_item_again,
             "link-again": self.link_again,
         }
 
@@ -468,18 +454,13 @@ class SyncedModelAdmin(RecordFilesMixin, RecordSelectionMixin, DeletedMeanwhileM
             for name in self._record_actions()
         }
 
-    def _action_view(self, name: str, record_action: RecordActionView) -> Callable[..., HttpResponse]:
-        def may_do(request: HttpRequest, record: SyncedModel) -> bool:
-            if name in _STEERING:
-                return bool(self.has_view_permission(request, record)) and is_allowed(request.user, _STEERING[name])
-            return bool(self.has_change_permission(request, record))
-
+    def _action_view(self, record_action: RecordActionView) -> Callable[..., HttpResponse]:
         def view(request: HttpRequest, record_id: UUID) -> HttpResponse:
             record = self.get_queryset(request).filter(pk=record_id).first()
             message = f"There is no {self.opts.verbose_name} {record_id}; it may have been deleted."
             if record is None:
                 raise Http404(message)
-            if not may_do(request, record):
+            if not self.has_change_permission(request, record):
                 raise PermissionDenied
             try:
                 return record_action(request, record)
@@ -516,7 +497,8 @@ class SyncedModelAdmin(RecordFilesMixin, RecordSelectionMixin, DeletedMeanwhileM
 
     def change_direction(self, request: HttpRequest, record: SyncedModel) -> HttpResponse:
         """Give one record another direction; where that side's edits are going to be replaced, after a page."""
-        chosen, shown = request.POST.get("direction", ""), request.POST.get("shown", "")
+        chosen = request.POST.get("direction", "")
+        shown = request.POST.get("shown", "")
         overwritten = record_panel.overwritten_values(record, chosen)
 
         def question() -> Question:
@@ -559,37 +541,6 @@ class SyncedModelAdmin(RecordFilesMixin, RecordSelectionMixin, DeletedMeanwhileM
 
         return run_action(self, request, run, back_url=self._page_url(record), atomic=False)
 
-    def retry_record(self, request: HttpRequest, record: SyncedModel) -> HttpResponse:
-        """Make the record's failed jobs due now, with all their attempts."""
-
-        def run() -> str:
-            jobs = record_view.describe_one(record).failed_jobs
-            if not jobs:
-                raise Conflict(f"“{record}” has no failed job any more.")
-            for job in jobs:
-                SyncQueueService().manual_retry(job, request.user.get_username())
-            log_action(request.user, record, "Retried.")
-            wait = wait_sentence(1, [record.entity_type()])
-            return f"“{record}” will be tried again. {wait}" if wait else f"“{record}” is tried again now."
-
-        return run_action(self, request, run, back_url=self._page_url(record), atomic=False)
-
-    def create_item_again(self, request: HttpRequest, record: SyncedModel) -> HttpResponse:
-        """Have the next pass make a new item for a record whose item is gone, after a page that says so."""
-
-        def question() -> Question:
-            title = f"Create the item of “{record}” again?"
-            return Question(title, _RECREATION_EFFECTS, "Yes, create it again", page_name=str(record))
-
-        def run() -> str:
-            request_recreation(record, request.user.get_username())
-            log_action(request.user, record, "Creating its item again was asked for.")
-            wait = wait_sentence(1, [record.entity_type()])
-            return f"The item of “{record}” {f'is to be created again. {wait}' if wait else 'is created again now.'}"
-
-        back_url = self._page_url(record)
-        return run_action(self, request, run, back_url=back_url, question=question, atomic=False)
-
     def link_again(self, request: HttpRequest, record: SyncedModel) -> HttpResponse:
         """Link a record with the item that was let go of it, after a page that says which."""
 
@@ -610,13 +561,13 @@ class SyncedModelAdmin(RecordFilesMixin, RecordSelectionMixin, DeletedMeanwhileM
 
     def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
         """Return the record; when it is about to be saved, read under its lock."""
-        found = super().get_object(request, object_id, from_field)
-        if found is None or request.method != "POST" or not connection.in_atomic_block:
-            return found
+        record = super().get_object(request, object_id, from_field)
+        if record is None or request.method != "POST" or not connection.in_atomic_block:
+            return record
         bound_lock_waits()
         # NO KEY: a contact that is saved meanwhile may still point at this organization.
         locked = self.model._default_manager.select_for_update(no_key=True, of=("self",))
-        return locked.filter(pk=found.pk).first()
+        return locked.filter(pk=record.pk).first()
 
     def render_change_form(
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
@@ -649,7 +600,8 @@ class SyncedModelAdmin(RecordFilesMixin, RecordSelectionMixin, DeletedMeanwhileM
             "sync_may_push": may_change,
             "sync_turned_off": sync_turned_off(record),
             "sync_without_item": record_panel.missing_item_text(record),
-            "sync_open": record_panel.open_items(record, view.state, request.user),
+            "sync_others": record_panel.others_of(record, view, request.user),
+            "sync_removal": record_panel.removal_of(record, view),
             "sync_directions": [
                 (direction.value, direction.label, text) for direction, text in record_panel.DIRECTION_EFFECTS.items()
             ],
@@ -663,25 +615,27 @@ class SyncedModelAdmin(RecordFilesMixin, RecordSelectionMixin, DeletedMeanwhileM
         super().save_model(request, obj, form, change)
 
     def delete_model(self, request: HttpRequest, obj: Any) -> None:
-        follows, key = tombstones.deletion_consequence([obj]), obj.pk
+        follows = tombstones.deletion_consequence([obj])
+        key = obj.pk
         super().delete_model(request, obj)
         self._say_deleted(request, f"{obj} is deleted.", follows, "Restore it", f"?q={key}")
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
-        keys, entity_type = list(queryset.values_list("pk", flat=True)), self.model.entity_type()
-        number, follows = len(keys), tombstones.deletion_consequence(queryset)
+        keys = list(queryset.values_list("pk", flat=True))
+        entity_type = self.model.entity_type()
+        follows = tombstones.deletion_consequence(queryset)
         super().delete_queryset(request, queryset)
-        said = f"{registry.count_of_type(number, entity_type)} {plural(number, 'is', 'are')} deleted."
+        sentence = f"{registry.count_of_type(len(keys), entity_type)} {plural(len(keys), 'is', 'are')} deleted."
         undo = restore_link(request, entity_type, keys)
-        self._say_deleted(request, said, follows, "See the deleted records", undo=undo)
+        self._say_deleted(request, sentence, follows, "See the deleted records", undo=undo)
 
     def _say_deleted(
-        self, request: HttpRequest, said: str, follows: Any, label: str, query: str = "", undo: str = ""
+        self, request: HttpRequest, sentence: str, follows: Any, label: str, query: str = "", undo: str = ""
     ) -> None:
         first = approvals_link(request.user) if follows.waits else ""
         last = deleted_records_link(request.user, label, query)
-        links = format_html_join(" ", "{}", ((one,) for one in (first, undo, last) if one))
-        request.npd_said = format_html("{} {} {}", said, follows.sentence, links)  # type: ignore[attr-defined]
+        links = format_html_join(" ", "{}", ((link,) for link in (first, undo, last) if link))
+        request.npd_said = format_html("{} {} {}", sentence, follows.sentence, links)  # type: ignore[attr-defined]
 
     def response_action(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:
         """Tell the page that asks before a deletion what becomes of the items, and of open conflicts."""
@@ -691,14 +645,14 @@ class SyncedModelAdmin(RecordFilesMixin, RecordSelectionMixin, DeletedMeanwhileM
             records = answer.context_data.get("queryset", ())
             answer.context_data["items_follow"] = tombstones.deletion_consequence(records)
             answer.context_data["in_conflict"] = record_panel.in_conflict(records, request.user)
-            known = {one.name: one for one in self.opts.fields}
-            fields = [known[name] for name in self.get_list_display(request) if name in known]
+            own = {field.name: field for field in self.opts.fields}
+            fields = [own[name] for name in self.get_list_display(request) if name in own]
             shown = list(records[:MAX_ROWS_SHOWN])
             self.prepare_page(shown)
             for record in shown:
                 record_panel.respell(record, record.sync_view)
-            rows = [[_field_value(one, record) for one in fields] for record in shown]
-            heads = [capfirst(str(one.verbose_name)) for one in fields]
+            rows = [[_field_value(field, record) for field in fields] for record in shown]
+            heads = [capfirst(str(field.verbose_name)) for field in fields]
             answer.context_data["records"] = RecordTable(heads, rows, len(records))
         return answer
 
@@ -707,10 +661,12 @@ class SyncedModelAdmin(RecordFilesMixin, RecordSelectionMixin, DeletedMeanwhileM
     ) -> HttpResponse:
         """Say before the deletion what becomes of the item, and of open conflicts."""
         record = self.get_object(request, object_id)
-        found = [record] if record else []
-        follows, in_conflict = tombstones.deletion_consequence(found), record_panel.in_conflict(found, request.user)
-        more = {"items_follow": follows, "in_conflict": in_conflict}
-        answer: HttpResponse = super().delete_view(request, object_id, (extra_context or {}) | more)
+        records = [record] if record else []
+        consequences = {
+            "items_follow": tombstones.deletion_consequence(records),
+            "in_conflict": record_panel.in_conflict(records, request.user),
+        }
+        answer: HttpResponse = super().delete_view(request, object_id, (extra_context or {}) | consequences)
         return answer
 
 

@@ -1,64 +1,43 @@
-"""What a record's page says of its sync: its state and why, one button, and both sides of what differs."""
+"""What a record's page says of its sync: its state and why, one button, and both sides of what differs.
+
+Why it waits for a person is said by its rows of `sync.attention`; what a person does about that are their acts.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+from django.conf import settings
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from conflicts.reports import KIND_UNDO, OpenConflict
-from conflicts.store import open_conflicts
-from sync import registry
-from sync.admin import admin_base
+from sync import attention, registry
+from sync.admin import admin_base, handlers
 from sync.admin.board_cards import STATE_BADGES
 from sync.admin.confirmed_action import RecordTable
-from sync.admin.deletion_pages import KIND_LABELS
-from sync.attention import WHERE_TO_UNBLOCK, Kind, may_act_on
-from sync.boards.mapping import needs_column
-from sync.choices import ApprovalKind, ApprovalState, BlockedCode, RecordSyncStatus, RemovedItemPolicy, SyncDirection
+from sync.attention import KINDS, Entry, Kind
+from sync.choices import RecordSyncStatus, RemovedItemPolicy, SyncDirection
 from sync.clock import sync_now
 from sync.kernel import humanize
-from sync.kernel.acts import ACTS
-from sync.models import ApprovalRequest, SyncedModel
-from sync.models.jobs import QueueAction, is_allowed
+from sync.models import BoardLink, SyncedModel
 from sync.records.availability import Overview
-from sync.records.blocked_fields import throttle_reason, throttled_fields
 from sync.records.item_links import unlinked_item
-from sync.registry import link_of, page_url
 from sync.state.record_view import FieldReason, FieldView, Part, RecordState, RecordView, describe, describe_one
-
-_CAUSES = {
-    Part.CONFLICT: "Conflict",
-    Part.FAILED: "Failed",
-    Part.APPROVAL: "Approval",
-    Part.GONE: "Removed",
-    Part.BLOCKED: "Blocked",
-    Part.COLUMN: "Column",
-}
-
-_OR_ASKED = "as the board's setting says; if it was edited since, you are asked here"
-_AFTER_QUIET_TIME = {
-    RemovedItemPolicy.ASK: "you are asked here",
-    RemovedItemPolicy.UNLINK: f"the record is unlinked, {_OR_ASKED}",
-    RemovedItemPolicy.DELETE: f"the record is deleted in NPD too, {_OR_ASKED}",
-    RemovedItemPolicy.CREATE: f"its item is created again, {_OR_ASKED}",
-}
 
 
 @dataclass(frozen=True)
 class RecordSyncView:
-    """What a page shows of one record's sync: its state, its open conflicts, and the time of the page."""
+    """What a page shows of one record's sync, at the time of the page."""
 
     record_id: UUID
     state: RecordView
     now: datetime
-    conflicts: Sequence[OpenConflict] = field(default_factory=tuple)
+    entries: Sequence[Entry] = ()  # why it waits for a person, the gravest first
 
     @property
     def has_failed(self) -> bool:
@@ -71,30 +50,36 @@ class RecordSyncView:
         return self.state.state is RecordState.SYNCED and not self.reason
 
     @property
+    def has_conflict(self) -> bool:
+        return any(entry.kind is Kind.CONFLICT for entry in self.entries)
+
+    @property
     def next_try(self) -> str:
         """When the next look comes, in words; empty when none is planned."""
         moment = self.state.next_try
+        is_removed = any(entry.kind is Kind.REMOVED for entry in self.entries)
         # Of a stop, or a removed item, the reason says until when.
-        if self.state.status != RecordSyncStatus.PENDING or moment is None or self.state.stop_reason or self.quiet_time:
+        if self.state.status != RecordSyncStatus.PENDING or moment is None or self.state.stop_reason or is_removed:
             return ""
         return "now" if moment <= self.now else humanize.relative_time(moment, self.now)
 
     @property
     def reason(self) -> str:
         """The reason, as a sentence; the time of the next look is beside it, and what ends a stop above the page."""
+        if self.state.state is RecordState.ATTENTION:
+            if self.entries:
+                return self.entries[0].sentence
+            if self.state.reason_code is Part.CONFLICT:
+                return "What was chosen for its conflict is being applied."
         words = humanize.without_request_id(self.state.words)
         if words and self.state.status != RecordSyncStatus.SYNCED and words.startswith(self.stop):
             words = self.stop or words
         return words
 
     @property
-    def quiet_time(self) -> str:
-        """Until when its removed item may come back, and what happens then, as a sentence; empty once that is over."""
-        until = self.state.quiet_until
-        if until is None or until <= self.now or self.state.stop_reason:
-            return ""
-        at, then = humanize.due_time(until, self.now), _AFTER_QUIET_TIME[self.state.removed_item_policy]
-        return f"If the item comes back until {at}, nothing happens; then {then}."
+    def others(self) -> Sequence[Entry]:
+        """What waits beside the reason."""
+        return self.entries[1:] if self.state.state is RecordState.ATTENTION else self.entries
 
     @property
     def stop(self) -> str:
@@ -103,80 +88,32 @@ class RecordSyncView:
         return reason if self.state.pause else humanize.first_sentence(reason)
 
     @property
-    def headline(self) -> str:
-        """The reason; of blocked fields only which they are, as each says why in the form, after what else waits."""
-        if self.answered:
-            names = humanize.join_first([self.state.labels.get(key, key) for key in self.answered])
-            what = (
-                "the choice is applied once it isn't blocked" if self.is_answer_blocked else "a choice is being applied"
-            )
-            return f"{names}: {what}."
-        if self.state.reason_code not in (Part.BLOCKED, Part.COLUMN):
-            return f"{self.reason} {self.quiet_time}".rstrip()
-        rejected, blocked = self.state.rejected_to_fix, self.state.blocked_by_others
-        differing = [one for one in self.state.fields if one.local != one.remote] if self.stop else []
-        waiting = [one.label for one in differing if one.state is RecordState.PENDING]
-        wait = f"{humanize.join_first(waiting)} {humanize.plural(len(waiting), 'waits', 'wait')}: {self.stop} "
-        said = ((rejected, "was", "were", "rejected by Monday"), (blocked, "is", "are", "blocked"))
-        return (wait if waiting else "") + " ".join(
-            f"{humanize.join_first([self.state.labels.get(key, key) for key in keys])} "
-            f"{humanize.plural(len(keys), one, many)} {what}."
-            for keys, one, many, what in said
-            if keys
-        )
-
-    @property
-    def answered(self) -> tuple[str, ...]:
-        """The fields in conflict, where of each a person has chosen, and the next sync applies it."""
-        is_answered = all(one.fields and set(one.fields) <= set(one.resolutions) for one in self.conflicts)
-        return tuple(key for one in self.conflicts for key in one.fields) if is_answered else ()
-
-    @property
-    def is_answer_blocked(self) -> bool:
-        """Whether a choice waits for a blocked field."""
-        return not set(self.answered).isdisjoint(self.state.blocked_by_others)
-
-    @property
     def requests(self) -> list[str]:
         """The ids of the requests to Monday that the reason names, for administrators."""
         return humanize.request_ids(self.state.words)
 
     @property
-    def fields_in_conflict(self) -> str:
-        labels = self.state.labels
-        return humanize.join_first([labels.get(key, key) for key in self.state.conflict_fields])
-
-    @property
-    def conflict_url(self) -> str:
-        """The screen that settles it; the filtered list when several are open."""
-        return conflict_url(self.record_id, self.conflicts)
-
-    @property
     def badge(self) -> SafeString:
-        """The state as a label with an icon; a conflict's leads to its screen."""
-        return self._badge(str(self.state.state.label))
+        """The state as a label with an icon."""
+        icon, colour = STATE_BADGES[self.state.state]
+        return admin_base.badge(colour, icon, str(self.state.state.label), title=self.detail)
 
     @property
     def list_badge(self) -> SafeString:
-        """The badge of a list, where what needs attention says why."""
-        is_rejected = self.state.reason_code is Part.BLOCKED and self.state.rejected_to_fix
-        cause = "Rejected" if is_rejected else _CAUSES.get(self.state.reason_code, "")
-        return self._badge(cause or str(self.state.state.label))
-
-    def _badge(self, label: str) -> SafeString:
-        icon, kind = STATE_BADGES[self.state.state]
-        if self.state.reason_code is Part.CONFLICT:
-            return admin_base.badge("warn", "call_split", label, url=self.conflict_url, title="Resolve this conflict")
-        return admin_base.badge(kind, icon, label, title=self.detail)
+        """The badge of a list, where what needs attention says why, and leads to the page where it is dealt with."""
+        if self.state.state is not RecordState.ATTENTION or not self.entries:
+            return self.badge
+        entry = self.entries[0]
+        kind = KINDS[entry.kind]
+        label = kind.nouns[0].capitalize()
+        return admin_base.badge("warn", kind.icon, label, url=entry.url if kind.has_page else "", title=self.detail)
 
     @property
     def detail(self) -> str:
         """What stands beside the badge in a list: when it is tried again, and why it waits."""
-        if self.state.reason_code is Part.CONFLICT:
-            return f"{Part.CONFLICT.label}: {self.fields_in_conflict}"
         if self.state.state is RecordState.SYNCED:
             return ""
-        tried = (f"Next attempt {self.next_try}.") if self.next_try and not self.has_failed else ""
+        tried = f"Next attempt {self.next_try}." if self.next_try and not self.has_failed else ""
         return " ".join(part for part in (tried, humanize.shorten(self.reason, 120)) if part)
 
 
@@ -189,9 +126,13 @@ def views_of(
     """
     if not records:
         return {}
+    entity_type = records[0].entity_type()
     states = describe(records, boards=boards)
-    conflicts = open_conflicts(records[0].entity_type(), [record.id for record in records])
-    return {key: RecordSyncView(key, state, now, tuple(conflicts.get(key, ()))) for key, state in states.items()}
+    columns = {key: state.without_column for key, state in states.items()}
+    names = {record.pk: str(record) for record in records}
+    mappings = {(entity_type, mapping.key): mapping for mapping in states[records[0].pk].mappings}
+    entries = attention.on_records(entity_type, columns, names, attention.Wording(mappings))
+    return {key: RecordSyncView(key, state, now, tuple(entries.get(key, ()))) for key, state in states.items()}
 
 
 def view_of(record: SyncedModel) -> RecordSyncView:
@@ -204,52 +145,17 @@ def respell(record: Any, view: RecordSyncView | None) -> None:
         setattr(record, name, text)
 
 
-def conflict_url(record_id: UUID, conflicts: Sequence[OpenConflict]) -> str:
-    """Return the screen of the one open conflict, or the record's list of several.
-
-    Empty without conflicts, and where no application shows them.
-    """
-    if len(conflicts) == 1:
-        return page_url("conflicts_syncconflict_screen", conflicts[0].conflict_id)
-    return page_url("conflicts_syncconflict_changelist", query=f"entity_id__exact={record_id}") if conflicts else ""
-
-
 def in_conflict(records: Iterable[SyncedModel], user: Any) -> list[tuple[str, str]]:
-    """Return the names of those of one type with open conflicts, each with where these are resolved; one query.
+    """Return the names of those of one type with open conflicts, each with where these are resolved.
 
     The address is empty for who may not see conflicts.
     """
-    by_key = {record.pk: record for record in records}
-    if not by_key:
-        return []
-    entity_type, may_view = next(iter(by_key.values())).entity_type(), user.has_perm("conflicts.view_syncconflict")
-    found = open_conflicts(entity_type, by_key)
-    unresolved = {key: [one for one in conflicts if one.kind != KIND_UNDO] for key, conflicts in found.items()}
-    return [
-        (str(by_key[key]), conflict_url(key, conflicts) if may_view else "")
-        for key, conflicts in unresolved.items()
-        if conflicts
-    ]
-
-
-def rejected_value_url(record: SyncedModel, key: str, state: RecordView) -> str:
-    """Return the screen on which a refused value is settled; empty where Monday refuses none, or nothing shows it."""
-    if key not in state.rejected_fields:
-        return ""
-    return page_url("conflicts_syncconflict_rejected_screen", record.entity_type(), record.pk, key)
-
-
-def may_resolve_cases(user: Any) -> bool:
-    """Whether this person may resolve conflicts and answer rejected values; who may only view them is told so."""
-    return bool(user.has_perm("conflicts.change_syncconflict"))
-
-
-def rejection_act(user: Any, entity_type: str = "") -> str:
-    """What this person may do with rejected values of a type, or of any: correct, only choose a side, or view them."""
-    types = [entity_type] if entity_type else [spec.entity_type for spec in registry.entities()]
-    if not may_resolve_cases(user):
-        return "View"
-    return "Fix" if any(registry.may_act(user, "change", one) for one in types) else "Decide"
+    names = {record.pk: str(record) for record in records}
+    kinds = (Kind.CONFLICT, Kind.DUPLICATE)
+    rows = attention.waiting(kinds=kinds).filter(entity_id__in=names).order_by("since", "source")
+    may_view = registry.may_view(user, KINDS[Kind.CONFLICT].seen_with)
+    urls = {entry.entity_id: entry.url if may_view else "" for entry in attention.as_entries(list(rows))}
+    return [(names[key], url) for key, url in urls.items() if key]
 
 
 def list_cell(view: RecordSyncView | None) -> SafeString | str:
@@ -259,9 +165,9 @@ def list_cell(view: RecordSyncView | None) -> SafeString | str:
     state = view.state.state
     if state in (RecordState.SYNCED, RecordState.PAUSED):
         # What nearly every row says takes no room from the names; its word is where the mouse rests and for a reader.
-        symbol, kind = STATE_BADGES[state]
+        icon, colour = STATE_BADGES[state]
         words = format_html('<span class="npd-hidden">{}</span>', state.label)
-        return admin_base.badge(kind, symbol, words, title=view.detail or str(state.label))
+        return admin_base.badge(colour, icon, words, title=view.detail or str(state.label))
     return format_html('{}<span class="npd-why" title="{}">{}</span>', view.list_badge, view.detail, view.detail)
 
 
@@ -270,7 +176,29 @@ def record_item_link(state: RecordView | None, record: Any, text: str = "") -> S
     if state is None or not state.item_url:
         return humanize.DASH
     return admin_base.external_link(
-        state.item_url, text or "Open", (f"Open the item of {record} on Monday, in a new tab")
+        state.item_url, text or "Open", f"Open the item of {record} on Monday, in a new tab"
+    )
+
+
+_AFTER_QUIET_TIME = {
+    RemovedItemPolicy.ASK: "somebody is asked here",
+    RemovedItemPolicy.UNLINK: "each record is unlinked, as the board's setting says",
+    RemovedItemPolicy.DELETE: "each record is deleted in NPD, too, as the board's setting says",
+    RemovedItemPolicy.CREATE: "each item is created again, as the board's setting says",
+}
+
+
+def removal_sentence(noticed: datetime | None, how: str, link: BoardLink | None, now: datetime) -> str:
+    """Say what becomes of records whose items were archived, deleted or moved, and when."""
+    until = noticed + timedelta(seconds=settings.GONE_QUIET_SECONDS) if noticed else now
+    if until <= now or link is None:
+        return "Nothing is changed or synced until somebody answers, or what was removed is restored on Monday."
+    # An item on another board is somebody's to decide, whatever the setting says.
+    policy = RemovedItemPolicy.ASK if how == "moved" else RemovedItemPolicy(link.removed_item_policy)
+    edited = "" if policy is RemovedItemPolicy.ASK else "; what was edited since is asked about"
+    return (
+        f"Nothing is changed until {humanize.due_time(until)}: what is restored by then is synced as before. Then "
+        f"{_AFTER_QUIET_TIME[policy]}{edited}."
     )
 
 
@@ -307,9 +235,7 @@ def differing_sides(record: SyncedModel, view: RecordView, reader: Any) -> list[
             "field": side,
             "badge": admin_base.badge(*FIELD_BADGES[side.reason_code]),
             # What keeps a field from being in sync is explained once: below it in the form, for who has one.
-            "detail": ""
-            if has_form and side.reason_code in _MARKED
-            else linked(humanize.without_request_id(side.detail), reader),
+            "detail": "" if has_form and side.reason_code in _MARKED else humanize.without_request_id(side.detail),
             "has_no_column": side.key in view.without_column,
         }
         for side in view.fields
@@ -336,7 +262,7 @@ class Button:
     url: str
     hidden: Mapping[str, str] = field(default_factory=dict)
     is_link: bool = False
-    leaves: bool = False  # whether it leads to the board, outside NPD
+    takes_away: bool = False
 
 
 _TONES = {
@@ -352,111 +278,74 @@ def tone_of(view: RecordSyncView) -> str:
     return "bad" if view.has_failed else _TONES[view.state.state]
 
 
-CHECK_LABEL = ACTS["check_column"].label
-"""What asks Monday whether a column is back."""
-
-
 def buttons_of(
     record: SyncedModel, view: RecordSyncView, user: Any, urls: Mapping[str, str], *, may_change: bool
 ) -> list[Button]:
     """Return what this person may do about a record in its state, what helps most first.
 
-    `urls` are those of the record's own acts by name. Who may not change it gets none of these but the retry of a job.
+    `urls` are those of the record's own acts by name.
     """
-    match view.state.reason_code:
-        case Part.CONFLICT | Part.GONE if view.conflicts:
-            return _conflict_buttons(record, view, user, may_change=may_change)
-        case Part.BLOCKED | Part.COLUMN:
-            return list(_blocked_buttons(record, view, user, may_change=may_change))
-        case Part.APPROVAL if user.has_perm("sync.view_approvalrequest"):
-            return [Button("approve", "gpp_maybe", "Review the approval", approvals_url(record), is_link=True)]
-        case Part.FAILED if is_allowed(user, QueueAction.RETRY):
-            return [Button("retry", "replay", "Retry", urls["retry"])]
-        case Part.PENDING if not view.state.is_connected and user.has_perm("sync.view_mondayaccount"):
-            return [Button("connect", "link", "Connect Monday", reverse("admin:sync_wizard_connect"), is_link=True)]
-        case _:
-            return list(_own_buttons(record, view, urls)) if may_change else []
+    if view.state.state is RecordState.ATTENTION:
+        return list(_buttons_of_entry(record, view.entries[0], user)) if view.entries else []
+    if view.state.reason_code is Part.PENDING and not view.state.is_connected:
+        if not user.has_perm("sync.view_mondayaccount"):
+            return []
+        return [Button("connect", "link", "Connect Monday", reverse("admin:sync_wizard_connect"), is_link=True)]
+    return list(_own_buttons(record, view, urls)) if may_change else []
 
 
 def _own_buttons(record: SyncedModel, view: RecordSyncView, urls: Mapping[str, str]) -> Iterator[Button]:
     """The acts of the record's own page."""
-    state = view.state
-    if state.reason_code is Part.FAILED:
-        # A sync that succeeds ends the failed job, too.
-        yield Button("retry", "replay", "Retry", urls["sync_now"])
-    elif state.reason_code is Part.SYNC_OFF:
+    if view.state.reason_code is Part.SYNC_OFF:
         yield Button("switch_on", "play_arrow", "Turn sync on", urls["sync_on"])
-    elif state.reason_code is Part.NO_SYNC:
+    elif view.state.reason_code is Part.NO_SYNC:
         hidden = {"shown": SyncDirection.NONE.value, "direction": SyncDirection.BIDIRECTIONAL.value}
         yield Button("sync_both_ways", "sync_alt", "Sync both ways", urls["direction"], hidden)
     if not record.monday_id and unlinked_item(record) is not None:
         yield Button("link_again", "link", "Link again…", urls["link_again"])
-    if state.removed_item in ("archived", "deleted") and state.item_url:
-        label = "Restore it on Monday"
-        yield Button("restore", "restore_from_trash", label, state.item_url, is_link=True, leaves=True)
-    can_create = state.removed_item not in ("", "missing") and record.sync_direction != SyncDirection.MONDAY_TO_NPD
-    if can_create:
-        yield Button("create_again", "add_circle", "Create the item again…", urls["create_again"])
 
 
-def _conflict_buttons(record: SyncedModel, view: RecordSyncView, user: Any, *, may_change: bool) -> list[Button]:
-    blocked = list(_blocked_buttons(record, view, user, may_change=may_change)) if view.is_answer_blocked else []
-    if not user.has_perm("conflicts.view_syncconflict") or not view.conflict_url:
-        return blocked
-    what = "the conflict" if len(view.conflicts) < 2 else "the conflicts"
-    label = f"{'Resolve' if may_resolve_cases(user) and not view.answered else 'View'} {what}"
-    return [*blocked, Button("resolve", "call_split", label, view.conflict_url, is_link=True)]
+def others_of(record: SyncedModel, view: RecordSyncView, user: Any) -> list[tuple[Entry, list[Button]]]:
+    """Return what waits beside the reason, each with what this person may do about it."""
+    return [(entry, list(_buttons_of_entry(record, entry, user))) for entry in view.others]
 
 
-def _blocked_buttons(record: SyncedModel, view: RecordSyncView, user: Any, *, may_change: bool) -> Iterator[Button]:
-    state = view.state
-    may_view_cases = user.has_perm("conflicts.view_syncconflict")
-    for key in state.rejected_to_fix:
-        url = rejected_value_url(record, key, state) if may_view_cases else ""
-        word = _word(record, state, key)
-        if may_resolve_cases(user) and url:
-            yield Button("fix", "edit", f"{'Fix' if may_change else 'Decide'} {word}", url, is_link=True)
-        elif may_change:
-            yield Button("fix", "edit", f"Fix {word}", f"#id_{state.field_names(key)[0]}", is_link=True)
-        elif url:
-            yield Button("fix", "visibility", f"View rejected {word}", url, is_link=True)
-    lost = [mapping for mapping in state.without_column.values() if needs_column(mapping)]
-    may_map = may_change_mapping(user)
-    if lost and may_map:
+def removal_of(record: SyncedModel, view: RecordSyncView) -> str:
+    """Say what becomes of a record whose item was removed, and when; empty for any other."""
+    entry = next((entry for entry in view.entries if entry.kind is Kind.REMOVED), None)
+    if entry is None or view.state.state is not RecordState.ATTENTION:
+        return ""
+    return removal_sentence(entry.noticed, entry.cause_code, registry.link_of(record.entity_type()), view.now)
+
+
+def _buttons_of_entry(record: SyncedModel, entry: Entry, user: Any) -> Iterator[Button]:
+    """The page on which it is dealt with, or what this person may do about it."""
+    kind = KINDS[entry.kind]
+    if not registry.may_view(user, kind.seen_with):
+        return
+    page_url = registry.record_url(record.entity_type(), record.pk)
+    is_column = entry.entity_id is None
+    offered = [] if kind.has_page else handlers.offered_to(user, entry)
+    if is_column and may_change_mapping(user):
         # A lost column is the board's matter: its page has all that can be done about it.
-        url = reverse("admin:sync_boardlink_change", args=[lost[0].link_id])
+        board = BoardLink.objects.get(entity_type=entry.entity_type)
+        url = reverse("admin:sync_boardlink_change", args=[board.pk])
         yield Button("map_field", "view_column", "Mend the column", url, is_link=True)
-    elif state.blocked_by_others and user.has_perm("sync.view_syncmetadata"):
-        names = humanize.join_first([_word(record, state, key) for key in state.blocked_by_others])
-        may_unblock = may_act_on(user, Kind.BLOCKED, record.entity_type())
-        label = f"Unblock {names}" if may_unblock else "See why"
-        yield Button("unblock", "lock_open", label, reverse("admin:index"), is_link=True)
+    elif not offered and entry.url != page_url:
+        yield Button(entry.kind.value, kind.icon, door_label(entry, user), entry.url, is_link=True)
+    act_url = reverse("npd-home-act")
+    for handler in sorted(offered, key=lambda handler: handler.takes_away(entry)):
+        hidden = {"one": f"{handler.code} {entry.key}", "back": page_url}
+        yield Button(handler.code, "", handler.label(entry), act_url, hidden, takes_away=handler.takes_away(entry))
 
 
-def _word(record: SyncedModel, state: RecordView, key: str) -> str:
-    """Return what the form calls a field, as it stands within a sentence."""
-    names = state.field_names(key)
-    if len(names) != 1:
-        return state.labels.get(key, key).lower()
-    return str(record._meta.get_field(names[0]).verbose_name)  # type: ignore[union-attr]
+def door_label(entry: Entry, user: Any) -> str:
+    """What the way to the page of a thing is called: who may only look is told so."""
+    return KINDS[entry.kind].button if attention.may_act_on(user, entry.kind, entry.entity_type) else "View"
 
 
 def may_change_mapping(user: Any) -> bool:
     return bool(user.has_perm("sync.change_boardlink") and user.has_perm("sync.change_fieldmapping"))
-
-
-def linked(text: str, user: Any) -> SafeString | str:
-    """Return a sentence on a blocked field in which the page of these is a link, for who may see that."""
-    before, where, after = text.partition(WHERE_TO_UNBLOCK)
-    if not where or not user.has_perm("sync.view_syncmetadata"):
-        return text
-    preposition, name = where.rsplit("“")
-    link = format_html('<a class="npd-link" href="{}">“{}</a>', reverse("admin:index"), name)
-    return format_html("{}{}{}{}", before, preposition, link, after)
-
-
-def approvals_url(record: SyncedModel) -> str:
-    return f"{reverse('admin:sync_approvalrequest_changelist')}?state__exact=pending&q={record.pk}"
 
 
 def mark_fields(form: Any, record: SyncedModel, view: RecordSyncView, user: Any) -> None:
@@ -464,53 +353,41 @@ def mark_fields(form: Any, record: SyncedModel, view: RecordSyncView, user: Any)
 
     Also where nothing does: the mark is a live part of the page, which may be filled later.
     """
-    problems = {name: one for one in view.state.fields if one.reason_code in _MARKED for name in one.names}
-    mapped = {name for one in view.state.fields for name in one.names}
-    own = {field.name for field in registry.own_fields(type(record))} if mapped else set()
-    for name, shown in form.fields.items():
-        if name in mapped:
-            mark = _field_mark(record, view, name, problems.get(name), user)
+    entries = {key: entry for entry in view.entries for key in (entry.field, *(value.key for value in entry.values))}
+    sides = {name: side for side in view.state.fields for name in side.names}
+    own = {field.name for field in registry.own_fields(type(record))} if sides else set()
+    for name, form_field in form.fields.items():
+        if name in sides:
+            mark = _field_mark(record, name, sides[name], entries.get(sides[name].key), user)
         elif name in own:
             mark = format_html('<span class="npd-muted">{} </span>', "Only in NPD.")
         else:
             continue
-        help_text = format_html("<span>{}</span>", shown.help_text) if shown.help_text else ""
-        shown.help_text = format_html("{}{}", mark, help_text)
+        help_text = format_html("<span>{}</span>", form_field.help_text) if form_field.help_text else ""
+        form_field.help_text = format_html("{}{}", mark, help_text)
 
 
-def _field_mark(
-    record: SyncedModel, view: RecordSyncView, name: str, problem: FieldView | None, user: Any
-) -> SafeString:
-    if problem is None:
+def _field_mark(record: SyncedModel, name: str, side: FieldView, entry: Entry | None, user: Any) -> SafeString:
+    if side.reason_code not in _MARKED:
         return format_html('<span class="npd-mark" id="npd-mark-{}" data-live></span>', name)
-    icon, text = FIELD_BADGES[problem.reason_code][1:]
-    url, link = "", ""
-    if problem.reason_code is FieldReason.CONFLICT:
-        url, link = view.conflict_url, "Resolve"
-    elif problem.reason_code is FieldReason.REJECTED:
-        url, link = rejected_value_url(record, problem.key, view.state), rejection_act(user, record.entity_type())
-    link = link if may_resolve_cases(user) else "View"
-    may_view = user.has_perm("conflicts.view_syncconflict")
-    if problem.reason_code is FieldReason.BLOCKED:
-        url, link = reverse("admin:index"), "Unblock"
-        may_view = user.has_perm("sync.view_syncmetadata")
-        if view.state.ledger.blocked_fields.get(problem.key, {}).get("code") == BlockedCode.APPROVAL:
-            text, url, link = Part.APPROVAL.label, approvals_url(record), "Review"
-            may_view = user.has_perm("sync.view_approvalrequest")
-    detail = linked(humanize.without_request_id(problem.detail), user)
-    if isinstance(detail, SafeString):
-        url = ""
+    _colour, icon, text = FIELD_BADGES[side.reason_code]
+    link: SafeString | str = ""
+    if entry and entry.kind is Kind.APPROVAL:
+        text = Part.APPROVAL.label
+    page_url = registry.record_url(record.entity_type(), record.pk)
+    if entry and entry.url != page_url and registry.may_view(user, KINDS[entry.kind].seen_with):
+        link = format_html('<a class="npd-take" href="{}">{}</a>', entry.url, door_label(entry, user))
     return format_html(
         '<span class="npd-mark" id="npd-mark-{}" data-live>{} <strong>{}.</strong> {} {}</span>',
         name,
         humanize.icon(icon),
         text,
-        detail,
-        format_html('<a class="npd-take" href="{}">{}</a>', url, link) if url and may_view else "",
+        humanize.without_request_id(side.detail),
+        link,
     )
 
 
-# The record's direction, and what else is open.
+# The record's direction.
 
 
 DIRECTION_EFFECTS = {
@@ -536,9 +413,9 @@ def overwritten_values(record: SyncedModel, direction: str) -> RecordTable | Non
     if loser is None or record.sync_direction == direction:
         return None
     differing = [
-        (one.label, one.remote or "(empty)", one.local or "(empty)")
-        for one in describe_one(record).fields
-        if one.state not in (RecordState.SYNCED, RecordState.OFF) and one.local != one.remote
+        (field.label, field.remote or "(empty)", field.local or "(empty)")
+        for field in describe_one(record).fields
+        if field.state not in (RecordState.SYNCED, RecordState.OFF) and field.local != field.remote
     ]
     if loser == "monday":
         return RecordTable(("Field", "On Monday, is overwritten", "In NPD"), differing, len(differing))
@@ -556,7 +433,7 @@ def missing_item_text(record: SyncedModel) -> str:
         return "It has no item on Monday, and gets none while the filter leaves it out."
     if record.sync_direction == SyncDirection.MONDAY_TO_NPD:
         return "It has no item on Monday, and gets none in this direction."
-    link = link_of(record.entity_type())
+    link = registry.link_of(record.entity_type())
     if link is None:
         return ""
     spec = registry.entity(record.entity_type())
@@ -565,29 +442,3 @@ def missing_item_text(record: SyncedModel) -> str:
         f"It has no item on Monday yet. Its next sync links the item that has the same “{match}”, if there is one, "
         "and creates one otherwise."
     )
-
-
-@dataclass(frozen=True)
-class OpenItem:
-    """Something about the record that waits for a person, with the page on which it is settled."""
-
-    icon: str
-    words: str
-    url: str
-    button: str
-
-
-def open_items(record: SyncedModel, view: RecordView, user: Any) -> list[OpenItem]:
-    """Return what waits for approval beside what the record is said to wait for, and what is rewritten all the time."""
-    entity_type = record.entity_type()
-    items = []
-    if view.reason_code is not Part.APPROVAL and user.has_perm("sync.view_approvalrequest"):
-        pending = ApprovalRequest.objects.filter(entity_type=entity_type, entity_id=record.pk)
-        for act in pending.filter(state=ApprovalState.PENDING):
-            words = f"Waits for approval: {KIND_LABELS[ApprovalKind(act.kind)]} ({act.label or record})."
-            items.append(OpenItem("gpp_maybe", words, approvals_url(record), "Decide"))
-    labels = {mapping.key: mapping.label for mapping in registry.entity(entity_type).mappings}
-    for loop in throttled_fields().filter(entity_type=entity_type, entity_id=record.pk):
-        words = throttle_reason(loop, labels.get(loop.key, loop.key))
-        items.append(OpenItem("sync_problem", words, reverse("admin:index"), "See the options"))
-    return items

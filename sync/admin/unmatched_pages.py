@@ -33,7 +33,7 @@ from sync.api.callers import monday_throttle_reason
 from sync.kernel import humanize
 from sync.kernel.messages import Conflict, UnmatchedReason
 from sync.models import FieldMapping, SyncedModel, SyncQueue, UnmatchedItem
-from sync.operations.preview import ChangeKind, PlannedChange, PlannedLink, plan_link
+from sync.operations.preview import ChangeKind, PlannedChange, plan_link
 from sync.records import unmatched_items
 from sync.records.authors import log_action, log_action_many
 from sync.records.availability import wait_sentence
@@ -89,7 +89,7 @@ class UnmatchedItemAdmin(ReadOnlyAdmin):
     ordering = ("-first_seen", "-id")
     show_facets = admin.ShowFacets.NEVER
     actions = ("create_records", "ignore", "list_again")
-    fields = ("item", "why", "board", "said", "since", "seen", "on_monday")
+    fields = ("item", "why", "board", "item_values", "since", "seen", "on_monday")
     empty_title = "Every item has its record"
     empty_words = "An item on a board that no contact or organization has is listed here, with the reason."
 
@@ -104,7 +104,7 @@ class UnmatchedItemAdmin(ReadOnlyAdmin):
         return format_html('{}<span class="npd-text">{}</span>', request_badge(row.page_job), row.reason_sentence)
 
     @admin.display(description="What the item says")
-    def said(self, row: Any) -> SafeString | str:
+    def item_values(self, row: Any) -> SafeString | str:
         labels = dict(FieldMapping.objects.filter(link__entity_type=row.entity_type).values_list("key", "label"))
         values = [(labels.get(key, key), value) for key, value in row.values.items() if value]
         return format_html_join(SafeString("<br>"), "{}: {}", values) or humanize.DASH
@@ -163,9 +163,9 @@ class UnmatchedItemAdmin(ReadOnlyAdmin):
     @admin.action(description="Ignore", permissions=["ignore"])
     def ignore(self, request: HttpRequest, queryset: QuerySet[UnmatchedItem]) -> None:
         """Leave items alone; the list of these undoes it."""
-        done, said = ignore_items(request, queryset)
+        keys, sentence = ignore_items(request, queryset)
         undo = format_html('<a class="npd-link" href="{}?show={}">List them again</a>', _list_url(), IGNORED)
-        self._say(request, len(done), format_html("{} {}", said, undo))
+        self._say(request, len(keys), format_html("{} {}", sentence, undo))
 
     @admin.action(description="List again", permissions=["ignore"])
     def list_again(self, request: HttpRequest, queryset: QuerySet[UnmatchedItem]) -> None:
@@ -312,32 +312,29 @@ def _described(row: UnmatchedItem, records: Iterable[SyncedModel]) -> list[tuple
 
 def _found(records: QuerySet[SyncedModel], term: str) -> QuerySet[SyncedModel]:
     names = registry.searched_fields(records.model)
-    found = records.filter(registry.searching(records.model, names, term))
-    return found.order_by(*registry.default_ordering(records.model))
+    matching = records.filter(registry.searching(records.model, names, term))
+    return matching.order_by(*registry.default_ordering(records.model))
 
 
 def _link_question(request: HttpRequest, row: UnmatchedItem, record: SyncedModel) -> Question:
     """Show what linking would change."""
-    planned = _plan(request, row, record)
     title = f"Link “{humanize.shorten(str(row), MAX_NAME)}” with “{record}”?"
-    if planned.problem:
-        return Question(title, warning=planned.problem)
-    changes = [_change_line(change) for change in planned.changes]
+    try:
+        unmatched_items.check_linkable(row, record)
+        problem = monday_throttle_reason(request)
+    except Conflict as why:
+        problem = str(why)
+    if not problem:
+        planned, problem = plan_link(record, row.item_id)
+    if problem:
+        return Question(title, warning=problem)
+    changes = [_change_line(change) for change in planned]
     if not changes:
         effects = ["Both say the same. The item gets the record's NPD ID; nothing else changes."]
         return Question(title, effects, "Link them", hidden=[("record", record.pk)])
     effects = ["The item gets the record's NPD ID. “Unlink” on the record's page undoes the link."]
     table = RecordTable(("Changes in", "Field", "Now", "Then"), changes, len(changes))
     return Question(title, effects, "Link them", [table], [("record", record.pk)])
-
-
-def _plan(request: HttpRequest, row: UnmatchedItem, record: SyncedModel) -> PlannedLink:
-    try:
-        unmatched_items.check_linkable(row, record)
-    except Conflict as why:
-        return PlannedLink(problem=str(why))
-    throttled = monday_throttle_reason(request)
-    return PlannedLink(problem=throttled) if throttled else plan_link(record, row.item_id)
 
 
 def _change_line(change: PlannedChange) -> tuple[str, str, str, str]:

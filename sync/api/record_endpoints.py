@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from copy import copy
 from http import HTTPStatus
 from typing import Any, ClassVar
@@ -16,7 +16,7 @@ from django.contrib.auth.views import redirect_to_login
 from django.contrib.postgres.fields import ArrayField
 from django.core.exceptions import ImproperlyConfigured, ValidationError
 from django.db import transaction
-from django.db.models import EmailField, JSONField, Model, QuerySet
+from django.db.models import EmailField, JSONField, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import redirect
 from django.urls import URLPattern, URLResolver, reverse
@@ -335,41 +335,42 @@ class RecordViewSet(ApiView, viewsets.ModelViewSet[Any]):
         return Response(self.get_serializer(record).data, code, headers={"ETag": etag_of(record)})
 
 
-def record_paths(
-    model: type[SyncedModel],
-    serializer: type[RecordSerializer] | None = None,
-    filterset: type[RecordFilter] | None = None,
-    search_fields: Sequence[str] = (),
-) -> list[URLPattern | URLResolver]:
-    """Return the addresses of a model's records, named after its plural.
+def record_paths() -> list[URLPattern | URLResolver]:
+    """Return the addresses of all registered models' records, each under its model's plural."""
+    router = SimpleRouter()
+    for spec in registry.entities():
+        router.register(str(spec.model._meta.verbose_name_plural).replace(" ", "-"), _view_of(spec.model))
+    return router.urls
 
-    What is left out is made from the model and its registration.
-    """
+
+def _view_of(model: type[SyncedModel]) -> type[RecordViewSet]:
+    """Return the view of a model's records, made from the model and its registration."""
     name = model.__name__
-    plural = str(model._meta.verbose_name_plural).replace(" ", "-")
-    serializer = serializer or _serializer_of(model)
+    serializer = _serializer_of(model)
     push_fields = {
-        "__doc__": f"What a push of one of the {plural} did.",
+        "__doc__": f"What a push of one of the {model._meta.verbose_name_plural} did.",
         f"{model.entity_type()}_id": serializers.UUIDField(),
     }
     push = type(f"{name}SyncResponseSerializer", (PushSerializer,), push_fields)
-    ordering_fields = [name for name in serializer.Meta.fields if name in _ordered_columns(model)]
+    columns = {
+        field.name
+        for field in model._meta.concrete_fields
+        if not field.is_relation and not isinstance(field, ArrayField | JSONField)
+    }
     attributes = {
         "__doc__": RecordViewSet.__doc__,
         "queryset": model._default_manager.all(),
         "serializer_class": serializer,
-        "filterset_class": filterset or _filter_of(model),
-        "search_fields": search_fields or registry.searched_fields(model),
-        "ordering_fields": ordering_fields,
+        "filterset_class": _filter_of(model),
+        "search_fields": registry.searched_fields(model),
+        "ordering_fields": [name for name in serializer.Meta.fields if name in columns],
         "ordering": registry.default_ordering(model),
     }
     tagged = extend_schema(parameters=[ETAG, IF_MATCH], responses={200: serializer, **CHANGED_MEANWHILE})
     described = extend_schema_view(
         update=tagged, partial_update=tagged, push=extend_schema(request=None, responses=push)
     )
-    router = SimpleRouter()
-    router.register(plural, described(type(f"{name}ViewSet", (RecordViewSet,), attributes)))
-    return router.urls
+    return described(type(f"{name}ViewSet", (RecordViewSet,), attributes))
 
 
 def _serializer_of(model: type[SyncedModel]) -> type[RecordSerializer]:
@@ -398,32 +399,6 @@ def _filter_of(model: type[SyncedModel]) -> type[RecordFilter]:
     if key := registry.match_field(model):
         attributes[key] = filters.CharFilter(lookup_expr="iexact", help_text="In any case.")
     return type(f"{model.__name__}Filter", (RecordFilter,), attributes)
-
-
-def _ordered_columns(model: type[SyncedModel]) -> set[str]:
-    return {
-        field.name
-        for field in model._meta.concrete_fields
-        if not field.is_relation and not isinstance(field, ArrayField | JSONField)
-    }
-
-
-def generated_paths(own: Sequence[URLPattern | URLResolver]) -> Iterator[URLPattern | URLResolver]:
-    """The addresses of the registered models for whose records `own`, the applications' patterns, have no view."""
-    served = set(_served_models(own))
-    for spec in registry.entities():
-        if spec.model not in served:
-            yield from record_paths(spec.model)
-
-
-def _served_models(patterns: Sequence[URLPattern | URLResolver]) -> Iterator[type[Model]]:
-    for pattern in patterns:
-        if isinstance(pattern, URLResolver):
-            yield from _served_models(pattern.url_patterns)
-        else:
-            view: Any = getattr(pattern.callback, "cls", object)
-            if issubclass(view, RecordViewSet):
-                yield view.queryset.model
 
 
 def view_on_site_disabled(request: HttpRequest, **kwargs: str) -> HttpResponse:

@@ -32,10 +32,9 @@ from sync.models import Attention, FieldMapping, SyncMetadata, Tombstone
 from sync.models.attention import AttentionKind as Kind
 
 __all__ = [
-    "CAUSES", "EVERYTHING", "KINDS", "OF_BOARDS", "ORDER", "WHERE_TO_UNBLOCK", "Cause", "Entry", "Group", "Kind",
+    "CAUSES", "EVERYTHING", "KINDS", "OF_BOARDS", "ORDER", "Cause", "Entry", "Group", "Kind",
     "Scope", "Severity", "SideValues", "Tally", "Wording", "acts_of", "as_entries", "cause_of", "counts", "entries",
-    "groups", "keys", "may_act_on", "may_do", "on_record", "scope_of", "seen_by", "severity_of", "tallies", "waiting",
-    "without_where",
+    "groups", "keys", "may_act_on", "may_do", "on_records", "scope_of", "seen_by", "severity_of", "tallies", "waiting",
 ]  # fmt: skip
 
 MAX_CAUSE_LENGTH = 140
@@ -45,18 +44,10 @@ MAX_SHOWN_VALUE = 120
 
 NO_COLUMN = "It has no column on the board. Choose or create one on the board's page."
 
-WHERE_TO_UNBLOCK = " on Home"
-"""Where a sentence on a blocked field leads: a link on pages, and not said where it is listed itself."""
-
 ORDER = Case(
     *(When(kind=kind.value, then=Value(place)) for place, kind in enumerate(Kind)), output_field=IntegerField()
 )
 """The gravest kind first."""
-
-
-def without_where(text: str) -> str:
-    """Return a sentence on a blocked field as its own entry says it."""
-    return text.replace(WHERE_TO_UNBLOCK, "")
 
 
 # Who sees and does what.
@@ -148,11 +139,23 @@ class Entry:
     job: int = 0  # the job that is current
     records: int = 1  # of a column that can't be used
     acts: tuple[str, ...] = ()  # what can be done with a deletion, or with a record whose item was removed
+    noticed: datetime | None = None  # when a pass first found its item removed
+
+    @property
+    def icon(self) -> str:
+        return cause_of(self.kind, self.cause_code).icon or KINDS[self.kind].icon
 
     @property
     def row_id(self) -> str:
         """What the kind's own table calls it: the key without its kind."""
         return self.key.partition(":")[2]
+
+    @property
+    def sentence(self) -> str:
+        """What waits and why, where nothing above it says so."""
+        if self.kind is Kind.FAILED:
+            return self.detail if self.failures else f"Failed: {self.detail}"
+        return f"{self.cause_text.rstrip('.')}. {self.own_detail}".rstrip()
 
     @property
     def own_detail(self) -> str:
@@ -267,20 +270,16 @@ def groups(
     *,
     kinds: Iterable[Kind] | None = None,
     of_causes: Sequence[str] = (),
-    among: Sequence[str] = (),
     limit: int = 50,
-    offset: int = 0,
     wording: Wording | None = None,
 ) -> list[Group]:
     """Return the groups, the gravest kind and the oldest first, in a number of queries that doesn't grow.
 
-    `of_causes` leaves only those, `among` only those of the things with these keys, which alone are counted.
+    `of_causes` leaves only those.
     """
     rows = waiting(scope, kinds)
     if of_causes:
         rows = rows.filter(cause__in=of_causes)
-    if among:
-        rows = _with_keys(rows, among)
     grouped = (
         rows.order_by()
         .values("kind", "cause")
@@ -293,7 +292,7 @@ def groups(
             place=ORDER,
         )
     )
-    found = list(grouped.order_by("place", "oldest", "cause")[offset : offset + limit])
+    found = list(grouped.order_by("place", "oldest", "cause")[:limit])
     firsts = Attention.objects.in_bulk([row["first"] for row in found])
     wording = wording or Wording.of_boards()
     return [_group(row, firsts[row["first"]], wording) for row in found if row["first"] in firsts]
@@ -349,10 +348,25 @@ def entries(
     return as_entries(list(rows.order_by(ORDER, "since", "source")[offset:end]), wording)
 
 
-def on_record(entity_type: str, entity_id: UUID, wording: Wording | None = None) -> list[Entry]:
-    """Return why a record waits, the gravest first."""
-    rows = waiting().filter(entity_type=entity_type, entity_id=entity_id)
-    return as_entries(list(rows.order_by(ORDER, "since", "source")), wording)
+def on_records(
+    entity_type: str, columns: Mapping[UUID, Collection[str]], names: Mapping[UUID, str], wording: Wording
+) -> dict[UUID, list[Entry]]:
+    """Return why each of these records waits, the gravest first; one query.
+
+    `columns` has the fields of each that wait for their column: one that can't be used is one thing of the board.
+    """
+    is_column = Q(kind=Kind.BLOCKED.value, code=BlockedCode.COLUMN.value, entity_id=None)
+    rows = waiting().filter(Q(entity_id__in=columns) | is_column, entity_type=entity_type)
+    entries: dict[UUID, list[Entry]] = {}
+    for row in rows.order_by(ORDER, "since", "source"):
+        entry = _entry(row, wording, names[row.entity_id] if row.entity_id else "")
+        if entry.entity_id is not None:
+            entries.setdefault(entry.entity_id, []).append(entry)
+            continue
+        for record_id, fields in columns.items():
+            if entry.field in fields:
+                entries.setdefault(record_id, []).append(entry)
+    return entries
 
 
 def as_entries(rows: Sequence[Attention], wording: Wording | None = None) -> list[Entry]:
@@ -382,7 +396,7 @@ def _entry(row: Attention, wording: Wording, name: str) -> Entry:
         cause=row.cause,
         cause_code=row.code,
         cause_text=cause_text,
-        detail=without_where(humanize.without_request_id(_detail(row, wording, cause_text))),
+        detail=humanize.without_request_id(_detail(row, wording, cause_text)),
         url=_url(row),
         record_url=registry.record_url(row.entity_type, row.entity_id) if row.entity_id else "",
         field=fields[0] if len(fields) == 1 else "",
@@ -396,6 +410,7 @@ def _entry(row: Attention, wording: Wording, name: str) -> Entry:
         job=row.values["job"] if is_job else 0,
         records=wording.records(row),
         acts=tuple(act for act in row.values.get("acts", ()) if act),
+        noticed=datetime.fromtimestamp(row.values["noticed"], UTC) if kind is Kind.REMOVED else None,
     )
 
 
@@ -562,7 +577,7 @@ class Wording:
         """What the source itself says of all with this cause: Monday's words, or what is wrong with a column."""
         if row.kind == Kind.FAILED:
             return str(row.values["common"])
-        return without_where(row.values["reason"]) if _is_column(row) or row.kind == Kind.STOP else ""
+        return str(row.values["reason"]) if _is_column(row) or row.kind == Kind.STOP else ""
 
     def _approved_code(self, row: Attention) -> str:
         """Of items that would be removed, what the board's policy would do with them."""

@@ -45,6 +45,7 @@ class KindFacts:
     acts: tuple[str, ...] = ()  # what can be done, the main act first
     # What somebody may do with records of a type, who so may act on it: of an item, create or link one.
     record_rights: tuple[str, ...] = ()
+    has_page: bool = False  # it is dealt with on a page of its own, to which its main button leads
 
 
 KINDS: Mapping[Kind, KindFacts] = {
@@ -54,7 +55,7 @@ KINDS: Mapping[Kind, KindFacts] = {
     ),
     Kind.DIFFERENCE: KindFacts(
         Severity.FAILED, ("difference", "differences"), "difference", "Open",
-        "sync.boardlink", "sync.change_boardlink",
+        "sync.boardlink", "sync.change_boardlink", has_page=True,
     ),
     Kind.FAILED: KindFacts(
         Severity.FAILED, ("change fails", "changes fail"), "error", "Open",
@@ -63,7 +64,7 @@ KINDS: Mapping[Kind, KindFacts] = {
     # A right that superusers alone have.
     Kind.NOTIFICATION: KindFacts(
         Severity.FAILED, ("failing notification", "failing notifications"), "notifications_off", "See why",
-        "sync.notificationreceiver", "sync.change_notificationreceiver",
+        "sync.notificationreceiver", "sync.change_notificationreceiver", has_page=True,
     ),
     Kind.APPROVAL: KindFacts(
         Severity.DELETION, ("approval", "approvals"), "gpp_maybe", "Decide",
@@ -76,23 +77,23 @@ KINDS: Mapping[Kind, KindFacts] = {
     ),
     Kind.CONFLICT: KindFacts(
         Severity.CONFLICT, ("conflict", "conflicts"), "call_split", "Resolve",
-        "conflicts.syncconflict", "conflicts.change_syncconflict", ("keep_npd", "keep_monday", "both"),
+        "conflicts.syncconflict", "conflicts.change_syncconflict", ("keep_npd", "keep_monday", "both"), has_page=True,
     ),
     Kind.DUPLICATE: KindFacts(
         Severity.CONFLICT, ("possible duplicate", "possible duplicates"), "group", "Decide",
-        "conflicts.syncconflict", "conflicts.change_syncconflict",
+        "conflicts.syncconflict", "conflicts.change_syncconflict", has_page=True,
     ),
     Kind.REJECTED: KindFacts(
         Severity.REJECTED, ("rejected value", "rejected values"), "front_hand", "Fix",
-        "conflicts.syncconflict", "conflicts.change_syncconflict", ("keep_npd", "keep_monday", "retry"),
+        "conflicts.syncconflict", "conflicts.change_syncconflict", ("keep_npd", "keep_monday", "retry"), has_page=True,
     ),
     Kind.BLOCKED: KindFacts(
         Severity.BLOCKED, ("blocked field", "blocked fields"), "front_hand", "See why",
-        "sync.syncmetadata", "sync.change_fieldmapping", ("retry", "check_column"), ("change",),
+        "sync.syncmetadata", "sync.change_fieldmapping", ("retry",), ("change",),
     ),
     Kind.BOARD: KindFacts(
         Severity.BLOCKED, ("problem of a board", "problems of boards"), "view_column", "Open the board",
-        "sync.boardlink", "sync.change_boardlink",
+        "sync.boardlink", "sync.change_boardlink", has_page=True,
     ),
     Kind.UNMATCHED: KindFacts(
         Severity.UNMATCHED, ("unmatched item", "unmatched items"), "fiber_new", "Open",
@@ -174,7 +175,9 @@ CAUSES: Mapping[tuple[Kind, str], Cause] = {
     ),
     (Kind.DUPLICATE, ""): Cause("Which item belongs to which {record}?"),
     (Kind.REJECTED, ""): Cause("{field} was rejected by Monday"),
-    (Kind.REJECTED, BlockedCode.LIMIT): Cause("{field} has a value that its column can't take"),
+    (Kind.REJECTED, BlockedCode.LIMIT): Cause(
+        "{field} has a value that its column can't take", acts=("keep_npd", "keep_monday")
+    ),
     (Kind.BLOCKED, ""): Cause("{field} is blocked"),
     (Kind.BLOCKED, BlockedCode.COLUMN): Cause(
         "{field}: its column can't be used",

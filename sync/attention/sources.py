@@ -13,7 +13,7 @@ from typing import Any
 
 from django.db import connections
 
-from conflicts.reports import KIND_DELETED_RECORD, KIND_FIRST_MATCH, KIND_REPLACED, KIND_RESTORED_ITEM, OptionAct
+from conflicts.reports import KIND_DELETED_RECORD, KIND_FIRST_MATCH, KIND_REPLACED, KIND_RESTORED_ITEM, RESTORE_RECORD
 from sync import registry
 from sync.choices import BlockedCode
 from sync.kernel.messages import EXPLAINED_REASONS, TombstoneReason
@@ -146,7 +146,7 @@ _CONFLICTS = f"""
             WHEN conflict.kind = 'overwritten' AND conflict.about -> 'replaced' @> to_jsonb(conflict.conflict_fields)
             THEN '{KIND_REPLACED}'
             WHEN conflict.kind = 'delete'
-                AND conflict.about @? '$.options[*] ? (@.does == "{OptionAct.RESTORE_RECORD}")'
+                AND conflict.about @? '$.options[*] ? (@.does == "{RESTORE_RECORD}")'
             THEN CASE WHEN EXISTS (SELECT FROM sync_tombstones AS tombstone
                 WHERE tombstone.entity_type = conflict.entity_type AND tombstone.entity_id = conflict.entity_id
                     AND tombstone.reason_code = '{TombstoneReason.QUESTION_RESTORED}')

@@ -14,7 +14,6 @@ from django.db import connection, transaction
 from django.db.models import F, QuerySet
 
 from sync import limits, registry
-from sync.attention import WHERE_TO_UNBLOCK
 from sync.choices import (
     BlockedCode,
     Cause,
@@ -421,7 +420,7 @@ def hidden_problem(link: BoardLink, mapping: FieldMapping) -> str:
     return (
         f"{_column_name(link, mapping)} is on the board, but Monday doesn't show its values to NPD Sync's user. The "
         "field is blocked: edits are kept on both sides. Give the user the right to see the column, or choose "
-        f"another one{WHERE_TO_UNBLOCK}."
+        "another one on the board's page."
     )
 
 

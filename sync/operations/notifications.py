@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -20,7 +20,7 @@ from django.db import transaction
 from django.urls import reverse
 
 from sync import attention
-from sync.attention import Kind
+from sync.attention import Entry, Kind
 from sync.clock import sync_now
 from sync.kernel.humanize import count_with_noun, one_line, shorten
 from sync.kernel.mails import NotSent, send_email
@@ -64,33 +64,25 @@ MOST = 100_000
 """Things that are looked at; more than a company has records."""
 
 
-@dataclass(frozen=True)
-class Thing:
-    """Something that people are notified of; its key stays the same while the same thing is wrong."""
-
-    key: str
-    kind: Kind
-    cause: str  # in words; things of one kind and cause are one line
-    name: str  # of the record, the item or the board
-    url: str
-    since: datetime | None = None
-
-
-def things_to_notify_of() -> list[Thing]:
-    """Return all that needs attention now, the gravest first."""
-    things = []
+def things_to_notify_of() -> list[Entry]:
+    """Return all that needs attention now, the gravest first; entries of one kind and cause are one line."""
+    entries = []
     # Stopped are boards that were set up, can't be worked, and that nobody paused. Not by rows: a token that is gone
     # and a day that is used up are none.
     for stop in availability.stops_of(availability.overview()):
         cause = stop.reason.partition(". ")[0].rstrip(".")  # the rest names the time of the next attempt
         for entity_type, title in stop.boards.items():
-            key = f"{Kind.STOP}:{entity_type}"
-            things.append(Thing(key, Kind.STOP, cause, title, reverse("admin:index"), stop.since))
+            entries.append(
+                Entry(
+                    id=0, kind=Kind.STOP, key=f"{Kind.STOP}:{entity_type}", entity_type=entity_type, entity_id=None,
+                    item_id="", name=title, board=title, since=stop.since, cause="", cause_code="", cause_text=cause,
+                    detail="", url=reverse("admin:index"), record_url="",
+                )
+            )  # fmt: skip
     for entry in attention.entries(kinds=[kind for kind in KINDS if kind is not Kind.STOP], limit=MOST):
         is_difference = entry.kind is Kind.DIFFERENCE
-        cause = f"{entry.name}: {entry.cause_text}" if is_difference else entry.cause_text
-        things.append(Thing(entry.key, entry.kind, cause, entry.name, entry.url, entry.since))
-    return things
+        entries.append(replace(entry, cause_text=f"{entry.name}: {entry.cause_text}") if is_difference else entry)
+    return entries
 
 
 def kinds_for(user: User | None) -> Collection[Kind]:
@@ -128,7 +120,7 @@ def _forget_what_is_over(keys: Collection[str], now: datetime) -> None:
     rows.filter(gone_at__lte=now - CALM).delete()
 
 
-def _notify(receiver: NotificationReceiver, things: Sequence[Thing], now: datetime) -> None:
+def _notify(receiver: NotificationReceiver, things: Sequence[Entry], now: datetime) -> None:
     kinds = kinds_for(receiver.user)
     notified = set(Notification.objects.filter(receiver=receiver).values_list("key", flat=True))
     news = [thing for thing in things if thing.kind in kinds and thing.key not in notified]
@@ -154,7 +146,7 @@ def daily_time_after(moment: datetime) -> datetime:
 # Sending, and what came of it.
 
 
-def _deliver(receiver: NotificationReceiver, subject: str, text: str, news: Sequence[Thing] = ()) -> str:
+def _deliver(receiver: NotificationReceiver, subject: str, text: str, news: Sequence[Entry] = ()) -> str:
     """Send a message and note what came of it; return why it was not sent, empty where it was."""
     problem = ""
     try:
@@ -218,14 +210,14 @@ MAX_NAMES = 4
 MAX_LINE = 110
 
 
-def news_text(news: Iterable[Thing], *, with_names: bool) -> tuple[str, str]:
+def news_text(news: Iterable[Entry], *, with_names: bool) -> tuple[str, str]:
     """Return the subject and the text of a message about these: a line for each cause, the gravest first.
 
     A chat gets no names: whose they are doesn't leave the site for it, and Teams takes a thousand characters.
     """
-    groups: dict[tuple[Kind, str], list[Thing]] = {}
+    groups: dict[tuple[Kind, str], list[Entry]] = {}
     for thing in news:
-        groups.setdefault((thing.kind, thing.cause), []).append(thing)
+        groups.setdefault((thing.kind, thing.cause_text), []).append(thing)
     kinds = list(Kind)
     # Within a kind the cause of the most first.
     grouped = sorted(groups.values(), key=lambda group: (kinds.index(group[0].kind), -len(group)))
@@ -244,13 +236,13 @@ def news_text(news: Iterable[Thing], *, with_names: bool) -> tuple[str, str]:
     return subject, f"{text}\n\n{_home_line()}"
 
 
-def _headline(group: Sequence[Thing]) -> str:
+def _headline(group: Sequence[Entry]) -> str:
     first = group[0]
     if first.kind is Kind.STOP:
-        return _short(stop_headline([thing.name for thing in group], first.cause))
+        return _short(stop_headline([thing.name for thing in group], first.cause_text))
     if first.kind is Kind.DIFFERENCE:
-        return _short(f"A difference was found: {first.cause}")
-    return _short(f"{count_with_noun(len(group), *attention.KINDS[first.kind].nouns)}: {first.cause}")
+        return _short(f"A difference was found: {first.cause_text}")
+    return _short(f"{count_with_noun(len(group), *attention.KINDS[first.kind].nouns)}: {first.cause_text}")
 
 
 def _short(text: str) -> str:

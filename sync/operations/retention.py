@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 import structlog
@@ -54,17 +53,8 @@ _DELETE = """
         FOR UPDATE SKIP LOCKED))
 """
 
-
-@dataclass(frozen=True)
-class RetentionRule:
-    """What of one table is deleted."""
-
-    name: str
-    table: str
-    where: str  # SQL about the row `old`
-    days: int  # how old it must be
-    key: str = "id"
-    params: Mapping[str, Any] = field(default_factory=dict)
+Rule = tuple[str, str, str, int, str]
+"""What of one table is deleted: a name, the table, its key, the days for which a row is kept, and SQL about `old`."""
 
 
 def prune(*, dry_run: bool = False, progress: Callable[[str, int], None] | None = None) -> dict[str, int]:
@@ -76,10 +66,14 @@ def prune(*, dry_run: bool = False, progress: Callable[[str, int], None] | None 
     if not dry_run:
         encrypt_anew()
         pruning.send(None)
-    for rule in retention_rules():
-        counts[rule.name] = _count_rows(rule) if dry_run else _delete_rows(rule)
+    for name, table, key, days, where in _rules():
+        if days <= 0:
+            continue  # they are kept for ever
+        sql = (_COUNT if dry_run else _DELETE).format(table=table, key=key, where=where)
+        params = {"days": days, "batch": BATCH_SIZE, "open": [str(state) for state in OPEN_REQUEST_STATES]}
+        counts[name] = int(fetch_rows(sql, params)[0][0]) if dry_run else _delete_rows(sql, params)
         if progress:
-            progress(rule.name, counts[rule.name])
+            progress(name, counts[name])
     name = "deleted records"
     counts[name] = prunable_tombstones().count() if dry_run else prune_tombstones()
     if progress:
@@ -87,6 +81,16 @@ def prune(*, dry_run: bool = False, progress: Callable[[str, int], None] | None 
     if not dry_run:
         log.info("pruned", **{name.lower().replace(" ", "_"): rows for name, rows in counts.items()})
     return counts
+
+
+def _delete_rows(sql: str, params: Mapping[str, Any]) -> int:
+    """Delete in batches, each a transaction of its own; locked rows, and the rest on shutdown, are for the next run."""
+    total = 0
+    while True:
+        deleted = run_sql(sql, params)
+        total += deleted
+        if deleted < BATCH_SIZE or process.is_shutting_down():
+            return total
 
 
 def encrypt_anew() -> int:
@@ -101,42 +105,20 @@ def encrypt_anew() -> int:
     return changed
 
 
-def retention_rules() -> list[RetentionRule]:
-    """Return the rules, in an order that leaves no row without what it refers to; 0 days keep for ever."""
-    history, journal = settings.HISTORY_DAYS, settings.JOURNAL_DAYS
-    rules = [
-        RetentionRule("activity", "sync_decisions", f"old.at < {_AGE}", history),
-        RetentionRule("deliveries", "sync_webhook_events",
-                      f"old.processed_at IS NOT NULL AND old.received_at < {_JOURNAL_AGE}", journal),
-        RetentionRule("API writes", "sync_intents", _intent_condition(), journal),
-        RetentionRule("jobs", "sync_queue", f"old.status = 'completed' AND old.finished_at < {_AGE}",
-                      settings.QUEUE_DAYS),
-        RetentionRule("approval requests", "sync_approval_requests",
-                      f"old.state <> ALL (%(open)s) AND coalesce(old.decided_at, old.at) < {_AGE}", history,
-                      params={"open": [str(state) for state in OPEN_REQUEST_STATES]}),
-        RetentionRule("API tokens", "knox_authtoken", f"old.expiry < {_AGE}", ENDED_TOKEN_DAYS, key="digest"),
-        *_change_rules(history),
-    ]  # fmt: skip
-    return [rule for rule in rules if rule.days > 0]
-
-
-def _count_rows(rule: RetentionRule) -> int:
-    sql = _COUNT.format(table=rule.table, where=rule.where)
-    return int(fetch_rows(sql, {"days": rule.days, **rule.params})[0][0])
-
-
-def _delete_rows(rule: RetentionRule) -> int:
-    """Delete a rule's rows, each batch in a transaction of its own; locked rows are left to the next run.
-
-    So is the rest on shutdown.
-    """
-    sql = _DELETE.format(table=rule.table, where=rule.where, key=rule.key)
-    total = 0
-    while True:
-        deleted = run_sql(sql, {"days": rule.days, "batch": BATCH_SIZE, **rule.params})
-        total += deleted
-        if deleted < BATCH_SIZE or process.is_shutting_down():
-            return total
+def _rules() -> Iterator[Rule]:
+    """Yield the rules, in an order that leaves no row without what it refers to."""
+    history = settings.HISTORY_DAYS
+    journal = settings.JOURNAL_DAYS
+    yield "activity", "sync_decisions", "id", history, f"old.at < {_AGE}"
+    is_processed = f"old.processed_at IS NOT NULL AND old.received_at < {_JOURNAL_AGE}"
+    yield "deliveries", "sync_webhook_events", "id", journal, is_processed
+    yield "API writes", "sync_intents", "id", journal, _intent_condition()
+    is_finished = f"old.status = 'completed' AND old.finished_at < {_AGE}"
+    yield "jobs", "sync_queue", "id", settings.QUEUE_DAYS, is_finished
+    is_decided = f"old.state <> ALL (%(open)s) AND coalesce(old.decided_at, old.at) < {_AGE}"
+    yield "approval requests", "sync_approval_requests", "id", history, is_decided
+    yield "API tokens", "knox_authtoken", "digest", ENDED_TOKEN_DAYS, f"old.expiry < {_AGE}"
+    yield from _change_rules(history)
 
 
 def _intent_condition() -> str:
@@ -156,7 +138,7 @@ def _intent_condition() -> str:
     """  # noqa: S608 - as above
 
 
-def _change_rules(days: int) -> Iterator[RetentionRule]:
+def _change_rules(days: int) -> Iterator[Rule]:
     # Of each record that exists, its newest old change stays: later changes are read as differences from it. So does
     # that of a deleted one as long as there is activity of it, which calls it by the name that it had.
     for spec in registry.entities():
@@ -170,13 +152,13 @@ def _change_rules(days: int) -> Iterator[RetentionRule]:
                     AND NOT EXISTS (SELECT 1 FROM sync_decisions AS activity WHERE activity.entity_id = old.pgh_obj_id))
             """  # noqa: S608 - as above
             name = f"changes of {spec.model._meta.verbose_name_plural}"
-            yield RetentionRule(name, table, where, days, key="pgh_id")
+            yield name, table, "pgh_id", days, where
     unused = " AND ".join(
         f"NOT EXISTS (SELECT 1 FROM {table} AS event WHERE event.pgh_context_id = old.id)"  # noqa: S608
         for table in map(_table, event_models())
     )
     where = f"old.created_at < {_AGE} AND {unused or 'true'}"
-    yield RetentionRule("contexts of changes", "pghistory_context", where, days)
+    yield "contexts of changes", "pghistory_context", "id", days, where
 
 
 def _table(model: Any) -> str:

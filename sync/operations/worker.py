@@ -27,8 +27,7 @@ from sync.limits import BlockedKind, Grant, Reservation, Wait, grant, write_stop
 from sync.models import BoardLease, Intent, IntentState, SyncQueue
 from sync.outbox import finish, notify
 from sync.outbox.claim import Claim, Lease, LeaseLost, acquire, claim, claim_records, has_due_rows
-from sync.reconcile import confirm_creates, reconcile
-from sync.reconcile.changes import PassResult
+from sync.reconcile import PassResult, confirm_creates, reconcile
 from sync.records import availability
 
 log = structlog.get_logger(__name__)

@@ -1,10 +1,9 @@
 """The one operation behind every cause: what is so, what shall be, what Monday did, what NPD writes.
 
-facts   = gather(claims)               what NPD knows, what Monday says, what the items point at: gather.py
-plan    = decide(facts)                pure: the ordered list of rules in decide.py
-answers = send(facts, plan)            announces, sends, maps answers; nothing else calls a mutation
-plan    = answered(facts, plan, answers)      pure, as all that is written is: changes.py
-settle_pass(facts, plan, answers)      locks, compares, writes; nothing else of a pass writes
+facts = gather(claims)            what NPD knows, what Monday says, what the items point at: gather.py
+plan  = decide(facts)             pure: the ordered list of rules in decide.py
+plan  = send(plan)                announces, sends, takes Monday's answers into the plan; nothing else calls a mutation
+plan  = settle_pass(facts, plan)  locks, compares, writes; nothing else of a pass writes
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import structlog
 
@@ -24,17 +23,15 @@ from sync.monday.errors import TOO_COMPLEX, MondayError, Scope
 from sync.outbox.claim import Claim, Lease, LeaseLost
 from sync.reconcile import gather
 from sync.reconcile.act import Executor, send
-from sync.reconcile.changes import PassResult, answered, pass_result
 from sync.reconcile.decide import unread
 from sync.reconcile.field_values import BoardContext
 from sync.reconcile.gather import Gatherer, claimed, facts_of_creates
 from sync.reconcile.identity import ANSWERED, LINKED
 from sync.reconcile.lookups import load_board
-from sync.reconcile.pass_plan import LostUpdates, Outcome, PassFacts, Plan, ending
+from sync.reconcile.pass_plan import Outcome, PassFacts, Plan, ending
 from sync.reconcile.settle import PassRun, settle_creates, settle_pass, store_columns
-from sync.reconcile.settlement import PassId
 from sync.reconcile.unconfirmed_writes import Fate, after_own_fault, after_resending, decide_unconfirmed
-from sync.reconcile.writes import OUTCOMES, Answers
+from sync.reconcile.writes import OUTCOMES
 
 log = structlog.get_logger(__name__)
 
@@ -45,85 +42,91 @@ def reconcile(lease: Lease, claims: Sequence[Claim], batch_id: uuid.UUID, hold_s
     `batch_id` names this pass in the sync state, the history and the log. With `hold_seconds` nothing is sent: what
     would be waits for so long.
     """
-    started, board, gatherer = time.monotonic(), load_board(lease.link), Gatherer()
-    facts = claimed(board, claims)
-    run = PassRun(lease, board, PassId(batch_id), started, hold_seconds=hold_seconds)
+    started = time.monotonic()
+    gatherer = Gatherer()
+    facts = claimed(load_board(lease.link), claims)
     stop_reason = write_stop.HELD if hold_seconds else ""
-    executor = Executor(lease, board, len(facts.records) or 1, stop_reason, read_at=facts.now)
-    facts, plan, answers = _sent(run, executor, gatherer, facts)
-    this, calls = PassId(batch_id, gatherer.read_request), gatherer.calls + executor.calls
-    run = replace(run, board=facts.board, this=this, calls=calls)
-    plan = settle_pass(run, facts, plan, answers)
-    for record in plan.records.values():
-        log_faults(record.id, record.lost)
-    for deleted in plan.deleted.values():
-        log_faults(deleted.id, deleted.lost)
-    tally = pass_result(plan)
+    executor = Executor(lease, facts.board, len(facts.records) or 1, stop_reason, read_at=facts.now)
+    facts, plan = gatherer.gather(facts)
+    executor.board = facts.board
+    if facts.columns is not None:
+        store_columns(lease.link, facts.columns)
+    if facts.error is not None:
+        plan = _unread(executor, facts, plan)
+    elif gatherer.calls:
+        breaker.reset_board(lease.link)
+        plan = send(executor, facts.board, plan)
+        released = [record_plan for record_plan in plan.records.values() if record_plan.outcome is Outcome.RELEASED]
+        if not executor.stop_reason and all(
+            record_plan.ending.detail in (ANSWERED, LINKED) for record_plan in released
+        ):
+            breaker.grow_batches(has_written=executor.has_written)
+    calls = gatherer.calls + executor.calls
+    run = PassRun(lease, facts.board, batch_id, started, gatherer.read_request, calls, hold_seconds)
+    plan = settle_pass(run, facts, plan)
+    losses = {record_plan.id: record_plan.lost for record_plan in plan.records.values()}
+    losses |= {deleted.id: deleted.lost for deleted in plan.deleted.values()}
+    for record_id, lost in losses.items():
+        # What events say only adds questions: the record's sync went on.
+        for fault in lost.faults:
+            log.error("events not checked", record=str(record_id), exc_info=fault)
+    result = pass_result(plan)
     log.info(
         "pass done",
         seconds=round(time.monotonic() - started, 3),
         records=len(claims),
-        calls=run.calls,
-        completed=tally.completed,
-        failed=tally.failed,
-        waiting=tally.waiting,
+        calls=calls,
+        completed=result.completed,
+        failed=result.failed,
+        waiting=result.waiting,
     )
-    return tally
+    return result
 
 
-def log_faults(record_id: uuid.UUID, lost: LostUpdates) -> None:
-    """Log the errors of ours for which a record's events could not be checked; its sync went on."""
-    for fault in lost.faults:
-        log.error("events not checked", record=str(record_id), exc_info=fault)
+@dataclass(frozen=True)
+class PassResult:
+    """How many records and items a pass settled, how many failed, how many wait again."""
+
+    completed: int = 0
+    failed: int = 0
+    waiting: int = 0
 
 
-def _sent(run: PassRun, executor: Executor, gatherer: Gatherer, facts: PassFacts) -> tuple[PassFacts, Plan, Answers]:
-    """Read, decide and send, as far as Monday can be read; return the plan as the answers leave it."""
-    facts, plan = gatherer.gather(facts)
-    if facts.columns is not None:
-        store_columns(run.link, facts.columns)
-    if facts.error is not None:
-        return facts, _unread(run, executor, facts, plan), Answers()
-    if not gatherer.calls:
-        return facts, plan, Answers()
-    breaker.reset_board(run.link)
-    run = replace(run, board=facts.board, this=replace(run.this, read_request=gatherer.read_request))
-    executor.board = facts.board
-    answers = send(executor, facts, plan)
-    plan = answered(facts, plan, answers)
-    given_back = [one for one in plan.records.values() if one.outcome is Outcome.RELEASED]
-    if not executor.stop_reason and all(one.ending.detail in (ANSWERED, LINKED) for one in given_back):
-        breaker.grow_batches(has_written=executor.has_written)
-    return facts, plan, answers
+def pass_result(plan: Plan) -> PassResult:
+    outcomes = [record_plan.outcome for record_plan in plan.records.values()] + [item.outcome for item in plan.items]
+    outcomes += [deleted.ending.outcome for deleted in plan.deleted.values()]
+    outcomes += [job.ending.outcome for job in plan.other_jobs]
+    waiting = outcomes.count(Outcome.RELEASED) + outcomes.count(Outcome.DEFERRED)
+    return PassResult(outcomes.count(Outcome.SETTLED), outcomes.count(Outcome.FAILED), waiting)
 
 
-def _unread(run: PassRun, executor: Executor, facts: PassFacts, plan: Plan) -> Plan:
+def _unread(executor: Executor, facts: PassFacts, plan: Plan) -> Plan:
     """Nothing was sent: jobs go back with their attempt, one by one where the document was refused.
 
     Where a column is gone the next pass leaves out what asked for it. A document that was only too complex is no
     record's fault: its jobs go back together where the board's next one is smaller for it (limits/metered_client.py).
     """
-    cause, columns = facts.error, facts.columns
-    assert cause is not None
-    units = [*plan.open_records, *plan.open_deleted, *facts.item_claims]
-    is_rejected = columns is None and cause.scope in (Scope.DOCUMENT, Scope.RECORD, Scope.FIELD)
-    releases = not is_rejected or len(units) > 1
-    shrinks = cause.kind is TOO_COMPLEX and board_costs(run.link.pk).size < len(units)
-    how = ending(
-        Outcome.RELEASED if releases else Outcome.FAILED,
-        cause.sentence,
-        at_most=int(is_rejected and releases and not shrinks),
-    )
-    if columns is not None:
-        return unread(facts, plan, how, how)
-    log.warning("read failed", board=run.entity_type, scope=str(cause.scope), reason=cause.sentence)
+    error = facts.error
+    link = executor.lease.link
+    assert error is not None
+    has_columns = facts.columns is not None
+    records = len(plan.open_records) + len(plan.open_deleted)
+    units = records + len(facts.item_claims)
+    is_rejected = not has_columns and error.scope in (Scope.DOCUMENT, Scope.RECORD, Scope.FIELD)
+    releases = not is_rejected or units > 1
+    shrinks = error.kind is TOO_COMPLEX and board_costs(link.pk).size < units
+    at_most = int(is_rejected and releases and not shrinks)
+    given_back = ending(Outcome.RELEASED if releases else Outcome.FAILED, error.sentence, at_most=at_most)
+    if has_columns:
+        return unread(facts, plan, given_back, given_back)
+    log.warning("read failed", board=link.entity_type, scope=str(error.scope), reason=error.sentence)
     if is_rejected:
-        return unread(facts, plan, how, how)
-    answer = executor.failed_call(cause, len(plan.open_records) + len(plan.open_deleted))
+        return unread(facts, plan, given_back, given_back)
+    answer = executor.failed_call(error, records)
     if not executor.stop_reason:
-        breaker.trip(run.link, cause)
+        breaker.trip(link, error)
     failed = ending(OUTCOMES[answer.verdict], answer.detail, at_most=answer.at_most)
-    return unread(facts, plan, failed, how)
+    return unread(facts, plan, failed, given_back)
 
 
 def confirm_creates(lease: Lease, stop_reason: str = "") -> str:
@@ -158,7 +161,8 @@ def _confirm_document(
 ) -> str:
     """Find out about one document; with a `stop_reason` it is looked for once more instead of sent again."""
     facts = facts_of_creates(board, intents, items)
-    plans, executor = decide_unconfirmed(facts), Executor(lease, board, len(intents), stop_reason)
+    plans = decide_unconfirmed(facts)
+    executor = Executor(lease, board, len(intents), stop_reason)
     log.info("create without answer", board=lease.link.entity_type, records=len(intents), found=len(facts.items or ()))
     if stop_reason:
         wait = facts.wait_seconds

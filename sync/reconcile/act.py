@@ -41,25 +41,21 @@ from sync.monday.items import prepare_archive, prepare_changes, prepare_creates,
 from sync.outbox.claim import Lease, LeaseLost
 from sync.outbox.pauses import locked_pause
 from sync.reconcile import gather
-from sync.reconcile.deleted_records import REMOVAL_KINDS, STATE_AFTER, removal_write, wants_editors
-from sync.reconcile.duplicates import new_duplicate_requests, second_item_write, still_leaves
+from sync.reconcile.calls import NOTHING_SENT, Answer, Kind, Verdict, Write, is_refused
+from sync.reconcile.deleted_records import (
+    REMOVAL_KINDS,
+    STATE_AFTER,
+    after_removal,
+    removal_write,
+    wants_editors,
+    with_editors,
+)
+from sync.reconcile.duplicates import answered, new_duplicate_requests, second_item_write, still_leaves
 from sync.reconcile.field_values import BoardContext
 from sync.reconcile.gather import items_with_npd_ids
-from sync.reconcile.pass_plan import DuplicateItem, PassFacts, Plan, RecordPlan
+from sync.reconcile.pass_plan import DuplicateItem, Plan
 from sync.reconcile.restraints import new_clear_requests
-from sync.reconcile.writes import (
-    Answer,
-    Answers,
-    Kind,
-    Verdict,
-    Write,
-    after_answers,
-    changed_records_of,
-    created_records_of,
-    is_refused,
-    settings_of,
-    write_of_record,
-)
+from sync.reconcile.writes import after_answer, changed_records_of, created_records_of, settings_of, write_of_record
 from sync.records.approvals import known_requests
 from sync.records.authors import monday_users
 
@@ -73,40 +69,39 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True)
 class Call:
-    """One kind of call, with an alias for each unit.
-
-    `unwanted` reads again, under the lease, what may have changed since it was decided: unit → why it isn't sent.
-    `body` is what the intents say of the call itself. `has_values`: it writes a record's values, of which Monday may
-    refuse one. `alone`: each value of one unit has an alias of its own.
-    """
+    """One kind of call, with an alias for each unit."""
 
     kind: Kind
+    # Reads again, under the lease, what may have changed since it was decided: unit → why it isn't sent.
     unwanted: Callable[[BoardContext, Sequence[Write]], Mapping[str, str]]
-    body: Mapping[str, Any] | None = None
-    has_values: bool = False
-    alone: bool = False
+    body: Mapping[str, Any] | None = None  # what the intents say of the call itself
+    has_values: bool = False  # it writes a record's values, of which Monday may refuse one
+    alone: bool = False  # each value of one unit has an alias of its own
 
     def request(self, board: BoardContext, writes: Sequence[Write]) -> WriteRequest:
         """Return what is sent; the n-th unit has the alias rn, of one that is sent value by value the n-th value vn."""
         link = board.link
         aliased = [(f"r{number}", write) for number, write in enumerate(writes)]
-        labels = any(one.creates_labels for write in writes for one in write.fields)
+        labels = any(value.creates_labels for write in writes for value in write.fields)
         if self.kind is Kind.CREATE:
-            named = [(alias, w.name, {c: v for c, v in w.values.items() if c != NAME_COLUMN}) for alias, w in aliased]
-            creates, group = [ItemCreate(*one) for one in named], link.group_id or None
+            creates = []
+            for alias, write in aliased:
+                values = {column: value for column, value in write.values.items() if column != NAME_COLUMN}
+                creates.append(ItemCreate(alias, write.name, values))
+            group = link.group_id or None
             return prepare_creates(link.board_id, group, creates, board.columns, board.types, create_labels=labels)
         if self.kind is Kind.CHANGE:
-            changes = [ItemChange(alias, w.item_id, w.values) for alias, w in aliased]
+            changes = [ItemChange(alias, write.item_id, write.values) for alias, write in aliased]
             if self.alone:
                 changes = [change for write in writes for change in _single_changes(write)]
             return prepare_changes(link.board_id, changes, board.columns, board.types, create_labels=labels)
         prepare = prepare_delete if self.kind is Kind.DELETE else prepare_archive
-        return prepare([ItemRemoval(alias, w.item_id) for alias, w in aliased], board.columns, board.types)
+        return prepare([ItemRemoval(alias, write.item_id) for alias, write in aliased], board.columns, board.types)
 
 
 def _single_changes(write: Write) -> Iterator[ItemChange]:
-    for number, one in enumerate(write.fields):
-        yield ItemChange(f"v{number}", write.item_id, {one.column_id: one.value})
+    for number, value in enumerate(write.fields):
+        yield ItemChange(f"v{number}", write.item_id, {value.column_id: value.value})
     if write.columns:
         yield ItemChange("npdid", write.item_id, write.columns)
 
@@ -123,13 +118,10 @@ def changed_records(board: BoardContext, writes: Sequence[Write]) -> dict[str, s
     same_filter = all(sync_filter == board.link.sync_filter for *_, sync_filter in mappings)
 
     def is_same(write: Write) -> bool:
-        record, expected = records.get(write.record_id), write.expected
-        return (
-            same_filter
-            and record is not None
-            and settings_of(record) == expected.settings
-            and all(mapped.get(key) == found for key, found in expected.mappings.items())
-        )
+        record = records.get(write.record_id)
+        same_settings = record is not None and settings_of(record) == write.settings
+        same_mappings = all(mapped.get(key) == expected for key, expected in write.mappings.items())
+        return same_filter and same_settings and same_mappings
 
     return {write.unit: "Its settings changed while it was synced." for write in writes if not is_same(write)}
 
@@ -140,17 +132,17 @@ RECORD_CREATES = Call(Kind.CREATE, changed_records, has_values=True)
 
 def _changed_deletions(board: BoardContext, writes: Sequence[Write]) -> dict[str, str]:
     """Return the deletions of which the policy, the filter, the record or the item's owner changed since."""
-    records, items = board.model._default_manager, [write.item_id for write in writes]
+    records = board.model._default_manager
+    items = [write.item_id for write in writes]
     restored_ids = set(records.filter(pk__in=[write.record_id for write in writes]).values_list("pk", flat=True))
     owned = set(records.filter(monday_id__in=items).values_list("monday_id", flat=True))
-    tombstones = Tombstone.objects.filter(pk__in=[write.expected.tombstone for write in writes])
+    tombstones = Tombstone.objects.filter(pk__in=[write.tombstone for write in writes])
     items_now: dict[int | None, str | None] = dict(tombstones.values_list("pk", "monday_id"))
     policy, sync_filter = gather.current_deletion_policy(board.link)
 
     def is_same(write: Write) -> bool:
-        expected = write.expected
-        is_there = items_now.get(expected.tombstone) == write.item_id and write.item_id not in owned
-        same_policy = expected.policy in (None, policy) and sync_filter == board.link.sync_filter
+        is_there = items_now.get(write.tombstone) == write.item_id and write.item_id not in owned
+        same_policy = write.policy in (None, policy) and sync_filter == board.link.sync_filter
         return is_there and same_policy and write.record_id not in restored_ids
 
     return {write.unit: "It changed while it was synced." for write in writes if not is_same(write)}
@@ -182,18 +174,13 @@ Announced = tuple[Write, Intent | None]
 def rejected_fields(write: Write, error: MondayError) -> dict[str, MondayError]:
     """Return why each value was refused: by the columns that Monday names, else as the only one that was sent."""
     columns = error.columns or {NAME_COLUMN if error.kind is NAME_REJECTED else error.column_id}
-    named = {one.key: error.of_column(one.column_id) for one in write.fields if one.column_id in columns}
-    only = len(write.fields) == 1 and not (error.columns or error.kind is NAME_REJECTED)
-    return named or ({write.fields[0].key: error} if only else {})
+    named = {value.key: error.of_column(value.column_id) for value in write.fields if value.column_id in columns}
+    is_only = len(write.fields) == 1 and not (error.columns or error.kind is NAME_REJECTED)
+    return named or ({write.fields[0].key: error} if is_only else {})
 
 
 def _writes_to(write: Write, columns: Collection[str | None]) -> bool:
-    return any(one.column_id in columns for one in write.fields)
-
-
-def bare_write(write: Write) -> Write:
-    """Return the create with its name alone."""
-    return replace(write, fields=tuple(one for one in write.fields if one.column_id == NAME_COLUMN))
+    return any(value.column_id in columns for value in write.fields)
 
 
 class Executor:
@@ -205,9 +192,13 @@ class Executor:
     def __init__(
         self, lease: Lease, board: BoardContext, size: int = 1, stop_reason: str = "", read_at: datetime | None = None
     ) -> None:
-        self.lease, self.board, self.size, self.stop_reason = lease, board, size, stop_reason
+        self.lease = lease
+        self.board = board
+        self.size = size
+        self.stop_reason = stop_reason
         self.read = {"read_at": read_at.isoformat()} if read_at else {}
-        self.calls, self.intended_at = 0, 0.0
+        self.calls = 0
+        self.intended_at = 0.0
         self.has_written = False  # Monday has carried out a write of this pass
         # Of the last write that failed: whether that was its record's own fault, and how long it is not tried again.
         self.is_own_failure = False
@@ -239,11 +230,14 @@ class Executor:
     def create(self, writes: Sequence[Write]) -> ByUnit:
         """Make new items; one that was refused for one of its values, with its name alone. Raises LeaseLost."""
         answers = self.send(RECORD_CREATES, writes)
-        refused = {unit: answer for unit, answer in answers.items() if answer.verdict is Verdict.NAME_ONLY}
-        bare = [bare_write(write) for write in writes if write.unit in refused]
-        found = self._existing_items(bare) if bare and not self.stop_reason else {}
-        made = found | self.send(RECORD_CREATES, [write for write in bare if write.unit not in found])
-        for unit, answer in made.items():
+        bare = []
+        for write in writes:
+            if answers[write.unit].verdict is Verdict.NAME_ONLY:
+                name = tuple(value for value in write.fields if value.column_id == NAME_COLUMN)
+                bare.append(replace(write, fields=name))
+        existing = self._existing_items(bare) if bare and not self.stop_reason else {}
+        sent = self.send(RECORD_CREATES, [write for write in bare if write.unit not in existing])
+        for unit, answer in (existing | sent).items():
             rejected = {**answers[unit].rejected, **answer.rejected}
             # Refused for a value once more, which isn't the name: nothing is left to leave out.
             verdict = Verdict.REFUSED if answer.verdict is Verdict.NAME_ONLY else answer.verdict
@@ -258,7 +252,8 @@ class Executor:
         """
         if self.stop_reason:
             return None
-        body, deadline_seconds = next(intent.body for intent in intents if intent.body), _deadline_seconds()
+        body = next(intent.body for intent in intents if intent.body)
+        deadline_seconds = _deadline_seconds()
         self.intended_at = time.monotonic()
         self.lease.renew(deadline_seconds + settings.MONDAY_TIMEOUT_SECONDS)
         with self.lease.transaction():
@@ -277,9 +272,9 @@ class Executor:
             return error
 
     def confirm(self, call: Call, announced: Sequence[Announced], result: WriteResult) -> ByUnit:
-        done = any(isinstance(written, Item) for written in result.by_alias.values())
-        self.has_written |= done
-        if done:
+        is_written = any(isinstance(written, Item) for written in result.by_alias.values())
+        self.has_written |= is_written
+        if is_written:
             write_stop.accept(self.board.link, call.kind)
         answers: ByUnit = {}
         forbidden: list[tuple[Write, MondayError]] = []
@@ -295,7 +290,7 @@ class Executor:
                 forbidden.append((write, written))
             else:
                 answers[write.unit] = self._end_rejected(call, (write, intent), written)
-        return answers | self._end_forbidden(call, forbidden, is_open=done)
+        return answers | self._end_forbidden(call, forbidden, is_open=is_written)
 
     def _end_forbidden(self, call: Call, forbidden: Sequence[tuple[Write, MondayError]], *, is_open: bool) -> ByUnit:
         """Try apart what the token's user may not write: a column, an item, or all of the board may be closed.
@@ -307,14 +302,14 @@ class Executor:
         named = {error.column_id for write, error in forbidden if _writes_to(write, [error.column_id])}
         for number, (write, error) in enumerate(forbidden):
             if named:
-                left = forbidden[number:]
-                concerned = [one for one, _ in left if _writes_to(one, named)]
-                others = [pair for pair in left if not _writes_to(pair[0], named)]
+                untried = forbidden[number:]
+                concerned = [write for write, _ in untried if _writes_to(write, named)]
+                others = [pair for pair in untried if not _writes_to(pair[0], named)]
                 answers |= self._without_columns(call, concerned, named, error)
                 return answers | self._end_forbidden(call, others, is_open=True)
             if number > 1 or (number == 1 and not is_open):
                 write_stop.refuse(self.board.link, call.kind, error)
-                return {one.unit: self._held(call.kind) for one, _ in forbidden}
+                return {held.unit: self._held(call.kind) for held, _ in forbidden}
             npd_id = {self.board.link.npd_id_column: str(write.record_id)}
             apart = replace(write, columns={**npd_id, **write.columns})
             answer = self.send(replace(call, alone=True), [apart])[write.unit]
@@ -323,18 +318,25 @@ class Executor:
                 _close_intents([answer.intent], IntentState.REJECTED)
                 answers[write.unit] = Answer(Verdict.REFUSED, error.sentence)
             # Of an item that took something else it is the column that is closed, for the others' items too.
-            named = {one.column_id for one in write.fields if one.key in answer.rejected and answer.item is not None}
+            closed = answer.rejected if answer.item is not None else {}
+            named = {value.column_id for value in write.fields if value.key in closed}
         return answers
 
     def _without_columns(
         self, call: Call, writes: Sequence[Write], columns: Collection[str | None], error: MondayError
     ) -> ByUnit:
         """Send what these records have beside columns that the token's user may not write."""
-        rejected = {w.unit: {one.key: error for one in w.fields if one.column_id in columns} for w in writes}
-        rest = [replace(w, fields=tuple(one for one in w.fields if one.column_id not in columns)) for w in writes]
+        rejected = {}
+        rest = []
+        for write in writes:
+            rejected[write.unit] = {value.key: error for value in write.fields if value.column_id in columns}
+            rest.append(replace(write, fields=tuple(v for v in write.fields if v.column_id not in columns)))
         sent = self.send(call, [write for write in rest if write.fields or write.columns])
-        answers = {write.unit: sent.get(write.unit, Answer(Verdict.DONE)) for write in rest}
-        return {unit: replace(a, rejected={**rejected[unit], **a.rejected}) for unit, a in answers.items()}
+        answers = {}
+        for write in rest:
+            answer = sent.get(write.unit, NOTHING_SENT)
+            answers[write.unit] = replace(answer, rejected={**rejected[write.unit], **answer.rejected})
+        return answers
 
     def _held(self, kind: Kind) -> Answer:
         reason, seconds = write_stop.refusal(self.board.link, kind)
@@ -344,16 +346,17 @@ class Executor:
         """Return what became of each value of one unit's refused change, so that only the bad one is blocked."""
         write, intent = announced
         item: Item | None = None
-        alone, rejected = dict[str, Item](), dict[str, MondayError]()
-        for number, one in enumerate(write.fields):
+        alone: dict[str, Item] = {}
+        rejected: dict[str, MondayError] = {}
+        for number, value in enumerate(write.fields):
             written = result.by_alias[f"v{number}"]
             if isinstance(written, Item):
-                item = alone[one.key] = written
+                item = alone[value.key] = written
             elif written.scope in (Scope.FIELD, Scope.COLUMN) or written.kind is BOARD_FORBIDDEN:
-                rejected[one.key] = written
+                rejected[value.key] = written
             else:
                 answer = self._end_rejected(call, announced, written)
-                unsent = frozenset(left.key for left in write.fields[number:])
+                unsent = frozenset(other.key for other in write.fields[number:])
                 return replace(answer, item=item, alone=alone, rejected=rejected, unsent=unsent)
         if isinstance(named := result.by_alias.get("npdid"), Item):
             item = named
@@ -364,7 +367,7 @@ class Executor:
         if error.kind in (BOARD_FORBIDDEN, BOARD_FULL, GROUP_NOT_FOUND):
             _close_intents([intent], IntentState.REJECTED)
             # The right to fill in a column may be what is missing, so the name alone is tried first.
-            is_bare = all(one.column_id == NAME_COLUMN for one in write.fields)
+            is_bare = all(value.column_id == NAME_COLUMN for value in write.fields)
             if error.kind is BOARD_FORBIDDEN and call.kind is Kind.CREATE and not is_bare:
                 return Answer(Verdict.NAME_ONLY, error.sentence)
             if call.kind is not Kind.CREATE:
@@ -395,11 +398,11 @@ class Executor:
             write_stop.refuse(self.board.link, call.kind, error)
             return self._held(call.kind)
         rejected = rejected_fields(write, error)
-        rest = replace(write, fields=tuple(one for one in write.fields if one.key not in rejected))
+        rest = replace(write, fields=tuple(value for value in write.fields if value.key not in rejected))
         if call.kind is Kind.CREATE:
-            is_name = any(one.key in rejected and one.column_id == NAME_COLUMN for one in write.fields)
-            verdict, demanded = Verdict.REFUSED if is_name else Verdict.NAME_ONLY, frozenset(error.columns)
-            return Answer(verdict, error.sentence, rejected=rejected, demanded=demanded)
+            is_name = any(value.key in rejected and value.column_id == NAME_COLUMN for value in write.fields)
+            verdict = Verdict.REFUSED if is_name else Verdict.NAME_ONLY
+            return Answer(verdict, error.sentence, rejected=rejected, demanded=frozenset(error.columns))
         if not write.fields:
             return Answer(Verdict.REFUSED, error.sentence)
         if not (rest.fields or rest.columns):
@@ -482,20 +485,22 @@ class Executor:
         """An answer may say that a value was refused though the item was made: no second create without a look-up."""
         self.calls += 1
         try:
-            found = items_with_npd_ids(self.board, [str(write.record_id) for write in writes])
+            items = items_with_npd_ids(self.board, [str(write.record_id) for write in writes])
         except MondayError as error:
             answer = self.failed_call(error, len(writes))
             return {write.unit: answer for write in writes}
-        if found is None:
-            return {w.unit: Answer(Verdict.STOPPED, "The NPD IDs on the board can't be read.") for w in writes}
-        items = {write.unit: found.get(str(write.record_id)) for write in writes}
-        return {unit: Answer(Verdict.DONE, item=item) for unit, item in items.items() if item is not None}
+        if items is None:
+            unread = Answer(Verdict.STOPPED, "The NPD IDs on the board can't be read.")
+            return {write.unit: unread for write in writes}
+        made = [(write.unit, items.get(str(write.record_id))) for write in writes]
+        return {unit: Answer(Verdict.DONE, item=item) for unit, item in made if item is not None}
 
     def _write(self, request: WriteRequest, key: str, size: int) -> WriteResult:
         check_intent_age(self)
         with self._connector(size) as monday:
             result = monday.write(request, key)
-        unknown = [one for one in result.by_alias.values() if isinstance(one, MondayError) and one.outcome_unknown]
+        errors = [written for written in result.by_alias.values() if isinstance(written, MondayError)]
+        unknown = [error for error in errors if error.outcome_unknown]
         # Where none of its parts has a known outcome, the call as a whole has failed.
         if len(unknown) == len(result.by_alias) and not result.replayed:
             raise unknown[0]
@@ -516,12 +521,14 @@ def commit_intents(
     The answers are those that aren't sent: all, where the board was paused since the pass began. The lease is
     renewed past the call's hard deadline.
     """
-    lease, board, deadline_seconds = executor.lease, executor.board, _deadline_seconds()
+    lease = executor.lease
+    board = executor.board
+    deadline_seconds = _deadline_seconds()
     executor.intended_at = time.monotonic()
     with lease.transaction(seconds=deadline_seconds + settings.MONDAY_TIMEOUT_SECONDS):
         paused = locked_pause(board.link.entity_type)
-        why = {write.unit: paused for write in writes} if paused else call.unwanted(board, writes)
-        unsent = {unit: Answer(Verdict.WITHDRAWN, detail) for unit, detail in why.items()}
+        unwanted = {write.unit: paused for write in writes} if paused else call.unwanted(board, writes)
+        unsent = {unit: Answer(Verdict.WITHDRAWN, reason) for unit, reason in unwanted.items()}
         allowed = [write for write in writes if write.unit not in unsent]
         if not allowed:
             return unsent, [], None
@@ -536,7 +543,7 @@ def commit_intents(
                 lease_token=lease.token,
                 idempotency_key=key,
                 alias=f"r{number}",
-                values={one.key: {**one.entry, **executor.read} for one in write.fields},
+                values={value.key: {**value.entry, **executor.read} for value in write.fields},
                 body=dict(call.body) if call.body is not None else None,
                 state=IntentState.OPEN,
                 deadline=SyncNow() + timedelta(seconds=deadline_seconds),
@@ -548,7 +555,8 @@ def commit_intents(
             intents[0].body = dict(request.body)
         Intent.objects.bulk_create(intents)
         ApprovalRequest.objects.bulk_create([write.approval for write in allowed if write.approval])
-    return unsent, [(replace(w, approval=None), intent) for w, intent in zip(allowed, intents, strict=True)], request
+    announced = [(replace(write, approval=None), intent) for write, intent in zip(allowed, intents, strict=True)]
+    return unsent, announced, request
 
 
 def parts_of(number: int) -> int:
@@ -578,61 +586,69 @@ def _close_intents(intents: Iterable[Intent | None], state: IntentState) -> None
 # What a pass sends, in its order.
 
 
-def send(executor: Executor, facts: PassFacts, plan: Plan) -> Answers:
-    """Send all that was planned; return what Monday made of it. Raises LeaseLost."""
-    board = facts.board
-    deleted, editor_events = send_removals(executor, board, plan)
-    people = monday_users() if editor_events else {}
+def send(executor: Executor, board: BoardContext, plan: Plan) -> Plan:
+    """Send all that was planned; return the plan as Monday's answers leave it. Raises LeaseLost."""
+    plan = send_removals(executor, board, plan)
     # Counted before it is announced: a crash leaves it counted.
     ApprovalRequest.objects.bulk_create(new_clear_requests(plan, ApprovalState.DONE))
-    answers = Answers(deleted=deleted, editor_events=editor_events, people=people)
-    answers = replace(answers, records=send_records(executor, board, plan))
-    return replace(answers, duplicates=send_duplicates(executor, board, after_answers(plan, answers)))
+    plan = send_records(executor, board, plan)
+    return send_duplicates(executor, board, plan)
 
 
-def send_removals(executor: Executor, board: BoardContext, plan: Plan) -> tuple[dict[UUID, Answer], Mapping[UUID, Any]]:
-    """Send what takes deleted records' items off the board, or their NPD ID from them; raises LeaseLost.
-
-    Return also who edited the items that left.
-    """
-    answers, leaving = ByUnit(), [one for one in plan.open_deleted if one.item_removal]
+def send_removals(executor: Executor, board: BoardContext, plan: Plan) -> Plan:
+    """Send what takes deleted records' items off the board, or their NPD ID from them; raises LeaseLost."""
+    leaving = [deleted for deleted in plan.open_deleted if deleted.item_removal]
+    answers: ByUnit = {}
     for policy, kind in REMOVAL_KINDS.items():
         call = Call(kind, _changed_deletions, {"removes": str(policy)})
-        answers |= executor.send(call, [removal_write(board, one) for one in leaving if one.item_removal is policy])
-    left = [one.facts for one in leaving if one.item_removal in STATE_AFTER]
-    wanted = [one for one in left if (item := answers[str(one.id)].item) and wants_editors(board, one, item)]
-    return {one.id: answers[str(one.id)] for one in leaving}, gather.editors_of(board, wanted)
+        of_policy = [deleted for deleted in leaving if deleted.item_removal is policy]
+        answers |= executor.send(call, [removal_write(board, deleted) for deleted in of_policy])
+    edited = []
+    for deleted in leaving:
+        item = answers[str(deleted.id)].item
+        if deleted.item_removal in STATE_AFTER and item and wants_editors(board, deleted.facts, item):
+            edited.append(deleted.facts)
+    editor_events = gather.editors_of(board, edited)
+    people = monday_users() if editor_events else {}
+    removed = []
+    for deleted in leaving:
+        edited_deleted = replace(deleted, facts=with_editors(deleted.facts, editor_events, people))
+        removed.append(after_removal(board, edited_deleted, answers[str(deleted.id)]))
+    return plan.with_deleted(removed)
 
 
-def send_records(executor: Executor, board: BoardContext, plan: Plan) -> dict[UUID, Answer]:
+def send_records(executor: Executor, board: BoardContext, plan: Plan) -> Plan:
     """Send the records' values and make their items; raises LeaseLost."""
-    changes = [write_of_record(board, one) for one in changed_records_of(board, plan)]
-    creates = [write_of_record(board, one) for one in created_records_of(plan)]
+    changes = [write_of_record(board, record_plan) for record_plan in changed_records_of(board, plan)]
+    creates = [write_of_record(board, record_plan) for record_plan in created_records_of(plan)]
     answers = executor.send(RECORD_CHANGES, changes) | executor.create(creates)
-    return {write.record_id: answers[write.unit] for write in (*changes, *creates)}
+    writes = (*changes, *creates)
+    return plan.with_records(after_answer(plan.records[write.record_id], answers[write.unit]) for write in writes)
 
 
-def send_duplicates(executor: Executor, board: BoardContext, plan: Plan) -> dict[str, tuple[Answer, ...]]:
-    """Take the NPD ID from second items, or archive them; return the answers about each. Raises LeaseLost."""
-    found = [one for one in plan.duplicates if _goes_on(plan, one)]
-    clears = [
-        replace(second_item_write(one), columns={board.link.npd_id_column: None}) for one in found if one.loses_npd_id
-    ]
+def send_duplicates(executor: Executor, board: BoardContext, plan: Plan) -> Plan:
+    """Take the NPD ID from second items, or archive them; raises LeaseLost."""
+    going_on = [(d, second_item_write(d)) for d in plan.duplicates if _goes_on(plan, d)]
+    without_npd_id = {board.link.npd_id_column: None}
+    clears = [replace(write, columns=without_npd_id) for duplicate, write in going_on if duplicate.loses_npd_id]
     cleared = executor.send(_CLEAR, clears)
-    leaving = [one for one in found if still_leaves(board, one, cleared.get(second_item_write(one).unit))]
-    if ours := {one.record.pk for one in leaving if one.is_ours}:
-        known = known_requests(board.link, [ApprovalKind.ITEMS], ours)
-        ApprovalRequest.objects.bulk_create(new_duplicate_requests(known, leaving))
-    archived, units = (
-        executor.send(_ARCHIVE, [second_item_write(one) for one in leaving]),
-        [second_item_write(one).unit for one in found],
-    )
-    return {unit: tuple(sent[unit] for sent in (cleared, archived) if unit in sent) for unit in units}
+    leaving = [pair for pair in going_on if still_leaves(board, pair[0], cleared.get(pair[1].unit))]
+    if ours := {duplicate.record.pk for duplicate, _ in leaving if duplicate.is_ours}:
+        requests = known_requests(board.link, [ApprovalKind.ITEMS], ours)
+        new_requests = new_duplicate_requests(requests, [duplicate for duplicate, _ in leaving])
+        ApprovalRequest.objects.bulk_create(new_requests)
+    archived = executor.send(_ARCHIVE, [write for _, write in leaving])
+    settled = {}
+    for duplicate, write in going_on:
+        answers = [sent[write.unit] for sent in (cleared, archived) if write.unit in sent]
+        settled[write.unit] = answered(duplicate, answers)
+    duplicates = (settled.get(second_item_write(duplicate).unit, duplicate) for duplicate in plan.duplicates)
+    return replace(plan, duplicates=tuple(duplicates))
 
 
 def _goes_on(plan: Plan, duplicate: DuplicateItem) -> bool:
     """A record's answered duplicates wait where the record itself was not synced."""
     if not duplicate.is_answered:
         return True
-    one: RecordPlan = plan.records[duplicate.record.pk]
-    return one.is_open and one.item is not None
+    record_plan = plan.records[duplicate.record.pk]
+    return record_plan.is_open and record_plan.item is not None

@@ -1,85 +1,62 @@
-"""What a pass changes in NPD's records: of its plan, Monday's answers and the rows as they are locked. Pure.
+"""What a pass writes of a record: from its plan, Monday's answer and the row as it is locked. settle.py writes it.
 
-settle.py locks, asks here, and writes what it is told.
+Decides of docs/reference/merge.md, “After a write”: *the pair becomes*, *a relation that the answer to a create shows
+empty*.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from copy import copy
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
-from uuid import UUID
 
-from conflicts.reports import KIND_IDENTITY, RECORD_KEY, ConflictReport
-from sync.choices import ApprovalState, Cause, LedgerDirection, Priority, QueueDirection, QueueStatus, RecordSyncStatus
+from conflicts.reports import KIND_IDENTITY, KIND_UNDO, RECORD_KEY
+from sync.choices import Cause, Priority
 from sync.kernel.triggers import BOOKKEEPING
-from sync.models import ApprovalRequest, SyncedModel, SyncMetadata, WriteLoop
-from sync.monday.conversion import UnknownValue
+from sync.merge import CHANGED_ON_MONDAY, Action
+from sync.models import SyncedModel
+from sync.models.state import REFILLS
+from sync.monday.board_items import Item
+from sync.monday.conversion import AmbiguousSplit, UnknownValue
+from sync.monday.texts import looks_same, name_invisible
+from sync.reconcile import resolutions
 from sync.reconcile.board_filter import left_after_write
-from sync.reconcile.deleted_records import after_removals
 from sync.reconcile.facts import BoardNow, HistoryLine
-from sync.reconcile.field_values import ACTIVE, BoardContext
+from sync.reconcile.field_plan import AS_SENT, new_base
+from sync.reconcile.field_values import BoardContext, still_holds, update_values
 from sync.reconcile.identity import wants_new_item
-from sync.reconcile.lost_updates import lost_lines, seen_after
-from sync.reconcile.pass_plan import Outcome, PassFacts, Plan, RecordAction, RecordPlan
+from sync.reconcile.pass_plan import FieldPlan, Outcome, RecordAction, RecordPlan
 from sync.reconcile.removed_items import deleted, follows_policy, note_unlinked, recreated
-from sync.reconcile.restraints import ended_requests, has_local_writes
-from sync.reconcile.settlement import FieldsSettlement, conflict_reports, settled_fields, state_after, sync_status
-from sync.reconcile.writes import NOTHING_SENT, Answer, Answers, after_answers
+from sync.reconcile.restraints import has_local_writes
 from sync.records.authors import SYNC_ACTOR
 
 RECHECK_SECONDS = 10
 """By then Monday has filled in what it computes itself."""
 
+CHANGED = "It changed while it was synced."
+SETTINGS_CHANGED = "Its settings changed while it was synced."
 
-def answered(facts: PassFacts, plan: Plan, answers: Answers) -> Plan:
-    """Return the plan as Monday's answers leave it."""
-    return after_answers(after_removals(facts.board, plan, answers), answers)
+PUSH = "push"
+"""The kind of the line about a value that was sent."""
 
-
-@dataclass(frozen=True)
-class Wake:
-    cause: Cause = Cause.DEPENDENCY
-    priority: Priority = Priority.EDIT
-    payload: Mapping[str, Any] = field(default_factory=dict)
+_NOT_SHOWN = object()
 
 
 @dataclass(frozen=True)
 class RecordChanges:
-    """What a pass writes of one record; `plan` is as it ends, its facts have the record as it is then.
+    """What a pass writes of one record."""
 
-    `values` go to its row, or it `deletes` the record, which was gone already where it isn't `is_there`. `ignored` are
-    items that are remembered against all, `excluded` against this record alone, with the reasons. `keeps_intent`: the
-    announcement stays open, for the answer didn't show what was written.
-    """
-
-    plan: RecordPlan
-    answer: Answer = NOTHING_SENT
-    is_there: bool = True
-    values: Mapping[str, Any] = field(default_factory=dict)
-    deletes: bool = False
-    wakes: tuple[Wake, ...] = ()
-    ignored: Mapping[str, str] = field(default_factory=dict)
-    excluded: Mapping[str, str] = field(default_factory=dict)
-    keeps_intent: bool = False
-
-    @property
-    def id(self) -> UUID:
-        return self.plan.id
-
-    @property
-    def shown_values(self) -> dict[str, Any]:
-        """What Monday's answer shows of the fields that were sent, as a base has it."""
-        found = {}
-        for key, field_plan in self.plan.plans.items():
-            item = self.answer.item_of(key)
-            if field_plan.send_raw is not None and item is not None:
-                with suppress(UnknownValue):
-                    found[key] = field_plan.convert.stored_value(item.reading(field_plan.mapping.column_id))
-        return found
+    plan: RecordPlan  # as it ends: its facts have the record and the sync state as they are then
+    values: Mapping[str, Any] = field(default_factory=dict)  # for the record's row
+    is_there: bool = True  # else it was deleted meanwhile
+    deletes: bool = False  # the record goes
+    wakes: tuple[dict[str, Any], ...] = ()  # passes that follow, as PassRun.wake takes them
+    ignored: Mapping[str, str] = field(default_factory=dict)  # items remembered against all records, with the reason
+    excluded: Mapping[str, str] = field(default_factory=dict)  # and against this one alone
+    keeps_intent: bool = False  # the announcement stays open: the answer didn't show what was written
 
     def before_deletion(self, loss: str) -> RecordChanges:
         """Return it as NPD shows it now: `loss` is what other records would lose by its deletion.
@@ -88,7 +65,7 @@ class RecordChanges:
         """
         removal = self.plan.removal
         if self.deletes and removal is not None and loss and not removal.chosen:
-            return dropped(replace(self.plan, removal=None), self.answer, Outcome.RELEASED, _CHANGED)
+            return RecordChanges(replace(self.plan, removal=None).drop(Outcome.RELEASED, CHANGED))
         return self
 
     def after_deletion(self, needed: str) -> RecordChanges:
@@ -97,19 +74,9 @@ class RecordChanges:
         return replace(self, plan=deleted(self.plan, self.plan.removal, needed))
 
 
-_CHANGED = "It changed while it was synced."
-SETTINGS_CHANGED = "Its settings changed while it was synced."
-
-
-def dropped(plan: RecordPlan, answer: Answer, outcome: Outcome, detail: str) -> RecordChanges:
-    """Nothing of the record is written that was planned; what was sent is found out by the next pass."""
-    return RecordChanges(plan.drop(outcome, detail), answer.dropped())
-
-
 def record_changes(
     board: BoardContext,
     plan: RecordPlan,
-    answer: Answer,
     record: SyncedModel | None,
     read_at: datetime,
     paused: str = "",
@@ -120,92 +87,90 @@ def record_changes(
     `paused` is why nothing may be written any more, as a sentence; `now` are the board's settings by now.
     """
     if paused and has_local_writes(plan):
-        plan, answer = plan.drop(Outcome.RELEASED, paused), answer.dropped()
+        plan = plan.drop(Outcome.RELEASED, paused)
     if record is None:
-        return RecordChanges(plan, answer, is_there=False)
+        return RecordChanges(plan, is_there=False)
     if (record.sync_enabled, record.sync_direction) != (plan.record.sync_enabled, plan.record.sync_direction):
-        return dropped(plan, answer, Outcome.RELEASED, SETTINGS_CHANGED)
+        return RecordChanges(plan.drop(Outcome.RELEASED, SETTINGS_CHANGED))
     if now is not None and plan.is_settled and _is_outdated(plan, now):
-        return dropped(replace(plan, removal=None), answer, Outcome.RELEASED, SETTINGS_CHANGED)
-    found = settled_fields(plan, answer, record, read_at)
-    one = RecordChanges(
-        _with_fields(plan, found),
-        answer,
-        values=found.values,
-        wakes=(Wake(),) if found.overtaken else (),
-        keeps_intent=found.keeps_intent,
-    )
-    one = _with_link(_with_unlink(_with_removed_item(one, record)), record)
-    ended = one.plan.with_facts(record=_as_written(record, one.values))
-    return replace(one, plan=ended if found.overtaken else left_after_write(board, ended, answer.item))
+        return RecordChanges(replace(plan, removal=None).drop(Outcome.RELEASED, SETTINGS_CHANGED))
+    if _is_removal_outdated(plan, record):
+        return RecordChanges(replace(plan, removal=None).drop(Outcome.RELEASED, CHANGED))
+    changes = field_changes(plan, record, read_at)
+    is_overtaken = bool(changes.wakes)
+    changes = _with_removal(changes)
+    changes = _with_link(changes, record)
+    ended = changes.plan.with_facts(record=_as_written(record, changes.values))
+    if not is_overtaken:
+        ended = left_after_write(board, ended, plan.answer.item)
+    return replace(changes, plan=ended)
 
 
 def _is_outdated(plan: RecordPlan, now: BoardNow) -> bool:
     """Whether what it takes over, or does because its item is gone, rests on a setting that was changed since."""
     if plan.removal is not None and not follows_policy(plan.removal, now.removed_item_policy):
         return True
-    taken = [one.mapping for one in plan.plans.values() if one.write_raw is not None]
-    return any(now.mappings.get(one.key) != (one.version, one.direction) for one in taken)
+    taken_over = [field_plan.mapping for field_plan in plan.plans.values() if field_plan.write_raw is not None]
+    return any(now.mappings.get(mapping.key) != (mapping.version, mapping.direction) for mapping in taken_over)
 
 
-def _with_fields(plan: RecordPlan, found: FieldsSettlement) -> RecordPlan:
-    plan = plan.with_state(base=found.base, altered=found.altered).logged(*found.lines)
-    if found.results:
-        known = plan.fields.results
-        results = replace(known, carried_out={**known.carried_out, **found.results})
-        plan = replace(plan, fields=replace(plan.fields, results=results))
-    if found.recheck and plan.is_settled:
-        return plan.end(Outcome.DEFERRED, found.recheck, wait_seconds=RECHECK_SECONDS)
-    return plan
-
-
-def _with_unlink(one: RecordChanges) -> RecordChanges:
-    """The item of a record that lets go of it is remembered."""
-    plan, unlink, item_id = one.plan, one.plan.unlink, one.plan.record.monday_id
-    if unlink is None or not plan.is_settled or not item_id:
-        return one
-    sentence = (
-        f"Unlinked from its item: {unlink.why}. Its sync is off; both sides keep what they have. "
-        "“Link again” on the record's page undoes it."
-    )
-    plan = plan.logged(HistoryLine("unlinked", sentence, actor=unlink.actor)).with_state(remote_state="")
-    values = {**one.values, "monday_id": None, "sync_enabled": False}
-    return replace(one, plan=plan, values=values, ignored={item_id: f"Unlinked from “{plan.record}”: {unlink.why}."})
-
-
-def _with_removed_item(one: RecordChanges, record: SyncedModel) -> RecordChanges:
-    """What was decided about a record whose item is gone, as long as that is so of the record as it is locked."""
-    plan, removal = one.plan, one.plan.removal
-    if removal is None or not removal.act or not plan.is_settled:
-        return one
+def _is_removal_outdated(plan: RecordPlan, record: SyncedModel) -> bool:
+    """Whether the record is not what it was when it was decided what becomes of it without its item."""
+    if plan.removal is None or not plan.removal.act or not plan.is_settled:
+        return False
+    if record.monday_id != plan.record.monday_id:
+        return True
     # Anything of it, mapped or not, may differ from what the pass read.
-    names = [f.attname for f in record._meta.concrete_fields if f.attname not in BOOKKEEPING]
+    names = [column.attname for column in record._meta.concrete_fields if column.attname not in BOOKKEEPING]
     is_edited = any(getattr(record, name) != getattr(plan.record, name) for name in names)
-    is_linked_anew = record.monday_id != plan.record.monday_id
-    if is_linked_anew or (removal.act is RecordAction.DELETE and is_edited):
-        return dropped(replace(plan, removal=None), one.answer, Outcome.RELEASED, _CHANGED)
-    if removal.act is RecordAction.CREATE:
+    return plan.removal.act is RecordAction.DELETE and is_edited
+
+
+def _with_removal(changes: RecordChanges) -> RecordChanges:
+    """Add what becomes of a record whose item is gone, or that lets go of it."""
+    plan = changes.plan
+    if not plan.is_settled:
+        return changes
+    removal = plan.removal
+    if removal is not None and removal.act is RecordAction.CREATE:
         # The next pass makes the item, as the act of whoever asked for it; else of the board's setting.
-        by = {"by": plan.facts.claim.payload.get("by") or SYNC_ACTOR}
-        wake = Wake(Cause.PERSON, Priority.PERSON, by) if removal.chosen else Wake(payload=by)
-        values = {**one.values, "monday_id": None}
-        return replace(one, plan=recreated(plan, removal), values=values, wakes=(*one.wakes, wake))
-    return replace(one, deletes=removal.act is RecordAction.DELETE)
+        wake: dict[str, Any] = {"payload": {"by": plan.facts.claim.payload.get("by") or SYNC_ACTOR}}
+        if removal.chosen:
+            wake |= {"cause": Cause.PERSON, "priority": Priority.PERSON}
+        values = {**changes.values, "monday_id": None}
+        changes = replace(changes, plan=recreated(plan, removal), values=values, wakes=(*changes.wakes, wake))
+    elif removal is not None and removal.act is RecordAction.DELETE:
+        changes = replace(changes, deletes=True)
+    item_id = plan.record.monday_id
+    if plan.unlink is not None and item_id:
+        sentence = (
+            f"Unlinked from its item: {plan.unlink.why}. Its sync is off; both sides keep what they have. "
+            "“Link again” on the record's page undoes it."
+        )
+        line = HistoryLine("unlinked", sentence, actor=plan.unlink.actor)
+        values = {**changes.values, "monday_id": None, "sync_enabled": False}
+        ignored = {item_id: f"Unlinked from “{plan.record}”: {plan.unlink.why}."}
+        unlinked = changes.plan.logged(line).with_state(remote_state="")
+        changes = replace(changes, plan=unlinked, values=values, ignored=ignored)
+    return changes
 
 
-def _with_link(one: RecordChanges, record: SyncedModel) -> RecordChanges:
-    """The item that is its own by now, and those that a person said are not, once its own is made."""
-    plan = note_unlinked(one.plan)
+def _with_link(changes: RecordChanges, record: SyncedModel) -> RecordChanges:
+    """Add the item that is its own by now, and those that a person said are not, once its own is made."""
+    plan = note_unlinked(changes.plan)
     own = plan.link_to or plan.record.monday_id
-    values = {**one.values, "monday_id": plan.link_to} if plan.link_to not in (None, record.monday_id) else one.values
+    values = changes.values
     excluded: dict[str, str] = {}
+    if plan.link_to not in (None, record.monday_id):
+        values = {**values, "monday_id": plan.link_to}
     if own and wants_new_item(plan.facts):
         # Where a pass after the answer found the item that a lost call had made, only the question names the others.
-        answered = [c for c in plan.facts.conflicts if c.kind == KIND_IDENTITY and RECORD_KEY in c.resolutions]
-        others = plan.identity.excluded_items or [c.monday_item_id for c in answered]
-        why = f"A person said that it is not the item of “{plan.record}”."
-        excluded = {item_id: why for item_id in others if item_id and item_id != own}
-    return replace(one, plan=plan, values=values, excluded=excluded)
+        conflicts = plan.facts.conflicts
+        answered = [c.monday_item_id for c in conflicts if c.kind == KIND_IDENTITY and RECORD_KEY in c.resolutions]
+        others = plan.identity.excluded_items or answered
+        reason = f"A person said that it is not the item of “{plan.record}”."
+        excluded = {item_id: reason for item_id in others if item_id and item_id != own}
+    return replace(changes, plan=plan, values=values, excluded=excluded)
 
 
 def _as_written(record: SyncedModel, values: Mapping[str, Any]) -> SyncedModel:
@@ -220,129 +185,260 @@ def _as_written(record: SyncedModel, values: Mapping[str, Any]) -> SyncedModel:
     return written
 
 
-# All records of a pass.
+# What becomes of the record's fields: what is written of each, the pair on which both sides agree, and the history.
 
 
 @dataclass(frozen=True)
-class Changes:
-    """What a pass writes of its records besides their own rows, once it is known which of these NPD takes.
+class FieldSettlement:
+    """What becomes of one field, computed from its plan and the record as it is locked."""
 
-    `ledgers` are the rows of their sync state, `ended` the requests for approval that are over, `reports` what the
-    store of conflicts is told. What points at the `awaited` records waits no more.
+    values: Mapping[str, Any] = field(default_factory=dict)  # for the record's row
+    base: Mapping[str, Any] | None = None  # the new pair; None leaves the old one, an empty one takes it away
+    # Why Monday keeps another value than was sent; None leaves what was said, an empty one ends it.
+    altered: Mapping[str, Any] | None = None
+    moved: tuple[str, str, str, str] | None = None  # its line in the history: kind, how, before, after
+    resolved: bool = False  # a person's decision was carried out, and led to this:
+    result: str = ""
+    overtaken: bool = False  # the record was saved meanwhile, so a job of its own goes on
+    recheck: str = ""  # why both sides are soon read again
+    keeps_intent: bool = False  # the intent stays open until then
+
+
+_NOT_TOLD = FieldSettlement(recheck="Monday's answer didn't show what was written.", keeps_intent=True)
+"""Base and intent stay, and the next pass finds out what stands there."""
+
+_OVERTAKEN = FieldSettlement(overtaken=True)
+
+
+def field_changes(plan: RecordPlan, record: SyncedModel, read_at: datetime) -> RecordChanges:
+    """Return what becomes of the record's fields, of which `record` is what NPD holds now."""
+    base = dict(plan.ledger.base)
+    altered = dict(plan.ledger.altered)
+    values: dict[str, Any] = {}
+    lines = []
+    carried_out: dict[tuple[str, str], str | None] = {}
+    settlements = []
+    for key, field_plan in plan.plans.items():
+        if _is_at_rest(field_plan, plan.ledger.base.get(key)):  # as nearly all are
+            continue
+        written = plan.answer.item_of(key)
+        settlement = settled_field(field_plan, record, plan.item, written, creates=plan.creates)
+        settlements.append(settlement)
+        values |= settlement.values
+        if settlement.base and settlement.base != base.get(key):
+            # By its time a page tells whether what a pass read is older than what it then wrote.
+            base[key] = {**settlement.base, "at": read_at.isoformat()}
+        elif settlement.base is not None and not settlement.base:
+            base.pop(key, None)
+        if settlement.altered is not None:
+            altered.pop(key, None)
+            altered |= {key: settlement.altered} if settlement.altered else {}
+        # What a person chose stands in the history of its conflict already.
+        if settlement.moved and not field_plan.resolves:
+            lines.append(_moved_line(plan, field_plan, *settlement.moved))
+        if settlement.resolved and field_plan.resolves:
+            carried_out[field_plan.resolved_kind, key] = settlement.result or None
+    if not settlements:
+        return RecordChanges(plan)
+    plan = plan.with_state(base=base, altered=altered).logged(*lines)
+    if carried_out:
+        results = replace(plan.fields.results, carried_out={**plan.carried_out, **carried_out})
+        plan = replace(plan, fields=replace(plan.fields, results=results))
+    rechecks = [settlement.recheck for settlement in settlements if settlement.recheck]
+    if rechecks and plan.is_settled:
+        plan = plan.end(Outcome.DEFERRED, rechecks[0], wait_seconds=RECHECK_SECONDS)
+    is_overtaken = any(settlement.overtaken for settlement in settlements)
+    keeps_intent = any(settlement.keeps_intent for settlement in settlements)
+    return RecordChanges(plan, values, wakes=({},) if is_overtaken else (), keeps_intent=keeps_intent)
+
+
+def _is_at_rest(field_plan: FieldPlan, base: Mapping[str, Any] | None) -> bool:
+    """Whether nothing becomes of a field, and its base is the stored one."""
+    is_answered = field_plan.resolves is not None or field_plan.confirmed_entry is not None
+    return field_plan.base is base and field_plan.decision.action is Action.NOTHING and not is_answered
+
+
+def settled_field(  # noqa: PLR0911 - a table
+    field_plan: FieldPlan, record: SyncedModel, read: Item | None, written: Item | None, *, creates: bool = False
+) -> FieldSettlement:
+    """Return what becomes of a field: `record` is what NPD holds now, `written` the item as the answer showed it.
+
+    `read` is the item before; `creates` says that the call made it.
     """
-
-    records: Sequence[RecordChanges] = ()
-    ledgers: Mapping[UUID, Mapping[str, Any]] = field(default_factory=dict)
-    ended: Sequence[tuple[ApprovalState, ApprovalRequest]] = ()
-    reports: Sequence[ConflictReport] = ()
-    awaited: Sequence[UUID] = ()
-
-    @property
-    def present(self) -> list[RecordChanges]:
-        return [one for one in self.records if one.is_there]
-
-    @property
-    def existing(self) -> list[RecordPlan]:
-        return [one.plan for one in self.present if not one.plan.is_deleted]
-
-
-def changes(
-    facts: PassFacts,
-    plan: Plan,
-    written: Sequence[RecordChanges],
-    before: Mapping[str, SyncMetadata],
-    took: dict[str, Any],
-) -> Changes:
-    """Return what a pass writes; `before` are the locked rows of the sync state, `took` what the pass itself says."""
-    there = {one.id: one.plan for one in written if one.is_there}
-    shown = [one.id for one in written if one.answer.item is not None]
-    done = plan.with_records(there.values())
-    ended = [(state, act) for act, state, one in ended_requests(done, shown) if one.id in there]
-    for state, act in ended:
-        if state is ApprovalState.RELEASED:
-            line = HistoryLine("approval", f"Nothing waits for approval any more: {act.label}.", act.key)
-            there[act.entity_id] = there[act.entity_id].logged(line)
-    there = {
-        key: one.logged(*lost_lines(one)).with_state(seen=seen_after(one, facts.settings, facts.now))
-        for key, one in there.items()
-    }
-    existing = {key: one for key, one in there.items() if not one.is_deleted}
-    known = {key: before[str(key)] for key in existing}
-    gone_before = [one for key, one in existing.items() if known[key].remote_state not in ("", ACTIVE)]
-    returned = [one.id for one in gone_before if one.ledger.remote_state == ACTIVE]
-    # What points at a record that gets no item waits no more.
-    left = [k for k, one in existing.items() if one.left_out and not one.record.monday_id and not known[k].left_out]
-    return Changes(
-        [replace(one, plan=there[one.id]) if one.is_there else one for one in written],
-        {key: _ledger_row(facts, one, known[key]) | took for key, one in existing.items()},
-        ended,
-        [report for one in there.values() for report in conflict_reports(one)],
-        [*returned, *left],
-    )
+    item = written or read
+    if item is None or field_plan.blocked_reason or field_plan.conflict or not field_plan.mapping.column_id:
+        # A blocked field or one in conflict keeps its base, as the intents left it.
+        return FieldSettlement(base=field_plan.base if read is not None else None)
+    action = field_plan.decision.action
+    sent = field_plan.send_raw is not None and written is not None
+    if field_plan.resolves is not None and field_plan.resolved_kind == KIND_UNDO:
+        inverse = field_plan.resolves.inverse[field_plan.mapping.key]
+        return _settle_undo(field_plan, inverse["before"]["base"], record, item, sent=sent)
+    if action is Action.PUSH and sent:
+        return _completed(_settle_push(field_plan, item, creates=creates), field_plan, record)
+    if action is Action.PULL or (action is Action.BOTH and sent):
+        return _settle_pull(field_plan, record, item, sent=sent)
+    if action is Action.AGREED:
+        return _completed(_settle_agreed(field_plan, item, creates=creates), field_plan, record)
+    if action is Action.NOTHING and field_plan.base is not None:
+        is_confirmed = field_plan.confirmed_entry is not None
+        result = field_plan.display_local(field_plan.local_raw) if is_confirmed else ""
+        return FieldSettlement(base=field_plan.base, resolved=is_confirmed, result=result)
+    return FieldSettlement()
 
 
-def _ledger_row(facts: PassFacts, plan: RecordPlan, before: SyncMetadata) -> dict[str, Any]:
-    ups = any(p.send_raw is not None for p in plan.plans.values())
-    downs = any(p.write_raw is not None for p in plan.plans.values())
-    one_way = LedgerDirection.LOCAL_TO_REMOTE if ups else LedgerDirection.REMOTE_TO_LOCAL
-    direction = LedgerDirection.BIDIRECTIONAL if ups == downs else one_way
-    return state_after(plan, before, facts.now) | {"id": before.pk, "sync_direction": direction}
+def _completed(settlement: FieldSettlement, field_plan: FieldPlan, record: SyncedModel) -> FieldSettlement:
+    """Store what was agreed on in a form that goes on to mean the same, as a phone number with its country."""
+    raw = field_plan.local_raw
+    complete = field_plan.convert.completed(raw)
+    if complete == raw or not settlement.base or not still_holds(record, raw):
+        return settlement
+    values = {**settlement.values, **update_values(type(record), complete)}
+    return replace(settlement, values=values, base={**settlement.base, "local": dict(complete)})
 
 
-def statuses(
-    board: BoardContext, found: Changes, jobs: Sequence[tuple[UUID, str, str]], with_intent: Collection[UUID]
-) -> dict[RecordSyncStatus, list[UUID]]:
-    """Return which records have which status from now on.
+def _settle_undo(
+    field_plan: FieldPlan, base: Mapping[str, Any] | None, record: SyncedModel, item: Item, *, sent: bool
+) -> FieldSettlement:
+    """Undo how the field was settled, only where both sides still are as they were when that was planned.
 
-    `jobs` are those that are left, pending or failed: whose, in which status, and which way.
+    The base is the one of before the resolution, against which both sides have moved apart.
     """
-    saved = {pk for pk, *job in jobs if job == [QueueStatus.PENDING, QueueDirection.TO_MONDAY]}
-    with_open_work = {pk for pk, *_ in jobs} | set(with_intent)
-    by_status = dict[RecordSyncStatus, list[UUID]]()
-    for plan in found.existing:
-        status = sync_status(board, plan, found.ledgers[plan.id], has_open_work=plan.id in with_open_work)
-        if plan.left_out and plan.id in saved and plan.record.may_sync:
-            # Somebody saved it meanwhile: its next pass decides anew.
-            status = RecordSyncStatus.PENDING
-        by_status.setdefault(status, []).append(plan.id)
-    return by_status
+    if field_plan.send_raw is not None and not sent:
+        return FieldSettlement()
+    if field_plan.send_raw is not None and _answered_value(field_plan, item) is _NOT_SHOWN:
+        return _NOT_TOLD
+    if field_plan.write_raw is not None and not still_holds(record, field_plan.local_raw):
+        return _OVERTAKEN
+    values = update_values(type(record), field_plan.write_raw) if field_plan.write_raw is not None else {}
+    return FieldSettlement(values, base=base or {}, altered={}, resolved=True)
 
 
-def loops_of(plans: Sequence[RecordPlan], *, has_ended: bool) -> Iterator[WriteLoop]:
-    """Yield what was counted of fields that something on the board rewrites, or what is over."""
-    for plan in plans:
-        for loop in plan.loops.values() if plan.is_settled else ():
-            if loop.has_ended is has_ended:
-                yield WriteLoop(
-                    entity_type=plan.record.entity_type(),
-                    entity_id=plan.id,
-                    key=loop.key,
-                    times=list(loop.times),
-                    by=loop.by,
-                    throttle_count=loop.throttle_count,
-                    throttled_until=loop.throttled_until,
-                )
+def _settle_push(field_plan: FieldPlan, item: Item, *, creates: bool) -> FieldSettlement:
+    convert = field_plan.convert
+    answered = _answered_value(field_plan, item)
+    if answered is _NOT_SHOWN:
+        return _NOT_TOLD
+    sent = convert.local(field_plan.send_raw or {})
+    stored = convert.remote(answered)
+    # Users saw creates drop relations without an error: it is sent once more, as a change of its own.
+    if creates and convert.names_items and sent and not stored:
+        return FieldSettlement(recheck="Monday made the item without its connected items.")
+    before = convert.display(convert.remote(field_plan.remote_raw)) if field_plan.remote_raw is not None else ""
+    shown = convert.display(sent)
+    altered = {}
+    if sent != stored:
+        made = convert.display(stored)
+        is_lossless = not convert.names_items and looks_same(shown, made)
+        advice = "Nothing is lost by that." if is_lossless else "Change it on either side."
+        reason = f"Monday made “{name_invisible(made)}” of “{name_invisible(shown)}”. {advice}"
+        altered = {"reason": reason, "lossless": is_lossless}
+    base = new_base(field_plan.mapping, item.id, field_plan.send_raw, answered)
+    moved = (PUSH, "sent to Monday", before, shown)
+    return FieldSettlement(base=base, altered=altered, moved=moved, resolved=True, result=shown)
 
 
-# What a pass did, in numbers.
+def _settle_pull(field_plan: FieldPlan, record: SyncedModel, item: Item, *, sent: bool) -> FieldSettlement:
+    """Write a value only where the record still holds the one that the merge saw; else a row waits."""
+    if field_plan.write_raw is None:
+        return FieldSettlement()
+    if not still_holds(record, field_plan.local_raw):
+        return _OVERTAKEN
+    answered = _answered_value(field_plan, item) if sent else field_plan.remote_raw
+    if answered is _NOT_SHOWN:
+        return _NOT_TOLD
+    before = field_plan.display_local(field_plan.local_raw)
+    after = field_plan.display_local(field_plan.write_raw)
+    values = update_values(type(record), field_plan.write_raw)
+    base = new_base(field_plan.mapping, item.id, field_plan.write_raw, answered)
+    moved = ("pull", "written on both sides" if sent else "updated from Monday", before, after)
+    return FieldSettlement(values, base=base, altered={}, moved=moved, resolved=True, result=after)
 
 
-@dataclass(frozen=True)
-class PassResult:
-    """How many records a pass settled, how many failed, how many wait again."""
+def _settle_agreed(field_plan: FieldPlan, item: Item, *, creates: bool) -> FieldSettlement:
+    """Both sides stay as they are; of a new item's empty fields the answer tells whether Monday left them so."""
+    remote_raw = field_plan.remote_raw
+    if creates:
+        remote_raw = _answered_value(field_plan, item)
+        if remote_raw is _NOT_SHOWN:
+            return _NOT_TOLD
+        if field_plan.convert.remote(remote_raw) != field_plan.convert.local(field_plan.local_raw):
+            return FieldSettlement(recheck="Monday filled in a value of its own.")
+    base = new_base(field_plan.mapping, item.id, field_plan.local_raw, remote_raw)
+    # A person chose what both sides hold already: the empty side, where the other's column was replaced.
+    result = field_plan.display_local(field_plan.local_raw) if field_plan.resolves else ""
+    return FieldSettlement(base=base, altered={}, resolved=True, result=result)
 
-    completed: int = 0
-    failed: int = 0
-    waiting: int = 0
+
+def _answered_value(field_plan: FieldPlan, item: Item) -> Any:
+    """The raw value that Monday's answer shows, or _NOT_SHOWN where it doesn't."""
+    try:
+        raw = field_plan.convert.stored_value(item.reading(field_plan.mapping.column_id))
+        field_plan.convert.remote(raw)
+    except UnknownValue:
+        return _NOT_SHOWN
+    return raw
 
 
-def pass_result(plan: Plan) -> PassResult:
-    """Count the records and items of a pass by how their jobs end."""
-    outcomes = [one.outcome for one in plan.records.values()] + [item.outcome for item in plan.items]
-    outcomes += [one.ending.outcome for one in plan.deleted.values()]
-    outcomes += [job.ending.outcome for job in plan.other_jobs]
-    return PassResult(
-        completed=outcomes.count(Outcome.SETTLED),
-        failed=outcomes.count(Outcome.FAILED),
-        waiting=sum(one in (Outcome.RELEASED, Outcome.DEFERRED) for one in outcomes),
-    )
+def answered_values(plan: RecordPlan) -> dict[str, Any]:
+    """Return what Monday's answer shows of the fields that were sent, as a base has it."""
+    shown = {}
+    for key, field_plan in plan.plans.items():
+        item = plan.answer.item_of(key)
+        if field_plan.send_raw is not None and item is not None:
+            with suppress(UnknownValue):
+                shown[key] = field_plan.convert.stored_value(item.reading(field_plan.mapping.column_id))
+    return shown
+
+
+def values_of_push(field_plan: FieldPlan) -> dict[str, Any]:
+    """Return what NPD would hold had Monday's value stood, and what it holds; nothing where that can't be told.
+
+    Where Monday showed what was last agreed, NPD's own spelling of that counts; else what Monday showed, which is
+    also what a rule that lets NPD win has overridden.
+    """
+    convert = field_plan.convert
+    base = field_plan.base
+    remote_raw = field_plan.remote_raw
+    if remote_raw is None:
+        return {}
+    try:
+        if base and not base.get(AS_SENT) and convert.remote(base["remote"]) == convert.remote(remote_raw):
+            before = dict(base["local"])
+        else:
+            before = dict(convert.to_local(remote_raw, field_plan.local_raw))
+    except (AmbiguousSplit, UnknownValue, ValueError):
+        return {}
+    return {"raw_before": before, "raw_after": dict(field_plan.local_raw)}
+
+
+def _moved_line(
+    plan: RecordPlan, field_plan: FieldPlan, kind: str, phrase: str, before: str, after: str
+) -> HistoryLine:
+    mapping = field_plan.mapping
+    reason = field_plan.decision.reason
+    actor = ""
+    raws = {"raw_before": dict(field_plan.local_raw), "raw_after": dict(field_plan.write_raw or {})}
+    if kind == PUSH:
+        raws = values_of_push(field_plan)
+    is_refilled = False
+    if kind == PUSH and not before and resolutions.is_column_replaced(plan.facts, field_plan):
+        by = plan.facts.claim.payload.get(mapping.remap_key, "")
+        reason = f"{by} gave it another column" if by else "its column was replaced"
+        former = plan.ledger.base.get(mapping.key, {}).get("local", field_plan.local_raw)
+        is_refilled = former == field_plan.local_raw
+        if is_refilled:
+            # Nobody edited it: who made it be sent is who replaced the column.
+            actor = by or SYNC_ACTOR
+            phrase = "filled into the new column"
+        else:
+            # The empty column isn't what the edit replaced.
+            before = field_plan.display_local(former)
+            raws = {"raw_before": former, "raw_after": dict(field_plan.local_raw)}
+    was = f" (was “{before}”)" if before else ""
+    because = "" if reason == CHANGED_ON_MONDAY else f": {reason}"
+    sentence = f"{mapping.label} “{after}”{was} {phrase}{because}."
+    values = {"before": before, "after": after, "overridden": field_plan.decision.overrides, **raws}
+    if is_refilled:
+        values[REFILLS] = True
+    return HistoryLine(kind, sentence, mapping.key, actor, values=values)

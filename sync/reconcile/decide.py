@@ -27,10 +27,12 @@ from sync.reconcile.writes import end_uncreatable
 def decide_record_fields(facts: PassFacts, plan: Plan) -> Plan:
     """Decide the fields of every record that goes on."""
 
-    def decided(one: RecordPlan) -> RecordPlan:
-        return one.with_fields(decide_fields(facts.field_facts(one, **earlier_writes(facts, one))))
-
-    return plan.with_records(decided(one) for one in plan.open_records if not one.unlink)
+    decided = []
+    for record_plan in plan.open_records:
+        if not record_plan.unlink:
+            context = facts.field_facts(record_plan, **earlier_writes(facts, record_plan))
+            decided.append(record_plan.with_fields(decide_fields(context)))
+    return plan.with_records(decided)
 
 
 BEFORE_READING: tuple[PlanRule, ...] = (
@@ -83,8 +85,8 @@ def first_plan(facts: PassFacts) -> Plan:
     """Return the plan before any rule: everything goes on, but for jobs of what is no record."""
     nothing = Ending(Outcome.SETTLED, "There is no such record, and none is remembered.")
     return Plan(
-        {one.id: RecordPlan(one) for one in facts.records},
-        {one.id: DeletedPlan(one) for one in facts.deleted},
+        {record.id: RecordPlan(record) for record in facts.records},
+        {deleted.id: DeletedPlan(deleted) for deleted in facts.deleted},
         other_jobs=tuple(Job(claim, nothing) for claim in facts.unknown),
     )
 
@@ -97,9 +99,9 @@ def decide(facts: PassFacts, plan: Plan | None = None, rules: Sequence[PlanRule]
     return plan
 
 
-def unread(facts: PassFacts, plan: Plan, how: Ending, how_items: Ending) -> Plan:
+def unread(facts: PassFacts, plan: Plan, ending: Ending, ending_of_items: Ending) -> Plan:
     """Return the plan where Monday could not be read: what still went on ends so; what had ended stands."""
-    plan = plan.with_records(one.end(how.outcome, how.detail, at_most=how.at_most) for one in plan.open_records)
-    plan = plan.with_deleted(replace(one, ending=how) for one in plan.open_deleted)
-    jobs = tuple(Job(claim, how_items) for claim in facts.item_claims) if not plan.items else ()
+    ended = [record.end(ending.outcome, ending.detail, at_most=ending.at_most) for record in plan.open_records]
+    plan = plan.with_records(ended).with_deleted(replace(deleted, ending=ending) for deleted in plan.open_deleted)
+    jobs = tuple(Job(claim, ending_of_items) for claim in facts.item_claims) if not plan.items else ()
     return replace(plan, other_jobs=(*plan.other_jobs, *jobs))

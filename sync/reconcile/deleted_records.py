@@ -17,7 +17,17 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from conflicts.reports import KIND_DELETE, RECORD_KEY, ConflictReport, FieldConflict, Option, OptionAct
+from conflicts.reports import (
+    ARCHIVE_ITEM,
+    DELETE_ITEM,
+    KIND_DELETE,
+    RECORD_KEY,
+    RESTORE_RECORD,
+    UNLINK,
+    ConflictReport,
+    FieldConflict,
+    Option,
+)
 from sync.choices import ApprovalKind, ApprovalState, ColumnProblem, DeletedRecordPolicy, SyncDirection, TombstoneState
 from sync.kernel.messages import TombstoneReason, tombstone_sentence
 from sync.merge import FieldDirection, Unknown
@@ -25,6 +35,7 @@ from sync.models import ApprovalRequest, FieldMapping, SyncMetadata, Tombstone
 from sync.monday.board_items import ARCHIVED, Item
 from sync.monday.conversion import Converter, UnknownValue
 from sync.reconcile.board_filter import deleted_exclusion
+from sync.reconcile.calls import Answer, Kind, Verdict, Write
 from sync.reconcile.facts import DeletedFacts, HistoryLine, ReceivedEvent, Settings, change_events
 from sync.reconcile.field_plan import base_of, cell_of, sides_of, untold_reason, way_of
 from sync.reconcile.field_values import ACTIVE, BoardContext, as_uuid, is_active_on, npd_id_of, stored_values
@@ -42,7 +53,7 @@ from sync.reconcile.pass_plan import (
     ending,
 )
 from sync.reconcile.restraints import approval_facts, approval_verdicts, new_request
-from sync.reconcile.writes import OUTCOMES, Answer, Answers, Expected, Kind, Verdict, Write
+from sync.reconcile.writes import OUTCOMES
 from sync.records.approvals import ApprovalFacts
 from sync.records.tombstones import OPEN_TOMBSTONE_STATES, REMOVED_TOMBSTONE_STATES
 
@@ -178,15 +189,17 @@ def _not_shown(plan: DeletedPlan, settings: Settings, now: datetime) -> DeletedP
 def _removed_already(board: BoardContext, plan: DeletedPlan, item: Item) -> DeletedPlan:
     """The item has left the board: by us, where a call of ours got no answer, or by somebody."""
     if _is_removed_by_us(plan.facts, item):
-        plan = replace(plan, confirmed_intents=frozenset(_removing_intents(plan.facts)))
         return _removed(board, plan, _state_of(item), item)
     return _settled(plan, _state_of(item), TombstoneReason.REMOVED_BEFORE, item=item.name, state=item.state)
 
 
+_BY_US = (TombstoneReason.ARCHIVED, TombstoneReason.DELETED)
+"""Reasons of which the item left the board by a call of ours."""
+
+
 def _is_removed_by_us(facts: DeletedFacts, item: Item) -> bool:
     tombstone = facts.tombstone
-    ours = (TombstoneReason.ARCHIVED, TombstoneReason.DELETED)
-    is_told = tombstone.state == _state_of(item) and tombstone.reason_code in ours
+    is_told = tombstone.state == _state_of(item) and tombstone.reason_code in _BY_US
     return bool(_removing_intents(facts)) or is_told
 
 
@@ -260,18 +273,18 @@ def ask_about_deletion(plan: DeletedPlan, policy: DeletedRecordPolicy, problem: 
     plan = _settled(plan, state, reason, kind="", record=facts.record, item=called)
     removes = "Archive"
     restorable = "."
-    removal = OptionAct.ARCHIVE_ITEM
+    removal = ARCHIVE_ITEM
     if policy is DeletedRecordPolicy.DELETE:
         removes = "Delete"
         restorable = " for 30 days."
-        removal = OptionAct.DELETE_ITEM
+        removal = DELETE_ITEM
     leaves = f"The deletion stays. The item leaves the board; people can restore it on Monday{restorable}"
     comes_back = "The record comes back as it was, linked with its item, and is updated with what was edited on Monday."
     stays = "The record stays deleted; the item stays on the board without an NPD ID, and makes no new record."
     options = [
         Option("npd", f"{removes} the item{again}", leaves, does=removal),
-        Option("monday", "Restore the record", comes_back, does=OptionAct.RESTORE_RECORD),
-        Option("custom", "Unlink the item", stays, UNLINK_ITEM, OptionAct.UNLINK),
+        Option("monday", "Restore the record", comes_back, does=RESTORE_RECORD),
+        Option("custom", "Unlink the item", stays, UNLINK_ITEM, UNLINK),
     ]
     question = _report(
         facts,
@@ -395,19 +408,9 @@ def approve_removals(planned: Sequence[DeletedPlan], approvals: ApprovalFacts) -
 # After Monday's answer.
 
 
-def after_removals(board: BoardContext, plan: Plan, answers: Answers) -> Plan:
-    """Return the plan as Monday's answers about deleted records' items leave it."""
-    changed = []
-    for key, answer in answers.deleted.items():
-        deleted = plan.deleted[key]
-        edited_by = with_editors(deleted.facts, answers.editor_events, answers.people)
-        changed.append(after_removal(board, replace(deleted, facts=edited_by), answer))
-    return plan.with_deleted(changed)
-
-
 def after_removal(board: BoardContext, plan: DeletedPlan, answer: Answer) -> DeletedPlan:
     """Return what the answer makes of a planned removal; what was announced is counted."""
-    plan = replace(plan, approval=None)
+    plan = replace(plan, approval=None, answer=answer)
     if answer.verdict is Verdict.GONE:
         state = TombstoneState.NOTHING_LEFT
         reason = TombstoneReason.REMOVED_MEANWHILE
@@ -446,7 +449,8 @@ def removal_write(board: BoardContext, plan: DeletedPlan) -> Write:
         plan.id,
         str(tombstone.monday_id),
         columns={board.link.npd_id_column: None} if plan.item_removal is DeletedRecordPolicy.UNLINK else {},
-        expected=Expected(tombstone=tombstone.pk, policy=None if plan.facts.resolution else plan.item_removal),
+        tombstone=tombstone.pk,
+        policy=None if plan.facts.resolution else plan.item_removal,
         approval=next(iter(new_removal_requests([plan])), None),
     )
 
@@ -541,9 +545,11 @@ def deletion_reports(plan: DeletedPlan) -> Iterator[ConflictReport]:
 def as_record_plan(plan: DeletedPlan) -> RecordPlan:
     """Return it as whoever stores histories and intents takes it."""
     facts = replace(plan.facts, events=())
-    item = plan.facts.item
-    confirmed = dict.fromkeys(plan.confirmed_intents, item.id if item else "")
-    record = RecordPlan(facts, plan.ending, fields=FieldsPlan(confirmed_intents=confirmed), lost=plan.lost)
+    item_id = plan.facts.item.id if plan.facts.item else ""
+    # It had left the board by a call of ours without an answer.
+    is_confirmed = plan.reason_code in _BY_US and plan.answer.item is None
+    fields = FieldsPlan(confirmed_intents=dict.fromkeys(_removing_intents(facts), item_id) if is_confirmed else {})
+    record = RecordPlan(facts, plan.ending, fields=fields, lost=plan.lost, answer=plan.answer)
     return record.logged(*plan.history, *lost_lines(record))
 
 

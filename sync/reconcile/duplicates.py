@@ -11,12 +11,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from conflicts.reports import KIND_IDENTITY, RECORD_KEY, ConflictReport, Option, OptionAct
+from conflicts.reports import ARCHIVE_ITEM, KIND_IDENTITY, RECORD_KEY, ConflictReport, Option
 from sync.choices import ApprovalKind, ApprovalState
 from sync.models import ApprovalRequest, FieldMapping, Intent, IntentState
 from sync.monday.board_items import Item
 from sync.monday.conversion import UnknownValue
 from sync.reconcile import identity
+from sync.reconcile.calls import Answer, Verdict, Write
 from sync.reconcile.facts import is_create
 from sync.reconcile.field_values import ACTIVE, BoardContext, is_active_on, item_data, match_text_of_item
 from sync.reconcile.new_items import given_items
@@ -31,7 +32,7 @@ from sync.reconcile.pass_plan import (
     Plan,
 )
 from sync.reconcile.restraints import new_acts, new_request
-from sync.reconcile.writes import OUTCOMES, Answer, Verdict, Write
+from sync.reconcile.writes import OUTCOMES
 from sync.records.approvals import ApprovalFacts
 
 # What is so, and what is decided.
@@ -187,7 +188,7 @@ def duplicate_report(board: BoardContext, duplicate: DuplicateItem) -> ConflictR
     made = f"A new record is created from the item “{item.name}” and linked with it; “{record}” stays as it is."
     stays = f"The item “{item.name}” stays on the board; it is not matched, and no record is created from it."
     options = [
-        Option("custom", "It is a copy: archive it", archived, identity.ARCHIVE_OPTION, OptionAct.ARCHIVE_ITEM),
+        Option("custom", "It is a copy: archive it", archived, identity.ARCHIVE_OPTION, ARCHIVE_ITEM),
         Option("custom", "It is somebody else: create a new record", made, identity.NEW_RECORD),
         Option("custom", "Leave the item alone", stays, identity.LEAVE_ALONE),
     ]

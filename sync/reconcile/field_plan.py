@@ -17,7 +17,6 @@ from uuid import UUID
 from django.core.exceptions import ValidationError
 
 from conflicts.reports import KIND_FIELDS
-from sync.attention import WHERE_TO_UNBLOCK
 from sync.choices import BlockedCode, Cause, SyncDirection
 from sync.merge import (
     Action,
@@ -46,34 +45,35 @@ from sync.registry import relation_of, target_of
 # When a field was edited on each side, as far as NPD's history and Monday's own times tell.
 
 
-def _edit_times(known: FieldFacts, field_plan: FieldPlan, field: Field) -> EditTimes:
+def _edit_times(context: FieldFacts, field_plan: FieldPlan, field: Field) -> EditTimes:
     """When both sides got the values that they have now; only the rule “newest” asks, for it costs queries."""
-    return EditTimes(_npd_edit_time(known, field_plan), _monday_edit_time(known, field_plan, field))
+    return EditTimes(_npd_edit_time(context, field_plan), _monday_edit_time(context, field_plan, field))
 
 
-def _npd_edit_time(known: FieldFacts, field_plan: FieldPlan) -> datetime | None:
+def _npd_edit_time(context: FieldFacts, field_plan: FieldPlan) -> datetime | None:
     """The change in NPD's history that gave the field its value; what the sync itself wrote is nobody's edit."""
-    record, history = known.facts.record, known.edits.history[known.facts.id]
+    record = context.facts.record
+    history = context.edits.history[context.facts.id]
     names = [field_of(record, name).attname for name in field_plan.mapping.fields]
     for event, before in zip(history, [*history[1:], None], strict=False):
         if before is None and event.pgh_label != "insert":
             return None
         if before is None or any(getattr(event, name) != getattr(before, name) for name in names):
-            context = event.pgh_context.metadata if event.pgh_context else {}
-            if context.get("cause") == "sync":
+            metadata = event.pgh_context.metadata if event.pgh_context else {}
+            if metadata.get("cause") == "sync":
                 return None
             at: datetime = event.pgh_created_at
             return at
     return None
 
 
-def _monday_edit_time(known: FieldFacts, field_plan: FieldPlan, field: Field) -> datetime | None:
+def _monday_edit_time(context: FieldFacts, field_plan: FieldPlan, field: Field) -> datetime | None:
     """When the newest event told just this value, else the time that the column itself keeps, as dates do.
 
     A later event of another value says that the one which brought this value back never came.
     """
-    facts = known.facts
-    changes = [event for event in known.edits.changes.get(facts.id, ()) if event.key == field.key]
+    facts = context.facts
+    changes = [event for event in context.edits.changes.get(facts.id, ()) if event.key == field.key]
     newest = max((event.at for event in changes), default=None)
     if any(event.value == field.remote for event in changes if event.at == newest):
         return newest
@@ -101,14 +101,14 @@ def rejection_reason(facts: RecordFacts, field_plan: FieldPlan) -> str:
     """
     entry = facts.ledger.blocked_fields.get(field_plan.mapping.key)
     kept = kept_entry(entry)
-    known = kept or entry
-    if not known or known["side"] != SIDE_MONDAY or not _is_same_value(known, field_plan):
+    entry_in_force = kept or entry
+    if not entry_in_force or entry_in_force["side"] != SIDE_MONDAY or not _is_same_value(entry_in_force, field_plan):
         return ""
     by_person = bool(facts.causes & Cause.PERSON)
     if kept is None:
-        return "" if by_person else str(known["reason"])
+        return "" if by_person else str(entry_in_force["reason"])
     is_requested = (by_person or bool(field_plan.choose)) and not _is_monday_unchanged(kept, facts.item, field_plan)
-    return "" if is_requested else str(known["reason"])
+    return "" if is_requested else str(entry_in_force["reason"])
 
 
 def is_kept_different(facts: RecordFacts | RecordPlan, field_plan: FieldPlan) -> bool:
@@ -122,22 +122,23 @@ def is_kept_different(facts: RecordFacts | RecordPlan, field_plan: FieldPlan) ->
     )
 
 
-def with_kept_different(plan: RecordPlan, found: dict[str, Any], before: Mapping[str, Any]) -> dict[str, Any]:
+def with_kept_different(plan: RecordPlan, blocked: dict[str, Any], before: Mapping[str, Any]) -> dict[str, Any]:
     """What a pass found blocked, with what stays left of what was blocked `before`."""
     for key, field_plan in plan.plans.items():
-        kept, entry = kept_entry(before.get(key)), found.get(key)
+        kept = kept_entry(before.get(key))
+        entry = blocked.get(key)
         if kept is None or not _is_same_value(kept, field_plan):
             continue
         if entry is None:
             if field_plan.decision.action is Action.CONFLICT:
-                found[key] = kept
+                blocked[key] = kept
         elif not is_rejected(entry):
             entry[KEPT_ENTRY] = kept
         elif _is_monday_unchanged(kept, plan.item, field_plan):
             mark = {name: value for name, value in kept[KEPT_BY].items() if plan.item or name != KEPT_REMOTE}
             shown = {KEPT_REMOTE: field_plan.remote_raw} if plan.item else {}
             entry[KEPT_BY] = {**shown, **mark}
-    return found
+    return blocked
 
 
 def _is_same_value(entry: Mapping[str, Any], field_plan: FieldPlan) -> bool:
@@ -158,47 +159,47 @@ def _is_monday_unchanged(kept: Mapping[str, Any], item: Item | None, field_plan:
 # From the merge's decision to the raw values that go to either side; what can't go there is blocked.
 
 
-def apply_decision(known: FieldFacts, field_plan: FieldPlan, field: Field) -> FieldPlan:  # noqa: PLR0911 - a table
+def apply_decision(context: FieldFacts, field_plan: FieldPlan, field: Field) -> FieldPlan:  # noqa: PLR0911 - a table
     """Give the decision its raw values, and block what can't be written on the side it should go to."""
     action = field_plan.decision.action
-    if not known.facts.record.may_sync:
-        return _plan_push_by_name(known, replace(field_plan, resolves=None))
+    if not context.facts.record.may_sync:
+        return _plan_push_by_name(context, replace(field_plan, resolves=None))
     if field_plan.resolved_kind == KIND_FIELDS:
         is_written = action in (Action.PUSH, Action.PULL, Action.BOTH) or field_plan.confirmed_entry is not None
         is_carried_out = is_written or (action is Action.AGREED and field.anew)
         field_plan = field_plan if is_carried_out else replace(field_plan, resolves=None)
     match action:
         case Action.PUSH:
-            return _plan_push(known, field_plan, field_plan.local_raw)
+            return _plan_push(context, field_plan, field_plan.local_raw)
         case Action.PULL:
-            return _plan_pull(known, field_plan, field)
+            return _plan_pull(context, field_plan, field)
         case Action.BOTH:
             # Both sides are written; lists that are united, only where each of them can hold every element.
             try:
-                raw = _resolved_raw(known, field_plan, field)
+                raw = _resolved_raw(context, field_plan, field)
             except UnknownValue as unknown:
                 return field_plan.block(
                     BlockedCode.INVALID, f"The lists can't be merged: {unknown}. Change that element on either side."
                 )
-            written = _plan_local_write(known, field_plan, raw)
-            return written if written.blocked_reason else _plan_push(known, written, written.write_raw or {})
+            written = _plan_local_write(context, field_plan, raw)
+            return written if written.blocked_reason else _plan_push(context, written, written.write_raw or {})
         case Action.CONFLICT:
-            return _plan_conflict(known, field_plan)
+            return _plan_conflict(context, field_plan)
         case Action.HOLD:
             return field_plan.block(BlockedCode.REQUIRED, field_plan.decision.reason)
         case _:
             return field_plan
 
 
-def _plan_push(known: FieldFacts, field_plan: FieldPlan, raw: dict[str, Any]) -> FieldPlan:
-    if rejection := rejection_reason(known.facts, field_plan):
+def _plan_push(context: FieldFacts, field_plan: FieldPlan, raw: dict[str, Any]) -> FieldPlan:
+    if rejection := rejection_reason(context.facts, field_plan):
         return field_plan.block(BlockedCode.REJECTED, rejection)
     if reason := field_plan.convert.rejection_reason(raw):
         return field_plan.block(BlockedCode.LIMIT, reason)
     return replace(field_plan, send_raw=raw)
 
 
-def _plan_pull(known: FieldFacts, field_plan: FieldPlan, field: Field) -> FieldPlan:
+def _plan_pull(context: FieldFacts, field_plan: FieldPlan, field: Field) -> FieldPlan:
     convert = field_plan.convert
     try:
         raw = convert.to_local(field_plan.remote_raw, field_plan.local_raw)
@@ -210,24 +211,24 @@ def _plan_pull(known: FieldFacts, field_plan: FieldPlan, field: Field) -> FieldP
         return field_plan.block(
             BlockedCode.INVALID, f"NPD can't take Monday's value: {unknown}. Correct it on the board."
         )
-    return _plan_local_write(known, field_plan, raw)
+    return _plan_local_write(context, field_plan, raw)
 
 
-def _resolved_raw(known: FieldFacts, field_plan: FieldPlan, field: Field) -> Mapping[str, Any]:
+def _resolved_raw(context: FieldFacts, field_plan: FieldPlan, field: Field) -> Mapping[str, Any]:
     if not field.resolution and isinstance(field_plan.convert, ListConverter):
         return field_plan.convert.merge_elements(field_plan.decision.value, field_plan.remote_raw, field_plan.local_raw)
     if field_plan.resolves is None:
         return field_plan.local_raw
     if field_plan.choose == "base" and field_plan.base is not None:
         return dict(field_plan.base["local"])
-    return resolutions.typed_values(known, field_plan)
+    return resolutions.typed_values(context, field_plan)
 
 
-def _plan_local_write(known: FieldFacts, field_plan: FieldPlan, raw: Mapping[str, Any]) -> FieldPlan:
+def _plan_local_write(context: FieldFacts, field_plan: FieldPlan, raw: Mapping[str, Any]) -> FieldPlan:
     """Take a value over if NPD's own constraints allow it, else block it with the reason."""
     try:
-        full = known.related.resolve(type(known.facts.record), raw)
-        return replace(field_plan, write_raw=clean_values(known.facts.record, full))
+        full = context.related.resolve(type(context.facts.record), raw)
+        return replace(field_plan, write_raw=clean_values(context.facts.record, full))
     except RelatedNotFound as unknown:
         return _await_related(field_plan, unknown)
     except ValidationError as invalid:
@@ -241,12 +242,12 @@ def _await_related(field_plan: FieldPlan, unknown: RelatedNotFound) -> FieldPlan
     return replace(_block_undecided(field_plan, BlockedCode.RELATION, str(unknown)), awaits=unknown.awaits)
 
 
-def _plan_conflict(known: FieldFacts, field_plan: FieldPlan) -> FieldPlan:
+def _plan_conflict(context: FieldFacts, field_plan: FieldPlan) -> FieldPlan:
     """A conflict needs two known sides: whom Monday's relation names has to be known."""
-    if relation_of(known.board.model, field_plan.mapping.fields) is not None:
+    if relation_of(context.board.model, field_plan.mapping.fields) is not None:
         try:
             raw = field_plan.convert.to_local(field_plan.remote_raw, field_plan.local_raw)
-            known.related.resolve(known.board.model, raw)
+            context.related.resolve(context.board.model, raw)
         except UnknownValue as unknown:
             return field_plan.block(BlockedCode.UNKNOWN, f"Monday's value is not known: {unknown}.")
         except RelatedNotFound as unknown:
@@ -259,11 +260,11 @@ def _set_conflict(field_plan: FieldPlan, reason: str) -> FieldPlan:
     return replace(field_plan, decision=decision, conflict=resolutions.as_conflict(field_plan, reason))
 
 
-def _plan_push_by_name(known: FieldFacts, field_plan: FieldPlan) -> FieldPlan:
+def _plan_push_by_name(context: FieldFacts, field_plan: FieldPlan) -> FieldPlan:
     """A record without sync that a person pushes by name: what NPD changed is sent, nothing else happens."""
     action = field_plan.decision.action
     if action is Action.PUSH:
-        return _plan_push(known, field_plan, field_plan.local_raw)
+        return _plan_push(context, field_plan, field_plan.local_raw)
     if action is Action.CONFLICT:
         return field_plan.block(
             BlockedCode.DIRECTION, "It was changed on Monday too, so it was not sent. Turn sync on to resolve it."
@@ -280,24 +281,27 @@ AS_SENT = "as_sent"
 """Marks a base whose Monday half is what we sent: what Monday answered was somebody's edit (lost_updates.py)."""
 
 
-def decide_fields(known: FieldFacts) -> FieldsPlan:
+def decide_fields(context: FieldFacts) -> FieldsPlan:
     """Decide every mapped field of a record against its item, or against none where one is to be created."""
-    is_open = bool(known.facts.intents or known.facts.conflicts or known.late_writes)
-    decided = [_decide_field(known, mapping, is_open=is_open) for mapping in known.board.mappings]
-    facts, npd_id_column, write_npd_id, reason = known.facts, known.board.link.npd_id_column, False, ""
+    is_open = bool(context.facts.intents or context.facts.conflicts or context.late_writes)
+    decided = [_decide_field(context, mapping, is_open=is_open) for mapping in context.board.mappings]
+    facts = context.facts
+    npd_id_column = context.board.link.npd_id_column
+    write_npd_id = False
+    reason = ""
     if facts.item is not None and npd_id_column:
         reading = facts.item.reading(npd_id_column)
         write_npd_id = reading.known and (reading.text or "").strip() != str(facts.id)
-    if known.creates and facts.record.sync_direction == SyncDirection.MONDAY_TO_NPD:
+    if context.creates and facts.record.sync_direction == SyncDirection.MONDAY_TO_NPD:
         reason = (
             "There is no item for it on Monday, and its direction lets nothing be sent. "
             "Create the item on the board, or change the direction."
         )
     return FieldsPlan(
-        plans={one.plan.mapping.key: one.plan for one in decided if one.plan is not None},
-        confirmed_intents={pk: facts.item.id for one in decided for pk in one.confirmed if facts.item is not None},
-        results=reduce(or_, (one.results for one in decided), NO_RESULTS),
-        log=tuple(line for one in decided for line in one.log),
+        plans={field.plan.mapping.key: field.plan for field in decided if field.plan is not None},
+        confirmed_intents={pk: facts.item.id for field in decided for pk in field.confirmed if facts.item is not None},
+        results=reduce(or_, (field.results for field in decided), NO_RESULTS),
+        log=tuple(line for field in decided for line in field.log),
         write_npd_id=write_npd_id,
         reason=reason,
     )
@@ -393,21 +397,23 @@ def side_of(read: Callable[[Any], Canonical], raw: Any) -> Side:
         return Unknown(str(unknown))
 
 
-def _decide_field(known: FieldFacts, mapping: FieldMapping, *, is_open: bool) -> _DecidedField:
+def _decide_field(context: FieldFacts, mapping: FieldMapping, *, is_open: bool) -> _DecidedField:
     """`is_open` says that something is open about the record, or was when it was written."""
-    record, item = known.facts.record, known.facts.item
-    convert, local_raw = known.board.converter(mapping, record), stored_values(record, mapping)
-    way = way_of(known.facts, mapping)
+    record = context.facts.record
+    item = context.facts.item
+    convert = context.board.converter(mapping, record)
+    local_raw = stored_values(record, mapping)
+    way = way_of(context.facts, mapping)
     if not (is_open or item is None or way is FieldDirection.NONE) and mapping.column_id:
-        resting = _at_rest(known, mapping, convert, local_raw, item)
+        resting = _at_rest(context, mapping, convert, local_raw, item)
         if resting is not None:
             return _DecidedField(resting)
     field_plan = FieldPlan(mapping, convert, FieldDecision(mapping.key, Action.UNDECIDED), local_raw)
     if not mapping.column_id:
-        missing = f"It has no column on the board. Create one{WHERE_TO_UNBLOCK}."
+        missing = "It has no column on the board. Choose or create one on the board's page."
         return _DecidedField(_plan_unknown(field_plan, way, BlockedCode.COLUMN, missing))
     if item is None:
-        return _decide_create(known, field_plan, way)
+        return _decide_create(context, field_plan, way)
     try:
         remote_raw = convert.stored_value(item.reading(mapping.column_id))
         field_plan = replace(field_plan, remote_raw=remote_raw)
@@ -419,15 +425,15 @@ def _decide_field(known: FieldFacts, mapping: FieldMapping, *, is_open: bool) ->
     try:
         local = convert.local(local_raw)
     except UnknownValue as unknown:
-        return _decide_unknown_local(known, field_plan, way, unknown)
-    return _decide_merged(known, field_plan, way, item, Base(local, remote))
+        return _decide_unknown_local(context, field_plan, way, unknown)
+    return _decide_merged(context, field_plan, way, item, Base(local, remote))
 
 
 def _at_rest(
-    known: FieldFacts, mapping: FieldMapping, convert: Converter, local_raw: dict[str, Any], item: Item
+    context: FieldFacts, mapping: FieldMapping, convert: Converter, local_raw: dict[str, Any], item: Item
 ) -> FieldPlan | None:
     """The plan of a field of which both sides say just what they last agreed on: so nearly all fields are found."""
-    base = base_of(known.facts.ledger, mapping, item.id)
+    base = base_of(context.facts.ledger, mapping, item.id)
     if base is None or base["local"] != local_raw or base.get(AS_SENT):
         return None
     try:
@@ -449,29 +455,30 @@ def _nothing(key: str) -> FieldDecision:
 
 
 def _decide_merged(
-    known: FieldFacts, field_plan: FieldPlan, way: FieldDirection, item: Item, now: Base
+    context: FieldFacts, field_plan: FieldPlan, way: FieldDirection, item: Item, now: Base
 ) -> _DecidedField:
     """Decide a field of which both sides say something that is known: `now`."""
-    key, remote_raw = field_plan.mapping.key, field_plan.remote_raw
-    earlier = {"late_write": known.late_writes.get(key), "create_base": known.create_bases.get(key)}
-    after = base_with_intents(known.facts, field_plan.mapping, field_plan.convert, remote_raw, item, **earlier)
+    key = field_plan.mapping.key
+    remote_raw = field_plan.remote_raw
+    earlier = {"late_write": context.late_writes.get(key), "create_base": context.create_bases.get(key)}
+    after = base_with_intents(context.facts, field_plan.mapping, field_plan.convert, remote_raw, item, **earlier)
     try:
         if after.unknown is not None:
             raise after.unknown
         field_plan = replace(field_plan, base=after.base, confirmed_entry=after.entry)
         removal = ""
         if now.local is not None and way is not FieldDirection.NONE:
-            removal = _removal_reason(known, field_plan, now.remote, after.base)
-        field = _merge_field(known, field_plan, way, now, emptied_by_removal=bool(removal))
+            removal = _removal_reason(context, field_plan, now.remote, after.base)
+        field = _merge_field(context, field_plan, way, now, emptied_by_removal=bool(removal))
         if removal and (way is FieldDirection.TO_NPD or not field.sides.local_changed):
             return _DecidedField(_block_undecided(field_plan, BlockedCode.RELATION, removal), after.intents)
-        resolved, field, results = resolutions.with_resolution(known, field_plan, field)
+        resolved, field, results = resolutions.with_resolution(context, field_plan, field)
     except UnknownValue as unknown:
         detail = f"The last synced value is not known any more: {unknown}."
         return _DecidedField(_plan_unknown(field_plan, way, BlockedCode.UNKNOWN, detail), after.intents)
-    undone, of_undo = resolutions.plan_undo(known, field_plan, field, item)
+    undone, of_undo = resolutions.plan_undo(context, field_plan, field, item)
     if undone is None:
-        undone = apply_decision(known, replace(resolved, decision=decide_field(field)), field)
+        undone = apply_decision(context, replace(resolved, decision=decide_field(field)), field)
     return _DecidedField(undone, after.intents, results | of_undo)
 
 
@@ -489,28 +496,32 @@ def _block_undecided(field_plan: FieldPlan, code: BlockedCode, reason: str) -> F
 
 
 def _decide_unknown_local(
-    known: FieldFacts, field_plan: FieldPlan, way: FieldDirection, unknown: UnknownValue
+    context: FieldFacts, field_plan: FieldPlan, way: FieldDirection, unknown: UnknownValue
 ) -> _DecidedField:
     """A related record without an item: the relation waits for it, or is left out where it will get none."""
-    facts, mapping, key = known.facts, field_plan.mapping, field_plan.mapping.key
+    facts = context.facts
+    mapping = field_plan.mapping
+    key = field_plan.mapping.key
     if way is FieldDirection.TO_NPD:
         # One way to NPD the source alone counts: it is mirrored over a value that could not be sent.
-        convert, shown = field_plan.convert, "(a value that Monday can't show)"
-        remote, base = convert.remote(field_plan.remote_raw), None
+        convert = field_plan.convert
+        shown = "(a value that Monday can't show)"
+        remote = convert.remote(field_plan.remote_raw)
+        base = None
         if entry := base_of(facts.ledger, mapping, facts.item.id) if facts.item is not None else None:
-            if reason := _removal_reason(known, field_plan, remote, entry):
+            if reason := _removal_reason(context, field_plan, remote, entry):
                 return _DecidedField(_block_undecided(field_plan, BlockedCode.RELATION, reason))
             # It left what was agreed on only where it names another record by now.
             stands = related_id(entry["local"]) == related_id(field_plan.local_raw)
             base = Base(shown, base_remote(convert, entry)) if stands else Base(None, None)
         field = Field(key, local=shown, remote=remote, base=base, way=way, required=mapping.required)
-        return _DecidedField(apply_decision(known, replace(field_plan, decision=decide_field(field)), field))
+        return _DecidedField(apply_decision(context, replace(field_plan, decision=decide_field(field)), field))
     is_relation = relation_of(type(facts.record), mapping.fields) is not None
     related = getattr(facts.record, mapping.fields[0]) if is_relation else None
     if related is None or way is FieldDirection.NONE:
         detail = f"NPD's value can't be sent: {unknown}."
         return _DecidedField(_plan_unknown(field_plan, way, BlockedCode.UNKNOWN, detail))
-    detail, left_out = known.related.missing_item_reason(related)
+    detail, left_out = context.related.missing_item_reason(related)
     before = facts.ledger.blocked_fields.get(key)
     is_news = before is None or before["side"] != LEFT_OUT or not _is_same_value(before, field_plan)
     log = (HistoryLine("blocked", f"{mapping.label}: {detail}", key),) if left_out and is_news else ()
@@ -518,8 +529,10 @@ def _decide_unknown_local(
     return _DecidedField(_block_undecided(field_plan, code, detail), log=log)
 
 
-def _decide_create(known: FieldFacts, field_plan: FieldPlan, way: FieldDirection) -> _DecidedField:
-    mapping, convert, local_raw = field_plan.mapping, field_plan.convert, field_plan.local_raw
+def _decide_create(context: FieldFacts, field_plan: FieldPlan, way: FieldDirection) -> _DecidedField:
+    mapping = field_plan.mapping
+    convert = field_plan.convert
+    local_raw = field_plan.local_raw
     if way not in (FieldDirection.BOTH, FieldDirection.TO_MONDAY) and mapping.column_id != "name":
         return _DecidedField(None)
     field_plan = replace(field_plan, decision=FieldDecision(mapping.key, Action.PUSH, "new on Monday"))
@@ -528,10 +541,10 @@ def _decide_create(known: FieldFacts, field_plan: FieldPlan, way: FieldDirection
     try:
         empty = convert.local(local_raw) is None
     except UnknownValue as unknown:
-        return _decide_unknown_local(known, field_plan, way, unknown)
+        return _decide_unknown_local(context, field_plan, way, unknown)
     # A column that requires a value takes no empty one.
     if not empty or convert.rejection_reason(local_raw):
-        return _DecidedField(_plan_push(known, field_plan, local_raw))
+        return _DecidedField(_plan_push(context, field_plan, local_raw))
     return _DecidedField(replace(field_plan, decision=FieldDecision(mapping.key, Action.AGREED, "empty on both sides")))
 
 
@@ -563,9 +576,9 @@ def base_with_intents(
     What another item was sent says nothing: that intent stays open where the record was unlinked meanwhile. A united
     list is no base before NPD holds it too: what it has from Monday would count as removed here.
     """
-    found = BaseAfterIntents(base_of(facts.ledger, mapping, item.id) or create_base)
+    after = BaseAfterIntents(base_of(facts.ledger, mapping, item.id) or create_base)
     if late_write:
-        found = BaseAfterIntents(new_base(mapping, item.id, late_write["local"], remote_raw))
+        after = BaseAfterIntents(new_base(mapping, item.id, late_write["local"], remote_raw))
     for intent in facts.intents_about(item.id):
         entry = intent.values.get(mapping.key)
         if not entry or not mapping.is_current(entry):
@@ -573,19 +586,20 @@ def base_with_intents(
         try:
             is_ours = convert.local(entry["local"]) == convert.remote(remote_raw)
         except UnknownValue as unknown:
-            return replace(found, unknown=unknown)
+            return replace(after, unknown=unknown)
         if is_ours:
-            base = found.base if entry.get("united") else new_base(mapping, item.id, entry["local"], remote_raw)
-            found = BaseAfterIntents(base, entry, (*found.intents, intent.pk))
-    return found
+            base = after.base if entry.get("united") else new_base(mapping, item.id, entry["local"], remote_raw)
+            after = BaseAfterIntents(base, entry, (*after.intents, intent.pk))
+    return after
 
 
-def _removal_reason(known: FieldFacts, field_plan: FieldPlan, remote: Canonical, base: dict[str, Any] | None) -> str:
+def _removal_reason(context: FieldFacts, field_plan: FieldPlan, remote: Canonical, base: dict[str, Any] | None) -> str:
     """Why an empty cell says nothing: the item that it named left its board, which empties it, though nobody did."""
-    convert, relation = field_plan.convert, relation_of(known.board.model, field_plan.mapping.fields)
+    convert = field_plan.convert
+    relation = relation_of(context.board.model, field_plan.mapping.fields)
     if base is None or relation is None or remote is not None or not convert.names_items:
         return ""
-    if str(base_remote(convert, base)) not in known.related.removed_items:
+    if str(base_remote(convert, base)) not in context.related.removed_items:
         return ""
     kind = target_of(relation)._meta.verbose_name
     return (
@@ -595,9 +609,11 @@ def _removal_reason(known: FieldFacts, field_plan: FieldPlan, remote: Canonical,
 
 
 def _merge_field(
-    known: FieldFacts, field_plan: FieldPlan, way: FieldDirection, now: Base, *, emptied_by_removal: bool
+    context: FieldFacts, field_plan: FieldPlan, way: FieldDirection, now: Base, *, emptied_by_removal: bool
 ) -> Field:
-    mapping, convert, base = field_plan.mapping, field_plan.convert, field_plan.base
+    mapping = field_plan.mapping
+    convert = field_plan.convert
+    base = field_plan.base
     agreed = _canonical_base(convert, base)
     if agreed and emptied_by_removal:
         # Monday's side was changed by nobody: what NPD has chosen since goes there, whatever the rule.
@@ -611,7 +627,7 @@ def _merge_field(
         rule=Rule(mapping.rule),
         first_match=Rule(mapping.first_match),
         required=mapping.required,
-        emptied_while_blocked=base is None and now.local is None and _was_filled(known, mapping, convert),
+        emptied_while_blocked=base is None and now.local is None and _was_filled(context, mapping, convert),
     )
     # Whether the rule “newest” has to decide.
     rule = field.first_match if base is None else field.rule
@@ -619,12 +635,12 @@ def _merge_field(
         return field
     if base is not None and not (field.sides.local_changed and field.sides.remote_changed):
         return field
-    return replace(field, edited=_edit_times(known, field_plan, field))
+    return replace(field, edited=_edit_times(context, field_plan, field))
 
 
-def _was_filled(known: FieldFacts, mapping: FieldMapping, convert: Converter) -> bool:
+def _was_filled(context: FieldFacts, mapping: FieldMapping, convert: Converter) -> bool:
     """Whether NPD had a value when both sides last agreed; of another column only NPD's half can be read."""
-    entry = known.facts.ledger.base.get(mapping.key)
+    entry = context.facts.ledger.base.get(mapping.key)
     # What can't be told any more, as the item of a related record, was no empty value.
     return entry is not None and side_of(convert.local, entry["local"]) is not None
 

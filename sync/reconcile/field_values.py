@@ -36,7 +36,8 @@ def stored_values(record: models.Model, mapping: FieldMapping | registry.Mapping
 def stored_field_values(record: models.Model, fields: Iterable[str]) -> dict[str, Any]:
     raw: dict[str, Any] = {}
     for name in fields:
-        value, is_relation = getattr(record, name), record._meta.get_field(name).is_relation
+        value = getattr(record, name)
+        is_relation = record._meta.get_field(name).is_relation
         raw[name] = related_reference(value) if is_relation else to_json_value(value)
     return raw
 
@@ -168,8 +169,8 @@ class BoardContext:
         The group is among them where the filter asks for it.
         """
         mapped = [mapping for mapping in self.mappings if mapping.column_id]
-        found = [str(m.options.get("column_type") or self.converter(m).column_type) for m in mapped]
-        return [*found, *([GROUP] if self.sync_filter.asks_group else [])]
+        types = [str(m.options.get("column_type") or self.converter(m).column_type) for m in mapped]
+        return [*types, *([GROUP] if self.sync_filter.asks_group else [])]
 
     @cached_property
     def sync_filter(self) -> SyncFilter:
@@ -183,8 +184,8 @@ class BoardContext:
     @property
     def relations(self) -> list[tuple[FieldMapping, ModelField]]:
         """The mappings that are relations to other synced models, with the model's field."""
-        found = [(mapping, relation_of(self.model, mapping.fields)) for mapping in self.mappings]
-        return [(mapping, field) for mapping, field in found if field is not None and mapping.column_id]
+        relations = [(mapping, relation_of(self.model, mapping.fields)) for mapping in self.mappings]
+        return [(mapping, field) for mapping, field in relations if field is not None and mapping.column_id]
 
     @property
     def joined_relations(self) -> list[str]:
@@ -271,7 +272,8 @@ class RelatedFacts:
 
     def missing_item_reason(self, record: SyncedModel) -> tuple[str, bool]:
         """Why a related record has no item, in words, and whether it will get none as things stand."""
-        kind, name = record._meta.verbose_name, record_name(record)
+        kind = record._meta.verbose_name
+        name = record_name(record)
         if record.entity_type() not in self.boards:
             detail = f"The {kind} “{name}” has no item on Monday: there is no board for it. The relation is left out."
         elif record.is_left_out:
@@ -299,7 +301,8 @@ def reference_to(target: type[SyncedModel], reference_data: Raw) -> Reference:
 def named_by(board: BoardContext, record: SyncedModel, item: Item) -> Iterator[tuple[ModelField, Raw]]:
     """Yield the relations of which the item names another record than NPD does, each with what it names."""
     for mapping, relation in board.relations:
-        convert, local = board.converter(mapping, record), stored_values(record, mapping)
+        convert = board.converter(mapping, record)
+        local = stored_values(record, mapping)
         with suppress(UnknownValue, AmbiguousSplit):
             value = convert.to_local(convert.stored_value(item.reading(mapping.column_id)), local)
             reference = value.get(relation.name)
@@ -317,9 +320,9 @@ def references_of(model: type[models.Model], raws: Iterable[Mapping[str, Any]]) 
     }
 
 
-def _record_of_name(target: type[SyncedModel], name: str, found: Sequence[SyncedModel]) -> SyncedModel:
+def _record_of_name(target: type[SyncedModel], name: str, records: Sequence[SyncedModel]) -> SyncedModel:
     meta = target._meta
-    same = [record for record in found if fold_name(record_name(record)) == name] or found
+    same = [record for record in records if fold_name(record_name(record)) == name] or records
     if len(same) == 1:
         return same[0]
     shown = name_invisible(name)
@@ -363,12 +366,12 @@ def parse_input(
 
 def item_values(board: BoardContext, item: Item) -> dict[str, str]:
     """Return the item's values by field as a person reads them; what can't be told is left out."""
-    found = {}
+    values = {}
     for mapping in [mapping for mapping in board.mappings if mapping.column_id]:
         convert = board.converter(mapping)
         with suppress(UnknownValue):
-            found[mapping.key] = convert.display(convert.remote(convert.stored_value(item.reading(mapping.column_id))))
-    return found
+            values[mapping.key] = convert.display(convert.remote(convert.stored_value(item.reading(mapping.column_id))))
+    return values
 
 
 def item_data(board: BoardContext, item: Item) -> dict[str, Any]:

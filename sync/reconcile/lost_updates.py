@@ -21,17 +21,7 @@ from sync.monday.conversion import AmbiguousSplit, Converter, ListConverter, Unk
 from sync.reconcile.facts import STALE_READ_WINDOW, ChangeEvent, HistoryLine, RecordFacts, Settings, change_events
 from sync.reconcile.field_plan import AS_SENT, UNREAD, base_of, cell_of, new_base, sides_of, way_of
 from sync.reconcile.field_values import BoardContext, stored_values
-from sync.reconcile.pass_plan import (
-    FieldPlan,
-    LostUpdate,
-    LostUpdateReport,
-    LostUpdates,
-    Outcome,
-    PassFacts,
-    Plan,
-    RecordAction,
-    RecordPlan,
-)
+from sync.reconcile.pass_plan import LostUpdate, LostUpdates, Outcome, PassFacts, Plan, RecordAction, RecordPlan
 from sync.reconcile.resolutions import inverse_of, is_column_replaced, reopened_lost_updates, undo_results
 from sync.records.authors import monday_editor_name, monday_user_name
 
@@ -52,38 +42,45 @@ def last_observed(ledger: SyncMetadata, key: str) -> tuple[Any] | None:
     return next(((raw,) for raw, _, *report in reversed(ledger.seen.get(key, [])) if not report), None)
 
 
-def observed(
-    ledger: SyncMetadata,
-    plans: Mapping[str, FieldPlan],
-    lost_updates: Iterable[LostUpdate],
-    at: datetime,
-    oldest: datetime,
-) -> dict[str, list[Any]]:
+def seen_after(plan: RecordPlan, settings: Settings, read_at: datetime) -> dict[str, list[Any]]:
     """Return the sync state's `seen` with what a pass read, where it was more than the base said, and found lost.
 
-    Of an item that this pass creates nothing was read: `plans` is empty then. What is older than `oldest` is dropped.
+    Of an item that this pass creates nothing was read. What is older than the journal keeps is dropped.
     """
-    found = {key: list(entries) for key, entries in ledger.seen.items()}
-    for key, field_plan in plans.items():
+    entries_of = {key: list(entries) for key, entries in plan.ledger.seen.items()}
+    for key, field_plan in plan.plans.items() if not plan.creates else ():
         if field_plan.decision.action not in _UNINFORMATIVE:
-            entries, entry = found.setdefault(key, []), [field_plan.remote_raw, at.isoformat()]
+            entry = [field_plan.remote_raw, read_at.isoformat()]
+            entries = entries_of.setdefault(key, [])
             # The newest entry moves on where it is the same value; else the value joins.
             if entries and len(entries[-1]) < _REPORT_LENGTH and entries[-1][0] == entry[0]:
                 entries[-1] = entry
             else:
                 entries.append(entry)
-    for lost_update in lost_updates:
-        value = list(lost_update.value) if isinstance(lost_update.value, tuple) else lost_update.value
-        reports = [[value, at.isoformat(), write] for write in lost_update.writes]
-        found.setdefault(lost_update.key, []).extend(reports)
+    # A pass that came to nothing has told nobody what was lost: the next one checks the same events again.
+    for lost_update in plan.lost.found if plan.is_settled else ():
+        reports = [[_as_json(lost_update.value), read_at.isoformat(), write] for write in lost_update.writes]
+        entries_of.setdefault(lost_update.key, []).extend(reports)
+    oldest = read_at - timedelta(days=settings.journal_days)
     kept = {}
-    for key, entries in found.items():
+    for key, entries in entries_of.items():
         recent = [entry for entry in entries if datetime.fromisoformat(entry[1]) >= oldest]
         # The newest of each sort: what was seen since must not crowd out what was reported.
         reports = [entry for entry in recent if len(entry) == _REPORT_LENGTH][-MAX_ENTRIES:]
-        if newest := [*reports, *[entry for entry in recent if len(entry) < _REPORT_LENGTH][-MAX_ENTRIES:]]:
-            kept[key] = newest
+        values = [entry for entry in recent if len(entry) < _REPORT_LENGTH][-MAX_ENTRIES:]
+        if reports or values:
+            kept[key] = [*reports, *values]
     return kept
+
+
+def _as_json(value: Canonical) -> Any:
+    return list(value) if isinstance(value, tuple) else value
+
+
+def is_telling(plan: RecordPlan) -> bool:
+    """Whether the pass read more on Monday than the base said, or found something lost."""
+    actions = (field_plan.decision.action for field_plan in plan.plans.values())
+    return bool(plan.lost.found) or any(action not in _UNINFORMATIVE for action in actions)
 
 
 # Detection: whether events show that a write of ours went over somebody's edit, before they pass as echoes.
@@ -94,22 +91,18 @@ def observed(
 
 
 @dataclass(frozen=True)
-class FieldWrite:
-    """What one intent of ours did to one field; `until` is the last moment at which it may have taken effect, `read_at`
-    the first at which its pass may have read what it replaced.
-
-    `is_unconfirmed` says that it had no answer; such a one may land late. `is_open`, that its outcome isn't known yet.
-    """
+class OwnWrite:
+    """What one intent of ours did to one field."""
 
     id: str
     intended_at: datetime
-    until: datetime
-    read_at: datetime
+    until: datetime  # the last moment at which it may have taken effect
+    read_at: datetime  # the first at which its pass may have read what it replaced
     read: Canonical
     sent: Canonical
     answer: Canonical
-    is_unconfirmed: bool
-    is_open: bool
+    is_unconfirmed: bool  # it had no answer, and may land late
+    is_open: bool  # its outcome isn't known yet
     took_effect: bool
 
     def wrote(self, value: Canonical) -> bool:
@@ -133,17 +126,19 @@ def detect_lost_updates(board: BoardContext, facts: RecordFacts, now: datetime) 
     All events of a record's last day count, also those that earlier passes checked; only new ones raise a question.
     """
     changes = change_events(board, facts.record, facts.history.events)
-    found: list[LostUpdate] = []
-    as_sent, faults, landed = list[str](), list[Exception](), dict[str, str]()
+    lost_updates: list[LostUpdate] = []
+    as_sent: list[str] = []
+    landed: dict[str, str] = {}
+    faults: list[Exception] = []
     for mapping in board.mappings:
-        of_field = [change for change in changes if change.key == mapping.key]
-        if not any(change.is_new for change in of_field):
+        changes_of_field = [change for change in changes if change.key == mapping.key]
+        if not any(change.is_new for change in changes_of_field):
             continue
         convert = board.converter(mapping, facts.record)
         try:
-            writes = _field_writes(mapping, convert, facts.history.writes, now)
-            history = _FieldHistory(facts, mapping, convert, of_field, writes)
-            found += history.lost_updates()
+            writes = _own_writes(mapping, convert, facts.history.writes, now)
+            history = _FieldHistory(facts, mapping, convert, changes_of_field, writes)
+            lost_updates += history.lost_updates()
             if history.is_answer_an_edit:
                 as_sent.append(mapping.key)
             if write := history.landed_write:
@@ -151,20 +146,20 @@ def detect_lost_updates(board: BoardContext, facts: RecordFacts, now: datetime) 
         # What events say only adds questions: an error of ours on them must not keep the record from syncing.
         except Exception as error:
             faults.append(error)
-    return LostUpdates(tuple(found), tuple(as_sent), landed, faults=tuple(faults))
+    return LostUpdates(tuple(lost_updates), tuple(as_sent), landed, faults=tuple(faults))
 
 
-def _field_writes(
-    mapping: FieldMapping, convert: Converter, intents: Iterable[Intent], now: datetime
-) -> list[FieldWrite]:
-    found = []
+def _own_writes(mapping: FieldMapping, convert: Converter, intents: Iterable[Intent], now: datetime) -> list[OwnWrite]:
+    writes = []
     for intent in intents:
-        entry, answer, state = intent.values.get(mapping.key), intent.answer or {}, intent.state
+        entry = intent.values.get(mapping.key)
+        answer = intent.answer or {}
+        state = intent.state
         if not entry or not mapping.is_current(entry):
             continue
         with suppress(UnknownValue):
             sent = convert.local(entry["local"])
-            write = FieldWrite(
+            write = OwnWrite(
                 id=str(intent.pk),
                 intended_at=intent.created_at,
                 until=now if state == IntentState.OPEN else (intent.settled_at or intent.created_at),
@@ -177,11 +172,11 @@ def _field_writes(
                 is_open=state == IntentState.OPEN,
                 took_effect=state in (IntentState.OPEN, IntentState.APPLIED, IntentState.CONFIRMED),
             )
-            found.append(write)
-    return found
+            writes.append(write)
+    return writes
 
 
-def _replaces(event: ChangeEvent, write: FieldWrite) -> bool:
+def _replaces(event: ChangeEvent, write: OwnWrite) -> bool:
     """Whether the event tells that it replaced what this write sent; clocks may differ by a few seconds."""
     is_later = event.at >= write.intended_at - CLOCK_TOLERANCE
     return is_later and event.has_previous and event.previous == write.sent != write.read
@@ -195,7 +190,7 @@ class _FieldHistory:
     mapping: FieldMapping
     convert: Converter
     changes: Sequence[ChangeEvent]
-    writes: Sequence[FieldWrite]
+    writes: Sequence[OwnWrite]
 
     @cached_property
     def foreign(self) -> list[ChangeEvent]:
@@ -203,22 +198,21 @@ class _FieldHistory:
 
     def lost_updates(self) -> list[LostUpdate]:
         """Return what was lost and not reported yet, each value once."""
-        found: list[LostUpdate] = []
+        entries = self.facts.ledger.seen.get(self.mapping.key, [])
+        lost_updates: list[LostUpdate] = []
         for lost_update in [*self._overwritten_values(), *self._unobserved_values(), *self._misjudged_values()]:
-            value = list(lost_update.value) if isinstance(lost_update.value, tuple) else lost_update.value
-            of_value = [entry for entry in self.facts.ledger.seen.get(self.mapping.key, []) if entry[0] == value]
+            entries_of_value = [entry for entry in entries if entry[0] == _as_json(lost_update.value)]
             # A pass has said already that one of these writes went over this value.
-            is_reported = any(write in lost_update.writes for entry in of_value for write in entry[2:])
-            if not is_reported and all(other.value != lost_update.value for other in found):
-                found.append(lost_update)
-        return found
+            is_reported = any(write in lost_update.writes for entry in entries_of_value for write in entry[2:])
+            if not is_reported and all(other.value != lost_update.value for other in lost_updates):
+                lost_updates.append(lost_update)
+        return lost_updates
 
     @property
     def is_answer_an_edit(self) -> bool:
         """Whether what Monday answered was no change of ours by Monday, but an edit: the pass is to take it as one."""
-        ledger, item_id = self.facts.ledger, self.facts.record.monday_id or ""
-        base = base_of(ledger, self.mapping, item_id)
-        if base is None or self.mapping.key not in ledger.altered:
+        base = base_of(self.facts.ledger, self.mapping, self.facts.record.monday_id or "")
+        if base is None or self.mapping.key not in self.facts.ledger.altered:
             return False
         try:
             answered = self.convert.remote(base["remote"])
@@ -227,7 +221,7 @@ class _FieldHistory:
         return any(event.is_new and event.value == answered for event in self.foreign)
 
     @property
-    def landed_write(self) -> FieldWrite | None:
+    def landed_write(self) -> OwnWrite | None:
         """Our newest write, if nobody knew that it landed, and an event tells that somebody has replaced its value."""
         for write in reversed(self.writes):
             if write.took_effect and not write.is_open:
@@ -255,7 +249,7 @@ class _FieldHistory:
     def _is_explained(self, event: ChangeEvent) -> bool:
         return any(write.may_have_made(event) and event.previous == write.read for write in self.writes)
 
-    def _unexplained_writes(self, event: ChangeEvent) -> list[FieldWrite]:
+    def _unexplained_writes(self, event: ChangeEvent) -> list[OwnWrite]:
         """Our writes of the event's value that no other event shows to have replaced just what they read."""
         return [
             write
@@ -281,7 +275,7 @@ class _FieldHistory:
                 user, at = (author.user_id, author.at) if author else ("", event.at)
                 yield LostUpdate(self.mapping.key, event.previous, user, at, tuple(write.id for write in writes))
 
-    def _is_own_value(self, value: Canonical, writes: Sequence[FieldWrite]) -> bool:
+    def _is_own_value(self, value: Canonical, writes: Sequence[OwnWrite]) -> bool:
         """The value replaced was a write of ours whose landing that pass could not see, and nobody else's."""
         if any(event.value == value and not self._may_be_own(event) for event in self.changes):
             return False
@@ -325,22 +319,24 @@ class _FieldHistory:
                         return True
         return False
 
-    def _overwriting_write(self, event: ChangeEvent) -> FieldWrite | None:
+    def _overwriting_write(self, event: ChangeEvent) -> OwnWrite | None:
         """The first of our writes after the event, unless its own event tells what it replaced.
 
         One whose pass read long after the event saw what stood then: somebody else had replaced the value.
         """
-        done = [write for write in self.writes if write.took_effect]
-        first = next((write for write in done if write.until > event.at), None)
+        effective = [write for write in self.writes if write.took_effect]
+        first = next((write for write in effective if write.until > event.at), None)
         # Monday's clock and ours may differ by a few seconds.
-        first = first or next((write for write in reversed(done) if write.until + CLOCK_TOLERANCE > event.at), None)
+        first = first or next(
+            (write for write in reversed(effective) if write.until + CLOCK_TOLERANCE > event.at), None
+        )
         if first is None or event.at < first.read_at - STALE_READ_WINDOW:
             return None
         since = first.intended_at - STALE_READ_WINDOW
         own = (e for e in self.changes if e.has_previous and first.wrote(e.value) and self._is_own(e) and e.at >= since)
         return None if any(own) else first
 
-    def _is_replaced_by_other(self, event: ChangeEvent, write: FieldWrite) -> bool:
+    def _is_replaced_by_other(self, event: ChangeEvent, write: OwnWrite) -> bool:
         """Whether another person's edit followed it before our write; one that replaced our write came after."""
         later = [o for o in self.foreign if o.value != event.value and o.at >= event.at]
         return any(
@@ -366,12 +362,15 @@ def report_lost_updates(
     that is deleted, of which nobody `asks`.
     """
     mappings = {mapping.key: mapping for mapping in board.mappings}
-    found = tuple(one for one in plan.lost.found if _is_lost(board, plan, mappings[one.key], one))
-    reports: list[LostUpdateReport] = []
-    for lost_update in sorted(found, key=lambda one: one.at, reverse=True):
-        is_first = asks and not any(one.needs_answer and one.mapping.key == lost_update.key for one in reports)
-        reports.append(_report(board, plan, mappings[lost_update.key], lost_update, people, is_first=is_first))
-    return replace(plan, lost=replace(plan.lost, found=found, reports=tuple(reports)))
+    reports: list[LostUpdate] = []
+    for lost_update in sorted(plan.lost.found, key=lambda lost_update: lost_update.at, reverse=True):
+        mapping = mappings[lost_update.key]
+        if not _is_lost(board, plan, mapping, lost_update):
+            continue
+        is_asked_already = any(other.needs_answer and other.key == lost_update.key for other in reports)
+        needs_answer = asks and not is_asked_already and _may_ask(plan, mapping)
+        reports.append(_in_words(board, plan, replace(lost_update, needs_answer=needs_answer), people))
+    return replace(plan, lost=replace(plan.lost, found=tuple(reports)))
 
 
 def _is_lost(board: BoardContext, plan: RecordPlan, mapping: FieldMapping, lost_update: LostUpdate) -> bool:
@@ -386,45 +385,54 @@ def _is_lost(board: BoardContext, plan: RecordPlan, mapping: FieldMapping, lost_
 
 def _may_ask(plan: RecordPlan, mapping: FieldMapping) -> bool:
     """Whether a value of this field that is lost is asked about, or goes to the history alone."""
-    deletes = plan.removal is not None and plan.removal.act is RecordAction.DELETE
-    is_synced_on = plan.may_sync and not (plan.leaving or plan.unlink or deletes)
+    is_deleting = plan.removal is not None and plan.removal.act is RecordAction.DELETE
+    is_synced_on = plan.may_sync and not (plan.leaving or plan.unlink or is_deleting)
     return is_synced_on and way_of(plan, mapping) is FieldDirection.BOTH and mapping.rule != Rule.NPD_WINS
 
 
 def will_ask(board: BoardContext, plan: RecordPlan) -> bool:
     """Whether events show a value that is lost, and that a person is to be asked about."""
     mappings = {mapping.key: mapping for mapping in board.mappings}
-    found = [(mappings[one.key], one) for one in plan.lost.found]
-    return any(_may_ask(plan, mapping) and _is_lost(board, plan, mapping, one) for mapping, one in found)
+    suspected = [(mappings[lost_update.key], lost_update) for lost_update in plan.lost.found]
+    return any(_may_ask(plan, mapping) and _is_lost(board, plan, mapping, update) for mapping, update in suspected)
 
 
-def _report(
-    board: BoardContext,
-    plan: RecordPlan,
-    mapping: FieldMapping,
-    lost_update: LostUpdate,
-    people: Mapping[str, Any],
-    *,
-    is_first: bool,
-) -> LostUpdateReport:
-    convert, field_plan = board.converter(mapping, plan.record), plan.plans.get(mapping.key)
+def _in_words(board: BoardContext, plan: RecordPlan, lost_update: LostUpdate, people: Mapping[str, Any]) -> LostUpdate:
+    mapping = next(mapping for mapping in board.mappings if mapping.key == lost_update.key)
+    convert = board.converter(mapping, plan.record)
+    field_plan = plan.plans.get(mapping.key)
     # What NPD holds once this pass is done: it may take over what somebody wrote after our write.
     taken = field_plan.write_raw if field_plan is not None and not field_plan.blocked_reason else None
     local_raw = dict(taken) if taken is not None else stored_values(plan.record, mapping)
-    current_value, value, raws = "", lost_update.value, {}
+    current_value = ""
+    raws: dict[str, Any] = {}
+    lost_value = convert.display(lost_update.value)
     with suppress(UnknownValue):
         current_value = convert.display(convert.local(local_raw))
     # What NPD would hold had the value not been lost; nothing where that can't be told from its text.
     with suppress(AmbiguousSplit, UnknownValue, ValueError):
         if isinstance(convert, ListConverter):
-            raw_lost = dict(convert.with_elements(list(value or ()), local_raw))
+            raw_lost = dict(convert.with_elements(list(lost_update.value or ()), local_raw))
         else:
-            raw_lost = dict(convert.from_text(convert.display(value), local_raw))
+            raw_lost = dict(convert.from_text(lost_value, local_raw))
         raws = {"raw_before": raw_lost, "raw_after": local_raw}
-    who = monday_editor_name(lost_update.user_id, people) if lost_update.user_id else "Somebody"
-    return LostUpdateReport(
-        mapping, convert.display(value), current_value, who, is_first and _may_ask(plan, mapping), raws
+    editor = monday_editor_name(lost_update.user_id, people) if lost_update.user_id else "Somebody"
+    advice = "Choose which of them is right." if lost_update.needs_answer else "It can be taken back from here."
+    sentence = (
+        f"{editor} wrote “{lost_value}” into {mapping.label} on Monday while “{current_value}” was being sent, which "
+        f"went over it. {advice}"
     )
+    return replace(lost_update, sentence=sentence, lost_value=lost_value, current_value=current_value, raws=raws)
+
+
+def lost_lines(plan: RecordPlan) -> list[HistoryLine]:
+    """Return what the record's history says of lost values, once its pass is settled."""
+    lines = []
+    for report in plan.lost.reports if plan.is_settled else ():
+        kind = "overwritten" if report.needs_answer else "overridden"
+        values = {"before": report.lost_value, "after": report.current_value, "overridden": True, **report.raws}
+        lines.append(HistoryLine(kind, report.sentence, report.key, values=values))
+    return lines
 
 
 def left_with_item(
@@ -439,171 +447,177 @@ def left_with_item(
     """Return the line about an edit with which an item is gone, `why` as the rest of its sentence; None where the value
     can't be told.
     """
-    convert, local_raw = board.converter(mapping, record), stored_values(record, mapping)
+    convert = board.converter(mapping, record)
+    local_raw = stored_values(record, mapping)
     try:
         remote_raw = convert.stored_value(item.reading(mapping.column_id))
         value = convert.remote(remote_raw)
     except UnknownValue:
         return None
-    lost_text, after = convert.display(value), ""
+    lost_value = convert.display(value)
+    current_value = ""
     raws: dict[str, Any] = {}
     with suppress(UnknownValue):
-        after = convert.display(convert.local(local_raw))
+        current_value = convert.display(convert.local(local_raw))
     # What NPD would hold had the value been taken over, and what it held; nothing where that can't be told.
     with suppress(AmbiguousSplit, UnknownValue, ValueError):
         raws = {"raw_before": dict(convert.to_local(remote_raw, local_raw)), "raw_after": local_raw}
-    users = [one.user_id for one in changes if (one.key, one.value) == (mapping.key, value) and one.user_id]
-    who = monday_user_name(users[-1], people) if users else "Somebody"
-    wrote = f"wrote “{lost_text}” into {mapping.label}" if lost_text else f"emptied {mapping.label}"
-    values = {"before": lost_text, "after": after, "overridden": True, **raws}
-    return HistoryLine("overridden", f"{who} {wrote} on Monday, and {why}", mapping.key, values=values)
+    users = [change.user_id for change in changes if (change.key, change.value) == (mapping.key, value)]
+    named = [user for user in users if user]
+    editor = monday_user_name(named[-1], people) if named else "Somebody"
+    wrote = f"wrote “{lost_value}” into {mapping.label}" if lost_value else f"emptied {mapping.label}"
+    values = {"before": lost_value, "after": current_value, "overridden": True, **raws}
+    return HistoryLine("overridden", f"{editor} {wrote} on Monday, and {why}", mapping.key, values=values)
 
 
-# What becomes of a record's conflict about overwritten edits, and what its sync state says of it.
+# The conflict about overwritten edits as a record's pass ends: what joins it, what was answered, what is open.
 
 
-@dataclass(frozen=True)
-class LostUpdateConflict:
-    """The conflict about overwritten edits as a record's pass ends: what joins it, what was answered, what is open."""
-
-    plan: RecordPlan
-
-    @property
-    def is_settled(self) -> bool:
-        """Whether the pass came to an end, and the filter doesn't leave the record out."""
-        return self.plan.is_settled and not self.plan.left_out
-
-    @property
-    def waiting(self) -> list[str]:
-        return self.plan.facts.open_fields(KIND_LOST_UPDATE)
-
-    @property
-    def unmapped(self) -> list[str]:
-        """The fields that wait and that no mapping carries any more: no pass can take a choice for them anywhere."""
-        return [key for key in self.waiting if self.plan.plans and key not in self.plan.plans]
-
-    @property
-    def applied(self) -> dict[str, str | None]:
-        """The choices that were carried out, also those that both sides turned out to agree on."""
-        restored = {
-            key: p.convert.display(p.convert.local(p.local_raw)) or None
-            for key, p in self.plan.plans.items()
-            if p.resolved_kind == KIND_LOST_UPDATE and p.decision.action is Action.AGREED and not p.blocked_reason
-        }
-        return {**self.plan.carried_out_of(KIND_LOST_UPDATE), **restored}
-
-    @property
-    def closing_reason(self) -> str:
-        if self.plan.off_reason:
-            return self.plan.off_reason
-        if not (self.plan.record.monday_id or self.plan.link_to):
-            return "The record has no item any more."
-        all_unmapped = self.waiting and set(self.unmapped) == set(self.waiting)
-        return "None of its fields is mapped to a column any more." if all_unmapped else ""
-
-    @cached_property
-    def replaced(self) -> list[FieldConflict]:
-        """Monday's values of open conflicts that stood in a column which was replaced.
-
-        What is agreed on without them, or in conflict with what the new column says, is on neither side any more: a
-        person is asked about it still. Once: in a conflict that goes on Monday's value is the new column's by then.
-        """
-        found, facts = [], self.plan.facts
-        for conflict in facts.conflicts if not self.closing_reason and self.is_settled else ():
-            for key in conflict.fields if conflict.kind == KIND_FIELDS else ():
-                p, lost = self.plan.plans.get(key), conflict.monday.get(key)
-                if not lost or p is None or p.resolves or key in self.waiting or not is_column_replaced(facts, p):
-                    continue
-                is_decided = p.is_agreed or p.conflict is not None
-                if is_decided and lost not in (p.stands, p.conflict.monday if p.conflict else None):
-                    reason = f"{p.mapping.label} “{lost}” was in the column that was replaced."
-                    found.append(FieldConflict(key, p.stands, None, lost, reason, is_replaced=True))
-        return found
-
-    @property
-    def open_fields(self) -> list[str]:
-        """The fields whose lost value waits for a person after this pass."""
-        if self.closing_reason:
-            return []
-        if not self.is_settled:
-            return list(dict.fromkeys(self.waiting))
-        ended = {*self.applied, *self.unmapped}
-        new = [report.mapping.key for report in self.plan.lost.reports if report.needs_answer]
-        new += [one.key for one in self.replaced]
-        return list(dict.fromkeys([*(key for key in self.waiting if key not in ended), *new]))
-
-    @property
-    def report(self) -> ConflictReport | None:
-        """What the store is told: the values that join, the choices carried out or handed back."""
-        plan = self.plan
-        if self.waiting and self.closing_reason:
-            return plan.conflict_report(KIND_LOST_UPDATE, closing_reason=self.closing_reason)
-        if not self.is_settled:
-            return None
-        fields = [
-            FieldConflict(one.mapping.key, one.current_value or None, None, one.lost_value or None, one.sentence)
-            for one in plan.lost.reports
-            if one.needs_answer
-        ]
-        fields += self.replaced
-        for key, shown in plan.fields.results.lost_current.items():
-            resolution = plan.facts.resolution_for(KIND_LOST_UPDATE, key)
-            fields.append(FieldConflict(key, shown, None, resolution.monday if resolution else None))
-        new = {one.key for one in fields}
-        fields += [one for one in reopened_lost_updates(plan) if one.key not in new]
-        applied, rejected = self.applied, plan.rejected_of(KIND_LOST_UPDATE)
-        undone = undo_results(plan, KIND_LOST_UPDATE)
-        ended = dict.fromkeys(self.unmapped, "The field is not mapped to a column any more.")
-        if not (fields or applied or rejected or undone or ended):
-            return None
-        return plan.conflict_report(
-            KIND_LOST_UPDATE,
-            fields=fields,
-            applied=applied,
-            rejected=rejected,
-            inverse={key: inverse_of(plan, plan.plans[key]) for key in applied if key in plan.plans},
-            undone=undone,
-            ended=ended,
-        )
+def _is_settled(plan: RecordPlan) -> bool:
+    """Whether the pass came to an end, and the filter doesn't leave the record out."""
+    return plan.is_settled and not plan.left_out
 
 
-# The rules of a pass, and what it stores.
+def _unmapped_fields(plan: RecordPlan) -> list[str]:
+    """The fields that wait and that no mapping carries any more: no pass can take a choice for them anywhere."""
+    return [key for key in plan.facts.open_fields(KIND_LOST_UPDATE) if plan.plans and key not in plan.plans]
+
+
+def _applied_choices(plan: RecordPlan) -> dict[str, str | None]:
+    """The choices that were carried out, also those that both sides turned out to agree on."""
+    agreed = {
+        key: field_plan.convert.display(field_plan.convert.local(field_plan.local_raw)) or None
+        for key, field_plan in plan.plans.items()
+        if field_plan.resolved_kind == KIND_LOST_UPDATE
+        if field_plan.decision.action is Action.AGREED and not field_plan.blocked_reason
+    }
+    return {**plan.carried_out_of(KIND_LOST_UPDATE), **agreed}
+
+
+def _closing_reason(plan: RecordPlan) -> str:
+    """Why nobody is asked about overwritten edits any more; empty where one may be."""
+    if plan.off_reason:
+        return plan.off_reason
+    if not (plan.record.monday_id or plan.link_to):
+        return "The record has no item any more."
+    waiting = plan.facts.open_fields(KIND_LOST_UPDATE)
+    all_unmapped = waiting and set(_unmapped_fields(plan)) == set(waiting)
+    return "None of its fields is mapped to a column any more." if all_unmapped else ""
+
+
+def replaced_values(plan: RecordPlan) -> list[FieldConflict]:
+    """Return Monday's values of open conflicts that stood in a column which was replaced.
+
+    What is agreed on without them, or in conflict with what the new column says, is on neither side any more: a person
+    is asked about it still. Once: in a conflict that goes on Monday's value is the new column's by then.
+    """
+    facts = plan.facts
+    replaced: list[FieldConflict] = []
+    conflicts = [conflict for conflict in facts.conflicts if conflict.kind == KIND_FIELDS]
+    if not conflicts or not _is_settled(plan) or _closing_reason(plan):
+        return replaced
+    waiting = facts.open_fields(KIND_LOST_UPDATE)
+    for conflict in conflicts:
+        for key in conflict.fields:
+            field_plan = plan.plans.get(key)
+            lost_value = conflict.monday.get(key)
+            if not lost_value or field_plan is None or field_plan.resolves or key in waiting:
+                continue
+            if not is_column_replaced(facts, field_plan):
+                continue
+            if not field_plan.is_agreed and field_plan.conflict is None:
+                continue
+            if lost_value not in (field_plan.stands, field_plan.conflict.monday if field_plan.conflict else None):
+                reason = f"{field_plan.mapping.label} “{lost_value}” was in the column that was replaced."
+                replaced.append(FieldConflict(key, field_plan.stands, None, lost_value, reason, is_replaced=True))
+    return replaced
+
+
+def open_lost_updates(plan: RecordPlan) -> list[str]:
+    """Return the fields whose lost value waits for a person after this pass."""
+    waiting = plan.facts.open_fields(KIND_LOST_UPDATE)
+    if _closing_reason(plan):
+        return []
+    if not _is_settled(plan):
+        return list(dict.fromkeys(waiting))
+    ended = {*_applied_choices(plan), *_unmapped_fields(plan)}
+    new = [report.key for report in plan.lost.reports if report.needs_answer]
+    replaced = [conflict.key for conflict in replaced_values(plan)]
+    return list(dict.fromkeys([*(key for key in waiting if key not in ended), *new, *replaced]))
+
+
+def lost_update_report(plan: RecordPlan, replaced: Sequence[FieldConflict]) -> ConflictReport | None:
+    """Return what the store of conflicts is told: the values that join, the choices carried out or handed back."""
+    closing_reason = _closing_reason(plan)
+    if closing_reason and plan.facts.open_fields(KIND_LOST_UPDATE):
+        return plan.conflict_report(KIND_LOST_UPDATE, closing_reason=closing_reason)
+    if not _is_settled(plan):
+        return None
+    fields = [
+        FieldConflict(report.key, report.current_value or None, None, report.lost_value or None, report.sentence)
+        for report in plan.lost.reports
+        if report.needs_answer
+    ]
+    fields += replaced
+    for key, shown in plan.fields.results.lost_current.items():
+        resolution = plan.facts.resolution_for(KIND_LOST_UPDATE, key)
+        fields.append(FieldConflict(key, shown, None, resolution.monday if resolution else None))
+    keys = {conflict.key for conflict in fields}
+    fields += [conflict for conflict in reopened_lost_updates(plan) if conflict.key not in keys]
+    applied = _applied_choices(plan)
+    rejected = plan.rejected_of(KIND_LOST_UPDATE)
+    undone = undo_results(plan, KIND_LOST_UPDATE)
+    ended = dict.fromkeys(_unmapped_fields(plan), "The field is not mapped to a column any more.")
+    if not (fields or applied or rejected or undone or ended):
+        return None
+    return plan.conflict_report(
+        KIND_LOST_UPDATE,
+        fields=fields,
+        applied=applied,
+        rejected=rejected,
+        inverse={key: inverse_of(plan, plan.plans[key]) for key in applied if key in plan.plans},
+        undone=undone,
+        ended=ended,
+    )
+
+
+# The rules of a pass.
 
 
 def find_lost_updates(facts: PassFacts, plan: Plan) -> Plan:
     """Note of every record which values our writes went over, and take answers that were edits for these."""
-    found = []
-    for one in plan.records.values():
-        if not one.facts.events or not wants_events(one.facts, one.left_out):
+    checked = []
+    for record_plan in plan.records.values():
+        if not wants_events(record_plan.facts, record_plan.left_out):
             continue
-        lost = detect_lost_updates(facts.board, one.facts, facts.now)
-        base, altered = one.ledger.base, one.ledger.altered
-        for key in lost.as_sent:
-            base = base | {key: base[key] | {AS_SENT: True}}
-            altered = {name: entry for name, entry in altered.items() if name != key}
-        base = base | _landed_bases(facts.board, one.facts, lost)
-        found.append(replace(one.with_state(base=base, altered=altered), lost=lost))
-    return plan.with_records(found)
+        lost = detect_lost_updates(facts.board, record_plan.facts, facts.now)
+        ledger = record_plan.ledger
+        as_sent = {key: {**ledger.base[key], AS_SENT: True} for key in lost.as_sent}
+        base = {**ledger.base, **as_sent, **_landed_bases(facts.board, record_plan.facts, lost)}
+        altered = {key: entry for key, entry in ledger.altered.items() if key not in lost.as_sent}
+        checked.append(replace(record_plan.with_state(base=base, altered=altered), lost=lost))
+    return plan.with_records(checked)
 
 
 def _landed_bases(board: BoardContext, facts: RecordFacts, lost: LostUpdates) -> dict[str, dict[str, Any]]:
     """What writes sent of which events tell that they landed: the bases against which their fields are merged."""
-    item_id, found = facts.record.monday_id or "", dict[str, dict[str, Any]]()
+    item_id = facts.record.monday_id or ""
     intents = {str(intent.pk): intent for intent in facts.history.writes if intent.item_id == item_id}
+    bases = {}
     for mapping in board.mappings:
         intent = intents.get(lost.landed.get(mapping.key, ""))
         entry = intent.values[mapping.key] if intent else None
         # A united list is no base before NPD holds it too.
         if entry and not entry.get("united"):
-            found[mapping.key] = new_base(mapping, item_id, entry["local"], entry["read"]) | {AS_SENT: True}
-    return found
+            bases[mapping.key] = {**new_base(mapping, item_id, entry["local"], entry["read"]), AS_SENT: True}
+    return bases
 
 
 def find_lost_updates_of_deleted(facts: PassFacts, plan: Plan) -> Plan:
     """Note the same of records that were deleted since we wrote: their events come late, too."""
-    wanted = [one for one in plan.deleted.values() if wants_events(one.facts, "")]
+    wanted = [deleted for deleted in plan.deleted.values() if wants_events(deleted.facts, "")]
     return plan.with_deleted(
-        replace(one, lost=detect_lost_updates(facts.board, one.facts, facts.now)) for one in wanted
+        replace(deleted, lost=detect_lost_updates(facts.board, deleted.facts, facts.now)) for deleted in wanted
     )
 
 
@@ -612,36 +626,18 @@ def report_what_is_lost(facts: PassFacts, plan: Plan) -> Plan:
 
     A deleted record that comes back by this pass is told of it by its own next one.
     """
+    reported = []
+    for deleted in plan.deleted.values():
+        if deleted.lost.found and not deleted.restores:
+            record_plan = RecordPlan(deleted.facts, lost=deleted.lost)
+            lost = report_lost_updates(facts.board, record_plan, facts.people, asks=False).lost
+            reported.append(replace(deleted, lost=lost))
     endings = (Outcome.OPEN, Outcome.SETTLED)
-    suspected = [one for one in plan.records.values() if one.lost.found and one.outcome in endings]
-    deleted = [one for one in plan.deleted.values() if one.lost.found and not one.restores]
-    people = facts.people
-    told = [(one, RecordPlan(one.facts, lost=one.lost)) for one in deleted]
-    plan = plan.with_deleted(
-        replace(one, lost=report_lost_updates(facts.board, record, people, asks=False).lost) for one, record in told
-    )
-    return plan.with_records(report_lost_updates(facts.board, one, people) for one in suspected)
-
-
-def is_telling(plan: RecordPlan) -> bool:
-    """Whether the pass read more on Monday than the base said, or found something lost."""
-    return bool(plan.lost.found) or any(p.decision.action not in _UNINFORMATIVE for p in plan.plans.values())
-
-
-def seen_after(plan: RecordPlan, settings: Settings, read_at: datetime) -> dict[str, list[Any]]:
-    oldest = read_at - timedelta(days=settings.journal_days)
-    # A pass that came to nothing has told nobody what was lost: the next one checks the same events again.
-    found = plan.lost.found if plan.is_settled else ()
-    return observed(plan.ledger, {} if plan.creates else plan.plans, found, read_at, oldest)
-
-
-def lost_lines(plan: RecordPlan) -> list[HistoryLine]:
-    return [
-        HistoryLine(
-            "overwritten" if report.needs_answer else "overridden",
-            report.sentence,
-            report.mapping.key,
-            values={"before": report.lost_value, "after": report.current_value, "overridden": True, **report.values},
-        )
-        for report in (plan.lost.reports if plan.is_settled else ())
+    suspected = [
+        record_plan
+        for record_plan in plan.records.values()
+        if record_plan.lost.found and record_plan.outcome in endings
     ]
+    return plan.with_deleted(reported).with_records(
+        report_lost_updates(facts.board, record_plan, facts.people) for record_plan in suspected
+    )

@@ -26,6 +26,7 @@ from sync.monday.board_items import ARCHIVED, DELETED, BatchItems, Item
 from sync.monday.conversion import Converter
 from sync.monday.errors import MondayError
 from sync.outbox.claim import Claim
+from sync.reconcile.calls import NOTHING_SENT, Answer
 from sync.reconcile.facts import (
     AnswerFacts,
     ChangeEvent,
@@ -57,17 +58,13 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True)
 class Ending:
-    """How what was claimed together ends, and why.
-
-    `at_most` is with how many records what is released comes next time (0: with any). `processed`: its events told
-    nothing new.
-    """
+    """How what was claimed together ends, and why."""
 
     outcome: Outcome = Outcome.OPEN
     detail: str = ""
     wait_seconds: float = 0
-    at_most: int = 0
-    processed: bool = False
+    at_most: int = 0  # with how many records at most what is released comes next time; 0 is any
+    processed: bool = False  # its events told nothing new
     rounds: int = 0  # so many passes in a row could not decide it
 
     @property
@@ -94,14 +91,11 @@ def ending(outcome: Outcome, detail: str = "", **more: Any) -> Ending:
 
 @dataclass(frozen=True)
 class ResolutionResults:
-    """What became of people's decisions before anything is written, by the conflict's kind and the field.
+    """What became of people's decisions before anything is written, by the conflict's kind and the field."""
 
-    `carried_out` has the value that stands now, `handed_back` the reason. `lost_current` is, by field, what stands in
-    NPD where a choice about a lost value is outdated.
-    """
-
-    carried_out: Mapping[tuple[str, str], str | None] = field(default_factory=dict)
-    handed_back: Mapping[tuple[str, str], str] = field(default_factory=dict)
+    carried_out: Mapping[tuple[str, str], str | None] = field(default_factory=dict)  # the value that stands now
+    handed_back: Mapping[tuple[str, str], str] = field(default_factory=dict)  # the reason
+    # By field, what stands in NPD where a choice about a lost value is outdated.
     lost_current: Mapping[str, str | None] = field(default_factory=dict)
 
     def __or__(self, other: ResolutionResults) -> ResolutionResults:
@@ -119,13 +113,7 @@ NO_RESULTS = ResolutionResults()
 
 @dataclass(frozen=True)
 class FieldPlan:
-    """What a pass does with one field: the decision with the raw values that it rests on.
-
-    `conflict` is there when a person has to decide; `resolves` when one has, and this pass carries that out: the
-    conflict in which they did, or, of an undo, the one that was resolved. `blocked_reason` is why nothing is done with
-    it, in words; logic asks `blocked_code`. `confirmed_entry` is the entry of an intent without an answer whose value
-    Monday now shows. `awaits` names, as AwaitedRelation does, the item or name for which a record has to come first.
-    """
+    """What a pass does with one field: the decision with the raw values that it rests on."""
 
     mapping: FieldMapping
     convert: Converter
@@ -135,11 +123,12 @@ class FieldPlan:
     send_raw: dict[str, Any] | None = None
     write_raw: dict[str, Any] | None = None
     base: dict[str, Any] | None = None
-    blocked_reason: str = ""
+    blocked_reason: str = ""  # why nothing is done with it, in words; logic asks `blocked_code`
     blocked_code: BlockedCode | None = None
-    awaits: str = ""
-    conflict: FieldConflict | None = None
-    confirmed_entry: dict[str, Any] | None = None
+    awaits: str = ""  # the item or name for which a record has to come first, as AwaitedRelation names it
+    conflict: FieldConflict | None = None  # a person has to decide
+    confirmed_entry: dict[str, Any] | None = None  # of an intent without an answer whose value Monday now shows
+    # A person has decided, and this pass carries that out: in this conflict, or, of an undo, the one resolved before.
     resolves: OpenConflict | None = None
 
     @property
@@ -183,20 +172,15 @@ class FieldPlan:
 
 @dataclass(frozen=True)
 class FieldsPlan:
-    """What a pass does with a record's fields: each one's plan, and what becomes of what was open about them.
-
-    `confirmed_intents` are those without an answer whose value Monday shows, each with its item. `write_npd_id`: the
-    item lacks the record's NPD ID. `reason` is why no item can be made for it. `dropped` are the fields of which a pair
-    that leaves the filter sends and asks nothing any more.
-    """
+    """What a pass does with a record's fields: each one's plan, and what becomes of what was open about them."""
 
     plans: Mapping[str, FieldPlan] = field(default_factory=dict)
-    confirmed_intents: Mapping[UUID, str] = field(default_factory=dict)
+    confirmed_intents: Mapping[UUID, str] = field(default_factory=dict)  # Monday shows their value: each with its item
     results: ResolutionResults = NO_RESULTS
     log: tuple[HistoryLine, ...] = ()
-    write_npd_id: bool = False
-    reason: str = ""
-    dropped: frozenset[str] = frozenset()
+    write_npd_id: bool = False  # the item lacks the record's NPD ID
+    reason: str = ""  # why no item can be made for the record
+    dropped: frozenset[str] = frozenset()  # fields of which a pair that leaves the filter sends and asks nothing more
 
 
 @dataclass(frozen=True)
@@ -210,25 +194,23 @@ class EditFacts:
 
 @dataclass(frozen=True)
 class FieldFacts:
-    """Everything from which a record's fields are decided; `related` and `edits` are of the whole pass.
-
-    `late_writes` and `create_bases` are what writes of ours that had no answer left of a field (unconfirmed_writes.py).
-    `creates`: it is to get an item.
-    """
+    """Everything from which a record's fields are decided; `related` and `edits` are of the whole pass."""
 
     board: BoardContext
     facts: RecordFacts
     related: RelatedFacts = field(default_factory=RelatedFacts)
     edits: EditFacts = field(default_factory=EditFacts)
+    # What writes of ours that had no answer left of a field (unconfirmed_writes.py).
     late_writes: Mapping[str, dict[str, Any]] = field(default_factory=dict)
     create_bases: Mapping[str, dict[str, Any]] = field(default_factory=dict)
-    creates: bool = False
+    creates: bool = False  # it is to get an item
 
 
 # The parts of a record's plan.
 
 
-MISSING, MOVED = "missing", "moved"
+MISSING = "missing"
+MOVED = "moved"
 
 OFF_BOARD_STATES = (ARCHIVED, DELETED, MISSING, MOVED)
 """What a pass found out about a record whose item is not on its board any more."""
@@ -248,29 +230,20 @@ class RecordAction(StrEnum):
 
 @dataclass(frozen=True)
 class RemovedItem:
-    """The item's state, what was edited since both sides agreed, and what is asked or done about it.
-
-    `what` says what happened, in a sentence; with `options` a person is asked. `by` is who decided on `act`, as a
-    phrase; `chosen`, that it was a person, by the record's conflict or on its page. `result` is what was done,
-    `problem` why a choice can't be carried out; both are sentences. `lost` are lines about edits that nobody was shown,
-    and with which the item is gone.
-
-    `approval` is what is to be stored about its deletion in NPD: counted as done, or waiting, or an open request
-    released; `was_rejected`, that a person's rejection is followed by this pass for the first time.
-    """
+    """The item's state, what was edited since both sides agreed, and what is asked or done about it."""
 
     state: str
-    what: str = ""
+    what: str = ""  # what happened, as a sentence
     fields: tuple[FieldConflict, ...] = ()
-    options: tuple[Option, ...] = ()
+    options: tuple[Option, ...] = ()  # of which a person is to choose one
     act: RecordAction = RecordAction.NOTHING
-    by: str = ""
-    chosen: bool = False
-    result: str = ""
-    problem: str = ""
-    lost: tuple[HistoryLine, ...] = ()
-    approval: ApprovalState | None = None
-    was_rejected: bool = False
+    by: str = ""  # who decided on that, as a phrase
+    chosen: bool = False  # it was a person, by the record's conflict or on its page
+    result: str = ""  # what was done, as a sentence
+    problem: str = ""  # why a choice can't be carried out, as a sentence
+    lost: tuple[HistoryLine, ...] = ()  # edits that nobody was shown, and with which the item is gone
+    approval: ApprovalState | None = None  # to store of its deletion in NPD: done, waiting, or a request released
+    was_rejected: bool = False  # this pass is the first that follows a person's rejection
 
     @property
     def needs_answer(self) -> bool:
@@ -307,54 +280,38 @@ class Unlink:
 class LostUpdate:
     """A value that somebody wrote on Monday and that our write went over, unread.
 
-    `writes` are the intents that went over it; `is_unconfirmed` says that their outcome is not known yet: only an item
-    that shows what was `sent` tells it.
+    It has a `sentence` once a pass has read both sides, and found the value on neither.
     """
 
     key: str
     value: Canonical
     user_id: str
     at: datetime
-    writes: tuple[str, ...]
-    is_unconfirmed: bool = False
+    writes: tuple[str, ...]  # the intents that went over it
+    is_unconfirmed: bool = False  # their outcome is not known: only an item that shows what was `sent` tells it
     sent: Canonical = None
-
-
-@dataclass(frozen=True)
-class LostUpdateReport:
-    """A lost value in words: what it was, what stands in its place, who wrote it, and whether a person is asked."""
-
-    mapping: FieldMapping
-    lost_value: str
-    current_value: str
-    editor: str
-    needs_answer: bool
-    values: dict[str, Any]
-
-    @property
-    def sentence(self) -> str:
-        """What happened and what is to be done, for the record's history and the conflict's screen."""
-        todo = "Choose which of them is right." if self.needs_answer else "It can be taken back from here."
-        return (
-            f"{self.editor} wrote “{self.lost_value}” into {self.mapping.label} on Monday while “{self.current_value}” "
-            f"was being sent, which went over it. {todo}"
-        )
+    sentence: str = ""  # what happened and what is to be done, for the record's history and the conflict's screen
+    needs_answer: bool = False
+    lost_value: str = ""  # for people, as is what stands in its place
+    current_value: str = ""
+    raws: Mapping[str, Any] = field(default_factory=dict)  # by which it can be taken back from the history
 
 
 @dataclass(frozen=True)
 class LostUpdates:
-    """What events tell of our writes to a record: the values that these went over, and which answers were edits.
-
-    Of the fields in `as_sent` what Monday answered was somebody's edit: their base counts as sent, and what the sync
-    state says of Monday's change goes. `landed` are, by field, the intents without an answer whose values somebody has
-    replaced: what they sent counts as the base. `reports` put into words what stands on neither side.
-    """
+    """What events tell of our writes to a record: the values that these went over, and which answers were edits."""
 
     found: tuple[LostUpdate, ...] = ()
+    # Fields of which Monday's answer was somebody's edit: their base counts as sent, and Monday changed nothing itself.
     as_sent: tuple[str, ...] = ()
+    # By field, the intent without an answer whose value somebody has replaced: what it sent counts as the base.
     landed: Mapping[str, str] = field(default_factory=dict)
-    reports: tuple[LostUpdateReport, ...] = ()
     faults: tuple[Exception, ...] = ()  # errors of ours that kept a field's events from being checked
+
+    @property
+    def reports(self) -> list[LostUpdate]:
+        """The values that stand on neither side, the newest first."""
+        return [lost_update for lost_update in self.found if lost_update.sentence]
 
 
 @dataclass(frozen=True)
@@ -405,27 +362,22 @@ def _changed(value: Frozen, **values: Any) -> Frozen:
 
 @dataclass(frozen=True)
 class RecordPlan:
-    """What becomes of a record; `facts` are as the next rule is to see them: with its item, its history, what the pass
-    makes of its sync state.
+    """What becomes of a record."""
 
-    `reason` says why it is not in sync, `log` are lines of its history. `left_out` says why the board's filter leaves
-    it out, `leaving` why it does so from this pass on, which only takes over what was changed on Monday until now.
-    `duplicate` asks whether it is the same as another record.
-    """
-
-    facts: RecordFacts
+    facts: RecordFacts  # as the next rule is to see them: with its item, its history, its sync state after the pass
     ending: Ending = OPEN
-    reason: str = ""
+    reason: str = ""  # why it is not in sync
     log: tuple[HistoryLine, ...] = ()
     identity: IdentityPlan = IDENTIFIED
-    left_out: str = ""
-    leaving: str = ""
+    left_out: str = ""  # why the board's filter leaves it out
+    leaving: str = ""  # why it does from this pass on, which only takes over what was changed on Monday until now
     removal: RemovedItem | None = None
     unlink: Unlink | None = None
     fields: FieldsPlan = NO_FIELDS
     lost: LostUpdates = NOTHING_LOST
     loops: Mapping[str, LoopPlan] = field(default_factory=dict)
-    duplicate: dict[str, Any] | None = None
+    duplicate: dict[str, Any] | None = None  # the question whether it is the same as another record
+    answer: Answer = NOTHING_SENT  # what Monday made of what was sent
 
     @property
     def id(self) -> UUID:
@@ -494,13 +446,14 @@ class RecordPlan:
 
     def carried_out_of(self, kind: str) -> dict[str, str | None]:
         """Return the fields of which a person's decision was carried out, with the value that stands now."""
-        return {key: value for (of, key), value in self.carried_out.items() if of == kind}
+        return {key: value for (of_kind, key), value in self.carried_out.items() if of_kind == kind}
 
     def rejected_of(self, kind: str) -> dict[str, str]:
         """Return the fields of which a person's decision is handed back, or can't be written, with the reason."""
-        plans, handed_back = self.plans.items(), self.fields.results.handed_back
+        plans = self.plans.items()
+        handed_back = self.fields.results.handed_back
         blocked = {k: p.blocked_reason for k, p in plans if p.resolved_kind == kind and p.blocked_reason}
-        return {key: reason for (of, key), reason in handed_back.items() if of == kind} | blocked
+        return {key: reason for (of_kind, key), reason in handed_back.items() if of_kind == kind} | blocked
 
     def conflict_report(self, kind: str, item_id: str | None = None, **values: Any) -> ConflictReport:
         """Return what this pass tells the store of conflicts about it; `item_id` where it isn't the record's own."""
@@ -532,7 +485,7 @@ class RecordPlan:
         """Return it ended with nothing applied that was planned; what was sent is found out by the next pass."""
         identity = replace(self.identity, item=None) if self.identity.item else self.identity
         fields = replace(NO_FIELDS, results=self.fields.results)
-        dropped = replace(self, fields=fields, identity=identity)
+        dropped = replace(self, fields=fields, identity=identity, answer=self.answer.without_intent())
         return dropped.end(outcome, detail)
 
     def with_facts(self, **values: Any) -> RecordPlan:
@@ -547,12 +500,12 @@ class RecordPlan:
         if not lines:
             return self
         item_id = (self.item.id if self.item else self.record.monday_id) or ""
-        said = [replace(line, actor=line.actor or self.facts.by, item_id=item_id) for line in lines]
-        return replace(self, log=(*self.log, *said))
+        named = [replace(line, actor=line.actor or self.facts.by, item_id=item_id) for line in lines]
+        return replace(self, log=(*self.log, *named))
 
     def with_fields(self, fields: FieldsPlan) -> RecordPlan:
-        told = replace(fields, log=(), reason="") if fields.log or fields.reason else fields
-        plan = _changed(self, fields=told).logged(*fields.log)
+        without_log = replace(fields, log=(), reason="") if fields.log or fields.reason else fields
+        plan = _changed(self, fields=without_log).logged(*fields.log)
         return plan.end_settled(fields.reason) if fields.reason else plan
 
     def unlinked(self, why: str, *, actor: str = "") -> RecordPlan:
@@ -596,17 +549,13 @@ class FieldClear:
 
 @dataclass(frozen=True)
 class ClearsPlan:
-    """What becomes of the clears of a pass: `fields` are its records' plans that it changes.
+    """What becomes of the fields that a pass would empty."""
 
-    `requests` stay open for now; `released` are of another value than the one that stands now, and end. The clears in
-    `counted` go, those in `pending` wait.
-    """
-
-    fields: Mapping[UUID, FieldsPlan] = field(default_factory=dict)
-    requests: tuple[ApprovalRequest, ...] = ()
-    released: tuple[ApprovalRequest, ...] = ()
-    counted: tuple[FieldClear, ...] = ()
-    pending: tuple[FieldClear, ...] = ()
+    fields: Mapping[UUID, FieldsPlan] = field(default_factory=dict)  # its records' plans that this changes
+    requests: tuple[ApprovalRequest, ...] = ()  # stay open for now
+    released: tuple[ApprovalRequest, ...] = ()  # are of another value than the one that stands now, and end
+    counted: tuple[FieldClear, ...] = ()  # go
+    pending: tuple[FieldClear, ...] = ()  # wait
 
 
 @dataclass(frozen=True)
@@ -625,9 +574,9 @@ class DeletedPlan:
     edits: tuple[FieldConflict, ...] = ()
     restores: bool = False  # the record is to come back
     carried_out: str = ""  # what was done by a person's choice
-    confirmed_intents: frozenset[UUID] = frozenset()
     frees_item: bool = False  # the item is treated as any that no record has
     lost: LostUpdates = NOTHING_LOST  # edits on the item that writes of ours went over
+    answer: Answer = NOTHING_SENT  # what Monday made of what was sent
 
     @property
     def id(self) -> UUID:
@@ -810,7 +759,7 @@ class Plan:
 
     def with_deleted(self, deleted: Iterable[DeletedPlan]) -> Plan:
         """Return it with these deleted records in the place of what was planned for them."""
-        changed = {one.id: one for one in deleted}
+        changed = {deleted_plan.id: deleted_plan for deleted_plan in deleted}
         return replace(self, deleted={**self.deleted, **changed}) if changed else self
 
 

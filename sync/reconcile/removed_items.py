@@ -14,7 +14,17 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from conflicts.reports import KIND_DELETE, KIND_FIELDS, KIND_LOST_UPDATE, RECORD_KEY, FieldConflict, Option, OptionAct
+from conflicts.reports import (
+    CREATE_ITEM,
+    DELETE_RECORD,
+    KIND_DELETE,
+    KIND_FIELDS,
+    KIND_LOST_UPDATE,
+    RECORD_KEY,
+    UNLINK,
+    FieldConflict,
+    Option,
+)
 from sync.choices import ApprovalKind, ApprovalState, BlockedCode, ColumnProblem, RemovedItemPolicy, SyncDirection
 from sync.merge import FieldDirection, FieldSides, Unknown
 from sync.models import ApprovalRequest, FieldMapping, SyncMetadata
@@ -104,7 +114,9 @@ def removal_of(
     now: datetime,
 ) -> RecordPlan:
     """Decide what becomes of a record whose item is gone: quiet for now, acted on, or asked about."""
-    record, state, (since, passes) = facts.record, facts.state, _noticed(facts, now)
+    record = facts.record
+    state = facts.state
+    since, passes = _noticed(facts, now)
     plan = plan.with_state(removed_since=since, removed_passes=passes, remote_state=state)
     sentence = removal_sentence(facts)
     if not record.record.may_sync:
@@ -123,8 +135,7 @@ def removal_of(
     removed = _with_action(board, facts, by_policy, _described(board, facts, sentence, settings))
     if facts.is_removed_too_often and removed.act is RecordAction.CREATE and not removed.chosen:
         # What takes the item away takes every new one away too: a person has to say what becomes of it.
-        what = f"{removed.what} {REMOVED_TOO_OFTEN}"
-        removed = replace(removed, act=RecordAction.NOTHING, by="", what=what)
+        removed = replace(removed, act=RecordAction.NOTHING, by="", what=f"{removed.what} {REMOVED_TOO_OFTEN}")
     plan = replace(plan, removal=removed)
     if not removed.act:
         return plan.end_settled(f"{removed.what} You are asked what happens to the record.")
@@ -153,9 +164,9 @@ def may_delete(facts: RemovalFacts) -> bool:
 def _noticed(facts: RemovalFacts, now: datetime) -> tuple[datetime, int]:
     """Since when it is gone, and how many passes have found it so, this one among them."""
     ledger = facts.record.ledger
-    known = ledger.removed_since if ledger.remote_state in OFF_BOARD_STATES else None
-    passes = (ledger.removed_passes or 0) + 1 if known and ledger.remote_state == facts.state else 1
-    return known or now, passes
+    noticed_before = ledger.removed_since if ledger.remote_state in OFF_BOARD_STATES else None
+    passes = (ledger.removed_passes or 0) + 1 if noticed_before and ledger.remote_state == facts.state else 1
+    return noticed_before or now, passes
 
 
 def _quiet_seconds(facts: RemovalFacts, settings: Settings, now: datetime) -> float:
@@ -177,18 +188,20 @@ def _is_recreation(facts: RemovalFacts) -> bool:
 
     Who restored the record while its item was leaving the board wants one, too, whoever takes the item away.
     """
-    payload, direction = facts.record.claim.payload, facts.record.record.sync_direction
+    payload = facts.record.claim.payload
+    direction = facts.record.record.sync_direction
     is_restored = bool(payload.get(RESTORED_KEY)) and facts.state in REPORTED_STATES
     is_wanted = is_restored or (bool(payload.get(RECREATE_KEY)) and facts.state != MISSING)
     return is_wanted and direction != SyncDirection.MONDAY_TO_NPD and not payload.get(UNLINK_KEY)
 
 
 def removal_sentence(facts: RemovalFacts) -> str:
-    item, state = facts.record.item, facts.state
+    item = facts.record.item
+    state = facts.state
     name = item.name if item else record_name(facts.record.record)
     if state == MISSING:
-        seen = "it may be deleted permanently, or hidden from NPD Sync's user on Monday"
-        return f"Monday doesn't show the item of “{name}” any more: {seen}."
+        reason = "it may be deleted permanently, or hidden from NPD Sync's user on Monday"
+        return f"Monday doesn't show the item of “{name}” any more: {reason}."
     if state == MOVED:
         return f"The item “{name}” is on another board now ({(item.board_id if item else '') or ''})."
     return f"The item “{name}” was {state} on Monday{f' by {facts.actor}' if facts.actor else ''}."
@@ -197,42 +210,44 @@ def removal_sentence(facts: RemovalFacts) -> str:
 def _described(board: BoardContext, facts: RemovalFacts, sentence: str, settings: Settings) -> RemovedItem:
     fields = edits_since_agreed(board, facts.record)
     labels = {mapping.key: mapping.label for mapping in board.mappings}
-    edited = [labels[one.key] for one in fields if one.npd != one.base or one.monday]
-    unread = [labels[one.key] for one in fields if one.reason not in ("", MISSED_EDIT)]
-    what = f"{sentence} Nothing was edited since the last sync."
+    edited = [labels[edit.key] for edit in fields if edit.npd != edit.base or edit.monday]
+    unread = [labels[edit.key] for edit in fields if edit.reason not in ("", MISSED_EDIT)]
+    description = f"{sentence} Nothing was edited since the last sync."
     if edited:
-        what = f"{sentence} Edited since the last sync: {', '.join(edited)}."
+        description = f"{sentence} Edited since the last sync: {', '.join(edited)}."
     elif unread:
-        what = sentence
+        description = sentence
     if unread:
-        what += f" What Monday says can't be read, so it may have been edited there: {', '.join(unread)}."
-    return RemovedItem(facts.state, what, fields, removal_options(facts, settings))
+        description += f" What Monday says can't be read, so it may have been edited there: {', '.join(unread)}."
+    return RemovedItem(facts.state, description, fields, removal_options(facts, settings))
 
 
 def removal_options(facts: RemovalFacts, settings: Settings) -> tuple[Option, ...]:
     """Return the options that the record's direction and NPD's other records leave."""
-    record, state = facts.record.record, facts.state
-    name, direction = record_name(record), record.sync_direction
-    found = []
+    record = facts.record.record
+    state = facts.state
+    name = record_name(record)
+    direction = record.sync_direction
+    options = []
     if direction != SyncDirection.MONDAY_TO_NPD:
         effect = (
             f"A new item is created on the board from what “{name}” says in NPD now, and linked with it. A removed "
             f"item can't be restored from here; you may instead {RESTORE_HINTS[state]}: then this question closes by "
             "itself."
         )
-        found.append(Option("npd", "Keep the record and create its item again", effect, does=OptionAct.CREATE_ITEM))
+        options.append(Option("npd", "Keep the record and create its item again", effect, does=CREATE_ITEM))
     if state != MISSING and direction != SyncDirection.NPD_TO_MONDAY and not facts.needed_by:
         effect = (
             f"“{name}” is deleted in NPD, with what was edited here.{facts.loss} For {settings.tombstone_days} days it "
             "can be restored from the list of deleted records."
         )
-        found.append(Option("monday", "Delete the record in NPD too", effect, does=OptionAct.DELETE_RECORD))
+        options.append(Option("monday", "Delete the record in NPD too", effect, does=DELETE_RECORD))
     effect = (
         f"“{name}” stays in NPD as it is, and its sync is turned off. The item is unlinked: restored, it is neither "
         "matched nor made into a record until a person says so."
     )
-    unlink_option = Option("custom", "Keep the record and end its sync", effect, UNLINK_OPTION, OptionAct.UNLINK)
-    return (*found, unlink_option)
+    unlink_option = Option("custom", "Keep the record and end its sync", effect, UNLINK_OPTION, UNLINK)
+    return (*options, unlink_option)
 
 
 def _with_action(
@@ -256,14 +271,16 @@ def _with_action(
 
 def _unseen_edits(board: BoardContext, facts: RemovalFacts, removed: RemovedItem) -> tuple[HistoryLine, ...]:
     """Return what the history says of edits on Monday that nobody is asked about: the new item has NPD's values."""
-    record, item = facts.record, facts.record.item
+    record = facts.record
+    item = facts.record.item
     missed = {edit.key for edit in removed.fields if edit.reason == MISSED_EDIT}
     if item is None or not missed:
         return ()
-    changes, why = change_events(board, record.record, record.history.events), "the item left the board with that."
+    changes = change_events(board, record.record, record.history.events)
+    why = "the item left the board with that."
     mappings = [mapping for mapping in board.mappings if mapping.key in missed]
-    found = [left_with_item(board, record.record, one, item, changes, facts.people, why) for one in mappings]
-    return tuple(line for line in found if line)
+    lines = [left_with_item(board, record.record, mapping, item, changes, facts.people, why) for mapping in mappings]
+    return tuple(line for line in lines if line)
 
 
 def _by_choice(facts: RemovalFacts, removed: RemovedItem) -> RemovedItem:
@@ -307,15 +324,18 @@ def edits_since_agreed(board: BoardContext, facts: RecordFacts) -> tuple[FieldCo
     Of a field that never agreed those values are edits that the other side doesn't have. Monday's side of a field is
     there only where it was edited too, and never reached NPD; a `reason` of its own says that it can't be read.
     """
-    found = (_field_edit(board, facts, mapping) for mapping in board.mappings if mapping.column_id)
-    return tuple(edit for edit in found if edit is not None)
+    edits = (_field_edit(board, facts, mapping) for mapping in board.mappings if mapping.column_id)
+    return tuple(edit for edit in edits if edit is not None)
 
 
 def _field_edit(board: BoardContext, facts: RecordFacts, mapping: FieldMapping) -> FieldConflict | None:
-    way, convert, item_id = way_of(facts, mapping), board.converter(mapping, facts.record), facts.record.monday_id or ""
+    way = way_of(facts, mapping)
+    convert = board.converter(mapping, facts.record)
+    item_id = facts.record.monday_id or ""
     if way is FieldDirection.NONE:
         return None
-    local_raw, cell = stored_values(facts.record, mapping), _shown_cell(convert, mapping, facts.item)
+    local_raw = stored_values(facts.record, mapping)
+    cell = _shown_cell(convert, mapping, facts.item)
     base = base_of(facts.ledger, mapping, item_id)
     if facts.item is not None and not isinstance(cell, Unknown):
         after = base_with_intents(facts, mapping, convert, cell, facts.item)
@@ -378,13 +398,14 @@ def _comparable(raw: dict[str, Any]) -> list[Any]:
 
 def wanted_deletions(plans: Iterable[RecordPlan]) -> list[Act]:
     """Return the records that are to be deleted in NPD, as approvals know them."""
-    return [(one.id, "") for one in plans if one.removal and one.removal.act is RecordAction.DELETE]
+    return [(plan.id, "") for plan in plans if plan.removal and plan.removal.act is RecordAction.DELETE]
 
 
 def approve_deletions(planned: Sequence[tuple[RemovalFacts, RecordPlan]], approvals: ApprovalFacts) -> list[RecordPlan]:
     """Let go what isn't too much at once, hold the rest; what waits is over where it is to be something else by now."""
     wanted = wanted_deletions(plan for _, plan in planned)
-    verdicts, plans = restraints.approval_verdicts(approvals, ApprovalKind.RECORDS, wanted), []
+    verdicts = restraints.approval_verdicts(approvals, ApprovalKind.RECORDS, wanted)
+    plans = []
     for facts, plan in planned:
         assert plan.removal is not None
         verdict = verdicts.get((plan.id, ""))
@@ -407,13 +428,15 @@ def approve_deletions(planned: Sequence[tuple[RemovalFacts, RecordPlan]], approv
 
 def decide_removals(facts: PassFacts, plan: Plan) -> Plan:
     """End every open record whose item is gone: quiet for now, acted on, blocked, or asked about."""
-    gone = {one.id: one for one in plan.open_records if one.removal}
+    gone = {record_plan.id: record_plan for record_plan in plan.open_records if record_plan.removal}
     if not gone:
         return plan
-    board, settings, now = facts.board, facts.settings, facts.now
-    known = [replace(facts.removals[key], record=one.facts) for key, one in gone.items()]
-    planned = [(one, removal_of(board, gone[one.record.id], one, one.policy, settings, now)) for one in known]
-    acts = wanted_deletions(one for _, one in planned)
+    planned = []
+    for key, record_plan in gone.items():
+        removal = replace(facts.removals[key], record=record_plan.facts)
+        decided = removal_of(facts.board, record_plan, removal, removal.policy, facts.settings, facts.now)
+        planned.append((removal, decided))
+    acts = wanted_deletions(record_plan for _, record_plan in planned)
     return plan.with_records(approve_deletions(planned, restraints.approval_facts(facts, ApprovalKind.RECORDS, acts)))
 
 
@@ -421,15 +444,15 @@ def new_deletion_requests(plan: Plan) -> list[ApprovalRequest]:
     """Return the rows by which the planned deletions in NPD count, or wait, yet to be stored."""
     return [
         restraints.new_request(
-            one.record,
-            one.record.monday_id,
+            record_plan.record,
+            record_plan.record.monday_id,
             ApprovalKind.RECORDS,
-            one.removal.approval,
-            record_name(one.record),
-            {conflict.key: conflict.npd for conflict in one.removal.fields},
+            record_plan.removal.approval,
+            record_name(record_plan.record),
+            {conflict.key: conflict.npd for conflict in record_plan.removal.fields},
         )
-        for one in plan.records.values()
-        if one.removal and one.removal.approval in (ApprovalState.DONE, ApprovalState.PENDING)
+        for record_plan in plan.records.values()
+        if record_plan.removal and record_plan.removal.approval in (ApprovalState.DONE, ApprovalState.PENDING)
     ]
 
 
@@ -438,13 +461,14 @@ def recreated(plan: RecordPlan, removed: RemovedItem) -> RecordPlan:
 
     The old base stays in the sync state; it belongs to the old item, and holds again should that one be linked again.
     """
-    result, is_chosen = "The record is kept, and its item is created again from what NPD says now.", removed.chosen
+    result = "The record is kept, and its item is created again from what NPD says now."
+    is_chosen = removed.chosen
     by = "" if is_chosen else removed.by
     line = HistoryLine(
         "unlinked", f"{removed.what} {result}", actor=by, values={"again": not is_chosen, "reason": removed.state}
     )
-    done = replace(plan.logged(line, *removed.lost), removal=replace(removed, result=result))
-    return replace(_without_absence(done), reason="Its item is created again at the next sync.")
+    ended = replace(plan.logged(line, *removed.lost), removal=replace(removed, result=result))
+    return replace(_without_absence(ended), reason="Its item is created again at the next sync.")
 
 
 def deleted(plan: RecordPlan, removed: RemovedItem, needed: str) -> RecordPlan:
@@ -453,8 +477,8 @@ def deleted(plan: RecordPlan, removed: RemovedItem, needed: str) -> RecordPlan:
         # A person is asked, and of a choice told why it can't be carried out.
         options = tuple(option for option in removed.options if option.choose != "monday")
         problem = needed if removed.chosen else ""
-        asked = replace(removed, act=RecordAction.NOTHING, options=options, problem=problem)
-        return replace(plan, removal=asked, reason=f"{removed.what} It can't be deleted in NPD: {needed}")
+        open_removal = replace(removed, act=RecordAction.NOTHING, options=options, problem=problem)
+        return replace(plan, removal=open_removal, reason=f"{removed.what} It can't be deleted in NPD: {needed}")
     result = f"{removed.what} So it was deleted in NPD too, {removed.by}."
     return replace(
         plan.logged(HistoryLine("delete", result, values={"reason": removed.state})),

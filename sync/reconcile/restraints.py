@@ -71,8 +71,9 @@ def plan_loop(
 
     None where nothing is known of the field, or nothing becomes of it. `loop_times` rewrites within an hour are a loop.
     """
-    mapping, loop = field_plan.mapping, facts.history.loops.get(field_plan.mapping.key)
-    plan = known = known_loop(facts, mapping.key)
+    mapping = field_plan.mapping
+    loop = facts.history.loops.get(field_plan.mapping.key)
+    plan = before = known_loop(facts, mapping.key)
     if loop is not None and (facts.causes & Cause.PERSON or field_plan.resolves):
         plan = _ended(plan, mapping.label, "a person acted")
     elif write := uncounted_write(facts, field_plan):
@@ -84,7 +85,7 @@ def plan_loop(
         plan = _ended(plan, mapping.label, "it stayed as it was for an hour")
     if plan.throttled_until is not None and plan.throttled_until > now and field_plan.send_raw is not None:
         plan = replace(plan, blocked_reason=plan.throttle_reason(mapping.label))
-    return None if plan is known else plan
+    return None if plan is before else plan
 
 
 def known_loop(facts: RecordFacts, key: str) -> LoopPlan:
@@ -95,7 +96,8 @@ def known_loop(facts: RecordFacts, key: str) -> LoopPlan:
 
 
 def is_rewritten(field_plan: FieldPlan) -> bool:
-    base, raw = field_plan.base, field_plan.remote_raw
+    base = field_plan.base
+    raw = field_plan.remote_raw
     if base is None or (raw == base["remote"] and not base.get(AS_SENT)):
         return False
     return sides_of(field_plan.convert, base, remote=raw).remote_changed
@@ -106,8 +108,10 @@ def uncounted_write(facts: RecordFacts, field_plan: FieldPlan) -> Intent | None:
 
     Each of our writes counts once, and only while the base is what it left behind.
     """
-    key, base = field_plan.mapping.key, field_plan.base
-    write, loop = facts.history.last_writes.get(key), facts.history.loops.get(key)
+    key = field_plan.mapping.key
+    base = field_plan.base
+    write = facts.history.last_writes.get(key)
+    loop = facts.history.loops.get(key)
     if write is None or base is None or base["local"] != write.values[key]["local"] or not is_rewritten(field_plan):
         return None
     is_counted = loop is not None and any(rewrite["write"] == str(write.pk) for rewrite in loop.times)
@@ -127,7 +131,7 @@ def is_loop_over(loop: WriteLoop, now: datetime) -> bool:
 
 
 def _counted(plan: LoopPlan, write: Intent, by: str, now: datetime) -> LoopPlan:
-    recent = [one for one in plan.times if datetime.fromisoformat(one["at"]) > now - LOOP_WINDOW]
+    recent = [rewrite for rewrite in plan.times if datetime.fromisoformat(rewrite["at"]) > now - LOOP_WINDOW]
     return replace(plan, times=(*recent, {"at": now.isoformat(), "write": str(write.pk)}), by=by or plan.by)
 
 
@@ -145,24 +149,30 @@ def _ended(plan: LoopPlan, label: str, why: str) -> LoopPlan:
 
 def throttle_write_loops(facts: PassFacts, plan: Plan) -> Plan:
     """Plan the loops of all open records, and block the fields that are throttled."""
-    read = [one for one in plan.open_records if one.item is not None and not one.creates]
+    read = [
+        record_plan for record_plan in plan.open_records if record_plan.item is not None and not record_plan.creates
+    ]
     # Nearly all records have neither: a look at unchanged ones must not build anything for them.
-    known = [one for one in read if one.facts.history.loops or one.facts.history.last_writes]
-    return plan.with_records(_throttled_fields(one, facts, facts.people) for one in known)
+    rewritten = [
+        record_plan for record_plan in read if record_plan.facts.history.loops or record_plan.facts.history.last_writes
+    ]
+    return plan.with_records(_throttled_fields(record_plan, facts, facts.people) for record_plan in rewritten)
 
 
 def _throttled_fields(plan: RecordPlan, facts: PassFacts, people: Mapping[str, Any]) -> RecordPlan:
-    found, plans, lines = dict(plan.loops), dict(plan.plans), []
+    loops = dict(plan.loops)
+    plans = dict(plan.plans)
+    lines = []
     for key, field_plan in plan.plans.items():
         loop = plan_loop(plan.facts, field_plan, facts.now, facts.settings.loop_times, people)
         if loop is None:
             continue
-        found[key] = loop
+        loops[key] = loop
         if loop.line:
             lines.append(HistoryLine("loop", loop.line, key))
         if loop.blocked_reason:
             plans[key] = field_plan.block(BlockedCode.THROTTLED, loop.blocked_reason)
-    return replace(plan, loops=found, fields=replace(plan.fields, plans=plans)).logged(*lines)
+    return replace(plan, loops=loops, fields=replace(plan.fields, plans=plans)).logged(*lines)
 
 
 # Deletes and clears over the limit wait for a person's approval.
@@ -190,7 +200,8 @@ def approval_verdicts(facts: ApprovalFacts, kind: ApprovalKind, wanted: Collecti
     Asked again within the hour one goes, and counts once; so does an approved. Of what a person rejected, the request
     tells.
     """
-    states, new = facts.states(kind), new_acts(facts, kind, wanted)
+    states = facts.states(kind)
+    new = new_acts(facts, kind, wanted)
     is_held = bool(new) and facts.is_over_limit(kind, {entity_id for entity_id, _ in new})
     of_new = ApprovalVerdict(False, ApprovalState.PENDING) if is_held else ApprovalVerdict(True, ApprovalState.DONE)
     goes = (ApprovalState.APPROVED, ApprovalState.DONE)
@@ -238,7 +249,8 @@ def may_empty(board: BoardContext, facts: RecordFacts, item: Item) -> bool:
     """Whether a pass may empty a field of the record on either side: one is empty already, or a list shrinks."""
     for mapping in board.mappings:
         base = base_of(facts.ledger, mapping, item.id)
-        convert, local_raw = board.converter(mapping, facts.record), stored_values(facts.record, mapping)
+        convert = board.converter(mapping, facts.record)
+        local_raw = stored_values(facts.record, mapping)
         cell = cell_of(convert, mapping, item)
         if not mapping.column_id or (
             base and base["local"] == local_raw and base["remote"] == cell and not base.get(AS_SENT)
@@ -258,50 +270,53 @@ def find_clears(facts: RecordFacts, plans: Iterable[FieldPlan]) -> Iterator[Fiel
             continue
         # Where nothing that is known stands there, nothing is emptied.
         with suppress(UnknownValue):
-            local, remote = p.convert.local(p.local_raw), p.convert.remote(p.remote_raw)
+            local = p.convert.local(p.local_raw)
+            remote = p.convert.remote(p.remote_raw)
             if p.send_raw is not None and p.convert.local(p.send_raw) is None and remote is not None:
                 yield FieldClear(facts, p, ApprovalKind.CLEAR_MONDAY, p.convert.display(remote))
             if p.write_raw is not None and p.convert.local(p.write_raw) is None and local is not None:
                 yield FieldClear(facts, p, ApprovalKind.CLEAR_NPD, p.convert.display(local))
 
 
-def outdated_requests(asked: ApprovalFacts, clears: Iterable[FieldClear]) -> tuple[ApprovalRequest, ...]:
+def outdated_requests(approvals: ApprovalFacts, clears: Iterable[FieldClear]) -> tuple[ApprovalRequest, ...]:
     """Return the open requests about another value than a clear's: what a person approves or rejects is one value."""
-    requests = asked.open_requests
-    found = [(clear, requests.get(clear.key)) for clear in clears]
-    return tuple(act for clear, act in found if act is not None and act.values.get("value") != clear.value)
+    requests = approvals.open_requests
+    requested = [(clear, requests.get(clear.key)) for clear in clears]
+    return tuple(act for clear, act in requested if act is not None and act.values.get("value") != clear.value)
 
 
-def _without(asked: ApprovalFacts, released: Sequence[ApprovalRequest]) -> ApprovalFacts:
-    return replace(asked, requests=tuple(one for one in asked.requests if one not in released))
+def _without(approvals: ApprovalFacts, released: Sequence[ApprovalRequest]) -> ApprovalFacts:
+    return replace(approvals, requests=tuple(request for request in approvals.requests if request not in released))
 
 
 def decide_clears(
-    asked: ApprovalFacts,
+    approvals: ApprovalFacts,
     clears: Sequence[FieldClear],
-    known: Mapping[UUID, FieldFacts],
+    contexts: Mapping[UUID, FieldFacts],
     fields: Mapping[UUID, FieldsPlan],
 ) -> ClearsPlan:
     """Block the fields that would be emptied where they are too many; carry out what a person rejected.
 
     `known` and `fields` are those of the records with clears.
     """
-    released = outdated_requests(asked, clears)
-    asked = _without(asked, released)
-    requests = asked.open_requests
-    changed, counted, pending = dict(fields), [], []
+    released = outdated_requests(approvals, clears)
+    approvals = _without(approvals, released)
+    requests = approvals.open_requests
+    changed = dict(fields)
+    counted = []
+    pending = []
     for kind in CLEARS:
         of_kind = [clear for clear in clears if clear.kind == kind]
         rejected = {c.key for c in of_kind if c.key in requests and requests[c.key].state == ApprovalState.REJECTED}
         wanted = {clear.act: clear for clear in of_kind if clear.key not in rejected}
-        verdicts = approval_verdicts(asked, kind, wanted)
+        verdicts = approval_verdicts(approvals, kind, wanted)
         counted += [wanted[act] for act, verdict in verdicts.items() if verdict.new_state is ApprovalState.DONE]
         pending += [wanted[act] for act, verdict in verdicts.items() if verdict.new_state is ApprovalState.PENDING]
         for clear in of_kind:
             entity_id = clear.facts.id
             log: tuple[HistoryLine, ...] = ()
             if clear.key in rejected:
-                field_plan = _restored(known[entity_id], clear)
+                field_plan = _restored(contexts[entity_id], clear)
             elif verdicts[clear.act].may_go:
                 continue
             else:
@@ -313,9 +328,12 @@ def decide_clears(
 
 
 def _blocked_clear(clear: FieldClear, *, is_news: bool) -> tuple[FieldPlan, tuple[HistoryLine, ...]]:
-    field_plan, value = clear.field_plan, clear.value
-    key, label = field_plan.mapping.key, field_plan.mapping.label
-    emptied, to_empty = _EMPTIED_SIDE[clear.kind], _SIDE_TO_EMPTY[clear.kind]
+    field_plan = clear.field_plan
+    value = clear.value
+    key = field_plan.mapping.key
+    label = field_plan.mapping.label
+    emptied = _EMPTIED_SIDE[clear.kind]
+    to_empty = _SIDE_TO_EMPTY[clear.kind]
     blocked = field_plan.block(
         BlockedCode.APPROVAL,
         f"It was emptied {emptied}, with the fields of many records within an hour. It still says “{value}” "
@@ -327,10 +345,12 @@ def _blocked_clear(clear: FieldClear, *, is_news: bool) -> tuple[FieldPlan, tupl
     return blocked, (line,) if is_news else ()
 
 
-def _restored(known: FieldFacts, clear: FieldClear) -> FieldPlan:
+def _restored(context: FieldFacts, clear: FieldClear) -> FieldPlan:
     """A person said that this field is not to be emptied: the side where it was gets the value back."""
-    field_plan, key = clear.field_plan, clear.field_plan.mapping.key
-    way, convert = way_of(known.facts, field_plan.mapping), field_plan.convert
+    field_plan = clear.field_plan
+    key = clear.field_plan.mapping.key
+    way = way_of(context.facts, field_plan.mapping)
+    convert = field_plan.convert
     is_pull = clear.kind == ApprovalKind.CLEAR_MONDAY
     if way not in (FieldDirection.BOTH, FieldDirection.TO_NPD if is_pull else FieldDirection.TO_MONDAY):
         return field_plan.block(
@@ -342,35 +362,43 @@ def _restored(known: FieldFacts, clear: FieldClear) -> FieldPlan:
     decision = FieldDecision(key, action, "a person decided that it is not emptied")
     field_plan = replace(field_plan, send_raw=None, write_raw=None, decision=decision)
     field = Field(key, convert.local(field_plan.local_raw), convert.remote(field_plan.remote_raw), way=way)
-    return apply_decision(known, field_plan, field)
+    return apply_decision(context, field_plan, field)
 
 
 def request_approvals(facts: PassFacts, plan: Plan) -> Plan:
     """Decide on the fields that the open records' plans would empty."""
     open_records = plan.open_records
-    clears = [clear for one in open_records for clear in find_clears(one.facts, one.plans.values())]
-    ids = {one.id for one in open_records if one.ledger.blocked_fields} | {clear.facts.id for clear in clears}
+    clears = [
+        clear for record_plan in open_records for clear in find_clears(record_plan.facts, record_plan.plans.values())
+    ]
+    ids = {record_plan.id for record_plan in open_records if record_plan.ledger.blocked_fields} | {
+        clear.facts.id for clear in clears
+    }
     if not ids:
         return plan
-    asked = facts.approvals.about(CLEARS, ids)
+    approvals = facts.approvals.about(CLEARS, ids)
     concerned = {clear.facts.id: plan.records[clear.facts.id] for clear in clears}
-    known = {pk: facts.field_facts(one) for pk, one in concerned.items()}
-    found = decide_clears(asked, clears, known, {pk: one.fields for pk, one in concerned.items()})
-    plan = plan.with_records(plan.records[pk].with_fields(fields) for pk, fields in found.fields.items())
-    return replace(plan, clears=found)
+    contexts = {pk: facts.field_facts(record_plan) for pk, record_plan in concerned.items()}
+    clears_plan = decide_clears(
+        approvals, clears, contexts, {pk: record_plan.fields for pk, record_plan in concerned.items()}
+    )
+    plan = plan.with_records(plan.records[pk].with_fields(fields) for pk, fields in clears_plan.fields.items())
+    return replace(plan, clears=clears_plan)
 
 
 def new_clear_requests(plan: Plan, *states: ApprovalState) -> list[ApprovalRequest]:
     """Return the rows, yet to be stored, by which the planned clears count, or wait."""
     if plan.clears is None:
         return []
-    found = {ApprovalState.DONE: plan.clears.counted, ApprovalState.PENDING: plan.clears.pending}
-    return [_clear_request(clear, state) for state in states for clear in found[state]]
+    by_state = {ApprovalState.DONE: plan.clears.counted, ApprovalState.PENDING: plan.clears.pending}
+    return [_clear_request(clear, state) for state in states for clear in by_state[state]]
 
 
 def _clear_request(clear: FieldClear, state: ApprovalState) -> ApprovalRequest:
     """Return the row, yet to be stored, by which it counts, or waits."""
-    mapping, record, item = clear.field_plan.mapping, clear.facts.record, clear.facts.item
+    mapping = clear.field_plan.mapping
+    record = clear.facts.record
+    item = clear.facts.item
     values = {"record": str(record), "label": mapping.label, "value": clear.value}
     label = f"{mapping.label} “{clear.value}” of {record}"
     return new_request(record, item.id if item else "", clear.kind, state, label, values, key=mapping.key)
@@ -384,10 +412,14 @@ def ended_requests(
     `written` are the records whose items Monday's answer showed.
     """
     for act in plan.clears.requests if plan.clears else ():
-        one = plan.records.get(act.entity_id)
-        state = _final_state(one, act, is_written=one.id in written) if one and one.plans else None
-        if one and state:
-            yield act, state, one
+        record_plan = plan.records.get(act.entity_id)
+        state = (
+            _final_state(record_plan, act, is_written=record_plan.id in written)
+            if record_plan and record_plan.plans
+            else None
+        )
+        if record_plan and state:
+            yield act, state, record_plan
 
 
 def _final_state(plan: RecordPlan, act: ApprovalRequest, *, is_written: bool) -> ApprovalState | None:
@@ -399,7 +431,8 @@ def _final_state(plan: RecordPlan, act: ApprovalRequest, *, is_written: bool) ->
     if p.blocked_reason or base is None:
         return None
     try:
-        local, remote = p.convert.local(base["local"]), p.convert.remote(base["remote"])
+        local = p.convert.local(base["local"])
+        remote = p.convert.remote(base["remote"])
         is_on_monday = is_written if p.send_raw is not None else p.convert.remote(p.remote_raw) == remote
         is_in_npd = p.convert.local(stored_values(plan.record, p.mapping)) == local
     except UnknownValue:

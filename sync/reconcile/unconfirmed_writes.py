@@ -24,11 +24,11 @@ from sync.monday.board_items import Item, WriteResult
 from sync.monday.conversion import UnknownValue
 from sync.monday.errors import MondayError, Scope
 from sync.reconcile.board_filter import may_have_new_item
+from sync.reconcile.calls import is_refused
 from sync.reconcile.facts import RecordFacts, change_events, is_create
 from sync.reconcile.field_plan import AS_SENT, base_of, cell_of, new_base, sides_of
 from sync.reconcile.field_values import BoardContext, npd_id_of, stored_values
 from sync.reconcile.pass_plan import PassFacts, RecordPlan
-from sync.reconcile.writes import is_refused
 
 IDEMPOTENCY_MINUTES = 30
 """How long Monday replays an answer (developer.monday.com/api-reference/docs/idempotency)."""
@@ -95,11 +95,11 @@ class CreatePlan:
 
 def decide_unconfirmed(facts: UnconfirmedCreates) -> list[CreatePlan]:
     """Return what becomes of each after a look for its item."""
-    found = facts.items
-    if found is None:
+    items = facts.items
+    if items is None:
         return _all(facts, Fate.WAIT, facts.wait_seconds)
-    if found:
-        return [_after_look(facts, intent, found.get(str(intent.entity_id))) for intent in facts.intents]
+    if items:
+        return [_after_look(facts, intent, items.get(str(intent.entity_id))) for intent in facts.intents]
     if facts.is_paused:
         return _all(facts, Fate.WAIT, PAUSED_WAIT_SECONDS)
     if is_resendable(facts) and {intent.entity_id for intent in facts.intents} <= facts.due:
@@ -161,11 +161,11 @@ def after_resending(facts: UnconfirmedCreates, answer: WriteResult | MondayError
 
 def _after_answer(facts: UnconfirmedCreates, intent: Intent, answer: WriteResult) -> CreatePlan:
     """A replay says what became of the first sending, and nothing was carried out."""
-    said = answer.by_alias[intent.alias]
-    if not isinstance(said, MondayError):
-        return CreatePlan(intent, Fate.LINK, said)
-    if said.outcome_unknown and not answer.replayed:
-        return CreatePlan(intent, Fate.FAIL, wait_seconds=facts.wait_seconds, detail=said.sentence)
+    written = answer.by_alias[intent.alias]
+    if not isinstance(written, MondayError):
+        return CreatePlan(intent, Fate.LINK, written)
+    if written.outcome_unknown and not answer.replayed:
+        return CreatePlan(intent, Fate.FAIL, wait_seconds=facts.wait_seconds, detail=written.sentence)
     return CreatePlan(intent, Fate.VOID)
 
 
@@ -200,25 +200,26 @@ def late_writes(board: BoardContext, facts: RecordFacts) -> dict[str, dict[str, 
 
     The newest event that tells this value may name another user than the token's: then it is an edit.
     """
-    found, user = landed_writes(board, facts), facts.history.token_user
-    if not found or not user:
-        return {key: entry for key, (entry, _) in found.items()}
+    landed = landed_writes(board, facts)
+    user = facts.history.token_user
+    if not landed or not user:
+        return {key: entry for key, (entry, _) in landed.items()}
     # As they came: of several at one time the last one counts.
     events = sorted(facts.history.events, key=lambda received: received.pk)
     changes = change_events(board, facts.record, events)
     users: dict[tuple[str, Side], str] = {(event.key, event.value): event.user_id for event in changes}
-    return {key: entry for key, (entry, value) in found.items() if users.get((key, value), "") in ("", user)}
+    return {key: entry for key, (entry, value) in landed.items() if users.get((key, value), "") in ("", user)}
 
 
 def landed_writes(board: BoardContext, facts: RecordFacts) -> dict[str, tuple[dict[str, Any], Side]]:
     """Return what void intents seem to have written after all, with the value, before any event is asked."""
-    found = {}
+    landed = {}
     for intent in facts.history.void:
         for mapping in board.mappings:
             entry = intent.values.get(mapping.key)
             if entry and (sides := _landed(board, facts, intent, mapping, entry)):
-                found[mapping.key] = (entry, sides.remote)
-    return found
+                landed[mapping.key] = (entry, sides.remote)
+    return landed
 
 
 def _landed(
@@ -228,12 +229,14 @@ def _landed(
 
     A list that was united holds what somebody on Monday added, so it is merged as any other (act.py).
     """
-    item, convert = facts.item, board.converter(mapping, facts.record)
+    item = facts.item
+    convert = board.converter(mapping, facts.record)
     base = base_of(facts.ledger, mapping, item.id) if item is not None else None
     is_same = mapping.is_current(entry) and not entry.get("united")
     if item is None or base is None or intent.item_id != item.id or not is_same:
         return None
-    cell, local_raw = cell_of(convert, mapping, item), stored_values(facts.record, mapping)
+    cell = cell_of(convert, mapping, item)
+    local_raw = stored_values(facts.record, mapping)
     sides = sides_of(convert, base, local=local_raw, remote=cell)
     sent = sides_of(convert, None, local=entry["local"], remote=cell)
     return sides if sent.equal and sides.remote_changed and sides.differ else None
@@ -286,7 +289,8 @@ def _may_be_created_by(board: BoardContext, facts: RecordFacts, intent: Intent) 
     if intent.item_id:
         return facts.item is not None and intent.item_id == facts.item.id
     # What our creates make bears its NPD ID from the beginning: it was not typed into it.
-    maker, us = facts.history.maker, facts.history.token_user
+    maker = facts.history.maker
+    us = facts.history.token_user
     is_ours = not maker or not us or maker == us
     return wants_maker(board, facts) and not facts.history.is_npd_id_typed and is_ours
 
@@ -315,11 +319,13 @@ def _base_from_creates(
 
 def earlier_writes(facts: PassFacts, plan: RecordPlan) -> dict[str, Mapping[str, dict[str, Any]]]:
     """Return what writes of ours that had no answer left of the record's fields, as FieldFacts has it."""
-    known = plan.facts
+    record_facts = plan.facts
     if plan.id in facts.edits.makers:
         maker, is_typed = facts.edits.makers[plan.id]
-        known = replace(known, history=replace(known.history, maker=maker, is_npd_id_typed=is_typed))
+        record_facts = replace(
+            record_facts, history=replace(record_facts.history, maker=maker, is_npd_id_typed=is_typed)
+        )
     return {
-        "late_writes": late_writes(facts.board, known) if known.history.void else {},
-        "create_bases": create_bases(facts.board, known) if lacks_base(facts.board, known) else {},
+        "late_writes": late_writes(facts.board, record_facts) if record_facts.history.void else {},
+        "create_bases": create_bases(facts.board, record_facts) if lacks_base(facts.board, record_facts) else {},
     }

@@ -10,7 +10,6 @@ from django.db.models import QuerySet
 
 from sync.choices import BlockedCode
 from sync.clock import SyncNow
-from sync.kernel.humanize import day_and_time
 from sync.models import FieldMapping, SyncMetadata, WriteLoop
 
 SIDE_MONDAY = "monday"
@@ -47,14 +46,6 @@ def is_blocking(entry: Mapping[str, Any]) -> bool:
     return KEPT_BY not in entry and entry.get("side") != LEFT_OUT
 
 
-def blocked_field_reason(entry: Mapping[str, Any]) -> str:
-    """Why a field is blocked, and who has kept it different, where somebody has."""
-    reason = str(entry["reason"])
-    if kept := entry.get(KEPT_BY):
-        return f"{reason} {kept.get('who', '')} left it in NPD, so it isn't sent before it or its column changes."
-    return reason
-
-
 def kept_entry(entry: Mapping[str, Any] | None) -> dict[str, Any] | None:
     """The entry that a person kept different, also where the field is blocked for another reason by now."""
     if not entry:
@@ -83,14 +74,3 @@ def throttled_fields() -> QuerySet[WriteLoop]:
 def throttled_records(mapping: FieldMapping) -> list[UUID]:
     loops = throttled_fields().filter(entity_type=mapping.link.entity_type, key=mapping.key)
     return list(loops.order_by("entity_id").values_list("entity_id", flat=True))
-
-
-def throttle_reason(loop: WriteLoop, label: str) -> str:
-    """Say who rewrites one record's field, and until when nothing is sent to it."""
-    times = len(loop.times)
-    often = f"{times} times within an hour" if times > 1 else "again"
-    until = day_and_time(loop.throttled_until) if loop.throttled_until else ""
-    return (
-        f"“{label}” was rewritten {often} by {loop.by or 'somebody'} on the board after our writes, so nothing is "
-        f"sent to it until {until}."
-    )

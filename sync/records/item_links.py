@@ -66,18 +66,11 @@ def request_unlink_many(entity_type: str, ids: Sequence[UUID], by: str) -> None:
     notify.notify_now(entity_type)
 
 
-def request_recreation(record: SyncedModel, by: str) -> None:
-    """Have the next pass of a record whose item was archived, deleted or moved away make it a new one; now, unasked.
-
-    Where the item is back by then, nothing is made. Raises Conflict where there is no such item, or the board's values
-    are the ones that count.
-    """
-    if problems := request_recreation_many(record.entity_type(), [record.pk], by):
-        raise Conflict(problems[0])
-
-
 def request_recreation_many(entity_type: str, ids: Sequence[UUID], by: str) -> list[str]:
-    """Do so for all of these records of which it can be done; return of each other one why it can't, as a sentence."""
+    """Have the next passes of these records, whose items were archived, deleted or moved away, make new ones; unasked.
+
+    Where an item is back by then, none is made. Returns of each record for which it can't be done why, as a sentence.
+    """
     with transaction.atomic():
         records = registry.entity(entity_type).model._default_manager.filter(pk__in=ids)
         problems = {record.pk: _recreation_problem(record) for record in records.order_by("pk")}

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import StrEnum
 from functools import cached_property
 from typing import Any
 from uuid import UUID
 
-from django.conf import settings
 from django.contrib.postgres.aggregates import JSONBAgg
 from django.db.models import (
     BooleanField,
@@ -33,16 +32,7 @@ from django.db.models.functions import Cast, Coalesce, JSONObject
 from django.db.models.lookups import In
 
 from conflicts.reports import KIND_DELETE, KIND_FIELDS, KIND_IDENTITY, KIND_LOST_UPDATE
-from sync.choices import (
-    ApprovalState,
-    BlockedCode,
-    QueueStatus,
-    RecordSyncStatus,
-    RemovedItemPolicy,
-    Rule,
-    SyncDirection,
-    SyncStatus,
-)
+from sync.choices import ApprovalState, BlockedCode, QueueStatus, RecordSyncStatus, Rule, SyncDirection, SyncStatus
 from sync.kernel import humanize
 from sync.limits import BlockedKind
 from sync.models import ApprovalRequest, BoardLink, FieldMapping, QueuePause, SyncedModel, SyncMetadata, SyncQueue
@@ -50,7 +40,7 @@ from sync.monday.conversion import UnknownValue
 from sync.outbox.pauses import active_pause, pause_sentence
 from sync.reconcile.lookups import NOT_KNOWN, FieldDisplay
 from sync.records.availability import BoardAvailability, Overview
-from sync.records.blocked_fields import KEPT_BY, blocked_field_reason, is_blocking, is_rejected
+from sync.records.blocked_fields import KEPT_BY, is_blocking, is_rejected
 from sync.registry import EntitySpec, item_url, link_of, mappings_of
 
 # The five states of a record, and why it is in one: of one record, as a filter of a list, and counted.
@@ -372,20 +362,6 @@ class RecordView:
         return state if self.record.monday_id and self.record.may_sync and state in UNWRITABLE_STATES else ""
 
     @property
-    def quiet_until(self) -> datetime | None:
-        """Until when its removed item may come back unnoticed; None without one, and once people are asked."""
-        since = self.ledger.removed_since
-        is_quiet = self.reason_code is Part.GONE and self.status == RecordSyncStatus.PENDING
-        return since + timedelta(seconds=settings.GONE_QUIET_SECONDS) if since and is_quiet else None
-
-    @property
-    def removed_item_policy(self) -> RemovedItemPolicy:
-        """What becomes of it then, where nobody has edited it; of an item on another board a person is asked."""
-        link = self._page.link
-        by_setting = link is not None and self.removed_item != "moved"
-        return RemovedItemPolicy(link.removed_item_policy) if link and by_setting else RemovedItemPolicy.ASK
-
-    @property
     def failed_jobs(self) -> tuple[int, ...]:
         return tuple(job.pk for job in self._jobs if job.status == QueueStatus.FAILED)
 
@@ -405,15 +381,12 @@ class RecordView:
         return self._page.display.spellings(self.record) if self._page.link else {}
 
     @property
-    def labels(self) -> Mapping[str, str]:
-        return {mapping.key: mapping.label for mapping in self._page.mappings}
-
-    def field_names(self, key: str) -> Sequence[str]:
-        return next((mapping.fields for mapping in self._page.mappings if mapping.key == key), [key])
+    def mappings(self) -> Sequence[FieldMapping]:
+        return self._page.mappings
 
     @property
-    def blocked_fields(self) -> dict[str, str]:
-        return {key: blocked_field_reason(entry) for key, entry in self.ledger.blocked_fields.items()}
+    def labels(self) -> Mapping[str, str]:
+        return {mapping.key: mapping.label for mapping in self.mappings}
 
     @property
     def without_column(self) -> dict[str, FieldMapping]:
@@ -424,22 +397,6 @@ class RecordView:
             for mapping in self._page.mappings
             if held.get(mapping.key, {}).get("code") == BlockedCode.COLUMN
         }
-
-    @property
-    def rejected_fields(self) -> tuple[str, ...]:
-        """Those of them that Monday stands in the way of."""
-        return tuple(key for key, entry in self.ledger.blocked_fields.items() if is_rejected(entry))
-
-    @property
-    def rejected_to_fix(self) -> tuple[str, ...]:
-        """The fields whose value Monday rejected, and that nobody has kept different."""
-        return tuple(key for key in self.rejected_fields if is_blocking(self.ledger.blocked_fields[key]))
-
-    @property
-    def blocked_by_others(self) -> tuple[str, ...]:
-        """The fields that are blocked for another reason."""
-        held = self.ledger.blocked_fields
-        return tuple(key for key in held if is_blocking(held[key]) and not is_rejected(held[key]))
 
     @property
     def words(self) -> str:

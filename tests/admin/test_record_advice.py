@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from django.test import Client
 
+from conflicts.models import SyncConflict
 from npd.models import Contact
 from sync.choices import QueueStatus, RecordSyncStatus
 from sync.clock import sync_now
@@ -16,7 +17,6 @@ from sync.kernel import humanize
 from sync.models import ApprovalRequest, BoardLink, FieldMapping, IgnoredItem, SyncMetadata, SyncQueue
 from sync.outbox import pauses
 from tests.admin import states
-from tests.admin.test_record_panel import posted
 from tests.admin.test_records import change_page, words_of
 from tests.conflicts.conftest import rejected_too
 from tests.conflicts.test_about_record import AGAIN, gone
@@ -31,7 +31,9 @@ def acts_of(client: Client, record: Any) -> list[str]:
     html = client.get(change_page(record)).content.decode()
     panel = html[html.index('id="npd-state"') :]
     panel = panel[: panel.index("</section>")]
-    found = re.findall(r'class="npd-(?:menu-item|button)( npd-button-main)?"[^>]*?data-act="(\w+)"', panel)
+    found = re.findall(
+        r'class="npd-(?:menu-item|button)( npd-button-main)?(?: npd-button-deletes)?"[^>]*?data-act="(\w+)"', panel
+    )
     assert panel.count("npd-button-main") == (1 if found else 0)
     assert [bool(main) for main, _ in found] == [number == 0 for number in range(len(found))]
     return [code for _, code in found]
@@ -79,13 +81,14 @@ def blocked(name: str) -> Contact:
     return made
 
 
-def without_column(name: str) -> Contact:
-    made = blocked(name)
-    FieldMapping.objects.filter(key="phone").update(problem_code="missing")
+def invalid(name: str) -> Contact:
+    made = states.contact(name)
+    states.ledger(made, "completed", blocked_fields={"phone": {"reason": "NPD can't use it.", "code": "invalid"}})
     return made
 
 
 def both_problems(name: str, item: str) -> Contact:
+    FieldMapping.objects.filter(key="phone").update(problem="The column is gone.")
     made = rejected_too(name, item)
     row = SyncMetadata.objects.get(entity_id=str(made.pk))
     row.blocked_fields |= BLOCKED
@@ -102,22 +105,22 @@ STATES: dict[str, tuple[Any, list[str]]] = {
     "synced": (lambda: states.synced("A", "1"), []),
     "pending": (lambda: states.waiting("A"), []),
     "pending from Monday alone": (lambda: states.contact("A", sync_direction="monday_to_npd"), []),
-    "conflict": (lambda: states.conflicting("A", "1")[0], ["resolve"]),
-    "failed": (lambda: states.dead("A"), ["retry"]),
-    "rejected value": (lambda: marked_pending(rejected_too("A", "1"), "1"), ["fix"]),
-    "blocked field": (lambda: blocked("A"), ["unblock"]),
-    "deleted column": (lambda: without_column("A"), ["map_field"]),
-    "rejected and blocked": (lambda: both_problems("A", "1"), ["fix", "unblock"]),
-    "item archived": (lambda: removed("A", "1", "archived"), ["restore", "create_again"]),
-    "item deleted": (lambda: removed("A", "1", "deleted"), ["restore", "create_again"]),
-    "item on another board": (lambda: removed("A", "1", "moved"), ["create_again"]),
+    "conflict": (lambda: states.conflicting("A", "1")[0], ["conflict"]),
+    "failed": (lambda: states.dead("A"), ["retry", "discard"]),
+    "rejected value": (lambda: marked_pending(rejected_too("A", "1"), "1"), ["rejected"]),
+    "blocked field": (lambda: blocked("A"), ["map_field", "check_column"]),
+    "invalid value": (lambda: invalid("A"), ["retry"]),
+    "rejected and blocked": (lambda: both_problems("A", "1"), ["rejected", "map_field", "check_column"]),
+    "item archived": (lambda: removed("A", "1", "archived"), ["create_item", "unlink", "delete_record"]),
+    "item deleted": (lambda: removed("A", "1", "deleted"), ["create_item", "unlink", "delete_record"]),
+    "item on another board": (lambda: removed("A", "1", "moved"), ["create_item", "unlink", "delete_record"]),
     "item not shown": (lambda: removed("A", "1", "missing"), []),
     "item archived, mirrored from Monday": (
         lambda: removed("A", "1", "archived", sync_direction="monday_to_npd"),
-        ["restore"],
+        ["unlink", "delete_record"],
     ),
-    "asked about an archived item": (lambda: asked("A", "1"), ["resolve"]),
-    "approval": (lambda: awaiting_approval("A"), ["approve"]),
+    "asked about an archived item": (lambda: asked("A", "1"), ["create_item", "unlink", "delete_record"]),
+    "approval": (lambda: awaiting_approval("A"), ["reject", "approve"]),
     "sync off": (lambda: states.disabled("A"), ["switch_on"]),
     "unlinked": (lambda: unlinked("A"), ["switch_on", "link_again"]),
     "no direction": (lambda: states.contact("A", sync_direction="none"), ["sync_both_ways"]),
@@ -134,8 +137,8 @@ def test_in_each_state_one_act_is_primary_and_is_the_one_that_helps(browser: Cli
 @pytest.mark.parametrize(
     ("policy", "then"),
     [
-        ("ask", "you are asked here."),
-        ("unlink", "the record is unlinked, as the board's setting says; if it was edited since, you are asked here."),
+        ("ask", "somebody is asked here."),
+        ("unlink", "each record is unlinked, as the board's setting says; what was edited since is asked about."),
     ],
 )
 def test_a_removed_item_says_until_when_it_may_come_back(browser: Client, policy: str, then: str) -> None:
@@ -146,7 +149,8 @@ def test_a_removed_item_says_until_when_it_may_come_back(browser: Client, policy
     SyncMetadata.objects.filter(entity_id=str(made.pk)).update(remote_state="archived", removed_since=sync_now())
     until = humanize.due_time(SyncMetadata.objects.get().removed_since + timedelta(minutes=10))
     page = words_of(browser.get(change_page(made)).content.decode())
-    assert f"If the item comes back until {until}, nothing happens; then {then}" in page
+    sentence = f"Nothing is changed until {until}: what is restored by then is synced as before. Then {then}"
+    assert f"Archived on the board. {sentence}" in page
     assert "Next attempt" not in page
 
 
@@ -154,17 +158,21 @@ def test_a_removed_item_says_until_when_it_may_come_back(browser: Client, policy
     ("rights", "expected"),
     [
         ((), {}),
-        (("change_contact",), {"failed": ["retry"], "rejected value": ["fix"], "sync off": ["switch_on"]}),
-        (("view_syncconflict",), {"conflict": ["resolve"], "rejected value": ["fix"]}),
-        (("view_syncmetadata",), {"blocked field": ["unblock"], "deleted column": ["unblock"]}),
-        (("change_boardlink", "change_fieldmapping"), {"deleted column": ["map_field"]}),
-        (("retry_syncqueue",), {"failed": ["retry"]}),
+        (("change_contact",), {"sync off": ["switch_on"]}),
+        (("view_syncconflict",), {"conflict": ["conflict"], "rejected value": ["rejected"]}),
+        (("view_syncmetadata", "change_contact"), {
+            "invalid value": ["retry"], "blocked field": ["blocked"], "sync off": ["switch_on"],
+        }),
+        (("view_syncmetadata", "change_boardlink", "change_fieldmapping"), {
+            "blocked field": ["map_field", "check_column"], "invalid value": [],
+        }),
+        (("view_syncqueue", "retry_syncqueue"), {"failed": ["retry"]}),
     ],
-)
+)  # fmt: skip
 def test_who_may_less_is_offered_less(client: Client, rights: tuple[str, ...], expected: dict[str, list[str]]) -> None:
     states.boards()
     client.force_login(staff_who_may("view_contact", *rights))
-    for state in ("conflict", "failed", "rejected value", "blocked field", "deleted column", "sync off"):
+    for state in ("conflict", "failed", "rejected value", "invalid value", "blocked field", "sync off"):
         record = STATES[state][0]()
         assert acts_of(client, record) == expected.get(state, []), state
         Contact.objects.all().delete()
@@ -188,11 +196,13 @@ def test_sync_now_has_one_place_and_look_and_can_not_be_pressed_while_a_pause_ho
 
 def test_a_failed_record_is_retried_from_its_page(browser: Client, world: dict[str, Any]) -> None:
     record = world["dead"]
-    assert "is tried again now" in posted(browser, record, "retry")
+    job = SyncQueue.objects.get(entity_id=record.pk)
+    form = {"one": f"retry failed:{job.pk}", "back": change_page(record)}
+    answer = browser.post("/admin/home/act/", form)
+    assert answer["Location"] == change_page(record)
     states_of_jobs = SyncQueue.objects.filter(entity_id=record.pk).values_list("status", flat=True)
     assert QueueStatus.PENDING in states_of_jobs
     assert QueueStatus.FAILED not in states_of_jobs
-    assert "has no failed job any more" in posted(browser, record, "retry")
 
 
 def test_a_mark_escapes_what_it_says(browser: Client) -> None:
@@ -205,12 +215,21 @@ def test_a_mark_escapes_what_it_says(browser: Client) -> None:
     assert "&lt;script&gt;alert(1)" in html
 
 
-def test_the_items_creation_asks_first_and_only_where_there_was_one(browser: Client, world: dict[str, Any]) -> None:
-    record = removed("Gone", "5555", "archived")
-    before = SyncQueue.objects.filter(entity_id=record.pk).count()
-    assert "Create the item of “Gone” again?" in posted(browser, record, "create_again")
-    assert SyncQueue.objects.filter(entity_id=record.pk).count() == before
-    assert "is created again now" in posted(browser, record, "create_again", confirmed="yes")
-    assert SyncQueue.objects.get(entity_id=record.pk).payload == {"recreate": True, "by": "dora"}
-    without = world["waiting"]
-    assert "so none is created again" in posted(browser, without, "create_again", confirmed="yes")
+def test_a_field_without_a_column_says_so_also_to_who_may_mend_it(browser: Client) -> None:
+    states.boards()
+    record = blocked("A")
+    FieldMapping.objects.filter(key="phone").update(column_id="", problem="")
+    reason = {"phone": BLOCKED["phone"] | {"reason": "It has no column on the board. Choose one on the board's page."}}
+    SyncMetadata.objects.filter(entity_id=str(record.pk)).update(blocked_fields=reason)
+    assert acts_of(browser, record) == ["map_field", "check_column"]
+    assert "Phone: its column can't be used" in words_of(browser.get(change_page(record)).content.decode())
+
+
+def test_a_choice_that_is_being_applied_says_so(browser: Client) -> None:
+    states.boards()
+    record, conflict = states.conflicting("A", "1")
+    SyncConflict.objects.filter(pk=conflict.pk).update(resolution={"fields": {"phone": {"choose": "npd"}}})
+    assert acts_of(browser, record) == []
+    assert "What was chosen for its conflict is being applied." in words_of(
+        browser.get(change_page(record)).content.decode()
+    )

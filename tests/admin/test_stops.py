@@ -17,7 +17,7 @@ from sync.attention import Kind
 from sync.choices import QueueStatus
 from sync.clock import sync_now
 from sync.limits import breaker, credentials, quota
-from sync.models import BoardLink, FieldMapping, MondayAccount, SyncMetadata, SyncQueue
+from sync.models import BoardLink, MondayAccount, SyncQueue
 from sync.monday.errors import ADVICE_ON_SERVER, CONNECTION_LOST, DAILY_LIMIT_REACHED, NOT_AUTHENTICATED, MondayError
 from sync.operations.notifications import things_to_notify_of
 from sync.outbox import pauses
@@ -153,20 +153,6 @@ def test_who_may_not_act_is_told_the_cause_and_who_may_and_has_no_button(
     told = words_of(stop_of(html_of(client)))
     assert "Who may act: nora" in told
     assert NOT_AUTHENTICATED.advice not in told
-
-
-def test_a_stop_is_said_of_what_waits_for_it_beside_what_a_column_blocks(
-    browser: Client, world: dict[str, Any]
-) -> None:
-    FieldMapping.objects.filter(link__entity_type="contact", key="phone").update(problem="The column is gone.")
-    record = states.synced("Ida", "7000")
-    entry = {"code": "column", "side": "npd", "reason": "The column is gone."}
-    SyncMetadata.objects.filter(entity_id=str(record.pk)).update(blocked_fields={"phone": entry})
-    Contact.objects.filter(pk=record.pk).update(role_title="Head")
-    breaker.trip_account(MondayError(NOT_AUTHENTICATED, "Not authenticated"))
-    html = browser.get(f"/admin/npd/contact/{record.pk}/change/").content.decode()
-    said = words_of(html.partition("npd-state-words")[2].partition("</span>")[0])
-    assert "Role waits: Monday rejects the API token. Phone is blocked." in said
 
 
 def pauses_of(html: str) -> list[str]:

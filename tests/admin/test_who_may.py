@@ -165,10 +165,6 @@ def record_act(world: World, name: str, act: str, **form: str) -> Callable[[Clie
     return lambda client: client.post(page, form)
 
 
-def item_created_again(world: World) -> Callable[[Client], Any]:
-    return record_act(world, "synced", "create_again", confirmed="yes")
-
-
 def brought_back(world: World) -> Callable[[Client], Any]:
     world["dead"].delete()
     return ticked("/admin/sync/tombstone/", "bring_back", Tombstone.objects.get().pk)
@@ -215,12 +211,12 @@ ACTS = (
     Act("Resolve a conflict", conflict_resolved, RESOLVE, by_api=True),
     Act("Retry a job", lambda w: ticked("/admin/sync/syncqueue/", "retry", failed_row(w).pk), OPERATE),
     Act("Retry a job", lambda w: api(f"sync/queue/{failed_row(w).pk}/retry"), OPERATE, by_api=True),
-    Act("Retry a job", lambda w: record_act(w, "dead", "retry"), OPERATE),
+    Act("Retry a job", lambda w: in_inbox("retry", f"failed:{failed_row(w).pk}"), OPERATE),
     Act("Try again while sync is stopped", lambda w: lambda c: c.post("/admin/sync/mondayaccount/try-again/"), OPERATE),
-    Act("Create a record's item again", item_created_again, RECORDS),
     Act("Cancel a job", lambda w: ticked("/admin/sync/syncqueue/", "cancel", waiting_row(w).pk), OPERATE),
     Act("Cancel a job", lambda w: api(f"sync/queue/{waiting_row(w).pk}/cancel"), OPERATE, by_api=True),
     Act("Discard a failed job", lambda w: ticked("/admin/sync/syncqueue/", "discard", failed_row(w).pk), OPERATE),
+    Act("Discard a failed job", lambda w: in_inbox("discard", f"failed:{failed_row(w).pk}"), OPERATE),
     Act("Discard a failed job", lambda w: api(f"sync/queue/{failed_row(w).pk}/discard"), OPERATE, by_api=True),
     Act(
         "Pause the sync", lambda w: lambda c: c.post("/admin/sync/queuepause/add/", {"entity_type": "contact"}), OPERATE

@@ -9,11 +9,13 @@ from django.test import Client
 from rest_framework.test import APIClient
 
 from conflicts.admin.bulk_resolution import bulk_question
-from conflicts.case import ConflictContext, conflict_progress
+from conflicts.context import RecordContext
 from conflicts.models import SyncConflict
+from conflicts.progress import conflict_progress
 from conflicts.reports import RECORD_KEY, ConflictReport, FieldConflict, Option
-from conflicts.resolution import InvalidResolution, NotAsSeen, NotOpen, resolve, undo_problem
+from conflicts.resolution import InvalidResolution, NotAsSeen, NotOpen, resolve
 from conflicts.store import open_conflicts
+from conflicts.undo import undo_problem
 from npd.models import Contact
 from sync import registry
 from sync.choices import Cause, Priority
@@ -104,7 +106,7 @@ def test_what_deletes_a_record_or_removes_its_item_is_chosen_by_who_may_delete_i
     for who in (clerk, editor):
         client.force_login(who)
         answer = client.get(f"/admin/conflicts/syncconflict/{conflict.pk}/screen/")
-        offered[who] = answer.context["screen"].deletion_problem == ""
+        offered[who] = answer.context["case"]["about"]["deletion_problem"] == ""
     assert offered == {clerk: False, editor: True}
     assert resolve(conflict.pk, by=editor, resolution_type="keep_monday", seen=EDITED).is_being_applied
 
@@ -202,7 +204,7 @@ def test_who_is_this_is_settled_by_naming_the_candidate(contact: Contact, ada: U
     settled = conflict_of(contact)
     assert (settled.resolution_type, settled.resolved_by) == ("merge", ada)
     assert len(settled.about["candidates"]) == 2
-    assert "Unlink the record" in undo_problem(settled, ConflictContext.of(settled))
+    assert "Unlink the record" in undo_problem(settled, RecordContext.of(settled))
 
 
 def test_the_api_tells_the_options_and_takes_one(api: APIClient, conflict: SyncConflict) -> None:

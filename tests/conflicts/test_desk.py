@@ -4,8 +4,8 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import User
 
-from conflicts.case import state_of
 from conflicts.models import SyncConflict
+from conflicts.progress import state_of
 from conflicts.reports import ConflictReport, FieldConflict
 from conflicts.resolution import resolve
 from conflicts.store import open_conflicts, reject_resolutions

@@ -11,13 +11,13 @@ from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
 from django.test import Client
 
+from conflicts.answers import answer_rejection, last_answer, undo_answer
 from conflicts.models import SyncConflict
-from conflicts.rejections import answer_rejection, last_answer, undo_answer
 from conflicts.resolution import InvalidResolution, NotAsSeen, NotOpen, resolve
 from npd.models import Contact
 from sync import attention
 from sync.attention import Kind
-from sync.models import SyncQueue
+from sync.models import SyncMetadata, SyncQueue
 from sync.records import blocked_fields
 from tests.conflicts.conftest import GOOD, REFUSED, rejected_too
 from tests.conflicts.test_screen import LIST, text_of
@@ -199,14 +199,15 @@ def test_after_its_answer_is_undone_the_page_follows_the_value_until_it_is_open_
     world.work()
     client.post(f"{LIST}rejected/answer/{made.pk}/undo/")
     shown = client.get(page_of(contact))
-    strip, case = shown.context["screen"].answer, shown.context["case"]
-    assert (strip.progress.state, strip.undo_url, strip.reload) == ("undoing", "", True)
-    assert (case.is_waiting, list(shown.context["messages"])) == (False, [])
-    assert not client.get(strip.status_url).json()["final"]
+    case = shown.context["case"]
+    strip = case["answer"]
+    assert (strip["progress"].state, strip["undo_url"]) == ("undoing", "")
+    assert (case["is_waiting"], list(shown.context["messages"])) == (False, [])
+    assert not client.get(strip["status_url"]).json()["final"]
     world.work()
-    assert client.get(strip.status_url).json()["final"]
-    shown = client.get(page_of(contact))
-    assert (shown.context["screen"].answer, shown.context["case"].is_waiting) == (None, True)
+    assert client.get(strip["status_url"]).json()["final"]
+    case = client.get(page_of(contact)).context["case"]
+    assert (case["answer"], case["is_waiting"]) == (None, True)
 
 
 def test_a_correction_that_monday_refuses_again_comes_back_with_the_reason(rejected: Contact, browser: Client) -> None:
@@ -219,6 +220,14 @@ def test_a_correction_that_monday_refuses_again_comes_back_with_the_reason(rejec
     assert told["state"] == "handed_back"
     assert "Monday rejected" in told["sentence"]
     assert "Correct it, and send it again" in text_of(browser.get(page_of(rejected)))
+
+
+def test_an_entry_that_names_no_value_asks_for_nothing(rejected: Contact, browser: Client, ada: User) -> None:
+    entry = {"side": "monday", "reason": "Monday rejected it.", "column": "email", "version": 1}
+    SyncMetadata.objects.update(blocked_fields={"email": entry})
+    assert "Nothing is rejected here any more" in text_of(browser.get(page_of(rejected)))
+    with pytest.raises(NotOpen):
+        choose(rejected, ada, "npd")
 
 
 def test_the_screen_asks_at_most_fifteen_times(

@@ -8,8 +8,9 @@ import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 
+from conflicts.answers import answer_rejection, last_answer, undo_answer
 from conflicts.models import SyncConflict
-from conflicts.rejections import RejectionCase, answer_rejection, last_answer, undo_answer
+from conflicts.rejections import Rejection
 from conflicts.resolution import InvalidResolution, NotAllowed, NotOpen
 from npd.models import Contact
 from sync.choices import Cause
@@ -108,7 +109,7 @@ def test_of_a_cell_that_was_emptied_the_empty_value_is_shown_and_taken(world: Wo
     Contact.objects.filter(pk=contact.pk).update(email=REFUSED)
     world.work()
     assert waits() == [("Ann", "email")]
-    case = RejectionCase.of(*named(contact))
+    case = Rejection.of(named(contact))
     assert case is not None
     assert case.monday is None
     answer_rejection(named(contact), by=ada, choose="monday", value="", seen={"npd": REFUSED, "monday": None})
@@ -168,7 +169,7 @@ def test_what_is_asked_again_during_a_look_that_comes_to_nothing_stays_asked(wor
 
 def test_after_its_column_was_changed_the_value_of_the_old_one_is_not_shown(rejected: Contact, ada: User) -> None:
     FieldMapping.objects.filter(link__entity_type="contact", key="email").update(version=99)
-    case = RejectionCase.of(*named(rejected))
+    case = Rejection.of(named(rejected))
     assert case is not None
     assert not case.entry
     with pytest.raises(NotOpen):

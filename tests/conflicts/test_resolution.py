@@ -90,8 +90,6 @@ def test_a_conflict_that_is_being_applied_takes_no_second_choice(conflict: SyncC
 
 def test_a_choice_that_cant_be_stored_is_refused_by_field(conflict: SyncConflict, ada: User) -> None:
     for words, selection in {
-        "“left” is no choice": {"choose": "left"},
-        "“” is no choice": {},
         "type the value": {"choose": "custom"},
         "NUL": {"choose": "custom", "value": "1\x002"},
         "not a phone number": {"choose": "custom", "value": "no digits"},

@@ -6,9 +6,12 @@ import pghistory
 import pytest
 from django.test import Client
 
-from conflicts.case import ConflictContext, conflict_progress, screen_case
+from conflicts.case import fields_in_conflict
+from conflicts.context import RecordContext
 from conflicts.models import SyncConflict
-from conflicts.resolution import InvalidResolution, NotOpen, resolve, undo
+from conflicts.progress import conflict_progress
+from conflicts.resolution import InvalidResolution, NotOpen, resolve
+from conflicts.undo import undo
 from npd.models import Contact, Organization
 from sync.merge import FieldSelection
 from sync.models import Decision
@@ -230,9 +233,8 @@ def test_a_value_that_an_undo_put_back_is_still_the_work_of_who_wrote_it(world: 
     contact.refresh_from_db()
     assert contact.role_title == "NPD's"
     reopened = SyncConflict.objects.get(pk=conflict.pk)
-    [shown] = screen_case(reopened, ConflictContext.of(reopened)).fields
-    assert shown.npd_by is not None
-    assert (shown.key, shown.npd_by.who) == ("role_title", "lead")
+    [shown] = fields_in_conflict(reopened, RecordContext.of(reopened))
+    assert (shown.key, shown.editors["npd"].who) == ("role_title", "lead")
 
 
 def test_of_a_typed_value_that_cant_be_undone_both_lost_values_are_told(world: World, person: Any) -> None:

@@ -11,9 +11,10 @@ from sync.merge import Action, FieldDecision
 from sync.monday.board_items import Item
 from sync.monday.errors import FIELD_REJECTED, NAME_REJECTED, RULES_BROKEN, MondayError
 from sync.reconcile.act import rejected_fields
+from sync.reconcile.calls import Answer, Verdict, Write
 from sync.reconcile.field_values import stored_values
 from sync.reconcile.pass_plan import FieldPlan, FieldsPlan, IdentityPlan, Outcome, RecordPlan
-from sync.reconcile.writes import OUTCOMES, Answer, Verdict, Write, after_answer, create_problem, write_of_record
+from sync.reconcile.writes import OUTCOMES, after_answer, create_problem, write_of_record
 from tests.decide.builders import board, contact, facts, item, mapping
 
 NAME, ROLE, NOTES = mapping("name", converter="name"), mapping(), mapping("notes")

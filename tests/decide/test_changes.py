@@ -11,10 +11,10 @@ import pytest
 from sync.choices import Cause, RemovedItemPolicy
 from sync.models import Intent
 from sync.monday.board_items import ARCHIVED, Item
-from sync.reconcile.changes import RecordChanges, Wake, record_changes
+from sync.reconcile.calls import NOTHING_SENT, Answer, Verdict
+from sync.reconcile.changes import RecordChanges, answered_values, record_changes
 from sync.reconcile.facts import BoardNow
 from sync.reconcile.pass_plan import Outcome, RecordAction, RecordPlan, RemovedItem
-from sync.reconcile.writes import NOTHING_SENT, Answer, Verdict
 from tests.decide.field_builders import ITEM, board, contact, item, record_facts
 from tests.decide.plan_builders import NOW, World
 
@@ -40,7 +40,7 @@ def written(plan: RecordPlan, answer: Answer = NOTHING_SENT, paused: str = "", *
     """What is written where the record says this by now, besides what the pass read."""
     said = {key: getattr(plan.record, key) for key in (ROLE, "notes", "monday_id", "sync_enabled")} | now
     own = {key: said.pop(key) for key in ("monday_id", "sync_enabled")}
-    return record_changes(BOARD, plan, answer, contact(said, **own), NOW, paused)
+    return record_changes(BOARD, replace(plan, answer=answer), contact(said, **own), NOW, paused)
 
 
 def pull() -> RecordPlan:
@@ -57,7 +57,7 @@ def test_what_monday_says_is_written_where_npd_still_says_what_was_read() -> Non
 def test_a_save_meanwhile_keeps_its_value_and_gets_a_pass() -> None:
     plan = pull()
     found = written(plan, **{ROLE: "Duke"})
-    assert (found.values, found.wakes, found.plan.log) == ({}, (Wake(),), ())
+    assert (found.values, found.wakes, found.plan.log) == ({}, ({},), ())
     assert found.plan.ledger.base == plan.ledger.base
 
 
@@ -72,7 +72,7 @@ def test_nothing_is_written_any_more(row: str, paused: str, now: dict[str, Any],
     sent = Answer(Verdict.DONE, item=item(), intent=OPEN_INTENT)
     found = written(pull(), sent, paused, **now)
     assert (found.values, found.plan.outcome, found.plan.plans) == ({}, outcome, {}), row
-    assert found.answer.intent is None, "what was sent is found out by the next pass"
+    assert found.plan.answer.intent is None, "what was sent is found out by the next pass"
 
 
 def test_an_answer_that_shows_nothing_leaves_its_intent_open() -> None:
@@ -82,7 +82,7 @@ def test_an_answer_that_shows_nothing_leaves_its_intent_open() -> None:
     assert (found.keeps_intent, found.plan.outcome) == (True, Outcome.DEFERRED)
     told = written(plan, replace(sent, item=item({ROLE: "Chair"})))
     assert (told.keeps_intent, told.plan.outcome) == (False, Outcome.SETTLED)
-    assert told.shown_values == {ROLE: "Chair"}
+    assert answered_values(told.plan) == {ROLE: "Chair"}
 
 
 def test_a_record_whose_item_is_gone_is_unlinked_remade_or_deleted() -> None:
@@ -90,7 +90,7 @@ def test_a_record_whose_item_is_gone_is_unlinked_remade_or_deleted() -> None:
     assert unlinked.values == {"monday_id": None, "sync_enabled": False}
     assert (list(unlinked.ignored), [line.kind for line in unlinked.plan.log]) == ([ITEM], ["unlinked"])
     remade = written(removed(RecordAction.CREATE, chosen=True))
-    assert (remade.values, [wake.cause for wake in remade.wakes]) == ({"monday_id": None}, [Cause.PERSON])
+    assert (remade.values, [job["cause"] for job in remade.wakes]) == ({"monday_id": None}, [Cause.PERSON])
     deletes = written(removed(RecordAction.DELETE))
     assert (deletes.deletes, deletes.values) == (True, {})
     assert deletes.after_deletion("").plan.is_deleted
@@ -142,10 +142,10 @@ def test_what_rests_on_a_setting_that_was_changed_meanwhile_is_left_to_the_next_
 ) -> None:
     then = {"version": 1, "direction": "bidirectional", "policy": "delete"} | now
     settings = BoardNow({ROLE: (then["version"], then["direction"])}, RemovedItemPolicy(then["policy"]))
-    found = record_changes(BOARD, plan, NOTHING_SENT, plan.record, NOW, now=settings)
+    found = record_changes(BOARD, plan, plan.record, NOW, now=settings)
     assert (bool(found.values or found.deletes), found.plan.outcome is Outcome.SETTLED) == (stands, stands)
 
 
 def test_a_record_that_was_deleted_meanwhile_is_written_nothing_of() -> None:
-    found = record_changes(BOARD, pull(), NOTHING_SENT, None, NOW)
+    found = record_changes(BOARD, pull(), None, NOW)
     assert (found.is_there, found.values) == (False, {})

@@ -8,10 +8,12 @@ import pytest
 from sync.choices import ApprovalKind, ApprovalState, ColumnProblem, DeletedRecordPolicy, TombstoneState
 from sync.kernel.messages import TombstoneReason
 from sync.monday.board_items import Item
+from sync.reconcile.calls import Answer, Verdict
 from sync.reconcile.deleted_records import (
     after_removal,
     after_restoring,
     approve_removals,
+    as_record_plan,
     ask_about_deletion,
     decide_deleted,
     decide_unread,
@@ -25,7 +27,6 @@ from sync.reconcile.deleted_records import (
 from sync.reconcile.facts import DeletedFacts
 from sync.reconcile.field_values import BoardContext
 from sync.reconcile.pass_plan import DeletedPlan, Outcome, PassFacts
-from sync.reconcile.writes import Answer, Verdict
 from sync.records.approvals import ApprovalFacts
 from tests.decide.builders import (
     ITEM,
@@ -188,7 +189,7 @@ def test_an_item_that_monday_does_not_show_is_looked_for_once_more_and_then_beli
 def test_an_item_that_left_by_a_call_of_ours_without_an_answer_was_archived_by_us() -> None:
     call = removing("archive")
     plan = decide(deletion(state="archived", intents=(call,)))
-    assert (plan.new_state, plan.confirmed_intents) == ("archived", {call.pk})
+    assert (plan.new_state, set(as_record_plan(plan).fields.confirmed_intents)) == ("archived", {call.pk})
 
 
 def test_deciding_again_what_was_decided_says_nothing_new() -> None:
@@ -316,7 +317,7 @@ def done(left: Item) -> Answer:
 def test_an_unlinking_empties_the_npd_id_and_a_persons_choice_holds_under_any_policy() -> None:
     facts = chosen("custom", "unlink")
     sent = removal_write(board(), decide(facts))
-    assert (sent.values, sent.expected.policy, sent.approval) == ({NPD_ID_COLUMN: None}, None, None)
+    assert (sent.values, sent.policy, sent.approval) == ({NPD_ID_COLUMN: None}, None, None)
 
 
 def test_an_item_that_left_as_planned_is_said_so_once() -> None:

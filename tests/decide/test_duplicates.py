@@ -13,11 +13,11 @@ from sync.merge import FieldSelection
 from sync.models import Intent, IntentState
 from sync.monday.board_items import Item
 from sync.reconcile import duplicates
+from sync.reconcile.calls import Answer, Verdict
 from sync.reconcile.duplicates import decide_duplicates, is_own_create, still_leaves
 from sync.reconcile.facts import RecordHistory
 from sync.reconcile.identity import ARCHIVE_OPTION
 from sync.reconcile.pass_plan import DuplicateItem, Outcome, PassFacts, Plan, RecordPlan
-from sync.reconcile.writes import Answer, Verdict
 from tests.decide.builders import NOW, TOKEN_USER, TOM, board, contact, facts, item, mapping, plain
 
 ANN = contact(name="Ann", monday_id="7", role_title="Boss")

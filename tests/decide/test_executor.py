@@ -27,7 +27,7 @@ from sync.monday.errors import (
 )
 from sync.reconcile import act
 from sync.reconcile.act import RECORD_CHANGES, Call, Executor
-from sync.reconcile.writes import FieldWrite, Verdict, Write
+from sync.reconcile.calls import FieldWrite, Verdict, Write
 from tests.decide.builders import NPD_ID_COLUMN, board, mapping
 
 Said = Item | MondayError

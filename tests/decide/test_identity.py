@@ -16,6 +16,7 @@ from npd.models import Contact
 from sync.merge import FieldSelection
 from sync.models import IgnoredItem
 from sync.monday.board_items import BatchItems, Item, Reading
+from sync.reconcile.calls import Answer
 from sync.reconcile.duplicates import find_possible_duplicates
 from sync.reconcile.facts import AnswerFacts, IdentityFacts, RecordFacts
 from sync.reconcile.field_values import BoardContext
@@ -34,7 +35,6 @@ from sync.reconcile.identity import (
     link_lost_creates,
 )
 from sync.reconcile.pass_plan import AnswerKind, IdentityPlan, PassFacts, Plan, RecordPlan
-from sync.reconcile.writes import Answer
 from tests.decide.builders import BOARD, NPD_ID_COLUMN, at, board, contact, facts, mapping, plain
 
 EMAIL = "ann@example.test"

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import pytest
 
-from conflicts.reports import KIND_FIELDS, KIND_LOST_UPDATE, FieldConflict, OpenConflict
+from conflicts.reports import KIND_FIELDS, KIND_LOST_UPDATE, ConflictReport, FieldConflict, OpenConflict
 from npd.models import Contact
 from sync.choices import BlockedCode
 from sync.merge import Action, FieldSelection
@@ -17,7 +17,14 @@ from sync.monday.conversion import Converter, UnknownValue
 from sync.reconcile.deleted_records import as_record_plan
 from sync.reconcile.facts import ReceivedEvent, RecordFacts, told_value
 from sync.reconcile.field_plan import AS_SENT
-from sync.reconcile.lost_updates import LostUpdateConflict, detect_lost_updates, find_lost_updates, report_lost_updates
+from sync.reconcile.lost_updates import (
+    detect_lost_updates,
+    find_lost_updates,
+    lost_update_report,
+    open_lost_updates,
+    replaced_values,
+    report_lost_updates,
+)
 from sync.reconcile.pass_plan import (
     Ending,
     FieldPlan,
@@ -298,7 +305,7 @@ def test_who_is_asked_about_a_lost_value(
         zip(["Second", "First"], expected, strict=True)
     )
     assert reports[0].sentence.startswith("Tom on Monday wrote “Second” into Role_title on Monday while “Ours”")
-    assert reports[0].values == {"raw_before": {"role_title": "Second"}, "raw_after": {"role_title": "Ours"}}
+    assert reports[0].raws == {"raw_before": {"role_title": "Second"}, "raw_after": {"role_title": "Ours"}}
 
 
 def test_what_stands_is_what_npd_holds_after_the_pass() -> None:
@@ -306,7 +313,7 @@ def test_what_stands_is_what_npd_holds_after_the_pass() -> None:
     plans = {"role_title": field_plan(record, "Later", Action.PULL, write_raw={"role_title": "Later"})}
     plan = RecordPlan(facts(record), lost=LostUpdates((lost_update("Mine"),)), fields=FieldsPlan(plans))
     [report] = report_lost_updates(builders.board(), plan, {}).lost.reports
-    assert (report.current_value, report.editor) == ("Later", f"Monday user {TOM}")
+    assert report.sentence.startswith(f"Monday user {TOM} wrote “Mine” into Role_title on Monday while “Later”")
 
 
 @pytest.mark.parametrize(
@@ -335,13 +342,17 @@ OFF, WITHOUT_ITEM = {"record": contact(sync_enabled=False)}, {"record": contact(
 CAME_TO_NOTHING = {"ending": Ending(Outcome.FAILED)}
 
 
-def conflict(found: RecordFacts, record: Contact | None = None, **differs: Any) -> LostUpdateConflict:
-    """That of a pass that went through; `reports` and the results of people's choices are what it says besides."""
+def ended(found: RecordFacts, record: Contact | None = None, **differs: Any) -> RecordPlan:
+    """A pass that went through; `reports` and the results of people's choices are what it says besides."""
     found, parts = replace(found, record=record or found.record), {"plans": STANDS}
     parts |= {name: differs.pop(name) for name in ("plans", "results") if name in differs}
-    lost = LostUpdates(reports=differs.pop("reports", ()))
+    lost = LostUpdates(tuple(differs.pop("reports", ())))
     plan = RecordPlan(found, Ending(Outcome.SETTLED), lost=lost, fields=FieldsPlan(**parts))
-    return LostUpdateConflict(replace(plan, **differs))
+    return replace(plan, **differs)
+
+
+def report_of(plan: RecordPlan) -> ConflictReport | None:
+    return lost_update_report(plan, replaced_values(plan))
 
 
 def results(**kinds: str) -> ResolutionResults:
@@ -377,7 +388,7 @@ REPORT = report_lost_updates(
     ],
 )
 def test_what_waits_for_a_person_after_the_pass(found: RecordFacts, differs: Any, still_open: list[str]) -> None:
-    assert conflict(found, **differs).open_fields == still_open
+    assert open_lost_updates(ended(found, **differs)) == still_open
 
 
 IN_CONFLICT = OpenConflict(contact().pk, KIND_FIELDS, builders.ITEM, ("role_title",), monday={"role_title": "Theirs"})
@@ -410,7 +421,7 @@ def test_what_stood_in_a_replaced_column_is_asked_about_still(
 ) -> None:
     record = contact(role_title=npd)
     more = {Action.PULL: {"write_raw": {"role_title": read}}, Action.CONFLICT: in_conflict(read)}.get(action, {})
-    report = conflict(facts(record, **ASKED, **before), plans=in_new_column(record, read, action, **more)).report
+    report = report_of(ended(facts(record, **ASKED, **before), plans=in_new_column(record, read, action, **more)))
     assert report
     assert [(one.key, one.npd, one.monday) for one in report.fields] == [("role_title", stands, "Theirs")]
 
@@ -433,7 +444,7 @@ def test_what_stood_in_a_replaced_column_is_asked_about_still(
 )  # fmt: skip
 def test_nothing_is_asked_where_it_is_not_lost(before: Any, npd: str, plan: Any) -> None:
     record = contact(role_title=npd)
-    assert conflict(facts(record, **ASKED | before), plans=in_new_column(record, **plan)).report is None
+    assert report_of(ended(facts(record, **ASKED | before), plans=in_new_column(record, **plan))) is None
 
 
 def test_a_choice_whose_values_changed_stays_with_what_stands_now() -> None:
@@ -441,7 +452,7 @@ def test_a_choice_whose_values_changed_stays_with_what_stands_now() -> None:
         conflicts=(open_conflict("role_title", role_title=FieldSelection("monday", npd="Ours", monday="Theirs")),)
     )
     handed_back = replace(results(handed_back="It changed."), lost_current={"role_title": "Newer"})
-    report = conflict(waits, results=handed_back).report
+    report = report_of(ended(waits, results=handed_back))
     assert report
     assert [(one.npd, one.monday) for one in report.fields] == [("Newer", "Theirs")]
     assert report.rejected == {"role_title": "It changed."}

@@ -32,7 +32,7 @@ BARE = re.compile(r"(?<![\w./*<{-])(\w+\.py)\b")
 CALLED = re.compile(r"\[`?([\w.-]+(?:/[\w.-]*)+|\w+\.py)`?\]\(([^)\s#]+)")
 IMPORT = re.compile(r"^\s*from ([\w.]+) import (\w+(?:, \w+)*)$", re.MULTILINE)
 RUN = re.compile(r"\bpython3? -m ([\w.]+)")
-EXAMPLES = {"projects/models.py", "projects/apps.py", "projects/admin.py", "projects/api.py"}
+EXAMPLES = {"projects/models.py", "projects/apps.py", "projects/admin.py"}
 """Files of the application that docs/howto/sync-another-model.md makes as an example."""
 NOT_MODULES = {"npd.settling", "sync.E001", "sync.E002", "sync.W001"}
 """What is written like a module of ours and is none: a setting of a PostgreSQL transaction, a system check."""

@@ -86,7 +86,7 @@ def test_twenty_lines_are_synced_both_ways_by_the_generated_pages_and_api(
 ) -> None:
     assert len(COMMANDS) == 3
     run(environment, "-c", PLAY.format(commands=COMMANDS, play="play"))
-    write(tmp_path, "projects/admin.py", "projects/api.py")
+    write(tmp_path, "projects/admin.py")
     run(environment, "-c", PLAY.format(commands=["manage.py check"], play="play_with_own_classes"))
 
 

@@ -12,12 +12,13 @@ from django.contrib import admin
 from django.contrib.auth.models import Group, Permission, User
 from django.db.migrations import CreateModel, Migration
 from django.test import Client, override_settings
-from django.urls import path
+from django.urls import include, path
 
 from config import urls
 from npd.accounts import after_migrate
 from sync import registry
 from sync.admin.record_pages import register_generated
+from sync.api.record_endpoints import record_paths
 from tests.support import deals as support
 from tests.support.deals import SPEC, Deal, deals
 
@@ -33,7 +34,7 @@ def site(transactional_db: None) -> Iterator[None]:
         apps.app_configs["deals"] = application
         register_generated(admin.site)
         module = ModuleType("tests.domain.third_model_urls")
-        theirs = path("admin/", admin.site.urls), *urls.record_apis()
+        theirs = path("admin/", admin.site.urls), path("api/v1/", include(record_paths()))
         module.urlpatterns = [*theirs, *urls.urlpatterns]  # type: ignore[attr-defined]
         try:
             with override_settings(ROOT_URLCONF=module):

@@ -13,7 +13,7 @@ from sync.attention import Kind
 from sync.clock import sync_now
 from sync.models import BoardLink, Decision, SyncQueue, Tombstone, WebhookEvent
 from sync.records.authors import monday_editor_name, monday_users
-from sync.records.item_links import RECREATE_KEY, request_recreation, request_recreation_many
+from sync.records.item_links import RECREATE_KEY, request_recreation_many
 from tests.lifecycle.conftest import asked, choose, quiet_passes, take_away
 from tests.support.world import TOM, World
 
@@ -65,7 +65,7 @@ def test_a_person_has_the_item_made_again_at_once_and_nobody_is_asked_any_more(w
     quiet_passes(world)
     assert asked(contact.pk)
     contact.refresh_from_db()
-    request_recreation(contact, "pat")
+    assert request_recreation_many("contact", [contact.pk], "pat") == []
     world.work()
     world.work()
     assert world.status(contact) == "synced"

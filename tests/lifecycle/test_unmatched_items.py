@@ -229,8 +229,8 @@ def test_the_preview_of_a_link_says_what_would_change_on_each_side_and_changes_n
     world: World, stranger: str
 ) -> None:
     contact = world.contact("Bob", email="bob@example.com")
-    planned = plan_link(contact, stranger)
-    changes = {(str(change.kind), change.field): change.after for change in planned.changes}
+    planned, _problem = plan_link(contact, stranger)
+    changes = {(str(change.kind), change.field): change.after for change in planned}
     assert changes["push", "Email"] == "bob@example.com"
     assert changes["pull", "Role"] == "Buyer"
     assert ("conflict", "Name") in changes

@@ -13,8 +13,8 @@ from sync.models import FieldMapping
 from sync.monday.board_items import Item, Reading
 from sync.monday.columns import make_converter
 from sync.monday.conversion import ConverterOptions
+from sync.reconcile.changes import FieldSettlement, settled_field
 from sync.reconcile.pass_plan import FieldPlan
-from sync.reconcile.settlement import FieldSettlement, settled_field
 
 MAPPING = FieldMapping(key="role_title", fields=["role_title"], column_id="role", version=1, label="Role")
 TEXT = make_converter("text", ConverterOptions())

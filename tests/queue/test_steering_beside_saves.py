@@ -1,12 +1,15 @@
 """Steering and the ledger: what it says of a record is what its rows say."""
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from npd.models import Contact
 from sync.models import SyncMetadata, SyncQueue
 from sync.models.jobs import QueueAction
 from sync.outbox.operate import operate_one
 from sync.queue import SyncQueueService
+from tests.support.world import World
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -44,3 +47,15 @@ def test_the_ledger_reads_failed_no_more_after_a_retry_that_was_cancelled() -> N
     again = SyncQueueService().manual_retry(_dead(contact, "to_monday").pk, "mary")
     operate_one(again.pk, "mary", QueueAction.CANCEL)
     assert _ledger_of(contact).sync_status == "pending"
+
+
+def test_a_pass_locks_a_failed_job_before_the_ledger_as_a_discard_does(world: World) -> None:
+    contact = world.linked()
+    _dead(contact, "to_monday")
+    with CaptureQueriesContext(connection) as queries:
+        world.save(contact, role_title="New")
+    locks = [query["sql"] for query in queries if " FOR UPDATE" in query["sql"]]
+    jobs = next(number for number, sql in enumerate(locks) if "'failed'" in sql)
+    ledgers = next(number for number, sql in enumerate(locks) if 'FROM "sync_metadata"' in sql)
+    assert jobs < ledgers
+    assert not SyncQueue.objects.filter(entity_id=contact.pk, status="failed").exists()

@@ -101,7 +101,7 @@ class Wizard:
         return found
 
     def board_plan(self, kind: str = "contact") -> BoardPlan:
-        return next(plan for plan in self.stored_plan().plans if plan.entity_type == kind)
+        return next(plan for plan in self.stored_plan().boards if plan.entity_type == kind)
 
     def planned(self, board: str, kind: str = "contact", **changes: str) -> BoardPlan:
         """A set-up with this board, with these changes of what is suggested, and its plan."""

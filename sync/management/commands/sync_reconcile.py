@@ -9,7 +9,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from sync.kernel import process
 from sync.operations.detect.sweep import run_full_sweep
-from sync.operations.preview import BoardSyncPlan, plan_json, plan_lines, plan_sync
+from sync.operations.preview import BoardSyncPlan, plan_json, plan_lines, plan_problems, plan_sync
 from sync.operations.worker import remaining_lines
 
 
@@ -50,14 +50,14 @@ class Command(BaseCommand):
         def progress(board: BoardSyncPlan) -> None:
             self.stderr.write(f"{board.title}: {board.checked:,} checked …")
 
-        plan = plan_sync(progress if options["progress"] else None, every_line=options["verbosity"] > 1)
+        boards, client = plan_sync(progress if options["progress"] else None, every_line=options["verbosity"] > 1)
         if options["json"]:
-            self.stdout.write(json.dumps(plan_json(plan), indent=2, ensure_ascii=False))
+            self.stdout.write(json.dumps(plan_json(boards, client), indent=2, ensure_ascii=False))
         else:
-            for line in plan_lines(plan):
+            for line in plan_lines(boards, client):
                 self.stdout.write(line)
-        if plan.problems:
-            raise CommandError("\n".join(plan.problems))
+        if problems := plan_problems(boards):
+            raise CommandError("\n".join(problems))
 
     def _progress(self, claimed: int, due: int) -> None:
         self.stdout.write(f"{claimed:,} checked, {due:,} to go …")

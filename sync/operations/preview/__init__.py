@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from itertools import islice
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any
 from uuid import UUID
 
 from django.db.models import Q, QuerySet
@@ -131,8 +131,8 @@ def plan_changes(planned: PlannedRun) -> Iterator[PlannedChange]:
     plan = planned.plan
     for answer in plan.answers:
         yield from _answer_changes(planned, answer)
-    for one in plan.records.values():
-        yield from _record_changes(one)
+    for record_plan in plan.records.values():
+        yield from _record_changes(record_plan)
     for deleted in plan.deleted.values():
         yield from _deletion_changes(deleted)
     yield from _new_item_changes(planned)
@@ -202,33 +202,37 @@ def _lifecycle_changes(plan: RecordPlan) -> Iterator[PlannedChange]:
 def _field_changes(plan: RecordPlan) -> Iterator[PlannedChange]:
     # A created item's fields are part of its creation, and no changes of their own.
     for field_plan in plan.plans.values():
-        local, remote = field_plan.display_local(field_plan.local_raw), ""
-        if field_plan.remote_raw is not None:
-            try:
-                remote = field_plan.convert.display(field_plan.convert.remote(field_plan.remote_raw))
-            except UnknownValue:
-                remote = "(not known)"
         reason = field_plan.decision.reason
         if field_plan.send_raw is not None and not plan.creates:
+            before = _remote_text(field_plan)
             after = field_plan.display_local(field_plan.send_raw)
-            yield _record_change(plan, ChangeKind.PUSH, field_plan, before=remote, after=after, reason=reason)
+            yield _record_change(plan, ChangeKind.PUSH, field_plan, before=before, after=after, reason=reason)
         if field_plan.write_raw is not None:
+            before = field_plan.display_local(field_plan.local_raw)
             after = field_plan.display_local(field_plan.write_raw)
-            yield _record_change(plan, ChangeKind.PULL, field_plan, before=local, after=after, reason=reason)
+            yield _record_change(plan, ChangeKind.PULL, field_plan, before=before, after=after, reason=reason)
+
+
+def _remote_text(field_plan: FieldPlan) -> str:
+    if field_plan.remote_raw is None:
+        return ""
+    try:
+        return field_plan.convert.display(field_plan.convert.remote(field_plan.remote_raw))
+    except UnknownValue:
+        return "(not known)"
 
 
 def _conflict_changes(plan: RecordPlan) -> Iterator[PlannedChange]:
-    labels = {key: field_plan.mapping.label for key, field_plan in plan.plans.items()}
     for report in conflict_reports(plan):
         if report.kind in (KIND_FIELDS, KIND_LOST_UPDATE):
-            for one in report.fields:
-                field_plan = plan.plans.get(one.key)
-                if field_plan is not None and field_plan.choose:
-                    continue
-                change = _record_change(
-                    plan, ChangeKind.CONFLICT, before=one.npd or "", after=one.monday or "", reason=one.reason
-                )
-                yield replace(change, field=labels.get(one.key, one.key))
+            for values in report.fields:
+                field_plan = plan.plans.get(values.key)
+                if field_plan is None or not field_plan.choose:
+                    change = _record_change(
+                        plan, ChangeKind.CONFLICT, field_plan, before=values.npd or "", after=values.monday or "",
+                        reason=values.reason,
+                    )  # fmt: skip
+                    yield replace(change, field=change.field or values.key)
         elif report.data:
             yield _record_change(plan, ChangeKind.ASK, reason=str(report.data.get("what", "")))
 
@@ -237,39 +241,41 @@ def _deletion_changes(plan: DeletedPlan) -> Iterator[PlannedChange]:
     tombstone = plan.facts.tombstone
     if plan.ending.detail == ANSWERED:
         return
-    about: Mapping[str, Any] = {
-        "entity_type": tombstone.entity_type,
-        "name": str(plan.facts.record),
-        "entity_id": tombstone.entity_id,
-        "item_id": tombstone.monday_id or "",
-    }
     if plan.item_removal is not None:
-        yield PlannedChange(_ITEM_REMOVALS[plan.item_removal], **about, reason="Its record was deleted in NPD.")
+        kind, reason = _ITEM_REMOVALS[plan.item_removal], "Its record was deleted in NPD."
     elif plan.question is not None:
-        yield PlannedChange(ChangeKind.ASK, **about, reason=str(plan.question.data.get("what", "")))
+        kind, reason = ChangeKind.ASK, str(plan.question.data.get("what", ""))
     elif plan.restores:
-        yield PlannedChange(ChangeKind.NEW_RECORD, **about, reason="A person chose to restore it.")
+        kind, reason = ChangeKind.NEW_RECORD, "A person chose to restore it."
     elif plan.new_state is TombstoneState.PENDING_APPROVAL:
-        yield PlannedChange(ChangeKind.BLOCKED, **about, reason=plan.reason)
+        kind, reason = ChangeKind.BLOCKED, plan.reason
     elif plan.ending.outcome in (Outcome.FAILED, Outcome.RELEASED):
-        yield PlannedChange(ChangeKind.FAILED, **about, reason=plan.ending.detail)
+        kind, reason = ChangeKind.FAILED, plan.ending.detail
+    else:
+        return
+    item_id = tombstone.monday_id or ""
+    yield PlannedChange(
+        kind, tombstone.entity_type, str(plan.facts.record), tombstone.entity_id, item_id, reason=reason
+    )
 
 
 def _new_item_changes(planned: PlannedRun) -> Iterator[PlannedChange]:
     """What becomes of items without a record; where Monday could not be read, why that is."""
-    entity_type, plan = planned.facts.board.link.entity_type, planned.plan
+    entity_type = planned.facts.board.link.entity_type
+    plan = planned.plan
     for job in plan.other_jobs:
         if item := job.claim.remote_id:
             yield PlannedChange(ChangeKind.LEFT, entity_type, f"item {item}", None, item, reason=job.ending.detail)
-    for one in plan.items:
-        item = one.facts.item_id
-        if one.act in _NEW_ITEM_KINDS:
-            kind, record = _NEW_ITEM_KINDS[one.act], one.record
+    for item_plan in plan.items:
+        item = item_plan.facts.item_id
+        if item_plan.act in _NEW_ITEM_KINDS:
+            record = item_plan.record
+            kind = _NEW_ITEM_KINDS[item_plan.act]
             entity_id = record.pk if record else None
-            yield PlannedChange(kind, entity_type, str(record), entity_id, item, reason=one.sentence)
+            yield PlannedChange(kind, entity_type, str(record), entity_id, item, reason=item_plan.sentence)
         else:
-            kind = ChangeKind.ASK if one.act is ItemAct.ASK else ChangeKind.LEFT
-            yield PlannedChange(kind, entity_type, f"item {item}", None, item, reason=one.detail)
+            kind = ChangeKind.ASK if item_plan.act is ItemAct.ASK else ChangeKind.LEFT
+            yield PlannedChange(kind, entity_type, f"item {item}", None, item, reason=item_plan.detail)
 
 
 # How a change reads: counted in a plan, and by itself as an act, for people and for programs.
@@ -278,35 +284,28 @@ def _new_item_changes(planned: PlannedRun) -> Iterator[PlannedChange]:
 VALUE_LENGTH = 60
 
 
-class _ChangeText(NamedTuple):
-    """The sign and the words of one kind of change: of many that are counted, and of a single one."""
-
-    sign: str
-    counted: str
-    act: str
-
-
 CHANGE_TEXTS = {
-    ChangeKind.PUSH: _ChangeText("→", "to send to Monday", "send to Monday"),
-    ChangeKind.PULL: _ChangeText("←", "to update from Monday", "update from Monday"),
-    ChangeKind.CREATE: _ChangeText("+", "items to make on the board", "make an item"),
-    ChangeKind.LINK: _ChangeText("=", "to link with an item", "link"),
-    ChangeKind.NEW_RECORD: _ChangeText("+", "records to make in NPD", "make a record"),
-    ChangeKind.CONFLICT: _ChangeText("!", "fields in conflict", "ask you"),
-    ChangeKind.ASK: _ChangeText("?", "questions to you", "ask you"),
-    ChangeKind.ARCHIVE: _ChangeText("-", "items to archive", "archive the item"),
-    ChangeKind.DELETE_ITEM: _ChangeText("-", "items to delete", "delete the item"),
-    ChangeKind.DELETE_RECORD: _ChangeText("-", "records to delete in NPD", "delete the record"),
-    ChangeKind.UNLINK: _ChangeText("~", "to unlink", "unlink"),
-    ChangeKind.BLOCKED: _ChangeText("·", "blocked", "leave blocked"),
-    ChangeKind.LEFT: _ChangeText("·", "left as they are", "leave as it is"),
-    ChangeKind.FAILED: _ChangeText("x", "that could not be synced", "fail"),
+    ChangeKind.PUSH: ("→", "to send to Monday", "send to Monday"),
+    ChangeKind.PULL: ("←", "to update from Monday", "update from Monday"),
+    ChangeKind.CREATE: ("+", "items to make on the board", "make an item"),
+    ChangeKind.LINK: ("=", "to link with an item", "link"),
+    ChangeKind.NEW_RECORD: ("+", "records to make in NPD", "make a record"),
+    ChangeKind.CONFLICT: ("!", "fields in conflict", "ask you"),
+    ChangeKind.ASK: ("?", "questions to you", "ask you"),
+    ChangeKind.ARCHIVE: ("-", "items to archive", "archive the item"),
+    ChangeKind.DELETE_ITEM: ("-", "items to delete", "delete the item"),
+    ChangeKind.DELETE_RECORD: ("-", "records to delete in NPD", "delete the record"),
+    ChangeKind.UNLINK: ("~", "to unlink", "unlink"),
+    ChangeKind.BLOCKED: ("·", "blocked", "leave blocked"),
+    ChangeKind.LEFT: ("·", "left as they are", "leave as it is"),
+    ChangeKind.FAILED: ("x", "that could not be synced", "fail"),
 }
+"""The sign and the words of each kind: of many that are counted, and of a single one as an act."""
 
 
 def change_act(change: PlannedChange) -> str:
     """Return what the next pass would do, as an act: “send to Monday: …”."""
-    return f"{CHANGE_TEXTS[change.kind].act}: {change_line(change)}"
+    return f"{CHANGE_TEXTS[change.kind][2]}: {change_line(change)}"
 
 
 def change_line(change: PlannedChange) -> str:
@@ -367,41 +366,32 @@ def read_only_client() -> Iterator[ReadOnlyClient]:
 
 @dataclass(frozen=True)
 class PlannedRun:
-    """What a pass would find and decide, by so many calls; `unread` is why Monday could not be read.
-
-    `rejected`: Monday rejected the document as a whole, and may accept parts of it.
-    """
+    """What a pass would find and decide."""
 
     facts: PassFacts
     plan: Plan
     calls: int = 0
-    unread: str = ""
-    rejected: bool = False
+    unread: str = ""  # why Monday could not be read
+    rejected: bool = False  # Monday rejected the document as a whole, and may accept parts of it
 
 
-@dataclass
-class DryRunState:
-    """What passes of one dry run know of earlier ones: what these would have counted, or asked to be approved, and
-    the records that they would have linked, for the item of one has a job, too.
+def plan_pass(link: BoardLink, claims: Sequence[Claim], approvals: list[ApprovalRequest]) -> list[PlannedRun]:
+    """Plan one pass over these records and items, and behind it the one that follows from it at once, if any does.
+
+    `approvals` are what earlier passes of the dry run would have counted, or asked to be approved; these are added.
     """
-
-    approvals: list[ApprovalRequest] = field(default_factory=list)
-    linked: set[UUID | None] = field(default_factory=set)
-
-
-def plan_pass(link: BoardLink, claims: Sequence[Claim], state: DryRunState) -> list[PlannedRun]:
-    """Plan one pass over these records and items, and behind it the one that follows from it at once, if any does."""
-    planned = _decide(load_board(link), claims, state.approvals)
+    planned = _decide(load_board(link), claims, approvals)
     runs, given = [planned], _given(planned)
     if claimed_next := [sweep_claim(link.entity_type, pk, []) for pk in sorted(given)]:
-        runs.append(_decide(planned.facts.board, claimed_next, state.approvals, given, planned.plan))
-    state.approvals += [request for run in reversed(runs) for request in planned_requests(run.plan)]
+        runs.append(_decide(planned.facts.board, claimed_next, approvals, given, planned.plan))
+    approvals += [request for run in reversed(runs) for request in planned_requests(run.plan)]
     return runs
 
 
 def _given(planned: PlannedRun) -> dict[UUID, SyncedModel]:
     """The records whose passes follow at once, as this one would leave them: linked with an item, made, answered."""
-    plan, known = planned.plan, planned.facts.answers
+    plan = planned.plan
+    known = planned.facts.answers
     named = known.records.keys()
     for answer in plan.answers:
         known = facts_after(known, answer)
@@ -458,34 +448,27 @@ def plan_record(link: BoardLink, entity_id: UUID) -> tuple[PlannedRun, list[Plan
     """Return what passes over one record (or a deleted one's tombstone) would find last, and all that they would do."""
     rows = SyncQueue.objects.filter(entity_type=link.entity_type, entity_id=entity_id, status=QueueStatus.PENDING)
     record_claim = sweep_claim(link.entity_type, entity_id, list(rows.order_by("priority", "id")))
-    runs = plan_pass(link, [record_claim], DryRunState())
+    runs = plan_pass(link, [record_claim], [])
     return runs[-1], [change for run in runs for change in plan_changes(run)]
 
 
-@dataclass(frozen=True)
-class PlannedLink:
-    """What linking an item with a record would change; `problem` says why that can't be told now."""
-
-    changes: Sequence[PlannedChange] = ()
-    problem: str = ""
-
-
-def plan_link(record: SyncedModel, item_id: str) -> PlannedLink:
-    """Return what the first pass after linking them would do, by one read of the item."""
-    link, reason = link_of(record.entity_type()), availability.of(record.entity_type(), urgent=True).blocked_reason
+def plan_link(record: SyncedModel, item_id: str) -> tuple[list[PlannedChange], str]:
+    """Return what the first pass after linking them would do, by one read of the item; or why that can't be told."""
+    link = link_of(record.entity_type())
+    reason = availability.of(record.entity_type(), urgent=True).blocked_reason
     if link is None or reason:
-        return PlannedLink(problem=reason)
+        return [], reason
     linked = copy(record)
-    linked.monday_id, linked.sync_enabled = item_id, True
+    linked.monday_id = item_id
+    linked.sync_enabled = True
     # A person's click may use the urgent reserve of calls.
     with urgent_calls(), read_only_client():
         record_claim = sweep_claim(link.entity_type, record.pk, [])
         planned = _decide(load_board(link), [record_claim], records={record.pk: linked})
-    [one] = planned.plan.records.values()
-    if one.item is None:
-        return PlannedLink(problem=planned.unread or one.ending.detail or "Monday doesn't show the item any more.")
-    changes = [change for change in plan_changes(planned) if change.kind is not ChangeKind.LEFT]
-    return PlannedLink(changes)
+    [plan] = planned.plan.records.values()
+    if plan.item is None:
+        return [], planned.unread or plan.ending.detail or "Monday doesn't show the item any more."
+    return [change for change in plan_changes(planned) if change.kind is not ChangeKind.LEFT], ""
 
 
 def sweep_claim(entity_type: str, entity_id: UUID, rows: Sequence[SyncQueue], *, by_sweep: bool = True) -> Claim:
@@ -583,143 +566,134 @@ SHOWN_PER_KIND = 5
 
 
 @dataclass
-class RunCost:
-    """API calls, and complexity points as far as they are known."""
-
-    calls: int = 0
-    points: float = 0.0
-
-
-@dataclass
 class BoardSyncPlan:
-    """What would happen on one board: how many changes of each kind, and the first of them (or all).
-
-    `problem` says why the board, or the rest of it, could not be planned.
-    """
+    """What would happen on one board."""
 
     entity_type: str
     title: str
+    every_line: bool = False  # whether all changes are kept, or the first of each kind
     checked: int = 0
     unchanged: int = 0
     counts: Counter[ChangeKind] = field(default_factory=Counter)
     changes: list[PlannedChange] = field(default_factory=list)
-    cost: RunCost = field(default_factory=RunCost)
+    calls: int = 0  # what carrying it out costs
+    points: float = 0.0  # of complexity, as far as known
     unconfirmed: int = 0
-    problem: str = ""
+    problem: str = ""  # why the board, or the rest of it, could not be planned
+    # What later passes know of earlier ones; a record that they link may come again, for its item has a job, too.
+    approvals: list[ApprovalRequest] = field(default_factory=list)
+    linked: set[UUID | None] = field(default_factory=set)
 
-
-@dataclass
-class SyncPlan:
-    """The plan of all boards, and what the dry run itself has cost."""
-
-    boards: list[BoardSyncPlan] = field(default_factory=list)
-    dry_run_cost: RunCost = field(default_factory=RunCost)
-
-    @property
-    def problems(self) -> list[str]:
-        """Return why boards could not be planned, or not to the end."""
-        return [f"{board.title}: {board.problem}" for board in self.boards if board.problem]
-
-    @property
-    def cost(self) -> RunCost:
-        return RunCost(sum(b.cost.calls for b in self.boards), sum(b.cost.points for b in self.boards))
+    def add(self, change: PlannedChange) -> None:
+        if change.kind is ChangeKind.LINK:
+            if change.entity_id in self.linked:
+                return
+            self.linked.add(change.entity_id)
+        self.counts[change.kind] += 1
+        if self.every_line or self.counts[change.kind] <= SHOWN_PER_KIND:
+            self.changes.append(change)
 
 
 PlanProgress = Callable[[BoardSyncPlan], None]
 
 
-def plan_sync(progress: PlanProgress | None = None, *, every_line: bool = False) -> SyncPlan:
-    """Plan what `sync_reconcile` would do now, board by board, in batches; nothing is written anywhere."""
-    plan = SyncPlan()
-    with read_only_client() as client:
+def plan_sync(
+    progress: PlanProgress | None = None, *, every_line: bool = False
+) -> tuple[list[BoardSyncPlan], ReadOnlyClient]:
+    """Plan what `sync_reconcile` would do now, board by board, in batches; nothing is written anywhere.
+
+    The client has counted what the dry run itself has cost.
+    """
+    boards = []
+    with read_only_client() as reading:
         for spec in registry.entities():
-            board = BoardSyncPlan(spec.entity_type, spec.board_title)
-            plan.boards.append(board)
-            _plan_board(board, spec, client, every_line=every_line, progress=progress)
-        plan.dry_run_cost = RunCost(client.calls, client.points)
-    return plan
+            board = BoardSyncPlan(spec.entity_type, spec.board_title, every_line)
+            boards.append(board)
+            _plan_board(board, spec, reading, progress)
+    return boards, reading
 
 
-def _plan_board(
-    board: BoardSyncPlan, spec: EntitySpec, client: ReadOnlyClient, *, every_line: bool, progress: PlanProgress | None
-) -> None:
+def _plan_board(board: BoardSyncPlan, spec: EntitySpec, reading: ReadOnlyClient, progress: PlanProgress | None) -> None:
     link = link_of(spec.entity_type)
     board.problem = availability.of(spec.entity_type).blocked_reason
     if board.problem or link is None:
         return
-    before, listing, ids = RunCost(client.calls, client.points), BoardListing(link, is_preview=True), list[UUID]()
+    board.calls -= reading.calls
+    board.points -= reading.points
+    listing = BoardListing(link, is_preview=True)
+    ids = list[UUID]()
     try:
         for page in listing.pages():
-            board.checked += (same := len(page.settled))
+            same = len(page.settled)
+            board.checked += same
             board.unchanged += same
             ids += page.unsettled
     except MondayError as error:  # linked records alone are planned
         board.problem = f"The board could not be listed. {error.sentence}"
     ids = sorted([*ids, *listing.unlisted(), *records_without_item(spec)])
     items = [] if board.problem else listing.unmatched
-    board.cost = RunCost(client.calls - before.calls, client.points - before.points)
+    # The real run lists the board, too.
+    board.calls += reading.calls
+    board.points += reading.points
     board.unconfirmed = _unconfirmed_intents(spec).values("entity_id").distinct().count()
-    state = DryRunState()
     size = board_costs(link.pk).size
     claims = _all_claims(spec, ids, items, size)
     while chunk := list(islice(claims, size)):
-        if stop_reason := _plan_chunk(board, link, chunk, state, every_line=every_line):
+        if stop_reason := _plan_chunk(board, link, chunk):
             board.problem = f"Monday could not be read to the end. {stop_reason}"
             return
         if progress:
             progress(board)
 
 
-def _plan_chunk(
-    board: BoardSyncPlan, link: BoardLink, chunk: Sequence[Claim], state: DryRunState, *, every_line: bool
-) -> str:
+def _plan_chunk(board: BoardSyncPlan, link: BoardLink, chunk: Sequence[Claim]) -> str:
     """Plan one chunk, in parts where Monday rejects it as a whole; return why no more can be read."""
-    runs = plan_pass(link, chunk, state)
+    runs = plan_pass(link, chunk, board.approvals)
     planned = runs[0]
     if planned.rejected and len(chunk) > 1:
         half = len(chunk) // 2
-        stop_reason = _plan_chunk(board, link, chunk[:half], state, every_line=every_line)
-        return stop_reason or _plan_chunk(board, link, chunk[half:], state, every_line=every_line)
+        return _plan_chunk(board, link, chunk[:half]) or _plan_chunk(board, link, chunk[half:])
     if planned.unread and len(chunk) > 1:
         return planned.unread
-    changes = [list(plan_changes(run)) for run in runs]
     board.checked += len(chunk)
-    board.unchanged += len(planned.plan.records.keys() - {change.entity_id for change in changes[0]})
-    for run, of_run in zip(runs, changes, strict=True):
-        calls, points = run_cost(run, of_run)
-        board.cost.calls, board.cost.points = board.cost.calls + calls, board.cost.points + points
-    for change in (change for of_run in changes for change in of_run):
-        if change.kind is ChangeKind.LINK:
-            if change.entity_id in state.linked:
-                continue
-            state.linked.add(change.entity_id)
-        board.counts[change.kind] += 1
-        if every_line or board.counts[change.kind] <= SHOWN_PER_KIND:
-            board.changes.append(change)
+    for run in runs:
+        changes = list(plan_changes(run))
+        if run is planned:
+            board.unchanged += len(run.plan.records.keys() - {change.entity_id for change in changes})
+        calls, points = run_cost(run, changes)
+        board.calls += calls
+        board.points += points
+        for change in changes:
+            board.add(change)
     return ""
 
 
 # The plan as lines for a person, and as JSON for a program.
 
 
-def plan_lines(plan: SyncPlan) -> Iterator[str]:
-    for board in plan.boards:
+def plan_problems(boards: Iterable[BoardSyncPlan]) -> list[str]:
+    """Return why boards could not be planned, or not to the end."""
+    return [f"{board.title}: {board.problem}" for board in boards if board.problem]
+
+
+def plan_lines(boards: Sequence[BoardSyncPlan], reading: ReadOnlyClient) -> Iterator[str]:
+    for board in boards:
         yield from _board_lines(board)
         yield ""
-    total = {kind: sum(board.counts[kind] for board in plan.boards) for kind in ChangeKind}
-    changes = [f"{number:,} {CHANGE_TEXTS[kind].counted}" for kind, number in total.items() if number]
+    total = {kind: sum(board.counts[kind] for board in boards) for kind in ChangeKind}
+    changes = [f"{number:,} {CHANGE_TEXTS[kind][1]}" for kind, number in total.items() if number]
     yield f"Plan: {', '.join(changes)}." if changes else "Plan: nothing to do, both sides are the same."
-    yield f"This dry run took {_cost_text(plan.dry_run_cost)}; nothing was written on either side."
-    yield f"It takes about {_cost_text(plan.cost)}. Run `manage.py sync_reconcile`."
+    yield f"This dry run took {_cost_text(reading.calls, reading.points)}; nothing was written on either side."
+    cost = _cost_text(sum(board.calls for board in boards), sum(board.points for board in boards))
+    yield f"It takes about {cost}. Run `manage.py sync_reconcile`."
 
 
 def _board_lines(board: BoardSyncPlan) -> Iterator[str]:
     yield f"{board.title}: {board.checked:,} checked, {board.unchanged:,} of them the same on both sides."
-    for kind in ChangeKind:
+    for kind, (sign, counted, _act) in CHANGE_TEXTS.items():
         if not board.counts[kind]:
             continue
-        text = CHANGE_TEXTS[kind]
-        yield f"  {text.sign} {board.counts[kind]:,} {text.counted}"
+        yield f"  {sign} {board.counts[kind]:,} {counted}"
         listed = [change for change in board.changes if change.kind is kind]
         yield from (f"      {change_line(change)}" for change in listed)
         if rest := board.counts[kind] - len(listed):
@@ -728,11 +702,11 @@ def _board_lines(board: BoardSyncPlan) -> Iterator[str]:
         yield f"  {board.unconfirmed:,} wait for the outcome of a call without an answer, and are not synced yet."
     if board.problem:
         yield f"  Not checked: {board.problem}"
-    elif board.cost.calls:
-        yield f"  It takes about {_cost_text(board.cost)}."
+    elif board.calls:
+        yield f"  It takes about {_cost_text(board.calls, board.points)}."
 
 
-def plan_json(plan: SyncPlan) -> dict[str, Any]:
+def plan_json(boards: Sequence[BoardSyncPlan], reading: ReadOnlyClient) -> dict[str, Any]:
     return {
         "boards": [
             {
@@ -743,22 +717,25 @@ def plan_json(plan: SyncPlan) -> dict[str, Any]:
                 "waiting_for_an_answer": board.unconfirmed,
                 "counts": {str(kind): board.counts[kind] for kind in ChangeKind},
                 "entries": [change_json(entry) for entry in board.changes],
-                "cost_of_the_real_run": _cost_as_json(board.cost),
+                "cost_of_the_real_run": _cost_json(board.calls, board.points),
                 "problem": board.problem,
             }
-            for board in plan.boards
+            for board in boards
         ],
-        "cost": {"of_this_dry_run": _cost_as_json(plan.dry_run_cost), "of_the_real_run": _cost_as_json(plan.cost)},
-        "problems": plan.problems,
+        "cost": {
+            "of_this_dry_run": _cost_json(reading.calls, reading.points),
+            "of_the_real_run": _cost_json(sum(b.calls for b in boards), sum(b.points for b in boards)),
+        },
+        "problems": plan_problems(boards),
     }
 
 
-def _cost_as_json(cost: RunCost) -> dict[str, Any]:
-    return {"calls": cost.calls, "complexity": round(cost.points)}
+def _cost_json(calls: int, points: float) -> dict[str, Any]:
+    return {"calls": calls, "complexity": round(points)}
 
 
-def _cost_text(cost: RunCost) -> str:
-    points = f" and {round(cost.points):,} points of complexity" if cost.points else ""
-    share = quota.share_of_day(cost.calls)
+def _cost_text(calls: int, points: float) -> str:
+    complexity = f" and {round(points):,} points of complexity" if points else ""
+    share = quota.share_of_day(calls)
     of_day = f" ({share:.1%} of the day's API quota)" if share is not None else ""
-    return f"{count_with_noun(cost.calls, 'call')}{of_day}{points}"
+    return f"{count_with_noun(calls, 'call')}{of_day}{complexity}"

@@ -11,20 +11,17 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from copy import copy
-from dataclasses import asdict, dataclass, field, replace
-from datetime import timedelta
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import Any
 from uuid import UUID
 
 import structlog
 from django.core.cache import cache
-from django.utils.dateparse import parse_datetime
 
-from sync import registry
 from sync.boards.board_columns import NAME_TYPE, NO_PROBLEM, column_type, hold_text, is_filled
 from sync.boards.field_choices import NEW_COLUMN, FieldChoice, MappableField, MappingChange
-from sync.boards.sync_filter import SyncFilter
 from sync.choices import BlockedCode, RemovedItemPolicy, Rule, SyncDirection
 from sync.clock import sync_now
 from sync.kernel import humanize
@@ -64,6 +61,7 @@ from sync.registry import link_of, target_of
 log = structlog.get_logger(__name__)
 
 SAMPLES_PER_ROW = 5
+SHOWN_SAMPLES = 3
 CHUNK_SIZE = 500
 """Records that are planned at once."""
 
@@ -85,7 +83,8 @@ NEW_NPD_ID_COLUMN = "+npd_id"
 
 def planned_board(chosen: ChosenBoard) -> BoardContext:
     """Return the board as it would be, with the chosen columns, directions and rules."""
-    choices, spec = chosen.choices, chosen.choices.spec
+    choices = chosen.choices
+    spec = choices.spec
     present = link_of(choices.entity_type)
     link = copy(present) if present is not None else BoardLink(
         entity_type=choices.entity_type, match_key=spec.match_key, removed_item_policy=RemovedItemPolicy.ASK
@@ -95,15 +94,19 @@ def planned_board(chosen: ChosenBoard) -> BoardContext:
     link.creates_records = choices.creates_records
     link.sync_filter = dict(choices.sync_filter)
     link.npd_id_problem = link.creates_held = ""
+    stored = {}
     if choices.link is None:
-        link.group_id, link.shape = "", {}
-    stored = {mapping.key: mapping for mapping in choices.link.mappings.all()} if choices.link is not None else {}
+        link.group_id = ""
+        link.shape = {}
+    else:
+        stored = {mapping.key: mapping for mapping in choices.link.mappings.all()}
     mappings = []
     for position, mappable in enumerate(chosen.fields):
-        choice = choices.fields.get(mappable.key, FieldChoice())
+        choice = choices.choice_of(mappable)
         if choice.is_synced:
             mapping = _planned_mapping(chosen, mappable, choice, stored.get(mappable.key))
-            mapping.link, mapping.position = link, position
+            mapping.link = link
+            mapping.position = position
             mappings.append(mapping)
     directory = load_directory({mapping.converter for mapping in mappings if mapping.column_id})
     return BoardContext(link, mappings, spec.model, directory)
@@ -112,17 +115,20 @@ def planned_board(chosen: ChosenBoard) -> BoardContext:
 def _planned_mapping(
     chosen: ChosenBoard, mappable: MappableField, choice: FieldChoice, stored: FieldMapping | None
 ) -> FieldMapping:
-    column_id, options = choice.column, dict[str, Any]()
+    column_id = choice.column
+    converter = next(iter(mappable.types.values()))
+    options: dict[str, Any] = {}
     if mappable.is_name:
-        column_id, converter = NAME_TYPE, mappable.types[NAME_TYPE]
+        column_id = NAME_TYPE
+        converter = mappable.types[NAME_TYPE]
     elif choice.column == NEW_COLUMN:
-        column_id, converter = f"{NEW_COLUMN}{mappable.key}", mappable.types[mappable.made_type]
+        column_id = f"{NEW_COLUMN}{mappable.key}"
+        converter = mappable.types[mappable.made_type]
         options = {"column_type": mappable.made_type, "settings": {}}
     elif (column := chosen.columns.get(choice.column)) is not None:
-        converter = mappable.types.get(column.type) or next(iter(mappable.types.values()))
+        converter = mappable.types.get(column.type, converter)
         options = {"column_type": column.type, "settings": dict(column.settings)}
     else:
-        converter = next(iter(mappable.types.values()))
         options = {"column_type": column_type(converter), "settings": {}}
     moved = stored is not None and (stored.column_id, stored.converter) != (column_id, converter)
     return FieldMapping(
@@ -148,7 +154,7 @@ def _fill_new_columns(board: BoardContext, item: Item) -> Item:
 class _ListedBoard(Gatherer):
     """Answers what rules ask of Monday from the whole listing, and of NPD as the chunks before would leave it.
 
-    `given` are the records that these would link, each with its item. What isn't listed is asked for by its id.
+    `linked` are the records that these would link, each with its item. What isn't listed is asked for by its id.
     """
 
     def __init__(self, board: BoardContext) -> None:
@@ -156,7 +162,7 @@ class _ListedBoard(Gatherer):
         super().__init__(self.acts)
         self.board = board
         self.items = dict[str, Item]()
-        self.given = dict[UUID, SyncedModel]()
+        self.linked = dict[UUID, SyncedModel]()
         self._by_npd_id = defaultdict[str, list[Item]](list)
         self._by_match = defaultdict[str, list[Item]](list)
 
@@ -189,16 +195,18 @@ class _ListedBoard(Gatherer):
         return RemovedItemPolicy(board.link.removed_item_policy)
 
     def identity(self, facts: PassFacts, records: Sequence[RecordFacts], pairs: Sequence[Pair]) -> IdentityFacts:
-        found = super().identity(facts, records, pairs)
-        given = {str(record.monday_id): key for key, record in self.given.items()}
-        return replace(found, owners=given | dict(found.owners))
+        identity = super().identity(facts, records, pairs)
+        owners = {str(record.monday_id): key for key, record in self.linked.items()}
+        return replace(identity, owners=owners | dict(identity.owners))
 
     def unmatched(self, facts: PassFacts) -> Sequence[ItemFacts]:
-        return list(map(self._as_given, super().unmatched(facts)))
+        return list(map(self._as_linked, super().unmatched(facts)))
 
-    def _as_given(self, item: ItemFacts) -> ItemFacts:
-        matching = tuple(self.given.get(record.pk, record) for record in item.matching)
-        return replace(item, matching=matching, named=self.given.get(item.named.pk, item.named) if item.named else None)
+    def _as_linked(self, item: ItemFacts) -> ItemFacts:
+        matching = tuple(self.linked.get(record.pk, record) for record in item.matching)
+        return replace(
+            item, matching=matching, named=self.linked.get(item.named.pk, item.named) if item.named else None
+        )
 
 
 # What a plan counts.
@@ -206,14 +214,14 @@ class _ListedBoard(Gatherer):
 
 @dataclass
 class BoardPlan:
-    """How many records and items a set-up links, creates, asks about and leaves, with samples `[name, why]`."""
+    """How many records and items a set-up links, creates, asks about and leaves, with samples of a name and why."""
 
     entity_type: str
     title: str
     board_name: str
     is_new_board: bool
     counts: Counter[str] = field(default_factory=Counter)
-    samples: dict[str, list[list[str]]] = field(default_factory=dict)
+    samples: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
     attention: int = 0  # records that need somebody afterwards
     attention_with_names: int = 0  # the same, where the missing names of `missing` are created as well
     missing: dict[str, list[str]] = field(default_factory=dict)  # by type, the names that relations have and NPD hasn't
@@ -225,7 +233,6 @@ class BoardPlan:
     one_way: dict[str, list[str]] = field(default_factory=dict)
     changes: list[MappingChange] = field(default_factory=list)
     filter_lines: list[str] = field(default_factory=list)
-    settings_changed: str = ""  # what somebody else changed since the choices were begun
     calls: int = 0
     passing: dict[str, str] = field(default_factory=dict)  # the names of the items that get a pass, by id
     noted: dict[str, str] = field(default_factory=dict)  # those that stay unmatched
@@ -234,15 +241,7 @@ class BoardPlan:
         self.counts[row] += 1
         samples = self.samples.setdefault(row, [])
         if len(samples) < SAMPLES_PER_ROW:
-            samples.append([name[:120], reason[:300]])
-
-    def to_json(self) -> dict[str, Any]:
-        return {**asdict(replace(self, counts=Counter())), "counts": dict(self.counts)}
-
-    @classmethod
-    def parse(cls, stored: Mapping[str, Any]) -> BoardPlan:
-        changes = [MappingChange(**change) for change in stored["changes"]]
-        return cls(**{**stored, "counts": Counter(stored["counts"]), "changes": changes})
+            samples.append((name[:120], reason[:300]))
 
 
 PlanProgress = Callable[[int, int], None]
@@ -296,11 +295,13 @@ class Planner:
     def _match_columns(self) -> list[BoardColumn]:
         """The columns by which records and items could be matched."""
         types = next(set(mappable.types) for mappable in self.chosen.fields if mappable.is_match_key)
-        return [one for one in self.chosen.columns.values() if one.type in types and one.id != self.chosen.npd_id]
+        columns = self.chosen.columns.values()
+        return [column for column in columns if column.type in types and column.id != self.chosen.npd_id]
 
     def _look_for_hold(self) -> None:
         """Hold creates, as the run will, where no item can be recognized."""
-        match, choices = self.board.match_mapping, self.chosen.choices
+        match = self.board.match_mapping
+        choices = self.chosen.choices
         if match is None or match.column_id == NAME_TYPE or choices.creates_all:
             return
         link = choices.link
@@ -311,7 +312,7 @@ class Planner:
         if not strangers or any(match_text_of_item(self.board, item) != "" for item in strangers):
             return
         others = [column for column in self._match_columns() if column.id != match.column_id]
-        filled = {one.title: sum(is_filled(item, one.id) for item in strangers) for one in others}
+        filled = {column.title: sum(is_filled(item, column.id) for item in strangers) for column in others}
         title = self.chosen.columns[match.column_id].title if match.column_id in self.chosen.columns else match.label
         self.result.hold = self.board.link.creates_held = hold_text(title, len(strangers), filled)
 
@@ -319,18 +320,18 @@ class Planner:
         records = self.board.model._default_manager
         ids = list(records.exclude(unsynced()).order_by("created_at", "pk").values_list("pk", flat=True))
         for record in records.filter(unsynced()).order_by("created_at", "pk")[:SAMPLES_PER_ROW]:
-            self.result.samples.setdefault("sync_off", []).append([str(record)[:120], ""])
+            self.result.add("sync_off", str(record))
         self.result.counts["sync_off"] = records.filter(unsynced()).count()
         for start in range(0, len(ids), CHUNK_SIZE):
             facts, plan = self._planned([Claim(key, None, []) for key in ids[start : start + CHUNK_SIZE]])
-            linked = {key: record for key, record in plan.records.items() if record.link_to}
-            self.listed.given |= {key: with_item(record.record, str(record.link_to)) for key, record in linked.items()}
+            linking = {key: record for key, record in plan.records.items() if record.link_to}
+            linked = {key: with_item(record.record, str(record.link_to)) for key, record in linking.items()}
+            self.listed.linked |= linked
             # What differs between a record and the item that it is linked with the pass behind this one finds.
-            follow_ups = [sweep_claim(self.board.link.entity_type, key, []) for key in linked]
-            _, compared = self._planned(follow_ups, {key: self.listed.given[key] for key in linked})
+            compared = self._planned([Claim(key, None, []) for key in linked], linked)[1].records if linked else {}
             for known in facts.records:
                 was_out = known.ledger.note if known.record.may_sync and known.ledger.left_out else ""
-                self._add_record(plan.records[known.id], was_out, compared.records.get(known.id))
+                self._add_record(plan.records[known.id], was_out, compared.get(known.id))
             self.progress(min(start + CHUNK_SIZE, len(ids)), len(ids))
 
     def _plan_items(self) -> None:
@@ -348,7 +349,7 @@ class Planner:
                 follow_ups = [sweep_claim(self.board.link.entity_type, key, []) for key in sorted(made)]
                 _, follow_up = self._planned(follow_ups, made)
                 for record_plan in follow_up.records.values():
-                    _add_changes(self, record_plan, is_made=True)
+                    self._add_changes(record_plan, is_made=True)
             self.progress(min(start + CHUNK_SIZE, len(left)), len(left))
 
     def _planned(
@@ -370,9 +371,10 @@ class Planner:
 
     def _add_record(self, plan: RecordPlan, was_out: str, compared: RecordPlan | None) -> None:
         """Count what becomes of a record; `compared` is its next pass, where it is linked with an item first."""
-        record, question = plan.record, plan.identity.question or {"candidates": []}
+        record = plan.record
+        candidates = plan.identity.question["candidates"] if plan.identity.question else []
         self._add_filtered(plan, was_out)
-        self.taken_items |= {str(record.monday_id), *(str(one["id"]) for one in question["candidates"])}
+        self.taken_items |= {str(record.monday_id), *(str(candidate["id"]) for candidate in candidates)}
         if plan.left_out:
             return
         if record.monday_id and plan.item is None:
@@ -381,7 +383,7 @@ class Planner:
         elif record.monday_id:
             self.reads += 1
             self.result.counts["linked"] += not plan.leaving
-            _add_changes(self, plan)
+            self._add_changes(plan)
         elif plan.creates:
             self._add_created(plan)
         elif compared is not None:
@@ -395,7 +397,8 @@ class Planner:
 
     def _add_filtered(self, plan: RecordPlan, was_out: str) -> None:
         """Count what the filter leaves out or lets in again; `was_out` is why it was left out until now."""
-        is_out, name = plan.left_out or plan.leaving, str(plan.record)
+        is_out = plan.left_out or plan.leaving
+        name = str(plan.record)
         reason = is_out.removeprefix(LEFT_OUT).strip()
         if was_out and not is_out:
             self.result.add("resumes", name)
@@ -411,7 +414,7 @@ class Planner:
         by_id = npd_id_of(self.board, plan.item) == str(plan.id)
         label = "NPD ID" if by_id else self.board.match_mapping.label if self.board.match_mapping else ""
         self.result.add("link", str(plan.record), f"“{plan.item.name}” · {label}")
-        _add_changes(self, compared)
+        self._add_changes(compared)
 
     def _add_created(self, plan: RecordPlan) -> None:
         if not plan.is_open:
@@ -432,11 +435,12 @@ class Planner:
         name = record_name(plan.record)
         self.created_names[match_key(name)].append(name)
         self.result.add("create", str(plan.record))
-        _add_stuck_fields(self, plan)
+        self._add_stuck_fields(plan)
 
     def _add_item(self, plan: ItemPlan) -> None:
         assert plan.facts.item is not None
-        item, reason = plan.facts.item, plan.finding.reason if plan.finding else None
+        item = plan.facts.item
+        reason = plan.finding.reason if plan.finding else None
         has_key = bool(match_text_of_item(self.board, item))
         noted = plan.act is not ItemAct.ASK and not self.chosen.choices.creates_records
         (self.result.noted if noted else self.result.passing)[item.id] = item.name[:200]
@@ -463,30 +467,83 @@ class Planner:
         board = 3 + 2 * self.result.is_new_board + len(self.result.made) + len(WEBHOOK_EVENTS)
         return board + passes
 
+    def _add_stuck_fields(self, plan: RecordPlan) -> None:
+        """Count the fields that can't be synced, and those that Monday will probably reject once they are sent."""
+        for field_plan in plan.plans.values():
+            name = f"{plan.record}: {field_plan.mapping.label}"
+            if field_plan.blocked_reason and not field_plan.is_left_out and not _goes_later(field_plan):
+                missing = self._missing_name(field_plan)
+                if missing is None:
+                    self.attention.add(str(plan.id))
+                    self.result.add("blocked", name, field_plan.blocked_reason)
+                elif missing:
+                    self.waits_for_name.add(str(plan.id))
+                    self.result.add("names", name, missing)
+            elif field_plan.send_raw is not None and (risk := field_plan.convert.rejection_risk(field_plan.send_raw)):
+                self.attention.add(str(plan.id))
+                self.result.add("doubtful", str(plan.record), risk)
+
+    def _missing_name(self, field_plan: FieldPlan) -> str | None:
+        """Return the name that a relation has and no record in NPD; empty where the record comes with this set-up."""
+        name = field_plan.awaits.removeprefix("name ") if field_plan.awaits.startswith("name ") else ""
+        relations = {mapping.key: relation for mapping, relation in self.board.relations}
+        relation = relations.get(field_plan.mapping.key)
+        # Where several have the name, another one helps nobody.
+        is_unknown = field_plan.blocked_code is BlockedCode.RELATION and field_plan.blocked_reason.startswith("No ")
+        if not is_unknown or not name or relation is None:
+            return None
+        target = target_of(relation).entity_type()
+        if match_key(name) in self.coming.get(target, ()):
+            return ""
+        names = self.result.missing.setdefault(target, [])
+        if match_key(name) not in map(match_key, names) and len(names) < MAX_MISSING_NAMES:
+            names.append(name)
+        return name
+
+    def _add_changes(self, plan: RecordPlan, *, is_made: bool = False) -> None:
+        """Count what a pass would do with both sides' values; of a record made of an item only what is stuck."""
+        self._add_stuck_fields(plan)
+        field_plans = list(plan.plans.values())
+        moving = {
+            "to_monday": [p.mapping.label for p in field_plans if p.send_raw is not None or _goes_later(p)],
+            "to_npd": [p.mapping.label for p in field_plans if p.write_raw is not None],
+            "conflicts": [p.mapping.label for p in field_plans if p.conflict is not None],
+        }
+        if moving["conflicts"]:
+            self.attention.add(str(plan.id))
+        if any(moving.values()) or plan.fields.write_npd_id:
+            self.writes += 1
+        if not is_made:
+            for row, labels in moving.items():
+                if labels:
+                    self.result.add(row, str(plan.record), ", ".join(labels))
+        kept = [p for key, p in plan.plans.items() if key not in plan.fields.dropped]
+        if different := [p.mapping.label for p in kept if _stays_different(p)]:
+            self.result.add("different", str(plan.record), ", ".join(different))
+
 
 def _described(chosen: ChosenBoard) -> BoardPlan:
     """Return a plan with what the choices themselves say."""
     choices = chosen.choices
-    labelled = [(one, choices.fields.get(one.key, FieldChoice())) for one in chosen.fields]
-    made = [one for one, choice in labelled if choice.is_synced and choice.column == NEW_COLUMN]
-    used = {chosen.npd_id, *(choice.column for _, choice in labelled if choice.is_synced)}
-    one_way = {
-        way: [one.label for one, choice in labelled if choice.is_synced and choice.direction == way]
-        for way in (SyncDirection.NPD_TO_MONDAY, SyncDirection.MONDAY_TO_NPD)
-    }
+    synced = [mappable for mappable in chosen.fields if choices.choice_of(mappable).is_synced]
+    made = [mappable for mappable in synced if choices.choice_of(mappable).column == NEW_COLUMN]
+    used = {chosen.npd_id, *(choices.choice_of(mappable).column for mappable in synced)}
+    one_way: dict[str, list[str]] = {}
+    for mappable in synced:
+        if (direction := choices.choice_of(mappable).direction) != SyncDirection.BIDIRECTIONAL:
+            one_way.setdefault(direction, []).append(mappable.label)
     return BoardPlan(
         entity_type=choices.entity_type,
         title=choices.spec.board_title,
         board_name=choices.board_name,
         is_new_board=chosen.board is None,
-        made=[one.label for one in made] + ([] if chosen.npd_id else ["NPD ID"]),
-        second=[text for one in made if (text := second_column_note(chosen, one))],
-        unsynced=[one.label for one, choice in labelled if not choice.is_synced],
+        made=[mappable.label for mappable in made] + ([] if chosen.npd_id else ["NPD ID"]),
+        second=[text for mappable in made if (text := second_column_note(chosen, mappable))],
+        unsynced=[mappable.label for mappable in chosen.fields if mappable not in synced],
         unused=[column.title for column in chosen.columns.values() if column.id not in used],
-        one_way={str(way): labels for way, labels in one_way.items() if labels},
+        one_way=one_way,
         changes=chosen.changes,
-        filter_lines=SyncFilter.parse(choices.sync_filter).lines({one.key: one.label for one in chosen.fields}),
-        settings_changed=chosen.settings_changes(),
+        filter_lines=chosen.filter_lines,
     )
 
 
@@ -501,61 +558,6 @@ def second_column_note(chosen: ChosenBoard, mappable: MappableField) -> str:
     return f"{mappable.label}: the board has {humanize.join_first(others)} of the same type." if others else ""
 
 
-def _add_stuck_fields(planner: Planner, plan: RecordPlan) -> None:
-    """Count the fields that can't be synced, and those that Monday will probably reject once they are sent."""
-    for field_plan in plan.plans.values():
-        name = f"{plan.record}: {field_plan.mapping.label}"
-        if field_plan.blocked_reason and not field_plan.is_left_out and not _goes_later(field_plan):
-            missing = _missing_name(planner, field_plan)
-            if missing is None:
-                planner.attention.add(str(plan.id))
-                planner.result.add("blocked", name, field_plan.blocked_reason)
-            elif missing:
-                planner.waits_for_name.add(str(plan.id))
-                planner.result.add("names", name, missing)
-        elif field_plan.send_raw is not None and (risk := field_plan.convert.rejection_risk(field_plan.send_raw)):
-            planner.attention.add(str(plan.id))
-            planner.result.add("doubtful", str(plan.record), risk)
-
-
-def _missing_name(planner: Planner, field_plan: FieldPlan) -> str | None:
-    """Return the name that a relation has and no record in NPD; empty where the record comes with this set-up."""
-    name = field_plan.awaits.removeprefix("name ") if field_plan.awaits.startswith("name ") else ""
-    relation = next((one for mapping, one in planner.board.relations if mapping.key == field_plan.mapping.key), None)
-    # Where several have the name, another one helps nobody.
-    is_unknown = field_plan.blocked_code is BlockedCode.RELATION and field_plan.blocked_reason.startswith("No ")
-    if not is_unknown or not name or relation is None:
-        return None
-    target = target_of(relation).entity_type()
-    if match_key(name) in planner.coming.get(target, ()):
-        return ""
-    names = planner.result.missing.setdefault(target, [])
-    if match_key(name) not in map(match_key, names) and len(names) < MAX_MISSING_NAMES:
-        names.append(name)
-    return name
-
-
-def _add_changes(planner: Planner, plan: RecordPlan, *, is_made: bool = False) -> None:
-    """Count what a pass would do with both sides' values; of a record that `is_made` of an item only what is stuck."""
-    _add_stuck_fields(planner, plan)
-    field_plans = list(plan.plans.values())
-    by_direction = {
-        "to_monday": [one for one in field_plans if one.send_raw is not None or _goes_later(one)],
-        "to_npd": [one for one in field_plans if one.write_raw is not None],
-        "conflicts": [one for one in field_plans if one.conflict is not None],
-    }
-    if by_direction["conflicts"]:
-        planner.attention.add(str(plan.id))
-    if any(by_direction.values()) or plan.fields.write_npd_id:
-        planner.writes += 1
-    for direction, moving in by_direction.items() if not is_made else ():
-        if moving:
-            planner.result.add(direction, str(plan.record), ", ".join(one.mapping.label for one in moving))
-    kept = [one for key, one in plan.plans.items() if key not in plan.fields.dropped]
-    if different := [field_plan.mapping.label for field_plan in kept if _stays_different(field_plan)]:
-        planner.result.add("different", str(plan.record), ", ".join(different))
-
-
 def _goes_later(field_plan: FieldPlan) -> bool:
     """Whether it is a relation that is empty on Monday and sent once its record has got an item, in the same run."""
     with suppress(UnknownValue):
@@ -566,9 +568,9 @@ def _goes_later(field_plan: FieldPlan) -> bool:
 
 def _stays_different(field_plan: FieldPlan) -> bool:
     """Whether the two sides of a field differ, and neither is written, asked about or blocked."""
-    is_left = (field_plan.send_raw, field_plan.write_raw, field_plan.conflict) == (None, None, None)
+    is_kept = (field_plan.send_raw, field_plan.write_raw, field_plan.conflict) == (None, None, None)
     with suppress(UnknownValue):
-        if is_left and not field_plan.blocked_reason:
+        if is_kept and not field_plan.blocked_reason:
             convert = field_plan.convert
             return convert.local(field_plan.local_raw) != convert.remote(field_plan.remote_raw)
     return False
@@ -579,21 +581,17 @@ def _stays_different(field_plan: FieldPlan) -> bool:
 
 @dataclass
 class SetupPlan:
-    """The plan of all boards of a set-up as it stands in the cache; `state` is waiting, working, done or failed."""
+    """The plan of all boards of a set-up as it stands in the cache."""
 
     token: str
-    choices: list[dict[str, Any]]
-    state: str = "waiting"
+    choices: list[Choices]
+    state: str = "waiting"  # then working, at last done or failed
     done: int = 0
     total: int = 0
     title: str = ""
-    moved_at: str = ""  # when a worker last got on with it, or it was asked for
+    moved_at: datetime = field(default_factory=sync_now)  # when a worker last got on with it, or it was asked for
     problem: str = ""
-    boards: list[dict[str, Any]] = field(default_factory=list)
-
-    @property
-    def plans(self) -> list[BoardPlan]:
-        return [BoardPlan.parse(board) for board in self.boards]
+    boards: list[BoardPlan] = field(default_factory=list)
 
     @property
     def is_busy(self) -> bool:
@@ -602,17 +600,15 @@ class SetupPlan:
     @property
     def is_stalled(self) -> bool:
         """Whether nobody gets on with it: no worker runs, or the one that had it was killed."""
-        moved_at = parse_datetime(self.moved_at)
-        return self.is_busy and (moved_at is None or sync_now() - moved_at > STALLED)
+        return self.is_busy and sync_now() - self.moved_at > STALLED
 
     @property
     def is_old(self) -> bool:
-        moved_at = parse_datetime(self.moved_at)
-        return moved_at is None or sync_now() - moved_at > PLAN_LIFETIME
+        return sync_now() - self.moved_at > PLAN_LIFETIME
 
     @property
     def calls(self) -> int:
-        return sum(board["calls"] for board in self.boards)
+        return sum(board.calls for board in self.boards)
 
     @property
     def minutes(self) -> int:
@@ -626,8 +622,8 @@ class SetupPlan:
     def save(self, **values: Any) -> None:
         for name, value in values.items():
             setattr(self, name, value)
-        self.moved_at = sync_now().isoformat()
-        cache.set(_cache_key(self.token), asdict(self), PLAN_LIFETIME.total_seconds() * 2)
+        self.moved_at = sync_now()
+        cache.set(_cache_key(self.token), self, PLAN_LIFETIME.total_seconds() * 2)
 
 
 def _cache_key(token: str) -> str:
@@ -635,15 +631,15 @@ def _cache_key(token: str) -> str:
 
 
 def stored_plan(token: str) -> SetupPlan | None:
-    stored = cache.get(_cache_key(token))
-    return SetupPlan(**stored) if stored is not None else None
+    plan: SetupPlan | None = cache.get(_cache_key(token))
+    return plan
 
 
 def request_plan(token: str, choices: Iterable[Choices], *, anew: bool = False) -> SetupPlan:
     """Return the plan of these choices; have a worker make it where there is none, or it is old, or nobody made it."""
     plan = stored_plan(token)
     if plan is None or anew or (plan.is_old and not plan.is_busy):
-        plan = SetupPlan(token, [one.to_json() for one in choices])
+        plan = SetupPlan(token, list(choices))
         plan.save()
         send_task("sync.plan_set_up", token)
     elif plan.is_stalled:
@@ -656,24 +652,20 @@ def make_plan(token: str) -> None:
     plan = stored_plan(token)
     if plan is None or not plan.is_busy or (plan.state == "working" and not plan.is_stalled):
         return
-    all_choices = {one["entity_type"]: Choices.parse(one) for one in plan.choices}
-    others = {key: choices.board_id for key, choices in all_choices.items()}
+    others = {choices.entity_type: choices.board_id for choices in plan.choices}
     plan.save(state="working")
-    made, coming = list[BoardPlan](), dict[str, set[str]]()
+    boards = []
+    coming: dict[str, set[str]] = {}
     try:
-        for spec in registry.entities():
-            choices = all_choices.get(spec.entity_type)
-            if choices is None:
-                continue
-            plan.save(title=spec.board_title, done=0, total=0)
+        for choices in plan.choices:
+            plan.save(title=choices.spec.board_title, done=0, total=0)
             chosen = read_board(choices, others)
-            if problems := chosen.problems(choices.fields):
-                sentences = [sentence for found in problems.values() for sentence in found]
-                raise ActionError(f"{spec.board_title}: {' '.join(sentences)}")
+            if problems := chosen.problem_text:
+                raise ActionError(f"{choices.spec.board_title}: {problems}")
             planner = Planner(chosen, coming, lambda done, total: plan.save(done=done, total=total))
-            made.append(planner.make())
-            coming[spec.entity_type] = planner.new_names
-        plan.save(state="done", boards=[board.to_json() for board in made])
+            boards.append(planner.make())
+            coming[choices.entity_type] = planner.new_names
+        plan.save(state="done", boards=boards)
     except ActionError as why:
         plan.save(state="failed", problem=str(why))
     except MondayError as error:
@@ -736,25 +728,17 @@ LEFT_ROWS = {
 _WITHOUT_REASON = ("create", "from_items", "unmatched", "sync_off", "no_item", "resumes", "link")
 
 
-@dataclass(frozen=True)
-class PlanRow:
-    """How many records, items or fields there are of a kind; some of them, where it matters with the reason."""
-
-    code: str
-    sentence: str
-    samples: list[tuple[str, str]]
-
-
-def rows_of(plan: BoardPlan, nouns: Mapping[str, tuple[str, str]]) -> list[PlanRow]:
-    return [
-        PlanRow(
-            code,
-            humanize.count_with_noun(plan.counts[code], *noun),
-            [(name, "" if code in _WITHOUT_REASON else why) for name, why in plan.samples.get(code, [])[:3]],
-        )
-        for code, noun in nouns.items()
-        if plan.counts[code]
-    ]
+def rows_of(plan: BoardPlan, nouns: Mapping[str, tuple[str, str]]) -> list[dict[str, Any]]:
+    """Return how many records, items or fields there are of each kind, and some of them, if it matters with why."""
+    rows = []
+    for code, (singular, plural) in nouns.items():
+        if number := plan.counts[code]:
+            samples = plan.samples.get(code, [])[:SHOWN_SAMPLES]
+            if code in _WITHOUT_REASON:
+                samples = [(name, "") for name, _why in samples]
+            sentence = humanize.count_with_noun(number, singular, plural)
+            rows.append({"code": code, "sentence": sentence, "samples": samples})
+    return rows
 
 
 def summary_of(plan: BoardPlan) -> str:

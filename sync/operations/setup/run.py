@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import structlog
@@ -20,44 +19,28 @@ from django.db import transaction
 from django.utils.dateparse import parse_datetime
 
 from sync import registry
-from sync.boards.board_columns import (
-    NAME_TYPE,
-    NO_PROBLEM,
-    NPD_ID_KEY,
-    NPD_ID_TITLE,
-    StoredColumns,
-    make_mapping,
-    store_columns,
-)
+from sync.boards import board_columns
 from sync.boards.board_setup import SetupChoices, apply_choices
-from sync.boards.field_choices import NEW_COLUMN, FieldChoice, changes_text, column_problem, fold_title
+from sync.boards.field_choices import NEW_COLUMN, MappableField, changes_text, column_problem, fold_title
 from sync.boards.mapping import enqueue_affected
 from sync.choices import Cause, Priority, QueueDirection, QueueStatus, SyncDirection
 from sync.clock import SyncNow, sync_now
 from sync.kernel import humanize, process
 from sync.kernel.messages import ActionError, Conflict, UnmatchedReason
 from sync.limits import breaker, connector
-from sync.models import BoardLink, FieldMapping, SyncedModel, SyncQueue, UnmatchedItem
+from sync.models import BoardLink, FieldMapping, SyncQueue, UnmatchedItem
 from sync.models.synced_model import unsynced
 from sync.monday.board import Board, BoardSetup, ColumnSpec
 from sync.monday.errors import MondayError, Scope
 from sync.monday.texts import match_key
 from sync.operations.detect import enqueue_items
 from sync.operations.setup.plan import SetupPlan, first_match_text, summary_of
-from sync.operations.setup.selection import (
-    Choices,
-    ChosenBoard,
-    board_settings,
-    check_other_types,
-    filter_text,
-    log_setup,
-)
+from sync.operations.setup.selection import Choices, ChosenBoard, board_settings, check_other_types, log_setup
 from sync.outbox import notify
 from sync.outbox.pauses import active_pauses
 from sync.outbox.queue_rows import enqueue_item_many, enqueue_many, mark_many_pending
 from sync.reconcile.lookups import match_key_of
 from sync.records.unmatched_items import UnmatchedFinding, note_unmatched
-from sync.registry import link_of, name_field
 from sync.state.record_view import Part, RecordState, by_state, health_counts
 
 log = structlog.get_logger(__name__)
@@ -88,13 +71,19 @@ def start(user: User, boards: Sequence[ChosenBoard], plan: SetupPlan) -> None:
     """
     if plan.state != "done" or plan.is_old:
         raise Conflict("The plan is not made yet, or too old: people worked on both sides meanwhile. Look at it again.")
-    plans = {board.entity_type: board for board in plan.plans}
+    plans = {board.entity_type: board for board in plan.boards}
     with transaction.atomic():
         for spec in registry.entities():
             BoardLink.objects.get_or_create(entity_type=spec.entity_type, defaults={"match_key": spec.match_key})
         links = {link.entity_type: link for link in BoardLink.objects.select_for_update().order_by("entity_type")}
         for chosen in boards:
-            _check_start(chosen, links[chosen.choices.entity_type])
+            title = chosen.choices.spec.board_title
+            if is_running(links[chosen.choices.entity_type]):
+                raise Conflict(f"{title}: a set-up was started meanwhile. Wait until it is done.")
+            chosen.check_settings()
+            if problems := chosen.problem_text:
+                raise Conflict(f"{title}: {problems}")
+            check_other_types(chosen.choices.entity_type, chosen.choices.board_id)
         for chosen in boards:
             choices = chosen.choices
             board_plan = plans[choices.entity_type]
@@ -109,26 +98,15 @@ def start(user: User, boards: Sequence[ChosenBoard], plan: SetupPlan) -> None:
                 "noted": board_plan.noted,
             }
             BoardLink.objects.filter(entity_type=choices.entity_type).update(setup=setup)
-            mapped = changes_text(chosen.changes) or "no field is mapped otherwise than before"
-            log_setup(
-                user,
-                choices.entity_type,
-                f"Set-up started: {summary_of(board_plan)}. {mapped}. "
-                f"Filter: {filter_text(choices.sync_filter, chosen.fields)}. Where both sides differ at first: "
-                f"{first_match_text(choices.first_match)}.{' ' if made else ''}{' '.join(made)}",
-            )
+            sentences = [
+                f"Set-up started: {summary_of(board_plan)}.",
+                f"{changes_text(chosen.changes) or 'No field is mapped otherwise than before'}.",
+                f"Filter: {' '.join(chosen.filter_lines) or 'everything is synced.'}",
+                f"Where both sides differ at first: {first_match_text(choices.first_match)}.",
+                *made,
+            ]
+            log_setup(user, choices.entity_type, " ".join(sentences))
         transaction.on_commit(lambda: notify.send_task("sync.set_up"), robust=True)
-
-
-def _check_start(chosen: ChosenBoard, link: BoardLink) -> None:
-    choices, title = chosen.choices, chosen.choices.spec.board_title
-    if is_running(link):
-        raise Conflict(f"{title}: a set-up was started meanwhile. Wait until it is done.")
-    if changed := chosen.settings_changes():
-        raise Conflict(f"{title}: settings were changed elsewhere: {changed}. Nothing was begun. Check the plan again.")
-    if problems := chosen.problems(choices.fields):
-        raise Conflict(f"{title}: {' '.join(sentence for found in problems.values() for sentence in found)}")
-    check_other_types(choices.entity_type, choices.board_id)
 
 
 def _make_related(missing: Mapping[str, Sequence[str]]) -> list[str]:
@@ -136,25 +114,24 @@ def _make_related(missing: Mapping[str, Sequence[str]]) -> list[str]:
     sentences = []
     for entity_type, names in missing.items():
         model = registry.entity(entity_type).model
-        field_name = name_field(model)
+        field_name = registry.name_field(model)
         if field_name is None:
             continue
-        called = model._default_manager.annotate(called=match_key_of(field_name))
-        known = set(called.filter(called__in=[match_key(name) for name in names]).values_list("called", flat=True))
-        records = [model(**{field_name: name}) for name in names if match_key(name) not in known]
-        valid = [record for record in records if _is_valid(record)]
-        model._default_manager.bulk_create(valid)
-        sentences.append(f"Made {registry.count_of_type(len(valid), entity_type)} that items name.")
+        named = model._default_manager.annotate(match=match_key_of(field_name))
+        existing = set(named.filter(match__in=map(match_key, names)).values_list("match", flat=True))
+        records = []
+        for name in names:
+            record = model(**{field_name: name})
+            try:
+                record.clean_fields()
+                record.clean()
+            except ValidationError:
+                continue
+            if match_key(name) not in existing:
+                records.append(record)
+        model._default_manager.bulk_create(records)
+        sentences.append(f"Made {registry.count_of_type(len(records), entity_type)} that items name.")
     return sentences
-
-
-def _is_valid(record: SyncedModel) -> bool:
-    try:
-        record.clean_fields()
-        record.clean()
-    except ValidationError:
-        return False
-    return True
 
 
 # What a person chose, as the set-up of a board asks for it.
@@ -172,16 +149,16 @@ class StartedSetup(SetupChoices):
 
     def save(self, **values: Any) -> None:
         """Store values while the set-up is still this worker's, and renew its lock; raises SetupLost."""
-        self.setup |= values | {"until": (sync_now() + timedelta(seconds=LOCK_SECONDS)).isoformat()}
+        self.setup |= values | {"until": _lock_end(LOCK_SECONDS)}
         own = BoardLink.objects.filter(entity_type=self.spec.entity_type, setup__token=self.setup["token"])
         if not own.filter(setup__state=RUNNING).update(setup=self.setup):
             raise SetupLost
 
-    def end(self, state: str, **values: Any) -> None:
-        """Let go of it; what was chosen stays only as long as it is needed."""
-        kept = {key: one for key, one in self.setup.items() if key not in ("token", "until", "progress", "problem")}
-        if state == DONE:
-            kept = {key: one for key, one in kept.items() if key not in ("choices", "passing", "noted")}
+    def let_go(self, state: str, **values: Any) -> None:
+        """Store how it ended, or when it goes on; what was chosen stays only as long as it is needed."""
+        dropped = {"token", "until", "progress", "problem"} if state != RUNNING else set()
+        dropped |= {"choices", "passing", "noted"} if state == DONE else set()
+        kept = {key: value for key, value in self.setup.items() if key not in dropped}
         own = BoardLink.objects.filter(entity_type=self.spec.entity_type, setup__token=self.setup["token"])
         own.update(setup={**kept, **values, "state": state})
 
@@ -203,30 +180,30 @@ class StartedSetup(SetupChoices):
 
     def columns(self, board: Board) -> Sequence[ColumnSpec]:
         chosen = ChosenBoard(self.choices, board)
-        specs, new = [], []
+        present = []
+        new = []
         for mappable in chosen.fields:
-            choice = self.choices.fields.get(mappable.key, FieldChoice())
+            choice = self.choices.choice_of(mappable)
             if not choice.is_synced or mappable.is_name:
                 continue
             if choice.column == NEW_COLUMN:
-                new.append(self._new_column(board, chosen, mappable.key))
+                new.append(self._new_column(board, mappable))
                 continue
             column = board.column(choice.column)
             reason = "It is not on the board any more." if column is None else column_problem(mappable, column)
             if column is None or reason:
                 raise ActionError(f"{mappable.label} can't have its column: {reason} Choose another column.")
-            specs.append(
+            present.append(
                 ColumnSpec(
                     mappable.key, column.title, column.type, column.id, tuple(mappable.types),
                     target_board=mappable.target_board,
                 )
             )  # fmt: skip
-        npd_id = chosen.npd_id
+        npd_id = chosen.npd_id or board_columns.NPD_ID_KEY
         # Columns that are there first: a new one must not adopt one that was chosen for another field.
-        return [*specs, ColumnSpec(NPD_ID_KEY, NPD_ID_TITLE, "text", npd_id or NPD_ID_KEY), *new]
+        return [*present, ColumnSpec(board_columns.NPD_ID_KEY, board_columns.NPD_ID_TITLE, "text", npd_id), *new]
 
-    def _new_column(self, board: Board, chosen: ChosenBoard, key: str) -> ColumnSpec:
-        mappable = next(one for one in chosen.fields if one.key == key)
+    def _new_column(self, board: Board, mappable: MappableField) -> ColumnSpec:
         if mappable.made_type == "board_relation" and mappable.lacks_target:
             raise ActionError(
                 f"{mappable.label} needs the board of the {mappable.target} records, which isn't set up. Set it up, "
@@ -236,37 +213,35 @@ class StartedSetup(SetupChoices):
         same_id = board.column(mappable.preferred_id)
         is_free = same_id is None or fold_title(same_id.title) == fold_title(mappable.label)
         return ColumnSpec(
-            key, mappable.label, mappable.made_type, mappable.preferred_id if is_free else None,
+            mappable.key, mappable.label, mappable.made_type, mappable.preferred_id if is_free else None,
             target_board=mappable.target_board, labels=registry.choice_labels(self.spec.model, mappable.fields),
         )  # fmt: skip
 
     def check(self, link: BoardLink) -> None:
         """Refuse where somebody changed the board's settings since the plan was started."""
-        if link.board_id != self.choices.board_id and not self.choices.begun:
-            return  # a board that is set up for the first time
-        if changes := ChosenBoard(self.choices, None).settings_changes():
-            raise ActionError(
-                f"Settings were changed elsewhere after the set-up was started: {changes}. Check the plan again."
-            )
+        if link.board_id == self.choices.board_id or self.choices.begun:  # not where it is set up for the first time
+            ChosenBoard(self.choices, None).check_settings()
 
-    def store(self, link: BoardLink, setup: BoardSetup) -> StoredColumns:
-        filter_before, link.sync_filter = link.sync_filter, dict(self.choices.sync_filter)
+    def store(self, link: BoardLink, setup: BoardSetup) -> board_columns.StoredColumns:
+        filter_before = link.sync_filter
+        link.sync_filter = dict(self.choices.sync_filter)
         link.creates_records = self.choices.creates_records
         link.save(update_fields=["creates_records", "sync_filter"])
         needs_pass = False
         before = {mapping.key: mapping for mapping in link.mappings.all()}
-        for position, proposal in enumerate(self.spec.mappings):
-            choice = self.choices.fields.get(proposal.key, FieldChoice())
+        for position, mappable in enumerate(self.spec.mappings):
+            choice = self.choices.fields.get(mappable.key)
             # A field left out keeps its row, so that no later set-up counts it as new.
-            values: dict[str, Any] = {"direction": SyncDirection.NONE, **NO_PROBLEM}
-            if choice.is_synced:
+            values: dict[str, Any] = {"direction": SyncDirection.NONE, **board_columns.NO_PROBLEM}
+            if choice is not None and choice.is_synced:
                 first_match = self.choices.first_match
                 values = {"direction": choice.direction, "rule": choice.rule, "first_match": first_match}
-            column_id = NAME_TYPE if choice.column == NAME_TYPE else ""
-            mapping, is_new = make_mapping(link, proposal, position, column_id=column_id, **values)
-            needs_pass |= choice.is_synced if is_new else mapping.direction != values["direction"]
+            column_id = choice.column if choice is not None and choice.column == board_columns.NAME_TYPE else ""
+            mapping, is_new = board_columns.make_mapping(link, mappable, position, column_id=column_id, **values)
+            is_synced = values["direction"] != SyncDirection.NONE
+            needs_pass |= is_synced if is_new else mapping.direction != values["direction"]
             FieldMapping.objects.filter(pk=mapping.pk).update(**values)
-        stored = store_columns(self.spec, link, setup, reason="as chosen")
+        stored = board_columns.store_columns(self.spec, link, setup, reason="as chosen")
         stored.needs_resync |= needs_pass
         for mapping in link.mappings.all():
             earlier = before.get(mapping.key)
@@ -276,7 +251,7 @@ class StartedSetup(SetupChoices):
                 enqueue_affected(mapping, self.setup["by"])
         if filter_before != link.sync_filter:
             # In the transaction that stores the filter: nothing says `synced` any more that it leaves out.
-            stored.done += ["changed the filter", *_check_all_again(self.spec.entity_type)]
+            stored.done += ["changed the filter", _check_all_again(self.spec.entity_type)]
         return stored
 
     def complete(self, link: BoardLink) -> list[str]:
@@ -289,7 +264,11 @@ class StartedSetup(SetupChoices):
         return list(self.setup.get("made_related", []))
 
 
-def _check_all_again(entity_type: str) -> list[str]:
+def _lock_end(seconds: float) -> str:
+    return (sync_now() + timedelta(seconds=seconds)).isoformat()
+
+
+def _check_all_again(entity_type: str) -> str:
     """Have everything checked of which the filter may say something else: linked records and unmatched items."""
     items = UnmatchedItem.objects.listed().filter(entity_type=entity_type).order_by("id")
     enqueue_item_many(
@@ -299,32 +278,34 @@ def _check_all_again(entity_type: str) -> list[str]:
     ids = list(records.order_by("id").values_list("pk", flat=True))
     mark_many_pending(entity_type, ids)
     enqueue_many(entity_type, ids, cause=Cause.DEPENDENCY, priority=Priority.SWEEP, direction=QueueDirection.TO_NPD)
-    return [f"{registry.count_of_type(len(ids), entity_type)} will be checked"]
+    return f"{registry.count_of_type(len(ids), entity_type)} will be checked"
 
 
 # The worker's part.
 
 
 def advance_setups() -> None:
-    """Get on with every set-up that was started, in the order in which types are registered.
+    """Get on with the set-ups that were started, one after another, in the order in which types are registered.
 
-    One that points at another type's board comes after it.
+    One that points at another type's board comes after it, and waits while that one isn't made.
     """
     for spec in registry.entities():
         if process.is_shutting_down():
             return
         started = _claim(spec.entity_type)
-        if started is None:
-            continue
         try:
-            _advance(started)
+            if started is not None:
+                _advance(started)
         except SetupLost:
             log.info("a set-up is another worker's by now", board=spec.entity_type)
         except SoftTimeLimitExceeded:
             raise
         except Exception:  # an unknown error of one type must not keep the other type waiting
             log.exception("a set-up could not be continued", board=spec.entity_type)
-            started.end(STOPPED, problem="NPD Sync itself failed. Please report it with the worker's log.")
+            if started is not None:
+                started.let_go(STOPPED, problem="NPD Sync itself failed. Please report it with the worker's log.")
+        if BoardLink.objects.filter(entity_type=spec.entity_type, setup__state=RUNNING).exists():
+            return
 
 
 @transaction.atomic
@@ -336,70 +317,48 @@ def _claim(entity_type: str) -> StartedSetup | None:
     until = parse_datetime(link.setup.get("until") or "")
     if until is not None and until > sync_now():
         return None
-    started = StartedSetup(entity_type, {**link.setup, "token": uuid.uuid4().hex})
-    until = sync_now() + timedelta(seconds=LOCK_SECONDS)
-    BoardLink.objects.filter(pk=link.pk).update(setup={**started.setup, "until": until.isoformat()})
+    started = StartedSetup(entity_type, {**link.setup, "token": uuid.uuid4().hex, "until": _lock_end(LOCK_SECONDS)})
+    BoardLink.objects.filter(pk=link.pk).update(setup=started.setup)
     return started
 
 
 def _advance(started: StartedSetup) -> None:
-    if target := _target_in_making(started):
-        _release(started, f"Waits for the board of the {target} records, which is being made.", seconds=0)
-        return
     try:
         # Each call renews the lock: many slow ones take longer than the lock lasts.
         result = apply_choices(started, connector(urgent=True, before_call=started.save))
         _enqueue_records(started)
     except ActionError as why:
-        started.end(STOPPED, problem=str(why))
+        started.let_go(STOPPED, problem=str(why))
         return
     except MondayError as error:
         if error.scope not in TRANSIENT_SCOPES:
-            started.end(STOPPED, problem=error.sentence)
+            started.let_go(STOPPED, problem=error.sentence)
             return
         # A passing error is tried again by a later run; any other one is shown to the person.
         breaker.trip_account(error)
-        _release(started, problem=f"{error.sentence} The set-up goes on by itself.", seconds=error.wait_seconds or 10)
+        problem = f"{error.sentence} The set-up goes on by itself."
+        started.let_go(RUNNING, progress="", problem=problem, until=_lock_end(error.wait_seconds or 10))
         return
-    started.end(DONE, done=result.done, problems=list(result.problems), finished=sync_now().isoformat())
+    started.let_go(DONE, done=result.done, problems=list(result.problems), finished=sync_now().isoformat())
     person = User.objects.filter(username=started.setup.get("by")).first()
     if person is not None:
         log_setup(person, started.spec.entity_type, "Set-up done.")
-
-
-def _release(started: StartedSetup, progress: str = "", *, problem: str = "", seconds: float) -> None:
-    """Let another run go on with it after so many seconds."""
-    until = (sync_now() + timedelta(seconds=seconds)).isoformat()
-    own = BoardLink.objects.filter(entity_type=started.spec.entity_type, setup__token=started.setup["token"])
-    own.update(setup={**started.setup, "progress": progress, "problem": problem, "until": until})
-
-
-def _target_in_making(started: StartedSetup) -> str:
-    """Return the type whose board a new relation of this one leads to, and another worker is making; else nothing."""
-    for mappable in ChosenBoard(started.choices, None).fields:
-        choice = started.choices.fields.get(mappable.key, FieldChoice())
-        is_missing = choice.is_synced and choice.column == NEW_COLUMN and mappable.lacks_target
-        if is_missing and is_running(link_of(mappable.target)):
-            return mappable.target
-    return ""
 
 
 def _enqueue_records(started: StartedSetup) -> None:
     """Have every record without an item reconciled, and every item without a record."""
     spec = started.spec
     link = BoardLink.objects.get(entity_type=spec.entity_type)
-    passing, noted = started.setup["passing"], started.setup["noted"]
+    passing = started.setup["passing"]
     unlinked = spec.model._default_manager.filter(monday_id=None).exclude(unsynced())
+    ids = list(unlinked.order_by("created_at", "pk").values_list("pk", flat=True))
+    noted = [
+        UnmatchedFinding(item, name, UnmatchedReason.CREATION_OFF) for item, name in started.setup["noted"].items()
+    ]
     with transaction.atomic():
-        enqueue_many(
-            spec.entity_type,
-            list(unlinked.order_by("created_at", "pk").values_list("pk", flat=True)),
-            cause=Cause.SWEEP,
-            priority=Priority.LOAD,
-        )
+        enqueue_many(spec.entity_type, ids, cause=Cause.SWEEP, priority=Priority.LOAD)
         enqueue_items(link, passing, cause=Cause.SWEEP, names=passing)
-        reason = UnmatchedReason.CREATION_OFF
-        note_unmatched(link, [UnmatchedFinding(item, name, reason) for item, name in noted.items()])
+        note_unmatched(link, noted)
     notify.notify_now(spec.entity_type)
 
 
@@ -409,68 +368,45 @@ def _enqueue_records(started: StartedSetup) -> None:
 RUN_WINDOW = timedelta(seconds=60)
 """A pass later than this is no part of the run any more: an item without an email waits for minutes."""
 
-
-@dataclass(frozen=True)
-class SetupProgress:
-    """One type of records: what was done, how many are in sync, and what waits for a person."""
-
-    entity_type: str
-    title: str
-    state: str
-    is_busy: bool
-    is_stalled: bool
-    progress: str = ""
-    done: list[str] = field(default_factory=list)
-    problems: list[str] = field(default_factory=list)
-    synced: int = 0
-    waiting: int = 0
-    attention: int = 0
-    out: int = 0
-    total: int = 0
-
-    @property
-    def state_label(self) -> str:
-        if self.state == STOPPED:
-            return "Stopped"
-        if self.is_busy:
-            return "Being applied" if self.state == RUNNING else "First changes on their way"
-        return "Applied"
+STALLED = timedelta(seconds=20)
 
 
-def setup_progress() -> list[SetupProgress]:
-    """Return how far each started set-up is, by its records' own states."""
+def setup_progress() -> list[dict[str, Any]]:
+    """Return of each started set-up what was done, how many records are in sync, and what waits for a person."""
     links = {link.entity_type: link for link in BoardLink.objects.exclude(setup=None)}
     specs = [spec for spec in registry.entities() if spec.entity_type in links]
     counts = health_counts(specs, active_pauses()) if specs else {}
     return [_progress_of(links[spec.entity_type], counts.get(spec.entity_type, {})) for spec in specs]
 
 
-def _progress_of(link: BoardLink, by_part: Mapping[Part, int]) -> SetupProgress:
+def _progress_of(link: BoardLink, by_part: Mapping[Part, int]) -> dict[str, Any]:
     setup = link.setup
+    state = setup["state"]
     states = by_state(by_part)
     pending = states[RecordState.PENDING] + by_part.get(Part.PAUSED_PENDING, 0)
-    is_first = setup["state"] == DONE and _first_changes(link, setup["finished"], any_kind=bool(pending))
+    is_first = state == DONE and _first_changes(link, setup["finished"], any_kind=bool(pending))
     problems = [*setup.get("problems", []), *filter(None, [setup.get("problem", "")])]
     conflicts = by_part.get(Part.CONFLICT, 0)
-    if conflicts and setup["state"] == DONE and not is_first:
+    if conflicts and state == DONE and not is_first:
         problems.append(f"{humanize.count_with_noun(conflicts, 'conflict')} to resolve.")
-    started = parse_datetime(setup["started"])
-    is_untouched = setup["state"] == RUNNING and "until" not in setup
-    return SetupProgress(
-        link.entity_type,
-        registry.board_title(link.entity_type),
-        setup["state"],
-        is_busy=setup["state"] == RUNNING or is_first,
-        is_stalled=is_untouched and started is not None and sync_now() - started > timedelta(seconds=20),
-        progress=setup.get("progress", ""),
-        done=list(setup.get("done", [])),
-        problems=problems,
-        synced=states[RecordState.SYNCED] + by_part.get(Part.PAUSED_SYNCED, 0),
-        waiting=pending,
-        attention=states[RecordState.ATTENTION],
-        out=states[RecordState.OFF],
-        total=sum(by_part.values()),
-    )
+    label = "First changes on their way" if is_first else "Applied"
+    is_untouched = state == RUNNING and "until" not in setup
+    return {
+        "entity_type": link.entity_type,
+        "title": registry.board_title(link.entity_type),
+        "state": state,
+        "label": {RUNNING: "Being applied", STOPPED: "Stopped", DONE: label}[state],
+        "is_busy": state == RUNNING or is_first,
+        "is_stalled": is_untouched and sync_now() - datetime.fromisoformat(setup["started"]) > STALLED,
+        "progress": setup.get("progress", ""),
+        "done": setup.get("done", []),
+        "problems": problems,
+        "synced": states[RecordState.SYNCED] + by_part.get(Part.PAUSED_SYNCED, 0),
+        "waiting": pending,
+        "attention": states[RecordState.ATTENTION],
+        "out": states[RecordState.OFF],
+        "total": sum(by_part.values()),
+    }
 
 
 def _first_changes(link: BoardLink, finished: str, *, any_kind: bool) -> bool:

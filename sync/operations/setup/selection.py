@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -15,29 +15,17 @@ from typing import Any
 from django.contrib.auth.models import User
 
 from sync import limits, registry
-from sync.boards.field_choices import (
-    FieldChoice,
-    MappableField,
-    MappingChange,
-    changes_text,
-    choice_problems,
-    diff_choices,
-    find_npd_id_column,
-    mappable_fields,
-    stored_choices,
-    suggest_columns,
-)
+from sync.boards import field_choices
+from sync.boards.field_choices import FieldChoice, MappableField, MappingChange
 from sync.boards.sync_filter import SyncFilter
 from sync.choices import Rule
 from sync.kernel.humanize import plural
-from sync.kernel.messages import ActionError
+from sync.kernel.messages import ActionError, Conflict
 from sync.models import BoardLink, SyncedModel
 from sync.monday.board import Board, BoardColumn, ListedBoard
 from sync.monday.board_items import GROUP
-from sync.monday.conversion import Choices as FieldLabels
-from sync.reconcile.field_values import stored_field_values
 from sync.records import authors
-from sync.registry import EntitySpec, configured_board_id, link_of
+from sync.registry import EntitySpec, link_of
 
 REQUIRED_PERMISSIONS = ("sync.change_boardlink", "sync.change_fieldmapping")
 
@@ -82,17 +70,20 @@ class Choices:
         link = link_of(self.entity_type)
         return link if link is not None and self.board_id and link.board_id == self.board_id else None
 
+    def choice_of(self, mappable: MappableField) -> FieldChoice:
+        return self.fields.get(mappable.key, FieldChoice())
+
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
 
     @classmethod
     def parse(cls, stored: Mapping[str, Any]) -> Choices:
-        return cls(**{**stored, "fields": {key: FieldChoice(**one) for key, one in stored["fields"].items()}})
+        return cls(**{**stored, "fields": {key: FieldChoice(**choice) for key, choice in stored["fields"].items()}})
 
 
 def plan_token(choices: Mapping[str, Choices]) -> str:
     """Return what names the plan of these choices: other choices have another plan."""
-    text = json.dumps([one.to_json() for one in choices.values()], sort_keys=True)
+    text = json.dumps([board_choices.to_json() for board_choices in choices.values()], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
@@ -106,7 +97,7 @@ class ChosenBoard:
 
     @cached_property
     def fields(self) -> list[MappableField]:
-        return mappable_fields(self.choices.spec, self.others)
+        return field_choices.mappable_fields(self.choices.spec, self.others)
 
     @cached_property
     def columns(self) -> dict[str, BoardColumn]:
@@ -121,36 +112,37 @@ class ChosenBoard:
     @cached_property
     def npd_id(self) -> str:
         """The column that holds the NPD ID; empty where it is to be created."""
-        return find_npd_id_column(self.choices.link, self.columns.values())
+        return field_choices.find_npd_id_column(self.choices.link, self.columns.values())
 
-    def problems(self, chosen: Mapping[str, FieldChoice]) -> dict[str, list[str]]:
-        """Return what is wrong with these choices, in sentences, by field."""
-        asked = SyncFilter.parse(self.choices.sync_filter)
-        filtered = {condition.field for condition in (*asked.records, *asked.items)} - {GROUP}
-        return choice_problems(self.fields, chosen, self.columns, self.npd_id, filtered)
+    @property
+    def filter_lines(self) -> list[str]:
+        """What the filter lets through, as sentences; none where everything is synced."""
+        labels = {mappable.key: mappable.label for mappable in self.fields}
+        return SyncFilter.parse(self.choices.sync_filter).lines(labels)
+
+    def problems(self) -> dict[str, list[str]]:
+        """Return what is wrong with the choices, in sentences, by field."""
+        conditions = SyncFilter.parse(self.choices.sync_filter)
+        filtered = {condition.field for condition in (*conditions.records, *conditions.items)} - {GROUP}
+        return field_choices.choice_problems(self.fields, self.choices.fields, self.columns, self.npd_id, filtered)
+
+    @property
+    def problem_text(self) -> str:
+        return " ".join(sentence for sentences in self.problems().values() for sentence in sentences)
 
     @property
     def changes(self) -> list[MappingChange]:
         """What the choices change of the stored mapping."""
-        stored = stored_choices(self.choices.link)
-        return diff_choices(self.fields, stored, self.choices.fields, self.columns)
+        stored = field_choices.stored_choices(self.choices.link)
+        return field_choices.diff_choices(self.fields, stored, self.choices.fields, self.columns)
 
-    def settings_changes(self) -> str:
-        """Return what changed elsewhere since the choices were begun, as a clause; empty where nothing did."""
-        before = self.choices.begun
-        link = self.choices.link
-        now = board_settings(link)
-        if before == now:
-            return ""
-        earlier = {key: FieldChoice(**one) for key, one in before.get("fields", {}).items()}
-        parts = [changes_text(diff_choices(self.fields, earlier, stored_choices(link), self.columns))]
-        if now.get("creates_records") != before.get("creates_records"):
-            parts.append(f"Items become records: {'yes' if now.get('creates_records') else 'no'}")
-        if now.get("sync_filter") != before.get("sync_filter"):
-            parts.append(f"Filter: {filter_text(now.get('sync_filter') or {}, self.fields)}")
-        if now.get("board_id") != before.get("board_id"):
-            parts.append("the board was set up meanwhile")
-        return "; ".join(filter(None, parts)) or "how records and items are matched"
+    def check_settings(self) -> None:
+        """Raise Conflict where somebody changed the board's settings since the choices were begun."""
+        if self.choices.begun != board_settings(self.choices.link):
+            raise Conflict(
+                f"{self.choices.spec.board_title}: settings were changed elsewhere meanwhile. Compare again: the plan "
+                "then says what it changes of them."
+            )
 
 
 def board_settings(link: BoardLink | None) -> dict[str, Any]:
@@ -159,16 +151,11 @@ def board_settings(link: BoardLink | None) -> dict[str, Any]:
         return {}
     return {
         "board_id": link.board_id,
-        "fields": {key: asdict(choice) for key, choice in stored_choices(link).items()},
+        "fields": {key: asdict(choice) for key, choice in field_choices.stored_choices(link).items()},
         "first_match": link.mappings.values_list("first_match", flat=True).first() or "",
         "creates_records": link.creates_records,
         "sync_filter": link.sync_filter,
     }
-
-
-def filter_text(stored: Mapping[str, Any], fields: list[MappableField]) -> str:
-    lines = SyncFilter.parse(stored).lines({mappable.key: mappable.label for mappable in fields})
-    return " ".join(lines).rstrip(".") or "everything is synced"
 
 
 # What both sides say now, for the page on which a person maps a field.
@@ -178,42 +165,36 @@ SAMPLES = 3
 MAX_SAMPLE_LENGTH = 60
 
 
-def item_samples(chosen: ChosenBoard) -> dict[str, list[str]]:
-    """Return by column what some items have in it; one call. Raises MondayError."""
+def item_samples(chosen: ChosenBoard) -> dict[str, str]:
+    """Return by column what the first of some items has in it; one call. Raises MondayError."""
     if chosen.board is None or not chosen.columns:
         return {}
     types = {column.type for column in chosen.columns.values()}
     pages = limits.connector(urgent=True).list_items(chosen.board.id, [*chosen.columns], sorted(types), limit=SAMPLES)
-    items = next(iter(pages))
-    return {
-        column: [text[:MAX_SAMPLE_LENGTH] for item in items if (text := item.reading(column).text or "")]
-        for column in chosen.columns
-    }
+    samples: dict[str, str] = {}
+    for item in next(iter(pages)):
+        for column in chosen.columns:
+            if text := item.reading(column).text:
+                samples.setdefault(column, text[:MAX_SAMPLE_LENGTH])
+    return samples
 
 
 def record_samples(chosen: ChosenBoard) -> dict[str, list[str]]:
     """Return by field what the newest records have in it; one query."""
     model = chosen.choices.spec.model
-    relations = {name for one in chosen.fields for name in one.fields if model._meta.get_field(name).is_relation}
+    relations = [field.name for field in registry.own_relations(model)]
     records = list(model._default_manager.select_related(*relations).order_by("-created_at", "pk")[:SAMPLES])
-    return {
-        mappable.key: [text[:MAX_SAMPLE_LENGTH] for record in records if (text := _record_text(record, mappable))]
-        for mappable in chosen.fields
-    }
+    samples = {}
+    for mappable in chosen.fields:
+        texts = (_record_text(record, mappable.fields) for record in records)
+        samples[mappable.key] = [text[:MAX_SAMPLE_LENGTH] for text in texts if text]
+    return samples
 
 
-def _record_text(record: SyncedModel, mappable: MappableField) -> str:
-    label_of = FieldLabels(registry.choices_of(type(record), mappable.fields)).label_of
-    texts = (_sample_text(value, label_of) for value in stored_field_values(record, mappable.fields).values())
+def _record_text(record: SyncedModel, names: Sequence[str]) -> str:
+    values = (getattr(record, name) for name in names)
+    texts = (", ".join(value) if isinstance(value, list) else str(value or "") for value in values)
     return ", ".join(filter(None, texts))
-
-
-def _sample_text(value: Any, label_of: Callable[[str], str]) -> str:
-    if isinstance(value, Mapping):
-        return str(value.get("name") or "")
-    if isinstance(value, list):
-        return ", ".join(label_of(str(part)) for part in value)
-    return "" if value is None else label_of(str(value))
 
 
 # Boards.
@@ -248,7 +229,7 @@ def choose_boards(selected: Mapping[str, str], present: Mapping[str, Choices]) -
 
     Of a kind that keeps its board, what was chosen already stays. Raises ActionError, MondayError.
     """
-    ids = [choice for choice in selected.values() if choice not in (NO_BOARD, NEW_BOARD)]
+    ids = [board_id for board_id in selected.values() if board_id not in (NO_BOARD, NEW_BOARD)]
     if len(ids) != len(set(ids)):
         raise ActionError(
             "Two kinds of records can't have the same board: each item would be two things. Choose another."
@@ -256,48 +237,47 @@ def choose_boards(selected: Mapping[str, str], present: Mapping[str, Choices]) -
     if not any(selected.values()):
         raise ActionError("No board was chosen. Choose one for at least one kind of records.")
     boards = limits.connector(urgent=True).read_boards(ids) if ids else {}
-    for entity_type, choice in selected.items():
-        _check_board(registry.entity(entity_type), choice, boards)
-    others = {key: "" if choice == NEW_BOARD else choice for key, choice in selected.items() if choice != NO_BOARD}
+    others = {key: "" if board_id == NEW_BOARD else board_id for key, board_id in selected.items() if board_id}
     chosen = {}
     for entity_type, board_id in others.items():
+        _check_board(registry.entity(entity_type), selected[entity_type], boards)
         before = present.get(entity_type)
-        if before is not None and before.board_id == board_id:
-            chosen[entity_type] = before
-        else:
-            chosen[entity_type] = begin(entity_type, boards.get(board_id), others)
+        is_kept = before is not None and before.board_id == board_id
+        chosen[entity_type] = before if before and is_kept else begin(entity_type, boards.get(board_id), others)
     return chosen
 
 
 def begin(entity_type: str, board: Board | None, others: Mapping[str, str]) -> Choices:
     """Return the choices with which a set-up begins: what is stored, else what the board's columns suggest."""
     spec = registry.entity(entity_type)
-    link = link_of(entity_type)
-    # Of another board than the present one, nothing is taken over.
-    stored_link = link if link is not None and board is not None and link.board_id == board.id else None
-    first_match = stored_link.mappings.values_list("first_match", flat=True).first() if stored_link else None
     choices = Choices(
         entity_type=entity_type,
         board_id=board.id if board is not None else "",
         board_name=board.name if board is not None else spec.board_title,
         fields={},
-        first_match=first_match if first_match in FIRST_MATCH_RULES else Rule.ASK,
-        creates_records=stored_link.creates_records if stored_link is not None else board is None,
-        sync_filter=stored_link.sync_filter if stored_link is not None else {},
-        begun=board_settings(stored_link),
+        creates_records=board is None,
     )
+    # Of another board than the present one, nothing is taken over.
+    link = choices.link
+    if link is not None:
+        begun = board_settings(link)
+        first_match = begun["first_match"] if begun["first_match"] in FIRST_MATCH_RULES else Rule.ASK
+        choices = replace(
+            choices,
+            first_match=first_match,
+            creates_records=link.creates_records,
+            sync_filter=link.sync_filter,
+            begun=begun,
+        )
     chosen = ChosenBoard(choices, board, others)
-    stored = stored_choices(stored_link)
-    used = {choice.column for choice in stored.values()}
+    fields = field_choices.stored_choices(link)
+    used = {choice.column for choice in fields.values()}
     free = [column for column in chosen.columns.values() if column.id not in used]
-    unmapped = [mappable for mappable in chosen.fields if mappable.key not in stored]
-    likely = suggest_columns(unmapped, free, chosen.npd_id)
-    fields = {
-        mappable.key: stored.get(mappable.key)
-        or FieldChoice(likely[mappable.key].column if mappable.key in likely else "")
-        for mappable in chosen.fields
-    }
-    return replace(choices, fields=fields)
+    unmapped = [mappable for mappable in chosen.fields if mappable.key not in fields]
+    likely = field_choices.suggest_columns(unmapped, free, chosen.npd_id)
+    for mappable in unmapped:
+        fields[mappable.key] = FieldChoice(likely[mappable.key].column if mappable.key in likely else "")
+    return replace(choices, fields={mappable.key: fields[mappable.key] for mappable in chosen.fields})
 
 
 def begin_change(entity_type: str) -> Choices:
@@ -310,17 +290,15 @@ def begin_change(entity_type: str) -> Choices:
     return replace(begin(entity_type, boards[link.board_id], {}), is_mapped=True)
 
 
-def _check_board(spec: EntitySpec, choice: str, boards: Mapping[str, Board]) -> None:
-    """Refuse another type's board, one that isn't there, and any new one while records are linked."""
-    if choice == NO_BOARD:
-        return
-    if (named := configured_board_id(spec.entity_type)) and choice != named:
+def _check_board(spec: EntitySpec, board_id: str, boards: Mapping[str, Board]) -> None:
+    """Refuse another type's board, one that isn't there, and any other one while records are linked."""
+    if (configured := registry.configured_board_id(spec.entity_type)) and board_id != configured:
         raise ActionError(
-            f"Your administrator has set board {named} for {spec.board_title} on the server. Choose that one."
+            f"Your administrator has set board {configured} for {spec.board_title} on the server. Choose that one."
         )
-    check_other_types(spec.entity_type, choice)
+    check_other_types(spec.entity_type, board_id)
     link = link_of(spec.entity_type)
-    if link is not None and link.board_id not in ("", choice):
+    if link is not None and link.board_id not in ("", board_id):
         linked = registry.linked_records(spec.entity_type).count()
         if linked:
             message = plural(
@@ -329,8 +307,9 @@ def _check_board(spec: EntitySpec, choice: str, boards: Mapping[str, Board]) -> 
                 "%(count)d records are linked with items of board %(board)s. Unlink them first, or keep that board.",
             )
             raise ActionError(message % {"count": linked, "board": link.board_id})
-    if choice != NEW_BOARD and ((board := boards.get(choice)) is None or not board.is_active):
-        raise ActionError(removed_board_text("", choice, boards.get(choice)))
+    board = boards.get(board_id)
+    if board_id != NEW_BOARD and (board is None or not board.is_active):
+        raise ActionError(removed_board_text("", board_id, board))
 
 
 def check_other_types(entity_type: str, board_id: str) -> None:

@@ -7,8 +7,8 @@ from typing import Any
 
 from sync.merge import Action, Field, FieldDecision
 from sync.monday.board_items import Reading
+from sync.reconcile.changes import RecordChanges
 from sync.reconcile.pass_plan import RecordPlan
-from sync.reconcile.settlement import FieldsSettlement
 from tests.chaos import acts, drills
 from tests.chaos.planted import Wrong, bug, instead_of
 
@@ -43,9 +43,10 @@ base_not_updated = bug(
 )
 
 
-@instead_of(base_not_updated, "sync.reconcile.changes:settled_fields")
-def _keeps_the_old_base(right: Wrong, plan: RecordPlan, *args: Any) -> FieldsSettlement:
-    return replace(right(plan, *args), base=plan.ledger.base)
+@instead_of(base_not_updated, "sync.reconcile.changes:field_changes")
+def _keeps_the_old_base(right: Wrong, plan: RecordPlan, *args: Any) -> RecordChanges:
+    changes: RecordChanges = right(plan, *args)
+    return replace(changes, plan=changes.plan.with_state(base=plan.ledger.base))
 
 
 unknown_read_as_empty = bug(
@@ -79,6 +80,6 @@ pull_without_compare_and_set = bug(
 )
 
 
-@instead_of(pull_without_compare_and_set, "sync.reconcile.settlement:still_holds")
+@instead_of(pull_without_compare_and_set, "sync.reconcile.changes:still_holds")
 def _holds_always(right: Wrong, *args: Any) -> bool:
     return True

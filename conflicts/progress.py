@@ -1,0 +1,151 @@
+"""How far a conflict, or the answer to a rejected value, is: its state, and a sentence."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from conflicts.context import RecordContext
+from conflicts.effects import applied_effect, selection_effect
+from conflicts.history import quote_value
+from conflicts.lifecycle import CLOSING_NOTE, chosen_option, resolved_parts
+from conflicts.models import AUTO, SyncConflict
+from conflicts.reports import RECORD_KEY
+from sync.kernel import humanize
+from sync.records import availability
+
+OPEN = "open"
+APPLYING = "applying"
+HANDED_BACK = "handed_back"
+PARTLY = "partly"
+SETTLED = "settled"
+UNDOING = "undoing"
+
+STATE_LABELS: dict[str, str] = {
+    OPEN: "open",
+    APPLYING: "being applied",
+    HANDED_BACK: "returned",
+    PARTLY: "partly resolved",
+    SETTLED: "resolved",
+    UNDOING: "being undone",
+}
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a conflict, or the answer to a rejected value, is."""
+
+    state: str  # one of the constants above
+    sentence: str
+    delay_reason: str = ""  # why it takes longer
+    is_undoable: bool = False
+
+    @property
+    def is_final(self) -> bool:
+        """Whether asking again can't tell anything new."""
+        return self.state not in (APPLYING, UNDOING)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what the script of a page asks for."""
+        return {
+            "state": self.state,
+            "sentence": self.sentence,
+            "waits": self.delay_reason,
+            "final": self.is_final,
+            "undo": self.is_undoable,
+        }
+
+
+def state_of(conflict: SyncConflict) -> str:
+    """Return the state alone; no query."""
+    if conflict.is_being_undone:
+        return UNDOING
+    if not conflict.is_open:
+        return SETTLED
+    if conflict.is_being_applied:
+        return APPLYING
+    if conflict.stored_resolution.handed_back or conflict.resolution_problem:
+        return HANDED_BACK
+    return PARTLY if resolved_parts(conflict) else OPEN
+
+
+def conflict_progress(
+    conflict: SyncConflict, context: RecordContext | None = None, *, with_delay: bool = True
+) -> Progress:
+    """Return the state with its sentence; without `with_delay` there is no query."""
+    state = state_of(conflict)
+    if state == SETTLED:
+        return Progress(state, _resolved_sentence(conflict), is_undoable=True)
+    if state in (UNDOING, APPLYING):
+        sentence = f"Being applied: {_resolution_sentence(conflict)}"
+        if state == UNDOING:
+            labels = conflict.labels(conflict.stored_resolution.fields)
+            sentence = f"Being undone: {labels}. The next sync checks that neither side has changed since."
+        return Progress(state, sentence, _delay_reason(conflict, context) if with_delay else "")
+    has_parts = bool(resolved_parts(conflict))
+    if state == HANDED_BACK:
+        problem = conflict.resolution_problem.replace("\n", " ")
+        sentence = f"{_applied_sentence(conflict)} Not applied: {problem}".strip()
+        return Progress(state, humanize.without_request_id(sentence), is_undoable=has_parts)
+    if conflict.is_about_record:
+        return Progress(state, f"Still open: {conflict.what}")
+    still_open = f"Still open: {conflict.labels(conflict.conflict_fields)}."
+    return Progress(state, f"{_applied_sentence(conflict)} {still_open}".strip(), is_undoable=has_parts)
+
+
+def _delay_reason(conflict: SyncConflict, context: RecordContext | None) -> str:
+    """What keeps a pass from doing what was chosen: the account, the board, or a field that can't be read."""
+    if reason := availability.of(conflict.entity_type).blocked_reason:
+        return humanize.without_request_id(reason)
+    ledger = (context or RecordContext.of(conflict)).ledger
+    blocked = ledger.blocked_fields if ledger else {}
+    return " ".join(blocked[key]["reason"] for key in conflict.stored_resolution.fields if key in blocked)
+
+
+def _resolved_sentence(conflict: SyncConflict) -> str:
+    note = str(conflict.notes.get(CLOSING_NOTE, ""))
+    entries = conflict.merge_selections
+    sentences = [_applied_sentence(conflict)]
+    if not entries:
+        sentences.append(f"It closed by itself. {note}".strip())
+    # Fields that left by themselves, by the reason: what closed the conflict is none for one that had left before.
+    left_by_reason: dict[str, list[str]] = {}
+    for key in conflict.in_order(entries):
+        if entries[key]["choose"] == AUTO:
+            left_by_reason.setdefault(str(entries[key].get("why", note)), []).append(key)
+    for reason, keys in left_by_reason.items():
+        asked_anew = [key for key in keys if "asked_in" in entries[key]]
+        closed = [key for key in keys if key not in asked_anew]
+        if asked_anew:
+            sentences.append(f"{conflict.labels(asked_anew)}: now a question of its own.")
+        if closed:
+            sentences.append(f"{conflict.labels(closed)}: closed by itself. {reason}".strip())
+    for key, entry in entries.items():
+        if entry.get("undo"):
+            sentences.append(f"Undo of {conflict.label(key)}: {entry['undo']}")
+    return " ".join(filter(None, sentences))
+
+
+def _applied_sentence(conflict: SyncConflict) -> str:
+    """What was written where, for the fields that people resolved."""
+    if conflict.is_about_record:
+        entry = conflict.merge_selections.get(RECORD_KEY, {})
+        label = f"“{entry['label']}” was chosen." if entry.get("label") else ""
+        return f"{label} {conflict.resolved_data.get(RECORD_KEY) or ''}".strip()
+    phrases = []
+    for key in resolved_parts(conflict):
+        result = quote_value(conflict.resolved_data.get(key))
+        phrases.append(f"{conflict.label(key)} is {result}, {applied_effect(conflict, key).written}")
+    return f"Resolved: {'; '.join(phrases)}." if phrases else ""
+
+
+def _resolution_sentence(conflict: SyncConflict) -> str:
+    chosen = conflict.stored_resolution.fields
+    if conflict.is_about_record:
+        option = chosen_option(conflict, chosen[RECORD_KEY])
+        return f"“{option.label}”. {option.effect}" if option else f"{chosen[RECORD_KEY].choose}."
+    phrases = [
+        f"{conflict.label(key)} becomes {quote_value(selection_effect(conflict, key, chosen[key]).value)}"
+        for key in conflict.in_order(chosen)
+    ]
+    return f"{'; '.join(phrases)}."
