@@ -62,7 +62,7 @@ def naive() -> None:
     """What most integrations do: for each record that was saved, one mutation with all its fields."""
     from npd.models import Contact
     from sync.limits import client
-    from sync.monday.board_items import ItemChange
+    from sync.monday.board_items import ItemWrite
     from sync.monday.columns import make_converter
     from sync.monday.items import prepare_changes
     from sync.registry import columns_of, link_of, mappings_of
@@ -79,7 +79,7 @@ def naive() -> None:
             )
             for mapping in mappings
         }
-        write = prepare_changes(link.board_id, [ItemChange("r0", str(contact.monday_id), values)], columns)
+        write = prepare_changes(link.board_id, [ItemWrite("r0", values, str(contact.monday_id))], columns)
         client().execute(write.body["text"], write.body["variables"])
 
 

@@ -16,12 +16,14 @@ from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
 from django.db import DataError, IntegrityError, transaction
 
+from conflicts import errors
+from conflicts.choice_checks import check_may_type, raw_from_text
 from conflicts.effects import Sides, is_same
 from conflicts.history import quote_value
 from conflicts.models import CUSTOM, MONDAY, NPD
 from conflicts.progress import APPLYING, HANDED_BACK, SETTLED, UNDOING, Progress
 from conflicts.rejections import Rejection
-from conflicts.resolution import InvalidResolution, NotAsSeen, NotOpen, check_may_type, raw_from_text, request_pass
+from conflicts.resolution import request_pass
 from sync import registry
 from sync.choices import Cause, QueueStatus
 from sync.clock import sync_now
@@ -93,14 +95,14 @@ def answer_rejection(field_ref: FieldRef, *, by: User, choose: str, value: str, 
         current = {rejection.key: rejection.sides}
         if rejection.kept_by:
             who = rejection.kept_by.get("who", "")
-            raise NotOpen(f"{who} has left {label} of {record} different already. Undo that first.", current)
+            raise errors.NotOpen(f"{who} has left {label} of {record} different already. Undo that first.", current)
         if not record.may_sync:
-            raise InvalidResolution(f"Sync is off for {record}, so nothing is sent. Turn it on at the record.")
+            raise errors.InvalidResolution(f"Sync is off for {record}, so nothing is sent. Turn it on at the record.")
         if not rejection.needs_answer:
             message = f"{label} of {record} is not rejected any more: it was changed or sent since."
-            raise NotOpen(message, current)
+            raise errors.NotOpen(message, current)
         if not is_same(seen, rejection.sides):
-            raise NotAsSeen(label, current)
+            raise errors.NotAsSeen(label, current)
         if choose == MONDAY and rejection.would_empty:
             check_may_type(by, field_ref[0], "emptying a value")
         answer = _keep_different(rejection, by) if choose == NPD else _write(rejection, by, choose, value)
@@ -114,13 +116,13 @@ def undo_answer(answer: Decision, *, by: User) -> None:
     """Take an answer back; raises PermissionDenied, or an ActionError with why not."""
     _check_permission(by)
     if KEPT_BY not in answer.values:
-        if left_alone := undo_decisions([answer], by=by).left:
-            raise InvalidResolution(left_alone[0].stale)
+        if left_alone := undo_decisions([answer], by=by).left_alone:
+            raise errors.InvalidResolution(left_alone[0].stale)
         return
     with transaction.atomic():
         rejection = _lock_rejection(field_ref_of(answer))
         if not _is_kept_by(answer, rejection) or rejection.context.ledger is None:
-            raise InvalidResolution(
+            raise errors.InvalidResolution(
                 "The value is not kept different any more: since then it was changed, sent, or became a conflict."
             )
         blocked_fields.mark_kept_different(rejection.context.ledger, rejection.key, None)
@@ -148,14 +150,14 @@ def _lock_rejection(field_ref: FieldRef) -> Rejection:
     try:
         model = registry.entity(entity_type).model
     except registry.UnknownEntity as unknown:
-        raise NotOpen(str(unknown), {}) from unknown
+        raise errors.NotOpen(str(unknown), {}) from unknown
     # In the order of a pass that settles, or the two would wait for each other. Read after both: a pass may have
     # changed the field while this one waited.
     list(model._default_manager.select_for_update(no_key=True, of=("self",)).filter(pk=entity_id).values("pk"))
     list(SyncMetadata.objects.of(entity_type, [entity_id]).select_for_update().values("pk"))
     rejection = Rejection.of(field_ref)
     if rejection is None:
-        raise NotOpen("There is no such record or field.", {})
+        raise errors.NotOpen("There is no such record or field.", {})
     return rejection
 
 
@@ -179,7 +181,7 @@ def _write(rejection: Rejection, by: User, choose: str, value: str) -> Decision:
     elif choose == CUSTOM:
         raw = _checked(rejection.key, lambda: raw_from_text(rejection.context, rejection.key, value))
     else:
-        raise InvalidResolution("Nothing is chosen yet. Type another value, or choose a side.")
+        raise errors.InvalidResolution("Nothing is chosen yet. Type another value, or choose a side.")
     record = rejection.record
     before = field_values.stored_values(record, rejection.field)
     previous = rejection.sides[NPD]
@@ -191,7 +193,7 @@ def _write(rejection: Rejection, by: User, choose: str, value: str) -> Decision:
     except (IntegrityError, DataError) as error:
         why = str(error).strip().splitlines()[0]
         problem = f"NPD's database rejected it: {why}"
-        raise InvalidResolution("Nothing was stored.", {rejection.key: problem}) from error
+        raise errors.InvalidResolution("Nothing was stored.", {rejection.key: problem}) from error
     record.refresh_from_db(fields=list(raw))
     now = field_values.stored_field_values(record, before)
     after = rejection.display.local(record, rejection.field, now)
@@ -212,7 +214,7 @@ def _checked(key: str, raw_values: Callable[[], dict[str, Any]]) -> dict[str, An
     try:
         return raw_values()
     except ActionError as why:
-        raise InvalidResolution("Nothing was stored.", {key: str(why)}) from why
+        raise errors.InvalidResolution("Nothing was stored.", {key: str(why)}) from why
 
 
 def _save_answer(

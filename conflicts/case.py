@@ -17,7 +17,6 @@ from conflicts.text_diff import TextPart, both_texts, diff_parts
 from sync import registry
 from sync.merge import FieldSelection
 from sync.models import SyncedModel
-from sync.monday.columns import MULTILINE_CONVERTERS
 from sync.reconcile.field_plan import base_of
 from sync.reconcile.lookups import FieldDisplay
 from sync.records import authors
@@ -75,7 +74,7 @@ class CaseField:
     @property
     def long(self) -> bool:
         has_lines = any("\n" in (text or "") for text in (self.npd, self.base, self.monday))
-        return has_lines or self.converter in MULTILINE_CONVERTERS
+        return has_lines or self.converter == "long_text"
 
     @property
     def sides(self) -> list[dict[str, Any]]:

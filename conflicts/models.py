@@ -255,7 +255,7 @@ class SyncConflict(models.Model):
 # Resolved ones are counted 30 days back: of years there may be more than a page should wait for.
 # sync_now() is volatile: only as a sub-select is it asked once, and can an index be searched for it.
 _COUNTS = """
-    SELECT count(*) AS open, count(*) FILTER (WHERE kind = 'delete') AS removed,
+    SELECT count(*) AS open,
         count(*) FILTER (WHERE resolution IS NOT NULL AND resolution -> 'fields' <> '{}') AS applying,
         (SELECT count(*) FROM sync_conflicts WHERE resolved_at >= (SELECT sync_now()) - interval '30 days') AS settled
     FROM sync_conflicts WHERE resolved_at IS NULL
@@ -266,7 +266,7 @@ BEING_APPLIED = Q(resolved_at=None, resolution__isnull=False) & ~Q(resolution__f
 
 
 def counts() -> dict[str, int]:
-    """Return how many are open, of these about a deletion or being applied, and how many were resolved in 30 days."""
+    """Return how many are open, of these being applied, and how many were resolved in 30 days."""
     with connection.cursor() as cursor:
         cursor.execute(_COUNTS)
         names = [column.name for column in cursor.description]

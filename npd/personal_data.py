@@ -43,7 +43,6 @@ from sync.models import (
     UnmatchedItem,
     WebhookEvent,
 )
-from sync.monday.board_items import ItemRemoval
 from sync.monday.errors import ITEM_NOT_FOUND, MondayError
 from sync.monday.items import prepare_delete
 from sync.outbox.claim import acquire
@@ -227,7 +226,7 @@ def _delete_items(link: BoardLink, item_ids: list[str]) -> None:
     board = availability.of(link, urgent=True)
     if not board.is_available:
         raise Conflict(BOARD_UNAVAILABLE.format(why=board.detail), code="board_unavailable")
-    removals = [ItemRemoval(f"e{number}", item_id) for number, item_id in enumerate(item_ids)]
+    removals = {f"e{number}": item_id for number, item_id in enumerate(item_ids)}
     request = prepare_delete(removals, [])
     try:
         answer = connector(urgent=True).write(request, uuid.uuid4().hex)

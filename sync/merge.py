@@ -76,16 +76,16 @@ class FieldSides:
         return _differ(self.local, self.remote)
 
 
-def _are_known(one: Side, other: Side) -> bool:
-    return not (isinstance(one, Unknown) or isinstance(other, Unknown))
+def _are_known(value: Side, other: Side) -> bool:
+    return not (isinstance(value, Unknown) or isinstance(other, Unknown))
 
 
-def _are_equal(one: Side, other: Side) -> bool:
-    return _are_known(one, other) and one == other
+def _are_equal(value: Side, other: Side) -> bool:
+    return _are_known(value, other) and value == other
 
 
-def _differ(one: Side, other: Side) -> bool:
-    return _are_known(one, other) and one != other
+def _differ(value: Side, other: Side) -> bool:
+    return _are_known(value, other) and value != other
 
 
 class FieldDirection(StrEnum):
@@ -109,7 +109,9 @@ class Rule(StrEnum):
     def __new__(cls, value: str, label: str = "", for_lists: bool = False) -> Rule:
         """Make a member; `for_lists`: it can decide a field only that holds several values."""
         member = str.__new__(cls, value)
-        member._value_, member.label, member.for_lists = value, label, for_lists
+        member._value_ = value
+        member.label = label
+        member.for_lists = for_lists
         return member
 
     ASK = "ask", "Ask"
@@ -299,7 +301,8 @@ def _united(field: Field, base: Base) -> tuple[str, ...] | None:
 
 def _decide_by_time(field: Field, reason: str) -> FieldDecision:
     """The newer edit wins where both times are known and far enough apart to have an order."""
-    local_time, remote_time = field.edited.local, field.edited.remote
+    local_time = field.edited.local
+    remote_time = field.edited.remote
     if local_time is None or remote_time is None:
         side = "in NPD" if local_time is None else "on Monday"
         why = f"{reason}; when it was edited {side} is not known, so it is a conflict"

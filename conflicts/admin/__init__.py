@@ -58,7 +58,7 @@ class StateFilter(RadioFilter):
 class SyncConflictAdmin(CaseMixin, RecordLinkMixin, ReadOnlyAdmin):
     """Conflicts are opened and closed by passes; people resolve them on their screen."""
 
-    list_display = ("name", "fields_in_conflict", "npd", "monday", "state", "found")
+    list_display = ("name", "fields_in_conflict", "npd", "monday", "state", "found_at")
     list_filter = (StateFilter, EntityFilter, ("kind", ChoicesCheckboxFilter))
     search_fields = ("monday_item_id",)
     search_help_text = "A record's name, or the number of its item on Monday"
@@ -78,7 +78,7 @@ class SyncConflictAdmin(CaseMixin, RecordLinkMixin, ReadOnlyAdmin):
     npd = plain_column("NPD", lambda conflict: _first_value(conflict, NPD))
     monday = plain_column("Monday", lambda conflict: _first_value(conflict, MONDAY))
     state = plain_column("State", lambda conflict: admin_base.badge(*BADGES[state_of(conflict)]))
-    found = admin_base.time_column("detected_at", "Found")
+    found_at = admin_base.time_column("detected_at", "Found")
 
     @admin.action(description="Use NPD", permissions=["change"])
     def keep_npd(self, request: HttpRequest, queryset: QuerySet[SyncConflict]) -> HttpResponse:

@@ -16,15 +16,15 @@ from django.urls import reverse
 from django.views.generic import TemplateView
 from unfold.views import UnfoldModelAdminViewMixin
 
-from conflicts import answers
+from conflicts import answers, errors
 from conflicts.admin.decision_form import parse_form
 from conflicts.case import REJECTED, CaseField, parse_uuid
+from conflicts.choice_checks import may_type
 from conflicts.context import RecordContext
 from conflicts.effects import Effect, Sides
 from conflicts.models import ConflictKind, SyncConflict
 from conflicts.progress import conflict_progress
 from conflicts.rejections import Rejection
-from conflicts.resolution import InvalidResolution, may_type
 from sync import attention, registry
 from sync.admin.admin_base import see_other
 from sync.admin.confirmed_action import Question, question_page
@@ -131,7 +131,8 @@ class CaseView(UnfoldModelAdminViewMixin, TemplateView):
         if "confirmed" not in request.POST and (question := self.question()):
             hidden = [(name, value) for name, value in request.POST.items() if name != "csrfmiddlewaretoken"]
             return question_page(self.model_admin, request, replace(question, hidden=hidden), self.url)
-        next_url = walk_from(self.row_id, self.kind)["next_url"]
+        goes_on = "next" in request.POST
+        next_url = walk_from(self.row_id, self.kind)["next_url"] if goes_on else ""
         try:
             url, parameter, sentence = self.apply(cast("User", request.user))
         except NotAllowed as error:
@@ -140,14 +141,15 @@ class CaseView(UnfoldModelAdminViewMixin, TemplateView):
         except Conflict as error:
             self.load(**named)
             return self.show(str(error), HTTPStatus.CONFLICT)
-        except InvalidResolution as error:
+        except errors.InvalidResolution as error:
             self.problems = error.problems
             return self.show(error.sentence, HTTPStatus.BAD_REQUEST)
-        if "next" in request.POST:
-            url = f"{next_url}?{parameter}" if next_url else reverse("admin:index")
-        if "next" in request.POST and not next_url:
+        if goes_on and not next_url:
             messages.success(request, f"All resolved. {sentence}")
-        return see_other(url)
+            next_url = reverse("admin:index")
+        elif goes_on:
+            next_url = f"{next_url}?{parameter}"
+        return see_other(next_url or url)
 
     def show(self, problem: str = "", status: int = HTTPStatus.OK) -> HttpResponse:
         """Answer with the page, with why nothing was stored."""

@@ -12,14 +12,15 @@ from django.urls import reverse
 
 from conflicts import case
 from conflicts.admin.case_view import CONFLICT_PARAMETER, URL_NAME, CaseView, screen_url
-from conflicts.admin.decision_form import emptying_question, parse_option
+from conflicts.admin.decision_form import emptying_question
+from conflicts.choice_checks import current_values, deletion_problem
 from conflicts.context import RecordContext
 from conflicts.effects import Sides, is_same
 from conflicts.lifecycle import chosen_option, offered_options, side_option
 from conflicts.models import MONDAY, NPD, ConflictKind, ResolutionType, SyncConflict
 from conflicts.progress import conflict_progress
 from conflicts.reports import RECORD_KEY
-from conflicts.resolution import current_values, deletion_problem, resolve
+from conflicts.resolution import resolve
 from conflicts.undo import undo_problem
 from sync.admin.confirmed_action import Question
 from sync.attention import Kind
@@ -94,11 +95,8 @@ class ConflictView(CaseView):
         """What is asked about the record or its item as a whole."""
         conflict = self.conflict
         resolution = conflict.stored_resolution
-        chosen = {**resolution.handed_back, **resolution.fields}
-        # The option that the address asks to choose, as the form would; nothing is stored by it.
-        if option := self.request.GET.get("option"):
-            chosen = {RECORD_KEY: parse_option(option)}
-        selection = (chosen if self.chosen is None else self.chosen).get(RECORD_KEY)
+        chosen = {**resolution.handed_back, **resolution.fields} if self.chosen is None else self.chosen
+        selection = chosen.get(RECORD_KEY)
         values = {key: list(conflict.sides(key).values()) for key in conflict.conflict_fields}
         columns = case.candidate_columns(conflict, self.context)
         return {

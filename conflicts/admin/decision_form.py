@@ -35,7 +35,8 @@ def parse_form(posted: QueryDict) -> tuple[dict[str, FieldSelection], dict[str, 
             typed = posted.get(f"value-{key}", "") if text == CUSTOM else None
             chosen[key] = FieldSelection(str(text), typed)
         elif name == "option":
-            chosen[RECORD_KEY] = parse_option(str(text))
+            choose, _, value = str(text).partition(" ")
+            chosen[RECORD_KEY] = FieldSelection(choose, value or None)
     return chosen, seen_values
 
 
@@ -46,11 +47,6 @@ def parse_seen(text: str) -> dict[str, str | None]:
     except (ValueError, TypeError, RecursionError):
         return {"npd": text, "monday": text}
     return {"npd": npd if isinstance(npd, str) else None, "monday": monday if isinstance(monday, str) else None}
-
-
-def parse_option(text: str) -> FieldSelection:
-    choose, _, value = text.partition(" ")
-    return FieldSelection(choose, value or None)
 
 
 def emptying_question(name: str, fields: Sequence[CaseField]) -> Question | None:

@@ -12,11 +12,11 @@ from conflicts import answers
 from conflicts.admin.case_view import ANSWER_PARAMETER, CaseView, answer_strip, rejection_url
 from conflicts.admin.decision_form import emptying_question
 from conflicts.case import REJECTED, CaseField
+from conflicts.choice_checks import may_type
 from conflicts.effects import is_same
 from conflicts.models import MONDAY, NPD
 from conflicts.progress import OPEN, UNDOING, Progress
 from conflicts.rejections import Rejection
-from conflicts.resolution import may_type
 from sync.admin.admin_base import with_request_id
 from sync.admin.confirmed_action import Question
 from sync.attention import Kind
@@ -73,9 +73,13 @@ class RejectionView(CaseView):
         }
 
     def fields(self) -> list[CaseField]:
+        """The field, with its values where somebody has to choose one."""
         rejection = self.rejection
-        sides = rejection.sides
-        row = CaseField(rejection.key, rejection.field.label, sides[NPD], sides[MONDAY], kind=REJECTED)
+        row = CaseField(rejection.key, rejection.field.label, None, None, kind=REJECTED)
+        if not rejection.needs_answer:
+            return [row]
+        row.npd = rejection.sides[NPD]
+        row.monday = rejection.sides[MONDAY]
         row.converter = rejection.field.converter
         if rejection.would_empty and not may_type(self.request.user, self.context.entity_type):
             row.monday_problem = "Emptying it changes the record, which your account isn't allowed to do."
@@ -90,7 +94,7 @@ class RejectionView(CaseView):
 
     def question(self) -> Question | None:
         sides = (self.seen_values or {}).get(self.rejection.key, {})
-        if not is_same(sides, self.rejection.sides) or not self.rejection.needs_answer:
+        if not self.rejection.needs_answer or not is_same(sides, self.rejection.sides):
             return None
         return emptying_question(self.context.name, self.fields())
 

@@ -31,9 +31,9 @@
       ? "What you chose before is back; it isn't sent yet."
       : "The values have changed since you chose: choose again.";
     for (const [name, value] of isChanged ? kept.choices : []) {
-      for (const one of form.querySelectorAll(`[name="${CSS.escape(name)}"]:not(:disabled)`)) {
-        if (one.type === "radio") one.checked = one.value === value;
-        else one.value = value;
+      for (const input of form.querySelectorAll(`[name="${CSS.escape(name)}"]:not(:disabled)`)) {
+        if (input.type === "radio") input.checked = input.value === value;
+        else input.value = value;
       }
     }
   };
@@ -64,11 +64,11 @@
     return `→ ${npd && monday ? effects.both : effects[npd || monday ? side : "nothing"]}`;
   };
 
-  // Where the page itself says what a choice leads to, as of a value that Monday refuses.
+  // Where the page itself says what a choice leads to, as of a value that Monday rejected.
   const leads = (row) => {
     const { leads: once, again } = row.querySelector("input[type=radio]:checked").dataset;
-    const said = again && unified(field(row).value) === unified(row.dataset.npd) ? again : once;
-    return said ? `→ ${said}` : "";
+    const sentence = again && unified(field(row).value) === unified(row.dataset.npd) ? again : once;
+    return sentence ? `→ ${sentence}` : "";
   };
 
   // On which side a choice removes what is there; a rejected value that is kept different changes nothing.
@@ -96,7 +96,7 @@
   const buttons = { alone: document.querySelector(".cfl-foot [name=resolve]"), next: document.querySelector("[data-next]") };
   const usual = { alone: buttons.alone?.textContent, next: buttons.next?.textContent };
   const nameButtons = (danger) => {
-    document.querySelectorAll(".cfl-foot button").forEach((one) => one.classList.toggle("cfl-deletes", Boolean(danger)));
+    document.querySelectorAll(".cfl-foot button").forEach((button) => button.classList.toggle("cfl-deletes", Boolean(danger)));
     buttons.alone.textContent = danger ? `${danger}…` : usual.alone;
     buttons.next.textContent = danger ? `${danger}, and next…` : usual.next;
   };
@@ -131,7 +131,7 @@
   };
 
   const pick = (row, choice) => {
-    const radio = radios(row).find((one) => one.value === choice);
+    const radio = radios(row).find((input) => input.value === choice);
     if (!radio) return false;
     radio.checked = isChanged = true;
     show(row);
@@ -169,8 +169,8 @@
 
   // What was resolved just now, or on this page; else the page says why not.
   const undo = () => {
-    const wish = [...document.querySelectorAll("form[data-undo]")].find((one) => !one.inert);
-    if (wish) return wish.requestSubmit();
+    const undoForm = [...document.querySelectorAll("form[data-undo]")].find((candidate) => !candidate.inert);
+    if (undoForm) return undoForm.requestSubmit();
     const line = summary || document.querySelector("[data-waits]");
     const isApplying = document.querySelector("[data-state=applying]") !== null;
     if (line) {
@@ -266,25 +266,25 @@
 
   // Asks again until a choice was applied or came back: every 0.6 s at first, then more and more seldom.
   const follow = (strip, wait) => setTimeout(async () => {
-    let found = null;
+    let progress = null;
     try {
       const answer = await fetch(strip.dataset.status, { headers: { Accept: "application/json" } });
-      if (answer.ok) found = await answer.json();
+      if (answer.ok) progress = await answer.json();
     } catch {
       // No connection just now: ask again.
     }
-    if (found) tell(strip, found);
-    if (!found || !found.final) follow(strip, Math.min(wait * 1.3, 10000));
+    if (progress) tell(strip, progress);
+    if (!progress || !progress.final) follow(strip, Math.min(wait * 1.3, 10000));
   }, wait);
 
-  const tell = (strip, found) => {
-    if (found.final && "reload" in strip.dataset) return location.replace(location.pathname);
-    strip.className = `cfl-strip cfl-strip-${found.state}`;
-    strip.dataset.state = found.state;
-    strip.querySelector("[data-sentence]").textContent = found.sentence;
-    strip.querySelector("[data-waits]").textContent = found.waits;
-    const wish = strip.querySelector("form[data-undo]");
-    if (wish) wish.inert = !found.undo;
+  const tell = (strip, progress) => {
+    if (progress.final && "reload" in strip.dataset) return location.replace(location.pathname);
+    strip.className = `cfl-strip cfl-strip-${progress.state}`;
+    strip.dataset.state = progress.state;
+    strip.querySelector("[data-sentence]").textContent = progress.sentence;
+    strip.querySelector("[data-waits]").textContent = progress.waits;
+    const undoForm = strip.querySelector("form[data-undo]");
+    if (undoForm) undoForm.inert = !progress.undo;
     return undefined;
   };
 

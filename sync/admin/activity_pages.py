@@ -73,13 +73,8 @@ from sync.kernel.humanize import count_with_noun, plural
 from sync.kernel.messages import Conflict, TombstoneReason
 from sync.models import Decision, Tombstone
 from sync.models.state import BATCH_KINDS, MANY_ALIKE, PEOPLE_KIND
-from sync.operations.decision_undo import (
-    UndoStep,
-    decisions_of_batch,
-    may_undo_decisions,
-    plan_decision_undo,
-    undo_decisions,
-)
+from sync.operations.decision_undo import undo_decisions
+from sync.operations.undo_plan import UndoStep, decisions_of_batch, may_undo_decisions, plan_decision_undo
 from sync.records.authors import causes_by_decision, causes_text, deletion_authors, log_action
 from sync.records.tombstones import REMOVED_TOMBSTONE_STATES, rebuild_record, restore_by_person, tombstone_name
 from sync.registry import item_url, link_of, type_label
@@ -128,15 +123,18 @@ class UndoPagesMixin(PageAdmin):
 
         def run() -> Report:
             result = undo_decisions(rows, by=cast("User", request.user))
-            restored = sum(not step.deletes for step in result.done)
-            deleted = len(result.done) - restored
+            restored = sum(not step.deletes for step in result.undone)
+            deleted = len(result.undone) - restored
             done = [
                 *([f"{count_with_noun(restored, 'value')} restored"] if restored else []),
                 *([f"{count_with_noun(deleted, 'record')} deleted"] if deleted else []),
             ]
             return Report(
                 f"{' and '.join(done)}. The next sync sends what is synced to Monday." if done else "",
-                [f"{step.name} · {step.label or 'the record'} was left alone: {step.stale}" for step in result.left],
+                [
+                    f"{step.name} · {step.label or 'the record'} was left alone: {step.stale}"
+                    for step in result.left_alone
+                ],
             )
 
         return run_action(

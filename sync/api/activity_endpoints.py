@@ -23,7 +23,8 @@ from sync.attention import Kind
 from sync.choices import ApprovalState
 from sync.kernel.messages import Conflict
 from sync.models import ApprovalRequest, Attention, Decision
-from sync.operations.decision_undo import may_undo_decisions, undo_decisions
+from sync.operations.decision_undo import undo_decisions
+from sync.operations.undo_plan import may_undo_decisions
 from sync.records import approvals
 
 # What waits for a person: the same rows and words as in the admin.
@@ -175,8 +176,8 @@ class ActivityViewSet(ApiView, viewsets.ReadOnlyModelViewSet[Decision]):
         if not may_undo_decisions(request.user, [entry]):
             raise PermissionDenied
         result = undo_decisions([entry], by=cast("User", request.user))
-        if not result.done:
-            reason = " ".join(step.stale for step in result.left) or "There is no value to restore."
+        if not result.undone:
+            reason = " ".join(step.stale for step in result.left_alone) or "There is no value to restore."
             raise Conflict(reason)
         return Response(self.get_serializer(result.lines[0]).data)
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hmac
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
 from itertools import product
 from typing import Any
 
@@ -32,7 +33,6 @@ from sync.api.views import HasAnyPermission
 from sync.attention import Kind
 from sync.choices import QueueStatus, RecordSyncStatus
 from sync.limits import BlockedKind
-from sync.models import BoardLink
 from sync.outbox import notify
 from sync.queue import SyncQueueService
 from sync.records import availability, inbox
@@ -195,10 +195,35 @@ class DocsView(SpectacularSwaggerSplitView):
 # What a scrape of `/metrics` answers: gauges, each read from rows at the scrape.
 
 PREFIX = "npd_sync_"
-BOARD = ("board",)
 
-Samples = Iterable[tuple[tuple[str, ...], float]]
-"""The values of one gauge by their labels."""
+GAUGES: dict[str, tuple[tuple[str, ...], str]] = {
+    "jobs": (("board", "status"), "Jobs by status: pending, in_progress, failed."),
+    "jobs_due": (("board",), "Jobs whose time has come, on a board that can be worked now; 0 where it can't."),
+    "oldest_due_seconds": (("board",), "For how long the job that is due longest could have been worked."),
+    "oldest_claim_seconds": (("board",), "How long ago the oldest job in progress was claimed."),
+    "board_waits": (("board", "reason"), "1 for the reason for which a board is not worked now; all 0 where it is."),
+    "last_pass_timestamp_seconds": (("board",), "When a pass last called Monday; absent before the first."),
+    "last_sweep_timestamp_seconds": (
+        ("board",), "When the board was last asked what webhooks had missed; absent before it.",
+    ),
+    "webhooks_silent": (("board",), "1 where changes were found that no webhook had reported."),
+    "account_stopped": (
+        (), "1 while no board calls Monday: after an outage until a probe is answered, or while Monday asks to wait.",
+    ),
+    "api_calls_today": ((), "API calls of this UTC day by everyone who uses the account."),
+    "api_calls_limit": ((), "API calls that the plan allows a day; absent where that isn't known."),
+    "records": (("board", "status"), "Records by sync status."),
+    "attention": (("board", "kind"), "Things that wait for a person; of no board what concerns all of them."),
+    "last_comparison_timestamp_seconds": (("board",), "When the last nightly comparison ended; absent before it."),
+    "records_different": (
+        ("board",),
+        "Records that said synced and differed in the last nightly comparison: there should be none.",
+    ),
+}  # fmt: skip
+"""The labels of each gauge, and what it means."""
+
+Samples = dict[str, Mapping[Any, float]]
+"""The values of gauges by their labels."""
 
 
 class InstallationCollector(Collector):
@@ -206,13 +231,15 @@ class InstallationCollector(Collector):
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
         status = availability.overview()
-        yield from queue_gauges(status)
-        yield from board_gauges(status)
-        yield from account_gauges(status)
-        yield from record_gauges()
+        samples = queue_samples(status) | board_samples(status) | account_samples(status) | record_samples()
+        for name, (labels, meaning) in GAUGES.items():
+            family = GaugeMetricFamily(f"{PREFIX}{name}", meaning, labels=labels)
+            for values, number in samples[name].items():
+                family.add_metric(values, float(number))
+            yield family
 
 
-def queue_gauges(status: availability.Overview) -> Iterator[GaugeMetricFamily]:
+def queue_samples(status: availability.Overview) -> Samples:
     # Finished jobs are no gauge: counting them would read all of them.
     statuses = (QueueStatus.PENDING, QueueStatus.IN_PROGRESS, QueueStatus.FAILED)
     boards = [board for board in status.boards if board.link is not None]
@@ -221,120 +248,60 @@ def queue_gauges(status: availability.Overview) -> Iterator[GaugeMetricFamily]:
     for board in boards:
         for job in status.jobs(board.entity_type):
             numbers[board.entity_type, job.status] += job.number
-    yield gauge("jobs", "Jobs by status: pending, in_progress, failed.", ("board", "status"), numbers.items())
-    yield gauge(
-        "jobs_due",
-        "Jobs whose time has come, on a board that can be worked now; 0 where it can't.",
-        BOARD,
-        [((board.entity_type,), availability.number_of(status.due(board))) for board in boards],
-    )
-    due = {(board.entity_type,): status.due_since(board) for board in boards}
-    yield gauge(
-        "oldest_due_seconds",
-        "For how long the job that is due longest could have been worked.",
-        BOARD,
-        [(labels, (status.now - since).total_seconds() if since else 0) for labels, since in due.items()],
-    )
-    claims = {(board.entity_type,): status.claimed_since(board) for board in boards}
-    yield gauge(
-        "oldest_claim_seconds",
-        "How long ago the oldest job in progress was claimed.",
-        BOARD,
-        [(labels, (status.now - since).total_seconds() if since else 0) for labels, since in claims.items()],
-    )
+
+    def age(since: datetime | None) -> float:
+        return (status.now - since).total_seconds() if since else 0
+
+    return {
+        "jobs": numbers,
+        "jobs_due": {(board.entity_type,): availability.number_of(status.due(board)) for board in boards},
+        "oldest_due_seconds": {(board.entity_type,): age(status.due_since(board)) for board in boards},
+        "oldest_claim_seconds": {(board.entity_type,): age(status.claimed_since(board)) for board in boards},
+    }
 
 
-def board_gauges(status: availability.Overview) -> Iterator[GaugeMetricFamily]:
-    yield gauge(
-        "board_waits",
-        "1 for the reason for which a board is not worked now; all 0 where it is.",
-        ("board", "reason"),
-        [
-            ((board.entity_type, kind.value), kind is board.reason_code)
-            for board, kind in product(status.boards, BlockedKind)
-        ],
-    )
+def board_samples(status: availability.Overview) -> Samples:
     links = status.links.items()
-    yield gauge(
-        "last_pass_timestamp_seconds",
-        "When a pass last called Monday; absent before the first.",
-        BOARD,
-        [((kind,), link.last_pass_at.timestamp()) for kind, link in links if link.last_pass_at],
-    )
-    yield gauge(
-        "last_sweep_timestamp_seconds",
-        "When the board was last asked what webhooks had missed; absent before it.",
-        BOARD,
-        [((kind,), link.swept_at.timestamp()) for kind, link in links if link.swept_at],
-    )
-    yield gauge(
-        "webhooks_silent",
-        "1 where changes were found that no webhook had reported.",
-        BOARD,
-        [((kind,), bool(link.silence)) for kind, link in links],
-    )
+    return {
+        "board_waits": {
+            (board.entity_type, kind.value): kind is board.reason_code
+            for board, kind in product(status.boards, BlockedKind)
+        },
+        "last_pass_timestamp_seconds": {
+            (entity_type,): link.last_pass_at.timestamp() for entity_type, link in links if link.last_pass_at
+        },
+        "last_sweep_timestamp_seconds": {
+            (entity_type,): link.swept_at.timestamp() for entity_type, link in links if link.swept_at
+        },
+        "webhooks_silent": {(entity_type,): bool(link.silence) for entity_type, link in links},
+        "last_comparison_timestamp_seconds": {
+            (entity_type,): link.verified_at.timestamp() for entity_type, link in links if link.verified_at
+        },
+        "records_different": {(entity_type,): link.differed_records for entity_type, link in links if link.verified_at},
+    }
 
 
-def account_gauges(status: availability.Overview) -> Iterator[GaugeMetricFamily]:
+def account_samples(status: availability.Overview) -> Samples:
     account = status.account
     waits = account.stopped_until is not None and account.stopped_until > status.now
-    yield gauge(
-        "account_stopped",
-        "1 while no board calls Monday: after an outage until a probe is answered, or while Monday asks to wait.",
-        (),
-        [((), account.needs_probe or waits)],
-    )
-    yield gauge(
-        "api_calls_today",
-        "API calls of this UTC day by everyone who uses the account.",
-        (),
-        [((), float(status.budget.used_today))],
-    )
     limit = status.budget.quota.day
-    yield gauge(
-        "api_calls_limit",
-        "API calls that the plan allows a day; absent where that isn't known.",
-        (),
-        [((), limit)] if limit is not None else [],
-    )
+    return {
+        "account_stopped": {(): account.needs_probe or waits},
+        "api_calls_today": {(): float(status.budget.used_today)},
+        "api_calls_limit": {} if limit is None else {(): limit},
+    }
 
 
-def record_gauges() -> Iterator[GaugeMetricFamily]:
+def record_samples() -> Samples:
     types = [spec.entity_type for spec in registry.entities()]
-    numbers = dict.fromkeys(product(types, RecordSyncStatus.values), 0)
+    records = dict.fromkeys(product(types, RecordSyncStatus.values), 0)
     for spec in registry.entities():
         rows = spec.model._default_manager.order_by().values_list("sync_status")
-        numbers |= {(spec.entity_type, status): number for status, number in rows.annotate(Count("pk"))}
-    yield gauge("records", "Records by sync status.", ("board", "status"), numbers.items())
+        records |= {(spec.entity_type, status): number for status, number in rows.annotate(Count("pk"))}
     waiting = dict.fromkeys(product([*types, ""], [kind.value for kind in Kind]), 0)
     counted = attention.waiting().order_by().values_list("entity_type", "kind").annotate(Count("pk"))
     waiting |= {(entity_type, kind): number for entity_type, kind, number in counted}
-    yield gauge(
-        "attention",
-        "Things that wait for a person; of no board what concerns all of them.",
-        ("board", "kind"),
-        waiting.items(),
-    )
-    verified = list(BoardLink.objects.filter(entity_type__in=types, verified_at__isnull=False))
-    yield gauge(
-        "last_comparison_timestamp_seconds",
-        "When the last nightly comparison ended; absent before it.",
-        BOARD,
-        [((link.entity_type,), link.verified_at.timestamp()) for link in verified if link.verified_at],
-    )
-    yield gauge(
-        "records_different",
-        "Records that said synced and differed in the last nightly comparison: there should be none.",
-        BOARD,
-        [((link.entity_type,), link.differed_records) for link in verified],
-    )
-
-
-def gauge(name: str, meaning: str, labels: tuple[str, ...], samples: Samples) -> GaugeMetricFamily:
-    family = GaugeMetricFamily(f"{PREFIX}{name}", meaning, labels=labels)
-    for values, number in samples:
-        family.add_metric(values, float(number))
-    return family
+    return {"records": records, "attention": waiting}
 
 
 REGISTRY = CollectorRegistry(auto_describe=False)

@@ -90,11 +90,12 @@ def column_specs(
     `suggested` are columns of the board for fields that have none yet.
     """
     likely = suggested or {}
-    known = {mapping.key: mapping for mapping in link.mappings.all()}
+    mappings = {mapping.key: mapping for mapping in link.mappings.all()}
     proposed = {mapping.key: mapping for mapping in spec.mappings}
     columns = []
-    for key in [*known, *(key for key in proposed if key not in known)]:
-        mapping, proposal = known.get(key), proposed.get(key)
+    for key in [*mappings, *(key for key in proposed if key not in mappings)]:
+        mapping = mappings.get(key)
+        proposal = proposed.get(key)
         # A person switched the field off, so its column is no longer needed.
         if mapping is not None and mapping.direction == SyncDirection.NONE:
             continue
@@ -112,11 +113,11 @@ def store_columns(spec: EntitySpec, link: BoardLink, setup: BoardSetup, reason: 
     A mapping whose column moved or changed its type gets a new version.
     """
     result = StoredColumns()
-    known = {mapping.key: mapping for mapping in link.mappings.all()}
+    mappings = {mapping.key: mapping for mapping in link.mappings.all()}
     proposed = {proposal.key for proposal in spec.mappings}
     for position, proposal in enumerate(spec.mappings):
         column = setup.columns.get(proposal.key)
-        if proposal.key not in known and column is not None:
+        if proposal.key not in mappings and column is not None:
             # An optional mapping gets its column, from which on it is synced.
             name = proposal.converter_for(column.type) or proposal.converter
             options = _options(column)
@@ -124,7 +125,7 @@ def store_columns(spec: EntitySpec, link: BoardLink, setup: BoardSetup, reason: 
             where = f"“{column.title}” ({column.id}, {column.type})"
             result.done.append(f"{proposal.label} is synced now, with the column {where}")
             result.needs_resync = True
-    for mapping in known.values():
+    for mapping in mappings.values():
         column = setup.columns.get(mapping.key)
         if column is not None:
             _update_mapping(result, mapping, column, setup.unfit.get(mapping.key, reason))
@@ -139,8 +140,8 @@ def store_columns(spec: EntitySpec, link: BoardLink, setup: BoardSetup, reason: 
                 f"{spec.board_title}: {mapping.label} can't be synced any more: {why}. Restore the column, or create "
                 "a new one or choose “No sync” in the set-up (Boards, “Set up…”)."
             )
-    unused = [proposal for proposal in spec.mappings if proposal.key not in known and proposal.key in setup.unfit]
-    result.done += [f"{one.label} is not synced: {setup.unfit[one.key]}" for one in unused]
+    unused = [proposal for proposal in spec.mappings if proposal.key not in mappings and proposal.key in setup.unfit]
+    result.done += [f"{proposal.label} is not synced: {setup.unfit[proposal.key]}" for proposal in unused]
     return result
 
 
@@ -229,8 +230,8 @@ def _options(column: BoardColumn) -> dict[str, Any]:
 
 def missing_columns(spec: EntitySpec, link: BoardLink) -> Iterator[str]:
     """The optional fields that aren't synced because they have no column, as `--with` names them."""
-    known = set(link.mappings.values_list("key", flat=True))
-    yield from (f"{spec.entity_type}.{m.key}" for m in spec.mappings if m.optional and m.key not in known)
+    mapped = set(link.mappings.values_list("key", flat=True))
+    yield from (f"{spec.entity_type}.{m.key}" for m in spec.mappings if m.optional and m.key not in mapped)
 
 
 # Schema drift: columns that were renamed, removed or retyped on a board, which fields that blocks, and what people are
@@ -256,9 +257,9 @@ def renamed_columns(link: BoardLink) -> list[RenamedColumn]:
     titles = _titles(link.shape.get("columns", {}))
     board = str(link.shape.get("name") or link.entity_type)
     return [
-        RenamedColumn(column_id, known, titles[column_id], board)
-        for column_id, known in sorted(link.known_titles.items())
-        if column_id in titles and titles[column_id] != known
+        RenamedColumn(column_id, title, titles[column_id], board)
+        for column_id, title in sorted(link.known_titles.items())
+        if column_id in titles and titles[column_id] != title
     ]
 
 
@@ -267,15 +268,15 @@ def accept_title(link: BoardLink, column_id: str, title: str) -> RenamedColumn:
     with transaction.atomic():
         # Locked: somebody else may accept a title, or a sweep store one, meanwhile.
         current = BoardLink.objects.select_for_update().get(pk=link.pk)
-        found = next((one for one in renamed_columns(current) if one.column_id == column_id), None)
-        if found is None:
+        renamed = next((column for column in renamed_columns(current) if column.column_id == column_id), None)
+        if renamed is None:
             raise Conflict(f"Nothing is left to do: somebody has confirmed “{title}”, or the column has its old title.")
         # A person accepts exactly the title that the page showed.
-        if found.now != title:
-            raise Conflict(f"Nothing was done: the column was renamed again, to “{found.now}”. Check once more.")
+        if renamed.now != title:
+            raise Conflict(f"Nothing was done: the column was renamed again, to “{renamed.now}”. Check once more.")
         current.known_titles = current.known_titles | {column_id: title}
         current.save(update_fields=["known_titles"])
-    return found
+    return renamed
 
 
 def remember_titles(link: BoardLink, mapped: Collection[str], before: Mapping[str, Any]) -> None:
@@ -351,7 +352,8 @@ def check_columns(link: BoardLink, board: Board) -> list[FieldMapping]:
 
     Returns the mappings with a problem.
     """
-    problem_mappings, mappings = [], list(link.mappings.all())
+    problem_mappings = []
+    mappings = list(link.mappings.all())
     for mapping, (code, problem) in zip(mappings, column_problems(link, mappings, board), strict=True):
         if code:
             problem_mappings.append(mapping)
@@ -393,10 +395,11 @@ def inspect_board(link: BoardLink, connector: MondayConnector | None = None) -> 
 def _column_problem(link: BoardLink, mapping: FieldMapping, board: Board) -> tuple[ColumnProblem | None, str]:
     if not _is_watched(mapping):
         return None, ""
-    column, name = board.column(mapping.column_id), _column_name(link, mapping)
+    column = board.column(mapping.column_id)
+    name = _column_name(link, mapping)
     if column is None:
-        said = f"{name} was deleted, or is hidden from NPD Sync's user on Monday. {_BLOCKED_NOTE}"
-        return ColumnProblem.MISSING, said
+        sentence = f"{name} was deleted, or is hidden from NPD Sync's user on Monday. {_BLOCKED_NOTE}"
+        return ColumnProblem.MISSING, sentence
     before = mapping.options.get("column_type")
     # Another type is fine as long as the field's converter reads it.
     if before and column.type != before and not reads_type(mapping, [column.type]):
@@ -431,7 +434,7 @@ def _is_watched(mapping: FieldMapping) -> bool:
 
 def reads_type(mapping: FieldMapping, types: Iterable[str]) -> bool:
     spec = mapping_spec(mapping)
-    return spec is not None and all(spec.converter_for(one) == mapping.converter for one in types)
+    return spec is not None and all(spec.converter_for(column_type) == mapping.converter for column_type in types)
 
 
 def _column_name(link: BoardLink, mapping: FieldMapping) -> str:
@@ -445,9 +448,10 @@ def column_title(link: BoardLink, column_id: str) -> str:
 
 def column_label(link: BoardLink, column_id: str) -> str:
     """The column for a person: its title, with its id where another on the board has the same, or the id alone."""
-    title, columns = column_title(link, column_id), link.shape.get("columns", {})
-    others = (one for key, one in columns.items() if key != column_id and not one.get("gone"))
-    is_only = all(one.get("title") != title for one in others)
+    title = column_title(link, column_id)
+    columns = link.shape.get("columns", {})
+    others = (column for key, column in columns.items() if key != column_id and not column.get("gone"))
+    is_only = all(column.get("title") != title for column in others)
     return title if title and is_only else f"{title} ({column_id})" if title else column_id
 
 
@@ -502,7 +506,9 @@ def set_problem(
     """
     log.warning("board column changed", board=link.entity_type, field=mapping.key, problem=problem or "none any more")
     with transaction.atomic():
-        before, mapping.problem, mapping.problem_code = mapping.problem, problem, code or ""
+        before = mapping.problem
+        mapping.problem = problem
+        mapping.problem_code = code or ""
         FieldMapping.objects.filter(pk=mapping.pk).update(problem=problem, problem_code=mapping.problem_code)
         # Of one that is hidden each record says it: others may be shown it.
         waiting = blocked_ledgers(link, mapping).count() if before and everywhere else 0
@@ -526,9 +532,9 @@ def set_problem(
             unblock_field(link, mapping)
         if everywhere:
             records = registry.count_of_type(waiting, link.entity_type)
-            said = problem.partition(". ")[0] if problem else f"{_column_name(link, mapping)} can be used again"
+            sentence = problem.partition(". ")[0] if problem else f"{_column_name(link, mapping)} can be used again"
             board = registry.board_title(link.entity_type)
-            log_event("column", f"{board}: {said}: {mapping.label}, {records}.", entity_type=link.entity_type)
+            log_event("column", f"{board}: {sentence}: {mapping.label}, {records}.", entity_type=link.entity_type)
 
 
 def unblock_field(link: BoardLink, mapping: FieldMapping) -> None:
@@ -552,7 +558,8 @@ def set_npd_id_problem(link: BoardLink, problem: str) -> None:
     """Store the NPD ID column's problem; when it ends, enqueue the records that waited for it."""
     if problem == link.npd_id_problem:
         return
-    before, link.npd_id_problem = link.npd_id_problem, problem
+    before = link.npd_id_problem
+    link.npd_id_problem = problem
     with transaction.atomic():
         BoardLink.objects.filter(pk=link.pk).update(npd_id_problem=problem)
         # Without the NPD ID column nothing was created, so unlinked records have waited.
@@ -573,10 +580,10 @@ def enqueue_unlinked(link: BoardLink) -> None:
 
 def _enqueue_records(link: BoardLink, ids: Iterable[Any]) -> None:
     # Sorted, as rows of the outbox are locked in the order of ids.
-    found = sorted({UUID(str(one)) for one in ids})
-    if found:
+    record_ids = sorted({UUID(str(record_id)) for record_id in ids})
+    if record_ids:
         enqueue_many(
-            link.entity_type, found, cause=Cause.SWEEP, priority=Priority.SWEEP, direction=QueueDirection.TO_NPD
+            link.entity_type, record_ids, cause=Cause.SWEEP, priority=Priority.SWEEP, direction=QueueDirection.TO_NPD
         )
 
 

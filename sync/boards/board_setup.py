@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
@@ -31,7 +30,7 @@ from sync.kernel.messages import ActionError
 from sync.limits import breaker, credentials
 from sync.models import BoardLink, IgnoredItem, SyncQueue, UnmatchedItem
 from sync.models.synced_model import unsynced
-from sync.monday.board import Board, BoardSetup, ColumnSpec, OwnWebhook
+from sync.monday.board import Board, BoardSetup, ColumnSpec
 from sync.monday.connector import MondayConnector
 from sync.monday.errors import WEBHOOKS_INCOMPLETE, MondayError
 from sync.outbox.queue_rows import enqueue_many, mark_many_pending
@@ -61,10 +60,10 @@ def set_up_all(requested: Collection[str] = ()) -> Iterator[SetupOutcome]:
     """
     if not credentials.is_configured():
         raise ActionError(NOT_CONFIGURED)
-    known = [f"{spec.entity_type}.{m.key}" for spec in registry.entities() for m in spec.mappings if m.optional]
-    if unknown := [name for name in requested if name not in known]:
+    optional = [f"{spec.entity_type}.{m.key}" for spec in registry.entities() for m in spec.mappings if m.optional]
+    if unknown := [name for name in requested if name not in optional]:
         raise ActionError(
-            f"There is no optional column “{unknown[0]}”. Those that can be made: {', '.join(known) or 'none'}."
+            f"There is no optional column “{unknown[0]}”. Those that can be made: {', '.join(optional) or 'none'}."
         )
     breaker.fetch_account_info(urgent=True)
     connector = limits.connector(urgent=True)
@@ -122,7 +121,11 @@ class SetupChoices:
         unset = {key for key, choice in stored.items() if not choice.column}
         fields = [field for field in mappable_fields(self.spec) if field.key in unset or field.key not in stored]
         likely = suggest_columns(fields, free, find_npd_id_column(link, board.columns))
-        return {key: one.column for key, one in likely.items() if one.column not in (NEW_COLUMN, NAME_TYPE)}
+        return {
+            key: suggestion.column
+            for key, suggestion in likely.items()
+            if suggestion.column not in (NEW_COLUMN, NAME_TYPE)
+        }
 
     def check(self, link: BoardLink) -> None:
         """Raise ActionError where the link, locked and as it was, is not what was chosen for: nothing is stored."""
@@ -147,14 +150,17 @@ def apply_choices(choices: SetupChoices, connector: MondayConnector) -> SetupOut
     A webhook that can't be registered is a problem of the outcome; everything else is done by then.
     Raises ActionError for a board that was deleted or doesn't fit, MondayError.
     """
-    spec, done = choices.spec, list[str]()
+    spec = choices.spec
+    steps = list[str]()
     choices.progress("Looking at the board")
-    board_id, made_board = choices.board_id(), choices.made_board
+    board_id = choices.board_id()
+    made_board = choices.made_board
     if not board_id:
-        board, made_board = connector.create_board(spec.board_title, choices.board_made), True
-        done.append(f"made the board “{spec.board_title}” ({board.id})")
-    elif (found := connector.read_boards([board_id]).get(board_id)) and found.is_active:
-        board = found
+        board = connector.create_board(spec.board_title, choices.board_made)
+        made_board = True
+        steps.append(f"made the board “{spec.board_title}” ({board.id})")
+    elif (existing := connector.read_boards([board_id]).get(board_id)) and existing.is_active:
+        board = existing
     else:
         raise ActionError(choices.board_gone(board_id))
     choices.progress("Making what is missing on the board")
@@ -167,7 +173,7 @@ def apply_choices(choices: SetupChoices, connector: MondayConnector) -> SetupOut
     board_columns.inspect_board(link, connector)
     choices.progress("Registering the webhooks")
     hooks, missing = register_webhooks(spec, link, connector)
-    return SetupOutcome(spec, link, [*done, *messages, *hooks], [*problems, *missing])
+    return SetupOutcome(spec, link, [*steps, *messages, *hooks], [*problems, *missing])
 
 
 def webhook_url() -> str:
@@ -191,13 +197,18 @@ def switch_board(link: BoardLink, board_id: str, *, created: bool) -> None:
     Only a board that the set-up created is certain to hold nothing but what people put there for NPD.
     """
     # The old board's group, webhooks, sweeps and titles say nothing about another board.
-    link.board_id, link.group_id, link.webhooks = board_id, "", {}
+    link.board_id = board_id
+    link.group_id = ""
+    link.webhooks = {}
     link.creates_records = created
     link.swept_to = link.swept_at = link.compared_at = link.webhooks_checked_at = link.verified_at = None
     link.verified_records = link.differed_records = 0
     link.differences = []
     link.sweep_problem = link.webhooks_problem = link.silence = link.compared = link.npd_id_problem = ""
-    link.shape, link.known_titles, link.sweep_shortfall, link.sync_filter = {}, {}, 0, {}
+    link.shape = {}
+    link.known_titles = {}
+    link.sweep_shortfall = 0
+    link.sync_filter = {}
     link.creates_held = ""
     with transaction.atomic():
         # Ignored and unmatched items are of the old board; whose person was erased stays so, should that one come back.
@@ -223,10 +234,10 @@ def _reason_to_hold(spec: EntitySpec, connector: MondayConnector, setup: BoardSe
 
 def _second_columns(before: Board, setup: BoardSetup) -> list[str]:
     """Say of each column that was made beside others of its type that it is a second one."""
-    known = {column.id for column in before.columns}
+    earlier = {column.id for column in before.columns}
     used = {column.id for column in setup.columns.values()}
     made = [
-        column for key, column in setup.columns.items() if column.id not in known and key != board_columns.NPD_ID_KEY
+        column for key, column in setup.columns.items() if column.id not in earlier and key != board_columns.NPD_ID_KEY
     ]
     return list(filter(None, (second_column_text(column, before.columns, used) for column in made)))
 
@@ -243,23 +254,27 @@ def _store_board(
     BoardLink.objects.get_or_create(entity_type=spec.entity_type, defaults={"match_key": spec.match_key})
     link = BoardLink.objects.select_for_update().get(entity_type=spec.entity_type)
     choices.check(link)
-    done = [f"made the {message}" for message in setup.created]
+    steps = [f"made the {message}" for message in setup.created]
     if link.board_id != setup.board.id:
         switch_board(link, setup.board.id, created=made_board)
         if not made_board:
-            done.insert(0, f"now works with board {setup.board.id}")
+            steps.insert(0, f"now works with board {setup.board.id}")
     if not link.npd_id_column:
-        done += [f"uses the {message} that was there" for message in setup.adopted]
-    done += _choose_group(link, setup.board)
-    column, before = setup.columns[board_columns.NPD_ID_KEY].id, link.npd_id_column
-    moved, link.npd_id_column = before not in ("", column), column
+        steps += [f"uses the {message} that was there" for message in setup.adopted]
+    steps += _choose_group(link, setup.board)
+    column = setup.columns[board_columns.NPD_ID_KEY].id
+    before = link.npd_id_column
+    moved = before not in ("", column)
+    link.npd_id_column = column
     # Set-up has just read the board, so its earlier stop is over.
-    link.blocked_until, link.blocked_reason, link.blocked_since = None, "", None
+    link.blocked_until = None
+    link.blocked_reason = ""
+    link.blocked_since = None
     link.save(update_fields=["group_id", "npd_id_column", "blocked_until", "blocked_reason", "blocked_since"])
     board_columns.set_npd_id_problem(link, "")
     stored = choices.store(link, setup)
     requeued = resync_records(spec, stored.remapped) if stored.needs_resync or moved else []
-    done += [*stored.done, *requeued, *choices.complete(link)]
+    steps += [*stored.done, *requeued, *choices.complete(link)]
     set_creates_held(link, held)
     if held:
         stored.problems.append(f"{spec.board_title}: {held}")
@@ -271,12 +286,13 @@ def _store_board(
         )  # fmt: skip
         ids = [pk for pk in waiting.values_list("entity_id", flat=True) if pk]
         enqueue_many(spec.entity_type, ids, cause=Cause.SETUP, priority=Priority.LOAD)
-    return link, done, stored.problems
+    return link, steps, stored.problems
 
 
 def _choose_group(link: BoardLink, board: Board) -> list[str]:
     """New items go to the topmost group, unless a person chose another that still takes items."""
-    before, group_id = link.group_id, board.group_id or ""
+    before = link.group_id
+    group_id = board.group_id or ""
     if before in board.groups:
         return []
     link.group_id = group_id
@@ -304,9 +320,13 @@ def resync_records(spec: EntitySpec, payload: Mapping[str, str] | None = None) -
 
 def register_webhooks(spec: EntitySpec, link: BoardLink, connector: MondayConnector) -> tuple[list[str], list[str]]:
     """Register the missing webhooks; return what was done and what could not be, as sentences."""
-    known = {hook_id: str(stored["fingerprint"]) for hook_id, stored in link.webhooks.items()}
+
+    def store(hooks: dict[str, dict[str, str]]) -> None:
+        link.webhooks = hooks
+        link.save(update_fields=["webhooks"])
+
     try:
-        hooks, messages = connector.ensure_webhooks(link.board_id, webhook_url(), known, partial(_store_webhooks, link))
+        return connector.ensure_webhooks(link.board_id, webhook_url(), link.webhooks, store), []
     except MondayError as error:
         if error.kind is not WEBHOOKS_INCOMPLETE:
             raise
@@ -318,10 +338,3 @@ def register_webhooks(spec: EntitySpec, link: BoardLink, connector: MondayConnec
         return [], [problem]
     except ValueError as error:
         return [], [f"{spec.board_title}: {error} An administrator has to shorten this site's address."]
-    _store_webhooks(link, hooks)
-    return list(messages), []
-
-
-def _store_webhooks(link: BoardLink, hooks: Sequence[OwnWebhook]) -> None:
-    link.webhooks = {hook.id: {"event": hook.event, "fingerprint": hook.fingerprint} for hook in hooks}
-    link.save(update_fields=["webhooks"])

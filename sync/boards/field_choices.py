@@ -16,7 +16,7 @@ from sync.choices import RULES, Rule, SyncDirection
 from sync.kernel.humanize import join_first
 from sync.models import BoardLink, FieldMapping
 from sync.monday.board import RELATION, BoardColumn
-from sync.monday.columns import BY_TYPE, DISTINCTIVE_TYPES
+from sync.monday.columns import BY_TYPE
 from sync.registry import EntitySpec, link_of, relation_of, rules_for, target_of
 
 NEW_COLUMN = "+"
@@ -169,7 +169,7 @@ def suggest_columns(
     suggestions = {mappable.key: Suggestion(NAME_TYPE) for mappable in fields if mappable.is_name}
 
     def suggest(mappable: MappableField, likely: Iterable[BoardColumn], reason: str) -> None:
-        fitting = (one for one in likely if one.id in free and not column_problem(mappable, one))
+        fitting = (column for column in likely if column.id in free and not column_problem(mappable, column))
         column = next(fitting, None)
         if column is not None and mappable.key not in suggestions:
             suggestions[mappable.key] = Suggestion(column.id, reason)
@@ -180,8 +180,8 @@ def suggest_columns(
         by_id = [column for column in on_board if column.id == mappable.preferred_id]
         suggest(mappable, [*by_id, *same], "Suggested: the titles are the same.")
     for mappable in offered:
-        known = [column for column in on_board if fold_title(column.title) in titles[mappable.key]]
-        suggest(mappable, known, "Suggested: the title is another name for it.")
+        titled = [column for column in on_board if fold_title(column.title) in titles[mappable.key]]
+        suggest(mappable, titled, "Suggested: the title is another name for it.")
     for mappable in offered:
         names_of_others = set().union(*(names for key, names in titles.items() if key != mappable.key))
         only = _only_columns(mappable, on_board)
@@ -190,22 +190,30 @@ def suggest_columns(
             (column for column in only if fold_title(column.title) not in names_of_others),
             "Suggested: the only column of its type.",
         )
-    missing = [one for one in fields if one.key not in suggestions and not one.optional and not one.lacks_target]
+    missing = [
+        mappable
+        for mappable in fields
+        if mappable.key not in suggestions and not mappable.optional and not mappable.lacks_target
+    ]
     return suggestions | {mappable.key: Suggestion(NEW_COLUMN) for mappable in missing}
+
+
+_TELLING_TYPES = ("email", "phone")
+"""Types of which a board's only column is most likely the one that is looked for."""
 
 
 def _only_columns(mappable: MappableField, columns: Sequence[BoardColumn]) -> Iterator[BoardColumn]:
     """Yield the columns that are alone of their type; for a field that may be left out, only of telling types."""
     types = [column.type for column in columns]
     for column in columns:
-        is_telling = not mappable.optional or column.type in DISTINCTIVE_TYPES
+        is_telling = not mappable.optional or column.type in _TELLING_TYPES
         if types.count(column.type) == 1 and is_telling:
             yield column
 
 
 def second_column_text(column: BoardColumn, before: Iterable[BoardColumn], used: Collection[str]) -> str:
     """Return that a column is a second one of its kind, as a sentence; empty where it is the first."""
-    others = [f"“{one.title}”" for one in before if one.type == column.type and one.id not in used]
+    others = [f"“{earlier.title}”" for earlier in before if earlier.type == column.type and earlier.id not in used]
     if not others:
         return ""
     return (
@@ -229,19 +237,19 @@ def choice_problems(
     owners = {npd_id: NPD_ID_TITLE} if npd_id else {}
     for mappable in fields:
         choice = chosen.get(mappable.key, FieldChoice())
-        found = _field_problems(mappable, choice, columns)
+        field_problems = _field_problems(mappable, choice, columns)
         if choice.is_synced and choice.column != NEW_COLUMN:
             if choice.column in owners:
                 title = columns[choice.column].title if choice.column in columns else choice.column
-                found.append(
+                field_problems.append(
                     f"“{title}” is the column of {owners[choice.column]} already. A column serves one field; choose "
                     "another."
                 )
             owners.setdefault(choice.column, mappable.label)
         if mappable.key in filtered and not choice.is_synced:
-            found.append("The filter uses this field. Keep it synced, or remove it from the filter first.")
-        if found:
-            problems[mappable.key] = found
+            field_problems.append("The filter uses this field. Keep it synced, or remove it from the filter first.")
+        if field_problems:
+            problems[mappable.key] = field_problems
     return problems
 
 

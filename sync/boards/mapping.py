@@ -78,8 +78,8 @@ def check_board(link: BoardLink) -> str:
     notify.notify_board(link.entity_type)
     if fixed := sorted(before - after):
         return f"{', '.join(fixed)}: the column is back. Its field is synced again."
-    if found := sorted(after - before):
-        return f"{', '.join(found)}: the column is gone, hidden or of another type. Its field is blocked."
+    if lost := sorted(after - before):
+        return f"{', '.join(lost)}: the column is gone, hidden or of another type. Its field is blocked."
     if after:
         return f"Monday was asked: nothing has changed. Still blocked: {', '.join(sorted(after))}."
     return "The board was asked: every mapped column is there."
@@ -115,4 +115,4 @@ def enqueue_affected(mapping: FieldMapping, by: str) -> None:
 
 
 def _entity_ids(ledgers: QuerySet[SyncMetadata]) -> list[UUID]:
-    return [UUID(one) for one in ledgers.order_by("entity_id").values_list("entity_id", flat=True)]
+    return [UUID(entity_id) for entity_id in ledgers.order_by("entity_id").values_list("entity_id", flat=True)]

@@ -107,22 +107,22 @@ class SyncFilter:
     @classmethod
     def parse(cls, stored: Mapping[str, Any] | None) -> SyncFilter:
         """Read what is stored; raises ValueError where it isn't a filter."""
-        found = stored or {}
-        return cls(_parse_side(found.get("records", ())), _parse_side(found.get("items", ())))
+        sides = stored or {}
+        return cls(_parse_side(sides.get("records", ())), _parse_side(sides.get("items", ())))
 
     def to_json(self) -> dict[str, Any]:
         """As it is stored: nothing of an empty one."""
         sides = {"records": self.records, "items": self.items}
-        return {name: [one.to_json() for one in conditions] for name, conditions in sides.items() if conditions}
+        return {name: [entry.to_json() for entry in conditions] for name, conditions in sides.items() if conditions}
 
     @property
     def asks_group(self) -> bool:
-        return any(one.field == GROUP for one in self.items)
+        return any(condition.field == GROUP for condition in self.items)
 
     def lines(self, labels: Mapping[str, str]) -> list[str]:
         sides = {"Records": self.records, "Items on Monday": self.items}
         return [
-            f"{who} where {' and '.join(one.text(field_name(one, labels)) for one in conditions)}."
+            f"{who} where {' and '.join(condition.text(field_name(condition, labels)) for condition in conditions)}."
             for who, conditions in sides.items()
             if conditions
         ]
@@ -138,9 +138,12 @@ def field_name(condition: FilterCondition, labels: Mapping[str, str]) -> str:
 def _parse_side(stored: Iterable[Mapping[str, Any]]) -> tuple[FilterCondition, ...]:
     return tuple(
         FilterCondition(
-            str(one["field"]), FilterOp(one["op"]), tuple(map(str, one["values"])), tuple(map(str, one["labels"]))
+            field=str(condition["field"]),
+            op=FilterOp(condition["op"]),
+            values=tuple(map(str, condition["values"])),
+            labels=tuple(map(str, condition["labels"])),
         )
-        for one in stored
+        for condition in stored
     )
 
 
@@ -189,9 +192,9 @@ def verdict_of(
     conditions: Sequence[FilterCondition], answer: Callable[[FilterCondition], bool | None]
 ) -> FilterVerdict:
     """Return whether all hold: one that surely doesn't decides, whatever is unknown beside it."""
-    answers = [(one, answer(one)) for one in conditions]
-    failed = next((one for one, holds in answers if holds is False), None)
-    unknown = next((one for one, holds in answers if holds is None), None)
+    answers = [(condition, answer(condition)) for condition in conditions]
+    failed = next((condition for condition, holds in answers if holds is False), None)
+    unknown = next((condition for condition, holds in answers if holds is None), None)
     if failed is not None:
         return FilterVerdict(False, failed)
     return HOLDS if unknown is None else FilterVerdict(None, unknown)

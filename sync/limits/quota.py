@@ -40,7 +40,8 @@ from sync.limits.rate_limits import (
     reserve,
 )
 from sync.models import ApiBudget, ApiReservation, ApiUsage, BoardLink, MondayAccount
-from sync.monday.usage import AccountInfo, CallReport
+from sync.monday.graphql import Answer
+from sync.monday.usage import AccountInfo
 from sync.outbox.pauses import IS_PAUSED
 
 USAGE_RETENTION = timedelta(days=8)
@@ -473,7 +474,7 @@ def points_before_all() -> dict[int, int]:
     return {int(link_id): math.ceil(float(points)) for link_id, points in found}
 
 
-def learn_costs(link_id: int, records: int, answer: CallReport, *, writes: bool, first: bool) -> None:
+def learn_costs(link_id: int, records: int, answer: Answer, *, writes: bool, first: bool) -> None:
     """Learn from the answer to a call for so many records; the `first` call of a pass marks its time."""
     row = BoardLink.objects.only("batch_limit", "read_points", "write_points").filter(pk=link_id).first()
     if row is None:  # deleted while the call was in flight

@@ -14,7 +14,8 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
 
-from sync.monday.usage import CallReport, Limits
+from sync.monday.graphql import Answer
+from sync.monday.usage import Limits
 
 
 @dataclass(frozen=True)
@@ -283,7 +284,7 @@ class QuotaBudget:
             day_calls=max(Decimal(0), self.day_calls + calls),
         )
 
-    def after_answer(self, answer: CallReport, expected: int, now: datetime, in_flight: InFlight) -> QuotaBudget:
+    def after_answer(self, answer: Answer, expected: int, now: datetime, in_flight: InFlight) -> QuotaBudget:
         """Correct the budget by the answer to a call for which `expected` points were taken."""
         quota = self.quota.with_limits(answer.limits)
         cost = answer.complexity.query if answer.complexity else expected
@@ -347,7 +348,7 @@ def _minute_usage(limits: Limits | None) -> WindowUsage:
     return WindowUsage(_spent_of(limits.minute_limit, limits.minute_left), limits.minute_reset)
 
 
-def _points_usage(answer: CallReport, quota: Quota) -> WindowUsage:
+def _points_usage(answer: Answer, quota: Quota) -> WindowUsage:
     """By the answer's own `complexity` where it was asked for, because it is current; else by the headers."""
     if answer.complexity:
         found = answer.complexity

@@ -20,7 +20,7 @@ from sync.choices import ApprovalKind, ApprovalState, LedgerDirection, Resolutio
 from sync.clock import SyncNow
 from sync.kernel.messages import EXPLAINED_REASONS, UnmatchedReason, unmatched_sentence
 from sync.monday.board import EventKind, InvalidEvent
-from sync.monday.board_events import EVENT_PATHS, EVENT_TYPES, parse_event
+from sync.monday.board_events import EVENT_TYPES, ITEM_NAME_PATHS, parse_event
 
 EMPTY = models.Value({}, models.JSONField())
 
@@ -424,12 +424,12 @@ class WebhookEvents(models.QuerySet["WebhookEvent"]):
 
 def event_item_name() -> Coalesce:
     """The expression for the name of a delivery's item; null where it names none."""
-    return Coalesce(*(_text_under(path) for path in EVENT_PATHS.item_names))
+    return Coalesce(*(_text_under(path) for path in ITEM_NAME_PATHS))
 
 
 def event_column_text(column_id: str) -> KeyTextTransform:
     """The expression for the text that a new item had in a column; null where its delivery doesn't say."""
-    return _text_under((*EVENT_PATHS.column_values, column_id, EVENT_PATHS.column_text))
+    return _text_under(("event", "columnValues", column_id, "value"))
 
 
 def _text_under(path: Sequence[str]) -> KeyTextTransform:

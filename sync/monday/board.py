@@ -114,13 +114,6 @@ class BoardSetup:
     unfit: Mapping[str, str]
 
 
-@dataclass(frozen=True)
-class OwnWebhook:
-    id: str
-    event: str
-    fingerprint: str
-
-
 def url_fingerprint(url: str) -> str:
     """A short hash of an address: the address may hold a secret, the fingerprint doesn't."""
     return hashlib.sha256(url.encode()).hexdigest()[:16]
@@ -200,21 +193,6 @@ LOG_PREFIX = "log:"
 """Prefix of the trigger id of a delivery that was made of a row of the activity log; a webhook has one of its own."""
 
 
-@dataclass(frozen=True)
-class EventPaths:
-    """Where stored deliveries hold what queries ask of many of them: the keys, from outside in.
-
-    The item's name is under the first of `item_names` that is there; the text of a new item's column under
-    `column_values`, the column's id, and `column_text`.
-    """
-
-    user_id: tuple[str, ...]
-    happened_at: tuple[str, ...]
-    item_names: tuple[tuple[str, ...], ...]
-    column_values: tuple[str, ...]
-    column_text: str
-
-
 class InvalidEvent(ValueError):
     """The body is not a webhook event; the message says why."""
 
@@ -258,12 +236,8 @@ class UpdatedItem:
     at: datetime | None
 
 
-@dataclass(frozen=True)
-class UpdatedItemsPage:
-    """Items, the last updated first; `cursor` of the next page, None at the end."""
-
-    items: list[UpdatedItem]
-    cursor: str | None
+UpdatedItemsPage = tuple[list[UpdatedItem], str | None]
+"""Items, the last updated first, and the cursor of the next page, None at the end."""
 
 
 @dataclass(frozen=True)

@@ -9,11 +9,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
-from urllib.parse import urlsplit
 
 import jwt
 
@@ -22,40 +20,17 @@ from sync.monday.board import (
     ActivityEntry,
     BoardActivity,
     EventKind,
-    EventPaths,
     InvalidEvent,
     InvalidSignature,
     ItemEvent,
-    OwnWebhook,
     UpdatedItem,
     UpdatedItemsPage,
-    url_fingerprint,
 )
 from sync.monday.board_items import NAME_COLUMN
 from sync.monday.board_structure import BOARD_FIELDS, parse_board
-from sync.monday.columns.raw_values import api_column_type
-from sync.monday.errors import (
-    BOARD_NOT_FOUND,
-    INVALID_DOCUMENT,
-    LOG_SHAPE_CHANGED,
-    UNREADABLE_ANSWER,
-    WEBHOOK_ADDRESS_UNREACHABLE,
-    WEBHOOKS_INCOMPLETE,
-    MondayError,
-)
-from sync.monday.graphql import (
-    COMPLEXITY,
-    Answer,
-    Api,
-    Document,
-    ask,
-    execute_mutation,
-    json_object,
-    mutate_root,
-    plausible_time,
-    query_root,
-    time_or_none,
-)
+from sync.monday.conversion import api_column_type
+from sync.monday.errors import BOARD_NOT_FOUND, LOG_SHAPE_CHANGED, UNREADABLE_ANSWER, MondayError
+from sync.monday.graphql import COMPLEXITY, Answer, Document, json_object, plausible_time, time_or_none
 
 _EVENT_KINDS = {
     "create_pulse": EventKind.CREATED,
@@ -69,17 +44,15 @@ _EVENT_KINDS = {
 
 
 EVENT_TYPES: Mapping[EventKind, frozenset[str]] = {
-    kind: frozenset(name for name, one in _EVENT_KINDS.items() if one is kind) for kind in EventKind
+    kind: frozenset(name for name, event_kind in _EVENT_KINDS.items() if event_kind is kind) for kind in EventKind
 }
 """Under which types deliveries of each kind are stored."""
 
-EVENT_PATHS = EventPaths(
-    user_id=("event", "userId"),
-    happened_at=("event", "triggerTime"),
-    item_names=(("event", "pulseName"), ("event", "itemName")),
-    column_values=("event", "columnValues"),
-    column_text="value",
-)
+# Where stored deliveries hold what queries ask of many of them: the keys, from outside in.
+USER_ID_PATH = ("event", "userId")
+HAPPENED_AT_PATH = ("event", "triggerTime")
+ITEM_NAME_PATHS = (("event", "pulseName"), ("event", "itemName"))
+"""The item's name is under the first that is there."""
 
 
 def parse_challenge(body: Mapping[str, Any]) -> str | None:
@@ -161,7 +134,8 @@ def verify_jwt(token: str, secret: str, audience: str, now: datetime) -> Mapping
     # A proxy may add or drop the last slash, which doesn't change the address.
     if audience.rstrip("/") not in {str(address).rstrip("/") for address in addresses if address}:
         raise InvalidSignature("The webhook was signed for another address; check SITE_URL.")
-    expires, issued = _parse_timestamp(claims.get("exp")), _parse_timestamp(claims.get("iat"))
+    expires = _parse_timestamp(claims.get("exp"))
+    issued = _parse_timestamp(claims.get("iat"))
     not_before = _parse_timestamp(claims.get("nbf"))
     # Without an end a stolen token would be valid for ever.
     if expires is None:
@@ -207,12 +181,6 @@ def _text_or_none(value: Any) -> str | None:
     return value if isinstance(value, str) and value else None
 
 
-# Webhooks of a board: one for each kind of event, all to the same address.
-#
-# Monday's API doesn't return a webhook's address, so the caller stores the ids of those that it made, each
-# with a fingerprint of the address. Webhooks that others made are never changed.
-
-
 WEBHOOK_EVENTS = (
     "create_item",
     "change_column_value",
@@ -222,113 +190,9 @@ WEBHOOK_EVENTS = (
     "item_restored",
     "item_moved_to_any_group",
 )
-
-MIN_SECRET_CHARACTERS = 6
-"""Characters; redacting a shorter part of an address would also remove ordinary words."""
+"""A webhook for each, all to the same address."""
 
 URL_CHARACTERS = 255  # developer.monday.com/api-reference/reference/webhooks
-
-
-@dataclass
-class _WebhookChanges:
-    """What exists so far, for the caller to store even where a later step fails."""
-
-    hooks: list[OwnWebhook] = field(default_factory=list)
-    steps: list[str] = field(default_factory=list)
-
-
-def read_webhooks(api: Api, board_id: str) -> dict[str, str]:
-    nodes = query_root(api, Document(READ_WEBHOOKS, {"board": board_id}), "webhooks")
-    return {str(node["id"]): str(node["event"]) for node in nodes if node}
-
-
-def ensure_webhooks(
-    api: Api,
-    board_id: str,
-    url: str,
-    known: Mapping[str, str],
-    on_change: Callable[[Sequence[OwnWebhook]], None] = lambda _: None,
-) -> tuple[list[OwnWebhook], list[str]]:
-    """As MondayConnector says.
-
-    `on_change` gets our webhooks after each step: one that a killed process had created without storing its id would
-    stay on the board for ever.
-    """
-    if len(url) > URL_CHARACTERS:
-        raise ValueError(f"A webhook's address can have {URL_CHARACTERS} characters; this one has {len(url)}.")
-    fingerprint = url_fingerprint(url)
-    existing = read_webhooks(api, board_id)
-    # Only those that we made; others' webhooks on the board are left alone.
-    ours = [OwnWebhook(key, event, known[key]) for key, event in existing.items() if key in known]
-    current, stale = _split_current(ours, fingerprint)
-    # Stale ones are still ours until they are deleted.
-    changes = _WebhookChanges(hooks=[*current.values(), *stale])
-    try:
-        for event in WEBHOOK_EVENTS:
-            if event not in current:
-                _create_webhook(api, board_id, url, event, changes)
-                # After each step: a killed process must not leave a webhook that nobody knows.
-                on_change(changes.hooks)
-        # Last, so that a failure leaves no time without any webhook.
-        for hook in stale:
-            mutate_root(api, Document(DELETE_WEBHOOK, {"id": hook.id}), "delete_webhook")
-            changes.hooks.remove(hook)
-            changes.steps.append(
-                f"deleted webhook {hook.event} ({hook.id}), which went to another address or existed twice"
-            )
-            on_change(changes.hooks)
-    except MondayError as error:
-        _redact_address(error, url)
-        on_change(changes.hooks)
-        raise MondayError(
-            WEBHOOKS_INCOMPLETE,
-            f"{error.message.rstrip(' .')}. {error.advice.rstrip(' .')}",
-            code=error.code,
-            request_id=error.request_id,
-            http_status=error.http_status,
-            wait_seconds=error.wait_seconds,
-            errors=[error],
-        ) from error
-    return changes.hooks, changes.steps
-
-
-def _redact_address(error: MondayError, url: str) -> None:
-    # Monday may repeat the address in its rejection; its last part may be the webhooks' secret.
-    error.redact(url, "the webhooks' address")
-    secret = urlsplit(url).path.rstrip("/").rpartition("/")[2]
-    if len(secret) >= MIN_SECRET_CHARACTERS:
-        error.redact(secret, "…")
-
-
-def _split_current(ours: Sequence[OwnWebhook], fingerprint: str) -> tuple[dict[str, OwnWebhook], list[OwnWebhook]]:
-    """The first fitting webhook of each needed event, and all our others."""
-    current: dict[str, OwnWebhook] = {}
-    stale = []
-    for hook in ours:
-        # A second webhook for the same event and address is superfluous.
-        if hook.fingerprint == fingerprint and hook.event in WEBHOOK_EVENTS and hook.event not in current:
-            current[hook.event] = hook
-        else:
-            stale.append(hook)
-    return current, stale
-
-
-def _create_webhook(api: Api, board_id: str, url: str, event: str, changes: _WebhookChanges) -> None:
-    variables = {"board": board_id, "url": url, "event": event}
-    answer = execute_mutation(api, Document(CREATE_WEBHOOK, variables))
-    node = (answer.data or {}).get("create_webhook")
-    if node is None:
-        if errors := answer.errors_of("create_webhook") or answer.errors:
-            raise errors[0]
-        # Null without an error is Monday's sign of a failed handshake (community topics 27219, 51686).
-        raise MondayError(
-            WEBHOOK_ADDRESS_UNREACHABLE,
-            f"Monday could not reach the webhook address for {event} on board {board_id}",
-            request_id=answer.request_id,
-        )
-    changes.hooks.append(OwnWebhook(str(node["id"]), event, url_fingerprint(url)))
-    changes.steps.append(f"created webhook {event} on board {board_id}")
-
 
 # The board's webhooks, whoever made them; their addresses are not returned (reference/webhooks).
 READ_WEBHOOKS = "query Webhooks($board: ID!) { webhooks(board_id: $board) { id board_id event config } }"
@@ -369,8 +233,8 @@ CURSOR_PAGES = LogForm("String", "cursor", "String", 200, f"logs {{ {_ROW} }} cu
 
 def log_forms(version: str) -> tuple[LogForm, LogForm]:
     """Both forms of the log, first the one that this API version should know."""
-    known = CURSOR_PAGES, NUMBERED_PAGES
-    return known if version >= CURSOR_PAGES_SINCE else known[::-1]
+    forms = CURSOR_PAGES, NUMBERED_PAGES
+    return forms if version >= CURSOR_PAGES_SINCE else forms[::-1]
 
 
 UPDATED_PAGE = 500
@@ -383,7 +247,9 @@ _RECENTLY_UPDATED = """items_page(limit: $items, query_params: {
 
 def board_activity_query(board_id: str, moment: datetime, form: LogForm | None) -> Document:
     """Everything that a sweep needs of a board, in one call; without the log where it can be asked for in no form."""
-    declarations, variables, log = "$board: ID!, $items: Int!", {"board": board_id, "items": UPDATED_PAGE}, ""
+    declarations = "$board: ID!, $items: Int!"
+    variables = {"board": board_id, "items": UPDATED_PAGE}
+    log = ""
     if form is not None:
         declarations += f", $from: {form.time}, $rows: Int"
         variables |= {"from": _format_iso(moment), "rows": form.rows}
@@ -437,7 +303,9 @@ def parse_board_activity(answer: Answer) -> BoardActivity:
     board = parse_board(node)
     if not board.is_active:
         raise MondayError(BOARD_NOT_FOUND, f"The board is {board.state}", request_id=answer.request_id)
-    log, log_problem, cursor = None, "", None
+    log = None
+    log_problem = ""
+    cursor = None
     # Without its field the log wasn't asked for.
     if "activity_logs" in node:
         try:
@@ -462,49 +330,6 @@ def parse_log_page(answer: Answer) -> tuple[list[ActivityEntry], str | None]:
     return _parse_entries(answer, _board_node(answer))
 
 
-def read_board_activity(api: Api, board_id: str, since: datetime) -> BoardActivity:
-    """Ask for everything with the log, in the form of the version that answers; raises MondayError.
-
-    Which one that is its refusal tells, too: a version's name may stand for another one from a day on.
-    """
-    expected, other = log_forms(api.version)
-    try:
-        return parse_board_activity(ask(api, board_activity_query(board_id, since, expected)))
-    except MondayError as error:
-        if error.kind is not INVALID_DOCUMENT:
-            raise
-        return parse_board_activity(ask(api, board_activity_query(board_id, since, other)))
-
-
-def log_pages(api: Api, board_id: str, since: datetime, first: BoardActivity) -> Iterator[list[ActivityEntry]]:
-    """The log's pages behind the first one, newest first, in the form in which that was answered."""
-    cursor = first.log_cursor
-    while cursor is not None:
-        page = ask(api, log_page_query(board_id, since, CURSOR_PAGES, cursor))
-        entries, cursor = parse_log_page(page)
-        yield entries
-    if first.log_cursor is None:
-        yield from _numbered_pages(api, board_id, since, first.log or ())
-
-
-def _numbered_pages(
-    api: Api, board_id: str, since: datetime, first: Sequence[ActivityEntry]
-) -> Iterator[list[ActivityEntry]]:
-    """Pages by number; beyond 10,000 rows the log is asked for again, up to the oldest."""
-    entries, page, until = first, 1, None
-    while len(entries) >= NUMBERED_PAGES.rows:
-        if page * NUMBERED_PAGES.rows >= LOG_ROWS:
-            oldest = entries[-1].at.replace(microsecond=0)
-            if until is not None and oldest >= until:
-                raise MondayError(
-                    UNREADABLE_ANSWER, f"The log holds more rows of one second than can be read ({LOG_ROWS:,})"
-                )
-            until, page = oldest, 0
-        page += 1
-        entries, _ = parse_log_page(ask(api, log_page_query(board_id, since, NUMBERED_PAGES, page, until)))
-        yield list(entries)
-
-
 def parse_updated_items(answer: Answer) -> UpdatedItemsPage:
     """Read the answer to `updated_items_query`; raises MondayError."""
     for error in answer.errors_of("next_items_page"):
@@ -516,9 +341,11 @@ def parse_updated_items(answer: Answer) -> UpdatedItemsPage:
 def _parse_entries(answer: Answer, node: Mapping[str, Any]) -> tuple[list[ActivityEntry], str | None]:
     _raise_errors_below(answer, "activity_logs")
     answered = node.get("activity_logs")
-    rows, cursor = answered, None
+    rows = answered
+    cursor = None
     if isinstance(answered, Mapping):
-        rows, cursor = answered.get("logs"), answered.get("cursor")
+        rows = answered.get("logs")
+        cursor = answered.get("cursor")
     if not isinstance(rows, list):
         raise MondayError(
             LOG_SHAPE_CHANGED, "Monday tells the activity log in a shape that isn't known", request_id=answer.request_id
@@ -551,7 +378,7 @@ def _parse_updated_page(node: Any, answer: Answer) -> UpdatedItemsPage:
     if not isinstance(items, list) or not all(isinstance(item, Mapping) for item in items):
         raise MondayError(UNREADABLE_ANSWER, "Monday answered no list of items", request_id=answer.request_id)
     cursor = node.get("cursor")
-    return UpdatedItemsPage([UpdatedItem(str(i["id"]), time_or_none(i.get("updated_at"))) for i in items], cursor)
+    return [UpdatedItem(str(item["id"]), time_or_none(item.get("updated_at"))) for item in items], cursor
 
 
 def _parse_webhooks(answer: Answer) -> Mapping[str, str] | None:
@@ -582,42 +409,42 @@ def parse_entry(row: Any, request_id: str | None = None) -> ActivityEntry:
     try:
         data = row["data"]
         read = json.loads(data) if isinstance(data, str) else data
-        found: Mapping[str, Any] = read if isinstance(read, Mapping) else {}
+        details: Mapping[str, Any] = read if isinstance(read, Mapping) else {}
         # Sub-items are on a board of their own, to which no record is linked.
-        is_item = row["entity"] == "pulse" and found.get("parent_item_id") is None
-        ids_of_batch = found.get("pulse_ids")
-        pulse = found.get("pulse")
-        one_id = found.get("pulse_id", pulse.get("id") if isinstance(pulse, Mapping) else None)
+        is_item = row["entity"] == "pulse" and details.get("parent_item_id") is None
+        ids_of_batch = details.get("pulse_ids")
+        pulse = details.get("pulse")
+        one_id = details.get("pulse_id", pulse.get("id") if isinstance(pulse, Mapping) else None)
         ids = ids_of_batch if isinstance(ids_of_batch, list) else [one_id]
         return ActivityEntry(
             id=_row_id(row["id"]),
             event=str(row["event"] or ""),
             user_id=str(row["user_id"] or ""),
             at=_row_time(row["created_at"]),
-            item_ids=[str(one) for one in ids if isinstance(one, int | str) and str(one)] if is_item else [],
-            data=found,
+            item_ids=[str(item_id) for item_id in ids if is_item and isinstance(item_id, int | str) and str(item_id)],
+            data=details,
         )
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         message = f"A row of Monday's activity log can't be read ({type(error).__name__})"
         raise MondayError(LOG_SHAPE_CHANGED, message, request_id=request_id) from error
 
 
-def _row_id(given: Any) -> str:
+def _row_id(row_id: Any) -> str:
     # Rows without an id would all count as one that was seen before.
-    if not given:
+    if not row_id:
         raise ValueError("no id")
-    return str(given)
+    return str(row_id)
 
 
-def _row_time(given: Any) -> datetime:
+def _row_time(created_at: Any) -> datetime:
     """The time in a row: 17 digits, ticks of 100 ns (community topic 45686), or an ISO text; else ValueError."""
-    text = str(given)
+    text = str(created_at)
     if text.isascii() and text.isdecimal() and len(text) == 17:
         seconds, rest = divmod(int(text), _TICKS)
         moment = plausible_time(datetime.fromtimestamp(seconds, UTC) + timedelta(microseconds=rest // 10))
     else:
         # Another form must raise an error, not read as another time: a date alone, or seconds.
-        moment = time_or_none(given) if "T" in text else None
+        moment = time_or_none(created_at) if "T" in text else None
     if moment is None:
         raise ValueError("a time of another form")
     return moment

@@ -64,12 +64,8 @@ class Item:
         return self.values.get(column_id) or Reading.unknown(column_id, "", reason)
 
 
-@dataclass(frozen=True)
-class ItemPage:
-    """Some items and, if there are more, the cursor of the next page (valid for 60 minutes)."""
-
-    items: list[Item]
-    cursor: str | None
+ItemPage = tuple[list[Item], str | None]
+"""Some items and, if there are more, the cursor of the next page (valid for 60 minutes)."""
 
 
 @dataclass(frozen=True)
@@ -83,36 +79,17 @@ class BatchItems:
     request_id: str = ""
 
 
-@dataclass(frozen=True)
-class MatchColumn:
-    """The column by which an item without a link is recognised; `type` is "email", "name", "text" …"""
-
-    column_id: str
-    type: str
+MatchColumn = tuple[str, str]
+"""The column by which an item without a link is recognised: its id, and its type "email", "name", "text" …"""
 
 
 @dataclass(frozen=True)
-class ItemChange:
-    """New values of one item, by column id; the key "name" renames it, None clears a column."""
+class ItemWrite:
+    """New values of one item, by column id: the key "name" is its name, None clears a column."""
 
     alias: str
-    item_id: str
     values: Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class ItemCreate:
-    """A new item; None values are left out, because a new item's columns are empty."""
-
-    alias: str
-    name: str
-    values: Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class ItemRemoval:
-    alias: str
-    item_id: str
+    item_id: str = ""  # empty for a new item
 
 
 ARCHIVED = "archived"

@@ -1,7 +1,7 @@
-"""HTTP to Monday.com: to its GraphQL API, and to its sign-in for apps. Nothing else in the project does that.
+"""HTTP to Monday.com's GraphQL API; nothing else in the project does that.
 
 The client sends one document at a time and never repeats a request by itself: the caller knows what the document
-does, and so whether it may be sent again. One idempotency key stands for one body only.
+does, and so whether it may be sent again.
 """
 
 from __future__ import annotations
@@ -13,11 +13,9 @@ import ssl
 import threading
 import time
 import uuid
-from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from hashlib import sha256
 from typing import Any
 
 import requests
@@ -32,34 +30,6 @@ from sync.monday.connection import parse_account_info
 from sync.monday.errors import MondayError
 from sync.monday.graphql import Answer, translate_error
 from sync.monday.usage import Complexity, Limits
-
-MAX_REMEMBERED_KEYS = 1_024
-
-
-class UsedIdempotencyKeys:
-    """The bodies, as hashes, that were sent under the latest keys of this process.
-
-    Whether Monday itself rejects another body under a used key is not documented
-    (developer.monday.com/api-reference/docs/idempotency); it answers a known key with the first answer.
-    """
-
-    def __init__(self) -> None:
-        self._bodies: OrderedDict[str, bytes] = OrderedDict()
-        self._lock = threading.Lock()
-
-    def check(self, key: str, body: bytes) -> None:
-        """Remember a key's body; raises ValueError where the key was sent with another one:
-        Monday might replay the first one's answer for it."""
-        digest = sha256(body).digest()
-        # Threads share the client.
-        with self._lock:
-            known = self._bodies.setdefault(key, digest)
-            self._bodies.move_to_end(key)
-            while len(self._bodies) > MAX_REMEMBERED_KEYS:
-                self._bodies.popitem(last=False)
-        if known != digest:
-            raise ValueError("This idempotency key was used for another body; take a new key.")
-
 
 # The headers of Monday's answers: the request's id, how long to wait, and what is left of the limits.
 
@@ -90,31 +60,32 @@ def retry_after_seconds(headers: Mapping[str, str], status: int) -> float | None
         return max(spent) if spent and status == 429 else None
     if text.isascii() and text.replace(".", "", 1).isdigit():
         return float(text)
-    until, now = _parse_http_date(text), _parse_http_date(headers.get("Date", ""))
+    until = _parse_http_date(text)
+    now = _parse_http_date(headers.get("Date", ""))
     # Counted from the server's Date header, which is of the same clock; ours may differ from it.
     return max(0.0, (until - (now or datetime.now(UTC))).total_seconds()) if until else None
 
 
 def parse_limits(headers: Mapping[str, str]) -> Limits | None:
-    found: dict[str, int] = {}
+    limits: dict[str, int] = {}
     for prefix, parameters in _policies(headers.get("RateLimit-Policy", "")):
         if (quota := parameters.get("q")) is not None:
-            found[f"{prefix}_limit"] = quota
+            limits[f"{prefix}_limit"] = quota
     for prefix, parameters in _policies(headers.get("RateLimit", "")):
-        found |= {f"{prefix}_{_FIELDS[key]}": value for key, value in parameters.items() if key in _FIELDS}
+        limits |= {f"{prefix}_{_FIELDS[key]}": value for key, value in parameters.items() if key in _FIELDS}
     # Headers may name policies and parameters that this code doesn't know.
-    known = {name: value for name, value in found.items() if name in Limits.__dataclass_fields__}
-    return Limits(**known) if known else None
+    named = {name: value for name, value in limits.items() if name in Limits.__dataclass_fields__}
+    return Limits(**named) if named else None
 
 
 def _policies(header: str) -> Iterator[tuple[str, dict[str, int]]]:
     """Each known policy of a header, with its parameters that are whole numbers."""
     for part in header.split(","):
-        found = _POLICY.match(part)
-        prefix = _PREFIXES.get(found["name"].strip()) if found else None
-        if found and prefix:
-            parameters = {one["key"]: one["value"].strip() for one in _PARAMETER.finditer(found["parameters"])}
-            yield prefix, {key: int(value) for key, value in parameters.items() if _WHOLE.fullmatch(value)}
+        match = _POLICY.match(part)
+        prefix = _PREFIXES.get(match["name"].strip()) if match else None
+        if match and prefix:
+            pairs = [(pair["key"], pair["value"].strip()) for pair in _PARAMETER.finditer(match["parameters"])]
+            yield prefix, {key: int(value) for key, value in pairs if _WHOLE.fullmatch(value)}
 
 
 def _parse_http_date(text: str) -> datetime | None:
@@ -225,7 +196,6 @@ class MondayClient:
         adapter = HTTPAdapter(pool_connections=2, pool_maxsize=8, max_retries=0)
         self._session.mount("https://", adapter)
         self._session.mount("http://", adapter)
-        self._keys = UsedIdempotencyKeys()
         self._counter = threading.Lock()
 
     def __repr__(self) -> str:
@@ -237,16 +207,13 @@ class MondayClient:
         Raises MondayError where the request failed as a whole: no connection, no answer, an HTTP error, or an answer
         with errors and no data; or where another API version than ours answered a query (a mutation's results stand,
         and the next query raises it). An idempotency key lets Monday replay a mutation's answer for 30 minutes
-        (developer.monday.com/api-reference/docs/idempotency); a mutation without one gets its own. Raises
-        ValueError, before anything is sent, for a key that was sent with another body.
+        (developer.monday.com/api-reference/docs/idempotency); a mutation without one gets its own.
         """
         is_mutation = document.lstrip().startswith("mutation")
         # A query changes nothing, so it needs no key.
         key = (idempotency_key or uuid.uuid4().hex) if is_mutation else None
         # Sorted, so that a body that was stored as JSON and read again is the same byte for byte.
         body = json.dumps({"query": document, "variables": dict(variables)}, sort_keys=True).encode()
-        if key:
-            self._keys.check(key, body)
         started = time.monotonic()
         status, headers, content = self._send(body, key)
         payload = _decode(content, status)
@@ -347,14 +314,14 @@ def _failure_of(
             http_status=status,
             wait_seconds=retry_after_seconds(headers, status),
         )
-    told = _parse_errors(payload or {}, status, headers)
+    entries = _parse_errors(payload or {}, status, headers)
     # Other aliases may have run before the error of one alias, or before the server failed.
-    executed = [e for e in told if e.scope in _SCOPES_OF_EXECUTION and (e.path or status >= 500)]
+    executed = [e for e in entries if e.scope in _SCOPES_OF_EXECUTION and (e.path or status >= 500)]
     executed = [e for e in executed if not e.kind.refuses_document]
     if is_mutation and executed:
-        return _no_results_error(executed[0], told, status)
-    if told:
-        return told[0]
+        return _no_results_error(executed[0], entries, status)
+    if entries:
+        return entries[0]
     return translate_error(
         None,
         http_status=status,
@@ -365,33 +332,34 @@ def _failure_of(
 
 def _parse_errors(payload: Mapping[str, Any], status: int, headers: Mapping[str, str]) -> list[MondayError]:
     entries = payload.get("errors")
-    found = [entry for entry in (entries if isinstance(entries, list) else [entries]) if entry]
+    failures = [entry for entry in (entries if isinstance(entries, list) else [entries]) if entry]
     if payload.get("error_code") or payload.get("error_message"):
-        found = [payload]  # the format before 2025-01, which may repeat its message in `errors`
-    request_id, wait = _request_id_of_answer(payload, headers), retry_after_seconds(headers, status)
-    return [translate_error(entry, http_status=status, request_id=request_id, retry_after=wait) for entry in found]
+        failures = [payload]  # the format before 2025-01, which may repeat its message in `errors`
+    request_id = _request_id_of_answer(payload, headers)
+    wait = retry_after_seconds(headers, status)
+    return [translate_error(entry, http_status=status, request_id=request_id, retry_after=wait) for entry in failures]
 
 
 def _parse_answer(
     payload: Mapping[str, Any], headers: Mapping[str, str], seconds: float, *, is_mutation: bool
 ) -> Answer:
-    told = _parse_errors(payload, 200, headers)
+    field_errors = _parse_errors(payload, 200, headers)
     data = payload.get("data")
     if not isinstance(data, dict):
-        if not told:
+        if not field_errors:
             request_id = _request_id_of_answer(payload, headers)
             raise errors.MondayError(
                 errors.UNREADABLE_ANSWER, "Monday's answer has neither data nor errors", request_id=request_id
             )
         # Of an invalid document nothing ran, though some of these errors have a path.
-        if refused := [error for error in told if error.kind.refuses_document]:
+        if refused := [error for error in field_errors if error.kind.refuses_document]:
             raise refused[0]
         # An error with a path, or of execution: the mutation may have run in part.
-        executed = [error for error in told if error.scope in _SCOPES_OF_EXECUTION or error.path]
-        raise _no_results_error(executed[0], told, 200) if is_mutation and executed else told[0]
+        executed = [error for error in field_errors if error.scope in _SCOPES_OF_EXECUTION or error.path]
+        raise _no_results_error(executed[0], field_errors, 200) if is_mutation and executed else field_errors[0]
     return Answer(
         data=data,
-        errors=tuple(told),
+        errors=tuple(field_errors),
         request_id=_request_id_of_answer(payload, headers),
         api_version=headers.get("API-Version"),
         complexity=_parse_complexity(data.get("complexity")),
@@ -401,7 +369,7 @@ def _parse_answer(
     )
 
 
-def _no_results_error(first: MondayError, told: list[MondayError], status: int) -> MondayError:
+def _no_results_error(first: MondayError, single: list[MondayError], status: int) -> MondayError:
     return errors.MondayError(
         errors.ANSWER_WITHOUT_DATA,
         f"Monday answered without results: {first.message}",
@@ -409,7 +377,7 @@ def _no_results_error(first: MondayError, told: list[MondayError], status: int) 
         request_id=first.request_id,
         http_status=status,
         wait_seconds=first.wait_seconds,
-        errors=told,
+        errors=single,
     )
 
 

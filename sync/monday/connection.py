@@ -8,28 +8,23 @@ docs/optimizing-api-usage (platform_api) and reference/users.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from sync.monday.board import RELATION, Board, BoardCheck, CheckResult, ColumnCheck
-from sync.monday.board_events import WEBHOOK_EVENTS, read_webhooks
+from sync.monday.board_events import WEBHOOK_EVENTS
 from sync.monday.board_items import NAME_COLUMN
-from sync.monday.board_structure import read_boards
 from sync.monday.columns.labels import current_labels
-from sync.monday.errors import BOARD_FORBIDDEN, NOT_AUTHENTICATED, PERMISSION_MISSING, MondayError, Scope
-from sync.monday.graphql import COMPLEXITY, Answer, Api, int_or_none, mapping_or_empty, time_or_none
+from sync.monday.errors import NOT_AUTHENTICATED, MondayError
+from sync.monday.graphql import COMPLEXITY, Answer, int_or_none, mapping_or_empty, time_or_none
 from sync.monday.usage import AccountInfo
-
-USERS_PER_PAGE = 500  # 1,000 at most since 2026-07 (developer.monday.com/api-reference/reference/users)
-MAX_USERS = 20_000
 
 ENDING_KINDS = frozenset(
     {"maintenance", "previous_maintenance", "old__maintenance", "old_previous_maintenance", "deprecated"}
 )
 """Kinds of versions that will end: Monday says to move to the current one (enum VersionKind)."""
 
-_ACCOUNT_INFO = f"""query Greeting {{
+ACCOUNT_INFO = f"""query Greeting {{
   {COMPLEXITY}
   me {{ id name time_zone_identifier }}
   version {{ kind value }}
@@ -42,30 +37,13 @@ PROBE = f"query Probe {{ me {{ id }} {COMPLEXITY} }}"
 """The cheapest call that shows whether token, account and API are well."""
 
 # What every token may read, for tokens whose scopes or plan make Monday reject the whole first query.
-_SHORT_ACCOUNT_INFO = f"query ShortGreeting {{ {COMPLEXITY} me {{ id name }} version {{ kind value }} }}"
+SHORT_ACCOUNT_INFO = f"query ShortGreeting {{ {COMPLEXITY} me {{ id name }} version {{ kind value }} }}"
 
 # Former users too: their edits still name them.
-_USERS = f"""query Users($page: Int!, $limit: Int!) {{
+USERS = f"""query Users($page: Int!, $limit: Int!) {{
   {COMPLEXITY}
   users(page: $page, limit: $limit, status: [ACTIVE, PENDING, INACTIVE]) {{ id name email }}
 }}"""
-
-
-def read_account_info(api: Api) -> AccountInfo:
-    """Read the AccountInfo; where the whole query is rejected, read what every token may know.
-
-    Raises MondayError.
-    """
-    try:
-        return parse_account_info(api.execute(_ACCOUNT_INFO, {}))
-    except MondayError as error:
-        # Without a scope Monday may reject the whole query instead of single fields.
-        is_of_a_field = error.scope in (Scope.RECORD, Scope.FIELD) or error.kind.refuses_document
-        if not is_of_a_field and error.kind not in (BOARD_FORBIDDEN, PERMISSION_MISSING):
-            raise
-        short_info = parse_account_info(api.execute(_SHORT_ACCOUNT_INFO, {}))
-        # The reason is kept: the examination shows which permission is missing.
-        return replace(short_info, field_errors=(*short_info.field_errors, error))
 
 
 def parse_account_info(answer: Answer) -> AccountInfo:
@@ -73,11 +51,9 @@ def parse_account_info(answer: Answer) -> AccountInfo:
     data = answer.data or {}
     me, account, version = (mapping_or_empty(data.get(name)) for name in ("me", "account", "version"))
     platform = mapping_or_empty(data.get("platform_api"))
-    limit, analytics = (
-        mapping_or_empty(platform.get("daily_limit")),
-        mapping_or_empty(platform.get("daily_analytics")),
-    )
-    versions = {str(one.get("value")): str(one.get("kind")) for one in _mappings_in(data.get("versions"))}
+    limit = mapping_or_empty(platform.get("daily_limit"))
+    analytics = mapping_or_empty(platform.get("daily_analytics"))
+    versions = {str(row.get("value")): str(row.get("kind")) for row in _mappings_in(data.get("versions"))}
     # The header wins: it is about this very answer.
     served = answer.api_version or str(version.get("value") or "")
     return AccountInfo(
@@ -118,18 +94,6 @@ def parse_users(answer: Answer) -> dict[str, dict[str, str]]:
     raise answer.failure("users", "Monday answered no users")
 
 
-def all_users(api: Api) -> dict[str, dict[str, str]]:
-    """All users, page by page, up to 20,000; raises MondayError."""
-    found: dict[str, dict[str, str]] = {}
-    for page in range(1, MAX_USERS // USERS_PER_PAGE + 1):
-        users = parse_users(api.execute(_USERS, {"page": page, "limit": USERS_PER_PAGE}))
-        found |= users
-        # A page that isn't full is the last one.
-        if len(users) < USERS_PER_PAGE:
-            break
-    return found
-
-
 def _mappings_in(value: Any) -> list[Mapping[str, Any]]:
     return [node for node in value if isinstance(node, Mapping)] if isinstance(value, list) else []
 
@@ -149,21 +113,6 @@ def check_account(info: AccountInfo, requested_version: str) -> list[CheckResult
     `requested_version` is the API version that the client asks for.
     """
     return [*_check_token(info), *_check_version(info, requested_version), *_check_plan(info)]
-
-
-def check_connection(
-    api: Api, info: AccountInfo, requested_version: str, boards: Sequence[BoardCheck]
-) -> list[CheckResult]:
-    """Check everything that can be checked; Monday's errors become results and are not raised."""
-    results = check_account(info, requested_version)
-    # Without the boards nothing else can be checked.
-    try:
-        found = read_boards(api, [check.board_id for check in boards if check.board_id])
-    except MondayError as error:
-        return [*results, CheckResult(False, error.message, error.sentence, "board")]
-    for check in boards:
-        results += _check_board(api, check, found.get(check.board_id or ""))
-    return results
 
 
 def _check_token(info: AccountInfo) -> Iterator[CheckResult]:
@@ -215,7 +164,10 @@ def _field_error(info: AccountInfo, root: str) -> MondayError | None:
     return next((error for error in info.field_errors if error.path_alias == root), None)
 
 
-def _check_board(api: Api, check: BoardCheck, board: Board | None) -> Iterator[CheckResult]:
+def check_board(
+    check: BoardCheck, board: Board | None, read_webhooks: Callable[[str], Mapping[str, str]]
+) -> Iterator[CheckResult]:
+    """What is wrong with a board, None where it can't be read; `read_webhooks` raises MondayError."""
     if not check.board_id:
         yield CheckResult(False, f"{check.title}: no board is set.", _RUN_SETUP, "board")
     elif board is None:
@@ -244,7 +196,7 @@ def _check_board(api: Api, check: BoardCheck, board: Board | None) -> Iterator[C
         if not wrong_count:
             message = f"{check.title}: all {len(check.columns)} mapped columns are there."
             yield CheckResult(True, message, subject="columns")
-        yield from _check_webhooks(api, check, board.id)
+        yield from _check_webhooks(check, board.id, read_webhooks)
 
 
 def _check_capacity(check: BoardCheck, board: Board) -> Iterator[CheckResult]:
@@ -280,9 +232,11 @@ def _check_column(name: str, expected: ColumnCheck, board: Board, column_id: str
         yield CheckResult(True, message, fix, "columns", is_warning=True)
 
 
-def _check_webhooks(api: Api, check: BoardCheck, board_id: str) -> Iterator[CheckResult]:
+def _check_webhooks(
+    check: BoardCheck, board_id: str, read_webhooks: Callable[[str], Mapping[str, str]]
+) -> Iterator[CheckResult]:
     try:
-        existing = read_webhooks(api, board_id)
+        existing = read_webhooks(board_id)
     except MondayError as error:
         yield CheckResult(False, f"{check.title}: the webhooks can't be read.", error.sentence, "webhooks")
         return

@@ -3,25 +3,42 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
+from typing import Any
+from urllib.parse import urlsplit
 
-from sync.monday import board_events, board_structure, connection, items
+from sync.monday import board_events, board_structure, connection, errors, items
 from sync.monday.board import (
     ActivityEntry,
     Board,
     BoardActivity,
     BoardCheck,
+    BoardColumn,
     BoardSetup,
     CheckResult,
     ColumnSpec,
     ListedBoard,
-    OwnWebhook,
     UpdatedItemsPage,
+    url_fingerprint,
 )
 from sync.monday.board_items import BatchItems, Item, ItemPage, MatchColumn, WriteRequest, WriteResult
-from sync.monday.errors import ANSWER_WITHOUT_DATA, MondayError
-from sync.monday.graphql import Api, ask
+from sync.monday.errors import MondayError
+from sync.monday.graphql import Api, Document, ask, execute_mutation, int_or_none, mutate_root, query_root
 from sync.monday.usage import AccountInfo
+
+BOARDS_PER_PAGE = 100
+MAX_LISTED_BOARDS = 1_000
+"""Boards that are listed; a person finds any other by its id."""
+
+USERS_PER_PAGE = 500  # 1,000 at most since 2026-07 (developer.monday.com/api-reference/reference/users)
+MAX_USERS = 20_000
+
+MIN_SECRET_CHARACTERS = 6
+"""Redacting a shorter part of an address would also remove ordinary words."""
+
+Hooks = dict[str, dict[str, str]]
+"""Our webhooks by id: the event of each, and the fingerprint of its address, which Monday doesn't return."""
 
 
 class MondayConnector:
@@ -68,11 +85,11 @@ class MondayConnector:
     ) -> Iterator[list[Item]]:
         """A board's active items, one request for each page; raises CURSOR_EXPIRED where they take too long."""
         first = items.first_page_query(board_id, column_ids, limit=limit, types=types)
-        page = items.parse_page(ask(self.api, first), column_ids)
-        yield page.items
-        while page.cursor:
-            page = self.next_page(page.cursor, column_ids, types)
-            yield page.items
+        page, cursor = items.parse_page(ask(self.api, first), column_ids)
+        yield page
+        while cursor:
+            page, cursor = self.next_page(cursor, column_ids, types)
+            yield page
 
     def next_page(self, cursor: str, column_ids: Sequence[str], types: Collection[str] = ()) -> ItemPage:
         """The page behind a cursor of `read_batch`."""
@@ -84,11 +101,11 @@ class MondayConnector:
         """Send a write; under the same key it takes effect once, however often it is sent."""
         try:
             answer = self.api.execute(request.body["text"], request.body["variables"], idempotency_key=key)
-        except MondayError as answered:
-            if answered.kind is not ANSWER_WITHOUT_DATA or len(request.aliases) > 1 or not answered.is_refusal:
+        except MondayError as error:
+            if error.kind is not errors.ANSWER_WITHOUT_DATA or len(request.aliases) > 1 or not error.is_refusal:
                 raise
             # Nothing else was asked for, so what the error says is of the one write.
-            return WriteResult({request.aliases[0]: answered.errors[0]}, answered.request_id or "")
+            return WriteResult({request.aliases[0]: error.errors[0]}, error.request_id or "")
         written = items.parse_written_items(answer, request.aliases, request.column_ids)
         return WriteResult(written, answer.request_id or "", answer.replayed)
 
@@ -97,16 +114,47 @@ class MondayConnector:
     def board_activity(self, board_id: str, since: datetime, *, with_log: bool = True) -> BoardActivity:
         """Everything that a sweep needs of a board; raises BOARD_NOT_FOUND where it is not active.
 
-        A second request asks for the log in another form, where the API's version refuses the first one.
+        A second request asks for the log in another form, where the API's version refuses the first one: a version's
+        name may stand for another one from a day on.
         """
-        if with_log:
-            return board_events.read_board_activity(self.api, board_id, since)
-        document = board_events.board_activity_query(board_id, since, None)
-        return board_events.parse_board_activity(ask(self.api, document))
+        expected, other = board_events.log_forms(self.api.version) if with_log else (None, None)
+        try:
+            answer = ask(self.api, board_events.board_activity_query(board_id, since, expected))
+        except MondayError as error:
+            if error.kind is not errors.INVALID_DOCUMENT or other is None:
+                raise
+            answer = ask(self.api, board_events.board_activity_query(board_id, since, other))
+        return board_events.parse_board_activity(answer)
 
     def log_pages(self, board_id: str, since: datetime, first: BoardActivity) -> Iterator[list[ActivityEntry]]:
-        """The log's pages behind the first one, one request for each, newest first."""
-        return board_events.log_pages(self.api, board_id, since, first)
+        """The log's pages behind the first one, one request for each, newest first, in the form of the first."""
+        cursor = first.log_cursor
+        while cursor is not None:
+            query = board_events.log_page_query(board_id, since, board_events.CURSOR_PAGES, cursor)
+            page, cursor = board_events.parse_log_page(ask(self.api, query))
+            yield page
+        if first.log_cursor is None:
+            yield from self._numbered_pages(board_id, since, first.log or [])
+
+    def _numbered_pages(
+        self, board_id: str, since: datetime, entries: list[ActivityEntry]
+    ) -> Iterator[list[ActivityEntry]]:
+        """Pages by number; beyond 10,000 rows the log is asked for again, up to the oldest."""
+        form = board_events.NUMBERED_PAGES
+        number = 1
+        until: datetime | None = None
+        while len(entries) >= form.rows:
+            if number * form.rows >= board_events.LOG_ROWS:
+                oldest = entries[-1].at.replace(microsecond=0)
+                if until is not None and oldest >= until:
+                    message = f"The log holds more rows of one second than can be read ({board_events.LOG_ROWS:,})"
+                    raise MondayError(errors.UNREADABLE_ANSWER, message)
+                until = oldest
+                number = 0
+            number += 1
+            query = board_events.log_page_query(board_id, since, form, number, until)
+            entries, _ = board_events.parse_log_page(ask(self.api, query))
+            yield entries
 
     def updated_items(self, cursor: str) -> UpdatedItemsPage:
         """A further page of the items updated last."""
@@ -115,37 +163,164 @@ class MondayConnector:
     # Boards.
 
     def read_boards(self, board_ids: Sequence[str]) -> dict[str, Board]:
-        """Boards by id; those that don't exist or are hidden are absent. No ids, no request."""
-        return board_structure.read_boards(self.api, board_ids)
+        """Boards by id; those that don't exist or are hidden are absent. No ids, no request.
+
+        Raises also where a part of a board was left out: set-up would create that part again.
+        """
+        if not board_ids:
+            return {}
+        document = Document(board_structure.READ_BOARDS, {"ids": list(board_ids)})
+        nodes = query_root(self.api, document, "boards")
+        boards = [board_structure.parse_board(node) for node in nodes if isinstance(node, Mapping)]
+        return {board.id: board for board in boards}
 
     def list_boards(self) -> tuple[list[ListedBoard], bool]:
-        """The boards that one can choose from, and whether these are all; one request for each hundred."""
-        return board_structure.list_boards(self.api)
+        """The active boards that the token's user sees, by name, and whether these are all; one request a hundred."""
+        boards: list[ListedBoard] = []
+        is_complete = False
+        for page in range(1, MAX_LISTED_BOARDS // BOARDS_PER_PAGE + 1):
+            document = Document(board_structure.LIST_BOARDS, {"page": page, "limit": BOARDS_PER_PAGE})
+            nodes = query_root(self.api, document, "boards")
+            boards += [
+                ListedBoard(str(node["id"]), str(node.get("name") or ""), int_or_none(node.get("items_count")))
+                for node in nodes
+                if isinstance(node, Mapping) and node.get("id") and node.get("type") not in board_structure.NOT_BOARDS
+            ]
+            # A page that isn't full is the last one.
+            if is_complete := len(nodes) < BOARDS_PER_PAGE:
+                break
+        return sorted(boards, key=lambda board: (board.name.casefold(), board.id)), is_complete
 
     def create_board(self, title: str, on_created: Callable[[str], None]) -> Board:
         """Create a board and read it; `on_created` gets its id before the second request can fail."""
-        return board_structure.create_board(self.api, title, on_created)
+        document = Document(board_structure.CREATE_BOARD, {"title": title})
+        board_id = str(mutate_root(self.api, document, "create_board")["id"])
+        on_created(board_id)
+        board = self.read_boards([board_id]).get(board_id)
+        if board is None:
+            message = f"Board {board_id} was made but can't be read yet; run the set-up again in a minute"
+            raise MondayError(errors.UNREADABLE_ANSWER, message)
+        return board
 
     def ensure_columns(self, board_id: str, title: str, wanted: Sequence[ColumnSpec]) -> BoardSetup:
         """Read the board, adopt the columns that it has, create those that are missing, one request for each.
 
-        A board without a group that takes items gets one of this title. Raises BOARD_NOT_FOUND.
+        A second run finds what the first one made and changes nothing. A board without a group that takes items gets
+        one of this title. Raises BOARD_NOT_FOUND.
         """
-        return board_structure.ensure_columns(self.api, board_id, title, wanted)
+        board = self.read_boards([board_id]).get(board_id)
+        # Never replaced by another board here: somebody may have named just this one.
+        if board is None or not board.is_active:
+            message = f"Board {board_id} is {board.state if board else 'not to be found'}"
+            raise MondayError(errors.BOARD_NOT_FOUND, message)
+        created = []
+        if not board.groups:
+            document = Document(board_structure.CREATE_GROUP, {"board": board.id, "title": title})
+            group = mutate_root(self.api, document, "create_group")
+            board = replace(board, groups={str(group["id"]): title})
+            created.append(f"group “{title}”, for the board had none that takes items")
+        available = list(board.columns)
+        columns: dict[str, BoardColumn] = {}
+        unfit: dict[str, str] = {}
+        # Required columns choose before optional ones.
+        specs = sorted(wanted, key=lambda spec: spec.optional)
+        for spec in specs:
+            column = board_structure.adoptable_column(spec, available)
+            if column is not None:
+                columns[spec.key] = column
+                # A column serves one field only.
+                available.remove(column)
+            elif reason := next(board_structure.unfit_reasons(spec, available), None):
+                unfit[spec.key] = reason
+        adopted = [f"column “{column.title}” ({column.id})" for column in columns.values()]
+        for spec in specs:
+            if spec.key not in columns and not spec.optional:
+                column = self._create_column(board.id, spec)
+                columns[spec.key] = column
+                created.append(f"column “{spec.title}” ({column.id})")
+        return BoardSetup(board, columns, created, adopted, unfit)
+
+    def _create_column(self, board_id: str, spec: ColumnSpec) -> BoardColumn:
+        variables = board_structure.column_variables(board_id, spec)
+        if spec.preferred_id:
+            try:
+                return self._send_column(variables | {"id": spec.preferred_id})
+            except MondayError as error:
+                cause = error.errors[0] if len(error.errors) == 1 else error
+                if cause.scope not in board_structure.ID_REJECTION_SCOPES:
+                    raise
+        return self._send_column(variables)
+
+    def _send_column(self, variables: Mapping[str, Any]) -> BoardColumn:
+        node = mutate_root(self.api, Document(board_structure.CREATE_COLUMN, variables), "create_column")
+        return board_structure.parse_column(node)
+
+    # Webhooks.
+
+    def webhooks(self, board_id: str) -> dict[str, str]:
+        """The event of each webhook of a board by id, whoever made it."""
+        nodes = query_root(self.api, Document(board_events.READ_WEBHOOKS, {"board": board_id}), "webhooks")
+        return {str(node["id"]): str(node["event"]) for node in nodes if node}
 
     def ensure_webhooks(
-        self,
-        board_id: str,
-        url: str,
-        known: Mapping[str, str],
-        on_change: Callable[[Sequence[OwnWebhook]], None] = lambda hooks: None,
-    ) -> tuple[list[OwnWebhook], list[str]]:
-        """Have one webhook to `url` for each event: all that are ours now, and what was done, as sentences.
+        self, board_id: str, url: str, known: Mapping[str, Mapping[str, str]], store: Callable[[Hooks], None]
+    ) -> list[str]:
+        """Have one webhook to `url` for each event; return what was done, as sentences.
 
-        `known` gives the fingerprint of each one that we made. Raises WEBHOOKS_INCOMPLETE, ValueError for an address
-        that is too long.
+        `known` are those that we made; others' are left alone. `store` gets ours after each step: one that a killed
+        process had created without storing its id would stay on the board for ever. Raises WEBHOOKS_INCOMPLETE,
+        ValueError for an address that is too long.
         """
-        return board_events.ensure_webhooks(self.api, board_id, url, known, on_change)
+        if len(url) > board_events.URL_CHARACTERS:
+            most = board_events.URL_CHARACTERS
+            raise ValueError(f"A webhook's address can have {most} characters; this one has {len(url)}.")
+        fingerprint = url_fingerprint(url)
+        existing = self.webhooks(board_id)
+        ours: Hooks = {
+            hook_id: {"event": event, "fingerprint": str(known[hook_id]["fingerprint"])}
+            for hook_id, event in existing.items()
+            if hook_id in known
+        }
+        # A second one for the same event and address is superfluous.
+        current: dict[str, str] = {}
+        for hook_id, hook in ours.items():
+            if hook["fingerprint"] == fingerprint:
+                current.setdefault(hook["event"], hook_id)
+        steps = []
+        try:
+            for event in board_events.WEBHOOK_EVENTS:
+                if event not in current:
+                    current[event] = self._create_webhook(board_id, url, event)
+                    ours[current[event]] = {"event": event, "fingerprint": fingerprint}
+                    steps.append(f"created webhook {event} on board {board_id}")
+                    store(dict(ours))
+            # Last, so that a failure leaves no time without any webhook.
+            needed = {current[event] for event in board_events.WEBHOOK_EVENTS}
+            for hook_id in [hook_id for hook_id in ours if hook_id not in needed]:
+                mutate_root(self.api, Document(board_events.DELETE_WEBHOOK, {"id": hook_id}), "delete_webhook")
+                event = ours.pop(hook_id)["event"]
+                steps.append(f"deleted webhook {event} ({hook_id}), which went to another address or existed twice")
+                store(dict(ours))
+        except MondayError as error:
+            store(dict(ours))
+            raise _without_address(error, url) from error
+        store(dict(ours))
+        return steps
+
+    def _create_webhook(self, board_id: str, url: str, event: str) -> str:
+        variables = {"board": board_id, "url": url, "event": event}
+        answer = execute_mutation(self.api, Document(board_events.CREATE_WEBHOOK, variables))
+        node = (answer.data or {}).get("create_webhook")
+        if node is not None:
+            return str(node["id"])
+        for error in answer.errors_of("create_webhook") or answer.errors:
+            raise error
+        # Null without an error is Monday's sign of a failed handshake (community topics 27219, 51686).
+        raise MondayError(
+            errors.WEBHOOK_ADDRESS_UNREACHABLE,
+            f"Monday could not reach the webhook address for {event} on board {board_id}",
+            request_id=answer.request_id,
+        )
 
     # The account.
 
@@ -154,15 +329,59 @@ class MondayConnector:
         return connection.parse_account_info(self.api.execute(connection.PROBE, {}))
 
     def account_info(self) -> AccountInfo:
-        """All that Monday tells of the account, in one request, or two where it withholds a part."""
-        return connection.read_account_info(self.api)
+        """All that Monday tells of the account; where the query is rejected, in a second request what every token may
+        know.
+        """
+        try:
+            return connection.parse_account_info(self.api.execute(connection.ACCOUNT_INFO, {}))
+        except MondayError as error:
+            # Without a scope Monday may reject the whole query instead of single fields.
+            is_of_a_field = error.scope in (errors.Scope.RECORD, errors.Scope.FIELD) or error.kind.refuses_document
+            if not is_of_a_field and error.kind not in (errors.BOARD_FORBIDDEN, errors.PERMISSION_MISSING):
+                raise
+            info = connection.parse_account_info(self.api.execute(connection.SHORT_ACCOUNT_INFO, {}))
+            # The reason is kept: the examination shows which permission is missing.
+            return replace(info, field_errors=(*info.field_errors, error))
 
     def users(self) -> dict[str, dict[str, str]]:
-        """Name and email address of the account's users by id, one request for each page."""
-        return connection.all_users(self.api)
+        """Name and email address of the account's users by id, up to 20,000, one request for each page."""
+        users: dict[str, dict[str, str]] = {}
+        for number in range(1, MAX_USERS // USERS_PER_PAGE + 1):
+            answer = self.api.execute(connection.USERS, {"page": number, "limit": USERS_PER_PAGE})
+            page = connection.parse_users(answer)
+            users |= page
+            # A page that isn't full is the last one.
+            if len(page) < USERS_PER_PAGE:
+                break
+        return users
 
     def check_connection(
         self, info: AccountInfo, requested_version: str, boards: Sequence[BoardCheck]
     ) -> list[CheckResult]:
         """Check the account and everything about these boards; errors become results."""
-        return connection.check_connection(self.api, info, requested_version, boards)
+        results = connection.check_account(info, requested_version)
+        # Without the boards nothing else can be checked.
+        try:
+            by_id = self.read_boards([check.board_id for check in boards if check.board_id])
+        except MondayError as error:
+            return [*results, CheckResult(False, error.message, error.sentence, "board")]
+        for check in boards:
+            results += connection.check_board(check, by_id.get(check.board_id or ""), self.webhooks)
+        return results
+
+
+def _without_address(error: MondayError, url: str) -> MondayError:
+    """WEBHOOKS_INCOMPLETE for the error, which may repeat our address: its last part may be the webhooks' secret."""
+    error.redact(url, "the webhooks' address")
+    secret = urlsplit(url).path.rstrip("/").rpartition("/")[2]
+    if len(secret) >= MIN_SECRET_CHARACTERS:
+        error.redact(secret, "…")
+    return MondayError(
+        errors.WEBHOOKS_INCOMPLETE,
+        f"{error.message.rstrip(' .')}. {error.advice.rstrip(' .')}",
+        code=error.code,
+        request_id=error.request_id,
+        http_status=error.http_status,
+        wait_seconds=error.wait_seconds,
+        errors=[error],
+    )

@@ -5,13 +5,12 @@ JSON value, as a base keeps it), and canonical (the form that is compared). `Non
 """
 
 import re
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, ClassVar
 
 from sync.monday.board_items import Reading
-from sync.monday.texts import fold_whitespace, label_key
+from sync.monday.texts import canonical_text, fold_whitespace
 
 Canonical = str | tuple[str, ...] | None
 """A text, or for lists the sorted elements without duplicates; never an empty text or an empty tuple."""
@@ -33,44 +32,56 @@ class AmbiguousSplit(ValueError):
 
 @dataclass(frozen=True)
 class ConverterOptions:
-    """What a converter needs to know besides the value.
+    """What a converter needs to know besides the value."""
 
-    `region` is the country of phone numbers without one, by code or name; `time_zone` that in which a moment has its
-    day, by its IANA name; `settings` the column's settings as
-    Monday gives them; `items` names of related items by id (only to show them); `choices` the labels of the values that
-    NPD's field may have, by value.
-    """
-
-    region: str = "US"
-    time_zone: str = "UTC"
-    settings: Mapping[str, Any] = field(default_factory=dict)
-    items: Mapping[str, str] = field(default_factory=dict)
-    choices: Mapping[str, str] = field(default_factory=dict)
+    region: str = "US"  # the country of phone numbers without one, by code or name
+    time_zone: str = "UTC"  # that in which a moment has its day, by its IANA name
+    settings: Mapping[str, Any] = field(default_factory=dict)  # the column's, as Monday gives them
+    items: Mapping[str, str] = field(default_factory=dict)  # names of related items by id, only to show them
+    choices: Mapping[str, str] = field(default_factory=dict)  # labels of the values that NPD's field may have
 
 
-class Converter(Protocol):
-    """Fields of one kind of column, and what most kinds have in common."""
+class Converter:
+    """One type of column: how its values are read, compared and written."""
 
+    name: ClassVar[str]
+    """What mappings call the converter."""
     column_type: str = "text"
     """The Monday column type to create: "text", "status", "board_relation" …, or "name"."""
-    creates_labels: bool = False
-    """Whether a value may be a label that the column lacks, to be created by the write."""
+    readable_types: ClassVar[tuple[str, ...]] = ()
+    """The types of columns that it reads; empty means only its own."""
+    fragment: ClassVar[str] = ""
+    """What an item's fragment needs of it beside `value` and `text` (reference/column-types-reference)."""
+    empty_fields: ClassVar[Mapping[str, Any]] = {}
+    """What the fragment's fields show of an empty cell."""
+    has_labels: bool = False
+    """Whether values are labels of the column; one that the column lacks is created by the write."""
+    shows_choices: ClassVar[bool] = False
+    """Whether it shows a field with choices by the labels of its values."""
     is_stateless: bool = False
     """Whether a value is known by itself alone: what could be read once can be read for ever."""
     names_items: bool = False
     """Whether the value names items of another board; when one of them is removed, its cell empties by itself."""
+    bare_text_problem: ClassVar[str] = ""
+    """Why an event's bare text can't be taken for the value; empty where it can."""
+
+    def __init__(self, options: ConverterOptions) -> None:
+        pass
 
     def local(self, raw: Local) -> Canonical:
         """The canonical form of the mapping's NPD fields.
 
         Raises UnknownValue where it can't be known yet: a related record without an item.
         """
+        raise NotImplementedError
 
     def remote(self, raw: Any) -> Canonical:
         """The canonical form of what `stored_value` returned; raises UnknownValue where it can't be known."""
+        raise NotImplementedError
 
     def stored_value(self, reading: Reading) -> Any:
         """The JSON value of a reading, as a base keeps it; raises UnknownValue for an unknown reading."""
+        raise NotImplementedError
 
     def to_remote(self, raw_local: Local, existing_remote_raw: Any) -> Any:
         """What to send as the column's value; None clears it. Unmapped parts are sent back unchanged."""
@@ -83,9 +94,17 @@ class Converter(Protocol):
         commas. Raises AmbiguousSplit where the value can't be divided for certain, UnknownValue where the
         field can't hold it (several values for a field of one).
         """
+        name, current = only_field(current_local)
+        is_unchanged = self.local(current_local) == self.remote(remote_raw)
+        return {name: current if is_unchanged else self.changed_value(remote_raw, current)}
+
+    def changed_value(self, remote_raw: Any, current: Any) -> Any:
+        """What NPD's one field gets where Monday has another value."""
+        return self.remote(remote_raw)
 
     def from_text(self, text: str, current_local: Local) -> Local:
         """The NPD fields for a value that a person typed; raises ValueError with a sentence for them."""
+        raise NotImplementedError
 
     def completed(self, raw_local: Local) -> Local:
         """The same value in a form whose meaning depends on nothing else, as a phone number with its country."""
@@ -109,6 +128,40 @@ class Converter(Protocol):
 
     def from_event(self, payload_value: Any, column_type: str) -> Canonical:
         """The canonical form of a webhook's `value`; raises UnknownValue where it can't be decoded."""
+        value = event_value(payload_value, column_type, *(self.readable_types or (self.column_type,)))
+        if isinstance(value, str) and self.bare_text_problem:
+            raise UnknownValue(f"the event's {self.column_type} is a bare text{self.bare_text_problem}")
+        return self.remote(value)
+
+
+class OneText(Converter):
+    """One field with a text; two are the same where `canonical` is."""
+
+    def canonical(self, text: str | None) -> str | None:
+        return canonical_text(text)
+
+    def tidied(self, text: str | None) -> str | None:
+        """A text that a person typed, as it is stored."""
+        return self.canonical(text)
+
+    def problem(self, text: str) -> str | None:
+        """Why the column can't hold a text, as the end of a sentence; None where it can."""
+        return None
+
+    def local(self, raw: Local) -> Canonical:
+        return self.canonical(only_text(raw)[1])
+
+    def from_text(self, text: str, current_local: Local) -> Local:
+        typed = self.tidied(text)
+        if typed is not None and (problem := self.problem(typed)):
+            raise ValueError(f"{problem}.")
+        return {only_field(current_local)[0]: typed}
+
+    def rejection_reason(self, raw_local: Local) -> str | None:
+        name, text = only_text(raw_local)
+        tidy = self.tidied(text)
+        problem = None if tidy is None else self.problem(tidy)
+        return f"{field_label(name)}: {problem}" if problem else None
 
 
 def only_field(raw: Local) -> tuple[str, Any]:
@@ -184,14 +237,13 @@ class ListConverter(Converter):
             return {name: current}
         # The elements that stay come first, in their order and spelling, then the new ones.
         wanted_keys = {self.key(element) for element in wanted}
-        kept = [element for element in current_elements if self.key(element) in wanted_keys]
-        kept_keys = {self.key(element) for element in kept}
-        added: dict[str, str] = {}
-        # Of two spellings of a new element the first one wins.
+        elements = [element for element in current_elements if self.key(element) in wanted_keys]
+        present = {self.key(element) for element in elements}
         for element in wanted:
-            if self.key(element) not in kept_keys:
-                added.setdefault(self.key(element), element)
-        elements = [*kept, *added.values()]
+            # Of two spellings of a new element the first one wins.
+            if self.key(element) not in present:
+                present.add(self.key(element))
+                elements.append(element)
         return {name: self.like_current(elements, current)}
 
     def merge_elements(self, wanted: Canonical, remote_raw: Any, current_local: Local) -> Local:
@@ -233,145 +285,102 @@ def _without_empty(texts: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(text for text in folded if text is not None))
 
 
-# Choices: a field's values, which a board shows by their labels.
+# How Monday writes a column's value as JSON, in answers and in webhooks, whose names of types differ.
 
 
-class Choices:
-    """The values that a field may have, and the labels by which people know them; a text may name either."""
-
-    def __init__(self, labels: Mapping[str, str]) -> None:
-        texts = {value: fold_whitespace(label) or value for value, label in labels.items()}
-        uses = Counter(map(label_key, texts.values()))
-        # Values that share a label are told apart by what they are.
-        self._labels = {
-            value: text if uses[label_key(text)] == 1 else fold_whitespace(f"{text} ({value})") or value
-            for value, text in texts.items()
-        }
-        self._by_value = {label_key(value): value for value in labels}
-        self._by_label = {label_key(label): value for value, label in self._labels.items()}
-
-    def label_of(self, value: str) -> str:
-        """The value's label; a value that is no choice is its own."""
-        return self._labels.get(value, value)
-
-    def value_of(self, text: str) -> str | None:
-        """The value that a text names by its label, else by itself; None where it names none."""
-        by_itself = text if text in self._labels else self._by_value.get(label_key(text))
-        return self._by_label.get(label_key(text), by_itself)
-
-    def checked(self, text: str) -> str:
-        """The value that a text names; raises UnknownValue, with what is allowed, where it names none."""
-        if (value := self.value_of(text)) is None:
-            allowed = ", ".join(self._labels.values())
-            raise UnknownValue(f"“{text}” is none of the choices, which are: {allowed}")
-        return value
+_EVENT_TYPES = {
+    "long-text": "long_text",
+    "board-relation": "board_relation",
+    "color": "status",
+    "numeric": "numbers",
+    "boolean": "checkbox",
+}
+"""Our name of each type that webhooks and the activity log call otherwise (reference/webhooks)."""
 
 
-class ChoiceConverter(Converter):
-    """One text of a field with choices, by way of the converter of its column: NPD has the value, the board its label.
+def known_value(reading: Reading, *types: str) -> Any:
+    """The raw value of a reading of one of these types; raises UnknownValue with the reason otherwise."""
+    if not reading.known:
+        raise UnknownValue(reading.reason)
+    if reading.type not in types:
+        raise UnknownValue(f"the column is of the type {reading.type!r}, not {' or '.join(types)}")
+    return None if _is_only_bookkeeping(reading.value) else reading.value
 
-    The label is the canonical form, also of a board that shows the value itself: neither is rewritten for the other.
+
+def complete_value(reading: Reading, *types: str) -> Any:
+    """As `known_value`, for types whose value never shows in `text` alone; raises UnknownValue if it does.
+
+    A roll-up of sub-items may read like that (Monday documents it nowhere). It is not an empty cell.
     """
-
-    def __init__(self, inner: Converter, choices: Choices, column_labels: Iterable[str]) -> None:
-        self.inner, self.choices = inner, choices
-        self.column_type, self.creates_labels = inner.column_type, inner.creates_labels
-        self.names_items = inner.names_items
-        # A label that the column has already, in whatever case, is not made a second time.
-        self._spellings: dict[str, str] = {}
-        for text in column_labels:
-            value = choices.value_of(text)
-            if value is not None and (value not in self._spellings or text == choices.label_of(value)):
-                self._spellings[value] = text
-
-    def local(self, raw: Local) -> Canonical:
-        return self._by_label(self.inner.local(self._labelled(raw)))
-
-    def remote(self, raw: Any) -> Canonical:
-        return self._by_label(self.inner.remote(raw))
-
-    def stored_value(self, reading: Reading) -> Any:
-        return self.inner.stored_value(reading)
-
-    def to_remote(self, raw_local: Local, existing_remote_raw: Any) -> Any:
-        return self.inner.to_remote(self._spelled(raw_local), existing_remote_raw)
-
-    def to_local(self, remote_raw: Any, current_local: Local) -> Local:
-        if self.local(current_local) == self.remote(remote_raw):
-            return current_local
-        return self._valued(self.inner.to_local(remote_raw, self._labelled(current_local)))
-
-    def from_text(self, text: str, current_local: Local) -> Local:
-        return self._valued(self.inner.from_text(text, self._labelled(current_local)))
-
-    def rejection_reason(self, raw_local: Local) -> str | None:
-        return self.inner.rejection_reason(self._spelled(raw_local))
-
-    def rejection_risk(self, raw_local: Local) -> str | None:
-        return self.inner.rejection_risk(self._spelled(raw_local))
-
-    def sent_as_stored(self, sent: Any) -> Any:
-        return self.inner.sent_as_stored(sent)
-
-    def display(self, canonical: Canonical) -> str:
-        return self.inner.display(canonical)
-
-    def from_event(self, payload_value: Any, column_type: str) -> Canonical:
-        return self._by_label(self.inner.from_event(payload_value, column_type))
-
-    def _by_label(self, canonical: Canonical) -> Canonical:
-        return self._label(canonical) if isinstance(canonical, str) else canonical
-
-    def _label(self, text: str) -> str:
-        value = self.choices.value_of(text)
-        return text if value is None else self.choices.label_of(value)
-
-    def _labelled(self, raw: Local) -> Local:
-        return _each_text(raw, self.choices.label_of)
-
-    def _spelled(self, raw: Local) -> Local:
-        return _each_text(raw, lambda value: self._spellings.get(value, self.choices.label_of(value)))
-
-    def _valued(self, raw: Local) -> Local:
-        return _each_text(raw, self.choices.checked)
+    value = known_value(reading, *types)
+    # A text without its value must not look like an empty cell.
+    if value is None and reading.text:
+        raise UnknownValue("Monday showed a text without the value behind it")
+    return value
 
 
-class ChoiceListConverter(ChoiceConverter, ListConverter):
-    """The same of a list, or of one text in a column of several labels."""
-
-    def __init__(self, inner: Converter, choices: Choices, column_labels: Iterable[str]) -> None:
-        super().__init__(inner, choices, column_labels)
-        assert isinstance(inner, ListConverter)
-        self._list, self.takes_single_text = inner, inner.takes_single_text
-
-    def key(self, element: str) -> str:
-        return self._list.key(self._label(element))
-
-    def elements(self, value: Any) -> list[str]:
-        return self._list.elements(only_field(self._labelled({"": value}))[1])
-
-    def remote_elements(self, raw: Any) -> list[str]:
-        return self._list.remote_elements(raw)
-
-    def to_local(self, remote_raw: Any, current_local: Local) -> Local:
-        return self.with_elements(self.remote_elements(remote_raw), current_local)
-
-    def like_current(self, elements: list[str], current: Any) -> Any:
-        return self._list.like_current([self.choices.checked(element) for element in elements], current)
-
-    def _by_label(self, canonical: Canonical) -> Canonical:
-        return self.canonical(canonical or ())
+def event_value(value: Any, column_type: str, *types: str) -> Any:
+    """A webhook's value of one of these types, None when cleared (null or {}); else raises UnknownValue."""
+    api_type = api_column_type(column_type)
+    if api_type not in types:
+        raise UnknownValue(f"the event is about a column of the type {api_type!r}, not {' or '.join(types)}")
+    # Monday clears a column in several forms.
+    return None if value in (None, {}, "") or _is_only_bookkeeping(value) else value
 
 
-def by_label(convert: Converter, labels: Mapping[str, str], column_labels: Iterable[str]) -> Converter:
-    """The converter for a field with these choices; `column_labels` are those that its column has."""
-    made = ChoiceListConverter if isinstance(convert, ListConverter) else ChoiceConverter
-    return made(convert, Choices(labels), column_labels)
+_BOOKKEEPING = frozenset({"column_settings", "changed_at"})
+"""What stands beside a value; alone, it is what an emptied cell has left (community 32099, answers of 2024-11)."""
 
 
-def _each_text(raw: Local, change: Callable[[str], str]) -> Local:
-    """The one field's value, or each element of its list, changed; an empty one as it is."""
-    name, value = only_field(raw)
-    if isinstance(value, list | tuple):
-        return {name: [change(str(element)) for element in value]}
-    return raw if value in (None, "") else {name: change(str(value))}
+def _is_only_bookkeeping(value: Any) -> bool:
+    return isinstance(value, Mapping) and bool(value) and _BOOKKEEPING.issuperset(value)
+
+
+def api_column_type(column_type: str) -> str:
+    return _EVENT_TYPES.get(column_type, column_type)
+
+
+def text_under(value: Any, *keys: str) -> str | None:
+    """The text under these keys of a JSON object; raises UnknownValue where there is none, or more than one."""
+    if value is None or isinstance(value, str):
+        return value
+    values = [value[key] for key in keys if key in value] if isinstance(value, Mapping) else []
+    texts = [text for text in values if text not in (None, "")]
+    if values and all(isinstance(text, str) and text == texts[0] for text in texts):
+        return texts[0] if texts else None
+    raise unreadable_value(value)
+
+
+def object_or_empty(value: Any) -> Mapping[str, Any]:
+    """A JSON object, {} for null; raises UnknownValue for anything else."""
+    if value is None:
+        return {}
+    if isinstance(value, Mapping):
+        return value
+    raise unreadable_value(value)
+
+
+def list_under(value: Any, key: str) -> list[Any]:
+    """The list under the key of a JSON object, empty for null and {}; raises UnknownValue for other forms."""
+    inside = object_or_empty(value)
+    if not inside:
+        return []
+    entries = inside.get(key, ())
+    if entries is None or isinstance(entries, list):
+        return entries or []
+    raise unreadable_value(value)
+
+
+def parse_ids(value: Any) -> list[str]:
+    """A list of ids, which are digits, as texts or numbers; raises UnknownValue for anything else."""
+    if isinstance(value, list | tuple) and all(_is_id(entry) for entry in value):
+        # Each id once, in the order in which they came.
+        return list(dict.fromkeys(str(entry) for entry in value))
+    raise unreadable_value(value)
+
+
+def _is_id(entry: Any) -> bool:
+    if isinstance(entry, str):
+        return entry.isascii() and entry.isdecimal()
+    # A bool is an int in Python, but no id.
+    return isinstance(entry, int) and not isinstance(entry, bool) and entry >= 0

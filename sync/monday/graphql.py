@@ -17,16 +17,21 @@ from typing import Any, NamedTuple, Protocol
 
 from sync.monday import errors
 from sync.monday.errors import ErrorKind, MondayError
-from sync.monday.usage import CallReport
+from sync.monday.usage import Complexity, Limits
 
 
 @dataclass(frozen=True)
-class Answer(CallReport):
-    """Monday's answer; `errors` are those of single fields, each with the alias that it concerns."""
+class Answer:
+    """Monday's answer, and what the call used."""
 
     data: dict[str, Any] | None
-    errors: tuple[MondayError, ...] = ()
+    errors: tuple[MondayError, ...] = ()  # those of single fields, each with the alias that it concerns
     replayed: bool = False
+    request_id: str | None = None  # by which Monday's support finds the call
+    api_version: str | None = None
+    complexity: Complexity | None = None
+    limits: Limits | None = None
+    seconds: float = 0.0  # how long the call took
 
     def errors_of(self, alias: str) -> tuple[MondayError, ...]:
         """The errors at or below one alias of the document."""
@@ -34,8 +39,9 @@ class Answer(CallReport):
 
     def failure(self, alias: str, message: str) -> MondayError:
         """Why an alias is missing: its error, else any other one, for an error may name no alias."""
-        told = self.errors_of(alias) or self.errors
-        return told[0] if told else errors.MondayError(errors.UNREADABLE_ANSWER, message, request_id=self.request_id)
+        for error in self.errors_of(alias) or self.errors:
+            return error
+        return errors.MondayError(errors.UNREADABLE_ANSWER, message, request_id=self.request_id)
 
 
 class Api(Protocol):
@@ -167,7 +173,8 @@ def int_or_none(value: Any) -> int | None:
 
 
 SITE = "developer.monday.com/api-reference/"
-DOCS, MIGRATING = SITE + "docs/error-handling", SITE + "docs/migrating-to-version-2025-04"
+DOCS = SITE + "docs/error-handling"
+MIGRATING = SITE + "docs/migrating-to-version-2025-04"
 
 # Fixtures of Monday's own tool: the spelling on the wire, where the documentation differs.
 MCP = "github.com/mondaycom/mcp packages/agent-toolkit/src/utils/tests/error.utils.test.ts"
@@ -280,7 +287,7 @@ INNER_STATUSES: dict[int, ErrorKind] = {
     429: errors.FIELD_LIMIT_REACHED,  # as FIELD_LIMIT_EXCEEDED, which comes with it
 }
 
-CODES: dict[str, ErrorKind] = {known.code: known.kind for known in PUBLISHED}
+CODES: dict[str, ErrorKind] = {entry.code: entry.kind for entry in PUBLISHED}
 
 # Root fields about the account and not about a board: whoever may not read them lacks a scope.
 _ACCOUNT_ROOTS = frozenset({"me", "account", "users", "platform_api"})
@@ -340,11 +347,12 @@ def _parse_details(error: Any) -> _ErrorDetails:
     # The message's pointer to the API's documentation doesn't help somebody who only edits a record.
     message = str(error.get("message") or error.get("error_message") or "").split(" Please check our API doc")[0]
     # `fields` is what `path` was called in 2021.
-    path, status = error.get("path") or error.get("fields"), extensions.get("status_code", error.get("status_code"))
+    path = error.get("path") or error.get("fields")
+    status = extensions.get("status_code", error.get("status_code"))
     data = extensions.get("error_data") or error.get("error_data")
     broken: Mapping[str, str] = {}
     if isinstance(data, list):
-        message, broken = _broken_rules(message, [one for one in data if isinstance(one, Mapping)])
+        message, broken = _broken_rules(message, [rule for rule in data if isinstance(rule, Mapping)])
         data = {"column_id": next(iter(broken))} if len(broken) == 1 else {}
     return _ErrorDetails(
         # Internal errors come with `error_code` in the extensions, too (recorded, 2025-10).
@@ -360,21 +368,21 @@ def _parse_details(error: Any) -> _ErrorDetails:
 
 def _broken_rules(message: str, rules: Sequence[Mapping[str, Any]]) -> tuple[str, Mapping[str, str]]:
     """What DATA_VALIDATIONS_ERROR lists: Monday's words on all broken rules, and those on each column."""
-    told = dict.fromkeys(str(rule["message"]) for rule in rules if rule.get("message"))
+    words_of_all = dict.fromkeys(str(rule["message"]) for rule in rules if rule.get("message"))
     columns: dict[str, str] = {}
     for rule in rules:
         for column in rule.get("columnIds") or ():
             words = [columns[str(column)]] if str(column) in columns else []
             columns[str(column)] = "; ".join([*words, str(rule.get("message") or message)])
-    return "; ".join(told) or message, columns
+    return "; ".join(words_of_all) or message, columns
 
 
 def _kind_of(details: _ErrorDetails, http_status: int | None) -> ErrorKind:
     """By the code; without a known one, by the message, the HTTP status and the status inside a 200."""
-    known = CODES.get(details.code)
+    kind = CODES.get(details.code)
     narrower = _NARROWERS.get(details.code)
-    if known is not None:
-        return (narrower(details) if narrower else None) or known
+    if kind is not None:
+        return (narrower(details) if narrower else None) or kind
     return (
         _kind_by_message(details)
         or _kind_by_status(http_status)
@@ -429,8 +437,8 @@ def _kind_by_message(details: _ErrorDetails) -> ErrorKind | None:
     return _kind_by_words(_WORDS, details) or _kind_by_words(_VALUE_WORDS, details)
 
 
-def _kind_by_words(known: Sequence[tuple[str, ErrorKind]], details: _ErrorDetails) -> ErrorKind | None:
-    return next((found for words, found in known if re.search(words, details.message, re.IGNORECASE)), None)
+def _kind_by_words(table: Sequence[tuple[str, ErrorKind]], details: _ErrorDetails) -> ErrorKind | None:
+    return next((kind for words, kind in table if re.search(words, details.message, re.IGNORECASE)), None)
 
 
 _WORDS: tuple[tuple[str, ErrorKind], ...] = (

@@ -13,13 +13,12 @@ from typing import Any
 
 from sync.monday.board_items import (
     GROUP,
+    NAME_COLUMN,
     UNSTORABLE_REASON,
     BatchItems,
     Item,
-    ItemChange,
-    ItemCreate,
     ItemPage,
-    ItemRemoval,
+    ItemWrite,
     MatchColumn,
     Reading,
     WriteRequest,
@@ -45,18 +44,18 @@ def parse_batch(answer: Answer, column_ids: Sequence[str]) -> BatchItems:
         if state != "active":
             raise MondayError(BOARD_NOT_FOUND, f"The board is {state}", request_id=answer.request_id, path=("board",))
     linked = _items_at(answer, ("linked",), column_ids)
-    by_npd_id = _parse_page_at(answer, ("by_npd_id",), column_ids)
+    by_npd_id, npd_id_cursor = _parse_page_at(answer, ("by_npd_id",), column_ids)
     # The part by match is a board with a page for email addresses, and a page for all else.
     if isinstance((answer.data or {}).get("by_match"), list):
-        by_match = _parse_board_page(answer, "by_match", column_ids)
+        by_match, match_cursor = _parse_board_page(answer, "by_match", column_ids)
     else:
-        by_match = _parse_page_at(answer, ("by_match",), column_ids)
-    pages = {"by_npd_id": by_npd_id, "by_match": by_match}
+        by_match, match_cursor = _parse_page_at(answer, ("by_match",), column_ids)
+    cursors = {"by_npd_id": npd_id_cursor, "by_match": match_cursor}
     return BatchItems(
         linked={item.id: item for item in linked},
-        by_npd_id=by_npd_id.items,
-        by_match=by_match.items,
-        cursors={part: page.cursor for part, page in pages.items() if page.cursor},
+        by_npd_id=by_npd_id,
+        by_match=by_match,
+        cursors={part: cursor for part, cursor in cursors.items() if cursor},
         request_id=answer.request_id or "",
     )
 
@@ -144,13 +143,14 @@ def _parse_board_page(answer: Answer, alias: str, column_ids: Sequence[str]) -> 
 def _parse_page_at(answer: Answer, path: AnswerPath, column_ids: Sequence[str]) -> ItemPage:
     node = _node_at(answer, path)
     if not isinstance(node, Mapping):
-        return ItemPage([], None)
-    cursor, entries = node.get("cursor"), node.get("items")
+        return [], None
+    cursor = node.get("cursor")
+    entries = node.get("items")
     items = parse_items_at(entries, column_ids, answer.errors, (*path, "items"))
     # A page with an item missing would make that item look removed.
     if not isinstance(entries, list) or len(items) < len(entries):
         raise MondayError(UNREADABLE_ANSWER, "Monday left items out of a page", request_id=answer.request_id, path=path)
-    return ItemPage(items, str(cursor) if cursor else None)
+    return items, str(cursor) if cursor else None
 
 
 def _node_at(answer: Answer, path: AnswerPath) -> Any:
@@ -212,7 +212,8 @@ def _parse_values(
 
 
 def _parse_reading(node: Mapping[str, Any], error: MondayError | None) -> Reading:
-    column_id, column_type = str(node["id"]), str(node.get("type") or "")
+    column_id = str(node["id"])
+    column_type = str(node.get("type") or "")
     if error is not None:
         return Reading.unknown(column_id, column_type, error.sentence)
     # A type without a converter: its value must not look empty.
@@ -260,8 +261,9 @@ def decode_json(value: Any) -> Any:
 
 # What `value` and `text` lack: the label behind an index, labels that hold a comma, connected items (their
 # `value` is null since 2025-04). Each type of column declares its own.
-_ALWAYS = sorted(column.fragment for column in BY_TYPE.values() if column.is_always_asked)
-_OF_TYPE = {kind: column.fragment for kind, column in BY_TYPE.items() if column.fragment and not column.is_always_asked}
+# Those of an email and a phone column are part of every document, so that there are few texts.
+_OF_TYPE = {kind: column.fragment for kind, column in BY_TYPE.items() if column.fragment}
+_ALWAYS = [_OF_TYPE.pop(kind) for kind in ("email", "phone")]
 
 
 @cache
@@ -387,9 +389,12 @@ class _Writing:
     def add(self, alias: str, field: str, **arguments: tuple[str, str, Any]) -> None:
         """A field for one item; each argument has the name of its variable, the type and the value."""
         check_alias(alias)
-        own = {name: self._declare(f"{said}_{alias}", kind, value) for name, (said, kind, value) in arguments.items()}
-        given = ", ".join(f"{name}: {value}" for name, value in (self._first | own | self._last).items())
-        self._fields[alias] = f"{alias}: {field}({given}) {{ ...ItemFields }}"
+        own = {
+            name: self._declare(f"{variable}_{alias}", kind, value)
+            for name, (variable, kind, value) in arguments.items()
+        }
+        passed = ", ".join(f"{name}: {value}" for name, value in (self._first | own | self._last).items())
+        self._fields[alias] = f"{alias}: {field}({passed}) {{ ...ItemFields }}"
 
     def request(self, types: Collection[str]) -> WriteRequest:
         """Raises ValueError where there is nothing to write."""
@@ -403,7 +408,7 @@ class _Writing:
 
 def prepare_changes(
     board_id: str,
-    changes: Sequence[ItemChange],
+    changes: Sequence[ItemWrite],
     column_ids: Sequence[str],
     types: Collection[str] = (),
     *,
@@ -428,7 +433,7 @@ def prepare_changes(
 def prepare_creates(
     board_id: str,
     group_id: str | None,
-    creates: Sequence[ItemCreate],
+    creates: Sequence[ItemWrite],
     column_ids: Sequence[str],
     types: Collection[str] = (),
     *,
@@ -444,37 +449,36 @@ def prepare_creates(
     for entry in creates:
         # A new item's columns are empty, so there is nothing to clear.
         filled = {column: value for column, value in entry.values.items() if value is not None}
+        name = filled.pop(NAME_COLUMN)
         writing.add(
             entry.alias,
             "create_item",
-            item_name=("name", "String!", entry.name),
+            item_name=("name", "String!", name),
             column_values=("values", "JSON!", _encode_json(filled)),
         )
     return writing.request(types)
 
 
 def prepare_archive(
-    removals: Sequence[ItemRemoval], column_ids: Sequence[str], types: Collection[str] = ()
+    removals: Mapping[str, str], column_ids: Sequence[str], types: Collection[str] = ()
 ) -> WriteRequest:
-    """Many items leave their board, and a person can restore them there; raises ValueError where there is none."""
+    """Items, by alias, leave their board, and a person can restore them there. Raises ValueError for none."""
     return _prepare_removal("archive_item", removals, column_ids, types)
 
 
-def prepare_delete(
-    removals: Sequence[ItemRemoval], column_ids: Sequence[str], types: Collection[str] = ()
-) -> WriteRequest:
-    """Many items are deleted, and a person can restore them within 30 days; raises ValueError where there is none."""
+def prepare_delete(removals: Mapping[str, str], column_ids: Sequence[str], types: Collection[str] = ()) -> WriteRequest:
+    """Items, by alias, are deleted; a person can restore them for 30 days. Raises ValueError where there is none."""
     return _prepare_removal("delete_item", removals, column_ids, types)
 
 
 def _prepare_removal(
-    field: str, removals: Sequence[ItemRemoval], column_ids: Sequence[str], types: Collection[str]
+    field: str, removals: Mapping[str, str], column_ids: Sequence[str], types: Collection[str]
 ) -> WriteRequest:
     # Either answers the item with its new `state`, which `parse_written_items` reads
     # (developer.monday.com/api-reference/reference/items).
     writing = _Writing(column_ids)
-    for removal in removals:
-        writing.add(removal.alias, field, item_id=("item", "ID!", removal.item_id))
+    for alias, item_id in removals.items():
+        writing.add(alias, field, item_id=("item", "ID!", item_id))
     return writing.request(types)
 
 
@@ -495,11 +499,12 @@ def _by_column_part(part: str, column_id: str, values: Sequence[str]) -> _QueryP
 
 
 def _by_match_part(match: MatchColumn, values: Sequence[str]) -> _QueryPart:
-    if match.type != "email":
-        return _by_column_part("by_match", match.column_id, values)
+    column_id, column_type = match
+    if column_type != "email":
+        return _by_column_part("by_match", column_id, values)
     # Equality on an email column compares the label and not the address
     # (developer.monday.com/api-reference/reference/email), hence the search for a part of the text.
-    rules = [{"column_id": match.column_id, "compare_value": [value], "operator": "contains_text"} for value in values]
+    rules = [{"column_id": column_id, "compare_value": [value], "operator": "contains_text"} for value in values]
     page = f"items_page(limit: {ITEMS_PER_PAGE}, query_params: $by_match) {{ cursor items {{ ...ItemFields }} }}"
     text = f"by_match: boards(ids: [$board], limit: 1) {{ {page} }}"
     return _QueryPart("$by_match: ItemsQuery", text, {"by_match": {"rules": rules, "operator": "or"}})

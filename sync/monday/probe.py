@@ -14,9 +14,9 @@ from typing import Any
 
 from sync.monday import board_events, items
 from sync.monday.board import RELATION, BoardSetup, ColumnSpec, EventKind, ItemEvent
-from sync.monday.board_items import Item, ItemChange, ItemCreate, ItemRemoval, WriteRequest
+from sync.monday.board_items import Item, ItemWrite, WriteRequest
 from sync.monday.columns import make_converter
-from sync.monday.connector import MondayConnector
+from sync.monday.connector import Hooks, MondayConnector
 from sync.monday.conversion import ConverterOptions, UnknownValue
 from sync.monday.errors import WEBHOOKS_INCOMPLETE, MondayError
 
@@ -55,13 +55,19 @@ class Unanswered(Exception):
 
 @dataclass(frozen=True)
 class Assumption:
-    """What NPD Sync takes for granted; `otherwise` is what it would mean if Monday answered something else."""
+    """What NPD Sync takes for granted of Monday."""
 
-    key: str
-    question: str
-    expected: str
-    otherwise: str
     ask: Callable[[Probe], str]
+    expected: str
+    otherwise: str  # what it would mean if Monday answered something else
+
+    @property
+    def key(self) -> str:
+        return self.ask.__name__.replace("_", "-")
+
+    @property
+    def question(self) -> str:
+        return self.ask.__doc__ or ""
 
 
 @dataclass(frozen=True)
@@ -93,7 +99,7 @@ class Probe:
         self.left: list[str] = []  # what could not be deleted, as sentences
         self._deliveries = deliveries
         self._webhook_url = webhook_url
-        self._webhooks: dict[str, str] = {}
+        self._webhooks: Hooks = {}
         self._setup: BoardSetup
 
     def run(self) -> Iterator[Finding]:
@@ -104,7 +110,12 @@ class Probe:
         try:
             self._make_boards()
             for assumption in ASSUMPTIONS:
-                yield self._finding(assumption)
+                try:
+                    yield Finding(assumption, assumption.ask(self))
+                except MondayError as error:
+                    yield Finding(assumption, reason=error.sentence)
+                except Unanswered as error:
+                    yield Finding(assumption, reason=str(error))
         finally:
             self._delete_boards()
 
@@ -123,14 +134,6 @@ class Probe:
             except MondayError as error:
                 self.left.append(f"Board {board_id} is still there; delete it on Monday. {error.sentence}")
 
-    def _finding(self, assumption: Assumption) -> Finding:
-        try:
-            return Finding(assumption, assumption.ask(self))
-        except MondayError as error:
-            return Finding(assumption, reason=error.sentence)
-        except Unanswered as error:
-            return Finding(assumption, reason=str(error))
-
     @property
     def other_board_id(self) -> str:
         return self.board_ids[0]
@@ -142,6 +145,10 @@ class Probe:
     @property
     def types(self) -> list[str]:
         return list(self._setup.columns)
+
+    @property
+    def column_ids(self) -> list[str]:
+        return [column.id for column in self._setup.columns.values()]
 
     def column_id(self, column_type: str) -> str:
         return self._setup.columns[column_type].id
@@ -156,32 +163,29 @@ class Probe:
             return error
 
     def creation(self, name: str, values: Mapping[str, Any] | None = None) -> WriteRequest:
-        column_ids = [column.id for column in self._setup.columns.values()]
-        creates = [ItemCreate(ALIAS, name, values or {})]
-        return items.prepare_creates(self.board_id, None, creates, column_ids, self.types, create_labels=True)
+        creates = [ItemWrite(ALIAS, {"name": name, **(values or {})})]
+        return items.prepare_creates(self.board_id, None, creates, self.column_ids, self.types, create_labels=True)
 
     def create(self, name: str, values: Mapping[str, Any] | None = None) -> Item:
         return _item(self.write(self.creation(name, values)))
 
     def create_other(self, name: str) -> Item:
         """An item of the other board, to which relations lead."""
-        creates = [ItemCreate(ALIAS, name, {})]
+        creates = [ItemWrite(ALIAS, {"name": name})]
         return _item(self.write(items.prepare_creates(self.other_board_id, None, creates, [])))
 
     def change(self, item_id: str, values: Mapping[str, Any]) -> Item | MondayError:
-        column_ids = [column.id for column in self._setup.columns.values()]
-        changes = [ItemChange(ALIAS, item_id, values)]
-        return self.write(items.prepare_changes(self.board_id, changes, column_ids, self.types))
+        changes = [ItemWrite(ALIAS, values, item_id)]
+        return self.write(items.prepare_changes(self.board_id, changes, self.column_ids, self.types))
 
     def archive(self, item: Item) -> None:
-        _item(self.write(items.prepare_archive([ItemRemoval(ALIAS, item.id)], [])))
+        _item(self.write(items.prepare_archive({ALIAS: item.id}, [])))
 
     def delete(self, item: Item) -> Item | MondayError:
-        return self.write(items.prepare_delete([ItemRemoval(ALIAS, item.id)], []))
+        return self.write(items.prepare_delete({ALIAS: item.id}, []))
 
     def read(self, item_id: str) -> Item | None:
-        column_ids = [column.id for column in self._setup.columns.values()]
-        return next(iter(self.connector.read_items([item_id], column_ids, self.types)), None)
+        return next(iter(self.connector.read_items([item_id], self.column_ids, self.types)), None)
 
     def related(self, target: Item) -> Item:
         """A new item that is connected with this one."""
@@ -211,13 +215,15 @@ class Probe:
     def subscribe(self) -> None:
         """Have our webhooks; raises Unanswered where Monday doesn't reach the address."""
         try:
-            hooks, _ = self.connector.ensure_webhooks(self.board_id, self._webhook_url, self._webhooks)
+            self.connector.ensure_webhooks(self.board_id, self._webhook_url, self._webhooks, self._keep_webhooks)
         except MondayError as error:
             if error.kind is not WEBHOOKS_INCOMPLETE:
                 raise
             why = f"Monday made no webhook: it has to reach SITE_URL while web is running. {error.message}"
             raise Unanswered(why) from error
-        self._webhooks = {hook.id: hook.fingerprint for hook in hooks}
+
+    def _keep_webhooks(self, hooks: Hooks) -> None:
+        self._webhooks = hooks
 
     def is_told(self, item: Item, kind: EventKind) -> bool:
         """Whether a webhook of this kind comes for an item. A rename, which comes last, shows that they come at all."""
@@ -262,7 +268,28 @@ def _outcome(written: Item | MondayError) -> str:
 # What is assumed. Each function asks for one thing, on items of its own.
 
 
-def _unknown_field(probe: Probe) -> str:
+ASSUMPTIONS: list[Assumption] = []
+_SAME_KIND = "The refusal is read by its words and its status; one that neither tells counts as one record's fault."
+
+Ask = Callable[[Probe], str]
+
+
+def assumption(expected: str, otherwise: str) -> Callable[[Ask], Ask]:
+    """Add a question, which is the function's own sentence, to the assumptions."""
+
+    def add(ask: Ask) -> Ask:
+        ASSUMPTIONS.append(Assumption(ask, expected, otherwise))
+        return ask
+
+    return add
+
+
+@assumption(
+    "invalid_document",
+    "A version of the API that we don't speak would fail record by record, instead of stopping the board.",
+)
+def unknown_field(probe: Probe) -> str:
+    """How is a document with an unknown field refused?"""
     try:
         probe.connector.api.execute("query ProbeUnknownField { me { nothing_of_this_name } }", {})
     except MondayError as error:
@@ -270,11 +297,15 @@ def _unknown_field(probe: Probe) -> str:
     return "done"
 
 
-def _unknown_item(probe: Probe) -> str:
+@assumption("left out", "An error would leave the record's item unknown, where it now counts as deleted.")
+def unknown_item(probe: Probe) -> str:
+    """What does a read of an unknown item answer?"""
     return "left out" if probe.read(UNKNOWN_ID) is None else "listed"
 
 
-def _wrong_cursor(probe: Probe) -> str:
+@assumption("cursor_expired", "The nightly comparison would end with an error instead of starting its listing again.")
+def wrong_cursor(probe: Probe) -> str:
+    """How is a cursor refused that is none?"""
     try:
         probe.connector.next_page("nonsense", [])
     except MondayError as error:
@@ -282,7 +313,9 @@ def _wrong_cursor(probe: Probe) -> str:
     return "done"
 
 
-def _column_types(probe: Probe) -> str:
+@assumption("the same values", "Every pass would find these columns changed on Monday: don't map them, and tell us.")
+def column_types(probe: Probe) -> str:
+    """Does an item show what each type of column was written?"""
     values = {}
     for kind, value in VALUES.items():
         values[probe.column_id(kind)] = make_converter(kind).to_remote({"field": value}, None)
@@ -291,12 +324,16 @@ def _column_types(probe: Probe) -> str:
     return f"others: {', '.join(differing)}" if differing else "the same values"
 
 
-def _relation_of_create(probe: Probe) -> str:
+@assumption("there", "The relation is sent once more, as a change of its own: one more call for such records.")
+def create_relation(probe: Probe) -> str:
+    """Does the answer to a create show the relation that it set?"""
     target = probe.create_other("Linked at once")
     return "there" if target.id in probe.linked_ids(probe.related(target)) else "dropped"
 
 
-def _archived_in_relation(probe: Probe) -> str:
+@assumption("stays", "The relation would look emptied by a person, and the field in NPD be emptied.")
+def archived_in_relation(probe: Probe) -> str:
+    """Does an archived item stay in the relations to it?"""
     target = probe.create_other("Linked, then archived")
     item = probe.related(target)
     probe.archive(target)
@@ -304,7 +341,9 @@ def _archived_in_relation(probe: Probe) -> str:
     return "stays" if target.id in probe.linked_ids(probe.read(item.id)) else "leaves"
 
 
-def _deleted_in_relation(probe: Probe) -> str:
+@assumption("leaves", "The relation would lead to an item that no record has; the field would be blocked.")
+def deleted_in_relation(probe: Probe) -> str:
+    """Does a deleted item stay in the relations to it?"""
     target = probe.create_other("Linked, then deleted")
     item = probe.related(target)
     _item(probe.delete(target))
@@ -312,112 +351,92 @@ def _deleted_in_relation(probe: Probe) -> str:
     return "stays" if target.id in probe.linked_ids(probe.read(item.id)) else "leaves"
 
 
-def _partial_batch(probe: Probe) -> str:
+@assumption(
+    "done, item_not_found",
+    "Without data the outcome is unknown, and the items are read again before anything is sent twice.",
+)
+def partial_batch(probe: Probe) -> str:
+    """Are the other changes of a document answered when one is refused?"""
     item = probe.create("In a batch")
     value = {probe.column_id("text"): "in a batch"}
-    changes = [ItemChange(ALIAS, item.id, value), ItemChange("r1", UNKNOWN_ID, value)]
+    changes = [ItemWrite(ALIAS, value, item.id), ItemWrite("r1", value, UNKNOWN_ID)]
     request = items.prepare_changes(probe.board_id, changes, [])
     written = probe.connector.write(request, uuid.uuid4().hex).by_alias
     return f"{_outcome(written[ALIAS])}, {_outcome(written['r1'])}"
 
 
-def _unknown_column(probe: Probe) -> str:
+@assumption("column_not_found", _SAME_KIND)
+def unknown_column(probe: Probe) -> str:
+    """How is a change of an unknown column refused?"""
     item = probe.create("Without the column")
     return _outcome(probe.change(item.id, {"nothing_of_this_id": "x"}))
 
 
-def _long_name(probe: Probe) -> str:
+@assumption("name_rejected", _SAME_KIND)
+def long_name(probe: Probe) -> str:
+    """How is a name of 256 characters refused?"""
     return _outcome(probe.write(probe.creation("x" * 256)))
 
 
-def _unknown_status(probe: Probe) -> str:
+@assumption("label_unknown", _SAME_KIND)
+def status_unknown(probe: Probe) -> str:
+    """How is an unknown label of a status refused?"""
     item = probe.create("With a status")
     return _outcome(probe.change(item.id, {probe.column_id("status"): {"label": "Nowhere"}}))
 
 
-def _unknown_dropdown(probe: Probe) -> str:
+@assumption("label_unknown", _SAME_KIND)
+def dropdown_unknown(probe: Probe) -> str:
+    """How is an unknown label of a dropdown refused?"""
     item = probe.create("With a dropdown")
     return _outcome(probe.change(item.id, {probe.column_id("dropdown"): {"labels": ["Nowhere"]}}))
 
 
-def _replayed_key(probe: Probe) -> str:
-    request, key = probe.creation("Created once"), uuid.uuid4().hex
+@assumption("the first answer, marked", "A create whose answer was lost could be made twice: don't sync, and tell us.")
+def key_replay(probe: Probe) -> str:
+    """What does the same create under the same key answer?"""
+    request = probe.creation("Created once")
+    key = uuid.uuid4().hex
     first = probe.connector.write(request, key)
     second = probe.connector.write(request, key)
     is_same = _item(first.by_alias[ALIAS]).id == _item(second.by_alias[ALIAS]).id
     return f"{'the first answer' if is_same else 'a second item'}, {'marked' if second.replayed else 'not marked'}"
 
 
-def _change_of_deleted(probe: Probe) -> str:
+@assumption("item_inactive", _SAME_KIND)
+def deleted_write(probe: Probe) -> str:
+    """How is a change of a deleted item refused?"""
     item = probe.create("Deleted, then changed")
     _item(probe.delete(item))
     return _outcome(probe.change(item.id, {probe.column_id("text"): "x"}))
 
 
-def _log_row(probe: Probe) -> str:
+@assumption("both values", "Edits on the board that one of our writes covered would not be found.")
+def log_row(probe: Probe) -> str:
+    """What does the activity log tell of a change?"""
     item = probe.create("In the log", {probe.column_id("text"): "before"})
     _item(probe.change(item.id, {probe.column_id("text"): "after"}))
     event = probe.logged_change(item, probe.column_id("text"))
     return "both values" if event.value and event.previous_value else "values are missing"
 
 
-def _webhook_of_change(probe: Probe) -> str:
+@assumption(
+    "sent", "Changes of other programs with this token are found minutes later, by the check for missed changes."
+)
+def webhook_echo(probe: Probe) -> str:
+    """Do changes by the API send webhooks?"""
     probe.subscribe()
     item = probe.create("Reported")
     _item(probe.change(item.id, {probe.column_id("text"): "x"}))
     return "sent" if probe.is_told(item, EventKind.COLUMN) else "not sent"
 
 
-def _webhook_of_move(probe: Probe) -> str:
+@assumption("sent", "A board filtered by group would notice moves minutes later, by the check for missed changes.")
+def webhook_move(probe: Probe) -> str:
+    """Does a move to another group send a webhook?"""
     probe.subscribe()
     item = probe.create("Moved")
     group = probe.connector.api.execute(CREATE_GROUP, {"board": probe.board_id, "title": "Another group"})
     group_id = (group.data or {})["create_group"]["id"]
     probe.connector.api.execute(MOVE_ITEM, {"item": item.id, "group": group_id})
     return "sent" if probe.is_told(item, EventKind.MOVED) else "not sent"
-
-
-_SAME_KIND = "The refusal is read by its words and its status; one that neither tells counts as one record's fault."
-
-ASSUMPTIONS = (
-    Assumption("unknown-field", "How is a document with an unknown field refused?", "invalid_document",
-               "A version of the API that we don't speak would fail record by record, instead of stopping the board.",
-               _unknown_field),
-    Assumption("unknown-item", "What does a read of an unknown item answer?", "left out",
-               "An error would leave the record's item unknown, where it now counts as deleted.", _unknown_item),
-    Assumption("wrong-cursor", "How is a cursor refused that is none?", "cursor_expired",
-               "The nightly comparison would end with an error instead of starting its listing again.", _wrong_cursor),
-    Assumption("column-types", "Does an item show what each type of column was written?", "the same values",
-               "Every pass would find these columns changed on Monday: don't map them, and tell us.", _column_types),
-    Assumption("create-relation", "Does the answer to a create show the relation that it set?", "there",
-               "The relation is sent once more, as a change of its own: one more call for such records.",
-               _relation_of_create),
-    Assumption("archived-in-relation", "Does an archived item stay in the relations to it?", "stays",
-               "The relation would look emptied by a person, and the field in NPD be emptied.", _archived_in_relation),
-    Assumption("deleted-in-relation", "Does a deleted item stay in the relations to it?", "leaves",
-               "The relation would lead to an item that no record has; the field would be blocked.",
-               _deleted_in_relation),
-    Assumption("partial-batch", "Are the other changes of a document answered when one is refused?",
-               "done, item_not_found",
-               "Without data the outcome is unknown, and the items are read again before anything is sent twice.",
-               _partial_batch),
-    Assumption("unknown-column", "How is a change of an unknown column refused?", "column_not_found", _SAME_KIND,
-               _unknown_column),
-    Assumption("long-name", "How is a name of 256 characters refused?", "name_rejected", _SAME_KIND, _long_name),
-    Assumption("status-unknown", "How is an unknown label of a status refused?", "label_unknown", _SAME_KIND,
-               _unknown_status),
-    Assumption("dropdown-unknown", "How is an unknown label of a dropdown refused?", "label_unknown", _SAME_KIND,
-               _unknown_dropdown),
-    Assumption("key-replay", "What does the same create under the same key answer?", "the first answer, marked",
-               "A create whose answer was lost could be made twice: don't sync, and tell us.", _replayed_key),
-    Assumption("deleted-write", "How is a change of a deleted item refused?", "item_inactive", _SAME_KIND,
-               _change_of_deleted),
-    Assumption("log-row", "What does the activity log tell of a change?", "both values",
-               "Edits on the board that one of our writes covered would not be found.", _log_row),
-    Assumption("webhook-echo", "Do changes by the API send webhooks?", "sent",
-               "Changes of other programs with this token are found minutes later, by the check for missed changes.",
-               _webhook_of_change),
-    Assumption("webhook-move", "Does a move to another group send a webhook?", "sent",
-               "A board filtered by group would notice moves minutes later, by the check for missed changes.",
-               _webhook_of_move),
-)  # fmt: skip

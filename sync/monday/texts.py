@@ -117,7 +117,7 @@ def drop_from_label(text: str) -> str:
 
 def name_invisible(text: str) -> str:
     """The text as a reason shows it: a character that nobody sees by its name, in brackets."""
-    return _HIDDEN.sub(lambda found: f"[{unicodedata.name(found[0], f'U+{ord(found[0]):04X}').lower()}]", text)
+    return _HIDDEN.sub(lambda hidden: f"[{unicodedata.name(hidden[0], f'U+{ord(hidden[0]):04X}').lower()}]", text)
 
 
 _TAG = re.compile(

@@ -58,14 +58,3 @@ class Limits:
     points_limit: int | None = None
     points_left: int | None = None
     points_reset: int | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class CallReport:
-    """What one call used, and by which id Monday's support finds it; `seconds` is how long it took."""
-
-    request_id: str | None = None
-    api_version: str | None = None
-    complexity: Complexity | None = None
-    limits: Limits | None = None
-    seconds: float = 0.0

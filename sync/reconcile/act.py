@@ -21,7 +21,7 @@ from sync.choices import ApprovalKind, ApprovalState
 from sync.clock import SyncNow
 from sync.limits import breaker, call_cost, connector, write_stop
 from sync.models import ApprovalRequest, BoardLink, FieldMapping, Intent, IntentState, Tombstone
-from sync.monday.board_items import NAME_COLUMN, Item, ItemChange, ItemCreate, ItemRemoval, WriteRequest, WriteResult
+from sync.monday.board_items import NAME_COLUMN, Item, ItemWrite, WriteRequest, WriteResult
 from sync.monday.connector import MondayConnector
 from sync.monday.errors import (
     ANSWER_WITHOUT_DATA,
@@ -84,26 +84,23 @@ class Call:
         aliased = [(f"r{number}", write) for number, write in enumerate(writes)]
         labels = any(value.creates_labels for write in writes for value in write.fields)
         if self.kind is Kind.CREATE:
-            creates = []
-            for alias, write in aliased:
-                values = {column: value for column, value in write.values.items() if column != NAME_COLUMN}
-                creates.append(ItemCreate(alias, write.name, values))
+            creates = [ItemWrite(alias, {**write.values, NAME_COLUMN: write.name}) for alias, write in aliased]
             group = link.group_id or None
             return prepare_creates(link.board_id, group, creates, board.columns, board.types, create_labels=labels)
         if self.kind is Kind.CHANGE:
-            changes = [ItemChange(alias, write.item_id, write.values) for alias, write in aliased]
+            changes = [ItemWrite(alias, write.values, write.item_id) for alias, write in aliased]
             if self.alone:
                 changes = [change for write in writes for change in _single_changes(write)]
             return prepare_changes(link.board_id, changes, board.columns, board.types, create_labels=labels)
         prepare = prepare_delete if self.kind is Kind.DELETE else prepare_archive
-        return prepare([ItemRemoval(alias, write.item_id) for alias, write in aliased], board.columns, board.types)
+        return prepare({alias: write.item_id for alias, write in aliased}, board.columns, board.types)
 
 
-def _single_changes(write: Write) -> Iterator[ItemChange]:
+def _single_changes(write: Write) -> Iterator[ItemWrite]:
     for number, value in enumerate(write.fields):
-        yield ItemChange(f"v{number}", write.item_id, {value.column_id: value.value})
+        yield ItemWrite(f"v{number}", {value.column_id: value.value}, write.item_id)
     if write.columns:
-        yield ItemChange("npdid", write.item_id, write.columns)
+        yield ItemWrite("npdid", write.columns, write.item_id)
 
 
 # Asked under the lease, so that what changed since is not sent.

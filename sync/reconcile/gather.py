@@ -53,7 +53,7 @@ from sync.models import (
 from sync.models.state import event_column_text, event_item_name
 from sync.monday.board import EventKind
 from sync.monday.board_events import EVENT_TYPES
-from sync.monday.board_items import BatchItems, Item, MatchColumn
+from sync.monday.board_items import BatchItems, Item
 from sync.monday.errors import MondayError, Scope
 from sync.monday.items import ITEMS_PER_READ
 from sync.monday.texts import key_spellings, match_key
@@ -277,7 +277,7 @@ class Gatherer:
                 board.columns,
                 board.link.npd_id_column,
                 list(npd_ids),
-                MatchColumn(match.column_id, board.converter(match).column_type) if match else None,
+                (match.column_id, board.converter(match).column_type) if match else None,
                 list(texts),
                 board.types,
             )
@@ -297,9 +297,8 @@ class Gatherer:
                     break
                 self.calls += 1
                 with call_cost(board.link, 0):
-                    page = connector().next_page(cursor, board.columns, board.types)
-                parts[part] += page.items
-                cursor = page.cursor
+                    page, cursor = connector().next_page(cursor, board.columns, board.types)
+                parts[part] += page
         return BatchItems(linked=result.linked, by_npd_id=parts["by_npd_id"], by_match=parts["by_match"])
 
     def items_by_id(self, board: BoardContext, ids: Sequence[str]) -> dict[str, Item]:

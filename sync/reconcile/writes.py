@@ -74,7 +74,7 @@ def _field_write(plan: FieldPlan) -> FieldWrite:
         "united": plan.decision.action is Action.BOTH and not plan.choose,
     }
     value = plan.convert.to_remote(plan.send_raw or {}, plan.remote_raw)
-    return FieldWrite(mapping.key, mapping.column_id, value, entry, plan.convert.creates_labels)
+    return FieldWrite(mapping.key, mapping.column_id, value, entry, plan.convert.has_labels)
 
 
 def create_problem(plans: Mapping[str, FieldPlan]) -> str:

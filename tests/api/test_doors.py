@@ -160,14 +160,3 @@ def test_go_asks_for_the_login_first(client: Client, contact: Contact) -> None:
 
 def test_the_bare_address_leads_to_the_admin(client: Client) -> None:
     assert client.get("/").headers["Location"] == "/admin/"
-
-
-def test_readyz_tells_a_missing_module_from_a_broker_that_is_away(
-    client: Client, db: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    without_the_redis_extra(monkeypatch)
-    answer = client.get("/readyz")
-    assert answer.status_code == 503
-    (reason,) = answer.json()["reasons"]
-    assert "packaging" in reason
-    assert "REDIS_URL" not in reason

@@ -330,11 +330,11 @@ def undo_change(stage: Stage, pick: int) -> str | None:
     if before is None or decision.key not in FIELDS[stage.type_of(handle)]:
         return SKIPPED
     result = undo_decisions([decision], by=User.objects.get(username="dora"))
-    if not result.done:
+    if not result.undone:
         return "nothing was put back"
     after = stage.record(handle)
     assert after is not None
-    for step in result.done:
+    for step in result.undone:
         key = step.decision.key
         stage.wrote(UNDO, NPD, handle, key, local_value(after, key), (local_value(before, key),))
     return None

@@ -1,6 +1,5 @@
 """Conflicts about the record itself: a delete, an identity. A person picks one of the ways that the engine offers."""
 
-import re
 from typing import Any
 
 import pytest
@@ -10,10 +9,11 @@ from rest_framework.test import APIClient
 
 from conflicts.admin.bulk_resolution import bulk_question
 from conflicts.context import RecordContext
+from conflicts.errors import InvalidResolution, NotAsSeen, NotOpen
 from conflicts.models import SyncConflict
 from conflicts.progress import conflict_progress
 from conflicts.reports import RECORD_KEY, ConflictReport, FieldConflict, Option
-from conflicts.resolution import InvalidResolution, NotAsSeen, NotOpen, resolve
+from conflicts.resolution import resolve
 from conflicts.store import open_conflicts
 from conflicts.undo import undo_problem
 from npd.models import Contact
@@ -249,13 +249,3 @@ def test_candidates_stand_side_by_side_with_what_differs(browser: Client, contac
     assert "Rear Admiral differs" in page
     assert "Belongs to another record already." in page
     assert page.count("grace@navy.test") == 2
-
-
-def test_an_address_may_choose_an_option_before_and_stores_nothing(client: Client, contact: Contact, ada: User) -> None:
-    client.force_login(ada)
-    record(gone(contact, options=[AGAIN]))
-    url = screen(conflict_of(contact))
-    page = client.get(f"{url}?option={AGAIN.choose}").content.decode()
-    assert re.search(r'value="npd"[^>]*checked', page)
-    assert not re.search(r'name="option"[^>]*checked', client.get(f"{url}?option=nothing").content.decode())
-    assert conflict_of(contact).resolution is None

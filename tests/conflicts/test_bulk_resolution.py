@@ -20,7 +20,6 @@ from tests.conflicts.conftest import PHONE, ROLE, conflict_of, finding, record, 
 from tests.conflicts.test_about_record import AGAIN, DELETE, UNLINK, gone
 from tests.conflicts.test_screen import LIST, screen, text_of
 from tests.support.people import staff_who_may
-from tests.support.world import World
 
 pytestmark = pytest.mark.django_db
 
@@ -145,20 +144,3 @@ def test_what_no_page_has_sent_resolves_nothing(browser: Client, contacts: list[
     ids = [str(conflict_of(contact).pk) for contact in contacts]
     browser.post(LIST, {"action": "keep_npd", "_selected_action": ids, "confirmed": "yes", "seen": sent})
     assert not SyncConflict.objects.filter(resolution__isnull=False).exists()
-
-
-@pytest.mark.django_db(transaction=True)
-def test_each_is_undone_as_if_it_had_been_resolved_alone(world: World, browser: Client) -> None:
-    made = [world.contact(f"c{n}", role_title="Old") for n in range(2)]
-    world.work()
-    for contact in made:
-        world.edit(contact, "role_title", "Monday's")
-    Contact.objects.update(role_title="NPD's")
-    world.work()
-    confirm(browser, ask(browser, "keep_monday", *made))
-    world.work()
-    assert {contact.role_title for contact in Contact.objects.all()} == {"Monday's"}
-    browser.post(f"{LIST}{conflict_of(made[0]).pk}/undo/")
-    world.work()
-    assert [conflict_of(contact).is_open for contact in made] == [True, False]
-    assert list(Contact.objects.order_by("name").values_list("role_title", flat=True)) == ["NPD's", "Monday's"]

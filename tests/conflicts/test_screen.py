@@ -171,6 +171,15 @@ def test_who_may_not_change_the_record_settles_with_the_values_shown_and_types_n
     assert SyncConflict.objects.get().resolution
 
 
+def press_red_button(browser: Client, url: str, asked: Any) -> str:
+    """Confirm what is asked, by the one button that is red; its label."""
+    page = asked.content.decode()
+    [button] = re.findall(r'<button\s+class="npd-button npd-button-deletes"[^>]*>([^<]*)<', page)
+    hidden = dict(re.findall(r'<input type="hidden" name="([\w-]+)" value="([^"]*)"', page))
+    assert browser.post(url, {name: unescape(text) for name, text in hidden.items()}).status_code == 303
+    return str(button.strip())
+
+
 def test_an_option_that_deletes_is_asked_about_by_a_red_button_before_anything_is_stored(
     browser: Client, contact: Contact
 ) -> None:
@@ -182,12 +191,8 @@ def test_an_option_that_deletes_is_asked_about_by_a_red_button_before_anything_i
     conflict = conflict_of(contact)
     sent = {"option": "monday", "seen-record": json.dumps([conflict.what, None]), "resolve": "1"}
     asked = browser.post(screen(conflict), sent)
-    assert asked.status_code == 200
-    [button] = re.findall(r'<button\s+class="npd-button npd-button-deletes"[^>]*>([^<]*)<', asked.content.decode())
-    assert button.strip() == "Delete the record"
-    assert conflict_of(contact).resolution is None
-    hidden = dict(re.findall(r'<input type="hidden" name="([\w-]+)" value="([^"]*)"', asked.content.decode()))
-    assert browser.post(screen(conflict), {name: unescape(text) for name, text in hidden.items()}).status_code == 303
+    assert (asked.status_code, conflict_of(contact).resolution) == (200, None)
+    assert press_red_button(browser, screen(conflict), asked) == "Delete the record"
     assert conflict_of(contact).stored_resolution.resolution_type == "keep_monday"
 
 
@@ -212,10 +217,7 @@ def test_a_choice_that_empties_a_side_is_asked_about_by_a_red_button_before_anyt
         assert (asked.status_code, conflict_of(contact).resolution is None) == (303, False)
         return
     assert (asked.status_code, conflict_of(contact).resolution) == (200, None)
-    [button] = re.findall(r'<button\s+class="npd-button npd-button-deletes"[^>]*>([^<]*)<', asked.content.decode())
-    assert button.strip() == f"Empty Phone {where}"
-    hidden = dict(re.findall(r'<input type="hidden" name="([\w-]+)" value="([^"]*)"', asked.content.decode()))
-    assert browser.post(screen(conflict), {name: unescape(text) for name, text in hidden.items()}).status_code == 303
+    assert press_red_button(browser, screen(conflict), asked) == f"Empty Phone {where}"
     assert conflict_of(contact).resolution is not None
 
 

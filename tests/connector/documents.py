@@ -24,15 +24,15 @@ from graphql.type import GraphQLInputObjectType, is_input_type, is_non_null_type
 from sandbox import graph
 from sandbox.graph.resolvers import CURRENT, VERSIONS
 from sync.monday import board_events, board_structure, connection, items, probe
-from sync.monday.board_items import ItemChange, ItemCreate, ItemRemoval, MatchColumn, WriteRequest
+from sync.monday.board_items import ItemWrite, WriteRequest
 from sync.monday.graphql import Document
 
 SERVED = tuple(v.value for v in VERSIONS if v.kind in ("maintenance", "current", "release_candidate"))
 """The versions of which Monday says that it serves them and will go on to."""
 
 COLUMNS = ["npd_id", "email_1"]
-EMAIL = MatchColumn("email_1", "email")
-NAME = MatchColumn("name", "name")
+EMAIL = ("email_1", "email")
+NAME = ("name", "name")
 MOMENT = datetime(2026, 11, 20, 14, 0, tzinfo=UTC)
 TYPED = ["board_relation", "checkbox", "dropdown", "status"]
 
@@ -58,12 +58,12 @@ def _documents(form: board_events.LogForm) -> Iterator[tuple[str, Document]]:
     yield "next page", items.next_page_query("cursor", COLUMNS)
     yield (
         "change",
-        sent(items.prepare_changes("7", [ItemChange("u0", "1", {"name": "Ada"}), ItemChange("u1", "2", {})], COLUMNS)),
+        sent(items.prepare_changes("7", [ItemWrite("u0", {"name": "Ada"}, "1"), ItemWrite("u1", {}, "2")], COLUMNS)),
     )
-    creates = [ItemCreate("c0", "Ada", {"email_1": None}), ItemCreate("c1", "Bob", {"npd_id": "n-2"})]
+    creates = [ItemWrite("c0", {"name": "Ada", "email_1": None}), ItemWrite("c1", {"name": "Bob", "npd_id": "n-2"})]
     yield "create", sent(items.prepare_creates("7", None, creates, COLUMNS))
     yield "create in a group", sent(items.prepare_creates("7", "topics", creates, COLUMNS))
-    leaving = [ItemRemoval("a0", "1"), ItemRemoval("a1", "2")]
+    leaving = {"a0": "1", "a1": "2"}
     yield "archive", sent(items.prepare_archive(leaving, COLUMNS, TYPED))
     yield "delete", sent(items.prepare_delete(leaving, COLUMNS))
     yield "read boards", Document(board_structure.READ_BOARDS, {"ids": ["7", "8"]})
@@ -84,15 +84,15 @@ def _documents(form: board_events.LogForm) -> Iterator[tuple[str, Document]]:
         yield f"look for {words}", items.batch_query("7", ["1"], COLUMNS, "npd_id", ["n-1"], types=every)
         yield f"page of {words}", items.first_page_query("7", COLUMNS, types=every)
         yield f"next page of {words}", items.next_page_query("cursor", COLUMNS, types=every)
-        change = [ItemChange("u0", "1", {"status": {"label": "New"}})]
+        change = [ItemWrite("u0", {"status": {"label": "New"}}, "1")]
         yield f"change {words}", sent(items.prepare_changes("7", change, COLUMNS, every, create_labels=True))
         yield (
             f"create with {words}",
             sent(items.prepare_creates("7", "topics", creates, COLUMNS, every, create_labels=True)),
         )
-    yield "greeting", Document(connection._ACCOUNT_INFO, {})
-    yield "short greeting", Document(connection._SHORT_ACCOUNT_INFO, {})
-    yield "users", Document(connection._USERS, {"page": 2, "limit": 500})
+    yield "greeting", Document(connection.ACCOUNT_INFO, {})
+    yield "short greeting", Document(connection.SHORT_ACCOUNT_INFO, {})
+    yield "users", Document(connection.USERS, {"page": 2, "limit": 500})
     yield "what happened since", board_events.board_activity_query("7", MOMENT, form)
     yield "what happened since, without the log", board_events.board_activity_query("7", MOMENT, None)
     turn = 2 if form is board_events.NUMBERED_PAGES else "cursor"

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from sync.monday.client import MondayClient
+from sync.monday.connector import Hooks, MondayConnector
 from sync.monday.errors import TIMED_OUT, MondayError
 from sync.monday.graphql import Answer, translate_error
 
@@ -25,6 +26,14 @@ class FakeAccount(MondayClient):
         self._replays: dict[str, Answer] = {}
         self.writes: list[str] = []
         self._next = 100
+
+    def ensure_webhooks(
+        self, url: str, known: Hooks | None = None, store: Callable[[Hooks], None] | None = None
+    ) -> tuple[Hooks, list[str]]:
+        """Have our webhooks on board 7; returns them, and what was done."""
+        stored: list[Hooks] = []
+        sentences = MondayConnector(self).ensure_webhooks("7", url, known or {}, store or stored.append)
+        return (stored[-1] if stored else {}), sentences
 
     def execute(self, document: str, variables: Mapping[str, Any], *, idempotency_key: str | None = None) -> Answer:
         self.calls += 1

@@ -12,15 +12,14 @@ from sync.monday.board_events import (
     NUMBERED_PAGES,
     board_activity_query,
     changes_without_values,
-    log_pages,
     parse_board_activity,
     parse_entry,
     parse_event,
     parse_log_page,
     parse_updated_items,
-    read_board_activity,
     webhook_bodies,
 )
+from sync.monday.connector import MondayConnector
 from sync.monday.errors import (
     BOARD_NOT_FOUND,
     INVALID_DOCUMENT,
@@ -139,7 +138,7 @@ def test_a_row_in_another_form_is_no_row(changed: dict[str, Any]) -> None:
 def test_an_answer_tells_the_board_its_log_its_items_and_its_webhooks() -> None:
     told = parse_board_activity(answer(board(), webhooks=[{"id": "9", "event": "create_item"}]))
     assert (told.board.name, [entry.id for entry in told.log or []], told.user_id) == ("Contacts", ["r1"], "7")
-    assert [(one.item_id, one.at) for one in told.recently_updated.items] == [
+    assert [(one.item_id, one.at) for one in told.recently_updated[0]] == [
         ("5", datetime(2026, 11, 20, 14, 0, tzinfo=UTC))
     ]
     assert told.hooks == {"9": "create_item"}
@@ -214,8 +213,8 @@ def page(*ids: str, cursor: str | None = None) -> Answer:
 
 def test_a_log_in_pages_with_a_cursor_is_read_to_its_end() -> None:
     account = Account("2027-01", page("r1", cursor="c1"), page("r2", cursor="c2"), page("r3"))
-    first = read_board_activity(account, "1", MOMENT)
-    further = list(log_pages(account, "1", MOMENT, first))
+    first = MondayConnector(account).board_activity("1", MOMENT)
+    further = list(MondayConnector(account).log_pages("1", MOMENT, first))
     assert [entry.id for entries in [first.log or [], *further] for entry in entries] == ["r1", "r2", "r3"]
     assert [asked.variables.get("turn") for asked in account.asked] == [None, "c1", "c2"]
     assert all("$from: String" in asked.text and "logs {" in asked.text for asked in account.asked)
@@ -224,14 +223,14 @@ def test_a_log_in_pages_with_a_cursor_is_read_to_its_end() -> None:
 @pytest.mark.parametrize(("version", "declared"), [("2026-10", "ISO8601DateTime"), ("2027-01", "String")])
 def test_the_log_is_asked_for_in_the_form_of_the_version(version: str, declared: str) -> None:
     account = Account(version, answer(board()))
-    read_board_activity(account, "1", MOMENT)
+    MondayConnector(account).board_activity("1", MOMENT)
     assert [f"$from: {declared}," in asked.text for asked in account.asked] == [True]
 
 
 @pytest.mark.parametrize("version", ["2026-10", "2027-01"])
 def test_a_version_that_refuses_its_form_is_asked_in_the_other(version: str) -> None:
     account = Account(version, MondayError(INVALID_DOCUMENT, 'Unknown argument "cursor"'), page("r1"))
-    assert [entry.id for entry in read_board_activity(account, "1", MOMENT).log or []] == ["r1"]
+    assert [entry.id for entry in MondayConnector(account).board_activity("1", MOMENT).log or []] == ["r1"]
     assert len({asked.text for asked in account.asked}) == 2
 
 

@@ -237,7 +237,7 @@ def test_labels_are_known_in_the_old_form_of_a_column_s_settings_too() -> None:
 
 
 def test_only_columns_of_labels_have_labels_made() -> None:
-    assert {name for name in CONVERTERS if make_converter(name).creates_labels} == {"status", "dropdown"}
+    assert {name for name in CONVERTERS if make_converter(name).has_labels} == {"status", "dropdown"}
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,8 @@ import pytest
 
 from sync.monday import errors
 from sync.monday.board import BoardCheck, CheckResult, ColumnCheck
-from sync.monday.board_events import WEBHOOK_EVENTS, ensure_webhooks
-from sync.monday.connection import check_connection
+from sync.monday.board_events import WEBHOOK_EVENTS
+from sync.monday.connector import MondayConnector
 from sync.monday.usage import AccountInfo
 from tests.connector.fake_account import FakeAccount
 
@@ -34,7 +34,7 @@ def account() -> FakeAccount:
 
 
 def _examined(account: FakeAccount, greeting: AccountInfo, *checks: BoardCheck) -> list[CheckResult]:
-    findings = check_connection(account, greeting, "2026-10", checks)
+    findings = MondayConnector(account).check_connection(greeting, "2026-10", checks)
     assert all(bool(finding.fix) is (finding.level != "ok") for finding in findings)
     assert all(finding.subject for finding in findings)
     return findings
@@ -45,8 +45,8 @@ def _wrong(findings: list[CheckResult]) -> list[CheckResult]:
 
 
 def _check(account: FakeAccount) -> BoardCheck:
-    hooks, _ = ensure_webhooks(account, "7", "https://npd.test/", {})
-    return replace(CHECK, hook_ids=[hook.id for hook in hooks])
+    hooks, _ = account.ensure_webhooks("https://npd.test/")
+    return replace(CHECK, hook_ids=list(hooks))
 
 
 def test_a_healthy_connection_has_no_fault(account: FakeAccount) -> None:
@@ -140,8 +140,8 @@ def _hooks_are_hidden(account: FakeAccount, check: BoardCheck) -> BoardCheck:
 
 
 def _some_go_to_an_old_address(account: FakeAccount, check: BoardCheck) -> BoardCheck:
-    old, _ = ensure_webhooks(account, "7", "https://old.test/", {})
-    return replace(check, former_hook_ids=[hook.id for hook in old])
+    old, _ = account.ensure_webhooks("https://old.test/")
+    return replace(check, former_hook_ids=list(old))
 
 
 def _one_of_ours_stands_twice(account: FakeAccount, check: BoardCheck) -> BoardCheck:

@@ -9,7 +9,7 @@ from graphql import build_schema
 
 import sync.monday as connector
 from sync.monday import items
-from sync.monday.board_items import ItemChange, ItemCreate
+from sync.monday.board_items import ItemWrite
 from tests.connector.documents import COLUMNS, SERVED, all_faults, documents, official_schemas, our_schema, sent
 
 DOCUMENTS = documents("2026-10")
@@ -51,18 +51,20 @@ def test_no_value_is_written_into_a_document_s_text() -> None:
 
 def test_labels_are_made_only_where_a_write_allows_it() -> None:
     for made in (
-        sent(items.prepare_changes("7", [ItemChange("u0", "1", {})], COLUMNS, create_labels=True)),
-        sent(items.prepare_creates("7", None, [ItemCreate("c0", "Ada", {})], COLUMNS, create_labels=True)),
+        sent(items.prepare_changes("7", [ItemWrite("u0", {}, "1")], COLUMNS, create_labels=True)),
+        sent(items.prepare_creates("7", None, [ItemWrite("c0", {"name": "Ada"})], COLUMNS, create_labels=True)),
     ):
         assert "create_labels_if_missing: $labels" in made.text
         assert made.variables["labels"] is True
-    plain = sent(items.prepare_changes("7", [ItemChange("u0", "1", {})], COLUMNS))
+    plain = sent(items.prepare_changes("7", [ItemWrite("u0", {}, "1")], COLUMNS))
     assert "labels" not in plain.text
     assert "labels" not in plain.variables
 
 
 def test_a_new_item_is_sent_without_its_empty_values() -> None:
-    document = sent(items.prepare_creates("7", "topics", [ItemCreate("c0", "Ada", {"a": "x", "b": None})], COLUMNS))
+    document = sent(
+        items.prepare_creates("7", "topics", [ItemWrite("c0", {"name": "Ada", "a": "x", "b": None})], COLUMNS)
+    )
     assert json.loads(document.variables["values_c0"]) == {"a": "x"}
     assert document.variables["name_c0"] == "Ada"
 
@@ -83,4 +85,4 @@ def test_nothing_to_ask_and_nothing_to_write_are_refused() -> None:
 @pytest.mark.parametrize("alias", ["", "1a", "a b", "a){x", "a\n"])
 def test_an_alias_can_t_smuggle_text_into_a_document(alias: str) -> None:
     with pytest.raises(ValueError, match="alias"):
-        sent(items.prepare_changes("7", [ItemChange(alias, "1", {})], COLUMNS))
+        sent(items.prepare_changes("7", [ItemWrite(alias, {}, "1")], COLUMNS))

@@ -147,8 +147,8 @@ def test_a_search_on_a_board_that_isn_t_answered_is_not_nothing_found() -> None:
     ],
 )
 def test_a_page_gives_its_items_and_the_next_cursor(data: dict[str, Any]) -> None:
-    page = parse_page(_answer(data), COLUMN_IDS)
-    assert ([found.id for found in page.items], page.cursor) == (["11"], "more")
+    page, cursor = parse_page(_answer(data), COLUMN_IDS)
+    assert ([found.id for found in page], cursor) == (["11"], "more")
 
 
 def test_each_written_alias_has_its_item_its_error_or_an_unknown_outcome() -> None:

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 import responses
 
-from sync.monday import connection, errors
+from sync.monday import connector, errors
 from sync.monday.client import MondayClient
-from sync.monday.connection import all_users, parse_account_info, parse_users, read_account_info
+from sync.monday.connection import parse_account_info, parse_users
+from sync.monday.connector import MondayConnector
 from sync.monday.graphql import Answer
 from sync.monday.usage import AccountInfo
 from tests.connector.bodies import failed
@@ -71,7 +72,7 @@ def test_the_limit_with_extensions_goes_before_the_plan_s_own() -> None:
 def test_fields_that_are_refused_are_kept_as_refused(client: MondayClient) -> None:
     refused = failed("No", "UserUnauthorizedException", ["account"], status_code=403)
     responses.post(URL, json={"data": WHOLE | {"account": None}, "errors": [refused]})
-    found = read_account_info(client)
+    found = MondayConnector(client).account_info()
     assert (found.user_id, found.tier) == ("2", "")
     assert [(error.kind, error.path_alias) for error in found.field_errors] == [(errors.PERMISSION_MISSING, "account")]
 
@@ -89,7 +90,7 @@ def test_where_the_whole_is_refused_what_every_token_may_know_is_asked(
 ) -> None:
     responses.post(URL, status=status, json=body)
     responses.post(URL, json={"data": {"me": WHOLE["me"], "version": WHOLE["version"]}})
-    found = read_account_info(client)
+    found = MondayConnector(client).account_info()
     assert (found.user_id, found.version_value, found.version_kind) == ("2", "2026-10", "current")
     assert len(found.field_errors) == 1
 
@@ -98,17 +99,19 @@ def test_where_the_whole_is_refused_what_every_token_may_know_is_asked(
 def test_trouble_that_is_no_refusal_of_a_field_is_raised_at_once(client: MondayClient, status: int) -> None:
     responses.post(URL, status=status, json={})
     with pytest.raises(errors.MondayError):
-        read_account_info(client)
+        MondayConnector(client).account_info()
     assert len(responses.calls) == 1
 
 
 def test_users_are_read_to_the_last_page(client: MondayClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connection, "USERS_PER_PAGE", 2)
+    monkeypatch.setattr(connector, "USERS_PER_PAGE", 2)
     pages = [["1", "2"], ["3"]]
     for page in pages:
         users = [{"id": key, "name": f"N{key}", "email": f"{key}@x.test"} for key in page]
         responses.post(URL, json={"data": {"users": users}})
-    assert all_users(client) == {key: {"name": f"N{key}", "email": f"{key}@x.test"} for key in ("1", "2", "3")}
+    assert MondayConnector(client).users() == {
+        key: {"name": f"N{key}", "email": f"{key}@x.test"} for key in ("1", "2", "3")
+    }
     asked = [json.loads(call.request.body or "")["variables"] for call in responses.calls]
     assert asked == [{"page": 1, "limit": 2}, {"page": 2, "limit": 2}]
 

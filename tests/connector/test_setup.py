@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from sync.monday import errors
-from sync.monday.board import BoardSetup, ColumnSpec
-from sync.monday.board_events import WEBHOOK_EVENTS, ensure_webhooks, url_fingerprint
-from sync.monday.board_structure import create_board, ensure_columns
+from sync.monday.board import BoardSetup, ColumnSpec, url_fingerprint
+from sync.monday.board_events import WEBHOOK_EVENTS
+from sync.monday.connector import MondayConnector
 from sync.monday.graphql import Answer, translate_error
 from tests.connector.fake_account import FakeAccount
 from tests.support.refusals import refusal
@@ -32,7 +32,7 @@ def account() -> FakeAccount:
 
 
 def _ensure(account: FakeAccount, *more: ColumnSpec) -> BoardSetup:
-    return ensure_columns(account, "7", "Contacts", [*more, *COLUMNS])
+    return MondayConnector(account).ensure_columns("7", "Contacts", [*more, *COLUMNS])
 
 
 def _column(column_id: str, title: str, kind: str, settings: object = None, **more: object) -> dict[str, object]:
@@ -88,20 +88,20 @@ def test_only_a_refused_id_is_tried_again_without_it(account: FakeAccount, error
 def test_a_lost_answer_of_a_board_makes_it_once(account: FakeAccount) -> None:
     account.lost_answers = {"create_board"}
     stored: list[str] = []
-    assert [create_board(account, "Contacts", stored.append).id] == stored
+    assert [MondayConnector(account).create_board("Contacts", stored.append).id] == stored
     assert account.writes == ["board"]
 
 
 def test_a_lost_answer_of_a_webhook_makes_it_once(account: FakeAccount) -> None:
     account.lost_answers = {"create_webhook"}
-    ensure_webhooks(account, "7", URL, {})
+    account.ensure_webhooks(URL)
     assert len(account.hooks) == len(WEBHOOK_EVENTS)
 
 
 def test_an_answer_that_stays_away_is_raised(account: FakeAccount) -> None:
     account.failing["create_board"] = errors.MondayError(errors.SERVER_FAILED, "Internal Server Error")
     with refusal(errors.SERVER_FAILED):
-        create_board(account, "Contacts", lambda _: None)
+        MondayConnector(account).create_board("Contacts", lambda _: None)
     assert account.calls == 2
 
 
@@ -165,16 +165,16 @@ def test_a_board_whose_groups_are_all_gone_gets_one(account: FakeAccount) -> Non
 
 
 def test_a_new_address_makes_new_webhooks_before_the_old_ones_go(account: FakeAccount) -> None:
-    old, _ = ensure_webhooks(account, "7", URL, {})
+    old, _ = account.ensure_webhooks(URL)
     account.writes.clear()
-    hooks, _ = ensure_webhooks(account, "7", "https://new.test/", {hook.id: hook.fingerprint for hook in old})
-    assert {hook.fingerprint for hook in hooks} == {url_fingerprint("https://new.test/")}
-    assert set(account.hooks) == {hook.id for hook in hooks}
+    hooks, _ = account.ensure_webhooks("https://new.test/", old)
+    assert {hook["fingerprint"] for hook in hooks.values()} == {url_fingerprint("https://new.test/")}
+    assert set(account.hooks) == set(hooks)
     assert account.writes == ["webhook"] * 7 + ["webhook deleted"] * 7
 
 
 def test_the_address_s_secret_is_in_no_word_and_no_fingerprint(account: FakeAccount) -> None:
-    hooks, words = ensure_webhooks(account, "7", URL, {})
+    hooks, words = account.ensure_webhooks(URL)
     assert "secret-part" not in repr((hooks, words))
 
 
@@ -186,7 +186,7 @@ def test_the_address_s_secret_is_in_no_error_that_repeats_it(account: FakeAccoun
         errors=[errors.MondayError(errors.RECORD_REJECTED, echo, code="RecordInvalidException")],
     )
     with refusal(errors.WEBHOOKS_INCOMPLETE, match="Failed to communicate") as caught:
-        ensure_webhooks(account, "7", URL, {})
+        account.ensure_webhooks(URL)
     told: BaseException | None = caught.value
     while told is not None:
         nested = getattr(told, "errors", ())
@@ -196,15 +196,15 @@ def test_the_address_s_secret_is_in_no_error_that_repeats_it(account: FakeAccoun
 
 def test_each_webhook_is_handed_over_as_soon_as_it_stands(account: FakeAccount) -> None:
     kept: list[int] = []
-    ensure_webhooks(account, "7", URL, {}, lambda hooks: kept.append(len(hooks)))
-    assert kept == list(range(1, len(WEBHOOK_EVENTS) + 1))
+    account.ensure_webhooks(URL, store=lambda hooks: kept.append(len(hooks)))
+    assert kept == [*range(1, len(WEBHOOK_EVENTS) + 1), len(WEBHOOK_EVENTS)]
 
 
 def test_an_address_that_monday_does_not_reach_is_told_with_the_webhooks_that_stand(account: FakeAccount) -> None:
     account.unreachable_events = {WEBHOOK_EVENTS[2]}
     kept: list[list[str]] = []
     with refusal(errors.WEBHOOKS_INCOMPLETE, match="could not reach"):
-        ensure_webhooks(account, "7", URL, {}, lambda hooks: kept.append([hook.event for hook in hooks]))
+        account.ensure_webhooks(URL, store=lambda hooks: kept.append([hook["event"] for hook in hooks.values()]))
     assert kept[-1] == [*WEBHOOK_EVENTS[:2]]
 
 
@@ -247,7 +247,7 @@ def test_a_count_that_monday_left_out_stops_no_set_up() -> None:
 
 
 def test_webhooks_that_monday_left_out_are_not_made_again(account: FakeAccount) -> None:
-    hooks, _ = ensure_webhooks(account, "7", URL, {})
+    hooks, _ = account.ensure_webhooks(URL)
     failure = {"message": "Too many requests", "path": ["webhooks", 0], "extensions": {"code": "FIELD_LIMIT_EXCEEDED"}}
     original = account._plays
 
@@ -257,11 +257,11 @@ def test_webhooks_that_monday_left_out_are_not_made_again(account: FakeAccount) 
 
     account._plays = plays  # type: ignore[method-assign]
     with refusal(errors.FIELD_LIMIT_REACHED):
-        ensure_webhooks(account, "7", URL, {hook.id: hook.fingerprint for hook in hooks})
+        account.ensure_webhooks(URL, hooks)
     assert len(account.hooks) == len(WEBHOOK_EVENTS)
 
 
 def test_an_address_longer_than_monday_takes_is_refused_before_any_call(account: FakeAccount) -> None:
     with pytest.raises(ValueError, match="255"):
-        ensure_webhooks(account, "7", "https://npd.test/" + "x" * 255, {})
+        account.ensure_webhooks("https://npd.test/" + "x" * 255)
     assert account.calls == 0

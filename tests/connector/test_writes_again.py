@@ -4,7 +4,7 @@ import json
 from dataclasses import replace
 from typing import Any
 
-from sync.monday.board_items import ItemCreate
+from sync.monday.board_items import ItemWrite
 from sync.monday.connector import MondayConnector
 from sync.monday.graphql import Answer
 from sync.monday.items import prepare_creates
@@ -24,7 +24,7 @@ class Sender:
 
 def test_a_write_that_was_stored_as_json_is_sent_again_as_it_was() -> None:
     sender = Sender()
-    request = prepare_creates("1", None, [ItemCreate("r0", "Ann", {"email": {"email": "ann@example.com"}})], [])
+    request = prepare_creates("1", None, [ItemWrite("r0", {"name": "Ann", "email": {"email": "ann@example.com"}})], [])
     first = MondayConnector(sender).write(request, "key")
     again = MondayConnector(sender).write(replace(request, body=json.loads(json.dumps(request.body))), "key")
     assert sender.sent[0] == sender.sent[1]

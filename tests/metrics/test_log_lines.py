@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 import structlog
-from celery.signals import task_postrun, task_prerun
 from django.conf import settings as the_settings
 from django.contrib.auth.models import User
 from django.test import Client
@@ -87,13 +86,6 @@ def test_lines_of_a_task_name_it_and_the_next_task_begins_with_nothing(world: Wo
     work_board.apply(args=("contact",), task_id="a-task")
     named = [(line["task"], line["task_id"]) for line in lines.named("pass done")]
     assert named == [("sync.work_board", "a-task")]
-
-
-def test_a_task_that_was_cut_off_leaves_nothing_to_the_next() -> None:
-    structlog.contextvars.bind_contextvars(batch="of the task before")
-    task_prerun.send(sender=work_board, task_id="1", task=work_board)
-    assert structlog.contextvars.get_contextvars() == {"task": "sync.work_board", "task_id": "1"}
-    task_postrun.send(sender=work_board, task_id="1", task=work_board)
 
 
 def test_a_request_has_an_id_in_its_lines_and_in_its_answer(client: Client, lines: Lines) -> None:

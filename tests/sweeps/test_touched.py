@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from sync.limits import MeteredClient, metered_client
-from sync.monday.board import UpdatedItem, UpdatedItemsPage
+from sync.monday.board import UpdatedItem
 from sync.monday.board_events import UPDATED_PAGE
 from sync.monday.connector import MondayConnector
 from sync.monday.errors import LISTING_TRUNCATED, UNREADABLE_ANSWER
@@ -117,9 +117,7 @@ def walk(
     first: Sequence[UpdatedItem], *pages: Sequence[UpdatedItem], begin: datetime = LONG_AGO, count: int = 0
 ) -> list[str]:
     """The items that the walk tells, page by page."""
-    told = updated_since(
-        MondayConnector(Pages(*pages)), UpdatedItemsPage(list(first), "more" if pages else None), begin, count or None
-    )
+    told = updated_since(MondayConnector(Pages(*pages)), (list(first), "more" if pages else None), begin, count or None)
     return [one.item_id for page in told for one in page]
 
 

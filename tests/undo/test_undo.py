@@ -11,7 +11,8 @@ from django.test import Client
 from conflicts.models import SyncConflict
 from npd.models import Contact, Organization
 from sync.models import Decision, FieldMapping
-from sync.operations.decision_undo import decisions_of_batch, plan_decision_undo, undo_decisions
+from sync.operations.decision_undo import undo_decisions
+from sync.operations.undo_plan import decisions_of_batch, plan_decision_undo
 from tests.admin import states
 from tests.engine.test_relations import add_column, adopt, choose_on_board
 from tests.support.world import World
@@ -33,8 +34,8 @@ def pulled(world: World, **values: Any) -> Contact:
 def test_a_pulled_change_is_taken_back_on_both_sides_and_its_undo_undone(world: World, dora: User, line: Line) -> None:
     contact = pulled(world)
     pull = line(contact, "pull")
-    undone = undo_decisions([pull], by=dora)
-    assert [(s.label, s.now, s.back_to) for s in undone.done] == [("Role", "Chair", "Boss")]
+    result = undo_decisions([pull], by=dora)
+    assert [(s.label, s.now, s.back_to) for s in result.undone] == [("Role", "Chair", "Boss")]
     contact.refresh_from_db()
     assert contact.role_title == "Boss"
     undo = line(contact, "undo")
@@ -60,7 +61,7 @@ def test_a_value_that_a_rule_has_overridden_can_be_taken_back(world: World, dora
     contact.save()
     world.work()
     assert world.values(contact)["role_title"] == "From NPD"
-    (step,) = undo_decisions([line(contact, "push")], by=dora).done
+    (step,) = undo_decisions([line(contact, "push")], by=dora).undone
     assert (step.now, step.back_to) == ("From NPD", "From Monday")
     world.work(contact)
     assert contact.role_title == world.values(contact)["role_title"] == "From Monday"
@@ -94,9 +95,9 @@ def test_what_can_not_be_taken_back_any_more_stays_and_says_why(
 ) -> None:
     meanwhile(Contact.objects.get())
     before = list(Contact.objects.values("role_title"))
-    undone = undo_decisions(Decision.objects.all(), by=admin_user)
-    assert not undone.done
-    (left,) = undone.left
+    result = undo_decisions(Decision.objects.all(), by=admin_user)
+    assert not result.undone
+    (left,) = result.left_alone
     assert left.stale.startswith(why)
     assert list(Contact.objects.values("role_title")) == before
 
@@ -110,14 +111,14 @@ def test_a_batch_is_taken_back_but_for_what_moved_on_and_its_undo_is_a_batch(
         world.edit(contact, "notes", "new")
     world.hear()
     Contact.objects.filter(pk=contacts[1].pk).update(role_title="President")
-    undone = undo_decisions(decisions_of_batch(line(contacts[0], "pull").batch_id), by=dora)
-    assert sorted((s.name, s.label) for s in undone.done) == [
+    result = undo_decisions(decisions_of_batch(line(contacts[0], "pull").batch_id), by=dora)
+    assert sorted((s.name, s.label) for s in result.undone) == [
         ("Contact 0", "Notes"), ("Contact 0", "Role"), ("Contact 1", "Notes"),
     ]  # fmt: skip
-    assert [(s.name, s.now) for s in undone.left] == [("Contact 1", "President")]
+    assert [(s.name, s.now) for s in result.left_alone] == [("Contact 1", "President")]
     world.work()
     assert [world.values(c)["role_title"] for c in contacts] == ["Boss", "President"]
-    assert len(undo_decisions(decisions_of_batch(undone.batch_id), by=dora).done) == 3
+    assert len(undo_decisions(decisions_of_batch(result.batch_id), by=dora).undone) == 3
     world.work()
     found = [world.values(contact) for contact in contacts]
     assert [(values["role_title"], values["notes"]) for values in found] == [("Chair", "new"), ("President", "new")]
@@ -127,7 +128,7 @@ def test_what_an_item_was_made_with_has_no_earlier_state(world: World, dora: Use
     contact = world.linked(role_title="Boss")
     (first,) = plan_decision_undo([line(contact, "push")])
     assert first.stale.startswith("It was the first value of a new item")
-    (made,) = undo_decisions(decisions_of_batch(line(contact, "create", key="").batch_id), by=dora).left
+    (made,) = undo_decisions(decisions_of_batch(line(contact, "create", key="").batch_id), by=dora).left_alone
     assert made.stale.startswith("It created something new")
 
 
@@ -137,7 +138,7 @@ def test_moves_of_one_field_in_a_row_are_taken_back_to_the_first(pull: Decision,
     contact = Contact.objects.get()
     states.decided(contact, "Chair became President.", key="role_title", values=moved)
     moved_on(contact)
-    assert len(undo_decisions(Decision.objects.all(), by=admin_user).done) == 2
+    assert len(undo_decisions(Decision.objects.all(), by=admin_user).undone) == 2
     contact.refresh_from_db()
     assert contact.role_title == "Boss"
 
@@ -176,7 +177,7 @@ def test_a_relation_that_a_rule_has_overridden_can_be_taken_back_and_its_record_
     push = line(contact, "push", key="organization")
     page = client.get(f"/admin/npd/contact/{contact.pk}/change/")
     assert (page.status_code, page.context["activity"].acts[0].offer.is_undone) == (200, False)
-    (step,) = undo_decisions([push], by=dora).done
+    (step,) = undo_decisions([push], by=dora).undone
     assert (step.now, step.back_to) == ("Three Ltd", "Two Ltd")
     world.work(contact)
     assert (contact.organization, world.values(contact)["organization"]) == (two, "Two Ltd")

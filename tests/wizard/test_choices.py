@@ -8,7 +8,7 @@ import pytest
 
 from npd.models import Contact
 from sync.models import BoardLink
-from sync.monday import board_structure
+from sync.monday import connector
 from sync.reconcile.lookups import phone_region
 from tests.wizard.conftest import PEOPLE, START, Wizard, a_board, mail
 
@@ -21,7 +21,7 @@ def test_boards_are_searched_by_name_and_number(wizard: Wizard, monkeypatch: pyt
     assert f"Customers ({first})" in found
     assert f"({second})" not in found
     assert f"Partners ({second})" in wizard.get(f"boards/?q={second}")
-    monkeypatch.setattr(board_structure, "MAX_LISTED_BOARDS", 0)  # an account with more than are listed
+    monkeypatch.setattr(connector, "MAX_LISTED_BOARDS", 0)  # an account with more than are listed
     assert f"Partners ({second})" in wizard.get(f"boards/?q={second}")
     assert "0 boards are listed" in wizard.get("boards/?q=999999999")
 

@@ -8,25 +8,24 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from sync.monday.board_items import Reading
-from sync.monday.columns.raw_values import (
-    MondayColumn,
-    event_value,
-    known_value,
-    list_under,
-    object_or_empty,
-    parse_ids,
-)
-from sync.monday.columns.values import TextConverter, plain_text, too_large_reason
+from sync.monday.columns.values import TextColumn, plain_text, too_large_reason
 from sync.monday.conversion import (
     Canonical,
+    Converter,
     ConverterOptions,
     ListConverter,
     Local,
+    OneText,
     UnknownValue,
+    event_value,
     field_label,
+    known_value,
+    list_under,
+    object_or_empty,
     only_field,
     only_text,
     parse_elements,
+    parse_ids,
     unreadable_value,
 )
 from sync.monday.texts import drop_from_label, fold_whitespace, label_key
@@ -91,25 +90,23 @@ EMPTY_INDEX = "5"  # the empty label, unless a person gave it a text (the same p
 _FIRST_INDEXES = [str(index) for index in range(20) if str(index) != EMPTY_INDEX]
 
 
-class StatusConverter(MondayColumn):
+class StatusConverter(OneText):
     """A base keeps `{"index", "label"}`, or None where nothing is chosen.
 
     The index alone says nothing: a person can give the empty label (index 5 by default) a text, or remove a
     label's text. A label without a text is the empty value.
     """
 
-    column_type = "status"
-    name = "status"
-    event_type = "color"
+    column_type = name = "status"
     fragment = "... on StatusValue { index label }"
-    has_labels = shows_labels = True
-    creates_labels = True
+    has_labels = True
+    shows_choices = True
 
     def __init__(self, options: ConverterOptions) -> None:
         self._labels = current_labels(options.settings)
 
-    def local(self, raw: Local) -> Canonical:
-        return plain_label(only_text(raw)[1])
+    def canonical(self, text: str | None) -> str | None:
+        return plain_label(text)
 
     def remote(self, raw: Any) -> Canonical:
         label = object_or_empty(raw).get("label")
@@ -145,25 +142,18 @@ class StatusConverter(MondayColumn):
             return {"index": index}
         return {"label": label if index is None else self._labels[index]}
 
-    def from_text(self, text: str, current_local: Local) -> Local:
-        return {only_field(current_local)[0]: plain_label(text)}
-
     def rejection_reason(self, raw_local: Local) -> str | None:
         name, text = only_text(raw_local)
         label = plain_label(text)
         if label is None or label_id(label, self._labels) is not None:
             return None
+        field = field_label(name)
         if label.isdecimal():
-            return (
-                f"{field_label(name)}: Monday reads “{label}” as an index; add a label with that "
-                "text to the column first"
-            )
+            return f"{field}: Monday reads “{label}” as an index; add a label with that text to the column first"
         if len(label) > LABEL_CHARACTERS:
-            return f"{field_label(name)}: {len(label):,} characters; a status label on Monday holds {LABEL_CHARACTERS}"
+            return f"{field}: {len(label):,} characters; a status label on Monday holds {LABEL_CHARACTERS}"
         if len(self._labels) >= MAX_LABELS:
-            return (
-                f"{field_label(name)}: the column has its {MAX_LABELS} labels already, and “{label}” is not one of them"
-            )
+            return f"{field}: the column has its {MAX_LABELS} labels already, and “{label}” is not one of them"
         return None
 
     def from_event(self, payload_value: Any, column_type: str) -> Canonical:
@@ -192,18 +182,17 @@ class StatusConverter(MondayColumn):
 # A list, or one text, and the labels of a dropdown column.
 
 
-class DropdownConverter(ListConverter, MondayColumn):
+class DropdownConverter(ListConverter):
     """A base keeps `{"values": [{"id", "label"}]}`, or None where nothing is chosen.
 
     An NPD field with a list takes any number of labels; one with a text takes one label, which is not split.
     """
 
-    column_type = "dropdown"
-    name = "dropdown"
+    column_type = name = "dropdown"
     fragment = "... on DropdownValue { values { id label } }"
     empty_fields: ClassVar[Mapping[str, Any]] = {"values": []}
-    has_labels = shows_labels = True
-    creates_labels = True
+    has_labels = True
+    shows_choices = True
     takes_single_text = True
 
     def __init__(self, options: ConverterOptions) -> None:
@@ -307,7 +296,7 @@ def _entries(values: Any, text_key: str) -> list[dict[str, str]]:
 # value has only the item or only the name: `{"item": "123"}` or `{"name": "ACME"}`; the reconciler finds the record.
 
 
-class _RelatedRecord(MondayColumn):
+class _RelatedRecord(Converter):
     """One related record, by what the column holds of it under `key`: its item, or its name."""
 
     key: ClassVar[str]
@@ -346,7 +335,6 @@ class RelationConverter(_RelatedRecord):
     name = "relation"
     key = "item"
     names_items = True
-    event_type = "board-relation"
     fragment = "... on BoardRelationValue { linked_item_ids }"
     empty_fields: ClassVar[Mapping[str, Any]] = {"linked_item_ids": []}
 
@@ -404,7 +392,7 @@ class RelationConverter(_RelatedRecord):
         return self.remote({"item_ids": [object_or_empty(link).get("linkedPulseId") for link in links]})
 
 
-class RelationNameConverter(_RelatedRecord, TextConverter):
+class RelationNameConverter(_RelatedRecord, TextColumn):
     """One related record, by its name in a text column. A base keeps the text, or None."""
 
     name = "relation_name"

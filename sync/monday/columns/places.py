@@ -16,17 +16,18 @@ import phonenumbers
 from phonenumbers.geodata.locale import LOCALE_DATA
 
 from sync.monday.board_items import Reading
-from sync.monday.columns.raw_values import MondayColumn, complete_value, event_value, text_under
-from sync.monday.columns.values import TextConverter, plain_text, too_large_reason
+from sync.monday.columns.values import TextColumn, plain_text, too_large_reason
 from sync.monday.conversion import (
     AmbiguousSplit,
     Canonical,
     ConverterOptions,
     Local,
+    OneText,
     UnknownValue,
-    field_label,
-    only_field,
+    complete_value,
+    event_value,
     only_text,
+    text_under,
 )
 from sync.monday.texts import canonical_text, drop_invisible, fold_whitespace, plain_letters
 
@@ -113,8 +114,8 @@ _SPLIT_HINT = "say what belongs to street, city, state, zip and country"
 _Shares = Mapping[str, Sequence[str]]
 
 
-class AddressConverter(TextConverter):
-    """Five fields, one text column. A base keeps the column's text."""
+class AddressConverter(TextColumn):
+    """Five fields, one text column."""
 
     name = "address"
 
@@ -239,7 +240,7 @@ _ONE_NUMBER = re.compile(
 )
 
 
-class PhoneConverter(MondayColumn):
+class PhoneConverter(OneText):
     """A base keeps `{"phone", "countryShortName"}`, or None for an empty cell.
 
     A number without a country is read in the cell's country, and where it is none of that country's in the region of
@@ -247,26 +248,24 @@ class PhoneConverter(MondayColumn):
     add a wrong country.
     """
 
-    column_type = "phone"
-    name = "phone"
+    column_type = name = "phone"
     is_stateless = True
     fragment = "... on PhoneValue { phone country_short_name }"
-    is_always_asked = True
-    is_distinctive = True
     bare_text_problem = " without its country"
 
     def __init__(self, options: ConverterOptions) -> None:
         self.region = country_code(options.region) or options.region
 
-    def local(self, raw: Local) -> Canonical:
-        return canonical_phone(only_text(raw)[1], self.region)
+    def canonical(self, text: str | None) -> str | None:
+        return canonical_phone(text, self.region)
 
     def remote(self, raw: Any) -> Canonical:
         number = self._number_in(raw)
         return _plain_number(text_under(raw, "phone")) if number is None else _compared_form(number)
 
     def _number_in(self, cell: Any) -> phonenumbers.PhoneNumber | None:
-        text, country = _plain_number(text_under(cell, "phone")), _country_in(cell)
+        text = _plain_number(text_under(cell, "phone"))
+        country = _country_in(cell)
         if text is None:
             return None
         # The cell's country decides how its digits are read; the settings' region is only a fallback.
@@ -305,49 +304,40 @@ class PhoneConverter(MondayColumn):
         return super().from_event(payload_value, column_type)
 
     def changed_value(self, remote_raw: Any, current: Any) -> Any:
-        number, spelling = self._number_in(remote_raw), _plain_number(text_under(remote_raw, "phone"))
+        number = self._number_in(remote_raw)
+        spelling = _plain_number(text_under(remote_raw, "phone"))
         if spelling is None or number is None:
             return spelling
         # With its country: without one it would mean another number once the record's region is another.
         is_same = spelling.startswith("+") and canonical_phone(spelling, self.region) == _compared_form(number)
         return spelling if is_same else _whole_form(number)
 
-    def from_text(self, text: str, current_local: Local) -> Local:
-        typed = _plain_number(text)
-        if problem := self._problem(typed):
-            raise ValueError(f"{problem}.")
-        # With its country, as what is assumed of a number without one may be changed later.
-        return {only_field(current_local)[0]: self._with_country(typed)}
-
-    def completed(self, raw_local: Local) -> Local:
-        name, text = only_text(raw_local)
+    def tidied(self, text: str | None) -> str | None:
+        """With its country, as what is assumed of a number without one may be changed later."""
         plain = _plain_number(text)
-        whole = self._with_country(plain)
-        return raw_local if whole == plain else {name: whole}
-
-    def _with_country(self, plain: str | None) -> str | None:
         number = _parse_phone(plain, self.region) if plain and not plain.startswith("+") else None
         return plain if number is None else _whole_form(number)
 
-    def rejection_reason(self, raw_local: Local) -> str | None:
+    def completed(self, raw_local: Local) -> Local:
         name, text = only_text(raw_local)
-        problem = self._problem(_plain_number(text))
-        return f"{field_label(name)}: {problem}" if problem else None
+        whole = self.tidied(text)
+        return raw_local if whole == _plain_number(text) else {name: whole}
 
-    def _problem(self, typed: str | None) -> str | None:
+    def problem(self, text: str) -> str | None:
         """Why nobody could dial this, and what to write instead."""
-        if typed is None or _parse_phone(typed, self.region):
+        if _parse_phone(text, self.region):
             return None
-        is_number = _ONE_NUMBER.fullmatch(typed) and any(character.isdigit() for character in typed)
-        country, is_whole = country_name(self.region), typed.startswith("+")
-        what = "is not a phone number"
-        if len(list(phonenumbers.PhoneNumberMatcher(typed, self.region, _POSSIBLE))) > 1:
-            what = "is more than one phone number"
+        is_number = _ONE_NUMBER.fullmatch(text) and any(character.isdigit() for character in text)
+        is_whole = text.startswith("+")
+        country = country_name(self.region)
+        fault = "is not a phone number"
+        if len(list(phonenumbers.PhoneNumberMatcher(text, self.region, _POSSIBLE))) > 1:
+            fault = "is more than one phone number"
         elif is_number and not is_whole and country is None:
-            what = f"has no country's code, and the country “{self.region}” is not recognized"
+            fault = f"has no country's code, and the country “{self.region}” is not recognized"
         elif is_number:
-            what = f"is not a complete phone number{'' if is_whole else f' in the country {country} ({self.region})'}"
-        return f"“{typed}” {what}; write one number with a plus and its country's code, such as +49 171 1234567"
+            fault = f"is not a complete phone number{'' if is_whole else f' in the country {country} ({self.region})'}"
+        return f"“{text}” {fault}; write one number with a plus and its country's code, such as +49 171 1234567"
 
     def display(self, canonical: Canonical) -> str:
         text = str(canonical or "")
@@ -447,11 +437,13 @@ def _add_plus(text: str, country: str) -> str:
     Only digits that begin with the calling code of the cell's own country, and not with the prefix that is
     dialled within that country (developer.monday.com/api-reference/reference/phone).
     """
-    digits, code = text.strip(), phonenumbers.country_code_for_region(country)
+    digits = text.strip()
+    code = phonenumbers.country_code_for_region(country)
     # Only plain digits: anything else already says how it is to be read.
     if not (digits.isascii() and digits.isdecimal() and code and digits.startswith(str(code))):
         return text
-    national, international = _parse_phone(digits, country), _parse_phone(f"+{digits}", country)
+    national = _parse_phone(digits, country)
+    international = _parse_phone(f"+{digits}", country)
     if international is None or not phonenumbers.is_valid_number(international):
         return text
     national_prefix = phonenumbers.ndd_prefix_for_region(country, True)

@@ -25,7 +25,8 @@ from sync.limits import credentials, quota
 from sync.models import BoardLink, FieldMapping, IgnoredItem, WebhookEvent
 from sync.monday.board import LOG_PREFIX, ActivityEntry, EventKind, InvalidEvent, ItemEvent, url_fingerprint
 from sync.monday.board_events import (
-    EVENT_PATHS,
+    HAPPENED_AT_PATH,
+    USER_ID_PATH,
     WEBHOOK_EVENTS,
     change_body,
     changes_without_values,
@@ -396,7 +397,7 @@ def _silence_reason(link: BoardLink, own_user_id: str) -> str:
     # How many changes other people made since, and when the first of them was.
     params = {
         "board": link.board_id, "log": f"{LOG_PREFIX}%", "updated": ITEM_UPDATED, "own": own_user_id, "last": last,
-        "time_path": list(EVENT_PATHS.happened_at), "user_path": list(EVENT_PATHS.user_id),
+        "time_path": list(HAPPENED_AT_PATH), "user_path": list(USER_ID_PATH),
     }  # fmt: skip
     [(count, oldest)] = fetch_rows(_COUNT_MISSED, params)
     if count < MIN_MISSED or oldest is None or oldest > sync_now() - LONGEST_DELAY:

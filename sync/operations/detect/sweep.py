@@ -61,19 +61,19 @@ def updated_since(
     UNREADABLE_ANSWER where they don't come in the order of their last update and no edit meanwhile explains
     it, MondayError.
     """
-    page = first
+    page, cursor = first
     listed = set[str]()
     order = _UpdateOrder()
     while True:
-        times = [item.at for item in page.items if item.at is not None]
+        times = [item.at for item in page if item.at is not None]
         order.check_page(times)
-        listed |= {item.item_id for item in page.items}
-        yield [item for item in page.items if item.at is not None and item.at >= begin]
+        listed |= {item.item_id for item in page}
+        yield [item for item in page if item.at is not None and item.at >= begin]
         if order.last is not None and order.last < begin:
             return
-        if page.cursor is None:
+        if cursor is None:
             break
-        page = connector.updated_items(page.cursor)
+        page, cursor = connector.updated_items(cursor)
     if items_count is not None and len(listed) < items_count:
         short = MondayError(LISTING_TRUNCATED, f"Monday listed {len(listed):,} of the board's {items_count:,} items")
         short.shortfall = items_count - len(listed)
@@ -249,7 +249,8 @@ class _Sweep:
 
     def _enqueue_updated(self, changes: BoardActivity) -> int:
         enqueued = 0
-        for item in changes.recently_updated.items:
+        newest, _ = changes.recently_updated
+        for item in newest:
             # Not on later pages: what was edited while these were read is the next sweep's.
             self._advance_cursor(item.at)
         try:

@@ -36,7 +36,7 @@ from sync.limits import MeteredClient, board_costs, client, client_override, quo
 from sync.models import ApprovalRequest, BoardLink, Intent, IntentState, SyncedModel, SyncQueue
 from sync.monday.conversion import UnknownValue
 from sync.monday.errors import MondayError, Scope
-from sync.monday.usage import CallReport
+from sync.monday.graphql import Answer
 from sync.operations.detect.comparison import BoardListing, records_without_item
 from sync.outbox.claim import Claim
 from sync.reconcile.decide import unread
@@ -348,7 +348,7 @@ class ReadOnlyClient(MeteredClient):
         if document.lstrip().startswith("mutation"):
             raise RuntimeError("A dry run came to a call that writes. It was not sent. Please report it.")
         self.calls += 1
-        answer: CallReport = super().execute(document, variables)
+        answer: Answer = super().execute(document, variables)
         self.points += answer.complexity.query if answer.complexity else 0
         return answer
 

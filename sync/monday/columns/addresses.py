@@ -1,0 +1,230 @@
+"""Columns with an address and its label: email and link. The label is not mapped, and stays as a person wrote it."""
+
+import re
+from collections.abc import Mapping
+from typing import Any, ClassVar, NamedTuple
+from urllib.parse import quote
+
+from sync.monday.board_items import Reading
+from sync.monday.conversion import (
+    Canonical,
+    Local,
+    OneText,
+    complete_value,
+    field_label,
+    object_or_empty,
+    only_text,
+    text_under,
+)
+from sync.monday.texts import ascii_domain, canonical_text, drop_invisible, plain_letters, readable_domain
+
+
+class AddressWithLabel(OneText):
+    """An address under `key`; a base keeps it with its label under "text", or None for an empty cell."""
+
+    key: ClassVar[str]
+    is_stateless = True
+
+    def remote(self, raw: Any) -> Canonical:
+        return self.canonical(text_under(raw, self.key))
+
+    def stored_value(self, reading: Reading) -> Any:
+        value = object_or_empty(complete_value(reading, self.column_type))
+        address = text_under(value, self.key) if value else None
+        if not address:
+            return None
+        label = value.get("text")
+        return {self.key: address, "text": label if isinstance(label, str) else address}
+
+    def to_remote(self, raw_local: Local, existing_remote_raw: Any) -> Any:
+        address = self.tidied(only_text(raw_local)[1])
+        if address is None:
+            return None
+        sent = self.sent(address)
+        existing = existing_remote_raw if isinstance(existing_remote_raw, Mapping) else {}
+        label = canonical_text(existing.get("text"))
+        # A label that only repeats the old address changes with it.
+        is_own = label is not None and self.canonical(label) != self.canonical(existing.get(self.key))
+        return {self.key: sent, "text": label if is_own else sent}
+
+    def sent(self, address: str) -> str:
+        """The address as Monday takes it."""
+        raise NotImplementedError
+
+    def changed_value(self, remote_raw: Any, current: Any) -> Any:
+        return self.tidied(text_under(remote_raw, self.key))
+
+
+# The standards allow more before the @ (RFC 5322, 3.2.3) than Monday is known to take.
+_DOUBTFUL = re.compile(r"[^A-Za-z0-9._%+'-](?=.*@)")
+
+
+class EmailConverter(AddressWithLabel):
+    column_type = name = key = "email"
+    bare_text_problem = ", which may be a label"
+    fragment = "... on EmailValue { email label }"
+
+    def canonical(self, text: str | None) -> str | None:
+        """Without regard to case and width, before the @ too: no provider tells two people apart by it.
+
+        A domain is in its own letters, not in the xn-- form.
+        """
+        name, at_sign, domain = (self.tidied(text) or "").lower().rpartition("@")
+        return canonical_text(name + at_sign + readable_domain(domain))
+
+    def tidied(self, text: str | None) -> str | None:
+        """Without the scheme of a link to it, and without the dot with which a whole domain may end."""
+        bare = re.sub(r"^(?:mailto:\s*)+", "", plain_letters(text or ""), flags=re.IGNORECASE)
+        return canonical_text(bare.rstrip(".") if "@" in bare else bare)
+
+    def sent(self, address: str) -> str:
+        """With the xn-- form of a domain, which mail servers and whatever checks addresses know."""
+        name, at_sign, domain = address.rpartition("@")
+        return name + at_sign + (domain if domain.isascii() else ascii_domain(domain.lower()))
+
+    def problem(self, text: str) -> str | None:
+        is_address = re.fullmatch(r"[^@\s]+@[^@\s.]+(\.[^@\s.]+)+", text)
+        return None if is_address else f"“{text}” is not an email address; it needs the form name@example.org"
+
+    def rejection_reason(self, raw_local: Local) -> str | None:
+        # Only Monday knows which it takes.
+        return None
+
+    def rejection_risk(self, raw_local: Local) -> str | None:
+        name, text = only_text(raw_local)
+        sign = _DOUBTFUL.search(self.tidied(text) or "")
+        if sign is None:
+            return None
+        return f"{field_label(name)}: “{sign[0]}” in an email address is probably rejected by Monday; use another one"
+
+
+# The scheme, and what stands between "//" and the path: both may be missing.
+_URL_PARTS = re.compile(r"(?:([a-z][a-z0-9+.-]*)://)?([^/?#]*)([^?#]*)(.*)\Z", re.IGNORECASE | re.DOTALL)
+_INNER_DOT = re.compile(r"[^.:]\.[^.:]")
+
+# mailto:ada@example.org and the like: a scheme without "//", and no host with a port.
+_OTHER_SCHEME = re.compile(r"[a-z][a-z0-9+-]*:(?!//)[^0-9\s]\S*\Z", re.IGNORECASE)
+
+
+class _WebAddress(NamedTuple):
+    """An address on the web; `scheme` is empty where the text has none. `rest` are its query and its fragment."""
+
+    scheme: str
+    user: str
+    host: str
+    path: str
+    rest: str
+
+
+class LinkConverter(AddressWithLabel):
+    """Monday takes no address without a scheme (developer.monday.com/api-reference/reference/link); one that NPD stores
+    without is sent, and compared, as https.
+    """
+
+    column_type = name = "link"
+    key = "url"
+    bare_text_problem = ", which may be its label"
+
+    def canonical(self, text: str | None) -> str | None:
+        """As RFC 3986 (6.2) compares addresses: what means the same is written in one way.
+
+        A domain is in its own letters, not in the xn-- form; without a scheme it is https.
+        """
+        url = _visible(text)
+        web = _parse_web_address(url)
+        if web is None:
+            # Of any other link only the scheme has no case.
+            scheme, colon, rest = (url or "").partition(":")
+            return scheme.lower() + colon + rest if url and _OTHER_SCHEME.match(url) else url
+        scheme = (web.scheme or "https").lower()
+        path = _resolve_dots(_fold_escapes(web.path))
+        # A sign that only opens what doesn't follow says nothing.
+        query, _, fragment = web.rest.partition("#")
+        query = "" if query == "?" else _fold_escapes(query)
+        rest = f"{query}#{_fold_escapes(fragment)}" if fragment else query
+        # The user's name and password before an @ can be case-sensitive.
+        start = f"{scheme}://{_fold_escapes(web.user)}{_canonical_host(web.host, scheme)}"
+        return canonical_text(f"{start}{'' if path == '/' else path}{rest}")
+
+    def tidied(self, text: str | None) -> str | None:
+        """With an escape for each space: no form takes one."""
+        url = _visible(text)
+        return url if _parse_web_address(url) is None else _SPACE.sub(lambda space: quote(space[0]), url or "")
+
+    def sent(self, address: str) -> str:
+        web = _parse_web_address(address)
+        return f"https://{address}" if web is not None and not web.scheme else address
+
+    def problem(self, text: str) -> str | None:
+        is_link = _parse_web_address(text) is not None or _OTHER_SCHEME.match(text)
+        return None if is_link else f"“{text}” is not a web address; it needs a form such as https://example.org"
+
+
+def _visible(text: str | None) -> str | None:
+    return canonical_text(drop_invisible(text or ""))
+
+
+def _parse_web_address(url: str | None) -> _WebAddress | None:
+    """The parts of a web address; None for any other text. A host without a scheme needs a dot to be one."""
+    parts = _URL_PARTS.match(url) if url and not _OTHER_SCHEME.match(url) else None
+    if parts is None:
+        return None
+    scheme, authority, path, rest = parts.groups(default="")
+    # Where a host has a space, a sentence only names an address.
+    if _SPACE.search(authority):
+        return None
+    user, at_sign, host = authority.rpartition("@")
+    has_host = bool(scheme and host) or host.partition(":")[0] == "localhost" or _INNER_DOT.search(host)
+    return _WebAddress(scheme, user + at_sign, host, path, rest) if has_host else None
+
+
+_DEFAULT_PORTS = {"http": "80", "https": "443", "ftp": "21"}
+# Escapes, and what stands in no address but as one; browsers take it and escape it.
+_ESCAPES = re.compile(r"""(?:%[0-9a-f]{2})+|[\s"<>\\^`{|}\[\]]+""", re.IGNORECASE)
+_SPACE = re.compile(r"\s+")
+_UNRESERVED = re.compile(r"[A-Za-z0-9._~-]|[^\s\x00-\x7f\ud800-\udfff]")
+
+
+def _canonical_host(host: str, scheme: str) -> str:
+    name, colon, port = host.rpartition(":")
+    if not colon or not (port == "" or port.isdecimal()):
+        name = host
+        port = ""
+    # Unicode's compatible form has the full-width letters and dots of an input method as plain ones.
+    # The brackets of an IPv6 address are its own.
+    domain = name if name.startswith("[") else _fold_escapes(name)
+    # The dot with which a whole domain may end says nothing.
+    name = readable_domain(plain_letters(domain).lower()).removesuffix(".")
+    # As a number: 0443 is 443.
+    port = plain_letters(port).lstrip("0") or (port and "0")
+    return name if port in ("", _DEFAULT_PORTS.get(scheme)) else f"{name}:{port}"
+
+
+def _fold_escapes(part: str) -> str:
+    """The part of an address with escapes only for what has to be escaped, in capitals (RFC 3986, 6.2.2)."""
+
+    def fold(escapes: re.Match[str]) -> str:
+        if escapes[0][0] != "%":
+            return escaped(escapes[0])
+        text = bytes.fromhex(escapes[0].replace("%", "")).decode(errors="surrogateescape")
+        plain = {letter for letter in text if _UNRESERVED.match(letter) and drop_invisible(letter)}
+        return "".join(letter if letter in plain else escaped(letter) for letter in text)
+
+    def escaped(letters: str) -> str:
+        return "".join(f"%{byte:02X}" for byte in letters.encode(errors="surrogateescape"))
+
+    return _ESCAPES.sub(fold, part)
+
+
+def _resolve_dots(path: str) -> str:
+    """The path without “.” and “..” (RFC 3986, 5.2.4)."""
+    if "/." not in path:
+        return path
+    kept: list[str] = []
+    segments = path.split("/")
+    for segment in segments:
+        if segment == "..":
+            kept = kept[:-1] or [""]
+        elif segment != ".":
+            kept.append(segment)
+    return "/".join([*kept, ""] if segments[-1] in (".", "..") else kept)
