@@ -9,6 +9,7 @@ It stays whole: every rule reads plans that others made, so these types stand be
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
@@ -409,6 +410,13 @@ class RecordPlan:
     def link_to(self) -> str | None:
         """The item that it is linked with by this pass."""
         return self.identity.item.id if self.identity.item else None
+
+    @property
+    def linked_record(self) -> SyncedModel:
+        """The record as it will be with that item."""
+        record = copy(self.record)
+        record.monday_id = self.link_to
+        return record
 
     @property
     def may_sync(self) -> bool:

@@ -45,7 +45,6 @@ from sync.reconcile.field_values import BoardContext
 from sync.reconcile.gather import Gatherer, claimed
 from sync.reconcile.identity import ANSWERED, LINKED, facts_after
 from sync.reconcile.lookups import load_board
-from sync.reconcile.new_items import with_item
 from sync.reconcile.pass_plan import (
     GIVING,
     AnswerKind,
@@ -399,7 +398,7 @@ def _given(planned: PlannedRun) -> dict[UUID, SyncedModel]:
     given = {key: record for key, record in given.items() if key not in plan.records}
     answered = {key: one.record for key, one in plan.records.items() if one.ending.detail == ANSWERED}
     linking = {key: record for key, record in plan.records.items() if record.ending.detail == LINKED}
-    given |= {key: with_item(record.record, str(record.link_to)) for key, record in linking.items()}
+    given |= {key: record.linked_record for key, record in linking.items()}
     # One that is united with another is gone.
     given |= {key: record for key, record in answered.items() if key not in named}
     linked = {answer.record_id for answer in plan.answers if answer.done and answer.record_id}

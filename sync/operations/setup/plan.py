@@ -54,7 +54,6 @@ from sync.reconcile.field_values import (
 )
 from sync.reconcile.gather import Gatherer, Pair, claimed
 from sync.reconcile.lookups import load_directory
-from sync.reconcile.new_items import with_item
 from sync.reconcile.pass_plan import GIVING, FieldPlan, ItemAct, ItemPlan, PassFacts, Plan, RecordPlan
 from sync.registry import link_of, target_of
 
@@ -324,8 +323,7 @@ class Planner:
         self.result.counts["sync_off"] = records.filter(unsynced()).count()
         for start in range(0, len(ids), CHUNK_SIZE):
             facts, plan = self._planned([Claim(key, None, []) for key in ids[start : start + CHUNK_SIZE]])
-            linking = {key: record for key, record in plan.records.items() if record.link_to}
-            linked = {key: with_item(record.record, str(record.link_to)) for key, record in linking.items()}
+            linked = {key: record.linked_record for key, record in plan.records.items() if record.link_to}
             self.listed.linked |= linked
             # What differs between a record and the item that it is linked with the pass behind this one finds.
             compared = self._planned([Claim(key, None, []) for key in linked], linked)[1].records if linked else {}
