@@ -158,14 +158,13 @@ def receive_webhook(request: HttpRequest, token: str | None = None) -> JsonRespo
     One whose announced length is too large is refused without being read.
     """
     if int(request.META.get("CONTENT_LENGTH") or 0) > inbox.MAX_BODY_BYTES:
-        received = inbox.TOO_LARGE
-    else:
-        received = inbox.receive(
-            request.body, authorization=request.headers.get("Authorization"), path_token=token, path=request.path
-        )
-    if received.code:
-        return error_response(received.status, received.code, received.sentence)
-    return JsonResponse(received.body, status=received.status)
+        return error_response(*inbox.TOO_LARGE)
+    authorization = request.headers.get("Authorization")
+    try:
+        body = inbox.receive(request.body, authorization=authorization, path_token=token, path=request.path)
+    except inbox.DeliveryRefused as refusal:
+        return error_response(refusal.status, refusal.code, str(refusal))
+    return JsonResponse(body)
 
 
 class SchemaView(SpectacularAPIView):

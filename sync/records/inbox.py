@@ -6,7 +6,6 @@ import hashlib
 import hmac
 import json
 import math
-from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from typing import Any
 
@@ -128,90 +127,80 @@ NO_BOARD = "no board link: no record type is linked to this board"
 NO_ITEM = "nothing that a record holds: neither an item nor one of its columns"
 
 
-@dataclass(frozen=True)
-class WebhookAnswer:
-    """The answer to a delivery: HTTP status and body; a refusal has `code` and `sentence` instead."""
+# HTTP status, code and sentence of what is refused.
 
-    status: int
-    body: dict[str, Any] = field(default_factory=dict)
-    code: str = ""
-    sentence: str = ""
-
-
-CLOSED = WebhookAnswer(
+CLOSED = (
     403,
-    code="closed",
-    sentence="Webhooks are closed: connect Monday in the set-up, or set MONDAY_SIGNING_SECRET (webhooks of an app) or "
-    "MONDAY_WEBHOOK_TOKEN (webhooks of a personal token) and run `manage.py monday_setup`.",
+    "closed",
+    (
+        "Webhooks are closed: connect Monday in the set-up, or set MONDAY_SIGNING_SECRET (webhooks of an app) or "
+        "MONDAY_WEBHOOK_TOKEN (webhooks of a personal token) and run `manage.py monday_setup`."
+    ),
 )
-
-SIGNED_URL_CLOSED = WebhookAnswer(
+SIGNED_URL_CLOSED = (
     403,
-    code="closed",
-    sentence="This address takes signed webhooks only, and MONDAY_SIGNING_SECRET is not set. Set it, or use "
-    "the address with the token, which `manage.py monday_setup` registers.",
+    "closed",
+    (
+        "This address takes signed webhooks only, and MONDAY_SIGNING_SECRET is not set. Set it, or use the address "
+        "with the token, which `manage.py monday_setup` registers."
+    ),
 )
-
-TOKEN_URL_CLOSED = WebhookAnswer(
+TOKEN_URL_CLOSED = (
     403,
-    code="closed",
-    sentence="This address needs MONDAY_WEBHOOK_TOKEN, which is not set. Set it, or send signed webhooks to "
-    "/webhooks/monday/.",
+    "closed",
+    "This address needs MONDAY_WEBHOOK_TOKEN, which is not set. Set it, or send signed webhooks to /webhooks/monday/.",
 )
-
-WRONG_TOKEN = WebhookAnswer(
+WRONG_TOKEN = (
     401,
-    code="wrong_token",
-    sentence="The last part of this address is not MONDAY_WEBHOOK_TOKEN. Run `manage.py monday_setup`, which "
-    "registers the right address.",
+    "wrong_token",
+    (
+        "The last part of this address is not MONDAY_WEBHOOK_TOKEN. Run `manage.py monday_setup`, which registers the "
+        "right address."
+    ),
 )
-
-UNSIGNED = WebhookAnswer(
+UNSIGNED = (
     401,
-    code="unsigned",
-    sentence="The webhook is not signed. Make it with an app's token; or set MONDAY_WEBHOOK_TOKEN, then run "
-    "`manage.py monday_setup`, which registers the address for a personal token.",
+    "unsigned",
+    (
+        "The webhook is not signed. Make it with an app's token; or set MONDAY_WEBHOOK_TOKEN, then run "
+        "`manage.py monday_setup`, which registers the address for a personal token."
+    ),
 )
-
-NOT_JSON = WebhookAnswer(400, code="not_json", sentence="The webhook's body is not JSON.")
-
-TOO_LARGE = WebhookAnswer(
-    413,
-    code="too_large",
-    sentence=f"A webhook has at most {MAX_BODY_BYTES:,} bytes; this one was refused by its length.",
-)
+NOT_JSON = (400, "not_json", "The webhook's body is not JSON.")
+TOO_LARGE = (413, "too_large", f"A webhook has at most {MAX_BODY_BYTES:,} bytes; this one was refused by its length.")
 
 
 class DeliveryRefused(Exception):
-    """The delivery is not taken; the answer's sentence holds no secret."""
+    """The delivery is not taken; its sentence holds no secret."""
 
-    def __init__(self, answer: WebhookAnswer) -> None:
-        super().__init__(answer.sentence)
-        self.answer = answer
+    def __init__(self, status: int, code: str, sentence: str) -> None:
+        super().__init__(sentence)
+        self.status = status
+        self.code = code
 
 
-def receive(raw_body: bytes, *, authorization: str | None, path_token: str | None, path: str) -> WebhookAnswer:
-    """Take one delivery: store it and enqueue its record in one transaction, or say why it is refused.
+def receive(raw_body: bytes, *, authorization: str | None, path_token: str | None, path: str) -> dict[str, str]:
+    """Take one delivery: store it and enqueue its record in one transaction; return the answer's body.
 
     `authorization` is the request's header, `path_token` the secret part of the address (None at the address
-    without one), `path` the address without the host, for which a signature must have been issued.
+    without one), `path` the address without the host, for which a signature must have been issued. Raises
+    DeliveryRefused.
     """
     try:
         # The size first: a larger body isn't even parsed.
         if len(raw_body) > MAX_BODY_BYTES:
-            raise DeliveryRefused(TOO_LARGE)
+            raise DeliveryRefused(*TOO_LARGE)
         challenge = _handshake_challenge(raw_body)
         if challenge is not None:
             # A handshake is unsigned; at the address with a token it has to know that token.
             _check_path_token(path_token, credentials.webhook_secrets()[0])
-            return WebhookAnswer(200, {"challenge": challenge})
+            return {"challenge": challenge}
         _check_sender(authorization, path_token, path)  # before the body is read as an event
         body, event = _parse_body(raw_body)
     except DeliveryRefused as refusal:
-        log.warning("webhook refused", code=refusal.answer.code, reason=refusal.answer.sentence)
-        return refusal.answer
-    outcome = _store_delivery(raw_body, body, event)
-    return WebhookAnswer(200, {"received": outcome})
+        log.warning("webhook refused", code=refusal.code, reason=str(refusal))
+        raise
+    return {"received": _store_delivery(raw_body, body, event)}
 
 
 def _handshake_challenge(raw_body: bytes) -> str | None:
@@ -238,7 +227,7 @@ def _check_path_token(path_token: str | None, wanted: str) -> None:
         return
     # In constant time, so that the token can't be guessed character by character.
     if not hmac.compare_digest(path_token.encode(errors="replace"), wanted.encode()):
-        raise DeliveryRefused(WRONG_TOKEN)
+        raise DeliveryRefused(*WRONG_TOKEN)
 
 
 def _check_sender(authorization: str | None, path_token: str | None, path: str) -> None:
@@ -250,20 +239,20 @@ def _check_sender(authorization: str | None, path_token: str | None, path: str) 
     signed = bool(signing_secret)
     tokened = bool(wanted)
     if not signed and not tokened:
-        raise DeliveryRefused(CLOSED)
+        raise DeliveryRefused(*CLOSED)
     if path_token is None and not signed:
-        raise DeliveryRefused(SIGNED_URL_CLOSED)
+        raise DeliveryRefused(*SIGNED_URL_CLOSED)
     if path_token is not None and not tokened:
-        raise DeliveryRefused(TOKEN_URL_CLOSED)
+        raise DeliveryRefused(*TOKEN_URL_CLOSED)
     _check_path_token(path_token, wanted)
     if not authorization and path_token is None:
-        raise DeliveryRefused(UNSIGNED)
+        raise DeliveryRefused(*UNSIGNED)
     if not authorization or not signed:
         return  # where it can't be checked, the path's token is proof enough
     try:
         verify_jwt(authorization, signing_secret, settings.SITE_URL + path, sync_now())
     except InvalidSignature as error:
-        raise DeliveryRefused(WebhookAnswer(401, code="bad_signature", sentence=str(error))) from error
+        raise DeliveryRefused(401, "bad_signature", str(error)) from error
 
 
 def _parse_body(raw_body: bytes) -> tuple[Any, ItemEvent]:
@@ -277,7 +266,7 @@ def _parse_body(raw_body: bytes) -> tuple[Any, ItemEvent]:
     try:
         body = storable_json(json.loads(raw_body, parse_constant=finite, parse_float=finite))
     except (ValueError, RecursionError) as error:
-        raise DeliveryRefused(NOT_JSON) from error
+        raise DeliveryRefused(*NOT_JSON) from error
     try:
         event = parse_event(body)
     except InvalidEvent as error:
@@ -289,8 +278,7 @@ def _parse_body(raw_body: bytes) -> tuple[Any, ItemEvent]:
 
 
 def _not_an_event(problem: str) -> DeliveryRefused:
-    sentence = f"The webhook's body is not an event. {problem}"
-    return DeliveryRefused(WebhookAnswer(400, code="not_an_event", sentence=sentence))
+    return DeliveryRefused(400, "not_an_event", f"The webhook's body is not an event. {problem}")
 
 
 def storable_json(value: Any) -> Any:

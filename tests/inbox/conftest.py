@@ -10,6 +10,7 @@ import pytest
 from sync.clock import sync_now
 from sync.models import BoardLink
 from sync.outbox import notify
+from sync.records.inbox import DeliveryRefused, receive
 
 SIGNING_SECRET = "test-signing-secret-0123456789abcdef"  # tests/support/servers.py sets these two
 PATH_TOKEN = "test-webhook-token"
@@ -67,3 +68,14 @@ def signed(audience: str, *, secret: str = SIGNING_SECRET, seconds: float = 300,
     now = sync_now().timestamp()
     payload = {"accountId": 1, "userId": 2, "aud": audience, "iat": now, "exp": now + seconds, **claims}
     return jwt.encode(payload, secret, algorithm="HS256")
+
+
+Answer = tuple[int, Any]
+
+
+def answer_of(delivery: bytes, **door: Any) -> Answer:
+    """What a door answers: 200 and the body, or a refusal's status and the refusal."""
+    try:
+        return 200, receive(delivery, **door)
+    except DeliveryRefused as refusal:
+        return refusal.status, refusal

@@ -10,22 +10,22 @@ from pytest_django import Settings
 
 from sync.clock import sync_now
 from sync.models import SyncQueue, WebhookEvent
-from sync.records.inbox import WebhookAnswer, receive
-from tests.inbox.conftest import BARE, PATH_TOKEN, SIGNING_SECRET, WITH_TOKEN, raw, signed
+from tests.inbox.conftest import BARE, PATH_TOKEN, SIGNING_SECRET, WITH_TOKEN, Answer, answer_of, raw, signed
 
 
-def at_bare_door(delivery: bytes, authorization: str | None = None) -> WebhookAnswer:
-    return receive(delivery, authorization=authorization, path_token=None, path=BARE)
+def at_bare_door(delivery: bytes, authorization: str | None = None) -> Answer:
+    return answer_of(delivery, authorization=authorization, path_token=None, path=BARE)
 
 
-def at_path_door(delivery: bytes, token: str = PATH_TOKEN, authorization: str | None = None) -> WebhookAnswer:
-    return receive(delivery, authorization=authorization, path_token=token, path=f"/webhooks/monday/{token}/")
+def at_path_door(delivery: bytes, token: str = PATH_TOKEN, authorization: str | None = None) -> Answer:
+    return answer_of(delivery, authorization=authorization, path_token=token, path=f"/webhooks/monday/{token}/")
 
 
-def assert_refused(received: WebhookAnswer, status: int, code: str) -> None:
-    assert (received.status, received.code, received.body) == (status, code, {})
-    assert received.sentence
-    assert not any(secret in received.sentence for secret in (SIGNING_SECRET, PATH_TOKEN))
+def assert_refused(answer: Answer, status: int, code: str) -> None:
+    answered, refusal = answer
+    assert (answered, refusal.code) == (status, code)
+    assert str(refusal)
+    assert not any(secret in str(refusal) for secret in (SIGNING_SECRET, PATH_TOKEN))
     assert not WebhookEvent.objects.exists()
     assert not SyncQueue.objects.exists()
 
@@ -49,14 +49,14 @@ def test_the_bare_door_refuses_a_forged_signature(settings: Settings, forged: Ca
 def test_the_bare_door_refuses_an_expired_signature_after_the_leeway(settings: Settings) -> None:
     audience = settings.SITE_URL + BARE
     assert_refused(at_bare_door(raw(), signed(audience, seconds=-61)), 401, "bad_signature")
-    assert at_bare_door(raw(), signed(audience, seconds=-30)).status == 200
+    assert at_bare_door(raw(), signed(audience, seconds=-30))[0] == 200
 
 
 @pytest.mark.parametrize("claim", ["nbf", "iat"])
 def test_the_bare_door_refuses_a_signature_before_its_time(settings: Settings, claim: str) -> None:
     audience, now = settings.SITE_URL + BARE, sync_now().timestamp()
     assert_refused(at_bare_door(raw(), signed(audience, **{claim: now + 90})), 401, "bad_signature")
-    assert at_bare_door(raw(), signed(audience, **{claim: now + 30})).status == 200
+    assert at_bare_door(raw(), signed(audience, **{claim: now + 30}))[0] == 200
 
 
 FIRST, LAST = -62_135_596_800, 253_402_300_799
@@ -67,7 +67,7 @@ FIRST, LAST = -62_135_596_800, 253_402_300_799
 def test_an_end_of_the_calendar_is_a_time_as_any_other(
     settings: Settings, claim: str, moment: int, status: int
 ) -> None:
-    assert at_bare_door(raw(), signed(settings.SITE_URL + BARE, **{claim: moment})).status == status
+    assert at_bare_door(raw(), signed(settings.SITE_URL + BARE, **{claim: moment}))[0] == status
 
 
 @pytest.mark.parametrize("nonsense", ["", "Bearer", "x", "a.b.c", "é", "x" * 100_000])
@@ -79,12 +79,12 @@ def test_the_bare_door_refuses_what_is_no_signature(nonsense: str) -> None:
 def test_the_path_door_takes_a_good_signature_and_refuses_a_wrong_one(settings: Settings) -> None:
     forged = signed(settings.SITE_URL + WITH_TOKEN, secret="another-secret-0123456789abcdef0123")
     assert_refused(at_path_door(raw(), authorization=forged), 401, "bad_signature")
-    assert at_path_door(raw(), authorization=signed(settings.SITE_URL + WITH_TOKEN)).status == 200
+    assert at_path_door(raw(), authorization=signed(settings.SITE_URL + WITH_TOKEN))[0] == 200
 
 
 def test_the_path_door_does_not_ask_for_what_it_cannot_check(settings: Settings) -> None:
     settings.MONDAY_SIGNING_SECRET = ""
-    assert at_path_door(raw(), authorization=signed(settings.SITE_URL + WITH_TOKEN)).status == 200
+    assert at_path_door(raw(), authorization=signed(settings.SITE_URL + WITH_TOKEN))[0] == 200
 
 
 @pytest.mark.parametrize("token", ["wrong", "test-webhook-toke", "test-webhook-token2", "é", "\udc80"])
@@ -101,7 +101,7 @@ def test_without_either_secret_both_doors_are_closed(settings: Settings) -> None
     settings.MONDAY_SIGNING_SECRET = settings.MONDAY_WEBHOOK_TOKEN = ""
     for received in (at_bare_door(raw(), signed(settings.SITE_URL + BARE, secret="x" * 32)), at_path_door(raw(), "")):
         assert_refused(received, 403, "closed")
-        assert "MONDAY_SIGNING_SECRET" in received.sentence
+        assert "MONDAY_SIGNING_SECRET" in str(received[1])
 
 
 def test_each_door_is_closed_without_its_own_secret(settings: Settings) -> None:
@@ -115,9 +115,9 @@ def test_each_door_is_closed_without_its_own_secret(settings: Settings) -> None:
 def test_the_challenge_is_echoed_unsigned_at_both_doors_and_at_closed_ones(settings: Settings) -> None:
     challenge = {"challenge": "3eZbrw1aBm2rZgRNFdxV2595E9CY3gmdALWMmHkvFXO7tYXAYM8P"}
     delivery = json.dumps(challenge).encode()
-    assert at_bare_door(delivery) == at_path_door(delivery) == WebhookAnswer(200, challenge)
+    assert at_bare_door(delivery) == at_path_door(delivery) == (200, challenge)
     settings.MONDAY_SIGNING_SECRET = settings.MONDAY_WEBHOOK_TOKEN = ""
-    assert at_bare_door(delivery) == at_path_door(delivery) == WebhookAnswer(200, challenge)
+    assert at_bare_door(delivery) == at_path_door(delivery) == (200, challenge)
 
 
 def test_the_challenge_at_an_address_with_a_wrong_token_fails_so_that_its_registration_does() -> None:

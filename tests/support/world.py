@@ -187,8 +187,7 @@ class World:
     def _receive(self, deliveries: list[tuple[bytes, str | None, str]]) -> None:
         for body, authorization, path in deliveries:
             token = path.rstrip("/").rsplit("/", 1)[-1]
-            got = inbox.receive(body, authorization=authorization, path_token=token, path=path)
-            assert got.status == 200, got
+            inbox.receive(body, authorization=authorization, path_token=token, path=path)
 
     def _sent_all(self) -> bool:
         deliveries = self.sandbox.control("webhooks", "GET")["deliveries"]
