@@ -83,7 +83,7 @@ def test_a_persons_click_beats_pacing_and_takes_the_rest_along(world: World, tig
     other = Contact.objects.get(name="Bob")
     gathering(world, tight)
     answer = push_record(other, "lead")
-    assert answer.wait_reason == ""
+    assert answer.reason_code == ""
     world.work()
     assert world.status(tight) == "synced"
 

@@ -61,5 +61,5 @@ def test_a_click_of_a_day_that_is_used_up_wholly_is_told_so() -> None:
     contact = states.synced("Ann", "1")
     stop_clock(sync_now().replace(hour=12))
     spent(day_limit=1_000, day=sync_now().date(), day_calls=1_000)
-    said = push_record(contact, "lead").wait_reason
-    assert said.startswith("Today's calls to Monday are used up. Sync goes on by itself at 00:01 UTC.")
+    said = push_record(contact, "lead").message
+    assert said.startswith("It waits: Today's calls to Monday are used up. Sync goes on by itself at 00:01 UTC.")

@@ -110,7 +110,7 @@ def test_a_persons_pause_is_not_beaten_by_a_persons_click(monday_answers: respon
     day_is_used_up()
     pauses.pause("maya")
     assert breaker.ask_again() is AskCode.PAUSED
-    assert "Paused by maya" in push_record(states.synced("Ann", "1"), "lead").wait_reason
+    assert "Paused by maya" in push_record(states.synced("Ann", "1"), "lead").message
     assert len(monday_answers.calls) == 0
 
 

@@ -75,7 +75,7 @@ def test_what_a_person_clicked_goes_out_of_the_reserve_and_takes_nothing_along(w
     assert (world.status(clicked), world.status(waiting)) == ("pending", "pending")
     assert "Today's calls" in availability.of("contact").blocked_reason
     answer = push_record(clicked, "lead")
-    assert answer.wait_reason == ""
+    assert answer.reason_code == ""
     world.work()
     assert (world.status(clicked), world.status(waiting)) == ("synced", "pending")
     assert (world.row(waiting).status, world.row(waiting).attempts) == ("pending", 0)
