@@ -28,12 +28,13 @@ MORE_CALLS = 20  # than a read and a write for each pass
 PARTS = 10  # a worker dies whenever another tenth of the records is done
 CALL_MS = 1_000  # of the call in whose middle a worker dies
 OUTCOME_SECONDS = 300  # by then the outcome of a call without an answer is looked for
-RECONCILE, ACT = "sync.reconcile", "sync.reconcile.act"
+RECONCILE = "sync.reconcile"
+ACT = "sync.reconcile.act"
 DEATHS = {
-    "when records are claimed and nothing is read": (f"{RECONCILE}.settle_answers", 0.0),
+    "when records are claimed and nothing is read": (f"{RECONCILE}.claimed", 0.0),
     "when a call is announced and not sent": (f"{ACT}.check_intent_age", 0.0),
     "while Monday works": (f"{ACT}.check_intent_age", CALL_MS / 2_000),
-    "when Monday has answered, before that is stored": (f"{RECONCILE}.answered", 0.0),
+    "when Monday has answered, before that is stored": (f"{ACT}.after_answer", 0.0),
     "before a pass is settled": (f"{RECONCILE}.settle_pass", 0.0),
 }
 """Before which function the worker dies, or how many seconds after that began."""

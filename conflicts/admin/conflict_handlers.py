@@ -20,7 +20,7 @@ from conflicts.reports import KIND_FIELDS, KIND_LOST_UPDATE, KIND_REPLACED, OPTI
 from conflicts.text_diff import excerpts
 from conflicts.undo import undo
 from sync.admin import handlers
-from sync.admin.confirmed_action import MAX_ROWS_SHOWN, Choice, Question, RecordTable, Report
+from sync.admin.confirmed_action import MAX_ROWS_SHOWN, Question, RecordTable, Report
 from sync.attention import Entry, Group, Kind, SideValues
 from sync.kernel import humanize
 from sync.kernel.messages import ActionError
@@ -90,13 +90,13 @@ class UseValues(handlers.Handler):
         """What has been chosen for an entry, as the sentence about it ends."""
         raise NotImplementedError
 
-    def run(self, request: HttpRequest, entries: Sequence[Entry], seen: Mapping[str, Any]) -> Report:
+    def run(self, request: HttpRequest, entries: Sequence[Entry], shown: Mapping[str, Any]) -> Report:
         by = cast("User", request.user)
         problems = []
         undo = []
-        done: dict[str, list[Entry]] = {}
+        outcomes: dict[str, list[Entry]] = {}
         for entry in entries:
-            shown = seen.get(entry.key)
+            values = shown.get(entry.key)
             try:
                 if entry.kind is Kind.CONFLICT:
                     resolution.resolve(
@@ -104,7 +104,7 @@ class UseValues(handlers.Handler):
                         by=by,
                         resolution_type=self.resolution_type,
                         selections={key: FieldSelection(CUSTOM, text) for key, text in self.texts(entry).items()},
-                        seen={value.key: _seen_sides(shown, value.key) for value in entry.values},
+                        seen={value.key: _seen_sides(values, value.key) for value in entry.values},
                     )
                     undo.append(f"conflict {entry.row_id}")
                 elif entry.entity_id:
@@ -113,15 +113,15 @@ class UseValues(handlers.Handler):
                         by=by,
                         choose=choice_checks.SIDE_OF_TYPE[self.resolution_type],
                         value="",
-                        seen=_seen_sides(shown, entry.field),
+                        seen=_seen_sides(values, entry.field),
                     )
                     undo.append(f"answer {answer.pk}")
             except ActionError as error:
                 problems.append(f"{entry.name}: {error}")
             else:
-                done.setdefault(self.outcome(entry), []).append(entry)
+                outcomes.setdefault(self.outcome(entry), []).append(entry)
         sentences = []
-        for outcome, members in done.items():
+        for outcome, members in outcomes.items():
             several = humanize.count_with_noun(len(members), "entry", "entries")
             sentences.append(f"{members[0].name if len(members) == 1 else several}: {outcome}.")
         return Report(" ".join(sentences), problems, undo)
@@ -129,7 +129,7 @@ class UseValues(handlers.Handler):
     def undo(self, request: HttpRequest, tokens: Sequence[str]) -> Report:
         """Take back what was stored, each by itself."""
         by = cast("User", request.user)
-        done = 0
+        undone = 0
         problems = []
         _wait_for_writes([key for what, key in (token.split(" ") for token in tokens) if what == "conflict"])
         for token in tokens:
@@ -139,11 +139,11 @@ class UseValues(handlers.Handler):
                     undo(key, by=by)
                 else:
                     answers.undo_answer(Decision.objects.get(pk=key, kind=answers.DECISION_KIND), by=by)
-                done += 1
+                undone += 1
             except (ActionError, SyncConflict.DoesNotExist, Decision.DoesNotExist) as error:
                 problems.append(f"Not undone: {error}")
-        entries = humanize.count_with_noun(done, "entry", "entries")
-        return Report(f"Undone: {entries} will be open again in some seconds." if done else "", problems)
+        entries = humanize.count_with_noun(undone, "entry", "entries")
+        return Report(f"Undone: {entries} will be open again in some seconds." if undone else "", problems)
 
 
 def _wait_for_writes(ids: Sequence[str]) -> None:
@@ -210,7 +210,7 @@ class UseSide(UseValues):
         rest = [entry for entry in entries if not self.emptied(entry)]
         label = self.emptying_label(emptied)
         use = f"{self.act.label} in {humanize.count_with_noun(len(rest), 'other entry', 'other entries')}"
-        choices = [*([Choice(use, VALUES)] if rest else []), Choice(label, EMPTIED, deletes=True)]
+        choices = [*([(use, VALUES, False)] if rest else []), (label, EMPTIED, True)]
         rows = [
             (entry.name, value.label, value.npd, value.monday)
             for entry in [*emptied, *rest][:MAX_ROWS_SHOWN]
@@ -220,10 +220,10 @@ class UseSide(UseValues):
         table = RecordTable(("Record", "Field", "NPD", "Monday"), rows, max(len(rows), len(entries)))
         return Question(f"{label}?", effects, label, [table], choices=choices)
 
-    def run(self, request: HttpRequest, entries: Sequence[Entry], seen: Mapping[str, Any]) -> Report:
+    def run(self, request: HttpRequest, entries: Sequence[Entry], shown: Mapping[str, Any]) -> Report:
         """Do it with those that the pressed button was about."""
         is_emptying = request.POST.get("only", VALUES) == EMPTIED
-        return super().run(request, [entry for entry in entries if bool(self.emptied(entry)) == is_emptying], seen)
+        return super().run(request, [entry for entry in entries if bool(self.emptied(entry)) == is_emptying], shown)
 
     def outcome(self, entry: Entry) -> str:
         if emptied := self.emptied(entry):
@@ -299,9 +299,9 @@ class ChooseOption(handlers.Handler):
         conflicts = SyncConflict.objects.filter(pk__in=[entry.row_id for entry in entries])
         return bulk_resolution.bulk_question(conflicts, self.code, by=cast("User", request.user))
 
-    def run(self, request: HttpRequest, entries: Sequence[Entry], seen: Mapping[str, Any]) -> Report:
-        shown = bulk_resolution.shown_conflicts(request.POST.get("seen", ""))
-        return bulk_resolution.resolve_all(shown, self.code, by=cast("User", request.user))
+    def run(self, request: HttpRequest, entries: Sequence[Entry], shown: Mapping[str, Any]) -> Report:
+        conflicts = bulk_resolution.shown_conflicts(request.POST.get("seen", ""))
+        return bulk_resolution.resolve_all(conflicts, self.code, by=cast("User", request.user))
 
 
 handlers.VALUES.update({Kind.REJECTED: _rejected_sides, Kind.CONFLICT: _conflict_sides})

@@ -53,15 +53,6 @@ class RecordTable:
 
 
 @dataclass(frozen=True)
-class Choice:
-    """One of a question's several buttons, where what it is about would be done by acts of different kinds."""
-
-    label: str
-    value: str
-    deletes: bool = False
-
-
-@dataclass(frozen=True)
 class Question:
     """What is asked before an act: what happens to which records, and the button that does it.
 
@@ -77,7 +68,8 @@ class Question:
     warning: str = ""
     page_name: str = ""
     deletes: bool = False
-    choices: Sequence[Choice] = ()
+    # Label, value, and whether it takes something away.
+    choices: Sequence[tuple[str, str, bool]] = ()
 
 
 @dataclass(frozen=True)
@@ -179,11 +171,5 @@ def confirmed_rows(request: HttpRequest, rows: QuerySet[Any]) -> QuerySet[Any]:
 
 def expected_count(request: HttpRequest) -> int:
     """Return how many rows the question had counted; -1, which fits nothing, where no page has sent a number."""
-    number = posted_number(request.POST.get("expect", ""))
-    return -1 if number is None else number
-
-
-def posted_number(text: str) -> int | None:
-    """Return the number that a form has sent; None for what is none, or is more than the database holds."""
-    # 18 digits always fit into a bigint; Python itself would read a number of any length.
-    return int(text) if text.isdecimal() and len(text) < 19 else None
+    text = request.POST.get("expect", "")
+    return int(text) if text.isdecimal() and len(text) < 19 else -1

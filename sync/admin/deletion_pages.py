@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from functools import partial
 from typing import Any
 
 from django.contrib import admin, messages
 from django.contrib.admin.models import DELETION
 from django.db import transaction
-from django.db.models import Max, Q, QuerySet
+from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils.html import format_html
@@ -21,11 +20,10 @@ from sync.admin import admin_base
 from sync.admin.admin_base import DeletedName, EntityFilter, PageAdmin, ReadOnlyAdmin, RecordLinkMixin, plain_column
 from sync.admin.confirmed_action import (
     MAX_ROWS_SHOWN,
-    Choice,
     Question,
     RecordTable,
     Report,
-    posted_number,
+    confirmed_rows,
     run_action,
     selection,
 )
@@ -128,9 +126,6 @@ def _deleters(acts: Sequence[ApprovalRequest]) -> Iterator[tuple[int, str]]:
 # Waiting for approval: deletes and emptied fields that are too many to be meant, and a person's word on them.
 
 
-NEWEST_KEY = "upto"
-"""The newest act that a page had counted, as its form sends it."""
-
 _BADGES = {
     ApprovalState.PENDING: ("warn", "gpp_maybe"),
     ApprovalState.APPROVED: ("go", "sync"),
@@ -204,13 +199,12 @@ class ApprovalAdmin(RecordLinkMixin, ReadOnlyAdmin):
         pending = queryset.filter(state=ApprovalState.PENDING)
 
         def question() -> Question:
-            newest = pending.aggregate(pk=Max("pk"))["pk"] or 0
-            hidden = [*selection(request, f"{decision}_selected"), (NEWEST_KEY, newest)]
-            return approval_question(pending, decision, hidden)
+            return approval_question(pending, decision, selection(request, f"{decision}_selected", pending.count()))
 
-        # All of a list means what the page had counted: what came since nobody has seen.
-        counted = pending.filter(pk__lte=posted_number(request.POST.get(NEWEST_KEY, "")) or 0)
-        run = partial(decide_approvals, request, of_chosen_kind(request, counted), decision)
+        def run() -> Report:
+            rows = confirmed_rows(request, pending)
+            return decide_approvals(request, of_chosen_kind(request, rows), decision)
+
         return run_action(self, request, run, back_url=request.get_full_path(), question=question, atomic=False)
 
 
@@ -267,7 +261,7 @@ def approval_question(
         hidden,
         deletes=is_approved,
         # Deletions and emptied fields are never one button.
-        choices=[Choice(decision_label(pending, kind, decision), kind, deletes=True) for kind in kinds]
+        choices=[(decision_label(pending, kind, decision), kind, True) for kind in kinds]
         if is_approved and len(kinds) > 1
         else (),
     )

@@ -54,18 +54,18 @@ class Retry(handlers.Handler):
     def effect(self, entry: Entry) -> str:
         return self.act.effect if entry.kind is Kind.FAILED else "Tries the field again with the next sync."
 
-    def run(self, request: HttpRequest, entries: Sequence[Entry], seen: Mapping[str, Any]) -> Report:
-        done = 0
+    def run(self, request: HttpRequest, entries: Sequence[Entry], shown: Mapping[str, Any]) -> Report:
+        tried = 0
         problems = list[str]()
         by = request.user.get_username()
         entity_types = {entry.entity_type for entry in entries}
         jobs = [entry.job for entry in entries if entry.kind is Kind.FAILED]
         if jobs:
             result = retry_all(SyncQueue.objects.filter(pk__in=jobs), by)
-            done += result.done
+            tried += result.done
             problems += left_alone(result, "done already")
-            if done:
-                log_queue_action(request.user, f"Retry: {humanize.count_with_noun(done, 'job')}.")
+            if tried:
+                log_queue_action(request.user, f"Retry: {humanize.count_with_noun(tried, 'job')}.")
         fields: dict[tuple[str, str], list[Any]] = {}
         for entry in entries:
             if entry.field:
@@ -76,16 +76,16 @@ class Retry(handlers.Handler):
             if not ids:
                 continue
             try:
-                tried = retry_field(mapping, ids, by)
+                records = retry_field(mapping, ids, by)
             except ActionError as error:
                 problems.append(str(error))
             else:
-                done += tried
-                log_action(request.user, mapping, f"Tried again on {humanize.count_with_noun(tried, 'record')}.")
-        if not done:
+                tried += records
+                log_action(request.user, mapping, f"Tried again on {humanize.count_with_noun(records, 'record')}.")
+        if not tried:
             return Report(problems=problems)
-        wait = wait_sentence(done, entity_types)
-        number = humanize.count_with_noun(done, "entry", "entries")
+        wait = wait_sentence(tried, entity_types)
+        number = humanize.count_with_noun(tried, "entry", "entries")
         stay = " Here until it has succeeded." if jobs else ""
         return Report(f"{number} will be tried again{f'. {wait}' if wait else ' now.'}{stay}", problems)
 
@@ -104,12 +104,12 @@ class Discard(handlers.Handler):
         table = RecordTable(("Record", "Board", "Why it failed"), rows, len(entries))
         return Question(f"Discard {number}?", [self.act.effect], f"Yes, discard {number}", [table])
 
-    def run(self, request: HttpRequest, entries: Sequence[Entry], seen: Mapping[str, Any]) -> Report:
+    def run(self, request: HttpRequest, entries: Sequence[Entry], shown: Mapping[str, Any]) -> Report:
         jobs = SyncQueue.objects.filter(pk__in=[int(entry.row_id) for entry in entries])
-        done = operate.discard(jobs, request.user.get_username()).done
-        if done:
-            log_queue_action(request.user, f"Discard: {humanize.count_with_noun(done, 'job')}.")
-        return Report(f"{humanize.count_with_noun(done, 'failed job')} discarded." if done else "")
+        ended = operate.discard(jobs, request.user.get_username()).done
+        if ended:
+            log_queue_action(request.user, f"Discard: {humanize.count_with_noun(ended, 'job')}.")
+        return Report(f"{humanize.count_with_noun(ended, 'failed job')} discarded." if ended else "")
 
 
 class CheckColumn(handlers.Handler):
@@ -122,7 +122,7 @@ class CheckColumn(handlers.Handler):
     def may(self, user: Any, entry: Entry) -> bool:
         return may_change_mapping(user)
 
-    def run(self, request: HttpRequest, entries: Sequence[Entry], seen: Mapping[str, Any]) -> Report:
+    def run(self, request: HttpRequest, entries: Sequence[Entry], shown: Mapping[str, Any]) -> Report:
         answers = list[str]()
         problems = list[str]()
         for link in BoardLink.objects.filter(entity_type__in={entry.entity_type for entry in entries}).order_by("pk"):
@@ -144,7 +144,7 @@ class Decide(handlers.Handler):
     def question(self, request: HttpRequest, entries: Sequence[Entry]) -> Question:
         return deletion_pages.approval_question(self._requests(entries), self.code, ())
 
-    def run(self, request: HttpRequest, entries: Sequence[Entry], seen: Mapping[str, Any]) -> Report:
+    def run(self, request: HttpRequest, entries: Sequence[Entry], shown: Mapping[str, Any]) -> Report:
         chosen = deletion_pages.of_chosen_kind(request, self._requests(entries))
         return deletion_pages.decide_approvals(request, chosen, self.code)
 
@@ -181,7 +181,7 @@ class CreateRecord(handlers.Handler):
     def label(self, entry: Entry) -> str:
         return f"Create {registry.type_name(entry.entity_type)}"
 
-    def run(self, request: HttpRequest, entries: Sequence[Entry], seen: Mapping[str, Any]) -> Report:
+    def run(self, request: HttpRequest, entries: Sequence[Entry], shown: Mapping[str, Any]) -> Report:
         return unmatched_pages.create_records(request, _items_of(entry.row_id for entry in entries))
 
 
@@ -190,13 +190,13 @@ class Ignore(handlers.Handler):
     kinds = frozenset({Kind.UNMATCHED})
     asks_about_several = False
 
-    def run(self, request: HttpRequest, entries: Sequence[Entry], seen: Mapping[str, Any]) -> Report:
+    def run(self, request: HttpRequest, entries: Sequence[Entry], shown: Mapping[str, Any]) -> Report:
         keys, sentence = unmatched_pages.ignore_items(request, _items_of(entry.row_id for entry in entries))
         return Report(sentence if keys else "", undo=keys)
 
     def undo(self, request: HttpRequest, tokens: Sequence[str]) -> Report:
-        done, sentence = unmatched_pages.list_again(request, _items_of(tokens))
-        return Report(f"Undone: {sentence}" if done else "")
+        number, sentence = unmatched_pages.list_again(request, _items_of(tokens))
+        return Report(f"Undone: {sentence}" if number else "")
 
 
 # Records whose items somebody archived, deleted or moved on Monday, asked about already or still waited for. An answer
@@ -274,16 +274,16 @@ class CreateAgain(RemovalAnswer):
         yield self.act.way_back
         yield from _creation_cost(entries)
 
-    def run(self, request: HttpRequest, entries: Sequence[Entry], seen: Mapping[str, Any]) -> Report:
+    def run(self, request: HttpRequest, entries: Sequence[Entry], shown: Mapping[str, Any]) -> Report:
         problems = list[str]()
         for entity_type, ids in _by_type(entries).items():
             _log_on_records(request, entity_type, ids, "Creating its item again was asked for.")
             problems += request_recreation_many(entity_type, ids, request.user.get_username())
-        done = len(entries) - len(problems)
-        if not done:
+        number = len(entries) - len(problems)
+        if not number:
             return Report(problems=problems)
-        wait = wait_sentence(done, [entry.entity_type for entry in entries])
-        items = humanize.count_with_noun(done, "item")
+        wait = wait_sentence(number, [entry.entity_type for entry in entries])
+        items = humanize.count_with_noun(number, "item")
         return Report(f"{items} will be created again. {wait}".rstrip(), problems)
 
 
@@ -296,7 +296,7 @@ class Unlink(RemovalAnswer):
         yield "An item that is restored makes no record, and is matched with none, until somebody says so."
         yield self.act.way_back
 
-    def run(self, request: HttpRequest, entries: Sequence[Entry], seen: Mapping[str, Any]) -> Report:
+    def run(self, request: HttpRequest, entries: Sequence[Entry], shown: Mapping[str, Any]) -> Report:
         for entity_type, ids in _by_type(entries).items():
             _log_on_records(request, entity_type, ids, "Unlink from Monday was asked for.")
             request_unlink_many(entity_type, ids, request.user.get_username())
@@ -315,10 +315,10 @@ class DeleteRecord(RemovalAnswer):
         yield f"In NPD: {_counted(entries)} {are} deleted, with what was edited there. On Monday: nothing is changed."
         yield self.act.way_back
 
-    def run(self, request: HttpRequest, entries: Sequence[Entry], seen: Mapping[str, Any]) -> Report:
+    def run(self, request: HttpRequest, entries: Sequence[Entry], shown: Mapping[str, Any]) -> Report:
         """Delete the records as their list would; one that was edited since the question is left."""
         asked_at = parse_moment(request.POST.get(_ASKED_AT))
-        done = 0
+        deleted = 0
         problems = list[str]()
         for entity_type, ids in _by_type(entries).items():
             manager = registry.entity(entity_type).model._default_manager
@@ -327,11 +327,11 @@ class DeleteRecord(RemovalAnswer):
                 records = registry.count_of_type(edited, entity_type)
                 problems.append(f"{records} left alone: edited or deleted since you were asked. See what is there now.")
             number, refused = _delete_records(request, rows)
-            done += number
+            deleted += number
             problems += refused
-        if not done:
+        if not deleted:
             return Report(problems=problems)
-        sentence = f"{_counted(entries, done)} {humanize.plural(done, 'is', 'are')} deleted in NPD."
+        sentence = f"{_counted(entries, deleted)} {humanize.plural(deleted, 'is', 'are')} deleted in NPD."
         # No undo: a restored record gets a new item on Monday, which is asked about there.
         link = deleted_records_link(request.user, "Restore under Deleted records")
         return Report(format_html("{} {}", sentence, link), problems)

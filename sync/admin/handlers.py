@@ -98,8 +98,8 @@ class Handler:
             deletes=self.act.deletes,
         )
 
-    def run(self, request: HttpRequest, entries: Sequence[Entry], seen: Mapping[str, Any]) -> Report:
-        """Do it; `seen` has the values that each row showed, by its key."""
+    def run(self, request: HttpRequest, entries: Sequence[Entry], shown: Mapping[str, Any]) -> Report:
+        """Do it; `shown` has the values that each row showed, by its key."""
         raise NotImplementedError
 
     def undo(self, request: HttpRequest, tokens: Sequence[str]) -> Report:
@@ -177,36 +177,36 @@ def act_on_entries(request: HttpRequest) -> HttpResponse:
         return see_other(back_url)
     whole = with_values(entries, Wording.of_boards())
     fitting = [entry for entry in whole if handler.is_for(request.user, entry)]
-    left = max(len(keys), len(entries)) - len(fitting)
+    skipped = max(len(keys), len(entries)) - len(fitting)
     waiting = len(fitting)
     fitting = fitting[: handler.act.at_once or None]
-    seen = _seen(request)
+    shown = _shown_values(request)
     if not keys:
         # What the page didn't show is done for what it is now: the question has listed it.
-        shown = {entry.key: {value.key: [value.npd, value.monday] for value in entry.values} for entry in fitting}
-        seen = {key: values for key, values in shown.items() if values} | seen
+        present = {entry.key: {value.key: [value.npd, value.monday] for value in entry.values} for entry in fitting}
+        shown = {key: values for key, values in present.items() if values} | shown
     hidden: list[tuple[str, object]] = [("action", code), ("back", back_url), ("expect", len(fitting))]
     hidden += [("key", entry.key) for entry in fitting] if keys else [("cause", cause)]
-    hidden += [(f"{SEEN_PREFIX}{entry.key}", json.dumps(seen[entry.key])) for entry in fitting if entry.key in seen]
+    hidden += [(f"{SEEN_PREFIX}{entry.key}", json.dumps(shown[entry.key])) for entry in fitting if entry.key in shown]
     asks = bool(fitting) and handler.is_asked(fitting, is_all=not keys)
 
-    def question() -> Question:
-        asked = handler.question(request, fitting)
-        effects = asked.effects
+    def ask() -> Question:
+        question = handler.question(request, fitting)
+        effects = question.effects
         if waiting > len(fitting):
             limit = (
                 f"{waiting:,} wait. At most {len(fitting)} are done at once, the oldest first; repeat it for the rest."
             )
             effects = [limit, *effects]
-        return replace(asked, effects=effects, hidden=[*asked.hidden, *hidden])
+        return replace(question, effects=effects, hidden=[*question.hidden, *hidden])
 
     def run() -> Report:
         if asks and not keys and (expected := expected_count(request)) != len(fitting):
             raise CountChanged(expected, len(fitting))
-        report = handler.run(request, fitting, seen) if fitting else Report()
+        report = handler.run(request, fitting, shown) if fitting else Report()
         problems = list(report.problems)
-        if left:
-            number = humanize.count_with_noun(left, "entry", "entries")
+        if skipped:
+            number = humanize.count_with_noun(skipped, "entry", "entries")
             problems.append(f"{number} left alone: done meanwhile, or “{handler.act.button}” is not possible there.")
         request.session.pop(LAST_ACT, None)
         if report.done and report.undo:
@@ -221,19 +221,19 @@ def act_on_entries(request: HttpRequest) -> HttpResponse:
         return Report(report.done, problems)
 
     model_admin = admin.site.get_model_admin(ApprovalRequest)
-    return run_action(model_admin, request, run, back_url=back_url, question=question if asks else None, atomic=False)
+    return run_action(model_admin, request, run, back_url=back_url, question=ask if asks else None, atomic=False)
 
 
-def _seen(request: HttpRequest) -> dict[str, Any]:
+def _shown_values(request: HttpRequest) -> dict[str, Any]:
     """The values that the rows showed, by key; what can't be read equals nothing stored, so that the act is refused."""
-    seen = {}
+    shown = {}
     for name, text in request.POST.items():
         if name.startswith(SEEN_PREFIX):
             try:
-                seen[name.removeprefix(SEEN_PREFIX)] = json.loads(str(text))
+                shown[name.removeprefix(SEEN_PREFIX)] = json.loads(str(text))
             except (ValueError, RecursionError):
                 continue
-    return seen
+    return shown
 
 
 def _back_url(request: HttpRequest) -> str:

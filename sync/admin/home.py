@@ -136,22 +136,14 @@ def _stalled(boards: Sequence[BoardLine], now: Overview) -> list[Overdue]:
 
 
 @dataclass(frozen=True)
-class Load:
-    """How far the first load of a board is."""
-
-    done: int
-    total: int
-    left_text: str  # how long it takes still, as far as it can be told
-
-
-@dataclass(frozen=True)
 class BoardLine:
     status: BoardStatus
     records: int
     synced: int
     pending: int
     attention: int
-    load: Load | None = None
+    # How far its first load is: records done, all of them, and how long it takes still, as far as it can be told.
+    load: tuple[int, int, str] | None = None
 
     @property
     def wait(self) -> str:
@@ -197,7 +189,7 @@ def _board_lines(request: HttpRequest, now: Overview) -> list[BoardLine]:
     return lines
 
 
-def _load_of(line: BoardLine, now: datetime) -> Load | None:
+def _load_of(line: BoardLine, now: datetime) -> tuple[int, int, str] | None:
     """Return how far the first load is: that of a set-up that was started lately and has changes that are pending."""
     link = line.status.availability.link
     started = _started_at(link)
@@ -206,7 +198,7 @@ def _load_of(line: BoardLine, now: datetime) -> Load | None:
     done = line.records - line.pending
     seconds = (now - started).total_seconds()
     left = f"about {humanize.time_span(seconds / done * line.pending)} left" if done else ""
-    return Load(done, line.records, left)
+    return done, line.records, left
 
 
 def _started_at(link: BoardLink | None) -> datetime | None:

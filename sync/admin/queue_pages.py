@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
 
@@ -55,19 +53,11 @@ MAX_JOBS_SHOWN = 20
 """Jobs that a question lists as examples."""
 
 
-@dataclass(frozen=True)
-class Ending:
-    """A way to end jobs without a sync, which is asked about."""
-
-    act: Act
-    done: str
-    status: QueueStatus  # of the jobs that it ends
-    left: str  # why others are left alone
-    run: Callable[[QuerySet[SyncQueue], str], BulkResult]
-
-
-CANCEL = Ending(ACTS["cancel"], "cancelled", QueueStatus.PENDING, "not pending", operate.cancel)
-DISCARD = Ending(ACTS["discard"], "discarded", QueueStatus.FAILED, "not failed", operate.discard)
+ENDINGS = {
+    "cancel": (QueueStatus.PENDING, operate.cancel, "cancelled", "not pending"),
+    "discard": (QueueStatus.FAILED, operate.discard, "discarded", "not failed"),
+}
+"""How jobs are ended without a sync, by the act: of which status, by what, and the words for it and for the others."""
 
 
 def left_alone(result: BulkResult, why: str) -> list[str]:
@@ -158,38 +148,37 @@ class SyncQueueAdmin(RecordSearchMixin, RecordLinkMixin, ReadOnlyAdmin):
             when = f". {wait}" if wait else " now."
             self.message_user(request, f"{number} will be tried again{when}", messages.SUCCESS)
 
-    @admin.action(description=CANCEL.act.button, permissions=["cancel"])
+    @admin.action(description=ACTS["cancel"].button, permissions=["cancel"])
     def cancel(self, request: HttpRequest, queryset: QuerySet[SyncQueue]) -> HttpResponse:
-        return self._end(request, queryset, CANCEL)
+        return self._end(request, queryset, ACTS["cancel"])
 
-    @admin.action(description=DISCARD.act.button, permissions=["discard"])
+    @admin.action(description=ACTS["discard"].button, permissions=["discard"])
     def discard(self, request: HttpRequest, queryset: QuerySet[SyncQueue]) -> HttpResponse:
-        return self._end(request, queryset, DISCARD)
+        return self._end(request, queryset, ACTS["discard"])
 
-    def _end(self, request: HttpRequest, queryset: QuerySet[SyncQueue], ending: Ending) -> HttpResponse:
+    def _end(self, request: HttpRequest, queryset: QuerySet[SyncQueue], act: Act) -> HttpResponse:
         """End jobs without a sync, after a page that says what that means."""
-        jobs = queryset.filter(status=ending.status)
+        status, end, ended, others = ENDINGS[act.code]
+        jobs = queryset.filter(status=status)
 
         def question() -> Question:
             number = jobs.count()
-            counted = humanize.count_with_noun(number, "job")
             if not number:
-                return Question(f"Nothing to {ending.act.label.lower()}", [f"What is selected is {ending.left}."])
+                return Question(f"Nothing to {act.label.lower()}", [f"What is selected is {others}."])
             examples = list(jobs.order_by("-id")[:MAX_JOBS_SHOWN])
             self.prepare_page(examples)
             cells = [(self.about(job), self.why(job)) for job in examples]
             table = RecordTable(("Record", "Why"), cells, number, listed="newest")
-            title = ending.act.title(number=counted)
-            hidden = selection(request, ending.act.code, number)
-            return Question(f"{title}?", [ending.act.effect], title, [table], hidden, deletes=True)
+            title = act.title(number=humanize.count_with_noun(number, "job"))
+            hidden = selection(request, act.code, number)
+            return Question(f"{title}?", [act.effect], title, [table], hidden, deletes=True)
 
         def run() -> Report:
-            result = ending.run(confirmed_rows(request, jobs), request.user.get_username())
+            result = end(confirmed_rows(request, jobs), request.user.get_username())
             number = humanize.count_with_noun(result.done, "job")
             if result.done:
-                authors.log_queue_action(request.user, f"{ending.act.label}: {number}.")
-            done = f"{number} {ending.done}." if result.done else ""
-            return Report(done, left_alone(result, ending.left))
+                authors.log_queue_action(request.user, f"{act.label}: {number}.")
+            return Report(f"{number} {ended}." if result.done else "", left_alone(result, others))
 
         return run_action(self, request, run, back_url=request.get_full_path(), question=question, atomic=False)
 

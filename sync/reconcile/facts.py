@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 from conflicts.reports import KIND_DELETE, RECORD_KEY, OpenConflict
@@ -153,6 +153,18 @@ def new_ledger(entity_type: str, entity_id: UUID) -> SyncMetadata:
     return SyncMetadata(
         entity_type=entity_type, entity_id=str(entity_id), error_count=0, removed_passes=0, **empty, **texts
     )
+
+
+Frozen = TypeVar("Frozen")
+
+
+def with_values(frozen: Frozen, **values: Any) -> Frozen:
+    """Return a frozen value that says this, as `replace` does; which costs four times as much, for each record."""
+    if not values.keys() <= vars(frozen).keys():
+        raise TypeError(f"{type(frozen).__name__} has no {', '.join(values.keys() - vars(frozen).keys())}.")
+    changed = object.__new__(type(frozen))
+    vars(changed).update(vars(frozen) | values)
+    return changed
 
 
 def changed_ledger(ledger: SyncMetadata, **values: Any) -> SyncMetadata:

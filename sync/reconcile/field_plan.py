@@ -36,7 +36,7 @@ from sync.models import FieldMapping, SyncMetadata
 from sync.monday.board_items import Item
 from sync.monday.conversion import AmbiguousSplit, Converter, ListConverter, UnknownValue
 from sync.reconcile import resolutions
-from sync.reconcile.facts import HistoryLine, RecordFacts
+from sync.reconcile.facts import HistoryLine, RecordFacts, with_values
 from sync.reconcile.field_values import RelatedNotFound, clean_values, field_of, related_id, related_name, stored_values
 from sync.reconcile.pass_plan import NO_RESULTS, FieldFacts, FieldPlan, FieldsPlan, RecordPlan, ResolutionResults
 from sync.records.blocked_fields import KEPT_BY, KEPT_ENTRY, KEPT_REMOTE, LEFT_OUT, SIDE_MONDAY, is_rejected, kept_entry
@@ -163,11 +163,11 @@ def apply_decision(context: FieldFacts, field_plan: FieldPlan, field: Field) -> 
     """Give the decision its raw values, and block what can't be written on the side it should go to."""
     action = field_plan.decision.action
     if not context.facts.record.may_sync:
-        return _plan_push_by_name(context, replace(field_plan, resolves=None))
+        return _plan_push_by_name(context, with_values(field_plan, resolves=None))
     if field_plan.resolved_kind == KIND_FIELDS:
         is_written = action in (Action.PUSH, Action.PULL, Action.BOTH) or field_plan.confirmed_entry is not None
         is_carried_out = is_written or (action is Action.AGREED and field.anew)
-        field_plan = field_plan if is_carried_out else replace(field_plan, resolves=None)
+        field_plan = field_plan if is_carried_out else with_values(field_plan, resolves=None)
     match action:
         case Action.PUSH:
             return _plan_push(context, field_plan, field_plan.local_raw)
@@ -196,7 +196,7 @@ def _plan_push(context: FieldFacts, field_plan: FieldPlan, raw: dict[str, Any]) 
         return field_plan.block(BlockedCode.REJECTED, rejection)
     if reason := field_plan.convert.rejection_reason(raw):
         return field_plan.block(BlockedCode.LIMIT, reason)
-    return replace(field_plan, send_raw=raw)
+    return with_values(field_plan, send_raw=raw)
 
 
 def _plan_pull(context: FieldFacts, field_plan: FieldPlan, field: Field) -> FieldPlan:
@@ -228,7 +228,7 @@ def _plan_local_write(context: FieldFacts, field_plan: FieldPlan, raw: Mapping[s
     """Take a value over if NPD's own constraints allow it, else block it with the reason."""
     try:
         full = context.related.resolve(type(context.facts.record), raw)
-        return replace(field_plan, write_raw=clean_values(context.facts.record, full))
+        return with_values(field_plan, write_raw=clean_values(context.facts.record, full))
     except RelatedNotFound as unknown:
         return _await_related(field_plan, unknown)
     except ValidationError as invalid:
@@ -239,7 +239,7 @@ def _plan_local_write(context: FieldFacts, field_plan: FieldPlan, raw: Mapping[s
 
 def _await_related(field_plan: FieldPlan, unknown: RelatedNotFound) -> FieldPlan:
     """A relation to what is no record, or not surely one, is not decided; it is checked again when one comes."""
-    return replace(_block_undecided(field_plan, BlockedCode.RELATION, str(unknown)), awaits=unknown.awaits)
+    return with_values(_block_undecided(field_plan, BlockedCode.RELATION, str(unknown)), awaits=unknown.awaits)
 
 
 def _plan_conflict(context: FieldFacts, field_plan: FieldPlan) -> FieldPlan:
@@ -257,7 +257,7 @@ def _plan_conflict(context: FieldFacts, field_plan: FieldPlan) -> FieldPlan:
 
 def _set_conflict(field_plan: FieldPlan, reason: str) -> FieldPlan:
     decision = FieldDecision(field_plan.mapping.key, Action.CONFLICT, reason)
-    return replace(field_plan, decision=decision, conflict=resolutions.as_conflict(field_plan, reason))
+    return with_values(field_plan, decision=decision, conflict=resolutions.as_conflict(field_plan, reason))
 
 
 def _plan_push_by_name(context: FieldFacts, field_plan: FieldPlan) -> FieldPlan:
@@ -270,7 +270,7 @@ def _plan_push_by_name(context: FieldFacts, field_plan: FieldPlan) -> FieldPlan:
             BlockedCode.DIRECTION, "It was changed on Monday too, so it was not sent. Turn sync on to resolve it."
         )
     if action in (Action.PULL, Action.BOTH):
-        return replace(field_plan, decision=FieldDecision(field_plan.mapping.key, Action.NOTHING, "sync is off"))
+        return with_values(field_plan, decision=FieldDecision(field_plan.mapping.key, Action.NOTHING, "sync is off"))
     return field_plan
 
 
@@ -416,7 +416,7 @@ def _decide_field(context: FieldFacts, mapping: FieldMapping, *, is_open: bool) 
         return _decide_create(context, field_plan, way)
     try:
         remote_raw = convert.stored_value(item.reading(mapping.column_id))
-        field_plan = replace(field_plan, remote_raw=remote_raw)
+        field_plan = with_values(field_plan, remote_raw=remote_raw)
         remote = convert.remote(remote_raw)
     except UnknownValue as unknown:
         detail = f"Its value on Monday is not known: {unknown}. Fix it there, or choose another column."
@@ -465,7 +465,7 @@ def _decide_merged(
     try:
         if after.unknown is not None:
             raise after.unknown
-        field_plan = replace(field_plan, base=after.base, confirmed_entry=after.entry)
+        field_plan = with_values(field_plan, base=after.base, confirmed_entry=after.entry)
         removal = ""
         if now.local is not None and way is not FieldDirection.NONE:
             removal = _removal_reason(context, field_plan, now.remote, after.base)
@@ -478,7 +478,7 @@ def _decide_merged(
         return _DecidedField(_plan_unknown(field_plan, way, BlockedCode.UNKNOWN, detail), after.intents)
     undone, of_undo = resolutions.plan_undo(context, field_plan, field, item)
     if undone is None:
-        undone = apply_decision(context, replace(resolved, decision=decide_field(field)), field)
+        undone = apply_decision(context, with_values(resolved, decision=decide_field(field)), field)
     return _DecidedField(undone, after.intents, results | of_undo)
 
 
@@ -486,13 +486,13 @@ def _plan_unknown(field_plan: FieldPlan, way: FieldDirection, code: BlockedCode,
     """An unknown side leaves the field undecided; one that may not flow anyway needs no decision."""
     if way is FieldDirection.NONE:
         nothing = FieldDecision(field_plan.mapping.key, Action.NOTHING, "its direction lets nothing be synced")
-        return replace(field_plan, decision=nothing)
+        return with_values(field_plan, decision=nothing)
     return _block_undecided(field_plan, code, detail)
 
 
 def _block_undecided(field_plan: FieldPlan, code: BlockedCode, reason: str) -> FieldPlan:
     decision = FieldDecision(field_plan.mapping.key, Action.UNDECIDED, reason)
-    return replace(field_plan, decision=decision).block(code, reason)
+    return with_values(field_plan, decision=decision).block(code, reason)
 
 
 def _decide_unknown_local(
@@ -515,7 +515,7 @@ def _decide_unknown_local(
             stands = related_id(entry["local"]) == related_id(field_plan.local_raw)
             base = Base(shown, base_remote(convert, entry)) if stands else Base(None, None)
         field = Field(key, local=shown, remote=remote, base=base, way=way, required=mapping.required)
-        return _DecidedField(apply_decision(context, replace(field_plan, decision=decide_field(field)), field))
+        return _DecidedField(apply_decision(context, with_values(field_plan, decision=decide_field(field)), field))
     is_relation = relation_of(type(facts.record), mapping.fields) is not None
     related = getattr(facts.record, mapping.fields[0]) if is_relation else None
     if related is None or way is FieldDirection.NONE:
@@ -535,7 +535,7 @@ def _decide_create(context: FieldFacts, field_plan: FieldPlan, way: FieldDirecti
     local_raw = field_plan.local_raw
     if way not in (FieldDirection.BOTH, FieldDirection.TO_MONDAY) and mapping.column_id != "name":
         return _DecidedField(None)
-    field_plan = replace(field_plan, decision=FieldDecision(mapping.key, Action.PUSH, "new on Monday"))
+    field_plan = with_values(field_plan, decision=FieldDecision(mapping.key, Action.PUSH, "new on Monday"))
     if mapping.problem:
         return _DecidedField(_block_undecided(field_plan, BlockedCode.COLUMN, mapping.problem))
     try:
@@ -545,7 +545,9 @@ def _decide_create(context: FieldFacts, field_plan: FieldPlan, way: FieldDirecti
     # A column that requires a value takes no empty one.
     if not empty or convert.rejection_reason(local_raw):
         return _DecidedField(_plan_push(context, field_plan, local_raw))
-    return _DecidedField(replace(field_plan, decision=FieldDecision(mapping.key, Action.AGREED, "empty on both sides")))
+    return _DecidedField(
+        with_values(field_plan, decision=FieldDecision(mapping.key, Action.AGREED, "empty on both sides"))
+    )
 
 
 @dataclass(frozen=True)

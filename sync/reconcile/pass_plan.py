@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from functools import cached_property
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeAlias
 from uuid import UUID
 
 from conflicts.reports import KIND_LOST_UPDATE, KIND_UNDO, ConflictReport, FieldConflict, OpenConflict, Option
@@ -40,6 +40,7 @@ from sync.reconcile.facts import (
     RemovalFacts,
     Settings,
     changed_ledger,
+    with_values,
 )
 from sync.reconcile.field_values import ACTIVE, BoardContext, RelatedFacts, shown_of
 from sync.records.approvals import ApprovalFacts
@@ -167,7 +168,7 @@ class FieldPlan:
 
     def block(self, code: BlockedCode, reason: str) -> FieldPlan:
         """Do nothing with the field, and say why; what Monday refused is not tried again until something changes."""
-        return replace(self, blocked_reason=reason, blocked_code=code, send_raw=None, write_raw=None)
+        return with_values(self, blocked_reason=reason, blocked_code=code, send_raw=None, write_raw=None)
 
 
 @dataclass(frozen=True)
@@ -350,18 +351,6 @@ NOTHING_LOST = LostUpdates()
 NO_FIELDS = FieldsPlan()
 
 
-Frozen = TypeVar("Frozen", "RecordPlan", RecordFacts)
-
-
-def _changed(value: Frozen, **values: Any) -> Frozen:
-    """Return a frozen value that says this, as `replace` does; which costs four times as much, for each record."""
-    if not values.keys() <= vars(value).keys():
-        raise TypeError(f"{type(value).__name__} has no {', '.join(values.keys() - vars(value).keys())}.")
-    changed = object.__new__(type(value))
-    vars(changed).update(vars(value) | values)
-    return changed
-
-
 @dataclass(frozen=True)
 class RecordPlan:
     """What becomes of a record."""
@@ -466,7 +455,7 @@ class RecordPlan:
 
     def end(self, outcome: Outcome, detail: str = "", *, reason: str | None = None, **more: Any) -> RecordPlan:
         ended = ending(outcome, detail, **more)
-        return _changed(self, ending=ended, reason=self.reason if reason is None else reason)
+        return with_values(self, ending=ended, reason=self.reason if reason is None else reason)
 
     def end_settled(self, reason: str) -> RecordPlan:
         """Return it with its pass done; `reason` is why it is not in sync all the same, empty where it may be."""
@@ -491,7 +480,7 @@ class RecordPlan:
         return dropped.end(outcome, detail)
 
     def with_facts(self, **values: Any) -> RecordPlan:
-        return _changed(self, facts=_changed(self.facts, **values))
+        return with_values(self, facts=with_values(self.facts, **values))
 
     def with_state(self, **values: Any) -> RecordPlan:
         ledger = changed_ledger(self.ledger, **values)
@@ -503,11 +492,11 @@ class RecordPlan:
             return self
         item_id = (self.item.id if self.item else self.record.monday_id) or ""
         named = [replace(line, actor=line.actor or self.facts.by, item_id=item_id) for line in lines]
-        return replace(self, log=(*self.log, *named))
+        return with_values(self, log=(*self.log, *named))
 
     def with_fields(self, fields: FieldsPlan) -> RecordPlan:
         without_log = replace(fields, log=(), reason="") if fields.log or fields.reason else fields
-        plan = _changed(self, fields=without_log).logged(*fields.log)
+        plan = with_values(self, fields=without_log).logged(*fields.log)
         return plan.end_settled(fields.reason) if fields.reason else plan
 
     def unlinked(self, why: str, *, actor: str = "") -> RecordPlan:
@@ -757,7 +746,11 @@ class Plan:
     def with_records(self, plans: Iterable[RecordPlan]) -> Plan:
         """Return it with these records' plans in the place of what was planned for them."""
         changed = {plan.id: plan for plan in plans}
-        return replace(self, records={**self.records, **changed}) if changed else self
+        if not changed:
+            return self
+        plan = with_values(self, records={**self.records, **changed})
+        vars(plan).pop("open_records", None)  # was cached
+        return plan
 
     def with_deleted(self, deleted: Iterable[DeletedPlan]) -> Plan:
         """Return it with these deleted records in the place of what was planned for them."""

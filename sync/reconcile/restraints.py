@@ -156,15 +156,15 @@ def throttle_write_loops(facts: PassFacts, plan: Plan) -> Plan:
     rewritten = [
         record_plan for record_plan in read if record_plan.facts.history.loops or record_plan.facts.history.last_writes
     ]
-    return plan.with_records(_throttled_fields(record_plan, facts, facts.people) for record_plan in rewritten)
+    return plan.with_records(_throttled_fields(record_plan, facts) for record_plan in rewritten)
 
 
-def _throttled_fields(plan: RecordPlan, facts: PassFacts, people: Mapping[str, Any]) -> RecordPlan:
-    loops = dict(plan.loops)
+def _throttled_fields(plan: RecordPlan, facts: PassFacts) -> RecordPlan:
+    loops = {}
     plans = dict(plan.plans)
     lines = []
     for key, field_plan in plan.plans.items():
-        loop = plan_loop(plan.facts, field_plan, facts.now, facts.settings.loop_times, people)
+        loop = plan_loop(plan.facts, field_plan, facts.now, facts.settings.loop_times, facts.people)
         if loop is None:
             continue
         loops[key] = loop
@@ -172,7 +172,9 @@ def _throttled_fields(plan: RecordPlan, facts: PassFacts, people: Mapping[str, A
             lines.append(HistoryLine("loop", loop.line, key))
         if loop.blocked_reason:
             plans[key] = field_plan.block(BlockedCode.THROTTLED, loop.blocked_reason)
-    return replace(plan, loops=loops, fields=replace(plan.fields, plans=plans)).logged(*lines)
+    if not loops:  # as of nearly all
+        return plan
+    return replace(plan, loops={**plan.loops, **loops}, fields=replace(plan.fields, plans=plans)).logged(*lines)
 
 
 # Deletes and clears over the limit wait for a person's approval.

@@ -606,8 +606,8 @@ def settle_creates(lease: Lease, board: BoardContext, plans: Sequence[CreatePlan
     def store() -> None:
         with lease.transaction():
             _link_created(board, [plan for plan in plans if plan.fate is Fate.LINK])
-            for (fate, seconds), of in ids.items():
-                intents = Intent.objects.filter(pk__in=of)
+            for (fate, seconds), intent_ids in ids.items():
+                intents = Intent.objects.filter(pk__in=intent_ids)
                 if fate is Fate.VOID:
                     intents.update(state=IntentState.VOID, lookups=1, settled_at=SyncNow())
                 elif fate is not Fate.LINK:
@@ -624,12 +624,16 @@ def _link_created(board: BoardContext, plans: Sequence[CreatePlan]) -> None:
     made = {plan.intent.entity_id: plan.item.id for plan in plans if plan.item is not None}
     if not made:
         return
-    entity_type, records = board.link.entity_type, board.model._default_manager
-    locked = {one.pk: one for one in records.select_for_update(of=("self",)).filter(pk__in=made).order_by("pk")}
+    entity_type = board.link.entity_type
+    records = board.model._default_manager
+    rows = records.select_for_update(of=("self",)).filter(pk__in=made).order_by("pk")
+    locked = {record.pk: record for record in rows}
     owners = dict(records.filter(monday_id__in=made.values()).values_list("monday_id", "pk"))
-    linked, others = list[Intent](), list[Intent]()
+    linked: list[Intent] = []
+    others: list[Intent] = []
     for intent in (plan.intent for plan in plans):
-        key, item_id = intent.entity_id, made[intent.entity_id]
+        key = intent.entity_id
+        item_id = made[key]
         if may_link(locked.get(key), key, owners.get(item_id)):
             locked[key].monday_id = item_id
             linked.append(Intent(pk=intent.pk, entity_id=key, item_id=item_id))
@@ -652,9 +656,9 @@ def _count_attempts(lease: Lease, failed: Mapping[UUID, str]) -> None:
 
     def count() -> None:
         with lease.transaction():
-            for claim, why in claims:
+            for claim, reason in claims:
                 if claim.rows:
-                    finish.fail_unsettled(claim.rows, lease.token, why)
+                    finish.fail_unsettled(claim.rows, lease.token, reason)
 
     retry_on_lock_timeout(count)
 

@@ -99,7 +99,7 @@ def held(world: World) -> ApprovalRequest:
 
 def guarded(world: World, how: str) -> Callable[[Client], Any]:
     act = held(world)
-    return ticked("/admin/sync/approvalrequest/", f"{how}_selected", act.pk, upto=str(act.pk))
+    return ticked("/admin/sync/approvalrequest/", f"{how}_selected", act.pk)
 
 
 def refused_item(world: World) -> Callable[[Client], Any]:

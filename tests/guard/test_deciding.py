@@ -84,7 +84,7 @@ def test_selected_ones_are_decided_after_a_page_that_names_their_number(browser:
     chosen = {"action": "reject_selected", "_selected_action": [str(acts[0].pk), str(acts[1].pk)]}
     assert "Restore 2 fields in NPD?" in browser.post(LIST, chosen).content.decode()
     assert states() == ["pending"] * 3
-    browser.post(LIST, chosen | {"confirmed": "yes", "upto": str(acts[2].pk)})
+    browser.post(LIST, chosen | {"confirmed": "yes"})
     assert states() == ["rejected", "rejected", "pending"]
 
 
@@ -95,23 +95,21 @@ def test_deletions_and_emptied_fields_are_approved_by_buttons_of_their_own(brows
     assert re.findall(r'npd-button-deletes"\s+type="submit"\s+name="only"\s+value="(\w+)"', html) == [
         "clear_monday", "records",
     ]  # fmt: skip
-    browser.post(LIST, chosen | {"confirmed": "yes", "upto": str(acts[-1].pk), "only": "records"})
+    browser.post(LIST, chosen | {"confirmed": "yes", "only": "records"})
     assert states() == ["pending", "pending", "approved"]
-    browser.post(LIST, chosen | {"confirmed": "yes", "upto": str(acts[-1].pk), "only": "nothing"})
+    browser.post(LIST, chosen | {"confirmed": "yes", "only": "nothing"})
     assert states() == ["pending", "pending", "approved"]
 
 
-def test_what_comes_after_the_page_was_shown_is_not_decided_with_the_selection(browser: Client, hold: Any) -> None:
+def test_what_comes_after_the_page_was_shown_is_asked_about_anew(browser: Client, hold: Any) -> None:
     acts = hold(3)
     chosen = {"action": "approve_selected", "_selected_action": [str(acts[0].pk)], "select_across": "1"}
-    page = browser.post(LIST, chosen)
-    assert "Empty 3 fields on Monday?" in page.content.decode()
+    page = browser.post(LIST, chosen).content.decode()
+    assert "Empty 3 fields on Monday?" in page
     hold(2)
-    sent = dict(
-        re.findall(r'name="(upto|action|select_across|_selected_action)" value="([^"]*)"', page.content.decode())
-    )
-    browser.post(LIST, sent | {"confirmed": "yes"})
-    assert states() == ["approved"] * 3 + ["pending"] * 2
+    [number] = re.findall(r'name="expect" value="(\d+)"', page)
+    assert browser.post(LIST, chosen | {"confirmed": "yes", "expect": number}).status_code == 409
+    assert states() == ["pending"] * 5
 
 
 @pytest.mark.parametrize(

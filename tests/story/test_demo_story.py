@@ -106,7 +106,7 @@ def the_badge_leads_to_the_conflict(page: Page) -> None:
     expect(page.locator("#cfl-form")).to_be_visible()
     page.get_by_role("link", name="Record", exact=True).click()
     expect(page.get_by_label("Sync state")).to_contain_text("Needs attention")
-    page.get_by_role("link", name="Resolve the conflict").click()
+    page.get_by_label("Sync state").get_by_role("link", name="Resolve").first.click()
     expect(page.locator("[data-row]")).to_have_count(2)
 
 

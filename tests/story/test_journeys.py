@@ -350,7 +350,7 @@ def test_somebody_on_a_phone_resolves_a_conflict_and_corrects_a_record(site: Sit
     page.goto("/admin/npd/contact/")
     found += barriers(page)
     page.get_by_role("link", name="Grace Okonkwo", exact=True).tap()
-    page.locator("#npd-state [data-act=fix]").tap()
+    page.locator("#npd-state [data-act=rejected]").tap()
     page.locator("[data-summary]").wait_for()
     found += barriers(page)
     page.locator("input[name=pick-email][value=custom]").check()
