@@ -95,7 +95,7 @@ def _state_line(request: HttpRequest, boards: Sequence[BoardLine], groups: int, 
     pending = sum(board.pending for board in boards)
     if slowed := [board.status for board in boards if board.status.slowed_until]:
         until = max(slowed, key=lambda status: str(status.availability.until)).slowed_until
-        used = quota.forecast(now.budget_state, now.account).used_text
+        used = quota.forecast(now.budget, now.account).used_text
         words = f"Slowed by Monday's daily limit until {until}"
         detail = f"{used} are used." if used else ""
         return StateLine(Badge("warn", "hourglass", words), detail, try_url=reverse("admin:sync_try_again"))
@@ -454,11 +454,11 @@ def home_context(request: HttpRequest, opened: Collection[str] = ()) -> dict[str
 
 def _calls(now: Overview, *, is_loading: bool) -> quota.Forecast | None:
     """Return what is used of the day's calls, where that is much or a load uses them."""
-    day = now.limited_state.day_usage if now.limited_state else None
-    is_low = day is not None and (day.is_tight or day.left <= (1 - quota.LOW_SHARE) * day.limit)
+    left = now.budget.day_left()
+    is_low = left is not None and (now.budget.is_tight or left <= (1 - quota.LOW_SHARE) * (now.budget.day_limit or 0))
     if now.missing_token or not (is_loading or is_low):
         return None
-    return quota.forecast(now.budget_state, now.account)
+    return quota.forecast(now.budget, now.account)
 
 
 def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:

@@ -283,7 +283,7 @@ def board_samples(status: availability.Overview) -> Samples:
 def account_samples(status: availability.Overview) -> Samples:
     account = status.account
     waits = account.stopped_until is not None and account.stopped_until > status.now
-    limit = status.budget.quota.day
+    limit = status.budget.day_limit
     return {
         "account_stopped": {(): account.needs_probe or waits},
         "api_calls_today": {(): float(status.budget.used_today)},

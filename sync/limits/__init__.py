@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from enum import StrEnum
 
 # Django's: that of functools has one lock for all instances before Python 3.12, and queries would wait for each other.
 from django.utils.functional import cached_property
@@ -22,76 +21,39 @@ from sync.clock import sync_now
 from sync.kernel import humanize
 from sync.limits import breaker, credentials, quota, rate_limits, write_stop
 from sync.limits.breaker import monday_account
-from sync.limits.metered_client import (
-    MeteredClient,
-    Reservation,
-    call_cost,
-    client,
-    client_override,
-    connector,
-    urgent_calls,
-)
-from sync.limits.quota import BoardCosts, BudgetState, Demand, board_costs, next_offer
-from sync.limits.rate_limits import PASS_CALLS, LimitKind, LimitWait, QuotaBudget, midnight_after
-from sync.models import ApiBudget, BoardLink, MondayAccount, QueuePause
+from sync.limits.metered_client import MeteredClient, Pass, call_cost, client, client_override, connector, urgent_calls
+from sync.limits.quota import Demand, batch_size
+from sync.limits.rate_limits import FULL_BATCH, BlockedKind, Budget, Wait
+from sync.models import BoardLink, MondayAccount, QueuePause
 from sync.outbox.pauses import active_pause, active_pauses, pause_sentence
 
-__all__ = ["BlockedKind", "Grant", "LimitFacts", "Reservation", "Wait", "board_costs", "grant"]
+__all__ = ["BlockedKind", "Grant", "LimitFacts", "Pass", "Wait", "batch_size", "grant"]
 __all__ += ["MeteredClient", "call_cost", "client", "client_override", "connector", "urgent_calls"]
 __all__ += ["breaker", "credentials", "monday_account", "quota", "write_stop"]
 
 
-class BlockedKind(StrEnum):
-    """For what kind of reason a board is not worked; the values are those of a metric's label."""
-
-    NOT_CONFIGURED = "not_configured"
-    NO_BOARD = "no_board"
-    PAUSED = "paused"
-    ACCOUNT = "account"
-    BLOCKED = "blocked"
-    QUOTA = "allowance"
-    BATCHING = "gathering"
-
-
-@dataclass(frozen=True)
-class Wait:
-    """Why a board is not worked now, as a sentence; `until` is None where that is when somebody acts."""
-
-    kind: BlockedKind
-    reason: str
-    until: datetime | None = None
-
-
 @dataclass(frozen=True)
 class Grant:
-    """A board may be worked, and could be `since` then (None: long since); `reserve` says how much."""
+    """A board may be worked, and could be `since` then (None: long since); `next_pass` says how much."""
 
     link: BoardLink
     since: datetime | None = None
     is_limited: bool = False
     hold_seconds: float = 0  # for so long nothing is written: writes are stopped, and only reading goes on
 
-    def reserve(self) -> Reservation | Wait:
-        """Reserve a read and a write of the next pass, as large as there is room for: under its lock, for all workers.
-
-        Without a known limit, and where nothing is due, nothing is reserved.
-        """
+    def next_pass(self) -> Pass | Wait:
+        """Return the next pass, as large as there is room for; without a known limit as large as a document may be."""
         # Read by whoever has the lease, and after the calls that it made: they have taught sizes, and taken room.
-        costs, entity_type = quota.board_costs(self.link.pk), self.link.entity_type
-        unlimited = Reservation(costs.size, costs.read_points, costs.write_points)
+        size = quota.batch_size(self.link.pk)
         if not self.is_limited:
-            return unlimited
-        demand = quota.demands_of({entity_type: costs.size})[entity_type]
+            return Pass(size)
+        demand = quota.demands_of({self.link.entity_type: size})[self.link.entity_type]
         if not demand.rows:
-            return unlimited
-        with quota.lock_budget() as state:
-            quota.delete_expired_reservations()
-            found = next_offer(state, costs, demand)
-            if isinstance(found, LimitWait):
-                return _limit_wait(found, demand)
-            reserved = state.reserve(entity_type, PASS_CALLS, found.points)
-        each = costs.read_points, costs.write_points
-        return Reservation(found.size, *each, found.urgent, found.only_urgent, reserved, PASS_CALLS, found.points)
+            return Pass(size)
+        offer = quota.offer_pass(quota.read_budget(), BoardLink.objects.get(pk=self.link.pk), size, demand)
+        if isinstance(offer, Wait):
+            return _with_end(offer)
+        return Pass(offer[0], urgent=demand.priority == Priority.PERSON, only_urgent=offer[1])
 
 
 def grant(entity_type: str) -> Grant | Wait:
@@ -121,8 +83,8 @@ class LimitFacts:
 
     @cached_property
     def now(self) -> datetime:
-        """The database's time of all that is told."""
-        return self.limited_state.now if self.limited_state else sync_now()
+        """The time of all that is told."""
+        return self.budget.now
 
     @cached_property
     def account(self) -> MondayAccount:
@@ -139,37 +101,25 @@ class LimitFacts:
         return active_pauses()
 
     @cached_property
-    def budget_state(self) -> BudgetState:
-        return quota.read_budget(self._budget_row)
-
-    @property
-    def budget(self) -> QuotaBudget:
-        return self.budget_state.budget
-
-    @cached_property
-    def limited_state(self) -> BudgetState | None:
-        """How the quota stands, where Monday has told its limits."""
-        return self.budget_state if quota.is_limited(self._budget_row) else None
-
-    @cached_property
-    def _budget_row(self) -> ApiBudget:
-        return quota.budget_row()
+    def budget(self) -> Budget:
+        """How the quota stands."""
+        return quota.read_budget()
 
     @cached_property
     def batching_delay(self) -> float:
         """For how many seconds every board gathers changes before its next pass; 0: none."""
-        day = self.budget_state.day_usage
-        return rate_limits.window_seconds(day, quota.active_boards()) if day is not None and day.is_tight else 0.0
+        return rate_limits.window_seconds(self.budget, quota.active_boards()) if self.budget.is_tight else 0.0
 
     @cached_property
     def _demands(self) -> dict[str, Demand]:
-        limit = self.account.batch_limit
-        links = self.links.items()
-        return quota.demands_of({kind: quota.board_costs_from(link, limit).size for kind, link in links})
+        return quota.demands_of({kind: self._batch_size(link) for kind, link in self.links.items()})
 
     @cached_property
-    def _points_before(self) -> Mapping[int, int]:
-        return quota.points_before_all()
+    def _waiting_boards(self) -> Sequence[tuple[BoardLink, int]]:
+        return quota.waiting_boards()
+
+    def _batch_size(self, link: BoardLink) -> int:
+        return min(link.batch_limit or FULL_BATCH, self.account.batch_limit or FULL_BATCH)
 
     @property
     def hold_seconds(self) -> float:
@@ -208,59 +158,58 @@ class LimitFacts:
             # Of two stops the one that lasts longer is what a person has to wait for, or to end.
             until, kind, reason = max(stops)
             return Wait(kind, f"{reason} Next attempt at {humanize.due_time(until, sync_now())}.", until)
-        state, moments = self.limited_state, [self.account.stopped_until, link.blocked_until]
-        if state is not None:
-            if (wait := self._wait_for_quota(state, link, urgent=urgent)) is not None:
+        moments = [self.account.stopped_until, link.blocked_until]
+        if self.budget.is_limited:
+            if (wait := self._wait_for_quota(link, urgent=urgent)) is not None:
                 return wait
-            moments.append(self._quota_since(state, link))
+            moments.append(self._quota_since(link))
         since = max((moment for moment in moments if moment is not None), default=None)
-        return Grant(link, since, is_limited=state is not None)
+        return Grant(link, since, is_limited=self.budget.is_limited)
 
-    def _wait_for_quota(self, state: BudgetState, link: BoardLink, *, urgent: bool) -> Wait | None:
-        costs, demand = quota.board_costs_from(link, self.account.batch_limit), self._demands[link.entity_type]
+    def _wait_for_quota(self, link: BoardLink, *, urgent: bool) -> Wait | None:
+        demand = self._demands[link.entity_type]
         if urgent:
             demand = replace(demand, rows=max(1, demand.rows), priority=int(Priority.PERSON))
-        found = next_offer(state, costs, demand, lambda: self._points_before)
-        if isinstance(found, LimitWait):
-            return _limit_wait(found, demand)
-        return None if found.urgent else self._batching_wait(state, costs, demand)
+        offer = quota.offer_pass(self.budget, link, self._batch_size(link), demand, lambda: self._waiting_boards)
+        if isinstance(offer, Wait):
+            return _with_end(offer)
+        return None if demand.priority == Priority.PERSON else self._batching_wait(link, demand)
 
-    def _batching_wait(self, state: BudgetState, costs: BoardCosts, demand: Demand) -> Wait | None:
+    def _batching_wait(self, link: BoardLink, demand: Demand) -> Wait | None:
         # A full batch never waits: gathering more changes would save no call.
-        full = min(costs.size, quota.full_minute_size(state, costs))
-        if costs.last_pass is None or not demand.rows or demand.rows >= full or not self.batching_delay:
+        full = min(self._batch_size(link), rate_limits.fitting_batch_size(self.budget.full_points))
+        if link.last_pass_at is None or not demand.rows or demand.rows >= full or not self.batching_delay:
             return None
         delay = timedelta(seconds=self.batching_delay)
-        until = costs.last_pass + delay
+        until = link.last_pass_at + delay
         # Nor does a change wait longer than one window, even if the board had a pass meanwhile.
         if demand.oldest is not None:
             until = min(until, demand.oldest + delay)
         # At midnight UTC the day's calls are new.
-        until = min(until, midnight_after(state.now))
-        if until <= state.now:
+        until = min(until, rate_limits.midnight_after(self.now))
+        if until <= self.now:
             return None
-        every, at = humanize.interval_text(delay.total_seconds()), humanize.due_time(until)
+        every = humanize.interval_text(delay.total_seconds())
+        at = humanize.due_time(until)
         reason = (
             f"Changes of this board are sent together every {every}, next at {at}, so that today's API quota lasts; "
             "“Sync now” sends one record at once."
         )
         return Wait(BlockedKind.BATCHING, reason, until)
 
-    def _quota_since(self, state: BudgetState, link: BoardLink) -> datetime:
+    def _quota_since(self, link: BoardLink) -> datetime:
         """Since when the quota has let this board be worked, at the earliest.
 
         A board that was just worked is gone on with, in the portions that a minute allows.
         """
-        today = midnight_after(state.now) - timedelta(days=1)
+        today = rate_limits.midnight_after(self.now) - timedelta(days=1)
         if link.last_pass_at is None:
             return today
         # While a board gathers changes it is not available, so its rows are not late.
         return max(today, link.last_pass_at + timedelta(seconds=self.batching_delay))
 
 
-def _limit_wait(found: LimitWait, demand: Demand) -> Wait:
-    # A used up day is no temporary wait; a minute's limits are.
-    kind = BlockedKind.QUOTA if found.kind is LimitKind.DAY else BlockedKind.BATCHING
-    reason = quota.wait_reason(found, urgent=demand.priority == Priority.PERSON)
-    at = humanize.due_time(found.until)
-    return Wait(kind, f"{reason} Sync goes on by itself at {at}.", found.until)
+def _with_end(wait: Wait) -> Wait:
+    """Say also when sync goes on."""
+    at = humanize.due_time(wait.until) if wait.until else ""
+    return replace(wait, reason=f"{wait.reason} Sync goes on by itself at {at}.")

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import nullcontext
-from datetime import timedelta
+from datetime import UTC, datetime, time, timedelta
 from enum import StrEnum
 from functools import partial
-from typing import Any
 
 import structlog
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Case, CharField, DateTimeField, F, Func, Q, QuerySet, TextField, Value, When
-from django.db.models.functions import Coalesce, Greatest
+from django.db.models import Case, Q, QuerySet, When
+from django.db.models.functions import Coalesce
 
 from sync import registry
 from sync.choices import STOP_WORDS, StopCode
@@ -79,44 +78,48 @@ def trip_account(error: MondayError) -> None:
     # A used up quota knows itself when there is room again, and for whom.
     if error.kind in NEVER_SENT:
         return
-    row, code = monday_account(), _stop_code(error)
-    until: Any
-    if error.kind is DAILY_LIMIT_REACHED and not error.wait_seconds:
-        # Monday's day of calls begins at 00:00 UTC (developer.monday.com/api-reference/docs/rate-limits).
-        today = Func(Value("day"), SyncNow(), Value("UTC"), function="date_trunc", output_field=DateTimeField())
-        until = today + timedelta(days=1)
-    else:
-        probe_wait = PROBE_WAITS[row.failures] if row.failures < len(PROBE_WAITS) else _later_probe_wait()
-        until = SyncNow() + timedelta(seconds=error.wait_seconds or probe_wait)
-    # Where Monday isn't heard, what it said last and asked to wait for still stands.
-    stands = Q(stopped_until__gt=until) if code == StopCode.OUTAGE else Q(pk__in=[])
-    is_same = Q(stop_code=code.value) & (Q(needs_probe=True) | Q(stopped_until__gt=SyncNow()))
-    # An outage of some seconds is nobody's news.
-    is_news = row.failures == OUTAGE_IS_NEWS if code in (StopCode.OUTAGE, StopCode.LIMIT) else row.stop_code != code
-    MondayAccount.objects.filter(id=1).update(
+    code = _stop_code(error)
+    with transaction.atomic():
+        monday_account()
+        row = MondayAccount.objects.select_for_update().get(id=1)
+        now = sync_now()
+        is_waiting = _is_waiting(row)
+        until = now + timedelta(seconds=error.wait_seconds or _probe_wait(row.failures))
+        if error.kind is DAILY_LIMIT_REACHED and not error.wait_seconds:
+            # Monday's day of calls begins at 00:00 UTC (developer.monday.com/api-reference/docs/rate-limits).
+            until = datetime.combine(now.astimezone(UTC).date(), time.min, UTC) + timedelta(days=1)
+        # An outage of some seconds is nobody's news.
+        is_news = row.stop_code != code
+        if code in (StopCode.OUTAGE, StopCode.LIMIT):
+            is_news = row.failures == OUTAGE_IS_NEWS
+        # Where Monday isn't heard, what it said last and asked to wait for still stands.
+        stands = code == StopCode.OUTAGE and row.stopped_until is not None and row.stopped_until > until
+        is_same = row.stop_code == code and (row.needs_probe or is_waiting)
+        # Another cause began now, whatever stopped everything before it.
+        if row.stopped_since is None or not (stands or is_same):
+            row.stopped_since = now
+        if not stands:
+            row.stop_code = code
+            row.stop_reason = error.lasting_sentence
         # A longer wait is never shortened by a later, milder failure.
-        stopped_until=Greatest(Coalesce("stopped_until", until), until),
-        stop_reason=Case(When(stands, then=F("stop_reason")), default=Value(error.lasting_sentence, TextField())),
-        stop_code=Case(When(stands, then=F("stop_code")), default=Value(code.value, CharField())),
-        stopped_since=Case(
-            When(stands | is_same, then=Coalesce("stopped_since", SyncNow())),
-            # Another cause began now, whatever stopped everything before it.
-            default=SyncNow(),
-        ),
-        # A limit's wait ends by itself; any other failure needs a probe.
-        needs_probe=row.needs_probe or error.scope is not Scope.LIMIT,
-        only_writes=False,
+        row.stopped_until = max(row.stopped_until or until, until)
         # Calls that were in flight together fail together: that counts as one failure.
-        failures=Case(When(stopped_until__gt=SyncNow(), then=F("failures")), default=F("failures") + 1),
-        answered_mark="" if code in (StopCode.TOKEN, StopCode.ACCOUNT) else F("answered_mark"),
-    )
+        row.failures += not is_waiting
+        # A limit's wait ends by itself; any other failure needs a probe.
+        row.needs_probe = row.needs_probe or error.scope is not Scope.LIMIT
+        row.only_writes = False
+        if code in (StopCode.TOKEN, StopCode.ACCOUNT):
+            row.answered_mark = ""
+        row.save()
     if is_news:
         log_event(STOP_KIND, f"Sync stopped: {STOP_WORDS[code]}.")
     log.warning("account paused", scope=str(error.scope), reason=error.full_sentence)
 
 
-def _later_probe_wait() -> float:
+def _probe_wait(failures: int) -> float:
     """Longer where a tenth of the plan's day is less than probes take, each with a read that fails again."""
+    if failures < len(PROBE_WAITS):
+        return PROBE_WAITS[failures]
     return max(LATER_PROBE_WAIT, write_stop.calls_apart(2, 20))
 
 
@@ -135,8 +138,8 @@ def trip_board(link: BoardLink, error: MondayError) -> None:
     if error.kind is INVALID_DOCUMENT:
         usual = max(usual, INVALID_DOCUMENT_WAIT)
     if not link.blocked_reason:
-        said = f"Sync stopped: {registry.board_title(link.entity_type)}. {error.lasting_sentence}"
-        log_event(STOP_KIND, said, entity_type=link.entity_type)
+        sentence = f"Sync stopped: {registry.board_title(link.entity_type)}. {error.lasting_sentence}"
+        log_event(STOP_KIND, sentence, entity_type=link.entity_type)
     link.blocked_reason = error.lasting_sentence
     BoardLink.objects.filter(pk=link.pk).update(
         blocked_until=SyncNow() + timedelta(seconds=error.wait_seconds or usual),
@@ -280,8 +283,7 @@ def _is_waiting(row: MondayAccount) -> bool:
 
 def _is_day_used_up() -> bool:
     """Whether our own count leaves no room for what nobody clicked: a limit that was raised is not known yet."""
-    state = quota.read_limited_budget()
-    left = state.budget.day_left() if state is not None else None
+    left = quota.read_budget().day_left()
     return left is not None and left < PASS_CALLS
 
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from copy import copy
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from decimal import Decimal
 from functools import lru_cache
 from typing import Any
@@ -15,10 +14,10 @@ from typing import Any
 import structlog
 from django.conf import settings
 
+from sync.clock import SyncNow
 from sync.kernel import process
 from sync.limits import credentials, quota
-from sync.limits.quota import wait_reason
-from sync.limits.rate_limits import READ_POINTS, REJECTED_CALL_COST, WRITE_POINTS, LimitKind
+from sync.limits.rate_limits import READ_POINTS, REJECTED_CALL_COST, WRITE_POINTS, BlockedKind
 from sync.models import BoardLink
 from sync.monday import errors
 from sync.monday.client import MondayClient
@@ -31,12 +30,6 @@ ACCOUNT_CALL_POINTS = 1_000
 """Points that a call of the account itself is taken to cost until it is answered: a page, a webhook."""
 
 SHUTDOWN_MESSAGE = "The worker had to end before this call. Another one makes it."
-
-_LIMIT_KINDS: Mapping[errors.ErrorKind, LimitKind] = {
-    errors.COMPLEXITY_EXHAUSTED: LimitKind.POINTS,
-    errors.MINUTE_LIMIT_REACHED: LimitKind.MINUTE,
-    errors.DAILY_LIMIT_REACHED: LimitKind.DAY,
-}
 
 
 @dataclass(frozen=True)
@@ -56,39 +49,35 @@ class CallCost:
             return "account"
         return "write" if self.writes else "read"
 
+    @property
+    def points(self) -> int:
+        """The points that it is taken to cost until it is answered."""
+        if self.link_id is None:
+            return ACCOUNT_CALL_POINTS
+        return self.records * WRITE_POINTS if self.writes else READ_POINTS
 
-@dataclass
-class Reservation:
-    """A pass over so many records (0: a call outside of any), and the calls that were spent for it: those sent inside.
 
-    `only_urgent`: of the records that a person clicked, for they came out of the reserve. `calls` and `points` are
-    unsent. Without an `id` (no limit is known, or nothing was due) each call is metered by itself.
+class Pass:
+    """A pass over so many records, in whose `with` its calls are made.
+
+    `urgent`: a person clicked one of them, so its calls may use the reserve; `only_urgent`: there is room for no other.
     """
 
-    size: int
-    read_points: float
-    write_points: float
-    urgent: bool = False
-    only_urgent: bool = False
-    id: uuid.UUID | None = None
-    calls: int = 0
-    points: int = 0
-    sent: int = 0
+    def __init__(self, size: int, *, urgent: bool = False, only_urgent: bool = False) -> None:
+        self.size = size
+        self.urgent = urgent
+        self.only_urgent = only_urgent
+        self.calls = 0
 
-    def __enter__(self) -> Reservation:
-        self._token = _reservation.set(self)
+    def __enter__(self) -> Pass:
+        self._token = _pass.set(self)
         return self
 
     def __exit__(self, *failure: object) -> None:
-        # What was reserved and not sent is given back at once, also after a failure.
-        _reservation.reset(self._token)
-        if self.id is not None:
-            with quota.lock_budget() as state:
-                state.release(self.id)
-            self.id = None
+        _pass.reset(self._token)
 
 
-_reservation: ContextVar[Reservation | None] = ContextVar("reservation", default=None)
+_pass: ContextVar[Pass | None] = ContextVar("pass", default=None)
 _cost: ContextVar[CallCost | None] = ContextVar("cost", default=None)
 
 
@@ -112,15 +101,6 @@ def _declare(cost: CallCost) -> Iterator[None]:
         yield
     finally:
         _cost.reset(token)
-
-
-@dataclass
-class _MeteredCall:
-    """A call that may be sent: what was spent for it, and the reservation that holds it."""
-
-    cost: CallCost
-    points: int
-    reserved: Reservation
 
 
 class MeteredClient:
@@ -148,75 +128,50 @@ class MeteredClient:
         where this process is to end.
         """
         self.before_call()
-        # Before anything is reserved: another worker makes the call.
+        # Before anything is spent: another worker makes the call.
         if process.is_shutting_down():
             raise errors.MondayError(errors.SHUTTING_DOWN, SHUTDOWN_MESSAGE)
-        call = _begin_call(self.urgent)
+        cost = _cost.get() or CallCost()
+        present = _pass.get()
+        _spend(cost, urgent=self.urgent or (present is not None and present.urgent))
         try:
             answer = self.inner.execute(document, variables, idempotency_key=idempotency_key)
         except errors.MondayError as error:
             if error.kind is errors.NOT_AUTHENTICATED and settings.MONDAY_API_KEY:
                 error.advice = errors.ADVICE_ON_SERVER
-            _record_failure(call, error)
+            _record_failure(cost, error)
             raise
-        except BaseException:
-            # Our own code failed; whether the call was sent is not known, so it stays spent.
-            with quota.lock_budget() as state:
-                _release_call(state, call)
-            raise
-        _record_answer(call, answer)
+        _record_answer(cost, answer)
         return answer
 
 
-def _begin_call(urgent: bool) -> _MeteredCall:
-    cost = _cost.get() or CallCost()
-    # A call outside of a pass is reserved by itself.
-    reserved = _reservation.get() or Reservation(0, READ_POINTS, WRITE_POINTS)
-    points = int(cost.records * reserved.write_points if cost.writes else reserved.read_points)
-    if cost.link_id is None:
-        points = ACCOUNT_CALL_POINTS
-    # Reserved with the pass, so the budget's row need not be locked.
-    if reserved.calls > 0 and points <= reserved.points:
-        reserved.calls -= 1
-        reserved.points -= points
-    # Without a known limit there is nothing to enforce.
-    elif quota.read_limited_budget() is not None:
-        _reserve_more(reserved, cost, points, urgent or reserved.urgent)
-    return _MeteredCall(cost, points, reserved)
-
-
-def _reserve_more(reserved: Reservation, cost: CallCost, points: int, urgent: bool) -> None:
-    """Spend for a call that is not reserved yet: a further page, half of a document, a call of the account."""
-    calls, more = int(not reserved.calls), max(0, points - reserved.points)
-    with quota.lock_budget() as state:
-        in_flight = state.in_flight
-        if reserved.id is not None:
-            # The pass's own reservation must not count against the account's concurrent calls.
-            in_flight = replace(in_flight, number=max(0, in_flight.number - 1))
-        # A call that asks for the limits goes out although the day is used up: the limit may have been raised.
-        budget = state.budget.without_day_limit() if cost.reads_limits else state.budget
-        wait = budget.required_wait(calls, more, state.now, in_flight, urgent=urgent)
-        if wait is None and reserved.id is not None:
-            state.extend(reserved.id, calls, more)
-        elif wait is None:
-            reserved.id = state.reserve(cost.entity_type, calls, more)
-        now = state.now
+def _spend(cost: CallCost, *, urgent: bool) -> None:
+    """Spend the call before it is sent, so that no other worker spends it meanwhile; raises BUDGET_EXHAUSTED."""
+    with quota.lock_budget() as budget:
+        day_limit = budget.day_limit
+        if cost.reads_limits:
+            budget.day_limit = None
+        wait = budget.required_wait(1, cost.points, urgent=urgent)
+        budget.day_limit = day_limit
+        if wait is None:
+            budget.spend(1, cost.points)
+        now = budget.now
     if wait is not None:
-        seconds = max(0.0, (wait.until - now).total_seconds())
-        raise errors.MondayError(errors.BUDGET_EXHAUSTED, wait_reason(wait, urgent=urgent), wait_seconds=seconds)
-    reserved.calls, reserved.points = max(0, reserved.calls + calls - 1), max(0, reserved.points + more - points)
+        # The read before it may have cost more than it was taken to: a smaller pass has room for both.
+        if cost.link_id is not None and cost.writes and wait.kind is BlockedKind.BATCHING:
+            quota.learn_too_large(cost.link_id, cost.records, 2)
+        seconds = max(0.0, (wait.until - now).total_seconds()) if wait.until else 0.0
+        raise errors.MondayError(errors.BUDGET_EXHAUSTED, wait.reason, wait_seconds=seconds)
 
 
-def _record_answer(call: _MeteredCall, answer: Answer) -> None:
+def _record_answer(cost: CallCost, answer: Answer) -> None:
     """Correct the quota by the answer, and learn from it."""
-    cost, first = call.cost, _mark_sent(call)
-    with quota.lock_budget() as state:
-        _release_call(state, call)
-        state.budget = state.budget.after_answer(answer, call.points, state.now, state.in_flight)
-        spent = answer.complexity.query if answer.complexity else call.points
-        quota.record_usage(cost.entity_type, Decimal(1), passes=int(first), points=spent)
+    points = answer.complexity.query if answer.complexity else cost.points
+    with quota.lock_budget() as budget:
+        budget.after_answer(answer, cost.points)
+        quota.record_usage(cost.entity_type, Decimal(1), passes=_count_pass(cost), points=points)
         if cost.link_id is not None:
-            quota.learn_costs(cost.link_id, cost.records, answer, writes=cost.writes, first=first)
+            quota.learn_size(cost.link_id, cost.records, answer.seconds)
     # Commands make calls of no board too, and a person reads their output.
     write_log = log.debug if cost.link_id is None else log.info
     write_log(
@@ -224,70 +179,61 @@ def _record_answer(call: _MeteredCall, answer: Answer) -> None:
         call=cost.kind,
         records=cost.records,
         seconds=round(answer.seconds, 3),
-        points=spent,
+        points=points,
         monday_request=answer.request_id,
     )
 
 
-def _record_failure(call: _MeteredCall, error: errors.MondayError) -> None:
+def _record_failure(cost: CallCost, error: errors.MondayError) -> None:
     log.warning(
         "monday call failed",
-        call=call.cost.kind,
-        records=call.cost.records,
+        call=cost.kind,
+        records=cost.records,
         scope=str(error.scope),
         code=error.code,
         monday_request=error.request_id,
     )
-    with quota.lock_budget() as state:
-        _release_call(state, call)
+    is_limited = error.scope is errors.Scope.LIMIT
+    with quota.lock_budget() as budget:
         # Certainly not sent: calls and points are given back.
         if error.kind is errors.UNREACHABLE:
-            state.budget = state.budget.spend(-1, -call.points, state.now)
+            budget.spend(-1, -cost.points)
             return
-        limited, may_have_run = error.scope is errors.Scope.LIMIT, error.outcome_unknown
-        state.budget = state.budget.after_failure(state.now)
-        # Rejected before it ran: a call of the day, but no points. While a document is halved until one
-        # record stands alone, the halves must still find room in the same minute.
-        if not limited and not may_have_run:
-            state.budget = state.budget.spend(0, -call.points, state.now)
-        if limited:
-            kind = _LIMIT_KINDS.get(error.kind)
-            state.budget = state.budget.after_rejection(
-                kind, error.wait_seconds, call.points, state.now, state.in_flight
-            )
+        budget.after_failure(cost.points)
+        if is_limited:
+            budget.after_rejection(error.kind, error.wait_seconds, cost.points)
             log.warning("refused for a limit", reason=error.sentence)
+        # Rejected before it ran: a call of the day, but no points. While a document is halved until one record stands
+        # alone, the halves must still find room in the same minute.
+        elif not error.outcome_unknown:
+            budget.spend(0, -cost.points)
         quota.record_usage(
-            call.cost.entity_type,
-            REJECTED_CALL_COST if limited else Decimal(1),
-            passes=int(_mark_sent(call)),
+            cost.entity_type,
+            REJECTED_CALL_COST if is_limited else Decimal(1),
+            passes=_count_pass(cost),
             # Counted as spent where Monday may have run it.
-            points=call.points if may_have_run else 0,
-            rejections=int(limited),
+            points=cost.points if error.outcome_unknown else 0,
+            rejections=int(is_limited),
         )
-        cost = call.cost
-        if cost.link_id is None or not cost.records:
+        # A single failure teaches: a quarter of the records after a timeout, half of them where the points didn't do.
+        if cost.link_id is None:
             return
-        # A single failure teaches: smaller documents after a timeout, a higher estimate after used up points.
         if error.kind in (errors.TIMED_OUT, errors.TOO_COMPLEX):
-            quota.learn_too_large(cost.link_id, cost.records)
+            quota.learn_too_large(cost.link_id, cost.records, 4)
         elif error.kind is errors.COMPLEXITY_EXHAUSTED:
-            quota.learn_higher_cost(cost.link_id, writes=cost.writes)
+            quota.learn_too_large(cost.link_id, cost.records, 2)
 
 
-def _release_call(state: quota.BudgetState, call: _MeteredCall) -> None:
-    """The call is over: its reservation no longer holds it; a call without a reservation is spent now."""
-    if call.reserved.id is None:
-        state.budget = state.budget.spend(1, call.points, state.now)
-        return
-    state.finish_call(call.reserved.id, call.points)
-    if not call.reserved.size:
-        state.release(call.reserved.id)
-
-
-def _mark_sent(call: _MeteredCall) -> bool:
-    """Whether this is the first call of a pass."""
-    call.reserved.sent += 1
-    return call.reserved.size > 0 and call.reserved.sent == 1
+def _count_pass(cost: CallCost) -> int:
+    """Return 1 for the first call of a pass, and mark its time."""
+    present = _pass.get()
+    if present is None or cost.link_id is None:
+        return 0
+    present.calls += 1
+    if present.calls > 1:
+        return 0
+    BoardLink.objects.filter(pk=cost.link_id).update(last_pass_at=SyncNow())
+    return 1
 
 
 _override: ContextVar[MeteredClient | None] = ContextVar("instead", default=None)

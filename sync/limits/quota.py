@@ -1,46 +1,26 @@
-"""The account's API quota: what was spent when, what Monday says of it, how long it lasts; and what a pass costs."""
+"""The account's API quota: what was spent when, what Monday says of it, how long it lasts; how large a pass may be."""
 
 from __future__ import annotations
 
 import math
-import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import F, Sum
-from django.db.models.functions import Greatest
+from django.db.models import Q, Sum
 
 from sync.choices import Priority, StopCode
-from sync.clock import SyncNow
+from sync.clock import SyncNow, sync_now
 from sync.kernel import humanize
 from sync.kernel.db import fetch_rows, run_sql
 from sync.limits import rate_limits
-from sync.limits.rate_limits import (
-    DOCUMENT_POINTS,
-    MINUTE_RESERVE,
-    PASS_CALLS,
-    READ_POINTS,
-    WRITE_POINTS,
-    DayUsage,
-    InFlight,
-    LimitKind,
-    LimitWait,
-    LimitWindow,
-    Quota,
-    QuotaBudget,
-    day_of,
-    midnight_after,
-    plan_quota,
-    reserve,
-)
-from sync.models import ApiBudget, ApiReservation, ApiUsage, BoardLink, MondayAccount
-from sync.monday.graphql import Answer
+from sync.limits.rate_limits import FULL_BATCH, PASS_CALLS, READ_POINTS, WRITE_POINTS, Budget, Wait, Window
+from sync.models import ApiBudget, ApiUsage, BoardLink, MondayAccount
 from sync.monday.usage import AccountInfo
 from sync.outbox.pauses import IS_PAUSED
 
@@ -86,113 +66,42 @@ def delete_old_usage() -> None:
     ApiUsage.objects.filter(slot__lt=SyncNow() - USAGE_RETENTION).delete()
 
 
-# The budget's rows: read, or locked for one short change.
+# The budget's row: read, or locked for one short change.
 
 
 MAX_SEND_DELAY_SECONDS = 10.0
-"""Seconds from its reservation in which a call is sent at most.
+"""Seconds after it was spent in which a call is sent at most. Monday gets it before the timeout, or never."""
 
-Monday gets it before the timeout, or never.
-"""
-
-_END_RESERVATION = "DELETE FROM sync_api_reservations WHERE id = %s RETURNING calls, points, expires"
-
-_IN_FLIGHT = """
-    SELECT sync_now(), count(*), coalesce(sum(calls), 0), coalesce(sum(points), 0)
-    FROM sync_api_reservations WHERE expires > sync_now()
-"""
+_EMPTY_BUDGET = {"minute_calls": 0, "points": 0, "day_calls": 0, "others_calls": 0}
 
 
-@dataclass
-class BudgetState:
-    """The budget at `now`, with the calls in flight."""
-
-    budget: QuotaBudget
-    now: datetime
-    in_flight: InFlight
-
-    @property
-    def day_usage(self) -> DayUsage | None:
-        """What is left of the day and for how long; None where its limit isn't known."""
-        limit, left = self.budget.quota.day, self.budget.day_left()
-        if limit is None or left is None:
-            return None
-        return DayUsage(limit, left, (midnight_after(self.now) - self.now).total_seconds())
-
-    def reserve(self, entity_type: str, calls: int, points: int) -> uuid.UUID:
-        """Spend calls and points, and keep them reserved until they are answered."""
-        # Spent when reserved, not when answered: other workers must not spend the same calls meanwhile.
-        self.budget = self.budget.spend(calls, points, self.now)
-        row = ApiReservation.objects.create(
-            entity_type=entity_type, calls=calls, points=points, expires=SyncNow() + _reservation_lifetime()
-        )
-        return row.pk
-
-    def extend(self, reservation: uuid.UUID, calls: int, points: int) -> None:
-        self.budget = self.budget.spend(calls, points, self.now)
-        _change_reservation(reservation, calls, points)
-
-    def finish_call(self, reservation: uuid.UUID, points: int) -> None:
-        """One call of a reservation is over; the reservation holds the rest."""
-        if _change_reservation(reservation, -1, -points):
-            in_flight = self.in_flight
-            self.in_flight = InFlight(in_flight.number, max(0, in_flight.calls - 1), max(0, in_flight.points - points))
-
-    def release(self, reservation: uuid.UUID) -> None:
-        """End a reservation; what it still holds is given back."""
-        for calls, points, expires in fetch_rows(_END_RESERVATION, [reservation]):
-            # An expired reservation's calls may have been sent by a worker that died, so they stay spent.
-            if expires > self.now:
-                self.budget = self.budget.spend(-calls, -points, self.now)
-
-
-def read_budget(row: ApiBudget | None = None) -> BudgetState:
-    """The budget now; `row` where it is already read."""
-    return _load_state(row or budget_row())
-
-
-def share_of_day(calls: int) -> float | None:
-    """Return so many calls as a share of the day's; None where the day's limit isn't known."""
-    limit = ApiBudget.objects.filter(id=1).values_list("day_limit", flat=True).first()
-    return calls / limit if limit else None
-
-
-def read_limited_budget() -> BudgetState | None:
-    """The budget now; None, after one query, where no limit is known and so none is enforced."""
-    row = budget_row()
-    return _load_state(row) if is_limited(row) else None
-
-
-def is_limited(row: ApiBudget) -> bool:
-    return _quota(row).is_known
-
-
-def budget_row() -> ApiBudget:
-    return ApiBudget.objects.filter(id=1).first() or ApiBudget(id=1, **_EMPTY_BUDGET)
+def read_budget() -> Budget:
+    """Return the budget as it stands now."""
+    row = ApiBudget.objects.filter(id=1).annotate(now=SyncNow()).first()
+    return _load(row, row.now) if row else Budget(sync_now())
 
 
 @contextmanager
-def lock_budget() -> Iterator[BudgetState]:
-    """Lock the budget for one short transaction; `budget` as it is at the end is stored."""
+def lock_budget() -> Iterator[Budget]:
+    """Lock the budget for one short transaction; as it is at the end it is stored."""
     with transaction.atomic():
-        row = ApiBudget.objects.select_for_update().filter(id=1).first()
+        rows = ApiBudget.objects.select_for_update().filter(id=1)
         # The row is created once for each installation; two workers may try it together, hence get_or_create.
-        if row is None:
+        if (row := rows.first()) is None:
             ApiBudget.objects.get_or_create(id=1, defaults=_EMPTY_BUDGET)
-            row = ApiBudget.objects.select_for_update().get(id=1)
-        state = _load_state(row)
-        yield state
-        budget = state.budget
+            row = rows.get()
+        # Read under the lock: while it was waited for, a minute may have ended.
+        budget = _load(row, sync_now())
+        yield budget
         ApiBudget.objects.filter(id=1).update(
-            day_limit=budget.quota.day,
-            minute_limit=budget.quota.minute,
-            points_limit=budget.quota.points,
-            concurrency_limit=budget.quota.concurrency,
+            day_limit=budget.day_limit,
+            minute_limit=budget.minute_limit,
+            points_limit=budget.points_limit,
             minute_calls=budget.minute.spent,
             minute_ends=budget.minute.ends,
             points=budget.points.spent,
             points_end=budget.points.ends,
-            day=budget.day,
+            day=rate_limits.day_of(budget.now),
             day_calls=budget.day_calls,
             others_calls=budget.others_calls,
             reported_at=budget.reported_at,
@@ -200,53 +109,32 @@ def lock_budget() -> Iterator[BudgetState]:
         )
 
 
-def delete_expired_reservations() -> None:
-    """Reservations of workers that died end by themselves; what they spent stays spent."""
-    ApiReservation.objects.filter(expires__lte=SyncNow()).delete()
-
-
-_EMPTY_BUDGET = {"minute_calls": 0, "points": 0, "day_calls": 0, "others_calls": 0}
-
-
-def _load_state(row: ApiBudget) -> BudgetState:
-    """Return a stored budget with the calls that are on their way; one query."""
-    [(now, number, calls, points)] = fetch_rows(_IN_FLIGHT)
-    in_flight = InFlight(int(number), int(calls), int(points))
-    uncounted, today = Decimal(0), day_of(now)
-    if row.day != today:
-        # Our first calls of a new UTC day may be counted to the old one; the minutes' rows know them.
-        uncounted = calls_between(datetime.combine(today, datetime.min.time(), UTC), now)
-    stored = QuotaBudget(
-        _quota(row),
-        LimitWindow(row.minute_calls, row.minute_ends),
-        LimitWindow(row.points, row.points_end),
-        row.day,
+def _load(row: ApiBudget, now: datetime) -> Budget:
+    """Return a stored budget as it is now: minutes and a day that are over begin anew."""
+    budget = Budget(
+        now,
+        row.day_limit,
+        row.minute_limit,
+        row.points_limit,
+        Window(row.minute_calls, row.minute_ends).at_time(now),
+        Window(row.points, row.points_end).at_time(now),
         row.day_calls,
         row.others_calls,
         row.reported_at,
         row.refused_at,
         settings.MONDAY_TIMEOUT_SECONDS + MAX_SEND_DELAY_SECONDS,
     )
-    return BudgetState(stored.at_time(now, in_flight, uncounted), now, in_flight)
+    today = rate_limits.day_of(now)
+    if row.day != today:
+        # Our first calls of a new UTC day may be counted to the old one; the minutes' rows know them.
+        budget.begin_day(calls_between(datetime.combine(today, datetime.min.time(), UTC), now))
+    return budget
 
 
-def _quota(row: ApiBudget) -> Quota:
-    return Quota(row.day_limit, row.minute_limit, row.points_limit, row.concurrency_limit)
-
-
-def _change_reservation(reservation: uuid.UUID, calls: int, points: int) -> bool:
-    """Change what a live reservation holds and prolong it; False where it has ended."""
-    changed = ApiReservation.objects.filter(pk=reservation, expires__gt=SyncNow()).update(
-        calls=Greatest(F("calls") + calls, 0),
-        points=Greatest(F("points") + points, 0),
-        expires=SyncNow() + _reservation_lifetime(),
-    )
-    return bool(changed)
-
-
-def _reservation_lifetime() -> timedelta:
-    # Longer than any one call and what comes before the next of the same pass.
-    return timedelta(seconds=2 * settings.MONDAY_TIMEOUT_SECONDS + settings.MONDAY_SETTLE_SECONDS)
+def share_of_day(calls: int) -> float | None:
+    """Return so many calls as a share of the day's; None where the day's limit isn't known."""
+    limit = ApiBudget.objects.filter(id=1).values_list("day_limit", flat=True).first()
+    return calls / limit if limit else None
 
 
 # What Monday itself says of the account's quota: its plan, the day's limit, and what is used of it.
@@ -257,36 +145,37 @@ def apply_account_info(info: AccountInfo, tier_before: str) -> None:
 
     Limits from the headers of answers stay, because they are this token's own.
     """
-    with lock_budget() as state:
-        budget = replace(state.budget, quota=_reported_quota(state.budget.quota, info, tier_before))
-        as_of = min(info.usage_as_of or state.now, state.now).astimezone(UTC)
-        today = state.now.astimezone(UTC).date()
+    with lock_budget() as budget:
+        _apply_limits(budget, info, tier_before)
+        as_of = min(info.usage_as_of or budget.now, budget.now).astimezone(UTC)
+        today = budget.now.astimezone(UTC).date()
         # A figure that Monday last updated before today says nothing of today.
         if info.usage_by_day and as_of.date() == today:
             used = float(info.usage_by_day.get(today.isoformat(), 0))
             # The whole last minute counts as ours: a call of ours must not be taken for another token's.
             own = calls_between(as_of.replace(hour=0, minute=0, second=0, microsecond=0), as_of)
-            budget = budget.with_reported_usage(used, own, as_of)
+            budget.after_report(used, own, as_of)
         elif budget.day_left(urgent=True) == 0:
             # What was put down to other tokens was told by a refusal only, and today Monday has answered since.
-            budget = replace(budget, others_calls=Decimal(0))
-        state.budget = budget
+            budget.others_calls = Decimal(0)
 
 
-def _reported_quota(known: Quota, info: AccountInfo, tier_before: str) -> Quota:
-    """The limits now. An account that doesn't say has those of its plan.
+def _apply_limits(budget: Budget, info: AccountInfo, tier_before: str) -> None:
+    """Set the limits. An account that doesn't say has those of its plan.
 
     Where Monday says that the day has no limit, none is enforced: if there is one, the next answer's headers name it.
     """
     if info.unlimited:
-        return Quota()
-    plan, before = plan_quota(info.tier or tier_before), plan_quota(tier_before)
-    return Quota(
-        day=info.day_limit or _updated_limit(known.day, before.day, plan.day),
-        minute=_updated_limit(known.minute, before.minute, plan.minute),
-        points=_updated_limit(known.points, before.points, plan.points),
-        concurrency=_updated_limit(known.concurrency, before.concurrency, plan.concurrency),
-    )
+        budget.day_limit = None
+        budget.minute_limit = None
+        budget.points_limit = None
+        return
+    plans = rate_limits.PLAN_LIMITS
+    day, minute, points = plans.get((info.tier or tier_before).strip().lower(), rate_limits.UNKNOWN_LIMITS)
+    old_day, old_minute, old_points = plans.get(tier_before.strip().lower(), rate_limits.UNKNOWN_LIMITS)
+    budget.day_limit = info.day_limit or _updated_limit(budget.day_limit, old_day, day)
+    budget.minute_limit = _updated_limit(budget.minute_limit, old_minute, minute)
+    budget.points_limit = _updated_limit(budget.points_limit, old_points, points)
 
 
 def _updated_limit(known: int | None, published_before: int | None, published: int | None) -> int | None:
@@ -332,37 +221,40 @@ class Forecast:
         return bool(self.limit and (self.refused_at or self.ends_at or self.used >= LOW_SHARE * self.limit))
 
 
-def forecast(state: BudgetState | None = None, account: MondayAccount | None = None) -> Forecast:
-    """How the day's quota stands, and when it ends at this rate; `state` and `account` where they are already read."""
-    state = state or read_budget()
-    budget, used = state.budget, float(state.budget.used_today)
-    limit, left, day = budget.quota.day, budget.day_left(urgent=True), state.day_usage
-    if limit is None or left is None or day is None:
+def forecast(budget: Budget | None = None, account: MondayAccount | None = None) -> Forecast:
+    """How the day's quota stands, and when it ends at this rate; `budget` and `account` where they are already read."""
+    budget = budget or read_budget()
+    used = float(budget.used_today)
+    limit = budget.day_limit
+    left = budget.day_left(urgent=True)
+    usual_left = budget.day_left()
+    if limit is None or left is None or usual_left is None:
         calls = humanize.count_with_noun(round(used), "call")
         account = account or MondayAccount.objects.filter(id=1).first()
         until = account.stopped_until if account is not None and account.stop_code == StopCode.DAY_LIMIT else None
-        is_refused = until is not None and until > state.now
+        is_refused = until is not None and until > budget.now
         since = account.stopped_since if is_refused and account is not None else None
         reached = f"Monday's daily limit was reached at {humanize.time_of_day(since)}." if since else ""
         outlook = reached or "Monday doesn't tell how many a day it allows."
         words = f"{calls} to Monday today. {outlook}"
         return Forecast(used, None, None, 0, None, words, budget.reported_at)
-    midnight = midnight_after(state.now)
-    ends = state.now if day.left < 1 else None
-    if ends is None and day.is_tight and (calls_an_hour := calls_of_last_hour()):
-        ends = state.now + timedelta(hours=day.left / calls_an_hour)
+    midnight = rate_limits.midnight_after(budget.now)
+    ends = budget.now if usual_left < 1 else None
+    if ends is None and budget.is_tight and (calls_an_hour := calls_of_last_hour()):
+        ends = budget.now + timedelta(hours=usual_left / calls_an_hour)
     # At midnight UTC the day is new, so a later end is no end.
     if ends is not None and ends >= midnight:
         ends = None
     outlook = f"It lasts until {humanize.time_of_day(midnight)}."
-    if day.left < 1:
+    if usual_left < 1:
         at = humanize.time_of_day(midnight)
         outlook = f"The rest is for “Sync now” and whatever else people start; all other changes wait until {at}."
     elif ends is not None:
         used_up, at = humanize.time_of_day(ends), humanize.time_of_day(midnight)
         outlook = f"At this rate they are used up at {used_up}; changes then wait until {at}."
     words = f"{round(used):,} of today's {limit:,} calls to Monday are used. {outlook}"
-    as_of, refused_at = budget.reported_at, budget.refused_at if left else None
+    as_of = budget.reported_at
+    refused_at = budget.refused_at if left else None
     if refused_at is not None:
         words = (
             f"Monday rejected calls at {humanize.time_of_day(refused_at)} because today's {limit:,} were used up, and "
@@ -371,7 +263,7 @@ def forecast(state: BudgetState | None = None, account: MondayAccount | None = N
     age = ""
     if as_of is not None and (budget.others_calls or refused_at):
         figure = f"last figure, {round(used):,}," if refused_at else "own figure"
-        age = f"Monday's {figure} is {humanize.time_span((state.now - as_of).total_seconds())} old."
+        age = f"Monday's {figure} is {humanize.time_span((budget.now - as_of).total_seconds())} old."
     return Forecast(used, limit, left, budget.day_reserve, ends, f"{words} {age}".strip(), as_of, refused_at, age)
 
 
@@ -379,18 +271,15 @@ def cost_sentence(records: Mapping[int, int], more: int = 0) -> str:
     """Return about how much of today's calls it takes to sync so many records, by their board's link, and `more`
     calls; empty where it isn't known how many are left.
     """
-    calls = more + sum(PASS_CALLS * math.ceil(number / board_costs(link).size) for link, number in records.items())
+    calls = more + sum(PASS_CALLS * math.ceil(number / batch_size(link)) for link, number in records.items())
     now = forecast()
     if now.left is None or now.refused_at or not calls:
         return ""
     return f"Takes about {calls:,} of today's {math.floor(now.left):,} API calls left."
 
 
-# What one board's pass costs, as learned from its calls, and how large a one there is room for.
+# How many records a document of a board may have, and for how large a pass there is room.
 
-
-SMOOTHING = 0.1
-"""A higher cost is believed at once, a lower one bit by bit, with this weight."""
 
 _DEMANDS = """
     SELECT asked.entity_type, due.rows, due.priority, due.oldest
@@ -402,33 +291,6 @@ _DEMANDS = """
         ORDER BY priority, next_retry LIMIT asked.most
     ) AS few) AS due
 """.format(paused=IS_PAUSED.format(entity_type="asked.entity_type"))  # noqa: S608
-
-_POINTS_BEFORE = """
-    SELECT mine.id, coalesce(sum(coalesce(link.read_points, %s)
-        + least(due.rows, coalesce(link.batch_limit, due.rows)) * coalesce(link.write_points, %s)), 0)
-    FROM sync_board_links AS mine
-    JOIN sync_board_links AS link ON link.id <> mine.id AND link.board_id <> ''
-        AND coalesce(link.last_pass_at < mine.last_pass_at, link.last_pass_at IS NULL AND mine.last_pass_at IS NOT NULL)
-        AND coalesce(link.blocked_until <= sync_now(), true)
-    CROSS JOIN LATERAL (SELECT count(*) AS rows FROM (
-        SELECT 1 FROM sync_queue
-        WHERE status = 'pending' AND entity_type = link.entity_type AND next_retry <= sync_now()
-          AND NOT {paused}
-        LIMIT %s
-    ) AS few) AS due
-    WHERE due.rows > 0 GROUP BY mine.id
-""".format(paused=IS_PAUSED.format(entity_type="link.entity_type"))  # noqa: S608
-
-
-@dataclass(frozen=True)
-class BoardCosts:
-    """A board's records per document, points per read and written record, and the time of its last pass."""
-
-    link_id: int
-    size: int
-    read_points: float
-    write_points: float
-    last_pass: datetime | None
 
 
 @dataclass(frozen=True)
@@ -443,19 +305,11 @@ class Demand:
     oldest: datetime | None
 
 
-def board_costs(link_id: int) -> BoardCosts:
-    """What is known of a board; after failures of the account its limit bounds the size as well."""
-    row = (
-        BoardLink.objects.only("batch_limit", "read_points", "write_points", "last_pass_at")
-        .annotate(account_limit=MondayAccount.objects.filter(id=1).values("batch_limit"))
-        .get(pk=link_id)
-    )
-    return board_costs_from(row, row.account_limit)
-
-
-def board_costs_from(row: BoardLink, account_limit: int | None) -> BoardCosts:
-    size = min(row.batch_limit or rate_limits.FULL_BATCH, account_limit or rate_limits.FULL_BATCH)
-    return BoardCosts(row.pk, size, row.read_points or READ_POINTS, row.write_points or WRITE_POINTS, row.last_pass_at)
+def batch_size(link_id: int) -> int:
+    """Return how many records a document of the board may have, also after failures of the account."""
+    account_limit = MondayAccount.objects.filter(id=1).values("batch_limit")
+    link = BoardLink.objects.only("batch_limit").annotate(account_limit=account_limit).get(pk=link_id)
+    return min(link.batch_limit or FULL_BATCH, link.account_limit or FULL_BATCH)
 
 
 def demands_of(max_rows: Mapping[str, int]) -> dict[str, Demand]:
@@ -465,136 +319,90 @@ def demands_of(max_rows: Mapping[str, int]) -> dict[str, Demand]:
     return {entity_type: Demand(int(rows), priority, oldest) for entity_type, rows, priority, oldest in found}
 
 
-def points_before_all() -> dict[int, int]:
-    """The points of one pass for each board that has due rows and whose last pass was before a link's, by its id.
+def waiting_boards() -> list[tuple[BoardLink, int]]:
+    """Return each board that has due rows and isn't stopped, with the points of its next pass; two queries."""
+    links = BoardLink.objects.exclude(board_id="").filter(Q(blocked_until=None) | Q(blocked_until__lte=SyncNow()))
+    by_type = {link.entity_type: link for link in links}
+    demands = demands_of(dict.fromkeys(by_type, FULL_BATCH))
+    return [
+        (by_type[entity_type], READ_POINTS + demand.rows * WRITE_POINTS)
+        for entity_type, demand in demands.items()
+        if demand.rows
+    ]
 
-    Links with 0 are left out; one query.
-    """
-    found = fetch_rows(_POINTS_BEFORE, [READ_POINTS, WRITE_POINTS, rate_limits.FULL_BATCH])
-    return {int(link_id): math.ceil(float(points)) for link_id, points in found}
+
+def _points_for_others(link: BoardLink, waiting: Sequence[tuple[BoardLink, int]]) -> int:
+    """Return the points for those boards whose last pass was before this one's."""
+    last = link.last_pass_at
+    if last is None:
+        return 0
+    return sum(
+        points
+        for other, points in waiting
+        if other.pk != link.pk and (other.last_pass_at is None or other.last_pass_at < last)
+    )
 
 
-def learn_costs(link_id: int, records: int, answer: Answer, *, writes: bool, first: bool) -> None:
-    """Learn from the answer to a call for so many records; the `first` call of a pass marks its time."""
-    row = BoardLink.objects.only("batch_limit", "read_points", "write_points").filter(pk=link_id).first()
+def expected_points(reads: int, written: int) -> int:
+    """Return the complexity points that so many reads, and so many written records, are taken to cost."""
+    return reads * READ_POINTS + written * WRITE_POINTS
+
+
+def learn_size(link_id: int, records: int, seconds: float) -> None:
+    """Learn from a call for so many records that was answered after so many seconds."""
+    row = BoardLink.objects.only("batch_limit").filter(pk=link_id).first()
     if row is None:  # deleted while the call was in flight
         return
-    size = row.batch_limit or rate_limits.FULL_BATCH
-    found = rate_limits.next_batch_size(size, records, answer.seconds, settings.MONDAY_TIMEOUT_SECONDS)
-    changed: dict[str, object] = {"last_pass_at": SyncNow()} if first else {}
-    if found != size:
-        changed["batch_limit"] = None if found >= rate_limits.FULL_BATCH else found
-    if answer.complexity and records:
-        name = "write_points" if writes else "read_points"
-        # A write's cost grows with its records; a read's is taken as a whole.
-        cost = answer.complexity.query / records if writes else float(answer.complexity.query)
-        known = getattr(row, name)
-        points = cost if known is None else max(cost, known + SMOOTHING * (cost - known))
-        if points != known:
-            changed[name] = points
-    if changed:
-        BoardLink.objects.filter(pk=link_id).update(**changed)
+    size = row.batch_limit or FULL_BATCH
+    learned = rate_limits.next_batch_size(size, records, seconds, settings.MONDAY_TIMEOUT_SECONDS)
+    if learned != size:
+        row.batch_limit = None if learned >= FULL_BATCH else learned
+        row.save(update_fields=["batch_limit"])
 
 
-def learn_too_large(link_id: int, records: int) -> None:
-    """A call for so many records timed out, or cost more points than one call may."""
+def learn_too_large(link_id: int, records: int, parts: int) -> None:
+    """A call for so many records timed out, or cost too many points: the next ones have one of so many parts of it."""
     # A call for a single record can't be made smaller: then Monday is slow, and not the document too large.
     if records > 1:
-        BoardLink.objects.filter(pk=link_id).update(batch_limit=rate_limits.batch_size_after_timeout(records))
+        BoardLink.objects.filter(pk=link_id).update(batch_limit=max(1, records // parts))
 
 
-def learn_higher_cost(link_id: int, *, writes: bool) -> None:
-    """A call that had room by our count was rejected for its points.
-
-    Its cost was underestimated, or others spent.
-    """
-    name, first_guess = ("write_points", WRITE_POINTS) if writes else ("read_points", READ_POINTS)
-    known = BoardLink.objects.filter(pk=link_id).values_list(name, flat=True).first()
-    # Doubled, because a rejection doesn't say what the call would have cost (developer.monday.com, changelog
-    # 2025-07), and the same document would be rejected again each minute. Answers correct it bit by bit.
-    BoardLink.objects.filter(pk=link_id).update(**{name: min(DOCUMENT_POINTS, 2 * (known or first_guess))})
+Waiting = Callable[[], Sequence[tuple[BoardLink, int]]]
 
 
-@dataclass(frozen=True)
-class Offer:
-    """A pass that there is room for; `only_urgent`: only in the part reserved for what a person clicked."""
+def offer_pass(
+    budget: Budget, link: BoardLink, size: int, demand: Demand, waiting: Waiting = waiting_boards
+) -> tuple[int, bool] | Wait:
+    """Return for how many records there is room in the board's next pass, at most `size`, and whether it is only in the
+    part reserved for what a person clicked; else the limit that leaves no room.
 
-    size: int
-    points: int
-    urgent: bool = False
-    only_urgent: bool = False
-
-
-def next_offer(
-    state: BudgetState,
-    costs: BoardCosts,
-    demand: Demand,
-    points_before: Callable[[], Mapping[int, int]] = points_before_all,
-) -> Offer | LimitWait:
-    """The next pass of a board, as large as there is room for, or the limit that leaves no room.
-
-    `points_before` is called where the decision depends on it; a caller with many boards caches its answer.
+    `waiting` is called where that depends on the other boards; a caller with many boards caches its answer.
     """
     # Without the reserve first, so that a person's click uses the reserve only when nothing else is left.
-    found = _offer_within(state, costs, demand.rows, points_before, urgent=False)
-    if demand.priority != Priority.PERSON:
-        return found
-    if isinstance(found, Offer):
-        return replace(found, urgent=True)
-    found = _offer_within(state, costs, demand.rows, points_before, urgent=True)
-    return found if isinstance(found, LimitWait) else replace(found, urgent=True, only_urgent=True)
+    wanted = min(size, max(1, demand.rows))
+    offer = _size_within(budget, wanted, lambda: _points_for_others(link, waiting()), urgent=False)
+    if isinstance(offer, Wait) and demand.priority == Priority.PERSON:
+        offer = _size_within(budget, wanted, lambda: 0, urgent=True)
+        return offer if isinstance(offer, Wait) else (offer, True)
+    return offer if isinstance(offer, Wait) else (offer, False)
 
 
-def _offer_within(
-    state: BudgetState, costs: BoardCosts, rows: int, points_before: Callable[[], Mapping[int, int]], *, urgent: bool
-) -> Offer | LimitWait:
-    budget = state.budget
-    wanted = min(costs.size, max(1, rows))
+def _size_within(budget: Budget, wanted: int, points_for_others: Callable[[], int], *, urgent: bool) -> int | Wait:
     room = budget.points_left(urgent=urgent)
-    # Boards that have waited longer are left half a minute's points at most; a person's click goes before them.
-    half, reserved = (_full_minute_points(state) or 0) // 2, 0
-    own = costs.read_points + wanted * costs.write_points
-    # Where half a minute is left after this pass, nobody has to be asked how much they need.
-    if not urgent and room is not None and room - own < half:
-        reserved = min(half, points_before().get(costs.link_id, 0))
-    fits = rate_limits.fitting_batch_size(
-        None if room is None else room - reserved, costs.read_points, costs.write_points
-    )
+    for_others = 0
+    # Boards that have waited longer are left half a minute's points at most; a person's click goes before them. Where
+    # half a minute is left after this pass, nobody has to be asked how much they need.
+    half = (budget.full_points or 0) // 2
+    if not urgent and room is not None and room - READ_POINTS - wanted * WRITE_POINTS < half:
+        for_others = min(half, points_for_others())
+    fits = rate_limits.fitting_batch_size(None if room is None else room - for_others)
     # Nothing is spent yet of this minute: a later one would have no more room, so the pass takes it now.
-    if not fits and reserved and not budget.points.spent:
-        fits = rate_limits.fitting_batch_size(room, costs.read_points, costs.write_points)
-    full = min(wanted, full_minute_size(state, costs))
-    size = min(wanted, fits)
+    if not fits and for_others and not budget.points.spent:
+        fits = rate_limits.fitting_batch_size(room)
+    full = min(wanted, rate_limits.fitting_batch_size(budget.full_points))
+    offered = min(wanted, fits)
     # A document far below a full one waits for the next minute, because it costs the day the same call.
-    if size < full and (size == 0 or (not urgent and rate_limits.is_too_small(size, full))):
-        return LimitWait(LimitKind.POINTS, budget.points.ends or state.now + timedelta(seconds=1))
-    size = max(1, size)
-    points = math.ceil(costs.read_points + size * costs.write_points)
-    found = budget.required_wait(PASS_CALLS, points, state.now, state.in_flight, urgent=urgent)
-    return found or Offer(size, points)
-
-
-def full_minute_size(state: BudgetState, costs: BoardCosts) -> int:
-    """How many records would fit into a minute of which nothing is spent."""
-    return rate_limits.fitting_batch_size(_full_minute_points(state), costs.read_points, costs.write_points)
-
-
-def _full_minute_points(state: BudgetState) -> int | None:
-    limit = state.budget.quota.points
-    return None if limit is None else limit - reserve(limit, MINUTE_RESERVE)
-
-
-def wait_reason(wait: LimitWait, *, urgent: bool) -> str:
-    """The reason of a wait, as a sentence; an `urgent` call may use the reserve too.
-
-    It is stored with jobs, so until when is said where it is read: in the reader's time zone.
-    """
-    day = "Today's calls to Monday are used up."
-    return {
-        LimitKind.DAY: day
-        if urgent
-        else "Today's calls to Monday are used up, but for those that “Sync now” may still use.",
-        LimitKind.MINUTE: "This minute's calls to Monday are used up.",
-        LimitKind.POINTS: "This minute's complexity points at Monday are used up.",
-        LimitKind.CONCURRENCY: "As many calls to Monday are under way as may be.",
-    }[wait.kind]
+    if offered < full and (offered == 0 or (not urgent and rate_limits.is_too_small(offered, full))):
+        return budget.wait_for_points()
+    offered = max(1, offered)
+    return budget.required_wait(PASS_CALLS, READ_POINTS + offered * WRITE_POINTS, urgent=urgent) or offered

@@ -142,7 +142,7 @@ def wait_after(failures: int) -> float:
 
 def calls_apart(calls: int, first: int) -> float:
     """Return how many seconds lie between such calls, so that with the `first` ones they take a tenth of a day."""
-    limit = quota.budget_row().day_limit
+    limit = quota.read_budget().day_limit
     return DAY_SECONDS * calls / max(calls, limit / 10 - first) if limit else 0.0
 
 

@@ -16,17 +16,6 @@ class Migration(migrations.Migration):
 
     operations = [
         migrations.CreateModel(
-            name="ApiReservation",
-            fields=[
-                ("id", models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
-                ("entity_type", models.CharField(blank=True, db_default="", max_length=50)),
-                ("calls", models.SmallIntegerField()),
-                ("points", models.BigIntegerField()),
-                ("expires", models.DateTimeField()),
-            ],
-            options={"db_table": "sync_api_reservations"},
-        ),
-        migrations.CreateModel(
             name="BoardLink",
             fields=[
                 ("id", models.BigAutoField(primary_key=True, serialize=False)),
@@ -64,14 +53,6 @@ class Migration(migrations.Migration):
                     models.SmallIntegerField(
                         blank=True, null=True, verbose_name="records a document, by the time calls took"
                     ),
-                ),
-                (
-                    "read_points",
-                    models.FloatField(blank=True, null=True, verbose_name="complexity points of a pass's read"),
-                ),
-                (
-                    "write_points",
-                    models.FloatField(blank=True, null=True, verbose_name="complexity points of a record written"),
                 ),
                 ("last_pass_at", models.DateTimeField(blank=True, null=True)),
                 (
@@ -823,7 +804,6 @@ class Migration(migrations.Migration):
                 ("day_limit", models.IntegerField(blank=True, null=True)),
                 ("minute_limit", models.IntegerField(blank=True, null=True)),
                 ("points_limit", models.BigIntegerField(blank=True, null=True)),
-                ("concurrency_limit", models.IntegerField(blank=True, null=True)),
                 ("minute_ends", models.DateTimeField(blank=True, null=True)),
                 ("minute_calls", models.IntegerField(db_default=0)),
                 ("points_end", models.DateTimeField(blank=True, null=True)),

@@ -5,7 +5,6 @@ by Monday, encrypted.
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -39,8 +38,6 @@ class BoardLink(models.Model):
     # By kind of call: since and until when, and why. The rest of the board goes on.
     refused: models.JSONField[Any, Any] = models.JSONField("calls that Monday refuses", db_default=EMPTY, blank=True)
     batch_limit = models.SmallIntegerField("records a document, by the time calls took", null=True, blank=True)
-    read_points = models.FloatField("complexity points of a pass's read", null=True, blank=True)
-    write_points = models.FloatField("complexity points of a record written", null=True, blank=True)
     last_pass_at = models.DateTimeField(null=True, blank=True)
     # What becomes of the other side's counterpart after a deletion: the board's policies.
     removed_item_policy = models.CharField(
@@ -248,7 +245,6 @@ class ApiBudget(models.Model):
     day_limit = models.IntegerField(null=True, blank=True)
     minute_limit = models.IntegerField(null=True, blank=True)
     points_limit = models.BigIntegerField(null=True, blank=True)
-    concurrency_limit = models.IntegerField(null=True, blank=True)
     minute_ends = models.DateTimeField(null=True, blank=True)
     minute_calls = models.IntegerField(db_default=0)
     points_end = models.DateTimeField(null=True, blank=True)
@@ -267,22 +263,6 @@ class ApiBudget(models.Model):
 
     def __str__(self) -> str:
         return f"{self.day_calls} of {self.day_limit or 'unknown'} calls today"
-
-
-class ApiReservation(models.Model):
-    """Calls that a pass was granted and may have in flight; it ends by itself at `expires`."""
-
-    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
-    entity_type = models.CharField(max_length=50, blank=True, db_default="")
-    calls = models.SmallIntegerField()
-    points = models.BigIntegerField()
-    expires = models.DateTimeField()
-
-    class Meta:
-        db_table = "sync_api_reservations"
-
-    def __str__(self) -> str:
-        return f"{self.calls} calls, {self.points} points"
 
 
 class ApiUsage(models.Model):

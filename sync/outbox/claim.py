@@ -5,11 +5,10 @@ becomes of the rows of a worker that died.
 from __future__ import annotations
 
 import json
-import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -26,61 +25,6 @@ from sync.outbox.finish import release_orphaned
 from sync.outbox.pauses import IS_PAUSED
 
 # ruff: noqa: S608 - statements made of the fragments below
-
-RESCAN_EVERY_SECONDS = 1.0
-"""Claims continue where the last one ended for at most so long, while more is due than one claim takes."""
-
-RESCAN_SHARE = 20
-"""They also continue for so many times as long as the last claim from the start took: rescans cost a twentieth."""
-
-
-@dataclass
-class ClaimCursor:
-    """Where a lease's claims have got to, in its holder's memory; losing it costs time and nothing else.
-
-    Claims read a board's rows in the order of their priority and time. The row versions and index entries
-    that they leave behind lie at the head, and no vacuum may remove them while an older transaction is open.
-    A claim from the start reads past all of them; so a claim continues where the last one ended. A row that
-    appears before that place (from a save with a long transaction, or a released row) is found by the next
-    claim from the start: usually a second later, and at once when a claim comes out short.
-    """
-
-    orphans_released: bool = False
-    was_isolated: bool = False
-    positions: dict[int, str] = field(default_factory=dict)
-    started: float = 0.0
-    ended: float = 0.0
-
-    def mark_orphans_released(self) -> None:
-        """Remember that the rows which another worker left in progress are released."""
-        self.orphans_released = True
-
-    def is_resumable(self) -> bool:
-        """Whether the next claim may continue where the last one ended."""
-        pause = max(RESCAN_EVERY_SECONDS, RESCAN_SHARE * (self.ended - self.started))
-        return bool(self.positions) and time.monotonic() < self.ended + pause
-
-    @contextmanager
-    def rescan(self) -> Iterator[None]:
-        self.positions.clear()
-        self.started = time.monotonic()
-        yield
-        self.ended = time.monotonic()
-
-    def start_times(self, priorities: Sequence[Priority]) -> list[str]:
-        """The time from which rows of each priority are read, as the database writes it."""
-        return [self.positions.get(priority, "-infinity") for priority in priorities]
-
-    def advance(self, positions: Mapping[str, str], *, short: bool, isolated: bool = False) -> None:
-        """Store how far each priority was read; after a `short` claim the next one begins at the start.
-
-        `isolated` says that the claim was of a record that had to be claimed alone.
-        """
-        self.was_isolated = isolated
-        self.positions.update({int(priority): place for priority, place in positions.items()})
-        if short:
-            self.positions.clear()
-
 
 # The lease row, renewed by steps and never by a timer, so that a worker that hangs loses its board.
 #
@@ -148,13 +92,14 @@ class LeaseLost(RuntimeError):
     """Another worker has the board now; nothing may be written in the name of this lease."""
 
 
-@dataclass(frozen=True)
 class Lease:
     """The right to write to one board until another worker takes it; released at the end of its `with`."""
 
-    link: BoardLink
-    token: uuid.UUID = field(default_factory=uuid.uuid4)
-    claim_cursor: ClaimCursor = field(default_factory=ClaimCursor, compare=False, repr=False)
+    def __init__(self, link: BoardLink) -> None:
+        self.link = link
+        self.token = uuid.uuid4()
+        self.has_released_orphans = False  # the rows that another worker left in progress
+        self.was_isolated = False  # the last claim was of records that had to be claimed without others
 
     def __enter__(self) -> Lease:
         return self
@@ -245,17 +190,16 @@ def _backend_pid() -> int:
 
 _NOT_PAUSED = f"NOT {IS_PAUSED.format(entity_type='%(entity_type)s')}"
 
-# Priority by priority, each from where the last claim ended: this reads neither rows
-# that are not due nor the dead index entries of finished rows. A query of its own calls `sync_now()` once, so
-# that it bounds the index scan. The lateral join can only be run level by level, in their order.
+# Priority by priority, by the index sync_queue_due: this reads no rows that are not due. A query of its own calls
+# `sync_now()` once, so that it bounds the index scan. The lateral join can only be run level by level, in their order.
 _DUE = f"""
-    SELECT found.* FROM unnest(CASE WHEN EXISTS (SELECT FROM lease) THEN %(priorities)s::smallint[] END,
-                               %(since)s::timestamptz[]) AS level (priority, since)
+    SELECT found.* FROM unnest(CASE WHEN EXISTS (SELECT FROM lease) THEN %(priorities)s::smallint[] END)
+        AS level (priority)
     CROSS JOIN LATERAL (
         SELECT row.id, row.entity_id, row.remote_id, row.direction, row.claim_at_most, row.priority, row.next_retry
         FROM sync_queue AS row
         WHERE status = 'pending' AND entity_type = %(entity_type)s AND row.priority = level.priority
-          AND next_retry >= level.since AND next_retry <= (SELECT sync_now()) AND {_NOT_PAUSED}
+          AND next_retry <= (SELECT sync_now()) AND {_NOT_PAUSED}
           AND NOT (row.claim_at_most > 0 AND %(others)s)
           AND NOT (%(only_pulls)s AND (row.direction = 'to_monday' OR EXISTS (
             SELECT FROM sync_queue AS push WHERE push.entity_id = row.entity_id
@@ -313,18 +257,12 @@ _COLUMNS = dict.fromkeys(
     ]
 )
 
-_POSITIONS = """
-    (SELECT json_object_agg(priority, place)::text FROM (
-        SELECT priority, max(next_retry) AS place FROM chosen GROUP BY priority) AS reached)
-"""
-
 _CLAIM = f"""
     WITH lease AS MATERIALIZED ({LOCK_LEASE}), due AS MATERIALIZED ({_DUE}), chosen AS MATERIALIZED ({_ONE_BATCH})
 """ + _CLAIM_ROWS.format(
     size="(SELECT count(DISTINCT coalesce(entity_id::text, remote_id)) FROM chosen)",
     rows=f"ARRAY(SELECT id FROM chosen) || ARRAY({_SIBLINGS})",
-    columns=", ".join(_COLUMNS)
-    + f", (SELECT bool_or(claim_at_most > 0) FROM chosen), (SELECT count(*) FROM due), {_POSITIONS}",
+    columns=", ".join(_COLUMNS) + ", (SELECT bool_or(claim_at_most > 0) FROM chosen)",
 )
 
 _CLAIM_RECORDS = _CLAIM_ROWS.format(
@@ -370,9 +308,8 @@ def claim(lease: Lease, size: int, *, only_urgent: bool = False, only_pulls: boo
     nothing but Monday gave a reason for a pass.
     """
     priorities = [Priority.PERSON] if only_urgent else sorted(Priority)
-    if only_pulls:
-        return _group_by_record(retry_on_lock_timeout(lambda: _claim_pulls(lease, size, priorities)))
-    return _group_by_record(retry_on_lock_timeout(lambda: _claim_rows(lease, size, priorities)))
+    params = {"priorities": [int(priority) for priority in priorities], "size": size, "only_pulls": only_pulls}
+    return _group_by_record(retry_on_lock_timeout(lambda: _claim_rows(lease, params)))
 
 
 def claim_records(lease: Lease, ids: Sequence[UUID]) -> list[Claim]:
@@ -391,54 +328,32 @@ def claim_records(lease: Lease, ids: Sequence[UUID]) -> list[Claim]:
     return [claimed.get(entity_id) or Claim(entity_id, None, []) for entity_id in ids]
 
 
-def _claim_rows(lease: Lease, size: int, priorities: Sequence[Priority]) -> list[SyncQueue]:
-    """Continue where the last claim ended, in one statement; where that finds nothing, begin at the start.
+def _claim_rows(lease: Lease, params: Mapping[str, Any]) -> list[SyncQueue]:
+    """Claim in one statement where that finds something and the lease lasts.
 
     After a record that was claimed alone come those that need not be, if there are any: so a hundred records
     whose worker was killed don't keep all others waiting for a hundred passes.
     """
-    if lease.claim_cursor.is_resumable() and (
-        rows := _run_claim(lease, size, priorities, STEP_SECONDS - SLACK_SECONDS)
-    ):
+    is_settled = lease.has_released_orphans and not lease.was_isolated
+    if is_settled and (rows := _run_claim(lease, params, STEP_SECONDS - SLACK_SECONDS)):
         return rows
     with lease.transaction(seconds=STEP_SECONDS):
         _release_orphaned(lease)
-        with lease.claim_cursor.rescan():
-            if lease.claim_cursor.was_isolated and (rows := _run_claim(lease, size, priorities, 0, skip_isolated=True)):
-                return rows
-            return _run_claim(lease, size, priorities, 0)
-
-
-def _claim_pulls(lease: Lease, size: int, priorities: Sequence[Priority]) -> list[SyncQueue]:
-    """Claim from the start, and leave no place from which to go on: what was passed over is claimed later."""
-    with lease.transaction(seconds=STEP_SECONDS):
-        _release_orphaned(lease)
-        with lease.claim_cursor.rescan():
-            rows = _run_claim(lease, size, priorities, 0, only_pulls=True)
-    lease.claim_cursor.positions.clear()
-    return rows
+        if lease.was_isolated and (rows := _run_claim(lease, params, 0, skip_isolated=True)):
+            return rows
+        return _run_claim(lease, params, 0)
 
 
 def _run_claim(
-    lease: Lease,
-    size: int,
-    priorities: Sequence[Priority],
-    seconds_left: float,
-    *,
-    skip_isolated: bool = False,
-    only_pulls: bool = False,
+    lease: Lease, params: Mapping[str, Any], seconds_left: float, *, skip_isolated: bool = False
 ) -> list[SyncQueue]:
     """Claim, if so many seconds are left of the lease.
 
     `skip_isolated`: no rows that must be claimed alone.
     """
-    since = lease.claim_cursor.start_times(priorities)
-    params = {"priorities": [int(one) for one in priorities], "since": since, "size": size, "others": skip_isolated}
-    params["only_pulls"] = only_pulls
-    found = fetch_prepared(_CLAIM, lease.lock_params(seconds_left) | params)
+    found = fetch_prepared(_CLAIM, lease.lock_params(seconds_left) | {**params, "others": skip_isolated})
     if found:
-        *_, isolated, due, positions = found[0]
-        lease.claim_cursor.advance(json.loads(positions), short=isolated or due < size, isolated=isolated)
+        lease.was_isolated = bool(found[0][-1])
     return [_load_row(values) for values in found]
 
 
@@ -450,9 +365,13 @@ def _load_row(values: Sequence[Any]) -> SyncQueue:
 
 def _release_orphaned(lease: Lease) -> None:
     """Once for each lease: from then on only its holder has rows of this board in progress."""
-    if not lease.claim_cursor.orphans_released:
+
+    def remember() -> None:
+        lease.has_released_orphans = True
+
+    if not lease.has_released_orphans:
         release_orphaned(lease.link.entity_type, lease.token)
-        transaction.on_commit(lease.claim_cursor.mark_orphans_released)
+        transaction.on_commit(remember)
 
 
 def _group_by_record(rows: Sequence[SyncQueue]) -> list[Claim]:

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 import structlog
 
 from sync.kernel.messages import own_fault
-from sync.limits import board_costs, breaker, write_stop
+from sync.limits import batch_size, breaker, write_stop
 from sync.models import Intent
 from sync.monday.board_items import Item
 from sync.monday.errors import TOO_COMPLEX, MondayError, Scope
@@ -112,7 +112,7 @@ def _unread(executor: Executor, facts: PassFacts, plan: Plan) -> Plan:
     units = records + len(facts.item_claims)
     is_rejected = not has_columns and error.scope in (Scope.DOCUMENT, Scope.RECORD, Scope.FIELD)
     releases = not is_rejected or units > 1
-    shrinks = error.kind is TOO_COMPLEX and board_costs(link.pk).size < units
+    shrinks = error.kind is TOO_COMPLEX and batch_size(link.pk) < units
     at_most = int(is_rejected and releases and not shrinks)
     given_back = ending(Outcome.RELEASED if releases else Outcome.FAILED, error.sentence, at_most=at_most)
     if has_columns:

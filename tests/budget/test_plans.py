@@ -7,7 +7,7 @@ import pytest
 from sync.clock import sync_now
 from sync.limits import breaker, quota
 from sync.limits.quota import apply_account_info
-from sync.limits.rate_limits import PLAN_QUOTAS
+from sync.limits.rate_limits import PLAN_LIMITS
 from sync.monday.connection import parse_account_info
 from sync.monday.graphql import Answer
 from sync.operations.record_requests import push_record
@@ -24,7 +24,8 @@ from tests.support.world import World
 def test_an_account_that_does_not_tell_its_limit_has_that_of_its_plan(told: dict[str, Any]) -> None:
     answer = Answer(data={"me": {"id": "7"}, "account": {"tier": "standard"}, **told})
     apply_account_info(parse_account_info(answer), "")
-    assert quota.read_budget().budget.quota == PLAN_QUOTAS["standard"]
+    budget = quota.read_budget()
+    assert (budget.day_limit, budget.minute_limit, budget.points_limit) == PLAN_LIMITS["standard"]
 
 
 @pytest.mark.django_db
@@ -33,7 +34,7 @@ def test_a_limit_that_was_told_outlives_an_answer_that_does_not_tell_it() -> Non
     limit = {"platform_api": {"daily_limit": {"base": 1_000, "total": 3_000}}}
     apply_account_info(parse_account_info(Answer(data={**account_of, **limit})), "standard")
     apply_account_info(parse_account_info(Answer(data={**account_of, "platform_api": None})), "standard")
-    assert quota.read_budget().budget.quota.day == 3_000
+    assert quota.read_budget().day_limit == 3_000
 
 
 def test_a_plan_that_was_raised_because_the_day_is_used_up_is_noticed_and_work_goes_on(
@@ -62,4 +63,4 @@ def test_a_click_of_a_day_that_is_used_up_wholly_is_told_so() -> None:
     stop_clock(sync_now().replace(hour=12))
     spent(day_limit=1_000, day=sync_now().date(), day_calls=1_000)
     said = push_record(contact, "lead").message
-    assert said.startswith("It waits: Today's calls to Monday are used up. Sync goes on by itself at 00:01 UTC.")
+    assert said == "It waits: Today's calls to Monday are used up. Sync goes on by itself at 00:01 UTC."

@@ -4,9 +4,8 @@ from typing import Any
 
 import pytest
 
-from sync.limits import Grant, Wait, metered_client, quota
-from sync.limits.metered_client import Reservation
-from sync.models import ApiBudget, ApiReservation, ApiUsage, BoardLink, SyncQueue
+from sync.limits import metered_client
+from sync.models import ApiBudget, ApiUsage, BoardLink, SyncQueue
 from sync.monday.client import MondayClient
 from sync.monday.errors import BUDGET_EXHAUSTED, MondayError
 from sync.monday.graphql import Answer
@@ -35,11 +34,6 @@ def board() -> BoardLink:
     return link
 
 
-def reserve(link: BoardLink) -> Reservation | Wait:
-    """Reserve the calls of a pass, as a worker does whose board may be worked."""
-    return Grant(link, is_limited=True).reserve()
-
-
 def known(**limits: int) -> None:
     """The limits of the account."""
     ApiBudget.objects.update_or_create(
@@ -47,25 +41,7 @@ def known(**limits: int) -> None:
     )
 
 
-def test_workers_that_reserve_at_once_never_spend_the_same_call_twice() -> None:
-    link = board()
-    known(minute_limit=102)  # 3 of which are kept for people
-
-    def turns() -> int:
-        return sum(isinstance(reserve(link), Reservation) for _ in range(15))
-
-    assert sum(at_once(*[turns] * 6)) == 49
-    assert ApiBudget.objects.get().minute_calls == 98
-    assert ApiReservation.objects.count() == 49
-
-
-def test_workers_in_the_air_are_no_more_than_may_be_at_once() -> None:
-    link = board()
-    known(concurrency_limit=4)
-    assert sum(isinstance(turn, Reservation) for turn in at_once(*[lambda: reserve(link)] * 6)) == 4
-
-
-def test_calls_outside_of_looks_spend_from_the_same_allowance() -> None:
+def test_workers_that_call_at_once_never_spend_the_same_call_twice() -> None:
     known(minute_limit=10)  # one of which is kept for people
     client = Answering(points=40)
     waits: list[float | None] = []
@@ -88,24 +64,9 @@ def test_calls_outside_of_looks_spend_from_the_same_allowance() -> None:
     row = ApiBudget.objects.get()
     assert (row.minute_calls, row.day_calls, row.points) == (10, 10, 400)
     assert sum(ApiUsage.objects.values_list("calls", flat=True)) == 10
-    assert ApiReservation.objects.count() == 0
 
 
-def test_a_turn_that_is_not_used_goes_back_whole() -> None:
-    link = board()
-    known(day_limit=1_000, minute_limit=100)
-    before = quota.read_budget().budget
-    turn = reserve(link)
-    assert isinstance(turn, Reservation)
-    assert quota.read_budget().budget.day_calls == before.day_calls + 2
-    with turn:
-        pass
-    after = quota.read_budget().budget
-    assert (after.day_calls, after.minute.spent) == (before.day_calls, before.minute.spent)
-    assert after.points.spent == before.points.spent
-
-
-def test_a_fault_of_our_own_leaves_the_call_spent_and_nothing_in_the_air() -> None:
+def test_a_fault_of_our_own_leaves_the_call_spent() -> None:
     known(minute_limit=10)
 
     class Broken(Answering):
@@ -115,4 +76,3 @@ def test_a_fault_of_our_own_leaves_the_call_spent_and_nothing_in_the_air() -> No
     with pytest.raises(RuntimeError, match="a fault"):
         metered_client.MeteredClient(Broken(points=1)).execute("query { me { id } }", {})
     assert ApiBudget.objects.get().minute_calls == 1
-    assert ApiReservation.objects.count() == 0

@@ -6,8 +6,8 @@ import pytest
 
 from npd.models import Contact
 from sync.clock import sync_now
-from sync.limits import Wait, breaker, quota
-from sync.models import ApiBudget, ApiReservation, ApiUsage, BoardLink
+from sync.limits import breaker, quota
+from sync.models import ApiBudget, ApiUsage, BoardLink
 from sync.operations.record_requests import push_record
 from sync.outbox import notify
 from sync.queue import SyncQueueService
@@ -15,7 +15,6 @@ from sync.records import availability
 from sync.state import record_view
 from tests.admin import states
 from tests.budget.conftest import Planned
-from tests.budget.test_shared import Reservation, reserve
 from tests.support.world import World
 
 
@@ -30,7 +29,7 @@ def spent(**values: Any) -> None:
     ApiBudget.objects.filter(id=1).update(**values)
 
 
-def test_a_look_spends_its_read_and_its_write_and_keeps_nothing_reserved(world: World, monday: Planned) -> None:
+def test_a_pass_spends_its_read_and_its_write(world: World, monday: Planned) -> None:
     contact = world.linked("Ann", role_title="Boss")
     monday.limits(plan="standard")
     used, passes = quota.forecast().used, sum(ApiUsage.objects.values_list("passes", flat=True))
@@ -39,10 +38,7 @@ def test_a_look_spends_its_read_and_its_write_and_keeps_nothing_reserved(world: 
     assert world.status(contact) == "synced"
     assert quota.forecast().used == used + 2
     assert sum(ApiUsage.objects.values_list("passes", flat=True)) == passes + 1
-    assert ApiReservation.objects.count() == 0
-    link = BoardLink.objects.get(entity_type="contact")
-    assert link.write_points == 30_000
-    assert link.last_pass_at is not None
+    assert world.link().last_pass_at is not None
 
 
 def test_a_board_without_room_for_a_read_and_a_write_is_passed_over(world: World, monday: Planned) -> None:
@@ -93,21 +89,9 @@ def test_without_room_in_the_middle_of_a_look_rows_go_back_without_an_attempt(wo
     assert {world.row(contact).status for contact in contacts} == {"pending"}
     assert {world.row(contact).attempts for contact in contacts} == {0}
     assert breaker.monday_account().stopped_until is None
-    assert ApiReservation.objects.count() == 0
     world.work(seconds=110)
     assert {world.status(contact) for contact in contacts} == {"synced"}
     assert monday.refused == 0
-
-
-def test_the_reservation_of_a_dead_worker_ends_by_itself(world: World, monday: Planned) -> None:
-    contact = world.linked("Ann", role_title="Boss")
-    monday.limits(plan="standard", concurrent=1)
-    edit(contact, "Chair")
-    assert isinstance(reserve(world.link()), Reservation)
-    assert isinstance(reserve(world.link()), Wait)
-    world.work(minutes=5)
-    assert world.status(contact) == "synced"
-    assert ApiReservation.objects.count() == 0
 
 
 @pytest.mark.django_db(transaction=True)

@@ -14,7 +14,7 @@ from django.db import connection
 from conflicts.models import SyncConflict
 from conflicts.resolution import resolve
 from npd.models import Contact
-from sync.limits import board_costs, metered_client
+from sync.limits import batch_size, metered_client
 from sync.merge import FieldSelection
 from sync.models import ApiBudget, BoardLink, Decision, FieldMapping, SyncQueue, Tombstone
 from sync.operations.preview import read_only_client
@@ -23,9 +23,9 @@ from tests.support.world import World, mail, staged
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-BOOKED = {"sync_api_budget", "sync_api_reservations", "sync_api_usage"}
+BOOKED = {"sync_api_budget", "sync_api_usage"}
 """The calls that the dry run itself makes are booked: they were made."""
-LEARNED = ("read_points", "write_points", "batch_limit")
+LEARNED = ("batch_limit",)
 
 
 def everything() -> dict[str, list[Any]]:
@@ -185,7 +185,7 @@ def test_batches_are_planned_in_parts_and_the_guard_counts_through_them(
     contacts = [world.contact(f"Contact {n}", role_title="Boss") for n in range(6)]
     world.work()
     BoardLink.objects.filter(entity_type="contact").update(batch_limit=2)
-    assert board_costs(BoardLink.objects.get(entity_type="contact").pk).size == 2
+    assert batch_size(BoardLink.objects.get(entity_type="contact").pk) == 2
     for contact in contacts:
         Contact.objects.filter(pk=contact.pk).update(role_title="")
     told = counts(plan())

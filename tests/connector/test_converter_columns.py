@@ -87,12 +87,7 @@ def test_values_are_equal_by_what_they_say(name: str, one: Any, other: Any) -> N
 
 @pytest.mark.parametrize(
     ("name", "one", "other"),
-    [
-        ("numbers", "4.50", "4.51"),
-        ("numbers", "10", "1"),
-        ("status", "done", "Done"),
-        ("dropdown", "a, b", ["a", "b"]),
-    ],
+    [("numbers", "4.50", "4.51"), ("numbers", "10", "1"), ("status", "done", "Done"), ("dropdown", "a, b", ["a", "b"])],
 )
 def test_values_that_say_different_things_are_not_equal(name: str, one: Any, other: Any) -> None:
     convert = make_converter(name)

@@ -65,10 +65,10 @@ def spent(**limits: Any) -> ApiBudget:
 def minute_has_points_for_others_only(link: BoardLink) -> None:
     """There would be room for this board, but one that has waited longer wants what is left of the minute."""
     now = sync_now()
-    BoardLink.objects.update(last_pass_at=now, read_points=1_000, write_points=100)
-    board("organization", last_pass_at=now - timedelta(hours=1), read_points=45_000, write_points=200)
+    BoardLink.objects.update(last_pass_at=now)
+    board("organization", last_pass_at=now - timedelta(hours=1))
     row(entity_type="organization")
-    ApiBudget.objects.create(id=1, points_limit=100_000, points=60_000, points_end=now + timedelta(seconds=40))
+    ApiBudget.objects.create(id=1, points_limit=1_000_000, points=850_000, points_end=now + timedelta(seconds=40))
 
 
 def changes_are_gathered(link: BoardLink) -> None:

@@ -38,7 +38,7 @@ def everything_is_tight() -> None:
                 entity_type=entity_type, entity_id=uuid.uuid4(), next_retry=now - timedelta(minutes=number)
             )
     ApiBudget.objects.create(
-        id=1, day_limit=1000, minute_limit=1000, points_limit=100_000, concurrency_limit=40, day=now.date(),
+        id=1, day_limit=1000, minute_limit=1000, points_limit=100_000, day=now.date(),
         day_calls=500, points=60_000, points_end=now + timedelta(seconds=50),
     )  # fmt: skip
 

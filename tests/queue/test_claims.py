@@ -241,22 +241,11 @@ def ten_and_a_claim_of_two(link: BoardLink) -> tuple[list[Contact], Lease]:
     return contacts, held
 
 
-def test_claims_go_on_where_the_last_one_ended_but_for_what_is_more_urgent(link: BoardLink) -> None:
+def test_claims_go_on_by_time_but_for_what_is_more_urgent(link: BoardLink) -> None:
     contacts, held = ten_and_a_claim_of_two(link)
     SyncQueueService().enqueue("contact", contacts[8].pk, cause=Cause.PERSON, priority=Priority.PERSON)
     assert [c.entity_id for c in claim(held, 2)] == [contacts[8].pk, contacts[2].pk]
     assert [c.entity_id for c in claim(held, 2)] == [contacts[3].pk, contacts[4].pk]
-
-
-def test_a_row_older_than_what_was_claimed_last_is_found_before_the_board_is_left(link: BoardLink) -> None:
-    """As of a save whose transaction took long: its row's time is before its commit."""
-    contacts, held = ten_and_a_claim_of_two(link)
-    late = contacts[9].pk
-    SyncQueue.objects.filter(entity_id=late).update(next_retry="2000-01-01T00:00Z")
-    found = []
-    while claimed := claim(held, 2):
-        found += [one.entity_id for one in claimed]
-    assert sorted(map(str, found)) == sorted(str(contact.pk) for contact in contacts[2:])
 
 
 def test_claims_renew_the_lease_by_steps(link: BoardLink, clock: Any) -> None:

@@ -32,7 +32,7 @@ from sync.choices import (
 )
 from sync.clock import SyncNow, sync_now
 from sync.kernel.humanize import count_with_noun, quote
-from sync.limits import MeteredClient, board_costs, client, client_override, quota, urgent_calls
+from sync.limits import MeteredClient, batch_size, client, client_override, quota, urgent_calls
 from sync.models import ApprovalRequest, BoardLink, Intent, IntentState, SyncedModel, SyncQueue
 from sync.monday.conversion import UnknownValue
 from sync.monday.errors import MondayError, Scope
@@ -494,9 +494,8 @@ def _sweep_job(entity_type: str, entity_id: UUID | None, item_id: str | None) ->
 
 def run_cost(planned: PlannedRun, changes: Sequence[PlannedChange]) -> tuple[int, float]:
     """Return how many calls carrying it out takes, where Monday takes all documents, and about how many points."""
-    costs = board_costs(planned.facts.board.link.pk)
     written_ids = {change.entity_id for change in changes if change.kind in WRITE_KINDS}
-    points = planned.calls * costs.read_points + len(written_ids) * costs.write_points
+    points = quota.expected_points(planned.calls, len(written_ids))
     return planned.calls + (0 if planned.unread else _count_writes(planned.facts.board, planned.plan)), points
 
 
@@ -633,7 +632,7 @@ def _plan_board(board: BoardSyncPlan, spec: EntitySpec, reading: ReadOnlyClient,
     board.calls += reading.calls
     board.points += reading.points
     board.unconfirmed = _unconfirmed_intents(spec).values("entity_id").distinct().count()
-    size = board_costs(link.pk).size
+    size = batch_size(link.pk)
     claims = _all_claims(spec, ids, items, size)
     while chunk := list(islice(claims, size)):
         if stop_reason := _plan_chunk(board, link, chunk):
