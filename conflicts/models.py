@@ -35,15 +35,15 @@ UNDO = "undo"
 
 @dataclass(frozen=True)
 class StoredResolution:
-    """A resolution as stored: `fields` wait for a pass, `handed_back` could not be applied."""
+    """A resolution as stored."""
 
     resolution_type: str = ""
     by_id: int | None = None
     by: str = ""
     at: str = ""
-    fields: Mapping[str, FieldSelection] = field(default_factory=dict)
-    handed_back: Mapping[str, FieldSelection] = field(default_factory=dict)
-    reasons: Mapping[str, str] = field(default_factory=dict)
+    fields: Mapping[str, FieldSelection] = field(default_factory=dict)  # what waits for a pass
+    handed_back: Mapping[str, FieldSelection] = field(default_factory=dict)  # what could not be applied
+    reasons: Mapping[str, str] = field(default_factory=dict)  # and why, by field
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any] | None) -> StoredResolution:
@@ -113,22 +113,14 @@ class ResolutionType(models.TextChoices):
 
 
 class SyncConflict(models.Model):
-    """Fields that both sides changed differently; npd_data, monday_data, base_data are keyed by field name.
-
-    Of an overwritten edit npd_data is what both sides have now, monday_data the value that was lost, and `about`
-    says {replaced: the fields of which it was lost with a column}. Of a delete and an identity
-    `about` says {what: a sentence, options: the options, candidates: of an identity}; an identity's npd_data says the
-    same.
-
-    `resolution` is what a person decided, for exactly the values that they saw; the next pass applies it
-    if they are still the same, and only then is the conflict resolved. Of the type UNDO it is a request to undo fields
-    that were resolved, done with the stored values that `inverse` has of each: {before, after}.
-    """
+    """Fields that both sides changed differently, or what is asked about a record as a whole."""
 
     id = models.UUIDField(primary_key=True, db_default=RandomUUID(), editable=False)
     entity_type = models.CharField(max_length=50, db_index=True)
     entity_id = models.UUIDField(db_index=True)
     monday_item_id = models.CharField(max_length=50, db_index=True)
+    # By field, as displayed. Of an overwritten edit npd_data is what both sides have now and monday_data the value
+    # that was lost; of an identity npd_data says the same as `about`.
     npd_data: models.JSONField[Any, Any] = models.JSONField()
     monday_data: models.JSONField[Any, Any] = models.JSONField()
     conflict_fields = ArrayField(models.CharField(max_length=100))
@@ -144,9 +136,14 @@ class SyncConflict(models.Model):
     )
     merge_selections: models.JSONField[Any, Any] = models.JSONField(db_default=EMPTY_OBJECT)
     resolved_data: models.JSONField[Any, Any] = models.JSONField(db_default=EMPTY_OBJECT)
+    # What a person decided, for exactly the values that they saw: the next pass applies it if they are still the same,
+    # and only then is the conflict resolved. Of the type UNDO it is a request to undo fields that were resolved.
     resolution: models.JSONField[Any, Any] = models.JSONField(null=True, blank=True)
     resolution_problem = models.TextField("why the resolution was not applied", blank=True, db_default="")
+    # Of an overwritten edit {replaced: the fields of which it was lost with a column}. Of a delete and an identity
+    # {what: a sentence, options, candidates: of an identity}.
     about: models.JSONField[Any, Any] = models.JSONField(db_default=EMPTY_OBJECT)
+    # Of each resolved field the stored values {before, after}.
     inverse: models.JSONField[Any, Any] = models.JSONField("what undoes it, by field", db_default=EMPTY_OBJECT)
 
     class Meta:

@@ -52,17 +52,13 @@ DELETING_ACTS = frozenset({MERGE_RECORDS, *(act for act in OPTION_ACTS if ACTS[a
 
 @dataclass(frozen=True)
 class Option:
-    """One option of a conflict that is about the record itself and not about values.
+    """One option of a conflict that is about the record itself and not about values."""
 
-    `choose` is npd (use NPD), monday (use Monday) or custom, which `value` then specifies; `label` is the
-    button's text, `effect` one sentence on what will happen. `does` is one of OPTION_ACTS, MERGE_RECORDS, or empty.
-    """
-
-    choose: str
-    label: str
-    effect: str
+    choose: str  # npd, monday, or custom, which `value` then specifies
+    label: str  # the button's text
+    effect: str  # what will happen, in a sentence
     value: str = ""
-    does: str = ""
+    does: str = ""  # one of OPTION_ACTS, MERGE_RECORDS, or empty
 
     @property
     def name(self) -> str:
@@ -81,71 +77,60 @@ class Option:
 
 @dataclass(frozen=True)
 class OpenConflict:
-    """An open conflict of a record, with the stored resolutions by field (empty where none).
-
-    Of KIND_UNDO it is a resolved conflict without fields in conflict, `resolved_kind` is its own kind, its
-    resolutions are those to be undone, and `inverse` is what `ConflictReport.inverse` said of each field when it
-    was resolved. `seeks_item`: this identity conflict asks which item is the record's, and not which record an
-    item belongs to. `monday` has Monday's values by field, as displayed.
-    """
+    """An open conflict of a record, or of KIND_UNDO a resolved one whose resolution is to be undone."""
 
     conflict_id: UUID
     kind: str
     monday_item_id: str
-    fields: tuple[str, ...]
+    fields: tuple[str, ...]  # those in conflict; of KIND_UNDO none
+    # What people chose, by field; of KIND_UNDO what is to be undone.
     resolutions: Mapping[str, FieldSelection] = field(default_factory=dict)
-    resolved_kind: str = ""
+    resolved_kind: str = ""  # of KIND_UNDO the conflict's own kind
+    # Of KIND_UNDO what `ConflictReport.inverse` said of each field when it was resolved.
     inverse: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    # Of an identity: it asks which item is the record's, not which record an item belongs to.
     seeks_item: bool = False
-    monday: Mapping[str, str | None] = field(default_factory=dict)
+    monday: Mapping[str, str | None] = field(default_factory=dict)  # Monday's values, as displayed
 
 
 @dataclass(frozen=True)
 class FieldConflict:
-    """The values of one field in conflict, as displayed; None is empty.
-
-    `is_replaced`: Monday's stood in a column that was replaced, and nobody wrote over it.
-    """
+    """The values of one field in conflict, as displayed; None is empty."""
 
     key: str
     npd: str | None
     base: str | None
     monday: str | None
     reason: str = ""
-    is_replaced: bool = False
+    is_replaced: bool = False  # Monday's value stood in a column that was replaced, and nobody wrote over it
 
 
 @dataclass(frozen=True)
 class ConflictReport:
-    """What a pass found of one record and kind: the fields in conflict now, none when the conflict is over.
+    """What a pass found of one record and kind; without fields and data the conflict is over.
 
-    `undecided` names fields whose conflict stays as it is, because a side could not be read. `applied` maps a field to
-    the result of an applied resolution; `rejected` maps a field to the reason why its resolution was returned to the
-    person. For the kinds delete and identity `data` says what it is about: {what: a sentence, options:
-    [Option.to_json()]}, and for an identity also candidates: [{id, label, linked_to, values by field}] and item (the
-    one in question, likewise); empty when the conflict is over. Their resolution has RECORD_KEY, in `applied` and
-    `rejected` too.
-
-    `inverse` has for each applied field the stored values that undo it: {before, after}, each {local, remote, base}.
-    `undone` maps a field whose resolution was to be undone to an empty text where it was, so that its conflict is open
-    again, else to the reason why not. A report of KIND_UNDO ends every undo request of the record.
-
-    For the kind overwritten, fields are added and stay until their resolution is applied or until they are in `ended`,
-    with the reason; a report with nothing but a `closing_reason` closes it (sync off, unlinked, record deleted).
-    `asked_in` has of fields that leave a conflict the kind of the one that asks about them from now on.
+    For the kind overwritten, fields are added and stay until their resolution is applied or until they are in `ended`;
+    a report with nothing but a `closing_reason` closes it (sync off, unlinked, record deleted). A report of KIND_UNDO
+    ends every undo request of the record.
     """
 
     entity_type: str
     entity_id: UUID
     monday_item_id: str
     kind: str
-    fields: Sequence[FieldConflict] = ()
-    undecided: Sequence[str] = ()
+    fields: Sequence[FieldConflict] = ()  # those in conflict now
+    undecided: Sequence[str] = ()  # fields that stay as they are, because a side could not be read
+    # The results of applied resolutions, by field or under RECORD_KEY.
     applied: Mapping[str, str | None] = field(default_factory=dict)
+    # Why a resolution was returned to the person, likewise.
     rejected: Mapping[str, str] = field(default_factory=dict)
     closing_reason: str = ""
+    # Of a delete and an identity: {what: a sentence, options: [Option.to_json()]}, and of an identity also candidates:
+    # [{id, label, linked_to, values by field}] and item (the one in question, likewise).
     data: Mapping[str, Any] = field(default_factory=dict)
+    # Of each applied field the stored values that undo it: {before, after}, each {local, remote, base}.
     inverse: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    # Of each field to be undone an empty text where it was, so that it is in conflict again, else why not.
     undone: Mapping[str, str] = field(default_factory=dict)
-    ended: Mapping[str, str] = field(default_factory=dict)
-    asked_in: Mapping[str, str] = field(default_factory=dict)
+    ended: Mapping[str, str] = field(default_factory=dict)  # fields of an overwritten edit that leave, with the reason
+    asked_in: Mapping[str, str] = field(default_factory=dict)  # of fields that leave, the kind that asks from now on

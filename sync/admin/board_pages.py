@@ -19,7 +19,7 @@ from unfold.admin import TabularInline
 from sync import registry
 from sync.admin import admin_base
 from sync.admin.admin_base import PageAdmin, own_address, plain_column
-from sync.admin.board_cards import Badge, BoardStatus
+from sync.admin.board_cards import BoardStatus
 from sync.admin.concurrent_edits import ConcurrentSettingsForm
 from sync.admin.confirmed_action import run_action
 from sync.admin.queue_pages import pause_url
@@ -111,12 +111,6 @@ def _board_url(link: BoardLink) -> str:
     return reverse("admin:sync_boardlink_change", args=[link.pk])
 
 
-def _without(name: str, what: str) -> str:
-    """What is wrong with a board, in the row that names it."""
-    said = what.removeprefix(f"{name}: ")
-    return said[:1].upper() + said[1:]
-
-
 def ask_for_columns(request: HttpRequest, link: BoardLink) -> str:
     """Ask Monday whether the board's columns are back, and say what came of it. Raises ActionError."""
     if throttle_text := monday_throttle_reason(request):
@@ -158,7 +152,8 @@ class BoardLinkAdmin(SetupWizardMixin, PageAdmin):
         return field
 
     def get_urls(self) -> list[URLPattern]:
-        view, stem = self.admin_site.admin_view, "sync_boardlink"
+        view = self.admin_site.admin_view
+        stem = "sync_boardlink"
         return [
             path("<int:pk>/note/", view(require_POST(self.accept_title)), name=f"{stem}_note"),
             path("<int:pk>/create-all/", view(require_POST(self.create_all)), name=f"{stem}_create_all"),
@@ -171,9 +166,9 @@ class BoardLinkAdmin(SetupWizardMixin, PageAdmin):
         link = self._changed_link(request, pk)
 
         def run() -> str:
-            found = board_columns.accept_title(link, request.POST.get("column", ""), request.POST.get("title", ""))
-            log_action(request.user, link, f"Took note: “{found.before}” on “{found.board}” is now “{found.now}”.")
-            return f"Noted: the column is known as “{found.now}” from now on."
+            column = board_columns.accept_title(link, request.POST.get("column", ""), request.POST.get("title", ""))
+            log_action(request.user, link, f"Took note: “{column.before}” on “{column.board}” is now “{column.now}”.")
+            return f"Noted: the column is known as “{column.now}” from now on."
 
         return run_action(self, request, run, back_url=_board_url(link))
 
@@ -211,7 +206,9 @@ class BoardLinkAdmin(SetupWizardMixin, PageAdmin):
         return False
 
     def get_queryset(self, request: HttpRequest) -> Any:
-        return super().get_queryset(request).prefetch_related("mappings")
+        """Return the boards of the models that are registered now."""
+        types = [spec.entity_type for spec in registry.entities()]
+        return super().get_queryset(request).filter(entity_type__in=types).prefetch_related("mappings")
 
     def prepare_page(self, rows: list[Any]) -> None:
         """Put on the boards how they are now and how many items they have, read for all of them at once."""
@@ -220,22 +217,24 @@ class BoardLinkAdmin(SetupWizardMixin, PageAdmin):
         waiting = UnmatchedItem.objects.filter(ignored_at=None).order_by().values_list("entity_type")
         unmatched = dict(waiting.annotate(Count("id")))
         for link in rows:
-            if registry.is_registered(link.entity_type):
-                spec = registry.entity(link.entity_type)
-                link.page_board = BoardStatus(spec, now.by_type[link.entity_type], now)
-                linked = registry.linked_records(link.entity_type).order_by()
-                link.page_items = linked.count(), unmatched.get(link.entity_type, 0)
+            link.page_board = BoardStatus(registry.entity(link.entity_type), now.by_type[link.entity_type], now)
+            link.page_linked = registry.linked_records(link.entity_type).order_by().count()
+            link.page_unmatched = unmatched.get(link.entity_type, 0)
 
     def render_change_form(
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
     ) -> HttpResponse:
         """Call the page what its board is called, and say above it what is wrong with its columns."""
         if link := kwargs.get("obj"):
+            self.prepare_page([link])
+            board = link.page_board.availability
+            # A pause is ended by its banner.
+            runs = board.has_board and not board.is_paused
             context |= {
                 "page_name": self.name(link),
                 "board_state": self.state(link),
                 "board_on_monday": self._board_link(link, "Open on Monday"),
-                "pause_url": self._pause_url(request, link),
+                "pause_url": pause_url(request, link.entity_type) if runs else "",
                 "npd_id_problem": humanize.without_request_id(link.npd_id_problem),
                 "creates_held": link.creates_held,
                 "refusals": [
@@ -249,16 +248,12 @@ class BoardLinkAdmin(SetupWizardMixin, PageAdmin):
         answer: HttpResponse = super().render_change_form(request, context, *args, **kwargs)
         return answer
 
-    def _pause_url(self, request: HttpRequest, link: BoardLink) -> str:
-        """Where the board is paused; empty where it is, which its banner ends, or isn't synced."""
-        board: BoardStatus | None = getattr(link, "page_board", None)
-        runs = board is not None and board.availability.has_board and not board.availability.is_paused
-        return pause_url(request, link.entity_type) if runs else ""
-
     @admin.display(description="What is synced")
     def filter_text(self, link: BoardLink) -> str:
         """Return what the filter lets through; “Change fields and filter…” changes it, with a plan first."""
-        lines = SyncFilter.parse(link.sync_filter).lines({one.key: one.label for one in link.mappings.all()})
+        lines = SyncFilter.parse(link.sync_filter).lines(
+            {mapping.key: mapping.label for mapping in link.mappings.all()}
+        )
         return " ".join(["Only:", *lines]) if lines else "Every record and every item"
 
     title = plain_column("Records", lambda link: registry.type_label(link.entity_type), "entity_type")
@@ -272,49 +267,40 @@ class BoardLinkAdmin(SetupWizardMixin, PageAdmin):
         return self._board_link(link, "")
 
     def _board_link(self, link: BoardLink, text: str) -> SafeString | str:
-        try:
-            named = registry.configured_board_id(link.entity_type)
-        except registry.UnknownEntity:
-            named = ""
-        link = registry.with_configured_board(link) if named else link
+        configured = registry.configured_board_id(link.entity_type)
+        link = registry.with_configured_board(link) if configured else link
         if not link.board_id:
             return humanize.DASH
         label = f"Board {self.name(link)}, on Monday, in a new tab"
-        found = admin_base.external_link(registry.board_url(link), text, label)
-        return format_html("{}{}", found, " (set in the environment)" if named else "")
+        board_link = admin_base.external_link(registry.board_url(link), text, label)
+        return format_html("{}{}", board_link, " (set in the environment)" if configured else "")
 
-    @admin.display(description="Linked items")
-    def items(self, link: BoardLink) -> str:
-        linked, _unmatched = getattr(link, "page_items", (None, 0))
-        return humanize.DASH if linked is None else f"{linked:,}"
+    items = plain_column("Linked items", lambda link: f"{link.page_linked:,}")
 
     @admin.display(description="State")
-    def state(self, link: BoardLink) -> SafeString:
-        if not hasattr(link, "page_board"):  # on its own page
-            self.prepare_page([link])
-        board: BoardStatus | None = getattr(link, "page_board", None)
-        badge, reason = Badge("bad", "block", "Stopped"), f"No application keeps {link.entity_type} records."
-        if board is not None:
-            badge, reason = board.badge, humanize.without_request_id(board.availability.detail)
+    def state(self, link: Any) -> SafeString:
+        badge = link.page_board.badge
+        reason = humanize.without_request_id(link.page_board.availability.detail)
         state = admin_base.badge(badge.kind, badge.icon, badge.words)
         return format_html('{}<span class="npd-why">{}</span>', state, reason)
 
     @admin.display(description="What to do")
-    def todo(self, link: BoardLink) -> SafeString | None:
+    def todo(self, link: Any) -> SafeString | None:
         """Return what needs somebody, each with the page on which it is done."""
-        board, url = getattr(link, "page_board", None), reverse("admin:sync_boardlink_change", args=[link.pk])
-        blocked = [one for one in link.mappings.all() if one.problem and one.direction != SyncDirection.NONE]
-        if board is not None and not board.availability.has_board:
+        if not link.page_board.availability.has_board:
             return _link(reverse("admin:sync_wizard_boards"), "Set it up")
+        mappings = link.mappings.all()
+        blocked = [m for m in mappings if m.problem and m.direction != SyncDirection.NONE]
         name = self.name(link)
-        found = [
-            _link(reverse("admin:index") if about == "field" else url, _without(name, what))
-            for about, what, _why in detect.board_problems(link, name, blocked)
-        ]
-        if unmatched := getattr(link, "page_items", (0, 0))[1]:
-            listed = f"{reverse('admin:sync_unmatcheditem_changelist')}?entity_type={link.entity_type}"
-            found.append(_link(listed, humanize.count_with_noun(unmatched, "unmatched item")))
-        return format_html_join(mark_safe("<br>"), "{}", ((one,) for one in found)) or None
+        links = []
+        for about, message, _why in detect.board_problems(link, name, blocked):
+            text = message.removeprefix(f"{name}: ")
+            url = reverse("admin:index") if about == "field" else _board_url(link)
+            links.append(_link(url, text[:1].upper() + text[1:]))
+        if link.page_unmatched:
+            url = f"{reverse('admin:sync_unmatcheditem_changelist')}?entity_type={link.entity_type}"
+            links.append(_link(url, humanize.count_with_noun(link.page_unmatched, "unmatched item")))
+        return format_html_join(mark_safe("<br>"), "{}", ((shown,) for shown in links)) or None
 
     synced = admin_base.time_column("last_pass_at", "Last checked")
     verified_ago = admin_base.time_column("verified_at", "Verified")
@@ -332,7 +318,7 @@ class BoardLinkAdmin(SetupWizardMixin, PageAdmin):
     @admin.display(description="Matched by")
     def matched_by(self, link: BoardLink) -> str:
         """Return by what a record and an item that don't know each other are matched."""
-        return next((one.label for one in link.mappings.all() if one.key == link.match_key), link.match_key)
+        return next((m.label for m in link.mappings.all() if m.key == link.match_key), link.match_key)
 
     def save_model(self, request: HttpRequest, obj: BoardLink, form: Any, change: bool) -> None:
         """Write what the person touched, and nothing that workers write."""
@@ -340,10 +326,8 @@ class BoardLinkAdmin(SetupWizardMixin, PageAdmin):
 
     @admin.display(description="Check for missed changes")
     def swept(self, link: BoardLink) -> SafeString:
-        problems = [text for text in (link.sweep_problem, link.silence) if text]
-        paragraphs = format_html_join(
-            "", '<p class="npd-column-problem">{}</p>', ((humanize.without_request_id(one),) for one in problems)
-        )
+        problems = (humanize.without_request_id(text) for text in (link.sweep_problem, link.silence) if text)
+        paragraphs = format_html_join("", '<p class="npd-column-problem">{}</p>', ((text,) for text in problems))
         return format_html("{}{}", detect.last_sweep_text(link), paragraphs)
 
     @admin.display(description="Verified")

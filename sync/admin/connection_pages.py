@@ -44,37 +44,25 @@ from sync.records.availability import Overview, Stop, is_slowed, overview, stops
 from sync.registry import is_sandbox
 
 
-@dataclass(frozen=True)
-class EnvironmentSetting:
-    """One variable of the environment, whether it is set, and what it is for; never its value."""
-
-    name: str
-    is_set: bool
-    meaning: str
-    when_set: str = "Set"
-    when_unset: str = "Not set"
-
-    @property
-    def now(self) -> str:
-        return self.when_set if self.is_set else self.when_unset
-
-
-def environment_settings() -> list[EnvironmentSetting]:
-    """Return the variables that matter, in the order in which a person sets them."""
-    return [
-        EnvironmentSetting("MONDAY_API_KEY", bool(settings.MONDAY_API_KEY),
-                           "The API token. It is used instead of one that is entered here."),
-        EnvironmentSetting("MONDAY_API_URL", not is_sandbox(),
-                           "Without it, calls go to the real Monday.", "Monday", "Sandbox"),
-        EnvironmentSetting("SITE_URL", is_public_address(),
-                           "The https address at which Monday reaches this site, to report edits at once.",
-                           "Set", "This machine only"),
-        EnvironmentSetting("MONDAY_WEBHOOK_TOKEN", bool(settings.MONDAY_WEBHOOK_TOKEN),
-                           "With a personal token: the secret in the webhooks' address. Created automatically if you "
-                           "enter the token here."),
-        EnvironmentSetting("MONDAY_SIGNING_SECRET", bool(settings.MONDAY_SIGNING_SECRET),
-                           "With a Monday app: its signing secret."),
+def environment_settings() -> list[dict[str, Any]]:
+    """Return the variables that matter, in the order in which a person sets them; never their values."""
+    public = "Set" if is_public_address() else "This machine only"
+    rows = [
+        ("MONDAY_API_KEY", bool(settings.MONDAY_API_KEY), "",
+         "The API token. It is used instead of one that is entered here."),
+        ("MONDAY_API_URL", not is_sandbox(), "Sandbox" if is_sandbox() else "Monday",
+         "Without it, calls go to the real Monday."),
+        ("SITE_URL", is_public_address(), public,
+         "The https address at which Monday reaches this site, to report edits at once."),
+        ("MONDAY_WEBHOOK_TOKEN", bool(settings.MONDAY_WEBHOOK_TOKEN), "",
+         "With a personal token: the secret in the webhooks' address. Made automatically for a token entered here."),
+        ("MONDAY_SIGNING_SECRET", bool(settings.MONDAY_SIGNING_SECRET), "",
+         "With a Monday app: its signing secret."),
     ]  # fmt: skip
+    return [
+        {"name": name, "is_set": is_set, "now": words or ("Set" if is_set else "Not set"), "meaning": meaning}
+        for name, is_set, words, meaning in rows
+    ]
 
 
 MAY_CONNECT = "sync.change_mondayaccount"
@@ -114,12 +102,12 @@ class StopBanner:
 def banner_context(request: HttpRequest) -> dict[str, Any]:
     """Return what is above every page: what is stopped or paused, read where it is shown; and which Monday it is."""
     is_connected = credentials.is_configured()
-    found: dict[str, Any] = {"stopped": SimpleLazyObject(lambda: _stop_banner(request, is_connected=is_connected))}
+    context: dict[str, Any] = {"stopped": SimpleLazyObject(lambda: _stop_banner(request, is_connected=is_connected))}
     if not is_connected:
-        return found | {"monday_banner": "missing", "token_problem": credentials.unusable_reason()}
-    return found | (
-        {"monday_banner": "sandbox", "sandbox_url": f"{registry.monday_web_url()}/"} if is_sandbox() else {}
-    )
+        context |= {"monday_banner": "missing", "token_problem": credentials.unusable_reason()}
+    elif is_sandbox():
+        context |= {"monday_banner": "sandbox", "sandbox_url": f"{registry.monday_web_url()}/"}
+    return context
 
 
 def _stop_banner(request: HttpRequest, *, is_connected: bool) -> StopBanner:
@@ -127,7 +115,8 @@ def _stop_banner(request: HttpRequest, *, is_connected: bool) -> StopBanner:
     if not hasattr(request, "page_overview") and is_connected and not breaker.may_be_stopped():
         return StopBanner()
     now = overview_of(request)  # of the page's own moment
-    stops, button = [_stop_for(user, one) for one in stops_of(now)], ""
+    stops = [_stop_for(user, stop) for stop in stops_of(now)]
+    button = ""
     if any(stop.code == StopCode.TOKEN for stop in stops) and may_connect(user) and may_set_up(user):
         button = "connection" if settings.MONDAY_API_KEY else "token"
     may_try = bool(stops) and is_connected and button != "token" and is_allowed(user, QueueAction.RETRY)
@@ -159,14 +148,15 @@ def try_again(model_admin: Any, request: HttpRequest) -> HttpResponse:
     user = cast("User", request.user)
 
     def run() -> Report:
-        said = _ASKED_SENTENCES[code := breaker.ask_again(is_slowed=(was_slowed := is_slowed()))]
+        was_slowed = is_slowed()
+        code = breaker.ask_again(is_slowed=was_slowed)
+        sentence = _ASKED_SENTENCES[code]
         if was_slowed and code is breaker.AskCode.RESUMED and is_slowed():
-            said = "Monday was asked just now: the API quota is as tight as before. “Sync now” works still."
+            sentence = "Monday was asked just now: the API quota is as tight as before. “Sync now” works still."
         # Why it is still stopped stands above the page that this goes back to.
-        authors.log_kind_action(user, MondayAccount, f"Tried again. {said}", name="Monday")
-        return (
-            Report(said) if code in (breaker.AskCode.RESUMED, breaker.AskCode.NOT_STOPPED) else Report(problems=[said])
-        )
+        authors.log_kind_action(user, MondayAccount, f"Tried again. {sentence}", name="Monday")
+        is_over = code in (breaker.AskCode.RESUMED, breaker.AskCode.NOT_STOPPED)
+        return Report(sentence) if is_over else Report(problems=[sentence])
 
     back_url = own_address(request, request.POST.get("back")) or reverse("admin:index")
     allowed = is_allowed(user, QueueAction.RETRY)
@@ -178,22 +168,23 @@ def try_again(model_admin: Any, request: HttpRequest) -> HttpResponse:
 
 @dataclass(frozen=True)
 class ConnectionTest:
-    """What Monday answered: a sentence, the facts, and each thing that was checked with what to do about it."""
+    """What Monday answered."""
 
     is_ok: bool
     message: str
     facts: Sequence[tuple[str, str]] = ()
-    checks: Sequence[tuple[str, str, str]] = ()
-    is_unknown: bool = False
-    """Whether Monday doesn't know the token at all."""
-    is_refused: bool = False
-    """Whether Monday said no to the token itself: to any other failure another token is no answer."""
-    account: AccountInfo | None = None
-    """What Monday said of the token's user and plan."""
-    error: MondayError | None = None
-    """Why it could not be asked."""
-    for_administrator: Sequence[str] = ()
-    """What is to be done on the server."""
+    checks: Sequence[tuple[str, str, str]] = ()  # "ok", "warn" or "bad", what was checked, and what to do about it
+    account: AccountInfo | None = None  # what Monday said of the token's user and plan
+    error: MondayError | None = None  # why it could not be asked
+    for_administrator: Sequence[str] = ()  # what is to be done on the server
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether Monday said no to the token itself: no token, a user who may not, a missing scope.
+
+        To any other failure another token is no answer; another API version isn't the token's fault.
+        """
+        return self.error is not None and self.error.scope is Scope.ACCOUNT and self.error.kind is not WRONG_VERSION
 
 
 def examine_connection(user: User) -> ConnectionTest:
@@ -204,51 +195,43 @@ def examine_connection(user: User) -> ConnectionTest:
     if not credentials.is_configured():
         tested = ConnectionTest(False, credentials.missing_reason())
     else:
-        tested = _asked_of_monday(breaker.fetch_account_info, then=breaker.ask_for_boards)
-        _trip_after(tested)
-        if tested.account is not None:
-            _read_users()
+        tested = _test_connection(breaker.fetch_account_info, then=breaker.ask_for_boards)
+        _note_test(tested)
     authors.log_kind_action(user, MondayAccount, tested.message, name="Monday")
     return tested
 
 
-def _read_users() -> None:
-    """Read by which names people are known: until then the activity says “Monday user 4711”."""
-    with suppress(MondayError), urgent_calls():
-        breaker.refresh_users(connector(urgent=True))
-
-
-def _trip_after(tested: ConnectionTest) -> None:
+def _note_test(tested: ConnectionTest) -> None:
+    """Stop what a test found to be stopped; read by which names people are known, else “Monday user 4711”."""
     if tested.error is not None:
         breaker.trip_if_shared(tested.error)
+    if tested.account is not None:
+        with suppress(MondayError), urgent_calls():
+            breaker.refresh_users(connector(urgent=True))
 
 
-def _asked_of_monday(ask: Callable[..., AccountInfo], then: Callable[[], object] = lambda: None) -> ConnectionTest:
+def _test_connection(ask: Callable[..., AccountInfo], then: Callable[[], object] = lambda: None) -> ConnectionTest:
     """Test the token; `ask` is the way in which the account is read: with it stored, or not. `then` follows."""
     try:
         info = ask(urgent=True)
         boards, complete = connector(urgent=True).list_boards()
         then()
     except MondayError as error:
-        # Of the account: no token, a user who may not, a missing scope. Another version isn't the token's fault.
-        refused = error.scope is Scope.ACCOUNT and error.kind is not WRONG_VERSION
         sentence = humanize.without_request_id(error.sentence)
-        unknown = error.kind is NOT_AUTHENTICATED
-        return ConnectionTest(False, sentence, is_refused=refused, is_unknown=unknown, error=error,
-                              for_administrator=[error.kind.for_administrator])  # fmt: skip
+        return ConnectionTest(False, sentence, error=error, for_administrator=[error.kind.for_administrator])
     name = info.user_name or info.user_id
     version = " ".join(filter(None, [info.version_value, info.version_kind and f"({info.version_kind})"]))
-    more = "" if complete else "at least "
-    checked = check_account(info, settings.MONDAY_API_VERSION)
-    checks = [("bad" if not one.ok else "warn" if one.is_warning else "ok", one.message, one.fix) for one in checked]
+    results = check_account(info, settings.MONDAY_API_VERSION)
+    levels = {"problem": "bad", "warning": "warn", "ok": "ok"}
+    checks = [(levels[result.level], result.message, result.fix) for result in results]
     if boards:
-        checks.append(("ok", f"It can see {more}{humanize.count_with_noun(len(boards), 'board')}.", ""))
+        number = humanize.count_with_noun(len(boards), "board")
+        checks.append(("ok", f"It can see {'' if complete else 'at least '}{number}.", ""))
     else:
-        checks.append(
-            ("warn", "It can't see any board.", "That is normal for a new account: the set-up creates boards.")
-        )
+        normal = "That is normal for a new account: the set-up creates boards."
+        checks.append(("warn", "It can't see any board.", normal))
     return ConnectionTest(
-        bool(info.user_id) and all(kind != "bad" for kind, *_ in checks),
+        bool(info.user_id) and all(level != "bad" for level, *_ in checks),
         f"The token works: NPD Sync writes on Monday as {name}." if name else "The token belongs to no user.",
         [
             ("User", name or humanize.DASH),
@@ -258,7 +241,7 @@ def _asked_of_monday(ask: Callable[..., AccountInfo], then: Callable[[], object]
         ],
         checks,
         account=info,
-        for_administrator=[one.for_administrator for one in checked],
+        for_administrator=[result.for_administrator for result in results],
     )
 
 
@@ -288,16 +271,8 @@ class ConnectionPagesMixin(PageAdmin):
 
     def get_urls(self) -> list[URLPattern]:
         """Add the doors through which Monday is connected."""
-        steps: list[tuple[str, str, View]] = [("token/", "token", require_POST(self.wizard_token))]
-        return [
-            *(
-                path(
-                    f"set-up/{end}", self.admin_site.admin_view(_for_who_may_connect(view)), name=f"sync_wizard_{name}"
-                )
-                for end, name, view in steps
-            ),
-            *super().get_urls(),
-        ]
+        view = self.admin_site.admin_view(_for_who_may_connect(require_POST(self.wizard_token)))
+        return [path("set-up/token/", view, name="sync_wizard_token"), *super().get_urls()]
 
     def _page(self, request: HttpRequest, step: str, context: Mapping[str, Any], *, status: int = 200) -> HttpResponse:
         raise NotImplementedError
@@ -323,8 +298,8 @@ class ConnectionPagesMixin(PageAdmin):
             "title": CONNECTION_TITLE,
             "page_name": CONNECTION_TITLE,
             "boards": [
-                (registry.board_title(one.entity_type), one, humanize.without_request_id(one.blocked_reason))
-                for one in shown
+                (registry.board_title(board.entity_type), board, humanize.without_request_id(board.blocked_reason))
+                for board in shown
             ],
             "tested": tested,
             "wrong": wrong,
@@ -345,16 +320,6 @@ class ConnectionPagesMixin(PageAdmin):
             **region_context(request.user),
         }, status=400 if wrong else 200)  # fmt: skip
 
-    @staticmethod
-    def _answer(request: HttpRequest, about: str, *, ok: bool = True) -> HttpResponse:
-        """Say what came of it, log it where something was done, and go back to the page."""
-        if ok:
-            authors.log_kind_action(cast("User", request.user), MondayAccount, about, name="Monday")
-            messages.success(request, about)
-        else:
-            messages.error(request, about)
-        return HttpResponseRedirect(reverse("admin:sync_wizard_connect"))
-
     def wizard_token(self, request: HttpRequest) -> HttpResponse:
         """Keep the token that was entered, unless Monday refuses it; or, asked first, forget the one that is stored."""
         user = cast("User", request.user)
@@ -363,9 +328,9 @@ class ConnectionPagesMixin(PageAdmin):
             def remove() -> str:
                 credentials.remove_token()
                 nothing = "" if settings.MONDAY_API_KEY else " Without one nothing is synced."
-                done = f"The stored token was removed.{nothing}"
-                authors.log_kind_action(user, MondayAccount, done, name="Monday")
-                return done
+                sentence = f"The stored token was removed.{nothing}"
+                authors.log_kind_action(user, MondayAccount, sentence, name="Monday")
+                return sentence
 
             back_url = reverse("admin:sync_wizard_connect")
             return run_action(self, request, remove, back_url=back_url, question=_removal_question)
@@ -375,20 +340,25 @@ class ConnectionPagesMixin(PageAdmin):
             return self._connect_page(request, None, str(error))
         with urgent_calls(token):
             # Nothing of it is stored before it is kept: the one in use goes on as it was.
-            tested = _asked_of_monday(breaker.read_account_info)
-        if tested.is_refused:
-            why = "It is wrong or was revoked: copy it from Monday again." if tested.is_unknown else tested.message
+            tested = _test_connection(breaker.read_account_info)
+        if tested.is_refused and tested.error is not None:
+            is_unknown = tested.error.kind is NOT_AUTHENTICATED
+            why = "It is wrong or was revoked: copy it from Monday again." if is_unknown else tested.message
             return self._connect_page(request, None, f"Monday rejects this token, so it was not kept. {why}")
         credentials.store_token(token, user)
         if tested.account is not None:
             breaker.store_account_info(tested.account)
-            _read_users()
-        _trip_after(tested)
+        _note_test(tested)
+        about = (
+            f"Connected. {tested.message} It is stored encrypted." if tested.is_ok else "The token is stored encrypted."
+        )
+        authors.log_kind_action(user, MondayAccount, about, name="Monday")
+        messages.success(request, about)
         if tested.is_ok:
             breaker.ask_again()  # of boards that the one before could not see
-            return self._answer(request, f"Connected. {tested.message} It is stored encrypted.")
-        self._answer(request, "The token is stored encrypted.")
-        return self._answer(request, f"It could not be tested: {tested.message} Test it again.", ok=False)
+        else:
+            messages.error(request, f"It could not be tested: {tested.message} Test it again.")
+        return HttpResponseRedirect(reverse("admin:sync_wizard_connect"))
 
 
 def _for_who_may_connect(view: View) -> View:
@@ -404,13 +374,6 @@ def _for_who_may_connect(view: View) -> View:
 # The next step of a new installation, on Home until a board is set up.
 
 
-@dataclass(frozen=True)
-class SetupStep:
-    why: str
-    button: str
-    url: str  # empty for who may not
-
-
 def has_answered(now: Overview) -> bool:
     """Whether Monday is connected: it has answered with the token of now, or did before, as records were synced."""
     if now.missing_token:
@@ -423,20 +386,24 @@ def is_token_answered(account: MondayAccount) -> bool:
     return bool(account.answered_mark) and account.answered_mark == credentials.token_mark()
 
 
-def next_setup_step(user: Any, *, connected: bool, running: bool) -> SetupStep:
-    """Return what is done next until records are synced."""
-    if running:
-        why, button, step = "NPD Sync applies the plan that was confirmed.", "See how far it is", "run"
-    elif connected:
-        why, button, step = "You see a plan before anything is written.", "Choose boards", "boards"
-    else:
-        why, button, step = "It takes an API token, which is tested at once.", "Connect Monday", "connect"
-    return SetupStep(why, button, reverse(f"admin:sync_wizard_{step}") if may_set_up(user) else "")
+_NEXT_STEPS = {
+    "run": ("NPD Sync applies the plan that was confirmed.", "See how far it is"),
+    "boards": ("You see a plan before anything is written.", "Choose boards"),
+    "connect": ("It takes an API token, which is tested at once.", "Connect Monday"),
+}
+
+
+def next_setup_step(user: Any, *, connected: bool, running: bool) -> tuple[str, str, str]:
+    """Return what is done next until records are synced, its button, and its address: empty for who may not."""
+    step = "run" if running else "boards" if connected else "connect"
+    why, button = _NEXT_STEPS[step]
+    return why, button, reverse(f"admin:sync_wizard_{step}") if may_set_up(user) else ""
 
 
 def first_records(user: Any, entity_type: str) -> tuple[str, list[tuple[str, str]]]:
     """Return how records come into an empty list, and what this person may do for it, as labels and addresses."""
-    link, board = registry.link_of(entity_type), registry.entity(entity_type).board_title
+    link = registry.link_of(entity_type)
+    board = registry.entity(entity_type).board_title
     if link is not None and link.has_board:
         return f"A new item on the {board} board appears here too." if link.creates_records else "", []
     doors = [("Set up sync", reverse("admin:sync_wizard_connect"))] if may_set_up(user) else []
@@ -452,7 +419,8 @@ REGION = "phone_region"
 
 def region_context(user: Any) -> dict[str, Any]:
     """Return what a template needs to name the country and to offer others."""
-    regions, chosen = phone_regions(), phone_region()
+    regions = phone_regions()
+    chosen = phone_region()
     return {
         "phone_region": chosen,
         "phone_region_name": dict(regions).get(chosen, chosen),
@@ -463,8 +431,10 @@ def region_context(user: Any) -> dict[str, Any]:
 
 def store_region(request: HttpRequest) -> None:
     """Store the country that a form of somebody who may choose it names, where that is another than now."""
-    chosen, known = request.POST.get(REGION, ""), dict(phone_regions())
+    chosen = request.POST.get(REGION, "")
+    regions = dict(phone_regions())
     account = MondayAccount.objects.get_or_create(id=1)[0]
-    if chosen in known and chosen != account.phone_region and may_set_up(request.user):
+    if chosen in regions and chosen != account.phone_region and may_set_up(request.user):
         MondayAccount.objects.filter(id=1).update(phone_region=chosen)
-        authors.log_action(request.user, account, f"Phone numbers without a country code: {known[chosen]} ({chosen}).")
+        sentence = f"Phone numbers without a country code: {regions[chosen]} ({chosen})."
+        authors.log_action(request.user, account, sentence)

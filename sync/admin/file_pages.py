@@ -205,13 +205,13 @@ class RecordFilesMixin(ImportExportMixin):
         if result.has_errors():
             messages.error(request, f"Nothing was imported. {_first_error(result)} Preview the file again.")
             return changelist
-        new, changed = result.totals["new"], result.totals["update"]
-        skipped = result.totals["skip"]
-        said = f"Imported: {new:,} new, {changed:,} changed, {skipped:,} unchanged."
+        totals = result.totals
+        sentence = f"Imported: {totals['new']:,} new, {totals['update']:,} changed, {totals['skip']:,} unchanged."
         if result.invalid_rows:
-            said += f" {humanize.count_with_noun(len(result.invalid_rows), 'row was', 'rows were')} not imported."
+            sentence += f" {humanize.count_with_noun(len(result.invalid_rows), 'row was', 'rows were')} not imported."
         messages.success(
-            request, format_html('{} <a class="npd-link" href="{}">Undo…</a>', said, batch_undo_url(result.batch_id))
+            request,
+            format_html('{} <a class="npd-link" href="{}">Undo…</a>', sentence, batch_undo_url(result.batch_id)),
         )
         return changelist
 
@@ -231,8 +231,8 @@ class RecordFilesMixin(ImportExportMixin):
     def get_export_data(self, file_format: Any, request: HttpRequest, queryset: Any, **kwargs: Any) -> bytes:
         data: bytes = super().get_export_data(file_format, request, queryset, **kwargs)
         filters = f" Filters: {request.GET.urlencode()}." if request.GET else ""
-        said = f"Exported {queryset.count():,} rows as {file_format.get_title().upper()}.{filters}"
-        log_kind_action(request.user, self.model, said, name=str(self.opts.verbose_name_plural))
+        sentence = f"Exported {queryset.count():,} rows as {file_format.get_title().upper()}.{filters}"
+        log_kind_action(request.user, self.model, sentence, name=str(self.opts.verbose_name_plural))
         return data
 
 

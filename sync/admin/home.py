@@ -83,8 +83,8 @@ def _state_line(request: HttpRequest, boards: Sequence[BoardLine], groups: int, 
     """Return what is so, the gravest first."""
     if not any(board.status.availability.has_board for board in boards):
         running = any(is_running(link) for link in now.links.values())
-        step = next_setup_step(request.user, connected=has_answered(now), running=running)
-        return StateLine(Badge("off", "link_off", "Not set up: nothing is synced yet"), step.why, step.url, step.button)
+        why, button, url = next_setup_step(request.user, connected=has_answered(now), running=running)
+        return StateLine(Badge("off", "link_off", "Not set up: nothing is synced yet"), why, url, button)
     if stalled := _stalled(boards, now):
         span = humanize.time_span(max(board.seconds for board in stalled))
         titles = humanize.join_first([registry.board_title(board.entity_type) for board in stalled])

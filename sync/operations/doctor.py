@@ -49,16 +49,16 @@ def run_checks() -> list[CheckResult]:
     now = availability.overview()
     for board in now.boards:
         if board.has_board and board.is_paused:
-            what = f"{registry.board_title(board.entity_type)}: sync is paused."
-            local_findings.append(CheckResult(False, what, board.blocked_reason, "pause"))
+            message = f"{registry.board_title(board.entity_type)}: sync is paused."
+            local_findings.append(CheckResult(False, message, board.blocked_reason, "pause"))
     local_findings += [CheckResult(False, stop.headline, stop.rest, "pause") for stop in availability.stops_of(now)]
     local_findings += _queue_findings()
     findings = [*_monday_findings(), *_quota_findings()]
     findings += local_findings
     if pending := ApprovalRequest.objects.filter(state=ApprovalState.PENDING).count():
-        what = f"Deletes and emptied fields that wait for approval: {pending:,}."
+        message = f"Deletes and emptied fields that wait for approval: {pending:,}."
         fix = "Approve or reject them in the admin, on Home."
-        findings.append(CheckResult(True, what, fix, "guard", is_warning=True))
+        findings.append(CheckResult(True, message, fix, "guard", is_warning=True))
     return [*findings, *_listing_findings(), *_verification_findings()]
 
 
@@ -144,11 +144,11 @@ def _secret_findings() -> Iterator[CheckResult]:
     webhook_token, signing_secret = credentials.webhook_secrets()
     if webhook_token:
         of_environment = " (MONDAY_WEBHOOK_TOKEN)" if settings.MONDAY_WEBHOOK_TOKEN else ""
-        what = f"Webhooks come in by an address with a secret part{of_environment}."
-        yield CheckResult(True, what, subject="settings")
+        message = f"Webhooks come in by an address with a secret part{of_environment}."
+        yield CheckResult(True, message, subject="settings")
     elif signing_secret:
-        what = "Webhooks must be signed with the app's signing secret (MONDAY_SIGNING_SECRET)."
-        yield CheckResult(True, what, subject="settings")
+        message = "Webhooks must be signed with the app's signing secret (MONDAY_SIGNING_SECRET)."
+        yield CheckResult(True, message, subject="settings")
     else:
         yield CheckResult(
             False,
@@ -205,16 +205,16 @@ def sweep_findings() -> Iterator[CheckResult]:
         link = link_of(spec.entity_type)
         if link is None or not link.board_id:
             continue
-        for subject, what, why in detect.board_problems(link, spec.board_title):
+        for subject, message, why in detect.board_problems(link, spec.board_title):
             if subject in ("webhooks", "sweeps"):
-                yield CheckResult(False, f"{what}.", why, subject)
+                yield CheckResult(False, f"{message}.", why, subject)
         if link.swept_at is None or link.sweep_problem:
             continue
         # Two sweeps may be left out before it is reported.
         if sync_now() - link.swept_at > 3 * detect.sweep_interval():
-            what = f"{spec.board_title}: not checked for missed changes since {utc_minute(link.swept_at)}."
+            message = f"{spec.board_title}: not checked for missed changes since {utc_minute(link.swept_at)}."
             fix = "Start beat and a worker; read the worker's log."
-            yield CheckResult(True, what, fix, "sweeps", is_warning=True)
+            yield CheckResult(True, message, fix, "sweeps", is_warning=True)
         else:
             yield CheckResult(True, f"{spec.board_title}: {detect.last_sweep_text(link, utc_minute)}", subject="sweeps")
 
@@ -224,12 +224,12 @@ def _queue_findings() -> Iterator[CheckResult]:
     age = timedelta(seconds=int(stats["oldest_due_seconds"]))
     due = count_with_noun(stats["due"], "job is", "jobs are")
     if age > QUEUE_STALLED_AFTER:
-        what = f"{due} due, the oldest since {age}: nobody works on the queue."
-        yield CheckResult(False, what, "Start the worker and beat, or read the worker's log.", "queue")
+        message = f"{due} due, the oldest since {age}: nobody works on the queue."
+        yield CheckResult(False, message, "Start the worker and beat, or read the worker's log.", "queue")
     else:
         yield CheckResult(True, f"{due} due now.", subject="queue")
     if stats["failed"]:
         failed = count_with_noun(stats["failed"], "job has", "jobs have")
-        what = f"{failed} failed after all attempts."
+        message = f"{failed} failed after all attempts."
         fix = "Open the queue in the admin: each job says why; fix that, then choose Retry."
-        yield CheckResult(True, what, fix, "queue", is_warning=True)
+        yield CheckResult(True, message, fix, "queue", is_warning=True)

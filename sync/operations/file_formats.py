@@ -161,9 +161,9 @@ class XLSX(base_formats.Format):  # type: ignore[misc]
                 if sheet.visible == SheetVisibleEnum.Visible and sheet.typ == SheetTypeEnum.WorkSheet
             )
             sheet = book.get_sheet_by_name(next(shown, ""))
-            above, left = sheet.start or (0, 0)
+            above, before = sheet.start or (0, 0)
             rows: list[list[str]] = [[]] * above + [
-                [""] * left + [_cell_text(cell) for cell in row] for row in sheet.iter_rows()
+                [""] * before + [_cell_text(cell) for cell in row] for row in sheet.iter_rows()
             ]
         except FileError:
             raise
@@ -207,7 +207,8 @@ def _measure_part(part: IO[bytes]) -> None:
         nonlocal row, column
         name = tag.rpartition(":")[2]
         if name == "row":
-            row, column = int(attributes.get("r") or row + 1), 0
+            row = int(attributes.get("r") or row + 1)
+            column = 0
         elif name == "c":
             letters = attributes.get("r", "").rstrip("0123456789")
             row = int(attributes["r"][len(letters) :]) if letters else row

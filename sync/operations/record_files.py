@@ -12,7 +12,6 @@ import json
 import unicodedata
 import uuid
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from functools import cache, partial
 from hashlib import sha256
@@ -97,17 +96,6 @@ class FieldWidget(Widget):  # type: ignore[misc]  # import_export has no types
         return str(self.labels.get(value, value))
 
 
-@dataclass(frozen=True)
-class RowChange:
-    """What a row writes into its record: raw values by field, of a new record all of them."""
-
-    number: int
-    record: SyncedModel
-    is_new: bool
-    before: Mapping[str, Any]
-    after: Mapping[str, Any]
-
-
 class RecordResource(ModelResource):  # type: ignore[misc]
     """The base of each registered model's resource (`resource_of`); an instance serves one file."""
 
@@ -127,8 +115,12 @@ class RecordResource(ModelResource):  # type: ignore[misc]
         self.batch_id = uuid.uuid4()
         self.ignored: list[str] = []
         self.warnings: list[tuple[int, str]] = []
-        self.created: dict[uuid.UUID, SyncedModel] = {}
-        self.changed: list[RowChange] = []
+        self.related_new: dict[uuid.UUID, SyncedModel] = {}  # records that cells name and NPD doesn't have
+        self.new: list[SyncedModel] = []
+        self.changed: list[SyncedModel] = []
+        self.changed_names: set[str] = set()
+        self.lines: list[Decision] = []  # for the activity
+        self.digested: list[Any] = []  # what each row writes, for the comparison with the preview
 
     def get_queryset(self) -> Any:
         return self.model._default_manager.select_related(*self.relations).order_by("pk")
@@ -136,7 +128,8 @@ class RecordResource(ModelResource):  # type: ignore[misc]
     # --- the import, in the order in which the library asks ---
 
     def import_data(self, dataset: Any, dry_run: bool = False, **kwargs: Any) -> Any:
-        self.user, self.file_name = kwargs["user"], str(kwargs.get("file_name") or "a file")[:200]
+        self.user = kwargs["user"]
+        self.file_name = str(kwargs.get("file_name") or "a file")[:200]
         with pghistory.context(user=self.user.pk, cause=IMPORT_KIND, batch=str(self.batch_id)):
             return super().import_data(dataset, dry_run=dry_run, use_transactions=True, **kwargs)
 
@@ -241,9 +234,20 @@ class RecordResource(ModelResource):  # type: ignore[misc]
         self._warn_of_refusals(instance, names)
         for target in (getattr(instance, name) for name in self.related):
             if target and target._state.adding:
-                self.created[target.pk] = target
+                self.related_new[target.pk] = target
         before = {name: self.before.get(name) for name in names}
-        self.changed.append(RowChange(self.number, instance, is_create, before, stored_field_values(instance, names)))
+        after = stored_field_values(instance, names)
+        self.digested.append((self.number, is_create, _named(before), _named(after)))
+        # The label, the old and the new value of each field that the row changes, for the preview.
+        pairs = [(self._label(name), _in_words({name: before[name]}), _in_words({name: after[name]})) for name in names]
+        self.row_changes = [(label, old, new) for label, old, new in pairs if old or new]
+        if is_create:
+            self.new.append(instance)
+        else:
+            self.changed.append(instance)
+            self.changed_names.update(names)
+        if not self.is_preview:
+            self.lines += self._lines(instance, before, is_new=is_create)
 
     def save_m2m(self, *args: Any, **kwargs: Any) -> None:
         """No registered model has such fields."""
@@ -254,14 +258,16 @@ class RecordResource(ModelResource):  # type: ignore[misc]
         if self.is_same:
             row_result.import_type = row_result.IMPORT_TYPE_SKIP
         elif self.is_preview and not row_result.is_skip():
-            row_result.changes = self._changes_in_words(self.changed[-1])
+            row_result.changes = self.row_changes
 
     def after_import(self, dataset: Any, result: Any, **kwargs: Any) -> None:
         for invalid in result.invalid_rows:
             row = self.rows[invalid.number - 1]
             invalid.number = row[ROW_NUMBER]
             invalid.reasons = [self._reason(row, name, texts) for name, texts in invalid.error_dict.items()]
-        result.warnings, result.ignored, result.batch_id = self.warnings, self.ignored, self.batch_id
+        result.warnings = self.warnings
+        result.ignored = self.ignored
+        result.batch_id = self.batch_id
         result.digest = self._digest()
         if not self.is_preview and not result.has_errors():
             if self.shown_digest != result.digest:
@@ -277,9 +283,8 @@ class RecordResource(ModelResource):  # type: ignore[misc]
 
     def _digest(self) -> str:
         """Return what is equal for two runs that write the same; new related records have new ids each time."""
-        lines = [(change.number, change.is_new, _named(change.before), _named(change.after)) for change in self.changed]
-        names = sorted(map(record_name, self.created.values()))
-        return sha256(json.dumps([lines, names]).encode()).hexdigest()
+        names = sorted(map(record_name, self.related_new.values()))
+        return sha256(json.dumps([self.digested, names]).encode()).hexdigest()
 
     # --- columns ---
 
@@ -304,8 +309,8 @@ class RecordResource(ModelResource):  # type: ignore[misc]
         taken: set[int] = set()
         if first is not None and last is None and (last := _place_of(PLAIN_NAMES, plain)) is not None:
             taken.add(last)
-        for name, known in titles_of(self.spec.entity_type).items():
-            places = [plain.index(title) for title in known if title in plain]
+        for name, field_titles in titles_of(self.spec.entity_type).items():
+            places = [plain.index(title) for title in field_titles if title in plain]
             place = next((place for place in places if place not in taken), None)
             if place is not None:
                 columns[place] = self._label(name)
@@ -350,8 +355,8 @@ class RecordResource(ModelResource):  # type: ignore[misc]
                 match = ValidationError(about)
             matches[number] = match
         if not self.is_preview:
-            found = [match.pk for match in matches.values() if isinstance(match, SyncedModel)]
-            rows_locked = records.filter(pk__in=found).select_for_update(no_key=True, of=("self",))
+            keys = [match.pk for match in matches.values() if isinstance(match, SyncedModel)]
+            rows_locked = records.filter(pk__in=keys).select_for_update(no_key=True, of=("self",))
             locked = {record.pk: record for record in rows_locked}
             gone = ValidationError("It was deleted meanwhile.")
             for number, match in matches.items():
@@ -402,11 +407,12 @@ class RecordResource(ModelResource):  # type: ignore[misc]
         if not isinstance(value, str) or not text or not value:
             return False
         region = instance.sync_region() or self.region
-        said, known = (canonical_value(self.spec.entity_type, field.attribute, each, region) for each in (text, value))
         if field.attribute in self._key_fields() and not _value(row.get(NPD_ID, "")):
             # By it the record was found, in whatever case; who names the record by its id may correct it.
-            said, known = match_key(text), match_key(value)
-        return bool(said == known)
+            return match_key(text) == match_key(value)
+        entity_type = self.spec.entity_type
+        canonical = canonical_value(entity_type, field.attribute, text, region)
+        return bool(canonical == canonical_value(entity_type, field.attribute, value, region))
 
     def _related(self, name: str, text: str) -> SyncedModel | None:
         """Return the record that a cell names; without one a warning says that the field is left as it is."""
@@ -417,8 +423,8 @@ class RecordResource(ModelResource):  # type: ignore[misc]
             return records[0]
         if not records and self.creates_missing and related.may_create:
             return related.create(text)
-        what = f"Several {related.model._meta.verbose_name_plural} are" if records else f"No {noun} is"
-        self.row_warnings.append(f"{what} called {humanize.quote(text)}: {self._label(name)} is left out.")
+        subject = f"Several {related.model._meta.verbose_name_plural} are" if records else f"No {noun} is"
+        self.row_warnings.append(f"{subject} called {humanize.quote(text)}: {self._label(name)} is left out.")
         return None
 
     def _warn_of_refusals(self, instance: SyncedModel, names: Sequence[str]) -> None:
@@ -435,41 +441,41 @@ class RecordResource(ModelResource):  # type: ignore[misc]
     def _write(self) -> None:
         """Write what `save_instance` has kept, and tell it in the activity."""
         entity_type = self.spec.entity_type
-        created = list(self.created.values())
-        new = [change.record for change in self.changed if change.is_new]
-        changed = [change.record for change in self.changed if not change.is_new]
-        names = {name for change in self.changed if not change.is_new for name in change.after}
+        made = list(self.related_new.values())
         pending = SyncQueue.objects.filter(entity_type=entity_type, status=QueueStatus.PENDING)
-        earlier = list(pending.filter(entity_id__in=[record.pk for record in changed]).values_list("pk", flat=True))
-        for model in {type(record) for record in created}:
-            model._default_manager.bulk_create([record for record in created if type(record) is model])
-        update_many(changed, sorted(names))
-        self.model._default_manager.bulk_create(new)
+        earlier = list(
+            pending.filter(entity_id__in=[record.pk for record in self.changed]).values_list("pk", flat=True)
+        )
+        for model in {type(record) for record in made}:
+            model._default_manager.bulk_create([record for record in made if type(record) is model])
+        update_many(self.changed, sorted(self.changed_names))
+        self.model._default_manager.bulk_create(self.new)
         # The triggers give a fresh edit's priority; thousands at once must not come before people's own edits.
-        written = pending.filter(entity_id__in=[record.pk for record in (*changed, *new)])
+        written = pending.filter(entity_id__in=[record.pk for record in (*self.changed, *self.new)])
         written.exclude(pk__in=earlier).update(priority=Priority.LOAD)
-        lines = [self._line(record, f"Made by the import of “{self.file_name}”.") for record in created]
-        lines += [line for change in self.changed for line in self._lines(change)]
-        Decision.objects.bulk_create(fold_alike(lines))
-        counts = f"{len(new):,} new, {len(changed):,} changed"
+        lines = [self._line(record, f"Made by the import of “{self.file_name}”.") for record in made]
+        Decision.objects.bulk_create(fold_alike([*lines, *self.lines]))
+        counts = f"{len(self.new):,} new, {len(self.changed):,} changed"
         log_kind_action(
             self.user, self.model, f"Imported “{self.file_name}”: {counts}.", name=str(self.opts.verbose_name_plural)
         )
-        for kind in {entity_type, *(record.entity_type() for record in created)}:
+        for kind in {entity_type, *(record.entity_type() for record in made)}:
             transaction.on_commit(partial(notify.notify_board, kind), robust=True)
 
-    def _lines(self, change: RowChange) -> Iterator[Decision]:
-        where = f"the import of “{self.file_name}”, row {change.number}"
-        if change.is_new:
-            yield self._line(change.record, f"Made by {where}.")
+    def _lines(self, record: SyncedModel, changed: Mapping[str, Any], *, is_new: bool) -> Iterator[Decision]:
+        """Yield what a row did with its record: `changed` are the fields that it wrote, with their values before."""
+        where = f"the import of “{self.file_name}”, row {self.number}"
+        if is_new:
+            yield self._line(record, f"Made by {where}.")
             return
-        for key, label, fields in self._keys_of(change.after):
-            after = stored_field_values(change.record, fields)  # a mapping of several fields moves as a whole
-            before = after | {name: change.before[name] for name in fields if name in change.before}
-            old, new = _in_words(before), _in_words(after)
+        for key, label, fields in self._keys_of(changed):
+            after = stored_field_values(record, fields)  # a mapping of several fields moves as a whole
+            before = after | {name: changed[name] for name in fields if name in changed}
+            old = _in_words(before)
+            new = _in_words(after)
             values = {"before": old, "after": new, "raw_before": before, "raw_after": after}
             sentence = f"{label} set to {_quoted(new)} (was {_quoted(old)}) by {where}."
-            yield self._line(change.record, sentence, key, values)
+            yield self._line(record, sentence, key, values)
 
     def _line(self, record: SyncedModel, sentence: str, key: str = "", values: Any = None) -> Decision:
         who = actor_label(self.user)
@@ -487,22 +493,14 @@ class RecordResource(ModelResource):  # type: ignore[misc]
         )
 
     def _keys_of(self, names: Iterable[str]) -> Iterable[tuple[str, str, Sequence[str]]]:
-        """Return the mappings that these fields touch; a field without a mapping stands for itself."""
-        left = dict.fromkeys(names)
+        """Yield the mappings that these fields touch; a field without a mapping stands for itself."""
+        unmapped = dict.fromkeys(names)
         for mapping in self.spec.mappings:
-            if touched := [name for name in mapping.fields if name in left]:
+            if touched := [name for name in mapping.fields if name in unmapped]:
                 yield mapping.key, mapping.label, mapping.fields
                 for name in touched:
-                    left.pop(name)
-        yield from ((name, self._label(name), (name,)) for name in left)
-
-    def _changes_in_words(self, change: RowChange) -> list[tuple[str, str, str]]:
-        """Return the label, the old and the new value of each field that a row changes."""
-        pairs = [
-            (self._label(name), _in_words({name: change.before[name]}), _in_words({name: after}))
-            for name, after in change.after.items()
-        ]
-        return [(label, before, after) for label, before, after in pairs if before or after]
+                    unmapped.pop(name)
+        yield from ((name, self._label(name), (name,)) for name in unmapped)
 
 
 class RelatedRecords:
@@ -538,31 +536,31 @@ class RelatedRecords:
 def records_by(records: Any, field: str, texts: Iterable[str]) -> dict[str, list[SyncedModel]]:
     """Return the records whose field has one of these texts, by the form in which the sync matches them."""
     keys = key_spellings(key for text in texts if (key := match_key(text)))
-    found: dict[str, list[SyncedModel]] = {}
+    by_key: dict[str, list[SyncedModel]] = {}
     if keys:
         for record in records.annotate(match_key=match_key_of(field)).filter(match_key__any_of=keys):
-            found.setdefault(match_key(getattr(record, field)), []).append(record)
-    return found
+            by_key.setdefault(match_key(getattr(record, field)), []).append(record)
+    return by_key
 
 
 def titles_of(entity_type: str) -> dict[str, list[str]]:
     """Return the known titles of each field, in plain form, the best ones first."""
     spec = registry.entity(entity_type)
-    others = [plain_title(one.entity_type) for one in registry.entities() if one.entity_type != entity_type]
+    others = [plain_title(other.entity_type) for other in registry.entities() if other.entity_type != entity_type]
     titles: dict[str, list[str]] = {"id": [plain_title(NPD_ID)]}
     relations = [field.name for field in registry.own_relations(spec.model)]
     own = [field.name for field in registry.own_fields(spec.model)]
     # Relations first: “company name” beside people is their organization.
     for name in [*relations, *(name for name in own if name not in relations)]:
-        known = [name, _label_of(spec.model, name), *spec.titles.get(name, ())]
-        known += [mapping.label for mapping in spec.mappings if mapping.fields == (name,)]
+        names = [name, _label_of(spec.model, name), *spec.titles.get(name, ())]
+        names += [mapping.label for mapping in spec.mappings if mapping.fields == (name,)]
         if name in relations:
-            known += [f"{title} name" for title in known]
+            names += [f"{title} name" for title in names]
         if name == spec.name_field:
             # What other files call a related record, “Firma”, a file of such records calls their name.
             theirs = [entity_type, *spec.titles.get(entity_type, ())]
-            known[2:2] = [*theirs, *(f"{title} name" for title in theirs)]
-        plain = list(dict.fromkeys(map(plain_title, known)))
+            names[2:2] = [*theirs, *(f"{title} name" for title in theirs)]
+        plain = list(dict.fromkeys(map(plain_title, names)))
         titles[name] = [title for title in plain if name in relations or not title.startswith(tuple(others))]
     return titles
 

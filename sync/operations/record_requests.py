@@ -94,7 +94,8 @@ def _exclusion(link: BoardLink, record: SyncedModel, ledger: SyncMetadata | None
     """Return why the filter leaves a record out by what is known without a call; empty where it doesn't."""
     if not link.sync_filter:
         return ""
-    board, left_out = load_board(link), ledger.left_out if ledger is not None else ""
+    board = load_board(link)
+    left_out = ledger.left_out if ledger is not None else ""
     verdict = record_verdict(board, record)
     # What isn't known stays as it was, and without an item none is searched or made.
     if verdict.holds is False or (verdict.holds is None and (left_out == FilterSide.RECORD or not record.monday_id)):

@@ -168,7 +168,7 @@ def _record_holds(
 def _side_holds(
     board: BoardContext, condition: FilterCondition, mapping: FieldMapping, convert: Converter, value: Side
 ) -> bool | None:
-    wanted = _wanted(board.model, tuple(mapping.fields), convert, condition)  # type: ignore[arg-type]
+    wanted = _wanted(board.model, tuple(mapping.fields), convert, condition)
     return condition_holds(condition.op, value, wanted, convert.display)
 
 

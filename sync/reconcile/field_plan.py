@@ -45,11 +45,6 @@ from sync.registry import relation_of, target_of
 # When a field was edited on each side, as far as NPD's history and Monday's own times tell.
 
 
-def _edit_times(context: FieldFacts, field_plan: FieldPlan, field: Field) -> EditTimes:
-    """When both sides got the values that they have now; only the rule “newest” asks, for it costs queries."""
-    return EditTimes(_npd_edit_time(context, field_plan), _monday_edit_time(context, field_plan, field))
-
-
 def _npd_edit_time(context: FieldFacts, field_plan: FieldPlan) -> datetime | None:
     """The change in NPD's history that gave the field its value; what the sync itself wrote is nobody's edit."""
     record = context.facts.record
@@ -616,10 +611,15 @@ def _merge_field(
     mapping = field_plan.mapping
     convert = field_plan.convert
     base = field_plan.base
-    agreed = _canonical_base(convert, base)
+    agreed = Base(convert.local(base["local"]), base_remote(convert, base)) if base else None
     if agreed and emptied_by_removal:
         # Monday's side was changed by nobody: what NPD has chosen since goes there, whatever the rule.
         agreed = Base(agreed.local, None)
+    was_filled = False
+    if base is None and now.local is None and (entry := context.facts.ledger.base.get(mapping.key)):
+        # Of another column only NPD's half can be read; what can't be told any more, as the item of a related record,
+        # was no empty value.
+        was_filled = side_of(convert.local, entry["local"]) is not None
     field = Field(
         key=mapping.key,
         local=now.local,
@@ -629,7 +629,7 @@ def _merge_field(
         rule=Rule(mapping.rule),
         first_match=Rule(mapping.first_match),
         required=mapping.required,
-        emptied_while_blocked=base is None and now.local is None and _was_filled(context, mapping, convert),
+        emptied_while_blocked=was_filled,
     )
     # Whether the rule “newest” has to decide.
     rule = field.first_match if base is None else field.rule
@@ -637,17 +637,6 @@ def _merge_field(
         return field
     if base is not None and not (field.sides.local_changed and field.sides.remote_changed):
         return field
-    return replace(field, edited=_edit_times(context, field_plan, field))
-
-
-def _was_filled(context: FieldFacts, mapping: FieldMapping, convert: Converter) -> bool:
-    """Whether NPD had a value when both sides last agreed; of another column only NPD's half can be read."""
-    entry = context.facts.ledger.base.get(mapping.key)
-    # What can't be told any more, as the item of a related record, was no empty value.
-    return entry is not None and side_of(convert.local, entry["local"]) is not None
-
-
-def _canonical_base(convert: Converter, entry: dict[str, Any] | None) -> Base | None:
-    if entry is None:
-        return None
-    return Base(convert.local(entry["local"]), base_remote(convert, entry))
+    # That costs queries.
+    edited = EditTimes(_npd_edit_time(context, field_plan), _monday_edit_time(context, field_plan, field))
+    return replace(field, edited=edited)

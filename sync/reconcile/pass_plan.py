@@ -319,19 +319,16 @@ class LostUpdates:
 
 @dataclass(frozen=True)
 class LoopPlan:
-    """What becomes of one field that somebody rewrites after our writes.
-
-    `times`, `by`, `throttle_count` and `throttled_until` are what WriteLoop stores; one that ended is stored no more.
-    `blocked_reason` says why nothing is sent to the field in this pass, `line` is for the record's history.
-    """
+    """What becomes of one field that somebody rewrites after our writes; one that ended is stored no more."""
 
     key: str
+    # These are what WriteLoop stores.
     times: tuple[Mapping[str, str], ...] = ()
     by: str = ""
     throttle_count: int = 0
     throttled_until: datetime | None = None
-    blocked_reason: str = ""
-    line: str = ""
+    blocked_reason: str = ""  # why nothing is sent to the field in this pass
+    line: str = ""  # for the record's history
 
     @property
     def has_ended(self) -> bool:

@@ -72,15 +72,22 @@ def plan_loop(
     None where nothing is known of the field, or nothing becomes of it. `loop_times` rewrites within an hour are a loop.
     """
     mapping = field_plan.mapping
-    loop = facts.history.loops.get(field_plan.mapping.key)
-    plan = before = known_loop(facts, mapping.key)
+    loop = facts.history.loops.get(mapping.key)
+    before = known_loop(facts, mapping.key)
+    plan = before
     if loop is not None and (facts.causes & Cause.PERSON or field_plan.resolves):
         plan = _ended(plan, mapping.label, "a person acted")
     elif write := uncounted_write(facts, field_plan):
-        by = rewriter(facts, mapping.column_id)
-        plan = _counted(plan, write, monday_editor_name(by, people) if by else "", now)
+        user = rewriter(facts, mapping.column_id)
+        recent = [rewrite for rewrite in plan.times if datetime.fromisoformat(rewrite["at"]) > now - LOOP_WINDOW]
+        rewrite = {"at": now.isoformat(), "write": str(write.pk)}
+        by = monday_editor_name(user, people) if user else plan.by
+        plan = replace(plan, times=(*recent, rewrite), by=by or plan.by)
         if loop_times > 0 and (plan.throttle_count or len(plan.times) >= loop_times):
-            plan = _throttled(plan, mapping.label, now)
+            # Longer each time: a field that is rewritten once more after its pause is blocked twice as long.
+            until = now + min(LOOP_WINDOW * 2**plan.throttle_count, MAX_THROTTLE)
+            plan = replace(plan, throttled_until=until, throttle_count=min(plan.throttle_count + 1, 10))
+            plan = replace(plan, line=plan.throttle_reason(mapping.label))
     elif loop is not None and not is_rewritten(field_plan) and is_loop_over(loop, now):
         plan = _ended(plan, mapping.label, "it stayed as it was for an hour")
     if plan.throttled_until is not None and plan.throttled_until > now and field_plan.send_raw is not None:
@@ -128,18 +135,6 @@ def is_loop_over(loop: WriteLoop, now: datetime) -> bool:
     """Whether nobody rewrote the field for an hour since we were last free to write it."""
     newest = max((datetime.fromisoformat(rewrite["at"]) for rewrite in loop.times), default=now)
     return now - max(newest, loop.throttled_until or newest) > LOOP_WINDOW
-
-
-def _counted(plan: LoopPlan, write: Intent, by: str, now: datetime) -> LoopPlan:
-    recent = [rewrite for rewrite in plan.times if datetime.fromisoformat(rewrite["at"]) > now - LOOP_WINDOW]
-    return replace(plan, times=(*recent, {"at": now.isoformat(), "write": str(write.pk)}), by=by or plan.by)
-
-
-def _throttled(plan: LoopPlan, label: str, now: datetime) -> LoopPlan:
-    # Longer each time: a field that is rewritten once more after its pause is blocked twice as long.
-    until = now + min(LOOP_WINDOW * 2**plan.throttle_count, MAX_THROTTLE)
-    plan = replace(plan, throttled_until=until, throttle_count=min(plan.throttle_count + 1, 10))
-    return replace(plan, line=plan.throttle_reason(label))
 
 
 def _ended(plan: LoopPlan, label: str, why: str) -> LoopPlan:
@@ -287,10 +282,6 @@ def outdated_requests(approvals: ApprovalFacts, clears: Iterable[FieldClear]) ->
     return tuple(act for clear, act in requested if act is not None and act.values.get("value") != clear.value)
 
 
-def _without(approvals: ApprovalFacts, released: Sequence[ApprovalRequest]) -> ApprovalFacts:
-    return replace(approvals, requests=tuple(request for request in approvals.requests if request not in released))
-
-
 def decide_clears(
     approvals: ApprovalFacts,
     clears: Sequence[FieldClear],
@@ -299,10 +290,11 @@ def decide_clears(
 ) -> ClearsPlan:
     """Block the fields that would be emptied where they are too many; carry out what a person rejected.
 
-    `known` and `fields` are those of the records with clears.
+    `contexts` and `fields` are those of the records with clears.
     """
     released = outdated_requests(approvals, clears)
-    approvals = _without(approvals, released)
+    remaining = tuple(request for request in approvals.requests if request not in released)
+    approvals = replace(approvals, requests=remaining)
     requests = approvals.open_requests
     changed = dict(fields)
     counted = []
@@ -370,21 +362,16 @@ def _restored(context: FieldFacts, clear: FieldClear) -> FieldPlan:
 def request_approvals(facts: PassFacts, plan: Plan) -> Plan:
     """Decide on the fields that the open records' plans would empty."""
     open_records = plan.open_records
-    clears = [
-        clear for record_plan in open_records for clear in find_clears(record_plan.facts, record_plan.plans.values())
-    ]
-    ids = {record_plan.id for record_plan in open_records if record_plan.ledger.blocked_fields} | {
-        clear.facts.id for clear in clears
-    }
+    clears = [clear for record in open_records for clear in find_clears(record.facts, record.plans.values())]
+    with_clears = {clear.facts.id for clear in clears}
+    ids = with_clears.union(record.id for record in open_records if record.ledger.blocked_fields)
     if not ids:
         return plan
     approvals = facts.approvals.about(CLEARS, ids)
-    concerned = {clear.facts.id: plan.records[clear.facts.id] for clear in clears}
-    contexts = {pk: facts.field_facts(record_plan) for pk, record_plan in concerned.items()}
-    clears_plan = decide_clears(
-        approvals, clears, contexts, {pk: record_plan.fields for pk, record_plan in concerned.items()}
-    )
-    plan = plan.with_records(plan.records[pk].with_fields(fields) for pk, fields in clears_plan.fields.items())
+    contexts = {pk: facts.field_facts(plan.records[pk]) for pk in with_clears}
+    fields = {pk: plan.records[pk].fields for pk in with_clears}
+    clears_plan = decide_clears(approvals, clears, contexts, fields)
+    plan = plan.with_records(plan.records[pk].with_fields(changed) for pk, changed in clears_plan.fields.items())
     return replace(plan, clears=clears_plan)
 
 

@@ -135,7 +135,7 @@ def test_a_stop_says_in_one_place_what_why_since_when_and_what_to_do(browser: Cl
     assert html.count('aria-label="Sync is stopped"') == 1
     stops = [thing for thing in things_to_notify_of() if thing.kind == Kind.STOP]
     assert sorted(thing.key for thing in stops) == ["stop:contact", "stop:organization"]
-    assert {stop_headline([thing.name for thing in stops], thing.cause) for thing in stops} == {headline}
+    assert {stop_headline([thing.name for thing in stops], thing.cause_text) for thing in stops} == {headline}
 
 
 def test_who_may_not_act_is_told_the_cause_and_who_may_and_has_no_button(

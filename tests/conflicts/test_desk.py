@@ -23,18 +23,6 @@ def choose(contact: Contact, by: User, *fields: FieldConflict, **chosen: dict[st
     resolve(conflict_of(contact).pk, by=by, resolution_type="merge", selections=selections, seen=seen(*fields))
 
 
-def test_a_finding_opens_a_conflict_keyed_by_field(contact: Contact) -> None:
-    record(finding(contact, PHONE, replace(ROLE, monday=None, reason="Both changed it.")))
-
-    conflict = conflict_of(contact)
-    assert conflict.conflict_fields == ["phone", "role_title"]
-    assert conflict.npd_data == {"phone": PHONE.npd, "role_title": ROLE.npd}
-    assert conflict.monday_data == {"phone": PHONE.monday, "role_title": None}
-    assert conflict.base_data == {"phone": PHONE.base, "role_title": ROLE.base}
-    assert conflict.notes == {"role_title": "Both changed it."}
-    assert (conflict.monday_item_id, conflict.kind, conflict.resolved_at) == ("71", "fields", None)
-
-
 def test_the_same_finding_twice_writes_once_and_one_without_fields_nothing(
     contact: Contact, django_assert_num_queries: Any
 ) -> None:
@@ -70,19 +58,6 @@ def test_a_conflict_that_is_over_closes_by_itself_with_its_values_kept(contact: 
     assert (conflict.conflict_fields, conflict.npd_data) == (["phone"], {"phone": PHONE.npd})
     assert conflict.resolved_by is None
     assert "Sync was switched off." in Decision.objects.get(kind="conflict_over").sentence
-
-
-def test_an_applied_choice_resolves_the_conflict_in_its_authors_name(contact: Contact, ada: User) -> None:
-    record(finding(contact, PHONE))
-    resolve(conflict_of(contact).pk, by=ada, resolution_type="keep_monday", seen=seen(PHONE))
-    assert conflict_of(contact).resolved_at is None
-    record(finding(contact, applied={"phone": PHONE.monday}))
-
-    conflict = conflict_of(contact)
-    assert (conflict.resolution_type, conflict.resolved_by) == ("keep_monday", ada)
-    assert conflict.resolved_data == {"phone": PHONE.monday}
-    assert conflict.merge_selections["phone"]["choose"] == "monday"
-    assert (conflict.resolution, conflict.is_open) == (None, False)
 
 
 def test_what_was_applied_leaves_and_the_rest_stays_open(contact: Contact, ada: User) -> None:

@@ -26,16 +26,6 @@ def merge(conflict: SyncConflict, by: User, *fields: FieldConflict, **selections
     return resolve(conflict.pk, by=by, resolution_type="merge", selections=chosen, seen=seen(*fields))
 
 
-@pytest.mark.parametrize(("resolution_type", "side"), [("keep_npd", "npd"), ("keep_monday", "monday")])
-def test_one_side_can_be_chosen_for_all_fields(
-    conflict: SyncConflict, ada: User, resolution_type: str, side: str
-) -> None:
-    resolve(conflict.pk, by=ada, resolution_type=resolution_type, seen=seen(PHONE, ROLE))
-    choice = SyncConflict.objects.get().stored_resolution
-    assert {key: pick.choose for key, pick in choice.fields.items()} == {"phone": side, "role_title": side}
-    assert (choice.by, choice.by_id) == ("Ada", ada.pk)
-
-
 def test_a_choice_is_stored_and_a_look_ordered_ahead_of_other_work_in_one_go(
     conflict: SyncConflict, ada: User, contact: Contact, monkeypatch: pytest.MonkeyPatch,
     django_capture_on_commit_callbacks: Any,

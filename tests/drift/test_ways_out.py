@@ -254,7 +254,8 @@ def test_a_conflict_on_a_replaced_column_is_asked_about_still_with_what_stood_on
     assert (row.entry.cause_code, row.entry.values[0].names) == ("replaced", ("Now", "In the old column"))
     assert [act.label for act in row.buttons] == ["Keep current value", "Restore old value"]
     screen = admin.get(f"/admin/conflicts/syncconflict/{conflict.pk}/screen/")
-    assert [side.heading for side in screen.context["case"].rows[0].sides] == ["Now", "In the old column"]
+    [row] = screen.context["case"]["rows"]
+    assert [side["heading"] for side in row.sides] == ["Now", "In the old column"]
     resolved(conflict, "keep_monday", role_title={"npd": "Director", "monday": "Head"})
     world.work(contact)
     assert (contact.role_title, world.values(contact)[owner.mapping().column_id]) == ("Head", "Head")

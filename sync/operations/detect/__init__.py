@@ -127,11 +127,11 @@ def board_problems(
     board's broken ones, if known.
     """
     if link.npd_id_problem:
-        what = f"{title}: nothing new is created, because the NPD ID column is missing"
-        yield "columns", what, link.npd_id_problem
+        message = f"{title}: nothing new is created, because the NPD ID column is missing"
+        yield "columns", message, link.npd_id_problem
     if link.creates_held:
-        what = f"{title}: nothing new is created, because nobody on it can be recognized"
-        yield "columns", what, link.creates_held
+        message = f"{title}: nothing new is created, because nobody on it can be recognized"
+        yield "columns", message, link.creates_held
     if mappings is None:
         mappings = list(link.mappings.exclude(problem="").exclude(direction=SyncDirection.NONE))
     for mapping in mappings:
@@ -364,8 +364,10 @@ def check_webhooks(link: BoardLink, existing: Mapping[str, str] | None) -> None:
     if not missing:
         _store_problem(link, "")
     elif not link.webhooks_problem or checked_at is None or checked_at <= sync_now() - RETRY_AFTER:
-        done, problems = register_webhooks(registry.entity(link.entity_type), link, limits.connector())
-        log.warning("webhooks were deleted", board=link.entity_type, missing=missing, done=done, problems=problems)
+        registered, problems = register_webhooks(registry.entity(link.entity_type), link, limits.connector())
+        log.warning(
+            "webhooks were deleted", board=link.entity_type, missing=missing, done=registered, problems=problems
+        )
         _store_problem(link, " ".join(problems))
 
 

@@ -41,6 +41,7 @@ from sync.operations.detect.comparison import BoardListing, records_without_item
 from sync.outbox.claim import Claim
 from sync.reconcile.decide import unread
 from sync.reconcile.deleted_records import new_removal_requests
+from sync.reconcile.facts import RecordFacts
 from sync.reconcile.field_values import BoardContext
 from sync.reconcile.gather import Gatherer, claimed
 from sync.reconcile.identity import ANSWERED, facts_after
@@ -311,7 +312,8 @@ def change_line(change: PlannedChange) -> str:
     """Return a change as a person reads it: the record, the field, from what to what, and why."""
     name = f"{change.name} · {change.field}" if change.field else change.name
     reason = f" ({change.reason.rstrip('.')})" if change.reason else ""
-    before, after = quote(change.before, VALUE_LENGTH), quote(change.after, VALUE_LENGTH)
+    before = quote(change.before, VALUE_LENGTH)
+    after = quote(change.after, VALUE_LENGTH)
     if change.kind is ChangeKind.CONFLICT:
         return f"{name}: NPD {before}, Monday {after}{reason}"
     if change.kind in (ChangeKind.PUSH, ChangeKind.PULL):
@@ -380,27 +382,28 @@ def plan_pass(link: BoardLink, claims: Sequence[Claim], approvals: list[Approval
     `approvals` are what earlier passes of the dry run would have counted, or asked to be approved; these are added.
     """
     planned = _decide(load_board(link), claims, approvals)
-    runs, given = [planned], _given(planned)
-    if claimed_next := [sweep_claim(link.entity_type, pk, []) for pk in sorted(given)]:
-        runs.append(_decide(planned.facts.board, claimed_next, approvals, given, planned.plan))
+    runs = [planned]
+    records = _records_after(planned)
+    if claimed_next := [sweep_claim(link.entity_type, pk, []) for pk in sorted(records)]:
+        runs.append(_decide(planned.facts.board, claimed_next, approvals, records, planned.plan))
     approvals += [request for run in reversed(runs) for request in planned_requests(run.plan)]
     return runs
 
 
-def _given(planned: PlannedRun) -> dict[UUID, SyncedModel]:
+def _records_after(planned: PlannedRun) -> dict[UUID, SyncedModel]:
     """The records whose passes follow at once, as this one would leave them: linked with an item, made, answered."""
     plan = planned.plan
-    known = planned.facts.answers
-    named = known.records.keys()
+    facts = planned.facts.answers
+    named = facts.records.keys()
     for answer in plan.answers:
-        known = facts_after(known, answer)
-    given = {one.record.pk: one.record for one in plan.items if one.act in GIVING and one.record}
-    given = {key: record for key, record in given.items() if key not in plan.records}
-    answered = {key: one.record for key, one in plan.records.items() if one.ending.detail == ANSWERED}
+        facts = facts_after(facts, answer)
+    made = {p.record.pk: p.record for p in plan.items if p.act in GIVING and p.record}
+    records = {key: record for key, record in made.items() if key not in plan.records}
+    answered = {key: p.record for key, p in plan.records.items() if p.ending.detail == ANSWERED}
     # One that is united with another is gone.
-    given |= {key: record for key, record in answered.items() if key not in named}
+    records |= {key: record for key, record in answered.items() if key not in named}
     linked = {answer.record_id for answer in plan.answers if answer.done and answer.record_id}
-    return given | {key: known.records[key] for key in answered.keys() | linked if key in known.records}
+    return records | {key: facts.records[key] for key in answered.keys() | linked if key in facts.records}
 
 
 def planned_requests(plan: Plan) -> list[ApprovalRequest]:
@@ -419,13 +422,7 @@ def _decide(
     """Decide a pass; `records` stand in for those that are stored, and of those `answered` before no answer is left."""
     facts = claimed(board, claims, records)
     if answered is not None:
-        known = [
-            replace(one, conflicts=before.facts.conflicts, ledger=before.ledger)
-            if (before := answered.records.get(one.id))
-            else one
-            for one in facts.records
-        ]
-        facts = replace(facts, records=tuple(known))
+        facts = replace(facts, records=tuple(_unanswered(record, answered) for record in facts.records))
     gatherer = Gatherer(foreseen)
     facts, plan = gatherer.gather(facts)
     cause = facts.error
@@ -435,10 +432,15 @@ def _decide(
         # As a real next pass would, this one does without the column that is missing.
         again = _decide(facts.board, claims, foreseen, records, answered)
         return replace(again, calls=gatherer.calls + again.calls)
-    how = ending(Outcome.RELEASED, cause.sentence)
+    released = ending(Outcome.RELEASED, cause.sentence)
     rejected = cause.scope in (Scope.DOCUMENT, Scope.RECORD, Scope.FIELD)
-    plan = unread(facts, plan, how, how)
+    plan = unread(facts, plan, released, released)
     return PlannedRun(facts, plan, gatherer.calls, cause.sentence, rejected and len(claims) > 1)
+
+
+def _unanswered(record: RecordFacts, answered: Plan) -> RecordFacts:
+    before = answered.records.get(record.id)
+    return replace(record, conflicts=before.facts.conflicts, ledger=before.ledger) if before else record
 
 
 def plan_record(link: BoardLink, entity_id: UUID) -> tuple[PlannedRun, list[PlannedChange]]:

@@ -323,16 +323,16 @@ class Planner:
         self.result.counts["sync_off"] = records.filter(unsynced()).count()
         for start in range(0, len(ids), CHUNK_SIZE):
             facts, plan = self._planned([Claim(key, None, []) for key in ids[start : start + CHUNK_SIZE]])
-            for known in facts.records:
-                was_out = known.ledger.note if known.record.may_sync and known.ledger.left_out else ""
-                self._add_record(plan.records[known.id], was_out)
+            for claim in facts.records:
+                was_out = claim.ledger.note if claim.record.may_sync and claim.ledger.left_out else ""
+                self._add_record(plan.records[claim.id], was_out)
             self.progress(min(start + CHUNK_SIZE, len(ids)), len(ids))
 
     def _plan_items(self) -> None:
         """Count what becomes of the items that no record has or gets, and of the records made of them."""
-        left = [item_id for item_id in self.listed.items if item_id not in self.taken_items]
-        for start in range(0, len(left), CHUNK_SIZE):
-            claims = [item_claim(self.board.link.entity_type, item_id) for item_id in left[start : start + CHUNK_SIZE]]
+        ids = [item_id for item_id in self.listed.items if item_id not in self.taken_items]
+        for start in range(0, len(ids), CHUNK_SIZE):
+            claims = [item_claim(self.board.link.entity_type, item_id) for item_id in ids[start : start + CHUNK_SIZE]]
             _, plan = self._planned(claims, as_waited=True)
             made = dict[UUID, SyncedModel]()
             for item_plan in plan.items:
@@ -344,17 +344,17 @@ class Planner:
                 _, follow_up = self._planned(follow_ups, made)
                 for record_plan in follow_up.records.values():
                     self._add_changes(record_plan, is_made=True)
-            self.progress(min(start + CHUNK_SIZE, len(left)), len(left))
+            self.progress(min(start + CHUNK_SIZE, len(ids)), len(ids))
 
     def _planned(
         self,
         claims: Sequence[Claim],
-        given: Mapping[UUID, SyncedModel] = MappingProxyType({}),
+        made: Mapping[UUID, SyncedModel] = MappingProxyType({}),
         *,
         as_waited: bool = False,
     ) -> tuple[PassFacts, Plan]:
         """What a pass over these would find and do; `as_waited`: once items without a match key have waited."""
-        facts = replace(claimed(self.board, claims, given), related=self.related)
+        facts = replace(claimed(self.board, claims, made), related=self.related)
         if as_waited:
             facts = replace(facts, settings=replace(facts.settings, new_item_wait_seconds=0))
         facts, plan = self.listed.gather(facts)
