@@ -216,7 +216,7 @@ class UseSide(UseValues):
             for entry in [*emptied, *rest][:MAX_ROWS_SHOWN]
             for value in (self.emptied(entry) or entry.values)
         ]
-        effects = ["The other side is empty, so what is there now is removed. You can undo it on Home."]
+        effects = [f"The other side is empty, so what is there now is removed. {handlers.UNDO_SENTENCE}"]
         table = RecordTable(("Record", "Field", "NPD", "Monday"), rows, max(len(rows), len(entries)))
         return Question(f"{label}?", effects, label, [table], choices=choices)
 

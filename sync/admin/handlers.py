@@ -36,6 +36,8 @@ LAST_ACT = "home_act"
 SEEN_PREFIX = "seen:"
 """Before an entry's key: the form's field with the values that its row showed."""
 
+UNDO_SENTENCE = "You can undo it on Home."
+
 UNDO_OFFERED = timedelta(minutes=1)
 """For so long the undo of the last act is offered: later nobody who presses a key means that one."""
 
@@ -90,9 +92,10 @@ class Handler:
         for entry in entries[:MAX_ROWS_SHOWN]:
             sides = "; ".join(f"{value.label}: {value.npd or '–'} | {value.monday or '–'}" for value in entry.values)
             rows.append((entry.name, entry.board, sides or entry.detail))
+        effects = list(dict.fromkeys(self.effect(entry) for entry in entries))
         return Question(
             f"{label}: {number}?",
-            list(dict.fromkeys(self.effect(entry) for entry in entries)),
+            [*effects, *([UNDO_SENTENCE] if self.act.undo else [])],
             f"{label}: {number}",
             [RecordTable(("Entry", "Board", "NPD | Monday, or what is wrong"), rows, len(entries))],
             deletes=self.act.deletes,

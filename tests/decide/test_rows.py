@@ -156,7 +156,7 @@ ROWS: dict[str, list[tuple[str, str]]] = {
             "removed_items.an_item_that_is_removed_each_time_it_is_made_again_is_asked_about",
         ),
         (
-            "there, and a person presses *Create the item again*",
+            "there, and a person presses *Create again*",
             "removed_items.a_new_item_that_a_person_asked_for_is_made_at_once",
         ),
         (
