@@ -13,9 +13,8 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 from django.test import Client
 
-from conflicts.choice_checks import current_values
 from conflicts.models import SyncConflict
-from conflicts.resolution import resolve
+from conflicts.resolution import current_values, resolve
 from npd.models import Contact, Organization
 from npd.personal_data import Person, counts, erase, export
 from sync.kernel.messages import Conflict, RestoreError
