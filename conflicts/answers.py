@@ -16,14 +16,13 @@ from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
 from django.db import DataError, IntegrityError, transaction
 
-from conflicts import errors
-from conflicts.choice_checks import check_may_type, raw_from_text
+from conflicts import resolution
 from conflicts.effects import Sides, is_same
 from conflicts.history import quote_value
 from conflicts.models import CUSTOM, MONDAY, NPD
 from conflicts.progress import APPLYING, HANDED_BACK, SETTLED, UNDOING, Progress
 from conflicts.rejections import Rejection
-from conflicts.resolution import request_pass
+from conflicts.resolution import check_may_type, raw_from_text, request_pass
 from sync import registry
 from sync.choices import Cause, QueueStatus
 from sync.clock import sync_now
@@ -95,14 +94,16 @@ def answer_rejection(field_ref: FieldRef, *, by: User, choose: str, value: str, 
         current = {rejection.key: rejection.sides}
         if rejection.kept_by:
             who = rejection.kept_by.get("who", "")
-            raise errors.NotOpen(f"{who} has left {label} of {record} different already. Undo that first.", current)
+            raise resolution.NotOpen(f"{who} has left {label} of {record} different already. Undo that first.", current)
         if not record.may_sync:
-            raise errors.InvalidResolution(f"Sync is off for {record}, so nothing is sent. Turn it on at the record.")
+            raise resolution.InvalidResolution(
+                f"Sync is off for {record}, so nothing is sent. Turn it on at the record."
+            )
         if not rejection.needs_answer:
             message = f"{label} of {record} is not rejected any more: it was changed or sent since."
-            raise errors.NotOpen(message, current)
+            raise resolution.NotOpen(message, current)
         if not is_same(seen, rejection.sides):
-            raise errors.NotAsSeen(label, current)
+            raise resolution.NotAsSeen(label, current)
         if choose == MONDAY and rejection.would_empty:
             check_may_type(by, field_ref[0], "emptying a value")
         answer = _keep_different(rejection, by) if choose == NPD else _write(rejection, by, choose, value)
@@ -117,12 +118,12 @@ def undo_answer(answer: Decision, *, by: User) -> None:
     _check_permission(by)
     if KEPT_BY not in answer.values:
         if left_alone := undo_decisions([answer], by=by).left_alone:
-            raise errors.InvalidResolution(left_alone[0].stale)
+            raise resolution.InvalidResolution(left_alone[0].stale)
         return
     with transaction.atomic():
         rejection = _lock_rejection(field_ref_of(answer))
         if not _is_kept_by(answer, rejection) or rejection.context.ledger is None:
-            raise errors.InvalidResolution(
+            raise resolution.InvalidResolution(
                 "The value is not kept different any more: since then it was changed, sent, or became a conflict."
             )
         blocked_fields.mark_kept_different(rejection.context.ledger, rejection.key, None)
@@ -150,14 +151,14 @@ def _lock_rejection(field_ref: FieldRef) -> Rejection:
     try:
         model = registry.entity(entity_type).model
     except registry.UnknownEntity as unknown:
-        raise errors.NotOpen(str(unknown), {}) from unknown
+        raise resolution.NotOpen(str(unknown), {}) from unknown
     # In the order of a pass that settles, or the two would wait for each other. Read after both: a pass may have
     # changed the field while this one waited.
     list(model._default_manager.select_for_update(no_key=True, of=("self",)).filter(pk=entity_id).values("pk"))
     list(SyncMetadata.objects.of(entity_type, [entity_id]).select_for_update().values("pk"))
     rejection = Rejection.of(field_ref)
     if rejection is None:
-        raise errors.NotOpen("There is no such record or field.", {})
+        raise resolution.NotOpen("There is no such record or field.", {})
     return rejection
 
 
@@ -181,7 +182,7 @@ def _write(rejection: Rejection, by: User, choose: str, value: str) -> Decision:
     elif choose == CUSTOM:
         raw = _checked(rejection.key, lambda: raw_from_text(rejection.context, rejection.key, value))
     else:
-        raise errors.InvalidResolution("Nothing is chosen yet. Type another value, or choose a side.")
+        raise resolution.InvalidResolution("Nothing is chosen yet. Type another value, or choose a side.")
     record = rejection.record
     before = field_values.stored_values(record, rejection.field)
     previous = rejection.sides[NPD]
@@ -193,7 +194,7 @@ def _write(rejection: Rejection, by: User, choose: str, value: str) -> Decision:
     except (IntegrityError, DataError) as error:
         why = str(error).strip().splitlines()[0]
         problem = f"NPD's database rejected it: {why}"
-        raise errors.InvalidResolution("Nothing was stored.", {rejection.key: problem}) from error
+        raise resolution.InvalidResolution("Nothing was stored.", {rejection.key: problem}) from error
     record.refresh_from_db(fields=list(raw))
     now = field_values.stored_field_values(record, before)
     after = rejection.display.local(record, rejection.field, now)
@@ -214,7 +215,7 @@ def _checked(key: str, raw_values: Callable[[], dict[str, Any]]) -> dict[str, An
     try:
         return raw_values()
     except ActionError as why:
-        raise errors.InvalidResolution("Nothing was stored.", {key: str(why)}) from why
+        raise resolution.InvalidResolution("Nothing was stored.", {key: str(why)}) from why
 
 
 def _save_answer(

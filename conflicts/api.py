@@ -17,10 +17,10 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.routers import SimpleRouter
 
-from conflicts import errors, models, serializers
+from conflicts import models, serializers
 from conflicts.context import RecordContext
 from conflicts.models import SyncConflict
-from conflicts.resolution import resolve
+from conflicts.resolution import DecidedTooLate, InvalidResolution, resolve
 from conflicts.undo import undo
 from sync.api.errors import error_body
 from sync.api.record_endpoints import own_text
@@ -80,11 +80,11 @@ class ConflictViewSet(ApiView, viewsets.ReadOnlyModelViewSet[SyncConflict]):
         conflict = self.get_object()
         serializer = serializers.ResolveSerializer(data=request.data)
         serializer.is_valid(raise_exception=True)
-        resolution = dict(serializer.validated_data)
-        resolution["seen"] = _as_shown(conflict, resolution["seen"])
-        selections = {key: FieldSelection(**choice) for key, choice in resolution.pop("selections", {}).items()}
+        decision = dict(serializer.validated_data)
+        decision["seen"] = _as_shown(conflict, decision["seen"])
+        selections = {key: FieldSelection(**choice) for key, choice in decision.pop("selections", {}).items()}
         by = cast("User", request.user)
-        return _decision_response(request, partial(resolve, conflict.pk, by=by, selections=selections, **resolution))
+        return _decision_response(request, partial(resolve, conflict.pk, by=by, selections=selections, **decision))
 
     @extend_schema(request=None, responses=DECISION_RESPONSES)
     @action(detail=True, methods=["post"], permission_classes=[MayChange])
@@ -113,9 +113,9 @@ def _as_shown(conflict: SyncConflict, values: dict[str, dict[str, Any]]) -> dict
 def _decision_response(request: Request, decide: Callable[[], SyncConflict]) -> Response:
     try:
         return Response(serializers.ResolvedSerializer(decide(), context={"request": request}).data)
-    except errors.InvalidResolution as error:
+    except InvalidResolution as error:
         raise ValidationError({"selections": error.problems} if error.problems else error.sentence) from error
-    except errors.DecidedTooLate as error:
+    except DecidedTooLate as error:
         body = error_body(status.HTTP_409_CONFLICT, error.code, str(error))
         return Response(body | {"current": error.current}, status.HTTP_409_CONFLICT)
 

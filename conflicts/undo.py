@@ -13,14 +13,13 @@ from django.contrib.auth.models import AbstractBaseUser
 from django.db import transaction
 from django.db.models import Q
 
-from conflicts import errors
-from conflicts.choice_checks import current_values
+from conflicts import resolution
 from conflicts.context import RecordContext
 from conflicts.history import ConflictHistory
 from conflicts.lifecycle import resolved_parts
 from conflicts.models import MONDAY, NPD, UNDO, ConflictKind, SyncConflict
 from conflicts.reports import RECORD_KEY
-from conflicts.resolution import store_resolution
+from conflicts.resolution import current_values, store_resolution
 from sync.merge import FieldSelection
 from sync.reconcile.identity import SAME_AS, TAKES_ITEM
 from sync.records.authors import full_name, log_kind_action
@@ -50,9 +49,9 @@ def undo(conflict_id: UUID | str, *, by: AbstractBaseUser) -> SyncConflict:
                 f"The conflict of {context.name} is not resolved, so there is nothing to undo. Resolve it instead."
             )
         if problem:
-            raise errors.NotOpen(problem, current_values(conflict))
+            raise resolution.NotOpen(problem, current_values(conflict))
         if problem := undo_problem(conflict, context):
-            raise errors.InvalidResolution(problem)
+            raise resolution.InvalidResolution(problem)
         selections = {
             key: FieldSelection(entry["choose"], entry["value"], entry["npd"], entry["monday"])
             for key, entry in parts.items()

@@ -179,7 +179,9 @@ def export(person: Person) -> dict[str, Any]:
         "record": person.record.values().first(),
         "items_on_monday": person.items,
         "rows": tables,
-        "differences": _differences(person),
+        "differences": [
+            entry for link in BoardLink.objects.all() for entry in link.differences if _quotes(entry, person)
+        ],
     }
     readable: dict[str, Any] = json.loads(json.dumps(content, cls=DjangoJSONEncoder))
     return readable
@@ -238,18 +240,19 @@ def _delete_items(link: BoardLink, item_ids: list[str]) -> None:
             raise Conflict(ITEM_NOT_DELETED.format(why=outcome.sentence), code="item_not_deleted")
 
 
-def _differences(person: Person, *, of_others: bool = False) -> list[dict[str, Any]]:
-    """Return what the last comparison of the board found different about the person, or about all others."""
-    link = registry.link_of(person.entity_type)
-    differences = link.differences if link else []
-    return [entry for entry in differences if (entry["record"] == str(person.id)) is not of_others]
+def _quotes(entry: Any, person: Person) -> bool:
+    """Whether what the last comparison of a board found different is about the person, or names them as a relation."""
+    text = json.dumps(entry, ensure_ascii=False)
+    return str(person.id) in text or person.name in text
 
 
 def _erase_rows(person: Person) -> int:
     # Both are read from rows that go now.
     item_ids = person.items
     _name = person.name
-    BoardLink.objects.filter(entity_type=person.entity_type).update(differences=_differences(person, of_others=True))
+    for link in BoardLink.objects.exclude(differences=[]):
+        others = [entry for entry in link.differences if not _quotes(entry, person)]
+        BoardLink.objects.filter(pk=link.pk).update(differences=others)
     number = person.record.delete()[0]
     # With what the triggers have written of the deletion: nothing is left for a pass to do.
     for rows in person.rows():

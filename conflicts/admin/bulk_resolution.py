@@ -10,16 +10,15 @@ from django.contrib.auth.models import User
 from django.db.models import QuerySet
 from django.utils.html import format_html
 
-from conflicts import errors
+from conflicts import resolution
 from conflicts.admin.case_view import screen_url
 from conflicts.case import parse_uuid
-from conflicts.choice_checks import SIDE_OF_TYPE, Selections, current_values, deletion_problem
 from conflicts.context import names_of
 from conflicts.effects import effect_of
 from conflicts.lifecycle import act_option, side_option
 from conflicts.models import BEING_APPLIED, MONDAY, NPD, ConflictKind, ResolutionType, SyncConflict
 from conflicts.reports import DELETING_ACTS, RECORD_KEY, Option
-from conflicts.resolution import resolve
+from conflicts.resolution import SIDE_OF_TYPE, Selections, current_values, deletion_problem, resolve
 from sync.admin.confirmed_action import MAX_ROWS_SHOWN, Question, RecordTable, Report
 from sync.kernel.acts import ACTS, AT_ONCE
 from sync.kernel.humanize import count_with_noun
@@ -179,7 +178,7 @@ def resolve_all(digests: Mapping[str, str], choice: str, *, by: User) -> Report:
     for conflict in conflicts:
         try:
             if digest(conflict) != digests[str(conflict.pk)]:
-                raise errors.InvalidResolution(CHANGED)
+                raise resolution.InvalidResolution(CHANGED)
             kind, selections = _resolution(conflict, choice)
             values = current_values(conflict)
             resolve(conflict.pk, by=by, resolution_type=kind, selections=selections, seen=values)
@@ -201,7 +200,7 @@ def _resolution(conflict: SyncConflict, choice: str) -> tuple[str, Selections | 
         return choice, None
     option = act_option(conflict, choice)
     if option is None:
-        raise errors.InvalidResolution(NOT_OFFERED)
+        raise resolution.InvalidResolution(NOT_OFFERED)
     return ResolutionType.MERGE, {RECORD_KEY: FieldSelection(option.choose, option.value or None)}
 
 

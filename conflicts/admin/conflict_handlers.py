@@ -11,9 +11,9 @@ from typing import Any, cast
 from django.contrib.auth.models import User
 from django.http import HttpRequest
 
-from conflicts import answers, case, choice_checks, rejections, resolution
+from conflicts import answers, case, rejections, resolution
 from conflicts.admin import bulk_resolution
-from conflicts.admin.decision_form import parse_seen
+from conflicts.admin.case_view import parse_seen
 from conflicts.effects import Sides
 from conflicts.models import BEING_APPLIED, CUSTOM, MONDAY, NPD, ResolutionType, SyncConflict
 from conflicts.reports import KIND_FIELDS, KIND_LOST_UPDATE, KIND_REPLACED, OPTION_ACTS
@@ -111,7 +111,7 @@ class UseValues(handlers.Handler):
                     answer = answers.answer_rejection(
                         (entry.entity_type, entry.entity_id, entry.field),
                         by=by,
-                        choose=choice_checks.SIDE_OF_TYPE[self.resolution_type],
+                        choose=resolution.SIDE_OF_TYPE[self.resolution_type],
                         value="",
                         seen=_seen_sides(values, entry.field),
                     )
@@ -168,7 +168,7 @@ class UseSide(UseValues):
     def may(self, user: Any, entry: Entry) -> bool:
         """Whether this person may choose this side: to empty a rejected value is a change of the record."""
         empties = entry.kind is Kind.REJECTED and self.emptied(entry)
-        return super().may(user, entry) and (not empties or choice_checks.may_type(user, entry.entity_type))
+        return super().may(user, entry) and (not empties or resolution.may_type(user, entry.entity_type))
 
     def takes_away(self, entry: Entry) -> bool:
         return bool(self.emptied(entry))

@@ -59,15 +59,15 @@ class Grant:
 def grant(entity_type: str) -> Grant | Wait:
     """Say whether a board may be worked now; where a probe of the account is due, one worker makes it first."""
     facts = LimitFacts([entity_type])
-    found = facts.answer(entity_type)
+    permission = facts.answer(entity_type)
     if facts.account.only_writes:
-        found = facts.answer(entity_type, reads=True)
-        return replace(found, hold_seconds=facts.hold_seconds) if isinstance(found, Grant) else found
+        permission = facts.answer(entity_type, reads=True)
+        return replace(permission, hold_seconds=facts.hold_seconds) if isinstance(permission, Grant) else permission
     # What the quota makes wait goes on by itself, and by then the account should have answered.
-    is_ready = isinstance(found, Grant) or found.kind in (BlockedKind.QUOTA, BlockedKind.BATCHING)
+    is_ready = isinstance(permission, Grant) or permission.kind in (BlockedKind.QUOTA, BlockedKind.BATCHING)
     if is_ready and (untested := facts.untested) is not None:
         return grant(entity_type) if breaker.probe_if_due() else untested
-    return found
+    return permission
 
 
 @dataclass

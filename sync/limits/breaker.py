@@ -152,8 +152,8 @@ def reset_board(link: BoardLink) -> None:
     """End a board's stop after a successful call."""
     if link.blocked_reason:
         BoardLink.objects.filter(pk=link.pk).update(blocked_until=None, blocked_reason="", blocked_since=None)
-        said = f"Sync goes on: {registry.board_title(link.entity_type)}."
-        log_event(STOP_END_KIND, said, entity_type=link.entity_type)
+        sentence = f"Sync goes on: {registry.board_title(link.entity_type)}."
+        log_event(STOP_END_KIND, sentence, entity_type=link.entity_type)
         link.blocked_reason = ""
 
 
@@ -170,7 +170,7 @@ def probe_if_due() -> bool:
     if not due_account.update(stopped_until=until):
         return False
     try:
-        found = connector(urgent=True).probe()
+        account = connector(urgent=True).probe()
     except MondayError as error:
         # The probe is over; only a wait that was set meanwhile stays.
         MondayAccount.objects.filter(id=1, stopped_until=until).update(stopped_until=SyncNow())
@@ -179,8 +179,8 @@ def probe_if_due() -> bool:
     # What fails may be another read: its waits go on growing until a pass has succeeded.
     credentials.end_stop(
         failures=row.failures,
-        user_id=found.user_id,
-        version_answered=found.version_value,
+        user_id=account.user_id,
+        version_answered=account.version_value,
         answered_mark=credentials.token_mark(),
     )
     log.info("account answers again")
@@ -243,17 +243,17 @@ def ask_again(*, is_slowed: bool = False) -> AskCode:  # noqa: PLR0911 - one for
 
 
 def ask_for_boards(timeout: float | None = None) -> bool:
-    """Read the boards that are stopped, and end the stop of those that are there; return whether that are all.
+    """Read the boards that are stopped, and end the stop of those that are active; return whether that are all.
 
     Raises MondayError.
     """
     links = _stopped_links()
-    found = connector(urgent=True, timeout=timeout).read_boards([link.board_id for link in links]) if links else {}
-    there = [link for link in links if (board := found.get(link.board_id)) is not None and board.is_active]
-    for link in there:
+    boards = connector(urgent=True, timeout=timeout).read_boards([link.board_id for link in links]) if links else {}
+    active = [link for link in links if (board := boards.get(link.board_id)) is not None and board.is_active]
+    for link in active:
         reset_board(link)
-    _resume(there)
-    return len(there) == len(links)
+    _resume(active)
+    return len(active) == len(links)
 
 
 def _stopped_links() -> list[BoardLink]:
@@ -283,8 +283,8 @@ def _is_waiting(row: MondayAccount) -> bool:
 
 def _is_day_used_up() -> bool:
     """Whether our own count leaves no room for what nobody clicked: a limit that was raised is not known yet."""
-    left = quota.read_budget().day_left()
-    return left is not None and left < PASS_CALLS
+    calls_left = quota.read_budget().day_left()
+    return calls_left is not None and calls_left < PASS_CALLS
 
 
 def _resume(links: Sequence[BoardLink]) -> None:
@@ -307,9 +307,9 @@ def fetch_account_info(*, urgent: bool = False, timeout: float | None = None) ->
     `urgent`: a person asks, perhaps after buying a larger plan, so a used up day doesn't stop the call. Raises
     MondayError.
     """
-    found = read_account_info(urgent=urgent, timeout=timeout)
-    store_account_info(found)
-    return found
+    info = read_account_info(urgent=urgent, timeout=timeout)
+    store_account_info(info)
+    return info
 
 
 def read_account_info(*, urgent: bool = False, timeout: float | None = None) -> AccountInfo:
@@ -318,23 +318,23 @@ def read_account_info(*, urgent: bool = False, timeout: float | None = None) -> 
         return connector(urgent=urgent, timeout=timeout).account_info()
 
 
-def store_account_info(found: AccountInfo) -> None:
+def store_account_info(info: AccountInfo) -> None:
     """Store what Monday said of the token, correct the quota by its figures, and end a stop: Monday has answered.
 
     The wait for a minute's limit stays: it ends by itself, and one small answer says nothing of it.
     """
     row = monday_account()
     values = {
-        "user_id": found.user_id,
-        "version_answered": found.version_value,
-        "version_kind": found.version_kind,
-        "tier": found.tier,
-        "time_zone": found.time_zone,
+        "user_id": info.user_id,
+        "version_answered": info.version_value,
+        "version_kind": info.version_kind,
+        "tier": info.tier,
+        "time_zone": info.time_zone,
         "answered_mark": credentials.token_mark(),
     }
     account = MondayAccount.objects.filter(id=1)
     account.update(**{name: value for name, value in values.items() if value})
-    quota.apply_account_info(found, row.tier)
+    quota.apply_account_info(info, row.tier)
     if not (row.needs_probe or _is_waiting(row)):
         return
     account.filter(stop_code=StopCode.LIMIT).update(needs_probe=False, failures=0)

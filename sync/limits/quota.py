@@ -250,7 +250,8 @@ def forecast(budget: Budget | None = None, account: MondayAccount | None = None)
         at = humanize.time_of_day(midnight)
         outlook = f"The rest is for “Sync now” and whatever else people start; all other changes wait until {at}."
     elif ends is not None:
-        used_up, at = humanize.time_of_day(ends), humanize.time_of_day(midnight)
+        used_up = humanize.time_of_day(ends)
+        at = humanize.time_of_day(midnight)
         outlook = f"At this rate they are used up at {used_up}; changes then wait until {at}."
     words = f"{round(used):,} of today's {limit:,} calls to Monday are used. {outlook}"
     as_of = budget.reported_at
@@ -315,8 +316,8 @@ def batch_size(link_id: int) -> int:
 def demands_of(max_rows: Mapping[str, int]) -> dict[str, Demand]:
     """The due rows of each of these boards, counted up to its maximum; one query."""
     columns: list[Any] = [list(max_rows), list(max_rows.values())]
-    found = fetch_rows(_DEMANDS, columns)
-    return {entity_type: Demand(int(rows), priority, oldest) for entity_type, rows, priority, oldest in found}
+    rows_of_types = fetch_rows(_DEMANDS, columns)
+    return {entity_type: Demand(int(rows), priority, oldest) for entity_type, rows, priority, oldest in rows_of_types}
 
 
 def waiting_boards() -> list[tuple[BoardLink, int]]:

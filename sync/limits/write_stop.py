@@ -96,12 +96,15 @@ def write_failed(
             return WriteFailure(wait_seconds=_wait_alone())
         number = 1 if others_answered else account.write_failures + 1
         is_same = bool(only_record) and only_record == account.failed_record
+        is_expected = is_habitual and not account.only_writes and number <= HABITUAL_FAILURES
+        stops = is_refused or (number > 1 and not is_same and not is_expected)
+        if stops and not account.only_writes:
+            number = min(number, 2)  # a stop begins with the shortest wait, whatever failed before it
         account.write_failures = min(number, 1_000)
         account.write_failed_at = sync_now()
         account.failed_record = only_record if number == 1 or is_same else ""
         wait = wait_for_person(account.stopped_since) if is_refused else wait_after(number - 1)
-        is_expected = is_habitual and not account.only_writes and number <= HABITUAL_FAILURES
-        if is_refused or (number > 1 and not is_same and not is_expected):
+        if stops:
             _stop(account, error, wait)
             # The next probe is one waiting write.
             account.batch_limit = 1
@@ -243,15 +246,15 @@ def refuse(link: BoardLink, kind: str, error: MondayError) -> None:
     link.refused = {**link.refused, kind: {"since": since.isoformat(), "until": until.isoformat(), "reason": reason}}
     BoardLink.objects.filter(pk=link.pk).update(refused=link.refused)
     if not before:
-        said = f"{REFUSED_WORDS[kind]}: {registry.board_title(link.entity_type)}. {error.lasting_sentence}"
-        log_event(STOP_KIND, said, entity_type=link.entity_type)
+        sentence = f"{REFUSED_WORDS[kind]}: {registry.board_title(link.entity_type)}. {error.lasting_sentence}"
+        log_event(STOP_KIND, sentence, entity_type=link.entity_type)
 
 
 def refusal(link: BoardLink, kind: str) -> tuple[str, float]:
     """Return why calls of this kind wait on the board, and for how many seconds; an empty text where they don't."""
     entry = link.refused.get(kind)
-    left = (datetime.fromisoformat(entry["until"]) - sync_now()).total_seconds() if entry else 0
-    return (entry["reason"], left) if left > 0 else ("", 0)
+    seconds = (datetime.fromisoformat(entry["until"]) - sync_now()).total_seconds() if entry else 0
+    return (entry["reason"], seconds) if seconds > 0 else ("", 0)
 
 
 def accept(link: BoardLink, kind: str) -> None:
@@ -266,10 +269,10 @@ def accept(link: BoardLink, kind: str) -> None:
 
 def try_refused_again() -> bool:
     """Let everything that Monday refused be tried now; return whether there was anything."""
-    found = BoardLink.objects.exclude(refused={}).update(refused={})
-    if found:
+    changed = BoardLink.objects.exclude(refused={}).update(refused={})
+    if changed:
         release_held()
-    return bool(found)
+    return bool(changed)
 
 
 def write_succeeded() -> None:

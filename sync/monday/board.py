@@ -20,11 +20,12 @@ def target_boards(settings: Mapping[str, Any]) -> frozenset[str]:
 
 @dataclass(frozen=True)
 class BoardColumn:
-    """A column that exists and is not archived; `settings` as Monday gives them: labels, boardIds …"""
+    """A column that exists and is not archived."""
 
     id: str
     title: str
     type: str
+    # As Monday gives them: labels, boardIds …
     settings: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -35,19 +36,15 @@ class BoardColumn:
 
 @dataclass(frozen=True)
 class Board:
-    """A board as Monday answers it; `state` is active, archived or deleted.
-
-    `groups` gives the title of each group that can take items, the topmost first; `items_limit` is how many
-    items the board takes, None where Monday doesn't say.
-    """
+    """A board as Monday answers it."""
 
     id: str
     name: str
-    state: str
-    groups: Mapping[str, str]
+    state: str  # active, archived or deleted
+    groups: Mapping[str, str]  # the title of each group that can take items by its id, the topmost first
     columns: tuple[BoardColumn, ...]
     items_count: int | None = None
-    items_limit: int | None = None
+    items_limit: int | None = None  # how many items it takes, None where Monday doesn't say
 
     @property
     def is_active(self) -> bool:
@@ -65,30 +62,25 @@ class Board:
 
 @dataclass(frozen=True)
 class ListedBoard:
-    """A board by its name; `items` is how many it holds, None where Monday doesn't say."""
+    """A board by its name."""
 
     id: str
     name: str
-    items: int | None = None
+    items: int | None = None  # how many it holds, None where Monday doesn't say
 
 
 @dataclass(frozen=True)
 class ColumnSpec:
-    """A column that is needed; `key` is the caller's own name, `preferred_id` 1 to 20 of a-z and "_".
+    """A column that is needed."""
 
-    `types` are the types that fit, the best first; empty means only `type`, which is the type that is
-    created. An optional column is adopted where the board has one and never created. A board_relation must
-    lead to `target_board`. `labels` are those that a created status or dropdown column begins with.
-    """
-
-    key: str
+    key: str  # the caller's own name
     title: str
-    type: str
-    preferred_id: str | None = None
-    types: tuple[str, ...] = ()
-    optional: bool = False
-    target_board: str | None = None
-    labels: tuple[str, ...] = ()
+    type: str  # that is created
+    preferred_id: str | None = None  # 1 to 20 of a-z and "_"
+    types: tuple[str, ...] = ()  # that fit, the best first; empty means only `type`
+    optional: bool = False  # adopted where the board has one, and never created
+    target_board: str | None = None  # to which a board_relation must lead
+    labels: tuple[str, ...] = ()  # that a created status or dropdown column begins with
 
     def accepts(self, column: BoardColumn) -> bool:
         targets_board = self.target_board is not None and self.target_board in column.target_boards
@@ -101,17 +93,13 @@ class ColumnSpec:
 
 @dataclass(frozen=True)
 class BoardSetup:
-    """What set-up did: the board as it was read, and by key the column that each spec has now.
+    """What set-up did."""
 
-    `created` and `adopted` are sentences' ends; `unfit` says, by key, why a column that one would expect to be used
-    is not.
-    """
-
-    board: Board
-    columns: dict[str, BoardColumn]
-    created: list[str]
+    board: Board  # as it was read
+    columns: dict[str, BoardColumn]  # that each spec has now, by its key
+    created: list[str]  # ends of sentences
     adopted: list[str]
-    unfit: Mapping[str, str]
+    unfit: Mapping[str, str]  # by key, why a column that one would expect to be used is not
 
 
 def url_fingerprint(url: str) -> str:
@@ -121,19 +109,14 @@ def url_fingerprint(url: str) -> str:
 
 @dataclass(frozen=True)
 class CheckResult:
-    """One checked thing: whether it is well, what it is, and how to fix it (empty if well).
-
-    `is_warning`: it is well for now, and `fix` says what to do before it isn't. `subject` names the part: connection,
-    token, version, plan, allowance, board, columns, webhooks, settings, pause, queue. `for_administrator` goes on
-    from `fix` with what is done on the server.
-    """
+    """One checked thing: whether it is well, what it is, and how to fix it."""
 
     ok: bool
     message: str
-    fix: str = ""
-    subject: str = ""
-    is_warning: bool = False
-    for_administrator: str = ""
+    fix: str = ""  # empty if it is well
+    subject: str = ""  # token, version, plan, board, columns, webhooks, settings, pause, queue …
+    is_warning: bool = False  # it is well for now, and `fix` says what to do before it isn't
+    for_administrator: str = ""  # goes on from `fix` with what is done on the server
 
     @property
     def full_fix(self) -> str:
@@ -147,30 +130,24 @@ class CheckResult:
 
 @dataclass(frozen=True)
 class ColumnCheck:
-    """What a mapped column should be: of one of these types, and for a relation with this `target_board`.
-
-    `labels` are those that a status or dropdown column had when the mapping was set up.
-    """
+    """What a mapped column should be."""
 
     title: str
-    types: tuple[str, ...]
-    target_board: str | None = None
-    labels: frozenset[str] | None = None
+    types: tuple[str, ...]  # one of these
+    target_board: str | None = None  # to which a relation leads
+    labels: frozenset[str] | None = None  # that a status or dropdown column had when the mapping was set up
 
 
 @dataclass(frozen=True)
 class BoardCheck:
-    """What a board should have, by column id; `group_id` is the group for new items.
-
-    `hook_ids` are our webhooks with the present address, `former_hook_ids` ours with another one.
-    """
+    """What a board should have."""
 
     title: str
     board_id: str | None
-    columns: Mapping[str, ColumnCheck] = field(default_factory=dict)
-    hook_ids: Sequence[str] = ()
-    former_hook_ids: Sequence[str] = ()
-    group_id: str = ""
+    columns: Mapping[str, ColumnCheck] = field(default_factory=dict)  # by column id
+    hook_ids: Sequence[str] = ()  # our webhooks with the present address
+    former_hook_ids: Sequence[str] = ()  # ours with another one
+    group_id: str = ""  # the group for new items
 
 
 # What happened on a board: one delivery of a webhook, and all that happened since a moment.
@@ -203,29 +180,24 @@ class InvalidSignature(Exception):
 
 @dataclass(frozen=True)
 class ItemEvent:
-    """One delivery. Ids are texts here, numbers on the wire; `column_type` is GraphQL's name of the type.
-
-    For a renamed item `column_id` is "name" and `value` holds the key "name". `happened_at` is when the trigger fired
-    (triggerTime), `changed_at` when the column was changed (changedAt, seconds), shortly before; `has_previous` whether
-    the body has a previous value at all, even an empty one. `column_title` is what the column is called on the board.
-    """
+    """One delivery. Ids are texts here, numbers on the wire."""
 
     kind: EventKind
     type: str
     trigger_id: str | None
     board_id: str
     item_id: str | None
-    column_id: str | None = None
-    column_type: str | None = None
+    column_id: str | None = None  # of a renamed item "name", and `value` holds that key
+    column_type: str | None = None  # GraphQL's name of the type
     value: Any = None
     previous_value: Any = None
     user_id: str | None = None
     item_name: str | None = None
     column_values: Mapping[str, Any] | None = None
-    happened_at: datetime | None = None
-    changed_at: datetime | None = None
-    has_previous: bool = False
-    column_title: str | None = None
+    happened_at: datetime | None = None  # when the trigger fired (triggerTime)
+    changed_at: datetime | None = None  # when the column was changed (changedAt, seconds), shortly before
+    has_previous: bool = False  # whether the body has a previous value at all, even an empty one
+    column_title: str | None = None  # what the column is called on the board
 
 
 @dataclass(frozen=True)
@@ -242,33 +214,24 @@ UpdatedItemsPage = tuple[list[UpdatedItem], str | None]
 
 @dataclass(frozen=True)
 class ActivityEntry:
-    """A row of the log. Ids are texts; `data` is the event's own.
-
-    `at` is when it happened, by Monday's clock; `item_ids` are one, several of a batch action, or none; sub-items are
-    not counted.
-    """
+    """A row of the log. Ids are texts."""
 
     id: str
     event: str
     user_id: str
-    at: datetime
-    item_ids: Sequence[str] = ()
-    data: Mapping[str, Any] = field(default_factory=dict)
+    at: datetime  # when it happened, by Monday's clock
+    item_ids: Sequence[str] = ()  # one, several of a batch action, or none; sub-items are not counted
+    data: Mapping[str, Any] = field(default_factory=dict)  # the event's own
 
 
 @dataclass(frozen=True)
 class BoardActivity:
-    """The answer to `board_activity_query`.
-
-    `log` is the newest page, and a full one may have more behind it, as one with a `log_cursor` has; None where the log
-    has another shape, and `log_problem` then says what is wrong. `hooks` is None where they can't be read. `user_id` is
-    the token's user.
-    """
+    """The answer to `board_activity_query`."""
 
     board: Board
-    log: list[ActivityEntry] | None
+    log: list[ActivityEntry] | None  # the newest page: a full one may have more behind it; None in another shape
     recently_updated: UpdatedItemsPage
-    hooks: Mapping[str, str] | None
-    log_problem: str = ""
-    user_id: str = ""
-    log_cursor: str | None = None
+    hooks: Mapping[str, str] | None  # None where they can't be read
+    log_problem: str = ""  # what is wrong where there is no log
+    user_id: str = ""  # the token's user
+    log_cursor: str | None = None  # where it has one, more is behind the page

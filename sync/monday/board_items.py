@@ -23,18 +23,15 @@ UNSTORABLE_REASON = "it holds characters that NPD can't store; type it again on 
 
 @dataclass(frozen=True)
 class Reading:
-    """One column's value: `value` is Monday's JSON, decoded; `extra` the fields of the column's type.
-
-    Where `known` is false, `reason` says why, and nothing may be concluded from the value.
-    """
+    """One column's value."""
 
     column_id: str
     type: str
     text: str | None = None
-    value: Any = None
-    extra: Mapping[str, Any] = field(default_factory=dict)
-    known: bool = True
-    reason: str = ""
+    value: Any = None  # Monday's JSON, decoded
+    extra: Mapping[str, Any] = field(default_factory=dict)  # the fields of the column's type
+    known: bool = True  # otherwise nothing may be concluded from the value
+    reason: str = ""  # why it isn't known
 
     @classmethod
     def unknown(cls, column_id: str, column_type: str, reason: str) -> Reading:
@@ -43,15 +40,15 @@ class Reading:
 
 @dataclass(frozen=True)
 class Item:
-    """An item as it was when it was read; `state` is active, archived or deleted, `group_id` None where unknown."""
+    """An item as it was when it was read."""
 
     id: str
     name: str
-    state: str
+    state: str  # active, archived or deleted
     name_known: bool = True
     board_id: str | None = None
     updated_at: str | None = None
-    group_id: str | None = None
+    group_id: str | None = None  # None where it isn't known
     values: Mapping[str, Reading] = field(default_factory=dict)
 
     def reading(self, column_id: str) -> Reading:
@@ -70,12 +67,12 @@ ItemPage = tuple[list[Item], str | None]
 
 @dataclass(frozen=True)
 class BatchItems:
-    """The items that a batch asked for and those found; `cursors` names the parts that have further pages."""
+    """The items that a batch asked for, and those that it found."""
 
     linked: dict[str, Item] = field(default_factory=dict)
     by_npd_id: list[Item] = field(default_factory=list)
     by_match: list[Item] = field(default_factory=list)
-    cursors: dict[str, str] = field(default_factory=dict)
+    cursors: dict[str, str] = field(default_factory=dict)  # of the parts that have further pages
     request_id: str = ""
 
 
@@ -105,23 +102,17 @@ Monday's recycle bin keeps it for 30 days.
 
 @dataclass(frozen=True)
 class WriteRequest:
-    """A write, ready to be sent; `body` is JSON, which can be stored and sent again under its key.
+    """A write, ready to be sent."""
 
-    `aliases` names its entries, one for each item; `column_ids` are read back of every item.
-    """
-
-    body: Mapping[str, Any]
-    aliases: Sequence[str]
-    column_ids: Sequence[str]
+    body: Mapping[str, Any]  # JSON, which can be stored and sent again under its key
+    aliases: Sequence[str]  # of its entries, one for each item
+    column_ids: Sequence[str]  # are read back of every item
 
 
 @dataclass(frozen=True)
 class WriteResult:
-    """What became of each alias of a write: the item as it is now, or the error.
-
-    `replayed`: the system repeated the answer to an earlier sending under the same key.
-    """
+    """What became of each alias of a write: the item as it is now, or the error."""
 
     by_alias: Mapping[str, Item | MondayError]
     request_id: str = ""
-    replayed: bool = False
+    replayed: bool = False  # Monday repeated the answer to an earlier sending under the same key

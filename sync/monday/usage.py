@@ -11,26 +11,20 @@ from sync.monday.errors import MondayError
 
 @dataclass(frozen=True)
 class AccountInfo:
-    """What Monday says of the token and its account; empty or None where it says nothing.
-
-    `version_kind` is the kind of the version that answered, `versions` gives the kind of every version.
-    `day_limit` counts the calls of a UTC day for all tokens, extensions included; `usage_by_day` those used,
-    by ISO date, as of `usage_as_of`. `unlimited`: Monday answered that the day has no limit, which is more
-    than not answering. `field_errors` are the errors of the fields that Monday didn't answer.
-    """
+    """What Monday says of the token and its account; empty or None where it says nothing."""
 
     user_id: str = ""
     user_name: str = ""
     time_zone: str = ""  # of the token's user, by its IANA name
     tier: str = ""
-    version_value: str = ""
+    version_value: str = ""  # that answered
     version_kind: str = ""
-    versions: Mapping[str, str] = field(default_factory=dict)
-    day_limit: int | None = None
-    unlimited: bool = False
-    usage_by_day: Mapping[str, int] = field(default_factory=dict)
+    versions: Mapping[str, str] = field(default_factory=dict)  # the kind of every version
+    day_limit: int | None = None  # calls of a UTC day for all tokens, extensions included
+    unlimited: bool = False  # Monday answered that the day has no limit, which is more than not answering
+    usage_by_day: Mapping[str, int] = field(default_factory=dict)  # calls used, by ISO date
     usage_as_of: datetime | None = None
-    field_errors: tuple[MondayError, ...] = ()
+    field_errors: tuple[MondayError, ...] = ()  # of the fields that Monday didn't answer
 
 
 @dataclass(frozen=True)

@@ -280,10 +280,10 @@ class Claim:
 
     @property
     def causes(self) -> Cause:
-        found = Cause(0)
+        causes = Cause(0)
         for row in self.rows:
-            found |= Cause(row.causes)
-        return found
+            causes |= Cause(row.causes)
+        return causes
 
     @property
     def payload(self) -> dict[str, Any]:
@@ -321,10 +321,10 @@ def claim_records(lease: Lease, ids: Sequence[UUID]) -> list[Claim]:
     def claim_rows() -> list[SyncQueue]:
         with lease.transaction(seconds=STEP_SECONDS):
             _release_orphaned(lease)
-            found = fetch_rows(_CLAIM_RECORDS, lease.lock_params() | {"ids": list(ids)})
-            return [_load_row(values) for values in found]
+            claimed_rows = fetch_rows(_CLAIM_RECORDS, lease.lock_params() | {"ids": list(ids)})
+            return [_load_row(values) for values in claimed_rows]
 
-    claimed = {one.entity_id: one for one in _group_by_record(retry_on_lock_timeout(claim_rows))}
+    claimed = {record.entity_id: record for record in _group_by_record(retry_on_lock_timeout(claim_rows))}
     return [claimed.get(entity_id) or Claim(entity_id, None, []) for entity_id in ids]
 
 
@@ -351,10 +351,10 @@ def _run_claim(
 
     `skip_isolated`: no rows that must be claimed alone.
     """
-    found = fetch_prepared(_CLAIM, lease.lock_params(seconds_left) | {**params, "others": skip_isolated})
-    if found:
-        lease.was_isolated = bool(found[0][-1])
-    return [_load_row(values) for values in found]
+    claimed_rows = fetch_prepared(_CLAIM, lease.lock_params(seconds_left) | {**params, "others": skip_isolated})
+    if claimed_rows:
+        lease.was_isolated = bool(claimed_rows[0][-1])
+    return [_load_row(values) for values in claimed_rows]
 
 
 def _load_row(values: Sequence[Any]) -> SyncQueue:
@@ -382,4 +382,4 @@ def _group_by_record(rows: Sequence[SyncQueue]) -> list[Claim]:
     groups: dict[tuple[UUID | None, str | None], list[SyncQueue]] = {}
     for row in sorted(rows, key=lambda row: (row.priority, row.id)):
         groups.setdefault((row.entity_id, None if row.entity_id else row.remote_id), []).append(row)
-    return [Claim(entity_id, remote_id, found) for (entity_id, remote_id), found in groups.items()]
+    return [Claim(entity_id, remote_id, record_rows) for (entity_id, remote_id), record_rows in groups.items()]

@@ -197,7 +197,8 @@ def _operate(action: str, by: str, rows: QuerySet[SyncQueue], act: Callable[[lis
     """
     finished = rows.order_by().filter(status=QueueStatus.COMPLETED).count()
     ids = list(rows.order_by("pk").exclude(status=QueueStatus.COMPLETED).values_list("pk", flat=True))
-    done = in_flight = 0
+    done = 0
+    in_flight = 0
     for start in range(0, len(ids), CHUNK):
         # Inside the caller's transaction a second chunk can't be retried alone: the rows of the first stay locked.
         is_nested = connection.in_atomic_block and start > 0
@@ -209,10 +210,11 @@ def _operate(action: str, by: str, rows: QuerySet[SyncQueue], act: Callable[[lis
                 raise
             log.warning("queue steered in part", what=action, by=by, rows=done, of=len(ids))
             raise PartiallyDone(done, len(ids)) from error
-        done, in_flight = done + changed, in_flight + busy
-    found = BulkResult(done, in_flight, len(ids) - done - in_flight + finished)
-    log.info("queue steered", what=action, by=by, rows=done, in_flight=in_flight, left=found.left)
-    return found
+        done += changed
+        in_flight += busy
+    result = BulkResult(done, in_flight, len(ids) - done - in_flight + finished)
+    log.info("queue steered", what=action, by=by, rows=done, in_flight=in_flight, left=result.left)
+    return result
 
 
 def _operate_chunk(act: Callable[[list[int], list[int]], int], ids: Sequence[int]) -> tuple[int, int]:

@@ -52,15 +52,15 @@ def pause(by: str, *, entity_type: str = "", why: str = "") -> tuple[QueuePause,
     with transaction.atomic():
         # Exclusive: waits for writers that saw no pause; those that come after this transaction see it.
         advisory_lock(PAUSE_LOCK)
-        found, created = QueuePause.objects.get_or_create(
+        present, created = QueuePause.objects.get_or_create(
             entity_type=entity_type, defaults={"paused_by": by, "why": humanize.one_line(why)}
         )
         if created:
-            sentence = f"Paused: {pause_label(entity_type)}. {found.why}".strip()
+            sentence = f"Paused: {pause_label(entity_type)}. {present.why}".strip()
             log_event("pause", sentence, by=by, entity_type=entity_type)
     if created:
-        log.info("paused", by=by, board=entity_type or "all", why=found.why)
-    return found, created
+        log.info("paused", by=by, board=entity_type or "all", why=present.why)
+    return present, created
 
 
 def resume(by: str, *, entity_type: str = "") -> bool:
@@ -69,8 +69,8 @@ def resume(by: str, *, entity_type: str = "") -> bool:
     Rows that came due meanwhile are due from now on, because nobody could have worked them before.
     """
     _check_known(entity_type)
-    found = QueuePause.objects.filter(entity_type=entity_type)
-    if not found.exists():
+    pauses = QueuePause.objects.filter(entity_type=entity_type)
+    if not pauses.exists():
         return False
     # Before the pause ends: /readyz would otherwise see hours of waiting until the last row was moved.
     params: dict[str, Any] = {"entity_type": entity_type, "at": sync_now()}
@@ -79,7 +79,7 @@ def resume(by: str, *, entity_type: str = "") -> bool:
     while moved := run_sql(_MAKE_DUE_NOW, params):
         rows += moved
     with transaction.atomic():
-        ended, _ = found.delete()
+        ended, _ = pauses.delete()
         if not ended:
             return False
         log_event("pause", f"Resumed: {pause_label(entity_type)}.", by=by, entity_type=entity_type)
@@ -104,8 +104,8 @@ def locked_pause(entity_type: str) -> str:
     # A statement of its own, so that the next one sees what was committed before the lock was granted.
     # Shared: passes don't wait for each other, only for a person who is pausing.
     advisory_lock(PAUSE_LOCK, "share")
-    found = active_pause(entity_type)
-    return pause_sentence(found) if found else ""
+    present = active_pause(entity_type)
+    return pause_sentence(present) if present else ""
 
 
 def pause_label(entity_type: str) -> str:
@@ -113,15 +113,15 @@ def pause_label(entity_type: str) -> str:
     return registry.board_title(entity_type) or "Everything"
 
 
-def pause_sentence(found: QueuePause) -> str:
+def pause_sentence(pause: QueuePause) -> str:
     """Say who paused, since when and why."""
-    why = f" ({found.why.rstrip(' .')})" if found.why else ""
-    return f"Paused by {found.paused_by} since {humanize.day_and_time(found.paused_at)}{why}."
+    why = f" ({pause.why.rstrip(' .')})" if pause.why else ""
+    return f"Paused by {pause.paused_by} since {humanize.day_and_time(pause.paused_at)}{why}."
 
 
 def _check_known(entity_type: str) -> None:
-    known = [spec.entity_type for spec in registry.entities()]
-    if entity_type and entity_type not in known:
+    types = [spec.entity_type for spec in registry.entities()]
+    if entity_type and entity_type not in types:
         raise Conflict(
-            f"There is no board for “{entity_type}”. Name one of {', '.join(known)}, or none for all of them."
+            f"There is no board for “{entity_type}”. Name one of {', '.join(types)}, or none for all of them."
         )

@@ -26,7 +26,7 @@ from sync.reconcile.act import Executor, send
 from sync.reconcile.decide import unread
 from sync.reconcile.field_values import BoardContext
 from sync.reconcile.gather import Gatherer, claimed, facts_of_creates
-from sync.reconcile.identity import ANSWERED
+from sync.reconcile.identity import ANSWERED, LINKED
 from sync.reconcile.lookups import load_board
 from sync.reconcile.pass_plan import Outcome, PassFacts, Plan, ending
 from sync.reconcile.settle import PassRun, settle_creates, settle_pass, store_columns
@@ -57,7 +57,9 @@ def reconcile(lease: Lease, claims: Sequence[Claim], batch_id: uuid.UUID, hold_s
         breaker.reset_board(lease.link)
         plan = send(executor, facts.board, plan)
         released = [record_plan for record_plan in plan.records.values() if record_plan.outcome is Outcome.RELEASED]
-        if not executor.stop_reason and all(record_plan.ending.detail == ANSWERED for record_plan in released):
+        if not executor.stop_reason and all(
+            record_plan.ending.detail in (ANSWERED, LINKED) for record_plan in released
+        ):
             breaker.grow_batches(has_written=executor.has_written)
     calls = gatherer.calls + executor.calls
     run = PassRun(lease, facts.board, batch_id, started, gatherer.read_request, calls, hold_seconds)

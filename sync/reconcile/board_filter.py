@@ -253,7 +253,7 @@ def filter_item(board: BoardContext, plan: RecordPlan, related: RelatedFacts = N
     if verdict.holds is False and item is not None and (emptied := _emptied_by_removal(board, plan.facts, related)):
         verdict = item_verdict(board, item, plan.record, emptied)
     sentence = exclusion_sentence(board, FilterSide.ITEM, verdict)
-    if verdict.holds is False and item is not None and not was_out and not plan.link_to and plan.ledger.base:
+    if verdict.holds is False and item is not None and not was_out and plan.ledger.base:
         return replace(plan, leaving=sentence)
     if verdict.leaves_out(was_out=was_out):
         return left_out(plan, FilterSide.ITEM, sentence if item else f"{sentence} {_WOULD_NOT_MATCH}")

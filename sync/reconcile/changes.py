@@ -159,11 +159,8 @@ def _with_link(changes: RecordChanges, record: SyncedModel) -> RecordChanges:
     """Add the item that is its own by now, and those that a person said are not, once its own is made."""
     plan = note_unlinked(changes.plan)
     own = plan.link_to or plan.record.monday_id
-    wakes = changes.wakes
     values = changes.values
     excluded: dict[str, str] = {}
-    if plan.identity.needs_pass:
-        wakes = (*wakes, {})
     if plan.link_to not in (None, record.monday_id):
         values = {**values, "monday_id": plan.link_to}
     if own and wants_new_item(plan.facts):
@@ -173,7 +170,7 @@ def _with_link(changes: RecordChanges, record: SyncedModel) -> RecordChanges:
         others = plan.identity.excluded_items or answered
         reason = f"A person said that it is not the item of “{plan.record}”."
         excluded = {item_id: reason for item_id in others if item_id and item_id != own}
-    return replace(changes, plan=plan, values=values, wakes=wakes, excluded=excluded)
+    return replace(changes, plan=plan, values=values, excluded=excluded)
 
 
 def _as_written(record: SyncedModel, values: Mapping[str, Any]) -> SyncedModel:

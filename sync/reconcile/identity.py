@@ -22,7 +22,6 @@ from sync.reconcile.field_values import (
     ACTIVE,
     BoardContext,
     as_uuid,
-    is_active_on,
     item_values,
     match_text_of_item,
     match_text_of_record,
@@ -150,7 +149,7 @@ def identify(
         plan = IdentityPlan(creates=True)
     elif len(hits) == 1 and owners.get(hits[0].id, record.id) == record.id:
         linked = f"Linked with the item “{hits[0].name}” on the board."
-        plan = IdentityPlan(item=hits[0], linked=linked, remote_state=hits[0].state)
+        plan = IdentityPlan(item=hits[0], linked=linked)
     else:
         owner_ids = {owners[item.id] for item in hits if item.id in owners}
         duplicates = [identity.unedited[key] for key in sorted(owner_ids) if key in identity.unedited]
@@ -184,12 +183,7 @@ def link_lost_creates(
         if npd_id is None or npd_id not in creating or item.id not in lost.get(npd_id, ()):
             continue
         linked = f"Linked with the item “{item.name}”, which was created by a call whose answer was lost."
-        plan = replace(creating[npd_id], item=item, creates=False, linked=linked, remote_state=item.state)
-        if not is_active_on(board, item):
-            # The record's next pass decides what becomes of the two.
-            reason = f"Its item “{item.name}” was {item.state} before it was linked."
-            plan = replace(plan, remote_state="", reason=reason, needs_pass=True)
-        plans.setdefault(npd_id, plan)
+        plans.setdefault(npd_id, replace(creating[npd_id], item=item, creates=False, linked=linked))
     return plans
 
 
@@ -465,6 +459,7 @@ def facts_after(facts: AnswerFacts, answer: IdentityAnswer) -> AnswerFacts:
 
 
 ANSWERED = "A person's answer comes first; what follows from it is synced next."
+LINKED = "It was linked with its item; what differs is synced next."
 
 
 def carry_out_answers(facts: PassFacts, plan: Plan) -> Plan:
@@ -561,8 +556,9 @@ def find_lost_creates(facts: PassFacts, plan: Plan) -> Plan:
 def _identified(plan: RecordPlan, identity: IdentityPlan) -> RecordPlan:
     plan = replace(plan, identity=identity)
     if identity.item is not None:
-        plan = plan.with_facts(item=identity.item).with_state(remote_state=identity.remote_state)
-        plan = plan.logged(HistoryLine("link", identity.linked))
+        # A call is made only for what is committed: the next pass compares the two, and sends.
+        plan = plan.with_facts(item=identity.item).logged(HistoryLine("link", identity.linked))
+        return plan.end(Outcome.RELEASED, LINKED)
     if identity.is_left_out:
         return left_out(plan, FilterSide.ITEM, identity.reason)
     if identity.wait_seconds:

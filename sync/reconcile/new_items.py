@@ -193,7 +193,7 @@ class _ItemRule:
     def _linked(self) -> dict[str, SyncedModel]:
         """The records that get items by their own passes, as they will be."""
         linked = [record for record in self.plan.records.values() if record.link_to]
-        return {str(record.link_to): _with_item(record.record, str(record.link_to)) for record in linked}
+        return {str(record.link_to): record.linked_record for record in linked}
 
     def _as_planned(self, record: SyncedModel, *, by_person: bool = False) -> SyncedModel:
         """The record with the item that this pass gives it; a person's choice comes before what its own rules find."""
@@ -420,7 +420,8 @@ class _ItemRule:
 
     def _give(self, record: SyncedModel, act: ItemAct, sentence: str) -> ItemPlan:
         """The record's own pass merges the two sides and writes the NPD ID."""
-        owner = _with_item(record, self.item.id)
+        owner = copy(record)
+        owner.monday_id = self.item.id
         return replace(self._end(f"Linked with {record}."), act=act, record=owner, sentence=sentence)
 
     def _ask(self, hits: Sequence[SyncedModel]) -> ItemPlan:
@@ -545,12 +546,6 @@ def released(plan: ItemPlan, detail: str = CHANGED_MEANWHILE) -> ItemPlan:
 
 
 # The rule of a pass.
-
-
-def _with_item(record: SyncedModel, item_id: str) -> SyncedModel:
-    owner = copy(record)
-    owner.monday_id = item_id
-    return owner
 
 
 def given_items(plan: Plan) -> dict[str, SyncedModel]:

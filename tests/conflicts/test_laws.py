@@ -10,10 +10,9 @@ from django.db import transaction
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from conflicts.choice_checks import current_values
 from conflicts.models import SyncConflict
 from conflicts.reports import RECORD_KEY, ConflictReport, FieldConflict, Option
-from conflicts.resolution import resolve
+from conflicts.resolution import current_values, resolve
 from conflicts.store import open_conflicts, save_reports
 from conflicts.undo import undo
 from npd.models import Contact

@@ -10,9 +10,8 @@ from django.core.exceptions import PermissionDenied
 from django.test import Client
 
 from conflicts.answers import answer_rejection, last_answer, undo_answer
-from conflicts.errors import InvalidResolution, NotAsSeen, NotOpen
 from conflicts.models import SyncConflict
-from conflicts.resolution import resolve
+from conflicts.resolution import InvalidResolution, NotAsSeen, NotOpen, resolve
 from npd.models import Contact
 from sync import attention
 from sync.attention import Kind

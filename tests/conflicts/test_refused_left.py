@@ -7,9 +7,9 @@ from django.contrib.auth.models import User
 from django.test import Client
 
 from conflicts.answers import answer_rejection, last_answer, undo_answer
-from conflicts.errors import InvalidResolution, NotOpen
 from conflicts.models import SyncConflict
 from conflicts.rejections import Rejection
+from conflicts.resolution import InvalidResolution, NotOpen
 from npd.models import Contact
 from sync.choices import Cause
 from sync.kernel.messages import NotAllowed

@@ -6,10 +6,9 @@ import pytest
 from django.contrib.auth.models import User
 from django.db import transaction
 
-from conflicts.errors import InvalidResolution, NotAsSeen, NotOpen
 from conflicts.models import SyncConflict
 from conflicts.reports import ConflictReport, FieldConflict
-from conflicts.resolution import resolve
+from conflicts.resolution import InvalidResolution, NotAsSeen, NotOpen, resolve
 from npd.models import Contact, Organization
 from sync.choices import Cause, Priority
 from sync.merge import FieldSelection

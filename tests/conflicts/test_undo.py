@@ -8,10 +8,9 @@ from django.test import Client
 
 from conflicts.case import fields_in_conflict
 from conflicts.context import RecordContext
-from conflicts.errors import InvalidResolution, NotOpen
 from conflicts.models import SyncConflict
 from conflicts.progress import conflict_progress
-from conflicts.resolution import resolve
+from conflicts.resolution import InvalidResolution, NotOpen, resolve
 from conflicts.undo import undo
 from npd.models import Contact, Organization
 from sync.merge import FieldSelection

@@ -11,9 +11,8 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 from django.test import Client
 
-from conflicts.choice_checks import current_values
 from conflicts.models import SyncConflict
-from conflicts.resolution import resolve
+from conflicts.resolution import current_values, resolve
 from npd.models import Contact, Organization
 from npd.personal_data import Person, counts, erase, export
 from sync.kernel.messages import Conflict, RestoreError
@@ -91,6 +90,10 @@ def lived(world: World, dora: User) -> Contact:
     UnmatchedItem.objects.create(entity_type="contact", item_id=str(contact.monday_id), name=f"{NAME} (work)")
     log_action(dora, UnmatchedItem.objects.get(), "Asked to link it.")
     contact.refresh_from_db()
+    other = {"record": str(acme.pk), "name": "Acme", "fields": [{"words": f"Billing contact: NPD says “{NAME}”"}]}
+    own = {"record": str(contact.pk), "name": NAME, "fields": []}
+    BoardLink.objects.filter(entity_type="organization").update(differences=[other])
+    BoardLink.objects.filter(entity_type="contact").update(differences=[own])
     return contact
 
 
@@ -101,6 +104,7 @@ def test_after_an_erasure_no_row_of_any_table_holds_a_value_of_the_person(world:
     Notification.objects.create(receiver=receiver, key=f"removed:contact:{contact.pk}")
     tables = {column.split(".")[0] for column in columns_with_traces()}
     assert {"contacts", "npd_contactevent", "sync_metadata", "sync_webhook_events", "sync_conflicts"} <= tables
+    assert "sync_board_links" in tables
     assert {"sync_intents", "sync_decisions", "django_admin_log"} <= tables
     logged = set(LogEntry.objects.filter(object_repr__contains=NAME).values_list("content_type__model", flat=True))
     assert logged == {"contact", "syncconflict", "unmatcheditem"}

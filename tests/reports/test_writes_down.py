@@ -244,6 +244,18 @@ def test_poisoned_creates_beside_poisoned_changes_wait_alone(world: World) -> No
     synced_at_once(world, Contact.objects.get(name="P005"))
 
 
+def test_poisoned_records_of_both_boards_wait_alone(world: World) -> None:
+    world.sandbox.control("faults", timeout="before", on="mutation", count=100_000, naming="poison")
+    new_contacts(20)
+    Contact.objects.filter(name__in=["P000", "P009", "P014"]).update(notes="poison")
+    names = [f"O{n}" for n in range(6)]
+    Organization.objects.bulk_create([Organization(name=n, notes="poison" if n < "O4" else "") for n in names])
+    calls_while(world, 60)
+    assert unsynced() == ["P000", "P009", "P014"]
+    assert Organization.objects.exclude(sync_status="synced").count() == 4
+    synced_at_once(world, world.contact("Bob"))
+
+
 def test_what_failed_alone_is_made_once_it_can_be(world: World) -> None:
     poison(world)
     new_contacts(6)

@@ -44,7 +44,7 @@ from sync.reconcile.deleted_records import new_removal_requests
 from sync.reconcile.facts import RecordFacts
 from sync.reconcile.field_values import BoardContext
 from sync.reconcile.gather import Gatherer, claimed
-from sync.reconcile.identity import ANSWERED, facts_after
+from sync.reconcile.identity import ANSWERED, LINKED, facts_after
 from sync.reconcile.lookups import load_board
 from sync.reconcile.pass_plan import (
     GIVING,
@@ -166,7 +166,7 @@ def _record_changes(plan: RecordPlan) -> Iterator[PlannedChange]:
         if field_plan.blocked_reason and not field_plan.is_left_out and not field_plan.conflict
     ]
     yield from changes
-    if plan.outcome in (Outcome.FAILED, Outcome.RELEASED):
+    if plan.outcome in (Outcome.FAILED, Outcome.RELEASED) and plan.ending.detail != LINKED:
         yield _record_change(plan, ChangeKind.FAILED, reason=plan.ending.detail)
     elif not changes and plan.reason:
         yield _record_change(plan, ChangeKind.LEFT, reason=plan.reason)
@@ -400,6 +400,8 @@ def _records_after(planned: PlannedRun) -> dict[UUID, SyncedModel]:
     made = {p.record.pk: p.record for p in plan.items if p.act in GIVING and p.record}
     records = {key: record for key, record in made.items() if key not in plan.records}
     answered = {key: p.record for key, p in plan.records.items() if p.ending.detail == ANSWERED}
+    linking = {key: p for key, p in plan.records.items() if p.ending.detail == LINKED}
+    records |= {key: p.linked_record for key, p in linking.items()}
     # One that is united with another is gone.
     records |= {key: record for key, record in answered.items() if key not in named}
     linked = {answer.record_id for answer in plan.answers if answer.done and answer.record_id}
@@ -444,11 +446,11 @@ def _unanswered(record: RecordFacts, answered: Plan) -> RecordFacts:
 
 
 def plan_record(link: BoardLink, entity_id: UUID) -> tuple[PlannedRun, list[PlannedChange]]:
-    """Return what a pass over one record (or a deleted one's tombstone) would find and do."""
+    """Return what passes over one record (or a deleted one's tombstone) would find last, and all that they would do."""
     rows = SyncQueue.objects.filter(entity_type=link.entity_type, entity_id=entity_id, status=QueueStatus.PENDING)
     record_claim = sweep_claim(link.entity_type, entity_id, list(rows.order_by("priority", "id")))
-    planned = _decide(load_board(link), [record_claim])
-    return planned, list(plan_changes(planned))
+    runs = plan_pass(link, [record_claim], [])
+    return runs[-1], [change for run in runs for change in plan_changes(run)]
 
 
 def plan_link(record: SyncedModel, item_id: str) -> tuple[list[PlannedChange], str]:

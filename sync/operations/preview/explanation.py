@@ -123,7 +123,7 @@ def _read_item(entity_type: str, entity_id: UUID) -> tuple[Mapping[str, str], Se
         return {}, None, reason
     with read_only_client():
         planned, changes = plan_record(link, entity_id)
-    plan = next(iter(planned.plan.records.values()), None)
+    plan = planned.plan.records.get(entity_id)
     if plan is None:
         return {}, changes, ""
     if plan.item is not None:

@@ -323,9 +323,13 @@ class Planner:
         self.result.counts["sync_off"] = records.filter(unsynced()).count()
         for start in range(0, len(ids), CHUNK_SIZE):
             facts, plan = self._planned([Claim(key, None, []) for key in ids[start : start + CHUNK_SIZE]])
+            linked = {key: record.linked_record for key, record in plan.records.items() if record.link_to}
+            self.listed.linked |= linked
+            # What differs between a record and the item that it is linked with the pass behind this one finds.
+            compared = self._planned([Claim(key, None, []) for key in linked], linked)[1].records if linked else {}
             for claim in facts.records:
                 was_out = claim.ledger.note if claim.record.may_sync and claim.ledger.left_out else ""
-                self._add_record(plan.records[claim.id], was_out)
+                self._add_record(plan.records[claim.id], was_out, compared.get(claim.id))
             self.progress(min(start + CHUNK_SIZE, len(ids)), len(ids))
 
     def _plan_items(self) -> None:
@@ -363,7 +367,8 @@ class Planner:
         self.listed.acts += planned_requests(plan)
         return facts, plan
 
-    def _add_record(self, plan: RecordPlan, was_out: str) -> None:
+    def _add_record(self, plan: RecordPlan, was_out: str, compared: RecordPlan | None) -> None:
+        """Count what becomes of a record; `compared` is its next pass, where it is linked with an item first."""
         record = plan.record
         candidates = plan.identity.question["candidates"] if plan.identity.question else []
         self._add_filtered(plan, was_out)
@@ -379,8 +384,8 @@ class Planner:
             self._add_changes(plan)
         elif plan.creates:
             self._add_created(plan)
-        elif plan.link_to:
-            self._add_link(plan)
+        elif compared is not None:
+            self._add_link(plan, compared)
         elif self.result.hold and plan.reason == self.result.hold:
             self.result.add("held", str(record))
         else:
@@ -400,16 +405,14 @@ class Planner:
         elif is_out:
             self.result.add("stays_out", name, reason)
 
-    def _add_link(self, plan: RecordPlan) -> None:
+    def _add_link(self, plan: RecordPlan, compared: RecordPlan) -> None:
         assert plan.item is not None
-        self.listed.linked[plan.id] = linked = copy(plan.record)
-        linked.monday_id = plan.item.id
         self.taken_items.add(plan.item.id)
-        self.reads += 1
+        self.reads += 2
         by_id = npd_id_of(self.board, plan.item) == str(plan.id)
         label = "NPD ID" if by_id else self.board.match_mapping.label if self.board.match_mapping else ""
         self.result.add("link", str(plan.record), f"“{plan.item.name}” · {label}")
-        self._add_changes(plan)
+        self._add_changes(compared)
 
     def _add_created(self, plan: RecordPlan) -> None:
         if not plan.is_open:
@@ -506,7 +509,7 @@ class Planner:
         }
         if moving["conflicts"]:
             self.attention.add(str(plan.id))
-        if any(moving.values()) or plan.fields.write_npd_id or plan.link_to:
+        if any(moving.values()) or plan.fields.write_npd_id:
             self.writes += 1
         if not is_made:
             for row, labels in moving.items():

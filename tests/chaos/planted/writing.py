@@ -50,9 +50,11 @@ bisects_after_timeout = bug(
 
 
 @instead_of(bisects_after_timeout, "sync.reconcile.act:Executor.end_failed_document")
-def _divides_whatever_failed(right: Wrong, executor: Any, call: Any, announced: Sequence[Any], error: Any) -> Any:
+def _divides_whatever_failed(
+    right: Wrong, executor: Any, call: Any, announced: Sequence[Any], error: Any, key: str
+) -> Any:
     if not error.outcome_unknown:
-        return right(executor, call, announced, error)
+        return right(executor, call, announced, error, key)
     intents = [intent.pk for _, intent in announced]
     Intent.objects.filter(pk__in=intents, state=IntentState.OPEN).update(state=IntentState.VOID)
     writes = [write for write, _ in announced]
