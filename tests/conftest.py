@@ -245,7 +245,6 @@ def quiet_site(transactional_db: None, processes: Processes, sandbox: Sandbox, p
 
 @pytest.fixture
 def site(quiet_site: Site) -> Site:
-    """NPD as it runs in production."""
     quiet_site.processes.work()
     return quiet_site
 

@@ -142,7 +142,6 @@ def pytest_collection_finish() -> None:
 
 
 def pytest_report_header(config: pytest.Config) -> str:
-    """The servers, at the top."""
     found = config.stash.get(SERVERS, None)
     return f"servers: {found.words}" if found else "servers: each test process has its own"
 
@@ -157,7 +156,6 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 @pytest.hookimpl(tryfirst=True, optionalhook=True)
 def pytest_testnodedown(node: Any, error: object) -> None:
-    """Keep what a test process told."""
     told = getattr(node, "workeroutput", {})
     if "servers" in told:
         node.config.stash[TOLD] = told["servers"], told["left_out"]
@@ -186,7 +184,6 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 
 @pytest.hookimpl(trylast=True)
 def pytest_unconfigure(config: pytest.Config) -> None:
-    """Stop what was started."""
     guardian.close()
     if SERVERS in config.stash:
         config.stash[SERVERS].stop()

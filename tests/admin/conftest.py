@@ -21,7 +21,6 @@ def monday(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def person(db: None) -> User:
-    """An administrator."""
     return User.objects.create_superuser("dora", "dora@example.com", "x", first_name="Dora", last_name="Demo")
 
 
@@ -33,12 +32,10 @@ def told(person: User) -> None:
 
 @pytest.fixture
 def browser(person: User, client: Client) -> Client:
-    """The administrator's session."""
     client.force_login(person)
     return client
 
 
 @pytest.fixture
 def world(db: None) -> dict[str, Any]:
-    """Records in every state."""
     return states.one_of_each()

@@ -23,7 +23,6 @@ def listed(client: Client, query: str = "") -> str:
 
 
 def flying(name: str = "Flying") -> SyncQueue:
-    """A row that a worker holds."""
     record = states.contact(name)
     return SyncQueue.objects.create(
         entity_type="contact", entity_id=record.pk, status="in_progress", lease_token=uuid.uuid4(), attempts=1
@@ -31,7 +30,6 @@ def flying(name: str = "Flying") -> SyncQueue:
 
 
 def finished(at: datetime, entity_type: str = "contact", rows: int = 1, **more: Any) -> None:
-    """Rows that were done at a time."""
     SyncQueue.objects.bulk_create(
         SyncQueue(
             entity_type=entity_type,

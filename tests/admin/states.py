@@ -65,7 +65,6 @@ def mark(record: SyncedModel, status: RecordSyncStatus, item: str | None = None)
 
 
 def ledger(record: SyncedModel, status: SyncStatus, **values: Any) -> SyncMetadata:
-    """The record's ledger entry."""
     return SyncMetadata.objects.create(
         entity_type=record.entity_type(), entity_id=str(record.pk), remote_id=record.monday_id,
         sync_status=status, last_sync_attempt=sync_now(), **values,
@@ -150,7 +149,6 @@ def removed(name: str, item: str, who: str = "Maya Lind", how: str = "archived",
 
 
 def disabled(name: str) -> Contact:
-    """A contact whose sync is off."""
     made = contact(name, sync_enabled=False)
     ledger(made, SyncStatus.SKIPPED)
     return made
@@ -166,7 +164,6 @@ def candidate(item: str, seconds: int = 240) -> SyncQueue:
 
 
 def decided(record: SyncedModel, sentence: str, actor: str = "", kind: str = "pull", **values: Any) -> Decision:
-    """A line of the record's log."""
     return Decision.objects.create(
         entity_type=record.entity_type(), entity_id=record.pk, kind=kind, sentence=sentence, actor=actor,
         **values,
@@ -182,7 +179,6 @@ def told_by_webhook(item: str, name: str) -> WebhookEvent:
 
 
 def one_of_each() -> dict[str, Any]:
-    """A small world with every state."""
     boards()
     made: dict[str, Any] = {
         "synced": synced("Zoë Ångström", "5001", email="zoe@example.com", phone="+46 8 123 45", notes="Line\nLine"),

@@ -31,19 +31,16 @@ class Shown(HTMLParser):
         self.open, self.text = list[tuple[str, bool]](), list[str]()
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Whether what follows is shown."""
         kept_back = "npd-administrator" in (dict(attrs).get("class") or "").split()
         kept_back |= tag in ("script", "style", "template") or bool(self.open and self.open[-1][1])
         if tag not in self.UNENDED:
             self.open.append((tag, kept_back))
 
     def handle_endtag(self, tag: str) -> None:
-        """Back to what stands around it."""
         while any(tag == name for name, _ in self.open) and self.open.pop()[0] != tag:
             pass
 
     def handle_data(self, data: str) -> None:
-        """Text."""
         if not (self.open and self.open[-1][1]):
             self.text.append(data)
 

@@ -46,7 +46,6 @@ def text_of(client: Client) -> str:
 
 
 def state_of(client: Client) -> str:
-    """What the first line says."""
     shown = re.search(r'id="npd-home-state">(.*?)</div>', html_of(client), re.DOTALL)
     return re.sub(r"\s+", " ", words_of(shown[1])).strip() if shown else ""
 

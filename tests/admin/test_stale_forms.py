@@ -27,7 +27,6 @@ def ann(db: None) -> Contact:
 
 
 def opened(client: Client, record: Any) -> dict[str, str]:
-    """The form as a person sees it."""
     return values_of(client.get(change_page(record)), f"{record._meta.model_name}_form")
 
 

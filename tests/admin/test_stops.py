@@ -45,7 +45,6 @@ def button_of(html: str) -> str:
 
 @pytest.fixture
 def stopped(world: dict[str, Any]) -> dict[str, Any]:
-    """The day's calls are used up."""
     breaker.trip_account(MondayError(DAILY_LIMIT_REACHED, "daily limit exceeded", wait_seconds=63_877))
     return world
 

@@ -290,7 +290,6 @@ def member(nobody_works: None) -> Member:
 
 
 def footprint() -> list[Any]:
-    """What an act would leave."""
     return [
         LogEntry.objects.count(),
         sorted(SyncQueue.objects.values_list("pk", "status", "causes", "priority", "attempts")),

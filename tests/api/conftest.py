@@ -78,7 +78,6 @@ def results(api: APIClient, address: str, **query: Any) -> list[dict[str, Any]]:
 
 
 def error_of(answer: Any) -> dict[str, Any]:
-    """The only error of a refusal."""
     [error] = answer.json()["errors"]
     found: dict[str, Any] = error
     return found

@@ -42,7 +42,6 @@ def test_the_etag_moves_with_what_people_edit(contact: Contact, field: str) -> N
 
 
 def move_bookkeeping(contact: Contact) -> None:
-    """What a pass does to a record."""
     Contact.objects.filter(pk=contact.pk).update(
         monday_id="5", sync_status="synced", monday_last_synced="2026-01-01T00:00:00Z"
     )

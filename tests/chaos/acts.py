@@ -5,7 +5,6 @@ from tests.chaos.generating import Cast, act
 
 @act(9)
 def edit_in_npd(cast: Cast) -> None:
-    """By API, with the ETag."""
     handle = cast.someone()
     cast.do("patch", handle=handle, key=cast.key_of(handle), number=cast.token())
 
@@ -30,21 +29,18 @@ def edit_both(cast: Cast) -> None:
 
 @act(2)
 def clear_in_npd(cast: Cast) -> None:
-    """A field is emptied."""
     handle = cast.someone()
     cast.do("patch", handle=handle, key=cast.key_of(handle, may_be_empty=True), number=0)
 
 
 @act(2)
 def clear_on_monday(cast: Cast) -> None:
-    """A cell is emptied."""
     handle = cast.someone()
     cast.do("edit", handle=handle, key=cast.key_of(handle, may_be_empty=True), number=0)
 
 
 @act(1)
 def stale_etag(cast: Cast) -> None:
-    """Two colleagues at once."""
     handle = cast.someone()
     cast.do("patch", handle=handle, key=cast.key_of(handle), number=cast.token(2), how="stale")
 
@@ -65,7 +61,6 @@ def stale_form(cast: Cast) -> None:
 
 @act(3)
 def create(cast: Cast) -> None:
-    """A new record in NPD."""
     entity = cast.any_type()
     cast.do("create", handle=cast.newcomer(entity), entity=entity, keys=cast.keys(entity), number=cast.token())
 
@@ -102,7 +97,6 @@ def same_person_on_both_sides(cast: Cast) -> None:
 
 @act(1)
 def import_new(cast: Cast) -> None:
-    """New contacts, saved at once."""
     handles = [cast.newcomer("contact") for _ in range(cast.rng.randint(2, 5))]
     cast.do("import_new", handles=handles, number=cast.token(len(handles)))
 
@@ -196,7 +190,6 @@ def change_direction(cast: Cast) -> None:
 
 @act(0.5)
 def push_by_name(cast: Cast) -> None:
-    """“Sync now”."""
     cast.do("push_by_name", handle=cast.someone())
 
 
@@ -237,7 +230,6 @@ def change_policy(cast: Cast) -> None:
 
 @act(3)
 def resolve(cast: Cast) -> None:
-    """A person settles a conflict."""
     how = cast.deal(("keep_npd", "keep_monday", "merge"))
     cast.do("resolve", how=how, number=cast.token(6), pick=cast.rng.randrange(5))
     cast.work()

@@ -123,7 +123,6 @@ class Arena:
         return f"{settings.SITE_URL}{path}"
 
     def between_steps(self, number: int) -> None:
-        """Note what belongs to this step."""
         deliveries = self.webhooks(self.windows[-1].delivery if self.windows else 0)["deliveries"]
         last = int(deliveries[-1]["id"]) if deliveries else (self.windows[-1].delivery if self.windows else 0)
         with connection.cursor() as cursor:

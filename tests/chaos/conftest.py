@@ -45,7 +45,6 @@ class Crew:
 
 @pytest.fixture(scope="session")
 def crew(processes: Processes) -> Iterator[Crew]:
-    """Kept for the run."""
     found = Crew(processes, Hand({}))
     yield found
     found.hand.stop()
@@ -55,7 +54,6 @@ def crew(processes: Processes) -> Iterator[Crew]:
 def arena(
     transactional_db: None, crew: Crew, sandbox: Sandbox, prepared: Prepared, pytestconfig: pytest.Config
 ) -> Iterator[Arena]:
-    """Empty, and not prepared yet."""
     stand = partial(prepared.stand, sandbox)
     found = Arena(crew.processes, crew.hand, sandbox, pytestconfig.stash[SERVERS].postgres, stand)
     with crew.at_work():

@@ -116,7 +116,6 @@ def drill_record_that_kills(cast: Cast) -> None:
 
 @act(0.5)
 def drill_item_not_shown(cast: Cast) -> None:
-    """An answer leaves an item out."""
     handle = synced(cast)
     _edit(cast, handle)
     cast.do("deliver")

@@ -50,7 +50,6 @@ class Entity:
 
     @property
     def may_sync(self) -> bool:
-        """Whether looks may touch it."""
         return bool(self.record and self.record.sync_enabled and self.record.sync_direction != "none")
 
     def open_kinds(self) -> set[str]:
@@ -79,13 +78,10 @@ class Entity:
         return bool(self.ledger and self.ledger.altered.get(key, {}).get("lossless"))
 
     def local(self, key: str) -> str:
-        """What NPD holds."""
         return local_value(self.record, key) if self.record else ""
 
 
 class Evidence:
-    """Everything, read once."""
-
     def __init__(self, stage: Stage) -> None:
         self.stage, self.journal = stage, stage.journal
         self.mappings = {

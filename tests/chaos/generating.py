@@ -53,7 +53,6 @@ class Cast:
         return self.tokens - count + 1
 
     def newcomer(self, entity: str) -> str:
-        """A handle for somebody new."""
         handle = f"{'c' if entity == 'contact' else 'o'}{len(self.handles) + 1}"
         self.handles[handle] = entity
         return handle
@@ -81,11 +80,9 @@ class Cast:
         return self.rng.choice(keys)
 
     def any_type(self) -> str:
-        """Mostly contacts."""
         return self.rng.choice(("contact", "contact", "contact", "organization"))
 
     def keys(self, entity: str) -> list[str]:
-        """Some fields to fill in."""
         return [key for key in FIELDS[entity] if key != "name" and self.rng.random() < 0.7]
 
     def work(self) -> None:
@@ -103,7 +100,6 @@ ACTS: dict[str, tuple[float, Act]] = {}
 
 
 def act(weight: float) -> Callable[[Act], Act]:
-    """Enter an act into the table."""
 
     def enter(function: Act) -> Act:
         ACTS[function.__name__] = (weight, function)

@@ -108,7 +108,6 @@ class Journal:
             yield Violation("during the run", self.wrong.pop(0))
 
     def wrote(self, write: Write) -> None:
-        """Note a value that was taken."""
         self.writes.append(write)
         self.lines.append(
             f"  {write.step:3} {write.by} wrote {write.handle}.{write.key} = {write.value!r} in {write.side},"

@@ -34,7 +34,6 @@ def deliver(stage: Stage) -> str | None:
 
 
 def clock(stage: Stage, seconds: float) -> str | None:
-    """Time passes."""
     stage.arena.delivered()
     return None if stage.arena.pass_time(seconds) else SKIPPED
 
@@ -184,7 +183,6 @@ def stop_beat(stage: Stage) -> str | None:
 
 
 def flush_broker(stage: Stage) -> str | None:
-    """The broker forgets everything."""
     stage.arena.flush_broker()
     return None
 

@@ -119,7 +119,6 @@ def save_form(stage: Stage, form: str, key: str, number: int, insist: bool = Fal
 
 
 def import_new(stage: Stage, handles: list[str], number: int) -> str | None:
-    """New contacts, saved at once."""
     made = []
     for place, handle in enumerate(handles):
         stage.journal.types[handle] = "contact"
@@ -179,7 +178,6 @@ def toggle(stage: Stage, handle: str, name: str, value: Any) -> str | None:
 
 
 def push_by_name(stage: Stage, handle: str) -> str | None:
-    """“Sync now” on one record."""
     record = stage.record(handle)
     if record is None:
         return SKIPPED

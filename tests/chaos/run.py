@@ -72,8 +72,6 @@ STEPS: dict[str, Callable[..., str | None]] = {
 
 @dataclass(frozen=True)
 class Result:
-    """What came of a run."""
-
     script: Script
     violations: list[Violation]
     journal: Journal

@@ -28,7 +28,6 @@ class Script:
     steps: tuple[Step, ...]
 
     def to_json(self) -> str:
-        """Readable, one step a line."""
         steps = ",\n  ".join(json.dumps(asdict(step), ensure_ascii=False) for step in self.steps)
         return f'{{"seed": {self.seed}, "live": {json.dumps(self.live)}, "steps": [\n  {steps}\n]}}\n'
 

@@ -67,13 +67,11 @@ class Stage:
         return (stone.monday_id or "") if stone else ""
 
     def item(self, handle: str) -> dict[str, Any] | None:
-        """The item as its board shows it."""
         wanted = self.item_id(handle)
         found = (item for board in self.sandbox.boards() for item in board["items"] if item["id"] == wanted)
         return next(found, None) if wanted else None
 
     def link(self, entity_type: str) -> BoardLink:
-        """The board link of a type."""
         return BoardLink.objects.get(entity_type=entity_type)
 
     def column(self, handle: str, key: str) -> str:
@@ -81,7 +79,6 @@ class Stage:
         return self.column_of(self.type_of(handle), key)
 
     def column_of(self, entity_type: str, key: str) -> str:
-        """The column of a type's field."""
         mapping = FieldMapping.objects.get(link__entity_type=entity_type, key=key)
         return mapping.column_id or "name"
 
@@ -94,7 +91,6 @@ class Stage:
         return ADDRESS if key == "address" else key
 
     def wrote(self, by: str, side: str, handle: str, key: str, value: str, seen: tuple[Any, ...] = ()) -> None:
-        """Note a value that a side took."""
         texts = tuple(str(one) for one in seen if one not in (None, ""))
         self.journal.wrote(Write(self.at, by, side, handle, key, value, texts))
 

@@ -176,7 +176,6 @@ def webhooks_go_astray(cast: Cast) -> None:
 
 @act(1.2)
 def forge(cast: Cast) -> None:
-    """Somebody makes up a webhook."""
     handle = cast.someone()
     door = cast.deal(("bare", "signed wrong", "wrong token", "path"))
     cast.do("forge", handle=handle, key=cast.key_of(handle), number=cast.token(), door=door)
@@ -184,21 +183,18 @@ def forge(cast: Cast) -> None:
 
 @act(0.7)
 def replay(cast: Cast) -> None:
-    """Webhooks of before come again."""
     cast.do("replay")
     cast.work()
 
 
 @act(2)
 def time_passes(cast: Cast) -> None:
-    """A little or a lot."""
     cast.do("clock", seconds=cast.rng.choice((5, 15, 70, 200, 400, 700, 3700)))
     cast.work()
 
 
 @act(1)
 def beat(cast: Cast) -> None:
-    """Sweeps and checks."""
     cast.do("beat")
     cast.work()
 
@@ -222,7 +218,6 @@ def flush_broker(cast: Cast) -> None:
 
 @act(0.25)
 def restart_postgres(cast: Cast) -> None:
-    """Between two saves."""
     handle = cast.someone()
     cast.do("patch", handle=handle, key=cast.key_of(handle), number=cast.token())
     cast.do("restart_postgres")
@@ -232,5 +227,4 @@ def restart_postgres(cast: Cast) -> None:
 
 @act(0.1)
 def kill_celery(cast: Cast) -> None:
-    """The real worker."""
     cast.do("kill_celery")

@@ -84,12 +84,10 @@ class Hand:
         return worker
 
     def wait(self, worker: Worker) -> Worker:
-        """Until it stopped or ended."""
         self._read(lambda message: worker.stopped or worker.ended is not None)
         return worker
 
     def run(self, do: str) -> Worker:
-        """Do a piece of work to its end."""
         return self.wait(self.fork(do))
 
     def let_go(self, worker: Worker) -> Worker:
@@ -107,7 +105,6 @@ class Hand:
         return self.wait(worker)
 
     def stop(self) -> None:
-        """End it and its workers."""
         for worker in list(self.workers.values()):
             if worker.ended is None and worker.pid:
                 with suppress(ProcessLookupError):

@@ -23,7 +23,6 @@ Later = Callable[[int], None]
 
 @pytest.fixture
 def later(transactional_db: None) -> Iterator[Callable[[int], None]]:
-    """So many days pass."""
     yield lambda days: move_clock(timedelta(days=days))
     reset_clock()
 

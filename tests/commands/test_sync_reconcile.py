@@ -20,7 +20,6 @@ Run = Callable[..., str]
 
 @pytest.fixture
 def contact(world: World) -> Contact:
-    """A contact that is on the board."""
     return world.linked("Ada Byron", email="ada@example.com", role_title="Analyst")
 
 

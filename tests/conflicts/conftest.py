@@ -23,26 +23,22 @@ ROLE = FieldConflict("role_title", "Head of Procurement", "Head of Purchasing", 
 
 @pytest.fixture
 def ada(db: None) -> User:
-    """May do everything."""
     return User.objects.create_superuser("ada", "ada@example.test", "long-enough-1", first_name="Ada")
 
 
 @pytest.fixture
 def person(ada: User) -> User:
-    """Who is signed in in a browser."""
     return ada
 
 
 @pytest.fixture
 def browser(client: Client, ada: User) -> Client:
-    """Ada's session."""
     client.force_login(ada)
     return client
 
 
 @pytest.fixture
 def api(ada: User) -> APIClient:
-    """Ada's token."""
     return api_of(ada)
 
 
@@ -52,7 +48,6 @@ def contact(db: None) -> Contact:
 
 
 def finding(contact: Contact, *fields: FieldConflict, **more: Any) -> ConflictReport:
-    """What a look says of a contact."""
     return ConflictReport("contact", contact.pk, contact.monday_id or "", "fields", fields, **more)
 
 

@@ -27,8 +27,6 @@ OPTIONS = [Option("npd", "Keep", "It stays.").to_json(), Option("custom", "Part"
 
 @dataclass
 class Told:
-    """How many choices were stored."""
-
     choices: int = 0
 
 

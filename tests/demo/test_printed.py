@@ -39,8 +39,6 @@ def calls() -> Iterator[tuple[str, str]]:
 
 @dataclass
 class Play:
-    """A terminal beside the demo."""
-
     demo: Played
     variables: dict[str, str] = field(default_factory=dict)
 

@@ -58,7 +58,6 @@ def test_every_table_can_be_dumped() -> None:
 
 
 def fill(apps: Any) -> None:
-    """Make a row in each table."""
     made: dict[str, Any] = {"auth.User": apps.get_model("auth", "User").objects.get_or_create(username="ada")[0]}
     models = (model for app in OURS for model in apps.get_app_config(app).get_models())
     waiting = [model for model in models if model._meta.managed and not model._meta.proxy]

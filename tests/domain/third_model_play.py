@@ -150,7 +150,6 @@ def labels_of_the_column() -> list[str]:
 
 
 def choose_stage(record: Any, label: str) -> None:
-    """A person on the board."""
     sandbox.act("edit", item_id=record.monday_id, column_id="stage", value={"label": label})
     call_command("sync_reconcile")
     record.refresh_from_db()

@@ -28,13 +28,11 @@ class Owner:
         )
 
     def make(self, column_id: str, title: str, kind: str = "text") -> None:
-        """A new column."""
         document = """mutation ($b: ID!, $t: String!, $i: String!, $k: ColumnType!)
             { create_column(board_id: $b, title: $t, column_type: $k, id: $i) { id } }"""
         self.world.sandbox.query(document, b=self.world.board_id(), t=title, i=column_id, k=kind)
 
     def retitle(self, column_id: str, title: str) -> None:
-        """A column's new title."""
         document = """mutation ($b: ID!, $c: String!, $t: String!)
             { change_column_title(board_id: $b, column_id: $c, title: $t) { id } }"""
         self.world.sandbox.query(document, b=self.world.board_id(), c=column_id, t=title)

@@ -19,7 +19,6 @@ def held(world: World, contact: Contact) -> dict[str, Any]:
 
 
 def save(contact: Contact, **values: Any) -> None:
-    """Somebody saves other values."""
     contact.refresh_from_db()
     for name, value in values.items():
         setattr(contact, name, value)

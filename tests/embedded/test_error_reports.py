@@ -29,8 +29,6 @@ PERSON = "ada@example.test"
 
 
 class _Take(Quiet):
-    """Sentry's door."""
-
     def reply(self) -> None:
         body = self.body()
         if self.headers.get("Content-Encoding") == "gzip":
@@ -76,7 +74,6 @@ def children() -> Iterator[list[Child]]:
 
 
 def keys(value: Any) -> set[str]:
-    """All names in it, at any depth."""
     if isinstance(value, dict):
         return set(value).union(*map(keys, value.values()))
     return set().union(*map(keys, value)) if isinstance(value, list) else set()

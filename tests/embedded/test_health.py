@@ -26,7 +26,6 @@ def check(name: str, folder: Path, **env: str) -> subprocess.CompletedProcess[st
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Another project's folder."""
     monkeypatch.setattr(health, "FOLDER", tmp_path / "var" / "alive")
     return tmp_path
 
@@ -75,7 +74,6 @@ class Answer(Quiet):
 
 @pytest.fixture
 def web(monkeypatch: pytest.MonkeyPatch) -> Iterator[HTTPServer]:
-    """A web process on PORT."""
     with serving(HTTPServer(("127.0.0.1", 0), Answer)) as server:
         server.status = 200  # type: ignore[attr-defined]
         monkeypatch.setenv("PORT", str(server.server_port))

@@ -22,7 +22,6 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture
 def browser(client: Client, mary: User) -> Client:
-    """Mary, signed in."""
     client.force_login(mary)
     return client
 

@@ -25,13 +25,11 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture
 def link() -> BoardLink:
-    """The contacts' board."""
     return BoardLink.objects.create(entity_type="contact", board_id="1", match_key="email")
 
 
 @pytest.fixture
 def moved_clock(transactional_db: None) -> Iterator[None]:
-    """The clock, which is put back."""
     yield
     reset_clock()
 

@@ -21,7 +21,6 @@ BOARD = "7786780000"
 
 @pytest.fixture(autouse=True)
 def board(db: None) -> BoardLink:
-    """The contacts' board."""
     return BoardLink.objects.create(entity_type="contact", board_id=BOARD, npd_id_column="npd_id", match_key="email")
 
 

@@ -15,13 +15,11 @@ __all__ = ["asked", "choose", "pat", "quiet_passes", "take_away"]
 
 @pytest.fixture
 def pat(world: World) -> Any:
-    """Who settles conflicts."""
     return world.administrator("pat")
 
 
 @pytest.fixture
 def person(world: World) -> User:
-    """Who opens the pages."""
     return User.objects.create_superuser("ada", "ada@example.test", "long-enough-1", first_name="Ada")
 
 

@@ -25,7 +25,6 @@ REFUSED = "/admin/sync/ignoreditem/"
 
 @pytest.fixture
 def admin_client(client: Client, pat: Any) -> Client:
-    """The administrator's browser."""
     client.force_login(pat)
     return client
 

@@ -34,7 +34,6 @@ def bearer(**headers: str) -> dict[str, str]:
 
 
 def scrape(**headers: str) -> Figures:
-    """What Prometheus gets."""
     answer = Client().get("/metrics", headers=bearer(**headers))
     assert answer.status_code == 200, answer.content
     return Figures(answer.content.decode())

@@ -20,7 +20,6 @@ MOST_QUERIES = 15
 
 
 def board(entity_type: str, **values: Any) -> BoardLink:
-    """A board that is set up."""
     defaults = {"board_id": f"1-{entity_type}", "npd_id_column": "npd_id", "match_key": "name"}
     return BoardLink.objects.create(entity_type=entity_type, **defaults | values)
 

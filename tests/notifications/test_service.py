@@ -52,7 +52,6 @@ def boards(db: None, settings: Any) -> Iterator[None]:
 
 
 def later(**span: float) -> None:
-    """Move the one clock on."""
     stop_clock(sync_now() + timedelta(**span))
 
 
@@ -68,7 +67,6 @@ def ada() -> User:
 
 
 def fails(name: str, error: str = "Monday has no room for “x”.") -> SyncQueue:
-    """A job that failed."""
     record = states.synced(name, f"5{SyncQueue.objects.count():03d}{name}")
     return SyncQueue.objects.create(
         entity_type="contact", entity_id=record.pk, direction="to_monday", status="failed", error_message=error,

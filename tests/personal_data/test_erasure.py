@@ -39,7 +39,6 @@ TRACES = ("Hara-Lind", "aenne.lind", "old.lind", "secret.lind", "555-0172", "pre
 
 @pytest.fixture
 def dora(world: World) -> User:
-    """An administrator."""
     administrator: User = world.administrator("dora")
     return administrator
 

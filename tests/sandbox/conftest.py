@@ -62,7 +62,6 @@ class Simulator:
         )
 
     def ask(self, document: str, **variables: Any) -> dict[str, Any]:
-        """The whole answer."""
         answer: dict[str, Any] = self.post(document, variables).json()
         return answer
 
@@ -73,7 +72,6 @@ class Simulator:
         return answer["data"]
 
     def refusal(self, document: str, **variables: Any) -> dict[str, Any]:
-        """The one error of an answer."""
         answer = self.ask(document, **variables)
         assert len(answer.get("errors", [])) == 1, answer
         error: dict[str, Any] = answer["errors"][0]
@@ -272,5 +270,4 @@ def receiver() -> Iterator[Receiver]:
 
 
 def names(simulator: Simulator) -> list[str]:
-    """The items of the first board."""
     return [item["name"] for item in simulator.read("boards")[0]["items"]]

@@ -31,7 +31,6 @@ def running_hand() -> Iterator[Hand]:
 
 @pytest.fixture
 def site(quiet_site: Site) -> Site:
-    """Celery's worker and beat rest."""
     return quiet_site
 
 

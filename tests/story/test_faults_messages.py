@@ -61,13 +61,11 @@ def test_with_the_broker_off_for_a_whole_run_saves_succeed_and_cron_or_drain_car
 
 
 def ready(site: Site) -> dict[str, object]:
-    """What the readiness probe says."""
     found: dict[str, object] = requests.get(site.path("/readyz"), timeout=10).json()
     return found
 
 
 def cron(site: Site) -> dict[str, int]:
-    """An outside scheduler's call."""
     secret = {"Authorization": f"Bearer {used.CRON_SECRET}"}
     found: dict[str, int] = requests.post(site.path("/cron/sync-queue"), headers=secret, timeout=60).json()
     return found

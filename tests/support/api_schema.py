@@ -62,7 +62,6 @@ def document() -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    """Of several forms any may fit."""
     if isinstance(value, list):
         return [_plain(one) for one in value]
     if not isinstance(value, dict):

@@ -43,7 +43,6 @@ class Kind:
 
     @property
     def entity_type(self) -> str:
-        """contact, organization …"""
         return self.model.entity_type()
 
     @property
@@ -71,7 +70,6 @@ class Writers:
             assert kind.records.filter(name=name).update(**{kind.field: self.number()}) == 1, name
 
     def number(self) -> str:
-        """The next value."""
         return f"{next(self._numbers):05}"
 
 

@@ -41,7 +41,6 @@ class Backups:
         self._use(self.restored)
 
     def forget(self) -> None:
-        """The test's own database again."""
         self._use(self.name)
         self._outside("DROP DATABASE IF EXISTS {} WITH (FORCE)")
 

@@ -13,8 +13,6 @@ from sync.registry import EntitySpec, MappingSpec
 
 
 class Deal(SyncedModel):
-    """Something that is sold."""
-
     name = models.CharField(max_length=255)
     stage = models.CharField(max_length=30, blank=True, default="")
     due = models.DateField(null=True, blank=True)

@@ -28,7 +28,6 @@ def watch(leader: int) -> None:
 
 
 def close() -> None:
-    """The run ends."""
     while _guardians:
         _guardians.pop().communicate(timeout=10)
 

@@ -15,7 +15,6 @@ def staff_who_may(*codenames: str, name: str = "clerk") -> User:
 
 
 def api_of(user: User) -> APIClient:
-    """This person's program."""
     client = APIClient()
     client.force_authenticate(user)
     return client
@@ -42,7 +41,6 @@ OWN_GROUPS = {
 
 
 def own_group(name: str) -> Group:
-    """Return such a group."""
     group = Group.objects.get_or_create(name=name)[0]
     rights = OWN_GROUPS["view"] + OWN_GROUPS[name]
     group.permissions.set(Permission.objects.filter(codename__in=rights))

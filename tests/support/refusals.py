@@ -10,7 +10,6 @@ from sync.monday.errors import ErrorKind, MondayError
 
 @contextmanager
 def refusal(kind: ErrorKind, match: str | None = None) -> Iterator[pytest.ExceptionInfo[MondayError]]:
-    """Expect an error of this kind."""
     with pytest.raises(MondayError, match=match) as caught:
         yield caught
     assert caught.value.kind is kind

@@ -29,7 +29,6 @@ END $$;"""
 
 
 def keep_groups() -> None:
-    """Once, right after `migrate`."""
     with connection.cursor() as cursor:
         cursor.execute(KEEP_GROUPS)
 
@@ -95,7 +94,6 @@ class KeptRows:
         self._statement = QUIETLY.format(" ".join([*statements, MOVE_DELIVERIES.format(then=then)]))
 
     def put_back(self) -> None:
-        """Into the empty tables."""
         with connection.cursor() as cursor:
             cursor.execute(self._statement)
 

@@ -17,7 +17,6 @@ class Sandbox:
 
     @property
     def api_url(self) -> str:
-        """What MONDAY_API_URL must be."""
         return f"{self.url}/v2"
 
     def control(self, name: str, method: str = "POST", /, **body: Any) -> Any:

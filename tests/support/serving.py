@@ -13,14 +13,12 @@ class Quiet(BaseHTTPRequestHandler):
     """Logs nothing; what is asked is answered by `reply`."""
 
     def do_GET(self) -> None:
-        """A question like any other."""
         self.reply()
 
     def do_POST(self) -> None:
         self.reply()
 
     def reply(self) -> None:
-        """Answer, by `answer`."""
         raise NotImplementedError
 
     def answer(self, body: bytes = b"", status: int = 200) -> None:

@@ -150,7 +150,6 @@ class Processes:
         child.finish(time.monotonic() + 15)
 
     def stop(self) -> None:
-        """End all, at the end of the run."""
         self._signal(signal.SIGCONT)
         stop_all(list(self.children.values()), seconds=5)
 
@@ -218,7 +217,6 @@ class Site:
         self.manage("monday_setup")
 
     def begin(self) -> None:
-        """Serve what `fill` has made."""
         from django.contrib.auth import get_user_model
 
         from sync.models import ApiToken

@@ -103,7 +103,6 @@ class World:
 
     @staged
     def administrator(self, name: str, **more: str) -> Any:
-        """Who may do everything."""
         return get_user_model().objects.create_superuser(name, f"{name}@example.com", "x", **more)
 
     @staged
@@ -154,7 +153,6 @@ class World:
         return self.work(*records, **passed)
 
     def settle(self, *records: Any) -> WorkSummary:
-        """Every wait passes, and `work`."""
         self.wait_out()
         return self.work(*records)
 
@@ -271,7 +269,6 @@ class World:
         return found
 
     def board_id(self, entity_type: str = "contact") -> str:
-        """The id of the type's board."""
         return self.link(entity_type).board_id
 
     def calls(self, kind: str | None = None) -> int:
@@ -279,11 +276,9 @@ class World:
         return sum(kind in (None, call["kind"]) for call in self.sandbox.calls())
 
     def ledger(self, record: Any) -> SyncMetadata:
-        """The record's row of the ledger."""
         return SyncMetadata.objects.get(entity_type=record.entity_type(), entity_id=str(record.pk))
 
     def row(self, record: Any) -> SyncQueue:
-        """The record's newest queue row."""
         found = SyncQueue.objects.filter(entity_id=record.pk).order_by("-id").first()
         assert found is not None
         return found
@@ -305,7 +300,6 @@ class World:
         assert not Intent.objects.filter(state="open", deadline__gt=_now()).exists()
 
     def mon_pause(self) -> MondayAccount:
-        """The account's state."""
         return breaker.monday_account()
 
 

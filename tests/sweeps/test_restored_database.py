@@ -96,7 +96,6 @@ class Day:
         return Contact.objects.get(email=f"{who}@x.test")
 
     def npd(self, **roles: str) -> None:
-        """Edits in NPD, each saved."""
         for who, role in roles.items():
             Contact.objects.filter(email=f"{who}@x.test").update(role_title=role)
 

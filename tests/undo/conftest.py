@@ -14,7 +14,6 @@ MOVED = {
 
 @pytest.fixture
 def dora(world: World) -> User:
-    """An administrator of NPD."""
     return world.administrator("dora", first_name="Dora", last_name="Demo")
 
 

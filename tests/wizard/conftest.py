@@ -39,7 +39,6 @@ def quiet(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def person(db: None) -> User:
-    """An administrator."""
     return User.objects.create_superuser("dora", "dora@example.com", "x")
 
 

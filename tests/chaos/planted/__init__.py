@@ -42,7 +42,6 @@ BUGS: dict[str, Bug] = {}
 
 
 def bug(name: str, what: str, *, act: Act) -> Bug:
-    """Make a bug known."""
     BUGS[name] = Bug(name, what, act)
     return BUGS[name]
 
