@@ -13,7 +13,7 @@ from sync.registry import entity
 from sync.state import record_view
 from sync.state.record_view import FieldReason, Part, RecordState, RecordView, filter_by_health, health_counts
 from tests.admin import states
-from tests.metrics.test_gauges import noon
+from tests.metrics.test_page import noon
 
 __all__ = ["noon"]
 

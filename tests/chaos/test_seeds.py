@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from tests.chaos.arena import Arena
-from tests.chaos.generating import generate
-from tests.chaos.run import run
+from tests.chaos.generating import ACTS, generate
+from tests.chaos.planted import BUGS, load, owner_of
+from tests.chaos.run import STEPS, run
 from tests.chaos.script import Script, read_all
 from tests.support.servers import FOLDER
 
@@ -39,3 +40,16 @@ def _judge(arena: Arena, script: Script, name: str) -> None:
         KEPT.mkdir(parents=True, exist_ok=True)
         (KEPT / f"{name}.json").write_text(result.script.to_json())
     assert not result.violations, result.words()
+
+
+def test_the_seeds_that_are_always_played_use_every_step() -> None:
+    scripts = [generate(seed) for seed in WITH_EVERY_STEP]
+    assert {step.do for script in scripts for step in script.steps} == set(STEPS)
+    assert all(weight > 0 for weight, _ in ACTS.values())
+
+
+def test_every_place_of_a_planted_bug_is_still_a_function() -> None:
+    load()
+    for place in (place for planted in BUGS.values() for place, _ in planted.places):
+        owner, attribute = owner_of(place)
+        assert callable(getattr(owner, attribute)), place

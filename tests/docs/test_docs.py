@@ -2,6 +2,7 @@
 
 import importlib
 import itertools
+import os
 import re
 from collections.abc import Callable, Iterable, Iterator
 from functools import cache
@@ -14,6 +15,7 @@ from config.celery import app
 from config.environment import SECRETS, VARIABLES
 from tests.architecture.test_arrows import FLOORS
 from tests.architecture.test_arrows import OURS as ROOMS
+from tests.support.api_schema import document
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")])
@@ -254,3 +256,31 @@ def test_every_picture_says_in_words_what_it_shows() -> None:
     silent = [tag for page in PAGES for tag in re.findall(r"<img[^>]*>", prose(page)) if ' alt="' not in tag]
     silent += [page.name for page in PAGES if "![](" in prose(page)]
     assert not silent
+
+
+PAGE = Path(__file__).resolve().parents[2] / "docs/reference/http.md"
+BEGIN, END = "<!-- operations: written by its test, tests/docs/test_docs.py -->\n", "<!-- /operations -->"
+PREFIX = "/api/v1/"
+LIKE_CONTACTS = "organizations"
+
+
+def listed() -> str:
+    """A row a subject, with its addresses and their methods; what other types have alike is left out."""
+    paths = {path.removeprefix(PREFIX): " ".join(map(str.upper, item)) for path, item in document()["paths"].items()}
+    rows: dict[str, list[str]] = {}
+    for path, methods in paths.items():
+        if not path.startswith(LIKE_CONTACTS) or path.replace(LIKE_CONTACTS, "contacts") not in paths:
+            subject = re.match(r"(?:sync/)?[^/]+/?", path)[0]  # type: ignore[index]
+            rest = path.removeprefix(subject)
+            rows.setdefault(subject, []).append(f"`{rest}` {methods}" if rest else methods)
+    written = [f"| `{subject}` | {' · '.join(found)} |" for subject, found in rows.items()]
+    return "\n".join(["", "| under | addresses |", "|---|---|", *written, "", ""])
+
+
+def test_the_reference_lists_every_address_of_the_api() -> None:
+    before, rest = PAGE.read_text().split(BEGIN)
+    written, after = rest.split(END)
+    if os.environ.get("RECORD") == "1":
+        PAGE.write_text(f"{before}{BEGIN}{listed()}{END}{after}")
+        return
+    assert written == listed(), "where that is meant: RECORD=1 make test ARGS=tests/docs/test_docs.py"

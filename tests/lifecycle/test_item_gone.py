@@ -14,6 +14,7 @@ from sync.clock import sync_now
 from sync.models import BoardLink, Decision, SyncQueue, Tombstone, WebhookEvent
 from sync.records.authors import monday_editor_name, monday_users
 from sync.records.item_links import RECREATE_KEY, request_recreation_many
+from tests.engine.test_relations import cell, connected
 from tests.lifecycle.conftest import asked, choose, quiet_passes, take_away
 from tests.support.world import TOM, World
 
@@ -228,3 +229,44 @@ def test_what_is_shown_of_a_removed_item_is_when_a_person_did_it_and_the_quiet_t
     line = Decision.objects.get(entity_id=contact.pk, kind="removed")
     assert (abs(line.done_at - done) < timedelta(minutes=1), line.at - done > timedelta(minutes=10)) == (True, True)
     assert Contact.objects.filter(pk=contact.pk).exists()
+
+
+__all__ = ["connected"]
+
+
+def settled(world: World) -> None:
+    for _ in range(3):
+        world.hear()
+
+
+def test_a_removal_of_which_nothing_is_known_in_npd_empties_nothing_there(connected: World) -> None:
+    """No webhook tells of it, and the organization's sync is off: only the item itself says why the cell is empty."""
+    acme, beta = Organization.objects.create(name="Acme"), Organization.objects.create(name="Beta")
+    contact = connected.linked(organization=acme)
+    Organization.objects.filter(pk=acme.pk).update(sync_enabled=False)
+    connected.work()
+    acme.refresh_from_db()
+    connected.pass_time(minutes=3)
+    connected.sandbox.act("delete", item_id=acme.monday_id)
+    calls = connected.calls()
+    connected.look(contact)
+    assert connected.calls() - calls == 2, "the contact's item, and the one that its cell named"
+    contact.refresh_from_db()
+    assert contact.organization == acme
+    assert connected.ledger(contact).blocked_fields["organization"]["code"] == "relation"
+    connected.save(contact, organization=beta)
+    settled(connected)
+    assert (cell(connected, contact), connected.status(contact)) == ("Beta", "synced")
+
+
+def test_a_deleted_record_is_named_by_nobody_any_more_on_either_side(connected: World, pat: Any) -> None:
+    acme = Organization.objects.create(name="Acme")
+    contact = connected.linked(organization=acme)
+    take_away(connected, acme, "delete")
+    quiet_passes(connected)
+    choose(asked(acme.pk), pat, "monday")
+    connected.work()
+    settled(connected)
+    assert connected.status(contact) == "synced", connected.ledger(contact).blocked_fields
+    assert contact.organization is None
+    assert cell(connected, contact) == ""

@@ -8,6 +8,7 @@ from django.contrib.auth.models import User
 from django.urls import reverse
 from playwright.sync_api import expect
 
+from sync.models import BoardLink, UnmatchedItem
 from tests.support.pages import barriers
 from tests.support.world import World
 
@@ -64,4 +65,33 @@ def test_a_change_is_found_by_its_field_and_taken_back_while_the_form_keeps_what
     act.locator(".npd-act-fields .npd-act-undone", has_text="Head").wait_for()
     act.locator(".npd-act-fields").get_by_role("link", name=re.compile("^Undo… ?: Notes")).wait_for()
     assert not barriers(page)
+    assert not errors
+
+
+HALF_A_MINUTE = 31_000
+LIST = "/admin/sync/unmatcheditem/"
+
+
+def strangers(world: World, *names: str) -> list[UnmatchedItem]:
+    BoardLink.objects.update(creates_records=False)
+    items = [world.add(name, role_title="Buyer") for name in names]
+    world.hear(seconds=11)
+    world.work(seconds=301)
+    return [UnmatchedItem.objects.get(item_id=item) for item in items]
+
+
+def test_an_open_list_counts_anew_what_is_added(world: World, person: User, open_page: Any) -> None:
+    strangers(world, "One")
+    page, errors = open_page(390, "dark")
+    page.clock.install()
+    page.goto(LIST)
+    assert "1 unmatched item" in page.locator("#npd-pagination").inner_text()
+    world.add("Two")
+    world.hear()
+    page.clock.fast_forward(HALF_A_MINUTE)
+    page.get_by_role("link", name="Two, on Monday, in a new tab").wait_for()
+    page.get_by_text("2 unmatched items").wait_for()
+    # The boxes of rows that came in by themselves work as those of the first ones.
+    page.locator("input.action-select").first.check()
+    page.get_by_text("1 of 2 selected").wait_for()
     assert not errors

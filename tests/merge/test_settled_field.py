@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from npd.models import Contact
-from sync.merge import Action, FieldDecision
+from sync.merge import Action, FieldDecision, FieldSides, Side, Unknown
 from sync.models import FieldMapping
 from sync.monday.board_items import Item, Reading
 from sync.monday.columns import make_converter
@@ -75,3 +75,33 @@ def test_a_field_that_waits_keeps_the_base_that_its_intents_left(why: dict[str, 
     base = {"local": {"role_title": "Old"}, "remote": "Old"}
     found = settled(Action.PULL, base=base, **TAKEN, **why)
     assert found == FieldSettlement(base=base)
+
+
+UNKNOWN = Unknown("It can't be read.")
+
+
+@pytest.mark.parametrize(
+    ("local", "remote", "base", "said"),
+    [
+        ("a", "a", ("a", "a"), "local_stands remote_stands stand equal"),
+        ("b", "a", ("a", "a"), "local_changed remote_stands differ"),
+        ("a", "b", ("a", "a"), "remote_changed local_stands differ"),
+        ("b", "b", ("a", "a"), "local_changed remote_changed equal"),
+        (None, "a", ("a", "a"), "local_changed remote_stands differ"),
+        # Monday keeps it in another form: each side is compared with its own half.
+        ("+4312", "12", ("+4312", "12"), "local_stands remote_stands stand differ"),
+        # Without a base both halves count as empty.
+        (None, None, None, "equal"),
+        ("a", None, None, "local_changed differ"),
+        ("a", "b", None, "local_changed remote_changed differ"),
+        # Of what isn't known nothing is said.
+        (UNKNOWN, "a", ("a", "a"), "remote_stands"),
+        ("a", UNKNOWN, ("a", "a"), "local_stands"),
+        ("b", "b", (UNKNOWN, UNKNOWN), "equal"),
+        (UNKNOWN, UNKNOWN, None, ""),
+    ],
+)
+def test_a_field_s_sides(local: Side, remote: Side, base: tuple[Side, Side] | None, said: str) -> None:
+    sides = FieldSides(local, remote, base)
+    names = ["local_changed", "remote_changed", "local_stands", "remote_stands", "stand", "equal", "differ"]
+    assert {name for name in names if getattr(sides, name)} == set(said.split())

@@ -1,17 +1,31 @@
 """The page itself: who may read it, what form it has, what it costs, and what it never says."""
 
 import uuid
-from datetime import timedelta
+from collections.abc import Callable
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 from django.test import Client
 
+from conflicts.models import SyncConflict
 from npd.models import Contact, Organization
+from sync.choices import ApprovalKind, ApprovalState
 from sync.clock import sync_now
-from sync.models import ApiBudget, BoardLink, QueuePause, SyncMetadata, SyncQueue
+from sync.models import (
+    ApiBudget,
+    ApiUsage,
+    ApprovalRequest,
+    BoardLink,
+    MondayAccount,
+    QueuePause,
+    SyncMetadata,
+    SyncQueue,
+)
+from sync.queue import SyncQueueService
 from tests.api.conftest import code_of, error_of
 from tests.metrics.conftest import Figures, bearer, scrape
+from tests.support.clock import move_clock
 from tests.support.rows import queries_of
 
 pytestmark = pytest.mark.django_db
@@ -96,3 +110,163 @@ def test_no_label_holds_what_people_wrote(contact_of_a_person: Contact) -> None:
 def contact_of_a_person() -> Contact:
     navy = Organization.objects.create(name="Navy")
     return Contact.objects.create(name="Ada", email="ada@example.test", organization=navy)
+
+
+CONTACT = {"board": "contact"}
+
+
+@pytest.fixture
+def noon(db: None) -> None:
+    """It is 12:00 UTC tomorrow: a day that ends soon is paced otherwise. The test's transaction takes it back."""
+    now = sync_now()
+    wait = (now + timedelta(days=1)).replace(hour=12, minute=0, second=0, microsecond=0) - now
+    move_clock(wait)
+
+
+@pytest.fixture
+def link(noon: None) -> BoardLink:
+    return board("contact", board_id="4711")
+
+
+def row(**values: Any) -> SyncQueue:
+    return SyncQueue.objects.create(**{"entity_type": "contact", "entity_id": uuid.uuid4(), **values})
+
+
+def test_jobs_are_counted_by_status(link: BoardLink) -> None:
+    for attempts in (0, 0, 3):
+        row(attempts=attempts)
+    row(status="in_progress", last_attempt=sync_now() - timedelta(seconds=40), lease_token=uuid.uuid4())
+    row(status="failed", attempts=5)
+    row(status="completed")
+    figures = scrape()
+    assert figures.by("status", "jobs", **CONTACT) == {"pending": 3, "in_progress": 1, "failed": 1}
+    assert 40 <= (figures.value("oldest_claim_seconds", **CONTACT) or 0) < 60
+
+
+def after(**span: float) -> datetime:
+    return sync_now() + timedelta(**span)
+
+
+def paused(**what: str) -> QueuePause:
+    return QueuePause.objects.create(paused_by="mary", **what)
+
+
+def spent(**limits: Any) -> ApiBudget:
+    return ApiBudget.objects.create(id=1, **limits)
+
+
+def minute_has_points_for_others_only(link: BoardLink) -> None:
+    """There would be room for this board, but one that has waited longer wants what is left of the minute."""
+    now = sync_now()
+    BoardLink.objects.update(last_pass_at=now)
+    board("organization", last_pass_at=now - timedelta(hours=1))
+    row(entity_type="organization")
+    ApiBudget.objects.create(id=1, points_limit=1_000_000, points=850_000, points_end=now + timedelta(seconds=40))
+
+
+def changes_are_gathered(link: BoardLink) -> None:
+    now = sync_now()
+    BoardLink.objects.update(last_pass_at=now)
+    ApiBudget.objects.create(id=1, day_limit=1000, day=now.date(), day_calls=900)
+    ApiUsage.objects.create(slot=now - timedelta(minutes=20), entity_type="contact", calls=400, passes=200)
+
+
+STATES: dict[str, tuple[Callable[[BoardLink], Any], str]] = {
+    "the board can be worked": (lambda link: None, ""),
+    "the account is paused": (
+        lambda link: MondayAccount.objects.create(id=1, stopped_until=after(minutes=3)),
+        "account",
+    ),
+    "the account was paused": (lambda link: MondayAccount.objects.create(id=1, stopped_until=after(seconds=-30)), ""),
+    "the board is blocked": (lambda link: BoardLink.objects.update(blocked_until=after(minutes=3)), "blocked"),
+    "the board is missing": (lambda link: BoardLink.objects.update(npd_id_column=""), "no_board"),
+    "everything is paused": (lambda link: paused(), "paused"),
+    "the board is paused": (lambda link: paused(entity_type="contact"), "paused"),
+    "another board is paused": (lambda link: paused(entity_type="organization"), ""),
+    "the day is used up": (lambda link: spent(day_limit=200, day=sync_now().date(), day_calls=199), "allowance"),
+    "the minute is used up": (
+        lambda link: spent(minute_limit=100, minute_calls=100, minute_ends=after(seconds=40)),
+        "gathering",
+    ),
+    "the minute has points for others only": (minute_has_points_for_others_only, "gathering"),
+    "changes are gathered": (changes_are_gathered, "gathering"),
+}
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_due_means_the_same_as_in_the_statistics_and_a_standstill_says_its_kind(link: BoardLink, state: str) -> None:
+    make, kind = STATES[state]
+    row(next_retry=sync_now() - timedelta(seconds=90))
+    row(next_retry=sync_now() - timedelta(seconds=20), direction="to_npd")
+    make(link)
+    figures, stats = scrape(), SyncQueueService().get_queue_stats()
+    assert sum(figures.by("board", "jobs_due").values()) == stats["due"]
+    oldest = max(figures.by("board", "oldest_due_seconds").values(), default=0.0)
+    assert oldest == pytest.approx(stats["oldest_due_seconds"], abs=2)
+    assert figures.by("reason", "board_waits", **CONTACT) == ({kind: 1} if kind else {})
+
+
+def test_without_a_token_no_board_is_worked(link: BoardLink, settings: Any) -> None:
+    settings.MONDAY_API_KEY = ""
+    row()
+    figures = scrape()
+    assert figures.by("reason", "board_waits", **CONTACT) == {"not_configured": 1}
+    assert figures.value("jobs_due", **CONTACT) == 0
+
+
+def test_passes_and_sweeps_tell_when_they_last_were(link: BoardLink) -> None:
+    assert scrape().value("last_pass_timestamp_seconds", **CONTACT) is None
+    now = sync_now()
+    BoardLink.objects.update(last_pass_at=now, swept_at=now, silence="No webhook came since Tuesday.")
+    figures = scrape()
+    for name in ("last_pass_timestamp_seconds", "last_sweep_timestamp_seconds"):
+        assert figures.value(name, **CONTACT) == pytest.approx(now.timestamp())
+    assert figures.value("webhooks_silent", **CONTACT) == 1
+
+
+def test_the_account_is_stopped_until_a_probe_was_answered() -> None:
+    assert scrape().value("account_stopped") == 0
+    account = MondayAccount.objects.create(id=1, stopped_until=after(minutes=1))
+    assert scrape().value("account_stopped") == 1
+    MondayAccount.objects.filter(pk=account.pk).update(stopped_until=sync_now())
+    assert scrape().value("account_stopped") == 0
+    # Nobody calls before a probe was answered, whatever the hour.
+    MondayAccount.objects.filter(pk=account.pk).update(needs_probe=True)
+    assert scrape().value("account_stopped") == 1
+
+
+def test_the_quota_is_told_as_far_as_it_is_known() -> None:
+    assert scrape().value("api_calls_limit") is None
+    ApiBudget.objects.create(id=1, day_limit=1000, day=sync_now().date(), day_calls=300, others_calls=100)
+    figures = scrape()
+    assert figures.value("api_calls_today") == 400
+    assert figures.value("api_calls_limit") == 1000
+
+
+def test_records_are_counted_by_status_and_what_is_open_by_kind(link: BoardLink) -> None:
+    Contact.objects.create(name="Ann")
+    Contact.objects.create(name="Bob", sync_enabled=False)
+    Organization.objects.create(name="Navy")
+    values = {"monday_item_id": "1", "npd_data": {}, "monday_data": {}, "conflict_fields": ["name"]}
+    for kind, resolved_at in (("fields", None), ("delete", None), ("fields", sync_now())):
+        SyncConflict.objects.create(
+            entity_type="contact", entity_id=uuid.uuid4(), kind=kind, resolved_at=resolved_at, **values
+        )
+    for state in (ApprovalState.PENDING, ApprovalState.PENDING, ApprovalState.DONE):
+        ApprovalRequest.objects.create(
+            entity_type="contact", entity_id=uuid.uuid4(), kind=ApprovalKind.ITEMS, state=state
+        )
+    figures = scrape()
+    assert figures.by("status", "records", board="contact") == {"pending": 1, "disabled": 1}
+    assert figures.by("status", "records", board="organization") == {"pending": 1}
+    waiting = figures.by("kind", "attention", **CONTACT)
+    assert {kind: number for kind, number in waiting.items() if number} == {"conflict": 2, "approval": 2}
+
+
+def test_the_last_nightly_comparison_is_told(link: BoardLink) -> None:
+    assert scrape().value("records_different", **CONTACT) is None
+    verified_at = sync_now() - timedelta(hours=1)
+    BoardLink.objects.update(verified_at=verified_at, verified_records=50, differed_records=1)
+    figures = scrape()
+    assert figures.value("records_different", **CONTACT) == 1
+    assert figures.value("last_comparison_timestamp_seconds", **CONTACT) == pytest.approx(verified_at.timestamp())

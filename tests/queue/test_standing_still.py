@@ -14,7 +14,7 @@ from sync.models import BoardLink, MondayAccount
 from sync.monday.errors import CONNECTION_LOST, MondayError
 from sync.records import availability
 from tests.admin import states
-from tests.metrics.test_gauges import changes_are_gathered, noon
+from tests.metrics.test_page import changes_are_gathered, noon
 
 __all__ = ["noon"]
 

@@ -1,9 +1,17 @@
-"""Monday changes what it is sent before it stores it: case, spaces, tags, characters."""
+"""What Monday changes before it stores it: case, spaces, tags, characters; and the day of a date with a time."""
+
+from datetime import date
 
 import pytest
 
 from sandbox.faults import ALTERATIONS
+from sync.limits import breaker
+from sync.models import MondayAccount
+from sync.monday.usage import AccountInfo
+from tests.engine.test_column_types import deal, sales, with_deals
 from tests.support.world import World
+
+__all__ = ["sales", "with_deals"]
 
 
 def altering(world: World, how: str, *columns: str) -> None:
@@ -71,3 +79,46 @@ def test_a_reason_names_what_nobody_sees(world: World) -> None:
     altering(world, "cut")
     world.save(ann, role_title="Head\u200b of sales")
     assert "“Head[zero width space] of sales”" in world.ledger(ann).altered["role_title"]["reason"]
+
+
+SEEN = [
+    ("Asia/Tokyo", {"date": "2026-01-31", "time": "23:00:00"}, date(2026, 2, 1), "2026-02-02 23:00"),
+    ("America/Los_Angeles", {"date": "2026-02-02", "time": "05:00:00"}, date(2026, 2, 1), "2026-02-04 05:00"),
+    ("Asia/Kathmandu", {"date": "2026-01-31", "time": "18:30:00"}, date(2026, 2, 1), "2026-02-02 18:30"),
+    ("Europe/Berlin", {"date": "2026-03-28", "time": "23:30:00"}, date(2026, 3, 29), "2026-02-02 23:30"),
+    ("", {"date": "2026-01-31", "time": "23:00:00"}, date(2026, 1, 31), "2026-02-03 23:00"),
+    ("No/Such", {"date": "2026-01-31", "time": "23:00:00"}, date(2026, 1, 31), "2026-02-03 23:00"),
+    ("Asia/Tokyo", {"date": "2026-01-31"}, date(2026, 1, 31), "2026-02-03"),
+]
+
+
+@pytest.mark.parametrize(("zone", "cell", "day", "sent"), SEEN)
+def test_the_day_that_people_see(sales: World, zone: str, cell: dict[str, str], day: date, sent: str) -> None:
+    MondayAccount.objects.update_or_create(id=1, defaults={"time_zone": zone})
+    record = deal(sales, due=date(2026, 1, 20))
+    sales.edit(record, "due", cell)
+    sales.hear(record)
+    assert (record.due, sales.status(record)) == (day, "synced")
+    # Another day in NPD keeps the time that people see.
+    record.due = date(2026, 2, 3)
+    record.save()
+    sales.work()
+    assert (sales.values(record)["due"], sales.status(record)) == (sent, "synced")
+
+
+def test_the_time_zone_is_stored_where_the_token_is_tested(world: World) -> None:
+    breaker.store_account_info(AccountInfo(user_id="7", time_zone="Asia/Tokyo"))
+    assert MondayAccount.objects.get().time_zone == "Asia/Tokyo"
+    breaker.fetch_account_info()
+    assert MondayAccount.objects.get().time_zone == "UTC"
+
+
+@pytest.mark.parametrize(
+    "cell", [{"date": "0001-01-01", "time": "01:00:00"}, {"date": "9999-12-31", "time": "23:00:00"}]
+)
+def test_a_day_at_the_end_of_the_calendar_is_read(sales: World, cell: dict[str, str]) -> None:
+    MondayAccount.objects.update_or_create(id=1, defaults={"time_zone": "America/Los_Angeles"})
+    record = deal(sales, due=date(2026, 1, 20))
+    sales.edit(record, "due", cell)
+    sales.hear(record)
+    assert record.due in (date.fromisoformat(cell["date"]), date(9999, 12, 31))
