@@ -312,7 +312,7 @@ API_THROTTLE = env("API_THROTTLE")
 # Each is a pass at the highest priority, of two calls of the API quota.
 SYNC_NOW_THROTTLE = env("SYNC_NOW_THROTTLE")
 REST_FRAMEWORK = {
-    "DEFAULT_SCHEMA_CLASS": "sync.api.schema.ApiSchema",
+    "DEFAULT_SCHEMA_CLASS": "sync.api.errors.ApiSchema",
     "DEFAULT_AUTHENTICATION_CLASSES": [
         "sync.api.callers.ApiTokenAuthentication",
         "rest_framework.authentication.SessionAuthentication",

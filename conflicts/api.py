@@ -18,10 +18,9 @@ from rest_framework.response import Response
 from rest_framework.routers import SimpleRouter
 
 from conflicts import models, serializers
-from conflicts.context import RecordContext
+from conflicts.case import RecordContext
 from conflicts.models import SyncConflict
-from conflicts.resolution import DecidedTooLate, InvalidResolution, resolve
-from conflicts.undo import undo
+from conflicts.resolution import DecidedTooLate, InvalidResolution, resolve, undo
 from sync.api.errors import error_body
 from sync.api.record_endpoints import own_text
 from sync.api.views import ApiView, MayChange, ModelPermissions

@@ -9,8 +9,7 @@ from django.contrib.auth.models import User
 from conflicts.models import SyncConflict
 from conflicts.progress import conflict_progress
 from conflicts.reports import ConflictReport, FieldConflict
-from conflicts.resolution import resolve
-from conflicts.undo import undo
+from conflicts.resolution import resolve, undo
 from npd.models import Contact
 from sync.models import Decision
 from tests.conflicts.conftest import conflict_of, record, seen
