@@ -1,7 +1,5 @@
 """Signing in as a person does, for tests of what comes of it."""
 
-from __future__ import annotations
-
 import json
 from time import time
 from typing import Any

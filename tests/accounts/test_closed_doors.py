@@ -1,7 +1,5 @@
 """Every address of the site, as its routes have them: closed to strangers, and to pages of others."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator, Sequence
 from typing import Any

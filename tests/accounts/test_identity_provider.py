@@ -1,7 +1,5 @@
 """Signing in by the company's identity provider, which a server on this machine plays."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 from base64 import urlsafe_b64encode

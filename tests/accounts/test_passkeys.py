@@ -1,7 +1,5 @@
 """Passkeys, by a real browser whose authenticator is played."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

@@ -1,7 +1,5 @@
 """What a page may run: text is evaluated as a script in the admin's frame alone."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

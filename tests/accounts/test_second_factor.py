@@ -1,7 +1,5 @@
 """A code between the password and everything else: offered to everybody, asked of all where the setting says so."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

@@ -1,7 +1,5 @@
 """Signing in by password: who gets in, how often a wrong one is tried, and what a session may."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

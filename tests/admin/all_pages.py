@@ -1,7 +1,5 @@
 """Every page of the site, found by its addresses: a page that is added is among them without being named here."""
 
-from __future__ import annotations
-
 import uuid
 from collections.abc import Iterable, Iterator
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """A signed-in administrator, a configured Monday that nobody calls, and a world with every state."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

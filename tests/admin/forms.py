@@ -1,7 +1,5 @@
 """Reading a page's form as a browser does, and sending it back."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urljoin

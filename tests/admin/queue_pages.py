@@ -1,7 +1,5 @@
 """What the tests of jobs share: reading and using their list, and rows to put on it."""
 
-from __future__ import annotations
-
 import re
 import uuid
 from datetime import datetime

@@ -1,7 +1,5 @@
 """Records in every state that the admin can show, written straight into the tables."""
 
-from __future__ import annotations
-
 from datetime import timedelta
 from typing import Any
 

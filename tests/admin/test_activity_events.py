@@ -1,7 +1,5 @@
 """What happened to a board, to the sync as a whole or to somebody's account is a line of Activity, with who."""
 
-from __future__ import annotations
-
 from datetime import timedelta
 from typing import Any
 

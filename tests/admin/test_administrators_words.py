@@ -3,8 +3,6 @@
 Of all pages together test_html.py looks for them.
 """
 
-from __future__ import annotations
-
 import re
 from html.parser import HTMLParser
 from typing import Any

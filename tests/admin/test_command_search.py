@@ -1,7 +1,5 @@
 """Ctrl+K finds records as their lists do, only for who may view them, and at most twenty of a list."""
 
-from __future__ import annotations
-
 from functools import partial
 
 import pytest

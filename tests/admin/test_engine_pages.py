@@ -1,7 +1,5 @@
 """The engine's own pages: queue, boards, journal; what may be changed there and what may not."""
 
-from __future__ import annotations
-
 import re
 import uuid
 from typing import Any

@@ -1,7 +1,5 @@
 """The first page, the banner, the sidebar, the guide."""
 
-from __future__ import annotations
-
 import re
 from typing import Any
 

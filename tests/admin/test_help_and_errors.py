@@ -1,7 +1,5 @@
 """The help is pages of docs/, on the site; and what can't be shown is said inside the site's frame."""
 
-from __future__ import annotations
-
 import re
 from html import unescape
 from urllib.parse import urljoin

@@ -1,7 +1,5 @@
 """The history on a record's page, and where the id of Monday's request stands."""
 
-from __future__ import annotations
-
 import re
 import uuid
 from collections.abc import Sequence

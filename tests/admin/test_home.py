@@ -1,7 +1,5 @@
 """Home: its first line says what is wrong first, a line for each board, and what needs attention by cause."""
 
-from __future__ import annotations
-
 import re
 from datetime import timedelta
 from functools import partial

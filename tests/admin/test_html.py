@@ -3,8 +3,6 @@
 Nor does any name a command or a setting but to an administrator.
 """
 
-from __future__ import annotations
-
 import re
 from collections import Counter
 from collections.abc import Iterator

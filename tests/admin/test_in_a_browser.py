@@ -1,7 +1,5 @@
 """The admin's pages in a real browser: worked by the keyboard alone, and up to date without being in the way."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

@@ -1,7 +1,5 @@
 """Jobs: their list, retry, cancel and discard of ticked ones and of all that match, and who may; and pauses."""
 
-from __future__ import annotations
-
 import html
 import re
 import uuid

@@ -1,7 +1,5 @@
 """What is not shown: tabs and filters of nothing, pages of one's own for what only administrators ask for."""
 
-from __future__ import annotations
-
 import re
 from typing import Any
 

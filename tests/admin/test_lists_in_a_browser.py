@@ -1,7 +1,5 @@
 """Lists and their exports in a real browser."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

@@ -1,7 +1,5 @@
 """Addresses that nobody clicks: what can't be is refused with 400 or 404, never a failure of ours."""
 
-from __future__ import annotations
-
 import json
 import os
 import re

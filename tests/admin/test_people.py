@@ -1,7 +1,5 @@
 """Users and groups are for administrators alone, and one of these always remains; a link brings a colleague in."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 from smtplib import SMTPServerDisconnected

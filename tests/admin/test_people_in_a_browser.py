@@ -1,7 +1,5 @@
 """From a link to set a password to the first resolved conflict, and from a token to its use, in a real browser."""
 
-from __future__ import annotations
-
 import re
 from typing import Any
 

@@ -1,7 +1,5 @@
 """A record says what to do: one primary act in each state that is not in sync, and the field concerned is marked."""
 
-from __future__ import annotations
-
 import re
 from datetime import timedelta
 from typing import Any

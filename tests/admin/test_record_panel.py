@@ -1,7 +1,5 @@
 """The record's sync panel: sync off and on, direction, both sides field by field, what is open of it."""
 
-from __future__ import annotations
-
 from datetime import timedelta
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The five states of a record: told of one record and asked of the database they are the same, and what each means."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

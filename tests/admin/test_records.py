@@ -1,7 +1,5 @@
 """Contacts and organizations in the admin: badges, actions, the sync panel."""
 
-from __future__ import annotations
-
 import re
 from html import unescape
 from typing import Any

@@ -1,7 +1,5 @@
 """The schedule's pages are django-celery-beat's own, for superusers."""
 
-from __future__ import annotations
-
 import pytest
 from django.contrib import admin
 from django.test import Client

@@ -1,7 +1,5 @@
 """Ctrl+K in a real browser: opened from wherever, worked by arrows and Enter, and given back."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

@@ -1,7 +1,5 @@
 """A value has one spelling on every page, whichever is stored, and is not written for it."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pghistory

@@ -1,7 +1,5 @@
 """A form that was open while something else changed the record loses nothing of either."""
 
-from __future__ import annotations
-
 import re
 from typing import Any
 

@@ -1,7 +1,5 @@
 """A stop, as people meet it: on every page with its cause and the one button, in the inbox, and on Health."""
 
-from __future__ import annotations
-
 import re
 from datetime import timedelta
 from itertools import pairwise

@@ -1,7 +1,5 @@
 """A stop in a real browser: it comes to an open page, stands on every other, and is ended from whichever."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

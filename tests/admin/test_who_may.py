@@ -3,8 +3,6 @@
 The table here is that of docs/howto/people.md, which a test below holds it against.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable
 from copy import copy

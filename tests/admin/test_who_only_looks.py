@@ -1,7 +1,5 @@
 """Who may only look changes nothing: whatever an administrator's pages would send is sent by somebody of “view”."""
 
-from __future__ import annotations
-
 import logging
 from itertools import chain
 from typing import Any

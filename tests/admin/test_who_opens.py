@@ -3,8 +3,6 @@
 After a change that is meant: RECORD=1 make test ARGS="tests/admin/test_who_opens.py"
 """
 
-from __future__ import annotations
-
 import logging
 import os
 import re

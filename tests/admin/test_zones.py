@@ -1,7 +1,5 @@
 """Times are said in the reader's zone, with its name; the API says UTC, whoever asks."""
 
-from __future__ import annotations
-
 from datetime import UTC, datetime, timedelta
 from typing import Any
 

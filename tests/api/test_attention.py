@@ -1,7 +1,5 @@
 """What waits for a person, by API: the rows that a user may see, in the words of the admin."""
 
-from __future__ import annotations
-
 import pytest
 from rest_framework.test import APIClient
 

@@ -1,7 +1,5 @@
 """Refusals and failures: one form for every code, and no failure of ours tells a secret."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

@@ -1,7 +1,5 @@
 """What a list can be asked for: pages by number and by cursor, filters, order and search."""
 
-from __future__ import annotations
-
 from typing import Any
 from uuid import UUID
 

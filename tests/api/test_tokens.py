@@ -1,7 +1,5 @@
 """API tokens: what is stored of one, what it opens and until when, and who makes and deletes whose."""
 
-from __future__ import annotations
-
 import io
 import re
 from datetime import timedelta

@@ -1,7 +1,5 @@
 """What another system asks for again and again: the records that changed since a time."""
 
-from __future__ import annotations
-
 from datetime import timedelta
 from typing import Any
 

@@ -1,7 +1,5 @@
 """What needs attention: every kind is counted once, by its cause, with a key that stays the same."""
 
-from __future__ import annotations
-
 import uuid
 from datetime import timedelta
 from typing import Any

@@ -1,7 +1,5 @@
 """What is done from Home with what waits, and what is undone."""
 
-from __future__ import annotations
-
 import re
 from datetime import timedelta
 from html import unescape

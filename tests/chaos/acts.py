@@ -1,7 +1,5 @@
 """The acts that scripts are made of: what people do on both sides. Weights are of one draw."""
 
-from __future__ import annotations
-
 from tests.chaos.generating import Cast, act
 
 

@@ -4,8 +4,6 @@ The clock is moved only while no live worker has a call in the air: Celery's wor
 have ended or are stopped where no mutation is announced.
 """
 
-from __future__ import annotations
-
 import functools
 import time
 from collections.abc import Callable, Mapping

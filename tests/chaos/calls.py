@@ -1,7 +1,5 @@
 """How many calls an hour may cost, whatever fails: as many as follow from what was done in it, or the hour before."""
 
-from __future__ import annotations
-
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 

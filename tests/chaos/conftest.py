@@ -1,7 +1,5 @@
 """The arena: NPD's processes with the settings of chaos, the hand that forks workers, the sandbox."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager

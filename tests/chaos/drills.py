@@ -3,8 +3,6 @@
 To a product without the fault they are a day like any other. `ACTS` deals each of them once in a few seeds.
 """
 
-from __future__ import annotations
-
 from tests.chaos.generating import Cast, act
 
 

@@ -1,7 +1,5 @@
 """What both sides, the conflicts and the history hold when all is quiet; who of the script is which record and item."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import dataclass, field
 from typing import Any

@@ -4,8 +4,6 @@ Reads one JSON command a line: {"id", "do", "at"?, "end"?}; writes one JSON line
 ended. Each child does what a Celery worker's child does with a task, or what a management command does.
 """
 
-from __future__ import annotations
-
 import ctypes
 import gc
 import json

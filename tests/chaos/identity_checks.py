@@ -1,7 +1,5 @@
 """Who is whose: one item a record, nobody left out, nobody deleted whom nobody deleted."""
 
-from __future__ import annotations
-
 from collections import defaultdict
 from collections.abc import Iterator
 

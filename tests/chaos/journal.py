@@ -1,7 +1,5 @@
 """What people did, as they themselves would tell it: every value written, and what its writer could see."""
 
-from __future__ import annotations
-
 import re
 import unicodedata
 from collections import Counter

@@ -1,7 +1,5 @@
 """What goes wrong: webhooks, calls, workers, the broker, PostgreSQL, the clock."""
 
-from __future__ import annotations
-
 import json
 from typing import Any
 

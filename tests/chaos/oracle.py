@@ -4,8 +4,6 @@ That both sides are equal is not enough: a sync in which the last writer wins is
 single value went that a person wrote.
 """
 
-from __future__ import annotations
-
 import itertools
 import re
 from collections.abc import Callable, Iterator

@@ -1,7 +1,5 @@
 """What people and automations do on Monday's boards."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from sandbox.model import API_USER

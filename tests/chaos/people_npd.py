@@ -1,7 +1,5 @@
 """What people do in NPD: by API with ETags, in the admin's forms, by import, on the conflict screen."""
 
-from __future__ import annotations
-
 import json
 from typing import Any
 

@@ -4,8 +4,6 @@ Installed in the forked worker alone, which counts them while it works. "Between
 of these.
 """
 
-from __future__ import annotations
-
 import os
 import signal
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """Quiet: nothing goes wrong any more, every wait is waited out, and all that was missed is found."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from django.db import connection

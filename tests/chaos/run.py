@@ -1,7 +1,5 @@
 """Runs a script: step by step, then quiet, then the oracle."""
 
-from __future__ import annotations
-
 import time
 import traceback
 from collections import Counter

@@ -1,7 +1,5 @@
 """Lists of a board come three items a page, so that a dozen records have cursors, which can expire."""
 
-from __future__ import annotations
-
 import inspect
 from typing import Any
 

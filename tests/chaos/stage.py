@@ -1,7 +1,5 @@
 """What every step needs: who is who by now, and how each side's values are read."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from npd.models import Contact, Organization

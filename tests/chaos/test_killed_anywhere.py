@@ -1,7 +1,5 @@
 """Kill points, iterated: a worker dies (SIGKILL) between any two writes of its work, and nothing is lost or doubled."""
 
-from __future__ import annotations
-
 import os
 
 import pytest

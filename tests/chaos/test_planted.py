@@ -1,7 +1,5 @@
 """That the oracle would notice: each planted bug must turn the suite red, in a scene of the act that should show it."""
 
-from __future__ import annotations
-
 import pytest
 
 from tests.chaos.arena import Arena

@@ -4,8 +4,6 @@ CHAOS_SEEDS says how many seeds, CHAOS_FIRST the first of them; without these a 
 failing seed's story is in the report, and its script in var/test/chaos/.
 """
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """The acts that scripts are made of: what goes wrong, and what the clock and Beat do. Weights are of one draw."""
 
-from __future__ import annotations
-
 from tests.chaos.generating import MOST_POINTS, Cast, act
 
 API_FAULTS = (

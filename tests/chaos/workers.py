@@ -1,7 +1,5 @@
 """The hand (`hand.py`) from the test's side: worker processes forked at will."""
 
-from __future__ import annotations
-
 import json
 import os
 import select

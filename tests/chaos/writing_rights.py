@@ -1,7 +1,5 @@
 """Nothing is written against a setting: each write of ours, from Monday's events and NPD's history, is checked."""
 
-from __future__ import annotations
-
 from bisect import bisect_left
 from collections.abc import Iterator
 from itertools import pairwise

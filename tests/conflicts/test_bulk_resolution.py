@@ -1,7 +1,5 @@
 """One side for the conflicts that are ticked: a page says what that does, then each is resolved by itself."""
 
-from __future__ import annotations
-
 import re
 from dataclasses import replace
 from html import unescape

@@ -1,7 +1,5 @@
 """What differs between two texts, word by word; both texts in one."""
 
-from __future__ import annotations
-
 import re
 from collections import Counter
 

@@ -1,7 +1,5 @@
 """Conflicts in a real browser: keys, long texts, many at once."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The list of conflicts: counters by field, filters; and few queries of list and screens, however much they show."""
 
-from __future__ import annotations
-
 import html
 import json
 import re

@@ -1,7 +1,5 @@
 """Values that Monday refuses: corrected and sent again, Monday's taken, left in NPD; by real looks at a sandbox."""
 
-from __future__ import annotations
-
 import json
 from typing import Any
 

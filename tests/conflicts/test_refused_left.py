@@ -1,7 +1,5 @@
 """What becomes of a value that was left in NPD when its cell, its column or its record goes through something."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

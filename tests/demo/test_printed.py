@@ -1,7 +1,5 @@
 """The calls that docs/ show with an answer are answered so on the demo; an answer may leave out parts (“…”)."""
 
-from __future__ import annotations
-
 import re
 import shlex
 from collections.abc import Callable, Iterator

@@ -1,7 +1,5 @@
 """The groups of permissions: on a fresh database, and as an administrator left them."""
 
-from __future__ import annotations
-
 import pytest
 from django.contrib.auth.models import Group, Permission
 from django.core.management import call_command

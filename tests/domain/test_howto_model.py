@@ -1,7 +1,5 @@
 """docs/howto/sync-another-model.md as it stands: its lines and commands, then what people do with the model."""
 
-from __future__ import annotations
-
 import re
 import sys
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """The migrations say what the models say, and go down and up again; what they made can be dumped."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from io import StringIO
 from typing import Any

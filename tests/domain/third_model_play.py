@@ -3,8 +3,6 @@
 In a process of its own, whose settings have the application `projects`, on a database of its own.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator
 from dataclasses import replace

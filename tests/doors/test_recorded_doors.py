@@ -3,8 +3,6 @@
 After a change that is meant: RECORD=1 make test ARGS="tests/doors/test_recorded_doors.py"
 """
 
-from __future__ import annotations
-
 import argparse
 import difflib
 import json

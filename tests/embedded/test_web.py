@@ -1,7 +1,5 @@
 """The web process behind the proxy of ops/Caddyfile, as on servers: what reaches it, and what is written down of it."""
 
-from __future__ import annotations
-
 import re
 import socket
 import sys

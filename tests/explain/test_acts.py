@@ -1,7 +1,5 @@
 """Which entries of the activity share a line: those of one act of a person, however alike others are."""
 
-from __future__ import annotations
-
 import uuid
 from typing import Any
 

@@ -1,7 +1,5 @@
 """An administrator's session, and the import as a person does it: a preview, then its confirmation."""
 
-from __future__ import annotations
-
 import re
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Files as other programs write them, and files that go out and come back unchanged."""
 
-from __future__ import annotations
-
 import io
 import zipfile
 from typing import Any

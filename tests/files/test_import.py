@@ -1,7 +1,5 @@
 """The import of contacts and organizations: previewed, confirmed, told, undone."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pghistory.models

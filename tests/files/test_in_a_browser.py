@@ -1,7 +1,5 @@
 """The import in a real browser: dirty rows are previewed, imported and undone; an export comes back unchanged."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 from typing import Any

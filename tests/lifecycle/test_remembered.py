@@ -1,7 +1,5 @@
 """What is remembered of edits that wait and of records that were deleted."""
 
-from __future__ import annotations
-
 import uuid
 from datetime import timedelta
 from typing import Any

@@ -1,7 +1,5 @@
 """What becomes of one field when a pass is settled: computed from values alone."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from typing import Any
 

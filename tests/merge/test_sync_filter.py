@@ -1,7 +1,5 @@
 """A filter decides by its conditions alone: the same in any order, and nothing where nothing can be known."""
 
-from __future__ import annotations
-
 from hypothesis import given
 from hypothesis import strategies as st
 

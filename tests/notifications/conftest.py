@@ -1,7 +1,5 @@
 """A mail server, and the servers of chats as they are called."""
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Callable, Iterator

@@ -1,7 +1,5 @@
 """The traps of Apprise: whom an address makes this server call, what is sent there, and what is said of a failure."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Iterator
 from urllib.parse import urlsplit

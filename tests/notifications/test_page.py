@@ -1,7 +1,5 @@
 """The page on which people choose how often they are emailed, and superusers to which chats messages go."""
 
-from __future__ import annotations
-
 import re
 from html import unescape
 from typing import Any

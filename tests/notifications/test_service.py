@@ -1,7 +1,5 @@
 """The whole way: what needs attention, through the rows, to a mail server and a chat; and receivers that fail."""
 
-from __future__ import annotations
-
 import json
 import random
 import socket

@@ -1,7 +1,5 @@
 """One person leaves: exported before, then erased from every row that bears the record's id or its item's id."""
 
-from __future__ import annotations
-
 import json
 from typing import Any
 from unittest.mock import patch

@@ -1,7 +1,5 @@
 """Monday changes what it is sent before it stores it: case, spaces, tags, characters."""
 
-from __future__ import annotations
-
 import pytest
 
 from sandbox.faults import ALTERATIONS

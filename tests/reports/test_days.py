@@ -1,7 +1,5 @@
 """A date with a time is the day that people see: that of the time zone of the token's user."""
 
-from __future__ import annotations
-
 from datetime import date
 
 import pytest

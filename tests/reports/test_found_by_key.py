@@ -1,7 +1,5 @@
 """The same person or firm is found though a character differs that nobody sees, or a capital; nobody is made twice."""
 
-from __future__ import annotations
-
 import pytest
 from django.core.exceptions import ValidationError
 from django.db import connection

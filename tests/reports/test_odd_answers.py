@@ -1,7 +1,5 @@
 """Answers that Monday gave others: null for a board or a log, a listing that slips, an item full of other values."""
 
-from __future__ import annotations
-
 import io
 import json
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """A phone number that nobody touched keeps its meaning, whatever becomes of its contact's organization."""
 
-from __future__ import annotations
-
 import phonenumbers
 import pytest
 

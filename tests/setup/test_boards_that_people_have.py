@@ -1,7 +1,5 @@
 """Boards that were there before: their columns are used, no second ones are made unsaid, and nobody is made twice."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

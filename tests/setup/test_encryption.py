@@ -1,7 +1,5 @@
 """What is stored encrypted: only a key of the settings opens it, and keys can be replaced."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

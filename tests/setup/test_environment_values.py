@@ -1,7 +1,5 @@
 """What the environment may say; a variable that can't be meant is named in one sentence, and a secret is not told."""
 
-from __future__ import annotations
-
 import json
 import os
 import re

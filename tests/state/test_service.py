@@ -1,7 +1,5 @@
 """The life of a sync state that other code keeps: made, begun, ended, in conflict; and the figures of all."""
 
-from __future__ import annotations
-
 from datetime import timedelta
 from typing import Any
 

@@ -1,7 +1,5 @@
 """GET sync/states/: the states of records, and of what other code keeps in sync."""
 
-from __future__ import annotations
-
 import pytest
 from django.contrib.auth.models import User
 from django.core.cache import cache

@@ -1,7 +1,5 @@
 """A worker gets TERM in the middle of a slow call: it ends after that call, and another goes on where it ended."""
 
-from __future__ import annotations
-
 import signal
 import subprocess
 import sys

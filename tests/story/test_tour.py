@@ -3,8 +3,6 @@
 `make pictures` keeps them.
 """
 
-from __future__ import annotations
-
 import os
 import re
 from collections.abc import Callable

@@ -4,8 +4,6 @@ The people of these tests write into one text field of each record a number that
 committed, and the board's activity log says whether values came in that order.
 """
 
-from __future__ import annotations
-
 import json
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator

@@ -1,7 +1,5 @@
 """A broker that can be away: for processes it is there or it isn't, as when its server is stopped."""
 
-from __future__ import annotations
-
 import os
 import select
 import shutil

@@ -1,7 +1,5 @@
 """A backup of the test database and its restoring, by the commands of docs/howto/operate.md."""
 
-from __future__ import annotations
-
 import importlib.util
 import shutil
 import subprocess

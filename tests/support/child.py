@@ -1,7 +1,5 @@
 """Processes of the Procfile and others that tests and benches start: each in a group of its own, with a log."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import signal

@@ -1,7 +1,5 @@
 """A synced model with fields of every kind, for what contacts and organizations don't have."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import ClassVar

@@ -1,7 +1,5 @@
 """What answers within this process: `requests` hands to its WSGI application what others send over a connection."""
 
-from __future__ import annotations
-
 import io
 import json
 import time

@@ -3,8 +3,6 @@
 To migrate takes a process some seconds, and each small run would begin with them.
 """
 
-from __future__ import annotations
-
 import hashlib
 import os
 from urllib.parse import urlsplit, urlunsplit

@@ -1,7 +1,5 @@
 """What a test begins with, made once and put back for each further test: rows here, boards in the sandbox."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager

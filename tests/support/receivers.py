@@ -1,7 +1,5 @@
 """A mail server over real sockets: what it got, and how it fails."""
 
-from __future__ import annotations
-
 import socketserver
 from collections.abc import Iterator
 from contextlib import contextmanager

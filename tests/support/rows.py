@@ -4,8 +4,6 @@ What is kept lies in a schema of its own beside the tables. Triggers and foreign
 into the outbox, and in any order.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 from django.contrib.contenttypes.models import ContentType

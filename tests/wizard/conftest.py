@@ -1,7 +1,5 @@
 """An administrator at the set-up, an account of Monday's, and a worker that works when the test says so."""
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """Later changes of what is mapped go the same way: fields, plan, start; also from the board's own page."""
 
-from __future__ import annotations
-
 import pytest
 from django.urls import reverse
 

@@ -1,7 +1,5 @@
 """Boards and fields: what is offered, what can't be, and what is kept."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

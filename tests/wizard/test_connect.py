@@ -1,7 +1,5 @@
 """The first step without a terminal: a token is entered, tested, kept encrypted, replaced and removed."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

@@ -1,7 +1,5 @@
 """What is synced is chosen with the fields, planned in numbers, and applied in sets."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

@@ -1,7 +1,5 @@
 """The whole way: from nothing to records in sync, with boards that are made and boards that are there."""
 
-from __future__ import annotations
-
 from django.contrib.admin.models import LogEntry
 
 from npd.models import Contact, Organization

@@ -1,7 +1,5 @@
 """The set-up in a real browser: an empty account by keyboard; a board with foreign titles and 120 items on a phone."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

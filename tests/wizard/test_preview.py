@@ -1,7 +1,5 @@
 """What is previewed is what the first passes do: it is read off their plans."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

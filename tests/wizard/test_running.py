@@ -1,7 +1,5 @@
 """From the plan on: it is started once, carried out though workers die, and stops in words where it can't be."""
 
-from __future__ import annotations
-
 import re
 from datetime import timedelta
 from typing import Any

@@ -1,7 +1,5 @@
 """Wrong decisions on fields."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from typing import Any
 

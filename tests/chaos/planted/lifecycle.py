@@ -1,7 +1,5 @@
 """Wrong ways with records and items as wholes."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from typing import Any
 

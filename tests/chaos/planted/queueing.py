@@ -1,7 +1,5 @@
 """Wrong ways with queue rows."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 from functools import partial

@@ -1,7 +1,5 @@
 """Wrong ways with what Monday tells."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any

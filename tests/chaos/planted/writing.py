@@ -1,7 +1,5 @@
 """Wrong ways of writing to Monday, and of finding out what became of it."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 
