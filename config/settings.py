@@ -312,7 +312,7 @@ API_THROTTLE = env("API_THROTTLE")
 # Each is a pass at the highest priority, of two calls of the API quota.
 SYNC_NOW_THROTTLE = env("SYNC_NOW_THROTTLE")
 REST_FRAMEWORK = {
-    "DEFAULT_SCHEMA_CLASS": "sync.api.schema.ApiSchema",
+    "DEFAULT_SCHEMA_CLASS": "sync.api.errors.ApiSchema",
     "DEFAULT_AUTHENTICATION_CLASSES": [
         "sync.api.callers.ApiTokenAuthentication",
         "rest_framework.authentication.SessionAuthentication",
@@ -358,8 +358,8 @@ SPECTACULAR_SETTINGS = {
         "JobOperationEnum": "sync.choices.Operation",
         "JobPriorityEnum": "sync.choices.Priority",
         "LedgerResolutionEnum": "sync.choices.ResolutionStrategy",
-        "ManualResolutionTypeEnum": "conflicts.serializers.MANUAL_CHOICES",
-        "OptionChooseEnum": "conflicts.serializers.OPTION_CHOICES",
+        "ManualResolutionTypeEnum": "conflicts.api.MANUAL_CHOICES",
+        "OptionChooseEnum": "conflicts.api.OPTION_CHOICES",
         "SelectionChooseEnum": "conflicts.models.CHOICES",
     },
     "OAS_VERSION": "3.1.1",

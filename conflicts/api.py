@@ -1,4 +1,4 @@
-"""Conflicts by API: the list, one, the numbers, the resolution and its undo."""
+"""Conflicts by API: how they look, the list, one, the numbers, the resolution and its undo."""
 
 from __future__ import annotations
 
@@ -9,26 +9,169 @@ from typing import Any, cast
 from django.contrib.auth.models import User
 from django.db.models import QuerySet
 from django_filters import rest_framework as filters
-from drf_spectacular.utils import extend_schema
-from rest_framework import status, viewsets
+from drf_spectacular.utils import extend_schema, extend_schema_field
+from rest_framework import serializers, status, viewsets
 from rest_framework.decorators import action
 from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.routers import SimpleRouter
 
-from conflicts import models, serializers
-from conflicts.context import RecordContext
-from conflicts.models import SyncConflict
-from conflicts.resolution import DecidedTooLate, InvalidResolution, resolve
-from conflicts.undo import undo
-from sync.api.errors import error_body
+from conflicts import models
+from conflicts.case import RecordContext, value_field
+from conflicts.models import CHOICES, CUSTOM, MONDAY, NPD, SyncConflict
+from conflicts.progress import STATE_LABELS, conflict_progress, state_of
+from conflicts.reports import MERGE_RECORDS, OPTION_ACTS
+from conflicts.resolution import MANUAL_TYPES, DecidedTooLate, InvalidResolution, resolve, undo
+from sync.api.errors import ErrorSerializer, error_body
 from sync.api.record_endpoints import own_text
 from sync.api.views import ApiView, MayChange, ModelPermissions
 from sync.merge import FieldSelection
 from sync.reconcile.lookups import FieldDisplay
 
-DECISION_RESPONSES = {200: serializers.ResolvedSerializer, 409: serializers.OutdatedSerializer}
+OPTION_CHOICES = (NPD, MONDAY, CUSTOM)
+
+
+class OptionSerializer(serializers.Serializer[Any]):
+    """One way out of a conflict about the record itself."""
+
+    choose = serializers.ChoiceField(choices=OPTION_CHOICES)
+    value = serializers.CharField(help_text="Names a custom option; else empty.")
+    label = serializers.CharField(help_text="What the button says.")  # type: ignore[assignment] # DRF's own attribute
+    effect = serializers.CharField(help_text="What will happen, as a sentence.")
+    does = serializers.CharField(
+        required=False,
+        help_text="What it creates, deletes, unlinks or merges; empty where it does none of that: "
+        f"{', '.join([*OPTION_ACTS, MERGE_RECORDS])}.",
+    )
+
+
+class CandidateSerializer(serializers.Serializer[Any]):
+    """One item or record among those that could be the same."""
+
+    id = serializers.CharField(help_text="The item's id, or the record's.")
+    label = serializers.CharField(required=False)  # type: ignore[assignment] # DRF's own attribute
+    linked_to = serializers.CharField(required=False, allow_null=True, help_text="What it is linked with already.")
+    values = serializers.DictField(child=serializers.CharField(), required=False, help_text="By field, of an item.")
+
+
+class AboutSerializer(serializers.Serializer[Any]):
+    """What happened to a record or its item, and what can be done."""
+
+    what = serializers.CharField(required=False, help_text="What happened, as a sentence.")
+    options = OptionSerializer(many=True, required=False)
+    candidates = CandidateSerializer(many=True, required=False, help_text="Of an identity.")
+    item = CandidateSerializer(required=False, help_text="Of an identity that is about an item: that item.")
+
+
+class SyncConflictResponseSerializer(serializers.ModelSerializer[SyncConflict]):
+    """A conflict. `npd_data`, `monday_data` and `base_data` are keyed by field; null is empty.
+
+    Of the kind overwritten `npd_data` is what stands on both sides, `monday_data` the value that was lost. Of the kinds
+    delete and identity `about` says what happened and which options there are; choose one under the key `record`.
+    """
+
+    monday_id = serializers.CharField(source="monday_item_id", read_only=True, help_text="The item.")
+    state = serializers.SerializerMethodField(help_text="open, applying, handed_back, partly, settled or undoing.")
+    left_open = serializers.ListField(
+        child=serializers.CharField(),
+        read_only=True,
+        help_text="Fields that nothing is chosen for; `record` where the choice is about the record itself.",
+    )
+    both_data = serializers.SerializerMethodField(
+        help_text="By field: of each long text in conflict both sides in one. Send it as custom to use both."
+    )
+    about = AboutSerializer(read_only=True, help_text="Of delete and identity; empty for the other kinds.")
+    resolution = serializers.JSONField(read_only=True)
+    resolved_by = serializers.StringRelatedField[Any](allow_null=True)
+
+    class Meta:
+        model = SyncConflict
+        fields = [
+            *("id", "entity_type", "entity_id", "monday_item_id", "monday_id", "kind", "state", "conflict_fields"),
+            *("npd_data", "monday_data", "base_data", "both_data", "about", "notes", "detected_at", "resolution"),
+            "resolution_problem",
+            *("left_open", "resolved_at", "resolution_type", "resolved_by", "merge_selections", "resolved_data"),
+        ]
+        read_only_fields = fields
+
+    @extend_schema_field(serializers.DictField(child=serializers.CharField()))
+    def get_both_data(self, conflict: SyncConflict) -> dict[str, str]:
+        if conflict.is_about_record or not conflict.is_open:
+            return {}
+        entity_type = conflict.entity_type
+        fields = [value_field(entity_type, key, **conflict.values(key)) for key in conflict.conflict_fields]
+        return {row.key: row.both for row in fields if row.both}
+
+    @extend_schema_field(serializers.ChoiceField(choices=list(STATE_LABELS)))
+    def get_state(self, conflict: SyncConflict) -> str:
+        return state_of(conflict)
+
+
+class ResolvedSerializer(SyncConflictResponseSerializer):
+    """A conflict with the sentence that says how far it is."""
+
+    message = serializers.SerializerMethodField()
+
+    class Meta(SyncConflictResponseSerializer.Meta):
+        ref_name = "SyncConflictResolved"
+        fields = [*SyncConflictResponseSerializer.Meta.fields, "message"]
+        read_only_fields = fields
+
+    def get_message(self, conflict: SyncConflict) -> str:
+        return conflict_progress(conflict).sentence
+
+
+class SelectionSerializer(serializers.Serializer[Any]):
+    """One field's choice; under `record` one of the options."""
+
+    choose = serializers.ChoiceField(choices=CHOICES)
+    value = serializers.CharField(
+        required=False,
+        allow_null=True,
+        allow_blank=True,
+        trim_whitespace=False,
+        help_text="For custom: the text, or the option's value.",
+    )
+
+
+class SeenSerializer(serializers.Serializer[Any]):
+    """The values of one field that the choice was made for."""
+
+    npd = serializers.CharField(allow_null=True, allow_blank=True, trim_whitespace=False)
+    monday = serializers.CharField(allow_null=True, allow_blank=True, trim_whitespace=False)
+
+
+MANUAL_CHOICES = [(kind.value, kind.label) for kind in MANUAL_TYPES]
+
+
+class ResolveSerializer(serializers.Serializer[Any]):
+    """A resolution: one side for all fields, or a choice by field, for exactly the values seen."""
+
+    resolution_type = serializers.ChoiceField(choices=MANUAL_CHOICES)
+    selections = serializers.DictField(child=SelectionSerializer(), required=False, help_text="Of a merge.")
+    seen = serializers.DictField(child=SeenSerializer(), help_text="By field, as the conflict showed them.")
+
+
+class OutdatedSerializer(ErrorSerializer):
+    """The values are no longer those that were seen, or nothing waits for a choice."""
+
+    current = serializers.DictField(child=SeenSerializer(), required=False, help_text="The values of now, by field.")
+
+
+class ConflictStatsSerializer(serializers.Serializer[Any]):
+    """Conflicts in numbers."""
+
+    unresolved = serializers.IntegerField()
+    resolved = serializers.IntegerField()
+    total = serializers.IntegerField()
+    applying = serializers.IntegerField(help_text="Of the unresolved: chosen, and being applied.")
+    by_kind = serializers.DictField(
+        child=serializers.IntegerField(), help_text="The unresolved by kind: fields, overwritten, delete, identity."
+    )
+
+
+DECISION_RESPONSES = {200: ResolvedSerializer, 409: OutdatedSerializer}
 
 
 class ConflictFilter(filters.FilterSet):  # type: ignore[misc]
@@ -53,12 +196,12 @@ class ConflictViewSet(ApiView, viewsets.ReadOnlyModelViewSet[SyncConflict]):
     """Conflicts: open ones first, of these the oldest first."""
 
     queryset = SyncConflict.objects.select_related("resolved_by").order_by(*models.OPEN_FIRST)
-    serializer_class = serializers.SyncConflictResponseSerializer
+    serializer_class = SyncConflictResponseSerializer
     filterset_class = ConflictFilter
     ordering_fields = ["detected_at", "resolved_at"]
     permission_classes = [ModelPermissions]
 
-    @extend_schema(responses=serializers.ConflictStatsSerializer)
+    @extend_schema(responses=ConflictStatsSerializer)
     @action(detail=False, pagination_class=None, filter_backends=[])
     def stats(self, request: Request) -> Response:
         """Conflicts in numbers."""
@@ -73,12 +216,12 @@ class ConflictViewSet(ApiView, viewsets.ReadOnlyModelViewSet[SyncConflict]):
             }
         )
 
-    @extend_schema(request=serializers.ResolveSerializer, responses=DECISION_RESPONSES)
+    @extend_schema(request=ResolveSerializer, responses=DECISION_RESPONSES)
     @action(detail=True, methods=["post"], permission_classes=[MayChange])
     def resolve(self, request: Request, pk: str) -> Response:
         """Resolve. The resolution is stored at once and applied by the record's next sync."""
         conflict = self.get_object()
-        serializer = serializers.ResolveSerializer(data=request.data)
+        serializer = ResolveSerializer(data=request.data)
         serializer.is_valid(raise_exception=True)
         decision = dict(serializer.validated_data)
         decision["seen"] = _as_shown(conflict, decision["seen"])
@@ -112,7 +255,7 @@ def _as_shown(conflict: SyncConflict, values: dict[str, dict[str, Any]]) -> dict
 
 def _decision_response(request: Request, decide: Callable[[], SyncConflict]) -> Response:
     try:
-        return Response(serializers.ResolvedSerializer(decide(), context={"request": request}).data)
+        return Response(ResolvedSerializer(decide(), context={"request": request}).data)
     except InvalidResolution as error:
         raise ValidationError({"selections": error.problems} if error.problems else error.sentence) from error
     except DecidedTooLate as error:

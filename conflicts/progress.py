@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from conflicts.context import RecordContext
+from conflicts.case import RecordContext
 from conflicts.effects import applied_effect, selection_effect
 from conflicts.history import quote_value
 from conflicts.lifecycle import CLOSING_NOTE, chosen_option, resolved_parts

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from django.core.exceptions import ValidationError
 
-from conflicts.context import RecordContext
+from conflicts.case import RecordContext
 from conflicts.models import MONDAY, NPD
 from sync import registry
 from sync.kernel.messages import ActionError

@@ -22,7 +22,7 @@ from sync.kernel import humanize
 from sync.kernel.db import LONGEST_SEARCH, contains_unmarked, typed_phone_digits
 from sync.models import BoardLink, FieldMapping, SyncedModel
 from sync.monday.columns import make_converter
-from sync.monday.columns.choice_labels import Choices
+from sync.monday.columns.labels import Choices
 from sync.monday.conversion import ListConverter
 from sync.monday.texts import match_key
 

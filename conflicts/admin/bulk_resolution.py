@@ -12,8 +12,7 @@ from django.utils.html import format_html
 
 from conflicts import resolution
 from conflicts.admin.case_view import screen_url
-from conflicts.case import parse_uuid
-from conflicts.context import names_of
+from conflicts.case import names_of, parse_uuid
 from conflicts.effects import effect_of
 from conflicts.lifecycle import act_option, side_option
 from conflicts.models import BEING_APPLIED, MONDAY, NPD, ConflictKind, ResolutionType, SyncConflict

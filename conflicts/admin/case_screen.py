@@ -27,16 +27,14 @@ from conflicts.admin.case_view import (
     rejection_url,
     screen_url,
 )
-from conflicts.case import REJECTED, CaseField
-from conflicts.context import RecordContext
+from conflicts.case import REJECTED, CaseField, RecordContext
 from conflicts.effects import Sides, is_same
 from conflicts.lifecycle import chosen_option, offered_options, side_option
 from conflicts.models import MONDAY, NPD, ConflictKind, ResolutionType, SyncConflict
 from conflicts.progress import OPEN, UNDOING, Progress, conflict_progress
 from conflicts.rejections import Rejection
 from conflicts.reports import RECORD_KEY
-from conflicts.resolution import current_values, deletion_problem, may_type, resolve
-from conflicts.undo import undo, undo_problem
+from conflicts.resolution import current_values, deletion_problem, may_type, resolve, undo, undo_problem
 from sync.admin.admin_base import see_other, with_request_id
 from sync.admin.confirmed_action import Question
 from sync.attention import Kind

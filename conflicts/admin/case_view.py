@@ -18,8 +18,7 @@ from django.views.generic import TemplateView
 from unfold.views import UnfoldModelAdminViewMixin
 
 from conflicts import answers, resolution
-from conflicts.case import REJECTED, CaseField, parse_uuid
-from conflicts.context import RecordContext
+from conflicts.case import REJECTED, CaseField, RecordContext, parse_uuid
 from conflicts.effects import Effect, Sides
 from conflicts.models import BOTH, CHOICES, CUSTOM, ConflictKind, SyncConflict
 from conflicts.progress import conflict_progress

@@ -17,8 +17,8 @@ from conflicts.admin.case_view import parse_seen
 from conflicts.effects import Sides
 from conflicts.models import BEING_APPLIED, CUSTOM, MONDAY, NPD, ResolutionType, SyncConflict
 from conflicts.reports import KIND_FIELDS, KIND_LOST_UPDATE, KIND_REPLACED, OPTION_ACTS
+from conflicts.resolution import undo
 from conflicts.text_diff import excerpts
-from conflicts.undo import undo
 from sync.admin import handlers
 from sync.admin.confirmed_action import MAX_ROWS_SHOWN, Question, RecordTable, Report
 from sync.attention import Entry, Group, Kind, SideValues

@@ -20,7 +20,7 @@ from sync.choices import RecordSyncStatus, SyncDirection
 from sync.kernel import humanize
 from sync.models import Decision, FieldMapping, SyncedModel
 from sync.models.state import CONFLICT_FOUND_KIND, IMPORT_KIND, WISH_KINDS
-from sync.operations.undo_plan import is_undoable, may_undo_decisions
+from sync.operations.decision_undo import is_undoable, may_undo_decisions
 from sync.reconcile.field_values import to_json_value
 from sync.reconcile.lookups import display_of
 from sync.records.authors import (

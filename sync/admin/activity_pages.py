@@ -73,8 +73,13 @@ from sync.kernel.humanize import count_with_noun, plural
 from sync.kernel.messages import Conflict, TombstoneReason
 from sync.models import Decision, Tombstone
 from sync.models.state import BATCH_KINDS, MANY_ALIKE, PEOPLE_KIND
-from sync.operations.decision_undo import undo_decisions
-from sync.operations.undo_plan import UndoStep, decisions_of_batch, may_undo_decisions, plan_decision_undo
+from sync.operations.decision_undo import (
+    UndoStep,
+    decisions_of_batch,
+    may_undo_decisions,
+    plan_decision_undo,
+    undo_decisions,
+)
 from sync.records.authors import causes_by_decision, causes_text, deletion_authors, log_action
 from sync.records.tombstones import REMOVED_TOMBSTONE_STATES, rebuild_record, restore_by_person, tombstone_name
 from sync.registry import item_url, link_of, type_label

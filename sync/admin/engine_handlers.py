@@ -21,7 +21,7 @@ from sync.admin.confirmed_action import MAX_ROWS_SHOWN, Question, RecordTable, R
 from sync.admin.queue_pages import left_alone
 from sync.admin.record_panel import may_change_mapping
 from sync.attention import Entry, Group, Kind
-from sync.boards.mapping import needs_column, retry_field
+from sync.boards.board_setup import needs_column, retry_field
 from sync.choices import ApprovalKind
 from sync.clock import parse_moment, sync_now
 from sync.kernel import humanize

@@ -23,8 +23,7 @@ from sync.attention import Kind
 from sync.choices import ApprovalState
 from sync.kernel.messages import Conflict
 from sync.models import ApprovalRequest, Attention, Decision
-from sync.operations.decision_undo import undo_decisions
-from sync.operations.undo_plan import may_undo_decisions
+from sync.operations.decision_undo import may_undo_decisions, undo_decisions
 from sync.records import approvals
 
 # What waits for a person: the same rows and words as in the admin.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -11,17 +11,257 @@ from uuid import UUID
 
 import pghistory
 from django.contrib.admin.models import DELETION
-from django.contrib.auth.models import User
+from django.contrib.auth.base_user import AbstractBaseUser
+from django.contrib.auth.models import AnonymousUser, PermissionsMixin, User
+from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
+from django.db.models import Count, QuerySet, prefetch_related_objects
+from pghistory.core import event_models
 
+from conflicts.store import open_conflicts
 from sync import registry
+from sync.choices import SyncDirection
 from sync.kernel.db import update_many
-from sync.models import Decision, SyncedModel
-from sync.models.state import fold_alike
-from sync.operations.undo_plan import UndoPlan, UndoStep, decisions_by_type, records_of
+from sync.models import Decision, FieldMapping, SyncedModel
+from sync.models.state import IMPORT_KIND, fold_alike
 from sync.outbox import notify
 from sync.reconcile import field_values
+from sync.reconcile.lookups import FieldDisplay, read_related
 from sync.records.authors import UNDO_CAUSE, actor_label, log_action_each, log_action_many
+from sync.records.tombstones import deleted_names
+
+UNDO_ALTERNATIVES = {
+    "create": "It created something new, which has no earlier state. Delete it if it should not exist.",
+    "link": "It linked a record with an item. Unlink the record to end the link.",
+    "delete": "It is about a deleted record. Restore the record from the deleted records.",
+    "archived": "It archived an item. Restore the item on Monday, or restore the record.",
+    "unlinked": "It unlinked an item. Use “Link again” on the record's page.",
+}
+"""Kinds of decisions that change something but no value, and what to do instead of an undo."""
+
+KEPT = "It was changed or pointed at since the import made it. Delete it yourself where it should go."
+FIRST_VALUE_REASON = "It was the first value of a new item: there is no earlier value to go back to."
+
+
+@dataclass
+class UndoStep:
+    """One decision to undo, and what that writes."""
+
+    decision: Decision
+    record: SyncedModel | None
+    label: str  # the field's
+    now: str = ""  # its value now, as displayed
+    back_to: str = ""  # and the one to go back to
+    stale: str = ""  # why it is left alone; empty where it can be undone
+    note: str = ""  # a warning for the page
+    raw_now: Mapping[str, Any] = field(default_factory=dict)
+    write: Mapping[str, Any] = field(default_factory=dict)
+    last_name: str = ""  # of a record that was deleted since
+
+    @property
+    def deletes(self) -> bool:
+        """Whether it deletes a record that an import made."""
+        return is_creation(self.decision)
+
+    @property
+    def name(self) -> str:
+        if self.record is not None:
+            return str(self.record)
+        return self.last_name or f"{registry.type_label(self.decision.entity_type)} (deleted)"
+
+
+def may_undo_decisions(user: AbstractBaseUser | AnonymousUser, decisions: Iterable[Decision]) -> bool:
+    """Whether a user may change every record that these decisions are about, and delete those that they made."""
+    if not isinstance(user, PermissionsMixin | AnonymousUser):
+        return False
+    return all(
+        registry.may_act(user, act, entity_type)
+        if registry.is_registered(entity_type)
+        else user.has_perm("sync.change_decision")
+        for act, entity_type in {("delete" if is_creation(row) else "change", row.entity_type) for row in decisions}
+    )
+
+
+def is_creation(decision: Decision) -> bool:
+    """Whether a decision tells that an import made a record, which its undo deletes."""
+    return decision.kind == IMPORT_KIND and not decision.key
+
+
+def is_undoable(decision: Decision) -> bool:
+    """Whether a decision made a record, or moved a value that can be put back, as far as the decision itself tells."""
+    if is_creation(decision):
+        return True
+    raws = [decision.values.get(name) for name in ("raw_before", "raw_after")]
+    return bool(decision.entity_id and decision.key) and all(isinstance(raw, dict) and raw for raw in raws)
+
+
+def decisions_of_batch(batch_id: UUID) -> QuerySet[Decision]:
+    """Return the decisions of a pass or an undo, oldest first: moves, creations, removals."""
+    rows = Decision.objects.filter(batch_id=batch_id)
+    moves = rows.filter(values__has_keys=["raw_before", "raw_after"])
+    others = rows.filter(kind__in=[*UNDO_ALTERNATIVES, IMPORT_KIND])
+    return (moves | others).order_by("entity_type", "entity_id", "id")
+
+
+def plan_decision_undo(decisions: Iterable[Decision]) -> list[UndoStep]:
+    """Return one step per decision, in the order given, to be shown: each is checked anew before it is written."""
+    rows = list(decisions)
+    # The records that are deleted with the others keep none of them.
+    deleted_with = {row.entity_id for row in rows if is_creation(row)}
+    steps: dict[int, UndoStep] = {}
+    for entity_type, type_rows in decisions_by_type(rows).items():
+        plan = UndoPlan(entity_type, type_rows, records_of(type_rows), deleted_with=deleted_with)
+        steps |= {row.pk: plan.step(row) for row in type_rows}
+    return [steps[row.pk] for row in rows]
+
+
+def decisions_by_type(rows: Iterable[Decision]) -> dict[str, list[Decision]]:
+    by_type: dict[str, list[Decision]] = {}
+    for row in rows:
+        by_type.setdefault(row.entity_type, []).append(row)
+    return by_type
+
+
+def records_of(rows: Sequence[Decision], *, lock: bool = False) -> dict[UUID, SyncedModel]:
+    """Return the records of decisions of one type that still exist; with `lock` locked, in the order of their ids."""
+    if not registry.is_registered(rows[0].entity_type):
+        return {}
+    model = registry.entity(rows[0].entity_type).model
+    records = model._default_manager.filter(pk__in=[row.entity_id for row in rows if row.entity_id]).order_by("pk")
+    if lock:
+        # With the key's lock where some are deleted: no row may begin to point at one between the check and that.
+        records = records.select_for_update(no_key=not any(map(is_creation, rows)), of=("self",))
+    return {record.pk: record for record in records}
+
+
+def _untouched_records(entity_type: str, ids: Sequence[Any], deleted_with: Collection[Any]) -> set[UUID]:
+    """Return those records that nothing changed since they were made, and to which no record points."""
+    if not ids:
+        return set()
+    model = registry.entity(entity_type).model
+    events = event_models(tracks_model=model)[0]._default_manager.filter(pgh_obj_id__in=ids)
+    counted = events.order_by().values_list("pgh_obj_id").annotate(number=Count("pgh_id"))
+    # The one event is the record's creation.
+    untouched = {pk for pk, number in counted if number == 1}
+    for relation in model._meta.related_objects:
+        if issubclass(relation.related_model, SyncedModel):
+            name = relation.field.attname
+            pointing = relation.related_model._default_manager.filter(**{f"{name}__in": ids})
+            untouched -= set(pointing.exclude(pk__in=list(deleted_with)).values_list(name, flat=True))
+    return untouched
+
+
+class UndoPlan:
+    """The records of one type whose decisions are to be undone, and what their values point at."""
+
+    def __init__(
+        self,
+        entity_type: str,
+        rows: Sequence[Decision],
+        records: Mapping[UUID, SyncedModel],
+        *,
+        deleted_with: Collection[Any] = (),
+    ) -> None:
+        self.records = records
+        link = registry.link_of(entity_type)
+        mappings = registry.mappings_of(link) if link else []
+        self.mappings = {mapping.key: mapping for mapping in mappings}
+        self.display = FieldDisplay(link, mappings, list(records.values())) if link else None
+        self.conflicts = open_conflicts(entity_type, records)
+        self.last_names = deleted_names(entity_type, {row.entity_id for row in rows if row.entity_id} - records.keys())
+        made = [row.entity_id for row in rows if is_creation(row) and row.entity_id in records]
+        self.untouched = _untouched_records(entity_type, made, deleted_with)
+        self.related = field_values.RelatedFacts()
+        if not records:
+            return
+        # In few queries what these records point at now, and what the earlier values name.
+        model = registry.entity(entity_type).model
+        fields = {field.name: field for field in model._meta.concrete_fields}
+        raws = [row.values.get("raw_before") for row in rows]
+        raws = [raw for raw in raws if isinstance(raw, dict) and set(raw) <= set(fields)]
+        relations = {name for raw in raws for name in raw if fields[name].is_relation}
+        prefetch_related_objects(list(records.values()), *sorted(relations))
+        self.related = read_related(field_values.references_of(model, raws), self.related)
+
+    def step(self, row: Decision) -> UndoStep:
+        """Return what undoing a decision would write, or why it is left alone."""
+        record = self.records.get(row.entity_id) if row.entity_id else None
+        mapping = self.mappings.get(row.key)
+        step = UndoStep(row, record, mapping.label if mapping else row.key)
+        if record is None and row.entity_id:
+            step.last_name = self.last_names.get(row.entity_id, "")
+        step.stale = self._decision_problem(row, record)
+        if step.stale or step.deletes or record is None:
+            return step
+        before = dict(row.values["raw_before"])
+        field_names = {field.name for field in record._meta.concrete_fields}
+        if unknown := [name for name in before if name not in field_names]:
+            step.stale = f"NPD has no field “{unknown[0]}” any more."
+            return step
+        step.raw_now = field_values.stored_field_values(record, before)
+        step.now = self._display(record, mapping, step.raw_now)
+        try:
+            # Of what was read on Monday a relation names the item or the name alone.
+            related = read_related(field_values.references_of(type(record), [before]), self.related)
+            before = related.resolve(type(record), before)
+        except field_values.RelatedNotFound as gone:
+            step.stale = str(gone)
+        step.back_to = self._display(record, mapping, before)
+        step.stale = step.stale or self._stale_reason(step, record, mapping, before)
+        if step.stale:
+            return step
+        step.note = _note(record, mapping)
+        try:
+            step.write = field_values.clean_values(record, before)
+        except ValidationError as refused:
+            step.stale = f"NPD doesn't take the earlier value any more: {' '.join(refused.messages)}"
+        return step
+
+    def _decision_problem(self, row: Decision, record: SyncedModel | None) -> str:
+        """Why a decision can't be undone, whatever the record's values are; empty where it may be."""
+        if not is_undoable(row):
+            kind = "delete" if row.kind == "undo" and not row.key else row.kind
+            return UNDO_ALTERNATIVES.get(kind, FIRST_VALUE_REASON if kind == "push" else "It changed no value.")
+        if record is None:
+            return "It was deleted." if is_creation(row) else "The record was deleted meanwhile. Restore it first."
+        return KEPT if is_creation(row) and record.pk not in self.untouched else ""
+
+    def _stale_reason(
+        self, step: UndoStep, record: SyncedModel, mapping: FieldMapping | None, before: Mapping[str, Any]
+    ) -> str:
+        if field_values.still_holds(record, before):
+            return f"It says “{step.now}” already." if step.now else "It is empty already."
+        after = step.decision.values["raw_after"]
+        if not field_values.still_holds(record, after):
+            expected = self._display(record, mapping, after)
+            return f"It was changed since: it says “{step.now}” now, not “{expected}”, which this line left."
+        directions = {record.sync_direction, mapping.direction} if mapping and mapping.column_id else set()
+        one_way = SyncDirection.MONDAY_TO_NPD in directions and SyncDirection.NONE not in directions
+        if one_way and record.may_sync:
+            return (
+                "It comes from Monday only, so NPD's value would be replaced again at the next sync. Change it on "
+                "the board."
+            )
+        in_conflict = any(step.decision.key in conflict.fields for conflict in self.conflicts.get(record.pk, []))
+        return "A conflict on it is open. Resolve that instead." if in_conflict else ""
+
+    def _display(self, record: SyncedModel, mapping: FieldMapping | None, raw: Mapping[str, Any]) -> str:
+        if mapping is not None and self.display is not None:
+            return self.display.local(record, mapping, raw)
+        names = (value.get("name") if isinstance(value, dict) else value for value in raw.values() if value)
+        return ", ".join(str(name) for name in names)
+
+
+def _note(record: SyncedModel, mapping: FieldMapping | None) -> str:
+    """Why the value goes back in NPD alone; empty where the next sync sends it."""
+    if mapping is None or not mapping.column_id:
+        return "It has no column on the board, so only NPD changes."
+    if not record.may_sync:
+        return "Sync is off for this record, so only NPD changes."
+    if record.is_left_out:
+        return "The filter leaves this record out, so only NPD changes."
+    return "The field isn't synced any more, so only NPD changes." if mapping.direction == SyncDirection.NONE else ""
+
 
 _KIND_LABELS = {
     "pull": "what was updated from Monday",

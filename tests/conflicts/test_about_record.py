@@ -8,13 +8,12 @@ from django.test import Client
 from rest_framework.test import APIClient
 
 from conflicts.admin.bulk_resolution import bulk_question
-from conflicts.context import RecordContext
+from conflicts.case import RecordContext
 from conflicts.models import SyncConflict
 from conflicts.progress import conflict_progress
 from conflicts.reports import RECORD_KEY, ConflictReport, FieldConflict, Option
-from conflicts.resolution import InvalidResolution, NotAsSeen, NotOpen, resolve
+from conflicts.resolution import InvalidResolution, NotAsSeen, NotOpen, resolve, undo_problem
 from conflicts.store import open_conflicts
-from conflicts.undo import undo_problem
 from npd.models import Contact
 from sync import registry
 from sync.choices import Cause, Priority

@@ -7,9 +7,8 @@ from django.contrib.auth.models import User
 from conflicts.models import SyncConflict
 from conflicts.progress import conflict_progress, state_of
 from conflicts.reports import ConflictReport, FieldConflict
-from conflicts.resolution import resolve
+from conflicts.resolution import resolve, undo
 from conflicts.store import open_conflicts, reject_resolutions
-from conflicts.undo import undo
 from npd.models import Contact
 from sync.clock import sync_now
 from sync.merge import FieldSelection

@@ -12,9 +12,8 @@ from hypothesis import strategies as st
 
 from conflicts.models import SyncConflict
 from conflicts.reports import RECORD_KEY, ConflictReport, FieldConflict, Option
-from conflicts.resolution import current_values, resolve
+from conflicts.resolution import current_values, resolve, undo
 from conflicts.store import open_conflicts, save_reports
-from conflicts.undo import undo
 from npd.models import Contact
 from sync.kernel.messages import ActionError
 from sync.merge import FieldSelection

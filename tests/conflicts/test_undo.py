@@ -6,12 +6,10 @@ import pghistory
 import pytest
 from django.test import Client
 
-from conflicts.case import fields_in_conflict
-from conflicts.context import RecordContext
+from conflicts.case import RecordContext, fields_in_conflict
 from conflicts.models import SyncConflict
 from conflicts.progress import conflict_progress
-from conflicts.resolution import InvalidResolution, NotOpen, resolve
-from conflicts.undo import undo
+from conflicts.resolution import InvalidResolution, NotOpen, resolve, undo
 from npd.models import Contact, Organization
 from sync.merge import FieldSelection
 from sync.models import Decision

@@ -19,7 +19,7 @@ from npd.models import Contact
 from sync.boards import board_columns
 from sync.choices import Cause
 from sync.models import BoardLink, Decision, FieldMapping, SyncMetadata, SyncQueue, WriteLoop
-from sync.operations.undo_plan import is_undoable
+from sync.operations.decision_undo import is_undoable
 from sync.outbox import pauses
 from tests.drift.conftest import Owner
 from tests.support.rows import queries_of

@@ -12,8 +12,7 @@ from django.test import Client
 from conflicts.models import SyncConflict
 from npd.models import Contact, Organization
 from sync.models import Decision, FieldMapping
-from sync.operations.decision_undo import undo_decisions
-from sync.operations.undo_plan import decisions_of_batch, plan_decision_undo
+from sync.operations.decision_undo import decisions_of_batch, plan_decision_undo, undo_decisions
 from tests.admin import states
 from tests.engine.test_relations import add_column, adopt, choose_on_board
 from tests.support.rows import queries_of

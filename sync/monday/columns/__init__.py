@@ -5,7 +5,7 @@ from typing import Any
 
 from sync.monday.board_items import Reading
 from sync.monday.columns import addresses, labels, places, values
-from sync.monday.columns.choice_labels import by_label
+from sync.monday.columns.labels import by_label
 from sync.monday.conversion import Converter, ConverterOptions
 
 _CLASSES: tuple[type[Converter], ...] = (

@@ -20,9 +20,8 @@ from django.utils.dateparse import parse_datetime
 
 from sync import registry
 from sync.boards import board_columns
-from sync.boards.board_setup import SetupChoices, apply_choices
+from sync.boards.board_setup import SetupChoices, apply_choices, enqueue_affected
 from sync.boards.field_choices import NEW_COLUMN, MappableField, changes_text, column_problem, fold_title
-from sync.boards.mapping import enqueue_affected
 from sync.choices import Cause, Priority, QueueDirection, QueueStatus, SyncDirection
 from sync.clock import SyncNow, sync_now
 from sync.kernel import humanize, process
