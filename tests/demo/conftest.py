@@ -11,6 +11,8 @@ from django.conf import settings
 from django.core.management import call_command
 
 from config.embedded.demo import NEW_ITEM_WAIT
+from npd.management.commands.demo import REJECTION_MESSAGE, demo_people
+from npd.models import Contact
 from tests.setup.fixtures import serving
 from tests.support import rows
 from tests.support.child import Child
@@ -66,7 +68,7 @@ def played(
         try:
             demo.said, demo.calls = prepared.stand(sandbox, "demo", play)
             if not sandbox.control("faults", "GET"):
-                demo.command()  # what is put back is without its fault
+                reject_changes(sandbox)  # what is put back is without its fault
             yield demo
         finally:
             sandbox.reset()
@@ -80,7 +82,14 @@ def spoiled(played: Played, db: None) -> Iterator[Played]:
     played.sandbox.control("snapshot", name="played")
     yield played
     played.sandbox.control("restore", name="played")
-    played.command()  # its fault goes on
+    reject_changes(played.sandbox)
+
+
+def reject_changes(sandbox: Sandbox) -> None:
+    """Let the demo's fault go on: a sandbox that was put back has none."""
+    failed = Contact.objects.get(pk=demo_people()["failed"])
+    partial = {"every": 1, "code": "RecordInvalidException", "message": REJECTION_MESSAGE}
+    sandbox.control("faults", partial=partial, naming=str(failed.monday_id), count=1_000_000)
 
 
 def _point_at(patch: pytest.MonkeyPatch, sandbox: Sandbox, receiver: ThreadingHTTPServer) -> None:
