@@ -157,20 +157,23 @@ TITLES: Mapping[str, tuple[str, ...]] = {
     ),
     "email": (
         "email address", "mail", "email 1", "E-Mail-Adresse", "Courriel", "Adresse e-mail", "Correo",
-        "Correo electrónico", "E-mailadres", "Indirizzo email", "メール", "メールアドレス",
+        "Correo electrónico", "Dirección de correo electrónico", "E-mailadres", "Indirizzo email", "Posta elettronica",
+        "Endereço de email", "メール", "メールアドレス",
     ),
     "organization": (
         "organisation", "company", "account", "employer", "Firma", "Unternehmen", "Arbeitgeber", "Société",
         "Entreprise", "Empresa", "Compañía", "Organización", "Bedrijf", "Organisatie", "Azienda", "会社", "会社名",
     ),
     "role_title": (
-        "job", "job title", "title", "position", "function", "Rolle", "Funktion", "Rôle", "Fonction", "Poste", "Cargo",
-        "Puesto", "Functie", "Functietitel", "Ruolo", "Função", "役職",
+        "job", "job title", "title", "position", "function", "Rolle", "Funktion", "Berufsbezeichnung", "Rôle",
+        "Fonction", "Poste", "Intitulé du poste", "Cargo", "Puesto", "Functie", "Functietitel", "Ruolo", "Posizione",
+        "Função", "役職",
     ),
     "phone": (
         "phone number", "telephone", "tel", "mobile", "mobile phone", "business phone", "Telefon", "Telefonnummer",
-        "Mobil", "Mobiltelefon", "Handy", "Téléphone", "Tél", "Portable", "Teléfono", "Móvil", "Telefoon",
-        "Telefoonnummer", "Mobiel", "Telefono", "Cellulare", "Telefone", "Celular", "電話", "電話番号",
+        "Mobil", "Mobiltelefon", "Handy", "Handynummer", "Téléphone", "Tél", "Numéro de téléphone", "N° de téléphone",
+        "Portable", "Teléfono", "Número de teléfono", "Móvil", "Telefoon", "Telefoonnummer", "Mobiel", "Telefono",
+        "Numero di telefono", "Cellulare", "Telefone", "Telemóvel", "Celular", "電話", "電話番号", "携帯電話",
     ),
     "notes": (
         "note", "comments", "comment", "remarks", "remark", "Notiz", "Notizen", "Bemerkung", "Bemerkungen", "Kommentar",
@@ -179,15 +182,17 @@ TITLES: Mapping[str, tuple[str, ...]] = {
     ),
     "aliases": ("alias", "other names", "also known as"),
     "billing_contact": ("billing", "invoice contact"),
-    "address_street": ("street address", "address", "address line 1", "Straße", "Adresse", "Rue"),
-    "address_city": ("town", "Ort", "Stadt", "Ville"),
-    "address_state": ("region", "province", "county", "state/region", "Bundesland", "Région"),
+    "address": ("Adresse", "Anschrift", "Dirección", "Adres", "Indirizzo", "Endereço", "住所"),
+    "address_street": ("street", "street address", "address", "address line 1", "Straße", "Adresse", "Rue"),
+    "address_city": ("city", "town", "Ort", "Stadt", "Ville"),
+    "address_state": ("state", "region", "province", "county", "state/region", "Bundesland", "Région"),
     "address_zip": ("zip", "postal code", "postcode", "zip/postal code", "PLZ", "Postleitzahl", "Code postal"),
-    "address_country": ("country/region", "Land", "Pays"),
+    "address_country": ("country", "country/region", "Land", "Pays"),
     "inventory_url": ("inventory url", "url", "website", "web site", "Webseite", "Site web"),
 }  # fmt: skip
 """Titles that boards and files of other programs give these fields, in English, German, French, Spanish, Dutch,
-Italian, Portuguese and Japanese; one that could mean two fields of a type is listed once.
+Italian, Portuguese and Japanese; one that could mean two fields of a type is listed once. “address” is that of several
+fields in one column.
 """
 
 # Not on a board that set-up creates: a board that has such a column gets it synced.

@@ -17,7 +17,7 @@ from sync.kernel.humanize import join_first
 from sync.models import BoardLink, FieldMapping
 from sync.monday.board import RELATION, BoardColumn
 from sync.monday.columns import BY_TYPE
-from sync.registry import EntitySpec, link_of, relation_of, rules_for, target_of
+from sync.registry import EntitySpec, MappingSpec, link_of, relation_of, rules_for, target_of
 
 NEW_COLUMN = "+"
 """Stands for a column that is to be created."""
@@ -40,6 +40,7 @@ class MappableField:
     target: str = ""  # the type of the records that a relation points at
     target_board: str | None = None  # the board that these have; empty for one to be made, None for none at all
     titles: Sequence[str] = ()  # other names that people give the field
+    titles_of_others: Sequence[str] = ()  # names of other fields, also of other models
 
     @property
     def is_name(self) -> bool:
@@ -96,10 +97,17 @@ def mappable_fields(spec: EntitySpec, chosen_boards: Mapping[str, str] | None = 
                 rules=rules_for(FieldMapping(link=link, fields=list(mapping.fields), converter=mapping.converter)),
                 target=target,
                 target_board=_target_board(target, chosen_boards or {}) if target else None,
-                titles=spec.titles.get(mapping.fields[0], ()) if len(mapping.fields) == 1 else (),
+                titles=spec.titles.get(mapping.key, ()),
+                titles_of_others=_titles_of_others(spec, mapping),
             )
         )
     return fields
+
+
+def _titles_of_others(spec: EntitySpec, mapping: MappingSpec) -> list[str]:
+    own = {mapping.key, *mapping.fields}
+    titles = [title for name, names in spec.titles.items() if name not in own for title in names]
+    return titles + [other.label for other in spec.mappings if other.key != mapping.key]
 
 
 def _target_board(target: str, chosen_boards: Mapping[str, str]) -> str | None:
@@ -183,7 +191,7 @@ def suggest_columns(
         titled = [column for column in on_board if fold_title(column.title) in titles[mappable.key]]
         suggest(mappable, titled, "Suggested: the title is another name for it.")
     for mappable in offered:
-        names_of_others = set().union(*(names for key, names in titles.items() if key != mappable.key))
+        names_of_others = {fold_title(title) for title in mappable.titles_of_others}
         only = _only_columns(mappable, on_board)
         suggest(
             mappable,

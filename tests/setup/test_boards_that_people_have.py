@@ -85,7 +85,37 @@ def test_the_fields_own_title_comes_before_a_known_one_and_that_before_the_only_
 
 @pytest.mark.django_db
 def test_the_only_column_of_a_type_is_not_taken_where_its_title_is_another_fields() -> None:
-    assert suggested(("x", "Company", "text"))["role_title"] == NEW_COLUMN
+    for title in ("Company", "Email", "E-mail", "Notes", "Phone", "Ville", "City", "PLZ", "Website", "Full name"):
+        assert suggested(("x", title, "text"))["role_title"] == NEW_COLUMN, title
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("title", ["Adresse", "Anschrift", "Indirizzo", "Dirección", "Adres", "住所"])
+def test_an_organizations_address_is_known_by_its_title_too(title: str) -> None:
+    columns = [BoardColumn("x", title, "text"), BoardColumn("y", "Branche", "text")]
+    assert suggest_columns(mappable_fields(registry.entity("organization")), columns, "")["address"].column == "x"
+
+
+TWO_OF_A_KIND = [
+    ("email", "email", "Indirizzo e-mail", "E-mail privata"),
+    ("email", "email", "Posta elettronica", "PEC"),
+    ("email", "email", "Endereço de e-mail", "Cobrança"),
+    ("phone", "phone", "N° de téléphone", "Fax"),
+    ("phone", "phone", "Número de teléfono", "Fax"),
+    ("phone", "phone", "Handynummer", "Fax"),
+    ("phone", "phone", "携帯電話", "Fax"),
+    ("role_title", "text", "Intitulé du poste", "LinkedIn"),
+    ("role_title", "text", "Berufsbezeichnung", "LinkedIn"),
+    ("role_title", "text", "Posizione", "LinkedIn"),
+]
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(("key", "kind", "title", "other"), TWO_OF_A_KIND)
+def test_of_two_columns_of_a_type_the_one_with_a_known_title_is_taken(
+    key: str, kind: str, title: str, other: str
+) -> None:
+    assert suggested(("x", other, kind), ("y", title, kind))[key] == "y"
 
 
 @pytest.mark.django_db
