@@ -119,7 +119,8 @@ class LimitFacts:
         return quota.waiting_boards()
 
     def _batch_size(self, link: BoardLink) -> int:
-        return min(link.batch_limit or FULL_BATCH, self.account.batch_limit or FULL_BATCH)
+        account_limit = None if self.account.only_writes else self.account.batch_limit
+        return min(link.batch_limit or FULL_BATCH, account_limit or FULL_BATCH)
 
     @property
     def hold_seconds(self) -> float:

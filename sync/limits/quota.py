@@ -307,8 +307,11 @@ class Demand:
 
 
 def batch_size(link_id: int) -> int:
-    """Return how many records a document of the board may have, also after failures of the account."""
-    account_limit = MondayAccount.objects.filter(id=1).values("batch_limit")
+    """Return how many records a document of the board may have, also after failures of the account.
+
+    While writes are stopped only reading goes on, which a failed write says nothing of; the probe is one record anyway.
+    """
+    account_limit = MondayAccount.objects.filter(id=1, only_writes=False).values("batch_limit")
     link = BoardLink.objects.only("batch_limit").annotate(account_limit=account_limit).get(pk=link_id)
     return min(link.batch_limit or FULL_BATCH, link.account_limit or FULL_BATCH)
 

@@ -119,6 +119,24 @@ def test_an_edit_on_the_board_comes_in_meanwhile(world: World) -> None:
     assert (ann.role_title, world.status(ann)) == ("Theirs", "synced")
 
 
+def test_many_edits_on_the_board_cost_as_few_calls_as_one_while_writes_fail(world: World) -> None:
+    new_contacts(40)
+    world.work()
+    for _ in range(3):
+        world.hear(minutes=2)
+    writes_fail(world)
+    world.contact("Bob")
+    world.contact("Cyd")
+    calls_while(world, 20)
+    assert MondayAccount.objects.get().only_writes
+    for contact in Contact.objects.exclude(monday_id=None):
+        world.edit(contact, "role_title", "Theirs")
+    before = world.calls("query")
+    world.hear(seconds=1)
+    assert Contact.objects.filter(role_title="Theirs").count() == 40
+    assert world.calls("query") - before <= 3
+
+
 def test_a_new_item_becomes_a_record_meanwhile_and_gets_its_npd_id_later(world: World) -> None:
     world.linked("Ann")
     writes_fail(world)
