@@ -7,7 +7,6 @@ from django.db.models.signals import post_migrate
 class NpdConfig(AppConfig):
     name = "npd"
     verbose_name = "NPD"
-    default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
         from django.contrib.sessions.backends.db import SessionStore

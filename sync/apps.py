@@ -10,7 +10,6 @@ from django.db.models.signals import post_migrate, pre_migrate
 class SyncConfig(AppConfig):
     name = "sync"
     verbose_name = "Sync"
-    default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
         from sync import registry

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 from http import HTTPStatus
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, urlencode, urlsplit
 from uuid import UUID
 
 from django.contrib import admin, messages
@@ -42,9 +43,9 @@ from sync.kernel.db import LONGEST_SEARCH
 from sync.kernel.humanize import DASH, icon, relative_time, request_ids, without_request_id
 from sync.models import SyncedModel, Tombstone
 from sync.records import availability
-from sync.records.availability import Overview
+from sync.records.availability import BoardAvailability, Overview
 from sync.records.tombstones import tombstone_name, tombstones_of
-from sync.registry import record_url, type_label
+from sync.registry import EntitySpec, page_url, record_url, type_label
 from sync.state import record_view
 
 if TYPE_CHECKING:
@@ -636,3 +637,57 @@ class DateTimeRangeFilter(RangeDateTimeFilter):
         day, time = (self.used_parameters.get(f"{self.parameter_name}_{side}_{part}") for part in (0, 1))
         typed = parse_datetime_str(f"{day} {time}") if day and time else None
         return timezone.make_aware(typed) if typed else None
+
+
+@dataclass(frozen=True)
+class Badge:
+    """A state as colour, icon and words."""
+
+    kind: str
+    icon: str
+    words: str
+
+
+@dataclass(frozen=True)
+class BoardStatus:
+    """What is known of a board at one moment, and how that is said."""
+
+    spec: EntitySpec
+    availability: BoardAvailability
+    overview: Overview
+
+    @property
+    def title(self) -> str:
+        return self.spec.board_title
+
+    @property
+    def slowed_until(self) -> str:
+        """Until when the quota makes it wait, where that is long; empty where it doesn't."""
+        until = self.overview.slowed_until(self.availability)
+        return humanize.due_time(until, self.overview.now) if until else ""
+
+    @property
+    def badge(self) -> Badge:
+        """Which of the four states of a board it is in."""
+        board = self.availability
+        if not board.has_board:
+            return Badge("off", "link_off", "Not set up")
+        if board.is_paused:
+            return Badge("warn", "pause_circle", "Paused")
+        if board.is_stopped:
+            return Badge("bad", "block", "Stopped")
+        return Badge("ok", "check_circle", "Syncing")
+
+    @property
+    def reason(self) -> str:
+        """Why it stands still; who paused it, and since when, stands above all pages, with the button that resumes."""
+        if not self.availability.has_board:
+            return "Choose its board under Boards, Set up."
+        return "" if self.availability.is_paused else humanize.without_request_id(self.availability.detail)
+
+
+def records_url(spec: EntitySpec, health: str = "") -> str:
+    """Return the list of this type's records, of those that are in a state; empty where the admin has none."""
+    opts = spec.model._meta
+    query = urlencode({"health": health}) if health else ""
+    return page_url(f"{opts.app_label}_{opts.model_name}_changelist", query=query)

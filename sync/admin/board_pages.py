@@ -18,8 +18,7 @@ from unfold.admin import TabularInline
 
 from sync import registry
 from sync.admin import admin_base
-from sync.admin.admin_base import PageAdmin, own_address, plain_column
-from sync.admin.board_cards import BoardStatus
+from sync.admin.admin_base import BoardStatus, PageAdmin, own_address, plain_column
 from sync.admin.concurrent_edits import ConcurrentSettingsForm
 from sync.admin.confirmed_action import run_action
 from sync.admin.queue_pages import pause_url

@@ -20,8 +20,7 @@ from django.views.decorators.http import require_GET
 
 from sync import attention, registry
 from sync.admin import handlers
-from sync.admin.admin_base import badge, overview_of
-from sync.admin.board_cards import Badge, BoardStatus, records_url
+from sync.admin.admin_base import Badge, BoardStatus, badge, overview_of, records_url
 from sync.admin.connection_pages import has_answered, next_setup_step
 from sync.admin.handlers import Handler
 from sync.admin.queue_pages import next_attempt, pause_url

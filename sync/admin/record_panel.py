@@ -18,7 +18,6 @@ from django.utils.safestring import SafeString
 
 from sync import attention, registry
 from sync.admin import admin_base, handlers
-from sync.admin.board_cards import STATE_BADGES
 from sync.admin.confirmed_action import RecordTable
 from sync.attention import KINDS, Entry, Kind
 from sync.choices import RecordSyncStatus, RemovedItemPolicy, SyncDirection
@@ -28,6 +27,14 @@ from sync.models import BoardLink, SyncedModel
 from sync.records.availability import Overview
 from sync.records.item_links import unlinked_item
 from sync.state.record_view import FieldReason, FieldView, Part, RecordState, RecordView, describe, describe_one
+
+STATE_BADGES = {
+    RecordState.SYNCED: ("check_circle", "ok"),
+    RecordState.PENDING: ("schedule", "wait"),
+    RecordState.ATTENTION: ("front_hand", "warn"),
+    RecordState.OFF: ("sync_disabled", "off"),
+    RecordState.PAUSED: ("pause_circle", "warn"),
+}
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from django.views.decorators.http import require_GET, require_POST
 from unfold.decorators import action
 
 from sync import registry
-from sync.admin.board_cards import records_url
+from sync.admin.admin_base import records_url
 from sync.admin.connection_pages import ConnectionPagesMixin, View, may_see_connection, region_context, store_region
 from sync.api.callers import monday_throttle_reason
 from sync.boards import field_choices

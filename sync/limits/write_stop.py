@@ -174,15 +174,18 @@ _NEXT_PROBE = f"""
       AND (job.direction = 'to_monday' AND job.next_retry <= sync_now() OR starts_with(job.reason, %(held)s))
       AND job.priority <= %(priority)s AND NOT {IS_PAUSED.format(entity_type="job.entity_type")}
       AND NOT EXISTS (SELECT FROM sync_intents AS intent WHERE intent.entity_id = job.entity_id
-        AND intent.state = 'open' AND (intent.deadline > sync_now() OR intent.item_id = ''))
-    ORDER BY (job.claim_at_most = 1), job.last_attempt NULLS FIRST, job.id LIMIT 1
+        AND intent.state = 'open' AND intent.deadline > sync_now())
+    ORDER BY (SELECT count(*) FROM sync_intents AS failed
+        WHERE failed.entity_id = job.entity_id AND failed.state IN ('open', 'void')),
+      job.last_attempt NULLS FIRST, job.id LIMIT 1
 """  # noqa: S608 - made of constants
 
 
 def next_probe(*, only_urgent: bool = False) -> SyncQueue | None:
     """Return the job that is written next to find out whether writes work: one, of all boards that can be worked.
 
-    What has failed alone comes last, else what wasn't tried for longest: so that none is the probe again and again.
+    What has failed least often comes first, then what wasn't tried for longest: a few records that Monday always fails
+    on are not the probe again and again. A create without an answer is looked for first, by its board's worker.
     `only_urgent`: of those that a person clicked.
     """
     priority = max(Priority) if not only_urgent else Priority.PERSON
