@@ -473,8 +473,23 @@ def _decide_merged(
         return _DecidedField(_plan_unknown(field_plan, way, BlockedCode.UNKNOWN, detail), after.intents)
     undone, of_undo = resolutions.plan_undo(context, field_plan, field, item)
     if undone is None:
-        undone = apply_decision(context, with_values(resolved, decision=decide_field(field)), field)
+        decision = decide_field(field)
+        if field.base is None and decision.action is Action.CONFLICT and _names_the_same(context, resolved):
+            decision = FieldDecision(key, Action.AGREED, "both sides name the same record")
+        undone = apply_decision(context, with_values(resolved, decision=decision), field)
     return _DecidedField(undone, after.intents, results | of_undo)
+
+
+def _names_the_same(context: FieldFacts, field_plan: FieldPlan) -> bool:
+    """Whether both sides of a relation name one record, as “ACME” and “Acme” do where only one is called so."""
+    model = type(context.facts.record)
+    if relation_of(model, field_plan.mapping.fields) is None:
+        return False
+    remote = field_plan.convert.to_local(field_plan.remote_raw, field_plan.local_raw)
+    try:
+        return related_id(context.related.resolve(model, remote)) == related_id(field_plan.local_raw)
+    except RelatedNotFound:
+        return False
 
 
 def _plan_unknown(field_plan: FieldPlan, way: FieldDirection, code: BlockedCode, detail: str) -> FieldPlan:

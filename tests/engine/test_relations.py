@@ -17,10 +17,10 @@ from sync.choices import RecordSyncStatus
 from sync.clock import SyncNow
 from sync.limits import metered_client
 from sync.merge import FieldSelection
-from sync.models import AwaitedRelation, FieldMapping, SyncedModel, SyncQueue
+from sync.models import AwaitedRelation, BoardLink, FieldMapping, SyncedModel, SyncQueue
 from sync.registry import check_synced_models, entities, unfit_models
 from tests.admin import states
-from tests.support.world import World
+from tests.support.world import World, mail
 
 CREATE_COLUMN = """
 mutation Make($board: ID!, $title: String!, $type: ColumnType!, $id: String, $defaults: JSON) {
@@ -81,6 +81,28 @@ def choose_on_board(world: World, contact: Contact, *records: Any) -> None:
     for record in records:
         record.refresh_from_db()
     world.edit(contact, "organization", {"item_ids": [r.monday_id for r in records]} if records else None)
+
+
+@pytest.mark.parametrize("written", ["ACME", "acme", "Acme\u200b", "Ａｃｍｅ"])
+def test_a_name_in_another_form_names_the_same_organization_and_nobody_is_asked(named: World, written: str) -> None:
+    BoardLink.objects.filter(entity_type="contact").update(creates_records=True)
+    acme = organization("Acme")
+    ours = named.contact("Bob", email="bob@example.org", organization=acme)
+    for name in ("Ann", "Bob"):
+        named.add(name, email=mail(f"{name.lower()}@example.org"), organization=written)
+    for _ in range(3):
+        named.hear(minutes=3)
+    assert set(Contact.objects.values_list("organization", "sync_status")) == {(acme.pk, "synced")}
+    assert cell(named, ours) == written
+
+
+def test_a_name_of_two_organizations_in_two_forms_is_asked_about(named: World) -> None:
+    organization("ACME")
+    ann = named.contact("Ann", email="ann@example.org", organization=organization("Acme"))
+    named.add("Ann", email=mail("ann@example.org"), organization="ACME")
+    for _ in range(3):
+        named.hear(minutes=3)
+    assert named.status(ann) == "conflict"
 
 
 # --- connected boards ------------------------------------------------------------------------------------------
