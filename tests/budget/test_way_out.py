@@ -1,7 +1,5 @@
 """The way out of a stop: a person tries again, Monday is asked once, and what is over ends."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any

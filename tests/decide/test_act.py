@@ -1,7 +1,5 @@
 """What an answer of Monday's means: merge.md, "a field … held" where a value is refused, and "create the item"."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

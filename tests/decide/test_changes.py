@@ -1,7 +1,5 @@
 """What NPD writes of a record, by its plan, Monday's answer and its row as it is now: nothing that was overtaken."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any

@@ -1,7 +1,5 @@
 """What docs/reference/merge.md says of a field that somebody rewrites again and again: decided from facts alone."""
 
-from __future__ import annotations
-
 from datetime import timedelta
 from typing import Any
 

@@ -183,7 +183,6 @@ def test_a_conflict_of_organizations_shows_names_and_takes_every_choice(connecte
 
 
 def choose(conflict: SyncConflict, *, field: str = "organization", **choice: str) -> None:
-    """A person settles a field."""
     person = get_user_model().objects.get_or_create(username="pat", is_superuser=True)[0]
     sides = {key: {"npd": conflict.npd_data[key], "monday": conflict.monday_data[key]} for key in conflict.npd_data}
     resolve(conflict.pk, by=person, resolution_type="merge", selections={field: FieldSelection(**choice)}, seen=sides)

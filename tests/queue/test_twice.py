@@ -1,7 +1,5 @@
 """Two beats, or two workers with the same message: a task that comes twice at once does its work once."""
 
-from __future__ import annotations
-
 from npd.models import Contact
 from sync import tasks
 from sync.models import BoardLease, SyncQueue
