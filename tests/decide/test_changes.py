@@ -52,13 +52,6 @@ def test_what_monday_says_is_written_where_npd_still_says_what_was_read() -> Non
     assert [line.kind for line in found.plan.log] == ["pull"]
 
 
-def test_a_save_meanwhile_keeps_its_value_and_gets_a_pass() -> None:
-    plan = pull()
-    found = written(plan, **{ROLE: "Duke"})
-    assert (found.values, found.wakes, found.plan.log) == ({}, ({},), ())
-    assert found.plan.ledger.base == plan.ledger.base
-
-
 @pytest.mark.parametrize(
     ("row", "paused", "now", "outcome"),
     [

@@ -78,19 +78,6 @@ def test_a_loop_is_throttled_for_longer_each_time(stored: WriteLoop, limit: int,
     assert bool(plan.blocked_reason) is bool(plan.line) is (waits is not None)
 
 
-def test_the_reason_says_who_and_how_often() -> None:
-    plan = planned(before(loop(-600, -300)))
-    assert plan
-    assert plan.blocked_reason == plan.line
-    assert plan.line.startswith(
-        "“Role_title” was rewritten 3 times within an hour by Tom on the board after our writes, so nothing is sent to "
-        "it for some time."
-    )
-    again = planned(before(loop(throttle_count=1, by="")))
-    assert again
-    assert "was rewritten again by somebody on the board" in again.line
-
-
 def test_what_is_throttled_is_not_sent_and_everything_else_goes_on() -> None:
     throttled = loop(-600, throttled_until=at(60), throttle_count=1)
     waiting = planned(before(throttled, write=None))
