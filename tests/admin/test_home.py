@@ -6,23 +6,13 @@ from functools import partial
 from html import unescape
 from typing import Any
 
-import pytest
-from django.contrib.auth.models import Permission, User
+from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 
 from conflicts.models import SyncConflict
 from sync.clock import sync_now
-from sync.models import (
-    ApiBudget,
-    ApprovalRequest,
-    BoardLink,
-    FieldMapping,
-    NotificationReceiver,
-    SyncMetadata,
-    SyncQueue,
-    UnmatchedItem,
-)
+from sync.models import ApiBudget, BoardLink, NotificationReceiver, SyncQueue, UnmatchedItem
 from sync.outbox import pauses
 from tests.admin import states
 from tests.admin.queue_pages import PAUSE, finished
@@ -50,23 +40,9 @@ def state_of(client: Client) -> str:
     return re.sub(r"\s+", " ", words_of(shown[1])).strip() if shown else ""
 
 
-def groups_of(client: Client) -> list[tuple[str, str]]:
-    """What needs attention, in its order: colour and words."""
-    groups = client.get(HOME).context["boxes"]
-    return [(box.group.severity.colour, box.group.text) for box in groups]
-
-
 def figures_of(client: Client, board: str = "Contacts") -> dict[str, int]:
     lines = {line.status.title: line for line in client.get(HOME).context["boards"]}
     return {label: number for label, number, _url in lines[board].figures}
-
-
-def column_is_gone(records: int) -> None:
-    FieldMapping.objects.filter(link__entity_type="contact", key="phone").update(problem="The column is gone.")
-    for number in range(records):
-        gone = states.held(f"Gone {number}", f"70{number}")
-        fields = {"phone": {"code": "column", "side": "npd", "reason": "The column is gone."}}
-        SyncMetadata.objects.filter(entity_id=gone.pk).update(blocked_fields=fields)
 
 
 # The first line
@@ -110,21 +86,6 @@ def test_a_new_installation_has_one_button_that_is_its_next_step(
     assert button() == [reverse("admin:sync_wizard_run")]
 
 
-def test_a_pause_of_everything_is_ended_where_it_is_said_and_nowhere_else(browser: Client) -> None:
-    states.boards()
-    pauses.pause("anna", why="Clean-up.")
-    assert html_of(browser).count('aria-label="Resume: ') == 1
-
-
-def test_a_stop_is_said_once_with_its_one_button(browser: Client) -> None:
-    states.boards()
-    states.stop_board()
-    html = html_of(browser)
-    assert words_of(html).count("is stopped:") == 1
-    assert html.count(">Try again now<") == 1
-    assert not groups_of(browser), "a stop is the first line, not a thing below it"
-
-
 # The boards
 
 
@@ -155,18 +116,6 @@ def test_a_first_load_says_how_many_are_done_how_long_it_takes_and_how_many_call
 
 
 # What needs attention
-
-
-@pytest.mark.usefixtures("told")
-def test_the_gravest_comes_first_and_a_lost_column_is_one_thing(browser: Client, world: dict[str, Any]) -> None:
-    ApprovalRequest.objects.create(
-        entity_type="contact", entity_id=world["synced"].pk, kind="items", state="pending", key="k", label="x"
-    )
-    states.removed("Gone", "5040")
-    column_is_gone(6)
-    colours = [colour for colour, _words in groups_of(browser)]
-    assert colours == sorted(colours, key=["bad", "warn", "wait"].index)
-    assert [words for _colour, words in groups_of(browser)].count("The column is gone.") == 1
 
 
 def test_a_conflict_opens_from_its_groups_button_the_oldest_first(browser: Client) -> None:
@@ -204,16 +153,6 @@ def test_nobody_is_told_what_they_may_not_see(client: Client, world: dict[str, A
     text = text_of(client)
     assert "There is nothing that you may see." in text
     assert not any(word in text for word in ("Contacts", "conflict", "Notifications by email"))
-
-
-def test_who_may_only_look_is_offered_no_act(client: Client, world: dict[str, Any]) -> None:
-    viewer = User.objects.create_user("vera", is_staff=True)
-    viewer.user_permissions.set(Permission.objects.filter(codename__startswith="view_"))
-    client.force_login(viewer)
-    context = client.get(HOME).context
-    assert context["boxes"]
-    assert not [box for box in context["boxes"] if box.acts or any(row.handlers for row in box.rows)]
-    assert "You may view this; acting on it is for others." in words_of(html_of(client))
 
 
 # What it costs, and how it stays as the database is

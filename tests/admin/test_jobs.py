@@ -11,23 +11,9 @@ from django.contrib.admin.models import LogEntry
 from django.test import Client
 
 from sync.apps import LIVE_ROWS
-from sync.clock import sync_now
 from sync.models import BoardLink, QueuePause, SyncQueue
-from sync.outbox import pauses
 from tests.admin import states
-from tests.admin.queue_pages import (
-    FAILED,
-    PAUSE,
-    QUEUE,
-    RESUME,
-    act_on_all,
-    confirmed,
-    finished,
-    flying,
-    listed,
-    statuses,
-    tick,
-)
+from tests.admin.queue_pages import FAILED, PAUSE, QUEUE, RESUME, act_on_all, confirmed, flying, listed, statuses, tick
 from tests.admin.test_records import row_of, words_of
 from tests.support.people import staff_who_may
 from tests.support.rows import queries_of
@@ -57,12 +43,6 @@ def test_ticked_rows_are_retried_and_those_in_flight_or_done_are_left(
     )
 
 
-def test_a_retry_while_all_is_paused_says_what_the_jobs_wait_for(browser: Client, three_dead: list[SyncQueue]) -> None:
-    pauses.pause("eve")
-    said = tick(browser, "retry", three_dead)
-    assert ("again now" in said, "They wait: Paused by eve" in said) == (False, True)
-
-
 def test_discard_asks_first_and_then_ends_dead_letters_alone(
     browser: Client, three_dead: list[SyncQueue], world: dict[str, Any]
 ) -> None:
@@ -77,18 +57,6 @@ def test_discard_asks_first_and_then_ends_dead_letters_alone(
     assert SyncQueue.objects.filter(error_message="discarded by dora").count() == 3
     waiting.refresh_from_db()
     assert waiting.status == "pending"
-
-
-def test_all_that_match_are_retried_and_that_is_logged(browser: Client, three_dead: list[SyncQueue]) -> None:
-    in_flight = flying()
-    finished(sync_now())
-    query = "entity_type=contact&status__exact=failed&status__exact=in_progress"
-    answer = act_on_all(browser, "retry", query)
-    assert answer.headers["Location"] == f"{QUEUE}?{query}"
-    assert not SyncQueue.objects.filter(status="failed").exists()
-    in_flight.refresh_from_db()
-    assert in_flight.status == "in_progress"
-    assert LogEntry.objects.latest("id").change_message == "Retry: 3 jobs."
 
 
 @pytest.mark.parametrize(

@@ -9,10 +9,10 @@ from django.test import Client
 
 from conflicts.models import SyncConflict
 from npd.models import Contact
-from sync.choices import QueueStatus, RecordSyncStatus
+from sync.choices import RecordSyncStatus
 from sync.clock import sync_now
 from sync.kernel import humanize
-from sync.models import ApprovalRequest, BoardLink, FieldMapping, IgnoredItem, SyncMetadata, SyncQueue
+from sync.models import ApprovalRequest, BoardLink, FieldMapping, IgnoredItem, SyncMetadata
 from sync.outbox import pauses
 from tests.admin import states
 from tests.admin.test_records import change_page, words_of
@@ -190,17 +190,6 @@ def test_sync_now_has_one_place_and_look_and_can_not_be_pressed_while_a_pause_ho
     pauses.pause("maya", entity_type="contact")
     for one in records:
         assert "disabled title" in sync_now_of(browser, one)
-
-
-def test_a_failed_record_is_retried_from_its_page(browser: Client, world: dict[str, Any]) -> None:
-    record = world["dead"]
-    job = SyncQueue.objects.get(entity_id=record.pk)
-    form = {"one": f"retry failed:{job.pk}", "back": change_page(record)}
-    answer = browser.post("/admin/home/act/", form)
-    assert answer["Location"] == change_page(record)
-    states_of_jobs = SyncQueue.objects.filter(entity_id=record.pk).values_list("status", flat=True)
-    assert QueueStatus.PENDING in states_of_jobs
-    assert QueueStatus.FAILED not in states_of_jobs
 
 
 def test_a_mark_escapes_what_it_says(browser: Client) -> None:

@@ -10,7 +10,7 @@ from django.urls import reverse
 
 from npd.models import Contact
 from sync.clock import sync_now
-from sync.models import ApprovalRequest, FieldMapping, SyncMetadata, SyncQueue, WriteLoop
+from sync.models import ApprovalRequest, FieldMapping, SyncMetadata, WriteLoop
 from tests.admin import states
 from tests.admin.test_records import change_page, words_of
 from tests.support.people import staff_who_may
@@ -27,22 +27,6 @@ def page_of(client: Client, record: Any) -> str:
 
 def posted(client: Client, record: Any, act: str, **data: str) -> str:
     return words_of(client.post(act_url(record, act), data, follow=True).content.decode())
-
-
-def test_a_records_sync_is_turned_off_and_on(browser: Client, world: dict[str, Any]) -> None:
-    record = world["synced"]
-    assert "Turned off by Dora Demo," in posted(browser, record, "sync_off")
-    record.refresh_from_db()
-    assert (record.sync_enabled, record.sync_status) == (False, "disabled")
-    assert LogEntry.objects.latest("id").change_message == "Sync turned off."
-    for number in range(60):
-        Contact.objects.filter(pk=record.pk).update(notes=f"Edit {number}")
-    assert "Turned off by Dora Demo," in page_of(browser, record)
-    posted(browser, record, "sync_on")
-    record.refresh_from_db()
-    assert (record.sync_enabled, record.sync_status) == (True, "pending")
-    assert SyncQueue.objects.filter(entity_id=record.pk, status="pending").exists()
-    assert LogEntry.objects.latest("id").change_message == "Sync turned on."
 
 
 def test_what_was_turned_off_or_on_meanwhile_is_said_and_left(browser: Client, world: dict[str, Any]) -> None:

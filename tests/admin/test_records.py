@@ -15,12 +15,10 @@ from django.urls import reverse
 
 from conflicts.models import SyncConflict
 from npd.models import Contact
-from sync.admin.activity import ActivityLine
 from sync.admin.record_pages import SYNC_FIELDS, SyncedModelAdmin
 from sync.choices import RecordSyncStatus
-from sync.clock import sync_now
 from sync.limits import quota
-from sync.models import BoardLink, MondayAccount, SyncQueue
+from sync.models import BoardLink, SyncQueue
 from tests.admin import states
 from tests.admin.forms import values_of
 from tests.support.people import staff_who_may
@@ -198,23 +196,6 @@ def test_before_a_deletion_the_page_names_the_records_with_open_conflicts_and_le
     assert named(selected(clashing)) == [("Ann Clash", "")]
 
 
-def test_an_action_on_what_can_be_no_row_says_so(browser: Client) -> None:
-    actions = {"npd/contact": "turn_sync_on", "sync/syncqueue": "retry", "auth/user": "delete_selected"}
-    for listed, action in actions.items():
-        for nobody in ("not-a-uuid", "9" * 40, "a\0b"):
-            data = {"action": action, "_selected_action": [nobody]}
-            answer = browser.post(f"/admin/{listed}/", data, follow=True)
-            assert answer.status_code == 200
-            assert "Nothing was done: “" in words_of(answer.content.decode())
-
-
-def test_sync_now_says_that_it_waits_while_monday_is_paused(browser: Client, world: dict[str, Any]) -> None:
-    MondayAccount.objects.update(stopped_until="2999-01-01T00:00:00Z", stop_reason="Too many calls.")
-    url = reverse("admin:npd_contact_sync_now", args=[world["synced"].pk])
-    text = words_of(browser.post(url, follow=True).content.decode())
-    assert ("It waits: Too many calls." in text, "is sent to Monday now" in text) == (True, False)
-
-
 def confirmed(page: str) -> dict[str, str]:
     """What the button of the page that asks sends; without its token."""
     form = page.split("npd-question")[1].split("</form>", maxsplit=1)[0]
@@ -236,26 +217,6 @@ def test_all_of_a_filtered_list_means_what_the_filter_shows(browser: Client, wor
     browser.post(unescape(target[1]) if target else filtered, confirmed(page))
     asked = SyncQueue.objects.filter(payload__has_key="unlink").values_list("entity_id", flat=True)
     assert set(asked) == {world["synced"].pk}
-
-
-def test_all_of_a_list_is_asked_about_anew_where_a_record_came_since(browser: Client, world: dict[str, Any]) -> None:
-    first, second = (Contact.objects.create(name=f"Armstrong {n}", monday_id=n) for n in ("71", "72"))
-    Contact.objects.filter(pk=second.pk).update(name="Zoe")
-    filtered = f"{LIST}?q=Armstrong"
-    chosen = {"action": "unlink", "select_across": "1", "_selected_action": [str(first.pk)]}
-    form = confirmed(browser.post(filtered, chosen).content.decode())
-    Contact.objects.filter(pk=second.pk).update(name="Zoe Armstrong")
-    asks = browser.post(filtered, form)
-    assert asks.status_code == 409
-    assert "2 match now, not 1. Nothing was done." in words_of(asks.content.decode())
-    answer = browser.post(filtered, confirmed(asks.content.decode()), follow=True)
-    assert "2 contacts will be unlinked now" in words_of(answer.content.decode())
-
-
-def test_only_who_is_somebody_has_initials(db: None) -> None:
-    actors = ("Maya Lind (Monday)", "Maya Lind on Monday", "admin", "NPD Sync", "import", "a script")
-    lines = [ActivityLine("e1", sync_now(), actor, "add_circle", "Created", "Created") for actor in actors]
-    assert [line.initials for line in lines] == ["ML", "ML", "A", "", "", ""]
 
 
 def test_a_field_that_no_fieldset_names_is_on_the_form(rf: RequestFactory) -> None:

@@ -10,19 +10,17 @@ import responses
 from django.contrib.auth.models import User
 from django.test import Client
 
-from npd.models import Contact
 from sync.attention import Kind
-from sync.choices import QueueStatus
 from sync.clock import sync_now
 from sync.limits import breaker, credentials, quota
-from sync.models import BoardLink, MondayAccount, SyncQueue
+from sync.models import BoardLink, MondayAccount
 from sync.monday.errors import ADVICE_ON_SERVER, CONNECTION_LOST, DAILY_LIMIT_REACHED, NOT_AUTHENTICATED, MondayError
 from sync.operations.notifications import things_to_notify_of
 from sync.outbox import pauses
 from sync.records.availability import stop_headline
 from sync.state import record_view
 from tests.admin import states
-from tests.admin.test_home import groups_of, html_of, state_of, text_of
+from tests.admin.test_home import html_of, state_of, text_of
 from tests.admin.test_records import words_of
 from tests.support.people import staff_who_may
 
@@ -219,24 +217,6 @@ def test_a_stop_that_begins_or_ends_is_another_version_of_every_page(browser: Cl
 # What Home says
 
 
-@pytest.mark.usefixtures("told")
-def test_a_change_that_has_failed_for_minutes_is_said_and_not_all_is_syncing(browser: Client) -> None:
-    states.boards()
-    states.synced("Ina", "5000")
-    row = SyncQueue.objects.create(
-        entity_type="contact", entity_id=states.contact("Ann").pk, attempts=1, error_message="Monday answered 500.",
-        next_retry=sync_now() + timedelta(minutes=1),
-    )  # fmt: skip
-    assert state_of(browser) == "Syncing; 1 record is pending"
-    SyncQueue.objects.filter(pk=row.pk).update(attempts=2)
-    assert state_of(browser) == "Syncing; 1 thing needs attention"
-    assert groups_of(browser) == [("bad", "Monday answered 500.")]
-    SyncQueue.objects.filter(pk=row.pk).update(status=QueueStatus.COMPLETED, finished_at=sync_now())
-    Contact.objects.update(sync_status="synced")
-    SyncQueue.objects.filter(status=QueueStatus.PENDING).delete()
-    assert state_of(browser).startswith("All is well")
-
-
 def test_a_limit_that_monday_does_not_tell_is_never_called_none(browser: Client, world: dict[str, Any]) -> None:
     assert "no daily limit" not in (before := quota.forecast().words)
     breaker.trip_account(MondayError(DAILY_LIMIT_REACHED, "daily limit exceeded", wait_seconds=63_877))
@@ -245,13 +225,3 @@ def test_a_limit_that_monday_does_not_tell_is_never_called_none(browser: Client,
     MondayAccount.objects.update(**credentials.NO_STOP)
     assert quota.forecast().words == before
     assert "no daily limit" not in text_of(browser)
-
-
-def test_an_empty_installation_is_not_set_up_and_not_stopped(browser: Client, settings: Any) -> None:
-    for key in ("", "token-that-no-page-may-show"):
-        settings.MONDAY_API_KEY = key
-        html = html_of(browser)
-        assert state_of(browser).startswith("Not set up")
-        assert "npd-badge-bad" not in html
-        assert "manage.py" not in html
-        assert html.count("npd-button-main") == 1

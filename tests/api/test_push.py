@@ -5,7 +5,7 @@ from pytest_django import Settings
 from rest_framework.test import APIClient
 from rest_framework.throttling import SimpleRateThrottle
 
-from npd.models import Contact, Organization
+from npd.models import Contact
 from sync.models import BoardLink, MondayAccount, SyncMetadata, SyncQueue
 from tests.api.conftest import code_of, url_of
 
@@ -29,17 +29,6 @@ def test_a_contact_is_pushed_with_and_without_a_slash(api: APIClient, contact: C
     Contact.objects.filter(pk=contact.pk).update(monday_id="77")  # as it was before the push
     assert api.post(url_of(contact, "sync-to-monday" + slash)).json()["monday_id"] == "77"
     assert SyncQueue.objects.filter(entity_id=contact.pk, status="pending", priority=10).exists()
-
-
-def test_an_organization_is_pushed_under_its_own_key(api: APIClient, organization: Organization) -> None:
-    answer = api.post(url_of(organization, "sync-to-monday")).json()
-    assert set(answer) == {"organization_id", "sync_triggered", "message", "reason_code", "monday_id"}
-    assert answer["organization_id"] == str(organization.pk)
-
-
-def test_a_record_whose_sync_is_off_is_pushed_once_because_a_person_asked(api: APIClient) -> None:
-    contact = Contact.objects.create(name="Off", sync_enabled=False)
-    assert api.post(url_of(contact, "sync-to-monday")).json()["sync_triggered"] is True
 
 
 @pytest.mark.parametrize("missing", ["token", "board"])

@@ -4,14 +4,11 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.db import connection
-from django.test.utils import CaptureQueriesContext
 from rest_framework.test import APIClient
 
 from npd.models import Contact
 from sync.clock import sync_now
 from sync.models import MondayAccount, SyncQueue
-from sync.queue import SyncQueueService
 from tests.admin import states
 from tests.api.conftest import QUEUE, row
 
@@ -90,15 +87,3 @@ def test_the_stats_say_why_and_until_when_monday_is_not_called(api: APIClient) -
     stats = api.get("/api/v1/sync/stats").json()
     assert (stats["paused"], stats["queue"]["due"]) == ("The token is wrong.", 0)
     assert stats["records"]["contact"]["board"].startswith("The token is wrong.")
-
-
-def test_the_sums_are_those_of_the_types(api: APIClient) -> None:
-    for number, (entity_type, status) in enumerate(
-        [("contact", "in_progress"), ("contact", "failed"), ("organization", "failed")]
-    ):
-        SyncQueue.objects.create(entity_type=entity_type, remote_id=str(number), status=status)
-    with CaptureQueriesContext(connection) as queries:
-        stats = SyncQueueService().get_queue_stats()
-    assert (stats["pending"], stats["in_progress"], stats["failed"]) == (0, 1, 2)
-    assert stats["by_type"] == {"contact": {"in_progress": 1, "failed": 1}, "organization": {"failed": 1}}
-    assert sum("GROUP BY" in query["sql"] for query in queries.captured_queries) == 1

@@ -8,8 +8,6 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
-
 from sync.monday import items
 from tests.architecture.test_arrows import ROOT, modules
 from tests.architecture.test_pure_rules import imports
@@ -98,26 +96,6 @@ def test_the_executor_names_them_all() -> None:
     assert found == MUTATIONS
 
 
-@pytest.mark.parametrize(
-    "line",
-    [
-        "metered_client.connector().write(request, key)",
-        "send = connector.write",
-        "items.prepare_delete(removals, [])",
-        "from sync.monday.items import prepare_delete",
-        "getattr(connector, name)(request, key)",
-        "getattr(board, 'prepare_archive')",
-    ],
-)
-def test_a_new_one_would_be_caught(line: str) -> None:
-    assert list(named(ast.parse(line)))
-
-
-@pytest.mark.parametrize("line", ["self.stdout.write('Done.')", "bulk.write(batch)", "connector.read_items(ids, [])"])
-def test_what_writes_no_item_is_let_be(line: str) -> None:
-    assert not list(named(ast.parse(line)))
-
-
 # Rows of NPD's.
 
 WRITERS = {"act.py", "settle.py"}
@@ -152,17 +130,3 @@ def test_of_a_pass_only_act_and_settle_write_rows() -> None:
     }
     assert not found
     assert all(list(row_writes(ast.parse((reconcile / name).read_text()))) for name in WRITERS)
-
-
-@pytest.mark.parametrize(
-    "line",
-    [
-        "from sync.outbox import finish",
-        "from sync.outbox.queue_rows import enqueue_item_many, enqueue_many",
-        "Intent.objects.filter(pk=1).update(state='void')",
-        "record.save()",
-        "cursor.execute('UPDATE sync_queue SET attempts = 0')",
-    ],
-)
-def test_a_new_writer_would_be_caught(line: str) -> None:
-    assert list(row_writes(ast.parse(line)))

@@ -230,13 +230,6 @@ def acts_of(client: Client) -> list[tuple[str, str, bool]]:
     return [(act.code, act.label, act.takes_away) for act in box.acts]
 
 
-def test_what_deletes_is_last_and_red(browser: Client) -> None:
-    removed_ones(2)
-    wanted = [("create_item", False), ("unlink", False), ("delete_record", True)]
-    assert [(name, takes_away) for name, _label, takes_away in acts_of(browser)] == wanted
-    assert re.search(r'npd-menu-item npd-button-deletes"\s+name="action"\s+value="delete_record"', page(browser))
-
-
 def test_a_rejected_value_is_kept_different_and_asked_about_again_by_undo(
     browser: Client, rejected_email: Contact
 ) -> None:
@@ -489,22 +482,6 @@ def test_who_may_not_delete_contacts_is_offered_the_other_answers_and_deletes_no
     assert Contact.objects.count() == 3
 
 
-def test_what_is_ticked_alone_is_answered_alone(browser: Client, db: None) -> None:
-    two = [f"conflict:{one.pk}" for one in gone_items(3)[:2]]
-    asked = browser.post(ACT, {"action": "unlink", "key": two, "back": HOME})
-    browser.post(ACT, sent_by(asked.content.decode()))
-    stored = SyncConflict.objects.filter(resolution__isnull=False)
-    assert {f"conflict:{conflict.pk}" for conflict in stored} == set(two)
-
-
-def test_all_of_a_group_are_tried_again(browser: Client, db: None) -> None:
-    for number in range(40):
-        states.dead(f"Dead {number}")
-    [group] = attention.groups()
-    browser.post(ACT, {"action": "retry", "cause": group.cause})
-    assert not SyncQueue.objects.filter(status="failed").exists()
-
-
 def test_all_of_a_group_are_discarded_once_their_number_was_confirmed(browser: Client, db: None) -> None:
     for number in range(40):
         states.dead(f"Dead {number}")
@@ -544,19 +521,7 @@ def test_who_may_only_look_is_offered_nothing_and_does_nothing(client: Client, k
     assert not SyncConflict.objects.filter(resolution__resolution_type__isnull=False).exists()
 
 
-def test_who_may_see_nothing_is_told_so(client: Client, kinds: Kinds) -> None:
-    client.force_login(staff_who_may())
-    text = words_of(page(client))
-    assert "There is nothing that you may see." in text
-    assert "Ann" not in text
-
-
 @pytest.mark.parametrize("form", [{}, {"action": "retry"}, {"action": "x", "key": "y"}, {"one": "retry failed:\0"}])
 def test_odd_acts_do_nothing(browser: Client, kinds: Kinds, form: dict[str, str]) -> None:
     assert browser.post(ACT, form).status_code in (302, 303)
     assert attention.counts() == dict.fromkeys(Kind, 1)
-
-
-def test_an_act_leads_back_to_home_and_nowhere_else(browser: Client) -> None:
-    for back in ("https://evil.example/admin/", "//evil.example", "/admin/logout/"):
-        assert browser.post(ACT, {"back": back}).headers["Location"] == HOME

@@ -45,7 +45,6 @@ class Monday:
     by_day: dict[str, int] = field(default_factory=dict)
 
     def counted(self, now: datetime) -> Decimal:
-        """Calls of the UTC day of `now`."""
         return Decimal(self.by_day.get(now.date().isoformat(), 0))
 
     def receive(self, now: datetime, points: int, *, headers: bool) -> Answer:

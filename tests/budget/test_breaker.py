@@ -32,7 +32,6 @@ def rest() -> float:
 
 
 def time_passes() -> None:
-    """The pause is over."""
     MondayAccount.objects.update(stopped_until=sync_now() - timedelta(seconds=1))
 
 

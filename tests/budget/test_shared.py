@@ -35,7 +35,6 @@ def board() -> BoardLink:
 
 
 def known(**limits: int) -> None:
-    """The limits of the account."""
     ApiBudget.objects.update_or_create(
         id=1, defaults={"minute_calls": 0, "points": 0, "day_calls": 0, "others_calls": 0, **limits}
     )

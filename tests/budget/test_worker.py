@@ -19,7 +19,6 @@ from tests.support.world import World
 
 
 def edit(contact: Contact, title: str) -> None:
-    """Somebody saves another role."""
     Contact.objects.filter(pk=contact.pk).update(role_title=title)
 
 

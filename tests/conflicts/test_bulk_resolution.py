@@ -81,12 +81,6 @@ def test_an_empty_side_empties_and_says_so_in_red(browser: Client, contact: Cont
     assert "npd-button-deletes" in asked.content.decode()
 
 
-def test_each_is_resolved_and_the_list_says_how_many(browser: Client, contacts: list[Contact]) -> None:
-    answer = confirm(browser, ask(browser, "keep_npd", *contacts[:4]))
-    assert [chosen(contact) for contact in contacts] == ["keep_npd"] * 4 + [""]
-    assert "4 conflicts resolved." in answer
-
-
 def test_what_changed_since_the_page_is_left_and_named(browser: Client, contacts: list[Contact], ada: User) -> None:
     asked = ask(browser, "keep_monday", *contacts[:3])
     record(finding(contacts[0], replace(PHONE, npd="+44 20 7946 0001")))

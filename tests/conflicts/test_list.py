@@ -11,9 +11,8 @@ import pytest
 from django.contrib.auth.models import User
 from django.db import connection
 from django.test import Client
-from django.test.utils import CaptureQueriesContext
 
-from conflicts.models import OPEN_FIRST, SyncConflict, counts
+from conflicts.models import SyncConflict
 from conflicts.resolution import resolve
 from npd.models import Contact, Organization
 from sync.models import SyncMetadata
@@ -88,21 +87,6 @@ def test_a_full_list_with_every_filter_asks_at_most_twelve_questions(
     with django_assert_max_num_queries(12):
         browser.get(LIST)
     assert names(browser, "state=open&entity_type=organization&kind__exact=fields") == ["Org"]
-
-
-def test_counting_what_was_settled_lately_reads_an_index_and_not_the_table() -> None:
-    """By the planner's own word, told that a scan of the table is dear: with a volatile bound it had no choice."""
-    with CaptureQueriesContext(connection) as sent:
-        counts()
-    plan = explained(sent.captured_queries[0]["sql"])
-    assert re.search(r"Index Cond: \(+resolved_at >= ", plan)
-
-
-def test_a_page_of_the_list_is_read_in_the_order_of_its_index_and_not_sorted() -> None:
-    rows = SyncConflict.objects.order_by(*OPEN_FIRST)
-    plan = explained(str(rows.query))
-    assert "sync_conflicts_in_order" in plan
-    assert "Sort" not in plan
 
 
 def explained(sql: str) -> str:

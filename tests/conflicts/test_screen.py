@@ -144,15 +144,6 @@ def test_a_handed_back_choice_is_shown_with_its_reason_and_stays_chosen(
     assert re.search(r'name="pick-phone"\s+value="npd"\s+checked', response.content.decode())
 
 
-def test_who_may_only_look_sees_the_values_and_can_choose_nothing(client: Client, conflict: SyncConflict) -> None:
-    client.force_login(staff_who_may("view_syncconflict"))
-    response = client.get(screen(conflict))
-    assert "You may view conflicts, not resolve them." in text_of(response)
-    assert 'name="pick-phone"' not in response.content.decode()
-    assert client.post(screen(conflict), form(PHONE, ROLE, pick__phone="npd")).status_code == 403
-    assert SyncConflict.objects.get().resolution is None
-
-
 def test_who_may_not_change_the_record_settles_with_the_values_shown_and_types_none(
     client: Client, conflict: SyncConflict
 ) -> None:
@@ -235,8 +226,3 @@ def test_the_default_form_leads_to_the_screen_and_an_unknown_conflict_nowhere(
 ) -> None:
     assert browser.get(f"{LIST}{conflict.pk}/change/")["Location"] == screen(conflict)
     assert browser.get(f"{LIST}{conflict.entity_id}/screen/").status_code == 404
-
-
-def test_nobody_adds_or_deletes_conflicts(browser: Client, conflict: SyncConflict) -> None:
-    assert browser.get(f"{LIST}add/").status_code == 403
-    assert browser.post(f"{LIST}{conflict.pk}/delete/", {"post": "yes"}).status_code == 403

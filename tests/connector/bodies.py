@@ -6,7 +6,6 @@ COLUMN_IDS = ["npd_id", "email_1", "phone_1"]
 
 
 def failed(message: str, code: str, path: list[str | int] | None = None, **extensions: Any) -> dict[str, Any]:
-    """One entry of `errors`."""
     entry: dict[str, Any] = {"message": message, "extensions": {"code": code, **extensions}}
     return entry | {"path": path} if path else entry
 

@@ -3,8 +3,6 @@
 Facts of other people's published recordings and posts; nothing here names a person.
 """
 
-from __future__ import annotations
-
 from typing import Any, NamedTuple
 
 import pytest
@@ -37,7 +35,6 @@ class Capture(NamedTuple):
 
 
 def entry(message: str, path: list[str | int] | None = None, **extensions: Any) -> dict[str, Any]:
-    """One of an answer's errors."""
     found: dict[str, Any] = {"message": message}
     return found | ({"path": path} if path else {}) | ({"extensions": extensions} if extensions else {})
 

@@ -1,13 +1,16 @@
 """Reading answers: unknown is never empty, and a part that failed is never a part that found nothing."""
 
+import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from sync.monday import errors
+from sync.monday.board_items import ItemWrite
 from sync.monday.connector import MondayConnector
 from sync.monday.graphql import Answer, translate_error
-from sync.monday.items import parse_batch, parse_items, parse_items_at, parse_page, parse_written_items
+from sync.monday.items import parse_batch, parse_items, parse_items_at, parse_page, parse_written_items, prepare_creates
 from tests.connector.bodies import COLUMN_IDS, column, failed, item
 from tests.support.refusals import refusal
 
@@ -189,3 +192,23 @@ def test_an_item_that_doesn_t_tell_its_state_is_not_one_that_is_gone() -> None:
 def test_a_page_with_items_left_out_is_not_a_page_with_fewer(items: Any) -> None:
     with refusal(errors.UNREADABLE_ANSWER, match="left items out"):
         parse_batch(_answer({"by_npd_id": {"cursor": None, "items": items}}), COLUMN_IDS)
+
+
+class Sender:
+    """Remembers what it is to send, and answers one item under the first alias."""
+
+    def __init__(self) -> None:
+        self.sent: list[tuple[str, Any, str | None]] = []
+
+    def execute(self, document: str, variables: Any, *, idempotency_key: str | None = None) -> Answer:
+        self.sent.append((document, variables, idempotency_key))
+        return Answer({"r0": item("11")}, request_id="req-1", replayed=len(self.sent) > 1)
+
+
+def test_a_write_that_was_stored_as_json_is_sent_again_as_it_was() -> None:
+    sender = Sender()
+    request = prepare_creates("1", None, [ItemWrite("r0", {"name": "Ann", "email": {"email": "ann@example.com"}})], [])
+    first = MondayConnector(sender).write(request, "key")
+    again = MondayConnector(sender).write(replace(request, body=json.loads(json.dumps(request.body))), "key")
+    assert sender.sent[0] == sender.sent[1]
+    assert (first.replayed, again.replayed, again.request_id) == (False, True, "req-1")

@@ -1,7 +1,5 @@
 """The probe of an account, against the simulator as it is, and as it isn't."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable
 from typing import Any
@@ -28,8 +26,6 @@ def simulator() -> Simulator:
 
 
 class Account:
-    """One simulated account, probed."""
-
     def __init__(self, url: str, wait: Callable[[float], None]) -> None:
         self.kept: list[tuple[bytes, str | None, str]] = []
         connector = MondayConnector(MondayClient(f"{url}/v2", TOKEN))

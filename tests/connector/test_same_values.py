@@ -1,7 +1,5 @@
 """Links, email addresses and phone numbers that mean the same are equal, however they are written; others aren't."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

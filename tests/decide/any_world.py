@@ -3,8 +3,6 @@
 Hypothesis gives the seed alone: hundreds of draws of its own would take it a hundred times as long.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from random import Random
@@ -68,8 +66,6 @@ CHOICES = ("npd", "monday", "base", "custom")
 
 
 class Draw(Random):
-    """Draws of one world."""
-
     def maybe(self, percent: int) -> bool:
         return self.random() * 100 < percent
 
@@ -398,7 +394,6 @@ def any_history(draw: Draw, key: UUID, cell: Cell | None) -> RecordHistory:
 def any_rest(
     draw: Draw, records: Sequence[RecordFacts], deleted: Sequence[DeletedFacts], items: Mapping[str, Item]
 ) -> dict[str, Any]:
-    """What else is so in this world."""
     by_id = {one.id: one.record for one in records}
     owners = {one.record.monday_id: one.record for one in records if one.record.monday_id}
     requests = tuple(any_requests(draw, [*records, *deleted]))

@@ -1,7 +1,5 @@
 """Facts by hand: each builder makes a plain value, and what its caller says is what differs from it. No database."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -80,7 +78,6 @@ def board(*mappings: FieldMapping, **differs: Any) -> BoardContext:
 
 
 def contact(**differs: Any) -> Contact:
-    """A contact with an item."""
     return plain(Contact, **{"name": "Ann", "monday_id": ITEM, "role_title": "Ours"} | differs)
 
 

@@ -1,7 +1,5 @@
 """Facts for rules: a plain contact whose two sides say what they last agreed on; a test says what differs."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -54,7 +52,6 @@ def board(fields: Mapping[str, Mapping[str, Any]] | None = None, **link: Any) ->
 
 
 def organization(item: str | None = "70", name: str = "Acme", **values: Any) -> Organization:
-    """An organization, with its item."""
     return plain(Organization, **{"id": uuid4(), "name": name, "monday_id": item, "sync_status": "synced"} | values)
 
 

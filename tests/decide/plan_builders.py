@@ -1,7 +1,5 @@
 """Worlds for whole plans: records, items and jobs by hand, and what would be read of them."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -85,7 +83,6 @@ class World:
     writer: str = ""
 
     def pass_facts(self) -> PassFacts:
-        """All that a pass would read."""
         jobs = tuple(self._claim(key) for key in self.unmatched)
         records = {one.id: one.record for one in self.records}
         owners = {one.record.monday_id: one.record for one in self.records if one.record.monday_id}
@@ -116,7 +113,6 @@ class World:
         )
 
     def plan(self) -> Plan:
-        """What a pass does."""
         return self.decided()[1]
 
     def decided(self) -> tuple[PassFacts, Plan]:

@@ -1,12 +1,9 @@
 """What an answer of Monday's means: merge.md, "a field … held" where a value is refused, and "create the item"."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest
 
-from sync.choices import BlockedCode
 from sync.merge import Action, FieldDecision
 from sync.monday.board_items import Item
 from sync.monday.errors import FIELD_REJECTED, NAME_REJECTED, RULES_BROKEN, MondayError
@@ -14,7 +11,7 @@ from sync.reconcile.act import rejected_fields
 from sync.reconcile.calls import Answer, Verdict, Write
 from sync.reconcile.field_values import stored_values
 from sync.reconcile.pass_plan import FieldPlan, FieldsPlan, IdentityPlan, Outcome, RecordPlan
-from sync.reconcile.writes import OUTCOMES, after_answer, create_problem, write_of_record
+from sync.reconcile.writes import OUTCOMES, after_answer, write_of_record
 from tests.decide.builders import board, contact, facts, item, mapping
 
 NAME, ROLE, NOTES = mapping("name", converter="name"), mapping(), mapping("notes")
@@ -43,39 +40,6 @@ def written(planned: dict[str, FieldPlan], *, creates: bool = False) -> Write:
 
 REFUSED = MondayError(FIELD_REJECTED, "too long", request_id="r-1")
 MADE = Item("8", "Ann", "active")
-
-
-# --- what is sent -----------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("blocked", "problem"),
-    [({}, ""), ({"name": "it is empty"}, "it is empty"), ({"notes": "anything"}, "")],
-    ids=["nothing is blocked", "the name is blocked", "another field is blocked"],
-)
-def test_an_item_is_made_where_its_name_is_known(blocked: dict[str, str], problem: str) -> None:
-    planned = {key: p.block(BlockedCode.REJECTED, blocked[key]) if key in blocked else p for key, p in plans().items()}
-    assert create_problem(planned) == problem
-    del planned["name"]
-    assert create_problem(planned) == "no name is mapped"
-
-
-# --- which value was refused ------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("error", "key"),
-    [
-        (MondayError(FIELD_REJECTED, "no", column_id="notes"), "notes"),
-        (MondayError(FIELD_REJECTED, "no", column_id="elsewhere"), ""),
-        (MondayError(FIELD_REJECTED, "no"), ""),
-        (MondayError(NAME_REJECTED, "too long"), "name"),
-        (MondayError(NAME_REJECTED, "too long", column_id="notes"), "name"),
-    ],
-    ids=str,
-)
-def test_the_refused_value_is_the_one_whose_column_monday_names(error: MondayError, key: str) -> None:
-    assert rejected_fields(write(), error) == ({key: error} if key else {})
 
 
 def test_broken_rules_refuse_the_values_of_all_columns_that_they_name() -> None:
@@ -121,27 +85,6 @@ def test_what_is_not_the_records_fault_costs_no_attempt(verdict: Verdict, outcom
     assert (found.ledger.remote_state == "inactive") is (verdict is Verdict.GONE)
 
 
-def test_a_refused_value_is_blocked_with_mondays_words_and_the_rest_goes_on() -> None:
-    found = answered(Answer(Verdict.DONE, item=MADE, rejected={"role_title": REFUSED}))
-    role = found.plans["role_title"]
-    assert (found.outcome, role.blocked_code, role.send_raw) == (Outcome.OPEN, BlockedCode.REJECTED, None)
-    assert "Monday rejected “Boss”: too long. Correct the value" in role.blocked_reason
-    [line] = found.log
-    assert (line.key, line.sentence, line.values["request"]) == (
-        "role_title",
-        f"Role_title: {role.blocked_reason}",
-        "r-1",
-    )
-    assert found.plans["notes"].send_raw == {"notes": "Tall"}
-
-
-def test_values_behind_one_that_failed_otherwise_were_not_sent() -> None:
-    answer = Answer(Verdict.REFUSED, "No.", item=MADE, unsent=frozenset({"role_title", "notes"}))
-    found = answered(answer)
-    assert [key for key, p in found.plans.items() if p.send_raw is not None] == ["name"]
-    assert (found.outcome, found.log) == (Outcome.FAILED, ())
-
-
 ROWS: dict[str, tuple[Answer, dict[str, Any]]] = {
     "refused for its name: it waits for another name": (
         Answer(Verdict.REFUSED, "Too long.", rejected={"name": MondayError(NAME_REJECTED, "too long")}),
@@ -160,17 +103,3 @@ ROWS: dict[str, tuple[Answer, dict[str, Any]]] = {
         {"outcome": Outcome.OPEN, "reason": ""},
     ),
 }
-
-
-@pytest.mark.parametrize("row", ROWS)
-def test_a_new_item(row: str) -> None:
-    answer, said = ROWS[row]
-    found = answered(answer, creates=True)
-    assert {name: found.ending.detail if name == "detail" else getattr(found, name) for name in said} == said
-    if answer.is_bare:
-        assert [key for key, p in found.plans.items() if p.send_raw is not None] == ["name"]
-
-
-def test_a_change_that_is_refused_for_its_name_goes_on() -> None:
-    answer = Answer(Verdict.DONE, item=MADE, rejected={"name": MondayError(NAME_REJECTED, "too long")})
-    assert answered(answer).outcome is Outcome.OPEN

@@ -1,7 +1,5 @@
 """What NPD writes of a record, by its plan, Monday's answer and its row as it is now: nothing that was overtaken."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -52,13 +50,6 @@ def test_what_monday_says_is_written_where_npd_still_says_what_was_read() -> Non
     assert (found.values, found.wakes) == ({ROLE: "Chair"}, ())
     assert getattr(found.plan.record, ROLE) == "Chair"
     assert [line.kind for line in found.plan.log] == ["pull"]
-
-
-def test_a_save_meanwhile_keeps_its_value_and_gets_a_pass() -> None:
-    plan = pull()
-    found = written(plan, **{ROLE: "Duke"})
-    assert (found.values, found.wakes, found.plan.log) == ({}, ({},), ())
-    assert found.plan.ledger.base == plan.ledger.base
 
 
 @pytest.mark.parametrize(

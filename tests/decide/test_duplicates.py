@@ -1,7 +1,5 @@
 """merge.md: "there, linked | a second item bears its NPD ID": the link stays, the copy's NPD ID is cleared."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from typing import Any
 from uuid import uuid4

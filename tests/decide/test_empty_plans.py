@@ -1,7 +1,5 @@
 """Which plans are empty: what stands as the last pass said is no reason for another one, and anything else is."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 from datetime import timedelta

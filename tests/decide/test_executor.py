@@ -1,7 +1,5 @@
 """How the executor divides what Monday refuses, and what it never sends twice: a Monday by hand, and no database."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace

@@ -1,7 +1,5 @@
 """What becomes of a record's fields, by the rows of MERGE.md, from facts alone."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import replace
 from itertools import permutations

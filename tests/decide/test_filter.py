@@ -1,7 +1,5 @@
 """The board's filter in a pass: what leaves, what returns, what can't be told, from facts alone."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from typing import Any
 

@@ -1,7 +1,5 @@
 """One item, two rules of one pass: what one gives to a record, the other neither gives nor takes away."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from typing import Any
 from uuid import UUID

@@ -1,7 +1,5 @@
 """What docs/reference/merge.md says of which item is which record, and of the answers to such questions."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any

@@ -1,7 +1,5 @@
 """What docs/reference/merge.md says of lost updates (“After a write”): decided from facts alone."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, cast

@@ -1,7 +1,5 @@
 """Items without a record, by facts alone: merge.md, rows "none | …", and those of duplicates and deleted records."""
 
-from __future__ import annotations
-
 import uuid
 from collections.abc import Sequence
 from dataclasses import replace

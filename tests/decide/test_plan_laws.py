@@ -1,7 +1,5 @@
 """Laws over whole plans: whatever stands on both sides, is open, waits or was chosen, a plan can be answered for."""
 
-from __future__ import annotations
-
 import os
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -174,7 +172,6 @@ def told(read: Any, raw: Any) -> Any:
 
 
 def said(of: BoardContext, record: Any, mapping: FieldMapping, item: Item) -> tuple[Any, Any]:
-    """What both sides say of a field."""
     convert = of.converter(mapping, record)
     local = told(convert.local, stored_values(record, mapping))
     return local, told(lambda cell: convert.remote(convert.stored_value(cell)), item.reading(mapping.column_id))

@@ -1,7 +1,5 @@
 """What a plan may not write yet: clears over the limit, from facts alone."""
 
-from __future__ import annotations
-
 from uuid import UUID, uuid4
 
 import pytest

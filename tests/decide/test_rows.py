@@ -4,8 +4,6 @@
 that the page says no more, and a test that is gone. What a rule can't decide has its test elsewhere: answers, locks.
 """
 
-from __future__ import annotations
-
 import ast
 import re
 from functools import cache

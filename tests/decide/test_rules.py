@@ -1,7 +1,5 @@
 """What rules decide where both sides changed a field, and what a column makes of lists, addresses and numbers."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace

@@ -1,7 +1,5 @@
 """Passes that end without a call, and what items show of their board's columns: decided from facts alone."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from typing import Any
 

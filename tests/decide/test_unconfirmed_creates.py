@@ -1,7 +1,5 @@
 """merge.md: "An intent without an answer", of a create: sent again under its key, or made anew, never twice."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any

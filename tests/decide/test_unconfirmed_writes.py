@@ -1,7 +1,5 @@
 """What docs/reference/merge.md says of intents without an answer, and of reads that may be stale: from facts alone."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from typing import Any
 

@@ -1,7 +1,5 @@
 """What docs/reference/merge.md says of a field that somebody rewrites again and again: decided from facts alone."""
 
-from __future__ import annotations
-
 from datetime import timedelta
 from typing import Any
 
@@ -78,19 +76,6 @@ def test_a_loop_is_throttled_for_longer_each_time(stored: WriteLoop, limit: int,
     assert plan.throttled_until == (None if waits is None else NOW + waits)
     assert plan.throttle_count == stored.throttle_count + (waits is not None)
     assert bool(plan.blocked_reason) is bool(plan.line) is (waits is not None)
-
-
-def test_the_reason_says_who_and_how_often() -> None:
-    plan = planned(before(loop(-600, -300)))
-    assert plan
-    assert plan.blocked_reason == plan.line
-    assert plan.line.startswith(
-        "“Role_title” was rewritten 3 times within an hour by Tom on the board after our writes, so nothing is sent to "
-        "it for some time."
-    )
-    again = planned(before(loop(throttle_count=1, by="")))
-    assert again
-    assert "was rewritten again by somebody on the board" in again.line
 
 
 def test_what_is_throttled_is_not_sent_and_everything_else_goes_on() -> None:

@@ -13,7 +13,6 @@ from tests.support.world import World
 
 @pytest.fixture
 def person(world: World) -> Any:
-    """Who settles conflicts."""
     return world.administrator("lead")
 
 

@@ -19,7 +19,6 @@ def with_deals(transactional_db: None) -> Iterator[None]:
 
 @pytest.fixture
 def sales(with_deals: None, world: World) -> World:
-    """The deals' board too."""
     return world
 
 

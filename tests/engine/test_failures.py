@@ -6,7 +6,7 @@ import pytest
 
 from npd.models import Contact
 from sync.limits import MeteredClient
-from sync.models import BoardLink, Intent, SyncQueue, Tombstone
+from sync.models import BoardLink, Intent, SyncQueue
 from sync.monday.connector import MondayConnector
 from sync.monday.errors import MondayError
 from sync.records import availability
@@ -161,15 +161,6 @@ def test_creates_answered_without_data_are_looked_for_before_they_are_made_again
         world.work()
         world.wait_out()
     assert sorted(item["name"] for item in world.sandbox.items()) == ["Ann", "Bob"]
-
-
-def test_a_record_deleted_while_its_item_was_made_leaves_a_tombstone_that_knows_it(world: World) -> None:
-    contact = world.contact("Ann")
-    key = contact.pk
-    world.meanwhile(Contact.objects.filter(pk=key).delete, after="mutation")
-    world.work()
-    [item] = world.sandbox.all_items()
-    assert Tombstone.objects.get(entity_id=key).monday_id == item["id"]
 
 
 def test_a_refused_read_of_new_items_backs_off(world: World) -> None:

@@ -12,7 +12,6 @@ from npd.models import Contact
 from sync.clock import sync_now
 from sync.models import Decision, FieldMapping, Intent, MondayAccount, SyncQueue, WebhookEvent
 from sync.reconcile import act
-from tests.engine.conftest import choose
 from tests.inbox.conftest import PATH_TOKEN
 from tests.support.waiting import wait_for
 from tests.support.world import World
@@ -126,22 +125,6 @@ def test_an_answer_that_shows_an_edit_is_taken_for_that_edit_once_its_event_tell
 
 
 # --- settling it ----------------------------------------------------------------------------------------------------
-
-
-def test_a_choice_about_a_lost_edit_stands_on_both_sides(world: World, person: Any) -> None:
-    contact = world.linked(role_title="Old")
-    world.overwrite(contact)
-    world.hear()
-    conflict = the_conflict(contact)
-    choose(conflict, person, role_title={"choose": "custom", "value": "Typed"})
-    world.work()
-    world.hear(conflict, contact)
-    assert (contact.role_title, world.values(contact)["role_title"]) == ("Typed", "Typed")
-    assert (conflict.resolved_data, conflict.resolved_by) == ({"role_title": "Typed"}, person)
-    assert world.status(contact) == "synced"
-    world.hand_in(world.delivered)
-    world.work()
-    assert not conflicts_of(contact)
 
 
 def test_a_write_without_an_answer_that_lands_hours_later_pulls_nothing_back(world: World) -> None:

@@ -7,6 +7,7 @@ import pytest
 from npd.models import Contact, Organization
 from sync import reconcile
 from sync.models import FieldMapping
+from tests.engine.conftest import choose, clash
 from tests.support.world import World
 
 
@@ -78,3 +79,25 @@ def test_a_record_for_which_a_webhook_waits_does_not_say_synced(world: World) ->
     world.settle(edited)
     world.hear(edited)
     assert (edited.role_title, world.status(edited)) == ("Boss", "synced")
+
+
+def test_a_choice_whose_look_became_a_dead_letter_can_be_made_anew(world: World, person: Any) -> None:
+    contact, conflict = clash(world)
+    choose(conflict, person, "keep_npd")
+    with world.broken():
+        world.give_up_on(contact)
+    choose(conflict, person, "keep_monday")
+    world.work()
+    assert (world.status(contact), contact.role_title) == ("synced", "Monday's")
+
+
+def add(world: World, name: str, **values: Any) -> dict[str, Any]:
+    return world.sandbox.act("add", board_id=world.board_id(), name=name, values=values)
+
+
+def test_an_item_finds_its_record_in_whatever_form_the_name_is_stored(world: World) -> None:
+    Organization.objects.create(name="Cafe\u0301 GmbH ", sync_enabled=False)
+    world.work()
+    world.sandbox.act("add", board_id=world.board_id("organization"), name="Café GmbH", values={})
+    world.hear(seconds=11)
+    assert Organization.objects.count() == 1

@@ -6,7 +6,12 @@ import pytest
 
 from npd.models import Contact
 from sync.limits import MeteredClient
+from sync.models import BoardLink
+from sync.monday.client import MondayClient
+from sync.monday.errors import DOCUMENT_REJECTED, ErrorKind, MondayError
 from sync.reconcile import act
+from sync.records import availability
+from tests.budget.conftest import Planned, monday
 from tests.support.world import World
 
 
@@ -94,3 +99,73 @@ def test_a_save_during_the_call_is_seen_by_the_next_pass(world: World) -> None:
     contact.refresh_from_db()
     assert (contact.role_title, world.values(contact)["role_title"]) == ("Second", "Second")
     assert world.status(contact) == "synced"
+
+
+__all__ = ["monday"]
+
+TOO_COMPLEX = {
+    "errors": [{"message": "Query cost is too high", "extensions": {"code": "REQUEST_MAX_COMPLEXITY_EXCEEDED"}}]
+}
+
+
+def poison(monkeypatch: pytest.MonkeyPatch, contact: Contact, kind: ErrorKind = DOCUMENT_REJECTED) -> None:
+    """Every document that holds this record's change is refused as a whole, before any of it runs."""
+    original = MondayClient.execute
+
+    def execute(self: MondayClient, document: str, variables: Any, *, idempotency_key: Any = None) -> Any:
+        if document.startswith("mutation") and contact.monday_id in map(str, variables.values()):
+            raise MondayError(kind, "The document can't be read")
+        return original(self, document, variables, idempotency_key=idempotency_key)
+
+    monkeypatch.setattr(MondayClient, "execute", execute)
+
+
+def batch_limit() -> int | None:
+    return BoardLink.objects.get(entity_type="contact").batch_limit
+
+
+def test_a_read_that_is_too_complex_is_asked_again_in_quarters_and_costs_no_attempt(world: World) -> None:
+    contacts = [world.linked(f"P{number}", role_title="x") for number in range(8)]
+    Contact.objects.update(role_title="y")
+    calls = world.calls()
+    world.sandbox.faults({"status": 400, "on": "query", "count": 1, "body": TOO_COMPLEX})
+    world.work()
+    assert {world.status(contact) for contact in contacts} == {"synced"}
+    assert {world.row(contact).attempts for contact in contacts} == {1}
+    # One refused, then looks of two, three and three records: a read and a write each.
+    assert world.calls() - calls == 1 + 3 * 2
+    assert (batch_limit() or 100) < 8
+
+
+def test_the_halves_of_a_refused_document_find_room_in_the_minute_that_it_was_refused_in(
+    world: World, monday: Planned, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A refused document that kept its points would be sent, refused and given back once a minute for ever."""
+    contacts = [world.linked(f"P{number}", role_title="x") for number in range(8)]
+    monday.limits(plan="free", points=450_000)
+    world.pass_time(minutes=2)
+    Contact.objects.update(role_title="y")
+    poison(monkeypatch, contacts[5])
+    world.work()
+    assert {world.status(contact) for contact in contacts if contact != contacts[5]} == {"synced"}
+    assert world.row(contacts[5]).status == "pending"
+    assert monday.refused == 0
+
+
+def test_a_document_that_is_no_longer_valid_stops_its_board_and_costs_no_record_an_attempt(world: World) -> None:
+    contacts = [world.linked(f"P{number}", role_title="x") for number in range(4)]
+    Contact.objects.update(role_title="y")
+    calls = world.calls()
+    invalid = {"errors": [{"message": 'Cannot query field "change_multiple_column_values" on type "Mutation".'}]}
+    world.sandbox.faults({"status": 200, "on": "mutation", "count": 1, "body": invalid})
+    world.work()
+    # A read and the refused write: in parts it would be refused as well.
+    assert world.calls() - calls == 2
+    assert {(world.row(contact).status, world.row(contact).attempts) for contact in contacts} == {("pending", 0)}
+    reason = availability.of("contact").blocked_reason
+    assert "document Write" in reason
+    assert "API version" in reason
+    world.work(minutes=10)
+    assert world.calls() - calls == 2
+    world.work(minutes=6)
+    assert {world.status(contact) for contact in contacts} == {"synced"}

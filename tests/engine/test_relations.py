@@ -205,7 +205,6 @@ def test_a_conflict_of_organizations_shows_names_and_takes_every_choice(connecte
 
 
 def choose(conflict: SyncConflict, *, field: str = "organization", **choice: str) -> None:
-    """A person settles a field."""
     person = get_user_model().objects.get_or_create(username="pat", is_superuser=True)[0]
     sides = {key: {"npd": conflict.npd_data[key], "monday": conflict.monday_data[key]} for key in conflict.npd_data}
     resolve(conflict.pk, by=person, resolution_type="merge", selections={field: FieldSelection(**choice)}, seen=sides)
@@ -246,23 +245,6 @@ def test_many_relations_cost_as_many_queries_as_few_and_two_calls_whichever_way_
     connected.work()
     assert connected.calls() - before == 2
     assert {cell(connected, contact) for contact in contacts} == {"Firm 0"}
-
-
-def test_a_deleted_organizations_item_empties_no_contact_in_npd(connected: World) -> None:
-    acme = organization("Acme")
-    contact = connected.linked(organization=acme)
-    acme.refresh_from_db()
-    connected.sandbox.act("delete", item_id=acme.monday_id)
-    connected.hear()
-    connected.look(contact)
-    contact.refresh_from_db()
-    assert contact.organization == acme
-    assert "left its board" in connected.held(contact, "organization")
-    assert connected.status(contact) == "pending"
-    connected.sandbox.act("restore", item_id=acme.monday_id)
-    connected.hear()
-    assert connected.status(contact) == "synced"
-    assert cell(connected, contact) == "Acme"
 
 
 def test_a_relation_whose_table_wakes_nobody_is_warned_of(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -148,29 +148,3 @@ def test_monday_tells_of_no_act_so_one_value_that_one_person_gave_one_column_is_
         world.sandbox.act("edit", item_id=one.monday_id, column_id="role_title", text=role, user_id=TOM)
     world.hear(times=len(people))
     assert listed(browser, "pull") == [("Lead", 2), ("Role 3", 0), ("Role 4", 0), ("Role 5", 0)]
-
-
-def test_records_deleted_one_by_one_are_lines_of_their_own_and_a_selection_is_one(world: World) -> None:
-    browser = world.browser(world.administrator("dora"))
-    keys = [str(world.linked(name).pk) for name in NAMES]
-    for key in keys[:3]:
-        browser.post(f"/admin/npd/contact/{key}/delete/", {"post": "yes"})
-    world.work()
-    selected = {"action": "delete_selected", "_selected_action": keys[3:], "post": "yes"}
-    browser.post("/admin/npd/contact/", selected)
-    world.work()
-    rows = browser.get("/admin/sync/decision/").context["cl"].result_list
-    assert sorted(row.page_alike for row in rows if row.kind == "archived") == [0, 0, 0, 2]
-
-
-def test_contacts_added_one_by_one_are_lines_of_their_own_and_those_added_at_once_are_one(world: World) -> None:
-    dora = world.administrator("dora")
-    browser = world.browser(dora)
-    for name in NAMES[:3]:
-        assert api_of(dora).post("/api/v1/contacts/", {"name": name}).status_code == 201
-    with pghistory.context(user=dora.pk):
-        for name in NAMES[3:]:
-            Contact.objects.create(name=name)
-    world.work()
-    rows = browser.get("/admin/sync/decision/").context["cl"].result_list
-    assert sorted(row.page_alike for row in rows if "made" in row.cause) == [0, 0, 0, 2]

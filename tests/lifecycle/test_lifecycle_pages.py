@@ -14,7 +14,6 @@ from npd.models import Contact, Organization
 from sync.clock import sync_now
 from sync.models import Decision, IgnoredItem, SyncQueue, Tombstone
 from sync.records.tombstones import restore_by_person
-from tests.admin.test_records import confirmed
 from tests.support.rows import queries_of
 from tests.support.world import World
 
@@ -99,16 +98,6 @@ def test_who_deleted_a_record_and_its_name_stand_in_the_activity_and_lead_to_its
     act(admin_client, DELETED, "bring_back", Tombstone.objects.get().pk)
     assert not admin_client.get(DELETED).context["cl"].result_list
     assert len(admin_client.get(DELETED, {"q": "Ann"}).context["cl"].result_list) == 1
-
-
-def test_all_of_the_deleted_records_are_asked_about_anew_where_one_came_since(away: Client) -> None:
-    Contact.objects.create(name="Ann").delete()
-    chosen = {"action": "bring_back", "select_across": "1", "_selected_action": [Tombstone.objects.get().pk]}
-    asks = away.post(DELETED, chosen)
-    Contact.objects.create(name="Bob").delete()
-    for status, left in ((409, 0), (302, 2)):
-        asks = away.post(DELETED, confirmed(asks.content.decode()))
-        assert (asks.status_code, Contact.objects.count()) == (status, left)
 
 
 @pytest.mark.django_db

@@ -301,19 +301,3 @@ def hide(world: World, monkeypatch: pytest.MonkeyPatch, item_id: str) -> None:
         return found
 
     monkeypatch.setattr(MondayConnector, "read_batch", without)
-
-
-def test_a_read_that_fails_forgets_not_since_when_an_item_is_not_shown(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    contact = world.linked("Ann")
-    key, item = contact.pk, str(contact.monday_id)
-    hide(world, monkeypatch, item)
-    contact.delete()
-    world.work()
-    since = SyncMetadata.objects.get(entity_id=str(key)).removed_since
-    assert since is not None
-    world.pass_time(minutes=11)
-    world.sandbox.faults({"status": 500, "on": "query", "count": 1})
-    world.work()
-    assert SyncMetadata.objects.get(entity_id=str(key)).removed_since == since

@@ -10,9 +10,8 @@ from psycopg.errors import LockNotAvailable
 import sync.reconcile
 from conflicts.models import SyncConflict
 from npd.models import Contact
-from sync.models import BoardLink, Decision, MondayAccount, SyncMetadata, SyncQueue, Tombstone, WebhookEvent
+from sync.models import BoardLink, Decision, MondayAccount, SyncMetadata, Tombstone, WebhookEvent
 from sync.reconcile import settle
-from sync.records.item_links import ignore_item
 from sync.records.tombstones import restore_by_person
 from tests.lifecycle.conftest import asked, choose, quiet_passes, take_away
 from tests.lifecycle.test_item_gone import set_policy
@@ -53,28 +52,6 @@ def meanwhile(monkeypatch: pytest.MonkeyPatch, act: Callable[[], Any]) -> None:
         return real(*args)
 
     monkeypatch.setattr(sync.reconcile, "settle_pass", settle_late)
-
-
-def test_a_record_that_got_another_item_meanwhile_is_not_linked_but_asked_about(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    contact = world.contact("Ann", email="ann@example.com")
-    SyncQueue.objects.all().delete()
-    item = world.add("Ann there", email=mail("ann@example.com"))
-    meanwhile(monkeypatch, lambda: Contact.objects.filter(pk=contact.pk).update(monday_id="999"))
-    hear(world)
-    contact.refresh_from_db()
-    assert contact.monday_id == "999"
-    assert not Decision.objects.filter(remote_id=item, kind="link").exists()
-    assert SyncConflict.objects.get(entity_id=contact.pk, kind="identity").monday_item_id == item
-
-
-def test_an_item_that_is_ignored_meanwhile_becomes_no_record(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    item = world.add("Ann", email=mail("ann@example.com"))
-    meanwhile(monkeypatch, lambda: ignore_item("contact", item, None, "Pat ignored it."))
-    hear(world)
-    assert not Contact.objects.exists()
-    assert SyncQueue.objects.get(remote_id=item).error_message == "It is ignored: Pat ignored it."
 
 
 def test_where_a_record_could_not_be_made_the_next_item_with_its_key_is_decided_anew(

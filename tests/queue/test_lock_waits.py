@@ -1,7 +1,5 @@
 """How long a transaction waits for the locks of others."""
 
-from __future__ import annotations
-
 import pytest
 from django.db import connection, transaction
 

@@ -1,7 +1,5 @@
 """Statements that are prepared once a connection, and what becomes of them when that connection or a table changes."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The schedule: made once after migrate, and the administrator's from then on."""
 
-from __future__ import annotations
-
 import pytest
 from celery import current_app
 from django.conf import settings

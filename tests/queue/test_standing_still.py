@@ -1,7 +1,5 @@
 """Why rows wait where several things hold them at once: what lasts longest is what is said."""
 
-from __future__ import annotations
-
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
@@ -23,7 +21,6 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture(autouse=True)
 def boards(settings: Any) -> dict[str, BoardLink]:
-    """Boards that could be worked."""
     settings.MONDAY_API_KEY = "token-that-no-page-may-show"
     return states.boards()
 

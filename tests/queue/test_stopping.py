@@ -1,7 +1,5 @@
 """A worker that is had to end: what is in hand is finished or given back, nothing new is begun, another goes on."""
 
-from __future__ import annotations
-
 import os
 import signal
 import time
@@ -43,7 +41,6 @@ def goes_on() -> Iterator[None]:
 
 @pytest.fixture
 def woken(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The boards that were handed on."""
     sent: list[str] = []
     monkeypatch.setattr(notify, "notify_now", sent.append)
     return sent
@@ -51,7 +48,6 @@ def woken(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 @pytest.fixture
 def boards(world: World, woken: list[str]) -> Sandbox:
-    """Monday, with both boards."""
     return world.sandbox
 
 

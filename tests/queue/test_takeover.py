@@ -48,7 +48,6 @@ class Worker:
         return found
 
     def dies(self) -> None:
-        """Until the server has noticed."""
         pid = self.do(session)
         self.do(connections.close_all)  # the thread's own
         wait_for("the session has ended", lambda: not sessions(pid))

@@ -173,27 +173,6 @@ def test_the_faults_page_holds_webhooks_and_lets_them_go(live: Simulator, window
     wait_for("the boards are gone", lambda: live.read("boards") == [])
 
 
-def test_faults_and_tools_do_what_they_say(simulator: Simulator) -> None:
-    for do, choice in (("plan", "pro"), ("latency", "0.2 s"), ("clock", "+1 h"), ("rule", "Drop the next")):
-        send(simulator, "/faults", do=do, choice=choice)
-    assert simulator.read("plan")["plan"] == "pro"
-    assert simulator.read("latency")["mutation_ms"] == 200
-    assert 3_590 < simulator.read("clock")["offset_seconds"] < 3_610
-    assert [rule["rule"] for rule in simulator.read("webhooks")["rules"]] == ["drop"]
-    for do, choice in (("plan", "no limits"), ("real-time", "Real time"), ("no-rules", "No more rules")):
-        send(simulator, "/faults", do=do, choice=choice)
-    assert simulator.read("plan")["plan"] is None
-    assert simulator.read("clock")["offset_seconds"] == 0
-    assert simulator.read("webhooks")["rules"] == []
-    for do, choice in (("fault", "Writes fail, reads go on"), ("closed", "phone"), ("closed", "70123")):
-        shown = send(simulator, "/faults", do=do, choice=choice)
-    assert "Writes fail, reads go on, until there are no more faults" in shown
-    assert [fault.get("closed") for fault in simulator.read("faults")] == [
-        None, {"columns": ["phone"], "items": []}, {"columns": [], "items": ["70123"]},
-    ]  # fmt: skip
-    assert "There is no 12 to choose" in send(simulator, "/faults", do="fault", choice="12")
-
-
 def test_no_page_has_a_barrier(live: Simulator, window: "Page") -> None:
     board = live.board(COLUMNS)
     item = live.item(board, "Ada", stage="Done", kinds={"labels": ["Buyer"]}, email="a@b.test")

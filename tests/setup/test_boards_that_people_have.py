@@ -167,16 +167,6 @@ def held(world: World, settings: Any, *columns: tuple[str, str, str], mails_in: 
     return board
 
 
-def test_people_on_the_board_are_linked_and_not_made_again(world: World, settings: Any) -> None:
-    board = world.sandbox.add_board("Contacts that we had", ("mail", "Email address", "email"))
-    settings.MONDAY_CONTACTS_BOARD_ID = board
-    five_people(world, board, "mail")
-    assert not set_up(world).problems
-    world.work(minutes=10)
-    assert len(items_of(world, board)) == 5
-    assert set(Contact.objects.values_list("sync_status", flat=True)) == {"synced"}
-
-
 def test_nothing_is_created_while_nobody_on_the_board_can_be_recognized(world: World, settings: Any) -> None:
     board = held(world, settings, *TWO_MAILS)
     reason = BoardLink.objects.get(entity_type="contact").creates_held

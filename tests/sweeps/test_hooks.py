@@ -9,7 +9,7 @@ from sync.clock import sync_now
 from sync.models import BoardLink, WebhookEvent
 from sync.monday.board_events import WEBHOOK_EVENTS
 from sync.operations.detect import check_silence, last_webhook
-from sync.operations.doctor import run_checks, sweep_findings
+from sync.operations.doctor import run_checks
 from tests.admin import states
 from tests.support.world import World
 from tests.sweeps.conftest import Post
@@ -113,13 +113,3 @@ def test_what_a_sweep_stored_is_not_taken_for_an_arrived_webhook_by_monday_check
     assert last_webhook(listening) is None
     event(listening, 30, trigger="told-")
     assert last_webhook(listening) is not None
-
-
-@pytest.mark.django_db
-def test_monday_check_writes_each_time_as_the_other_commands_do() -> None:
-    link = states.boards()["contact"]
-    for hours, words in ((0, "{} UTC"), (5, "since {} UTC")):
-        link.swept_at = sync_now() - timedelta(hours=hours)
-        link.save()
-        told = [one.message for one in sweep_findings() if one.subject == "sweeps"]
-        assert any(words.format(f"{link.swept_at:%Y-%m-%d %H:%M}") in line for line in told)

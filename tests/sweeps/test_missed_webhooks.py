@@ -1,9 +1,11 @@
 """What webhooks missed is found by the activity log and by the items' last update; nothing is done twice."""
 
 import json
+from typing import Any
 
 import pytest
 
+from conflicts.models import SyncConflict
 from npd.models import Contact
 from sync.models import Decision, WebhookEvent
 from sync.monday import board_events
@@ -148,3 +150,25 @@ def test_after_weeks_without_a_worker_the_log_only_says_which_items_to_look_at(w
     (row,) = post.stored(contact)
     assert "value" not in row.body["event"]
     assert world.status(contact) == "synced"
+
+
+def overwritten() -> list[SyncConflict]:
+    return list(SyncConflict.objects.filter(kind="overwritten", resolved_at=None))
+
+
+def test_the_log_shows_what_we_overwrote_and_late_webhooks_open_no_second_conflict(
+    world: World, post: Post, settings: Any
+) -> None:
+    settings.MONDAY_API_VERSION = "2027-01"  # whose log has another form
+    contact = world.linked(role_title="Analyst")
+    post.swept()
+    world.overwrite(contact)
+    assert post.lose() == 2
+    post.sweep()
+    (conflict,) = overwritten()
+    assert (conflict.npd_data, conflict.monday_data) == ({"role_title": "Ours"}, {"role_title": "Theirs"})
+    world.pass_time(hours=1)
+    post.hand_in()
+    post.sweep()
+    assert len(overwritten()) == 1
+    assert SyncConflict.objects.count() == 1

@@ -67,13 +67,3 @@ def test_a_field_needs_no_column_and_stays_at_its_first_version_when_it_gets_one
     assert (mapping.direction, mapping.version) == ("bidirectional", 1)
     assert wizard.monday.item_named("Ann Ångström")["values"][mapping.column_id] == "Met at the fair"
     assert all_are_in_sync()
-
-
-def test_sides_are_called_the_same_where_nothing_differs_and_what_is_left_is_named(wizard: Wizard) -> None:
-    set_up(wizard)
-    wizard.change()
-    page = wizard.get("plan/")
-    assert wizard.plan_shown() == {}
-    assert "No record needs attention then" in page
-    assert "1 field isn't synced: Organization ." in page
-    assert "1 column isn't synced: Position held ." in page

@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import Permission, User
 from django.test import Client
-from django.urls import reverse
 from django.utils import timezone
 
 from npd.models import Contact
@@ -19,7 +18,6 @@ from sync.operations.setup import run
 from sync.operations.setup.plan import make_plan
 from sync.operations.setup.selection import REQUIRED_PERMISSIONS, plan_token
 from sync.outbox.queue_rows import enqueue_many
-from tests.admin import states
 from tests.wizard.conftest import PEOPLE, START, Wizard, a_board, an_item, later, mail, people, started, unlock
 
 ENDS = ["", "boards/", "fields/contact/", "filter/contact/", "plan/", "run/", "progress/plan/", "progress/run/"]
@@ -47,15 +45,6 @@ def test_nothing_is_written_anywhere_before_the_plan_is_started_and_pages_ask_fe
     assert not wizard.mutations()
     assert not BoardLink.objects.exists()
     assert set(Contact.objects.values_list("sync_status", "monday_id")) == {("pending", None)}
-
-
-def test_an_empty_list_of_a_new_installation_leads_to_an_import_and_to_the_set_up(away: Wizard) -> None:
-    addresses = ("import/", reverse("admin:sync_wizard_connect"))
-    lists = [reverse(f"admin:npd_{kind}_changelist") for kind in ("contact", "organization")]
-    for page in (away.client.get(one).content.decode().partition('class="npd-empty"')[2] for one in lists):
-        assert all(f'{address}"' in page for address in addresses)
-    states.boards()
-    assert addresses[1] not in away.client.get(lists[0]).content.decode().partition('class="npd-empty"')[2]
 
 
 def test_of_two_administrators_one_starts(away: Wizard) -> None:
@@ -128,16 +117,6 @@ def test_a_column_deleted_before_the_start_begins_nothing(wizard: Wizard) -> Non
     wizard.monday.delete_column(board, "job")
     assert "The column job is not on the board any more" in wizard.start()
     assert "job, deleted on the board" in wizard.get("fields/contact/")
-
-
-def test_a_board_deleted_after_the_plan_stops_the_run_and_makes_no_other(wizard: Wizard) -> None:
-    board = planned(wizard)
-    wizard.start()
-    wizard.monday.delete_board(board)
-    wizard.mark = wizard.last_call()
-    wizard.work()
-    assert "was deleted on Monday" in started()["problem"]
-    assert not wizard.mutations()
 
 
 def test_a_plan_that_can_not_be_read_says_so_and_is_made_again(wizard: Wizard) -> None:
