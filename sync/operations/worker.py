@@ -27,7 +27,8 @@ from sync.limits import BlockedKind, Grant, Pass, Wait, grant, write_stop
 from sync.models import BoardLease, Intent, IntentState, SyncQueue
 from sync.outbox import finish, notify
 from sync.outbox.claim import Claim, Lease, LeaseLost, acquire, claim, claim_records, has_due_rows
-from sync.reconcile import PassResult, confirm_creates, reconcile
+from sync.reconcile import confirm_creates, reconcile
+from sync.reconcile.pass_plan import Outcome
 from sync.records import availability
 
 log = structlog.get_logger(__name__)
@@ -50,10 +51,10 @@ class WorkSummary:
     failed: int = 0
     waiting: int = 0  # jobs that still wait after the last run
 
-    def add(self, claimed: int, result: PassResult | WorkSummary) -> None:
+    def add(self, claimed: int, completed: int, failed: int) -> None:
         self.claimed += claimed
-        self.completed += result.completed
-        self.failed += result.failed
+        self.completed += completed
+        self.failed += failed
 
     def __str__(self) -> str:
         return f"{self.claimed:,} checked: {self.completed:,} done, {self.failed:,} failed."
@@ -150,7 +151,8 @@ class _Run:
         # An error of our own costs a batch no attempt: its records come back one by one, and then it counts.
         with pass_log_context(board_lease.link.entity_type) as batch_id:
             try:
-                self.summary.add(len(claimed), reconcile(board_lease, claimed, batch_id, hold_seconds))
+                outcomes = reconcile(board_lease, claimed, batch_id, hold_seconds)
+                self.summary.add(len(claimed), outcomes[Outcome.SETTLED], outcomes[Outcome.FAILED])
             # Another worker may have the board by now: nothing of this pass may be stored.
             except LeaseLost:
                 raise
@@ -234,7 +236,7 @@ def drain(
     total = WorkSummary()
     while True:
         summary = work(entity_type, seconds=seconds if progress else None, wait_for_lease=True)
-        total.add(summary.claimed, summary)
+        total.add(summary.claimed, summary.completed, summary.failed)
         total.waiting = summary.waiting
         if process.is_shutting_down():
             return total

@@ -245,7 +245,7 @@ def filter_item(board: BoardContext, plan: RecordPlan, related: RelatedFacts = N
     A pair that was synced leaves with this pass, which still takes over what was changed on Monday until now. It
     doesn't leave by a relation that nobody emptied.
     """
-    if plan.unlink is not None or not _is_filtered(plan.facts):
+    if plan.unlink or not _is_filtered(plan.facts):
         return plan
     item = plan.item
     was_out = bool(plan.ledger.left_out)

@@ -190,16 +190,6 @@ class Settings:
 
 
 @dataclass(frozen=True)
-class BoardNow:
-    """What a person may have changed of the board since a pass read it: each mapping's version and direction, by key,
-    and what becomes of records whose items are gone.
-    """
-
-    mappings: Mapping[str, tuple[int, str]]
-    removed_item_policy: RemovedItemPolicy
-
-
-@dataclass(frozen=True)
 class InspectedColumns:
     """What is to be stored of the board's columns."""
 

@@ -67,7 +67,6 @@ from sync.reconcile.facts import (
     LOOP_WINDOW,
     STALE_READ_WINDOW,
     AnswerFacts,
-    BoardNow,
     DeletedFacts,
     IdentityFacts,
     InspectedColumns,
@@ -995,13 +994,6 @@ def _recreated_too_often(ids: Sequence[UUID], times: int) -> set[UUID]:
     made = Decision.objects.filter(entity_id__in=ids, kind="unlinked", values__again=True, at__gt=SyncNow() - DAY)
     often = made.order_by().values("entity_id").annotate(times=Count("id")).filter(times__gte=times)
     return {row["entity_id"] for row in often if row["entity_id"]}
-
-
-def board_now(link: BoardLink) -> BoardNow:
-    """Return what stands of the board's settings as its pass is written."""
-    policy = BoardLink.objects.values_list("removed_item_policy", flat=True).get(pk=link.pk)
-    mappings = link.mappings.values_list("key", "version", "direction")
-    return BoardNow({key: (version, way) for key, version, way in mappings}, RemovedItemPolicy(policy))
 
 
 def deletion_obstacles(record: models.Model) -> tuple[str, str]:

@@ -271,14 +271,6 @@ IDENTIFIED = IdentityPlan()
 
 
 @dataclass(frozen=True)
-class Unlink:
-    """Why the record is unlinked from its item, as a clause without a full stop, and who wanted it."""
-
-    why: str
-    actor: str = ""
-
-
-@dataclass(frozen=True)
 class LostUpdate:
     """A value that somebody wrote on Monday and that our write went over, unread.
 
@@ -359,7 +351,7 @@ class RecordPlan:
     left_out: str = ""  # why the board's filter leaves it out
     leaving: str = ""  # why it does from this pass on, which only takes over what was changed on Monday until now
     removal: RemovedItem | None = None
-    unlink: Unlink | None = None
+    unlink: str = ""  # why it is unlinked from its item, as a clause without a full stop
     fields: FieldsPlan = NO_FIELDS
     lost: LostUpdates = NOTHING_LOST
     loops: Mapping[str, LoopPlan] = field(default_factory=dict)
@@ -502,7 +494,7 @@ class RecordPlan:
         plan = with_values(self, fields=without_log).logged(*fields.log)
         return plan.end_settled(fields.reason) if fields.reason else plan
 
-    def unlinked(self, why: str, *, actor: str = "") -> RecordPlan:
+    def unlinked(self, why: str) -> RecordPlan:
         """Return it unlinked in this pass: nothing else of it is sent or taken over, nor done because its item is gone.
 
         `why` is a clause without a full stop, as “its item was deleted on Monday”; it stands in the record's history
@@ -512,7 +504,7 @@ class RecordPlan:
         removal = self.removal
         if removal is not None and removal.act is not RecordAction.UNLINK:
             removal = replace(removal, act=RecordAction.NOTHING, approval=None)
-        plan = replace(self, unlink=Unlink(why, actor), fields=NO_FIELDS, identity=identity, removal=removal)
+        plan = replace(self, unlink=why, fields=NO_FIELDS, identity=identity, removal=removal)
         return plan.end_settled("") if plan.outcome in (Outcome.SETTLED, Outcome.DEFERRED) else plan
 
 
@@ -720,10 +712,8 @@ class DuplicateItem:
 # The plan of a pass, and what it rests on.
 
 
-@dataclass(frozen=True)
-class Job:
-    claim: Claim
-    ending: Ending
+Job: TypeAlias = tuple[Claim, Ending]
+"""What was claimed together, and how it ends."""
 
 
 @dataclass(frozen=True)

@@ -488,7 +488,7 @@ def deleted(plan: RecordPlan, removed: RemovedItem, needed: str) -> RecordPlan:
 
 def note_unlinked(plan: RecordPlan) -> RecordPlan:
     """Return a record that is unlinked from its removed item: the question is answered."""
-    if plan.removal is None or plan.unlink is None or not plan.is_settled:
+    if plan.removal is None or not plan.unlink or not plan.is_settled:
         return plan
     result = "The record stays in NPD; its sync is off, and its item was unlinked."
     return _without_absence(replace(plan, removal=replace(plan.removal, result=result)))

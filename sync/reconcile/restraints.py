@@ -53,7 +53,7 @@ def has_local_writes(plan: RecordPlan) -> bool:
     """Whether settling would write more of the record than its bookkeeping."""
     pulls = any(field_plan.write_raw is not None for field_plan in plan.plans.values())
     act = plan.removal.act if plan.removal else RecordAction.NOTHING
-    acts = act in (RecordAction.DELETE, RecordAction.UNLINK) or plan.unlink is not None
+    acts = act in (RecordAction.DELETE, RecordAction.UNLINK) or bool(plan.unlink)
     return plan.is_settled and (pulls or acts)
 
 

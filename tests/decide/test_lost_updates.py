@@ -36,7 +36,6 @@ from sync.reconcile.pass_plan import (
     RecordPlan,
     RemovedItem,
     ResolutionResults,
-    Unlink,
 )
 from tests.decide import builders
 from tests.decide.builders import (
@@ -288,7 +287,7 @@ def test_a_suspected_value_is_lost_where_it_is_on_neither_side(
         pytest.param({"direction": "npd_to_monday"}, {}, [False, False], id="one way: the history keeps it"),
         pytest.param({"rule": "npd_wins"}, {}, [False, False], id="where NPD wins the history keeps it"),
         pytest.param({}, {"leaving": "It leaves."}, [False, False], id="nothing is asked of a record that leaves"),
-        pytest.param({}, {"unlink": Unlink("pat unlinked it")}, [False, False], id="nor of one that is unlinked"),
+        pytest.param({}, {"unlink": "pat unlinked it"}, [False, False], id="nor of one that is unlinked"),
         pytest.param({}, {"removal": GOES}, [False, False], id="nor of one that is deleted, for its item is gone"),
     ],
 )
