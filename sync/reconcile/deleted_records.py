@@ -36,9 +36,9 @@ from sync.monday.board_items import ARCHIVED, Item
 from sync.monday.conversion import Converter, UnknownValue
 from sync.reconcile.board_filter import deleted_exclusion
 from sync.reconcile.calls import Answer, Kind, Verdict, Write
-from sync.reconcile.facts import DeletedFacts, HistoryLine, ReceivedEvent, Settings, change_events
+from sync.reconcile.facts import DeletedFacts, HistoryLine, ReceivedEvent, change_events
 from sync.reconcile.field_plan import base_of, cell_of, sides_of, untold_reason, way_of
-from sync.reconcile.field_values import ACTIVE, BoardContext, as_uuid, is_active_on, npd_id_of, stored_values
+from sync.reconcile.field_values import ACTIVE, BoardContext, Settings, as_uuid, is_active_on, npd_id_of, stored_values
 from sync.reconcile.lost_updates import left_with_item, lost_lines
 from sync.reconcile.new_items import given_items
 from sync.reconcile.pass_plan import (
@@ -88,7 +88,7 @@ def decide_deleted(  # noqa: PLR0911 - a table
     if (item is None or item.state != ACTIVE) and choice is not None and choice.choose == "monday":
         return replace(plan, restores=True, ending=Ending(Outcome.SETTLED))
     if item is None:
-        return _not_shown(plan, facts.settings, facts.now)
+        return _not_shown(plan, board.settings, facts.now)
     if item.state != ACTIVE:
         return _removed_already(board, plan, item)
     if not is_active_on(board, item):

@@ -179,17 +179,6 @@ def changed_ledger(ledger: SyncMetadata, **values: Any) -> SyncMetadata:
 
 
 @dataclass(frozen=True)
-class Settings:
-    """The installation's settings that rules read (config/settings.py says what each is)."""
-
-    gone_quiet_seconds: float = 600
-    tombstone_days: int = 30
-    loop_times: int = 5
-    new_item_wait_seconds: float = 300
-    journal_days: int = 7
-
-
-@dataclass(frozen=True)
 class InspectedColumns:
     """What is to be stored of the board's columns."""
 

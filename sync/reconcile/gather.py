@@ -75,7 +75,6 @@ from sync.reconcile.facts import (
     RecordFacts,
     RecordHistory,
     RemovalFacts,
-    Settings,
     new_ledger,
 )
 from sync.reconcile.field_plan import base_of
@@ -148,13 +147,6 @@ def claimed(
         item_claims=tuple(item_claims),
         linked_items=tuple(map(str, owners)),
         lost_creates=_lost_creates(board, [intent for intent in lost if _is_lost_create(intent)]),
-        settings=Settings(
-            gone_quiet_seconds=float(settings.GONE_QUIET_SECONDS),
-            tombstone_days=settings.TOMBSTONE_DAYS,
-            loop_times=settings.LOOP_TIMES,
-            new_item_wait_seconds=float(settings.NEW_ITEM_WAIT_SECONDS),
-            journal_days=settings.JOURNAL_DAYS,
-        ),
         answers=answer_facts(board, *identity.named_in(answers), locks=False) if answers else AnswerFacts(),
     )
 
@@ -363,7 +355,7 @@ class Gatherer:
         people = monday_users() if by_item else {}
         ids_gone = [record.id for record in gone]
         recreates = policy == RemovedItemPolicy.CREATE
-        too_often = _recreated_too_often(ids_gone, facts.settings.loop_times) if recreates else set()
+        too_often = _recreated_too_often(ids_gone, facts.board.settings.loop_times) if recreates else set()
         removals = {}
         for record in gone:
             received = by_item.get(record.record.monday_id or "")
@@ -380,7 +372,7 @@ class Gatherer:
                 rejected=rejected.get(record.id, ""),
                 is_removed_too_often=record.id in too_often,
             )
-            if removed_items.wants_obstacles(removal, facts.settings, facts.now):
+            if removed_items.wants_obstacles(removal, facts.board.settings, facts.now):
                 needed, loss = deletion_obstacles(record.record)
                 removal = replace(removal, needed_by=needed, loss=loss)
             removals[record.id] = removal

@@ -26,9 +26,9 @@ from sync.reconcile.field_values import (
     ACTIVE,
     NOTHING_RELATED,
     BoardContext,
-    Directory,
     Reference,
     RelatedFacts,
+    Settings,
     converter_options,
     parse_input,
     record_name,
@@ -51,27 +51,35 @@ def load_board(link: BoardLink, mappings: Sequence[FieldMapping] | None = None) 
         if mappings:
             link.sync_filter = getattr(mappings[0], "filter_now")  # noqa: B009 - untyped
             link.creates_held = getattr(mappings[0], "held_now")  # noqa: B009
-    directory = load_directory({m.converter for m in mappings if m.column_id})
-    return BoardContext(link, mappings, registry.entity(link.entity_type).model, directory)
+    needed = load_settings({m.converter for m in mappings if m.column_id})
+    return BoardContext(link, mappings, registry.entity(link.entity_type).model, needed)
 
 
-def load_directory(converters: set[str]) -> Directory:
-    """Return what these converters need to know of the installation."""
-    if not converters & {"phone", "date"}:
-        return Directory(settings.DEFAULT_PHONE_REGION)
-    chosen = MondayAccount.objects.filter(id=1).values_list("phone_region", "time_zone").first()
+def load_settings(converters: set[str]) -> Settings:
+    """Return the settings of the installation, with what these converters need to know of the account."""
+    chosen = None
+    if converters & {"phone", "date"}:
+        chosen = MondayAccount.objects.filter(id=1).values_list("phone_region", "time_zone").first()
     region, time_zone = chosen or ("", "")
-    return Directory(region or settings.DEFAULT_PHONE_REGION, time_zone or "UTC")
+    return Settings(
+        region=region or settings.DEFAULT_PHONE_REGION,
+        time_zone=time_zone or "UTC",
+        gone_quiet_seconds=float(settings.GONE_QUIET_SECONDS),
+        tombstone_days=settings.TOMBSTONE_DAYS,
+        loop_times=settings.LOOP_TIMES,
+        new_item_wait_seconds=float(settings.NEW_ITEM_WAIT_SECONDS),
+        journal_days=settings.JOURNAL_DAYS,
+    )
 
 
 def phone_region() -> str:
     """Return the country of phone numbers without one where the record says none: as chosen, else as proposed."""
-    return load_directory({"phone"}).region
+    return load_settings({"phone"}).region
 
 
 def converter_for(mapping: FieldMapping, record: SyncedModel) -> Converter:
     """Return the converter for one record's field outside a pass, as pages need it."""
-    options = converter_options(mapping, type(record), record.sync_region(), load_directory({mapping.converter}))
+    options = converter_options(mapping, type(record), record.sync_region(), load_settings({mapping.converter}), {})
     return make_converter(mapping.converter, options)
 
 
@@ -227,7 +235,7 @@ class FieldDisplay:
     def __init__(self, link: BoardLink, mappings: Sequence[FieldMapping], records: Sequence[SyncedModel]) -> None:
         board = load_board(link, mappings)
         self._names = dict[str, str]()
-        self.board = replace(board, directory=replace(board.directory, items=self._names))
+        self.board = replace(board, item_names=self._names)
         prefetch_related_objects(list(records), *self.board.joined_relations)
 
     def sides(self, record: SyncedModel, mapping: FieldMapping, base: Mapping[str, Any] | None) -> tuple[str, str, str]:

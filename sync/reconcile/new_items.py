@@ -169,7 +169,7 @@ class _ItemRule:
             detail = exclusion_sentence(self.board, FilterSide.ITEM, verdict)
             until = self.now + self._unreadable_wait if verdict.holds is None else None
             return self._leave(UnmatchedReason.LEFT_OUT, until=until, filter=detail)
-        wait = timedelta(seconds=self.pass_facts.settings.new_item_wait_seconds)
+        wait = timedelta(seconds=self.board.settings.new_item_wait_seconds)
         becomes_at = (self.facts.known_since or self.now) + wait
         if not self.match_key and becomes_at > self.now and not self.facts.may_create:
             words = _type_words(self.board)

@@ -39,7 +39,6 @@ from sync.reconcile.facts import (
     RecordFacts,
     RecordHistory,
     RemovalFacts,
-    Settings,
     changed_ledger,
     with_values,
 )
@@ -766,7 +765,6 @@ class PassFacts:
     lost_creates: Mapping[UUID, tuple[str, ...]] = field(
         default_factory=dict
     )  # items that given-up creates may have made
-    settings: Settings = field(default_factory=Settings)
     answers: AnswerFacts = field(default_factory=AnswerFacts)
     # What Monday says.
     items: BatchItems = field(default_factory=BatchItems)

@@ -159,7 +159,7 @@ def _throttled_fields(plan: RecordPlan, facts: PassFacts) -> RecordPlan:
     plans = dict(plan.plans)
     lines = []
     for key, field_plan in plan.plans.items():
-        loop = plan_loop(plan.facts, field_plan, facts.now, facts.settings.loop_times, facts.people)
+        loop = plan_loop(plan.facts, field_plan, facts.now, facts.board.settings.loop_times, facts.people)
         if loop is None:
             continue
         loops[key] = loop

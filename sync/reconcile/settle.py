@@ -778,7 +778,7 @@ def _settle_records(run: PassRun, facts: PassFacts, plan: Plan) -> Plan:
             line = HistoryLine("approval", f"Nothing waits for approval any more: {request.label}.", request.key)
             present[request.entity_id] = present[request.entity_id].logged(line)
     for key, record_plan in present.items():
-        seen_values = seen_after(record_plan, facts.settings, facts.now)
+        seen_values = seen_after(record_plan, run.board.settings, facts.now)
         present[key] = record_plan.logged(*lost_lines(record_plan)).with_state(seen=seen_values)
     changes = [replace(change, plan=present.get(change.plan.id, change.plan)) for change in changes]
     _write_changes(run, facts, plan, changes, ledgers, ended)

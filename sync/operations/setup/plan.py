@@ -53,7 +53,7 @@ from sync.reconcile.field_values import (
     record_name,
 )
 from sync.reconcile.gather import Gatherer, Pair, claimed
-from sync.reconcile.lookups import load_directory
+from sync.reconcile.lookups import load_settings
 from sync.reconcile.pass_plan import GIVING, FieldPlan, ItemAct, ItemPlan, PassFacts, Plan, RecordPlan
 from sync.registry import link_of, target_of
 
@@ -107,8 +107,8 @@ def planned_board(chosen: ChosenBoard) -> BoardContext:
             mapping.link = link
             mapping.position = position
             mappings.append(mapping)
-    directory = load_directory({mapping.converter for mapping in mappings if mapping.column_id})
-    return BoardContext(link, mappings, spec.model, directory)
+    settings = load_settings({mapping.converter for mapping in mappings if mapping.column_id})
+    return BoardContext(link, mappings, spec.model, settings)
 
 
 def _planned_mapping(
@@ -358,9 +358,10 @@ class Planner:
         as_waited: bool = False,
     ) -> tuple[PassFacts, Plan]:
         """What a pass over these would find and do; `as_waited`: once items without a match key have waited."""
-        facts = replace(claimed(self.board, claims, made), related=self.related)
+        board = self.board
         if as_waited:
-            facts = replace(facts, settings=replace(facts.settings, new_item_wait_seconds=0))
+            board = replace(board, settings=replace(board.settings, new_item_wait_seconds=0))
+        facts = replace(claimed(board, claims, made), related=self.related)
         facts, plan = self.listed.gather(facts)
         if facts.error is not None:
             raise facts.error
