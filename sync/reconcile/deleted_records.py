@@ -31,12 +31,12 @@ from conflicts.reports import (
 from sync.choices import ApprovalKind, ApprovalState, ColumnProblem, DeletedRecordPolicy, SyncDirection, TombstoneState
 from sync.kernel.messages import TombstoneReason, tombstone_sentence
 from sync.merge import FieldDirection, Unknown
-from sync.models import ApprovalRequest, FieldMapping, SyncMetadata, Tombstone
+from sync.models import ApprovalRequest, FieldMapping, SyncMetadata, Tombstone, WebhookEvent
 from sync.monday.board_items import ARCHIVED, Item
 from sync.monday.conversion import Converter, UnknownValue
 from sync.reconcile.board_filter import deleted_exclusion
 from sync.reconcile.calls import Answer, Kind, Verdict, Write
-from sync.reconcile.facts import DeletedFacts, HistoryLine, ReceivedEvent, change_events
+from sync.reconcile.facts import DeletedFacts, HistoryLine, change_events
 from sync.reconcile.field_plan import base_of, cell_of, sides_of, untold_reason, way_of
 from sync.reconcile.field_values import ACTIVE, BoardContext, Settings, as_uuid, is_active_on, npd_id_of, stored_values
 from sync.reconcile.lost_updates import left_with_item, lost_lines
@@ -584,7 +584,7 @@ def decide_deleted_records(facts: PassFacts, plan: Plan) -> Plan:
 
 
 def with_editors(
-    facts: DeletedFacts, events: Mapping[UUID, tuple[ReceivedEvent, ...]], people: Mapping[str, Any]
+    facts: DeletedFacts, events: Mapping[UUID, tuple[WebhookEvent, ...]], people: Mapping[str, Any]
 ) -> DeletedFacts:
     """Return it with who edited its item, as webhooks told, where that was asked."""
     return replace(facts, editor_events=events[facts.id], users=people) if facts.id in events else facts

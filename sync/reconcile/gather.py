@@ -71,7 +71,6 @@ from sync.reconcile.facts import (
     IdentityFacts,
     InspectedColumns,
     ItemFacts,
-    ReceivedEvent,
     RecordFacts,
     RecordHistory,
     RemovalFacts,
@@ -638,7 +637,7 @@ def _record_facts(
     return tuple(_with_histories(board, facts))
 
 
-def _new_events(board: BoardContext, items: Sequence[str]) -> Mapping[str, Sequence[ReceivedEvent]]:
+def _new_events(board: BoardContext, items: Sequence[str]) -> Mapping[str, Sequence[WebhookEvent]]:
     """Read the events of these items that no pass has checked, as they came."""
     new = WebhookEvent.objects.filter(processed_at=None, item_id__any_of=items, board_id=board.link.board_id)
     return lookups.events_by_item(new.order_by("id"))
@@ -723,14 +722,14 @@ def _is_lost_create(intent: Intent) -> bool:
     return not intent.item_id and intent.state == IntentState.VOID and intent.lookups > 0
 
 
-def _recent_events(board: BoardContext, items: Sequence[str]) -> dict[str, list[ReceivedEvent]]:
+def _recent_events(board: BoardContext, items: Sequence[str]) -> dict[str, list[WebhookEvent]]:
     rows = WebhookEvent.objects.filter(
         item_id__in=items, board_id=board.link.board_id, received_at__gt=SyncNow() - EVENT_WINDOW
     )
     return lookups.events_by_item(rows.order_by("-received_at")[:MAX_EVENTS])
 
 
-def _with_events(record: RecordFacts, recent: Mapping[str, Sequence[ReceivedEvent]], user: str) -> RecordFacts:
+def _with_events(record: RecordFacts, recent: Mapping[str, Sequence[WebhookEvent]], user: str) -> RecordFacts:
     """Add what was told within a day; an event that no pass has checked counts however old it is."""
     of_item = recent.get(record.record.monday_id or "", ())
     events = tuple({event.pk: event for event in (*of_item, *record.events)}.values())
@@ -950,7 +949,7 @@ def with_bearers(board: BoardContext, deleted: Sequence[DeletedFacts]) -> list[D
     return [deleted_records.with_editors(record, editors, users) for record in borne]
 
 
-def editors_of(board: BoardContext, deleted: Iterable[DeletedFacts]) -> dict[UUID, tuple[ReceivedEvent, ...]]:
+def editors_of(board: BoardContext, deleted: Iterable[DeletedFacts]) -> dict[UUID, tuple[WebhookEvent, ...]]:
     """Read the events of these deleted records' items, by which it is told who edited them."""
     items = {record.id: str(record.tombstone.monday_id) for record in deleted}
     if not items:

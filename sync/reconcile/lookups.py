@@ -21,7 +21,7 @@ from sync.monday.board import EventKind
 from sync.monday.columns import make_converter
 from sync.monday.conversion import Converter, ConverterOptions, UnknownValue
 from sync.monday.texts import MATCH_KEY_SQL, match_key
-from sync.reconcile.facts import ReceivedEvent, RecordFacts, change_events
+from sync.reconcile.facts import RecordFacts, change_events
 from sync.reconcile.field_values import (
     ACTIVE,
     NOTHING_RELATED,
@@ -194,10 +194,10 @@ def items_told_removed(model: type[SyncedModel], items: Collection[str]) -> set[
     return removed | {str(item_id) for item_id in taken}
 
 
-def events_by_item(rows: Iterable[WebhookEvent]) -> dict[str, list[ReceivedEvent]]:
-    events: dict[str, list[ReceivedEvent]] = {}
+def events_by_item(rows: Iterable[WebhookEvent]) -> dict[str, list[WebhookEvent]]:
+    events: dict[str, list[WebhookEvent]] = {}
     for row in rows:
-        events.setdefault(row.item_id or "", []).append(ReceivedEvent.of(row))
+        events.setdefault(row.item_id or "", []).append(row)
     return events
 
 

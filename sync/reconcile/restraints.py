@@ -46,7 +46,7 @@ def undecided(plan: RecordPlan) -> RecordPlan:
     if removal is not None:
         is_asked = any(conflict.kind == KIND_DELETE for conflict in plan.facts.conflicts)
         removal = replace(removal, act=RecordAction.NOTHING, options=removal.options if is_asked else ())
-    return replace(plan, unlink=None, removal=removal)
+    return replace(plan, unlink="", removal=removal)
 
 
 def has_local_writes(plan: RecordPlan) -> bool:
