@@ -568,17 +568,9 @@ def decide_deleted_records(facts: PassFacts, plan: Plan) -> Plan:
         return plan
     read = {record.id: record for record in facts.deleted}
     linked_now = given_items(plan)
-    decided = []
-    for deleted in plan.open_deleted:
-        of_item = read[deleted.id]
-        shown = replace(
-            deleted.facts,
-            item=facts.items.linked.get(deleted.item_id),
-            bearer=of_item.bearer,
-            editor_events=of_item.editor_events,
-            users=of_item.users,
-        )
-        decided.append(replace(decide_deleted(facts, shown, linked_now), lost=deleted.lost))
+    decided = [
+        replace(decide_deleted(facts, read[deleted.id], linked_now), lost=deleted.lost) for deleted in plan.open_deleted
+    ]
     acts = [(deleted.id, "") for deleted in decided if wants_approval(deleted)]
     return plan.with_deleted(approve_removals(decided, approval_facts(facts, ApprovalKind.ITEMS, acts)))
 

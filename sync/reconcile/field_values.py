@@ -134,6 +134,7 @@ class Settings:
     loop_times: int = 5
     new_item_wait_seconds: float = 300
     journal_days: int = 7
+    token_user: str = ""  # the Monday user as whom we write; empty where that isn't known yet
 
 
 def converter_options(

@@ -15,7 +15,7 @@ from copy import copy
 from dataclasses import replace
 from datetime import datetime, timedelta
 from types import MappingProxyType
-from typing import Any, TypeAlias, cast
+from typing import Any, TypeAlias
 from uuid import UUID
 
 import structlog
@@ -41,7 +41,6 @@ from sync.models import (
     IgnoredItem,
     Intent,
     IntentState,
-    MondayAccount,
     SyncedModel,
     SyncMetadata,
     SyncQueue,
@@ -130,10 +129,12 @@ def claimed(
     manager = model._default_manager.select_related(*relations) if relations else model._default_manager.all()
     stored = {record.id: record for record in manager.filter(pk__any_of=list(rows))} | dict(planned)
     merged = {entity_id: Claim(entity_id, None, jobs) for entity_id, jobs in rows.items()}
-    missing = [claim for key, claim in merged.items() if key not in stored]
-    deleted = _deleted_facts(board, missing) if missing else []
-    remembered = {record.id for record in deleted}
-    records = _record_facts(board, {key: claim for key, claim in merged.items() if key in stored}, stored)
+    missing = [key for key in merged if key not in stored]
+    remembered = Tombstone.objects.filter(entity_type=board.link.entity_type, entity_id__in=missing) if missing else ()
+    tombstones = {tombstone.entity_id: tombstone for tombstone in remembered}
+    known = stored | (rebuild_records(model, list(tombstones.values())) if tombstones else {})
+    of_all = _record_facts(board, {key: claim for key, claim in merged.items() if key in known}, known, tombstones)
+    records = tuple(record for record in of_all if record.id in stored)
     asking = [record for record in records if record.conflicts]
     answers = [answer for record in asking for answer in identity.answers_of(record)]
     lost = [intent for record in records if not record.record.monday_id for intent in record.history.writes]
@@ -141,8 +142,8 @@ def claimed(
         board,
         now,
         records=records,
-        deleted=tuple(deleted),
-        unknown=tuple(claim for claim in missing if claim.entity_id not in remembered),
+        deleted=_deleted_facts(board, of_all, tombstones) if tombstones else (),
+        unknown=tuple(merged[key] for key in missing if key not in tombstones),
         item_claims=tuple(item_claims),
         linked_items=tuple(map(str, owners)),
         lost_creates=_lost_creates(board, [intent for intent in lost if _is_lost_create(intent)]),
@@ -341,7 +342,7 @@ class Gatherer:
         own_items = dict(facts.items.linked)
         missing = sorted({item.first_item_id for item in items if item.first_item_id} - own_items.keys())
         own_items |= self.items_by_id(board, missing) if missing else {}
-        return _with_copy_history(items, own_items)
+        return _with_copy_history(board, items, own_items)
 
     def removals(self, facts: PassFacts, gone: Sequence[RecordFacts]) -> dict[UUID, RemovalFacts]:
         """Return what is known of records whose items are gone."""
@@ -602,10 +603,23 @@ _EFFECTIVE_STATES = (IntentState.APPLIED, IntentState.CONFIRMED)
 
 
 def _record_facts(
-    board: BoardContext, claims: Mapping[UUID, Claim], records: Mapping[UUID, SyncedModel]
-) -> tuple[RecordFacts, ...]:
+    board: BoardContext,
+    claims: Mapping[UUID, Claim],
+    records: Mapping[UUID, SyncedModel],
+    tombstones: Mapping[UUID, Tombstone] = MappingProxyType({}),
+) -> list[RecordFacts]:
+    """Return what is open about these records, deleted ones among them, and what happened before.
+
+    A fixed number of queries, and one more where an event or a write asks.
+    """
     entity_type = board.link.entity_type
     ledgers = {ledger.entity_id: ledger for ledger in SyncMetadata.objects.of(entity_type, claims)}
+    for key in claims:
+        # A dry run's, of an item that would become a record.
+        is_planned = records[key]._state.adding and key not in tombstones
+        if is_planned or str(key) not in ledgers:
+            ledgers[str(key)] = new_ledger(entity_type, key)
+            ledgers[str(key)].made_from_item = is_planned
     conflicts = open_conflicts(entity_type, claims)
     failed = SyncQueue.objects.filter(
         entity_type=entity_type, entity_id__any_of=list(claims), status=QueueStatus.FAILED
@@ -617,65 +631,57 @@ def _record_facts(
     if asked_items:
         linked = board.model._default_manager.filter(monday_id__in=asked_items)
         owned = frozenset(map(str, linked.values_list("monday_id", flat=True)))
-    for key in [key for key, record in records.items() if record._state.adding]:
-        # A dry run's, of an item that would become a record.
-        ledgers[str(key)] = new_ledger(entity_type, key)
-        ledgers[str(key)].made_from_item = True
-    events = _new_events(board, [record.monday_id for record in records.values() if record.monday_id])
-    facts = [
-        RecordFacts(
-            claim,
-            records[key],
-            ledgers.get(str(key)) or new_ledger(entity_type, key),
-            conflicts=tuple(conflicts.get(key, ())),
-            events=tuple(events.get(records[key].monday_id or "", ())),
-            has_failed_job=key in with_failed_job,
-            owned_items=owned,
-        )
-        for key, claim in claims.items()
-    ]
-    return tuple(_with_histories(board, facts))
-
-
-def _new_events(board: BoardContext, items: Sequence[str]) -> Mapping[str, Sequence[WebhookEvent]]:
-    """Read the events of these items that no pass has checked, as they came."""
-    new = WebhookEvent.objects.filter(processed_at=None, item_id__any_of=items, board_id=board.link.board_id)
-    return lookups.events_by_item(new.order_by("id"))
-
-
-def _with_histories(board: BoardContext, records: Sequence[RecordFacts]) -> list[RecordFacts]:
-    """Add our open intents, and what happened before: three queries, and two more where an event or a write asks."""
-    ids = [record.id for record in records]
+    items = {key: (tombstones.get(key) or records[key]).monday_id or "" for key in claims}
+    # Events that no pass has checked, as they came.
+    new = WebhookEvent.objects.filter(
+        processed_at=None, item_id__any_of=list(filter(None, items.values())), board_id=board.link.board_id
+    )
+    events = lookups.events_by_item(new.order_by("id"))
     # All intents count where something new was told, or where a create without an answer may have left the base.
-    whole = [record.id for record in records if record.events or _may_lack_base(board, record)]
-    intents = _intents_of(ids, whole)
+    whole = [
+        key for key, item_id in items.items() if item_id in events or _may_lack_base(board, ledgers[str(key)], item_id)
+    ]
+    intents = _intents_of(claims, whole)
     loops: dict[UUID, dict[str, WriteLoop]] = {}
-    for row in WriteLoop.objects.filter(entity_type=board.link.entity_type, entity_id__any_of=ids):
+    for row in WriteLoop.objects.filter(entity_type=entity_type, entity_id__any_of=list(claims)):
         loops.setdefault(row.entity_id, {})[row.key] = row
     now = sync_now()
-    facts = list[RecordFacts]()
-    for record in records:
-        of_record = intents.get(record.id, ())
-        if not (of_record or loops):
-            facts.append(record)
-            continue
-        history = _history(of_record, now) if of_record else RecordHistory()
-        if record.id in loops:
-            history = replace(history, loops=loops[record.id])
-        open_intents = tuple(intent for intent in of_record if intent.state == IntentState.OPEN)
-        facts.append(replace(record, intents=open_intents, history=history))
-    with_events = [record for record in facts if record.events or record.history.void]
-    events = _recent_events(board, [record.record.monday_id or "" for record in with_events]) if with_events else {}
-    needs_user = {record.id for record in with_events}
-    needs_user |= {record.id for record in facts if record.history.ended_creates or record.history.changes}
-    user = token_user() if needs_user else ""
-    return [_with_events(record, events, user) if record.id in needs_user else record for record in facts]
+    histories = {key: _history(board, of_record, now) for key, of_record in intents.items()}
+    told = {items[key] for key, history in histories.items() if history.void} | events.keys()
+    recent = _recent_events(board, told) if told else {}
+    facts = []
+    for key, claim in claims.items():
+        item_id = items[key]
+        new_events = tuple(events.get(item_id, ()))
+        history = histories.get(key, NO_HISTORY)
+        if key in loops:
+            history = replace(history, loops=loops[key])
+        if item_id in told:
+            # An event that no pass has checked counts however old it is.
+            of_item = {event.pk: event for event in (*recent.get(item_id, ()), *new_events)}
+            history = replace(history, events=tuple(of_item.values()), token_user=board.settings.token_user)
+        facts.append(
+            RecordFacts(
+                claim,
+                records[key],
+                ledgers[str(key)],
+                intents=tuple(intent for intent in intents.get(key, ()) if intent.state == IntentState.OPEN),
+                conflicts=tuple(conflicts.get(key, ())),
+                events=new_events,
+                has_failed_job=key in with_failed_job,
+                owned_items=owned,
+                history=history,
+            )
+        )
+    return facts
 
 
-def _may_lack_base(board: BoardContext, record: RecordFacts) -> bool:
-    item_id = record.record.monday_id
+NO_HISTORY = RecordHistory()
+
+
+def _may_lack_base(board: BoardContext, ledger: SyncMetadata, item_id: str) -> bool:
     return not item_id or any(
-        mapping.column_id and base_of(record.ledger, mapping, item_id) is None for mapping in board.mappings
+        mapping.column_id and base_of(ledger, mapping, item_id) is None for mapping in board.mappings
     )
 
 
@@ -688,13 +694,13 @@ def _intents_of(ids: Collection[UUID], whole: Collection[UUID]) -> dict[UUID, tu
     return _by_record(rows.defer("body").order_by("created_at"))
 
 
-def _history(intents: Sequence[Intent], now: datetime) -> RecordHistory:
+def _history(board: BoardContext, intents: Sequence[Intent], now: datetime) -> RecordHistory:
     """Return what a record's intents say of what happened before."""
     applied = list[Intent]()
     void = list[Intent]()
     ended = list[Intent]()
     last_writes = dict[str, Intent]()
-    oldest_write = now - timedelta(days=settings.JOURNAL_DAYS)
+    oldest_write = now - timedelta(days=board.settings.journal_days)
     for intent in intents:
         is_recent = intent.created_at > now - EVENT_WINDOW
         if intent.state in _EFFECTIVE_STATES and intent.created_at > now - LOOP_WINDOW:
@@ -714,6 +720,7 @@ def _history(intents: Sequence[Intent], now: datetime) -> RecordHistory:
         ended_creates=tuple(ended),
         changes=tuple(intent for intent in intents if intent.item_id),
         last_writes=last_writes,
+        token_user=board.settings.token_user,
     )
 
 
@@ -722,18 +729,11 @@ def _is_lost_create(intent: Intent) -> bool:
     return not intent.item_id and intent.state == IntentState.VOID and intent.lookups > 0
 
 
-def _recent_events(board: BoardContext, items: Sequence[str]) -> dict[str, list[WebhookEvent]]:
+def _recent_events(board: BoardContext, items: Collection[str]) -> dict[str, list[WebhookEvent]]:
     rows = WebhookEvent.objects.filter(
         item_id__in=items, board_id=board.link.board_id, received_at__gt=SyncNow() - EVENT_WINDOW
     )
     return lookups.events_by_item(rows.order_by("-received_at")[:MAX_EVENTS])
-
-
-def _with_events(record: RecordFacts, recent: Mapping[str, Sequence[WebhookEvent]], user: str) -> RecordFacts:
-    """Add what was told within a day; an event that no pass has checked counts however old it is."""
-    of_item = recent.get(record.record.monday_id or "", ())
-    events = tuple({event.pk: event for event in (*of_item, *record.events)}.values())
-    return replace(record, history=replace(record.history, events=events, token_user=user))
 
 
 def makers_of(board: BoardContext, items: Mapping[UUID, str]) -> dict[UUID, tuple[str, bool]]:
@@ -749,11 +749,6 @@ def makers_of(board: BoardContext, items: Mapping[UUID, str]) -> dict[UUID, tupl
         if (row.board_id, row.column_id) == (board.link.board_id, board.link.npd_id_column):
             typed.add(row.item_id)
     return {key: (makers.get(item_id, ""), item_id in typed) for key, item_id in items.items()}
-
-
-def token_user() -> str:
-    """Return the Monday user as whom we write; empty where that isn't known yet."""
-    return MondayAccount.objects.filter(id=1).values_list("user_id", flat=True).first() or ""
 
 
 def _by_record(intents: Iterable[Intent]) -> dict[UUID, tuple[Intent, ...]]:
@@ -895,47 +890,21 @@ def answer_facts(
 # Removed items and deleted records.
 
 
-def _deleted_facts(board: BoardContext, claims: Sequence[Claim]) -> list[DeletedFacts]:
-    """Return what is known of deleted records before their items are read; of what never was a record, nothing."""
-    entity_type = board.link.entity_type
-    by_id = {claim.entity_id: claim for claim in claims if claim.entity_id}
-    tombstones = {
-        tombstone.entity_id: tombstone
-        for tombstone in Tombstone.objects.filter(entity_type=entity_type, entity_id__in=by_id)
-    }
-    ledgers = {row.entity_id: row for row in SyncMetadata.objects.of(entity_type, tombstones)}
-    conflicts = open_conflicts(entity_type, tombstones)
-    open_intents = Intent.objects.filter(entity_id__in=tombstones, state=IntentState.OPEN).exclude(item_id="")
-    intents = _by_record(open_intents.order_by("created_at"))
-    records = rebuild_records(board.model, list(tombstones.values()))
+def _deleted_facts(
+    board: BoardContext, records: Iterable[RecordFacts], tombstones: Mapping[UUID, Tombstone]
+) -> tuple[DeletedFacts, ...]:
+    """Return what is known of deleted records before their items are read."""
     items = [tombstone.monday_id for tombstone in tombstones.values() if tombstone.monday_id]
     owners = {str(owner.monday_id): owner for owner in board.model._default_manager.filter(monday_id__in=items)}
-    events = _new_events(board, items)
-    deleted = [
-        DeletedFacts(
-            claim,
-            records[key],
-            ledgers.get(str(key)) or new_ledger(entity_type, key),
-            intents.get(key, ()),
-            tuple(conflicts.get(key, ())),
-            tuple(events.get(tombstones[key].monday_id or "", ())),
-            tombstone=tombstones[key],
-            owner=owners.get(tombstones[key].monday_id or ""),
-        )
-        for key, claim in by_id.items()
-        if key in tombstones
-    ]
-    with_events = [record.id for record in deleted if record.events]
-    if not with_events:
-        return deleted
-    writes = _intents_of(with_events, with_events)
-    recent = _recent_events(board, items)
-    user = token_user()
-    now = sync_now()
-    with_history = [replace(record, history=_history(writes.get(record.id, ()), now)) for record in deleted]
-    return [
-        cast(DeletedFacts, _with_events(record, recent, user)) if record.events else record for record in with_history
-    ]
+    deleted = []
+    for record in records:
+        if (tombstone := tombstones.get(record.id)) is not None:
+            # A create without an answer is confirmed before.
+            about_item = tuple(intent for intent in record.intents if intent.item_id)
+            owner = owners.get(tombstone.monday_id or "")
+            known = vars(record) | {"intents": about_item}
+            deleted.append(DeletedFacts(**known, tombstone=tombstone, owner=owner))
+    return tuple(deleted)
 
 
 def with_bearers(board: BoardContext, deleted: Sequence[DeletedFacts]) -> list[DeletedFacts]:
@@ -1204,7 +1173,9 @@ def facts_of_creates(
     )
 
 
-def _with_copy_history(items: Sequence[ItemFacts], own_items: Mapping[str, Item]) -> list[ItemFacts]:
+def _with_copy_history(
+    board: BoardContext, items: Sequence[ItemFacts], own_items: Mapping[str, Item]
+) -> list[ItemFacts]:
     """Add to items that may be a record's second one what tells it: that record's own item, all that was announced
     about it, what it was unlinked from, and who did anything with the item.
     """
@@ -1221,7 +1192,6 @@ def _with_copy_history(items: Sequence[ItemFacts], own_items: Mapping[str, Item]
         users.setdefault(row.item_id, set()).add(row.user_id)
         if row.type in creation_types:
             makers.setdefault(row.item_id, row.user_id)
-    user = token_user()
     full = []
     for item in items:
         if item.first is None:
@@ -1234,7 +1204,7 @@ def _with_copy_history(items: Sequence[ItemFacts], own_items: Mapping[str, Item]
             unlinked_items=frozenset(unlinked.get(first.id, ())),
             maker=makers.get(item.item_id, ""),
             users=frozenset(users.get(item.item_id, set()) - {""}),
-            token_user=user,
+            token_user=board.settings.token_user,
         )
         first = replace(first, item=own_items.get(first.record.monday_id or ""), history=history)
         full.append(replace(item, first=first))

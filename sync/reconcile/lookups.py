@@ -51,16 +51,15 @@ def load_board(link: BoardLink, mappings: Sequence[FieldMapping] | None = None) 
         if mappings:
             link.sync_filter = getattr(mappings[0], "filter_now")  # noqa: B009 - untyped
             link.creates_held = getattr(mappings[0], "held_now")  # noqa: B009
-    needed = load_settings({m.converter for m in mappings if m.column_id})
-    return BoardContext(link, mappings, registry.entity(link.entity_type).model, needed)
+    return BoardContext(link, mappings, registry.entity(link.entity_type).model, load_settings())
 
 
-def load_settings(converters: set[str]) -> Settings:
-    """Return the settings of the installation, with what these converters need to know of the account."""
-    chosen = None
-    if converters & {"phone", "date"}:
-        chosen = MondayAccount.objects.filter(id=1).values_list("phone_region", "time_zone").first()
-    region, time_zone = chosen or ("", "")
+def load_settings(converter: str = "phone") -> Settings:
+    """Return the settings of the installation, with those of the account that this converter asks for."""
+    account = None
+    if converter in ("phone", "date"):
+        account = MondayAccount.objects.filter(id=1).values_list("phone_region", "time_zone", "user_id").first()
+    region, time_zone, token_user = account or ("", "", "")
     return Settings(
         region=region or settings.DEFAULT_PHONE_REGION,
         time_zone=time_zone or "UTC",
@@ -69,17 +68,18 @@ def load_settings(converters: set[str]) -> Settings:
         loop_times=settings.LOOP_TIMES,
         new_item_wait_seconds=float(settings.NEW_ITEM_WAIT_SECONDS),
         journal_days=settings.JOURNAL_DAYS,
+        token_user=token_user or "",
     )
 
 
 def phone_region() -> str:
     """Return the country of phone numbers without one where the record says none: as chosen, else as proposed."""
-    return load_settings({"phone"}).region
+    return load_settings().region
 
 
 def converter_for(mapping: FieldMapping, record: SyncedModel) -> Converter:
     """Return the converter for one record's field outside a pass, as pages need it."""
-    options = converter_options(mapping, type(record), record.sync_region(), load_settings({mapping.converter}), {})
+    options = converter_options(mapping, type(record), record.sync_region(), load_settings(mapping.converter), {})
     return make_converter(mapping.converter, options)
 
 

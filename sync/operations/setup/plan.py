@@ -107,8 +107,7 @@ def planned_board(chosen: ChosenBoard) -> BoardContext:
             mapping.link = link
             mapping.position = position
             mappings.append(mapping)
-    settings = load_settings({mapping.converter for mapping in mappings if mapping.column_id})
-    return BoardContext(link, mappings, spec.model, settings)
+    return BoardContext(link, mappings, spec.model, load_settings())
 
 
 def _planned_mapping(
