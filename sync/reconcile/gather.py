@@ -58,7 +58,7 @@ from sync.monday.items import ITEMS_PER_READ
 from sync.monday.texts import key_spellings, match_key
 from sync.outbox.claim import Claim
 from sync.outbox.pauses import active_pause
-from sync.reconcile import deleted_records, identity, lookups, new_items, removed_items, sides, unconfirmed_writes
+from sync.reconcile import deleted_records, identity, lookups, removed_items, sides, unconfirmed_writes
 from sync.reconcile.decide import AFTER_READING, BEFORE_READING, decide
 from sync.reconcile.facts import (
     EDIT_KINDS,
@@ -97,6 +97,7 @@ from sync.records.approvals import CLEARS, ApprovalFacts, known_requests, with_c
 from sync.records.authors import monday_editor_name, monday_user_name, monday_users
 from sync.records.item_links import unlinked_items
 from sync.records.tombstones import rebuild_records
+from sync.records.unmatched_items import AS_NEW, LINK_TO
 from sync.registry import UnknownEntity, link_of, target_of
 
 MAX_PAGES = 20
@@ -990,7 +991,12 @@ def _count_by_kind(records: list[models.Model]) -> str:
 def item_facts(facts: PassFacts) -> list[ItemFacts]:
     """Read what NPD knows of the claimed items that no record has; a handful of queries whatever their number."""
     board = facts.board
+    entity_type = board.link.entity_type
     ids = [claim.remote_id for claim in facts.item_claims if claim.remote_id]
+    shown = {item_id: facts.items.linked[item_id] for item_id in ids if item_id in facts.items.linked}
+    active = {item_id: item for item_id, item in shown.items() if item.state == ACTIVE}
+    npd_ids = {item_id: npd_id for item_id, item in active.items() if (npd_id := as_uuid(npd_id_of(board, item) or ""))}
+    keys = {item_id: match_text_of_item(board, item) or "" for item_id, item in shown.items()}
     # How long an item is quiet is told by the board's events.
     here = Q(board_id=board.link.board_id)
     edit_types = [name for kind in EDIT_KINDS for name in EVENT_TYPES[kind]]
@@ -1005,97 +1011,70 @@ def item_facts(facts: PassFacts) -> list[ItemFacts]:
     # A call about the item was announced whose outcome nobody knows.
     calls = Intent.objects.filter(state=IntentState.OPEN, item_id__in=ids, deadline__gt=SyncNow())
     unconfirmed = dict(calls.order_by("deadline").values_list("item_id", "deadline"))
-    items = []
-    for claim in facts.item_claims:
-        of_item = events.get(claim.remote_id, {})
-        items.append(
-            ItemFacts(
-                claim,
-                facts.items.linked.get(claim.remote_id or ""),
-                last_event=of_item.get("last"),
-                new_events=tuple(of_item.get("new", ())),
-                has_new_edit=bool(of_item.get("new_edits")),
-                known_since=of_item.get("first"),
-                unconfirmed_until=unconfirmed.get(claim.remote_id or ""),
-            )
-        )
+    # Claims don't read when a row was written: it is asked for only where no event tells.
+    heard = {item_id for item_id, of_item in events.items() if of_item["first"]}
+    unheard = [claim.rows[0].pk for claim in facts.item_claims if claim.remote_id not in heard]
+    jobs = SyncQueue.objects.filter(pk__in=unheard)
+    written = dict(jobs.values_list("pk", "created_at")) if unheard else {}
+    remembered = IgnoredItem.objects.filter(entity_type=entity_type, item_id__in=ids)
+    ignored = {row.item_id: row for row in remembered}
+    types = [spec.entity_type for spec in registry.entities()]
+    deleted = Q(monday_id__in=ids) | Q(entity_id__in=npd_ids.values())
+    tombstones = list(Tombstone.objects.filter(deleted, entity_type__in=types).order_by("pk"))
     # The records of other types that have the items, or the NPD IDs that they bear; a query for each type.
-    borne = {npd_id for item in items if (npd_id := _npd_id(board, item))}
     owners = dict[str, SyncedModel]()
     taken = set[UUID]()
     for spec in registry.entities():
-        if spec.entity_type != board.link.entity_type:
-            for record in spec.model._default_manager.filter(Q(monday_id__in=ids) | Q(pk__in=borne)):
+        if spec.entity_type != entity_type:
+            for record in spec.model._default_manager.filter(Q(monday_id__in=ids) | Q(pk__in=npd_ids.values())):
                 owners.setdefault(str(record.monday_id), record)
                 taken.add(record.pk)
-    items = [replace(item, owner=owners.get(item.item_id)) for item in items]
-    return _with_records(facts, items, taken)
-
-
-def _npd_id(board: BoardContext, item: ItemFacts) -> UUID | None:
-    return as_uuid(npd_id_of(board, item.item) or "") if item.item else None
-
-
-def _with_records(facts: PassFacts, items: Sequence[ItemFacts], taken: Collection[UUID]) -> list[ItemFacts]:
-    """Add the records and deleted records that the items could be, and what is remembered of the items.
-
-    Records of other types have `taken` these NPD IDs.
-    """
-    board = facts.board
-    entity_type = board.link.entity_type
-    wanting = {item.item_id: item for item in items if new_items.wants_records(facts, item)}
-    unchosen = {item_id: item for item_id, item in wanting.items() if item.chosen_id is None}
-    active = [item for item in items if item.item and item.item.state == ACTIVE]
-    npd_ids = [npd_id for item in active if (npd_id := _npd_id(board, item))]
-    keyed = {item_id: item.item for item_id, item in unchosen.items() if item.item and not item.as_new}
-    keys = {item_id: match_text_of_item(board, item) or "" for item_id, item in keyed.items()}
-    remembered = IgnoredItem.objects.filter(entity_type=entity_type, item_id__in=list(unchosen))
-    ignored = {row.item_id: row for row in remembered}
-    # Claims don't read when a row was written: it is asked for only where no event tells.
-    unheard = [item for item_id, item in unchosen.items() if not keys.get(item_id) and item.known_since is None]
-    jobs = SyncQueue.objects.filter(pk__in=[item.claim.rows[0].pk for item in unheard])
-    written = dict(jobs.values_list("pk", "created_at")) if unheard else {}
-    deleted = Q(monday_id__in=[item.item_id for item in items]) | Q(entity_id__in=npd_ids)
-    types = [spec.entity_type for spec in registry.entities()]
-    tombstones = list(Tombstone.objects.filter(deleted, entity_type__in=types).order_by("pk"))
-    chosen = [chosen_id for item in wanting.values() if (chosen_id := item.chosen_id)]
-    records = _records(board, [*npd_ids, *chosen], list(wanting), keys.values())
+    chosen = {
+        claim.remote_id: chosen_id
+        for claim in facts.item_claims
+        if (chosen_id := as_uuid(str(claim.payload.get(LINK_TO, ""))))
+    }
+    named_ids = [*npd_ids.values(), *chosen.values()]
+    records = _records(board, Q(pk__in=named_ids) | Q(monday_id__in=ids), keys.values())
     by_id = {record.pk: record for record in records}
-    by_item = {record.monday_id: record for record in records}
     by_key: dict[str, list[SyncedModel]] = {}
     for record in records:
         by_key.setdefault(match_text_of_record(board, record), []).append(record)
-    full = []
-    for item in items:
-        npd_id = _npd_id(board, item)
-        key = keys.get(item.item_id)
+        owners.setdefault(str(record.monday_id), record)
+    items = []
+    for claim in facts.item_claims:
+        item_id = claim.remote_id or ""
+        of_item = events.get(item_id, {})
+        npd_id = npd_ids.get(item_id)
+        chosen_id = chosen.get(item_id)
         # The NPD ID that it bears was a record's that is here no more (a restored database); else it is a new one.
-        new_id = uuid.uuid4() if npd_id is None or npd_id in taken or item.as_new else npd_id
-        full.append(
-            replace(
-                item,
-                owner=item.owner or by_item.get(item.item_id),
-                known_since=item.known_since or written.get(item.claim.rows[0].pk),
-                ignored=ignored.get(item.item_id),
-                tombstones=tuple(t for t in tombstones if t.monday_id == item.item_id or t.entity_id == npd_id),
+        is_new_id = npd_id is None or npd_id in taken or bool(claim.payload.get(AS_NEW))
+        items.append(
+            ItemFacts(
+                claim,
+                shown.get(item_id),
+                last_event=of_item.get("last"),
+                new_events=tuple(of_item.get("new", ())),
+                has_new_edit=bool(of_item.get("new_edits")),
+                known_since=of_item.get("first") or written.get(claim.rows[0].pk),
+                unconfirmed_until=unconfirmed.get(item_id),
+                owner=owners.get(item_id),
+                ignored=ignored.get(item_id),
+                tombstones=tuple(t for t in tombstones if t.monday_id == item_id or t.entity_id == npd_id),
                 named=by_id.get(npd_id) if npd_id else None,
-                matching=tuple(by_key.get(key, ())) if key else (),
-                chosen=by_id.get(item.chosen_id) if item.chosen_id else None,
-                new_id=new_id if item.item_id in unchosen else None,
+                matching=tuple(by_key.get(keys[item_id], ())) if keys.get(item_id) else (),
+                chosen=by_id.get(chosen_id) if chosen_id else None,
+                new_id=uuid.uuid4() if is_new_id else npd_id,
             )
         )
-    return full
+    return items
 
 
-def _records(
-    board: BoardContext, ids: Collection[UUID], items: Collection[str], keys: Iterable[str]
-) -> list[SyncedModel]:
+def _records(board: BoardContext, condition: Q, keys: Iterable[str]) -> list[SyncedModel]:
+    """Read the board's records to which this applies, and those with these match keys."""
     match = board.match_mapping
     wanted = sorted(set(filter(None, keys)))
-    if not ids and not items:
-        return []
     records = board.model._default_manager.all()
-    condition = Q(pk__in=list(ids)) | Q(monday_id__in=list(items))
     if board.joined_relations:
         records = records.select_related(*board.joined_relations)
     if match is not None and wanted:
