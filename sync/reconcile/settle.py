@@ -316,7 +316,7 @@ def end_intents(answered: Iterable[RecordPlan], settled: Sequence[RecordPlan]) -
     for plan in settled:
         for intent in plan.facts.intents:
             # Monday shows what it sent, or an event tells that somebody has replaced it.
-            has_landed = intent.pk in plan.fields.confirmed_intents or str(intent.pk) in plan.lost.landed.values()
+            has_landed = intent.pk in plan.confirmed_intents or str(intent.pk) in plan.lost.landed.values()
             older[IntentState.CONFIRMED if has_landed else IntentState.VOID].append(intent.pk)
     for state, ids in older.items():
         Intent.objects.filter(pk__in=ids).update(state=state, settled_at=SyncNow())
@@ -904,10 +904,8 @@ def _store_deletion_approvals(run: PassRun, plan: Plan) -> None:
 
 def _end_approvals(plan: Plan, ended: Sequence[tuple[ApprovalRequest, ApprovalState]]) -> None:
     """Store what waits; acts that were carried out, or whose cause is gone, are over."""
-    if plan.clears is None:
-        return
-    if plan.clears.released:
-        outdated = ApprovalRequest.objects.filter(pk__in=[request.pk for request in plan.clears.released])
+    if plan.outdated_requests:
+        outdated = ApprovalRequest.objects.filter(pk__in=[request.pk for request in plan.outdated_requests])
         outdated.filter(state__in=OPEN_REQUEST_STATES).update(state=ApprovalState.RELEASED, at=SyncNow())
     ApprovalRequest.objects.bulk_create(new_clear_requests(plan, ApprovalState.PENDING))
     for state in dict.fromkeys(state for _, state in ended):

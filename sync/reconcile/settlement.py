@@ -209,10 +209,8 @@ def changed_records(
     waiting = set(awaited_relations(facts.board, planned))
     changed = {entity_id for entity_id, *_ in waiting ^ set(awaited)} & planned.keys()
     changed |= {duplicate.record.pk for duplicate in plan.duplicates}
-    if clears := plan.clears:
-        changed |= {clear.facts.id for clear in (*clears.counted, *clears.pending)}
-        changed |= {request.entity_id for request in clears.released}
-        changed |= {record_plan.id for _, _, record_plan in ended_requests(plan)}
+    changed |= {request.entity_id for request in (*plan.new_requests, *plan.outdated_requests)}
+    changed |= {record_plan.id for _, _, record_plan in ended_requests(plan)}
     stored = {record_facts.id: record_facts.ledger for record_facts in facts.records}
     for key, record_plan in plan.records.items():
         if key not in changed and not _stays(facts, record_plan, stored[key], has_job=key in with_jobs):
@@ -230,7 +228,7 @@ def _acts(plan: RecordPlan, *, has_job: bool) -> bool:
     has_ends = (plan.item and facts.events) or (field_plans and (facts.intents or facts.has_failed_job))
     return bool(
         (plan.removal or plan.unlink or plan.creates or plan.link_to or plan.leaving)
-        or (plan.log or plan.fields.write_npd_id)
+        or (plan.log or plan.write_npd_id)
         or any(field_plan.send_raw is not None for field_plan in field_plans)
         or (has_ends and not has_job)
         # What a person decided waits to be carried out.
@@ -364,10 +362,10 @@ def _field_reports(plan: RecordPlan, replaced: Sequence[FieldConflict]) -> Itera
 def fields_in_conflict(plan: RecordPlan) -> tuple[FieldConflict, ...]:
     """Return the fields in conflict now; one whose choice could not be carried out yet is still among them."""
     conflicts = []
-    for key, field_plan in plan.plans.items():
+    for field_plan in plan.plans.values():
         if field_plan.conflict:
             conflicts.append(field_plan.conflict)
-        elif field_plan.resolved_kind == KIND_FIELDS and (KIND_FIELDS, key) not in plan.carried_out:
+        elif field_plan.resolved_kind == KIND_FIELDS and KIND_FIELDS not in field_plan.carried_out:
             conflicts.append(resolutions.as_conflict(field_plan))
     return (*conflicts, *resolutions.reopened_conflicts(plan, KIND_FIELDS))
 
@@ -381,7 +379,7 @@ def undecided_fields(plan: RecordPlan) -> tuple[str, ...]:
         key
         for key in was_open
         if key not in decided and (field_plan := plan.plans.get(key))
-        if field_plan.blocked_reason or key in plan.fields.dropped
+        if field_plan.blocked_reason or field_plan.is_dropped
         if not is_kept_different(plan, field_plan)
     )
 
