@@ -43,7 +43,7 @@ from sync.reconcile.field_values import (
     stored_field_values,
     stored_values,
 )
-from sync.reconcile.pass_plan import FieldPlan, Outcome, PassFacts, Plan, RecordPlan
+from sync.reconcile.pass_plan import DROPPED, FieldPlan, Outcome, PassFacts, Plan, RecordPlan
 from sync.records.item_links import UNLINK_KEY
 from sync.registry import relation_of
 
@@ -329,9 +329,9 @@ def only_pulls(board: BoardContext, plan: RecordPlan) -> RecordPlan:
             else field_plan.send_raw is None and field_plan.conflict is None
         )
         if not goes_on:
-            nothing = FieldDecision(key, Action.NOTHING, "left out by the filter")
+            nothing = FieldDecision(key, Action.NOTHING, DROPPED)
             dropped = replace(field_plan, decision=nothing, send_raw=None, write_raw=None)
-            plans[key] = replace(dropped, conflict=None, resolves=None, is_dropped=True)
+            plans[key] = replace(dropped, conflict=None, resolves=None)
     return replace(plan, plans=plans, write_npd_id=False)
 
 

@@ -147,7 +147,7 @@ def _with_removal(changes: RecordChanges) -> RecordChanges:
             f"Unlinked from its item: {plan.unlink}. Its sync is off; both sides keep what they have. "
             "“Link again” on the record's page undoes it."
         )
-        line = HistoryLine("unlinked", sentence, actor=plan.unlinked_by)
+        line = HistoryLine("unlinked", sentence)
         values = {**changes.values, "monday_id": None, "sync_enabled": False}
         ignored = {item_id: f"Unlinked from “{plan.record}”: {plan.unlink}."}
         unlinked = changes.plan.logged(line).with_state(remote_state="")

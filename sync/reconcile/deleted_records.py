@@ -537,8 +537,9 @@ def as_record_plan(plan: DeletedPlan) -> RecordPlan:
     facts = replace(plan.facts, events=())
     # It had left the board by a call of ours without an answer.
     is_confirmed = plan.reason_code in _BY_US and plan.answer.item is None
-    confirmed = frozenset(_removing_intents(facts) if is_confirmed else ())
-    record = RecordPlan(facts, plan.ending, confirmed_intents=confirmed, lost=plan.lost, answer=plan.answer)
+    landed = {str(pk): str(pk) for pk in _removing_intents(facts)} if is_confirmed else {}
+    lost = replace(plan.lost, landed={**plan.lost.landed, **landed})
+    record = RecordPlan(facts, plan.ending, lost=lost, answer=plan.answer)
     return record.logged(*plan.history, *lost_lines(record))
 
 

@@ -294,8 +294,7 @@ def with_fields(board: BoardContext, plan: RecordPlan, plans: Mapping[str, Field
     if plan.item is not None and board.link.npd_id_column:
         reading = plan.item.reading(board.link.npd_id_column)
         write_npd_id = reading.known and (reading.text or "").strip() != str(plan.id)
-    confirmed = frozenset(pk for field_plan in plans.values() for pk in field_plan.confirmed)
-    plan = with_values(plan, plans=plans, confirmed_intents=confirmed, write_npd_id=write_npd_id).logged(*lines)
+    plan = with_values(plan, plans=plans, write_npd_id=write_npd_id).logged(*lines)
     if plan.creates and plan.record.sync_direction == SyncDirection.MONDAY_TO_NPD:
         return plan.end_settled(
             "There is no item for it on Monday, and its direction lets nothing be sent. "
@@ -455,9 +454,7 @@ def _decide_merged(context: FieldFacts, field_plan: FieldPlan, way: FieldDirecti
         base, confirmed = base_with_intents(
             context.facts, field_plan.mapping, field_plan.convert, field_plan.remote_raw, context.earlier_bases.get(key)
         )
-        entry = confirmed[-1].values[key] if confirmed else None
-        ids = tuple(intent.pk for intent in confirmed)
-        field_plan = with_values(field_plan, base=base, confirmed=ids, confirmed_entry=entry)
+        field_plan = with_values(field_plan, base=base, confirmed=tuple(confirmed))
         removal = ""
         if now.local is not None and way is not FieldDirection.NONE:
             removal = _removal_reason(context, field_plan, now.remote, base)

@@ -21,7 +21,7 @@ from conflicts.reports import KIND_LOST_UPDATE, KIND_UNDO, ConflictReport, Field
 from sync.choices import ApprovalState, BlockedCode, DeletedRecordPolicy, TombstoneState
 from sync.kernel.secret_texts import without_secrets
 from sync.merge import Action, Canonical, FieldDecision, FieldSelection
-from sync.models import ApprovalRequest, FieldMapping, Intent, SyncedModel, SyncMetadata, Tombstone
+from sync.models import ApprovalRequest, FieldMapping, Intent, SyncedModel, SyncMetadata, Tombstone, WriteLoop
 from sync.models.jobs import ROUNDS_KEY
 from sync.monday.board_items import ARCHIVED, DELETED, BatchItems, Item
 from sync.monday.conversion import Converter
@@ -91,6 +91,10 @@ def ending(outcome: Outcome, detail: str = "", **more: Any) -> Ending:
 # What becomes of a record's fields.
 
 
+DROPPED = "left out by the filter"
+"""The reason of a decision by which nothing more is sent and asked of a field."""
+
+
 @dataclass(frozen=True)
 class FieldPlan:
     """What a pass does with one field: the decision with the raw values that it rests on."""
@@ -107,14 +111,12 @@ class FieldPlan:
     blocked_code: BlockedCode | None = None
     awaits: str = ""  # the item or name for which a record has to come first, as AwaitedRelation names it
     conflict: FieldConflict | None = None  # a person has to decide
-    confirmed: tuple[UUID, ...] = ()  # intents without an answer whose value Monday now shows
-    confirmed_entry: dict[str, Any] | None = None  # what the last of them says of it
+    confirmed: tuple[Intent, ...] = ()  # those without an answer whose value Monday now shows
     # A person has decided, and this pass carries that out: in this conflict, or, of an undo, the one resolved before.
     resolves: OpenConflict | None = None
     # What became of people's decisions, by the conflict's kind: the value that stands now, or why one is handed back.
     carried_out: Mapping[str, str | None] = field(default_factory=dict)
     handed_back: Mapping[str, str] = field(default_factory=dict)
-    is_dropped: bool = False  # of a pair that leaves the filter nothing more is sent and asked
 
     @property
     def resolution(self) -> FieldSelection:
@@ -144,6 +146,16 @@ class FieldPlan:
     def stands(self) -> str | None:
         """NPD's value after this pass, for people."""
         return self.display_local(self.write_raw if self.decision.action is Action.PULL else self.local_raw) or None
+
+    @property
+    def confirmed_entry(self) -> dict[str, Any] | None:
+        """What the intent says of the field whose value Monday now shows."""
+        return self.confirmed[-1].values[self.mapping.key] if self.confirmed else None
+
+    @property
+    def is_dropped(self) -> bool:
+        """Whether nothing more is sent and asked, for the pair leaves the filter."""
+        return self.decision.reason == DROPPED
 
     @property
     def is_left_out(self) -> bool:
@@ -277,33 +289,6 @@ class LostUpdates:
         return [lost_update for lost_update in self.found if lost_update.sentence]
 
 
-@dataclass(frozen=True)
-class LoopPlan:
-    """What becomes of one field that somebody rewrites after our writes; one that ended is stored no more."""
-
-    key: str
-    # These are what WriteLoop stores.
-    times: tuple[Mapping[str, str], ...] = ()
-    by: str = ""
-    throttle_count: int = 0
-    throttled_until: datetime | None = None
-    blocked_reason: str = ""  # why nothing is sent to the field in this pass
-    line: str = ""  # for the record's history
-
-    @property
-    def has_ended(self) -> bool:
-        return not self.times and self.throttled_until is None
-
-    def throttle_reason(self, label: str) -> str:
-        """Why nothing is sent to the field, and what can be done about it; until when is said where it is read."""
-        often = f"{len(self.times)} times within an hour" if len(self.times) > 1 else "again"
-        return (
-            f"“{label}” was rewritten {often} by {self.by or 'somebody'} on the board after our writes, so "
-            "nothing is sent to it for some time. Stop the automation that rewrites it, or change the field's "
-            "direction; then press “Sync now”."
-        )
-
-
 NOTHING_LOST = LostUpdates()
 
 
@@ -320,12 +305,10 @@ class RecordPlan:
     leaving: str = ""  # why it does from this pass on, which only takes over what was changed on Monday until now
     removal: RemovedItem | None = None
     unlink: str = ""  # why it is unlinked from its item, as a clause without a full stop
-    unlinked_by: str = ""
     plans: Mapping[str, FieldPlan] = field(default_factory=dict)  # by field
-    confirmed_intents: frozenset[UUID] = frozenset()  # without an answer: what they were to do is found done
     write_npd_id: bool = False  # the item lacks the record's NPD ID
     lost: LostUpdates = NOTHING_LOST
-    loops: Mapping[str, LoopPlan] = field(default_factory=dict)
+    loops: Mapping[str, WriteLoop] = field(default_factory=dict)  # as the pass leaves them; over without `times`
     duplicate: dict[str, Any] | None = None  # the question whether it is the same as another record
     answer: Answer = NOTHING_SENT  # what Monday made of what was sent
 
@@ -389,6 +372,12 @@ class RecordPlan:
         return self.item.id if self.item else ""
 
     @property
+    def landed_intents(self) -> set[UUID]:
+        """Those without an answer that are known to have taken effect: Monday shows it, or an event tells."""
+        shown = {intent.pk for field_plan in self.plans.values() for intent in field_plan.confirmed}
+        return shown | set(map(UUID, self.lost.landed.values()))
+
+    @property
     def is_deleted(self) -> bool:
         return self.removal is not None and self.removal.act is RecordAction.DELETE and bool(self.removal.result)
 
@@ -436,7 +425,7 @@ class RecordPlan:
 
     def without_fields(self) -> RecordPlan:
         """Return it with nothing planned of its fields."""
-        return replace(self, plans={}, confirmed_intents=frozenset(), write_npd_id=False)
+        return replace(self, plans={}, write_npd_id=False)
 
     def with_facts(self, **values: Any) -> RecordPlan:
         return with_values(self, facts=with_values(self.facts, **values))
@@ -453,7 +442,7 @@ class RecordPlan:
         named = [replace(line, actor=line.actor or self.facts.by, item_id=item_id) for line in lines]
         return with_values(self, log=(*self.log, *named))
 
-    def unlinked(self, why: str, *, actor: str = "") -> RecordPlan:
+    def unlinked(self, why: str) -> RecordPlan:
         """Return it unlinked in this pass: nothing else of it is sent or taken over, nor done because its item is gone.
 
         `why` is a clause without a full stop, as “its item was deleted on Monday”; it stands in the record's history
@@ -463,8 +452,7 @@ class RecordPlan:
         removal = self.removal
         if removal is not None and removal.act is not RecordAction.UNLINK:
             removal = replace(removal, act=RecordAction.NOTHING, approval=None)
-        plan = self.without_fields()
-        plan = replace(plan, unlink=why, unlinked_by=actor, identity=identity, removal=removal)
+        plan = replace(self.without_fields(), unlink=why, identity=identity, removal=removal)
         return plan.end_settled("") if plan.outcome in (Outcome.SETTLED, Outcome.DEFERRED) else plan
 
 

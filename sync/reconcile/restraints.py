@@ -23,7 +23,7 @@ from sync.monday.conversion import ListConverter, UnknownValue
 from sync.reconcile.facts import LOOP_WINDOW, HistoryLine, RecordFacts
 from sync.reconcile.field_plan import AS_SENT, apply_decision, base_of, cell_of, sides_of, way_of
 from sync.reconcile.field_values import BoardContext, stored_values
-from sync.reconcile.pass_plan import Act, FieldFacts, FieldPlan, LoopPlan, PassFacts, Plan, RecordAction, RecordPlan
+from sync.reconcile.pass_plan import Act, FieldFacts, FieldPlan, PassFacts, Plan, RecordAction, RecordPlan
 from sync.records.approvals import CLEARS, ApprovalFacts
 from sync.records.authors import monday_editor_name
 
@@ -54,40 +54,55 @@ MAX_THROTTLE = timedelta(days=1)
 
 def plan_loop(
     facts: RecordFacts, field_plan: FieldPlan, now: datetime, loop_times: int, people: Mapping[str, Any]
-) -> LoopPlan | None:
-    """Count a rewrite since our last write, throttle the field for which it was too often, or end its loop.
+) -> WriteLoop | None:
+    """Return the loop of a field as this pass leaves it; None where nothing is known of it, without `times` it is over.
 
-    None where nothing is known of the field, or nothing becomes of it. `loop_times` rewrites within an hour are a loop.
+    A rewrite since our last write is counted; `loop_times` of them within an hour have the field throttled.
     """
-    mapping = field_plan.mapping
-    loop = facts.history.loops.get(mapping.key)
-    before = known_loop(facts, mapping.key)
-    plan = before
-    if loop is not None and (facts.causes & Cause.PERSON or field_plan.resolves):
-        plan = _ended(plan, mapping.label, "a person acted")
-    elif write := uncounted_write(facts, field_plan):
-        user = rewriter(facts, mapping.column_id)
-        recent = [rewrite for rewrite in plan.times if datetime.fromisoformat(rewrite["at"]) > now - LOOP_WINDOW]
-        rewrite = {"at": now.isoformat(), "write": str(write.pk)}
-        by = monday_editor_name(user, people) if user else plan.by
-        plan = replace(plan, times=(*recent, rewrite), by=by or plan.by)
-        if loop_times > 0 and (plan.throttle_count or len(plan.times) >= loop_times):
-            # Longer each time: a field that is rewritten once more after its pause is blocked twice as long.
-            until = now + min(LOOP_WINDOW * 2**plan.throttle_count, MAX_THROTTLE)
-            plan = replace(plan, throttled_until=until, throttle_count=min(plan.throttle_count + 1, 10))
-            plan = replace(plan, line=plan.throttle_reason(mapping.label))
-    elif loop is not None and not is_rewritten(field_plan) and is_loop_over(loop, now):
-        plan = _ended(plan, mapping.label, "it stayed as it was for an hour")
-    if plan.throttled_until is not None and plan.throttled_until > now and field_plan.send_raw is not None:
-        plan = replace(plan, blocked_reason=plan.throttle_reason(mapping.label))
-    return None if plan is before else plan
+    key = field_plan.mapping.key
+    stored = facts.history.loops.get(key)
+    if stored is not None and (_is_person_acting(facts, field_plan) or _is_quiet(field_plan, stored, now)):
+        return WriteLoop(entity_id=facts.id, key=key, times=[])
+    write = uncounted_write(facts, field_plan)
+    if write is None:
+        return stored
+    times = stored.times if stored else []
+    recent = [rewrite for rewrite in times if datetime.fromisoformat(rewrite["at"]) > now - LOOP_WINDOW]
+    user = rewriter(facts, field_plan.mapping.column_id)
+    loop = WriteLoop(
+        entity_type=facts.record.entity_type(),
+        entity_id=facts.id,
+        key=key,
+        times=[*recent, {"at": now.isoformat(), "write": str(write.pk)}],
+        by=monday_editor_name(user, people) if user else stored.by if stored else "",
+        throttle_count=stored.throttle_count if stored else 0,
+        throttled_until=stored.throttled_until if stored else None,
+    )
+    if loop_times > 0 and (loop.throttle_count or len(loop.times) >= loop_times):
+        # Longer each time: a field that is rewritten once more after its pause is blocked twice as long.
+        loop.throttled_until = now + min(LOOP_WINDOW * 2**loop.throttle_count, MAX_THROTTLE)
+        loop.throttle_count = min(loop.throttle_count + 1, 10)
+    return loop
 
 
-def known_loop(facts: RecordFacts, key: str) -> LoopPlan:
-    loop = facts.history.loops.get(key)
-    if loop is None:
-        return LoopPlan(key)
-    return LoopPlan(key, tuple(loop.times), loop.by, loop.throttle_count, loop.throttled_until)
+def _is_person_acting(facts: RecordFacts, field_plan: FieldPlan) -> bool:
+    return bool(facts.causes & Cause.PERSON or field_plan.resolves)
+
+
+def _is_quiet(field_plan: FieldPlan, loop: WriteLoop, now: datetime) -> bool:
+    """Whether nobody rewrote the field for an hour since we were last free to write it."""
+    newest = max((datetime.fromisoformat(rewrite["at"]) for rewrite in loop.times), default=now)
+    return not is_rewritten(field_plan) and now - max(newest, loop.throttled_until or newest) > LOOP_WINDOW
+
+
+def throttle_reason(loop: WriteLoop, label: str) -> str:
+    """Why nothing is sent to the field, and what can be done about it; until when is said where it is read."""
+    often = f"{len(loop.times)} times within an hour" if len(loop.times) > 1 else "again"
+    return (
+        f"“{label}” was rewritten {often} by {loop.by or 'somebody'} on the board after our writes, so nothing is sent "
+        "to it for some time. Stop the automation that rewrites it, or change the field's direction; then press “Sync "
+        "now”."
+    )
 
 
 def is_rewritten(field_plan: FieldPlan) -> bool:
@@ -119,17 +134,6 @@ def rewriter(facts: RecordFacts, column_id: str) -> str:
     return next((event.user_id for event in events if event.column_id == column_id and event.user_id), "")
 
 
-def is_loop_over(loop: WriteLoop, now: datetime) -> bool:
-    """Whether nobody rewrote the field for an hour since we were last free to write it."""
-    newest = max((datetime.fromisoformat(rewrite["at"]) for rewrite in loop.times), default=now)
-    return now - max(newest, loop.throttled_until or newest) > LOOP_WINDOW
-
-
-def _ended(plan: LoopPlan, label: str, why: str) -> LoopPlan:
-    line = f"{label}: what is written there counts as no loop any more; {why}." if plan.throttle_count else ""
-    return LoopPlan(plan.key, by=plan.by, line=line)
-
-
 def throttle_write_loops(facts: PassFacts, plan: Plan) -> Plan:
     """Plan the loops of all open records, and block the fields that are throttled."""
     read = [
@@ -147,17 +151,27 @@ def _throttled_fields(plan: RecordPlan, facts: PassFacts) -> RecordPlan:
     plans = dict(plan.plans)
     lines = []
     for key, field_plan in plan.plans.items():
+        stored = plan.facts.history.loops.get(key)
         loop = plan_loop(plan.facts, field_plan, facts.now, facts.settings.loop_times, facts.people)
         if loop is None:
             continue
-        loops[key] = loop
-        if loop.line:
-            lines.append(HistoryLine("loop", loop.line, key))
-        if loop.blocked_reason:
-            plans[key] = field_plan.block(BlockedCode.THROTTLED, loop.blocked_reason)
+        label = field_plan.mapping.label
+        reason = throttle_reason(loop, label)
+        if loop is not stored:
+            loops[key] = loop
+        if not loop.times and stored and stored.throttle_count:
+            acting = _is_person_acting(plan.facts, field_plan)
+            why = "a person acted" if acting else "it stayed as it was for an hour"
+            line = f"{label}: what is written there counts as no loop any more; {why}."
+            lines.append(HistoryLine("loop", line, key))
+        if loop.throttled_until and loop.throttled_until != (stored.throttled_until if stored else None):
+            lines.append(HistoryLine("loop", reason, key))
+        if loop.throttled_until and loop.throttled_until > facts.now and field_plan.send_raw is not None:
+            loops[key] = loop
+            plans[key] = field_plan.block(BlockedCode.THROTTLED, reason)
     if not loops:  # as of nearly all
         return plan
-    return replace(plan, loops={**plan.loops, **loops}, plans=plans).logged(*lines)
+    return replace(plan, loops=loops, plans=plans).logged(*lines)
 
 
 # Deletes and clears over the limit wait for a person's approval.

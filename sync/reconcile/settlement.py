@@ -6,7 +6,6 @@ Decides of docs/reference/merge.md all of “What sync_status may say”.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -35,7 +34,7 @@ from sync.reconcile.field_values import ACTIVE, BoardContext
 from sync.reconcile.identity import wants_new_item
 from sync.reconcile.lost_updates import is_telling, lost_update_report, open_lost_updates, replaced_values, seen_after
 from sync.reconcile.pass_plan import FieldPlan, Outcome, PassFacts, Plan, RecordPlan
-from sync.reconcile.restraints import ended_requests, known_loop
+from sync.reconcile.restraints import ended_requests
 from sync.records.blocked_fields import KEPT_BY, SIDE_NPD, SIDES, is_blocking
 from sync.registry import target_of
 
@@ -233,7 +232,7 @@ def _acts(plan: RecordPlan, *, has_job: bool) -> bool:
         or (has_ends and not has_job)
         # What a person decided waits to be carried out.
         or any(conflict.resolutions or conflict.kind == KIND_UNDO for conflict in facts.conflicts)
-        or any(replace(loop, blocked_reason="") != known_loop(facts, loop.key) for loop in plan.loops.values())
+        or any(loop is not facts.history.loops.get(key) for key, loop in plan.loops.items())
     )
 
 

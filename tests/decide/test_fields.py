@@ -348,7 +348,7 @@ def test_a_value_that_an_intent_sent_is_our_own_write_and_what_npd_says_since_is
     plan = found["role_title"]
     assert (plan.decision.action, plan.send_raw) == (Action.PUSH, {"role_title": "Later"})
     assert plan.confirmed_entry == ours.values["role_title"]
-    assert plan.confirmed == (ours.pk,)
+    assert plan.confirmed == (ours,)
 
 
 def test_a_value_that_no_intent_sent_is_merged_against_the_old_base() -> None:
