@@ -217,7 +217,7 @@ def field_changes(plan: RecordPlan, record: SyncedModel, read_at: datetime) -> R
     altered = dict(plan.ledger.altered)
     values: dict[str, Any] = {}
     lines = []
-    carried_out: dict[tuple[str, str], str | None] = {}
+    plans = dict(plan.plans)
     settlements = []
     for key, field_plan in plan.plans.items():
         if _is_at_rest(field_plan, plan.ledger.base.get(key)):  # as nearly all are
@@ -238,13 +238,11 @@ def field_changes(plan: RecordPlan, record: SyncedModel, read_at: datetime) -> R
         if settlement.moved and not field_plan.resolves:
             lines.append(_moved_line(plan, field_plan, *settlement.moved))
         if settlement.resolved and field_plan.resolves:
-            carried_out[field_plan.resolved_kind, key] = settlement.result or None
+            carried_out = {**field_plan.carried_out, field_plan.resolved_kind: settlement.result or None}
+            plans[key] = replace(field_plan, carried_out=carried_out)
     if not settlements:
         return RecordChanges(plan)
-    plan = plan.with_state(base=base, altered=altered).logged(*lines)
-    if carried_out:
-        results = replace(plan.fields.results, carried_out={**plan.carried_out, **carried_out})
-        plan = replace(plan, fields=replace(plan.fields, results=results))
+    plan = replace(plan.with_state(base=base, altered=altered), plans=plans).logged(*lines)
     rechecks = [settlement.recheck for settlement in settlements if settlement.recheck]
     if rechecks and plan.is_settled:
         plan = plan.end(Outcome.DEFERRED, rechecks[0], wait_seconds=RECHECK_SECONDS)

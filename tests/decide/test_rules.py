@@ -27,7 +27,7 @@ def role(rule: str) -> BoardContext:
 
 
 def planned(given: FieldFacts, key: str = "role_title") -> FieldPlan:
-    return decide_fields(given).plans[key]
+    return decide_fields(given)[key]
 
 
 def clash(rule: str, **more: Any) -> FieldPlan:
