@@ -148,7 +148,7 @@ def claimed(
         item_claims=tuple(item_claims),
         linked_items=tuple(map(str, owners)),
         lost_creates=_lost_creates(board, [intent for intent in lost if _is_lost_create(intent)]),
-        answers=answer_facts(board, *identity.named_in(answers), locks=False) if answers else AnswerFacts(),
+        answers=answer_facts(board, *identity.named_in(answers)) if answers else AnswerFacts(),
     )
 
 
@@ -875,15 +875,12 @@ def _items_in_events(board: BoardContext, lost: Sequence[Intent]) -> tuple[str, 
 
 
 def answer_facts(
-    board: BoardContext, records: Collection[UUID], items: Collection[str], merged: frozenset[UUID], *, locks: bool
+    board: BoardContext, records: Collection[UUID], items: Collection[str], merged: frozenset[UUID]
 ) -> AnswerFacts:
-    """Read what answers rest on; with `locks`, lock the records that they name, in the order of their ids."""
-    rows = board.model._default_manager.filter(pk__in=records).order_by("pk")
-    # With the key's lock where one of them may be deleted.
-    rows = rows.select_for_update(no_key=not merged, of=("self",)) if locks else rows
+    """Read what answers rest on, which name these records and items."""
     linked = board.model._default_manager.filter(monday_id__in=items)
     owners = {str(record.monday_id): record for record in linked} if items else {}
-    named = {record.pk: record for record in rows}
+    named = board.model._default_manager.in_bulk(list(records))
     needed = {key: why for key in merged & named.keys() if (why := deletion_obstacles(named[key])[0])}
     return AnswerFacts(named, owners, unedited_records(board.model, merged), needed)
 
@@ -1084,16 +1081,15 @@ def _records(board: BoardContext, condition: Q, keys: Iterable[str]) -> list[Syn
 
 
 def item_now(board: BoardContext, plan: ItemPlan) -> tuple[ItemFacts, dict[UUID, SyncedModel]]:
-    """Lock the records that the plan names, in the order of their ids; return these, and what is so of the item now, as
-    far as the plan rests on it.
+    """Return what is so of the item now, as far as the plan rests on it, and the records that it names: settle has
+    locked these.
     """
     item = plan.facts
     gives = plan.act in GIVING
     records: dict[UUID, SyncedModel] = {}
     owner = None
     if plan.act in (ItemAct.ASK, ItemAct.LINK, ItemAct.REPLACE):
-        rows = board.model._default_manager.select_for_update(no_key=True, of=("self",))
-        records = {record.pk: record for record in rows.filter(pk__in=plan.names).order_by("pk")}
+        records = board.model._default_manager.in_bulk(list(plan.names))
     if plan.act in (ItemAct.LINK, ItemAct.REPLACE):
         owner = board.model._default_manager.filter(monday_id=item.item_id).first()
     key = match_text_of_item(board, item.item) if gives and item.item else ""

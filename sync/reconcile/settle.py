@@ -334,7 +334,7 @@ def _settle_answers(run: PassRun, plan: Plan) -> None:
     # The answers stay, and the next pass carries them out.
     if merged and locked_pause(entity_type):
         return
-    facts = gather.answer_facts(run.board, named, items, merged, locks=True)
+    facts = gather.answer_facts(run.board, named, items, merged)
     asked_items: set[str] = set()
     reports = []
     for answer in decide_answers(answers, facts):
@@ -836,7 +836,16 @@ def _write_changes(
     present = [change.plan for change in changes if change.is_there]
     existing = [record_plan for record_plan in present if not record_plan.is_deleted]
     for change in changes:
-        _write_of_record(run, change)
+        item = change.plan.answer.item
+        if not change.is_there and item is not None:
+            # Of a record that was deleted while its item was made, the tombstone learns the item.
+            set_late_item(run.entity_type, change.plan.id, item.id)
+        for job in change.wakes:
+            run.wake([change.plan.id], **job)
+        for item_id, reason in change.ignored.items():
+            ignore_item(run.entity_type, item_id, change.plan.id, reason)
+        for item_id, reason in change.excluded.items():
+            exclude_match(run.entity_type, item_id, change.plan.id, reason)
     _end_approvals(plan, ended)
     _store_write_loops(run, facts, present)
     save_reports([report for record_plan in present for report in conflict_reports(record_plan)])
@@ -849,21 +858,6 @@ def _write_changes(
     _finish_jobs(run, changes)
     run.store_history(present)
     _write_statuses(run, existing, rows)
-
-
-def _write_of_record(run: PassRun, change: RecordChanges) -> None:
-    """Write what hangs on a single record."""
-    entity_id = change.plan.id
-    item = change.plan.answer.item
-    if not change.is_there and item is not None:
-        # Of a record that was deleted while its item was made, the tombstone learns the item.
-        set_late_item(run.entity_type, entity_id, item.id)
-    for job in change.wakes:
-        run.wake([entity_id], **job)
-    for item_id, reason in change.ignored.items():
-        ignore_item(run.entity_type, item_id, entity_id, reason)
-    for item_id, reason in change.excluded.items():
-        exclude_match(run.entity_type, item_id, entity_id, reason)
 
 
 def _settle_claimed(run: PassRun, known_items: Sequence[str], present: Sequence[RecordPlan]) -> None:
