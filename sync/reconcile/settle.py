@@ -259,7 +259,7 @@ def end_jobs(run: PassRun, jobs: Iterable[Job]) -> None:
             if is_final and claim.entity_id is not None:
                 reason = f"Your resolution could not be applied: {ended.detail}"
                 reject_resolutions(run.entity_type, [claim.entity_id], reason)
-        else:
+        elif not ended.is_open:  # a second item's job ends with what became of its calls
             stored = _decided_anew(claim, ended) if not run.hold_seconds else ended
             together.setdefault(stored, []).extend(claim.rows)
         if claim.entity_id and APPROVAL in claim.payload:
