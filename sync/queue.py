@@ -19,7 +19,7 @@ from sync.models.jobs import QueueAction
 from sync.operations.worker import WorkSummary, work
 from sync.outbox import operate, pauses
 from sync.outbox.operate import BulkResult
-from sync.outbox.queue_rows import enqueue_many
+from sync.outbox.queue_rows import enqueue
 from sync.records import availability
 
 
@@ -34,7 +34,7 @@ class SyncQueueService:
         direction: QueueDirection = QueueDirection.TO_MONDAY,
     ) -> None:
         """Say that a record may differ; coalesces with its waiting row of that direction."""
-        enqueue_many(entity_type, [entity_id], cause=cause, priority=priority, direction=direction)
+        enqueue(entity_type, [entity_id], cause=cause, priority=priority, direction=direction)
 
     def process(
         self, entity_type: str | None = None, *, seconds: float | None = None, wait_for_lease: bool = False

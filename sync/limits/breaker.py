@@ -290,7 +290,7 @@ def _is_day_used_up() -> bool:
 def _resume(links: Sequence[BoardLink]) -> None:
     """Have a worker go on with these boards at once: with their jobs, and with a check that the stop cut short."""
     for link in links:
-        notify.notify_now(link.entity_type)
+        notify.notify_board(link.entity_type)
     check_soon(BoardLink.objects.filter(pk__in=[link.pk for link in links]).exclude(sweep_problem=""))
 
 

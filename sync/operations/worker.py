@@ -99,7 +99,7 @@ class _Run:
         if self.summary.claimed and wait.kind is BlockedKind.BATCHING and wait.until:
             seconds = (wait.until - sync_now()).total_seconds()
             if 0 < seconds <= MAX_NOTIFY_SECONDS:
-                notify.notify_later(entity_type, seconds)
+                notify.notify_board(entity_type, seconds)
 
     def _work_batches(self, board_lease: Lease, granted: Grant | Wait) -> bool:
         """Reconcile batch after batch; return False where another run has to go on with the board.
@@ -164,7 +164,7 @@ class _Run:
 def _notify_others(entity_type: str) -> None:
     """Notify another worker where the board still has due jobs."""
     if has_due_rows(entity_type):
-        notify.notify_now(entity_type)
+        notify.notify_board(entity_type)
 
 
 def _reserve(board_lease: Lease, granted: Grant) -> Pass | Wait:

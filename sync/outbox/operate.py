@@ -112,7 +112,7 @@ def retry(rows: QuerySet[SyncQueue], by: str, *, priority: Priority = Priority.E
         entity_types = SyncQueue.objects.filter(pk__in=done).order_by().values_list("entity_type", flat=True).distinct()
         for entity_type in list(entity_types):
             # After the commit: a worker that is notified earlier would not see the rows.
-            transaction.on_commit(partial(notify.notify_now, entity_type), robust=True)
+            transaction.on_commit(partial(notify.notify_board, entity_type), robust=True)
         return len(done)
 
     return _operate("retried", by, rows, retry_chunk)

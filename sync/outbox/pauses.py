@@ -85,7 +85,7 @@ def resume(by: str, *, entity_type: str = "") -> bool:
         log_event("pause", f"Resumed: {pause_label(entity_type)}.", by=by, entity_type=entity_type)
         boards = [spec.entity_type for spec in registry.entities() if entity_type in ("", spec.entity_type)]
         for board in boards:
-            transaction.on_commit(partial(notify.notify_now, board), robust=True)
+            transaction.on_commit(partial(notify.notify_board, board), robust=True)
     log.info("resumed", by=by, board=entity_type or "all", rows=rows)
     return True
 

@@ -124,7 +124,7 @@ def test_the_document_fits_into_what_is_left_of_the_minutes_points(
     world.pass_time(seconds=110)
     Contact.objects.update(role_title="Chair")
     sent: list[float] = []
-    monkeypatch.setattr(notify, "notify_later", lambda board, seconds: sent.append(seconds))
+    monkeypatch.setattr(notify, "notify_board", lambda board, seconds=0.0: sent.append(seconds))
     world.work()
     assert [seconds for seconds in sent if 30 < seconds < 110], "nobody comes back when the next minute begins"
     done = sum(world.status(contact) == "synced" for contact in contacts)

@@ -17,7 +17,7 @@ from sync.monday.board_events import WEBHOOK_EVENTS
 from sync.operations.setup import run
 from sync.operations.setup.plan import make_plan
 from sync.operations.setup.selection import REQUIRED_PERMISSIONS, plan_token
-from sync.outbox.queue_rows import enqueue_many
+from sync.outbox.queue_rows import enqueue
 from tests.wizard.conftest import PEOPLE, START, Wizard, a_board, an_item, later, mail, people, started, unlock
 
 ENDS = ["", "boards/", "fields/contact/", "filter/contact/", "plan/", "run/", "progress/plan/", "progress/run/"]
@@ -263,9 +263,7 @@ def test_everyday_work_later_is_no_part_of_the_run(wizard: Wizard) -> None:
     planned(wizard)
     wizard.apply()
     later(wizard.monday, 600)
-    enqueue_many(
-        "contact", list(Contact.objects.values_list("pk", flat=True)), cause=Cause.SWEEP, priority=Priority.SWEEP
-    )
+    enqueue("contact", list(Contact.objects.values_list("pk", flat=True)), cause=Cause.SWEEP, priority=Priority.SWEEP)
     assert "The set-up is done" in wizard.get("run/")
 
 

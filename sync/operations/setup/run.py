@@ -37,7 +37,7 @@ from sync.operations.setup.plan import SetupPlan, first_match_text, summary_of
 from sync.operations.setup.selection import Choices, ChosenBoard, board_settings, check_other_types, log_setup
 from sync.outbox import notify
 from sync.outbox.pauses import active_pauses
-from sync.outbox.queue_rows import enqueue_item_many, enqueue_many, mark_many_pending
+from sync.outbox.queue_rows import enqueue
 from sync.reconcile.lookups import match_key_of
 from sync.records.unmatched_items import UnmatchedFinding, note_unmatched
 from sync.state.record_view import Part, RecordState, by_state, health_counts
@@ -270,13 +270,16 @@ def _lock_end(seconds: float) -> str:
 def _check_all_again(entity_type: str) -> str:
     """Have everything checked of which the filter may say something else: linked records and unmatched items."""
     items = UnmatchedItem.objects.listed().filter(entity_type=entity_type).order_by("id")
-    enqueue_item_many(
-        entity_type, items.values_list("item_id", flat=True), cause=Cause.DEPENDENCY, priority=Priority.SWEEP
-    )
     records = registry.entity(entity_type).model._default_manager.exclude(unsynced())
     ids = list(records.order_by("id").values_list("pk", flat=True))
-    mark_many_pending(entity_type, ids)
-    enqueue_many(entity_type, ids, cause=Cause.DEPENDENCY, priority=Priority.SWEEP, direction=QueueDirection.TO_NPD)
+    enqueue(
+        entity_type,
+        ids,
+        items=items.values_list("item_id", flat=True),
+        cause=Cause.DEPENDENCY,
+        priority=Priority.SWEEP,
+        direction=QueueDirection.TO_NPD,
+    )
     return f"{registry.count_of_type(len(ids), entity_type)} will be checked"
 
 
@@ -355,10 +358,9 @@ def _enqueue_records(started: StartedSetup) -> None:
         UnmatchedFinding(item, name, UnmatchedReason.CREATION_OFF) for item, name in started.setup["noted"].items()
     ]
     with transaction.atomic():
-        enqueue_many(spec.entity_type, ids, cause=Cause.SWEEP, priority=Priority.LOAD)
+        enqueue(spec.entity_type, ids, cause=Cause.SWEEP, priority=Priority.LOAD)
         enqueue_items(link, passing, cause=Cause.SWEEP, names=passing)
         note_unmatched(link, noted)
-    notify.notify_now(spec.entity_type)
 
 
 # Progress of a started set-up, and what is left for a person afterwards.
