@@ -33,9 +33,8 @@ from sync.limits import breaker, connector, credentials, monday_account, quota, 
 from sync.models import MondayAccount, QueuePause
 from sync.models.jobs import QueueAction, is_allowed
 from sync.monday.columns.places import phone_regions
-from sync.monday.connection import check_account
+from sync.monday.connection import AccountInfo, check_account
 from sync.monday.errors import NOT_AUTHENTICATED, WRONG_VERSION, MondayError, Scope
-from sync.monday.usage import AccountInfo
 from sync.operations.setup.selection import may_set_up
 from sync.outbox.pauses import pause_label
 from sync.reconcile.lookups import phone_region

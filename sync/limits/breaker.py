@@ -23,6 +23,7 @@ from sync.limits.metered_client import connector, limits_request
 from sync.limits.rate_limits import DAY_RESERVE, FULL_BATCH, PASS_CALLS
 from sync.models import BoardLink, MondayAccount
 from sync.models.state import STOP_END_KIND, STOP_KIND, log_event
+from sync.monday.connection import AccountInfo
 from sync.monday.connector import MondayConnector
 from sync.monday.errors import (
     DAILY_LIMIT_REACHED,
@@ -34,7 +35,6 @@ from sync.monday.errors import (
     MondayError,
     Scope,
 )
-from sync.monday.usage import AccountInfo
 from sync.outbox import notify, pauses
 
 log = structlog.get_logger(__name__)
@@ -357,11 +357,6 @@ def refresh_quota() -> None:
     except MondayError as error:
         log.warning("API quota not refreshed", reason=error.sentence)
         trip_if_shared(error)
-
-
-def batch_size() -> int:
-    """How many records a document may have after failures of the account."""
-    return monday_account().batch_limit or FULL_BATCH
 
 
 def shrink_batches(size: int) -> None:

@@ -15,7 +15,7 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
 
-from sync.monday.errors import COMPLEXITY_EXHAUSTED, DAILY_LIMIT_REACHED, MINUTE_LIMIT_REACHED, ErrorKind
+from sync.monday.errors import COMPLEXITY_EXHAUSTED, DAILY_LIMIT_REACHED, ErrorKind
 from sync.monday.graphql import Answer
 
 
@@ -40,18 +40,22 @@ class Wait:
     until: datetime | None = None
 
 
-PLAN_LIMITS: Mapping[str, tuple[int, int, int]] = {
-    "free": (1_000, 1_000, 1_000_000),
-    "trial": (1_000, 1_000, 1_000_000),
-    "ngo": (1_000, 1_000, 1_000_000),
-    "basic": (1_000, 1_000, 10_000_000),
-    "standard": (1_000, 1_000, 10_000_000),
-    "pro": (10_000, 2_500, 10_000_000),
-    "enterprise": (25_000, 5_000, 10_000_000),
+PLAN_LIMITS: Mapping[str, tuple[int, int]] = {
+    "free": (1_000, 1_000_000),
+    "trial": (1_000, 1_000_000),
+    "ngo": (1_000, 1_000_000),
+    "basic": (1_000, 10_000_000),
+    "standard": (1_000, 10_000_000),
+    "pro": (10_000, 10_000_000),
+    "enterprise": (25_000, 10_000_000),
 }
-"""A plan's published limits for a personal token: calls a day, calls a minute, complexity points a minute."""
+"""A plan's published limits for a personal token: calls a day, complexity points a minute.
 
-UNKNOWN_LIMITS = (None, None, None)
+The 1,000 to 5,000 calls that it may make a minute are not counted: passes of two calls never come near, and a refusal
+says how long to wait.
+"""
+
+UNKNOWN_LIMITS = (None, None)
 
 WINDOW_SECONDS = 60.0
 
@@ -64,7 +68,7 @@ MIDNIGHT_SECONDS = 5.0
 MINUTE_RESERVE = 0.02
 
 DAY_RESERVE = 0.05
-"""Shares of the minute (calls, points) and of the day that are reserved for what a person clicked."""
+"""Shares of the minute's points and of the day that are reserved for what a person clicked."""
 
 WRITE_POINTS = 30_000
 """What a written record is taken to cost, as measured (sandbox/graph/__init__.py); Monday's page says 10,000."""
@@ -81,7 +85,7 @@ REJECTED_CALL_COST = Decimal("0.1")
 
 @dataclass(frozen=True)
 class Window:
-    """What was spent of one minute's limit, and when that minute ends for Monday at the latest."""
+    """What was spent of one minute's points, and when that minute ends for Monday at the latest."""
 
     spent: int = 0
     ends: datetime | None = None
@@ -121,9 +125,7 @@ class Budget:
 
     now: datetime
     day_limit: int | None = None
-    minute_limit: int | None = None
     points_limit: int | None = None
-    minute: Window = field(default_factory=Window)
     points: Window = field(default_factory=Window)
     day_calls: Decimal = Decimal(0)  # ours of the UTC day
     others_calls: Decimal = Decimal(0)  # those of the account's other tokens, as last reported
@@ -133,7 +135,7 @@ class Budget:
 
     @property
     def is_limited(self) -> bool:
-        return any(limit is not None for limit in (self.day_limit, self.minute_limit, self.points_limit))
+        return self.day_limit is not None or self.points_limit is not None
 
     def begin_day(self, calls: Decimal) -> None:
         """Begin the UTC day of `now`, of which the old one has counted so many calls in its first seconds."""
@@ -178,7 +180,8 @@ class Budget:
 
     def points_left(self, *, urgent: bool) -> int | None:
         """Points that are left of this minute; None where the limit isn't known."""
-        return _left(self.points_limit, self.points, urgent)
+        limit = self.points_limit if urgent else self.full_points
+        return None if limit is None else max(0, limit - self.points.spent)
 
     def required_wait(self, calls: int, points: int, *, urgent: bool) -> Wait | None:
         """Return the limit that leaves no room for so many calls and points; None where there is room.
@@ -189,9 +192,6 @@ class Budget:
         if day is not None and day < calls:
             rest = "" if urgent else ", but for those that “Sync now” may still use"
             return Wait(BlockedKind.QUOTA, f"Today's calls to Monday are used up{rest}.", midnight_after(self.now))
-        minute = _left(self.minute_limit, self.minute, urgent)
-        if minute is not None and minute < calls:
-            return Wait(BlockedKind.BATCHING, "This minute's calls to Monday are used up.", self._end_of(self.minute))
         points_left = self.points_left(urgent=urgent)
         # In a minute of which nothing is spent even a larger call goes through: it would never fit otherwise.
         if points_left is not None and points_left < points and self.points.spent:
@@ -200,41 +200,31 @@ class Budget:
 
     def wait_for_points(self) -> Wait:
         reason = "This minute's complexity points at Monday are used up."
-        return Wait(BlockedKind.BATCHING, reason, self._end_of(self.points))
-
-    def _end_of(self, window: Window) -> datetime:
-        return window.ends or self.now + timedelta(seconds=1)
+        return Wait(BlockedKind.BATCHING, reason, self.points.ends or self.now + timedelta(seconds=1))
 
     def spend(self, calls: int, points: int) -> None:
         """Take calls and points before they are sent; negative ones are given back."""
-        self.minute = self.minute.spend(calls, self.now, self.max_delay)
         self.points = self.points.spend(points, self.now, self.max_delay)
         self.day_calls = max(Decimal(0), self.day_calls + calls)
 
     def after_answer(self, answer: Answer, expected: int) -> None:
         """Correct it by the answer to a call for which `expected` points were taken."""
-        limits = answer.limits
-        minute: tuple[int | None, int | None] = (None, None)
-        points: tuple[int | None, int | None] = (None, None)
-        if limits is not None:
-            # Headers know this token's own limits, which may differ from the plan's published ones.
-            self.minute_limit = limits.minute_limit or self.minute_limit
-            self.points_limit = limits.points_limit or self.points_limit
-            minute = _spent(limits.minute_limit, limits.minute_left), limits.minute_reset
-            points = _spent(limits.points_limit, limits.points_left), limits.points_reset
+        # Headers know this token's own limits, which may differ from the plan's published ones.
+        self.points_limit = answer.points_limit or self.points_limit
         cost = expected
-        # The answer's own figure is current, where it was asked for.
+        spent: int | None = None
+        reset: int | None = None
         if answer.complexity is not None:
             cost = answer.complexity.query
-            points = _spent(self.points_limit, answer.complexity.after), answer.complexity.reset_in_seconds
+            reset = answer.complexity.reset_in_seconds
+            if self.points_limit is not None:
+                spent = max(0, self.points_limit - answer.complexity.after)
         own = replace(self.points, spent=max(0, self.points.spent + cost - expected))
-        self.minute = self.minute.corrected_by(self.now, *minute, 1, answer.seconds)
-        self.points = own.corrected_by(self.now, *points, cost, answer.seconds)
+        self.points = own.corrected_by(self.now, spent, reset, cost, answer.seconds)
 
     def after_failure(self, expected: int) -> None:
         """A call failed: Monday's minute may have begun with it, as late as now."""
         ends = self.now + timedelta(seconds=WINDOW_SECONDS + MARGIN_SECONDS)
-        self.minute = Window(max(self.minute.spent, 1), max(self.minute.ends or ends, ends))
         self.points = Window(max(self.points.spent, expected), max(self.points.ends or ends, ends))
 
     def after_rejection(self, kind: ErrorKind, wait: float | None, expected: int) -> None:
@@ -244,8 +234,6 @@ class Budget:
         ends = self.now + timedelta(seconds=(wait or WINDOW_SECONDS) + MARGIN_SECONDS)
         if kind is COMPLEXITY_EXHAUSTED and self.points_limit is not None:
             self.points = Window(self.points_limit, ends)
-        elif kind is MINUTE_LIMIT_REACHED and self.minute_limit is not None:
-            self.minute = Window(self.minute_limit, ends)
         elif kind is DAILY_LIMIT_REACHED and self.day_limit is not None:
             self.others_calls = max(self.others_calls, self.day_limit - self.day_calls)
             self.refused_at = self.now
@@ -268,16 +256,6 @@ class Budget:
         else:
             self.others_calls = others
             self.reported_at = as_of
-
-
-def _left(limit: int | None, window: Window, urgent: bool) -> int | None:
-    if limit is None:
-        return None
-    return max(0, limit - (0 if urgent else reserve(limit, MINUTE_RESERVE)) - window.spent)
-
-
-def _spent(limit: int | None, left: int | None) -> int | None:
-    return None if limit is None or left is None else max(0, limit - left)
 
 
 def reserve(limit: int, share: float) -> int:

@@ -802,10 +802,7 @@ class Migration(migrations.Migration):
             fields=[
                 ("id", models.SmallIntegerField(db_default=1, primary_key=True, serialize=False)),
                 ("day_limit", models.IntegerField(blank=True, null=True)),
-                ("minute_limit", models.IntegerField(blank=True, null=True)),
                 ("points_limit", models.BigIntegerField(blank=True, null=True)),
-                ("minute_ends", models.DateTimeField(blank=True, null=True)),
-                ("minute_calls", models.IntegerField(db_default=0)),
                 ("points_end", models.DateTimeField(blank=True, null=True)),
                 ("points", models.BigIntegerField(db_default=0, verbose_name="complexity points spent in the window")),
                 ("day", models.DateField(blank=True, null=True)),
@@ -822,20 +819,10 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name="ApiUsage",
             fields=[
-                ("id", models.BigAutoField(primary_key=True, serialize=False)),
-                ("slot", models.DateTimeField(db_default=sync.clock.SyncNow())),
-                ("entity_type", models.CharField(blank=True, db_default="", max_length=50)),
-                ("calls", models.DecimalField(db_default=0, decimal_places=1, max_digits=10)),
-                ("passes", models.IntegerField(db_default=0)),
-                ("points", models.BigIntegerField(db_default=0)),
-                ("rejections", models.IntegerField(db_default=0)),
+                ("slot", models.DateTimeField(primary_key=True, serialize=False)),
+                ("calls", models.DecimalField(decimal_places=1, max_digits=10)),
             ],
-            options={
-                "db_table": "sync_api_usage",
-                "constraints": [
-                    models.UniqueConstraint(fields=("slot", "entity_type"), name="sync_api_usage_one_a_slot")
-                ],
-            },
+            options={"db_table": "sync_api_usage"},
         ),
         migrations.CreateModel(
             name="ApprovalRequest",

@@ -243,10 +243,7 @@ class ApiBudget(models.Model):
 
     id = models.SmallIntegerField(primary_key=True, db_default=1)
     day_limit = models.IntegerField(null=True, blank=True)
-    minute_limit = models.IntegerField(null=True, blank=True)
     points_limit = models.BigIntegerField(null=True, blank=True)
-    minute_ends = models.DateTimeField(null=True, blank=True)
-    minute_calls = models.IntegerField(db_default=0)
     points_end = models.DateTimeField(null=True, blank=True)
     points = models.BigIntegerField("complexity points spent in the window", db_default=0)
     day = models.DateField(null=True, blank=True)
@@ -266,21 +263,13 @@ class ApiBudget(models.Model):
 
 
 class ApiUsage(models.Model):
-    """What was spent in one minute on one board (empty type: on none), for the forecast and for pacing."""
+    """The calls of one minute: for the forecast, and to tell ours from other tokens' in what Monday counts."""
 
-    id = models.BigAutoField(primary_key=True)
-    slot = models.DateTimeField(db_default=SyncNow())
-    entity_type = models.CharField(max_length=50, blank=True, db_default="")
-    calls = models.DecimalField(max_digits=10, decimal_places=1, db_default=0)
-    passes = models.IntegerField(db_default=0)
-    points = models.BigIntegerField(db_default=0)
-    rejections = models.IntegerField(db_default=0)
+    slot = models.DateTimeField(primary_key=True)
+    calls = models.DecimalField(max_digits=10, decimal_places=1)
 
     class Meta:
         db_table = "sync_api_usage"
-        constraints: ClassVar[list[models.BaseConstraint]] = [
-            models.UniqueConstraint(fields=["slot", "entity_type"], name="sync_api_usage_one_a_slot")
-        ]
 
     def __str__(self) -> str:
-        return f"{self.slot:%Y-%m-%d %H:%M} {self.entity_type} {self.calls} calls"
+        return f"{self.slot:%Y-%m-%d %H:%M} {self.calls} calls"

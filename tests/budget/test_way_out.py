@@ -232,7 +232,7 @@ def test_an_account_that_does_not_tell_its_limit_has_that_of_its_plan(told: dict
     answer = Answer(data={"me": {"id": "7"}, "account": {"tier": "standard"}, **told})
     apply_account_info(parse_account_info(answer), "")
     budget = quota.read_budget()
-    assert (budget.day_limit, budget.minute_limit, budget.points_limit) == PLAN_LIMITS["standard"]
+    assert (budget.day_limit, budget.points_limit) == PLAN_LIMITS["standard"]
 
 
 @pytest.mark.django_db

@@ -31,20 +31,20 @@ def spent(**values: Any) -> None:
 def test_a_pass_spends_its_read_and_its_write(world: World, monday: Planned) -> None:
     contact = world.linked("Ann", role_title="Boss")
     monday.limits(plan="standard")
-    used, passes = quota.forecast().used, sum(ApiUsage.objects.values_list("passes", flat=True))
+    used = quota.forecast().used
     edit(contact, "Chair")
     world.work()
     assert world.status(contact) == "synced"
     assert quota.forecast().used == used + 2
-    assert sum(ApiUsage.objects.values_list("passes", flat=True)) == passes + 1
     assert world.link().last_pass_at is not None
 
 
 def test_a_board_without_room_for_a_read_and_a_write_is_passed_over(world: World, monday: Planned) -> None:
     contact = world.linked("Ann", role_title="Boss")
-    monday.limits(plan="standard", minute=50)
+    monday.limits(plan="standard")
     row = ApiBudget.objects.get()
-    spent(minute_calls=48, minute_ends=row.minute_ends)
+    assert row.points_limit is not None
+    spent(points=row.points_limit - 60_000, points_end=row.points_end)
     edit(contact, "Chair")
     calls = world.calls()
     world.work()
@@ -78,10 +78,9 @@ def test_what_a_person_clicked_goes_out_of_the_reserve_and_takes_nothing_along(w
 
 def test_without_room_in_the_middle_of_a_look_rows_go_back_without_an_attempt(world: World, monday: Planned) -> None:
     contacts = [world.linked(f"P{number}", role_title="Boss") for number in range(4)]
-    monday.limits(plan="standard", minute=60)
-    row = ApiBudget.objects.get()
+    monday.limits(plan="standard")
     # Room for the read and the write, and none for the halves of a document that is refused.
-    spent(minute_calls=60 - 2 - 2, minute_ends=row.minute_ends)
+    spent(day_calls=950 - 2)
     world.sandbox.faults({"status": 400, "on": "mutation", "count": 1})
     Contact.objects.update(role_title="Chair")
     world.work()

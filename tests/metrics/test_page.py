@@ -54,7 +54,7 @@ def everything_is_tight() -> None:
                 entity_type=entity_type, entity_id=uuid.uuid4(), next_retry=now - timedelta(minutes=number)
             )
     ApiBudget.objects.create(
-        id=1, day_limit=1000, minute_limit=1000, points_limit=100_000, day=now.date(),
+        id=1, day_limit=1000, points_limit=100_000, day=now.date(),
         day_calls=500, points=60_000, points_end=now + timedelta(seconds=50),
     )  # fmt: skip
 
@@ -171,7 +171,7 @@ def changes_are_gathered(link: BoardLink) -> None:
     now = sync_now()
     BoardLink.objects.update(last_pass_at=now)
     ApiBudget.objects.create(id=1, day_limit=1000, day=now.date(), day_calls=900)
-    ApiUsage.objects.create(slot=now - timedelta(minutes=20), entity_type="contact", calls=400, passes=200)
+    ApiUsage.objects.create(slot=now - timedelta(minutes=20), calls=400)
 
 
 STATES: dict[str, tuple[Callable[[BoardLink], Any], str]] = {
@@ -188,7 +188,7 @@ STATES: dict[str, tuple[Callable[[BoardLink], Any], str]] = {
     "another board is paused": (lambda link: paused(entity_type="organization"), ""),
     "the day is used up": (lambda link: spent(day_limit=200, day=sync_now().date(), day_calls=199), "allowance"),
     "the minute is used up": (
-        lambda link: spent(minute_limit=100, minute_calls=100, minute_ends=after(seconds=40)),
+        lambda link: spent(points_limit=100_000, points=99_000, points_end=after(seconds=40)),
         "gathering",
     ),
     "the minute has points for others only": (minute_has_points_for_others_only, "gathering"),
