@@ -15,7 +15,6 @@ from django.db.models import QuerySet
 from sync.choices import Cause, Priority, QueueDirection
 from sync.limits import breaker
 from sync.models import SyncQueue
-from sync.models.jobs import QueueAction
 from sync.operations.worker import WorkSummary, work
 from sync.outbox import operate, pauses
 from sync.outbox.operate import BulkResult
@@ -44,7 +43,7 @@ class SyncQueueService:
 
     def manual_retry(self, row_id: int, by: str) -> SyncQueue:
         """Make a failed or pending job due now, with all its attempts, ahead of other work; raises Conflict."""
-        row = operate.operate_one(row_id, by, QueueAction.RETRY)
+        row = operate.operate_one(row_id, by, "retry")
         _ask_again()
         return row
 

@@ -35,7 +35,7 @@ from sync.choices import QueueStatus
 from sync.kernel import humanize
 from sync.kernel.acts import ACTS, Act
 from sync.models import QueuePause, SyncQueue
-from sync.models.jobs import QueueAction, is_allowed
+from sync.models.jobs import is_allowed
 from sync.outbox import operate, pauses
 from sync.outbox.operate import BulkResult
 from sync.queue import retry_all
@@ -126,13 +126,13 @@ class SyncQueueAdmin(RecordSearchMixin, RecordLinkMixin, ReadOnlyAdmin):
         return format_html('<span class="npd-text">{}</span>', text) if text else humanize.DASH
 
     def has_retry_permission(self, request: HttpRequest) -> bool:
-        return is_allowed(request.user, QueueAction.RETRY)
+        return is_allowed(request.user, "retry")
 
     def has_cancel_permission(self, request: HttpRequest) -> bool:
-        return is_allowed(request.user, QueueAction.CANCEL)
+        return is_allowed(request.user, "cancel")
 
     def has_discard_permission(self, request: HttpRequest) -> bool:
-        return is_allowed(request.user, QueueAction.DISCARD)
+        return is_allowed(request.user, "discard")
 
     @admin.action(description=ACTS["retry"].button, permissions=["retry"])
     def retry(self, request: HttpRequest, queryset: QuerySet[SyncQueue]) -> None:
@@ -230,7 +230,7 @@ class QueuePauseAdmin(PageAdmin):
         return [path("resume/", view, name="sync_queuepause_resume"), *super().get_urls()]
 
     def has_add_permission(self, request: HttpRequest) -> bool:
-        return is_allowed(request.user, QueueAction.PAUSE)
+        return is_allowed(request.user, "pause")
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
@@ -266,7 +266,7 @@ class QueuePauseAdmin(PageAdmin):
             authors.log_queue_action(request.user, f"Resumed: {label}.")
             return Report(f"{label}: resumed. {resume_sentence(entity_type)}")
 
-        allowed = is_allowed(request.user, QueueAction.PAUSE)
+        allowed = is_allowed(request.user, "pause")
         # In transactions of its own: it moves many rows.
         return run_action(self, request, run, back_url=_back_url(request), allowed=allowed, atomic=False)
 
@@ -277,7 +277,7 @@ def _back_url(request: HttpRequest) -> str:
 
 def pause_url(request: HttpRequest, entity_type: str = "", back: str = "") -> str:
     """Return the form that pauses this board, or every one, and leads back; empty for who may not."""
-    if not is_allowed(request.user, QueueAction.PAUSE):
+    if not is_allowed(request.user, "pause"):
         return ""
     target = {"entity_type": entity_type} if entity_type else {}
     return f"{reverse('admin:sync_queuepause_add')}?{urlencode(target | {'back': back or request.path})}"

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import nullcontext
 from datetime import UTC, datetime, time, timedelta
-from enum import StrEnum
 from functools import partial
 
 import structlog
@@ -197,49 +196,48 @@ ASK_SECONDS = 4.0
 """How long such a call may take: a person waits for it, and holds one of the web process's few threads."""
 
 
-class AskCode(StrEnum):
-    """What came of a person's trying again."""
-
-    NOT_STOPPED = "not_stopped"
-    RESUMED = "resumed"
-    STOPPED = "stopped"
-    WAITING = "waiting"
-    JUST_ASKED = "just_asked"
-    PAUSED = "paused"
+# What came of a person's trying again.
+NOT_STOPPED = "Nothing is stopped any more: sync goes on."
+RESUMED = "Monday answers, and sync goes on."
+STOPPED = "Monday was asked just now, and sync is still stopped."
+WAITING = "Monday asked for this wait, so it was not asked again. Sync goes on by itself."
+JUST_ASKED = "Monday was asked a few seconds ago, and sync is still stopped."
+PAUSED = "Monday was not asked, because everything is paused. Resume it first."
 
 
-def ask_again(*, is_slowed: bool = False) -> AskCode:  # noqa: PLR0911 - one for each code
+def ask_again(*, is_slowed: bool = False) -> str:  # noqa: PLR0911 - one for each sentence
     """Because a person tries again: ask Monday whether what stops the account or boards is over, and end what is.
 
     One call for the account, and one for the boards that are stopped; none where nothing is stopped, people paused it,
-    or Monday asked to wait for its minute. `is_slowed`: the quota makes boards wait, and may be larger by now.
+    or Monday asked to wait for its minute. Return what came of it: one of the sentences above. `is_slowed`: the quota
+    makes boards wait, and may be larger by now.
     """
     row = monday_account()
     is_waiting = _is_waiting(row)
     is_account = row.needs_probe or is_waiting or is_slowed or _is_day_used_up()
     has_refusals = write_stop.try_refused_again()
     if not (is_account or _stopped_links()):
-        return AskCode.RESUMED if has_refusals else AskCode.NOT_STOPPED
+        return RESUMED if has_refusals else NOT_STOPPED
     if pauses.active_pause(""):
-        return AskCode.PAUSED
+        return PAUSED
     if not credentials.is_configured():
-        return AskCode.STOPPED
+        return STOPPED
     if is_waiting and row.stop_code == StopCode.LIMIT:
-        return AskCode.WAITING
+        return WAITING
     free = MondayAccount.objects.filter(id=1).filter(Q(asked_at=None) | Q(asked_at__lte=SyncNow() - ASK_INTERVAL))
     # The update elects who asks: it matches for the first only.
     if not free.update(asked_at=SyncNow()):
-        return AskCode.JUST_ASKED
+        return JUST_ASKED
     try:
         if is_account:
             fetch_account_info(urgent=True, timeout=ASK_SECONDS)
         is_over = ask_for_boards(timeout=ASK_SECONDS)
     except MondayError as error:
         trip_if_shared(error)
-        return AskCode.STOPPED
+        return STOPPED
     write_stop.release_held()
     row.refresh_from_db()
-    return AskCode.RESUMED if is_over and not _is_waiting(row) else AskCode.STOPPED
+    return RESUMED if is_over and not _is_waiting(row) else STOPPED
 
 
 def ask_for_boards(timeout: float | None = None) -> bool:

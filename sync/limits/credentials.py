@@ -10,7 +10,6 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
 from typing import Any
 
 from django.conf import settings
@@ -31,27 +30,19 @@ SHORTEST_SECRET = 16
 """Characters. What is shorter is none that Monday makes, and hiding it would hide a word wherever it is written."""
 
 
-class Source(StrEnum):
-    """Where the token is from, or why there is none."""
-
-    NONE = "none"
-    ENVIRONMENT = "environment"
-    STORED = "stored"
-    UNREADABLE = "unreadable"
-
-
 @dataclass(frozen=True)
 class TokenState:
     """What a page may say of the token: never the token itself."""
 
-    source: Source = Source.NONE
+    is_in_environment: bool = False
+    is_stored: bool = False  # also where the environment's is used
+    is_unreadable: bool = False  # it is stored, and no key of now opens it
     set_by: str = ""
     set_at: datetime | None = None
-    is_stored: bool = False  # also where the environment's is used
 
     @property
     def is_usable(self) -> bool:
-        return self.source in (Source.ENVIRONMENT, Source.STORED)
+        return self.is_in_environment or (self.is_stored and not self.is_unreadable)
 
 
 def conceal(*texts: str) -> None:
@@ -109,7 +100,7 @@ def missing_reason() -> str:
 
 def unusable_reason() -> str:
     """Why the token that is stored can't be used; empty where there is none, or it can."""
-    return NOT_READABLE if token_state().source is Source.UNREADABLE else ""
+    return NOT_READABLE if token_state().is_unreadable else ""
 
 
 # What pages ask for.
@@ -118,17 +109,13 @@ def unusable_reason() -> str:
 def token_state() -> TokenState:
     """Where the API token is from, and since when; one query."""
     row = StoredSecret.objects.filter(name=SecretName.API_TOKEN).select_related("set_by").first()
-    if settings.MONDAY_API_KEY:
-        source = Source.ENVIRONMENT
-    elif row is None:
-        source = Source.NONE
-    else:
-        source = Source.STORED if _decrypted(row) else Source.UNREADABLE
+    is_in_environment = bool(settings.MONDAY_API_KEY)
     if row is None:
-        return TokenState(source)
+        return TokenState(is_in_environment)
     user = row.set_by
     set_by = user.get_full_name() or user.get_username() if user else ""
-    return TokenState(source, set_by=set_by, set_at=row.set_at, is_stored=True)
+    is_unreadable = not (is_in_environment or _decrypted(row))
+    return TokenState(is_in_environment, True, is_unreadable, set_by=set_by, set_at=row.set_at)
 
 
 # What a person enters, and takes away.

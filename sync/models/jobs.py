@@ -7,8 +7,7 @@ The outbox says “this record may differ”, in one pending row for each record
 from __future__ import annotations
 
 from datetime import timedelta
-from enum import StrEnum
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from django.db import models
 from django.db.models import F, Q
@@ -40,13 +39,8 @@ def backoff(failures: int) -> timedelta:
     return timedelta(minutes=BACKOFF_MINUTES[min(max(failures, 1), len(BACKOFF_MINUTES)) - 1])
 
 
-class QueueAction(StrEnum):
-    """What a user may be permitted to do; pausing includes resuming."""
-
-    RETRY = "retry"
-    CANCEL = "cancel"
-    DISCARD = "discard"
-    PAUSE = "pause"
+QueueAction = Literal["retry", "cancel", "discard", "pause"]
+"""What a user may be permitted to do; pausing includes resuming."""
 
 
 def is_allowed(user: Any, action: QueueAction) -> bool:

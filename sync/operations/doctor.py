@@ -38,7 +38,7 @@ def run_checks() -> list[CheckResult]:
     """Check everything; what can't be asked of Monday becomes a finding too."""
     if not credentials.is_configured():
         unusable = credentials.unusable_reason()
-        is_unreadable = credentials.token_state().source is credentials.Source.UNREADABLE
+        is_unreadable = credentials.token_state().is_unreadable
         fix = FORMER_KEY if is_unreadable else "" if unusable else NOT_CONFIGURED
         return [
             CheckResult(False, unusable or "There is no API token.", fix, "token"),

@@ -171,7 +171,7 @@ def test_after_the_key_was_changed_pages_say_so_and_an_older_key_brings_the_toke
     old = settings.ENCRYPTION_KEYS
     settings.ENCRYPTION_KEYS = ["another-key"]
     assert not credentials.is_configured()
-    assert credentials.token_state().source is credentials.Source.UNREADABLE
+    assert credentials.token_state().is_unreadable
     for page in (away.get(), words_of(away.client.get("/admin/").content.decode())):
         assert "encryption key was changed" in page
     assert "into ENCRYPTION_KEY, behind a comma" in away.get()  # for the administrator
