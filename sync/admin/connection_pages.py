@@ -30,13 +30,13 @@ from sync.clock import sync_now
 from sync.kernel import humanize
 from sync.kernel.messages import FORMER_KEY, ActionError
 from sync.limits import breaker, connector, credentials, monday_account, quota, urgent_calls
-from sync.models import MondayAccount, QueuePause
+from sync.models import MondayAccount
 from sync.models.jobs import is_allowed
 from sync.monday.columns.places import phone_regions
 from sync.monday.connection import AccountInfo, check_account
 from sync.monday.errors import NOT_AUTHENTICATED, WRONG_VERSION, MondayError, Scope
 from sync.operations.setup.selection import may_set_up
-from sync.outbox.pauses import pause_label
+from sync.outbox.pauses import Pause, pause_label
 from sync.reconcile.lookups import phone_region
 from sync.records import authors
 from sync.records.availability import Overview, Stop, is_slowed, overview, stops_of
@@ -87,13 +87,13 @@ class StopBanner:
     """
 
     stops: Sequence[Stop] = ()
-    pauses: Sequence[tuple[str, QueuePause]] = ()
+    pauses: Sequence[tuple[str, Pause]] = ()
     button: str = ""
     may_try: bool = False
     may_pause: bool = False
 
     @property
-    def whole_pause(self) -> tuple[str, QueuePause] | None:
+    def whole_pause(self) -> tuple[str, Pause] | None:
         """That of everything, which Home says first where nothing is stopped."""
         return None if self.stops else next((labelled for labelled in self.pauses if not labelled[1].entity_type), None)
 

@@ -219,6 +219,8 @@ def switch_board(link: BoardLink, board_id: str, *, created: bool) -> None:
         # Ignored and unmatched items are of the old board; whose person was erased stays so, should that one come back.
         UnmatchedItem.objects.filter(entity_type=link.entity_type).delete()
         IgnoredItem.objects.filter(entity_type=link.entity_type, erased=False).delete()
+        # Somebody may have paused it while Monday was asked.
+        link.refresh_from_db(fields=["pause"])
         link.save()
 
 

@@ -25,8 +25,8 @@ from sync.limits.breaker import monday_account
 from sync.limits.metered_client import MeteredClient, Pass, call_cost, client, client_override, connector, urgent_calls
 from sync.limits.quota import Demand, batch_size
 from sync.limits.rate_limits import FULL_BATCH, BlockedKind, Budget, Wait
-from sync.models import BoardLink, MondayAccount, QueuePause
-from sync.outbox.pauses import active_pause, active_pauses, pause_sentence
+from sync.models import BoardLink, MondayAccount
+from sync.outbox.pauses import Pause, active_pause, active_pauses, pause_sentence
 
 __all__ = ["BlockedKind", "Grant", "LimitFacts", "Pass", "Wait", "batch_size", "grant"]
 __all__ += ["MeteredClient", "call_cost", "client", "client_override", "connector", "urgent_calls"]
@@ -88,7 +88,7 @@ class LimitFacts:
         return credentials.missing_reason()
 
     @cached_property
-    def pauses(self) -> Sequence[QueuePause]:
+    def pauses(self) -> Sequence[Pause]:
         return active_pauses()
 
     @cached_property

@@ -262,7 +262,8 @@ def _stopped_links() -> list[BoardLink]:
 _MAY_BE_STOPPED = f"""
     SELECT EXISTS (SELECT FROM sync_monday_account WHERE needs_probe OR stopped_until > sync_now())
         OR EXISTS (SELECT FROM sync_board_links WHERE blocked_until > sync_now())
-        OR EXISTS (SELECT FROM sync_queue_pauses)
+        OR EXISTS (SELECT FROM sync_monday_account WHERE pause IS NOT NULL)
+        OR EXISTS (SELECT FROM sync_board_links WHERE pause IS NOT NULL)
         OR EXISTS (SELECT FROM sync_api_budget
             WHERE day_calls + others_calls >= day_limit * {1 - DAY_RESERVE} - {PASS_CALLS + 1})
 """  # noqa: S608 - made of numbers of our own

@@ -37,6 +37,7 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 ("webhooks", models.JSONField(blank=True, db_default=models.Value({}, models.JSONField()))),
+                ("pause", models.JSONField(blank=True, null=True, verbose_name="who paused it, when and why")),
                 ("blocked_until", models.DateTimeField(blank=True, null=True)),
                 ("blocked_reason", models.TextField(blank=True, db_default="")),
                 ("blocked_since", models.DateTimeField(blank=True, null=True)),
@@ -328,6 +329,7 @@ class Migration(migrations.Migration):
             name="MondayAccount",
             fields=[
                 ("id", models.SmallIntegerField(db_default=1, primary_key=True, serialize=False)),
+                ("pause", models.JSONField(blank=True, null=True, verbose_name="who paused every board")),
                 ("stopped_until", models.DateTimeField(blank=True, null=True)),
                 ("stop_reason", models.TextField(blank=True, db_default="")),
                 (
@@ -443,17 +445,6 @@ class Migration(migrations.Migration):
                 ("problem", models.TextField(blank=True, db_default="")),
             ],
             options={"db_table": "sync_notification_receivers", "default_permissions": ()},
-        ),
-        migrations.CreateModel(
-            name="QueuePause",
-            fields=[
-                ("id", models.BigAutoField(primary_key=True, serialize=False)),
-                ("entity_type", models.CharField(blank=True, db_default="", max_length=50, verbose_name="board")),
-                ("paused_by", models.CharField(max_length=150, verbose_name="by")),
-                ("why", models.TextField(blank=True, db_default="")),
-                ("paused_at", models.DateTimeField(db_default=sync.clock.SyncNow(), verbose_name="since")),
-            ],
-            options={"verbose_name": "pause", "db_table": "sync_queue_pauses"},
         ),
         migrations.CreateModel(
             name="StoredSecret",
@@ -1045,10 +1036,6 @@ class Migration(migrations.Migration):
             field=models.ForeignKey(
                 on_delete=django.db.models.deletion.CASCADE, related_name="+", to="sync.notificationreceiver"
             ),
-        ),
-        migrations.AddConstraint(
-            model_name="queuepause",
-            constraint=models.UniqueConstraint(fields=("entity_type",), name="sync_queue_pauses_one_a_board"),
         ),
         migrations.AddField(
             model_name="storedsecret",

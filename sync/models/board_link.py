@@ -32,6 +32,7 @@ class BoardLink(models.Model):
         "which records and items are synced", db_default=EMPTY, blank=True
     )
     webhooks: models.JSONField[Any, Any] = models.JSONField(db_default=EMPTY, blank=True)
+    pause: models.JSONField[Any, Any] = models.JSONField("who paused it, when and why", null=True, blank=True)
     blocked_until = models.DateTimeField(null=True, blank=True)
     blocked_reason = models.TextField(blank=True, db_default="")
     blocked_since = models.DateTimeField(null=True, blank=True)
@@ -172,6 +173,7 @@ class MondayAccount(models.Model):
     """The account's state for all workers: one row; its pause stops every board."""
 
     id = models.SmallIntegerField(primary_key=True, db_default=1)
+    pause: models.JSONField[Any, Any] = models.JSONField("who paused every board", null=True, blank=True)
     stopped_until = models.DateTimeField(null=True, blank=True)
     stop_reason = models.TextField(blank=True, db_default="")
     stop_code = models.CharField("why", max_length=20, choices=StopCode.choices, blank=True, db_default="")

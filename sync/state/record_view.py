@@ -35,9 +35,9 @@ from conflicts.reports import KIND_DELETE, KIND_FIELDS, KIND_IDENTITY, KIND_LOST
 from sync.choices import ApprovalState, BlockedCode, QueueStatus, RecordSyncStatus, Rule, SyncDirection, SyncStatus
 from sync.kernel import humanize
 from sync.limits import BlockedKind
-from sync.models import ApprovalRequest, BoardLink, FieldMapping, QueuePause, SyncedModel, SyncMetadata, SyncQueue
+from sync.models import ApprovalRequest, BoardLink, FieldMapping, SyncedModel, SyncMetadata, SyncQueue
 from sync.monday.conversion import UnknownValue
-from sync.outbox.pauses import active_pause, pause_sentence
+from sync.outbox.pauses import Pause, active_pause, pause_sentence
 from sync.reconcile.lookups import NOT_KNOWN, FieldDisplay
 from sync.records.availability import BoardAvailability, Overview
 from sync.records.blocked_fields import KEPT_BY, is_blocking, is_rejected
@@ -94,9 +94,7 @@ _REMOVAL_ANSWERS = ("recreate", "unlink")
 _ONE_WAY = {SyncDirection.NPD_TO_MONDAY: Part.TO_MONDAY, SyncDirection.MONDAY_TO_NPD: Part.TO_NPD}
 
 
-def filter_by_health(
-    records: QuerySet[SyncedModel], health: str, pauses: Sequence[QueuePause]
-) -> QuerySet[SyncedModel]:
+def filter_by_health(records: QuerySet[SyncedModel], health: str, pauses: Sequence[Pause]) -> QuerySet[SyncedModel]:
     """Return the records in this state, or of these parts; all of them where no such one is known.
 
     People choose among the five states; parts, with commas between, are where a figure leads.
@@ -119,7 +117,7 @@ def by_state(counts: Mapping[Part, int]) -> dict[RecordState, int]:
 
 
 def health_counts(
-    specs: Iterable[EntitySpec], pauses: Sequence[QueuePause], *, with_synced: bool = True
+    specs: Iterable[EntitySpec], pauses: Sequence[Pause], *, with_synced: bool = True
 ) -> dict[str, dict[Part, int]]:
     """Count the records of every type by part, in one query for all of them.
 
@@ -347,7 +345,7 @@ class RecordView:
         return "" if passes else humanize.without_request_id(board.detail)
 
     @property
-    def pause(self) -> QueuePause | None:
+    def pause(self) -> Pause | None:
         """A person's pause of its board, or of everything."""
         return self._page.pause
 
@@ -578,7 +576,7 @@ class _Page:
         return boards.shown_as(boards.of(self._entity_type))
 
     @cached_property
-    def pause(self) -> QueuePause | None:
+    def pause(self) -> Pause | None:
         return self.board.pause if self._reads_board else active_pause(self._entity_type)
 
     @cached_property

@@ -169,7 +169,7 @@ def test_what_people_paused_is_no_stop_and_is_said_on_every_page_with_its_resume
         assert pauses_of(html)[0 if is_home else 1 :] == ["Contacts"]
         assert html.count('aria-label="Resume: ') == 2
     form = {"entity_type": "contact", "back": "/admin/npd/contact/"}
-    answer = browser.post("/admin/sync/queuepause/resume/", form)
+    answer = browser.post("/admin/sync/syncqueue/resume/", form)
     assert answer.headers["Location"] == "/admin/npd/contact/"
     assert pauses_of(browser.get("/admin/settings/").content.decode()) == ["Everything"]
 
@@ -181,7 +181,7 @@ def test_a_pause_of_a_board_is_told_to_everybody_and_resumed_by_who_may(client: 
     assert pauses_of(html) == ["Organizations"]
     assert "npd-resume-" not in html
     form = {"entity_type": "organization"}
-    assert client.post("/admin/sync/queuepause/resume/", form).status_code == 403
+    assert client.post("/admin/sync/syncqueue/resume/", form).status_code == 403
     client.force_login(staff_who_may("view_organization", "view_syncqueue", "pause_syncqueue", name="x"))
     assert "npd-resume-" in client.get("/admin/").content.decode()
 

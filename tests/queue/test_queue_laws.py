@@ -15,7 +15,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from npd.models import Contact
 from sync.choices import Cause, Priority, QueueDirection, QueueStatus
-from sync.models import BoardLease, BoardLink, QueuePause, SyncQueue
+from sync.models import BoardLease, BoardLink, MondayAccount, SyncQueue
 from sync.outbox import finish, operate, pauses
 from sync.outbox.claim import Claim, Lease, acquire, claim
 from sync.outbox.pauses import pause
@@ -36,8 +36,9 @@ class TheQueue(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        for model in (SyncQueue, QueuePause, BoardLease):
+        for model in (SyncQueue, MondayAccount, BoardLease):
             model.objects.all().delete()
+        BoardLink.objects.update(pause=None)
         self.link = BoardLink.objects.get(entity_type="contact")
         self.ids = list(Contact.objects.order_by("name").values_list("pk", flat=True))
         self.seconds = 0
