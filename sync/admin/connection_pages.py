@@ -200,7 +200,7 @@ def _note_test(tested: ConnectionTest) -> None:
 def _test_connection(ask: Callable[..., AccountInfo], then: Callable[[], object] = lambda: None) -> ConnectionTest:
     """Test the token; `ask` is the way in which the account is read: with it stored, or not. `then` follows."""
     try:
-        info = ask(urgent=True)
+        info = ask()
         boards, complete = connector(urgent=True).list_boards()
         then()
     except MondayError as error:

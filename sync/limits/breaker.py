@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import nullcontext
 from datetime import UTC, datetime, time, timedelta
 from functools import partial
 
@@ -230,7 +229,7 @@ def ask_again(*, is_slowed: bool = False) -> str:  # noqa: PLR0911 - one for eac
         return JUST_ASKED
     try:
         if is_account:
-            fetch_account_info(urgent=True, timeout=ASK_SECONDS)
+            fetch_account_info(timeout=ASK_SECONDS)
         is_over = ask_for_boards(timeout=ASK_SECONDS)
     except MondayError as error:
         trip_if_shared(error)
@@ -300,21 +299,23 @@ def check_soon(links: QuerySet[BoardLink]) -> None:
         transaction.on_commit(partial(notify.send_task, "sync.sweep_boards"), robust=True)
 
 
-def fetch_account_info(*, urgent: bool = False, timeout: float | None = None) -> AccountInfo:
-    """Ask Monday for the token's user, plan, version and limits and today's usage, and store all of it.
+def fetch_account_info(*, timeout: float | None = None) -> AccountInfo:
+    """Ask Monday for the token's user, plan, version and limits and today's usage, and store all of it; for a person.
 
-    `urgent`: a person asks, perhaps after buying a larger plan, so a used up day doesn't stop the call. Raises
-    MondayError.
+    Raises MondayError.
     """
-    info = read_account_info(urgent=urgent, timeout=timeout)
+    info = read_account_info(timeout=timeout)
     store_account_info(info)
     return info
 
 
-def read_account_info(*, urgent: bool = False, timeout: float | None = None) -> AccountInfo:
-    """Ask Monday for the same and store nothing, as of a token that may not be kept; raises MondayError."""
-    with limits_request() if urgent else nullcontext():
-        return connector(urgent=urgent, timeout=timeout).account_info()
+def read_account_info(*, timeout: float | None = None) -> AccountInfo:
+    """Ask Monday for the same and store nothing, as of a token that may not be kept; raises MondayError.
+
+    A person asks, perhaps after buying a larger plan, so a used up day doesn't stop the call.
+    """
+    with limits_request():
+        return connector(urgent=True, timeout=timeout).account_info()
 
 
 def store_account_info(info: AccountInfo) -> None:

@@ -19,7 +19,7 @@ from sync.clock import SyncNow, sync_now
 from sync.kernel import humanize
 from sync.kernel.db import fetch_rows, run_sql
 from sync.limits import rate_limits
-from sync.limits.rate_limits import FULL_BATCH, PASS_CALLS, READ_POINTS, WRITE_POINTS, Budget, Wait, Window
+from sync.limits.rate_limits import FULL_BATCH, PASS_CALLS, READ_POINTS, WRITE_POINTS, Budget, Wait
 from sync.models import ApiBudget, ApiUsage, BoardLink, MondayAccount
 from sync.monday.connection import AccountInfo
 from sync.outbox.pauses import IS_PAUSED
@@ -66,6 +66,10 @@ MAX_SEND_DELAY_SECONDS = 10.0
 """Seconds after it was spent in which a call is sent at most. Monday gets it before the timeout, or never."""
 
 
+_STORED = [field.name for field in ApiBudget._meta.concrete_fields if field.name != "id"]
+"""The columns, which the budget has by the same names."""
+
+
 def read_budget() -> Budget:
     """Return the budget as it stands now."""
     row = ApiBudget.objects.filter(id=1).annotate(now=SyncNow()).first()
@@ -84,34 +88,16 @@ def lock_budget() -> Iterator[Budget]:
         # Read under the lock: while it was waited for, a minute may have ended.
         budget = _load(row, sync_now())
         yield budget
-        ApiBudget.objects.filter(id=1).update(
-            day_limit=budget.day_limit,
-            points_limit=budget.points_limit,
-            points=budget.points.spent,
-            points_end=budget.points.ends,
-            day=rate_limits.day_of(budget.now),
-            day_calls=budget.day_calls,
-            others_calls=budget.others_calls,
-            reported_at=budget.reported_at,
-            refused_at=budget.refused_at,
-        )
+        rows.update(**{name: getattr(budget, name) for name in _STORED})
 
 
 def _load(row: ApiBudget, now: datetime) -> Budget:
     """Return a stored budget as it is now: minutes and a day that are over begin anew."""
-    budget = Budget(
-        now,
-        row.day_limit,
-        row.points_limit,
-        Window(row.points, row.points_end).at_time(now),
-        row.day_calls,
-        row.others_calls,
-        row.reported_at,
-        row.refused_at,
-        settings.MONDAY_TIMEOUT_SECONDS + MAX_SEND_DELAY_SECONDS,
-    )
+    max_delay = settings.MONDAY_TIMEOUT_SECONDS + MAX_SEND_DELAY_SECONDS
+    budget = Budget(now, max_delay=max_delay, **{name: getattr(row, name) for name in _STORED})
+    budget.end_minute()
     today = rate_limits.day_of(now)
-    if row.day != today:
+    if budget.day != today:
         # Our first calls of a new UTC day may be counted to the old one; the minutes' rows know them.
         budget.begin_day(calls_between(datetime.combine(today, datetime.min.time(), UTC), now))
     return budget
@@ -364,7 +350,7 @@ def _size_within(budget: Budget, wanted: int, has_longer_waiting: Callable[[], b
     is_half_left = room is None or room - expected_points(1, wanted) >= half
     if room is not None and not (urgent or is_half_left) and has_longer_waiting():
         # Nothing is spent yet of this minute: a later one would have no more room, so the pass takes what it needs.
-        room = max(room - half, 0 if budget.points.spent else expected_points(1, 1))
+        room = max(room - half, 0 if budget.points else expected_points(1, 1))
     full = min(wanted, rate_limits.fitting_batch_size(budget.full_points))
     offered = min(wanted, rate_limits.fitting_batch_size(room))
     # A document far below a full one waits for the next minute, because it costs the day the same call.

@@ -81,7 +81,7 @@ def _monday_findings() -> list[CheckResult]:
     # A person asks, so calls may come from the urgent reserve.
     api_version = settings.MONDAY_API_VERSION
     try:
-        account_info = breaker.fetch_account_info(urgent=True)
+        account_info = breaker.fetch_account_info()
     except MondayError as error:
         if error.kind is WRONG_VERSION:
             return check_account(parse_account_info(error.answer), api_version)

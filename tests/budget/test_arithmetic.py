@@ -26,7 +26,7 @@ def pass_time(budget: Budget, now: datetime, since_midnight: Decimal = Decimal(0
     if rate_limits.day_of(now) != rate_limits.day_of(budget.now):
         budget.begin_day(since_midnight)
     budget.now = now
-    budget.points = budget.points.at_time(now)
+    budget.end_minute()
 
 
 @dataclass
@@ -114,12 +114,12 @@ def test_a_slow_answer_does_not_make_the_minute_longer() -> None:
     budget.spend(1, 10)
     pass_time(budget, NOON + timedelta(seconds=1))
     budget.after_answer(Answer(data={}, complexity=Complexity(10, 1_000, 990, 60)), 10)
-    ends = budget.points.ends
+    ends = budget.points_end
     pass_time(budget, NOON + timedelta(seconds=20))
     budget.spend(1, 10)
     pass_time(budget, NOON + timedelta(seconds=45))
     budget.after_answer(Answer(data={}, complexity=Complexity(10, 990, 980, 40), seconds=25), 10)
-    assert budget.points.ends == ends
+    assert budget.points_end == ends
 
 
 @pytest.mark.parametrize("reset", [-30, 0, 86_400])
@@ -127,8 +127,8 @@ def test_an_answer_that_tells_an_impossible_end_of_the_minute_is_not_believed(re
     budget = small()
     budget.spend(1, 10)
     budget.after_answer(Answer(data={}, complexity=Complexity(10, 1_000, 990, reset)), 10)
-    assert budget.points.ends is not None
-    assert NOON < budget.points.ends <= NOON + timedelta(seconds=61)
+    assert budget.points_end is not None
+    assert NOON < budget.points_end <= NOON + timedelta(seconds=61)
 
 
 def test_the_reserve_is_for_what_a_person_clicked() -> None:

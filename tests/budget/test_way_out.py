@@ -255,7 +255,7 @@ def test_a_plan_that_was_raised_because_the_day_is_used_up_is_noticed_and_work_g
     world.sandbox.control("plan", plan="pro")
     breaker.refresh_quota()  # by itself it asks nothing that Monday would refuse
     assert "calls to Monday are used up" in availability.of("contact").blocked_reason
-    breaker.fetch_account_info(urgent=True)  # what `monday_setup` and `monday_check` do
+    breaker.fetch_account_info()  # what `monday_setup` and `monday_check` do
     assert availability.of("contact").blocked_reason == ""
     world.work()
     assert world.status(contact) == "synced"
