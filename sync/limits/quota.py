@@ -185,11 +185,6 @@ class Forecast:
         """How many calls of how many; empty where one of them isn't known."""
         return f"{round(self.used):,} of today's {self.limit:,} calls" if self.limit and not self.refused_at else ""
 
-    @property
-    def is_low(self) -> bool:
-        """Whether so much is used, or may be, that it is worth a look."""
-        return bool(self.limit and (self.refused_at or self.ends_at or self.used >= LOW_SHARE * self.limit))
-
 
 def forecast(budget: Budget | None = None, account: MondayAccount | None = None) -> Forecast:
     """How the day's quota stands, and when it ends at this rate; `budget` and `account` where they are already read."""
