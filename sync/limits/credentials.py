@@ -17,7 +17,7 @@ from django.contrib.auth.models import User
 from django.db import transaction
 from django.utils.crypto import salted_hmac
 
-from sync.choices import SecretName
+from sync.choices import API_TOKEN, WEBHOOK_TOKEN
 from sync.clock import SyncNow
 from sync.kernel.messages import NOT_CONNECTED, NOT_READABLE, ActionError
 from sync.kernel.secret_texts import KeyChanged, decrypt, encrypt
@@ -51,7 +51,7 @@ def conceal(*texts: str) -> None:
     known += [text for text in texts if len(text) >= SHORTEST_SECRET and text not in known]
 
 
-def _stored(name: SecretName) -> str:
+def _stored(name: str) -> str:
     """A stored secret; empty where there is none, or no key of now opens it."""
     row = StoredSecret.objects.filter(name=name).first()
     return _decrypted(row) if row else ""
@@ -72,7 +72,7 @@ def _decrypted(row: StoredSecret) -> str:
 
 def api_token() -> str:
     """The token to call Monday with; empty where there is none that can be used."""
-    return settings.MONDAY_API_KEY or _stored(SecretName.API_TOKEN)
+    return settings.MONDAY_API_KEY or _stored(API_TOKEN)
 
 
 def token_mark() -> str:
@@ -86,7 +86,7 @@ def webhook_secrets() -> tuple[str, str]:
     # The environment decides both where it names one: half of a pair from elsewhere would fit to nothing.
     if settings.MONDAY_WEBHOOK_TOKEN or settings.MONDAY_SIGNING_SECRET:
         return settings.MONDAY_WEBHOOK_TOKEN, settings.MONDAY_SIGNING_SECRET
-    return _stored(SecretName.WEBHOOK_TOKEN), ""
+    return _stored(WEBHOOK_TOKEN), ""
 
 
 def is_configured() -> bool:
@@ -108,7 +108,7 @@ def unusable_reason() -> str:
 
 def token_state() -> TokenState:
     """Where the API token is from, and since when; one query."""
-    row = StoredSecret.objects.filter(name=SecretName.API_TOKEN).select_related("set_by").first()
+    row = StoredSecret.objects.filter(name=API_TOKEN).select_related("set_by").first()
     is_in_environment = bool(settings.MONDAY_API_KEY)
     if row is None:
         return TokenState(is_in_environment)
@@ -142,18 +142,18 @@ def store_token(token: str, user: User) -> None:
     need a secret of some kind: one is made where there is none.
     """
     with transaction.atomic():
-        _store(SecretName.API_TOKEN, token, user)
+        _store(API_TOKEN, token, user)
         end_stop(by=user.get_username(), user_id="", answered_mark="")
         if not any(webhook_secrets()):
-            _store(SecretName.WEBHOOK_TOKEN, secrets.token_urlsafe(32), user)
+            _store(WEBHOOK_TOKEN, secrets.token_urlsafe(32), user)
 
 
 def remove_token() -> None:
     """Forget the stored token."""
-    StoredSecret.objects.filter(name=SecretName.API_TOKEN).delete()
+    StoredSecret.objects.filter(name=API_TOKEN).delete()
 
 
-def _store(name: SecretName, text: str, user: User) -> None:
+def _store(name: str, text: str, user: User) -> None:
     conceal(text)
     values = {"sealed": encrypt(text), "set_at": SyncNow(), "set_by": user}
     StoredSecret.objects.update_or_create(name=name, defaults=values)

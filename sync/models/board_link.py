@@ -12,7 +12,7 @@ from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 
-from sync.choices import RULES, DeletedRecordPolicy, RemovedItemPolicy, Rule, SecretName, StopCode, SyncDirection
+from sync.choices import RULES, SECRET_NAMES, DeletedRecordPolicy, RemovedItemPolicy, Rule, StopCode, SyncDirection
 from sync.clock import SyncNow
 
 EMPTY = models.Value({}, models.JSONField())
@@ -213,7 +213,7 @@ class MondayAccount(models.Model):
 class StoredSecret(models.Model):
     """One secret by its name; `sealed` is what sync/kernel/secret_texts.py makes of it."""
 
-    name = models.CharField(primary_key=True, max_length=30, choices=SecretName.choices)
+    name = models.CharField(primary_key=True, max_length=30, choices=list(SECRET_NAMES.items()))
     sealed = models.TextField()
     set_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
@@ -225,7 +225,7 @@ class StoredSecret(models.Model):
         # No page lists these rows, so there is nothing that a person may do with them as such.
         default_permissions = ()
         constraints: ClassVar[list[models.BaseConstraint]] = [
-            models.CheckConstraint(condition=models.Q(name__in=SecretName.values), name="sync_stored_secrets_known")
+            models.CheckConstraint(condition=models.Q(name__in=list(SECRET_NAMES)), name="sync_stored_secrets_known")
         ]
 
     def __str__(self) -> str:
