@@ -152,8 +152,8 @@ class ColumnProblem(StrEnum):
     HIDDEN = "hidden"
 
 
-API_TOKEN = "api_token"
-WEBHOOK_TOKEN = "webhook_token"
+API_TOKEN = "api_token"  # noqa: S105 - a name
+WEBHOOK_TOKEN = "webhook_token"  # noqa: S105 - a name
 SECRET_NAMES = {API_TOKEN: "API token", WEBHOOK_TOKEN: "Webhook token"}
 """The secrets that are stored: the token that was entered, and the secret part of the webhooks' address."""
 
