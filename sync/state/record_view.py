@@ -10,32 +10,31 @@ from functools import cached_property
 from typing import Any
 from uuid import UUID
 
-from django.contrib.postgres.aggregates import JSONBAgg
 from django.db.models import (
-    BooleanField,
     Case,
     CharField,
     Count,
+    Exists,
     F,
     Func,
-    JSONField,
     Model,
+    OuterRef,
     Q,
     QuerySet,
-    Subquery,
     TextChoices,
     TextField,
     Value,
     When,
 )
-from django.db.models.functions import Cast, Coalesce, JSONObject
+from django.db.models.functions import Cast
 from django.db.models.lookups import In
 
-from conflicts.reports import KIND_DELETE, KIND_FIELDS, KIND_IDENTITY, KIND_LOST_UPDATE
-from sync.choices import ApprovalState, BlockedCode, QueueStatus, RecordSyncStatus, Rule, SyncDirection, SyncStatus
+from sync import attention
+from sync.attention import Kind
+from sync.choices import BlockedCode, QueueStatus, RecordSyncStatus, Rule, SyncDirection, SyncStatus
 from sync.kernel import humanize
 from sync.limits import BlockedKind
-from sync.models import ApprovalRequest, BoardLink, FieldMapping, QueuePause, SyncedModel, SyncMetadata, SyncQueue
+from sync.models import BoardLink, FieldMapping, QueuePause, SyncedModel, SyncMetadata, SyncQueue
 from sync.monday.conversion import UnknownValue
 from sync.outbox.pauses import active_pause, pause_sentence
 from sync.reconcile.lookups import NOT_KNOWN, FieldDisplay
@@ -87,9 +86,6 @@ PARTS: Mapping[RecordState, tuple[Part, ...]] = {
     RecordState.OFF: (Part.SYNC_OFF, Part.NO_SYNC, Part.LEFT_OUT),
     RecordState.PAUSED: (Part.PAUSED_PENDING, Part.PAUSED_SYNCED),
 }
-
-_REMOVAL_ANSWERS = ("recreate", "unlink")
-"""In a job's payload what a person has answered about a removed item: that is on its way."""
 
 _ONE_WAY = {SyncDirection.NPD_TO_MONDAY: Part.TO_MONDAY, SyncDirection.MONDAY_TO_NPD: Part.TO_NPD}
 
@@ -164,23 +160,27 @@ def _rules(
 ) -> list[tuple[RecordSyncStatus, Part, Q]]:
     """What of each status makes the state what it is: the first of these that holds.
 
-    Paused is what would be synced or pending else; of a synced one nothing waits, but what is edited from now on does.
-    With `ids` no more is read of the queue and the ledger than what is about these: either may hold 100,000 rows.
+    Whether a record waits for a person say its rows of `sync_attention`. Paused is what would be synced or pending
+    else; of a synced one nothing waits, but what is edited from now on does. With `ids` no more is read than what is
+    about these.
     """
     entity_type = model.entity_type()  # type: ignore[attr-defined]
     among = {"entity_id__isnull": False} if ids is None else {"entity_id__in": ids}
     jobs = SyncQueue.objects.filter(entity_type=entity_type, **among)
-    ledgers = SyncMetadata.objects.of(entity_type, ids)
-    # Of a deleted record's item its tombstone tells.
-    requests = ApprovalRequest.objects.filter(entity_type=entity_type, state=ApprovalState.PENDING, **among)
+
+    def waits_as(*kinds: Kind, **values: Any) -> Q:
+        rows = attention.waiting(kinds=kinds).filter(entity_type=entity_type, **among, **values)
+        return Q(pk__in=rows.values("entity_id"))
+
+    # One column that can't be used is one row of the board; its records are those that wait for it.
+    code = Func(
+        OuterRef("blocked_fields"), F("field"), Value("code"),
+        function="jsonb_extract_path_text", output_field=TextField(),
+    )  # fmt: skip
+    columns = attention.waiting(kinds=[Kind.BLOCKED]).filter(entity_type=entity_type, entity_id=None, code=code)
+    ledgers = SyncMetadata.objects.of(entity_type, ids).exclude(blocked_fields={}).filter(Exists(columns))
     paused = Q(pk__isnull=not is_paused)  # all or none; an empty condition can't be negated
-    rejected = _with_blocked(entity_type, ledgers, '&& (@.value.side == "monday" || @.value.side == "limit")')
-    # By removed_since, for few rows have it, and an index has those.
-    rows = ledgers.filter(removed_since__isnull=False, remote_state__in=GONE_STATES)
-    answers = jobs.exclude(status=QueueStatus.COMPLETED).filter(payload__has_any_keys=_REMOVAL_ANSWERS)
-    gone = Q(monday_id__isnull=False) & _with_ledger(rows)
-    values = [KIND_FIELDS, KIND_IDENTITY, KIND_LOST_UPDATE]
-    questions = rows.filter(conflicts__has_key=KIND_DELETE).exclude(conflicts__has_any_keys=values)
+    in_progress = Q(pk__in=jobs.filter(status=QueueStatus.IN_PROGRESS).values("entity_id"))
     synced = RecordSyncStatus.SYNCED
     pending = RecordSyncStatus.PENDING
     disabled = RecordSyncStatus.DISABLED
@@ -192,50 +192,24 @@ def _rules(
         (disabled, Part.SYNC_OFF, Q(sync_enabled=False)),
         (disabled, Part.NO_SYNC, Q(sync_direction=SyncDirection.NONE)),
         (disabled, Part.LEFT_OUT, Q()),
-        (conflict, Part.GONE, Q(monday_id__isnull=False) & _with_ledger(questions)),
+        (conflict, Part.GONE, waits_as(Kind.REMOVED) & ~waits_as(Kind.CONFLICT, Kind.DUPLICATE)),
         (conflict, Part.CONFLICT, Q()),
-        (pending, Part.FAILED, _with_job(jobs.filter(status=QueueStatus.FAILED))),
-        (pending, Part.APPROVAL, Q(pk__in=requests.order_by().values("entity_id"))),
-        (pending, Part.PAUSED_PENDING, paused & ~_with_job(jobs.filter(status=QueueStatus.IN_PROGRESS)) & ~rejected),
-        (pending, Part.GONE, gone & ~_with_job(answers)),
-        (pending, Part.BLOCKED, _with_blocked(entity_type, ledgers, f'&& !(@.value.code == "{BlockedCode.COLUMN}")')),
-        # The whole board's, it hides nothing that is the record's own.
-        (pending, Part.COLUMN, _with_blocked(entity_type, ledgers)),
+        (pending, Part.FAILED, waits_as(Kind.FAILED, values__failures=0)),
+        (pending, Part.APPROVAL, waits_as(Kind.APPROVAL)),
+        (pending, Part.PAUSED_PENDING, paused & ~in_progress & ~waits_as(Kind.REJECTED)),
+        (pending, Part.GONE, waits_as(Kind.REMOVED)),
+        (pending, Part.BLOCKED, waits_as(Kind.REJECTED, Kind.BLOCKED)),
+        # The whole board's, it hides nothing that is the record's own. The ledger names records as text; asked so, all
+        # of them are read once, by their index.
+        (pending, Part.COLUMN, Q(In(Cast(F("pk"), TextField()), ledgers.values("entity_id")))),
         (pending, Part.PENDING, Q()),
     ]
-
-
-def _with_job(jobs: QuerySet[SyncQueue]) -> Q:
-    return Q(pk__in=jobs.values("entity_id"))
-
-
-def _with_blocked(entity_type: str, ledgers: QuerySet[SyncMetadata], more: str = "") -> Q:
-    """The records with a field that keeps them from being in sync (`is_blocking` says the same of one entry)."""
-    path = Func(
-        Value(
-            '$.keyvalue() ? (!exists(@.value.kept_by) && !(@.value.side == "left out")'
-            f' && !(@.value.code == "column" && !(@.key == $broken[*])) {more})'
-        ),
-        template="%(expressions)s::jsonpath",
-    )
-    broken = FieldMapping.objects.exclude(problem="", column_id__gt="").filter(link__entity_type=entity_type).order_by()
-    keys = broken.values("link").annotate(found=JSONObject(broken=JSONBAgg("key"))).values("found")
-    names = Coalesce(Subquery(keys), Value({"broken": []}, JSONField()))
-    blocks = Func(F("blocked_fields"), path, names, function="jsonb_path_exists", output_field=BooleanField())
-    return _with_ledger(ledgers.exclude(blocked_fields={}).filter(blocks))
-
-
-def _with_ledger(rows: QuerySet[SyncMetadata]) -> Q:
-    # The ledger names records as text; asked so, all of them are read once, by their index.
-    return Q(In(Cast(F("pk"), TextField()), rows.values("entity_id")))
 
 
 _READING_PARTS = 2
 """An entry of `seen` of so many parts is what a pass read; longer ones say that a value was lost."""
 
 
-GONE_STATES = ("archived", "deleted", "moved")
-"""States of an item that people are told of at once: what becomes of its record is theirs to say."""
 UNWRITABLE_STATES = ("archived", "deleted", "missing", "moved", "inactive")
 """States of an item, in the ledger, in which nothing can be written to it."""
 
