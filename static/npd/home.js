@@ -59,7 +59,10 @@ document.addEventListener("htmx:configRequest", (event) => {
 });
 
 // Says to who can't see it how the sync is now, where that is something else.
-const stateText = () => document.getElementById("npd-home-state")?.textContent.replace(/\s+/g, " ").trim() ?? "";
+const stateText = () => {
+  const state = document.getElementById("npd-home-state") ?? document.querySelector("#npd-home .npd-stop-causes");
+  return state?.textContent.replace(/\s+/g, " ").trim() ?? "";
+};
 let said = "";
 document.addEventListener("DOMContentLoaded", () => (said = stateText()));
 document.addEventListener("htmx:afterSettle", () => {

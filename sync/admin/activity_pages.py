@@ -47,6 +47,7 @@ from sync.admin.activity import (
 from sync.admin.admin_base import (
     DateTimeRangeFilter,
     EntityFilter,
+    ListTab,
     PageAdmin,
     PageChangeList,
     ReadOnlyAdmin,
@@ -87,11 +88,15 @@ from sync.registry import item_url, link_of, type_label
 ACTIVITY, DELETED = "admin:sync_decision_changelist", "admin:sync_tombstone_changelist"
 
 
-def activity_tabs(request: HttpRequest, here: str) -> list[tuple[str, str, bool]]:
-    """Return the two lists of the activity, as far as this person may see them: label, address, whether it is open."""
+def activity_tabs(request: HttpRequest, here: str) -> list[ListTab]:
+    """Return the two lists of the activity, as far as this person may see them. That of one act leads back to all."""
     tabs = [("All", ACTIVITY, "sync.view_decision"), ("Deleted", DELETED, "sync.view_tombstone")]
     user: Any = request.user
-    return [(label, reverse(name), name == here) for label, name, right in tabs if user.has_perm(right)]
+    return [
+        ListTab(label, reverse(name), name == here and "fold_id" not in request.GET)
+        for label, name, right in tabs
+        if user.has_perm(right)
+    ]
 
 
 # The undo of decisions.
@@ -310,7 +315,7 @@ class DecisionAdmin(RecordLinkMixin, RecordSearchMixin, UndoPagesMixin, ReadOnly
     json_fields = ("values", "cause")
     summary = ("record", "what_happened", "who", "moment", "before_and_after", "what_led_to_it")
     change_form_outer_before_template = "sync/row_buttons.html"
-    list_before_template = "sync/activity_tabs.html"
+    list_before_template = "sync/list_tabs.html"
     empty_title = "Nothing was synced yet"
     empty_words = "Everything that a sync sent, updated or asked is listed here."
 
@@ -488,7 +493,7 @@ class TombstoneAdmin(ReadOnlyAdmin):
         css = {"all": ["npd/record.css"]}  # as Django has it
 
     list_display = ("name", "kind", "deleted", "by", "outcome", "restore")
-    list_before_template = "sync/activity_tabs.html"
+    list_before_template = "sync/list_tabs.html"
     told_columns = ("note", "state", "deleted_at")
     summary = ("kind", "deleted", "by", "outcome", "what_now", "item", "values_then")
     list_filter = (("state", ChoicesCheckboxFilter), EntityFilter)

@@ -6,26 +6,20 @@ import json
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cached_property
 from http import HTTPStatus
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlencode, urlsplit
 from uuid import UUID
 
 from django.contrib import admin, messages
-from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
-from django.contrib.admin.views.main import SEARCH_VAR
 from django.contrib.admin.widgets import AutocompleteSelect
-from django.core.exceptions import BadRequest, ValidationError
-from django.db import DataError
+from django.core.exceptions import ValidationError
 from django.db.models import BooleanField, DateTimeField, Model, QuerySet, Value
-from django.db.models.constants import LOOKUP_SEP
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils import timezone
-from django.utils.html import escape, format_html
+from django.utils.html import format_html
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.safestring import SafeString
 from django.utils.text import capfirst
@@ -39,7 +33,6 @@ from unfold.views import ChangeList
 from sync import registry
 from sync.clock import sync_now
 from sync.kernel import humanize
-from sync.kernel.db import LONGEST_SEARCH
 from sync.kernel.humanize import DASH, icon, relative_time, request_ids, without_request_id
 from sync.models import SyncedModel, Tombstone
 from sync.records import availability
@@ -182,6 +175,16 @@ def overview_of(request: HttpRequest) -> Overview:
     return overview
 
 
+@dataclass(frozen=True)
+class ListTab:
+    """A filter or another list that stands above a list, one click away, and how many records it has."""
+
+    label: str
+    url: str
+    is_current: bool
+    count: int = 0
+
+
 class PageChangeList(ChangeList):
     """A page of a list that lets its admin fetch, once, what the rows will show."""
 
@@ -219,64 +222,6 @@ class PageChangeList(ChangeList):
         """Put on the rows what the list itself knows already; of most lists, nothing."""
 
 
-_WAYS = {"exact", "iexact", "in", "isnull", "gt", "gte", "lt", "lte", "year", "date"}
-_WAYS |= {"contains", "icontains", "startswith", "istartswith", "endswith", "iendswith"}
-"""The ways to ask a column that have an answer to every value an address can hold; of `range` none can hold two."""
-
-
-class ValidIdsMixin:
-    """An action on ids that can be nobody's answers with a sentence; an address that asks what can't be, with 400."""
-
-    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
-        """Refuse what Django lets through and the database can't answer: rows of other tables, ways without answers."""
-        model_admin: Any = self
-        own = {getattr(spec, "parameter_name", spec) for spec in model_admin.get_list_filter(request)}
-        first, *rest = lookup.split(LOOKUP_SEP)
-        options = model_admin.opts
-        names = {name: field for field in options.get_fields() for name in (field.name, getattr(field, "attname", ""))}
-        field = (names | {"pk": options.pk}).get(first)
-        if field is not None and lookup not in own:
-            is_of_others = field.auto_created and not field.concrete
-            way = rest[-1:] if field.is_relation else rest
-            if is_of_others or not _WAYS.issuperset(way):
-                return False
-        return bool(super().lookup_allowed(lookup, value, request))  # type: ignore[misc]
-
-    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
-        """Return the row of a page; an empty `_to_field` names no column."""
-        return super().get_object(request, object_id, from_field or None)  # type: ignore[misc]
-
-    def get_changelist_instance(self, request: HttpRequest) -> Any:
-        """The list; raises BadRequest where Python or the database can't read a filter's value, or a search is long."""
-        if len(request.GET.get(SEARCH_VAR, "")) > LONGEST_SEARCH:
-            raise BadRequest(f"A search has at most {LONGEST_SEARCH} characters. Shorten it.")
-        try:
-            return super().get_changelist_instance(request)  # type: ignore[misc]
-        except (DataError, OverflowError, ValueError) as error:
-            if not request.GET:
-                raise
-            raise BadRequest("A filter in the address has a value that is not possible. Remove it.") from error
-
-    def response_action(
-        self, request: HttpRequest, queryset: QuerySet[Any], *args: Any, **kwargs: Any
-    ) -> HttpResponse | None:
-        """Do the action, unless an id of the selection can't be one."""
-        invalid_ids = [
-            text for text in request.POST.getlist(ACTION_CHECKBOX_NAME) if not is_valid_key(queryset.model, text)
-        ]
-        if not invalid_ids:
-            answer: HttpResponse | None = super().response_action(  # type: ignore[misc]
-                request, queryset, *args, **kwargs
-            )
-            return answer
-        messages.warning(
-            request,
-            f"Nothing was done: “{humanize.shorten(invalid_ids[0], 60)}” is no {queryset.model._meta.verbose_name}. "
-            "Reload the list and choose again.",
-        )
-        return HttpResponseRedirect(request.get_full_path())
-
-
 def is_valid_key(model: type[Model], text: str) -> bool:
     try:
         model._meta.pk.clean(text, None)
@@ -285,48 +230,14 @@ def is_valid_key(model: type[Model], text: str) -> bool:
     return "\0" not in text
 
 
-_ANY_KEY = "key-of-the-row"
-
-
-class PlainWordsMixin:
-    """Says in one plain sentence what a form has done, in place of the framework's."""
-
-    def message_user(
-        self,
-        request: HttpRequest,
-        message: Any,
-        level: int | str = messages.INFO,
-        extra_tags: str = "",
-        fail_silently: bool = False,
-    ) -> None:
-        """Say what is to be said of the act under way, where that is set."""
-        sentence = getattr(request, "npd_said", None) if level == messages.SUCCESS else None
-        super().message_user(request, sentence or message, level, extra_tags, fail_silently)  # type: ignore[misc]
-
-    def response_add(self, request: HttpRequest, obj: Any, *args: Any, **kwargs: Any) -> HttpResponse:
-        request.npd_said = f"{obj} is saved."  # type: ignore[attr-defined]
-        answer: HttpResponse = super().response_add(request, obj, *args, **kwargs)  # type: ignore[misc]
-        return answer
-
-    def response_change(self, request: HttpRequest, obj: Any) -> HttpResponse:
-        request.npd_said = f"{obj} is saved."  # type: ignore[attr-defined]
-        answer: HttpResponse = super().response_change(request, obj)  # type: ignore[misc]
-        return answer
-
-    def response_delete(self, request: HttpRequest, obj_display: str, obj_id: Any) -> HttpResponse:
-        """Say that it is deleted, and what follows of that where `npd_said` says it already."""
-        request.npd_said = getattr(request, "npd_said", None) or f"{obj_display} is deleted."  # type: ignore[attr-defined]
-        answer: HttpResponse = super().response_delete(request, obj_display, obj_id)  # type: ignore[misc]
-        return answer
-
-
-class PageAdmin(PlainWordsMixin, ValidIdsMixin, ModelAdmin):
+class PageAdmin(ModelAdmin):
     """A list whose rows carry `page_now` and whatever `prepare_page` puts on them."""
 
     list_per_page = 50
     # Django would count the whole table for it, at every page.
     show_full_result_count = False
     list_filter_submit = True
+    delete_selected_confirmation_template = "admin/delete_confirmation.html"
     # On a phone a card has no labels, and leaves it out (static/npd/npd.css).
     empty_value_display = f'<span class="npd-none">{humanize.DASH}</span>'
     empty_title: str = ""
@@ -339,16 +250,6 @@ class PageAdmin(PlainWordsMixin, ValidIdsMixin, ModelAdmin):
     def empty_list(self, request: HttpRequest) -> tuple[str, list[tuple[str, str]]]:
         """What an empty list says, and what this person may do so that it gets rows, as labels and addresses."""
         return self.empty_words, []
-
-    @cached_property
-    def _checkbox(self) -> str:
-        """The box before a row, drawn by the theme for one whose key is `_ANY_KEY`."""
-        # Kept, for a widget renders a template: else once a row.
-        return str(super().action_checkbox(SimpleNamespace(pk=_ANY_KEY)))
-
-    @admin.display(description=ModelAdmin.action_checkbox.short_description)
-    def action_checkbox(self, obj: Any) -> SafeString:
-        return SafeString(self._checkbox.replace(_ANY_KEY, escape(str(obj.pk))))
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         return PageChangeList

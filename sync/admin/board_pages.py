@@ -19,7 +19,7 @@ from unfold.admin import TabularInline
 from sync import registry
 from sync.admin import admin_base
 from sync.admin.admin_base import BoardStatus, PageAdmin, own_address, plain_column
-from sync.admin.concurrent_edits import ConcurrentSettingsForm
+from sync.admin.concurrent_edits import ConcurrentForm
 from sync.admin.confirmed_action import run_action
 from sync.admin.queue_pages import pause_url
 from sync.admin.record_panel import may_change_mapping
@@ -124,7 +124,8 @@ def ask_for_columns(request: HttpRequest, link: BoardLink) -> str:
 @admin.register(BoardLink)
 class BoardLinkAdmin(SetupWizardMixin, PageAdmin):
     list_display = ("name", "state", "todo", "items", "synced", "verified_ago", "on_monday")
-    form = ConcurrentSettingsForm
+    form = ConcurrentForm
+    change_form_before_template = "sync/record_shown.html"
     inlines = (FieldMappingInline,)
     fields = (
         "creates_records",
@@ -140,7 +141,6 @@ class BoardLinkAdmin(SetupWizardMixin, PageAdmin):
     )
     readonly_fields = tuple(name for name in fields if name not in _POLICY_HELP)
     row_names = ("board", "boards")
-    change_form_outer_before_template = "sync/board_columns.html"
     empty_title = "No boards yet"
     empty_words = "“Set up…” above creates the boards, or uses existing ones."
 
@@ -321,7 +321,7 @@ class BoardLinkAdmin(SetupWizardMixin, PageAdmin):
 
     def save_model(self, request: HttpRequest, obj: BoardLink, form: Any, change: bool) -> None:
         """Write what the person touched, and nothing that workers write."""
-        obj.save(update_fields=form.written)
+        obj.save(update_fields=form.changed_data)
 
     @admin.display(description="Check for missed changes")
     def swept(self, link: BoardLink) -> SafeString:

@@ -447,7 +447,6 @@ def home_context(request: HttpRequest, opened: Collection[str] = ()) -> dict[str
         "calls": _calls(now, is_loading=is_loading),
         "pause_url": "" if is_still else pause_url(request, back=reverse("admin:index")),
         "now": now.now,
-        "back": reverse("admin:index"),
     }
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, ClassVar
 from uuid import UUID
@@ -31,9 +30,9 @@ from sync import registry
 from sync.admin import admin_base, record_panel
 from sync.admin.activity import FIELD_PARAMETER, activity_of
 from sync.admin.activity_pages import deleted_records_link, restore_link
-from sync.admin.admin_base import DateTimeRangeFilter, HealthFilter, PageAdmin, PageChangeList, overview_of
+from sync.admin.admin_base import DateTimeRangeFilter, HealthFilter, ListTab, PageAdmin, PageChangeList, overview_of
 from sync.admin.concurrent_edits import (
-    ConcurrentRecordForm,
+    ConcurrentForm,
     DeletedMeanwhileMixin,
     EmailAddressField,
     LinesField,
@@ -205,16 +204,6 @@ EMPTY_TABS = {
 """What a tab without records says: a heading and a sentence."""
 
 
-@dataclass(frozen=True)
-class ListTab:
-    """A filter that stands above the list, one click away, and how many records it has."""
-
-    label: str
-    url: str
-    is_current: bool
-    count: int = 0
-
-
 class RecordChangeList(PageChangeList):
     """A list of records with a tab for each state that any has; each keeps the search and the other filters."""
 
@@ -293,7 +282,7 @@ class SyncedModelAdmin(RecordFilesMixin, RecordSelectionMixin, DeletedMeanwhileM
     class Media:
         css: ClassVar[dict[str, list[str]]] = {"all": ["npd/record.css"]}
 
-    form = ConcurrentRecordForm
+    form = ConcurrentForm
     change_form_before_template = "sync/record_shown.html"
     change_form_outer_before_template = "sync/record_state.html"
     change_form_outer_after_template = "sync/record_panel.html"
@@ -618,24 +607,21 @@ class SyncedModelAdmin(RecordFilesMixin, RecordSelectionMixin, DeletedMeanwhileM
         follows = tombstones.deletion_consequence([obj])
         key = obj.pk
         super().delete_model(request, obj)
-        self._say_deleted(request, f"{obj} is deleted.", follows, "Restore it", f"?q={key}")
+        self._say_what_follows(request, follows, deleted_records_link(request.user, "Restore it", f"?q={key}"))
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
         keys = list(queryset.values_list("pk", flat=True))
-        entity_type = self.model.entity_type()
         follows = tombstones.deletion_consequence(queryset)
         super().delete_queryset(request, queryset)
-        sentence = f"{registry.count_of_type(len(keys), entity_type)} {plural(len(keys), 'is', 'are')} deleted."
-        undo = restore_link(request, entity_type, keys)
-        self._say_deleted(request, sentence, follows, "See the deleted records", undo=undo)
+        undo = restore_link(request, self.model.entity_type(), keys)
+        deleted = deleted_records_link(request.user, "See the deleted records")
+        self._say_what_follows(request, follows, undo, deleted)
 
-    def _say_deleted(
-        self, request: HttpRequest, sentence: str, follows: Any, label: str, query: str = "", undo: str = ""
-    ) -> None:
-        first = approvals_link(request.user) if follows.waits else ""
-        last = deleted_records_link(request.user, label, query)
-        links = format_html_join(" ", "{}", ((link,) for link in (first, undo, last) if link))
-        request.npd_said = format_html("{} {} {}", sentence, follows.sentence, links)  # type: ignore[attr-defined]
+    def _say_what_follows(self, request: HttpRequest, follows: Any, *links: SafeString | str) -> None:
+        approvals = approvals_link(request.user) if follows.waits else ""
+        shown = format_html_join(" ", "{}", ((link,) for link in (approvals, *links) if link))
+        if follows.sentence or shown:
+            self.message_user(request, format_html("{} {}", follows.sentence, shown), messages.SUCCESS)
 
     def response_action(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:
         """Tell the page that asks before a deletion what becomes of the items, and of open conflicts."""

@@ -270,6 +270,7 @@ class Button:
     hidden: Mapping[str, str] = field(default_factory=dict)
     is_link: bool = False
     takes_away: bool = False
+    impossible: str = ""  # why it can't be pressed now
 
 
 _TONES = {
@@ -292,24 +293,24 @@ def buttons_of(
 
     `urls` are those of the record's own acts by name.
     """
+    buttons: list[Button] = []
     if view.state.state is RecordState.ATTENTION:
-        return list(_buttons_of_entry(record, view.entries[0], user)) if view.entries else []
-    if view.state.reason_code is Part.PENDING and not view.state.is_connected:
-        if not user.has_perm("sync.view_mondayaccount"):
-            return []
-        return [Button("connect", "link", "Connect Monday", reverse("admin:sync_wizard_connect"), is_link=True)]
-    return list(_own_buttons(record, view, urls)) if may_change else []
-
-
-def _own_buttons(record: SyncedModel, view: RecordSyncView, urls: Mapping[str, str]) -> Iterator[Button]:
-    """The acts of the record's own page."""
-    if view.state.reason_code is Part.SYNC_OFF:
-        yield Button("switch_on", "play_arrow", "Turn sync on", urls["sync_on"])
-    elif view.state.reason_code is Part.NO_SYNC:
-        hidden = {"shown": SyncDirection.NONE.value, "direction": SyncDirection.BIDIRECTIONAL.value}
-        yield Button("sync_both_ways", "sync_alt", "Sync both ways", urls["direction"], hidden)
-    if not record.monday_id and unlinked_item(record) is not None:
-        yield Button("link_again", "link", "Link again…", urls["link_again"])
+        buttons += _buttons_of_entry(record, view.entries[0], user) if view.entries else ()
+    elif view.state.reason_code is Part.PENDING and not view.state.is_connected:
+        if user.has_perm("sync.view_mondayaccount"):
+            url = reverse("admin:sync_wizard_connect")
+            buttons.append(Button("connect", "link", "Connect Monday", url, is_link=True))
+    elif may_change:
+        if view.state.reason_code is Part.SYNC_OFF:
+            buttons.append(Button("switch_on", "play_arrow", "Turn sync on", urls["sync_on"]))
+        elif view.state.reason_code is Part.NO_SYNC:
+            hidden = {"shown": SyncDirection.NONE.value, "direction": SyncDirection.BIDIRECTIONAL.value}
+            buttons.append(Button("sync_both_ways", "sync_alt", "Sync both ways", urls["direction"], hidden))
+        if not record.monday_id and unlinked_item(record) is not None:
+            buttons.append(Button("link_again", "link", "Link again…", urls["link_again"]))
+    if may_change:
+        buttons.append(Button("sync_now", "sync", "Sync now", urls["sync_now"], impossible=view.stop))
+    return buttons
 
 
 def others_of(record: SyncedModel, view: RecordSyncView, user: Any) -> list[tuple[Entry, list[Button]]]:
