@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -244,6 +242,7 @@ class GroupBox:
 
     group: Group
     rows: Sequence[Row]
+    folds: bool  # whether it is folded until somebody opens it
     is_open: bool
     lead: str  # what happens with its things, and when
     acts: Sequence[ActButton]
@@ -303,7 +302,8 @@ def _boxes(request: HttpRequest, scope: Scope, opened: Collection[str], now: dat
     for group in groups:
         rows = rows_by_cause[group.cause]
         link = links.get(group.entity_type)
-        is_open = group.number <= SHOWN_AT_ONCE or group.cause in opened
+        folds = group.number > SHOWN_AT_ONCE
+        is_open = not folds or group.cause in opened
         buttons = _group_acts(group, rows)
         lead = group.sentence
         on_monday = ("", "")
@@ -318,6 +318,7 @@ def _boxes(request: HttpRequest, scope: Scope, opened: Collection[str], now: dat
             GroupBox(
                 group,
                 rows[:ROWS_ON_A_PAGE] if is_open else [],
+                folds,
                 is_open,
                 lead,
                 buttons,
@@ -427,27 +428,7 @@ def _retried_jobs(entries: Iterable[Entry], now: datetime) -> dict[str, SyncQueu
     return retried
 
 
-# The page, its live part, and further rows of a group.
-
-
-def home_context(request: HttpRequest, opened: Collection[str] = ()) -> dict[str, Any]:
-    """Return what Home shows, all of one moment, in a number of queries that doesn't grow."""
-    now = overview_of(request)
-    scope = shown_scope(request.user)
-    boards = _board_lines(request, now)
-    boxes = _boxes(request, scope, opened, now.now)
-    is_loading = any(board.load for board in boards)
-    is_still = all(board.status.availability.is_paused or board.status.availability.is_stopped for board in boards)
-    return {
-        "home_state": _state_line(request, boards, len(boxes), now) if boards else None,
-        "boards": boards,
-        "boxes": boxes,
-        "reads_only": scope.reads_only and bool(boxes),
-        "sees_nothing": not scope.kinds and not boards,
-        "calls": _calls(now, is_loading=is_loading),
-        "pause_url": "" if is_still else pause_url(request, back=reverse("admin:index")),
-        "now": now.now,
-    }
+# The page, and further rows of a group.
 
 
 def _calls(now: Overview, *, is_loading: bool) -> quota.Forecast | None:
@@ -460,25 +441,24 @@ def _calls(now: Overview, *, is_loading: bool) -> quota.Forecast | None:
 
 
 def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
-    """Add to the first page what Home shows."""
-    shown = home_context(request, request.GET.getlist("cause"))
+    """Add to the first page what Home shows, all of one moment, in a number of queries that doesn't grow."""
+    now = overview_of(request)
+    scope = shown_scope(request.user)
+    boards = _board_lines(request, now)
+    boxes = _boxes(request, scope, request.GET.getlist("cause"), now.now)
+    is_loading = any(board.load for board in boards)
+    is_still = all(board.status.availability.is_paused or board.status.availability.is_stopped for board in boards)
+    shown = {
+        "home_state": _state_line(request, boards, len(boxes), now) if boards else None,
+        "boards": boards,
+        "boxes": boxes,
+        "reads_only": scope.reads_only and bool(boxes),
+        "sees_nothing": not scope.kinds and not boards,
+        "calls": _calls(now, is_loading=is_loading),
+        "pause_url": "" if is_still else pause_url(request, back=reverse("admin:index")),
+        "now": now.now,
+    }
     return context | shown | handlers.last_act(request)
-
-
-_SECRET = re.compile(r'name="csrfmiddlewaretoken" value="\w+"')
-
-
-@require_GET
-def home_live(request: HttpRequest) -> HttpResponse:
-    """Return Home's live part; nothing where it is what the page shows."""
-    from django.contrib import admin
-
-    context = admin.site.each_context(request) | home_context(request, request.GET.getlist("open"))
-    html = render_to_string("sync/home_live.html", context, request)
-    version = hashlib.sha256(_SECRET.sub("", html).encode()).hexdigest()[:16]
-    if request.GET.get("version") == version:
-        return HttpResponse(status=204)
-    return HttpResponse(html.replace('data-version=""', f'data-version="{version}"'))
 
 
 @require_GET

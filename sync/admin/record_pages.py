@@ -68,7 +68,7 @@ from sync.outbox import notify
 from sync.records import tombstones
 from sync.records.authors import log_action, log_action_many
 from sync.records.item_links import relink, request_unlink_many, unlinked_item
-from sync.state.record_view import PARTS, Part, RecordState, health_counts
+from sync.state.record_view import PARTS, Part, RecordState, RecordView, describe, describe_one, health_counts
 
 # What a person does with the records that are ticked in a list: sync on, sync off, unlink.
 
@@ -395,18 +395,17 @@ class SyncedModelAdmin(RecordFilesMixin, RecordSelectionMixin, DeletedMeanwhileM
 
     def prepare_page(self, rows: list[Any]) -> None:
         super().prepare_page(rows)
-        first = rows[0] if rows else None
-        views = record_panel.views_of(rows, first.page_now, getattr(first, "page_boards", None)) if first else {}
+        views = describe(rows, getattr(rows[0], "page_boards", None) if rows else None)
         for row in rows:
-            row.sync_view = views.get(row.pk)
+            row.sync_view = views[row.pk]
 
     @admin.display(description="Sync", ordering="sync_status")
-    def sync(self, record: Any) -> SafeString | str:
+    def sync(self, record: Any) -> SafeString:
         return record_panel.list_cell(record.sync_view)
 
     @admin.display(description="On Monday")
     def item(self, record: Any) -> SafeString | str:
-        return record_panel.record_item_link(record.sync_view and record.sync_view.state, record)
+        return record_panel.record_item_link(record.sync_view)
 
     updated = admin_base.time_column("updated_at", "Updated")
 
@@ -563,7 +562,7 @@ class SyncedModelAdmin(RecordFilesMixin, RecordSelectionMixin, DeletedMeanwhileM
     ) -> HttpResponse:
         """Mark in the form which fields are not in sync, and why."""
         if (record := kwargs.get("obj")) is not None:
-            record.page_view = record_panel.view_of(record)
+            record.page_view = describe_one(record)
             record_panel.mark_fields(context["adminform"].form, record, record.page_view, request.user)
             if request.method == "GET":
                 record_panel.respell(record, record.page_view)
@@ -571,17 +570,16 @@ class SyncedModelAdmin(RecordFilesMixin, RecordSelectionMixin, DeletedMeanwhileM
 
     def row_context(self, request: HttpRequest, row: SyncedModel) -> dict[str, Any]:
         record: Any = row
-        view: record_panel.RecordSyncView = record.page_view
+        view: RecordView = record.page_view
         may_change = self.has_change_permission(request, record)
         urls = self.action_urls(record)
         return super().row_context(request, record) | {
             "sync_view": view,
+            "sync_badge": record_panel.state_badge(view),
             "sync_tone": record_panel.tone_of(view),
             "sync_buttons": record_panel.buttons_of(record, view, request.user, urls, may_change=may_change),
-            "sides": record_panel.differing_sides(record, view.state, request.user),
-            "sync_item": record_panel.record_item_link(view.state, record, "Open on Monday")
-            if view.state.item_url
-            else "",
+            "sides": record_panel.differing_sides(record, view, request.user),
+            "sync_item": record_panel.record_item_link(view, "Open on Monday") if view.item_url else "",
             "activity": activity_of(record, reader=request.user, field=request.GET.get(FIELD_PARAMETER, "")),
             "sync_page": request.path,
             "sync_sent_by_name": last_manual_push(record),

@@ -30,7 +30,7 @@ from django.db.models.functions import Cast
 from django.db.models.lookups import In
 
 from sync import attention
-from sync.attention import Kind
+from sync.attention import Entry, Kind, Wording
 from sync.choices import BlockedCode, QueueStatus, RecordSyncStatus, Rule, SyncDirection, SyncStatus
 from sync.kernel import humanize
 from sync.limits import BlockedKind
@@ -299,6 +299,67 @@ class RecordView:
         return self.reason_code.state
 
     @property
+    def entries(self) -> Sequence[Entry]:
+        """Why it waits for a person, the gravest first."""
+        return self._page.entries.get(self.record.pk, ())
+
+    @property
+    def reason(self) -> str:
+        """The reason, as a sentence; the time of the next look is beside it, and what ends a stop above the page."""
+        if self.state is RecordState.ATTENTION:
+            if self.entries:
+                return self.entries[0].sentence
+            if self.reason_code is Part.CONFLICT:
+                return "What was chosen for its conflict is being applied."
+        words = humanize.without_request_id(self.words)
+        if words and self.status != RecordSyncStatus.SYNCED and words.startswith(self.stop):
+            words = self.stop or words
+        return words
+
+    @property
+    def others(self) -> Sequence[Entry]:
+        """What waits beside the reason."""
+        return self.entries[1:] if self.state is RecordState.ATTENTION else self.entries
+
+    @property
+    def stop(self) -> str:
+        """Why nothing is sent to Monday now, in one sentence; of a person's pause all that is known."""
+        return self.stop_reason if self.pause else humanize.first_sentence(self.stop_reason)
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether all attempts failed, so that nothing happens before a person acts."""
+        return self.reason_code is Part.FAILED
+
+    @property
+    def agrees(self) -> bool:
+        """Whether both sides say the same, and nothing else is to be said."""
+        return self.state is RecordState.SYNCED and not self.reason
+
+    @property
+    def has_conflict(self) -> bool:
+        return any(entry.kind is Kind.CONFLICT for entry in self.entries)
+
+    @property
+    def requests(self) -> list[str]:
+        """The ids of the requests to Monday that the reason names, for administrators."""
+        return humanize.request_ids(self.words)
+
+    @property
+    def now(self) -> datetime:
+        """The time of all that is said here."""
+        return self._page.boards.now
+
+    @property
+    def next_try_words(self) -> str:
+        """When the next look comes, in words; empty where none is planned, or the reason says until when."""
+        is_removed = any(entry.kind is Kind.REMOVED for entry in self.entries)
+        moment = self.next_try
+        if self.status != RecordSyncStatus.PENDING or moment is None or self.stop_reason or is_removed:
+            return ""
+        return "now" if moment <= self.now else humanize.relative_time(moment, self.now)
+
+    @property
     def attempts(self) -> int:
         return self._pending.attempts if self._pending else 0
 
@@ -363,14 +424,8 @@ class RecordView:
         return {mapping.key: mapping.label for mapping in self.mappings}
 
     @property
-    def without_column(self) -> dict[str, FieldMapping]:
-        """The fields that have no column on the board, or one of a type that doesn't fit, by their keys."""
-        held = self.ledger.blocked_fields
-        return {
-            mapping.key: mapping
-            for mapping in self._page.mappings
-            if held.get(mapping.key, {}).get("code") == BlockedCode.COLUMN
-        }
+    def without_column(self) -> Sequence[str]:
+        return self._page.columns[self.record.pk]
 
     @property
     def words(self) -> str:
@@ -523,8 +578,9 @@ class _Page:
     """Everything that the views of some records of one model rest on."""
 
     def __init__(self, records: Sequence[SyncedModel], boards: Overview | None = None) -> None:
-        self._boards = boards
         entity_type = records[0].entity_type()
+        self._is_overview = boards is not None
+        self.boards = boards or Overview([entity_type])
         ids = [record.pk for record in records]
         self._records = records
         self._entity_type = entity_type
@@ -548,8 +604,23 @@ class _Page:
     @cached_property
     def board(self) -> BoardAvailability:
         """How the board stands, read where something waits for it."""
-        boards = self._boards or Overview([self._entity_type])
-        return boards.shown_as(boards.of(self._entity_type))
+        return self.boards.shown_as(self.boards.of(self._entity_type))
+
+    @cached_property
+    def columns(self) -> Mapping[UUID, Sequence[str]]:
+        """The fields of each record that have no column on the board, or one that doesn't fit, by their keys."""
+        columns = {record.pk: list[str]() for record in self._records}
+        for ledger in self.ledgers.values():
+            held = ledger.blocked_fields.items()
+            columns[UUID(ledger.entity_id)] = [key for key, entry in held if entry.get("code") == BlockedCode.COLUMN]
+        return columns
+
+    @cached_property
+    def entries(self) -> Mapping[UUID, Sequence[Entry]]:
+        """Why the records wait for a person; a column that can't be used is one thing of all that wait for it."""
+        names = {record.pk: str(record) for record in self._records}
+        mappings = {(self._entity_type, mapping.key): mapping for mapping in self.mappings}
+        return attention.on_records(self._entity_type, self.columns, names, Wording(mappings))
 
     @cached_property
     def pause(self) -> QueuePause | None:
@@ -566,7 +637,7 @@ class _Page:
         is_waited_for = bool(self.jobs) or any(
             record.sync_status == RecordSyncStatus.PENDING for record in self._records
         )
-        return self._boards is not None or is_waited_for
+        return self._is_overview or is_waited_for
 
     @cached_property
     def mappings(self) -> Sequence[FieldMapping]:

@@ -20,7 +20,6 @@ from tests.admin.test_records import words_of
 from tests.support.rows import queries_of
 
 HOME = "/admin/"
-LIVE = "/admin/home/live/"
 ROWS = "/admin/home/rows/"
 CONTACTS = "/admin/npd/contact/"
 
@@ -186,25 +185,18 @@ def test_the_page_takes_at_most_fifteen_queries_with_two_thousand_rows(browser: 
     assert few <= 15
 
 
-def test_the_live_part_is_sent_again_only_where_it_is_another_one(browser: Client) -> None:
+def test_an_act_leads_back_to_home_with_or_without_a_stop(browser: Client) -> None:
     states.boards()
     states.synced("Ina", "5000")
-    first = browser.get(LIVE).content.decode()
-    [version] = re.findall(r'data-version="(\w+)"', first)
-    assert browser.get(LIVE, {"version": version}).status_code == 204
-    states.conflicting("Ann", "5001")
-    changed = browser.get(LIVE, {"version": version})
-    assert (changed.status_code, "Ann" in changed.content.decode()) == (200, True)
-    assert f"{PAUSE}?back=%2Fadmin%2F" in changed.content.decode()
+    assert f"{PAUSE}?back=%2Fadmin%2F" in html_of(browser)
     states.stop_board()
-    # An act leads back to Home, also from a part that was fetched by itself.
-    assert re.search(r'name="back"\s+value=""', browser.get(LIVE).content.decode())
+    assert re.search(r'name="back"\s+value=""', html_of(browser))
 
 
-def test_the_live_part_keeps_a_group_open_that_somebody_has_opened(browser: Client) -> None:
+def test_a_group_that_somebody_has_opened_has_its_rows_where_the_address_names_it(browser: Client) -> None:
     states.boards()
     for number in range(7):
         states.dead(f"Dead {number:02}")
     [box] = browser.get(HOME).context["boxes"]
-    assert "Dead 03" not in browser.get(LIVE).content.decode()
-    assert "Dead 03" in browser.get(LIVE, {"open": box.group.cause}).content.decode()
+    assert "Dead 03" not in html_of(browser)
+    assert "Dead 03" in browser.get(HOME, {"cause": box.group.cause}).content.decode()

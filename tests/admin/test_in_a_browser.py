@@ -97,7 +97,7 @@ def test_a_board_is_paused_and_resumed_by_the_keyboard(open_page: Any, busy: dic
     page.keyboard.type("Clean-up")
     assert not barriers(page)
     page.keyboard.press("Enter")
-    page.get_by_text("Contacts: paused.", exact=True).first.wait_for()
+    page.get_by_text("Contacts: paused by dora", exact=True).first.wait_for()
     made = QueuePause.objects.get(entity_type="contact")
     assert (made.paused_by, made.why) == ("dora", "Clean-up")
     page.get_by_role("button", name="Resume: Contacts").focus()
@@ -117,7 +117,7 @@ def test_the_first_page_brings_itself_up_to_date_and_says_what_is_new(open_page:
     page.clock.install()
     page.goto("/admin/")
     news = page.locator("#npd-live-news")
-    with page.expect_response("**/admin/home/live/**"):
+    with page.expect_response("**/admin/live/**"):
         page.clock.fast_forward(HALF_A_MINUTE)
     assert news.text_content() == ""
     states.conflicting("Ben", "5002")

@@ -123,7 +123,7 @@ def test_a_new_token_is_shown_once_and_ends_after_a_year_unless_something_else_i
     of_clerk: Client, clerk: User
 ) -> None:
     answer = of_clerk.post(f"{TOKENS}add/", {"days": "365"})
-    text = str(answer.context["token"])
+    text = str(answer.context["text"])
     assert text in unescape(answer.content.decode())
     assert "no-store" in answer.headers["Cache-Control"]
     assert not any(text in str(kept) for kept in [*of_clerk.cookies.values(), *of_clerk.session.values()])
