@@ -9,7 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from django.contrib.postgres.fields import ArrayField
-from django.db.models import Count, ForeignKey, Q
+from django.db.models import Count, ForeignKey, Q, QuerySet
 from django.urls import reverse
 from django.utils.text import capfirst
 from pghistory.core import event_models
@@ -610,21 +610,24 @@ def unsynced_changes(ids: Sequence[UUID] | None = None, *, limit: int) -> list[t
     Of these records, or of those with the newest jobs. An edit that added its record has no columns.
     """
     edits = [edit for edit in unsynced_edits(ids, limit=limit) if registry.is_registered(edit.entity_type)]
-    labels_of: dict[UUID, dict[str, str]] = {}
-    for entity_type in {edit.entity_type for edit in edits}:
-        model = registry.entity(entity_type).model
-        mappings = FieldMapping.objects.filter(link__entity_type=entity_type, direction__in=_SENT_WAYS)
-        labels = {
-            model._meta.get_field(name).attname: mapping.label  # type: ignore[union-attr]
-            for mapping in mappings.exclude(column_id="").order_by("position", "pk")
-            for name in mapping.fields
-        }
-        records = model._default_manager.filter(pk__in={edit.entity_id for edit in edits})
+    labels_of: dict[str, dict[str, str]] = {edit.entity_type: {} for edit in edits}
+    if not edits:
+        return []
+    mappings = FieldMapping.objects.filter(link__entity_type__in=labels_of, direction__in=_SENT_WAYS)
+    for mapping in mappings.exclude(column_id="").select_related("link").order_by("position", "pk"):
+        model = registry.entity(mapping.link.entity_type).model
+        columns = [model._meta.get_field(name).attname for name in mapping.fields]  # type: ignore[union-attr]
+        labels_of[mapping.link.entity_type] |= dict.fromkeys(columns, mapping.label)
+    keys = {edit.entity_id for edit in edits}
+    sent_records: list[QuerySet[Any, UUID]] = []
+    for entity_type in labels_of:
+        records = registry.entity(entity_type).model._default_manager.filter(pk__in=keys).order_by()
         records = records.filter(sync_direction__in=_SENT_WAYS).exclude(sync_status=RecordSyncStatus.DISABLED)
-        labels_of |= dict.fromkeys(records.values_list("pk", flat=True), labels)
+        sent_records.append(records.values_list("pk", flat=True))
+    sent_keys = set(sent_records[0].union(*sent_records[1:], all=True))
     changes = []
     for edit in edits:
-        labels = labels_of.get(edit.entity_id, {})
+        labels = labels_of[edit.entity_type] if edit.entity_id in sent_keys else {}
         sent = {name: label for name, label in labels.items() if name in edit.columns}
         if sent or (labels and not edit.columns):
             changes.append((edit, sent))

@@ -14,7 +14,7 @@ from uuid import UUID
 from django.contrib import admin, messages
 from django.contrib.admin.widgets import AutocompleteSelect
 from django.core.exceptions import ValidationError
-from django.db.models import BooleanField, DateTimeField, Model, QuerySet, Value
+from django.db.models import DateTimeField, Model, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
@@ -31,7 +31,7 @@ from unfold.utils import parse_datetime_str
 from unfold.views import ChangeList
 
 from sync import registry
-from sync.clock import sync_now
+from sync.clock import SyncNow
 from sync.kernel import humanize
 from sync.kernel.humanize import DASH, icon, relative_time, request_ids, without_request_id
 from sync.models import SyncedModel, Tombstone
@@ -70,7 +70,7 @@ def describe(record: SyncedModel) -> str:
 def time_column(name: str, description: str, ordering: str = "") -> Any:
     @admin.display(description=description, ordering=ordering or name)
     def column(model_admin: Any, row: Any) -> SafeString | str:
-        return time_tag(getattr(row, name), page_now(row))
+        return time_tag(getattr(row, name), row.page_now)
 
     return column
 
@@ -216,7 +216,7 @@ class PageChangeList(ChangeList):
         self.result_list = rows
         self.empty_words, self.empty_doors = ("", []) if rows else self.model_admin.empty_list(request)
         self.annotate_rows(rows)
-        self.model_admin.prepare_page(rows)
+        self.model_admin.prepare_page(request, rows)
 
     def annotate_rows(self, rows: list[Any]) -> None:
         """Put on the rows what the list itself knows already; of most lists, nothing."""
@@ -275,11 +275,13 @@ class PageAdmin(ModelAdmin):
         """Return what the page of a row shows beyond its fields; of most lists, nothing."""
         return {}
 
-    def prepare_page(self, rows: list[Any]) -> None:
-        """Put the database's present time on every row that has none yet; one query a page."""
-        now = sync_now() if any(not hasattr(row, "page_now") for row in rows) else None
-        for row in rows:
-            row.page_now = getattr(row, "page_now", now)
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        """Return the rows, each with the database's present time."""
+        rows: QuerySet[Any] = super().get_queryset(request).annotate(page_now=SyncNow())
+        return rows
+
+    def prepare_page(self, request: HttpRequest, rows: list[Any]) -> None:
+        """Put on the rows of a page what their cells show; of most lists, nothing."""
 
 
 class ReadOnlyAdmin(PageAdmin):
@@ -305,7 +307,7 @@ class ReadOnlyAdmin(PageAdmin):
         """Return the row of a page, which carries what the rows of the list do."""
         row = super().get_object(request, object_id, from_field)
         if row is not None:
-            self.prepare_page([row])
+            self.prepare_page(request, [row])
         return row
 
     def get_fields(self, request: HttpRequest, obj: Model | None = None) -> list[str]:
@@ -409,30 +411,22 @@ class DeletedName(str):
         return name
 
 
-def names_of_rows(rows: Sequence[Any]) -> dict[RecordKey, str]:
+def names_of_rows(rows: Sequence[Any], reader: Any) -> dict[RecordKey, str]:
     """Return the names of these rows' records; those of deleted records lead to their pages, for who may open these."""
     keys = {(row.entity_type, _uuid(row.entity_id)) for row in rows}
     names = registry.record_names(keys)
     gone = {(kind, key) for kind, key in keys if key is not None and (kind, key) not in names}
     tombstones = tombstones_of({kind for kind, _key in gone}, [key for _kind, key in gone])
-    is_link = bool(rows) and getattr(rows[0], "page_opens_deleted", False)
+    is_link = reader.has_perm("sync.view_tombstone")
     return names | {(row.entity_type, row.entity_id): DeletedName.of(row, is_link=is_link) for row in tombstones}
 
 
 class RecordLinkMixin(PageAdmin):
-    """Adds a column with a link to the record of each row; names are fetched once a page.
+    """Adds a column with a link to the record of each row; names are fetched once a page."""
 
-    Each row knows, as `page_opens_deleted`, whether its reader may open deleted records.
-    """
-
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        opens = Value(request.user.has_perm("sync.view_tombstone"), BooleanField())
-        rows: QuerySet[Any] = super().get_queryset(request).annotate(page_opens_deleted=opens)
-        return rows
-
-    def prepare_page(self, rows: list[Any]) -> None:
-        super().prepare_page(rows)
-        names = names_of_rows(rows)
+    def prepare_page(self, request: HttpRequest, rows: list[Any]) -> None:
+        super().prepare_page(request, rows)
+        names = names_of_rows(rows, request.user)
         for row in rows:
             row.page_names = names
 
@@ -468,11 +462,6 @@ def _uuid(value: Any) -> UUID | None:
         return UUID(str(value))
     except ValueError:
         return None
-
-
-def page_now(row: Any) -> datetime:
-    """Return the time that was put on the row with its page, else ask for it."""
-    return getattr(row, "page_now", None) or sync_now()
 
 
 # Filters that several of the engine's lists share.
@@ -549,42 +538,15 @@ class Badge:
     words: str
 
 
-@dataclass(frozen=True)
-class BoardStatus:
-    """What is known of a board at one moment, and how that is said."""
-
-    spec: EntitySpec
-    availability: BoardAvailability
-    overview: Overview
-
-    @property
-    def title(self) -> str:
-        return self.spec.board_title
-
-    @property
-    def slowed_until(self) -> str:
-        """Until when the quota makes it wait, where that is long; empty where it doesn't."""
-        until = self.overview.slowed_until(self.availability)
-        return humanize.due_time(until, self.overview.now) if until else ""
-
-    @property
-    def badge(self) -> Badge:
-        """Which of the four states of a board it is in."""
-        board = self.availability
-        if not board.has_board:
-            return Badge("off", "link_off", "Not set up")
-        if board.is_paused:
-            return Badge("warn", "pause_circle", "Paused")
-        if board.is_stopped:
-            return Badge("bad", "block", "Stopped")
-        return Badge("ok", "check_circle", "Syncing")
-
-    @property
-    def reason(self) -> str:
-        """Why it stands still; who paused it, and since when, stands above all pages, with the button that resumes."""
-        if not self.availability.has_board:
-            return "Choose its board under Boards, Set up."
-        return "" if self.availability.is_paused else humanize.without_request_id(self.availability.detail)
+def board_badge(board: BoardAvailability) -> Badge:
+    """Return which of the four states of a board it is in."""
+    if not board.has_board:
+        return Badge("off", "link_off", "Not set up")
+    if board.is_paused:
+        return Badge("warn", "pause_circle", "Paused")
+    if board.is_stopped:
+        return Badge("bad", "block", "Stopped")
+    return Badge("ok", "check_circle", "Syncing")
 
 
 def records_url(spec: EntitySpec, health: str = "") -> str:

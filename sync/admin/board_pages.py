@@ -18,7 +18,7 @@ from unfold.admin import TabularInline
 
 from sync import registry
 from sync.admin import admin_base
-from sync.admin.admin_base import BoardStatus, PageAdmin, own_address, plain_column
+from sync.admin.admin_base import PageAdmin, board_badge, own_address, plain_column
 from sync.admin.concurrent_edits import ConcurrentForm
 from sync.admin.confirmed_action import run_action
 from sync.admin.queue_pages import pause_url
@@ -209,14 +209,14 @@ class BoardLinkAdmin(SetupWizardMixin, PageAdmin):
         types = [spec.entity_type for spec in registry.entities()]
         return super().get_queryset(request).filter(entity_type__in=types).prefetch_related("mappings")
 
-    def prepare_page(self, rows: list[Any]) -> None:
+    def prepare_page(self, request: HttpRequest, rows: list[Any]) -> None:
         """Put on the boards how they are now and how many items they have, read for all of them at once."""
-        super().prepare_page(rows)
+        super().prepare_page(request, rows)
         now = availability.overview()
         waiting = UnmatchedItem.objects.filter(ignored_at=None).order_by().values_list("entity_type")
         unmatched = dict(waiting.annotate(Count("id")))
         for link in rows:
-            link.page_board = BoardStatus(registry.entity(link.entity_type), now.by_type[link.entity_type], now)
+            link.page_board = now.by_type[link.entity_type]
             link.page_linked = registry.linked_records(link.entity_type).order_by().count()
             link.page_unmatched = unmatched.get(link.entity_type, 0)
 
@@ -225,8 +225,8 @@ class BoardLinkAdmin(SetupWizardMixin, PageAdmin):
     ) -> HttpResponse:
         """Call the page what its board is called, and say above it what is wrong with its columns."""
         if link := kwargs.get("obj"):
-            self.prepare_page([link])
-            board = link.page_board.availability
+            self.prepare_page(request, [link])
+            board = link.page_board
             # A pause is ended by its banner.
             runs = board.has_board and not board.is_paused
             context |= {
@@ -278,15 +278,15 @@ class BoardLinkAdmin(SetupWizardMixin, PageAdmin):
 
     @admin.display(description="State")
     def state(self, link: Any) -> SafeString:
-        badge = link.page_board.badge
-        reason = humanize.without_request_id(link.page_board.availability.detail)
+        badge = board_badge(link.page_board)
+        reason = humanize.without_request_id(link.page_board.detail)
         state = admin_base.badge(badge.kind, badge.icon, badge.words)
         return format_html('{}<span class="npd-why">{}</span>', state, reason)
 
     @admin.display(description="What to do")
     def todo(self, link: Any) -> SafeString | None:
         """Return what needs somebody, each with the page on which it is done."""
-        if not link.page_board.availability.has_board:
+        if not link.page_board.has_board:
             return _link(reverse("admin:sync_wizard_boards"), "Set it up")
         mappings = link.mappings.all()
         blocked = [m for m in mappings if m.problem and m.direction != SyncDirection.NONE]

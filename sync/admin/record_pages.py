@@ -218,10 +218,6 @@ class RecordChangeList(PageChangeList):
         for row in self.result_list:
             record_panel.respell(row, row.sync_view)
 
-    def annotate_rows(self, rows: list[Any]) -> None:
-        for row in rows:
-            row.page_boards = self.boards
-
     @cached_property
     def _state(self) -> str:
         """The state, or the part of one, by which the list is filtered; empty for all records."""
@@ -393,9 +389,9 @@ class SyncedModelAdmin(RecordFilesMixin, RecordSelectionMixin, DeletedMeanwhileM
 
     # --- the list ---
 
-    def prepare_page(self, rows: list[Any]) -> None:
-        super().prepare_page(rows)
-        views = describe(rows, getattr(rows[0], "page_boards", None) if rows else None)
+    def prepare_page(self, request: HttpRequest, rows: list[Any]) -> None:
+        super().prepare_page(request, rows)
+        views = describe(rows, overview_of(request))
         for row in rows:
             row.sync_view = views[row.pk]
 
@@ -632,7 +628,7 @@ class SyncedModelAdmin(RecordFilesMixin, RecordSelectionMixin, DeletedMeanwhileM
             own = {field.name: field for field in self.opts.fields}
             fields = [own[name] for name in self.get_list_display(request) if name in own]
             shown = list(records[:MAX_ROWS_SHOWN])
-            self.prepare_page(shown)
+            self.prepare_page(request, shown)
             for record in shown:
                 record_panel.respell(record, record.sync_view)
             rows = [[_field_value(field, record) for field in fields] for record in shown]

@@ -124,9 +124,9 @@ class UnmatchedItemAdmin(ReadOnlyAdmin):
     def get_list_display(self, request: HttpRequest) -> list[str]:
         return [*self.list_display, *(["link_door"] if may_link(request) else [])]
 
-    def prepare_page(self, rows: list[Any]) -> None:
+    def prepare_page(self, request: HttpRequest, rows: list[Any]) -> None:
         """Put on the rows what their cells show: their boards, and what is asked for and not done."""
-        super().prepare_page(rows)
+        super().prepare_page(request, rows)
         jobs = unmatched_items.open_requests(row.item_id for row in rows)
         links = {entity_type: link_of(entity_type) for entity_type in {row.entity_type for row in rows}}
         for row in rows:

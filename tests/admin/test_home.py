@@ -41,7 +41,7 @@ def state_of(client: Client) -> str:
 
 
 def figures_of(client: Client, board: str = "Contacts") -> dict[str, int]:
-    lines = {line.status.title: line for line in client.get(HOME).context["boards"]}
+    lines = {line.title: line for line in client.get(HOME).context["boards"]}
     return {label: number for label, number, _url in lines[board].figures}
 
 
