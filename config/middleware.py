@@ -121,7 +121,7 @@ class ImpossibleValueMiddleware(MiddlewareMixin):
         is_filter = isinstance(exception, ValueError) and request.method == "GET" and bool(request.GET)
         if not is_filter and not isinstance(exception, IMPOSSIBLE):
             return None
-        log.warning("a value is not possible", exc_info=exception)
+        log.warning("a value is not possible", error=str(exception))
         return bad_request(request)
 
 

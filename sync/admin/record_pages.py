@@ -19,7 +19,7 @@ from django.db.models import CharField, DateTimeField, EmailField, Model, QueryS
 from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
-from django.utils.html import format_html, format_html_join
+from django.utils.html import format_html_join
 from django.utils.safestring import SafeString
 from django.utils.text import capfirst
 from django.views.decorators.http import require_POST
@@ -613,9 +613,9 @@ class SyncedModelAdmin(RecordFilesMixin, RecordSelectionMixin, DeletedMeanwhileM
 
     def _say_what_follows(self, request: HttpRequest, follows: Any, *links: SafeString | str) -> None:
         approvals = approvals_link(request.user) if follows.waits else ""
-        shown = format_html_join(" ", "{}", ((link,) for link in (approvals, *links) if link))
-        if follows.sentence or shown:
-            self.message_user(request, format_html("{} {}", follows.sentence, shown), messages.SUCCESS)
+        said = [part for part in (follows.sentence, approvals, *links) if part]
+        if said:
+            self.message_user(request, format_html_join(" ", "{}", ((part,) for part in said)), messages.SUCCESS)
 
     def response_action(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:
         """Tell the page that asks before a deletion what becomes of the items, and of open conflicts."""
