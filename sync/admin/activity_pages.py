@@ -53,10 +53,10 @@ from sync.admin.admin_base import (
     ReadOnlyAdmin,
     RecordLinkMixin,
     RecordSearchMixin,
+    link_to,
     own_address,
     plain_column,
     record_ids_by_name,
-    record_link,
 )
 from sync.admin.confirmed_action import (
     MAX_ROWS_SHOWN,
@@ -206,9 +206,10 @@ def _goes_back(step: UndoStep) -> tuple[object, ...]:
 def _step_table(steps: Sequence[UndoStep], heads: Sequence[str], cells: Any, title: str = "") -> RecordTable:
     rows = []
     for step in steps[:MAX_ROWS_SHOWN]:
-        about = (step.decision.entity_type, step.decision.entity_id)
-        name = record_link(*about, {about: step.name}) if step.record and step.decision.entity_id else step.name  # type: ignore[dict-item]
-        rows.append((name, *cells(step)))
+        url = ""
+        if step.record and step.decision.entity_id:
+            url = registry.record_url(step.decision.entity_type, step.decision.entity_id)
+        rows.append((link_to(url, step.name), *cells(step)))
     return RecordTable(heads, rows, len(steps), title)
 
 
@@ -440,7 +441,7 @@ def deleted_records_link(user: Any, label: str = "See the deleted records", quer
     """Return a link to where deleted records are restored; empty for who may not see them."""
     if not user.has_perm("sync.view_tombstone"):
         return ""
-    return format_html('<a class="npd-link" href="{}{}">{}</a>', reverse(DELETED), query, label)
+    return link_to(f"{reverse(DELETED)}{query}", label)
 
 
 def restore_link(request: HttpRequest, entity_type: str, keys: Sequence[Any]) -> SafeString | str:
@@ -452,7 +453,7 @@ def restore_link(request: HttpRequest, entity_type: str, keys: Sequence[Any]) ->
     rows = Tombstone.objects.filter(entity_type=entity_type, entity_id__in=keys).order_by("pk")
     named = ",".join(str(key) for key in rows.values_list("pk", flat=True))
     url = reverse("admin:sync_tombstone_restore", args=[named]) if named else ""
-    return format_html('<a class="npd-link" href="{}?next={}">Undo…</a>', url, request.path) if url else ""
+    return link_to(f"{url}?{urlencode({'next': request.path})}", "Undo…") if url else ""
 
 
 class RestoredItem(TextChoices):

@@ -34,7 +34,7 @@ from sync import registry
 from sync.clock import SyncNow
 from sync.kernel import humanize
 from sync.kernel.humanize import DASH, icon, relative_time, request_ids, without_request_id
-from sync.models import SyncedModel, Tombstone
+from sync.models import SyncedModel
 from sync.records import availability
 from sync.records.availability import BoardAvailability, Overview
 from sync.records.tombstones import tombstone_name, tombstones_of
@@ -42,7 +42,7 @@ from sync.registry import EntitySpec, page_url, record_url, type_label
 from sync.state import record_view
 
 if TYPE_CHECKING:
-    from sync.registry import RecordKey
+    pass
 
 
 def time_tag(moment: datetime | None, now: datetime) -> SafeString | str:
@@ -121,6 +121,11 @@ def external_link(url: str, text: str, label: str) -> SafeString:
         text,
         icon("open_in_new"),
     )
+
+
+def link_to(url: str, text: Any) -> SafeString | str:
+    """Return a link to a page of the admin; without an address the text alone."""
+    return format_html('<a class="npd-link" href="{}">{}</a>', url, text) if url else str(text)
 
 
 def own_address(request: HttpRequest, *addresses: str | None) -> str:
@@ -380,68 +385,49 @@ def record_ids_by_name(term: str) -> list[UUID]:
     return list(queries[0].union(*queries[1:], all=True)) if queries else []
 
 
-def record_link(entity_type: str, entity_id: UUID | None, names: dict[RecordKey, str]) -> SafeString | str:
-    """Return a link to the record under its name; a record that was deleted is said so."""
-    if entity_id is None:
-        return humanize.DASH
-    name = names.get((entity_type, entity_id))
-    if name is None or isinstance(name, DeletedName):
-        called = type_label(entity_type) if name is None else name.called
-        url = "" if name is None else name.url
-        gone = badge("off", "delete", "Deleted")
-        shown = format_html('<a class="npd-link" href="{}">{}</a>', url, called) if url else called
-        return format_html("{} {}", shown, gone)
-    url = record_url(entity_type, entity_id)
-    return format_html('<a class="npd-link" href="{}">{}</a>', url, name) if url else name
-
-
-class DeletedName(str):
-    """What a deleted record was called, and that it is; `url` is where it can be restored, for who may see that."""
-
-    __slots__ = ("called", "url")
-    called: str
-    url: str
-
-    @classmethod
-    def of(cls, tombstone: Tombstone, *, is_link: bool) -> DeletedName:
-        called = tombstone_name(tombstone) or type_label(tombstone.entity_type)
-        name = cls(f"{called}, deleted")
-        name.called = called
-        name.url = reverse("admin:sync_tombstone_change", args=[tombstone.pk]) if is_link and tombstone.pk else ""
-        return name
-
-
-def names_of_rows(rows: Sequence[Any], reader: Any) -> dict[RecordKey, str]:
-    """Return the names of these rows' records; those of deleted records lead to their pages, for who may open these."""
-    keys = {(row.entity_type, _uuid(row.entity_id)) for row in rows}
-    names = registry.record_names(keys)
-    gone = {(kind, key) for kind, key in keys if key is not None and (kind, key) not in names}
-    tombstones = tombstones_of({kind for kind, _key in gone}, [key for _kind, key in gone])
-    is_link = reader.has_perm("sync.view_tombstone")
-    return names | {(row.entity_type, row.entity_id): DeletedName.of(row, is_link=is_link) for row in tombstones}
-
-
 class RecordLinkMixin(PageAdmin):
-    """Adds a column with a link to the record of each row; names are fetched once a page."""
+    """Adds a column with a link to the record of each row; names are fetched once a page.
+
+    Deleted records lead to where they can be restored, for who may see that.
+    """
 
     def prepare_page(self, request: HttpRequest, rows: list[Any]) -> None:
         super().prepare_page(request, rows)
-        names = names_of_rows(rows, request.user)
+        keys = {(row.entity_type, _uuid(row.entity_id)) for row in rows}
+        names = registry.record_names(keys)
+        gone = {(kind, key) for kind, key in keys if key is not None and (kind, key) not in names}
+        tombstones = {
+            (stone.entity_type, stone.entity_id): stone
+            for stone in tombstones_of({kind for kind, _key in gone}, [key for _kind, key in gone])
+        }
+        opens_deleted = request.user.has_perm("sync.view_tombstone")
         for row in rows:
-            row.page_names = names
+            about = (row.entity_type, _uuid(row.entity_id))
+            row.page_is_gone = about not in names
+            if not row.page_is_gone:
+                row.page_record = names[about]
+                row.page_record_url = record_url(*about)
+                continue
+            stone = tombstones.get(about)
+            row.page_record = (tombstone_name(stone) if stone else "") or type_label(row.entity_type)
+            is_link = opens_deleted and stone is not None and stone.pk is not None
+            row.page_record_url = reverse("admin:sync_tombstone_change", args=[stone.pk]) if stone and is_link else ""
 
     def row_context(self, request: HttpRequest, row: Any) -> dict[str, Any]:
         """Call the row's page by its record, of which the row itself knows the id alone."""
         return super().row_context(request, row) | {"page_name": self.record_name(row)}
 
     def record_name(self, row: Any) -> str:
-        if (key := _uuid(row.entity_id)) is None:
+        if _uuid(row.entity_id) is None:
             return str(row)
-        return str(row.page_names.get((row.entity_type, key), f"{type_label(row.entity_type)}, deleted"))
+        return f"{row.page_record}, deleted" if row.page_is_gone else row.page_record
 
     @admin.display(description="Record")
     def record(self, row: Any) -> SafeString | str:
-        return record_link(row.entity_type, _uuid(row.entity_id), row.page_names)
+        if _uuid(row.entity_id) is None:
+            return DASH
+        shown = link_to(row.page_record_url, row.page_record)
+        return format_html("{} {}", shown, badge("off", "delete", "Deleted")) if row.page_is_gone else shown
 
     kind_of_record = type_column()
 

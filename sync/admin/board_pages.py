@@ -18,7 +18,7 @@ from unfold.admin import TabularInline
 
 from sync import registry
 from sync.admin import admin_base
-from sync.admin.admin_base import PageAdmin, board_badge, own_address, plain_column
+from sync.admin.admin_base import PageAdmin, board_badge, link_to, own_address, plain_column
 from sync.admin.concurrent_edits import ConcurrentForm
 from sync.admin.confirmed_action import run_action
 from sync.admin.queue_pages import pause_url
@@ -100,10 +100,6 @@ _POLICY_HELP = {
     ),
 }
 """What a person chooses of a board link, with the words below the field."""
-
-
-def _link(url: str, text: str) -> SafeString:
-    return format_html('<a class="npd-link" href="{}">{}</a>', url, text)
 
 
 def _board_url(link: BoardLink) -> str:
@@ -287,7 +283,7 @@ class BoardLinkAdmin(SetupWizardMixin, PageAdmin):
     def todo(self, link: Any) -> SafeString | None:
         """Return what needs somebody, each with the page on which it is done."""
         if not link.page_board.has_board:
-            return _link(reverse("admin:sync_wizard_boards"), "Set it up")
+            return link_to(reverse("admin:sync_wizard_boards"), "Set it up")
         mappings = link.mappings.all()
         blocked = [m for m in mappings if m.problem and m.direction != SyncDirection.NONE]
         name = self.name(link)
@@ -295,10 +291,10 @@ class BoardLinkAdmin(SetupWizardMixin, PageAdmin):
         for about, message, _why in detect.board_problems(link, name, blocked):
             text = message.removeprefix(f"{name}: ")
             url = reverse("admin:index") if about == "field" else _board_url(link)
-            links.append(_link(url, text[:1].upper() + text[1:]))
+            links.append(link_to(url, text[:1].upper() + text[1:]))
         if link.page_unmatched:
             url = f"{reverse('admin:sync_unmatcheditem_changelist')}?entity_type={link.entity_type}"
-            links.append(_link(url, humanize.count_with_noun(link.page_unmatched, "unmatched item")))
+            links.append(link_to(url, humanize.count_with_noun(link.page_unmatched, "unmatched item")))
         return format_html_join(mark_safe("<br>"), "{}", ((shown,) for shown in links)) or None
 
     synced = admin_base.time_column("last_pass_at", "Last checked")

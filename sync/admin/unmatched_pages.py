@@ -164,7 +164,7 @@ class UnmatchedItemAdmin(ReadOnlyAdmin):
     def ignore(self, request: HttpRequest, queryset: QuerySet[UnmatchedItem]) -> None:
         """Leave items alone; the list of these undoes it."""
         keys, sentence = ignore_items(request, queryset)
-        undo = format_html('<a class="npd-link" href="{}?show={}">List them again</a>', _list_url(), IGNORED)
+        undo = admin_base.link_to(f"{_list_url()}?show={IGNORED}", "List them again")
         self._say(request, len(keys), format_html("{} {}", sentence, undo))
 
     @admin.action(description="List again", permissions=["ignore"])
