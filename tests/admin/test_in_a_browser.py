@@ -83,9 +83,6 @@ def test_a_records_sync_is_turned_off_and_on_by_the_keyboard(open_page: Any, wor
     assert not errors
 
 
-# The queue
-
-
 # Health
 
 
