@@ -89,8 +89,6 @@ class UserForm(OneAddressEach, UserChangeForm):
 class AdministratorsMixin:
     """For administrators alone, whatever permissions somebody has: by these pages one becomes one of them."""
 
-    delete_selected_confirmation_template = "admin/delete_confirmation.html"
-
     def has_administrator_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return bool(getattr(request.user, "is_superuser", False))
 
@@ -110,6 +108,7 @@ class UserAdmin(AdministratorsMixin, DjangoUserAdmin, ModelAdmin):  # type: igno
     form = UserForm
     add_form = NewUserForm
     change_password_form = AdminPasswordChangeForm
+    delete_selected_confirmation_template = "admin/delete_confirmation.html"
     actions_detail = ("send_link", "remove_second_factor")
     list_display = ("username", "email", "full_name", "may", "is_active")
     list_filter = ("is_superuser", "is_active", "groups")
@@ -199,7 +198,8 @@ class UserAdmin(AdministratorsMixin, DjangoUserAdmin, ModelAdmin):  # type: igno
             "Give them this link yourself, in a message that nobody else reads. It can't be shown again, and works "
             "once, within seven days."
         )
-        context = {"problem": problem, "before": words, "text": link, "back": back, "back_label": "Back to the user"}
+        context: dict[str, Any] = {"problem": problem, "before": words, "text": link}
+        context |= {"back": back, "back_label": "Back to the user"}
         answer = own_page(self, request, "npd/shown_once.html", f"A link for {user}", **context)
         answer.headers["Cache-Control"] = "no-store"
         return answer
@@ -259,6 +259,7 @@ class UserAdmin(AdministratorsMixin, DjangoUserAdmin, ModelAdmin):  # type: igno
 
 @admin.register(Group)
 class GroupAdmin(AdministratorsMixin, DjangoGroupAdmin, ModelAdmin):
+    delete_selected_confirmation_template = "admin/delete_confirmation.html"
     filter_horizontal = ()
 
 

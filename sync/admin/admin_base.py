@@ -402,7 +402,7 @@ class RecordLinkMixin(PageAdmin):
         }
         opens_deleted = request.user.has_perm("sync.view_tombstone")
         for row in rows:
-            about = (row.entity_type, _uuid(row.entity_id))
+            about: Any = (row.entity_type, _uuid(row.entity_id))
             row.page_is_gone = about not in names
             if not row.page_is_gone:
                 row.page_record = names[about]

@@ -280,7 +280,7 @@ class BoardLinkAdmin(SetupWizardMixin, PageAdmin):
         return format_html('{}<span class="npd-why">{}</span>', state, reason)
 
     @admin.display(description="What to do")
-    def todo(self, link: Any) -> SafeString | None:
+    def todo(self, link: Any) -> SafeString | str | None:
         """Return what needs somebody, each with the page on which it is done."""
         if not link.page_board.has_board:
             return link_to(reverse("admin:sync_wizard_boards"), "Set it up")

@@ -111,7 +111,7 @@ class ApiTokenAdmin(ReadOnlyAdmin):
     def response_add(self, request: HttpRequest, obj: ApiToken, *args: Any, **kwargs: Any) -> HttpResponse:
         """Show the text: no message, cookie or cache keeps it."""
         text: str = request.token_text  # type: ignore[attr-defined]
-        context = {
+        context: dict[str, Any] = {
             "before": "This is the token. Copy it now: it can't be shown again.",
             "text": text,
             "after": (
