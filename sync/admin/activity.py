@@ -333,7 +333,11 @@ def lines_of(
         icon, icon_label = mark_of(row)
         label = labels.get((row.entity_type, row.key), row.key.replace("_", " ").capitalize())
         before, after = values_of(row)
-        is_move = bool(row.key) and not row.is_refill and (row.kind == _RESOLVED or _has_values(row))
+        is_move = (
+            bool(row.key)
+            and not row.is_refill
+            and (row.kind == _RESOLVED or bool({"before", "after"} & row.values.keys()))
+        )
         sentence = humanize.without_request_id(row.sentence)
         if deletion := row.cause.get("deletion"):
             sentence = f"{deletion} {sentence}"
@@ -362,10 +366,6 @@ def lines_of(
         )
 
 
-def _has_values(row: Decision) -> bool:
-    return not {"before", "after"}.isdisjoint(row.values)
-
-
 def values_of(row: Decision) -> tuple[str, str]:
     """Return the value before and after; of a resolution what it has overwritten, of one side or both."""
     if row.kind != _RESOLVED:
@@ -384,22 +384,11 @@ def field_labels() -> dict[tuple[str, str], str]:
 # The activity of one record: its decisions, and those edits in NPD that no decision tells.
 
 
-@dataclass(frozen=True)
-class Activity:
-    """What a record's page shows of its activity: the newest acts, and the fields by which they are chosen."""
+def activity_of(record: SyncedModel, *, reader: Any, field: str = "") -> dict[str, Any]:
+    """Return what a record's page shows of its activity: the newest acts, and the fields by which they are chosen.
 
-    acts: Sequence[Act]
-    fields: Mapping[str, str]
-    chosen: str  # the key of the field whose changes alone are shown; empty for all
-    all_url: str
-
-    @property
-    def chosen_label(self) -> str:
-        return self.fields.get(self.chosen, "")
-
-
-def activity_of(record: SyncedModel, *, reader: Any, field: str = "") -> Activity:
-    """Return the newest things that happened to a record, or to one of its fields, as this reader may know them."""
+    Where `field` is one of these, the acts are those on it alone. All of it as this reader may know it.
+    """
     keys, labels = _names_of_fields(record)
     chosen = field if field in labels else ""
     # What is folded into no other record's entry is told by another of this one: a choice by what came of it.
@@ -422,12 +411,13 @@ def activity_of(record: SyncedModel, *, reader: Any, field: str = "") -> Activit
             changes["batch_url"] = batch_undo_url(row.batch_id)
         lines.append(replace(line, **changes))
     opens = reader.has_perm("sync.view_decision")
-    return Activity(
-        acts=acts_of(lines, list(labels.values()), offers)[:MOST_LINES],
-        fields=labels,
-        chosen=chosen,
-        all_url=f"{reverse('admin:sync_decision_changelist')}?q={record.pk}" if opens else "",
-    )
+    return {
+        "acts": acts_of(lines, list(labels.values()), offers)[:MOST_LINES],
+        "fields": labels,
+        "chosen": chosen,
+        "chosen_label": labels.get(chosen, ""),
+        "all_url": f"{reverse('admin:sync_decision_changelist')}?q={record.pk}" if opens else "",
+    }
 
 
 def _names_of_fields(record: SyncedModel) -> tuple[dict[str, str], dict[str, str]]:
@@ -453,7 +443,12 @@ class _Edits:
     ) -> None:
         self._keys = keys
         self._chosen = chosen
-        self._fields = [column for column in _own_columns(record) if not chosen or keys.get(column.name) == chosen]
+        columns = [column for column in record._meta.concrete_fields if not column.primary_key]
+        self._fields: list[Any] = [
+            column
+            for column in columns
+            if column.name not in record.BOOKKEEPING and (not chosen or keys.get(column.name) == chosen)
+        ]
         # One more than is shown: what the oldest of them changed, only the one before it tells.
         events = _events(record, MOST_EVENTS if chosen else MOST_LINES + 1)
         pairs = list(zip(events, [*events[1:], None], strict=False))
@@ -520,11 +515,6 @@ class _Edits:
 
     def _changed(self, event: Any, before: Any) -> list[Any]:
         return [column for column in self._fields if getattr(event, column.attname) != getattr(before, column.attname)]
-
-
-def _own_columns(record: SyncedModel) -> list[Any]:
-    columns = record._meta.concrete_fields
-    return [column for column in columns if column.name not in record.BOOKKEEPING and not column.primary_key]
 
 
 def _events(record: SyncedModel, limit: int) -> list[Any]:

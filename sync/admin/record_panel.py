@@ -144,23 +144,18 @@ def differing_sides(record: SyncedModel, view: RecordView, reader: Any) -> list[
     if not record.monday_id:
         return []
     has_form = registry.may_act(reader, "change", record.entity_type())
-    return [
-        {
-            "field": side,
-            "badge": admin_base.badge(*FIELD_BADGES[side.reason_code]),
-            # What keeps a field from being in sync is explained once: below it in the form, for who has one.
-            "detail": "" if has_form and side.reason_code in _MARKED else humanize.without_request_id(side.detail),
-            "has_no_column": side.key in view.without_column,
-        }
-        for side in view.fields
-        if side.reason_code in _MARKED or _is_shown_different(side)
-    ]
-
-
-def _is_shown_different(side: FieldView) -> bool:
-    if side.reason_code not in FIELD_BADGES or side.local == side.remote:
-        return False
-    return side.reason_code is not FieldReason.IN_SYNC or bool(side.detail)
+    sides = []
+    for side in view.fields:
+        is_marked = side.reason_code in _MARKED
+        differs = side.reason_code in FIELD_BADGES and side.local != side.remote
+        if not is_marked and not (differs and (side.reason_code is not FieldReason.IN_SYNC or side.detail)):
+            continue
+        # What keeps a field from being in sync is explained once: below it in the form, for who has one.
+        detail = "" if has_form and is_marked else humanize.without_request_id(side.detail)
+        badge = admin_base.badge(*FIELD_BADGES[side.reason_code])
+        has_no_column = side.key in view.without_column
+        sides.append({"field": side, "badge": badge, "detail": detail, "has_no_column": has_no_column})
+    return sides
 
 
 # What a person may do about a record: one button, and a menu of the others.

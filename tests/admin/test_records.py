@@ -240,7 +240,7 @@ def test_form_table_of_both_sides_activity_and_list_spell_a_value_alike(browser:
     assert {name: form[name].value() for name in SHOWN} == SHOWN
     sides = {side["field"].key: side["field"].local for side in context["sides"]}
     assert {name: sides[name] for name in SHOWN} == SHOWN
-    lines = {line.label: line.after for act in context["activity"].acts for line in act.lines if line.label}
+    lines = {line.label: line.after for act in context["activity"]["acts"] for line in act.lines if line.label}
     assert {name: lines[name.capitalize()] for name in SHOWN} == SHOWN
     [row] = [one for one in browser.get(LIST).context["cl"].result_list if one.pk == record.pk]
     assert {name: getattr(row, name) for name in SHOWN} == SHOWN
