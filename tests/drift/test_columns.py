@@ -126,12 +126,6 @@ def without_role() -> list[FieldMapping]:
     return check_columns(link, Board("1", "Contacts", "active", {}, tuple(columns)))
 
 
-def test_a_field_that_is_not_synced_needs_no_column(mapped: Client) -> None:
-    assert [one.key for one in without_role()] == ["role_title"]
-    FieldMapping.objects.filter(key="role_title").update(direction="none")
-    assert without_role() == []
-
-
 def test_records_without_sync_hold_nothing(mapped: Client) -> None:
     contacts = [states.synced(name, name) for name in ("On", "Off", "Still")]
     Contact.objects.filter(name="Off").update(sync_enabled=False)
