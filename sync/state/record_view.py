@@ -429,7 +429,10 @@ class RecordView:
 
     @property
     def words(self) -> str:
-        """The first reason that fits, as a sentence; of a record in sync only what of it may differ."""
+        """The first reason that fits, as a sentence; of a record in sync only what of it may differ.
+
+        What needs a person is said by its `entries`.
+        """
         if not self.record.may_sync:
             is_on = self.record.sync_enabled
             return "Its direction is “no sync”." if is_on else "Sync is off for this record."
@@ -443,16 +446,13 @@ class RecordView:
                 if KEPT_BY in entry
             )
             return " ".join([*map(pause_sentence, pauses), *kept])
-        if reason := next((text for text in (*self._job_reasons(), *self._ledger_reasons()) if text), ""):
-            return reason
-        if self.status == RecordSyncStatus.CONFLICT:
-            return "Both sides changed the same field differently."
-        return self._page.board.detail or "A change is waiting for its next sync."
+        reason = next((text for text in self._reasons() if text), "")
+        return reason or self._page.board.detail or "A change is waiting for its next sync."
 
-    def _job_reasons(self) -> Iterator[str]:
+    def _reasons(self) -> Iterator[str]:
         for job in self._jobs:
             if job.status == QueueStatus.FAILED:
-                yield f"Failed after {job.attempts} attempts: {job.error_message} Fix it, then retry."
+                yield job.error_message
             elif job.status == QueueStatus.IN_PROGRESS:
                 yield "It is being synced right now."
             elif reason := self._page.board.detail:
@@ -461,17 +461,8 @@ class RecordView:
                 yield f"Attempt {job.attempts} of {job.max_attempts} failed: {job.error_message}"
             else:
                 yield job.reason
-
-    def _ledger_reasons(self) -> Iterator[str]:
-        ledger = self.ledger
-        if ledger.conflicts.get("delete"):
-            yield ledger.note
-        yield from map(str, ledger.conflicts.get("identity", ())[:1])
-        if self.conflict_fields:
-            names = ", ".join(self.labels.get(key, key) for key in self.conflict_fields)
-            yield f"Changed on both sides: {names}."
-        yield ledger.note
-        for key, entry in [*self._held_still.items(), *ledger.altered.items()]:
+        yield self.ledger.note
+        for key, entry in [*self._held_still.items(), *self.ledger.altered.items()]:
             yield f"{self.labels.get(key, key)}: {entry['reason']}"
 
     @cached_property
