@@ -117,8 +117,8 @@ class ImpossibleValueMiddleware(MiddlewareMixin):
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponseBase | None:
         if not request.path_info.startswith("/admin/"):
             return None
-        # A year of no calendar, or a text that is no true or false; without a query it would be a fault of ours.
-        is_filter = isinstance(exception, ValueError) and request.method == "GET" and bool(request.GET)
+        # A year of no calendar, or a range of one value; without a query it would be a fault of ours.
+        is_filter = isinstance(exception, ValueError | IndexError) and request.method == "GET" and bool(request.GET)
         if not is_filter and not isinstance(exception, IMPOSSIBLE):
             return None
         log.warning("a value is not possible", error=str(exception))
