@@ -11,13 +11,11 @@ from django.utils import timezone
 
 from npd.models import Contact
 from sync.boards.board_setup import set_up_all
-from sync.choices import Cause, Priority
 from sync.models import BoardLink, FieldMapping, SyncQueue
 from sync.monday.board_events import WEBHOOK_EVENTS
 from sync.operations.setup import run
 from sync.operations.setup.plan import make_plan
 from sync.operations.setup.selection import REQUIRED_PERMISSIONS, plan_token
-from sync.outbox.queue_rows import enqueue_many
 from tests.wizard.conftest import PEOPLE, START, Wizard, a_board, an_item, later, mail, people, started, unlock
 
 ENDS = ["", "boards/", "fields/contact/", "filter/contact/", "plan/", "run/", "progress/plan/", "progress/run/"]
@@ -110,13 +108,6 @@ def test_a_column_deleted_after_the_plan_stops_the_run_before_it_writes(wizard: 
     page = wizard.get("run/")
     assert "Stopped" in page
     assert "Choose again" in page
-
-
-def test_a_column_deleted_before_the_start_begins_nothing(wizard: Wizard) -> None:
-    board = planned(wizard)
-    wizard.monday.delete_column(board, "job")
-    assert "The column job is not on the board any more" in wizard.start()
-    assert "job, deleted on the board" in wizard.get("fields/contact/")
 
 
 def test_a_plan_that_can_not_be_read_says_so_and_is_made_again(wizard: Wizard) -> None:
@@ -218,14 +209,6 @@ def test_a_relation_waits_for_the_board_that_another_worker_is_making(wizard: Wi
     assert len(wizard.monday.boards()) == 2
 
 
-def test_webhooks_that_can_not_be_made_are_told_and_the_rest_is_done(wizard: Wizard, settings: Any) -> None:
-    planned(wizard)
-    settings.SITE_URL = "http://127.0.0.1:9"
-    wizard.apply()
-    assert "the webhooks could not be registered" in wizard.get("run/")
-    assert set(Contact.objects.values_list("sync_status", flat=True)) == {"synced"}
-
-
 def test_only_who_may_change_boards_and_mappings_comes_in(away: Wizard) -> None:
     user = User.objects.create_user("member", is_staff=True)
     client = Client()
@@ -238,15 +221,6 @@ def test_only_who_may_change_boards_and_mappings_comes_in(away: Wizard) -> None:
     assert {client.get(START + end).status_code for end in ("", "boards/", "run/")} == {200}
 
 
-def test_an_item_made_between_plan_and_run_is_found(wizard: Wizard) -> None:
-    board = planned(wizard)
-    wizard.start()
-    item = an_item(wizard.monday, board, "Ann, made meanwhile", mail=mail("ann@x.org"))
-    wizard.work()
-    wizard.drain()
-    assert Contact.objects.get(email="ann@x.org").monday_id == item
-
-
 def test_a_set_up_that_is_done_says_so_while_its_first_changes_are_on_their_way(wizard: Wizard) -> None:
     planned(wizard)
     wizard.start()
@@ -256,16 +230,6 @@ def test_a_set_up_that_is_done_says_so_while_its_first_changes_are_on_their_way(
     assert "its first changes are on their way" in wizard.get("run/")
     Contact.objects.update(sync_status="synced")  # what is left only looks whether they still are
     assert "HX-Refresh" in wizard.client.get(START + "progress/run/").headers
-    assert "The set-up is done" in wizard.get("run/")
-
-
-def test_everyday_work_later_is_no_part_of_the_run(wizard: Wizard) -> None:
-    planned(wizard)
-    wizard.apply()
-    later(wizard.monday, 600)
-    enqueue_many(
-        "contact", list(Contact.objects.values_list("pk", flat=True)), cause=Cause.SWEEP, priority=Priority.SWEEP
-    )
     assert "The set-up is done" in wizard.get("run/")
 
 

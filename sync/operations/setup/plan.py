@@ -509,13 +509,13 @@ class Planner:
         }
         if moving["conflicts"]:
             self.attention.add(str(plan.id))
-        if any(moving.values()) or plan.fields.write_npd_id:
+        if any(moving.values()) or plan.write_npd_id:
             self.writes += 1
         if not is_made:
             for row, labels in moving.items():
                 if labels:
                     self.result.add(row, str(plan.record), ", ".join(labels))
-        kept = [p for key, p in plan.plans.items() if key not in plan.fields.dropped]
+        kept = [p for p in field_plans if not p.is_dropped]
         if different := [p.mapping.label for p in kept if _stays_different(p)]:
             self.result.add("different", str(plan.record), ", ".join(different))
 
