@@ -22,7 +22,6 @@ from sync.admin.admin_base import (
     RecordLinkMixin,
     RecordSearchMixin,
     own_address,
-    page_now,
     plain_column,
 )
 from sync.admin.confirmed_action import Question, RecordTable, Report, confirmed_rows, run_action, selection
@@ -67,13 +66,12 @@ def left_alone(result: BulkResult, why: str) -> list[str]:
     return lines
 
 
-def next_attempt(job: SyncQueue) -> str:
+def next_attempt(job: Any) -> str:
     """Return when a job is tried next, in words; empty where it isn't."""
     if job.status != QueueStatus.PENDING:
         return ""
-    now = page_now(job)
-    if job.next_retry > now:
-        return humanize.relative_time(job.next_retry, now)
+    if job.next_retry > job.page_now:
+        return humanize.relative_time(job.next_retry, job.page_now)
     return "as soon as its board can be synced"
 
 
@@ -102,9 +100,9 @@ class SyncQueueAdmin(RecordSearchMixin, RecordLinkMixin, ReadOnlyAdmin):
         pauses = [path("pause/", pause, name="sync_pause"), path("resume/", resume, name="sync_resume")]
         return [*pauses, *super().get_urls()]
 
-    def prepare_page(self, rows: list[Any]) -> None:
+    def prepare_page(self, request: HttpRequest, rows: list[Any]) -> None:
         """Put on the rows the names of new items."""
-        super().prepare_page(rows)
+        super().prepare_page(request, rows)
         names = item_names(row.remote_id for row in rows if row.is_unmatched_item)
         for row in rows:
             row.page_items = names
@@ -170,7 +168,7 @@ class SyncQueueAdmin(RecordSearchMixin, RecordLinkMixin, ReadOnlyAdmin):
             if not number:
                 return Question(f"Nothing to {act.label.lower()}", [f"What is selected is {others}."])
             examples = list(jobs.order_by("-id")[:MAX_JOBS_SHOWN])
-            self.prepare_page(examples)
+            self.prepare_page(request, examples)
             cells = [(self.about(job), self.why(job)) for job in examples]
             table = RecordTable(("Record", "Why"), cells, number, listed="newest")
             title = act.title(number=humanize.count_with_noun(number, "job"))
