@@ -14,7 +14,6 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from conflicts.reports import KIND_DELETE
 from sync.choices import ApprovalKind, ApprovalState, BlockedCode, Cause
 from sync.merge import Action, Canonical, Field, FieldDecision, FieldDirection
 from sync.models import ApprovalRequest, Intent, SyncedModel, WriteLoop
@@ -26,15 +25,6 @@ from sync.reconcile.field_values import BoardContext, stored_values
 from sync.reconcile.pass_plan import Act, FieldFacts, FieldPlan, PassFacts, Plan, RecordAction, RecordPlan
 from sync.records.approvals import CLEARS, ApprovalFacts
 from sync.records.authors import monday_editor_name
-
-
-def undecided(plan: RecordPlan) -> RecordPlan:
-    """Do nothing about the record's item, and ask about it only where that was asked before."""
-    removal = plan.removal
-    if removal is not None:
-        is_asked = any(conflict.kind == KIND_DELETE for conflict in plan.facts.conflicts)
-        removal = replace(removal, act=RecordAction.NOTHING, options=removal.options if is_asked else ())
-    return replace(plan, unlink="", removal=removal)
 
 
 def has_local_writes(plan: RecordPlan) -> bool:
@@ -197,11 +187,6 @@ def approval_verdicts(
     of_new = (False, ApprovalState.PENDING) if is_held else (True, ApprovalState.DONE)
     goes = (ApprovalState.APPROVED, ApprovalState.DONE)
     return {act: of_new if act in new else (states[act] in goes, None) for act in wanted}
-
-
-def approval_facts(facts: PassFacts, kind: ApprovalKind, wanted: Collection[Act]) -> ApprovalFacts:
-    """Return what decides on these acts."""
-    return facts.approvals.about([kind], {entity_id for entity_id, _ in wanted})
 
 
 def new_request(
