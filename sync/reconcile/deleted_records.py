@@ -332,8 +332,8 @@ def edits_since_base(
     """
     mapped = [
         mapping
-        for mapping in board.mappings
-        if mapping.column_id and mapping.problem_code != ColumnProblem.MISSING and way_of(facts, mapping) in ways
+        for mapping in board.mapped
+        if mapping.problem_code != ColumnProblem.MISSING and way_of(facts, mapping) in ways
     ]
     edits = (_edit_since_base(board.converter(m, facts.record), facts, m, item) for m in mapped)
     return tuple(edit for edit in edits if edit is not None)

@@ -319,7 +319,7 @@ def edits_since_agreed(board: BoardContext, facts: RecordFacts) -> tuple[FieldCo
     Of a field that never agreed those values are edits that the other side doesn't have. Monday's side of a field is
     there only where it was edited too, and never reached NPD; a `reason` of its own says that it can't be read.
     """
-    edits = (_field_edit(board, facts, mapping) for mapping in board.mappings if mapping.column_id)
+    edits = (_field_edit(board, facts, mapping) for mapping in board.mapped)
     return tuple(edit for edit in edits if edit is not None)
 
 

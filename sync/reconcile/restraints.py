@@ -20,7 +20,7 @@ from sync.models import ApprovalRequest, Intent, SyncedModel, WriteLoop
 from sync.monday.board_items import Item
 from sync.monday.conversion import ListConverter, UnknownValue
 from sync.reconcile.facts import LOOP_WINDOW, HistoryLine, RecordFacts
-from sync.reconcile.field_plan import AS_SENT, apply_decision, base_of, cell_of, sides_of, way_of
+from sync.reconcile.field_plan import AS_SENT, apply_decision, cell_of, is_as_agreed, sides_of, way_of
 from sync.reconcile.field_values import BoardContext, stored_values
 from sync.reconcile.pass_plan import Act, FieldFacts, FieldPlan, PassFacts, Plan, RecordAction, RecordPlan
 from sync.records.approvals import CLEARS, ApprovalFacts
@@ -223,16 +223,12 @@ _SIDE_TO_EMPTY: Mapping[str, str] = {ApprovalKind.CLEAR_MONDAY: "on Monday", App
 
 def may_empty(board: BoardContext, facts: RecordFacts, item: Item) -> bool:
     """Whether a pass may empty a field of the record on either side: one is empty already, or a list shrinks."""
-    for mapping in board.mappings:
-        base = base_of(facts.ledger, mapping, item.id)
-        convert = board.converter(mapping, facts.record)
-        local_raw = stored_values(facts.record, mapping)
-        cell = cell_of(convert, mapping, item)
-        if not mapping.column_id or (
-            base and base["local"] == local_raw and base["remote"] == cell and not base.get(AS_SENT)
-        ):
+    for mapping in board.mapped:
+        if is_as_agreed(board, facts, mapping, item):
             continue
-        sides = sides_of(convert, None, local=local_raw, remote=cell)
+        convert = board.converter(mapping, facts.record)
+        cell = cell_of(convert, mapping, item)
+        sides = sides_of(convert, None, local=stored_values(facts.record, mapping), remote=cell)
         if isinstance(convert, ListConverter) or (sides.local is None) is not (sides.remote is None):
             return True
     return False
