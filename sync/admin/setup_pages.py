@@ -136,7 +136,7 @@ def _fields_context(chosen: ChosenBoard, problems: Mapping[str, Sequence[str]]) 
         hint = ""
         if not choices.is_mapped and mappable.key not in stored:
             if choice.column == NEW_COLUMN:
-                hint = plan.second_column_note(chosen, mappable)
+                hint = chosen.second_column_note(mappable)
             elif suggestion is not None and suggestion.column == choice.column:
                 hint = suggestion.reason
         rows.append({
@@ -149,8 +149,6 @@ def _fields_context(chosen: ChosenBoard, problems: Mapping[str, Sequence[str]]) 
             "errors": problems.get(mappable.key, []),
             "hint": hint,
         })  # fmt: skip
-    used = {chosen.npd_id, *(choice.column for choice in choices.fields.values() if choice.is_synced)}
-    unused = [column for column in chosen.columns.values() if column.id not in used]
     return {
         "chosen": chosen,
         "choices": choices,
@@ -158,7 +156,7 @@ def _fields_context(chosen: ChosenBoard, problems: Mapping[str, Sequence[str]]) 
         "filter_lines": chosen.filter_lines,
         "npd_id": chosen.columns[chosen.npd_id].title if chosen.npd_id else "",
         "rows": rows,
-        "leftover": [(column.title, field_choices.unused_reason(chosen.fields, column)) for column in unused],
+        "leftover": [(column.title, field_choices.unused_reason(chosen.fields, column)) for column in chosen.unused],
         "wrong": any(row["errors"] for row in rows),
         "first_rules": [(rule.value, rule.label) for rule in selection.FIRST_MATCH_RULES],
     }
@@ -229,11 +227,13 @@ def _board_plan_context(board: plan.BoardPlan, choices: Choices) -> dict[str, An
     # What becomes of deletions later, by the policies that the board has or will have.
     after_record = DeletedRecordPolicy(link.deleted_record_policy) if link is not None else DeletedRecordPolicy.ARCHIVE
     after_item = RemovedItemPolicy(link.removed_item_policy) if link is not None else RemovedItemPolicy.ASK
-    only_monday = board.one_way.get(SyncDirection.NPD_TO_MONDAY, [])
-    only_npd = board.one_way.get(SyncDirection.MONDAY_TO_NPD, [])
+    chosen = board.chosen
+    only_monday = chosen.one_way(SyncDirection.NPD_TO_MONDAY)
+    only_npd = chosen.one_way(SyncDirection.MONDAY_TO_NPD)
+    unused = [column.title for column in chosen.unused]
     leaves = [
-        ("unsynced", ("field isn't synced", "fields aren't synced"), board.unsynced),
-        ("columns", ("column isn't synced", "columns aren't synced"), board.unused),
+        ("unsynced", ("field isn't synced", "fields aren't synced"), chosen.unsynced),
+        ("columns", ("column isn't synced", "columns aren't synced"), unused),
         ("npd_to_monday", ("field goes to Monday only", "fields go to Monday only"), only_monday),
         ("monday_to_npd", ("field comes from Monday only", "fields come from Monday only"), only_npd),
     ]
@@ -244,10 +244,11 @@ def _board_plan_context(board: plan.BoardPlan, choices: Choices) -> dict[str, An
     }
     return rows | {
         "plan": board,
+        "chosen": chosen,
         "leaves": [
             (code, humanize.count_with_noun(len(names), *nouns), names) for code, nouns, names in leaves if names
         ],
-        "is_same": not (any(rows.values()) or board.unsynced or board.unused),
+        "is_same": not (any(rows.values()) or chosen.unsynced or unused),
         "policies": [
             f"If a record is deleted in NPD later, {_AFTER_RECORD_DELETED[after_record]}.",
             f"If an item is deleted on Monday later, {_AFTER_ITEM_REMOVED[after_item]}.",

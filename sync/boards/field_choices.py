@@ -15,7 +15,7 @@ from sync.boards.board_columns import NAME_TYPE, NPD_ID_KEY, NPD_ID_TITLE, colum
 from sync.choices import RULES, Rule, SyncDirection
 from sync.kernel.humanize import join_first
 from sync.models import BoardLink, FieldMapping
-from sync.monday.board import RELATION, BoardColumn
+from sync.monday.board import RELATION, BoardColumn, ColumnSpec
 from sync.monday.columns import BY_TYPE
 from sync.registry import EntitySpec, MappingSpec, link_of, relation_of, rules_for, target_of
 
@@ -41,6 +41,7 @@ class MappableField:
     target_board: str | None = None  # the board that these have; empty for one to be made, None for none at all
     titles: Sequence[str] = ()  # other names that people give the field
     titles_of_others: Sequence[str] = ()  # names of other fields, also of other models
+    labels: tuple[str, ...] = ()  # that a status or dropdown column begins with
 
     @property
     def is_name(self) -> bool:
@@ -51,6 +52,13 @@ class MappableField:
     def lacks_target(self) -> bool:
         """Whether it points at records whose board isn't set up, nor about to be."""
         return bool(self.target) and self.target_board is None
+
+    def column_spec(self, preferred_id: str | None, *, optional: bool = False) -> ColumnSpec:
+        """Return its column as a set-up asks Monday for it."""
+        return ColumnSpec(
+            self.key, self.label, self.made_type, preferred_id, tuple(self.types), optional=optional,
+            target_board=self.target_board, labels=self.labels,
+        )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -99,6 +107,7 @@ def mappable_fields(spec: EntitySpec, chosen_boards: Mapping[str, str] | None = 
                 target_board=_target_board(target, chosen_boards or {}) if target else None,
                 titles=spec.titles.get(mapping.key, ()),
                 titles_of_others=_titles_of_others(spec, mapping),
+                labels=registry.choice_labels(spec.model, mapping.fields),
             )
         )
     return fields

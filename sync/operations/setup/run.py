@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
 import structlog
 from celery.exceptions import SoftTimeLimitExceeded
 from django.contrib.auth.models import User
-from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.utils.dateparse import parse_datetime
 
@@ -31,14 +31,19 @@ from sync.models import BoardLink, FieldMapping, SyncQueue, UnmatchedItem
 from sync.models.synced_model import unsynced
 from sync.monday.board import Board, BoardSetup, ColumnSpec
 from sync.monday.errors import MondayError, Scope
-from sync.monday.texts import match_key
 from sync.operations.detect import enqueue_items
 from sync.operations.setup.plan import SetupPlan, first_match_text, summary_of
-from sync.operations.setup.selection import Choices, ChosenBoard, board_settings, check_other_types, log_setup
+from sync.operations.setup.selection import (
+    Choices,
+    ChosenBoard,
+    board_settings,
+    check_other_types,
+    log_setup,
+    named_records,
+)
 from sync.outbox import notify
 from sync.outbox.pauses import active_pauses
 from sync.outbox.queue_rows import enqueue_item_many, enqueue_many, mark_many_pending
-from sync.reconcile.lookups import match_key_of
 from sync.records.unmatched_items import UnmatchedFinding, note_unmatched
 from sync.state.record_view import Part, RecordState, by_state, health_counts
 
@@ -113,22 +118,7 @@ def _make_related(missing: Mapping[str, Sequence[str]]) -> list[str]:
     sentences = []
     for entity_type, names in missing.items():
         model = registry.entity(entity_type).model
-        field_name = registry.name_field(model)
-        if field_name is None:
-            continue
-        named = model._default_manager.annotate(match=match_key_of(field_name))
-        existing = set(named.filter(match__in=map(match_key, names)).values_list("match", flat=True))
-        records = []
-        for name in names:
-            record = model(**{field_name: name})
-            try:
-                record.clean_fields()
-                record.clean()
-            except ValidationError:
-                continue
-            if match_key(name) not in existing:
-                records.append(record)
-        model._default_manager.bulk_create(records)
+        records = model._default_manager.bulk_create(named_records(model, names))
         sentences.append(f"Made {registry.count_of_type(len(records), entity_type)} that items name.")
     return sentences
 
@@ -192,15 +182,9 @@ class StartedSetup(SetupChoices):
             reason = "It is not on the board any more." if column is None else column_problem(mappable, column)
             if column is None or reason:
                 raise ActionError(f"{mappable.label} can't have its column: {reason} Choose another column.")
-            present.append(
-                ColumnSpec(
-                    mappable.key, column.title, column.type, column.id, tuple(mappable.types),
-                    target_board=mappable.target_board,
-                )
-            )  # fmt: skip
-        npd_id = chosen.npd_id or board_columns.NPD_ID_KEY
+            present.append(replace(mappable.column_spec(column.id), title=column.title, type=column.type))
         # Columns that are there first: a new one must not adopt one that was chosen for another field.
-        return [*present, ColumnSpec(board_columns.NPD_ID_KEY, board_columns.NPD_ID_TITLE, "text", npd_id), *new]
+        return [*present, board_columns.npd_id_spec(chosen.npd_id), *new]
 
     def _new_column(self, board: Board, mappable: MappableField) -> ColumnSpec:
         if mappable.made_type == "board_relation" and mappable.lacks_target:
@@ -211,10 +195,7 @@ class StartedSetup(SetupChoices):
         # A column with the id that this one should get, and another title, stays: Monday assigns an id then.
         same_id = board.column(mappable.preferred_id)
         is_free = same_id is None or fold_title(same_id.title) == fold_title(mappable.label)
-        return ColumnSpec(
-            mappable.key, mappable.label, mappable.made_type, mappable.preferred_id if is_free else None,
-            target_board=mappable.target_board, labels=registry.choice_labels(self.spec.model, mappable.fields),
-        )  # fmt: skip
+        return replace(mappable.column_spec(mappable.preferred_id if is_free else None), types=())
 
     def check(self, link: BoardLink) -> None:
         """Refuse where somebody changed the board's settings since the plan was started."""
