@@ -19,7 +19,6 @@ from django.views.decorators.http import require_GET, require_POST
 from unfold.decorators import action
 
 from sync import registry
-from sync.admin.admin_base import records_url
 from sync.admin.connection_pages import ConnectionPagesMixin, View, may_see_connection, region_context, store_region
 from sync.api.callers import monday_throttle_reason
 from sync.boards import field_choices
@@ -33,7 +32,6 @@ from sync.monday.errors import MondayError
 from sync.operations.setup import filter_choice, plan, run, selection
 from sync.operations.setup.selection import NEW_BOARD, NO_BOARD, Choices, ChosenBoard
 from sync.registry import link_of
-from sync.state.record_view import RecordState
 
 SESSION_KEY = "npd_set_up"
 
@@ -263,14 +261,11 @@ def _board_plan_context(board: plan.BoardPlan, choices: Choices) -> dict[str, An
 def _run_context() -> dict[str, Any]:
     """How far everything is that was started."""
     kinds = run.setup_progress()
-    for kind in kinds:
-        kind["out_url"] = records_url(registry.entity(kind["entity_type"]), RecordState.OFF.value)
-    busy = any(kind["is_busy"] for kind in kinds)
+    states = [kind["state"] for kind in kinds]
     return {
         "kinds": kinds,
-        "busy": busy,
-        "running": any(kind["state"] == run.RUNNING for kind in kinds),
-        "is_done": bool(kinds) and not busy and all(kind["state"] != run.STOPPED for kind in kinds),
+        "busy": run.RUNNING in states,
+        "is_done": bool(kinds) and set(states) == {run.DONE},
         "stalled": any(kind["is_stalled"] for kind in kinds),
     }
 

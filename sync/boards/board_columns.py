@@ -308,7 +308,7 @@ def check_columns(link: BoardLink, board: Board) -> list[FieldMapping]:
             latest = sync_now() - HIDDEN_RECHECK
             if blocked is not None and (blocked.last_sync_attempt or latest) <= latest:
                 _enqueue_records(link, [blocked.entity_id])
-    set_npd_id_problem(link, npd_id_problem(link, board))
+    set_create_obstacle(link, "npd_id_problem", npd_id_problem(link, board))
     _store_shape(link, board)
     return problem_mappings
 
@@ -495,16 +495,16 @@ def blocked_ledgers(link: BoardLink, mapping: FieldMapping) -> QuerySet[SyncMeta
     )
 
 
-def set_npd_id_problem(link: BoardLink, problem: str) -> None:
-    """Store the NPD ID column's problem; when it ends, enqueue the records that waited for it."""
-    if problem == link.npd_id_problem:
+def set_create_obstacle(link: BoardLink, name: str, reason: str) -> None:
+    """Store why nothing is created, as `npd_id_problem` or `creates_held`; when that ends, enqueue what waited."""
+    if reason == getattr(link, name):
         return
-    before = link.npd_id_problem
-    link.npd_id_problem = problem
+    setattr(link, name, reason)
     with transaction.atomic():
-        BoardLink.objects.filter(pk=link.pk).update(npd_id_problem=problem)
-        # Without the NPD ID column nothing was created, so unlinked records have waited.
-        if before and not problem:
+        row = BoardLink.objects.filter(pk=link.pk)
+        has_waited = row.exclude(**{name: ""}).exists()
+        row.update(**{name: reason})
+        if has_waited and not reason:
             enqueue_unlinked(link)
 
 
@@ -580,16 +580,3 @@ def _is_filled(item: Item, column_id: str) -> bool:
     """Whether a cell holds anything, or can't be read."""
     reading = item.reading(column_id)
     return not reading.known or bool((reading.text or "").strip())
-
-
-def set_creates_held(link: BoardLink, reason: str) -> None:
-    """Store why creates are held; when that ends, enqueue the records and items that waited."""
-    if reason == link.creates_held:
-        return
-    link.creates_held = reason
-    with transaction.atomic():
-        held = BoardLink.objects.filter(pk=link.pk).exclude(creates_held="")
-        waited = held.exists()
-        BoardLink.objects.filter(pk=link.pk).update(creates_held=reason)
-        if waited and not reason:
-            enqueue_unlinked(link)

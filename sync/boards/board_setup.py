@@ -26,7 +26,7 @@ from sync.boards.board_columns import (
     fitting_types,
     is_matched_by,
     npd_id_spec,
-    set_creates_held,
+    set_create_obstacle,
 )
 from sync.boards.field_choices import (
     NEW_COLUMN,
@@ -303,11 +303,11 @@ def _store_board(
     link.blocked_reason = ""
     link.blocked_since = None
     link.save(update_fields=["group_id", "npd_id_column", "blocked_until", "blocked_reason", "blocked_since"])
-    board_columns.set_npd_id_problem(link, "")
+    set_create_obstacle(link, "npd_id_problem", "")
     stored = choices.store(link, setup)
     requeued = resync_records(spec, stored.remapped) if stored.needs_resync or moved else []
     steps += [*stored.done, *requeued, *choices.complete(link)]
-    set_creates_held(link, held)
+    set_create_obstacle(link, "creates_held", held)
     if held:
         stored.problems.append(f"{spec.board_title}: {held}")
     if not before:
@@ -442,7 +442,7 @@ def _check_held(link: BoardLink, board: Board) -> None:
     if column is not None:
         types = fitting_types(match)
         reason = ask_reason_to_hold(limits.connector(), board, link.npd_id_column, column, types)
-        set_creates_held(link, reason)
+        set_create_obstacle(link, "creates_held", reason)
 
 
 def _problem_labels(link: BoardLink) -> set[str]:

@@ -109,3 +109,16 @@ def test_who_leaves_the_filter_by_what_is_taken_over_stops_and_needs_nobody(wiza
     settle(wizard)
     assert (plan.attention, plan.counts["stops"]) == (0, 1)
     assert Contact.objects.get().sync_status == "disabled"
+
+
+def test_whether_a_new_item_would_be_in_the_group_of_the_filter_is_known_before(wizard: Wizard) -> None:
+    Contact.objects.create(name="Ann", email="ann@x.org")
+    wizard.boards(contact=a_board(wizard.monday, "CRM", *PEOPLE))
+    wizard.fields("contact", filter="1")
+    wizard.post("filter/contact/", **{"item-field": ["group"], "item-op": ["is"], "item-text": ["People"]})
+    wizard.plan()
+    plan = wizard.board_plan()
+    wizard.apply()
+    is_made = Contact.objects.exclude(monday_id=None).count()
+    assert (plan.attention, plan.counts["create"], plan.counts["kept_out"]) == (0, is_made, 1 - is_made)
+    assert need_attention() == 0

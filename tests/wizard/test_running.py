@@ -11,13 +11,11 @@ from django.utils import timezone
 
 from npd.models import Contact
 from sync.boards.board_setup import set_up_all
-from sync.choices import Cause, Priority
-from sync.models import BoardLink, FieldMapping, SyncQueue
+from sync.models import BoardLink, FieldMapping
 from sync.monday.board_events import WEBHOOK_EVENTS
 from sync.operations.setup import run
 from sync.operations.setup.plan import make_plan
 from sync.operations.setup.selection import REQUIRED_PERMISSIONS, plan_token
-from sync.outbox.queue_rows import enqueue_many
 from tests.wizard.conftest import PEOPLE, START, Wizard, a_board, an_item, later, mail, people, started, unlock
 
 ENDS = ["", "boards/", "fields/contact/", "filter/contact/", "plan/", "run/", "progress/plan/", "progress/run/"]
@@ -247,26 +245,16 @@ def test_an_item_made_between_plan_and_run_is_found(wizard: Wizard) -> None:
     assert Contact.objects.get(email="ann@x.org").monday_id == item
 
 
-def test_a_set_up_that_is_done_says_so_while_its_first_changes_are_on_their_way(wizard: Wizard) -> None:
+def test_a_set_up_that_is_done_says_so_and_leads_to_home(wizard: Wizard) -> None:
     planned(wizard)
     wizard.start()
     assert "The set-up is being applied" in wizard.get("run/")
+    assert "HX-Refresh" not in wizard.client.get(START + "progress/run/").headers
     wizard.work()
-    assert (started()["state"], SyncQueue.objects.filter(status="pending").exists()) == ("done", True)
-    assert "its first changes are on their way" in wizard.get("run/")
-    Contact.objects.update(sync_status="synced")  # what is left only looks whether they still are
     assert "HX-Refresh" in wizard.client.get(START + "progress/run/").headers
-    assert "The set-up is done" in wizard.get("run/")
-
-
-def test_everyday_work_later_is_no_part_of_the_run(wizard: Wizard) -> None:
-    planned(wizard)
-    wizard.apply()
-    later(wizard.monday, 600)
-    enqueue_many(
-        "contact", list(Contact.objects.values_list("pk", flat=True)), cause=Cause.SWEEP, priority=Priority.SWEEP
-    )
-    assert "The set-up is done" in wizard.get("run/")
+    page = wizard.get("run/")
+    assert "The set-up is done" in page
+    assert "Home says how far the first changes are" in page
 
 
 def test_nothing_of_people_stays_in_a_set_up_that_is_done(wizard: Wizard) -> None:

@@ -101,6 +101,8 @@ def planned_board(chosen: ChosenBoard) -> BoardContext:
         link.shape = {}
     else:
         stored = {mapping.key: mapping for mapping in choices.link.mappings.all()}
+    if link.group_id not in chosen.groups:
+        link.group_id = (chosen.board.group_id if chosen.board is not None else "") or ""
     mappings = []
     for position, mappable in enumerate(chosen.fields):
         choice = choices.choice_of(mappable)

@@ -22,12 +22,12 @@ from sync import registry
 from sync.boards import board_columns
 from sync.boards.board_setup import SetupChoices, apply_choices, enqueue_affected
 from sync.boards.field_choices import NEW_COLUMN, MappableField, changes_text, column_problem, fold_title
-from sync.choices import Cause, Priority, QueueDirection, QueueStatus, SyncDirection
-from sync.clock import SyncNow, sync_now
-from sync.kernel import humanize, process
+from sync.choices import Cause, Priority, QueueDirection, SyncDirection
+from sync.clock import sync_now
+from sync.kernel import process
 from sync.kernel.messages import ActionError, Conflict, UnmatchedReason
 from sync.limits import breaker, connector
-from sync.models import BoardLink, FieldMapping, SyncQueue, UnmatchedItem
+from sync.models import BoardLink, FieldMapping, UnmatchedItem
 from sync.models.synced_model import unsynced
 from sync.monday.board import Board, BoardSetup, ColumnSpec
 from sync.monday.errors import MondayError, Scope
@@ -42,10 +42,8 @@ from sync.operations.setup.selection import (
     named_records,
 )
 from sync.outbox import notify
-from sync.outbox.pauses import active_pauses
 from sync.outbox.queue_rows import enqueue_item_many, enqueue_many, mark_many_pending
 from sync.records.unmatched_items import UnmatchedFinding, note_unmatched
-from sync.state.record_view import Part, RecordState, by_state, health_counts
 
 log = structlog.get_logger(__name__)
 
@@ -342,60 +340,28 @@ def _enqueue_records(started: StartedSetup) -> None:
     notify.notify_now(spec.entity_type)
 
 
-# Progress of a started set-up, and what is left for a person afterwards.
+# What is said of a started set-up; how its records stand Home says.
 
-
-RUN_WINDOW = timedelta(seconds=60)
-"""A pass later than this is no part of the run any more: an item without an email waits for minutes."""
 
 STALLED = timedelta(seconds=20)
 
 
 def setup_progress() -> list[dict[str, Any]]:
-    """Return of each started set-up what was done, how many records are in sync, and what waits for a person."""
+    """Return of each started set-up what is being done, what was done, and what waits for a person."""
     links = {link.entity_type: link for link in BoardLink.objects.exclude(setup=None)}
-    specs = [spec for spec in registry.entities() if spec.entity_type in links]
-    counts = health_counts(specs, active_pauses()) if specs else {}
-    return [_progress_of(links[spec.entity_type], counts.get(spec.entity_type, {})) for spec in specs]
+    return [_progress_of(links[spec.entity_type]) for spec in registry.entities() if spec.entity_type in links]
 
 
-def _progress_of(link: BoardLink, by_part: Mapping[Part, int]) -> dict[str, Any]:
+def _progress_of(link: BoardLink) -> dict[str, Any]:
     setup = link.setup
     state = setup["state"]
-    states = by_state(by_part)
-    pending = states[RecordState.PENDING] + by_part.get(Part.PAUSED_PENDING, 0)
-    is_first = state == DONE and _first_changes(link, setup["finished"], any_kind=bool(pending))
-    problems = [*setup.get("problems", []), *filter(None, [setup.get("problem", "")])]
-    conflicts = by_part.get(Part.CONFLICT, 0)
-    if conflicts and state == DONE and not is_first:
-        problems.append(f"{humanize.count_with_noun(conflicts, 'conflict')} to resolve.")
-    label = "First changes on their way" if is_first else "Applied"
     is_untouched = state == RUNNING and "until" not in setup
     return {
-        "entity_type": link.entity_type,
         "title": registry.board_title(link.entity_type),
         "state": state,
-        "label": {RUNNING: "Being applied", STOPPED: "Stopped", DONE: label}[state],
-        "is_busy": state == RUNNING or is_first,
+        "label": {RUNNING: "Being applied", STOPPED: "Stopped", DONE: "Applied"}[state],
         "is_stalled": is_untouched and sync_now() - datetime.fromisoformat(setup["started"]) > STALLED,
         "progress": setup.get("progress", ""),
         "done": setup.get("done", []),
-        "problems": problems,
-        "synced": states[RecordState.SYNCED] + by_part.get(Part.PAUSED_SYNCED, 0),
-        "waiting": pending,
-        "attention": states[RecordState.ATTENTION],
-        "out": states[RecordState.OFF],
-        "total": sum(by_part.values()),
+        "problems": [*setup.get("problems", []), *filter(None, [setup.get("problem", "")])],
     }
-
-
-def _first_changes(link: BoardLink, finished: str, *, any_kind: bool) -> bool:
-    """Whether jobs of the set-up are still on their way; of records that are in sync a job only looks at them."""
-    waiting = SyncQueue.objects.filter(
-        entity_type=link.entity_type,
-        status__in=(QueueStatus.PENDING, QueueStatus.IN_PROGRESS),
-        attempts__lte=1,
-        created_at__lte=parse_datetime(finished),  # later jobs are everyday work
-        next_retry__lte=SyncNow() + RUN_WINDOW,
-    )
-    return (waiting if any_kind else waiting.filter(entity_id=None)).exists()
