@@ -210,22 +210,12 @@ _AFTER_ITEM_REMOVED = {
 }
 
 
-def _plan_context(setup_plan: plan.SetupPlan, choices: Mapping[str, Choices]) -> dict[str, Any]:
-    share = setup_plan.share_of_day
-    return {
-        "plan": setup_plan,
-        "busy": setup_plan.is_busy,
-        "plans": [_board_plan_context(board, choices[board.entity_type]) for board in setup_plan.boards],
-        "share": f" ({share:.1%} of the day's quota)" if share is not None else "",
-    }
-
-
-def _board_plan_context(board: plan.BoardPlan, choices: Choices) -> dict[str, Any]:
-    link = choices.link
+def _board_plan_context(board: plan.BoardPlan) -> dict[str, Any]:
+    chosen = board.chosen
+    link = chosen.choices.link
     # What becomes of deletions later, by the policies that the board has or will have.
     after_record = DeletedRecordPolicy(link.deleted_record_policy) if link is not None else DeletedRecordPolicy.ARCHIVE
     after_item = RemovedItemPolicy(link.removed_item_policy) if link is not None else RemovedItemPolicy.ASK
-    chosen = board.chosen
     only_monday = chosen.one_way(SyncDirection.NPD_TO_MONDAY)
     only_npd = chosen.one_way(SyncDirection.MONDAY_TO_NPD)
     unused = [column.title for column in chosen.unused]
@@ -254,7 +244,7 @@ def _board_plan_context(board: plan.BoardPlan, choices: Choices) -> dict[str, An
         "is_new": link is None,
         "missing": [registry.count_of_type(len(names), kind) for kind, names in board.missing.items() if names],
         "missing_names": [name for names in board.missing.values() for name in names[:3]],
-        "first_match": plan.first_match_text(choices.first_match),
+        "first_match": plan.first_match_text(chosen.choices.first_match),
     }
 
 
@@ -393,7 +383,9 @@ class SetupWizardMixin(ConnectionPagesMixin):
             store_region(request)
             if "back" in request.POST:
                 _keep(request, choices)
-                return _back_from_fields(request, entity_type)
+                kinds = list(chosen_in(request))
+                place = kinds.index(entity_type)
+                return _redirect_to("fields", kinds[place - 1]) if place else _redirect_to("boards")
         try:
             chosen = _read(request, choices)
             if request.method == "POST":
@@ -437,7 +429,14 @@ class SetupWizardMixin(ConnectionPagesMixin):
         if request.method == "POST":
             return self._plan_sent(request, choices)
         setup_plan = plan.request_plan(selection.plan_token(choices), choices.values())
-        return self._page(request, "plan", _plan_context(setup_plan, choices))
+        share = setup_plan.share_of_day
+        context = {
+            "plan": setup_plan,
+            "busy": setup_plan.is_busy,
+            "plans": [_board_plan_context(board) for board in setup_plan.boards],
+            "share": f" ({share:.1%} of the day's quota)" if share is not None else "",
+        }
+        return self._page(request, "plan", context)
 
     @staticmethod
     def _plan_sent(request: HttpRequest, choices: Mapping[str, Choices]) -> HttpResponse:
@@ -503,12 +502,6 @@ def _after_fields(request: HttpRequest) -> HttpResponse:
     """Lead to the next kind of records that isn't mapped; after the last, to the plan."""
     unmapped = [key for key, choices in chosen_in(request).items() if not choices.is_mapped]
     return _redirect_to("fields", unmapped[0]) if unmapped else _redirect_to("plan")
-
-
-def _back_from_fields(request: HttpRequest, entity_type: str) -> HttpResponse:
-    kinds = list(chosen_in(request))
-    place = kinds.index(entity_type)
-    return _redirect_to("fields", kinds[place - 1]) if place else _redirect_to("boards")
 
 
 def _sent_choices(request: HttpRequest, choices: Choices) -> Choices:

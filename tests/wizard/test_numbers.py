@@ -3,7 +3,7 @@
 from typing import Any
 
 from npd.models import Contact, Organization
-from tests.wizard.conftest import PEOPLE, Wizard, a_board, an_item, later, mail
+from tests.wizard.conftest import PEOPLE, Wizard, a_board, an_item, later, mail, people
 
 FIRMS = (*PEOPLE, ("firm", "Company", "text"))
 
@@ -122,3 +122,12 @@ def test_whether_a_new_item_would_be_in_the_group_of_the_filter_is_known_before(
     is_made = Contact.objects.exclude(monday_id=None).count()
     assert (plan.attention, plan.counts["create"], plan.counts["kept_out"]) == (0, is_made, 1 - is_made)
     assert need_attention() == 0
+
+
+def test_an_item_whose_record_has_sync_turned_off_needs_nobody(wizard: Wizard) -> None:
+    people()
+    wizard.planned(a_board(wizard.monday, "CRM", *PEOPLE))
+    wizard.apply()
+    Contact.objects.filter(email="ann@x.org").update(sync_enabled=False)
+    assert wizard.change().attention == 0
+    assert wizard.plan_shown() == {"sync_off": 1}

@@ -373,9 +373,11 @@ class Planner:
     def _plan_passes(self) -> None:
         """Plan every record first, the oldest before the others, then the items that none of them has or gets."""
         records = self.board.model._default_manager.order_by("created_at", "pk")
-        for record in records.filter(unsynced())[:SAMPLES_PER_ROW]:
+        off = records.filter(unsynced())
+        for record in off[:SAMPLES_PER_ROW]:
             self.result.add("sync_off", str(record))
-        self.result.counts["sync_off"] = records.filter(unsynced()).count()
+        self.result.counts["sync_off"] = off.count()
+        self.taken_items |= {str(item) for item in off.exclude(monday_id=None).values_list("monday_id", flat=True)}
         ids = records.exclude(unsynced()).values_list("pk", flat=True)
         self._plan_in_chunks([Claim(key, None, []) for key in ids])
         entity_type = self.board.link.entity_type
@@ -394,7 +396,7 @@ class Planner:
                 self._add_record(record_plan, before[key], following.get(key))
             for item_plan in first.items:
                 self._add_item(item_plan)
-            for key in following.keys() - first.records.keys():
+            for key in sorted(following.keys() - first.records.keys()):
                 self._add_fields(following[key], is_made=True)
             self.progress(min(start + CHUNK_SIZE, len(claims)), len(claims))
 
@@ -500,7 +502,7 @@ class Planner:
 
         Returns whether the record isn't in sync then.
         """
-        is_stuck = bool(plan.reason)
+        is_stuck = bool(plan.reason) and not plan.left_out
         relations = {mapping.key: target_of(relation) for mapping, relation in self.board.relations}
         for field_plan in plan.plans.values():
             name = f"{plan.record}: {field_plan.mapping.label}"

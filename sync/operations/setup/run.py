@@ -348,20 +348,21 @@ STALLED = timedelta(seconds=20)
 
 def setup_progress() -> list[dict[str, Any]]:
     """Return of each started set-up what is being done, what was done, and what waits for a person."""
-    links = {link.entity_type: link for link in BoardLink.objects.exclude(setup=None)}
-    return [_progress_of(links[spec.entity_type]) for spec in registry.entities() if spec.entity_type in links]
-
-
-def _progress_of(link: BoardLink) -> dict[str, Any]:
-    setup = link.setup
-    state = setup["state"]
-    is_untouched = state == RUNNING and "until" not in setup
-    return {
-        "title": registry.board_title(link.entity_type),
-        "state": state,
-        "label": {RUNNING: "Being applied", STOPPED: "Stopped", DONE: "Applied"}[state],
-        "is_stalled": is_untouched and sync_now() - datetime.fromisoformat(setup["started"]) > STALLED,
-        "progress": setup.get("progress", ""),
-        "done": setup.get("done", []),
-        "problems": [*setup.get("problems", []), *filter(None, [setup.get("problem", "")])],
-    }
+    rows = []
+    for spec in registry.entities():
+        link = BoardLink.objects.filter(entity_type=spec.entity_type).exclude(setup=None).first()
+        if link is None:
+            continue
+        setup = link.setup
+        state = setup["state"]
+        is_untouched = state == RUNNING and "until" not in setup
+        rows.append({
+            "title": spec.board_title,
+            "state": state,
+            "label": {RUNNING: "Being applied", STOPPED: "Stopped", DONE: "Applied"}[state],
+            "is_stalled": is_untouched and sync_now() - datetime.fromisoformat(setup["started"]) > STALLED,
+            "progress": setup.get("progress", ""),
+            "done": setup.get("done", []),
+            "problems": [*setup.get("problems", []), *filter(None, [setup.get("problem", "")])],
+        })  # fmt: skip
+    return rows

@@ -225,17 +225,14 @@ def record_samples(chosen: ChosenBoard) -> dict[str, list[str]]:
     model = chosen.choices.spec.model
     relations = [field.name for field in registry.own_relations(model)]
     records = list(model._default_manager.select_related(*relations).order_by("-created_at", "pk")[:SAMPLES])
-    samples = {}
+    samples: dict[str, list[str]] = {}
     for mappable in chosen.fields:
-        texts = (_record_text(record, mappable.fields) for record in records)
-        samples[mappable.key] = [text[:MAX_SAMPLE_LENGTH] for text in texts if text]
+        texts = samples.setdefault(mappable.key, [])
+        for record in records:
+            values = [getattr(record, name) for name in mappable.fields]
+            parts = [", ".join(value) if isinstance(value, list) else str(value or "") for value in values]
+            texts += filter(None, [", ".join(filter(None, parts))[:MAX_SAMPLE_LENGTH]])
     return samples
-
-
-def _record_text(record: SyncedModel, names: Sequence[str]) -> str:
-    values = (getattr(record, name) for name in names)
-    texts = (", ".join(value) if isinstance(value, list) else str(value or "") for value in values)
-    return ", ".join(filter(None, texts))
 
 
 # The records that relations name and NPD doesn't have.
