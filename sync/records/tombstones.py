@@ -9,7 +9,7 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import DatabaseError, OperationalError, transaction
-from django.db.models import OuterRef, QuerySet, Subquery
+from django.db.models import Exists, OuterRef, Q, QuerySet, Subquery
 from pghistory.core import event_models
 
 from sync import registry
@@ -135,16 +135,36 @@ def _pointing_fields(model: type[SyncedModel]) -> Iterator[Any]:
 
 
 def _give_back(record: SyncedModel, tombstone: Tombstone) -> None:
-    """Let the records that its deletion took it from name it again, where they name nothing by now."""
+    """Let records name each other again that deletions took from each other, where they name nothing by now."""
     for field in _pointing_fields(type(record)):
-        for events in event_models(tracks_model=field.model):
-            earlier = events._default_manager.filter(pgh_obj=OuterRef("pgh_obj"), pgh_id__lt=OuterRef("pgh_id"))
-            before = Subquery(earlier.order_by("-pgh_id").values(field.attname)[:1])
-            # Django empties the relation in the transaction of the deletion, whose context both bear.
-            emptied = events._default_manager.filter(**{field.attname: None}, pgh_context=tombstone.context_id)
-            lost = emptied.alias(before=before).filter(before=record.pk).values("pgh_obj")
+        _refill(field, tombstone)
+    # The record itself may have lost one that was deleted before it, and that is there again.
+    for field in registry.own_relations(type(record)):
+        for events in event_models(tracks_model=type(record)):
+            named = events._default_manager.filter(pgh_obj=record.pk).exclude(**{field.attname: None})
+            last = named.order_by("-pgh_id").values(field.attname)[:1]
+            target = registry.target_of(field).entity_type()
+            restored = Tombstone.objects.filter(entity_type=target, entity_id__in=last, state=TombstoneState.RESTORED)
+            for before in restored:
+                _refill(field, before)
+
+
+def _refill(field: Any, tombstone: Tombstone) -> None:
+    """Let records name the restored one again by this field, if its deletion is why they name nothing."""
+    restored = Tombstone.objects.filter(entity_type=field.model.entity_type(), state=TombstoneState.RESTORED)
+    # Django empties the relation in the transaction of the deletion, whose context both bear; who was restored first
+    # was stored again without it.
+    by_deletion = Q(pgh_context=tombstone.context_id)
+    by_restore = Q(pgh_label="insert", pgh_obj__in=restored.values("entity_id"))
+    for events in event_models(tracks_model=field.model):
+        of_record = events._default_manager.filter(pgh_obj=OuterRef("pgh_obj"))
+        before = of_record.filter(pgh_id__lt=OuterRef("pgh_id")).order_by("-pgh_id").values(field.attname)[:1]
+        later = of_record.filter(pgh_id__gt=OuterRef("pgh_id")).exclude(**{field.attname: None})
+        for is_taken in (by_deletion, by_restore):
+            emptied = events._default_manager.filter(is_taken, ~Exists(later), **{field.attname: None})
+            lost = emptied.alias(before=Subquery(before)).filter(before=tombstone.entity_id).values("pgh_obj")
             empty = field.model._default_manager.filter(**{field.attname: None}, pk__in=lost)
-            empty.update(**{field.attname: record.pk})
+            empty.update(**{field.attname: tombstone.entity_id})
 
 
 def restore_by_person(tombstone: Tombstone, by: str) -> SyncedModel:

@@ -80,6 +80,40 @@ def test_the_deletion_of_an_organization_says_who_loses_it_and_its_restore_gives
     assert billing.pk == key
 
 
+@pytest.mark.parametrize("restored", ["acme ann", "ann acme"])
+@pytest.mark.parametrize("deleted", ["acme ann", "ann acme"])
+def test_two_that_name_each_other_do_so_again_in_whatever_order_they_go_and_come_back(
+    away: Client, deleted: str, restored: str
+) -> None:
+    acme = Organization.objects.create(name="Acme")
+    ann = Contact.objects.create(name="ann", organization=acme)
+    Organization.objects.filter(pk=acme.pk).update(billing_contact=ann)
+    pages = {"acme": f"/admin/npd/organization/{acme.pk}/delete/", "ann": f"/admin/npd/contact/{ann.pk}/delete/"}
+    keys = {"acme": acme.pk, "ann": ann.pk}
+    for name in deleted.split():
+        away.post(pages[name], {"post": "yes"})
+    assert not Contact.objects.exists()
+    for name in restored.split():
+        restore_by_person(Tombstone.objects.get(entity_id=keys[name]), by="ada")
+    assert Contact.objects.get().organization == acme
+    assert Organization.objects.get().billing_contact == ann
+
+
+def test_what_a_person_emptied_since_stays_empty_when_what_it_named_comes_back(away: Client) -> None:
+    acme = Organization.objects.create(name="Acme")
+    ann = Contact.objects.create(name="ann")
+    Organization.objects.filter(pk=acme.pk).update(billing_contact=ann)
+    key = acme.pk
+    for page in (f"/admin/npd/contact/{ann.pk}/delete/", f"/admin/npd/organization/{key}/delete/"):
+        away.post(page, {"post": "yes"})
+    restore_by_person(Tombstone.objects.get(entity_id=key), by="ada")
+    bob = Contact.objects.create(name="bob")
+    Organization.objects.filter(pk=key).update(billing_contact=bob)
+    Organization.objects.filter(pk=key).update(billing_contact=None)
+    restore_by_person(Tombstone.objects.get(entity_id=ann.pk), by="ada")
+    assert Organization.objects.get().billing_contact is None
+
+
 def test_who_deleted_a_record_and_its_name_stand_in_the_activity_and_lead_to_its_restore(
     world: World, admin_client: Client, pat: Any
 ) -> None:

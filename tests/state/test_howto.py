@@ -27,9 +27,12 @@ assert jira.had == ["J1", "J1"]
 
 state = service.begin(service.create_sync_state("sprint", "3", "J3"))
 base, here = {"name": "old", "goal": "old"}, {"name": "here", "goal": "new"}
-assert settle(state, base, here, {"name": "there", "goal": "old"}) == {"goal": "new"}
+there = {"name": "there", "goal": "old"}
+from sync.merge import FieldSides
+sides = {key: FieldSides(here[key], there[key], (base[key], base[key])) for key in here}
+assert service.record_conflict(state, sides, "manual") == {"goal": "new"}
 service.complete(state)
-assert use_jira(state, "name") == "there"
+assert service.resolve_conflict(state, {"name": "remote"}) == {"name": "there"}
 
 import sys
 loaded = sorted(name for name in sys.modules if name.startswith(("sync.monday.client", "requests", "npd")))
