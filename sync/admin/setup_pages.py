@@ -5,34 +5,58 @@ What a person chooses stays in the person's session until it is started.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, cast
 
+from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
+from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_GET, require_POST
 from unfold.decorators import action
 
 from sync import registry
-from sync.admin.connection_pages import ConnectionPagesMixin, View, may_see_connection, region_context, store_region
+from sync.admin.admin_base import PageAdmin
+from sync.admin.confirmed_action import run_action
+from sync.admin.connection_pages import (
+    REGION,
+    ConnectionTest,
+    environment_settings,
+    examine_connection,
+    is_token_answered,
+    may_connect,
+    may_see_connection,
+    note_test,
+    region_context,
+    removal_question,
+    store_region,
+    try_connection,
+)
 from sync.api.callers import monday_throttle_reason
 from sync.boards import field_choices
 from sync.boards.field_choices import NEW_COLUMN, FieldChoice, MappableField
 from sync.boards.sync_filter import MAX_CONDITIONS, FilterOp, FilterSide, SyncFilter
 from sync.choices import DeletedRecordPolicy, RemovedItemPolicy, SyncDirection
+from sync.clock import sync_now
 from sync.kernel import humanize
-from sync.kernel.messages import ActionError, Conflict
-from sync.limits import credentials
-from sync.monday.errors import MondayError
+from sync.kernel.messages import FORMER_KEY, ActionError, Conflict
+from sync.limits import breaker, credentials, monday_account, quota, urgent_calls
+from sync.models import MondayAccount
+from sync.monday.errors import NOT_AUTHENTICATED, MondayError
 from sync.operations.setup import filter_choice, plan, run, selection
 from sync.operations.setup.selection import NEW_BOARD, NO_BOARD, Choices, ChosenBoard
+from sync.records import authors
+from sync.records.availability import overview
 from sync.registry import link_of
 
+View = Callable[..., HttpResponse]
+
+CONNECTION_TITLE = "Monday connection"
 SESSION_KEY = "npd_set_up"
 
 _SHOWN_AS = {"filter": "fields", "run": "plan"}
@@ -263,7 +287,7 @@ def _run_context() -> dict[str, Any]:
 # The pages.
 
 
-class SetupWizardMixin(ConnectionPagesMixin):
+class SetupWizardMixin(PageAdmin):
     """Adds the set-up to the admin of board links."""
 
     actions_list: tuple[str, ...] = ("set_up",)
@@ -282,6 +306,7 @@ class SetupWizardMixin(ConnectionPagesMixin):
     def get_urls(self) -> list[URLPattern]:
         steps: list[tuple[str, str, View]] = [
             ("", "connect", self.wizard_connect),
+            ("token/", "token", sensitive_post_parameters()(require_POST(self.wizard_token))),
             ("boards/", "boards", self.wizard_boards),
             ("fields/<str:entity_type>/", "fields", self.wizard_fields),
             ("filter/<str:entity_type>/", "filter", self.wizard_filter),
@@ -303,11 +328,13 @@ class SetupWizardMixin(ConnectionPagesMixin):
         """The view, for those who may."""
 
         def guarded(request: HttpRequest, **kwargs: str) -> HttpResponse:
-            is_connection = step == "connect"
-            if is_connection and not may_see_connection(request.user):
-                raise PermissionDenied
-            is_reading = is_connection and request.method != "POST"
-            if not is_reading and not selection.may_set_up(request.user):
+            is_allowed = selection.may_set_up(request.user)
+            if step == "token":
+                is_allowed = may_connect(request.user)
+            elif step == "connect":
+                # Whoever may see the account may open the page; it has the buttons that they may use.
+                is_allowed = may_see_connection(request.user) and (is_allowed or request.method != "POST")
+            if not is_allowed:
                 raise PermissionDenied
             entity_type = kwargs.get("entity_type")
             if entity_type is not None and not registry.is_registered(entity_type):
@@ -340,6 +367,87 @@ class SetupWizardMixin(ConnectionPagesMixin):
             **context,
         }
         return TemplateResponse(request, f"sync/wizard_{step}.html", common, status=status)
+
+    def wizard_connect(self, request: HttpRequest) -> HttpResponse:
+        """What is known of the connection; on POST, asked of Monday, or the country of phone numbers is stored."""
+        if REGION in request.POST:
+            store_region(request)
+            messages.success(request, "Saved. Numbers that are stored already stay as they are written.")
+            return _redirect_to("connect")
+        tested = examine_connection(cast("User", request.user)) if request.method == "POST" else None
+        return self._connect_page(request, tested)
+
+    def _connect_page(self, request: HttpRequest, tested: ConnectionTest | None, wrong: str = "") -> HttpResponse:
+        account = monday_account()
+        token = credentials.token_state()
+        is_stopped = account.needs_probe or (account.stopped_until is not None and account.stopped_until > sync_now())
+        shown = [] if tested or is_stopped else overview().shown
+        is_known = token.is_usable and is_token_answered(account) and not is_stopped
+        return self._page(request, "connect", {
+            "title": CONNECTION_TITLE,
+            "page_name": CONNECTION_TITLE,
+            "boards": [
+                (registry.board_title(board.entity_type), board, humanize.without_request_id(board.blocked_reason))
+                for board in shown
+            ],
+            "tested": tested,
+            "wrong": wrong,
+            "configured": token.is_usable,
+            "token": token,
+            "token_problem": credentials.unusable_reason(),
+            "may_connect": may_connect(request.user),
+            "may_set_up": selection.may_set_up(request.user),
+            "settings": environment_settings(),
+            "on_server": list(filter(None, [
+                *(tested.for_administrator if tested else ()),
+                FORMER_KEY if token.source is credentials.Source.UNREADABLE else "",
+            ])),
+            "known": account if is_known else None,
+            "is_stopped": is_stopped and token.is_usable,
+            "stop_reason": humanize.without_request_id(account.stop_reason),
+            "allowance": quota.forecast().words if is_known else "",
+            **region_context(request.user),
+        }, status=400 if wrong else 200)  # fmt: skip
+
+    def wizard_token(self, request: HttpRequest) -> HttpResponse:
+        """Keep the token that was entered, unless Monday refuses it; or, asked first, forget the one that is stored."""
+        user = cast("User", request.user)
+        if "remove" in request.POST:
+
+            def remove() -> str:
+                credentials.remove_token()
+                nothing = "" if settings.MONDAY_API_KEY else " Without one nothing is synced."
+                sentence = f"The stored token was removed.{nothing}"
+                authors.log_kind_action(user, MondayAccount, sentence, name="Monday")
+                return sentence
+
+            back_url = step_url("connect")
+            return run_action(self, request, remove, back_url=back_url, question=removal_question)
+        try:
+            token = credentials.check_secret(request.POST.get("token", ""), "API token")
+        except ActionError as error:
+            return self._connect_page(request, None, str(error))
+        with urgent_calls(token):
+            # Nothing of it is stored before it is kept: the one in use goes on as it was.
+            tested = try_connection(breaker.read_account_info)
+        if tested.is_refused and tested.error is not None:
+            is_unknown = tested.error.kind is NOT_AUTHENTICATED
+            why = "It is wrong or was revoked: copy it from Monday again." if is_unknown else tested.message
+            return self._connect_page(request, None, f"Monday rejects this token, so it was not kept. {why}")
+        credentials.store_token(token, user)
+        if tested.account is not None:
+            breaker.store_account_info(tested.account)
+        note_test(tested)
+        about = (
+            f"Connected. {tested.message} It is stored encrypted." if tested.is_ok else "The token is stored encrypted."
+        )
+        authors.log_kind_action(user, MondayAccount, about, name="Monday")
+        messages.success(request, about)
+        if tested.is_ok:
+            breaker.ask_again()  # of boards that the one before could not see
+        else:
+            messages.error(request, f"It could not be tested: {tested.message} Test it again.")
+        return _redirect_to("connect")
 
     def wizard_boards(self, request: HttpRequest) -> HttpResponse:
         """A board for each kind of records."""
