@@ -22,7 +22,7 @@ from sync import registry
 from sync.boards import board_columns
 from sync.boards.board_setup import SetupChoices, apply_choices, enqueue_affected
 from sync.boards.field_choices import NEW_COLUMN, MappableField, changes_text, column_problem, fold_title
-from sync.choices import Cause, Priority, QueueDirection, SyncDirection
+from sync.choices import Cause, Priority, SyncDirection
 from sync.clock import sync_now
 from sync.kernel import process
 from sync.kernel.messages import ActionError, Conflict, UnmatchedReason
@@ -42,7 +42,7 @@ from sync.operations.setup.selection import (
     named_records,
 )
 from sync.outbox import notify
-from sync.outbox.queue_rows import enqueue_item_many, enqueue_many, mark_many_pending
+from sync.outbox.queue_rows import enqueue_item_many, enqueue_many
 from sync.records.unmatched_items import UnmatchedFinding, note_unmatched
 
 log = structlog.get_logger(__name__)
@@ -229,7 +229,12 @@ class StartedSetup(SetupChoices):
                 enqueue_affected(mapping, self.setup["by"])
         if filter_before != link.sync_filter:
             # In the transaction that stores the filter: nothing says `synced` any more that it leaves out.
-            stored.done += ["changed the filter", _check_all_again(self.spec.entity_type)]
+            stored.done.append("changed the filter")
+            stored.needs_resync = True
+            entity_type = self.spec.entity_type
+            unmatched = UnmatchedItem.objects.listed().filter(entity_type=entity_type).order_by("id")
+            items = unmatched.values_list("item_id", flat=True)
+            enqueue_item_many(entity_type, items, cause=Cause.DEPENDENCY, priority=Priority.SWEEP)
         return stored
 
     def complete(self, link: BoardLink) -> list[str]:
@@ -244,19 +249,6 @@ class StartedSetup(SetupChoices):
 
 def _lock_end(seconds: float) -> str:
     return (sync_now() + timedelta(seconds=seconds)).isoformat()
-
-
-def _check_all_again(entity_type: str) -> str:
-    """Have everything checked of which the filter may say something else: linked records and unmatched items."""
-    items = UnmatchedItem.objects.listed().filter(entity_type=entity_type).order_by("id")
-    enqueue_item_many(
-        entity_type, items.values_list("item_id", flat=True), cause=Cause.DEPENDENCY, priority=Priority.SWEEP
-    )
-    records = registry.entity(entity_type).model._default_manager.exclude(unsynced())
-    ids = list(records.order_by("id").values_list("pk", flat=True))
-    mark_many_pending(entity_type, ids)
-    enqueue_many(entity_type, ids, cause=Cause.DEPENDENCY, priority=Priority.SWEEP, direction=QueueDirection.TO_NPD)
-    return f"{registry.count_of_type(len(ids), entity_type)} will be checked"
 
 
 # The worker's part.
