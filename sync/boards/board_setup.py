@@ -138,7 +138,7 @@ class SetupChoices:
                 continue
             # The stored column comes first, so that a repeated set-up finds the same one.
             own = mapping.column_id if mapping is not None else ""
-            preferred = likely.get(mappable.key) or own or mappable.preferred_id
+            preferred = likely.get(mappable.key) or own or mappable.column_id
             is_optional = mappable.optional and mappable.key not in self._keys
             columns.append(mappable.column_spec(preferred, optional=is_optional))
         # Every board gets the NPD ID column, by which items are matched with records.

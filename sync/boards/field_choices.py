@@ -24,17 +24,9 @@ NEW_COLUMN = "+"
 
 
 @dataclass(frozen=True)
-class MappableField:
-    """A field that may have a column; `types` gives the converter for each type of column that fits."""
+class MappableField(MappingSpec):
+    """A field that may have a column, with what a set-up has to know of it besides."""
 
-    key: str
-    label: str
-    fields: tuple[str, ...]
-    types: Mapping[str, str]
-    made_type: str  # the type of the column that is created for it
-    preferred_id: str
-    required: bool = False
-    optional: bool = False  # a board that has such a column gets it synced, and none is created unasked
     is_match_key: bool = False
     rules: Sequence[Rule] = field(default_factory=tuple)
     target: str = ""  # the type of the records that a relation points at
@@ -42,6 +34,17 @@ class MappableField:
     titles: Sequence[str] = ()  # other names that people give the field
     titles_of_others: Sequence[str] = ()  # names of other fields, also of other models
     labels: tuple[str, ...] = ()  # that a status or dropdown column begins with
+
+    @property
+    def types(self) -> Mapping[str, str]:
+        """The converter for each type of column that fits."""
+        return self.column_types or {column_type(self.converter): self.converter}
+
+    @property
+    def made_type(self) -> str:
+        """The type of the column that is created for it."""
+        created_types = (kind for kind, name in self.types.items() if name == self.converter)
+        return next(created_types, column_type(self.converter))
 
     @property
     def is_name(self) -> bool:
@@ -90,17 +93,9 @@ def mappable_fields(spec: EntitySpec, chosen_boards: Mapping[str, str] | None = 
     for mapping in spec.mappings:
         relation = relation_of(spec.model, mapping.fields)
         target = target_of(relation).entity_type() if relation is not None else ""
-        created_types = [kind for kind, name in mapping.column_types.items() if name == mapping.converter]
         fields.append(
             MappableField(
-                key=mapping.key,
-                label=mapping.label,
-                fields=mapping.fields,
-                types=dict(mapping.column_types) or {column_type(mapping.converter): mapping.converter},
-                made_type=created_types[0] if created_types else column_type(mapping.converter),
-                preferred_id=mapping.column_id,
-                required=mapping.required,
-                optional=mapping.optional,
+                **vars(mapping),
                 is_match_key=mapping.key == spec.match_key,
                 rules=rules_for(FieldMapping(link=link, fields=list(mapping.fields), converter=mapping.converter)),
                 target=target,
@@ -194,7 +189,7 @@ def suggest_columns(
 
     for mappable in offered:
         same = [column for column in on_board if fold_title(column.title) == fold_title(mappable.label)]
-        by_id = [column for column in on_board if column.id == mappable.preferred_id]
+        by_id = [column for column in on_board if column.id == mappable.column_id]
         suggest(mappable, [*by_id, *same], "Suggested: the titles are the same.")
     for mappable in offered:
         titled = [column for column in on_board if fold_title(column.title) in titles[mappable.key]]

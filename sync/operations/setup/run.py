@@ -191,9 +191,9 @@ class StartedSetup(SetupChoices):
                 "too, or leave the field out."
             )
         # A column with the id that this one should get, and another title, stays: Monday assigns an id then.
-        same_id = board.column(mappable.preferred_id)
+        same_id = board.column(mappable.column_id)
         is_free = same_id is None or fold_title(same_id.title) == fold_title(mappable.label)
-        return replace(mappable.column_spec(mappable.preferred_id if is_free else None), types=())
+        return replace(mappable.column_spec(mappable.column_id if is_free else None), types=())
 
     def check(self, link: BoardLink) -> None:
         """Refuse where somebody changed the board's settings since the plan was started."""
