@@ -51,7 +51,6 @@ from sync.monday.errors import NOT_AUTHENTICATED, MondayError
 from sync.operations.setup import filter_choice, plan, run, selection
 from sync.operations.setup.selection import NEW_BOARD, NO_BOARD, Choices, ChosenBoard
 from sync.records import authors
-from sync.records.availability import overview
 from sync.registry import link_of
 
 View = Callable[..., HttpResponse]
@@ -381,15 +380,10 @@ class SetupWizardMixin(PageAdmin):
         account = monday_account()
         token = credentials.token_state()
         is_stopped = account.needs_probe or (account.stopped_until is not None and account.stopped_until > sync_now())
-        shown = [] if tested or is_stopped else overview().shown
         is_known = token.is_usable and is_token_answered(account) and not is_stopped
         return self._page(request, "connect", {
             "title": CONNECTION_TITLE,
             "page_name": CONNECTION_TITLE,
-            "boards": [
-                (registry.board_title(board.entity_type), board, humanize.without_request_id(board.blocked_reason))
-                for board in shown
-            ],
             "tested": tested,
             "wrong": wrong,
             "configured": token.is_usable,
