@@ -23,7 +23,7 @@ from sync.admin.confirmed_action import Question, Report, run_action
 from sync.boards.board_setup import is_public_address
 from sync.choices import StopCode
 from sync.kernel import humanize
-from sync.limits import breaker, connector, credentials, monday_account, quota, urgent_calls
+from sync.limits import breaker, connector, credentials, urgent_calls
 from sync.models import MondayAccount, QueuePause
 from sync.models.jobs import QueueAction, is_allowed
 from sync.monday.columns.places import phone_regions
@@ -166,7 +166,6 @@ class ConnectionTest:
 
     is_ok: bool
     message: str
-    facts: Sequence[tuple[str, str]] = ()
     checks: Sequence[tuple[str, str, str]] = ()  # "ok", "warn" or "bad", what was checked, and what to do about it
     account: AccountInfo | None = None  # what Monday said of the token's user and plan
     error: MondayError | None = None  # why it could not be asked
@@ -214,7 +213,6 @@ def try_connection(ask: Callable[..., AccountInfo], then: Callable[[], object] =
         sentence = humanize.without_request_id(error.sentence)
         return ConnectionTest(False, sentence, error=error, for_administrator=[error.kind.for_administrator])
     name = info.user_name or info.user_id
-    version = " ".join(filter(None, [info.version_value, info.version_kind and f"({info.version_kind})"]))
     results = check_account(info, settings.MONDAY_API_VERSION)
     levels = {"problem": "bad", "warning": "warn", "ok": "ok"}
     checks = [(levels[result.level], result.message, result.fix) for result in results]
@@ -227,13 +225,7 @@ def try_connection(ask: Callable[..., AccountInfo], then: Callable[[], object] =
     return ConnectionTest(
         bool(info.user_id) and all(level != "bad" for level, *_ in checks),
         f"The token works: NPD Sync writes on Monday as {name}." if name else "The token belongs to no user.",
-        [
-            ("User", name or humanize.DASH),
-            ("Plan", info.tier or monday_account().tier or humanize.DASH),
-            ("API version", version or humanize.DASH),
-            ("API quota", quota.forecast().words),
-        ],
-        checks,
+        checks=checks,
         account=info,
         for_administrator=[result.for_administrator for result in results],
     )
