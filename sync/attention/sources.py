@@ -345,9 +345,11 @@ _CAUSE = """
 """
 
 # A session keeps the plan of the first calls, when tables may have been empty: so none of it may read a table through.
+# A table that has to be read all the same then counts as so expensive that PostgreSQL before 18 would compile the plan
+# (jit), for seconds, at each call.
 _REFRESH = f"""
 CREATE OR REPLACE FUNCTION sync_attention_of_{{name}}({{parameters}}) RETURNS void LANGUAGE plpgsql
-SET enable_seqscan = off AS $$
+SET enable_seqscan = off SET jit = off AS $$
 BEGIN
     {{lock}}
     WITH waiting AS MATERIALIZED (

@@ -16,8 +16,6 @@ from tests.admin import states
 from tests.admin.all_pages import furnish
 from tests.admin.test_records import words_of
 
-QUEUE = "/admin/sync/syncqueue/"
-
 
 def test_what_the_engine_writes_can_only_be_read(browser: Client, world: dict[str, Any], person: User) -> None:
     furnish(world, person)

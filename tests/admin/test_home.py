@@ -70,14 +70,16 @@ def test_the_first_line_says_what_is_wrong_first(browser: Client) -> None:
     assert state_of(browser).startswith("Sync of Organizations is stopped: The board was archived.")
 
 
-def test_a_new_installation_has_one_button_that_is_its_next_step(
-    browser: Client, client: Client, settings: Any
-) -> None:
+def test_a_new_installation_has_one_button_that_is_its_next_step(browser: Client, settings: Any) -> None:
     def button() -> list[str]:
         state = html_of(browser).partition('aria-label="State"')[2].partition("</section>")[0]
         return re.findall(r'<a class="npd-button npd-button-main" href="([^"]+)"', state)
 
-    assert button() == [reverse("admin:sync_wizard_connect")]
+    for key in ("", "token-that-no-page-may-show"):
+        settings.MONDAY_API_KEY = key
+        assert button() == [reverse("admin:sync_wizard_connect")]
+        assert state_of(browser).startswith("Not set up")
+        assert "npd-badge-bad" not in html_of(browser)
     states.boards()
     BoardLink.objects.update(board_id="", last_pass_at=sync_now())
     assert button() == [reverse("admin:sync_wizard_boards")]

@@ -6,12 +6,12 @@ import pytest
 from django.contrib.auth.models import User
 from django.db import connection
 from django.test import Client
-from playwright.sync_api import Page, expect
+from playwright.sync_api import expect
 
 from npd.models import Contact, Organization
 from sync.choices import RecordSyncStatus
 from sync.kernel.scheduled_jobs import make_missing_jobs
-from sync.models import QueuePause, SyncMetadata, SyncQueue
+from sync.models import SyncMetadata, SyncQueue
 from tests.admin import states
 from tests.admin.all_pages import crowd
 from tests.admin.test_records import change_page
@@ -86,27 +86,6 @@ def test_a_records_sync_is_turned_off_and_on_by_the_keyboard(open_page: Any, wor
 # The queue
 
 
-def test_a_board_is_paused_and_resumed_by_the_keyboard(open_page: Any, busy: dict[str, Any]) -> None:
-    page, errors = open_page(390, "dark")
-    page.goto("/admin/")
-    page.get_by_role("link", name="Pause…").focus()
-    page.keyboard.press("Enter")
-    page.get_by_role("combobox", name="Board").focus()
-    page.keyboard.type("Contacts")
-    page.keyboard.press("Tab")
-    page.keyboard.type("Clean-up")
-    assert not barriers(page)
-    page.keyboard.press("Enter")
-    page.get_by_text("Contacts: paused.", exact=True).first.wait_for()
-    made = QueuePause.objects.get(entity_type="contact")
-    assert (made.paused_by, made.why) == ("dora", "Clean-up")
-    page.get_by_role("button", name="Resume: Contacts").focus()
-    page.keyboard.press("Enter")
-    page.get_by_text("Contacts: resumed.").wait_for()
-    assert QueuePause.objects.get().entity_type == "organization"
-    assert not errors
-
-
 # Health
 
 
@@ -152,28 +131,6 @@ def test_what_somebody_is_at_work_in_is_left_alone_and_a_hidden_page_asks_for_no
         asked.clear()
         page.clock.run_for(2 * HALF_A_MINUTE)
     assert asked == []
-    assert not errors
-
-
-def open_fold(page: Page, summary: str) -> Any:
-    """The table or list behind it, after a click that leaves the keyboard on it."""
-    page.locator(summary).first.click()
-    page.mouse.move(0, 0)
-    return page.locator(summary).first.locator("..")
-
-
-def test_what_is_unfolded_stays_so_and_goes_on_being_up_to_date(open_page: Any, busy: dict[str, Any]) -> None:
-    record = busy["synced"]
-    states.decided(record, "Phone is updated", key="phone", cause={"monday": {"who": "Maya Lind"}})
-    page, errors = open_page(1280, "light")
-    page.clock.install()
-    page.goto(change_page(record))
-    page.locator("#npd-history-lines").evaluate("part => { part.dataset.mine = 'yes' }")
-    fold = open_fold(page, ".npd-acts summary")
-    page.clock.fast_forward(HALF_A_MINUTE)
-    page.locator("#npd-history-lines:not([data-mine])").wait_for()
-    expect(fold).to_have_attribute("open", "")
-    expect(page.locator(".npd-acts summary").first).to_be_focused()
     assert not errors
 
 

@@ -15,7 +15,6 @@ from django.core.mail.backends.base import BaseEmailBackend
 from django.db import transaction
 from django.test import Client
 
-from npd.models import Contact
 from sync.models import ApiToken, Decision
 from tests.support.waiting import beside, somebody_waits, wait_for
 
@@ -73,17 +72,6 @@ def test_whom_an_administrator_adds_signs_in_by_a_link_and_is_nobodys_double(bro
     eve = User.objects.get(username="eve")
     assert answer.headers["Location"] == f"{USERS}{eve.pk}/send-link/"
     assert (eve.is_staff, eve.has_usable_password(), list(eve.groups.all())) == (True, False, [group])
-
-
-def test_a_colleague_who_edits_edits_contacts_and_resolves_conflicts_without_another_permission(clerk: User) -> None:
-    clerk.groups.add(Group.objects.get(name="Edit"))
-    browser = Client()
-    browser.force_login(clerk)
-    ann = Contact.objects.create(name="Ann", email="ann@x.org")
-    pages = [f"/admin/npd/contact/{ann.pk}/delete/", "/admin/npd/contact/import/", "/admin/npd/organization/add/",
-             "/admin/conflicts/syncconflict/", "/admin/sync/unmatcheditem/", "/admin/sync/decision/"]  # fmt: skip
-    assert {page: browser.get(page).status_code for page in pages} == dict.fromkeys(pages, 200)
-    assert browser.get("/admin/sync/syncqueue/").status_code == 403
 
 
 # A link to set a password.

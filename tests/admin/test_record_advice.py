@@ -202,16 +202,6 @@ def test_a_mark_escapes_what_it_says(browser: Client) -> None:
     assert "&lt;script&gt;alert(1)" in html
 
 
-def test_a_field_without_a_column_says_so_also_to_who_may_mend_it(browser: Client) -> None:
-    states.boards()
-    record = blocked("A")
-    FieldMapping.objects.filter(key="phone").update(column_id="", problem="")
-    reason = {"phone": BLOCKED["phone"] | {"reason": "It has no column on the board. Choose one on the board's page."}}
-    SyncMetadata.objects.filter(entity_id=str(record.pk)).update(blocked_fields=reason)
-    assert acts_of(browser, record) == ["map_field", "check_column"]
-    assert "Phone: its column can't be used" in words_of(browser.get(change_page(record)).content.decode())
-
-
 def test_a_choice_that_is_being_applied_says_so(browser: Client) -> None:
     states.boards()
     record, conflict = states.conflicting("A", "1")

@@ -21,10 +21,6 @@ def act_url(record: Any, act: str) -> str:
     return reverse(f"admin:npd_{record._meta.model_name}_{act}", args=[record.pk])
 
 
-def page_of(client: Client, record: Any) -> str:
-    return words_of(client.get(change_page(record)).content.decode())
-
-
 def posted(client: Client, record: Any, act: str, **data: str) -> str:
     return words_of(client.post(act_url(record, act), data, follow=True).content.decode())
 
@@ -98,16 +94,6 @@ def test_a_field_without_a_column_is_said_to_be_only_in_npd(browser: Client, wor
     FieldMapping.objects.filter(key="phone").delete()
     form = browser.get(url).context["adminform"].form
     assert [name for name, one in form.fields.items() if "Only in NPD" in one.help_text] == ["phone"]
-
-
-def test_a_field_in_conflict_shows_what_a_look_read_on_monday_and_when(browser: Client, world: dict[str, Any]) -> None:
-    record = world["conflicting"]
-    raw = {"phone": "442079460099", "countryShortName": "GB"}
-    seen = {"phone": [[{**raw, "phone": "1"}, "2026-01-01T08:00:00+00:00"], [raw, "2026-01-02T09:30:00+00:00"]]}
-    SyncMetadata.objects.filter(entity_id=str(record.pk)).update(seen=seen)
-    text = page_of(browser, record)
-    assert "In conflict" in text
-    assert "+44 20 7946 0099 as read 2 Jan 2026, 09:30 UTC" in text
 
 
 def test_what_waits_for_approval_and_what_loops_stands_on_the_record_with_its_page(

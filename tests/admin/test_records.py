@@ -49,17 +49,6 @@ def post_action(client: Client, action: str, *records: Any, **more: str) -> str:
     return words_of(client.post(LIST, data, follow=True).content.decode())
 
 
-def test_each_of_several_conflicts_leads_to_its_screen(browser: Client, world: dict[str, Any]) -> None:
-    record = world["conflicting"]
-    SyncConflict.objects.create(
-        entity_type="contact", entity_id=record.pk, monday_item_id="9", kind="identity", conflict_fields=[],
-        npd_data={"candidates": []}, monday_data={},
-    )  # fmt: skip
-    html = browser.get(change_page(record)).content.decode()
-    for conflict in SyncConflict.objects.filter(entity_id=record.pk):
-        assert f'href="{reverse("admin:conflicts_syncconflict_screen", args=[conflict.pk])}"' in html
-
-
 def test_where_browsers_reach_the_board_by_another_address_the_link_goes_there(
     browser: Client, world: dict[str, Any], settings: Any
 ) -> None:

@@ -2,7 +2,6 @@
 
 import re
 from datetime import timedelta
-from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -14,12 +13,11 @@ from sync.attention import Kind
 from sync.clock import sync_now
 from sync.limits import breaker, credentials, quota
 from sync.models import BoardLink, MondayAccount
-from sync.monday.errors import ADVICE_ON_SERVER, CONNECTION_LOST, DAILY_LIMIT_REACHED, NOT_AUTHENTICATED, MondayError
+from sync.monday.errors import ADVICE_ON_SERVER, DAILY_LIMIT_REACHED, NOT_AUTHENTICATED, MondayError
 from sync.operations.notifications import things_to_notify_of
 from sync.outbox import pauses
 from sync.records.availability import stop_headline
 from sync.state import record_view
-from tests.admin import states
 from tests.admin.test_home import html_of, state_of, text_of
 from tests.admin.test_records import words_of
 from tests.support.people import staff_who_may
@@ -174,18 +172,6 @@ def test_what_people_paused_is_no_stop_and_is_said_on_every_page_with_its_resume
     assert pauses_of(browser.get("/admin/settings/").content.decode()) == ["Everything"]
 
 
-def test_a_pause_of_a_board_is_told_to_everybody_and_resumed_by_who_may(client: Client, world: dict[str, Any]) -> None:
-    pauses.pause("anna", entity_type="organization")
-    client.force_login(staff_who_may("view_contact"))
-    html = client.get("/admin/").content.decode()
-    assert pauses_of(html) == ["Organizations"]
-    assert "npd-resume-" not in html
-    form = {"entity_type": "organization"}
-    assert client.post("/admin/sync/queuepause/resume/", form).status_code == 403
-    client.force_login(staff_who_may("view_organization", "view_syncqueue", "pause_syncqueue", name="x"))
-    assert "npd-resume-" in client.get("/admin/").content.decode()
-
-
 @responses.activate
 def test_the_button_asks_monday_once_and_leads_back(browser: Client, stopped: dict[str, Any], settings: Any) -> None:
     settings.MONDAY_API_URL = "https://monday.test/v2"
@@ -197,21 +183,6 @@ def test_the_button_asks_monday_once_and_leads_back(browser: Client, stopped: di
     assert browser.post(TRY, {"back": "https://evil.example/"}).headers["Location"] == "/admin/"
     assert browser.get(TRY).status_code == 405
     assert len(responses.calls) == 1
-
-
-def test_a_stop_that_begins_or_ends_is_another_version_of_every_page(browser: Client, world: dict[str, Any]) -> None:
-    def version() -> str:
-        return str(browser.get("/admin/live/").json()["site"])
-
-    seen = [version()]
-    states.stop_board("contact")
-    seen.append(version())
-    BoardLink.objects.update(blocked_reason="", blocked_until=None)
-    breaker.trip_account(MondayError(CONNECTION_LOST, "gone"))
-    seen.append(version())
-    MondayAccount.objects.update(stopped_until=None, needs_probe=False, stop_reason="")
-    seen.append(version())
-    assert all(one != other for one, other in pairwise(seen))
 
 
 # What Home says

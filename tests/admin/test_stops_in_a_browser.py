@@ -3,12 +3,11 @@
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import User
 from playwright.sync_api import Page, expect
 
 from npd.models import Contact
 from sync.choices import StopCode
-from sync.limits import breaker, credentials
+from sync.limits import breaker
 from sync.models import MondayAccount
 from tests.support.pages import barriers
 from tests.support.sandbox import Sandbox
@@ -62,30 +61,5 @@ def test_a_stop_is_seen_on_every_page_and_ended_from_whichever(
     assert MondayAccount.objects.get().stop_code == ""
     open_before.clock.fast_forward(HALF_A_MINUTE)
     expect(stop_of(open_before)).to_have_count(0)
-    assert not found
-    assert not errors
-
-
-@pytest.mark.parametrize(("width", "scheme", "kind"), WHERE)
-def test_a_refused_token_is_replaced_where_the_stop_leads(
-    open_page: Any, world: dict[str, Any], monday: Sandbox, settings: Any, width: int, scheme: str, kind: str
-) -> None:
-    settings.MONDAY_API_KEY = ""
-    credentials.store_token("a-token-that-was-revoked", User.objects.get(username="dora"))
-    breaker.refresh_quota()
-    assert MondayAccount.objects.get().stop_code == StopCode.TOKEN
-    page, errors = open_page(width, scheme)
-    page.goto(address(kind, world["synced"]))
-    found = barriers(page)
-    page.get_by_role("link", name="Enter a new token").click()
-    page.get_by_role("textbox", name="API token").fill(monday.token)
-    found += barriers(page)
-    page.get_by_role("button", name="Test and save").click()
-    page.get_by_text("Connected. The token works").wait_for()
-    expect(stop_of(page)).to_have_count(0)
-    found += barriers(page)
-    page.goto(address(kind, world["synced"]))
-    expect(stop_of(page)).to_have_count(0)
-    assert MondayAccount.objects.get().stop_code == ""
     assert not found
     assert not errors

@@ -18,7 +18,6 @@ from tests.api.conftest import code_of, error_of, url_of
 from tests.support.waiting import beside, somebody_waits_for_us, wait_for
 
 CONTACTS = "/api/v1/contacts/"
-ORGANIZATIONS = "/api/v1/organizations/"
 
 
 def updates_of(queries: CaptureQueriesContext, table: str) -> list[str]:

@@ -8,6 +8,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
 from sync.monday import items
 from tests.architecture.test_arrows import ROOT, modules
 from tests.architecture.test_pure_rules import imports
@@ -94,6 +96,21 @@ def files_of(name: str) -> list[Path]:
 def test_the_executor_names_them_all() -> None:
     found = {name.rsplit(".", 1)[-1] for name in named(ast.parse(Path(ROOT, EXECUTOR).read_text()))}
     assert found == MUTATIONS
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "metered_client.connector().write(request, key)",
+        "send = connector.write",
+        "items.prepare_delete(removals, [])",
+        "from sync.monday.items import prepare_delete",
+        "getattr(connector, name)(request, key)",
+        "getattr(board, 'prepare_archive')",
+    ],
+)
+def test_a_new_one_would_be_caught(line: str) -> None:
+    assert list(named(ast.parse(line)))
 
 
 # Rows of NPD's.

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import Permission, User
+from django.db import connection
 
 from conflicts.models import SyncConflict
 from npd.models import Contact
@@ -143,6 +144,15 @@ def test_the_rows_are_what_their_sources_say_whatever_is_written(kinds: Kinds) -
     Contact.objects.all().delete()
     assert attention.counts()[Kind.REMOVED] == 0
     assert untrue_rows() == []
+
+
+def test_no_server_compiles_the_refresh_of_the_rows_which_takes_it_seconds_at_each_write(db: None) -> None:
+    """PostgreSQL before 18 does (jit), where a table has to be read through though `enable_seqscan` is off."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT proname, proconfig FROM pg_proc WHERE proname LIKE 'sync_attention_of_%'")
+        settings = dict(cursor.fetchall())
+    assert len(settings) == 5
+    assert all("jit=off" in (values or []) for values in settings.values())
 
 
 def test_a_stop_is_one_row_of_its_board_until_it_ends_or_somebody_pauses_it(db: None) -> None:

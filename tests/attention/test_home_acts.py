@@ -205,12 +205,6 @@ def test_a_record_is_created_from_an_unmatched_item(browser: Client, kinds: Kind
     assert "checkbox" not in row
 
 
-def test_a_value_that_no_page_of_ours_sends_is_no_value(browser: Client, kinds: Kinds) -> None:
-    key = kinds[Kind.CONFLICT][0]
-    browser.post(ACT, {"one": f"keep_monday {key}", f"seen:{key}": "[" * 100_000})
-    assert not SyncConflict.objects.filter(resolution__resolution_type__isnull=False).exists()
-
-
 def test_the_last_act_is_undone_only_while_it_is_the_last_minutes(browser: Client, kinds: Kinds) -> None:
     browser.post(ACT, {"one": f"ignore {kinds[Kind.UNMATCHED][0]}"})
     for _ in range(2):
@@ -368,18 +362,6 @@ def test_a_deletion_says_on_which_side_and_what_follows(browser: Client, db: Non
     assert html.count("until somebody chooses") == 3
 
 
-def test_sixty_gone_items_are_answered_together_on_a_page_that_asks(browser: Client, db: None) -> None:
-    gone_items(60)
-    [group] = attention.groups()
-    asked = browser.post(ACT, {"action": "delete_record", "cause": group.cause})
-    assert "Delete 60 contacts in NPD?" in words_of(asked.content.decode())
-    assert "npd-button-deletes" in asked.content.decode()
-    assert not SyncConflict.objects.filter(resolution__isnull=False).exists()
-    answer = browser.post(ACT, sent_by(asked.content.decode()))
-    assert answer["Location"] == HOME
-    assert SyncConflict.objects.filter(resolution__resolution_type="merge").count() == 60
-
-
 def removed_ones(number: int, **more: Any) -> list[Contact]:
     """So many contacts whose items one person archived together, as they are before anybody is asked."""
     states.boards()
@@ -452,13 +434,6 @@ def test_sixty_records_are_deleted_in_one_act_but_not_what_was_edited_since_the_
     assert LogEntry.objects.filter(action_flag=DELETION).count() == 59
 
 
-def test_of_removed_items_those_that_are_ticked_are_answered(browser: Client) -> None:
-    gone = removed_ones(4)
-    keys = [f"removed:contact:{one.pk}" for one in gone[:2]]
-    assert "Delete 2 contacts in NPD?" in confirmed(browser, action="delete_record", key=keys)
-    assert set(Contact.objects.values_list("pk", flat=True)) == {one.pk for one in gone[2:]}
-
-
 def test_a_resolver_is_offered_the_answers_that_are_hers_and_reads_who_may_delete(client: Client, db: None) -> None:
     removed_ones(3)
     staff_who_may("delete_contact", name="editor")
@@ -470,16 +445,6 @@ def test_a_resolver_is_offered_the_answers_that_are_hers_and_reads_who_may_delet
     client.force_login(User.objects.create_superuser("root"))
     [group] = client.get(HOME).context["boxes"]
     assert "who may" not in group.lead
-
-
-def test_who_may_not_delete_contacts_is_offered_the_other_answers_and_deletes_none(client: Client, db: None) -> None:
-    removed_ones(3)
-    client.force_login(staff_who_may("view_syncconflict", "change_syncconflict", "view_contact", "change_contact"))
-    html = page(client)
-    assert ('value="unlink"' in html, 'value="delete_record"' in html) == (True, False)
-    [cause] = attention.groups()
-    client.post(ACT, {"action": "delete_record", "cause": cause.cause, "confirmed": "yes", "expect": "3"})
-    assert Contact.objects.count() == 3
 
 
 def test_all_of_a_group_are_discarded_once_their_number_was_confirmed(browser: Client, db: None) -> None:
@@ -494,31 +459,6 @@ def test_all_of_a_group_are_discarded_once_their_number_was_confirmed(browser: C
     assert (again.status_code, failed.count()) == (409, 41)
     browser.post(ACT, sent_by(again.content.decode()))
     assert failed.count() == 0
-
-
-def test_who_may_only_look_is_offered_nothing_and_does_nothing(client: Client, kinds: Kinds) -> None:
-    seen = ("syncqueue", "syncconflict", "approvalrequest", "syncmetadata", "contact", "unmatcheditem")
-    client.force_login(staff_who_may(*[f"view_{name}" for name in seen]))
-    FieldMapping.objects.filter(link__entity_type="contact", key="phone").update(problem="It is gone.")
-    html = page(client)
-    assert html.count("data-row") >= 9
-    assert 'name="one"' not in html
-    assert 'name="action"' not in html
-    # What is so, and no steps on Monday.
-    assert "It is gone." in html
-    assert not re.search("/board/|Open the board|On Monday:", html)
-    assert keys_of(html) == []
-    before = list(SyncQueue.objects.order_by("id").values_list("id", "status"))
-    acts = ("retry", "discard", "approve", "reject", "ignore", "create_record", "keep_npd", "keep_monday")
-    for name in (*acts, "delete_record", "create_item", "unlink"):
-        for which in (
-            {"key": [key for key, _ in kinds.values()]},
-            {"cause": attention.groups()[0].cause, "expect": "1"},
-        ):
-            client.post(ACT, {"action": name, "confirmed": "yes", **which})
-    assert list(SyncQueue.objects.order_by("id").values_list("id", "status")) == before
-    assert ApprovalRequest.objects.get().state == ApprovalState.PENDING
-    assert not SyncConflict.objects.filter(resolution__resolution_type__isnull=False).exists()
 
 
 @pytest.mark.parametrize("form", [{}, {"action": "retry"}, {"action": "x", "key": "y"}, {"one": "retry failed:\0"}])

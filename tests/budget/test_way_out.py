@@ -25,10 +25,8 @@ from sync.outbox import pauses
 from sync.queue import resume
 from sync.records import availability
 from tests.admin import states
-from tests.budget.conftest import Planned
 from tests.budget.test_breaker import ANSWER
-from tests.budget.test_worker import edit, spent
-from tests.support.clock import stop_clock
+from tests.budget.test_worker import edit
 from tests.support.waiting import at_once
 from tests.support.world import World
 
@@ -104,11 +102,6 @@ def test_people_who_try_at_the_same_time_ask_once(monday_answers: responses.Requ
     assert len(monday_answers.calls) == 1
 
 
-def test_where_nothing_is_stopped_monday_is_not_asked(monday_answers: responses.RequestsMock) -> None:
-    assert breaker.ask_again() is AskCode.NOT_STOPPED
-    assert len(monday_answers.calls) == 0
-
-
 def test_a_persons_pause_is_not_beaten_by_a_persons_click(monday_answers: responses.RequestsMock) -> None:
     day_is_used_up()
     pauses.pause("maya")
@@ -143,39 +136,6 @@ def test_a_board_that_is_back_goes_on_at_once_and_one_that_is_not_stays_stopped(
     MondayAccount.objects.update(asked_at=sync_now() - timedelta(minutes=1))
     assert breaker.ask_again() is AskCode.RESUMED
     assert goes_on(world, contact)
-
-
-def test_a_refusal_by_mistake_leaves_no_used_up_day_behind(world: World, monday: Planned) -> None:
-    """Monday refuses although the day has room, as while a raised limit isn't everywhere yet, and tells no usage."""
-    contact = world.linked("Ann", role_title="Boss")
-    monday.limits(plan="standard")
-    stopped_by(world, contact, limit="daily")
-    assert quota.forecast().left == 0
-    world.sandbox.control("faults", "DELETE")
-    assert breaker.ask_again() is AskCode.RESUMED
-    assert availability.of("contact").is_available
-    assert goes_on(world, contact)
-
-
-def test_a_day_that_others_used_is_not_said_to_be_nearly_unused_after_the_refusal(
-    world: World, monday: Planned
-) -> None:
-    contact = world.linked("Ann", role_title="Boss")
-    monday.limits(plan="standard", used=220)
-    world.pass_time(seconds=400)
-    breaker.fetch_account_info()
-    world.sandbox.control("plan", others=700)
-    stopped_by(world, contact, limit="daily")
-    assert quota.forecast().used_text.startswith("1,000 of")
-    world.sandbox.control("faults", "DELETE")
-    assert breaker.ask_again() is AskCode.RESUMED
-    # Monday's figure is of five minutes ago.
-    assert (quota.forecast().used_text, quota.forecast().refused_at is None) == ("", False)
-    assert goes_on(world, contact)
-    world.pass_time(seconds=400)
-    breaker.refresh_quota()
-    assert quota.forecast().refused_at is None
-    assert quota.forecast().used > 900
 
 
 def test_a_check_for_missed_changes_that_the_stop_cut_short_is_due_at_once(
@@ -242,32 +202,3 @@ def test_a_limit_that_was_told_outlives_an_answer_that_does_not_tell_it() -> Non
     apply_account_info(parse_account_info(Answer(data={**account_of, **limit})), "standard")
     apply_account_info(parse_account_info(Answer(data={**account_of, "platform_api": None})), "standard")
     assert quota.read_budget().day_limit == 3_000
-
-
-def test_a_plan_that_was_raised_because_the_day_is_used_up_is_noticed_and_work_goes_on(
-    world: World, monday: Planned
-) -> None:
-    contact = world.linked("Ann", role_title="Boss")
-    monday.limits(plan="standard")
-    world.sandbox.control("plan", used=1_000)
-    edit(contact, "Chair")
-    world.work()
-    assert "calls to Monday are used up" in availability.of("contact").blocked_reason
-    world.sandbox.control("plan", plan="pro")
-    breaker.refresh_quota()  # by itself it asks nothing that Monday would refuse
-    assert "calls to Monday are used up" in availability.of("contact").blocked_reason
-    breaker.fetch_account_info(urgent=True)  # what `monday_setup` and `monday_check` do
-    assert availability.of("contact").blocked_reason == ""
-    world.work()
-    assert world.status(contact) == "synced"
-    assert monday.refused == 1
-
-
-@pytest.mark.django_db
-def test_a_click_of_a_day_that_is_used_up_wholly_is_told_so() -> None:
-    states.boards()
-    contact = states.synced("Ann", "1")
-    stop_clock(sync_now().replace(hour=12))
-    spent(day_limit=1_000, day=sync_now().date(), day_calls=1_000)
-    said = push_record(contact, "lead").message
-    assert said == "It waits: Today's calls to Monday are used up. Sync goes on by itself at 00:01 UTC."

@@ -11,7 +11,6 @@ from django.test import Client
 
 from conflicts.answers import answer_rejection, last_answer, undo_answer
 from conflicts.models import SyncConflict
-from conflicts.rejections import Rejection
 from conflicts.resolution import InvalidResolution, NotAsSeen, NotOpen, resolve
 from npd.models import Contact
 from sync import attention
@@ -225,14 +224,6 @@ def test_a_correction_that_monday_refuses_again_comes_back_with_the_reason(rejec
     assert "Correct it, and send it again" in text_of(browser.get(page_of(rejected)))
 
 
-def test_an_entry_that_names_no_value_asks_for_nothing(rejected: Contact, browser: Client, ada: User) -> None:
-    entry = {"side": "monday", "reason": "Monday rejected it.", "column": "email", "version": 1}
-    SyncMetadata.objects.update(blocked_fields={"email": entry})
-    assert "Nothing is rejected here any more" in text_of(browser.get(page_of(rejected)))
-    with pytest.raises(NotOpen):
-        choose(rejected, ada, "npd")
-
-
 def test_the_screen_asks_at_most_fifteen_times(
     rejected: Contact, browser: Client, django_assert_max_num_queries: Any
 ) -> None:
@@ -260,14 +251,6 @@ def leave(world: World, ada: User) -> Contact:
     world.work()
     assert world.status(contact) == "synced"
     return contact
-
-
-def write(world: World, contact: Contact, email: str) -> None:
-    world.edit(contact, "email", {"email": email, "text": email})
-
-
-def rule(name: str) -> None:
-    FieldMapping.objects.filter(link__entity_type="contact", key="email").update(rule=name)
 
 
 def entry(world: World, contact: Contact) -> dict[str, Any]:
@@ -309,35 +292,6 @@ def test_a_value_that_is_changed_while_its_cell_can_not_be_read_is_left_no_more(
     assert waits() == [("Ann", "email")]
 
 
-def test_a_conflict_that_closes_by_itself_does_not_make_a_left_value_be_sent(world: World, ada: User) -> None:
-    contact = leave(world, ada)
-    write(world, contact, OTHER)
-    world.look(contact)
-    assert world.status(contact) == "conflict"
-    write(world, contact, GOOD)
-    mutations = world.calls("mutation")
-    world.look(contact)
-    world.look(contact, Cause.PERSON)
-    assert world.calls("mutation") == mutations
-    assert not SyncConflict.objects.filter(resolved_at=None)
-    assert world.status(contact) == "synced"
-
-
-def test_of_a_cell_that_was_emptied_the_empty_value_is_shown_and_taken(world: World, ada: User) -> None:
-    contact = world.linked("Ann", email=GOOD)
-    rule("npd_wins")
-    world.edit(contact, "email", {})
-    Contact.objects.filter(pk=contact.pk).update(email=REFUSED)
-    world.work()
-    assert waits() == [("Ann", "email")]
-    case = Rejection.of(named(contact))
-    assert case is not None
-    assert case.monday is None
-    answer_rejection(named(contact), by=ada, choose="monday", value="", seen={"npd": REFUSED, "monday": None})
-    contact.refresh_from_db()
-    assert not contact.email
-
-
 def test_what_is_taken_from_monday_is_what_is_shown_also_where_we_sent_another(rejected: Contact, ada: User) -> None:
     """What Monday answered to our write was somebody's edit: the base's halves differ."""
     ledger = SyncMetadata.objects.get()
@@ -375,26 +329,6 @@ def test_an_undo_does_not_take_away_what_another_person_said_later(rejected: Con
         undo_answer(first, by=ada)
     with pytest.raises(NotOpen, match="Bob"):
         choose(rejected, ada, "npd")
-
-
-def test_what_is_asked_again_during_a_look_that_comes_to_nothing_stays_asked(world: World, ada: User) -> None:
-    contact = leave(world, ada)
-    decision = last_answer(*named(contact))
-    assert decision is not None
-    world.meanwhile(lambda: undo_answer(decision, by=ada), after="read")
-    world.sandbox.faults({"status": 503})
-    world.look(contact)
-    assert "kept_by" not in entry(world, contact)
-    assert waits() == [("Ann", "email")]
-
-
-def test_after_its_column_was_changed_the_value_of_the_old_one_is_not_shown(rejected: Contact, ada: User) -> None:
-    FieldMapping.objects.filter(link__entity_type="contact", key="email").update(version=99)
-    case = Rejection.of(named(rejected))
-    assert case is not None
-    assert not case.entry
-    with pytest.raises(NotOpen):
-        choose(rejected, ada, "monday")
 
 
 def test_to_empty_a_rejected_value_asks_for_the_right_to_change_the_record(world: World, client: Client) -> None:

@@ -37,18 +37,6 @@ def text_of(response: Any) -> str:
     return " ".join(re.sub(r"<[^>]+>", " ", page).split()).replace("&#x27;", "'")
 
 
-def test_both_of_a_long_text_are_used_without_a_script_for_the_values_seen(browser: Client, contact: Contact) -> None:
-    notes = FieldConflict("notes", "Call.\nTuesday", "Call.", "Call.\nWednesday")
-    record(finding(contact, notes))
-    url = screen(conflict_of(contact))
-    assert 'value="both"' in browser.get(url).content.decode()
-    answer = browser.post(url, form(replace(notes, npd="Other"), pick__notes="both"))
-    assert answer.status_code == 409
-    browser.post(url, form(notes, pick__notes="both"))
-    choice = conflict_of(contact).stored_resolution.fields["notes"]
-    assert (choice.choose, choice.value) == ("custom", "Call.\nTuesday\nWednesday")
-
-
 def test_the_screen_shows_both_sides_the_base_what_is_held_and_folds_what_is_equal(
     browser: Client, conflict: SyncConflict, contact: Contact
 ) -> None:
@@ -210,19 +198,3 @@ def test_a_choice_that_empties_a_side_is_asked_about_by_a_red_button_before_anyt
     assert (asked.status_code, conflict_of(contact).resolution) == (200, None)
     assert press_red_button(browser, screen(conflict), asked) == f"Empty Phone {where}"
     assert conflict_of(contact).resolution is not None
-
-
-def test_what_is_to_be_emptied_and_has_changed_since_is_refused_and_not_asked_about(
-    browser: Client, contact: Contact
-) -> None:
-    emptied = FieldConflict("phone", None, None, "+44 20 7946 0999")
-    record(finding(contact, emptied))
-    sent = form(replace(emptied, monday="+44 20 7946 0111"), pick__phone="npd", resolve="1")
-    assert browser.post(screen(conflict_of(contact)), sent).status_code == 409
-
-
-def test_the_default_form_leads_to_the_screen_and_an_unknown_conflict_nowhere(
-    browser: Client, conflict: SyncConflict
-) -> None:
-    assert browser.get(f"{LIST}{conflict.pk}/change/")["Location"] == screen(conflict)
-    assert browser.get(f"{LIST}{conflict.entity_id}/screen/").status_code == 404

@@ -10,7 +10,7 @@ from conflicts.case import RecordContext, fields_in_conflict
 from conflicts.models import SyncConflict
 from conflicts.progress import conflict_progress
 from conflicts.resolution import InvalidResolution, NotOpen, resolve, undo
-from npd.models import Contact, Organization
+from npd.models import Contact
 from sync.merge import FieldSelection
 from sync.models import Decision
 from tests.admin.test_records import change_page
@@ -295,21 +295,6 @@ def test_turning_sync_off_before_the_look_ends_the_wish_with_its_reason(world: W
     conflict.refresh_from_db()
     assert (conflict.is_being_undone, conflict.is_open) == (False, False)
     assert "Sync was turned off" in conflict_progress(conflict).sentence
-
-
-def test_an_address_that_cant_be_divided_is_put_back_as_it_stood(world: World, person: Any) -> None:
-    organization = Organization.objects.create(name="Ltd", address_street="12 Main St", address_city="Springfield")
-    world.work()
-    world.edit(organization, "address", "Floor 3, 14 Main St, Springfield, IL")
-    world.look(organization)
-    conflict = SyncConflict.objects.get(entity_id=organization.pk)
-    resolve(conflict.pk, by=person, resolution_type="keep_monday", seen=seen_of(conflict))
-    world.work()
-    undone(world, conflict, person)
-    organization.refresh_from_db()
-    assert (organization.address_street, organization.address_city) == ("12 Main St", "Springfield")
-    assert world.values(organization)["address"] == "Floor 3, 14 Main St, Springfield, IL"
-    assert SyncConflict.objects.get(resolved_at=None).pk == conflict.pk
 
 
 @pytest.mark.django_db

@@ -1,13 +1,12 @@
 """Set-up of boards and webhooks: what is there is adopted, what is missing is made, once."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from sync.monday import errors
-from sync.monday.board import BoardSetup, ColumnSpec, url_fingerprint
+from sync.monday.board import BoardSetup, ColumnSpec
 from sync.monday.board_events import WEBHOOK_EVENTS
 from sync.monday.connector import MondayConnector
 from sync.monday.graphql import Answer, translate_error
@@ -98,23 +97,10 @@ def test_a_lost_answer_of_a_webhook_makes_it_once(account: FakeAccount) -> None:
     assert len(account.hooks) == len(WEBHOOK_EVENTS)
 
 
-def test_an_answer_that_stays_away_is_raised(account: FakeAccount) -> None:
-    account.failing["create_board"] = errors.MondayError(errors.SERVER_FAILED, "Internal Server Error")
-    with refusal(errors.SERVER_FAILED):
-        MondayConnector(account).create_board("Contacts", lambda _: None)
-    assert account.calls == 2
-
-
 ALIASES = ColumnSpec("aliases", "Aliases", "text", "aliases", ("dropdown", "text"), optional=True)
 RELATION = ColumnSpec(
     "org", "Organization", "board_relation", "org", ("board_relation", "text"), optional=True, target_board="9"
 )
-
-
-def test_an_optional_column_is_never_made_by_itself(account: FakeAccount) -> None:
-    setup = _ensure(account, ALIASES, RELATION)
-    assert set(setup.columns) == {"email", "notes"}
-    assert setup.unfit == {}
 
 
 def test_an_optional_column_is_adopted_in_the_best_type_that_is_there(account: FakeAccount) -> None:
@@ -143,34 +129,6 @@ def test_a_relation_to_the_right_board_is_adopted_in_both_forms_of_its_settings(
 def test_a_relation_to_another_board_is_named_and_left(account: FakeAccount, settings: object) -> None:
     account.add_board("7", _column("r", "Organization", "board_relation", settings))
     assert set(_ensure(account, RELATION).unfit) == {"org"}
-
-
-def test_a_relation_that_was_asked_for_is_made_with_its_board(account: FakeAccount) -> None:
-    column = _ensure(account, replace(RELATION, optional=False)).columns["org"]
-    assert (column.type, column.target_boards) == ("board_relation", frozenset({"9"}))
-
-
-def test_what_is_needed_chooses_its_column_before_what_is_welcome(account: FakeAccount) -> None:
-    account.add_board("7", _column("x", "Notes", "long_text"))
-    welcome = ColumnSpec("aliases", "Notes", "long_text", optional=True)
-    assert _ids(_ensure(account, welcome)) == {"notes": "x", "email": "npd_email"}
-
-
-def test_a_board_whose_groups_are_all_gone_gets_one(account: FakeAccount) -> None:
-    for group in account.boards["7"]["groups"]:
-        group["deleted"] = True
-    board = _ensure(account).board
-    assert list(board.groups.values()) == ["Contacts"]
-    assert _ensure(account).board.group_id == board.group_id
-
-
-def test_a_new_address_makes_new_webhooks_before_the_old_ones_go(account: FakeAccount) -> None:
-    old, _ = account.ensure_webhooks(URL)
-    account.writes.clear()
-    hooks, _ = account.ensure_webhooks("https://new.test/", old)
-    assert {hook["fingerprint"] for hook in hooks.values()} == {url_fingerprint("https://new.test/")}
-    assert set(account.hooks) == set(hooks)
-    assert account.writes == ["webhook"] * 7 + ["webhook deleted"] * 7
 
 
 def test_the_address_s_secret_is_in_no_word_and_no_fingerprint(account: FakeAccount) -> None:
@@ -237,13 +195,6 @@ def test_columns_and_groups_that_monday_left_out_are_not_made_again(part: str, t
     with refusal(errors.FIELD_LIMIT_REACHED if told else errors.UNREADABLE_ANSWER):
         _ensure(account)
     assert account.writes == []
-
-
-def test_a_count_that_monday_left_out_stops_no_set_up() -> None:
-    failure = {"message": "No", "path": ["boards", 0, "items_limit"], "extensions": {"code": "tooManyRequests"}}
-    account = Partly("items_limit", failure)
-    account.add_board("7")
-    assert _ensure(account).board.id == "7"
 
 
 def test_webhooks_that_monday_left_out_are_not_made_again(account: FakeAccount) -> None:

@@ -103,3 +103,12 @@ ROWS: dict[str, tuple[Answer, dict[str, Any]]] = {
         {"outcome": Outcome.OPEN, "reason": ""},
     ),
 }
+
+
+@pytest.mark.parametrize("row", ROWS)
+def test_a_new_item(row: str) -> None:
+    answer, expected = ROWS[row]
+    plan = answered(answer, creates=True)
+    assert {name: getattr(plan.ending if name == "detail" else plan, name) for name in expected} == expected
+    if answer.is_bare:
+        assert [key for key, field in plan.plans.items() if field.send_raw is not None] == ["name"]

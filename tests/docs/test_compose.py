@@ -10,9 +10,8 @@ import yaml
 from django.conf import settings
 
 from config import help_pages
-from config.embedded.postgres import MAJOR
 from config.environment import SECRETS
-from tests.docs.test_docs import FOR_COMPOSE, HANDED_OVER, variables_in_the_example
+from tests.docs.test_docs import HANDED_OVER
 from tests.support.servers import ROOT
 
 FILE = ROOT / "docker-compose.yml"
@@ -27,7 +26,6 @@ SET_HERE = {
     "PORT": "inside always 8000",
 }
 """Variables of .env that the containers don't take from there, and why."""
-ASKED = re.compile(r"\$\{([A-Z_]+)")
 
 
 @pytest.fixture(scope="module")
@@ -67,13 +65,6 @@ def test_all_of_dotenv_reaches_the_containers_but_what_this_file_sets(compose: d
     assert not HANDED_OVER & set(service["environment"])
 
 
-def test_every_variable_that_the_file_asks_for_is_in_the_example() -> None:
-    asked = set(ASKED.findall(FILE.read_text()))
-    procfile = set(re.findall(r"\$\{([A-Z_]+)", (ROOT / "Procfile").read_text()))
-    assert not asked - variables_in_the_example() - procfile
-    assert asked >= FOR_COMPOSE
-
-
 @pytest.mark.parametrize("name", STAYING)
 def test_every_service_that_stays_is_checked_limited_and_started_again(compose: dict[str, Any], name: str) -> None:
     service = compose["services"][name]
@@ -91,13 +82,6 @@ def test_nothing_is_published_but_the_proxy_and_the_sandbox_on_this_machine(comp
     assert ports.pop("caddy") == ["80:80", "443:443"]
     assert sorted(ports) == ["sandbox"]
     assert all(port.startswith("127.0.0.1:") for port in ports["sandbox"])
-
-
-def test_the_database_is_the_one_that_the_tests_run_on(compose: dict[str, Any]) -> None:
-    postgres = compose["services"]["postgres"]
-    assert postgres["image"] == f"postgres:{MAJOR}"
-    # Since 18 the image keeps its data below the volume's own top.
-    assert postgres["volumes"] == ["postgres:/var/lib/postgresql"]
 
 
 def test_the_processes_run_as_in_the_procfile_but_that_only_web_listens_to_its_network(compose: dict[str, Any]) -> None:

@@ -1,7 +1,6 @@
 """What the documentation names is there: files, headings, commands, options, variables, tables."""
 
 import importlib
-import itertools
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator
@@ -31,7 +30,6 @@ FOR_COMPOSE = {"POSTGRES_PASSWORD"}
 ASKED = re.compile(r"\benv\(\"(\w+)\"\)")
 FILE = re.compile(r"(?<![\w./*<{~-])((?:[\w.-]+/)+[\w.-]+\.(?:py|html|toml|sql|sh))(?![\w*])")
 BARE = re.compile(r"(?<![\w./*<{-])(\w+\.py)\b")
-CALLED = re.compile(r"\[`?([\w.-]+(?:/[\w.-]*)+|\w+\.py)`?\]\(([^)\s#]+)")
 IMPORT = re.compile(r"^\s*from ([\w.]+) import (\w+(?:, \w+)*)$", re.MULTILINE)
 RUN = re.compile(r"\bpython3? -m ([\w.]+)")
 EXAMPLES = {"projects/models.py", "projects/apps.py", "projects/admin.py"}
@@ -40,10 +38,6 @@ NOT_MODULES = {"npd.settling", "sync.E001", "sync.E002", "sync.W001"}
 """What is written like a module of ours and is none: a setting of a PostgreSQL transaction, a system check."""
 MAP = "docs/architecture.md"
 """The page that says where things are: what a row of its tables names, its files hold."""
-
-
-def names_of(pages: list[Path]) -> list[str]:
-    return [str(page.relative_to(ROOT)) for page in pages]
 
 
 @cache
@@ -101,12 +95,6 @@ def test_every_link_leads_to_a_file_and_a_heading_that_are_there() -> None:
     assert not wrong(dead)
 
 
-def test_every_page_of_the_documentation_is_linked_from_another() -> None:
-    reached = {(page.parent / target.partition("#")[0]).resolve() for page in PAGES for target in links(page)}
-    lonely = [page for page in PAGES if page.resolve() not in reached and page.name != "README.md"]
-    assert not names_of(lonely)
-
-
 def test_every_file_that_is_named_is_there() -> None:
     """By its path from the root or from the page; a bare name, as some file of ours has it."""
 
@@ -122,14 +110,6 @@ def test_every_file_that_is_named_is_there() -> None:
 def file_names() -> set[str]:
     folders = [ROOT / name for name in (*ROOMS, "ops", "data")]
     return {path.name for path in [*ROOT.glob("*.py"), *(path for one in folders for path in one.rglob("*.py"))]}
-
-
-def test_a_link_that_is_called_by_a_file_leads_to_that_file() -> None:
-    def elsewhere(page: Path) -> list[str]:
-        called = CALLED.findall(prose(page))
-        return [f"{name} ({target})" for name, target in called if f"/{name.rstrip('/')}" not in f"/{target}"]
-
-    assert not wrong(elsewhere)
 
 
 def test_every_module_that_is_named_is_there_and_holds_what_is_imported() -> None:
@@ -159,32 +139,6 @@ def task_names() -> set[str]:
 
 def rows_of_tables(page: str) -> list[str]:
     return [line for line in prose(ROOT / page).splitlines() if line.startswith("| ")]
-
-
-def test_what_a_row_of_the_map_names_is_defined_in_a_file_that_it_links() -> None:
-    """A function, class, constant, field or member; of `Class.name` both. Tasks and commands go by their names."""
-    lost = []
-    for row in rows_of_tables(MAP):
-        files = [(ROOT / MAP).parent / target.partition("#")[0] for target, _ in LINK.findall(row)]
-        sources = [path for file in files for path in ([file] if file.suffix == ".py" else file.rglob("*.py"))]
-        ours = [path for path in sources if not path.resolve().is_relative_to(ROOT / "tests")]
-        defined = {name for path in ours for name in definitions(path)}
-        spans = [span for span in SPAN.findall(row) if sources and re.fullmatch(r"[A-Za-z_][\w.]*", span)]
-        names = {part for span in spans if span not in task_names() | set(get_commands()) for part in span.split(".")}
-        lost += sorted(
-            names - defined - {part for path in sources for part in (path.stem, path.parent.name)} - set(ROOMS)
-        )
-    assert not lost
-
-
-@cache
-def definitions(path: Path) -> frozenset[str]:
-    text = path.read_text()
-    strings = re.findall(r'"([\w.]+)"', text)  # what is stored, and what triggers and routes are called
-    made = re.findall(r"^\s*(?:(?:async )?def|class) (\w+)", text, re.MULTILINE)
-    set_to = re.findall(r"^\s*(\w+)(?:: [^=\n]+)? = ", text, re.MULTILINE)
-    fields = re.findall(r"^    (\w+): ", text, re.MULTILINE)
-    return frozenset([*made, *set_to, *fields, *strings])
 
 
 def test_the_architecture_names_the_floors_in_their_order() -> None:
@@ -228,14 +182,6 @@ def test_nobody_has_to_know_more_than_36_variables() -> None:
     assert len(variables_in_the_example()) <= 36
 
 
-def test_the_example_explains_every_variable() -> None:
-    """Each stands below a comment, alone or with others that it concerns too."""
-    lines = (ROOT / ".env.example").read_text().splitlines()
-    set_here = re.compile(r"^#[A-Z][A-Z_]+=")
-    pairs = itertools.pairwise(lines)
-    assert not [here for above, here in pairs if set_here.match(here) and not re.match(r"# (?!---)|#[A-Z]", above)]
-
-
 def test_the_reference_names_every_table_of_ours() -> None:
     text = code(ROOT / "docs/reference/tables.md")
     models = [model._meta for app in OURS for model in apps.get_app_config(app).get_models()]
@@ -250,12 +196,6 @@ def test_no_decision_is_missing_from_the_list_and_none_is_longer_than_a_page() -
     listed = set(links(ROOT / "docs/decisions/README.md"))
     assert {page.name for page in decisions} <= listed
     assert not [page.name for page in decisions if len(page.read_text().splitlines()) > 40]
-
-
-def test_every_picture_says_in_words_what_it_shows() -> None:
-    silent = [tag for page in PAGES for tag in re.findall(r"<img[^>]*>", prose(page)) if ' alt="' not in tag]
-    silent += [page.name for page in PAGES if "![](" in prose(page)]
-    assert not silent
 
 
 PAGE = Path(__file__).resolve().parents[2] / "docs/reference/http.md"

@@ -131,7 +131,3 @@ def test_a_door_is_as_it_was_recorded(file: str) -> None:
 
 def test_every_recorded_text_is_a_doors() -> None:
     assert {path.name for path in RECORDED.iterdir()} <= set(DOORS)
-
-
-LIST, CREATE = ("paths", "/api/v1/contacts/", "get"), ("paths", "/api/v1/contacts/", "post")
-SHAPES = ("components", "schemas")

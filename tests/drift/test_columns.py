@@ -8,7 +8,6 @@ from npd.models import Contact
 from sync.boards.board_columns import check_columns
 from sync.models import BoardLink, Decision, FieldMapping, SyncMetadata
 from sync.monday.board import Board, BoardColumn
-from sync.operations.detect.comparison import compare_board
 from tests.admin import states
 from tests.drift.conftest import Owner
 from tests.support.world import World
@@ -84,20 +83,6 @@ def test_one_item_an_hour_tells_whether_a_hidden_column_is_shown_again(world: Wo
     assert {world.values(one)["role_title"] for one in contacts} == {"Countess"}
 
 
-def test_the_nightly_comparison_finds_that_a_hidden_column_is_shown_again(world: World, owner: Owner) -> None:
-    contact = world.linked(role_title="Analyst")
-    owner.column("role_title", "hide")
-    save(contact, role_title="Countess")
-    world.work()
-    owner.column("role_title", "show")
-    owner.sweep()
-    assert owner.mapping().problem != ""
-    assert compare_board(world.link()).problem == ""
-    world.work()
-    assert (owner.mapping().problem, world.status(contact)) == ("", "synced")
-    assert world.values(contact)["role_title"] == "Countess"
-
-
 def test_without_the_npd_id_column_no_item_is_made_and_linked_records_flow(world: World, owner: Owner) -> None:
     linked = world.linked("Ann", notes="old")
     owner.column("npd_id", "delete")
@@ -139,12 +124,6 @@ def without_role() -> list[FieldMapping]:
     ids = [one for one in link.mappings.values_list("column_id", flat=True) if one not in ("name", "role_title")]
     columns = [BoardColumn(one, one, TYPES.get(one, "text")) for one in (*ids, link.npd_id_column)]
     return check_columns(link, Board("1", "Contacts", "active", {}, tuple(columns)))
-
-
-def test_a_field_that_is_not_synced_needs_no_column(mapped: Client) -> None:
-    assert [one.key for one in without_role()] == ["role_title"]
-    FieldMapping.objects.filter(key="role_title").update(direction="none")
-    assert without_role() == []
 
 
 def test_records_without_sync_hold_nothing(mapped: Client) -> None:

@@ -13,7 +13,6 @@ from django.core.management import call_command
 from django.test import Client
 
 from conflicts.models import SyncConflict
-from conflicts.progress import conflict_progress
 from conflicts.resolution import resolve
 from npd.models import Contact
 from sync.boards import board_columns
@@ -261,28 +260,6 @@ def test_a_conflict_on_a_replaced_column_is_asked_about_still_with_what_stood_on
     assert (contact.role_title, world.values(contact)[owner.mapping().column_id]) == ("Head", "Head")
 
 
-def test_a_field_that_is_asked_about_by_itself_is_not_said_to_be_resolved_with_the_others(
-    world: World, owner: Owner, admin: Client
-) -> None:
-    contact = world.linked(role_title="Analyst", phone="+44 20 7946 0018")
-    world.edit(contact, "role_title", "Head")
-    world.edit(contact, "phone", "+44 20 7946 0812")
-    Contact.objects.filter(pk=contact.pk).update(role_title="Director", phone="+44 20 7946 0999")
-    world.hear()
-    gone(owner)
-    replaced(owner)
-    world.work()
-    world.work(minutes=11)
-    first = SyncConflict.objects.get(kind="fields")
-    resolved(first, "keep_npd", phone={side: first.sides("phone")[side] for side in ("npd", "monday")})
-    world.work()
-    first.refresh_from_db()
-    said = conflict_progress(first).sentence
-    assert (first.is_open, first.merge_selections["role_title"]["asked_in"]) == (False, "overwritten")
-    assert ("a person chose" in said, "Role: now a question of its own." in said) == (False, True)
-    assert SyncConflict.objects.get(resolved_at=None).conflict_fields == ["role_title"]
-
-
 def test_a_choice_whose_column_is_replaced_before_it_is_applied_counts_still(
     world: World, owner: Owner, admin: Client
 ) -> None:
@@ -348,9 +325,6 @@ def looping(world: World, settings: Any) -> Contact:
         world.hear()
     assert WriteLoop.objects.get().throttled_until is not None
     return contact
-
-
-LOOP = f"{ROLE}:throttled"
 
 
 def test_a_loop_is_told_and_sent_again_at_once(world: World, admin: Client, settings: Any) -> None:

@@ -46,12 +46,6 @@ def test_a_process_that_fell_silent_is_not(folder: Path, monkeypatch: pytest.Mon
     assert result.stderr.startswith("beat has given no sign of life for 9")
 
 
-def test_a_folder_that_can_not_be_written_ends_nothing(folder: Path) -> None:
-    (folder / "var").write_text("no folder")
-    health.beat("worker")
-    assert "no sign of life yet" in health.problem_of("worker")
-
-
 def test_without_a_name_whoever_has_signed_there_must_be_well(
     folder: Path, web: HTTPServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -11,7 +11,7 @@ import psycopg
 import pytest
 
 from config.embedded.postgres import EmbeddedPostgres, StartError
-from tests.support.servers import ROOT, ran
+from tests.support.servers import ROOT
 from tests.support.waiting import wait_for
 
 pytestmark = pytest.mark.processes
@@ -71,13 +71,6 @@ def test_the_server_ends_when_its_parent_is_killed_and_a_start_right_after_it_su
         wait_for("the first has ended", lambda: not psutil.pid_exists(pid))
 
 
-def test_the_lock_of_another_program_that_got_the_number_is_taken_away(server: EmbeddedPostgres) -> None:
-    (server.data / "postmaster.pid").write_text(f"{os.getpid()}\n{server.data}\n")
-    server.start()
-    assert server.process
-    assert server.process.poll() is None
-
-
 def test_a_half_made_cluster_of_a_killed_start_does_not_matter(open_folder: Path) -> None:
     half = open_folder / "pg.new"
     half.mkdir()
@@ -114,13 +107,6 @@ def test_root_takes_over_the_data_of_whoever_ran_it_before(server: EmbeddedPostg
         os.chown(path, 12_345, 12_345)
     server.start()
     assert {path.stat().st_uid for path in server.data.iterdir()} == {pwd.getpwnam("nobody").pw_uid}
-
-
-@as_root
-def test_a_folder_that_the_user_may_not_write_is_named(open_folder: Path) -> None:
-    become_nobody = "import os, psycopg, config.embedded.postgres; os.setgroups([]); os.setgid(65534); os.setuid(65534)"
-    result = ran(sys.executable, "-c", f"{become_nobody}{HOLDER}", str(open_folder / "var" / "pg"))
-    assert f"StartError: {open_folder}/var can't be written by this user." in result.stderr
 
 
 def test_an_end_at_the_start_gives_postgresqls_own_reason(server: EmbeddedPostgres) -> None:

@@ -279,12 +279,6 @@ def test_a_taken_port_names_the_line_to_type(taken: int) -> None:
         check_ports(taken)
 
 
-def test_one_port_for_both_is_refused() -> None:
-    port = free_port()
-    with pytest.raises(StartError, match=rf"PORT and SANDBOX_PORT are both {port}\.\nType: make run PORT="):
-        check_ports(port, port)
-
-
 def test_var_is_for_its_owner_only(tmp_path: Path) -> None:
     var, before = tmp_path / "var", os.umask(0o022)
     try:

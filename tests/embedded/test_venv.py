@@ -76,13 +76,6 @@ def test_packages_are_installed_when_the_lock_changed_and_only_then(folder: Path
     assert installs(folder, "development"), "its packages were replaced"
 
 
-def test_a_folder_that_was_moved_gets_its_programs_anew(folder: Path) -> None:
-    assert installs(folder, "embedded")
-    moved = folder.rename(folder.with_name("moved"))
-    assert installs(moved, "embedded")
-    assert not installs(moved, "embedded")
-
-
 def test_a_failed_install_says_what_to_do_and_is_tried_again(folder: Path) -> None:
     lock(folder, "what fails")
     for _ in range(2):
@@ -96,21 +89,6 @@ def test_an_old_or_missing_python_hands_over_to_a_newer_one(folder: Path, name: 
     machine(folder, age="exit 1")
     machine(folder, "python3.13")
     assert run(folder, PYTHON=name).returncode == 0
-
-
-def test_without_a_python_that_is_new_enough_a_sentence_says_what_to_install(folder: Path) -> None:
-    for name in ("python3", "python3.14", "python3.13", "python3.12", "python3.11"):
-        machine(folder, name, age="exit 1")
-    result = run(folder)
-    assert (result.returncode, result.stdout) == (1, "")
-    assert "needs Python 3.11 or newer. Install it" in result.stderr
-
-
-def test_a_python_without_venv_names_the_package_to_install(folder: Path) -> None:
-    machine(folder, venv="exit 1")
-    result = run(folder)
-    assert result.returncode == 1
-    assert "apt install python3-venv" in result.stderr
 
 
 def test_the_script_asks_pip_for_hashes_and_make_calls_it() -> None:

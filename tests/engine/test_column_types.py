@@ -70,14 +70,3 @@ def test_a_field_of_every_kind_flows_both_ways_and_is_cleared_both_ways(sales: W
         sales.edit(record, field, None)
     sales.hear(minutes=1)  # so many deliveries for one item make its pass wait
     assert here() == empty
-
-
-def test_a_time_that_monday_has_beside_the_date_stays_there(sales: World) -> None:
-    record = deal(sales, due=date(2026, 1, 31))
-    sales.edit(record, "due", {"date": "2026-02-01", "time": "18:30:00"})
-    sales.hear(record)
-    assert record.due == date(2026, 2, 1)
-    record.due = date(2026, 2, 2)
-    record.save()
-    sales.work()
-    assert sales.values(record)["due"].startswith("2026-02-02 18:30")

@@ -5,10 +5,7 @@ from typing import Any
 import pytest
 
 from npd.models import Contact
-from sync.limits import MeteredClient
 from sync.models import BoardLink, Intent, SyncQueue
-from sync.monday.connector import MondayConnector
-from sync.monday.errors import MondayError
 from sync.records import availability
 from tests.support.world import World, mail
 
@@ -115,52 +112,6 @@ def test_a_read_that_shows_what_our_write_replaced_is_repeated_and_believed_afte
     world.look(contact)
     assert world.calls("query") - reads == 1
     assert (world.status(contact), contact.role_title) == ("synced", "Chair")
-
-
-def test_what_our_write_replaced_is_believed_at_once_where_somebody_is_said_to_have_put_it_back(world: World) -> None:
-    contact = world.linked(role_title="Boss")
-    world.save(contact, role_title="Chair")
-    world.hear(contact)
-    world.edit(contact, "role_title", "Boss")
-    world.hear(contact)
-    assert (world.status(contact), contact.role_title) == ("synced", "Boss")
-
-
-def blind_search(monkeypatch: pytest.MonkeyPatch, times: int) -> None:
-    """Monday's search lags: it doesn't show items that were made a moment ago."""
-    from dataclasses import replace
-
-    left, original = [times], MondayConnector.read_batch
-
-    def lagging(*asked: Any, **more: Any) -> Any:
-        left[0] -= 1
-        found = original(*asked, **more)
-        return replace(found, by_npd_id=[], by_match=[]) if left[0] >= 0 else found
-
-    monkeypatch.setattr(MondayConnector, "read_batch", lagging)
-
-
-def test_creates_answered_without_data_are_looked_for_before_they_are_made_again(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from sync.monday.errors import ANSWER_WITHOUT_DATA
-
-    world.contact("Ann", email="a@example.com")
-    world.contact("Bob", email="b@example.com")
-    real, first = MeteredClient.execute, [True]
-
-    def without_data(client: MeteredClient, document: str, variables: Any, **more: Any) -> Any:
-        answer = real(client, document, variables, **more)
-        if "create_item" in document and first.pop() if first else False:
-            blind_search(monkeypatch, 2)
-            raise MondayError(ANSWER_WITHOUT_DATA, "Monday answered without results")
-        return answer
-
-    monkeypatch.setattr(MeteredClient, "execute", without_data)
-    for _ in range(3):
-        world.work()
-        world.wait_out()
-    assert sorted(item["name"] for item in world.sandbox.items()) == ["Ann", "Bob"]
 
 
 def test_a_refused_read_of_new_items_backs_off(world: World) -> None:

@@ -4,7 +4,6 @@ from typing import Any
 
 import pytest
 
-from conflicts.models import SyncConflict
 from npd.models import Contact
 from sync.choices import RecordSyncStatus, SyncStatus
 from sync.models import BoardLink, Decision
@@ -13,12 +12,9 @@ from sync.operations.preview.explanation import explain, find_record
 from sync.outbox import pauses
 from sync.state.record_view import Part, RecordState, describe, filter_by_health
 from tests.admin import states
-from tests.lifecycle.conftest import asked, choose
-from tests.support.world import World, mail
+from tests.support.world import World
 
 CUSTOMER = {"records": [{"field": "role_title", "op": "is", "values": ["Customer"], "labels": ["Customer"]}]}
-ON_MONDAY = {"items": [{"field": "role_title", "op": "is", "values": ["Customer"], "labels": ["Customer"]}]}
-"""The same condition of either side: a contact's role is Customer."""
 
 
 def only(world: World, sync_filter: dict[str, Any], *records: Any) -> None:
@@ -130,17 +126,3 @@ def test_explain_and_the_api_say_why() -> None:
     shown = describe([contact])[contact.pk]
     assert (shown.state, shown.reason_code) == (RecordState.OFF, Part.LEFT_OUT)
     assert list(filter_by_health(Contact.objects.all(), "left_out", pauses.active_pauses())) == [contact]
-
-
-def test_an_answer_of_a_record_that_leaves_closes_its_question(world: World) -> None:
-    pat = world.administrator("pat")
-    for name in ("A", "B"):
-        world.add(name, email=mail("ann@example.com"))
-    contact = world.contact("Ann", email="ann@example.com", role_title="Customer")
-    world.work()
-    assert world.status(contact) == "conflict"
-    choose(asked(contact.pk, "identity"), pat, "custom", "new")
-    only(world, ON_MONDAY)
-    world.save(contact, role_title="Vendor")
-    assert (world.status(contact), len(world.sandbox.items())) == ("disabled", 2)
-    assert not SyncConflict.objects.filter(resolved_at=None).exists()

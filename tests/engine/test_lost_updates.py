@@ -1,7 +1,6 @@
 """Somebody edits a cell between our read of it and our write: what they wrote is found again, never silently gone."""
 
 import json
-from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -11,7 +10,6 @@ from conflicts.models import SyncConflict
 from npd.models import Contact
 from sync.clock import sync_now
 from sync.models import Decision, FieldMapping, Intent, MondayAccount, SyncQueue, WebhookEvent
-from sync.reconcile import act
 from tests.inbox.conftest import PATH_TOKEN
 from tests.support.waiting import wait_for
 from tests.support.world import World
@@ -98,30 +96,6 @@ def test_our_own_echo_is_no_lost_update_and_costs_no_call(world: World) -> None:
 
 
 # --- an answer that shows somebody's edit ---------------------------------------------------------------------------
-
-
-def test_an_answer_that_shows_an_edit_is_taken_for_that_edit_once_its_event_tells(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Somebody edits after our write took effect and before Monday answers: no change of ours by Monday."""
-
-    contact = world.linked(role_title="Old")
-    Contact.objects.filter(pk=contact.pk).update(role_title="Ours")
-    confirm = act.Executor.confirm
-
-    def answered(executor: Any, call: Any, announced: Any, result: Any) -> Any:
-        world.edit(contact, "role_title", "Theirs")
-        [(alias, item)] = result.by_alias.items()
-        theirs = replace(item.values["role_title"], text="Theirs", value="Theirs")
-        shown = replace(item, values=item.values | {"role_title": theirs})
-        return confirm(executor, call, announced, replace(result, by_alias={alias: shown}))
-
-    with monkeypatch.context() as patched:
-        patched.setattr(act.Executor, "confirm", answered)
-        world.work()
-    assert "Monday made “Theirs” of “Ours”" in world.ledger(contact).altered["role_title"]["reason"]
-    world.hear(contact)
-    assert (contact.role_title, world.status(contact)) == ("Theirs", "synced")
 
 
 # --- settling it ----------------------------------------------------------------------------------------------------

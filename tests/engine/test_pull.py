@@ -93,11 +93,3 @@ def test_a_choice_whose_look_became_a_dead_letter_can_be_made_anew(world: World,
 
 def add(world: World, name: str, **values: Any) -> dict[str, Any]:
     return world.sandbox.act("add", board_id=world.board_id(), name=name, values=values)
-
-
-def test_an_item_finds_its_record_in_whatever_form_the_name_is_stored(world: World) -> None:
-    Organization.objects.create(name="Cafe\u0301 GmbH ", sync_enabled=False)
-    world.work()
-    world.sandbox.act("add", board_id=world.board_id("organization"), name="Café GmbH", values={})
-    world.hear(seconds=11)
-    assert Organization.objects.count() == 1

@@ -247,6 +247,23 @@ def test_many_relations_cost_as_many_queries_as_few_and_two_calls_whichever_way_
     assert {cell(connected, contact) for contact in contacts} == {"Firm 0"}
 
 
+def test_a_deleted_organizations_item_empties_no_contact_in_npd(connected: World) -> None:
+    acme = organization("Acme")
+    contact = connected.linked(organization=acme)
+    acme.refresh_from_db()
+    connected.sandbox.act("delete", item_id=acme.monday_id)
+    connected.hear()
+    connected.look(contact)
+    contact.refresh_from_db()
+    assert contact.organization == acme
+    assert "left its board" in connected.held(contact, "organization")
+    assert connected.status(contact) == "pending"
+    connected.sandbox.act("restore", item_id=acme.monday_id)
+    connected.hear()
+    assert connected.status(contact) == "synced"
+    assert cell(connected, contact) == "Acme"
+
+
 def test_a_relation_whose_table_wakes_nobody_is_warned_of(monkeypatch: pytest.MonkeyPatch) -> None:
     assert check_synced_models() == []
     monkeypatch.setattr(Organization._meta, "triggers", [])

@@ -12,7 +12,6 @@ from django.core.exceptions import ValidationError
 from npd.models import Contact, Organization
 from sync.models.synced_model import LONG_TEXT_CHARACTERS
 from sync.reconcile.field_values import clean_values, still_holds, stored_field_values, update_values
-from sync.registry import relation_of
 from tests.support.deals import Deal
 
 KINDS: list[tuple[str, Any, Any]] = [
@@ -80,9 +79,3 @@ def test_a_related_record_is_its_id_item_and_name() -> None:
     assert still_holds(contact, raw)
     contact.organization_id = uuid4()
     assert not still_holds(contact, raw)
-
-
-def test_only_a_foreign_key_to_a_synced_model_is_a_relation() -> None:
-    assert relation_of(Contact, ["organization"]) is not None
-    assert relation_of(Contact, ["name"]) is None
-    assert relation_of(Organization, ["address_city", "address_zip"]) is None

@@ -1,6 +1,5 @@
 """Every decision says what led to it: whose edit, which row, which webhook, which call, which rule."""
 
-import uuid
 from typing import Any
 
 import pghistory
@@ -95,17 +94,6 @@ def test_a_rule_that_lets_a_side_win_names_both_who_edited(world: World) -> None
     assert sorted(cause["causes"]) == ["save", "webhook"]
 
 
-def test_a_click_names_who_clicked(world: World) -> None:
-    contact = world.linked(role_title="Boss")
-    from sync.operations.record_requests import push_record
-
-    contact.role_title = "Chair"
-    contact.save()
-    push_record(contact, by="dora")
-    world.work()
-    assert last(contact, "push").cause["by"] == "dora"
-
-
 def test_a_record_made_from_an_item_names_its_row_and_its_webhooks(world: World) -> None:
     from sync.models.board_link import BoardLink
 
@@ -126,18 +114,6 @@ def listed(browser: Any, kind: str) -> list[tuple[str, int]]:
     """What each line of this kind says first, and of how many more records."""
     rows = browser.get("/admin/sync/decision/").context["cl"].result_list
     return sorted((row.values["after"], row.page_alike) for row in rows if row.kind == kind and "made" not in row.cause)
-
-
-def test_edits_that_one_person_made_one_by_one_are_lines_of_their_own_and_a_bulk_edit_is_one(world: World) -> None:
-    dora, people = world.administrator("dora"), [world.linked(name, role_title="Boss") for name in NAMES]
-    browser = world.browser(dora)
-    with pghistory.context(user=dora.pk, batch=str(uuid.uuid4())):
-        Contact.objects.filter(pk__in=[one.pk for one in people[:3]]).update(role_title="Lead")
-    for number, one in enumerate(people[3:]):
-        role = {"role_title": f"Role {number}"}
-        assert api_of(dora).patch(f"/api/v1/contacts/{one.pk}/", role).status_code == 200
-    world.work()
-    assert listed(browser, "push") == [("Lead", 2), ("Role 0", 0), ("Role 1", 0), ("Role 2", 0)]
 
 
 def test_monday_tells_of_no_act_so_one_value_that_one_person_gave_one_column_is_one(world: World) -> None:

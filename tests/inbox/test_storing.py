@@ -111,13 +111,6 @@ def test_a_delivery_without_a_trigger_id_is_named_by_its_content(linked: Contact
     assert len(named) == 2
 
 
-def test_many_events_of_one_item_are_one_waiting_row(linked: Contact) -> None:
-    for _ in range(5):
-        take(raw())
-    assert WebhookEvent.objects.count() == 5
-    assert SyncQueue.objects.count() == 1
-
-
 def test_a_burst_of_deliveries_for_one_item_makes_its_next_pass_wait(linked: Contact) -> None:
     waits = []
     for _ in range(100):

@@ -56,18 +56,6 @@ def test_the_same_person_the_made_record_goes_and_its_item_after_it(world: World
     assert not SyncConflict.objects.filter(resolved_at=None).exists()
 
 
-def test_two_persons_stay_two_and_nobody_asks_again(world: World, pat: Any) -> None:
-    known, made = twins(world)
-    # A question about a record that has an item makes it no conflict.
-    assert [(world.status(one), one.email) for one in (known, made)] == [("synced", "ann@example.com")] * 2
-    choose(asked(made.pk, "identity"), pat, "custom", "different")
-    world.work()
-    world.edit(made, "role_title", "Buyer")
-    world.hear()
-    assert Contact.objects.count() == 2
-    assert not SyncConflict.objects.filter(resolved_at=None).exists()
-
-
 def test_none_there_moved_here_from_another_types_board_stays_that_records_item(world: World) -> None:
     contact = world.linked(email="ann@example.com")
     link = BoardLink.objects.get(entity_type="organization")

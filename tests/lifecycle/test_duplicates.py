@@ -48,19 +48,6 @@ def test_a_persons_duplicate_loses_the_npd_id_and_is_archived_when_a_person_call
     assert not SyncConflict.objects.filter(resolved_at=None).exists()
 
 
-def test_a_copy_that_a_record_got_while_its_answer_was_carried_out_stays_on_the_board(world: World, pat: Any) -> None:
-    contact = world.linked("Ann", email="ann@example.com", role_title="Boss")
-    copy, other = duplicate(world, contact), Contact.objects.create(name="Bea", sync_enabled=False)
-    choose(asked(contact.pk, "identity"), pat, "custom", "archive")
-    contact.role_title = "Chair"
-    contact.save()
-    world.meanwhile(lambda: Contact.objects.filter(pk=other.pk).update(monday_id=copy), before="mutation")
-    world.work()
-    assert world.sandbox.item(copy)["state"] == "active"
-    world.work()
-    assert not SyncConflict.objects.filter(resolved_at=None).exists()
-
-
 def test_a_copy_becomes_a_record_of_its_own_or_is_left_and_not_asked_about_again(world: World, pat: Any) -> None:
     contact = world.linked("Ann", email="ann@example.com")
     new, left = (duplicate(world, contact) for _ in range(2))
@@ -157,26 +144,6 @@ def test_a_second_item_takes_the_place_of_one_that_was_taken_away(world: World) 
     conflict = asked(contact.pk, "fields")  # nothing is agreed yet between the record and this item
     assert set(conflict.conflict_fields) == {"name", "role_title"}
     assert Contact.objects.count() == 1
-
-
-def test_an_edit_that_never_came_over_is_asked_about_before_a_second_item_takes_the_place(
-    world: World, pat: Any
-) -> None:
-    BoardLink.objects.filter(entity_type="contact").update(removed_item_policy="delete")
-    contact = world.linked("Ann", email="ann@example.com", role_title="Boss")
-    copy, first = str(world.sandbox.act("duplicate", item_id=contact.monday_id)["id"]), contact.monday_id
-    world.edit(contact, "role_title", "Chair")
-    world.sandbox.act("archive", item_id=first)
-    hear(world)
-    quiet_passes(world)
-    contact.refresh_from_db()
-    assert (contact.monday_id, asked(contact.pk).monday_data) == (first, {"role_title": "Chair"})
-    assert world.sandbox.item(copy)["values"]["npd_id"] == str(contact.pk)
-    choose(asked(contact.pk), pat, "npd")
-    world.work()
-    contact.refresh_from_db()
-    assert contact.monday_id == copy
-    assert [i["id"] for i in world.sandbox.all_items() if i["state"] == "active"] == [copy]
 
 
 def test_more_copies_than_the_guard_lets_through_are_asked_about(world: World, settings: Any) -> None:

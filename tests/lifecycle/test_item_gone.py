@@ -163,17 +163,6 @@ def test_a_record_that_others_cannot_be_without_is_never_offered_for_deletion(
     assert [o["choose"] for o in asked(acme.pk).about["options"]] == ["npd", "custom"]
 
 
-def test_a_record_that_somebody_edits_while_it_is_to_be_deleted_stays(world: World) -> None:
-    contact = world.linked(role_title="Boss")
-    set_policy("delete")
-    take_away(world, contact)
-    world.pass_time(seconds=601)
-    world.meanwhile(lambda: set_fields(contact, role_title="Chair"), after="read")
-    world.work()
-    assert Contact.objects.get(pk=contact.pk).role_title == "Chair"
-    assert asked(contact.pk).conflict_fields == ["role_title"]
-
-
 # --- there, changed since the base | archived or deleted --------------------------------------------------------
 
 
@@ -200,18 +189,6 @@ def test_a_field_conflict_hands_its_choice_back_and_stays_while_the_item_is_gone
 
 
 # --- between the read and the write -----------------------------------------------------------------------------
-
-
-def test_an_item_archived_between_read_and_write_is_found_gone_by_the_next_look(world: World) -> None:
-    contact = world.linked(role_title="Boss")
-    world.meanwhile(lambda: world.sandbox.act("archive", item_id=contact.monday_id), before="mutation")
-    set_fields(contact, role_title="Chair")
-    world.work()
-    assert world.status(contact) == "pending"
-    world.work(minutes=2)
-    assert "archived on Monday" in world.ledger(contact).note
-    quiet_passes(world)
-    assert asked(contact.pk).conflict_fields == ["role_title"]
 
 
 def test_what_is_shown_of_a_removed_item_is_when_a_person_did_it_and_the_quiet_time_begins_when_it_was_noticed(

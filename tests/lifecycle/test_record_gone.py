@@ -161,17 +161,6 @@ def test_a_record_brought_back_while_its_item_is_being_archived_stays_and_gets_a
     assert (back.sync_status, world.values(back)["role_title"], back.monday_id == item_id) == ("synced", "Boss", False)
 
 
-@pytest.mark.django_db
-def test_a_record_brought_back_whose_relation_is_gone_comes_without_it() -> None:
-    organization = Organization.objects.create(name="Example Ltd")
-    contact = Contact.objects.create(name="Ann", organization=organization)
-    key = contact.pk
-    contact.delete()
-    organization.delete()
-    restore_by_person(stone(key), "pat")
-    assert Contact.objects.get().organization is None
-
-
 def test_old_tombstones_are_forgotten_when_settled_and_an_item_that_stayed_still_makes_no_record(
     world: World, settings: Any
 ) -> None:
@@ -301,3 +290,19 @@ def hide(world: World, monkeypatch: pytest.MonkeyPatch, item_id: str) -> None:
         return found
 
     monkeypatch.setattr(MondayConnector, "read_batch", without)
+
+
+def test_a_read_that_fails_forgets_not_since_when_an_item_is_not_shown(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    contact = world.linked("Ann")
+    key, item = contact.pk, str(contact.monday_id)
+    hide(world, monkeypatch, item)
+    contact.delete()
+    world.work()
+    since = SyncMetadata.objects.get(entity_id=str(key)).removed_since
+    assert since is not None
+    world.pass_time(minutes=11)
+    world.sandbox.faults({"status": 500, "on": "query", "count": 1})
+    world.work()
+    assert SyncMetadata.objects.get(entity_id=str(key)).removed_since == since

@@ -61,14 +61,6 @@ def test_a_new_record_waits_without_columns_and_what_the_sync_writes_does_not_wa
     ]
 
 
-def test_an_edit_that_waits_is_found_however_far_the_clock_was_moved(db: None) -> None:
-    move_clock(timedelta(days=3))
-    contact = synced("Grace")
-    move_clock(timedelta(days=6))
-    Contact.objects.filter(pk=contact.pk).update(phone="+12025550123")
-    assert [edit.columns for edit in unsynced_edits(limit=10)] == [("phone",)]
-
-
 # Which deletions were one act.
 
 

@@ -1,13 +1,11 @@
 """What an answer, an approval or an item meets that comes late: the record, its item or the setting has moved on."""
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 from django.db import DatabaseError, OperationalError
 from psycopg.errors import LockNotAvailable
 
-import sync.reconcile
 from conflicts.models import SyncConflict
 from npd.models import Contact
 from sync.models import BoardLink, Decision, MondayAccount, SyncMetadata, Tombstone, WebhookEvent
@@ -40,18 +38,6 @@ def test_an_old_item_that_somebody_restores_after_it_was_made_again_is_asked_abo
     assert world.sandbox.item(old)["values"]["npd_id"] == ""
     assert asked(contact.pk, "identity").monday_item_id == old
     assert not Decision.objects.filter(entity_id=contact.pk, kind="archived").exists()
-
-
-def meanwhile(monkeypatch: pytest.MonkeyPatch, act: Callable[[], Any]) -> None:
-    """Somebody does this once, after a pass has decided about its items and before it writes that."""
-    real, done = sync.reconcile.settle_pass, []
-
-    def settle_late(*args: Any) -> Any:
-        if not done:
-            done.append(act())
-        return real(*args)
-
-    monkeypatch.setattr(sync.reconcile, "settle_pass", settle_late)
 
 
 def test_where_a_record_could_not_be_made_the_next_item_with_its_key_is_decided_anew(
@@ -115,27 +101,6 @@ def test_an_unlink_that_a_person_wants_outlives_a_save_during_a_failed_look(worl
     assert (world.status(contact), contact.monday_id) == ("disabled", None)
     assert world.sandbox.item(item)["values"]["npd_id"] == ""
     assert SyncMetadata.objects.get(entity_id=str(contact.pk)).conflicts == {}
-
-
-def test_an_item_that_its_second_record_let_go_asks_nothing_of_the_first_deleted_one(world: World) -> None:
-    first = world.linked("Ann", email="ann@example.com")
-    item, key = str(first.monday_id), first.pk
-    first.delete()
-    second = world.contact("Ann again", email="ann@example.com")
-    world.work()
-    world.work(minutes=1)
-    assert Tombstone.objects.get(entity_id=key).state == "nothing_left"
-    second.refresh_from_db()
-    assert second.monday_id == item
-    unlink(second)
-    world.work()
-    assert world.status(second) == "disabled"
-    hear(world)
-    world.sandbox.act("edit", item_id=item, column_id="role_title", text="Director")
-    hear(world)
-    assert not SyncConflict.objects.filter(resolved_at=None).exists()
-    assert Tombstone.objects.get(entity_id=key).state == "nothing_left"
-    assert Contact.objects.count() == 1
 
 
 def test_the_answer_that_none_of_the_items_is_it_ends_also_when_the_creates_answer_was_lost(

@@ -7,7 +7,7 @@ import pytest
 from conflicts.models import SyncConflict
 from npd.models import Contact
 from sync.kernel.messages import Conflict
-from sync.models import BoardLink, Decision, IgnoredItem, Intent
+from sync.models import BoardLink, Decision, IgnoredItem
 from sync.records.item_links import ignore_item, relink
 from tests.lifecycle.conftest import asked, choose, quiet_passes, take_away
 from tests.support.people import unlink
@@ -71,23 +71,6 @@ def test_linked_again_what_changed_since_flows_and_only_what_both_changed_is_ask
     assert (item["values"]["notes"], item["values"]["npd_id"]) == ("new", str(contact.pk))
     assert SyncConflict.objects.get(resolved_at=None).conflict_fields == ["name"]
     assert not IgnoredItem.objects.exists()
-
-
-def test_what_was_sent_to_the_former_item_without_an_answer_says_nothing_of_another_one(world: World) -> None:
-    contact = world.linked("Ann", role_title="Buyer")
-    world.sandbox.faults({"timeout": "after", "on": "change_multiple_column_values"})
-    world.save(contact, role_title="Director")
-    world.work(contact)
-    world.pass_time(seconds=91)
-    former = unlinked(world, contact)
-    assert Intent.objects.filter(state="open").exists(), "nobody found out what became of the call"
-    other = world.add("Ann", role_title="Director")
-    Contact.objects.filter(pk=contact.pk).update(role_title="Owner", monday_id=other, sync_enabled=True)
-    world.work(contact)
-    assert (contact.monday_id, former != other) == (other, True)
-    assert "role_title" in SyncConflict.objects.get(resolved_at=None).conflict_fields
-    assert world.sandbox.item(other)["values"]["role_title"] == "Director"
-    assert not Intent.objects.filter(state="open").exists()
 
 
 @pytest.mark.django_db

@@ -153,16 +153,6 @@ def test_a_listing_that_was_cut_short_takes_nothing_off_the_list(listed: str) ->
     assert rows() == []
 
 
-def test_what_a_listing_shows_stays_although_its_row_was_locked_when_its_page_came(listed: str) -> None:
-    from sync.operations.detect.comparison import BoardListing
-
-    listing = BoardListing(contact_link())
-    listing.started_at = sync_now()  # after the row's time, which a locked row keeps
-    listing.listed |= {listed}
-    listing.forget_unlisted(expected=1)
-    assert rows() == [("Somebody met at the fair", Why.NO_KEY)]
-
-
 def test_what_a_person_ignores_stays_ignored_until_a_record_has_it(world: World, stranger: str) -> None:
     ignore_unmatched(UnmatchedItem.objects.all(), "dora")
     note_unmatched(contact_link(), [UnmatchedFinding("123456789", "Deleted while we were away")])
@@ -243,13 +233,6 @@ def asked_for(item: str) -> list[str]:
     """The records with which somebody asked to link an item."""
     jobs = SyncQueue.objects.filter(remote_id=item, payload__has_key="link_to").order_by("-id")[:1]
     return [job.payload["link_to"] for job in jobs]
-
-
-def test_a_contact_that_has_another_item_is_not_linked(listed: str) -> None:
-    contact = Contact.objects.create(name="Bob", monday_id="999")
-    with pytest.raises(Conflict):
-        request_link(row(listed), contact, "dora")
-    assert asked_for(listed) == []
 
 
 def test_what_one_person_asked_of_an_item_no_other_replaces_unsaid(listed: str) -> None:

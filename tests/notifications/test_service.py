@@ -2,7 +2,6 @@
 
 import json
 import random
-import socket
 from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -16,7 +15,7 @@ from sync import attention
 from sync.attention import Kind
 from sync.choices import ApprovalKind, ApprovalState
 from sync.clock import sync_now
-from sync.kernel.mails import NotSent, send_email
+from sync.kernel.mails import send_email
 from sync.kernel.secret_texts import decrypt
 from sync.models import (
     ApprovalRequest,
@@ -352,13 +351,6 @@ def test_off_is_off_and_who_begins_again_hears_of_all_that_is_open(ada: User, ma
     assert "2 changes fail" in text(mail)
 
 
-def test_nothing_is_computed_where_nobody_wants_to_be_notified(ada: User, django_assert_num_queries: Any) -> None:
-    fails("Ann")
-    choose(ada, Frequency.OFF)
-    with django_assert_num_queries(1):
-        notify_people()
-
-
 def test_the_number_of_queries_does_not_grow_with_what_needs_attention(
     ada: User, mail: MailServer, django_assert_max_num_queries: Any
 ) -> None:
@@ -397,22 +389,6 @@ def test_a_recipient_whom_the_server_does_not_know_is_said_so(ada: User, mail: M
     mail.refuses["ada@example.com"] = code
     problem = send_test(choose(ada, Frequency.AT_ONCE))
     assert problem == f"The email server does not accept ada@example.com ({code} nobody of that name)."
-
-
-def test_a_mail_server_that_fails_is_said_so(mail: MailServer, settings: Any) -> None:
-    def problem() -> str:
-        with pytest.raises(NotSent) as failed:
-            send_email("ada@example.com", "A subject", "A text")
-        return str(failed.value)
-
-    mail.busy = True
-    assert "it answered with code 451" in problem()
-    with socket.socket() as nobody:
-        nobody.bind(("127.0.0.1", 0))
-        settings.EMAIL_PORT = nobody.getsockname()[1]
-        assert "it can't be reached" in problem()
-    settings.EMAIL_HOST = ""
-    assert problem() == "No email server is set up. Whoever runs NPD Sync can add one."
 
 
 def test_a_name_with_the_end_of_a_line_makes_no_header(mail: MailServer) -> None:

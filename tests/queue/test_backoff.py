@@ -94,15 +94,6 @@ def test_a_create_whose_outcome_stays_unknown_follows_the_attempts_of_its_record
     assert creates_carried_out(world) <= 8
 
 
-def test_a_create_whose_outcome_stays_unknown_holds_nobody_else(world: World) -> None:
-    create_never_answered(world, {"status": 500})
-    others = []
-    for number in range(4):
-        others.append(world.contact(f"n{number}"))
-        work_for(world, 1)
-    assert [world.status(one) for one in others] == ["synced"] * 4
-
-
 def test_an_item_that_lands_after_the_last_attempt_is_linked_and_ends_the_failure(world: World) -> None:
     contact = create_never_answered(world, SERVER_ERROR)
     work_for(world, 30, every=1)
@@ -117,19 +108,6 @@ def test_an_item_that_lands_after_the_last_attempt_is_linked_and_ends_the_failur
     world.work()
     assert world.status(contact) == "synced"
     assert not SyncQueue.objects.filter(entity_id=contact.pk, status="failed").exists()
-
-
-def test_an_outage_costs_a_create_without_an_answer_no_attempt(world: World) -> None:
-    contact = world.contact("Ann")
-    world.sandbox.faults({"timeout": "before", "on": "create_item"}, {"status": 503, "on": "any", "count": FOREVER})
-    world.work()
-    work_for(world, 100, every=2)
-    row = world.row(contact)
-    assert (row.status, row.attempts) == ("pending", 0)
-    world.sandbox.control("faults", "DELETE")
-    work_for(world, 10)
-    assert world.status(contact) == "synced"
-    assert [item["name"] for item in world.sandbox.items()] == ["Ann"]
 
 
 def test_a_claim_gives_way_to_a_save_and_never_kills_it(world: World) -> None:
@@ -152,16 +130,3 @@ def test_a_claim_gives_way_to_a_save_and_never_kills_it(world: World) -> None:
     held.wait(5)
     world.work()
     saving.result(60)
-
-
-def test_a_create_that_is_refused_when_it_is_sent_again_is_made_anew_and_stops_nobody(world: World) -> None:
-    contact = world.contact("Ann")
-    world.sandbox.faults({"timeout": "before", "on": "create_item"})
-    world.work()
-    world.wait_out()
-    refusal = {"errors": [{"message": "bad", "extensions": {"code": "RecordInvalidException"}}]}
-    world.sandbox.faults({"status": 422, "on": "create_item", "body": refusal})
-    world.work()
-    assert world.mon_pause().stop_reason == ""
-    assert world.status(contact) == "synced"
-    assert [item["name"] for item in world.sandbox.items()] == ["Ann"]

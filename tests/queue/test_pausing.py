@@ -3,7 +3,6 @@
 from typing import Any
 
 import pytest
-from django.core.management import call_command
 from django.db import transaction
 
 from npd.models import Contact
@@ -11,13 +10,11 @@ from sync.kernel.messages import Conflict
 from sync.models import BoardLink, QueuePause, SyncQueue
 from sync.operations.detect.comparison import compare_due_boards
 from sync.operations.detect.sweep import run_full_sweep, sweep_due_boards
-from sync.operations.preview.explanation import explain, find_record
 from sync.operations.record_requests import push_record
 from sync.outbox import pauses
 from sync.outbox.pauses import pause
 from sync.queue import resume
 from sync.reconcile import act
-from sync.state import record_view
 from tests.support.waiting import beside, somebody_waits, wait_for
 from tests.support.world import World
 
@@ -155,25 +152,3 @@ def test_a_pause_before_a_create_is_sent_again_keeps_it_back(world: World) -> No
     rounds(world)
     assert world.status(contact) == "synced"
     assert [item["name"] for item in world.sandbox.items()] == ["Lost"]
-
-
-def test_a_record_and_its_job_say_who_paused_since_when_and_why(world: World) -> None:
-    ann = world.linked("Ann", role_title="Buyer")
-    pause("mary", **BOARD, why="moving house")
-    Contact.objects.filter(pk=ann.pk).update(role_title="Head")
-    ann.refresh_from_db()
-    view = record_view.describe_one(ann)
-    assert view.words.startswith("Paused by mary since ")
-    assert "(moving house)" in view.words
-    assert view.next_try is None
-    lines = explain(find_record("contact", str(ann.pk)), offline=True)
-    assert any("Job #" in line and "Paused by mary" in line for line in lines)
-
-
-def test_sync_drain_ends_and_says_what_is_paused(world: World, capsys: Any) -> None:
-    world.contact("Ann")
-    pause("mary", **BOARD, why="moving house.")
-    call_command("sync_drain")
-    said = capsys.readouterr().out
-    assert "Paused by mary" in said
-    assert "(moving house)" in said

@@ -93,12 +93,6 @@ def test_a_board_whose_holder_was_killed_is_taken_over_before_its_lease_ends(lin
         pytest.fail("a holder whose board was taken over got in")
 
 
-def test_a_board_whose_holder_lives_in_another_session_is_left_to_it(link: BoardLink, worker: Worker) -> None:
-    worker.takes(link)
-    assert acquire(link) is None
-    assert orphaned_boards() == []
-
-
 def test_a_session_that_has_the_number_of_the_holders_is_told_by_when_it_began(link: BoardLink, worker: Worker) -> None:
     worker.takes(link)
     BoardLease.objects.update(session_start=sync_now() - timedelta(days=1))

@@ -7,8 +7,6 @@ import requests
 
 from tests.sandbox.conftest import Simulator
 
-CREATE = "mutation ($b: ID!, $n: String!) { create_item(board_id: $b, item_name: $n) { id } }"
-
 
 def test_only_json_changes_anything(simulator: Simulator, board: str) -> None:
     form = simulator.session.post(f"{simulator.url}/_control/reset", data="{}", timeout=5)
@@ -57,40 +55,8 @@ def test_texts_are_stored_in_another_form_until_that_ends(simulator: Simulator, 
     assert (kept["role"], kept["name"]) == ("<b>Head</b>", "<i><b>Ada</b></i>")
 
 
-def test_what_no_fault_is_is_refused_in_a_sentence(simulator: Simulator) -> None:
-    for fault, words in (
-        ({"closed": {}}, 'closed has "columns" or "items"'),
-        ({"closed": {"columns": "phone"}}, "columns is a list of texts"),
-        ({"alters": "upside down"}, "alters is one of small"),
-    ):
-        answer = simulator.session.post(f"{simulator.url}/_control/faults", json=fault, timeout=5)
-        assert (answer.status_code, words in answer.text.replace('\\"', '"')) == (400, True), answer.text
-
-
-def test_a_deleted_group_takes_no_new_item_and_its_own_with_it(simulator: Simulator, board: str) -> None:
-    [first] = simulator.data("query ($b: [ID!]) { boards(ids: $b) { groups { id } } }", b=[board])["boards"][0][
-        "groups"
-    ]
-    ada = simulator.item(board, "Ada")
-    delete = "mutation ($b: ID!, $g: String!) { delete_group(board_id: $b, group_id: $g) { id } }"
-    assert simulator.refusal(delete, b=board, g=first["id"])["extensions"]["code"] == "DeleteLastGroupException"
-    simulator.data('mutation ($b: ID!) { create_group(board_id: $b, group_name: "Second") { id } }', b=board)
-    simulator.data(delete, b=board, g=first["id"])
-    create = 'mutation ($b: ID!, $g: String) { create_item(board_id: $b, group_id: $g, item_name: "Bo") { id } }'
-    error = simulator.refusal(create, b=board, g=first["id"])
-    assert (error["message"], error["extensions"]["code"]) == ("Group not found", "ResourceNotFoundException")
-    states = {each["id"]: each["state"] for shown in simulator.read("boards") for each in shown["items"]}
-    assert states == {ada: "deleted"}
-    simulator.data(create, b=board, g=None)
-
-
 PAGE = "query ($b: [ID!]) { boards(ids: $b) { items_page(limit: 2) { cursor items { name } } } }"
 NEXT = "query ($c: String!) { next_items_page(cursor: $c, limit: 2) { cursor items { name } } }"
-
-
-def batch(board: str, count: int) -> str:
-    aliases = (f'r{n}: create_item(board_id: "{board}", item_name: "x{n}") {{ name }}' for n in range(count))
-    return f"mutation {{ {' '.join(aliases)} complexity {{ query }} }}"
 
 
 def error(answer: requests.Response) -> dict[str, Any]:

@@ -7,8 +7,6 @@ import pytest
 from tests.sandbox.conftest import Receiver, Simulator
 from tests.support.waiting import wait_for
 
-NAMES = ("Ada", "Bo", "Cy", "Di", "Ed", "Flo")
-
 
 @pytest.fixture
 def heard(simulator: Simulator, board: str, receiver: Receiver) -> Receiver:
@@ -70,23 +68,6 @@ def test_a_delayed_delivery_goes_when_the_sandboxs_clock_has_passed(
     simulator.control("clock", {"offset_seconds": 3601})
     heard.wait(3)
     assert names(heard)[-1] == "Ada"
-
-
-def test_reordered_deliveries_leave_together_in_an_order_that_the_seed_gives(
-    simulator: Simulator, board: str, heard: Receiver
-) -> None:
-    orders = []
-    for seed in (7, 7, 8):
-        heard.got.clear()
-        rule(simulator, rule="reorder", n=6, seed=seed)
-        add(simulator, board, *NAMES[:5])
-        assert heard.got == []
-        add(simulator, board, NAMES[5])
-        heard.wait(6)
-        orders.append(names(heard))
-    assert orders[0] == orders[1] != orders[2]
-    assert sorted(orders[0]) == list(NAMES)
-    assert orders[0] != list(NAMES)
 
 
 @pytest.mark.parametrize(

@@ -176,19 +176,6 @@ def test_an_address_that_monday_cannot_reach_is_said_and_the_rest_is_done_until_
     assert len(monday.boards()) == 2
 
 
-def test_a_run_that_was_killed_among_the_webhooks_remembers_those_it_made(monday: Sandbox, run: Run) -> None:
-    made: list[str] = []
-
-    def is_fourth(document: str, variables: Mapping[str, Any]) -> bool:
-        made.extend([variables["event"]] if "create_webhook" in document else [])
-        return len(made) > 3
-
-    killed_where(is_fourth, run)
-    run("monday_setup")
-    for link in BoardLink.objects.all():
-        assert webhooks_of(monday, link.board_id) == sorted(WEBHOOK_EVENTS)
-
-
 def test_another_board_is_worked_only_once_its_columns_are_stored(monday: Sandbox, run: Run, settings: Any) -> None:
     run("monday_setup")
     before = contacts_link().board_id

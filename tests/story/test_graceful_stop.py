@@ -2,10 +2,7 @@
 
 import signal
 import subprocess
-import sys
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 
 import pytest
 import requests
@@ -15,9 +12,7 @@ from npd.models import Contact
 from sync.models import SyncQueue
 from sync.outbox import notify
 from tests.story.conftest import Staff, leases, names_on_board, synced
-from tests.support import guardian
 from tests.support.child import Child
-from tests.support.servers import ROOT
 from tests.support.site import Site
 
 FEW = [f"Person {number:03}" for number in range(12)]
@@ -34,10 +29,6 @@ def site(quiet_site: Site) -> Site:
     quiet_site.processes.end("beat")
     quiet_site.processes.end("worker")
     return quiet_site
-
-
-def calls(site: Site) -> int:
-    return len(site.sandbox.calls())
 
 
 def in_hand() -> int:
@@ -84,25 +75,6 @@ def goes_on(site: Site, people: list[str], staff: Staff | None = None) -> None:
         site.manage("sync_drain")
     site.wait_for("everybody is synced", lambda: synced(*people), LONGEST)
     assert names_on_board(site) == people
-
-
-@contextmanager
-def command(site: Site, *arguments: str) -> Iterator[subprocess.Popen[str]]:
-    """A management command as a person starts it in a terminal."""
-    process = subprocess.Popen(
-        [sys.executable, "manage.py", *arguments],
-        cwd=ROOT,
-        env=site.processes.env,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    guardian.watch(process.pid)
-    with process:
-        try:
-            yield process
-        finally:
-            process.kill()
 
 
 def test_a_cron_run_in_the_web_process_ends_after_its_call(site: Site) -> None:

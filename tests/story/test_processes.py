@@ -11,8 +11,6 @@ from tests.story.conftest import (
 )
 from tests.support.site import Site
 
-PEOPLE = [f"Person {number:02}" for number in range(20)]
-
 
 def test_all_processes_recover_when_postgresql_has_ended_their_connections(site: Site) -> None:
     sweep_every_second()

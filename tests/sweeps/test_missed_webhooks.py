@@ -7,7 +7,7 @@ import pytest
 
 from conflicts.models import SyncConflict
 from npd.models import Contact
-from sync.models import Decision, WebhookEvent
+from sync.models import Decision
 from sync.monday import board_events
 from sync.records.authors import causes_by_decision, causes_text
 from tests.support.world import World
@@ -118,18 +118,6 @@ def test_every_page_of_the_log_is_read(world: World, post: Post, monkeypatch: py
     assert len(told) == 30
     contact.refresh_from_db()
     assert contact.role_title == "30"
-
-
-def test_the_boards_own_rows_wake_nobody(world: World, post: Post) -> None:
-    world.linked()
-    post.swept()
-    world.sandbox.query(
-        'mutation ($b: ID!) { create_group(board_id: $b, group_name: "Old") { id } }', b=world.board_id()
-    )
-    post.lose()
-    events = WebhookEvent.objects.count()
-    post.sweep()
-    assert WebhookEvent.objects.exclude(type="touched").count() == events
 
 
 def test_after_months_without_a_worker_the_sweep_begins_within_the_days_that_the_log_tells(

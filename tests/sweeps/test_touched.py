@@ -10,7 +10,7 @@ from sync.limits import MeteredClient, metered_client
 from sync.monday.board import UpdatedItem
 from sync.monday.board_events import UPDATED_PAGE
 from sync.monday.connector import MondayConnector
-from sync.monday.errors import LISTING_TRUNCATED, UNREADABLE_ANSWER
+from sync.monday.errors import UNREADABLE_ANSWER
 from sync.monday.graphql import Answer
 from sync.operations.detect.sweep import SweepResult, sweep_board, updated_since
 from tests.support.refusals import refusal
@@ -119,11 +119,6 @@ def walk(
     """The items that the walk tells, page by page."""
     told = updated_since(MondayConnector(Pages(*pages)), (list(first), "more" if pages else None), begin, count or None)
     return [one.item_id for page in told for one in page]
-
-
-def test_an_item_listed_twice_counts_once_towards_the_boards_items() -> None:
-    with refusal(LISTING_TRUNCATED):
-        walk([item("a", 1), item("b", 5)], [item("b", 5), item("c", 9)], count=4)
 
 
 def test_the_walk_ends_by_the_last_item_that_was_not_touched_meanwhile() -> None:

@@ -160,30 +160,6 @@ def test_a_relation_is_put_back_whole(world: World, dora: User, line: Line) -> N
     assert (world.values(contact)["organization"], world.status(contact)) == ("One Ltd", "synced")
 
 
-@pytest.mark.parametrize("kind", ["board_relation", "text"])
-def test_a_relation_that_a_rule_has_overridden_can_be_taken_back_and_its_record_opens(
-    world: World, dora: User, line: Line, client: Client, kind: str
-) -> None:
-    boards = {"boardIds": [world.board_id("organization")]} if kind == "board_relation" else {}
-    add_column(world, "contact", "Organization", kind, **boards)
-    adopt("contact")
-    one, two, three = (Organization.objects.create(name=name) for name in ("One Ltd", "Two Ltd", "Three Ltd"))
-    world.work()
-    contact = world.linked(organization=one)
-    client.force_login(dora)
-    FieldMapping.objects.filter(key="organization", link__entity_type="contact").update(rule="npd_wins")
-    two.refresh_from_db()
-    world.edit(contact, "organization", {"item_ids": [two.monday_id]} if kind == "board_relation" else "Two Ltd")
-    world.save(contact, organization=three)
-    push = line(contact, "push", key="organization")
-    page = client.get(f"/admin/npd/contact/{contact.pk}/change/")
-    assert (page.status_code, page.context["activity"].acts[0].offer.is_undone) == (200, False)
-    (step,) = undo_decisions([push], by=dora).undone
-    assert (step.now, step.back_to) == ("Three Ltd", "Two Ltd")
-    world.work(contact)
-    assert (contact.organization, world.values(contact)["organization"]) == (two, "Two Ltd")
-
-
 @pytest.fixture
 def browser_of(dora: User, client: Client) -> Client:
     client.force_login(dora)

@@ -1,7 +1,6 @@
 """Later changes of what is mapped go the same way: fields, plan, start; also from the board's own page."""
 
 import pytest
-from django.urls import reverse
 
 from npd.models import Contact
 from sync.models import BoardLink, FieldMapping
@@ -14,10 +13,6 @@ def set_up(wizard: Wizard) -> BoardLink:
     wizard.apply()
     wizard.mark = wizard.last_call()
     return BoardLink.objects.get(entity_type="contact")
-
-
-def page_of(link: BoardLink) -> str:
-    return reverse("admin:sync_boardlink_change", args=[link.pk])
 
 
 def all_are_in_sync() -> bool:

@@ -24,15 +24,6 @@ def test_boards_are_searched_by_name_and_number(wizard: Wizard, monkeypatch: pyt
     assert "0 boards are listed" in wizard.get("boards/?q=999999999")
 
 
-def test_a_search_keeps_what_was_chosen_for_the_other_kind(wizard: Wizard) -> None:
-    firms, crm = a_board(wizard.monday, "Firms"), a_board(wizard.monday, "CRM")
-    form = {"organization": firms, "contact": "", "q": "crm", "search": "1"}
-    page = wizard.client.post(START + "boards/", form).content.decode()
-    assert f'<option value="{firms}" selected>' in page
-    assert f'<option value="{crm}" >' in page
-    assert not wizard.choices
-
-
 def test_one_board_for_both_kinds_is_refused_and_nothing_is_kept(wizard: Wizard) -> None:
     board = a_board(wizard.monday, "Everything", *PEOPLE)
     assert "Two kinds of records can't have the same board" in wizard.boards(contact=board, organization=board)
@@ -71,12 +62,6 @@ def test_going_back_and_on_again_keeps_what_was_chosen_and_leaving_a_kind_out_fo
     assert away.choices == {"contact": before}
 
 
-def test_what_one_person_chooses_is_no_other_persons(away: Wizard, admin_client: Any) -> None:
-    away.boards(contact="new")
-    assert "Which boards?" in admin_client.get(START + "fields/contact/", follow=True).content.decode()
-    assert away.choices
-
-
 def test_samples_stand_beside_the_fields_and_a_column_that_fits_none_says_why(wizard: Wizard) -> None:
     Contact.objects.create(name="Una Known", email="una@x.org")
     columns = (*PEOPLE, ("rank", "Rank", "numbers"), ("sum", "Span", "timeline"), ("memo", "Meetings", "long_text"),
@@ -112,29 +97,6 @@ def test_what_can_not_be_mapped_is_said_beside_its_field_and_nothing_is_kept(wiz
         assert "Check these fields below" in page
         assert words in page
         assert wizard.choices == before
-
-
-def test_a_renamed_column_is_followed_by_its_id(wizard: Wizard) -> None:
-    wizard.boards(contact=(board := a_board(wizard.monday, "CRM", *PEOPLE)))
-    query = 'mutation ($b: ID!) { change_column_title(board_id: $b, column_id: "job", title: "Position") { id } }'
-    wizard.monday.query(query, b=board)
-    assert "Position (Text)" in wizard.get("fields/contact/")
-
-
-def test_a_column_that_is_to_be_created_is_synced(away: Wizard) -> None:
-    """Whose direction said "No sync" because there was no column; another direction stays as it was chosen."""
-    away.boards(contact="new")
-    away.fields("contact", column_notes="+", direction_notes="none")
-    assert away.choices["contact"].fields["notes"].direction == "bidirectional"
-    away.fields("contact", column_notes="+", direction_notes="npd_to_monday")
-    assert away.choices["contact"].fields["notes"].direction == "npd_to_monday"
-
-
-def test_back_keeps_what_was_chosen(away: Wizard) -> None:
-    away.boards(contact="new")
-    assert "Which boards?" in away.fields("contact", back="1", direction_phone="npd_to_monday")
-    assert away.choices["contact"].fields["phone"].direction == "npd_to_monday"
-    assert not away.choices["contact"].is_mapped
 
 
 def test_hostile_titles_stay_text(wizard: Wizard) -> None:

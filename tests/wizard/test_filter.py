@@ -93,18 +93,6 @@ def test_why_an_item_has_no_record_is_found_out_anew_where_the_filter_changes(wi
     assert "“Other”" in UnmatchedItem.objects.get(item_id=item).reason_sentence
 
 
-@pytest.mark.parametrize("side", ["items", "records"])
-def test_items_outside_the_filter_make_no_record(wizard: Wizard, side: str) -> None:
-    items = [{"name": "In", "job": "Customer"}, {"name": "Out", "job": "x"}]
-    wizard.boards(contact=a_board(wizard.monday, "CRM", *COLUMNS, items=items))
-    wizard.fields("contact", creates_records="on", filter="1")
-    wizard.post("plan/", create_all="contact")
-    send(wizard, **{side: [("role_title", "is", "Customer")]})
-    wizard.plan()
-    counts = wizard.board_plan().counts
-    assert (counts["items_out"], counts["no_key"]) == (1, 1)
-
-
 def begun(wizard: Wizard, *groups: str) -> list[str]:
     """A mapped set-up of a board with these groups; returns their ids."""
     made = "new"

@@ -4,7 +4,7 @@ from django.contrib.admin.models import LogEntry
 
 from npd.models import Contact, Organization
 from sync.models import BoardLink
-from tests.wizard.conftest import PEOPLE, START, Wizard, a_board, an_item, later, mail, people, started
+from tests.wizard.conftest import PEOPLE, Wizard, a_board, an_item, later, mail, people, started
 
 
 def test_new_boards_are_made_and_everything_is_in_sync(wizard: Wizard) -> None:
@@ -147,11 +147,3 @@ def test_new_ones_are_created_all_the_same_where_a_person_says_so(wizard: Wizard
     wizard.apply()
     assert len(wizard.monday.items()) == 2
     assert not BoardLink.objects.get(entity_type="contact").creates_held
-
-
-def test_who_edited_on_monday_has_a_name_once_the_token_is_tested(wizard: Wizard) -> None:
-    from sync.models import MondayAccount
-
-    wizard.client.post(START)
-    account = MondayAccount.objects.get()
-    assert account.users[account.user_id]["name"]

@@ -4,10 +4,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from playwright.sync_api import expect
 
 from npd.models import Contact, Organization
-from sync.models import BoardLink
 from sync.operations.setup.plan import make_plan
 from sync.operations.setup.run import advance_setups
 from sync.queue import SyncQueueService
@@ -15,7 +13,7 @@ from tests.support.clock import move_clock
 from tests.support.pages import barriers
 from tests.support.sandbox import Sandbox
 from tests.support.waiting import beside
-from tests.wizard.conftest import PEOPLE, Wizard, a_board, mail
+from tests.wizard.conftest import mail
 
 pytestmark = [pytest.mark.django_db(transaction=True)]
 
@@ -79,21 +77,4 @@ def test_a_board_with_foreign_titles_and_120_items_on_a_phone(
     assert (Contact.objects.filter(sync_status="synced").count(), Organization.objects.count()) == (120, 12)
     assert len({column["title"] for column in monday.boards()[0]["columns"]}) == len(FOREIGN) + 2
     assert not found
-    assert not errors
-
-
-def test_a_filters_values_are_offered_by_the_field_that_is_chosen(
-    open_page: Any, monday: Sandbox, wizard: Wizard
-) -> None:
-    wizard.planned(a_board(monday, "CRM", *PEOPLE))
-    wizard.apply()
-    page, errors = open_page(1280, "dark")
-    page.goto(f"/admin/sync/boardlink/{BoardLink.objects.get(entity_type='contact').pk}/change/")
-    page.get_by_role("button", name="Change fields and filter…").press("Enter")
-    page.get_by_role("button", name="Sync only some of them…").press("Enter")
-    page.get_by_role("heading", name="Contacts: what is synced?").wait_for()
-    page.locator("#npd-filter-item-field-1").select_option("group")
-    text = page.locator("#npd-filter-item-text-1")
-    expect(text).to_have_attribute("list", "npd-filter-item-values-group")
-    assert not barriers(page)
     assert not errors

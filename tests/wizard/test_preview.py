@@ -85,20 +85,6 @@ def test_the_plan_names_what_it_leaves_as_it_is(wizard: Wizard) -> None:
     assert wizard.plan_shown() == {"unmatched": 1, "sync_off": 1, "no_item": 1, "missing": 1}
 
 
-def test_an_item_that_nothing_matches_by_is_planned_as_what_the_run_makes_of_it(wizard: Wizard) -> None:
-    items = [{"name": "Eve", "mail": mail("eve@x.org")}, {"name": "Nameless"}]
-    found = wizard.planned(a_board(wizard.monday, "CRM", *PEOPLE, items=items), creates_records="on")
-    assert (found.counts["from_items"], found.counts["no_key"]) == (1, 1)
-    wizard.apply()
-    later(wizard.monday, 20)  # nobody edits the items any more
-    wizard.drain()
-    assert list(Contact.objects.values_list("name", flat=True)) == ["Eve"]
-    assert [(one.name, one.reason_code) for one in UnmatchedItem.objects.all()] == [("Nameless", "no_key_yet")]
-    later(wizard.monday, 400)
-    wizard.drain()
-    assert set(Contact.objects.values_list("name", flat=True)) == {"Eve", "Nameless"}
-
-
 def test_a_pause_defers_what_is_previewed_and_changes_nothing_of_it(wizard: Wizard) -> None:
     set_up(wizard)
     Contact.objects.filter(email="ann@x.org").update(role_title="Head")
