@@ -122,6 +122,7 @@ MIDDLEWARE = [
     "config.middleware.LostActMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "pghistory.middleware.HistoryMiddleware",
+    "config.middleware.ImpossibleValueMiddleware",
     "config.middleware.GaveWayMiddleware",
 ]
 # Only requests that may write need an author; a page that only reads pays nothing for history.

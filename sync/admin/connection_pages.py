@@ -88,9 +88,9 @@ class StopBanner:
     may_pause: bool = False
 
     @property
-    def whole_pause(self) -> tuple[str, QueuePause] | None:
-        """That of everything, which Home says first where nothing is stopped."""
-        return None if self.stops else next((labelled for labelled in self.pauses if not labelled[1].entity_type), None)
+    def is_still(self) -> bool:
+        """Whether nothing is synced, so that Home has nothing else to say first."""
+        return bool(self.stops) or any(not pause.entity_type for _label, pause in self.pauses)
 
 
 def banner_context(request: HttpRequest) -> dict[str, Any]:

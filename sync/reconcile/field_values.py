@@ -123,24 +123,14 @@ def still_holds(record: models.Model, raw: Raw) -> bool:
 # A board link with its mappings, and their converters, as one pass uses them.
 
 
-@dataclass(frozen=True)
-class Directory:
-    """What a pass knows beside the values."""
-
-    region: str = "US"  # the country of phone numbers without one
-    time_zone: str = "UTC"  # that of the token's user, in which a moment has its day
-    items: Mapping[str, str] = field(default_factory=dict)  # names of related records by item
-
-
 def converter_options(
-    mapping: FieldMapping, model: type[models.Model], region: str, directory: Directory
+    mapping: FieldMapping, model: type[models.Model], region: str, directory: ConverterOptions
 ) -> ConverterOptions:
-    """Return what a mapping's converter needs to know besides the value."""
-    return ConverterOptions(
+    """Return what a mapping's converter needs to know besides the value, `directory` being what all of them know."""
+    return replace(
+        directory,
         region=region or directory.region,
-        time_zone=directory.time_zone,
         settings=mapping.options.get("settings") or {},
-        items=directory.items,
         choices=registry.choices_of(model, mapping.fields),
     )
 
@@ -152,7 +142,7 @@ class BoardContext:
     link: BoardLink
     mappings: Sequence[FieldMapping]
     model: type[SyncedModel]
-    directory: Directory = field(default_factory=Directory)
+    directory: ConverterOptions = field(default_factory=ConverterOptions)
 
     def with_names(self, items: Mapping[str, str]) -> BoardContext:
         """Return the board as one on which these items, too, are shown by these names."""

@@ -22,7 +22,13 @@ from sync.reconcile.facts import STALE_READ_WINDOW, ChangeEvent, HistoryLine, Re
 from sync.reconcile.field_plan import AS_SENT, UNREAD, base_of, cell_of, new_base, sides_of, way_of
 from sync.reconcile.field_values import BoardContext, stored_values
 from sync.reconcile.pass_plan import LostUpdate, LostUpdates, Outcome, PassFacts, Plan, RecordAction, RecordPlan
-from sync.reconcile.resolutions import inverse_of, is_column_replaced, reopened_lost_updates, undo_results
+from sync.reconcile.resolutions import (
+    STALE_RESOLUTION,
+    inverse_of,
+    is_column_replaced,
+    reopened_lost_updates,
+    undo_results,
+)
 from sync.records.authors import monday_editor_name, monday_user_name
 
 MAX_ENTRIES = 10
@@ -559,9 +565,12 @@ def lost_update_report(plan: RecordPlan, replaced: Sequence[FieldConflict]) -> C
         if report.needs_answer
     ]
     fields += replaced
-    for key, shown in plan.fields.results.lost_current.items():
+    for key, field_plan in plan.plans.items():
+        # A choice about a lost value was made for other values than those that stand.
         resolution = plan.facts.resolution_for(KIND_LOST_UPDATE, key)
-        fields.append(FieldConflict(key, shown, None, resolution.monday if resolution else None))
+        if resolution and field_plan.handed_back.get(KIND_LOST_UPDATE) == STALE_RESOLUTION:
+            shown = field_plan.display_local(field_plan.local_raw) or None
+            fields.append(FieldConflict(key, shown, None, resolution.monday))
     keys = {conflict.key for conflict in fields}
     fields += [conflict for conflict in reopened_lost_updates(plan) if conflict.key not in keys]
     applied = _applied_choices(plan)

@@ -10,6 +10,7 @@ still says after the quiet time: Monday has an undo.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -29,7 +30,7 @@ from sync.choices import ApprovalKind, ApprovalState, BlockedCode, ColumnProblem
 from sync.merge import FieldDirection, FieldSides, Unknown
 from sync.models import ApprovalRequest, FieldMapping, SyncMetadata
 from sync.monday.board_items import ARCHIVED, DELETED, Item
-from sync.monday.conversion import Converter
+from sync.monday.conversion import Converter, UnknownValue
 from sync.reconcile import restraints
 from sync.reconcile.facts import RETURN, HistoryLine, RecordFacts, RemovalFacts, Settings, change_events
 from sync.reconcile.field_plan import UNREAD, base_of, base_with_intents, cell_of, sides_of, untold_reason, way_of
@@ -338,8 +339,8 @@ def _field_edit(board: BoardContext, facts: RecordFacts, mapping: FieldMapping) 
     cell = _shown_cell(convert, mapping, facts.item)
     base = base_of(facts.ledger, mapping, item_id)
     if facts.item is not None and not isinstance(cell, Unknown):
-        after = base_with_intents(facts, mapping, convert, cell, facts.item)
-        base = base if after.unknown else after.base
+        with suppress(UnknownValue):
+            base, _ = base_with_intents(facts, mapping, convert, cell)
     sides = sides_of(convert, base, local=local_raw, remote=cell)
     # Of a column that was replaced NPD's half says what NPD had then; Monday's says nothing of the new one.
     entry = facts.ledger.base.get(mapping.key)
@@ -408,12 +409,11 @@ def approve_deletions(planned: Sequence[tuple[RemovalFacts, RecordPlan]], approv
     plans = []
     for facts, plan in planned:
         assert plan.removal is not None
-        verdict = verdicts.get((plan.id, ""))
-        is_asked_anew = verdict is None and plan.removal.needs_answer
-        approval = verdict.new_state if verdict else ApprovalState.RELEASED if is_asked_anew else None
+        released = ApprovalState.RELEASED if plan.removal.needs_answer else None
+        may_go, approval = verdicts.get((plan.id, ""), (True, released))
         was_rejected = facts.rejected == ApprovalState.REJECTED
         decided = replace(plan, removal=replace(plan.removal, was_rejected=was_rejected, approval=approval))
-        if verdict and not verdict.may_go:
+        if not may_go:
             # Neither asked nor done: a choice that led here stays with its conflict.
             decided = restraints.undecided(decided).end_settled(
                 f"{plan.removal.what} Its deletion in NPD waits for approval: too many records would go at once. See "
@@ -488,7 +488,7 @@ def deleted(plan: RecordPlan, removed: RemovedItem, needed: str) -> RecordPlan:
 
 def note_unlinked(plan: RecordPlan) -> RecordPlan:
     """Return a record that is unlinked from its removed item: the question is answered."""
-    if plan.removal is None or plan.unlink is None or not plan.is_settled:
+    if plan.removal is None or not plan.unlink or not plan.is_settled:
         return plan
     result = "The record stays in NPD; its sync is off, and its item was unlinked."
     return _without_absence(replace(plan, removal=replace(plan.removal, result=result)))

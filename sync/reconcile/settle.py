@@ -315,9 +315,8 @@ def end_intents(answered: Iterable[RecordPlan], settled: Sequence[RecordPlan]) -
     older: dict[IntentState, list[UUID]] = {IntentState.CONFIRMED: [], IntentState.VOID: []}
     for plan in settled:
         for intent in plan.facts.intents:
-            # Monday shows what it sent, or an event tells that somebody has replaced it.
-            has_landed = intent.pk in plan.fields.confirmed_intents or str(intent.pk) in plan.lost.landed.values()
-            older[IntentState.CONFIRMED if has_landed else IntentState.VOID].append(intent.pk)
+            state = IntentState.CONFIRMED if intent.pk in plan.landed_intents else IntentState.VOID
+            older[state].append(intent.pk)
     for state, ids in older.items():
         Intent.objects.filter(pk__in=ids).update(state=state, settled_at=SyncNow())
 
@@ -904,10 +903,8 @@ def _store_deletion_approvals(run: PassRun, plan: Plan) -> None:
 
 def _end_approvals(plan: Plan, ended: Sequence[tuple[ApprovalRequest, ApprovalState]]) -> None:
     """Store what waits; acts that were carried out, or whose cause is gone, are over."""
-    if plan.clears is None:
-        return
-    if plan.clears.released:
-        outdated = ApprovalRequest.objects.filter(pk__in=[request.pk for request in plan.clears.released])
+    if plan.outdated_requests:
+        outdated = ApprovalRequest.objects.filter(pk__in=[request.pk for request in plan.outdated_requests])
         outdated.filter(state__in=OPEN_REQUEST_STATES).update(state=ApprovalState.RELEASED, at=SyncNow())
     ApprovalRequest.objects.bulk_create(new_clear_requests(plan, ApprovalState.PENDING))
     for state in dict.fromkeys(state for _, state in ended):
@@ -920,35 +917,20 @@ def _end_approvals(plan: Plan, ended: Sequence[tuple[ApprovalRequest, ApprovalSt
 
 def _store_write_loops(run: PassRun, facts: PassFacts, plans: Sequence[RecordPlan]) -> None:
     """Store what was counted, forget what is over, and come back when a pause ends."""
-    loops = [
-        (record_plan.id, loop) for record_plan in plans if record_plan.is_settled for loop in record_plan.loops.values()
-    ]
-    if over := [Q(entity_id=entity_id, key=loop.key) for entity_id, loop in loops if loop.has_ended]:
+    loops = [loop for record_plan in plans if record_plan.is_settled for loop in record_plan.loops.values()]
+    if over := [Q(entity_id=loop.entity_id, key=loop.key) for loop in loops if not loop.times]:
         WriteLoop.objects.filter(reduce(or_, over), entity_type=run.entity_type).delete()
-    rows = [
-        WriteLoop(
-            entity_type=run.entity_type,
-            entity_id=entity_id,
-            key=loop.key,
-            times=list(loop.times),
-            by=loop.by,
-            throttle_count=loop.throttle_count,
-            throttled_until=loop.throttled_until,
-        )
-        for entity_id, loop in loops
-        if not loop.has_ended
-    ]
     WriteLoop.objects.bulk_create(
-        rows,
+        [loop for loop in loops if loop.times and loop._state.adding],
         update_conflicts=True,
         unique_fields=["entity_type", "entity_id", "key"],
         update_fields=["times", "by", "throttle_count", "throttled_until"],
     )
     waits: dict[float, list[UUID]] = {}
-    for row in rows:
-        if row.throttled_until is not None:
-            wait = max((row.throttled_until - facts.now).total_seconds(), 0) + 1
-            waits.setdefault(wait, []).append(row.entity_id)
+    for loop in loops:
+        if loop.throttled_until is not None:
+            wait = max((loop.throttled_until - facts.now).total_seconds(), 0) + 1
+            waits.setdefault(wait, []).append(loop.entity_id)
     for wait, ids in waits.items():
         later = {"direction": QueueDirection.TO_NPD, "due_in_seconds": wait}
         run.wake(dict.fromkeys(ids), Priority.SWEEP, cause=Cause.SWEEP, **later)

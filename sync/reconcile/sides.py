@@ -145,7 +145,7 @@ def requested_unlink(facts: RecordFacts) -> str:
 def apply_unlinks(facts: PassFacts, plan: Plan) -> Plan:
     """Unlink those records of which a person asked for it; what became of the item doesn't matter."""
     wanted = [(record, requested_unlink(record.facts)) for record in plan.records.values()]
-    return plan.with_records(record.unlinked(why, actor=record.facts.by) for record, why in wanted if why)
+    return plan.with_records(record.unlinked(why) for record, why in wanted if why)
 
 
 def cleared_columns(board: BoardContext, plan: RecordPlan) -> dict[str, Any]:

@@ -525,22 +525,23 @@ class Planner:
     def _add_fields(self, plan: RecordPlan, *, is_made: bool = False) -> None:
         """Count what a pass would do with both sides' values; of a record made of an item only what is stuck."""
         is_stuck = self._add_stuck_fields(plan)
+        field_plans = list(plan.plans.values())
         moving = {
-            "to_monday": [p.mapping.label for p in plan.plans.values() if p.send_raw is not None],
-            "to_npd": [p.mapping.label for p in plan.plans.values() if p.write_raw is not None],
-            "conflicts": [p.mapping.label for p in plan.plans.values() if p.conflict is not None],
+            "to_monday": [p.mapping.label for p in field_plans if p.send_raw is not None],
+            "to_npd": [p.mapping.label for p in field_plans if p.write_raw is not None],
+            "conflicts": [p.mapping.label for p in field_plans if p.conflict is not None],
         }
         if leaves_by_pull(self.board, plan.record, plan.plans):
             self.result.add("stops", str(plan.record))
         elif not plan.leaving and (is_stuck or moving["conflicts"] or plan.duplicate):
             self.attention.add(plan.id)
-        if any(moving.values()) or plan.fields.write_npd_id:
+        if any(moving.values()) or plan.write_npd_id:
             self.writes += 1
         if not is_made:
             for row, labels in moving.items():
                 if labels:
                     self.result.add(row, str(plan.record), ", ".join(labels))
-        kept = [p for key, p in plan.plans.items() if key not in plan.fields.dropped]
+        kept = [p for p in field_plans if not p.is_dropped]
         if different := [p.mapping.label for p in kept if _stays_different(p)]:
             self.result.add("different", str(plan.record), ", ".join(different))
 
