@@ -16,7 +16,7 @@ from django.utils.safestring import SafeString, mark_safe
 from django.views.decorators.http import require_POST
 from unfold.admin import TabularInline
 
-from sync import registry
+from sync import attention, registry
 from sync.admin import admin_base
 from sync.admin.admin_base import PageAdmin, board_badge, link_to, own_address, plain_column
 from sync.admin.concurrent_edits import ConcurrentForm
@@ -25,11 +25,12 @@ from sync.admin.queue_pages import pause_url
 from sync.admin.record_panel import may_change_mapping
 from sync.admin.setup_pages import SetupWizardMixin
 from sync.api.callers import monday_throttle_reason
+from sync.attention import Kind
 from sync.boards import board_columns
 from sync.boards.board_columns import column_type, set_creates_held
 from sync.boards.board_setup import check_board, column_label_now
 from sync.boards.sync_filter import SyncFilter
-from sync.choices import REFUSED_WORDS, SyncDirection
+from sync.choices import REFUSED_WORDS
 from sync.kernel import humanize
 from sync.kernel.acts import ACTS
 from sync.kernel.messages import ActionError, Conflict
@@ -211,10 +212,13 @@ class BoardLinkAdmin(SetupWizardMixin, PageAdmin):
         now = availability.overview()
         waiting = UnmatchedItem.objects.filter(ignored_at=None).order_by().values_list("entity_type")
         unmatched = dict(waiting.annotate(Count("id")))
+        groups = attention.groups(kinds=[Kind.BLOCKED, Kind.BOARD])
+        problems = [group for group in groups if group.kind is Kind.BOARD or group.column_of]
         for link in rows:
             link.page_board = now.by_type[link.entity_type]
             link.page_linked = registry.linked_records(link.entity_type).order_by().count()
             link.page_unmatched = unmatched.get(link.entity_type, 0)
+            link.page_problems = [group for group in problems if group.entity_type == link.entity_type]
 
     def render_change_form(
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
@@ -284,14 +288,13 @@ class BoardLinkAdmin(SetupWizardMixin, PageAdmin):
         """Return what needs somebody, each with the page on which it is done."""
         if not link.page_board.has_board:
             return link_to(reverse("admin:sync_wizard_boards"), "Set it up")
-        mappings = link.mappings.all()
-        blocked = [m for m in mappings if m.problem and m.direction != SyncDirection.NONE]
-        name = self.name(link)
-        links = []
-        for about, message, _why in detect.board_problems(link, name, blocked):
-            text = message.removeprefix(f"{name}: ")
-            url = reverse("admin:index") if about == "field" else _board_url(link)
-            links.append(link_to(url, text[:1].upper() + text[1:]))
+        # A column is mended on the board itself, or looked for again on Home.
+        links = [
+            link_to(reverse("admin:index"), f"{group.column_of} is blocked")
+            if group.column_of
+            else link_to(_board_url(link), group.text)
+            for group in link.page_problems
+        ]
         if link.page_unmatched:
             url = f"{reverse('admin:sync_unmatcheditem_changelist')}?entity_type={link.entity_type}"
             links.append(link_to(url, humanize.count_with_noun(link.page_unmatched, "unmatched item")))
