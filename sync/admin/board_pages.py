@@ -27,7 +27,7 @@ from sync.admin.setup_pages import SetupWizardMixin
 from sync.api.callers import monday_throttle_reason
 from sync.attention import Kind
 from sync.boards import board_columns
-from sync.boards.board_columns import column_type, set_creates_held
+from sync.boards.board_columns import column_type, set_create_obstacle
 from sync.boards.board_setup import check_board, column_label_now
 from sync.boards.sync_filter import SyncFilter
 from sync.choices import REFUSED_WORDS, SyncDirection
@@ -173,7 +173,7 @@ class BoardLinkAdmin(SetupWizardMixin, PageAdmin):
         link = self._changed_link(request, pk)
 
         def run() -> str:
-            set_creates_held(link, "")
+            set_create_obstacle(link, "creates_held", "")
             log_action(request.user, link, "Had new items and records created although nobody could be recognized.")
             return "New items and records are created now."
 
