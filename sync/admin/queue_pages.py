@@ -25,7 +25,6 @@ from sync.admin.admin_base import (
     RecordLinkMixin,
     RecordSearchMixin,
     own_address,
-    page_now,
     plain_column,
     see_other,
 )
@@ -70,13 +69,12 @@ def left_alone(result: BulkResult, why: str) -> list[str]:
     return lines
 
 
-def next_attempt(job: SyncQueue) -> str:
+def next_attempt(job: Any) -> str:
     """Return when a job is tried next, in words; empty where it isn't."""
     if job.status != QueueStatus.PENDING:
         return ""
-    now = page_now(job)
-    if job.next_retry > now:
-        return humanize.relative_time(job.next_retry, now)
+    if job.next_retry > job.page_now:
+        return humanize.relative_time(job.next_retry, job.page_now)
     return "as soon as its board can be synced"
 
 
@@ -98,9 +96,9 @@ class SyncQueueAdmin(RecordSearchMixin, RecordLinkMixin, ReadOnlyAdmin):
     opens_with = LIVE_ROWS
     empty_words = "No job is pending, in progress or failed. A save in NPD or an edit on a board writes one."
 
-    def prepare_page(self, rows: list[Any]) -> None:
+    def prepare_page(self, request: HttpRequest, rows: list[Any]) -> None:
         """Put on the rows the names of new items."""
-        super().prepare_page(rows)
+        super().prepare_page(request, rows)
         names = item_names(row.remote_id for row in rows if row.is_unmatched_item)
         for row in rows:
             row.page_items = names
@@ -166,7 +164,7 @@ class SyncQueueAdmin(RecordSearchMixin, RecordLinkMixin, ReadOnlyAdmin):
             if not number:
                 return Question(f"Nothing to {act.label.lower()}", [f"What is selected is {others}."])
             examples = list(jobs.order_by("-id")[:MAX_JOBS_SHOWN])
-            self.prepare_page(examples)
+            self.prepare_page(request, examples)
             cells = [(self.about(job), self.why(job)) for job in examples]
             table = RecordTable(("Record", "Why"), cells, number, listed="newest")
             title = act.title(number=humanize.count_with_noun(number, "job"))

@@ -8,7 +8,8 @@ from urllib.parse import urlsplit
 
 from django.conf import settings
 
-from sync import registry
+from sync import attention, registry
+from sync.attention import Kind
 from sync.boards.board_columns import NPD_ID_TITLE, fitting_types, target_board_of
 from sync.boards.board_setup import NOT_CONFIGURED, is_public_address, webhook_url
 from sync.choices import ApprovalState, SyncDirection
@@ -32,6 +33,7 @@ QUEUE_STALLED_AFTER = timedelta(minutes=5)
 """A job may be due this long before it is reported that no worker runs."""
 
 _TOPICS = {Scope.ACCOUNT: "token", Scope.LIMIT: "allowance"}
+_SWEEP_TOPICS = {"silence": "webhooks", "webhooks": "webhooks", "sweeps": "sweeps"}
 
 
 def run_checks() -> list[CheckResult]:
@@ -201,13 +203,13 @@ def _delivery_findings() -> Iterator[CheckResult]:
 
 def sweep_findings() -> Iterator[CheckResult]:
     """What sweeps have found and stored; Monday itself is asked about columns and webhooks."""
+    for entry in attention.entries(kinds=[Kind.BOARD]):
+        if subject := _SWEEP_TOPICS.get(entry.cause_code):
+            yield CheckResult(False, f"{entry.board}: {entry.cause_text}.", entry.detail, subject)
     for spec in registry.entities():
         link = link_of(spec.entity_type)
         if link is None or not link.board_id:
             continue
-        for subject, message, why in detect.board_problems(link, spec.board_title):
-            if subject in ("webhooks", "sweeps"):
-                yield CheckResult(False, f"{message}.", why, subject)
         if link.swept_at is None or link.sweep_problem:
             continue
         # Two sweeps may be left out before it is reported.

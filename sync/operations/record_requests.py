@@ -70,7 +70,9 @@ def push_record(record: SyncedModel, by: str) -> PushResult:
     _enqueue(record, Cause.PERSON, by_name)
     if reason := availability.of(link, urgent=True).detail:
         return PushResult(True, f"It waits: {reason}", "board")
-    if reason := _removed_item_reason(ledger):
+    if ledger is not None and ledger.remote_state in UNWRITABLE_STATES:
+        # As its last pass found.
+        reason = ledger.note or f"its item on Monday is {ledger.remote_state}, so nothing can be written there."
         return PushResult(True, f"It waits: {reason}", "item_removed")
     return PushResult(True, f"“{record}” is sent to Monday now.")
 
@@ -105,13 +107,6 @@ def _exclusion(link: BoardLink, record: SyncedModel, ledger: SyncMetadata | None
     if not record.monday_id and (verdict := new_item_verdict(board, record)).holds is not True:
         return f"{exclusion_sentence(board, FilterSide.ITEM, verdict)} No item is created."
     return ""
-
-
-def _removed_item_reason(ledger: SyncMetadata | None) -> str:
-    """Return why nothing can be written to the record's item, as its last pass found; empty where it can."""
-    if ledger is None or ledger.remote_state not in UNWRITABLE_STATES:
-        return ""
-    return ledger.note or f"its item on Monday is {ledger.remote_state}, so nothing can be written there."
 
 
 # Turned off and on again, another direction.

@@ -13,10 +13,11 @@ from sync import registry
 from sync.choices import Cause, Priority, SyncDirection
 from sync.clock import SyncNow
 from sync.kernel.messages import Conflict
-from sync.models import Decision, IgnoredItem, SyncedModel, UnmatchedItem, WebhookEvent
+from sync.models import IgnoredItem, SyncedModel, UnmatchedItem, WebhookEvent
 from sync.models.state import event_item_name
 from sync.outbox import notify
 from sync.outbox.queue_rows import enqueue_many, mark_many_pending
+from sync.records.authors import person_line
 
 UNLINK_KEY = "unlink"
 """The key of a queue row's payload with the reason why its record is to be unlinked."""
@@ -112,18 +113,11 @@ def relink(record: SyncedModel, by: str) -> str:
         # NO KEY, so that rows pointing at this record can still be saved.
         current = model._default_manager.select_for_update(no_key=True, of=("self",)).get(pk=record.pk)
         item_id = _relinkable_item(current)
+        current.monday_id = item_id
         model._default_manager.filter(pk=current.pk).update(monday_id=item_id, sync_enabled=True)
         # The item has a record again, so it is no longer ignored.
         IgnoredItem.objects.filter(entity_type=current.entity_type(), item_id=item_id).delete()
-        Decision.objects.create(
-            entity_type=current.entity_type(),
-            entity_id=current.pk,
-            remote_id=item_id,
-            kind="link",
-            sentence=f"{by} linked it again with its item; its sync is on.",
-            actor=by,
-            cause={"by": by, "causes": ["person"]},
-        )
+        person_line(current, "link", f"{by} linked it again with its item; its sync is on.", by).save()
         # The trigger's row has the cause and priority of a save; this one those of a person.
         enqueue_many(
             current.entity_type(), [current.pk], cause=Cause.PERSON, priority=Priority.PERSON, payload={"by": by}

@@ -23,6 +23,7 @@ from sync.models.state import fold_alike
 from sync.outbox import notify
 from sync.outbox.queue_rows import enqueue_many
 from sync.records.approvals import limit_exceeded_by_removals
+from sync.records.authors import person_line
 from sync.records.item_links import RESTORED_KEY
 from sync.registry import link_of
 
@@ -173,15 +174,7 @@ def restore_by_person(tombstone: Tombstone, by: str) -> SyncedModel:
         # Locked, so that two people who restore the same record don't both insert it.
         locked = Tombstone.objects.select_for_update().get(pk=tombstone.pk)
         record = restore_record(locked, by=by)
-        restored = Decision(
-            entity_type=tombstone.entity_type,
-            entity_id=record.pk,
-            remote_id=record.monday_id or "",
-            kind="restored",
-            sentence="Restored as it was when it was deleted.",
-            actor=by,
-            cause={"by": by, "causes": ["person"]},
-        )
+        restored = person_line(record, "restored", "Restored as it was when it was deleted.", by)
         Decision.objects.bulk_create(fold_alike([restored]))
         # Its item may be leaving the board just now, by a call of ours whose answer nobody has yet.
         payload = {RESTORED_KEY: True, "by": by}

@@ -14,8 +14,8 @@ from django.test import Client
 from django.urls import NoReverseMatch, get_resolver, reverse
 from django_celery_beat.models import PeriodicTask
 
-from conflicts.answers import answer_rejection
 from conflicts.models import SyncConflict
+from conflicts.rejections import answer_rejection
 from conflicts.reports import FieldConflict
 from conflicts.resolution import current_values, resolve
 from npd import account_urls as sign_in
@@ -208,7 +208,7 @@ def refusals_and_answers(client: Client, person: User) -> dict[str, str]:
     made = client.post("/admin/sync/apitoken/add/", {"user": person.pk, "days": "30"})
     rosa = User.objects.create_user("rosa", is_staff=True)
     shown = client.post(f"/admin/auth/user/{rosa.pk}/send-link/")
-    account = Client().get(urlsplit(shown.context["link"]).path, follow=True)
+    account = Client().get(urlsplit(shown.context["text"]).path, follow=True)
     odd = client.get("/admin/npd/contact/?q=%00")
     for _ in range(31):
         early = Client().post("/accounts/login/", {"login": "eve", "password": "x"})
@@ -218,7 +218,7 @@ def refusals_and_answers(client: Client, person: User) -> dict[str, str]:
     return {name: answer.content.decode() for name, answer in named.items()}
 
 
-PARTS_OF_PAGES = {"/admin/search/", "/admin/home/live/", "/admin/home/rows/"}
+PARTS_OF_PAGES = {"/admin/search/", "/admin/home/rows/"}
 """What is no page but shown in one: the tests of search and of Home in a browser look at it there."""
 
 

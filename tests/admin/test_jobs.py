@@ -150,7 +150,7 @@ def test_what_is_paused_says_who_since_when_and_why_until_it_is_resumed(
     assert QueuePause.objects.get().why == "Moving the board"
     assert LogEntry.objects.latest("id").change_message == f"Paused: {label}. Moving the board"
     page = words_of(browser.get(QUEUE).content.decode())
-    assert re.search(rf"{label}: paused. By dora since \d+ \w+ \d+, \d\d:\d\d UTC *\. Moving the board Resume", page)
+    assert re.search(rf"{label}: paused by dora since \d+ \w+ \d+, \d\d:\d\d UTC *\. Moving the board Resume", page)
     again = words_of(browser.post(PAUSE, form, follow=True).content.decode())
     assert "It is paused already." in again
     assert f"{label}: resumed." in words_of(browser.post(RESUME, form, follow=True).content.decode())

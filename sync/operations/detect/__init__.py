@@ -17,12 +17,12 @@ from django.db.models import Max
 from sync import limits, registry
 from sync.boards.board_setup import register_webhooks, webhook_url
 from sync.boards.sync_filter import SyncFilter
-from sync.choices import Cause, Priority, QueueDirection, SyncDirection
+from sync.choices import Cause, Priority, QueueDirection
 from sync.clock import SyncNow, sync_now
 from sync.kernel import humanize, process
 from sync.kernel.db import fetch_rows
 from sync.limits import credentials, quota
-from sync.models import BoardLink, FieldMapping, IgnoredItem, WebhookEvent
+from sync.models import BoardLink, IgnoredItem, WebhookEvent
 from sync.monday.board import LOG_PREFIX, ActivityEntry, EventKind, InvalidEvent, ItemEvent, url_fingerprint
 from sync.monday.board_events import (
     HAPPENED_AT_PATH,
@@ -116,32 +116,6 @@ def _available_boards() -> Iterator[BoardLink]:
 
 
 # Findings of sweeps and comparisons as sentences.
-
-
-def board_problems(
-    link: BoardLink, title: str, mappings: Sequence[FieldMapping] | None = None
-) -> Iterator[tuple[str, str, str]]:
-    """Yield what is wrong with this board and stops part of the sync, the gravest first.
-
-    Each is the subject (columns, field, webhooks or sweeps), what is wrong, and why with what to do. `mappings` are the
-    board's broken ones, if known.
-    """
-    if link.npd_id_problem:
-        message = f"{title}: nothing new is created, because the NPD ID column is missing"
-        yield "columns", message, link.npd_id_problem
-    if link.creates_held:
-        message = f"{title}: nothing new is created, because nobody on it can be recognized"
-        yield "columns", message, link.creates_held
-    if mappings is None:
-        mappings = list(link.mappings.exclude(problem="").exclude(direction=SyncDirection.NONE))
-    for mapping in mappings:
-        yield "field", f"{title}: {mapping.label} is blocked", mapping.problem
-    if link.silence:
-        yield "webhooks", f"{title}: Monday reports no edits", link.silence
-    if link.webhooks_problem:
-        yield "webhooks", f"{title}: Monday doesn't report every edit", link.webhooks_problem
-    if link.sweep_problem:
-        yield "sweeps", f"{title}: missed changes are not fully known", link.sweep_problem
 
 
 def last_sweep_text(link: BoardLink, written: Callable[[datetime], str] = humanize.day_and_time) -> str:
