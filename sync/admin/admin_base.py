@@ -393,7 +393,7 @@ class RecordLinkMixin(PageAdmin):
 
     def prepare_page(self, request: HttpRequest, rows: list[Any]) -> None:
         super().prepare_page(request, rows)
-        keys = {(row.entity_type, _uuid(row.entity_id)) for row in rows}
+        keys = {(row.entity_type, row.entity_id) for row in rows}
         names = registry.record_names(keys)
         gone = {(kind, key) for kind, key in keys if key is not None and (kind, key) not in names}
         tombstones = {
@@ -402,7 +402,7 @@ class RecordLinkMixin(PageAdmin):
         }
         opens_deleted = request.user.has_perm("sync.view_tombstone")
         for row in rows:
-            about: Any = (row.entity_type, _uuid(row.entity_id))
+            about = (row.entity_type, row.entity_id)
             row.page_is_gone = about not in names
             if not row.page_is_gone:
                 row.page_record = names[about]
@@ -418,13 +418,13 @@ class RecordLinkMixin(PageAdmin):
         return super().row_context(request, row) | {"page_name": self.record_name(row)}
 
     def record_name(self, row: Any) -> str:
-        if _uuid(row.entity_id) is None:
+        if row.entity_id is None:
             return str(row)
         return f"{row.page_record}, deleted" if row.page_is_gone else row.page_record
 
     @admin.display(description="Record")
     def record(self, row: Any) -> SafeString | str:
-        if _uuid(row.entity_id) is None:
+        if row.entity_id is None:
             return DASH
         shown = link_to(row.page_record_url, row.page_record)
         return format_html("{} {}", shown, badge("off", "delete", "Deleted")) if row.page_is_gone else shown
@@ -439,15 +439,6 @@ class RecordSearchMixin(PageAdmin):
         rows, has_doubles = super().get_search_results(request, queryset, search_term)
         named = [str(key) for key in record_ids_by_name(search_term)]
         return (rows | queryset.filter(entity_id__in=named) if named else rows), has_doubles
-
-
-def _uuid(value: Any) -> UUID | None:
-    if value is None or isinstance(value, UUID):
-        return value
-    try:
-        return UUID(str(value))
-    except ValueError:
-        return None
 
 
 # Filters that several of the engine's lists share.

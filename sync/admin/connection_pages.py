@@ -6,40 +6,34 @@ What is entered here is stored encrypted and shown nowhere: no page, message, lo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
 from django.conf import settings
-from django.contrib import messages
 from django.contrib.auth.models import User
-from django.core.exceptions import PermissionDenied
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.urls import URLPattern, path, reverse
+from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
 from django.utils.functional import SimpleLazyObject
-from django.views.decorators.debug import sensitive_post_parameters
-from django.views.decorators.http import require_POST
 
 from sync import registry
-from sync.admin.admin_base import PageAdmin, overview_of, own_address
+from sync.admin.admin_base import overview_of, own_address
 from sync.admin.confirmed_action import Question, Report, run_action
 from sync.boards.board_setup import is_public_address
 from sync.choices import StopCode
-from sync.clock import sync_now
 from sync.kernel import humanize
-from sync.kernel.messages import FORMER_KEY, ActionError
-from sync.limits import breaker, connector, credentials, monday_account, quota, urgent_calls
+from sync.limits import breaker, connector, credentials, urgent_calls
 from sync.models import MondayAccount
 from sync.models.jobs import is_allowed
 from sync.monday.columns.places import phone_regions
 from sync.monday.connection import AccountInfo, check_account
-from sync.monday.errors import NOT_AUTHENTICATED, WRONG_VERSION, MondayError, Scope
+from sync.monday.errors import WRONG_VERSION, MondayError, Scope
 from sync.operations.setup.selection import may_set_up
 from sync.outbox.pauses import Pause, pause_label
 from sync.reconcile.lookups import phone_region
 from sync.records import authors
-from sync.records.availability import Overview, Stop, is_slowed, overview, stops_of
+from sync.records.availability import Overview, Stop, is_slowed, stops_of
 from sync.registry import is_sandbox
 
 
@@ -159,7 +153,6 @@ class ConnectionTest:
 
     is_ok: bool
     message: str
-    facts: Sequence[tuple[str, str]] = ()
     checks: Sequence[tuple[str, str, str]] = ()  # "ok", "warn" or "bad", what was checked, and what to do about it
     account: AccountInfo | None = None  # what Monday said of the token's user and plan
     error: MondayError | None = None  # why it could not be asked
@@ -182,13 +175,13 @@ def examine_connection(user: User) -> ConnectionTest:
     if not credentials.is_configured():
         tested = ConnectionTest(False, credentials.missing_reason())
     else:
-        tested = _test_connection(breaker.fetch_account_info, then=breaker.ask_for_boards)
-        _note_test(tested)
+        tested = try_connection(breaker.fetch_account_info, then=breaker.ask_for_boards)
+        note_test(tested)
     authors.log_kind_action(user, MondayAccount, tested.message, name="Monday")
     return tested
 
 
-def _note_test(tested: ConnectionTest) -> None:
+def note_test(tested: ConnectionTest) -> None:
     """Stop what a test found to be stopped; read by which names people are known, else “Monday user 4711”."""
     if tested.error is not None:
         breaker.trip_if_shared(tested.error)
@@ -197,7 +190,7 @@ def _note_test(tested: ConnectionTest) -> None:
             breaker.refresh_users(connector(urgent=True))
 
 
-def _test_connection(ask: Callable[..., AccountInfo], then: Callable[[], object] = lambda: None) -> ConnectionTest:
+def try_connection(ask: Callable[..., AccountInfo], then: Callable[[], object] = lambda: None) -> ConnectionTest:
     """Test the token; `ask` is the way in which the account is read: with it stored, or not. `then` follows."""
     try:
         info = ask()
@@ -207,7 +200,6 @@ def _test_connection(ask: Callable[..., AccountInfo], then: Callable[[], object]
         sentence = humanize.without_request_id(error.sentence)
         return ConnectionTest(False, sentence, error=error, for_administrator=[error.kind.for_administrator])
     name = info.user_name or info.user_id
-    version = " ".join(filter(None, [info.version_value, info.version_kind and f"({info.version_kind})"]))
     results = check_account(info, settings.MONDAY_API_VERSION)
     levels = {"problem": "bad", "warning": "warn", "ok": "ok"}
     checks = [(levels[result.level], result.message, result.fix) for result in results]
@@ -220,19 +212,13 @@ def _test_connection(ask: Callable[..., AccountInfo], then: Callable[[], object]
     return ConnectionTest(
         bool(info.user_id) and all(level != "bad" for level, *_ in checks),
         f"The token works: NPD Sync writes on Monday as {name}." if name else "The token belongs to no user.",
-        [
-            ("User", name or humanize.DASH),
-            ("Plan", info.tier or monday_account().tier or humanize.DASH),
-            ("API version", version or humanize.DASH),
-            ("API quota", quota.forecast().words),
-        ],
-        checks,
+        checks=checks,
         account=info,
         for_administrator=[result.for_administrator for result in results],
     )
 
 
-def _removal_question() -> Question:
+def removal_question() -> Question:
     """What ends with the stored token."""
     token = credentials.token_state()
     if not token.is_stored:
@@ -243,119 +229,6 @@ def _removal_question() -> Question:
         else "Nothing is synced any more until a token is entered. Then it goes on."
     )
     return Question("Remove the stored token?", [effect], "Yes, remove it", hidden=[("remove", "1")])
-
-
-View = Callable[..., HttpResponse]
-CONNECTION_TITLE = "Monday connection"
-
-
-class ConnectionPagesMixin(PageAdmin):
-    """Adds the page of the connection, the wizard's first step, to the admin of board links.
-
-    `_page` is the wizard's own. Whoever may see the account may open the page; it has the buttons that
-    they may use.
-    """
-
-    def get_urls(self) -> list[URLPattern]:
-        """Add the doors through which Monday is connected."""
-        view = self.admin_site.admin_view(_for_who_may_connect(require_POST(self.wizard_token)))
-        return [path("set-up/token/", view, name="sync_wizard_token"), *super().get_urls()]
-
-    def _page(self, request: HttpRequest, step: str, context: Mapping[str, Any], *, status: int = 200) -> HttpResponse:
-        raise NotImplementedError
-
-    def wizard_connect(self, request: HttpRequest) -> HttpResponse:
-        """What is known of the connection; on POST, asked of Monday, or the country of phone numbers is stored."""
-        if REGION in request.POST:
-            if not may_set_up(request.user):
-                raise PermissionDenied
-            store_region(request)
-            messages.success(request, "Saved. Numbers that are stored already stay as they are written.")
-            return HttpResponseRedirect(reverse("admin:sync_wizard_connect"))
-        tested = examine_connection(cast("User", request.user)) if request.method == "POST" else None
-        return self._connect_page(request, tested)
-
-    def _connect_page(self, request: HttpRequest, tested: ConnectionTest | None, wrong: str = "") -> HttpResponse:
-        account = monday_account()
-        token = credentials.token_state()
-        is_stopped = account.needs_probe or (account.stopped_until is not None and account.stopped_until > sync_now())
-        shown = [] if tested or is_stopped else overview().shown
-        is_known = token.is_usable and is_token_answered(account) and not is_stopped
-        return self._page(request, "connect", {
-            "title": CONNECTION_TITLE,
-            "page_name": CONNECTION_TITLE,
-            "boards": [
-                (registry.board_title(board.entity_type), board, humanize.without_request_id(board.blocked_reason))
-                for board in shown
-            ],
-            "tested": tested,
-            "wrong": wrong,
-            "configured": token.is_usable,
-            "token": token,
-            "token_problem": credentials.unusable_reason(),
-            "may_connect": may_connect(request.user),
-            "may_set_up": may_set_up(request.user),
-            "settings": environment_settings(),
-            "on_server": list(filter(None, [
-                *(tested.for_administrator if tested else ()),
-                FORMER_KEY if token.is_unreadable else "",
-            ])),
-            "known": account if is_known else None,
-            "is_stopped": is_stopped and token.is_usable,
-            "stop_reason": humanize.without_request_id(account.stop_reason),
-            "allowance": quota.forecast().words if is_known else "",
-            **region_context(request.user),
-        }, status=400 if wrong else 200)  # fmt: skip
-
-    def wizard_token(self, request: HttpRequest) -> HttpResponse:
-        """Keep the token that was entered, unless Monday refuses it; or, asked first, forget the one that is stored."""
-        user = cast("User", request.user)
-        if "remove" in request.POST:
-
-            def remove() -> str:
-                credentials.remove_token()
-                nothing = "" if settings.MONDAY_API_KEY else " Without one nothing is synced."
-                sentence = f"The stored token was removed.{nothing}"
-                authors.log_kind_action(user, MondayAccount, sentence, name="Monday")
-                return sentence
-
-            back_url = reverse("admin:sync_wizard_connect")
-            return run_action(self, request, remove, back_url=back_url, question=_removal_question)
-        try:
-            token = credentials.check_secret(request.POST.get("token", ""), "API token")
-        except ActionError as error:
-            return self._connect_page(request, None, str(error))
-        with urgent_calls(token):
-            # Nothing of it is stored before it is kept: the one in use goes on as it was.
-            tested = _test_connection(breaker.read_account_info)
-        if tested.is_refused and tested.error is not None:
-            is_unknown = tested.error.kind is NOT_AUTHENTICATED
-            why = "It is wrong or was revoked: copy it from Monday again." if is_unknown else tested.message
-            return self._connect_page(request, None, f"Monday rejects this token, so it was not kept. {why}")
-        credentials.store_token(token, user)
-        if tested.account is not None:
-            breaker.store_account_info(tested.account)
-        _note_test(tested)
-        about = (
-            f"Connected. {tested.message} It is stored encrypted." if tested.is_ok else "The token is stored encrypted."
-        )
-        authors.log_kind_action(user, MondayAccount, about, name="Monday")
-        messages.success(request, about)
-        if tested.is_ok:
-            breaker.ask_again()  # of boards that the one before could not see
-        else:
-            messages.error(request, f"It could not be tested: {tested.message} Test it again.")
-        return HttpResponseRedirect(reverse("admin:sync_wizard_connect"))
-
-
-def _for_who_may_connect(view: View) -> View:
-    @sensitive_post_parameters()
-    def guarded(request: HttpRequest, **kwargs: str) -> HttpResponse:
-        if not may_connect(request.user):
-            raise PermissionDenied
-        return view(request, **kwargs)
-
-    return guarded
 
 
 # The next step of a new installation, on Home until a board is set up.

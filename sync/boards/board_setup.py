@@ -18,7 +18,16 @@ from django.db.models import Q, QuerySet
 
 from sync import limits, registry
 from sync.boards import board_columns
-from sync.boards.board_columns import NAME_TYPE, blocked_ledgers, fitting_types, reason_to_hold, set_creates_held
+from sync.boards.board_columns import (
+    NAME_TYPE,
+    ask_reason_to_hold,
+    blocked_ledgers,
+    column_type,
+    fitting_types,
+    is_matched_by,
+    npd_id_spec,
+    set_create_obstacle,
+)
 from sync.boards.field_choices import (
     NEW_COLUMN,
     find_npd_id_column,
@@ -92,7 +101,12 @@ class SetupChoices:
         self._link, _ = BoardLink.objects.get_or_create(
             entity_type=spec.entity_type, defaults={"match_key": spec.match_key}
         )
-        board_columns.make_mappings(spec, self._link)
+        for position, mapping in enumerate(spec.mappings):
+            # An optional one waits until its board has a fitting column, or a person asks for one.
+            if not mapping.optional:
+                # The name's column needs no set-up: every board has it.
+                column_id = NAME_TYPE if column_type(mapping.converter) == NAME_TYPE else ""
+                board_columns.make_mapping(self._link, mapping, position, column_id=column_id)
 
     def progress(self, text: str) -> None:
         """Note which step comes now."""
@@ -114,7 +128,21 @@ class SetupChoices:
 
     def columns(self, board: Board) -> Sequence[ColumnSpec]:
         """The columns that the board needs; raises ActionError where it can't have them."""
-        return board_columns.column_specs(self.spec, self._link, self._keys, self._suggested(board))
+        likely = self._suggested(board)
+        stored = {mapping.key: mapping for mapping in self._link.mappings.all()}
+        columns = []
+        for mappable in mappable_fields(self.spec):
+            mapping = stored.get(mappable.key)
+            # A person switched the field off, so its column is no longer needed.
+            if mappable.is_name or (mapping is not None and mapping.direction == SyncDirection.NONE):
+                continue
+            # The stored column comes first, so that a repeated set-up finds the same one.
+            own = mapping.column_id if mapping is not None else ""
+            preferred = likely.get(mappable.key) or own or mappable.column_id
+            is_optional = mappable.optional and mappable.key not in self._keys
+            columns.append(mappable.column_spec(preferred, optional=is_optional))
+        # Every board gets the NPD ID column, by which items are matched with records.
+        return [*columns, npd_id_spec(self._link.npd_id_column)]
 
     def _suggested(self, board: Board) -> dict[str, str]:
         """Return the likely columns of the fields that have none on this board."""
@@ -231,12 +259,11 @@ def _reason_to_hold(spec: EntitySpec, connector: MondayConnector, setup: BoardSe
         return ""
     # The row itself: another board that the environment names isn't set up before this.
     link = BoardLink.objects.filter(entity_type=spec.entity_type).first()
-    before = link.mappings.filter(key=spec.match_key).first() if link and link.board_id == setup.board.id else None
-    if link is not None and not link.creates_held and before is not None and before.column_id == match.id:
+    if link is not None and link.board_id == setup.board.id and is_matched_by(link, match.id):
         return ""
     types = next(set(mappable.types) for mappable in mappable_fields(spec) if mappable.is_match_key)
     npd_id = setup.columns[board_columns.NPD_ID_KEY].id
-    return reason_to_hold(connector, setup.board, npd_id, match, types)
+    return ask_reason_to_hold(connector, setup.board, npd_id, match, types)
 
 
 def _second_columns(before: Board, setup: BoardSetup) -> list[str]:
@@ -278,11 +305,11 @@ def _store_board(
     link.blocked_reason = ""
     link.blocked_since = None
     link.save(update_fields=["group_id", "npd_id_column", "blocked_until", "blocked_reason", "blocked_since"])
-    board_columns.set_npd_id_problem(link, "")
+    set_create_obstacle(link, "npd_id_problem", "")
     stored = choices.store(link, setup)
     requeued = resync_records(spec, stored.remapped) if stored.needs_resync or moved else []
     steps += [*stored.done, *requeued, *choices.complete(link)]
-    set_creates_held(link, held)
+    set_create_obstacle(link, "creates_held", held)
     if held:
         stored.problems.append(f"{spec.board_title}: {held}")
     if not before:
@@ -404,8 +431,8 @@ def _check_held(link: BoardLink, board: Board) -> None:
     column = board.column(match.column_id)
     if column is not None:
         types = fitting_types(match)
-        reason = reason_to_hold(limits.connector(), board, link.npd_id_column, column, types)
-        set_creates_held(link, reason)
+        reason = ask_reason_to_hold(limits.connector(), board, link.npd_id_column, column, types)
+        set_create_obstacle(link, "creates_held", reason)
 
 
 def _problem_labels(link: BoardLink) -> set[str]:

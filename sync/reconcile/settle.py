@@ -31,7 +31,7 @@ from conflicts.reports import KIND_IDENTITY, ConflictReport
 from conflicts.store import close_identity_conflicts, reject_resolutions, save_reports
 from sync import registry
 from sync.boards import board_columns
-from sync.boards.board_columns import set_creates_held
+from sync.boards.board_columns import set_create_obstacle
 from sync.choices import (
     ApprovalKind,
     ApprovalState,
@@ -427,7 +427,7 @@ def _settle_items(run: PassRun, plan: Plan) -> Plan:
         item.facts.item for item in plan.items if item.facts.item and not npd_id_of(run.board, item.facts.item)
     ]
     if run.link.creates_held and any(match_text_of_item(run.board, item) for item in strangers):
-        set_creates_held(run.link, "")  # somebody has filled it in
+        set_create_obstacle(run.link, "creates_held", "")  # somebody has filled it in
     undone: set[UUID] = set()
     settled = []
     deleted_items = {deleted.item_id for deleted in plan.deleted.values()}
