@@ -43,7 +43,7 @@ from sync.reconcile.field_values import (
     stored_field_values,
     stored_values,
 )
-from sync.reconcile.pass_plan import FieldPlan, Outcome, PassFacts, Plan, RecordPlan
+from sync.reconcile.pass_plan import DROPPED, FieldPlan, Outcome, PassFacts, Plan, RecordPlan
 from sync.records.item_links import UNLINK_KEY
 from sync.registry import relation_of
 
@@ -245,7 +245,7 @@ def filter_item(board: BoardContext, plan: RecordPlan, related: RelatedFacts = N
     A pair that was synced leaves with this pass, which still takes over what was changed on Monday until now. It
     doesn't leave by a relation that nobody emptied.
     """
-    if plan.unlink is not None or not _is_filtered(plan.facts):
+    if plan.unlink or not _is_filtered(plan.facts):
         return plan
     item = plan.item
     was_out = bool(plan.ledger.left_out)
@@ -318,11 +318,10 @@ def _is_filtered(facts: RecordFacts) -> bool:
 
 def only_pulls(board: BoardContext, plan: RecordPlan) -> RecordPlan:
     """Of a pair that leaves with this pass, drop all plans but those that take Monday's edits over."""
-    fields = plan.fields
-    if not plan.leaving and not _leaves_by_pull(board, plan.record, fields.plans):
+    if not plan.leaving and not leaves_by_pull(board, plan.record, plan.plans):
         return plan
-    dropped = {}
-    for key, field_plan in fields.plans.items():
+    plans = dict(plan.plans)
+    for key, field_plan in plan.plans.items():
         # What a person chose while the pair was in is still done; else what sends nothing and asks nobody.
         goes_on = (
             not plan.leaving
@@ -330,16 +329,13 @@ def only_pulls(board: BoardContext, plan: RecordPlan) -> RecordPlan:
             else field_plan.send_raw is None and field_plan.conflict is None
         )
         if not goes_on:
-            nothing = FieldDecision(key, Action.NOTHING, "left out by the filter")
-            dropped[key] = replace(
-                field_plan, decision=nothing, send_raw=None, write_raw=None, conflict=None, resolves=None
-            )
-    plans = {**fields.plans, **dropped}
-    keys = fields.dropped | dropped.keys()
-    return replace(plan, fields=replace(fields, plans=plans, dropped=keys, write_npd_id=False))
+            nothing = FieldDecision(key, Action.NOTHING, DROPPED)
+            dropped = replace(field_plan, decision=nothing, send_raw=None, write_raw=None)
+            plans[key] = replace(dropped, conflict=None, resolves=None)
+    return replace(plan, plans=plans, write_npd_id=False)
 
 
-def _leaves_by_pull(board: BoardContext, record: SyncedModel, plans: Mapping[str, FieldPlan]) -> bool:
+def leaves_by_pull(board: BoardContext, record: SyncedModel, plans: Mapping[str, FieldPlan]) -> bool:
     """Whether the record fails its conditions once it has what this pass takes over."""
     if not any(
         condition.field in plans and plans[condition.field].write_raw for condition in board.sync_filter.records

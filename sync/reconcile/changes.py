@@ -142,14 +142,14 @@ def _with_removal(changes: RecordChanges) -> RecordChanges:
     elif removal is not None and removal.act is RecordAction.DELETE:
         changes = replace(changes, deletes=True)
     item_id = plan.record.monday_id
-    if plan.unlink is not None and item_id:
+    if plan.unlink and item_id:
         sentence = (
-            f"Unlinked from its item: {plan.unlink.why}. Its sync is off; both sides keep what they have. "
+            f"Unlinked from its item: {plan.unlink}. Its sync is off; both sides keep what they have. "
             "“Link again” on the record's page undoes it."
         )
-        line = HistoryLine("unlinked", sentence, actor=plan.unlink.actor)
+        line = HistoryLine("unlinked", sentence)
         values = {**changes.values, "monday_id": None, "sync_enabled": False}
-        ignored = {item_id: f"Unlinked from “{plan.record}”: {plan.unlink.why}."}
+        ignored = {item_id: f"Unlinked from “{plan.record}”: {plan.unlink}."}
         unlinked = changes.plan.logged(line).with_state(remote_state="")
         changes = replace(changes, plan=unlinked, values=values, ignored=ignored)
     return changes
@@ -216,7 +216,7 @@ def field_changes(plan: RecordPlan, record: SyncedModel, read_at: datetime) -> R
     altered = dict(plan.ledger.altered)
     values: dict[str, Any] = {}
     lines = []
-    carried_out: dict[tuple[str, str], str | None] = {}
+    plans = dict(plan.plans)
     settlements = []
     for key, field_plan in plan.plans.items():
         if _is_at_rest(field_plan, plan.ledger.base.get(key)):  # as nearly all are
@@ -237,13 +237,11 @@ def field_changes(plan: RecordPlan, record: SyncedModel, read_at: datetime) -> R
         if settlement.moved and not field_plan.resolves:
             lines.append(_moved_line(plan, field_plan, *settlement.moved))
         if settlement.resolved and field_plan.resolves:
-            carried_out[field_plan.resolved_kind, key] = settlement.result or None
+            carried_out = {**field_plan.carried_out, field_plan.resolved_kind: settlement.result or None}
+            plans[key] = replace(field_plan, carried_out=carried_out)
     if not settlements:
         return RecordChanges(plan)
-    plan = plan.with_state(base=base, altered=altered).logged(*lines)
-    if carried_out:
-        results = replace(plan.fields.results, carried_out={**plan.carried_out, **carried_out})
-        plan = replace(plan, fields=replace(plan.fields, results=results))
+    plan = replace(plan.with_state(base=base, altered=altered), plans=plans).logged(*lines)
     rechecks = [settlement.recheck for settlement in settlements if settlement.recheck]
     if rechecks and plan.is_settled:
         plan = plan.end(Outcome.DEFERRED, rechecks[0], wait_seconds=RECHECK_SECONDS)

@@ -13,14 +13,14 @@ from sync.reconcile import sides
 from sync.reconcile.board_filter import exclude_items, exclude_records, keep_only_pulls
 from sync.reconcile.deleted_records import decide_deleted_records, end_unread_deleted
 from sync.reconcile.duplicates import decide_duplicates, find_possible_duplicates
-from sync.reconcile.field_plan import decide_fields
+from sync.reconcile.field_plan import decide_fields, with_fields
 from sync.reconcile.identity import carry_out_answers, find_lost_creates, identify_records
 from sync.reconcile.lost_updates import find_lost_updates, find_lost_updates_of_deleted, report_what_is_lost
 from sync.reconcile.new_items import decide_unmatched
 from sync.reconcile.pass_plan import DeletedPlan, Ending, Job, Outcome, PassFacts, Plan, PlanRule, RecordPlan
 from sync.reconcile.removed_items import decide_removals
 from sync.reconcile.restraints import request_approvals, throttle_write_loops
-from sync.reconcile.unconfirmed_writes import earlier_writes
+from sync.reconcile.unconfirmed_writes import earlier_bases
 from sync.reconcile.writes import end_uncreatable
 
 
@@ -30,8 +30,8 @@ def decide_record_fields(facts: PassFacts, plan: Plan) -> Plan:
     decided = []
     for record_plan in plan.open_records:
         if not record_plan.unlink:
-            context = facts.field_facts(record_plan, **earlier_writes(facts, record_plan))
-            decided.append(record_plan.with_fields(decide_fields(context)))
+            context = facts.field_facts(record_plan, earlier_bases=earlier_bases(facts, record_plan))
+            decided.append(with_fields(facts.board, record_plan, decide_fields(context)))
     return plan.with_records(decided)
 
 

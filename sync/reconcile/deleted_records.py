@@ -41,18 +41,8 @@ from sync.reconcile.field_plan import base_of, cell_of, sides_of, untold_reason,
 from sync.reconcile.field_values import ACTIVE, BoardContext, as_uuid, is_active_on, npd_id_of, stored_values
 from sync.reconcile.lost_updates import left_with_item, lost_lines
 from sync.reconcile.new_items import given_items
-from sync.reconcile.pass_plan import (
-    NOTHING_LOST,
-    DeletedPlan,
-    Ending,
-    FieldsPlan,
-    Outcome,
-    PassFacts,
-    Plan,
-    RecordPlan,
-    ending,
-)
-from sync.reconcile.restraints import approval_facts, approval_verdicts, new_request
+from sync.reconcile.pass_plan import NOTHING_LOST, DeletedPlan, Ending, Outcome, PassFacts, Plan, RecordPlan, ending
+from sync.reconcile.restraints import approval_verdicts, new_request
 from sync.reconcile.writes import OUTCOMES
 from sync.records.approvals import ApprovalFacts
 from sync.records.tombstones import OPEN_TOMBSTONE_STATES, REMOVED_TOMBSTONE_STATES
@@ -342,8 +332,8 @@ def edits_since_base(
     """
     mapped = [
         mapping
-        for mapping in board.mappings
-        if mapping.column_id and mapping.problem_code != ColumnProblem.MISSING and way_of(facts, mapping) in ways
+        for mapping in board.mapped
+        if mapping.problem_code != ColumnProblem.MISSING and way_of(facts, mapping) in ways
     ]
     edits = (_edit_since_base(board.converter(m, facts.record), facts, m, item) for m in mapped)
     return tuple(edit for edit in edits if edit is not None)
@@ -397,11 +387,11 @@ def approve_removals(planned: Sequence[DeletedPlan], approvals: ApprovalFacts) -
         elif plan.id in rejected:
             plans.append(_settled(plan, TombstoneState.KEPT, TombstoneReason.REMOVAL_REJECTED))
         else:
-            verdict = verdicts[plan.id, ""]
+            may_go, approval = verdicts[plan.id, ""]
             state = TombstoneState.PENDING_APPROVAL
             reason = TombstoneReason.PENDING_APPROVAL
-            decided = plan if verdict.may_go else _settled(plan, state, reason, kind="approval")
-            plans.append(replace(decided, approval=verdict.new_state))
+            decided = plan if may_go else _settled(plan, state, reason, kind="approval")
+            plans.append(replace(decided, approval=approval))
     return plans
 
 
@@ -545,11 +535,11 @@ def deletion_reports(plan: DeletedPlan) -> Iterator[ConflictReport]:
 def as_record_plan(plan: DeletedPlan) -> RecordPlan:
     """Return it as whoever stores histories and intents takes it."""
     facts = replace(plan.facts, events=())
-    item_id = plan.facts.item.id if plan.facts.item else ""
     # It had left the board by a call of ours without an answer.
     is_confirmed = plan.reason_code in _BY_US and plan.answer.item is None
-    fields = FieldsPlan(confirmed_intents=dict.fromkeys(_removing_intents(facts), item_id) if is_confirmed else {})
-    record = RecordPlan(facts, plan.ending, fields=fields, lost=plan.lost, answer=plan.answer)
+    landed = {str(pk): str(pk) for pk in _removing_intents(facts)} if is_confirmed else {}
+    lost = replace(plan.lost, landed={**plan.lost.landed, **landed})
+    record = RecordPlan(facts, plan.ending, lost=lost, answer=plan.answer)
     return record.logged(*plan.history, *lost_lines(record))
 
 
@@ -579,8 +569,7 @@ def decide_deleted_records(facts: PassFacts, plan: Plan) -> Plan:
             users=of_item.users,
         )
         decided.append(replace(decide_deleted(facts, shown, linked_now), lost=deleted.lost))
-    acts = [(deleted.id, "") for deleted in decided if wants_approval(deleted)]
-    return plan.with_deleted(approve_removals(decided, approval_facts(facts, ApprovalKind.ITEMS, acts)))
+    return plan.with_deleted(approve_removals(decided, facts.approvals))
 
 
 def with_editors(

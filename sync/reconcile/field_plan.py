@@ -7,16 +7,14 @@ Decides of docs/reference/merge.md: “A field, both ways” and “A field, one
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
-from functools import cache, partial, reduce
-from operator import or_
+from functools import cache, partial
 from typing import Any
-from uuid import UUID
 
 from django.core.exceptions import ValidationError
 
-from conflicts.reports import KIND_FIELDS
+from conflicts.reports import KIND_FIELDS, KIND_UNDO
 from sync.choices import BlockedCode, Cause, SyncDirection
 from sync.merge import (
     Action,
@@ -32,13 +30,21 @@ from sync.merge import (
     Unknown,
     decide_field,
 )
-from sync.models import FieldMapping, SyncMetadata
+from sync.models import FieldMapping, Intent, SyncMetadata
 from sync.monday.board_items import Item
 from sync.monday.conversion import AmbiguousSplit, Converter, ListConverter, UnknownValue
 from sync.reconcile import resolutions
 from sync.reconcile.facts import HistoryLine, RecordFacts, with_values
-from sync.reconcile.field_values import RelatedNotFound, clean_values, field_of, related_id, related_name, stored_values
-from sync.reconcile.pass_plan import NO_RESULTS, FieldFacts, FieldPlan, FieldsPlan, RecordPlan, ResolutionResults
+from sync.reconcile.field_values import (
+    BoardContext,
+    RelatedNotFound,
+    clean_values,
+    field_of,
+    related_id,
+    related_name,
+    stored_values,
+)
+from sync.reconcile.pass_plan import FieldFacts, FieldPlan, RecordPlan
 from sync.records.blocked_fields import KEPT_BY, KEPT_ENTRY, KEPT_REMOTE, LEFT_OUT, SIDE_MONDAY, is_rejected, kept_entry
 from sync.registry import relation_of, target_of
 
@@ -276,40 +282,32 @@ AS_SENT = "as_sent"
 """Marks a base whose Monday half is what we sent: what Monday answered was somebody's edit (lost_updates.py)."""
 
 
-def decide_fields(context: FieldFacts) -> FieldsPlan:
-    """Decide every mapped field of a record against its item, or against none where one is to be created."""
-    is_open = bool(context.facts.intents or context.facts.conflicts or context.late_writes)
-    decided = [_decide_field(context, mapping, is_open=is_open) for mapping in context.board.mappings]
-    facts = context.facts
-    npd_id_column = context.board.link.npd_id_column
+def with_fields(board: BoardContext, plan: RecordPlan, plans: Mapping[str, FieldPlan]) -> RecordPlan:
+    """Add what becomes of the fields, and what the record's history says of relations that are newly left out."""
+    lines = []
+    for key, field_plan in plans.items():
+        before = plan.ledger.blocked_fields.get(key) if field_plan.is_left_out else None
+        is_known = before is not None and before["side"] == LEFT_OUT and _is_same_value(before, field_plan)
+        if field_plan.is_left_out and not is_known:
+            lines.append(HistoryLine("blocked", f"{field_plan.mapping.label}: {field_plan.blocked_reason}", key))
     write_npd_id = False
-    reason = ""
-    if facts.item is not None and npd_id_column:
-        reading = facts.item.reading(npd_id_column)
-        write_npd_id = reading.known and (reading.text or "").strip() != str(facts.id)
-    if context.creates and facts.record.sync_direction == SyncDirection.MONDAY_TO_NPD:
-        reason = (
+    if plan.item is not None and board.link.npd_id_column:
+        reading = plan.item.reading(board.link.npd_id_column)
+        write_npd_id = reading.known and (reading.text or "").strip() != str(plan.id)
+    plan = with_values(plan, plans=plans, write_npd_id=write_npd_id).logged(*lines)
+    if plan.creates and plan.record.sync_direction == SyncDirection.MONDAY_TO_NPD:
+        return plan.end_settled(
             "There is no item for it on Monday, and its direction lets nothing be sent. "
             "Create the item on the board, or change the direction."
         )
-    return FieldsPlan(
-        plans={field.plan.mapping.key: field.plan for field in decided if field.plan is not None},
-        confirmed_intents={pk: facts.item.id for field in decided for pk in field.confirmed if facts.item is not None},
-        results=reduce(or_, (field.results for field in decided), NO_RESULTS),
-        log=tuple(line for field in decided for line in field.log),
-        write_npd_id=write_npd_id,
-        reason=reason,
-    )
+    return plan
 
 
-@dataclass(frozen=True)
-class _DecidedField:
-    """One field's plan, if it has any, with what it says of intents, of people's choices, and in the history."""
-
-    plan: FieldPlan | None
-    confirmed: tuple[UUID, ...] = ()
-    results: ResolutionResults = NO_RESULTS
-    log: tuple[HistoryLine, ...] = ()
+def decide_fields(context: FieldFacts) -> dict[str, FieldPlan]:
+    """Decide every mapped field of a record against its item, or against none where one is to be created."""
+    is_open = bool(context.facts.intents or context.facts.conflicts)
+    decided = (_decide_field(context, mapping, is_open=is_open) for mapping in context.board.mappings)
+    return {field_plan.mapping.key: field_plan for field_plan in decided if field_plan is not None}
 
 
 def way_of(facts: RecordFacts | RecordPlan, mapping: FieldMapping) -> FieldDirection:
@@ -325,6 +323,14 @@ def base_of(ledger: SyncMetadata, mapping: FieldMapping, item_id: str) -> dict[s
     """Return the base pair if it belongs to this item, column and mapping version; else there is no base."""
     entry = ledger.base.get(mapping.key)
     return entry if entry and entry["item"] == item_id and mapping.is_current(entry) else None
+
+
+def is_as_agreed(board: BoardContext, facts: RecordFacts, mapping: FieldMapping, item: Item) -> bool:
+    """Whether both sides of a field say just what they last agreed on, as stored."""
+    base = base_of(facts.ledger, mapping, item.id)
+    if base is None or base.get(AS_SENT) or base["local"] != stored_values(facts.record, mapping):
+        return False
+    return bool(base["remote"] == cell_of(board.converter(mapping, facts.record), mapping, item))
 
 
 def new_base(mapping: FieldMapping, item_id: str, local_raw: Any, remote_raw: Any) -> dict[str, Any]:
@@ -392,8 +398,8 @@ def side_of(read: Callable[[Any], Canonical], raw: Any) -> Side:
         return Unknown(str(unknown))
 
 
-def _decide_field(context: FieldFacts, mapping: FieldMapping, *, is_open: bool) -> _DecidedField:
-    """`is_open` says that something is open about the record, or was when it was written."""
+def _decide_field(context: FieldFacts, mapping: FieldMapping, *, is_open: bool) -> FieldPlan | None:
+    """`is_open` says that something is open about the record."""
     record = context.facts.record
     item = context.facts.item
     convert = context.board.converter(mapping, record)
@@ -402,11 +408,11 @@ def _decide_field(context: FieldFacts, mapping: FieldMapping, *, is_open: bool) 
     if not (is_open or item is None or way is FieldDirection.NONE) and mapping.column_id:
         resting = _at_rest(context, mapping, convert, local_raw, item)
         if resting is not None:
-            return _DecidedField(resting)
+            return resting
     field_plan = FieldPlan(mapping, convert, FieldDecision(mapping.key, Action.UNDECIDED), local_raw)
     if not mapping.column_id:
         missing = "It has no column on the board. Choose or create one on the board's page."
-        return _DecidedField(_plan_unknown(field_plan, way, BlockedCode.COLUMN, missing))
+        return _plan_unknown(field_plan, way, BlockedCode.COLUMN, missing)
     if item is None:
         return _decide_create(context, field_plan, way)
     try:
@@ -416,7 +422,7 @@ def _decide_field(context: FieldFacts, mapping: FieldMapping, *, is_open: bool) 
     except UnknownValue as unknown:
         detail = f"Its value on Monday is not known: {unknown}. Fix it there, or choose another column."
         code = BlockedCode.COLUMN if mapping.problem else BlockedCode.UNKNOWN
-        return _DecidedField(_plan_unknown(field_plan, way, code, mapping.problem or detail))
+        return _plan_unknown(field_plan, way, code, mapping.problem or detail)
     try:
         local = convert.local(local_raw)
     except UnknownValue as unknown:
@@ -449,35 +455,31 @@ def _nothing(key: str) -> FieldDecision:
     return FieldDecision(key, Action.NOTHING)
 
 
-def _decide_merged(
-    context: FieldFacts, field_plan: FieldPlan, way: FieldDirection, item: Item, now: Base
-) -> _DecidedField:
+def _decide_merged(context: FieldFacts, field_plan: FieldPlan, way: FieldDirection, item: Item, now: Base) -> FieldPlan:
     """Decide a field of which both sides say something that is known: `now`."""
     key = field_plan.mapping.key
-    remote_raw = field_plan.remote_raw
-    earlier = {"late_write": context.late_writes.get(key), "create_base": context.create_bases.get(key)}
-    after = base_with_intents(context.facts, field_plan.mapping, field_plan.convert, remote_raw, item, **earlier)
     try:
-        if after.unknown is not None:
-            raise after.unknown
-        field_plan = with_values(field_plan, base=after.base, confirmed_entry=after.entry)
+        base, confirmed = base_with_intents(
+            context.facts, field_plan.mapping, field_plan.convert, field_plan.remote_raw, context.earlier_bases.get(key)
+        )
+        field_plan = with_values(field_plan, base=base, confirmed=tuple(confirmed))
         removal = ""
         if now.local is not None and way is not FieldDirection.NONE:
-            removal = _removal_reason(context, field_plan, now.remote, after.base)
+            removal = _removal_reason(context, field_plan, now.remote, base)
         field = _merge_field(context, field_plan, way, now, emptied_by_removal=bool(removal))
         if removal and (way is FieldDirection.TO_NPD or not field.sides.local_changed):
-            return _DecidedField(_block_undecided(field_plan, BlockedCode.RELATION, removal), after.intents)
-        resolved, field, results = resolutions.with_resolution(context, field_plan, field)
+            return _block_undecided(field_plan, BlockedCode.RELATION, removal)
+        field_plan, field = resolutions.with_resolution(context, field_plan, field)
     except UnknownValue as unknown:
         detail = f"The last synced value is not known any more: {unknown}."
-        return _DecidedField(_plan_unknown(field_plan, way, BlockedCode.UNKNOWN, detail), after.intents)
-    undone, of_undo = resolutions.plan_undo(context, field_plan, field, item)
-    if undone is None:
-        decision = decide_field(field)
-        if field.base is None and decision.action is Action.CONFLICT and _names_the_same(context, resolved):
-            decision = FieldDecision(key, Action.AGREED, "both sides name the same record")
-        undone = apply_decision(context, with_values(resolved, decision=decision), field)
-    return _DecidedField(undone, after.intents, results | of_undo)
+        return _plan_unknown(field_plan, way, BlockedCode.UNKNOWN, detail)
+    field_plan = resolutions.with_undo(context, field_plan, field, item)
+    if field_plan.resolved_kind == KIND_UNDO:
+        return field_plan
+    decision = decide_field(field)
+    if field.base is None and decision.action is Action.CONFLICT and _names_the_same(context, field_plan):
+        decision = FieldDecision(key, Action.AGREED, "both sides name the same record")
+    return apply_decision(context, with_values(field_plan, decision=decision), field)
 
 
 def _names_the_same(context: FieldFacts, field_plan: FieldPlan) -> bool:
@@ -507,7 +509,7 @@ def _block_undecided(field_plan: FieldPlan, code: BlockedCode, reason: str) -> F
 
 def _decide_unknown_local(
     context: FieldFacts, field_plan: FieldPlan, way: FieldDirection, unknown: UnknownValue
-) -> _DecidedField:
+) -> FieldPlan:
     """A related record without an item: the relation waits for it, or is left out where it will get none."""
     facts = context.facts
     mapping = field_plan.mapping
@@ -520,57 +522,39 @@ def _decide_unknown_local(
         base = None
         if entry := base_of(facts.ledger, mapping, facts.item.id) if facts.item is not None else None:
             if reason := _removal_reason(context, field_plan, remote, entry):
-                return _DecidedField(_block_undecided(field_plan, BlockedCode.RELATION, reason))
+                return _block_undecided(field_plan, BlockedCode.RELATION, reason)
             # It left what was agreed on only where it names another record by now.
             stands = related_id(entry["local"]) == related_id(field_plan.local_raw)
             base = Base(shown, base_remote(convert, entry)) if stands else Base(None, None)
         field = Field(key, local=shown, remote=remote, base=base, way=way, required=mapping.required)
-        return _DecidedField(apply_decision(context, with_values(field_plan, decision=decide_field(field)), field))
+        return apply_decision(context, with_values(field_plan, decision=decide_field(field)), field)
     is_relation = relation_of(type(facts.record), mapping.fields) is not None
     related = getattr(facts.record, mapping.fields[0]) if is_relation else None
     if related is None or way is FieldDirection.NONE:
         detail = f"NPD's value can't be sent: {unknown}."
-        return _DecidedField(_plan_unknown(field_plan, way, BlockedCode.UNKNOWN, detail))
+        return _plan_unknown(field_plan, way, BlockedCode.UNKNOWN, detail)
     detail, left_out = context.related.missing_item_reason(related)
-    before = facts.ledger.blocked_fields.get(key)
-    is_news = before is None or before["side"] != LEFT_OUT or not _is_same_value(before, field_plan)
-    log = (HistoryLine("blocked", f"{mapping.label}: {detail}", key),) if left_out and is_news else ()
     code = BlockedCode.LEFT_OUT if left_out else BlockedCode.RELATION
-    return _DecidedField(_block_undecided(field_plan, code, detail), log=log)
+    return _block_undecided(field_plan, code, detail)
 
 
-def _decide_create(context: FieldFacts, field_plan: FieldPlan, way: FieldDirection) -> _DecidedField:
+def _decide_create(context: FieldFacts, field_plan: FieldPlan, way: FieldDirection) -> FieldPlan | None:
     mapping = field_plan.mapping
     convert = field_plan.convert
     local_raw = field_plan.local_raw
     if way not in (FieldDirection.BOTH, FieldDirection.TO_MONDAY) and mapping.column_id != "name":
-        return _DecidedField(None)
+        return None
     field_plan = with_values(field_plan, decision=FieldDecision(mapping.key, Action.PUSH, "new on Monday"))
     if mapping.problem:
-        return _DecidedField(_block_undecided(field_plan, BlockedCode.COLUMN, mapping.problem))
+        return _block_undecided(field_plan, BlockedCode.COLUMN, mapping.problem)
     try:
         empty = convert.local(local_raw) is None
     except UnknownValue as unknown:
         return _decide_unknown_local(context, field_plan, way, unknown)
     # A column that requires a value takes no empty one.
     if not empty or convert.rejection_reason(local_raw):
-        return _DecidedField(_plan_push(context, field_plan, local_raw))
-    return _DecidedField(
-        with_values(field_plan, decision=FieldDecision(mapping.key, Action.AGREED, "empty on both sides"))
-    )
-
-
-@dataclass(frozen=True)
-class BaseAfterIntents:
-    """A base as open intents leave it, and the entry of the one whose value Monday shows: our own write.
-
-    `intents` are all those whose value it shows; `unknown` says that what one of them had sent can't be told any more.
-    """
-
-    base: dict[str, Any] | None
-    entry: dict[str, Any] | None = None
-    intents: tuple[UUID, ...] = ()
-    unknown: UnknownValue | None = None
+        return _plan_push(context, field_plan, local_raw)
+    return with_values(field_plan, decision=FieldDecision(mapping.key, Action.AGREED, "empty on both sides"))
 
 
 def base_with_intents(
@@ -578,31 +562,23 @@ def base_with_intents(
     mapping: FieldMapping,
     convert: Converter,
     remote_raw: Any,
-    item: Item,
-    *,
-    late_write: Mapping[str, Any] | None = None,
-    create_base: dict[str, Any] | None = None,
-) -> BaseAfterIntents:
-    """Return what open intents, and writes of ours that had no answer, make of a field that says this on Monday.
+    earlier_base: dict[str, Any] | None = None,
+) -> tuple[dict[str, Any] | None, list[Intent]]:
+    """Return the base of a field that says this on Monday, and the open intents whose value that is: our own writes.
 
     What another item was sent says nothing: that intent stays open where the record was unlinked meanwhile. A united
-    list is no base before NPD holds it too: what it has from Monday would count as removed here.
+    list is no base before NPD holds it too: what it has from Monday would count as removed here. Raises UnknownValue
+    where what an intent had sent can't be told any more.
     """
-    after = BaseAfterIntents(base_of(facts.ledger, mapping, item.id) or create_base)
-    if late_write:
-        after = BaseAfterIntents(new_base(mapping, item.id, late_write["local"], remote_raw))
-    for intent in facts.intents_about(item.id):
+    item_id = facts.item.id if facts.item else ""
+    base = earlier_base or base_of(facts.ledger, mapping, item_id)
+    confirmed = []
+    for intent in facts.intents_about(item_id):
         entry = intent.values.get(mapping.key)
-        if not entry or not mapping.is_current(entry):
-            continue
-        try:
-            is_ours = convert.local(entry["local"]) == convert.remote(remote_raw)
-        except UnknownValue as unknown:
-            return replace(after, unknown=unknown)
-        if is_ours:
-            base = after.base if entry.get("united") else new_base(mapping, item.id, entry["local"], remote_raw)
-            after = BaseAfterIntents(base, entry, (*after.intents, intent.pk))
-    return after
+        if entry and mapping.is_current(entry) and convert.local(entry["local"]) == convert.remote(remote_raw):
+            confirmed.append(intent)
+            base = base if entry.get("united") else new_base(mapping, item_id, entry["local"], remote_raw)
+    return base, confirmed
 
 
 def _removal_reason(context: FieldFacts, field_plan: FieldPlan, remote: Canonical, base: dict[str, Any] | None) -> str:

@@ -26,7 +26,6 @@ from sync.reconcile.field_values import (
     ACTIVE,
     NOTHING_RELATED,
     BoardContext,
-    Directory,
     Reference,
     RelatedFacts,
     converter_options,
@@ -55,13 +54,13 @@ def load_board(link: BoardLink, mappings: Sequence[FieldMapping] | None = None) 
     return BoardContext(link, mappings, registry.entity(link.entity_type).model, directory)
 
 
-def load_directory(converters: set[str]) -> Directory:
+def load_directory(converters: set[str]) -> ConverterOptions:
     """Return what these converters need to know of the installation."""
     if not converters & {"phone", "date"}:
-        return Directory(settings.DEFAULT_PHONE_REGION)
+        return ConverterOptions(settings.DEFAULT_PHONE_REGION)
     chosen = MondayAccount.objects.filter(id=1).values_list("phone_region", "time_zone").first()
     region, time_zone = chosen or ("", "")
-    return Directory(region or settings.DEFAULT_PHONE_REGION, time_zone or "UTC")
+    return ConverterOptions(region or settings.DEFAULT_PHONE_REGION, time_zone or "UTC")
 
 
 def phone_region() -> str:

@@ -20,9 +20,15 @@ from sync.monday.board_items import Item
 from sync.monday.conversion import AmbiguousSplit, Converter, ListConverter, UnknownValue
 from sync.reconcile.facts import STALE_READ_WINDOW, ChangeEvent, HistoryLine, RecordFacts, Settings, change_events
 from sync.reconcile.field_plan import AS_SENT, UNREAD, base_of, cell_of, new_base, sides_of, way_of
-from sync.reconcile.field_values import BoardContext, stored_values
+from sync.reconcile.field_values import BoardContext, shown_of, stored_values
 from sync.reconcile.pass_plan import LostUpdate, LostUpdates, Outcome, PassFacts, Plan, RecordAction, RecordPlan
-from sync.reconcile.resolutions import inverse_of, is_column_replaced, reopened_lost_updates, undo_results
+from sync.reconcile.resolutions import (
+    STALE_RESOLUTION,
+    inverse_of,
+    is_column_replaced,
+    reopened_lost_updates,
+    undo_results,
+)
 from sync.records.authors import monday_editor_name, monday_user_name
 
 MAX_ENTRIES = 10
@@ -404,11 +410,9 @@ def _in_words(board: BoardContext, plan: RecordPlan, lost_update: LostUpdate, pe
     # What NPD holds once this pass is done: it may take over what somebody wrote after our write.
     taken = field_plan.write_raw if field_plan is not None and not field_plan.blocked_reason else None
     local_raw = dict(taken) if taken is not None else stored_values(plan.record, mapping)
-    current_value = ""
+    current_value = shown_of(convert, local_raw)
     raws: dict[str, Any] = {}
     lost_value = convert.display(lost_update.value)
-    with suppress(UnknownValue):
-        current_value = convert.display(convert.local(local_raw))
     # What NPD would hold had the value not been lost; nothing where that can't be told from its text.
     with suppress(AmbiguousSplit, UnknownValue, ValueError):
         if isinstance(convert, ListConverter):
@@ -455,10 +459,7 @@ def left_with_item(
     except UnknownValue:
         return None
     lost_value = convert.display(value)
-    current_value = ""
     raws: dict[str, Any] = {}
-    with suppress(UnknownValue):
-        current_value = convert.display(convert.local(local_raw))
     # What NPD would hold had the value been taken over, and what it held; nothing where that can't be told.
     with suppress(AmbiguousSplit, UnknownValue, ValueError):
         raws = {"raw_before": dict(convert.to_local(remote_raw, local_raw)), "raw_after": local_raw}
@@ -466,7 +467,7 @@ def left_with_item(
     named = [user for user in users if user]
     editor = monday_user_name(named[-1], people) if named else "Somebody"
     wrote = f"wrote “{lost_value}” into {mapping.label}" if lost_value else f"emptied {mapping.label}"
-    values = {"before": lost_value, "after": current_value, "overridden": True, **raws}
+    values = {"before": lost_value, "after": shown_of(convert, local_raw), "overridden": True, **raws}
     return HistoryLine("overridden", f"{editor} {wrote} on Monday, and {why}", mapping.key, values=values)
 
 
@@ -559,9 +560,12 @@ def lost_update_report(plan: RecordPlan, replaced: Sequence[FieldConflict]) -> C
         if report.needs_answer
     ]
     fields += replaced
-    for key, shown in plan.fields.results.lost_current.items():
+    for key, field_plan in plan.plans.items():
+        # A choice about a lost value was made for other values than those that stand.
         resolution = plan.facts.resolution_for(KIND_LOST_UPDATE, key)
-        fields.append(FieldConflict(key, shown, None, resolution.monday if resolution else None))
+        if resolution and field_plan.handed_back.get(KIND_LOST_UPDATE) == STALE_RESOLUTION:
+            shown = field_plan.display_local(field_plan.local_raw) or None
+            fields.append(FieldConflict(key, shown, None, resolution.monday))
     keys = {conflict.key for conflict in fields}
     fields += [conflict for conflict in reopened_lost_updates(plan) if conflict.key not in keys]
     applied = _applied_choices(plan)

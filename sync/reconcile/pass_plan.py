@@ -18,10 +18,10 @@ from typing import Any, TypeAlias
 from uuid import UUID
 
 from conflicts.reports import KIND_LOST_UPDATE, KIND_UNDO, ConflictReport, FieldConflict, OpenConflict, Option
-from sync.choices import ApprovalKind, ApprovalState, BlockedCode, DeletedRecordPolicy, TombstoneState
+from sync.choices import ApprovalState, BlockedCode, DeletedRecordPolicy, TombstoneState
 from sync.kernel.secret_texts import without_secrets
 from sync.merge import Action, Canonical, FieldDecision, FieldSelection
-from sync.models import ApprovalRequest, FieldMapping, Intent, SyncedModel, SyncMetadata, Tombstone
+from sync.models import ApprovalRequest, FieldMapping, Intent, SyncedModel, SyncMetadata, Tombstone, WriteLoop
 from sync.models.jobs import ROUNDS_KEY
 from sync.monday.board_items import ARCHIVED, DELETED, BatchItems, Item
 from sync.monday.conversion import Converter
@@ -91,26 +91,8 @@ def ending(outcome: Outcome, detail: str = "", **more: Any) -> Ending:
 # What becomes of a record's fields.
 
 
-@dataclass(frozen=True)
-class ResolutionResults:
-    """What became of people's decisions before anything is written, by the conflict's kind and the field."""
-
-    carried_out: Mapping[tuple[str, str], str | None] = field(default_factory=dict)  # the value that stands now
-    handed_back: Mapping[tuple[str, str], str] = field(default_factory=dict)  # the reason
-    # By field, what stands in NPD where a choice about a lost value is outdated.
-    lost_current: Mapping[str, str | None] = field(default_factory=dict)
-
-    def __or__(self, other: ResolutionResults) -> ResolutionResults:
-        if other is NO_RESULTS:  # nearly always
-            return self
-        return ResolutionResults(
-            {**self.carried_out, **other.carried_out},
-            {**self.handed_back, **other.handed_back},
-            {**self.lost_current, **other.lost_current},
-        )
-
-
-NO_RESULTS = ResolutionResults()
+DROPPED = "left out by the filter"
+"""The reason of a decision by which nothing more is sent and asked of a field."""
 
 
 @dataclass(frozen=True)
@@ -129,9 +111,12 @@ class FieldPlan:
     blocked_code: BlockedCode | None = None
     awaits: str = ""  # the item or name for which a record has to come first, as AwaitedRelation names it
     conflict: FieldConflict | None = None  # a person has to decide
-    confirmed_entry: dict[str, Any] | None = None  # of an intent without an answer whose value Monday now shows
+    confirmed: tuple[Intent, ...] = ()  # those without an answer whose value Monday now shows
     # A person has decided, and this pass carries that out: in this conflict, or, of an undo, the one resolved before.
     resolves: OpenConflict | None = None
+    # What became of people's decisions, by the conflict's kind: the value that stands now, or why one is handed back.
+    carried_out: Mapping[str, str | None] = field(default_factory=dict)
+    handed_back: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def resolution(self) -> FieldSelection:
@@ -163,6 +148,16 @@ class FieldPlan:
         return self.display_local(self.write_raw if self.decision.action is Action.PULL else self.local_raw) or None
 
     @property
+    def confirmed_entry(self) -> dict[str, Any] | None:
+        """What the intent says of the field whose value Monday now shows."""
+        return self.confirmed[-1].values[self.mapping.key] if self.confirmed else None
+
+    @property
+    def is_dropped(self) -> bool:
+        """Whether nothing more is sent and asked, for the pair leaves the filter."""
+        return self.decision.reason == DROPPED
+
+    @property
     def is_left_out(self) -> bool:
         """Whether it is blocked in a way that doesn't keep its record from being in sync."""
         return self.blocked_code is BlockedCode.LEFT_OUT
@@ -170,19 +165,6 @@ class FieldPlan:
     def block(self, code: BlockedCode, reason: str) -> FieldPlan:
         """Do nothing with the field, and say why; what Monday refused is not tried again until something changes."""
         return with_values(self, blocked_reason=reason, blocked_code=code, send_raw=None, write_raw=None)
-
-
-@dataclass(frozen=True)
-class FieldsPlan:
-    """What a pass does with a record's fields: each one's plan, and what becomes of what was open about them."""
-
-    plans: Mapping[str, FieldPlan] = field(default_factory=dict)
-    confirmed_intents: Mapping[UUID, str] = field(default_factory=dict)  # Monday shows their value: each with its item
-    results: ResolutionResults = NO_RESULTS
-    log: tuple[HistoryLine, ...] = ()
-    write_npd_id: bool = False  # the item lacks the record's NPD ID
-    reason: str = ""  # why no item can be made for the record
-    dropped: frozenset[str] = frozenset()  # fields of which a pair that leaves the filter sends and asks nothing more
 
 
 @dataclass(frozen=True)
@@ -202,9 +184,8 @@ class FieldFacts:
     facts: RecordFacts
     related: RelatedFacts = field(default_factory=RelatedFacts)
     edits: EditFacts = field(default_factory=EditFacts)
-    # What writes of ours that had no answer left of a field (unconfirmed_writes.py).
-    late_writes: Mapping[str, dict[str, Any]] = field(default_factory=dict)
-    create_bases: Mapping[str, dict[str, Any]] = field(default_factory=dict)
+    # What writes of ours that had no answer left as the bases of fields (unconfirmed_writes.py).
+    earlier_bases: Mapping[str, dict[str, Any]] = field(default_factory=dict)
     creates: bool = False  # it is to get an item
 
 
@@ -271,14 +252,6 @@ IDENTIFIED = IdentityPlan()
 
 
 @dataclass(frozen=True)
-class Unlink:
-    """Why the record is unlinked from its item, as a clause without a full stop, and who wanted it."""
-
-    why: str
-    actor: str = ""
-
-
-@dataclass(frozen=True)
 class LostUpdate:
     """A value that somebody wrote on Monday and that our write went over, unread.
 
@@ -316,35 +289,7 @@ class LostUpdates:
         return [lost_update for lost_update in self.found if lost_update.sentence]
 
 
-@dataclass(frozen=True)
-class LoopPlan:
-    """What becomes of one field that somebody rewrites after our writes; one that ended is stored no more."""
-
-    key: str
-    # These are what WriteLoop stores.
-    times: tuple[Mapping[str, str], ...] = ()
-    by: str = ""
-    throttle_count: int = 0
-    throttled_until: datetime | None = None
-    blocked_reason: str = ""  # why nothing is sent to the field in this pass
-    line: str = ""  # for the record's history
-
-    @property
-    def has_ended(self) -> bool:
-        return not self.times and self.throttled_until is None
-
-    def throttle_reason(self, label: str) -> str:
-        """Why nothing is sent to the field, and what can be done about it; until when is said where it is read."""
-        often = f"{len(self.times)} times within an hour" if len(self.times) > 1 else "again"
-        return (
-            f"“{label}” was rewritten {often} by {self.by or 'somebody'} on the board after our writes, so "
-            "nothing is sent to it for some time. Stop the automation that rewrites it, or change the field's "
-            "direction; then press “Sync now”."
-        )
-
-
 NOTHING_LOST = LostUpdates()
-NO_FIELDS = FieldsPlan()
 
 
 @dataclass(frozen=True)
@@ -359,10 +304,11 @@ class RecordPlan:
     left_out: str = ""  # why the board's filter leaves it out
     leaving: str = ""  # why it does from this pass on, which only takes over what was changed on Monday until now
     removal: RemovedItem | None = None
-    unlink: Unlink | None = None
-    fields: FieldsPlan = NO_FIELDS
+    unlink: str = ""  # why it is unlinked from its item, as a clause without a full stop
+    plans: Mapping[str, FieldPlan] = field(default_factory=dict)  # by field
+    write_npd_id: bool = False  # the item lacks the record's NPD ID
     lost: LostUpdates = NOTHING_LOST
-    loops: Mapping[str, LoopPlan] = field(default_factory=dict)
+    loops: Mapping[str, WriteLoop] = field(default_factory=dict)  # as the pass leaves them; over without `times`
     duplicate: dict[str, Any] | None = None  # the question whether it is the same as another record
     answer: Answer = NOTHING_SENT  # what Monday made of what was sent
 
@@ -382,10 +328,6 @@ class RecordPlan:
     @property
     def item(self) -> Item | None:
         return self.facts.item
-
-    @property
-    def plans(self) -> Mapping[str, FieldPlan]:
-        return self.fields.plans
 
     @property
     def outcome(self) -> Outcome:
@@ -430,24 +372,24 @@ class RecordPlan:
         return self.item.id if self.item else ""
 
     @property
+    def landed_intents(self) -> set[UUID]:
+        """Those without an answer that are known to have taken effect: Monday shows it, or an event tells."""
+        shown = {intent.pk for field_plan in self.plans.values() for intent in field_plan.confirmed}
+        return shown | set(map(UUID, self.lost.landed.values()))
+
+    @property
     def is_deleted(self) -> bool:
         return self.removal is not None and self.removal.act is RecordAction.DELETE and bool(self.removal.result)
 
-    @property
-    def carried_out(self) -> Mapping[tuple[str, str], str | None]:
-        """A person's decisions that were carried out, by the conflict's kind and the field: the value that stands."""
-        return self.fields.results.carried_out
-
     def carried_out_of(self, kind: str) -> dict[str, str | None]:
         """Return the fields of which a person's decision was carried out, with the value that stands now."""
-        return {key: value for (of_kind, key), value in self.carried_out.items() if of_kind == kind}
+        return {key: p.carried_out[kind] for key, p in self.plans.items() if kind in p.carried_out}
 
     def rejected_of(self, kind: str) -> dict[str, str]:
         """Return the fields of which a person's decision is handed back, or can't be written, with the reason."""
+        handed_back = {key: p.handed_back[kind] for key, p in self.plans.items() if kind in p.handed_back}
         plans = self.plans.items()
-        handed_back = self.fields.results.handed_back
-        blocked = {k: p.blocked_reason for k, p in plans if p.resolved_kind == kind and p.blocked_reason}
-        return {key: reason for (of_kind, key), reason in handed_back.items() if of_kind == kind} | blocked
+        return handed_back | {k: p.blocked_reason for k, p in plans if p.resolved_kind == kind and p.blocked_reason}
 
     def conflict_report(self, kind: str, item_id: str | None = None, **values: Any) -> ConflictReport:
         """Return what this pass tells the store of conflicts about it; `item_id` where it isn't the record's own."""
@@ -478,9 +420,12 @@ class RecordPlan:
     def drop(self, outcome: Outcome, detail: str) -> RecordPlan:
         """Return it ended with nothing applied that was planned; what was sent is found out by the next pass."""
         identity = replace(self.identity, item=None) if self.identity.item else self.identity
-        fields = replace(NO_FIELDS, results=self.fields.results)
-        dropped = replace(self, fields=fields, identity=identity, answer=self.answer.without_intent())
+        dropped = replace(self.without_fields(), identity=identity, answer=self.answer.without_intent())
         return dropped.end(outcome, detail)
+
+    def without_fields(self) -> RecordPlan:
+        """Return it with nothing planned of its fields."""
+        return replace(self, plans={}, write_npd_id=False)
 
     def with_facts(self, **values: Any) -> RecordPlan:
         return with_values(self, facts=with_values(self.facts, **values))
@@ -497,12 +442,7 @@ class RecordPlan:
         named = [replace(line, actor=line.actor or self.facts.by, item_id=item_id) for line in lines]
         return with_values(self, log=(*self.log, *named))
 
-    def with_fields(self, fields: FieldsPlan) -> RecordPlan:
-        without_log = replace(fields, log=(), reason="") if fields.log or fields.reason else fields
-        plan = with_values(self, fields=without_log).logged(*fields.log)
-        return plan.end_settled(fields.reason) if fields.reason else plan
-
-    def unlinked(self, why: str, *, actor: str = "") -> RecordPlan:
+    def unlinked(self, why: str) -> RecordPlan:
         """Return it unlinked in this pass: nothing else of it is sent or taken over, nor done because its item is gone.
 
         `why` is a clause without a full stop, as “its item was deleted on Monday”; it stands in the record's history
@@ -512,7 +452,7 @@ class RecordPlan:
         removal = self.removal
         if removal is not None and removal.act is not RecordAction.UNLINK:
             removal = replace(removal, act=RecordAction.NOTHING, approval=None)
-        plan = replace(self, unlink=Unlink(why, actor), fields=NO_FIELDS, identity=identity, removal=removal)
+        plan = replace(self.without_fields(), unlink=why, identity=identity, removal=removal)
         return plan.end_settled("") if plan.outcome in (Outcome.SETTLED, Outcome.DEFERRED) else plan
 
 
@@ -521,35 +461,6 @@ class RecordPlan:
 
 Act: TypeAlias = tuple[UUID, str]
 """One delete or clear that a pass wants to carry out: its record and, of a clear, the field, else an empty text."""
-
-
-@dataclass(frozen=True)
-class FieldClear:
-    """A field that this pass would empty on one side, with what stands there."""
-
-    facts: RecordFacts
-    field_plan: FieldPlan
-    kind: ApprovalKind
-    value: str
-
-    @property
-    def key(self) -> tuple[UUID, str, str]:
-        return self.facts.id, self.kind, self.field_plan.mapping.key
-
-    @property
-    def act(self) -> Act:
-        return self.facts.id, self.field_plan.mapping.key
-
-
-@dataclass(frozen=True)
-class ClearsPlan:
-    """What becomes of the fields that a pass would empty."""
-
-    fields: Mapping[UUID, FieldsPlan] = field(default_factory=dict)  # its records' plans that this changes
-    requests: tuple[ApprovalRequest, ...] = ()  # stay open for now
-    released: tuple[ApprovalRequest, ...] = ()  # are of another value than the one that stands now, and end
-    counted: tuple[FieldClear, ...] = ()  # go
-    pending: tuple[FieldClear, ...] = ()  # wait
 
 
 @dataclass(frozen=True)
@@ -735,7 +646,11 @@ class Plan:
     items: tuple[ItemPlan, ...] = ()  # the unmatched ones, in the order of their claims
     answers: tuple[IdentityAnswer, ...] = ()  # people's, to “who is this?”
     duplicates: tuple[DuplicateItem, ...] = ()  # second items of linked records
-    clears: ClearsPlan | None = None
+    # About fields that the pass would empty: requests that count or wait from now on, yet to be stored; those that stay
+    # open; and those of another value than the one that stands now, which end.
+    new_requests: tuple[ApprovalRequest, ...] = ()
+    open_requests: tuple[ApprovalRequest, ...] = ()
+    outdated_requests: tuple[ApprovalRequest, ...] = ()
     other_jobs: tuple[Job, ...] = ()  # of what is neither record nor item, or could not be read
 
     @cached_property

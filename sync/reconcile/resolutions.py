@@ -29,7 +29,7 @@ from sync.reconcile.field_values import (
     parse_input,
     references_of,
 )
-from sync.reconcile.pass_plan import NO_RESULTS, FieldFacts, FieldPlan, RecordPlan, ResolutionResults
+from sync.reconcile.pass_plan import FieldFacts, FieldPlan, RecordPlan
 from sync.records.authors import RESTORED_KEY
 
 _UNDO_REASON = "restored as it was before the conflict was resolved"
@@ -78,21 +78,19 @@ def inverse_of(plan: RecordPlan, field_plan: FieldPlan) -> dict[str, Any]:
     return {"before": before, "after": plan.ledger.base.get(field_plan.mapping.key)}
 
 
-def plan_undo(
-    facts: FieldFacts, field_plan: FieldPlan, field: Field, item: Item
-) -> tuple[FieldPlan | None, ResolutionResults]:
-    """Plan the inverse of a settled choice; no plan where none is wanted, or where the field goes its usual way."""
+def with_undo(facts: FieldFacts, field_plan: FieldPlan, field: Field, item: Item) -> FieldPlan:
+    """Plan the inverse of a settled choice where one is wanted; handed back, the field goes its usual way."""
     request = undo_request_of(facts.facts.conflicts, field.key)
     if request is None:
-        return None, NO_RESULTS
+        return field_plan
     try:
         _check_unchanged(facts, field_plan, field, request.inverse[field.key], item)
-        return _plan_inverse(facts, field_plan, field, request), NO_RESULTS
+        return _plan_inverse(facts, field_plan, field, request)
     except UnknownValue as unknown:
         reason = f"A value of then is not known any more: {unknown}."
     except (_NotNow, RelatedNotFound, ValueError) as why:
         reason = str(why)
-    return None, ResolutionResults(handed_back={(KIND_UNDO, field.key): reason})
+    return replace(field_plan, handed_back={**field_plan.handed_back, KIND_UNDO: reason})
 
 
 def _check_unchanged(
@@ -167,7 +165,7 @@ def reopened_conflicts(plan: RecordPlan, kind: str) -> list[FieldConflict]:
     for key, field_plan in plan.plans.items():
         request = field_plan.resolves
         shown = None
-        if request and request.resolved_kind == kind and (KIND_UNDO, key) in plan.carried_out:
+        if request and request.resolved_kind == kind and KIND_UNDO in field_plan.carried_out:
             base = request.inverse[key]["before"]["base"] if kind == KIND_FIELDS else None
             with suppress(UnknownValue):
                 shown = field_plan.convert.display(field_plan.convert.local(base["local"])) if base else None
@@ -184,7 +182,7 @@ def overruled_values(plan: RecordPlan) -> Iterator[FieldConflict]:
     """Yield what the resolutions that can't be undone any more had overruled, beside what stands on both sides now."""
     for key, p in plan.plans.items():
         request = undo_request_of(plan.facts.conflicts, key)
-        if (KIND_UNDO, key) not in plan.fields.results.handed_back or request is None or not p.is_agreed:
+        if KIND_UNDO not in p.handed_back or request is None or not p.is_agreed:
             continue
         choice = request.resolutions[key]
         seen_values = {"monday": ("Monday's", choice.monday), "npd": ("NPD's", choice.npd)}
@@ -203,19 +201,8 @@ def overruled_values(plan: RecordPlan) -> Iterator[FieldConflict]:
 STALE_RESOLUTION = "The value changed after you chose. Check it and choose again."
 
 
-class _Outdated(_NotNow):
-    """A choice about a lost value was made for other values than those that stand; `current` is NPD's."""
-
-    def __init__(self, current: str | None) -> None:
-        super().__init__(STALE_RESOLUTION)
-        self.current = current
-
-
-def with_resolution(
-    facts: FieldFacts, field_plan: FieldPlan, field: Field
-) -> tuple[FieldPlan, Field, ResolutionResults]:
+def with_resolution(facts: FieldFacts, field_plan: FieldPlan, field: Field) -> tuple[FieldPlan, Field]:
     """Give the field what a person decided of it, if anybody has and what they saw still stands."""
-    results = NO_RESULTS
     for kind, check in ((KIND_LOST_UPDATE, _check_lost), (KIND_FIELDS, _check_conflict)):
         conflict = facts.facts.resolved_conflict(kind, field.key)
         if conflict is None:
@@ -226,15 +213,14 @@ def with_resolution(
         try:
             typed = check(facts, resolved, field)
         except (_NotNow, ValueError, RelatedNotFound) as reason:
-            current = {field.key: reason.current} if isinstance(reason, _Outdated) else {}
-            results |= ResolutionResults(handed_back={(kind, field.key): str(reason)}, lost_current=current)
+            field_plan = replace(field_plan, handed_back={**field_plan.handed_back, kind: str(reason)})
             continue
         if not is_lost or resolution.choose != "npd":
             anew = is_lost or _is_value_gone(facts.facts, resolved, field)
-            return resolved, replace(field, resolution=resolution, typed=typed, anew=anew), results
+            return resolved, replace(field, resolution=resolution, typed=typed, anew=anew)
         # What was lost stays lost: nothing has to be written for that.
-        results |= ResolutionResults({(kind, field.key): resolution.npd or None})
-    return field_plan, field, results
+        field_plan = replace(field_plan, carried_out={**field_plan.carried_out, kind: resolution.npd or None})
+    return field_plan, field
 
 
 def _check_conflict(facts: FieldFacts, field_plan: FieldPlan, field: Field) -> Canonical:
@@ -285,7 +271,7 @@ def _check_lost(facts: FieldFacts, field_plan: FieldPlan, field: Field) -> Canon
     shown = {field_plan.convert.display(value) or None for value in (field.local, field.remote)}
     current = resolution.npd or None
     if resolution.choose == "npd":
-        _must_show(field_plan, field, shown == {current})
+        _must_stand(is_unchanged=shown == {current})
         return None
     if resolution.choose not in ("monday", "custom"):
         raise _NotNow("There is no last synced value.")
@@ -293,13 +279,13 @@ def _check_lost(facts: FieldFacts, field_plan: FieldPlan, field: Field) -> Canon
         raise _NotNow("The field is synced one way only; change its direction first.")
     value = field_plan.convert.local(typed_values(facts, field_plan))
     # Half of it may stand already, where the call's answer was lost.
-    _must_show(field_plan, field, shown <= {current, field_plan.convert.display(value) or None})
+    _must_stand(is_unchanged=shown <= {current, field_plan.convert.display(value) or None})
     return value
 
 
-def _must_show(field_plan: FieldPlan, field: Field, is_unchanged: bool) -> None:
+def _must_stand(*, is_unchanged: bool) -> None:
     if not is_unchanged:
-        raise _Outdated(field_plan.convert.display(field.local) or None)
+        raise _NotNow(STALE_RESOLUTION)
 
 
 def typed_values(facts: FieldFacts, field_plan: FieldPlan) -> dict[str, Any]:
@@ -348,7 +334,8 @@ def undo_results(plan: RecordPlan, kind: str) -> dict[str, str]:
     is_planned = bool(plan.plans) and plan.is_settled
     for key in [key for conflict in undos for key in conflict.resolutions]:
         unmapped = "" if key in plan.plans else _UNMAPPED
-        if (KIND_UNDO, key) in plan.carried_out:
+        field_plan = plan.plans.get(key)
+        if field_plan and KIND_UNDO in field_plan.carried_out:
             results[key] = ""
         elif is_planned and (reason := rejected.get(key, unmapped)):
             results[key] = reason

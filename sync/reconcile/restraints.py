@@ -7,53 +7,31 @@ Decides of docs/reference/merge.md: of “After a write” *the same field rewri
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from conflicts.reports import KIND_DELETE
 from sync.choices import ApprovalKind, ApprovalState, BlockedCode, Cause
-from sync.merge import Action, Field, FieldDecision, FieldDirection
+from sync.merge import Action, Canonical, Field, FieldDecision, FieldDirection
 from sync.models import ApprovalRequest, Intent, SyncedModel, WriteLoop
 from sync.monday.board_items import Item
 from sync.monday.conversion import ListConverter, UnknownValue
 from sync.reconcile.facts import LOOP_WINDOW, HistoryLine, RecordFacts
-from sync.reconcile.field_plan import AS_SENT, apply_decision, base_of, cell_of, sides_of, way_of
+from sync.reconcile.field_plan import AS_SENT, apply_decision, cell_of, is_as_agreed, sides_of, way_of
 from sync.reconcile.field_values import BoardContext, stored_values
-from sync.reconcile.pass_plan import (
-    Act,
-    ClearsPlan,
-    FieldClear,
-    FieldFacts,
-    FieldPlan,
-    FieldsPlan,
-    LoopPlan,
-    PassFacts,
-    Plan,
-    RecordAction,
-    RecordPlan,
-)
+from sync.reconcile.pass_plan import Act, FieldFacts, FieldPlan, PassFacts, Plan, RecordAction, RecordPlan
 from sync.records.approvals import CLEARS, ApprovalFacts
 from sync.records.authors import monday_editor_name
-
-
-def undecided(plan: RecordPlan) -> RecordPlan:
-    """Do nothing about the record's item, and ask about it only where that was asked before."""
-    removal = plan.removal
-    if removal is not None:
-        is_asked = any(conflict.kind == KIND_DELETE for conflict in plan.facts.conflicts)
-        removal = replace(removal, act=RecordAction.NOTHING, options=removal.options if is_asked else ())
-    return replace(plan, unlink=None, removal=removal)
 
 
 def has_local_writes(plan: RecordPlan) -> bool:
     """Whether settling would write more of the record than its bookkeeping."""
     pulls = any(field_plan.write_raw is not None for field_plan in plan.plans.values())
     act = plan.removal.act if plan.removal else RecordAction.NOTHING
-    acts = act in (RecordAction.DELETE, RecordAction.UNLINK) or plan.unlink is not None
+    acts = act in (RecordAction.DELETE, RecordAction.UNLINK) or bool(plan.unlink)
     return plan.is_settled and (pulls or acts)
 
 
@@ -66,40 +44,55 @@ MAX_THROTTLE = timedelta(days=1)
 
 def plan_loop(
     facts: RecordFacts, field_plan: FieldPlan, now: datetime, loop_times: int, people: Mapping[str, Any]
-) -> LoopPlan | None:
-    """Count a rewrite since our last write, throttle the field for which it was too often, or end its loop.
+) -> WriteLoop | None:
+    """Return the loop of a field as this pass leaves it; None where nothing is known of it, without `times` it is over.
 
-    None where nothing is known of the field, or nothing becomes of it. `loop_times` rewrites within an hour are a loop.
+    A rewrite since our last write is counted; `loop_times` of them within an hour have the field throttled.
     """
-    mapping = field_plan.mapping
-    loop = facts.history.loops.get(mapping.key)
-    before = known_loop(facts, mapping.key)
-    plan = before
-    if loop is not None and (facts.causes & Cause.PERSON or field_plan.resolves):
-        plan = _ended(plan, mapping.label, "a person acted")
-    elif write := uncounted_write(facts, field_plan):
-        user = rewriter(facts, mapping.column_id)
-        recent = [rewrite for rewrite in plan.times if datetime.fromisoformat(rewrite["at"]) > now - LOOP_WINDOW]
-        rewrite = {"at": now.isoformat(), "write": str(write.pk)}
-        by = monday_editor_name(user, people) if user else plan.by
-        plan = replace(plan, times=(*recent, rewrite), by=by or plan.by)
-        if loop_times > 0 and (plan.throttle_count or len(plan.times) >= loop_times):
-            # Longer each time: a field that is rewritten once more after its pause is blocked twice as long.
-            until = now + min(LOOP_WINDOW * 2**plan.throttle_count, MAX_THROTTLE)
-            plan = replace(plan, throttled_until=until, throttle_count=min(plan.throttle_count + 1, 10))
-            plan = replace(plan, line=plan.throttle_reason(mapping.label))
-    elif loop is not None and not is_rewritten(field_plan) and is_loop_over(loop, now):
-        plan = _ended(plan, mapping.label, "it stayed as it was for an hour")
-    if plan.throttled_until is not None and plan.throttled_until > now and field_plan.send_raw is not None:
-        plan = replace(plan, blocked_reason=plan.throttle_reason(mapping.label))
-    return None if plan is before else plan
+    key = field_plan.mapping.key
+    stored = facts.history.loops.get(key)
+    if stored is not None and (_is_person_acting(facts, field_plan) or _is_quiet(field_plan, stored, now)):
+        return WriteLoop(entity_id=facts.id, key=key, times=[])
+    write = uncounted_write(facts, field_plan)
+    if write is None:
+        return stored
+    times = stored.times if stored else []
+    recent = [rewrite for rewrite in times if datetime.fromisoformat(rewrite["at"]) > now - LOOP_WINDOW]
+    user = rewriter(facts, field_plan.mapping.column_id)
+    loop = WriteLoop(
+        entity_type=facts.record.entity_type(),
+        entity_id=facts.id,
+        key=key,
+        times=[*recent, {"at": now.isoformat(), "write": str(write.pk)}],
+        by=monday_editor_name(user, people) if user else stored.by if stored else "",
+        throttle_count=stored.throttle_count if stored else 0,
+        throttled_until=stored.throttled_until if stored else None,
+    )
+    if loop_times > 0 and (loop.throttle_count or len(loop.times) >= loop_times):
+        # Longer each time: a field that is rewritten once more after its pause is blocked twice as long.
+        loop.throttled_until = now + min(LOOP_WINDOW * 2**loop.throttle_count, MAX_THROTTLE)
+        loop.throttle_count = min(loop.throttle_count + 1, 10)
+    return loop
 
 
-def known_loop(facts: RecordFacts, key: str) -> LoopPlan:
-    loop = facts.history.loops.get(key)
-    if loop is None:
-        return LoopPlan(key)
-    return LoopPlan(key, tuple(loop.times), loop.by, loop.throttle_count, loop.throttled_until)
+def _is_person_acting(facts: RecordFacts, field_plan: FieldPlan) -> bool:
+    return bool(facts.causes & Cause.PERSON or field_plan.resolves)
+
+
+def _is_quiet(field_plan: FieldPlan, loop: WriteLoop, now: datetime) -> bool:
+    """Whether nobody rewrote the field for an hour since we were last free to write it."""
+    newest = max((datetime.fromisoformat(rewrite["at"]) for rewrite in loop.times), default=now)
+    return not is_rewritten(field_plan) and now - max(newest, loop.throttled_until or newest) > LOOP_WINDOW
+
+
+def throttle_reason(loop: WriteLoop, label: str) -> str:
+    """Why nothing is sent to the field, and what can be done about it; until when is said where it is read."""
+    often = f"{len(loop.times)} times within an hour" if len(loop.times) > 1 else "again"
+    return (
+        f"“{label}” was rewritten {often} by {loop.by or 'somebody'} on the board after our writes, so nothing is sent "
+        "to it for some time. Stop the automation that rewrites it, or change the field's direction; then press “Sync "
+        "now”."
+    )
 
 
 def is_rewritten(field_plan: FieldPlan) -> bool:
@@ -131,17 +124,6 @@ def rewriter(facts: RecordFacts, column_id: str) -> str:
     return next((event.user_id for event in events if event.column_id == column_id and event.user_id), "")
 
 
-def is_loop_over(loop: WriteLoop, now: datetime) -> bool:
-    """Whether nobody rewrote the field for an hour since we were last free to write it."""
-    newest = max((datetime.fromisoformat(rewrite["at"]) for rewrite in loop.times), default=now)
-    return now - max(newest, loop.throttled_until or newest) > LOOP_WINDOW
-
-
-def _ended(plan: LoopPlan, label: str, why: str) -> LoopPlan:
-    line = f"{label}: what is written there counts as no loop any more; {why}." if plan.throttle_count else ""
-    return LoopPlan(plan.key, by=plan.by, line=line)
-
-
 def throttle_write_loops(facts: PassFacts, plan: Plan) -> Plan:
     """Plan the loops of all open records, and block the fields that are throttled."""
     read = [
@@ -159,31 +141,30 @@ def _throttled_fields(plan: RecordPlan, facts: PassFacts) -> RecordPlan:
     plans = dict(plan.plans)
     lines = []
     for key, field_plan in plan.plans.items():
+        stored = plan.facts.history.loops.get(key)
         loop = plan_loop(plan.facts, field_plan, facts.now, facts.settings.loop_times, facts.people)
         if loop is None:
             continue
-        loops[key] = loop
-        if loop.line:
-            lines.append(HistoryLine("loop", loop.line, key))
-        if loop.blocked_reason:
-            plans[key] = field_plan.block(BlockedCode.THROTTLED, loop.blocked_reason)
+        label = field_plan.mapping.label
+        reason = throttle_reason(loop, label)
+        if loop is not stored:
+            loops[key] = loop
+        if not loop.times and stored and stored.throttle_count:
+            acting = _is_person_acting(plan.facts, field_plan)
+            why = "a person acted" if acting else "it stayed as it was for an hour"
+            line = f"{label}: what is written there counts as no loop any more; {why}."
+            lines.append(HistoryLine("loop", line, key))
+        if loop.throttled_until and loop.throttled_until != (stored.throttled_until if stored else None):
+            lines.append(HistoryLine("loop", reason, key))
+        if loop.throttled_until and loop.throttled_until > facts.now and field_plan.send_raw is not None:
+            loops[key] = loop
+            plans[key] = field_plan.block(BlockedCode.THROTTLED, reason)
     if not loops:  # as of nearly all
         return plan
-    return replace(plan, loops={**plan.loops, **loops}, fields=replace(plan.fields, plans=plans)).logged(*lines)
+    return replace(plan, loops=loops, plans=plans).logged(*lines)
 
 
 # Deletes and clears over the limit wait for a person's approval.
-
-
-@dataclass(frozen=True)
-class ApprovalVerdict:
-    """Whether a delete or clear may go now; `new_state` is what is to be stored of one that wasn't counted yet.
-
-    One that goes without asking is stored before its call is announced, so that a crash leaves it counted.
-    """
-
-    may_go: bool
-    new_state: ApprovalState | None = None
 
 
 def new_acts(facts: ApprovalFacts, kind: ApprovalKind, wanted: Iterable[Act]) -> set[Act]:
@@ -191,23 +172,21 @@ def new_acts(facts: ApprovalFacts, kind: ApprovalKind, wanted: Iterable[Act]) ->
     return set(wanted) - facts.states(kind).keys()
 
 
-def approval_verdicts(facts: ApprovalFacts, kind: ApprovalKind, wanted: Collection[Act]) -> dict[Act, ApprovalVerdict]:
-    """Decide which of these acts may go: those let through before, and the new ones where they aren't too many.
+def approval_verdicts(
+    facts: ApprovalFacts, kind: ApprovalKind, wanted: Collection[Act]
+) -> dict[Act, tuple[bool, ApprovalState | None]]:
+    """Say of these acts whether each may go now, and what is to be stored of one that wasn't counted yet.
 
-    Asked again within the hour one goes, and counts once; so does an approved. Of what a person rejected, the request
-    tells.
+    Those let through before go, and the new ones where they aren't too many: asked again within the hour one goes, and
+    counts once; so does an approved. One that goes without asking is stored before its call is announced, so that a
+    crash leaves it counted. Of what a person rejected, the request tells.
     """
     states = facts.states(kind)
     new = new_acts(facts, kind, wanted)
     is_held = bool(new) and facts.is_over_limit(kind, {entity_id for entity_id, _ in new})
-    of_new = ApprovalVerdict(False, ApprovalState.PENDING) if is_held else ApprovalVerdict(True, ApprovalState.DONE)
+    of_new = (False, ApprovalState.PENDING) if is_held else (True, ApprovalState.DONE)
     goes = (ApprovalState.APPROVED, ApprovalState.DONE)
-    return {act: of_new if act in new else ApprovalVerdict(states[act] in goes) for act in wanted}
-
-
-def approval_facts(facts: PassFacts, kind: ApprovalKind, wanted: Collection[Act]) -> ApprovalFacts:
-    """Return what decides on these acts."""
-    return facts.approvals.about([kind], {entity_id for entity_id, _ in wanted})
+    return {act: of_new if act in new else (states[act] in goes, None) for act in wanted}
 
 
 def new_request(
@@ -238,28 +217,25 @@ def new_request(
 # A person's choice between two values, and a push that a person asked for by name, have been approved by being made.
 
 
-_EMPTIED_SIDE = {ApprovalKind.CLEAR_MONDAY: "in NPD", ApprovalKind.CLEAR_NPD: "on Monday"}
-_SIDE_TO_EMPTY = {ApprovalKind.CLEAR_MONDAY: "on Monday", ApprovalKind.CLEAR_NPD: "in NPD"}
+_EMPTIED_SIDE: Mapping[str, str] = {ApprovalKind.CLEAR_MONDAY: "in NPD", ApprovalKind.CLEAR_NPD: "on Monday"}
+_SIDE_TO_EMPTY: Mapping[str, str] = {ApprovalKind.CLEAR_MONDAY: "on Monday", ApprovalKind.CLEAR_NPD: "in NPD"}
 
 
 def may_empty(board: BoardContext, facts: RecordFacts, item: Item) -> bool:
     """Whether a pass may empty a field of the record on either side: one is empty already, or a list shrinks."""
-    for mapping in board.mappings:
-        base = base_of(facts.ledger, mapping, item.id)
-        convert = board.converter(mapping, facts.record)
-        local_raw = stored_values(facts.record, mapping)
-        cell = cell_of(convert, mapping, item)
-        if not mapping.column_id or (
-            base and base["local"] == local_raw and base["remote"] == cell and not base.get(AS_SENT)
-        ):
+    for mapping in board.mapped:
+        if is_as_agreed(board, facts, mapping, item):
             continue
-        sides = sides_of(convert, None, local=local_raw, remote=cell)
+        convert = board.converter(mapping, facts.record)
+        cell = cell_of(convert, mapping, item)
+        sides = sides_of(convert, None, local=stored_values(facts.record, mapping), remote=cell)
         if isinstance(convert, ListConverter) or (sides.local is None) is not (sides.remote is None):
             return True
     return False
 
 
-def find_clears(facts: RecordFacts, plans: Iterable[FieldPlan]) -> Iterator[FieldClear]:
+def find_clears(facts: RecordFacts, plans: Iterable[FieldPlan]) -> Iterator[ApprovalRequest]:
+    """Yield what the pass would empty of a record, on either side, as requests yet to be stored."""
     if facts.is_push_by_name or facts.item is None:
         return
     for p in plans:
@@ -270,127 +246,106 @@ def find_clears(facts: RecordFacts, plans: Iterable[FieldPlan]) -> Iterator[Fiel
             local = p.convert.local(p.local_raw)
             remote = p.convert.remote(p.remote_raw)
             if p.send_raw is not None and p.convert.local(p.send_raw) is None and remote is not None:
-                yield FieldClear(facts, p, ApprovalKind.CLEAR_MONDAY, p.convert.display(remote))
+                yield _clear_request(facts, p, ApprovalKind.CLEAR_MONDAY, remote)
             if p.write_raw is not None and p.convert.local(p.write_raw) is None and local is not None:
-                yield FieldClear(facts, p, ApprovalKind.CLEAR_NPD, p.convert.display(local))
+                yield _clear_request(facts, p, ApprovalKind.CLEAR_NPD, local)
 
 
-def outdated_requests(approvals: ApprovalFacts, clears: Iterable[FieldClear]) -> tuple[ApprovalRequest, ...]:
-    """Return the open requests about another value than a clear's: what a person approves or rejects is one value."""
+def _clear_request(facts: RecordFacts, field_plan: FieldPlan, kind: ApprovalKind, value: Canonical) -> ApprovalRequest:
+    mapping = field_plan.mapping
+    record = facts.record
+    shown = field_plan.convert.display(value)
+    values = {"record": str(record), "label": mapping.label, "value": shown}
+    label = f"{mapping.label} “{shown}” of {record}"
+    item_id = facts.item.id if facts.item else ""
+    return new_request(record, item_id, kind, ApprovalState.PENDING, label, values, key=mapping.key)
+
+
+def request_approvals(facts: PassFacts, plan: Plan) -> Plan:
+    """Block the fields that would be emptied where they are too many; carry out what a person rejected."""
+    open_records = plan.open_records
+    clears = [clear for record in open_records for clear in find_clears(record.facts, record.plans.values())]
+    ids = {clear.entity_id for clear in clears}
+    ids = ids.union(record.id for record in open_records if record.ledger.blocked_fields)
+    if not ids:
+        return plan
+    approvals = facts.approvals.about(CLEARS, ids)
+    # What a person approves or rejects is one value.
+    known = approvals.open_requests
+    asked_before = [(clear, known.get(_key_of(clear))) for clear in clears]
+    outdated = [act for clear, act in asked_before if act and act.values.get("value") != clear.values["value"]]
+    approvals = replace(approvals, requests=tuple(r for r in approvals.requests if r not in outdated))
     requests = approvals.open_requests
-    requested = [(clear, requests.get(clear.key)) for clear in clears]
-    return tuple(act for clear, act in requested if act is not None and act.values.get("value") != clear.value)
-
-
-def decide_clears(
-    approvals: ApprovalFacts,
-    clears: Sequence[FieldClear],
-    contexts: Mapping[UUID, FieldFacts],
-    fields: Mapping[UUID, FieldsPlan],
-) -> ClearsPlan:
-    """Block the fields that would be emptied where they are too many; carry out what a person rejected.
-
-    `contexts` and `fields` are those of the records with clears.
-    """
-    released = outdated_requests(approvals, clears)
-    remaining = tuple(request for request in approvals.requests if request not in released)
-    approvals = replace(approvals, requests=remaining)
-    requests = approvals.open_requests
-    changed = dict(fields)
-    counted = []
-    pending = []
+    records: dict[UUID, RecordPlan] = {}
+    new = []
     for kind in CLEARS:
-        of_kind = [clear for clear in clears if clear.kind == kind]
-        rejected = {c.key for c in of_kind if c.key in requests and requests[c.key].state == ApprovalState.REJECTED}
-        wanted = {clear.act: clear for clear in of_kind if clear.key not in rejected}
-        verdicts = approval_verdicts(approvals, kind, wanted)
-        counted += [wanted[act] for act, verdict in verdicts.items() if verdict.new_state is ApprovalState.DONE]
-        pending += [wanted[act] for act, verdict in verdicts.items() if verdict.new_state is ApprovalState.PENDING]
-        for clear in of_kind:
-            entity_id = clear.facts.id
-            log: tuple[HistoryLine, ...] = ()
-            if clear.key in rejected:
-                field_plan = _restored(contexts[entity_id], clear)
-            elif verdicts[clear.act].may_go:
+        acts = {(clear.entity_id, clear.key): clear for clear in clears if clear.kind == kind}
+        asked = {act: requests.get(_key_of(clear)) for act, clear in acts.items()}
+        rejected = {act for act, request in asked.items() if request and request.state == ApprovalState.REJECTED}
+        verdicts = approval_verdicts(approvals, kind, acts.keys() - rejected)
+        for act, clear in acts.items():
+            record = records.get(clear.entity_id, plan.records[clear.entity_id])
+            may_go, new_state = verdicts.get(act, (False, None))
+            if new_state is not None:
+                clear.state = new_state
+                new.append(clear)
+            if may_go:
                 continue
+            field_plan = record.plans[clear.key]
+            if act in rejected:
+                blocked = _restored(facts.field_facts(record), clear, field_plan)
             else:
-                field_plan, log = _blocked_clear(clear, is_news=clear.key not in requests)
-            before = changed[entity_id]
-            plans = {**before.plans, field_plan.mapping.key: field_plan}
-            changed[entity_id] = replace(before, plans=plans, log=(*before.log, *log))
-    return ClearsPlan(changed, tuple(requests.values()), released, tuple(counted), tuple(pending))
+                blocked = _blocked_clear(clear, field_plan)
+            lines = () if asked[act] else (_waiting_line(clear, field_plan),)
+            records[record.id] = replace(record, plans={**record.plans, clear.key: blocked}).logged(*lines)
+    plan = plan.with_records(records.values())
+    open_requests = tuple(requests.values())
+    return replace(plan, new_requests=tuple(new), open_requests=open_requests, outdated_requests=tuple(outdated))
 
 
-def _blocked_clear(clear: FieldClear, *, is_news: bool) -> tuple[FieldPlan, tuple[HistoryLine, ...]]:
-    field_plan = clear.field_plan
-    value = clear.value
-    key = field_plan.mapping.key
-    label = field_plan.mapping.label
-    emptied = _EMPTIED_SIDE[clear.kind]
-    to_empty = _SIDE_TO_EMPTY[clear.kind]
-    blocked = field_plan.block(
+def _key_of(request: ApprovalRequest) -> tuple[UUID, str, str]:
+    return request.entity_id, request.kind, request.key
+
+
+def _blocked_clear(clear: ApprovalRequest, field_plan: FieldPlan) -> FieldPlan:
+    return field_plan.block(
         BlockedCode.APPROVAL,
-        f"It was emptied {emptied}, with the fields of many records within an hour. It still says “{value}” "
-        f"{to_empty}, and is emptied there when somebody approves it under “Approvals”. Or fill it in "
-        "again.",
+        f"It was emptied {_EMPTIED_SIDE[clear.kind]}, with the fields of many records within an hour. It still says "
+        f"“{clear.values['value']}” {_SIDE_TO_EMPTY[clear.kind]}, and is emptied there when somebody approves it under "
+        "“Approvals”. Or fill it in again.",
     )
-    waits = f"that “{value}” is emptied {to_empty} too waits for approval: too many at once."
-    line = HistoryLine("approval", f"{label} was emptied {emptied}; {waits}", key, values={"before": value})
-    return blocked, (line,) if is_news else ()
 
 
-def _restored(context: FieldFacts, clear: FieldClear) -> FieldPlan:
+def _waiting_line(clear: ApprovalRequest, field_plan: FieldPlan) -> HistoryLine:
+    value = clear.values["value"]
+    sentence = (
+        f"{field_plan.mapping.label} was emptied {_EMPTIED_SIDE[clear.kind]}; that “{value}” is emptied "
+        f"{_SIDE_TO_EMPTY[clear.kind]} too waits for approval: too many at once."
+    )
+    return HistoryLine("approval", sentence, clear.key, values={"before": value})
+
+
+def _restored(context: FieldFacts, clear: ApprovalRequest, field_plan: FieldPlan) -> FieldPlan:
     """A person said that this field is not to be emptied: the side where it was gets the value back."""
-    field_plan = clear.field_plan
-    key = clear.field_plan.mapping.key
     way = way_of(context.facts, field_plan.mapping)
     convert = field_plan.convert
     is_pull = clear.kind == ApprovalKind.CLEAR_MONDAY
     if way not in (FieldDirection.BOTH, FieldDirection.TO_NPD if is_pull else FieldDirection.TO_MONDAY):
         return field_plan.block(
             BlockedCode.DIRECTION,
-            f"Somebody decided that “{clear.value}” stays {_SIDE_TO_EMPTY[clear.kind]}; its direction lets nothing be "
-            f"put back {_EMPTIED_SIDE[clear.kind]}. Fill it in there, or change the direction.",
+            f"Somebody decided that “{clear.values['value']}” stays {_SIDE_TO_EMPTY[clear.kind]}; its direction lets "
+            f"nothing be put back {_EMPTIED_SIDE[clear.kind]}. Fill it in there, or change the direction.",
         )
     action = Action.PULL if is_pull else Action.PUSH
-    decision = FieldDecision(key, action, "a person decided that it is not emptied")
+    decision = FieldDecision(clear.key, action, "a person decided that it is not emptied")
     field_plan = replace(field_plan, send_raw=None, write_raw=None, decision=decision)
-    field = Field(key, convert.local(field_plan.local_raw), convert.remote(field_plan.remote_raw), way=way)
+    field = Field(clear.key, convert.local(field_plan.local_raw), convert.remote(field_plan.remote_raw), way=way)
     return apply_decision(context, field_plan, field)
-
-
-def request_approvals(facts: PassFacts, plan: Plan) -> Plan:
-    """Decide on the fields that the open records' plans would empty."""
-    open_records = plan.open_records
-    clears = [clear for record in open_records for clear in find_clears(record.facts, record.plans.values())]
-    with_clears = {clear.facts.id for clear in clears}
-    ids = with_clears.union(record.id for record in open_records if record.ledger.blocked_fields)
-    if not ids:
-        return plan
-    approvals = facts.approvals.about(CLEARS, ids)
-    contexts = {pk: facts.field_facts(plan.records[pk]) for pk in with_clears}
-    fields = {pk: plan.records[pk].fields for pk in with_clears}
-    clears_plan = decide_clears(approvals, clears, contexts, fields)
-    plan = plan.with_records(plan.records[pk].with_fields(changed) for pk, changed in clears_plan.fields.items())
-    return replace(plan, clears=clears_plan)
 
 
 def new_clear_requests(plan: Plan, *states: ApprovalState) -> list[ApprovalRequest]:
     """Return the rows, yet to be stored, by which the planned clears count, or wait."""
-    if plan.clears is None:
-        return []
-    by_state = {ApprovalState.DONE: plan.clears.counted, ApprovalState.PENDING: plan.clears.pending}
-    return [_clear_request(clear, state) for state in states for clear in by_state[state]]
-
-
-def _clear_request(clear: FieldClear, state: ApprovalState) -> ApprovalRequest:
-    """Return the row, yet to be stored, by which it counts, or waits."""
-    mapping = clear.field_plan.mapping
-    record = clear.facts.record
-    item = clear.facts.item
-    values = {"record": str(record), "label": mapping.label, "value": clear.value}
-    label = f"{mapping.label} “{clear.value}” of {record}"
-    return new_request(record, item.id if item else "", clear.kind, state, label, values, key=mapping.key)
+    return [request for request in plan.new_requests if request.state in states]
 
 
 def ended_requests(
@@ -400,7 +355,7 @@ def ended_requests(
 
     `written` are the records whose items Monday's answer showed.
     """
-    for act in plan.clears.requests if plan.clears else ():
+    for act in plan.open_requests:
         record_plan = plan.records.get(act.entity_id)
         state = (
             _final_state(record_plan, act, is_written=record_plan.id in written)

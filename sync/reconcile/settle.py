@@ -31,7 +31,7 @@ from conflicts.reports import KIND_IDENTITY, ConflictReport
 from conflicts.store import close_identity_conflicts, reject_resolutions, save_reports
 from sync import registry
 from sync.boards import board_columns
-from sync.boards.board_columns import set_creates_held
+from sync.boards.board_columns import set_create_obstacle
 from sync.choices import (
     ApprovalKind,
     ApprovalState,
@@ -68,7 +68,7 @@ from sync.models.state import approval_payload_key, fold_alike
 from sync.outbox import finish
 from sync.outbox.claim import Lease, claim_records
 from sync.outbox.pauses import locked_pause
-from sync.outbox.queue_rows import enqueue_item_many, enqueue_many
+from sync.outbox.queue_rows import enqueue
 from sync.reconcile import gather
 from sync.reconcile.changes import RecordChanges, answered_values, record_changes
 from sync.reconcile.deleted_records import (
@@ -164,7 +164,7 @@ class PassRun:
 
     def wake(self, ids: Iterable[UUID], priority: Priority = Priority.EDIT, **job: Any) -> None:
         """Let these records have another pass, which follows from this one where `job` says no other cause."""
-        enqueue_many(self.entity_type, ids, **{"cause": Cause.DEPENDENCY, "priority": priority, **job})
+        enqueue(self.entity_type, ids, **{"cause": Cause.DEPENDENCY, "priority": priority, **job})
 
     def log_decision(
         self, entity_id: UUID, item_id: str, kind: str, sentence: str, *, cause: dict[str, Any], **columns: str
@@ -315,9 +315,8 @@ def end_intents(answered: Iterable[RecordPlan], settled: Sequence[RecordPlan]) -
     older: dict[IntentState, list[UUID]] = {IntentState.CONFIRMED: [], IntentState.VOID: []}
     for plan in settled:
         for intent in plan.facts.intents:
-            # Monday shows what it sent, or an event tells that somebody has replaced it.
-            has_landed = intent.pk in plan.fields.confirmed_intents or str(intent.pk) in plan.lost.landed.values()
-            older[IntentState.CONFIRMED if has_landed else IntentState.VOID].append(intent.pk)
+            state = IntentState.CONFIRMED if intent.pk in plan.landed_intents else IntentState.VOID
+            older[state].append(intent.pk)
     for state, ids in older.items():
         Intent.objects.filter(pk__in=ids).update(state=state, settled_at=SyncNow())
 
@@ -347,7 +346,7 @@ def _settle_answers(run: PassRun, plan: Plan) -> None:
         if answer.outdated:
             reason = f"It could not be done: {answer.outdated}"
             reject_resolutions(entity_type, [answer.asked_of], reason, only=answer.conflict.conflict_id)
-            enqueue_item_many(entity_type, [item_id], cause=Cause.DEPENDENCY, priority=Priority.PERSON)
+            enqueue(entity_type, items=[item_id], cause=Cause.DEPENDENCY, priority=Priority.PERSON)
         elif answer.done:
             _carry_out_answer(run, asked_of, answer)
             reports.append(identity_report(asked_of, answer.conflict, answer.done))
@@ -379,7 +378,7 @@ def _carry_out_answer(run: PassRun, asked_of: RecordPlan, answer: IdentityAnswer
         ignore_item(entity_type, answer.item_id, None, reason)
         reopen_items(run.link, [UnmatchedFinding(answer.item_id)])
         wish = {AS_NEW: True, "by": by}
-        enqueue_item_many(entity_type, [answer.item_id], cause=Cause.PERSON, priority=Priority.PERSON, payload=wish)
+        enqueue(entity_type, items=[answer.item_id], cause=Cause.PERSON, priority=Priority.PERSON, payload=wish)
     elif answer.kind is AnswerKind.LEAVE_ALONE:
         ignore_item(entity_type, answer.item_id, None, "A person said that it has nothing to do with NPD.")
 
@@ -428,7 +427,7 @@ def _settle_items(run: PassRun, plan: Plan) -> Plan:
         item.facts.item for item in plan.items if item.facts.item and not npd_id_of(run.board, item.facts.item)
     ]
     if run.link.creates_held and any(match_text_of_item(run.board, item) for item in strangers):
-        set_creates_held(run.link, "")  # somebody has filled it in
+        set_create_obstacle(run.link, "creates_held", "")  # somebody has filled it in
     undone: set[UUID] = set()
     settled = []
     deleted_items = {deleted.item_id for deleted in plan.deleted.values()}
@@ -647,7 +646,7 @@ def _link_created(board: BoardContext, plans: Sequence[CreatePlan]) -> None:
     ended = Intent.objects.filter(pk__in=[intent.pk for intent in others])
     ended.update(state=IntentState.CONFIRMED, settled_at=SyncNow())
     # Its pass settles the rest, whatever its job waits for or has ended as.
-    enqueue_many(entity_type, sorted(locked), cause=Cause.DEPENDENCY, priority=Priority.EDIT)
+    enqueue(entity_type, sorted(locked), cause=Cause.DEPENDENCY, priority=Priority.EDIT)
 
 
 def _count_attempts(lease: Lease, failed: Mapping[UUID, str]) -> None:
@@ -685,7 +684,7 @@ def _settle_deleted(run: PassRun, plan: Plan) -> list[DeletedPlan]:
             ignore_item(entity_type, deleted.item_id, deleted.id, reason)
     if freed := [deleted.item_id for deleted in changed if deleted.frees_item and deleted.item_id]:
         wait = UNMATCHED_ITEM_WAIT_SECONDS
-        enqueue_item_many(entity_type, freed, cause=Cause.DEPENDENCY, priority=Priority.EDIT, due_in_seconds=wait)
+        enqueue(entity_type, items=freed, cause=Cause.DEPENDENCY, priority=Priority.EDIT, due_in_seconds=wait)
     # The sync state keeps the base as long as the tombstone stands; of the rest it says what is asked.
     ledgers = [ledger for deleted in changed if (ledger := ledger_after(deleted)) is not None]
     names = ["conflicts", "asked_items", "note", "removed_since", "remote_state"]
@@ -904,10 +903,8 @@ def _store_deletion_approvals(run: PassRun, plan: Plan) -> None:
 
 def _end_approvals(plan: Plan, ended: Sequence[tuple[ApprovalRequest, ApprovalState]]) -> None:
     """Store what waits; acts that were carried out, or whose cause is gone, are over."""
-    if plan.clears is None:
-        return
-    if plan.clears.released:
-        outdated = ApprovalRequest.objects.filter(pk__in=[request.pk for request in plan.clears.released])
+    if plan.outdated_requests:
+        outdated = ApprovalRequest.objects.filter(pk__in=[request.pk for request in plan.outdated_requests])
         outdated.filter(state__in=OPEN_REQUEST_STATES).update(state=ApprovalState.RELEASED, at=SyncNow())
     ApprovalRequest.objects.bulk_create(new_clear_requests(plan, ApprovalState.PENDING))
     for state in dict.fromkeys(state for _, state in ended):
@@ -920,35 +917,20 @@ def _end_approvals(plan: Plan, ended: Sequence[tuple[ApprovalRequest, ApprovalSt
 
 def _store_write_loops(run: PassRun, facts: PassFacts, plans: Sequence[RecordPlan]) -> None:
     """Store what was counted, forget what is over, and come back when a pause ends."""
-    loops = [
-        (record_plan.id, loop) for record_plan in plans if record_plan.is_settled for loop in record_plan.loops.values()
-    ]
-    if over := [Q(entity_id=entity_id, key=loop.key) for entity_id, loop in loops if loop.has_ended]:
+    loops = [loop for record_plan in plans if record_plan.is_settled for loop in record_plan.loops.values()]
+    if over := [Q(entity_id=loop.entity_id, key=loop.key) for loop in loops if not loop.times]:
         WriteLoop.objects.filter(reduce(or_, over), entity_type=run.entity_type).delete()
-    rows = [
-        WriteLoop(
-            entity_type=run.entity_type,
-            entity_id=entity_id,
-            key=loop.key,
-            times=list(loop.times),
-            by=loop.by,
-            throttle_count=loop.throttle_count,
-            throttled_until=loop.throttled_until,
-        )
-        for entity_id, loop in loops
-        if not loop.has_ended
-    ]
     WriteLoop.objects.bulk_create(
-        rows,
+        [loop for loop in loops if loop.times and loop._state.adding],
         update_conflicts=True,
         unique_fields=["entity_type", "entity_id", "key"],
         update_fields=["times", "by", "throttle_count", "throttled_until"],
     )
     waits: dict[float, list[UUID]] = {}
-    for row in rows:
-        if row.throttled_until is not None:
-            wait = max((row.throttled_until - facts.now).total_seconds(), 0) + 1
-            waits.setdefault(wait, []).append(row.entity_id)
+    for loop in loops:
+        if loop.throttled_until is not None:
+            wait = max((loop.throttled_until - facts.now).total_seconds(), 0) + 1
+            waits.setdefault(wait, []).append(loop.entity_id)
     for wait, ids in waits.items():
         later = {"direction": QueueDirection.TO_NPD, "due_in_seconds": wait}
         run.wake(dict.fromkeys(ids), Priority.SWEEP, cause=Cause.SWEEP, **later)
@@ -1103,6 +1085,5 @@ def _enqueue_pointing(run: PassRun, ids: Sequence[UUID]) -> None:
         if names:
             pointing = reduce(or_, (Q(**{f"{name}__in": ids}) for name in names))
             # Only ids, and of one model in one query.
-            pks = list(spec.model._default_manager.filter(pointing).order_by("pk").values_list("pk", flat=True))
-            if pks:
-                enqueue_many(spec.entity_type, pks, cause=Cause.DEPENDENCY, priority=Priority.SWEEP)
+            pks = spec.model._default_manager.filter(pointing).order_by("pk").values_list("pk", flat=True)
+            enqueue(spec.entity_type, pks, cause=Cause.DEPENDENCY, priority=Priority.SWEEP)

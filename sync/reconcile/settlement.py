@@ -6,7 +6,6 @@ Decides of docs/reference/merge.md all of “What sync_status may say”.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -35,7 +34,7 @@ from sync.reconcile.field_values import ACTIVE, BoardContext
 from sync.reconcile.identity import wants_new_item
 from sync.reconcile.lost_updates import is_telling, lost_update_report, open_lost_updates, replaced_values, seen_after
 from sync.reconcile.pass_plan import FieldPlan, Outcome, PassFacts, Plan, RecordPlan
-from sync.reconcile.restraints import ended_requests, known_loop
+from sync.reconcile.restraints import ended_requests
 from sync.records.blocked_fields import KEPT_BY, SIDE_NPD, SIDES, is_blocking
 from sync.registry import target_of
 
@@ -209,10 +208,8 @@ def changed_records(
     waiting = set(awaited_relations(facts.board, planned))
     changed = {entity_id for entity_id, *_ in waiting ^ set(awaited)} & planned.keys()
     changed |= {duplicate.record.pk for duplicate in plan.duplicates}
-    if clears := plan.clears:
-        changed |= {clear.facts.id for clear in (*clears.counted, *clears.pending)}
-        changed |= {request.entity_id for request in clears.released}
-        changed |= {record_plan.id for _, _, record_plan in ended_requests(plan)}
+    changed |= {request.entity_id for request in (*plan.new_requests, *plan.outdated_requests)}
+    changed |= {record_plan.id for _, _, record_plan in ended_requests(plan)}
     stored = {record_facts.id: record_facts.ledger for record_facts in facts.records}
     for key, record_plan in plan.records.items():
         if key not in changed and not _stays(facts, record_plan, stored[key], has_job=key in with_jobs):
@@ -230,12 +227,12 @@ def _acts(plan: RecordPlan, *, has_job: bool) -> bool:
     has_ends = (plan.item and facts.events) or (field_plans and (facts.intents or facts.has_failed_job))
     return bool(
         (plan.removal or plan.unlink or plan.creates or plan.link_to or plan.leaving)
-        or (plan.log or plan.fields.write_npd_id)
+        or (plan.log or plan.write_npd_id)
         or any(field_plan.send_raw is not None for field_plan in field_plans)
         or (has_ends and not has_job)
         # What a person decided waits to be carried out.
         or any(conflict.resolutions or conflict.kind == KIND_UNDO for conflict in facts.conflicts)
-        or any(replace(loop, blocked_reason="") != known_loop(facts, loop.key) for loop in plan.loops.values())
+        or any(loop is not facts.history.loops.get(key) for key, loop in plan.loops.items())
     )
 
 
@@ -364,10 +361,10 @@ def _field_reports(plan: RecordPlan, replaced: Sequence[FieldConflict]) -> Itera
 def fields_in_conflict(plan: RecordPlan) -> tuple[FieldConflict, ...]:
     """Return the fields in conflict now; one whose choice could not be carried out yet is still among them."""
     conflicts = []
-    for key, field_plan in plan.plans.items():
+    for field_plan in plan.plans.values():
         if field_plan.conflict:
             conflicts.append(field_plan.conflict)
-        elif field_plan.resolved_kind == KIND_FIELDS and (KIND_FIELDS, key) not in plan.carried_out:
+        elif field_plan.resolved_kind == KIND_FIELDS and KIND_FIELDS not in field_plan.carried_out:
             conflicts.append(resolutions.as_conflict(field_plan))
     return (*conflicts, *resolutions.reopened_conflicts(plan, KIND_FIELDS))
 
@@ -381,7 +378,7 @@ def undecided_fields(plan: RecordPlan) -> tuple[str, ...]:
         key
         for key in was_open
         if key not in decided and (field_plan := plan.plans.get(key))
-        if field_plan.blocked_reason or key in plan.fields.dropped
+        if field_plan.blocked_reason or field_plan.is_dropped
         if not is_kept_different(plan, field_plan)
     )
 

@@ -195,31 +195,26 @@ def _all(facts: UnconfirmedCreates, fate: Fate, wait_seconds: float = 0, detail:
 # remembered for a day, so that it is known as ours, unless an event names another user.
 
 
-def late_writes(board: BoardContext, facts: RecordFacts) -> dict[str, dict[str, Any]]:
-    """Return the fields whose value on Monday is a write of ours that was thought to have come to nothing: its entry.
+def late_bases(board: BoardContext, facts: RecordFacts) -> dict[str, dict[str, Any]]:
+    """Return the bases of fields whose value on Monday is a write of ours that was thought to have come to nothing.
 
     The newest event that tells this value may name another user than the token's: then it is an edit.
     """
-    landed = landed_writes(board, facts)
-    user = facts.history.token_user
-    if not landed or not user:
-        return {key: entry for key, (entry, _) in landed.items()}
-    # As they came: of several at one time the last one counts.
-    events = sorted(facts.history.events, key=lambda received: received.pk)
-    changes = change_events(board, facts.record, events)
-    users: dict[tuple[str, Side], str] = {(event.key, event.value): event.user_id for event in changes}
-    return {key: entry for key, (entry, value) in landed.items() if users.get((key, value), "") in ("", user)}
-
-
-def landed_writes(board: BoardContext, facts: RecordFacts) -> dict[str, tuple[dict[str, Any], Side]]:
-    """Return what void intents seem to have written after all, with the value, before any event is asked."""
-    landed = {}
+    landed = dict[str, tuple[dict[str, Any], Side]]()
     for intent in facts.history.void:
         for mapping in board.mappings:
             entry = intent.values.get(mapping.key)
             if entry and (sides := _landed(board, facts, intent, mapping, entry)):
-                landed[mapping.key] = (entry, sides.remote)
-    return landed
+                cell = cell_of(board.converter(mapping, facts.record), mapping, facts.item) if facts.item else None
+                landed[mapping.key] = (new_base(mapping, intent.item_id, entry["local"], cell), sides.remote)
+    user = facts.history.token_user
+    if not landed or not user:
+        return {key: base for key, (base, _) in landed.items()}
+    # As they came: of several at one time the last one counts.
+    events = sorted(facts.history.events, key=lambda received: received.pk)
+    changes = change_events(board, facts.record, events)
+    users: dict[tuple[str, Side], str] = {(event.key, event.value): event.user_id for event in changes}
+    return {key: base for key, (base, value) in landed.items() if users.get((key, value), "") in ("", user)}
 
 
 def _landed(
@@ -245,9 +240,7 @@ def _landed(
 def lacks_base(board: BoardContext, facts: RecordFacts) -> bool:
     """Whether a field of the record's item has no base, which a create without an answer may have left."""
     item = facts.item
-    return item is not None and any(
-        mapping.column_id and base_of(facts.ledger, mapping, item.id) is None for mapping in board.mappings
-    )
+    return item is not None and any(base_of(facts.ledger, mapping, item.id) is None for mapping in board.mapped)
 
 
 def unconfirmed_creates(facts: RecordFacts) -> list[Intent]:
@@ -280,7 +273,8 @@ def create_bases(board: BoardContext, facts: RecordFacts) -> dict[str, dict[str,
     may_have_made = [intent for intent in unconfirmed_creates(facts) if _may_be_created_by(board, facts, intent)]
     if item is None or not may_have_made:
         return {}
-    bases = {m.key: _base_from_creates(board, facts, item, m, may_have_made) for m in board.mappings}
+    lacking = [mapping for mapping in board.mappings if base_of(facts.ledger, mapping, item.id) is None]
+    bases = {m.key: _base_from_creates(board, facts, item, m, may_have_made) for m in lacking}
     return {key: base for key, base in bases.items() if base}
 
 
@@ -317,15 +311,12 @@ def _base_from_creates(
     return new_base(mapping, item.id, raw, remote_raw) | {AS_SENT: True} if is_unanimous else None
 
 
-def earlier_writes(facts: PassFacts, plan: RecordPlan) -> dict[str, Mapping[str, dict[str, Any]]]:
-    """Return what writes of ours that had no answer left of the record's fields, as FieldFacts has it."""
+def earlier_bases(facts: PassFacts, plan: RecordPlan) -> dict[str, dict[str, Any]]:
+    """Return what writes of ours that had no answer left as the bases of the record's fields."""
     record_facts = plan.facts
     if plan.id in facts.edits.makers:
         maker, is_typed = facts.edits.makers[plan.id]
-        record_facts = replace(
-            record_facts, history=replace(record_facts.history, maker=maker, is_npd_id_typed=is_typed)
-        )
-    return {
-        "late_writes": late_writes(facts.board, record_facts) if record_facts.history.void else {},
-        "create_bases": create_bases(facts.board, record_facts) if lacks_base(facts.board, record_facts) else {},
-    }
+        history = replace(record_facts.history, maker=maker, is_npd_id_typed=is_typed)
+        record_facts = replace(record_facts, history=history)
+    bases = create_bases(facts.board, record_facts) if lacks_base(facts.board, record_facts) else {}
+    return bases | late_bases(facts.board, record_facts) if record_facts.history.void else bases

@@ -35,7 +35,7 @@ def changed_records_of(board: BoardContext, plan: Plan) -> list[RecordPlan]:
         if record_plan.unlink:
             return bool(cleared_columns(board, record_plan))
         is_sent = any(field_plan.send_raw is not None for field_plan in record_plan.plans.values())
-        return record_plan.fields.write_npd_id or is_sent
+        return record_plan.write_npd_id or is_sent
 
     return [record_plan for record_plan in plan.open_records if not record_plan.creates and sends(record_plan)]
 
@@ -46,7 +46,7 @@ def created_records_of(plan: Plan) -> list[RecordPlan]:
 
 def write_of_record(board: BoardContext, plan: RecordPlan) -> Write:
     """Return what is sent of a record: the planned values, and bookkeeping."""
-    has_npd_id = plan.fields.write_npd_id or plan.creates
+    has_npd_id = plan.write_npd_id or plan.creates
     columns = {board.link.npd_id_column: str(plan.id)} if has_npd_id else {}
     name = _name_plan(plan.plans.values()) if plan.creates else None
     mappings = [field_plan.mapping for field_plan in plan.plans.values()]
@@ -128,7 +128,7 @@ def after_answer(plan: RecordPlan, answer: Answer) -> RecordPlan:
     for key, field_plan in plans.items():
         if key in answer.unsent or (answer.is_bare and field_plan.mapping.column_id != NAME_COLUMN):
             plans[key] = replace(field_plan, send_raw=None)
-    plan = replace(plan, fields=replace(plan.fields, plans=plans), answer=answer).logged(*lines)
+    plan = replace(plan, plans=plans, answer=answer).logged(*lines)
     if answer.item is not None and plan.creates:
         plan = replace(plan, identity=replace(plan.identity, item=answer.item)).with_facts(item=answer.item)
         plan = plan.with_state(remote_state=answer.item.state)

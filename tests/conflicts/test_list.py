@@ -72,7 +72,7 @@ def test_the_walk_goes_over_conflicts_and_rejected_values_and_ends_in_the_inbox(
 
 def names(browser: Client, query: str) -> list[str]:
     shown = browser.get(f"{LIST}?{query}").context["cl"].result_list
-    return [row.page_names[row.entity_type, row.entity_id] for row in shown]
+    return [row.page_record for row in shown]
 
 
 def test_a_full_list_with_every_filter_asks_at_most_twelve_questions(

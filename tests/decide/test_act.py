@@ -10,7 +10,7 @@ from sync.monday.errors import FIELD_REJECTED, NAME_REJECTED, RULES_BROKEN, Mond
 from sync.reconcile.act import rejected_fields
 from sync.reconcile.calls import Answer, Verdict, Write
 from sync.reconcile.field_values import stored_values
-from sync.reconcile.pass_plan import FieldPlan, FieldsPlan, IdentityPlan, Outcome, RecordPlan
+from sync.reconcile.pass_plan import FieldPlan, IdentityPlan, Outcome, RecordPlan
 from sync.reconcile.writes import OUTCOMES, after_answer, write_of_record
 from tests.decide.builders import board, contact, facts, item, mapping
 
@@ -34,7 +34,7 @@ def write(*, creates: bool = False, **sends: bool) -> Write:
 
 def written(planned: dict[str, FieldPlan], *, creates: bool = False) -> Write:
     found = facts(ANN, item=None if creates else item(ANN))
-    plan = RecordPlan(found, identity=IdentityPlan(creates=creates), fields=FieldsPlan(planned, write_npd_id=True))
+    plan = RecordPlan(found, identity=IdentityPlan(creates=creates), plans=planned, write_npd_id=True)
     return write_of_record(board(NAME, ROLE, NOTES), plan)
 
 
@@ -61,7 +61,7 @@ def test_broken_rules_refuse_the_values_of_all_columns_that_they_name() -> None:
 def answered(answer: Answer, *, creates: bool = False) -> RecordPlan:
     """Ann's plan, as Monday's answer leaves it."""
     found = facts(ANN, item=None if creates else item(ANN))
-    plan = RecordPlan(found, identity=IdentityPlan(creates=creates), fields=FieldsPlan(plans()))
+    plan = RecordPlan(found, identity=IdentityPlan(creates=creates), plans=plans())
     return after_answer(plan, answer)
 
 

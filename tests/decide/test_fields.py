@@ -16,9 +16,10 @@ from sync.merge import Action, FieldSelection
 from sync.models import BoardLink, SyncedModel
 from sync.monday.board_items import Item, Reading
 from sync.reconcile.facts import RecordFacts, new_ledger
-from sync.reconcile.field_plan import decide_fields, new_base
+from sync.reconcile.field_plan import decide_fields, new_base, with_fields
 from sync.reconcile.field_values import BoardContext, Reference, RelatedFacts, stored_values
-from sync.reconcile.pass_plan import FieldFacts, FieldPlan
+from sync.reconcile.pass_plan import FieldFacts, FieldPlan, IdentityPlan, RecordPlan
+from sync.reconcile.resolutions import STALE_RESOLUTION
 from sync.records.blocked_fields import LEFT_OUT
 from tests.decide.builders import ITEM, mapping, plain
 from tests.decide.field_builders import board, chosen, claim, field_facts, intent, item, organization
@@ -29,7 +30,12 @@ UP_AND_DOWN = (SyncDirection.NPD_TO_MONDAY, SyncDirection.MONDAY_TO_NPD)
 
 
 def planned(key: str, given: FieldFacts) -> FieldPlan:
-    return decide_fields(given).plans[key]
+    return decide_fields(given)[key]
+
+
+def record_plan(given: FieldFacts) -> RecordPlan:
+    plan = RecordPlan(given.facts, identity=IdentityPlan(creates=given.creates))
+    return with_fields(given.board, plan, decide_fields(given))
 
 
 def role(**of_field: Any) -> Any:
@@ -291,7 +297,7 @@ def test_a_value_that_a_person_left_in_npd(row: str, given: FieldFacts, sent: st
 
 def test_a_record_without_sync_that_is_pushed_by_name_sends_what_npd_changed_and_nothing_else() -> None:
     given = field_facts({"role_title": "Mine"}, {"notes": "Theirs"}, record={"sync_enabled": False})
-    plans = decide_fields(given).plans
+    plans = decide_fields(given)
     assert plans["role_title"].send_raw == {"role_title": "Mine"}
     assert (plans["notes"].decision.action, plans["notes"].write_raw) == (Action.NOTHING, None)
 
@@ -300,37 +306,37 @@ def test_a_record_without_sync_that_is_pushed_by_name_sends_what_npd_changed_and
 
 
 def test_a_new_item_gets_what_is_filled() -> None:
-    plans = decide_fields(field_facts({"phone": ""}, creates=True)).plans
+    plans = decide_fields(field_facts({"phone": ""}, creates=True))
     assert {key for key, plan in plans.items() if plan.send_raw is not None} == {"name", "email", "role_title", "notes"}
     assert plans["phone"].decision.action is Action.AGREED
 
 
 def test_a_new_item_is_made_without_a_column_that_is_gone() -> None:
-    plans = decide_fields(field_facts(of=role(problem="It was deleted."), creates=True)).plans
+    plans = decide_fields(field_facts(of=role(problem="It was deleted."), creates=True))
     assert (plans["role_title"].blocked_code, plans["role_title"].blocked_reason) == ("column", "It was deleted.")
     assert plans["notes"].send_raw is not None
 
 
 def test_a_record_that_only_takes_over_gets_no_item_and_its_reason() -> None:
     given = field_facts(creates=True, record={"sync_direction": SyncDirection.MONDAY_TO_NPD})
-    assert "lets nothing be sent" in decide_fields(given).reason
+    assert "lets nothing be sent" in record_plan(given).reason
 
 
 def test_a_new_item_gets_nothing_of_a_field_that_comes_from_monday() -> None:
     given = field_facts(creates=True, of=role(direction=SyncDirection.MONDAY_TO_NPD))
-    assert "role_title" not in decide_fields(given).plans
+    assert "role_title" not in decide_fields(given)
 
 
 def test_an_item_without_the_npd_id_gets_it_whatever_the_directions_say() -> None:
-    assert not decide_fields(field_facts()).write_npd_id
-    assert decide_fields(field_facts(record={"id": UUID(int=2)})).write_npd_id
+    assert not record_plan(field_facts()).write_npd_id
+    assert record_plan(field_facts(record={"id": UUID(int=2)})).write_npd_id
     one_way = board({key: {"direction": SyncDirection.MONDAY_TO_NPD} for key in ("email", "phone", "role_title")})
-    assert decide_fields(field_facts(of=one_way, record={"id": UUID(int=2)})).write_npd_id
+    assert record_plan(field_facts(of=one_way, record={"id": UUID(int=2)})).write_npd_id
     emptied = field_facts()
     assert emptied.facts.item is not None
     cells = {**emptied.facts.item.values, "npd_id": Reading("npd_id", "text", text="", value="")}
     without = replace(emptied, facts=replace(emptied.facts, item=replace(emptied.facts.item, values=cells)))
-    assert decide_fields(without).write_npd_id
+    assert record_plan(without).write_npd_id
 
 
 # --- an intent without an answer ------------------------------------------------------------------------------------
@@ -339,16 +345,16 @@ def test_an_item_without_the_npd_id_gets_it_whatever_the_directions_say() -> Non
 def test_a_value_that_an_intent_sent_is_our_own_write_and_what_npd_says_since_is_pushed() -> None:
     ours = intent("role_title", "role_title", {"role_title": "Sent"})
     found = decide_fields(field_facts({"role_title": "Later"}, {"role_title": "Sent"}, intents=(ours,)))
-    plan = found.plans["role_title"]
+    plan = found["role_title"]
     assert (plan.decision.action, plan.send_raw) == (Action.PUSH, {"role_title": "Later"})
     assert plan.confirmed_entry == ours.values["role_title"]
-    assert found.confirmed_intents == {ours.pk: "7"}
+    assert plan.confirmed == (ours,)
 
 
 def test_a_value_that_no_intent_sent_is_merged_against_the_old_base() -> None:
     ours = intent("role_title", "role_title", {"role_title": "Sent"})
     found = decide_fields(field_facts({"role_title": "Sent"}, {"role_title": "Theirs"}, intents=(ours,)))
-    assert (found.plans["role_title"].decision.action, found.confirmed_intents) == (Action.CONFLICT, {})
+    assert (found["role_title"].decision.action, found["role_title"].confirmed) == (Action.CONFLICT, ())
 
 
 @pytest.mark.parametrize("agreed", [["role_title"], []])
@@ -358,12 +364,14 @@ def test_what_was_sent_to_another_item_is_not_our_write_to_this_one(agreed: list
     ours.item_id = "8"
     sides = {"role_title": "Mine"}, {"role_title": "Sent"}
     found = decide_fields(field_facts(*sides, intents=(ours,), without_base=agreed))
-    assert (found.plans["role_title"].decision.action, found.confirmed_intents) == (Action.CONFLICT, {})
+    assert (found["role_title"].decision.action, found["role_title"].confirmed) == (Action.CONFLICT, ())
 
 
 def test_a_write_that_landed_late_is_the_base() -> None:
-    entry = {"local": {"role_title": "Late"}}
-    given = field_facts({"role_title": "Mine"}, {"role_title": "Late"}, known={"late_writes": {"role_title": entry}})
+    base = new_base(
+        next(one for one in board().mappings if one.key == "role_title"), "7", {"role_title": "Late"}, "Late"
+    )
+    given = field_facts({"role_title": "Mine"}, {"role_title": "Late"}, known={"earlier_bases": {"role_title": base}})
     assert planned("role_title", given).decision.action is Action.PUSH
 
 
@@ -403,12 +411,12 @@ def test_a_related_record_without_an_item(
     known = RelatedFacts(boards=frozenset({"organization"} if has_board else ()))
     given = field_facts({"organization": other}, known={"related": known})
     found = decide_fields(given)
-    plan = found.plans["organization"]
-    assert (plan.blocked_code, len(found.log)) == (code, lines), row
+    plan = found["organization"]
+    assert (plan.blocked_code, len(record_plan(given).log)) == (code, lines), row
     if lines:
         entry = {"side": LEFT_OUT, "local": plan.local_raw, "column": "organization", "version": 1}
         given.facts.ledger.blocked_fields = {"organization": entry}
-        assert decide_fields(given).log == (), "it is said once"
+        assert record_plan(given).log == (), "it is said once"
 
 
 def test_one_way_from_monday_is_mirrored_over_an_organization_without_an_item() -> None:
@@ -504,8 +512,8 @@ def test_a_choice_is_carried_out_where_what_was_seen_still_stands(
 
 def test_a_choice_made_for_other_values_is_handed_back() -> None:
     found = decide_fields(resolved(FieldSelection("npd", None, "Mine", "Older")))
-    assert "changed after you chose" in found.results.handed_back[KIND_FIELDS, "role_title"]
-    assert found.plans["role_title"].conflict is not None
+    assert "changed after you chose" in found["role_title"].handed_back[KIND_FIELDS]
+    assert found["role_title"].conflict is not None
 
 
 def test_of_two_choices_the_one_that_still_holds_is_carried_out() -> None:
@@ -516,11 +524,9 @@ def test_of_two_choices_the_one_that_still_holds_is_carried_out() -> None:
     conflict = replace(chosen("role_title", choices["role_title"]), fields=tuple(choices), resolutions=choices)
     sides = {"role_title": "Mine", "notes": "m"}, {"role_title": "Theirs", "notes": "t"}
     found = decide_fields(field_facts(*sides, conflicts=(conflict,)))
-    assert found.plans["role_title"].send_raw == {"role_title": "Mine"}
-    assert (found.plans["notes"].conflict is not None, set(found.results.handed_back)) == (
-        True,
-        {(KIND_FIELDS, "notes")},
-    )
+    assert found["role_title"].send_raw == {"role_title": "Mine"}
+    assert found["notes"].conflict is not None
+    assert [key for key, one in found.items() if one.handed_back] == ["notes"]
 
 
 @pytest.mark.parametrize(
@@ -545,15 +551,15 @@ def test_a_choice_that_can_not_be_carried_out_is_handed_back(
 ) -> None:
     both = {"role_title": "Mine"}, {"role_title": "Theirs"}
     found = decide_fields(field_facts(*both, conflicts=(chosen("role_title", selection),), **more))
-    assert words in found.results.handed_back[KIND_FIELDS, "role_title"], row
-    assert found.plans["role_title"].resolves is None
+    assert words in found["role_title"].handed_back[KIND_FIELDS], row
+    assert found["role_title"].resolves is None
 
 
 def test_a_choice_stays_while_a_side_can_not_be_read() -> None:
     conflict = chosen("role_title", FieldSelection("npd", None, "Mine", "Theirs"))
     found = decide_fields(field_facts({"role_title": "Mine"}, unknown=["role_title"], conflicts=(conflict,)))
-    assert found.plans["role_title"].blocked_code is BlockedCode.UNKNOWN
-    assert not found.results.handed_back
+    assert found["role_title"].blocked_code is BlockedCode.UNKNOWN
+    assert not found["role_title"].handed_back
 
 
 def lost(selection: FieldSelection, **values: str) -> FieldFacts:
@@ -562,7 +568,7 @@ def lost(selection: FieldSelection, **values: str) -> FieldFacts:
 
 def test_a_lost_value_stays_lost_or_goes_back_to_both_sides() -> None:
     kept = decide_fields(lost(FieldSelection("npd", None, "Boss", "Lost")))
-    assert kept.results.carried_out == {(KIND_LOST_UPDATE, "role_title"): "Boss"}
+    assert kept["role_title"].carried_out == {KIND_LOST_UPDATE: "Boss"}
     back = planned("role_title", lost(FieldSelection("monday", None, "Boss", "Lost")))
     assert (back.send_raw, back.write_raw) == ({"role_title": "Lost"}, {"role_title": "Lost"})
 
@@ -579,8 +585,7 @@ def test_a_choice_on_a_lost_value_is_outdated_when_a_side_left_what_stands(
 ) -> None:
     conflict = chosen("role_title", FieldSelection(choose, None, "Boss", "Lost"), KIND_LOST_UPDATE)
     found = decide_fields(field_facts({"role_title": local}, {"role_title": remote}, conflicts=(conflict,)))
-    assert found.results.lost_current == {"role_title": local}
-    assert (KIND_LOST_UPDATE, "role_title") in found.results.handed_back
+    assert found["role_title"].handed_back == {KIND_LOST_UPDATE: STALE_RESOLUTION}
 
 
 def undo(of: Any, **now: str) -> FieldFacts:
@@ -596,6 +601,6 @@ def test_an_undo_puts_both_sides_back_while_neither_moved() -> None:
     plan = planned("role_title", undo(board()))
     assert (plan.send_raw, plan.write_raw) == ({"role_title": "Theirs"}, {"role_title": "Mine"})
     late = decide_fields(undo(board(), role_title="Newer"))
-    assert "changed since" in late.results.handed_back[KIND_UNDO, "role_title"]
+    assert "changed since" in late["role_title"].handed_back[KIND_UNDO]
     moved = replace(undo(board()), facts=replace(undo(board()).facts, item=item({"role_title": "Newer"})))
-    assert "Monday's value has changed since" in decide_fields(moved).results.handed_back[KIND_UNDO, "role_title"]
+    assert "Monday's value has changed since" in decide_fields(moved)["role_title"].handed_back[KIND_UNDO]

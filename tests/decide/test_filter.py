@@ -131,24 +131,27 @@ def test_an_item_that_left_the_board_while_the_filter_left_it_out_stays_out() ->
     assert [line.kind for line in filter_removed_item(board(), out).log] == ["returned"]
 
 
+def dropped_fields(plan: RecordPlan) -> set[str]:
+    return {key for key, one in plan.plans.items() if one.is_dropped}
+
+
 def test_a_pair_that_leaves_takes_over_what_monday_says_and_sends_nothing() -> None:
     given = field_facts({"role_title": "Mine", "notes": "a"}, {"notes": "b", "phone": "+442079460019"})
-    fields = replace(decide_fields(given), write_npd_id=True)
-    plan = RecordPlan(given.facts, fields=fields)
+    plan = RecordPlan(given.facts, plans=decide_fields(given), write_npd_id=True)
     assert only_pulls(given.board, plan) is plan
-    kept = only_pulls(given.board, replace(plan, leaving="It leaves.")).fields
+    kept = only_pulls(given.board, replace(plan, leaving="It leaves."))
     assert kept.plans["phone"].write_raw == {"phone": "+442079460019"}
     dropped = [kept.plans[key] for key in ("role_title", "notes")]
     assert [(one.decision.action, one.send_raw, one.conflict) for one in dropped] == [(Action.NOTHING, None, None)] * 2
-    assert (kept.dropped, kept.write_npd_id) == ({"role_title", "notes"}, False)
+    assert (dropped_fields(kept), kept.write_npd_id) == ({"role_title", "notes"}, False)
 
 
 def test_a_record_leaves_by_the_value_that_it_takes_over() -> None:
     given = field_facts({"notes": "mine"}, {"role_title": "Chair"}, of=RECORDS)
-    kept = only_pulls(RECORDS, RecordPlan(given.facts, fields=decide_fields(given))).fields
+    kept = only_pulls(RECORDS, RecordPlan(given.facts, plans=decide_fields(given)))
     assert kept.plans["role_title"].write_raw == {"role_title": "Chair"}
-    assert kept.dropped == {"notes"}
-    written = RecordPlan(record_facts({"role_title": "Chair"}), fields=kept).end(Outcome.SETTLED)
+    assert dropped_fields(kept) == {"notes"}
+    written = RecordPlan(record_facts({"role_title": "Chair"}), plans=kept.plans).end(Outcome.SETTLED)
     assert left_after_write(RECORDS, written, None).ledger.left_out == FilterSide.RECORD
 
 
@@ -193,9 +196,8 @@ def test_a_push_by_name_is_left_out_too() -> None:
 
 
 def test_what_waits_for_an_approval_is_taken_over_first() -> None:
-    fields = decide_fields(field_facts(remote={"role_title": "Chair"}))
-    waiting = fields.plans["role_title"].block(BlockedCode.APPROVAL, "It waits.")
-    held = replace(fields, plans={**fields.plans, "role_title": waiting})
-    plan = RecordPlan(record_facts(shown=CHAIR), fields=held, leaving="It leaves.").end(Outcome.SETTLED)
+    plans = decide_fields(field_facts(remote={"role_title": "Chair"}))
+    held = {**plans, "role_title": plans["role_title"].block(BlockedCode.APPROVAL, "It waits.")}
+    plan = RecordPlan(record_facts(shown=CHAIR), plans=held, leaving="It leaves.").end(Outcome.SETTLED)
     assert not left_after_write(ITEMS, plan, None).left_out
-    assert left_after_write(ITEMS, replace(plan, fields=fields), None).left_out
+    assert left_after_write(ITEMS, replace(plan, plans=plans), None).left_out

@@ -26,7 +26,6 @@ from sync.reconcile.lost_updates import (
 from sync.reconcile.pass_plan import (
     Ending,
     FieldPlan,
-    FieldsPlan,
     LostUpdate,
     LostUpdates,
     Outcome,
@@ -35,9 +34,8 @@ from sync.reconcile.pass_plan import (
     RecordAction,
     RecordPlan,
     RemovedItem,
-    ResolutionResults,
-    Unlink,
 )
+from sync.reconcile.resolutions import STALE_RESOLUTION
 from tests.decide import builders
 from tests.decide.builders import (
     NOW,
@@ -288,7 +286,7 @@ def test_a_suspected_value_is_lost_where_it_is_on_neither_side(
         pytest.param({"direction": "npd_to_monday"}, {}, [False, False], id="one way: the history keeps it"),
         pytest.param({"rule": "npd_wins"}, {}, [False, False], id="where NPD wins the history keeps it"),
         pytest.param({}, {"leaving": "It leaves."}, [False, False], id="nothing is asked of a record that leaves"),
-        pytest.param({}, {"unlink": Unlink("pat unlinked it")}, [False, False], id="nor of one that is unlinked"),
+        pytest.param({}, {"unlink": "pat unlinked it"}, [False, False], id="nor of one that is unlinked"),
         pytest.param({}, {"removal": GOES}, [False, False], id="nor of one that is deleted, for its item is gone"),
     ],
 )
@@ -309,7 +307,7 @@ def test_who_is_asked_about_a_lost_value(
 def test_what_stands_is_what_npd_holds_after_the_pass() -> None:
     record = contact()
     plans = {"role_title": field_plan(record, "Later", Action.PULL, write_raw={"role_title": "Later"})}
-    plan = RecordPlan(facts(record), lost=LostUpdates((lost_update("Mine"),)), fields=FieldsPlan(plans))
+    plan = RecordPlan(facts(record), lost=LostUpdates((lost_update("Mine"),)), plans=plans)
     [report] = report_lost_updates(builders.board(), plan, {}).lost.reports
     assert report.sentence.startswith(f"Monday user {TOM} wrote “Mine” into Role_title on Monday while “Later”")
 
@@ -341,27 +339,27 @@ CAME_TO_NOTHING = {"ending": Ending(Outcome.FAILED)}
 
 
 def ended(found: RecordFacts, record: Contact | None = None, **differs: Any) -> RecordPlan:
-    """A pass that went through; `reports` and the results of people's choices are what it says besides."""
-    found, parts = replace(found, record=record or found.record), {"plans": STANDS}
-    parts |= {name: differs.pop(name) for name in ("plans", "results") if name in differs}
+    """A pass that went through; `reports` are what it says of lost values besides."""
+    found = replace(found, record=record or found.record)
     lost = LostUpdates(tuple(differs.pop("reports", ())))
-    plan = RecordPlan(found, Ending(Outcome.SETTLED), lost=lost, fields=FieldsPlan(**parts))
-    return replace(plan, **differs)
+    return replace(RecordPlan(found, Ending(Outcome.SETTLED), lost=lost, plans=STANDS), **differs)
 
 
 def report_of(plan: RecordPlan) -> ConflictReport | None:
     return lost_update_report(plan, replaced_values(plan))
 
 
-def results(**kinds: str) -> ResolutionResults:
-    """What became of a choice about the lost role."""
-    return ResolutionResults(**{name: {(KIND_LOST_UPDATE, "role_title"): said} for name, said in kinds.items()})
+def chosen(**kinds: str) -> dict[str, FieldPlan]:
+    """The role, and what became of a choice about its lost value."""
+    results = {name: {KIND_LOST_UPDATE: said} for name, said in kinds.items()}
+    return {"role_title": replace(STANDS["role_title"], **results)}
 
 
 def open_conflict(*keys: str, **resolutions: FieldSelection) -> OpenConflict:
     return OpenConflict(builders.contact().pk, KIND_LOST_UPDATE, builders.ITEM, keys, resolutions)
 
 
+NEWER = {"role_title": "Newer"}
 WAITS = facts(conflicts=(open_conflict("role_title"),))
 NOTES_ALONE = {"notes": STANDS["role_title"]}
 REPORT = report_lost_updates(
@@ -379,7 +377,7 @@ REPORT = report_lost_updates(
             facts(), {"reports": REPORT, **CAME_TO_NOTHING}, [], id="a pass that came to nothing says nothing"
         ),
         pytest.param(WAITS, CAME_TO_NOTHING, ["role_title"], id="and leaves what waits"),
-        pytest.param(WAITS, {"results": results(carried_out="Ours")}, [], id="a choice was carried out"),
+        pytest.param(WAITS, {"plans": chosen(carried_out="Ours")}, [], id="a choice was carried out"),
         pytest.param(WAITS, OFF, [], id="sync off closes it"),
         pytest.param(WAITS, WITHOUT_ITEM, [], id="a record without an item closes it"),
         pytest.param(WAITS, {"plans": NOTES_ALONE}, [], id="a field that is not mapped any more closes it"),
@@ -449,11 +447,11 @@ def test_a_choice_whose_values_changed_stays_with_what_stands_now() -> None:
     waits = facts(
         conflicts=(open_conflict("role_title", role_title=FieldSelection("monday", npd="Ours", monday="Theirs")),)
     )
-    handed_back = replace(results(handed_back="It changed."), lost_current={"role_title": "Newer"})
-    report = report_of(ended(waits, results=handed_back))
+    handed_back = {"role_title": replace(chosen(handed_back=STALE_RESOLUTION)["role_title"], local_raw=NEWER)}
+    report = report_of(ended(waits, plans=handed_back))
     assert report
     assert [(one.npd, one.monday) for one in report.fields] == [("Newer", "Theirs")]
-    assert report.rejected == {"role_title": "It changed."}
+    assert report.rejected == {"role_title": STALE_RESOLUTION}
 
 
 # --- what a pass saw ------------------------------------------------------------------------------------------------

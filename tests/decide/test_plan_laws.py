@@ -15,24 +15,14 @@ from hypothesis import example, given, settings
 from conflicts.reports import KIND_UNDO
 from sync.choices import Cause, DeletedRecordPolicy
 from sync.merge import Action
-from sync.models import FieldMapping
+from sync.models import ApprovalRequest, FieldMapping
 from sync.monday.board_items import Item, Reading
 from sync.monday.conversion import UnknownValue
 from sync.reconcile.decide import decide
 from sync.reconcile.facts import ItemFacts, RecordFacts, is_create
 from sync.reconcile.field_plan import new_base
 from sync.reconcile.field_values import BoardContext, is_active_on, stored_values
-from sync.reconcile.pass_plan import (
-    GIVING,
-    AnswerKind,
-    FieldClear,
-    FieldPlan,
-    Outcome,
-    PassFacts,
-    Plan,
-    RecordAction,
-    RecordPlan,
-)
+from sync.reconcile.pass_plan import GIVING, AnswerKind, FieldPlan, Outcome, PassFacts, Plan, RecordAction, RecordPlan
 from sync.reconcile.settlement import changed_records
 from tests.decide import field_builders
 from tests.decide.any_world import Drawn, any_world, removals, worlds
@@ -46,7 +36,7 @@ REMOVALS = (DeletedRecordPolicy.ARCHIVE, DeletedRecordPolicy.DELETE)
 
 
 def sends(plan: RecordPlan) -> bool:
-    return plan.fields.write_npd_id or any(one.send_raw is not None for one in plan.plans.values())
+    return plan.write_npd_id or any(one.send_raw is not None for one in plan.plans.values())
 
 
 def writes(plan: RecordPlan) -> bool:
@@ -348,8 +338,10 @@ def outline(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {key: outline(one) for key, one in value.items()}
     if isinstance(value, tuple | list):
-        # Clears stand as their records do.
-        found = sorted(value, key=lambda one: one.key) if value and isinstance(value[0], FieldClear) else value
+        # Requests about fields stand as their records do.
+        if value and isinstance(value[0], ApprovalRequest):
+            value = sorted((one.entity_id, one.kind, one.key, one.state, one.label) for one in value)
+        found = value
         return [outline(one) for one in found]
     return type(value) if hasattr(value, "to_remote") else value
 

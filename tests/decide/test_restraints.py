@@ -8,9 +8,10 @@ from sync.choices import ApprovalKind, ApprovalState, BlockedCode, SyncDirection
 from sync.merge import Action, FieldSelection
 from sync.models import ApprovalRequest
 from sync.reconcile.field_plan import decide_fields
-from sync.reconcile.pass_plan import ClearsPlan, FieldFacts
-from sync.reconcile.restraints import approval_verdicts, decide_clears, find_clears
+from sync.reconcile.pass_plan import FieldFacts, PassFacts, Plan, RecordPlan
+from sync.reconcile.restraints import approval_verdicts, find_clears, request_approvals
 from sync.records.approvals import ApprovalFacts, ApprovalLimit
+from tests.decide.builders import NOW
 from tests.decide.field_builders import board, chosen, field_facts
 
 ANN = UUID(int=1)
@@ -33,17 +34,19 @@ EMPTIED_IN_NPD = field_facts({"role_title": ""})
 EMPTIED_ON_MONDAY = field_facts(None, {"role_title": ""})
 
 
-def decided(facts: ApprovalFacts, given: FieldFacts = EMPTIED_IN_NPD) -> ClearsPlan:
-    fields = decide_fields(given)
-    clears = list(find_clears(given.facts, fields.plans.values()))
-    return decide_clears(facts, clears, {ANN: given}, {ANN: fields})
+def decided(facts: ApprovalFacts, given: FieldFacts = EMPTIED_IN_NPD) -> Plan:
+    plan = Plan({ANN: RecordPlan(given.facts, plans=decide_fields(given))})
+    return request_approvals(PassFacts(given.board, NOW, approvals=facts), plan)
+
+
+def new(plan: Plan) -> list[tuple[ApprovalState, str]]:
+    return [(ApprovalState(one.state), one.values["value"]) for one in plan.new_requests]
 
 
 def test_a_clear_within_the_limit_goes_and_is_counted() -> None:
     found = decided(asked())
-    assert found.fields[ANN].plans["role_title"].send_raw == {"role_title": ""}
-    assert [clear.value for clear in found.counted] == ["Boss"]
-    assert found.pending == ()
+    assert found.records[ANN].plans["role_title"].send_raw == {"role_title": ""}
+    assert new(found) == [(ApprovalState.DONE, "Boss")]
 
 
 @pytest.mark.parametrize(
@@ -52,45 +55,45 @@ def test_a_clear_within_the_limit_goes_and_is_counted() -> None:
 )
 def test_one_too_many_waits_and_is_said_once(given: FieldFacts, emptied: str, stands: str) -> None:
     found = decided(asked(most=0), given)
-    plan = found.fields[ANN].plans["role_title"]
+    plan = found.records[ANN].plans["role_title"]
     assert (plan.blocked_code, plan.send_raw, plan.write_raw) == (BlockedCode.APPROVAL, None, None)
     assert f"It was emptied {emptied}" in plan.blocked_reason
     assert f"It still says “Boss” {stands}" in plan.blocked_reason
-    assert ([clear.value for clear in found.pending], len(found.fields[ANN].log)) == (["Boss"], 1)
+    assert (new(found), len(found.records[ANN].log)) == ([(ApprovalState.PENDING, "Boss")], 1)
     kind = MONDAY if given is EMPTIED_IN_NPD else NPD
     again = decided(asked(request(ApprovalState.PENDING, kind=kind), most=0), given)
-    assert (again.pending, again.fields[ANN].log, len(again.requests)) == ((), (), 1)
-    assert again.fields[ANN].plans["role_title"].blocked_code is BlockedCode.APPROVAL
+    assert (new(again), again.records[ANN].log, len(again.open_requests)) == ([], (), 1)
+    assert again.records[ANN].plans["role_title"].blocked_code is BlockedCode.APPROVAL
 
 
 @pytest.mark.parametrize("state", [ApprovalState.APPROVED, ApprovalState.DONE])
 def test_what_was_approved_or_let_through_within_the_hour_goes_without_counting(state: ApprovalState) -> None:
     found = decided(asked(request(state), most=0))
-    assert found.fields[ANN].plans["role_title"].send_raw is not None
-    assert found.counted == ()
+    assert found.records[ANN].plans["role_title"].send_raw is not None
+    assert new(found) == []
 
 
 def test_what_a_person_rejected_gets_its_value_back() -> None:
-    plan = decided(asked(request(ApprovalState.REJECTED))).fields[ANN].plans["role_title"]
+    plan = decided(asked(request(ApprovalState.REJECTED))).records[ANN].plans["role_title"]
     assert (plan.decision.action, plan.write_raw) == (Action.PULL, {"role_title": "Boss"})
     rejected = asked(request(ApprovalState.REJECTED, kind=NPD))
-    plan = decided(rejected, EMPTIED_ON_MONDAY).fields[ANN].plans["role_title"]
+    plan = decided(rejected, EMPTIED_ON_MONDAY).records[ANN].plans["role_title"]
     assert (plan.decision.action, plan.send_raw) == (Action.PUSH, {"role_title": "Boss"})
     one_way = field_facts({"role_title": ""}, of=board({"role_title": {"direction": SyncDirection.NPD_TO_MONDAY}}))
-    plan = decided(asked(request(ApprovalState.REJECTED)), one_way).fields[ANN].plans["role_title"]
+    plan = decided(asked(request(ApprovalState.REJECTED)), one_way).records[ANN].plans["role_title"]
     assert plan.blocked_code is BlockedCode.DIRECTION
 
 
 def test_a_request_about_another_value_ends_and_the_clear_is_asked_about_anew() -> None:
     before = request(ApprovalState.APPROVED, "Chief")
     found = decided(asked(before, most=0))
-    assert (found.released, found.requests, len(found.pending)) == ((before,), (), 1)
+    assert (found.outdated_requests, found.open_requests) == ((before,), ())
+    assert new(found) == [(ApprovalState.PENDING, "Boss")]
 
 
 def verdicts(*keys: str, before: int, kind: ApprovalKind = MONDAY) -> list[tuple[bool, ApprovalState | None]]:
     """What becomes of the clears of Ann's fields, where one record an hour may be emptied on Monday."""
-    found = approval_verdicts(asked(most=1, before=before), kind, [(ANN, key) for key in keys])
-    return [(one.may_go, one.new_state) for one in found.values()]
+    return list(approval_verdicts(asked(most=1, before=before), kind, [(ANN, key) for key in keys]).values())
 
 
 def test_records_count_once_with_those_of_the_hour_and_each_way_apart() -> None:
@@ -102,6 +105,6 @@ def test_records_count_once_with_those_of_the_hour_and_each_way_apart() -> None:
 def test_what_a_person_chose_in_a_conflict_needs_no_second_approval() -> None:
     selection = FieldSelection("npd", None, None, "Theirs")
     given = field_facts({"role_title": ""}, {"role_title": "Theirs"}, conflicts=(chosen("role_title", selection),))
-    plans = decide_fields(given).plans
+    plans = decide_fields(given)
     assert plans["role_title"].send_raw == {"role_title": ""}
     assert list(find_clears(given.facts, plans.values())) == []

@@ -12,7 +12,7 @@ from sync.reconcile.facts import ReceivedEvent
 from sync.reconcile.field_plan import AS_SENT
 from sync.reconcile.pass_plan import EditFacts, Outcome, PassFacts, RecordPlan
 from sync.reconcile.sides import is_stale
-from sync.reconcile.unconfirmed_writes import create_bases, earlier_writes, landed_writes, late_writes
+from sync.reconcile.unconfirmed_writes import create_bases, earlier_bases, late_bases
 from tests.decide import builders
 from tests.decide.builders import (
     TOKEN_USER,
@@ -59,8 +59,7 @@ def test_a_write_thought_to_have_come_to_nothing_is_known_as_ours(
     record = contact(role_title=local)
     ledger = {"base": {"role_title": base(agreed)} if agreed else {}}
     found = facts(record, item=item(record, role_title=remote), ledger=ledger, history=history(void=intents))
-    assert values_of(late_writes(builders.board(), found)) == expected
-    assert {key: value for key, (_, value) in landed_writes(builders.board(), found).items()} == expected
+    assert values_of(late_bases(builders.board(), found)) == expected
 
 
 @pytest.mark.parametrize(
@@ -85,7 +84,7 @@ def test_unless_an_event_names_another_user(events: list[ReceivedEvent], user: s
     before = history(void=[void("First")], events=events, token_user=user)
     ledger = {"base": {"role_title": base("Second")}}
     found = facts(record, item=item(record, role_title="First"), ledger=ledger, history=before)
-    assert bool(late_writes(builders.board(), found)) is is_ours
+    assert bool(late_bases(builders.board(), found)) is is_ours
 
 
 # --- what a create without an answer left ---------------------------------------------------------------------------
@@ -213,4 +212,4 @@ def test_who_made_the_item_changes_nothing_of_whose_a_late_write_is() -> None:
     )
     makers = EditFacts(makers={found.id: ("", False)})
     pass_facts = PassFacts(builders.board(), builders.NOW, records=(found,), edits=makers)
-    assert earlier_writes(pass_facts, RecordPlan(found))["late_writes"] == {}, "Tom wrote it"
+    assert earlier_bases(pass_facts, RecordPlan(found)) == {}, "Tom wrote it"

@@ -1,18 +1,19 @@
 """What docs/reference/merge.md says of a field that somebody rewrites again and again: decided from facts alone."""
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from conflicts.reports import KIND_FIELDS, OpenConflict
-from sync.choices import Cause
+from sync.choices import BlockedCode, Cause
 from sync.models import Intent, WriteLoop
-from sync.reconcile.facts import RecordFacts
-from sync.reconcile.pass_plan import LoopPlan
-from sync.reconcile.restraints import MAX_THROTTLE, plan_loop
+from sync.reconcile.facts import RecordFacts, Settings
+from sync.reconcile.pass_plan import PassFacts, Plan, RecordPlan
+from sync.reconcile.restraints import MAX_THROTTLE, throttle_write_loops
 from tests.decide import builders
-from tests.decide.builders import NOW, TOM, at, contact, facts, field_plan, history, plain, told, wrote
+from tests.decide.builders import NOW, TOM, at, contact, facts, field_plan, history, item, plain, told, wrote
 
 LIMIT = 3
 WRITE = wrote("Ours")
@@ -33,8 +34,25 @@ def before(stored: WriteLoop | None = None, write: Intent | None = WRITE, **diff
     return facts(history=history(loops=loops, last_writes=writes), **differs)
 
 
-def planned(found: RecordFacts, read: str = "AUTOMATIC", limit: int = LIMIT, **differs: Any) -> LoopPlan | None:
-    return plan_loop(found, field_plan(contact(), read, **differs), NOW, limit, {TOM: {"name": "Tom"}})
+def throttled(found: RecordFacts, read: str = "AUTOMATIC", limit: int = LIMIT, **differs: Any) -> RecordPlan:
+    """Ann's plan after the rule, which is nothing if nothing becomes of her field."""
+    plans = {"role_title": field_plan(contact(), read, **differs)}
+    known = {"settings": Settings(loop_times=limit), "people": {TOM: {"name": "Tom"}}}
+    plan = Plan({found.id: RecordPlan(replace(found, item=item(contact())), plans=plans)})
+    [after] = throttle_write_loops(PassFacts(builders.board(), NOW, **known), plan).records.values()
+    return after
+
+
+def planned(*given: Any, **differs: Any) -> WriteLoop | None:
+    return throttled(*given, **differs).loops.get("role_title")
+
+
+def is_blocked(plan: RecordPlan) -> bool:
+    return plan.plans["role_title"].blocked_code is BlockedCode.THROTTLED
+
+
+def said(plan: RecordPlan) -> list[str]:
+    return [line.sentence for line in plan.log]
 
 
 def test_nothing_is_made_of_a_field_that_nobody_rewrote() -> None:
@@ -51,10 +69,10 @@ def test_each_of_our_writes_counts_once() -> None:
 
 
 def test_a_rewrite_within_the_hour_is_counted_with_who_did_it() -> None:
-    plan = planned(before(loop(-4_000, -600, by="Ann"), events=(told("AUTOMATIC"),)))
-    assert plan
-    assert [one["write"] for one in plan.times] == ["write -600", str(WRITE.pk)]
-    assert (plan.by, plan.throttled_until, plan.blocked_reason, plan.line) == ("Tom on Monday", None, "", "")
+    plan = throttled(before(loop(-4_000, -600, by="Ann"), events=(told("AUTOMATIC"),)))
+    counted = plan.loops["role_title"]
+    assert [one["write"] for one in counted.times] == ["write -600", str(WRITE.pk)]
+    assert (counted.by, counted.throttled_until, is_blocked(plan), said(plan)) == ("Tom on Monday", None, False, [])
     unheard = planned(before(loop(-600, by="Ann"), events=(told("AUTOMATIC", column_id="notes"),)))
     assert unheard
     assert unheard.by == "Ann"
@@ -71,20 +89,18 @@ def test_a_rewrite_within_the_hour_is_counted_with_who_did_it() -> None:
     ],
 )
 def test_a_loop_is_throttled_for_longer_each_time(stored: WriteLoop, limit: int, waits: timedelta | None) -> None:
-    plan = planned(before(stored), limit=limit)
-    assert plan
-    assert plan.throttled_until == (None if waits is None else NOW + waits)
-    assert plan.throttle_count == stored.throttle_count + (waits is not None)
-    assert bool(plan.blocked_reason) is bool(plan.line) is (waits is not None)
+    plan = throttled(before(stored), limit=limit)
+    counted = plan.loops["role_title"]
+    assert counted.throttled_until == (None if waits is None else NOW + waits)
+    assert counted.throttle_count == stored.throttle_count + (waits is not None)
+    assert is_blocked(plan) is bool(said(plan)) is (waits is not None)
 
 
 def test_what_is_throttled_is_not_sent_and_everything_else_goes_on() -> None:
-    throttled = loop(-600, throttled_until=at(60), throttle_count=1)
-    waiting = planned(before(throttled, write=None))
-    assert waiting
-    assert (waiting.times, waiting.throttle_count, waiting.line) == (tuple(throttled.times), 1, "")
-    assert waiting.blocked_reason
-    assert planned(before(throttled, write=None), send_raw=None) is None, "nothing would be sent"
+    waits = loop(-600, throttled_until=at(60), throttle_count=1)
+    waiting = throttled(before(waits, write=None))
+    assert (waiting.loops["role_title"] is waits, said(waiting), is_blocked(waiting)) == (True, [], True)
+    assert planned(before(waits, write=None), send_raw=None) is None, "nothing would be sent"
     over = loop(-600, throttled_until=at(-60), throttle_count=1)
     assert planned(before(over, write=None)) is None, "its pause is over"
 
@@ -108,14 +124,12 @@ def test_what_is_throttled_is_not_sent_and_everything_else_goes_on() -> None:
     ],
 )
 def test_it_ends(found: RecordFacts, read: str, differs: dict[str, Any], why: str) -> None:
-    plan = planned(found, read, **differs)
-    assert plan
-    assert (plan.has_ended, plan.blocked_reason) == (True, "")
-    assert plan.line == f"Role_title: what is written there counts as no loop any more; {why}."
+    plan = throttled(found, read, **differs)
+    assert (plan.loops["role_title"].times, is_blocked(plan)) == ([], False)
+    assert said(plan) == [f"Role_title: what is written there counts as no loop any more; {why}."]
 
 
 def test_one_that_was_never_throttled_ends_without_a_word() -> None:
-    plan = planned(before(loop(-3_700)), read="Ours")
-    assert plan
-    assert (plan.has_ended, plan.line) == (True, "")
+    plan = throttled(before(loop(-3_700)), read="Ours")
+    assert (plan.loops["role_title"].times, said(plan)) == ([], [])
     assert planned(before(loop(-3_500)), read="Ours") is None

@@ -39,11 +39,11 @@ def allowed(link: BoardLink, kind: ApprovalKind, wanted: list[UUID]) -> set[UUID
     asked = with_counts(known_requests(link, [kind], wanted), link, [kind])
     verdicts = approval_verdicts(asked, kind, [(key, "") for key in wanted])
     ApprovalRequest.objects.bulk_create(
-        ApprovalRequest(entity_type=link.entity_type, entity_id=key, kind=kind, state=verdict.new_state)
-        for (key, _), verdict in verdicts.items()
-        if verdict.new_state
+        ApprovalRequest(entity_type=link.entity_type, entity_id=key, kind=kind, state=new_state)
+        for (key, _), (_, new_state) in verdicts.items()
+        if new_state
     )
-    return {key for (key, _), verdict in verdicts.items() if verdict.may_go}
+    return {key for (key, _), (may_go, _) in verdicts.items() if may_go}
 
 
 def deleted(number: int, state: str = "waiting") -> list[UUID]:
