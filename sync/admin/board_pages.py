@@ -27,10 +27,10 @@ from sync.admin.setup_pages import SetupWizardMixin
 from sync.api.callers import monday_throttle_reason
 from sync.attention import Kind
 from sync.boards import board_columns
-from sync.boards.board_columns import column_type, set_creates_held
+from sync.boards.board_columns import column_type, set_create_obstacle
 from sync.boards.board_setup import check_board, column_label_now
 from sync.boards.sync_filter import SyncFilter
-from sync.choices import REFUSED_WORDS
+from sync.choices import REFUSED_WORDS, SyncDirection
 from sync.kernel import humanize
 from sync.kernel.acts import ACTS
 from sync.kernel.messages import ActionError, Conflict
@@ -173,7 +173,7 @@ class BoardLinkAdmin(SetupWizardMixin, PageAdmin):
         link = self._changed_link(request, pk)
 
         def run() -> str:
-            set_creates_held(link, "")
+            set_create_obstacle(link, "creates_held", "")
             log_action(request.user, link, "Had new items and records created although nobody could be recognized.")
             return "New items and records are created now."
 
@@ -212,8 +212,7 @@ class BoardLinkAdmin(SetupWizardMixin, PageAdmin):
         now = availability.overview()
         waiting = UnmatchedItem.objects.filter(ignored_at=None).order_by().values_list("entity_type")
         unmatched = dict(waiting.annotate(Count("id")))
-        groups = attention.groups(kinds=[Kind.BLOCKED, Kind.BOARD])
-        problems = [group for group in groups if group.kind is Kind.BOARD or group.column_of]
+        problems = attention.groups(kinds=[Kind.BOARD])
         for link in rows:
             link.page_board = now.by_type[link.entity_type]
             link.page_linked = registry.linked_records(link.entity_type).order_by().count()
@@ -288,12 +287,12 @@ class BoardLinkAdmin(SetupWizardMixin, PageAdmin):
         """Return what needs somebody, each with the page on which it is done."""
         if not link.page_board.has_board:
             return link_to(reverse("admin:sync_wizard_boards"), "Set it up")
+        links = [link_to(_board_url(link), group.text) for group in link.page_problems]
         # A column is mended on the board itself, or looked for again on Home.
-        links = [
-            link_to(reverse("admin:index"), f"{group.column_of} is blocked")
-            if group.column_of
-            else link_to(_board_url(link), group.text)
-            for group in link.page_problems
+        links += [
+            link_to(reverse("admin:index"), f"{mapping.label} is blocked")
+            for mapping in link.mappings.all()
+            if mapping.problem and mapping.direction != SyncDirection.NONE
         ]
         if link.page_unmatched:
             url = f"{reverse('admin:sync_unmatcheditem_changelist')}?entity_type={link.entity_type}"

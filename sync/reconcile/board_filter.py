@@ -318,7 +318,7 @@ def _is_filtered(facts: RecordFacts) -> bool:
 
 def only_pulls(board: BoardContext, plan: RecordPlan) -> RecordPlan:
     """Of a pair that leaves with this pass, drop all plans but those that take Monday's edits over."""
-    if not plan.leaving and not _leaves_by_pull(board, plan.record, plan.plans):
+    if not plan.leaving and not leaves_by_pull(board, plan.record, plan.plans):
         return plan
     plans = dict(plan.plans)
     for key, field_plan in plan.plans.items():
@@ -335,7 +335,7 @@ def only_pulls(board: BoardContext, plan: RecordPlan) -> RecordPlan:
     return replace(plan, plans=plans, write_npd_id=False)
 
 
-def _leaves_by_pull(board: BoardContext, record: SyncedModel, plans: Mapping[str, FieldPlan]) -> bool:
+def leaves_by_pull(board: BoardContext, record: SyncedModel, plans: Mapping[str, FieldPlan]) -> bool:
     """Whether the record fails its conditions once it has what this pass takes over."""
     if not any(
         condition.field in plans and plans[condition.field].write_raw for condition in board.sync_filter.records

@@ -29,9 +29,7 @@ def test_new_boards_are_made_and_everything_is_in_sync(wizard: Wizard) -> None:
     assert wizard.monday.item_named("Ann Ångström")["values"]["organization"] == "Nova Labs"
     assert set(Contact.objects.values_list("sync_status", flat=True)) == {"synced"}
     assert set(Organization.objects.values_list("sync_status", flat=True)) == {"synced"}
-    end = wizard.get("run/")
-    assert "The set-up is done" in end
-    assert "2 of 2 synced" in end
+    assert "The set-up is done" in wizard.get("run/")
     said = list(LogEntry.objects.order_by("pk").values_list("change_message", flat=True))
     assert any("Set-up started: 2 to create, 0 to link" in one for one in said)
     assert said[-1] == "Set-up done."

@@ -356,17 +356,18 @@ class PlannedRun:
     rejected: bool = False  # Monday rejected the document as a whole, and may accept parts of it
 
 
-def plan_pass(link: BoardLink, claims: Sequence[Claim], approvals: list[ApprovalRequest]) -> list[PlannedRun]:
+def plan_pass(board: BoardContext, claims: Sequence[Claim], gatherer: Gatherer) -> list[PlannedRun]:
     """Plan one pass over these records and items, and behind it the one that follows from it at once, if any does.
 
-    `approvals` are what earlier passes of the dry run would have counted, or asked to be approved; these are added.
+    What these would count, or ask to be approved, the gatherer foresees in the passes that it is used for later.
     """
-    planned = _decide(load_board(link), claims, approvals)
+    planned = _decide(board, claims, gatherer)
     runs = [planned]
     records = _records_after(planned)
-    if claimed_next := [sweep_claim(link.entity_type, pk, []) for pk in sorted(records)]:
-        runs.append(_decide(planned.facts.board, claimed_next, approvals, records, planned.plan))
-    approvals += [request for run in reversed(runs) for request in planned_requests(run.plan)]
+    if claimed_next := [sweep_claim(board.link.entity_type, pk, []) for pk in sorted(records)]:
+        runs.append(_decide(planned.facts.board, claimed_next, gatherer, records, planned.plan))
+    requests = [request for run in reversed(runs) for request in _planned_requests(run.plan)]
+    gatherer.foreseen = [*gatherer.foreseen, *requests]
     return runs
 
 
@@ -388,8 +389,8 @@ def _records_after(planned: PlannedRun) -> dict[UUID, SyncedModel]:
     return records | {key: facts.records[key] for key in answered.keys() | linked if key in facts.records}
 
 
-def planned_requests(plan: Plan) -> list[ApprovalRequest]:
-    """Return what a pass with this plan would count, or ask to be approved; the next one's `foreseen`."""
+def _planned_requests(plan: Plan) -> list[ApprovalRequest]:
+    """Return what a pass with this plan would count, or ask to be approved."""
     clears = new_clear_requests(plan, ApprovalState.DONE, ApprovalState.PENDING)
     return [*new_removal_requests(plan.deleted.values()), *new_deletion_requests(plan), *clears]
 
@@ -397,7 +398,7 @@ def planned_requests(plan: Plan) -> list[ApprovalRequest]:
 def _decide(
     board: BoardContext,
     claims: Sequence[Claim],
-    foreseen: Sequence[ApprovalRequest] = (),
+    gatherer: Gatherer,
     records: Mapping[UUID, SyncedModel] = MappingProxyType({}),
     answered: Plan | None = None,
 ) -> PlannedRun:
@@ -405,19 +406,20 @@ def _decide(
     facts = claimed(board, claims, records)
     if answered is not None:
         facts = replace(facts, records=tuple(_unanswered(record, answered) for record in facts.records))
-    gatherer = Gatherer(foreseen)
+    calls_before = gatherer.calls
     facts, plan = gatherer.gather(facts)
+    calls = gatherer.calls - calls_before
     cause = facts.error
     if cause is None:
-        return PlannedRun(facts, plan, gatherer.calls)
+        return PlannedRun(facts, plan, calls)
     if facts.columns is not None:
         # As a real next pass would, this one does without the column that is missing.
-        again = _decide(facts.board, claims, foreseen, records, answered)
-        return replace(again, calls=gatherer.calls + again.calls)
+        again = _decide(facts.board, claims, gatherer, records, answered)
+        return replace(again, calls=calls + again.calls)
     released = ending(Outcome.RELEASED, cause.sentence)
     rejected = cause.scope in (Scope.DOCUMENT, Scope.RECORD, Scope.FIELD)
     plan = unread(facts, plan, released, released)
-    return PlannedRun(facts, plan, gatherer.calls, cause.sentence, rejected and len(claims) > 1)
+    return PlannedRun(facts, plan, calls, cause.sentence, rejected and len(claims) > 1)
 
 
 def _unanswered(record: RecordFacts, answered: Plan) -> RecordFacts:
@@ -429,7 +431,7 @@ def plan_record(link: BoardLink, entity_id: UUID) -> tuple[PlannedRun, list[Plan
     """Return what passes over one record (or a deleted one's tombstone) would find last, and all that they would do."""
     rows = SyncQueue.objects.filter(entity_type=link.entity_type, entity_id=entity_id, status=QueueStatus.PENDING)
     record_claim = sweep_claim(link.entity_type, entity_id, list(rows.order_by("priority", "id")))
-    runs = plan_pass(link, [record_claim], [])
+    runs = plan_pass(load_board(link), [record_claim], Gatherer())
     return runs[-1], [change for run in runs for change in plan_changes(run)]
 
 
@@ -445,7 +447,7 @@ def plan_link(record: SyncedModel, item_id: str) -> tuple[list[PlannedChange], s
     # A person's click may use the urgent reserve of calls.
     with urgent_calls(), read_only_client():
         record_claim = sweep_claim(link.entity_type, record.pk, [])
-        planned = _decide(load_board(link), [record_claim], records={record.pk: linked})
+        planned = _decide(load_board(link), [record_claim], Gatherer(), {record.pk: linked})
     [plan] = planned.plan.records.values()
     if plan.item is None:
         return [], planned.unread or plan.ending.detail or "Monday doesn't show the item any more."
@@ -548,8 +550,8 @@ class BoardSyncPlan:
     points: float = 0.0  # of complexity, as far as known
     unconfirmed: int = 0
     problem: str = ""  # why the board, or the rest of it, could not be planned
-    # What later passes know of earlier ones; a record that they link may come again, for its item has a job, too.
-    approvals: list[ApprovalRequest] = field(default_factory=list)
+    gatherer: Gatherer = field(default_factory=Gatherer)  # foresees what earlier passes would ask to be approved
+    # Those that passes link may come again, for their items have jobs, too.
     linked: set[UUID | None] = field(default_factory=set)
 
     def add(self, change: PlannedChange) -> None:
@@ -616,7 +618,7 @@ def _plan_board(board: BoardSyncPlan, spec: EntitySpec, reading: ReadOnlyClient,
 
 def _plan_chunk(board: BoardSyncPlan, link: BoardLink, chunk: Sequence[Claim]) -> str:
     """Plan one chunk, in parts where Monday rejects it as a whole; return why no more can be read."""
-    runs = plan_pass(link, chunk, board.approvals)
+    runs = plan_pass(load_board(link), chunk, board.gatherer)
     planned = runs[0]
     if planned.rejected and len(chunk) > 1:
         half = len(chunk) // 2
