@@ -13,7 +13,7 @@ from django.contrib import admin
 from django.contrib.admin.views.main import ORDER_VAR, SEARCH_VAR
 from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
-from django.db.models import CharField, Count, Model, QuerySet, TextChoices
+from django.db.models import CharField, Count, Model, QuerySet
 from django.db.models.functions import Cast, Coalesce
 from django.http import Http404, HttpRequest, HttpResponse
 from django.template.loader import render_to_string
@@ -456,22 +456,13 @@ def restore_link(request: HttpRequest, entity_type: str, keys: Sequence[Any]) ->
     return link_to(f"{url}?{urlencode({'next': request.path})}", "Undo…") if url else ""
 
 
-class RestoredItem(TextChoices):
-    """Which item a deleted record has once it is restored, as far as that is known before."""
-
-    OWN = "own", "It is linked with its item again."
-    OWN_OR_NEW = (
-        "own_or_new",
-        "Its item had left the board. If it is back there, it is linked again; else it gets a new one.",
-    )
-    NEW = "new", "It had none and gets one."
-
-
-def restored_item(row: Tombstone) -> RestoredItem:
+def restored_item(row: Tombstone) -> str:
     """Say which item a record gets; what became of one that left the board only its next sync asks Monday."""
     if not row.monday_id:
-        return RestoredItem.NEW
-    return RestoredItem.OWN_OR_NEW if row.state in REMOVED_TOMBSTONE_STATES else RestoredItem.OWN
+        return "It had none and gets one."
+    if row.state in REMOVED_TOMBSTONE_STATES:
+        return "Its item had left the board. If it is back there, it is linked again; else it gets a new one."
+    return "It is linked with its item again."
 
 
 class DeletedList(PageChangeList):
@@ -644,7 +635,7 @@ def _may_add_all(request: HttpRequest, queryset: QuerySet[Tombstone]) -> bool:
 
 def _item_text(row: Tombstone) -> str:
     number = f" (Item {row.monday_id})" if row.monday_id else ""
-    return f"{restored_item(row).label}{number}"
+    return f"{restored_item(row)}{number}"
 
 
 def _restore_effects(number: int) -> list[str]:

@@ -60,6 +60,8 @@ class Question:
     deletes: bool = False
     # Label, value, and whether it takes something away.
     choices: Sequence[tuple[str, str, bool]] = ()
+    # The name and label of a text that may be added.
+    text: tuple[str, str] | None = None
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ What is entered here is stored encrypted and shown nowhere: no page, message, lo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, cast
@@ -24,14 +24,13 @@ from sync.boards.board_setup import is_public_address
 from sync.choices import StopCode
 from sync.kernel import humanize
 from sync.limits import breaker, connector, credentials, urgent_calls
-from sync.models import MondayAccount, QueuePause
-from sync.models.jobs import QueueAction, is_allowed
+from sync.models import MondayAccount
+from sync.models.jobs import is_allowed
 from sync.monday.columns.places import phone_regions
-from sync.monday.connection import check_account
+from sync.monday.connection import AccountInfo, check_account
 from sync.monday.errors import WRONG_VERSION, MondayError, Scope
-from sync.monday.usage import AccountInfo
 from sync.operations.setup.selection import may_set_up
-from sync.outbox.pauses import pause_label
+from sync.outbox.pauses import Pause, pause_label
 from sync.reconcile.lookups import phone_region
 from sync.records import authors
 from sync.records.availability import Overview, Stop, is_slowed, stops_of
@@ -82,7 +81,7 @@ class StopBanner:
     """
 
     stops: Sequence[Stop] = ()
-    pauses: Sequence[tuple[str, QueuePause]] = ()
+    pauses: Sequence[tuple[str, Pause]] = ()
     button: str = ""
     may_try: bool = False
     may_pause: bool = False
@@ -113,28 +112,17 @@ def _stop_banner(request: HttpRequest, *, is_connected: bool) -> StopBanner:
     button = ""
     if any(stop.code == StopCode.TOKEN for stop in stops) and may_connect(user) and may_set_up(user):
         button = "connection" if settings.MONDAY_API_KEY else "token"
-    may_try = bool(stops) and is_connected and button != "token" and is_allowed(user, QueueAction.RETRY)
+    may_try = bool(stops) and is_connected and button != "token" and is_allowed(user, "retry")
     pauses = [(pause_label(pause.entity_type), pause) for pause in now.pauses]
-    return StopBanner(stops, pauses, button, may_try, is_allowed(user, QueueAction.PAUSE))
+    return StopBanner(stops, pauses, button, may_try, is_allowed(user, "pause"))
 
 
 def _stop_for(user: Any, stop: Stop) -> Stop:
     """A stop that somebody has to end: with what to do for who may, else with who may."""
-    right = MAY_CONNECT if stop.code == StopCode.TOKEN else f"sync.{QueueAction.RETRY}_syncqueue"
+    right = MAY_CONNECT if stop.code == StopCode.TOKEN else "sync.retry_syncqueue"
     if not stop.needs_somebody or user.has_perm(right):
         return stop
     return replace(stop, reason=f"{humanize.first_sentence(stop.reason)} Who may act: {authors.who_has(right)}.")
-
-
-# What a stop says besides, of which the banner goes on to say the cause.
-_ASKED_SENTENCES: Mapping[breaker.AskCode, str] = {
-    breaker.AskCode.RESUMED: "Monday answers, and sync goes on.",
-    breaker.AskCode.STOPPED: "Monday was asked just now, and sync is still stopped.",
-    breaker.AskCode.WAITING: "Monday asked for this wait, so it was not asked again. Sync goes on by itself.",
-    breaker.AskCode.JUST_ASKED: "Monday was asked a few seconds ago, and sync is still stopped.",
-    breaker.AskCode.NOT_STOPPED: "Nothing is stopped any more: sync goes on.",
-    breaker.AskCode.PAUSED: "Monday was not asked, because everything is paused. Resume it first.",
-}
 
 
 def try_again(model_admin: Any, request: HttpRequest) -> HttpResponse:
@@ -143,17 +131,16 @@ def try_again(model_admin: Any, request: HttpRequest) -> HttpResponse:
 
     def run() -> Report:
         was_slowed = is_slowed()
-        code = breaker.ask_again(is_slowed=was_slowed)
-        sentence = _ASKED_SENTENCES[code]
-        if was_slowed and code is breaker.AskCode.RESUMED and is_slowed():
+        answer = sentence = breaker.ask_again(is_slowed=was_slowed)
+        if was_slowed and answer == breaker.RESUMED and is_slowed():
             sentence = "Monday was asked just now: the API quota is as tight as before. “Sync now” works still."
         # Why it is still stopped stands above the page that this goes back to.
         authors.log_kind_action(user, MondayAccount, f"Tried again. {sentence}", name="Monday")
-        is_over = code in (breaker.AskCode.RESUMED, breaker.AskCode.NOT_STOPPED)
+        is_over = answer in (breaker.RESUMED, breaker.NOT_STOPPED)
         return Report(sentence) if is_over else Report(problems=[sentence])
 
     back_url = own_address(request, request.POST.get("back")) or reverse("admin:index")
-    allowed = is_allowed(user, QueueAction.RETRY)
+    allowed = is_allowed(user, "retry")
     return run_action(model_admin, request, run, back_url=back_url, allowed=allowed, atomic=False)
 
 
@@ -206,7 +193,7 @@ def note_test(tested: ConnectionTest) -> None:
 def try_connection(ask: Callable[..., AccountInfo], then: Callable[[], object] = lambda: None) -> ConnectionTest:
     """Test the token; `ask` is the way in which the account is read: with it stored, or not. `then` follows."""
     try:
-        info = ask(urgent=True)
+        info = ask()
         boards, complete = connector(urgent=True).list_boards()
         then()
     except MondayError as error:
@@ -238,7 +225,7 @@ def removal_question() -> Question:
         return Question("There is no stored token any more", ["It was removed meanwhile."])
     effect = (
         "Nothing changes in the sync: it uses the token of the environment."
-        if token.source is credentials.Source.ENVIRONMENT
+        if settings.MONDAY_API_KEY
         else "Nothing is synced any more until a token is entered. Then it goes on."
     )
     return Question("Remove the stored token?", [effect], "Yes, remove it", hidden=[("remove", "1")])

@@ -394,7 +394,7 @@ class SetupWizardMixin(PageAdmin):
             "settings": environment_settings(),
             "on_server": list(filter(None, [
                 *(tested.for_administrator if tested else ()),
-                FORMER_KEY if token.source is credentials.Source.UNREADABLE else "",
+                FORMER_KEY if token.is_unreadable else "",
             ])),
             "known": account if is_known else None,
             "is_stopped": is_stopped and token.is_usable,

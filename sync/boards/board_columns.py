@@ -36,7 +36,7 @@ from sync.monday.board import Board, BoardColumn, BoardSetup, ColumnSpec
 from sync.monday.board_items import Item
 from sync.monday.columns import make_converter
 from sync.monday.connector import MondayConnector
-from sync.outbox.queue_rows import enqueue_many
+from sync.outbox.queue_rows import enqueue
 from sync.registry import EntitySpec, MappingSpec, link_of, relation_of, target_of
 
 NPD_ID_KEY = "npd_id"
@@ -520,12 +520,8 @@ def enqueue_unlinked(link: BoardLink) -> None:
 
 
 def _enqueue_records(link: BoardLink, ids: Iterable[Any]) -> None:
-    # Sorted, as rows of the outbox are locked in the order of ids.
-    record_ids = sorted({UUID(str(record_id)) for record_id in ids})
-    if record_ids:
-        enqueue_many(
-            link.entity_type, record_ids, cause=Cause.SWEEP, priority=Priority.SWEEP, direction=QueueDirection.TO_NPD
-        )
+    record_ids = {UUID(str(record_id)) for record_id in ids}
+    enqueue(link.entity_type, record_ids, cause=Cause.SWEEP, priority=Priority.SWEEP, direction=QueueDirection.TO_NPD)
 
 
 # Why nothing new is created on a board for now: nobody on it could be recognized, and might be made twice.

@@ -45,7 +45,7 @@ from sync.monday.board import Board, BoardSetup, ColumnSpec
 from sync.monday.connector import MondayConnector
 from sync.monday.errors import WEBHOOKS_INCOMPLETE, MondayError
 from sync.outbox import notify
-from sync.outbox.queue_rows import enqueue_many, mark_many_pending
+from sync.outbox.queue_rows import enqueue
 from sync.records import availability
 from sync.records.blocked_fields import throttled_records
 from sync.registry import EntitySpec, configured_board_id
@@ -79,7 +79,7 @@ def set_up_all(requested: Collection[str] = ()) -> Iterator[SetupOutcome]:
         raise ActionError(
             f"There is no optional column “{unknown[0]}”. Those that can be made: {', '.join(optional) or 'none'}."
         )
-    breaker.fetch_account_info(urgent=True)
+    breaker.fetch_account_info()
     connector = limits.connector(urgent=True)
     breaker.refresh_users(connector)
     for spec in registry.entities():
@@ -247,6 +247,8 @@ def switch_board(link: BoardLink, board_id: str, *, created: bool) -> None:
         # Ignored and unmatched items are of the old board; whose person was erased stays so, should that one come back.
         UnmatchedItem.objects.filter(entity_type=link.entity_type).delete()
         IgnoredItem.objects.filter(entity_type=link.entity_type, erased=False).delete()
+        # Somebody may have paused it while Monday was asked.
+        link.refresh_from_db(fields=["pause"])
         link.save()
 
 
@@ -317,7 +319,7 @@ def _store_board(
             direction=QueueDirection.TO_MONDAY, status=QueueStatus.PENDING,
         )  # fmt: skip
         ids = [pk for pk in waiting.values_list("entity_id", flat=True) if pk]
-        enqueue_many(spec.entity_type, ids, cause=Cause.SETUP, priority=Priority.LOAD)
+        enqueue(spec.entity_type, ids, cause=Cause.SETUP, priority=Priority.LOAD)
     return link, steps, stored.problems
 
 
@@ -341,9 +343,7 @@ def resync_records(spec: EntitySpec, payload: Mapping[str, str] | None = None) -
     ids = list(locked.values_list("pk", flat=True))
     if not ids:
         return []
-    # `synced` must not stay where a column is new and therefore empty.
-    mark_many_pending(spec.entity_type, ids)
-    enqueue_many(
+    enqueue(
         spec.entity_type, ids, cause=Cause.SWEEP, priority=Priority.SWEEP, payload=payload,
         direction=QueueDirection.TO_NPD,
     )  # fmt: skip
@@ -393,20 +393,10 @@ def retry_field(mapping: FieldMapping, ids: Sequence[UUID], by: str) -> int:
     if not synced:
         why = "the sync of its records is off" if ids else f"“{mapping.label}” isn't blocked there any more"
         raise Conflict(f"Nothing was done: {why}.")
-    _enqueue_for_person(mapping.link.entity_type, synced, by)
-    return len(synced)
-
-
-def _enqueue_for_person(entity_type: str, ids: Sequence[UUID], by: str) -> None:
     with transaction.atomic():
-        # The status changes together with the row: nothing says `synced` while its retry is pending.
-        mark_many_pending(entity_type, ids)
-        enqueue_many(
-            entity_type, ids, cause=Cause.PERSON, priority=Priority.PERSON, payload={"by": by},
-            direction=QueueDirection.TO_MONDAY,
-        )  # fmt: skip
-        # After the commit: a worker that is notified earlier would not see the row.
-        transaction.on_commit(lambda: notify.notify_now(entity_type), robust=True)
+        entity_type = mapping.link.entity_type
+        enqueue(entity_type, synced, cause=Cause.PERSON, priority=Priority.PERSON, payload={"by": by})
+    return len(synced)
 
 
 def check_board(link: BoardLink) -> str:
@@ -461,8 +451,9 @@ def enqueue_affected(mapping: FieldMapping, by: str) -> None:
     ids = sorted(
         {*_entity_ids(blocked_ledgers(mapping.link, mapping)), *throttled_records(mapping), *_entity_ids(in_conflict)}
     )
-    if ids:
-        _enqueue_for_person(mapping.link.entity_type, ids, by)
+    with transaction.atomic():
+        entity_type = mapping.link.entity_type
+        enqueue(entity_type, ids, cause=Cause.PERSON, priority=Priority.PERSON, payload={"by": by})
 
 
 def _entity_ids(ledgers: QuerySet[SyncMetadata]) -> list[UUID]:

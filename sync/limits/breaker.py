@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import nullcontext
 from datetime import UTC, datetime, time, timedelta
-from enum import StrEnum
 from functools import partial
 
 import structlog
@@ -23,6 +21,7 @@ from sync.limits.metered_client import connector, limits_request
 from sync.limits.rate_limits import DAY_RESERVE, FULL_BATCH, PASS_CALLS
 from sync.models import BoardLink, MondayAccount
 from sync.models.state import STOP_END_KIND, STOP_KIND, log_event
+from sync.monday.connection import AccountInfo
 from sync.monday.connector import MondayConnector
 from sync.monday.errors import (
     DAILY_LIMIT_REACHED,
@@ -34,7 +33,6 @@ from sync.monday.errors import (
     MondayError,
     Scope,
 )
-from sync.monday.usage import AccountInfo
 from sync.outbox import notify, pauses
 
 log = structlog.get_logger(__name__)
@@ -197,49 +195,48 @@ ASK_SECONDS = 4.0
 """How long such a call may take: a person waits for it, and holds one of the web process's few threads."""
 
 
-class AskCode(StrEnum):
-    """What came of a person's trying again."""
-
-    NOT_STOPPED = "not_stopped"
-    RESUMED = "resumed"
-    STOPPED = "stopped"
-    WAITING = "waiting"
-    JUST_ASKED = "just_asked"
-    PAUSED = "paused"
+# What came of a person's trying again.
+NOT_STOPPED = "Nothing is stopped any more: sync goes on."
+RESUMED = "Monday answers, and sync goes on."
+STOPPED = "Monday was asked just now, and sync is still stopped."
+WAITING = "Monday asked for this wait, so it was not asked again. Sync goes on by itself."
+JUST_ASKED = "Monday was asked a few seconds ago, and sync is still stopped."
+PAUSED = "Monday was not asked, because everything is paused. Resume it first."
 
 
-def ask_again(*, is_slowed: bool = False) -> AskCode:  # noqa: PLR0911 - one for each code
+def ask_again(*, is_slowed: bool = False) -> str:  # noqa: PLR0911 - one for each sentence
     """Because a person tries again: ask Monday whether what stops the account or boards is over, and end what is.
 
     One call for the account, and one for the boards that are stopped; none where nothing is stopped, people paused it,
-    or Monday asked to wait for its minute. `is_slowed`: the quota makes boards wait, and may be larger by now.
+    or Monday asked to wait for its minute. Return what came of it: one of the sentences above. `is_slowed`: the quota
+    makes boards wait, and may be larger by now.
     """
     row = monday_account()
     is_waiting = _is_waiting(row)
     is_account = row.needs_probe or is_waiting or is_slowed or _is_day_used_up()
     has_refusals = write_stop.try_refused_again()
     if not (is_account or _stopped_links()):
-        return AskCode.RESUMED if has_refusals else AskCode.NOT_STOPPED
+        return RESUMED if has_refusals else NOT_STOPPED
     if pauses.active_pause(""):
-        return AskCode.PAUSED
+        return PAUSED
     if not credentials.is_configured():
-        return AskCode.STOPPED
+        return STOPPED
     if is_waiting and row.stop_code == StopCode.LIMIT:
-        return AskCode.WAITING
+        return WAITING
     free = MondayAccount.objects.filter(id=1).filter(Q(asked_at=None) | Q(asked_at__lte=SyncNow() - ASK_INTERVAL))
     # The update elects who asks: it matches for the first only.
     if not free.update(asked_at=SyncNow()):
-        return AskCode.JUST_ASKED
+        return JUST_ASKED
     try:
         if is_account:
-            fetch_account_info(urgent=True, timeout=ASK_SECONDS)
+            fetch_account_info(timeout=ASK_SECONDS)
         is_over = ask_for_boards(timeout=ASK_SECONDS)
     except MondayError as error:
         trip_if_shared(error)
-        return AskCode.STOPPED
+        return STOPPED
     write_stop.release_held()
     row.refresh_from_db()
-    return AskCode.RESUMED if is_over and not _is_waiting(row) else AskCode.STOPPED
+    return RESUMED if is_over and not _is_waiting(row) else STOPPED
 
 
 def ask_for_boards(timeout: float | None = None) -> bool:
@@ -264,7 +261,8 @@ def _stopped_links() -> list[BoardLink]:
 _MAY_BE_STOPPED = f"""
     SELECT EXISTS (SELECT FROM sync_monday_account WHERE needs_probe OR stopped_until > sync_now())
         OR EXISTS (SELECT FROM sync_board_links WHERE blocked_until > sync_now())
-        OR EXISTS (SELECT FROM sync_queue_pauses)
+        OR EXISTS (SELECT FROM sync_monday_account WHERE pause IS NOT NULL)
+        OR EXISTS (SELECT FROM sync_board_links WHERE pause IS NOT NULL)
         OR EXISTS (SELECT FROM sync_api_budget
             WHERE day_calls + others_calls >= day_limit * {1 - DAY_RESERVE} - {PASS_CALLS + 1})
 """  # noqa: S608 - made of numbers of our own
@@ -290,7 +288,7 @@ def _is_day_used_up() -> bool:
 def _resume(links: Sequence[BoardLink]) -> None:
     """Have a worker go on with these boards at once: with their jobs, and with a check that the stop cut short."""
     for link in links:
-        notify.notify_now(link.entity_type)
+        notify.notify_board(link.entity_type)
     check_soon(BoardLink.objects.filter(pk__in=[link.pk for link in links]).exclude(sweep_problem=""))
 
 
@@ -301,21 +299,23 @@ def check_soon(links: QuerySet[BoardLink]) -> None:
         transaction.on_commit(partial(notify.send_task, "sync.sweep_boards"), robust=True)
 
 
-def fetch_account_info(*, urgent: bool = False, timeout: float | None = None) -> AccountInfo:
-    """Ask Monday for the token's user, plan, version and limits and today's usage, and store all of it.
+def fetch_account_info(*, timeout: float | None = None) -> AccountInfo:
+    """Ask Monday for the token's user, plan, version and limits and today's usage, and store all of it; for a person.
 
-    `urgent`: a person asks, perhaps after buying a larger plan, so a used up day doesn't stop the call. Raises
-    MondayError.
+    Raises MondayError.
     """
-    info = read_account_info(urgent=urgent, timeout=timeout)
+    info = read_account_info(timeout=timeout)
     store_account_info(info)
     return info
 
 
-def read_account_info(*, urgent: bool = False, timeout: float | None = None) -> AccountInfo:
-    """Ask Monday for the same and store nothing, as of a token that may not be kept; raises MondayError."""
-    with limits_request() if urgent else nullcontext():
-        return connector(urgent=urgent, timeout=timeout).account_info()
+def read_account_info(*, timeout: float | None = None) -> AccountInfo:
+    """Ask Monday for the same and store nothing, as of a token that may not be kept; raises MondayError.
+
+    A person asks, perhaps after buying a larger plan, so a used up day doesn't stop the call.
+    """
+    with limits_request():
+        return connector(urgent=True, timeout=timeout).account_info()
 
 
 def store_account_info(info: AccountInfo) -> None:
@@ -357,11 +357,6 @@ def refresh_quota() -> None:
     except MondayError as error:
         log.warning("API quota not refreshed", reason=error.sentence)
         trip_if_shared(error)
-
-
-def batch_size() -> int:
-    """How many records a document may have after failures of the account."""
-    return monday_account().batch_limit or FULL_BATCH
 
 
 def shrink_batches(size: int) -> None:

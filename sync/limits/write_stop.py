@@ -298,4 +298,4 @@ def release_held() -> None:
         unsure = Intent.objects.filter(state=IntentState.OPEN, item_id="", lookups__gt=0, deadline__gt=SyncNow())
         unsure.update(deadline=SyncNow())
     for link in BoardLink.objects.all():
-        notify.notify_now(link.entity_type)
+        notify.notify_board(link.entity_type)

@@ -20,7 +20,7 @@ from sync.limits import breaker, connector, credentials, quota
 from sync.models import ApprovalRequest, FieldMapping, Intent, IntentState
 from sync.monday.board import BoardCheck, CheckResult, ColumnCheck, url_fingerprint
 from sync.monday.columns import selectable_labels
-from sync.monday.connection import check_account
+from sync.monday.connection import check_account, parse_account_info
 from sync.monday.errors import WRONG_VERSION, MondayError, Scope
 from sync.operations import detect
 from sync.operations.detect import LONGEST_DELAY, MIN_MISSED, last_webhook
@@ -40,7 +40,7 @@ def run_checks() -> list[CheckResult]:
     """Check everything; what can't be asked of Monday becomes a finding too."""
     if not credentials.is_configured():
         unusable = credentials.unusable_reason()
-        is_unreadable = credentials.token_state().source is credentials.Source.UNREADABLE
+        is_unreadable = credentials.token_state().is_unreadable
         fix = FORMER_KEY if is_unreadable else "" if unusable else NOT_CONFIGURED
         return [
             CheckResult(False, unusable or "There is no API token.", fix, "token"),
@@ -83,11 +83,10 @@ def _monday_findings() -> list[CheckResult]:
     # A person asks, so calls may come from the urgent reserve.
     api_version = settings.MONDAY_API_VERSION
     try:
-        account_info = breaker.fetch_account_info(urgent=True)
+        account_info = breaker.fetch_account_info()
     except MondayError as error:
         if error.kind is WRONG_VERSION:
-            findings = check_account(error.account, api_version) if error.account else []
-            return findings or [CheckResult(False, error.message, error.full_sentence, "version")]
+            return check_account(parse_account_info(error.answer), api_version)
         return [CheckResult(False, error.message, error.full_sentence, _TOPICS.get(error.scope, "connection"))]
     boards = []
     # A webhook to an earlier address doesn't count: its deliveries don't reach this installation.

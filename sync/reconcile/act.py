@@ -458,7 +458,7 @@ class Executor:
         What concerns the account or board costs them no attempt, and stops it.
         """
         # What fails alone after a good probe is that unit's failure, and counts.
-        counts_attempt = error.scope is Scope.TRANSPORT and number == 1 and breaker.batch_size() == 1
+        counts_attempt = error.scope is Scope.TRANSPORT and number == 1 and breaker.monday_account().batch_limit == 1
         self._stop(error)
         at_most = parts_of(number) if error.scope is Scope.TRANSPORT and number > 1 else 0
         return Answer(Verdict.FAILED if counts_attempt else Verdict.STOPPED, error.sentence, at_most=at_most)

@@ -20,8 +20,7 @@ from sync.kernel.humanize import plural
 from sync.kernel.messages import RestoreError, TombstoneReason
 from sync.models import Decision, IgnoredItem, SyncedModel, SyncMetadata, Tombstone
 from sync.models.state import fold_alike
-from sync.outbox import notify
-from sync.outbox.queue_rows import enqueue_many
+from sync.outbox.queue_rows import enqueue
 from sync.records.approvals import limit_exceeded_by_removals
 from sync.records.authors import person_line
 from sync.records.item_links import RESTORED_KEY
@@ -70,9 +69,7 @@ def set_late_item(entity_type: str, entity_id: UUID, item_id: str) -> None:
     tombstones = Tombstone.objects.filter(entity_type=entity_type, entity_id=entity_id, monday_id=None)
     # Only a tombstone without an item is changed, so a repeated call enqueues nothing.
     if tombstones.update(monday_id=item_id, state=TombstoneState.WAITING, settled_at=None):
-        enqueue_many(
-            entity_type, [entity_id], cause=Cause.DEPENDENCY, priority=Priority.EDIT, operation=Operation.DELETE
-        )
+        enqueue(entity_type, [entity_id], cause=Cause.DEPENDENCY, priority=Priority.EDIT, operation=Operation.DELETE)
 
 
 def enqueue_tombstones(entity_type: str, item_ids: Iterable[str]) -> None:
@@ -80,8 +77,8 @@ def enqueue_tombstones(entity_type: str, item_ids: Iterable[str]) -> None:
     tombstones = Tombstone.objects.filter(
         entity_type=entity_type, monday_id__in=list(item_ids), state__in=OPEN_TOMBSTONE_STATES
     )
-    if ids := list(tombstones.values_list("entity_id", flat=True)):
-        enqueue_many(entity_type, ids, cause=Cause.WEBHOOK, priority=Priority.EDIT, direction=QueueDirection.TO_NPD)
+    ids = tombstones.values_list("entity_id", flat=True)
+    enqueue(entity_type, ids, cause=Cause.WEBHOOK, priority=Priority.EDIT, direction=QueueDirection.TO_NPD)
 
 
 def restore_record(
@@ -178,8 +175,7 @@ def restore_by_person(tombstone: Tombstone, by: str) -> SyncedModel:
         Decision.objects.bulk_create(fold_alike([restored]))
         # Its item may be leaving the board just now, by a call of ours whose answer nobody has yet.
         payload = {RESTORED_KEY: True, "by": by}
-        enqueue_many(tombstone.entity_type, [record.pk], cause=Cause.PERSON, priority=Priority.PERSON, payload=payload)
-    notify.notify_board(tombstone.entity_type)  # not `notify_now`: a selection of thousands comes one by one
+        enqueue(tombstone.entity_type, [record.pk], cause=Cause.PERSON, priority=Priority.PERSON, payload=payload)
     return record
 
 

@@ -34,9 +34,9 @@ from sync.attention import Entry, Kind, Wording
 from sync.choices import BlockedCode, QueueStatus, RecordSyncStatus, Rule, SyncDirection, SyncStatus
 from sync.kernel import humanize
 from sync.limits import BlockedKind
-from sync.models import BoardLink, FieldMapping, QueuePause, SyncedModel, SyncMetadata, SyncQueue
+from sync.models import BoardLink, FieldMapping, SyncedModel, SyncMetadata, SyncQueue
 from sync.monday.conversion import UnknownValue
-from sync.outbox.pauses import active_pause, pause_sentence
+from sync.outbox.pauses import Pause, active_pause, pause_sentence
 from sync.reconcile.lookups import NOT_KNOWN, FieldDisplay
 from sync.records.availability import BoardAvailability, Overview
 from sync.records.blocked_fields import KEPT_BY, is_blocking, is_rejected
@@ -90,9 +90,7 @@ PARTS: Mapping[RecordState, tuple[Part, ...]] = {
 _ONE_WAY = {SyncDirection.NPD_TO_MONDAY: Part.TO_MONDAY, SyncDirection.MONDAY_TO_NPD: Part.TO_NPD}
 
 
-def filter_by_health(
-    records: QuerySet[SyncedModel], health: str, pauses: Sequence[QueuePause]
-) -> QuerySet[SyncedModel]:
+def filter_by_health(records: QuerySet[SyncedModel], health: str, pauses: Sequence[Pause]) -> QuerySet[SyncedModel]:
     """Return the records in this state, or of these parts; all of them where no such one is known.
 
     People choose among the five states; parts, with commas between, are where a figure leads.
@@ -115,7 +113,7 @@ def by_state(counts: Mapping[Part, int]) -> dict[RecordState, int]:
 
 
 def health_counts(
-    specs: Iterable[EntitySpec], pauses: Sequence[QueuePause], *, with_synced: bool = True
+    specs: Iterable[EntitySpec], pauses: Sequence[Pause], *, with_synced: bool = True
 ) -> dict[str, dict[Part, int]]:
     """Count the records of every type by part, in one query for all of them.
 
@@ -382,7 +380,7 @@ class RecordView:
         return "" if passes else humanize.without_request_id(board.detail)
 
     @property
-    def pause(self) -> QueuePause | None:
+    def pause(self) -> Pause | None:
         """A person's pause of its board, or of everything."""
         return self._page.pause
 
@@ -614,7 +612,7 @@ class _Page:
         return attention.on_records(self._entity_type, self.columns, names, Wording(mappings))
 
     @cached_property
-    def pause(self) -> QueuePause | None:
+    def pause(self) -> Pause | None:
         return self.board.pause if self._reads_board else active_pause(self._entity_type)
 
     @cached_property

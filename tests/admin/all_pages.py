@@ -33,7 +33,6 @@ from sync.models import (
     Intent,
     MondayAccount,
     NotificationReceiver,
-    QueuePause,
     SyncMetadata,
     SyncQueue,
     Tombstone,
@@ -90,7 +89,7 @@ def furnish(world: dict[str, Any], person: User) -> None:
     NotificationReceiver.objects.create(
         name="Slack", address="sealed", frequency="daily", problem="error=500", failed_since=sync_now(), failures=1
     )
-    QueuePause.objects.create(entity_type="organization", paused_by="dora", why="Moving house")
+    pauses.pause("dora", entity_type="organization", why="Moving house")
     MondayAccount.objects.update(
         stop_reason="Monday refuses the token.", stopped_until=sync_now() + timedelta(minutes=5)
     )
@@ -193,7 +192,7 @@ def by_name(world: dict[str, Any]) -> Iterator[str]:
     yield reverse("admin:sync_unmatcheditem_link", args=[UnmatchedItem.objects.latest("id").pk])
     yield f"{QUEUE}?q=zzzznothing"
     yield from (f"{QUEUE}?status__exact={status}" for status in ("pending", "failed", "completed"))
-    yield "/admin/sync/queuepause/resume/"
+    yield "/admin/sync/syncqueue/resume/"
     dead = SyncQueue.objects.filter(status="failed").latest("id")
     yield reverse("admin:sync_syncqueue_change", args=[dead.pk])
     yield reverse("admin:sync_decision_undo", args=[Decision.objects.latest("id").pk])

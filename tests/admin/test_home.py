@@ -161,13 +161,7 @@ def test_nobody_is_told_what_they_may_not_see(client: Client, world: dict[str, A
 
 
 def test_the_page_takes_at_most_fifteen_queries_with_two_thousand_rows(browser: Client, world: dict[str, Any]) -> None:
-    limits = {
-        "day_limit": 1000,
-        "minute_limit": 1000,
-        "points_limit": 5_000_000,
-        "day": sync_now().date(),
-        "day_calls": 10,
-    }
+    limits = {"day_limit": 1000, "points_limit": 5_000_000, "day": sync_now().date(), "day_calls": 10}
     ApiBudget.objects.update_or_create(id=1, defaults=limits)
     UnmatchedItem.objects.create(entity_type="contact", item_id="7003", name="Zoe", reason_code="no_key")
     states.removed("Gone", "5040")

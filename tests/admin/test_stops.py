@@ -164,7 +164,7 @@ def test_what_people_paused_is_no_stop_and_is_said_on_every_page_with_its_resume
         assert pauses_of(html) == ["Everything", "Contacts"]
         assert html.count('aria-label="Resume: ') == 2
     form = {"entity_type": "contact", "back": "/admin/npd/contact/"}
-    answer = browser.post("/admin/sync/queuepause/resume/", form)
+    answer = browser.post("/admin/sync/syncqueue/resume/", form)
     assert answer.headers["Location"] == "/admin/npd/contact/"
     assert pauses_of(browser.get("/admin/settings/").content.decode()) == ["Everything"]
 

@@ -21,12 +21,12 @@ from sync.models import (
     FieldMapping,
     MondayAccount,
     NotificationReceiver,
-    QueuePause,
     SyncMetadata,
     SyncQueue,
     UnmatchedItem,
 )
 from sync.operations.notifications import things_to_notify_of
+from sync.outbox import pauses
 from sync.queue import SyncQueueService
 from tests.admin import states
 from tests.support.people import unlink
@@ -165,9 +165,9 @@ def test_a_stop_is_one_row_of_its_board_until_it_ends_or_somebody_pauses_it(db: 
     assert (entry.kind, entry.name, entry.entity_id, entry.detail) == (
         Kind.STOP, "Contacts", None, "The board was archived. Restore it.",
     )  # fmt: skip
-    pause = QueuePause.objects.create(paused_by="eve")
+    pauses.pause("eve")
     assert attention.entries() == []
-    pause.delete()
+    pauses.resume("eve")
     assert [one.key for one in attention.entries()] == [entry.key]
     board.update(blocked_reason="", blocked_since=None)
     assert attention.entries() == []

@@ -238,7 +238,7 @@ def a_day_of_work(site: Site, later: Callable[[float], None]) -> int:
         Contact.objects.create(name=name, email=f"{name.lower()}@example.com", role_title="Old", notes=notes)
     crowd = [Contact(name=f"Person {number:02}", phone=f"+44 20 7946 08{number:02}") for number in range(50)]
     Contact.objects.bulk_create(crowd)
-    notify.notify_now("contact")  # what is written in bulk sends no wake-up: beat would find it
+    notify.notify_board("contact")  # what is written in bulk sends no wake-up: beat would find it
     boards = {board["name"]: board["id"] for board in site.sandbox.boards()}
     add = {"board_id": int(boards["Contacts"])}
     site.wait_for("everybody is synced", synced)

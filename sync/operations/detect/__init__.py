@@ -34,8 +34,7 @@ from sync.monday.board_events import (
     parse_event,
     webhook_bodies,
 )
-from sync.outbox import notify
-from sync.outbox.queue_rows import enqueue_item_many, enqueue_many
+from sync.outbox.queue_rows import enqueue
 from sync.records import availability
 from sync.records.inbox import MAX_ID_CHARACTERS, UNMATCHED_ITEM_WAIT_SECONDS, storable_json
 from sync.records.item_links import item_names
@@ -227,18 +226,15 @@ def enqueue_items(
         return
     model = registry.entity(link.entity_type).model
     owners = dict(model._default_manager.filter(monday_id__in=ids).order_by().values_list("monday_id", "pk"))
-    enqueue_many(
-        link.entity_type, sorted(owners.values()), cause=cause, priority=Priority.SWEEP, direction=QueueDirection.TO_NPD
-    )
+    records = sorted(owners.values())
+    enqueue(link.entity_type, records, cause=cause, priority=Priority.SWEEP, direction=QueueDirection.TO_NPD)
     ignored = IgnoredItem.objects.filter(entity_type=link.entity_type, item_id__in=ids)
     without_record = set(ids) - owners.keys() - set(ignored.values_list("item_id", flat=True))
     new_ids = sorted(without_record)
-    enqueue_item_many(
-        link.entity_type, new_ids, cause=cause, priority=Priority.SWEEP, due_in_seconds=UNMATCHED_ITEM_WAIT_SECONDS
-    )
+    wait = UNMATCHED_ITEM_WAIT_SECONDS
+    enqueue(link.entity_type, items=new_ids, cause=cause, priority=Priority.SWEEP, due_in_seconds=wait)
     all_names = item_names(new_ids) | dict(names or {})
     note_unmatched(link, [UnmatchedFinding(item_id, all_names.get(item_id, "")) for item_id in new_ids])
-    transaction.on_commit(lambda: notify.notify_board(link.entity_type), robust=True)
 
 
 def _parse_event(body: Mapping[str, Any]) -> ItemEvent | None:

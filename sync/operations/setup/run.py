@@ -42,7 +42,7 @@ from sync.operations.setup.selection import (
     named_records,
 )
 from sync.outbox import notify
-from sync.outbox.queue_rows import enqueue_item_many, enqueue_many
+from sync.outbox.queue_rows import enqueue
 from sync.records.unmatched_items import UnmatchedFinding, note_unmatched
 
 log = structlog.get_logger(__name__)
@@ -234,7 +234,7 @@ class StartedSetup(SetupChoices):
             entity_type = self.spec.entity_type
             unmatched = UnmatchedItem.objects.listed().filter(entity_type=entity_type).order_by("id")
             items = unmatched.values_list("item_id", flat=True)
-            enqueue_item_many(entity_type, items, cause=Cause.DEPENDENCY, priority=Priority.SWEEP)
+            enqueue(entity_type, items=items, cause=Cause.DEPENDENCY, priority=Priority.SWEEP)
         return stored
 
     def complete(self, link: BoardLink) -> list[str]:
@@ -326,10 +326,9 @@ def _enqueue_records(started: StartedSetup) -> None:
         UnmatchedFinding(item, name, UnmatchedReason.CREATION_OFF) for item, name in started.setup["noted"].items()
     ]
     with transaction.atomic():
-        enqueue_many(spec.entity_type, ids, cause=Cause.SWEEP, priority=Priority.LOAD)
+        enqueue(spec.entity_type, ids, cause=Cause.SWEEP, priority=Priority.LOAD)
         enqueue_items(link, passing, cause=Cause.SWEEP, names=passing)
         note_unmatched(link, noted)
-    notify.notify_now(spec.entity_type)
 
 
 # What is said of a started set-up; how its records stand Home says.
