@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
@@ -136,10 +137,17 @@ class SelectionSerializer(serializers.Serializer[Any]):
     )
 
 
+class SeenTextField(serializers.CharField):
+    """A text; what the record's API says as a list or a truth value counts as `own_text` writes it."""
+
+    def to_internal_value(self, data: Any) -> str:
+        return super().to_internal_value(json.dumps(data) if isinstance(data, bool | list) else data)
+
+
 class SeenSerializer(serializers.Serializer[Any]):
     """The values of one field that the choice was made for."""
 
-    npd = serializers.CharField(allow_null=True, allow_blank=True, trim_whitespace=False)
+    npd = SeenTextField(allow_null=True, allow_blank=True, trim_whitespace=False)
     monday = serializers.CharField(allow_null=True, allow_blank=True, trim_whitespace=False)
 
 

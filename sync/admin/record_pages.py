@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, ClassVar
 from uuid import UUID
 
@@ -56,14 +56,7 @@ from sync.kernel.db import LONGEST_SEARCH, bound_lock_waits
 from sync.kernel.humanize import plural
 from sync.kernel.messages import Conflict
 from sync.models import FieldMapping, SyncedModel
-from sync.operations.record_requests import (
-    last_manual_push,
-    push_record,
-    set_direction,
-    sync_turned_off,
-    turn_sync_off,
-    turn_sync_on,
-)
+from sync.operations.record_requests import last_manual_push, push_record, set_direction, switch_sync, sync_turned_off
 from sync.outbox import notify
 from sync.records import tombstones
 from sync.records.authors import log_action, log_action_many
@@ -79,6 +72,16 @@ _OFF_EFFECTS = (
         "conflict."
     ),
 )
+
+_SWITCHED = {
+    True: (
+        "sync is on. What one side changed meanwhile is synced now; what both changed differently becomes a conflict."
+    ),
+    False: (
+        "sync is off. Nothing is synced in either direction; edits on both sides are kept. “Turn sync on” goes on from "
+        "there."
+    ),
+}
 
 _UNLINK_EFFECTS = (
     (
@@ -424,8 +427,8 @@ class SyncedModelAdmin(RecordFilesMixin, RecordSelectionMixin, DeletedMeanwhileM
 
     def _record_actions(self) -> dict[str, RecordActionView]:
         return {
-            "sync-off": self.turn_record_off,
-            "sync-on": self.turn_record_on,
+            "sync-off": partial(self.switch_record, on=False),
+            "sync-on": partial(self.switch_record, on=True),
             "direction": self.change_direction,
             "sync-now": self.push_record,
             "link-again": self.link_again,
@@ -457,25 +460,11 @@ class SyncedModelAdmin(RecordFilesMixin, RecordSelectionMixin, DeletedMeanwhileM
     def _page_url(self, record: SyncedModel) -> str:
         return reverse(f"admin:{self._url_name('change')}", args=[record.pk])
 
-    def turn_record_off(self, request: HttpRequest, record: SyncedModel) -> HttpResponse:
+    def switch_record(self, request: HttpRequest, record: SyncedModel, *, on: bool) -> HttpResponse:
         def run() -> str:
-            turn_sync_off(record)
-            log_action(request.user, record, "Sync turned off.")
-            return (
-                f"“{record}”: sync is off. Nothing is synced in either direction; edits on both sides are kept. "
-                "“Turn sync on” goes on from there."
-            )
-
-        return run_action(self, request, run, back_url=self._page_url(record))
-
-    def turn_record_on(self, request: HttpRequest, record: SyncedModel) -> HttpResponse:
-        def run() -> str:
-            turn_sync_on(record)
-            log_action(request.user, record, "Sync turned on.")
-            return (
-                f"“{record}”: sync is on. What one side changed meanwhile is synced now; what both changed "
-                "differently becomes a conflict."
-            )
+            switch_sync(record, on=on)
+            log_action(request.user, record, f"Sync turned {'on' if on else 'off'}.")
+            return f"“{record}”: {_SWITCHED[on]}"
 
         return run_action(self, request, run, back_url=self._page_url(record))
 

@@ -554,11 +554,11 @@ def reason_to_hold(
     unknown = 0
     filled = Counter[str]()
     for items in pages:
-        strangers = [item for item in items if not _is_filled(item, npd_id_column)]
-        if any(_is_filled(item, match.id) for item in strangers):
+        strangers = [item for item in items if not is_filled(item, npd_id_column)]
+        if any(is_filled(item, match.id) for item in strangers):
             return ""
         unknown += len(strangers)
-        filled.update(column.title for column in others for item in strangers if _is_filled(item, column.id))
+        filled.update(column.title for column in others for item in strangers if is_filled(item, column.id))
     if not unknown:
         return ""
     candidates = [f"“{column.title}”" for column in others if filled[column.title]]
@@ -572,7 +572,7 @@ def reason_to_hold(
     )
 
 
-def _is_filled(item: Item, column_id: str) -> bool:
+def is_filled(item: Item, column_id: str) -> bool:
     """Whether a cell holds anything, or can't be read."""
     reading = item.reading(column_id)
     return not reading.known or bool((reading.text or "").strip())

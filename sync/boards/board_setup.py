@@ -7,8 +7,10 @@ are adopted. What an administrator changed is overwritten only by another choice
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from ipaddress import ip_address
+from itertools import chain
 from urllib.parse import urlsplit
 from uuid import UUID
 
@@ -24,6 +26,7 @@ from sync.boards.board_columns import (
     blocked_ledgers,
     column_type,
     fitting_types,
+    is_filled,
     is_matched_by,
     npd_id_spec,
     set_create_obstacle,
@@ -37,17 +40,20 @@ from sync.boards.field_choices import (
     suggest_columns,
 )
 from sync.choices import Cause, ColumnProblem, Priority, QueueDirection, QueueStatus, RecordSyncStatus, SyncDirection
-from sync.kernel.messages import ActionError, Conflict
+from sync.kernel.messages import ActionError, Conflict, UnmatchedReason
 from sync.limits import breaker, credentials
 from sync.models import BoardLink, FieldMapping, IgnoredItem, SyncMetadata, SyncQueue, UnmatchedItem
 from sync.models.synced_model import unsynced
 from sync.monday.board import Board, BoardSetup, ColumnSpec
+from sync.monday.columns import make_converter
 from sync.monday.connector import MondayConnector
+from sync.monday.conversion import UnknownValue
 from sync.monday.errors import WEBHOOKS_INCOMPLETE, MondayError
 from sync.outbox import notify
 from sync.outbox.queue_rows import enqueue
 from sync.records import availability
 from sync.records.blocked_fields import throttled_records
+from sync.records.unmatched_items import UnmatchedFinding, note_unmatched
 from sync.registry import EntitySpec, configured_board_id
 
 NOT_CONFIGURED = (
@@ -199,8 +205,9 @@ def apply_choices(choices: SetupChoices, connector: MondayConnector) -> SetupOut
     choices.progress("Making what is missing on the board")
     setup = connector.ensure_columns(board.id, spec.board_title, choices.columns(board))
     held = "" if made_board or choices.creates_all else _reason_to_hold(spec, connector, setup)
+    strangers = [] if made_board else _strangers(spec, connector, setup)
     choices.progress("Storing the mappings")
-    link, messages, problems = _store_board(choices, setup, held, made_board=made_board)
+    link, messages, problems = _store_board(choices, setup, held, strangers, made_board=made_board)
     messages += _second_columns(board, setup)
     # Otherwise the board's name and titles would be shown only after the first sweep, some minutes later.
     board_columns.inspect_board(link, connector)
@@ -266,6 +273,29 @@ def _reason_to_hold(spec: EntitySpec, connector: MondayConnector, setup: BoardSe
     return ask_reason_to_hold(connector, setup.board, npd_id, match, types)
 
 
+def _strangers(spec: EntitySpec, connector: MondayConnector, setup: BoardSetup) -> list[UnmatchedFinding]:
+    """Return the items without an NPD ID of a board that is new to NPD Sync, with what they are matched by.
+
+    Monday finds a text as it is written: what is in another form there, a record's pass finds by its match key here.
+    """
+    link = BoardLink.objects.filter(entity_type=spec.entity_type).first()
+    if link is not None and link.board_id == setup.board.id and link.npd_id_column:
+        return []
+    column = setup.columns.get(spec.match_key)
+    column_id, kind = (column.id, column.type) if column is not None else (NAME_TYPE, NAME_TYPE)
+    convert = make_converter(next(field.types[kind] for field in mappable_fields(spec) if field.is_match_key))
+    npd_id = setup.columns[board_columns.NPD_ID_KEY].id
+    columns = [npd_id] if column is None else [npd_id, column_id]
+    found = []
+    for item in chain.from_iterable(connector.list_items(setup.board.id, columns, sorted({kind, "text"}))):
+        if not is_filled(item, npd_id):
+            with suppress(UnknownValue):
+                text = convert.remote(convert.stored_value(item.reading(column_id)))
+                values = {spec.match_key: text} if isinstance(text, str) else {}
+                found.append(UnmatchedFinding(item.id, item.name, UnmatchedReason.CREATION_OFF, values=values))
+    return found
+
+
 def _second_columns(before: Board, setup: BoardSetup) -> list[str]:
     """Say of each column that was made beside others of its type that it is a second one."""
     earlier = {column.id for column in before.columns}
@@ -278,7 +308,7 @@ def _second_columns(before: Board, setup: BoardSetup) -> list[str]:
 
 @transaction.atomic
 def _store_board(
-    choices: SetupChoices, setup: BoardSetup, held: str, *, made_board: bool
+    choices: SetupChoices, setup: BoardSetup, held: str, strangers: Sequence[UnmatchedFinding], *, made_board: bool
 ) -> tuple[BoardLink, list[str], list[str]]:
     """Store what is on Monday now; return the link, what was done and what is wrong, as sentences.
 
@@ -310,6 +340,8 @@ def _store_board(
     requeued = resync_records(spec, stored.remapped) if stored.needs_resync or moved else []
     steps += [*stored.done, *requeued, *choices.complete(link)]
     set_create_obstacle(link, "creates_held", held)
+    for start in range(0, len(strangers), 1_000):
+        note_unmatched(link, strangers[start : start + 1_000])
     if held:
         stored.problems.append(f"{spec.board_title}: {held}")
     if not before:

@@ -224,8 +224,15 @@ def _only_columns(mappable: MappableField, columns: Sequence[BoardColumn]) -> It
 
 
 def second_column_text(column: BoardColumn, before: Iterable[BoardColumn], used: Collection[str]) -> str:
-    """Return that a column is a second one of its kind, as a sentence; empty where it is the first."""
-    others = [f"“{earlier.title}”" for earlier in before if earlier.type == column.type and earlier.id not in used]
+    """Return that a column is a second one of its kind or its title, as a sentence; empty where it is the first."""
+    unused = [earlier for earlier in before if earlier.id not in used]
+    others = [f"“{earlier.title}”" for earlier in unused if earlier.type == column.type]
+    titled = [earlier for earlier in unused if fold_title(earlier.title) == fold_title(column.title)]
+    if titled and not others:
+        return (
+            f"“{column.title}” is new beside “{titled[0].title}” of the type {titled[0].type}, which doesn't fit. Copy "
+            "the values into the new column on Monday"
+        )
     if not others:
         return ""
     return (

@@ -18,7 +18,7 @@ from sync.clock import SyncNow, sync_now
 from sync.kernel.db import fetch_rows
 from sync.limits import credentials, quota, write_stop
 from sync.limits.metered_client import connector, limits_request
-from sync.limits.rate_limits import DAY_RESERVE, FULL_BATCH, PASS_CALLS
+from sync.limits.rate_limits import DAY_RESERVE, FULL_BATCH, PASS_CALLS, WINDOW_SECONDS
 from sync.models import BoardLink, MondayAccount
 from sync.models.state import STOP_END_KIND, STOP_KIND, log_event
 from sync.monday.connection import AccountInfo
@@ -44,8 +44,6 @@ LATER_PROBE_WAIT = 360
 OUTAGE_IS_NEWS = 3
 """After so many failed probes Activity tells of an outage: a little more than half a minute."""
 
-# Where Monday names no time; the account, which costs a call to probe, waits by the list above.
-BOARD_WAIT = 60
 # An invalid document stays one until NPD Sync, or the version that answers, is another.
 INVALID_DOCUMENT_WAIT = 900
 
@@ -82,7 +80,11 @@ def trip_account(error: MondayError) -> None:
         row = MondayAccount.objects.select_for_update().get(id=1)
         now = sync_now()
         is_waiting = _is_waiting(row)
-        until = now + timedelta(seconds=error.wait_seconds or _probe_wait(row.failures))
+        wait = error.wait_seconds or _probe_wait(row.failures)
+        if row.failures >= OUTAGE_IS_NEWS:
+            # What Monday asks to wait was not enough so often that it is asked ever less.
+            wait = max(wait, _probe_wait(row.failures))
+        until = now + timedelta(seconds=wait)
         if error.kind is DAILY_LIMIT_REACHED and not error.wait_seconds:
             # Monday's day of calls begins at 00:00 UTC (developer.monday.com/api-reference/docs/rate-limits).
             until = datetime.combine(now.astimezone(UTC).date(), time.min, UTC) + timedelta(days=1)
@@ -131,8 +133,8 @@ def _stop_code(error: MondayError) -> StopCode:
 
 
 def trip_board(link: BoardLink, error: MondayError) -> None:
-    """Stop one board; it is tried again after the wait that Monday asks for, else after a minute, or a quarter hour."""
-    usual = BOARD_WAIT if error.kind.retry else write_stop.wait_for_person(link.blocked_since)
+    """Stop one board; it is tried again after the wait that Monday asks for, else ever less often."""
+    usual = write_stop.wait_for_person(link.blocked_since)
     if error.kind is INVALID_DOCUMENT:
         usual = max(usual, INVALID_DOCUMENT_WAIT)
     if not link.blocked_reason:
@@ -204,6 +206,9 @@ JUST_ASKED = "Monday was asked a few seconds ago, and sync is still stopped."
 PAUSED = "Monday was not asked, because everything is paused. Resume it first."
 
 
+_WAITS_FOR_MINUTE = Q(stop_code=StopCode.LIMIT, stopped_until__lte=SyncNow() + timedelta(seconds=2 * WINDOW_SECONDS))
+
+
 def ask_again(*, is_slowed: bool = False) -> str:  # noqa: PLR0911 - one for each sentence
     """Because a person tries again: ask Monday whether what stops the account or boards is over, and end what is.
 
@@ -221,7 +226,7 @@ def ask_again(*, is_slowed: bool = False) -> str:  # noqa: PLR0911 - one for eac
         return PAUSED
     if not credentials.is_configured():
         return STOPPED
-    if is_waiting and row.stop_code == StopCode.LIMIT:
+    if is_waiting and MondayAccount.objects.filter(_WAITS_FOR_MINUTE).exists():
         return WAITING
     free = MondayAccount.objects.filter(id=1).filter(Q(asked_at=None) | Q(asked_at__lte=SyncNow() - ASK_INTERVAL))
     # The update elects who asks: it matches for the first only.
@@ -321,7 +326,8 @@ def read_account_info(*, timeout: float | None = None) -> AccountInfo:
 def store_account_info(info: AccountInfo) -> None:
     """Store what Monday said of the token, correct the quota by its figures, and end a stop: Monday has answered.
 
-    The wait for a minute's limit stays: it ends by itself, and one small answer says nothing of it.
+    The wait for a minute's limit stays: it ends by itself, and one small answer says nothing of it. No other limit lets
+    an answer through, and Monday may have asked for a week.
     """
     row = monday_account()
     values = {
@@ -337,8 +343,9 @@ def store_account_info(info: AccountInfo) -> None:
     quota.apply_account_info(info, row.tier)
     if not (row.needs_probe or _is_waiting(row)):
         return
-    account.filter(stop_code=StopCode.LIMIT).update(needs_probe=False, failures=0)
-    if account.exclude(stop_code=StopCode.LIMIT).exists() and credentials.end_stop():
+    if account.filter(_WAITS_FOR_MINUTE).update(needs_probe=False, failures=0):
+        return
+    if credentials.end_stop():
         log.info("account answers again")
         _resume(list(BoardLink.objects.all()))
 
@@ -370,7 +377,8 @@ def grow_batches(*, has_written: bool) -> None:
     A pass that only read says nothing of writes that failed.
     """
     row = monday_account()
-    if row.failures and not (row.needs_probe or row.only_writes):
+    is_proven = has_written or row.stop_code != StopCode.LIMIT
+    if row.failures and is_proven and not (row.needs_probe or row.only_writes):
         MondayAccount.objects.filter(id=1, needs_probe=False).update(failures=0, stop_reason="", stop_code="")
     if row.write_failures and has_written:
         write_stop.write_succeeded()

@@ -226,7 +226,8 @@ class Budget:
         """Monday rejected a call for a limit: that costs a tenth of a call, and the limit is used up."""
         self.points = max(0, self.points - expected)
         self.day_calls = max(Decimal(0), self.day_calls - 1 + REJECTED_CALL_COST)
-        ends = self.now + timedelta(seconds=(wait or WINDOW_SECONDS) + MARGIN_SECONDS)
+        # However long Monday asks to wait, which stops the account: a minute's limit is free again after a minute.
+        ends = self.now + timedelta(seconds=min(wait or WINDOW_SECONDS, WINDOW_SECONDS) + MARGIN_SECONDS)
         if kind is COMPLEXITY_EXHAUSTED and self.points_limit is not None:
             self.points = self.points_limit
             self.points_end = ends

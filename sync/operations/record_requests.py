@@ -106,24 +106,17 @@ def _exclusion(link: BoardLink, record: SyncedModel, ledger: SyncMetadata | None
 # Turned off and on again, another direction.
 
 
-def turn_sync_off(record: SyncedModel) -> None:
-    """Turn the sync of one record off; raises Conflict where it is off."""
+def switch_sync(record: SyncedModel, *, on: bool) -> None:
+    """Turn the sync of one record on or off; raises Conflict where it is so already."""
     with transaction.atomic():
         current = _lock_record(record)
-        if not current.sync_enabled:
+        if current.sync_enabled and on:
+            raise Conflict(f"“{current}” has its sync on already: somebody else turned it on.")
+        if not current.sync_enabled and not on:
             change = sync_turned_off(current)
             by = f" by {change['by']}" if change else ""
             raise Conflict(f"“{current}” was turned off already{by}. Nothing was changed.")
-        _update_record(current, sync_enabled=False)
-
-
-def turn_sync_on(record: SyncedModel) -> None:
-    """Turn one record's sync on again; raises Conflict where it is on."""
-    with transaction.atomic():
-        current = _lock_record(record)
-        if current.sync_enabled:
-            raise Conflict(f"“{current}” has its sync on already: somebody else turned it on.")
-        _update_record(current, sync_enabled=True)
+        _update_record(current, sync_enabled=on)
 
 
 def set_direction(record: SyncedModel, direction: SyncDirection, *, expected: str) -> None:

@@ -114,6 +114,30 @@ def test_a_viewers_token_goes_on_reading_at_little_cost(world: World, people: An
     assert [world.values(one)["notes"] for one in (ann, bob)] == ["New", "New"]
 
 
+LOCKED = {
+    "the whole document": {"status": 423, "on": "mutation"},
+    "with a wait of seconds": {"status": 423, "on": "mutation", "retry_after": 2},
+    "a board that writes don't know": {"partial": {"every": 1, "code": "InvalidBoardIdException"}},
+}
+
+
+@pytest.mark.parametrize("fault", LOCKED)
+def test_a_board_that_is_closed_to_writes_alone_goes_on_being_read_at_little_cost(
+    world: World, people: Any, fault: str
+) -> None:
+    ann, bob = people
+    world.sandbox.control("faults", **LOCKED[fault], count=100_000)
+    cyd = world.contact("Cyd")
+    world.save(ann, role_title="New")
+    assert calls_while(world, 60) <= 20
+    assert calls_while(world, 60) <= 6
+    assert edits_come_in(world, bob, "Theirs")
+    world.sandbox.control("faults", "DELETE")
+    assert breaker.ask_again() == breaker.RESUMED
+    world.work(seconds=5)
+    assert (world.values(ann)["role_title"], world.status(cyd)) == ("New", "synced")
+
+
 def a_full_board(world: World, ann: Contact) -> None:
     world.sandbox.control("boards", board_id=world.board_id(), items_limit=2)
 
