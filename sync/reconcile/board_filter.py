@@ -349,6 +349,21 @@ def leaves_by_pull(board: BoardContext, record: SyncedModel, plans: Mapping[str,
     return verdict_of(board.sync_filter.records, holds).holds is False
 
 
+def leaves_by_push(board: BoardContext, plan: RecordPlan) -> bool:
+    """Whether the item fails its conditions once it has what this pass sends."""
+    item = plan.item
+    sent = {key: field_plan.send_raw for key, field_plan in plan.plans.items() if field_plan.send_raw is not None}
+    if item is None or not any(condition.field in sent for condition in board.sync_filter.items):
+        return False
+
+    def value_of(mapping: FieldMapping, convert: Converter) -> Side:
+        if mapping.key in sent:
+            return sides_of(convert, None, local=sent[mapping.key]).local
+        return sides_of(convert, None, remote=cell_of(convert, mapping, item)).remote
+
+    return _items_verdict(board, plan.record, item.group_id, value_of).holds is False
+
+
 def left_after_write(board: BoardContext, plan: RecordPlan, written: Item | None) -> RecordPlan:
     """Leave a settled record out that this pass brought out of the filter, by what stands on both sides now.
 

@@ -293,22 +293,8 @@ def _deleted_record_policy(entity_type: str) -> DeletedRecordPolicy:
     return DeletedRecordPolicy(link.deleted_record_policy) if link else DeletedRecordPolicy.ARCHIVE
 
 
-def deleted_record_names(keys: Iterable[tuple[str, UUID]], suffix: str = " (deleted)") -> dict[tuple[str, UUID], str]:
-    """Return the last names of deleted records, by type and id, with what is said behind each; one query."""
-    wanted = {entity_id for _, entity_id in keys}
-    tombstones = Tombstone.objects.filter(entity_id__in=wanted) if wanted else ()
-    return {
-        (tombstone.entity_type, tombstone.entity_id): f"{name}{suffix}"
-        for tombstone in tombstones
-        if (name := tombstone_name(tombstone))
-    }
-
-
 def deleted_names(entity_type: str, ids: Collection[UUID]) -> dict[UUID, str]:
-    """Return what these deleted records were called, with that they are deleted.
-
-    It looks further back than `deleted_record_names`: also where the tombstone is kept no more.
-    """
+    """Return what these deleted records were called, with that they are deleted."""
     rows = tombstones_of([entity_type], ids)
     return {tombstone.entity_id: f"{name} (deleted)" for tombstone in rows if (name := tombstone_name(tombstone))}
 

@@ -2,7 +2,10 @@
 
 from typing import Any
 
+import pytest
+
 from npd.models import Contact, Organization
+from sync.operations.setup import plan as plans
 from tests.wizard.conftest import PEOPLE, Wizard, a_board, an_item, later, mail, people
 
 FIRMS = (*PEOPLE, ("firm", "Company", "text"))
@@ -131,3 +134,29 @@ def test_an_item_whose_record_has_sync_turned_off_needs_nobody(wizard: Wizard) -
     Contact.objects.filter(email="ann@x.org").update(sync_enabled=False)
     assert wizard.change().attention == 0
     assert wizard.plan_shown() == {"sync_off": 1}
+
+
+def test_who_leaves_the_filter_by_what_is_sent_stops_and_needs_nobody(wizard: Wizard) -> None:
+    Contact.objects.create(name="Ann", email="ann@x.org", phone="12", role_title="Boss")
+    items = [{"name": "Ann", "mail": mail("ann@x.org"), "job": "Head"}]
+    wizard.boards(contact=a_board(wizard.monday, "CRM", *PEOPLE, items=items))
+    wizard.fields("contact", filter="1", first_match="npd_wins")
+    wizard.post("filter/contact/", **{"item-field": ["role_title"], "item-op": ["is"], "item-text": ["Head"]})
+    wizard.plan()
+    plan = wizard.board_plan()
+    wizard.apply()
+    settle(wizard)
+    assert (plan.attention, plan.counts["stops"]) == (0, 1)
+    assert Contact.objects.get().sync_status == "disabled"
+
+
+def test_of_two_items_with_one_key_in_different_chunks_one_becomes_a_record(
+    wizard: Wizard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(plans, "CHUNK_SIZE", 1)
+    items = [{"name": name, "mail": mail("ann@x.org")} for name in ("Ann", "Anna")]
+    plan = wizard.planned(a_board(wizard.monday, "CRM", *PEOPLE, items=items), creates_records="on")
+    wizard.apply()
+    settle(wizard)
+    assert plan.counts["from_items"] == Contact.objects.count() == 1
+    assert plan.counts["items_asked"] == 1

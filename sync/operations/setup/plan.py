@@ -42,7 +42,7 @@ from sync.operations.preview import item_claim, plan_pass
 from sync.operations.setup.selection import Choices, ChosenBoard, named_records, read_board
 from sync.outbox.claim import Claim
 from sync.outbox.notify import send_task
-from sync.reconcile.board_filter import LEFT_OUT, leaves_by_pull
+from sync.reconcile.board_filter import LEFT_OUT, leaves_by_pull, leaves_by_push
 from sync.reconcile.facts import IdentityFacts, InspectedColumns, ItemFacts, RecordFacts
 from sync.reconcile.field_plan import is_kept_different
 from sync.reconcile.field_values import (
@@ -157,8 +157,9 @@ def _fill_new_columns(board: BoardContext, item: Item) -> Item:
 class _ListedBoard(Gatherer):
     """Answers what rules ask of Monday from the whole listing, and of NPD as this set-up will have left it by then.
 
-    `linked` are the records that the passes before would link, each with its item; `coming` are records of other types
-    as this set-up leaves them: with their items, and new ones. What isn't listed is asked for by its id.
+    `linked` are the records that the passes before would link, each with its item, and `made` those that they would
+    make, by match key; `coming` are records of other types as this set-up leaves them: with their items, and new ones.
+    What isn't listed is asked for by its id.
     """
 
     def __init__(self, board: BoardContext, others: Collection[str], coming: Iterable[SyncedModel]) -> None:
@@ -173,6 +174,7 @@ class _ListedBoard(Gatherer):
         self.expect(record for record in coming if record.entity_type() in targets)
         self.items = dict[str, Item]()
         self.linked = dict[UUID, SyncedModel]()
+        self.made = defaultdict[str, list[SyncedModel]](list)
         self._by_npd_id = defaultdict[str, list[Item]](list)
         self._by_match = defaultdict[str, list[Item]](list)
 
@@ -256,10 +258,11 @@ class _ListedBoard(Gatherer):
         return list(map(self._as_linked, super().unmatched(facts)))
 
     def _as_linked(self, item: ItemFacts) -> ItemFacts:
-        matching = tuple(self.linked.get(record.pk, record) for record in item.matching)
-        return replace(
-            item, matching=matching, named=self.linked.get(item.named.pk, item.named) if item.named else None
-        )
+        matching = [self.linked.get(record.pk, record) for record in item.matching]
+        if item.item is not None and (key := match_text_of_item(self.board, item.item)):
+            matching += self.made.get(key, ())
+        named = self.linked.get(item.named.pk, item.named) if item.named else None
+        return replace(item, matching=tuple(matching), named=named)
 
 
 # What a plan counts.
@@ -308,7 +311,6 @@ class Planner:
         self.taken_items = set[str]()
         self.first_of_key = dict[str, SyncedModel]()
         self.created = list[SyncedModel]()
-        self.made = list[SyncedModel]()
         self.attention = set[UUID]()
         self.writes = 0
         self.reads = 0
@@ -316,7 +318,8 @@ class Planner:
     @property
     def leaving(self) -> list[SyncedModel]:
         """The records that have an item by this set-up, or are made by it."""
-        return [*self.listed.linked.values(), *self.created, *self.made]
+        made = [record for records in self.listed.made.values() for record in records]
+        return [*self.listed.linked.values(), *self.created, *made]
 
     def make(self) -> BoardPlan:
         """Raises MondayError."""
@@ -473,8 +476,9 @@ class Planner:
         elif reason in (UnmatchedReason.LEFT_OUT, UnmatchedReason.INVALID):
             self.result.add("items_out", item.name, plan.detail)
         elif plan.act is ItemAct.CREATE and plan.record is not None:
-            self.made.append(plan.record)
-            self.result.add("from_items" if match_text_of_item(self.board, item) else "no_key", item.name)
+            key = match_text_of_item(self.board, item) or ""
+            self.listed.made[key].append(plan.record)
+            self.result.add("from_items" if key else "no_key", item.name)
         else:
             self.result.add("unmatched", item.name)
         self.reads += 1
@@ -531,7 +535,7 @@ class Planner:
             "to_npd": [p.mapping.label for p in field_plans if p.write_raw is not None],
             "conflicts": [p.mapping.label for p in field_plans if p.conflict is not None],
         }
-        if leaves_by_pull(self.board, plan.record, plan.plans):
+        if leaves_by_pull(self.board, plan.record, plan.plans) or leaves_by_push(self.board, plan):
             self.result.add("stops", str(plan.record))
         elif not plan.leaving and (is_stuck or moving["conflicts"] or plan.duplicate):
             self.attention.add(plan.id)
