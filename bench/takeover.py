@@ -110,7 +110,7 @@ def kill(here: Site, writes: bool, names: Sequence[str]) -> tuple[float, float]:
     wait_until("the board is free", lambda: holder() is None)
     here.place.control("latency", call_ms=0 if writes else READ_MS, mutation_ms=MUTATION_MS if writes else 0)
     change(names[:IN_HAND])
-    notify.notify_now("contact")
+    notify.notify_board("contact")
     wait_until("the call is in the air", lambda: in_the_call(writes, names[:IN_HAND]))
     change(names[IN_HAND:])
     held = holder()

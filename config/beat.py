@@ -30,5 +30,5 @@ class Scheduler(DatabaseScheduler):
         self._orphans_checked_at = time.monotonic()
         with suppress(Error):  # the database is away: the schedule's own queries report it, and connect again
             for entity_type in orphaned_boards():
-                notify.notify_now(entity_type)
+                notify.notify_board(entity_type)
         return min(wait, ORPHANS_EVERY_SECONDS)

@@ -45,7 +45,7 @@ def help_start(request: HttpRequest) -> HttpResponse:
         titles = sorted((title_of(pages()[name]), name) for name in names)
         groups.append((heading, titles))
     context = {**admin.site.each_context(request), "title": "Help", "groups": groups}
-    return TemplateResponse(request, "npd/help_start.html", context)
+    return TemplateResponse(request, "npd/help.html", context)
 
 
 def help_page(request: HttpRequest, name: str) -> HttpResponse:
@@ -55,7 +55,7 @@ def help_page(request: HttpRequest, name: str) -> HttpResponse:
     # The frame shows the first heading.
     html = rendered(text.partition("\n")[2], name)
     context = {**admin.site.each_context(request), "title": title_of(text), "html": html}
-    return TemplateResponse(request, "npd/help_page.html", context)
+    return TemplateResponse(request, "npd/help.html", context)
 
 
 def rendered(text: str, name: str) -> SafeString:

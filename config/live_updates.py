@@ -43,8 +43,8 @@ class _NoMessages(BaseStorage):
 # A pass completes jobs, a decision is a row, and what a person does to a job is followed by a pass. A row's xmin
 # is the transaction that wrote it last. Of what leaves no such trace (a job that is pending already, an item that is
 # on no board any more) the server's own statistics know, which cost nothing and are seconds late.
-_STOPS = """(SELECT string_agg(xmin::text, ',' ORDER BY id) FROM sync_queue_pauses),
-        (SELECT concat_ws(',', stopped_until, stopped_until > sync_now(), stop_reason, needs_probe)
+_STOPS = """(SELECT string_agg(entity_type, ',' ORDER BY id) FROM sync_board_links WHERE pause IS NOT NULL),
+        (SELECT concat_ws(',', pause, stopped_until, stopped_until > sync_now(), stop_reason, needs_probe)
             FROM sync_monday_account WHERE id = 1),
         (SELECT string_agg(concat_ws(',', blocked_until, blocked_until > sync_now(), blocked_reason), ';' ORDER BY id)
             FROM sync_board_links WHERE blocked_reason <> ''),

@@ -6,14 +6,16 @@ Django would redirect the call to the other address, and a redirected POST loses
 
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
 
 import structlog
 from django.conf import settings
 from django.contrib import admin
-from django.core.exceptions import BadRequest
-from django.db import DatabaseError
+from django.contrib.admin.views.main import SEARCH_VAR
+from django.core.exceptions import BadRequest, FieldDoesNotExist, FieldError, ValidationError
+from django.db import DatabaseError, DataError, ProgrammingError
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
 from django.urls import Resolver404, resolve, reverse
@@ -26,7 +28,7 @@ from structlog.contextvars import get_contextvars
 
 from sync.admin.admin_base import own_address
 from sync.api.errors import CHANGED_AT_ONCE, error_response
-from sync.kernel.db import gave_way
+from sync.kernel.db import LONGEST_SEARCH, gave_way
 
 log = structlog.get_logger(__name__)
 
@@ -56,12 +58,16 @@ unknown_address = UnknownAddressView.as_view()
 
 
 class ReadableMiddleware(MiddlewareMixin):
-    """Refuse NUL, which no text column takes, once for every page; the API itself names the parameter of one."""
+    """Refuse NUL, which no text column takes, and endless searches; the API itself names the parameter of one."""
 
     def process_request(self, request: HttpRequest) -> None:
         query = "".join(text for name, values in request.GET.lists() for text in (name, *values))
-        if "\0" in request.path_info + query and not request.path_info.startswith(FOR_PROGRAMS):
+        if request.path_info.startswith(FOR_PROGRAMS):
+            return
+        if "\0" in request.path_info + query:
             raise BadRequest("The address holds a NUL character. Take %00 out of it.")
+        if len(request.GET.get(SEARCH_VAR, "")) > LONGEST_SEARCH:
+            raise BadRequest(f"A search has at most {LONGEST_SEARCH} characters. Shorten it.")
 
 
 class LastSlashMiddleware(MiddlewareMixin):
@@ -99,6 +105,24 @@ class GaveWayMiddleware(MiddlewareMixin):
             return error_response(409, "conflict", CHANGED_AT_ONCE)
         log.warning("an act waited too long for a lock", path=request.path_info)
         return try_again_page(request)
+
+
+IMPOSSIBLE = (ValidationError, FieldDoesNotExist, FieldError, DataError, ProgrammingError, OverflowError)
+"""What Django's admin fails with where an address or a form asks for what no row can have: an id, a filter's value."""
+
+
+class ImpossibleValueMiddleware(MiddlewareMixin):
+    """Answer 400, and no error of ours, where the admin is asked for what Python or the database can't read."""
+
+    def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponseBase | None:
+        if not request.path_info.startswith("/admin/"):
+            return None
+        # A year of no calendar, or a range of one value; without a query it would be a fault of ours.
+        is_filter = isinstance(exception, ValueError | IndexError) and request.method == "GET" and bool(request.GET)
+        if not is_filter and not isinstance(exception, IMPOSSIBLE):
+            return None
+        log.warning("a value is not possible", error=str(exception))
+        return bad_request(request)
 
 
 def page_of(request: HttpRequest) -> str:
@@ -157,10 +181,61 @@ def _is_in_frame(request: HttpRequest, response: HttpResponseBase) -> bool:
 # The pages about what can't be shown: inside the site's frame for who is signed in, else a page that needs nothing.
 
 
-NAMES = {
-    400: "Not readable", 403: "No access", 404: "Not found", 405: "Nothing done", 500: "Out of order", 503: "Try again",
-}  # fmt: skip
-"""What stands in the frame's header."""
+@dataclass(frozen=True)
+class ErrorPage:
+    """A page about what can't be shown: its status, what stands in the frame's header, its heading and its sentence."""
+
+    status: int
+    name: str
+    heading: str
+    sentence: str
+
+
+UNREADABLE = ErrorPage(
+    400,
+    "Not readable",
+    "This address can't be read",
+    "A value in the address or the form is not possible. Open the page again from the menu and choose again.",
+)
+REFUSED = ErrorPage(
+    403,
+    "No access",
+    "You don't have access",
+    "Nothing was done. Your account has no permission for this page; an administrator can give you one, under Users or "
+    "Groups.",
+)
+EXPIRED = ErrorPage(
+    403,
+    "No access",
+    "This form has expired",
+    "Nothing was done. The page was open for too long, or you have signed in again since. Open the page again and send "
+    "the form once more. Your browser must accept cookies from this site.",
+)
+MISSING = ErrorPage(
+    404,
+    "Not found",
+    "There is no such page",
+    "The address leads nowhere: a record may have been deleted since, or the address was cut off.",
+)
+NO_PAGE = ErrorPage(
+    405,
+    "Nothing done",
+    "Nothing was done",
+    "This address belongs to a button and has no page of its own. Go back to the page with the button, and press it "
+    "there.",
+)
+FAILED = ErrorPage(
+    500,
+    "Out of order",
+    "Something went wrong here",
+    "The error is on the server and is in its log. Your last action may not have been done: open the page again and "
+    "check before you repeat it.",
+)
+BUSY = ErrorPage(
+    503, "Try again", "This could not be done now",
+    "Somebody else, or the sync, is changing the same thing and takes long. Go back and send it again in a few "
+    "seconds: what you typed is still there.",
+)  # fmt: skip
 
 
 def bad_request(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
@@ -169,57 +244,62 @@ def bad_request(request: HttpRequest, exception: Exception | None = None) -> Htt
     if request.path_info.startswith(FOR_PROGRAMS):
         words = words or "It can't be read: it names another host, or has too many parameters."
         return error_response(400, "invalid", words)
-    return _answer(request, "400.html", 400, {"said": words})
+    return _answer(request, UNREADABLE, f"Nothing was done. {words or UNREADABLE.sentence}")
 
 
 def not_allowed(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
-    return _answer(request, "403.html", 403)
+    """403: who may open no page at all may sign out there."""
+    user = getattr(request, "user", None)
+    signs_out = user is not None and user.is_authenticated and not user.is_staff
+    return _answer(request, REFUSED, signs_out=signs_out)
 
 
 def not_found(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
     """404: what isn't there, in the words of who looked for it where there are some."""
     words = exception.args[0] if exception and exception.args else ""
     # Django's own is a dictionary of the addresses that it tried.
-    return _answer(request, "404.html", 404, {"said": words if isinstance(words, str) and words.endswith(".") else ""})
+    return _answer(request, MISSING, words if isinstance(words, str) and words.endswith(".") else "")
 
 
 def form_missing(request: HttpRequest, allowed: str) -> HttpResponse:
     """405: the address of an act, opened as if it were a page."""
-    answer = _answer(request, "405.html", 405)
+    answer = _answer(request, NO_PAGE)
     answer.headers["Allow"] = allowed
     return answer
 
 
 def form_expired(request: HttpRequest, reason: str = "") -> HttpResponse:
     """403: a form without the mark of the page that it came from."""
-    return _answer(request, "403_csrf.html", 403)
+    return _answer(request, EXPIRED)
 
 
 def failed(request: HttpRequest) -> HttpResponse:
     """500: a fault of ours; its number finds it in the log."""
     if request.path_info.startswith(FOR_PROGRAMS):
         return error_response(500, "error", "Server Error (500)")
-    context = {"number": get_contextvars().get("request_id", "")}
+    number = get_contextvars().get("request_id", "")
+    found_by = f" An administrator finds it in the log under the number {number}." if number else ""
     # Without the frame, which would ask the same database.
-    if isinstance(sys.exc_info()[1], DatabaseError):
-        return render(request, "500.html", context | {"base": "plain_page.html"}, status=500)
-    return _answer(request, "500.html", 500, context)
+    is_framed = not isinstance(sys.exc_info()[1], DatabaseError)
+    return _answer(request, FAILED, f"{FAILED.sentence}{found_by}", is_framed=is_framed)
 
 
 def try_again_page(request: HttpRequest) -> HttpResponse:
     """503: what somebody did was undone, as another act held what it needs."""
-    answer = _answer(request, "503.html", 503)
+    answer = _answer(request, BUSY)
     answer.headers["Retry-After"] = "10"
     return answer
 
 
-def _answer(request: HttpRequest, template: str, status: int, context: dict[str, Any] | None = None) -> HttpResponse:
-    plain = (context or {}) | {"base": "plain_page.html"}
+def _answer(
+    request: HttpRequest, page: ErrorPage, words: str = "", *, signs_out: bool = False, is_framed: bool = True
+) -> HttpResponse:
+    context = {"heading": page.heading, "sentence": words or page.sentence, "signs_out": signs_out}
     user = getattr(request, "user", None)
     try:
-        if user is not None and user.is_active and user.is_staff:
-            framed = {"base": "framed_page.html", "page_name": NAMES[status], **(context or {})}
-            return render(request, template, admin.site.each_context(request) | framed, status=status)
+        if is_framed and user is not None and user.is_active and user.is_staff:
+            framed = admin.site.each_context(request) | {"page_name": page.name} | context
+            return render(request, "framed_page.html", framed, status=page.status)
     except Exception:  # whatever the frame needs and hasn't: the page about the error comes in any case
-        log.exception("an error page could not be framed", template=template)
-    return render(request, template, plain, status=status)
+        log.exception("an error page could not be framed", heading=page.heading)
+    return render(request, "plain_page.html", context, status=page.status)

@@ -142,7 +142,6 @@ SECTIONS = (
     Section(HOME, "Conflicts", "call_split", CONFLICTS, block=ADVANCED),
     Section(SETTINGS, "Ignored items", "block", "sync_ignoreditem", block=ADVANCED),
     Section(HOME, "Approvals", "gpp_maybe", GUARD, block=ADVANCED),
-    Section(SETTINGS, "Pauses", "pause_circle", "sync_queuepause", block=ADVANCED),
     Section(SETTINGS, "Sync states", "database", "sync_syncmetadata", permission=SUPERUSERS, block=ADVANCED),
     Section(SETTINGS, "API writes", "send", "sync_intent", permission=SUPERUSERS, block=ADVANCED),
     Section(SETTINGS, "Webhooks received", "webhook", "sync_webhookevent", permission=SUPERUSERS, block=ADVANCED),

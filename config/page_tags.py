@@ -1,4 +1,4 @@
-"""What every template has without loading it: `{{ row.at|moment }}`, `{{ row.entity_type|kind }}`, `{% icon "sync" %}`.
+"""What every template has without loading it: `{{ row.at|moment }}`, `{% icon "sync" %}`.
 
 A builtin (TEMPLATES in the settings) of no app, because the theme loads it before the apps are ready.
 """
@@ -113,15 +113,8 @@ def marked_value(value: Any, parts: Sequence[tuple[str, bool]], mark: str) -> Sa
 
 
 @register.filter
-def kind(entity_type: str) -> str:
-    from sync.registry import type_label
-
-    return type_label(entity_type)
-
-
-@register.filter
 def kind_name(entity_type: str) -> str:
-    """Return the same as it is written within a sentence."""
+    """Return the name of a type of records as it is written within a sentence."""
     from sync.registry import type_name as name_of_kind
 
     return name_of_kind(entity_type)

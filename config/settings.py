@@ -122,6 +122,7 @@ MIDDLEWARE = [
     "config.middleware.LostActMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "pghistory.middleware.HistoryMiddleware",
+    "config.middleware.ImpossibleValueMiddleware",
     "config.middleware.GaveWayMiddleware",
 ]
 # Only requests that may write need an author; a page that only reads pays nothing for history.
@@ -347,7 +348,7 @@ SPECTACULAR_SETTINGS = {
     "ENUM_NAME_OVERRIDES": {
         "ResolutionTypeEnum": "conflicts.models.ResolutionType",
         "ConflictKindEnum": "conflicts.models.ConflictKind",
-        "ConflictStateEnum": "conflicts.progress.STATE_LABELS",
+        "ConflictStateEnum": "conflicts.progress.STATES",
         "SyncStatusEnum": "sync.choices.RecordSyncStatus",
         "SyncDirectionEnum": "sync.choices.SyncDirection",
         "LedgerStatusEnum": "sync.choices.SyncStatus",

@@ -47,7 +47,6 @@ urlpatterns = [
     path("admin/help/<path:name>", admin.site.admin_view(help_pages.help_page), name="npd-help"),
     path("admin/search/", admin.site.admin_view(search), name="npd-search"),
     path("admin/settings/", admin.site.admin_view(settings_page), name="npd-settings"),
-    path("admin/home/live/", admin.site.admin_view(home.home_live), name="npd-home-live"),
     path("admin/home/rows/", admin.site.admin_view(home.home_rows), name="npd-home-rows"),
     path("admin/home/act/", admin.site.admin_view(handlers.act_on_entries), name="npd-home-act"),
     path("admin/home/undo/", admin.site.admin_view(handlers.undo_last_act), name="npd-home-undo"),

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
+from datetime import timedelta
 from functools import partial
 from typing import Any, cast
 
 from django.contrib.auth.models import User
-from django.db.models import QuerySet
+from django.db.models import Count, QuerySet
 from django_filters import rest_framework as filters
 from drf_spectacular.utils import extend_schema, extend_schema_field
 from rest_framework import serializers, status, viewsets
@@ -17,15 +19,15 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.routers import SimpleRouter
 
-from conflicts import models
 from conflicts.case import RecordContext, value_field
-from conflicts.models import CHOICES, CUSTOM, MONDAY, NPD, SyncConflict
-from conflicts.progress import STATE_LABELS, conflict_progress, state_of
+from conflicts.models import BEING_APPLIED, CHOICES, CUSTOM, MONDAY, NPD, OPEN_FIRST, ConflictKind, SyncConflict
+from conflicts.progress import STATES, conflict_progress, state_of
 from conflicts.reports import MERGE_RECORDS, OPTION_ACTS
 from conflicts.resolution import MANUAL_TYPES, DecidedTooLate, InvalidResolution, resolve, undo
 from sync.api.errors import ErrorSerializer, error_body
 from sync.api.record_endpoints import own_text
 from sync.api.views import ApiView, MayChange, ModelPermissions
+from sync.clock import sync_now
 from sync.merge import FieldSelection
 from sync.reconcile.lookups import FieldDisplay
 
@@ -103,7 +105,7 @@ class SyncConflictResponseSerializer(serializers.ModelSerializer[SyncConflict]):
         fields = [value_field(entity_type, key, **conflict.values(key)) for key in conflict.conflict_fields]
         return {row.key: row.both for row in fields if row.both}
 
-    @extend_schema_field(serializers.ChoiceField(choices=list(STATE_LABELS)))
+    @extend_schema_field(serializers.ChoiceField(choices=STATES))
     def get_state(self, conflict: SyncConflict) -> str:
         return state_of(conflict)
 
@@ -135,10 +137,17 @@ class SelectionSerializer(serializers.Serializer[Any]):
     )
 
 
+class SeenTextField(serializers.CharField):
+    """A text; what the record's API says as a list or a truth value counts as `own_text` writes it."""
+
+    def to_internal_value(self, data: Any) -> str:
+        return super().to_internal_value(json.dumps(data) if isinstance(data, bool | list) else data)
+
+
 class SeenSerializer(serializers.Serializer[Any]):
     """The values of one field that the choice was made for."""
 
-    npd = serializers.CharField(allow_null=True, allow_blank=True, trim_whitespace=False)
+    npd = SeenTextField(allow_null=True, allow_blank=True, trim_whitespace=False)
     monday = serializers.CharField(allow_null=True, allow_blank=True, trim_whitespace=False)
 
 
@@ -177,7 +186,7 @@ DECISION_RESPONSES = {200: ResolvedSerializer, 409: OutdatedSerializer}
 class ConflictFilter(filters.FilterSet):  # type: ignore[misc]
     """What the list can be narrowed by."""
 
-    kind = filters.MultipleChoiceFilter(choices=models.ConflictKind.choices, help_text="May be given several times.")
+    kind = filters.MultipleChoiceFilter(choices=ConflictKind.choices, help_text="May be given several times.")
     resolved = filters.BooleanFilter(
         field_name="resolved_at", lookup_expr="isnull", exclude=True, help_text="false: open ones."
     )
@@ -195,7 +204,7 @@ class ConflictFilter(filters.FilterSet):  # type: ignore[misc]
 class ConflictViewSet(ApiView, viewsets.ReadOnlyModelViewSet[SyncConflict]):
     """Conflicts: open ones first, of these the oldest first."""
 
-    queryset = SyncConflict.objects.select_related("resolved_by").order_by(*models.OPEN_FIRST)
+    queryset = SyncConflict.objects.select_related("resolved_by").order_by(*OPEN_FIRST)
     serializer_class = SyncConflictResponseSerializer
     filterset_class = ConflictFilter
     ordering_fields = ["detected_at", "resolved_at"]
@@ -205,14 +214,19 @@ class ConflictViewSet(ApiView, viewsets.ReadOnlyModelViewSet[SyncConflict]):
     @action(detail=False, pagination_class=None, filter_backends=[])
     def stats(self, request: Request) -> Response:
         """Conflicts in numbers."""
-        counted = models.counts()
+        open_conflicts = SyncConflict.objects.filter(resolved_at=None).order_by()
+        by_kind = dict.fromkeys(ConflictKind.values, 0)
+        by_kind |= dict(open_conflicts.values_list("kind").annotate(Count("pk")))
+        # 30 days back: of years there may be more than a caller should wait for.
+        resolved = SyncConflict.objects.filter(resolved_at__gte=sync_now() - timedelta(days=30)).count()
+        unresolved = sum(by_kind.values())
         return Response(
             {
-                "unresolved": counted["open"],
-                "resolved": counted["settled"],
-                "total": counted["open"] + counted["settled"],
-                "applying": counted["applying"],
-                "by_kind": models.counts_by_kind(),
+                "unresolved": unresolved,
+                "resolved": resolved,
+                "total": unresolved + resolved,
+                "applying": open_conflicts.filter(BEING_APPLIED).count(),
+                "by_kind": by_kind,
             }
         )
 

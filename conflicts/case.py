@@ -20,7 +20,7 @@ from sync.monday.conversion import Converter
 from sync.reconcile.field_plan import base_of
 from sync.reconcile.lookups import FieldDisplay, converter_for
 from sync.records import authors
-from sync.records.tombstones import deleted_record_names
+from sync.records.tombstones import deleted_names, tombstone_name, tombstones_of
 
 
 class RecordContext:
@@ -85,7 +85,7 @@ class RecordContext:
         """The record's name; of a deleted one its last name, or words for an unknown one."""
         if self.record is not None:
             return str(self.record)
-        last_names = deleted_record_names([(self.entity_type, self.entity_id)]).values()
+        last_names = deleted_names(self.entity_type, [self.entity_id]).values()
         return next(iter(last_names), f"a {registry.type_name(self.entity_type)} that was deleted")
 
     @cached_property
@@ -102,7 +102,9 @@ def names_of(conflicts: Iterable[SyncConflict]) -> dict[UUID, str]:
     """Return the names of conflicts' records by the conflicts' ids, of a deleted record its last one."""
     keys = {conflict.pk: (conflict.entity_type, conflict.entity_id) for conflict in conflicts}
     names = registry.record_names(keys.values())
-    names |= deleted_record_names(set(keys.values()) - set(names), suffix="")
+    gone = set(keys.values()) - set(names)
+    tombstones = tombstones_of({kind for kind, _ in gone}, [key for _, key in gone])
+    names |= {(row.entity_type, row.entity_id): name for row in tombstones if (name := tombstone_name(row))}
     return {pk: names.get(key, f"a {registry.type_name(key[0])} that was deleted") for pk, key in keys.items()}
 
 

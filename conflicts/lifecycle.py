@@ -238,13 +238,6 @@ def new_conflict(report: ConflictReport, conflict_id: UUID) -> SyncConflict:
         entity_id=report.entity_id,
         monday_item_id=report.monday_item_id,
         kind=report.kind,
-        notes={},
-        merge_selections={},
-        resolved_data={},
-        about={},
-        inverse={},
-        resolution=None,
-        resolution_problem="",
     )
     if conflict.is_about_record:
         set_record_values(conflict, report)

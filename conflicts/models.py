@@ -9,8 +9,8 @@ from typing import Any, ClassVar
 from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
 from django.contrib.postgres.functions import RandomUUID
-from django.db import connection, models
-from django.db.models import Count, F, Q
+from django.db import models
+from django.db.models import F, Q
 
 from conflicts.reports import KIND_DELETE, KIND_FIELDS, KIND_IDENTITY, KIND_LOST_UPDATE, RECORD_KEY
 from sync import registry
@@ -129,22 +129,24 @@ class SyncConflict(models.Model):
     # NULL until it is resolved: a contract of this table.
     resolution_type = models.CharField(max_length=50, choices=ResolutionType.choices, null=True, blank=True)
     kind = models.CharField(max_length=20, choices=ConflictKind.choices, db_default=ConflictKind.FIELDS)
-    base_data: models.JSONField[Any, Any] = models.JSONField(db_default=EMPTY_OBJECT)
-    notes: models.JSONField[Any, Any] = models.JSONField(db_default=EMPTY_OBJECT)
+    base_data: models.JSONField[Any, Any] = models.JSONField(default=dict, db_default=EMPTY_OBJECT)
+    notes: models.JSONField[Any, Any] = models.JSONField(default=dict, db_default=EMPTY_OBJECT)
     resolved_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
     )
-    merge_selections: models.JSONField[Any, Any] = models.JSONField(db_default=EMPTY_OBJECT)
-    resolved_data: models.JSONField[Any, Any] = models.JSONField(db_default=EMPTY_OBJECT)
+    merge_selections: models.JSONField[Any, Any] = models.JSONField(default=dict, db_default=EMPTY_OBJECT)
+    resolved_data: models.JSONField[Any, Any] = models.JSONField(default=dict, db_default=EMPTY_OBJECT)
     # What a person decided, for exactly the values that they saw: the next pass applies it if they are still the same,
     # and only then is the conflict resolved. Of the type UNDO it is a request to undo fields that were resolved.
     resolution: models.JSONField[Any, Any] = models.JSONField(null=True, blank=True)
-    resolution_problem = models.TextField("why the resolution was not applied", blank=True, db_default="")
+    resolution_problem = models.TextField("why the resolution was not applied", blank=True, default="", db_default="")
     # Of an overwritten edit {replaced: the fields of which it was lost with a column}. Of a delete and an identity
     # {what: a sentence, options, candidates: of an identity}.
-    about: models.JSONField[Any, Any] = models.JSONField(db_default=EMPTY_OBJECT)
+    about: models.JSONField[Any, Any] = models.JSONField(default=dict, db_default=EMPTY_OBJECT)
     # Of each resolved field the stored values {before, after}.
-    inverse: models.JSONField[Any, Any] = models.JSONField("what undoes it, by field", db_default=EMPTY_OBJECT)
+    inverse: models.JSONField[Any, Any] = models.JSONField(
+        "what undoes it, by field", default=dict, db_default=EMPTY_OBJECT
+    )
 
     class Meta:
         db_table = "sync_conflicts"
@@ -249,31 +251,8 @@ class SyncConflict(models.Model):
         return [key for key in keys if key not in self.stored_resolution.fields]
 
 
-# Resolved ones are counted 30 days back: of years there may be more than a page should wait for.
-# sync_now() is volatile: only as a sub-select is it asked once, and can an index be searched for it.
-_COUNTS = """
-    SELECT count(*) AS open,
-        count(*) FILTER (WHERE resolution IS NOT NULL AND resolution -> 'fields' <> '{}') AS applying,
-        (SELECT count(*) FROM sync_conflicts WHERE resolved_at >= (SELECT sync_now()) - interval '30 days') AS settled
-    FROM sync_conflicts WHERE resolved_at IS NULL
-"""
-
 BEING_APPLIED = Q(resolved_at=None, resolution__isnull=False) & ~Q(resolution__fields={})
 """Open, with a resolution: one whose fields were all handed back doesn't count."""
-
-
-def counts() -> dict[str, int]:
-    """Return how many are open, of these being applied, and how many were resolved in 30 days."""
-    with connection.cursor() as cursor:
-        cursor.execute(_COUNTS)
-        names = [column.name for column in cursor.description]
-        return dict(zip(names, cursor.fetchone(), strict=True))
-
-
-def counts_by_kind() -> dict[str, int]:
-    open_ones = SyncConflict.objects.filter(resolved_at=None).order_by()
-    counted = dict(open_ones.values_list("kind").annotate(Count("pk")))
-    return {kind.value: counted.get(kind.value, 0) for kind in ConflictKind}
 
 
 OPEN_FIRST = (F("resolved_at").desc(nulls_first=True), F("detected_at").asc(), "id")

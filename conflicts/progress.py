@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from conflicts.case import RecordContext
 from conflicts.effects import applied_effect, selection_effect
@@ -21,14 +20,7 @@ PARTLY = "partly"
 SETTLED = "settled"
 UNDOING = "undoing"
 
-STATE_LABELS: dict[str, str] = {
-    OPEN: "open",
-    APPLYING: "being applied",
-    HANDED_BACK: "returned",
-    PARTLY: "partly resolved",
-    SETTLED: "resolved",
-    UNDOING: "being undone",
-}
+STATES = (OPEN, APPLYING, HANDED_BACK, PARTLY, SETTLED, UNDOING)
 
 
 @dataclass(frozen=True)
@@ -44,16 +36,6 @@ class Progress:
     def is_final(self) -> bool:
         """Whether asking again can't tell anything new."""
         return self.state not in (APPLYING, UNDOING)
-
-    def to_json(self) -> dict[str, Any]:
-        """Return what the script of a page asks for."""
-        return {
-            "state": self.state,
-            "sentence": self.sentence,
-            "waits": self.delay_reason,
-            "final": self.is_final,
-            "undo": self.is_undoable,
-        }
 
 
 def state_of(conflict: SyncConflict) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -36,8 +35,7 @@ from sync.clock import sync_now
 from sync.kernel.messages import ActionError, Conflict, NotAllowed
 from sync.merge import FieldSelection
 from sync.models import FieldMapping
-from sync.outbox import notify
-from sync.outbox.queue_rows import enqueue_many
+from sync.outbox.queue_rows import enqueue
 from sync.reconcile.field_values import RelatedNotFound, clean_values
 from sync.reconcile.identity import SAME_AS, TAKES_ITEM
 from sync.reconcile.lookups import typed_value
@@ -359,9 +357,7 @@ def store_resolution(
 
 def request_pass(entity_type: str, *ids: UUID, cause: Cause = Cause.PERSON) -> None:
     """Enqueue a pass over these records ahead of other work, in this transaction."""
-    enqueue_many(entity_type, ids, cause=cause, priority=Priority.PERSON)
-    # Robust: without a broker the job waits for the next sweep of Beat, and what was stored stays stored.
-    transaction.on_commit(partial(notify.notify_board, entity_type), robust=True)
+    enqueue(entity_type, ids, cause=cause, priority=Priority.PERSON)
 
 
 def undo(conflict_id: UUID | str, *, by: AbstractBaseUser) -> SyncConflict:

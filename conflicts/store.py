@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from datetime import datetime
 from functools import cached_property
 from typing import Any
@@ -23,23 +24,8 @@ ConflictKey = tuple[str, UUID, str, str]
 OPEN_OR_UNDOING = Q(resolved_at=None) | Q(resolution__isnull=False)
 """Open, or resolved with an undo request."""
 
-UPDATABLE_FIELDS = (
-    "monday_item_id",
-    "npd_data",
-    "monday_data",
-    "base_data",
-    "about",
-    "inverse",
-    "notes",
-    "conflict_fields",
-    "resolution",
-    "resolution_problem",
-    "merge_selections",
-    "resolved_data",
-    "resolution_type",
-    "resolved_by",
-    "resolved_at",
-)
+FIXED_FIELDS = ("id", "entity_type", "entity_id", "kind", "detected_at")
+UPDATABLE_FIELDS = [field.name for field in SyncConflict._meta.concrete_fields if field.name not in FIXED_FIELDS]
 """What a report may change of a stored conflict."""
 
 
@@ -177,14 +163,9 @@ def _as_open(row: SyncConflict) -> OpenConflict:
 
 
 def _as_undo_request(row: SyncConflict) -> OpenConflict:
-    return OpenConflict(
-        conflict_id=row.id,
-        kind=KIND_UNDO,
-        monday_item_id=row.monday_item_id,
-        fields=(),
-        resolutions=row.stored_resolution.fields,
-        resolved_kind=row.kind,
-        inverse=row.inverse,
+    wanted = row.stored_resolution.fields
+    return replace(
+        _as_open(row), kind=KIND_UNDO, fields=(), resolutions=wanted, resolved_kind=row.kind, inverse=row.inverse
     )
 
 

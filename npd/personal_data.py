@@ -132,7 +132,9 @@ class Person:
             condition = self._condition(model)
             if condition is not None:
                 rows = model._base_manager.filter(condition)
-                yield _log_of(rows)
+                # Of a conflict the log names the record and the chosen values.
+                ids = [str(key) for key in rows.values_list("pk", flat=True)]
+                yield _log_lines(model).filter(object_id__in=ids)
                 yield rows
         # Other records' activity quotes the id where a relation led here.
         activity = Decision.objects.annotate(quoted=Cast("values", TextField())).exclude(entity_id=self.id)
@@ -162,11 +164,6 @@ def _log_lines(model: type[Model]) -> QuerySet[LogEntry]:
     return LogEntry.objects.filter(
         content_type__app_label=model._meta.app_label, content_type__model=model._meta.model_name
     )
-
-
-def _log_of(rows: QuerySet[Any]) -> QuerySet[LogEntry]:
-    """Return what the admin's log has of these rows: of a conflict it names the record and the chosen values."""
-    return _log_lines(rows.model).filter(object_id__in=[str(key) for key in rows.values_list("pk", flat=True)])
 
 
 def export(person: Person) -> dict[str, Any]:

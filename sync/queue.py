@@ -15,11 +15,10 @@ from django.db.models import QuerySet
 from sync.choices import Cause, Priority, QueueDirection
 from sync.limits import breaker
 from sync.models import SyncQueue
-from sync.models.jobs import QueueAction
 from sync.operations.worker import WorkSummary, work
 from sync.outbox import operate, pauses
 from sync.outbox.operate import BulkResult
-from sync.outbox.queue_rows import enqueue_many
+from sync.outbox.queue_rows import enqueue
 from sync.records import availability
 
 
@@ -34,7 +33,7 @@ class SyncQueueService:
         direction: QueueDirection = QueueDirection.TO_MONDAY,
     ) -> None:
         """Say that a record may differ; coalesces with its waiting row of that direction."""
-        enqueue_many(entity_type, [entity_id], cause=cause, priority=priority, direction=direction)
+        enqueue(entity_type, [entity_id], cause=cause, priority=priority, direction=direction)
 
     def process(
         self, entity_type: str | None = None, *, seconds: float | None = None, wait_for_lease: bool = False
@@ -44,7 +43,7 @@ class SyncQueueService:
 
     def manual_retry(self, row_id: int, by: str) -> SyncQueue:
         """Make a failed or pending job due now, with all its attempts, ahead of other work; raises Conflict."""
-        row = operate.operate_one(row_id, by, QueueAction.RETRY)
+        row = operate.operate_one(row_id, by, "retry")
         _ask_again()
         return row
 

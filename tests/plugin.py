@@ -91,7 +91,6 @@ ON_REAL_SERVERS = (
     "queue/test_takeover.py",
     "queue/test_wake.py",
     "story/test_faults_killed.py",
-    "story/test_faults_messages.py::test_two_beats",
     "story/test_faults_messages.py::test_with_the_broker_off",
     "story/test_graceful_stop.py",
     "story/test_processes.py",

@@ -14,8 +14,7 @@ from unfold.contrib.filters.admin import ChoicesCheckboxFilter, RadioFilter
 
 from conflicts.admin import conflict_handlers
 from conflicts.admin.bulk_resolution import bulk_question, resolve_all, shown_conflicts
-from conflicts.admin.case_screen import CaseMixin
-from conflicts.admin.case_view import screen_url
+from conflicts.admin.case_screen import CaseMixin, screen_url
 from conflicts.models import BEING_APPLIED, MONDAY, NPD, OPEN_FIRST, ResolutionType, SyncConflict
 from conflicts.progress import APPLYING, OPEN, SETTLED
 from sync.admin import admin_base

@@ -11,13 +11,13 @@ from django.db.models import QuerySet
 from django.utils.html import format_html
 
 from conflicts import resolution
-from conflicts.admin.case_view import screen_url
+from conflicts.admin.case_screen import screen_url
 from conflicts.case import names_of, parse_uuid
 from conflicts.effects import effect_of
 from conflicts.lifecycle import act_option, side_option
 from conflicts.models import BEING_APPLIED, MONDAY, NPD, ConflictKind, ResolutionType, SyncConflict
 from conflicts.reports import DELETING_ACTS, RECORD_KEY, Option
-from conflicts.resolution import SIDE_OF_TYPE, Selections, current_values, deletion_problem, resolve
+from conflicts.resolution import SIDE_OF_TYPE, current_values, deletion_problem, resolve
 from sync.admin.confirmed_action import MAX_ROWS_SHOWN, Question, RecordTable, Report
 from sync.kernel.acts import ACTS, AT_ONCE
 from sync.kernel.humanize import count_with_noun
@@ -99,11 +99,15 @@ def bulk_question(
             lines.append("The values of each conflict can be put back by Undo on its own page.")
     else:
         lines.append("None of them can be resolved this way.")
-    tables = [_table(rows, counted[kind], _heads(kind)) for kind in kinds if (rows := effects[kind])]
+    tables = [_table(effects[kind], counted[kind], _RECORD_HEADS if kind in ACTS else _VALUE_HEADS) for kind in kinds]
     if left_out:
         tables.append(_table(left_out, f"{count_with_noun(len(left_out), 'conflict')} left out", ("Record", "Why")))
     types = {conflict.entity_type for conflict in shown if str(conflict.pk) in digests}
-    title = _title(choice, len(digests), types)
+    title = ACTS[choice].title(
+        number=count_with_noun(len(digests), "conflict"),
+        records=count_of_type(len(digests), types.pop() if len(types) == 1 else ""),
+        items=count_with_noun(len(digests), "item"),
+    )
     taken = [counted[kind] for kind in kinds if kind in TAKES_AWAY]
     # A button never speaks of values alone where something is deleted or emptied, too.
     button = title if choice not in SIDE_OF_TYPE else "; ".join([title, *taken])
@@ -115,17 +119,6 @@ def bulk_question(
         [*hidden, ("seen", json.dumps(digests))],
         deletes=bool(taken),
     )
-
-
-def _title(choice: str, number: int, types: set[str]) -> str:
-    if choice in SIDE_OF_TYPE:
-        return ACTS[choice].title(number=count_with_noun(number, "conflict"))
-    records = count_of_type(number, types.pop() if len(types) == 1 else "")
-    return ACTS[choice].title(records=records, items=count_with_noun(number, "item"))
-
-
-def _heads(kind: str) -> tuple[str, ...]:
-    return _RECORD_HEADS if kind in ACTS else _VALUE_HEADS
 
 
 def _table(rows: Sequence[tuple[object, ...]], title: str, heads: tuple[str, ...]) -> RecordTable:
@@ -178,7 +171,14 @@ def resolve_all(digests: Mapping[str, str], choice: str, *, by: User) -> Report:
         try:
             if digest(conflict) != digests[str(conflict.pk)]:
                 raise resolution.InvalidResolution(CHANGED)
-            kind, selections = _resolution(conflict, choice)
+            kind = choice
+            selections = None
+            if choice not in SIDE_OF_TYPE:
+                option = act_option(conflict, choice)
+                if option is None:
+                    raise resolution.InvalidResolution(NOT_OFFERED)
+                kind = ResolutionType.MERGE
+                selections = {RECORD_KEY: FieldSelection(option.choose, option.value or None)}
             values = current_values(conflict)
             resolve(conflict.pk, by=by, resolution_type=kind, selections=selections, seen=values)
             resolved += 1
@@ -191,16 +191,6 @@ def resolve_all(digests: Mapping[str, str], choice: str, *, by: User) -> Report:
         problems.append(f"Not resolved: {', '.join(records[:MAX_NAMED])}{more}. {problem}")
     sentence = f"{count_with_noun(resolved, 'conflict')} resolved. That is written within seconds." if resolved else ""
     return Report(sentence, problems)
-
-
-def _resolution(conflict: SyncConflict, choice: str) -> tuple[str, Selections | None]:
-    """The type of the resolution, and for an act its option, as a person would choose them on the conflict's page."""
-    if choice in SIDE_OF_TYPE:
-        return choice, None
-    option = act_option(conflict, choice)
-    if option is None:
-        raise resolution.InvalidResolution(NOT_OFFERED)
-    return ResolutionType.MERGE, {RECORD_KEY: FieldSelection(option.choose, option.value or None)}
 
 
 def shown_conflicts(text: str) -> dict[str, str]:

@@ -3,46 +3,298 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from http import HTTPStatus
 from typing import Any, cast
 from uuid import UUID
 
 from django.contrib import messages
 from django.contrib.auth.models import User
+from django.core.exceptions import PermissionDenied
 from django.db.models import Q
-from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse, QueryDict
 from django.shortcuts import get_object_or_404
 from django.urls import URLPattern, path, reverse
 from django.views.decorators.http import require_POST
+from django.views.generic import TemplateView
+from unfold.views import UnfoldModelAdminViewMixin
 
-from conflicts import answers, case
-from conflicts.admin.case_view import (
-    ANSWER_PARAMETER,
-    CONFLICT_PARAMETER,
-    URL_NAME,
-    CaseView,
-    answer_strip,
-    check_permission,
-    emptying_question,
-    rejection_url,
-    screen_url,
-)
-from conflicts.case import REJECTED, CaseField, RecordContext
-from conflicts.effects import Sides, is_same
+from conflicts import case, rejections, resolution
+from conflicts.case import REJECTED, CaseField, RecordContext, parse_uuid
+from conflicts.effects import Effect, Sides, is_same
 from conflicts.lifecycle import chosen_option, offered_options, side_option
-from conflicts.models import MONDAY, NPD, ConflictKind, ResolutionType, SyncConflict
+from conflicts.models import BOTH, CHOICES, CUSTOM, MONDAY, NPD, ConflictKind, ResolutionType, SyncConflict
 from conflicts.progress import OPEN, UNDOING, Progress, conflict_progress
 from conflicts.rejections import Rejection
 from conflicts.reports import RECORD_KEY
 from conflicts.resolution import current_values, deletion_problem, may_type, resolve, undo, undo_problem
+from conflicts.text_diff import both_texts
+from sync import attention, registry
 from sync.admin.admin_base import see_other, with_request_id
-from sync.admin.confirmed_action import Question
+from sync.admin.confirmed_action import Question, RecordTable, question_page
 from sync.attention import Kind
 from sync.clock import SyncNow
-from sync.kernel.humanize import count_with_noun
-from sync.kernel.messages import ActionError
+from sync.kernel.humanize import count_with_noun, plural
+from sync.kernel.messages import ActionError, Conflict, NotAllowed
 from sync.merge import FieldSelection
 from sync.models import Decision
+from sync.records.blocked_fields import FieldRef
+
+
+def parse_form(posted: QueryDict) -> tuple[dict[str, FieldSelection], dict[str, Sides]]:
+    """Return what was chosen and the values seen, by field. The values travel as JSON: a browser rewrites line ends.
+
+    Of a conflict about the record the field `option` names the chosen option: `choose`, or `choose value`.
+    """
+    chosen: dict[str, FieldSelection] = {}
+    seen_values: dict[str, Sides] = {}
+    for name, text in posted.items():
+        prefix, _, key = name.partition("-")
+        if prefix == "seen":
+            seen_values[key] = parse_seen(str(text))
+        elif prefix == "pick" and text == BOTH:
+            sides = parse_seen(posted.get(f"seen-{key}", ""))
+            chosen[key] = FieldSelection(CUSTOM, both_texts(sides["npd"], sides["monday"]))
+        elif prefix == "pick" and text in CHOICES:
+            typed = posted.get(f"value-{key}", "") if text == CUSTOM else None
+            chosen[key] = FieldSelection(str(text), typed)
+        elif name == "option":
+            choose, _, value = str(text).partition(" ")
+            chosen[RECORD_KEY] = FieldSelection(choose, value or None)
+    return chosen, seen_values
+
+
+def parse_seen(text: str) -> dict[str, str | None]:
+    """Read one field's values; those that were tampered with equal nothing stored, so the form is treated as stale."""
+    try:
+        npd, monday = json.loads(text)
+    except (ValueError, TypeError, RecursionError):
+        return {"npd": text, "monday": text}
+    return {"npd": npd if isinstance(npd, str) else None, "monday": monday if isinstance(monday, str) else None}
+
+
+def emptying_question(name: str, fields: Sequence[CaseField]) -> Question | None:
+    """Ask before a value is removed; None where what is chosen removes none."""
+    chosen = [(row, row.effect_of(row.choose, row.typed)) for row in fields if row.choose in CHOICES]
+    emptied = {row.label: effect.emptied_side for row, effect in chosen if effect.emptied_side}
+    if not emptied:
+        return None
+    sides = set(emptied.values())
+    rest = len(chosen) - len(emptied)
+    subject = next(iter(emptied)) if len(emptied) == 1 else f"{len(emptied)} values"
+    label = f"Empty {subject} {sides.pop()}" if len(sides) == 1 else f"Empty {subject}"
+    button = f"{label}, and write {plural(rest, 'the other field', f'{rest} other fields')}" if rest else label
+    rows = [(row.label, row.npd or "", row.monday or "", effect.value or "(empty)") for row, effect in chosen]
+    table = RecordTable(("Field", "NPD now", "Monday now", "Result"), rows, len(rows))
+    effects = ["What is there now is removed. You can undo it here."]
+    return Question(f"{label}?", effects, button, [table], page_name=name, deletes=True)
+
+
+URL_NAME = "admin:conflicts_syncconflict"
+
+CONFLICT_PARAMETER = "after"
+ANSWER_PARAMETER = "answered"
+"""Query parameters that name what was decided just before: a conflict's id, the id of an answer's decision."""
+
+WALKED = (Kind.CONFLICT, Kind.DUPLICATE, Kind.REJECTED)
+"""Whatever waits for a person's decision on a value; one goes from each to the next, and from the last to the first."""
+
+MAX_WALKED = 2_000
+
+
+def screen_url(pk: UUID) -> str:
+    return reverse(f"{URL_NAME}_screen", args=[pk])
+
+
+def rejection_url(field_ref: FieldRef) -> str:
+    return reverse(f"{URL_NAME}_rejected_screen", args=field_ref)
+
+
+def check_permission(model_admin: Any, request: HttpRequest, action: str) -> None:
+    """Raise PermissionDenied unless this person may do so, "view" or "change", with conflicts."""
+    if not getattr(model_admin, f"has_{action}_permission")(request):
+        raise PermissionDenied
+
+
+def walk_from(row_id: str, kind: Kind) -> dict[str, Any]:
+    """Return where a case stands among those of its kind, 0 where it waits no more, and the addresses beside it."""
+    keys = attention.keys(kinds=WALKED, limit=MAX_WALKED)
+    key = f"{kind}:{row_id}"
+    place = keys.index(key) if key in keys else -1
+    others = keys[place + 1 :] + keys[: max(place, 0)]
+    alike = [other for other in keys if other.startswith(f"{kind}:")]
+    return {
+        "label": kind.label,
+        "number": alike.index(key) + 1 if key in keys else 0,
+        "total": len(alike),
+        "next_url": _case_url(others[0]) if others else "",
+        "previous_url": _case_url(others[-1]) if others else "",
+    }
+
+
+def _case_url(key: str) -> str:
+    kind, *row_id = key.split(":")
+    name = "rejected_screen" if kind == Kind.REJECTED else "screen"
+    return reverse(f"{URL_NAME}_{name}", args=row_id)
+
+
+class CaseView(UnfoldModelAdminViewMixin, TemplateView):
+    """Shows what is to be decided to those who may see conflicts, and takes a decision from those who may resolve."""
+
+    template_name = "conflicts/screen.html"
+    title: str = "Conflict"
+    # What `load` reads.
+    context: RecordContext
+    url = ""
+    kind = Kind.CONFLICT
+    row_id = ""
+    present_values: Mapping[str, Sides] = {}  # of what waits for a choice
+    # What a person sent.
+    chosen: Mapping[str, FieldSelection] = {}
+    seen_values: Mapping[str, Sides] = {}
+    problems: Mapping[str, str] = {}  # why that can't be stored, by field
+
+    def load(self, **named: Any) -> None:
+        """Read what the address names."""
+        raise NotImplementedError
+
+    def page(self) -> dict[str, Any]:
+        """Return what the page shows."""
+        raise NotImplementedError
+
+    def fields(self) -> list[CaseField]:
+        """Return the fields, with what was posted chosen in them."""
+        raise NotImplementedError
+
+    def question(self) -> Question | None:
+        """Return what has to be confirmed before it is applied: what deletes or empties; None where nothing has."""
+        return emptying_question(self.context.name, self.fields())
+
+    def apply(self, by: User) -> tuple[str, str, str]:
+        """Store what was chosen, for the values seen; return its address, a parameter that names it, a sentence."""
+        raise NotImplementedError
+
+    def has_permission(self) -> bool:
+        return bool(self.model_admin.has_view_permission(self.request))
+
+    def get(self, request: HttpRequest, **named: Any) -> HttpResponse:
+        self.load(**named)
+        return self.show()
+
+    def post(self, request: HttpRequest, **named: Any) -> HttpResponse:
+        """Store the decision, or show again what is wrong with it with the choices kept."""
+        check_permission(self.model_admin, request, "change")
+        self.load(**named)
+        self.chosen, self.seen_values = parse_form(request.POST)
+        # What has changed since is refused, with what it is now.
+        is_as_seen = all(
+            key in self.present_values and is_same(sides, self.present_values[key])
+            for key, sides in self.seen_values.items()
+        )
+        if is_as_seen and "confirmed" not in request.POST and (question := self.question()):
+            hidden = [(name, value) for name, value in request.POST.items() if name != "csrfmiddlewaretoken"]
+            return question_page(self.model_admin, request, replace(question, hidden=hidden), self.url)
+        goes_on = "next" in request.POST
+        next_url = walk_from(self.row_id, self.kind)["next_url"] if goes_on else ""
+        try:
+            url, parameter, sentence = self.apply(cast("User", request.user))
+        except NotAllowed as error:
+            self.chosen = {}
+            self.seen_values = {}
+            return self.show(str(error), HTTPStatus.FORBIDDEN)
+        except Conflict as error:
+            self.load(**named)
+            return self.show(str(error), HTTPStatus.CONFLICT)
+        except resolution.InvalidResolution as error:
+            self.problems = error.problems
+            return self.show(error.sentence, HTTPStatus.BAD_REQUEST)
+        if goes_on and not next_url:
+            messages.success(request, f"All resolved. {sentence}")
+            next_url = reverse("admin:index")
+        elif goes_on:
+            next_url = f"{next_url}?{parameter}"
+        return see_other(next_url or url)
+
+    def show(self, problem: str = "", status: int = HTTPStatus.OK) -> HttpResponse:
+        """Answer with the page, with why nothing was stored."""
+        user = self.request.user
+        entity_type = self.context.entity_type
+        may_change = self.model_admin.has_change_permission(self.request)
+        shown = self.page()
+        fields = shown["fields"]
+        is_linked = self.context.record is not None and registry.may_act(user, "view", entity_type)
+        shown |= {
+            "name": self.context.name,
+            "entity_type": entity_type,
+            "before": self.decided_before(),
+            "record_url": registry.record_url(entity_type, self.context.entity_id) if is_linked else "",
+            "may_choose": shown["is_waiting"] and may_change,
+            "may_type": may_type(user, entity_type),
+            "may_undo": may_change,
+            "is_overwritten": shown["kind"] == ConflictKind.OVERWRITTEN,
+            # Nothing was overwritten: all that is asked about was lost with its column.
+            "is_replaced": bool(fields) and all(row.is_replaced for row in fields),
+            "has_two_sides": shown["kind"] in (ConflictKind.OVERWRITTEN, REJECTED),
+            "problem": problem,
+            "problem_lead": "" if problem.startswith("Nothing was stored") else "Nothing was stored.",
+            "keeps_choices": bool(self.chosen and shown["is_waiting"]),
+        }
+        effects = {
+            "both": Effect(None, npd_changes=True, monday_changes=True).where,
+            "npd": Effect(None, npd_changes=True, monday_changes=False).where,
+            "monday": Effect(None, npd_changes=False, monday_changes=True).where,
+            "nothing": Effect(None, npd_changes=False, monday_changes=False).where,
+        }
+        walk = walk_from(self.row_id, self.kind)
+        context = self.get_context_data(page_name=self.context.name, case=shown, walk=walk, effects=effects)
+        if self.kind is Kind.DUPLICATE and context.get("section"):
+            # Its address doesn't say that it is no conflict of values.
+            context["section"] = replace(context["section"], title=str(self.kind.label))
+        return self.render_to_response(context, status=status)
+
+    def select(self, fields: Sequence[CaseField]) -> None:
+        """Mark what was posted in these fields, with the values that it was chosen for."""
+        for row in fields:
+            row.problem = self.problems.get(row.key, "")
+            if self.seen_values:
+                row.select(self.chosen.get(row.key, FieldSelection("")))
+                row.seen_values = self.seen_values.get(row.key)
+                row.is_new = row.seen_values is None
+
+    def decided_before(self) -> dict[str, Any] | None:
+        """Return what was decided just before, which the address names; None where nothing was, or this very value."""
+        pk = parse_uuid(self.request.GET.get(CONFLICT_PARAMETER))
+        last = SyncConflict.objects.filter(pk=pk).first() if pk else None
+        if last is not None:
+            return {
+                "name": RecordContext.of(last, self.context.mappings).name,
+                "url": screen_url(last.pk),
+                "status_url": reverse(f"{URL_NAME}_status", args=[last.pk]),
+                "progress": conflict_progress(last),
+                "undo_url": reverse(f"{URL_NAME}_undo", args=[last.pk]),
+            }
+        number = self.request.GET.get(ANSWER_PARAMETER, "")[:18]
+        answer = None
+        if number.isdecimal():
+            answer = Decision.objects.filter(pk=number, kind=rejections.DECISION_KIND).first()
+        if answer is None or rejection_url(rejections.field_ref_of(answer)) == self.url:
+            return None
+        return answer_strip(answer, Rejection.of(rejections.field_ref_of(answer), self.context.mappings))
+
+
+def answer_strip(answer: Decision, rejection: Rejection | None) -> dict[str, Any]:
+    """Return what is said of the answer to a rejection, with its undo, where that is possible."""
+    field_ref = rejections.field_ref_of(answer)
+    undo_url = reverse(f"{URL_NAME}_rejected_undo", args=[answer.pk])
+    return {
+        "name": RecordContext(*field_ref[:2]).name if rejection is None else str(rejection.record),
+        "url": rejection_url(field_ref),
+        "status_url": reverse(f"{URL_NAME}_rejected_status", args=[answer.pk]),
+        "progress": rejections.answer_progress(answer, rejection, with_delay=False),
+        "undo_url": undo_url if rejections.can_undo(answer, rejection) else "",
+    }
 
 
 class ConflictView(CaseView):
@@ -58,7 +310,7 @@ class ConflictView(CaseView):
         self.title = f"Conflict of {self.context.name}"
         self.kind = Kind.DUPLICATE if self.conflict.kind == ConflictKind.IDENTITY else Kind.CONFLICT
         self.row_id = str(self.conflict.pk)
-        self.problems = {}
+        self.present_values = current_values(self.conflict) if self.is_waiting else {}
 
     @property
     def is_waiting(self) -> bool:
@@ -79,7 +331,7 @@ class ConflictView(CaseView):
             "fields": fields,
             "rows": fields if by_field else [],
             "resolved": case.resolved_fields(conflict, self.context),
-            "closed": [conflict.label(key) for key in self.seen_values or () if key not in still_asked],
+            "closed": [conflict.label(key) for key in self.seen_values if key not in still_asked],
             "equal": case.equal_fields(conflict, self.context) if by_field else [],
             "blocked": case.blocked_sentences(conflict, self.context) if by_field else [],
             "about": self.about_record() if conflict.is_about_record else None,
@@ -93,25 +345,26 @@ class ConflictView(CaseView):
             "undo_problem": undo_problem(conflict, self.context) if progress.is_undoable else "",
         }
 
-    def fields(self) -> list[case.CaseField]:
+    def fields(self) -> list[CaseField]:
         """The fields in conflict; what was posted, chosen, or handed back by a pass is chosen in them."""
         resolution = self.conflict.stored_resolution
         fields = case.fields_in_conflict(self.conflict, self.context)
         chosen = {**resolution.handed_back, **resolution.fields}
-        for row in fields if self.seen_values is None else ():
+        if self.seen_values:
+            self.select(fields)
+            return fields
+        for row in fields:
             row.select(chosen.get(row.key, FieldSelection("")))
             row.problem = resolution.reasons.get(row.key, "")
             if returned := resolution.handed_back.get(row.key):
                 row.seen_values = {NPD: returned.npd, MONDAY: returned.monday}
-        if self.seen_values is not None:
-            self.select(fields)
         return fields
 
     def about_record(self) -> dict[str, Any]:
         """What is asked about the record or its item as a whole."""
         conflict = self.conflict
         resolution = conflict.stored_resolution
-        chosen = {**resolution.handed_back, **resolution.fields} if self.chosen is None else self.chosen
+        chosen = self.chosen if self.seen_values else {**resolution.handed_back, **resolution.fields}
         selection = chosen.get(RECORD_KEY)
         values = {key: list(conflict.sides(key).values()) for key in conflict.conflict_fields}
         columns = case.candidate_columns(conflict, self.context)
@@ -125,41 +378,26 @@ class ConflictView(CaseView):
         }
 
     def question(self) -> Question | None:
-        now = current_values(self.conflict)
-        seen_values = self.seen_values or {}
-        chosen = self.chosen or {}
-        # What has changed since is refused, with what it is now.
-        if not self.is_waiting or not all(
-            key in now and is_same(sides, now[key]) for key, sides in seen_values.items()
-        ):
-            return None
-        if not self.conflict.is_about_record:
-            return emptying_question(self.context.name, self.fields())
-        option = chosen_option(self.conflict, chosen[RECORD_KEY]) if RECORD_KEY in chosen else None
+        option = chosen_option(self.conflict, self.chosen.get(RECORD_KEY, FieldSelection("")))
         if option is None or not option.deletes:
-            return None
+            return super().question()
         effects = [self.conflict.what, option.effect]
         return Question(f"{option.label}?", effects, option.label, page_name=self.context.name, deletes=True)
 
     def apply(self, by: User) -> tuple[str, str, str]:
-        chosen = self.chosen or {}
-        seen_values = self.seen_values or {}
-        kind = self.resolution_type(chosen, seen_values)
-        stored = resolve(self.conflict.pk, by=by, resolution_type=kind, selections=chosen, seen=seen_values)
+        kind = self.resolution_type()
+        stored = resolve(self.conflict.pk, by=by, resolution_type=kind, selections=self.chosen, seen=self.seen_values)
         sentence = conflict_progress(stored, self.context, with_delay=False).sentence
         return self.url, f"{CONFLICT_PARAMETER}={stored.pk}", sentence
 
-    def resolution_type(self, chosen: Mapping[str, FieldSelection], seen_values: Mapping[str, Sides]) -> str:
+    def resolution_type(self) -> str:
         """One side for all fields is stored as that side, and not as a merge."""
+        choices = {selection.choose for selection in self.chosen.values()}
+        option = chosen_option(self.conflict, self.chosen.get(RECORD_KEY, FieldSelection("")))
         for side, kind in ((NPD, ResolutionType.KEEP_NPD), (MONDAY, ResolutionType.KEEP_MONDAY)):
+            is_side = set(self.chosen) == set(self.seen_values) and choices == {side}
             if self.conflict.is_about_record:
-                option = side_option(self.conflict, side)
-                is_chosen = RECORD_KEY in chosen and option == chosen_option(self.conflict, chosen[RECORD_KEY])
-                is_side = option is not None and is_chosen
-            else:
-                is_side = set(chosen) == set(seen_values) and {selection.choose for selection in chosen.values()} == {
-                    side
-                }
+                is_side = option is not None and option == side_option(self.conflict, side)
             if is_side:
                 return kind
         return ResolutionType.MERGE
@@ -181,14 +419,14 @@ class RejectionView(CaseView):
         self.url = rejection_url(field_ref)
         self.title = f"{rejection.field.label} of {self.context.name}, rejected by Monday"
         self.row_id = ":".join(map(str, field_ref))
-        self.problems = {}
+        self.present_values = {rejection.key: rejection.sides} if rejection.needs_answer else {}
 
     def page(self) -> dict[str, Any]:
         rejection = self.rejection
-        answer = answers.last_answer(*rejection.field_ref)
+        answer = rejections.last_answer(*rejection.field_ref)
         progress = Progress(OPEN, "")
         if answer is not None:
-            progress = answers.answer_progress(answer, rejection, with_delay=False)
+            progress = rejections.answer_progress(answer, rejection, with_delay=False)
         is_waiting = rejection.needs_answer and progress.is_final
         kept_by = str(rejection.kept_by.get("who", ""))
         tag = ("Kept different", "") if kept_by else ("Not rejected any more", "cfl-ok")
@@ -233,21 +471,15 @@ class RejectionView(CaseView):
         row.is_new = False
         return [row]
 
-    def question(self) -> Question | None:
-        sides = (self.seen_values or {}).get(self.rejection.key, {})
-        if not self.rejection.needs_answer or not is_same(sides, self.rejection.sides):
-            return None
-        return emptying_question(self.context.name, self.fields())
-
     def apply(self, by: User) -> tuple[str, str, str]:
         key = self.rejection.key
-        selection = (self.chosen or {}).get(key, FieldSelection(""))
-        answer = answers.answer_rejection(
+        selection = self.chosen.get(key, FieldSelection(""))
+        answer = rejections.answer_rejection(
             self.rejection.field_ref,
             by=by,
             choose=selection.choose,
             value=selection.value or "",
-            seen=(self.seen_values or {}).get(key, {}),
+            seen=self.seen_values.get(key, {}),
         )
         parameter = f"{ANSWER_PARAMETER}={answer.pk}"
         return f"{self.url}?{parameter}", parameter, answer.sentence
@@ -281,28 +513,36 @@ class CaseMixin:
     def answer_status(self, request: HttpRequest, pk: int) -> HttpResponse:
         """Answer, as JSON, how far the answer to a rejection is."""
         check_permission(self, request, "view")
-        rows = Decision.objects.filter(Q(kind=answers.DECISION_KIND) | Q(undoes__isnull=False))
+        rows = Decision.objects.filter(Q(kind=rejections.DECISION_KIND) | Q(undoes__isnull=False))
         answer = get_object_or_404(rows, pk=pk)
-        return _status(answers.answer_progress(answer, Rejection.of(answers.field_ref_of(answer))))
+        return _status(rejections.answer_progress(answer, Rejection.of(rejections.field_ref_of(answer))))
 
     def conflict_undo(self, request: HttpRequest, pk: UUID) -> HttpResponse:
-        check_permission(self, request, "change")
         conflict = get_object_or_404(SyncConflict, pk=pk)
-        try:
-            undo(conflict.pk, by=cast("User", request.user))
-        except ActionError as error:
-            messages.error(request, f"Nothing was undone. {error}")
-        return see_other(screen_url(conflict.pk))
+        return self._undo(request, partial(undo, conflict.pk), screen_url(conflict.pk))
 
     def answer_undo(self, request: HttpRequest, pk: int) -> HttpResponse:
+        answer = get_object_or_404(Decision, pk=pk, kind=rejections.DECISION_KIND)
+        return self._undo(
+            request, partial(rejections.undo_answer, answer), rejection_url(rejections.field_ref_of(answer))
+        )
+
+    def _undo(self, request: HttpRequest, act: Callable[..., object], url: str) -> HttpResponse:
         check_permission(self, request, "change")
-        answer = get_object_or_404(Decision, pk=pk, kind=answers.DECISION_KIND)
         try:
-            answers.undo_answer(answer, by=cast("User", request.user))
+            act(by=request.user)
         except ActionError as error:
             messages.error(request, f"Nothing was undone. {error}")
-        return see_other(rejection_url(answers.field_ref_of(answer)))
+        return see_other(url)
 
 
 def _status(progress: Progress) -> HttpResponse:
-    return JsonResponse(progress.to_json(), headers={"Cache-Control": "no-store"})
+    """What the script of a page asks for."""
+    content = {
+        "state": progress.state,
+        "sentence": progress.sentence,
+        "waits": progress.delay_reason,
+        "final": progress.is_final,
+        "undo": progress.is_undoable,
+    }
+    return JsonResponse(content, headers={"Cache-Control": "no-store"})

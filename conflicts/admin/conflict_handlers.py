@@ -11,9 +11,9 @@ from typing import Any, cast
 from django.contrib.auth.models import User
 from django.http import HttpRequest
 
-from conflicts import answers, case, rejections, resolution
+from conflicts import case, rejections, resolution
 from conflicts.admin import bulk_resolution
-from conflicts.admin.case_view import parse_seen
+from conflicts.admin.case_screen import parse_seen
 from conflicts.effects import Sides
 from conflicts.models import BEING_APPLIED, CUSTOM, MONDAY, NPD, ResolutionType, SyncConflict
 from conflicts.reports import KIND_FIELDS, KIND_LOST_UPDATE, KIND_REPLACED, OPTION_ACTS
@@ -108,7 +108,7 @@ class UseValues(handlers.Handler):
                     )
                     undo.append(f"conflict {entry.row_id}")
                 elif entry.entity_id:
-                    answer = answers.answer_rejection(
+                    answer = rejections.answer_rejection(
                         (entry.entity_type, entry.entity_id, entry.field),
                         by=by,
                         choose=resolution.SIDE_OF_TYPE[self.resolution_type],
@@ -138,7 +138,7 @@ class UseValues(handlers.Handler):
                 if what == "conflict":
                     undo(key, by=by)
                 else:
-                    answers.undo_answer(Decision.objects.get(pk=key, kind=answers.DECISION_KIND), by=by)
+                    rejections.undo_answer(Decision.objects.get(pk=key, kind=rejections.DECISION_KIND), by=by)
                 undone += 1
             except (ActionError, SyncConflict.DoesNotExist, Decision.DoesNotExist) as error:
                 problems.append(f"Not undone: {error}")

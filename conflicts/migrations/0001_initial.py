@@ -62,20 +62,24 @@ class Migration(migrations.Migration):
                         max_length=20,
                     ),
                 ),
-                ("base_data", models.JSONField(db_default=models.Value({}, models.JSONField()))),
-                ("notes", models.JSONField(db_default=models.Value({}, models.JSONField()))),
-                ("merge_selections", models.JSONField(db_default=models.Value({}, models.JSONField()))),
-                ("resolved_data", models.JSONField(db_default=models.Value({}, models.JSONField()))),
+                ("base_data", models.JSONField(db_default=models.Value({}, models.JSONField()), default=dict)),
+                ("notes", models.JSONField(db_default=models.Value({}, models.JSONField()), default=dict)),
+                ("merge_selections", models.JSONField(db_default=models.Value({}, models.JSONField()), default=dict)),
+                ("resolved_data", models.JSONField(db_default=models.Value({}, models.JSONField()), default=dict)),
                 ("resolution", models.JSONField(blank=True, null=True)),
                 (
                     "resolution_problem",
-                    models.TextField(blank=True, db_default="", verbose_name="why the resolution was not applied"),
+                    models.TextField(
+                        blank=True, db_default="", default="", verbose_name="why the resolution was not applied"
+                    ),
                 ),
-                ("about", models.JSONField(db_default=models.Value({}, models.JSONField()))),
+                ("about", models.JSONField(db_default=models.Value({}, models.JSONField()), default=dict)),
                 (
                     "inverse",
                     models.JSONField(
-                        db_default=models.Value({}, models.JSONField()), verbose_name="what undoes it, by field"
+                        db_default=models.Value({}, models.JSONField()),
+                        default=dict,
+                        verbose_name="what undoes it, by field",
                     ),
                 ),
                 (

@@ -18,7 +18,7 @@ from npd.admin import user_pages
 from npd.models import Contact, Organization
 from npd.personal_data import Person, counts, erase, export
 from sync.admin.admin_base import own_page
-from sync.admin.concurrent_edits import ConcurrentRecordForm, LinesField
+from sync.admin.concurrent_edits import ConcurrentForm, LinesField
 from sync.admin.record_pages import SYNC_FIELDS, SYNC_FILTERS, SyncedModelAdmin
 from sync.kernel.messages import Conflict
 from sync.records.authors import log_kind_action
@@ -26,7 +26,7 @@ from sync.records.authors import log_kind_action
 __all__ = ["ContactAdmin", "OrganizationAdmin", "user_pages"]
 
 
-class OrganizationForm(ConcurrentRecordForm):
+class OrganizationForm(ConcurrentForm):
     aliases = LinesField(
         required=False,
         max_length=255,

@@ -29,7 +29,7 @@ from unfold.decorators import action
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
 from npd.accounts import remove_second_factor
-from sync.admin.admin_base import PlainWordsMixin, ValidIdsMixin, own_page, see_other
+from sync.admin.admin_base import own_page, see_other
 from sync.admin.confirmed_action import Question, Report, question_page, run_action
 from sync.kernel.humanize import DASH
 from sync.kernel.mails import NO_EMAIL_SERVER, NotSent, are_emails_files, send_email
@@ -104,10 +104,11 @@ class AdministratorsMixin:
 
 
 @admin.register(User)
-class UserAdmin(AdministratorsMixin, PlainWordsMixin, ValidIdsMixin, DjangoUserAdmin, ModelAdmin):  # type: ignore[type-arg]
+class UserAdmin(AdministratorsMixin, DjangoUserAdmin, ModelAdmin):  # type: ignore[type-arg]
     form = UserForm
     add_form = NewUserForm
     change_password_form = AdminPasswordChangeForm
+    delete_selected_confirmation_template = "admin/delete_confirmation.html"
     actions_detail = ("send_link", "remove_second_factor")
     list_display = ("username", "email", "full_name", "may", "is_active")
     list_filter = ("is_superuser", "is_active", "groups")
@@ -193,9 +194,13 @@ class UserAdmin(AdministratorsMixin, PlainWordsMixin, ValidIdsMixin, DjangoUserA
         if not problem:
             messages.success(request, f"The link is on its way to {user.email}.")
             return see_other(back)
-        answer = own_page(
-            self, request, "npd/set_password_link.html", f"A link for {user}", link=link, problem=problem, back=back
+        words = (
+            "Give them this link yourself, in a message that nobody else reads. It can't be shown again, and works "
+            "once, within seven days."
         )
+        context: dict[str, Any] = {"problem": problem, "before": words, "text": link}
+        context |= {"back": back, "back_label": "Back to the user"}
+        answer = own_page(self, request, "npd/shown_once.html", f"A link for {user}", **context)
         answer.headers["Cache-Control"] = "no-store"
         return answer
 
@@ -253,7 +258,8 @@ class UserAdmin(AdministratorsMixin, PlainWordsMixin, ValidIdsMixin, DjangoUserA
 
 
 @admin.register(Group)
-class GroupAdmin(AdministratorsMixin, PlainWordsMixin, ValidIdsMixin, DjangoGroupAdmin, ModelAdmin):
+class GroupAdmin(AdministratorsMixin, DjangoGroupAdmin, ModelAdmin):
+    delete_selected_confirmation_template = "admin/delete_confirmation.html"
     filter_horizontal = ()
 
 

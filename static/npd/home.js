@@ -39,32 +39,13 @@ document.addEventListener("keydown", (event) => {
   keys[event.key]();
 });
 
-// Nothing moves under somebody who is at work, or after a form was sent, until its answer comes.
-let isLeaving = false;
-document.addEventListener("submit", () => (isLeaving = true));
-const isBusy = () => isLeaving || ticked().length > 0 || document.querySelector("#npd-home .npd-menu[open]") !== null;
-
-document.addEventListener("htmx:beforeRequest", (event) => {
-  if (event.target.id === "npd-home" && (document.hidden || isBusy())) event.preventDefault();
-});
-document.addEventListener("htmx:beforeSwap", (event) => {
-  if (event.target.id === "npd-home" && isBusy()) event.detail.shouldSwap = false;
-});
-
-// The server is told what the page shows: which version, and which groups somebody has opened.
-document.addEventListener("htmx:configRequest", (event) => {
-  if (event.target.id !== "npd-home") return;
-  const folds = [...event.target.querySelectorAll(".npd-home-head > details[open]")];
-  event.detail.parameters = { version: event.target.dataset.version, open: folds.map((fold) => fold.dataset.cause) };
-});
-
-// Says to who can't see it how the sync is now, where that is something else.
-const stateText = () => document.getElementById("npd-home-state")?.textContent.replace(/\s+/g, " ").trim() ?? "";
-let said = "";
-document.addEventListener("DOMContentLoaded", () => (said = stateText()));
-document.addEventListener("htmx:afterSettle", () => {
-  const news = document.getElementById("npd-live-news");
-  if (!news || stateText() === said) return;
-  said = stateText();
-  news.textContent = said;
-});
+// The address says which groups somebody has opened, so that the page has their rows when it is fetched anew (live.js).
+const folds = () => [...document.querySelectorAll("#npd-home details[data-cause]")];
+const sayOpened = (event) => {
+  if (!event.target.matches("details[data-cause]")) return;
+  const opened = folds().filter((fold) => fold.open);
+  const address = new URL(location.href);
+  address.search = new URLSearchParams(opened.map((fold) => ["cause", fold.dataset.cause]));
+  history.replaceState(null, "", address);
+};
+document.addEventListener("toggle", sayOpened, true); // which doesn't bubble

@@ -32,7 +32,7 @@ const atWork = (part) =>
   part.inert || // behind the sheet of filters: what took its place would be within reach
   (part.matches(":hover") && Date.now() - moved < 2000) ||
   (part.contains(document.activeElement) && !document.activeElement.matches("[data-live-focus]")) ||
-  part.querySelector("details[open]:not([data-live-keep]), input[type=checkbox].action-select:checked, .htmx-request") !== null ||
+  part.querySelector("details[open]:not([data-live-keep]), input[type=checkbox]:checked:is(.action-select, .npd-home-tick), .htmx-request") !== null ||
   [...part.querySelectorAll("input[type=text], textarea")].some((field) => field.value !== field.defaultValue) ||
   (String(document.getSelection()) !== "" && part.contains(document.getSelection().anchorNode)) ||
   [...document.querySelectorAll(".htmx-request")].some((one) => one.getAttribute("hx-target") === `#${part.id}`);

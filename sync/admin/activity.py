@@ -9,7 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from django.contrib.postgres.fields import ArrayField
-from django.db.models import Count, ForeignKey, Q
+from django.db.models import Count, ForeignKey, Q, QuerySet
 from django.urls import reverse
 from django.utils.text import capfirst
 from pghistory.core import event_models
@@ -333,7 +333,11 @@ def lines_of(
         icon, icon_label = mark_of(row)
         label = labels.get((row.entity_type, row.key), row.key.replace("_", " ").capitalize())
         before, after = values_of(row)
-        is_move = bool(row.key) and not row.is_refill and (row.kind == _RESOLVED or _has_values(row))
+        is_move = (
+            bool(row.key)
+            and not row.is_refill
+            and (row.kind == _RESOLVED or bool({"before", "after"} & row.values.keys()))
+        )
         sentence = humanize.without_request_id(row.sentence)
         if deletion := row.cause.get("deletion"):
             sentence = f"{deletion} {sentence}"
@@ -362,10 +366,6 @@ def lines_of(
         )
 
 
-def _has_values(row: Decision) -> bool:
-    return not {"before", "after"}.isdisjoint(row.values)
-
-
 def values_of(row: Decision) -> tuple[str, str]:
     """Return the value before and after; of a resolution what it has overwritten, of one side or both."""
     if row.kind != _RESOLVED:
@@ -384,22 +384,11 @@ def field_labels() -> dict[tuple[str, str], str]:
 # The activity of one record: its decisions, and those edits in NPD that no decision tells.
 
 
-@dataclass(frozen=True)
-class Activity:
-    """What a record's page shows of its activity: the newest acts, and the fields by which they are chosen."""
+def activity_of(record: SyncedModel, *, reader: Any, field: str = "") -> dict[str, Any]:
+    """Return what a record's page shows of its activity: the newest acts, and the fields by which they are chosen.
 
-    acts: Sequence[Act]
-    fields: Mapping[str, str]
-    chosen: str  # the key of the field whose changes alone are shown; empty for all
-    all_url: str
-
-    @property
-    def chosen_label(self) -> str:
-        return self.fields.get(self.chosen, "")
-
-
-def activity_of(record: SyncedModel, *, reader: Any, field: str = "") -> Activity:
-    """Return the newest things that happened to a record, or to one of its fields, as this reader may know them."""
+    Where `field` is one of these, the acts are those on it alone. All of it as this reader may know it.
+    """
     keys, labels = _names_of_fields(record)
     chosen = field if field in labels else ""
     # What is folded into no other record's entry is told by another of this one: a choice by what came of it.
@@ -422,12 +411,13 @@ def activity_of(record: SyncedModel, *, reader: Any, field: str = "") -> Activit
             changes["batch_url"] = batch_undo_url(row.batch_id)
         lines.append(replace(line, **changes))
     opens = reader.has_perm("sync.view_decision")
-    return Activity(
-        acts=acts_of(lines, list(labels.values()), offers)[:MOST_LINES],
-        fields=labels,
-        chosen=chosen,
-        all_url=f"{reverse('admin:sync_decision_changelist')}?q={record.pk}" if opens else "",
-    )
+    return {
+        "acts": acts_of(lines, list(labels.values()), offers)[:MOST_LINES],
+        "fields": labels,
+        "chosen": chosen,
+        "chosen_label": labels.get(chosen, ""),
+        "all_url": f"{reverse('admin:sync_decision_changelist')}?q={record.pk}" if opens else "",
+    }
 
 
 def _names_of_fields(record: SyncedModel) -> tuple[dict[str, str], dict[str, str]]:
@@ -453,7 +443,12 @@ class _Edits:
     ) -> None:
         self._keys = keys
         self._chosen = chosen
-        self._fields = [column for column in _own_columns(record) if not chosen or keys.get(column.name) == chosen]
+        columns = [column for column in record._meta.concrete_fields if not column.primary_key]
+        self._fields: list[Any] = [
+            column
+            for column in columns
+            if column.name not in record.BOOKKEEPING and (not chosen or keys.get(column.name) == chosen)
+        ]
         # One more than is shown: what the oldest of them changed, only the one before it tells.
         events = _events(record, MOST_EVENTS if chosen else MOST_LINES + 1)
         pairs = list(zip(events, [*events[1:], None], strict=False))
@@ -520,11 +515,6 @@ class _Edits:
 
     def _changed(self, event: Any, before: Any) -> list[Any]:
         return [column for column in self._fields if getattr(event, column.attname) != getattr(before, column.attname)]
-
-
-def _own_columns(record: SyncedModel) -> list[Any]:
-    columns = record._meta.concrete_fields
-    return [column for column in columns if column.name not in record.BOOKKEEPING and not column.primary_key]
 
 
 def _events(record: SyncedModel, limit: int) -> list[Any]:
@@ -610,21 +600,24 @@ def unsynced_changes(ids: Sequence[UUID] | None = None, *, limit: int) -> list[t
     Of these records, or of those with the newest jobs. An edit that added its record has no columns.
     """
     edits = [edit for edit in unsynced_edits(ids, limit=limit) if registry.is_registered(edit.entity_type)]
-    labels_of: dict[UUID, dict[str, str]] = {}
-    for entity_type in {edit.entity_type for edit in edits}:
-        model = registry.entity(entity_type).model
-        mappings = FieldMapping.objects.filter(link__entity_type=entity_type, direction__in=_SENT_WAYS)
-        labels = {
-            model._meta.get_field(name).attname: mapping.label  # type: ignore[union-attr]
-            for mapping in mappings.exclude(column_id="").order_by("position", "pk")
-            for name in mapping.fields
-        }
-        records = model._default_manager.filter(pk__in={edit.entity_id for edit in edits})
+    labels_of: dict[str, dict[str, str]] = {edit.entity_type: {} for edit in edits}
+    if not edits:
+        return []
+    mappings = FieldMapping.objects.filter(link__entity_type__in=labels_of, direction__in=_SENT_WAYS)
+    for mapping in mappings.exclude(column_id="").select_related("link").order_by("position", "pk"):
+        model = registry.entity(mapping.link.entity_type).model
+        columns = [model._meta.get_field(name).attname for name in mapping.fields]  # type: ignore[union-attr]
+        labels_of[mapping.link.entity_type] |= dict.fromkeys(columns, mapping.label)
+    keys = {edit.entity_id for edit in edits}
+    sent_records: list[QuerySet[Any, UUID]] = []
+    for entity_type in labels_of:
+        records = registry.entity(entity_type).model._default_manager.filter(pk__in=keys).order_by()
         records = records.filter(sync_direction__in=_SENT_WAYS).exclude(sync_status=RecordSyncStatus.DISABLED)
-        labels_of |= dict.fromkeys(records.values_list("pk", flat=True), labels)
+        sent_records.append(records.values_list("pk", flat=True))
+    sent_keys = set(sent_records[0].union(*sent_records[1:], all=True))
     changes = []
     for edit in edits:
-        labels = labels_of.get(edit.entity_id, {})
+        labels = labels_of[edit.entity_type] if edit.entity_id in sent_keys else {}
         sent = {name: label for name, label in labels.items() if name in edit.columns}
         if sent or (labels and not edit.columns):
             changes.append((edit, sent))

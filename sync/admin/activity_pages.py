@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from typing import Any, cast
 from uuid import UUID
@@ -11,9 +12,8 @@ from uuid import UUID
 from django.contrib import admin
 from django.contrib.admin.views.main import ORDER_VAR, SEARCH_VAR
 from django.contrib.auth.models import User
-from django.contrib.postgres.fields import ArrayField
 from django.core.exceptions import PermissionDenied
-from django.db.models import CharField, Count, Model, QuerySet, TextChoices, Value
+from django.db.models import CharField, Count, Model, QuerySet
 from django.db.models.functions import Cast, Coalesce
 from django.http import Http404, HttpRequest, HttpResponse
 from django.template.loader import render_to_string
@@ -47,15 +47,16 @@ from sync.admin.activity import (
 from sync.admin.admin_base import (
     DateTimeRangeFilter,
     EntityFilter,
+    ListTab,
     PageAdmin,
     PageChangeList,
     ReadOnlyAdmin,
     RecordLinkMixin,
     RecordSearchMixin,
+    link_to,
     own_address,
     plain_column,
     record_ids_by_name,
-    record_link,
 )
 from sync.admin.confirmed_action import (
     MAX_ROWS_SHOWN,
@@ -87,11 +88,15 @@ from sync.registry import item_url, link_of, type_label
 ACTIVITY, DELETED = "admin:sync_decision_changelist", "admin:sync_tombstone_changelist"
 
 
-def activity_tabs(request: HttpRequest, here: str) -> list[tuple[str, str, bool]]:
-    """Return the two lists of the activity, as far as this person may see them: label, address, whether it is open."""
+def activity_tabs(request: HttpRequest, here: str) -> list[ListTab]:
+    """Return the two lists of the activity, as far as this person may see them. That of one act leads back to all."""
     tabs = [("All", ACTIVITY, "sync.view_decision"), ("Deleted", DELETED, "sync.view_tombstone")]
     user: Any = request.user
-    return [(label, reverse(name), name == here) for label, name, right in tabs if user.has_perm(right)]
+    return [
+        ListTab(label, reverse(name), name == here and "fold_id" not in request.GET)
+        for label, name, right in tabs
+        if user.has_perm(right)
+    ]
 
 
 # The undo of decisions.
@@ -201,9 +206,10 @@ def _goes_back(step: UndoStep) -> tuple[object, ...]:
 def _step_table(steps: Sequence[UndoStep], heads: Sequence[str], cells: Any, title: str = "") -> RecordTable:
     rows = []
     for step in steps[:MAX_ROWS_SHOWN]:
-        about = (step.decision.entity_type, step.decision.entity_id)
-        name = record_link(*about, {about: step.name}) if step.record and step.decision.entity_id else step.name  # type: ignore[dict-item]
-        rows.append((name, *cells(step)))
+        url = ""
+        if step.record and step.decision.entity_id:
+            url = registry.record_url(step.decision.entity_type, step.decision.entity_id)
+        rows.append((link_to(url, step.name), *cells(step)))
     return RecordTable(heads, rows, len(steps), title)
 
 
@@ -223,7 +229,6 @@ class ActivityList(PageChangeList):
     def get_results(self, request: HttpRequest) -> None:
         """Keep of each act its first row, with all of the act on it."""
         self.tabs = activity_tabs(request, ACTIVITY)
-        self._reader = request.user
         super().get_results(request)
         rows = self.result_list
         if waiting := sum(1 + row.page_more for row in rows if row.kind == UNSYNCED):
@@ -248,10 +253,9 @@ class ActivityList(PageChangeList):
         """Put the day on each row (templates/admin/sync/decision shows it), and what waits above them all."""
         ordering = self.get_ordering_field_columns()
         is_by_time = not ordering or self.list_display.index("moment") in ordering
-        now = sync_now()
+        now = rows[0].page_now if rows else sync_now()
         today = timezone.localdate(now)
         for row in rows:
-            row.page_now = now
             row.page_day = humanize.day_name(timezone.localdate(row.at), today) if is_by_time else ""
         is_filtered = self.params.keys() - {ORDER_VAR, SEARCH_VAR, EntityFilter.parameter_name}
         if self.page_num == 1 and not is_filtered:
@@ -279,7 +283,6 @@ class ActivityList(PageChangeList):
                 row: Any = Decision(entity_type=edit.entity_type, entity_id=edit.entity_id, kind=UNSYNCED, at=edit.at)
                 row.actor, row.remote_id, row.key, row.values, row.cause = edit.who, "", "", {}, {}
                 row.page_words, row.page_fields, row.page_is_new = unsynced_words(edit), {}, False
-                row.page_opens_deleted = self._reader.has_perm("sync.view_tombstone")
                 row.page_url = registry.record_url(edit.entity_type, edit.entity_id)
                 rows[about] = row
                 acts.setdefault((edit.entity_type, edit.who, row.page_words, not edit.columns, edit.act), []).append(
@@ -310,7 +313,7 @@ class DecisionAdmin(RecordLinkMixin, RecordSearchMixin, UndoPagesMixin, ReadOnly
     json_fields = ("values", "cause")
     summary = ("record", "what_happened", "who", "moment", "before_and_after", "what_led_to_it")
     change_form_outer_before_template = "sync/row_buttons.html"
-    list_before_template = "sync/activity_tabs.html"
+    list_before_template = "sync/list_tabs.html"
     empty_title = "Nothing was synced yet"
     empty_words = "Everything that a sync sent, updated or asked is listed here."
 
@@ -346,9 +349,9 @@ class DecisionAdmin(RecordLinkMixin, RecordSearchMixin, UndoPagesMixin, ReadOnly
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         return ActivityList
 
-    def prepare_page(self, rows: list[Any]) -> None:
+    def prepare_page(self, request: HttpRequest, rows: list[Any]) -> None:
         """Put on each row how many records its act was about, and how many of them are folded into the row."""
-        super().prepare_page(rows)
+        super().prepare_page(request, rows)
         acts = {row.fold_id for row in rows if row.fold_id}
         within = Decision.objects.filter(fold_id__in=acts).order_by() if acts else Decision.objects.none()
         number = Count(Coalesce(Cast("entity_id", CharField()), "remote_id"), distinct=True)
@@ -383,21 +386,21 @@ class DecisionAdmin(RecordLinkMixin, RecordSearchMixin, UndoPagesMixin, ReadOnly
     def what(self, row: Any) -> SafeString:
         """What the act changed, the way to what it did with other records, and its undo."""
         act: Act = row.page_act
-        offer = act.offer
+        # The list leads to the page that asks; above the list nobody would see what it is about.
+        offer = replace(act.offer, asks_first=False)
         others_url = ""
         if row.page_alike:
             others_url = f"?{urlencode({'fold_id': str(row.fold_id)})}"
             if row.kind == UNSYNCED:
                 queue = reverse("admin:sync_syncqueue_changelist")
                 others_url = f"{queue}?{urlencode({'entity_type': row.entity_type})}"
-        undo_url = offer.url
-        if row.page_alike and undo_url:
             # One record's undo isn't that of the others; only what has a page for all of it is offered.
-            undo_url = batch_undo_url(row.batch_id) if row.kind in BATCH_KINDS else ""
+            url = batch_undo_url(row.batch_id) if offer.url and row.kind in BATCH_KINDS else ""
+            offer = replace(offer, url=url, conflict_url="")
         context = {
             "act": act,
             "offer": offer,
-            "undo_url": f"{undo_url}?{urlencode({'next': row.page_path})}" if undo_url else "",
+            "sync_page": row.page_path,
             "others_url": others_url,
             "others": count_with_noun(row.page_alike, "more record", "more records"),
         }
@@ -438,7 +441,7 @@ def deleted_records_link(user: Any, label: str = "See the deleted records", quer
     """Return a link to where deleted records are restored; empty for who may not see them."""
     if not user.has_perm("sync.view_tombstone"):
         return ""
-    return format_html('<a class="npd-link" href="{}{}">{}</a>', reverse(DELETED), query, label)
+    return link_to(f"{reverse(DELETED)}{query}", label)
 
 
 def restore_link(request: HttpRequest, entity_type: str, keys: Sequence[Any]) -> SafeString | str:
@@ -450,30 +453,16 @@ def restore_link(request: HttpRequest, entity_type: str, keys: Sequence[Any]) ->
     rows = Tombstone.objects.filter(entity_type=entity_type, entity_id__in=keys).order_by("pk")
     named = ",".join(str(key) for key in rows.values_list("pk", flat=True))
     url = reverse("admin:sync_tombstone_restore", args=[named]) if named else ""
-    return format_html('<a class="npd-link" href="{}?next={}">Undo…</a>', url, request.path) if url else ""
+    return link_to(f"{url}?{urlencode({'next': request.path})}", "Undo…") if url else ""
 
 
-class RestoredItem(TextChoices):
-    """Which item a deleted record has once it is restored, as far as that is known before."""
-
-    OWN = "own", "It is linked with its item again."
-    OWN_OR_NEW = (
-        "own_or_new",
-        "Its item had left the board. If it is back there, it is linked again; else it gets a new one.",
-    )
-    NEW = "new", "It had none and gets one."
-
-
-def restored_item(row: Tombstone) -> RestoredItem:
+def restored_item(row: Tombstone) -> str:
     """Say which item a record gets; what became of one that left the board only its next sync asks Monday."""
     if not row.monday_id:
-        return RestoredItem.NEW
-    return RestoredItem.OWN_OR_NEW if row.state in REMOVED_TOMBSTONE_STATES else RestoredItem.OWN
-
-
-def _may_restore(row: Any) -> bool:
-    is_gone = row.state != TombstoneState.RESTORED and row.reason_code != TombstoneReason.ERASED
-    return is_gone and row.entity_type in row.page_may_restore
+        return "It had none and gets one."
+    if row.state in REMOVED_TOMBSTONE_STATES:
+        return "Its item had left the board. If it is back there, it is linked again; else it gets a new one."
+    return "It is linked with its item again."
 
 
 class DeletedList(PageChangeList):
@@ -488,7 +477,7 @@ class TombstoneAdmin(ReadOnlyAdmin):
         css = {"all": ["npd/record.css"]}  # as Django has it
 
     list_display = ("name", "kind", "deleted", "by", "outcome", "restore")
-    list_before_template = "sync/activity_tabs.html"
+    list_before_template = "sync/list_tabs.html"
     told_columns = ("note", "state", "deleted_at")
     summary = ("kind", "deleted", "by", "outcome", "what_now", "item", "values_then")
     list_filter = (("state", ChoicesCheckboxFilter), EntityFilter)
@@ -507,9 +496,6 @@ class TombstoneAdmin(ReadOnlyAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         rows: QuerySet[Any] = super().get_queryset(request)
-        types = [spec.entity_type for spec in registry.entities()]
-        may_add = [entity_type for entity_type in types if registry.may_act(request.user, "add", entity_type)]
-        rows = rows.annotate(page_may_restore=Value(may_add, ArrayField(CharField())))
         # A restored one is a record again: it is listed where it is asked for.
         is_list = request.resolver_match and request.resolver_match.url_name == "sync_tombstone_changelist"
         if is_list and request.GET.keys().isdisjoint((SEARCH_VAR, "state__exact", "state__in", "state")):
@@ -520,21 +506,23 @@ class TombstoneAdmin(ReadOnlyAdmin):
         view = self.admin_site.admin_view(self.restore_some)
         return [re_path(rf"^(?P<keys>{_KEYS})/restore/$", view, name="sync_tombstone_restore"), *super().get_urls()]
 
-    def prepare_page(self, rows: list[Any]) -> None:
-        super().prepare_page(rows)
+    def prepare_page(self, request: HttpRequest, rows: list[Any]) -> None:
+        super().prepare_page(request, rows)
         links = {entity_type: link_of(entity_type) for entity_type in {row.entity_type for row in rows}}
         authors = deletion_authors((row.entity_type, row.entity_id) for row in rows)
         for row in rows:
             author = authors.get(row.entity_id)
             row.page_link = links[row.entity_type]
+            is_gone = row.state != TombstoneState.RESTORED and row.reason_code != TombstoneReason.ERASED
+            row.page_may_restore = is_gone and registry.may_act(request.user, "add", row.entity_type)
             row.page_by = author.by if author else ""
 
-    def row_context(self, request: HttpRequest, row: Tombstone) -> dict[str, Any]:
+    def row_context(self, request: HttpRequest, row: Any) -> dict[str, Any]:
         """Offer to bring the record back, to those who may; and tell its history, as its own page would."""
         record = rebuild_record(registry.entity(row.entity_type).model, row)
         return super().row_context(request, row) | {
             "row_buttons": [("Restore…", reverse("admin:sync_tombstone_restore", args=[row.pk]))]
-            if _may_restore(row)
+            if row.page_may_restore
             else [],
             "activity": activity_of(record, reader=request.user, field=request.GET.get(FIELD_PARAMETER, "")),
             "sync_page": request.path,
@@ -550,8 +538,8 @@ class TombstoneAdmin(ReadOnlyAdmin):
     )
 
     @admin.display(description="Restore")
-    def restore(self, row: Tombstone) -> SafeString | str:
-        if not _may_restore(row):
+    def restore(self, row: Any) -> SafeString | str:
+        if not row.page_may_restore:
             return ""
         return format_html(
             '<a class="npd-button" href="{}" aria-label="Restore {}">Restore…</a>',
@@ -647,7 +635,7 @@ def _may_add_all(request: HttpRequest, queryset: QuerySet[Tombstone]) -> bool:
 
 def _item_text(row: Tombstone) -> str:
     number = f" (Item {row.monday_id})" if row.monday_id else ""
-    return f"{restored_item(row).label}{number}"
+    return f"{restored_item(row)}{number}"
 
 
 def _restore_effects(number: int) -> list[str]:

@@ -6,26 +6,20 @@ import json
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cached_property
 from http import HTTPStatus
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlencode, urlsplit
 from uuid import UUID
 
 from django.contrib import admin, messages
-from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
-from django.contrib.admin.views.main import SEARCH_VAR
 from django.contrib.admin.widgets import AutocompleteSelect
-from django.core.exceptions import BadRequest, ValidationError
-from django.db import DataError
-from django.db.models import BooleanField, DateTimeField, Model, QuerySet, Value
-from django.db.models.constants import LOOKUP_SEP
+from django.core.exceptions import ValidationError
+from django.db.models import DateTimeField, Model, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils import timezone
-from django.utils.html import escape, format_html
+from django.utils.html import format_html
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.safestring import SafeString
 from django.utils.text import capfirst
@@ -37,11 +31,10 @@ from unfold.utils import parse_datetime_str
 from unfold.views import ChangeList
 
 from sync import registry
-from sync.clock import sync_now
+from sync.clock import SyncNow
 from sync.kernel import humanize
-from sync.kernel.db import LONGEST_SEARCH
 from sync.kernel.humanize import DASH, icon, relative_time, request_ids, without_request_id
-from sync.models import SyncedModel, Tombstone
+from sync.models import SyncedModel
 from sync.records import availability
 from sync.records.availability import BoardAvailability, Overview
 from sync.records.tombstones import tombstone_name, tombstones_of
@@ -49,7 +42,7 @@ from sync.registry import EntitySpec, page_url, record_url, type_label
 from sync.state import record_view
 
 if TYPE_CHECKING:
-    from sync.registry import RecordKey
+    pass
 
 
 def time_tag(moment: datetime | None, now: datetime) -> SafeString | str:
@@ -77,7 +70,7 @@ def describe(record: SyncedModel) -> str:
 def time_column(name: str, description: str, ordering: str = "") -> Any:
     @admin.display(description=description, ordering=ordering or name)
     def column(model_admin: Any, row: Any) -> SafeString | str:
-        return time_tag(getattr(row, name), page_now(row))
+        return time_tag(getattr(row, name), row.page_now)
 
     return column
 
@@ -128,6 +121,11 @@ def external_link(url: str, text: str, label: str) -> SafeString:
         text,
         icon("open_in_new"),
     )
+
+
+def link_to(url: str, text: Any) -> SafeString | str:
+    """Return a link to a page of the admin; without an address the text alone."""
+    return format_html('<a class="npd-link" href="{}">{}</a>', url, text) if url else str(text)
 
 
 def own_address(request: HttpRequest, *addresses: str | None) -> str:
@@ -182,6 +180,16 @@ def overview_of(request: HttpRequest) -> Overview:
     return overview
 
 
+@dataclass(frozen=True)
+class ListTab:
+    """A filter or another list that stands above a list, one click away, and how many records it has."""
+
+    label: str
+    url: str
+    is_current: bool
+    count: int = 0
+
+
 class PageChangeList(ChangeList):
     """A page of a list that lets its admin fetch, once, what the rows will show."""
 
@@ -213,68 +221,10 @@ class PageChangeList(ChangeList):
         self.result_list = rows
         self.empty_words, self.empty_doors = ("", []) if rows else self.model_admin.empty_list(request)
         self.annotate_rows(rows)
-        self.model_admin.prepare_page(rows)
+        self.model_admin.prepare_page(request, rows)
 
     def annotate_rows(self, rows: list[Any]) -> None:
         """Put on the rows what the list itself knows already; of most lists, nothing."""
-
-
-_WAYS = {"exact", "iexact", "in", "isnull", "gt", "gte", "lt", "lte", "year", "date"}
-_WAYS |= {"contains", "icontains", "startswith", "istartswith", "endswith", "iendswith"}
-"""The ways to ask a column that have an answer to every value an address can hold; of `range` none can hold two."""
-
-
-class ValidIdsMixin:
-    """An action on ids that can be nobody's answers with a sentence; an address that asks what can't be, with 400."""
-
-    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
-        """Refuse what Django lets through and the database can't answer: rows of other tables, ways without answers."""
-        model_admin: Any = self
-        own = {getattr(spec, "parameter_name", spec) for spec in model_admin.get_list_filter(request)}
-        first, *rest = lookup.split(LOOKUP_SEP)
-        options = model_admin.opts
-        names = {name: field for field in options.get_fields() for name in (field.name, getattr(field, "attname", ""))}
-        field = (names | {"pk": options.pk}).get(first)
-        if field is not None and lookup not in own:
-            is_of_others = field.auto_created and not field.concrete
-            way = rest[-1:] if field.is_relation else rest
-            if is_of_others or not _WAYS.issuperset(way):
-                return False
-        return bool(super().lookup_allowed(lookup, value, request))  # type: ignore[misc]
-
-    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
-        """Return the row of a page; an empty `_to_field` names no column."""
-        return super().get_object(request, object_id, from_field or None)  # type: ignore[misc]
-
-    def get_changelist_instance(self, request: HttpRequest) -> Any:
-        """The list; raises BadRequest where Python or the database can't read a filter's value, or a search is long."""
-        if len(request.GET.get(SEARCH_VAR, "")) > LONGEST_SEARCH:
-            raise BadRequest(f"A search has at most {LONGEST_SEARCH} characters. Shorten it.")
-        try:
-            return super().get_changelist_instance(request)  # type: ignore[misc]
-        except (DataError, OverflowError, ValueError) as error:
-            if not request.GET:
-                raise
-            raise BadRequest("A filter in the address has a value that is not possible. Remove it.") from error
-
-    def response_action(
-        self, request: HttpRequest, queryset: QuerySet[Any], *args: Any, **kwargs: Any
-    ) -> HttpResponse | None:
-        """Do the action, unless an id of the selection can't be one."""
-        invalid_ids = [
-            text for text in request.POST.getlist(ACTION_CHECKBOX_NAME) if not is_valid_key(queryset.model, text)
-        ]
-        if not invalid_ids:
-            answer: HttpResponse | None = super().response_action(  # type: ignore[misc]
-                request, queryset, *args, **kwargs
-            )
-            return answer
-        messages.warning(
-            request,
-            f"Nothing was done: “{humanize.shorten(invalid_ids[0], 60)}” is no {queryset.model._meta.verbose_name}. "
-            "Reload the list and choose again.",
-        )
-        return HttpResponseRedirect(request.get_full_path())
 
 
 def is_valid_key(model: type[Model], text: str) -> bool:
@@ -285,48 +235,14 @@ def is_valid_key(model: type[Model], text: str) -> bool:
     return "\0" not in text
 
 
-_ANY_KEY = "key-of-the-row"
-
-
-class PlainWordsMixin:
-    """Says in one plain sentence what a form has done, in place of the framework's."""
-
-    def message_user(
-        self,
-        request: HttpRequest,
-        message: Any,
-        level: int | str = messages.INFO,
-        extra_tags: str = "",
-        fail_silently: bool = False,
-    ) -> None:
-        """Say what is to be said of the act under way, where that is set."""
-        sentence = getattr(request, "npd_said", None) if level == messages.SUCCESS else None
-        super().message_user(request, sentence or message, level, extra_tags, fail_silently)  # type: ignore[misc]
-
-    def response_add(self, request: HttpRequest, obj: Any, *args: Any, **kwargs: Any) -> HttpResponse:
-        request.npd_said = f"{obj} is saved."  # type: ignore[attr-defined]
-        answer: HttpResponse = super().response_add(request, obj, *args, **kwargs)  # type: ignore[misc]
-        return answer
-
-    def response_change(self, request: HttpRequest, obj: Any) -> HttpResponse:
-        request.npd_said = f"{obj} is saved."  # type: ignore[attr-defined]
-        answer: HttpResponse = super().response_change(request, obj)  # type: ignore[misc]
-        return answer
-
-    def response_delete(self, request: HttpRequest, obj_display: str, obj_id: Any) -> HttpResponse:
-        """Say that it is deleted, and what follows of that where `npd_said` says it already."""
-        request.npd_said = getattr(request, "npd_said", None) or f"{obj_display} is deleted."  # type: ignore[attr-defined]
-        answer: HttpResponse = super().response_delete(request, obj_display, obj_id)  # type: ignore[misc]
-        return answer
-
-
-class PageAdmin(PlainWordsMixin, ValidIdsMixin, ModelAdmin):
+class PageAdmin(ModelAdmin):
     """A list whose rows carry `page_now` and whatever `prepare_page` puts on them."""
 
     list_per_page = 50
     # Django would count the whole table for it, at every page.
     show_full_result_count = False
     list_filter_submit = True
+    delete_selected_confirmation_template = "admin/delete_confirmation.html"
     # On a phone a card has no labels, and leaves it out (static/npd/npd.css).
     empty_value_display = f'<span class="npd-none">{humanize.DASH}</span>'
     empty_title: str = ""
@@ -339,16 +255,6 @@ class PageAdmin(PlainWordsMixin, ValidIdsMixin, ModelAdmin):
     def empty_list(self, request: HttpRequest) -> tuple[str, list[tuple[str, str]]]:
         """What an empty list says, and what this person may do so that it gets rows, as labels and addresses."""
         return self.empty_words, []
-
-    @cached_property
-    def _checkbox(self) -> str:
-        """The box before a row, drawn by the theme for one whose key is `_ANY_KEY`."""
-        # Kept, for a widget renders a template: else once a row.
-        return str(super().action_checkbox(SimpleNamespace(pk=_ANY_KEY)))
-
-    @admin.display(description=ModelAdmin.action_checkbox.short_description)
-    def action_checkbox(self, obj: Any) -> SafeString:
-        return SafeString(self._checkbox.replace(_ANY_KEY, escape(str(obj.pk))))
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         return PageChangeList
@@ -374,11 +280,13 @@ class PageAdmin(PlainWordsMixin, ValidIdsMixin, ModelAdmin):
         """Return what the page of a row shows beyond its fields; of most lists, nothing."""
         return {}
 
-    def prepare_page(self, rows: list[Any]) -> None:
-        """Put the database's present time on every row that has none yet; one query a page."""
-        now = sync_now() if any(not hasattr(row, "page_now") for row in rows) else None
-        for row in rows:
-            row.page_now = getattr(row, "page_now", now)
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        """Return the rows, each with the database's present time."""
+        rows: QuerySet[Any] = super().get_queryset(request).annotate(page_now=SyncNow())
+        return rows
+
+    def prepare_page(self, request: HttpRequest, rows: list[Any]) -> None:
+        """Put on the rows of a page what their cells show; of most lists, nothing."""
 
 
 class ReadOnlyAdmin(PageAdmin):
@@ -404,7 +312,7 @@ class ReadOnlyAdmin(PageAdmin):
         """Return the row of a page, which carries what the rows of the list do."""
         row = super().get_object(request, object_id, from_field)
         if row is not None:
-            self.prepare_page([row])
+            self.prepare_page(request, [row])
         return row
 
     def get_fields(self, request: HttpRequest, obj: Model | None = None) -> list[str]:
@@ -477,76 +385,49 @@ def record_ids_by_name(term: str) -> list[UUID]:
     return list(queries[0].union(*queries[1:], all=True)) if queries else []
 
 
-def record_link(entity_type: str, entity_id: UUID | None, names: dict[RecordKey, str]) -> SafeString | str:
-    """Return a link to the record under its name; a record that was deleted is said so."""
-    if entity_id is None:
-        return humanize.DASH
-    name = names.get((entity_type, entity_id))
-    if name is None or isinstance(name, DeletedName):
-        called = type_label(entity_type) if name is None else name.called
-        url = "" if name is None else name.url
-        gone = badge("off", "delete", "Deleted")
-        shown = format_html('<a class="npd-link" href="{}">{}</a>', url, called) if url else called
-        return format_html("{} {}", shown, gone)
-    url = record_url(entity_type, entity_id)
-    return format_html('<a class="npd-link" href="{}">{}</a>', url, name) if url else name
-
-
-class DeletedName(str):
-    """What a deleted record was called, and that it is; `url` is where it can be restored, for who may see that."""
-
-    __slots__ = ("called", "url")
-    called: str
-    url: str
-
-    @classmethod
-    def of(cls, tombstone: Tombstone, *, is_link: bool) -> DeletedName:
-        called = tombstone_name(tombstone) or type_label(tombstone.entity_type)
-        name = cls(f"{called}, deleted")
-        name.called = called
-        name.url = reverse("admin:sync_tombstone_change", args=[tombstone.pk]) if is_link and tombstone.pk else ""
-        return name
-
-
-def names_of_rows(rows: Sequence[Any]) -> dict[RecordKey, str]:
-    """Return the names of these rows' records; those of deleted records lead to their pages, for who may open these."""
-    keys = {(row.entity_type, _uuid(row.entity_id)) for row in rows}
-    names = registry.record_names(keys)
-    gone = {(kind, key) for kind, key in keys if key is not None and (kind, key) not in names}
-    tombstones = tombstones_of({kind for kind, _key in gone}, [key for _kind, key in gone])
-    is_link = bool(rows) and getattr(rows[0], "page_opens_deleted", False)
-    return names | {(row.entity_type, row.entity_id): DeletedName.of(row, is_link=is_link) for row in tombstones}
-
-
 class RecordLinkMixin(PageAdmin):
     """Adds a column with a link to the record of each row; names are fetched once a page.
 
-    Each row knows, as `page_opens_deleted`, whether its reader may open deleted records.
+    Deleted records lead to where they can be restored, for who may see that.
     """
 
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        opens = Value(request.user.has_perm("sync.view_tombstone"), BooleanField())
-        rows: QuerySet[Any] = super().get_queryset(request).annotate(page_opens_deleted=opens)
-        return rows
-
-    def prepare_page(self, rows: list[Any]) -> None:
-        super().prepare_page(rows)
-        names = names_of_rows(rows)
+    def prepare_page(self, request: HttpRequest, rows: list[Any]) -> None:
+        super().prepare_page(request, rows)
+        keys = {(row.entity_type, row.entity_id) for row in rows}
+        names = registry.record_names(keys)
+        gone = {(kind, key) for kind, key in keys if key is not None and (kind, key) not in names}
+        tombstones = {
+            (stone.entity_type, stone.entity_id): stone
+            for stone in tombstones_of({kind for kind, _key in gone}, [key for _kind, key in gone])
+        }
+        opens_deleted = request.user.has_perm("sync.view_tombstone")
         for row in rows:
-            row.page_names = names
+            about = (row.entity_type, row.entity_id)
+            row.page_is_gone = about not in names
+            if not row.page_is_gone:
+                row.page_record = names[about]
+                row.page_record_url = record_url(*about)
+                continue
+            stone = tombstones.get(about)
+            row.page_record = (tombstone_name(stone) if stone else "") or type_label(row.entity_type)
+            is_link = opens_deleted and stone is not None and stone.pk is not None
+            row.page_record_url = reverse("admin:sync_tombstone_change", args=[stone.pk]) if stone and is_link else ""
 
     def row_context(self, request: HttpRequest, row: Any) -> dict[str, Any]:
         """Call the row's page by its record, of which the row itself knows the id alone."""
         return super().row_context(request, row) | {"page_name": self.record_name(row)}
 
     def record_name(self, row: Any) -> str:
-        if (key := _uuid(row.entity_id)) is None:
+        if row.entity_id is None:
             return str(row)
-        return str(row.page_names.get((row.entity_type, key), f"{type_label(row.entity_type)}, deleted"))
+        return f"{row.page_record}, deleted" if row.page_is_gone else row.page_record
 
     @admin.display(description="Record")
     def record(self, row: Any) -> SafeString | str:
-        return record_link(row.entity_type, _uuid(row.entity_id), row.page_names)
+        if row.entity_id is None:
+            return DASH
+        shown = link_to(row.page_record_url, row.page_record)
+        return format_html("{} {}", shown, badge("off", "delete", "Deleted")) if row.page_is_gone else shown
 
     kind_of_record = type_column()
 
@@ -558,20 +439,6 @@ class RecordSearchMixin(PageAdmin):
         rows, has_doubles = super().get_search_results(request, queryset, search_term)
         named = [str(key) for key in record_ids_by_name(search_term)]
         return (rows | queryset.filter(entity_id__in=named) if named else rows), has_doubles
-
-
-def _uuid(value: Any) -> UUID | None:
-    if value is None or isinstance(value, UUID):
-        return value
-    try:
-        return UUID(str(value))
-    except ValueError:
-        return None
-
-
-def page_now(row: Any) -> datetime:
-    """Return the time that was put on the row with its page, else ask for it."""
-    return getattr(row, "page_now", None) or sync_now()
 
 
 # Filters that several of the engine's lists share.
@@ -648,42 +515,15 @@ class Badge:
     words: str
 
 
-@dataclass(frozen=True)
-class BoardStatus:
-    """What is known of a board at one moment, and how that is said."""
-
-    spec: EntitySpec
-    availability: BoardAvailability
-    overview: Overview
-
-    @property
-    def title(self) -> str:
-        return self.spec.board_title
-
-    @property
-    def slowed_until(self) -> str:
-        """Until when the quota makes it wait, where that is long; empty where it doesn't."""
-        until = self.overview.slowed_until(self.availability)
-        return humanize.due_time(until, self.overview.now) if until else ""
-
-    @property
-    def badge(self) -> Badge:
-        """Which of the four states of a board it is in."""
-        board = self.availability
-        if not board.has_board:
-            return Badge("off", "link_off", "Not set up")
-        if board.is_paused:
-            return Badge("warn", "pause_circle", "Paused")
-        if board.is_stopped:
-            return Badge("bad", "block", "Stopped")
-        return Badge("ok", "check_circle", "Syncing")
-
-    @property
-    def reason(self) -> str:
-        """Why it stands still; who paused it, and since when, stands above all pages, with the button that resumes."""
-        if not self.availability.has_board:
-            return "Choose its board under Boards, Set up."
-        return "" if self.availability.is_paused else humanize.without_request_id(self.availability.detail)
+def board_badge(board: BoardAvailability) -> Badge:
+    """Return which of the four states of a board it is in."""
+    if not board.has_board:
+        return Badge("off", "link_off", "Not set up")
+    if board.is_paused:
+        return Badge("warn", "pause_circle", "Paused")
+    if board.is_stopped:
+        return Badge("bad", "block", "Stopped")
+    return Badge("ok", "check_circle", "Syncing")
 
 
 def records_url(spec: EntitySpec, health: str = "") -> str:

@@ -16,17 +16,18 @@ from django.utils.safestring import SafeString, mark_safe
 from django.views.decorators.http import require_POST
 from unfold.admin import TabularInline
 
-from sync import registry
+from sync import attention, registry
 from sync.admin import admin_base
-from sync.admin.admin_base import BoardStatus, PageAdmin, own_address, plain_column
-from sync.admin.concurrent_edits import ConcurrentSettingsForm
+from sync.admin.admin_base import PageAdmin, board_badge, link_to, own_address, plain_column
+from sync.admin.concurrent_edits import ConcurrentForm
 from sync.admin.confirmed_action import run_action
 from sync.admin.queue_pages import pause_url
 from sync.admin.record_panel import may_change_mapping
 from sync.admin.setup_pages import SetupWizardMixin
 from sync.api.callers import monday_throttle_reason
+from sync.attention import Kind
 from sync.boards import board_columns
-from sync.boards.board_columns import column_type, set_creates_held
+from sync.boards.board_columns import column_type, set_create_obstacle
 from sync.boards.board_setup import check_board, column_label_now
 from sync.boards.sync_filter import SyncFilter
 from sync.choices import REFUSED_WORDS, SyncDirection
@@ -102,10 +103,6 @@ _POLICY_HELP = {
 """What a person chooses of a board link, with the words below the field."""
 
 
-def _link(url: str, text: str) -> SafeString:
-    return format_html('<a class="npd-link" href="{}">{}</a>', url, text)
-
-
 def _board_url(link: BoardLink) -> str:
     return reverse("admin:sync_boardlink_change", args=[link.pk])
 
@@ -124,7 +121,8 @@ def ask_for_columns(request: HttpRequest, link: BoardLink) -> str:
 @admin.register(BoardLink)
 class BoardLinkAdmin(SetupWizardMixin, PageAdmin):
     list_display = ("name", "state", "todo", "items", "synced", "verified_ago", "on_monday")
-    form = ConcurrentSettingsForm
+    form = ConcurrentForm
+    change_form_before_template = "sync/record_shown.html"
     inlines = (FieldMappingInline,)
     fields = (
         "creates_records",
@@ -140,7 +138,6 @@ class BoardLinkAdmin(SetupWizardMixin, PageAdmin):
     )
     readonly_fields = tuple(name for name in fields if name not in _POLICY_HELP)
     row_names = ("board", "boards")
-    change_form_outer_before_template = "sync/board_columns.html"
     empty_title = "No boards yet"
     empty_words = "“Set up…” above creates the boards, or uses existing ones."
 
@@ -176,7 +173,7 @@ class BoardLinkAdmin(SetupWizardMixin, PageAdmin):
         link = self._changed_link(request, pk)
 
         def run() -> str:
-            set_creates_held(link, "")
+            set_create_obstacle(link, "creates_held", "")
             log_action(request.user, link, "Had new items and records created although nobody could be recognized.")
             return "New items and records are created now."
 
@@ -209,24 +206,26 @@ class BoardLinkAdmin(SetupWizardMixin, PageAdmin):
         types = [spec.entity_type for spec in registry.entities()]
         return super().get_queryset(request).filter(entity_type__in=types).prefetch_related("mappings")
 
-    def prepare_page(self, rows: list[Any]) -> None:
+    def prepare_page(self, request: HttpRequest, rows: list[Any]) -> None:
         """Put on the boards how they are now and how many items they have, read for all of them at once."""
-        super().prepare_page(rows)
+        super().prepare_page(request, rows)
         now = availability.overview()
         waiting = UnmatchedItem.objects.filter(ignored_at=None).order_by().values_list("entity_type")
         unmatched = dict(waiting.annotate(Count("id")))
+        problems = attention.groups(kinds=[Kind.BOARD])
         for link in rows:
-            link.page_board = BoardStatus(registry.entity(link.entity_type), now.by_type[link.entity_type], now)
+            link.page_board = now.by_type[link.entity_type]
             link.page_linked = registry.linked_records(link.entity_type).order_by().count()
             link.page_unmatched = unmatched.get(link.entity_type, 0)
+            link.page_problems = [group for group in problems if group.entity_type == link.entity_type]
 
     def render_change_form(
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
     ) -> HttpResponse:
         """Call the page what its board is called, and say above it what is wrong with its columns."""
         if link := kwargs.get("obj"):
-            self.prepare_page([link])
-            board = link.page_board.availability
+            self.prepare_page(request, [link])
+            board = link.page_board
             # A pause is ended by its banner.
             runs = board.has_board and not board.is_paused
             context |= {
@@ -278,27 +277,26 @@ class BoardLinkAdmin(SetupWizardMixin, PageAdmin):
 
     @admin.display(description="State")
     def state(self, link: Any) -> SafeString:
-        badge = link.page_board.badge
-        reason = humanize.without_request_id(link.page_board.availability.detail)
+        badge = board_badge(link.page_board)
+        reason = humanize.without_request_id(link.page_board.detail)
         state = admin_base.badge(badge.kind, badge.icon, badge.words)
         return format_html('{}<span class="npd-why">{}</span>', state, reason)
 
     @admin.display(description="What to do")
-    def todo(self, link: Any) -> SafeString | None:
+    def todo(self, link: Any) -> SafeString | str | None:
         """Return what needs somebody, each with the page on which it is done."""
-        if not link.page_board.availability.has_board:
-            return _link(reverse("admin:sync_wizard_boards"), "Set it up")
-        mappings = link.mappings.all()
-        blocked = [m for m in mappings if m.problem and m.direction != SyncDirection.NONE]
-        name = self.name(link)
-        links = []
-        for about, message, _why in detect.board_problems(link, name, blocked):
-            text = message.removeprefix(f"{name}: ")
-            url = reverse("admin:index") if about == "field" else _board_url(link)
-            links.append(_link(url, text[:1].upper() + text[1:]))
+        if not link.page_board.has_board:
+            return link_to(reverse("admin:sync_wizard_boards"), "Set it up")
+        links = [link_to(_board_url(link), group.text) for group in link.page_problems]
+        # A column is mended on the board itself, or looked for again on Home.
+        links += [
+            link_to(reverse("admin:index"), f"{mapping.label} is blocked")
+            for mapping in link.mappings.all()
+            if mapping.problem and mapping.direction != SyncDirection.NONE
+        ]
         if link.page_unmatched:
             url = f"{reverse('admin:sync_unmatcheditem_changelist')}?entity_type={link.entity_type}"
-            links.append(_link(url, humanize.count_with_noun(link.page_unmatched, "unmatched item")))
+            links.append(link_to(url, humanize.count_with_noun(link.page_unmatched, "unmatched item")))
         return format_html_join(mark_safe("<br>"), "{}", ((shown,) for shown in links)) or None
 
     synced = admin_base.time_column("last_pass_at", "Last checked")
@@ -321,7 +319,7 @@ class BoardLinkAdmin(SetupWizardMixin, PageAdmin):
 
     def save_model(self, request: HttpRequest, obj: BoardLink, form: Any, change: bool) -> None:
         """Write what the person touched, and nothing that workers write."""
-        obj.save(update_fields=form.written)
+        obj.save(update_fields=form.changed_data)
 
     @admin.display(description="Check for missed changes")
     def swept(self, link: BoardLink) -> SafeString:

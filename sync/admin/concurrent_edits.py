@@ -33,84 +33,10 @@ else:
     _ModelForm = forms.ModelForm
 
 
-class _ConflictTitle:
-    """For a form that refuses what somebody else changed meanwhile: what its page says of all the errors first."""
-
-    @property
-    def changed_meanwhile(self) -> str:
-        """The labels of those fields; empty without any."""
-        form: Any = self
-        names = [
-            name
-            for name, errors in form.errors.as_data().items()
-            if any(error.code == "changed_meanwhile" for error in errors)
-        ]
-        return humanize.join_first([str(form.fields[name].label or name).capitalize() for name in names])
-
-
-class ConcurrentSettingsForm(_ConflictTitle, _ModelForm):
-    """Keeps what is stored of untouched fields, and refuses a field that somebody else changed meanwhile."""
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        for field in self.fields.values():
-            field.show_hidden_initial = True
-
-    def clean(self) -> dict[str, Any] | None:
-        """Decide, field by field, between what was shown, what is stored and what came back."""
-        cleaned = super().clean()
-        for name in self._editable_fields() if self.instance.pk else ():
-            has_changed = self._is_stale(name)
-            if name not in self.changed_data and (has_changed or name not in self.errors):
-                self.errors.pop(name, None)
-                self.cleaned_data[name] = self.initial.get(name)
-            elif has_changed:
-                field = self.fields[name]
-                stored = self.initial.get(name)
-                if isinstance(field, forms.BooleanField):
-                    now = "on" if stored else "off"
-                else:
-                    now = str(dict(getattr(field, "choices", ())).get(stored, stored))
-                text = f"It was changed meanwhile, to “{now}”. Open the page again, and choose again."
-                self.add_error(name, ValidationError(text, code="changed_meanwhile"))
-        return cleaned
-
-    def _editable_fields(self) -> list[str]:
-        """The fields that a person sets; a formset adds keys of its own."""
-        return [name for name, field in self.fields.items() if field.show_hidden_initial]
-
-    def _is_stale(self, name: str) -> bool:
-        """Whether the stored value is neither the one that the page had shown nor the one that came back."""
-        key = self.add_initial_prefix(name)
-        field = self.fields[name]
-        stored = self.initial.get(name)
-        if key not in self.data:
-            return True
-        shown = field.to_python(self.data.get(key))
-        return field.has_changed(shown, stored) and field.has_changed(self.cleaned_data.get(name), stored)
-
-    @property
-    def written(self) -> list[str]:
-        """The fields that a save writes; workers write the row's other columns at any moment."""
-        return [name for name in self._editable_fields() if name in self.changed_data]
-
-    def save(self, commit: bool = True) -> Any:
-        if not (commit and self.instance.pk):
-            return super().save(commit)
-        self.instance.save(update_fields=self.written)
-        return self.instance
-
-
 # A form that loses nothing to a change that came while it was open.
 #
 # The form carries what it showed of each field. What is saved is decided field by field, from three values: what it
 # showed, what stands in the database now (read under the row's lock), and what came back.
-
-
-if TYPE_CHECKING:
-    _RecordForm = forms.ModelForm[SyncedModel]
-else:
-    _RecordForm = forms.ModelForm
 
 
 SHOWN_KEY = "_shown"
@@ -148,7 +74,7 @@ class LinesField(forms.CharField):
             super().run_validators(line)
 
 
-class ConcurrentRecordForm(_ConflictTitle, _RecordForm):
+class ConcurrentForm(_ModelForm):
     """Writes only what the person changed; asks when someone else changed the same field meanwhile."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -157,7 +83,8 @@ class ConcurrentRecordForm(_ConflictTitle, _RecordForm):
         if self.is_bound:
             self.instance = copy(self.instance)
         self.initial = {name: value for name, value in self.initial.items() if self._can_be_shown(name, value)}
-        if self.changes_a_row and (display := display_of(self.instance)):
+        is_record = isinstance(self.instance, SyncedModel)
+        if is_record and self.changes_a_row and (display := display_of(self.instance)):
             # As every other page spells it. What isn't changed keeps the spelling that is stored.
             shown = display.spellings(self.instance)
             self.initial |= {name: text for name, text in shown.items() if name in self.initial}
@@ -168,6 +95,13 @@ class ConcurrentRecordForm(_ConflictTitle, _RecordForm):
     @property
     def changes_a_row(self) -> bool:
         return not self.instance._state.adding
+
+    @property
+    def changed_meanwhile(self) -> str:
+        """The labels of the fields that somebody else changed, which their page says of the errors first."""
+        errors = self.errors.as_data()
+        names = [name for name in errors if any(error.code == "changed_meanwhile" for error in errors[name])]
+        return humanize.join_first([str(self.fields[name].label or name).capitalize() for name in names])
 
     @property
     def shown_value(self) -> str:
@@ -275,7 +209,7 @@ class ConcurrentRecordForm(_ConflictTitle, _RecordForm):
         field = self.fields[name]
         stored = self.stored_values[name]
         attname = str(getattr(self.instance._meta.get_field(name), "attname", name))
-        change = last_change(self.instance, attname)
+        change = last_change(self.instance, attname) if isinstance(self.instance, SyncedModel) else None
         by = f" (by {change.by or 'Monday'}, {humanize.time_of_day(change.at)})" if change else ""
         return format_html(
             "{} changed meanwhile: it is now {}{}. You typed {}. Save again to keep yours, or {}.",
@@ -317,7 +251,7 @@ def normalised_lines(value: Any) -> Any:
 
 
 class DeletedMeanwhileMixin(PageAdmin):
-    """For the admin of a synced model whose form is a ConcurrentRecordForm."""
+    """For the admin of a synced model whose form is a ConcurrentForm."""
 
     def _get_obj_does_not_exist_redirect(self, request: HttpRequest, opts: Any, object_id: str) -> HttpResponse:
         """Keep what was typed, where it was this form that was sent; Django's redirect otherwise."""

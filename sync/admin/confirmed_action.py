@@ -21,9 +21,6 @@ from sync.kernel.messages import ActionError, CountChanged, NotAllowed
 MAX_ROWS_SHOWN = 200
 """Rows that a question lists; of more it says how many."""
 
-ROWS_UNFOLDED = 8
-"""Rows beside which the buttons are on any screen."""
-
 
 @dataclass(frozen=True)
 class RecordTable:
@@ -36,15 +33,8 @@ class RecordTable:
     listed: str = "first"
 
     @property
-    def first_cells(self) -> list[list[tuple[str, object]]]:
-        return self._cells(self.rows[:ROWS_UNFOLDED])
-
-    @property
-    def more_cells(self) -> list[list[tuple[str, object]]]:
-        return self._cells(self.rows[ROWS_UNFOLDED:])
-
-    def _cells(self, rows: Sequence[Sequence[object]]) -> list[list[tuple[str, object]]]:
-        return [list(zip(self.heads, row, strict=True)) for row in rows]
+    def cells(self) -> list[list[tuple[str, object]]]:
+        return [list(zip(self.heads, row, strict=True)) for row in self.rows]
 
     @property
     def rest_text(self) -> str:
@@ -70,6 +60,8 @@ class Question:
     deletes: bool = False
     # Label, value, and whether it takes something away.
     choices: Sequence[tuple[str, str, bool]] = ()
+    # The name and label of a text that may be added.
+    text: tuple[str, str] | None = None
 
 
 @dataclass(frozen=True)

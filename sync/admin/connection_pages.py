@@ -6,41 +6,34 @@ What is entered here is stored encrypted and shown nowhere: no page, message, lo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
 from django.conf import settings
-from django.contrib import messages
 from django.contrib.auth.models import User
-from django.core.exceptions import PermissionDenied
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.urls import URLPattern, path, reverse
+from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
 from django.utils.functional import SimpleLazyObject
-from django.views.decorators.debug import sensitive_post_parameters
-from django.views.decorators.http import require_POST
 
 from sync import registry
-from sync.admin.admin_base import PageAdmin, overview_of, own_address
+from sync.admin.admin_base import overview_of, own_address
 from sync.admin.confirmed_action import Question, Report, run_action
 from sync.boards.board_setup import is_public_address
 from sync.choices import StopCode
-from sync.clock import sync_now
 from sync.kernel import humanize
-from sync.kernel.messages import FORMER_KEY, ActionError
-from sync.limits import breaker, connector, credentials, monday_account, quota, urgent_calls
-from sync.models import MondayAccount, QueuePause
-from sync.models.jobs import QueueAction, is_allowed
+from sync.limits import breaker, connector, credentials, urgent_calls
+from sync.models import MondayAccount
+from sync.models.jobs import is_allowed
 from sync.monday.columns.places import phone_regions
-from sync.monday.connection import check_account
-from sync.monday.errors import NOT_AUTHENTICATED, WRONG_VERSION, MondayError, Scope
-from sync.monday.usage import AccountInfo
+from sync.monday.connection import AccountInfo, check_account
+from sync.monday.errors import WRONG_VERSION, MondayError, Scope
 from sync.operations.setup.selection import may_set_up
-from sync.outbox.pauses import pause_label
+from sync.outbox.pauses import Pause, pause_label
 from sync.reconcile.lookups import phone_region
 from sync.records import authors
-from sync.records.availability import Overview, Stop, is_slowed, overview, stops_of
+from sync.records.availability import Overview, Stop, is_slowed, stops_of
 from sync.registry import is_sandbox
 
 
@@ -88,15 +81,15 @@ class StopBanner:
     """
 
     stops: Sequence[Stop] = ()
-    pauses: Sequence[tuple[str, QueuePause]] = ()
+    pauses: Sequence[tuple[str, Pause]] = ()
     button: str = ""
     may_try: bool = False
     may_pause: bool = False
 
     @property
-    def whole_pause(self) -> tuple[str, QueuePause] | None:
-        """That of everything, which Home says first where nothing is stopped."""
-        return None if self.stops else next((labelled for labelled in self.pauses if not labelled[1].entity_type), None)
+    def is_still(self) -> bool:
+        """Whether nothing is synced, so that Home has nothing else to say first."""
+        return bool(self.stops) or any(not pause.entity_type for _label, pause in self.pauses)
 
 
 def banner_context(request: HttpRequest) -> dict[str, Any]:
@@ -119,28 +112,17 @@ def _stop_banner(request: HttpRequest, *, is_connected: bool) -> StopBanner:
     button = ""
     if any(stop.code == StopCode.TOKEN for stop in stops) and may_connect(user) and may_set_up(user):
         button = "connection" if settings.MONDAY_API_KEY else "token"
-    may_try = bool(stops) and is_connected and button != "token" and is_allowed(user, QueueAction.RETRY)
+    may_try = bool(stops) and is_connected and button != "token" and is_allowed(user, "retry")
     pauses = [(pause_label(pause.entity_type), pause) for pause in now.pauses]
-    return StopBanner(stops, pauses, button, may_try, is_allowed(user, QueueAction.PAUSE))
+    return StopBanner(stops, pauses, button, may_try, is_allowed(user, "pause"))
 
 
 def _stop_for(user: Any, stop: Stop) -> Stop:
     """A stop that somebody has to end: with what to do for who may, else with who may."""
-    right = MAY_CONNECT if stop.code == StopCode.TOKEN else f"sync.{QueueAction.RETRY}_syncqueue"
+    right = MAY_CONNECT if stop.code == StopCode.TOKEN else "sync.retry_syncqueue"
     if not stop.needs_somebody or user.has_perm(right):
         return stop
     return replace(stop, reason=f"{humanize.first_sentence(stop.reason)} Who may act: {authors.who_has(right)}.")
-
-
-# What a stop says besides, of which the banner goes on to say the cause.
-_ASKED_SENTENCES: Mapping[breaker.AskCode, str] = {
-    breaker.AskCode.RESUMED: "Monday answers, and sync goes on.",
-    breaker.AskCode.STOPPED: "Monday was asked just now, and sync is still stopped.",
-    breaker.AskCode.WAITING: "Monday asked for this wait, so it was not asked again. Sync goes on by itself.",
-    breaker.AskCode.JUST_ASKED: "Monday was asked a few seconds ago, and sync is still stopped.",
-    breaker.AskCode.NOT_STOPPED: "Nothing is stopped any more: sync goes on.",
-    breaker.AskCode.PAUSED: "Monday was not asked, because everything is paused. Resume it first.",
-}
 
 
 def try_again(model_admin: Any, request: HttpRequest) -> HttpResponse:
@@ -149,17 +131,16 @@ def try_again(model_admin: Any, request: HttpRequest) -> HttpResponse:
 
     def run() -> Report:
         was_slowed = is_slowed()
-        code = breaker.ask_again(is_slowed=was_slowed)
-        sentence = _ASKED_SENTENCES[code]
-        if was_slowed and code is breaker.AskCode.RESUMED and is_slowed():
+        answer = sentence = breaker.ask_again(is_slowed=was_slowed)
+        if was_slowed and answer == breaker.RESUMED and is_slowed():
             sentence = "Monday was asked just now: the API quota is as tight as before. “Sync now” works still."
         # Why it is still stopped stands above the page that this goes back to.
         authors.log_kind_action(user, MondayAccount, f"Tried again. {sentence}", name="Monday")
-        is_over = code in (breaker.AskCode.RESUMED, breaker.AskCode.NOT_STOPPED)
+        is_over = answer in (breaker.RESUMED, breaker.NOT_STOPPED)
         return Report(sentence) if is_over else Report(problems=[sentence])
 
     back_url = own_address(request, request.POST.get("back")) or reverse("admin:index")
-    allowed = is_allowed(user, QueueAction.RETRY)
+    allowed = is_allowed(user, "retry")
     return run_action(model_admin, request, run, back_url=back_url, allowed=allowed, atomic=False)
 
 
@@ -172,7 +153,6 @@ class ConnectionTest:
 
     is_ok: bool
     message: str
-    facts: Sequence[tuple[str, str]] = ()
     checks: Sequence[tuple[str, str, str]] = ()  # "ok", "warn" or "bad", what was checked, and what to do about it
     account: AccountInfo | None = None  # what Monday said of the token's user and plan
     error: MondayError | None = None  # why it could not be asked
@@ -195,13 +175,13 @@ def examine_connection(user: User) -> ConnectionTest:
     if not credentials.is_configured():
         tested = ConnectionTest(False, credentials.missing_reason())
     else:
-        tested = _test_connection(breaker.fetch_account_info, then=breaker.ask_for_boards)
-        _note_test(tested)
+        tested = try_connection(breaker.fetch_account_info, then=breaker.ask_for_boards)
+        note_test(tested)
     authors.log_kind_action(user, MondayAccount, tested.message, name="Monday")
     return tested
 
 
-def _note_test(tested: ConnectionTest) -> None:
+def note_test(tested: ConnectionTest) -> None:
     """Stop what a test found to be stopped; read by which names people are known, else “Monday user 4711”."""
     if tested.error is not None:
         breaker.trip_if_shared(tested.error)
@@ -210,17 +190,16 @@ def _note_test(tested: ConnectionTest) -> None:
             breaker.refresh_users(connector(urgent=True))
 
 
-def _test_connection(ask: Callable[..., AccountInfo], then: Callable[[], object] = lambda: None) -> ConnectionTest:
+def try_connection(ask: Callable[..., AccountInfo], then: Callable[[], object] = lambda: None) -> ConnectionTest:
     """Test the token; `ask` is the way in which the account is read: with it stored, or not. `then` follows."""
     try:
-        info = ask(urgent=True)
+        info = ask()
         boards, complete = connector(urgent=True).list_boards()
         then()
     except MondayError as error:
         sentence = humanize.without_request_id(error.sentence)
         return ConnectionTest(False, sentence, error=error, for_administrator=[error.kind.for_administrator])
     name = info.user_name or info.user_id
-    version = " ".join(filter(None, [info.version_value, info.version_kind and f"({info.version_kind})"]))
     results = check_account(info, settings.MONDAY_API_VERSION)
     levels = {"problem": "bad", "warning": "warn", "ok": "ok"}
     checks = [(levels[result.level], result.message, result.fix) for result in results]
@@ -233,142 +212,23 @@ def _test_connection(ask: Callable[..., AccountInfo], then: Callable[[], object]
     return ConnectionTest(
         bool(info.user_id) and all(level != "bad" for level, *_ in checks),
         f"The token works: NPD Sync writes on Monday as {name}." if name else "The token belongs to no user.",
-        [
-            ("User", name or humanize.DASH),
-            ("Plan", info.tier or monday_account().tier or humanize.DASH),
-            ("API version", version or humanize.DASH),
-            ("API quota", quota.forecast().words),
-        ],
-        checks,
+        checks=checks,
         account=info,
         for_administrator=[result.for_administrator for result in results],
     )
 
 
-def _removal_question() -> Question:
+def removal_question() -> Question:
     """What ends with the stored token."""
     token = credentials.token_state()
     if not token.is_stored:
         return Question("There is no stored token any more", ["It was removed meanwhile."])
     effect = (
         "Nothing changes in the sync: it uses the token of the environment."
-        if token.source is credentials.Source.ENVIRONMENT
+        if settings.MONDAY_API_KEY
         else "Nothing is synced any more until a token is entered. Then it goes on."
     )
     return Question("Remove the stored token?", [effect], "Yes, remove it", hidden=[("remove", "1")])
-
-
-View = Callable[..., HttpResponse]
-CONNECTION_TITLE = "Monday connection"
-
-
-class ConnectionPagesMixin(PageAdmin):
-    """Adds the page of the connection, the wizard's first step, to the admin of board links.
-
-    `_page` is the wizard's own. Whoever may see the account may open the page; it has the buttons that
-    they may use.
-    """
-
-    def get_urls(self) -> list[URLPattern]:
-        """Add the doors through which Monday is connected."""
-        view = self.admin_site.admin_view(_for_who_may_connect(require_POST(self.wizard_token)))
-        return [path("set-up/token/", view, name="sync_wizard_token"), *super().get_urls()]
-
-    def _page(self, request: HttpRequest, step: str, context: Mapping[str, Any], *, status: int = 200) -> HttpResponse:
-        raise NotImplementedError
-
-    def wizard_connect(self, request: HttpRequest) -> HttpResponse:
-        """What is known of the connection; on POST, asked of Monday, or the country of phone numbers is stored."""
-        if REGION in request.POST:
-            if not may_set_up(request.user):
-                raise PermissionDenied
-            store_region(request)
-            messages.success(request, "Saved. Numbers that are stored already stay as they are written.")
-            return HttpResponseRedirect(reverse("admin:sync_wizard_connect"))
-        tested = examine_connection(cast("User", request.user)) if request.method == "POST" else None
-        return self._connect_page(request, tested)
-
-    def _connect_page(self, request: HttpRequest, tested: ConnectionTest | None, wrong: str = "") -> HttpResponse:
-        account = monday_account()
-        token = credentials.token_state()
-        is_stopped = account.needs_probe or (account.stopped_until is not None and account.stopped_until > sync_now())
-        shown = [] if tested or is_stopped else overview().shown
-        is_known = token.is_usable and is_token_answered(account) and not is_stopped
-        return self._page(request, "connect", {
-            "title": CONNECTION_TITLE,
-            "page_name": CONNECTION_TITLE,
-            "boards": [
-                (registry.board_title(board.entity_type), board, humanize.without_request_id(board.blocked_reason))
-                for board in shown
-            ],
-            "tested": tested,
-            "wrong": wrong,
-            "configured": token.is_usable,
-            "token": token,
-            "token_problem": credentials.unusable_reason(),
-            "may_connect": may_connect(request.user),
-            "may_set_up": may_set_up(request.user),
-            "settings": environment_settings(),
-            "on_server": list(filter(None, [
-                *(tested.for_administrator if tested else ()),
-                FORMER_KEY if token.source is credentials.Source.UNREADABLE else "",
-            ])),
-            "known": account if is_known else None,
-            "is_stopped": is_stopped and token.is_usable,
-            "stop_reason": humanize.without_request_id(account.stop_reason),
-            "allowance": quota.forecast().words if is_known else "",
-            **region_context(request.user),
-        }, status=400 if wrong else 200)  # fmt: skip
-
-    def wizard_token(self, request: HttpRequest) -> HttpResponse:
-        """Keep the token that was entered, unless Monday refuses it; or, asked first, forget the one that is stored."""
-        user = cast("User", request.user)
-        if "remove" in request.POST:
-
-            def remove() -> str:
-                credentials.remove_token()
-                nothing = "" if settings.MONDAY_API_KEY else " Without one nothing is synced."
-                sentence = f"The stored token was removed.{nothing}"
-                authors.log_kind_action(user, MondayAccount, sentence, name="Monday")
-                return sentence
-
-            back_url = reverse("admin:sync_wizard_connect")
-            return run_action(self, request, remove, back_url=back_url, question=_removal_question)
-        try:
-            token = credentials.check_secret(request.POST.get("token", ""), "API token")
-        except ActionError as error:
-            return self._connect_page(request, None, str(error))
-        with urgent_calls(token):
-            # Nothing of it is stored before it is kept: the one in use goes on as it was.
-            tested = _test_connection(breaker.read_account_info)
-        if tested.is_refused and tested.error is not None:
-            is_unknown = tested.error.kind is NOT_AUTHENTICATED
-            why = "It is wrong or was revoked: copy it from Monday again." if is_unknown else tested.message
-            return self._connect_page(request, None, f"Monday rejects this token, so it was not kept. {why}")
-        credentials.store_token(token, user)
-        if tested.account is not None:
-            breaker.store_account_info(tested.account)
-        _note_test(tested)
-        about = (
-            f"Connected. {tested.message} It is stored encrypted." if tested.is_ok else "The token is stored encrypted."
-        )
-        authors.log_kind_action(user, MondayAccount, about, name="Monday")
-        messages.success(request, about)
-        if tested.is_ok:
-            breaker.ask_again()  # of boards that the one before could not see
-        else:
-            messages.error(request, f"It could not be tested: {tested.message} Test it again.")
-        return HttpResponseRedirect(reverse("admin:sync_wizard_connect"))
-
-
-def _for_who_may_connect(view: View) -> View:
-    @sensitive_post_parameters()
-    def guarded(request: HttpRequest, **kwargs: str) -> HttpResponse:
-        if not may_connect(request.user):
-            raise PermissionDenied
-        return view(request, **kwargs)
-
-    return guarded
 
 
 # The next step of a new installation, on Home until a board is set up.

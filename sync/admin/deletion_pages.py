@@ -11,13 +11,12 @@ from django.db import transaction
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
-from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import ChoicesCheckboxFilter
 
 from sync import registry
 from sync.admin import admin_base
-from sync.admin.admin_base import DeletedName, EntityFilter, PageAdmin, ReadOnlyAdmin, RecordLinkMixin, plain_column
+from sync.admin.admin_base import EntityFilter, PageAdmin, ReadOnlyAdmin, RecordLinkMixin, link_to, plain_column
 from sync.admin.confirmed_action import (
     MAX_ROWS_SHOWN,
     Question,
@@ -42,14 +41,7 @@ from sync.records.authors import (
 )
 from sync.records.availability import wait_sentence
 from sync.records.unmatched_items import consider_again
-from sync.registry import link_of, record_url, type_label
-
-KIND_LABELS = {
-    ApprovalKind.ITEMS: "remove the item",
-    ApprovalKind.RECORDS: "delete the record",
-    ApprovalKind.CLEAR_MONDAY: "empty on Monday",
-    ApprovalKind.CLEAR_NPD: "empty in NPD",
-}
+from sync.registry import link_of, type_label
 
 EFFECTS = {
     "approve": {
@@ -74,8 +66,7 @@ def approvals_link(user: Any) -> SafeString | str:
     """Return a link to what waits for approval; empty for who may not see it."""
     if not user.has_perm("sync.view_approvalrequest"):
         return ""
-    url = reverse("admin:sync_approvalrequest_changelist")
-    return format_html('<a class="npd-link" href="{}?state__exact=pending">See Approvals</a>', url)
+    return link_to(f"{reverse('admin:sync_approvalrequest_changelist')}?state__exact=pending", "See Approvals")
 
 
 def cause_authors(acts: Sequence[ApprovalRequest]) -> dict[int, str]:
@@ -166,17 +157,12 @@ class ApprovalAdmin(RecordLinkMixin, ReadOnlyAdmin):
 
     standing = admin_base.badge_column("state", "State", _BADGES)
 
-    what = plain_column("What", lambda act: KIND_LABELS[ApprovalKind(act.kind)], "kind")
+    what = plain_column("What", lambda act: act.get_kind_display(), "kind")
 
     @admin.display(description="What would be lost", ordering="label")
-    def about(self, act: ApprovalRequest) -> SafeString | str:
+    def about(self, act: Any) -> SafeString | str:
         """Return what would be deleted or emptied, with a link to its record where that is still there."""
-        name = getattr(act, "page_names", {}).get((act.entity_type, act.entity_id))
-        if name is None or isinstance(name, DeletedName):
-            return act.label
-        return format_html(
-            '<a class="npd-link" href="{}">{}</a>', record_url(act.entity_type, act.entity_id), act.label
-        )
+        return act.label if act.page_is_gone else link_to(act.page_record_url, act.label)
 
     since = admin_base.time_column("at", "Since")
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
@@ -20,7 +18,7 @@ from django.views.decorators.http import require_GET
 
 from sync import attention, registry
 from sync.admin import handlers
-from sync.admin.admin_base import Badge, BoardStatus, badge, overview_of, records_url
+from sync.admin.admin_base import Badge, badge, board_badge, overview_of, records_url
 from sync.admin.connection_pages import has_answered, next_setup_step
 from sync.admin.handlers import Handler
 from sync.admin.queue_pages import next_attempt, pause_url
@@ -35,9 +33,9 @@ from sync.models import BoardLink, SyncQueue
 from sync.operations.detect.comparison import latest_verification, verification_text
 from sync.operations.setup.run import is_running
 from sync.records.authors import who_may
-from sync.records.availability import Overdue, Overview, overdue_boards
+from sync.records.availability import BoardAvailability, Overdue, Overview, overdue_boards
 from sync.records.unmatched_items import open_requests
-from sync.registry import board_url
+from sync.registry import EntitySpec, board_url
 from sync.state import record_view
 from sync.state.record_view import RecordState
 
@@ -80,7 +78,7 @@ class StateLine:
 
 def _state_line(request: HttpRequest, boards: Sequence[BoardLine], groups: int, now: Overview) -> StateLine:
     """Return what is so, the gravest first."""
-    if not any(board.status.availability.has_board for board in boards):
+    if not any(board.availability.has_board for board in boards):
         running = any(is_running(link) for link in now.links.values())
         why, button, url = next_setup_step(request.user, connected=has_answered(now), running=running)
         return StateLine(Badge("off", "link_off", "Not set up: nothing is synced yet"), why, url, button)
@@ -91,9 +89,9 @@ def _state_line(request: HttpRequest, boards: Sequence[BoardLine], groups: int, 
         return StateLine(
             Badge("bad", "block", f"Nothing is synced: changes haven't moved for {span}"), titles, on_server=on_server
         )
-    pending = sum(board.pending for board in boards)
-    if slowed := [board.status for board in boards if board.status.slowed_until]:
-        until = max(slowed, key=lambda status: str(status.availability.until)).slowed_until
+    pending = sum(board.counts[RecordState.PENDING] for board in boards)
+    if slowed := [board.slowed_until for board in boards if board.slowed_until]:
+        until = humanize.due_time(max(slowed), now.now)
         used = quota.forecast(now.budget, now.account).used_text
         words = f"Slowed by Monday's daily limit until {until}"
         detail = f"{used} are used." if used else ""
@@ -121,9 +119,9 @@ def _stalled(boards: Sequence[BoardLine], now: Overview) -> list[Overdue]:
     """Return the boards whose due jobs don't move; of boards that were worked a moment ago nobody asks."""
     recently = now.now - timedelta(seconds=settings.READY_MAX_DUE_SECONDS)
     resting = [
-        board.status.availability
+        board.availability
         for board in boards
-        if (link := board.status.availability.link) and not (link.last_pass_at and link.last_pass_at > recently)
+        if (link := board.availability.link) and not (link.last_pass_at and link.last_pass_at > recently)
     ]
     # Jobs and not records that are pending: a deletion's job, or one of an item, belongs to no record.
     if not any(now.first_job_of(availability) for availability in resting):
@@ -136,73 +134,70 @@ def _stalled(boards: Sequence[BoardLine], now: Overview) -> list[Overdue]:
 
 @dataclass(frozen=True)
 class BoardLine:
-    status: BoardStatus
-    records: int
-    synced: int
-    pending: int
-    attention: int
+    spec: EntitySpec
+    availability: BoardAvailability
+    counts: Mapping[RecordState, int]
+    slowed_until: datetime | None = None  # until when the quota makes it wait, where that is long
     # How far its first load is: records done, all of them, and how long it takes still, as far as it can be told.
     load: tuple[int, int, str] | None = None
 
     @property
+    def title(self) -> str:
+        return self.spec.board_title
+
+    @property
+    def badge(self) -> Badge:
+        return board_badge(self.availability)
+
+    @property
     def wait(self) -> str:
         """Why changes wait though nothing is wrong."""
-        board = self.status.availability
-        return board.detail if board.is_temporary else ""
+        return self.availability.detail if self.availability.is_temporary else ""
 
     @property
     def url(self) -> str:
-        link = self.status.availability.link
+        link = self.availability.link
         return reverse("admin:sync_boardlink_change", args=[link.pk]) if link else ""
 
     @property
     def figures(self) -> list[tuple[str, int, str]]:
         """The label, the number and the list behind it."""
-        spec = self.status.spec
-        rows = (
-            ("records", self.records, ""),
-            ("synced", self.synced, RecordState.SYNCED.value),
-            ("pending", self.pending, RecordState.PENDING.value),
-        )
-        return [(label, number, records_url(spec, state)) for label, number, state in rows]
+        synced, pending = RecordState.SYNCED, RecordState.PENDING
+        return [
+            ("records", sum(self.counts.values()), records_url(self.spec)),
+            ("synced", self.counts[synced], records_url(self.spec, synced.value)),
+            ("pending", self.counts[pending], records_url(self.spec, pending.value)),
+        ]
 
 
 def _board_lines(request: HttpRequest, now: Overview) -> list[BoardLine]:
-    statuses = [
-        BoardStatus(registry.entity(board.entity_type), board, now)
+    boards = [
+        (registry.entity(board.entity_type), board)
         for board in now.shown
         if registry.may_view(request.user, registry.entity(board.entity_type).model._meta.label_lower)
     ]
-    counts = record_view.health_counts((status.spec for status in statuses), now.pauses)
+    counts = record_view.health_counts((spec for spec, _board in boards), now.pauses)
     lines = []
-    for status in statuses:
-        by_state = record_view.by_state(counts.get(status.spec.entity_type, {}))
-        line = BoardLine(
-            status,
-            sum(by_state.values()),
-            by_state[RecordState.SYNCED],
-            by_state[RecordState.PENDING],
-            by_state[RecordState.ATTENTION],
-        )
-        lines.append(replace(line, load=_load_of(line, now.now)))
+    for spec, board in boards:
+        by_state = record_view.by_state(counts.get(spec.entity_type, {}))
+        load = _load_of(board.link, by_state, now.now)
+        lines.append(BoardLine(spec, board, by_state, now.slowed_until(board), load))
     return lines
 
 
-def _load_of(line: BoardLine, now: datetime) -> tuple[int, int, str] | None:
+def _load_of(link: BoardLink | None, counts: Mapping[RecordState, int], now: datetime) -> tuple[int, int, str] | None:
     """Return how far the first load is: that of a set-up that was started lately and has changes that are pending."""
-    link = line.status.availability.link
-    started = _started_at(link)
-    if started is None or not line.pending or now - started > LOAD_IS_RECENT:
+    started_text = link.setup.get("started") if link is not None and link.setup else None
+    pending = counts[RecordState.PENDING]
+    if started_text is None or not pending:
         return None
-    done = line.records - line.pending
-    seconds = (now - started).total_seconds()
-    left = f"about {humanize.time_span(seconds / done * line.pending)} left" if done else ""
-    return done, line.records, left
-
-
-def _started_at(link: BoardLink | None) -> datetime | None:
-    setup = link.setup if link is not None else None
-    return datetime.fromisoformat(setup["started"]) if setup and "started" in setup else None
+    seconds = (now - datetime.fromisoformat(started_text)).total_seconds()
+    if seconds > LOAD_IS_RECENT.total_seconds():
+        return None
+    records = sum(counts.values())
+    done = records - pending
+    left = f"about {humanize.time_span(seconds / done * pending)} left" if done else ""
+    return done, records, left
 
 
 # What needs attention: groups by cause, and their rows.
@@ -244,6 +239,7 @@ class GroupBox:
 
     group: Group
     rows: Sequence[Row]
+    folds: bool  # whether it is folded until somebody opens it
     is_open: bool
     lead: str  # what happens with its things, and when
     acts: Sequence[ActButton]
@@ -284,7 +280,11 @@ def _boxes(request: HttpRequest, scope: Scope, opened: Collection[str], now: dat
     groups = attention.groups(scope, limit=MOST_GROUPS, wording=wording)
     if len(groups) < MOST_GROUPS:
         # So that the sidebar needn't count them once more.
-        request.attention_tallies = _tallies(groups)  # type: ignore[attr-defined]
+        tallies = dict.fromkeys(Kind, Tally())
+        for group in groups:
+            tally = tallies[group.kind]
+            tallies[group.kind] = Tally(tally.causes + 1, tally.entries + group.number)
+        request.attention_tallies = tallies  # type: ignore[attr-defined]
     if not groups:
         return []
     first = attention.entries(
@@ -303,7 +303,8 @@ def _boxes(request: HttpRequest, scope: Scope, opened: Collection[str], now: dat
     for group in groups:
         rows = rows_by_cause[group.cause]
         link = links.get(group.entity_type)
-        is_open = group.number <= SHOWN_AT_ONCE or group.cause in opened
+        folds = group.number > SHOWN_AT_ONCE
+        is_open = not folds or group.cause in opened
         buttons = _group_acts(group, rows)
         lead = group.sentence
         on_monday = ("", "")
@@ -318,6 +319,7 @@ def _boxes(request: HttpRequest, scope: Scope, opened: Collection[str], now: dat
             GroupBox(
                 group,
                 rows[:ROWS_ON_A_PAGE] if is_open else [],
+                folds,
                 is_open,
                 lead,
                 buttons,
@@ -343,14 +345,6 @@ def _left_to_others(user: Any, group: Group) -> str:
         return ""
     act, what = ("change", "Creating items again and unlinking") if may_delete else ("delete", "Deleting in NPD")
     return f"{what} is not part of your role; who may: {who_may(act, group.entity_type)}. "
-
-
-def _tallies(groups: Sequence[Group]) -> dict[Kind, Tally]:
-    tallies = dict.fromkeys(Kind, Tally())
-    for group in groups:
-        tally = tallies[group.kind]
-        tallies[group.kind] = Tally(tally.causes + 1, tally.entries + group.number)
-    return tallies
 
 
 def _group_acts(group: Group, rows: Sequence[Row]) -> list[ActButton]:
@@ -427,28 +421,7 @@ def _retried_jobs(entries: Iterable[Entry], now: datetime) -> dict[str, SyncQueu
     return retried
 
 
-# The page, its live part, and further rows of a group.
-
-
-def home_context(request: HttpRequest, opened: Collection[str] = ()) -> dict[str, Any]:
-    """Return what Home shows, all of one moment, in a number of queries that doesn't grow."""
-    now = overview_of(request)
-    scope = shown_scope(request.user)
-    boards = _board_lines(request, now)
-    boxes = _boxes(request, scope, opened, now.now)
-    is_loading = any(board.load for board in boards)
-    is_still = all(board.status.availability.is_paused or board.status.availability.is_stopped for board in boards)
-    return {
-        "home_state": _state_line(request, boards, len(boxes), now) if boards else None,
-        "boards": boards,
-        "boxes": boxes,
-        "reads_only": scope.reads_only and bool(boxes),
-        "sees_nothing": not scope.kinds and not boards,
-        "calls": _calls(now, is_loading=is_loading),
-        "pause_url": "" if is_still else pause_url(request, back=reverse("admin:index")),
-        "now": now.now,
-        "back": reverse("admin:index"),
-    }
+# The page, and further rows of a group.
 
 
 def _calls(now: Overview, *, is_loading: bool) -> quota.Forecast | None:
@@ -461,25 +434,24 @@ def _calls(now: Overview, *, is_loading: bool) -> quota.Forecast | None:
 
 
 def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
-    """Add to the first page what Home shows."""
-    shown = home_context(request, request.GET.getlist("cause"))
+    """Add to the first page what Home shows, all of one moment, in a number of queries that doesn't grow."""
+    now = overview_of(request)
+    scope = shown_scope(request.user)
+    boards = _board_lines(request, now)
+    boxes = _boxes(request, scope, request.GET.getlist("cause"), now.now)
+    is_loading = any(board.load for board in boards)
+    is_still = all(board.availability.is_paused or board.availability.is_stopped for board in boards)
+    shown = {
+        "home_state": _state_line(request, boards, len(boxes), now) if boards else None,
+        "boards": boards,
+        "boxes": boxes,
+        "reads_only": scope.reads_only and bool(boxes),
+        "sees_nothing": not scope.kinds and not boards,
+        "calls": _calls(now, is_loading=is_loading),
+        "pause_url": "" if is_still else pause_url(request, back=reverse("admin:index")),
+        "now": now.now,
+    }
     return context | shown | handlers.last_act(request)
-
-
-_SECRET = re.compile(r'name="csrfmiddlewaretoken" value="\w+"')
-
-
-@require_GET
-def home_live(request: HttpRequest) -> HttpResponse:
-    """Return Home's live part; nothing where it is what the page shows."""
-    from django.contrib import admin
-
-    context = admin.site.each_context(request) | home_context(request, request.GET.getlist("open"))
-    html = render_to_string("sync/home_live.html", context, request)
-    version = hashlib.sha256(_SECRET.sub("", html).encode()).hexdigest()[:16]
-    if request.GET.get("version") == version:
-        return HttpResponse(status=204)
-    return HttpResponse(html.replace('data-version=""', f'data-version="{version}"'))
 
 
 @require_GET

@@ -111,8 +111,16 @@ class ApiTokenAdmin(ReadOnlyAdmin):
     def response_add(self, request: HttpRequest, obj: ApiToken, *args: Any, **kwargs: Any) -> HttpResponse:
         """Show the text: no message, cookie or cache keeps it."""
         text: str = request.token_text  # type: ignore[attr-defined]
-        list_url = reverse("admin:sync_apitoken_changelist")
-        answer = own_page(self, request, "npd/new_token.html", f"The new token “{obj}”", token=text, list_url=list_url)
+        context: dict[str, Any] = {
+            "before": "This is the token. Copy it now: it can't be shown again.",
+            "text": text,
+            "after": (
+                "The program sends it with each call, in the header “Authorization: Bearer” followed by the token."
+            ),
+            "back": reverse("admin:sync_apitoken_changelist"),
+            "back_label": "Back to the API tokens",
+        }
+        answer = own_page(self, request, "npd/shown_once.html", f"The new token “{obj}”", **context)
         answer.headers["Cache-Control"] = "no-store"
         return answer
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import urlencode
 
-from django import forms
 from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
@@ -14,28 +13,24 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.views.decorators.http import require_POST
 from unfold.contrib.filters.admin import ChoicesCheckboxFilter
-from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
-from sync import queue, registry
+from sync import queue
 from sync.admin import admin_base
 from sync.admin.admin_base import (
     EntityFilter,
-    PageAdmin,
     ReadOnlyAdmin,
     RecordLinkMixin,
     RecordSearchMixin,
     own_address,
-    page_now,
     plain_column,
-    see_other,
 )
 from sync.admin.confirmed_action import Question, RecordTable, Report, confirmed_rows, run_action, selection
 from sync.apps import LIVE_ROWS
 from sync.choices import QueueStatus
 from sync.kernel import humanize
 from sync.kernel.acts import ACTS, Act
-from sync.models import QueuePause, SyncQueue
-from sync.models.jobs import QueueAction, is_allowed
+from sync.models import SyncQueue
+from sync.models.jobs import is_allowed
 from sync.outbox import operate, pauses
 from sync.outbox.operate import BulkResult
 from sync.queue import retry_all
@@ -49,6 +44,7 @@ STATUS_BADGES = {
     QueueStatus.COMPLETED: ("ok", "check_circle"),
     QueueStatus.FAILED: ("bad", "error"),
 }
+MAX_REASON_CHARACTERS = 500
 MAX_JOBS_SHOWN = 20
 """Jobs that a question lists as examples."""
 
@@ -70,13 +66,12 @@ def left_alone(result: BulkResult, why: str) -> list[str]:
     return lines
 
 
-def next_attempt(job: SyncQueue) -> str:
+def next_attempt(job: Any) -> str:
     """Return when a job is tried next, in words; empty where it isn't."""
     if job.status != QueueStatus.PENDING:
         return ""
-    now = page_now(job)
-    if job.next_retry > now:
-        return humanize.relative_time(job.next_retry, now)
+    if job.next_retry > job.page_now:
+        return humanize.relative_time(job.next_retry, job.page_now)
     return "as soon as its board can be synced"
 
 
@@ -98,9 +93,16 @@ class SyncQueueAdmin(RecordSearchMixin, RecordLinkMixin, ReadOnlyAdmin):
     opens_with = LIVE_ROWS
     empty_words = "No job is pending, in progress or failed. A save in NPD or an edit on a board writes one."
 
-    def prepare_page(self, rows: list[Any]) -> None:
+    def get_urls(self) -> list[URLPattern]:
+        """Add the doors to pausing and resuming."""
+        pause = self.admin_site.admin_view(self.pause_view)
+        resume = self.admin_site.admin_view(require_POST(self.resume_view))
+        pauses = [path("pause/", pause, name="sync_pause"), path("resume/", resume, name="sync_resume")]
+        return [*pauses, *super().get_urls()]
+
+    def prepare_page(self, request: HttpRequest, rows: list[Any]) -> None:
         """Put on the rows the names of new items."""
-        super().prepare_page(rows)
+        super().prepare_page(request, rows)
         names = item_names(row.remote_id for row in rows if row.is_unmatched_item)
         for row in rows:
             row.page_items = names
@@ -126,13 +128,13 @@ class SyncQueueAdmin(RecordSearchMixin, RecordLinkMixin, ReadOnlyAdmin):
         return format_html('<span class="npd-text">{}</span>', text) if text else humanize.DASH
 
     def has_retry_permission(self, request: HttpRequest) -> bool:
-        return is_allowed(request.user, QueueAction.RETRY)
+        return is_allowed(request.user, "retry")
 
     def has_cancel_permission(self, request: HttpRequest) -> bool:
-        return is_allowed(request.user, QueueAction.CANCEL)
+        return is_allowed(request.user, "cancel")
 
     def has_discard_permission(self, request: HttpRequest) -> bool:
-        return is_allowed(request.user, QueueAction.DISCARD)
+        return is_allowed(request.user, "discard")
 
     @admin.action(description=ACTS["retry"].button, permissions=["retry"])
     def retry(self, request: HttpRequest, queryset: QuerySet[SyncQueue]) -> None:
@@ -166,7 +168,7 @@ class SyncQueueAdmin(RecordSearchMixin, RecordLinkMixin, ReadOnlyAdmin):
             if not number:
                 return Question(f"Nothing to {act.label.lower()}", [f"What is selected is {others}."])
             examples = list(jobs.order_by("-id")[:MAX_JOBS_SHOWN])
-            self.prepare_page(examples)
+            self.prepare_page(request, examples)
             cells = [(self.about(job), self.why(job)) for job in examples]
             table = RecordTable(("Record", "Why"), cells, number, listed="newest")
             title = act.title(number=humanize.count_with_noun(number, "job"))
@@ -182,78 +184,27 @@ class SyncQueueAdmin(RecordSearchMixin, RecordLinkMixin, ReadOnlyAdmin):
 
         return run_action(self, request, run, back_url=request.get_full_path(), question=question, atomic=False)
 
+    # Pauses: one is made by its question, and ended by the button that stands beside it.
 
-# Pauses: one is made by its form, and ended by the button that stands beside it.
+    def pause_view(self, request: HttpRequest) -> HttpResponse:
+        """Ask, and pause a board, or every one."""
+        entity_type = request.GET.get("entity_type", "")
+        label = pauses.pause_label(entity_type)
 
+        def run() -> Report:
+            why = request.POST.get("why", "")[:MAX_REASON_CHARACTERS]
+            made, is_new = pauses.pause(request.user.get_username(), entity_type=entity_type, why=why)
+            if not is_new:
+                return Report(problems=[f"{label}: It is paused already."])
+            authors.log_queue_action(request.user, f"Paused: {label}. {made.why}".strip())
+            return Report(f"{label}: paused.")
 
-def _boards_to_pause() -> list[tuple[str, str]]:
-    return [("", "Every board"), *((spec.entity_type, spec.board_title) for spec in registry.entities())]
+        def question() -> Question:
+            effect = "It waits until somebody resumes it. Edits on both sides are kept, and synced then."
+            return Question(f"Pause {label.lower()}?", [effect], "Pause", text=("why", "Why? Shown to others."))
 
-
-class PauseForm(forms.ModelForm):  # type: ignore[type-arg]  # not subscriptable when it runs
-    entity_type = forms.ChoiceField(
-        label="Board",
-        required=False,
-        choices=_boards_to_pause,
-        widget=UnfoldAdminSelectWidget,
-        error_messages={"unique": "It is paused already."},
-    )
-    why = forms.CharField(
-        label="Why", required=False, max_length=500, help_text="Shown to others.", widget=UnfoldAdminTextInputWidget
-    )
-
-    class Meta:
-        model = QueuePause
-        fields = ("entity_type", "why")
-
-
-@admin.register(QueuePause)
-class QueuePauseAdmin(PageAdmin):
-    form = PauseForm
-    fieldsets = (
-        (
-            None,
-            {
-                "fields": ("entity_type", "why"),
-                "description": "It waits until somebody resumes it. Edits on both sides are kept, and synced then.",
-            },
-        ),
-    )
-    list_display = ("board", "paused_by", "since", "why")
-    empty_title = "Nothing is paused"
-
-    board = plain_column("Board", lambda pause: pauses.pause_label(pause.entity_type), "entity_type")
-    since = admin_base.time_column("paused_at", "Since")
-
-    def get_urls(self) -> list[URLPattern]:
-        view = self.admin_site.admin_view(require_POST(self.resume_view))
-        return [path("resume/", view, name="sync_queuepause_resume"), *super().get_urls()]
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return is_allowed(request.user, QueueAction.PAUSE)
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def add_view(self, request: HttpRequest, form_url: str = "", extra_context: Any = None) -> HttpResponse:
-        context = {"title": "Pause the sync", "show_save_and_continue": False, **(extra_context or {})}
-        response: HttpResponse = super().add_view(request, form_url, context)
-        return response
-
-    def save_model(self, request: HttpRequest, obj: QueuePause, form: Any, change: bool) -> None:
-        made, _is_new = pauses.pause(request.user.get_username(), entity_type=obj.entity_type, why=obj.why)
-        obj.pk = made.pk
-        obj.why = made.why
-
-    def log_addition(self, request: HttpRequest, obj: Any, message: Any) -> None:
-        authors.log_queue_action(request.user, f"Paused: {pauses.pause_label(obj.entity_type)}. {obj.why}".strip())
-
-    def response_add(self, request: HttpRequest, obj: Any, *args: Any, **kwargs: Any) -> HttpResponse:
-        self.message_user(request, f"{pauses.pause_label(obj.entity_type)}: paused.", messages.SUCCESS)
-        return see_other(_back_url(request))
+        allowed = is_allowed(request.user, "pause")
+        return run_action(self, request, run, back_url=_back_url(request), question=question, allowed=allowed)
 
     def resume_view(self, request: HttpRequest) -> HttpResponse:
         """End the pause that the button stands beside."""
@@ -266,7 +217,7 @@ class QueuePauseAdmin(PageAdmin):
             authors.log_queue_action(request.user, f"Resumed: {label}.")
             return Report(f"{label}: resumed. {resume_sentence(entity_type)}")
 
-        allowed = is_allowed(request.user, QueueAction.PAUSE)
+        allowed = is_allowed(request.user, "pause")
         # In transactions of its own: it moves many rows.
         return run_action(self, request, run, back_url=_back_url(request), allowed=allowed, atomic=False)
 
@@ -277,7 +228,7 @@ def _back_url(request: HttpRequest) -> str:
 
 def pause_url(request: HttpRequest, entity_type: str = "", back: str = "") -> str:
     """Return the form that pauses this board, or every one, and leads back; empty for who may not."""
-    if not is_allowed(request.user, QueueAction.PAUSE):
+    if not is_allowed(request.user, "pause"):
         return ""
     target = {"entity_type": entity_type} if entity_type else {}
-    return f"{reverse('admin:sync_queuepause_add')}?{urlencode(target | {'back': back or request.path})}"
+    return f"{reverse('admin:sync_pause')}?{urlencode(target | {'back': back or request.path})}"

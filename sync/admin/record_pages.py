@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, ClassVar
 from uuid import UUID
 
@@ -20,7 +19,7 @@ from django.db.models import CharField, DateTimeField, EmailField, Model, QueryS
 from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
-from django.utils.html import format_html, format_html_join
+from django.utils.html import format_html_join
 from django.utils.safestring import SafeString
 from django.utils.text import capfirst
 from django.views.decorators.http import require_POST
@@ -31,9 +30,9 @@ from sync import registry
 from sync.admin import admin_base, record_panel
 from sync.admin.activity import FIELD_PARAMETER, activity_of
 from sync.admin.activity_pages import deleted_records_link, restore_link
-from sync.admin.admin_base import DateTimeRangeFilter, HealthFilter, PageAdmin, PageChangeList, overview_of
+from sync.admin.admin_base import DateTimeRangeFilter, HealthFilter, ListTab, PageAdmin, PageChangeList, overview_of
 from sync.admin.concurrent_edits import (
-    ConcurrentRecordForm,
+    ConcurrentForm,
     DeletedMeanwhileMixin,
     EmailAddressField,
     LinesField,
@@ -57,19 +56,12 @@ from sync.kernel.db import LONGEST_SEARCH, bound_lock_waits
 from sync.kernel.humanize import plural
 from sync.kernel.messages import Conflict
 from sync.models import FieldMapping, SyncedModel
-from sync.operations.record_requests import (
-    last_manual_push,
-    push_record,
-    set_direction,
-    sync_turned_off,
-    turn_sync_off,
-    turn_sync_on,
-)
+from sync.operations.record_requests import last_manual_push, push_record, set_direction, switch_sync, sync_turned_off
 from sync.outbox import notify
 from sync.records import tombstones
 from sync.records.authors import log_action, log_action_many
 from sync.records.item_links import relink, request_unlink_many, unlinked_item
-from sync.state.record_view import PARTS, Part, RecordState, health_counts
+from sync.state.record_view import PARTS, Part, RecordState, RecordView, describe, describe_one, health_counts
 
 # What a person does with the records that are ticked in a list: sync on, sync off, unlink.
 
@@ -80,6 +72,16 @@ _OFF_EFFECTS = (
         "conflict."
     ),
 )
+
+_SWITCHED = {
+    True: (
+        "sync is on. What one side changed meanwhile is synced now; what both changed differently becomes a conflict."
+    ),
+    False: (
+        "sync is off. Nothing is synced in either direction; edits on both sides are kept. “Turn sync on” goes on from "
+        "there."
+    ),
+}
 
 _UNLINK_EFFECTS = (
     (
@@ -205,16 +207,6 @@ EMPTY_TABS = {
 """What a tab without records says: a heading and a sentence."""
 
 
-@dataclass(frozen=True)
-class ListTab:
-    """A filter that stands above the list, one click away, and how many records it has."""
-
-    label: str
-    url: str
-    is_current: bool
-    count: int = 0
-
-
 class RecordChangeList(PageChangeList):
     """A list of records with a tab for each state that any has; each keeps the search and the other filters."""
 
@@ -228,10 +220,6 @@ class RecordChangeList(PageChangeList):
         super().get_results(request)
         for row in self.result_list:
             record_panel.respell(row, row.sync_view)
-
-    def annotate_rows(self, rows: list[Any]) -> None:
-        for row in rows:
-            row.page_boards = self.boards
 
     @cached_property
     def _state(self) -> str:
@@ -293,7 +281,7 @@ class SyncedModelAdmin(RecordFilesMixin, RecordSelectionMixin, DeletedMeanwhileM
     class Media:
         css: ClassVar[dict[str, list[str]]] = {"all": ["npd/record.css"]}
 
-    form = ConcurrentRecordForm
+    form = ConcurrentForm
     change_form_before_template = "sync/record_shown.html"
     change_form_outer_before_template = "sync/record_state.html"
     change_form_outer_after_template = "sync/record_panel.html"
@@ -404,20 +392,19 @@ class SyncedModelAdmin(RecordFilesMixin, RecordSelectionMixin, DeletedMeanwhileM
 
     # --- the list ---
 
-    def prepare_page(self, rows: list[Any]) -> None:
-        super().prepare_page(rows)
-        first = rows[0] if rows else None
-        views = record_panel.views_of(rows, first.page_now, getattr(first, "page_boards", None)) if first else {}
+    def prepare_page(self, request: HttpRequest, rows: list[Any]) -> None:
+        super().prepare_page(request, rows)
+        views = describe(rows, overview_of(request))
         for row in rows:
-            row.sync_view = views.get(row.pk)
+            row.sync_view = views[row.pk]
 
     @admin.display(description="Sync", ordering="sync_status")
-    def sync(self, record: Any) -> SafeString | str:
+    def sync(self, record: Any) -> SafeString:
         return record_panel.list_cell(record.sync_view)
 
     @admin.display(description="On Monday")
     def item(self, record: Any) -> SafeString | str:
-        return record_panel.record_item_link(record.sync_view and record.sync_view.state, record)
+        return record_panel.record_item_link(record.sync_view)
 
     updated = admin_base.time_column("updated_at", "Updated")
 
@@ -440,8 +427,8 @@ class SyncedModelAdmin(RecordFilesMixin, RecordSelectionMixin, DeletedMeanwhileM
 
     def _record_actions(self) -> dict[str, RecordActionView]:
         return {
-            "sync-off": self.turn_record_off,
-            "sync-on": self.turn_record_on,
+            "sync-off": partial(self.switch_record, on=False),
+            "sync-on": partial(self.switch_record, on=True),
             "direction": self.change_direction,
             "sync-now": self.push_record,
             "link-again": self.link_again,
@@ -473,25 +460,11 @@ class SyncedModelAdmin(RecordFilesMixin, RecordSelectionMixin, DeletedMeanwhileM
     def _page_url(self, record: SyncedModel) -> str:
         return reverse(f"admin:{self._url_name('change')}", args=[record.pk])
 
-    def turn_record_off(self, request: HttpRequest, record: SyncedModel) -> HttpResponse:
+    def switch_record(self, request: HttpRequest, record: SyncedModel, *, on: bool) -> HttpResponse:
         def run() -> str:
-            turn_sync_off(record)
-            log_action(request.user, record, "Sync turned off.")
-            return (
-                f"“{record}”: sync is off. Nothing is synced in either direction; edits on both sides are kept. "
-                "“Turn sync on” goes on from there."
-            )
-
-        return run_action(self, request, run, back_url=self._page_url(record))
-
-    def turn_record_on(self, request: HttpRequest, record: SyncedModel) -> HttpResponse:
-        def run() -> str:
-            turn_sync_on(record)
-            log_action(request.user, record, "Sync turned on.")
-            return (
-                f"“{record}”: sync is on. What one side changed meanwhile is synced now; what both changed "
-                "differently becomes a conflict."
-            )
+            switch_sync(record, on=on)
+            log_action(request.user, record, f"Sync turned {'on' if on else 'off'}.")
+            return f"“{record}”: {_SWITCHED[on]}"
 
         return run_action(self, request, run, back_url=self._page_url(record))
 
@@ -574,7 +547,7 @@ class SyncedModelAdmin(RecordFilesMixin, RecordSelectionMixin, DeletedMeanwhileM
     ) -> HttpResponse:
         """Mark in the form which fields are not in sync, and why."""
         if (record := kwargs.get("obj")) is not None:
-            record.page_view = record_panel.view_of(record)
+            record.page_view = describe_one(record)
             record_panel.mark_fields(context["adminform"].form, record, record.page_view, request.user)
             if request.method == "GET":
                 record_panel.respell(record, record.page_view)
@@ -582,17 +555,16 @@ class SyncedModelAdmin(RecordFilesMixin, RecordSelectionMixin, DeletedMeanwhileM
 
     def row_context(self, request: HttpRequest, row: SyncedModel) -> dict[str, Any]:
         record: Any = row
-        view: record_panel.RecordSyncView = record.page_view
+        view: RecordView = record.page_view
         may_change = self.has_change_permission(request, record)
         urls = self.action_urls(record)
         return super().row_context(request, record) | {
             "sync_view": view,
+            "sync_badge": record_panel.state_badge(view),
             "sync_tone": record_panel.tone_of(view),
             "sync_buttons": record_panel.buttons_of(record, view, request.user, urls, may_change=may_change),
-            "sides": record_panel.differing_sides(record, view.state, request.user),
-            "sync_item": record_panel.record_item_link(view.state, record, "Open on Monday")
-            if view.state.item_url
-            else "",
+            "sides": record_panel.differing_sides(record, view, request.user),
+            "sync_item": record_panel.record_item_link(view, "Open on Monday") if view.item_url else "",
             "activity": activity_of(record, reader=request.user, field=request.GET.get(FIELD_PARAMETER, "")),
             "sync_page": request.path,
             "sync_sent_by_name": last_manual_push(record),
@@ -618,24 +590,21 @@ class SyncedModelAdmin(RecordFilesMixin, RecordSelectionMixin, DeletedMeanwhileM
         follows = tombstones.deletion_consequence([obj])
         key = obj.pk
         super().delete_model(request, obj)
-        self._say_deleted(request, f"{obj} is deleted.", follows, "Restore it", f"?q={key}")
+        self._say_what_follows(request, follows, deleted_records_link(request.user, "Restore it", f"?q={key}"))
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
         keys = list(queryset.values_list("pk", flat=True))
-        entity_type = self.model.entity_type()
         follows = tombstones.deletion_consequence(queryset)
         super().delete_queryset(request, queryset)
-        sentence = f"{registry.count_of_type(len(keys), entity_type)} {plural(len(keys), 'is', 'are')} deleted."
-        undo = restore_link(request, entity_type, keys)
-        self._say_deleted(request, sentence, follows, "See the deleted records", undo=undo)
+        undo = restore_link(request, self.model.entity_type(), keys)
+        deleted = deleted_records_link(request.user, "See the deleted records")
+        self._say_what_follows(request, follows, undo, deleted)
 
-    def _say_deleted(
-        self, request: HttpRequest, sentence: str, follows: Any, label: str, query: str = "", undo: str = ""
-    ) -> None:
-        first = approvals_link(request.user) if follows.waits else ""
-        last = deleted_records_link(request.user, label, query)
-        links = format_html_join(" ", "{}", ((link,) for link in (first, undo, last) if link))
-        request.npd_said = format_html("{} {} {}", sentence, follows.sentence, links)  # type: ignore[attr-defined]
+    def _say_what_follows(self, request: HttpRequest, follows: Any, *links: SafeString | str) -> None:
+        approvals = approvals_link(request.user) if follows.waits else ""
+        said = [part for part in (follows.sentence, approvals, *links) if part]
+        if said:
+            self.message_user(request, format_html_join(" ", "{}", ((part,) for part in said)), messages.SUCCESS)
 
     def response_action(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:
         """Tell the page that asks before a deletion what becomes of the items, and of open conflicts."""
@@ -648,7 +617,7 @@ class SyncedModelAdmin(RecordFilesMixin, RecordSelectionMixin, DeletedMeanwhileM
             own = {field.name: field for field in self.opts.fields}
             fields = [own[name] for name in self.get_list_display(request) if name in own]
             shown = list(records[:MAX_ROWS_SHOWN])
-            self.prepare_page(shown)
+            self.prepare_page(request, shown)
             for record in shown:
                 record_panel.respell(record, record.sync_view)
             rows = [[_field_value(field, record) for field in fields] for record in shown]

@@ -5,11 +5,10 @@ Why it waits for a person is said by its rows of `sync.attention`; what a person
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
-from uuid import UUID
 
 from django.conf import settings
 from django.urls import reverse
@@ -20,13 +19,11 @@ from sync import attention, registry
 from sync.admin import admin_base, handlers
 from sync.admin.confirmed_action import RecordTable
 from sync.attention import KINDS, Entry, Kind
-from sync.choices import RecordSyncStatus, RemovedItemPolicy, SyncDirection
-from sync.clock import sync_now
+from sync.choices import RemovedItemPolicy, SyncDirection
 from sync.kernel import humanize
 from sync.models import BoardLink, SyncedModel
-from sync.records.availability import Overview
 from sync.records.item_links import unlinked_item
-from sync.state.record_view import FieldReason, FieldView, Part, RecordState, RecordView, describe, describe_one
+from sync.state.record_view import FieldReason, FieldView, Part, RecordState, RecordView, describe_one
 
 STATE_BADGES = {
     RecordState.SYNCED: ("check_circle", "ok"),
@@ -37,118 +34,23 @@ STATE_BADGES = {
 }
 
 
-@dataclass(frozen=True)
-class RecordSyncView:
-    """What a page shows of one record's sync, at the time of the page."""
-
-    record_id: UUID
-    state: RecordView
-    now: datetime
-    entries: Sequence[Entry] = ()  # why it waits for a person, the gravest first
-
-    @property
-    def has_failed(self) -> bool:
-        """Whether all attempts failed, so that nothing happens before a person acts."""
-        return self.state.reason_code is Part.FAILED
-
-    @property
-    def agrees(self) -> bool:
-        """Whether both sides say the same, and nothing else is to be said."""
-        return self.state.state is RecordState.SYNCED and not self.reason
-
-    @property
-    def has_conflict(self) -> bool:
-        return any(entry.kind is Kind.CONFLICT for entry in self.entries)
-
-    @property
-    def next_try(self) -> str:
-        """When the next look comes, in words; empty when none is planned."""
-        moment = self.state.next_try
-        is_removed = any(entry.kind is Kind.REMOVED for entry in self.entries)
-        # Of a stop, or a removed item, the reason says until when.
-        if self.state.status != RecordSyncStatus.PENDING or moment is None or self.state.stop_reason or is_removed:
-            return ""
-        return "now" if moment <= self.now else humanize.relative_time(moment, self.now)
-
-    @property
-    def reason(self) -> str:
-        """The reason, as a sentence; the time of the next look is beside it, and what ends a stop above the page."""
-        if self.state.state is RecordState.ATTENTION:
-            if self.entries:
-                return self.entries[0].sentence
-            if self.state.reason_code is Part.CONFLICT:
-                return "What was chosen for its conflict is being applied."
-        words = humanize.without_request_id(self.state.words)
-        if words and self.state.status != RecordSyncStatus.SYNCED and words.startswith(self.stop):
-            words = self.stop or words
-        return words
-
-    @property
-    def others(self) -> Sequence[Entry]:
-        """What waits beside the reason."""
-        return self.entries[1:] if self.state.state is RecordState.ATTENTION else self.entries
-
-    @property
-    def stop(self) -> str:
-        """Why nothing is sent to Monday now, in one sentence; of a person's pause all that is known."""
-        reason = self.state.stop_reason
-        return reason if self.state.pause else humanize.first_sentence(reason)
-
-    @property
-    def requests(self) -> list[str]:
-        """The ids of the requests to Monday that the reason names, for administrators."""
-        return humanize.request_ids(self.state.words)
-
-    @property
-    def badge(self) -> SafeString:
-        """The state as a label with an icon."""
-        icon, colour = STATE_BADGES[self.state.state]
-        return admin_base.badge(colour, icon, str(self.state.state.label), title=self.detail)
-
-    @property
-    def list_badge(self) -> SafeString:
-        """The badge of a list, where what needs attention says why, and leads to the page where it is dealt with."""
-        if self.state.state is not RecordState.ATTENTION or not self.entries:
-            return self.badge
-        entry = self.entries[0]
-        kind = KINDS[entry.kind]
-        label = kind.nouns[0].capitalize()
-        return admin_base.badge("warn", kind.icon, label, url=entry.url if kind.has_page else "", title=self.detail)
-
-    @property
-    def detail(self) -> str:
-        """What stands beside the badge in a list: when it is tried again, and why it waits."""
-        if self.state.state is RecordState.SYNCED:
-            return ""
-        tried = f"Next attempt {self.next_try}." if self.next_try and not self.has_failed else ""
-        return " ".join(part for part in (tried, humanize.shorten(self.reason, 120)) if part)
+def state_badge(view: RecordView) -> SafeString:
+    """Return the state as a label with an icon."""
+    icon, colour = STATE_BADGES[view.state]
+    return admin_base.badge(colour, icon, str(view.state.label), title=_beside(view))
 
 
-def views_of(
-    records: Sequence[SyncedModel], now: datetime, boards: Overview | None = None
-) -> dict[UUID, RecordSyncView]:
-    """Return what a page shows of these records; the number of queries doesn't grow with theirs.
-
-    `boards`: how all boards stand, where that was read.
-    """
-    if not records:
-        return {}
-    entity_type = records[0].entity_type()
-    states = describe(records, boards=boards)
-    columns = {key: state.without_column for key, state in states.items()}
-    names = {record.pk: str(record) for record in records}
-    mappings = {(entity_type, mapping.key): mapping for mapping in states[records[0].pk].mappings}
-    entries = attention.on_records(entity_type, columns, names, attention.Wording(mappings))
-    return {key: RecordSyncView(key, state, now, tuple(entries.get(key, ()))) for key, state in states.items()}
+def _beside(view: RecordView) -> str:
+    """Say what stands beside the badge in a list: when it is tried again, and why it waits."""
+    if view.state is RecordState.SYNCED:
+        return ""
+    tried = f"Next attempt {view.next_try_words}." if view.next_try_words and not view.has_failed else ""
+    return " ".join(part for part in (tried, humanize.shorten(view.reason, 120)) if part)
 
 
-def view_of(record: SyncedModel) -> RecordSyncView:
-    return views_of([record], sync_now())[record.id]
-
-
-def respell(record: Any, view: RecordSyncView | None) -> None:
+def respell(record: Any, view: RecordView) -> None:
     """Let a record that is shown, and never saved, say its texts in the spelling of all pages."""
-    for name, text in view.state.spellings.items() if view else ():
+    for name, text in view.spellings.items():
         setattr(record, name, text)
 
 
@@ -165,26 +67,31 @@ def in_conflict(records: Iterable[SyncedModel], user: Any) -> list[tuple[str, st
     return [(names[key], url) for key, url in urls.items() if key]
 
 
-def list_cell(view: RecordSyncView | None) -> SafeString | str:
-    """Return the list's column: the badge with its reason beside it, whole where the mouse rests."""
-    if view is None:
-        return humanize.DASH
-    state = view.state.state
-    if state in (RecordState.SYNCED, RecordState.PAUSED):
+def list_cell(view: RecordView) -> SafeString:
+    """Return the list's column: the badge with its reason beside it, whole where the mouse rests.
+
+    What needs attention says why, and leads to the page where it is dealt with.
+    """
+    beside = _beside(view)
+    if view.state in (RecordState.SYNCED, RecordState.PAUSED):
         # What nearly every row says takes no room from the names; its word is where the mouse rests and for a reader.
-        icon, colour = STATE_BADGES[state]
-        words = format_html('<span class="npd-hidden">{}</span>', state.label)
-        return admin_base.badge(colour, icon, words, title=view.detail or str(state.label))
-    return format_html('{}<span class="npd-why" title="{}">{}</span>', view.list_badge, view.detail, view.detail)
+        icon, colour = STATE_BADGES[view.state]
+        words = format_html('<span class="npd-hidden">{}</span>', view.state.label)
+        return admin_base.badge(colour, icon, words, title=beside or str(view.state.label))
+    shown = state_badge(view)
+    if view.state is RecordState.ATTENTION and view.entries:
+        entry = view.entries[0]
+        kind = KINDS[entry.kind]
+        url = entry.url if kind.has_page else ""
+        shown = admin_base.badge("warn", kind.icon, kind.nouns[0].capitalize(), url=url, title=beside)
+    return format_html('{}<span class="npd-why" title="{}">{}</span>', shown, beside, beside)
 
 
-def record_item_link(state: RecordView | None, record: Any, text: str = "") -> SafeString | str:
+def record_item_link(view: RecordView, text: str = "Open") -> SafeString | str:
     """Return a link to the record's item on Monday; a dash where it has none."""
-    if state is None or not state.item_url:
+    if not view.item_url:
         return humanize.DASH
-    return admin_base.external_link(
-        state.item_url, text or "Open", f"Open the item of {record} on Monday, in a new tab"
-    )
+    return admin_base.external_link(view.item_url, text, f"Open the item of {view.record} on Monday, in a new tab")
 
 
 _AFTER_QUIET_TIME = {
@@ -237,23 +144,18 @@ def differing_sides(record: SyncedModel, view: RecordView, reader: Any) -> list[
     if not record.monday_id:
         return []
     has_form = registry.may_act(reader, "change", record.entity_type())
-    return [
-        {
-            "field": side,
-            "badge": admin_base.badge(*FIELD_BADGES[side.reason_code]),
-            # What keeps a field from being in sync is explained once: below it in the form, for who has one.
-            "detail": "" if has_form and side.reason_code in _MARKED else humanize.without_request_id(side.detail),
-            "has_no_column": side.key in view.without_column,
-        }
-        for side in view.fields
-        if side.reason_code in _MARKED or _is_shown_different(side)
-    ]
-
-
-def _is_shown_different(side: FieldView) -> bool:
-    if side.reason_code not in FIELD_BADGES or side.local == side.remote:
-        return False
-    return side.reason_code is not FieldReason.IN_SYNC or bool(side.detail)
+    sides = []
+    for side in view.fields:
+        is_marked = side.reason_code in _MARKED
+        differs = side.reason_code in FIELD_BADGES and side.local != side.remote
+        if not is_marked and not (differs and (side.reason_code is not FieldReason.IN_SYNC or side.detail)):
+            continue
+        # What keeps a field from being in sync is explained once: below it in the form, for who has one.
+        detail = "" if has_form and is_marked else humanize.without_request_id(side.detail)
+        badge = admin_base.badge(*FIELD_BADGES[side.reason_code])
+        has_no_column = side.key in view.without_column
+        sides.append({"field": side, "badge": badge, "detail": detail, "has_no_column": has_no_column})
+    return sides
 
 
 # What a person may do about a record: one button, and a menu of the others.
@@ -270,6 +172,7 @@ class Button:
     hidden: Mapping[str, str] = field(default_factory=dict)
     is_link: bool = False
     takes_away: bool = False
+    impossible: str = ""  # why it can't be pressed now
 
 
 _TONES = {
@@ -281,46 +184,46 @@ _TONES = {
 }
 
 
-def tone_of(view: RecordSyncView) -> str:
-    return "bad" if view.has_failed else _TONES[view.state.state]
+def tone_of(view: RecordView) -> str:
+    return "bad" if view.has_failed else _TONES[view.state]
 
 
 def buttons_of(
-    record: SyncedModel, view: RecordSyncView, user: Any, urls: Mapping[str, str], *, may_change: bool
+    record: SyncedModel, view: RecordView, user: Any, urls: Mapping[str, str], *, may_change: bool
 ) -> list[Button]:
     """Return what this person may do about a record in its state, what helps most first.
 
     `urls` are those of the record's own acts by name.
     """
-    if view.state.state is RecordState.ATTENTION:
-        return list(_buttons_of_entry(record, view.entries[0], user)) if view.entries else []
-    if view.state.reason_code is Part.PENDING and not view.state.is_connected:
-        if not user.has_perm("sync.view_mondayaccount"):
-            return []
-        return [Button("connect", "link", "Connect Monday", reverse("admin:sync_wizard_connect"), is_link=True)]
-    return list(_own_buttons(record, view, urls)) if may_change else []
+    buttons: list[Button] = []
+    if view.state is RecordState.ATTENTION:
+        buttons += _buttons_of_entry(record, view.entries[0], user) if view.entries else ()
+    elif view.reason_code is Part.PENDING and not view.is_connected:
+        if user.has_perm("sync.view_mondayaccount"):
+            url = reverse("admin:sync_wizard_connect")
+            buttons.append(Button("connect", "link", "Connect Monday", url, is_link=True))
+    elif may_change:
+        if view.reason_code is Part.SYNC_OFF:
+            buttons.append(Button("switch_on", "play_arrow", "Turn sync on", urls["sync_on"]))
+        elif view.reason_code is Part.NO_SYNC:
+            hidden = {"shown": SyncDirection.NONE.value, "direction": SyncDirection.BIDIRECTIONAL.value}
+            buttons.append(Button("sync_both_ways", "sync_alt", "Sync both ways", urls["direction"], hidden))
+        if not record.monday_id and unlinked_item(record) is not None:
+            buttons.append(Button("link_again", "link", "Link again…", urls["link_again"]))
+    if may_change:
+        buttons.append(Button("sync_now", "sync", "Sync now", urls["sync_now"], impossible=view.stop))
+    return buttons
 
 
-def _own_buttons(record: SyncedModel, view: RecordSyncView, urls: Mapping[str, str]) -> Iterator[Button]:
-    """The acts of the record's own page."""
-    if view.state.reason_code is Part.SYNC_OFF:
-        yield Button("switch_on", "play_arrow", "Turn sync on", urls["sync_on"])
-    elif view.state.reason_code is Part.NO_SYNC:
-        hidden = {"shown": SyncDirection.NONE.value, "direction": SyncDirection.BIDIRECTIONAL.value}
-        yield Button("sync_both_ways", "sync_alt", "Sync both ways", urls["direction"], hidden)
-    if not record.monday_id and unlinked_item(record) is not None:
-        yield Button("link_again", "link", "Link again…", urls["link_again"])
-
-
-def others_of(record: SyncedModel, view: RecordSyncView, user: Any) -> list[tuple[Entry, list[Button]]]:
+def others_of(record: SyncedModel, view: RecordView, user: Any) -> list[tuple[Entry, list[Button]]]:
     """Return what waits beside the reason, each with what this person may do about it."""
     return [(entry, list(_buttons_of_entry(record, entry, user))) for entry in view.others]
 
 
-def removal_of(record: SyncedModel, view: RecordSyncView) -> str:
+def removal_of(record: SyncedModel, view: RecordView) -> str:
     """Say what becomes of a record whose item was removed, and when; empty for any other."""
     entry = next((entry for entry in view.entries if entry.kind is Kind.REMOVED), None)
-    if entry is None or view.state.state is not RecordState.ATTENTION:
+    if entry is None or view.state is not RecordState.ATTENTION:
         return ""
     return removal_sentence(entry.noticed, entry.cause_code, registry.link_of(record.entity_type()), view.now)
 
@@ -355,13 +258,13 @@ def may_change_mapping(user: Any) -> bool:
     return bool(user.has_perm("sync.change_boardlink") and user.has_perm("sync.change_fieldmapping"))
 
 
-def mark_fields(form: Any, record: SyncedModel, view: RecordSyncView, user: Any) -> None:
+def mark_fields(form: Any, record: SyncedModel, view: RecordView, user: Any) -> None:
     """Put below each field of a form what keeps it from being in sync, where a screen reader reads it with the field.
 
     Also where nothing does: the mark is a live part of the page, which may be filled later.
     """
     entries = {key: entry for entry in view.entries for key in (entry.field, *(value.key for value in entry.values))}
-    sides = {name: side for side in view.state.fields for name in side.names}
+    sides = {name: side for side in view.fields for name in side.names}
     own = {field.name for field in registry.own_fields(type(record))} if sides else set()
     for name, form_field in form.fields.items():
         if name in sides:

@@ -5,36 +5,57 @@ What a person chooses stays in the person's session until it is started.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, cast
 
+from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
+from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_GET, require_POST
 from unfold.decorators import action
 
 from sync import registry
-from sync.admin.admin_base import records_url
-from sync.admin.connection_pages import ConnectionPagesMixin, View, may_see_connection, region_context, store_region
+from sync.admin.admin_base import PageAdmin
+from sync.admin.confirmed_action import run_action
+from sync.admin.connection_pages import (
+    REGION,
+    ConnectionTest,
+    environment_settings,
+    examine_connection,
+    is_token_answered,
+    may_connect,
+    may_see_connection,
+    note_test,
+    region_context,
+    removal_question,
+    store_region,
+    try_connection,
+)
 from sync.api.callers import monday_throttle_reason
 from sync.boards import field_choices
 from sync.boards.field_choices import NEW_COLUMN, FieldChoice, MappableField
 from sync.boards.sync_filter import MAX_CONDITIONS, FilterOp, FilterSide, SyncFilter
 from sync.choices import DeletedRecordPolicy, RemovedItemPolicy, SyncDirection
+from sync.clock import sync_now
 from sync.kernel import humanize
-from sync.kernel.messages import ActionError, Conflict
-from sync.limits import credentials
-from sync.monday.errors import MondayError
+from sync.kernel.messages import FORMER_KEY, ActionError, Conflict
+from sync.limits import breaker, credentials, monday_account, quota, urgent_calls
+from sync.models import MondayAccount
+from sync.monday.errors import NOT_AUTHENTICATED, MondayError
 from sync.operations.setup import filter_choice, plan, run, selection
 from sync.operations.setup.selection import NEW_BOARD, NO_BOARD, Choices, ChosenBoard
+from sync.records import authors
 from sync.registry import link_of
-from sync.state.record_view import RecordState
 
+View = Callable[..., HttpResponse]
+
+CONNECTION_TITLE = "Monday connection"
 SESSION_KEY = "npd_set_up"
 
 _SHOWN_AS = {"filter": "fields", "run": "plan"}
@@ -136,7 +157,7 @@ def _fields_context(chosen: ChosenBoard, problems: Mapping[str, Sequence[str]]) 
         hint = ""
         if not choices.is_mapped and mappable.key not in stored:
             if choice.column == NEW_COLUMN:
-                hint = plan.second_column_note(chosen, mappable)
+                hint = chosen.second_column_note(mappable)
             elif suggestion is not None and suggestion.column == choice.column:
                 hint = suggestion.reason
         rows.append({
@@ -149,8 +170,6 @@ def _fields_context(chosen: ChosenBoard, problems: Mapping[str, Sequence[str]]) 
             "errors": problems.get(mappable.key, []),
             "hint": hint,
         })  # fmt: skip
-    used = {chosen.npd_id, *(choice.column for choice in choices.fields.values() if choice.is_synced)}
-    unused = [column for column in chosen.columns.values() if column.id not in used]
     return {
         "chosen": chosen,
         "choices": choices,
@@ -158,7 +177,7 @@ def _fields_context(chosen: ChosenBoard, problems: Mapping[str, Sequence[str]]) 
         "filter_lines": chosen.filter_lines,
         "npd_id": chosen.columns[chosen.npd_id].title if chosen.npd_id else "",
         "rows": rows,
-        "leftover": [(column.title, field_choices.unused_reason(chosen.fields, column)) for column in unused],
+        "leftover": [(column.title, field_choices.unused_reason(chosen.fields, column)) for column in chosen.unused],
         "wrong": any(row["errors"] for row in rows),
         "first_rules": [(rule.value, rule.label) for rule in selection.FIRST_MATCH_RULES],
     }
@@ -214,26 +233,18 @@ _AFTER_ITEM_REMOVED = {
 }
 
 
-def _plan_context(setup_plan: plan.SetupPlan, choices: Mapping[str, Choices]) -> dict[str, Any]:
-    share = setup_plan.share_of_day
-    return {
-        "plan": setup_plan,
-        "busy": setup_plan.is_busy,
-        "plans": [_board_plan_context(board, choices[board.entity_type]) for board in setup_plan.boards],
-        "share": f" ({share:.1%} of the day's quota)" if share is not None else "",
-    }
-
-
-def _board_plan_context(board: plan.BoardPlan, choices: Choices) -> dict[str, Any]:
-    link = choices.link
+def _board_plan_context(board: plan.BoardPlan) -> dict[str, Any]:
+    chosen = board.chosen
+    link = chosen.choices.link
     # What becomes of deletions later, by the policies that the board has or will have.
     after_record = DeletedRecordPolicy(link.deleted_record_policy) if link is not None else DeletedRecordPolicy.ARCHIVE
     after_item = RemovedItemPolicy(link.removed_item_policy) if link is not None else RemovedItemPolicy.ASK
-    only_monday = board.one_way.get(SyncDirection.NPD_TO_MONDAY, [])
-    only_npd = board.one_way.get(SyncDirection.MONDAY_TO_NPD, [])
+    only_monday = chosen.one_way(SyncDirection.NPD_TO_MONDAY)
+    only_npd = chosen.one_way(SyncDirection.MONDAY_TO_NPD)
+    unused = [column.title for column in chosen.unused]
     leaves = [
-        ("unsynced", ("field isn't synced", "fields aren't synced"), board.unsynced),
-        ("columns", ("column isn't synced", "columns aren't synced"), board.unused),
+        ("unsynced", ("field isn't synced", "fields aren't synced"), chosen.unsynced),
+        ("columns", ("column isn't synced", "columns aren't synced"), unused),
         ("npd_to_monday", ("field goes to Monday only", "fields go to Monday only"), only_monday),
         ("monday_to_npd", ("field comes from Monday only", "fields come from Monday only"), only_npd),
     ]
@@ -244,10 +255,11 @@ def _board_plan_context(board: plan.BoardPlan, choices: Choices) -> dict[str, An
     }
     return rows | {
         "plan": board,
+        "chosen": chosen,
         "leaves": [
             (code, humanize.count_with_noun(len(names), *nouns), names) for code, nouns, names in leaves if names
         ],
-        "is_same": not (any(rows.values()) or board.unsynced or board.unused),
+        "is_same": not (any(rows.values()) or chosen.unsynced or unused),
         "policies": [
             f"If a record is deleted in NPD later, {_AFTER_RECORD_DELETED[after_record]}.",
             f"If an item is deleted on Monday later, {_AFTER_ITEM_REMOVED[after_item]}.",
@@ -255,21 +267,18 @@ def _board_plan_context(board: plan.BoardPlan, choices: Choices) -> dict[str, An
         "is_new": link is None,
         "missing": [registry.count_of_type(len(names), kind) for kind, names in board.missing.items() if names],
         "missing_names": [name for names in board.missing.values() for name in names[:3]],
-        "first_match": plan.first_match_text(choices.first_match),
+        "first_match": plan.first_match_text(chosen.choices.first_match),
     }
 
 
 def _run_context() -> dict[str, Any]:
     """How far everything is that was started."""
     kinds = run.setup_progress()
-    for kind in kinds:
-        kind["out_url"] = records_url(registry.entity(kind["entity_type"]), RecordState.OFF.value)
-    busy = any(kind["is_busy"] for kind in kinds)
+    states = [kind["state"] for kind in kinds]
     return {
         "kinds": kinds,
-        "busy": busy,
-        "running": any(kind["state"] == run.RUNNING for kind in kinds),
-        "is_done": bool(kinds) and not busy and all(kind["state"] != run.STOPPED for kind in kinds),
+        "busy": run.RUNNING in states,
+        "is_done": bool(kinds) and set(states) == {run.DONE},
         "stalled": any(kind["is_stalled"] for kind in kinds),
     }
 
@@ -277,7 +286,7 @@ def _run_context() -> dict[str, Any]:
 # The pages.
 
 
-class SetupWizardMixin(ConnectionPagesMixin):
+class SetupWizardMixin(PageAdmin):
     """Adds the set-up to the admin of board links."""
 
     actions_list: tuple[str, ...] = ("set_up",)
@@ -296,6 +305,7 @@ class SetupWizardMixin(ConnectionPagesMixin):
     def get_urls(self) -> list[URLPattern]:
         steps: list[tuple[str, str, View]] = [
             ("", "connect", self.wizard_connect),
+            ("token/", "token", sensitive_post_parameters()(require_POST(self.wizard_token))),
             ("boards/", "boards", self.wizard_boards),
             ("fields/<str:entity_type>/", "fields", self.wizard_fields),
             ("filter/<str:entity_type>/", "filter", self.wizard_filter),
@@ -317,11 +327,13 @@ class SetupWizardMixin(ConnectionPagesMixin):
         """The view, for those who may."""
 
         def guarded(request: HttpRequest, **kwargs: str) -> HttpResponse:
-            is_connection = step == "connect"
-            if is_connection and not may_see_connection(request.user):
-                raise PermissionDenied
-            is_reading = is_connection and request.method != "POST"
-            if not is_reading and not selection.may_set_up(request.user):
+            is_allowed = selection.may_set_up(request.user)
+            if step == "token":
+                is_allowed = may_connect(request.user)
+            elif step == "connect":
+                # Whoever may see the account may open the page; it has the buttons that they may use.
+                is_allowed = may_see_connection(request.user) and (is_allowed or request.method != "POST")
+            if not is_allowed:
                 raise PermissionDenied
             entity_type = kwargs.get("entity_type")
             if entity_type is not None and not registry.is_registered(entity_type):
@@ -354,6 +366,82 @@ class SetupWizardMixin(ConnectionPagesMixin):
             **context,
         }
         return TemplateResponse(request, f"sync/wizard_{step}.html", common, status=status)
+
+    def wizard_connect(self, request: HttpRequest) -> HttpResponse:
+        """What is known of the connection; on POST, asked of Monday, or the country of phone numbers is stored."""
+        if REGION in request.POST:
+            store_region(request)
+            messages.success(request, "Saved. Numbers that are stored already stay as they are written.")
+            return _redirect_to("connect")
+        tested = examine_connection(cast("User", request.user)) if request.method == "POST" else None
+        return self._connect_page(request, tested)
+
+    def _connect_page(self, request: HttpRequest, tested: ConnectionTest | None, wrong: str = "") -> HttpResponse:
+        account = monday_account()
+        token = credentials.token_state()
+        is_stopped = account.needs_probe or (account.stopped_until is not None and account.stopped_until > sync_now())
+        is_known = token.is_usable and is_token_answered(account) and not is_stopped
+        return self._page(request, "connect", {
+            "title": CONNECTION_TITLE,
+            "page_name": CONNECTION_TITLE,
+            "tested": tested,
+            "wrong": wrong,
+            "configured": token.is_usable,
+            "token": token,
+            "token_problem": credentials.unusable_reason(),
+            "may_connect": may_connect(request.user),
+            "may_set_up": selection.may_set_up(request.user),
+            "settings": environment_settings(),
+            "on_server": list(filter(None, [
+                *(tested.for_administrator if tested else ()),
+                FORMER_KEY if token.is_unreadable else "",
+            ])),
+            "known": account if is_known else None,
+            "is_stopped": is_stopped and token.is_usable,
+            "stop_reason": humanize.without_request_id(account.stop_reason),
+            "allowance": quota.forecast().words if is_known else "",
+            **region_context(request.user),
+        }, status=400 if wrong else 200)  # fmt: skip
+
+    def wizard_token(self, request: HttpRequest) -> HttpResponse:
+        """Keep the token that was entered, unless Monday refuses it; or, asked first, forget the one that is stored."""
+        user = cast("User", request.user)
+        if "remove" in request.POST:
+
+            def remove() -> str:
+                credentials.remove_token()
+                nothing = "" if settings.MONDAY_API_KEY else " Without one nothing is synced."
+                sentence = f"The stored token was removed.{nothing}"
+                authors.log_kind_action(user, MondayAccount, sentence, name="Monday")
+                return sentence
+
+            back_url = step_url("connect")
+            return run_action(self, request, remove, back_url=back_url, question=removal_question)
+        try:
+            token = credentials.check_secret(request.POST.get("token", ""), "API token")
+        except ActionError as error:
+            return self._connect_page(request, None, str(error))
+        with urgent_calls(token):
+            # Nothing of it is stored before it is kept: the one in use goes on as it was.
+            tested = try_connection(breaker.read_account_info)
+        if tested.is_refused and tested.error is not None:
+            is_unknown = tested.error.kind is NOT_AUTHENTICATED
+            why = "It is wrong or was revoked: copy it from Monday again." if is_unknown else tested.message
+            return self._connect_page(request, None, f"Monday rejects this token, so it was not kept. {why}")
+        credentials.store_token(token, user)
+        if tested.account is not None:
+            breaker.store_account_info(tested.account)
+        note_test(tested)
+        about = (
+            f"Connected. {tested.message} It is stored encrypted." if tested.is_ok else "The token is stored encrypted."
+        )
+        authors.log_kind_action(user, MondayAccount, about, name="Monday")
+        messages.success(request, about)
+        if tested.is_ok:
+            breaker.ask_again()  # of boards that the one before could not see
+        else:
+            messages.error(request, f"It could not be tested: {tested.message} Test it again.")
+        return _redirect_to("connect")
 
     def wizard_boards(self, request: HttpRequest) -> HttpResponse:
         """A board for each kind of records."""
@@ -397,7 +485,9 @@ class SetupWizardMixin(ConnectionPagesMixin):
             store_region(request)
             if "back" in request.POST:
                 _keep(request, choices)
-                return _back_from_fields(request, entity_type)
+                kinds = list(chosen_in(request))
+                place = kinds.index(entity_type)
+                return _redirect_to("fields", kinds[place - 1]) if place else _redirect_to("boards")
         try:
             chosen = _read(request, choices)
             if request.method == "POST":
@@ -441,7 +531,14 @@ class SetupWizardMixin(ConnectionPagesMixin):
         if request.method == "POST":
             return self._plan_sent(request, choices)
         setup_plan = plan.request_plan(selection.plan_token(choices), choices.values())
-        return self._page(request, "plan", _plan_context(setup_plan, choices))
+        share = setup_plan.share_of_day
+        context = {
+            "plan": setup_plan,
+            "busy": setup_plan.is_busy,
+            "plans": [_board_plan_context(board) for board in setup_plan.boards],
+            "share": f" ({share:.1%} of the day's quota)" if share is not None else "",
+        }
+        return self._page(request, "plan", context)
 
     @staticmethod
     def _plan_sent(request: HttpRequest, choices: Mapping[str, Choices]) -> HttpResponse:
@@ -507,12 +604,6 @@ def _after_fields(request: HttpRequest) -> HttpResponse:
     """Lead to the next kind of records that isn't mapped; after the last, to the plan."""
     unmapped = [key for key, choices in chosen_in(request).items() if not choices.is_mapped]
     return _redirect_to("fields", unmapped[0]) if unmapped else _redirect_to("plan")
-
-
-def _back_from_fields(request: HttpRequest, entity_type: str) -> HttpResponse:
-    kinds = list(chosen_in(request))
-    place = kinds.index(entity_type)
-    return _redirect_to("fields", kinds[place - 1]) if place else _redirect_to("boards")
 
 
 def _sent_choices(request: HttpRequest, choices: Choices) -> Choices:

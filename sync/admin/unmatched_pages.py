@@ -124,9 +124,9 @@ class UnmatchedItemAdmin(ReadOnlyAdmin):
     def get_list_display(self, request: HttpRequest) -> list[str]:
         return [*self.list_display, *(["link_door"] if may_link(request) else [])]
 
-    def prepare_page(self, rows: list[Any]) -> None:
+    def prepare_page(self, request: HttpRequest, rows: list[Any]) -> None:
         """Put on the rows what their cells show: their boards, and what is asked for and not done."""
-        super().prepare_page(rows)
+        super().prepare_page(request, rows)
         jobs = unmatched_items.open_requests(row.item_id for row in rows)
         links = {entity_type: link_of(entity_type) for entity_type in {row.entity_type for row in rows}}
         for row in rows:
@@ -164,7 +164,7 @@ class UnmatchedItemAdmin(ReadOnlyAdmin):
     def ignore(self, request: HttpRequest, queryset: QuerySet[UnmatchedItem]) -> None:
         """Leave items alone; the list of these undoes it."""
         keys, sentence = ignore_items(request, queryset)
-        undo = format_html('<a class="npd-link" href="{}?show={}">List them again</a>', _list_url(), IGNORED)
+        undo = admin_base.link_to(f"{_list_url()}?show={IGNORED}", "List them again")
         self._say(request, len(keys), format_html("{} {}", sentence, undo))
 
     @admin.action(description="List again", permissions=["ignore"])

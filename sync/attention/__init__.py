@@ -9,7 +9,7 @@ for a person (`scope_of`). Home, record page, badge, API, notifications and metr
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -137,7 +137,6 @@ class Entry:
     values: tuple[SideValues, ...] = ()
     failures: int = 0  # how many attempts of a job that is tried again came to nothing
     job: int = 0  # the job that is current
-    records: int = 1  # of a column that can't be used
     acts: tuple[str, ...] = ()  # what can be done with a deletion, or with a record whose item was removed
     noticed: datetime | None = None  # when a pass first found its item removed
 
@@ -177,9 +176,7 @@ class Group:
     code: str = ""
     entity_id: UUID | None = None  # the record of a single one
     records: int = 1
-    column_of: str = ""  # the field whose column can't be used
     noticed: datetime | None = None  # when a pass first found one of removed items to be so
-    actor: str = ""  # who removed them
 
     @property
     def severity(self) -> Severity:
@@ -197,10 +194,6 @@ class Group:
     def sentence(self) -> str:
         """What it means, where its title doesn't say it."""
         return cause_of(self.kind, self.code).sentence
-
-    @property
-    def acts(self) -> tuple[str, ...]:
-        return acts_of(self.kind, self.code)
 
     @property
     def count_text(self) -> str:
@@ -303,7 +296,10 @@ def _group(row: Mapping[str, Any], first: Attention, wording: Wording) -> Group:
     number = row["number"]
     # Where all say the same, nothing has to be left out of it.
     is_told_whole = kind is Kind.FAILED and row["sentences"] == 1
-    is_column = (kind, first.code) == (Kind.BLOCKED, BlockedCode.COLUMN)
+    records = number
+    if _is_column(first):
+        entry = {f"blocked_fields__{first.field}__code": BlockedCode.COLUMN.value}
+        records = SyncMetadata.objects.of(first.entity_type).exclude(blocked_fields={}).filter(**entry).count()
     return Group(
         kind=kind,
         cause=first.cause,
@@ -314,10 +310,8 @@ def _group(row: Mapping[str, Any], first: Attention, wording: Wording) -> Group:
         entity_type=first.entity_type,
         code=first.code,
         entity_id=first.entity_id if number == 1 else None,
-        records=wording.records(first) if is_column else number,
-        column_of=wording.label(first.entity_type, first.field) if is_column else "",
+        records=records,
         noticed=datetime.fromtimestamp(row["noticed"], UTC) if kind is Kind.REMOVED else None,
-        actor=first.actor,
     )
 
 
@@ -408,7 +402,6 @@ def _entry(row: Attention, wording: Wording, name: str) -> Entry:
         ),
         failures=row.values["failures"] if is_job else 0,
         job=row.values["job"] if is_job else 0,
-        records=wording.records(row),
         acts=tuple(act for act in row.values.get("acts", ()) if act),
         noticed=datetime.fromtimestamp(row.values["noticed"], UTC) if kind is Kind.REMOVED else None,
     )
@@ -528,24 +521,12 @@ class Wording:
     """Fills in the table of causes."""
 
     mappings: Mapping[tuple[str, str], FieldMapping]
-    # How many records each column that can't be used blocks, by the row's source, as far as it was asked for.
-    blocked_records: dict[str, int] = field(default_factory=dict)
 
     @classmethod
     def of_boards(cls) -> Wording:
         """Read the fields of all boards, which are few; one query."""
         rows = FieldMapping.objects.select_related("link")
         return cls({(row.link.entity_type, row.key): row for row in rows})
-
-    def records(self, row: Attention) -> int:
-        """How many records a column that can't be used blocks; of any other row 1."""
-        if not _is_column(row):
-            return 1
-        if row.source not in self.blocked_records:
-            entry = {f"blocked_fields__{row.field}__code": BlockedCode.COLUMN.value}
-            blocked = SyncMetadata.objects.of(row.entity_type).exclude(blocked_fields={}).filter(**entry)
-            self.blocked_records[row.source] = blocked.count()
-        return self.blocked_records[row.source]
 
     def label(self, entity_type: str, key: str) -> str:
         mapping = self.mappings.get((entity_type, key))

@@ -261,14 +261,14 @@ _ACCOUNT_STOPS = """
         jsonb_build_object('reason', account.stop_reason)
     FROM sync_monday_account AS account
     WHERE {wanted} AND account.stop_code <> '' AND (account.needs_probe OR account.stopped_until IS NOT NULL)
-        AND NOT EXISTS (SELECT FROM sync_queue_pauses AS pause WHERE pause.entity_type = '')
+        AND account.pause IS NULL
 """
 
 _BOARD_STOPS = """
     SELECT 'stop', link.entity_type, 'board', link.entity_type, NULL::uuid, '', '', '', link.blocked_since,
         NULL::timestamptz, jsonb_build_object('reason', link.blocked_reason)
     FROM sync_board_links AS link WHERE {wanted} AND link.blocked_reason <> ''
-        AND NOT EXISTS (SELECT FROM sync_queue_pauses AS pause WHERE pause.entity_type IN ('', link.entity_type))
+        AND link.pause IS NULL AND NOT EXISTS (SELECT FROM sync_monday_account WHERE pause IS NOT NULL)
 """
 
 _BOARD_PROBLEMS = """
@@ -509,19 +509,16 @@ WATCHED = (
         "PERFORM sync_attention_of_board({row}.entity_type);",
         columns=(
             *("blocked_reason", "blocked_since", "npd_id_problem", "creates_held", "silence", "webhooks_problem"),
-            *("sweep_problem", "refused", "verified_at", "differed_records"),
+            *("sweep_problem", "refused", "verified_at", "differed_records", "pause"),
         ),
     ),
     Watched(
         "sync_monday_account",
-        "PERFORM sync_attention_of_board('');",
-        columns=("stop_code", "stop_reason", "stopped_since", "stopped_until", "needs_probe"),
-    ),
-    Watched(
-        "sync_queue_pauses",
-        """PERFORM sync_attention_of_board(link.entity_type) FROM sync_board_links AS link
-            WHERE {row}.entity_type IN ('', link.entity_type);
-        PERFORM sync_attention_of_board('');""",
+        """PERFORM sync_attention_of_board('');
+        IF TG_OP <> 'UPDATE' OR OLD.pause IS DISTINCT FROM NEW.pause THEN
+            PERFORM sync_attention_of_board(link.entity_type) FROM sync_board_links AS link;
+        END IF;""",
+        columns=("stop_code", "stop_reason", "stopped_since", "stopped_until", "needs_probe", "pause"),
     ),
     Watched(
         "sync_notification_receivers", "PERFORM sync_attention_of_receiver({row}.id);", "{row}.failed_since IS NOT NULL"

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -32,11 +32,11 @@ from sync.kernel.messages import Conflict
 from sync.models import BoardLink, FieldMapping, SyncMetadata, SyncQueue
 from sync.models.state import log_event
 from sync.models.synced_model import unsynced
-from sync.monday.board import RELATION, Board, BoardColumn, BoardSetup, ColumnSpec
+from sync.monday.board import Board, BoardColumn, BoardSetup, ColumnSpec
 from sync.monday.board_items import Item
 from sync.monday.columns import make_converter
 from sync.monday.connector import MondayConnector
-from sync.outbox.queue_rows import enqueue_many
+from sync.outbox.queue_rows import enqueue
 from sync.registry import EntitySpec, MappingSpec, link_of, relation_of, target_of
 
 NPD_ID_KEY = "npd_id"
@@ -71,40 +71,8 @@ def mapping_spec(mapping: FieldMapping) -> MappingSpec | None:
     return next((spec for spec in specs if spec.key == mapping.key), None)
 
 
-def make_mappings(spec: EntitySpec, link: BoardLink) -> None:
-    """Create a mapping for every field that is always synced; an optional one waits for its column."""
-    for position, mapping in enumerate(spec.mappings):
-        # It waits until its board has a fitting column, or a person asks for one.
-        if mapping.optional:
-            continue
-        # The name's column needs no set-up: every board has it.
-        column_id = NAME_TYPE if column_type(mapping.converter) == NAME_TYPE else ""
-        make_mapping(link, mapping, position, column_id=column_id)
-
-
-def column_specs(
-    spec: EntitySpec, link: BoardLink, requested: Collection[str] = (), suggested: Mapping[str, str] | None = None
-) -> list[ColumnSpec]:
-    """Every column that is required or optional; `requested` ones count as required.
-
-    `suggested` are columns of the board for fields that have none yet.
-    """
-    likely = suggested or {}
-    mappings = {mapping.key: mapping for mapping in link.mappings.all()}
-    proposed = {mapping.key: mapping for mapping in spec.mappings}
-    columns = []
-    for key in [*mappings, *(key for key in proposed if key not in mappings)]:
-        mapping = mappings.get(key)
-        proposal = proposed.get(key)
-        # A person switched the field off, so its column is no longer needed.
-        if mapping is not None and mapping.direction == SyncDirection.NONE:
-            continue
-        column = _column_spec(spec, key, mapping, proposal, needed=key in requested)
-        columns.append(replace(column, preferred_id=likely[key]) if key in likely else column)
-    wanted = [column for column in columns if column.type != NAME_TYPE]
-    # Every board gets the NPD ID column, by which items are matched with records.
-    npd_id = ColumnSpec(NPD_ID_KEY, NPD_ID_TITLE, "text", likely.get(NPD_ID_KEY) or link.npd_id_column or NPD_ID_KEY)
-    return [*wanted, npd_id]
+def npd_id_spec(column_id: str) -> ColumnSpec:
+    return ColumnSpec(NPD_ID_KEY, NPD_ID_TITLE, "text", column_id or NPD_ID_KEY)
 
 
 def store_columns(spec: EntitySpec, link: BoardLink, setup: BoardSetup, reason: str = "") -> StoredColumns:
@@ -129,9 +97,9 @@ def store_columns(spec: EntitySpec, link: BoardLink, setup: BoardSetup, reason: 
         column = setup.columns.get(mapping.key)
         if column is not None:
             _update_mapping(result, mapping, column, setup.unfit.get(mapping.key, reason))
-        # A field that is proposed no more is nobody's choice in the wizard, so it can't be missed there.
+        # A field that is proposed no more is nobody's choice, so it can't be missed.
         elif (
-            (not reason or mapping.key in proposed)
+            mapping.key in proposed
             and mapping.column_id not in ("", NAME_TYPE)
             and mapping.direction != SyncDirection.NONE
         ):
@@ -145,36 +113,9 @@ def store_columns(spec: EntitySpec, link: BoardLink, setup: BoardSetup, reason: 
     return result
 
 
-def _column_spec(
-    spec: EntitySpec, key: str, mapping: FieldMapping | None, proposal: MappingSpec | None, *, needed: bool
-) -> ColumnSpec:
-    name = mapping.converter if mapping is not None else proposal.converter if proposal else ""
-    types = tuple(proposal.column_types) if proposal is not None else ()
-    proposed = proposal.column_types if proposal is not None else {}
-    created_type = next((kind for kind, converter in proposed.items() if converter == name), "") or column_type(name)
-    label = mapping.label if mapping is not None else proposal.label if proposal is not None else key
-    preferred = proposal.column_id if proposal is not None else key
-    return ColumnSpec(
-        key=key,
-        title=label,
-        type=created_type,
-        # The stored column comes first, so that a repeated set-up finds the same one.
-        preferred_id=(mapping.column_id if mapping is not None else "") or preferred,
-        types=types,
-        optional=proposal is not None and proposal.optional and not needed,
-        target_board=_target_board(spec, proposal) if RELATION in (created_type, *types) else None,
-        labels=registry.choice_labels(spec.model, proposal.fields) if proposal is not None else (),
-    )
-
-
 def target_board_of(mapping: FieldMapping) -> str | None:
     """The board to which a mapping's relation must lead; None where its field is no relation."""
-    return _target_board(registry.entity(mapping.link.entity_type), mapping_spec(mapping))
-
-
-def _target_board(spec: EntitySpec, proposal: MappingSpec | None) -> str | None:
-    """The board of the records to which a relation's field points, None where there is none yet."""
-    relation = relation_of(spec.model, proposal.fields) if proposal is not None else None
+    relation = relation_of(registry.entity(mapping.link.entity_type).model, mapping.fields)
     link = link_of(target_of(relation).entity_type()) if relation is not None else None
     return link.board_id or None if link is not None else None
 
@@ -367,7 +308,7 @@ def check_columns(link: BoardLink, board: Board) -> list[FieldMapping]:
             latest = sync_now() - HIDDEN_RECHECK
             if blocked is not None and (blocked.last_sync_attempt or latest) <= latest:
                 _enqueue_records(link, [blocked.entity_id])
-    set_npd_id_problem(link, npd_id_problem(link, board))
+    set_create_obstacle(link, "npd_id_problem", npd_id_problem(link, board))
     _store_shape(link, board)
     return problem_mappings
 
@@ -554,16 +495,16 @@ def blocked_ledgers(link: BoardLink, mapping: FieldMapping) -> QuerySet[SyncMeta
     )
 
 
-def set_npd_id_problem(link: BoardLink, problem: str) -> None:
-    """Store the NPD ID column's problem; when it ends, enqueue the records that waited for it."""
-    if problem == link.npd_id_problem:
+def set_create_obstacle(link: BoardLink, name: str, reason: str) -> None:
+    """Store why nothing is created, as `npd_id_problem` or `creates_held`; when that ends, enqueue what waited."""
+    if reason == getattr(link, name):
         return
-    before = link.npd_id_problem
-    link.npd_id_problem = problem
+    setattr(link, name, reason)
     with transaction.atomic():
-        BoardLink.objects.filter(pk=link.pk).update(npd_id_problem=problem)
-        # Without the NPD ID column nothing was created, so unlinked records have waited.
-        if before and not problem:
+        row = BoardLink.objects.filter(pk=link.pk)
+        has_waited = row.exclude(**{name: ""}).exists()
+        row.update(**{name: reason})
+        if has_waited and not reason:
             enqueue_unlinked(link)
 
 
@@ -579,65 +520,59 @@ def enqueue_unlinked(link: BoardLink) -> None:
 
 
 def _enqueue_records(link: BoardLink, ids: Iterable[Any]) -> None:
-    # Sorted, as rows of the outbox are locked in the order of ids.
-    record_ids = sorted({UUID(str(record_id)) for record_id in ids})
-    if record_ids:
-        enqueue_many(
-            link.entity_type, record_ids, cause=Cause.SWEEP, priority=Priority.SWEEP, direction=QueueDirection.TO_NPD
-        )
+    record_ids = {UUID(str(record_id)) for record_id in ids}
+    enqueue(link.entity_type, record_ids, cause=Cause.SWEEP, priority=Priority.SWEEP, direction=QueueDirection.TO_NPD)
 
 
 # Why nothing new is created on a board for now: nobody on it could be recognized, and might be made twice.
 
 
-def reason_to_hold(
+def is_matched_by(link: BoardLink, column_id: str) -> bool:
+    """Whether the board's records and items are matched by this column already, and nothing is held."""
+    return not link.creates_held and link.mappings.filter(key=link.match_key, column_id=column_id).exists()
+
+
+def ask_reason_to_hold(
     connector: MondayConnector, board: Board, npd_id_column: str, match: BoardColumn, types: Collection[str]
 ) -> str:
-    """Return why creates are held, in words; empty where an item can be recognised, or needn't be.
+    """Return why creates are held, in words; mostly by one call. Raises MondayError.
 
-    `types` are the types of columns that can hold the match key. Reads items until one without an NPD ID has a value
-    in the match column: mostly one call. Raises MondayError.
+    `types` are the types of columns that can hold the match key.
     """
     others = [column for column in board.columns if column.type in types and column.id not in (match.id, npd_id_column)]
     columns = [match.id, npd_id_column, *(column.id for column in others)]
+    return reason_to_hold(match, others, npd_id_column, connector.list_items(board.id, columns))
+
+
+def reason_to_hold(
+    match: BoardColumn, others: Sequence[BoardColumn], npd_id_column: str, pages: Iterable[Iterable[Item]]
+) -> str:
+    """Return why creates are held, in words; empty where an item can be recognised, or needn't be.
+
+    Reads pages until one has an item without an NPD ID that has a value in the match column.
+    """
     unknown = 0
     filled = Counter[str]()
-    for items in connector.list_items(board.id, columns):
+    for items in pages:
         strangers = [item for item in items if not is_filled(item, npd_id_column)]
         if any(is_filled(item, match.id) for item in strangers):
             return ""
         unknown += len(strangers)
-        filled.update(column.id for column in others for item in strangers if is_filled(item, column.id))
-    return hold_text(match.title, unknown, {column.title: filled[column.id] for column in others}) if unknown else ""
+        filled.update(column.title for column in others for item in strangers if is_filled(item, column.id))
+    if not unknown:
+        return ""
+    candidates = [f"“{column.title}”" for column in others if filled[column.title]]
+    choose = f"choose {' or '.join(candidates)}, which has values, instead" if candidates else "choose another column"
+    have = "has" if unknown == 1 else "have"
+    return (
+        f"{count_with_noun(unknown, 'item')} on the board {have} no NPD ID, and “{match.title}”, by which records and "
+        "items are matched, is empty for all of them. Nothing new is created on either side, because everybody could "
+        f"be there twice. Fill in “{match.title}” on Monday, or {choose} (Boards, “Set up…”), or create new ones all "
+        "the same (on the board's page)."
+    )
 
 
 def is_filled(item: Item, column_id: str) -> bool:
     """Whether a cell holds anything, or can't be read."""
     reading = item.reading(column_id)
     return not reading.known or bool((reading.text or "").strip())
-
-
-def hold_text(match_title: str, items: int, filled: dict[str, int]) -> str:
-    """Return why creates are held; `filled` gives for other columns that fit how many of the items have a value."""
-    candidates = [f"“{title}”" for title, number in filled.items() if number]
-    choose = f"choose {' or '.join(candidates)}, which has values, instead" if candidates else "choose another column"
-    have = "has" if items == 1 else "have"
-    return (
-        f"{count_with_noun(items, 'item')} on the board {have} no NPD ID, and “{match_title}”, by which records and "
-        "items are matched, is empty for all of them. Nothing new is created on either side, because everybody could "
-        f"be there twice. Fill in “{match_title}” on Monday, or {choose} (Boards, “Set up…”), or create new ones all "
-        "the same (on the board's page)."
-    )
-
-
-def set_creates_held(link: BoardLink, reason: str) -> None:
-    """Store why creates are held; when that ends, enqueue the records and items that waited."""
-    if reason == link.creates_held:
-        return
-    link.creates_held = reason
-    with transaction.atomic():
-        held = BoardLink.objects.filter(pk=link.pk).exclude(creates_held="")
-        waited = held.exists()
-        BoardLink.objects.filter(pk=link.pk).update(creates_held=reason)
-        if waited and not reason:
-            enqueue_unlinked(link)

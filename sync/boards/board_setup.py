@@ -7,8 +7,10 @@ are adopted. What an administrator changed is overwritten only by another choice
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from ipaddress import ip_address
+from itertools import chain
 from urllib.parse import urlsplit
 from uuid import UUID
 
@@ -18,7 +20,17 @@ from django.db.models import Q, QuerySet
 
 from sync import limits, registry
 from sync.boards import board_columns
-from sync.boards.board_columns import NAME_TYPE, blocked_ledgers, fitting_types, reason_to_hold, set_creates_held
+from sync.boards.board_columns import (
+    NAME_TYPE,
+    ask_reason_to_hold,
+    blocked_ledgers,
+    column_type,
+    fitting_types,
+    is_filled,
+    is_matched_by,
+    npd_id_spec,
+    set_create_obstacle,
+)
 from sync.boards.field_choices import (
     NEW_COLUMN,
     find_npd_id_column,
@@ -28,17 +40,20 @@ from sync.boards.field_choices import (
     suggest_columns,
 )
 from sync.choices import Cause, ColumnProblem, Priority, QueueDirection, QueueStatus, RecordSyncStatus, SyncDirection
-from sync.kernel.messages import ActionError, Conflict
+from sync.kernel.messages import ActionError, Conflict, UnmatchedReason
 from sync.limits import breaker, credentials
 from sync.models import BoardLink, FieldMapping, IgnoredItem, SyncMetadata, SyncQueue, UnmatchedItem
 from sync.models.synced_model import unsynced
 from sync.monday.board import Board, BoardSetup, ColumnSpec
+from sync.monday.columns import make_converter
 from sync.monday.connector import MondayConnector
+from sync.monday.conversion import UnknownValue
 from sync.monday.errors import WEBHOOKS_INCOMPLETE, MondayError
 from sync.outbox import notify
-from sync.outbox.queue_rows import enqueue_many, mark_many_pending
+from sync.outbox.queue_rows import enqueue
 from sync.records import availability
 from sync.records.blocked_fields import throttled_records
+from sync.records.unmatched_items import UnmatchedFinding, note_unmatched
 from sync.registry import EntitySpec, configured_board_id
 
 NOT_CONFIGURED = (
@@ -70,7 +85,7 @@ def set_up_all(requested: Collection[str] = ()) -> Iterator[SetupOutcome]:
         raise ActionError(
             f"There is no optional column “{unknown[0]}”. Those that can be made: {', '.join(optional) or 'none'}."
         )
-    breaker.fetch_account_info(urgent=True)
+    breaker.fetch_account_info()
     connector = limits.connector(urgent=True)
     breaker.refresh_users(connector)
     for spec in registry.entities():
@@ -92,7 +107,12 @@ class SetupChoices:
         self._link, _ = BoardLink.objects.get_or_create(
             entity_type=spec.entity_type, defaults={"match_key": spec.match_key}
         )
-        board_columns.make_mappings(spec, self._link)
+        for position, mapping in enumerate(spec.mappings):
+            # An optional one waits until its board has a fitting column, or a person asks for one.
+            if not mapping.optional:
+                # The name's column needs no set-up: every board has it.
+                column_id = NAME_TYPE if column_type(mapping.converter) == NAME_TYPE else ""
+                board_columns.make_mapping(self._link, mapping, position, column_id=column_id)
 
     def progress(self, text: str) -> None:
         """Note which step comes now."""
@@ -114,7 +134,21 @@ class SetupChoices:
 
     def columns(self, board: Board) -> Sequence[ColumnSpec]:
         """The columns that the board needs; raises ActionError where it can't have them."""
-        return board_columns.column_specs(self.spec, self._link, self._keys, self._suggested(board))
+        likely = self._suggested(board)
+        stored = {mapping.key: mapping for mapping in self._link.mappings.all()}
+        columns = []
+        for mappable in mappable_fields(self.spec):
+            mapping = stored.get(mappable.key)
+            # A person switched the field off, so its column is no longer needed.
+            if mappable.is_name or (mapping is not None and mapping.direction == SyncDirection.NONE):
+                continue
+            # The stored column comes first, so that a repeated set-up finds the same one.
+            own = mapping.column_id if mapping is not None else ""
+            preferred = likely.get(mappable.key) or own or mappable.column_id
+            is_optional = mappable.optional and mappable.key not in self._keys
+            columns.append(mappable.column_spec(preferred, optional=is_optional))
+        # Every board gets the NPD ID column, by which items are matched with records.
+        return [*columns, npd_id_spec(self._link.npd_id_column)]
 
     def _suggested(self, board: Board) -> dict[str, str]:
         """Return the likely columns of the fields that have none on this board."""
@@ -171,8 +205,9 @@ def apply_choices(choices: SetupChoices, connector: MondayConnector) -> SetupOut
     choices.progress("Making what is missing on the board")
     setup = connector.ensure_columns(board.id, spec.board_title, choices.columns(board))
     held = "" if made_board or choices.creates_all else _reason_to_hold(spec, connector, setup)
+    strangers = [] if made_board else _strangers(spec, connector, setup)
     choices.progress("Storing the mappings")
-    link, messages, problems = _store_board(choices, setup, held, made_board=made_board)
+    link, messages, problems = _store_board(choices, setup, held, strangers, made_board=made_board)
     messages += _second_columns(board, setup)
     # Otherwise the board's name and titles would be shown only after the first sweep, some minutes later.
     board_columns.inspect_board(link, connector)
@@ -219,6 +254,8 @@ def switch_board(link: BoardLink, board_id: str, *, created: bool) -> None:
         # Ignored and unmatched items are of the old board; whose person was erased stays so, should that one come back.
         UnmatchedItem.objects.filter(entity_type=link.entity_type).delete()
         IgnoredItem.objects.filter(entity_type=link.entity_type, erased=False).delete()
+        # Somebody may have paused it while Monday was asked.
+        link.refresh_from_db(fields=["pause"])
         link.save()
 
 
@@ -229,12 +266,34 @@ def _reason_to_hold(spec: EntitySpec, connector: MondayConnector, setup: BoardSe
         return ""
     # The row itself: another board that the environment names isn't set up before this.
     link = BoardLink.objects.filter(entity_type=spec.entity_type).first()
-    before = link.mappings.filter(key=spec.match_key).first() if link and link.board_id == setup.board.id else None
-    if link is not None and not link.creates_held and before is not None and before.column_id == match.id:
+    if link is not None and link.board_id == setup.board.id and is_matched_by(link, match.id):
         return ""
     types = next(set(mappable.types) for mappable in mappable_fields(spec) if mappable.is_match_key)
     npd_id = setup.columns[board_columns.NPD_ID_KEY].id
-    return reason_to_hold(connector, setup.board, npd_id, match, types)
+    return ask_reason_to_hold(connector, setup.board, npd_id, match, types)
+
+
+def _strangers(spec: EntitySpec, connector: MondayConnector, setup: BoardSetup) -> list[UnmatchedFinding]:
+    """Return the items without an NPD ID of a board that is new to NPD Sync, with what they are matched by.
+
+    Monday finds a text as it is written: what is in another form there, a record's pass finds by its match key here.
+    """
+    link = BoardLink.objects.filter(entity_type=spec.entity_type).first()
+    if link is not None and link.board_id == setup.board.id and link.npd_id_column:
+        return []
+    column = setup.columns.get(spec.match_key)
+    column_id, kind = (column.id, column.type) if column is not None else (NAME_TYPE, NAME_TYPE)
+    convert = make_converter(next(field.types[kind] for field in mappable_fields(spec) if field.is_match_key))
+    npd_id = setup.columns[board_columns.NPD_ID_KEY].id
+    columns = [npd_id] if column is None else [npd_id, column_id]
+    found = []
+    for item in chain.from_iterable(connector.list_items(setup.board.id, columns, sorted({kind, "text"}))):
+        if not is_filled(item, npd_id):
+            with suppress(UnknownValue):
+                text = convert.remote(convert.stored_value(item.reading(column_id)))
+                values = {spec.match_key: text} if isinstance(text, str) else {}
+                found.append(UnmatchedFinding(item.id, item.name, UnmatchedReason.CREATION_OFF, values=values))
+    return found
 
 
 def _second_columns(before: Board, setup: BoardSetup) -> list[str]:
@@ -249,7 +308,7 @@ def _second_columns(before: Board, setup: BoardSetup) -> list[str]:
 
 @transaction.atomic
 def _store_board(
-    choices: SetupChoices, setup: BoardSetup, held: str, *, made_board: bool
+    choices: SetupChoices, setup: BoardSetup, held: str, strangers: Sequence[UnmatchedFinding], *, made_board: bool
 ) -> tuple[BoardLink, list[str], list[str]]:
     """Store what is on Monday now; return the link, what was done and what is wrong, as sentences.
 
@@ -276,11 +335,13 @@ def _store_board(
     link.blocked_reason = ""
     link.blocked_since = None
     link.save(update_fields=["group_id", "npd_id_column", "blocked_until", "blocked_reason", "blocked_since"])
-    board_columns.set_npd_id_problem(link, "")
+    set_create_obstacle(link, "npd_id_problem", "")
     stored = choices.store(link, setup)
     requeued = resync_records(spec, stored.remapped) if stored.needs_resync or moved else []
     steps += [*stored.done, *requeued, *choices.complete(link)]
-    set_creates_held(link, held)
+    set_create_obstacle(link, "creates_held", held)
+    for start in range(0, len(strangers), 1_000):
+        note_unmatched(link, strangers[start : start + 1_000])
     if held:
         stored.problems.append(f"{spec.board_title}: {held}")
     if not before:
@@ -290,7 +351,7 @@ def _store_board(
             direction=QueueDirection.TO_MONDAY, status=QueueStatus.PENDING,
         )  # fmt: skip
         ids = [pk for pk in waiting.values_list("entity_id", flat=True) if pk]
-        enqueue_many(spec.entity_type, ids, cause=Cause.SETUP, priority=Priority.LOAD)
+        enqueue(spec.entity_type, ids, cause=Cause.SETUP, priority=Priority.LOAD)
     return link, steps, stored.problems
 
 
@@ -314,9 +375,7 @@ def resync_records(spec: EntitySpec, payload: Mapping[str, str] | None = None) -
     ids = list(locked.values_list("pk", flat=True))
     if not ids:
         return []
-    # `synced` must not stay where a column is new and therefore empty.
-    mark_many_pending(spec.entity_type, ids)
-    enqueue_many(
+    enqueue(
         spec.entity_type, ids, cause=Cause.SWEEP, priority=Priority.SWEEP, payload=payload,
         direction=QueueDirection.TO_NPD,
     )  # fmt: skip
@@ -366,20 +425,10 @@ def retry_field(mapping: FieldMapping, ids: Sequence[UUID], by: str) -> int:
     if not synced:
         why = "the sync of its records is off" if ids else f"“{mapping.label}” isn't blocked there any more"
         raise Conflict(f"Nothing was done: {why}.")
-    _enqueue_for_person(mapping.link.entity_type, synced, by)
-    return len(synced)
-
-
-def _enqueue_for_person(entity_type: str, ids: Sequence[UUID], by: str) -> None:
     with transaction.atomic():
-        # The status changes together with the row: nothing says `synced` while its retry is pending.
-        mark_many_pending(entity_type, ids)
-        enqueue_many(
-            entity_type, ids, cause=Cause.PERSON, priority=Priority.PERSON, payload={"by": by},
-            direction=QueueDirection.TO_MONDAY,
-        )  # fmt: skip
-        # After the commit: a worker that is notified earlier would not see the row.
-        transaction.on_commit(lambda: notify.notify_now(entity_type), robust=True)
+        entity_type = mapping.link.entity_type
+        enqueue(entity_type, synced, cause=Cause.PERSON, priority=Priority.PERSON, payload={"by": by})
+    return len(synced)
 
 
 def check_board(link: BoardLink) -> str:
@@ -414,8 +463,8 @@ def _check_held(link: BoardLink, board: Board) -> None:
     column = board.column(match.column_id)
     if column is not None:
         types = fitting_types(match)
-        reason = reason_to_hold(limits.connector(), board, link.npd_id_column, column, types)
-        set_creates_held(link, reason)
+        reason = ask_reason_to_hold(limits.connector(), board, link.npd_id_column, column, types)
+        set_create_obstacle(link, "creates_held", reason)
 
 
 def _problem_labels(link: BoardLink) -> set[str]:
@@ -434,8 +483,9 @@ def enqueue_affected(mapping: FieldMapping, by: str) -> None:
     ids = sorted(
         {*_entity_ids(blocked_ledgers(mapping.link, mapping)), *throttled_records(mapping), *_entity_ids(in_conflict)}
     )
-    if ids:
-        _enqueue_for_person(mapping.link.entity_type, ids, by)
+    with transaction.atomic():
+        entity_type = mapping.link.entity_type
+        enqueue(entity_type, ids, cause=Cause.PERSON, priority=Priority.PERSON, payload={"by": by})
 
 
 def _entity_ids(ledgers: QuerySet[SyncMetadata]) -> list[UUID]:

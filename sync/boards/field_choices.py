@@ -15,7 +15,7 @@ from sync.boards.board_columns import NAME_TYPE, NPD_ID_KEY, NPD_ID_TITLE, colum
 from sync.choices import RULES, Rule, SyncDirection
 from sync.kernel.humanize import join_first
 from sync.models import BoardLink, FieldMapping
-from sync.monday.board import RELATION, BoardColumn
+from sync.monday.board import RELATION, BoardColumn, ColumnSpec
 from sync.monday.columns import BY_TYPE
 from sync.registry import EntitySpec, MappingSpec, link_of, relation_of, rules_for, target_of
 
@@ -24,23 +24,27 @@ NEW_COLUMN = "+"
 
 
 @dataclass(frozen=True)
-class MappableField:
-    """A field that may have a column; `types` gives the converter for each type of column that fits."""
+class MappableField(MappingSpec):
+    """A field that may have a column, with what a set-up has to know of it besides."""
 
-    key: str
-    label: str
-    fields: tuple[str, ...]
-    types: Mapping[str, str]
-    made_type: str  # the type of the column that is created for it
-    preferred_id: str
-    required: bool = False
-    optional: bool = False  # a board that has such a column gets it synced, and none is created unasked
     is_match_key: bool = False
     rules: Sequence[Rule] = field(default_factory=tuple)
     target: str = ""  # the type of the records that a relation points at
     target_board: str | None = None  # the board that these have; empty for one to be made, None for none at all
     titles: Sequence[str] = ()  # other names that people give the field
     titles_of_others: Sequence[str] = ()  # names of other fields, also of other models
+    labels: tuple[str, ...] = ()  # that a status or dropdown column begins with
+
+    @property
+    def types(self) -> Mapping[str, str]:
+        """The converter for each type of column that fits."""
+        return self.column_types or {column_type(self.converter): self.converter}
+
+    @property
+    def made_type(self) -> str:
+        """The type of the column that is created for it."""
+        created_types = (kind for kind, name in self.types.items() if name == self.converter)
+        return next(created_types, column_type(self.converter))
 
     @property
     def is_name(self) -> bool:
@@ -51,6 +55,13 @@ class MappableField:
     def lacks_target(self) -> bool:
         """Whether it points at records whose board isn't set up, nor about to be."""
         return bool(self.target) and self.target_board is None
+
+    def column_spec(self, preferred_id: str | None, *, optional: bool = False) -> ColumnSpec:
+        """Return its column as a set-up asks Monday for it."""
+        return ColumnSpec(
+            self.key, self.label, self.made_type, preferred_id, tuple(self.types), optional=optional,
+            target_board=self.target_board, labels=self.labels,
+        )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -82,23 +93,16 @@ def mappable_fields(spec: EntitySpec, chosen_boards: Mapping[str, str] | None = 
     for mapping in spec.mappings:
         relation = relation_of(spec.model, mapping.fields)
         target = target_of(relation).entity_type() if relation is not None else ""
-        created_types = [kind for kind, name in mapping.column_types.items() if name == mapping.converter]
         fields.append(
             MappableField(
-                key=mapping.key,
-                label=mapping.label,
-                fields=mapping.fields,
-                types=dict(mapping.column_types) or {column_type(mapping.converter): mapping.converter},
-                made_type=created_types[0] if created_types else column_type(mapping.converter),
-                preferred_id=mapping.column_id,
-                required=mapping.required,
-                optional=mapping.optional,
+                **vars(mapping),
                 is_match_key=mapping.key == spec.match_key,
                 rules=rules_for(FieldMapping(link=link, fields=list(mapping.fields), converter=mapping.converter)),
                 target=target,
                 target_board=_target_board(target, chosen_boards or {}) if target else None,
                 titles=spec.titles.get(mapping.key, ()),
                 titles_of_others=_titles_of_others(spec, mapping),
+                labels=registry.choice_labels(spec.model, mapping.fields),
             )
         )
     return fields
@@ -185,7 +189,7 @@ def suggest_columns(
 
     for mappable in offered:
         same = [column for column in on_board if fold_title(column.title) == fold_title(mappable.label)]
-        by_id = [column for column in on_board if column.id == mappable.preferred_id]
+        by_id = [column for column in on_board if column.id == mappable.column_id]
         suggest(mappable, [*by_id, *same], "Suggested: the titles are the same.")
     for mappable in offered:
         titled = [column for column in on_board if fold_title(column.title) in titles[mappable.key]]
@@ -220,8 +224,15 @@ def _only_columns(mappable: MappableField, columns: Sequence[BoardColumn]) -> It
 
 
 def second_column_text(column: BoardColumn, before: Iterable[BoardColumn], used: Collection[str]) -> str:
-    """Return that a column is a second one of its kind, as a sentence; empty where it is the first."""
-    others = [f"“{earlier.title}”" for earlier in before if earlier.type == column.type and earlier.id not in used]
+    """Return that a column is a second one of its kind or its title, as a sentence; empty where it is the first."""
+    unused = [earlier for earlier in before if earlier.id not in used]
+    others = [f"“{earlier.title}”" for earlier in unused if earlier.type == column.type]
+    titled = [earlier for earlier in unused if fold_title(earlier.title) == fold_title(column.title)]
+    if titled and not others:
+        return (
+            f"“{column.title}” is new beside “{titled[0].title}” of the type {titled[0].type}, which doesn't fit. Copy "
+            "the values into the new column on Monday"
+        )
     if not others:
         return ""
     return (

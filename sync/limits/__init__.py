@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import partial
 
 # Django's: that of functools has one lock for all instances before Python 3.12, and queries would wait for each other.
 from django.utils.functional import cached_property
@@ -24,8 +25,8 @@ from sync.limits.breaker import monday_account
 from sync.limits.metered_client import MeteredClient, Pass, call_cost, client, client_override, connector, urgent_calls
 from sync.limits.quota import Demand, batch_size
 from sync.limits.rate_limits import FULL_BATCH, BlockedKind, Budget, Wait
-from sync.models import BoardLink, MondayAccount, QueuePause
-from sync.outbox.pauses import active_pause, active_pauses, pause_sentence
+from sync.models import BoardLink, MondayAccount
+from sync.outbox.pauses import Pause, active_pause, active_pauses, pause_sentence
 
 __all__ = ["BlockedKind", "Grant", "LimitFacts", "Pass", "Wait", "batch_size", "grant"]
 __all__ += ["MeteredClient", "call_cost", "client", "client_override", "connector", "urgent_calls"]
@@ -38,22 +39,12 @@ class Grant:
 
     link: BoardLink
     since: datetime | None = None
-    is_limited: bool = False
     hold_seconds: float = 0  # for so long nothing is written: writes are stopped, and only reading goes on
 
     def next_pass(self) -> Pass | Wait:
         """Return the next pass, as large as there is room for; without a known limit as large as a document may be."""
         # Read by whoever has the lease, and after the calls that it made: they have taught sizes, and taken room.
-        size = quota.batch_size(self.link.pk)
-        if not self.is_limited:
-            return Pass(size)
-        demand = quota.demands_of({self.link.entity_type: size})[self.link.entity_type]
-        if not demand.rows:
-            return Pass(size)
-        offer = quota.offer_pass(quota.read_budget(), BoardLink.objects.get(pk=self.link.pk), size, demand)
-        if isinstance(offer, Wait):
-            return _with_end(offer)
-        return Pass(offer[0], urgent=demand.priority == Priority.PERSON, only_urgent=offer[1])
+        return LimitFacts([self.link.entity_type]).next_pass(self.link.entity_type)
 
 
 def grant(entity_type: str) -> Grant | Wait:
@@ -97,7 +88,7 @@ class LimitFacts:
         return credentials.missing_reason()
 
     @cached_property
-    def pauses(self) -> Sequence[QueuePause]:
+    def pauses(self) -> Sequence[Pause]:
         return active_pauses()
 
     @cached_property
@@ -115,8 +106,14 @@ class LimitFacts:
         return quota.demands_of({kind: self._batch_size(link) for kind, link in self.links.items()})
 
     @cached_property
-    def _waiting_boards(self) -> Sequence[tuple[BoardLink, int]]:
-        return quota.waiting_boards()
+    def _due_boards(self) -> Sequence[tuple[int, datetime | None]]:
+        return quota.due_boards()
+
+    def _has_longer_waiting(self, link: BoardLink) -> bool:
+        """Whether something is due on another board whose last pass was before this one's."""
+        last = link.last_pass_at
+        others = [other_last for pk, other_last in self._due_boards if pk != link.pk] if last else []
+        return any(other_last is None or (last and other_last < last) for other_last in others)
 
     def _batch_size(self, link: BoardLink) -> int:
         account_limit = None if self.account.only_writes else self.account.batch_limit
@@ -161,20 +158,28 @@ class LimitFacts:
             return Wait(kind, f"{reason} Next attempt at {humanize.due_time(until, sync_now())}.", until)
         moments = [self.account.stopped_until, link.blocked_until]
         if self.budget.is_limited:
-            if (wait := self._wait_for_quota(link, urgent=urgent)) is not None:
-                return wait
+            if isinstance(offer := self.next_pass(entity_type, urgent=urgent), Wait):
+                return offer
             moments.append(self._quota_since(link))
         since = max((moment for moment in moments if moment is not None), default=None)
-        return Grant(link, since, is_limited=self.budget.is_limited)
+        return Grant(link, since)
 
-    def _wait_for_quota(self, link: BoardLink, *, urgent: bool) -> Wait | None:
-        demand = self._demands[link.entity_type]
+    def next_pass(self, entity_type: str, *, urgent: bool = False) -> Pass | Wait:
+        """Return the pass that the quota and pacing let a board have now; `urgent` as in `answer`."""
+        link = self.links[entity_type]
+        size = self._batch_size(link)
+        if not self.budget.is_limited:
+            return Pass(size)
+        demand = self._demands[entity_type]
         if urgent:
-            demand = replace(demand, rows=max(1, demand.rows), priority=int(Priority.PERSON))
-        offer = quota.offer_pass(self.budget, link, self._batch_size(link), demand, lambda: self._waiting_boards)
+            demand = replace(demand, priority=int(Priority.PERSON))
+        offer = quota.offer_pass(self.budget, size, demand, partial(self._has_longer_waiting, link))
         if isinstance(offer, Wait):
-            return _with_end(offer)
-        return None if demand.priority == Priority.PERSON else self._batching_wait(link, demand)
+            at = humanize.due_time(offer.until) if offer.until else ""
+            return replace(offer, reason=f"{offer.reason} Sync goes on by itself at {at}.")
+        is_urgent = demand.priority == Priority.PERSON
+        wait = None if is_urgent else self._batching_wait(link, demand)
+        return wait or Pass(offer[0], urgent=is_urgent, only_urgent=offer[1])
 
     def _batching_wait(self, link: BoardLink, demand: Demand) -> Wait | None:
         # A full batch never waits: gathering more changes would save no call.
@@ -208,9 +213,3 @@ class LimitFacts:
             return today
         # While a board gathers changes it is not available, so its rows are not late.
         return max(today, link.last_pass_at + timedelta(seconds=self.batching_delay))
-
-
-def _with_end(wait: Wait) -> Wait:
-    """Say also when sync goes on."""
-    at = humanize.due_time(wait.until) if wait.until else ""
-    return replace(wait, reason=f"{wait.reason} Sync goes on by itself at {at}.")

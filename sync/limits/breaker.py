@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import nullcontext
 from datetime import UTC, datetime, time, timedelta
-from enum import StrEnum
 from functools import partial
 
 import structlog
@@ -20,9 +18,10 @@ from sync.clock import SyncNow, sync_now
 from sync.kernel.db import fetch_rows
 from sync.limits import credentials, quota, write_stop
 from sync.limits.metered_client import connector, limits_request
-from sync.limits.rate_limits import DAY_RESERVE, FULL_BATCH, PASS_CALLS
+from sync.limits.rate_limits import DAY_RESERVE, FULL_BATCH, PASS_CALLS, WINDOW_SECONDS
 from sync.models import BoardLink, MondayAccount
 from sync.models.state import STOP_END_KIND, STOP_KIND, log_event
+from sync.monday.connection import AccountInfo
 from sync.monday.connector import MondayConnector
 from sync.monday.errors import (
     DAILY_LIMIT_REACHED,
@@ -34,7 +33,6 @@ from sync.monday.errors import (
     MondayError,
     Scope,
 )
-from sync.monday.usage import AccountInfo
 from sync.outbox import notify, pauses
 
 log = structlog.get_logger(__name__)
@@ -46,8 +44,6 @@ LATER_PROBE_WAIT = 360
 OUTAGE_IS_NEWS = 3
 """After so many failed probes Activity tells of an outage: a little more than half a minute."""
 
-# Where Monday names no time; the account, which costs a call to probe, waits by the list above.
-BOARD_WAIT = 60
 # An invalid document stays one until NPD Sync, or the version that answers, is another.
 INVALID_DOCUMENT_WAIT = 900
 
@@ -84,7 +80,11 @@ def trip_account(error: MondayError) -> None:
         row = MondayAccount.objects.select_for_update().get(id=1)
         now = sync_now()
         is_waiting = _is_waiting(row)
-        until = now + timedelta(seconds=error.wait_seconds or _probe_wait(row.failures))
+        wait = error.wait_seconds or _probe_wait(row.failures)
+        if row.failures >= OUTAGE_IS_NEWS:
+            # What Monday asks to wait was not enough so often that it is asked ever less.
+            wait = max(wait, _probe_wait(row.failures))
+        until = now + timedelta(seconds=wait)
         if error.kind is DAILY_LIMIT_REACHED and not error.wait_seconds:
             # Monday's day of calls begins at 00:00 UTC (developer.monday.com/api-reference/docs/rate-limits).
             until = datetime.combine(now.astimezone(UTC).date(), time.min, UTC) + timedelta(days=1)
@@ -133,8 +133,8 @@ def _stop_code(error: MondayError) -> StopCode:
 
 
 def trip_board(link: BoardLink, error: MondayError) -> None:
-    """Stop one board; it is tried again after the wait that Monday asks for, else after a minute, or a quarter hour."""
-    usual = BOARD_WAIT if error.kind.retry else write_stop.wait_for_person(link.blocked_since)
+    """Stop one board; it is tried again after the wait that Monday asks for, else ever less often."""
+    usual = write_stop.wait_for_person(link.blocked_since)
     if error.kind is INVALID_DOCUMENT:
         usual = max(usual, INVALID_DOCUMENT_WAIT)
     if not link.blocked_reason:
@@ -197,49 +197,51 @@ ASK_SECONDS = 4.0
 """How long such a call may take: a person waits for it, and holds one of the web process's few threads."""
 
 
-class AskCode(StrEnum):
-    """What came of a person's trying again."""
-
-    NOT_STOPPED = "not_stopped"
-    RESUMED = "resumed"
-    STOPPED = "stopped"
-    WAITING = "waiting"
-    JUST_ASKED = "just_asked"
-    PAUSED = "paused"
+# What came of a person's trying again.
+NOT_STOPPED = "Nothing is stopped any more: sync goes on."
+RESUMED = "Monday answers, and sync goes on."
+STOPPED = "Monday was asked just now, and sync is still stopped."
+WAITING = "Monday asked for this wait, so it was not asked again. Sync goes on by itself."
+JUST_ASKED = "Monday was asked a few seconds ago, and sync is still stopped."
+PAUSED = "Monday was not asked, because everything is paused. Resume it first."
 
 
-def ask_again(*, is_slowed: bool = False) -> AskCode:  # noqa: PLR0911 - one for each code
+_WAITS_FOR_MINUTE = Q(stop_code=StopCode.LIMIT, stopped_until__lte=SyncNow() + timedelta(seconds=2 * WINDOW_SECONDS))
+
+
+def ask_again(*, is_slowed: bool = False) -> str:  # noqa: PLR0911 - one for each sentence
     """Because a person tries again: ask Monday whether what stops the account or boards is over, and end what is.
 
     One call for the account, and one for the boards that are stopped; none where nothing is stopped, people paused it,
-    or Monday asked to wait for its minute. `is_slowed`: the quota makes boards wait, and may be larger by now.
+    or Monday asked to wait for its minute. Return what came of it: one of the sentences above. `is_slowed`: the quota
+    makes boards wait, and may be larger by now.
     """
     row = monday_account()
     is_waiting = _is_waiting(row)
     is_account = row.needs_probe or is_waiting or is_slowed or _is_day_used_up()
     has_refusals = write_stop.try_refused_again()
     if not (is_account or _stopped_links()):
-        return AskCode.RESUMED if has_refusals else AskCode.NOT_STOPPED
+        return RESUMED if has_refusals else NOT_STOPPED
     if pauses.active_pause(""):
-        return AskCode.PAUSED
+        return PAUSED
     if not credentials.is_configured():
-        return AskCode.STOPPED
-    if is_waiting and row.stop_code == StopCode.LIMIT:
-        return AskCode.WAITING
+        return STOPPED
+    if is_waiting and MondayAccount.objects.filter(_WAITS_FOR_MINUTE).exists():
+        return WAITING
     free = MondayAccount.objects.filter(id=1).filter(Q(asked_at=None) | Q(asked_at__lte=SyncNow() - ASK_INTERVAL))
     # The update elects who asks: it matches for the first only.
     if not free.update(asked_at=SyncNow()):
-        return AskCode.JUST_ASKED
+        return JUST_ASKED
     try:
         if is_account:
-            fetch_account_info(urgent=True, timeout=ASK_SECONDS)
+            fetch_account_info(timeout=ASK_SECONDS)
         is_over = ask_for_boards(timeout=ASK_SECONDS)
     except MondayError as error:
         trip_if_shared(error)
-        return AskCode.STOPPED
+        return STOPPED
     write_stop.release_held()
     row.refresh_from_db()
-    return AskCode.RESUMED if is_over and not _is_waiting(row) else AskCode.STOPPED
+    return RESUMED if is_over and not _is_waiting(row) else STOPPED
 
 
 def ask_for_boards(timeout: float | None = None) -> bool:
@@ -264,7 +266,8 @@ def _stopped_links() -> list[BoardLink]:
 _MAY_BE_STOPPED = f"""
     SELECT EXISTS (SELECT FROM sync_monday_account WHERE needs_probe OR stopped_until > sync_now())
         OR EXISTS (SELECT FROM sync_board_links WHERE blocked_until > sync_now())
-        OR EXISTS (SELECT FROM sync_queue_pauses)
+        OR EXISTS (SELECT FROM sync_monday_account WHERE pause IS NOT NULL)
+        OR EXISTS (SELECT FROM sync_board_links WHERE pause IS NOT NULL)
         OR EXISTS (SELECT FROM sync_api_budget
             WHERE day_calls + others_calls >= day_limit * {1 - DAY_RESERVE} - {PASS_CALLS + 1})
 """  # noqa: S608 - made of numbers of our own
@@ -290,7 +293,7 @@ def _is_day_used_up() -> bool:
 def _resume(links: Sequence[BoardLink]) -> None:
     """Have a worker go on with these boards at once: with their jobs, and with a check that the stop cut short."""
     for link in links:
-        notify.notify_now(link.entity_type)
+        notify.notify_board(link.entity_type)
     check_soon(BoardLink.objects.filter(pk__in=[link.pk for link in links]).exclude(sweep_problem=""))
 
 
@@ -301,27 +304,30 @@ def check_soon(links: QuerySet[BoardLink]) -> None:
         transaction.on_commit(partial(notify.send_task, "sync.sweep_boards"), robust=True)
 
 
-def fetch_account_info(*, urgent: bool = False, timeout: float | None = None) -> AccountInfo:
-    """Ask Monday for the token's user, plan, version and limits and today's usage, and store all of it.
+def fetch_account_info(*, timeout: float | None = None) -> AccountInfo:
+    """Ask Monday for the token's user, plan, version and limits and today's usage, and store all of it; for a person.
 
-    `urgent`: a person asks, perhaps after buying a larger plan, so a used up day doesn't stop the call. Raises
-    MondayError.
+    Raises MondayError.
     """
-    info = read_account_info(urgent=urgent, timeout=timeout)
+    info = read_account_info(timeout=timeout)
     store_account_info(info)
     return info
 
 
-def read_account_info(*, urgent: bool = False, timeout: float | None = None) -> AccountInfo:
-    """Ask Monday for the same and store nothing, as of a token that may not be kept; raises MondayError."""
-    with limits_request() if urgent else nullcontext():
-        return connector(urgent=urgent, timeout=timeout).account_info()
+def read_account_info(*, timeout: float | None = None) -> AccountInfo:
+    """Ask Monday for the same and store nothing, as of a token that may not be kept; raises MondayError.
+
+    A person asks, perhaps after buying a larger plan, so a used up day doesn't stop the call.
+    """
+    with limits_request():
+        return connector(urgent=True, timeout=timeout).account_info()
 
 
 def store_account_info(info: AccountInfo) -> None:
     """Store what Monday said of the token, correct the quota by its figures, and end a stop: Monday has answered.
 
-    The wait for a minute's limit stays: it ends by itself, and one small answer says nothing of it.
+    The wait for a minute's limit stays: it ends by itself, and one small answer says nothing of it. No other limit lets
+    an answer through, and Monday may have asked for a week.
     """
     row = monday_account()
     values = {
@@ -337,8 +343,9 @@ def store_account_info(info: AccountInfo) -> None:
     quota.apply_account_info(info, row.tier)
     if not (row.needs_probe or _is_waiting(row)):
         return
-    account.filter(stop_code=StopCode.LIMIT).update(needs_probe=False, failures=0)
-    if account.exclude(stop_code=StopCode.LIMIT).exists() and credentials.end_stop():
+    if account.filter(_WAITS_FOR_MINUTE).update(needs_probe=False, failures=0):
+        return
+    if credentials.end_stop():
         log.info("account answers again")
         _resume(list(BoardLink.objects.all()))
 
@@ -359,11 +366,6 @@ def refresh_quota() -> None:
         trip_if_shared(error)
 
 
-def batch_size() -> int:
-    """How many records a document may have after failures of the account."""
-    return monday_account().batch_limit or FULL_BATCH
-
-
 def shrink_batches(size: int) -> None:
     """After a failed document: the next ones have a quarter of its records, at least one."""
     MondayAccount.objects.filter(id=1).update(batch_limit=max(1, size // 4))
@@ -375,7 +377,8 @@ def grow_batches(*, has_written: bool) -> None:
     A pass that only read says nothing of writes that failed.
     """
     row = monday_account()
-    if row.failures and not (row.needs_probe or row.only_writes):
+    is_proven = has_written or row.stop_code != StopCode.LIMIT
+    if row.failures and is_proven and not (row.needs_probe or row.only_writes):
         MondayAccount.objects.filter(id=1, needs_probe=False).update(failures=0, stop_reason="", stop_code="")
     if row.write_failures and has_written:
         write_stop.write_succeeded()

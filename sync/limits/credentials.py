@@ -10,7 +10,6 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
 from typing import Any
 
 from django.conf import settings
@@ -18,7 +17,7 @@ from django.contrib.auth.models import User
 from django.db import transaction
 from django.utils.crypto import salted_hmac
 
-from sync.choices import SecretName
+from sync.choices import API_TOKEN, WEBHOOK_TOKEN
 from sync.clock import SyncNow
 from sync.kernel.messages import NOT_CONNECTED, NOT_READABLE, ActionError
 from sync.kernel.secret_texts import KeyChanged, decrypt, encrypt
@@ -31,27 +30,19 @@ SHORTEST_SECRET = 16
 """Characters. What is shorter is none that Monday makes, and hiding it would hide a word wherever it is written."""
 
 
-class Source(StrEnum):
-    """Where the token is from, or why there is none."""
-
-    NONE = "none"
-    ENVIRONMENT = "environment"
-    STORED = "stored"
-    UNREADABLE = "unreadable"
-
-
 @dataclass(frozen=True)
 class TokenState:
     """What a page may say of the token: never the token itself."""
 
-    source: Source = Source.NONE
+    is_in_environment: bool = False
+    is_stored: bool = False  # also where the environment's is used
+    is_unreadable: bool = False  # it is stored, and no key of now opens it
     set_by: str = ""
     set_at: datetime | None = None
-    is_stored: bool = False  # also where the environment's is used
 
     @property
     def is_usable(self) -> bool:
-        return self.source in (Source.ENVIRONMENT, Source.STORED)
+        return self.is_in_environment or (self.is_stored and not self.is_unreadable)
 
 
 def conceal(*texts: str) -> None:
@@ -60,7 +51,7 @@ def conceal(*texts: str) -> None:
     known += [text for text in texts if len(text) >= SHORTEST_SECRET and text not in known]
 
 
-def _stored(name: SecretName) -> str:
+def _stored(name: str) -> str:
     """A stored secret; empty where there is none, or no key of now opens it."""
     row = StoredSecret.objects.filter(name=name).first()
     return _decrypted(row) if row else ""
@@ -81,7 +72,7 @@ def _decrypted(row: StoredSecret) -> str:
 
 def api_token() -> str:
     """The token to call Monday with; empty where there is none that can be used."""
-    return settings.MONDAY_API_KEY or _stored(SecretName.API_TOKEN)
+    return settings.MONDAY_API_KEY or _stored(API_TOKEN)
 
 
 def token_mark() -> str:
@@ -95,7 +86,7 @@ def webhook_secrets() -> tuple[str, str]:
     # The environment decides both where it names one: half of a pair from elsewhere would fit to nothing.
     if settings.MONDAY_WEBHOOK_TOKEN or settings.MONDAY_SIGNING_SECRET:
         return settings.MONDAY_WEBHOOK_TOKEN, settings.MONDAY_SIGNING_SECRET
-    return _stored(SecretName.WEBHOOK_TOKEN), ""
+    return _stored(WEBHOOK_TOKEN), ""
 
 
 def is_configured() -> bool:
@@ -109,7 +100,7 @@ def missing_reason() -> str:
 
 def unusable_reason() -> str:
     """Why the token that is stored can't be used; empty where there is none, or it can."""
-    return NOT_READABLE if token_state().source is Source.UNREADABLE else ""
+    return NOT_READABLE if token_state().is_unreadable else ""
 
 
 # What pages ask for.
@@ -117,18 +108,14 @@ def unusable_reason() -> str:
 
 def token_state() -> TokenState:
     """Where the API token is from, and since when; one query."""
-    row = StoredSecret.objects.filter(name=SecretName.API_TOKEN).select_related("set_by").first()
-    if settings.MONDAY_API_KEY:
-        source = Source.ENVIRONMENT
-    elif row is None:
-        source = Source.NONE
-    else:
-        source = Source.STORED if _decrypted(row) else Source.UNREADABLE
+    row = StoredSecret.objects.filter(name=API_TOKEN).select_related("set_by").first()
+    is_in_environment = bool(settings.MONDAY_API_KEY)
     if row is None:
-        return TokenState(source)
+        return TokenState(is_in_environment)
     user = row.set_by
     set_by = user.get_full_name() or user.get_username() if user else ""
-    return TokenState(source, set_by=set_by, set_at=row.set_at, is_stored=True)
+    is_unreadable = not (is_in_environment or _decrypted(row))
+    return TokenState(is_in_environment, True, is_unreadable, set_by=set_by, set_at=row.set_at)
 
 
 # What a person enters, and takes away.
@@ -155,18 +142,18 @@ def store_token(token: str, user: User) -> None:
     need a secret of some kind: one is made where there is none.
     """
     with transaction.atomic():
-        _store(SecretName.API_TOKEN, token, user)
+        _store(API_TOKEN, token, user)
         end_stop(by=user.get_username(), user_id="", answered_mark="")
         if not any(webhook_secrets()):
-            _store(SecretName.WEBHOOK_TOKEN, secrets.token_urlsafe(32), user)
+            _store(WEBHOOK_TOKEN, secrets.token_urlsafe(32), user)
 
 
 def remove_token() -> None:
     """Forget the stored token."""
-    StoredSecret.objects.filter(name=SecretName.API_TOKEN).delete()
+    StoredSecret.objects.filter(name=API_TOKEN).delete()
 
 
-def _store(name: SecretName, text: str, user: User) -> None:
+def _store(name: str, text: str, user: User) -> None:
     conceal(text)
     values = {"sealed": encrypt(text), "set_at": SyncNow(), "set_by": user}
     StoredSecret.objects.update_or_create(name=name, defaults=values)

@@ -37,7 +37,6 @@ class CallCost:
     """What the next call is: for which board, for how many records, a read or a write."""
 
     link_id: int | None = None
-    entity_type: str = ""
     records: int = 0
     writes: bool = False
     reads_limits: bool = False
@@ -67,7 +66,7 @@ class Pass:
         self.size = size
         self.urgent = urgent
         self.only_urgent = only_urgent
-        self.calls = 0
+        self.is_begun = False
 
     def __enter__(self) -> Pass:
         self._token = _pass.set(self)
@@ -83,7 +82,7 @@ _cost: ContextVar[CallCost | None] = ContextVar("cost", default=None)
 
 def call_cost(link: BoardLink, records: int, *, writes: bool = False) -> AbstractContextManager[None]:
     """Declare the calls inside: how many records of which board they read or write."""
-    return _declare(CallCost(link.pk, link.entity_type, records, writes))
+    return _declare(CallCost(link.pk, records, writes))
 
 
 def limits_request() -> AbstractContextManager[None]:
@@ -169,7 +168,8 @@ def _record_answer(cost: CallCost, answer: Answer) -> None:
     points = answer.complexity.query if answer.complexity else cost.points
     with quota.lock_budget() as budget:
         budget.after_answer(answer, cost.points)
-        quota.record_usage(cost.entity_type, Decimal(1), passes=_count_pass(cost), points=points)
+        quota.record_usage(Decimal(1))
+        _mark_pass(cost)
         if cost.link_id is not None:
             quota.learn_size(cost.link_id, cost.records, answer.seconds)
     # Commands make calls of no board too, and a person reads their output.
@@ -207,14 +207,8 @@ def _record_failure(cost: CallCost, error: errors.MondayError) -> None:
         # alone, the halves must still find room in the same minute.
         elif not error.outcome_unknown:
             budget.spend(0, -cost.points)
-        quota.record_usage(
-            cost.entity_type,
-            REJECTED_CALL_COST if is_limited else Decimal(1),
-            passes=_count_pass(cost),
-            # Counted as spent where Monday may have run it.
-            points=cost.points if error.outcome_unknown else 0,
-            rejections=int(is_limited),
-        )
+        quota.record_usage(REJECTED_CALL_COST if is_limited else Decimal(1))
+        _mark_pass(cost)
         # A single failure teaches: a quarter of the records after a timeout, half of them where the points didn't do.
         if cost.link_id is None:
             return
@@ -224,16 +218,12 @@ def _record_failure(cost: CallCost, error: errors.MondayError) -> None:
             quota.learn_too_large(cost.link_id, cost.records, 2)
 
 
-def _count_pass(cost: CallCost) -> int:
-    """Return 1 for the first call of a pass, and mark its time."""
+def _mark_pass(cost: CallCost) -> None:
+    """Note when a pass began: with its first call."""
     present = _pass.get()
-    if present is None or cost.link_id is None:
-        return 0
-    present.calls += 1
-    if present.calls > 1:
-        return 0
-    BoardLink.objects.filter(pk=cost.link_id).update(last_pass_at=SyncNow())
-    return 1
+    if present is not None and not present.is_begun and cost.link_id is not None:
+        present.is_begun = True
+        BoardLink.objects.filter(pk=cost.link_id).update(last_pass_at=SyncNow())
 
 
 _override: ContextVar[MeteredClient | None] = ContextVar("instead", default=None)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -12,36 +12,30 @@ from typing import Any
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Q, Sum
+from django.db.models import Sum
 
 from sync.choices import Priority, StopCode
 from sync.clock import SyncNow, sync_now
 from sync.kernel import humanize
 from sync.kernel.db import fetch_rows, run_sql
 from sync.limits import rate_limits
-from sync.limits.rate_limits import FULL_BATCH, PASS_CALLS, READ_POINTS, WRITE_POINTS, Budget, Wait, Window
+from sync.limits.rate_limits import FULL_BATCH, PASS_CALLS, READ_POINTS, WRITE_POINTS, Budget, Wait
 from sync.models import ApiBudget, ApiUsage, BoardLink, MondayAccount
-from sync.monday.usage import AccountInfo
+from sync.monday.connection import AccountInfo
 from sync.outbox.pauses import IS_PAUSED
 
 USAGE_RETENTION = timedelta(days=8)
 
 _ADD_USAGE = """
-    INSERT INTO sync_api_usage (slot, entity_type, calls, passes, points, rejections)
-    VALUES (date_trunc('minute', sync_now()), %(type)s, %(calls)s, %(passes)s, %(points)s, %(rejections)s)
-    ON CONFLICT (slot, entity_type) DO UPDATE SET
-        calls = sync_api_usage.calls + excluded.calls, passes = sync_api_usage.passes + excluded.passes,
-        points = sync_api_usage.points + excluded.points,
-        rejections = sync_api_usage.rejections + excluded.rejections
+    INSERT INTO sync_api_usage (slot, calls) VALUES (date_trunc('minute', sync_now()), %s)
+    ON CONFLICT (slot) DO UPDATE SET calls = sync_api_usage.calls + excluded.calls
 """
 
 
-def record_usage(entity_type: str, calls: Decimal, *, passes: int = 0, points: int = 0, rejections: int = 0) -> None:
+def record_usage(calls: Decimal) -> None:
     """Add one call, which counts as `calls`, to this minute's row, under the budget's lock."""
     # The row of a minute is shared by all workers; the caller's lock on the budget keeps them from waiting here.
-    run_sql(
-        _ADD_USAGE, {"type": entity_type, "calls": calls, "passes": passes, "points": points, "rejections": rejections}
-    )
+    run_sql(_ADD_USAGE, [calls])
 
 
 def calls_of_last_hour() -> float:
@@ -51,8 +45,7 @@ def calls_of_last_hour() -> float:
 
 def active_boards() -> int:
     # A day, for on a small quota a board may wait for more than an hour, and would count as none.
-    usage = ApiUsage.objects.filter(slot__gt=SyncNow() - timedelta(days=1), passes__gt=0)
-    return usage.exclude(entity_type="").values("entity_type").distinct().count()
+    return BoardLink.objects.filter(last_pass_at__gt=SyncNow() - timedelta(days=1)).count()
 
 
 def calls_between(start: datetime, end: datetime) -> Decimal:
@@ -72,7 +65,9 @@ def delete_old_usage() -> None:
 MAX_SEND_DELAY_SECONDS = 10.0
 """Seconds after it was spent in which a call is sent at most. Monday gets it before the timeout, or never."""
 
-_EMPTY_BUDGET = {"minute_calls": 0, "points": 0, "day_calls": 0, "others_calls": 0}
+
+_STORED = [field.name for field in ApiBudget._meta.concrete_fields if field.name != "id"]
+"""The columns, which the budget has by the same names."""
 
 
 def read_budget() -> Budget:
@@ -88,44 +83,21 @@ def lock_budget() -> Iterator[Budget]:
         rows = ApiBudget.objects.select_for_update().filter(id=1)
         # The row is created once for each installation; two workers may try it together, hence get_or_create.
         if (row := rows.first()) is None:
-            ApiBudget.objects.get_or_create(id=1, defaults=_EMPTY_BUDGET)
+            ApiBudget.objects.get_or_create(id=1)
             row = rows.get()
         # Read under the lock: while it was waited for, a minute may have ended.
         budget = _load(row, sync_now())
         yield budget
-        ApiBudget.objects.filter(id=1).update(
-            day_limit=budget.day_limit,
-            minute_limit=budget.minute_limit,
-            points_limit=budget.points_limit,
-            minute_calls=budget.minute.spent,
-            minute_ends=budget.minute.ends,
-            points=budget.points.spent,
-            points_end=budget.points.ends,
-            day=rate_limits.day_of(budget.now),
-            day_calls=budget.day_calls,
-            others_calls=budget.others_calls,
-            reported_at=budget.reported_at,
-            refused_at=budget.refused_at,
-        )
+        rows.update(**{name: getattr(budget, name) for name in _STORED})
 
 
 def _load(row: ApiBudget, now: datetime) -> Budget:
     """Return a stored budget as it is now: minutes and a day that are over begin anew."""
-    budget = Budget(
-        now,
-        row.day_limit,
-        row.minute_limit,
-        row.points_limit,
-        Window(row.minute_calls, row.minute_ends).at_time(now),
-        Window(row.points, row.points_end).at_time(now),
-        row.day_calls,
-        row.others_calls,
-        row.reported_at,
-        row.refused_at,
-        settings.MONDAY_TIMEOUT_SECONDS + MAX_SEND_DELAY_SECONDS,
-    )
+    max_delay = settings.MONDAY_TIMEOUT_SECONDS + MAX_SEND_DELAY_SECONDS
+    budget = Budget(now, max_delay=max_delay, **{name: getattr(row, name) for name in _STORED})
+    budget.end_minute()
     today = rate_limits.day_of(now)
-    if row.day != today:
+    if budget.day != today:
         # Our first calls of a new UTC day may be counted to the old one; the minutes' rows know them.
         budget.begin_day(calls_between(datetime.combine(today, datetime.min.time(), UTC), now))
     return budget
@@ -167,14 +139,12 @@ def _apply_limits(budget: Budget, info: AccountInfo, tier_before: str) -> None:
     """
     if info.unlimited:
         budget.day_limit = None
-        budget.minute_limit = None
         budget.points_limit = None
         return
     plans = rate_limits.PLAN_LIMITS
-    day, minute, points = plans.get((info.tier or tier_before).strip().lower(), rate_limits.UNKNOWN_LIMITS)
-    old_day, old_minute, old_points = plans.get(tier_before.strip().lower(), rate_limits.UNKNOWN_LIMITS)
+    day, points = plans.get((info.tier or tier_before).strip().lower(), rate_limits.UNKNOWN_LIMITS)
+    old_day, old_points = plans.get(tier_before.strip().lower(), rate_limits.UNKNOWN_LIMITS)
     budget.day_limit = info.day_limit or _updated_limit(budget.day_limit, old_day, day)
-    budget.minute_limit = _updated_limit(budget.minute_limit, old_minute, minute)
     budget.points_limit = _updated_limit(budget.points_limit, old_points, points)
 
 
@@ -215,11 +185,6 @@ class Forecast:
         """How many calls of how many; empty where one of them isn't known."""
         return f"{round(self.used):,} of today's {self.limit:,} calls" if self.limit and not self.refused_at else ""
 
-    @property
-    def is_low(self) -> bool:
-        """Whether so much is used, or may be, that it is worth a look."""
-        return bool(self.limit and (self.refused_at or self.ends_at or self.used >= LOW_SHARE * self.limit))
-
 
 def forecast(budget: Budget | None = None, account: MondayAccount | None = None) -> Forecast:
     """How the day's quota stands, and when it ends at this rate; `budget` and `account` where they are already read."""
@@ -229,38 +194,34 @@ def forecast(budget: Budget | None = None, account: MondayAccount | None = None)
     left = budget.day_left(urgent=True)
     usual_left = budget.day_left()
     if limit is None or left is None or usual_left is None:
-        calls = humanize.count_with_noun(round(used), "call")
         account = account or MondayAccount.objects.filter(id=1).first()
-        until = account.stopped_until if account is not None and account.stop_code == StopCode.DAY_LIMIT else None
-        is_refused = until is not None and until > budget.now
-        since = account.stopped_since if is_refused and account is not None else None
-        reached = f"Monday's daily limit was reached at {humanize.time_of_day(since)}." if since else ""
-        outlook = reached or "Monday doesn't tell how many a day it allows."
-        words = f"{calls} to Monday today. {outlook}"
+        is_stopped = account and account.stopped_until and account.stopped_until > budget.now
+        outlook = "Monday doesn't tell how many a day it allows."
+        if account and is_stopped and account.stop_code == StopCode.DAY_LIMIT and account.stopped_since:
+            outlook = f"Monday's daily limit was reached at {humanize.time_of_day(account.stopped_since)}."
+        words = f"{humanize.count_with_noun(round(used), 'call')} to Monday today. {outlook}"
         return Forecast(used, None, None, 0, None, words, budget.reported_at)
     midnight = rate_limits.midnight_after(budget.now)
-    ends = budget.now if usual_left < 1 else None
-    if ends is None and budget.is_tight and (calls_an_hour := calls_of_last_hour()):
-        ends = budget.now + timedelta(hours=usual_left / calls_an_hour)
-    # At midnight UTC the day is new, so a later end is no end.
-    if ends is not None and ends >= midnight:
-        ends = None
-    outlook = f"It lasts until {humanize.time_of_day(midnight)}."
+    until = f"until {humanize.time_of_day(midnight)}."
+    outlook = f"It lasts {until}"
+    ends = None
     if usual_left < 1:
-        at = humanize.time_of_day(midnight)
-        outlook = f"The rest is for “Sync now” and whatever else people start; all other changes wait until {at}."
-    elif ends is not None:
-        used_up = humanize.time_of_day(ends)
-        at = humanize.time_of_day(midnight)
-        outlook = f"At this rate they are used up at {used_up}; changes then wait until {at}."
+        ends = budget.now
+        outlook = f"The rest is for “Sync now” and whatever else people start; all other changes wait {until}"
+    elif budget.is_tight and (calls_an_hour := calls_of_last_hour()):
+        ends = budget.now + timedelta(hours=usual_left / calls_an_hour)
+        if ends < midnight:
+            outlook = f"At this rate they are used up at {humanize.time_of_day(ends)}; changes then wait {until}"
+        else:
+            ends = None
     words = f"{round(used):,} of today's {limit:,} calls to Monday are used. {outlook}"
-    as_of = budget.reported_at
     refused_at = budget.refused_at if left else None
     if refused_at is not None:
         words = (
             f"Monday rejected calls at {humanize.time_of_day(refused_at)} because today's {limit:,} were used up, and "
             "answers again. How many are left isn't known yet."
         )
+    as_of = budget.reported_at
     age = ""
     if as_of is not None and (budget.others_calls or refused_at):
         figure = f"last figure, {round(used):,}," if refused_at else "own figure"
@@ -323,28 +284,17 @@ def demands_of(max_rows: Mapping[str, int]) -> dict[str, Demand]:
     return {entity_type: Demand(int(rows), priority, oldest) for entity_type, rows, priority, oldest in rows_of_types}
 
 
-def waiting_boards() -> list[tuple[BoardLink, int]]:
-    """Return each board that has due rows and isn't stopped, with the points of its next pass; two queries."""
-    links = BoardLink.objects.exclude(board_id="").filter(Q(blocked_until=None) | Q(blocked_until__lte=SyncNow()))
-    by_type = {link.entity_type: link for link in links}
-    demands = demands_of(dict.fromkeys(by_type, FULL_BATCH))
-    return [
-        (by_type[entity_type], READ_POINTS + demand.rows * WRITE_POINTS)
-        for entity_type, demand in demands.items()
-        if demand.rows
-    ]
+_DUE_BOARDS = """
+    SELECT id, last_pass_at FROM sync_board_links AS link
+    WHERE board_id <> '' AND coalesce(blocked_until <= sync_now(), true) AND NOT {paused} AND EXISTS (
+        SELECT FROM sync_queue AS job WHERE job.entity_type = link.entity_type AND status = 'pending'
+            AND next_retry <= sync_now())
+""".format(paused=IS_PAUSED.format(entity_type="link.entity_type"))  # noqa: S608
 
 
-def _points_for_others(link: BoardLink, waiting: Sequence[tuple[BoardLink, int]]) -> int:
-    """Return the points for those boards whose last pass was before this one's."""
-    last = link.last_pass_at
-    if last is None:
-        return 0
-    return sum(
-        points
-        for other, points in waiting
-        if other.pk != link.pk and (other.last_pass_at is None or other.last_pass_at < last)
-    )
+def due_boards() -> list[tuple[int, datetime | None]]:
+    """Return the boards on which something is due that aren't stopped: their links, and when each had a pass last."""
+    return fetch_rows(_DUE_BOARDS)
 
 
 def expected_points(reads: int, written: int) -> int:
@@ -371,42 +321,35 @@ def learn_too_large(link_id: int, records: int, parts: int) -> None:
         BoardLink.objects.filter(pk=link_id).update(batch_limit=max(1, records // parts))
 
 
-Waiting = Callable[[], Sequence[tuple[BoardLink, int]]]
-
-
 def offer_pass(
-    budget: Budget, link: BoardLink, size: int, demand: Demand, waiting: Waiting = waiting_boards
+    budget: Budget, size: int, demand: Demand, has_longer_waiting: Callable[[], bool]
 ) -> tuple[int, bool] | Wait:
     """Return for how many records there is room in the board's next pass, at most `size`, and whether it is only in the
     part reserved for what a person clicked; else the limit that leaves no room.
 
-    `waiting` is called where that depends on the other boards; a caller with many boards caches its answer.
+    `has_longer_waiting`, whether another board was worked earlier and waits too, is asked where the minute gets short.
     """
     # Without the reserve first, so that a person's click uses the reserve only when nothing else is left.
     wanted = min(size, max(1, demand.rows))
-    offer = _size_within(budget, wanted, lambda: _points_for_others(link, waiting()), urgent=False)
+    offer = _size_within(budget, wanted, has_longer_waiting, urgent=False)
     if isinstance(offer, Wait) and demand.priority == Priority.PERSON:
-        offer = _size_within(budget, wanted, lambda: 0, urgent=True)
+        offer = _size_within(budget, wanted, has_longer_waiting, urgent=True)
         return offer if isinstance(offer, Wait) else (offer, True)
     return offer if isinstance(offer, Wait) else (offer, False)
 
 
-def _size_within(budget: Budget, wanted: int, points_for_others: Callable[[], int], *, urgent: bool) -> int | Wait:
+def _size_within(budget: Budget, wanted: int, has_longer_waiting: Callable[[], bool], *, urgent: bool) -> int | Wait:
     room = budget.points_left(urgent=urgent)
-    for_others = 0
-    # Boards that have waited longer are left half a minute's points at most; a person's click goes before them. Where
-    # half a minute is left after this pass, nobody has to be asked how much they need.
+    # A board that has waited longer is left half a minute's points; a person's click goes before it.
     half = (budget.full_points or 0) // 2
-    if not urgent and room is not None and room - READ_POINTS - wanted * WRITE_POINTS < half:
-        for_others = min(half, points_for_others())
-    fits = rate_limits.fitting_batch_size(None if room is None else room - for_others)
-    # Nothing is spent yet of this minute: a later one would have no more room, so the pass takes it now.
-    if not fits and for_others and not budget.points.spent:
-        fits = rate_limits.fitting_batch_size(room)
+    is_half_left = room is None or room - expected_points(1, wanted) >= half
+    if room is not None and not (urgent or is_half_left) and has_longer_waiting():
+        # Nothing is spent yet of this minute: a later one would have no more room, so the pass takes what it needs.
+        room = max(room - half, 0 if budget.points else expected_points(1, 1))
     full = min(wanted, rate_limits.fitting_batch_size(budget.full_points))
-    offered = min(wanted, fits)
+    offered = min(wanted, rate_limits.fitting_batch_size(room))
     # A document far below a full one waits for the next minute, because it costs the day the same call.
     if offered < full and (offered == 0 or (not urgent and rate_limits.is_too_small(offered, full))):
         return budget.wait_for_points()
     offered = max(1, offered)
-    return budget.required_wait(PASS_CALLS, READ_POINTS + offered * WRITE_POINTS, urgent=urgent) or offered
+    return budget.required_wait(PASS_CALLS, expected_points(1, offered), urgent=urgent) or offered

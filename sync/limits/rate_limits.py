@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
 
-from sync.monday.errors import COMPLEXITY_EXHAUSTED, DAILY_LIMIT_REACHED, MINUTE_LIMIT_REACHED, ErrorKind
+from sync.monday.errors import COMPLEXITY_EXHAUSTED, DAILY_LIMIT_REACHED, ErrorKind
 from sync.monday.graphql import Answer
 
 
@@ -40,18 +40,22 @@ class Wait:
     until: datetime | None = None
 
 
-PLAN_LIMITS: Mapping[str, tuple[int, int, int]] = {
-    "free": (1_000, 1_000, 1_000_000),
-    "trial": (1_000, 1_000, 1_000_000),
-    "ngo": (1_000, 1_000, 1_000_000),
-    "basic": (1_000, 1_000, 10_000_000),
-    "standard": (1_000, 1_000, 10_000_000),
-    "pro": (10_000, 2_500, 10_000_000),
-    "enterprise": (25_000, 5_000, 10_000_000),
+PLAN_LIMITS: Mapping[str, tuple[int, int]] = {
+    "free": (1_000, 1_000_000),
+    "trial": (1_000, 1_000_000),
+    "ngo": (1_000, 1_000_000),
+    "basic": (1_000, 10_000_000),
+    "standard": (1_000, 10_000_000),
+    "pro": (10_000, 10_000_000),
+    "enterprise": (25_000, 10_000_000),
 }
-"""A plan's published limits for a personal token: calls a day, calls a minute, complexity points a minute."""
+"""A plan's published limits for a personal token: calls a day, complexity points a minute.
 
-UNKNOWN_LIMITS = (None, None, None)
+The 1,000 to 5,000 calls that it may make a minute are not counted: passes of two calls never come near, and a refusal
+says how long to wait.
+"""
+
+UNKNOWN_LIMITS = (None, None)
 
 WINDOW_SECONDS = 60.0
 
@@ -64,7 +68,7 @@ MIDNIGHT_SECONDS = 5.0
 MINUTE_RESERVE = 0.02
 
 DAY_RESERVE = 0.05
-"""Shares of the minute (calls, points) and of the day that are reserved for what a person clicked."""
+"""Shares of the minute's points and of the day that are reserved for what a person clicked."""
 
 WRITE_POINTS = 30_000
 """What a written record is taken to cost, as measured (sandbox/graph/__init__.py); Monday's page says 10,000."""
@@ -79,52 +83,16 @@ REJECTED_CALL_COST = Decimal("0.1")
 """What a request that was rejected for a limit counts of the day's calls."""
 
 
-@dataclass(frozen=True)
-class Window:
-    """What was spent of one minute's limit, and when that minute ends for Monday at the latest."""
-
-    spent: int = 0
-    ends: datetime | None = None
-
-    def at_time(self, now: datetime) -> Window:
-        return self if self.ends is not None and now < self.ends else Window()
-
-    def spend(self, amount: int, now: datetime, max_delay: float) -> Window:
-        """Spend an amount; a negative one is given back, and a minute of which all was given back has not begun.
-
-        The first call opens the minute, which begins for Monday when it gets the call.
-        """
-        spent = max(0, self.spent + amount)
-        if amount < 0 and not spent:
-            return Window()
-        return Window(spent, self.ends or now + timedelta(seconds=WINDOW_SECONDS + max_delay + MARGIN_SECONDS))
-
-    def corrected_by(self, now: datetime, spent: int | None, reset: float | None, cost: int, seconds: float) -> Window:
-        """Correct it by an answer that came after so many `seconds`: what Monday has counted, and when its minute ends.
-
-        Its count includes other tokens' calls and may lack ours in flight; our count includes all of ours.
-        """
-        # A minute at most, whatever the header says.
-        remaining = WINDOW_SECONDS if reset is None else min(WINDOW_SECONDS, max(0.0, reset))
-        ends = now + timedelta(seconds=remaining + MARGIN_SECONDS)
-        own_end = self.ends or ends
-        margin = timedelta(seconds=MARGIN_SECONDS)
-        if reset is not None and ends - timedelta(seconds=seconds) > own_end + margin:
-            # Monday has begun another minute: ours was opened for a call that it never received, or much later.
-            return Window(max(cost, self.spent if spent is None else spent), ends)
-        return Window(max(self.spent, spent or 0, cost), min(own_end, ends))
-
-
 @dataclass
 class Budget:
     """The account's limits and what is spent of them at `now`; a limit of None is not known, and not enforced."""
 
     now: datetime
     day_limit: int | None = None
-    minute_limit: int | None = None
     points_limit: int | None = None
-    minute: Window = field(default_factory=Window)
-    points: Window = field(default_factory=Window)
+    points: int = 0  # spent of one minute
+    points_end: datetime | None = None  # when that minute ends for Monday at the latest
+    day: date | None = None  # the UTC day of the calls
     day_calls: Decimal = Decimal(0)  # ours of the UTC day
     others_calls: Decimal = Decimal(0)  # those of the account's other tokens, as last reported
     reported_at: datetime | None = None  # as of when Monday told its own figure
@@ -133,10 +101,17 @@ class Budget:
 
     @property
     def is_limited(self) -> bool:
-        return any(limit is not None for limit in (self.day_limit, self.minute_limit, self.points_limit))
+        return self.day_limit is not None or self.points_limit is not None
+
+    def end_minute(self) -> None:
+        """Begin anew where the minute is over."""
+        if self.points_end is None or self.now >= self.points_end:
+            self.points = 0
+            self.points_end = None
 
     def begin_day(self, calls: Decimal) -> None:
         """Begin the UTC day of `now`, of which the old one has counted so many calls in its first seconds."""
+        self.day = day_of(self.now)
         self.day_calls = calls
         self.others_calls = Decimal(0)
         self.reported_at = None
@@ -178,7 +153,8 @@ class Budget:
 
     def points_left(self, *, urgent: bool) -> int | None:
         """Points that are left of this minute; None where the limit isn't known."""
-        return _left(self.points_limit, self.points, urgent)
+        limit = self.points_limit if urgent else self.full_points
+        return None if limit is None else max(0, limit - self.points)
 
     def required_wait(self, calls: int, points: int, *, urgent: bool) -> Wait | None:
         """Return the limit that leaves no room for so many calls and points; None where there is room.
@@ -189,63 +165,72 @@ class Budget:
         if day is not None and day < calls:
             rest = "" if urgent else ", but for those that “Sync now” may still use"
             return Wait(BlockedKind.QUOTA, f"Today's calls to Monday are used up{rest}.", midnight_after(self.now))
-        minute = _left(self.minute_limit, self.minute, urgent)
-        if minute is not None and minute < calls:
-            return Wait(BlockedKind.BATCHING, "This minute's calls to Monday are used up.", self._end_of(self.minute))
         points_left = self.points_left(urgent=urgent)
         # In a minute of which nothing is spent even a larger call goes through: it would never fit otherwise.
-        if points_left is not None and points_left < points and self.points.spent:
+        if points_left is not None and points_left < points and self.points:
             return self.wait_for_points()
         return None
 
     def wait_for_points(self) -> Wait:
         reason = "This minute's complexity points at Monday are used up."
-        return Wait(BlockedKind.BATCHING, reason, self._end_of(self.points))
-
-    def _end_of(self, window: Window) -> datetime:
-        return window.ends or self.now + timedelta(seconds=1)
+        return Wait(BlockedKind.BATCHING, reason, self.points_end or self.now + timedelta(seconds=1))
 
     def spend(self, calls: int, points: int) -> None:
-        """Take calls and points before they are sent; negative ones are given back."""
-        self.minute = self.minute.spend(calls, self.now, self.max_delay)
-        self.points = self.points.spend(points, self.now, self.max_delay)
+        """Take calls and points before they are sent; negative ones are given back.
+
+        The first call opens the minute, which begins for Monday when it gets the call; one of which all was given back
+        has not begun.
+        """
+        self.points = max(0, self.points + points)
+        if not self.points_end:
+            self.points_end = self.now + timedelta(seconds=WINDOW_SECONDS + self.max_delay + MARGIN_SECONDS)
+        if points < 0 and not self.points:
+            self.points_end = None
         self.day_calls = max(Decimal(0), self.day_calls + calls)
 
     def after_answer(self, answer: Answer, expected: int) -> None:
-        """Correct it by the answer to a call for which `expected` points were taken."""
-        limits = answer.limits
-        minute: tuple[int | None, int | None] = (None, None)
-        points: tuple[int | None, int | None] = (None, None)
-        if limits is not None:
-            # Headers know this token's own limits, which may differ from the plan's published ones.
-            self.minute_limit = limits.minute_limit or self.minute_limit
-            self.points_limit = limits.points_limit or self.points_limit
-            minute = _spent(limits.minute_limit, limits.minute_left), limits.minute_reset
-            points = _spent(limits.points_limit, limits.points_left), limits.points_reset
+        """Correct it by the answer to a call for which `expected` points were taken.
+
+        What Monday has counted includes other tokens' calls and may lack ours in flight; our count has all of ours.
+        """
+        # Headers know this token's own limits, which may differ from the plan's published ones.
+        self.points_limit = answer.points_limit or self.points_limit
         cost = expected
-        # The answer's own figure is current, where it was asked for.
+        counted: int | None = None
+        remaining = WINDOW_SECONDS
         if answer.complexity is not None:
             cost = answer.complexity.query
-            points = _spent(self.points_limit, answer.complexity.after), answer.complexity.reset_in_seconds
-        own = replace(self.points, spent=max(0, self.points.spent + cost - expected))
-        self.minute = self.minute.corrected_by(self.now, *minute, 1, answer.seconds)
-        self.points = own.corrected_by(self.now, *points, cost, answer.seconds)
+            # A minute at most, whatever the answer says.
+            remaining = min(WINDOW_SECONDS, max(0.0, answer.complexity.reset_in_seconds))
+            if self.points_limit is not None:
+                counted = max(0, self.points_limit - answer.complexity.after)
+        own = max(0, self.points + cost - expected)
+        margin = timedelta(seconds=MARGIN_SECONDS)
+        ends = self.now + timedelta(seconds=remaining) + margin
+        own_end = self.points_end or ends
+        if answer.complexity is not None and ends - timedelta(seconds=answer.seconds) > own_end + margin:
+            # Monday has begun another minute: ours was opened for a call that it never received, or much later.
+            self.points = max(cost, own if counted is None else counted)
+            self.points_end = ends
+        else:
+            self.points = max(own, counted or 0, cost)
+            self.points_end = min(own_end, ends)
 
     def after_failure(self, expected: int) -> None:
         """A call failed: Monday's minute may have begun with it, as late as now."""
         ends = self.now + timedelta(seconds=WINDOW_SECONDS + MARGIN_SECONDS)
-        self.minute = Window(max(self.minute.spent, 1), max(self.minute.ends or ends, ends))
-        self.points = Window(max(self.points.spent, expected), max(self.points.ends or ends, ends))
+        self.points = max(self.points, expected)
+        self.points_end = max(self.points_end or ends, ends)
 
     def after_rejection(self, kind: ErrorKind, wait: float | None, expected: int) -> None:
         """Monday rejected a call for a limit: that costs a tenth of a call, and the limit is used up."""
-        self.points = replace(self.points, spent=max(0, self.points.spent - expected))
+        self.points = max(0, self.points - expected)
         self.day_calls = max(Decimal(0), self.day_calls - 1 + REJECTED_CALL_COST)
-        ends = self.now + timedelta(seconds=(wait or WINDOW_SECONDS) + MARGIN_SECONDS)
+        # However long Monday asks to wait, which stops the account: a minute's limit is free again after a minute.
+        ends = self.now + timedelta(seconds=min(wait or WINDOW_SECONDS, WINDOW_SECONDS) + MARGIN_SECONDS)
         if kind is COMPLEXITY_EXHAUSTED and self.points_limit is not None:
-            self.points = Window(self.points_limit, ends)
-        elif kind is MINUTE_LIMIT_REACHED and self.minute_limit is not None:
-            self.minute = Window(self.minute_limit, ends)
+            self.points = self.points_limit
+            self.points_end = ends
         elif kind is DAILY_LIMIT_REACHED and self.day_limit is not None:
             self.others_calls = max(self.others_calls, self.day_limit - self.day_calls)
             self.refused_at = self.now
@@ -268,16 +253,6 @@ class Budget:
         else:
             self.others_calls = others
             self.reported_at = as_of
-
-
-def _left(limit: int | None, window: Window, urgent: bool) -> int | None:
-    if limit is None:
-        return None
-    return max(0, limit - (0 if urgent else reserve(limit, MINUTE_RESERVE)) - window.spent)
-
-
-def _spent(limit: int | None, left: int | None) -> int | None:
-    return None if limit is None or left is None else max(0, limit - left)
 
 
 def reserve(limit: int, share: float) -> int:

@@ -134,7 +134,7 @@ def _failures_before(records: Collection[UUID], key: str) -> tuple[datetime, dat
 def _wait_alone() -> float:
     """Return the seconds until such a record is tried again: however many there are, together they cost little."""
     waiting = SyncQueue.objects.filter(status=QueueStatus.PENDING, claim_at_most=1).count()
-    return max(ALONE_WAIT, ALONE_APART * waiting)
+    return max(ALONE_WAIT, waiting * max(ALONE_APART, calls_apart(PROBE_CALLS, FIRST_CALLS)))
 
 
 def wait_after(failures: int) -> float:
@@ -177,15 +177,16 @@ _NEXT_PROBE = f"""
         AND intent.state = 'open' AND intent.deadline > sync_now())
     ORDER BY (SELECT count(*) FROM sync_intents AS failed
         WHERE failed.entity_id = job.entity_id AND failed.state IN ('open', 'void')),
-      job.last_attempt NULLS FIRST, job.id LIMIT 1
+      job.entity_id LIMIT 1
 """  # noqa: S608 - made of constants
 
 
 def next_probe(*, only_urgent: bool = False) -> SyncQueue | None:
     """Return the job that is written next to find out whether writes work: one, of all boards that can be worked.
 
-    What has failed least often comes first, then what wasn't tried for longest: a few records that Monday always fails
-    on are not the probe again and again. A create without an answer is looked for first, by its board's worker.
+    What has failed least often comes first, by their ids in no order that anything else has: a few records that Monday
+    always fails on are not the probe again and again, nor all before the first other one. A create without an answer is
+    looked for first, by its board's worker.
     `only_urgent`: of those that a person clicked.
     """
     priority = max(Priority) if not only_urgent else Priority.PERSON
@@ -230,21 +231,26 @@ PERSON_WAITS = (60, 300, 900, 3_600)
 
 
 def wait_for_person(since: datetime | None) -> float:
-    """Return the seconds to the next attempt of what has been refused since then."""
+    """Return the seconds to the next attempt of what has been refused since then.
+
+    Longer where a tenth of the plan's day is less than the attempts of all that is refused take.
+    """
     elapsed = (sync_now() - since).total_seconds() if since else 0
     spent = 0
     for wait in PERSON_WAITS:
         spent += wait
         if elapsed < spent:
             return wait
-    return PERSON_WAITS[-1]
+    refused = sum(map(len, BoardLink.objects.values_list("refused", flat=True)))
+    return max(PERSON_WAITS[-1], calls_apart(PROBE_CALLS * max(1, refused), FIRST_CALLS))
 
 
 def refuse(link: BoardLink, kind: str, error: MondayError) -> None:
     """Let calls of this kind wait on the board: Monday refuses them whatever they say."""
     before = link.refused.get(kind)
     since = datetime.fromisoformat(before["since"]) if before else sync_now()
-    until = sync_now() + timedelta(seconds=wait_for_person(since if before else None))
+    wait = max(error.wait_seconds or 0, wait_for_person(since if before else None))
+    until = sync_now() + timedelta(seconds=wait)
     reason = f"{HELD} {error.lasting_sentence}"
     link.refused = {**link.refused, kind: {"since": since.isoformat(), "until": until.isoformat(), "reason": reason}}
     BoardLink.objects.filter(pk=link.pk).update(refused=link.refused)
@@ -278,12 +284,33 @@ def try_refused_again() -> bool:
     return bool(changed)
 
 
+# Held jobs whose record failed three times or more since it was written, and others were written in between.
+_FAILING_ALONE = """
+    SELECT job.id FROM sync_queue AS job CROSS JOIN LATERAL (
+        SELECT count(*) AS number, min(created_at) AS first, max(created_at) AS last FROM sync_intents AS failed
+        WHERE failed.entity_id = job.entity_id AND failed.state IN ('open', 'void')
+          AND NOT EXISTS (SELECT FROM sync_intents AS own WHERE own.entity_id = job.entity_id
+            AND own.state IN ('applied', 'confirmed') AND own.created_at > failed.created_at)) AS failures
+    WHERE job.status = 'pending' AND starts_with(job.reason, %(held)s) AND failures.number > 2
+      AND EXISTS (SELECT FROM sync_intents AS written WHERE written.state = 'applied'
+        AND written.created_at BETWEEN failures.first AND failures.last)
+    ORDER BY job.last_attempt NULLS FIRST, job.id
+"""
+
+
 def write_succeeded() -> None:
-    """A write was carried out: what waited for that goes on, and nothing counts as failed any more."""
+    """A write was carried out: what waited for that goes on, and nothing counts as failed any more.
+
+    Records that fail though others are written go on one after another: together they would cost as much again.
+    """
     if MondayAccount.objects.filter(id=1, only_writes=True).exists():
         credentials.end_stop()
         log.info("writes go on")
     release_held()
+    apart = max(ALONE_APART, calls_apart(PROBE_CALLS, FIRST_CALLS))
+    for place, (job_id,) in enumerate(fetch_rows(_FAILING_ALONE, {"held": HELD}), 1):
+        due_at = SyncNow() + timedelta(seconds=place * apart)
+        SyncQueue.objects.filter(pk=job_id, status=QueueStatus.PENDING).update(next_retry=due_at)
     MondayAccount.objects.filter(id=1).update(write_failures=0, failed_record="", write_failed_at=None)
 
 
@@ -298,4 +325,4 @@ def release_held() -> None:
         unsure = Intent.objects.filter(state=IntentState.OPEN, item_id="", lookups__gt=0, deadline__gt=SyncNow())
         unsure.update(deadline=SyncNow())
     for link in BoardLink.objects.all():
-        notify.notify_now(link.entity_type)
+        notify.notify_board(link.entity_type)

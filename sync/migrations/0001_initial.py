@@ -37,6 +37,7 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 ("webhooks", models.JSONField(blank=True, db_default=models.Value({}, models.JSONField()))),
+                ("pause", models.JSONField(blank=True, null=True, verbose_name="who paused it, when and why")),
                 ("blocked_until", models.DateTimeField(blank=True, null=True)),
                 ("blocked_reason", models.TextField(blank=True, db_default="")),
                 ("blocked_since", models.DateTimeField(blank=True, null=True)),
@@ -328,6 +329,7 @@ class Migration(migrations.Migration):
             name="MondayAccount",
             fields=[
                 ("id", models.SmallIntegerField(db_default=1, primary_key=True, serialize=False)),
+                ("pause", models.JSONField(blank=True, null=True, verbose_name="who paused every board")),
                 ("stopped_until", models.DateTimeField(blank=True, null=True)),
                 ("stop_reason", models.TextField(blank=True, db_default="")),
                 (
@@ -443,17 +445,6 @@ class Migration(migrations.Migration):
                 ("problem", models.TextField(blank=True, db_default="")),
             ],
             options={"db_table": "sync_notification_receivers", "default_permissions": ()},
-        ),
-        migrations.CreateModel(
-            name="QueuePause",
-            fields=[
-                ("id", models.BigAutoField(primary_key=True, serialize=False)),
-                ("entity_type", models.CharField(blank=True, db_default="", max_length=50, verbose_name="board")),
-                ("paused_by", models.CharField(max_length=150, verbose_name="by")),
-                ("why", models.TextField(blank=True, db_default="")),
-                ("paused_at", models.DateTimeField(db_default=sync.clock.SyncNow(), verbose_name="since")),
-            ],
-            options={"verbose_name": "pause", "db_table": "sync_queue_pauses"},
         ),
         migrations.CreateModel(
             name="StoredSecret",
@@ -802,10 +793,7 @@ class Migration(migrations.Migration):
             fields=[
                 ("id", models.SmallIntegerField(db_default=1, primary_key=True, serialize=False)),
                 ("day_limit", models.IntegerField(blank=True, null=True)),
-                ("minute_limit", models.IntegerField(blank=True, null=True)),
                 ("points_limit", models.BigIntegerField(blank=True, null=True)),
-                ("minute_ends", models.DateTimeField(blank=True, null=True)),
-                ("minute_calls", models.IntegerField(db_default=0)),
                 ("points_end", models.DateTimeField(blank=True, null=True)),
                 ("points", models.BigIntegerField(db_default=0, verbose_name="complexity points spent in the window")),
                 ("day", models.DateField(blank=True, null=True)),
@@ -822,20 +810,10 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name="ApiUsage",
             fields=[
-                ("id", models.BigAutoField(primary_key=True, serialize=False)),
-                ("slot", models.DateTimeField(db_default=sync.clock.SyncNow())),
-                ("entity_type", models.CharField(blank=True, db_default="", max_length=50)),
-                ("calls", models.DecimalField(db_default=0, decimal_places=1, max_digits=10)),
-                ("passes", models.IntegerField(db_default=0)),
-                ("points", models.BigIntegerField(db_default=0)),
-                ("rejections", models.IntegerField(db_default=0)),
+                ("slot", models.DateTimeField(primary_key=True, serialize=False)),
+                ("calls", models.DecimalField(decimal_places=1, max_digits=10)),
             ],
-            options={
-                "db_table": "sync_api_usage",
-                "constraints": [
-                    models.UniqueConstraint(fields=("slot", "entity_type"), name="sync_api_usage_one_a_slot")
-                ],
-            },
+            options={"db_table": "sync_api_usage"},
         ),
         migrations.CreateModel(
             name="ApprovalRequest",
@@ -1058,10 +1036,6 @@ class Migration(migrations.Migration):
             field=models.ForeignKey(
                 on_delete=django.db.models.deletion.CASCADE, related_name="+", to="sync.notificationreceiver"
             ),
-        ),
-        migrations.AddConstraint(
-            model_name="queuepause",
-            constraint=models.UniqueConstraint(fields=("entity_type",), name="sync_queue_pauses_one_a_board"),
         ),
         migrations.AddField(
             model_name="storedsecret",

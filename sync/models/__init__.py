@@ -2,7 +2,7 @@
 
 from sync.models.attention import ApiToken, Attention, CacheEntry, Notification, NotificationReceiver
 from sync.models.board_link import ApiBudget, ApiUsage, BoardLease, BoardLink, FieldMapping, MondayAccount, StoredSecret
-from sync.models.jobs import QueuePause, SyncQueue
+from sync.models.jobs import SyncQueue
 from sync.models.state import (
     ApprovalRequest,
     AwaitedRelation,
@@ -24,7 +24,7 @@ __all__ = [
     "BoardLease", "BoardLink", "CacheEntry", "Decision", "FieldMapping", "IgnoredItem",
     "Intent", "IntentState",
     "LongTextField", "MondayAccount", "Notification", "NotificationReceiver",
-    "QueuePause", "StoredSecret", "SyncMetadata",
+    "StoredSecret", "SyncMetadata",
     "SyncQueue", "SyncState", "SyncedModel", "Tombstone", "UnmatchedItem", "WebhookEvent",
     "WriteLoop", "track_history",
 ]  # fmt: skip

@@ -12,7 +12,7 @@ from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 
-from sync.choices import RULES, DeletedRecordPolicy, RemovedItemPolicy, Rule, SecretName, StopCode, SyncDirection
+from sync.choices import RULES, SECRET_NAMES, DeletedRecordPolicy, RemovedItemPolicy, Rule, StopCode, SyncDirection
 from sync.clock import SyncNow
 
 EMPTY = models.Value({}, models.JSONField())
@@ -32,6 +32,7 @@ class BoardLink(models.Model):
         "which records and items are synced", db_default=EMPTY, blank=True
     )
     webhooks: models.JSONField[Any, Any] = models.JSONField(db_default=EMPTY, blank=True)
+    pause: models.JSONField[Any, Any] = models.JSONField("who paused it, when and why", null=True, blank=True)
     blocked_until = models.DateTimeField(null=True, blank=True)
     blocked_reason = models.TextField(blank=True, db_default="")
     blocked_since = models.DateTimeField(null=True, blank=True)
@@ -172,6 +173,7 @@ class MondayAccount(models.Model):
     """The account's state for all workers: one row; its pause stops every board."""
 
     id = models.SmallIntegerField(primary_key=True, db_default=1)
+    pause: models.JSONField[Any, Any] = models.JSONField("who paused every board", null=True, blank=True)
     stopped_until = models.DateTimeField(null=True, blank=True)
     stop_reason = models.TextField(blank=True, db_default="")
     stop_code = models.CharField("why", max_length=20, choices=StopCode.choices, blank=True, db_default="")
@@ -211,7 +213,7 @@ class MondayAccount(models.Model):
 class StoredSecret(models.Model):
     """One secret by its name; `sealed` is what sync/kernel/secret_texts.py makes of it."""
 
-    name = models.CharField(primary_key=True, max_length=30, choices=SecretName.choices)
+    name = models.CharField(primary_key=True, max_length=30, choices=list(SECRET_NAMES.items()))
     sealed = models.TextField()
     set_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
@@ -223,7 +225,7 @@ class StoredSecret(models.Model):
         # No page lists these rows, so there is nothing that a person may do with them as such.
         default_permissions = ()
         constraints: ClassVar[list[models.BaseConstraint]] = [
-            models.CheckConstraint(condition=models.Q(name__in=SecretName.values), name="sync_stored_secrets_known")
+            models.CheckConstraint(condition=models.Q(name__in=list(SECRET_NAMES)), name="sync_stored_secrets_known")
         ]
 
     def __str__(self) -> str:
@@ -243,10 +245,7 @@ class ApiBudget(models.Model):
 
     id = models.SmallIntegerField(primary_key=True, db_default=1)
     day_limit = models.IntegerField(null=True, blank=True)
-    minute_limit = models.IntegerField(null=True, blank=True)
     points_limit = models.BigIntegerField(null=True, blank=True)
-    minute_ends = models.DateTimeField(null=True, blank=True)
-    minute_calls = models.IntegerField(db_default=0)
     points_end = models.DateTimeField(null=True, blank=True)
     points = models.BigIntegerField("complexity points spent in the window", db_default=0)
     day = models.DateField(null=True, blank=True)
@@ -266,21 +265,13 @@ class ApiBudget(models.Model):
 
 
 class ApiUsage(models.Model):
-    """What was spent in one minute on one board (empty type: on none), for the forecast and for pacing."""
+    """The calls of one minute: for the forecast, and to tell ours from other tokens' in what Monday counts."""
 
-    id = models.BigAutoField(primary_key=True)
-    slot = models.DateTimeField(db_default=SyncNow())
-    entity_type = models.CharField(max_length=50, blank=True, db_default="")
-    calls = models.DecimalField(max_digits=10, decimal_places=1, db_default=0)
-    passes = models.IntegerField(db_default=0)
-    points = models.BigIntegerField(db_default=0)
-    rejections = models.IntegerField(db_default=0)
+    slot = models.DateTimeField(primary_key=True)
+    calls = models.DecimalField(max_digits=10, decimal_places=1)
 
     class Meta:
         db_table = "sync_api_usage"
-        constraints: ClassVar[list[models.BaseConstraint]] = [
-            models.UniqueConstraint(fields=["slot", "entity_type"], name="sync_api_usage_one_a_slot")
-        ]
 
     def __str__(self) -> str:
-        return f"{self.slot:%Y-%m-%d %H:%M} {self.entity_type} {self.calls} calls"
+        return f"{self.slot:%Y-%m-%d %H:%M} {self.calls} calls"

@@ -1,5 +1,4 @@
-"""Work that waits in rows: the outbox, who may operate it and what a person has paused; and what outlives a process, as
-the draft of a set-up.
+"""Work that waits in rows: the outbox, and who may operate it.
 
 The outbox says “this record may differ”, in one pending row for each record and direction.
 """
@@ -7,8 +6,7 @@ The outbox says “this record may differ”, in one pending row for each record
 from __future__ import annotations
 
 from datetime import timedelta
-from enum import StrEnum
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from django.db import models
 from django.db.models import F, Q
@@ -40,13 +38,8 @@ def backoff(failures: int) -> timedelta:
     return timedelta(minutes=BACKOFF_MINUTES[min(max(failures, 1), len(BACKOFF_MINUTES)) - 1])
 
 
-class QueueAction(StrEnum):
-    """What a user may be permitted to do; pausing includes resuming."""
-
-    RETRY = "retry"
-    CANCEL = "cancel"
-    DISCARD = "discard"
-    PAUSE = "pause"
+QueueAction = Literal["retry", "cancel", "discard", "pause"]
+"""What a user may be permitted to do; pausing includes resuming."""
 
 
 def is_allowed(user: Any, action: QueueAction) -> bool:
@@ -129,27 +122,3 @@ class SyncQueue(models.Model):
     def is_unmatched_item(self) -> bool:
         """Whether this row is about an item that no record had when it was written."""
         return self.entity_id is None
-
-
-# What a person has paused: everything, or one board.
-
-
-class QueuePause(models.Model):
-    """A pause until somebody resumes it; empty `entity_type` means every board."""
-
-    id = models.BigAutoField(primary_key=True)
-    entity_type = models.CharField("board", max_length=50, blank=True, db_default="")
-    paused_by = models.CharField("by", max_length=150)
-    why = models.TextField(blank=True, db_default="")
-    paused_at = models.DateTimeField("since", db_default=SyncNow())
-
-    class Meta:
-        db_table = "sync_queue_pauses"
-        verbose_name = "pause"
-        constraints: ClassVar[list[models.BaseConstraint]] = [
-            # Pausing what is already paused changes nothing: the first person's name and time stay.
-            models.UniqueConstraint(fields=["entity_type"], name="sync_queue_pauses_one_a_board")
-        ]
-
-    def __str__(self) -> str:
-        return f"pause of {self.entity_type or 'every board'}"

@@ -26,10 +26,8 @@ from requests.structures import CaseInsensitiveDict
 from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError, ReadTimeoutError
 
 from sync.monday import errors
-from sync.monday.connection import parse_account_info
 from sync.monday.errors import MondayError
-from sync.monday.graphql import Answer, translate_error
-from sync.monday.usage import Complexity, Limits
+from sync.monday.graphql import Answer, Complexity, translate_error
 
 # The headers of Monday's answers: the request's id, how long to wait, and what is left of the limits.
 
@@ -40,9 +38,7 @@ _POLICY = re.compile(r'\s*"?(?P<name>[^",;]+)"?\s*(?P<parameters>(?:;[^,;]*)*)')
 _WHOLE = re.compile(r"[0-9]{1,9}")
 _PARAMETER = re.compile(r';\s*(?P<key>[a-z]+)\s*=\s*"?(?P<value>[^";,]*)"?')
 
-# Names of the policies (developer.monday.com/api-reference/docs/rate-limits).
-_PREFIXES = {"minuteRate": "minute", "concurrency": "concurrency", "complexityMinute": "points"}
-_FIELDS = {"r": "left", "t": "reset"}
+_POINTS = "complexityMinute"  # the policy's name (developer.monday.com/api-reference/docs/rate-limits)
 
 
 def request_id_of(headers: Mapping[str, str]) -> str | None:
@@ -66,26 +62,17 @@ def retry_after_seconds(headers: Mapping[str, str], status: int) -> float | None
     return max(0.0, (until - (now or datetime.now(UTC))).total_seconds()) if until else None
 
 
-def parse_limits(headers: Mapping[str, str]) -> Limits | None:
-    limits: dict[str, int] = {}
-    for prefix, parameters in _policies(headers.get("RateLimit-Policy", "")):
-        if (quota := parameters.get("q")) is not None:
-            limits[f"{prefix}_limit"] = quota
-    for prefix, parameters in _policies(headers.get("RateLimit", "")):
-        limits |= {f"{prefix}_{_FIELDS[key]}": value for key, value in parameters.items() if key in _FIELDS}
-    # Headers may name policies and parameters that this code doesn't know.
-    named = {name: value for name, value in limits.items() if name in Limits.__dataclass_fields__}
-    return Limits(**named) if named else None
+def points_limit(headers: Mapping[str, str]) -> int | None:
+    """The complexity points of a whole minute, as far as a header names them."""
+    return next((p.get("q") for name, p in _policies(headers.get("RateLimit-Policy", "")) if name == _POINTS), None)
 
 
 def _policies(header: str) -> Iterator[tuple[str, dict[str, int]]]:
-    """Each known policy of a header, with its parameters that are whole numbers."""
+    """Each policy of a header by its name, with its parameters that are whole numbers."""
     for part in header.split(","):
-        match = _POLICY.match(part)
-        prefix = _PREFIXES.get(match["name"].strip()) if match else None
-        if match and prefix:
+        if match := _POLICY.match(part):
             pairs = [(pair["key"], pair["value"].strip()) for pair in _PARAMETER.finditer(match["parameters"])]
-            yield prefix, {key: int(value) for key, value in pairs if _WHOLE.fullmatch(value)}
+            yield match["name"].strip(), {key: int(value) for key, value in pairs if _WHOLE.fullmatch(value)}
 
 
 def _parse_http_date(text: str) -> datetime | None:
@@ -249,7 +236,7 @@ class MondayClient:
             request_id=answer.request_id,
             http_status=200,
         )
-        error.account = parse_account_info(answer)
+        error.answer = answer
         raise error
 
     def _send(self, body: bytes, key: str | None) -> tuple[int, CaseInsensitiveDict[str], bytes]:
@@ -364,7 +351,7 @@ def _parse_answer(
         api_version=headers.get("API-Version"),
         complexity=_parse_complexity(data.get("complexity")),
         replayed=headers.get("Idempotency-Replayed", "").lower() == "true",
-        limits=parse_limits(headers),
+        points_limit=points_limit(headers),
         seconds=seconds,
     )
 
@@ -389,10 +376,8 @@ def _request_id_of_answer(payload: Mapping[str, Any], headers: Mapping[str, str]
 
 
 def _parse_complexity(node: Any) -> Complexity | None:
-    if not isinstance(node, dict):
-        return None
     names = ("query", "before", "after", "reset_in_x_seconds")
     # An incomplete answer must not correct the budget.
-    if not all(isinstance(node.get(name), int) for name in names):
+    if not isinstance(node, dict) or not all(isinstance(node.get(name), int) for name in names):
         return None
     return Complexity(*(node[name] for name in names))

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from sync.monday.board import RELATION, Board, BoardCheck, CheckResult, ColumnCheck
@@ -17,7 +19,6 @@ from sync.monday.board_items import NAME_COLUMN
 from sync.monday.columns.labels import current_labels
 from sync.monday.errors import NOT_AUTHENTICATED, MondayError
 from sync.monday.graphql import COMPLEXITY, Answer, int_or_none, mapping_or_empty, time_or_none
-from sync.monday.usage import AccountInfo
 
 ENDING_KINDS = frozenset(
     {"maintenance", "previous_maintenance", "old__maintenance", "old_previous_maintenance", "deprecated"}
@@ -44,6 +45,24 @@ USERS = f"""query Users($page: Int!, $limit: Int!) {{
   {COMPLEXITY}
   users(page: $page, limit: $limit, status: [ACTIVE, PENDING, INACTIVE]) {{ id name email }}
 }}"""
+
+
+@dataclass(frozen=True)
+class AccountInfo:
+    """What Monday says of the token and its account; empty or None where it says nothing."""
+
+    user_id: str = ""
+    user_name: str = ""
+    time_zone: str = ""  # of the token's user, by its IANA name
+    tier: str = ""
+    version_value: str = ""  # that answered
+    version_kind: str = ""
+    versions: Mapping[str, str] = field(default_factory=dict)  # the kind of every version
+    day_limit: int | None = None  # calls of a UTC day for all tokens, extensions included
+    unlimited: bool = False  # Monday answered that the day has no limit, which is more than not answering
+    usage_by_day: Mapping[str, int] = field(default_factory=dict)  # calls used, by ISO date
+    usage_as_of: datetime | None = None
+    field_errors: tuple[MondayError, ...] = ()  # of the fields that Monday didn't answer
 
 
 def parse_account_info(answer: Answer) -> AccountInfo:

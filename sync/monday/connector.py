@@ -23,9 +23,9 @@ from sync.monday.board import (
     url_fingerprint,
 )
 from sync.monday.board_items import BatchItems, Item, ItemPage, MatchColumn, WriteRequest, WriteResult
+from sync.monday.connection import AccountInfo
 from sync.monday.errors import MondayError
 from sync.monday.graphql import Api, Document, ask, execute_mutation, int_or_none, mutate_root, query_root
-from sync.monday.usage import AccountInfo
 
 BOARDS_PER_PAGE = 100
 MAX_LISTED_BOARDS = 1_000

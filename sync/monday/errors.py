@@ -11,10 +11,7 @@ import http
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from sync.monday.usage import AccountInfo
+from typing import Any
 
 
 class Scope(StrEnum):
@@ -319,7 +316,7 @@ class MondayError(Exception):
     """Monday.com rejected a request or didn't answer."""
 
     # What it answered all the same, where another version answered: good enough to read which versions there are.
-    account: AccountInfo | None = None
+    answer: Any = None
     shortfall: int = 0  # of a truncated listing: how many items are missing
 
     def __init__(

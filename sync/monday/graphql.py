@@ -17,7 +17,16 @@ from typing import Any, NamedTuple, Protocol
 
 from sync.monday import errors
 from sync.monday.errors import ErrorKind, MondayError
-from sync.monday.usage import Complexity, Limits
+
+
+@dataclass(frozen=True)
+class Complexity:
+    """Points of one call and of the minute's budget (developer.monday.com/api-reference/docs/rate-limits)."""
+
+    query: int
+    before: int
+    after: int
+    reset_in_seconds: int
 
 
 @dataclass(frozen=True)
@@ -30,7 +39,7 @@ class Answer:
     request_id: str | None = None  # by which Monday's support finds the call
     api_version: str | None = None
     complexity: Complexity | None = None
-    limits: Limits | None = None
+    points_limit: int | None = None  # a whole minute's, as a header says
     seconds: float = 0.0  # how long the call took
 
     def errors_of(self, alias: str) -> tuple[MondayError, ...]:

@@ -27,7 +27,7 @@ from sync.models.state import IMPORT_KIND, fold_alike
 from sync.outbox import notify
 from sync.reconcile import field_values
 from sync.reconcile.lookups import FieldDisplay, read_related
-from sync.records.authors import UNDO_CAUSE, actor_label, log_action_each, log_action_many
+from sync.records.authors import UNDO_CAUSE, actor_label, log_action_each, log_action_many, person_line
 from sync.records.tombstones import deleted_names
 
 UNDO_ALTERNATIVES = {
@@ -365,19 +365,13 @@ def _line(step: UndoStep, actor: str, batch_id: UUID) -> Decision:
         before = f"“{step.now}”" if step.now else "empty"
         # It is stored, and read in many time zones: what it undoes has its own time.
         sentence = f"{actor} undid {label}: {step.label} back to {back} (was {before}). {step.note}".strip()
-    return Decision(
-        entity_type=step.decision.entity_type,
-        entity_id=step.decision.entity_id,
-        remote_id=(step.record.monday_id if step.record else "") or "",
-        key=step.decision.key,
-        kind="undo",
-        sentence=sentence,
-        values=values,
-        actor=actor,
-        batch_id=batch_id,
-        cause={"by": actor, "causes": ["person"]},
-        undoes=step.decision.pk,
-    )
+    assert step.record is not None
+    line = person_line(step.record, "undo", sentence, actor)
+    line.key = step.decision.key
+    line.values = values
+    line.batch_id = batch_id
+    line.undoes = step.decision.pk
+    return line
 
 
 def _log(steps: Sequence[UndoStep], lines: Sequence[Decision], by: User) -> None:

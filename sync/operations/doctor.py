@@ -8,7 +8,8 @@ from urllib.parse import urlsplit
 
 from django.conf import settings
 
-from sync import registry
+from sync import attention, registry
+from sync.attention import Kind
 from sync.boards.board_columns import NPD_ID_TITLE, fitting_types, target_board_of
 from sync.boards.board_setup import NOT_CONFIGURED, is_public_address, webhook_url
 from sync.choices import ApprovalState, SyncDirection
@@ -19,7 +20,7 @@ from sync.limits import breaker, connector, credentials, quota
 from sync.models import ApprovalRequest, FieldMapping, Intent, IntentState
 from sync.monday.board import BoardCheck, CheckResult, ColumnCheck, url_fingerprint
 from sync.monday.columns import selectable_labels
-from sync.monday.connection import check_account
+from sync.monday.connection import check_account, parse_account_info
 from sync.monday.errors import WRONG_VERSION, MondayError, Scope
 from sync.operations import detect
 from sync.operations.detect import LONGEST_DELAY, MIN_MISSED, last_webhook
@@ -32,13 +33,14 @@ QUEUE_STALLED_AFTER = timedelta(minutes=5)
 """A job may be due this long before it is reported that no worker runs."""
 
 _TOPICS = {Scope.ACCOUNT: "token", Scope.LIMIT: "allowance"}
+_SWEEP_TOPICS = {"silence": "webhooks", "webhooks": "webhooks", "sweeps": "sweeps"}
 
 
 def run_checks() -> list[CheckResult]:
     """Check everything; what can't be asked of Monday becomes a finding too."""
     if not credentials.is_configured():
         unusable = credentials.unusable_reason()
-        is_unreadable = credentials.token_state().source is credentials.Source.UNREADABLE
+        is_unreadable = credentials.token_state().is_unreadable
         fix = FORMER_KEY if is_unreadable else "" if unusable else NOT_CONFIGURED
         return [
             CheckResult(False, unusable or "There is no API token.", fix, "token"),
@@ -81,11 +83,10 @@ def _monday_findings() -> list[CheckResult]:
     # A person asks, so calls may come from the urgent reserve.
     api_version = settings.MONDAY_API_VERSION
     try:
-        account_info = breaker.fetch_account_info(urgent=True)
+        account_info = breaker.fetch_account_info()
     except MondayError as error:
         if error.kind is WRONG_VERSION:
-            findings = check_account(error.account, api_version) if error.account else []
-            return findings or [CheckResult(False, error.message, error.full_sentence, "version")]
+            return check_account(parse_account_info(error.answer), api_version)
         return [CheckResult(False, error.message, error.full_sentence, _TOPICS.get(error.scope, "connection"))]
     boards = []
     # A webhook to an earlier address doesn't count: its deliveries don't reach this installation.
@@ -201,13 +202,13 @@ def _delivery_findings() -> Iterator[CheckResult]:
 
 def sweep_findings() -> Iterator[CheckResult]:
     """What sweeps have found and stored; Monday itself is asked about columns and webhooks."""
+    for entry in attention.entries(kinds=[Kind.BOARD]):
+        if subject := _SWEEP_TOPICS.get(entry.cause_code):
+            yield CheckResult(False, f"{entry.board}: {entry.cause_text}.", entry.detail, subject)
     for spec in registry.entities():
         link = link_of(spec.entity_type)
         if link is None or not link.board_id:
             continue
-        for subject, message, why in detect.board_problems(link, spec.board_title):
-            if subject in ("webhooks", "sweeps"):
-                yield CheckResult(False, f"{message}.", why, subject)
         if link.swept_at is None or link.sweep_problem:
             continue
         # Two sweeps may be left out before it is reported.

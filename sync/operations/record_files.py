@@ -37,7 +37,7 @@ from sync.operations.file_formats import ROW_NUMBER, SURPLUS, FileError
 from sync.outbox import notify
 from sync.reconcile.field_values import as_uuid, field_of, record_name, stored_field_values, stored_values
 from sync.reconcile.lookups import canonical_value, load_board, match_key_of, phone_region
-from sync.records.authors import actor_label, log_kind_action
+from sync.records.authors import actor_label, log_kind_action, person_line
 
 NPD_ID = "NPD ID"
 NO_VALUES = {"", "#N/A", "#REF!", "#VALUE!", "#NAME?", "#DIV/0!", "#NULL!", "#NUM!", "n/a", "N/A", "NULL", "null"}
@@ -237,9 +237,9 @@ class RecordResource(ModelResource):  # type: ignore[misc]
                 self.related_new[target.pk] = target
         before = {name: self.before.get(name) for name in names}
         after = stored_field_values(instance, names)
-        self.digested.append((self.number, is_create, _named(before), _named(after)))
         # The label, the old and the new value of each field that the row changes, for the preview.
         pairs = [(self._label(name), _in_words({name: before[name]}), _in_words({name: after[name]})) for name in names]
+        self.digested.append((self.number, is_create, pairs))
         self.row_changes = [(label, old, new) for label, old, new in pairs if old or new]
         if is_create:
             self.new.append(instance)
@@ -478,19 +478,12 @@ class RecordResource(ModelResource):  # type: ignore[misc]
             yield self._line(record, sentence, key, values)
 
     def _line(self, record: SyncedModel, sentence: str, key: str = "", values: Any = None) -> Decision:
-        who = actor_label(self.user)
-        return Decision(
-            entity_type=record.entity_type(),
-            entity_id=record.pk,
-            remote_id=record.monday_id or "",
-            key=key,
-            kind=IMPORT_KIND,
-            sentence=sentence,
-            values=values or {},
-            actor=who,
-            batch_id=self.batch_id,
-            cause={"by": who, "causes": [IMPORT_KIND]},
-        )
+        line = person_line(record, IMPORT_KIND, sentence, actor_label(self.user))
+        line.key = key
+        line.values = values or {}
+        line.batch_id = self.batch_id
+        line.cause["causes"] = [IMPORT_KIND]
+        return line
 
     def _keys_of(self, names: Iterable[str]) -> Iterable[tuple[str, str, Sequence[str]]]:
         """Yield the mappings that these fields touch; a field without a mapping stands for itself."""
@@ -598,10 +591,6 @@ def _value(cell: Any) -> str:
 
 def _cells(row: Mapping[str, Any]) -> dict[str, Any]:
     return {name: cell for name, cell in row.items() if name != ROW_NUMBER}
-
-
-def _named(raw: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value["name"] if isinstance(value, dict) else value for name, value in raw.items()}
 
 
 def _in_words(raw: Mapping[str, Any]) -> str:

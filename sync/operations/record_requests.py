@@ -19,7 +19,7 @@ from sync.kernel.messages import ActionError, Conflict
 from sync.limits import breaker, credentials
 from sync.models import BoardLink, Decision, SyncedModel, SyncMetadata
 from sync.outbox import notify
-from sync.outbox.queue_rows import enqueue_many, mark_pending
+from sync.outbox.queue_rows import enqueue
 from sync.reconcile.board_filter import exclusion_sentence, new_item_verdict, record_verdict
 from sync.reconcile.lookups import load_board
 from sync.records import availability
@@ -64,13 +64,14 @@ def push_record(record: SyncedModel, by: str) -> PushResult:
         if record.monday_id:
             # What an item says may have changed without a word of Monday's: it is read once more.
             cause, payload = (Cause.DEPENDENCY, {}) if record.may_sync else (Cause.PERSON, by_name)
-            _enqueue(record, cause, payload)
+            enqueue(record.entity_type(), [record.pk], cause=cause, priority=Priority.PERSON, payload=payload)
         return PushResult(False, f"Nothing was sent: {reason[:1].lower()}{reason[1:]}", "left_out")
-    mark_pending(record.entity_type(), record.pk)
-    _enqueue(record, Cause.PERSON, by_name)
+    enqueue(record.entity_type(), [record.pk], cause=Cause.PERSON, priority=Priority.PERSON, payload=by_name)
     if reason := availability.of(link, urgent=True).detail:
         return PushResult(True, f"It waits: {reason}", "board")
-    if reason := _removed_item_reason(ledger):
+    if ledger is not None and ledger.remote_state in UNWRITABLE_STATES:
+        # As its last pass found.
+        reason = ledger.note or f"its item on Monday is {ledger.remote_state}, so nothing can be written there."
         return PushResult(True, f"It waits: {reason}", "item_removed")
     return PushResult(True, f"“{record}” is sent to Monday now.")
 
@@ -83,11 +84,6 @@ def last_manual_push(record: SyncedModel) -> Decision | None:
     newest = pushes.filter(cause__has_key="by").order_by("-at", "-id").first()
     since = record.monday_last_synced
     return newest if newest is not None and (since is None or newest.at > since) else None
-
-
-def _enqueue(record: SyncedModel, cause: Cause, payload: dict[str, Any]) -> None:
-    enqueue_many(record.entity_type(), [record.pk], cause=cause, priority=Priority.PERSON, payload=payload)
-    transaction.on_commit(lambda: notify.notify_now(record.entity_type()), robust=True)
 
 
 def _exclusion(link: BoardLink, record: SyncedModel, ledger: SyncMetadata | None) -> str:
@@ -107,34 +103,20 @@ def _exclusion(link: BoardLink, record: SyncedModel, ledger: SyncMetadata | None
     return ""
 
 
-def _removed_item_reason(ledger: SyncMetadata | None) -> str:
-    """Return why nothing can be written to the record's item, as its last pass found; empty where it can."""
-    if ledger is None or ledger.remote_state not in UNWRITABLE_STATES:
-        return ""
-    return ledger.note or f"its item on Monday is {ledger.remote_state}, so nothing can be written there."
-
-
 # Turned off and on again, another direction.
 
 
-def turn_sync_off(record: SyncedModel) -> None:
-    """Turn the sync of one record off; raises Conflict where it is off."""
+def switch_sync(record: SyncedModel, *, on: bool) -> None:
+    """Turn the sync of one record on or off; raises Conflict where it is so already."""
     with transaction.atomic():
         current = _lock_record(record)
-        if not current.sync_enabled:
+        if current.sync_enabled and on:
+            raise Conflict(f"“{current}” has its sync on already: somebody else turned it on.")
+        if not current.sync_enabled and not on:
             change = sync_turned_off(current)
             by = f" by {change['by']}" if change else ""
             raise Conflict(f"“{current}” was turned off already{by}. Nothing was changed.")
-        _update_record(current, sync_enabled=False)
-
-
-def turn_sync_on(record: SyncedModel) -> None:
-    """Turn one record's sync on again; raises Conflict where it is on."""
-    with transaction.atomic():
-        current = _lock_record(record)
-        if current.sync_enabled:
-            raise Conflict(f"“{current}” has its sync on already: somebody else turned it on.")
-        _update_record(current, sync_enabled=True)
+        _update_record(current, sync_enabled=on)
 
 
 def set_direction(record: SyncedModel, direction: SyncDirection, *, expected: str) -> None:

@@ -38,9 +38,6 @@ LINGER_SECONDS = 1.0
 
 LEASE_WAIT_SECONDS = 0.2
 
-MAX_NOTIFY_SECONDS = 120.0
-"""A worker is notified for a time this near; Beat's schedule finds what is due later."""
-
 
 @dataclass
 class WorkSummary:
@@ -98,9 +95,7 @@ class _Run:
     def _notify_after(self, wait: Wait, entity_type: str) -> None:
         """Where a minute's quota ended the work, it goes on as soon as the next begins, not at the next sweep."""
         if self.summary.claimed and wait.kind is BlockedKind.BATCHING and wait.until:
-            seconds = (wait.until - sync_now()).total_seconds()
-            if 0 < seconds <= MAX_NOTIFY_SECONDS:
-                notify.notify_later(entity_type, seconds)
+            notify.notify_board(entity_type, max(0.0, (wait.until - sync_now()).total_seconds()))
 
     def _work_batches(self, board_lease: Lease, granted: Grant | Wait) -> bool:
         """Reconcile batch after batch; return False where another run has to go on with the board.
@@ -166,7 +161,7 @@ class _Run:
 def _notify_others(entity_type: str) -> None:
     """Notify another worker where the board still has due jobs."""
     if has_due_rows(entity_type):
-        notify.notify_now(entity_type)
+        notify.notify_board(entity_type)
 
 
 def _reserve(board_lease: Lease, granted: Grant) -> Pass | Wait:

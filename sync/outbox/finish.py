@@ -77,8 +77,9 @@ _ATTEMPTS_COUNTED = "leaving.attempts"
 _DUE_AS_BEFORE = "leaving.next_retry"
 _DUE_LATER = "sync_now() + make_interval(secs => %(seconds)s)"
 
+# Those that failed in one pass are due together: a hundred that Monday refuses cost the two calls of one.
 _DUE_AFTER_BACKOFF = (
-    "coalesce(leaving.last_attempt, sync_now()) + make_interval(secs => %(seconds)s * (0.9 + 0.2 * random()))"
+    "date_trunc('second', coalesce(leaving.last_attempt, sync_now())) + make_interval(secs => %(seconds)s + 1)"
 )
 
 

@@ -5,6 +5,7 @@ Losing one does no harm.
 
 from __future__ import annotations
 
+import math
 import os
 import threading
 import time
@@ -19,6 +20,7 @@ from django.db.models.signals import post_delete, post_save
 from kombu import Connection
 from kombu.pools import producers
 
+from sync.kernel import process
 from sync.models import SyncedModel
 
 log = structlog.get_logger(__name__)
@@ -28,60 +30,45 @@ INTERVAL_SECONDS = 1.0
 POOL_WAIT_SECONDS = 0.1
 _last_sent: dict[str, float] = {}
 
-_scheduled: dict[tuple[str, bool], threading.Timer] = {}
-"""For each board one timer for the end of its second, and one (True) for a later time."""
+MAX_DELAY_SECONDS = 120.0
+"""A worker is woken for a time this near; Beat's schedule finds what is due later."""
+
+_scheduled: dict[tuple[str, int], threading.Timer] = {}
+"""The timers, by their board and the second in which they end."""
 
 _lock = threading.Lock()
 
 
-def notify_board(entity_type: str) -> bool:
-    """Send a wake-up for this type's board, at most one a second and process; return whether one was sent.
+def notify_board(entity_type: str, seconds: float = 0) -> None:
+    """Send a wake-up for this type's board in so many seconds, at most one a second and process.
 
-    One that comes sooner is sent at the end of that second, once for many: the worker that the last wake-up
-    started may have finished before this one's row was there.
+    One that comes sooner is sent at the end of that second, once for many: the worker that the last wake-up started
+    may have finished before this one's row was there. What is to be sent later is lost when this process ends.
     """
+    if seconds > MAX_DELAY_SECONDS:
+        return
     with _lock:
         now = time.monotonic()
-        left = _last_sent.get(entity_type, -INTERVAL_SECONDS) + INTERVAL_SECONDS - now
-        if left > 0:
-            # One timer ends the second for all wake-ups that come within it.
-            _schedule(entity_type, left)
-            return False
+        due = max(now + seconds, _last_sent.get(entity_type, -math.inf) + INTERVAL_SECONDS)
+        if due > now and not process.is_shutting_down():
+            timer_key = (entity_type, math.ceil(due))
+            if timer_key not in _scheduled:
+                timer = threading.Timer(due - now, _fire, timer_key)
+                timer.daemon = True  # no process waits for it to end
+                timer.start()  # before it is stored: one that failed to start would block the next
+                _scheduled[timer_key] = timer
+            return
         _last_sent[entity_type] = now
-    return notify_now(entity_type)
+    send_task("sync.work_board", entity_type)
 
 
-def notify_later(entity_type: str, seconds: float) -> None:
-    """Send a wake-up in so many seconds; the latest call counts, and it is lost when this process ends."""
+def _fire(entity_type: str, second: int) -> None:
     with _lock:
-        timer = _scheduled.pop((entity_type, True), None)
-        if timer is not None:
-            timer.cancel()
-        _schedule(entity_type, seconds, distant=True)
-
-
-def _schedule(entity_type: str, seconds: float, *, distant: bool = False) -> None:
-    key = (entity_type, distant)
-    if key not in _scheduled:
-        timer = threading.Timer(seconds, _fire, key)
-        timer.daemon = True  # no process waits for it to end
-        timer.start()  # before it is stored: one that failed to start would block the next
-        _scheduled[key] = timer
-
-
-def _fire(entity_type: str, distant: bool) -> None:
-    with _lock:
-        if _scheduled.get((entity_type, distant)) is not threading.current_thread():
-            return  # another timer replaced it while it fired
-        del _scheduled[entity_type, distant]
+        if _scheduled.pop((entity_type, second), None) is None:
+            return  # it was called off while it fired
         # The wake-up of a timer counts toward the next second's limit too.
         _last_sent[entity_type] = time.monotonic()
-    notify_now(entity_type)
-
-
-def notify_now(entity_type: str) -> bool:
-    """Send a wake-up now; a broker that doesn't answer costs 200 ms at most and is logged."""
-    return send_task("sync.work_board", entity_type)
+    send_task("sync.work_board", entity_type)
 
 
 def send_task(task: str, *args: str) -> bool:

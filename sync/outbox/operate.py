@@ -112,7 +112,7 @@ def retry(rows: QuerySet[SyncQueue], by: str, *, priority: Priority = Priority.E
         entity_types = SyncQueue.objects.filter(pk__in=done).order_by().values_list("entity_type", flat=True).distinct()
         for entity_type in list(entity_types):
             # After the commit: a worker that is notified earlier would not see the rows.
-            transaction.on_commit(partial(notify.notify_now, entity_type), robust=True)
+            transaction.on_commit(partial(notify.notify_board, entity_type), robust=True)
         return len(done)
 
     return _operate("retried", by, rows, retry_chunk)
@@ -150,12 +150,12 @@ def discard(rows: QuerySet[SyncQueue], by: str) -> BulkResult:
 
 
 _INSTEAD: Mapping[QueueAction, Mapping[str, str]] = {
-    QueueAction.RETRY: {QueueStatus.COMPLETED: "is done; save the record or use “Sync now” to sync it again."},
-    QueueAction.CANCEL: {
+    "retry": {QueueStatus.COMPLETED: "is done; save the record or use “Sync now” to sync it again."},
+    "cancel": {
         QueueStatus.COMPLETED: "is completed; there is nothing to cancel.",
         QueueStatus.FAILED: ("failed after its last attempt. Discard it, or retry it."),
     },
-    QueueAction.DISCARD: {
+    "discard": {
         QueueStatus.COMPLETED: "is completed; there is nothing to discard.",
         QueueStatus.PENDING: "is pending, and has not failed. Cancel it instead.",
     },
@@ -174,10 +174,10 @@ def operate_one(row_id: int, by: str, action: QueueAction) -> SyncQueue:
     if reason := _INSTEAD[action].get(row.status):
         raise Conflict(f"Job {row_id} {reason}")
     rows = SyncQueue.objects.filter(pk=row_id)
-    if action is QueueAction.RETRY:
+    if action == "retry":
         result = retry(rows, by, priority=Priority.PERSON)
     else:
-        result = cancel(rows, by) if action is QueueAction.CANCEL else discard(rows, by)
+        result = cancel(rows, by) if action == "cancel" else discard(rows, by)
     if result.in_flight:
         raise Conflict(f"Job {row_id} is in progress; wait until it is done.")
     if not result.done:
@@ -186,7 +186,7 @@ def operate_one(row_id: int, by: str, action: QueueAction) -> SyncQueue:
     if row.entity_id is None:
         same = {"entity_id": None, "remote_id": row.remote_id}
     waiting = SyncQueue.objects.filter(entity_type=row.entity_type, status=QueueStatus.PENDING, **same)
-    return (waiting.first() if action is QueueAction.RETRY else None) or rows.get()
+    return (waiting.first() if action == "retry" else None) or rows.get()
 
 
 def _operate(action: str, by: str, rows: QuerySet[SyncQueue], act: Callable[[list[int], list[int]], int]) -> BulkResult:

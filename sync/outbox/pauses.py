@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
 from typing import Any
 
 import structlog
 from django.db import transaction
+from django.db.models import QuerySet, Value
 
 from sync import registry
 from sync.clock import sync_now
 from sync.kernel import humanize
 from sync.kernel.db import advisory_lock, run_sql
 from sync.kernel.messages import Conflict
-from sync.models import QueuePause
+from sync.models import BoardLink, MondayAccount
 from sync.models.state import log_event
 from sync.outbox import notify
 
@@ -23,7 +26,8 @@ log = structlog.get_logger(__name__)
 PAUSE_LOCK = 0x50415553
 """The advisory lock between pausing and writing; any number that nothing else in this database uses."""
 
-IS_PAUSED = "EXISTS (SELECT FROM sync_queue_pauses AS pause WHERE pause.entity_type IN ('', {entity_type}))"
+IS_PAUSED = """(EXISTS (SELECT FROM sync_monday_account WHERE pause IS NOT NULL) OR EXISTS (
+    SELECT FROM sync_board_links AS paused WHERE paused.pause IS NOT NULL AND paused.entity_type = {entity_type}))"""
 """SQL: whether the board of `{entity_type}`, an expression or a parameter, is paused."""
 
 # Keeps their order and gives each a time of its own: a wait of an hour becomes one of 4 ms.
@@ -37,12 +41,30 @@ _MAKE_DUE_NOW = """
 """
 
 
-def active_pauses() -> list[QueuePause]:
+@dataclass(frozen=True)
+class Pause:
+    """A person's pause until somebody resumes it; empty `entity_type` means every board."""
+
+    entity_type: str
+    paused_by: str
+    paused_at: datetime
+    why: str
+
+
+def _pausable(entity_type: str) -> QuerySet[BoardLink] | QuerySet[MondayAccount]:
+    """The row that holds the pause of this board, or of everything."""
+    return BoardLink.objects.filter(entity_type=entity_type) if entity_type else MondayAccount.objects.filter(id=1)
+
+
+def active_pauses() -> list[Pause]:
     """Return the pauses in force, that of everything first."""
-    return list(QueuePause.objects.order_by("entity_type"))
+    everything = MondayAccount.objects.filter(pause__isnull=False).values_list(Value(""), "pause")
+    boards = BoardLink.objects.filter(pause__isnull=False).values_list("entity_type", "pause")
+    rows = sorted(everything.union(boards, all=True))
+    return [Pause(board, row["by"], datetime.fromisoformat(row["at"]), row["why"]) for board, row in rows]
 
 
-def pause(by: str, *, entity_type: str = "", why: str = "") -> tuple[QueuePause, bool]:
+def pause(by: str, *, entity_type: str = "", why: str = "") -> tuple[Pause, bool]:
     """Pause a board, or every one; return the pause, and whether it is a new one. An existing pause stays as it is.
 
     When this returns, no look announces a call or writes a value any more; a call that was announced before may still
@@ -52,9 +74,11 @@ def pause(by: str, *, entity_type: str = "", why: str = "") -> tuple[QueuePause,
     with transaction.atomic():
         # Exclusive: waits for writers that saw no pause; those that come after this transaction see it.
         advisory_lock(PAUSE_LOCK)
-        present, created = QueuePause.objects.get_or_create(
-            entity_type=entity_type, defaults={"paused_by": by, "why": humanize.one_line(why)}
-        )
+        if not entity_type:
+            MondayAccount.objects.get_or_create(id=1)
+        row = {"by": by, "at": sync_now().isoformat(), "why": humanize.one_line(why)}
+        created = bool(_pausable(entity_type).filter(pause__isnull=True).update(pause=row))
+        present = next(pause for pause in active_pauses() if pause.entity_type == entity_type)
         if created:
             sentence = f"Paused: {pause_label(entity_type)}. {present.why}".strip()
             log_event("pause", sentence, by=by, entity_type=entity_type)
@@ -69,8 +93,8 @@ def resume(by: str, *, entity_type: str = "") -> bool:
     Rows that came due meanwhile are due from now on, because nobody could have worked them before.
     """
     _check_known(entity_type)
-    pauses = QueuePause.objects.filter(entity_type=entity_type)
-    if not pauses.exists():
+    paused = _pausable(entity_type).filter(pause__isnull=False)
+    if not paused.exists():
         return False
     # Before the pause ends: /readyz would otherwise see hours of waiting until the last row was moved.
     params: dict[str, Any] = {"entity_type": entity_type, "at": sync_now()}
@@ -79,18 +103,17 @@ def resume(by: str, *, entity_type: str = "") -> bool:
     while moved := run_sql(_MAKE_DUE_NOW, params):
         rows += moved
     with transaction.atomic():
-        ended, _ = pauses.delete()
-        if not ended:
+        if not paused.update(pause=None):
             return False
         log_event("pause", f"Resumed: {pause_label(entity_type)}.", by=by, entity_type=entity_type)
         boards = [spec.entity_type for spec in registry.entities() if entity_type in ("", spec.entity_type)]
         for board in boards:
-            transaction.on_commit(partial(notify.notify_now, board), robust=True)
+            transaction.on_commit(partial(notify.notify_board, board), robust=True)
     log.info("resumed", by=by, board=entity_type or "all", rows=rows)
     return True
 
 
-def active_pause(entity_type: str, among: Sequence[QueuePause] | None = None) -> QueuePause | None:
+def active_pause(entity_type: str, among: Sequence[Pause] | None = None) -> Pause | None:
     """Return the pause of this board, or that of everything, which comes first; without a board, only the latter.
 
     `among`: the pauses of all boards, where they have been read already.
@@ -113,14 +136,14 @@ def pause_label(entity_type: str) -> str:
     return registry.board_title(entity_type) or "Everything"
 
 
-def pause_sentence(pause: QueuePause) -> str:
+def pause_sentence(pause: Pause) -> str:
     """Say who paused, since when and why."""
     why = f" ({pause.why.rstrip(' .')})" if pause.why else ""
     return f"Paused by {pause.paused_by} since {humanize.day_and_time(pause.paused_at)}{why}."
 
 
 def _check_known(entity_type: str) -> None:
-    types = [spec.entity_type for spec in registry.entities()]
+    types = BoardLink.objects.order_by("entity_type").values_list("entity_type", flat=True)
     if entity_type and entity_type not in types:
         raise Conflict(
             f"There is no board for “{entity_type}”. Name one of {', '.join(types)}, or none for all of them."

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any
 from uuid import UUID
 
-from django.db import connection
+from django.db import connection, transaction
 from django.db.models import F
 
 from conflicts.store import reject_resolutions
 from sync import registry
-from sync.choices import Cause, Operation, Priority, QueueDirection, RecordSyncStatus, SyncStatus
+from sync.choices import Cause, Operation, Priority, QueueDirection, SyncStatus
 from sync.kernel.db import run_sql
 from sync.models import SyncMetadata
+from sync.outbox import notify
 
 # DO UPDATE and never DO NOTHING: the row it locks stays locked until this transaction commits.
 _MERGE = """
@@ -35,27 +37,20 @@ ITEM_UPSERT = f"""
 """
 """The same for an unmatched item."""
 
-_ENQUEUE_RECORDS = f"""
-    INSERT INTO sync_queue (entity_type, entity_id, direction, operation, payload, priority, causes, next_retry)
+_ENQUEUE = """
+    INSERT INTO sync_queue (entity_type, {column}, direction, operation, payload, priority, causes, next_retry)
     SELECT %(entity_type)s, id, %(direction)s, %(operation)s, %(payload)s::jsonb, %(priority)s, %(cause)s,
         sync_now() + make_interval(secs => %(seconds)s)
-    FROM unnest(%(ids)s::uuid[]) AS id ORDER BY id
-    {RECORD_UPSERT}
-"""  # noqa: S608 - made of the constant above
-
-_ENQUEUE_ITEMS = f"""
-    INSERT INTO sync_queue (entity_type, remote_id, direction, operation, payload, priority, causes, next_retry)
-    SELECT %(entity_type)s, item_id, 'to_npd', 'create', %(payload)s::jsonb, %(priority)s, %(cause)s,
-        sync_now() + make_interval(secs => %(seconds)s)
-    FROM unnest(%(ids)s::text[]) AS item_id ORDER BY item_id
-    {ITEM_UPSERT}
-"""  # noqa: S608 - made of the constant above
+    FROM unnest(%(ids)s::{type}[]) AS id ORDER BY id
+    {upsert}
+"""
 
 
-def enqueue_many(
+def enqueue(
     entity_type: str,
-    ids: Iterable[UUID],
+    records: Iterable[UUID] = (),
     *,
+    items: Iterable[str] = (),
     cause: Cause,
     priority: Priority,
     direction: QueueDirection = QueueDirection.TO_MONDAY,
@@ -63,68 +58,56 @@ def enqueue_many(
     payload: Mapping[str, Any] | None = None,
     due_in_seconds: float = 0,
 ) -> None:
-    """Enqueue many records in one statement, in the caller's transaction.
+    """Enqueue records, and `items` that no record has, in the caller's transaction; its commit wakes the board.
 
-    What comes from Monday makes synced records pending; a save has done so by itself.
+    What comes from Monday or from a person makes synced records pending; a save has done so by itself.
     """
     params: dict[str, Any] = {
         "entity_type": entity_type,
-        "ids": list(ids),
-        "direction": direction,
-        "operation": operation,
         "payload": json.dumps(dict(payload or {})),
         "priority": int(priority),
         "cause": int(cause),
         "seconds": due_in_seconds,
     }
-    run_sql(_ENQUEUE_RECORDS, params)
-    if direction == QueueDirection.TO_NPD and params["ids"]:
-        mark_incoming(entity_type, params["ids"])
-
-
-def enqueue_item_many(
-    entity_type: str,
-    ids: Iterable[str],
-    *,
-    cause: Cause,
-    priority: Priority,
-    due_in_seconds: float = 0,
-    payload: Mapping[str, Any] | None = None,
-) -> None:
-    """Enqueue many unmatched items in one statement, in the caller's transaction."""
-    params: dict[str, Any] = {
-        "entity_type": entity_type,
-        "ids": list(dict.fromkeys(ids)),
-        "payload": json.dumps(dict(payload or {})),
-        "priority": int(priority),
-        "cause": int(cause),
-        "seconds": due_in_seconds,
-    }
-    run_sql(_ENQUEUE_ITEMS, params)
+    if ids := list(records):
+        sql = _ENQUEUE.format(column="entity_id", type="uuid", upsert=RECORD_UPSERT)
+        run_sql(sql, params | {"ids": ids, "direction": direction, "operation": operation})
+        is_of_person = cause is Cause.PERSON
+        if is_of_person or direction == QueueDirection.TO_NPD:
+            mark_pending(entity_type, ids, waits=is_of_person)
+    if item_ids := list(dict.fromkeys(items)):
+        sql = _ENQUEUE.format(column="remote_id", type="text", upsert=ITEM_UPSERT)
+        of_items = {"direction": QueueDirection.TO_NPD, "operation": Operation.CREATE}
+        run_sql(sql, params | {"ids": item_ids, **of_items})
+    if ids or item_ids:
+        transaction.on_commit(partial(notify.notify_board, entity_type, due_in_seconds), robust=True)
 
 
 # The status of a record that a pass has not settled: nothing says `synced` that may differ.
 
-# Waits for nobody: whoever has a record locked is about to write its status.
-_MARK_INCOMING = """
+# Only synced records: a conflict or a question must not turn into `pending`.
+_MARK_PENDING = """
     UPDATE {table} SET sync_status = 'pending' WHERE id IN (
         SELECT id FROM {table} WHERE id = ANY (%(ids)s::uuid[]) AND sync_status = 'synced'
-        FOR NO KEY UPDATE SKIP LOCKED
+        ORDER BY id FOR NO KEY UPDATE {locked}
     )
 """
 
 
-def mark_incoming(entity_type: str, ids: Sequence[UUID]) -> None:
-    """Make those of these records pending that say synced while a job to NPD waits for them."""
+def mark_pending(entity_type: str, ids: Sequence[UUID], *, waits: bool = True) -> None:
+    """Make those of these records pending that say synced while a job waits for them, in one statement.
+
+    Unless it `waits`, a record that is locked is passed over: who has it is about to write its status.
+    """
     table = connection.ops.quote_name(registry.entity(entity_type).model._meta.db_table)
-    run_sql(_MARK_INCOMING.format(table=table), {"ids": list(ids)})
+    run_sql(_MARK_PENDING.format(table=table, locked="" if waits else "SKIP LOCKED"), {"ids": list(ids)})
 
 
 def mark_failed(entity_type: str, entity_id: UUID | None, error: str, *, is_final: bool) -> None:
     """Make a synced record pending after a failure, and tell its ledger, `failed` if it is final."""
     if entity_id is None:
         return
-    mark_pending(entity_type, entity_id)
+    mark_pending(entity_type, [entity_id])
     # A resolution that no pass will apply any more is returned to the person.
     if is_final:
         reject_resolutions(entity_type, [entity_id], f"Your resolution could not be applied: {error}")
@@ -133,15 +116,3 @@ def mark_failed(entity_type: str, entity_id: UUID | None, error: str, *, is_fina
         last_error=error,
         error_count=F("error_count") + 1,
     )
-
-
-def mark_pending(entity_type: str, entity_id: UUID) -> None:
-    """A row of a person or of a failure is pending, so the record is not known to be in sync."""
-    mark_many_pending(entity_type, [entity_id])
-
-
-def mark_many_pending(entity_type: str, entity_ids: Sequence[UUID]) -> None:
-    """Make those of these records pending that are synced, in one statement."""
-    records = registry.entity(entity_type).model._default_manager
-    # Only synced records: a conflict or a question must not turn into `pending`.
-    records.filter(pk__in=entity_ids, sync_status=RecordSyncStatus.SYNCED).update(sync_status=RecordSyncStatus.PENDING)

@@ -26,14 +26,10 @@ from sync.monday.connector import MondayConnector
 from sync.monday.errors import (
     ANSWER_WITHOUT_DATA,
     BOARD_FORBIDDEN,
-    BOARD_FULL,
     COLUMN_NOT_FOUND,
-    GROUP_NOT_FOUND,
     ITEM_INACTIVE,
     ITEM_NOT_FOUND,
     NAME_REJECTED,
-    PERMISSION_MISSING,
-    USER_DENIED,
     MondayError,
     Scope,
 )
@@ -218,7 +214,7 @@ class Executor:
         try:
             result = self._write(request, key, len(announced))
         except MondayError as error:
-            if error.kind in (BOARD_FORBIDDEN, BOARD_FULL, GROUP_NOT_FOUND):
+            if error.scope is Scope.BOARD:
                 result = WriteResult(dict.fromkeys(request.aliases, error), error.request_id or "")
                 return answers | self.confirm(call, announced, result)
             return answers | self.end_failed_document(call, announced, error, key)
@@ -361,14 +357,15 @@ class Executor:
 
     def _end_rejected(self, call: Call, announced: Announced, error: MondayError) -> Answer:
         write, intent = announced
-        if error.kind in (BOARD_FORBIDDEN, BOARD_FULL, GROUP_NOT_FOUND):
+        if error.scope is Scope.BOARD:
             _close_intents([intent], IntentState.REJECTED)
             # The right to fill in a column may be what is missing, so the name alone is tried first.
             is_bare = all(value.column_id == NAME_COLUMN for value in write.fields)
             if error.kind is BOARD_FORBIDDEN and call.kind is Kind.CREATE and not is_bare:
                 return Answer(Verdict.NAME_ONLY, error.sentence)
-            if call.kind is not Kind.CREATE:
+            if error.kind is BOARD_FORBIDDEN and call.kind is not Kind.CREATE:
                 return Answer(Verdict.REFUSED, error.sentence)
+            # That the board is read says nothing of writes, so it isn't stopped: calls of this kind wait.
             if not write_stop.refusal(self.board.link, call.kind)[0]:
                 write_stop.refuse(self.board.link, call.kind, error)
             return self._held(call.kind)
@@ -381,7 +378,7 @@ class Executor:
         verdict = Verdict.REFUSED
         if error.kind in (ITEM_NOT_FOUND, ITEM_INACTIVE):
             verdict = Verdict.GONE
-        elif error.scope in (Scope.BOARD, Scope.ACCOUNT, Scope.LIMIT):
+        elif error.scope in (Scope.ACCOUNT, Scope.LIMIT):
             self._stop_writing(error)
             verdict = Verdict.STOPPED
         return Answer(verdict, error.sentence, intent=intent)
@@ -414,6 +411,9 @@ class Executor:
             return self._end_failed_call(announced, error, key)
         _close_intents([intent for _, intent in announced], IntentState.VOID)
         writes = [write for write, _ in announced]
+        if len(writes) == 1 and error.scope is Scope.DOCUMENT:
+            # It names nothing of this record, and where it comes again is said to every other one as well.
+            return {writes[0].unit: self._end_failed_write(error, [writes[0].record_id], key)}
         if len(writes) == 1:
             return {writes[0].unit: self._end_rejected(call, (writes[0], None), error)}
         half = len(writes) // 2
@@ -458,14 +458,14 @@ class Executor:
         What concerns the account or board costs them no attempt, and stops it.
         """
         # What fails alone after a good probe is that unit's failure, and counts.
-        counts_attempt = error.scope is Scope.TRANSPORT and number == 1 and breaker.batch_size() == 1
+        counts_attempt = error.scope is Scope.TRANSPORT and number == 1 and breaker.monday_account().batch_limit == 1
         self._stop(error)
         at_most = parts_of(number) if error.scope is Scope.TRANSPORT and number > 1 else 0
         return Answer(Verdict.FAILED if counts_attempt else Verdict.STOPPED, error.sentence, at_most=at_most)
 
     def _stop_writing(self, error: MondayError) -> None:
-        """What the token's user may read and not write stops writes alone."""
-        if error.kind not in (USER_DENIED, PERMISSION_MISSING):
+        """What the account refuses stops writes alone: were it so of reads, the next one would stop everything."""
+        if error.scope is not Scope.ACCOUNT:
             self._stop(error)
             return
         self.stop_reason = f"{write_stop.HELD} {error.sentence}"

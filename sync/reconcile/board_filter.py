@@ -318,7 +318,7 @@ def _is_filtered(facts: RecordFacts) -> bool:
 
 def only_pulls(board: BoardContext, plan: RecordPlan) -> RecordPlan:
     """Of a pair that leaves with this pass, drop all plans but those that take Monday's edits over."""
-    if not plan.leaving and not _leaves_by_pull(board, plan.record, plan.plans):
+    if not plan.leaving and not leaves_by_pull(board, plan.record, plan.plans):
         return plan
     plans = dict(plan.plans)
     for key, field_plan in plan.plans.items():
@@ -335,7 +335,7 @@ def only_pulls(board: BoardContext, plan: RecordPlan) -> RecordPlan:
     return replace(plan, plans=plans, write_npd_id=False)
 
 
-def _leaves_by_pull(board: BoardContext, record: SyncedModel, plans: Mapping[str, FieldPlan]) -> bool:
+def leaves_by_pull(board: BoardContext, record: SyncedModel, plans: Mapping[str, FieldPlan]) -> bool:
     """Whether the record fails its conditions once it has what this pass takes over."""
     if not any(
         condition.field in plans and plans[condition.field].write_raw for condition in board.sync_filter.records
@@ -347,6 +347,21 @@ def _leaves_by_pull(board: BoardContext, record: SyncedModel, plans: Mapping[str
         return _record_holds(board, condition, record, taken)
 
     return verdict_of(board.sync_filter.records, holds).holds is False
+
+
+def leaves_by_push(board: BoardContext, plan: RecordPlan) -> bool:
+    """Whether the item fails its conditions once it has what this pass sends."""
+    item = plan.item
+    sent = {key: field_plan.send_raw for key, field_plan in plan.plans.items() if field_plan.send_raw is not None}
+    if item is None or not any(condition.field in sent for condition in board.sync_filter.items):
+        return False
+
+    def value_of(mapping: FieldMapping, convert: Converter) -> Side:
+        if mapping.key in sent:
+            return sides_of(convert, None, local=sent[mapping.key]).local
+        return sides_of(convert, None, remote=cell_of(convert, mapping, item)).remote
+
+    return _items_verdict(board, plan.record, item.group_id, value_of).holds is False
 
 
 def left_after_write(board: BoardContext, plan: RecordPlan, written: Item | None) -> RecordPlan:

@@ -42,7 +42,7 @@ from sync.reconcile.field_values import ACTIVE, BoardContext, Settings, as_uuid,
 from sync.reconcile.lost_updates import left_with_item, lost_lines
 from sync.reconcile.new_items import given_items
 from sync.reconcile.pass_plan import NOTHING_LOST, DeletedPlan, Ending, Outcome, PassFacts, Plan, RecordPlan, ending
-from sync.reconcile.restraints import approval_facts, approval_verdicts, new_request
+from sync.reconcile.restraints import approval_verdicts, new_request
 from sync.reconcile.writes import OUTCOMES
 from sync.records.approvals import ApprovalFacts
 from sync.records.tombstones import OPEN_TOMBSTONE_STATES, REMOVED_TOMBSTONE_STATES
@@ -332,8 +332,8 @@ def edits_since_base(
     """
     mapped = [
         mapping
-        for mapping in board.mappings
-        if mapping.column_id and mapping.problem_code != ColumnProblem.MISSING and way_of(facts, mapping) in ways
+        for mapping in board.mapped
+        if mapping.problem_code != ColumnProblem.MISSING and way_of(facts, mapping) in ways
     ]
     edits = (_edit_since_base(board.converter(m, facts.record), facts, m, item) for m in mapped)
     return tuple(edit for edit in edits if edit is not None)
@@ -561,8 +561,7 @@ def decide_deleted_records(facts: PassFacts, plan: Plan) -> Plan:
     decided = [
         replace(decide_deleted(facts, read[deleted.id], linked_now), lost=deleted.lost) for deleted in plan.open_deleted
     ]
-    acts = [(deleted.id, "") for deleted in decided if wants_approval(deleted)]
-    return plan.with_deleted(approve_removals(decided, approval_facts(facts, ApprovalKind.ITEMS, acts)))
+    return plan.with_deleted(approve_removals(decided, facts.approvals))
 
 
 def with_editors(

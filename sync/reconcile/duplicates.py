@@ -54,12 +54,11 @@ def sent_same(board: BoardContext, duplicate: DuplicateItem) -> list[Intent]:
     was_linked = duplicate.item.id in history.unlinked_items
     if duplicate.is_answered or duplicate.is_alone or was_written or was_linked:
         return []
-    mapped = [mapping for mapping in board.mappings if mapping.column_id]
     return [
         intent
         for intent in history.intents
         if is_create(intent)
-        if all(_matches_sent(board, duplicate, mapping, intent.values.get(mapping.key)) for mapping in mapped)
+        if all(_matches_sent(board, duplicate, mapping, intent.values.get(mapping.key)) for mapping in board.mapped)
     ]
 
 

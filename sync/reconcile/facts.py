@@ -65,7 +65,7 @@ def told_value(convert: Converter, value: Any, column_type: str) -> Canonical:
 
 def change_events(board: BoardContext, record: SyncedModel, events: Iterable[WebhookEvent]) -> list[ChangeEvent]:
     """Return the changes of mapped fields among these events, oldest first; what can't be read tells nothing."""
-    by_column = {mapping.column_id: mapping for mapping in board.mappings if mapping.column_id}
+    by_column = {mapping.column_id: mapping for mapping in board.mapped}
     changes = []
     for received in events:
         event = received.event

@@ -325,6 +325,14 @@ def base_of(ledger: SyncMetadata, mapping: FieldMapping, item_id: str) -> dict[s
     return entry if entry and entry["item"] == item_id and mapping.is_current(entry) else None
 
 
+def is_as_agreed(board: BoardContext, facts: RecordFacts, mapping: FieldMapping, item: Item) -> bool:
+    """Whether both sides of a field say just what they last agreed on, as stored."""
+    base = base_of(facts.ledger, mapping, item.id)
+    if base is None or base.get(AS_SENT) or base["local"] != stored_values(facts.record, mapping):
+        return False
+    return bool(base["remote"] == cell_of(board.converter(mapping, facts.record), mapping, item))
+
+
 def new_base(mapping: FieldMapping, item_id: str, local_raw: Any, remote_raw: Any) -> dict[str, Any]:
     return {
         "local": local_raw,

@@ -168,14 +168,18 @@ class BoardContext:
     def columns(self) -> list[str]:
         return columns_of(self.link, self.mappings)
 
+    @cached_property
+    def mapped(self) -> Sequence[FieldMapping]:
+        """The mappings that have a column."""
+        return [mapping for mapping in self.mappings if mapping.column_id]
+
     @property
     def types(self) -> list[str]:
         """The types of these columns, as set-up found them, else as their converters make them.
 
         The group is among them where the filter asks for it.
         """
-        mapped = [mapping for mapping in self.mappings if mapping.column_id]
-        types = [str(m.options.get("column_type") or self.converter(m).column_type) for m in mapped]
+        types = [str(m.options.get("column_type") or self.converter(m).column_type) for m in self.mapped]
         return [*types, *([GROUP] if self.sync_filter.asks_group else [])]
 
     @cached_property
@@ -185,13 +189,13 @@ class BoardContext:
 
     @property
     def match_mapping(self) -> FieldMapping | None:
-        return next((m for m in self.mappings if m.key == self.link.match_key and m.column_id), None)
+        return next((mapping for mapping in self.mapped if mapping.key == self.link.match_key), None)
 
     @property
     def relations(self) -> list[tuple[FieldMapping, ModelField]]:
         """The mappings that are relations to other synced models, with the model's field."""
-        relations = [(mapping, relation_of(self.model, mapping.fields)) for mapping in self.mappings]
-        return [(mapping, field) for mapping, field in relations if field is not None and mapping.column_id]
+        relations = [(mapping, relation_of(self.model, mapping.fields)) for mapping in self.mapped]
+        return [(mapping, field) for mapping, field in relations if field is not None]
 
     @property
     def joined_relations(self) -> list[str]:
@@ -373,7 +377,7 @@ def parse_input(
 def item_values(board: BoardContext, item: Item) -> dict[str, str]:
     """Return the item's values by field as a person reads them; what can't be told is left out."""
     values = {}
-    for mapping in [mapping for mapping in board.mappings if mapping.column_id]:
+    for mapping in board.mapped:
         convert = board.converter(mapping)
         with suppress(UnknownValue):
             values[mapping.key] = convert.display(convert.remote(convert.stored_value(item.reading(mapping.column_id))))

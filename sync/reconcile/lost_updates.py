@@ -20,7 +20,7 @@ from sync.monday.board_items import Item
 from sync.monday.conversion import AmbiguousSplit, Converter, ListConverter, UnknownValue
 from sync.reconcile.facts import STALE_READ_WINDOW, ChangeEvent, HistoryLine, RecordFacts, change_events
 from sync.reconcile.field_plan import AS_SENT, UNREAD, base_of, cell_of, new_base, sides_of, way_of
-from sync.reconcile.field_values import BoardContext, Settings, stored_values
+from sync.reconcile.field_values import BoardContext, Settings, shown_of, stored_values
 from sync.reconcile.pass_plan import LostUpdate, LostUpdates, Outcome, PassFacts, Plan, RecordAction, RecordPlan
 from sync.reconcile.resolutions import (
     STALE_RESOLUTION,
@@ -410,11 +410,9 @@ def _in_words(board: BoardContext, plan: RecordPlan, lost_update: LostUpdate, pe
     # What NPD holds once this pass is done: it may take over what somebody wrote after our write.
     taken = field_plan.write_raw if field_plan is not None and not field_plan.blocked_reason else None
     local_raw = dict(taken) if taken is not None else stored_values(plan.record, mapping)
-    current_value = ""
+    current_value = shown_of(convert, local_raw)
     raws: dict[str, Any] = {}
     lost_value = convert.display(lost_update.value)
-    with suppress(UnknownValue):
-        current_value = convert.display(convert.local(local_raw))
     # What NPD would hold had the value not been lost; nothing where that can't be told from its text.
     with suppress(AmbiguousSplit, UnknownValue, ValueError):
         if isinstance(convert, ListConverter):
@@ -461,10 +459,7 @@ def left_with_item(
     except UnknownValue:
         return None
     lost_value = convert.display(value)
-    current_value = ""
     raws: dict[str, Any] = {}
-    with suppress(UnknownValue):
-        current_value = convert.display(convert.local(local_raw))
     # What NPD would hold had the value been taken over, and what it held; nothing where that can't be told.
     with suppress(AmbiguousSplit, UnknownValue, ValueError):
         raws = {"raw_before": dict(convert.to_local(remote_raw, local_raw)), "raw_after": local_raw}
@@ -472,7 +467,7 @@ def left_with_item(
     named = [user for user in users if user]
     editor = monday_user_name(named[-1], people) if named else "Somebody"
     wrote = f"wrote “{lost_value}” into {mapping.label}" if lost_value else f"emptied {mapping.label}"
-    values = {"before": lost_value, "after": current_value, "overridden": True, **raws}
+    values = {"before": lost_value, "after": shown_of(convert, local_raw), "overridden": True, **raws}
     return HistoryLine("overridden", f"{editor} {wrote} on Monday, and {why}", mapping.key, values=values)
 
 

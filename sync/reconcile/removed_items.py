@@ -9,7 +9,7 @@ still says after the quiet time: Monday has an undo.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
@@ -31,7 +31,6 @@ from sync.merge import FieldDirection, FieldSides, Unknown
 from sync.models import ApprovalRequest, FieldMapping, SyncMetadata
 from sync.monday.board_items import ARCHIVED, DELETED, Item
 from sync.monday.conversion import Converter, UnknownValue
-from sync.reconcile import restraints
 from sync.reconcile.facts import RETURN, HistoryLine, RecordFacts, RemovalFacts, change_events
 from sync.reconcile.field_plan import UNREAD, base_of, base_with_intents, cell_of, sides_of, untold_reason, way_of
 from sync.reconcile.field_values import ACTIVE, BoardContext, Settings, record_name, shown_of, stored_values
@@ -41,7 +40,6 @@ from sync.reconcile.pass_plan import (
     MOVED,
     OFF_BOARD_STATES,
     REPORTED_STATES,
-    Act,
     Outcome,
     PassFacts,
     Plan,
@@ -49,6 +47,7 @@ from sync.reconcile.pass_plan import (
     RecordPlan,
     RemovedItem,
 )
+from sync.reconcile.restraints import approval_verdicts, new_request
 from sync.records.approvals import ApprovalFacts
 from sync.records.item_links import RECREATE_KEY, RESTORED_KEY, UNLINK_KEY
 
@@ -107,12 +106,7 @@ def return_lines(ledger: SyncMetadata) -> tuple[HistoryLine, ...]:
 
 
 def removal_of(
-    board: BoardContext,
-    plan: RecordPlan,
-    facts: RemovalFacts,
-    policy: RemovedItemPolicy,
-    settings: Settings,
-    now: datetime,
+    board: BoardContext, plan: RecordPlan, facts: RemovalFacts, settings: Settings, now: datetime
 ) -> RecordPlan:
     """Decide what becomes of a record whose item is gone: quiet for now, acted on, or asked about."""
     record = facts.record
@@ -132,7 +126,7 @@ def removal_of(
         return plan.end(Outcome.DEFERRED, detail, reason=detail, wait_seconds=wait)
     # A conflict about the record's values is a person's to decide first.
     has_conflict = any(conflict.kind in (KIND_FIELDS, KIND_LOST_UPDATE) for conflict in record.conflicts)
-    by_policy = RemovedItemPolicy.ASK if has_conflict or will_ask(board, plan) else policy
+    by_policy = RemovedItemPolicy.ASK if has_conflict or will_ask(board, plan) else facts.policy
     removed = _with_action(board, facts, by_policy, _described(board, facts, sentence, settings))
     if facts.is_removed_too_often and removed.act is RecordAction.CREATE and not removed.chosen:
         # What takes the item away takes every new one away too: a person has to say what becomes of it.
@@ -325,7 +319,7 @@ def edits_since_agreed(board: BoardContext, facts: RecordFacts) -> tuple[FieldCo
     Of a field that never agreed those values are edits that the other side doesn't have. Monday's side of a field is
     there only where it was edited too, and never reached NPD; a `reason` of its own says that it can't be read.
     """
-    edits = (_field_edit(board, facts, mapping) for mapping in board.mappings if mapping.column_id)
+    edits = (_field_edit(board, facts, mapping) for mapping in board.mapped)
     return tuple(edit for edit in edits if edit is not None)
 
 
@@ -397,25 +391,24 @@ def _comparable(raw: dict[str, Any]) -> list[Any]:
 # What must wait: deletions in NPD over the limit.
 
 
-def wanted_deletions(plans: Iterable[RecordPlan]) -> list[Act]:
-    """Return the records that are to be deleted in NPD, as approvals know them."""
-    return [(plan.id, "") for plan in plans if plan.removal and plan.removal.act is RecordAction.DELETE]
-
-
 def approve_deletions(planned: Sequence[tuple[RemovalFacts, RecordPlan]], approvals: ApprovalFacts) -> list[RecordPlan]:
     """Let go what isn't too much at once, hold the rest; what waits is over where it is to be something else by now."""
-    wanted = wanted_deletions(plan for _, plan in planned)
-    verdicts = restraints.approval_verdicts(approvals, ApprovalKind.RECORDS, wanted)
+    deleting = [plan for _, plan in planned if plan.removal and plan.removal.act is RecordAction.DELETE]
+    wanted = [(plan.id, "") for plan in deleting]
+    verdicts = approval_verdicts(approvals, ApprovalKind.RECORDS, wanted)
     plans = []
     for facts, plan in planned:
         assert plan.removal is not None
         released = ApprovalState.RELEASED if plan.removal.needs_answer else None
         may_go, approval = verdicts.get((plan.id, ""), (True, released))
         was_rejected = facts.rejected == ApprovalState.REJECTED
-        decided = replace(plan, removal=replace(plan.removal, was_rejected=was_rejected, approval=approval))
+        removal = replace(plan.removal, was_rejected=was_rejected, approval=approval)
+        decided = replace(plan, removal=removal)
         if not may_go:
             # Neither asked nor done: a choice that led here stays with its conflict.
-            decided = restraints.undecided(decided).end_settled(
+            options = removal.options if facts.is_asked else ()
+            waiting = replace(removal, act=RecordAction.NOTHING, options=options)
+            decided = replace(plan, removal=waiting).end_settled(
                 f"{plan.removal.what} Its deletion in NPD waits for approval: too many records would go at once. See "
                 "“Waiting for approval” in the admin."
             )
@@ -434,16 +427,14 @@ def decide_removals(facts: PassFacts, plan: Plan) -> Plan:
     planned = []
     for key, record_plan in gone.items():
         removal = replace(facts.removals[key], record=record_plan.facts)
-        decided = removal_of(facts.board, record_plan, removal, removal.policy, facts.board.settings, facts.now)
-        planned.append((removal, decided))
-    acts = wanted_deletions(record_plan for _, record_plan in planned)
-    return plan.with_records(approve_deletions(planned, restraints.approval_facts(facts, ApprovalKind.RECORDS, acts)))
+        planned.append((removal, removal_of(facts.board, record_plan, removal, facts.board.settings, facts.now)))
+    return plan.with_records(approve_deletions(planned, facts.approvals))
 
 
 def new_deletion_requests(plan: Plan) -> list[ApprovalRequest]:
     """Return the rows by which the planned deletions in NPD count, or wait, yet to be stored."""
     return [
-        restraints.new_request(
+        new_request(
             record_plan.record,
             record_plan.record.monday_id,
             ApprovalKind.RECORDS,

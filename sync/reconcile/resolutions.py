@@ -271,7 +271,8 @@ def _check_lost(facts: FieldFacts, field_plan: FieldPlan, field: Field) -> Canon
     shown = {field_plan.convert.display(value) or None for value in (field.local, field.remote)}
     current = resolution.npd or None
     if resolution.choose == "npd":
-        _must_stand(is_unchanged=shown == {current})
+        if shown != {current}:
+            raise _NotNow(STALE_RESOLUTION)
         return None
     if resolution.choose not in ("monday", "custom"):
         raise _NotNow("There is no last synced value.")
@@ -279,13 +280,9 @@ def _check_lost(facts: FieldFacts, field_plan: FieldPlan, field: Field) -> Canon
         raise _NotNow("The field is synced one way only; change its direction first.")
     value = field_plan.convert.local(typed_values(facts, field_plan))
     # Half of it may stand already, where the call's answer was lost.
-    _must_stand(is_unchanged=shown <= {current, field_plan.convert.display(value) or None})
-    return value
-
-
-def _must_stand(*, is_unchanged: bool) -> None:
-    if not is_unchanged:
+    if not shown <= {current, field_plan.convert.display(value) or None}:
         raise _NotNow(STALE_RESOLUTION)
+    return value
 
 
 def typed_values(facts: FieldFacts, field_plan: FieldPlan) -> dict[str, Any]:

@@ -14,27 +14,17 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from conflicts.reports import KIND_DELETE
 from sync.choices import ApprovalKind, ApprovalState, BlockedCode, Cause
 from sync.merge import Action, Canonical, Field, FieldDecision, FieldDirection
 from sync.models import ApprovalRequest, Intent, SyncedModel, WriteLoop
 from sync.monday.board_items import Item
 from sync.monday.conversion import ListConverter, UnknownValue
 from sync.reconcile.facts import LOOP_WINDOW, HistoryLine, RecordFacts
-from sync.reconcile.field_plan import AS_SENT, apply_decision, base_of, cell_of, sides_of, way_of
+from sync.reconcile.field_plan import AS_SENT, apply_decision, cell_of, is_as_agreed, sides_of, way_of
 from sync.reconcile.field_values import BoardContext, stored_values
 from sync.reconcile.pass_plan import Act, FieldFacts, FieldPlan, PassFacts, Plan, RecordAction, RecordPlan
 from sync.records.approvals import CLEARS, ApprovalFacts
 from sync.records.authors import monday_editor_name
-
-
-def undecided(plan: RecordPlan) -> RecordPlan:
-    """Do nothing about the record's item, and ask about it only where that was asked before."""
-    removal = plan.removal
-    if removal is not None:
-        is_asked = any(conflict.kind == KIND_DELETE for conflict in plan.facts.conflicts)
-        removal = replace(removal, act=RecordAction.NOTHING, options=removal.options if is_asked else ())
-    return replace(plan, unlink="", removal=removal)
 
 
 def has_local_writes(plan: RecordPlan) -> bool:
@@ -199,11 +189,6 @@ def approval_verdicts(
     return {act: of_new if act in new else (states[act] in goes, None) for act in wanted}
 
 
-def approval_facts(facts: PassFacts, kind: ApprovalKind, wanted: Collection[Act]) -> ApprovalFacts:
-    """Return what decides on these acts."""
-    return facts.approvals.about([kind], {entity_id for entity_id, _ in wanted})
-
-
 def new_request(
     record: SyncedModel,
     item_id: str | None,
@@ -238,16 +223,12 @@ _SIDE_TO_EMPTY: Mapping[str, str] = {ApprovalKind.CLEAR_MONDAY: "on Monday", App
 
 def may_empty(board: BoardContext, facts: RecordFacts, item: Item) -> bool:
     """Whether a pass may empty a field of the record on either side: one is empty already, or a list shrinks."""
-    for mapping in board.mappings:
-        base = base_of(facts.ledger, mapping, item.id)
-        convert = board.converter(mapping, facts.record)
-        local_raw = stored_values(facts.record, mapping)
-        cell = cell_of(convert, mapping, item)
-        if not mapping.column_id or (
-            base and base["local"] == local_raw and base["remote"] == cell and not base.get(AS_SENT)
-        ):
+    for mapping in board.mapped:
+        if is_as_agreed(board, facts, mapping, item):
             continue
-        sides = sides_of(convert, None, local=local_raw, remote=cell)
+        convert = board.converter(mapping, facts.record)
+        cell = cell_of(convert, mapping, item)
+        sides = sides_of(convert, None, local=stored_values(facts.record, mapping), remote=cell)
         if isinstance(convert, ListConverter) or (sides.local is None) is not (sides.remote is None):
             return True
     return False

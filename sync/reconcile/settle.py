@@ -31,7 +31,7 @@ from conflicts.reports import KIND_IDENTITY, ConflictReport
 from conflicts.store import close_identity_conflicts, reject_resolutions, save_reports
 from sync import registry
 from sync.boards import board_columns
-from sync.boards.board_columns import set_creates_held
+from sync.boards.board_columns import set_create_obstacle
 from sync.choices import (
     ApprovalKind,
     ApprovalState,
@@ -68,7 +68,7 @@ from sync.models.state import approval_payload_key, fold_alike
 from sync.outbox import finish
 from sync.outbox.claim import Claim, Lease, claim_records
 from sync.outbox.pauses import locked_pause
-from sync.outbox.queue_rows import enqueue_item_many, enqueue_many
+from sync.outbox.queue_rows import enqueue
 from sync.reconcile import gather
 from sync.reconcile.changes import RecordChanges, answered_values, record_changes
 from sync.reconcile.deleted_records import (
@@ -165,7 +165,7 @@ class PassRun:
 
     def wake(self, ids: Iterable[UUID], priority: Priority = Priority.EDIT, **job: Any) -> None:
         """Let these records have another pass, which follows from this one where `job` says no other cause."""
-        enqueue_many(self.entity_type, ids, **{"cause": Cause.DEPENDENCY, "priority": priority, **job})
+        enqueue(self.entity_type, ids, **{"cause": Cause.DEPENDENCY, "priority": priority, **job})
 
     def log_decision(
         self, entity_id: UUID, item_id: str, kind: str, sentence: str, *, cause: dict[str, Any], **columns: str
@@ -343,7 +343,7 @@ def _settle_answers(run: PassRun, plan: Plan) -> None:
         if answer.outdated:
             reason = f"It could not be done: {answer.outdated}"
             reject_resolutions(entity_type, [answer.asked_of], reason, only=answer.conflict.conflict_id)
-            enqueue_item_many(entity_type, [item_id], cause=Cause.DEPENDENCY, priority=Priority.PERSON)
+            enqueue(entity_type, items=[item_id], cause=Cause.DEPENDENCY, priority=Priority.PERSON)
         elif answer.done:
             _carry_out_answer(run, asked_of, answer)
             reports.append(identity_report(asked_of, answer.conflict, answer.done))
@@ -375,7 +375,7 @@ def _carry_out_answer(run: PassRun, asked_of: RecordPlan, answer: IdentityAnswer
         ignore_item(entity_type, answer.item_id, None, reason)
         reopen_items(run.link, [UnmatchedFinding(answer.item_id)])
         wish = {AS_NEW: True, "by": by}
-        enqueue_item_many(entity_type, [answer.item_id], cause=Cause.PERSON, priority=Priority.PERSON, payload=wish)
+        enqueue(entity_type, items=[answer.item_id], cause=Cause.PERSON, priority=Priority.PERSON, payload=wish)
     elif answer.kind is AnswerKind.LEAVE_ALONE:
         ignore_item(entity_type, answer.item_id, None, "A person said that it has nothing to do with NPD.")
 
@@ -424,7 +424,7 @@ def _settle_items(run: PassRun, plan: Plan) -> Plan:
         item.facts.item for item in plan.items if item.facts.item and not npd_id_of(run.board, item.facts.item)
     ]
     if run.link.creates_held and any(match_text_of_item(run.board, item) for item in strangers):
-        set_creates_held(run.link, "")  # somebody has filled it in
+        set_create_obstacle(run.link, "creates_held", "")  # somebody has filled it in
     undone: set[UUID] = set()
     settled = []
     deleted_items = {deleted.item_id for deleted in plan.deleted.values()}
@@ -643,7 +643,7 @@ def _link_created(board: BoardContext, plans: Sequence[CreatePlan]) -> None:
     ended = Intent.objects.filter(pk__in=[intent.pk for intent in others])
     ended.update(state=IntentState.CONFIRMED, settled_at=SyncNow())
     # Its pass settles the rest, whatever its job waits for or has ended as.
-    enqueue_many(entity_type, sorted(locked), cause=Cause.DEPENDENCY, priority=Priority.EDIT)
+    enqueue(entity_type, sorted(locked), cause=Cause.DEPENDENCY, priority=Priority.EDIT)
 
 
 def _count_attempts(lease: Lease, failed: Mapping[UUID, str]) -> None:
@@ -681,7 +681,7 @@ def _settle_deleted(run: PassRun, plan: Plan) -> list[DeletedPlan]:
             ignore_item(entity_type, deleted.item_id, deleted.id, reason)
     if freed := [deleted.item_id for deleted in changed if deleted.frees_item and deleted.item_id]:
         wait = UNMATCHED_ITEM_WAIT_SECONDS
-        enqueue_item_many(entity_type, freed, cause=Cause.DEPENDENCY, priority=Priority.EDIT, due_in_seconds=wait)
+        enqueue(entity_type, items=freed, cause=Cause.DEPENDENCY, priority=Priority.EDIT, due_in_seconds=wait)
     # The sync state keeps the base as long as the tombstone stands; of the rest it says what is asked.
     ledgers = [ledger for deleted in changed if (ledger := ledger_after(deleted)) is not None]
     names = ["conflicts", "asked_items", "note", "removed_since", "remote_state"]
@@ -1073,6 +1073,5 @@ def _enqueue_pointing(run: PassRun, ids: Sequence[UUID]) -> None:
         if names:
             pointing = reduce(or_, (Q(**{f"{name}__in": ids}) for name in names))
             # Only ids, and of one model in one query.
-            pks = list(spec.model._default_manager.filter(pointing).order_by("pk").values_list("pk", flat=True))
-            if pks:
-                enqueue_many(spec.entity_type, pks, cause=Cause.DEPENDENCY, priority=Priority.SWEEP)
+            pks = spec.model._default_manager.filter(pointing).order_by("pk").values_list("pk", flat=True)
+            enqueue(spec.entity_type, pks, cause=Cause.DEPENDENCY, priority=Priority.SWEEP)

@@ -21,7 +21,7 @@ from sync.monday.board import EventKind, ItemEvent
 from sync.monday.board_items import Item
 from sync.monday.conversion import UnknownValue
 from sync.reconcile.facts import RecordFacts, change_events, is_create, told_value
-from sync.reconcile.field_plan import AS_SENT, base_of, base_remote, cell_of, side_of, sides_of
+from sync.reconcile.field_plan import AS_SENT, base_of, base_remote, cell_of, is_as_agreed, side_of, sides_of
 from sync.reconcile.field_values import ACTIVE, BoardContext, is_active_on, npd_id_of, stored_values
 from sync.reconcile.pass_plan import Outcome, PassFacts, Plan, RecordPlan
 from sync.records.blocked_fields import LEFT_OUT
@@ -67,7 +67,7 @@ def _is_local_unchanged(board: BoardContext, plan: RecordPlan) -> bool:
     record = plan.record
     if not record.monday_id or has_open_work(plan):
         return False
-    for mapping in [mapping for mapping in board.mappings if mapping.column_id]:
+    for mapping in board.mapped:
         base = base_of(plan.ledger, mapping, record.monday_id)
         convert = board.converter(mapping, record)
         if base is None or base.get(AS_SENT):
@@ -105,7 +105,7 @@ def _event_values(board: BoardContext, event: ItemEvent | None) -> list[tuple[Fi
     """The mapped values that an event tells; None where it tells more (archived, restored …), or can't be read."""
     if event is None:
         return None
-    by_column = {mapping.column_id: mapping for mapping in board.mappings if mapping.column_id}
+    by_column = {mapping.column_id: mapping for mapping in board.mapped}
     if event.kind in (EventKind.COLUMN, EventKind.RENAMED):
         column = "name" if event.kind is EventKind.RENAMED else event.column_id or ""
         if column == board.link.npd_id_column:
@@ -211,15 +211,7 @@ def is_resting(board: BoardContext, facts: RecordFacts, item: Item) -> bool:
     """Whether both sides of each field say just what they last agreed on, and nothing else is open."""
     if facts.conflicts or facts.intents or facts.history.void or facts.ledger.blocked_fields:
         return False
-    for mapping in board.mappings:
-        if not mapping.column_id:
-            continue
-        base = base_of(facts.ledger, mapping, item.id)
-        if base is None or base.get(AS_SENT) or base["local"] != stored_values(facts.record, mapping):
-            return False
-        if base["remote"] != cell_of(board.converter(mapping, facts.record), mapping, item):
-            return False
-    return True
+    return all(is_as_agreed(board, facts, mapping, item) for mapping in board.mapped)
 
 
 def items_of_emptied_cells(board: BoardContext, facts: RecordFacts, item: Item) -> set[tuple[type[SyncedModel], str]]:
@@ -243,8 +235,8 @@ def items_of_emptied_cells(board: BoardContext, facts: RecordFacts, item: Item) 
 
 def needs_edit_times(board: BoardContext, facts: RecordFacts, item: Item) -> bool:
     """Whether the rule “newest” may have to decide a field of the record: both sides left the base, or have none."""
-    for mapping in board.mappings:
-        if not mapping.column_id or Rule.NEWEST not in (mapping.rule, mapping.first_match):
+    for mapping in board.mapped:
+        if Rule.NEWEST not in (mapping.rule, mapping.first_match):
             continue
         base = base_of(facts.ledger, mapping, item.id)
         if base is None:

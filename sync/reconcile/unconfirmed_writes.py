@@ -240,9 +240,7 @@ def _landed(
 def lacks_base(board: BoardContext, facts: RecordFacts) -> bool:
     """Whether a field of the record's item has no base, which a create without an answer may have left."""
     item = facts.item
-    return item is not None and any(
-        mapping.column_id and base_of(facts.ledger, mapping, item.id) is None for mapping in board.mappings
-    )
+    return item is not None and any(base_of(facts.ledger, mapping, item.id) is None for mapping in board.mapped)
 
 
 def unconfirmed_creates(facts: RecordFacts) -> list[Intent]:

@@ -27,8 +27,7 @@ from sync.clock import SyncNow
 from sync.kernel import humanize
 from sync.models import ApprovalRequest, BoardLink, Decision, FieldMapping, SyncMetadata, Tombstone
 from sync.models.state import approval_payload_key
-from sync.outbox import notify
-from sync.outbox.queue_rows import enqueue_many
+from sync.outbox.queue_rows import enqueue
 from sync.records.authors import log_action_many
 from sync.registry import EntitySpec, link_of
 
@@ -204,11 +203,8 @@ def _decide(acts: QuerySet[ApprovalRequest], by: AbstractBaseUser, state: Approv
             for key in dict.fromkeys(act.key for act in group):
                 payload = {"by": name, approval_payload_key(key): str(lines[0].fold_id)}
                 ids = [act.entity_id for act in group if act.key == key]
-                enqueue_many(entity_type, ids, cause=Cause.PERSON, priority=Priority.PERSON, payload=payload)
+                enqueue(entity_type, ids, cause=Cause.PERSON, priority=Priority.PERSON, payload=payload)
         log_action_many(by, pending, f"{verb}.")
-    # After the commit, so that the worker sees the rows.
-    for entity_type in {entity_type for entity_type, _ in alike}:
-        notify.notify_now(entity_type)
     return len(pending)
 
 

@@ -223,6 +223,19 @@ def full_name(user: AbstractBaseUser) -> str:
     return str(user.get_full_name() or user.get_username())  # type: ignore[attr-defined]
 
 
+def person_line(record: SyncedModel, kind: str, sentence: str, by: str) -> Decision:
+    """Return a line of a record's activity about what a person did with it, unsaved."""
+    return Decision(
+        entity_type=record.entity_type(),
+        entity_id=record.pk,
+        remote_id=record.monday_id or "",
+        kind=kind,
+        sentence=sentence,
+        actor=by,
+        cause={"by": by, "causes": ["person"]},
+    )
+
+
 def who_may(act: str, entity_type: str) -> str:
     """Name some of those who may view, add, change or delete records of a type."""
     model = registry.entity(entity_type).model._meta

@@ -16,8 +16,8 @@ from sync.choices import Priority, QueueStatus, StopCode
 from sync.kernel import humanize
 from sync.kernel.db import fetch_rows
 from sync.limits import BlockedKind, LimitFacts, Wait
-from sync.models import BoardLease, BoardLink, QueuePause, SyncQueue
-from sync.outbox.pauses import IS_PAUSED, active_pause
+from sync.models import BoardLease, BoardLink, SyncQueue
+from sync.outbox.pauses import IS_PAUSED, Pause, active_pause
 
 READY = "ready"
 BACKOFF = "backoff"
@@ -103,7 +103,7 @@ class BoardAvailability:
     detail: str = ""
     until: datetime | None = None
     since: datetime | None = None
-    pause: QueuePause | None = None
+    pause: Pause | None = None
 
     @property
     def is_available(self) -> bool:

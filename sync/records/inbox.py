@@ -23,7 +23,7 @@ from sync.models import BoardLink, SyncedModel, WebhookEvent
 from sync.monday.board import LOG_PREFIX, EventKind, InvalidEvent, InvalidSignature, ItemEvent
 from sync.monday.board_events import parse_challenge, parse_event, verify_jwt
 from sync.outbox import notify
-from sync.outbox.queue_rows import ITEM_UPSERT, RECORD_UPSERT, mark_incoming
+from sync.outbox.queue_rows import ITEM_UPSERT, RECORD_UPSERT, mark_pending
 from sync.registry import configured_board_id
 
 UNMATCHED_ITEM_WAIT_SECONDS = 10
@@ -329,12 +329,10 @@ def _store_delivery(raw_body: bytes, body: Any, event: ItemEvent) -> str:
     [row] = fetch_prepared(_delivery_sql(tuple(models.items())), params)
     outcome, woken_type, wait_seconds, synced_id, renamed_type = row
     if woken_type is not None and synced_id is not None:
-        mark_incoming(woken_type, [synced_id])
+        mark_pending(woken_type, [synced_id], waits=False)
     if woken_type is not None:
         # After the commit, so that the worker sees the row.
-        later = partial(notify.notify_later, woken_type, wait_seconds)
-        now = partial(notify.notify_board, woken_type)
-        transaction.on_commit(later if wait_seconds else now, robust=True)
+        transaction.on_commit(partial(notify.notify_board, woken_type, wait_seconds), robust=True)
     if renamed_type is not None:
         breaker.check_soon(BoardLink.objects.filter(entity_type=renamed_type))
     return DUPLICATE if outcome is None else outcome or STORED

@@ -13,10 +13,10 @@ from sync import registry
 from sync.choices import Cause, Priority, SyncDirection
 from sync.clock import SyncNow
 from sync.kernel.messages import Conflict
-from sync.models import Decision, IgnoredItem, SyncedModel, UnmatchedItem, WebhookEvent
+from sync.models import IgnoredItem, SyncedModel, UnmatchedItem, WebhookEvent
 from sync.models.state import event_item_name
-from sync.outbox import notify
-from sync.outbox.queue_rows import enqueue_many, mark_many_pending
+from sync.outbox.queue_rows import enqueue
+from sync.records.authors import person_line
 
 UNLINK_KEY = "unlink"
 """The key of a queue row's payload with the reason why its record is to be unlinked."""
@@ -52,18 +52,9 @@ def exclude_match(entity_type: str, item_id: str, entity_id: UUID, reason: str) 
 
 def request_unlink_many(entity_type: str, ids: Sequence[UUID], by: str) -> None:
     """Have the next passes of these records, each with an item, unlink them; a few statements for all."""
+    payload = {UNLINK_KEY: f"{by} unlinked it", "by": by}
     with transaction.atomic():
-        enqueue_many(
-            entity_type,
-            ids,
-            cause=Cause.PERSON,
-            priority=Priority.PERSON,
-            payload={UNLINK_KEY: f"{by} unlinked it", "by": by},
-        )
-        # In the same transaction as the row: nothing says `synced` while its unlinking is pending.
-        mark_many_pending(entity_type, ids)
-    # After the commit, so that the worker sees the rows.
-    notify.notify_now(entity_type)
+        enqueue(entity_type, ids, cause=Cause.PERSON, priority=Priority.PERSON, payload=payload)
 
 
 def request_recreation_many(entity_type: str, ids: Sequence[UUID], by: str) -> list[str]:
@@ -76,9 +67,7 @@ def request_recreation_many(entity_type: str, ids: Sequence[UUID], by: str) -> l
         problems = {record.pk: _recreation_problem(record) for record in records.order_by("pk")}
         wanted = [key for key, problem in problems.items() if not problem]
         payload = {RECREATE_KEY: True, "by": by}
-        enqueue_many(entity_type, wanted, cause=Cause.PERSON, priority=Priority.PERSON, payload=payload)
-        mark_many_pending(entity_type, wanted)
-    notify.notify_now(entity_type)  # after the commit, so that the worker sees the rows
+        enqueue(entity_type, wanted, cause=Cause.PERSON, priority=Priority.PERSON, payload=payload)
     return [problem for problem in problems.values() if problem]
 
 
@@ -112,23 +101,13 @@ def relink(record: SyncedModel, by: str) -> str:
         # NO KEY, so that rows pointing at this record can still be saved.
         current = model._default_manager.select_for_update(no_key=True, of=("self",)).get(pk=record.pk)
         item_id = _relinkable_item(current)
+        current.monday_id = item_id
         model._default_manager.filter(pk=current.pk).update(monday_id=item_id, sync_enabled=True)
         # The item has a record again, so it is no longer ignored.
         IgnoredItem.objects.filter(entity_type=current.entity_type(), item_id=item_id).delete()
-        Decision.objects.create(
-            entity_type=current.entity_type(),
-            entity_id=current.pk,
-            remote_id=item_id,
-            kind="link",
-            sentence=f"{by} linked it again with its item; its sync is on.",
-            actor=by,
-            cause={"by": by, "causes": ["person"]},
-        )
+        person_line(current, "link", f"{by} linked it again with its item; its sync is on.", by).save()
         # The trigger's row has the cause and priority of a save; this one those of a person.
-        enqueue_many(
-            current.entity_type(), [current.pk], cause=Cause.PERSON, priority=Priority.PERSON, payload={"by": by}
-        )
-    notify.notify_board(record.entity_type())  # not `notify_now`: a selection of thousands comes one by one
+        enqueue(current.entity_type(), [current.pk], cause=Cause.PERSON, priority=Priority.PERSON, payload={"by": by})
     return item_id
 
 

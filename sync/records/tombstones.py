@@ -20,9 +20,9 @@ from sync.kernel.humanize import plural
 from sync.kernel.messages import RestoreError, TombstoneReason
 from sync.models import Decision, IgnoredItem, SyncedModel, SyncMetadata, Tombstone
 from sync.models.state import fold_alike
-from sync.outbox import notify
-from sync.outbox.queue_rows import enqueue_many
+from sync.outbox.queue_rows import enqueue
 from sync.records.approvals import limit_exceeded_by_removals
+from sync.records.authors import person_line
 from sync.records.item_links import RESTORED_KEY
 from sync.registry import link_of
 
@@ -69,9 +69,7 @@ def set_late_item(entity_type: str, entity_id: UUID, item_id: str) -> None:
     tombstones = Tombstone.objects.filter(entity_type=entity_type, entity_id=entity_id, monday_id=None)
     # Only a tombstone without an item is changed, so a repeated call enqueues nothing.
     if tombstones.update(monday_id=item_id, state=TombstoneState.WAITING, settled_at=None):
-        enqueue_many(
-            entity_type, [entity_id], cause=Cause.DEPENDENCY, priority=Priority.EDIT, operation=Operation.DELETE
-        )
+        enqueue(entity_type, [entity_id], cause=Cause.DEPENDENCY, priority=Priority.EDIT, operation=Operation.DELETE)
 
 
 def enqueue_tombstones(entity_type: str, item_ids: Iterable[str]) -> None:
@@ -79,8 +77,8 @@ def enqueue_tombstones(entity_type: str, item_ids: Iterable[str]) -> None:
     tombstones = Tombstone.objects.filter(
         entity_type=entity_type, monday_id__in=list(item_ids), state__in=OPEN_TOMBSTONE_STATES
     )
-    if ids := list(tombstones.values_list("entity_id", flat=True)):
-        enqueue_many(entity_type, ids, cause=Cause.WEBHOOK, priority=Priority.EDIT, direction=QueueDirection.TO_NPD)
+    ids = tombstones.values_list("entity_id", flat=True)
+    enqueue(entity_type, ids, cause=Cause.WEBHOOK, priority=Priority.EDIT, direction=QueueDirection.TO_NPD)
 
 
 def restore_record(
@@ -173,20 +171,11 @@ def restore_by_person(tombstone: Tombstone, by: str) -> SyncedModel:
         # Locked, so that two people who restore the same record don't both insert it.
         locked = Tombstone.objects.select_for_update().get(pk=tombstone.pk)
         record = restore_record(locked, by=by)
-        restored = Decision(
-            entity_type=tombstone.entity_type,
-            entity_id=record.pk,
-            remote_id=record.monday_id or "",
-            kind="restored",
-            sentence="Restored as it was when it was deleted.",
-            actor=by,
-            cause={"by": by, "causes": ["person"]},
-        )
+        restored = person_line(record, "restored", "Restored as it was when it was deleted.", by)
         Decision.objects.bulk_create(fold_alike([restored]))
         # Its item may be leaving the board just now, by a call of ours whose answer nobody has yet.
         payload = {RESTORED_KEY: True, "by": by}
-        enqueue_many(tombstone.entity_type, [record.pk], cause=Cause.PERSON, priority=Priority.PERSON, payload=payload)
-    notify.notify_board(tombstone.entity_type)  # not `notify_now`: a selection of thousands comes one by one
+        enqueue(tombstone.entity_type, [record.pk], cause=Cause.PERSON, priority=Priority.PERSON, payload=payload)
     return record
 
 
@@ -304,22 +293,8 @@ def _deleted_record_policy(entity_type: str) -> DeletedRecordPolicy:
     return DeletedRecordPolicy(link.deleted_record_policy) if link else DeletedRecordPolicy.ARCHIVE
 
 
-def deleted_record_names(keys: Iterable[tuple[str, UUID]], suffix: str = " (deleted)") -> dict[tuple[str, UUID], str]:
-    """Return the last names of deleted records, by type and id, with what is said behind each; one query."""
-    wanted = {entity_id for _, entity_id in keys}
-    tombstones = Tombstone.objects.filter(entity_id__in=wanted) if wanted else ()
-    return {
-        (tombstone.entity_type, tombstone.entity_id): f"{name}{suffix}"
-        for tombstone in tombstones
-        if (name := tombstone_name(tombstone))
-    }
-
-
 def deleted_names(entity_type: str, ids: Collection[UUID]) -> dict[UUID, str]:
-    """Return what these deleted records were called, with that they are deleted.
-
-    It looks further back than `deleted_record_names`: also where the tombstone is kept no more.
-    """
+    """Return what these deleted records were called, with that they are deleted."""
     rows = tombstones_of([entity_type], ids)
     return {tombstone.entity_id: f"{name} (deleted)" for tombstone in rows if (name := tombstone_name(tombstone))}
 

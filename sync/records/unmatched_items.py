@@ -8,7 +8,6 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
-from functools import partial
 from itertools import groupby
 from typing import Any
 
@@ -21,8 +20,7 @@ from sync.clock import sync_now
 from sync.kernel.db import retry_on_lock_timeout, run_sql
 from sync.kernel.messages import Conflict, UnmatchedReason
 from sync.models import BoardLink, IgnoredItem, SyncedModel, SyncQueue, UnmatchedItem
-from sync.outbox import notify
-from sync.outbox.queue_rows import enqueue_item_many
+from sync.outbox.queue_rows import enqueue
 from sync.records import availability
 
 AS_NEW = "as_new"
@@ -272,8 +270,7 @@ def _consider_again(rows: QuerySet[IgnoredItem]) -> int:
         # Both or neither, or a pass would come too early.
         items = list(rows.select_for_update(of=("self",)).order_by("item_id"))
         for entity_type, ids in _ids_by_type(items):
-            enqueue_item_many(entity_type, ids, cause=Cause.PERSON, priority=Priority.PERSON)
-            transaction.on_commit(partial(notify.notify_now, entity_type), robust=True)
+            enqueue(entity_type, items=ids, cause=Cause.PERSON, priority=Priority.PERSON)
         IgnoredItem.objects.filter(pk__in=[row.pk for row in items]).delete()
     return len(items)
 
@@ -310,8 +307,7 @@ def _enqueue_requests(rows: Sequence[UnmatchedItem], payload: Mapping[str, Any])
     free = [row for row in rows if not _is_planned_otherwise(jobs.get((row.entity_type, row.item_id)), payload)]
     with transaction.atomic():
         for entity_type, ids in _ids_by_type(free):
-            enqueue_item_many(entity_type, ids, cause=Cause.PERSON, priority=Priority.PERSON, payload=payload)
-            transaction.on_commit(partial(notify.notify_now, entity_type), robust=True)
+            enqueue(entity_type, items=ids, cause=Cause.PERSON, priority=Priority.PERSON, payload=payload)
     return free
 
 

@@ -10,34 +10,33 @@ from functools import cached_property
 from typing import Any
 from uuid import UUID
 
-from django.contrib.postgres.aggregates import JSONBAgg
 from django.db.models import (
-    BooleanField,
     Case,
     CharField,
     Count,
+    Exists,
     F,
     Func,
-    JSONField,
     Model,
+    OuterRef,
     Q,
     QuerySet,
-    Subquery,
     TextChoices,
     TextField,
     Value,
     When,
 )
-from django.db.models.functions import Cast, Coalesce, JSONObject
+from django.db.models.functions import Cast
 from django.db.models.lookups import In
 
-from conflicts.reports import KIND_DELETE, KIND_FIELDS, KIND_IDENTITY, KIND_LOST_UPDATE
-from sync.choices import ApprovalState, BlockedCode, QueueStatus, RecordSyncStatus, Rule, SyncDirection, SyncStatus
+from sync import attention
+from sync.attention import Entry, Kind, Wording
+from sync.choices import BlockedCode, QueueStatus, RecordSyncStatus, Rule, SyncDirection, SyncStatus
 from sync.kernel import humanize
 from sync.limits import BlockedKind
-from sync.models import ApprovalRequest, BoardLink, FieldMapping, QueuePause, SyncedModel, SyncMetadata, SyncQueue
+from sync.models import BoardLink, FieldMapping, SyncedModel, SyncMetadata, SyncQueue
 from sync.monday.conversion import UnknownValue
-from sync.outbox.pauses import active_pause, pause_sentence
+from sync.outbox.pauses import Pause, active_pause, pause_sentence
 from sync.reconcile.lookups import NOT_KNOWN, FieldDisplay
 from sync.records.availability import BoardAvailability, Overview
 from sync.records.blocked_fields import KEPT_BY, is_blocking, is_rejected
@@ -88,15 +87,10 @@ PARTS: Mapping[RecordState, tuple[Part, ...]] = {
     RecordState.PAUSED: (Part.PAUSED_PENDING, Part.PAUSED_SYNCED),
 }
 
-_REMOVAL_ANSWERS = ("recreate", "unlink")
-"""In a job's payload what a person has answered about a removed item: that is on its way."""
-
 _ONE_WAY = {SyncDirection.NPD_TO_MONDAY: Part.TO_MONDAY, SyncDirection.MONDAY_TO_NPD: Part.TO_NPD}
 
 
-def filter_by_health(
-    records: QuerySet[SyncedModel], health: str, pauses: Sequence[QueuePause]
-) -> QuerySet[SyncedModel]:
+def filter_by_health(records: QuerySet[SyncedModel], health: str, pauses: Sequence[Pause]) -> QuerySet[SyncedModel]:
     """Return the records in this state, or of these parts; all of them where no such one is known.
 
     People choose among the five states; parts, with commas between, are where a figure leads.
@@ -119,7 +113,7 @@ def by_state(counts: Mapping[Part, int]) -> dict[RecordState, int]:
 
 
 def health_counts(
-    specs: Iterable[EntitySpec], pauses: Sequence[QueuePause], *, with_synced: bool = True
+    specs: Iterable[EntitySpec], pauses: Sequence[Pause], *, with_synced: bool = True
 ) -> dict[str, dict[Part, int]]:
     """Count the records of every type by part, in one query for all of them.
 
@@ -164,23 +158,27 @@ def _rules(
 ) -> list[tuple[RecordSyncStatus, Part, Q]]:
     """What of each status makes the state what it is: the first of these that holds.
 
-    Paused is what would be synced or pending else; of a synced one nothing waits, but what is edited from now on does.
-    With `ids` no more is read of the queue and the ledger than what is about these: either may hold 100,000 rows.
+    Whether a record waits for a person say its rows of `sync_attention`. Paused is what would be synced or pending
+    else; of a synced one nothing waits, but what is edited from now on does. With `ids` no more is read than what is
+    about these.
     """
     entity_type = model.entity_type()  # type: ignore[attr-defined]
     among = {"entity_id__isnull": False} if ids is None else {"entity_id__in": ids}
     jobs = SyncQueue.objects.filter(entity_type=entity_type, **among)
-    ledgers = SyncMetadata.objects.of(entity_type, ids)
-    # Of a deleted record's item its tombstone tells.
-    requests = ApprovalRequest.objects.filter(entity_type=entity_type, state=ApprovalState.PENDING, **among)
+
+    def waits_as(*kinds: Kind, **values: Any) -> Q:
+        rows = attention.waiting(kinds=kinds).filter(entity_type=entity_type, **among, **values)
+        return Q(pk__in=rows.values("entity_id"))
+
+    # One column that can't be used is one row of the board; its records are those that wait for it.
+    code = Func(
+        OuterRef("blocked_fields"), F("field"), Value("code"),
+        function="jsonb_extract_path_text", output_field=TextField(),
+    )  # fmt: skip
+    columns = attention.waiting(kinds=[Kind.BLOCKED]).filter(entity_type=entity_type, entity_id=None, code=code)
+    ledgers = SyncMetadata.objects.of(entity_type, ids).exclude(blocked_fields={}).filter(Exists(columns))
     paused = Q(pk__isnull=not is_paused)  # all or none; an empty condition can't be negated
-    rejected = _with_blocked(entity_type, ledgers, '&& (@.value.side == "monday" || @.value.side == "limit")')
-    # By removed_since, for few rows have it, and an index has those.
-    rows = ledgers.filter(removed_since__isnull=False, remote_state__in=GONE_STATES)
-    answers = jobs.exclude(status=QueueStatus.COMPLETED).filter(payload__has_any_keys=_REMOVAL_ANSWERS)
-    gone = Q(monday_id__isnull=False) & _with_ledger(rows)
-    values = [KIND_FIELDS, KIND_IDENTITY, KIND_LOST_UPDATE]
-    questions = rows.filter(conflicts__has_key=KIND_DELETE).exclude(conflicts__has_any_keys=values)
+    in_progress = Q(pk__in=jobs.filter(status=QueueStatus.IN_PROGRESS).values("entity_id"))
     synced = RecordSyncStatus.SYNCED
     pending = RecordSyncStatus.PENDING
     disabled = RecordSyncStatus.DISABLED
@@ -192,50 +190,24 @@ def _rules(
         (disabled, Part.SYNC_OFF, Q(sync_enabled=False)),
         (disabled, Part.NO_SYNC, Q(sync_direction=SyncDirection.NONE)),
         (disabled, Part.LEFT_OUT, Q()),
-        (conflict, Part.GONE, Q(monday_id__isnull=False) & _with_ledger(questions)),
+        (conflict, Part.GONE, waits_as(Kind.REMOVED) & ~waits_as(Kind.CONFLICT, Kind.DUPLICATE)),
         (conflict, Part.CONFLICT, Q()),
-        (pending, Part.FAILED, _with_job(jobs.filter(status=QueueStatus.FAILED))),
-        (pending, Part.APPROVAL, Q(pk__in=requests.order_by().values("entity_id"))),
-        (pending, Part.PAUSED_PENDING, paused & ~_with_job(jobs.filter(status=QueueStatus.IN_PROGRESS)) & ~rejected),
-        (pending, Part.GONE, gone & ~_with_job(answers)),
-        (pending, Part.BLOCKED, _with_blocked(entity_type, ledgers, f'&& !(@.value.code == "{BlockedCode.COLUMN}")')),
-        # The whole board's, it hides nothing that is the record's own.
-        (pending, Part.COLUMN, _with_blocked(entity_type, ledgers)),
+        (pending, Part.FAILED, waits_as(Kind.FAILED, values__failures=0)),
+        (pending, Part.APPROVAL, waits_as(Kind.APPROVAL)),
+        (pending, Part.PAUSED_PENDING, paused & ~in_progress & ~waits_as(Kind.REJECTED)),
+        (pending, Part.GONE, waits_as(Kind.REMOVED)),
+        (pending, Part.BLOCKED, waits_as(Kind.REJECTED, Kind.BLOCKED)),
+        # The whole board's, it hides nothing that is the record's own. The ledger names records as text; asked so, all
+        # of them are read once, by their index.
+        (pending, Part.COLUMN, Q(In(Cast(F("pk"), TextField()), ledgers.values("entity_id")))),
         (pending, Part.PENDING, Q()),
     ]
-
-
-def _with_job(jobs: QuerySet[SyncQueue]) -> Q:
-    return Q(pk__in=jobs.values("entity_id"))
-
-
-def _with_blocked(entity_type: str, ledgers: QuerySet[SyncMetadata], more: str = "") -> Q:
-    """The records with a field that keeps them from being in sync (`is_blocking` says the same of one entry)."""
-    path = Func(
-        Value(
-            '$.keyvalue() ? (!exists(@.value.kept_by) && !(@.value.side == "left out")'
-            f' && !(@.value.code == "column" && !(@.key == $broken[*])) {more})'
-        ),
-        template="%(expressions)s::jsonpath",
-    )
-    broken = FieldMapping.objects.exclude(problem="", column_id__gt="").filter(link__entity_type=entity_type).order_by()
-    keys = broken.values("link").annotate(found=JSONObject(broken=JSONBAgg("key"))).values("found")
-    names = Coalesce(Subquery(keys), Value({"broken": []}, JSONField()))
-    blocks = Func(F("blocked_fields"), path, names, function="jsonb_path_exists", output_field=BooleanField())
-    return _with_ledger(ledgers.exclude(blocked_fields={}).filter(blocks))
-
-
-def _with_ledger(rows: QuerySet[SyncMetadata]) -> Q:
-    # The ledger names records as text; asked so, all of them are read once, by their index.
-    return Q(In(Cast(F("pk"), TextField()), rows.values("entity_id")))
 
 
 _READING_PARTS = 2
 """An entry of `seen` of so many parts is what a pass read; longer ones say that a value was lost."""
 
 
-GONE_STATES = ("archived", "deleted", "moved")
-"""States of an item that people are told of at once: what becomes of its record is theirs to say."""
 UNWRITABLE_STATES = ("archived", "deleted", "missing", "moved", "inactive")
 """States of an item, in the ledger, in which nothing can be written to it."""
 
@@ -325,6 +297,67 @@ class RecordView:
         return self.reason_code.state
 
     @property
+    def entries(self) -> Sequence[Entry]:
+        """Why it waits for a person, the gravest first."""
+        return self._page.entries.get(self.record.pk, ())
+
+    @property
+    def reason(self) -> str:
+        """The reason, as a sentence; the time of the next look is beside it, and what ends a stop above the page."""
+        if self.state is RecordState.ATTENTION:
+            if self.entries:
+                return self.entries[0].sentence
+            if self.reason_code is Part.CONFLICT:
+                return "What was chosen for its conflict is being applied."
+        words = humanize.without_request_id(self.words)
+        if words and self.status != RecordSyncStatus.SYNCED and words.startswith(self.stop):
+            words = self.stop or words
+        return words
+
+    @property
+    def others(self) -> Sequence[Entry]:
+        """What waits beside the reason."""
+        return self.entries[1:] if self.state is RecordState.ATTENTION else self.entries
+
+    @property
+    def stop(self) -> str:
+        """Why nothing is sent to Monday now, in one sentence; of a person's pause all that is known."""
+        return self.stop_reason if self.pause else humanize.first_sentence(self.stop_reason)
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether all attempts failed, so that nothing happens before a person acts."""
+        return self.reason_code is Part.FAILED
+
+    @property
+    def agrees(self) -> bool:
+        """Whether both sides say the same, and nothing else is to be said."""
+        return self.state is RecordState.SYNCED and not self.reason
+
+    @property
+    def has_conflict(self) -> bool:
+        return any(entry.kind is Kind.CONFLICT for entry in self.entries)
+
+    @property
+    def requests(self) -> list[str]:
+        """The ids of the requests to Monday that the reason names, for administrators."""
+        return humanize.request_ids(self.words)
+
+    @property
+    def now(self) -> datetime:
+        """The time of all that is said here."""
+        return self._page.boards.now
+
+    @property
+    def next_try_words(self) -> str:
+        """When the next look comes, in words; empty where none is planned, or the reason says until when."""
+        is_removed = any(entry.kind is Kind.REMOVED for entry in self.entries)
+        moment = self.next_try
+        if self.status != RecordSyncStatus.PENDING or moment is None or self.stop_reason or is_removed:
+            return ""
+        return "now" if moment <= self.now else humanize.relative_time(moment, self.now)
+
+    @property
     def attempts(self) -> int:
         return self._pending.attempts if self._pending else 0
 
@@ -347,7 +380,7 @@ class RecordView:
         return "" if passes else humanize.without_request_id(board.detail)
 
     @property
-    def pause(self) -> QueuePause | None:
+    def pause(self) -> Pause | None:
         """A person's pause of its board, or of everything."""
         return self._page.pause
 
@@ -389,18 +422,15 @@ class RecordView:
         return {mapping.key: mapping.label for mapping in self.mappings}
 
     @property
-    def without_column(self) -> dict[str, FieldMapping]:
-        """The fields that have no column on the board, or one of a type that doesn't fit, by their keys."""
-        held = self.ledger.blocked_fields
-        return {
-            mapping.key: mapping
-            for mapping in self._page.mappings
-            if held.get(mapping.key, {}).get("code") == BlockedCode.COLUMN
-        }
+    def without_column(self) -> Sequence[str]:
+        return self._page.columns[self.record.pk]
 
     @property
     def words(self) -> str:
-        """The first reason that fits, as a sentence; of a record in sync only what of it may differ."""
+        """The first reason that fits, as a sentence; of a record in sync only what of it may differ.
+
+        What needs a person is said by its `entries`.
+        """
         if not self.record.may_sync:
             is_on = self.record.sync_enabled
             return "Its direction is “no sync”." if is_on else "Sync is off for this record."
@@ -414,16 +444,13 @@ class RecordView:
                 if KEPT_BY in entry
             )
             return " ".join([*map(pause_sentence, pauses), *kept])
-        if reason := next((text for text in (*self._job_reasons(), *self._ledger_reasons()) if text), ""):
-            return reason
-        if self.status == RecordSyncStatus.CONFLICT:
-            return "Both sides changed the same field differently."
-        return self._page.board.detail or "A change is waiting for its next sync."
+        reason = next((text for text in self._reasons() if text), "")
+        return reason or self._page.board.detail or "A change is waiting for its next sync."
 
-    def _job_reasons(self) -> Iterator[str]:
+    def _reasons(self) -> Iterator[str]:
         for job in self._jobs:
             if job.status == QueueStatus.FAILED:
-                yield f"Failed after {job.attempts} attempts: {job.error_message} Fix it, then retry."
+                yield job.error_message
             elif job.status == QueueStatus.IN_PROGRESS:
                 yield "It is being synced right now."
             elif reason := self._page.board.detail:
@@ -432,17 +459,8 @@ class RecordView:
                 yield f"Attempt {job.attempts} of {job.max_attempts} failed: {job.error_message}"
             else:
                 yield job.reason
-
-    def _ledger_reasons(self) -> Iterator[str]:
-        ledger = self.ledger
-        if ledger.conflicts.get("delete"):
-            yield ledger.note
-        yield from map(str, ledger.conflicts.get("identity", ())[:1])
-        if self.conflict_fields:
-            names = ", ".join(self.labels.get(key, key) for key in self.conflict_fields)
-            yield f"Changed on both sides: {names}."
-        yield ledger.note
-        for key, entry in [*self._held_still.items(), *ledger.altered.items()]:
+        yield self.ledger.note
+        for key, entry in [*self._held_still.items(), *self.ledger.altered.items()]:
             yield f"{self.labels.get(key, key)}: {entry['reason']}"
 
     @cached_property
@@ -549,8 +567,9 @@ class _Page:
     """Everything that the views of some records of one model rest on."""
 
     def __init__(self, records: Sequence[SyncedModel], boards: Overview | None = None) -> None:
-        self._boards = boards
         entity_type = records[0].entity_type()
+        self._is_overview = boards is not None
+        self.boards = boards or Overview([entity_type])
         ids = [record.pk for record in records]
         self._records = records
         self._entity_type = entity_type
@@ -574,11 +593,26 @@ class _Page:
     @cached_property
     def board(self) -> BoardAvailability:
         """How the board stands, read where something waits for it."""
-        boards = self._boards or Overview([self._entity_type])
-        return boards.shown_as(boards.of(self._entity_type))
+        return self.boards.shown_as(self.boards.of(self._entity_type))
 
     @cached_property
-    def pause(self) -> QueuePause | None:
+    def columns(self) -> Mapping[UUID, Sequence[str]]:
+        """The fields of each record that have no column on the board, or one that doesn't fit, by their keys."""
+        columns = {record.pk: list[str]() for record in self._records}
+        for ledger in self.ledgers.values():
+            held = ledger.blocked_fields.items()
+            columns[UUID(ledger.entity_id)] = [key for key, entry in held if entry.get("code") == BlockedCode.COLUMN]
+        return columns
+
+    @cached_property
+    def entries(self) -> Mapping[UUID, Sequence[Entry]]:
+        """Why the records wait for a person; a column that can't be used is one thing of all that wait for it."""
+        names = {record.pk: str(record) for record in self._records}
+        mappings = {(self._entity_type, mapping.key): mapping for mapping in self.mappings}
+        return attention.on_records(self._entity_type, self.columns, names, Wording(mappings))
+
+    @cached_property
+    def pause(self) -> Pause | None:
         return self.board.pause if self._reads_board else active_pause(self._entity_type)
 
     @cached_property
@@ -592,7 +626,7 @@ class _Page:
         is_waited_for = bool(self.jobs) or any(
             record.sync_status == RecordSyncStatus.PENDING for record in self._records
         )
-        return self._boards is not None or is_waited_for
+        return self._is_overview or is_waited_for
 
     @cached_property
     def mappings(self) -> Sequence[FieldMapping]:

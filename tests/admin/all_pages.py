@@ -14,8 +14,8 @@ from django.test import Client
 from django.urls import NoReverseMatch, get_resolver, reverse
 from django_celery_beat.models import PeriodicTask
 
-from conflicts.answers import answer_rejection
 from conflicts.models import SyncConflict
+from conflicts.rejections import answer_rejection
 from conflicts.reports import FieldConflict
 from conflicts.resolution import current_values, resolve
 from npd import account_urls as sign_in
@@ -33,7 +33,6 @@ from sync.models import (
     Intent,
     MondayAccount,
     NotificationReceiver,
-    QueuePause,
     SyncMetadata,
     SyncQueue,
     Tombstone,
@@ -90,7 +89,7 @@ def furnish(world: dict[str, Any], person: User) -> None:
     NotificationReceiver.objects.create(
         name="Slack", address="sealed", frequency="daily", problem="error=500", failed_since=sync_now(), failures=1
     )
-    QueuePause.objects.create(entity_type="organization", paused_by="dora", why="Moving house")
+    pauses.pause("dora", entity_type="organization", why="Moving house")
     MondayAccount.objects.update(
         stop_reason="Monday refuses the token.", stopped_until=sync_now() + timedelta(minutes=5)
     )
@@ -193,7 +192,7 @@ def by_name(world: dict[str, Any]) -> Iterator[str]:
     yield reverse("admin:sync_unmatcheditem_link", args=[UnmatchedItem.objects.latest("id").pk])
     yield f"{QUEUE}?q=zzzznothing"
     yield from (f"{QUEUE}?status__exact={status}" for status in ("pending", "failed", "completed"))
-    yield "/admin/sync/queuepause/resume/"
+    yield "/admin/sync/syncqueue/resume/"
     dead = SyncQueue.objects.filter(status="failed").latest("id")
     yield reverse("admin:sync_syncqueue_change", args=[dead.pk])
     yield reverse("admin:sync_decision_undo", args=[Decision.objects.latest("id").pk])
@@ -208,7 +207,7 @@ def refusals_and_answers(client: Client, person: User) -> dict[str, str]:
     made = client.post("/admin/sync/apitoken/add/", {"user": person.pk, "days": "30"})
     rosa = User.objects.create_user("rosa", is_staff=True)
     shown = client.post(f"/admin/auth/user/{rosa.pk}/send-link/")
-    account = Client().get(urlsplit(shown.context["link"]).path, follow=True)
+    account = Client().get(urlsplit(shown.context["text"]).path, follow=True)
     odd = client.get("/admin/npd/contact/?q=%00")
     for _ in range(31):
         early = Client().post("/accounts/login/", {"login": "eve", "password": "x"})
@@ -218,7 +217,7 @@ def refusals_and_answers(client: Client, person: User) -> dict[str, str]:
     return {name: answer.content.decode() for name, answer in named.items()}
 
 
-PARTS_OF_PAGES = {"/admin/search/", "/admin/home/live/", "/admin/home/rows/"}
+PARTS_OF_PAGES = {"/admin/search/", "/admin/home/rows/"}
 """What is no page but shown in one: the tests of search and of Home in a browser look at it there."""
 
 

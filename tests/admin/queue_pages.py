@@ -13,7 +13,7 @@ from tests.admin.test_records import words_of
 
 QUEUE = "/admin/sync/syncqueue/"
 FAILED = "status__exact=failed"
-PAUSE, RESUME = "/admin/sync/queuepause/add/", "/admin/sync/queuepause/resume/"
+PAUSE, RESUME = "/admin/sync/syncqueue/pause/", "/admin/sync/syncqueue/resume/"
 
 
 def listed(client: Client, query: str = "") -> str:

@@ -170,7 +170,7 @@ def test_an_edit_is_in_the_activity_until_its_pass_tells_it(
     assert unsynced(browser, f"?q={record.pk}") == edit
     assert unsynced(browser, "?p=2") == []
     page = browser.get(change_page(record))
-    assert {(line.label, bool(line.unsynced)) for act in page.context["activity"].acts for line in act.lines} >= {
+    assert {(line.label, bool(line.unsynced)) for act in page.context["activity"]["acts"] for line in act.lines} >= {
         ("Phone", True),
         ("Direction", False),
     }
@@ -246,7 +246,7 @@ def lines_of(client: Client, record: Any, field: str = "") -> list[tuple[str, st
 
 
 def acts_of(client: Client, record: Any, field: str = "") -> Sequence[Act]:
-    acts: Sequence[Act] = client.get(f"{change_page(record)}?activity={field}").context["activity"].acts
+    acts: Sequence[Act] = client.get(f"{change_page(record)}?activity={field}").context["activity"]["acts"]
     return acts
 
 

@@ -83,9 +83,6 @@ def test_a_records_sync_is_turned_off_and_on_by_the_keyboard(open_page: Any, wor
     assert not errors
 
 
-# The queue
-
-
 # Health
 
 
@@ -96,7 +93,7 @@ def test_the_first_page_brings_itself_up_to_date_and_says_what_is_new(open_page:
     page.clock.install()
     page.goto("/admin/")
     news = page.locator("#npd-live-news")
-    with page.expect_response("**/admin/home/live/**"):
+    with page.expect_response("**/admin/live/**"):
         page.clock.fast_forward(HALF_A_MINUTE)
     assert news.text_content() == ""
     states.conflicting("Ben", "5002")

@@ -11,7 +11,8 @@ from django.contrib.admin.models import LogEntry
 from django.test import Client
 
 from sync.apps import LIVE_ROWS
-from sync.models import BoardLink, QueuePause, SyncQueue
+from sync.models import BoardLink, SyncQueue
+from sync.outbox import pauses
 from tests.admin import states
 from tests.admin.queue_pages import FAILED, PAUSE, QUEUE, RESUME, act_on_all, confirmed, flying, listed, statuses, tick
 from tests.admin.test_records import row_of, words_of
@@ -144,17 +145,18 @@ def test_what_is_paused_says_who_since_when_and_why_until_it_is_resumed(
     browser: Client, entity_type: str, label: str
 ) -> None:
     states.boards()
-    form = {"entity_type": entity_type}
-    text = words_of(browser.post(PAUSE, form | {"why": "Moving\r\nthe board"}, follow=True).content.decode())
+    form = {"entity_type": entity_type, "confirmed": "yes"}
+    address = f"{PAUSE}?entity_type={entity_type}"
+    text = words_of(browser.post(address, form | {"why": "Moving\r\nthe board"}, follow=True).content.decode())
     assert f"{label}: paused." in text
-    assert QueuePause.objects.get().why == "Moving the board"
+    assert [pause.why for pause in pauses.active_pauses()] == ["Moving the board"]
     assert LogEntry.objects.latest("id").change_message == f"Paused: {label}. Moving the board"
     page = words_of(browser.get(QUEUE).content.decode())
-    assert re.search(rf"{label}: paused. By dora since \d+ \w+ \d+, \d\d:\d\d UTC *\. Moving the board Resume", page)
-    again = words_of(browser.post(PAUSE, form, follow=True).content.decode())
+    assert re.search(rf"{label}: paused by dora since \d+ \w+ \d+, \d\d:\d\d UTC *\. Moving the board Resume", page)
+    again = words_of(browser.post(address, form, follow=True).content.decode())
     assert "It is paused already." in again
     assert f"{label}: resumed." in words_of(browser.post(RESUME, form, follow=True).content.decode())
-    assert not QueuePause.objects.exists()
+    assert not pauses.active_pauses()
     assert LogEntry.objects.latest("id").change_message == f"Resumed: {label}."
 
 
@@ -162,7 +164,7 @@ def test_a_link_pauses_and_resumes_nothing(browser: Client) -> None:
     asked = [browser.get(url).status_code for url in (PAUSE, f"{PAUSE}?entity_type=contact", RESUME)]
     assert asked == [200, 200, 405]  # a pause asks
     assert browser.post(RESUME, {"entity_type": "x"}, follow=True).status_code == 200
-    assert not QueuePause.objects.exists()
+    assert not pauses.active_pauses()
 
 
 def test_health_and_a_board_lead_to_the_form_that_pauses_and_back(browser: Client) -> None:
@@ -170,10 +172,7 @@ def test_health_and_a_board_lead_to_the_form_that_pauses_and_back(browser: Clien
     board = f"/admin/sync/boardlink/{BoardLink.objects.get(entity_type='contact').pk}/change/"
     for page, entity_type in (("/admin/", ""), (board, "contact")):
         [address] = re.findall(rf'href="({PAUSE}[^"]*)"', browser.get(page).content.decode())
-        form = browser.get(html.unescape(address)).context["adminform"].form
-        assert form.initial.get("entity_type", "") == entity_type
-        sent = {"entity_type": entity_type, "why": ""}
+        sent = {"confirmed": "yes", "why": ""}
         assert browser.post(html.unescape(address), sent).headers["Location"] == page
-        paused = QueuePause.objects.get()
-        assert paused.entity_type == entity_type
-        paused.delete()
+        assert [pause.entity_type for pause in pauses.active_pauses()] == [entity_type]
+        pauses.resume("dora", entity_type=entity_type)

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from conflicts.models import SyncConflict
 from npd.models import Contact
 from sync.choices import ApprovalKind, ApprovalState, QueueStatus, RecordSyncStatus, SyncDirection
 from sync.clock import sync_now
@@ -51,6 +52,11 @@ def asked_about(name: str, item: str, gone: str, **conflicts: list[str]) -> None
     made = states.contact(name)
     states.mark(made, RecordSyncStatus.CONFLICT, item)
     states.ledger(made, "completed", remote_state=gone, removed_since=sync_now(), conflicts=conflicts)
+    for kind, fields in conflicts.items():
+        SyncConflict.objects.create(
+            entity_type="contact", entity_id=made.pk, kind=kind, monday_item_id=item,
+            conflict_fields=fields if kind == "fields" else [], npd_data={}, base_data={}, monday_data={},
+        )  # fmt: skip
 
 
 REJECTED = {"reason": "Monday refused it.", "side": "monday"}

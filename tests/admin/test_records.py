@@ -61,13 +61,9 @@ def test_where_browsers_reach_the_board_by_another_address_the_link_goes_there(
 
 
 def test_queries_and_drawn_widgets_do_not_grow_with_the_page(browser: Client, world: dict[str, Any]) -> None:
-    def widgets() -> int:
-        return sum("/widgets/" in (one.name or "") for one in browser.get(LIST).templates)
-
     with quota.lock_budget():  # its row is there from the first call to Monday on
         pass
-    widgets()  # what is drawn once a process
-    few_widgets = widgets()
+    browser.get(LIST)
     few = queries_of(lambda: browser.get(LIST))
     for number in range(40):
         states.synced(f"Person {number}", f"8{number}", organization=world["organization"])
@@ -75,8 +71,7 @@ def test_queries_and_drawn_widgets_do_not_grow_with_the_page(browser: Client, wo
     with CaptureQueriesContext(connection) as many:
         assert browser.get(LIST).status_code == 200
     assert len(many) == few
-    assert len(many) <= 17
-    assert widgets() == few_widgets > 0
+    assert len(many) <= 16
 
 
 def test_search_and_filters_find_the_one_record(browser: Client, world: dict[str, Any]) -> None:
@@ -153,7 +148,7 @@ def test_a_deletion_over_the_limit_says_before_and_after_that_the_items_wait_and
     data = {"action": "delete_selected", "_selected_action": chosen}
     follows = client.post(LIST, data).context["items_follow"]
     done = client.post(LIST, data | {"post": "yes"}, follow=True)
-    [said] = [str(one) for one in done.context["messages"]]
+    [said, _django] = [str(one) for one in done.context["messages"]]
     to_approvals = f'href="{reverse("admin:sync_approvalrequest_changelist")}?state__exact=pending"'
     assert (follows.waits, follows.sentence in unescape(said), to_approvals in said) == (waits, True, waits)
     assert not Contact.objects.filter(pk__in=chosen).exists()
@@ -234,7 +229,7 @@ def test_form_table_of_both_sides_activity_and_list_spell_a_value_alike(browser:
     assert {name: form[name].value() for name in SHOWN} == SHOWN
     sides = {side["field"].key: side["field"].local for side in context["sides"]}
     assert {name: sides[name] for name in SHOWN} == SHOWN
-    lines = {line.label: line.after for act in context["activity"].acts for line in act.lines if line.label}
+    lines = {line.label: line.after for act in context["activity"]["acts"] for line in act.lines if line.label}
     assert {name: lines[name.capitalize()] for name in SHOWN} == SHOWN
     [row] = [one for one in browser.get(LIST).context["cl"].result_list if one.pk == record.pk]
     assert {name: getattr(row, name) for name in SHOWN} == SHOWN

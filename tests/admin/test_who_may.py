@@ -44,6 +44,8 @@ PEOPLE = ("view", "resolve conflicts", "operate", "change records")
 World = dict[str, Any]
 UNMATCHED = "/admin/sync/unmatcheditem/"
 
+PAUSE_CONTACTS = "/admin/sync/syncqueue/pause/?entity_type=contact"
+
 
 def region_chosen(world: World) -> Callable[[Client], Any]:
     return lambda client: client.post("/admin/sync/boardlink/set-up/", {"phone_region": "DE"})
@@ -86,7 +88,7 @@ def waiting_row(world: World) -> SyncQueue:
 
 def paused(world: World) -> Callable[[Client], Any]:
     pauses.pause("somebody", entity_type="contact")
-    return lambda client: client.post("/admin/sync/queuepause/resume/", {"entity_type": "contact"})
+    return lambda client: client.post("/admin/sync/syncqueue/resume/", {"entity_type": "contact"})
 
 
 def held(world: World) -> ApprovalRequest:
@@ -216,9 +218,7 @@ ACTS = (
     Act("Discard a failed job", lambda w: ticked("/admin/sync/syncqueue/", "discard", failed_row(w).pk), OPERATE),
     Act("Discard a failed job", lambda w: in_inbox("discard", f"failed:{failed_row(w).pk}"), OPERATE),
     Act("Discard a failed job", lambda w: api(f"sync/queue/{failed_row(w).pk}/discard"), OPERATE, by_api=True),
-    Act(
-        "Pause the sync", lambda w: lambda c: c.post("/admin/sync/queuepause/add/", {"entity_type": "contact"}), OPERATE
-    ),
+    Act("Pause the sync", lambda w: lambda c: c.post(PAUSE_CONTACTS, {"confirmed": "yes"}), OPERATE),
     Act("Resume the sync", paused, OPERATE),
     Act("Approve bulk deletions", lambda w: guarded(w, "approve"), OPERATE),
     Act("Reject bulk deletions", lambda w: guarded(w, "reject"), OPERATE),

@@ -97,7 +97,7 @@ def test_a_wake_up_that_misses_a_module_is_an_error_that_names_it(monkeypatch: p
     without_the_redis_extra(monkeypatch)
     notify._connection.cache_clear()
     with capture_logs() as lines:
-        assert notify.notify_now("contact") is False
+        assert notify.send_task("sync.work_board", "contact") is False
     notify._connection.cache_clear()
     (line,) = lines
     assert (line["log_level"], line["error"]) == ("error", "ModuleNotFoundError")

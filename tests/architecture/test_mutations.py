@@ -117,7 +117,7 @@ def test_a_new_one_would_be_caught(line: str) -> None:
 
 WRITERS = {"act.py", "settle.py"}
 ROW_WRITES = {"save", "delete", "bulk_create", "bulk_update", "get_or_create", "update_or_create"}
-ROW_WRITERS = re.compile(r"enqueue_\w+|update_many|finish|set_late_item|store_\w+|claim_records|transaction")
+ROW_WRITERS = re.compile(r"enqueue\w*|update_many|finish|set_late_item|store_\w+|claim_records|transaction")
 """What a module imports to write rows."""
 
 SQL_WRITE = re.compile(r"\b(UPDATE \w+ SET|INSERT INTO|DELETE FROM)\b")

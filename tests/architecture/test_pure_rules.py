@@ -105,6 +105,8 @@ ASKED_OF_RULES = {
         "changed_records_of", "conflict_reports", "created_records_of", "facts_after",
         "new_clear_requests", "new_deletion_requests", "new_removal_requests", "unread",
     },
+    # Whom a set-up's plan doesn't count: who leaves the filter by what is written; what a person keeps different.
+    "sync/operations/setup/plan.py": {"is_kept_different", "leaves_by_pull", "leaves_by_push"},
     # What is noted of an item until its pass: whether the filter leaves it out; and which records a plan changes.
     "sync/operations/detect/comparison.py": {"changed_records", "item_verdict", "listed_finding", "record_verdict"},
     # The answer to a click, for which Monday isn't asked: whether the filter leaves the record out.

@@ -403,7 +403,7 @@ def test_what_creates_says_what_it_takes_and_what_it_leaves_out(browser: Client)
     before = asked()
     assert "API calls left" not in before
     assert "blocked" not in before
-    limits = {"day_limit": 1_000, "day": sync_now().date(), "day_calls": 220, "minute_calls": 0, "points": 0}
+    limits = {"day_limit": 1_000, "day": sync_now().date(), "day_calls": 220, "points": 0}
     ApiBudget.objects.update_or_create(id=1, defaults=limits)
     FieldMapping.objects.filter(link__entity_type="contact", key="role_title").update(
         problem="The column is gone.", problem_code=ColumnProblem.MISSING

@@ -11,15 +11,14 @@ from hypothesis import strategies as st
 from sync.limits import rate_limits
 from sync.limits.rate_limits import PASS_CALLS, PLAN_LIMITS, BlockedKind, Budget, midnight_after, reserve
 from sync.monday.errors import COMPLEXITY_EXHAUSTED, DAILY_LIMIT_REACHED
-from sync.monday.graphql import Answer
-from sync.monday.usage import Complexity, Limits
+from sync.monday.graphql import Answer, Complexity
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
-DAY, MINUTE, POINTS = 400, 20, 1_000
+DAY, POINTS = 400, 1_000
 
 
 def small(now: datetime = NOON, **values: object) -> Budget:
-    return Budget(now, DAY, MINUTE, POINTS, **values)  # type: ignore[arg-type]
+    return Budget(now, DAY, POINTS, **values)  # type: ignore[arg-type]
 
 
 def pass_time(budget: Budget, now: datetime, since_midnight: Decimal = Decimal(0)) -> None:
@@ -27,18 +26,15 @@ def pass_time(budget: Budget, now: datetime, since_midnight: Decimal = Decimal(0
     if rate_limits.day_of(now) != rate_limits.day_of(budget.now):
         budget.begin_day(since_midnight)
     budget.now = now
-    budget.minute = budget.minute.at_time(now)
-    budget.points = budget.points.at_time(now)
+    budget.end_minute()
 
 
 @dataclass
 class Monday:
     """Monday's side of the minute: it begins when the first call is received and lasts 60 seconds."""
 
-    most_calls: int = MINUTE
     most_points: int = POINTS
     most_a_day: int = DAY
-    calls: int = 0
     points: int = 0
     ends: datetime | None = None
     refused: int = 0
@@ -47,21 +43,17 @@ class Monday:
     def counted(self, now: datetime) -> Decimal:
         return Decimal(self.by_day.get(now.date().isoformat(), 0))
 
-    def receive(self, now: datetime, points: int, *, headers: bool) -> Answer:
+    def receive(self, now: datetime, points: int) -> Answer:
         if self.ends is None or now >= self.ends:
-            self.calls, self.points, self.ends = 0, 0, now + timedelta(seconds=60)
+            self.points, self.ends = 0, now + timedelta(seconds=60)
         day = now.date().isoformat()
         self.by_day[day] = self.by_day.get(day, 0) + 1
-        self.calls += 1
         self.points += points
-        is_over = self.calls > self.most_calls or self.points > self.most_points
-        self.refused += is_over or self.by_day[day] > self.most_a_day
+        self.refused += self.points > self.most_points or self.by_day[day] > self.most_a_day
         reset = int((self.ends - now).total_seconds())
-        calls_left = self.most_calls - self.calls
-        limits = Limits(minute_limit=self.most_calls, minute_left=calls_left, points_limit=self.most_points)
         left = self.most_points - self.points
         complexity = Complexity(points, left + points, left, reset)
-        return Answer(data={}, limits=limits if headers else None, complexity=complexity)
+        return Answer(data={}, complexity=complexity)
 
 
 UNHEARD = [
@@ -73,7 +65,7 @@ UNHEARD = [
 
 
 @settings(max_examples=300, deadline=None)
-@example(steps=UNHEARD, headers=False, start=NOON)
+@example(steps=UNHEARD, start=NOON)
 @given(
     steps=st.lists(
         st.tuples(
@@ -86,11 +78,10 @@ UNHEARD = [
         min_size=1,
         max_size=80,
     ),
-    headers=st.booleans(),
     start=st.sampled_from([NOON, NOON.replace(hour=23, minute=58, second=30)]),
 )
 def test_whatever_the_calls_delays_monday_never_has_a_reason_to_refuse_one(
-    steps: list[tuple[float, float, float, int, str]], headers: bool, start: datetime
+    steps: list[tuple[float, float, float, int, str]], start: datetime
 ) -> None:
     monday = Monday()
     budget = small(start, max_delay=10)
@@ -107,7 +98,7 @@ def test_whatever_the_calls_delays_monday_never_has_a_reason_to_refuse_one(
             budget.spend(-1, -points)
             continue
         received = int(fate != "lost")  # one that Monday never received: nobody knows which these are
-        answer = monday.receive(now, points, headers=headers) if received else None
+        answer = monday.receive(now, points) if received else None
         now += timedelta(seconds=back)
         pass_time(budget, now, monday.counted(now))
         if answer is None or fate == "unanswered":
@@ -118,34 +109,17 @@ def test_whatever_the_calls_delays_monday_never_has_a_reason_to_refuse_one(
     assert budget.day_calls >= monday.by_day.get(rate_limits.day_of(budget.now).isoformat(), 0)
 
 
-def test_our_minute_does_not_drift_away_from_mondays_while_little_is_sent() -> None:
-    """Its headers tell how many calls are left of the minute, and not when it ends."""
-    for quiet_minutes in range(2, 45, 3):
-        monday = Monday(most_points=10**6, most_a_day=10_000)
-        budget = Budget(NOON, 10_000, MINUTE, 10**6)
-        now = NOON
-        burst = NOON + timedelta(minutes=quiet_minutes)
-        while now < burst + timedelta(minutes=3):
-            now += timedelta(seconds=5 if now < burst else 0.5)
-            pass_time(budget, now)
-            if budget.required_wait(1, 1, urgent=True) is None:
-                answer = monday.receive(now, 1, headers=True)
-                budget.spend(1, 1)
-                budget.after_answer(replace(answer, complexity=None), 1)
-        assert monday.refused == 0, quiet_minutes
-
-
 def test_a_slow_answer_does_not_make_the_minute_longer() -> None:
     budget = small()
     budget.spend(1, 10)
     pass_time(budget, NOON + timedelta(seconds=1))
     budget.after_answer(Answer(data={}, complexity=Complexity(10, 1_000, 990, 60)), 10)
-    ends = budget.points.ends
+    ends = budget.points_end
     pass_time(budget, NOON + timedelta(seconds=20))
     budget.spend(1, 10)
     pass_time(budget, NOON + timedelta(seconds=45))
     budget.after_answer(Answer(data={}, complexity=Complexity(10, 990, 980, 40), seconds=25), 10)
-    assert budget.points.ends == ends
+    assert budget.points_end == ends
 
 
 @pytest.mark.parametrize("reset", [-30, 0, 86_400])
@@ -153,21 +127,21 @@ def test_an_answer_that_tells_an_impossible_end_of_the_minute_is_not_believed(re
     budget = small()
     budget.spend(1, 10)
     budget.after_answer(Answer(data={}, complexity=Complexity(10, 1_000, 990, reset)), 10)
-    assert budget.points.ends is not None
-    assert NOON < budget.points.ends <= NOON + timedelta(seconds=61)
+    assert budget.points_end is not None
+    assert NOON < budget.points_end <= NOON + timedelta(seconds=61)
 
 
 def test_the_reserve_is_for_what_a_person_clicked() -> None:
-    day, minute, points = PLAN_LIMITS["standard"]
-    budget = Budget(NOON, day, minute, points, day_calls=Decimal(day - 50))
+    day, points = PLAN_LIMITS["standard"]
+    budget = Budget(NOON, day, points, day_calls=Decimal(day - 50))
     waits = budget.required_wait(PASS_CALLS, 0, urgent=False)
     assert waits is not None
     assert (waits.kind, waits.until) == (BlockedKind.QUOTA, midnight_after(NOON))
     assert budget.required_wait(PASS_CALLS, 0, urgent=True) is None
-    budget = Budget(NOON, None, minute, points)
-    budget.spend(minute - 20, 0)
-    assert budget.required_wait(1, 0, urgent=False) is not None
-    assert budget.required_wait(1, 0, urgent=True) is None
+    budget = Budget(NOON, None, points)
+    budget.spend(1, points - 20)
+    assert budget.required_wait(1, 20, urgent=False) is not None
+    assert budget.required_wait(1, 20, urgent=True) is None
 
 
 def test_limits_that_are_not_known_are_not_kept() -> None:
@@ -178,11 +152,10 @@ def test_limits_that_are_not_known_are_not_kept() -> None:
 
 
 def test_limits_are_learned_from_the_headers_of_an_answer() -> None:
-    limits = Limits(minute_limit=5_000, minute_left=4_999, points_limit=5_000_000)
     budget = Budget(NOON)
     budget.spend(1, 0)
-    budget.after_answer(Answer(data={}, limits=limits), 0)
-    assert (budget.day_limit, budget.minute_limit, budget.points_limit) == (None, 5_000, 5_000_000)
+    budget.after_answer(Answer(data={}, points_limit=5_000_000), 0)
+    assert (budget.day_limit, budget.points_limit) == (None, 5_000_000)
 
 
 def test_what_monday_counts_beyond_our_calls_is_the_other_tokens() -> None:

@@ -7,8 +7,7 @@ import pytest
 from sync.limits import Grant, Pass, batch_size, call_cost, metered_client
 from sync.models import ApiBudget, BoardLink, SyncQueue
 from sync.monday.errors import COMPLEXITY_EXHAUSTED, TIMED_OUT, MondayError
-from sync.monday.graphql import Answer
-from sync.monday.usage import Complexity
+from sync.monday.graphql import Answer, Complexity
 from tests.budget.test_shared import Answering, board, known
 from tests.support.refusals import refusal
 
@@ -33,12 +32,12 @@ class Dear(Answering):
 
 def wait_out_the_minute() -> None:
     """Monday's minute and ours are over."""
-    ApiBudget.objects.update(points=0, points_end=None, minute_calls=0, minute_ends=None)
+    ApiBudget.objects.update(points=0, points_end=None)
 
 
 def write(client: Answering, link: BoardLink) -> int:
     """Write as many records as the allowance gives room for; return how many, 0 where they were refused."""
-    turn = Grant(link, is_limited=True).next_pass()
+    turn = Grant(link).next_pass()
     assert isinstance(turn, Pass)
     with turn, call_cost(link, turn.size, writes=True):
         try:
@@ -77,7 +76,7 @@ def test_a_single_record_without_an_answer_in_time_says_nothing_of_larger_docume
 
 def test_an_answer_for_a_board_that_was_removed_meanwhile_is_still_an_answer() -> None:
     link = board()
-    known(minute_limit=100)
+    known(day_limit=100)
     with call_cost(link, 3):
         BoardLink.objects.all().delete()
         answer = metered_client.MeteredClient(Answering(points=40)).execute("query { me { id } }", {})

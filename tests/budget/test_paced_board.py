@@ -34,7 +34,7 @@ def tight(world: World, monday: Planned) -> Contact:
 
 def spend(calls: int, ago: timedelta) -> None:
     """So many calls of today were made then."""
-    ApiUsage.objects.create(slot=sync_now() - ago, entity_type="contact", calls=calls, passes=calls // 2)
+    ApiUsage.objects.create(slot=sync_now() - ago, calls=calls)
     ApiBudget.objects.update(day_calls=F("day_calls") + calls)
 
 
@@ -61,8 +61,7 @@ def test_a_board_that_waits_for_more_than_an_hour_still_counts_among_those_that_
     world: World, tight: Contact
 ) -> None:
     window = availability.overview().batching_delay
-    ago = timedelta(hours=2)
-    ApiUsage.objects.create(slot=sync_now() - ago, entity_type="organization", calls=2, passes=1)
+    BoardLink.objects.filter(entity_type="organization").update(last_pass_at=sync_now() - timedelta(hours=2))
     assert availability.overview().batching_delay == pytest.approx(2 * window, rel=0.01)
 
 

@@ -11,7 +11,6 @@ from django.test import Client
 from sync.choices import StopCode
 from sync.clock import sync_now
 from sync.limits import BlockedKind, breaker, quota
-from sync.limits.breaker import AskCode
 from sync.limits.quota import apply_account_info
 from sync.limits.rate_limits import PLAN_LIMITS
 from sync.models import BoardLink, MondayAccount
@@ -77,7 +76,7 @@ def test_what_is_over_on_monday_is_over_here_as_soon_as_a_person_tries_again(wor
     contact = world.linked("Ann", role_title="Boss")
     stopped_by(world, contact, status=401)
     world.sandbox.control("faults", "DELETE")
-    assert breaker.ask_again() is AskCode.RESUMED
+    assert breaker.ask_again() == breaker.RESUMED
     row = MondayAccount.objects.get()
     assert (row.stopped_until, row.stopped_since, row.stop_code, row.needs_probe) == (None, None, "", False)
     assert goes_on(world, contact)
@@ -87,7 +86,7 @@ def test_what_is_not_over_is_asked_once_said_and_stays(monday_answers: responses
     before = day_is_used_up()
     is_over_for_today(monday_answers)
     found = [breaker.ask_again() for _ in range(3)]
-    assert found == [AskCode.STOPPED, AskCode.JUST_ASKED, AskCode.JUST_ASKED]
+    assert found == [breaker.STOPPED, breaker.JUST_ASKED, breaker.JUST_ASKED]
     assert len(monday_answers.calls) == 1
     row = MondayAccount.objects.get()
     assert (row.stop_code, row.stopped_since) == (StopCode.DAY_LIMIT, before.stopped_since)
@@ -98,14 +97,14 @@ def test_what_is_not_over_is_asked_once_said_and_stays(monday_answers: responses
 def test_people_who_try_at_the_same_time_ask_once(monday_answers: responses.RequestsMock) -> None:
     day_is_used_up()
     is_over_for_today(monday_answers)
-    assert sorted(at_once(*[breaker.ask_again] * 4)) == [*[AskCode.JUST_ASKED] * 3, AskCode.STOPPED]
+    assert sorted(at_once(*[breaker.ask_again] * 4)) == [*[breaker.JUST_ASKED] * 3, breaker.STOPPED]
     assert len(monday_answers.calls) == 1
 
 
 def test_a_persons_pause_is_not_beaten_by_a_persons_click(monday_answers: responses.RequestsMock) -> None:
     day_is_used_up()
     pauses.pause("maya")
-    assert breaker.ask_again() is AskCode.PAUSED
+    assert breaker.ask_again() == breaker.PAUSED
     assert "Paused by maya" in push_record(states.synced("Ann", "1"), "lead").message
     assert len(monday_answers.calls) == 0
 
@@ -115,7 +114,7 @@ def test_the_wait_for_a_minutes_limit_that_monday_asked_for_is_not_beaten_by_a_c
 ) -> None:
     breaker.trip_account(MondayError(MINUTE_LIMIT_REACHED, "slow down", wait_seconds=90))
     before = MondayAccount.objects.get().stopped_until
-    assert breaker.ask_again() is AskCode.WAITING
+    assert breaker.ask_again() == breaker.WAITING
     assert len(monday_answers.calls) == 0
     assert MondayAccount.objects.get().stopped_until == before
 
@@ -128,13 +127,13 @@ def test_a_board_that_is_back_goes_on_at_once_and_one_that_is_not_stays_stopped(
     world.work(link)
     assert availability.of("contact").reason_code is BlockedKind.BLOCKED
     since = link.blocked_since
-    assert breaker.ask_again() is AskCode.STOPPED
+    assert breaker.ask_again() == breaker.STOPPED
     link.refresh_from_db()
     assert since is not None
     assert link.blocked_since == since
     world.sandbox.control("boards", board_id=link.board_id, state="active")
     MondayAccount.objects.update(asked_at=sync_now() - timedelta(minutes=1))
-    assert breaker.ask_again() is AskCode.RESUMED
+    assert breaker.ask_again() == breaker.RESUMED
     assert goes_on(world, contact)
 
 
@@ -145,7 +144,7 @@ def test_a_check_for_missed_changes_that_the_stop_cut_short_is_due_at_once(
     BoardLink.objects.filter(entity_type="organization").update(sweep_problem="Daily limit exceeded")
     day_is_used_up()
     is_well(monday_answers)
-    assert breaker.ask_again() is AskCode.RESUMED
+    assert breaker.ask_again() == breaker.RESUMED
     assert [link.entity_type for link in boards_to_sweep()] == ["organization"]
 
 
@@ -168,7 +167,7 @@ def test_the_other_doors_ask_too(monday_answers: responses.RequestsMock, admin_c
 def test_what_monday_asked_to_wait_for_is_not_reworded_by_an_outage(monday_answers: responses.RequestsMock) -> None:
     reason = day_is_used_up().stop_reason
     monday_answers.post(MONDAY, status=503)
-    assert breaker.ask_again() is AskCode.STOPPED
+    assert breaker.ask_again() == breaker.STOPPED
     row = MondayAccount.objects.get()
     assert (row.stop_code, row.stop_reason) == (StopCode.DAY_LIMIT, reason)
 
@@ -192,7 +191,7 @@ def test_an_account_that_does_not_tell_its_limit_has_that_of_its_plan(told: dict
     answer = Answer(data={"me": {"id": "7"}, "account": {"tier": "standard"}, **told})
     apply_account_info(parse_account_info(answer), "")
     budget = quota.read_budget()
-    assert (budget.day_limit, budget.minute_limit, budget.points_limit) == PLAN_LIMITS["standard"]
+    assert (budget.day_limit, budget.points_limit) == PLAN_LIMITS["standard"]
 
 
 @pytest.mark.django_db

@@ -31,20 +31,20 @@ def spent(**values: Any) -> None:
 def test_a_pass_spends_its_read_and_its_write(world: World, monday: Planned) -> None:
     contact = world.linked("Ann", role_title="Boss")
     monday.limits(plan="standard")
-    used, passes = quota.forecast().used, sum(ApiUsage.objects.values_list("passes", flat=True))
+    used = quota.forecast().used
     edit(contact, "Chair")
     world.work()
     assert world.status(contact) == "synced"
     assert quota.forecast().used == used + 2
-    assert sum(ApiUsage.objects.values_list("passes", flat=True)) == passes + 1
     assert world.link().last_pass_at is not None
 
 
 def test_a_board_without_room_for_a_read_and_a_write_is_passed_over(world: World, monday: Planned) -> None:
     contact = world.linked("Ann", role_title="Boss")
-    monday.limits(plan="standard", minute=50)
+    monday.limits(plan="standard")
     row = ApiBudget.objects.get()
-    spent(minute_calls=48, minute_ends=row.minute_ends)
+    assert row.points_limit is not None
+    spent(points=row.points_limit - 60_000, points_end=row.points_end)
     edit(contact, "Chair")
     calls = world.calls()
     world.work()
@@ -78,17 +78,17 @@ def test_what_a_person_clicked_goes_out_of_the_reserve_and_takes_nothing_along(w
 
 def test_without_room_in_the_middle_of_a_look_rows_go_back_without_an_attempt(world: World, monday: Planned) -> None:
     contacts = [world.linked(f"P{number}", role_title="Boss") for number in range(4)]
-    monday.limits(plan="standard", minute=60)
-    row = ApiBudget.objects.get()
+    monday.limits(plan="standard")
     # Room for the read and the write, and none for the halves of a document that is refused.
-    spent(minute_calls=60 - 2 - 2, minute_ends=row.minute_ends)
+    spent(day_calls=950 - 2)
+    BoardLink.objects.filter(entity_type="contact").update(batch_limit=4)  # a full one, which doesn't wait
     world.sandbox.faults({"status": 400, "on": "mutation", "count": 1})
     Contact.objects.update(role_title="Chair")
     world.work()
     assert {world.row(contact).status for contact in contacts} == {"pending"}
     assert {world.row(contact).attempts for contact in contacts} == {0}
     assert breaker.monday_account().stopped_until is None
-    world.work(seconds=110)
+    world.work(seconds=86_400)
     assert {world.status(contact) for contact in contacts} == {"synced"}
     assert monday.refused == 0
 
@@ -124,7 +124,7 @@ def test_the_document_fits_into_what_is_left_of_the_minutes_points(
     world.pass_time(seconds=110)
     Contact.objects.update(role_title="Chair")
     sent: list[float] = []
-    monkeypatch.setattr(notify, "notify_later", lambda board, seconds: sent.append(seconds))
+    monkeypatch.setattr(notify, "notify_board", lambda board, seconds=0.0: sent.append(seconds))
     world.work()
     assert [seconds for seconds in sent if 30 < seconds < 110], "nobody comes back when the next minute begins"
     done = sum(world.status(contact) == "synced" for contact in contacts)

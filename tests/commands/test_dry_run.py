@@ -121,7 +121,7 @@ def test_the_plan_writes_nothing_on_either_side_is_what_the_real_run_then_does_a
     assert told["cost"]["of_this_dry_run"]["calls"] < guess
     done = Decision.objects.filter(pk__gt=mark)
 
-    moves = {(e["what"], e["record"], e["field"], e["after"]) for e in entries if e["what"] in ("push", "pull")}
+    moves = {(e["kind"], e["name"], e["field"], e["after"]) for e in entries if e["kind"] in ("push", "pull")}
     labels = {(m.link.entity_type, m.key): m.label for m in FieldMapping.objects.select_related("link")}
     names = {str(c.pk): c.name for c in Contact.objects.all()}
     made = {str(row.entity_id) for row in done.filter(kind="create")}
@@ -133,7 +133,7 @@ def test_the_plan_writes_nothing_on_either_side_is_what_the_real_run_then_does_a
     assert moves == real
 
     def planned(what: str) -> set[str]:
-        return {entry["record"] for entry in entries if entry["what"] == what}
+        return {entry["name"] for entry in entries if entry["kind"] == what}
 
     assert (
         planned("create")
@@ -165,9 +165,9 @@ def test_what_a_person_has_answered_is_planned_first_and_what_follows_from_it(wo
     chosen = {"record": FieldSelection("custom", str(records[1].pk))}
     resolve(question.pk, by=world.administrator("mary"), resolution_type="merge", selections=chosen, seen=seen)
     before = everything()
-    entries = [entry for board in plan()["boards"] for entry in board["entries"] if entry["record"] == "Two"]
+    entries = [entry for board in plan()["boards"] for entry in board["entries"] if entry["name"] == "Two"]
     assert everything() == before
-    assert [entry["what"] for entry in entries] == ["link", "conflict", "pull"]
+    assert [entry["kind"] for entry in entries] == ["link", "conflict", "pull"]
     assert "as a person chose" in entries[0]["reason"]
     assert (entries[1]["field"], entries[2]["field"], entries[2]["after"]) == ("Name", "Role", "Buyer")
     world.work(seconds=30)

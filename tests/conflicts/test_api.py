@@ -10,7 +10,11 @@ from npd.models import Contact
 from tests.admin import states
 from tests.api.conftest import code_of
 from tests.conflicts.conftest import PHONE, ROLE, conflict_of, finding, record, seen
+from tests.engine.test_column_types import deal, sales, with_deals
+from tests.support.people import api_of
+from tests.support.world import World
 
+__all__ = ["sales", "with_deals"]
 pytestmark = pytest.mark.django_db
 LIST = "/api/v1/sync/conflicts/"
 
@@ -79,6 +83,17 @@ def test_a_choice_may_be_made_for_what_the_record_itself_says(
     Contact.objects.filter(pk=contact.pk).update(phone="+442079460812")
     assert api.get(f"/api/v1/contacts/{contact.pk}/").json()["phone"] == "+442079460812"
     assert api.post(url, asked).status_code == 200
+
+
+@pytest.mark.parametrize("seen_in_npd", [["Hose"], '["Hose"]', "Hose"])
+def test_a_list_may_be_seen_as_the_record_itself_says_it(sales: World, seen_in_npd: Any) -> None:
+    big = deal(sales, products=["Pump"])
+    sales.edit(big, "products", {"labels": ["Pipe"]})
+    type(big).objects.filter(pk=big.pk).update(products=["Hose"])
+    sales.hear(big)
+    asked = {"resolution_type": "keep_npd", "seen": {"products": {"npd": seen_in_npd, "monday": "Pipe"}}}
+    url = f"{LIST}{conflict_of(big).pk}/resolve"
+    assert api_of(sales.administrator("olga")).post(url, asked, format="json").status_code == 200
 
 
 def test_a_malformed_resolution_answers_400_and_says_where(api: APIClient, conflict: SyncConflict) -> None:

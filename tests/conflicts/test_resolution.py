@@ -31,7 +31,7 @@ def test_a_choice_is_stored_and_a_look_ordered_ahead_of_other_work_in_one_go(
 ) -> None:  # fmt: skip
     SyncQueue.objects.all().delete()
     woken: list[str] = []
-    monkeypatch.setattr(notify, "notify_now", woken.append)
+    monkeypatch.setattr(notify, "notify_board", lambda entity_type, seconds=0: woken.append(entity_type))
     with django_capture_on_commit_callbacks(execute=True):
         stored = merge(conflict, ada, PHONE, phone={"choose": "monday"})
     assert stored.is_open

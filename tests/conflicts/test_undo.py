@@ -124,7 +124,7 @@ def test_a_resolution_is_undone_from_its_records_activity(world: World, person: 
     assert undo_link_and_mark(change_page(contact)) == (True, False)
     assert undo_link_and_mark(entry) == (True, False)
     # What was chosen and what came of it is one line.
-    lines = [act.line for act in client.get(change_page(contact)).context["activity"].acts]
+    lines = [act.line for act in client.get(change_page(contact)).context["activity"]["acts"]]
     assert [line.actor for line in lines if "chose" in line.sentence.lower()] == [str(person)]
     # Who may resolve conflicts may undo that, also without changing the record's values.
     pages, sees = (change_page(contact), entry, "/admin/sync/decision/"), ("view_contact", "view_decision")

@@ -9,8 +9,8 @@ import pytest
 from sync.monday import errors
 from sync.monday.board import BoardCheck, CheckResult, ColumnCheck
 from sync.monday.board_events import WEBHOOK_EVENTS
+from sync.monday.connection import AccountInfo
 from sync.monday.connector import MondayConnector
-from sync.monday.usage import AccountInfo
 from tests.connector.fake_account import FakeAccount
 
 GREETING = AccountInfo(

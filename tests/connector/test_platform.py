@@ -10,10 +10,9 @@ import responses
 
 from sync.monday import connector, errors
 from sync.monday.client import MondayClient
-from sync.monday.connection import parse_account_info, parse_users
+from sync.monday.connection import AccountInfo, parse_account_info, parse_users
 from sync.monday.connector import MondayConnector
 from sync.monday.graphql import Answer
-from sync.monday.usage import AccountInfo
 from tests.connector.bodies import failed
 from tests.support.refusals import refusal
 

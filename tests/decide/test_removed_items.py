@@ -51,7 +51,7 @@ def decide(
     known: RemovalFacts, policy: RemovedItemPolicy = ASK, *, of: BoardContext | None = None, **differs: Any
 ) -> RecordPlan:
     plan = RecordPlan(known.record, removal=RemovedItem(known.state), **differs)
-    return removal_of(of or board(), plan, known, policy, Settings(), NOW)
+    return removal_of(of or board(), plan, replace(known, policy=policy), Settings(), NOW)
 
 
 def removed(plan: RecordPlan) -> RemovedItem:

@@ -22,7 +22,8 @@ from prometheus_client import Metric
 
 from sync.clock import SyncNow
 from sync.kernel.scheduled_jobs import make_missing_jobs
-from sync.models import BoardLink, QueuePause
+from sync.models import BoardLink
+from sync.outbox import pauses
 from tests.docs.test_docs import ROOT
 from tests.metrics.conftest import scrape
 from tests.metrics.test_page import everything_is_tight
@@ -86,7 +87,7 @@ def metrics() -> str:
     """Name, kind and labels of each metric, where boards and rows give every metric something to say."""
     everything_is_tight()
     BoardLink.objects.update(swept_at=SyncNow())
-    QueuePause.objects.create(paused_by="somebody")
+    pauses.pause("somebody")
     return lines(sorted(_metric(one) for one in scrape().families))
 
 

@@ -207,7 +207,7 @@ def test_of_a_new_column_the_history_names_who_made_it_and_an_edit_keeps_its_lin
 
     def acts(record: Contact) -> Any:
         page = admin.get(f"/admin/npd/contact/{record.pk}/change/?activity=role_title")
-        return page.context["activity"].acts
+        return page.context["activity"]["acts"]
 
     [act] = [act for act in acts(contact) if act.line.after == "Head"]
     event = Contact.pgh_event_model.objects.filter(pgh_obj_id=contact.pk, role_title="Head").earliest("pgh_id")

@@ -94,26 +94,6 @@ def test_what_failed_is_stored_without_what_looks_like_a_token(world: World) -> 
     assert stored.count("access_token=[secret]") == 2
 
 
-def test_a_read_that_shows_what_our_write_replaced_is_repeated_and_believed_after_a_minute(world: World) -> None:
-    contact = world.linked(role_title="Boss")
-    world.save(contact, role_title="Chair")
-    reads = world.calls("query")
-    world.edit(contact, "role_title", "Boss")
-    world.look(contact)
-    assert world.calls("query") - reads == 3
-    row = world.row(contact)
-    assert (row.status, row.attempts, "still shows" in row.reason) == ("pending", 0, True)
-    assert (world.status(contact), contact.role_title) == ("pending", "Chair")
-    world.work(contact, minutes=1.1)
-    assert (world.status(contact), contact.role_title) == ("synced", "Boss")
-    world.pass_time(minutes=3)
-    reads = world.calls("query")
-    world.edit(contact, "role_title", "Chair")
-    world.look(contact)
-    assert world.calls("query") - reads == 1
-    assert (world.status(contact), contact.role_title) == ("synced", "Chair")
-
-
 def test_a_refused_read_of_new_items_backs_off(world: World) -> None:
     world.sandbox.act("add", board_id=world.board_id(), name="New", values={"email": mail("n@example.com")})
     world.deliver()

@@ -95,12 +95,6 @@ def test_our_own_echo_is_no_lost_update_and_costs_no_call(world: World) -> None:
     assert not WebhookEvent.objects.filter(processed_at=None).exists()
 
 
-# --- an answer that shows somebody's edit ---------------------------------------------------------------------------
-
-
-# --- settling it ----------------------------------------------------------------------------------------------------
-
-
 def test_a_write_without_an_answer_that_lands_hours_later_pulls_nothing_back(world: World) -> None:
     world.mon_pause()
     MondayAccount.objects.filter(id=1).update(user_id=TOKENS_USER)

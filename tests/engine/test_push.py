@@ -10,7 +10,6 @@ from sync.models import BoardLink
 from sync.monday.client import MondayClient
 from sync.monday.errors import DOCUMENT_REJECTED, ErrorKind, MondayError
 from sync.reconcile import act
-from sync.records import availability
 from tests.budget.conftest import Planned, monday
 from tests.support.world import World
 
@@ -152,7 +151,7 @@ def test_the_halves_of_a_refused_document_find_room_in_the_minute_that_it_was_re
     assert monday.refused == 0
 
 
-def test_a_document_that_is_no_longer_valid_stops_its_board_and_costs_no_record_an_attempt(world: World) -> None:
+def test_a_document_that_is_no_longer_valid_holds_such_calls_and_costs_no_record_an_attempt(world: World) -> None:
     contacts = [world.linked(f"P{number}", role_title="x") for number in range(4)]
     Contact.objects.update(role_title="y")
     calls = world.calls()
@@ -162,10 +161,10 @@ def test_a_document_that_is_no_longer_valid_stops_its_board_and_costs_no_record_
     # A read and the refused write: in parts it would be refused as well.
     assert world.calls() - calls == 2
     assert {(world.row(contact).status, world.row(contact).attempts) for contact in contacts} == {("pending", 0)}
-    reason = availability.of("contact").blocked_reason
+    reason = world.link().refused["change"]["reason"]
     assert "document Write" in reason
     assert "API version" in reason
-    world.work(minutes=10)
+    world.work(seconds=50)
     assert world.calls() - calls == 2
-    world.work(minutes=6)
+    world.work(seconds=20)
     assert {world.status(contact) for contact in contacts} == {"synced"}

@@ -16,7 +16,7 @@ from sync.outbox import notify
 @pytest.fixture(autouse=True)
 def quiet(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """No wake-up leaves the test."""
-    monkeypatch.setattr(notify, "notify_now", lambda entity_type: True)
+    monkeypatch.setattr(notify, "notify_board", lambda *args: None)
     monkeypatch.setattr(current_app, "send_task", lambda name, **options: None)
 
 

@@ -28,7 +28,7 @@ def board(db: None) -> BoardLink:
 def woken(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The boards for which a wake-up was asked."""
     asked: list[str] = []
-    monkeypatch.setattr(notify, "notify_board", asked.append)
+    monkeypatch.setattr(notify, "notify_board", lambda entity_type, seconds=0: asked.append(entity_type))
     return asked
 
 

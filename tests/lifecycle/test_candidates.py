@@ -9,7 +9,7 @@ from npd.models import Contact, Organization
 from sync.choices import Cause, Priority
 from sync.clock import SyncNow
 from sync.models import BoardLink, Intent, Tombstone
-from sync.outbox.queue_rows import enqueue_item_many
+from sync.outbox.queue_rows import enqueue
 from tests.lifecycle.conftest import asked, choose, quiet_passes
 from tests.support.waiting import wait_for
 from tests.support.world import World, mail, staged
@@ -60,7 +60,7 @@ def test_none_there_moved_here_from_another_types_board_stays_that_records_item(
     contact = world.linked(email="ann@example.com")
     link = BoardLink.objects.get(entity_type="organization")
     world.sandbox.act("move_to_board", item_id=contact.monday_id, board_id=link.board_id, group_id=link.group_id)
-    enqueue_item_many("organization", [contact.monday_id], cause=Cause.SWEEP, priority=Priority.SWEEP)
+    enqueue("organization", items=[contact.monday_id], cause=Cause.SWEEP, priority=Priority.SWEEP)
     world.work()
     assert not Organization.objects.exists()
     assert world.item(contact)["values"][link.npd_id_column] == str(contact.pk)

@@ -72,7 +72,7 @@ def test_a_blocked_field_shows_what_our_own_write_left_on_monday_and_when(world:
 
 
 def lines_of(client: Client, record: Any) -> list[tuple[str, str, str]]:
-    found = client.get(reverse("admin:npd_contact_change", args=[record.pk])).context["activity"].acts
+    found = client.get(reverse("admin:npd_contact_change", args=[record.pk])).context["activity"]["acts"]
     return [(line.label or line.what, line.before, line.after) for act in found for line in act.lines]
 
 
@@ -110,7 +110,7 @@ def test_an_import_and_what_was_sent_of_it_is_one_line(world: World, admin: Clie
     new = lines_of(admin, contact)[: -len(before)]
     assert sorted(new) == [("Notes", "Old", "New"), ("Role", "Buyer", "Head")]
     page = admin.get(reverse("admin:npd_contact_change", args=[contact.pk]))
-    admin.post(page.context["activity"].acts[0].offer.url, {"confirmed": "yes"})
+    admin.post(page.context["activity"]["acts"][0].offer.url, {"confirmed": "yes"})
     contact.refresh_from_db()
     assert (contact.role_title, contact.notes) == ("Buyer", "Old")
 

@@ -18,7 +18,7 @@ from sync.operations.detect import enqueue_items
 from sync.operations.detect.comparison import compare_board
 from sync.operations.preview import plan_link
 from sync.outbox import pauses
-from sync.outbox.queue_rows import enqueue_item_many
+from sync.outbox.queue_rows import enqueue
 from sync.records.item_links import ignore_item, relink
 from sync.records.unmatched_items import (
     AS_NEW,
@@ -198,7 +198,7 @@ def test_the_npd_id_of_a_record_that_is_gone_is_used_again_unless_another_has_it
     SyncQueue.objects.all().delete()
     if case == "a person wants a record of its own":
         wish = {AS_NEW: True}
-        enqueue_item_many("contact", [stranger], cause=Cause.PERSON, priority=Priority.PERSON, payload=wish)
+        enqueue("contact", items=[stranger], cause=Cause.PERSON, priority=Priority.PERSON, payload=wish)
     else:
         request_creation([row(stranger)], "dora")
     world.work(seconds=11)

@@ -15,16 +15,8 @@ from conflicts.models import SyncConflict
 from npd.models import Contact, Organization
 from sync.choices import ApprovalKind, ApprovalState
 from sync.clock import sync_now
-from sync.models import (
-    ApiBudget,
-    ApiUsage,
-    ApprovalRequest,
-    BoardLink,
-    MondayAccount,
-    QueuePause,
-    SyncMetadata,
-    SyncQueue,
-)
+from sync.models import ApiBudget, ApiUsage, ApprovalRequest, BoardLink, MondayAccount, SyncMetadata, SyncQueue
+from sync.outbox import pauses
 from sync.queue import SyncQueueService
 from tests.api.conftest import code_of, error_of
 from tests.metrics.conftest import Figures, bearer, scrape
@@ -54,7 +46,7 @@ def everything_is_tight() -> None:
                 entity_type=entity_type, entity_id=uuid.uuid4(), next_retry=now - timedelta(minutes=number)
             )
     ApiBudget.objects.create(
-        id=1, day_limit=1000, minute_limit=1000, points_limit=100_000, day=now.date(),
+        id=1, day_limit=1000, points_limit=100_000, day=now.date(),
         day_calls=500, points=60_000, points_end=now + timedelta(seconds=50),
     )  # fmt: skip
 
@@ -99,7 +91,7 @@ def test_a_scrape_is_no_more_queries_with_more_boards_and_rows() -> None:
 
 def test_no_label_holds_what_people_wrote(contact_of_a_person: Contact) -> None:
     everything_is_tight()
-    QueuePause.objects.create(paused_by="mallory@example.test", why="the secret merger")
+    pauses.pause("mallory@example.test", why="the secret merger")
     SyncQueue.objects.create(
         entity_type="contact", entity_id=contact_of_a_person.pk, status="failed",
         error_message="Monday refused “ada@example.test”",
@@ -150,10 +142,6 @@ def after(**span: float) -> datetime:
     return sync_now() + timedelta(**span)
 
 
-def paused(**what: str) -> QueuePause:
-    return QueuePause.objects.create(paused_by="mary", **what)
-
-
 def spent(**limits: Any) -> ApiBudget:
     return ApiBudget.objects.create(id=1, **limits)
 
@@ -171,7 +159,7 @@ def changes_are_gathered(link: BoardLink) -> None:
     now = sync_now()
     BoardLink.objects.update(last_pass_at=now)
     ApiBudget.objects.create(id=1, day_limit=1000, day=now.date(), day_calls=900)
-    ApiUsage.objects.create(slot=now - timedelta(minutes=20), entity_type="contact", calls=400, passes=200)
+    ApiUsage.objects.create(slot=now - timedelta(minutes=20), calls=400)
 
 
 STATES: dict[str, tuple[Callable[[BoardLink], Any], str]] = {
@@ -183,12 +171,15 @@ STATES: dict[str, tuple[Callable[[BoardLink], Any], str]] = {
     "the account was paused": (lambda link: MondayAccount.objects.create(id=1, stopped_until=after(seconds=-30)), ""),
     "the board is blocked": (lambda link: BoardLink.objects.update(blocked_until=after(minutes=3)), "blocked"),
     "the board is missing": (lambda link: BoardLink.objects.update(npd_id_column=""), "no_board"),
-    "everything is paused": (lambda link: paused(), "paused"),
-    "the board is paused": (lambda link: paused(entity_type="contact"), "paused"),
-    "another board is paused": (lambda link: paused(entity_type="organization"), ""),
+    "everything is paused": (lambda link: pauses.pause("mary"), "paused"),
+    "the board is paused": (lambda link: pauses.pause("mary", entity_type="contact"), "paused"),
+    "another board is paused": (
+        lambda link: (board("organization"), pauses.pause("mary", entity_type="organization")),
+        "",
+    ),
     "the day is used up": (lambda link: spent(day_limit=200, day=sync_now().date(), day_calls=199), "allowance"),
     "the minute is used up": (
-        lambda link: spent(minute_limit=100, minute_calls=100, minute_ends=after(seconds=40)),
+        lambda link: spent(points_limit=100_000, points=99_000, points_end=after(seconds=40)),
         "gathering",
     ),
     "the minute has points for others only": (minute_has_points_for_others_only, "gathering"),

@@ -8,7 +8,8 @@ import pytest
 from django.test import Client
 
 from sync.clock import sync_now
-from sync.models import BoardLease, BoardLink, Intent, MondayAccount, QueuePause, SyncQueue
+from sync.models import BoardLease, BoardLink, Intent, MondayAccount, SyncQueue
+from sync.outbox import pauses
 from tests.metrics.test_page import board
 
 pytestmark = pytest.mark.django_db
@@ -81,9 +82,9 @@ def test_what_a_dead_worker_left_is_overdue_though_no_row_waits(client: Client, 
 def test_nobody_has_to_work_a_board_that_stands_still_for_a_reason(client: Client, link: BoardLink) -> None:
     overdue()
     claimed(seconds=500)
-    pause = QueuePause.objects.create(paused_by="mary", entity_type="contact")
+    pauses.pause("mary", entity_type="contact")
     assert reasons(client) == []
-    pause.delete()
+    BoardLink.objects.update(pause=None)
     MondayAccount.objects.create(id=1, stopped_until=sync_now() + timedelta(minutes=1))
     assert reasons(client) == []
 

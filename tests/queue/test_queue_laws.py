@@ -15,11 +15,11 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from npd.models import Contact
 from sync.choices import Cause, Priority, QueueDirection, QueueStatus
-from sync.models import BoardLease, BoardLink, QueuePause, SyncQueue
+from sync.models import BoardLease, BoardLink, MondayAccount, SyncQueue
 from sync.outbox import finish, operate, pauses
 from sync.outbox.claim import Claim, Lease, acquire, claim
 from sync.outbox.pauses import pause
-from sync.outbox.queue_rows import enqueue_many
+from sync.outbox.queue_rows import enqueue
 from sync.queue import SyncQueueService, resume, retry_all
 from tests.support.clock import move_clock, reset_clock
 
@@ -36,8 +36,9 @@ class TheQueue(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        for model in (SyncQueue, QueuePause, BoardLease):
+        for model in (SyncQueue, MondayAccount, BoardLease):
             model.objects.all().delete()
+        BoardLink.objects.update(pause=None)
         self.link = BoardLink.objects.get(entity_type="contact")
         self.ids = list(Contact.objects.order_by("name").values_list("pk", flat=True))
         self.seconds = 0
@@ -60,7 +61,7 @@ class TheQueue(RuleBasedStateMachine):
 
     @rule(record=RECORDS, direction=DIRECTIONS, cause=st.sampled_from([Cause.SAVE, Cause.WEBHOOK, Cause.PERSON]))
     def enqueue(self, record: int, direction: QueueDirection, cause: Cause) -> None:
-        enqueue_many("contact", [self.ids[record]], cause=cause, priority=Priority.EDIT, direction=direction)
+        enqueue("contact", [self.ids[record]], cause=cause, priority=Priority.EDIT, direction=direction)
         self.wanted.add((self.ids[record], direction.value))
 
     @precondition(lambda self: not self.claimed)
@@ -152,7 +153,7 @@ class TheQueue(RuleBasedStateMachine):
 
 
 def test_the_queues_laws_hold_in_any_order(transactional_db: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sync.outbox.notify.notify_now", lambda entity_type: True)
+    monkeypatch.setattr("sync.outbox.notify.notify_board", lambda *args: None)
     BoardLink.objects.create(entity_type="contact", board_id="1", npd_id_column="npd_id", match_key="email")
     Contact.objects.bulk_create([Contact(name=f"P{n}") for n in range(3)])
     try:

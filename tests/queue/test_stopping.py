@@ -42,7 +42,7 @@ def goes_on() -> Iterator[None]:
 @pytest.fixture
 def woken(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     sent: list[str] = []
-    monkeypatch.setattr(notify, "notify_now", sent.append)
+    monkeypatch.setattr(notify, "notify_board", lambda entity_type, seconds=0: sent.append(entity_type))
     return sent
 
 

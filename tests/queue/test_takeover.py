@@ -19,6 +19,7 @@ from config.beat import Scheduler
 from npd.models import Contact
 from sync.clock import sync_now
 from sync.models import BoardLease, BoardLink, Intent, SyncQueue
+from sync.outbox import notify
 from sync.outbox.claim import MAX_LOST_HOLDERS, Lease, LeaseLost, acquire, claim, orphaned_boards
 from tests.support.waiting import wait_for
 
@@ -191,6 +192,7 @@ def test_beat_wakes_a_worker_for_a_board_whose_holder_was_killed_until_one_has_t
     link: BoardLink, worker: Worker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     woken: list[Any] = []
+    monkeypatch.setattr(notify, "INTERVAL_SECONDS", 0.0)  # its looks are two seconds apart
     monkeypatch.setattr(current_app, "send_task", lambda name, args, **options: woken.append(args))
 
     def ticks() -> list[Any]:

@@ -53,37 +53,31 @@ def test_many_saves_within_a_moment_send_one_wake_up_at_once_and_owe_one_for_its
     for n in range(20):
         Contact.objects.create(name=f"P{n}")
     assert sent == [("contact",)]
-    assert list(notify._scheduled) == [("contact", False)]
+    assert [entity_type for entity_type, _ in notify._scheduled] == ["contact"]
 
 
 def test_a_broker_that_never_answers_does_not_fail_the_save(silent_broker: str) -> None:
     contact = Contact.objects.create(name="Ann")
     assert Contact.objects.filter(pk=contact.pk).exists()
-    assert notify.notify_now("contact") is False
+    assert notify.send_task("sync.work_board", "contact") is False
 
 
-def test_of_two_wake_ups_for_later_the_last_word_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_wake_up_for_later_comes_beside_those_at_once_and_a_far_one_is_left_to_the_schedule(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     sent = messages(monkeypatch)
-    notify.notify_later("contact", 3_600)
-    notify.notify_later("contact", 0.1)
-    notify.notify_later("organization", 3_600)
-    wait_for("the wake-up", lambda: sent == [("contact",)])
-    assert [entity_type for entity_type, _ in notify._scheduled] == ["organization"]
-
-
-def test_a_save_meanwhile_takes_nothing_from_a_wake_up_for_later(monkeypatch: pytest.MonkeyPatch) -> None:
-    sent = messages(monkeypatch)
-    notify.notify_later("contact", 3_600)
+    notify.notify_board("contact", 60)
+    notify.notify_board("contact", 3_600)
     Contact.objects.create(name="Ann")
     Contact.objects.create(name="Ben")
     wait_for("the one at once and the one at the second's end", lambda: sent == [("contact",)] * 2)
-    assert list(notify._scheduled) == [("contact", True)]
+    assert len(notify._scheduled) == 1
 
 
 def test_no_message_says_when_it_is_to_be_done_nor_holds_more_than_the_name_of_a_board() -> None:
     purge_broker()
-    notify.notify_now("contact")
-    notify.notify_later("contact", 0.05)
+    notify.notify_board("contact")
+    notify.notify_board("contact", 0.05)
     wait_for("the second was sent", lambda: not notify._scheduled)
     for message in (taken(), taken()):
         assert message.headers["eta"] is None

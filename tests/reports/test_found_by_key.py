@@ -1,5 +1,7 @@
 """The same person or firm is found though a character differs that nobody sees, or a capital; nobody is made twice."""
 
+from typing import Any
+
 import phonenumbers
 import pytest
 from django.core.exceptions import ValidationError
@@ -91,6 +93,19 @@ def test_an_items_name_is_found_by_the_organizations(world: World, theirs: str) 
     world.add(theirs, "organization")
     world.hear(minutes=3)
     Organization.objects.create(name=CAPITALS.get(theirs, "Acme Corp"))
+    for _ in range(3):
+        world.hear(minutes=3)
+    assert len(_items(world)) == 1
+
+
+@pytest.mark.parametrize("theirs", [*NAMES, *CAPITALS], ids=ascii)
+def test_an_item_of_a_board_that_was_there_before_is_the_organizations(
+    world: World, settings: Any, theirs: str
+) -> None:
+    settings.MONDAY_ORGANIZATIONS_BOARD_ID = board = world.sandbox.add_board("Firms that we had")
+    world.sandbox.act("add", board_id=board, name=theirs, values={})
+    Organization.objects.create(name=CAPITALS.get(theirs, "Acme Corp"))
+    set_up(registry.entity("organization"), limits.connector())
     for _ in range(3):
         world.hear(minutes=3)
     assert len(_items(world)) == 1

@@ -6,7 +6,6 @@ import pytest
 
 from npd.models import Contact, Organization
 from sync.limits import breaker
-from sync.limits.breaker import AskCode
 from sync.models import MondayAccount
 from tests.budget.conftest import Planned, monday
 from tests.support.world import World
@@ -56,6 +55,49 @@ def test_a_hundred_new_contacts_wait_at_little_cost_and_are_made_once(world: Wor
     assert not Contact.objects.exclude(sync_status="synced").exists()
 
 
+REFUSALS: dict[str, dict[str, Any]] = {
+    "a minute's limit, wait a second": {"status": 429, "retry_after": 1},
+    "points, wait two": {"limit": "complexity", "retry_in": 2},
+    "calls at once": {"limit": "concurrency"},
+    "HTTP 400": {"status": 400},
+    "HTTP 401": {"status": 401},
+    "HTTP 404": {"status": 404},
+    "blocked for a while": {"partial": {"every": 1, "code": "API_TEMPORARILY_BLOCKED"}},
+}
+
+
+@pytest.mark.parametrize("fault", REFUSALS)
+def test_writes_that_are_refused_whatever_they_say_wait_at_little_cost(world: World, fault: str) -> None:
+    world.sandbox.control("faults", on="mutation", count=100_000, **REFUSALS[fault])
+    new_contacts(60)
+    assert calls_while(world, 60) <= 50
+    assert calls_while(world, 60) <= 20
+    writes_work(world)
+    breaker.ask_again()
+    for _ in range(4):
+        world.work(minutes=2)
+    assert sorted(item["name"] for item in world.sandbox.items()) == [f"P{n:03}" for n in range(60)]
+    assert not unsynced()
+
+
+def test_records_that_are_each_refused_for_no_known_reason_come_again_together(world: World) -> None:
+    world.sandbox.control("faults", partial={"every": 1, "code": "SomethingNewException"}, count=100_000)
+    new_contacts(60)
+    assert calls_while(world, 30, seconds=10) <= 12
+    assert calls_while(world, 60, seconds=20) <= 6
+
+
+def test_a_wait_of_a_week_is_ended_by_whoever_tries_again(world: World, monday: Planned) -> None:
+    monday.limits(plan="standard")
+    ann = world.linked("Ann", role_title="Old")
+    world.sandbox.control("faults", status=429, retry_after=86_400, on="mutation")
+    world.save(ann, role_title="New")
+    world.work(minutes=2)
+    assert breaker.ask_again() == breaker.RESUMED
+    world.work()
+    assert world.values(ann)["role_title"] == "New"
+
+
 def test_a_hundred_changes_wait_at_little_cost_and_arrive(world: World) -> None:
     new_contacts(100)
     world.work()
@@ -87,7 +129,7 @@ def test_whoever_tries_again_after_it_is_over_waits_no_longer(world: World) -> N
     writes_work(world)
     world.work(minutes=3)
     assert not world.sandbox.items()
-    assert breaker.ask_again() is AskCode.RESUMED
+    assert breaker.ask_again() == breaker.RESUMED
     world.work()
     assert len(world.sandbox.items()) == 40
 
@@ -272,6 +314,15 @@ def test_poisoned_records_of_both_boards_wait_alone(world: World) -> None:
     assert unsynced() == ["P000", "P009", "P014"]
     assert Organization.objects.exclude(sync_status="synced").count() == 4
     synced_at_once(world, world.contact("Bob"))
+
+
+def test_nearly_as_many_poisoned_records_as_others_hold_nobody_for_long(world: World) -> None:
+    poison(world)
+    Organization.objects.bulk_create([Organization(name=f"O{n}", notes="poison") for n in range(4)])
+    new_contacts(14)
+    Contact.objects.filter(name__lt="P004").update(notes="poison")
+    assert calls_while(world, 60) <= 100
+    assert unsynced() == ["P000", "P001", "P002", "P003"]
 
 
 def test_what_failed_alone_is_made_once_it_can_be(world: World) -> None:

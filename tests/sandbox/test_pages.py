@@ -98,14 +98,6 @@ def test_names_and_cells_are_escaped(simulator: Simulator, board: str) -> None:
     assert "&lt;script&gt;alert" in text
 
 
-def test_a_form_of_another_site_changes_nothing(simulator: Simulator, board: str) -> None:
-    form = {"do": "add", "text": "Ada"}
-    headers = {"Origin": "https://evil.example"}
-    answer = simulator.session.post(f"{simulator.url}/board/{board}", data=form, headers=headers, timeout=10)
-    assert answer.status_code == 403
-    assert simulator.read("boards")[0]["items"] == []
-
-
 def test_items_link_to_their_records(start: Callable[..., Process]) -> None:
     linked = start("--npd-url", "http://npd.example")
     board = linked.board()

@@ -135,6 +135,13 @@ def test_a_second_column_of_a_kind_is_made_only_with_a_word_about_it(monday: San
     assert "is new beside" not in run("monday_setup")
 
 
+@pytest.mark.django_db
+def test_a_second_column_of_a_title_is_made_only_with_a_word_about_it(monday: Sandbox, run: Run, settings: Any) -> None:
+    settings.MONDAY_CONTACTS_BOARD_ID = monday.add_board("Contacts that we had", ("mail", "E-mail", "text"))
+    assert "“Email” is new beside “E-mail” of the type text, which doesn't fit" in run("monday_setup")
+    assert "is new beside" not in run("monday_setup")
+
+
 TWO_MAILS = (("work", "Work mail", "email"), ("home", "Home mail", "email"))
 
 

@@ -53,7 +53,7 @@ def save(page: Page, **values: str) -> None:
     for name, value in values.items():
         page.locator(f"[name={name}]").fill(value)
     page.get_by_role("button", name="Save and continue editing").click()
-    expect(page.get_by_text(re.compile("is saved"))).to_be_visible()
+    expect(page.get_by_text(re.compile("was (?:added|changed) successfully"))).to_be_visible()
 
 
 def cell(board: Page, column: str) -> Locator:

@@ -79,7 +79,7 @@ def test_a_board_whose_worker_was_killed_goes_on_while_its_lease_lasts(
     site.processes.rest()
     later(PAST_EVERY_DEADLINE)
     site.processes.work()
-    notify.notify_now("contact")
+    notify.notify_board("contact")
     all_arrived(site.sandbox)
 
 
@@ -111,7 +111,7 @@ def test_a_worker_that_stood_still_until_another_had_its_board_can_finish_nothin
     mutations = [call for call in site.sandbox.calls(calls[-1]["id"]) if call["kind"] == "mutation"]
     assert len(mutations) == late
     site.processes.work()
-    notify.notify_now("contact")
+    notify.notify_board("contact")
     all_arrived(site.sandbox, landed_late=announced if late else ())
 
 

@@ -1,46 +1,118 @@
 """The broker is off for a whole run, or restarted again and again; or too many send messages at once."""
 
+import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Protocol
 
 import pytest
+import redis
 import requests
 from django.conf import settings as used
 
+from config.embedded.postgres import EmbeddedPostgres
 from npd.models import Contact
 from sync.models import SyncQueue
 from tests.embedded.conftest import folder_of_ones_own
-from tests.plugin import SERVERS
 from tests.story.conftest import Staff, save, sweep_every_second, synced
 from tests.support.arrived import Writers, all_arrived
-from tests.support.away import Broker, BrokerDatabase, OwnPostgres, OwnRedis, RelayedBroker, away
 from tests.support.child import Child
-from tests.support.servers import ROOT
-from tests.support.site import Processes, Site
+from tests.support.servers import ROOT, free_port
+from tests.support.site import Processes, Site, started
+from tests.support.waiting import wait_for
 
 NAMES = [f"Person {number}" for number in range(5)]
 
 
+class Broker(Protocol):
+    """`url` is what the processes are given."""
+
+    url: str
+
+    def leave(self) -> None:
+        """It ends, and every connection with it."""
+
+    def come_back(self) -> None:
+        """It is there again, with the messages that it had."""
+
+
+class OwnRedis:
+    """A Redis of a test's own, which is stopped and started; it keeps its messages in `folder`.
+
+    Without a redis-server the test is skipped, but never where CI=true.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        if shutil.which("redis-server") is None:
+            missing = "no redis-server on this machine (Debian, Ubuntu: sudo apt install redis-server)"
+            (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(missing)
+        folder.mkdir()
+        self._folder, self._port = folder, free_port()
+        self.url = f"redis://127.0.0.1:{self._port}/0"
+        self.come_back()
+
+    def leave(self) -> None:
+        assert self._server.stop(), "Redis had to be killed"
+
+    def come_back(self) -> None:
+        command = ["redis-server", "--port", str(self._port), "--bind", "127.0.0.1"]
+        kept = ["--dir", str(self._folder), "--appendonly", "yes", "--save", ""]
+        self._server: Child = started("redis", [*command, *kept], dict(os.environ))
+        wait_for("Redis answers", self._answers)
+
+    def _answers(self) -> bool:
+        with redis.Redis.from_url(self.url) as client, suppress(redis.RedisError):
+            return bool(client.ping())
+        return False
+
+
+class OwnPostgres:
+    """The embedded broker in a cluster of its own, which is stopped and started."""
+
+    def __init__(self, folder: Path) -> None:
+        self._server = EmbeddedPostgres(folder, fast=True)
+        self.come_back()
+        self._server.create_database("broker")
+        self.url = f"sqla+postgresql+psycopg://postgres@/broker?host={self._server.socket}"
+
+    def leave(self) -> None:
+        self._server.stop()
+
+    def come_back(self) -> None:
+        self._server.start()
+
+
+@contextmanager
+def away(broker: Broker) -> Iterator[None]:
+    """The broker is away for as long as the block lasts."""
+    broker.leave()
+    try:
+        yield
+    finally:
+        broker.come_back()
+
+
 @pytest.fixture
-def broker(processes: Processes, pytestconfig: pytest.Config) -> Iterator[Broker]:
-    """The broker of all processes, which can be away."""
-    postgres = pytestconfig.stash[SERVERS].postgres
-    if postgres:
-        yield BrokerDatabase(used.CELERY_BROKER_URL, postgres.url("postgres"))
-        return
-    relayed = RelayedBroker(used.CELERY_BROKER_URL)
-    with processes.with_variables(CELERY_BROKER_URL=relayed.url):
-        yield relayed
-    relayed.leave()
+def own_broker(request: pytest.FixtureRequest, processes: Processes) -> Iterator[Broker]:
+    """The broker of all processes, of this test alone, so that it can be away."""
+    with folder_of_ones_own() as folder:
+        found = request.param(folder / "broker")
+        with processes.with_variables(CELERY_BROKER_URL=found.url):
+            yield found
+        found.leave()
 
 
+@pytest.mark.parametrize("own_broker", [OwnRedis, OwnPostgres], ids=["Redis", "PostgreSQL"], indirect=True)
 def test_with_the_broker_off_for_a_whole_run_saves_succeed_and_cron_or_drain_carry_them(
-    broker: Broker, site: Site
+    own_broker: Broker, site: Site
 ) -> None:
     sweep_every_second()
     people = Writers()
-    with away(broker):
+    with away(own_broker):
         site.wait_for("readiness tells", lambda: not ready(site)["ready"])
         for name in NAMES[:2]:
             save(site, name=name, role_title=people.number())
@@ -71,15 +143,6 @@ def cron(site: Site) -> dict[str, int]:
     return found
 
 
-@pytest.fixture
-def own_broker(request: pytest.FixtureRequest) -> Iterator[Broker]:
-    """A broker of this test alone, so that it can be restarted."""
-    with folder_of_ones_own() as folder:
-        found = request.param(folder / "broker")
-        yield found
-        found.leave()
-
-
 AT_ONCE = 30
 
 
@@ -92,17 +155,16 @@ def test_no_worker_ends_when_its_broker_is_restarted_again_and_again_with_work_i
     site, people = quiet_site, Writers()
     sweep_every_second()
     site.sandbox.control("latency", call_ms=700)
-    with site.processes.with_variables(CELERY_BROKER_URL=own_broker.url):
-        site.processes.work()
-        workers = [site.processes.children["worker"], staff("worker-2")]
-        for number in range(1, restarts + 1):
-            people.new([f"Person {number}.{one}" for one in range(AT_ONCE)])
-            site.wait_for("a worker has work in hand", SyncQueue.objects.filter(status="in_progress").exists)
-            with away(own_broker):
-                site.wait_for("both have lost it", told_by(workers, "Connection to broker lost", number))
-            site.wait_for("both are connected", told_by(workers, "Connected to ", number + 1))
-        site.sandbox.control("latency", call_ms=0)
-        site.wait_for("everybody is synced", synced, 60)
+    site.processes.work()
+    workers = [site.processes.children["worker"], staff("worker-2")]
+    for number in range(1, restarts + 1):
+        people.new([f"Person {number}.{one}" for one in range(AT_ONCE)])
+        site.wait_for("a worker has work in hand", SyncQueue.objects.filter(status="in_progress").exists)
+        with away(own_broker):
+            site.wait_for("both have lost it", told_by(workers, "Connection to broker lost", number))
+        site.wait_for("both are connected", told_by(workers, "Connected to ", number + 1))
+    site.sandbox.control("latency", call_ms=0)
+    site.wait_for("everybody is synced", synced, 60)
     assert Contact.objects.count() == restarts * AT_ONCE
     assert [child.ended for child in [*workers, site.processes.children["beat"]]] == [None] * 3
     all_arrived(site.sandbox)

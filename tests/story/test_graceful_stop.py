@@ -57,7 +57,7 @@ def test_in_the_middle_of_a_write_its_answer_is_settled_and_no_other_batch_begun
     worker = staff("worker-1")
     Contact.objects.bulk_create(Contact(name=name) for name in TWO_BATCHES)
     site.sandbox.control("latency", mutation_ms=SLOW * 2_000 / 100)  # each of the hundred in a document
-    notify.notify_now("contact")
+    notify.notify_board("contact")
     site.wait_for("the first items are there", lambda: names_on_board(site))
     end(worker)
     done = Contact.objects.exclude(monday_id=None).count()

@@ -15,7 +15,7 @@ from sync.clock import sync_now
 from sync.models import AwaitedRelation, BoardLink, Intent, SyncMetadata, SyncQueue, WriteLoop
 from sync.operations.detect.comparison import ComparisonResult, compare_board
 from sync.operations.detect.sweep import run_full_sweep
-from sync.outbox.queue_rows import enqueue_many
+from sync.outbox.queue_rows import enqueue
 from tests.engine.test_relations import connected
 from tests.support.waiting import beside
 from tests.support.world import World, mail
@@ -49,7 +49,7 @@ def state(world: World) -> dict[str, Any]:
 
 def pass_over_every_record(world: World) -> None:
     linked = Contact.objects.exclude(monday_id=None).values_list("pk", flat=True)
-    enqueue_many("contact", sorted(linked), cause=Cause.SWEEP, priority=Priority.SWEEP)
+    enqueue("contact", sorted(linked), cause=Cause.SWEEP, priority=Priority.SWEEP)
     world.work()
 
 

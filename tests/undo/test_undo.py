@@ -172,12 +172,12 @@ def test_what_was_edited_at_once_is_one_line_and_taken_back_at_once(world: World
         world.edit(record, column, value)
     world.hear()
     page = browser_of.get(f"/admin/npd/contact/{contact.pk}/change/")
-    act = page.context["activity"].acts[0]
+    act = page.context["activity"]["acts"][0]
     assert ({line.label for line in act.lines}, act.others) == ({"Role", "Notes"}, 1)
     asked = browser_of.get(act.offer.url).content.decode()
     assert all(words in asked for words in ("Undo these changes?", "2 values of 1 record go back"))
     answer = browser_of.post(act.offer.url, follow=True)
-    assert [act.offer.is_undone for act in answer.context["activity"].acts[:2]] == [
+    assert [act.offer.is_undone for act in answer.context["activity"]["acts"][:2]] == [
         False,
         True,
     ]  # the undo itself comes first

@@ -9,7 +9,7 @@ from django.contrib.sessions.models import Session
 from django.db import connection
 from django.test import Client
 
-from sync.choices import SecretName
+from sync.choices import API_TOKEN
 from sync.limits import BlockedKind, breaker, credentials, metered_client
 from sync.models import MondayAccount, StoredSecret
 from sync.operations.retention import encrypt_anew
@@ -160,7 +160,7 @@ def test_a_removed_token_is_gone_and_everything_says_why_nothing_is_synced(away:
     assert credentials.api_token() == TOKEN  # a click alone removes nothing
     page = away.post("token/", remove="1", confirmed="yes")
     assert "The stored token was removed" in page
-    assert not StoredSecret.objects.filter(name=SecretName.API_TOKEN).exists()
+    assert not StoredSecret.objects.filter(name=API_TOKEN).exists()
     assert availability.of("contact").reason_code is BlockedKind.NOT_CONFIGURED
 
 
@@ -171,7 +171,7 @@ def test_after_the_key_was_changed_pages_say_so_and_an_older_key_brings_the_toke
     old = settings.ENCRYPTION_KEYS
     settings.ENCRYPTION_KEYS = ["another-key"]
     assert not credentials.is_configured()
-    assert credentials.token_state().source is credentials.Source.UNREADABLE
+    assert credentials.token_state().is_unreadable
     for page in (away.get(), words_of(away.client.get("/admin/").content.decode())):
         assert "encryption key was changed" in page
     assert "into ENCRYPTION_KEY, behind a comma" in away.get()  # for the administrator

@@ -53,39 +53,26 @@ def create_admin() -> bool:
 # The sample records out of data/, as model instances that are not saved yet.
 
 
-def check_present() -> None:
-    """Raise CommandError where the sample data was left out, as in the Docker image."""
-    if not _folder().is_dir():
-        raise CommandError(
-            f"There is no sample data in {_folder()}: the Docker image leaves it out. "
-            "Run the demo from a checkout of the repository, with `make run`."
-        )
-
-
 def organizations() -> list[Organization]:
-    return [Organization(**_with_reference(row, "billing_contact")) for row in _rows("organizations.jsonl")]
+    return [Organization(**row) for row in _rows("organizations.jsonl", "billing_contact")]
 
 
 def contacts() -> list[Contact]:
-    return [Contact(**_with_reference(row, "organization")) for row in _rows("contacts.jsonl")]
+    return [Contact(**row) for row in _rows("contacts.jsonl", "organization")]
 
 
 def _folder() -> Path:
     return Path(settings.BASE_DIR) / "data"
 
 
-def _rows(name: str) -> Iterator[dict[str, Any]]:
-    with (_folder() / name).open(encoding="utf-8") as file:
-        for line in file:
-            yield json.loads(line)
-
-
-def _with_reference(row: dict[str, Any], reference: str) -> dict[str, Any]:
-    """Return the keyword arguments of the model, ids as UUIDs."""
-    row["id"] = UUID(row["id"])
-    if reference in row:
-        row[f"{reference}_id"] = UUID(row.pop(reference))
-    return row
+def _rows(name: str, reference: str) -> Iterator[dict[str, Any]]:
+    """Yield the keyword arguments of the model, ids as UUIDs."""
+    for line in (_folder() / name).read_text(encoding="utf-8").strip().split("\n"):
+        row = json.loads(line)
+        row["id"] = UUID(row["id"])
+        if reference in row:
+            row[f"{reference}_id"] = UUID(row.pop(reference))
+        yield row
 
 
 # The sandbox's own routes, which Monday doesn't have: items loaded as old ones, and edits by a person.
@@ -174,11 +161,6 @@ SLICE_SECONDS = 1.0
 SEED = "seed"  # marks the seeding in the history, for later runs
 
 
-def is_empty() -> bool:
-    """Whether NPD has no record at all: only then the demo may fill it."""
-    return not (Contact.objects.exists() or Organization.objects.exists())
-
-
 def seed(sandbox: Sandbox) -> int:
     """Create the sample records in NPD and on the boards; return how many. Linking comes afterwards."""
     with pghistory.context(cause="import", demo=SEED), transaction.atomic():
@@ -199,10 +181,9 @@ def seed(sandbox: Sandbox) -> int:
 def _load(
     sandbox: Sandbox, entity_type: str, records: Sequence[SyncedModel], others: Sequence[dict[str, object]] = ()
 ) -> list[str]:
-    # A board that has items already was filled by a run that ended before it could say so.
     link = link_of(entity_type)
-    if link is None:
-        raise RuntimeError(f"monday_setup has not run for {entity_type}.")
+    assert link is not None  # as the set-up has made it
+    # A board that has items already was filled by a run that ended before it could say so.
     if sandbox.item_count(link.board_id):
         return []
     return sandbox.load(link.board_id, [*items_of(link, records), *others])
@@ -210,21 +191,14 @@ def _load(
 
 def link_all(say: Say) -> None:
     """Let the queue find each record's item by its NPD ID: reads of 100, no writes."""
-    total = _count(linked=None)
+    total = Contact.objects.count() + Organization.objects.count()
 
-    def progress(_claimed: int, _due: int) -> None:
-        say(f"  linked {_count(linked=True):,} of {total:,} …")
+    def linked_text() -> str:
+        linked = sum(registry.linked_records(spec.entity_type).count() for spec in registry.entities())
+        return f"  linked {linked:,} of {total:,}"
 
-    drain(progress, seconds=SLICE_SECONDS)
-    say(f"  linked {_count(linked=True):,} of {total:,}.")
-
-
-def _count(linked: bool | None) -> int:
-    models: tuple[type[SyncedModel], ...] = (Contact, Organization)
-    querysets = [model._default_manager.all() for model in models]
-    if linked is not None:
-        querysets = [records_of_model.filter(monday_id__isnull=not linked) for records_of_model in querysets]
-    return sum(records_of_model.count() for records_of_model in querysets)
+    drain(lambda _claimed, _due: say(f"{linked_text()} …"), seconds=SLICE_SECONDS)
+    say(f"{linked_text()}.")
 
 
 # Five examples to try, each created once by the same actions that people use, and the links to them.
@@ -303,38 +277,39 @@ SCENE_LABELS = (
 # What to try, with links.
 
 
-def tour() -> list[str]:
-    """Return the lines of “Try: 1 … 2 … 3 …”, without what somebody has deleted since."""
+def tour() -> Iterator[str]:
+    """Yield the lines of “Try: 1 … 2 … 3 …”, without what somebody has deleted since."""
     link = link_of("contact")
     if link is None or not Contact.objects.exists():
-        return ["There is no sample data. Run `manage.py demo`."]
-    lines = ["Try:"]
+        yield "There is no sample data. Run `manage.py demo`."
+        return
+    yield "Try:"
     for number, (words, address) in enumerate(_steps(link), start=1):
-        lines.append(f" {number}  {words}")
-        lines.append(f"    {address}")
-    return lines
+        yield f" {number}  {words}"
+        yield f"    {address}"
 
 
 def _steps(link: BoardLink) -> Iterator[tuple[str, str]]:
-    first = _contact(demo_people()["first"])
-    if first is not None and first.monday_id:
+    people = Contact.objects.in_bulk(demo_people().values())
+    first, in_conflict, blocked, disabled, failed = (people.get(demo_people()[part]) for part in PARTS)
+    if first and first.monday_id:
         yield (
             f"Change {first.name} in NPD, press “Save and continue editing”, and watch the board follow:",
             _record(first),
         )
         yield "Change the same person on the board, and watch NPD follow:", item_url(link, first.monday_id)
-    if (in_conflict := _contact(demo_people()["conflict"])) is not None:
+    if in_conflict:
         for conflict in open_conflicts("contact", [in_conflict.pk]).get(in_conflict.pk, [])[:1]:
             screen = settings.SITE_URL + reverse("admin:conflicts_syncconflict_screen", args=[conflict.conflict_id])
             yield f"{in_conflict.name} was changed differently on both sides; resolve it side by side:", screen
-    if (blocked := _contact(demo_people()["held"])) is not None:
+    if blocked:
         yield f"{blocked.name} has an email that Monday rejects; only that field is blocked:", _record(blocked)
     row = SyncQueue.objects.filter(entity_id=demo_people()["failed"], status=QueueStatus.FAILED).first()
-    if row is not None and (failed := _contact(demo_people()["failed"])) is not None:
+    if row and failed:
         hint = "press “No more faults” under “Faults & tools” in the sandbox, then Retry here:"
         address = settings.SITE_URL + reverse("admin:sync_syncqueue_change", args=[row.pk])
         yield f"A change of {failed.name} failed five times; {hint}", address
-    if (disabled := _contact(demo_people()["disabled"])) is not None:
+    if disabled:
         yield f"{disabled.name} has its sync off; turn it on, or press “Sync now” once:", _record(disabled)
     # Whether the unmatched item became a record, even if that was deleted since.
     histories = [events._default_manager for events in event_models(tracks_model=Contact)]
@@ -342,10 +317,6 @@ def _steps(link: BoardLink) -> Iterator[tuple[str, str]]:
         item = UnmatchedItem.objects.filter(entity_type="contact", name=STRANGER["name"]).first()
         address = item_url(link, item.item_id if item else "").removesuffix("/pulses/")
         yield f"“{STRANGER['name']}” is on the board only; give it an email and see a contact appear:", address
-
-
-def _contact(pk: UUID) -> Contact | None:
-    return Contact.objects.filter(pk=pk).first()
 
 
 def _record(contact: Contact) -> str:
@@ -388,14 +359,19 @@ class Command(BaseCommand):
             raise CommandError(str(error)) from error
 
     def _fill(self) -> None:
-        check_present()
+        if not _folder().is_dir():
+            raise CommandError(
+                f"There is no sample data in {_folder()}: the Docker image leaves it out. "
+                "Run the demo from a checkout of the repository, with `make run`."
+            )
         sandbox = Sandbox()
         for outcome in set_up_all():
             if outcome.problems:
                 raise CommandError("\n".join(outcome.problems))
             if outcome.done:
                 self._say(f"Board {outcome.entity.board_title}: {len(outcome.done)} things set up.")
-        if is_empty():
+        # Only where NPD has no record at all may the demo fill it.
+        if not (Contact.objects.exists() or Organization.objects.exists()):
             self._say("Sample data for NPD and the boards …")
             count = seed(sandbox)
             self._say(f"  {count:,} records on both sides. Linking them:")

@@ -60,7 +60,7 @@ class Command(BaseCommand):
         if problems:
             raise CommandError("\n".join(problems))
         for outcome in outcomes:
-            notify.notify_now(outcome.entity.entity_type)
+            notify.notify_board(outcome.entity.entity_type)
 
     def _tell_account(self, outcomes: Sequence[SetupOutcome]) -> None:
         row = monday_account()

@@ -52,7 +52,7 @@ class Command(BaseCommand):
 
         boards, client = plan_sync(progress if options["progress"] else None, every_line=options["verbosity"] > 1)
         if options["json"]:
-            self.stdout.write(json.dumps(plan_json(boards, client), indent=2, ensure_ascii=False))
+            self.stdout.write(json.dumps(plan_json(boards, client), indent=2, ensure_ascii=False, default=str))
         else:
             for line in plan_lines(boards, client):
                 self.stdout.write(line)

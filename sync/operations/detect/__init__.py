@@ -17,12 +17,12 @@ from django.db.models import Max
 from sync import limits, registry
 from sync.boards.board_setup import register_webhooks, webhook_url
 from sync.boards.sync_filter import SyncFilter
-from sync.choices import Cause, Priority, QueueDirection, SyncDirection
+from sync.choices import Cause, Priority, QueueDirection
 from sync.clock import SyncNow, sync_now
 from sync.kernel import humanize, process
 from sync.kernel.db import fetch_rows
 from sync.limits import credentials, quota
-from sync.models import BoardLink, FieldMapping, IgnoredItem, WebhookEvent
+from sync.models import BoardLink, IgnoredItem, WebhookEvent
 from sync.monday.board import LOG_PREFIX, ActivityEntry, EventKind, InvalidEvent, ItemEvent, url_fingerprint
 from sync.monday.board_events import (
     HAPPENED_AT_PATH,
@@ -34,8 +34,7 @@ from sync.monday.board_events import (
     parse_event,
     webhook_bodies,
 )
-from sync.outbox import notify
-from sync.outbox.queue_rows import enqueue_item_many, enqueue_many
+from sync.outbox.queue_rows import enqueue
 from sync.records import availability
 from sync.records.inbox import MAX_ID_CHARACTERS, UNMATCHED_ITEM_WAIT_SECONDS, storable_json
 from sync.records.item_links import item_names
@@ -116,32 +115,6 @@ def _available_boards() -> Iterator[BoardLink]:
 
 
 # Findings of sweeps and comparisons as sentences.
-
-
-def board_problems(
-    link: BoardLink, title: str, mappings: Sequence[FieldMapping] | None = None
-) -> Iterator[tuple[str, str, str]]:
-    """Yield what is wrong with this board and stops part of the sync, the gravest first.
-
-    Each is the subject (columns, field, webhooks or sweeps), what is wrong, and why with what to do. `mappings` are the
-    board's broken ones, if known.
-    """
-    if link.npd_id_problem:
-        message = f"{title}: nothing new is created, because the NPD ID column is missing"
-        yield "columns", message, link.npd_id_problem
-    if link.creates_held:
-        message = f"{title}: nothing new is created, because nobody on it can be recognized"
-        yield "columns", message, link.creates_held
-    if mappings is None:
-        mappings = list(link.mappings.exclude(problem="").exclude(direction=SyncDirection.NONE))
-    for mapping in mappings:
-        yield "field", f"{title}: {mapping.label} is blocked", mapping.problem
-    if link.silence:
-        yield "webhooks", f"{title}: Monday reports no edits", link.silence
-    if link.webhooks_problem:
-        yield "webhooks", f"{title}: Monday doesn't report every edit", link.webhooks_problem
-    if link.sweep_problem:
-        yield "sweeps", f"{title}: missed changes are not fully known", link.sweep_problem
 
 
 def last_sweep_text(link: BoardLink, written: Callable[[datetime], str] = humanize.day_and_time) -> str:
@@ -253,18 +226,15 @@ def enqueue_items(
         return
     model = registry.entity(link.entity_type).model
     owners = dict(model._default_manager.filter(monday_id__in=ids).order_by().values_list("monday_id", "pk"))
-    enqueue_many(
-        link.entity_type, sorted(owners.values()), cause=cause, priority=Priority.SWEEP, direction=QueueDirection.TO_NPD
-    )
+    records = sorted(owners.values())
+    enqueue(link.entity_type, records, cause=cause, priority=Priority.SWEEP, direction=QueueDirection.TO_NPD)
     ignored = IgnoredItem.objects.filter(entity_type=link.entity_type, item_id__in=ids)
     without_record = set(ids) - owners.keys() - set(ignored.values_list("item_id", flat=True))
     new_ids = sorted(without_record)
-    enqueue_item_many(
-        link.entity_type, new_ids, cause=cause, priority=Priority.SWEEP, due_in_seconds=UNMATCHED_ITEM_WAIT_SECONDS
-    )
+    wait = UNMATCHED_ITEM_WAIT_SECONDS
+    enqueue(link.entity_type, items=new_ids, cause=cause, priority=Priority.SWEEP, due_in_seconds=wait)
     all_names = item_names(new_ids) | dict(names or {})
     note_unmatched(link, [UnmatchedFinding(item_id, all_names.get(item_id, "")) for item_id in new_ids])
-    transaction.on_commit(lambda: notify.notify_board(link.entity_type), robust=True)
 
 
 def _parse_event(body: Mapping[str, Any]) -> ItemEvent | None:

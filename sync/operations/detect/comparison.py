@@ -29,7 +29,7 @@ from sync.monday.board_items import BatchItems, Item
 from sync.monday.errors import BOARD_NOT_FOUND, CURSOR_EXPIRED, SHUTTING_DOWN, MondayError
 from sync.operations.detect import LONGEST_DELAY, boards_to_compare
 from sync.outbox.claim import Claim
-from sync.outbox.queue_rows import enqueue_item_many, enqueue_many
+from sync.outbox.queue_rows import enqueue
 from sync.reconcile import gather
 from sync.reconcile.board_filter import item_verdict, record_verdict
 from sync.reconcile.facts import InspectedColumns, RecordFacts
@@ -81,7 +81,7 @@ def item_pages(
 
 def enqueue_unmatched(spec: EntitySpec, item_ids: Iterable[str]) -> None:
     """Enqueue a pass for unmatched items, all or none."""
-    enqueue_item_many(spec.entity_type, item_ids, cause=Cause.SWEEP, priority=Priority.SWEEP)
+    enqueue(spec.entity_type, items=item_ids, cause=Cause.SWEEP, priority=Priority.SWEEP)
 
 
 # A board's listing, page by page, beside what a pass would do with the records that have its items.
@@ -344,10 +344,7 @@ def records_without_item(spec: EntitySpec) -> list[UUID]:
 
 
 def _enqueue_passes(link: BoardLink, ids: Sequence[UUID]) -> None:
-    if ids:
-        enqueue_many(
-            link.entity_type, sorted(ids), cause=Cause.SWEEP, priority=Priority.SWEEP, direction=QueueDirection.TO_NPD
-        )
+    enqueue(link.entity_type, ids, cause=Cause.SWEEP, priority=Priority.SWEEP, direction=QueueDirection.TO_NPD)
 
 
 # The proof of “synced”: how many records that say so the comparison looked at, and which differed.

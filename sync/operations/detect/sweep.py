@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import chain
@@ -43,7 +43,7 @@ from sync.operations.detect import (
 )
 from sync.operations.detect.comparison import BoardListing, ListedPage, enqueue_unmatched, records_without_item
 from sync.operations.worker import SLICE_SECONDS, DrainProgress, WorkSummary, drain
-from sync.outbox.queue_rows import enqueue_many
+from sync.outbox.queue_rows import enqueue
 from sync.records import availability
 from sync.registry import EntitySpec, link_of
 
@@ -353,9 +353,8 @@ def _compare(listing: BoardListing, linked: int, progress: DrainProgress | None)
     return same
 
 
-def _enqueue(spec: EntitySpec, ids: Collection[UUID]) -> None:
-    if ids:
-        enqueue_many(spec.entity_type, sorted(ids), cause=Cause.SWEEP, priority=Priority.SWEEP)
+def _enqueue(spec: EntitySpec, ids: Iterable[UUID]) -> None:
+    enqueue(spec.entity_type, ids, cause=Cause.SWEEP, priority=Priority.SWEEP)
 
 
 def _store_found_same(page: ListedPage, ids: Sequence[UUID]) -> None:

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import copy
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from itertools import islice
 from types import MappingProxyType
@@ -71,22 +71,34 @@ from sync.registry import EntitySpec, link_of
 
 
 class ChangeKind(StrEnum):
-    """What would happen, in the order in which it is listed."""
+    """What would happen, in the order in which it is listed: its sign, the words of many, and of one as an act."""
 
-    PUSH = "push"
-    PULL = "pull"
-    CREATE = "create"
-    LINK = "link"
-    NEW_RECORD = "new record"
-    CONFLICT = "conflict"
-    ASK = "ask"
-    ARCHIVE = "archive"
-    DELETE_ITEM = "delete item"
-    DELETE_RECORD = "delete record"
-    UNLINK = "unlink"
-    BLOCKED = "blocked"
-    LEFT = "left"
-    FAILED = "failed"
+    sign: str
+    counted: str
+    act: str
+
+    def __new__(cls, value: str, sign: str, counted: str, act: str) -> ChangeKind:
+        kind = str.__new__(cls, value)
+        kind._value_ = value
+        kind.sign = sign
+        kind.counted = counted
+        kind.act = act
+        return kind
+
+    PUSH = "push", "→", "to send to Monday", "send to Monday"
+    PULL = "pull", "←", "to update from Monday", "update from Monday"
+    CREATE = "create", "+", "items to make on the board", "make an item"
+    LINK = "link", "=", "to link with an item", "link"
+    NEW_RECORD = "new record", "+", "records to make in NPD", "make a record"
+    CONFLICT = "conflict", "!", "fields in conflict", "ask you"
+    ASK = "ask", "?", "questions to you", "ask you"
+    ARCHIVE = "archive", "-", "items to archive", "archive the item"
+    DELETE_ITEM = "delete item", "-", "items to delete", "delete the item"
+    DELETE_RECORD = "delete record", "-", "records to delete in NPD", "delete the record"
+    UNLINK = "unlink", "~", "to unlink", "unlink"
+    BLOCKED = "blocked", "·", "blocked", "leave blocked"
+    LEFT = "left", "·", "left as they are", "leave as it is"
+    FAILED = "failed", "x", "that could not be synced", "fail"
 
 
 WRITE_KINDS = frozenset(
@@ -284,28 +296,9 @@ def _new_item_changes(planned: PlannedRun) -> Iterator[PlannedChange]:
 VALUE_LENGTH = 60
 
 
-CHANGE_TEXTS = {
-    ChangeKind.PUSH: ("→", "to send to Monday", "send to Monday"),
-    ChangeKind.PULL: ("←", "to update from Monday", "update from Monday"),
-    ChangeKind.CREATE: ("+", "items to make on the board", "make an item"),
-    ChangeKind.LINK: ("=", "to link with an item", "link"),
-    ChangeKind.NEW_RECORD: ("+", "records to make in NPD", "make a record"),
-    ChangeKind.CONFLICT: ("!", "fields in conflict", "ask you"),
-    ChangeKind.ASK: ("?", "questions to you", "ask you"),
-    ChangeKind.ARCHIVE: ("-", "items to archive", "archive the item"),
-    ChangeKind.DELETE_ITEM: ("-", "items to delete", "delete the item"),
-    ChangeKind.DELETE_RECORD: ("-", "records to delete in NPD", "delete the record"),
-    ChangeKind.UNLINK: ("~", "to unlink", "unlink"),
-    ChangeKind.BLOCKED: ("·", "blocked", "leave blocked"),
-    ChangeKind.LEFT: ("·", "left as they are", "leave as it is"),
-    ChangeKind.FAILED: ("x", "that could not be synced", "fail"),
-}
-"""The sign and the words of each kind: of many that are counted, and of a single one as an act."""
-
-
 def change_act(change: PlannedChange) -> str:
     """Return what the next pass would do, as an act: “send to Monday: …”."""
-    return f"{CHANGE_TEXTS[change.kind][2]}: {change_line(change)}"
+    return f"{change.kind.act}: {change_line(change)}"
 
 
 def change_line(change: PlannedChange) -> str:
@@ -321,19 +314,6 @@ def change_line(change: PlannedChange) -> str:
     if change.after:
         return f"{name}: {after}{reason}"
     return f"{name}: {change.reason}" if change.reason else name
-
-
-def change_json(change: PlannedChange) -> dict[str, Any]:
-    return {
-        "what": str(change.kind),
-        "record": change.name,
-        "entity_id": str(change.entity_id) if change.entity_id else None,
-        "item_id": change.item_id or None,
-        "field": change.field or None,
-        "before": change.before,
-        "after": change.after,
-        "reason": change.reason,
-    }
 
 
 class ReadOnlyClient(MeteredClient):
@@ -376,17 +356,18 @@ class PlannedRun:
     rejected: bool = False  # Monday rejected the document as a whole, and may accept parts of it
 
 
-def plan_pass(link: BoardLink, claims: Sequence[Claim], approvals: list[ApprovalRequest]) -> list[PlannedRun]:
+def plan_pass(board: BoardContext, claims: Sequence[Claim], gatherer: Gatherer) -> list[PlannedRun]:
     """Plan one pass over these records and items, and behind it the one that follows from it at once, if any does.
 
-    `approvals` are what earlier passes of the dry run would have counted, or asked to be approved; these are added.
+    What these would count, or ask to be approved, the gatherer foresees in the passes that it is used for later.
     """
-    planned = _decide(load_board(link), claims, approvals)
+    planned = _decide(board, claims, gatherer)
     runs = [planned]
     records = _records_after(planned)
-    if claimed_next := [sweep_claim(link.entity_type, pk, []) for pk in sorted(records)]:
-        runs.append(_decide(planned.facts.board, claimed_next, approvals, records, planned.plan))
-    approvals += [request for run in reversed(runs) for request in planned_requests(run.plan)]
+    if claimed_next := [sweep_claim(board.link.entity_type, pk, []) for pk in sorted(records)]:
+        runs.append(_decide(planned.facts.board, claimed_next, gatherer, records, planned.plan))
+    requests = [request for run in reversed(runs) for request in _planned_requests(run.plan)]
+    gatherer.foreseen = [*gatherer.foreseen, *requests]
     return runs
 
 
@@ -408,8 +389,8 @@ def _records_after(planned: PlannedRun) -> dict[UUID, SyncedModel]:
     return records | {key: facts.records[key] for key in answered.keys() | linked if key in facts.records}
 
 
-def planned_requests(plan: Plan) -> list[ApprovalRequest]:
-    """Return what a pass with this plan would count, or ask to be approved; the next one's `foreseen`."""
+def _planned_requests(plan: Plan) -> list[ApprovalRequest]:
+    """Return what a pass with this plan would count, or ask to be approved."""
     clears = new_clear_requests(plan, ApprovalState.DONE, ApprovalState.PENDING)
     return [*new_removal_requests(plan.deleted.values()), *new_deletion_requests(plan), *clears]
 
@@ -417,7 +398,7 @@ def planned_requests(plan: Plan) -> list[ApprovalRequest]:
 def _decide(
     board: BoardContext,
     claims: Sequence[Claim],
-    foreseen: Sequence[ApprovalRequest] = (),
+    gatherer: Gatherer,
     records: Mapping[UUID, SyncedModel] = MappingProxyType({}),
     answered: Plan | None = None,
 ) -> PlannedRun:
@@ -425,19 +406,20 @@ def _decide(
     facts = claimed(board, claims, records)
     if answered is not None:
         facts = replace(facts, records=tuple(_unanswered(record, answered) for record in facts.records))
-    gatherer = Gatherer(foreseen)
+    calls_before = gatherer.calls
     facts, plan = gatherer.gather(facts)
+    calls = gatherer.calls - calls_before
     cause = facts.error
     if cause is None:
-        return PlannedRun(facts, plan, gatherer.calls)
+        return PlannedRun(facts, plan, calls)
     if facts.columns is not None:
         # As a real next pass would, this one does without the column that is missing.
-        again = _decide(facts.board, claims, foreseen, records, answered)
-        return replace(again, calls=gatherer.calls + again.calls)
+        again = _decide(facts.board, claims, gatherer, records, answered)
+        return replace(again, calls=calls + again.calls)
     released = ending(Outcome.RELEASED, cause.sentence)
     rejected = cause.scope in (Scope.DOCUMENT, Scope.RECORD, Scope.FIELD)
     plan = unread(facts, plan, released, released)
-    return PlannedRun(facts, plan, gatherer.calls, cause.sentence, rejected and len(claims) > 1)
+    return PlannedRun(facts, plan, calls, cause.sentence, rejected and len(claims) > 1)
 
 
 def _unanswered(record: RecordFacts, answered: Plan) -> RecordFacts:
@@ -449,7 +431,7 @@ def plan_record(link: BoardLink, entity_id: UUID) -> tuple[PlannedRun, list[Plan
     """Return what passes over one record (or a deleted one's tombstone) would find last, and all that they would do."""
     rows = SyncQueue.objects.filter(entity_type=link.entity_type, entity_id=entity_id, status=QueueStatus.PENDING)
     record_claim = sweep_claim(link.entity_type, entity_id, list(rows.order_by("priority", "id")))
-    runs = plan_pass(link, [record_claim], [])
+    runs = plan_pass(load_board(link), [record_claim], Gatherer())
     return runs[-1], [change for run in runs for change in plan_changes(run)]
 
 
@@ -465,17 +447,15 @@ def plan_link(record: SyncedModel, item_id: str) -> tuple[list[PlannedChange], s
     # A person's click may use the urgent reserve of calls.
     with urgent_calls(), read_only_client():
         record_claim = sweep_claim(link.entity_type, record.pk, [])
-        planned = _decide(load_board(link), [record_claim], records={record.pk: linked})
+        planned = _decide(load_board(link), [record_claim], Gatherer(), {record.pk: linked})
     [plan] = planned.plan.records.values()
     if plan.item is None:
         return [], planned.unread or plan.ending.detail or "Monday doesn't show the item any more."
     return [change for change in plan_changes(planned) if change.kind is not ChangeKind.LEFT], ""
 
 
-def sweep_claim(entity_type: str, entity_id: UUID, rows: Sequence[SyncQueue], *, by_sweep: bool = True) -> Claim:
+def sweep_claim(entity_type: str, entity_id: UUID, rows: Sequence[SyncQueue]) -> Claim:
     """Return a record as a sweep would claim it: with its pending jobs, or the one that it would write."""
-    if not by_sweep:
-        return Claim(entity_id, None, list(rows))
     jobs = list(rows) or [_sweep_job(entity_type, entity_id, None)]
     for row in jobs:
         row.causes = row.causes | int(Cause.SWEEP)
@@ -500,28 +480,28 @@ def run_cost(planned: PlannedRun, changes: Sequence[PlannedChange]) -> tuple[int
     """Return how many calls carrying it out takes, where Monday takes all documents, and about how many points."""
     written_ids = {change.entity_id for change in changes if change.kind in WRITE_KINDS}
     points = quota.expected_points(planned.calls, len(written_ids))
-    return planned.calls + (0 if planned.unread else _count_writes(planned.facts.board, planned.plan)), points
-
-
-def _count_writes(board: BoardContext, plan: Plan) -> int:
-    documents = int(bool(changed_records_of(board, plan))) + int(bool(created_records_of(plan)))
-    removals = len({deleted.item_removal for deleted in plan.deleted.values()} - {None})
-    return documents + removals
+    if planned.unread:
+        return planned.calls, points
+    plan = planned.plan
+    writes = bool(changed_records_of(planned.facts.board, plan)) + bool(created_records_of(plan))
+    removals = {deleted.item_removal for deleted in plan.deleted.values()} - {None}
+    return planned.calls + writes + len(removals), points
 
 
 # The plan for everything that a full sweep would reconcile.
 
 
 def _all_claims(spec: EntitySpec, ids: Sequence[UUID], items: Iterable[str], size: int) -> Iterator[Claim]:
-    for start in range(0, len(ids), size):
-        yield from _claims(spec, ids[start : start + size], by_sweep=True)
-    # Records with a due job that a sweep leaves out: without an item, without sync, or deleted.
-    for page in _pages(_due_jobs(spec).exclude(entity_id=None).order_by("entity_id"), "entity_id", size):
-        linked = spec.model._default_manager.exclude(monday_id=None).exclude(sync_status=RecordSyncStatus.DISABLED)
-        linked_ids = set(linked.filter(pk__in=page).values_list("pk", flat=True))
-        yield from _claims(spec, [pk for pk in page if pk not in linked_ids], by_sweep=False)
-    due = _due_jobs(spec).filter(entity_id=None, remote_id__isnull=False).values_list("remote_id", flat=True)
-    for item in dict.fromkeys([*(str(item) for item in due), *items]):
+    # Records with a due job that a sweep leaves out, too: without an item, without sync, or deleted.
+    due = _due_jobs(spec).order_by()
+    others = {pk for pk in due.values_list("entity_id", flat=True) if pk}
+    linked = spec.model._default_manager.exclude(monday_id=None).exclude(sync_status=RecordSyncStatus.DISABLED)
+    others -= set(linked.filter(pk__any_of=list(others)).values_list("pk", flat=True))
+    for wanted, by_sweep in ((ids, True), (sorted(others), False)):
+        for start in range(0, len(wanted), size):
+            yield from _claims(spec, wanted[start : start + size], by_sweep=by_sweep)
+    due_items = due.filter(entity_id=None, remote_id__isnull=False).order_by("id").values_list("remote_id", flat=True)
+    for item in dict.fromkeys([*map(str, due_items), *items]):
         yield item_claim(spec.entity_type, item)
 
 
@@ -534,7 +514,8 @@ def _claims(spec: EntitySpec, ids: Sequence[UUID], *, by_sweep: bool) -> Iterato
     unconfirmed = set(_unconfirmed_intents(spec).filter(entity_id__in=ids).values_list("entity_id", flat=True))
     for pk in ids:
         if pk not in unconfirmed:
-            yield sweep_claim(spec.entity_type, pk, rows.get(pk, []), by_sweep=by_sweep)
+            jobs = rows.get(pk, [])
+            yield sweep_claim(spec.entity_type, pk, jobs) if by_sweep else Claim(pk, None, jobs)
 
 
 def _due_jobs(spec: EntitySpec) -> QuerySet[SyncQueue]:
@@ -545,17 +526,6 @@ def _unconfirmed_intents(spec: EntitySpec) -> QuerySet[Intent]:
     """Return the intents for which a claim skips a record (sync/outbox/claim.py)."""
     pending = Q(deadline__gt=SyncNow()) | Q(item_id="")
     return Intent.objects.filter(pending, entity_type=spec.entity_type, state=IntentState.OPEN)
-
-
-def _pages(rows: QuerySet[Any], key: str, size: int) -> Iterator[list[UUID]]:
-    last: UUID | None = None
-    while True:
-        rest = rows if last is None else rows.filter(**{f"{key}__gt": last})
-        page = list(rest.values_list(key, flat=True).distinct()[:size])
-        if not page:
-            return
-        yield page
-        last = page[-1]
 
 
 # The dry run of `sync_reconcile`: what every pass would do, decided by reconcile itself, nothing done.
@@ -580,8 +550,8 @@ class BoardSyncPlan:
     points: float = 0.0  # of complexity, as far as known
     unconfirmed: int = 0
     problem: str = ""  # why the board, or the rest of it, could not be planned
-    # What later passes know of earlier ones; a record that they link may come again, for its item has a job, too.
-    approvals: list[ApprovalRequest] = field(default_factory=list)
+    gatherer: Gatherer = field(default_factory=Gatherer)  # foresees what earlier passes would ask to be approved
+    # Those that passes link may come again, for their items have jobs, too.
     linked: set[UUID | None] = field(default_factory=set)
 
     def add(self, change: PlannedChange) -> None:
@@ -648,7 +618,7 @@ def _plan_board(board: BoardSyncPlan, spec: EntitySpec, reading: ReadOnlyClient,
 
 def _plan_chunk(board: BoardSyncPlan, link: BoardLink, chunk: Sequence[Claim]) -> str:
     """Plan one chunk, in parts where Monday rejects it as a whole; return why no more can be read."""
-    runs = plan_pass(link, chunk, board.approvals)
+    runs = plan_pass(load_board(link), chunk, board.gatherer)
     planned = runs[0]
     if planned.rejected and len(chunk) > 1:
         half = len(chunk) // 2
@@ -681,7 +651,7 @@ def plan_lines(boards: Sequence[BoardSyncPlan], reading: ReadOnlyClient) -> Iter
         yield from _board_lines(board)
         yield ""
     total = {kind: sum(board.counts[kind] for board in boards) for kind in ChangeKind}
-    changes = [f"{number:,} {CHANGE_TEXTS[kind][1]}" for kind, number in total.items() if number]
+    changes = [f"{number:,} {kind.counted}" for kind, number in total.items() if number]
     yield f"Plan: {', '.join(changes)}." if changes else "Plan: nothing to do, both sides are the same."
     yield f"This dry run took {_cost_text(reading.calls, reading.points)}; nothing was written on either side."
     cost = _cost_text(sum(board.calls for board in boards), sum(board.points for board in boards))
@@ -690,10 +660,10 @@ def plan_lines(boards: Sequence[BoardSyncPlan], reading: ReadOnlyClient) -> Iter
 
 def _board_lines(board: BoardSyncPlan) -> Iterator[str]:
     yield f"{board.title}: {board.checked:,} checked, {board.unchanged:,} of them the same on both sides."
-    for kind, (sign, counted, _act) in CHANGE_TEXTS.items():
+    for kind in ChangeKind:
         if not board.counts[kind]:
             continue
-        yield f"  {sign} {board.counts[kind]:,} {counted}"
+        yield f"  {kind.sign} {board.counts[kind]:,} {kind.counted}"
         listed = [change for change in board.changes if change.kind is kind]
         yield from (f"      {change_line(change)}" for change in listed)
         if rest := board.counts[kind] - len(listed):
@@ -707,31 +677,26 @@ def _board_lines(board: BoardSyncPlan) -> Iterator[str]:
 
 
 def plan_json(boards: Sequence[BoardSyncPlan], reading: ReadOnlyClient) -> dict[str, Any]:
+    total = {"calls": sum(board.calls for board in boards), "points": sum(board.points for board in boards)}
     return {
         "boards": [
             {
                 "entity_type": board.entity_type,
                 "board": board.title,
-                "looked_at": board.checked,
+                "checked": board.checked,
                 "unchanged": board.unchanged,
-                "waiting_for_an_answer": board.unconfirmed,
-                "counts": {str(kind): board.counts[kind] for kind in ChangeKind},
-                "entries": [change_json(entry) for entry in board.changes],
-                "cost_of_the_real_run": _cost_json(board.calls, board.points),
+                "unconfirmed": board.unconfirmed,
+                "counts": {kind: board.counts[kind] for kind in ChangeKind},
+                "entries": [asdict(change) for change in board.changes],
+                "calls": board.calls,
+                "points": board.points,
                 "problem": board.problem,
             }
             for board in boards
         ],
-        "cost": {
-            "of_this_dry_run": _cost_json(reading.calls, reading.points),
-            "of_the_real_run": _cost_json(sum(b.calls for b in boards), sum(b.points for b in boards)),
-        },
+        "cost": {"of_this_dry_run": {"calls": reading.calls, "points": reading.points}, "of_the_real_run": total},
         "problems": plan_problems(boards),
     }
-
-
-def _cost_json(calls: int, points: float) -> dict[str, Any]:
-    return {"calls": calls, "complexity": round(points)}
 
 
 def _cost_text(calls: int, points: float) -> str:

@@ -148,7 +148,7 @@ def _shown_values(record: RecordPlan) -> dict[str, str]:
 def _record_lines(record: SyncedModel, item: str, shown: Mapping[str, str]) -> Iterator[str]:
     view = record_view.describe_one(record)
     yield f"{view.status}, {item} {view.item_url or ''}".rstrip()
-    yield view.words or "Both sides are the same, as far as is known."
+    yield view.reason or "Both sides are the same, as far as is known."
     if view.next_try is not None:
         yield f"Next attempt at {timestamp(view.next_try)}."
     for field in view.fields:

@@ -8,26 +8,26 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from copy import copy
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from types import MappingProxyType
+from functools import cached_property
 from typing import Any
 from uuid import UUID
 
 import structlog
 from django.core.cache import cache
 
-from sync.boards.board_columns import NAME_TYPE, NO_PROBLEM, column_type, hold_text, is_filled
-from sync.boards.field_choices import NEW_COLUMN, FieldChoice, MappableField, MappingChange
-from sync.choices import BlockedCode, RemovedItemPolicy, Rule, SyncDirection
+from sync.boards.board_columns import NAME_TYPE, NO_PROBLEM, column_type, is_matched_by, reason_to_hold
+from sync.boards.field_choices import NEW_COLUMN, FieldChoice, MappableField
+from sync.choices import RemovedItemPolicy, Rule, SyncDirection
 from sync.clock import sync_now
 from sync.kernel import humanize
 from sync.kernel.messages import ActionError, UnmatchedReason
 from sync.limits import quota
-from sync.models import ApprovalRequest, BoardLink, FieldMapping, SyncedModel
+from sync.models import BoardLink, FieldMapping, SyncedModel, SyncMetadata
 from sync.models.synced_model import unsynced
 from sync.monday.board import BoardColumn
 from sync.monday.board_events import WEBHOOK_EVENTS
@@ -38,23 +38,25 @@ from sync.monday.errors import MondayError
 from sync.monday.items import ITEMS_PER_READ
 from sync.monday.texts import match_key
 from sync.operations.detect.comparison import item_pages
-from sync.operations.preview import item_claim, planned_requests, sweep_claim
-from sync.operations.setup.selection import Choices, ChosenBoard, read_board
+from sync.operations.preview import item_claim, plan_pass
+from sync.operations.setup.selection import Choices, ChosenBoard, named_records, read_board
 from sync.outbox.claim import Claim
 from sync.outbox.notify import send_task
-from sync.reconcile.board_filter import LEFT_OUT
+from sync.reconcile.board_filter import LEFT_OUT, leaves_by_pull, leaves_by_push
 from sync.reconcile.facts import IdentityFacts, InspectedColumns, ItemFacts, RecordFacts
+from sync.reconcile.field_plan import is_kept_different
 from sync.reconcile.field_values import (
     BoardContext,
+    Reference,
     RelatedFacts,
     match_text_of_item,
     match_text_of_record,
     npd_id_of,
     record_name,
 )
-from sync.reconcile.gather import Gatherer, Pair, claimed
+from sync.reconcile.gather import Gatherer, Pair
 from sync.reconcile.lookups import load_settings
-from sync.reconcile.pass_plan import GIVING, FieldPlan, ItemAct, ItemPlan, PassFacts, Plan, RecordPlan
+from sync.reconcile.pass_plan import FieldPlan, ItemAct, ItemPlan, PassFacts, Plan, RecordPlan
 from sync.registry import link_of, target_of
 
 log = structlog.get_logger(__name__)
@@ -99,6 +101,8 @@ def planned_board(chosen: ChosenBoard) -> BoardContext:
         link.shape = {}
     else:
         stored = {mapping.key: mapping for mapping in choices.link.mappings.all()}
+    if link.group_id not in chosen.groups:
+        link.group_id = (chosen.board.group_id if chosen.board is not None else "") or ""
     mappings = []
     for position, mappable in enumerate(chosen.fields):
         choice = choices.choice_of(mappable)
@@ -150,17 +154,26 @@ def _fill_new_columns(board: BoardContext, item: Item) -> Item:
 
 
 class _ListedBoard(Gatherer):
-    """Answers what rules ask of Monday from the whole listing, and of NPD as the chunks before would leave it.
+    """Answers what rules ask of Monday from the whole listing, and of NPD as this set-up will have left it by then.
 
-    `linked` are the records that these would link, each with its item. What isn't listed is asked for by its id.
+    `linked` are the records that the passes before would link, each with its item, and `made` those that they would
+    make, by match key; `coming` are records of other types as this set-up leaves them: with their items, and new ones.
+    What isn't listed is asked for by its id.
     """
 
-    def __init__(self, board: BoardContext) -> None:
-        self.acts = list[ApprovalRequest]()
-        super().__init__(self.acts)
+    def __init__(self, board: BoardContext, others: Collection[str], coming: Iterable[SyncedModel]) -> None:
+        super().__init__()
         self.board = board
+        targets = [target_of(relation).entity_type() for _, relation in board.relations]
+        # A board that is set up with this one gives its records their items in the same run.
+        self.related_boards = frozenset(targets) & set(others)
+        self.coming = dict[UUID, SyncedModel]()
+        self._coming_by_item = dict[str | None, SyncedModel]()
+        self._coming_by_name = defaultdict[str, list[SyncedModel]](list)
+        self.expect(record for record in coming if record.entity_type() in targets)
         self.items = dict[str, Item]()
         self.linked = dict[UUID, SyncedModel]()
+        self.made = defaultdict[str, list[SyncedModel]](list)
         self._by_npd_id = defaultdict[str, list[Item]](list)
         self._by_match = defaultdict[str, list[Item]](list)
 
@@ -174,11 +187,33 @@ class _ListedBoard(Gatherer):
         if key := match_text_of_item(self.board, item):
             self._by_match[key].append(item)
 
+    def expect(self, records: Iterable[SyncedModel]) -> None:
+        """Count these among the records of other types as this set-up leaves them."""
+        for record in records:
+            self.coming[record.pk] = record
+            self._coming_by_item[record.monday_id] = record
+            self._coming_by_name[match_key(record_name(record))].append(record)
+
+    def gather(self, facts: PassFacts) -> tuple[PassFacts, Plan]:
+        """Raises MondayError."""
+        for record in facts.records:
+            for _, relation in self.board.relations:
+                related = getattr(record.record, relation.name)
+                if related is not None and related.pk in self.coming:
+                    setattr(record.record, relation.name, self.coming[related.pk])
+        # What becomes of items without a match key is told as it is once they have waited.
+        settings = replace(facts.board.settings, new_item_wait_seconds=0)
+        board = replace(facts.board, settings=settings)
+        facts, plan = super().gather(replace(facts, board=board, related=RelatedFacts(boards=self.related_boards)))
+        if facts.error is not None:
+            raise facts.error
+        return facts, plan
+
     def board_items(
-        self, board: BoardContext, linked: Sequence[str], npd_ids: Sequence[str], keys: Sequence[str], size: int
+        self, board: BoardContext, linked: Sequence[str], npd_ids: Sequence[str], texts: Sequence[str], size: int
     ) -> BatchItems:
         named = [item for npd_id in npd_ids for item in self._by_npd_id.get(npd_id, ())]
-        matched = [item for key in dict.fromkeys(map(match_key, keys)) for item in self._by_match.get(key, ())]
+        matched = [item for key in dict.fromkeys(map(match_key, texts)) for item in self._by_match.get(key, ())]
         return BatchItems({key: self.items[key] for key in linked if key in self.items}, named, matched)
 
     def items_by_id(self, board: BoardContext, ids: Sequence[str]) -> dict[str, Item]:
@@ -192,6 +227,26 @@ class _ListedBoard(Gatherer):
     def removal_policy(self, board: BoardContext) -> RemovedItemPolicy:
         return RemovedItemPolicy(board.link.removed_item_policy)
 
+    def related(self, facts: PassFacts, *more: Any) -> tuple[BoardContext, RelatedFacts]:
+        board, related = super().related(facts, *more)
+        if not self.coming:
+            return board, related
+        records = {reference: self._as_coming(reference, hits) for reference, hits in related.records.items()}
+        # What is named by its item or name is written by its id.
+        named = [(reference.model, record) for reference, hits in records.items() for record in hits]
+        records |= {Reference(model, "pk", str(record.pk)): (record,) for model, record in named}
+        return board, replace(related, records=records)
+
+    def _as_coming(self, reference: Reference, hits: Sequence[SyncedModel]) -> Sequence[SyncedModel]:
+        hits = [self.coming.get(record.pk, record) for record in hits]
+        if reference.by == "monday_id" and reference.value in self._coming_by_item:
+            hits = [self._coming_by_item[reference.value]]
+        elif reference.by == "name":
+            stored = {record.pk for record in hits}
+            named = self._coming_by_name.get(match_key(reference.value), ())
+            hits += [record for record in named if record.pk not in stored and isinstance(record, reference.model)]
+        return hits
+
     def identity(self, facts: PassFacts, records: Sequence[RecordFacts], pairs: Sequence[Pair]) -> IdentityFacts:
         identity = super().identity(facts, records, pairs)
         owners = {str(record.monday_id): key for key, record in self.linked.items()}
@@ -201,10 +256,11 @@ class _ListedBoard(Gatherer):
         return list(map(self._as_linked, super().unmatched(facts)))
 
     def _as_linked(self, item: ItemFacts) -> ItemFacts:
-        matching = tuple(self.linked.get(record.pk, record) for record in item.matching)
-        return replace(
-            item, matching=matching, named=self.linked.get(item.named.pk, item.named) if item.named else None
-        )
+        matching = [self.linked.get(record.pk, record) for record in item.matching]
+        if item.item is not None and (key := match_text_of_item(self.board, item.item)):
+            matching += self.made.get(key, ())
+        named = self.linked.get(item.named.pk, item.named) if item.named else None
+        return replace(item, matching=tuple(matching), named=named)
 
 
 # What a plan counts.
@@ -214,26 +270,20 @@ class _ListedBoard(Gatherer):
 class BoardPlan:
     """How many records and items a set-up links, creates, asks about and leaves, with samples of a name and why."""
 
-    entity_type: str
-    title: str
-    board_name: str
-    is_new_board: bool
+    chosen: ChosenBoard
     counts: Counter[str] = field(default_factory=Counter)
     samples: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
     attention: int = 0  # records that need somebody afterwards
     attention_with_names: int = 0  # the same, where the missing names of `missing` are created as well
     missing: dict[str, list[str]] = field(default_factory=dict)  # by type, the names that relations have and NPD hasn't
     hold: str = ""  # why nothing new is created on the board
-    made: list[str] = field(default_factory=list)  # the titles of the columns that are created
-    second: list[str] = field(default_factory=list)  # of these, which the board has others for, as sentences
-    unsynced: list[str] = field(default_factory=list)
-    unused: list[str] = field(default_factory=list)
-    one_way: dict[str, list[str]] = field(default_factory=dict)
-    changes: list[MappingChange] = field(default_factory=list)
-    filter_lines: list[str] = field(default_factory=list)
     calls: int = 0
     passing: dict[str, str] = field(default_factory=dict)  # the names of the items that get a pass, by id
     noted: dict[str, str] = field(default_factory=dict)  # those that stay unmatched
+
+    @property
+    def entity_type(self) -> str:
+        return self.chosen.choices.entity_type
 
     def add(self, row: str, name: str, reason: str = "") -> None:
         self.counts[row] += 1
@@ -248,36 +298,47 @@ PlanProgress = Callable[[int, int], None]
 class Planner:
     """Plans passes over every record and item of one board."""
 
-    def __init__(self, chosen: ChosenBoard, coming: Mapping[str, set[str]], progress: PlanProgress) -> None:
-        """`coming` are by type the names of the records that come with this set-up."""
+    def __init__(self, chosen: ChosenBoard, coming: Sequence[SyncedModel], progress: PlanProgress) -> None:
+        """`coming` are records of the boards that are set up before this one, as they will be."""
         self.chosen = chosen
         self.board = planned_board(chosen)
         self.progress = progress
-        self.listed = _ListedBoard(self.board)
-        self.result = _described(chosen)
-        # A board that is set up with this one gives its records their items in the same run.
-        targets = [target for _, relation in self.board.relations if (target := target_of(relation))]
-        self.related = RelatedFacts(boards=frozenset(target.entity_type() for target in targets) & set(chosen.others))
-        self.coming = coming
-        self.new_names = set[str]()
+        self.listed = _ListedBoard(self.board, chosen.others, coming)
+        self.result = BoardPlan(chosen)
+        self.missing_names = defaultdict[type[SyncedModel], dict[str, str]](dict)
         self.taken_items = set[str]()
         self.first_of_key = dict[str, SyncedModel]()
-        self.created_names = defaultdict[str, list[str]](list)
-        self.attention = set[str]()
-        self.waits_for_name = set[str]()
+        self.created = list[SyncedModel]()
+        self.attention = set[UUID]()
         self.writes = 0
         self.reads = 0
+
+    @property
+    def leaving(self) -> list[SyncedModel]:
+        """The records that have an item by this set-up, or are made by it."""
+        made = [record for records in self.listed.made.values() for record in records]
+        return [*self.listed.linked.values(), *self.created, *made]
 
     def make(self) -> BoardPlan:
         """Raises MondayError."""
         if self.chosen.board is not None:
             self._list_items()
             self._look_for_hold()
-        self._plan_records()
-        self._plan_items()
-        self.result.attention = len(self.attention | self.waits_for_name)
-        self.result.attention_with_names = len(self.attention)
+        self._plan_passes()
+        self.result.attention = len(self.attention)
         self.result.calls = self._cost()
+        for model, names in self.missing_names.items():
+            named = named_records(model, list(names.values()))
+            self.result.missing |= {model.entity_type(): [record_name(record) for record in named]} if named else {}
+            self.listed.expect(named)
+        if self.result.missing:
+            # Once more with the records that relations name: what then differs is asked about, as always.
+            again = Planner(self.chosen, list(self.listed.coming.values()), self.progress)
+            for item in self.listed.items.values():
+                again.listed.add(item)
+            again.board.link.creates_held = self.result.hold
+            again._plan_passes()
+            self.result.attention_with_names = len(again.attention)
         return self.result
 
     def _list_items(self) -> None:
@@ -299,147 +360,111 @@ class Planner:
     def _look_for_hold(self) -> None:
         """Hold creates, as the run will, where no item can be recognized."""
         match = self.board.match_mapping
-        choices = self.chosen.choices
-        if match is None or match.column_id == NAME_TYPE or choices.creates_all:
+        link = self.chosen.choices.link
+        if match is None or match.column_id == NAME_TYPE or self.chosen.choices.creates_all:
             return
-        link = choices.link
-        before = link.mappings.filter(key=match.key).first() if link is not None else None
-        if link is not None and not link.creates_held and before is not None and before.column_id == match.column_id:
+        if link is not None and is_matched_by(link, match.column_id):
             return
-        strangers = [item for item in self.listed.items.values() if not npd_id_of(self.board, item)]
-        if not strangers or any(match_text_of_item(self.board, item) != "" for item in strangers):
-            return
-        others = [column for column in self._match_columns() if column.id != match.column_id]
-        filled = {column.title: sum(is_filled(item, column.id) for item in strangers) for column in others}
-        title = self.chosen.columns[match.column_id].title if match.column_id in self.chosen.columns else match.label
-        self.result.hold = self.board.link.creates_held = hold_text(title, len(strangers), filled)
+        column = self.chosen.columns.get(match.column_id) or BoardColumn(match.column_id, match.label, "")
+        others = [other for other in self._match_columns() if other.id != column.id]
+        pages = [self.listed.items.values()]
+        self.result.hold = reason_to_hold(column, others, self.board.link.npd_id_column, pages)
+        self.board.link.creates_held = self.result.hold
 
-    def _plan_records(self) -> None:
-        records = self.board.model._default_manager
-        ids = list(records.exclude(unsynced()).order_by("created_at", "pk").values_list("pk", flat=True))
-        for record in records.filter(unsynced()).order_by("created_at", "pk")[:SAMPLES_PER_ROW]:
+    def _plan_passes(self) -> None:
+        """Plan every record first, the oldest before the others, then the items that none of them has or gets."""
+        records = self.board.model._default_manager.order_by("created_at", "pk")
+        off = records.filter(unsynced())
+        for record in off[:SAMPLES_PER_ROW]:
             self.result.add("sync_off", str(record))
-        self.result.counts["sync_off"] = records.filter(unsynced()).count()
-        for start in range(0, len(ids), CHUNK_SIZE):
-            facts, plan = self._planned([Claim(key, None, []) for key in ids[start : start + CHUNK_SIZE]])
-            linked = {key: record.linked_record for key, record in plan.records.items() if record.link_to}
-            self.listed.linked |= linked
+        self.result.counts["sync_off"] = off.count()
+        self.taken_items |= {str(item) for item in off.exclude(monday_id=None).values_list("monday_id", flat=True)}
+        ids = records.exclude(unsynced()).values_list("pk", flat=True)
+        self._plan_in_chunks([Claim(key, None, []) for key in ids])
+        entity_type = self.board.link.entity_type
+        items = [item_id for item_id in self.listed.items if item_id not in self.taken_items]
+        self._plan_in_chunks([item_claim(entity_type, item_id) for item_id in items])
+
+    def _plan_in_chunks(self, claims: Sequence[Claim]) -> None:
+        for start in range(0, len(claims), CHUNK_SIZE):
+            runs = plan_pass(self.board, claims[start : start + CHUNK_SIZE], self.listed)
+            first = runs[0].plan
             # What differs between a record and the item that it is linked with the pass behind this one finds.
-            compared = self._planned([Claim(key, None, []) for key in linked], linked)[1].records if linked else {}
-            for claim in facts.records:
-                was_out = claim.ledger.note if claim.record.may_sync and claim.ledger.left_out else ""
-                self._add_record(plan.records[claim.id], was_out, compared.get(claim.id))
-            self.progress(min(start + CHUNK_SIZE, len(ids)), len(ids))
-
-    def _plan_items(self) -> None:
-        """Count what becomes of the items that no record has or gets, and of the records made of them."""
-        ids = [item_id for item_id in self.listed.items if item_id not in self.taken_items]
-        for start in range(0, len(ids), CHUNK_SIZE):
-            claims = [item_claim(self.board.link.entity_type, item_id) for item_id in ids[start : start + CHUNK_SIZE]]
-            _, plan = self._planned(claims, as_waited=True)
-            made = dict[UUID, SyncedModel]()
-            for item_plan in plan.items:
+            following = runs[1].plan.records if len(runs) > 1 else {}
+            self.listed.linked |= {key: record.linked_record for key, record in first.records.items() if record.link_to}
+            before = {record.id: record.ledger for record in runs[0].facts.records}
+            for key, record_plan in first.records.items():
+                self._add_record(record_plan, before[key], following.get(key))
+            for item_plan in first.items:
                 self._add_item(item_plan)
-                if item_plan.act in GIVING and item_plan.record is not None:
-                    made[item_plan.record.pk] = item_plan.record
-            if made:
-                follow_ups = [sweep_claim(self.board.link.entity_type, key, []) for key in sorted(made)]
-                _, follow_up = self._planned(follow_ups, made)
-                for record_plan in follow_up.records.values():
-                    self._add_changes(record_plan, is_made=True)
-            self.progress(min(start + CHUNK_SIZE, len(ids)), len(ids))
+            for key in sorted(following.keys() - first.records.keys()):
+                self._add_fields(following[key], is_made=True)
+            self.progress(min(start + CHUNK_SIZE, len(claims)), len(claims))
 
-    def _planned(
-        self,
-        claims: Sequence[Claim],
-        made: Mapping[UUID, SyncedModel] = MappingProxyType({}),
-        *,
-        as_waited: bool = False,
-    ) -> tuple[PassFacts, Plan]:
-        """What a pass over these would find and do; `as_waited`: once items without a match key have waited."""
-        board = self.board
-        if as_waited:
-            board = replace(board, settings=replace(board.settings, new_item_wait_seconds=0))
-        facts = replace(claimed(board, claims, made), related=self.related)
-        facts, plan = self.listed.gather(facts)
-        if facts.error is not None:
-            raise facts.error
-        self.listed.acts += planned_requests(plan)
-        return facts, plan
-
-    def _add_record(self, plan: RecordPlan, was_out: str, compared: RecordPlan | None) -> None:
-        """Count what becomes of a record; `compared` is its next pass, where it is linked with an item first."""
+    def _add_record(self, plan: RecordPlan, before: SyncMetadata, following: RecordPlan | None) -> None:
+        """Count what becomes of a record; `following` is its next pass, where it is linked with an item first."""
         record = plan.record
         candidates = plan.identity.question["candidates"] if plan.identity.question else []
-        self._add_filtered(plan, was_out)
-        self.taken_items |= {str(record.monday_id), *(str(candidate["id"]) for candidate in candidates)}
+        self.taken_items |= {str(record.monday_id), plan.item_id, *(str(item["id"]) for item in candidates)}
+        self._add_filtered(plan, before.note if record.may_sync and before.left_out else "")
         if plan.left_out:
             return
+        self.reads += 1
         if record.monday_id and plan.item is None:
+            self.attention.add(plan.id)
             self.result.add("missing", str(record))
-            self.attention.add(str(plan.id))
         elif record.monday_id:
-            self.reads += 1
             self.result.counts["linked"] += not plan.leaving
-            self._add_changes(plan)
+            self._add_fields(plan)
         elif plan.creates:
             self._add_created(plan)
-        elif compared is not None:
-            self._add_link(plan, compared)
-        elif self.result.hold and plan.reason == self.result.hold:
-            self.result.add("held", str(record))
-        else:
+        elif following is not None and plan.item is not None:
             self.reads += 1
-            self.attention.add(str(plan.id))
-            self.result.add("ambiguous", str(record), plan.reason or plan.ending.detail)
+            by_id = npd_id_of(self.board, plan.item) == str(plan.id)
+            label = "NPD ID" if by_id else self.board.match_mapping.label if self.board.match_mapping else ""
+            self.result.add("link", str(record), f"“{plan.item.name}” · {label}")
+            self._add_fields(following)
+        else:
+            self.attention.add(plan.id)
+            is_held = self.result.hold and plan.reason == self.result.hold
+            self.result.add("held" if is_held else "ambiguous", str(record), plan.reason or plan.ending.detail)
 
     def _add_filtered(self, plan: RecordPlan, was_out: str) -> None:
         """Count what the filter leaves out or lets in again; `was_out` is why it was left out until now."""
         is_out = plan.left_out or plan.leaving
-        name = str(plan.record)
         reason = is_out.removeprefix(LEFT_OUT).strip()
-        if was_out and not is_out:
-            self.result.add("resumes", name)
-        elif is_out and not was_out:
-            self.result.add("stops" if plan.record.monday_id else "kept_out", name, reason)
-        elif is_out:
-            self.result.add("stays_out", name, reason)
-
-    def _add_link(self, plan: RecordPlan, compared: RecordPlan) -> None:
-        assert plan.item is not None
-        self.taken_items.add(plan.item.id)
-        self.reads += 2
-        by_id = npd_id_of(self.board, plan.item) == str(plan.id)
-        label = "NPD ID" if by_id else self.board.match_mapping.label if self.board.match_mapping else ""
-        self.result.add("link", str(plan.record), f"“{plan.item.name}” · {label}")
-        self._add_changes(compared)
+        if is_out:
+            row = "stays_out" if was_out else "stops" if plan.record.monday_id else "kept_out"
+            self.result.add(row, str(plan.record), reason)
+        elif was_out:
+            self.result.add("resumes", str(plan.record))
 
     def _add_created(self, plan: RecordPlan) -> None:
-        if not plan.is_open:
-            # In this direction a record never gets an item.
-            if plan.record.sync_direction == SyncDirection.MONDAY_TO_NPD:
-                self.result.add("no_item", str(plan.record))
-            else:
-                self.attention.add(str(plan.id))
-                self.result.add("invalid", str(plan.record), plan.reason)
-            return
+        record = plan.record
         # Of several with one key the first gets an item, and the others find that; here in chunks of their own.
-        key = match_text_of_record(self.board, plan.record)
-        if key and (first := self.first_of_key.setdefault(key, plan.record)) is not plan.record:
-            self.attention.add(str(plan.id))
-            self.result.add("ambiguous", str(plan.record), f"“{first}” has the same key, and gets an item first.")
+        key = match_text_of_record(self.board, record)
+        first = self.first_of_key.setdefault(key, record) if key and plan.is_open else record
+        if plan.is_open and first is record:
+            self.writes += 1
+            self.result.add("create", str(record))
+            if self._add_stuck_fields(plan):
+                self.attention.add(plan.id)
+            made = copy(record)
+            made.monday_id = f"{NEW_COLUMN}{record.pk}"
+            self.created.append(made)
             return
-        self.writes += 1
-        name = record_name(plan.record)
-        self.created_names[match_key(name)].append(name)
-        self.result.add("create", str(plan.record))
-        self._add_stuck_fields(plan)
+        self.attention.add(plan.id)
+        if first is not record:
+            self.result.add("ambiguous", str(record), f"“{first}” has the same key, and gets an item first.")
+        elif record.sync_direction == SyncDirection.MONDAY_TO_NPD:
+            self.result.add("no_item", str(record))
+        else:
+            self.result.add("invalid", str(record), plan.reason)
 
     def _add_item(self, plan: ItemPlan) -> None:
         assert plan.facts.item is not None
         item = plan.facts.item
         reason = plan.finding.reason if plan.finding else None
-        has_key = bool(match_text_of_item(self.board, item))
         noted = plan.act is not ItemAct.ASK and not self.chosen.choices.creates_records
         (self.result.noted if noted else self.result.passing)[item.id] = item.name[:200]
         if plan.act is ItemAct.ASK:
@@ -448,67 +473,70 @@ class Planner:
             self.result.add("items_held", item.name)
         elif reason in (UnmatchedReason.LEFT_OUT, UnmatchedReason.INVALID):
             self.result.add("items_out", item.name, plan.detail)
-        elif plan.act is ItemAct.CREATE:
-            self.new_names.add(match_key(item.name))
-            self.result.add("from_items" if has_key else "no_key", item.name)
+        elif plan.act is ItemAct.CREATE and plan.record is not None:
+            key = match_text_of_item(self.board, item) or ""
+            self.listed.made[key].append(plan.record)
+            self.result.add("from_items" if key else "no_key", item.name)
         else:
             self.result.add("unmatched", item.name)
         self.reads += 1
         # A name alone links nothing: who has no key on one of the sides would be there twice.
-        for name in self.created_names.get(match_key(item.name), ()):
+        for name in self.names_of_created.get(match_key(item.name), ()):
             self.result.add("same_name", name)
+
+    @cached_property
+    def names_of_created(self) -> Mapping[str, Sequence[str]]:
+        """The names of the records that get new items, by their match keys; asked once all records are planned."""
+        names = defaultdict[str, list[str]](list)
+        for record in self.created:
+            names[match_key(record_name(record))].append(record_name(record))
+        return names
 
     def _cost(self) -> int:
         """Return about how many API calls it takes to carry it out."""
         passes = math.ceil((self.reads + self.writes) / ITEMS_PER_READ)
         passes += math.ceil(self.writes / ITEMS_PER_READ)
-        board = 3 + 2 * self.result.is_new_board + len(self.result.made) + len(WEBHOOK_EVENTS)
+        board = 3 + 2 * (self.chosen.board is None) + len(self.chosen.made) + len(WEBHOOK_EVENTS)
         return board + passes
 
-    def _add_stuck_fields(self, plan: RecordPlan) -> None:
-        """Count the fields that can't be synced, and those that Monday will probably reject once they are sent."""
+    def _add_stuck_fields(self, plan: RecordPlan) -> bool:
+        """Count the fields that can't be synced, and those that Monday will probably reject once they are sent.
+
+        Returns whether the record isn't in sync then.
+        """
+        is_stuck = bool(plan.reason) and not plan.left_out
+        relations = {mapping.key: target_of(relation) for mapping, relation in self.board.relations}
         for field_plan in plan.plans.values():
             name = f"{plan.record}: {field_plan.mapping.label}"
-            if field_plan.blocked_reason and not field_plan.is_left_out and not _goes_later(field_plan):
-                missing = self._missing_name(field_plan)
-                if missing is None:
-                    self.attention.add(str(plan.id))
-                    self.result.add("blocked", name, field_plan.blocked_reason)
-                elif missing:
-                    self.waits_for_name.add(str(plan.id))
+            if field_plan.blocked_reason and not field_plan.is_left_out and not is_kept_different(plan, field_plan):
+                is_stuck = True
+                missing = field_plan.awaits.removeprefix("name ") if field_plan.awaits.startswith("name ") else ""
+                # Where several have the name, another one helps nobody.
+                if missing and field_plan.blocked_reason.startswith("No "):
+                    names = self.missing_names[relations[field_plan.mapping.key]]
+                    if len(names) < MAX_MISSING_NAMES:
+                        names.setdefault(match_key(missing), missing)
                     self.result.add("names", name, missing)
+                else:
+                    self.result.add("blocked", name, field_plan.blocked_reason)
             elif field_plan.send_raw is not None and (risk := field_plan.convert.rejection_risk(field_plan.send_raw)):
-                self.attention.add(str(plan.id))
+                is_stuck = True
                 self.result.add("doubtful", str(plan.record), risk)
+        return is_stuck
 
-    def _missing_name(self, field_plan: FieldPlan) -> str | None:
-        """Return the name that a relation has and no record in NPD; empty where the record comes with this set-up."""
-        name = field_plan.awaits.removeprefix("name ") if field_plan.awaits.startswith("name ") else ""
-        relations = {mapping.key: relation for mapping, relation in self.board.relations}
-        relation = relations.get(field_plan.mapping.key)
-        # Where several have the name, another one helps nobody.
-        is_unknown = field_plan.blocked_code is BlockedCode.RELATION and field_plan.blocked_reason.startswith("No ")
-        if not is_unknown or not name or relation is None:
-            return None
-        target = target_of(relation).entity_type()
-        if match_key(name) in self.coming.get(target, ()):
-            return ""
-        names = self.result.missing.setdefault(target, [])
-        if match_key(name) not in map(match_key, names) and len(names) < MAX_MISSING_NAMES:
-            names.append(name)
-        return name
-
-    def _add_changes(self, plan: RecordPlan, *, is_made: bool = False) -> None:
+    def _add_fields(self, plan: RecordPlan, *, is_made: bool = False) -> None:
         """Count what a pass would do with both sides' values; of a record made of an item only what is stuck."""
-        self._add_stuck_fields(plan)
+        is_stuck = self._add_stuck_fields(plan)
         field_plans = list(plan.plans.values())
         moving = {
-            "to_monday": [p.mapping.label for p in field_plans if p.send_raw is not None or _goes_later(p)],
+            "to_monday": [p.mapping.label for p in field_plans if p.send_raw is not None],
             "to_npd": [p.mapping.label for p in field_plans if p.write_raw is not None],
             "conflicts": [p.mapping.label for p in field_plans if p.conflict is not None],
         }
-        if moving["conflicts"]:
-            self.attention.add(str(plan.id))
+        if leaves_by_pull(self.board, plan.record, plan.plans) or leaves_by_push(self.board, plan):
+            self.result.add("stops", str(plan.record))
+        elif not plan.leaving and (is_stuck or moving["conflicts"] or plan.duplicate):
+            self.attention.add(plan.id)
         if any(moving.values()) or plan.write_npd_id:
             self.writes += 1
         if not is_made:
@@ -518,50 +546,6 @@ class Planner:
         kept = [p for p in field_plans if not p.is_dropped]
         if different := [p.mapping.label for p in kept if _stays_different(p)]:
             self.result.add("different", str(plan.record), ", ".join(different))
-
-
-def _described(chosen: ChosenBoard) -> BoardPlan:
-    """Return a plan with what the choices themselves say."""
-    choices = chosen.choices
-    synced = [mappable for mappable in chosen.fields if choices.choice_of(mappable).is_synced]
-    made = [mappable for mappable in synced if choices.choice_of(mappable).column == NEW_COLUMN]
-    used = {chosen.npd_id, *(choices.choice_of(mappable).column for mappable in synced)}
-    one_way: dict[str, list[str]] = {}
-    for mappable in synced:
-        if (direction := choices.choice_of(mappable).direction) != SyncDirection.BIDIRECTIONAL:
-            one_way.setdefault(direction, []).append(mappable.label)
-    return BoardPlan(
-        entity_type=choices.entity_type,
-        title=choices.spec.board_title,
-        board_name=choices.board_name,
-        is_new_board=chosen.board is None,
-        made=[mappable.label for mappable in made] + ([] if chosen.npd_id else ["NPD ID"]),
-        second=[text for mappable in made if (text := second_column_note(chosen, mappable))],
-        unsynced=[mappable.label for mappable in chosen.fields if mappable not in synced],
-        unused=[column.title for column in chosen.columns.values() if column.id not in used],
-        one_way=one_way,
-        changes=chosen.changes,
-        filter_lines=chosen.filter_lines,
-    )
-
-
-def second_column_note(chosen: ChosenBoard, mappable: MappableField) -> str:
-    """Return that a new column of a field is a second one of its kind; empty where the board has no other."""
-    used = {choice.column for choice in chosen.choices.fields.values() if choice.is_synced}
-    others = [
-        f"“{column.title}”"
-        for column in chosen.columns.values()
-        if column.type == mappable.made_type and column.id not in {chosen.npd_id, *used}
-    ]
-    return f"{mappable.label}: the board has {humanize.join_first(others)} of the same type." if others else ""
-
-
-def _goes_later(field_plan: FieldPlan) -> bool:
-    """Whether it is a relation that is empty on Monday and sent once its record has got an item, in the same run."""
-    with suppress(UnknownValue):
-        waits = field_plan.blocked_code is BlockedCode.RELATION
-        return waits and field_plan.convert.remote(field_plan.remote_raw) is None
-    return False
 
 
 def _stays_different(field_plan: FieldPlan) -> bool:
@@ -653,7 +637,7 @@ def make_plan(token: str) -> None:
     others = {choices.entity_type: choices.board_id for choices in plan.choices}
     plan.save(state="working")
     boards = []
-    coming: dict[str, set[str]] = {}
+    coming = list[SyncedModel]()
     try:
         for choices in plan.choices:
             plan.save(title=choices.spec.board_title, done=0, total=0)
@@ -662,7 +646,7 @@ def make_plan(token: str) -> None:
                 raise ActionError(f"{choices.spec.board_title}: {problems}")
             planner = Planner(chosen, coming, lambda done, total: plan.save(done=done, total=total))
             boards.append(planner.make())
-            coming[choices.entity_type] = planner.new_names
+            coming += planner.leaving
         plan.save(state="done", boards=boards)
     except ActionError as why:
         plan.save(state="failed", problem=str(why))

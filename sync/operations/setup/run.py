@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
 import structlog
 from celery.exceptions import SoftTimeLimitExceeded
 from django.contrib.auth.models import User
-from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.utils.dateparse import parse_datetime
 
@@ -22,25 +22,28 @@ from sync import registry
 from sync.boards import board_columns
 from sync.boards.board_setup import SetupChoices, apply_choices, enqueue_affected
 from sync.boards.field_choices import NEW_COLUMN, MappableField, changes_text, column_problem, fold_title
-from sync.choices import Cause, Priority, QueueDirection, QueueStatus, SyncDirection
-from sync.clock import SyncNow, sync_now
-from sync.kernel import humanize, process
+from sync.choices import Cause, Priority, SyncDirection
+from sync.clock import sync_now
+from sync.kernel import process
 from sync.kernel.messages import ActionError, Conflict, UnmatchedReason
 from sync.limits import breaker, connector
-from sync.models import BoardLink, FieldMapping, SyncQueue, UnmatchedItem
+from sync.models import BoardLink, FieldMapping, UnmatchedItem
 from sync.models.synced_model import unsynced
 from sync.monday.board import Board, BoardSetup, ColumnSpec
 from sync.monday.errors import MondayError, Scope
-from sync.monday.texts import match_key
 from sync.operations.detect import enqueue_items
 from sync.operations.setup.plan import SetupPlan, first_match_text, summary_of
-from sync.operations.setup.selection import Choices, ChosenBoard, board_settings, check_other_types, log_setup
+from sync.operations.setup.selection import (
+    Choices,
+    ChosenBoard,
+    board_settings,
+    check_other_types,
+    log_setup,
+    named_records,
+)
 from sync.outbox import notify
-from sync.outbox.pauses import active_pauses
-from sync.outbox.queue_rows import enqueue_item_many, enqueue_many, mark_many_pending
-from sync.reconcile.lookups import match_key_of
+from sync.outbox.queue_rows import enqueue
 from sync.records.unmatched_items import UnmatchedFinding, note_unmatched
-from sync.state.record_view import Part, RecordState, by_state, health_counts
 
 log = structlog.get_logger(__name__)
 
@@ -113,22 +116,7 @@ def _make_related(missing: Mapping[str, Sequence[str]]) -> list[str]:
     sentences = []
     for entity_type, names in missing.items():
         model = registry.entity(entity_type).model
-        field_name = registry.name_field(model)
-        if field_name is None:
-            continue
-        named = model._default_manager.annotate(match=match_key_of(field_name))
-        existing = set(named.filter(match__in=map(match_key, names)).values_list("match", flat=True))
-        records = []
-        for name in names:
-            record = model(**{field_name: name})
-            try:
-                record.clean_fields()
-                record.clean()
-            except ValidationError:
-                continue
-            if match_key(name) not in existing:
-                records.append(record)
-        model._default_manager.bulk_create(records)
+        records = model._default_manager.bulk_create(named_records(model, names))
         sentences.append(f"Made {registry.count_of_type(len(records), entity_type)} that items name.")
     return sentences
 
@@ -192,15 +180,9 @@ class StartedSetup(SetupChoices):
             reason = "It is not on the board any more." if column is None else column_problem(mappable, column)
             if column is None or reason:
                 raise ActionError(f"{mappable.label} can't have its column: {reason} Choose another column.")
-            present.append(
-                ColumnSpec(
-                    mappable.key, column.title, column.type, column.id, tuple(mappable.types),
-                    target_board=mappable.target_board,
-                )
-            )  # fmt: skip
-        npd_id = chosen.npd_id or board_columns.NPD_ID_KEY
+            present.append(replace(mappable.column_spec(column.id), title=column.title, type=column.type))
         # Columns that are there first: a new one must not adopt one that was chosen for another field.
-        return [*present, ColumnSpec(board_columns.NPD_ID_KEY, board_columns.NPD_ID_TITLE, "text", npd_id), *new]
+        return [*present, board_columns.npd_id_spec(chosen.npd_id), *new]
 
     def _new_column(self, board: Board, mappable: MappableField) -> ColumnSpec:
         if mappable.made_type == "board_relation" and mappable.lacks_target:
@@ -209,12 +191,9 @@ class StartedSetup(SetupChoices):
                 "too, or leave the field out."
             )
         # A column with the id that this one should get, and another title, stays: Monday assigns an id then.
-        same_id = board.column(mappable.preferred_id)
+        same_id = board.column(mappable.column_id)
         is_free = same_id is None or fold_title(same_id.title) == fold_title(mappable.label)
-        return ColumnSpec(
-            mappable.key, mappable.label, mappable.made_type, mappable.preferred_id if is_free else None,
-            target_board=mappable.target_board, labels=registry.choice_labels(self.spec.model, mappable.fields),
-        )  # fmt: skip
+        return replace(mappable.column_spec(mappable.column_id if is_free else None), types=())
 
     def check(self, link: BoardLink) -> None:
         """Refuse where somebody changed the board's settings since the plan was started."""
@@ -250,7 +229,12 @@ class StartedSetup(SetupChoices):
                 enqueue_affected(mapping, self.setup["by"])
         if filter_before != link.sync_filter:
             # In the transaction that stores the filter: nothing says `synced` any more that it leaves out.
-            stored.done += ["changed the filter", _check_all_again(self.spec.entity_type)]
+            stored.done.append("changed the filter")
+            stored.needs_resync = True
+            entity_type = self.spec.entity_type
+            unmatched = UnmatchedItem.objects.listed().filter(entity_type=entity_type).order_by("id")
+            items = unmatched.values_list("item_id", flat=True)
+            enqueue(entity_type, items=items, cause=Cause.DEPENDENCY, priority=Priority.SWEEP)
         return stored
 
     def complete(self, link: BoardLink) -> list[str]:
@@ -265,19 +249,6 @@ class StartedSetup(SetupChoices):
 
 def _lock_end(seconds: float) -> str:
     return (sync_now() + timedelta(seconds=seconds)).isoformat()
-
-
-def _check_all_again(entity_type: str) -> str:
-    """Have everything checked of which the filter may say something else: linked records and unmatched items."""
-    items = UnmatchedItem.objects.listed().filter(entity_type=entity_type).order_by("id")
-    enqueue_item_many(
-        entity_type, items.values_list("item_id", flat=True), cause=Cause.DEPENDENCY, priority=Priority.SWEEP
-    )
-    records = registry.entity(entity_type).model._default_manager.exclude(unsynced())
-    ids = list(records.order_by("id").values_list("pk", flat=True))
-    mark_many_pending(entity_type, ids)
-    enqueue_many(entity_type, ids, cause=Cause.DEPENDENCY, priority=Priority.SWEEP, direction=QueueDirection.TO_NPD)
-    return f"{registry.count_of_type(len(ids), entity_type)} will be checked"
 
 
 # The worker's part.
@@ -355,66 +326,34 @@ def _enqueue_records(started: StartedSetup) -> None:
         UnmatchedFinding(item, name, UnmatchedReason.CREATION_OFF) for item, name in started.setup["noted"].items()
     ]
     with transaction.atomic():
-        enqueue_many(spec.entity_type, ids, cause=Cause.SWEEP, priority=Priority.LOAD)
+        enqueue(spec.entity_type, ids, cause=Cause.SWEEP, priority=Priority.LOAD)
         enqueue_items(link, passing, cause=Cause.SWEEP, names=passing)
         note_unmatched(link, noted)
-    notify.notify_now(spec.entity_type)
 
 
-# Progress of a started set-up, and what is left for a person afterwards.
+# What is said of a started set-up; how its records stand Home says.
 
-
-RUN_WINDOW = timedelta(seconds=60)
-"""A pass later than this is no part of the run any more: an item without an email waits for minutes."""
 
 STALLED = timedelta(seconds=20)
 
 
 def setup_progress() -> list[dict[str, Any]]:
-    """Return of each started set-up what was done, how many records are in sync, and what waits for a person."""
-    links = {link.entity_type: link for link in BoardLink.objects.exclude(setup=None)}
-    specs = [spec for spec in registry.entities() if spec.entity_type in links]
-    counts = health_counts(specs, active_pauses()) if specs else {}
-    return [_progress_of(links[spec.entity_type], counts.get(spec.entity_type, {})) for spec in specs]
-
-
-def _progress_of(link: BoardLink, by_part: Mapping[Part, int]) -> dict[str, Any]:
-    setup = link.setup
-    state = setup["state"]
-    states = by_state(by_part)
-    pending = states[RecordState.PENDING] + by_part.get(Part.PAUSED_PENDING, 0)
-    is_first = state == DONE and _first_changes(link, setup["finished"], any_kind=bool(pending))
-    problems = [*setup.get("problems", []), *filter(None, [setup.get("problem", "")])]
-    conflicts = by_part.get(Part.CONFLICT, 0)
-    if conflicts and state == DONE and not is_first:
-        problems.append(f"{humanize.count_with_noun(conflicts, 'conflict')} to resolve.")
-    label = "First changes on their way" if is_first else "Applied"
-    is_untouched = state == RUNNING and "until" not in setup
-    return {
-        "entity_type": link.entity_type,
-        "title": registry.board_title(link.entity_type),
-        "state": state,
-        "label": {RUNNING: "Being applied", STOPPED: "Stopped", DONE: label}[state],
-        "is_busy": state == RUNNING or is_first,
-        "is_stalled": is_untouched and sync_now() - datetime.fromisoformat(setup["started"]) > STALLED,
-        "progress": setup.get("progress", ""),
-        "done": setup.get("done", []),
-        "problems": problems,
-        "synced": states[RecordState.SYNCED] + by_part.get(Part.PAUSED_SYNCED, 0),
-        "waiting": pending,
-        "attention": states[RecordState.ATTENTION],
-        "out": states[RecordState.OFF],
-        "total": sum(by_part.values()),
-    }
-
-
-def _first_changes(link: BoardLink, finished: str, *, any_kind: bool) -> bool:
-    """Whether jobs of the set-up are still on their way; of records that are in sync a job only looks at them."""
-    waiting = SyncQueue.objects.filter(
-        entity_type=link.entity_type,
-        status__in=(QueueStatus.PENDING, QueueStatus.IN_PROGRESS),
-        attempts__lte=1,
-        created_at__lte=parse_datetime(finished),  # later jobs are everyday work
-        next_retry__lte=SyncNow() + RUN_WINDOW,
-    )
-    return (waiting if any_kind else waiting.filter(entity_id=None)).exists()
+    """Return of each started set-up what is being done, what was done, and what waits for a person."""
+    rows = []
+    for spec in registry.entities():
+        link = BoardLink.objects.filter(entity_type=spec.entity_type).exclude(setup=None).first()
+        if link is None:
+            continue
+        setup = link.setup
+        state = setup["state"]
+        is_untouched = state == RUNNING and "until" not in setup
+        rows.append({
+            "title": spec.board_title,
+            "state": state,
+            "label": {RUNNING: "Being applied", STOPPED: "Stopped", DONE: "Applied"}[state],
+            "is_stalled": is_untouched and sync_now() - datetime.fromisoformat(setup["started"]) > STALLED,
+            "progress": setup.get("progress", ""),
+            "done": setup.get("done", []),
+            "problems": [*setup.get("problems", []), *filter(None, [setup.get("problem", "")])],
+        })  # fmt: skip
+    return rows

@@ -8,22 +8,27 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
 from django.contrib.auth.models import User
+from django.core.exceptions import ValidationError
 
 from sync import limits, registry
 from sync.boards import field_choices
-from sync.boards.field_choices import FieldChoice, MappableField, MappingChange
+from sync.boards.board_columns import NPD_ID_TITLE
+from sync.boards.field_choices import NEW_COLUMN, FieldChoice, MappableField, MappingChange
 from sync.boards.sync_filter import SyncFilter
 from sync.choices import Rule
-from sync.kernel.humanize import plural
+from sync.kernel.humanize import join_first, plural
 from sync.kernel.messages import ActionError, Conflict
 from sync.models import BoardLink, SyncedModel
 from sync.monday.board import Board, BoardColumn, ListedBoard
 from sync.monday.board_items import GROUP
+from sync.monday.texts import match_key
+from sync.reconcile.lookups import match_key_of
 from sync.records import authors
 from sync.registry import EntitySpec, link_of
 
@@ -114,6 +119,42 @@ class ChosenBoard:
         """The column that holds the NPD ID; empty where it is to be created."""
         return field_choices.find_npd_id_column(self.choices.link, self.columns.values())
 
+    @cached_property
+    def synced(self) -> list[MappableField]:
+        return [mappable for mappable in self.fields if self.choices.choice_of(mappable).is_synced]
+
+    @property
+    def unsynced(self) -> list[str]:
+        return [mappable.label for mappable in self.fields if mappable not in self.synced]
+
+    @property
+    def new_fields(self) -> list[MappableField]:
+        """The fields for which a column is made."""
+        return [mappable for mappable in self.synced if self.choices.choice_of(mappable).column == NEW_COLUMN]
+
+    @property
+    def made(self) -> list[str]:
+        """The titles of the columns that are made."""
+        return [mappable.label for mappable in self.new_fields] + ([] if self.npd_id else [NPD_ID_TITLE])
+
+    @property
+    def unused(self) -> list[BoardColumn]:
+        used = {self.npd_id, *(self.choices.choice_of(mappable).column for mappable in self.synced)}
+        return [column for column in self.columns.values() if column.id not in used]
+
+    def second_column_note(self, mappable: MappableField) -> str:
+        """Return that a new column of a field is a second one of its kind; empty where the board has no other."""
+        others = [f"“{column.title}”" for column in self.unused if column.type == mappable.made_type]
+        return f"{mappable.label}: the board has {join_first(others)} of the same type." if others else ""
+
+    @property
+    def second(self) -> list[str]:
+        return list(filter(None, map(self.second_column_note, self.new_fields)))
+
+    def one_way(self, direction: str) -> list[str]:
+        """Return the labels of the fields that go in this direction only."""
+        return [mappable.label for mappable in self.synced if self.choices.choice_of(mappable).direction == direction]
+
     @property
     def filter_lines(self) -> list[str]:
         """What the filter lets through, as sentences; none where everything is synced."""
@@ -184,17 +225,35 @@ def record_samples(chosen: ChosenBoard) -> dict[str, list[str]]:
     model = chosen.choices.spec.model
     relations = [field.name for field in registry.own_relations(model)]
     records = list(model._default_manager.select_related(*relations).order_by("-created_at", "pk")[:SAMPLES])
-    samples = {}
+    samples: dict[str, list[str]] = {}
     for mappable in chosen.fields:
-        texts = (_record_text(record, mappable.fields) for record in records)
-        samples[mappable.key] = [text[:MAX_SAMPLE_LENGTH] for text in texts if text]
+        texts = samples.setdefault(mappable.key, [])
+        for record in records:
+            values = [getattr(record, name) for name in mappable.fields]
+            parts = [", ".join(value) if isinstance(value, list) else str(value or "") for value in values]
+            texts += filter(None, [", ".join(filter(None, parts))[:MAX_SAMPLE_LENGTH]])
     return samples
 
 
-def _record_text(record: SyncedModel, names: Sequence[str]) -> str:
-    values = (getattr(record, name) for name in names)
-    texts = (", ".join(value) if isinstance(value, list) else str(value or "") for value in values)
-    return ", ".join(filter(None, texts))
+# The records that relations name and NPD doesn't have.
+
+
+def named_records(model: type[SyncedModel], names: Sequence[str]) -> list[SyncedModel]:
+    """Return a new record, not stored, for each name that no record has and that can be one."""
+    field_name = registry.name_field(model)
+    if field_name is None:
+        return []
+    stored = model._default_manager.annotate(match=match_key_of(field_name))
+    existing = set(stored.filter(match__in=map(match_key, names)).values_list("match", flat=True))
+    records = []
+    for name in names:
+        record = model(**{field_name: name})
+        with suppress(ValidationError):
+            record.clean_fields()
+            record.clean()
+            if match_key(name) not in existing:
+                records.append(record)
+    return records
 
 
 # Boards.

@@ -46,8 +46,8 @@ no_echo_check = bug(
 
 
 @instead_of(no_echo_check, "sync.reconcile.field_plan:_merge_field")
-def _takes_echoes_for_changes(right: Wrong, known: Any, *args: Any) -> Field:
-    given: Field = right(known, *args)
+def _takes_echoes_for_changes(right: Wrong, known: Any, *args: Any, **more: Any) -> Field:
+    given: Field = right(known, *args, **more)
     told = {stored.event.column_id for stored in known.facts.events if stored.event}
     mapping = next(m for m in known.board.mappings if m.key == given.key)
     if given.base is None or mapping.column_id not in told:
