@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
+from functools import cached_property
 from typing import Any, ClassVar
 
 import pgtrigger
@@ -19,7 +20,7 @@ from django.db.models.functions import Coalesce
 from sync.choices import ApprovalKind, ApprovalState, LedgerDirection, ResolutionStrategy, SyncStatus, TombstoneState
 from sync.clock import SyncNow
 from sync.kernel.messages import EXPLAINED_REASONS, UnmatchedReason, unmatched_sentence
-from sync.monday.board import EventKind, InvalidEvent
+from sync.monday.board import EventKind, InvalidEvent, ItemEvent
 from sync.monday.board_events import EVENT_TYPES, ITEM_NAME_PATHS, parse_event
 
 EMPTY = models.Value({}, models.JSONField())
@@ -478,19 +479,22 @@ class WebhookEvent(models.Model):
     def __str__(self) -> str:
         return f"Webhook {self.pk} about item {self.item_id}"
 
+    @cached_property
+    def event(self) -> ItemEvent | None:
+        """What it tells of an item; None where that can't be read."""
+        with suppress(InvalidEvent):
+            return parse_event(self.body)
+        return None
+
     @property
     def user_id(self) -> str:
         """Which user of the other system did it; empty where the delivery doesn't say."""
-        with suppress(InvalidEvent):
-            return parse_event(self.body).user_id or ""
-        return ""
+        return (self.event and self.event.user_id) or ""
 
     @property
     def done_at(self) -> datetime:
         """When it happened there, as the delivery says; else when it came."""
-        with suppress(InvalidEvent):
-            return parse_event(self.body).happened_at or self.received_at
-        return self.received_at
+        return (self.event and self.event.happened_at) or self.received_at
 
 
 class Tombstone(models.Model):

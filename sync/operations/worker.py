@@ -27,7 +27,8 @@ from sync.limits import BlockedKind, Grant, Pass, Wait, grant, write_stop
 from sync.models import BoardLease, Intent, IntentState, SyncQueue
 from sync.outbox import finish, notify
 from sync.outbox.claim import Claim, Lease, LeaseLost, acquire, claim, claim_records, has_due_rows
-from sync.reconcile import PassResult, confirm_creates, reconcile
+from sync.reconcile import confirm_creates, reconcile
+from sync.reconcile.pass_plan import Outcome
 from sync.records import availability
 
 log = structlog.get_logger(__name__)
@@ -47,10 +48,10 @@ class WorkSummary:
     failed: int = 0
     waiting: int = 0  # jobs that still wait after the last run
 
-    def add(self, claimed: int, result: PassResult | WorkSummary) -> None:
+    def add(self, claimed: int, completed: int, failed: int) -> None:
         self.claimed += claimed
-        self.completed += result.completed
-        self.failed += result.failed
+        self.completed += completed
+        self.failed += failed
 
     def __str__(self) -> str:
         return f"{self.claimed:,} checked: {self.completed:,} done, {self.failed:,} failed."
@@ -145,7 +146,8 @@ class _Run:
         # An error of our own costs a batch no attempt: its records come back one by one, and then it counts.
         with pass_log_context(board_lease.link.entity_type) as batch_id:
             try:
-                self.summary.add(len(claimed), reconcile(board_lease, claimed, batch_id, hold_seconds))
+                outcomes = reconcile(board_lease, claimed, batch_id, hold_seconds)
+                self.summary.add(len(claimed), outcomes[Outcome.SETTLED], outcomes[Outcome.FAILED])
             # Another worker may have the board by now: nothing of this pass may be stored.
             except LeaseLost:
                 raise
@@ -191,6 +193,27 @@ def _claim_probe(board_lease: Lease, *, only_urgent: bool) -> list[Claim]:
     return [record for record in claim_records(board_lease, [job.entity_id]) if record.rows]
 
 
+class PoolWatch:
+    """Notices a pool that takes nothing though jobs are due, as after the kill of the process that held its lock."""
+
+    def __init__(self) -> None:
+        self.taken = 0  # tasks, as counted last
+        self.idle_since = 0.0
+
+    def is_stuck(self, taken: int, running: int, waiting: int, now: float) -> bool:
+        """Whether it took no waiting task for two minutes, none is running, and a board's due jobs don't move.
+
+        `taken` is how many tasks the pool has begun so far, `running` how many of these haven't ended, and `waiting`
+        how many the worker has received for it. With none waiting, as when beat is down, the pool is merely idle.
+        """
+        if taken != self.taken or running or not waiting or not self.idle_since:
+            self.taken = taken
+            self.idle_since = now
+            return False
+        seconds = settings.READY_MAX_DUE_SECONDS
+        return now - self.idle_since >= seconds and bool(availability.overdue_boards(seconds))
+
+
 def work(
     entity_type: str | None = None, *, seconds: float | None = None, wait_for_lease: bool = False, linger: bool = False
 ) -> WorkSummary:
@@ -229,7 +252,7 @@ def drain(
     total = WorkSummary()
     while True:
         summary = work(entity_type, seconds=seconds if progress else None, wait_for_lease=True)
-        total.add(summary.claimed, summary)
+        total.add(summary.claimed, summary.completed, summary.failed)
         total.waiting = summary.waiting
         if process.is_shutting_down():
             return total

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import time
 import uuid
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import structlog
 
@@ -36,8 +37,8 @@ from sync.reconcile.writes import OUTCOMES
 log = structlog.get_logger(__name__)
 
 
-def reconcile(lease: Lease, claims: Sequence[Claim], batch_id: uuid.UUID, hold_seconds: float = 0) -> PassResult:
-    """Make both sides of the claimed records equal, or say of each why not; raises LeaseLost.
+def reconcile(lease: Lease, claims: Sequence[Claim], batch_id: uuid.UUID, hold_seconds: float = 0) -> Counter[Outcome]:
+    """Make both sides of the claimed records equal, or say of each why not; return how they ended, raises LeaseLost.
 
     `batch_id` names this pass in the sync state, the history and the log. With `hold_seconds` nothing is sent: what
     would be waits for so long.
@@ -70,34 +71,20 @@ def reconcile(lease: Lease, claims: Sequence[Claim], batch_id: uuid.UUID, hold_s
         # What events say only adds questions: the record's sync went on.
         for fault in lost.faults:
             log.error("events not checked", record=str(record_id), exc_info=fault)
-    result = pass_result(plan)
+    outcomes = Counter(record_plan.outcome for record_plan in plan.records.values())
+    outcomes.update(item.outcome for item in plan.items)
+    outcomes.update(deleted.ending.outcome for deleted in plan.deleted.values())
+    outcomes.update(ended.outcome for _, ended in plan.other_jobs)
     log.info(
         "pass done",
         seconds=round(time.monotonic() - started, 3),
         records=len(claims),
         calls=calls,
-        completed=result.completed,
-        failed=result.failed,
-        waiting=result.waiting,
+        completed=outcomes[Outcome.SETTLED],
+        failed=outcomes[Outcome.FAILED],
+        waiting=outcomes[Outcome.RELEASED] + outcomes[Outcome.DEFERRED],
     )
-    return result
-
-
-@dataclass(frozen=True)
-class PassResult:
-    """How many records and items a pass settled, how many failed, how many wait again."""
-
-    completed: int = 0
-    failed: int = 0
-    waiting: int = 0
-
-
-def pass_result(plan: Plan) -> PassResult:
-    outcomes = [record_plan.outcome for record_plan in plan.records.values()] + [item.outcome for item in plan.items]
-    outcomes += [deleted.ending.outcome for deleted in plan.deleted.values()]
-    outcomes += [job.ending.outcome for job in plan.other_jobs]
-    waiting = outcomes.count(Outcome.RELEASED) + outcomes.count(Outcome.DEFERRED)
-    return PassResult(outcomes.count(Outcome.SETTLED), outcomes.count(Outcome.FAILED), waiting)
+    return outcomes
 
 
 def _unread(executor: Executor, facts: PassFacts, plan: Plan) -> Plan:

@@ -14,17 +14,17 @@ from datetime import datetime
 from typing import Any
 
 from conflicts.reports import KIND_IDENTITY, KIND_UNDO, RECORD_KEY
-from sync.choices import Cause, Priority
+from sync.choices import Cause, Priority, RemovedItemPolicy
 from sync.kernel.triggers import BOOKKEEPING
 from sync.merge import CHANGED_ON_MONDAY, Action
-from sync.models import SyncedModel
+from sync.models import BoardLink, SyncedModel
 from sync.models.state import REFILLS
 from sync.monday.board_items import Item
 from sync.monday.conversion import AmbiguousSplit, UnknownValue
 from sync.monday.texts import looks_same, name_invisible
 from sync.reconcile import resolutions
 from sync.reconcile.board_filter import left_after_write
-from sync.reconcile.facts import BoardNow, HistoryLine
+from sync.reconcile.facts import HistoryLine
 from sync.reconcile.field_plan import AS_SENT, new_base
 from sync.reconcile.field_values import BoardContext, still_holds, update_values
 from sync.reconcile.identity import wants_new_item
@@ -80,11 +80,12 @@ def record_changes(
     record: SyncedModel | None,
     read_at: datetime,
     paused: str = "",
-    now: BoardNow | None = None,
+    now: BoardLink | None = None,
 ) -> RecordChanges:
     """Return what is written of a record; `record` is what NPD holds now, None where it was deleted meanwhile.
 
-    `paused` is why nothing may be written any more, as a sentence; `now` are the board's settings by now.
+    `paused` is why nothing may be written any more, as a sentence; `now` is the board's link as a person may have
+    changed it since.
     """
     if paused and has_local_writes(plan):
         plan = plan.drop(Outcome.RELEASED, paused)
@@ -106,12 +107,13 @@ def record_changes(
     return replace(changes, plan=ended)
 
 
-def _is_outdated(plan: RecordPlan, now: BoardNow) -> bool:
+def _is_outdated(plan: RecordPlan, now: BoardLink) -> bool:
     """Whether what it takes over, or does because its item is gone, rests on a setting that was changed since."""
-    if plan.removal is not None and not follows_policy(plan.removal, now.removed_item_policy):
+    if plan.removal is not None and not follows_policy(plan.removal, RemovedItemPolicy(now.removed_item_policy)):
         return True
     taken_over = [field_plan.mapping for field_plan in plan.plans.values() if field_plan.write_raw is not None]
-    return any(now.mappings.get(mapping.key) != (mapping.version, mapping.direction) for mapping in taken_over)
+    settings = {(mapping.key, mapping.version, mapping.direction) for mapping in now.mappings.all()}
+    return any((mapping.key, mapping.version, mapping.direction) not in settings for mapping in taken_over)
 
 
 def _is_removal_outdated(plan: RecordPlan, record: SyncedModel) -> bool:
@@ -147,10 +149,9 @@ def _with_removal(changes: RecordChanges) -> RecordChanges:
             f"Unlinked from its item: {plan.unlink}. Its sync is off; both sides keep what they have. "
             "“Link again” on the record's page undoes it."
         )
-        line = HistoryLine("unlinked", sentence)
         values = {**changes.values, "monday_id": None, "sync_enabled": False}
         ignored = {item_id: f"Unlinked from “{plan.record}”: {plan.unlink}."}
-        unlinked = changes.plan.logged(line).with_state(remote_state="")
+        unlinked = changes.plan.logged(HistoryLine("unlinked", sentence)).with_state(remote_state="")
         changes = replace(changes, plan=unlinked, values=values, ignored=ignored)
     return changes
 

@@ -17,7 +17,7 @@ from sync.reconcile.field_plan import decide_fields, with_fields
 from sync.reconcile.identity import carry_out_answers, find_lost_creates, identify_records
 from sync.reconcile.lost_updates import find_lost_updates, find_lost_updates_of_deleted, report_what_is_lost
 from sync.reconcile.new_items import decide_unmatched
-from sync.reconcile.pass_plan import DeletedPlan, Ending, Job, Outcome, PassFacts, Plan, PlanRule, RecordPlan
+from sync.reconcile.pass_plan import DeletedPlan, Ending, Outcome, PassFacts, Plan, PlanRule, RecordPlan
 from sync.reconcile.removed_items import decide_removals
 from sync.reconcile.restraints import request_approvals, throttle_write_loops
 from sync.reconcile.unconfirmed_writes import earlier_bases
@@ -87,7 +87,7 @@ def first_plan(facts: PassFacts) -> Plan:
     return Plan(
         {record.id: RecordPlan(record) for record in facts.records},
         {deleted.id: DeletedPlan(deleted) for deleted in facts.deleted},
-        other_jobs=tuple(Job(claim, nothing) for claim in facts.unknown),
+        other_jobs=tuple((claim, nothing) for claim in facts.unknown),
     )
 
 
@@ -103,5 +103,5 @@ def unread(facts: PassFacts, plan: Plan, ending: Ending, ending_of_items: Ending
     """Return the plan where Monday could not be read: what still went on ends so; what had ended stands."""
     ended = [record.end(ending.outcome, ending.detail, at_most=ending.at_most) for record in plan.open_records]
     plan = plan.with_records(ended).with_deleted(replace(deleted, ending=ending) for deleted in plan.open_deleted)
-    jobs = tuple(Job(claim, ending_of_items) for claim in facts.item_claims) if not plan.items else ()
+    jobs = tuple((claim, ending_of_items) for claim in facts.item_claims) if not plan.items else ()
     return replace(plan, other_jobs=(*plan.other_jobs, *jobs))

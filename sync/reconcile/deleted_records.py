@@ -31,14 +31,14 @@ from conflicts.reports import (
 from sync.choices import ApprovalKind, ApprovalState, ColumnProblem, DeletedRecordPolicy, SyncDirection, TombstoneState
 from sync.kernel.messages import TombstoneReason, tombstone_sentence
 from sync.merge import FieldDirection, Unknown
-from sync.models import ApprovalRequest, FieldMapping, SyncMetadata, Tombstone
+from sync.models import ApprovalRequest, FieldMapping, SyncMetadata, Tombstone, WebhookEvent
 from sync.monday.board_items import ARCHIVED, Item
 from sync.monday.conversion import Converter, UnknownValue
 from sync.reconcile.board_filter import deleted_exclusion
 from sync.reconcile.calls import Answer, Kind, Verdict, Write
-from sync.reconcile.facts import DeletedFacts, HistoryLine, ReceivedEvent, Settings, change_events
+from sync.reconcile.facts import DeletedFacts, HistoryLine, change_events
 from sync.reconcile.field_plan import base_of, cell_of, sides_of, untold_reason, way_of
-from sync.reconcile.field_values import ACTIVE, BoardContext, as_uuid, is_active_on, npd_id_of, stored_values
+from sync.reconcile.field_values import ACTIVE, BoardContext, Settings, as_uuid, is_active_on, npd_id_of, stored_values
 from sync.reconcile.lost_updates import left_with_item, lost_lines
 from sync.reconcile.new_items import given_items
 from sync.reconcile.pass_plan import NOTHING_LOST, DeletedPlan, Ending, Outcome, PassFacts, Plan, RecordPlan, ending
@@ -78,7 +78,7 @@ def decide_deleted(  # noqa: PLR0911 - a table
     if (item is None or item.state != ACTIVE) and choice is not None and choice.choose == "monday":
         return replace(plan, restores=True, ending=Ending(Outcome.SETTLED))
     if item is None:
-        return _not_shown(plan, facts.settings, facts.now)
+        return _not_shown(plan, board.settings, facts.now)
     if item.state != ACTIVE:
         return _removed_already(board, plan, item)
     if not is_active_on(board, item):
@@ -558,22 +558,14 @@ def decide_deleted_records(facts: PassFacts, plan: Plan) -> Plan:
         return plan
     read = {record.id: record for record in facts.deleted}
     linked_now = given_items(plan)
-    decided = []
-    for deleted in plan.open_deleted:
-        of_item = read[deleted.id]
-        shown = replace(
-            deleted.facts,
-            item=facts.items.linked.get(deleted.item_id),
-            bearer=of_item.bearer,
-            editor_events=of_item.editor_events,
-            users=of_item.users,
-        )
-        decided.append(replace(decide_deleted(facts, shown, linked_now), lost=deleted.lost))
+    decided = [
+        replace(decide_deleted(facts, read[deleted.id], linked_now), lost=deleted.lost) for deleted in plan.open_deleted
+    ]
     return plan.with_deleted(approve_removals(decided, facts.approvals))
 
 
 def with_editors(
-    facts: DeletedFacts, events: Mapping[UUID, tuple[ReceivedEvent, ...]], people: Mapping[str, Any]
+    facts: DeletedFacts, events: Mapping[UUID, tuple[WebhookEvent, ...]], people: Mapping[str, Any]
 ) -> DeletedFacts:
     """Return it with who edited its item, as webhooks told, where that was asked."""
     return replace(facts, editor_events=events[facts.id], users=people) if facts.id in events else facts

@@ -13,8 +13,7 @@ from conflicts.reports import KIND_DELETE, RECORD_KEY, OpenConflict
 from sync.choices import Cause, QueueDirection, RemovedItemPolicy, TombstoneState
 from sync.merge import Canonical, FieldSelection
 from sync.models import IgnoredItem, Intent, SyncedModel, SyncMetadata, Tombstone, WebhookEvent, WriteLoop
-from sync.monday.board import Board, EventKind, InvalidEvent, ItemEvent
-from sync.monday.board_events import parse_event
+from sync.monday.board import Board, EventKind
 from sync.monday.board_items import Item
 from sync.monday.conversion import Converter, UnknownValue
 from sync.outbox.claim import Claim
@@ -32,24 +31,6 @@ STALE_READ_WINDOW = timedelta(minutes=2)
 
 LOOP_WINDOW = timedelta(hours=1)
 """So long does a rewrite after a write of ours count towards a loop."""
-
-
-@dataclass(frozen=True)
-class ReceivedEvent:
-    """A delivery of the inbox, parsed."""
-
-    pk: int
-    event: ItemEvent | None  # None where it can't be read
-    received_at: datetime
-    is_new: bool = True  # no pass has checked it yet
-
-    @classmethod
-    def of(cls, row: WebhookEvent) -> ReceivedEvent:
-        """Parse a stored delivery."""
-        event = None
-        with suppress(InvalidEvent):
-            event = parse_event(row.body)
-        return cls(row.pk, event, row.received_at, row.processed_at is None)
 
 
 @dataclass(frozen=True)
@@ -82,7 +63,7 @@ def told_value(convert: Converter, value: Any, column_type: str) -> Canonical:
         raise UnknownValue("the event's value can't be read") from error
 
 
-def change_events(board: BoardContext, record: SyncedModel, events: Iterable[ReceivedEvent]) -> list[ChangeEvent]:
+def change_events(board: BoardContext, record: SyncedModel, events: Iterable[WebhookEvent]) -> list[ChangeEvent]:
     """Return the changes of mapped fields among these events, oldest first; what can't be read tells nothing."""
     by_column = {mapping.column_id: mapping for mapping in board.mapped}
     changes = []
@@ -103,7 +84,8 @@ def change_events(board: BoardContext, record: SyncedModel, events: Iterable[Rec
                 has_previous = False
             at = event.changed_at or event.happened_at or received.received_at
             user = event.user_id or ""
-            changes.append(ChangeEvent(mapping.key, value, previous, has_previous, user, at, received.is_new))
+            is_new = received.processed_at is None
+            changes.append(ChangeEvent(mapping.key, value, previous, has_previous, user, at, is_new))
     return sorted(changes, key=lambda change: change.at)
 
 
@@ -111,7 +93,7 @@ def change_events(board: BoardContext, record: SyncedModel, events: Iterable[Rec
 class RecordHistory:
     """What happened to a record and its item before the pass; of our intents, the oldest first."""
 
-    events: tuple[ReceivedEvent, ...] = ()  # of the last day and all new ones; where one is new, or a write is void
+    events: tuple[WebhookEvent, ...] = ()  # of the last day and all new ones; where one is new, or a write is void
     writes: tuple[Intent, ...] = ()  # of the last days, that may have taken effect; where an event is new
     applied: tuple[Intent, ...] = ()  # of the last minutes
     void: tuple[Intent, ...] = ()  # of the last day, found to have come to nothing
@@ -179,27 +161,6 @@ def changed_ledger(ledger: SyncMetadata, **values: Any) -> SyncMetadata:
 
 
 @dataclass(frozen=True)
-class Settings:
-    """The installation's settings that rules read (config/settings.py says what each is)."""
-
-    gone_quiet_seconds: float = 600
-    tombstone_days: int = 30
-    loop_times: int = 5
-    new_item_wait_seconds: float = 300
-    journal_days: int = 7
-
-
-@dataclass(frozen=True)
-class BoardNow:
-    """What a person may have changed of the board since a pass read it: each mapping's version and direction, by key,
-    and what becomes of records whose items are gone.
-    """
-
-    mappings: Mapping[str, tuple[int, str]]
-    removed_item_policy: RemovedItemPolicy
-
-
-@dataclass(frozen=True)
 class InspectedColumns:
     """What is to be stored of the board's columns."""
 
@@ -220,7 +181,7 @@ class RecordFacts:
     ledger: SyncMetadata  # its sync state
     intents: tuple[Intent, ...] = ()  # those without an answer
     conflicts: tuple[OpenConflict, ...] = ()
-    events: tuple[ReceivedEvent, ...] = ()  # that no pass has checked
+    events: tuple[WebhookEvent, ...] = ()  # that no pass has checked
     has_failed_job: bool = False
     owned_items: frozenset[str] = field(default_factory=frozenset)  # items of its open questions that have a record now
     item: Item | None = None
@@ -277,7 +238,7 @@ class DeletedFacts(RecordFacts):
     tombstone: Tombstone = field(kw_only=True)
     owner: SyncedModel | None = None  # the record that has its item now
     bearer: SyncedModel | None = None  # the record whose NPD ID the item bears
-    editor_events: tuple[ReceivedEvent, ...] = ()  # all that came about its item, where edits leave with that
+    editor_events: tuple[WebhookEvent, ...] = ()  # all that came about its item, where edits leave with that
     users: Mapping[str, Any] = field(default_factory=dict)  # Monday's users by id, there too
 
     @property

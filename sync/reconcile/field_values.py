@@ -123,14 +123,29 @@ def still_holds(record: models.Model, raw: Raw) -> bool:
 # A board link with its mappings, and their converters, as one pass uses them.
 
 
+@dataclass(frozen=True)
+class Settings:
+    """The installation's settings that rules and converters read (config/settings.py says what each is)."""
+
+    region: str = "US"  # the country of phone numbers without one
+    time_zone: str = "UTC"  # that of the token's user, in which a moment has its day
+    gone_quiet_seconds: float = 600
+    tombstone_days: int = 30
+    loop_times: int = 5
+    new_item_wait_seconds: float = 300
+    journal_days: int = 7
+    token_user: str = ""  # the Monday user as whom we write; empty where that isn't known yet
+
+
 def converter_options(
-    mapping: FieldMapping, model: type[models.Model], region: str, directory: ConverterOptions
+    mapping: FieldMapping, model: type[models.Model], region: str, settings: Settings, items: Mapping[str, str]
 ) -> ConverterOptions:
-    """Return what a mapping's converter needs to know besides the value, `directory` being what all of them know."""
-    return replace(
-        directory,
-        region=region or directory.region,
+    """Return what a mapping's converter needs to know besides the value; `items` names related records by item."""
+    return ConverterOptions(
+        region=region or settings.region,
+        time_zone=settings.time_zone,
         settings=mapping.options.get("settings") or {},
+        items=items,
         choices=registry.choices_of(model, mapping.fields),
     )
 
@@ -142,11 +157,12 @@ class BoardContext:
     link: BoardLink
     mappings: Sequence[FieldMapping]
     model: type[SyncedModel]
-    directory: ConverterOptions = field(default_factory=ConverterOptions)
+    settings: Settings = field(default_factory=Settings)
+    item_names: Mapping[str, str] = field(default_factory=dict)  # of related records, by item
 
     def with_names(self, items: Mapping[str, str]) -> BoardContext:
         """Return the board as one on which these items, too, are shown by these names."""
-        return replace(self, directory=replace(self.directory, items={**self.directory.items, **items}))
+        return replace(self, item_names={**self.item_names, **items})
 
     @property
     def columns(self) -> list[str]:
@@ -197,7 +213,7 @@ class BoardContext:
         by_key = {mapping.key: mapping for mapping in self.mappings}
 
         def made(key: str, region: str) -> Converter:
-            options = converter_options(by_key[key], self.model, region, self.directory)
+            options = converter_options(by_key[key], self.model, region, self.settings, self.item_names)
             return make_converter(by_key[key].converter, options)
 
         # To make one takes ten times as long as what is asked of it.

@@ -15,7 +15,7 @@ from copy import copy
 from dataclasses import replace
 from datetime import datetime, timedelta
 from types import MappingProxyType
-from typing import Any, TypeAlias, cast
+from typing import Any, TypeAlias
 from uuid import UUID
 
 import structlog
@@ -41,7 +41,6 @@ from sync.models import (
     IgnoredItem,
     Intent,
     IntentState,
-    MondayAccount,
     SyncedModel,
     SyncMetadata,
     SyncQueue,
@@ -59,7 +58,7 @@ from sync.monday.items import ITEMS_PER_READ
 from sync.monday.texts import key_spellings, match_key
 from sync.outbox.claim import Claim
 from sync.outbox.pauses import active_pause
-from sync.reconcile import deleted_records, identity, lookups, new_items, removed_items, sides, unconfirmed_writes
+from sync.reconcile import deleted_records, identity, lookups, removed_items, sides, unconfirmed_writes
 from sync.reconcile.decide import AFTER_READING, BEFORE_READING, decide
 from sync.reconcile.facts import (
     EDIT_KINDS,
@@ -67,16 +66,13 @@ from sync.reconcile.facts import (
     LOOP_WINDOW,
     STALE_READ_WINDOW,
     AnswerFacts,
-    BoardNow,
     DeletedFacts,
     IdentityFacts,
     InspectedColumns,
     ItemFacts,
-    ReceivedEvent,
     RecordFacts,
     RecordHistory,
     RemovalFacts,
-    Settings,
     new_ledger,
 )
 from sync.reconcile.field_plan import base_of
@@ -101,6 +97,7 @@ from sync.records.approvals import CLEARS, ApprovalFacts, known_requests, with_c
 from sync.records.authors import monday_editor_name, monday_user_name, monday_users
 from sync.records.item_links import unlinked_items
 from sync.records.tombstones import rebuild_records
+from sync.records.unmatched_items import AS_NEW, LINK_TO
 from sync.registry import UnknownEntity, link_of, target_of
 
 MAX_PAGES = 20
@@ -133,10 +130,12 @@ def claimed(
     manager = model._default_manager.select_related(*relations) if relations else model._default_manager.all()
     stored = {record.id: record for record in manager.filter(pk__any_of=list(rows))} | dict(planned)
     merged = {entity_id: Claim(entity_id, None, jobs) for entity_id, jobs in rows.items()}
-    missing = [claim for key, claim in merged.items() if key not in stored]
-    deleted = _deleted_facts(board, missing) if missing else []
-    remembered = {record.id for record in deleted}
-    records = _record_facts(board, {key: claim for key, claim in merged.items() if key in stored}, stored)
+    missing = [key for key in merged if key not in stored]
+    remembered = Tombstone.objects.filter(entity_type=board.link.entity_type, entity_id__in=missing) if missing else ()
+    tombstones = {tombstone.entity_id: tombstone for tombstone in remembered}
+    known = stored | (rebuild_records(model, list(tombstones.values())) if tombstones else {})
+    of_all = _record_facts(board, {key: claim for key, claim in merged.items() if key in known}, known, tombstones)
+    records = tuple(record for record in of_all if record.id in stored)
     asking = [record for record in records if record.conflicts]
     answers = [answer for record in asking for answer in identity.answers_of(record)]
     lost = [intent for record in records if not record.record.monday_id for intent in record.history.writes]
@@ -144,19 +143,12 @@ def claimed(
         board,
         now,
         records=records,
-        deleted=tuple(deleted),
-        unknown=tuple(claim for claim in missing if claim.entity_id not in remembered),
+        deleted=_deleted_facts(board, of_all, tombstones) if tombstones else (),
+        unknown=tuple(merged[key] for key in missing if key not in tombstones),
         item_claims=tuple(item_claims),
         linked_items=tuple(map(str, owners)),
         lost_creates=_lost_creates(board, [intent for intent in lost if _is_lost_create(intent)]),
-        settings=Settings(
-            gone_quiet_seconds=float(settings.GONE_QUIET_SECONDS),
-            tombstone_days=settings.TOMBSTONE_DAYS,
-            loop_times=settings.LOOP_TIMES,
-            new_item_wait_seconds=float(settings.NEW_ITEM_WAIT_SECONDS),
-            journal_days=settings.JOURNAL_DAYS,
-        ),
-        answers=answer_facts(board, *identity.named_in(answers), locks=False) if answers else AnswerFacts(),
+        answers=answer_facts(board, *identity.named_in(answers)) if answers else AnswerFacts(),
     )
 
 
@@ -351,7 +343,7 @@ class Gatherer:
         own_items = dict(facts.items.linked)
         missing = sorted({item.first_item_id for item in items if item.first_item_id} - own_items.keys())
         own_items |= self.items_by_id(board, missing) if missing else {}
-        return _with_copy_history(items, own_items)
+        return _with_copy_history(board, items, own_items)
 
     def removals(self, facts: PassFacts, gone: Sequence[RecordFacts]) -> dict[UUID, RemovalFacts]:
         """Return what is known of records whose items are gone."""
@@ -364,7 +356,7 @@ class Gatherer:
         people = monday_users() if by_item else {}
         ids_gone = [record.id for record in gone]
         recreates = policy == RemovedItemPolicy.CREATE
-        too_often = _recreated_too_often(ids_gone, facts.settings.loop_times) if recreates else set()
+        too_often = _recreated_too_often(ids_gone, facts.board.settings.loop_times) if recreates else set()
         removals = {}
         for record in gone:
             received = by_item.get(record.record.monday_id or "")
@@ -381,7 +373,7 @@ class Gatherer:
                 rejected=rejected.get(record.id, ""),
                 is_removed_too_often=record.id in too_often,
             )
-            if removed_items.wants_obstacles(removal, facts.settings, facts.now):
+            if removed_items.wants_obstacles(removal, facts.board.settings, facts.now):
                 needed, loss = deletion_obstacles(record.record)
                 removal = replace(removal, needed_by=needed, loss=loss)
             removals[record.id] = removal
@@ -612,10 +604,23 @@ _EFFECTIVE_STATES = (IntentState.APPLIED, IntentState.CONFIRMED)
 
 
 def _record_facts(
-    board: BoardContext, claims: Mapping[UUID, Claim], records: Mapping[UUID, SyncedModel]
-) -> tuple[RecordFacts, ...]:
+    board: BoardContext,
+    claims: Mapping[UUID, Claim],
+    records: Mapping[UUID, SyncedModel],
+    tombstones: Mapping[UUID, Tombstone] = MappingProxyType({}),
+) -> list[RecordFacts]:
+    """Return what is open about these records, deleted ones among them, and what happened before.
+
+    A fixed number of queries, and one more where an event or a write asks.
+    """
     entity_type = board.link.entity_type
     ledgers = {ledger.entity_id: ledger for ledger in SyncMetadata.objects.of(entity_type, claims)}
+    for key in claims:
+        # A dry run's, of an item that would become a record.
+        is_planned = records[key]._state.adding and key not in tombstones
+        if is_planned or str(key) not in ledgers:
+            ledgers[str(key)] = new_ledger(entity_type, key)
+            ledgers[str(key)].made_from_item = is_planned
     conflicts = open_conflicts(entity_type, claims)
     failed = SyncQueue.objects.filter(
         entity_type=entity_type, entity_id__any_of=list(claims), status=QueueStatus.FAILED
@@ -627,65 +632,57 @@ def _record_facts(
     if asked_items:
         linked = board.model._default_manager.filter(monday_id__in=asked_items)
         owned = frozenset(map(str, linked.values_list("monday_id", flat=True)))
-    for key in [key for key, record in records.items() if record._state.adding]:
-        # A dry run's, of an item that would become a record.
-        ledgers[str(key)] = new_ledger(entity_type, key)
-        ledgers[str(key)].made_from_item = True
-    events = _new_events(board, [record.monday_id for record in records.values() if record.monday_id])
-    facts = [
-        RecordFacts(
-            claim,
-            records[key],
-            ledgers.get(str(key)) or new_ledger(entity_type, key),
-            conflicts=tuple(conflicts.get(key, ())),
-            events=tuple(events.get(records[key].monday_id or "", ())),
-            has_failed_job=key in with_failed_job,
-            owned_items=owned,
-        )
-        for key, claim in claims.items()
-    ]
-    return tuple(_with_histories(board, facts))
-
-
-def _new_events(board: BoardContext, items: Sequence[str]) -> Mapping[str, Sequence[ReceivedEvent]]:
-    """Read the events of these items that no pass has checked, as they came."""
-    new = WebhookEvent.objects.filter(processed_at=None, item_id__any_of=items, board_id=board.link.board_id)
-    return lookups.events_by_item(new.order_by("id"))
-
-
-def _with_histories(board: BoardContext, records: Sequence[RecordFacts]) -> list[RecordFacts]:
-    """Add our open intents, and what happened before: three queries, and two more where an event or a write asks."""
-    ids = [record.id for record in records]
+    items = {key: (tombstones.get(key) or records[key]).monday_id or "" for key in claims}
+    # Events that no pass has checked, as they came.
+    new = WebhookEvent.objects.filter(
+        processed_at=None, item_id__any_of=list(filter(None, items.values())), board_id=board.link.board_id
+    )
+    events = lookups.events_by_item(new.order_by("id"))
     # All intents count where something new was told, or where a create without an answer may have left the base.
-    whole = [record.id for record in records if record.events or _may_lack_base(board, record)]
-    intents = _intents_of(ids, whole)
+    whole = [
+        key for key, item_id in items.items() if item_id in events or _may_lack_base(board, ledgers[str(key)], item_id)
+    ]
+    intents = _intents_of(claims, whole)
     loops: dict[UUID, dict[str, WriteLoop]] = {}
-    for row in WriteLoop.objects.filter(entity_type=board.link.entity_type, entity_id__any_of=ids):
+    for row in WriteLoop.objects.filter(entity_type=entity_type, entity_id__any_of=list(claims)):
         loops.setdefault(row.entity_id, {})[row.key] = row
     now = sync_now()
-    facts = list[RecordFacts]()
-    for record in records:
-        of_record = intents.get(record.id, ())
-        if not (of_record or loops):
-            facts.append(record)
-            continue
-        history = _history(of_record, now) if of_record else RecordHistory()
-        if record.id in loops:
-            history = replace(history, loops=loops[record.id])
-        open_intents = tuple(intent for intent in of_record if intent.state == IntentState.OPEN)
-        facts.append(replace(record, intents=open_intents, history=history))
-    with_events = [record for record in facts if record.events or record.history.void]
-    events = _recent_events(board, [record.record.monday_id or "" for record in with_events]) if with_events else {}
-    needs_user = {record.id for record in with_events}
-    needs_user |= {record.id for record in facts if record.history.ended_creates or record.history.changes}
-    user = token_user() if needs_user else ""
-    return [_with_events(record, events, user) if record.id in needs_user else record for record in facts]
+    histories = {key: _history(board, of_record, now) for key, of_record in intents.items()}
+    told = {items[key] for key, history in histories.items() if history.void} | events.keys()
+    recent = _recent_events(board, told) if told else {}
+    facts = []
+    for key, claim in claims.items():
+        item_id = items[key]
+        new_events = tuple(events.get(item_id, ()))
+        history = histories.get(key, NO_HISTORY)
+        if key in loops:
+            history = replace(history, loops=loops[key])
+        if item_id in told:
+            # An event that no pass has checked counts however old it is.
+            of_item = {event.pk: event for event in (*recent.get(item_id, ()), *new_events)}
+            history = replace(history, events=tuple(of_item.values()), token_user=board.settings.token_user)
+        facts.append(
+            RecordFacts(
+                claim,
+                records[key],
+                ledgers[str(key)],
+                intents=tuple(intent for intent in intents.get(key, ()) if intent.state == IntentState.OPEN),
+                conflicts=tuple(conflicts.get(key, ())),
+                events=new_events,
+                has_failed_job=key in with_failed_job,
+                owned_items=owned,
+                history=history,
+            )
+        )
+    return facts
 
 
-def _may_lack_base(board: BoardContext, record: RecordFacts) -> bool:
-    item_id = record.record.monday_id
+NO_HISTORY = RecordHistory()
+
+
+def _may_lack_base(board: BoardContext, ledger: SyncMetadata, item_id: str) -> bool:
     return not item_id or any(
-        mapping.column_id and base_of(record.ledger, mapping, item_id) is None for mapping in board.mappings
+        mapping.column_id and base_of(ledger, mapping, item_id) is None for mapping in board.mappings
     )
 
 
@@ -698,13 +695,13 @@ def _intents_of(ids: Collection[UUID], whole: Collection[UUID]) -> dict[UUID, tu
     return _by_record(rows.defer("body").order_by("created_at"))
 
 
-def _history(intents: Sequence[Intent], now: datetime) -> RecordHistory:
+def _history(board: BoardContext, intents: Sequence[Intent], now: datetime) -> RecordHistory:
     """Return what a record's intents say of what happened before."""
     applied = list[Intent]()
     void = list[Intent]()
     ended = list[Intent]()
     last_writes = dict[str, Intent]()
-    oldest_write = now - timedelta(days=settings.JOURNAL_DAYS)
+    oldest_write = now - timedelta(days=board.settings.journal_days)
     for intent in intents:
         is_recent = intent.created_at > now - EVENT_WINDOW
         if intent.state in _EFFECTIVE_STATES and intent.created_at > now - LOOP_WINDOW:
@@ -724,6 +721,7 @@ def _history(intents: Sequence[Intent], now: datetime) -> RecordHistory:
         ended_creates=tuple(ended),
         changes=tuple(intent for intent in intents if intent.item_id),
         last_writes=last_writes,
+        token_user=board.settings.token_user,
     )
 
 
@@ -732,18 +730,11 @@ def _is_lost_create(intent: Intent) -> bool:
     return not intent.item_id and intent.state == IntentState.VOID and intent.lookups > 0
 
 
-def _recent_events(board: BoardContext, items: Sequence[str]) -> dict[str, list[ReceivedEvent]]:
+def _recent_events(board: BoardContext, items: Collection[str]) -> dict[str, list[WebhookEvent]]:
     rows = WebhookEvent.objects.filter(
         item_id__in=items, board_id=board.link.board_id, received_at__gt=SyncNow() - EVENT_WINDOW
     )
     return lookups.events_by_item(rows.order_by("-received_at")[:MAX_EVENTS])
-
-
-def _with_events(record: RecordFacts, recent: Mapping[str, Sequence[ReceivedEvent]], user: str) -> RecordFacts:
-    """Add what was told within a day; an event that no pass has checked counts however old it is."""
-    of_item = recent.get(record.record.monday_id or "", ())
-    events = tuple({event.pk: event for event in (*of_item, *record.events)}.values())
-    return replace(record, history=replace(record.history, events=events, token_user=user))
 
 
 def makers_of(board: BoardContext, items: Mapping[UUID, str]) -> dict[UUID, tuple[str, bool]]:
@@ -759,11 +750,6 @@ def makers_of(board: BoardContext, items: Mapping[UUID, str]) -> dict[UUID, tupl
         if (row.board_id, row.column_id) == (board.link.board_id, board.link.npd_id_column):
             typed.add(row.item_id)
     return {key: (makers.get(item_id, ""), item_id in typed) for key, item_id in items.items()}
-
-
-def token_user() -> str:
-    """Return the Monday user as whom we write; empty where that isn't known yet."""
-    return MondayAccount.objects.filter(id=1).values_list("user_id", flat=True).first() or ""
 
 
 def _by_record(intents: Iterable[Intent]) -> dict[UUID, tuple[Intent, ...]]:
@@ -889,15 +875,12 @@ def _items_in_events(board: BoardContext, lost: Sequence[Intent]) -> tuple[str, 
 
 
 def answer_facts(
-    board: BoardContext, records: Collection[UUID], items: Collection[str], merged: frozenset[UUID], *, locks: bool
+    board: BoardContext, records: Collection[UUID], items: Collection[str], merged: frozenset[UUID]
 ) -> AnswerFacts:
-    """Read what answers rest on; with `locks`, lock the records that they name, in the order of their ids."""
-    rows = board.model._default_manager.filter(pk__in=records).order_by("pk")
-    # With the key's lock where one of them may be deleted.
-    rows = rows.select_for_update(no_key=not merged, of=("self",)) if locks else rows
+    """Read what answers rest on, which name these records and items."""
     linked = board.model._default_manager.filter(monday_id__in=items)
     owners = {str(record.monday_id): record for record in linked} if items else {}
-    named = {record.pk: record for record in rows}
+    named = board.model._default_manager.in_bulk(list(records))
     needed = {key: why for key in merged & named.keys() if (why := deletion_obstacles(named[key])[0])}
     return AnswerFacts(named, owners, unedited_records(board.model, merged), needed)
 
@@ -905,47 +888,21 @@ def answer_facts(
 # Removed items and deleted records.
 
 
-def _deleted_facts(board: BoardContext, claims: Sequence[Claim]) -> list[DeletedFacts]:
-    """Return what is known of deleted records before their items are read; of what never was a record, nothing."""
-    entity_type = board.link.entity_type
-    by_id = {claim.entity_id: claim for claim in claims if claim.entity_id}
-    tombstones = {
-        tombstone.entity_id: tombstone
-        for tombstone in Tombstone.objects.filter(entity_type=entity_type, entity_id__in=by_id)
-    }
-    ledgers = {row.entity_id: row for row in SyncMetadata.objects.of(entity_type, tombstones)}
-    conflicts = open_conflicts(entity_type, tombstones)
-    open_intents = Intent.objects.filter(entity_id__in=tombstones, state=IntentState.OPEN).exclude(item_id="")
-    intents = _by_record(open_intents.order_by("created_at"))
-    records = rebuild_records(board.model, list(tombstones.values()))
+def _deleted_facts(
+    board: BoardContext, records: Iterable[RecordFacts], tombstones: Mapping[UUID, Tombstone]
+) -> tuple[DeletedFacts, ...]:
+    """Return what is known of deleted records before their items are read."""
     items = [tombstone.monday_id for tombstone in tombstones.values() if tombstone.monday_id]
     owners = {str(owner.monday_id): owner for owner in board.model._default_manager.filter(monday_id__in=items)}
-    events = _new_events(board, items)
-    deleted = [
-        DeletedFacts(
-            claim,
-            records[key],
-            ledgers.get(str(key)) or new_ledger(entity_type, key),
-            intents.get(key, ()),
-            tuple(conflicts.get(key, ())),
-            tuple(events.get(tombstones[key].monday_id or "", ())),
-            tombstone=tombstones[key],
-            owner=owners.get(tombstones[key].monday_id or ""),
-        )
-        for key, claim in by_id.items()
-        if key in tombstones
-    ]
-    with_events = [record.id for record in deleted if record.events]
-    if not with_events:
-        return deleted
-    writes = _intents_of(with_events, with_events)
-    recent = _recent_events(board, items)
-    user = token_user()
-    now = sync_now()
-    with_history = [replace(record, history=_history(writes.get(record.id, ()), now)) for record in deleted]
-    return [
-        cast(DeletedFacts, _with_events(record, recent, user)) if record.events else record for record in with_history
-    ]
+    deleted = []
+    for record in records:
+        if (tombstone := tombstones.get(record.id)) is not None:
+            # A create without an answer is confirmed before.
+            about_item = tuple(intent for intent in record.intents if intent.item_id)
+            owner = owners.get(tombstone.monday_id or "")
+            known = vars(record) | {"intents": about_item}
+            deleted.append(DeletedFacts(**known, tombstone=tombstone, owner=owner))
+    return tuple(deleted)
 
 
 def with_bearers(board: BoardContext, deleted: Sequence[DeletedFacts]) -> list[DeletedFacts]:
@@ -959,7 +916,7 @@ def with_bearers(board: BoardContext, deleted: Sequence[DeletedFacts]) -> list[D
     return [deleted_records.with_editors(record, editors, users) for record in borne]
 
 
-def editors_of(board: BoardContext, deleted: Iterable[DeletedFacts]) -> dict[UUID, tuple[ReceivedEvent, ...]]:
+def editors_of(board: BoardContext, deleted: Iterable[DeletedFacts]) -> dict[UUID, tuple[WebhookEvent, ...]]:
     """Read the events of these deleted records' items, by which it is told who edited them."""
     items = {record.id: str(record.tombstone.monday_id) for record in deleted}
     if not items:
@@ -997,13 +954,6 @@ def _recreated_too_often(ids: Sequence[UUID], times: int) -> set[UUID]:
     return {row["entity_id"] for row in often if row["entity_id"]}
 
 
-def board_now(link: BoardLink) -> BoardNow:
-    """Return what stands of the board's settings as its pass is written."""
-    policy = BoardLink.objects.values_list("removed_item_policy", flat=True).get(pk=link.pk)
-    mappings = link.mappings.values_list("key", "version", "direction")
-    return BoardNow({key: (version, way) for key, version, way in mappings}, RemovedItemPolicy(policy))
-
-
 def deletion_obstacles(record: models.Model) -> tuple[str, str]:
     """Return why a record can't be deleted in NPD, and what others would lose by it; empty texts where nothing.
 
@@ -1038,7 +988,12 @@ def _count_by_kind(records: list[models.Model]) -> str:
 def item_facts(facts: PassFacts) -> list[ItemFacts]:
     """Read what NPD knows of the claimed items that no record has; a handful of queries whatever their number."""
     board = facts.board
+    entity_type = board.link.entity_type
     ids = [claim.remote_id for claim in facts.item_claims if claim.remote_id]
+    shown = {item_id: facts.items.linked[item_id] for item_id in ids if item_id in facts.items.linked}
+    active = {item_id: item for item_id, item in shown.items() if item.state == ACTIVE}
+    npd_ids = {item_id: npd_id for item_id, item in active.items() if (npd_id := as_uuid(npd_id_of(board, item) or ""))}
+    keys = {item_id: match_text_of_item(board, item) or "" for item_id, item in shown.items()}
     # How long an item is quiet is told by the board's events.
     here = Q(board_id=board.link.board_id)
     edit_types = [name for kind in EDIT_KINDS for name in EVENT_TYPES[kind]]
@@ -1053,97 +1008,70 @@ def item_facts(facts: PassFacts) -> list[ItemFacts]:
     # A call about the item was announced whose outcome nobody knows.
     calls = Intent.objects.filter(state=IntentState.OPEN, item_id__in=ids, deadline__gt=SyncNow())
     unconfirmed = dict(calls.order_by("deadline").values_list("item_id", "deadline"))
-    items = []
-    for claim in facts.item_claims:
-        of_item = events.get(claim.remote_id, {})
-        items.append(
-            ItemFacts(
-                claim,
-                facts.items.linked.get(claim.remote_id or ""),
-                last_event=of_item.get("last"),
-                new_events=tuple(of_item.get("new", ())),
-                has_new_edit=bool(of_item.get("new_edits")),
-                known_since=of_item.get("first"),
-                unconfirmed_until=unconfirmed.get(claim.remote_id or ""),
-            )
-        )
+    # Claims don't read when a row was written: it is asked for only where no event tells.
+    heard = {item_id for item_id, of_item in events.items() if of_item["first"]}
+    unheard = [claim.rows[0].pk for claim in facts.item_claims if claim.remote_id not in heard]
+    jobs = SyncQueue.objects.filter(pk__in=unheard)
+    written = dict(jobs.values_list("pk", "created_at")) if unheard else {}
+    remembered = IgnoredItem.objects.filter(entity_type=entity_type, item_id__in=ids)
+    ignored = {row.item_id: row for row in remembered}
+    types = [spec.entity_type for spec in registry.entities()]
+    deleted = Q(monday_id__in=ids) | Q(entity_id__in=npd_ids.values())
+    tombstones = list(Tombstone.objects.filter(deleted, entity_type__in=types).order_by("pk"))
     # The records of other types that have the items, or the NPD IDs that they bear; a query for each type.
-    borne = {npd_id for item in items if (npd_id := _npd_id(board, item))}
     owners = dict[str, SyncedModel]()
     taken = set[UUID]()
     for spec in registry.entities():
-        if spec.entity_type != board.link.entity_type:
-            for record in spec.model._default_manager.filter(Q(monday_id__in=ids) | Q(pk__in=borne)):
+        if spec.entity_type != entity_type:
+            for record in spec.model._default_manager.filter(Q(monday_id__in=ids) | Q(pk__in=npd_ids.values())):
                 owners.setdefault(str(record.monday_id), record)
                 taken.add(record.pk)
-    items = [replace(item, owner=owners.get(item.item_id)) for item in items]
-    return _with_records(facts, items, taken)
-
-
-def _npd_id(board: BoardContext, item: ItemFacts) -> UUID | None:
-    return as_uuid(npd_id_of(board, item.item) or "") if item.item else None
-
-
-def _with_records(facts: PassFacts, items: Sequence[ItemFacts], taken: Collection[UUID]) -> list[ItemFacts]:
-    """Add the records and deleted records that the items could be, and what is remembered of the items.
-
-    Records of other types have `taken` these NPD IDs.
-    """
-    board = facts.board
-    entity_type = board.link.entity_type
-    wanting = {item.item_id: item for item in items if new_items.wants_records(facts, item)}
-    unchosen = {item_id: item for item_id, item in wanting.items() if item.chosen_id is None}
-    active = [item for item in items if item.item and item.item.state == ACTIVE]
-    npd_ids = [npd_id for item in active if (npd_id := _npd_id(board, item))]
-    keyed = {item_id: item.item for item_id, item in unchosen.items() if item.item and not item.as_new}
-    keys = {item_id: match_text_of_item(board, item) or "" for item_id, item in keyed.items()}
-    remembered = IgnoredItem.objects.filter(entity_type=entity_type, item_id__in=list(unchosen))
-    ignored = {row.item_id: row for row in remembered}
-    # Claims don't read when a row was written: it is asked for only where no event tells.
-    unheard = [item for item_id, item in unchosen.items() if not keys.get(item_id) and item.known_since is None]
-    jobs = SyncQueue.objects.filter(pk__in=[item.claim.rows[0].pk for item in unheard])
-    written = dict(jobs.values_list("pk", "created_at")) if unheard else {}
-    deleted = Q(monday_id__in=[item.item_id for item in items]) | Q(entity_id__in=npd_ids)
-    types = [spec.entity_type for spec in registry.entities()]
-    tombstones = list(Tombstone.objects.filter(deleted, entity_type__in=types).order_by("pk"))
-    chosen = [chosen_id for item in wanting.values() if (chosen_id := item.chosen_id)]
-    records = _records(board, [*npd_ids, *chosen], list(wanting), keys.values())
+    chosen = {
+        claim.remote_id: chosen_id
+        for claim in facts.item_claims
+        if (chosen_id := as_uuid(str(claim.payload.get(LINK_TO, ""))))
+    }
+    named_ids = [*npd_ids.values(), *chosen.values()]
+    records = _records(board, Q(pk__in=named_ids) | Q(monday_id__in=ids), keys.values())
     by_id = {record.pk: record for record in records}
-    by_item = {record.monday_id: record for record in records}
     by_key: dict[str, list[SyncedModel]] = {}
     for record in records:
         by_key.setdefault(match_text_of_record(board, record), []).append(record)
-    full = []
-    for item in items:
-        npd_id = _npd_id(board, item)
-        key = keys.get(item.item_id)
+        owners.setdefault(str(record.monday_id), record)
+    items = []
+    for claim in facts.item_claims:
+        item_id = claim.remote_id or ""
+        of_item = events.get(item_id, {})
+        npd_id = npd_ids.get(item_id)
+        chosen_id = chosen.get(item_id)
         # The NPD ID that it bears was a record's that is here no more (a restored database); else it is a new one.
-        new_id = uuid.uuid4() if npd_id is None or npd_id in taken or item.as_new else npd_id
-        full.append(
-            replace(
-                item,
-                owner=item.owner or by_item.get(item.item_id),
-                known_since=item.known_since or written.get(item.claim.rows[0].pk),
-                ignored=ignored.get(item.item_id),
-                tombstones=tuple(t for t in tombstones if t.monday_id == item.item_id or t.entity_id == npd_id),
+        is_new_id = npd_id is None or npd_id in taken or bool(claim.payload.get(AS_NEW))
+        items.append(
+            ItemFacts(
+                claim,
+                shown.get(item_id),
+                last_event=of_item.get("last"),
+                new_events=tuple(of_item.get("new", ())),
+                has_new_edit=bool(of_item.get("new_edits")),
+                known_since=of_item.get("first") or written.get(claim.rows[0].pk),
+                unconfirmed_until=unconfirmed.get(item_id),
+                owner=owners.get(item_id),
+                ignored=ignored.get(item_id),
+                tombstones=tuple(t for t in tombstones if t.monday_id == item_id or t.entity_id == npd_id),
                 named=by_id.get(npd_id) if npd_id else None,
-                matching=tuple(by_key.get(key, ())) if key else (),
-                chosen=by_id.get(item.chosen_id) if item.chosen_id else None,
-                new_id=new_id if item.item_id in unchosen else None,
+                matching=tuple(by_key.get(keys[item_id], ())) if keys.get(item_id) else (),
+                chosen=by_id.get(chosen_id) if chosen_id else None,
+                new_id=uuid.uuid4() if is_new_id else npd_id,
             )
         )
-    return full
+    return items
 
 
-def _records(
-    board: BoardContext, ids: Collection[UUID], items: Collection[str], keys: Iterable[str]
-) -> list[SyncedModel]:
+def _records(board: BoardContext, condition: Q, keys: Iterable[str]) -> list[SyncedModel]:
+    """Read the board's records to which this applies, and those with these match keys."""
     match = board.match_mapping
     wanted = sorted(set(filter(None, keys)))
-    if not ids and not items:
-        return []
     records = board.model._default_manager.all()
-    condition = Q(pk__in=list(ids)) | Q(monday_id__in=list(items))
     if board.joined_relations:
         records = records.select_related(*board.joined_relations)
     if match is not None and wanted:
@@ -1153,16 +1081,15 @@ def _records(
 
 
 def item_now(board: BoardContext, plan: ItemPlan) -> tuple[ItemFacts, dict[UUID, SyncedModel]]:
-    """Lock the records that the plan names, in the order of their ids; return these, and what is so of the item now, as
-    far as the plan rests on it.
+    """Return what is so of the item now, as far as the plan rests on it, and the records that it names: settle has
+    locked these.
     """
     item = plan.facts
     gives = plan.act in GIVING
     records: dict[UUID, SyncedModel] = {}
     owner = None
     if plan.act in (ItemAct.ASK, ItemAct.LINK, ItemAct.REPLACE):
-        rows = board.model._default_manager.select_for_update(no_key=True, of=("self",))
-        records = {record.pk: record for record in rows.filter(pk__in=plan.names).order_by("pk")}
+        records = board.model._default_manager.in_bulk(list(plan.names))
     if plan.act in (ItemAct.LINK, ItemAct.REPLACE):
         owner = board.model._default_manager.filter(monday_id=item.item_id).first()
     key = match_text_of_item(board, item.item) if gives and item.item else ""
@@ -1221,7 +1148,9 @@ def facts_of_creates(
     )
 
 
-def _with_copy_history(items: Sequence[ItemFacts], own_items: Mapping[str, Item]) -> list[ItemFacts]:
+def _with_copy_history(
+    board: BoardContext, items: Sequence[ItemFacts], own_items: Mapping[str, Item]
+) -> list[ItemFacts]:
     """Add to items that may be a record's second one what tells it: that record's own item, all that was announced
     about it, what it was unlinked from, and who did anything with the item.
     """
@@ -1238,7 +1167,6 @@ def _with_copy_history(items: Sequence[ItemFacts], own_items: Mapping[str, Item]
         users.setdefault(row.item_id, set()).add(row.user_id)
         if row.type in creation_types:
             makers.setdefault(row.item_id, row.user_id)
-    user = token_user()
     full = []
     for item in items:
         if item.first is None:
@@ -1251,7 +1179,7 @@ def _with_copy_history(items: Sequence[ItemFacts], own_items: Mapping[str, Item]
             unlinked_items=frozenset(unlinked.get(first.id, ())),
             maker=makers.get(item.item_id, ""),
             users=frozenset(users.get(item.item_id, set()) - {""}),
-            token_user=user,
+            token_user=board.settings.token_user,
         )
         first = replace(first, item=own_items.get(first.record.monday_id or ""), history=history)
         full.append(replace(item, first=first))

@@ -21,13 +21,14 @@ from sync.monday.board import EventKind
 from sync.monday.columns import make_converter
 from sync.monday.conversion import Converter, ConverterOptions, UnknownValue
 from sync.monday.texts import MATCH_KEY_SQL, match_key
-from sync.reconcile.facts import ReceivedEvent, RecordFacts, change_events
+from sync.reconcile.facts import RecordFacts, change_events
 from sync.reconcile.field_values import (
     ACTIVE,
     NOTHING_RELATED,
     BoardContext,
     Reference,
     RelatedFacts,
+    Settings,
     converter_options,
     parse_input,
     record_name,
@@ -50,27 +51,35 @@ def load_board(link: BoardLink, mappings: Sequence[FieldMapping] | None = None) 
         if mappings:
             link.sync_filter = getattr(mappings[0], "filter_now")  # noqa: B009 - untyped
             link.creates_held = getattr(mappings[0], "held_now")  # noqa: B009
-    directory = load_directory({m.converter for m in mappings if m.column_id})
-    return BoardContext(link, mappings, registry.entity(link.entity_type).model, directory)
+    return BoardContext(link, mappings, registry.entity(link.entity_type).model, load_settings())
 
 
-def load_directory(converters: set[str]) -> ConverterOptions:
-    """Return what these converters need to know of the installation."""
-    if not converters & {"phone", "date"}:
-        return ConverterOptions(settings.DEFAULT_PHONE_REGION)
-    chosen = MondayAccount.objects.filter(id=1).values_list("phone_region", "time_zone").first()
-    region, time_zone = chosen or ("", "")
-    return ConverterOptions(region or settings.DEFAULT_PHONE_REGION, time_zone or "UTC")
+def load_settings(converter: str = "phone") -> Settings:
+    """Return the settings of the installation, with those of the account that this converter asks for."""
+    account = None
+    if converter in ("phone", "date"):
+        account = MondayAccount.objects.filter(id=1).values_list("phone_region", "time_zone", "user_id").first()
+    region, time_zone, token_user = account or ("", "", "")
+    return Settings(
+        region=region or settings.DEFAULT_PHONE_REGION,
+        time_zone=time_zone or "UTC",
+        gone_quiet_seconds=float(settings.GONE_QUIET_SECONDS),
+        tombstone_days=settings.TOMBSTONE_DAYS,
+        loop_times=settings.LOOP_TIMES,
+        new_item_wait_seconds=float(settings.NEW_ITEM_WAIT_SECONDS),
+        journal_days=settings.JOURNAL_DAYS,
+        token_user=token_user or "",
+    )
 
 
 def phone_region() -> str:
     """Return the country of phone numbers without one where the record says none: as chosen, else as proposed."""
-    return load_directory({"phone"}).region
+    return load_settings().region
 
 
 def converter_for(mapping: FieldMapping, record: SyncedModel) -> Converter:
     """Return the converter for one record's field outside a pass, as pages need it."""
-    options = converter_options(mapping, type(record), record.sync_region(), load_directory({mapping.converter}))
+    options = converter_options(mapping, type(record), record.sync_region(), load_settings(mapping.converter), {})
     return make_converter(mapping.converter, options)
 
 
@@ -185,10 +194,10 @@ def items_told_removed(model: type[SyncedModel], items: Collection[str]) -> set[
     return removed | {str(item_id) for item_id in taken}
 
 
-def events_by_item(rows: Iterable[WebhookEvent]) -> dict[str, list[ReceivedEvent]]:
-    events: dict[str, list[ReceivedEvent]] = {}
+def events_by_item(rows: Iterable[WebhookEvent]) -> dict[str, list[WebhookEvent]]:
+    events: dict[str, list[WebhookEvent]] = {}
     for row in rows:
-        events.setdefault(row.item_id or "", []).append(ReceivedEvent.of(row))
+        events.setdefault(row.item_id or "", []).append(row)
     return events
 
 
@@ -226,7 +235,7 @@ class FieldDisplay:
     def __init__(self, link: BoardLink, mappings: Sequence[FieldMapping], records: Sequence[SyncedModel]) -> None:
         board = load_board(link, mappings)
         self._names = dict[str, str]()
-        self.board = replace(board, directory=replace(board.directory, items=self._names))
+        self.board = replace(board, item_names=self._names)
         prefetch_related_objects(list(records), *self.board.joined_relations)
 
     def sides(self, record: SyncedModel, mapping: FieldMapping, base: Mapping[str, Any] | None) -> tuple[str, str, str]:

@@ -18,9 +18,9 @@ from sync.merge import CLOCK_TOLERANCE, Action, Canonical, FieldDirection, Rule
 from sync.models import FieldMapping, Intent, IntentState, SyncedModel, SyncMetadata
 from sync.monday.board_items import Item
 from sync.monday.conversion import AmbiguousSplit, Converter, ListConverter, UnknownValue
-from sync.reconcile.facts import STALE_READ_WINDOW, ChangeEvent, HistoryLine, RecordFacts, Settings, change_events
+from sync.reconcile.facts import STALE_READ_WINDOW, ChangeEvent, HistoryLine, RecordFacts, change_events
 from sync.reconcile.field_plan import AS_SENT, UNREAD, base_of, cell_of, new_base, sides_of, way_of
-from sync.reconcile.field_values import BoardContext, shown_of, stored_values
+from sync.reconcile.field_values import BoardContext, Settings, shown_of, stored_values
 from sync.reconcile.pass_plan import LostUpdate, LostUpdates, Outcome, PassFacts, Plan, RecordAction, RecordPlan
 from sync.reconcile.resolutions import (
     STALE_RESOLUTION,

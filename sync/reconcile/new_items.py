@@ -99,14 +99,6 @@ def decide_item(facts: PassFacts, item: ItemFacts, plan: Plan) -> ItemPlan:
     return _ItemRule(facts, item, plan).decide()
 
 
-def wants_records(facts: PassFacts, item: ItemFacts) -> bool:
-    """Return whether it has to be known which records the item could be; not of one that waits, or isn't there."""
-    if not is_active_on(facts.board, item.item):
-        return False
-    rule = _ItemRule(facts, item, Plan())
-    return rule.owner_of_other_type is None and rule.wait() is None
-
-
 def _gone(board: BoardContext, facts: ItemFacts) -> ItemPlan:
     """The deleted records whose item it was find out what that means."""
     item = facts.item
@@ -169,7 +161,7 @@ class _ItemRule:
             detail = exclusion_sentence(self.board, FilterSide.ITEM, verdict)
             until = self.now + self._unreadable_wait if verdict.holds is None else None
             return self._leave(UnmatchedReason.LEFT_OUT, until=until, filter=detail)
-        wait = timedelta(seconds=self.pass_facts.settings.new_item_wait_seconds)
+        wait = timedelta(seconds=self.board.settings.new_item_wait_seconds)
         becomes_at = (self.facts.known_since or self.now) + wait
         if not self.match_key and becomes_at > self.now and not self.facts.may_create:
             words = _type_words(self.board)

@@ -39,7 +39,6 @@ from sync.reconcile.facts import (
     RecordFacts,
     RecordHistory,
     RemovalFacts,
-    Settings,
     changed_ledger,
     with_values,
 )
@@ -631,10 +630,8 @@ class DuplicateItem:
 # The plan of a pass, and what it rests on.
 
 
-@dataclass(frozen=True)
-class Job:
-    claim: Claim
-    ending: Ending
+Job: TypeAlias = tuple[Claim, Ending]
+"""What was claimed together, and how it ends."""
 
 
 @dataclass(frozen=True)
@@ -691,7 +688,6 @@ class PassFacts:
     lost_creates: Mapping[UUID, tuple[str, ...]] = field(
         default_factory=dict
     )  # items that given-up creates may have made
-    settings: Settings = field(default_factory=Settings)
     answers: AnswerFacts = field(default_factory=AnswerFacts)
     # What Monday says.
     items: BatchItems = field(default_factory=BatchItems)

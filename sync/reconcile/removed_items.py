@@ -31,9 +31,9 @@ from sync.merge import FieldDirection, FieldSides, Unknown
 from sync.models import ApprovalRequest, FieldMapping, SyncMetadata
 from sync.monday.board_items import ARCHIVED, DELETED, Item
 from sync.monday.conversion import Converter, UnknownValue
-from sync.reconcile.facts import RETURN, HistoryLine, RecordFacts, RemovalFacts, Settings, change_events
+from sync.reconcile.facts import RETURN, HistoryLine, RecordFacts, RemovalFacts, change_events
 from sync.reconcile.field_plan import UNREAD, base_of, base_with_intents, cell_of, sides_of, untold_reason, way_of
-from sync.reconcile.field_values import ACTIVE, BoardContext, record_name, shown_of, stored_values
+from sync.reconcile.field_values import ACTIVE, BoardContext, Settings, record_name, shown_of, stored_values
 from sync.reconcile.lost_updates import left_with_item, will_ask
 from sync.reconcile.pass_plan import (
     MISSING,
@@ -427,7 +427,7 @@ def decide_removals(facts: PassFacts, plan: Plan) -> Plan:
     planned = []
     for key, record_plan in gone.items():
         removal = replace(facts.removals[key], record=record_plan.facts)
-        planned.append((removal, removal_of(facts.board, record_plan, removal, facts.settings, facts.now)))
+        planned.append((removal, removal_of(facts.board, record_plan, removal, facts.board.settings, facts.now)))
     return plan.with_records(approve_deletions(planned, facts.approvals))
 
 

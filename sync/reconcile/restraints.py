@@ -142,7 +142,7 @@ def _throttled_fields(plan: RecordPlan, facts: PassFacts) -> RecordPlan:
     lines = []
     for key, field_plan in plan.plans.items():
         stored = plan.facts.history.loops.get(key)
-        loop = plan_loop(plan.facts, field_plan, facts.now, facts.settings.loop_times, facts.people)
+        loop = plan_loop(plan.facts, field_plan, facts.now, facts.board.settings.loop_times, facts.people)
         if loop is None:
             continue
         label = field_plan.mapping.label

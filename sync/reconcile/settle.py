@@ -66,7 +66,7 @@ from sync.models import (
 from sync.models.jobs import ROUNDS_KEY
 from sync.models.state import approval_payload_key, fold_alike
 from sync.outbox import finish
-from sync.outbox.claim import Lease, claim_records
+from sync.outbox.claim import Claim, Lease, claim_records
 from sync.outbox.pauses import locked_pause
 from sync.outbox.queue_rows import enqueue
 from sync.reconcile import gather
@@ -95,6 +95,7 @@ from sync.reconcile.pass_plan import (
     ROUNDS_WAIT_SECONDS,
     AnswerKind,
     DeletedPlan,
+    Ending,
     IdentityAnswer,
     ItemAct,
     ItemPlan,
@@ -250,46 +251,42 @@ APPROVAL = approval_payload_key("")
 def end_jobs(run: PassRun, jobs: Iterable[Job]) -> None:
     """End what was claimed, in the caller's transaction under the lease."""
     token = run.lease.token
-    jobs = list(jobs)
-    completed: dict[str, list[SyncQueue]] = {}
-    given_back: dict[tuple[str, int], list[SyncQueue]] = {}
-    for job in jobs:
-        ending = job.ending
-        if ending.outcome is Outcome.SETTLED:
-            completed.setdefault(ending.detail, []).extend(job.claim.rows)
-        elif ending.outcome is Outcome.RELEASED and run.hold_seconds:
-            finish.defer(list(job.claim.rows), token, run.hold_seconds, ending.detail, at_most=None)
-        elif _is_item_to_decide_anew(job):
-            rounds = int(job.claim.payload.get(ROUNDS_KEY, 0)) + 1
-            wait = ROUNDS_WAIT_SECONDS if rounds > MAX_ROUNDS else 0
-            finish.defer(list(job.claim.rows), token, wait, ending.detail, rounds=rounds)
-        elif ending.outcome is Outcome.RELEASED:
-            given_back.setdefault((ending.detail, ending.at_most), []).extend(job.claim.rows)
-    for detail, rows in completed.items():
-        finish.complete(rows, token, detail)
-    for job in jobs:
-        ending = job.ending
-        if ending.outcome is Outcome.DEFERRED:
-            rows = list(job.claim.rows)
-            times = {"rounds": ending.rounds, "at_most": ending.at_most}
-            finish.defer(rows, token, ending.wait_seconds, ending.detail, **times)
-        elif ending.outcome is Outcome.FAILED:
-            is_final = finish.fail(list(job.claim.rows), token, ending.detail, at_most=ending.at_most)
-            if is_final and job.claim.entity_id is not None:
-                reason = f"Your resolution could not be applied: {ending.detail}"
-                reject_resolutions(run.entity_type, [job.claim.entity_id], reason)
-    for (detail, at_most), rows in given_back.items():
-        finish.release(rows, token, detail, at_most=at_most)
+    decided = []
+    together: dict[Ending, list[SyncQueue]] = {}
+    for claim, ended in jobs:
+        if ended.outcome is Outcome.FAILED:
+            is_final = finish.fail(list(claim.rows), token, ended.detail, at_most=ended.at_most)
+            if is_final and claim.entity_id is not None:
+                reason = f"Your resolution could not be applied: {ended.detail}"
+                reject_resolutions(run.entity_type, [claim.entity_id], reason)
+        elif not ended.is_open:  # a second item's job ends with what became of its calls
+            stored = _decided_anew(claim, ended) if not run.hold_seconds else ended
+            together.setdefault(stored, []).extend(claim.rows)
+        if claim.entity_id and APPROVAL in claim.payload:
+            decided.append(claim.entity_id)
+    for ended, rows in together.items():
+        if ended.outcome is Outcome.SETTLED:
+            finish.complete(rows, token, ended.detail)
+        elif ended.outcome is Outcome.DEFERRED:
+            times = {"rounds": ended.rounds, "at_most": ended.at_most}
+            finish.defer(rows, token, ended.wait_seconds, ended.detail, **times)
+        elif run.hold_seconds:
+            finish.defer(rows, token, run.hold_seconds, ended.detail, at_most=None)
+        else:
+            finish.release(rows, token, ended.detail, at_most=ended.at_most)
     # What a person approved or rejected says at once that it was carried out.
-    decided = [job.claim.entity_id for job in jobs if job.claim.entity_id and APPROVAL in job.claim.payload]
     if decided:
         release_obsolete(decided)
 
 
-def _is_item_to_decide_anew(job: Job) -> bool:
-    """Whether what was planned for an item no longer held; if it never does, each pass would cost a call in vain."""
-    is_released = job.ending.outcome is Outcome.RELEASED
-    return is_released and job.claim.entity_id is None and job.ending.detail in (CHANGED_MEANWHILE, ANSWERED)
+def _decided_anew(claim: Claim, ended: Ending) -> Ending:
+    """Count the rounds of an item whose plan no longer held; if it never does, each pass would cost a call in vain."""
+    is_released = ended.outcome is Outcome.RELEASED
+    if not is_released or claim.entity_id is not None or ended.detail not in (CHANGED_MEANWHILE, ANSWERED):
+        return ended
+    rounds = int(claim.payload.get(ROUNDS_KEY, 0)) + 1
+    wait = ROUNDS_WAIT_SECONDS if rounds > MAX_ROUNDS else 0
+    return Ending(Outcome.DEFERRED, ended.detail, wait, rounds=rounds)
 
 
 _UPDATE_APPLIED = """
@@ -337,7 +334,7 @@ def _settle_answers(run: PassRun, plan: Plan) -> None:
     # The answers stay, and the next pass carries them out.
     if merged and locked_pause(entity_type):
         return
-    facts = gather.answer_facts(run.board, named, items, merged, locks=True)
+    facts = gather.answer_facts(run.board, named, items, merged)
     asked_items: set[str] = set()
     reports = []
     for answer in decide_answers(answers, facts):
@@ -465,7 +462,7 @@ def _settle_item(run: PassRun, planned: ItemPlan, deleted_items: Collection[str]
 
 
 def _job_of_item(plan: ItemPlan) -> Job:
-    return Job(plan.facts.claim, ending(plan.outcome, plan.detail, wait_seconds=plan.wait_seconds))
+    return (plan.facts.claim, ending(plan.outcome, plan.detail, wait_seconds=plan.wait_seconds))
 
 
 def _write_item(run: PassRun, plan: ItemPlan) -> None:
@@ -701,7 +698,7 @@ def _settle_deleted(run: PassRun, plan: Plan) -> list[DeletedPlan]:
     still_deleted = {deleted.id for deleted in locked if deleted.id in tombstones and not deleted.restores}
     checked = [deleted for deleted in ended if deleted.id in still_deleted]
     _end_events(run, [event.pk for deleted in checked for event in deleted.facts.events])
-    end_jobs(run, [*(Job(deleted.facts.claim, deleted.ending) for deleted in settled), *plan.other_jobs])
+    end_jobs(run, [*((deleted.facts.claim, deleted.ending) for deleted in settled), *plan.other_jobs])
     return settled
 
 
@@ -766,7 +763,7 @@ def _settle_records(run: PassRun, facts: PassFacts, plan: Plan) -> Plan:
     rests_on_settings = any(
         has_local_writes(record_plan) or record_plan.removal for record_plan in plan.records.values()
     )
-    now = gather.board_now(run.link) if rests_on_settings else None
+    now = BoardLink.objects.prefetch_related("mappings").get(pk=run.link.pk) if rests_on_settings else None
     changes = []
     for key, record_plan in plan.records.items():
         planned = record_changes(run.board, record_plan, locked.get(key), facts.now, paused, now)
@@ -780,7 +777,7 @@ def _settle_records(run: PassRun, facts: PassFacts, plan: Plan) -> Plan:
             line = HistoryLine("approval", f"Nothing waits for approval any more: {request.label}.", request.key)
             present[request.entity_id] = present[request.entity_id].logged(line)
     for key, record_plan in present.items():
-        seen_values = seen_after(record_plan, facts.settings, facts.now)
+        seen_values = seen_after(record_plan, run.board.settings, facts.now)
         present[key] = record_plan.logged(*lost_lines(record_plan)).with_state(seen=seen_values)
     changes = [replace(change, plan=present.get(change.plan.id, change.plan)) for change in changes]
     _write_changes(run, facts, plan, changes, ledgers, ended)
@@ -839,7 +836,16 @@ def _write_changes(
     present = [change.plan for change in changes if change.is_there]
     existing = [record_plan for record_plan in present if not record_plan.is_deleted]
     for change in changes:
-        _write_of_record(run, change)
+        item = change.plan.answer.item
+        if not change.is_there and item is not None:
+            # Of a record that was deleted while its item was made, the tombstone learns the item.
+            set_late_item(run.entity_type, change.plan.id, item.id)
+        for job in change.wakes:
+            run.wake([change.plan.id], **job)
+        for item_id, reason in change.ignored.items():
+            ignore_item(run.entity_type, item_id, change.plan.id, reason)
+        for item_id, reason in change.excluded.items():
+            exclude_match(run.entity_type, item_id, change.plan.id, reason)
     _end_approvals(plan, ended)
     _store_write_loops(run, facts, present)
     save_reports([report for record_plan in present for report in conflict_reports(record_plan)])
@@ -852,21 +858,6 @@ def _write_changes(
     _finish_jobs(run, changes)
     run.store_history(present)
     _write_statuses(run, existing, rows)
-
-
-def _write_of_record(run: PassRun, change: RecordChanges) -> None:
-    """Write what hangs on a single record."""
-    entity_id = change.plan.id
-    item = change.plan.answer.item
-    if not change.is_there and item is not None:
-        # Of a record that was deleted while its item was made, the tombstone learns the item.
-        set_late_item(run.entity_type, entity_id, item.id)
-    for job in change.wakes:
-        run.wake([entity_id], **job)
-    for item_id, reason in change.ignored.items():
-        ignore_item(run.entity_type, item_id, entity_id, reason)
-    for item_id, reason in change.excluded.items():
-        exclude_match(run.entity_type, item_id, entity_id, reason)
 
 
 def _settle_claimed(run: PassRun, known_items: Sequence[str], present: Sequence[RecordPlan]) -> None:
@@ -972,12 +963,9 @@ def _finish_jobs(run: PassRun, changes: Sequence[RecordChanges]) -> None:
     """End every record's rows as its outcome says, and what hangs on them."""
     plans = [change.plan for change in changes]
     settled = [record_plan for record_plan in plans if record_plan.is_settled]
-    jobs = []
-    for record_plan in plans:
-        # A settled record says by itself what became of it.
-        end = replace(record_plan.ending, detail="") if record_plan.is_settled else record_plan.ending
-        jobs.append(Job(record_plan.facts.claim, end))
-    end_jobs(run, jobs)
+    # A settled record says by itself what became of it.
+    settled_end = Ending(Outcome.SETTLED)
+    end_jobs(run, [(plan.facts.claim, settled_end if plan.is_settled else plan.ending) for plan in plans])
     for change in changes:
         if change.keeps_intent and (intent := change.plan.answer.intent):
             Intent.objects.filter(pk=intent.pk).update(item_id=change.plan.item_id, deadline=SyncNow())

@@ -246,7 +246,7 @@ def _stays(facts: PassFacts, plan: RecordPlan, before: SyncMetadata, *, has_job:
     if changes.values or changes.wakes or ended.log or not ended.is_settled:
         return False
     if is_telling(ended):
-        ended = ended.with_state(seen=seen_after(ended, facts.settings, facts.now))
+        ended = ended.with_state(seen=seen_after(ended, facts.board.settings, facts.now))
     after = state_after(ended, before, facts.now)
     if any(value != getattr(before, name) for name, value in after.items() if name != "seen"):
         return False

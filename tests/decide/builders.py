@@ -23,11 +23,12 @@ from sync.models import (
     SyncMetadata,
     SyncQueue,
     Tombstone,
+    WebhookEvent,
 )
 from sync.monday.board import EventKind, ItemEvent
 from sync.monday.board_items import ARCHIVED, Item, Reading
 from sync.outbox.claim import Claim
-from sync.reconcile.facts import DeletedFacts, ReceivedEvent, RecordFacts, RecordHistory, RemovalFacts, new_ledger
+from sync.reconcile.facts import DeletedFacts, RecordFacts, RecordHistory, RemovalFacts, new_ledger
 from sync.reconcile.field_plan import new_base
 from sync.reconcile.field_values import BoardContext, stored_values
 from sync.reconcile.pass_plan import FieldPlan
@@ -116,11 +117,12 @@ def field_plan(record: SyncedModel, read: str | None, action: Action = Action.PU
 # What happened before.
 
 
-def told(value: str | None, previous: str | None = "Old", *, seconds: float = -60, **differs: Any) -> ReceivedEvent:
+def told(value: str | None, previous: str | None = "Old", *, seconds: float = -60, **differs: Any) -> WebhookEvent:
     """An event of this minute: Tom wrote the role. `previous` of “?” isn't told."""
     texts = {"value": value} if value else None, {"value": previous} if previous else None
     has_previous = previous != "?"
-    new = {name: differs.pop(name) for name in ("pk", "is_new") if name in differs}
+    pk = differs.pop("pk", int(1_000 + seconds))
+    checked_at = None if differs.pop("is_new", True) else NOW
     values = {"kind": EventKind.COLUMN, "column_id": "role_title", "column_type": "text", "user_id": TOM} | differs
     event = ItemEvent(
         type="update_column_value",
@@ -133,7 +135,9 @@ def told(value: str | None, previous: str | None = "Old", *, seconds: float = -6
         changed_at=at(seconds),
         **values,
     )
-    return ReceivedEvent(**{"pk": int(1_000 + seconds), "event": event, "received_at": at(seconds)} | new)
+    delivery = plain(WebhookEvent, pk=pk, received_at=at(seconds), processed_at=checked_at)
+    delivery.event = event
+    return delivery
 
 
 def wrote(sent: str | None, read: str | None = "Old", *, seconds: float = -60, **differs: Any) -> Intent:

@@ -6,12 +6,11 @@ from typing import Any
 
 import pytest
 
-from sync.choices import Cause, RemovedItemPolicy
-from sync.models import Intent
+from sync.choices import Cause
+from sync.models import BoardLink, FieldMapping, Intent
 from sync.monday.board_items import ARCHIVED, Item
 from sync.reconcile.calls import NOTHING_SENT, Answer, Verdict
 from sync.reconcile.changes import RecordChanges, answered_values, record_changes
-from sync.reconcile.facts import BoardNow
 from sync.reconcile.pass_plan import Outcome, RecordAction, RecordPlan, RemovedItem
 from tests.decide.field_builders import ITEM, board, contact, item, record_facts
 from tests.decide.plan_builders import NOW, World
@@ -132,7 +131,9 @@ def test_what_rests_on_a_setting_that_was_changed_meanwhile_is_left_to_the_next_
     plan: RecordPlan, now: dict[str, Any], stands: bool
 ) -> None:
     then = {"version": 1, "direction": "bidirectional", "policy": "delete"} | now
-    settings = BoardNow({ROLE: (then["version"], then["direction"])}, RemovedItemPolicy(then["policy"]))
+    settings = BoardLink(pk=1, removed_item_policy=then["policy"])
+    mapping = FieldMapping(key=ROLE, version=then["version"], direction=then["direction"])
+    settings._prefetched_objects_cache = {"mappings": [mapping]}  # type: ignore[attr-defined]
     found = record_changes(BOARD, plan, plan.record, NOW, now=settings)
     assert (bool(found.values or found.deletes), found.plan.outcome is Outcome.SETTLED) == (stands, stands)
 

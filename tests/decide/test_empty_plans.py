@@ -11,10 +11,10 @@ import pytest
 from conflicts.reports import KIND_FIELDS, OpenConflict
 from sync.choices import SyncDirection
 from sync.merge import FieldSelection
-from sync.models import WriteLoop
+from sync.models import WebhookEvent, WriteLoop
 from sync.monday.board_items import Item
 from sync.operations.detect.comparison import divergences
-from sync.reconcile.facts import ReceivedEvent, RecordFacts, RecordHistory
+from sync.reconcile.facts import RecordFacts, RecordHistory
 from sync.reconcile.settlement import changed_records, state_after
 from tests.decide.field_builders import IN_SYNC, ITEM, board, intent, item, record_facts
 from tests.decide.plan_builders import NOW, World
@@ -27,7 +27,7 @@ ASKED = {
     "conflicts": {"fields": [ROLE]},
     "seen": {ROLE: [["Chair", "2026-11-19T00:00:00+00:00"]]},
 }
-EVENT = ReceivedEvent(1, None, NOW)
+EVENT = WebhookEvent(pk=1, body={}, received_at=NOW)
 CHAIR = item({ROLE: "Chair"})
 REFUSED = {ROLE: {"reason": "no", "side": "npd", "local": {}, "column": ROLE, "version": 1}}
 

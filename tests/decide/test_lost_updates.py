@@ -1,5 +1,6 @@
 """What docs/reference/merge.md says of lost updates (“After a write”): decided from facts alone."""
 
+from copy import copy
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, cast
@@ -10,10 +11,10 @@ from conflicts.reports import KIND_FIELDS, KIND_LOST_UPDATE, ConflictReport, Fie
 from npd.models import Contact
 from sync.choices import BlockedCode
 from sync.merge import Action, FieldSelection
-from sync.models import Intent, IntentState
+from sync.models import Intent, IntentState, WebhookEvent
 from sync.monday.conversion import Converter, UnknownValue
 from sync.reconcile.deleted_records import as_record_plan
-from sync.reconcile.facts import ReceivedEvent, RecordFacts, told_value
+from sync.reconcile.facts import RecordFacts, told_value
 from sync.reconcile.field_plan import AS_SENT
 from sync.reconcile.lost_updates import (
     detect_lost_updates,
@@ -59,7 +60,7 @@ OURS = {"user_id": TOKEN_USER}
 NO_ANSWER = {"state": IntentState.CONFIRMED}
 
 
-def lost(events: list[ReceivedEvent], writes: list[Intent], **ledger: Any) -> list[Any]:
+def lost(events: list[WebhookEvent], writes: list[Intent], **ledger: Any) -> list[Any]:
     found = facts(history=builders.history(events=events, writes=writes), ledger=ledger)
     return [one.value for one in detect_lost_updates(builders.board(), found, NOW).found]
 
@@ -69,6 +70,7 @@ HASTY = told("Theirs", seconds=-60.5)
 """Somebody's edit between our read and our write."""
 OVER_THEIRS = told("Ours", "Theirs", seconds=-59, **OURS)
 FIRST_WRITE = wrote("Ours")
+UNREADABLE = WebhookEvent(pk=1, body={}, received_at=NOW)
 
 
 @pytest.mark.parametrize(
@@ -133,10 +135,12 @@ FIRST_WRITE = wrote("Ours")
             [],
             id="somebody set again what we wrote long ago",
         ),
-        pytest.param([ReceivedEvent(1, None, NOW)], [FIRST_WRITE], [], id="a delivery that can't be read"),
+        pytest.param(
+            [WebhookEvent(pk=1, body={}, received_at=NOW)], [FIRST_WRITE], [], id="a delivery that can't be read"
+        ),
     ],
 )
-def test_what_our_writes_went_over(events: list[ReceivedEvent], writes: list[Intent], expected: list[Any]) -> None:
+def test_what_our_writes_went_over(events: list[WebhookEvent], writes: list[Intent], expected: list[Any]) -> None:
     assert lost(events, writes) == expected
 
 
@@ -180,7 +184,7 @@ def test_a_write_whose_outcome_is_open_lost_something_only_perhaps() -> None:
     ],
 )
 def test_an_answer_that_equals_somebody_s_event_is_their_edit(
-    events: list[ReceivedEvent], expected: tuple[str, ...]
+    events: list[WebhookEvent], expected: tuple[str, ...]
 ) -> None:
     write = wrote("Ours", answer={"role_title": "Theirs"})
     ledger = {"base": {"role_title": base("Ours", "Theirs")}, "altered": {"role_title": {"reason": "…"}}}
@@ -212,7 +216,7 @@ OPEN, VOID = {"state": IntentState.OPEN, "settled_at": None}, {"state": IntentSt
     ],
 )
 def test_a_write_whose_value_somebody_replaced_has_landed(
-    event: ReceivedEvent, writes: list[Intent], has_landed: bool
+    event: WebhookEvent, writes: list[Intent], has_landed: bool
 ) -> None:
     found = facts(
         ledger={"base": {"role_title": base("Old")}},
@@ -243,7 +247,7 @@ def test_a_write_whose_value_somebody_replaced_has_landed(
     ],
 )
 def test_an_edit_that_looked_as_if_our_write_had_never_landed(
-    event: ReceivedEvent, writes: list[Intent], expected: list[Any]
+    event: WebhookEvent, writes: list[Intent], expected: list[Any]
 ) -> None:
     assert lost([event], writes, seen={"role_title": [seen("Old", -10)]}) == expected
 
@@ -470,8 +474,9 @@ def test_an_error_of_ours_on_what_an_event_says_tells_nothing_and_stops_nothing(
     with pytest.raises(UnknownValue):
         told_value(cast("Converter", Broken()), {"value": "x"}, "text")
     assert HASTY.event is not None
-    assert HASTY.event is not None
     at_the_first_moment = replace(HASTY.event, happened_at=datetime.min.replace(tzinfo=UTC), changed_at=None)
-    history = builders.history(events=[replace(HASTY, event=at_the_first_moment)], writes=[wrote("Ours", "Theirs")])
+    hasty = copy(HASTY)
+    hasty.event = at_the_first_moment
+    history = builders.history(events=[hasty], writes=[wrote("Ours", "Theirs")])
     found = detect_lost_updates(builders.board(), facts(history=history), NOW)
     assert (found.found, [type(fault) for fault in found.faults]) == ((), [OverflowError])

@@ -10,8 +10,8 @@ from conflicts.reports import KIND_FIELDS, OpenConflict
 from npd.models import Organization
 from sync.choices import ApprovalKind, ApprovalState, ColumnProblem, RemovedItemPolicy
 from sync.monday.board_items import Item, Reading
-from sync.reconcile.facts import RemovalFacts, Settings
-from sync.reconcile.field_values import BoardContext
+from sync.reconcile.facts import RemovalFacts
+from sync.reconcile.field_values import BoardContext, Settings
 from sync.reconcile.pass_plan import LostUpdate, LostUpdates, Outcome, RecordAction, RecordPlan, RemovedItem
 from sync.reconcile.removed_items import (
     approve_deletions,

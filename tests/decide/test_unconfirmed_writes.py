@@ -5,10 +5,9 @@ from typing import Any
 
 import pytest
 
-from sync.models import Intent, IntentState
+from sync.models import Intent, IntentState, WebhookEvent
 from sync.models.jobs import ROUNDS_KEY
 from sync.monday.board_items import Reading
-from sync.reconcile.facts import ReceivedEvent
 from sync.reconcile.field_plan import AS_SENT
 from sync.reconcile.pass_plan import EditFacts, Outcome, PassFacts, RecordPlan
 from sync.reconcile.sides import is_stale
@@ -79,7 +78,7 @@ def test_a_write_thought_to_have_come_to_nothing_is_known_as_ours(
         ),
     ],
 )
-def test_unless_an_event_names_another_user(events: list[ReceivedEvent], user: str, is_ours: bool) -> None:
+def test_unless_an_event_names_another_user(events: list[WebhookEvent], user: str, is_ours: bool) -> None:
     record = contact(role_title="Second")
     before = history(void=[void("First")], events=events, token_user=user)
     ledger = {"base": {"role_title": base("Second")}}
@@ -176,7 +175,7 @@ def test_a_read_of_what_our_own_write_has_just_replaced_is_made_again(
     ],
 )
 def test_what_we_replaced_is_no_stale_read_where_it_is_known_to_be_there_again(
-    case: str, ledger: dict[str, Any], events: tuple[ReceivedEvent, ...]
+    case: str, ledger: dict[str, Any], events: tuple[WebhookEvent, ...]
 ) -> None:
     record, before = contact(), history(applied=[wrote("Ours")], events=events)
     found = facts(record, item=item(record, role_title="Old"), ledger=ledger, history=before)

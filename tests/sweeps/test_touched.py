@@ -40,8 +40,8 @@ class Between(MeteredClient):
 def fill_a_page(world: World) -> None:
     """So many newer items that the ones before stand on the second page."""
     world.pass_time(seconds=30)
-    for number in range(UPDATED_PAGE):
-        world.sandbox.act("add", board_id=int(world.board_id()), name=f"n{number}")
+    newer = [{"name": f"n{number}"} for number in range(UPDATED_PAGE)]
+    world.sandbox.control("items", board_id=world.board_id(), items=newer)
 
 
 def sweep_while(post: Post, happens: Callable[[], Any]) -> SweepResult:

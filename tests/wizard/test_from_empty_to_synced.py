@@ -65,14 +65,14 @@ COMPANIES = (*PEOPLE, ("firm", "Company", "text"))
 
 
 def companies(wizard: Wizard) -> str:
-    """A board of 120 people of firms of which NPD knows none; twenty of them are in NPD."""
+    """A board of thirty people of twelve firms of which NPD knows none; five of them are in NPD."""
     board = a_board(wizard.monday, "Contacts that we had", *COMPANIES)
-    for number in range(120):
+    for number in range(30):
         address = f"p{number}@example.com"
         wizard.monday.act(
             "add", board_id=board, name=f"P{number}", values={"mail": mail(address), "firm": f"Firm {number % 12}"}
         )
-        if number < 20:
+        if number < 5:
             Contact.objects.create(name=f"P{number}", email=address)
     Contact.objects.create(name="New", email="new@example.com")
     return board
@@ -89,15 +89,15 @@ def test_a_relation_whose_board_is_not_set_up_is_not_suggested(wizard: Wizard) -
 
 def test_the_plans_numbers_are_what_happens_also_where_names_are_unknown(wizard: Wizard) -> None:
     plan = wizard.planned(companies(wizard), column_organization="firm", creates_records="on")
-    assert (plan.counts["link"], plan.counts["create"], plan.counts["from_items"]) == (20, 1, 100)
-    assert (plan.attention, plan.attention_with_names) == (120, 0)
+    assert (plan.counts["link"], plan.counts["create"], plan.counts["from_items"]) == (5, 1, 25)
+    assert (plan.attention, plan.attention_with_names) == (30, 0)
     page = wizard.get("plan/")
-    assert "120 records then need attention" in page
+    assert "30 records then need attention" in page
     assert "Create 12 organizations that NPD doesn't have" in page
     wizard.apply()
     later(wizard.monday, 60)
     wizard.drain()
-    assert (need_attention(), Contact.objects.count(), len(wizard.monday.items())) == (120, 121, 121)
+    assert (need_attention(), Contact.objects.count(), len(wizard.monday.items())) == (30, 31, 31)
 
 
 def test_organizations_that_items_name_are_created_where_a_person_wants_them(wizard: Wizard) -> None:

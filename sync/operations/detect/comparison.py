@@ -187,7 +187,7 @@ class BoardListing:
             planned = _planned(replace(facts, item_claims=()), fresh, read_at)
             # A column that is there again is so on the pages that follow, too; the names that this page's relations
             # point to are many, and forgotten.
-            self.board = replace(planned.facts.board, directory=board.directory)
+            self.board = replace(planned.facts.board, item_names=board.item_names)
             yield planned
             read_at = sync_now()
 

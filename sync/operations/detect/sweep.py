@@ -20,8 +20,7 @@ from sync.choices import Cause, Priority, QueueStatus, RecordSyncStatus
 from sync.clock import SyncNow, sync_now
 from sync.limits import breaker, connector
 from sync.models import BoardLink, MondayAccount, SyncMetadata, SyncQueue, WebhookEvent
-from sync.monday.board import BoardActivity, InvalidEvent, UpdatedItem, UpdatedItemsPage
-from sync.monday.board_events import parse_event
+from sync.monday.board import BoardActivity, UpdatedItem, UpdatedItemsPage
 from sync.monday.connector import MondayConnector
 from sync.monday.errors import (
     DOCUMENT_REJECTED,
@@ -125,10 +124,7 @@ def _newest_events(link: BoardLink, at: dict[str, datetime]) -> dict[str, dateti
     rows = WebhookEvent.objects.filter(board_id=link.board_id, item_id__in=at, received_at__gte=since)
     newest: dict[str, datetime] = {}
     for row in rows.exclude(type=ITEM_UPDATED).only("item_id", "body"):
-        try:
-            happened = parse_event(row.body).happened_at
-        except InvalidEvent:
-            continue
+        happened = row.event.happened_at if row.event else None
         if happened is not None:
             item_id = str(row.item_id)
             newest[item_id] = max(happened, newest.get(item_id, happened))

@@ -275,9 +275,9 @@ def _new_item_changes(planned: PlannedRun) -> Iterator[PlannedChange]:
     """What becomes of items without a record; where Monday could not be read, why that is."""
     entity_type = planned.facts.board.link.entity_type
     plan = planned.plan
-    for job in plan.other_jobs:
-        if item := job.claim.remote_id:
-            yield PlannedChange(ChangeKind.LEFT, entity_type, f"item {item}", None, item, reason=job.ending.detail)
+    for claim, ended in plan.other_jobs:
+        if item := claim.remote_id:
+            yield PlannedChange(ChangeKind.LEFT, entity_type, f"item {item}", None, item, reason=ended.detail)
     for item_plan in plan.items:
         item = item_plan.facts.item_id
         if item_plan.act in _NEW_ITEM_KINDS:

@@ -55,7 +55,7 @@ from sync.reconcile.field_values import (
     record_name,
 )
 from sync.reconcile.gather import Gatherer, Pair
-from sync.reconcile.lookups import load_directory
+from sync.reconcile.lookups import load_settings
 from sync.reconcile.pass_plan import FieldPlan, ItemAct, ItemPlan, PassFacts, Plan, RecordPlan
 from sync.registry import link_of, target_of
 
@@ -111,8 +111,7 @@ def planned_board(chosen: ChosenBoard) -> BoardContext:
             mapping.link = link
             mapping.position = position
             mappings.append(mapping)
-    directory = load_directory({mapping.converter for mapping in mappings if mapping.column_id})
-    return BoardContext(link, mappings, spec.model, directory)
+    return BoardContext(link, mappings, spec.model, load_settings())
 
 
 def _planned_mapping(
@@ -203,10 +202,9 @@ class _ListedBoard(Gatherer):
                 if related is not None and related.pk in self.coming:
                     setattr(record.record, relation.name, self.coming[related.pk])
         # What becomes of items without a match key is told as it is once they have waited.
-        settings = replace(facts.settings, new_item_wait_seconds=0)
-        facts, plan = super().gather(
-            replace(facts, settings=settings, related=RelatedFacts(boards=self.related_boards))
-        )
+        settings = replace(facts.board.settings, new_item_wait_seconds=0)
+        board = replace(facts.board, settings=settings)
+        facts, plan = super().gather(replace(facts, board=board, related=RelatedFacts(boards=self.related_boards)))
         if facts.error is not None:
             raise facts.error
         return facts, plan
