@@ -90,8 +90,9 @@ def reconcile(lease: Lease, claims: Sequence[Claim], batch_id: uuid.UUID, hold_s
 def _unread(executor: Executor, gatherer: Gatherer, facts: PassFacts, plan: Plan) -> Plan:
     """Nothing was sent: jobs go back with their attempt, one by one where the document was refused.
 
-    Where Monday refuses the document also when it names no item, it is no record's fault: the board waits. Where a column is gone the next pass leaves out what asked for it. A document that was only too complex is no
-    record's fault: its jobs go back together where the board's next one is smaller for it (limits/metered_client.py).
+    Where Monday refuses the document also when it names no item, it is no record's fault: the board waits. Where a
+    column is gone the next pass leaves out what asked for it. A document that was only too complex is no record's
+    fault: its jobs go back together where the board's next one is smaller for it (limits/metered_client.py).
     """
     error = facts.error
     link = executor.lease.link
