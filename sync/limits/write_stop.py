@@ -93,7 +93,7 @@ def write_failed(
         account, _ = MondayAccount.objects.select_for_update().get_or_create(id=1)
         is_news = is_refused or account.only_writes or others_answered or not is_habitual or is_recent
         if only_record and not is_news:
-            return WriteFailure(wait_seconds=_wait_alone())
+            return WriteFailure(wait_seconds=max(ALONE_WAIT, wait_in_turn()))
         number = 1 if others_answered else account.write_failures + 1
         is_same = bool(only_record) and only_record == account.failed_record
         is_expected = is_habitual and not account.only_writes and number <= HABITUAL_FAILURES
@@ -112,7 +112,9 @@ def write_failed(
     # What Monday answers, and fails to do for the same record again, is about that record.
     is_own = is_expected or number == 1 or (is_same and error.path_alias is not None)
     at_most = 1 if is_habitual or is_same or number == 1 else PROBED_TOGETHER
-    return WriteFailure(is_own and bool(only_record) and not is_refused, wait, at_most)
+    if is_own and only_record and not is_refused:
+        return WriteFailure(True, wait_in_turn(), at_most)
+    return WriteFailure(False, wait, at_most)
 
 
 def _failures_before(records: Collection[UUID], key: str) -> tuple[datetime, datetime]:
@@ -131,10 +133,13 @@ def _failures_before(records: Collection[UUID], key: str) -> tuple[datetime, dat
     return max(times[0] for times in failures.values()), max(times[-1] for times in failures.values())
 
 
-def _wait_alone() -> float:
-    """Return the seconds until such a record is tried again: however many there are, together they cost little."""
-    waiting = SyncQueue.objects.filter(status=QueueStatus.PENDING, claim_at_most=1).count()
-    return max(ALONE_WAIT, waiting * max(ALONE_APART, calls_apart(PROBE_CALLS, FIRST_CALLS)))
+def wait_in_turn() -> float:
+    """Return the least seconds until a record that failed alone is tried again, which grow with those that wait so.
+
+    However many there are, together they cost little; a single one waits as any that fails.
+    """
+    waiting = SyncQueue.objects.filter(status=QueueStatus.PENDING, claim_at_most=1, attempts__gt=0).count()
+    return waiting * max(ALONE_APART, calls_apart(PROBE_CALLS, FIRST_CALLS))
 
 
 def wait_after(failures: int) -> float:

@@ -106,11 +106,11 @@ def end_failed(entity_type: str, jobs: Mapping[UUID, int]) -> None:
         run_sql(_END_FAILED, [list(jobs), list(jobs.values()), entity_type])
 
 
-def fail(rows: Sequence[SyncQueue], token: UUID, error: str, *, at_most: int = 0) -> bool:
+def fail(rows: Sequence[SyncQueue], token: UUID, error: str, *, at_most: int = 0, wait_seconds: float = 0) -> bool:
     """Count a failure of the record itself; return whether it was the last attempt: the job has failed.
 
-    With `at_most` 1 it is claimed alone from then on. Of a record's due rows the one with the most attempts continues,
-    the others end with it. A row that was not due stays pending as it was.
+    With `at_most` 1 it is claimed alone from then on; it waits `wait_seconds` at least. Of a record's due rows the one
+    with the most attempts continues, the others end with it. A row that was not due stays pending as it was.
     """
     counted_rows = [row for row in rows if row.counted] or list(rows)
     leading = max(counted_rows, key=lambda row: (row.attempts, -row.id))
@@ -122,16 +122,16 @@ def fail(rows: Sequence[SyncQueue], token: UUID, error: str, *, at_most: int = 0
             status=QueueStatus.FAILED, finished_at=SyncNow(), lease_token=None, error_message=error
         )
     else:
-        seconds = backoff(leading.attempts).total_seconds()
+        seconds = max(backoff(leading.attempts).total_seconds(), wait_seconds)
         values = {"error": error, "cause": int(Cause.FAILURE), "seconds": seconds, "at_most": at_most}
         _return_to_pending([leading.id], token, _ATTEMPTS_COUNTED, _DUE_AFTER_BACKOFF, values)
     return is_final
 
 
-def fail_unsettled(rows: Sequence[SyncQueue], token: UUID, error: str) -> bool:
+def fail_unsettled(rows: Sequence[SyncQueue], token: UUID, error: str, *, wait_seconds: float = 0) -> bool:
     """As `fail`, for a failure that no settling tells of: the record and its ledger say it too."""
     error = without_secrets(error)
-    is_final = fail(rows, token, error, at_most=1)
+    is_final = fail(rows, token, error, at_most=1, wait_seconds=wait_seconds)
     mark_failed(rows[0].entity_type, rows[0].entity_id, error, is_final=is_final)
     return is_final
 

@@ -193,9 +193,8 @@ class Executor:
         self.calls = 0
         self.intended_at = 0.0
         self.has_written = False  # Monday has carried out a write of this pass
-        # Of the last write that failed: whether that was its record's own fault, and how long it is not tried again.
+        # Whether the last write that failed did so for its record's own sake.
         self.is_own_failure = False
-        self.wait_seconds = 0.0
 
     def send(self, call: Call, writes: Sequence[Write]) -> ByUnit:
         """Announce the call, make it, and return what became of each unit; raises LeaseLost.
@@ -443,10 +442,9 @@ class Executor:
         """
         failure = write_stop.write_failed(error, records, others_answered=self.has_written, key=key)
         self.is_own_failure = failure.is_own
-        self.wait_seconds = failure.wait_seconds
         self.has_written = False
         if failure.is_own:
-            return Answer(Verdict.FAILED, error.sentence, at_most=1)
+            return Answer(Verdict.FAILED, error.sentence, wait_seconds=failure.wait_seconds, at_most=1)
         self.stop_reason = f"{write_stop.HELD} {error.sentence}"
         if len(records) > 1:
             return Answer(Verdict.STOPPED, self.stop_reason, at_most=parts_of(len(records)))

@@ -48,6 +48,7 @@ from sync.choices import (
 from sync.clock import SyncNow, sync_now
 from sync.kernel.db import retry_on_lock_timeout, update_many
 from sync.kernel.messages import RestoreError
+from sync.limits import write_stop
 from sync.models import (
     ApprovalRequest,
     AwaitedRelation,
@@ -255,7 +256,8 @@ def end_jobs(run: PassRun, jobs: Iterable[Job]) -> None:
     together: dict[Ending, list[SyncQueue]] = {}
     for claim, ended in jobs:
         if ended.outcome is Outcome.FAILED:
-            is_final = finish.fail(list(claim.rows), token, ended.detail, at_most=ended.at_most)
+            wait = ended.wait_seconds
+            is_final = finish.fail(list(claim.rows), token, ended.detail, at_most=ended.at_most, wait_seconds=wait)
             if is_final and claim.entity_id is not None:
                 reason = f"Your resolution could not be applied: {ended.detail}"
                 reject_resolutions(run.entity_type, [claim.entity_id], reason)
@@ -654,7 +656,8 @@ def _count_attempts(lease: Lease, failed: Mapping[UUID, str]) -> None:
         with lease.transaction():
             for claim, reason in claims:
                 if claim.rows:
-                    finish.fail_unsettled(claim.rows, lease.token, reason)
+                    wait = write_stop.wait_in_turn()
+                    finish.fail_unsettled(claim.rows, lease.token, reason, wait_seconds=wait)
 
     retry_on_lock_timeout(count)
 
