@@ -4,18 +4,26 @@ Messages are notifications only: rows are the truth, so a lost message costs tim
 """
 
 import os
+import signal
+import threading
+import time
 from typing import Any
 
+import structlog
+from billiard.process import active_children
 from celery import Celery, bootsteps, shared_task
 from celery.signals import setup_logging, worker_init, worker_process_init, worker_shutting_down
+from celery.worker import state
 from django.conf import settings
-from django.db import connection
+from django.db import DatabaseError, connection
 from kombu.transport import TRANSPORT_ALIASES
 
 from config import health
 from sync.kernel import process
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+
+log = structlog.get_logger(__name__)
 
 # Kombu's own transports don't outlive a broker that was away; ours do.
 TRANSPORT_ALIASES["sqla"] = "config.embedded.broker:Transport"
@@ -38,7 +46,49 @@ class Heartbeat(bootsteps.StartStopStep):
         self.timer.cancel()
 
 
+class Watchdog(bootsteps.StartStopStep):
+    """On servers a worker whose pool is stuck ends itself, for its supervisor to start it again.
+
+    In a thread: a loop that hangs must not keep it from that, and a pool that hangs doesn't end on a signal.
+    """
+
+    requires = ("celery.worker.components:Pool",)
+
+    def include_if(self, parent: Any) -> bool:
+        return not settings.EMBEDDED
+
+    def start(self, parent: Any) -> None:
+        self.ended = threading.Event()
+        threading.Thread(target=self._watch, daemon=True, name="watchdog").start()
+
+    def stop(self, parent: Any) -> None:
+        self.ended.set()
+
+    def _watch(self) -> None:
+        from sync.operations.worker import PoolWatch
+
+        watch = PoolWatch()
+        while not self.ended.wait(health.EVERY_SECONDS):
+            try:
+                taken = sum(state.total_count.values())
+                running = len(state.active_requests)
+                waiting = len(state.reserved_requests) - running
+                if watch.is_stuck(taken, running, waiting, time.monotonic()):
+                    self._end()
+            except DatabaseError as error:
+                log.warning("the pool can't be watched", error=type(error).__name__)
+            finally:
+                connection.close()  # a process of the pool that is forked now must not share it
+
+    def _end(self) -> None:
+        log.error("worker ended: its pool takes no tasks though jobs are due")
+        for pid in [child.pid for child in active_children() if child.pid]:
+            os.kill(pid, signal.SIGKILL)
+        os._exit(1)
+
+
 app.steps["worker"].add(Heartbeat)
+app.steps["worker"].add(Watchdog)
 
 
 @worker_init.connect

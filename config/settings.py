@@ -67,7 +67,7 @@ MONDAY_WEBHOOK_TOKEN = env("MONDAY_WEBHOOK_TOKEN")
 DEFAULT_PHONE_REGION = "US"
 # An item without a value in the match key's column may still get one: a person types cell after cell.
 NEW_ITEM_WAIT_SECONDS = env("NEW_ITEM_WAIT_SECONDS")
-# Due jobs that nobody has claimed for so long mean that no worker runs.
+# Due jobs that nobody has claimed for so long mean that no worker runs, or that its pool is stuck: then it ends itself.
 READY_MAX_DUE_SECONDS = 120.0
 
 # --- Django ------------------------------------------------------------------------------------------------

@@ -157,7 +157,12 @@ def receive_webhook(request: HttpRequest, token: str | None = None) -> JsonRespo
 
     One whose announced length is too large is refused without being read.
     """
-    if int(request.META.get("CONTENT_LENGTH") or 0) > inbox.MAX_BODY_BYTES:
+    try:
+        is_too_large = int(request.META.get("CONTENT_LENGTH") or 0) > inbox.MAX_BODY_BYTES
+    except ValueError:
+        # No number, or one of thousands of digits.
+        is_too_large = True
+    if is_too_large:
         return error_response(*inbox.TOO_LARGE)
     authorization = request.headers.get("Authorization")
     try:

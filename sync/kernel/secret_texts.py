@@ -11,6 +11,7 @@ import re
 from base64 import urlsafe_b64encode
 from collections.abc import Collection, Iterable, Sequence
 from functools import lru_cache
+from urllib.parse import quote
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from cryptography.hazmat.primitives.hashes import SHA256
@@ -106,8 +107,8 @@ SHORTEST_SECRET = 6  # a shorter text would black out ordinary words
 
 
 def _spellings(secret: str) -> set[str]:
-    """Return a secret as a finished line may have it: as it is, as a Python literal, and either in JSON."""
-    plain = {secret, repr(secret)[1:-1]}
+    """Return a secret as a finished line may have it: as it is, in an address, as a literal, and each in JSON."""
+    plain = {secret, repr(secret)[1:-1], quote(secret, safe="")}
     return plain | {json.dumps(text)[1:-1] for text in plain}
 
 

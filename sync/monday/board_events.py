@@ -164,7 +164,8 @@ def _item_name(event: Mapping[str, Any], *, is_rename: bool) -> str | None:
     return _text_or_none(event.get("pulseName")) or _text_or_none(event.get("itemName"))
 
 
-_ID = re.compile(r"[0-9]{1,20}")
+# As Monday writes them: “07” would be asked for as 7, and never be known as that item.
+_ID = re.compile(r"[1-9][0-9]{0,19}")
 _USER_ID = re.compile(r"-?[0-9]{1,20}")
 
 

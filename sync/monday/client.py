@@ -138,6 +138,7 @@ _CHUNK_BYTES = 65_536
 _CONNECT_SECONDS = 10.0
 _DOCUMENT_NAME = re.compile(r"\s*(?:query|mutation)\s+(\w+)")
 _VERSION = re.compile(r"\d{4}-\d{2}")
+_SHORTEST_TOKEN = 16  # Monday's have hundreds of characters; to hide a shorter text would hide words
 
 # Errors of one field: in a mutation they say nothing about the other aliases.
 _SCOPES_OF_EXECUTION = frozenset({errors.Scope.RECORD, errors.Scope.FIELD, errors.Scope.COLUMN, errors.Scope.BOARD})
@@ -150,10 +151,10 @@ class _Token(AuthBase):
     """
 
     def __init__(self, token: str) -> None:
-        self._token = token
+        self.token = token
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        request.headers["Authorization"] = self._token
+        request.headers["Authorization"] = self.token
         return request
 
     def __repr__(self) -> str:
@@ -203,7 +204,7 @@ class MondayClient:
         body = json.dumps({"query": document, "variables": dict(variables)}, sort_keys=True).encode()
         started = time.monotonic()
         status, headers, content = self._send(body, key)
-        payload = _decode(content, status)
+        payload = self._without_token(_decode(content, status), content)
         try:
             if status != 200:
                 raise _failure_of(payload, status, headers, is_mutation=is_mutation)
@@ -225,6 +226,18 @@ class MondayClient:
 
     def close(self) -> None:
         self._session.close()
+
+    def _without_token(self, payload: dict[str, Any] | None, content: bytes) -> dict[str, Any] | None:
+        """The answer without our token in its errors, which are stored and shown: Monday may repeat what it was sent.
+
+        What it reads of the board stays as it is.
+        """
+        token = self._auth.token
+        if payload is None or len(token) < _SHORTEST_TOKEN or token.encode() not in content:
+            return payload
+        problems = {name: entry for name, entry in payload.items() if name != "data"}
+        hidden: dict[str, Any] = json.loads(json.dumps(problems).replace(token, "[secret]"))
+        return payload | hidden
 
     def _check_version(self, answer: Answer) -> None:
         served = (answer.api_version or "").strip()

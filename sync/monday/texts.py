@@ -129,9 +129,17 @@ _TAG = re.compile(
 """What only lays a text out; an address in it would be lost with it."""
 
 
-def looks_same(text: str, other: str) -> bool:
-    """Whether one text lost nothing that people read where it became the other: only case, tags, spaces and what nobody
-    sees.
+def looks_same(value: str | tuple[str, ...] | None, other: str | tuple[str, ...] | None) -> bool:
+    """Whether a text, or each element of a list, lost nothing that people read where it became the other: only case,
+    tags, spaces and what nobody sees.
     """
+    texts = value if isinstance(value, tuple) else (value or "",)
+    others = other if isinstance(other, tuple) else (other or "",)
+    return all(any(_text_looks_same(text, other) for other in others) for text in texts) and all(
+        any(_text_looks_same(text, other) for text in texts) for other in others
+    )
+
+
+def _text_looks_same(text: str, other: str) -> bool:
     keys = (label_key(_TAG.sub("", changed)).replace(" ", "") for changed in (text, other))
     return label_key(text) == label_key(other) or len(set(keys)) == 1

@@ -206,6 +206,27 @@ def _claim_probe(board_lease: Lease, *, only_urgent: bool) -> list[Claim]:
     return [record for record in claim_records(board_lease, [job.entity_id]) if record.rows]
 
 
+class PoolWatch:
+    """Notices a pool that takes nothing though jobs are due, as after the kill of the process that held its lock."""
+
+    def __init__(self) -> None:
+        self.taken = 0  # tasks, as counted last
+        self.idle_since = 0.0
+
+    def is_stuck(self, taken: int, running: int, waiting: int, now: float) -> bool:
+        """Whether it took no waiting task for two minutes, none is running, and a board's due jobs don't move.
+
+        `taken` is how many tasks the pool has begun so far, `running` how many of these haven't ended, and `waiting`
+        how many the worker has received for it. With none waiting, as when beat is down, the pool is merely idle.
+        """
+        if taken != self.taken or running or not waiting or not self.idle_since:
+            self.taken = taken
+            self.idle_since = now
+            return False
+        seconds = settings.READY_MAX_DUE_SECONDS
+        return now - self.idle_since >= seconds and bool(availability.overdue_boards(seconds))
+
+
 def work(
     entity_type: str | None = None, *, seconds: float | None = None, wait_for_lease: bool = False, linger: bool = False
 ) -> WorkSummary:

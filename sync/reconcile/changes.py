@@ -328,7 +328,7 @@ def _settle_push(field_plan: FieldPlan, item: Item, *, creates: bool) -> FieldSe
     altered = {}
     if sent != stored:
         made = convert.display(stored)
-        is_lossless = not convert.names_items and looks_same(shown, made)
+        is_lossless = not convert.names_items and looks_same(sent, stored)
         advice = "Nothing is lost by that." if is_lossless else "Change it on either side."
         reason = f"Monday made “{name_invisible(made)}” of “{name_invisible(shown)}”. {advice}"
         altered = {"reason": reason, "lossless": is_lossless}

@@ -82,6 +82,21 @@ def test_errors_of_single_aliases_come_beside_the_data(client: MondayClient) -> 
     assert answer.errors[0].request_id == "req-2"
 
 
+def test_an_error_that_repeats_the_token_says_it_nowhere_and_a_value_stays(client: MondayClient) -> None:
+    failure = failed(f"{TOKEN} may not", "ColumnValueException", ["b"])
+    failure["extensions"]["error_data"] = {"column_id": "x", "column_value": TOKEN}
+    data = {"a": {"id": TOKEN}, "b": None}
+    responses.post(URL, json={"data": data, "errors": [failure]})
+    answer = client.execute(MUTATION, {})
+    assert answer.data == data
+    assert TOKEN not in str([vars(error) for error in answer.errors])
+    assert answer.errors[0].message.startswith("[secret] may not")
+    responses.post(URL, status=400, json={"errors": [failure]})
+    with pytest.raises(errors.MondayError) as refused:
+        client.execute(MUTATION, {})
+    assert TOKEN not in f"{refused.value} {vars(refused.value)}"
+
+
 ONE_WRITE = WriteRequest({"text": MUTATION, "variables": {}}, ["r0"], [])
 TWO_WRITES = WriteRequest({"text": MUTATION, "variables": {}}, ["r0", "r1"], [])
 

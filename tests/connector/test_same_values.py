@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import phonenumbers
 import pytest
 
 from sync.monday.columns import make_converter
@@ -42,6 +43,10 @@ LINKS = [
     ("https://example.org/e\u0301", "https://example.org/%C3%A9"),
     ("https://example.org/a/%2E%2E/b", "https://example.org/b"),
     ("MAILTO:ada@example.org", "mailto:ada@example.org"),
+    ("https://@example.org/", "https://example.org"),
+    ("https://ada:@example.org", "https://ada@example.org"),
+    ("wss://example.org:443/", "wss://example.org"),
+    ("ws://example.org:80", "WS://example.org/"),
 ]
 OTHER_LINKS = [
     ("https://example.org/A", "https://example.org/a"),
@@ -70,6 +75,8 @@ EMAILS = [
     ("mailto:ada@example.org", "Ada@Example.org"),
     ("ada@example.org.", "ada@example.org"),
     ("jose\u0301@example.org", "jos\u00e9@example.org"),
+    ("mailto:ada@example.org?subject=Hi", "ada@example.org"),
+    ("mailto:ada%2B1@example.org", "ada+1@example.org"),
 ]
 OTHER_EMAILS = [
     ("a@straße.de", "a@strasse.de"),
@@ -93,6 +100,7 @@ PHONES = [
     ("＋４９ １７１ １２３４５６７", "+491711234567"),
     ("+1 (202) 555-0172 #12", "+12025550172;ext=12"),
     ("001 202 555 0172", "2025550172 US"),
+    ("+49 171 1234567 ext. ١٢", "+491711234567 x12"),
 ]
 OTHER_PHONES = [
     ("+54 11 1234-5678", "+54 11 1234-5679"),
@@ -132,6 +140,25 @@ def test_they_say_the_same(kind: str, ours: str, theirs: str) -> None:
 def test_they_are_two(kind: str, ours: str, theirs: str) -> None:
     convert = make_converter(kind)
     assert convert.local({"field": ours}) != convert.remote(_cell(kind, theirs))
+
+
+def test_a_number_is_the_same_on_both_sides_however_much_of_its_code_it_has() -> None:
+    apart = []
+    for region in sorted(phonenumbers.SUPPORTED_REGIONS):
+        example = phonenumbers.example_number(region)
+        assert example is not None
+        convert = make_converter("phone", ConverterOptions(region=region))
+        whole = phonenumbers.format_number(example, phonenumbers.PhoneNumberFormat.E164)
+        local = phonenumbers.format_number(example, phonenumbers.PhoneNumberFormat.NATIONAL)
+        for text in (whole, whole[1:], f"00{whole[1:]}", f"{whole[1:3]} {whole[3:]}", local):
+            sides = {convert.local({"phone": text}), convert.remote({"phone": text, "countryShortName": region})}
+            apart += [(region, text, sides)] if sides != {convert.local({"phone": whole})} else []
+    assert not apart
+
+
+def test_a_number_of_no_country_is_sent_without_one() -> None:
+    sent = {"phone": "+80012345678", "countryShortName": ""}
+    assert make_converter("phone").to_remote({"phone": "+800 1234 5678"}, None) == sent
 
 
 def test_a_mobile_phone_of_argentina_keeps_the_sign_with_which_it_is_called() -> None:

@@ -82,6 +82,10 @@ def test_a_known_secret_is_hidden_however_a_line_has_to_write_it(secret: str, ho
     assert event.strip("'\"") in (f"failed with {HIDDEN}", f"failed with '{HIDDEN}", f'failed with "{HIDDEN}')
 
 
+def test_a_known_secret_is_hidden_as_a_part_of_an_address() -> None:
+    assert Redactor(["pass/word+1=="])("GET /v2?key2=pass%2Fword%2B1%3D%3D") == f"GET /v2?key2={HIDDEN}"
+
+
 def test_a_secret_that_is_met_later_is_hidden_from_then_on() -> None:
     """As a token that is stored encrypted, which a process knows once it has decrypted it."""
     secrets = [SECRET]

@@ -178,6 +178,8 @@ def test_what_is_not_json_is_refused(delivery: bytes) -> None:
         body(pulseId="abc' or 1=1"),
         body(pulseId="-5"),
         body(pulseId="٣"),
+        body(pulseId="08000000001"),
+        body(boardId=0),
         body(boardId="7786780000 "),
         body(type="x" * 51),
     ],

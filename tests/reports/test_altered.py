@@ -8,6 +8,7 @@ from sandbox.faults import ALTERATIONS
 from sync.limits import breaker
 from sync.models import MondayAccount
 from sync.monday.connection import AccountInfo
+from sync.monday.texts import looks_same
 from tests.engine.test_column_types import deal, sales, with_deals
 from tests.support.world import World
 
@@ -74,6 +75,13 @@ def test_a_new_items_name_counts_so_too(world: World) -> None:
     assert (world.values(ann)["name"], ann.name, world.status(ann)) == ("Ann Lee", "ann lee", "synced")
 
 
+def test_of_a_list_each_element_counts_whatever_their_order() -> None:
+    assert looks_same(("ALPHA", "Alpha", "zebra"), ("Zebra", "alpha"))
+    assert not looks_same(("Zebra", "alpha"), ("alpha",))
+    assert not looks_same(("alpha",), ("Alpha", "Zebra"))
+    assert not looks_same(("alpha",), None)
+
+
 def test_a_reason_names_what_nobody_sees(world: World) -> None:
     ann = world.linked("Ann")
     altering(world, "cut")
@@ -88,6 +96,7 @@ SEEN = [
     ("Europe/Berlin", {"date": "2026-03-28", "time": "23:30:00"}, date(2026, 3, 29), "2026-02-02 23:30"),
     ("", {"date": "2026-01-31", "time": "23:00:00"}, date(2026, 1, 31), "2026-02-03 23:00"),
     ("No/Such", {"date": "2026-01-31", "time": "23:00:00"}, date(2026, 1, 31), "2026-02-03 23:00"),
+    ("Europe", {"date": "2026-01-31", "time": "23:00:00"}, date(2026, 1, 31), "2026-02-03 23:00"),
     ("Asia/Tokyo", {"date": "2026-01-31"}, date(2026, 1, 31), "2026-02-03"),
 ]
 

@@ -241,6 +241,13 @@ def test_a_label_that_looks_the_same_is_the_label(mark: str) -> None:
     assert status.to_remote({"s": "WON"}, None) == {"label": "Won"}
 
 
+def test_labels_that_differ_only_in_case_are_made_and_sent_once() -> None:
+    options = ConverterOptions(settings={"labels": [{"id": 1, "name": "Won"}, {"id": 2, "name": "VIP, gold"}]})
+    dropdown = make_converter("dropdown", options)
+    assert dropdown.to_remote({"s": ["won", "WON", "New", "NEW"]}, None) == {"labels": ["Won", "NEW"]}
+    assert dropdown.to_remote({"s": ["WON", "vip, gold", "Won"]}, None) == {"ids": ["1", "2"]}
+
+
 def test_what_shapes_letters_and_pictures_stays_in_labels() -> None:
     status = make_converter("status", ConverterOptions())
     for label in ("👩\u200d💻 Development", "❤\ufe0f", "می\u200cشود"):

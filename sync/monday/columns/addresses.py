@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping
 from typing import Any, ClassVar, NamedTuple
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from sync.monday.board_items import Reading
 from sync.monday.conversion import (
@@ -55,6 +55,7 @@ class AddressWithLabel(OneText):
         return self.tidied(text_under(remote_raw, self.key))
 
 
+_MAILTO = re.compile(r"mailto:\s*", re.IGNORECASE)  # RFC 6068
 # The standards allow more before the @ (RFC 5322, 3.2.3) than Monday is known to take.
 _DOUBTFUL = re.compile(r"[^A-Za-z0-9._%+'-](?=.*@)")
 
@@ -73,8 +74,10 @@ class EmailConverter(AddressWithLabel):
         return canonical_text(name + at_sign + readable_domain(domain))
 
     def tidied(self, text: str | None) -> str | None:
-        """Without the scheme of a link to it, and without the dot with which a whole domain may end."""
-        bare = re.sub(r"^(?:mailto:\s*)+", "", plain_letters(text or ""), flags=re.IGNORECASE)
+        """Without the scheme of a link to it and its subject, and without the dot with which a whole domain may end."""
+        bare = plain_letters(text or "")
+        while _MAILTO.match(bare):
+            bare = unquote(_MAILTO.sub("", bare).partition("?")[0])
         return canonical_text(bare.rstrip(".") if "@" in bare else bare)
 
     def sent(self, address: str) -> str:
@@ -143,7 +146,8 @@ class LinkConverter(AddressWithLabel):
         query = "" if query == "?" else _fold_escapes(query)
         rest = f"{query}#{_fold_escapes(fragment)}" if fragment else query
         # The user's name and password before an @ can be case-sensitive.
-        start = f"{scheme}://{_fold_escapes(web.user)}{_canonical_host(web.host, scheme)}"
+        user = _fold_escapes(web.user.removesuffix("@").removesuffix(":"))
+        start = f"{scheme}://{user and user + '@'}{_canonical_host(web.host, scheme)}"
         return canonical_text(f"{start}{'' if path == '/' else path}{rest}")
 
     def tidied(self, text: str | None) -> str | None:
@@ -178,7 +182,7 @@ def _parse_web_address(url: str | None) -> _WebAddress | None:
     return _WebAddress(scheme, user + at_sign, host, path, rest) if has_host else None
 
 
-_DEFAULT_PORTS = {"http": "80", "https": "443", "ftp": "21"}
+_DEFAULT_PORTS = {"http": "80", "https": "443", "ftp": "21", "ws": "80", "wss": "443"}
 # Escapes, and what stands in no address but as one; browsers take it and escape it.
 _ESCAPES = re.compile(r"""(?:%[0-9a-f]{2})+|[\s"<>\\^`{|}\[\]]+""", re.IGNORECASE)
 _SPACE = re.compile(r"\s+")

@@ -369,8 +369,12 @@ class DropdownConverter(ListConverter):
         ids = [label_id(label, self._labels) for label in labels]
         # Ids and labels can't be mixed, and a comma breaks a label that is sent as text (reference/dropdown).
         if any("," in label for label in labels) and all(ids):
-            return {"ids": ids}
-        return {"labels": [label if key is None else self._labels[key] for label, key in zip(labels, ids, strict=True)]}
+            return {"ids": list(dict.fromkeys(ids))}
+        # “won” and “Won” are one label, also of the new ones.
+        names = {
+            key or label_key(label): self._labels[key] if key else label for label, key in zip(labels, ids, strict=True)
+        }
+        return {"labels": list(names.values())}
 
     def sent_as_stored(self, sent: Any) -> Any:
         # New labels have no id yet.

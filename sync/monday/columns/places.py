@@ -234,6 +234,7 @@ _INTERNATIONAL = phonenumbers.PhoneNumberFormat.INTERNATIONAL
 _IS_POSSIBLE = phonenumbers.ValidationResult.IS_POSSIBLE
 _POSSIBLE = phonenumbers.Leniency.POSSIBLE
 _WITH_PLUS = phonenumbers.CountryCodeSource.FROM_NUMBER_WITH_PLUS_SIGN
+_WITHOUT_CODE = phonenumbers.CountryCodeSource.FROM_DEFAULT_COUNTRY
 _ONE_NUMBER = re.compile(
     r"(?:tel:)?[(\[]?[+＋]?[\d\s()\[\].\-‐-―−－/·~]+(?:[,;\s]*(?:e?xt[a-z]*\.?|[x#]|int|anexo|доб)[\s.:=]*\d{1,10}#?)?",
     re.IGNORECASE,
@@ -269,7 +270,7 @@ class PhoneConverter(OneText):
         if text is None:
             return None
         # The cell's country decides how its digits are read; the settings' region is only a fallback.
-        in_country = _parse_phone(_add_plus(text, country), country) if country else None
+        in_country = _parse_phone(text, country) if country else None
         return in_country or _parse_phone(text, self.region)
 
     def stored_value(self, reading: Reading) -> Any:
@@ -350,7 +351,9 @@ class PhoneConverter(OneText):
         if kept and phonenumbers.country_code_for_region(kept) == number.country_code:
             return kept
         own = phonenumbers.region_code_for_number(number)
-        return own or phonenumbers.region_code_for_country_code(number.country_code or 0)
+        country = own or phonenumbers.region_code_for_country_code(number.country_code or 0)
+        # Numbers of no country, such as +800: “001” stands for the world.
+        return "" if country == phonenumbers.REGION_CODE_FOR_NON_GEO_ENTITY else country
 
 
 @cache
@@ -403,6 +406,21 @@ def _without_former_prefix(number: phonenumbers.PhoneNumber) -> phonenumbers.Pho
     return number
 
 
+def _with_own_code(number: phonenumbers.PhoneNumber, text: str, region: str) -> phonenumbers.PhoneNumber:
+    """The number that begins with its country's code, without a plus, as Monday has it too: “49 171 1234567” of DE.
+
+    Where a country's numbers are dialled with a prefix of their own, few begin so, and they are written with it.
+    """
+    code = str(number.country_code)
+    begins_so = phonenumbers.normalize_digits_only(text).startswith(code) and text[0] not in "+＋"
+    if number.country_code_source != _WITHOUT_CODE or not begins_so:
+        return number
+    if phonenumbers.is_valid_number(number) and not phonenumbers.ndd_prefix_for_region(region, True):
+        return number
+    international = phonenumbers.parse(f"+{text}", None, keep_raw_input=True)
+    return international if phonenumbers.is_valid_number(international) else number
+
+
 @lru_cache(maxsize=1_000)  # each side of a field asks for the same number several times, and one takes 50 µs
 def _parse_phone(text: str, region: str) -> phonenumbers.PhoneNumber | None:
     """The number that a text says, or None where it says none for certain: only then does it get a country.
@@ -420,7 +438,9 @@ def _parse_phone(text: str, region: str) -> phonenumbers.PhoneNumber | None:
         if plain.startswith("00") and not phonenumbers.is_valid_number(number):
             # Dialled so from most countries, and written so in files of any: it means the plus.
             number = phonenumbers.parse(f"+{plain[2:].lstrip()}", None, keep_raw_input=True)
-        number = _without_former_prefix(number)
+        number = _without_former_prefix(_with_own_code(number, plain, region))
+        # Digits of any script are digits.
+        number.extension = number.extension and phonenumbers.normalize_digits_only(number.extension)
         e164 = phonenumbers.format_number(number, _E164)
         reparsed = phonenumbers.format_number(phonenumbers.parse(e164, None), _E164)
     except phonenumbers.NumberParseException:
@@ -429,27 +449,6 @@ def _parse_phone(text: str, region: str) -> phonenumbers.PhoneNumber | None:
     is_possible = phonenumbers.is_possible_number_with_reason(number) == _IS_POSSIBLE
     is_whole = number.country_code_source == _WITH_PLUS or phonenumbers.is_valid_number(number)
     return number if is_possible and is_whole and reparsed == e164 else None
-
-
-def _add_plus(text: str, country: str) -> str:
-    """The number with a plus where the cell lacks it: Monday accepts "12025550172" too.
-
-    Only digits that begin with the calling code of the cell's own country, and not with the prefix that is
-    dialled within that country (developer.monday.com/api-reference/reference/phone).
-    """
-    digits = text.strip()
-    code = phonenumbers.country_code_for_region(country)
-    # Only plain digits: anything else already says how it is to be read.
-    if not (digits.isascii() and digits.isdecimal() and code and digits.startswith(str(code))):
-        return text
-    national = _parse_phone(digits, country)
-    international = _parse_phone(f"+{digits}", country)
-    if international is None or not phonenumbers.is_valid_number(international):
-        return text
-    national_prefix = phonenumbers.ndd_prefix_for_region(country, True)
-    dialled_within = national is not None and (not national_prefix or digits.startswith(national_prefix))
-    # A number that is also valid within the country is read as such.
-    return text if dialled_within else f"+{digits}"
 
 
 def _country_in(raw: Any) -> str | None:

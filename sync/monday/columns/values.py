@@ -353,7 +353,8 @@ class DateConverter(OneText):
 def _time_zone(name: str) -> dt.tzinfo:
     try:
         return ZoneInfo(name)
-    except (ValueError, ZoneInfoNotFoundError):
+    # OSError: a folder of zones, such as “Europe”.
+    except (OSError, ValueError, ZoneInfoNotFoundError):
         return dt.UTC
 
 
