@@ -53,7 +53,7 @@ def reconcile(lease: Lease, claims: Sequence[Claim], batch_id: uuid.UUID, hold_s
     if facts.columns is not None:
         store_columns(lease.link, facts.columns)
     if facts.error is not None:
-        plan = _unread(executor, facts, plan)
+        plan = _unread(executor, gatherer, facts, plan)
     elif gatherer.calls:
         breaker.reset_board(lease.link)
         plan = send(executor, facts.board, plan)
@@ -87,11 +87,12 @@ def reconcile(lease: Lease, claims: Sequence[Claim], batch_id: uuid.UUID, hold_s
     return outcomes
 
 
-def _unread(executor: Executor, facts: PassFacts, plan: Plan) -> Plan:
+def _unread(executor: Executor, gatherer: Gatherer, facts: PassFacts, plan: Plan) -> Plan:
     """Nothing was sent: jobs go back with their attempt, one by one where the document was refused.
 
-    Where a column is gone the next pass leaves out what asked for it. A document that was only too complex is no
-    record's fault: its jobs go back together where the board's next one is smaller for it (limits/metered_client.py).
+    Where Monday refuses the document also when it names no item, it is no record's fault: the board waits. Where a
+    column is gone the next pass leaves out what asked for it. A document that was only too complex is no record's
+    fault: its jobs go back together where the board's next one is smaller for it (limits/metered_client.py).
     """
     error = facts.error
     link = executor.lease.link
@@ -102,6 +103,11 @@ def _unread(executor: Executor, facts: PassFacts, plan: Plan) -> Plan:
     is_rejected = not has_columns and error.scope in (Scope.DOCUMENT, Scope.RECORD, Scope.FIELD)
     releases = not is_rejected or units > 1
     shrinks = error.kind is TOO_COMPLEX and batch_size(link.pk) < units
+    if is_rejected and not shrinks and (refusal := gatherer.refusal(facts.board)):
+        log.warning("reads refused", board=link.entity_type, reason=refusal.sentence)
+        breaker.trip_board(link, refusal)
+        waits = ending(Outcome.RELEASED, refusal.sentence)
+        return unread(facts, plan, waits, waits)
     at_most = int(is_rejected and releases and not shrinks)
     given_back = ending(Outcome.RELEASED if releases else Outcome.FAILED, error.sentence, at_most=at_most)
     if has_columns:

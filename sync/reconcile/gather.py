@@ -152,6 +152,10 @@ def claimed(
     )
 
 
+NO_ITEM = "1"
+"""An id that no item of a board has."""
+
+
 class Gatherer:
     """Reads for one pass; `calls` counts those to Monday, `read_request` is the id of the one that read the items.
 
@@ -187,6 +191,14 @@ class Gatherer:
             return unread
         is_new = _column_problems(board) - _column_problems(facts.board)
         return replace(unread, board=board, items=BatchItems(), columns=columns) if is_new else unread
+
+    def refusal(self, board: BoardContext) -> MondayError | None:
+        """Return why Monday refuses every read of the board's items, after it refused one: it is asked for none."""
+        try:
+            self.board_items(board, [NO_ITEM], [str(UUID(int=0))], [], 1)
+        except MondayError as error:
+            return error if error.scope in (Scope.DOCUMENT, Scope.RECORD, Scope.FIELD) else None
+        return None
 
     def what_monday_says(self, facts: PassFacts, plan: Plan) -> PassFacts:
         """Add the items of all that goes on, by one call: by their ids, and for records without one by NPD ID and

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from django.urls import reverse
 
-from npd.models import Contact
+from npd.models import Contact, Organization
 from sync import attention
 from sync.limits import breaker
 from tests.support.world import World
@@ -136,6 +136,27 @@ def test_a_board_that_is_closed_to_writes_alone_goes_on_being_read_at_little_cos
     assert breaker.ask_again() == breaker.RESUMED
     world.work(seconds=5)
     assert (world.values(ann)["role_title"], world.status(cyd)) == ("New", "synced")
+
+
+@pytest.mark.parametrize("on", ["items", "any"])
+def test_reads_that_are_refused_whatever_they_name_are_asked_for_ever_less_often(world: World, on: str) -> None:
+    Contact.objects.bulk_create([Contact(name=f"P{n}", email=f"p{n}@example.com") for n in range(8)])
+    Organization.objects.bulk_create([Organization(name=f"O{n}") for n in range(8)])
+    world.work()
+    for _ in range(2):
+        world.hear(minutes=2)
+    world.sandbox.control("faults", status=400, on=on, count=100_000)
+    Contact.objects.update(role_title="New")
+    Organization.objects.update(notes="New")
+    Contact.objects.bulk_create([Contact(name=f"Q{n}", email=f"q{n}@example.com") for n in range(12)])
+    assert calls_while(world, 60) <= 20
+    assert calls_while(world, 60) <= 6
+    world.sandbox.control("faults", "DELETE")
+    assert breaker.ask_again() == breaker.RESUMED
+    for _ in range(3):
+        world.hear(minutes=1)
+    assert not Contact.objects.exclude(sync_status="synced").exists()
+    assert not Organization.objects.exclude(sync_status="synced").exists()
 
 
 def a_full_board(world: World, ann: Contact) -> None:
