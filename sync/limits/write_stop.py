@@ -14,7 +14,7 @@ from uuid import UUID
 import structlog
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import F, Q
 
 from sync import registry
 from sync.choices import REFUSED_WORDS, STOP_WORDS, Priority, QueueDirection, QueueStatus, StopCode
@@ -170,7 +170,7 @@ def _stop(account: MondayAccount, error: MondayError, wait: float) -> None:
 
 
 PROBE_SECONDS = 180
-"""So long the worker that probes has for it; where its record turns out to need no write, the next probe is then."""
+"""So long the worker that probes has for it; where it ends without a word, the next probe is then."""
 
 _NEXT_PROBE = f"""
     SELECT job.id FROM sync_queue AS job JOIN sync_board_links AS link ON link.entity_type = job.entity_type
@@ -206,9 +206,19 @@ def is_probe_due() -> bool:
 
 def begin_probe() -> bool:
     """Whether this worker is the one of all that probes: the update matches for the first only."""
-    until = SyncNow() + timedelta(seconds=PROBE_SECONDS)
+    now = sync_now()
     account = MondayAccount.objects.filter(_due_for_probe(), id=1, only_writes=True)
-    return bool(account.update(stopped_until=until, write_failed_at=SyncNow()))
+    return bool(account.update(stopped_until=now + timedelta(seconds=PROBE_SECONDS), write_failed_at=now))
+
+
+def give_back_probe() -> bool:
+    """Let the next probe be due where this one's record needed no write; return whether that was so.
+
+    A write that fails sets both times anew, and one that succeeds ends the stop.
+    """
+    began_at = F("stopped_until") - timedelta(seconds=PROBE_SECONDS)
+    account = MondayAccount.objects.filter(id=1, only_writes=True, write_failed_at=began_at)
+    return bool(account.update(stopped_until=SyncNow()))
 
 
 def _due_for_probe() -> Q:

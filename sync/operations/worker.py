@@ -104,6 +104,8 @@ class _Run:
         """
         entity_type = board_lease.link.entity_type
         has_lingered = not self.linger
+        reads_waiting = False  # what waits to be sent is read, to end what needs no write
+        probed_in_vain = False
         while isinstance(granted, Grant):
             if process.is_shutting_down() or time.monotonic() > self.until:
                 return False
@@ -113,16 +115,26 @@ class _Run:
                 break
             with reserved:
                 hold_seconds = granted.hold_seconds
-                claimed: list[Claim] = []
-                if hold_seconds:
-                    claimed = _claim_probe(board_lease, only_urgent=reserved.only_urgent)
-                if claimed:
+                is_reading = reads_waiting
+                reads_waiting = False
+                probe: list[Claim] = []
+                if hold_seconds and not is_reading:
+                    probe = _claim_probe(board_lease, only_urgent=reserved.only_urgent)
+                if probe:
                     hold_seconds = 0
-                else:
-                    only_pulls = bool(hold_seconds)
-                    claimed = claim(board_lease, reserved.size, only_urgent=reserved.only_urgent, only_pulls=only_pulls)
+                only_pulls = bool(hold_seconds) and not is_reading
+                claimed = probe or claim(
+                    board_lease, reserved.size, only_urgent=reserved.only_urgent, only_pulls=only_pulls
+                )
                 if claimed:
                     self._run_pass(board_lease, claimed, hold_seconds)
+            # Of many that need no write each would be a probe in vain: once in a turn they are read together.
+            if probe and not probed_in_vain:
+                probed_in_vain = write_stop.give_back_probe()
+                reads_waiting = probed_in_vain
+            if is_reading or reads_waiting:
+                granted = grant(entity_type)
+                continue
             # A claim that came out short has mostly left nothing, and to ask costs a tenth of a further round.
             if len(claimed) < reserved.size and not (claimed and has_due_rows(entity_type)):
                 if has_lingered:
@@ -190,6 +202,7 @@ def _claim_probe(board_lease: Lease, *, only_urgent: bool) -> list[Claim]:
         return []
     if not write_stop.begin_probe():
         return []
+    board_lease.was_isolated = True
     return [record for record in claim_records(board_lease, [job.entity_id]) if record.rows]
 
 

@@ -201,9 +201,7 @@ _DUE = f"""
         WHERE status = 'pending' AND entity_type = %(entity_type)s AND row.priority = level.priority
           AND next_retry <= (SELECT sync_now()) AND {_NOT_PAUSED}
           AND NOT (row.claim_at_most > 0 AND %(others)s)
-          AND NOT (%(only_pulls)s AND (row.direction = 'to_monday' OR EXISTS (
-            SELECT FROM sync_queue AS push WHERE push.entity_id = row.entity_id
-              AND push.status = 'pending' AND push.direction = 'to_monday')))
+          AND NOT (%(only_pulls)s AND row.direction = 'to_monday')
           AND NOT EXISTS (
             SELECT 1 FROM sync_intents AS intent
             WHERE intent.entity_id = row.entity_id AND intent.state = 'open'
@@ -305,7 +303,7 @@ def claim(lease: Lease, size: int, *, only_urgent: bool = False, only_pulls: boo
     """Claim up to `size` records with a due row, `only_urgent` ones where asked for; raises LeaseLost.
 
     A record whose create is unconfirmed is left out until its outcome is known. `only_pulls`: records about which
-    nothing but Monday gave a reason for a pass.
+    Monday gave a reason for a pass; what waits to be sent of them is claimed with it.
     """
     priorities = [Priority.PERSON] if only_urgent else sorted(Priority)
     params = {"priorities": [int(priority) for priority in priorities], "size": size, "only_pulls": only_pulls}

@@ -858,6 +858,10 @@ def _write_changes(
     _enqueue_pointing(run, _no_longer_awaited(existing, ledgers))
     if linked_items := [record_plan.link_to for record_plan in existing if record_plan.link_to]:
         enqueue_tombstones(run.entity_type, linked_items)
+    # Items among which a record's question lets choose are asked about there, and not listed as unmatched beside it.
+    questions = [record_plan.identity.question for record_plan in existing if record_plan.identity.question]
+    candidates = [candidate["id"] for question in questions for candidate in question["candidates"]]
+    clear_unmatched(run.entity_type, candidates)
     _finish_jobs(run, changes)
     run.store_history(present)
     _write_statuses(run, existing, rows)
@@ -986,8 +990,12 @@ def _write_statuses(run: PassRun, existing: Sequence[RecordPlan], ledgers: Mappi
     """Write every looked-at record's status, in the settle transaction after all else is known."""
     ids = [record_plan.id for record_plan in existing]
     open_states = (QueueStatus.PENDING, QueueStatus.FAILED)
-    rows = SyncQueue.objects.filter(entity_type=run.entity_type, entity_id__in=ids, status__in=open_states)
-    jobs = list(rows.values_list("entity_id", "status", "direction"))
+    by_item = {record_plan.record.monday_id: record_plan.id for record_plan in existing if record_plan.record.monday_id}
+    # What came of an item while it was made is still a job of the item.
+    of_these = Q(entity_id__in=ids) | Q(entity_id=None, remote_id__in=by_item)
+    rows = SyncQueue.objects.filter(of_these, entity_type=run.entity_type, status__in=open_states)
+    columns = rows.values_list("entity_id", "remote_id", "status", "direction")
+    jobs = [(entity_id or by_item[remote_id], status, way) for entity_id, remote_id, status, way in columns]
     intents = Intent.objects.filter(entity_id__in=ids, state=IntentState.OPEN).values_list("entity_id", flat=True)
     with_open_work = {entity_id for entity_id, _, _ in jobs} | set(intents)
     to_monday = (QueueStatus.PENDING, QueueDirection.TO_MONDAY)

@@ -36,7 +36,7 @@ def text_of(client: Client) -> str:
 
 def state_of(client: Client) -> str:
     home = html_of(client).partition('id="npd-home"')[2]
-    shown = re.search(r'(?:class="npd-stop-causes"|id="npd-home-state")[^>]*>(.*?)</(?:p|div)>', home, re.DOTALL)
+    shown = re.search(r'(?:class="npd-stop-causes"|id="npd-home-state")[^>]*>(.*?)</div>', home, re.DOTALL)
     return re.sub(r"\s+", " ", words_of(shown[1])).strip() if shown else ""
 
 

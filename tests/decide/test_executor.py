@@ -9,7 +9,7 @@ from uuid import uuid4
 import pytest
 
 from sync.limits.write_stop import WriteFailure
-from sync.models import Intent
+from sync.models import Intent, MondayAccount
 from sync.monday.board_items import Item, WriteRequest, WriteResult
 from sync.monday.errors import (
     BOARD_FORBIDDEN,
@@ -88,8 +88,8 @@ class Monday:
     def check_soon(self, links: Any) -> None:
         self.stopped.append("checked soon")
 
-    def batch_size(self) -> int:
-        return self.size
+    def monday_account(self) -> MondayAccount:
+        return MondayAccount(batch_limit=self.size)
 
     def shrink_batches(self, size: int) -> None:
         self.stopped.append(f"smaller than {size}")
@@ -133,9 +133,10 @@ def verdicts(answers: act.ByUnit) -> dict[str, Verdict]:
 
 def test_a_document_that_was_refused_is_halved_until_the_bad_one_is_alone(monday: Monday) -> None:
     monday.of_document = lambda units: MondayError(DOCUMENT_REJECTED, "no") if "c" in units else None
+    monday.failure = WriteFailure(is_own=True)
     found = executor().send(RECORD_CHANGES, [change(unit) for unit in "abcd"])
     assert [sent.split(":")[0] for sent in monday.sent] == ["abcd", "ab", "cd", "c", "d"]
-    assert verdicts(found) == {"a": Verdict.DONE, "b": Verdict.DONE, "c": Verdict.REFUSED, "d": Verdict.DONE}
+    assert verdicts(found) == {"a": Verdict.DONE, "b": Verdict.DONE, "c": Verdict.FAILED, "d": Verdict.DONE}
     assert found["a"].intent is not None
     assert found["a"].intent.request_id == "r-1"
     assert found["c"].intent is None
@@ -151,7 +152,7 @@ def test_one_whose_outcome_is_unknown_or_that_fails_for_all_is_never_divided(
 ) -> None:
     monday.of_document = lambda units: error
     act_now = executor()
-    why = f"Held. {error.sentence}" if error.outcome_unknown else error.sentence
+    why = f"Held. {error.sentence}"
     assert set(verdicts(act_now.send(RECORD_CHANGES, [change("a"), change("b")])).values()) == {Verdict.STOPPED}
     later = act_now.send(RECORD_CHANGES, [change("c")])
     assert (later["c"].verdict, later["c"].detail) == (Verdict.STOPPED, why)
@@ -205,20 +206,20 @@ def test_a_call_of_which_no_part_has_a_known_outcome_has_failed(monday: Monday) 
 
 
 @pytest.mark.parametrize(
-    ("error", "verdict", "stopped"),
+    ("error", "verdict", "failed"),
     [
         (MondayError(ITEM_NOT_FOUND, "no item"), Verdict.GONE, []),
         (MondayError(RECORD_REJECTED, "no"), Verdict.REFUSED, []),
-        (MondayError(NOT_AUTHENTICATED, "no"), Verdict.STOPPED, ["not_authenticated"]),
+        (MondayError(NOT_AUTHENTICATED, "no"), Verdict.STOPPED, [0]),
     ],
 )
 def test_one_that_is_refused_leaves_the_others_as_they_are(
-    monday: Monday, error: MondayError, verdict: Verdict, stopped: list[str]
+    monday: Monday, error: MondayError, verdict: Verdict, failed: list[int]
 ) -> None:
     monday.of_alias = lambda units, alias: error if alias == "r1" else OK
     found = executor().send(RECORD_CHANGES, [change("a"), change("b")])
     assert verdicts(found) == {"a": Verdict.DONE, "b": verdict}
-    assert (monday.stopped, len(monday.sent)) == (stopped, 1)
+    assert (monday.failed, len(monday.sent)) == (failed, 1)
 
 
 # --- values -----------------------------------------------------------------------------------------------------------

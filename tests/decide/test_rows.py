@@ -17,6 +17,7 @@ DECIDE = {"tests/decide", "tests/merge"}
 PLACES = {
     "converters": "tests/connector/test_converters.py",
     "keys": "tests/reports/test_found_by_key.py",
+    "writes_down": "tests/reports/test_writes_down.py",
     "desk": "tests/conflicts/test_desk.py",
     "push": "tests/api/test_push.py",
     "settled": "tests/merge/test_settled_field.py",
@@ -213,6 +214,7 @@ ROWS: dict[str, list[tuple[str, str]]] = {
         ("released by itself", "removed_items.a_request_is_over_where_a_person_is_asked_by_now"),
     ],
     "After a write": [
+        ("**A limit** stops everything", "writes_down.writes_that_are_refused_whatever_they_say_wait_at_little_cost"),
         ("The pair becomes", "settled.a_push_that_was_answered_moves_the_base_to_what_was_sent_and_answered"),
         ("for a pull (what NPD stored", "settled.a_pull_writes_the_record_and_moves_the_base"),
         ("Monday has altered what we sent", "settled.what_monday_made_of_a_value_is_said"),

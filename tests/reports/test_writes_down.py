@@ -6,7 +6,7 @@ import pytest
 
 from npd.models import Contact, Organization
 from sync.limits import breaker
-from sync.models import MondayAccount
+from sync.models import MondayAccount, SyncQueue
 from tests.budget.conftest import Planned, monday
 from tests.support.world import World
 
@@ -159,6 +159,65 @@ def test_an_edit_on_the_board_comes_in_meanwhile(world: World) -> None:
     world.edit(ann, "role_title", "Theirs")
     world.hear(ann, seconds=1)
     assert (ann.role_title, world.status(ann)) == ("Theirs", "synced")
+
+
+def writes_stopped(world: World) -> None:
+    """Writes have failed for an hour, and the next probe is an hour away."""
+    writes_fail(world)
+    new_contacts(10)
+    calls_while(world, 60)
+    assert MondayAccount.objects.get().only_writes
+
+
+def test_an_edit_on_the_board_of_a_record_whose_own_change_waits_comes_in_meanwhile(world: World) -> None:
+    ann = world.linked("Ann", role_title="Old")
+    writes_stopped(world)
+    world.save(ann, role_title="New")
+    job = SyncQueue.objects.get(entity_id=ann.pk, status="pending")
+    writes = world.calls("mutation")
+    world.edit(ann, "phone", {"phone": "+4915112345678", "countryShortName": "DE"})
+    world.hear(ann, seconds=1)
+    assert "15112345678" in ann.phone
+    assert (ann.role_title, world.status(ann)) == ("New", "pending")
+    assert SyncQueue.objects.filter(pk=job.pk, status="pending", attempts=job.attempts).exists()
+    assert world.calls("mutation") == writes
+    assert calls_while(world, 120) <= 12
+    writes_work(world)
+    calls_while(world, 65)
+    assert (world.values(ann)["role_title"], world.status(ann)) == ("New", "synced")
+
+
+def test_an_edit_on_the_board_of_the_field_that_waits_is_a_conflict_at_once(world: World) -> None:
+    ann = world.linked("Ann", role_title="Old")
+    writes_stopped(world)
+    world.save(ann, role_title="Ours")
+    writes = world.calls("mutation")
+    world.edit(ann, "role_title", "Theirs")
+    world.hear(ann, seconds=1)
+    assert (ann.role_title, world.status(ann)) == ("Ours", "conflict")
+    assert world.calls("mutation") == writes
+
+
+def test_saves_that_need_no_write_do_not_wait_for_a_probe_each(world: World) -> None:
+    Contact.objects.bulk_create([Contact(name=f"Q{n:03}") for n in range(30)])
+    world.work()
+    for _ in range(3):
+        world.hear(minutes=2)
+    saved = Contact.objects.filter(name__startswith="Q")
+    writes_stopped(world)
+    saved.update(notes="New")
+    saved.update(notes="")
+    assert saved.filter(sync_status="pending").count() == 30
+    before = world.calls()
+    writes = world.calls("mutation")
+    world.work(hours=1)
+    assert not saved.exclude(sync_status="synced").exists()
+    assert world.calls() - before <= 6
+    assert world.calls("mutation") - writes == 1
+    assert MondayAccount.objects.get().only_writes
+    writes_work(world)
+    calls_while(world, 65)
+    assert not unsynced()
 
 
 def test_many_edits_on_the_board_cost_as_few_calls_as_one_while_writes_fail(world: World) -> None:
