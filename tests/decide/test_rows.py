@@ -17,6 +17,7 @@ DECIDE = {"tests/decide", "tests/merge"}
 PLACES = {
     "converters": "tests/connector/test_converters.py",
     "keys": "tests/reports/test_found_by_key.py",
+    "restricted": "tests/reports/test_restricted.py",
     "writes_down": "tests/reports/test_writes_down.py",
     "desk": "tests/conflicts/test_desk.py",
     "push": "tests/api/test_push.py",
@@ -214,6 +215,10 @@ ROWS: dict[str, list[tuple[str, str]]] = {
         ("released by itself", "removed_items.a_request_is_over_where_a_person_is_asked_by_now"),
     ],
     "After a write": [
+        (
+            "**A read that Monday refuses**",
+            "restricted.reads_that_are_refused_whatever_they_name_are_asked_for_ever_less_often",
+        ),
         ("**A limit** stops everything", "writes_down.writes_that_are_refused_whatever_they_say_wait_at_little_cost"),
         ("The pair becomes", "settled.a_push_that_was_answered_moves_the_base_to_what_was_sent_and_answered"),
         ("for a pull (what NPD stored", "settled.a_pull_writes_the_record_and_moves_the_base"),
