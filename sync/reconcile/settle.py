@@ -990,12 +990,8 @@ def _write_statuses(run: PassRun, existing: Sequence[RecordPlan], ledgers: Mappi
     """Write every looked-at record's status, in the settle transaction after all else is known."""
     ids = [record_plan.id for record_plan in existing]
     open_states = (QueueStatus.PENDING, QueueStatus.FAILED)
-    by_item = {record_plan.record.monday_id: record_plan.id for record_plan in existing if record_plan.record.monday_id}
-    # What came of an item while it was made is still a job of the item.
-    of_these = Q(entity_id__in=ids) | Q(entity_id=None, remote_id__in=by_item)
-    rows = SyncQueue.objects.filter(of_these, entity_type=run.entity_type, status__in=open_states)
-    columns = rows.values_list("entity_id", "remote_id", "status", "direction")
-    jobs = [(entity_id or by_item[remote_id or ""], status, way) for entity_id, remote_id, status, way in columns]
+    rows = SyncQueue.objects.filter(entity_type=run.entity_type, entity_id__in=ids, status__in=open_states)
+    jobs = list(rows.values_list("entity_id", "status", "direction"))
     intents = Intent.objects.filter(entity_id__in=ids, state=IntentState.OPEN).values_list("entity_id", flat=True)
     with_open_work = {entity_id for entity_id, _, _ in jobs} | set(intents)
     to_monday = (QueueStatus.PENDING, QueueDirection.TO_MONDAY)
@@ -1015,7 +1011,7 @@ def _write_statuses(run: PassRun, existing: Sequence[RecordPlan], ledgers: Mappi
         settled_at = {"last_successful_sync": SyncNow()} if is_synced else {}
         stored = SyncMetadata.objects.of(run.entity_type, of_status)
         stored.update(sync_status=LEDGER_STATUS[status], **settled_at)
-    if failed := [entity_id for entity_id, status, _ in jobs if status == QueueStatus.FAILED]:
+    if failed := [entity_id for entity_id, status, _ in jobs if entity_id and status == QueueStatus.FAILED]:
         SyncMetadata.objects.of(run.entity_type, failed).update(sync_status=SyncStatus.FAILED)
 
 

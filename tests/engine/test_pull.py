@@ -93,12 +93,3 @@ def test_a_choice_whose_look_became_a_dead_letter_can_be_made_anew(world: World,
 
 def add(world: World, name: str, **values: Any) -> dict[str, Any]:
     return world.sandbox.act("add", board_id=world.board_id(), name=name, values=values)
-
-
-def test_a_record_whose_items_delivery_came_while_it_was_made_is_pending_until_that_is_looked_at(world: World) -> None:
-    contact = world.contact()
-    world.meanwhile(world.deliver, after="mutation")
-    world.work()
-    assert world.status(contact) == "pending"
-    world.work(seconds=20)
-    assert world.status(contact) == "synced"
