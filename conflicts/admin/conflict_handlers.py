@@ -37,7 +37,8 @@ LOST_OUTCOMES = {
 LOST_KINDS = tuple(LOST_OUTCOMES)
 VALUE_KINDS = (KIND_FIELDS, *LOST_KINDS)
 
-VALUES, EMPTIED = "values", "emptied"
+VALUES = "values"
+EMPTIED = "emptied"
 """The parts of an act on values, as its question sends them: nobody empties by a button that speaks of values."""
 
 UNDO_WAITS_SECONDS = 2.0
@@ -131,11 +132,11 @@ class UseValues(handlers.Handler):
         by = cast("User", request.user)
         undone = 0
         problems = []
-        _wait_for_writes([key for what, key in (token.split(" ") for token in tokens) if what == "conflict"])
+        _wait_for_writes([key for kind, key in (token.split(" ") for token in tokens) if kind == "conflict"])
         for token in tokens:
-            what, _, key = token.partition(" ")
+            kind, _, key = token.partition(" ")
             try:
-                if what == "conflict":
+                if kind == "conflict":
                     undo(key, by=by)
                 else:
                     rejections.undo_answer(Decision.objects.get(pk=key, kind=rejections.DECISION_KIND), by=by)
@@ -190,11 +191,11 @@ class UseSide(UseValues):
         """What it is called where it empties values of these: “Empty Phone of 2 contacts in NPD”."""
         emptied = [value for entry in entries for value in self.emptied(entry)]
         labels = {value.label for value in emptied}
-        what = labels.pop() if len(labels) == 1 else humanize.count_with_noun(len(emptied), "value")
+        subject = labels.pop() if len(labels) == 1 else humanize.count_with_noun(len(emptied), "value")
         if len(entries) > 1:
             types = {entry.entity_type for entry in entries}
-            what += f" of {count_of_type(len(entries), types.pop() if len(types) == 1 else '')}"
-        return f"Empty {what} {self.emptied_side}"
+            subject += f" of {count_of_type(len(entries), types.pop() if len(types) == 1 else '')}"
+        return f"Empty {subject} {self.emptied_side}"
 
     def effect(self, entry: Entry) -> str:
         return self.own(self.effects, entry.kind, entry.cause_code) or self.act.effect

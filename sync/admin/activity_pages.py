@@ -85,7 +85,8 @@ from sync.records.authors import causes_by_decision, causes_text, deletion_autho
 from sync.records.tombstones import REMOVED_TOMBSTONE_STATES, rebuild_record, restore_by_person, tombstone_name
 from sync.registry import item_url, link_of, type_label
 
-ACTIVITY, DELETED = "admin:sync_decision_changelist", "admin:sync_tombstone_changelist"
+ACTIVITY = "admin:sync_decision_changelist"
+DELETED = "admin:sync_tombstone_changelist"
 
 
 def activity_tabs(request: HttpRequest, here: str) -> list[ListTab]:
@@ -135,12 +136,12 @@ class UndoPagesMixin(PageAdmin):
             result = undo_decisions(rows, by=cast("User", request.user))
             restored = sum(not step.deletes for step in result.undone)
             deleted = len(result.undone) - restored
-            done = [
+            parts = [
                 *([f"{count_with_noun(restored, 'value')} restored"] if restored else []),
                 *([f"{count_with_noun(deleted, 'record')} deleted"] if deleted else []),
             ]
             return Report(
-                f"{' and '.join(done)}. The next sync sends what is synced to Monday." if done else "",
+                f"{' and '.join(parts)}. The next sync sends what is synced to Monday." if parts else "",
                 [
                     f"{step.name} · {step.label or 'the record'} was left alone: {step.stale}"
                     for step in result.left_alone
@@ -161,7 +162,7 @@ class UndoPagesMixin(PageAdmin):
 
 def _undo_question(rows: Sequence[Decision], title: str) -> Question:
     steps = plan_decision_undo(rows)
-    left = [step for step in steps if step.stale]
+    left_alone = [step for step in steps if step.stale]
     values = [step for step in steps if not step.stale and not step.deletes]
     deletions = [step for step in steps if not step.stale and step.deletes]
     effects = [humanize.without_request_id(rows[0].sentence)] if len(rows) == 1 else []
@@ -187,10 +188,10 @@ def _undo_question(rows: Sequence[Decision], title: str) -> Question:
         _step_table(values, ("Record", "Field", "Now", "Goes back to"), _goes_back),
         _step_table(deletions, ("Record",), lambda step: (), f"Deleted: {len(deletions):,}"),
         _step_table(
-            left,
+            left_alone,
             ("Record", "Field", "Now", "Why"),
             lambda step: (step.label, step.now, step.stale),
-            f"Can't be undone here: {len(left):,}",
+            f"Can't be undone here: {len(left_alone):,}",
         ),
     ]
     return Question(title, effects, button, [table for table in tables if table.rows])
@@ -280,9 +281,20 @@ class ActivityList(PageChangeList):
                 continue
             about = (edit.entity_type, edit.who, edit.entity_id)
             if about not in rows:
-                row: Any = Decision(entity_type=edit.entity_type, entity_id=edit.entity_id, kind=UNSYNCED, at=edit.at)
-                row.actor, row.remote_id, row.key, row.values, row.cause = edit.who, "", "", {}, {}
-                row.page_words, row.page_fields, row.page_is_new = unsynced_words(edit), {}, False
+                row: Any = Decision(
+                    entity_type=edit.entity_type,
+                    entity_id=edit.entity_id,
+                    kind=UNSYNCED,
+                    at=edit.at,
+                    actor=edit.who,
+                    remote_id="",
+                    key="",
+                    values={},
+                    cause={},
+                )
+                row.page_words = unsynced_words(edit)
+                row.page_fields = {}
+                row.page_is_new = False
                 row.page_url = registry.record_url(edit.entity_type, edit.entity_id)
                 rows[about] = row
                 acts.setdefault((edit.entity_type, edit.who, row.page_words, not edit.columns, edit.act), []).append(
@@ -341,9 +353,9 @@ class DecisionAdmin(RecordLinkMixin, RecordSearchMixin, UndoPagesMixin, ReadOnly
             made = next((row for row in rows if row.is_of_new_item), None)
             # What stands for the others names the act: of an approval the decision, not what came of it.
             act = made or Decision.objects.filter(fold_id=rows[0].fold_id, folded=False).first() or rows[0]
-            what = "Item created" if act.is_of_new_item else mark_of(act)[1]
+            title = "Item created" if act.is_of_new_item else mark_of(act)[1]
             records = registry.count_of_type(rows[0].page_records, act.entity_type)
-            context["page_name"] = f"{what}: {records} · {actor_of(act)}"
+            context["page_name"] = f"{title}: {records} · {actor_of(act)}"
         return answer
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
@@ -624,8 +636,8 @@ class TombstoneAdmin(ReadOnlyAdmin):
             else:
                 log_action(request.user, row, "Restored.")
                 restored += 1
-        done = f"{count_with_noun(restored, 'record')} restored. The next sync updates the items."
-        return Report(done if restored else "", problems)
+        sentence = f"{count_with_noun(restored, 'record')} restored. The next sync updates the items."
+        return Report(sentence if restored else "", problems)
 
 
 def _may_add_all(request: HttpRequest, queryset: QuerySet[Tombstone]) -> bool:

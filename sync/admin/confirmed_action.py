@@ -106,8 +106,8 @@ def run_action(
         raise
     except ActionError as why:
         if question and isinstance(why, CountChanged):
-            asked = replace(question(), warning=str(why))
-            return question_page(model_admin, request, asked, back_url, status=409)
+            repeated = replace(question(), warning=str(why))
+            return question_page(model_admin, request, repeated, back_url, status=409)
         messages.warning(request, f"{failed} {why}".strip())
     else:
         report = result if isinstance(result, Report) else Report(result)

@@ -269,8 +269,8 @@ def _approval_table(pending: QuerySet[ApprovalRequest], kind: ApprovalKind) -> R
     rows = []
     for act in shown:
         # That its record was deleted stands above them all.
-        what = act.values.get("record", act.label) if kind is ApprovalKind.ITEMS else act.label
-        rows.append((what, type_label(act.entity_type), authors.get(act.pk, "")))
+        name = act.values.get("record", act.label) if kind is ApprovalKind.ITEMS else act.label
+        rows.append((name, type_label(act.entity_type), authors.get(act.pk, "")))
     label = decision_label(pending, kind, "approve")
     title = f"Waits for approval: {label[0].lower()}{label[1:]}"
     if kind is ApprovalKind.ITEMS:
@@ -283,9 +283,9 @@ def decide_approvals(request: HttpRequest, pending: QuerySet[ApprovalRequest], d
     number = _DECIDE[decision](pending, request.user)  # type: ignore[arg-type]  # nobody anonymous gets here
     if not number:
         return Report(problems=["None of these waits any more: they were decided, or their cause has ended."])
-    done = {"approve": "approved", "reject": "rejected: nothing is deleted or emptied"}[decision]
+    outcome = {"approve": "approved", "reject": "rejected: nothing is deleted or emptied"}[decision]
     then = wait_sentence(number, entity_types) or "Each is done within seconds."
-    return Report(f"{humanize.count_with_noun(number, 'change')} {done}. {then}")
+    return Report(f"{humanize.count_with_noun(number, 'change')} {outcome}. {then}")
 
 
 @admin.register(IgnoredItem)

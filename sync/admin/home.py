@@ -162,7 +162,8 @@ class BoardLine:
     @property
     def figures(self) -> list[tuple[str, int, str]]:
         """The label, the number and the list behind it."""
-        synced, pending = RecordState.SYNCED, RecordState.PENDING
+        synced = RecordState.SYNCED
+        pending = RecordState.PENDING
         return [
             ("records", sum(self.counts.values()), records_url(self.spec)),
             ("synced", self.counts[synced], records_url(self.spec, synced.value)),
@@ -195,9 +196,9 @@ def _load_of(link: BoardLink | None, counts: Mapping[RecordState, int], now: dat
     if seconds > LOAD_IS_RECENT.total_seconds():
         return None
     records = sum(counts.values())
-    done = records - pending
-    left = f"about {humanize.time_span(seconds / done * pending)} left" if done else ""
-    return done, records, left
+    finished = records - pending
+    time_left = f"about {humanize.time_span(seconds / finished * pending)} left" if finished else ""
+    return finished, records, time_left
 
 
 # What needs attention: groups by cause, and their rows.
@@ -343,8 +344,8 @@ def _left_to_others(user: Any, group: Group) -> str:
     may_answer = user.has_perm("conflicts.change_syncconflict") or registry.may_act(user, "change", group.entity_type)
     if may_delete and may_answer:
         return ""
-    act, what = ("change", "Creating items again and unlinking") if may_delete else ("delete", "Deleting in NPD")
-    return f"{what} is not part of your role; who may: {who_may(act, group.entity_type)}. "
+    act, acts = ("change", "Creating items again and unlinking") if may_delete else ("delete", "Deleting in NPD")
+    return f"{acts} is not part of your role; who may: {who_may(act, group.entity_type)}. "
 
 
 def _group_acts(group: Group, rows: Sequence[Row]) -> list[ActButton]:
@@ -426,8 +427,10 @@ def _retried_jobs(entries: Iterable[Entry], now: datetime) -> dict[str, SyncQueu
 
 def _calls(now: Overview, *, is_loading: bool) -> quota.Forecast | None:
     """Return what is used of the day's calls, where that is much or a load uses them."""
-    left = now.budget.day_left()
-    is_low = left is not None and (now.budget.is_tight or left <= (1 - quota.LOW_SHARE) * (now.budget.day_limit or 0))
+    calls_left = now.budget.day_left()
+    is_low = calls_left is not None and (
+        now.budget.is_tight or calls_left <= (1 - quota.LOW_SHARE) * (now.budget.day_limit or 0)
+    )
     if now.missing_token or not (is_loading or is_low):
         return None
     return quota.forecast(now.budget, now.account)

@@ -519,8 +519,10 @@ class SyncedModelAdmin(RecordFilesMixin, RecordSelectionMixin, DeletedMeanwhileM
 
         def question() -> Question:
             item = unlinked_item(record)
-            what = f"item {item.item_id}" if item else "its item"
-            return Question(f"Link “{record}” with {what} again?", _LINK_EFFECTS, "Yes, link it", page_name=str(record))
+            item_name = f"item {item.item_id}" if item else "its item"
+            return Question(
+                f"Link “{record}” with {item_name} again?", _LINK_EFFECTS, "Yes, link it", page_name=str(record)
+            )
 
         def run() -> str:
             item_id = relink(record, request.user.get_username())
@@ -602,9 +604,9 @@ class SyncedModelAdmin(RecordFilesMixin, RecordSelectionMixin, DeletedMeanwhileM
 
     def _say_what_follows(self, request: HttpRequest, follows: Any, *links: SafeString | str) -> None:
         approvals = approvals_link(request.user) if follows.waits else ""
-        said = [part for part in (follows.sentence, approvals, *links) if part]
-        if said:
-            self.message_user(request, format_html_join(" ", "{}", ((part,) for part in said)), messages.SUCCESS)
+        sentences = [part for part in (follows.sentence, approvals, *links) if part]
+        if sentences:
+            self.message_user(request, format_html_join(" ", "{}", ((part,) for part in sentences)), messages.SUCCESS)
 
     def response_action(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:
         """Tell the page that asks before a deletion what becomes of the items, and of open conflicts."""

@@ -102,13 +102,13 @@ _AFTER_QUIET_TIME = {
 }
 
 
-def removal_sentence(noticed: datetime | None, how: str, link: BoardLink | None, now: datetime) -> str:
+def removal_sentence(noticed: datetime | None, state: str, link: BoardLink | None, now: datetime) -> str:
     """Say what becomes of records whose items were archived, deleted or moved, and when."""
     until = noticed + timedelta(seconds=settings.GONE_QUIET_SECONDS) if noticed else now
     if until <= now or link is None:
         return "Nothing is changed or synced until somebody answers, or what was removed is restored on Monday."
     # An item on another board is somebody's to decide, whatever the setting says.
-    policy = RemovedItemPolicy.ASK if how == "moved" else RemovedItemPolicy(link.removed_item_policy)
+    policy = RemovedItemPolicy.ASK if state == "moved" else RemovedItemPolicy(link.removed_item_policy)
     edited = "" if policy is RemovedItemPolicy.ASK else "; what was edited since is asked about"
     return (
         f"Nothing is changed until {humanize.due_time(until)}: what is restored by then is synced as before. Then "

@@ -43,7 +43,8 @@ MAX_NAME = 80
 MAX_RECORDS = 20
 """Records that a search of the page “Link to…” lists."""
 
-ATTENTION, IGNORED = "attention", "ignored"
+ATTENTION = "attention"
+IGNORED = "ignored"
 NONE_LEFT = "Nothing was done: none of them is unmatched any more. Somebody else, or the sync, was faster."
 
 _SIDES = {
@@ -171,8 +172,8 @@ class UnmatchedItemAdmin(ReadOnlyAdmin):
     def list_again(self, request: HttpRequest, queryset: QuerySet[UnmatchedItem]) -> None:
         self._say(request, *list_again(request, queryset))
 
-    def _say(self, request: HttpRequest, done: int, sentence: str) -> None:
-        if done:
+    def _say(self, request: HttpRequest, number: int, sentence: str) -> None:
+        if number:
             self.message_user(request, sentence, messages.SUCCESS)
         else:
             self.message_user(request, NONE_LEFT, messages.WARNING)
@@ -262,20 +263,20 @@ def created_words(items: Sequence[UnmatchedItem]) -> str:
 def ignore_items(request: HttpRequest, rows: QuerySet[UnmatchedItem]) -> tuple[list[str], str]:
     """Leave items alone; return the keys of those that were not left alone before, and what to say."""
     items = list(rows.filter(ignored_at=None))
-    done = unmatched_items.ignore_unmatched(
+    number = unmatched_items.ignore_unmatched(
         rows.filter(pk__in=[item.pk for item in items]), request.user.get_username()
     )
     log_action_many(request.user, items, "Ignored.")
-    return [str(item.pk) for item in items] if done else [], f"{humanize.count_with_noun(done, 'item')} ignored."
+    return [str(item.pk) for item in items] if number else [], f"{humanize.count_with_noun(number, 'item')} ignored."
 
 
 def list_again(request: HttpRequest, rows: QuerySet[UnmatchedItem]) -> tuple[int, str]:
     items = list(rows.exclude(ignored_at=None))
-    done = unmatched_items.undo_ignore(
+    number = unmatched_items.undo_ignore(
         UnmatchedItem.objects.filter(pk__in=[item.pk for item in items]), request.user.get_username()
     )
     log_action_many(request.user, items, "Listed again.")
-    return done, f"{humanize.count_with_noun(done, 'item')} will be checked again."
+    return number, f"{humanize.count_with_noun(number, 'item')} will be checked again."
 
 
 def _list_url() -> str:

@@ -285,10 +285,10 @@ def groups(
             place=ORDER,
         )
     )
-    found = list(grouped.order_by("place", "oldest", "cause")[:limit])
-    firsts = Attention.objects.in_bulk([row["first"] for row in found])
+    group_rows = list(grouped.order_by("place", "oldest", "cause")[:limit])
+    firsts = Attention.objects.in_bulk([row["first"] for row in group_rows])
     wording = wording or Wording.of_boards()
-    return [_group(row, firsts[row["first"]], wording) for row in found if row["first"] in firsts]
+    return [_group(row, firsts[row["first"]], wording) for row in group_rows if row["first"] in firsts]
 
 
 def _group(row: Mapping[str, Any], first: Attention, wording: Wording) -> Group:
@@ -440,8 +440,8 @@ def _edits_sentence(wording: Wording, entity_type: str, fields: Sequence[str], v
     edited = [key for key in fields if npd.get(key) != base.get(key) or monday.get(key)]
     unread = [key for key in fields if key not in edited]
     named = (("Edited since the last sync", edited), ("Can't be read on Monday", unread))
-    labels = ((what, ", ".join(wording.label(entity_type, key) for key in keys)) for what, keys in named)
-    return " ".join(f"{what}: {text}." for what, text in labels if text)
+    labels = ((heading, ", ".join(wording.label(entity_type, key) for key in keys)) for heading, keys in named)
+    return " ".join(f"{heading}: {text}." for heading, text in labels if text)
 
 
 def _names(rows: Sequence[Attention]) -> dict[int, str]:

@@ -286,14 +286,14 @@ def _strangers(spec: EntitySpec, connector: MondayConnector, setup: BoardSetup) 
     convert = make_converter(next(field.types[kind] for field in mappable_fields(spec) if field.is_match_key))
     npd_id = setup.columns[board_columns.NPD_ID_KEY].id
     columns = [npd_id] if column is None else [npd_id, column_id]
-    found = []
+    findings = []
     for item in chain.from_iterable(connector.list_items(setup.board.id, columns, sorted({kind, "text"}))):
         if not is_filled(item, npd_id):
             with suppress(UnknownValue):
                 text = convert.remote(convert.stored_value(item.reading(column_id)))
                 values = {spec.match_key: text} if isinstance(text, str) else {}
-                found.append(UnmatchedFinding(item.id, item.name, UnmatchedReason.CREATION_OFF, values=values))
-    return found
+                findings.append(UnmatchedFinding(item.id, item.name, UnmatchedReason.CREATION_OFF, values=values))
+    return findings
 
 
 def _second_columns(before: Board, setup: BoardSetup) -> list[str]:

@@ -329,9 +329,9 @@ def diff_choices(
             changes.append(MappingChange(mappable.label, "Sync", was, now))
         elif new.is_synced:
             changes += [
-                MappingChange(mappable.label, what, old_texts[what], new_texts[what])
-                for what in old_texts
-                if getattr(old, what.lower()) != getattr(new, what.lower())
+                MappingChange(mappable.label, aspect, old_texts[aspect], new_texts[aspect])
+                for aspect in old_texts
+                if getattr(old, aspect.lower()) != getattr(new, aspect.lower())
             ]
     return changes
 

@@ -47,8 +47,8 @@ class TokenState:
 
 def conceal(*texts: str) -> None:
     """From here on these are secrets for this process's logs, error pages and stored errors."""
-    known = settings.SECRET_TEXTS
-    known += [text for text in texts if len(text) >= SHORTEST_SECRET and text not in known]
+    secret_texts = settings.SECRET_TEXTS
+    secret_texts += [text for text in texts if len(text) >= SHORTEST_SECRET and text not in secret_texts]
 
 
 def _stored(name: str) -> str:

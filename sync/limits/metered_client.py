@@ -237,9 +237,7 @@ def client(*, urgent: bool = False, timeout: float | None = None) -> MeteredClie
     """
     if (override := _override.get()) is not None:
         return override
-    url, version, most = settings.MONDAY_API_URL, settings.MONDAY_API_VERSION, settings.MONDAY_TIMEOUT_SECONDS
-    inner = _shared_client(url, credentials.api_token(), version, min(timeout or most, most))
-    return MeteredClient(inner, urgent=urgent)
+    return MeteredClient(_client_of(credentials.api_token(), timeout), urgent=urgent)
 
 
 def connector(
@@ -267,10 +265,14 @@ def client_override(override: MeteredClient) -> Iterator[None]:
 @contextmanager
 def urgent_calls(token: str = "") -> Iterator[None]:
     """Have everything inside call Monday for a person: out of the reserve, too; by a token not in use yet, if given."""
-    url, version, timeout = settings.MONDAY_API_URL, settings.MONDAY_API_VERSION, settings.MONDAY_TIMEOUT_SECONDS
-    new = MeteredClient(MondayClient(url, token, version=version, timeout=timeout), urgent=True) if token else None
-    with client_override(new or client(urgent=True)):
+    with client_override(MeteredClient(_client_of(token), urgent=True) if token else client(urgent=True)):
         yield
+
+
+def _client_of(token: str, timeout: float | None = None) -> MondayClient:
+    longest = settings.MONDAY_TIMEOUT_SECONDS
+    seconds = min(timeout or longest, longest)
+    return _shared_client(settings.MONDAY_API_URL, token, settings.MONDAY_API_VERSION, seconds)
 
 
 @lru_cache(maxsize=4)

@@ -148,9 +148,9 @@ def _apply_limits(budget: Budget, info: AccountInfo, tier_before: str) -> None:
     budget.points_limit = _updated_limit(budget.points_limit, old_points, points)
 
 
-def _updated_limit(known: int | None, published_before: int | None, published: int | None) -> int | None:
+def _updated_limit(stored: int | None, published_before: int | None, published: int | None) -> int | None:
     """A limit equal to the former plan's published one, and so not from an answer, follows the plan."""
-    return published or known if known in (None, published_before) else known
+    return published or stored if stored in (None, published_before) else stored
 
 
 # The forecast: how long today's calls will last.
@@ -191,9 +191,9 @@ def forecast(budget: Budget | None = None, account: MondayAccount | None = None)
     budget = budget or read_budget()
     used = float(budget.used_today)
     limit = budget.day_limit
-    left = budget.day_left(urgent=True)
+    calls_left = budget.day_left(urgent=True)
     usual_left = budget.day_left()
-    if limit is None or left is None or usual_left is None:
+    if limit is None or calls_left is None or usual_left is None:
         account = account or MondayAccount.objects.filter(id=1).first()
         is_stopped = account and account.stopped_until and account.stopped_until > budget.now
         outlook = "Monday doesn't tell how many a day it allows."
@@ -215,7 +215,7 @@ def forecast(budget: Budget | None = None, account: MondayAccount | None = None)
         else:
             ends = None
     words = f"{round(used):,} of today's {limit:,} calls to Monday are used. {outlook}"
-    refused_at = budget.refused_at if left else None
+    refused_at = budget.refused_at if calls_left else None
     if refused_at is not None:
         words = (
             f"Monday rejected calls at {humanize.time_of_day(refused_at)} because today's {limit:,} were used up, and "
@@ -226,7 +226,7 @@ def forecast(budget: Budget | None = None, account: MondayAccount | None = None)
     if as_of is not None and (budget.others_calls or refused_at):
         figure = f"last figure, {round(used):,}," if refused_at else "own figure"
         age = f"Monday's {figure} is {humanize.time_span((budget.now - as_of).total_seconds())} old."
-    return Forecast(used, limit, left, budget.day_reserve, ends, f"{words} {age}".strip(), as_of, refused_at, age)
+    return Forecast(used, limit, calls_left, budget.day_reserve, ends, f"{words} {age}".strip(), as_of, refused_at, age)
 
 
 def cost_sentence(records: Mapping[int, int], more: int = 0) -> str:

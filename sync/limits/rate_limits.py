@@ -129,8 +129,8 @@ class Budget:
         """Calls that are left today, after the reserve unless `urgent`; None where the limit isn't known."""
         if self.day_limit is None:
             return None
-        left = Decimal(self.day_limit) - self.used_today - (0 if urgent else self.day_reserve)
-        return float(max(Decimal(0), left))
+        calls_left = Decimal(self.day_limit) - self.used_today - (0 if urgent else self.day_reserve)
+        return float(max(Decimal(0), calls_left))
 
     @property
     def seconds_to_midnight(self) -> float:
@@ -139,12 +139,12 @@ class Budget:
     @property
     def is_tight(self) -> bool:
         """Whether the rest of the day can't bear what an even use of it would take."""
-        left = self.day_left()
-        if self.day_limit is None or left is None:
+        calls_left = self.day_left()
+        if self.day_limit is None or calls_left is None:
             return False
         # By what is left and never by the last hour's rate: a set-up's calls come once, and don't go on all day.
         even = self.day_limit * self.seconds_to_midnight / DAY_SECONDS
-        return self.day_limit < ALWAYS_PACED_LIMIT or left < PACING_SHARE * even
+        return self.day_limit < ALWAYS_PACED_LIMIT or calls_left < PACING_SHARE * even
 
     @property
     def full_points(self) -> int | None:
@@ -295,14 +295,14 @@ DAY_SECONDS = 86_400.0
 
 def window_seconds(budget: Budget, boards: int) -> float:
     """Seconds from a board's last pass to its next: 0 while the day's quota suffices, then so that it lasts."""
-    left = budget.day_left()
-    if budget.day_limit is None or left is None or not budget.is_tight:
+    calls_left = budget.day_left()
+    if budget.day_limit is None or calls_left is None or not budget.is_tight:
         return 0.0
     seconds = budget.seconds_to_midnight
     fixed = min(FIXED_CALLS_A_DAY, budget.day_limit / 10) * seconds / DAY_SECONDS
-    if left <= fixed:
+    if calls_left <= fixed:
         return DAY_SECONDS  # not before midnight, when the quota is new
-    return min(DAY_SECONDS, PASS_CALLS * max(1, boards) * seconds / (left - fixed))
+    return min(DAY_SECONDS, PASS_CALLS * max(1, boards) * seconds / (calls_left - fixed))
 
 
 def next_batch_size(size: int, records: int, seconds: float, timeout: float) -> int:

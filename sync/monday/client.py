@@ -119,11 +119,11 @@ def _never_connected(error: TransportFailure) -> bool:
 def _causes(error: BaseException) -> Iterator[BaseException]:
     """The exceptions inside one: requests wraps urllib3's, which keeps its own in `reason` or `args`."""
     pending: list[Any] = [error]
-    seen: set[int] = set()
+    visited: set[int] = set()
     while pending:
         cause = pending.pop()
-        if isinstance(cause, BaseException) and id(cause) not in seen:
-            seen.add(id(cause))
+        if isinstance(cause, BaseException) and id(cause) not in visited:
+            visited.add(id(cause))
             yield cause
             pending += [getattr(cause, "reason", None), cause.__cause__, *cause.args]
 

@@ -141,10 +141,10 @@ class Lease:
 
     def _seconds_left(self) -> float | None:
         """Lock the lease row for this transaction; None where it is another's, or has run out."""
-        for left, stored_pid, server_pid in fetch_rows(LOCK_LEASE, self.lock_params()):
+        for seconds_left, stored_pid, server_pid in fetch_rows(LOCK_LEASE, self.lock_params()):
             if stored_pid != (server_pid if server_pid == _backend_pid() else None):  # the connection is a new one
                 run_sql(_MOVE_SESSION, {"link": self.link.pk, "token": self.token, "told": _backend_pid()})
-            return float(left)
+            return float(seconds_left)
         return None
 
     def _lost_error(self) -> LeaseLost:

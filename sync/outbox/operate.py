@@ -107,13 +107,15 @@ def retry(rows: QuerySet[SyncQueue], by: str, *, priority: Priority = Priority.E
             if ids:
                 run_sql(sql, {"ids": ids, "by": by, "priority": int(priority)})
         complete_unclaimed(failed, f"retried by {by}")
-        done = [*failed, *pending]
-        _add_decisions(done, by, f"{by} had it tried again at once, with all its attempts.")
-        entity_types = SyncQueue.objects.filter(pk__in=done).order_by().values_list("entity_type", flat=True).distinct()
+        changed = [*failed, *pending]
+        _add_decisions(changed, by, f"{by} had it tried again at once, with all its attempts.")
+        entity_types = (
+            SyncQueue.objects.filter(pk__in=changed).order_by().values_list("entity_type", flat=True).distinct()
+        )
         for entity_type in list(entity_types):
             # After the commit: a worker that is notified earlier would not see the rows.
             transaction.on_commit(partial(notify.notify_board, entity_type), robust=True)
-        return len(done)
+        return len(changed)
 
     return _operate("retried", by, rows, retry_chunk)
 
@@ -197,7 +199,7 @@ def _operate(action: str, by: str, rows: QuerySet[SyncQueue], act: Callable[[lis
     """
     finished = rows.order_by().filter(status=QueueStatus.COMPLETED).count()
     ids = list(rows.order_by("pk").exclude(status=QueueStatus.COMPLETED).values_list("pk", flat=True))
-    done = 0
+    total = 0
     in_flight = 0
     for start in range(0, len(ids), CHUNK):
         # Inside the caller's transaction a second chunk can't be retried alone: the rows of the first stay locked.
@@ -206,14 +208,14 @@ def _operate(action: str, by: str, rows: QuerySet[SyncQueue], act: Callable[[lis
         try:
             changed, busy = work() if is_nested else retry_until_unlocked(work)
         except Conflict as error:
-            if not done:
+            if not total:
                 raise
-            log.warning("queue steered in part", what=action, by=by, rows=done, of=len(ids))
-            raise PartiallyDone(done, len(ids)) from error
-        done += changed
+            log.warning("queue steered in part", what=action, by=by, rows=total, of=len(ids))
+            raise PartiallyDone(total, len(ids)) from error
+        total += changed
         in_flight += busy
-    result = BulkResult(done, in_flight, len(ids) - done - in_flight + finished)
-    log.info("queue steered", what=action, by=by, rows=done, in_flight=in_flight, left=result.left)
+    result = BulkResult(total, in_flight, len(ids) - total - in_flight + finished)
+    log.info("queue steered", what=action, by=by, rows=total, in_flight=in_flight, left=result.left)
     return result
 
 
@@ -252,11 +254,11 @@ def _add_decisions(ids: Sequence[int], by: str, sentence: str) -> None:
 
 def _records(ids: Sequence[int]) -> dict[str, list[UUID]]:
     rows = SyncQueue.objects.filter(pk__in=ids, entity_id__isnull=False).order_by("entity_type", "entity_id")
-    found: dict[str, list[UUID]] = {}
+    ids_by_type: dict[str, list[UUID]] = {}
     for entity_type, entity_id in rows.values_list("entity_type", "entity_id").distinct():
         if entity_id is not None:
-            found.setdefault(entity_type, []).append(entity_id)
-    return found
+            ids_by_type.setdefault(entity_type, []).append(entity_id)
+    return ids_by_type
 
 
 def _clear_failed(ids: Sequence[int]) -> None:

@@ -133,8 +133,10 @@ def claimed(
     missing = [key for key in merged if key not in stored]
     remembered = Tombstone.objects.filter(entity_type=board.link.entity_type, entity_id__in=missing) if missing else ()
     tombstones = {tombstone.entity_id: tombstone for tombstone in remembered}
-    known = stored | (rebuild_records(model, list(tombstones.values())) if tombstones else {})
-    of_all = _record_facts(board, {key: claim for key, claim in merged.items() if key in known}, known, tombstones)
+    all_records = stored | (rebuild_records(model, list(tombstones.values())) if tombstones else {})
+    of_all = _record_facts(
+        board, {key: claim for key, claim in merged.items() if key in all_records}, all_records, tombstones
+    )
     records = tuple(record for record in of_all if record.id in stored)
     asking = [record for record in records if record.conflicts]
     answers = [answer for record in asking for answer in identity.answers_of(record)]
@@ -660,8 +662,8 @@ def _record_facts(
         loops.setdefault(row.entity_id, {})[row.key] = row
     now = sync_now()
     histories = {key: _history(board, of_record, now) for key, of_record in intents.items()}
-    told = {items[key] for key, history in histories.items() if history.void} | events.keys()
-    recent = _recent_events(board, told) if told else {}
+    with_news = {items[key] for key, history in histories.items() if history.void} | events.keys()
+    recent = _recent_events(board, with_news) if with_news else {}
     facts = []
     for key, claim in claims.items():
         item_id = items[key]
@@ -669,7 +671,7 @@ def _record_facts(
         history = histories.get(key, NO_HISTORY)
         if key in loops:
             history = replace(history, loops=loops[key])
-        if item_id in told:
+        if item_id in with_news:
             # An event that no pass has checked counts however old it is.
             of_item = {event.pk: event for event in (*recent.get(item_id, ()), *new_events)}
             history = replace(history, events=tuple(of_item.values()), token_user=board.settings.token_user)
@@ -912,8 +914,8 @@ def _deleted_facts(
             # A create without an answer is confirmed before.
             about_item = tuple(intent for intent in record.intents if intent.item_id)
             owner = owners.get(tombstone.monday_id or "")
-            known = vars(record) | {"intents": about_item}
-            deleted.append(DeletedFacts(**known, tombstone=tombstone, owner=owner))
+            values = vars(record) | {"intents": about_item}
+            deleted.append(DeletedFacts(**values, tombstone=tombstone, owner=owner))
     return tuple(deleted)
 
 

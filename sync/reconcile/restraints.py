@@ -271,8 +271,8 @@ def request_approvals(facts: PassFacts, plan: Plan) -> Plan:
         return plan
     approvals = facts.approvals.about(CLEARS, ids)
     # What a person approves or rejects is one value.
-    known = approvals.open_requests
-    asked_before = [(clear, known.get(_key_of(clear))) for clear in clears]
+    before = approvals.open_requests
+    asked_before = [(clear, before.get(_key_of(clear))) for clear in clears]
     outdated = [act for clear, act in asked_before if act and act.values.get("value") != clear.values["value"]]
     approvals = replace(approvals, requests=tuple(r for r in approvals.requests if r not in outdated))
     requests = approvals.open_requests
@@ -280,8 +280,8 @@ def request_approvals(facts: PassFacts, plan: Plan) -> Plan:
     new = []
     for kind in CLEARS:
         acts = {(clear.entity_id, clear.key): clear for clear in clears if clear.kind == kind}
-        asked = {act: requests.get(_key_of(clear)) for act, clear in acts.items()}
-        rejected = {act for act, request in asked.items() if request and request.state == ApprovalState.REJECTED}
+        requested = {act: requests.get(_key_of(clear)) for act, clear in acts.items()}
+        rejected = {act for act, request in requested.items() if request and request.state == ApprovalState.REJECTED}
         verdicts = approval_verdicts(approvals, kind, acts.keys() - rejected)
         for act, clear in acts.items():
             record = records.get(clear.entity_id, plan.records[clear.entity_id])
@@ -296,7 +296,7 @@ def request_approvals(facts: PassFacts, plan: Plan) -> Plan:
                 blocked = _restored(facts.field_facts(record), clear, field_plan)
             else:
                 blocked = _blocked_clear(clear, field_plan)
-            lines = () if asked[act] else (_waiting_line(clear, field_plan),)
+            lines = () if requested[act] else (_waiting_line(clear, field_plan),)
             records[record.id] = replace(record, plans={**record.plans, clear.key: blocked}).logged(*lines)
     plan = plan.with_records(records.values())
     open_requests = tuple(requests.values())

@@ -254,15 +254,20 @@ def _deletion_changes(plan: DeletedPlan) -> Iterator[PlannedChange]:
     if plan.ending.detail == ANSWERED:
         return
     if plan.item_removal is not None:
-        kind, reason = _ITEM_REMOVALS[plan.item_removal], "Its record was deleted in NPD."
+        kind = _ITEM_REMOVALS[plan.item_removal]
+        reason = "Its record was deleted in NPD."
     elif plan.question is not None:
-        kind, reason = ChangeKind.ASK, str(plan.question.data.get("what", ""))
+        kind = ChangeKind.ASK
+        reason = str(plan.question.data.get("what", ""))
     elif plan.restores:
-        kind, reason = ChangeKind.NEW_RECORD, "A person chose to restore it."
+        kind = ChangeKind.NEW_RECORD
+        reason = "A person chose to restore it."
     elif plan.new_state is TombstoneState.PENDING_APPROVAL:
-        kind, reason = ChangeKind.BLOCKED, plan.reason
+        kind = ChangeKind.BLOCKED
+        reason = plan.reason
     elif plan.ending.outcome in (Outcome.FAILED, Outcome.RELEASED):
-        kind, reason = ChangeKind.FAILED, plan.ending.detail
+        kind = ChangeKind.FAILED
+        reason = plan.ending.detail
     else:
         return
     item_id = tombstone.monday_id or ""

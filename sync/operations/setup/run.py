@@ -47,7 +47,9 @@ from sync.records.unmatched_items import UnmatchedFinding, note_unmatched
 
 log = structlog.get_logger(__name__)
 
-RUNNING, STOPPED, DONE = "running", "stopped", "done"
+RUNNING = "running"
+STOPPED = "stopped"
+DONE = "done"
 
 LOCK_SECONDS = 180
 """Renewed at each step: the set-up of a worker that was killed goes on after it."""
