@@ -5,8 +5,6 @@
 Each runs in a process of its own, one after another. Exit 1 when a gate is missed or a bench did not end.
 """
 
-from __future__ import annotations
-
 import argparse
 import os
 import subprocess

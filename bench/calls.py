@@ -5,8 +5,6 @@
 The gate is a ratio and holds on any machine; seconds are printed with the machine. Exit 1 when it is missed.
 """
 
-from __future__ import annotations
-
 import argparse
 import time
 from collections.abc import Callable

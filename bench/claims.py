@@ -8,8 +8,6 @@ their attempt counted, committed; then ended WHERE the token stands, again under
 calls. They take turns, so that what else the machine does meets both alike; the ratio is the median of the rounds'.
 """
 
-from __future__ import annotations
-
 import argparse
 import os
 import statistics

@@ -7,8 +7,6 @@ point of a pass and each after a tenth of the records. The time until a call's o
 database's clock and on the sandbox's, so the measured time is work. Exit 1 when a gate is missed.
 """
 
-from __future__ import annotations
-
 import argparse
 import importlib
 import os

@@ -1,7 +1,5 @@
 """Ground to measure on: a PostgreSQL of one's own, migrated, and a sandbox; both end with the process."""
 
-from __future__ import annotations
-
 import logging
 import os
 import platform

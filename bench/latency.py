@@ -8,8 +8,6 @@ save until the sandbox shows the value, and from the click on the board until th
 are asked 20 times a second, so a figure may be 50 ms too long. Gate: every change arrives. The seconds are goals.
 """
 
-from __future__ import annotations
-
 import argparse
 import math
 import time

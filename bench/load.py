@@ -7,8 +7,6 @@ and the milliseconds of each answer, counted from the moment at which the delive
 for those before it is as late as its sender finds it.
 """
 
-from __future__ import annotations
-
 import asyncio
 import json
 import subprocess

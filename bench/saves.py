@@ -7,8 +7,6 @@ and its status), and of new ones. The wake-up, which goes out after the commit, 
 as long, or at most 0.5 ms more, whichever is larger.
 """
 
-from __future__ import annotations
-
 import argparse
 import statistics
 import time

@@ -1,7 +1,5 @@
 """NPD as `make run` starts it, on a ground of its own: the real web, worker and beat processes."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -5,8 +5,6 @@ Gates are ratios and counts, which hold on any machine; a goal (milliseconds, me
 one that is missed is shown and fails nothing.
 """
 
-from __future__ import annotations
-
 import json
 import os
 from collections.abc import Iterable, Sequence

@@ -11,8 +11,6 @@ whose outcome nobody knows before its deadline.
 Gate: in the end every change has arrived, once. Seconds are goals.
 """
 
-from __future__ import annotations
-
 import argparse
 import os
 import signal

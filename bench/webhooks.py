@@ -7,8 +7,6 @@ every delivery is answered with 200 and is an inbox row that was weighed, every 
 the calls are far fewer than the events. The time is a goal.
 """
 
-from __future__ import annotations
-
 import argparse
 import time
 import uuid

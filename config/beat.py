@@ -1,7 +1,5 @@
 """Beat: django-celery-beat's scheduler, which also looks for boards whose worker was killed."""
 
-from __future__ import annotations
-
 import time
 from contextlib import suppress
 from typing import Any

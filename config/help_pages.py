@@ -1,7 +1,5 @@
 """The how-tos and references of docs/ as pages of the admin, as they are."""
 
-from __future__ import annotations
-
 import re
 from fnmatch import fnmatch
 from functools import cache

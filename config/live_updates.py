@@ -4,8 +4,6 @@ A version is a text that is another one after any change, and costs one short qu
 fetches itself and puts its live parts in their places (static/npd/live.js): so every part is rendered by one template.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 from django.contrib import admin

@@ -4,8 +4,6 @@ Every log line, also a library's and a traceback, passes one formatter, which ta
 finished text: by value those that the settings know, by shape the others.
 """
 
-from __future__ import annotations
-
 import logging
 import re
 import uuid

@@ -3,8 +3,6 @@
 A builtin (TEMPLATES in the settings) of no app, because the theme loads it before the apps are ready.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any

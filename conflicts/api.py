@@ -1,7 +1,5 @@
 """Conflicts by API: how they look, the list, one, the numbers, the resolution and its undo."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable
 from datetime import timedelta

@@ -1,7 +1,5 @@
 """What a choice leads to: the value that both sides will have, and which of them changes. Pure."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 

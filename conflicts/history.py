@@ -1,7 +1,5 @@
 """What happens to conflicts, as lines of their records' own history."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 

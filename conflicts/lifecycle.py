@@ -1,7 +1,5 @@
 """How a conflict follows the reports of passes, and what it keeps of resolved fields."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any

@@ -1,7 +1,5 @@
 """How far a conflict, or the answer to a rejected value, is: its state, and a sentence."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from conflicts.case import RecordContext

@@ -1,7 +1,5 @@
 """What a pass reports of conflicts, and what it reads of them: values alone, which know neither rows nor queries."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any

@@ -1,7 +1,5 @@
 """A person's resolution and its undo: stored for exactly the values that they saw, done by the record's next pass."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any

@@ -1,7 +1,5 @@
 """The conflicts of records: what a pass reads of them, and how it opens, updates, closes and reopens them."""
 
-from __future__ import annotations
-
 import uuid
 from collections.abc import Iterable, Sequence
 from dataclasses import replace

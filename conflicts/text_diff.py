@@ -1,7 +1,5 @@
 """Where two texts differ, word by word; an excerpt around it; and both texts in one. Pure."""
 
-from __future__ import annotations
-
 import re
 from difflib import SequenceMatcher
 from itertools import groupby

@@ -1,7 +1,5 @@
 """The people who sign in: what allauth asks of us, second factor, groups, and what follows when an account changes."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Iterable
 from time import time
 from typing import Any

@@ -1,7 +1,5 @@
 """The domain: the organizations and contacts that NPD keeps, and what of them is synced."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Mapping
 from contextlib import suppress
 from typing import Any, ClassVar

@@ -4,8 +4,6 @@ An erasure runs under the board's lease, so that no pass stores again what it ha
 as an id and a time, and the item stays ignored, so that the person never comes back from the board.
 """
 
-from __future__ import annotations
-
 import json
 import uuid
 from collections import Counter

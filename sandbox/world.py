@@ -4,8 +4,6 @@ killed sandbox forgets nothing. Without a file the same code runs on a database 
 How they are found by id and by the words of a cell, and how a refused transaction takes back what it had changed.
 """
 
-from __future__ import annotations
-
 import bisect
 import json
 import re

@@ -1,7 +1,5 @@
 """The values in which states are stored. Names and values are contracts (DESIGN: tables)."""
 
-from __future__ import annotations
-
 from enum import IntFlag, StrEnum
 
 from django.db import models

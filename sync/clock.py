@@ -5,8 +5,6 @@ that an application server with a wrong clock can't take a lease early, and a te
 the function in its own database.
 """
 
-from __future__ import annotations
-
 from datetime import UTC, datetime
 from typing import Any
 

@@ -4,8 +4,6 @@ The rows are the truth; Celery carries wake-ups only. What people do to many job
 `cancel`, `discard` and `pause` of the outbox.
 """
 
-from __future__ import annotations
-
 from typing import Any
 from uuid import UUID
 

@@ -3,8 +3,6 @@
 Each one ends soon when its worker shuts down, and continues on its next run (sync/kernel/process.py).
 """
 
-from __future__ import annotations
-
 from celery import shared_task
 
 from sync.limits import breaker

@@ -1,7 +1,5 @@
 """Conflicts in the admin: their list, the side-by-side screen, and what Home offers for them."""
 
-from __future__ import annotations
-
 from typing import Any, cast
 
 from django.contrib import admin

@@ -1,7 +1,5 @@
 """One side, or one act on whole records, for many conflicts: a question that names what it does, then each resolved."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence

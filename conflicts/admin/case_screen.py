@@ -1,7 +1,5 @@
 """The pages on which a person decides: about a conflict, or about a value that Monday rejected."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace

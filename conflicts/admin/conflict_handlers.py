@@ -1,7 +1,5 @@
 """How acts are done with conflicts and rejected values: one side for the values that were shown, and the undo."""
 
-from __future__ import annotations
-
 import json
 import time
 from collections.abc import Mapping, Sequence

@@ -3,8 +3,6 @@
 Django imports this package to find all pages of NPD, those of users and groups too.
 """
 
-from __future__ import annotations
-
 from typing import Any, ClassVar
 
 from django import forms

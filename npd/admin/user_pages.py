@@ -1,7 +1,5 @@
 """People: users and groups as unfold has them, for administrators alone, of whom one always remains."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from typing import Any, cast
 

@@ -1,7 +1,5 @@
 """What happened to records, in lines: who, when, the value before and after, what led to it, and its undo."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime

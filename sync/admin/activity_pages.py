@@ -1,7 +1,5 @@
 """Activity: what happened to all records and boards, the undo of an act, and deleted records with their restore."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace

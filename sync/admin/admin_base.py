@@ -1,7 +1,5 @@
 """What every list and page of the admin is made of: lists in few queries, shared filters, badges and links."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass

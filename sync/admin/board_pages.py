@@ -1,7 +1,5 @@
 """Boards in the admin: their settings, each field's column, direction and rule, the account, the verification."""
 
-from __future__ import annotations
-
 from functools import partial
 from typing import Any
 

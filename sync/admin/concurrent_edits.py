@@ -1,7 +1,5 @@
 """Forms that lose nobody's change: what was changed meanwhile is kept, told, and merged field by field."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from copy import copy

@@ -1,7 +1,5 @@
 """One way for whatever a person does from a page: permission, freshness, a question, one service call, a report."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace

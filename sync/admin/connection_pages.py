@@ -4,8 +4,6 @@ in place.
 What is entered here is stored encrypted and shown nowhere: no page, message, log line or session repeats it.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace

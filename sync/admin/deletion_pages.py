@@ -1,7 +1,5 @@
 """Deletions: what waits for approval, and ignored items."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from typing import Any
 

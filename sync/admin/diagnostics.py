@@ -1,7 +1,5 @@
 """What superusers alone open: technical rows as they are stored, and django-celery-beat's schedule."""
 
-from __future__ import annotations
-
 from functools import partial
 from typing import Any
 

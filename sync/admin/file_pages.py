@@ -1,7 +1,5 @@
 """The import and the export of a list of records: django-import-export's pages."""
 
-from __future__ import annotations
-
 import re
 from typing import Any, cast
 from uuid import uuid4

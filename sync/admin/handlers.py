@@ -4,8 +4,6 @@ A handler does one act with things of some kinds. Home's rows and groups and the
 its handler (`act_on_entries`): the engine's are in `engine_handlers`, those of conflicts in `conflicts.admin`.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace

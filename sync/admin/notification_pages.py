@@ -1,7 +1,5 @@
 """The page on which a person chooses how often they are emailed, and superusers to which chats messages go."""
 
-from __future__ import annotations
-
 from datetime import datetime
 from typing import Any, cast
 

@@ -1,7 +1,5 @@
 """API tokens, with which other programs ask: everybody's own, for administrators all."""
 
-from __future__ import annotations
-
 from datetime import timedelta
 from typing import Any, cast
 

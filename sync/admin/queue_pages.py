@@ -1,7 +1,5 @@
 """Jobs, which are retried, cancelled and discarded from their list, and pauses."""
 
-from __future__ import annotations
-
 from typing import Any
 from urllib.parse import urlencode
 

@@ -1,7 +1,5 @@
 """The admin of a synced model: its list with sync states, its form, and what a person does with records."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import cached_property, partial

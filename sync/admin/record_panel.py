@@ -3,8 +3,6 @@
 Why it waits for a person is said by its rows of `sync.attention`; what a person does about that are their acts.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta

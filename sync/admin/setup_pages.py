@@ -3,8 +3,6 @@
 What a person chooses stays in the person's session until it is started.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, cast

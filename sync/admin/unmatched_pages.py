@@ -1,7 +1,5 @@
 """Unmatched items: what no record has and why, made into records, ignored, or linked with a record."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """By API: what waits for a person, the bulk deletions that wait for a yes or no, and what sync did, with its undo."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable
 from typing import Any, cast
 

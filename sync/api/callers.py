@@ -1,7 +1,5 @@
 """Who asks, and how often."""
 
-from __future__ import annotations
-
 import re
 from math import ceil
 from typing import Any, cast

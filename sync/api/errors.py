@@ -1,7 +1,5 @@
 """Errors of the API, in drf-standardized-errors' form: `{"type": …, "errors": [{"code", "detail", "attr"}]}`."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from functools import wraps
 from http import HTTPStatus

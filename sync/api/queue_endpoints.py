@@ -1,7 +1,5 @@
 """The queue and how sync stands, by API: jobs and what steers them, sync states, and figures."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from functools import partial
 from typing import Any

@@ -1,7 +1,5 @@
 """A synced record by API, whatever its model; and the redirect from an id to its page."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import re

@@ -1,7 +1,5 @@
 """Endpoints for other machines: probes, Prometheus, the scheduler, Monday's webhooks; the API's schema."""
 
-from __future__ import annotations
-
 import hmac
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor

@@ -1,7 +1,5 @@
 """What the views of the API share: who may, what is recorded of a write, pages, order, and how bodies are read."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from typing import IO, Any

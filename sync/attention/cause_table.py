@@ -1,7 +1,5 @@
 """The one table of causes: what each kind and code of what waits is called, how grave it is, and who may do what."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum

@@ -5,8 +5,6 @@ rows of what was written, in the same transaction; the chaos suite compares all 
 installed after each `migrate` (`install`), for one of their functions names the tables of the registered models.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any

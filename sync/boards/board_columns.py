@@ -1,7 +1,5 @@
 """Which columns a board needs and has, what is stored of them, and what is blocked where one was changed."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field

@@ -4,8 +4,6 @@ It can be repeated, also after a worker was killed: a board is stored the moment
 are adopted. What an administrator changed is overwritten only by another choice of a person.
 """
 
-from __future__ import annotations
-
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field

@@ -1,7 +1,5 @@
 """What a person may do about a thing that waits: each act once, which pages, API and questions read."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 

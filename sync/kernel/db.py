@@ -1,7 +1,5 @@
 """What Django's database layer lacks: bulk updates, prepared statements, retries, lookups of its own."""
 
-from __future__ import annotations
-
 import json
 import re
 import unicodedata

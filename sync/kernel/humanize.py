@@ -1,7 +1,5 @@
 """How moments, lengths of time and counts are written for people: times always with the reader's zone."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta

@@ -1,7 +1,5 @@
 """Emails to people, and in words why one could not be sent."""
 
-from __future__ import annotations
-
 import smtplib
 
 from django.conf import settings

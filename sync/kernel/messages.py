@@ -2,8 +2,6 @@
 why something can't be done as a person asked, which the admin shows and the API answers with.
 """
 
-from __future__ import annotations
-
 from typing import ClassVar
 
 from django.core.exceptions import PermissionDenied

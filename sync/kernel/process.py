@@ -1,7 +1,5 @@
 """The running process: whether it shall shut down, its garbage, and the context of its log lines."""
 
-from __future__ import annotations
-
 import gc
 import mmap
 import signal

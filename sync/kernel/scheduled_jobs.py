@@ -1,7 +1,5 @@
 """The periodic tasks as rows of django-celery-beat: made once, and an administrator's from then on."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any
 

@@ -4,8 +4,6 @@ written.
 The key is one that the settings alone know.
 """
 
-from __future__ import annotations
-
 import json
 import re
 from base64 import urlsafe_b64encode

@@ -1,7 +1,5 @@
 """The triggers of a synced table: bookkeeping before a row is written, outbox and tombstones after."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pgtrigger

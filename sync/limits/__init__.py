@@ -6,8 +6,6 @@ and each call is metered behind it. `breaker` stops and starts again, `credentia
 the day stands. The other modules are the package's own.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta

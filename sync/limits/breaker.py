@@ -1,7 +1,5 @@
 """The account and each board: the breaker that stops them, its reset, smaller calls after failures; the users."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from datetime import UTC, datetime, time, timedelta
 from functools import partial

@@ -4,8 +4,6 @@ Nobody else hands them out. A variable of the environment wins. What was entered
 again at each use, so every process has it from its next call on, and nothing is restarted.
 """
 
-from __future__ import annotations
-
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass

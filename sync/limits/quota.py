@@ -1,7 +1,5 @@
 """The account's API quota: what was spent when, what Monday says of it, how long it lasts; how large a pass may be."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager

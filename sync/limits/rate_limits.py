@@ -6,8 +6,6 @@ developer.monday.com/api-reference/docs/rate-limits, unless a comment names anot
 docs/decisions/0012-quota-and-stops.md.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -4,8 +4,6 @@ A read that Monday answers proves nothing about writes, so the probe is one wait
 failed of may be that record's own fault: it waits alone, and only when another one fails too is everything stopped.
 """
 
-from __future__ import annotations
-
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta

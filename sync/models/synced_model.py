@@ -1,7 +1,5 @@
 """SyncedModel: the base class of a model that is synced with a board."""
 
-from __future__ import annotations
-
 import uuid
 from collections.abc import Collection, Iterable
 from typing import Any, ClassVar, Self, TypeVar

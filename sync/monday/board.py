@@ -1,7 +1,5 @@
 """A board: how it is built and should be, what set-up adopts or creates, what a check says, what happened on it."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field

@@ -5,8 +5,6 @@ and the item's id has another key for archived, deleted and restored items
 (developer.monday.com/api-reference/reference/webhooks, and captures of 2025).
 """
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence

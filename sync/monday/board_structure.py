@@ -1,7 +1,5 @@
 """How a board is built, and which of its columns set-up adopts or creates."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any

@@ -4,8 +4,6 @@ The client sends one document at a time and never repeats a request by itself: t
 does, and so whether it may be sent again.
 """
 
-from __future__ import annotations
-
 import http.client
 import json
 import re

@@ -5,8 +5,6 @@ The fields come from developer.monday.com/api-reference: reference/me, reference
 docs/optimizing-api-usage (platform_api) and reference/users.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field

@@ -1,7 +1,5 @@
 """Every call of Monday's API that NPD Sync makes. What needs no call stands beside it, in the module of its subject."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime

@@ -5,8 +5,6 @@ hosts: by https with the certificate checked, without redirects, and without any
 secret: it is stored encrypted, and no sentence or log line holds it.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping
 from functools import cache

@@ -1,7 +1,5 @@
 """Undo of what the sync changed: under the records' locks, each value only where it is still the one to undo."""
 
-from __future__ import annotations
-
 import uuid
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field

@@ -1,7 +1,5 @@
 """Whether everything that the sync needs is in place, here and on Monday, and how to fix what isn't."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from datetime import timedelta
 from urllib.parse import urlsplit

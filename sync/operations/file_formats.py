@@ -1,7 +1,5 @@
 """CSV and XLSX files of records: of limited size, no cell a formula, and read as other programs write them."""
 
-from __future__ import annotations
-
 import csv
 import io
 import re

@@ -5,8 +5,6 @@ that ends between the two sends it once more, and nothing is lost. Nothing is lo
 has taken the receiver for some minutes, by its `due_at`.
 """
 
-from __future__ import annotations
-
 import time
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace

@@ -4,8 +4,6 @@ A preview runs in a read-only transaction and writes nothing. An import is one t
 history; what it wrote is in the activity as one batch, which the usual undo takes back.
 """
 
-from __future__ import annotations
-
 import csv
 import io
 import json

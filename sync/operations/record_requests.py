@@ -4,8 +4,6 @@ What the answer to “Sync now” says has to be what the pass will do: so it as
 can answer them without a call.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Which rows are kept for how long, and how old ones are deleted in small batches."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 

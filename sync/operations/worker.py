@@ -4,8 +4,6 @@
 `remaining_lines` says why the rest waits.
 """
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable
 from dataclasses import dataclass

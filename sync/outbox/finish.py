@@ -1,7 +1,5 @@
 """How a claimed row ends: completed, failed, released or deferred, always fenced by the lease's token."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any

@@ -3,8 +3,6 @@
 Losing one does no harm.
 """
 
-from __future__ import annotations
-
 import math
 import os
 import threading

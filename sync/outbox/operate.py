@@ -1,7 +1,5 @@
 """What people do to queue rows, one or a hundred thousand: retry, cancel, discard, in bulk statements."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial

@@ -1,7 +1,5 @@
 """A person's pause: of everything, or of one board. Nothing is lost by it."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime

@@ -1,7 +1,5 @@
 """How a reason for a pass becomes a pending row: one row however many reasons, and the record says pending."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial

@@ -6,8 +6,6 @@ plan  = send(plan)                announces, sends, takes Monday's answers into 
 plan  = settle_pass(facts, plan)  locks, compares, writes; nothing else of a pass writes
 """
 
-from __future__ import annotations
-
 import time
 import uuid
 from collections import Counter

@@ -3,8 +3,6 @@
 Nothing else under sync/ calls a mutation. What is sent and what an answer means say writes.py and the rules.
 """
 
-from __future__ import annotations
-
 import time
 import uuid
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence

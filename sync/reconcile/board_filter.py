@@ -7,8 +7,6 @@ known leaves a pair as it was.
 Decides of docs/reference/merge.md: “What a filter leaves out”.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace

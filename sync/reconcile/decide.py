@@ -4,8 +4,6 @@ Each rule takes what is so and what was planned before it, and returns the plan 
 know what a pass would do calls `decide`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import replace
 

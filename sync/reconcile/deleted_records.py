@@ -7,8 +7,6 @@ goes the board link's way; one that somebody edited since is asked about; nothin
 let nothing be sent.
 """
 
-from __future__ import annotations
-
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from copy import copy

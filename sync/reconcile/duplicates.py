@@ -5,8 +5,6 @@ Decides of docs/reference/merge.md, “A record and its item”: *there, linked 
 last sentence of *none | there, never linked*: "same person?"; and what a person answered to either.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any

@@ -1,7 +1,5 @@
 """What is so before a pass decides: frozen values, made by gather, read by the rules. Nothing here asks anybody."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field

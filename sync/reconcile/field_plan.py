@@ -4,8 +4,6 @@ Decides of docs/reference/merge.md: “A field, both ways” and “A field, one
 “Unknown is not ∅”, of “After a write” *an intent without an answer*, and what a new item is given.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime

@@ -4,8 +4,6 @@ Decides of docs/reference/merge.md, “A record and its item”: *there, never l
 or a person* what becomes of the two once the record syncs again; and what a person's answers to these questions mean.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 from copy import copy
 from dataclasses import replace

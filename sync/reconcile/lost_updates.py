@@ -4,8 +4,6 @@ Decides of docs/reference/merge.md, of “After a write”: *lost update*, and t
 isn't ours is someone's edit; of “Conflicts”: how long *overwritten* keeps its values.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace

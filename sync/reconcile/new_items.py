@@ -5,8 +5,6 @@ those of a linked record (*a second item bears its NPD ID*; duplicates.py has th
 late, bearing the tombstone's NPD ID*).
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 from copy import copy
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """What a pass writes into its records' histories: each line with its cause, and who did it as far as that is known."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 from uuid import UUID

@@ -7,8 +7,6 @@ not returned or on another board.
 still says after the quiet time: Monday has an undo.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace

@@ -5,8 +5,6 @@ values seen, applied where they still stand, else handed back with the reason; a
 back to both sides; an undo goes through as long as neither side moved.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace

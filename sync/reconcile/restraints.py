@@ -5,8 +5,6 @@ Decides of docs/reference/merge.md: of “After a write” *the same field rewri
 “A record and its item” that deletes and clears are counted, and wait for approval.
 """
 
-from __future__ import annotations
-
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace

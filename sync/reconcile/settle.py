@@ -8,8 +8,6 @@ It stays whole, for nothing else of a pass writes rows but what act announces: w
 of it is written together, reads one module.
 """
 
-from __future__ import annotations
-
 import json
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence

@@ -3,8 +3,6 @@
 Decides of docs/reference/merge.md all of “What sync_status may say”.
 """
 
-from __future__ import annotations
-
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any

@@ -6,8 +6,6 @@ that items don't show and the read that is repeated; of “A record and its item
 that nothing is made while it couldn't be known again.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from datetime import datetime
 from functools import partial

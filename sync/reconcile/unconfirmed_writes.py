@@ -8,8 +8,6 @@ Sending again is an attempt like any: it is made when the records' jobs are due,
 sake it counts. What failed so twice under one key is made anew under another, when its job is due the next time.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta

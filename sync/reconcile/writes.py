@@ -4,8 +4,6 @@ Decides of docs/reference/merge.md: of “A field, both ways” that a field is 
 value; of “A record and its item” *never linked … none → create the item*, where it is made with its name alone.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 

@@ -1,7 +1,5 @@
 """Who did what: who edited a value on either side, what led to a decision, and lines in the admin's log."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta

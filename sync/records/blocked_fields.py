@@ -1,7 +1,5 @@
 """Fields that are blocked until somebody acts, rejected by Monday or rewritten there: which, on which records."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 from uuid import UUID

@@ -1,7 +1,5 @@
 """Webhook deliveries from Monday: verified, answered, stored once and enqueued in one statement."""
 
-from __future__ import annotations
-
 import hashlib
 import hmac
 import json

@@ -1,7 +1,5 @@
 """Which item a record is linked with, as a person wants it: unlink, link again, and unmatched items."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from uuid import UUID
 

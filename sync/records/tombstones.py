@@ -1,7 +1,5 @@
 """Tombstones: what is remembered of deleted records, restoring one, and removing old ones."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import timedelta
 from typing import Any, NamedTuple

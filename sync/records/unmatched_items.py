@@ -2,8 +2,6 @@
 one. What is noted decides nothing: what becomes of an item is decided by its pass (sync/reconcile/new_items.py).
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field

@@ -5,8 +5,6 @@ this service. Rows of this application's own records are written by the pass tha
 how such a record stands is said by record_view.py.
 """
 
-from __future__ import annotations
-
 import statistics
 from collections.abc import Mapping
 from datetime import datetime, timedelta

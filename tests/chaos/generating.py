@@ -4,8 +4,6 @@ Everything that can happen is in `ACTS`, with a weight. Besides, each seed is de
 a few dozen seeds in a row everything occurs, also what seldom does by chance.
 """
 
-from __future__ import annotations
-
 import importlib
 import random
 from collections import Counter

@@ -1,7 +1,5 @@
 """manage.py demo: sample data on both sides, linked, with five examples to try. Quick when it is all there."""
 
-from __future__ import annotations
-
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence

@@ -1,7 +1,5 @@
 """manage.py personal_data: export one person's data, or erase the person."""
 
-from __future__ import annotations
-
 import json
 from typing import Any
 

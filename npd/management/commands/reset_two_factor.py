@@ -1,7 +1,5 @@
 """manage.py reset_two_factor NAME: lets somebody in again who has lost the app and the recovery codes."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from django.contrib.auth.models import User

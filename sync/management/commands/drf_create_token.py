@@ -1,7 +1,5 @@
 """manage.py drf_create_token: an API token for a user, under the name by which DRF's users know the command."""
 
-from __future__ import annotations
-
 from datetime import timedelta
 from typing import Any
 

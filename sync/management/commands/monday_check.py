@@ -3,8 +3,6 @@
 With `--probe`: whether this account does what NPD Sync assumes where Monday's documentation is silent.
 """
 
-from __future__ import annotations
-
 import json
 import time
 from collections.abc import Mapping, Sequence

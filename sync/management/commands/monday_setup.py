@@ -1,7 +1,5 @@
 """manage.py monday_setup: boards, columns and webhooks; creates what is missing, and can be repeated."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """manage.py sync_drain: work the queue until nothing is due."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser

@@ -1,7 +1,5 @@
 """manage.py sync_explain: why a record is as it is."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser

@@ -1,7 +1,5 @@
 """manage.py sync_prune: delete rows that are older than they are kept."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from django.conf import settings

@@ -1,7 +1,5 @@
 """manage.py sync_reconcile: compare every linked record, reconcile what differs, and sweep every board now."""
 
-from __future__ import annotations
-
 import json
 from typing import Any
 

@@ -2,8 +2,6 @@
 how their findings read; what Monday's activity log tells; and whether our webhooks are there and arrive.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta

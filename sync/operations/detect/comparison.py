@@ -5,8 +5,6 @@ about the listing first, and only records whose plan isn't empty get a pass. It 
 “synced” are.
 """
 
-from __future__ import annotations
-
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime

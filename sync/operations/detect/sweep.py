@@ -1,7 +1,5 @@
 """What changed on a board since its last finished sweep; and the full sweep, for which everything is compared."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass

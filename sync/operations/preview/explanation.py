@@ -1,7 +1,5 @@
 """Why one record is as it is, in lines of text: both sides, its next pass, what is open, and its activity."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from functools import reduce
 from operator import or_

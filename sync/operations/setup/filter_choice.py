@@ -4,8 +4,6 @@ A condition that a person types is a row: the `field`, the `op` and the `text` o
 has.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from typing import Any
 

@@ -4,8 +4,6 @@ Passes decide it over a listing of the board, and nothing is written. A worker m
 the token of the choices, so that other choices, or half an hour, need another plan.
 """
 
-from __future__ import annotations
-
 import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence

@@ -4,8 +4,6 @@ A board is set up as `monday_setup` does it (`boards/board_setup.py`); a person'
 ones. From the one transaction that stores them, ordinary passes do the work.
 """
 
-from __future__ import annotations
-
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
