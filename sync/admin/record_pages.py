@@ -59,7 +59,16 @@ from sync.outbox import notify
 from sync.records import tombstones
 from sync.records.authors import log_action, log_action_many
 from sync.records.item_links import relink, request_unlink_many, unlinked_item
-from sync.state.record_view import PARTS, Part, RecordState, RecordView, describe, describe_one, health_counts
+from sync.state.record_view import (
+    PARTS,
+    Part,
+    RecordState,
+    RecordView,
+    describe,
+    describe_one,
+    health_counts,
+    with_parts,
+)
 
 # What a person does with the records that are ticked in a list: sync on, sync off, unlink.
 
@@ -215,6 +224,7 @@ class RecordChangeList(PageChangeList):
     def get_results(self, request: HttpRequest) -> None:
         """Keep how the boards stand for what the page shows besides its rows; these in the spelling of all pages."""
         self.boards = overview_of(request)
+        self.queryset: QuerySet[Any] = with_parts(self.queryset, self.boards.pauses)
         super().get_results(request)
         for row in self.result_list:
             record_panel.respell(row, row.sync_view)
@@ -547,7 +557,7 @@ class SyncedModelAdmin(RecordFilesMixin, RecordSelectionMixin, DeletedMeanwhileM
     ) -> HttpResponse:
         """Mark in the form which fields are not in sync, and why."""
         if (record := kwargs.get("obj")) is not None:
-            record.page_view = describe_one(record)
+            record.page_view = describe_one(record, overview_of(request))
             record_panel.mark_fields(context["adminform"].form, record, record.page_view, request.user)
             if request.method == "GET":
                 record_panel.respell(record, record.page_view)
