@@ -1,9 +1,18 @@
 """Monday fails on every write of some records, for their own sake: they wait alone, and cost little."""
 
 import pytest
+from django.db.models import F
 
 from npd.models import Contact, Organization
-from tests.reports.test_writes_down import calls_while, new_contacts, unsynced, writes_fail, writes_work
+from sync.models import FieldMapping
+from tests.reports.test_writes_down import (
+    calls_while,
+    new_contacts,
+    unsynced,
+    writes_fail,
+    writes_stopped,
+    writes_work,
+)
 from tests.support.world import World
 
 
@@ -148,3 +157,16 @@ def test_an_outage_beside_poisoned_records_costs_no_more_and_loses_nothing(world
     calls_while(world, 130)
     assert len(world.sandbox.items()) == 70
     assert not unsynced()
+
+
+def test_a_pull_whose_settings_changed_is_decided_anew_at_once_while_writes_are_stopped(world: World) -> None:
+    ann = world.linked("Ann", role_title="Old")
+    writes_stopped(world)
+    writes = world.calls("mutation")
+    world.edit(ann, "role_title", "Theirs")
+    world.deliver()
+    role = FieldMapping.objects.filter(link=world.link(), key="role_title")
+    world.meanwhile(lambda: role.update(version=F("version") + 1), after="read")
+    world.work(ann, seconds=1)
+    assert (ann.role_title, world.status(ann)) == ("Old", "conflict")
+    assert world.calls("mutation") == writes
