@@ -1,11 +1,14 @@
 """The same person or firm is found though a character differs that nobody sees, or a capital; nobody is made twice."""
 
+import unicodedata
 from typing import Any
 
 import phonenumbers
 import pytest
 from django.core.exceptions import ValidationError
 from django.db import connection
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from conflicts.models import SyncConflict
 from npd.models import Contact, Organization
@@ -254,12 +257,30 @@ def test_what_shapes_letters_and_pictures_stays_in_labels() -> None:
         assert status.local({"s": label}) == label
 
 
+def key_in_the_database(text: str) -> str:
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT {MATCH_KEY_SQL.replace('__TEXT__', '%s::text')}", [text])
+        return str(cursor.fetchone()[0])
+
+
 def test_the_database_makes_the_same_keys(db: None) -> None:
     texts = [*NAMES, *CAPITALS, *CAPITALS.values(), "e\u200b\u0301", "\u1e9e", "a\u3000b", "x\x1cy", "", " ", "ﬁ m²"]
-    with connection.cursor() as cursor:
-        for text in texts:
-            cursor.execute(f"SELECT {MATCH_KEY_SQL.replace('__TEXT__', '%s::text')}", [text])
-            assert cursor.fetchone()[0] == match_key(text), ascii(text)
+    for text in texts:
+        assert key_in_the_database(text) == match_key(text), ascii(text)
+
+
+LETTERS = st.text(st.sampled_from("HJTWYAEIOUhjtwyaiıİßΣσςŊǰẖ"), min_size=1, max_size=2)
+MARKS = st.text(st.sampled_from("\u0300\u0301\u0307\u0308\u030a\u030c\u0323\u0327\u0331"), max_size=2)
+
+
+@given(st.lists(st.tuples(LETTERS, MARKS).map("".join), min_size=1, max_size=3).map("".join))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_a_key_is_the_same_in_capitals_and_composed_or_not(db: None, text: str) -> None:
+    key = match_key(text)
+    assert {match_key(unicodedata.normalize(form, text)) for form in ("NFC", "NFD", "NFKD")} == {key}
+    assert {match_key(text.lower()), match_key(key)} == {key}
+    assert key_in_the_database(text) == key
+    assert key_in_the_database(unicodedata.normalize("NFD", text)) == key
 
 
 def test_a_reason_names_what_nobody_sees(world: World) -> None:

@@ -5,14 +5,7 @@ from django.db.models import F
 
 from npd.models import Contact, Organization
 from sync.models import FieldMapping
-from tests.reports.test_writes_down import (
-    calls_while,
-    new_contacts,
-    unsynced,
-    writes_fail,
-    writes_stopped,
-    writes_work,
-)
+from tests.reports.test_writes_down import calls_while, new_contacts, unsynced, writes_fail, writes_stopped, writes_work
 from tests.support.world import World
 
 
