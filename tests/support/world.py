@@ -276,7 +276,7 @@ class World:
         return sum(kind in (None, call["kind"]) for call in self.sandbox.calls())
 
     def calls_while(self, minutes: int, *, seconds: int = 60) -> int:
-        """How many calls are made while this time passes, Monday's webhooks come in and workers work.
+        """How many calls are made while this time passes and workers work.
 
         They work every minute (or so many `seconds`) for ten, and from then on every five: waits grow.
         """
@@ -284,7 +284,7 @@ class World:
         left = minutes * 60
         while left > 0:
             passed = seconds if minutes * 60 - left < 600 else max(seconds, 300)
-            self.hear(seconds=min(passed, left))
+            self.work(seconds=min(passed, left))
             left -= passed
         return self.calls() - before
 
