@@ -275,6 +275,19 @@ class World:
         """How many calls the sandbox has had, of one kind (query, mutation) or of all."""
         return sum(kind in (None, call["kind"]) for call in self.sandbox.calls())
 
+    def calls_while(self, minutes: int, *, seconds: int = 60) -> int:
+        """How many calls are made while this time passes and workers work.
+
+        They work every minute (or so many `seconds`) for ten, and from then on every five: waits grow.
+        """
+        before = self.calls()
+        left = minutes * 60
+        while left > 0:
+            passed = seconds if minutes * 60 - left < 600 else max(seconds, 300)
+            self.work(seconds=min(passed, left))
+            left -= passed
+        return self.calls() - before
+
     def ledger(self, record: Any) -> SyncMetadata:
         return SyncMetadata.objects.get(entity_type=record.entity_type(), entity_id=str(record.pk))
 
