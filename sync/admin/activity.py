@@ -20,7 +20,6 @@ from sync.models import Decision, FieldMapping, SyncedModel
 from sync.models.state import CONFLICT_FOUND_KIND, IMPORT_KIND, WISH_KINDS
 from sync.operations.decision_undo import is_undoable, may_undo_decisions
 from sync.reconcile.field_values import to_json_value
-from sync.reconcile.lookups import display_of
 from sync.records.authors import (
     NOBODY,
     SYNC_ACTOR,
@@ -32,6 +31,7 @@ from sync.records.authors import (
     users_of,
 )
 from sync.records.tombstones import deleted_names
+from sync.state.record_fields import display_of
 
 MOST_LINES = 50
 MOST_EVENTS = 1000

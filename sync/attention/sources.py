@@ -525,11 +525,16 @@ WATCHED = (
 
 
 def _watched_records() -> Iterator[Watched]:
-    """Synced tables: a record that is deleted, or whose sync is turned off or on, or another way."""
+    """Synced tables: a record that is deleted, or whose sync is turned off or on, or another way.
+
+    Of one that is new nothing waits, unless it was restored: then its ledger is there already.
+    """
     for spec in registry.entities():
         yield Watched(
             spec.model._meta.db_table,
-            f"PERFORM sync_attention_of_record('{spec.entity_type}', {{row}}.id);",
+            f"""IF TG_OP <> 'INSERT' OR EXISTS (SELECT FROM sync_metadata AS ledger
+                WHERE ledger.entity_type = '{spec.entity_type}' AND ledger.entity_id = {{row}}.id::text)
+            THEN PERFORM sync_attention_of_record('{spec.entity_type}', {{row}}.id); END IF;""",
             columns=("sync_direction", "sync_enabled"),
         )
 

@@ -28,7 +28,8 @@ SEEN_SQL = _SEEN.replace("__FORM__", "NFC")
 """What is seen of the text that stands for __TEXT__: composed, each run of white space as one space."""
 
 _PLAIN_SQL = _SEEN.replace("__FORM__", "NFKC")
-MATCH_KEY_SQL = f"translate(replace(replace(lower(btrim({_PLAIN_SQL})), 'ß', 'ss'), 'i̇', 'i'), 'ςı。', 'σi.')"
+_FOLDED_SQL = f"translate(replace(replace(lower(btrim({_PLAIN_SQL})), 'ß', 'ss'), 'i̇', 'i'), 'ςı。', 'σi.')"
+MATCH_KEY_SQL = f"normalize({_FOLDED_SQL}, NFC)"
 """`match_key` of the text that stands for __TEXT__, but for the xn-- form of a domain, for which there is
 `key_spellings`; immutable, so that an index can hold it.
 """
@@ -97,7 +98,8 @@ def _readable_label(label: str) -> str:
 def _fold(text: str) -> str:
     """Without case: “ß” is “ss” as in capitals, and all letters are one that are written “I” or “Σ”."""
     lower = text.lower().replace("ß", "ss").replace("i̇", "i")
-    return lower.replace("ς", "σ").replace("ı", "i")
+    # Some capitals exist only as two characters, and their small letter as one.
+    return unicodedata.normalize("NFC", lower.replace("ς", "σ").replace("ı", "i"))
 
 
 def label_key(text: str) -> str:

@@ -260,8 +260,7 @@ def end_jobs(run: PassRun, jobs: Iterable[Job]) -> None:
                 reason = f"Your resolution could not be applied: {ended.detail}"
                 reject_resolutions(run.entity_type, [claim.entity_id], reason)
         elif not ended.is_open:  # a second item's job ends with what became of its calls
-            stored = _decided_anew(claim, ended) if not run.hold_seconds else ended
-            together.setdefault(stored, []).extend(claim.rows)
+            together.setdefault(_decided_anew(claim, ended), []).extend(claim.rows)
         if claim.entity_id and APPROVAL in claim.payload:
             decided.append(claim.entity_id)
     for ended, rows in together.items():
@@ -270,7 +269,7 @@ def end_jobs(run: PassRun, jobs: Iterable[Job]) -> None:
         elif ended.outcome is Outcome.DEFERRED:
             times = {"rounds": ended.rounds, "at_most": ended.at_most}
             finish.defer(rows, token, ended.wait_seconds, ended.detail, **times)
-        elif run.hold_seconds:
+        elif run.hold_seconds and ended.detail == write_stop.HELD:
             finish.defer(rows, token, run.hold_seconds, ended.detail, at_most=None)
         else:
             finish.release(rows, token, ended.detail, at_most=ended.at_most)

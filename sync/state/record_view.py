@@ -37,10 +37,11 @@ from sync.limits import BlockedKind
 from sync.models import BoardLink, FieldMapping, SyncedModel, SyncMetadata, SyncQueue
 from sync.monday.conversion import UnknownValue
 from sync.outbox.pauses import Pause, active_pause, pause_sentence
-from sync.reconcile.lookups import NOT_KNOWN, FieldDisplay, settings_of
+from sync.reconcile.lookups import settings_of
 from sync.records.availability import BoardAvailability, Overview
 from sync.records.blocked_fields import KEPT_BY, is_blocking, is_rejected
 from sync.registry import EntitySpec, item_url, mappings_of
+from sync.state.record_fields import NOT_KNOWN, FieldDisplay
 
 # The five states of a record, and why it is in one: of one record, as a filter of a list, and counted.
 

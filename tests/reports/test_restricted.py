@@ -20,10 +20,9 @@ def close(world: World, **what: list[str]) -> None:
 
 
 def calls_while(world: World, minutes: int) -> int:
-    before = world.calls()
-    for _ in range(minutes):
-        world.hear(minutes=1)
-    return world.calls() - before
+    """What was delivered before it is read in this time, too; a delivery's signature holds for five minutes."""
+    world.deliver()
+    return world.calls_while(minutes)
 
 
 def edits_come_in(world: World, record: Any, value: str) -> bool:

@@ -233,15 +233,15 @@ class World:
     @contextmanager
     def broken(self, record: Any = None) -> Iterator[None]:
         """NPD's own code fails in every look meanwhile, or in those at one record."""
-        decide_fields = decide.decide_fields
+        with_fields = decide.with_fields
 
-        def fails(known: Any) -> Any:
-            if record is None or known.facts.id == record.pk:
+        def fails(facts: Any, plan: Any) -> Any:
+            if record is None or plan.id == record.pk:
                 raise ValueError("boom")
-            return decide_fields(known)
+            return with_fields(facts, plan)
 
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(decide, "decide_fields", fails)
+            patch.setattr(decide, "with_fields", fails)
             yield
 
     def overwrite(self, record: Any, lost: str = "Theirs", column: str = "role_title") -> None:
@@ -274,6 +274,19 @@ class World:
     def calls(self, kind: str | None = None) -> int:
         """How many calls the sandbox has had, of one kind (query, mutation) or of all."""
         return sum(kind in (None, call["kind"]) for call in self.sandbox.calls())
+
+    def calls_while(self, minutes: int, *, seconds: int = 60) -> int:
+        """How many calls are made while this time passes and workers work.
+
+        They work every minute (or so many `seconds`) for ten, and from then on every five: waits grow.
+        """
+        before = self.calls()
+        left = minutes * 60
+        while left > 0:
+            passed = seconds if minutes * 60 - left < 600 else max(seconds, 300)
+            self.work(seconds=min(passed, left))
+            left -= passed
+        return self.calls() - before
 
     def ledger(self, record: Any) -> SyncMetadata:
         return SyncMetadata.objects.get(entity_type=record.entity_type(), entity_id=str(record.pk))

@@ -1,0 +1,165 @@
+"""Monday fails on every write of some records, for their own sake: they wait alone, and cost little."""
+
+import pytest
+from django.db.models import F
+
+from npd.models import Contact, Organization
+from sync.models import FieldMapping
+from tests.reports.test_writes_down import new_contacts, unsynced, writes_fail, writes_stopped, writes_work
+from tests.support.world import World
+
+
+def poison(world: World) -> None:
+    """Every write fails that has a record whose notes say so."""
+    world.sandbox.control("faults", status=500, on="mutation", count=100_000, naming="poison")
+
+
+def synced_at_once(world: World, contact: Contact, hours: int = 3) -> None:
+    """Whoever saves is not kept waiting by what always fails, now and in the next hours."""
+    world.save(contact, role_title="Now")
+    assert world.status(contact) == "synced"
+    for hour in range(hours):
+        world.pass_time(hours=1)
+        world.work()
+        world.save(contact, role_title=f"After {hour} hours")
+        assert world.status(contact) == "synced"
+
+
+@pytest.mark.parametrize("kind", ["create", "change"])
+def test_one_that_always_fails_waits_alone(world: World, kind: str) -> None:
+    if kind == "change":
+        new_contacts(21)
+        world.work()
+        for _ in range(3):
+            world.hear(minutes=2)
+    poison(world)
+    before = world.calls()
+    if kind == "change":
+        Contact.objects.update(notes="New")
+    else:
+        new_contacts(21)
+    Contact.objects.filter(name="P007").update(notes="poison")
+    world.calls_while(10, seconds=30)
+    assert unsynced() == ["P007"]
+    assert world.calls() - before <= 45
+    synced_at_once(world, world.contact("Bob"))
+    assert world.calls() - before <= 75
+
+
+def test_a_quarter_that_always_fails_waits_alone(world: World) -> None:
+    poison(world)
+    new_contacts(20)
+    poisoned = [f"P{n:03}" for n in range(5)]
+    Contact.objects.filter(name__in=poisoned).update(notes="poison")
+    calls = world.calls_while(30, seconds=30)
+    assert unsynced() == poisoned
+    assert calls <= 60
+    synced_at_once(world, world.contact("Bob"))
+    assert world.calls_while(60) <= 20
+
+
+@pytest.mark.parametrize("number", [1, 3, 8])
+def test_nobody_waits_long_for_another_board_on_which_everything_fails(world: World, number: int) -> None:
+    poison(world)
+    Organization.objects.bulk_create([Organization(name=f"O{n}", notes="poison") for n in range(number)])
+    assert world.calls_while(60) <= 50
+    assert world.calls_while(60) <= 20
+    bob = world.contact("Bob")
+    for _ in range(11):
+        world.work(bob, minutes=1)
+    assert world.status(bob) == "synced"
+    world.calls_while(10)
+    synced_at_once(world, bob)
+    assert world.calls_while(60) <= 20
+
+
+def test_poisoned_creates_beside_poisoned_changes_wait_alone(world: World) -> None:
+    new_contacts(10)
+    world.work()
+    for _ in range(3):
+        world.hear(minutes=2)
+    poison(world)
+    Contact.objects.update(role_title="New")
+    Contact.objects.filter(name__in=["P001", "P002"]).update(notes="poison")
+    added = [Contact(name=f"Q{n:03}", notes="poison" if n < 3 else "") for n in range(10)]
+    Contact.objects.bulk_create(added)
+    assert world.calls_while(30, seconds=30) <= 60
+    assert unsynced() == ["P001", "P002", "Q000", "Q001", "Q002"]
+    synced_at_once(world, Contact.objects.get(name="P005"))
+
+
+def test_several_that_failed_alone_are_tried_in_turn(world: World) -> None:
+    new_contacts(10)
+    world.work()
+    for _ in range(3):
+        world.hear(minutes=2)
+    poison(world)
+    Contact.objects.update(role_title="New")
+    Contact.objects.filter(name__lt="P004").update(notes="poison")
+    Contact.objects.bulk_create([Contact(name=f"Q{n:03}", notes="poison" if n < 4 else "") for n in range(10)])
+    calls = world.calls_while(12)
+    assert unsynced() == [*(f"P{n:03}" for n in range(4)), *(f"Q{n:03}" for n in range(4))]
+    assert world.calls_while(48) <= 15
+    assert world.calls_while(60) <= 20
+    assert calls <= 65
+
+
+def test_poisoned_records_of_both_boards_wait_alone(world: World) -> None:
+    world.sandbox.control("faults", timeout="before", on="mutation", count=100_000, naming="poison")
+    new_contacts(20)
+    Contact.objects.filter(name__in=["P000", "P009", "P014"]).update(notes="poison")
+    names = [f"O{n}" for n in range(6)]
+    Organization.objects.bulk_create([Organization(name=n, notes="poison" if n < "O4" else "") for n in names])
+    world.calls_while(60)
+    assert unsynced() == ["P000", "P009", "P014"]
+    assert Organization.objects.exclude(sync_status="synced").count() == 4
+    synced_at_once(world, world.contact("Bob"))
+
+
+def test_nearly_as_many_poisoned_records_as_others_hold_nobody_for_long(world: World) -> None:
+    poison(world)
+    Organization.objects.bulk_create([Organization(name=f"O{n}", notes="poison") for n in range(4)])
+    new_contacts(14)
+    Contact.objects.filter(name__lt="P004").update(notes="poison")
+    assert world.calls_while(60) <= 75
+    assert unsynced() == ["P000", "P001", "P002", "P003"]
+
+
+def test_what_failed_alone_is_made_once_it_can_be(world: World) -> None:
+    poison(world)
+    new_contacts(6)
+    Contact.objects.filter(name__in=["P000", "P001"]).update(notes="poison")
+    world.calls_while(30)
+    writes_work(world)
+    world.calls_while(90)
+    assert sorted(item["name"] for item in world.sandbox.items()) == [f"P{n:03}" for n in range(6)]
+    assert not unsynced()
+
+
+def test_an_outage_beside_poisoned_records_costs_no_more_and_loses_nothing(world: World) -> None:
+    poison(world)
+    new_contacts(20)
+    Contact.objects.filter(name__in=["P000", "P001", "P002"]).update(notes="poison")
+    world.calls_while(4, seconds=30)
+    writes_work(world)
+    writes_fail(world)
+    Contact.objects.bulk_create([Contact(name=f"Q{n:03}") for n in range(50)])
+    assert world.calls_while(60) <= 50
+    assert world.calls_while(60) <= 20
+    writes_work(world)
+    world.calls_while(130)
+    assert len(world.sandbox.items()) == 70
+    assert not unsynced()
+
+
+def test_a_pull_whose_settings_changed_is_decided_anew_at_once_while_writes_are_stopped(world: World) -> None:
+    ann = world.linked("Ann", role_title="Old")
+    writes_stopped(world)
+    writes = world.calls("mutation")
+    world.edit(ann, "role_title", "Theirs")
+    world.deliver()
+    role = FieldMapping.objects.filter(link=world.link(), key="role_title")
+    world.meanwhile(lambda: role.update(version=F("version") + 1), after="read")
+    world.work(ann, seconds=1)
+    assert (ann.role_title, world.status(ann)) == ("Old", "conflict")
+    assert world.calls("mutation") == writes
