@@ -34,12 +34,6 @@ from sync.records.tombstones import deleted_names
 from sync.state.record_fields import display_of
 
 MOST_LINES = 50
-MOST_EVENTS = 1000
-"""Changes of a record in which those of one field are looked for."""
-
-FIELD_PARAMETER = "activity"
-"""The name in a page's address of the field whose changes alone are shown."""
-
 MAX_SHOWN = 80
 """Characters of a value on a line."""
 
@@ -384,20 +378,16 @@ def board_mappings() -> QuerySet[FieldMapping]:
 # The activity of one record: its decisions, and those edits in NPD that no decision tells.
 
 
-def activity_of(record: SyncedModel, *, reader: Any, field: str = "") -> dict[str, Any]:
-    """Return what a record's page shows of its activity: the newest acts, and the fields by which they are chosen.
-
-    Where `field` is one of these, the acts are those on it alone. All of it as this reader may know it.
-    """
+def activity_of(record: SyncedModel, *, reader: Any) -> dict[str, Any]:
+    """Return what a record's page shows of its activity: the newest acts, as this reader may know them."""
     mappings = list(board_mappings().filter(link__entity_type=record.entity_type()))
     keys, labels = _names_of_fields(record, mappings)
-    chosen = field if field in labels else ""
     # What is folded into no other record's entry is told by another of this one: a choice by what came of it.
     decisions = Decision.objects.filter(entity_type=record.entity_type(), entity_id=record.pk)
     decisions = decisions.exclude(folded=True, fold_id=None)
-    rows = list((decisions.filter(key=chosen) if chosen else decisions)[:MOST_LINES])
+    rows = list(decisions[:MOST_LINES])
     offers = UndoOffers(rows, reader)
-    edits = _Edits(record, keys, chosen, rows, _waiting_edits(record, mappings))
+    edits = _Edits(record, keys, rows, _waiting_edits(record, mappings))
     sizes = batch_sizes({row.batch_id for row in rows if row.batch_id and is_undoable(row)})
     lines = edits.lines(labels)
     sent_of_batch = edits.sent_of_batch
@@ -414,9 +404,6 @@ def activity_of(record: SyncedModel, *, reader: Any, field: str = "") -> dict[st
     opens = reader.has_perm("sync.view_decision")
     return {
         "acts": acts_of(lines, list(labels.values()), offers)[:MOST_LINES],
-        "fields": labels,
-        "chosen": chosen,
-        "chosen_label": labels.get(chosen, ""),
         "all_url": f"{reverse('admin:sync_decision_changelist')}?q={record.pk}" if opens else "",
     }
 
@@ -436,30 +423,21 @@ def _names_of_fields(record: SyncedModel, mappings: Iterable[FieldMapping]) -> t
 
 
 class _Edits:
-    """The newest changes of a record's row, of all fields or of one, and which of them its decisions tell."""
+    """The newest changes of a record's row, and which of them its decisions tell."""
 
     def __init__(
         self,
         record: SyncedModel,
         keys: Mapping[str, str],
-        chosen: str,
         decisions: Sequence[Decision],
         waiting: Mapping[tuple[UUID | None, str], str],
     ) -> None:
         self._keys = keys
-        self._chosen = chosen
         columns = [column for column in record._meta.concrete_fields if not column.primary_key]
-        self._fields: list[Any] = [
-            column
-            for column in columns
-            if column.name not in record.BOOKKEEPING and (not chosen or keys.get(column.name) == chosen)
-        ]
+        self._fields: list[Any] = [column for column in columns if column.name not in record.BOOKKEEPING]
         # One more than is shown: what the oldest of them changed, only the one before it tells.
-        events = _events(record, MOST_EVENTS if chosen else MOST_LINES + 1)
-        pairs = list(zip(events, [*events[1:], None], strict=False))
-        if chosen:
-            pairs = [(event, before) for event, before in pairs if before and self._changed(event, before)][:MOST_LINES]
-        self._pairs = pairs
+        events = _events(record, MOST_LINES + 1)
+        pairs = self._pairs = list(zip(events, [*events[1:], None], strict=False))
         self.actors = _actors([event for event, _ in pairs])
         self._texts = _Texts(record, self._fields, pairs)
         self._waiting = waiting
@@ -493,7 +471,7 @@ class _Edits:
             if (self._keys.get(changed.name), event.pgh_id) not in self._told
         ]
         created = next((event for event, before in untold if before is None and event.pgh_label == "insert"), None)
-        if created is None or self._chosen:
+        if created is None:
             return lines
         actor = self.actors[created.pgh_id]
         waits = self._waiting.get((created.pgh_context_id, ""), "")

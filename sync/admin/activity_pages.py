@@ -26,7 +26,6 @@ from unfold.views import ChangeList
 from sync import registry
 from sync.admin import admin_base
 from sync.admin.activity import (
-    FIELD_PARAMETER,
     UNSYNCED,
     Act,
     UndoOffers,
@@ -535,7 +534,7 @@ class TombstoneAdmin(ReadOnlyAdmin):
             "row_buttons": [("Restore…", reverse("admin:sync_tombstone_restore", args=[row.pk]))]
             if row.page_may_restore
             else [],
-            "activity": activity_of(record, reader=request.user, field=request.GET.get(FIELD_PARAMETER, "")),
+            "activity": activity_of(record, reader=request.user),
             "sync_page": request.path,
         }
 
