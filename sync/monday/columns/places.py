@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 from functools import cache, lru_cache
 from importlib.util import module_from_spec, spec_from_file_location
 from operator import itemgetter
-from pathlib import Path
 from typing import Any
 
 import phonenumbers
@@ -91,7 +90,7 @@ def _names_by_country() -> Mapping[str, Mapping[str, str]]:
 
     Read without the package around it, which reads the names of all towns: 95 MB, and a second, in every process.
     """
-    path = Path(phonenumbers.__file__).with_name("geodata") / "locale.py"
+    path = f"{phonenumbers.__path__[0]}/geodata/locale.py"
     spec = spec_from_file_location("phonenumbers.geodata.locale", path)
     assert spec is not None
     assert spec.loader is not None
