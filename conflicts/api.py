@@ -27,7 +27,7 @@ from sync.api.record_endpoints import own_text
 from sync.api.views import ApiView, MayChange, ModelPermissions
 from sync.clock import sync_now
 from sync.merge import FieldSelection
-from sync.reconcile.lookups import FieldDisplay
+from sync.state.record_fields import FieldDisplay
 
 OPTION_CHOICES = (NPD, MONDAY, CUSTOM)
 

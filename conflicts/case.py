@@ -18,9 +18,9 @@ from sync.merge import FieldSelection
 from sync.models import BoardLink, FieldMapping, SyncedModel, SyncMetadata
 from sync.monday.conversion import Converter
 from sync.reconcile.field_plan import base_of
-from sync.reconcile.lookups import FieldDisplay, converter_for
 from sync.records import authors
 from sync.records.tombstones import deleted_names, tombstone_name, tombstones_of
+from sync.state.record_fields import FieldDisplay, converter_for
 
 
 class RecordContext:

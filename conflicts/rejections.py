@@ -31,12 +31,13 @@ from sync.kernel.messages import ActionError
 from sync.models import Decision, FieldMapping, SyncedModel, SyncMetadata, SyncQueue
 from sync.monday.conversion import AmbiguousSplit, UnknownValue
 from sync.operations.decision_undo import undo_decisions
-from sync.reconcile import field_values, lookups
+from sync.reconcile import field_values
 from sync.reconcile.field_plan import AS_SENT, base_of
 from sync.reconcile.lost_updates import last_observed
 from sync.records import availability, blocked_fields
 from sync.records.authors import actor_label, log_action, person_line
 from sync.records.blocked_fields import KEPT_BY, FieldRef
+from sync.state.record_fields import NOT_KNOWN, FieldDisplay, resolve_related
 
 
 class Rejection:
@@ -95,9 +96,9 @@ class Rejection:
         return bool(self.entry) and not self.kept_by and is_synced and self.key not in in_conflict
 
     @cached_property
-    def display(self) -> lookups.FieldDisplay:
+    def display(self) -> FieldDisplay:
         assert self.context.link is not None
-        return lookups.FieldDisplay(self.context.link, self.context.mappings, [self.record])
+        return FieldDisplay(self.context.link, self.context.mappings, [self.record])
 
     @property
     def npd(self) -> str | None:
@@ -129,7 +130,7 @@ class Rejection:
         try:
             return converter.display(converter.remote(self.monday_raw)) or None
         except UnknownValue:
-            return lookups.NOT_KNOWN
+            return NOT_KNOWN
 
     @cached_property
     def sides(self) -> dict[str, str | None]:
@@ -147,7 +148,7 @@ class Rejection:
         if self.sides[MONDAY] is None and self.field.required:
             raise ActionError(f"{self.field.label} can't be empty in NPD. Type another value.")
         try:
-            raw = lookups.resolve_related(type(self.record), self._local_from_monday())
+            raw = resolve_related(type(self.record), self._local_from_monday())
             return field_values.clean_values(self.record, raw)
         except (UnknownValue, field_values.RelatedNotFound) as unknown:
             raise ActionError(f"Monday's value can't be used: {unknown}") from unknown
@@ -184,7 +185,7 @@ def rejections_of(field_refs: Iterable[FieldRef], mappings: Sequence[FieldMappin
         shared = RecordContext(entity_type, UUID(int=0), mappings)
         records = shared.records(entity_id for of_type, entity_id, _ in wanted if of_type == entity_type)
         ledgers = {row.entity_id: row for row in SyncMetadata.objects.of(entity_type, list(records))}
-        display = lookups.FieldDisplay(shared.link, shared.mappings, list(records.values())) if shared.link else None
+        display = FieldDisplay(shared.link, shared.mappings, list(records.values())) if shared.link else None
         for of_type, entity_id, key in wanted:
             if display is None or of_type != entity_type or entity_id not in records or key not in shared.mapped:
                 continue

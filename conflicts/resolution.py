@@ -36,8 +36,8 @@ from sync.models import FieldMapping
 from sync.outbox.queue_rows import enqueue
 from sync.reconcile.field_values import RelatedNotFound, clean_values
 from sync.reconcile.identity import SAME_AS, TAKES_ITEM
-from sync.reconcile.lookups import typed_value
 from sync.records.authors import full_name, log_kind_action, who_may
+from sync.state.record_fields import typed_value
 
 
 class InvalidResolution(ActionError):

@@ -23,7 +23,7 @@ from sync.admin.admin_base import PageAdmin, is_valid_key
 from sync.kernel import humanize
 from sync.models import SyncedModel, Tombstone
 from sync.monday.texts import drop_from_label
-from sync.reconcile.lookups import display_of
+from sync.state.record_fields import display_of
 
 if TYPE_CHECKING:
     _ModelForm = forms.ModelForm[Any]

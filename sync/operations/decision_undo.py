@@ -24,9 +24,10 @@ from sync.models import Decision, FieldMapping, SyncedModel
 from sync.models.state import IMPORT_KIND, fold_alike
 from sync.outbox import notify
 from sync.reconcile import field_values
-from sync.reconcile.lookups import FieldDisplay, read_related
+from sync.reconcile.lookups import read_related
 from sync.records.authors import UNDO_CAUSE, actor_label, log_action_each, log_action_many, person_line
 from sync.records.tombstones import deleted_names
+from sync.state.record_fields import FieldDisplay
 
 UNDO_ALTERNATIVES = {
     "create": "It created something new, which has no earlier state. Delete it if it should not exist.",

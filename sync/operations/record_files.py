@@ -34,8 +34,9 @@ from sync.monday.texts import drop_from_label, key_spellings, match_key
 from sync.operations.file_formats import ROW_NUMBER, SURPLUS, FileError
 from sync.outbox import notify
 from sync.reconcile.field_values import as_uuid, field_of, record_name, stored_field_values, stored_values
-from sync.reconcile.lookups import canonical_value, load_board, match_key_of, phone_region
+from sync.reconcile.lookups import load_board, match_key_of, phone_region
 from sync.records.authors import actor_label, log_kind_action, person_line
+from sync.state.record_fields import canonical_value
 
 NPD_ID = "NPD ID"
 NO_VALUES = {"", "#N/A", "#REF!", "#VALUE!", "#NAME?", "#DIV/0!", "#NULL!", "#NUM!", "n/a", "N/A", "NULL", "null"}

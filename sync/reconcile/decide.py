@@ -11,26 +11,21 @@ from sync.reconcile import sides
 from sync.reconcile.board_filter import exclude_items, exclude_records, keep_only_pulls
 from sync.reconcile.deleted_records import decide_deleted_records, end_unread_deleted
 from sync.reconcile.duplicates import decide_duplicates, find_possible_duplicates
-from sync.reconcile.field_plan import decide_fields, with_fields
+from sync.reconcile.field_plan import with_fields
 from sync.reconcile.identity import carry_out_answers, find_lost_creates, identify_records
 from sync.reconcile.lost_updates import find_lost_updates, find_lost_updates_of_deleted, report_what_is_lost
 from sync.reconcile.new_items import decide_unmatched
 from sync.reconcile.pass_plan import DeletedPlan, Ending, Outcome, PassFacts, Plan, PlanRule, RecordPlan
 from sync.reconcile.removed_items import decide_removals
 from sync.reconcile.restraints import request_approvals, throttle_write_loops
-from sync.reconcile.unconfirmed_writes import earlier_bases
+from sync.reconcile.unconfirmed_writes import with_earlier_bases
 from sync.reconcile.writes import end_uncreatable
 
 
 def decide_record_fields(facts: PassFacts, plan: Plan) -> Plan:
     """Decide the fields of every record that goes on."""
-
-    decided = []
-    for record_plan in plan.open_records:
-        if not record_plan.unlink:
-            context = facts.field_facts(record_plan, earlier_bases=earlier_bases(facts, record_plan))
-            decided.append(with_fields(facts.board, record_plan, decide_fields(context)))
-    return plan.with_records(decided)
+    going_on = [record_plan for record_plan in plan.open_records if not record_plan.unlink]
+    return plan.with_records(with_fields(facts, with_earlier_bases(facts, record_plan)) for record_plan in going_on)
 
 
 BEFORE_READING: tuple[PlanRule, ...] = (

@@ -97,6 +97,9 @@ class RecordHistory:
     void: tuple[Intent, ...] = ()  # of the last day, found to have come to nothing
     ended_creates: tuple[Intent, ...] = ()  # without an item, given up or found to have made one
     changes: tuple[Intent, ...] = ()  # all that were about an item, of a record that lacks a base
+    # When its fields were edited, where the rule “newest” may ask: NPD's history, the newest first; what Monday told.
+    npd_edits: Sequence[Any] = ()
+    monday_edits: Sequence[ChangeEvent] = ()
     intents: tuple[Intent, ...] = ()  # everything, of a record of which an item may be the second
     unlinked_items: frozenset[str] = frozenset()  # from which it was parted; of such a record, too
     users: frozenset[str] = frozenset()  # all whom that item's events name

@@ -42,18 +42,17 @@ from sync.reconcile.field_values import (
     related_name,
     stored_values,
 )
-from sync.reconcile.pass_plan import FieldFacts, FieldPlan, RecordPlan
+from sync.reconcile.pass_plan import FieldPlan, PassFacts, RecordPlan
 from sync.records.blocked_fields import KEPT_BY, KEPT_ENTRY, KEPT_REMOTE, LEFT_OUT, SIDE_MONDAY, is_rejected, kept_entry
 from sync.registry import relation_of, target_of
 
 # When a field was edited on each side, as far as NPD's history and Monday's own times tell.
 
 
-def _npd_edit_time(context: FieldFacts, field_plan: FieldPlan) -> datetime | None:
+def _npd_edit_time(plan: RecordPlan, field_plan: FieldPlan) -> datetime | None:
     """The change in NPD's history that gave the field its value; what the sync itself wrote is nobody's edit."""
-    record = context.facts.record
-    history = context.edits.history[context.facts.id]
-    names = [field_of(record, name).attname for name in field_plan.mapping.fields]
+    history = plan.facts.history.npd_edits
+    names = [field_of(plan.record, name).attname for name in field_plan.mapping.fields]
     for event, before in zip(history, [*history[1:], None], strict=False):
         if before is None and event.pgh_label != "insert":
             return None
@@ -66,17 +65,16 @@ def _npd_edit_time(context: FieldFacts, field_plan: FieldPlan) -> datetime | Non
     return None
 
 
-def _monday_edit_time(context: FieldFacts, field_plan: FieldPlan, field: Field) -> datetime | None:
+def _monday_edit_time(plan: RecordPlan, field_plan: FieldPlan, field: Field) -> datetime | None:
     """When the newest event told just this value, else the time that the column itself keeps, as dates do.
 
     A later event of another value says that the one which brought this value back never came.
     """
-    facts = context.facts
-    changes = [event for event in context.edits.changes.get(facts.id, ()) if event.key == field.key]
+    changes = [event for event in plan.facts.history.monday_edits if event.key == field.key]
     newest = max((event.at for event in changes), default=None)
     if any(event.value == field.remote for event in changes if event.at == newest):
         return newest
-    value = facts.item.reading(field_plan.mapping.column_id).value if facts.item else None
+    value = plan.item.reading(field_plan.mapping.column_id).value if plan.item else None
     changed_at = value.get("changed_at") if isinstance(value, Mapping) else None
     try:
         at = datetime.fromisoformat(changed_at) if isinstance(changed_at, str) else None
@@ -158,47 +156,49 @@ def _is_monday_unchanged(kept: Mapping[str, Any], item: Item | None, field_plan:
 # From the merge's decision to the raw values that go to either side; what can't go there is blocked.
 
 
-def apply_decision(context: FieldFacts, field_plan: FieldPlan, field: Field) -> FieldPlan:  # noqa: PLR0911 - a table
+def apply_decision(  # noqa: PLR0911 - a table
+    facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan, field: Field
+) -> FieldPlan:
     """Give the decision its raw values, and block what can't be written on the side it should go to."""
     action = field_plan.decision.action
-    if not context.facts.record.may_sync:
-        return _plan_push_by_name(context, with_values(field_plan, resolves=None))
+    if not plan.record.may_sync:
+        return _plan_push_by_name(plan, with_values(field_plan, resolves=None))
     if field_plan.resolved_kind == KIND_FIELDS:
         is_written = action in (Action.PUSH, Action.PULL, Action.BOTH) or field_plan.confirmed_entry is not None
         is_carried_out = is_written or (action is Action.AGREED and field.anew)
         field_plan = field_plan if is_carried_out else with_values(field_plan, resolves=None)
     match action:
         case Action.PUSH:
-            return _plan_push(context, field_plan, field_plan.local_raw)
+            return _plan_push(plan, field_plan, field_plan.local_raw)
         case Action.PULL:
-            return _plan_pull(context, field_plan, field)
+            return _plan_pull(facts, plan, field_plan, field)
         case Action.BOTH:
             # Both sides are written; lists that are united, only where each of them can hold every element.
             try:
-                raw = _resolved_raw(context, field_plan, field)
+                raw = _resolved_raw(facts, plan, field_plan, field)
             except UnknownValue as unknown:
                 return field_plan.block(
                     BlockedCode.INVALID, f"The lists can't be merged: {unknown}. Change that element on either side."
                 )
-            written = _plan_local_write(context, field_plan, raw)
-            return written if written.blocked_reason else _plan_push(context, written, written.write_raw or {})
+            written = _plan_local_write(facts, plan, field_plan, raw)
+            return written if written.blocked_reason else _plan_push(plan, written, written.write_raw or {})
         case Action.CONFLICT:
-            return _plan_conflict(context, field_plan)
+            return _plan_conflict(facts, field_plan)
         case Action.HOLD:
             return field_plan.block(BlockedCode.REQUIRED, field_plan.decision.reason)
         case _:
             return field_plan
 
 
-def _plan_push(context: FieldFacts, field_plan: FieldPlan, raw: dict[str, Any]) -> FieldPlan:
-    if rejection := rejection_reason(context.facts, field_plan):
+def _plan_push(plan: RecordPlan, field_plan: FieldPlan, raw: dict[str, Any]) -> FieldPlan:
+    if rejection := rejection_reason(plan.facts, field_plan):
         return field_plan.block(BlockedCode.REJECTED, rejection)
     if reason := field_plan.convert.rejection_reason(raw):
         return field_plan.block(BlockedCode.LIMIT, reason)
     return with_values(field_plan, send_raw=raw)
 
 
-def _plan_pull(context: FieldFacts, field_plan: FieldPlan, field: Field) -> FieldPlan:
+def _plan_pull(facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan, field: Field) -> FieldPlan:
     convert = field_plan.convert
     try:
         raw = convert.to_local(field_plan.remote_raw, field_plan.local_raw)
@@ -210,24 +210,24 @@ def _plan_pull(context: FieldFacts, field_plan: FieldPlan, field: Field) -> Fiel
         return field_plan.block(
             BlockedCode.INVALID, f"NPD can't take Monday's value: {unknown}. Correct it on the board."
         )
-    return _plan_local_write(context, field_plan, raw)
+    return _plan_local_write(facts, plan, field_plan, raw)
 
 
-def _resolved_raw(context: FieldFacts, field_plan: FieldPlan, field: Field) -> Mapping[str, Any]:
+def _resolved_raw(facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan, field: Field) -> Mapping[str, Any]:
     if not field.resolution and isinstance(field_plan.convert, ListConverter):
         return field_plan.convert.merge_elements(field_plan.decision.value, field_plan.remote_raw, field_plan.local_raw)
     if field_plan.resolves is None:
         return field_plan.local_raw
     if field_plan.choose == "base" and field_plan.base is not None:
         return dict(field_plan.base["local"])
-    return resolutions.typed_values(context, field_plan)
+    return resolutions.typed_values(facts, plan, field_plan)
 
 
-def _plan_local_write(context: FieldFacts, field_plan: FieldPlan, raw: Mapping[str, Any]) -> FieldPlan:
+def _plan_local_write(facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan, raw: Mapping[str, Any]) -> FieldPlan:
     """Take a value over if NPD's own constraints allow it, else block it with the reason."""
     try:
-        full = context.related.resolve(type(context.facts.record), raw)
-        return with_values(field_plan, write_raw=clean_values(context.facts.record, full))
+        full = facts.related.resolve(facts.board.model, raw)
+        return with_values(field_plan, write_raw=clean_values(plan.record, full))
     except RelatedNotFound as unknown:
         return _await_related(field_plan, unknown)
     except ValidationError as invalid:
@@ -241,12 +241,12 @@ def _await_related(field_plan: FieldPlan, unknown: RelatedNotFound) -> FieldPlan
     return with_values(_block_undecided(field_plan, BlockedCode.RELATION, str(unknown)), awaits=unknown.awaits)
 
 
-def _plan_conflict(context: FieldFacts, field_plan: FieldPlan) -> FieldPlan:
+def _plan_conflict(facts: PassFacts, field_plan: FieldPlan) -> FieldPlan:
     """A conflict needs two known sides: whom Monday's relation names has to be known."""
-    if relation_of(context.board.model, field_plan.mapping.fields) is not None:
+    if relation_of(facts.board.model, field_plan.mapping.fields) is not None:
         try:
             raw = field_plan.convert.to_local(field_plan.remote_raw, field_plan.local_raw)
-            context.related.resolve(context.board.model, raw)
+            facts.related.resolve(facts.board.model, raw)
         except UnknownValue as unknown:
             return field_plan.block(BlockedCode.UNKNOWN, f"Monday's value is not known: {unknown}.")
         except RelatedNotFound as unknown:
@@ -259,11 +259,11 @@ def _set_conflict(field_plan: FieldPlan, reason: str) -> FieldPlan:
     return with_values(field_plan, decision=decision, conflict=resolutions.as_conflict(field_plan, reason))
 
 
-def _plan_push_by_name(context: FieldFacts, field_plan: FieldPlan) -> FieldPlan:
+def _plan_push_by_name(plan: RecordPlan, field_plan: FieldPlan) -> FieldPlan:
     """A record without sync that a person pushes by name: what NPD changed is sent, nothing else happens."""
     action = field_plan.decision.action
     if action is Action.PUSH:
-        return _plan_push(context, field_plan, field_plan.local_raw)
+        return _plan_push(plan, field_plan, field_plan.local_raw)
     if action is Action.CONFLICT:
         return field_plan.block(
             BlockedCode.DIRECTION, "It was changed on Monday too, so it was not sent. Turn sync on to resolve it."
@@ -280,8 +280,9 @@ AS_SENT = "as_sent"
 """Marks a base whose Monday half is what we sent: what Monday answered was somebody's edit (lost_updates.py)."""
 
 
-def with_fields(board: BoardContext, plan: RecordPlan, plans: Mapping[str, FieldPlan]) -> RecordPlan:
-    """Add what becomes of the fields, and what the record's history says of relations that are newly left out."""
+def with_fields(facts: PassFacts, plan: RecordPlan) -> RecordPlan:
+    """Decide the fields; add what becomes of them, and lines about relations that are newly left out."""
+    plans = decide_fields(facts, plan)
     lines = []
     for key, field_plan in plans.items():
         before = plan.ledger.blocked_fields.get(key) if field_plan.is_left_out else None
@@ -289,8 +290,9 @@ def with_fields(board: BoardContext, plan: RecordPlan, plans: Mapping[str, Field
         if field_plan.is_left_out and not is_known:
             lines.append(HistoryLine("blocked", f"{field_plan.mapping.label}: {field_plan.blocked_reason}", key))
     write_npd_id = False
-    if plan.item is not None and board.link.npd_id_column:
-        reading = plan.item.reading(board.link.npd_id_column)
+    npd_id_column = facts.board.link.npd_id_column
+    if plan.item is not None and npd_id_column:
+        reading = plan.item.reading(npd_id_column)
         write_npd_id = reading.known and (reading.text or "").strip() != str(plan.id)
     plan = with_values(plan, plans=plans, write_npd_id=write_npd_id).logged(*lines)
     if plan.creates and plan.record.sync_direction == SyncDirection.MONDAY_TO_NPD:
@@ -301,10 +303,9 @@ def with_fields(board: BoardContext, plan: RecordPlan, plans: Mapping[str, Field
     return plan
 
 
-def decide_fields(context: FieldFacts) -> dict[str, FieldPlan]:
+def decide_fields(facts: PassFacts, plan: RecordPlan) -> dict[str, FieldPlan]:
     """Decide every mapped field of a record against its item, or against none where one is to be created."""
-    is_open = bool(context.facts.intents or context.facts.conflicts)
-    decided = (_decide_field(context, mapping, is_open=is_open) for mapping in context.board.mappings)
+    decided = (_decide_field(facts, plan, mapping) for mapping in facts.board.mappings)
     return {field_plan.mapping.key: field_plan for field_plan in decided if field_plan is not None}
 
 
@@ -396,15 +397,14 @@ def side_of(read: Callable[[Any], Canonical], raw: Any) -> Side:
         return Unknown(str(unknown))
 
 
-def _decide_field(context: FieldFacts, mapping: FieldMapping, *, is_open: bool) -> FieldPlan | None:
-    """`is_open` says that something is open about the record."""
-    record = context.facts.record
-    item = context.facts.item
-    convert = context.board.converter(mapping, record)
-    local_raw = stored_values(record, mapping)
-    way = way_of(context.facts, mapping)
+def _decide_field(facts: PassFacts, plan: RecordPlan, mapping: FieldMapping) -> FieldPlan | None:
+    item = plan.item
+    convert = facts.board.converter(mapping, plan.record)
+    local_raw = stored_values(plan.record, mapping)
+    way = way_of(plan, mapping)
+    is_open = plan.facts.intents or plan.facts.conflicts
     if not (is_open or item is None or way is FieldDirection.NONE) and mapping.column_id:
-        resting = _at_rest(context, mapping, convert, local_raw, item)
+        resting = _at_rest(plan.ledger, item, mapping, convert, local_raw)
         if resting is not None:
             return resting
     field_plan = FieldPlan(mapping, convert, FieldDecision(mapping.key, Action.UNDECIDED), local_raw)
@@ -412,7 +412,7 @@ def _decide_field(context: FieldFacts, mapping: FieldMapping, *, is_open: bool) 
         missing = "It has no column on the board. Choose or create one on the board's page."
         return _plan_unknown(field_plan, way, BlockedCode.COLUMN, missing)
     if item is None:
-        return _decide_create(context, field_plan, way)
+        return _decide_create(facts, plan, field_plan, way)
     try:
         remote_raw = convert.stored_value(item.reading(mapping.column_id))
         field_plan = with_values(field_plan, remote_raw=remote_raw)
@@ -424,15 +424,15 @@ def _decide_field(context: FieldFacts, mapping: FieldMapping, *, is_open: bool) 
     try:
         local = convert.local(local_raw)
     except UnknownValue as unknown:
-        return _decide_unknown_local(context, field_plan, way, unknown)
-    return _decide_merged(context, field_plan, way, item, Base(local, remote))
+        return _decide_unknown_local(facts, plan, field_plan, way, unknown)
+    return _decide_merged(facts, plan, field_plan, way, Base(local, remote))
 
 
 def _at_rest(
-    context: FieldFacts, mapping: FieldMapping, convert: Converter, local_raw: dict[str, Any], item: Item
+    ledger: SyncMetadata, item: Item, mapping: FieldMapping, convert: Converter, local_raw: dict[str, Any]
 ) -> FieldPlan | None:
     """The plan of a field of which both sides say just what they last agreed on: so nearly all fields are found."""
-    base = base_of(context.facts.ledger, mapping, item.id)
+    base = base_of(ledger, mapping, item.id)
     if base is None or base["local"] != local_raw or base.get(AS_SENT):
         return None
     try:
@@ -453,41 +453,41 @@ def _nothing(key: str) -> FieldDecision:
     return FieldDecision(key, Action.NOTHING)
 
 
-def _decide_merged(context: FieldFacts, field_plan: FieldPlan, way: FieldDirection, item: Item, now: Base) -> FieldPlan:
+def _decide_merged(
+    facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan, way: FieldDirection, now: Base
+) -> FieldPlan:
     """Decide a field of which both sides say something that is known: `now`."""
     key = field_plan.mapping.key
     try:
-        base, confirmed = base_with_intents(
-            context.facts, field_plan.mapping, field_plan.convert, field_plan.remote_raw, context.earlier_bases.get(key)
-        )
+        base, confirmed = base_with_intents(plan.facts, field_plan.mapping, field_plan.convert, field_plan.remote_raw)
         field_plan = with_values(field_plan, base=base, confirmed=tuple(confirmed))
         removal = ""
         if now.local is not None and way is not FieldDirection.NONE:
-            removal = _removal_reason(context, field_plan, now.remote, base)
-        field = _merge_field(context, field_plan, way, now, emptied_by_removal=bool(removal))
+            removal = _removal_reason(facts, field_plan, now.remote, base)
+        field = _merge_field(plan, field_plan, way, now, emptied_by_removal=bool(removal))
         if removal and (way is FieldDirection.TO_NPD or not field.sides.local_changed):
             return _block_undecided(field_plan, BlockedCode.RELATION, removal)
-        field_plan, field = resolutions.with_resolution(context, field_plan, field)
+        field_plan, field = resolutions.with_resolution(facts, plan, field_plan, field)
     except UnknownValue as unknown:
         detail = f"The last synced value is not known any more: {unknown}."
         return _plan_unknown(field_plan, way, BlockedCode.UNKNOWN, detail)
-    field_plan = resolutions.with_undo(context, field_plan, field, item)
+    field_plan = resolutions.with_undo(facts, plan, field_plan, field)
     if field_plan.resolved_kind == KIND_UNDO:
         return field_plan
     decision = decide_field(field)
-    if field.base is None and decision.action is Action.CONFLICT and _names_the_same(context, field_plan):
+    if field.base is None and decision.action is Action.CONFLICT and _names_the_same(facts, field_plan):
         decision = FieldDecision(key, Action.AGREED, "both sides name the same record")
-    return apply_decision(context, with_values(field_plan, decision=decision), field)
+    return apply_decision(facts, plan, with_values(field_plan, decision=decision), field)
 
 
-def _names_the_same(context: FieldFacts, field_plan: FieldPlan) -> bool:
+def _names_the_same(facts: PassFacts, field_plan: FieldPlan) -> bool:
     """Whether both sides of a relation name one record, as “ACME” and “Acme” do where only one is called so."""
-    model = type(context.facts.record)
+    model = facts.board.model
     if relation_of(model, field_plan.mapping.fields) is None:
         return False
     remote = field_plan.convert.to_local(field_plan.remote_raw, field_plan.local_raw)
     try:
-        return related_id(context.related.resolve(model, remote)) == related_id(field_plan.local_raw)
+        return related_id(facts.related.resolve(model, remote)) == related_id(field_plan.local_raw)
     except RelatedNotFound:
         return False
 
@@ -506,37 +506,36 @@ def _block_undecided(field_plan: FieldPlan, code: BlockedCode, reason: str) -> F
 
 
 def _decide_unknown_local(
-    context: FieldFacts, field_plan: FieldPlan, way: FieldDirection, unknown: UnknownValue
+    facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan, way: FieldDirection, unknown: UnknownValue
 ) -> FieldPlan:
     """A related record without an item: the relation waits for it, or is left out where it will get none."""
-    facts = context.facts
     mapping = field_plan.mapping
-    key = field_plan.mapping.key
+    key = mapping.key
     if way is FieldDirection.TO_NPD:
         # One way to NPD the source alone counts: it is mirrored over a value that could not be sent.
         convert = field_plan.convert
         shown = "(a value that Monday can't show)"
         remote = convert.remote(field_plan.remote_raw)
         base = None
-        if entry := base_of(facts.ledger, mapping, facts.item.id) if facts.item is not None else None:
-            if reason := _removal_reason(context, field_plan, remote, entry):
+        if entry := base_of(plan.ledger, mapping, plan.item_id):
+            if reason := _removal_reason(facts, field_plan, remote, entry):
                 return _block_undecided(field_plan, BlockedCode.RELATION, reason)
             # It left what was agreed on only where it names another record by now.
             stands = related_id(entry["local"]) == related_id(field_plan.local_raw)
             base = Base(shown, base_remote(convert, entry)) if stands else Base(None, None)
         field = Field(key, local=shown, remote=remote, base=base, way=way, required=mapping.required)
-        return apply_decision(context, with_values(field_plan, decision=decide_field(field)), field)
-    is_relation = relation_of(type(facts.record), mapping.fields) is not None
-    related = getattr(facts.record, mapping.fields[0]) if is_relation else None
+        return apply_decision(facts, plan, with_values(field_plan, decision=decide_field(field)), field)
+    is_relation = relation_of(facts.board.model, mapping.fields) is not None
+    related = getattr(plan.record, mapping.fields[0]) if is_relation else None
     if related is None or way is FieldDirection.NONE:
         detail = f"NPD's value can't be sent: {unknown}."
         return _plan_unknown(field_plan, way, BlockedCode.UNKNOWN, detail)
-    detail, left_out = context.related.missing_item_reason(related)
+    detail, left_out = facts.related.missing_item_reason(related)
     code = BlockedCode.LEFT_OUT if left_out else BlockedCode.RELATION
     return _block_undecided(field_plan, code, detail)
 
 
-def _decide_create(context: FieldFacts, field_plan: FieldPlan, way: FieldDirection) -> FieldPlan | None:
+def _decide_create(facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan, way: FieldDirection) -> FieldPlan | None:
     mapping = field_plan.mapping
     convert = field_plan.convert
     local_raw = field_plan.local_raw
@@ -548,19 +547,15 @@ def _decide_create(context: FieldFacts, field_plan: FieldPlan, way: FieldDirecti
     try:
         empty = convert.local(local_raw) is None
     except UnknownValue as unknown:
-        return _decide_unknown_local(context, field_plan, way, unknown)
+        return _decide_unknown_local(facts, plan, field_plan, way, unknown)
     # A column that requires a value takes no empty one.
     if not empty or convert.rejection_reason(local_raw):
-        return _plan_push(context, field_plan, local_raw)
+        return _plan_push(plan, field_plan, local_raw)
     return with_values(field_plan, decision=FieldDecision(mapping.key, Action.AGREED, "empty on both sides"))
 
 
 def base_with_intents(
-    facts: RecordFacts,
-    mapping: FieldMapping,
-    convert: Converter,
-    remote_raw: Any,
-    earlier_base: dict[str, Any] | None = None,
+    facts: RecordFacts, mapping: FieldMapping, convert: Converter, remote_raw: Any
 ) -> tuple[dict[str, Any] | None, list[Intent]]:
     """Return the base of a field that says this on Monday, and the open intents whose value that is: our own writes.
 
@@ -569,7 +564,7 @@ def base_with_intents(
     where what an intent had sent can't be told any more.
     """
     item_id = facts.item.id if facts.item else ""
-    base = earlier_base or base_of(facts.ledger, mapping, item_id)
+    base = base_of(facts.ledger, mapping, item_id)
     confirmed = []
     for intent in facts.intents_about(item_id):
         entry = intent.values.get(mapping.key)
@@ -579,13 +574,13 @@ def base_with_intents(
     return base, confirmed
 
 
-def _removal_reason(context: FieldFacts, field_plan: FieldPlan, remote: Canonical, base: dict[str, Any] | None) -> str:
+def _removal_reason(facts: PassFacts, field_plan: FieldPlan, remote: Canonical, base: dict[str, Any] | None) -> str:
     """Why an empty cell says nothing: the item that it named left its board, which empties it, though nobody did."""
     convert = field_plan.convert
-    relation = relation_of(context.board.model, field_plan.mapping.fields)
+    relation = relation_of(facts.board.model, field_plan.mapping.fields)
     if base is None or relation is None or remote is not None or not convert.names_items:
         return ""
-    if str(base_remote(convert, base)) not in context.related.removed_items:
+    if str(base_remote(convert, base)) not in facts.related.removed_items:
         return ""
     kind = target_of(relation)._meta.verbose_name
     return (
@@ -595,7 +590,7 @@ def _removal_reason(context: FieldFacts, field_plan: FieldPlan, remote: Canonica
 
 
 def _merge_field(
-    context: FieldFacts, field_plan: FieldPlan, way: FieldDirection, now: Base, *, emptied_by_removal: bool
+    plan: RecordPlan, field_plan: FieldPlan, way: FieldDirection, now: Base, *, emptied_by_removal: bool
 ) -> Field:
     mapping = field_plan.mapping
     convert = field_plan.convert
@@ -605,7 +600,7 @@ def _merge_field(
         # Monday's side was changed by nobody: what NPD has chosen since goes there, whatever the rule.
         agreed = Base(agreed.local, None)
     was_filled = False
-    if base is None and now.local is None and (entry := context.facts.ledger.base.get(mapping.key)):
+    if base is None and now.local is None and (entry := plan.ledger.base.get(mapping.key)):
         # Of another column only NPD's half can be read; what can't be told any more, as the item of a related record,
         # was no empty value.
         was_filled = side_of(convert.local, entry["local"]) is not None
@@ -627,5 +622,5 @@ def _merge_field(
     if base is not None and not (field.sides.local_changed and field.sides.remote_changed):
         return field
     # That costs queries.
-    edited = EditTimes(_npd_edit_time(context, field_plan), _monday_edit_time(context, field_plan, field))
+    edited = EditTimes(_npd_edit_time(plan, field_plan), _monday_edit_time(plan, field_plan, field))
     return replace(field, edited=edited)

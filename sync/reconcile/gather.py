@@ -90,11 +90,11 @@ from sync.reconcile.field_values import (
     reference_to,
     searched_texts,
 )
-from sync.reconcile.pass_plan import GIVING, AnswerKind, EditFacts, ItemAct, ItemPlan, LostUpdate, PassFacts, Plan
+from sync.reconcile.pass_plan import GIVING, AnswerKind, ItemAct, ItemPlan, LostUpdate, PassFacts, Plan
 from sync.reconcile.resolutions import chosen_references
 from sync.reconcile.restraints import may_empty
 from sync.records.approvals import CLEARS, ApprovalFacts, known_requests, with_counts
-from sync.records.authors import monday_editor_name, monday_user_name, monday_users
+from sync.records.authors import latest_edits, monday_editor_name, monday_user_name, monday_users
 from sync.records.item_links import unlinked_items
 from sync.records.tombstones import rebuild_records
 from sync.records.unmatched_items import AS_NEW, LINK_TO
@@ -256,7 +256,7 @@ class Gatherer:
             unmatched=tuple(unmatched),
             removals=removals,
             related=related,
-            edits=edit_facts(board, changed),
+            histories=longer_histories(board, changed),
             approvals=self.approvals(facts, changed, removals, deleted, unmatched),
             people=_people(plan),
         )
@@ -589,13 +589,20 @@ def _with_boards(models_: Iterable[type[SyncedModel]]) -> frozenset[str]:
     return frozenset(types)
 
 
-def edit_facts(board: BoardContext, pairs: Sequence[Pair]) -> EditFacts:
+def longer_histories(board: BoardContext, pairs: Sequence[Pair]) -> dict[UUID, RecordHistory]:
     """Read when fields were edited that both sides may have changed under the rule “newest”, and who made items."""
+    histories = {record.id: record.history for record, _ in pairs}
     edited = {record.id: record.record for record, item in pairs if sides.needs_edit_times(board, record, item)}
     without_base = [(record, item) for record, item in pairs if unconfirmed_writes.lacks_base(board, record)]
-    makers = {record.id: item.id for record, item in without_base if unconfirmed_writes.wants_maker(board, record)}
-    edits = lookups.read_edits(board, edited) if edited else EditFacts()
-    return replace(edits, makers=makers_of(board, makers)) if makers else edits
+    made = {record.id: item.id for record, item in without_base if unconfirmed_writes.wants_maker(board, record)}
+    npd_edits = latest_edits(board.model, edited) if edited else {}
+    told = lookups.monday_edits(board, edited) if edited else {}
+    makers = makers_of(board, made) if made else {}
+    for key in edited:
+        histories[key] = replace(histories[key], npd_edits=npd_edits.get(key, ()), monday_edits=told[key])
+    for key, (maker, is_typed) in makers.items():
+        histories[key] = replace(histories[key], maker=maker, is_npd_id_typed=is_typed)
+    return {key: histories[key] for key in edited.keys() | makers.keys()}
 
 
 def _people(plan: Plan) -> Mapping[str, Any]:

@@ -30,7 +30,6 @@ from sync.outbox.claim import Claim
 from sync.reconcile.calls import NOTHING_SENT, Answer
 from sync.reconcile.facts import (
     AnswerFacts,
-    ChangeEvent,
     DeletedFacts,
     HistoryLine,
     IdentityFacts,
@@ -164,28 +163,6 @@ class FieldPlan:
     def block(self, code: BlockedCode, reason: str) -> FieldPlan:
         """Do nothing with the field, and say why; what Monday refused is not tried again until something changes."""
         return with_values(self, blocked_reason=reason, blocked_code=code, send_raw=None, write_raw=None)
-
-
-@dataclass(frozen=True)
-class EditFacts:
-    """When fields were edited, of the records of which a rule may ask that, and who made items."""
-
-    history: Mapping[UUID, Sequence[Any]] = field(default_factory=dict)  # NPD's, its newest change first
-    changes: Mapping[UUID, Sequence[ChangeEvent]] = field(default_factory=dict)  # what Monday told
-    makers: Mapping[UUID, tuple[str, bool]] = field(default_factory=dict)  # and whether its NPD ID was typed
-
-
-@dataclass(frozen=True)
-class FieldFacts:
-    """Everything from which a record's fields are decided; `related` and `edits` are of the whole pass."""
-
-    board: BoardContext
-    facts: RecordFacts
-    related: RelatedFacts = field(default_factory=RelatedFacts)
-    edits: EditFacts = field(default_factory=EditFacts)
-    # What writes of ours that had no answer left as the bases of fields (unconfirmed_writes.py).
-    earlier_bases: Mapping[str, dict[str, Any]] = field(default_factory=dict)
-    creates: bool = False  # it is to get an item
 
 
 # The parts of a record's plan.
@@ -700,11 +677,9 @@ class PassFacts:
     deletion_policy: DeletedRecordPolicy = DeletedRecordPolicy.ARCHIVE  # what becomes of deleted records' items
     approvals: ApprovalFacts = field(default_factory=ApprovalFacts)
     related: RelatedFacts = field(default_factory=RelatedFacts)
-    edits: EditFacts = field(default_factory=EditFacts)
+    # Of records of which more was read: when their fields were edited, and who made their items.
+    histories: Mapping[UUID, RecordHistory] = field(default_factory=dict)
     people: Mapping[str, Any] = field(default_factory=dict)  # Monday's users by id, where somebody's edit is told
-
-    def field_facts(self, plan: RecordPlan, **more: Any) -> FieldFacts:
-        return FieldFacts(self.board, plan.facts, self.related, self.edits, creates=plan.creates, **more)
 
 
 PlanRule = Callable[[PassFacts, Plan], Plan]

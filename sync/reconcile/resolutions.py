@@ -15,19 +15,19 @@ from django.core.exceptions import ValidationError
 from conflicts.reports import KIND_FIELDS, KIND_LOST_UPDATE, KIND_UNDO, ConflictReport, FieldConflict, OpenConflict
 from sync.choices import BlockedCode
 from sync.merge import Action, Canonical, Field, FieldDecision, FieldDirection
-from sync.monday.board_items import Item
 from sync.monday.conversion import AmbiguousSplit, Converter, UnknownValue
 from sync.reconcile.facts import RecordFacts
 from sync.reconcile.field_values import (
     BoardContext,
     Reference,
+    RelatedFacts,
     RelatedNotFound,
     clean_values,
     field_of,
     parse_input,
     references_of,
 )
-from sync.reconcile.pass_plan import FieldFacts, FieldPlan, RecordPlan
+from sync.reconcile.pass_plan import FieldPlan, PassFacts, RecordPlan
 from sync.records.authors import RESTORED_KEY
 
 _UNDO_REASON = "restored as it was before the conflict was resolved"
@@ -76,14 +76,14 @@ def inverse_of(plan: RecordPlan, field_plan: FieldPlan) -> dict[str, Any]:
     return {"before": before, "after": plan.ledger.base.get(field_plan.mapping.key)}
 
 
-def with_undo(facts: FieldFacts, field_plan: FieldPlan, field: Field, item: Item) -> FieldPlan:
+def with_undo(facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan, field: Field) -> FieldPlan:
     """Plan the inverse of a settled choice where one is wanted; handed back, the field goes its usual way."""
-    request = undo_request_of(facts.facts.conflicts, field.key)
+    request = undo_request_of(plan.facts.conflicts, field.key)
     if request is None:
         return field_plan
     try:
-        _check_unchanged(facts, field_plan, field, request.inverse[field.key], item)
-        return _plan_inverse(facts, field_plan, field, request)
+        _check_unchanged(plan.facts, field_plan, field, request.inverse[field.key])
+        return _plan_inverse(facts.related, plan, field_plan, field, request)
     except UnknownValue as unknown:
         reason = f"A value of then is not known any more: {unknown}."
     except (_NotNow, RelatedNotFound, ValueError) as why:
@@ -91,38 +91,39 @@ def with_undo(facts: FieldFacts, field_plan: FieldPlan, field: Field, item: Item
     return replace(field_plan, handed_back={**field_plan.handed_back, KIND_UNDO: reason})
 
 
-def _check_unchanged(
-    facts: FieldFacts, field_plan: FieldPlan, field: Field, inverse: Mapping[str, Any], item: Item
-) -> None:
+def _check_unchanged(facts: RecordFacts, field_plan: FieldPlan, field: Field, inverse: Mapping[str, Any]) -> None:
     mapping = field_plan.mapping
     convert = field_plan.convert
     after = inverse["after"]
-    if not after or after["item"] != item.id or not mapping.is_current(after):
+    item_id = facts.item.id if facts.item else ""
+    if not after or after["item"] != item_id or not mapping.is_current(after):
         raise _NotNow("The record has another item, or the field another column, since then, so nothing was put back.")
     if field.way is not FieldDirection.BOTH:
         raise _NotNow(f"{mapping.label} is synced one way only now, so nothing was restored.")
-    if field.key in facts.facts.open_fields(KIND_FIELDS, KIND_LOST_UPDATE):
+    if field.key in facts.open_fields(KIND_FIELDS, KIND_LOST_UPDATE):
         raise _NotNow("It is in conflict again already. Resolve that conflict.")
     if field.local != convert.local(after["local"]):
         raise _NotNow("NPD's value has changed since, so nothing was put back.")
     if field.remote != convert.remote(after["remote"]):
         # Our own call, whose answer was lost, may have put back Monday's half already.
-        sent = [entry for intent in facts.facts.intents_about(item.id) if (entry := intent.values.get(field.key))]
+        sent = [entry for intent in facts.intents_about(item_id) if (entry := intent.values.get(field.key))]
         is_half_undone = field.remote == convert.remote(inverse["before"]["remote"])
         if not is_half_undone or all(convert.local(entry["local"]) != field.remote for entry in sent):
             raise _NotNow("Monday's value has changed since, so nothing was put back.")
 
 
-def _plan_inverse(facts: FieldFacts, field_plan: FieldPlan, field: Field, request: OpenConflict) -> FieldPlan:
+def _plan_inverse(
+    related: RelatedFacts, plan: RecordPlan, field_plan: FieldPlan, field: Field, request: OpenConflict
+) -> FieldPlan:
     """Give the field the raw values that go to either side; raises _NotNow, RelatedNotFound, UnknownValue, …"""
     convert = field_plan.convert
-    record = facts.facts.record
+    record = plan.record
     before = request.inverse[field.key]["before"]
     local = convert.local(before["local"])
     remote = convert.remote(before["remote"])
     write_raw = send_raw = None
     if local != field.local:
-        full = facts.related.resolve(type(record), before["local"])
+        full = related.resolve(type(record), before["local"])
         try:
             write_raw = clean_values(record, full)
         except ValidationError as error:
@@ -131,7 +132,7 @@ def _plan_inverse(facts: FieldFacts, field_plan: FieldPlan, field: Field, reques
         sent: Mapping[str, Any] = before["local"]
         if remote != local:
             sent = _local_of_then(convert, before)
-        send_raw = facts.related.resolve(type(record), sent)
+        send_raw = related.resolve(type(record), sent)
         if reason := convert.rejection_reason(send_raw):
             raise _NotNow(f"Monday won't take the value of then: {reason}")
     if send_raw is not None:
@@ -199,29 +200,29 @@ def overruled_values(plan: RecordPlan) -> Iterator[FieldConflict]:
 STALE_RESOLUTION = "The value changed after you chose. Check it and choose again."
 
 
-def with_resolution(facts: FieldFacts, field_plan: FieldPlan, field: Field) -> tuple[FieldPlan, Field]:
+def with_resolution(facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan, field: Field) -> tuple[FieldPlan, Field]:
     """Give the field what a person decided of it, if anybody has and what they saw still stands."""
     for kind, check in ((KIND_LOST_UPDATE, _check_lost), (KIND_FIELDS, _check_conflict)):
-        conflict = facts.facts.resolved_conflict(kind, field.key)
+        conflict = plan.facts.resolved_conflict(kind, field.key)
         if conflict is None:
             continue
         resolved = replace(field_plan, resolves=conflict)
         resolution = conflict.resolutions[field.key]
         is_lost = kind == KIND_LOST_UPDATE
         try:
-            typed = check(facts, resolved, field)
+            typed = check(facts, plan, resolved, field)
         except (_NotNow, ValueError, RelatedNotFound) as reason:
             field_plan = replace(field_plan, handed_back={**field_plan.handed_back, kind: str(reason)})
             continue
         if not is_lost or resolution.choose != "npd":
-            anew = is_lost or _is_value_gone(facts.facts, resolved, field)
+            anew = is_lost or _is_value_gone(plan.facts, resolved, field)
             return resolved, replace(field, resolution=resolution, typed=typed, anew=anew)
         # What was lost stays lost: nothing has to be written for that.
         field_plan = replace(field_plan, carried_out={**field_plan.carried_out, kind: resolution.npd or None})
     return field_plan, field
 
 
-def _check_conflict(facts: FieldFacts, field_plan: FieldPlan, field: Field) -> Canonical:
+def _check_conflict(facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan, field: Field) -> Canonical:
     """A choice holds for exactly the values that its author saw, or for what our own call has made of Monday's.
 
     Return the value that was typed; raises _NotNow, ValueError, RelatedNotFound.
@@ -235,7 +236,7 @@ def _check_conflict(facts: FieldFacts, field_plan: FieldPlan, field: Field) -> C
             "Change the direction first."
         )
     shown = as_conflict(field_plan)
-    is_gone = _is_value_gone(facts.facts, field_plan, field)
+    is_gone = _is_value_gone(plan.facts, field_plan, field)
     monday = shown.monday if field_plan.confirmed_entry is None and not is_gone else resolution.monday or None
     if (shown.npd, monday) != (resolution.npd or None, resolution.monday or None):
         raise _NotNow("The values changed after you chose. Check them and choose again.")
@@ -244,7 +245,7 @@ def _check_conflict(facts: FieldFacts, field_plan: FieldPlan, field: Field) -> C
     if is_gone and choose == "npd":
         return field.local
     is_typed = choose == "custom" or is_gone
-    return field_plan.convert.local(typed_values(facts, field_plan)) if is_typed else None
+    return field_plan.convert.local(typed_values(facts, plan, field_plan)) if is_typed else None
 
 
 def is_column_replaced(facts: RecordFacts, field_plan: FieldPlan) -> bool:
@@ -263,7 +264,7 @@ def _is_value_gone(facts: RecordFacts, field_plan: FieldPlan, field: Field) -> b
 _SOURCE = {FieldDirection.TO_MONDAY: ("npd", "NPD"), FieldDirection.TO_NPD: ("monday", "Monday")}
 
 
-def _check_lost(facts: FieldFacts, field_plan: FieldPlan, field: Field) -> Canonical:
+def _check_lost(facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan, field: Field) -> Canonical:
     """What was lost stays lost, or is written anew to both sides: return that value; raises as above."""
     resolution = field_plan.resolution
     shown = {field_plan.convert.display(value) or None for value in (field.local, field.remote)}
@@ -276,19 +277,19 @@ def _check_lost(facts: FieldFacts, field_plan: FieldPlan, field: Field) -> Canon
         raise _NotNow("There is no last synced value.")
     if field.way is not FieldDirection.BOTH:
         raise _NotNow("The field is synced one way only; change its direction first.")
-    value = field_plan.convert.local(typed_values(facts, field_plan))
+    value = field_plan.convert.local(typed_values(facts, plan, field_plan))
     # Half of it may stand already, where the call's answer was lost.
     if not shown <= {current, field_plan.convert.display(value) or None}:
         raise _NotNow(STALE_RESOLUTION)
     return value
 
 
-def typed_values(facts: FieldFacts, field_plan: FieldPlan) -> dict[str, Any]:
+def typed_values(facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan) -> dict[str, Any]:
     """Return the raw values of what a person typed, or takes back; raises ValueError, RelatedNotFound, in words."""
     resolution = field_plan.resolution
     mapping = field_plan.mapping
     text = (resolution.monday if resolution.choose == "monday" else resolution.value) or ""
-    return parse_input(field_plan.convert, facts.facts.record, mapping.fields, text, facts.related)
+    return parse_input(field_plan.convert, plan.record, mapping.fields, text, facts.related)
 
 
 def as_conflict(field_plan: FieldPlan, reason: str = "") -> FieldConflict:

@@ -20,7 +20,7 @@ from sync.monday.conversion import ListConverter, UnknownValue
 from sync.reconcile.facts import LOOP_WINDOW, HistoryLine, RecordFacts
 from sync.reconcile.field_plan import AS_SENT, apply_decision, cell_of, is_as_agreed, sides_of, way_of
 from sync.reconcile.field_values import BoardContext, stored_values
-from sync.reconcile.pass_plan import Act, FieldFacts, FieldPlan, PassFacts, Plan, RecordAction, RecordPlan
+from sync.reconcile.pass_plan import Act, FieldPlan, PassFacts, Plan, RecordAction, RecordPlan
 from sync.records.approvals import CLEARS, ApprovalFacts
 from sync.records.authors import monday_editor_name
 
@@ -291,7 +291,7 @@ def request_approvals(facts: PassFacts, plan: Plan) -> Plan:
                 continue
             field_plan = record.plans[clear.key]
             if act in rejected:
-                blocked = _restored(facts.field_facts(record), clear, field_plan)
+                blocked = _restored(facts, record, clear, field_plan)
             else:
                 blocked = _blocked_clear(clear, field_plan)
             lines = () if requested[act] else (_waiting_line(clear, field_plan),)
@@ -309,8 +309,8 @@ def _blocked_clear(clear: ApprovalRequest, field_plan: FieldPlan) -> FieldPlan:
     return field_plan.block(
         BlockedCode.APPROVAL,
         f"It was emptied {_EMPTIED_SIDE[clear.kind]}, with the fields of many records within an hour. It still says "
-        f"“{clear.values['value']}” {_SIDE_TO_EMPTY[clear.kind]}, and is emptied there when somebody approves it under "
-        "“Approvals”. Or fill it in again.",
+        f"“{clear.values['value']}” {_SIDE_TO_EMPTY[clear.kind]}, and is emptied there when somebody approves it on "
+        "Home. Or fill it in again.",
     )
 
 
@@ -323,9 +323,9 @@ def _waiting_line(clear: ApprovalRequest, field_plan: FieldPlan) -> HistoryLine:
     return HistoryLine("approval", sentence, clear.key, values={"before": value})
 
 
-def _restored(context: FieldFacts, clear: ApprovalRequest, field_plan: FieldPlan) -> FieldPlan:
+def _restored(facts: PassFacts, plan: RecordPlan, clear: ApprovalRequest, field_plan: FieldPlan) -> FieldPlan:
     """A person said that this field is not to be emptied: the side where it was gets the value back."""
-    way = way_of(context.facts, field_plan.mapping)
+    way = way_of(plan, field_plan.mapping)
     convert = field_plan.convert
     is_pull = clear.kind == ApprovalKind.CLEAR_MONDAY
     if way not in (FieldDirection.BOTH, FieldDirection.TO_NPD if is_pull else FieldDirection.TO_MONDAY):
@@ -338,7 +338,7 @@ def _restored(context: FieldFacts, clear: ApprovalRequest, field_plan: FieldPlan
     decision = FieldDecision(clear.key, action, "a person decided that it is not emptied")
     field_plan = replace(field_plan, send_raw=None, write_raw=None, decision=decision)
     field = Field(clear.key, convert.local(field_plan.local_raw), convert.remote(field_plan.remote_raw), way=way)
-    return apply_decision(context, field_plan, field)
+    return apply_decision(facts, plan, field_plan, field)
 
 
 def new_clear_requests(plan: Plan, *states: ApprovalState) -> list[ApprovalRequest]:

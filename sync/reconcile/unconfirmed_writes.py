@@ -9,7 +9,7 @@ sake it counts. What failed so twice under one key is made anew under another, w
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
@@ -311,12 +311,11 @@ def _base_from_creates(
     return new_base(mapping, item.id, raw, remote_raw) | {AS_SENT: True} if is_unanimous else None
 
 
-def earlier_bases(facts: PassFacts, plan: RecordPlan) -> dict[str, dict[str, Any]]:
-    """Return what writes of ours that had no answer left as the bases of the record's fields."""
-    record_facts = plan.facts
-    if plan.id in facts.edits.makers:
-        maker, is_typed = facts.edits.makers[plan.id]
-        history = replace(record_facts.history, maker=maker, is_npd_id_typed=is_typed)
-        record_facts = replace(record_facts, history=history)
-    bases = create_bases(facts.board, record_facts) if lacks_base(facts.board, record_facts) else {}
-    return bases | late_bases(facts.board, record_facts) if record_facts.history.void else bases
+def with_earlier_bases(facts: PassFacts, plan: RecordPlan) -> RecordPlan:
+    """Return it with what writes of ours that had no answer left as the bases of its fields."""
+    if plan.id in facts.histories:
+        plan = plan.with_facts(history=facts.histories[plan.id])
+    bases = create_bases(facts.board, plan.facts) if lacks_base(facts.board, plan.facts) else {}
+    if plan.facts.history.void:
+        bases |= late_bases(facts.board, plan.facts)
+    return plan.with_state(base={**plan.ledger.base, **bases}) if bases else plan

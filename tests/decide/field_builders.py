@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID, uuid4
 
 from conflicts.reports import KIND_FIELDS, OpenConflict
@@ -16,8 +16,8 @@ from sync.outbox.claim import Claim
 from sync.reconcile.facts import RecordFacts, new_ledger
 from sync.reconcile.field_plan import new_base
 from sync.reconcile.field_values import BoardContext, stored_values
-from sync.reconcile.pass_plan import FieldFacts
-from tests.decide.builders import ITEM, plain
+from sync.reconcile.pass_plan import IdentityPlan, PassFacts, RecordPlan
+from tests.decide.builders import ITEM, NOW, plain
 
 PLAIN: Mapping[str, Any] = {
     "name": "Ann",
@@ -121,6 +121,17 @@ def record_facts(
     return RecordFacts(claim(given, *causes), given, state, item=shown, **more)
 
 
+class FieldFacts(NamedTuple):
+    """What `decide_fields` takes: the pass, and the record in it."""
+
+    of_pass: PassFacts
+    plan: RecordPlan
+
+    @property
+    def facts(self) -> RecordFacts:
+        return self.plan.facts
+
+
 def field_facts(
     local: Mapping[str, Any] | None = None,
     remote: Mapping[str, Any] | None = None,
@@ -138,7 +149,7 @@ def field_facts(
     found = of or board()
     shown = None if creates else item(remote, unknown=unknown)
     facts = record_facts(local, of=found, shown=shown, **record)
-    return FieldFacts(found, facts, creates=creates, **known or {})
+    return FieldFacts(PassFacts(found, NOW, **known or {}), RecordPlan(facts, identity=IdentityPlan(creates=creates)))
 
 
 def of_organization(
@@ -161,7 +172,7 @@ def of_organization(
         before = organization(ITEM, **agreed[0])
         state.base = {key: new_base(mapping, ITEM, stored_values(before, mapping), agreed[1])}
     facts = RecordFacts(claim(record, Cause.SAVE), record, state, item=shown, **more)
-    return FieldFacts(BoardContext(link, [mapping], Organization), facts)
+    return FieldFacts(PassFacts(BoardContext(link, [mapping], Organization), NOW), RecordPlan(facts))
 
 
 def intent(key: str, column: str, local: Mapping[str, Any], read: Any = None, **values: Any) -> Intent:

@@ -23,7 +23,7 @@ from sync.reconcile.facts import (
     RemovalFacts,
 )
 from sync.reconcile.field_values import BoardContext, Reference, RelatedFacts, is_active_on, npd_id_of
-from sync.reconcile.pass_plan import EditFacts, PassFacts, Plan
+from sync.reconcile.pass_plan import PassFacts, Plan
 from sync.reconcile.removed_items import removed_state
 from sync.records.approvals import ApprovalFacts, ApprovalLimit
 from sync.records.unmatched_items import AS_NEW, LINK_TO
@@ -109,7 +109,11 @@ class World:
             deletion_policy=self.deletion_policy,
             approvals=self.approvals,
             related=RelatedFacts(Related(self.related), frozenset({"organization"})),
-            edits=EditFacts({key: self.edits.get(key, ()) for key in records}, self.heard),
+            histories={
+                key: replace(one.history, npd_edits=self.edits.get(key, ()), monday_edits=self.heard.get(key, ()))
+                for one in shown
+                if (key := one.id) in self.edits or key in self.heard
+            },
         )
 
     def plan(self) -> Plan:

@@ -18,11 +18,11 @@ from sync.monday.board_items import Item, Reading
 from sync.reconcile.facts import RecordFacts, new_ledger
 from sync.reconcile.field_plan import decide_fields, new_base, with_fields
 from sync.reconcile.field_values import BoardContext, Reference, RelatedFacts, stored_values
-from sync.reconcile.pass_plan import FieldFacts, FieldPlan, IdentityPlan, RecordPlan
+from sync.reconcile.pass_plan import FieldPlan, PassFacts, RecordPlan
 from sync.reconcile.resolutions import STALE_RESOLUTION
 from sync.records.blocked_fields import LEFT_OUT
-from tests.decide.builders import ITEM, mapping, plain
-from tests.decide.field_builders import board, chosen, claim, field_facts, intent, item, organization
+from tests.decide.builders import ITEM, NOW, mapping, plain
+from tests.decide.field_builders import FieldFacts, board, chosen, claim, field_facts, intent, item, organization
 
 ACME = organization()
 NO_ROLE = {"role_title": ""}
@@ -30,12 +30,11 @@ UP_AND_DOWN = (SyncDirection.NPD_TO_MONDAY, SyncDirection.MONDAY_TO_NPD)
 
 
 def planned(key: str, given: FieldFacts) -> FieldPlan:
-    return decide_fields(given)[key]
+    return decide_fields(*given)[key]
 
 
 def record_plan(given: FieldFacts) -> RecordPlan:
-    plan = RecordPlan(given.facts, identity=IdentityPlan(creates=given.creates))
-    return with_fields(given.board, plan, decide_fields(given))
+    return with_fields(*given)
 
 
 def role(**of_field: Any) -> Any:
@@ -201,7 +200,8 @@ def test_a_base_of_a_column_of_another_type_counts_as_none(
         shown = Item(ITEM, "Ann", "active", board_id="1", values={new: empty})
         ledger = new_ledger(model.entity_type(), record.pk)
         ledger.base = {key: new_base(mapped[0], ITEM, stored_values(agreed, mapped[0]), AGREED_IN[old])}
-        found = planned(key, FieldFacts(of, RecordFacts(claim(record, Cause.SAVE), record, ledger, item=shown)))
+        plan = RecordPlan(RecordFacts(claim(record, Cause.SAVE), record, ledger, item=shown))
+        found = planned(key, FieldFacts(PassFacts(of, NOW), plan))
         assert (found.blocked_reason, found.write_raw) == ("", None)
         assert found.decision.action is (Action.PUSH if is_filled else Action.AGREED)
 
@@ -210,7 +210,7 @@ def test_a_relation_that_npd_emptied_is_not_filled_from_a_new_column_whatever_it
     """What was agreed on can't be told any more; that it was not empty can."""
     of = board({"organization": {"version": 2}})
     given = field_facts(None, {"organization": ACME}, of=of, agreed={"organization": organization(item=None)})
-    given = replace(given, related=related(i70=ACME))
+    given = given._replace(of_pass=replace(given.of_pass, related=related(i70=ACME)))
     given.facts.ledger.base["organization"]["version"] = 1
     assert planned("organization", given).decision.action is Action.CONFLICT
 
@@ -297,7 +297,7 @@ def test_a_value_that_a_person_left_in_npd(row: str, given: FieldFacts, sent: st
 
 def test_a_record_without_sync_that_is_pushed_by_name_sends_what_npd_changed_and_nothing_else() -> None:
     given = field_facts({"role_title": "Mine"}, {"notes": "Theirs"}, record={"sync_enabled": False})
-    plans = decide_fields(given)
+    plans = decide_fields(*given)
     assert plans["role_title"].send_raw == {"role_title": "Mine"}
     assert (plans["notes"].decision.action, plans["notes"].write_raw) == (Action.NOTHING, None)
 
@@ -306,13 +306,13 @@ def test_a_record_without_sync_that_is_pushed_by_name_sends_what_npd_changed_and
 
 
 def test_a_new_item_gets_what_is_filled() -> None:
-    plans = decide_fields(field_facts({"phone": ""}, creates=True))
+    plans = decide_fields(*field_facts({"phone": ""}, creates=True))
     assert {key for key, plan in plans.items() if plan.send_raw is not None} == {"name", "email", "role_title", "notes"}
     assert plans["phone"].decision.action is Action.AGREED
 
 
 def test_a_new_item_is_made_without_a_column_that_is_gone() -> None:
-    plans = decide_fields(field_facts(of=role(problem="It was deleted."), creates=True))
+    plans = decide_fields(*field_facts(of=role(problem="It was deleted."), creates=True))
     assert (plans["role_title"].blocked_code, plans["role_title"].blocked_reason) == ("column", "It was deleted.")
     assert plans["notes"].send_raw is not None
 
@@ -324,7 +324,7 @@ def test_a_record_that_only_takes_over_gets_no_item_and_its_reason() -> None:
 
 def test_a_new_item_gets_nothing_of_a_field_that_comes_from_monday() -> None:
     given = field_facts(creates=True, of=role(direction=SyncDirection.MONDAY_TO_NPD))
-    assert "role_title" not in decide_fields(given)
+    assert "role_title" not in decide_fields(*given)
 
 
 def test_an_item_without_the_npd_id_gets_it_whatever_the_directions_say() -> None:
@@ -335,8 +335,8 @@ def test_an_item_without_the_npd_id_gets_it_whatever_the_directions_say() -> Non
     emptied = field_facts()
     assert emptied.facts.item is not None
     cells = {**emptied.facts.item.values, "npd_id": Reading("npd_id", "text", text="", value="")}
-    without = replace(emptied, facts=replace(emptied.facts, item=replace(emptied.facts.item, values=cells)))
-    assert record_plan(without).write_npd_id
+    item_without = replace(emptied.facts.item, values=cells)
+    assert record_plan(FieldFacts(emptied.of_pass, emptied.plan.with_facts(item=item_without))).write_npd_id
 
 
 # --- an intent without an answer ------------------------------------------------------------------------------------
@@ -344,7 +344,7 @@ def test_an_item_without_the_npd_id_gets_it_whatever_the_directions_say() -> Non
 
 def test_a_value_that_an_intent_sent_is_our_own_write_and_what_npd_says_since_is_pushed() -> None:
     ours = intent("role_title", "role_title", {"role_title": "Sent"})
-    found = decide_fields(field_facts({"role_title": "Later"}, {"role_title": "Sent"}, intents=(ours,)))
+    found = decide_fields(*field_facts({"role_title": "Later"}, {"role_title": "Sent"}, intents=(ours,)))
     plan = found["role_title"]
     assert (plan.decision.action, plan.send_raw) == (Action.PUSH, {"role_title": "Later"})
     assert plan.confirmed_entry == ours.values["role_title"]
@@ -353,7 +353,7 @@ def test_a_value_that_an_intent_sent_is_our_own_write_and_what_npd_says_since_is
 
 def test_a_value_that_no_intent_sent_is_merged_against_the_old_base() -> None:
     ours = intent("role_title", "role_title", {"role_title": "Sent"})
-    found = decide_fields(field_facts({"role_title": "Sent"}, {"role_title": "Theirs"}, intents=(ours,)))
+    found = decide_fields(*field_facts({"role_title": "Sent"}, {"role_title": "Theirs"}, intents=(ours,)))
     assert (found["role_title"].decision.action, found["role_title"].confirmed) == (Action.CONFLICT, ())
 
 
@@ -363,16 +363,8 @@ def test_what_was_sent_to_another_item_is_not_our_write_to_this_one(agreed: list
     ours = intent("role_title", "role_title", {"role_title": "Sent"})
     ours.item_id = "8"
     sides = {"role_title": "Mine"}, {"role_title": "Sent"}
-    found = decide_fields(field_facts(*sides, intents=(ours,), without_base=agreed))
+    found = decide_fields(*field_facts(*sides, intents=(ours,), without_base=agreed))
     assert (found["role_title"].decision.action, found["role_title"].confirmed) == (Action.CONFLICT, ())
-
-
-def test_a_write_that_landed_late_is_the_base() -> None:
-    base = new_base(
-        next(one for one in board().mappings if one.key == "role_title"), "7", {"role_title": "Late"}, "Late"
-    )
-    given = field_facts({"role_title": "Mine"}, {"role_title": "Late"}, known={"earlier_bases": {"role_title": base}})
-    assert planned("role_title", given).decision.action is Action.PUSH
 
 
 # --- relations ------------------------------------------------------------------------------------------------------
@@ -410,7 +402,7 @@ def test_a_related_record_without_an_item(
     other = organization(item=None, name="New", **{"sync_status": "pending"} | values)
     known = RelatedFacts(boards=frozenset({"organization"} if has_board else ()))
     given = field_facts({"organization": other}, known={"related": known})
-    found = decide_fields(given)
+    found = decide_fields(*given)
     plan = found["organization"]
     assert (plan.blocked_code, len(record_plan(given).log)) == (code, lines), row
     if lines:
@@ -511,7 +503,7 @@ def test_a_choice_is_carried_out_where_what_was_seen_still_stands(
 
 
 def test_a_choice_made_for_other_values_is_handed_back() -> None:
-    found = decide_fields(resolved(FieldSelection("npd", None, "Mine", "Older")))
+    found = decide_fields(*resolved(FieldSelection("npd", None, "Mine", "Older")))
     assert "changed after you chose" in found["role_title"].handed_back[KIND_FIELDS]
     assert found["role_title"].conflict is not None
 
@@ -523,7 +515,7 @@ def test_of_two_choices_the_one_that_still_holds_is_carried_out() -> None:
     }
     conflict = replace(chosen("role_title", choices["role_title"]), fields=tuple(choices), resolutions=choices)
     sides = {"role_title": "Mine", "notes": "m"}, {"role_title": "Theirs", "notes": "t"}
-    found = decide_fields(field_facts(*sides, conflicts=(conflict,)))
+    found = decide_fields(*field_facts(*sides, conflicts=(conflict,)))
     assert found["role_title"].send_raw == {"role_title": "Mine"}
     assert found["notes"].conflict is not None
     assert [key for key, one in found.items() if one.handed_back] == ["notes"]
@@ -550,14 +542,14 @@ def test_a_choice_that_can_not_be_carried_out_is_handed_back(
     row: str, selection: FieldSelection, more: dict[str, Any], words: str
 ) -> None:
     both = {"role_title": "Mine"}, {"role_title": "Theirs"}
-    found = decide_fields(field_facts(*both, conflicts=(chosen("role_title", selection),), **more))
+    found = decide_fields(*field_facts(*both, conflicts=(chosen("role_title", selection),), **more))
     assert words in found["role_title"].handed_back[KIND_FIELDS], row
     assert found["role_title"].resolves is None
 
 
 def test_a_choice_stays_while_a_side_can_not_be_read() -> None:
     conflict = chosen("role_title", FieldSelection("npd", None, "Mine", "Theirs"))
-    found = decide_fields(field_facts({"role_title": "Mine"}, unknown=["role_title"], conflicts=(conflict,)))
+    found = decide_fields(*field_facts({"role_title": "Mine"}, unknown=["role_title"], conflicts=(conflict,)))
     assert found["role_title"].blocked_code is BlockedCode.UNKNOWN
     assert not found["role_title"].handed_back
 
@@ -567,7 +559,7 @@ def lost(selection: FieldSelection, **values: str) -> FieldFacts:
 
 
 def test_a_lost_value_stays_lost_or_goes_back_to_both_sides() -> None:
-    kept = decide_fields(lost(FieldSelection("npd", None, "Boss", "Lost")))
+    kept = decide_fields(*lost(FieldSelection("npd", None, "Boss", "Lost")))
     assert kept["role_title"].carried_out == {KIND_LOST_UPDATE: "Boss"}
     back = planned("role_title", lost(FieldSelection("monday", None, "Boss", "Lost")))
     assert (back.send_raw, back.write_raw) == ({"role_title": "Lost"}, {"role_title": "Lost"})
@@ -584,7 +576,7 @@ def test_a_choice_on_a_lost_value_is_outdated_when_a_side_left_what_stands(
     choose: str, local: str, remote: str
 ) -> None:
     conflict = chosen("role_title", FieldSelection(choose, None, "Boss", "Lost"), KIND_LOST_UPDATE)
-    found = decide_fields(field_facts({"role_title": local}, {"role_title": remote}, conflicts=(conflict,)))
+    found = decide_fields(*field_facts({"role_title": local}, {"role_title": remote}, conflicts=(conflict,)))
     assert found["role_title"].handed_back == {KIND_LOST_UPDATE: STALE_RESOLUTION}
 
 
@@ -600,7 +592,8 @@ def undo(of: Any, **now: str) -> FieldFacts:
 def test_an_undo_puts_both_sides_back_while_neither_moved() -> None:
     plan = planned("role_title", undo(board()))
     assert (plan.send_raw, plan.write_raw) == ({"role_title": "Theirs"}, {"role_title": "Mine"})
-    late = decide_fields(undo(board(), role_title="Newer"))
+    late = decide_fields(*undo(board(), role_title="Newer"))
     assert "changed since" in late["role_title"].handed_back[KIND_UNDO]
-    moved = replace(undo(board()), facts=replace(undo(board()).facts, item=item({"role_title": "Newer"})))
-    assert "Monday's value has changed since" in decide_fields(moved)["role_title"].handed_back[KIND_UNDO]
+    of_pass, plan = undo(board())
+    moved = decide_fields(of_pass, plan.with_facts(item=item({"role_title": "Newer"})))
+    assert "Monday's value has changed since" in moved["role_title"].handed_back[KIND_UNDO]

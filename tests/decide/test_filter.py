@@ -137,9 +137,9 @@ def dropped_fields(plan: RecordPlan) -> set[str]:
 
 def test_a_pair_that_leaves_takes_over_what_monday_says_and_sends_nothing() -> None:
     given = field_facts({"role_title": "Mine", "notes": "a"}, {"notes": "b", "phone": "+442079460019"})
-    plan = RecordPlan(given.facts, plans=decide_fields(given), write_npd_id=True)
-    assert only_pulls(given.board, plan) is plan
-    kept = only_pulls(given.board, replace(plan, leaving="It leaves."))
+    plan = RecordPlan(given.facts, plans=decide_fields(*given), write_npd_id=True)
+    assert only_pulls(given.of_pass.board, plan) is plan
+    kept = only_pulls(given.of_pass.board, replace(plan, leaving="It leaves."))
     assert kept.plans["phone"].write_raw == {"phone": "+442079460019"}
     dropped = [kept.plans[key] for key in ("role_title", "notes")]
     assert [(one.decision.action, one.send_raw, one.conflict) for one in dropped] == [(Action.NOTHING, None, None)] * 2
@@ -148,7 +148,7 @@ def test_a_pair_that_leaves_takes_over_what_monday_says_and_sends_nothing() -> N
 
 def test_a_record_leaves_by_the_value_that_it_takes_over() -> None:
     given = field_facts({"notes": "mine"}, {"role_title": "Chair"}, of=RECORDS)
-    kept = only_pulls(RECORDS, RecordPlan(given.facts, plans=decide_fields(given)))
+    kept = only_pulls(RECORDS, RecordPlan(given.facts, plans=decide_fields(*given)))
     assert kept.plans["role_title"].write_raw == {"role_title": "Chair"}
     assert dropped_fields(kept) == {"notes"}
     written = RecordPlan(record_facts({"role_title": "Chair"}), plans=kept.plans).end(Outcome.SETTLED)
@@ -196,7 +196,7 @@ def test_a_push_by_name_is_left_out_too() -> None:
 
 
 def test_what_waits_for_an_approval_is_taken_over_first() -> None:
-    plans = decide_fields(field_facts(remote={"role_title": "Chair"}))
+    plans = decide_fields(*field_facts(remote={"role_title": "Chair"}))
     held = {**plans, "role_title": plans["role_title"].block(BlockedCode.APPROVAL, "It waits.")}
     plan = RecordPlan(record_facts(shown=CHAIR), plans=held, leaving="It leaves.").end(Outcome.SETTLED)
     assert not left_after_write(ITEMS, plan, None).left_out

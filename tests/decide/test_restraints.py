@@ -1,5 +1,6 @@
 """What a plan may not write yet: clears over the limit, from facts alone."""
 
+from dataclasses import replace
 from uuid import UUID, uuid4
 
 import pytest
@@ -8,11 +9,10 @@ from sync.choices import ApprovalKind, ApprovalState, BlockedCode, SyncDirection
 from sync.merge import Action, FieldSelection
 from sync.models import ApprovalRequest
 from sync.reconcile.field_plan import decide_fields
-from sync.reconcile.pass_plan import FieldFacts, PassFacts, Plan, RecordPlan
+from sync.reconcile.pass_plan import Plan
 from sync.reconcile.restraints import approval_verdicts, find_clears, request_approvals
 from sync.records.approvals import ApprovalFacts, ApprovalLimit
-from tests.decide.builders import NOW
-from tests.decide.field_builders import board, chosen, field_facts
+from tests.decide.field_builders import FieldFacts, board, chosen, field_facts
 
 ANN = UUID(int=1)
 MONDAY, NPD = ApprovalKind.CLEAR_MONDAY, ApprovalKind.CLEAR_NPD
@@ -35,8 +35,8 @@ EMPTIED_ON_MONDAY = field_facts(None, {"role_title": ""})
 
 
 def decided(facts: ApprovalFacts, given: FieldFacts = EMPTIED_IN_NPD) -> Plan:
-    plan = Plan({ANN: RecordPlan(given.facts, plans=decide_fields(given))})
-    return request_approvals(PassFacts(given.board, NOW, approvals=facts), plan)
+    plan = Plan({ANN: replace(given.plan, plans=decide_fields(*given))})
+    return request_approvals(replace(given.of_pass, approvals=facts), plan)
 
 
 def new(plan: Plan) -> list[tuple[ApprovalState, str]]:
@@ -105,6 +105,6 @@ def test_records_count_once_with_those_of_the_hour_and_each_way_apart() -> None:
 def test_what_a_person_chose_in_a_conflict_needs_no_second_approval() -> None:
     selection = FieldSelection("npd", None, None, "Theirs")
     given = field_facts({"role_title": ""}, {"role_title": "Theirs"}, conflicts=(chosen("role_title", selection),))
-    plans = decide_fields(given)
+    plans = decide_fields(*given)
     assert plans["role_title"].send_raw == {"role_title": ""}
     assert list(find_clears(given.facts, plans.values())) == []

@@ -4,17 +4,16 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
-from uuid import UUID
 
 import pytest
 
 from sync.choices import BlockedCode
 from sync.merge import Action, FieldSelection
-from sync.reconcile.facts import ChangeEvent
+from sync.reconcile.facts import ChangeEvent, RecordHistory
 from sync.reconcile.field_plan import decide_fields
 from sync.reconcile.field_values import BoardContext, Settings
-from sync.reconcile.pass_plan import EditFacts, FieldFacts, FieldPlan
-from tests.decide.field_builders import board, chosen, field_facts, of_organization, organization
+from sync.reconcile.pass_plan import FieldPlan
+from tests.decide.field_builders import FieldFacts, board, chosen, field_facts, of_organization, organization
 
 
 def value_to_send(plan: FieldPlan) -> Any:
@@ -27,7 +26,7 @@ def role(rule: str) -> BoardContext:
 
 
 def planned(given: FieldFacts, key: str = "role_title") -> FieldPlan:
-    return decide_fields(given)[key]
+    return decide_fields(*given)[key]
 
 
 def clash(rule: str, **more: Any) -> FieldPlan:
@@ -67,9 +66,9 @@ def change(seconds: int, role: str = "Mine", *, cause: str = "", label: str = "u
     return SimpleNamespace(pgh_label=label, pgh_created_at=at, pgh_context=context, **values)
 
 
-def edits(*history: Any, told: tuple[ChangeEvent, ...] = (TOLD,)) -> EditFacts:
+def edits(*history: Any, told: tuple[ChangeEvent, ...] = (TOLD,)) -> RecordHistory:
     """NPD's changes, the newest first, and what Monday told."""
-    return EditFacts({UUID(int=1): history}, {UUID(int=1): told})
+    return RecordHistory(npd_edits=history, monday_edits=told)
 
 
 FIRST = change(-600, "Boss", label="insert")
@@ -105,8 +104,8 @@ OTHER = ChangeEvent("role_title", "Other", "Theirs", True, "", NOON + timedelta(
         ("a history that was pruned tells no time", edits(change(10)), Action.CONFLICT, "in NPD is not known"),
     ],
 )
-def test_by_the_rule_newest_the_newer_edit_wins(row: str, edited: EditFacts, action: Action, why: str) -> None:
-    found = clash("newest", known={"edits": edited}).decision
+def test_by_the_rule_newest_the_newer_edit_wins(row: str, edited: RecordHistory, action: Action, why: str) -> None:
+    found = clash("newest", history=edited).decision
     assert (found.action, why in found.reason) == (action, True), (row, found.reason)
     assert found.overrides is (action is not Action.CONFLICT)
 

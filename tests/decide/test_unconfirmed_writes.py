@@ -9,9 +9,9 @@ from sync.models import Intent, IntentState, WebhookEvent
 from sync.models.jobs import ROUNDS_KEY
 from sync.monday.board_items import Reading
 from sync.reconcile.field_plan import AS_SENT
-from sync.reconcile.pass_plan import EditFacts, Outcome, PassFacts, RecordPlan
+from sync.reconcile.pass_plan import Outcome, PassFacts, RecordPlan
 from sync.reconcile.sides import is_stale
-from sync.reconcile.unconfirmed_writes import create_bases, earlier_bases, late_bases
+from sync.reconcile.unconfirmed_writes import create_bases, late_bases, with_earlier_bases
 from tests.decide import builders
 from tests.decide.builders import (
     TOKEN_USER,
@@ -209,6 +209,6 @@ def test_who_made_the_item_changes_nothing_of_whose_a_late_write_is() -> None:
         ledger={"base": {"role_title": base("Second")}},
         history=history(void=[void("First")], events=[told("First")], ended_creates=[created("First")]),
     )
-    makers = EditFacts(makers={found.id: ("", False)})
-    pass_facts = PassFacts(builders.board(), builders.NOW, records=(found,), edits=makers)
-    assert earlier_bases(pass_facts, RecordPlan(found)) == {}, "Tom wrote it"
+    histories = {found.id: replace(found.history, maker="")}
+    pass_facts = PassFacts(builders.board(), builders.NOW, records=(found,), histories=histories)
+    assert with_earlier_bases(pass_facts, RecordPlan(found)).ledger is found.ledger, "Tom wrote it"

@@ -233,15 +233,15 @@ class World:
     @contextmanager
     def broken(self, record: Any = None) -> Iterator[None]:
         """NPD's own code fails in every look meanwhile, or in those at one record."""
-        decide_fields = decide.decide_fields
+        with_fields = decide.with_fields
 
-        def fails(known: Any) -> Any:
-            if record is None or known.facts.id == record.pk:
+        def fails(facts: Any, plan: Any) -> Any:
+            if record is None or plan.id == record.pk:
                 raise ValueError("boom")
-            return decide_fields(known)
+            return with_fields(facts, plan)
 
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(decide, "decide_fields", fails)
+            patch.setattr(decide, "with_fields", fails)
             yield
 
     def overwrite(self, record: Any, lost: str = "Theirs", column: str = "role_title") -> None:

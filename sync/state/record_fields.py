@@ -1,0 +1,133 @@
+"""A record's fields outside a pass: as pages show them, as people type them, and as files are compared with them."""
+
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from functools import cached_property
+from typing import Any
+
+from django.conf import settings
+from django.db.models import prefetch_related_objects
+
+from sync import registry
+from sync.models import BoardLink, FieldMapping, SyncedModel
+from sync.monday.columns import make_converter
+from sync.monday.conversion import Converter, ConverterOptions, UnknownValue
+from sync.reconcile.field_values import (
+    Settings,
+    converter_options,
+    parse_input,
+    references_of,
+    related_name,
+    stored_values,
+)
+from sync.reconcile.lookups import load_board, load_settings, phone_region, read_related
+from sync.registry import link_of
+
+NOT_KNOWN = "(not known)"
+
+
+class FieldDisplay:
+    """What the fields of some records of one model say; asks for their relations in one query each."""
+
+    def __init__(
+        self,
+        link: BoardLink,
+        mappings: Sequence[FieldMapping],
+        records: Sequence[SyncedModel],
+        settings_now: Settings | None = None,
+    ) -> None:
+        board = load_board(link, mappings, settings_now)
+        self._names = dict[str, str]()
+        self.board = replace(board, item_names=self._names)
+        prefetch_related_objects(list(records), *self.board.joined_relations)
+
+    def sides(self, record: SyncedModel, mapping: FieldMapping, base: Mapping[str, Any] | None) -> tuple[str, str, str]:
+        """Return NPD's value now and both halves of the base, as a person reads them."""
+        convert = self.board.converter(mapping, record)
+        now = stored_values(record, mapping)
+        self._learn_names(now, base["local"] if base else {})
+        local = self._display_local(convert, now)
+        remote = NOT_KNOWN
+        if base is None:
+            return local, "", ""
+        with suppress(UnknownValue):
+            remote = convert.display(convert.remote(base["remote"]))
+        return local, self._display_local(convert, base["local"]), remote
+
+    def local(self, record: SyncedModel, mapping: FieldMapping, raw: Mapping[str, Any]) -> str:
+        """Return raw values of NPD's, of now or of another time, as a person reads them."""
+        self._learn_names(raw)
+        return related_name(dict(raw)) or self._display_local(self.board.converter(mapping, record), dict(raw))
+
+    def spelling(self, record: SyncedModel, name: str, text: str) -> str:
+        """Return a text of one of NPD's fields as both sides' are shown, where that typed in would say the same."""
+        mapping = self._by_field.get(name)
+        if mapping is None or not text:
+            return text
+        raw = {name: text}
+        convert = self.board.converter(mapping, record)
+        with suppress(UnknownValue, ValueError):
+            canonical = convert.local(raw)
+            shown = {name: convert.display(canonical)}
+            if convert.from_text(shown[name], raw) == shown and convert.local(shown) == canonical:
+                return shown[name]
+        return text
+
+    def spellings(self, record: SyncedModel) -> dict[str, str]:
+        """Return those of its texts that are stored in another spelling than they are shown in, as shown."""
+        stored = {name: getattr(record, name) for name in self._by_field}
+        texts = {name: self.spelling(record, name, text) for name, text in stored.items() if isinstance(text, str)}
+        return {name: text for name, text in texts.items() if text != stored[name]}
+
+    @cached_property
+    def _by_field(self) -> Mapping[str, FieldMapping]:
+        return {mapping.fields[0]: mapping for mapping in self.board.mappings if len(mapping.fields) == 1}
+
+    def _learn_names(self, *raws: Mapping[str, Any]) -> None:
+        """Items of related records are shown by these records' names."""
+        for value in (value for raw in raws for value in raw.values()):
+            if isinstance(value, dict) and value.get("item"):
+                self._names[str(value["item"])] = str(value.get("name") or "")
+
+    def _display_local(self, convert: Converter, raw: dict[str, Any]) -> str:
+        try:
+            return convert.display(convert.local(raw))
+        except UnknownValue:
+            return related_name(raw) or NOT_KNOWN
+
+
+def display_of(record: SyncedModel) -> FieldDisplay | None:
+    """Return how a record's fields are shown; None where its type has no board."""
+    link = link_of(record.entity_type())
+    return FieldDisplay(link, list(link.mappings.all()), [record]) if link else None
+
+
+def converter_for(mapping: FieldMapping, record: SyncedModel) -> Converter:
+    """Return the converter for one record's field outside a pass, as pages need it."""
+    options = converter_options(mapping, type(record), record.sync_region(), load_settings(mapping.converter), {})
+    return make_converter(mapping.converter, options)
+
+
+def typed_value(convert: Converter, record: SyncedModel, fields: Sequence[str], text: str) -> dict[str, Any]:
+    """Return the raw values for a typed text outside a pass; raises as parse_input does."""
+    named = references_of(type(record), [{fields[0]: {"name": text}}]) if len(fields) == 1 else ()
+    return parse_input(convert, record, fields, text, read_related(named))
+
+
+def resolve_related(model: type[SyncedModel], raw: Mapping[str, Any]) -> dict[str, Any]:
+    """Return raw values whose related records are ones that are there, outside a pass; raises RelatedNotFound."""
+    return read_related(references_of(model, [raw])).resolve(model, raw)
+
+
+def canonical_value(entity_type: str, field: str, value: Any, region: str = "") -> Any:
+    """Return a field's value as the sync compares it; two values equal in this form are no change.
+
+    `region` is the country of phone numbers without one, where the record or the caller knows it.
+    """
+    for mapping in registry.entity(entity_type).mappings:
+        if mapping.fields == (field,) and mapping.converter in ("name", "email", "phone", "text", "long_text"):
+            region = region or (phone_region() if mapping.converter == "phone" else settings.DEFAULT_PHONE_REGION)
+            convert = make_converter(mapping.converter, ConverterOptions(region=region))
+            return convert.local({field: value}) or ""
+    return value.strip() if isinstance(value, str) else value
