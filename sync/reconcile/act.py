@@ -19,7 +19,6 @@ from django.conf import settings
 from sync.choices import ApprovalKind, ApprovalState
 from sync.clock import SyncNow
 from sync.limits import breaker, call_cost, connector, write_stop
-from sync.limits.write_stop import FailedWrite, Failures
 from sync.models import ApprovalRequest, BoardLink, FieldMapping, Intent, IntentState, Tombstone
 from sync.monday.board_items import NAME_COLUMN, Item, ItemWrite, WriteRequest, WriteResult
 from sync.monday.connector import MondayConnector
@@ -188,7 +187,7 @@ class Document:
     failed_alone: bool = False
 
 
-def documents_of(writes: Sequence[Write], failures: Mapping[UUID, Failures]) -> list[Document]:
+def documents_of(writes: Sequence[Write], failures: Mapping[UUID, write_stop.Failures]) -> list[Document]:
     """Divide what is sent: what failed together comes again in parts, and last what failed while others were written.
 
     What failed alone during an outage, as its probes do, is sent together.
@@ -265,7 +264,9 @@ class Executor:
         """Return what the documents that failed mean for each of their records."""
         if not self.failed:
             return {}
-        documents = [FailedWrite(error, frozenset(w.record_id for w in writes)) for error, writes in self.failed]
+        documents = [
+            write_stop.FailedWrite(error, frozenset(w.record_id for w in writes)) for error, writes in self.failed
+        ]
         judged: ByUnit = {}
         failures = write_stop.writes_failed(documents, others_written=self.has_written)
         for (error, writes), failure in zip(self.failed, failures, strict=True):

@@ -76,6 +76,7 @@ class Monday:
     PARTS = PARTS
     FEW = FEW
     TURN = TURN
+    FailedWrite = FailedWrite
 
     def failures_of(self, records: Sequence[UUID]) -> dict[UUID, Failures]:
         return {record_id: self.failures[record_id] for record_id in records if record_id in self.failures}
