@@ -662,9 +662,6 @@ class PassFacts:
     unknown: tuple[Claim, ...] = ()  # neither records nor remembered as such
     item_claims: tuple[Claim, ...] = ()  # of items that no record has
     linked_items: tuple[str, ...] = ()  # claimed items that a record has by now: they are that record's wake-ups
-    lost_creates: Mapping[UUID, tuple[str, ...]] = field(
-        default_factory=dict
-    )  # items that given-up creates may have made
     answers: AnswerFacts = field(default_factory=AnswerFacts)
     # What Monday says.
     items: BatchItems = field(default_factory=BatchItems)

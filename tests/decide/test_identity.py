@@ -30,7 +30,6 @@ from sync.reconcile.identity import (
     decide_answer,
     facts_after,
     identify_in_turn,
-    link_lost_creates,
 )
 from sync.reconcile.pass_plan import AnswerKind, IdentityPlan, PassFacts, Plan, RecordPlan
 from tests.decide.builders import BOARD, NPD_ID_COLUMN, at, board, contact, facts, mapping, plain
@@ -298,29 +297,6 @@ def test_no_item_is_given_twice_whatever_the_order_of_the_claims(
     order.shuffle(turned)
     again = identified(*(record for _, record in turned), **known)
     assert [plans[place] for place, _ in turned] == again
-
-
-# Creates whose answer was lost.
-
-
-CREATES = IdentityPlan(creates=True, excluded_items=("9",))
-
-
-@pytest.mark.parametrize("state", ["active", "archived", "deleted"])
-def test_an_item_that_a_lost_call_made_is_linked_whatever_became_of_it(state: str) -> None:
-    record = ann()
-    item = shown(npd_id=record.pk, state=state)
-    items = [item, shown("8", npd_id=record.pk)]
-    plan = link_lost_creates(BY_EMAIL, {record.pk: ("7",)}, items, {record.pk: CREATES})[record.pk]
-    assert (plan.item, plan.creates, plan.excluded_items) == (item, False, ("9",))
-
-
-def test_an_item_that_is_somebody_elses_or_was_unlinked_is_not_the_lost_one() -> None:
-    record = ann()
-    lost = {record.pk: ("8",)}
-    items = [shown(npd_id=record.pk), shown("8", npd_id=uuid4()), shown("9", npd_id=None), shown("10")]
-    assert link_lost_creates(BY_EMAIL, lost, items, {record.pk: CREATES}) == {}
-    assert link_lost_creates(BY_EMAIL, {record.pk: ("7", "8")}, items, {}) == {}
 
 
 # A record made from an item whose match key meets another record's.
