@@ -602,8 +602,7 @@ def longer_histories(board: BoardContext, pairs: Sequence[Pair]) -> dict[UUID, R
 
 def _people(plan: Plan) -> Mapping[str, Any]:
     """Return Monday's users, where somebody's edit may have to be told."""
-    losses = [record.lost for record in plan.records.values()] + [deleted.lost for deleted in plan.deleted.values()]
-    is_lost = any(lost.found for lost in losses)
+    is_lost = any(record.lost.found for record in (*plan.records.values(), *plan.deleted.values()))
     is_rewritten = any(record.facts.events and record.facts.history.last_writes for record in plan.open_records)
     return monday_users() if is_lost or is_rewritten else {}
 

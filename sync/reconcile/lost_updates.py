@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 from conflicts.reports import KIND_FIELDS, KIND_LOST_UPDATE, ConflictReport, FieldConflict
 from sync.merge import CLOCK_TOLERANCE, Action, Canonical, FieldDirection, Rule
@@ -357,9 +357,10 @@ class _FieldHistory:
 # a conflict is what stands on both sides, monday_data what was lost.
 
 
-def report_lost_updates(
-    board: BoardContext, plan: RecordPlan, people: Mapping[str, Any], *, asks: bool = True
-) -> RecordPlan:
+AnyPlan = TypeVar("AnyPlan", bound=RecordPlan)
+
+
+def report_lost_updates(board: BoardContext, plan: AnyPlan, people: Mapping[str, Any], *, asks: bool = True) -> AnyPlan:
     """Keep of what detection suspected only what stands on neither side, and put it into words, the newest first.
 
     Of several lost values of one field the newest is asked about, the others go to the history; so do all of a record
@@ -628,18 +629,12 @@ def report_what_is_lost(facts: PassFacts, plan: Plan) -> Plan:
 
     A deleted record that comes back by this pass is told of it by its own next one.
     """
-    reported = []
-    for deleted in plan.deleted.values():
-        if deleted.lost.found and not deleted.restores:
-            record_plan = RecordPlan(deleted.facts, lost=deleted.lost)
-            lost = report_lost_updates(facts.board, record_plan, facts.people, asks=False).lost
-            reported.append(replace(deleted, lost=lost))
+    deleted = [deleted for deleted in plan.deleted.values() if deleted.lost.found and not deleted.restores]
     endings = (Outcome.OPEN, Outcome.SETTLED)
     suspected = [
         record_plan
         for record_plan in plan.records.values()
         if record_plan.lost.found and record_plan.outcome in endings
     ]
-    return plan.with_deleted(reported).with_records(
-        report_lost_updates(facts.board, record_plan, facts.people) for record_plan in suspected
-    )
+    plan = plan.with_deleted(report_lost_updates(facts.board, d, facts.people, asks=False) for d in deleted)
+    return plan.with_records(report_lost_updates(facts.board, record_plan, facts.people) for record_plan in suspected)

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from functools import cached_property
-from typing import Any, TypeAlias
+from typing import Any, Self, TypeAlias
 from uuid import UUID
 
 from conflicts.reports import KIND_LOST_UPDATE, KIND_UNDO, ConflictReport, FieldConflict, OpenConflict, Option
@@ -374,15 +374,15 @@ class RecordPlan:
 
     # What rules make of it.
 
-    def end(self, outcome: Outcome, detail: str = "", *, reason: str | None = None, **more: Any) -> RecordPlan:
+    def end(self, outcome: Outcome, detail: str = "", *, reason: str | None = None, **more: Any) -> Self:
         ended = ending(outcome, detail, **more)
         return with_values(self, ending=ended, reason=self.reason if reason is None else reason)
 
-    def end_settled(self, reason: str) -> RecordPlan:
+    def end_settled(self, reason: str) -> Self:
         """Return it with its pass done; `reason` is why it is not in sync all the same, empty where it may be."""
         return self.end(Outcome.SETTLED, reason=reason)
 
-    def once_more(self, reason: str) -> RecordPlan:
+    def once_more(self, reason: str) -> Self:
         """Return it ended, to come back in the next pass; where two such rounds in a row didn't help, in a minute.
 
         After that minute it goes on as it is.
@@ -393,24 +393,24 @@ class RecordPlan:
         wait = ROUNDS_WAIT_SECONDS if rounds > MAX_ROUNDS else 0
         return self.end(Outcome.DEFERRED, reason, reason=reason, wait_seconds=wait, rounds=rounds)
 
-    def drop(self, outcome: Outcome, detail: str) -> RecordPlan:
+    def drop(self, outcome: Outcome, detail: str) -> Self:
         """Return it ended with nothing applied that was planned; what was sent is found out by the next pass."""
         identity = replace(self.identity, item=None) if self.identity.item else self.identity
         dropped = replace(self.without_fields(), identity=identity, answer=self.answer.without_intent())
         return dropped.end(outcome, detail)
 
-    def without_fields(self) -> RecordPlan:
+    def without_fields(self) -> Self:
         """Return it with nothing planned of its fields."""
         return replace(self, plans={}, write_npd_id=False)
 
-    def with_facts(self, **values: Any) -> RecordPlan:
+    def with_facts(self, **values: Any) -> Self:
         return with_values(self, facts=with_values(self.facts, **values))
 
-    def with_state(self, **values: Any) -> RecordPlan:
+    def with_state(self, **values: Any) -> Self:
         ledger = changed_ledger(self.ledger, **values)
         return self if ledger is self.ledger else self.with_facts(ledger=ledger)
 
-    def logged(self, *lines: HistoryLine) -> RecordPlan:
+    def logged(self, *lines: HistoryLine) -> Self:
         """Return it with more lines of history; without an actor it is whoever asked for the pass."""
         if not lines:
             return self
@@ -418,7 +418,7 @@ class RecordPlan:
         named = [replace(line, actor=line.actor or self.facts.by, item_id=item_id) for line in lines]
         return with_values(self, log=(*self.log, *named))
 
-    def unlinked(self, why: str) -> RecordPlan:
+    def unlinked(self, why: str) -> Self:
         """Return it unlinked in this pass: nothing else of it is sent or taken over, nor done because its item is gone.
 
         `why` is a clause without a full stop, as “its item was deleted on Monday”; it stands in the record's history
@@ -440,15 +440,12 @@ Act: TypeAlias = tuple[UUID, str]
 
 
 @dataclass(frozen=True)
-class DeletedPlan:
-    """What becomes of a deleted record and its item."""
+class DeletedPlan(RecordPlan):
+    """What becomes of a deleted record and its item; its `reason` says how the item stands."""
 
-    facts: DeletedFacts  # with the sync state as the pass leaves it
-    ending: Ending = OPEN
-    reason: str = ""  # how the item stands, in words
+    facts: DeletedFacts
     new_state: TombstoneState | None = None  # the tombstone's; None leaves it
     reason_code: str = ""  # likewise
-    history: tuple[HistoryLine, ...] = ()
     item_removal: DeletedRecordPolicy | None = None  # what is to be done with the item
     approval: ApprovalState | None = None  # what is to be stored about that: counted as done, or waiting
     question: ConflictReport | None = None  # what a person is asked about the item and the edits on it
@@ -456,16 +453,6 @@ class DeletedPlan:
     restores: bool = False  # the record is to come back
     carried_out: str = ""  # what was done by a person's choice
     frees_item: bool = False  # the item is treated as any that no record has
-    lost: LostUpdates = NOTHING_LOST  # edits on the item that writes of ours went over
-    answer: Answer = NOTHING_SENT  # what Monday made of what was sent
-
-    @property
-    def id(self) -> UUID:
-        return self.facts.id
-
-    @property
-    def is_open(self) -> bool:
-        return self.ending.is_open
 
     @property
     def item_id(self) -> str:
@@ -477,9 +464,6 @@ class DeletedPlan:
         """The id of the item that a restored record is linked with: its own, while that is on the board."""
         item = self.facts.item
         return item.id if item is not None and item.state == ACTIVE else ""
-
-    def with_state(self, **values: Any) -> DeletedPlan:
-        return replace(self, facts=replace(self.facts, ledger=changed_ledger(self.facts.ledger, **values)))
 
 
 class AnswerKind(StrEnum):

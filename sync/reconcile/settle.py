@@ -72,13 +72,13 @@ from sync.reconcile import gather
 from sync.reconcile.changes import RecordChanges, answered_values, record_changes
 from sync.reconcile.deleted_records import (
     after_restoring,
-    as_record_plan,
     ask_about_deletion,
     deleted_as_locked,
     deletion_reports,
     ledger_after,
     new_removal_requests,
     tombstone_after,
+    with_its_history,
 )
 from sync.reconcile.duplicates import after_copy_answers, copy_reports, second_item
 from sync.reconcile.facts import HistoryLine, InspectedColumns
@@ -691,7 +691,7 @@ def _settle_deleted(run: PassRun, plan: Plan) -> list[DeletedPlan]:
     ended = [deleted for deleted in settled if deleted.ending.outcome is Outcome.SETTLED]
     ApprovalRequest.objects.bulk_create(new_removal_requests(ended))
     save_reports([report for deleted in settled for report in deletion_reports(deleted)])
-    plans = [as_record_plan(deleted) for deleted in settled]
+    plans = [with_its_history(deleted) for deleted in settled]
     run.store_history(plans)
     end_intents(plans, [record_plan for record_plan in plans if record_plan.is_settled])
     # A record that is there again is told by its own pass what was lost.

@@ -13,7 +13,7 @@ from sync.choices import BlockedCode
 from sync.merge import Action, FieldSelection
 from sync.models import Intent, IntentState, WebhookEvent
 from sync.monday.conversion import Converter, UnknownValue
-from sync.reconcile.deleted_records import as_record_plan
+from sync.reconcile.deleted_records import with_its_history
 from sync.reconcile.facts import RecordFacts, told_value
 from sync.reconcile.field_plan import AS_SENT
 from sync.reconcile.lost_updates import (
@@ -328,7 +328,7 @@ def test_what_our_write_went_over_before_the_record_was_deleted(cell: str, outco
     known = deletion(role=cell, events=(HASTY,), history=builders.history(events=[HASTY], writes=[FIRST_WRITE]))
     world = World(of=builders.board(), deleted=[known], items={builders.ITEM: known.item})
     [plan] = world.plan().deleted.values()
-    found = as_record_plan(replace(plan, ending=Ending(outcome)))
+    found = with_its_history(replace(plan, ending=Ending(outcome)))
     lines = [line for line in found.log if line.kind == "overridden"]
     assert [line.values["before"] for line in lines] == kept
     assert not any(report.needs_answer for report in found.lost.reports)
