@@ -66,7 +66,7 @@ def reconcile(lease: Lease, claims: Sequence[Claim], batch_id: uuid.UUID, hold_s
     record_plans = (*plan.records.values(), *plan.deleted.values())
     for record_plan in record_plans:
         # What events say only adds questions: the record's sync went on.
-        for fault in record_plan.lost.faults:
+        for fault in record_plan.event_faults:
             log.error("events not checked", record=str(record_plan.id), exc_info=fault)
     outcomes = Counter(record_plan.outcome for record_plan in record_plans)
     outcomes.update(item.outcome for item in plan.items)

@@ -13,7 +13,7 @@ from sync.reconcile.deleted_records import decide_deleted_records, end_unread_de
 from sync.reconcile.duplicates import decide_duplicates, find_possible_duplicates
 from sync.reconcile.field_plan import with_fields
 from sync.reconcile.identity import carry_out_answers, identify_records
-from sync.reconcile.lost_updates import find_lost_updates, find_lost_updates_of_deleted, report_what_is_lost
+from sync.reconcile.lost_updates import find_lost_updates, report_what_is_lost
 from sync.reconcile.new_items import decide_unmatched
 from sync.reconcile.pass_plan import DeletedPlan, Ending, Outcome, PassFacts, Plan, PlanRule, RecordPlan
 from sync.reconcile.removed_items import decide_removals
@@ -35,8 +35,7 @@ BEFORE_READING: tuple[PlanRule, ...] = (
     # only after events were checked for edits that we wrote over, what brought nothing new.
     end_unread_deleted,  # deleted, and its item is nobody's business any more
     exclude_records,  # left out by NPD's side of the filter
-    find_lost_updates,  # which edits on Monday our writes went over
-    find_lost_updates_of_deleted,  # and of records that were deleted since
+    find_lost_updates,  # which edits on Monday our writes went over, also of records that were deleted since
     sides.end_unchanged,  # sync off; nothing changed; our own echo
     sides.end_unmatchable,  # without the column by which a new item would be known, none is made
 )

@@ -39,7 +39,7 @@ from sync.reconcile.field_plan import base_of, cell_of, sides_of, untold_reason,
 from sync.reconcile.field_values import ACTIVE, BoardContext, Settings, as_uuid, is_active_on, npd_id_of, stored_values
 from sync.reconcile.lost_updates import left_with_item, lost_lines
 from sync.reconcile.new_items import given_items
-from sync.reconcile.pass_plan import NOTHING_LOST, DeletedPlan, Outcome, PassFacts, Plan
+from sync.reconcile.pass_plan import DeletedPlan, Outcome, PassFacts, Plan
 from sync.reconcile.restraints import approval_verdicts, new_request
 from sync.reconcile.writes import OUTCOMES
 from sync.records.approvals import ApprovalFacts
@@ -62,14 +62,12 @@ _ALL_WAYS = (FieldDirection.BOTH, FieldDirection.TO_NPD, FieldDirection.TO_MONDA
 
 
 def decide_deleted(  # noqa: PLR0911 - a table
-    facts: PassFacts, record: DeletedFacts, linked_now: Collection[str] = ()
+    facts: PassFacts, plan: DeletedPlan, linked_now: Collection[str] = ()
 ) -> DeletedPlan:
     """Decide by the item as it was read; `linked_now` are the items that this pass links with other records."""
     board = facts.board
-    if (plan := decide_unread(board, record)) is not None:
-        return plan
-    plan = DeletedPlan(record)
-    item = record.item
+    record = plan.facts
+    item = plan.item
     choice = record.resolution
     if item is not None:
         plan = plan.with_state(removed_since=None)
@@ -93,9 +91,9 @@ def decide_deleted(  # noqa: PLR0911 - a table
     return _by_policy(board, plan, item, facts.deletion_policy)
 
 
-def decide_unread(board: BoardContext, facts: DeletedFacts) -> DeletedPlan | None:  # noqa: PLR0911 - a table
-    """Decide that for which Monday needn't be asked; None where its item has to be read."""
-    plan = DeletedPlan(facts)
+def decide_unread(board: BoardContext, plan: DeletedPlan) -> DeletedPlan:  # noqa: PLR0911 - a table
+    """Decide that for which Monday needn't be asked; it goes on where its item has to be read."""
+    facts = plan.facts
     tombstone = facts.tombstone
     record = facts.record
     if tombstone.state in FINAL_STATES:
@@ -110,7 +108,7 @@ def decide_unread(board: BoardContext, facts: DeletedFacts) -> DeletedPlan | Non
         return _settled(plan, TombstoneState.KEPT, TombstoneReason.LEFT_OUT, filter=excluded)
     if record.sync_direction == SyncDirection.MONDAY_TO_NPD:
         return _settled(plan, TombstoneState.KEPT, TombstoneReason.ONE_WAY)
-    return None
+    return plan
 
 
 def wanted_bearer(board: BoardContext, facts: DeletedFacts) -> UUID | None:
@@ -455,7 +453,7 @@ def deleted_as_locked(plan: DeletedPlan, pause: str, *, is_there: bool) -> Delet
     `pause` is why nothing may be written, as a sentence.
     """
     if not is_there:
-        return replace(plan, new_state=None, question=None, approval=None, restores=False, lost=NOTHING_LOST)
+        return replace(plan, new_state=None, question=None, approval=None, restores=False, lost=())
     if plan.restores and pause:
         return replace(plan, restores=False).end(Outcome.RELEASED, pause)
     return plan
@@ -522,8 +520,7 @@ def with_its_history(plan: DeletedPlan) -> DeletedPlan:
     # It had left the board by a call of ours without an answer.
     is_confirmed = plan.reason_code in _BY_US and plan.answer.item is None
     landed = {str(pk): str(pk) for pk in _removing_intents(plan.facts)} if is_confirmed else {}
-    lost = replace(plan.lost, landed={**plan.lost.landed, **landed})
-    return replace(plan, lost=lost).logged(*lost_lines(plan))
+    return replace(plan, landed={**plan.landed, **landed}).logged(*lost_lines(plan))
 
 
 # The rules of a pass.
@@ -531,8 +528,7 @@ def with_its_history(plan: DeletedPlan) -> DeletedPlan:
 
 def end_unread_deleted(facts: PassFacts, plan: Plan) -> Plan:
     """End the deleted records for which Monday needn't be asked."""
-    decided = [decide_unread(facts.board, deleted.facts) for deleted in plan.open_deleted]
-    return plan.with_deleted(filter(None, decided))
+    return plan.with_deleted(decide_unread(facts.board, deleted) for deleted in plan.open_deleted)
 
 
 def decide_deleted_records(facts: PassFacts, plan: Plan) -> Plan:
@@ -541,9 +537,8 @@ def decide_deleted_records(facts: PassFacts, plan: Plan) -> Plan:
         return plan
     read = {record.id: record for record in facts.deleted}
     linked_now = given_items(plan)
-    decided = [
-        replace(decide_deleted(facts, read[deleted.id], linked_now), lost=deleted.lost) for deleted in plan.open_deleted
-    ]
+    shown = [replace(deleted, facts=read[deleted.id]) for deleted in plan.open_deleted]
+    decided = [decide_deleted(facts, deleted, linked_now) for deleted in shown]
     return plan.with_deleted(approve_removals(decided, facts.approvals))
 
 

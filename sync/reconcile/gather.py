@@ -417,7 +417,7 @@ class Gatherer:
                 references |= chosen_references(board, record)
         # What was overwritten is in no cell any more; people are told of it, and take it back, by its name.
         for record_plan in plan.open_records:
-            for lost in record_plan.lost.found:
+            for lost in record_plan.lost:
                 references |= set(_overwritten_references(board, lost))
         joined, lacks_item = _related_of_records(board, records)
         related = lookups.read_related(references, replace(facts.related, records={**facts.related.records, **joined}))
@@ -602,7 +602,7 @@ def longer_histories(board: BoardContext, pairs: Sequence[Pair]) -> dict[UUID, R
 
 def _people(plan: Plan) -> Mapping[str, Any]:
     """Return Monday's users, where somebody's edit may have to be told."""
-    is_lost = any(record.lost.found for record in (*plan.records.values(), *plan.deleted.values()))
+    is_lost = any(record.lost for record in (*plan.records.values(), *plan.deleted.values()))
     is_rewritten = any(record.facts.events and record.facts.history.last_writes for record in plan.open_records)
     return monday_users() if is_lost or is_rewritten else {}
 

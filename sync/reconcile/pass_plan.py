@@ -249,26 +249,6 @@ class LostUpdate:
 
 
 @dataclass(frozen=True)
-class LostUpdates:
-    """What events tell of our writes to a record: the values that these went over, and which answers were edits."""
-
-    found: tuple[LostUpdate, ...] = ()
-    # Fields of which Monday's answer was somebody's edit: their base counts as sent, and Monday changed nothing itself.
-    as_sent: tuple[str, ...] = ()
-    # By field, the intent without an answer whose value somebody has replaced: what it sent counts as the base.
-    landed: Mapping[str, str] = field(default_factory=dict)
-    faults: tuple[Exception, ...] = ()  # errors of ours that kept a field's events from being checked
-
-    @property
-    def reports(self) -> list[LostUpdate]:
-        """The values that stand on neither side, the newest first."""
-        return [lost_update for lost_update in self.found if lost_update.sentence]
-
-
-NOTHING_LOST = LostUpdates()
-
-
-@dataclass(frozen=True)
 class RecordPlan:
     """What becomes of a record."""
 
@@ -283,7 +263,10 @@ class RecordPlan:
     unlink: str = ""  # why it is unlinked from its item, as a clause without a full stop
     plans: Mapping[str, FieldPlan] = field(default_factory=dict)  # by field
     write_npd_id: bool = False  # the item lacks the record's NPD ID
-    lost: LostUpdates = NOTHING_LOST
+    lost: tuple[LostUpdate, ...] = ()  # values of somebody's on Monday that writes of ours went over
+    # By field, the intent without an answer whose value somebody has replaced: what it sent counts as the base.
+    landed: Mapping[str, str] = field(default_factory=dict)
+    event_faults: tuple[Exception, ...] = ()  # errors of ours that kept a field's events from being checked
     loops: Mapping[str, WriteLoop] = field(default_factory=dict)  # as the pass leaves them; over without `times`
     duplicate: dict[str, Any] | None = None  # the question whether it is the same as another record
     answer: Answer = NOTHING_SENT  # what Monday made of what was sent
@@ -351,7 +334,12 @@ class RecordPlan:
     def landed_intents(self) -> set[UUID]:
         """Those without an answer that are known to have taken effect: Monday shows it, or an event tells."""
         shown = {intent.pk for field_plan in self.plans.values() for intent in field_plan.confirmed}
-        return shown | set(map(UUID, self.lost.landed.values()))
+        return shown | set(map(UUID, self.landed.values()))
+
+    @property
+    def lost_reports(self) -> list[LostUpdate]:
+        """The lost values that stand on neither side, the newest first."""
+        return [lost_update for lost_update in self.lost if lost_update.sentence]
 
     @property
     def is_deleted(self) -> bool:

@@ -118,7 +118,7 @@ def _ledger_conflicts(plan: RecordPlan, before: dict[str, Any]) -> dict[str, Any
     if not plan.may_sync:
         return {}
     lost_fields: list[str] = []
-    if plan.facts.conflicts or plan.lost.found:
+    if plan.facts.conflicts or plan.lost:
         reopened = [conflict.key for conflict in resolutions.reopened_lost_updates(plan)]
         lost_fields = [*open_lost_updates(plan), *reopened]
     kinds = {kind: fields for kind, fields in before.items() if kind != KIND_LOST_UPDATE}

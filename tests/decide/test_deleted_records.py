@@ -58,7 +58,9 @@ def decide(
     on: BoardContext | None = None,
     linked_now: Collection[str] = (),
 ) -> DeletedPlan:
-    return decide_deleted(PassFacts(on or board(), NOW, deletion_policy=policy), facts, linked_now)
+    of_pass = PassFacts(on or board(), NOW, deletion_policy=policy)
+    plan = decide_unread(of_pass.board, DeletedPlan(facts))
+    return decide_deleted(of_pass, plan, linked_now) if plan.is_open else plan
 
 
 def chosen(*choice: str, role: str = "Director", **seen: tuple[str | None, str | None]) -> DeletedFacts:
@@ -234,23 +236,20 @@ def test_deleted_restored_after_we_archived_it_is_asked_about() -> None:
 def test_what_needs_no_look_at_the_item_is_decided_before_monday_is_asked(
     facts: DeletedFacts, state: str, reason: TombstoneReason
 ) -> None:
-    plan = decide_unread(board(), facts)
-    assert plan is not None
+    plan = decide_unread(board(), DeletedPlan(facts))
     assert (plan.new_state, plan.reason_code) == (state, reason)
     assert decide(facts) == plan
 
 
 def test_the_item_of_a_record_that_the_filter_leaves_out_stays() -> None:
     only = {"records": [{"field": "role_title", "op": "is", "values": ["Customer"], "labels": ["Customer"]}]}
-    plan = decide_unread(board(mapping(), sync_filter=only), deletion(contact(role_title="Vendor")))
-    assert plan is not None
+    plan = decide_unread(board(mapping(), sync_filter=only), DeletedPlan(deletion(contact(role_title="Vendor"))))
     assert (plan.new_state, plan.reason_code) == ("kept", TombstoneReason.LEFT_OUT)
 
 
 @pytest.mark.parametrize("state", ["kept", "unlinked", "restored"])
 def test_an_item_that_was_left_where_it_is_on_purpose_stays(state: str) -> None:
-    plan = decide_unread(board(), deletion(tombstone={"state": state, "note": "It stays."}))
-    assert plan is not None
+    plan = decide_unread(board(), DeletedPlan(deletion(tombstone={"state": state, "note": "It stays."})))
     assert (plan.new_state, plan.reason, plan.log) == (None, "It stays.", ())
 
 

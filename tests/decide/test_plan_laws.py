@@ -247,7 +247,7 @@ def overwritten_unsaid(world: Drawn, plan: Plan) -> Iterator[UUID]:
         ):
             continue
         stands = said(world.of, one.record, mapping, world.items[one.record.monday_id or ""]) if one.item else ()
-        if lost not in stands and lost not in [report.lost_value for report in one.lost.reports]:
+        if lost not in stands and lost not in [report.lost_value for report in one.lost_reports]:
             yield key
 
 
@@ -273,7 +273,7 @@ def carried_out(world: Drawn, plan: Plan) -> tuple[World, dict[UUID, set[str]]]:
     records, items, resting = list[RecordFacts](), dict[str, Item](), dict[UUID, set[str]]()
     for key, one in plan.records.items():
         item_id = one.record.monday_id or one.link_to or (f"9{key.int}" if one.creates else "")
-        is_whole = one.is_open and one.may_sync and not (one.unlink or one.lost.found or one.leaving)
+        is_whole = one.is_open and one.may_sync and not (one.unlink or one.lost or one.leaving)
         if is_whole and (one.item is not None or one.creates):
             items[item_id] = item = item_after(world, one, item_id)
             records.append(record_after(world, one, item))
