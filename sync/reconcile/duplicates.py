@@ -141,10 +141,8 @@ def answered(duplicate: DuplicateItem, answers: Sequence[Answer]) -> DuplicateIt
     return replace(duplicate, outcome=Outcome.SETTLED, detail=detail, kind=kind, intents=intents)
 
 
-def second_item(item: ItemPlan, duplicate: DuplicateItem | None, pause: str) -> ItemPlan:
-    """Return how an item ends that bore the NPD ID; where nothing was sent, the board is paused, or was."""
-    if duplicate is None:
-        return replace(item, outcome=Outcome.RELEASED, detail=pause)
+def second_item(item: ItemPlan, duplicate: DuplicateItem) -> ItemPlan:
+    """Return how the job of an item ends that bore the NPD ID."""
     detail = f"Who is this? {duplicate.question}" if duplicate.is_asked else duplicate.detail
     return replace(item, outcome=duplicate.outcome, detail=detail, wait_seconds=duplicate.wait_seconds)
 

@@ -146,8 +146,7 @@ def identify(
     elif not hits:
         plan = IdentityPlan(creates=True)
     elif len(hits) == 1 and owners.get(hits[0].id, record.id) == record.id:
-        linked = f"Linked with the item “{hits[0].name}” on the board."
-        plan = IdentityPlan(item=hits[0], linked=linked)
+        plan = IdentityPlan(item=hits[0])
     else:
         owner_ids = {owners[item.id] for item in hits if item.id in owners}
         duplicates = [identity.unedited[key] for key in sorted(owner_ids) if key in identity.unedited]
@@ -518,7 +517,8 @@ def _identified(plan: RecordPlan, identity: IdentityPlan) -> RecordPlan:
     plan = replace(plan, identity=identity)
     if identity.item is not None:
         # A call is made only for what is committed: the next pass compares the two, and sends.
-        plan = plan.with_facts(item=identity.item).logged(HistoryLine("link", identity.linked))
+        linked = HistoryLine("link", f"Linked with the item “{identity.item.name}” on the board.")
+        plan = plan.with_facts(item=identity.item).logged(linked)
         return plan.end(Outcome.RELEASED, LINKED)
     if identity.is_left_out:
         return left_out(plan, FilterSide.ITEM, identity.reason)

@@ -216,7 +216,6 @@ class IdentityPlan:
     item: Item | None = None  # with which it is linked; the next pass compares the two
     creates: bool = False  # it gets a new one
     question: dict[str, Any] | None = None  # which of several it is
-    linked: str = ""  # the line of its history about the link
     excluded_items: tuple[str, ...] = ()  # that a person said are not its, to be remembered once its own is made
     reason: str = ""  # why its pass ends
     is_left_out: bool = False  # by the filter

@@ -564,12 +564,11 @@ def _settle_duplicates(run: PassRun, plan: Plan) -> Plan:
     Return the plan with its items as that leaves them, and the records whose answers were carried out, or failed.
     """
     settled = [duplicate for duplicate in plan.duplicates if duplicate.outcome is not Outcome.OPEN]
-    second_items = {item.facts.item_id: item for item in plan.items if item.act is ItemAct.DUPLICATE}
-    if not settled and not second_items:
+    if not settled:
         return plan
-    by_item = {duplicate.item.id: duplicate for duplicate in settled if not duplicate.is_answered}
-    pause = locked_pause(run.entity_type) if second_items.keys() - by_item.keys() else ""
-    items = {key: second_item(item, by_item.get(key), pause) for key, item in second_items.items()}
+    found = {duplicate.item.id: duplicate for duplicate in settled if not duplicate.is_answered}
+    second_items = [item for item in plan.items if item.act is ItemAct.DUPLICATE]
+    items = {item.facts.item_id: second_item(item, found[item.facts.item_id]) for item in second_items}
     # Reads of the next minutes are compared with what took effect, by the time at which that was known.
     applied = [intent.pk for duplicate in settled for intent in duplicate.intents]
     Intent.objects.filter(pk__in=applied).update(state=IntentState.APPLIED, settled_at=SyncNow())
