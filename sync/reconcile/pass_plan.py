@@ -487,7 +487,8 @@ class IdentityAnswer:
 
 class ItemAct(StrEnum):
     """What becomes of an item: nothing yet; a record has it by now, gets it, or gets it instead of its removed one; it
-    becomes a record; a person is asked whose it is; or it is a second item of a linked record.
+    becomes a record; a person is asked whose it is; or it is a second item of a linked record, found as one by its NPD
+    ID, or called a copy by a person.
     """
 
     NOTHING = ""
@@ -497,6 +498,7 @@ class ItemAct(StrEnum):
     CREATE = "create"
     ASK = "ask"
     DUPLICATE = "duplicate"
+    COPY = "copy"
 
 
 GIVING = (ItemAct.LINK, ItemAct.REPLACE, ItemAct.CREATE)
@@ -522,57 +524,26 @@ class ItemPlan:
     problems: str = ""  # why it can't become a record, to be remembered
     closes: str = ""  # why there is nothing to ask about it any more
     sentence: str = ""  # for the record's history
+    # Of a second item:
+    is_ours: bool = False  # our own create made it, and it may go without being asked
+    kind: str = ""  # its line's in the history of the record, once its calls are answered; empty without one
+    intents: tuple[Intent, ...] = ()  # those of calls that were carried out
+
+    @property
+    def item(self) -> Item:
+        """The item, of one that is known to be shown."""
+        assert self.facts.item is not None
+        return self.facts.item
+
+    @property
+    def second_of(self) -> SyncedModel:
+        """The linked record of which it is a second item."""
+        assert self.record is not None
+        return self.record
 
     @property
     def names(self) -> set[UUID]:
         return {record.pk for record in (self.record, *self.asked) if record is not None}
-
-
-SECOND_ITEM_ASKED = "conflict_identity"
-"""The kind of the line about a second item that stays on the board."""
-
-
-@dataclass(frozen=True)
-class DuplicateItem:
-    """A second item of a linked record in a pass, and what becomes of it."""
-
-    item: Item
-    record: SyncedModel
-    history: RecordHistory = field(default_factory=RecordHistory)  # of the record and this item
-    is_answered: bool = False  # a person said that it is a copy; else it was found bearing the NPD ID
-    owner: str = ""  # whose item it is by now
-    is_alone: bool = False  # the record's own item is not on the board: without this one there would be none
-    is_ours: bool = False  # our own create made it, and it may go without being asked
-    # What became of it, once its calls are answered.
-    outcome: Outcome = Outcome.OPEN
-    detail: str = ""
-    kind: str = ""  # its line's in the history, empty without one
-    wait_seconds: float = 0
-    intents: tuple[Intent, ...] = ()  # those of calls that were carried out
-
-    @property
-    def question(self) -> str:
-        """What happened, as the question about it says; the same at every pass."""
-        return (
-            f"The item “{self.item.name}” had the NPD ID of “{self.record}”, which already has another item. "
-            "The link stays, and the NPD ID was removed from this one. Is it the same?"
-        )
-
-    @property
-    def is_asked(self) -> bool:
-        """Whether a person is asked now if it is the same."""
-        return not self.is_answered and self.kind == SECOND_ITEM_ASKED
-
-    @property
-    def loses_npd_id(self) -> bool:
-        return not self.is_answered
-
-    @property
-    def archives(self) -> bool:
-        """Whether it leaves the board: ours by itself, another's because a person said so."""
-        if not self.is_answered:
-            return self.is_ours
-        return self.item.state == ACTIVE and not self.owner
 
 
 # The plan of a pass, and what it rests on.
@@ -590,7 +561,7 @@ class Plan:
     deleted: Mapping[UUID, DeletedPlan] = field(default_factory=dict)
     items: tuple[ItemPlan, ...] = ()  # the unmatched ones, in the order of their claims
     answers: tuple[IdentityAnswer, ...] = ()  # people's, to “who is this?”
-    duplicates: tuple[DuplicateItem, ...] = ()  # second items of linked records
+    duplicates: tuple[ItemPlan, ...] = ()  # second items of linked records
     # About fields that the pass would empty: requests that count or wait from now on, yet to be stored; those that stay
     # open; and those of another value than the one that stands now, which end.
     new_requests: tuple[ApprovalRequest, ...] = ()

@@ -80,7 +80,7 @@ from sync.reconcile.deleted_records import (
     tombstone_after,
     with_its_history,
 )
-from sync.reconcile.duplicates import after_copy_answers, copy_reports, second_item
+from sync.reconcile.duplicates import after_copy_answers, copy_reports, is_asked
 from sync.reconcile.facts import HistoryLine, InspectedColumns
 from sync.reconcile.field_values import ACTIVE, BoardContext, match_text_of_item, npd_id_of
 from sync.reconcile.identity import ANSWERED, decide_answers, linkable, named_in
@@ -566,9 +566,7 @@ def _settle_duplicates(run: PassRun, plan: Plan) -> Plan:
     settled = [duplicate for duplicate in plan.duplicates if duplicate.outcome is not Outcome.OPEN]
     if not settled:
         return plan
-    found = {duplicate.item.id: duplicate for duplicate in settled if not duplicate.is_answered}
-    second_items = [item for item in plan.items if item.act is ItemAct.DUPLICATE]
-    items = {item.facts.item_id: second_item(item, found[item.facts.item_id]) for item in second_items}
+    found = {duplicate.facts.item_id: duplicate for duplicate in settled if duplicate.act is ItemAct.DUPLICATE}
     # Reads of the next minutes are compared with what took effect, by the time at which that was known.
     applied = [intent.pk for duplicate in settled for intent in duplicate.intents]
     Intent.objects.filter(pk__in=applied).update(state=IntentState.APPLIED, settled_at=SyncNow())
@@ -576,15 +574,15 @@ def _settle_duplicates(run: PassRun, plan: Plan) -> Plan:
     cause = {"read": run.read_request, "rule": "a second item has the record's NPD ID"}
     for duplicate in ended:
         item_id = duplicate.item.id
-        line = (duplicate.record.pk, item_id, duplicate.kind, duplicate.detail)
+        line = (duplicate.second_of.pk, item_id, duplicate.kind, duplicate.sentence)
         run.log_decision(*line, request_id=run.read_request, cause=cause)
-        if not duplicate.is_answered:
+        if duplicate.act is ItemAct.DUPLICATE:
             events = WebhookEvent.objects.filter(item_id=item_id, processed_at=None)
-            events.update(processed_at=SyncNow(), outcome=items[item_id].detail[:200])
-    clear_unmatched(run.entity_type, {duplicate.item.id for duplicate in ended if not duplicate.is_asked})
+            events.update(processed_at=SyncNow(), outcome=duplicate.detail[:200])
+    clear_unmatched(run.entity_type, {duplicate.item.id for duplicate in ended if not is_asked(duplicate)})
     save_reports(list(copy_reports(run.board, plan, settled)))
-    end_jobs(run, [_job_of_item(item) for item in items.values()])
-    plan = replace(plan, items=tuple(items.get(item.facts.item_id, item) for item in plan.items))
+    end_jobs(run, [_job_of_item(duplicate) for duplicate in found.values()])
+    plan = replace(plan, items=tuple(found.get(item.facts.item_id, item) for item in plan.items))
     return after_copy_answers(plan, settled)
 
 

@@ -205,7 +205,7 @@ def changed_records(
     # The database keeps what is waited for in lower case.
     waiting = set(awaited_relations(facts.board, planned))
     changed = {entity_id for entity_id, *_ in waiting ^ set(awaited)} & planned.keys()
-    changed |= {duplicate.record.pk for duplicate in plan.duplicates}
+    changed |= {duplicate.second_of.pk for duplicate in plan.duplicates}
     changed |= {request.entity_id for request in (*plan.new_requests, *plan.outdated_requests)}
     changed |= {record_plan.id for _, _, record_plan in ended_requests(plan)}
     stored = {record_facts.id: record_facts.ledger for record_facts in facts.records}
