@@ -1,6 +1,7 @@
 """People: users and groups as unfold has them, for administrators alone, of whom one always remains."""
 
 from collections.abc import Iterable
+from contextlib import nullcontext
 from typing import Any, cast
 
 from allauth.account.models import EmailAddress
@@ -150,8 +151,8 @@ class UserAdmin(AdministratorsMixin, DjangoUserAdmin, ModelAdmin):  # type: igno
     # What nobody may take away: the last administrator.
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> Any:
-        """In one transaction, so that the lock of `get_deleted_objects` holds until the action has deleted."""
-        with transaction.atomic():
+        """Act in one transaction, so that the lock of `get_deleted_objects` holds until the action has deleted."""
+        with transaction.atomic() if request.method == "POST" else nullcontext():
             return super().changelist_view(request, extra_context)
 
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:

@@ -1,6 +1,6 @@
 """What happened to records, in lines: who, when, the value before and after, what led to it, and its undo."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -26,6 +26,7 @@ from sync.records.authors import (
     UnsyncedEdit,
     actor_name,
     causes_by_decision,
+    column_names,
     unsynced_edits,
     users_of,
 )
@@ -33,12 +34,6 @@ from sync.records.tombstones import deleted_names
 from sync.state.record_fields import display_of
 
 MOST_LINES = 50
-MOST_EVENTS = 1000
-"""Changes of a record in which those of one field are looked for."""
-
-FIELD_PARAMETER = "activity"
-"""The name in a page's address of the field whose changes alone are shown."""
-
 MAX_SHOWN = 80
 """Characters of a value on a line."""
 
@@ -236,7 +231,6 @@ class ActivityLine:
     act: tuple[str, ...] = ()  # equal for the lines of one act; empty: it stands for itself
     row: Decision | None = None
     offer: UndoOffer = NOTHING_TO_UNDO
-    batch_url: str = ""  # the page that takes back all that its pass moved, where that is more
 
     @property
     def shown_before(self) -> str:
@@ -373,54 +367,45 @@ def values_of(row: Decision) -> tuple[str, str]:
     return " / ".join(value for value in sides if value != result), result
 
 
-def field_labels() -> dict[tuple[str, str], str]:
-    """Return what the mapped fields are called, by type of records and key."""
-    rows = FieldMapping.objects.order_by("position", "pk").values_list("link__entity_type", "key", "label")
-    return {(entity_type, key): label for entity_type, key, label in rows}
+def board_mappings() -> QuerySet[FieldMapping]:
+    """Return the mapped fields of all registered types, in their order."""
+    types = [spec.entity_type for spec in registry.entities()]
+    rows = FieldMapping.objects.filter(link__entity_type__in=types).select_related("link")
+    return rows.order_by("position", "pk")
 
 
 # The activity of one record: its decisions, and those edits in NPD that no decision tells.
 
 
-def activity_of(record: SyncedModel, *, reader: Any, field: str = "") -> dict[str, Any]:
-    """Return what a record's page shows of its activity: the newest acts, and the fields by which they are chosen.
-
-    Where `field` is one of these, the acts are those on it alone. All of it as this reader may know it.
-    """
-    keys, labels = _names_of_fields(record)
-    chosen = field if field in labels else ""
+def activity_of(record: SyncedModel, *, reader: Any) -> dict[str, Any]:
+    """Return what a record's page shows of its activity: the newest acts, as this reader may know them."""
+    mappings = list(board_mappings().filter(link__entity_type=record.entity_type()))
+    keys, labels = _names_of_fields(record, mappings)
     # What is folded into no other record's entry is told by another of this one: a choice by what came of it.
     decisions = Decision.objects.filter(entity_type=record.entity_type(), entity_id=record.pk)
     decisions = decisions.exclude(folded=True, fold_id=None)
-    rows = list((decisions.filter(key=chosen) if chosen else decisions)[:MOST_LINES])
+    rows = list(decisions[:MOST_LINES])
     offers = UndoOffers(rows, reader)
-    edits = _Edits(record, keys, chosen, rows)
-    sizes = batch_sizes({row.batch_id for row in rows if row.batch_id and is_undoable(row)})
+    edits = _Edits(record, keys, rows, _waiting_edits(record, mappings))
     lines = edits.lines(labels)
     sent_of_batch = edits.sent_of_batch
     shown = [row for row in rows if row.pk not in sent_of_batch]
     typed_labels = {(record.entity_type(), key): label for key, label in labels.items()}
     for row, line in zip(shown, lines_of(shown, typed_labels, offers), strict=True):
-        changes: dict[str, Any] = {}
-        if edit := edits.sent.get(row.pk):
-            changes = {"at": edit.pgh_created_at, "actor": edits.actors[edit.pgh_id], "act": edits.act_of(edit)}
-        # A batch of one line needs no page of its own.
-        if row.batch_id and sizes.get(row.batch_id, 0) > 1 and line.offer != NOTHING_TO_UNDO:
-            changes["batch_url"] = batch_undo_url(row.batch_id)
+        edit = edits.sent.get(row.pk)
+        changes = (
+            {"at": edit.pgh_created_at, "actor": edits.actors[edit.pgh_id], "act": edits.act_of(edit)} if edit else {}
+        )
         lines.append(replace(line, **changes))
     opens = reader.has_perm("sync.view_decision")
     return {
         "acts": acts_of(lines, list(labels.values()), offers)[:MOST_LINES],
-        "fields": labels,
-        "chosen": chosen,
-        "chosen_label": labels.get(chosen, ""),
         "all_url": f"{reverse('admin:sync_decision_changelist')}?q={record.pk}" if opens else "",
     }
 
 
-def _names_of_fields(record: SyncedModel) -> tuple[dict[str, str], dict[str, str]]:
+def _names_of_fields(record: SyncedModel, mappings: Iterable[FieldMapping]) -> tuple[dict[str, str], dict[str, str]]:
     """Return the key of each of the record's own fields, by its name, and the label of each key."""
-    mappings = FieldMapping.objects.filter(link__entity_type=record.entity_type()).order_by("position", "pk")
     keys: dict[str, str] = {}
     labels: dict[str, str] = {}
     for mapping in mappings:
@@ -434,28 +419,24 @@ def _names_of_fields(record: SyncedModel) -> tuple[dict[str, str], dict[str, str
 
 
 class _Edits:
-    """The newest changes of a record's row, of all fields or of one, and which of them its decisions tell."""
+    """The newest changes of a record's row, and which of them its decisions tell."""
 
     def __init__(
-        self, record: SyncedModel, keys: Mapping[str, str], chosen: str, decisions: Sequence[Decision]
+        self,
+        record: SyncedModel,
+        keys: Mapping[str, str],
+        decisions: Sequence[Decision],
+        waiting: Mapping[tuple[UUID | None, str], str],
     ) -> None:
         self._keys = keys
-        self._chosen = chosen
         columns = [column for column in record._meta.concrete_fields if not column.primary_key]
-        self._fields: list[Any] = [
-            column
-            for column in columns
-            if column.name not in record.BOOKKEEPING and (not chosen or keys.get(column.name) == chosen)
-        ]
+        self._fields: list[Any] = [column for column in columns if column.name not in record.BOOKKEEPING]
         # One more than is shown: what the oldest of them changed, only the one before it tells.
-        events = _events(record, MOST_EVENTS if chosen else MOST_LINES + 1)
-        pairs = list(zip(events, [*events[1:], None], strict=False))
-        if chosen:
-            pairs = [(event, before) for event, before in pairs if before and self._changed(event, before)][:MOST_LINES]
-        self._pairs = pairs
+        events = _events(record, MOST_LINES + 1)
+        pairs = self._pairs = list(zip(events, [*events[1:], None], strict=False))
         self.actors = _actors([event for event, _ in pairs])
         self._texts = _Texts(record, self._fields, pairs)
-        self._waiting = _waiting_edits(record)
+        self._waiting = waiting
         self._batches = {str(row.batch_id) for row in decisions if row.batch_id}
         at_time = {event.pgh_created_at.isoformat(): (event, before) for event, before in pairs if before}
         # The edits whose values were sent as they are, by the decision that tells of the sending.
@@ -486,7 +467,7 @@ class _Edits:
             if (self._keys.get(changed.name), event.pgh_id) not in self._told
         ]
         created = next((event for event, before in untold if before is None and event.pgh_label == "insert"), None)
-        if created is None or self._chosen:
+        if created is None:
             return lines
         actor = self.actors[created.pgh_id]
         waits = self._waiting.get((created.pgh_context_id, ""), "")
@@ -592,30 +573,22 @@ class _Texts:
 _SENT_WAYS = (SyncDirection.BIDIRECTIONAL, SyncDirection.NPD_TO_MONDAY)
 
 
-def unsynced_changes(ids: Sequence[UUID] | None = None, *, limit: int) -> list[tuple[UnsyncedEdit, dict[str, str]]]:
+def unsynced_changes(
+    mappings: Iterable[FieldMapping], ids: Sequence[UUID] | None = None, *, limit: int
+) -> list[tuple[UnsyncedEdit, dict[str, str]]]:
     """Return the edits that wait to be sent, newest first, each with the labels of its columns that are sent.
 
-    Of these records, or of those with the newest jobs. An edit that added its record has no columns.
+    `mappings` are those of the boards. An edit that added its record has no columns.
     """
-    edits = [edit for edit in unsynced_edits(ids, limit=limit) if registry.is_registered(edit.entity_type)]
-    labels_of: dict[str, dict[str, str]] = {edit.entity_type: {} for edit in edits}
-    if not edits:
-        return []
-    mappings = FieldMapping.objects.filter(link__entity_type__in=labels_of, direction__in=_SENT_WAYS)
-    for mapping in mappings.exclude(column_id="").select_related("link").order_by("position", "pk"):
-        model = registry.entity(mapping.link.entity_type).model
-        columns = [model._meta.get_field(name).attname for name in mapping.fields]  # type: ignore[union-attr]
-        labels_of[mapping.link.entity_type] |= dict.fromkeys(columns, mapping.label)
-    keys = {edit.entity_id for edit in edits}
-    sent_records: list[QuerySet[Any, UUID]] = []
-    for entity_type in labels_of:
-        records = registry.entity(entity_type).model._default_manager.filter(pk__in=keys).order_by()
-        records = records.filter(sync_direction__in=_SENT_WAYS).exclude(sync_status=RecordSyncStatus.DISABLED)
-        sent_records.append(records.values_list("pk", flat=True))
-    sent_keys = set(sent_records[0].union(*sent_records[1:], all=True))
+    labels_of: dict[str, dict[str, str]] = {}
+    for mapping in mappings:
+        if mapping.direction in _SENT_WAYS and mapping.column_id:
+            entity_type = mapping.link.entity_type
+            columns = column_names(registry.entity(entity_type).model, mapping.fields)
+            labels_of.setdefault(entity_type, {}).update(dict.fromkeys(columns, mapping.label))
     changes = []
-    for edit in edits:
-        labels = labels_of[edit.entity_type] if edit.entity_id in sent_keys else {}
+    for edit in unsynced_edits(ids, limit=limit):
+        labels = labels_of.get(edit.entity_type, {})
         sent = {name: label for name, label in labels.items() if name in edit.columns}
         if sent or (labels and not edit.columns):
             changes.append((edit, sent))
@@ -626,13 +599,13 @@ def unsynced_words(edit: UnsyncedEdit) -> str:
     return "Not synced: its job failed" if edit.has_failed else "Pending"
 
 
-def _waiting_edits(record: SyncedModel) -> dict[tuple[UUID | None, str], str]:
+def _waiting_edits(record: SyncedModel, mappings: Iterable[FieldMapping]) -> dict[tuple[UUID | None, str], str]:
     """Return how the edits of a record wait, by their context and column; of one that added it, without a column."""
     if record.sync_status not in (RecordSyncStatus.PENDING, RecordSyncStatus.CONFLICT):
         return {}
     return {
         (edit.context_id, name): unsynced_words(edit)
-        for edit, labels in unsynced_changes([record.pk], limit=1)
+        for edit, labels in unsynced_changes(mappings, [record.pk], limit=1)
         for name in labels or ("",)
     }
 

@@ -26,7 +26,6 @@ from unfold.views import ChangeList
 from sync import registry
 from sync.admin import admin_base
 from sync.admin.activity import (
-    FIELD_PARAMETER,
     UNSYNCED,
     Act,
     UndoOffers,
@@ -35,7 +34,7 @@ from sync.admin.activity import (
     acts_of,
     batch_sizes,
     batch_undo_url,
-    field_labels,
+    board_mappings,
     lines_of,
     mark_of,
     unsynced_changes,
@@ -228,11 +227,12 @@ class ActivityList(PageChangeList):
     def get_results(self, request: HttpRequest) -> None:
         """Keep of each act its first row, with all of the act on it."""
         self.tabs = activity_tabs(request, ACTIVITY)
+        self.mappings = list(board_mappings())
         super().get_results(request)
         rows = self.result_list
         if waiting := sum(1 + row.page_more for row in rows if row.kind == UNSYNCED):
             self.count_note = f"; {waiting:,} not synced yet"
-        labels = field_labels() if rows else {}
+        labels = {(mapping.link.entity_type, mapping.key): mapping.label for mapping in self.mappings}
         offers = UndoOffers(rows, request.user)
         acts = acts_of(list(lines_of(rows, labels, offers)), list(labels.values()), offers)
         if len(acts) < len(rows):
@@ -274,7 +274,7 @@ class ActivityList(PageChangeList):
         wanted = self.params.get(EntityFilter.parameter_name)
         rows: dict[tuple[str, str, UUID], Any] = {}
         acts: dict[tuple[object, ...], list[Any]] = {}
-        for edit, labels in unsynced_changes(ids, limit=MOST_UNSYNCED):
+        for edit, labels in unsynced_changes(self.mappings, ids, limit=MOST_UNSYNCED):
             if wanted and edit.entity_type not in wanted:
                 continue
             about = (edit.entity_type, edit.who, edit.entity_id)
@@ -534,7 +534,7 @@ class TombstoneAdmin(ReadOnlyAdmin):
             "row_buttons": [("Restore…", reverse("admin:sync_tombstone_restore", args=[row.pk]))]
             if row.page_may_restore
             else [],
-            "activity": activity_of(record, reader=request.user, field=request.GET.get(FIELD_PARAMETER, "")),
+            "activity": activity_of(record, reader=request.user),
             "sync_page": request.path,
         }
 

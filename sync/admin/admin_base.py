@@ -5,12 +5,11 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
 from uuid import UUID
 
 from django.contrib import admin, messages
-from django.contrib.admin.widgets import AutocompleteSelect
 from django.core.exceptions import ValidationError
 from django.db.models import DateTimeField, Model, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
@@ -22,8 +21,7 @@ from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.safestring import SafeString
 from django.utils.text import capfirst
 from unfold.admin import ModelAdmin
-from unfold.contrib.filters.admin import AutocompleteSelectFilter, RadioFilter, RangeDateTimeFilter
-from unfold.contrib.filters.forms import AutocompleteDropdownForm
+from unfold.contrib.filters.admin import RadioFilter, RangeDateTimeFilter
 from unfold.templatetags import unfold_list
 from unfold.utils import parse_datetime_str
 from unfold.views import ChangeList
@@ -38,9 +36,6 @@ from sync.records.availability import BoardAvailability, Overview
 from sync.records.tombstones import tombstone_name, tombstones_of
 from sync.registry import EntitySpec, page_url, record_url, type_label
 from sync.state import record_view
-
-if TYPE_CHECKING:
-    pass
 
 
 def time_tag(moment: datetime | None, now: datetime) -> SafeString | str:
@@ -466,20 +461,6 @@ class HealthFilter(RadioFilter):
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         return record_view.filter_by_health(queryset, self.value() or "", overview_of(request).pauses)
-
-
-class _AnySelect(AutocompleteSelect):
-    def build_attrs(self, base_attrs: dict[str, Any], extra_attrs: dict[str, Any] | None = None) -> dict[str, Any]:
-        noun = self.field.remote_field.model._meta.verbose_name
-        return super().build_attrs(base_attrs, extra_attrs) | {"data-placeholder": f"Any {noun}"}
-
-
-class _RelatedForm(AutocompleteDropdownForm):
-    widget = _AnySelect
-
-
-class RelatedFilter(AutocompleteSelectFilter):
-    form_class = _RelatedForm
 
 
 class DateTimeRangeFilter(RangeDateTimeFilter):

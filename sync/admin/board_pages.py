@@ -16,14 +16,14 @@ from unfold.admin import TabularInline
 
 from sync import attention, registry
 from sync.admin import admin_base
-from sync.admin.admin_base import PageAdmin, board_badge, link_to, own_address, plain_column
+from sync.admin.admin_base import PageAdmin, board_badge, link_to, overview_of, own_address, plain_column
 from sync.admin.concurrent_edits import ConcurrentForm
 from sync.admin.confirmed_action import run_action
 from sync.admin.queue_pages import pause_url
 from sync.admin.record_panel import may_change_mapping
 from sync.admin.setup_pages import SetupWizardMixin
 from sync.api.callers import monday_throttle_reason
-from sync.attention import Kind
+from sync.attention import Kind, Wording
 from sync.boards import board_columns
 from sync.boards.board_columns import column_type, set_create_obstacle
 from sync.boards.board_setup import check_board, column_label_now
@@ -36,7 +36,6 @@ from sync.models import BoardLink, FieldMapping, UnmatchedItem
 from sync.monday.errors import MondayError
 from sync.operations import detect
 from sync.operations.detect.comparison import latest_verification, verification_text
-from sync.records import availability
 from sync.records.authors import log_action
 
 
@@ -118,7 +117,7 @@ def ask_for_columns(request: HttpRequest, link: BoardLink) -> str:
 
 @admin.register(BoardLink)
 class BoardLinkAdmin(SetupWizardMixin, PageAdmin):
-    list_display = ("name", "state", "todo", "items", "synced", "verified_ago", "on_monday")
+    list_display = ("name", "state", "todo", "synced", "verified_ago", "on_monday")
     form = ConcurrentForm
     change_form_before_template = "sync/record_shown.html"
     inlines = (FieldMappingInline,)
@@ -149,22 +148,10 @@ class BoardLinkAdmin(SetupWizardMixin, PageAdmin):
         view = self.admin_site.admin_view
         stem = "sync_boardlink"
         return [
-            path("<int:pk>/note/", view(require_POST(self.accept_title)), name=f"{stem}_note"),
             path("<int:pk>/create-all/", view(require_POST(self.create_all)), name=f"{stem}_create_all"),
             path("<int:pk>/check/", view(require_POST(self.check_columns)), name=f"{stem}_check"),
             *super().get_urls(),
         ]
-
-    def accept_title(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """Take note of a column's new title."""
-        link = self._changed_link(request, pk)
-
-        def run() -> str:
-            column = board_columns.accept_title(link, request.POST.get("column", ""), request.POST.get("title", ""))
-            log_action(request.user, link, f"Took note: “{column.before}” on “{column.board}” is now “{column.now}”.")
-            return f"Noted: the column is known as “{column.now}” from now on."
-
-        return run_action(self, request, run, back_url=_board_url(link))
 
     def create_all(self, request: HttpRequest, pk: int) -> HttpResponse:
         """Create new items and records although nobody on the board can be recognized."""
@@ -205,15 +192,15 @@ class BoardLinkAdmin(SetupWizardMixin, PageAdmin):
         return super().get_queryset(request).filter(entity_type__in=types).prefetch_related("mappings")
 
     def prepare_page(self, request: HttpRequest, rows: list[Any]) -> None:
-        """Put on the boards how they are now and how many items they have, read for all of them at once."""
+        """Put on the boards how they are now and what waits for somebody, read for all of them at once."""
         super().prepare_page(request, rows)
-        now = availability.overview()
+        boards = overview_of(request).by_type
         waiting = UnmatchedItem.objects.filter(ignored_at=None).order_by().values_list("entity_type")
         unmatched = dict(waiting.annotate(Count("id")))
-        problems = attention.groups(kinds=[Kind.BOARD])
+        mappings = {(link.entity_type, mapping.key): mapping for link in rows for mapping in link.mappings.all()}
+        problems = attention.groups(kinds=[Kind.BOARD], wording=Wording(mappings))
         for link in rows:
-            link.page_board = now.by_type[link.entity_type]
-            link.page_linked = registry.linked_records(link.entity_type).order_by().count()
+            link.page_board = boards[link.entity_type]
             link.page_unmatched = unmatched.get(link.entity_type, 0)
             link.page_problems = [group for group in problems if group.entity_type == link.entity_type]
 
@@ -237,7 +224,6 @@ class BoardLinkAdmin(SetupWizardMixin, PageAdmin):
                     (REFUSED_WORDS[call], humanize.without_request_id(refusal["reason"]))
                     for call, refusal in link.refused.items()
                 ],
-                "renamed": board_columns.renamed_columns(link),
                 "may_map": may_change_mapping(request.user),
                 "check_label": ACTS["check_column"].label,
             }
@@ -270,8 +256,6 @@ class BoardLinkAdmin(SetupWizardMixin, PageAdmin):
         label = f"Board {self.name(link)}, on Monday, in a new tab"
         board_link = admin_base.external_link(registry.board_url(link), text, label)
         return format_html("{}{}", board_link, " (set in the environment)" if configured else "")
-
-    items = plain_column("Linked items", lambda link: f"{link.page_linked:,}")
 
     @admin.display(description="State")
     def state(self, link: Any) -> SafeString:

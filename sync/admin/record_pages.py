@@ -21,12 +21,12 @@ from django.utils.html import format_html_join
 from django.utils.safestring import SafeString
 from django.utils.text import capfirst
 from django.views.decorators.http import require_POST
-from unfold.contrib.filters.admin import ChoicesCheckboxFilter
+from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesCheckboxFilter
 from unfold.widgets import DATETIME_CLASSES, UnfoldAdminTextareaWidget
 
 from sync import registry
 from sync.admin import admin_base, record_panel
-from sync.admin.activity import FIELD_PARAMETER, activity_of
+from sync.admin.activity import activity_of
 from sync.admin.activity_pages import deleted_records_link, restore_link
 from sync.admin.admin_base import DateTimeRangeFilter, HealthFilter, ListTab, PageAdmin, PageChangeList, overview_of
 from sync.admin.concurrent_edits import (
@@ -49,17 +49,15 @@ from sync.admin.connection_pages import first_records
 from sync.admin.deletion_pages import approvals_link
 from sync.admin.file_pages import RecordFilesMixin
 from sync.choices import SyncDirection
-from sync.kernel import humanize
 from sync.kernel.db import LONGEST_SEARCH, bound_lock_waits
-from sync.kernel.humanize import plural
 from sync.kernel.messages import Conflict
-from sync.models import FieldMapping, SyncedModel
+from sync.models import SyncedModel
 from sync.operations.record_requests import last_manual_push, push_record, set_direction, switch_sync, sync_turned_off
 from sync.outbox import notify
 from sync.records import tombstones
 from sync.records.authors import log_action, log_action_many
 from sync.records.item_links import relink, request_unlink_many, unlinked_item
-from sync.state.record_view import PARTS, Part, RecordState, RecordView, describe, describe_one, health_counts
+from sync.state.record_view import Part, RecordState, RecordView, describe, describe_one, health_counts, with_parts
 
 # What a person does with the records that are ticked in a list: sync on, sync off, unlink.
 
@@ -215,6 +213,7 @@ class RecordChangeList(PageChangeList):
     def get_results(self, request: HttpRequest) -> None:
         """Keep how the boards stand for what the page shows besides its rows; these in the spelling of all pages."""
         self.boards = overview_of(request)
+        self.queryset: QuerySet[Any] = with_parts(self.queryset, self.boards.pauses)
         super().get_results(request)
         for row in self.result_list:
             record_panel.respell(row, row.sync_view)
@@ -230,26 +229,6 @@ class RecordChangeList(PageChangeList):
     def _parts(self) -> dict[Part, int]:
         spec = registry.entity(self.model.entity_type())
         return health_counts([spec], self.boards.pauses, with_synced=False).get(spec.entity_type, {})
-
-    @property
-    def blocked_columns(self) -> str:
-        """Which fields their column blocks, and of how many records, where nothing else is wrong with these."""
-        if not (number := self._parts.get(Part.COLUMN, 0)):
-            return ""
-        entity_type = self.model.entity_type()
-        mapped = FieldMapping.objects.filter(link__entity_type=entity_type).exclude(direction=SyncDirection.NONE)
-        labels = [mapping.label for mapping in mapped.exclude(problem="").order_by("pk")] or ["A field"]
-        who = f"{humanize.join_first(labels)} {plural(len(labels), 'is', 'are')} blocked"
-        return f"{who} for {registry.count_of_type(number, entity_type)}: a column on Monday can't be used."
-
-    @property
-    def other_causes(self) -> ListTab:
-        """The records that need attention for something of their own."""
-        parts = [part for part in PARTS[RecordState.ATTENTION] if part is not Part.COLUMN]
-        name = HealthFilter.parameter_name
-        chosen = ",".join(parts)
-        number = sum(self._parts.get(part, 0) for part in parts)
-        return ListTab("", self.get_query_string({name: chosen}, remove=[PAGE_VAR]), self._state == chosen, number)
 
     @cached_property
     def tabs(self) -> list[ListTab]:
@@ -302,7 +281,7 @@ class SyncedModelAdmin(RecordFilesMixin, RecordSelectionMixin, DeletedMeanwhileM
 
     @cached_property
     def list_filter(self) -> list[Any]:
-        related = [(field.name, admin_base.RelatedFilter) for field in registry.own_relations(self.model)]
+        related = [(field.name, AutocompleteSelectFilter) for field in registry.own_relations(self.model)]
         return [SYNC_FILTERS[0], *related, *SYNC_FILTERS[1:]]
 
     @cached_property
@@ -547,7 +526,7 @@ class SyncedModelAdmin(RecordFilesMixin, RecordSelectionMixin, DeletedMeanwhileM
     ) -> HttpResponse:
         """Mark in the form which fields are not in sync, and why."""
         if (record := kwargs.get("obj")) is not None:
-            record.page_view = describe_one(record)
+            record.page_view = describe_one(record, overview_of(request))
             record_panel.mark_fields(context["adminform"].form, record, record.page_view, request.user)
             if request.method == "GET":
                 record_panel.respell(record, record.page_view)
@@ -565,7 +544,7 @@ class SyncedModelAdmin(RecordFilesMixin, RecordSelectionMixin, DeletedMeanwhileM
             "sync_buttons": record_panel.buttons_of(record, view, request.user, urls, may_change=may_change),
             "sides": record_panel.differing_sides(record, view, request.user),
             "sync_item": record_panel.record_item_link(view, "Open on Monday") if view.item_url else "",
-            "activity": activity_of(record, reader=request.user, field=request.GET.get(FIELD_PARAMETER, "")),
+            "activity": activity_of(record, reader=request.user),
             "sync_page": request.path,
             "sync_sent_by_name": last_manual_push(record),
             "sync_last": admin_base.time_tag(record.monday_last_synced, view.now),

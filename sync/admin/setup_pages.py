@@ -24,7 +24,6 @@ from sync.admin.confirmed_action import run_action
 from sync.admin.connection_pages import (
     REGION,
     ConnectionTest,
-    environment_settings,
     examine_connection,
     is_token_answered,
     may_connect,
@@ -43,7 +42,7 @@ from sync.choices import DeletedRecordPolicy, RemovedItemPolicy, SyncDirection
 from sync.clock import sync_now
 from sync.kernel import humanize
 from sync.kernel.messages import FORMER_KEY, ActionError, Conflict
-from sync.limits import breaker, credentials, monday_account, quota, urgent_calls
+from sync.limits import breaker, connector, credentials, monday_account, quota, urgent_calls
 from sync.models import MondayAccount
 from sync.monday.errors import NOT_AUTHENTICATED, MondayError
 from sync.operations.setup import filter_choice, plan, run, selection
@@ -103,14 +102,14 @@ def _read(request: HttpRequest, choices: Choices) -> ChosenBoard:
 # What the pages show.
 
 
-def _boards_context(request: HttpRequest, term: str) -> dict[str, Any]:
+def _boards_context(request: HttpRequest) -> dict[str, Any]:
     """The boards of the account, for each kind of records; why they can't be listed, where they can't."""
     problem = ""
     try:
-        listed, complete = selection.available_boards(term)
+        listed, is_complete = connector(urgent=True).list_boards()
     except MondayError as error:
         listed = []
-        complete = True
+        is_complete = True
         problem = _sentence(error)
     present = chosen_in(request)
     kinds = []
@@ -138,7 +137,7 @@ def _boards_context(request: HttpRequest, term: str) -> dict[str, Any]:
             "is_named": bool(configured),
             "set_up": link is not None and bool(link.board_id),
         })  # fmt: skip
-    return {"kinds": kinds, "complete": complete, "listed": len(listed), "why_none": problem, "term": term}
+    return {"kinds": kinds, "is_complete": is_complete, "why_none": problem}
 
 
 def _fields_context(chosen: ChosenBoard, problems: Mapping[str, Sequence[str]]) -> dict[str, Any]:
@@ -389,7 +388,6 @@ class SetupWizardMixin(PageAdmin):
             "token_problem": credentials.unusable_reason(),
             "may_connect": may_connect(request.user),
             "may_set_up": selection.may_set_up(request.user),
-            "settings": environment_settings(),
             "on_server": list(filter(None, [
                 *(tested.for_administrator if tested else ()),
                 FORMER_KEY if token.is_unreadable else "",
@@ -445,7 +443,7 @@ class SetupWizardMixin(PageAdmin):
         """A board for each kind of records."""
         if not credentials.is_configured():
             return _redirect_to("connect")
-        if request.method == "POST" and "search" not in request.POST:
+        if request.method == "POST":
             selected = {spec.entity_type: request.POST.get(spec.entity_type, "") for spec in registry.entities()}
             try:
                 chosen = selection.choose_boards(selected, chosen_in(request))
@@ -454,9 +452,7 @@ class SetupWizardMixin(PageAdmin):
             else:
                 keep_choices(request, chosen)
                 return _redirect_to("fields", next(iter(chosen_in(request))))
-        params = request.POST if "search" in request.POST else request.GET
-        term = "" if params.get("search") == "all" else params.get("q", "")[:100]
-        return self._page(request, "boards", _boards_context(request, term))
+        return self._page(request, "boards", _boards_context(request))
 
     def wizard_change(self, request: HttpRequest, entity_type: str) -> HttpResponse:
         """Begin a change of a board that is set up."""

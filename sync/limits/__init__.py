@@ -16,7 +16,6 @@ from django.utils.functional import cached_property
 
 from sync import registry
 from sync.choices import Priority
-from sync.clock import sync_now
 from sync.kernel import humanize
 from sync.limits import breaker, credentials, quota, rate_limits, write_stop
 from sync.limits.breaker import monday_account
@@ -24,7 +23,7 @@ from sync.limits.metered_client import MeteredClient, Pass, call_cost, client, c
 from sync.limits.quota import Demand, batch_size
 from sync.limits.rate_limits import FULL_BATCH, BlockedKind, Budget, Wait
 from sync.models import BoardLink, MondayAccount
-from sync.outbox.pauses import Pause, active_pause, active_pauses, pause_sentence
+from sync.outbox.pauses import Pause, active_pause, pause_sentence, pauses_of
 
 __all__ = ["BlockedKind", "Grant", "LimitFacts", "Pass", "Wait", "batch_size", "grant"]
 __all__ += ["MeteredClient", "call_cost", "client", "client_override", "connector", "urgent_calls"]
@@ -78,7 +77,8 @@ class LimitFacts:
     @cached_property
     def account(self) -> MondayAccount:
         row = MondayAccount.objects.filter(id=1).first()
-        return row or MondayAccount(id=1, stopped_until=None, needs_probe=False, only_writes=False, batch_limit=None)
+        texts = dict.fromkeys(("phone_region", "time_zone", "user_id"), "")  # which the database would fill in else
+        return row or MondayAccount(id=1, needs_probe=False, only_writes=False, **texts)
 
     @cached_property
     def missing_token(self) -> str:
@@ -87,7 +87,7 @@ class LimitFacts:
 
     @cached_property
     def pauses(self) -> Sequence[Pause]:
-        return active_pauses()
+        return pauses_of(self.account, self.links.values())
 
     @cached_property
     def budget(self) -> Budget:
@@ -153,7 +153,7 @@ class LimitFacts:
         if stops := [(until, kind, reason) for until, kind, reason in errors if until and until > self.now]:
             # Of two stops the one that lasts longer is what a person has to wait for, or to end.
             until, kind, reason = max(stops)
-            return Wait(kind, f"{reason} Next attempt at {humanize.due_time(until, sync_now())}.", until)
+            return Wait(kind, f"{reason} Next attempt at {humanize.due_time(until, self.now)}.", until)
         moments = [self.account.stopped_until, link.blocked_until]
         if self.budget.is_limited:
             if isinstance(offer := self.next_pass(entity_type, urgent=urgent), Wait):

@@ -1,6 +1,6 @@
 """A person's pause: of everything, or of one board. Nothing is lost by it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -58,8 +58,17 @@ def active_pauses() -> list[Pause]:
     """Return the pauses in force, that of everything first."""
     everything = MondayAccount.objects.filter(pause__isnull=False).values_list(Value(""), "pause")
     boards = BoardLink.objects.filter(pause__isnull=False).values_list("entity_type", "pause")
-    rows = sorted(everything.union(boards, all=True))
-    return [Pause(board, row["by"], datetime.fromisoformat(row["at"]), row["why"]) for board, row in rows]
+    return [_pause(board, row) for board, row in sorted(everything.union(boards, all=True))]
+
+
+def pauses_of(account: MondayAccount, links: Iterable[BoardLink]) -> list[Pause]:
+    """Return the pauses that these rows hold, that of everything first."""
+    held = {"": account.pause} | {link.entity_type: link.pause for link in links}
+    return [_pause(board, row) for board, row in sorted(held.items()) if row]
+
+
+def _pause(entity_type: str, row: Mapping[str, str]) -> Pause:
+    return Pause(entity_type, row["by"], datetime.fromisoformat(row["at"]), row["why"])
 
 
 def pause(by: str, *, entity_type: str = "", why: str = "") -> tuple[Pause, bool]:

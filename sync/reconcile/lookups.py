@@ -34,7 +34,9 @@ from sync.registry import name_field
 # A board, as one pass uses it.
 
 
-def load_board(link: BoardLink, mappings: Sequence[FieldMapping] | None = None) -> BoardContext:
+def load_board(
+    link: BoardLink, mappings: Sequence[FieldMapping] | None = None, settings_now: Settings | None = None
+) -> BoardContext:
     """Read the link's mappings and filter, where they aren't given, and what their converters need to know."""
     if mappings is None:
         # A worker has the link for minutes: filter and hold are those of now, read in the same query.
@@ -42,24 +44,27 @@ def load_board(link: BoardLink, mappings: Sequence[FieldMapping] | None = None) 
         if mappings:
             link.sync_filter = getattr(mappings[0], "filter_now")  # noqa: B009 - untyped
             link.creates_held = getattr(mappings[0], "held_now")  # noqa: B009
-    return BoardContext(link, mappings, registry.entity(link.entity_type).model, load_settings())
+    return BoardContext(link, mappings, registry.entity(link.entity_type).model, settings_now or load_settings())
 
 
 def load_settings(converter: str = "phone") -> Settings:
     """Return the settings of the installation, with those of the account that this converter asks for."""
-    account = None
-    if converter in ("phone", "date"):
-        account = MondayAccount.objects.filter(id=1).values_list("phone_region", "time_zone", "user_id").first()
-    region, time_zone, token_user = account or ("", "", "")
+    asks_account = converter in ("phone", "date")
+    rows = MondayAccount.objects.filter(id=1).only("phone_region", "time_zone", "user_id")
+    return settings_of(rows.first() if asks_account else None)
+
+
+def settings_of(account: MondayAccount | None) -> Settings:
+    """Return the settings of the installation, with those of the account, where it is known."""
     return Settings(
-        region=region or settings.DEFAULT_PHONE_REGION,
-        time_zone=time_zone or "UTC",
+        region=(account.phone_region if account else "") or settings.DEFAULT_PHONE_REGION,
+        time_zone=(account.time_zone if account else "") or "UTC",
         gone_quiet_seconds=float(settings.GONE_QUIET_SECONDS),
         tombstone_days=settings.TOMBSTONE_DAYS,
         loop_times=settings.LOOP_TIMES,
         new_item_wait_seconds=float(settings.NEW_ITEM_WAIT_SECONDS),
         journal_days=settings.JOURNAL_DAYS,
-        token_user=token_user or "",
+        token_user=account.user_id if account else "",
     )
 
 

@@ -1,8 +1,9 @@
 """Who did what: who edited a value on either side, what led to a decision, and lines in the admin's log."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import json
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -11,15 +12,15 @@ from django.contrib.auth import get_user_model
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.contrib.auth.models import AnonymousUser
 from django.contrib.contenttypes.models import ContentType
-from django.contrib.postgres.aggregates import BoolAnd
-from django.db.models import F, Max, Min, Model, Q, QuerySet
+from django.db.models import Model
 from pghistory.core import event_models
 
 from sync import registry
-from sync.choices import Cause, QueueDirection, QueueStatus
+from sync.choices import Cause
 from sync.kernel import humanize
+from sync.kernel.db import fetch_rows
 from sync.kernel.humanize import timestamp
-from sync.models import Decision, MondayAccount, SyncedModel, SyncMetadata, SyncQueue, Tombstone, WebhookEvent
+from sync.models import Decision, MondayAccount, SyncedModel, SyncQueue, Tombstone, WebhookEvent
 from sync.models.state import MAX_ACTOR_LENGTH
 from sync.monday.board import LOG_PREFIX
 
@@ -190,7 +191,10 @@ def edit_way(context: Mapping[str, Any]) -> str:
 
 def users_of(events: Iterable[Any]) -> dict[Any, Any]:
     """Return the NPD users that these changes refer to, by id."""
-    contexts = [event.pgh_context.metadata for event in events if event.pgh_context]
+    return _users_by_id(event.pgh_context.metadata for event in events if event.pgh_context)
+
+
+def _users_by_id(contexts: Iterable[Mapping[str, Any]]) -> dict[Any, Any]:
     ids = {context["user"] for context in contexts if context.get("user")}
     return dict(get_user_model()._default_manager.in_bulk(list(ids))) if ids else {}
 
@@ -257,7 +261,7 @@ _MODEL_BACKEND = "django.contrib.auth.backends.ModelBackend"
 
 @dataclass(frozen=True)
 class UnsyncedEdit:
-    """A save of a record that waits to be synced."""
+    """A save of a record that waits to be sent."""
 
     entity_type: str
     entity_id: UUID
@@ -270,71 +274,72 @@ class UnsyncedEdit:
 
 
 # A job is written a moment after the history's row of its save.
-_JOB_LAG = timedelta(seconds=1)
+_JOBS_OF_SAVES = """
+    SELECT entity_type, entity_id, min(created_at) - interval '1 second' AS since,
+        bool_and(status = 'failed') AS has_failed, max(id) AS newest
+    FROM sync_queue
+    -- Each status by itself, because each has an index of its own.
+    WHERE (status = 'pending' OR status = 'in_progress' OR status = 'failed')
+        AND direction = 'to_monday' AND entity_id IS NOT NULL AND causes & %(save)s > 0
+        AND (%(ids)s::uuid[] IS NULL OR entity_id = ANY(%(ids)s::uuid[]))
+    GROUP BY entity_type, entity_id ORDER BY newest DESC LIMIT %(limit)s
+"""
+
+# Of too many edits that wait, what the oldest of them changed isn't told: the row before it isn't read.
+_EDITS_THAT_WAIT = """
+    SELECT job.entity_type, job.entity_id, event.pgh_created_at, event.pgh_context_id, event.pgh_label = 'insert',
+        ARRAY(SELECT now.key FROM jsonb_each(event.row) AS now
+            WHERE now.key NOT LIKE 'pgh\\_%%' AND now.value <> event.before -> now.key),
+        context.metadata, job.has_failed
+    FROM job JOIN {records} AS record ON record.id = job.entity_id
+        AND record.sync_direction IN ('bidirectional', 'npd_to_monday') AND record.sync_status <> 'disabled'
+    LEFT JOIN sync_metadata AS ledger ON ledger.entity_type = job.entity_type
+        AND ledger.entity_id = job.entity_id::text AND ledger.system = 'monday'
+    CROSS JOIN LATERAL (
+        SELECT saved.*, to_jsonb(saved) AS row, lag(to_jsonb(saved)) OVER (ORDER BY pgh_id) AS before
+        FROM (SELECT * FROM {events} WHERE pgh_obj_id = job.entity_id ORDER BY pgh_id DESC LIMIT {edits}) AS saved
+    ) AS event
+    LEFT JOIN pghistory_context AS context ON context.id = event.pgh_context_id
+    WHERE job.entity_type = '{entity_type}' AND event.pgh_created_at > greatest(job.since, ledger.last_successful_sync)
+        AND context.metadata ->> 'cause' IS DISTINCT FROM 'sync'
+        AND (event.before IS NOT NULL OR event.pgh_label = 'insert')
+"""
 
 
 def unsynced_edits(ids: Sequence[UUID] | None = None, *, limit: int) -> list[UnsyncedEdit]:
-    """Return the edits that wait, newest first, of these records or of the newest jobs."""
-    jobs = _waiting_saves()
-    if ids is not None:
-        jobs = jobs.filter(entity_id__in=ids)
-    by_type: dict[str, dict[UUID, Any]] = {}
-    for job in jobs[:limit]:
-        if registry.is_registered(job["entity_type"]):
-            by_type.setdefault(job["entity_type"], {})[job["entity_id"]] = job
-    edits = [edit for entity_type, rows in by_type.items() for edit in _edits_of_type(entity_type, rows)]
-    return sorted(edits, key=lambda edit: edit.at, reverse=True)
+    """Return the edits that wait to be sent, newest first, of these records or of those with the newest jobs.
 
-
-def _waiting_saves() -> QuerySet[SyncQueue, Any]:
-    """Return, for each record with a save that waits, since when it does and whether all its jobs have failed."""
-    # Each status by itself, because each has an index of its own.
-    waiting = Q(status=QueueStatus.PENDING) | Q(status=QueueStatus.IN_PROGRESS) | Q(status=QueueStatus.FAILED)
-    return (
-        SyncQueue.objects.filter(waiting, direction=QueueDirection.TO_MONDAY, entity_id__isnull=False)
-        .alias(saves=F("causes").bitand(int(Cause.SAVE)))
-        .filter(saves__gt=0)
-        .values("entity_type", "entity_id")
-        .annotate(since=Min("created_at"), has_failed=BoolAnd(Q(status=QueueStatus.FAILED)), newest=Max("id"))
-        .order_by("-newest")
-    )
-
-
-def _edits_of_type(entity_type: str, jobs: Mapping[UUID, Mapping[str, Any]]) -> Iterator[UnsyncedEdit]:
-    """The edits of these records since they were last synced; of each record its newest, MAX_EDITS at most."""
-    histories = latest_edits(registry.entity(entity_type).model, jobs)
-    states = SyncMetadata.objects.of(entity_type, jobs).exclude(last_successful_sync=None)
-    synced_at = dict(states.values_list("entity_id", "last_successful_sync"))
-    users = users_of(event for history in histories.values() for event in history)
-    for entity_id, history in histories.items():
-        job = jobs[entity_id]
-        since = max(job["since"] - _JOB_LAG, synced_at.get(str(entity_id), job["since"] - _JOB_LAG))
-        for event, before in zip(history, [*history[1:], None], strict=False):
-            if event.pgh_created_at <= since:
-                break
-            context = event.pgh_context.metadata if event.pgh_context else {}
-            if context.get("cause") == "sync":
-                continue
-            is_new = event.pgh_label == "insert"
-            # Too many edits wait: what the oldest of them changed isn't told.
-            if before is None and not is_new:
-                break
-            yield UnsyncedEdit(
-                entity_type,
-                entity_id,
-                event.pgh_created_at,
-                actor_name(context, users),
-                () if is_new else changed_columns(before, event),
-                event.pgh_context_id,
-                job["has_failed"],
-                _act_of(context, event.pgh_context_id),
-            )
-
-
-def changed_columns(before: Any, after: Any) -> tuple[str, ...]:
-    """Return the columns of a record that differ between two rows of its history."""
-    names = [field.attname for field in after._meta.concrete_fields if not field.name.startswith("pgh_")]
-    return tuple(name for name in names if getattr(before, name) != getattr(after, name))
+    Of each record those since it was last synced, MAX_EDITS at most; two queries.
+    """
+    parts = []
+    columns: dict[str, dict[str, str]] = {}
+    for spec in registry.entities():
+        opts = spec.model._meta
+        columns[spec.entity_type] = {str(field.column): field.attname for field in opts.concrete_fields}
+        for events in event_models(tracks_model=spec.model)[:1]:
+            tables = {"records": f'"{opts.db_table}"', "events": f'"{events._meta.db_table}"'}
+            parts.append(_EDITS_THAT_WAIT.format(entity_type=spec.entity_type, edits=MAX_EDITS, **tables))
+    if not parts:
+        return []
+    sql = f"WITH job AS ({_JOBS_OF_SAVES}) {' UNION ALL '.join(parts)} ORDER BY 3 DESC"
+    rows = fetch_rows(sql, {"save": int(Cause.SAVE), "ids": None if ids is None else list(ids), "limit": limit})
+    contexts = [json.loads(row[6]) if row[6] else {} for row in rows]
+    users = _users_by_id(contexts)
+    return [
+        UnsyncedEdit(
+            entity_type,
+            entity_id,
+            at,
+            actor_name(context, users),
+            () if is_new else tuple(columns[entity_type][name] for name in changed),
+            context_id,
+            has_failed,
+            _act_of(context, context_id),
+        )
+        for (entity_type, entity_id, at, context_id, is_new, changed, _metadata, has_failed), context in zip(
+            rows, contexts, strict=True
+        )
+    ]
 
 
 # The admin's log of actions by hand on records and rows, from pages and API alike.

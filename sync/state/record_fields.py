@@ -13,7 +13,14 @@ from sync import registry
 from sync.models import BoardLink, FieldMapping, SyncedModel
 from sync.monday.columns import make_converter
 from sync.monday.conversion import Converter, ConverterOptions, UnknownValue
-from sync.reconcile.field_values import converter_options, parse_input, references_of, related_name, stored_values
+from sync.reconcile.field_values import (
+    Settings,
+    converter_options,
+    parse_input,
+    references_of,
+    related_name,
+    stored_values,
+)
 from sync.reconcile.lookups import load_board, load_settings, phone_region, read_related
 from sync.registry import link_of
 
@@ -23,8 +30,14 @@ NOT_KNOWN = "(not known)"
 class FieldDisplay:
     """What the fields of some records of one model say; asks for their relations in one query each."""
 
-    def __init__(self, link: BoardLink, mappings: Sequence[FieldMapping], records: Sequence[SyncedModel]) -> None:
-        board = load_board(link, mappings)
+    def __init__(
+        self,
+        link: BoardLink,
+        mappings: Sequence[FieldMapping],
+        records: Sequence[SyncedModel],
+        settings_now: Settings | None = None,
+    ) -> None:
+        board = load_board(link, mappings, settings_now)
         self._names = dict[str, str]()
         self.board = replace(board, item_names=self._names)
         prefetch_related_objects(list(records), *self.board.joined_relations)

@@ -37,9 +37,10 @@ from sync.limits import BlockedKind
 from sync.models import BoardLink, FieldMapping, SyncedModel, SyncMetadata, SyncQueue
 from sync.monday.conversion import UnknownValue
 from sync.outbox.pauses import Pause, active_pause, pause_sentence
+from sync.reconcile.lookups import settings_of
 from sync.records.availability import BoardAvailability, Overview
 from sync.records.blocked_fields import KEPT_BY, is_blocking, is_rejected
-from sync.registry import EntitySpec, item_url, link_of, mappings_of
+from sync.registry import EntitySpec, item_url, mappings_of
 from sync.state.record_fields import NOT_KNOWN, FieldDisplay
 
 # The five states of a record, and why it is in one: of one record, as a filter of a list, and counted.
@@ -105,6 +106,12 @@ def filter_by_health(records: QuerySet[SyncedModel], health: str, pauses: Sequen
     for part in parts:
         condition |= conditions[part]
     return records.filter(condition)
+
+
+def with_parts(records: QuerySet[SyncedModel], pauses: Sequence[Pause]) -> QuerySet[SyncedModel]:
+    """Have each record say, as `part`, why it is in its state: in the query that reads a page of them."""
+    is_paused = active_pause(records.model.entity_type(), pauses) is not None
+    return records.annotate(part=_part(records.model, is_paused=is_paused))
 
 
 def by_state(counts: Mapping[Part, int]) -> dict[RecordState, int]:
@@ -273,11 +280,20 @@ class RecordView:
         self.record = record
         self._page = page
         self.status: str = record.sync_status
-        self.ledger = page.ledgers.get(str(record.pk)) or SyncMetadata(
+
+    @cached_property
+    def ledger(self) -> SyncMetadata:
+        return self._page.ledgers.get(str(self.record.pk)) or SyncMetadata(
             base={}, blocked_fields={}, altered={}, conflicts={}, seen={}, note="", sync_status=SyncStatus.PENDING
         )
-        self._jobs: Sequence[SyncQueue] = page.jobs.get(record.pk, [])
-        self._pending = next((job for job in self._jobs if job.status == QueueStatus.PENDING), None)
+
+    @property
+    def _jobs(self) -> Sequence[SyncQueue]:
+        return self._page.jobs.get(self.record.pk, [])
+
+    @property
+    def _pending(self) -> SyncQueue | None:
+        return next((job for job in self._jobs if job.status == QueueStatus.PENDING), None)
 
     @cached_property
     def reason_code(self) -> Part:
@@ -351,9 +367,10 @@ class RecordView:
     @property
     def next_try_words(self) -> str:
         """When the next look comes, in words; empty where none is planned, or the reason says until when."""
-        is_removed = any(entry.kind is Kind.REMOVED for entry in self.entries)
+        if self.status != RecordSyncStatus.PENDING or self.stop_reason:
+            return ""
         moment = self.next_try
-        if self.status != RecordSyncStatus.PENDING or moment is None or self.stop_reason or is_removed:
+        if moment is None or any(entry.kind is Kind.REMOVED for entry in self.entries):
             return ""
         return "now" if moment <= self.now else humanize.relative_time(moment, self.now)
 
@@ -559,8 +576,8 @@ def describe(records: Sequence[SyncedModel], boards: Overview | None = None) -> 
     return {record.pk: RecordView(record, page) for record in records} if page else {}
 
 
-def describe_one(record: SyncedModel) -> RecordView:
-    return describe([record])[record.pk]
+def describe_one(record: SyncedModel, boards: Overview | None = None) -> RecordView:
+    return describe([record], boards)[record.pk]
 
 
 class _Page:
@@ -568,31 +585,37 @@ class _Page:
 
     def __init__(self, records: Sequence[SyncedModel], boards: Overview | None = None) -> None:
         entity_type = records[0].entity_type()
-        self._is_overview = boards is not None
         self.boards = boards or Overview([entity_type])
-        ids = [record.pk for record in records]
+        self._ids = [record.pk for record in records]
         self._records = records
         self._entity_type = entity_type
-        self.ledgers = {ledger.entity_id: ledger for ledger in SyncMetadata.objects.of(entity_type, ids)}
-        self.jobs: dict[UUID, list[SyncQueue]] = {}
-        unfinished = SyncQueue.objects.filter(entity_type=entity_type, entity_id__in=ids).exclude(
-            status=QueueStatus.COMPLETED
-        )
-        for job in unfinished.order_by("next_retry"):
+
+    @cached_property
+    def ledgers(self) -> Mapping[str, SyncMetadata]:
+        return {ledger.entity_id: ledger for ledger in SyncMetadata.objects.of(self._entity_type, self._ids)}
+
+    @cached_property
+    def jobs(self) -> Mapping[UUID, Sequence[SyncQueue]]:
+        """The records' jobs that are not completed, by what comes first."""
+        jobs: dict[UUID, list[SyncQueue]] = {}
+        rows = SyncQueue.objects.filter(entity_type=self._entity_type, entity_id__in=self._ids)
+        for job in rows.exclude(status=QueueStatus.COMPLETED).order_by("next_retry"):
             if job.entity_id:
-                self.jobs.setdefault(job.entity_id, []).append(job)
+                jobs.setdefault(job.entity_id, []).append(job)
+        return jobs
 
     @cached_property
     def parts(self) -> Mapping[UUID, str]:
         """Why each record is in its state, as lists and counts have it."""
+        if all(hasattr(record, "part") for record in self._records):
+            return {record.pk: record.part for record in self._records}  # type: ignore[attr-defined]  # with_parts
         model = type(self._records[0])
-        ids = [record.pk for record in self._records]
-        rows = model._default_manager.filter(pk__in=ids).order_by()
-        return dict(rows.annotate(part=_part(model, ids, is_paused=self.pause is not None)).values_list("pk", "part"))
+        rows = model._default_manager.filter(pk__in=self._ids).order_by()
+        part = _part(model, self._ids, is_paused=self.pause is not None)
+        return dict(rows.annotate(part=part).values_list("pk", "part"))
 
     @cached_property
     def board(self) -> BoardAvailability:
-        """How the board stands, read where something waits for it."""
         return self.boards.shown_as(self.boards.of(self._entity_type))
 
     @cached_property
@@ -611,22 +634,13 @@ class _Page:
         mappings = {(self._entity_type, mapping.key): mapping for mapping in self.mappings}
         return attention.on_records(self._entity_type, self.columns, names, Wording(mappings))
 
-    @cached_property
+    @property
     def pause(self) -> Pause | None:
-        return self.board.pause if self._reads_board else active_pause(self._entity_type)
+        return self.board.pause
 
-    @cached_property
+    @property
     def link(self) -> BoardLink | None:
-        """The link, once: the board's where that is read."""
-        return self.board.link if self._reads_board else link_of(self._entity_type)
-
-    @cached_property
-    def _reads_board(self) -> bool:
-        """Whether something waits for the board, or how it stands was read for the page already."""
-        is_waited_for = bool(self.jobs) or any(
-            record.sync_status == RecordSyncStatus.PENDING for record in self._records
-        )
-        return self._is_overview or is_waited_for
+        return self.board.link
 
     @cached_property
     def mappings(self) -> Sequence[FieldMapping]:
@@ -637,4 +651,4 @@ class _Page:
     def display(self) -> FieldDisplay:
         """What the fields of these records say, read where a page shows fields."""
         assert self.link is not None
-        return FieldDisplay(self.link, self.mappings, self._records)
+        return FieldDisplay(self.link, self.mappings, self._records, settings_of(self.boards.account))

@@ -240,34 +240,9 @@ def test_a_deleted_record_is_listed_by_its_name_with_a_link_for_who_may_open_it(
     assert f"{name} <span" in browser.get("/admin/sync/decision/").content.decode()
 
 
-def lines_of(client: Client, record: Any, field: str = "") -> list[tuple[str, str, str, str]]:
-    lines = [line for act in acts_of(client, record, field) for line in act.lines]
-    return [(line.label or line.what, line.before, line.after, line.actor) for line in lines]
-
-
-def acts_of(client: Client, record: Any, field: str = "") -> Sequence[Act]:
-    acts: Sequence[Act] = client.get(f"{change_page(record)}?activity={field}").context["activity"]["acts"]
+def acts_of(client: Client, record: Any) -> Sequence[Act]:
+    acts: Sequence[Act] = client.get(change_page(record)).context["activity"]["acts"]
     return acts
-
-
-def test_the_changes_of_one_field_are_found_however_many_of_others_came_after(
-    browser: Client, world: dict[str, Any]
-) -> None:
-    record = world["synced"]
-    states.decided(record, "x", "Maya Lind", key="phone", values={"before": "+46 7", "after": "+46 8"})
-    Contact.objects.filter(pk=record.pk).update(phone="+46 7", notes="With it")
-    for number in range(60):
-        Contact.objects.filter(pk=record.pk).update(role_title=f"Role {number}")
-    everything = lines_of(browser, record)
-    assert len(acts_of(browser, record)) == 50
-    assert ("Phone", "+46 812345", "+46 7", "a script") not in everything
-    phone = [("Phone", "+46 7", "+46 8", "Maya Lind"), ("Phone", "+46 812345", "+46 7", "a script")]
-    assert sorted(lines_of(browser, record, "phone")) == sorted(phone)
-    assert lines_of(browser, record, "email") == []
-    assert "“Email” has not changed yet." in words_of(
-        browser.get(f"{change_page(record)}?activity=email").content.decode()
-    )
-    assert lines_of(browser, record, "no-such-field") == everything
 
 
 ACTIVITY = "/admin/sync/decision/"

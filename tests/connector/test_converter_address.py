@@ -1,5 +1,6 @@
 """An address that was edited on the board: back into its parts where that is certain, else a conflict, never a loss."""
 
+import sys
 from contextlib import suppress
 from typing import Any
 
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 
 from npd.models import ADDRESS_FIELDS
 from sync.monday.columns import make_converter
+from sync.monday.columns.places import country_code
 from sync.monday.conversion import AmbiguousSplit
 
 ADDRESS = make_converter("address")
@@ -136,3 +138,8 @@ def test_an_address_with_each_part_in_its_place_comes_back_into_its_parts(
 ) -> None:
     read = ADDRESS.to_local(edited, dict(zip(ADDRESS_FIELDS, before, strict=True)))
     assert tuple(value or "" for value in read.values()) == after
+
+
+def test_names_of_countries_are_read_without_those_of_all_towns() -> None:
+    assert country_code("Deutschland") == "DE"
+    assert "phonenumbers.geodata" not in sys.modules

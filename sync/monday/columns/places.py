@@ -9,11 +9,11 @@ import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import cache, lru_cache
+from importlib.util import module_from_spec, spec_from_file_location
 from operator import itemgetter
 from typing import Any
 
 import phonenumbers
-from phonenumbers.geodata.locale import LOCALE_DATA
 
 from sync.monday.board_items import Reading
 from sync.monday.columns.values import TextColumn, plain_text, too_large_reason
@@ -72,7 +72,7 @@ def country_name(code: str) -> str | None:
 def _country_codes() -> dict[str, str]:
     """Codes by the plain spelling of names; a name of two countries is that of the one which more languages call so."""
     languages: dict[str, Counter[str]] = {}
-    for code in {*LOCALE_DATA, *_COMMON_NAMES}:
+    for code in {*_names_by_country(), *_COMMON_NAMES}:
         names = [*_names_by_language(code).values(), *_OTHER_NAMES.get(code, ()), country_name(code) or ""]
         for name, times in Counter(names).items():
             languages.setdefault(_plain_spelling(name), Counter())[code] += times
@@ -84,9 +84,25 @@ def _country_codes() -> dict[str, str]:
     return codes
 
 
+@cache
+def _names_by_country() -> Mapping[str, Mapping[str, str]]:
+    """What phonenumbers calls each country, by language.
+
+    Read without the package around it, which reads the names of all towns: 95 MB, and a second, in every process.
+    """
+    path = f"{phonenumbers.__path__[0]}/geodata/locale.py"
+    spec = spec_from_file_location("phonenumbers.geodata.locale", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    names: Mapping[str, Mapping[str, str]] = module.LOCALE_DATA
+    return names
+
+
 def _names_by_language(code: str) -> dict[str, str]:
     """What phonenumbers calls a country, by language; there “*de” stands for “as in German”."""
-    names = LOCALE_DATA.get(code, {})
+    names = _names_by_country().get(code, {})
     return {language: names.get(name[1:], "") if name.startswith("*") else name for language, name in names.items()}
 
 

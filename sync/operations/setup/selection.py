@@ -25,7 +25,7 @@ from sync.choices import Rule
 from sync.kernel.humanize import join_first, plural
 from sync.kernel.messages import ActionError, Conflict
 from sync.models import BoardLink, SyncedModel
-from sync.monday.board import Board, BoardColumn, ListedBoard
+from sync.monday.board import Board, BoardColumn
 from sync.monday.board_items import GROUP
 from sync.monday.texts import match_key
 from sync.reconcile.lookups import match_key_of
@@ -257,20 +257,6 @@ def named_records(model: type[SyncedModel], names: Sequence[str]) -> list[Synced
 
 
 # Boards.
-
-
-def available_boards(term: str = "") -> tuple[list[ListedBoard], bool]:
-    """Return the boards whose name or number holds `term`, and whether all boards were asked; raises MondayError."""
-    connector = limits.connector(urgent=True)
-    listed, complete = connector.list_boards()
-    query = term.strip().casefold()
-    hits = [board for board in listed if query in board.name.casefold() or query in board.id]
-    is_number = query.isascii() and query.isdecimal()
-    if not complete and is_number and query not in {hit.id for hit in hits}:
-        # The account has more boards than are listed: any other is found by its number.
-        board = connector.read_boards([query]).get(query)
-        hits += [ListedBoard(board.id, board.name)] if board is not None and board.is_active else []
-    return hits, complete
 
 
 def read_board(choices: Choices, others: Mapping[str, str]) -> ChosenBoard:
