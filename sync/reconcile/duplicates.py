@@ -20,7 +20,7 @@ from sync.reconcile.calls import Answer, Verdict, Write
 from sync.reconcile.facts import ItemFacts, RecordHistory, is_create
 from sync.reconcile.field_values import ACTIVE, BoardContext, is_active_on, item_data, match_text_of_item
 from sync.reconcile.new_items import given_items
-from sync.reconcile.pass_plan import AnswerKind, ItemAct, ItemPlan, Outcome, PassFacts, Plan
+from sync.reconcile.pass_plan import OPEN, AnswerKind, Ending, ItemAct, ItemPlan, Outcome, PassFacts, Plan, ending
 from sync.reconcile.restraints import new_acts, new_request
 from sync.reconcile.writes import OUTCOMES
 from sync.records.approvals import ApprovalFacts
@@ -126,9 +126,8 @@ def answered(duplicate: ItemPlan, answers: Sequence[Answer]) -> ItemPlan:
     intents = tuple(answer.intent for answer in answers if answer.verdict is Verdict.DONE and answer.intent)
     failed = next((answer for answer in answers if answer.verdict not in (Verdict.DONE, Verdict.GONE)), None)
     if failed is not None:
-        outcome = OUTCOMES[failed.verdict]
-        wait = failed.wait_seconds
-        return replace(duplicate, outcome=outcome, detail=failed.detail, intents=intents, wait_seconds=wait)
+        failed_ending = ending(OUTCOMES[failed.verdict], failed.detail, wait_seconds=failed.wait_seconds)
+        return replace(duplicate, ending=failed_ending, intents=intents)
     # Two calls: it was archived, too.
     is_off_board = len(answers) > 1 or any(answer.verdict is Verdict.GONE for answer in answers)
     kind = "archived"
@@ -153,8 +152,8 @@ def answered(duplicate: ItemPlan, answers: Sequence[Answer]) -> ItemPlan:
         )
     else:
         sentence = f"A second item “{name}” had this NPD ID; it is not on the board any more."
-    ended = replace(duplicate, outcome=Outcome.SETTLED, detail=detail or sentence)
-    return replace(ended, sentence=sentence, kind=kind, intents=intents)
+    settled = Ending(Outcome.SETTLED, detail or sentence)
+    return replace(duplicate, ending=settled, sentence=sentence, kind=kind, intents=intents)
 
 
 def copy_reports(board: BoardContext, plan: Plan, settled: Iterable[ItemPlan]) -> Iterator[ConflictReport]:
@@ -179,7 +178,7 @@ def after_copy_answers(plan: Plan, settled: Iterable[ItemPlan]) -> Plan:
             plan = plan.with_records([record.with_facts(conflicts=open_conflicts)])
         elif record.is_open:
             # Of a record with several copies each counts: what failed first stays failed.
-            plan = plan.with_records([record.end(duplicate.outcome, duplicate.detail)])
+            plan = plan.with_records([record.end(duplicate.outcome, duplicate.ending.detail)])
     return plan
 
 
@@ -247,7 +246,7 @@ def decide_duplicates(facts: PassFacts, plan: Plan) -> Plan:
             owner = facts.answers.owners.get(item_id) or linked_now.get(item_id)
             shown = facts.items.linked.get(item_id) or Item(item_id, item_id, "missing")
             copy = ItemFacts(Claim(None, item_id, []), shown, owner=owner)
-            duplicates.append(ItemPlan(copy, Outcome.OPEN, act=ItemAct.COPY, record=record.record))
+            duplicates.append(ItemPlan(copy, OPEN, act=ItemAct.COPY, record=record.record))
     if not duplicates:
         return plan
     ours = {duplicate.second_of.pk for duplicate in duplicates if is_own_create(board, duplicate)}
@@ -279,5 +278,5 @@ def find_possible_duplicates(facts: PassFacts, plan: Plan) -> Plan:
         others = [other for other in same_key if other.pk not in (record.id, *merged)]
         if others:
             question = identity.duplicate_question(record.record, others, label)
-            asked_about.append(replace(record, duplicate=question))
+            asked_about.append(replace(record, identity=replace(record.identity, duplicate=question)))
     return plan.with_records(asked_about)

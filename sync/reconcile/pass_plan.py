@@ -73,6 +73,7 @@ class Ending:
 
 
 OPEN = Ending()
+SETTLED = Ending(Outcome.SETTLED)
 
 MAX_ROUNDS = 2
 """So many passes in a row look again at once at what they can't decide by what they read."""
@@ -211,11 +212,12 @@ class RemovedItem:
 
 @dataclass(frozen=True)
 class IdentityPlan:
-    """What is known of a record that had no item."""
+    """Which item is the record's, of one that had none; and whether another record may be the same."""
 
     item: Item | None = None  # with which it is linked; the next pass compares the two
     creates: bool = False  # it gets a new one
     question: dict[str, Any] | None = None  # which of several it is
+    duplicate: dict[str, Any] | None = None  # the question whether it is the same as another record
     excluded_items: tuple[str, ...] = ()  # that a person said are not its, to be remembered once its own is made
     reason: str = ""  # why its pass ends
     is_left_out: bool = False  # by the filter
@@ -267,7 +269,6 @@ class RecordPlan:
     landed: Mapping[str, str] = field(default_factory=dict)
     event_faults: tuple[Exception, ...] = ()  # errors of ours that kept a field's events from being checked
     loops: Mapping[str, WriteLoop] = field(default_factory=dict)  # as the pass leaves them; over without `times`
-    duplicate: dict[str, Any] | None = None  # the question whether it is the same as another record
     answer: Answer = NOTHING_SENT  # what Monday made of what was sent
 
     @property
@@ -510,9 +511,7 @@ class ItemPlan:
     """What becomes of an item that no record has."""
 
     facts: ItemFacts
-    outcome: Outcome = Outcome.SETTLED  # how its job ends
-    detail: str = ""
-    wait_seconds: float = 0
+    ending: Ending = SETTLED  # how its job ends
     act: ItemAct = ItemAct.NOTHING
     record: SyncedModel | None = None  # that gets or has it, as it will be; the one of which it is a second item
     asked: tuple[SyncedModel, ...] = ()  # the records among which a person is to choose
@@ -528,6 +527,10 @@ class ItemPlan:
     is_ours: bool = False  # our own create made it, and it may go without being asked
     kind: str = ""  # its line's in the history of the record, once its calls are answered; empty without one
     intents: tuple[Intent, ...] = ()  # those of calls that were carried out
+
+    @property
+    def outcome(self) -> Outcome:
+        return self.ending.outcome
 
     @property
     def item(self) -> Item:

@@ -92,6 +92,7 @@ from sync.reconcile.pass_plan import (
     MAX_ROUNDS,
     REPORTED_STATES,
     ROUNDS_WAIT_SECONDS,
+    SETTLED,
     AnswerKind,
     DeletedPlan,
     Ending,
@@ -103,7 +104,6 @@ from sync.reconcile.pass_plan import (
     PassFacts,
     Plan,
     RecordPlan,
-    ending,
 )
 from sync.reconcile.removed_items import new_deletion_requests
 from sync.reconcile.resolutions import undo_context
@@ -455,13 +455,9 @@ def _settle_item(run: PassRun, planned: ItemPlan, deleted_items: Collection[str]
     facts = item_plan.facts
     if item_plan.outcome is Outcome.SETTLED and not item_plan.woken and facts.item_id not in deleted_items:
         events = WebhookEvent.objects.filter(pk__in=facts.new_events, processed_at=None)
-        events.update(processed_at=SyncNow(), outcome=item_plan.detail[:200])
-    end_jobs(run, [_job_of_item(item_plan)])
+        events.update(processed_at=SyncNow(), outcome=item_plan.ending.detail[:200])
+    end_jobs(run, [(facts.claim, item_plan.ending)])
     return item_plan
-
-
-def _job_of_item(plan: ItemPlan) -> Job:
-    return (plan.facts.claim, ending(plan.outcome, plan.detail, wait_seconds=plan.wait_seconds))
 
 
 def _write_item(run: PassRun, plan: ItemPlan) -> None:
@@ -578,10 +574,10 @@ def _settle_duplicates(run: PassRun, plan: Plan) -> Plan:
         run.log_decision(*line, request_id=run.read_request, cause=cause)
         if duplicate.act is ItemAct.DUPLICATE:
             events = WebhookEvent.objects.filter(item_id=item_id, processed_at=None)
-            events.update(processed_at=SyncNow(), outcome=duplicate.detail[:200])
+            events.update(processed_at=SyncNow(), outcome=duplicate.ending.detail[:200])
     clear_unmatched(run.entity_type, {duplicate.item.id for duplicate in ended if not is_asked(duplicate)})
     save_reports(list(copy_reports(run.board, plan, settled)))
-    end_jobs(run, [_job_of_item(duplicate) for duplicate in found.values()])
+    end_jobs(run, [(duplicate.facts.claim, duplicate.ending) for duplicate in found.values()])
     plan = replace(plan, items=tuple(found.get(item.facts.item_id, item) for item in plan.items))
     return after_copy_answers(plan, settled)
 
@@ -965,8 +961,7 @@ def _finish_jobs(run: PassRun, changes: Sequence[RecordChanges]) -> None:
     plans = [change.plan for change in changes]
     settled = [record_plan for record_plan in plans if record_plan.is_settled]
     # A settled record says by itself what became of it.
-    settled_end = Ending(Outcome.SETTLED)
-    end_jobs(run, [(plan.facts.claim, settled_end if plan.is_settled else plan.ending) for plan in plans])
+    end_jobs(run, [(plan.facts.claim, SETTLED if plan.is_settled else plan.ending) for plan in plans])
     for change in changes:
         if change.keeps_intent and (intent := change.plan.answer.intent):
             Intent.objects.filter(pk=intent.pk).update(item_id=change.plan.item_id, deadline=SyncNow())

@@ -258,7 +258,7 @@ def _stays(facts: PassFacts, plan: RecordPlan, before: SyncMetadata, *, has_job:
     if not is_seen or not is_same_status:
         return False
     # Nearly no record has anything to tell the store of conflicts.
-    if not (plan.facts.conflicts or after["conflicts"] or plan.duplicate):
+    if not (plan.facts.conflicts or after["conflicts"] or plan.identity.duplicate):
         return True
     return not any(_is_news(report, plan.facts) for report in conflict_reports(ended))
 
@@ -386,8 +386,8 @@ def _identity_reports(plan: RecordPlan) -> Iterator[ConflictReport]:
     questions: dict[str, dict[str, Any]] = {}
     if question := plan.identity.question:
         questions[str(question["candidates"][0]["id"]) if question["candidates"] else ""] = question
-    if plan.duplicate:
-        questions[plan.record.monday_id or ""] = plan.duplicate
+    if plan.identity.duplicate:
+        questions[plan.record.monday_id or ""] = plan.identity.duplicate
     for item_id, question in questions.items():
         yield plan.conflict_report(KIND_IDENTITY, item_id, data=question)
     is_read = plan.item is not None and plan.is_settled and plan.record.monday_id

@@ -17,7 +17,7 @@ from sync.reconcile.calls import Answer, Verdict
 from sync.reconcile.duplicates import archives, decide_duplicates, is_own_create, still_leaves
 from sync.reconcile.facts import ItemFacts, RecordHistory
 from sync.reconcile.identity import ARCHIVE_OPTION
-from sync.reconcile.pass_plan import ItemAct, ItemPlan, Outcome, PassFacts, Plan, RecordPlan
+from sync.reconcile.pass_plan import OPEN, ItemAct, ItemPlan, Outcome, PassFacts, Plan, RecordPlan
 from tests.decide.builders import NOW, TOKEN_USER, TOM, board, contact, facts, item, mapping, plain
 
 ANN = contact(name="Ann", monday_id="7", role_title="Boss")
@@ -39,13 +39,13 @@ def duplicate(*, shown: Item = COPY, own: Item | None = OWN_ITEM, is_ours: bool 
     """A second item of Ann's, which says what a create of ours sent; `about` is what happened before."""
     first = facts(ANN, item=own, history=RecordHistory(**{"intents": (sent(),)} | about))
     found = ItemFacts(Claim(None, "8", []), shown, named=ANN, first=first)
-    return ItemPlan(found, Outcome.OPEN, act=ItemAct.DUPLICATE, record=ANN, is_ours=is_ours)
+    return ItemPlan(found, OPEN, act=ItemAct.DUPLICATE, record=ANN, is_ours=is_ours)
 
 
 def copy_of_hers(shown: Item = COPY, owner: Contact | None = None) -> ItemPlan:
     """An item that a person called a copy of Ann's."""
     called = ItemFacts(Claim(None, "8", []), shown, owner=owner)
-    return ItemPlan(called, Outcome.OPEN, act=ItemAct.COPY, record=ANN)
+    return ItemPlan(called, OPEN, act=ItemAct.COPY, record=ANN)
 
 
 OURS: dict[str, tuple[ItemPlan, bool]] = {
@@ -155,7 +155,7 @@ def test_what_is_said_of_it(row: str) -> None:
 def test_one_whose_call_failed_is_neither_asked_about_nor_logged(verdict: Verdict, outcome: Outcome) -> None:
     for answers in ([Answer(verdict, "Why.")], [DONE, Answer(verdict, "Why.")]):
         found = duplicates.answered(OWN, answers)
-        assert (found.outcome, found.detail, found.kind) == (outcome, "Why.", "")
+        assert (found.outcome, found.ending.detail, found.kind) == (outcome, "Why.", "")
 
 
 # How its job ends, what is asked, and what becomes of the record of which a person said so.

@@ -314,7 +314,7 @@ def test_same_person(case: str, made_from_item: bool, email: str, is_unedited: b
     made, known = ann(monday_id="7", email=""), ann(name="Known")
     one = facts(made, item=shown(email=email), ledger={"made_from_item": made_from_item})
     plan = with_same_key(one, [made, known], is_unedited=is_unedited)
-    question = plan.records[made.pk].duplicate
+    question = plan.records[made.pk].identity.duplicate
     assert bool(question) is is_asked, case
     if question:
         assert question["what"] == "“Ann”, which was made from an item on the board, has the same email as “Known”."
@@ -324,7 +324,7 @@ def test_same_person(case: str, made_from_item: bool, email: str, is_unedited: b
 def test_a_record_is_no_duplicate_of_itself() -> None:
     made = ann(monday_id="7")
     one = facts(made, item=shown(), ledger={"made_from_item": True})
-    assert with_same_key(one, [made], is_unedited=True).records[made.pk].duplicate is None
+    assert with_same_key(one, [made], is_unedited=True).records[made.pk].identity.duplicate is None
 
 
 def with_same_key(one: RecordFacts, records: Sequence[Contact], *, is_unedited: bool) -> Plan:
