@@ -231,7 +231,6 @@ class ActivityLine:
     act: tuple[str, ...] = ()  # equal for the lines of one act; empty: it stands for itself
     row: Decision | None = None
     offer: UndoOffer = NOTHING_TO_UNDO
-    batch_url: str = ""  # the page that takes back all that its pass moved, where that is more
 
     @property
     def shown_before(self) -> str:
@@ -388,18 +387,15 @@ def activity_of(record: SyncedModel, *, reader: Any) -> dict[str, Any]:
     rows = list(decisions[:MOST_LINES])
     offers = UndoOffers(rows, reader)
     edits = _Edits(record, keys, rows, _waiting_edits(record, mappings))
-    sizes = batch_sizes({row.batch_id for row in rows if row.batch_id and is_undoable(row)})
     lines = edits.lines(labels)
     sent_of_batch = edits.sent_of_batch
     shown = [row for row in rows if row.pk not in sent_of_batch]
     typed_labels = {(record.entity_type(), key): label for key, label in labels.items()}
     for row, line in zip(shown, lines_of(shown, typed_labels, offers), strict=True):
-        changes: dict[str, Any] = {}
-        if edit := edits.sent.get(row.pk):
-            changes = {"at": edit.pgh_created_at, "actor": edits.actors[edit.pgh_id], "act": edits.act_of(edit)}
-        # A batch of one line needs no page of its own.
-        if row.batch_id and sizes.get(row.batch_id, 0) > 1 and line.offer != NOTHING_TO_UNDO:
-            changes["batch_url"] = batch_undo_url(row.batch_id)
+        edit = edits.sent.get(row.pk)
+        changes = (
+            {"at": edit.pgh_created_at, "actor": edits.actors[edit.pgh_id], "act": edits.act_of(edit)} if edit else {}
+        )
         lines.append(replace(line, **changes))
     opens = reader.has_perm("sync.view_decision")
     return {

@@ -148,22 +148,10 @@ class BoardLinkAdmin(SetupWizardMixin, PageAdmin):
         view = self.admin_site.admin_view
         stem = "sync_boardlink"
         return [
-            path("<int:pk>/note/", view(require_POST(self.accept_title)), name=f"{stem}_note"),
             path("<int:pk>/create-all/", view(require_POST(self.create_all)), name=f"{stem}_create_all"),
             path("<int:pk>/check/", view(require_POST(self.check_columns)), name=f"{stem}_check"),
             *super().get_urls(),
         ]
-
-    def accept_title(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """Take note of a column's new title."""
-        link = self._changed_link(request, pk)
-
-        def run() -> str:
-            column = board_columns.accept_title(link, request.POST.get("column", ""), request.POST.get("title", ""))
-            log_action(request.user, link, f"Took note: “{column.before}” on “{column.board}” is now “{column.now}”.")
-            return f"Noted: the column is known as “{column.now}” from now on."
-
-        return run_action(self, request, run, back_url=_board_url(link))
 
     def create_all(self, request: HttpRequest, pk: int) -> HttpResponse:
         """Create new items and records although nobody on the board can be recognized."""
@@ -236,7 +224,6 @@ class BoardLinkAdmin(SetupWizardMixin, PageAdmin):
                     (REFUSED_WORDS[call], humanize.without_request_id(refusal["reason"]))
                     for call, refusal in link.refused.items()
                 ],
-                "renamed": board_columns.renamed_columns(link),
                 "may_map": may_change_mapping(request.user),
                 "check_label": ACTS["check_column"].label,
             }

@@ -18,7 +18,6 @@ from django.utils.functional import SimpleLazyObject
 from sync import registry
 from sync.admin.admin_base import overview_of, own_address
 from sync.admin.confirmed_action import Question, Report, run_action
-from sync.boards.board_setup import is_public_address
 from sync.choices import StopCode
 from sync.kernel import humanize
 from sync.limits import breaker, connector, credentials, urgent_calls
@@ -33,28 +32,6 @@ from sync.reconcile.lookups import phone_region
 from sync.records import authors
 from sync.records.availability import Overview, Stop, is_slowed, stops_of
 from sync.registry import is_sandbox
-
-
-def environment_settings() -> list[dict[str, Any]]:
-    """Return the variables that matter, in the order in which a person sets them; never their values."""
-    public = "Set" if is_public_address() else "This machine only"
-    rows = [
-        ("MONDAY_API_KEY", bool(settings.MONDAY_API_KEY), "",
-         "The API token. It is used instead of one that is entered here."),
-        ("MONDAY_API_URL", not is_sandbox(), "Sandbox" if is_sandbox() else "Monday",
-         "Without it, calls go to the real Monday."),
-        ("SITE_URL", is_public_address(), public,
-         "The https address at which Monday reaches this site, to report edits at once."),
-        ("MONDAY_WEBHOOK_TOKEN", bool(settings.MONDAY_WEBHOOK_TOKEN), "",
-         "With a personal token: the secret in the webhooks' address. Made automatically for a token entered here."),
-        ("MONDAY_SIGNING_SECRET", bool(settings.MONDAY_SIGNING_SECRET), "",
-         "With a Monday app: its signing secret."),
-    ]  # fmt: skip
-    return [
-        {"name": name, "is_set": is_set, "now": words or ("Set" if is_set else "Not set"), "meaning": meaning}
-        for name, is_set, words, meaning in rows
-    ]
-
 
 MAY_CONNECT = "sync.change_mondayaccount"
 """Who may say with which token everything is synced: administrators, and whoever is given this right."""

@@ -7,7 +7,7 @@ from django.contrib import admin, messages
 from django.contrib.admin.models import DELETION
 from django.db import transaction
 from django.db.models import Q, QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import ChoicesCheckboxFilter
@@ -15,15 +15,7 @@ from unfold.contrib.filters.admin import ChoicesCheckboxFilter
 from sync import registry
 from sync.admin import admin_base
 from sync.admin.admin_base import EntityFilter, PageAdmin, ReadOnlyAdmin, RecordLinkMixin, link_to, plain_column
-from sync.admin.confirmed_action import (
-    MAX_ROWS_SHOWN,
-    Question,
-    RecordTable,
-    Report,
-    confirmed_rows,
-    run_action,
-    selection,
-)
+from sync.admin.confirmed_action import MAX_ROWS_SHOWN, Question, RecordTable, Report
 from sync.choices import ApprovalKind, ApprovalState, DeletedRecordPolicy
 from sync.kernel import humanize
 from sync.models import ApprovalRequest, FieldMapping, IgnoredItem, Tombstone, WebhookEvent
@@ -64,7 +56,7 @@ def approvals_link(user: Any) -> SafeString | str:
     """Return a link to what waits for approval; empty for who may not see it."""
     if not user.has_perm("sync.view_approvalrequest"):
         return ""
-    return link_to(f"{reverse('admin:sync_approvalrequest_changelist')}?state__exact=pending", "See Approvals")
+    return link_to(reverse("admin:index"), "See what waits for approval")
 
 
 def cause_authors(acts: Sequence[ApprovalRequest]) -> dict[int, str]:
@@ -137,13 +129,11 @@ class ApprovalAdmin(RecordLinkMixin, ReadOnlyAdmin):
     search_fields = ("label", "remote_id", "entity_id")
     search_help_text = "A record's name, or the number of its item"
     ordering = ("-id",)
-    actions = ("approve_selected", "reject_selected")
     json_fields = ("values",)
     empty_title = "Nothing waits for approval"
-    opens_with = "state__exact=pending"
     empty_words = (
         "When many records at once would be deleted or lose a value, nothing is deleted or emptied on the other side "
-        "until a person approves it here."
+        "until a person approves it on Home."
     )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[ApprovalRequest]:
@@ -166,30 +156,8 @@ class ApprovalAdmin(RecordLinkMixin, ReadOnlyAdmin):
 
     decided = plain_column("Decided by", lambda act: act.decided_by.get_username() if act.decided_by else humanize.DASH)
 
-    def has_steer_permission(self, request: HttpRequest) -> bool:
-        return request.user.has_perm("sync.change_approvalrequest")
 
-    @admin.action(description="Approve…", permissions=["steer"])
-    def approve_selected(self, request: HttpRequest, queryset: QuerySet[ApprovalRequest]) -> HttpResponse:
-        return self._decide_selected(request, queryset, "approve")
-
-    @admin.action(description="Reject…", permissions=["steer"])
-    def reject_selected(self, request: HttpRequest, queryset: QuerySet[ApprovalRequest]) -> HttpResponse:
-        return self._decide_selected(request, queryset, "reject")
-
-    def _decide_selected(
-        self, request: HttpRequest, queryset: QuerySet[ApprovalRequest], decision: str
-    ) -> HttpResponse:
-        pending = queryset.filter(state=ApprovalState.PENDING)
-
-        def question() -> Question:
-            return approval_question(pending, decision, selection(request, f"{decision}_selected", pending.count()))
-
-        def run() -> Report:
-            rows = confirmed_rows(request, pending)
-            return decide_approvals(request, of_chosen_kind(request, rows), decision)
-
-        return run_action(self, request, run, back_url=request.get_full_path(), question=question, atomic=False)
+# A person's word on what waits: Home asks, for changes of one kind.
 
 
 _REMOVALS: dict[str, str] = {DeletedRecordPolicy.ARCHIVE: "Archive", DeletedRecordPolicy.DELETE: "Delete"}
@@ -197,9 +165,8 @@ _REMOVALS: dict[str, str] = {DeletedRecordPolicy.ARCHIVE: "Archive", DeletedReco
 
 def decision_label(pending: QuerySet[ApprovalRequest], kind: ApprovalKind, decision: str) -> str:
     """Say with its number what approving changes of one kind deletes or empties, or what rejecting them keeps."""
-    acts = pending.filter(kind=kind)
-    number = acts.count()
-    types = list(acts.order_by().values_list("entity_type", flat=True).distinct())
+    number = pending.count()
+    types = list(pending.order_by().values_list("entity_type", flat=True).distinct())
     entity_type = types[0] if len(types) == 1 else ""
     if kind is ApprovalKind.RECORDS:
         verb = "Delete" if decision == "approve" else "Keep"
@@ -213,42 +180,12 @@ def decision_label(pending: QuerySet[ApprovalRequest], kind: ApprovalKind, decis
     return f"{verb} {humanize.count_with_noun(number, 'field')} {side}"
 
 
-def of_chosen_kind(request: HttpRequest, pending: QuerySet[ApprovalRequest]) -> QuerySet[ApprovalRequest]:
-    """Those of the one kind that was chosen where the question had several; all where it had one."""
-    only = request.POST.get("only")
-    if only is None:
-        return pending
-    return pending.filter(kind=only) if only in ApprovalKind.values else pending.none()
-
-
-def approval_question(
-    pending: QuerySet[ApprovalRequest], decision: str, hidden: Sequence[tuple[str, object]]
-) -> Question:
-    number = pending.count()
-    records = pending.values("entity_type", "entity_id").distinct().count()
-    if not number:
+def approval_question(pending: QuerySet[ApprovalRequest], kind: ApprovalKind, decision: str) -> Question:
+    if not pending.exists():
         return Question("Nothing of this is waiting any more", ["It was decided meanwhile, or its cause has ended."])
-    kinds = [ApprovalKind(kind) for kind in pending.order_by("kind").values_list("kind", flat=True).distinct()]
-    is_approved = decision == "approve"
-    if len(kinds) == 1:
-        button = decision_label(pending, kinds[0], decision)
-        title = f"{button}?"
-    else:
-        changes = humanize.count_with_noun(number, "change")
-        title = f"{decision.capitalize()} {changes} of {humanize.count_with_noun(records, 'record')}?"
-        button = f"Yes, {decision} {changes}"
-    return Question(
-        title,
-        [EFFECTS[decision][kind] for kind in kinds],
-        button,
-        [_approval_table(pending, kind) for kind in kinds],
-        hidden,
-        deletes=is_approved,
-        # Deletions and emptied fields are never one button.
-        choices=[(decision_label(pending, kind, decision), kind, True) for kind in kinds]
-        if is_approved and len(kinds) > 1
-        else (),
-    )
+    button = decision_label(pending, kind, decision)
+    table = _approval_table(pending, kind)
+    return Question(f"{button}?", [EFFECTS[decision][kind]], button, [table], deletes=decision == "approve")
 
 
 _WAITING_HEADS = {
@@ -261,8 +198,7 @@ _WAITING_HEADS = {
 
 def _approval_table(pending: QuerySet[ApprovalRequest], kind: ApprovalKind) -> RecordTable:
     """List what would be lost of one kind, under what would be done with it, and by whom it came about."""
-    of_kind = pending.filter(kind=kind)
-    shown = list(of_kind.order_by("pk")[:MAX_ROWS_SHOWN])
+    shown = list(pending.order_by("pk")[:MAX_ROWS_SHOWN])
     authors = cause_authors(shown)
     rows = []
     for act in shown:
@@ -273,7 +209,7 @@ def _approval_table(pending: QuerySet[ApprovalRequest], kind: ApprovalKind) -> R
     title = f"Waits for approval: {label[0].lower()}{label[1:]}"
     if kind is ApprovalKind.ITEMS:
         title += "; their records were deleted in NPD"
-    return RecordTable((_WAITING_HEADS[kind], "Type", "By whom"), rows, of_kind.count(), title)
+    return RecordTable((_WAITING_HEADS[kind], "Type", "By whom"), rows, pending.count(), title)
 
 
 def decide_approvals(request: HttpRequest, pending: QuerySet[ApprovalRequest], decision: str) -> Report:

@@ -140,15 +140,17 @@ class Decide(handlers.Handler):
         self.code = code
 
     def question(self, request: HttpRequest, entries: Sequence[Entry]) -> Question:
-        return deletion_pages.approval_question(self._requests(entries), self.code, ())
+        kind = ApprovalKind(entries[0].cause_code)
+        return deletion_pages.approval_question(self._requests(entries), kind, self.code)
 
     def run(self, request: HttpRequest, entries: Sequence[Entry], shown: Mapping[str, Any]) -> Report:
-        chosen = deletion_pages.of_chosen_kind(request, self._requests(entries))
-        return deletion_pages.decide_approvals(request, chosen, self.code)
+        return deletion_pages.decide_approvals(request, self._requests(entries), self.code)
 
     @staticmethod
     def _requests(entries: Sequence[Entry]) -> QuerySet[ApprovalRequest]:
-        return ApprovalRequest.objects.filter(pk__in=[int(entry.row_id) for entry in entries], state="pending")
+        """Those of one kind, as a group has: deletions and emptied fields are never one button."""
+        keys = [int(entry.row_id) for entry in entries]
+        return ApprovalRequest.objects.filter(pk__in=keys, kind=entries[0].cause_code, state="pending")
 
 
 class Approve(Decide):

@@ -24,7 +24,6 @@ from sync.admin.confirmed_action import run_action
 from sync.admin.connection_pages import (
     REGION,
     ConnectionTest,
-    environment_settings,
     examine_connection,
     is_token_answered,
     may_connect,
@@ -389,7 +388,6 @@ class SetupWizardMixin(PageAdmin):
             "token_problem": credentials.unusable_reason(),
             "may_connect": may_connect(request.user),
             "may_set_up": selection.may_set_up(request.user),
-            "settings": environment_settings(),
             "on_server": list(filter(None, [
                 *(tested.for_administrator if tested else ()),
                 FORMER_KEY if token.is_unreadable else "",

@@ -1,10 +1,10 @@
 """Unmatched items: what no record has and why, made into records, ignored, or linked with a record."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from django.contrib import admin, messages
-from django.core.exceptions import PermissionDenied, ValidationError
+from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
@@ -16,7 +16,7 @@ from unfold.contrib.filters.admin import RadioFilter
 
 from sync import registry
 from sync.admin import admin_base
-from sync.admin.admin_base import EntityFilter, ReadOnlyAdmin, badge, own_page, plain_column
+from sync.admin.admin_base import EntityFilter, ReadOnlyAdmin, badge, is_valid_key, own_page, plain_column
 from sync.admin.confirmed_action import (
     MAX_ROWS_SHOWN,
     Question,
@@ -185,7 +185,9 @@ class UnmatchedItemAdmin(ReadOnlyAdmin):
             return self._get_obj_does_not_exist_redirect(request, self.opts, str(pk))
         if not registry.may_act(request.user, "change", row.entity_type) or not self.has_view_permission(request):
             raise PermissionDenied
-        record = _record(row, request.POST.get("record", ""))
+        model = registry.entity(row.entity_type).model
+        key = request.POST.get("record", "")
+        record = model._default_manager.filter(pk=key).first() if is_valid_key(model, key) else None
         if record is None:
             return self._search_page(request, row)
         if "confirmed" not in request.POST:
@@ -203,8 +205,6 @@ class UnmatchedItemAdmin(ReadOnlyAdmin):
     def _search_page(self, request: HttpRequest, row: UnmatchedItem) -> HttpResponse:
         term = request.GET.get("q", row.name).replace("\0", "").strip()[:200]
         free = _found(unmatched_items.linkable_records(row.entity_type), term)
-        # Without a word these would be nearly all there are.
-        linked = _found(registry.linked_records(row.entity_type), term) if term else free.none()
         return own_page(
             self,
             request,
@@ -215,8 +215,10 @@ class UnmatchedItemAdmin(ReadOnlyAdmin):
             item_link=_item_link(row, humanize.shorten(str(row), MAX_NAME)),
             item_values=[value for key, value in row.values.items() if value and key != "name"],
             term=term,
-            records=_described(row, free[:MAX_RECORDS]),
-            linked=_described(row, linked[:MAX_RECORDS]),
+            records=[
+                (record, record_url(row.entity_type, record.pk), admin_base.describe(record))
+                for record in free[:MAX_RECORDS]
+            ],
             type=registry.type_label(row.entity_type).lower(),
             back=_list_url(),
         )
@@ -293,20 +295,6 @@ def request_badge(job: SyncQueue | None) -> SafeString | str:
     if job is None or not any(key in job.payload for key in unmatched_items.REQUEST_KEYS):
         return ""
     return badge("go", "sync", "Being linked" if unmatched_items.LINK_TO in job.payload else "Being created")
-
-
-def _record(row: UnmatchedItem, key: str) -> SyncedModel | None:
-    if not key:
-        return None
-    try:
-        record: SyncedModel | None = registry.entity(row.entity_type).model._default_manager.filter(pk=key).first()
-    except (ValidationError, ValueError):
-        return None
-    return record
-
-
-def _described(row: UnmatchedItem, records: Iterable[SyncedModel]) -> list[tuple[SyncedModel, str, str]]:
-    return [(record, record_url(row.entity_type, record.pk), admin_base.describe(record)) for record in records]
 
 
 def _found(records: QuerySet[SyncedModel], term: str) -> QuerySet[SyncedModel]:

@@ -26,7 +26,6 @@ from sync.choices import (
 from sync.clock import SyncNow, sync_now
 from sync.kernel.db import run_sql
 from sync.kernel.humanize import count_with_noun
-from sync.kernel.messages import Conflict
 from sync.models import BoardLink, FieldMapping, SyncMetadata, SyncQueue
 from sync.models.state import log_event
 from sync.models.synced_model import unsynced
@@ -173,83 +172,7 @@ def missing_columns(spec: EntitySpec, link: BoardLink) -> Iterator[str]:
     yield from (f"{spec.entity_type}.{m.key}" for m in spec.mappings if m.optional and m.key not in mapped)
 
 
-# Schema drift: columns that were renamed, removed or retyped on a board, which fields that blocks, and what people are
-# told.
-
-
-@dataclass(frozen=True)
-class RenamedColumn:
-    """A mapped column whose present title differs from the one that people know."""
-
-    column_id: str
-    before: str
-    now: str
-    board: str
-
-    @property
-    def sentence(self) -> str:
-        return f"“{self.before}” on “{self.board}” is now “{self.now}”. The field is still synced."
-
-
-def renamed_columns(link: BoardLink) -> list[RenamedColumn]:
-    """Return the link's renamed columns as last seen; a removed column has its problem instead."""
-    titles = _titles(link.shape.get("columns", {}))
-    board = str(link.shape.get("name") or link.entity_type)
-    return [
-        RenamedColumn(column_id, title, titles[column_id], board)
-        for column_id, title in sorted(link.known_titles.items())
-        if column_id in titles and titles[column_id] != title
-    ]
-
-
-def accept_title(link: BoardLink, column_id: str, title: str) -> RenamedColumn:
-    """Let a column be known by the title that a person was shown; raises Conflict where it isn't its title."""
-    with transaction.atomic():
-        # Locked: somebody else may accept a title, or a sweep store one, meanwhile.
-        current = BoardLink.objects.select_for_update().get(pk=link.pk)
-        renamed = next((column for column in renamed_columns(current) if column.column_id == column_id), None)
-        if renamed is None:
-            raise Conflict(f"Nothing is left to do: somebody has confirmed “{title}”, or the column has its old title.")
-        # A person accepts exactly the title that the page showed.
-        if renamed.now != title:
-            raise Conflict(f"Nothing was done: the column was renamed again, to “{renamed.now}”. Check once more.")
-        current.known_titles = current.known_titles | {column_id: title}
-        current.save(update_fields=["known_titles"])
-    return renamed
-
-
-def remember_titles(link: BoardLink, mapped: Collection[str], before: Mapping[str, Any]) -> None:
-    """Store a known title for every mapped column: that of the columns `before`, else today's.
-
-    Titles of columns that are mapped no more are deleted.
-    """
-    if known_titles_after(link, mapped, before) == link.known_titles:
-        return
-    with transaction.atomic():
-        # Somebody may have accepted a title since the link was read.
-        current = BoardLink.objects.select_for_update().get(pk=link.pk)
-        link.known_titles = current.known_titles = known_titles_after(current, mapped, before)
-        current.save(update_fields=["known_titles"])
-
-
-def known_titles_after(link: BoardLink, mapped: Collection[str], before: Mapping[str, Any]) -> dict[str, str]:
-    """Return the known titles after these columns were seen; a removed column keeps its known title."""
-    # Earlier columns win: a rename between two sweeps must show as a rename.
-    first = _titles(link.shape.get("columns", {})) | _titles(before)
-    return {
-        column_id: link.known_titles.get(column_id) or first[column_id]
-        for column_id in mapped
-        if column_id in link.known_titles or column_id in first
-    }
-
-
-def _titles(columns: Mapping[str, Any]) -> dict[str, str]:
-    return {
-        key: str(column["title"]) for key, column in columns.items() if column.get("title") and not column.get("gone")
-    }
-
-
-# Renamed columns are followed by their id; a removed or retyped column blocks its field.
+# Schema drift. Renamed columns are followed by their id; a removed or retyped column blocks its field.
 #
 # Sweeps and nightly comparisons read the board and notice it, and so do passes whose answer lacks a column. A
 # mapping whose column can't be used says so in `problem`; its field is blocked on every record, in
@@ -428,12 +351,8 @@ def _store_shape(link: BoardLink, board: Board) -> None:
         if column_info and key not in columns
     }
     shape = {"name": board.name, "columns": {**removed_columns, **columns}}
-    # Taken before the shape is stored: known titles are compared with what was seen earlier.
-    seen_before = link.shape.get("columns", {})
     link.shape = shape | {"checked_at": sync_now().isoformat()}
     BoardLink.objects.filter(pk=link.pk).update(shape=link.shape)
-    watched = [mapping.column_id for mapping in link.mappings.all() if _is_watched(mapping)]
-    remember_titles(link, [*watched, *filter(None, [link.npd_id_column])], seen_before)
 
 
 def set_problem(

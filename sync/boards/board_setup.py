@@ -244,7 +244,6 @@ def switch_board(link: BoardLink, board_id: str, *, created: bool) -> None:
     link.differences = []
     link.sweep_problem = link.webhooks_problem = link.silence = link.compared = link.npd_id_problem = ""
     link.shape = {}
-    link.known_titles = {}
     link.sweep_shortfall = 0
     link.sync_filter = {}
     link.creates_held = ""

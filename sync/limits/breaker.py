@@ -378,7 +378,7 @@ def grow_batches(*, has_written: bool) -> None:
     is_proven = has_written or row.stop_code != StopCode.LIMIT
     if row.failures and is_proven and not (row.needs_probe or row.only_writes):
         MondayAccount.objects.filter(id=1, needs_probe=False).update(failures=0, stop_reason="", stop_code="")
-    if row.write_failures and has_written:
+    if has_written:
         write_stop.write_succeeded()
     limit = row.batch_limit
     if limit is not None and (has_written or not row.write_failures):

@@ -1,18 +1,20 @@
 """Writes that fail while reads go on: one stop of writes for all boards, until a write has succeeded.
 
-A read that Monday answers proves nothing about writes, so the probe is one waiting write. What a single record's write
-failed of may be that record's own fault: it waits alone, and only when another one fails too is everything stopped.
+A read that Monday answers proves nothing about writes, so the probe is one waiting write. What fails while others are
+written is its record's own fault and stops nobody: what failed together is divided, and what fails alone has its turn.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 import structlog
 from django.conf import settings
 from django.db import transaction
-from django.db.models import F, Q
+from django.db.models import F, Min, Q, QuerySet
+from django.db.models.functions import TruncMinute
 
 from sync import registry
 from sync.choices import REFUSED_WORDS, STOP_WORDS, Priority, QueueDirection, QueueStatus, StopCode
@@ -22,7 +24,7 @@ from sync.limits import credentials, quota
 from sync.limits.rate_limits import DAY_SECONDS
 from sync.models import BoardLink, Intent, IntentState, MondayAccount, SyncQueue, WebhookEvent
 from sync.models.state import STOP_END_KIND, STOP_KIND, log_event
-from sync.monday.errors import MondayError, Scope
+from sync.monday.errors import MondayError
 from sync.outbox import notify
 from sync.outbox.pauses import IS_PAUSED
 
@@ -43,101 +45,183 @@ FIRST_CALLS = 15
 HELD = "Monday doesn't store what is sent."
 """How the reason begins for which a job waits; by it such jobs are found again."""
 
+PARTS = 4
+FEW = 8
+"""What failed together comes again in so many parts, and so few one by one."""
 
-HABITUAL_FAILURES = 10
-"""So many writes in a row stop everything though each is of records that have failed before while others were written.
-
-A few records that Monday fails on for their own sake never do.
+BURST = 20
+"""So many repeats of what Monday fails on for its own sake are made at once; further ones, and whatever failed alone,
+have a turn each.
 """
 
-PROBED_TOGETHER = 4
-"""So many that failed as a probe are written together once writes go on: it was hardly their fault."""
+TURN_SECONDS = 1_200
+REFILL_SECONDS = 600
+"""Seconds between two turns, and until one more repeat may be made at once."""
+
+TURN_CALLS = 50
+"""What dividing takes of a day before turns are all that is left."""
 
 ALONE_WAIT = 3_600
-ALONE_APART = 600
-"""Seconds until a record that fails again and again is tried once more, and for each further one that waits so."""
+"""Seconds that a record waits at least where nothing else was written since it failed last."""
+
+TURN = "Monday fails on it while others are written, so it is tried in its turn."
+"""Why a job waits for its turn."""
 
 
-NEVER = datetime.min.replace(tzinfo=UTC)
-FUTURE = datetime.max.replace(tzinfo=UTC)
+@dataclass(frozen=True)
+class Failures:
+    """How often Monday failed on a record, with an outcome that nobody knew, since it was written last."""
+
+    document: str  # the key of the last one
+    size: int  # of how many records that was
+    is_own: bool  # others were written between the first and the last, so it is no outage
+    is_tried_anew: bool  # others were written between the last two
+
+
+@dataclass(frozen=True)
+class FailedWrite:
+    """A document of which nobody knows what became of it."""
+
+    error: MondayError
+    records: frozenset[UUID]
 
 
 @dataclass(frozen=True)
 class WriteFailure:
-    """What a failed write means for its record: its own fault, or how long it is not tried again."""
+    """What that means for its records: their own fault, which counts, or how long they are not tried again."""
 
     is_own: bool = False
     wait_seconds: float = 0
-    at_most: int = 1  # with how many others of such it is tried again
+    stops: bool = False  # nothing more is sent in this pass
+    reason: str = HELD
 
 
-def write_failed(
-    error: MondayError, records: Collection[UUID], *, others_answered: bool, key: str = ""
-) -> WriteFailure:
-    """Count a write of these records without a known outcome; stop all writes where others' have failed before.
+_FAILURES = """
+    WITH failed AS (
+        SELECT intent.entity_id, array_agg(intent.created_at ORDER BY intent.created_at) AS times,
+            (array_agg(intent.idempotency_key ORDER BY intent.created_at DESC))[1] AS document
+        FROM sync_intents AS intent
+        WHERE intent.entity_id = ANY (%(ids)s::uuid[]) AND intent.state IN ('open', 'void')
+          AND NOT EXISTS (SELECT FROM sync_intents AS own WHERE own.entity_id = intent.entity_id
+            AND own.state IN ('applied', 'confirmed') AND own.created_at > intent.created_at)
+        GROUP BY intent.entity_id)
+    SELECT failed.entity_id, failed.document,
+        (SELECT count(*) FROM sync_intents WHERE idempotency_key = failed.document),
+        EXISTS (SELECT FROM sync_intents WHERE state = 'applied'
+            AND created_at BETWEEN times[1] AND times[cardinality(times)]),
+        EXISTS (SELECT FROM sync_intents WHERE state = 'applied'
+            AND created_at BETWEEN times[cardinality(times) - 1] AND times[cardinality(times)])
+    FROM failed
+"""
 
-    `others_answered`: the same pass has written others since. `key`: the call's, where it wasn't sent before.
+
+def failures_of(records: Collection[UUID]) -> dict[UUID, Failures]:
+    """Return how Monday failed on these records; without those that it didn't fail on since they were written."""
+    rows = fetch_rows(_FAILURES, {"ids": list(records)})
+    return {record_id: Failures(*failures) for record_id, *failures in rows}
+
+
+def writes_failed(failed: Sequence[FailedWrite], *, others_written: bool) -> list[WriteFailure]:
+    """Judge what failed in one pass; stop all writes where nothing else was written since others failed.
+
+    `others_written`: by the same pass.
     """
-    only_record = str(*records) if len(records) == 1 else ""
-    # What the token's user may not do needs no second record to be believed.
-    is_refused = error.scope is Scope.ACCOUNT
-    first_failure, last_failure = _failures_before(records, key)
-    written = Intent.objects.filter(state=IntentState.APPLIED).exclude(entity_id__in=records)
-    last_written = written.order_by("-created_at").values_list("created_at", flat=True).first() or NEVER
-    is_habitual = first_failure < last_written
-    # Others were written since it failed: a failure of its own, and no sign of an outage.
-    is_recent = last_failure < last_written
+    if others_written:
+        write_succeeded()
+    failures = failures_of({record_id for document in failed for record_id in document.records})
     with transaction.atomic():
         account, _ = MondayAccount.objects.select_for_update().get_or_create(id=1)
-        is_news = is_refused or account.only_writes or others_answered or not is_habitual or is_recent
-        if only_record and not is_news:
-            return WriteFailure(wait_seconds=max(ALONE_WAIT, wait_in_turn()))
-        number = 1 if others_answered else account.write_failures + 1
-        is_same = bool(only_record) and only_record == account.failed_record
-        is_expected = is_habitual and not account.only_writes and number <= HABITUAL_FAILURES
-        stops = is_refused or (number > 1 and not is_same and not is_expected)
-        if stops and not account.only_writes:
-            number = min(number, 2)  # a stop begins with the shortest wait, whatever failed before it
-        account.write_failures = min(number, 1_000)
-        account.write_failed_at = sync_now()
-        account.failed_record = only_record if number == 1 or is_same else ""
-        wait = wait_for_person(account.stopped_since) if is_refused else wait_after(number - 1)
-        if stops:
-            _stop(account, error, wait)
-            # The next probe is one waiting write.
-            account.batch_limit = 1
-        account.save()
+        own = [document for document in failed if others_written or _is_own(document, failures, account)]
+        unexplained = [document for document in failed if document not in own]
+        outage = _count_unexplained(account, unexplained) if unexplained else WriteFailure()
+    place = int(len(failed) > 1)
+    verdicts = []
+    for document in failed:
+        if document not in own:
+            verdicts.append(outage)
+        elif len(document.records) > 1:
+            verdicts.append(WriteFailure(is_own=True))
+        else:
+            wait = wait_for_turn(place)
+            place += 1
+            counts = others_written or all(failures[record_id].is_tried_anew for record_id in document.records)
+            verdicts.append(WriteFailure(counts, wait if counts else max(ALONE_WAIT, wait), reason=TURN))
+    return verdicts
+
+
+def _is_own(document: FailedWrite, failures: Mapping[UUID, Failures], account: MondayAccount) -> bool:
+    """Whether it says nothing of others: they were written between the failures of each of its records."""
+    if account.only_writes:
+        return False
+    return all(record_id in failures and failures[record_id].is_own for record_id in document.records)
+
+
+def _count_unexplained(account: MondayAccount, documents: Sequence[FailedWrite]) -> WriteFailure:
+    """Count what failed while nothing else was written, and stop writes where it isn't a single record again."""
+    first = documents[0]
+    only_record = str(*first.records) if len(documents) == len(first.records) == 1 else ""
+    is_same = bool(only_record) and only_record == account.failed_record
+    is_first = not account.write_failures and len(documents) == 1
+    number = account.write_failures + len(documents)
+    stops = account.only_writes or not (is_first or is_same)
+    if stops and not account.only_writes:
+        number = 2  # a stop begins with the shortest wait, whatever failed before it
+    account.write_failures = min(number, 1_000)
+    account.write_failed_at = sync_now()
+    account.failed_record = only_record if is_first or is_same else ""
+    wait = wait_after(number - 1)
+    if stops:
+        _stop(account, first.error, wait)
+    account.save()
     # What Monday answers, and fails to do for the same record again, is about that record.
-    is_own = is_expected or number == 1 or (is_same and error.path_alias is not None)
-    at_most = 1 if is_habitual or is_same or number == 1 else PROBED_TOGETHER
-    if is_own and only_record and not is_refused:
-        return WriteFailure(True, wait_in_turn(), at_most)
-    return WriteFailure(False, wait, at_most)
+    is_own = bool(only_record) and not stops and (is_first or first.error.path_alias is not None)
+    return WriteFailure(is_own, 0 if is_own else wait, stops=True)
 
 
-def _failures_before(records: Collection[UUID], key: str) -> tuple[datetime, datetime]:
-    """Return since when all of these records fail, and when one failed last; `FUTURE` where one didn't since it was
-    written.
-    """
-    failures: dict[UUID, list[datetime]] = {}
-    rows = Intent.objects.filter(entity_id__in=records).exclude(idempotency_key=key).order_by("created_at")
-    for record_id, state, created_at in rows.values_list("entity_id", "state", "created_at"):
-        if state in (IntentState.OPEN, IntentState.VOID):
-            failures.setdefault(record_id, []).append(created_at)
-        elif state in (IntentState.APPLIED, IntentState.CONFIRMED):
-            failures.pop(record_id, None)
-    if not records or len(failures) < len(set(records)):
-        return FUTURE, FUTURE
-    return max(times[0] for times in failures.values()), max(times[-1] for times in failures.values())
+def writes_refused(error: MondayError) -> None:
+    """Stop all writes: the account refuses them, and needs no second record to be believed."""
+    with transaction.atomic():
+        account, _ = MondayAccount.objects.select_for_update().get_or_create(id=1)
+        account.write_failures = max(account.write_failures, 1)
+        account.write_failed_at = sync_now()
+        _stop(account, error, wait_for_person(account.stopped_since))
+        account.save()
 
 
-def wait_in_turn() -> float:
-    """Return the least seconds until a record that failed alone is tried again, which grow with those that wait so.
+def repeats_left() -> int:
+    """Return how many more repeats may be made at once: each takes one, and one comes back every ten minutes."""
+    refill = max(REFILL_SECONDS, turn_seconds() / 2)
+    limit = quota.read_budget().day_limit
+    burst = max(1, min(BURST, limit // 40)) if limit else BURST
+    since = SyncNow() - timedelta(seconds=burst * refill)
+    failed = Intent.objects.filter(state__in=(IntentState.OPEN, IntentState.VOID), created_at__gt=since)
+    times = failed.values("idempotency_key").annotate(at=Min("created_at")).order_by("at").values_list("at", flat=True)
+    taken = 0.0
+    before = None
+    for at in (*times, sync_now()):
+        elapsed = (at - before).total_seconds() if before else 0
+        taken = max(0.0, taken - elapsed / refill) + 1
+        before = at
+    return int(burst + 1 - taken)
 
-    However many there are, together they cost little; a single one waits as any that fails.
-    """
-    waiting = SyncQueue.objects.filter(status=QueueStatus.PENDING, claim_at_most=1, attempts__gt=0).count()
-    return waiting * max(ALONE_APART, calls_apart(PROBE_CALLS, FIRST_CALLS))
+
+def turn_seconds() -> float:
+    return max(TURN_SECONDS, calls_apart(PROBE_CALLS, TURN_CALLS))
+
+
+def wait_for_turn(place: int) -> float:
+    """Return the seconds until the turn behind all that wait, or one of those after it."""
+    return (turns().count() + place) * turn_seconds()
+
+
+def turns() -> QuerySet[SyncQueue, Any]:
+    """Return the times at which records that failed for their own sake are tried again."""
+    return _in_turn().annotate(minute=TruncMinute("next_retry")).values("minute").distinct()
+
+
+def _in_turn() -> QuerySet[SyncQueue]:
+    waiting = SyncQueue.objects.filter(status=QueueStatus.PENDING, next_retry__gt=SyncNow())
+    return waiting.filter(Q(attempts__gt=0, error_message__gt="") | Q(reason__startswith=TURN))
 
 
 def wait_after(failures: int) -> float:
@@ -297,34 +381,24 @@ def try_refused_again() -> bool:
     return bool(changed)
 
 
-# Held jobs whose record failed three times or more since it was written, and others were written in between.
-_FAILING_ALONE = """
-    SELECT job.id FROM sync_queue AS job CROSS JOIN LATERAL (
-        SELECT count(*) AS number, min(created_at) AS first, max(created_at) AS last FROM sync_intents AS failed
-        WHERE failed.entity_id = job.entity_id AND failed.state IN ('open', 'void')
-          AND NOT EXISTS (SELECT FROM sync_intents AS own WHERE own.entity_id = job.entity_id
-            AND own.state IN ('applied', 'confirmed') AND own.created_at > failed.created_at)) AS failures
-    WHERE job.status = 'pending' AND starts_with(job.reason, %(held)s) AND failures.number > 2
-      AND EXISTS (SELECT FROM sync_intents AS written WHERE written.state = 'applied'
-        AND written.created_at BETWEEN failures.first AND failures.last)
-    ORDER BY job.last_attempt NULLS FIRST, job.id
-"""
-
-
 def write_succeeded() -> None:
-    """A write was carried out: what waited for that goes on, and nothing counts as failed any more.
-
-    Records that fail though others are written go on one after another: together they would cost as much again.
-    """
-    if MondayAccount.objects.filter(id=1, only_writes=True).exists():
+    """A write was carried out: what waited for that goes on, and nothing counts as failed any more."""
+    account = MondayAccount.objects.filter(id=1).first()
+    if account is None or not account.write_failures:
+        return
+    if account.only_writes:
         credentials.end_stop()
         log.info("writes go on")
     release_held()
-    apart = max(ALONE_APART, calls_apart(PROBE_CALLS, FIRST_CALLS))
-    for place, (job_id,) in enumerate(fetch_rows(_FAILING_ALONE, {"held": HELD}), 1):
-        due_at = SyncNow() + timedelta(seconds=place * apart)
-        SyncQueue.objects.filter(pk=job_id, status=QueueStatus.PENDING).update(next_retry=due_at)
     MondayAccount.objects.filter(id=1).update(write_failures=0, failed_record="", write_failed_at=None)
+
+
+def next_turn() -> None:
+    """One that failed in vain so far was written: the next one that waits for its turn is tried now."""
+    first = _in_turn().order_by("next_retry").first()
+    if first is not None:
+        SyncQueue.objects.filter(pk=first.pk, status=QueueStatus.PENDING).update(next_retry=SyncNow())
+        notify.notify_board(first.entity_type)
 
 
 def release_held() -> None:

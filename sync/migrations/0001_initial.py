@@ -142,14 +142,6 @@ class Migration(migrations.Migration):
                         verbose_name="the board as it was last seen: its name, its columns",
                     ),
                 ),
-                (
-                    "known_titles",
-                    models.JSONField(
-                        blank=True,
-                        db_default=models.Value({}, models.JSONField()),
-                        verbose_name="the titles under which people know the mapped columns, by id",
-                    ),
-                ),
             ],
             options={"db_table": "sync_board_links"},
         ),

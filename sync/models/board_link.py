@@ -78,9 +78,6 @@ class BoardLink(models.Model):
     shape: models.JSONField[Any, Any] = models.JSONField(
         "the board as it was last seen: its name, its columns", db_default=EMPTY, blank=True
     )
-    known_titles: models.JSONField[Any, Any] = models.JSONField(
-        "the titles under which people know the mapped columns, by id", db_default=EMPTY, blank=True
-    )
 
     class Meta:
         db_table = "sync_board_links"

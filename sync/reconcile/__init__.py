@@ -144,7 +144,7 @@ def confirm_creates(lease: Lease, stop_reason: str = "") -> str:
         except Exception as error:
             log.exception("creates not confirmed", board=lease.link.entity_type, records=len(intents))
             settle_creates(lease, board, after_own_fault(intents, own_fault(error)))
-    return stop_reason
+    return "" if stop_reason == write_stop.HELD else stop_reason
 
 
 def _confirm_document(
@@ -161,9 +161,10 @@ def _confirm_document(
         plans = [replace(p, fate=again, wait_seconds=wait) if p.fate is Fate.RESEND else p for p in plans]
     elif any(plan.fate is Fate.RESEND for plan in plans):
         answer = executor.resend(intents)
-        is_own = facts.others_answered or executor.is_own_failure
-        plans = after_resending(replace(facts, others_answered=is_own), answer)
+        plans = after_resending(facts, answer)
         if executor.has_written:
             breaker.grow_batches(has_written=True)
+        elif isinstance(answer, MondayError) and answer.scope is Scope.TRANSPORT:
+            stop_reason = write_stop.HELD
     settle_creates(lease, board, plans)
-    return executor.stop_reason
+    return executor.stop_reason or stop_reason

@@ -3,6 +3,7 @@
 Nothing else under sync/ calls a mutation. What is sent and what an answer means say writes.py and the rules.
 """
 
+import math
 import time
 import uuid
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -55,6 +56,9 @@ from sync.records.authors import monday_users
 
 INTENT_SECONDS = 10
 """A call is sent within milliseconds of its announcement, or not at all."""
+
+PASS_SECONDS = 60
+"""A pass announces nothing more after so long: each of its calls may take half as much, and a task has its limit."""
 
 log = structlog.get_logger(__name__)
 
@@ -174,6 +178,37 @@ def _writes_to(write: Write, columns: Collection[str | None]) -> bool:
     return any(value.column_id in columns for value in write.fields)
 
 
+@dataclass(frozen=True)
+class Document:
+    """What is sent in one call."""
+
+    writes: Sequence[Write]
+    is_repeat: bool = False  # Monday failed on each of its records while others were written
+    failed_alone: bool = False
+
+
+def documents_of(writes: Sequence[Write], failures: Mapping[UUID, write_stop.Failures]) -> list[Document]:
+    """Divide what is sent: what failed together comes again in parts, and last what failed while others were written.
+
+    What failed alone during an outage, as its probes do, is sent together.
+    """
+    documents = [Document([write for write in writes if write.record_id not in failures])]
+    groups: dict[tuple[bool, str], list[Write]] = {}
+    for write in writes:
+        failure = failures.get(write.record_id)
+        if failure is not None:
+            is_probe = failure.size == 1 and not failure.is_own
+            groups.setdefault((failure.is_own, "" if is_probe else failure.document), []).append(write)
+    for (is_own, key), group in sorted(groups.items(), key=lambda item: item[0][0]):
+        size = failures[group[0].record_id].size
+        part = math.ceil(size / write_stop.PARTS) if size > write_stop.FEW else 1
+        if not key:
+            part = len(group)
+        parts = [group[start : start + part] for start in range(0, len(group), part)]
+        documents += [Document(writes, is_own, is_own and size == 1) for writes in parts]
+    return [document for document in documents if document.writes]
+
+
 class Executor:
     """Sends writes under a lease. What concerns account or board stops it (`stop_reason`): nothing more is sent then.
 
@@ -189,18 +224,83 @@ class Executor:
         self.stop_reason = stop_reason
         self.read = {"read_at": read_at.isoformat()} if read_at else {}
         self.calls = 0
+        self.began_at = time.monotonic()
         self.intended_at = 0.0
         self.has_written = False  # Monday has carried out a write of this pass
-        # Whether the last write that failed did so for its record's own sake.
-        self.is_own_failure = False
+        self.failed: list[tuple[MondayError, Sequence[Write]]] = []  # documents of which nobody knows what became
+        self.repeats: int | None = None  # how many more may be made at once
 
     def send(self, call: Call, writes: Sequence[Write]) -> ByUnit:
-        """Announce the call, make it, and return what became of each unit; raises LeaseLost.
+        """Make the calls and return what became of each unit; raises LeaseLost.
 
-        An intent is committed before the call, and nothing is sent again after it by anyone but the next pass.
+        What Monday failed on before comes after all else, in parts. It is judged when all is sent: whether the others
+        were written tells a record's own failure from an outage.
         """
-        if self.stop_reason or not writes:
-            return {write.unit: Answer(Verdict.STOPPED, self.stop_reason) for write in writes}
+        answers: ByUnit = {}
+        place = 0
+        for document in self._documents(writes):
+            if document.is_repeat and not self._may_repeat():
+                place += 1
+                wait = write_stop.wait_for_turn(place)
+                held = Answer(Verdict.HELD, write_stop.TURN, wait_seconds=wait)
+                answers |= {write.unit: held for write in document.writes}
+                continue
+            sent = self._send_document(call, document.writes)
+            answers |= sent
+            if document.failed_alone and any(answer.verdict is Verdict.DONE for answer in sent.values()):
+                write_stop.next_turn()
+        return answers | self._judge_failed(answers)
+
+    def _documents(self, writes: Sequence[Write]) -> list[Document]:
+        failures = write_stop.failures_of([write.record_id for write in writes]) if writes else {}
+        return documents_of(writes, failures)
+
+    def _may_repeat(self) -> bool:
+        if self.repeats is None:
+            self.repeats = write_stop.repeats_left()
+        return self.repeats > len(self.failed)
+
+    def _judge_failed(self, answers: ByUnit) -> ByUnit:
+        """Return what the documents that failed mean for each of their records."""
+        if not self.failed:
+            return {}
+        documents = [
+            write_stop.FailedWrite(error, frozenset(w.record_id for w in writes)) for error, writes in self.failed
+        ]
+        judged: ByUnit = {}
+        failures = write_stop.writes_failed(documents, others_written=self.has_written)
+        for (error, writes), failure in zip(self.failed, failures, strict=True):
+            detail = f"{failure.reason} {error.sentence}"
+            if failure.stops and not failure.is_own:
+                self.stop_reason = detail
+            verdict = Verdict.HELD
+            if len(writes) > 1:
+                verdict = Verdict.STOPPED
+            elif failure.is_own:
+                verdict = Verdict.FAILED
+                detail = error.sentence
+            for write in writes:
+                wait = failure.wait_seconds
+                judged[write.unit] = replace(answers[write.unit], verdict=verdict, detail=detail, wait_seconds=wait)
+        if self.repeats is not None:
+            self.repeats -= len(self.failed)
+        self.failed = []
+        return judged
+
+    def _stop_reason(self) -> str:
+        """Return why nothing more is sent in this pass; empty where something may be."""
+        if self.stop_reason:
+            return self.stop_reason
+        if not self.has_written and len(self.failed) >= write_stop.PARTS:
+            return write_stop.HELD
+        is_late = time.monotonic() - self.began_at > PASS_SECONDS
+        return "Monday is slow: it goes on with the next pass." if is_late else ""
+
+    def _send_document(self, call: Call, writes: Sequence[Write]) -> ByUnit:
+        """Announce one call and make it. An intent is committed before, and what has failed isn't sent again."""
+        stop_reason = self._stop_reason()
+        if stop_reason or not writes:
+            return {write.unit: Answer(Verdict.STOPPED, stop_reason) for write in writes}
         reason, seconds = write_stop.refusal(self.board.link, call.kind)
         if reason:
             return {write.unit: Answer(Verdict.HELD, reason, wait_seconds=seconds) for write in writes}
@@ -214,7 +314,7 @@ class Executor:
             if error.scope is Scope.BOARD:
                 result = WriteResult(dict.fromkeys(request.aliases, error), error.request_id or "")
                 return answers | self.confirm(call, announced, result)
-            return answers | self.end_failed_document(call, announced, error, key)
+            return answers | self.end_failed_document(call, announced, error)
         return answers | self.confirm(call, announced, result)
 
     def create(self, writes: Sequence[Write]) -> ByUnit:
@@ -255,9 +355,8 @@ class Executor:
         try:
             return self._write(request, intents[0].idempotency_key, len(intents))
         except MondayError as error:
-            if error.scope is Scope.TRANSPORT:
-                self._end_failed_write(error, [intent.entity_id for intent in intents], "")
-            elif not is_refused(error):
+            # The same failure says nothing new of others.
+            if error.scope is not Scope.TRANSPORT and not is_refused(error):
                 self._stop_writing(error)
             return error
 
@@ -302,7 +401,7 @@ class Executor:
                 return {held.unit: self._held(call.kind) for held, _ in forbidden}
             npd_id = {self.board.link.npd_id_column: str(write.record_id)}
             apart = replace(write, columns={**npd_id, **write.columns})
-            answer = self.send(replace(call, alone=True), [apart])[write.unit]
+            answer = self._send_document(replace(call, alone=True), [apart])[write.unit]
             answers[write.unit] = answer
             if answer.item is None and answer.rejected:
                 _close_intents([answer.intent], IntentState.REJECTED)
@@ -321,7 +420,7 @@ class Executor:
         for write in writes:
             rejected[write.unit] = {value.key: error for value in write.fields if value.column_id in columns}
             rest.append(replace(write, fields=tuple(v for v in write.fields if v.column_id not in columns)))
-        sent = self.send(call, [write for write in rest if write.fields or write.columns])
+        sent = self._send_document(call, [write for write in rest if write.fields or write.columns])
         answers = {}
         for write in rest:
             answer = sent.get(write.unit, NOTHING_SENT)
@@ -398,55 +497,40 @@ class Executor:
             return Answer(Verdict.REFUSED, error.sentence)
         if not (rest.fields or rest.columns):
             return Answer(Verdict.DONE, rejected=rejected)
-        answer = self.send(replace(call, alone=True), [rest])[write.unit]
+        answer = self._send_document(replace(call, alone=True), [rest])[write.unit]
         return replace(answer, rejected={**rejected, **answer.rejected})
 
-    def end_failed_document(self, call: Call, announced: Sequence[Announced], error: MondayError, key: str) -> ByUnit:
+    def end_failed_document(self, call: Call, announced: Sequence[Announced], error: MondayError) -> ByUnit:
         """A document that Monday refused is bisected; one whose outcome is unknown never is."""
         log.warning("document failed", records=len(announced), scope=str(error.scope), reason=error.sentence)
-        if not is_refused(error):
-            return self._end_failed_call(announced, error, key)
-        _close_intents([intent for _, intent in announced], IntentState.VOID)
         writes = [write for write, _ in announced]
+        if not is_refused(error):
+            return self._end_failed_call(announced, error)
         if len(writes) == 1 and error.scope is Scope.DOCUMENT:
             # It names nothing of this record, and where it comes again is said to every other one as well.
-            return {writes[0].unit: self._end_failed_write(error, [writes[0].record_id], key)}
+            _close_intents([intent for _, intent in announced], IntentState.VOID)
+            self.failed.append((error, writes))
+            return {writes[0].unit: Answer(Verdict.STOPPED, error.sentence)}
+        _close_intents([intent for _, intent in announced], IntentState.REJECTED)
         if len(writes) == 1:
             return {writes[0].unit: self._end_rejected(call, (writes[0], None), error)}
         half = len(writes) // 2
-        return self.send(call, writes[:half]) | self.send(call, writes[half:])
+        return self._send_document(call, writes[:half]) | self._send_document(call, writes[half:])
 
-    def _end_failed_call(self, announced: Sequence[Announced], error: MondayError, key: str) -> ByUnit:
+    def _end_failed_call(self, announced: Sequence[Announced], error: MondayError) -> ByUnit:
         if error.kind is ANSWER_WITHOUT_DATA:
             # The request is over, but what it did is not told: both sides may be read again at once. Creates are left
             # to the look-up by NPD ID, which waits for Monday's search to catch up.
             ids = [intent.pk for _, intent in announced if intent and intent.item_id]
             Intent.objects.filter(pk__in=ids, state=IntentState.OPEN).update(deadline=SyncNow())
         elif not error.outcome_unknown:
-            _close_intents([intent for _, intent in announced], IntentState.VOID)
+            _close_intents([intent for _, intent in announced], IntentState.REJECTED)
             announced = [(write, None) for write, _ in announced]
         if error.scope is Scope.TRANSPORT:
-            answer = self._end_failed_write(error, [write.record_id for write, _ in announced], key)
+            self.failed.append((error, [write for write, _ in announced]))
         else:
             self._stop_writing(error)
-            answer = Answer(Verdict.STOPPED, self.stop_reason)
-        return {write.unit: replace(answer, intent=intent) for write, intent in announced}
-
-    def _end_failed_write(self, error: MondayError, records: Sequence[UUID], key: str) -> Answer:
-        """Return what a write of these records without a known outcome means for each of them.
-
-        While others are written it is a record's own failure, and counts. Else nothing counts, and nothing more is sent
-        in this pass: several come again in parts, and a single one waits alone.
-        """
-        failure = write_stop.write_failed(error, records, others_answered=self.has_written, key=key)
-        self.is_own_failure = failure.is_own
-        self.has_written = False
-        if failure.is_own:
-            return Answer(Verdict.FAILED, error.sentence, wait_seconds=failure.wait_seconds, at_most=1)
-        self.stop_reason = f"{write_stop.HELD} {error.sentence}"
-        if len(records) > 1:
-            return Answer(Verdict.STOPPED, self.stop_reason, at_most=parts_of(len(records)))
-        return Answer(Verdict.HELD, self.stop_reason, wait_seconds=failure.wait_seconds, at_most=failure.at_most)
+        return {write.unit: Answer(Verdict.STOPPED, self.stop_reason, intent=intent) for write, intent in announced}
 
     def failed_call(self, error: MondayError, number: int) -> Answer:
         """Return what a read that failed, or a write that was not carried out, means for each of so many units.
@@ -465,7 +549,7 @@ class Executor:
             self._stop(error)
             return
         self.stop_reason = f"{write_stop.HELD} {error.sentence}"
-        write_stop.write_failed(error, (), others_answered=False)
+        write_stop.writes_refused(error)
 
     def _stop(self, error: MondayError) -> None:
         """What concerns board or account stops it, and nothing more is sent in this pass."""
@@ -553,7 +637,7 @@ def commit_intents(
 
 
 def parts_of(number: int) -> int:
-    """Return with how many at most each of so many records comes again, of which one may be to blame."""
+    """Return with how many at most each of so many records is read again, of which one may be to blame."""
     return max(1, number // 4)
 
 

@@ -1163,6 +1163,7 @@ def facts_of_creates(
         records=board.model._default_manager.in_bulk(ids),
         due=frozenset(key for key in due if key),
         is_paused=active_pause(board.link.entity_type) is not None,
+        is_part=Intent.objects.filter(entity_id__in=ids, state=IntentState.VOID, lookups__gt=0).exists(),
         others_answered=others.exists(),
         wait_seconds=float(settings.MONDAY_SETTLE_SECONDS),
         now=sync_now(),

@@ -309,8 +309,8 @@ def _blocked_clear(clear: ApprovalRequest, field_plan: FieldPlan) -> FieldPlan:
     return field_plan.block(
         BlockedCode.APPROVAL,
         f"It was emptied {_EMPTIED_SIDE[clear.kind]}, with the fields of many records within an hour. It still says "
-        f"“{clear.values['value']}” {_SIDE_TO_EMPTY[clear.kind]}, and is emptied there when somebody approves it under "
-        "“Approvals”. Or fill it in again.",
+        f"“{clear.values['value']}” {_SIDE_TO_EMPTY[clear.kind]}, and is emptied there when somebody approves it on "
+        "Home. Or fill it in again.",
     )
 
 

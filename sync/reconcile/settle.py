@@ -651,9 +651,9 @@ def _count_attempts(lease: Lease, failed: Mapping[UUID, str]) -> None:
 
     def count() -> None:
         with lease.transaction():
-            for claim, reason in claims:
+            for place, (claim, reason) in enumerate(claims):
                 if claim.rows:
-                    wait = write_stop.wait_in_turn()
+                    wait = write_stop.wait_for_turn(place)
                     finish.fail_unsettled(claim.rows, lease.token, reason, wait_seconds=wait)
 
     retry_on_lock_timeout(count)

@@ -44,7 +44,8 @@ class UnconfirmedCreates:
 
     `items` are those that bear the records' NPD IDs, by these; None where an NPD ID can't be read. `sent` is of how
     many creates the document was, `records` which of the records are there, `due` whose jobs' time has come, or were
-    left by a worker that died. `others_answered`: Monday has answered other writes to the board since. `wait_seconds`
+    left by a worker that died. `is_part`: one of them was looked for in vain before, in another document.
+    `others_answered`: Monday has answered other writes to the board since. `wait_seconds`
     is how long a call may take to land, or how long writes are stopped.
     """
 
@@ -55,6 +56,7 @@ class UnconfirmedCreates:
     records: Mapping[UUID, SyncedModel]
     due: frozenset[UUID]
     is_paused: bool
+    is_part: bool
     others_answered: bool
     wait_seconds: float
     now: datetime
@@ -122,7 +124,7 @@ def is_resendable(facts: UnconfirmedCreates) -> bool:
     first = facts.intents[0]
     is_young = first.created_at + timedelta(minutes=IDEMPOTENCY_MINUTES) > facts.now
     has_body = any(intent.body for intent in facts.intents)
-    is_whole = facts.sent == len(facts.intents) and first.lookups == 0
+    is_whole = facts.sent == len(facts.intents) and first.lookups == 0 and not facts.is_part
     return is_whole and is_young and has_body and all(_is_creatable(facts, intent) for intent in facts.intents)
 
 

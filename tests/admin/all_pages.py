@@ -104,7 +104,7 @@ def crowd(world: dict[str, Any]) -> None:
     pauses.pause("anna", entity_type="organization", why="Moving the board")
     link = BoardLink.objects.get(entity_type="contact")
     columns = {"phone": {"title": "הטלפון החדש", "type": "phone"}, "spare": {"title": LONG, "type": "text"}}
-    link.shape, link.known_titles = {"name": "Contacts", "columns": columns}, {"phone": "<b>Phone</b>"}
+    link.shape = {"name": "Contacts", "columns": columns}
     link.npd_id_problem = "The column “NPD ID” was deleted from the board."
     link.save()
     gone = f"The column “{LONG}” was deleted from the board. Restore it."

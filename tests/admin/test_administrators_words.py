@@ -59,7 +59,7 @@ def test_what_a_failed_test_asks_of_an_administrator_is_in_the_open_fold(
     responses.add("POST", settings.MONDAY_API_URL, "<html>a proxy</html>", status=404)
     html = browser.post(SET_UP).content.decode()
     assert names_in(html) == set()
-    fold = re.search(r'id="npd-administrator" open>.*?</h3>', html, re.DOTALL)
+    fold = re.search(r'id="npd-administrator" open>.*?</details>', html, re.DOTALL)
     assert fold
     assert errors.WRONG_ADDRESS.for_administrator in fold[0].replace("&#x27;", "'")
 

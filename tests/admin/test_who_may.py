@@ -99,7 +99,7 @@ def held(world: World) -> ApprovalRequest:
 
 def guarded(world: World, how: str) -> Callable[[Client], Any]:
     act = held(world)
-    return ticked("/admin/sync/approvalrequest/", f"{how}_selected", act.pk)
+    return in_inbox(how, f"approval:{act.pk}")
 
 
 def refused_item(world: World) -> Callable[[Client], Any]:
@@ -143,13 +143,6 @@ def in_inbox(act: str, key: str, **more: str) -> Callable[[Client], Any]:
 def board_act(world: World, act: str, **form: str) -> Callable[[Client], Any]:
     page = f"/admin/sync/boardlink/{BoardLink.objects.get(entity_type='contact').pk}/{act}/"
     return lambda client: client.post(page, form)
-
-
-def renamed_noted(world: World) -> Callable[[Client], Any]:
-    link = BoardLink.objects.get(entity_type="contact")
-    link.known_titles, link.shape = {"phone": "Phone"}, {"columns": {"phone": {"title": "Mobile"}}}
-    link.save()
-    return board_act(world, "note", column="phone", title="Mobile")
 
 
 def loop_retried(world: World) -> Callable[[Client], Any]:
@@ -226,7 +219,6 @@ ACTS = (
     Act("Ignore an unmatched item", lambda w: unmatched(w, "ignore"), OPERATE),
     Act("List an ignored item again", lambda w: unmatched(w, "list_again", ignored=True), OPERATE),
     Act("Change a board's policies", lambda w: board_saved(w, removed_item_policy="unlink"), OPERATE),
-    Act("Confirm a renamed column", renamed_noted, OPERATE),
     Act("Check a board's columns now", lambda w: board_act(w, "check"), OPERATE),
     Act("Create new items though nobody can be recognized", lambda w: board_act(w, "create-all"), OPERATE),
     Act("Set up the sync with the wizard", lambda w: lambda c: c.post("/admin/sync/boardlink/set-up/"), OPERATE),
@@ -298,7 +290,6 @@ def footprint() -> list[Any]:
         sorted(UnmatchedItem.objects.values_list("pk", "ignored_by")),
         BoardLink.objects.filter(removed_item_policy="unlink").count(),
         sorted(FieldMapping.objects.values_list("pk", "column_id", "direction", "rule", "problem")),
-        list(BoardLink.objects.order_by("pk").values_list("known_titles", flat=True)),
     ]
 
 

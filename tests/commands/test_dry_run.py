@@ -17,7 +17,7 @@ from npd.models import Contact
 from sync.limits import batch_size, metered_client
 from sync.merge import FieldSelection
 from sync.models import ApiBudget, BoardLink, Decision, FieldMapping, SyncQueue, Tombstone
-from sync.operations.preview import read_only_client
+from sync.operations.preview import BoardSyncPlan, ChangeKind, PlannedChange, plan_sync, read_only_client
 from tests.admin import states
 from tests.support.world import World, mail, staged
 
@@ -42,24 +42,20 @@ def everything() -> dict[str, list[Any]]:
     return found
 
 
-def plan(*options: str) -> dict[str, Any]:
-    out = StringIO()
-    call_command("sync_reconcile", "--dry-run", "--json", "-v2", *options, stdout=out)
-    told: dict[str, Any] = json.loads(out.getvalue())
-    return told
+def plan() -> tuple[list[BoardSyncPlan], int]:
+    """What would happen, and how many calls it took to tell."""
+    boards, reading = plan_sync(every_line=True)
+    return boards, reading.calls
 
 
-def said(*options: str) -> str:
+def said() -> str:
     out = StringIO()
-    call_command("sync_reconcile", "--dry-run", *options, stdout=out)
+    call_command("sync_reconcile", "--dry-run", stdout=out)
     return out.getvalue()
 
 
-def counts(told: dict[str, Any]) -> dict[str, int]:
-    total: Counter[str] = Counter()
-    for board in told["boards"]:
-        total.update(board["counts"])
-    return {what: number for what, number in total.items() if number}
+def changes_of(boards: list[BoardSyncPlan]) -> list[PlannedChange]:
+    return [change for board in boards for change in board.changes]
 
 
 def carry_out(world: World) -> None:
@@ -109,19 +105,19 @@ def test_the_plan_writes_nothing_on_either_side_is_what_the_real_run_then_does_a
     mixed(world)
     before, boards = everything(), world.sandbox.boards()
     asked = world.sandbox.calls()[-1]["id"]
-    told = plan()
+    planned_boards, cost = plan()
     assert (everything(), world.sandbox.boards()) == (before, boards)
     assert {call["kind"] for call in world.sandbox.calls(since=asked)} == {"query"}
-    entries = [entry for board in told["boards"] for entry in board["entries"]]
+    entries = changes_of(planned_boards)
     mark, calls = Decision.objects.latest("id").pk, world.calls()
     carry_out(world)
-    guess = told["cost"]["of_the_real_run"]["calls"]
+    guess = sum(board.calls for board in planned_boards)
     # The items come 30 seconds after the records: what follows from them takes passes of its own.
     assert abs((world.calls() - calls) - guess) <= 5, (world.calls() - calls, guess)
-    assert told["cost"]["of_this_dry_run"]["calls"] < guess
+    assert cost < guess
     done = Decision.objects.filter(pk__gt=mark)
 
-    moves = {(e["kind"], e["name"], e["field"], e["after"]) for e in entries if e["kind"] in ("push", "pull")}
+    moves = {(e.kind, e.name, e.field, e.after) for e in entries if e.kind in ("push", "pull")}
     labels = {(m.link.entity_type, m.key): m.label for m in FieldMapping.objects.select_related("link")}
     names = {str(c.pk): c.name for c in Contact.objects.all()}
     made = {str(row.entity_id) for row in done.filter(kind="create")}
@@ -133,7 +129,7 @@ def test_the_plan_writes_nothing_on_either_side_is_what_the_real_run_then_does_a
     assert moves == real
 
     def planned(what: str) -> set[str]:
-        return {entry["name"] for entry in entries if entry["kind"] == what}
+        return {entry.name for entry in entries if entry.kind == what}
 
     assert (
         planned("create")
@@ -165,11 +161,11 @@ def test_what_a_person_has_answered_is_planned_first_and_what_follows_from_it(wo
     chosen = {"record": FieldSelection("custom", str(records[1].pk))}
     resolve(question.pk, by=world.administrator("mary"), resolution_type="merge", selections=chosen, seen=seen)
     before = everything()
-    entries = [entry for board in plan()["boards"] for entry in board["entries"] if entry["name"] == "Two"]
+    entries = [entry for entry in changes_of(plan()[0]) if entry.name == "Two"]
     assert everything() == before
-    assert [entry["kind"] for entry in entries] == ["link", "conflict", "pull"]
-    assert "as a person chose" in entries[0]["reason"]
-    assert (entries[1]["field"], entries[2]["field"], entries[2]["after"]) == ("Name", "Role", "Buyer")
+    assert [entry.kind for entry in entries] == ["link", "conflict", "pull"]
+    assert "as a person chose" in entries[0].reason
+    assert (entries[1].field, entries[2].field, entries[2].after) == ("Name", "Role", "Buyer")
     world.work(seconds=30)
     linked = Contact.objects.get(pk=records[1].pk)
     assert (linked.monday_id, linked.role_title) == (item, "Buyer")
@@ -189,11 +185,11 @@ def test_batches_are_planned_in_parts_and_the_guard_counts_through_them(
     assert batch_size(BoardLink.objects.get(entity_type="contact").pk) == 2
     for contact in contacts:
         Contact.objects.filter(pk=contact.pk).update(role_title="")
-    told = counts(plan())
+    told = Counter(change.kind for change in changes_of(plan()[0]))
     call_command("sync_reconcile", stdout=StringIO())
     emptied = sum(world.values(contact)["role_title"] == "" for contact in contacts)
-    assert told.get("push", 0) == emptied
-    assert told.get("blocked", 0) == len(contacts) - emptied > 0
+    assert told[ChangeKind.PUSH] == emptied
+    assert told[ChangeKind.BLOCKED] == len(contacts) - emptied > 0
 
 
 def test_a_board_that_cannot_be_read_is_a_failure_in_words(settings: Any) -> None:
@@ -202,7 +198,7 @@ def test_a_board_that_cannot_be_read_is_a_failure_in_words(settings: Any) -> Non
     before = everything()
     settings.MONDAY_API_URL = "http://127.0.0.1:9/v2"
     with pytest.raises(CommandError, match=r"Contacts: "):
-        plan()
+        said()
     assert everything() == before
 
 
@@ -221,12 +217,12 @@ def test_a_first_load_is_planned_with_its_price_and_done_a_hundred_records_a_cal
     )
     SyncQueue.objects.all().delete()
     ApiBudget.objects.update_or_create(id=1, defaults={"day_limit": 1000})
-    told = plan()
-    [contacts] = [board for board in told["boards"] if board["entity_type"] == "contact"]
-    assert (contacts["counts"]["create"], contacts["counts"]["link"]) == (109, 1)
+    boards, _cost = plan()
+    [contacts] = [board for board in boards if board.entity_type == "contact"]
+    assert (contacts.counts[ChangeKind.CREATE], contacts.counts[ChangeKind.LINK]) == (109, 1)
     assert "of the day's API quota" in said()
     before = world.calls()
     call_command("sync_reconcile", "--progress", stdout=StringIO())
     assert set(Contact.objects.values_list("sync_status", flat=True)) == {"synced"}
     assert len(world.sandbox.items()) == 110
-    assert world.calls() - before <= told["cost"]["of_the_real_run"]["calls"] + 4
+    assert world.calls() - before <= sum(board.calls for board in boards) + 4

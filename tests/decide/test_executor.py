@@ -4,11 +4,11 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 
-from sync.limits.write_stop import WriteFailure
+from sync.limits.write_stop import FEW, HELD, PARTS, TURN, FailedWrite, Failures, WriteFailure
 from sync.models import Intent, MondayAccount
 from sync.monday.board_items import Item, WriteRequest, WriteResult
 from sync.monday.errors import (
@@ -46,7 +46,9 @@ class Monday:
     size: int = 100
     failed: list[int] = field(default_factory=list)
     refused: dict[str, str] = field(default_factory=dict)
-    failure: WriteFailure = field(default_factory=lambda: WriteFailure(wait_seconds=60))
+    failure: WriteFailure = field(default_factory=lambda: WriteFailure(wait_seconds=60, stops=True))
+    failures: dict[UUID, Failures] = field(default_factory=dict)
+    repeats: int = 20
 
     def commit(self, executor: Executor, call: Call, writes: Sequence[Write], key: str) -> Any:
         executor.intended_at = time.monotonic()
@@ -70,17 +72,36 @@ class Monday:
 
     trip_board = trip
 
-    def write_failed(self, error: MondayError, records: Sequence[Any], **_: Any) -> WriteFailure:
-        self.failed.append(len(records))
-        return self.failure
+    HELD = HELD
+    PARTS = PARTS
+    FEW = FEW
+    TURN = TURN
+    FailedWrite = FailedWrite
 
-    HELD = "Held."
+    def failures_of(self, records: Sequence[UUID]) -> dict[UUID, Failures]:
+        return {record_id: self.failures[record_id] for record_id in records if record_id in self.failures}
+
+    def writes_failed(self, failed: Sequence[FailedWrite], *, others_written: bool) -> list[WriteFailure]:
+        self.failed += [len(document.records) for document in failed]
+        return [WriteFailure(is_own=True) if others_written else self.failure for _ in failed]
+
+    def writes_refused(self, error: MondayError) -> None:
+        self.failed.append(0)
+
+    def repeats_left(self) -> int:
+        return self.repeats
+
+    def wait_for_turn(self, place: int) -> float:
+        return place * 1_200
+
+    def next_turn(self) -> None:
+        self.stopped.append("next turn")
 
     def refusal(self, link: Any, kind: str) -> tuple[str, float]:
         return self.refused.get(kind, ""), 60
 
     def refuse(self, link: Any, kind: str, error: MondayError) -> None:
-        self.refused[kind] = f"Held. {error.sentence}"
+        self.refused[kind] = f"{HELD} {error.sentence}"
 
     def accept(self, link: Any, kind: str) -> None:
         self.refused.pop(kind, None)
@@ -152,7 +173,7 @@ def test_one_whose_outcome_is_unknown_or_that_fails_for_all_is_never_divided(
 ) -> None:
     monday.of_document = lambda units: error
     act_now = executor()
-    why = f"Held. {error.sentence}"
+    why = f"{HELD} {error.sentence}"
     assert set(verdicts(act_now.send(RECORD_CHANGES, [change("a"), change("b")])).values()) == {Verdict.STOPPED}
     later = act_now.send(RECORD_CHANGES, [change("c")])
     assert (later["c"].verdict, later["c"].detail) == (Verdict.STOPPED, why)
@@ -189,7 +210,7 @@ def test_a_write_without_a_known_outcome_comes_again_in_parts_and_a_single_one_w
 ) -> None:
     monday.of_document = lambda units: error
     several = executor().send(RECORD_CHANGES, [change(unit) for unit in "abcdefgh"])["a"]
-    assert (several.verdict, several.at_most) == (Verdict.STOPPED, 2)
+    assert several.verdict is Verdict.STOPPED
     alone = executor().send(RECORD_CHANGES, [change("a")])["a"]
     assert (alone.verdict, alone.wait_seconds) == (Verdict.HELD, 60)
     monday.failure = WriteFailure(is_own=True)
@@ -197,6 +218,36 @@ def test_a_write_without_a_known_outcome_comes_again_in_parts_and_a_single_one_w
     assert act_now.send(RECORD_CHANGES, [change("a")])["a"].verdict is Verdict.FAILED
     assert not act_now.stop_reason, "its neighbours go on"
     assert monday.failed == [8, 1, 1]
+
+
+def test_what_failed_together_comes_in_parts_after_all_else_and_is_judged_by_it(monday: Monday) -> None:
+    few = [change(unit) for unit in "abc"]
+    many = [change(unit) for unit in "efghijklmnop"]
+    monday.failures = {write.record_id: Failures("few", 3, is_own=True, is_tried_anew=True) for write in few}
+    monday.failures |= {write.record_id: Failures("many", 12, is_own=False, is_tried_anew=False) for write in many}
+    monday.of_document = lambda units: MondayError(SERVER_FAILED, "500") if "b" in units or "g" in units else None
+    answers = verdicts(executor().send(RECORD_CHANGES, [*few, *many, change("z")]))
+    assert [sent.split(":")[0] for sent in monday.sent] == ["z", "efg", "hij", "klm", "nop", "a", "b", "c"]
+    assert (answers["g"], answers["b"], answers["c"]) == (Verdict.STOPPED, Verdict.FAILED, Verdict.DONE)
+
+
+def test_what_failed_for_its_own_sake_waits_for_its_turn_where_repeats_are_used_up(monday: Monday) -> None:
+    writes = [change(unit) for unit in "abcd"]
+    monday.repeats = 2
+    monday.failures = {write.record_id: Failures(write.unit, 1, is_own=True, is_tried_anew=True) for write in writes}
+    monday.of_document = lambda units: MondayError(SERVER_FAILED, "500") if units in "ac" else None
+    answers = executor().send(RECORD_CHANGES, writes)
+    assert [sent.split(":")[0] for sent in monday.sent] == ["a", "b", "c"]
+    assert (answers["d"].verdict, answers["d"].wait_seconds) == (Verdict.HELD, 1_200)
+    assert monday.stopped == ["next turn"]
+
+
+def test_of_many_that_fail_in_a_row_no_further_one_is_sent(monday: Monday) -> None:
+    writes = [change(unit) for unit in "abcdef"]
+    monday.failures = {write.record_id: Failures("all", 6, is_own=False, is_tried_anew=False) for write in writes}
+    monday.of_document = lambda units: MondayError(SERVER_FAILED, "500")
+    assert set(verdicts(executor().send(RECORD_CHANGES, writes)).values()) == {Verdict.HELD, Verdict.STOPPED}
+    assert len(monday.sent) == PARTS
 
 
 def test_a_call_of_which_no_part_has_a_known_outcome_has_failed(monday: Monday) -> None:

@@ -55,6 +55,7 @@ def facts(*records: Contact, intent: dict[str, Any] | None = None, **differs: An
         "records": {one.pk: one for one in of},
         "due": frozenset(one.pk for one in of),
         "is_paused": False,
+        "is_part": False,
         "others_answered": False,
         "wait_seconds": SETTLE_SECONDS,
         "now": NOW,
@@ -75,6 +76,7 @@ BOSSES = board(sync_filter={"records": [{"field": "role_title", "op": "is", "val
 
 NOTHING_FOUND: dict[str, tuple[UnconfirmedCreates, list[Any]]] = {
     "it goes again as it was": (facts(ANN, BOB), [RESEND, RESEND]),
+    "a part of one that was looked for in vain is made anew": (facts(is_part=True), [VOID]),
     "after half an hour Monday doesn't know the key any more": (
         facts(intent={"created_at": NOW - timedelta(minutes=30)}),
         [VOID],

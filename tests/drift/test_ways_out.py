@@ -15,7 +15,6 @@ from django.test import Client
 from conflicts.models import SyncConflict
 from conflicts.resolution import resolve
 from npd.models import Contact
-from sync.boards import board_columns
 from sync.choices import Cause
 from sync.models import BoardLink, Decision, FieldMapping, SyncMetadata, SyncQueue, WriteLoop
 from sync.operations.decision_undo import is_undoable
@@ -29,7 +28,6 @@ REJECTED = "/admin/"
 ROLE = "blocked:contact:role_title"
 CHECK = {"one": f"check_column {ROLE}"}
 EMPTY = "All is well"
-RENAMED = "“Role” on “Contacts” is now “Position”. The field is still synced."
 
 
 @pytest.fixture
@@ -97,40 +95,13 @@ def replaced(owner: Owner) -> None:
     owner.choose("lead", column="position")
 
 
-def test_a_renamed_column_is_told_once_somebody_called_it_fine_no_more(
-    world: World, owner: Owner, admin: Client
-) -> None:
+def test_a_renamed_column_is_followed_by_its_id(world: World, owner: Owner) -> None:
     contact = world.linked(role_title="Analyst")
-    board = f"/admin/sync/boardlink/{world.link().pk}/"
-    assert "is now" not in shown(admin, f"{board}change/")
     owner.retitle("role_title", "Position")
     owner.sweep()
-    assert RENAMED in shown(admin, f"{board}change/")
     world.edit(contact, "role_title", "Head")
     world.hear(contact)
     assert contact.role_title == "Head"
-    form = {"column": "role_title", "title": "Position"}
-    owner.retitle("role_title", "Rank")
-    owner.sweep()
-    assert "Nothing was done: the column was renamed again, to “Rank”." in posted(admin, f"{board}note/", **form)
-    form["title"] = "Rank"
-    assert "Noted: the column is known as “Rank”" in posted(admin, f"{board}note/", **form)
-    noted = LogEntry.objects.latest("id")
-    assert "“Rank”" in noted.change_message
-    assert "Nothing is left to do" in posted(admin, f"{board}note/", **form)
-    assert LogEntry.objects.latest("id") == noted
-    owner.sweep()
-    assert "is now" not in shown(admin, f"{board}change/")
-
-
-def test_a_sweep_that_read_the_link_before_a_person_called_it_fine_takes_nothing_back(mapped: Client) -> None:
-    BoardLink.objects.update(known_titles={"role_title": "Role title"})
-    link, older = BoardLink.objects.get(), BoardLink.objects.get()
-    board_columns.accept_title(link, "role_title", "Role")
-    board_columns.remember_titles(older, ["role_title", "position"], older.shape["columns"])
-    link = BoardLink.objects.get()
-    assert link.known_titles["role_title"] == "Role"
-    assert not board_columns.renamed_columns(link)
 
 
 def test_a_column_that_was_restored_is_found_by_the_button_and_what_was_held_flows(

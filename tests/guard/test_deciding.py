@@ -14,7 +14,6 @@ from sync.models import ApprovalRequest, BoardLink, Decision, SyncQueue
 from tests.admin import states as states_of
 from tests.admin.test_records import words_of
 
-LIST = "/admin/sync/approvalrequest/?state__exact=pending"
 ACT = "/admin/home/act/"
 
 pytestmark = pytest.mark.django_db
@@ -78,37 +77,21 @@ def test_all_of_a_kind_are_decided_as_far_as_they_were_counted(
     assert SyncQueue.objects.filter(entity_id__in=[a.entity_id for a in acts], priority=10).count() == 3
 
 
-def test_selected_ones_are_decided_after_a_page_that_names_their_number(browser: Client, hold: Any) -> None:
+def test_ticked_ones_are_decided_after_a_page_that_names_their_number(browser: Client, hold: Any) -> None:
     acts = hold(3)
-    chosen = {"action": "reject_selected", "_selected_action": [str(acts[0].pk), str(acts[1].pk)]}
-    assert "Restore 2 fields in NPD?" in browser.post(LIST, chosen).content.decode()
+    chosen = {"action": "reject", "key": [f"approval:{act.pk}" for act in acts[:2]]}
+    assert "Restore 2 fields in NPD?" in browser.post(ACT, chosen).content.decode()
     assert states() == ["pending"] * 3
-    browser.post(LIST, chosen | {"confirmed": "yes"})
+    browser.post(ACT, chosen | {"confirmed": "yes"})
     assert states() == ["rejected", "rejected", "pending"]
 
 
-def test_deletions_and_emptied_fields_are_approved_by_buttons_of_their_own(browser: Client, hold: Any) -> None:
+def test_deletions_and_emptied_fields_are_never_approved_by_one_button(browser: Client, hold: Any) -> None:
     acts = [*hold(2), *hold(1, ApprovalKind.RECORDS)]
-    chosen = {"action": "approve_selected", "_selected_action": [str(act.pk) for act in acts]}
-    html = browser.post(LIST, chosen).content.decode()
-    assert re.findall(r'npd-button-deletes"\s+type="submit"\s+name="only"\s+value="(\w+)"', html) == [
-        "clear_monday", "records",
-    ]  # fmt: skip
-    browser.post(LIST, chosen | {"confirmed": "yes", "only": "records"})
-    assert states() == ["pending", "pending", "approved"]
-    browser.post(LIST, chosen | {"confirmed": "yes", "only": "nothing"})
-    assert states() == ["pending", "pending", "approved"]
-
-
-def test_what_comes_after_the_page_was_shown_is_asked_about_anew(browser: Client, hold: Any) -> None:
-    acts = hold(3)
-    chosen = {"action": "approve_selected", "_selected_action": [str(acts[0].pk)], "select_across": "1"}
-    page = browser.post(LIST, chosen).content.decode()
-    assert "Empty 3 fields on Monday?" in page
-    hold(2)
-    [number] = re.findall(r'name="expect" value="(\d+)"', page)
-    assert browser.post(LIST, chosen | {"confirmed": "yes", "expect": number}).status_code == 409
-    assert states() == ["pending"] * 5
+    chosen = {"action": "approve", "key": [f"approval:{act.pk}" for act in acts]}
+    assert "Empty 2 fields on Monday?" in browser.post(ACT, chosen).content.decode()
+    browser.post(ACT, chosen | {"confirmed": "yes"})
+    assert states() == ["approved", "approved", "pending"]
 
 
 @pytest.mark.parametrize(
@@ -125,8 +108,8 @@ def test_items_are_kept_after_a_page_that_says_who_deleted_their_records_and_wha
         label="The item of “Ann”, which was deleted in NPD", values={"record": "Ann"},
     )  # fmt: skip
     browser.post("/admin/npd/contact/", {"action": "delete_selected", "_selected_action": [contact.pk], "post": "yes"})
-    chosen = {"action": "reject_selected", "_selected_action": [str(act.pk)]}
-    page = words_of(browser.post(LIST, chosen).content.decode())
+    chosen = {"action": "reject", "key": f"approval:{act.pk}"}
+    page = words_of(browser.post(ACT, chosen).content.decode())
     assert "Keep 1 item on Monday?" in page
     assert "The records stay deleted in NPD. Their items stay on Monday as they are" in page
     assert f"Waits for approval: {verb} 1 item on Monday; their records were deleted in NPD" in page

@@ -1,13 +1,12 @@
 """manage.py sync_reconcile: compare every linked record, reconcile what differs, and sweep every board now."""
 
-import json
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from sync.kernel import process
 from sync.operations.detect.sweep import run_full_sweep
-from sync.operations.preview import BoardSyncPlan, plan_json, plan_lines, plan_problems, plan_sync
+from sync.operations.preview import plan_lines, plan_problems, plan_sync
 from sync.operations.worker import remaining_lines
 
 
@@ -21,15 +20,12 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--progress", action="store_true", help="say now and then how far it is")
         parser.add_argument("--dry-run", action="store_true", help="print the plan, write nothing on either side")
-        parser.add_argument("--json", action="store_true", help="with --dry-run: print the plan as one JSON object")
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Reconcile and report; exit 1 where something could not be checked, 0 also with conflicts open."""
         if options["dry_run"]:
-            self._plan(options)
+            self._plan(every_line=options["verbosity"] > 1)
             return
-        if options["json"]:
-            raise CommandError("--json prints a plan: add --dry-run.")
         with process.shutdown_on_signals() as interrupted:
             report, problems = run_full_sweep(self._progress if options["progress"] else None)
         for line in report:
@@ -42,18 +38,11 @@ class Command(BaseCommand):
         if problems:
             raise CommandError("\n".join(problems))
 
-    def _plan(self, options: dict[str, Any]) -> None:
+    def _plan(self, *, every_line: bool) -> None:
         """Print the plan; exit 1 where something could not be checked."""
-
-        def progress(board: BoardSyncPlan) -> None:
-            self.stderr.write(f"{board.title}: {board.checked:,} checked …")
-
-        boards, client = plan_sync(progress if options["progress"] else None, every_line=options["verbosity"] > 1)
-        if options["json"]:
-            self.stdout.write(json.dumps(plan_json(boards, client), indent=2, ensure_ascii=False, default=str))
-        else:
-            for line in plan_lines(boards, client):
-                self.stdout.write(line)
+        boards, client = plan_sync(every_line=every_line)
+        for line in plan_lines(boards, client):
+            self.stdout.write(line)
         if problems := plan_problems(boards):
             raise CommandError("\n".join(problems))
 

@@ -5,10 +5,10 @@ plan of a full sweep with its cost.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import copy
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from itertools import islice
 from types import MappingProxyType
@@ -36,7 +36,6 @@ from sync.limits import MeteredClient, batch_size, client, client_override, quot
 from sync.models import ApprovalRequest, BoardLink, Intent, IntentState, SyncedModel, SyncQueue
 from sync.monday.conversion import UnknownValue
 from sync.monday.errors import MondayError, Scope
-from sync.monday.graphql import Answer
 from sync.operations.detect.comparison import BoardListing, records_without_item
 from sync.outbox.claim import Claim
 from sync.reconcile.decide import unread
@@ -100,11 +99,6 @@ class ChangeKind(StrEnum):
     LEFT = "left", "·", "left as they are", "leave as it is"
     FAILED = "failed", "x", "that could not be synced", "fail"
 
-
-WRITE_KINDS = frozenset(
-    {ChangeKind.PUSH, ChangeKind.CREATE, ChangeKind.ARCHIVE, ChangeKind.DELETE_ITEM, ChangeKind.UNLINK}
-)
-"""Kinds that cost the points of a write on Monday."""
 
 _ITEM_REMOVALS = {
     DeletedRecordPolicy.ARCHIVE: ChangeKind.ARCHIVE,
@@ -322,21 +316,18 @@ def change_line(change: PlannedChange) -> str:
 
 
 class ReadOnlyClient(MeteredClient):
-    """Counts its calls and their points, and refuses to write."""
+    """Counts its calls, and refuses to write."""
 
     def __init__(self, metered: MeteredClient) -> None:
         super().__init__(metered.inner, urgent=metered.urgent)
         self.calls = 0
-        self.points = 0
 
     def execute(self, document: str, variables: Mapping[str, Any], *, idempotency_key: str | None = None) -> Any:
         """Send a query; raises RuntimeError for a mutation, MondayError as the metered client does."""
         if document.lstrip().startswith("mutation"):
             raise RuntimeError("A dry run came to a call that writes. It was not sent. Please report it.")
         self.calls += 1
-        answer: Answer = super().execute(document, variables)
-        self.points += answer.complexity.query if answer.complexity else 0
-        return answer
+        return super().execute(document, variables)
 
 
 @contextmanager
@@ -481,16 +472,14 @@ def _sweep_job(entity_type: str, entity_id: UUID | None, item_id: str | None) ->
     )  # fmt: skip
 
 
-def run_cost(planned: PlannedRun, changes: Sequence[PlannedChange]) -> tuple[int, float]:
-    """Return how many calls carrying it out takes, where Monday takes all documents, and about how many points."""
-    written_ids = {change.entity_id for change in changes if change.kind in WRITE_KINDS}
-    points = quota.expected_points(planned.calls, len(written_ids))
+def run_cost(planned: PlannedRun) -> int:
+    """Return how many calls carrying it out takes, where Monday takes all documents."""
     if planned.unread:
-        return planned.calls, points
+        return planned.calls
     plan = planned.plan
     writes = bool(changed_records_of(planned.facts.board, plan)) + bool(created_records_of(plan))
     removals = {deleted.item_removal for deleted in plan.deleted.values()} - {None}
-    return planned.calls + writes + len(removals), points
+    return planned.calls + writes + len(removals)
 
 
 # The plan for everything that a full sweep would reconcile.
@@ -552,7 +541,6 @@ class BoardSyncPlan:
     counts: Counter[ChangeKind] = field(default_factory=Counter)
     changes: list[PlannedChange] = field(default_factory=list)
     calls: int = 0  # what carrying it out costs
-    points: float = 0.0  # of complexity, as far as known
     unconfirmed: int = 0
     problem: str = ""  # why the board, or the rest of it, could not be planned
     gatherer: Gatherer = field(default_factory=Gatherer)  # foresees what earlier passes would ask to be approved
@@ -569,12 +557,7 @@ class BoardSyncPlan:
             self.changes.append(change)
 
 
-PlanProgress = Callable[[BoardSyncPlan], None]
-
-
-def plan_sync(
-    progress: PlanProgress | None = None, *, every_line: bool = False
-) -> tuple[list[BoardSyncPlan], ReadOnlyClient]:
+def plan_sync(*, every_line: bool = False) -> tuple[list[BoardSyncPlan], ReadOnlyClient]:
     """Plan what `sync_reconcile` would do now, board by board, in batches; nothing is written anywhere.
 
     The client has counted what the dry run itself has cost.
@@ -584,17 +567,16 @@ def plan_sync(
         for spec in registry.entities():
             board = BoardSyncPlan(spec.entity_type, spec.board_title, every_line)
             boards.append(board)
-            _plan_board(board, spec, reading, progress)
+            _plan_board(board, spec, reading)
     return boards, reading
 
 
-def _plan_board(board: BoardSyncPlan, spec: EntitySpec, reading: ReadOnlyClient, progress: PlanProgress | None) -> None:
+def _plan_board(board: BoardSyncPlan, spec: EntitySpec, reading: ReadOnlyClient) -> None:
     link = link_of(spec.entity_type)
     board.problem = availability.of(spec.entity_type).blocked_reason
     if board.problem or link is None:
         return
     board.calls -= reading.calls
-    board.points -= reading.points
     listing = BoardListing(link, is_preview=True)
     ids = list[UUID]()
     try:
@@ -609,7 +591,6 @@ def _plan_board(board: BoardSyncPlan, spec: EntitySpec, reading: ReadOnlyClient,
     items = [] if board.problem else listing.unmatched
     # The real run lists the board, too.
     board.calls += reading.calls
-    board.points += reading.points
     board.unconfirmed = _unconfirmed_intents(spec).values("entity_id").distinct().count()
     size = batch_size(link.pk)
     claims = _all_claims(spec, ids, items, size)
@@ -617,8 +598,6 @@ def _plan_board(board: BoardSyncPlan, spec: EntitySpec, reading: ReadOnlyClient,
         if stop_reason := _plan_chunk(board, link, chunk):
             board.problem = f"Monday could not be read to the end. {stop_reason}"
             return
-        if progress:
-            progress(board)
 
 
 def _plan_chunk(board: BoardSyncPlan, link: BoardLink, chunk: Sequence[Claim]) -> str:
@@ -635,15 +614,13 @@ def _plan_chunk(board: BoardSyncPlan, link: BoardLink, chunk: Sequence[Claim]) -
         changes = list(plan_changes(run))
         if run is planned:
             board.unchanged += len(run.plan.records.keys() - {change.entity_id for change in changes})
-        calls, points = run_cost(run, changes)
-        board.calls += calls
-        board.points += points
+        board.calls += run_cost(run)
         for change in changes:
             board.add(change)
     return ""
 
 
-# The plan as lines for a person, and as JSON for a program.
+# The plan as lines for a person.
 
 
 def plan_problems(boards: Iterable[BoardSyncPlan]) -> list[str]:
@@ -658,8 +635,8 @@ def plan_lines(boards: Sequence[BoardSyncPlan], reading: ReadOnlyClient) -> Iter
     total = {kind: sum(board.counts[kind] for board in boards) for kind in ChangeKind}
     changes = [f"{number:,} {kind.counted}" for kind, number in total.items() if number]
     yield f"Plan: {', '.join(changes)}." if changes else "Plan: nothing to do, both sides are the same."
-    yield f"This dry run took {_cost_text(reading.calls, reading.points)}; nothing was written on either side."
-    cost = _cost_text(sum(board.calls for board in boards), sum(board.points for board in boards))
+    yield f"This dry run took {_cost_text(reading.calls)}; nothing was written on either side."
+    cost = _cost_text(sum(board.calls for board in boards))
     yield f"It takes about {cost}. Run `manage.py sync_reconcile`."
 
 
@@ -678,34 +655,10 @@ def _board_lines(board: BoardSyncPlan) -> Iterator[str]:
     if board.problem:
         yield f"  Not checked: {board.problem}"
     elif board.calls:
-        yield f"  It takes about {_cost_text(board.calls, board.points)}."
+        yield f"  It takes about {_cost_text(board.calls)}."
 
 
-def plan_json(boards: Sequence[BoardSyncPlan], reading: ReadOnlyClient) -> dict[str, Any]:
-    total = {"calls": sum(board.calls for board in boards), "points": sum(board.points for board in boards)}
-    return {
-        "boards": [
-            {
-                "entity_type": board.entity_type,
-                "board": board.title,
-                "checked": board.checked,
-                "unchanged": board.unchanged,
-                "unconfirmed": board.unconfirmed,
-                "counts": {kind: board.counts[kind] for kind in ChangeKind},
-                "entries": [asdict(change) for change in board.changes],
-                "calls": board.calls,
-                "points": board.points,
-                "problem": board.problem,
-            }
-            for board in boards
-        ],
-        "cost": {"of_this_dry_run": {"calls": reading.calls, "points": reading.points}, "of_the_real_run": total},
-        "problems": plan_problems(boards),
-    }
-
-
-def _cost_text(calls: int, points: float) -> str:
-    complexity = f" and {round(points):,} points of complexity" if points else ""
+def _cost_text(calls: int) -> str:
     share = quota.share_of_day(calls)
     of_day = f" ({share:.1%} of the day's API quota)" if share is not None else ""
-    return f"{count_with_noun(calls, 'call')}{of_day}{complexity}"
+    return f"{count_with_noun(calls, 'call')}{of_day}"

@@ -272,7 +272,6 @@ class BoardPlan:
     counts: Counter[str] = field(default_factory=Counter)
     samples: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
     attention: int = 0  # records that need somebody afterwards
-    attention_with_names: int = 0  # the same, where the missing names of `missing` are created as well
     missing: dict[str, list[str]] = field(default_factory=dict)  # by type, the names that relations have and NPD hasn't
     hold: str = ""  # why nothing new is created on the board
     calls: int = 0
@@ -328,15 +327,6 @@ class Planner:
         for model, names in self.missing_names.items():
             named = named_records(model, list(names.values()))
             self.result.missing |= {model.entity_type(): [record_name(record) for record in named]} if named else {}
-            self.listed.expect(named)
-        if self.result.missing:
-            # Once more with the records that relations name: what then differs is asked about, as always.
-            again = Planner(self.chosen, list(self.listed.coming.values()), self.progress)
-            for item in self.listed.items.values():
-                again.listed.add(item)
-            again.board.link.creates_held = self.result.hold
-            again._plan_passes()
-            self.result.attention_with_names = len(again.attention)
         return self.result
 
     def _list_items(self) -> None:
