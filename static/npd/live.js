@@ -15,7 +15,7 @@ const plain = (text) => String(text ?? "").replace(/\r\n?/g, "\n").trim();
 
 let seen = null;
 let quickUntil = Date.now() + QUICK_FOR;
-let left = []; // the parts that were left alone, of a newer version
+let postponed = []; // the parts that were left alone, of a newer version
 let fetched = Date.now();
 let timer = 0;
 
@@ -35,7 +35,7 @@ const atWork = (part) =>
   part.querySelector("details[open]:not([data-live-keep]), input[type=checkbox]:checked:is(.action-select, .npd-home-tick), .htmx-request") !== null ||
   [...part.querySelectorAll("input[type=text], textarea")].some((field) => field.value !== field.defaultValue) ||
   (String(document.getSelection()) !== "" && part.contains(document.getSelection().anchorNode)) ||
-  [...document.querySelectorAll(".htmx-request")].some((one) => one.getAttribute("hx-target") === `#${part.id}`);
+  [...document.querySelectorAll(".htmx-request")].some((element) => element.getAttribute("hx-target") === `#${part.id}`);
 
 // What listens to rows that are gone keeps them in memory: after so many a page is loaded anew.
 const MOST_PLACINGS = 200;
@@ -51,13 +51,13 @@ const keepFolds = (part, placed) => {
 
 const placedHtml = new WeakMap();
 const place = (fresh) => {
-  left = [];
+  postponed = [];
   for (const part of parts()) {
     const next = fresh.getElementById(part.id);
     const html = next?.outerHTML.replace(/name="csrfmiddlewaretoken" value="\w+"/g, "");
     if (!next || html === placedHtml.get(part)) continue;
     if (atWork(part)) {
-      left.push(part);
+      postponed.push(part);
       continue;
     }
     const placed = document.importNode(next, true);
@@ -99,7 +99,7 @@ const merge = async (fresh) => {
     if (!changed.includes(line.dataset.field)) line.remove();
   }
   if (!input || !changed.length) return;
-  const told = await ask(changed);
+  const changes = await ask(changed);
   Object.assign(shown, stored(input)); // a line's button may have been pressed meanwhile
   for (const name of changed) {
     const field = fieldOf(name);
@@ -107,12 +107,12 @@ const merge = async (fresh) => {
     const isTaken = here === plain(shown[name]) && document.activeElement !== field;
     const label = fresh.getElementById(field.id)?.selectedOptions?.[0]?.text ?? now[name];
     if (isTaken) {
-      tellChange(field, told, isTaken, shown[name], field.selectedOptions?.[0]?.text);
+      showChange(field, changes, isTaken, shown[name], field.selectedOptions?.[0]?.text);
       window.npdTake(field, now[name], label);
       if (field.type === "checkbox") field.defaultChecked = now[name] !== "";
       else if ("defaultValue" in field) field.defaultValue = now[name];
     } else if (here !== plain(now[name])) {
-      tellChange(field, told, isTaken, now[name], label);
+      showChange(field, changes, isTaken, now[name], label);
       continue;
     } else {
       changeOf(name)?.remove();
@@ -125,18 +125,18 @@ const merge = async (fresh) => {
 const changeOf = (name) => document.querySelector(`.npd-changed[data-field="${name}"]`);
 
 // Below a field: who changed it meanwhile, and the value that it doesn't show now, with a button that loads it.
-const tellChange = (field, told, isTaken, value, text = value) => {
-  const said = field.type === "checkbox" ? (value ? "on" : "off") : value && text;
+const showChange = (field, changes, isTaken, value, text = value) => {
+  const shownValue = field.type === "checkbox" ? (value ? "on" : "off") : value && text;
   const name = field.name;
   const old = changeOf(name);
   if (!isTaken && old?.dataset.value === value) return;
   old?.remove();
   const line = document.getElementById("npd-live-change").content.firstElementChild.cloneNode(true);
   Object.assign(line.dataset, { field: name, value }, isTaken && { taken: "" });
-  const author = told.authors?.[name];
-  line.querySelector("[data-on]").textContent = told.on_monday?.includes(name) ? "on Monday" : "meanwhile";
+  const author = changes.authors?.[name];
+  line.querySelector("[data-on]").textContent = changes.on_monday?.includes(name) ? "on Monday" : "meanwhile";
   line.querySelector("[data-author]").textContent = author ? ` (${author})` : "";
-  line.querySelector("[data-text]").textContent = said.length > 200 ? `“${said.slice(0, 200)}…”` : said ? `“${said}”` : "empty";
+  line.querySelector("[data-text]").textContent = shownValue.length > 200 ? `“${shownValue.slice(0, 200)}…”` : shownValue ? `“${shownValue}”` : "empty";
   line.querySelector("[data-when]").textContent = isTaken ? "was" : "now";
   const button = line.querySelector("button");
   button.textContent = isTaken ? "Put it back" : "Load it";
@@ -169,11 +169,11 @@ const showBadges = (badges) => {
 class SignedOut extends Error {}
 
 const ask = async (changed = []) => {
-  const asked = new URLSearchParams();
+  const query = new URLSearchParams();
   const record = recordOf(document);
-  if (record) asked.set("record", record);
-  if (changed.length) asked.set("changed", changed.join(","));
-  const answer = await fetch(`${address}?${asked}`, { headers: { Accept: "application/json" }, redirect: "manual" });
+  if (record) query.set("record", record);
+  if (changed.length) query.set("changed", changed.join(","));
+  const answer = await fetch(`${address}?${query}`, { headers: { Accept: "application/json" }, redirect: "manual" });
   if (answer.type === "opaqueredirect" || answer.status === 403) throw new SignedOut();
   if (!answer.ok) throw new Error(String(answer.status));
   return answer.json();
@@ -194,22 +194,22 @@ const sayStale = (why) => {
 };
 
 const check = async () => {
-  const found = await ask();
-  const isOther = showBadges(found.badges);
+  const versions = await ask();
+  const isOther = showBadges(versions.badges);
   // The record was deleted: its page stays as it is, with what somebody may have typed.
-  if (recordOf(document) && found.record === undefined) return;
+  if (recordOf(document) && versions.record === undefined) return;
   if (placings > MOST_PLACINGS && !shownOf(document) && !parts().some(atWork)) return location.reload();
-  const version = recordOf(document) ? found.record : found.site + JSON.stringify(found.badges);
+  const version = recordOf(document) ? versions.record : versions.site + JSON.stringify(versions.badges);
   // The first answer is what the page shows, unless something came about since it was made.
   const isNew = seen === null ? isOther : version !== seen;
   // Who has signed in again sends a form with another secret than the page was made with.
   const isBack = failures >= SAID_AFTER;
-  if (isBack || (parts().length && (isNew || left.some((part) => !atWork(part)) || Date.now() - fetched > STALE))) {
+  if (isBack || (parts().length && (isNew || postponed.some((part) => !atWork(part)) || Date.now() - fetched > STALE))) {
     if (isNew) quickUntil = Date.now() + QUICK_FOR;
     fetched = Date.now();
-    const asked = location.href;
-    const answer = await fetch(asked, { headers: { "X-NPD-Live": "1" }, redirect: "manual" });
-    if (location.href !== asked) return; // somebody has chosen meanwhile what the page shows: the answer is of another one
+    const page = location.href;
+    const answer = await fetch(page, { headers: { "X-NPD-Live": "1" }, redirect: "manual" });
+    if (location.href !== page) return; // somebody has chosen meanwhile what the page shows: the answer is of another one
     // What the page is about has become something else: the page leads there, and says so.
     if (answer.type === "opaqueredirect" && document.querySelector("[data-live-gone]")) return location.reload();
     if (answer.ok) {

@@ -79,9 +79,9 @@ let heldOpen = false;
 window.npdHold = (sheet, isOpen) => {
   if (isOpen === heldOpen) return;
   heldOpen = isOpen;
-  for (let one = sheet; one !== document.body; one = one.parentElement) {
-    for (const other of one.parentElement.children) {
-      if (other !== one && !other.matches("script, dialog, .calendarbox, .clockbox")) other.inert = isOpen;
+  for (let element = sheet; element !== document.body; element = element.parentElement) {
+    for (const other of element.parentElement.children) {
+      if (other !== element && !other.matches("script, dialog, .calendarbox, .clockbox")) other.inert = isOpen;
     }
   }
   const next = isOpen ? sheet.querySelector("button") : document.querySelector(".npd-filter-button");
@@ -109,7 +109,7 @@ const askAbove = async (link) => {
   dialog.addEventListener("close", () => {
     dialog.remove();
     // The line may have been written anew meanwhile.
-    [...document.querySelectorAll("a[data-npd-ask]")].find((one) => one.href === link.href)?.focus();
+    [...document.querySelectorAll("a[data-npd-ask]")].find((anchor) => anchor.href === link.href)?.focus();
   });
   dialog.addEventListener("click", (event) => {
     if (!event.target.closest("form > a")) return;

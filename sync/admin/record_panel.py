@@ -173,17 +173,8 @@ class Button:
     impossible: str = ""  # why it can't be pressed now
 
 
-_TONES = {
-    RecordState.SYNCED: "ok",
-    RecordState.PENDING: "wait",
-    RecordState.ATTENTION: "warn",
-    RecordState.OFF: "off",
-    RecordState.PAUSED: "off",
-}
-
-
 def tone_of(view: RecordView) -> str:
-    return "bad" if view.has_failed else _TONES[view.state]
+    return "bad" if view.has_failed else STATE_BADGES[view.state][1]
 
 
 def buttons_of(

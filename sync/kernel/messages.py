@@ -47,7 +47,7 @@ class TombstoneReason(TextChoices):
     )
     PENDING_APPROVAL = (
         "pending_approval",
-        ("Deleted in NPD. So many were deleted at once that the removal of its item waits for approval: see Home."),
+        "Deleted in NPD. So many were deleted at once that the removal of its item waits for approval: see Home.",
     )
     QUESTION = "question", "“{record}” was deleted in NPD. What should become of its item {item}?"
     ERASED = "erased", "This person was erased: nothing of the record is kept, and it can't be restored."

@@ -66,7 +66,9 @@ class LimitFacts:
 
     @cached_property
     def links(self) -> Mapping[str, BoardLink]:
-        rows = BoardLink.objects.filter(entity_type__in=self.types).select_related("lease")
+        """Of all boards: whether another one waits for longer says how much this one may do."""
+        types = [spec.entity_type for spec in registry.entities()]
+        rows = BoardLink.objects.filter(entity_type__in=types).select_related("lease")
         return {row.entity_type: registry.with_configured_board(row) for row in rows}
 
     @cached_property
@@ -103,15 +105,17 @@ class LimitFacts:
     def _demands(self) -> dict[str, Demand]:
         return quota.demands_of({kind: self._batch_size(link) for kind, link in self.links.items()})
 
-    @cached_property
-    def _due_boards(self) -> Sequence[tuple[int, datetime | None]]:
-        return quota.due_boards()
-
     def _has_longer_waiting(self, link: BoardLink) -> bool:
-        """Whether something is due on another board whose last pass was before this one's."""
-        last = link.last_pass_at
-        others = [other_last for pk, other_last in self._due_boards if pk != link.pk] if last else []
-        return any(other_last is None or (last and other_last < last) for other_last in others)
+        """Whether something is due on another board, not stopped, whose last pass was before this one's."""
+        if (last := link.last_pass_at) is None:
+            return False
+        waiting = [other for other in self.links.values() if other.last_pass_at is None or other.last_pass_at < last]
+        return any(
+            other.has_board
+            and self._demands[other.entity_type].rows
+            and not (other.blocked_until and other.blocked_until > self.now)
+            for other in waiting
+        )
 
     def _batch_size(self, link: BoardLink) -> int:
         account_limit = None if self.account.only_writes else self.account.batch_limit

@@ -282,19 +282,6 @@ def demands_of(max_rows: Mapping[str, int]) -> dict[str, Demand]:
     return {entity_type: Demand(int(rows), priority, oldest) for entity_type, rows, priority, oldest in rows_of_types}
 
 
-_DUE_BOARDS = """
-    SELECT id, last_pass_at FROM sync_board_links AS link
-    WHERE board_id <> '' AND coalesce(blocked_until <= sync_now(), true) AND NOT {paused} AND EXISTS (
-        SELECT FROM sync_queue AS job WHERE job.entity_type = link.entity_type AND status = 'pending'
-            AND next_retry <= sync_now())
-""".format(paused=IS_PAUSED.format(entity_type="link.entity_type"))  # noqa: S608
-
-
-def due_boards() -> list[tuple[int, datetime | None]]:
-    """Return the boards on which something is due that aren't stopped: their links, and when each had a pass last."""
-    return fetch_rows(_DUE_BOARDS)
-
-
 def expected_points(reads: int, written: int) -> int:
     """Return the complexity points that so many reads, and so many written records, are taken to cost."""
     return reads * READ_POINTS + written * WRITE_POINTS

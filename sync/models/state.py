@@ -428,11 +428,6 @@ def event_item_name() -> Coalesce:
     return Coalesce(*(_text_under(path) for path in ITEM_NAME_PATHS))
 
 
-def event_column_text(column_id: str) -> KeyTextTransform:
-    """The expression for the text that a new item had in a column; null where its delivery doesn't say."""
-    return _text_under(("event", "columnValues", column_id, "value"))
-
-
 def _text_under(path: Sequence[str]) -> KeyTextTransform:
     value: Any = "body"
     for key in path[:-1]:

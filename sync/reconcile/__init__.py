@@ -63,15 +63,13 @@ def reconcile(lease: Lease, claims: Sequence[Claim], batch_id: uuid.UUID, hold_s
     calls = gatherer.calls + executor.calls
     run = PassRun(lease, facts.board, batch_id, started, gatherer.read_request, calls, hold_seconds)
     plan = settle_pass(run, facts, plan)
-    losses = {record_plan.id: record_plan.lost for record_plan in plan.records.values()}
-    losses |= {deleted.id: deleted.lost for deleted in plan.deleted.values()}
-    for record_id, lost in losses.items():
+    record_plans = (*plan.records.values(), *plan.deleted.values())
+    for record_plan in record_plans:
         # What events say only adds questions: the record's sync went on.
-        for fault in lost.faults:
-            log.error("events not checked", record=str(record_id), exc_info=fault)
-    outcomes = Counter(record_plan.outcome for record_plan in plan.records.values())
+        for fault in record_plan.event_faults:
+            log.error("events not checked", record=str(record_plan.id), exc_info=fault)
+    outcomes = Counter(record_plan.outcome for record_plan in record_plans)
     outcomes.update(item.outcome for item in plan.items)
-    outcomes.update(deleted.ending.outcome for deleted in plan.deleted.values())
     outcomes.update(ended.outcome for _, ended in plan.other_jobs)
     log.info(
         "pass done",

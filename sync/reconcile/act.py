@@ -48,7 +48,7 @@ from sync.reconcile.deleted_records import (
 from sync.reconcile.duplicates import answered, new_duplicate_requests, second_item_write, still_leaves
 from sync.reconcile.field_values import BoardContext
 from sync.reconcile.gather import items_with_npd_ids
-from sync.reconcile.pass_plan import DuplicateItem, Plan
+from sync.reconcile.pass_plan import ItemAct, ItemPlan, Plan
 from sync.reconcile.restraints import new_clear_requests
 from sync.reconcile.writes import after_answer, changed_records_of, created_records_of, settings_of, write_of_record
 from sync.records.approvals import known_requests
@@ -707,10 +707,11 @@ def send_duplicates(executor: Executor, board: BoardContext, plan: Plan) -> Plan
     """Take the NPD ID from second items, or archive them; raises LeaseLost."""
     going_on = [(d, second_item_write(d)) for d in plan.duplicates if _goes_on(plan, d)]
     without_npd_id = {board.link.npd_id_column: None}
-    clears = [replace(write, columns=without_npd_id) for duplicate, write in going_on if duplicate.loses_npd_id]
+    found = [write for duplicate, write in going_on if duplicate.act is ItemAct.DUPLICATE]
+    clears = [replace(write, columns=without_npd_id) for write in found]
     cleared = executor.send(_CLEAR, clears)
     leaving = [pair for pair in going_on if still_leaves(board, pair[0], cleared.get(pair[1].unit))]
-    if ours := {duplicate.record.pk for duplicate, _ in leaving if duplicate.is_ours}:
+    if ours := {duplicate.second_of.pk for duplicate, _ in leaving if duplicate.is_ours}:
         requests = known_requests(board.link, [ApprovalKind.ITEMS], ours)
         new_requests = new_duplicate_requests(requests, [duplicate for duplicate, _ in leaving])
         ApprovalRequest.objects.bulk_create(new_requests)
@@ -723,9 +724,9 @@ def send_duplicates(executor: Executor, board: BoardContext, plan: Plan) -> Plan
     return replace(plan, duplicates=tuple(duplicates))
 
 
-def _goes_on(plan: Plan, duplicate: DuplicateItem) -> bool:
-    """A record's answered duplicates wait where the record itself was not synced."""
-    if not duplicate.is_answered:
+def _goes_on(plan: Plan, duplicate: ItemPlan) -> bool:
+    """A record's copies wait where the record itself was not synced."""
+    if duplicate.act is not ItemAct.COPY:
         return True
-    record_plan = plan.records[duplicate.record.pk]
+    record_plan = plan.records[duplicate.second_of.pk]
     return record_plan.is_open and record_plan.item is not None

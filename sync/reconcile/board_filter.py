@@ -207,8 +207,8 @@ def left_out(plan: RecordPlan, side: FilterSide, sentence: str) -> RecordPlan:
         plan = plan.logged(HistoryLine("left_out", f"{sentence}{kept}"))
     # What Monday says meanwhile is not read: the first pass after its return reads the item.
     plan = plan.with_state(left_out=str(side), remote_state="", removed_since=None, removed_passes=0)
-    identity = replace(plan.identity, creates=False, question=None)
-    out = replace(plan, left_out=sentence, identity=identity, duplicate=None)
+    identity = replace(plan.identity, creates=False, question=None, duplicate=None)
+    out = replace(plan, left_out=sentence, identity=identity)
     return out.end(Outcome.SETTLED, sentence, reason=sentence)
 
 

@@ -12,8 +12,8 @@ from sync.reconcile.board_filter import exclude_items, exclude_records, keep_onl
 from sync.reconcile.deleted_records import decide_deleted_records, end_unread_deleted
 from sync.reconcile.duplicates import decide_duplicates, find_possible_duplicates
 from sync.reconcile.field_plan import with_fields
-from sync.reconcile.identity import carry_out_answers, find_lost_creates, identify_records
-from sync.reconcile.lost_updates import find_lost_updates, find_lost_updates_of_deleted, report_what_is_lost
+from sync.reconcile.identity import carry_out_answers, identify_records
+from sync.reconcile.lost_updates import find_lost_updates, report_what_is_lost
 from sync.reconcile.new_items import decide_unmatched
 from sync.reconcile.pass_plan import DeletedPlan, Ending, Outcome, PassFacts, Plan, PlanRule, RecordPlan
 from sync.reconcile.removed_items import decide_removals
@@ -35,8 +35,7 @@ BEFORE_READING: tuple[PlanRule, ...] = (
     # only after events were checked for edits that we wrote over, what brought nothing new.
     end_unread_deleted,  # deleted, and its item is nobody's business any more
     exclude_records,  # left out by NPD's side of the filter
-    find_lost_updates,  # which edits on Monday our writes went over
-    find_lost_updates_of_deleted,  # and of records that were deleted since
+    find_lost_updates,  # which edits on Monday our writes went over, also of records that were deleted since
     sides.end_unchanged,  # sync off; nothing changed; our own echo
     sides.end_unmatchable,  # without the column by which a new item would be known, none is made
 )
@@ -47,7 +46,6 @@ AFTER_READING: tuple[PlanRule, ...] = (
     # there and of deleted records.
     identify_records,  # linked, or its item is gone; one hit links, several are asked about, none is made
     decide_removals,  # gone: quiet first; then the policy, or a question where it was edited or may be there still
-    find_lost_creates,  # the item that a call without an answer had made
     # A person's wish to unlink goes over whatever became of the item: also of records that have ended.
     # The filter looks at the item as it is: one that shows what we have replaced since comes back in the next pass.
     sides.apply_unlinks,  # its NPD ID is cleared; settle turns its sync off and remembers the item

@@ -39,7 +39,7 @@ from sync.reconcile.field_plan import base_of, cell_of, sides_of, untold_reason,
 from sync.reconcile.field_values import ACTIVE, BoardContext, Settings, as_uuid, is_active_on, npd_id_of, stored_values
 from sync.reconcile.lost_updates import left_with_item, lost_lines
 from sync.reconcile.new_items import given_items
-from sync.reconcile.pass_plan import NOTHING_LOST, DeletedPlan, Ending, Outcome, PassFacts, Plan, RecordPlan, ending
+from sync.reconcile.pass_plan import DeletedPlan, Outcome, PassFacts, Plan
 from sync.reconcile.restraints import approval_verdicts, new_request
 from sync.reconcile.writes import OUTCOMES
 from sync.records.approvals import ApprovalFacts
@@ -62,19 +62,17 @@ _ALL_WAYS = (FieldDirection.BOTH, FieldDirection.TO_NPD, FieldDirection.TO_MONDA
 
 
 def decide_deleted(  # noqa: PLR0911 - a table
-    facts: PassFacts, record: DeletedFacts, linked_now: Collection[str] = ()
+    facts: PassFacts, plan: DeletedPlan, linked_now: Collection[str] = ()
 ) -> DeletedPlan:
     """Decide by the item as it was read; `linked_now` are the items that this pass links with other records."""
     board = facts.board
-    if (plan := decide_unread(board, record)) is not None:
-        return plan
-    plan = DeletedPlan(record)
-    item = record.item
+    record = plan.facts
+    item = plan.item
     choice = record.resolution
     if item is not None:
         plan = plan.with_state(removed_since=None)
     if (item is None or item.state != ACTIVE) and choice is not None and choice.choose == "monday":
-        return replace(plan, restores=True, ending=Ending(Outcome.SETTLED))
+        return replace(plan, restores=True).end(Outcome.SETTLED)
     if item is None:
         return _not_shown(plan, board.settings, facts.now)
     if item.state != ACTIVE:
@@ -88,18 +86,18 @@ def decide_deleted(  # noqa: PLR0911 - a table
     if excluded := deleted_exclusion(board, record, item):
         return _settled(plan, TombstoneState.KEPT, TombstoneReason.LEFT_OUT, filter=excluded)
     if item.id in linked_now:
-        waits = Ending(Outcome.DEFERRED, "Another record is being linked with its item.", NEXT_PASS_SECONDS)
-        return replace(plan, ending=waits)
+        waits = "Another record is being linked with its item."
+        return plan.end(Outcome.DEFERRED, waits, wait_seconds=NEXT_PASS_SECONDS)
     return _by_policy(board, plan, item, facts.deletion_policy)
 
 
-def decide_unread(board: BoardContext, facts: DeletedFacts) -> DeletedPlan | None:  # noqa: PLR0911 - a table
-    """Decide that for which Monday needn't be asked; None where its item has to be read."""
-    plan = DeletedPlan(facts)
+def decide_unread(board: BoardContext, plan: DeletedPlan) -> DeletedPlan:  # noqa: PLR0911 - a table
+    """Decide that for which Monday needn't be asked; it goes on where its item has to be read."""
+    facts = plan.facts
     tombstone = facts.tombstone
     record = facts.record
     if tombstone.state in FINAL_STATES:
-        return replace(plan, reason=tombstone.note, ending=Ending(Outcome.SETTLED, tombstone.note))
+        return plan.end(Outcome.SETTLED, tombstone.note, reason=tombstone.note)
     if tombstone.monday_id is None:
         return _settled(plan, TombstoneState.NOTHING_LEFT, TombstoneReason.NO_ITEM)
     if facts.owner is not None:
@@ -110,7 +108,7 @@ def decide_unread(board: BoardContext, facts: DeletedFacts) -> DeletedPlan | Non
         return _settled(plan, TombstoneState.KEPT, TombstoneReason.LEFT_OUT, filter=excluded)
     if record.sync_direction == SyncDirection.MONDAY_TO_NPD:
         return _settled(plan, TombstoneState.KEPT, TombstoneReason.ONE_WAY)
-    return None
+    return plan
 
 
 def wanted_bearer(board: BoardContext, facts: DeletedFacts) -> UUID | None:
@@ -151,16 +149,10 @@ def _settled(
     sentence = tombstone_sentence(reason, **params) + more
     tombstone = plan.facts.tombstone
     is_news = (reason, new_state) != (tombstone.reason_code, tombstone.state)
-    line = HistoryLine(kind, sentence, values={"reason": new_state if reason in _BY_STATE else reason})
-    return replace(
-        plan,
-        ending=Ending(Outcome.SETTLED, sentence),
-        reason=sentence,
-        new_state=new_state,
-        reason_code=reason,
-        item_removal=None,
-        history=(*plan.history, line) if is_news and kind else plan.history,
-    )
+    if is_news and kind:
+        plan = plan.logged(HistoryLine(kind, sentence, values={"reason": new_state if reason in _BY_STATE else reason}))
+    settled = replace(plan, new_state=new_state, reason_code=reason, item_removal=None)
+    return settled.end(Outcome.SETTLED, sentence, reason=sentence)
 
 
 def _not_shown(plan: DeletedPlan, settings: Settings, now: datetime) -> DeletedPlan:
@@ -170,7 +162,7 @@ def _not_shown(plan: DeletedPlan, settings: Settings, now: datetime) -> DeletedP
     seconds = settings.gone_quiet_seconds - (now - since).total_seconds()
     if plan.facts.tombstone.state in OPEN_TOMBSTONE_STATES and seconds > 0:
         detail = "Deleted in NPD. Monday doesn't show its item; it is looked for once more in a few minutes."
-        return replace(plan, ending=Ending(Outcome.DEFERRED, detail, seconds), reason=detail)
+        return plan.end(Outcome.DEFERRED, detail, reason=detail, wait_seconds=seconds)
     return _settled(plan, TombstoneState.NOTHING_LEFT, TombstoneReason.NOT_SHOWN)
 
 
@@ -205,7 +197,7 @@ def _removed(board: BoardContext, plan: DeletedPlan, state: TombstoneState, item
     more = ""
     if plan.facts.tombstone.state != state and (edits := lost_edits(board, plan.facts, item)):
         more = f" What was edited there before is in its activity: {', '.join(edits)}."
-        plan = replace(plan, history=(*plan.history, *edits.values()))
+        plan = plan.logged(*edits.values())
     reason = TombstoneReason.ARCHIVED if is_archived else TombstoneReason.DELETED
     kind = "archived" if is_archived else "deleted"
     return _by_choice(_settled(plan, state, reason, kind=kind, more=more, item=item.name))
@@ -234,7 +226,7 @@ def _by_policy(board: BoardContext, plan: DeletedPlan, item: Item, policy: Delet
         elif choice.choose == "npd":
             return replace(plan, item_removal=policy if deletes else DeletedRecordPolicy.ARCHIVE)
         elif choice.choose == "monday":
-            return replace(plan, restores=True, ending=Ending(Outcome.SETTLED))
+            return replace(plan, restores=True).end(Outcome.SETTLED)
         elif choice.value == UNLINK_ITEM:
             return replace(plan, item_removal=DeletedRecordPolicy.UNLINK)
         else:
@@ -274,8 +266,7 @@ def ask_about_deletion(plan: DeletedPlan, policy: DeletedRecordPolicy, problem: 
         Option("monday", "Restore the record", comes_back, does=RESTORE_RECORD),
         Option("custom", "Unlink the item", stays, UNLINK_ITEM, UNLINK),
     ]
-    question = _report(
-        facts,
+    question = plan.conflict_report(
         KIND_DELETE,
         facts.tombstone.monday_id or "",
         fields=plan.edits,
@@ -283,10 +274,6 @@ def ask_about_deletion(plan: DeletedPlan, policy: DeletedRecordPolicy, problem: 
         data={"what": plan.reason, "options": [option.to_json() for option in options]},
     )
     return replace(plan, question=question)
-
-
-def _report(facts: DeletedFacts, kind: str, item_id: str, **values: Any) -> ConflictReport:
-    return ConflictReport(facts.tombstone.entity_type, facts.id, item_id, kind, **values)
 
 
 # What somebody changed on Monday since both sides agreed, of a record that is no more in NPD.
@@ -400,20 +387,18 @@ def after_removal(board: BoardContext, plan: DeletedPlan, answer: Answer) -> Del
     """Return what the answer makes of a planned removal; what was announced is counted."""
     plan = replace(plan, approval=None, answer=answer)
     if answer.verdict is Verdict.GONE:
-        state = TombstoneState.NOTHING_LEFT
-        reason = TombstoneReason.REMOVED_MEANWHILE
-        return _settled(plan, state, reason, error=answer.detail)
+        gone = TombstoneReason.REMOVED_MEANWHILE
+        return _settled(plan, TombstoneState.NOTHING_LEFT, gone, error=answer.detail)
     if answer.item is None:
-        refused = f"Deleted in NPD. Its item could not be removed from the board: {answer.detail}"
-        ended = ending(
-            OUTCOMES[answer.verdict], answer.detail, at_most=answer.at_most, wait_seconds=answer.wait_seconds
-        )
-        return replace(plan, ending=ended, reason=refused if answer.verdict is Verdict.REFUSED else plan.reason)
+        reason = plan.reason
+        if answer.verdict is Verdict.REFUSED:
+            reason = f"Deleted in NPD. Its item could not be removed from the board: {answer.detail}"
+        more = {"at_most": answer.at_most, "wait_seconds": answer.wait_seconds}
+        return plan.end(OUTCOMES[answer.verdict], answer.detail, reason=reason, **more)
     if plan.item_removal in STATE_AFTER:
         return _removed(board, plan, STATE_AFTER[plan.item_removal], answer.item)
-    state = TombstoneState.UNLINKED
-    reason = TombstoneReason.UNLINKED
-    return _by_choice(_settled(plan, state, reason, kind="unlinked", item=answer.item.name))
+    unlinked = TombstoneReason.UNLINKED
+    return _by_choice(_settled(plan, TombstoneState.UNLINKED, unlinked, kind="unlinked", item=answer.item.name))
 
 
 # The calls that take a deleted record's item off the board, or take its NPD ID from it.
@@ -468,9 +453,9 @@ def deleted_as_locked(plan: DeletedPlan, pause: str, *, is_there: bool) -> Delet
     `pause` is why nothing may be written, as a sentence.
     """
     if not is_there:
-        return replace(plan, new_state=None, question=None, approval=None, restores=False, lost=NOTHING_LOST)
+        return replace(plan, new_state=None, question=None, approval=None, restores=False, lost=())
     if plan.restores and pause:
-        return replace(plan, ending=Ending(Outcome.RELEASED, pause), restores=False)
+        return replace(plan, restores=False).end(Outcome.RELEASED, pause)
     return plan
 
 
@@ -482,9 +467,8 @@ def after_restoring(plan: DeletedPlan) -> DeletedPlan:
             "Restored as a person chose, as it was when it was deleted: its item has left the board meanwhile, so "
             "it gets a new one. What was edited there is in the conflict."
         )
-    plan = replace(plan, ending=Ending(Outcome.SETTLED, detail), new_state=TombstoneState.RESTORED)
-    history = (*plan.history, HistoryLine("restored", detail))
-    return replace(plan, reason=detail, carried_out=detail, history=history)
+    restored = replace(plan, new_state=TombstoneState.RESTORED, carried_out=detail)
+    return restored.logged(HistoryLine("restored", detail)).end(Outcome.SETTLED, detail, reason=detail)
 
 
 def tombstone_after(plan: DeletedPlan, before: Tombstone, now: datetime) -> Tombstone:
@@ -499,8 +483,8 @@ def tombstone_after(plan: DeletedPlan, before: Tombstone, now: datetime) -> Tomb
 
 def ledger_after(plan: DeletedPlan) -> SyncMetadata | None:
     """Return what the sync state says after the pass, where that is worth a row."""
-    ledger = plan.facts.ledger
-    is_stored = plan.facts.ledger.pk is not None
+    ledger = plan.ledger
+    is_stored = ledger.pk is not None
     conflicts = {"delete": [edit.key for edit in plan.edits] or [RECORD_KEY]} if plan.question else {}
     if plan.new_state == TombstoneState.RESTORED or not (is_stored or conflicts or ledger.removed_since):
         return None
@@ -524,21 +508,19 @@ def deletion_reports(plan: DeletedPlan) -> Iterator[ConflictReport]:
     for conflict in facts.conflicts if plan.ending.outcome is Outcome.SETTLED else ():
         if conflict.kind != KIND_DELETE:
             why = "The record was deleted in NPD."
-            yield _report(facts, conflict.kind, conflict.monday_item_id, closing_reason=why)
+            yield plan.conflict_report(conflict.kind, conflict.monday_item_id, closing_reason=why)
         elif plan.question is None:
             applied = {RECORD_KEY: plan.carried_out} if plan.carried_out else {}
-            yield _report(facts, KIND_DELETE, conflict.monday_item_id, applied=applied, closing_reason=plan.reason)
+            item_id = conflict.monday_item_id
+            yield plan.conflict_report(KIND_DELETE, item_id, applied=applied, closing_reason=plan.reason)
 
 
-def as_record_plan(plan: DeletedPlan) -> RecordPlan:
-    """Return it as whoever stores histories and intents takes it."""
-    facts = replace(plan.facts, events=())
+def with_its_history(plan: DeletedPlan) -> DeletedPlan:
+    """Return it with what its history says of lost values, and which intents turned out to have taken effect."""
     # It had left the board by a call of ours without an answer.
     is_confirmed = plan.reason_code in _BY_US and plan.answer.item is None
-    landed = {str(pk): str(pk) for pk in _removing_intents(facts)} if is_confirmed else {}
-    lost = replace(plan.lost, landed={**plan.lost.landed, **landed})
-    record = RecordPlan(facts, plan.ending, lost=lost, answer=plan.answer)
-    return record.logged(*plan.history, *lost_lines(record))
+    landed = {str(pk): str(pk) for pk in _removing_intents(plan.facts)} if is_confirmed else {}
+    return replace(plan, landed={**plan.landed, **landed}).logged(*lost_lines(plan))
 
 
 # The rules of a pass.
@@ -546,8 +528,7 @@ def as_record_plan(plan: DeletedPlan) -> RecordPlan:
 
 def end_unread_deleted(facts: PassFacts, plan: Plan) -> Plan:
     """End the deleted records for which Monday needn't be asked."""
-    decided = [decide_unread(facts.board, deleted.facts) for deleted in plan.open_deleted]
-    return plan.with_deleted(filter(None, decided))
+    return plan.with_deleted(decide_unread(facts.board, deleted) for deleted in plan.open_deleted)
 
 
 def decide_deleted_records(facts: PassFacts, plan: Plan) -> Plan:
@@ -556,9 +537,8 @@ def decide_deleted_records(facts: PassFacts, plan: Plan) -> Plan:
         return plan
     read = {record.id: record for record in facts.deleted}
     linked_now = given_items(plan)
-    decided = [
-        replace(decide_deleted(facts, read[deleted.id], linked_now), lost=deleted.lost) for deleted in plan.open_deleted
-    ]
+    shown = [replace(deleted, facts=read[deleted.id]) for deleted in plan.open_deleted]
+    decided = [decide_deleted(facts, deleted, linked_now) for deleted in shown]
     return plan.with_deleted(approve_removals(decided, facts.approvals))
 
 

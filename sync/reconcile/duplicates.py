@@ -14,21 +14,13 @@ from sync.choices import ApprovalKind, ApprovalState
 from sync.models import ApprovalRequest, FieldMapping, Intent, IntentState
 from sync.monday.board_items import Item
 from sync.monday.conversion import UnknownValue
+from sync.outbox.claim import Claim
 from sync.reconcile import identity
 from sync.reconcile.calls import Answer, Verdict, Write
-from sync.reconcile.facts import is_create
+from sync.reconcile.facts import ItemFacts, RecordHistory, is_create
 from sync.reconcile.field_values import ACTIVE, BoardContext, is_active_on, item_data, match_text_of_item
 from sync.reconcile.new_items import given_items
-from sync.reconcile.pass_plan import (
-    SECOND_ITEM_ASKED,
-    AnswerKind,
-    DuplicateItem,
-    ItemAct,
-    ItemPlan,
-    Outcome,
-    PassFacts,
-    Plan,
-)
+from sync.reconcile.pass_plan import OPEN, AnswerKind, Ending, ItemAct, ItemPlan, Outcome, PassFacts, Plan, ending
 from sync.reconcile.restraints import new_acts, new_request
 from sync.reconcile.writes import OUTCOMES
 from sync.records.approvals import ApprovalFacts
@@ -36,21 +28,39 @@ from sync.records.approvals import ApprovalFacts
 # What is so, and what is decided.
 
 
-def second_item_write(duplicate: DuplicateItem) -> Write:
+SECOND_ITEM_ASKED = "conflict_identity"
+"""The kind of the line about a second item that stays on the board."""
+
+
+def archives(duplicate: ItemPlan) -> bool:
+    """Whether it leaves the board: ours by itself, another's because a person said so."""
+    if duplicate.act is ItemAct.DUPLICATE:
+        return duplicate.is_ours
+    return duplicate.item.state == ACTIVE and duplicate.facts.owner is None
+
+
+def is_asked(duplicate: ItemPlan) -> bool:
+    """Whether a person is asked now if it is the same."""
+    return duplicate.act is ItemAct.DUPLICATE and duplicate.kind == SECOND_ITEM_ASKED
+
+
+def second_item_write(duplicate: ItemPlan) -> Write:
     """Return the unit of the calls about a second item, yet without what they write."""
-    origin = "answered" if duplicate.is_answered else "found"
-    return Write(f"{duplicate.record.pk} {duplicate.item.id} {origin}", duplicate.record.pk, duplicate.item.id)
+    record_id = duplicate.second_of.pk
+    return Write(f"{record_id} {duplicate.item.id} {duplicate.act}", record_id, duplicate.item.id)
 
 
-def sent_same(board: BoardContext, duplicate: DuplicateItem) -> list[Intent]:
+def sent_same(board: BoardContext, duplicate: ItemPlan) -> list[Intent]:
     """Return the creates of ours that say just what the item says; none where it is known not to be a second run's, or
     to be all that the board has of the record.
     """
+    first = duplicate.facts.first
+    if first is None or not is_active_on(board, duplicate.facts.first_item):
+        return []
     # The record may have been linked with it once: then somebody brought it back, and it is no second run's.
-    history = duplicate.history
+    history = first.history
     was_written = any(intent.values and intent.item_id == duplicate.item.id for intent in history.intents)
-    was_linked = duplicate.item.id in history.unlinked_items
-    if duplicate.is_answered or duplicate.is_alone or was_written or was_linked:
+    if was_written or duplicate.item.id in history.unlinked_items:
         return []
     return [
         intent
@@ -61,9 +71,9 @@ def sent_same(board: BoardContext, duplicate: DuplicateItem) -> list[Intent]:
 
 
 def _matches_sent(
-    board: BoardContext, duplicate: DuplicateItem, mapping: FieldMapping, sent: Mapping[str, Any] | None
+    board: BoardContext, duplicate: ItemPlan, mapping: FieldMapping, sent: Mapping[str, Any] | None
 ) -> bool:
-    convert = board.converter(mapping, duplicate.record)
+    convert = board.converter(mapping, duplicate.second_of)
     try:
         current = convert.remote(convert.stored_value(duplicate.item.reading(mapping.column_id)))
         if sent is None:
@@ -73,39 +83,41 @@ def _matches_sent(
         return False
 
 
-def is_own_create(board: BoardContext, duplicate: DuplicateItem) -> bool:
+def is_own_create(board: BoardContext, duplicate: ItemPlan) -> bool:
     """Return whether a create of ours says just what the item says, and nobody else is known to have made it, or
     touched it: what was written into a column that is not mapped only its event tells.
     """
     same = sent_same(board, duplicate)
-    us = duplicate.history.token_user
-    if us and duplicate.history.users - {us}:
+    history = duplicate.facts.first.history if duplicate.facts.first else RecordHistory()
+    us = history.token_user
+    if us and history.users - {us}:
         return False
-    if us and duplicate.history.maker:
+    if us and history.maker:
         return bool(same)
     return any(intent.state == IntentState.VOID and intent.lookups for intent in same)
 
 
-def still_leaves(board: BoardContext, duplicate: DuplicateItem, cleared: Answer | None) -> bool:
+def still_leaves(board: BoardContext, duplicate: ItemPlan, cleared: Answer | None) -> bool:
     """Return whether it is archived once its NPD ID was `cleared`: ours only if the answer shows that nobody wrote into
     it since it was read.
     """
-    if not duplicate.archives or not duplicate.loses_npd_id:
-        return duplicate.archives
+    if not archives(duplicate) or duplicate.act is ItemAct.COPY:
+        return archives(duplicate)
     is_cleared = cleared is not None and cleared.verdict is Verdict.DONE
     return is_cleared and bool(sent_same(board, _as_shown(duplicate, [cleared])))
 
 
-def _as_shown(duplicate: DuplicateItem, answers: Sequence[Answer | None]) -> DuplicateItem:
+def _as_shown(duplicate: ItemPlan, answers: Sequence[Answer | None]) -> ItemPlan:
     """Return a second item that was found as the answer to its clearing shows it: by that people are asked."""
     shown = next((answer.item for answer in answers if answer and answer.item), None)
-    return replace(duplicate, item=shown) if shown and duplicate.loses_npd_id else duplicate
+    is_found = duplicate.act is ItemAct.DUPLICATE
+    return replace(duplicate, facts=replace(duplicate.facts, item=shown)) if shown and is_found else duplicate
 
 
 # What the answers mean.
 
 
-def answered(duplicate: DuplicateItem, answers: Sequence[Answer]) -> DuplicateItem:
+def answered(duplicate: ItemPlan, answers: Sequence[Answer]) -> ItemPlan:
     """Return it with what became of it by the answers to its calls, the clearing's and the archiving's.
 
     Where it left the board meanwhile somebody was faster: nothing is left to do.
@@ -114,70 +126,74 @@ def answered(duplicate: DuplicateItem, answers: Sequence[Answer]) -> DuplicateIt
     intents = tuple(answer.intent for answer in answers if answer.verdict is Verdict.DONE and answer.intent)
     failed = next((answer for answer in answers if answer.verdict not in (Verdict.DONE, Verdict.GONE)), None)
     if failed is not None:
-        outcome = OUTCOMES[failed.verdict]
-        wait = failed.wait_seconds
-        return replace(duplicate, outcome=outcome, detail=failed.detail, intents=intents, wait_seconds=wait)
+        failed_ending = ending(OUTCOMES[failed.verdict], failed.detail, wait_seconds=failed.wait_seconds)
+        return replace(duplicate, ending=failed_ending, intents=intents)
     # Two calls: it was archived, too.
     is_off_board = len(answers) > 1 or any(answer.verdict is Verdict.GONE for answer in answers)
     kind = "archived"
+    is_copy = duplicate.act is ItemAct.COPY
     name = duplicate.item.name
-    if duplicate.is_answered and duplicate.owner:
+    detail = ""
+    if is_copy and duplicate.facts.owner:
         kind = SECOND_ITEM_ASKED
-        detail = f"The item “{name}” now belongs to “{duplicate.owner}”, so it stays on the board."
-    elif duplicate.is_answered and duplicate.item.state != ACTIVE:
-        detail = f"The item “{name}” isn't on the board any more; nothing was left to do."
-    elif duplicate.is_answered:
-        detail = f"The item “{name}” was a copy of “{duplicate.record}”; it was archived on Monday."
+        sentence = f"The item “{name}” now belongs to “{duplicate.facts.owner}”, so it stays on the board."
+    elif is_copy and duplicate.item.state != ACTIVE:
+        sentence = f"The item “{name}” isn't on the board any more; nothing was left to do."
+    elif is_copy:
+        sentence = f"The item “{name}” was a copy of “{duplicate.second_of}”; it was archived on Monday."
     elif not is_off_board:
         kind = SECOND_ITEM_ASKED
-        detail = f"A second item “{name}” had this NPD ID. It was removed from that one; the link stays."
+        sentence = f"A second item “{name}” had this NPD ID. It was removed from that one; the link stays."
+        detail = f"Who is this? {second_item_question(duplicate)}"
     elif duplicate.is_ours:
-        detail = (
+        sentence = (
             f"A second item “{name}” was on the board, created by a call whose answer was lost; "
             "nobody had touched it, so it was archived."
         )
     else:
-        detail = f"A second item “{name}” had this NPD ID; it is not on the board any more."
-    return replace(duplicate, outcome=Outcome.SETTLED, detail=detail, kind=kind, intents=intents)
+        sentence = f"A second item “{name}” had this NPD ID; it is not on the board any more."
+    settled = Ending(Outcome.SETTLED, detail or sentence)
+    return replace(duplicate, ending=settled, sentence=sentence, kind=kind, intents=intents)
 
 
-def second_item(item: ItemPlan, duplicate: DuplicateItem | None, pause: str) -> ItemPlan:
-    """Return how an item ends that bore the NPD ID; where nothing was sent, the board is paused, or was."""
-    if duplicate is None:
-        return replace(item, outcome=Outcome.RELEASED, detail=pause)
-    detail = f"Who is this? {duplicate.question}" if duplicate.is_asked else duplicate.detail
-    return replace(item, outcome=duplicate.outcome, detail=detail, wait_seconds=duplicate.wait_seconds)
-
-
-def copy_reports(board: BoardContext, plan: Plan, settled: Iterable[DuplicateItem]) -> Iterator[ConflictReport]:
+def copy_reports(board: BoardContext, plan: Plan, settled: Iterable[ItemPlan]) -> Iterator[ConflictReport]:
     """Yield what is asked about second items, and which answers were carried out."""
     for duplicate in settled:
-        if duplicate.is_asked:
+        if is_asked(duplicate):
             yield duplicate_report(board, duplicate)
-        elif duplicate.is_answered and duplicate.outcome is Outcome.SETTLED:
-            result = {"applied": {RECORD_KEY: duplicate.detail}, "closing_reason": duplicate.detail}
-            yield plan.records[duplicate.record.pk].conflict_report(KIND_IDENTITY, duplicate.item.id, **result)
+        elif duplicate.act is ItemAct.COPY and duplicate.outcome is Outcome.SETTLED:
+            record = plan.records[duplicate.second_of.pk]
+            result = {"applied": {RECORD_KEY: duplicate.sentence}, "closing_reason": duplicate.sentence}
+            yield record.conflict_report(KIND_IDENTITY, duplicate.item.id, **result)
 
 
-def after_copy_answers(plan: Plan, settled: Iterable[DuplicateItem]) -> Plan:
+def after_copy_answers(plan: Plan, settled: Iterable[ItemPlan]) -> Plan:
     """Return the plan with the records whose answers these are; a failed one is tried again with its next pass."""
     for duplicate in settled:
-        if not duplicate.is_answered:
+        if duplicate.act is not ItemAct.COPY:
             continue
-        record = plan.records[duplicate.record.pk]
+        record = plan.records[duplicate.second_of.pk]
         if duplicate.outcome is Outcome.SETTLED:
             open_conflicts = tuple(c for c in record.facts.conflicts if c.monday_item_id != duplicate.item.id)
             plan = plan.with_records([record.with_facts(conflicts=open_conflicts)])
         elif record.is_open:
             # Of a record with several copies each counts: what failed first stays failed.
-            plan = plan.with_records([record.end(duplicate.outcome, duplicate.detail)])
+            plan = plan.with_records([record.end(duplicate.outcome, duplicate.ending.detail)])
     return plan
 
 
-def duplicate_report(board: BoardContext, duplicate: DuplicateItem) -> ConflictReport:
+def second_item_question(duplicate: ItemPlan) -> str:
+    """Return what happened, as the question about it says; the same at every pass."""
+    return (
+        f"The item “{duplicate.item.name}” had the NPD ID of “{duplicate.second_of}”, which already has another item. "
+        "The link stays, and the NPD ID was removed from this one. Is it the same?"
+    )
+
+
+def duplicate_report(board: BoardContext, duplicate: ItemPlan) -> ConflictReport:
     """Return the question whether a second item is the same as its record."""
     item = duplicate.item
-    record = duplicate.record
+    record = duplicate.second_of
     archived = (
         f"The item “{item.name}” is archived on Monday; “{record}” keeps the item that it has. What was written into "
         "the copy alone stays in Monday's archive."
@@ -189,26 +205,26 @@ def duplicate_report(board: BoardContext, duplicate: DuplicateItem) -> ConflictR
         Option("custom", "It is somebody else: create a new record", made, identity.NEW_RECORD),
         Option("custom", "Leave the item alone", stays, identity.LEAVE_ALONE),
     ]
-    data = identity.question(duplicate.question, [record], options) | {"item": item_data(board, item)}
+    data = identity.question(second_item_question(duplicate), [record], options) | {"item": item_data(board, item)}
     return ConflictReport(board.link.entity_type, record.pk, item.id, KIND_IDENTITY, data=data)
 
 
-def new_duplicate_requests(requests: ApprovalFacts, duplicates: Iterable[DuplicateItem]) -> list[ApprovalRequest]:
+def new_duplicate_requests(requests: ApprovalFacts, duplicates: Iterable[ItemPlan]) -> list[ApprovalRequest]:
     """Return the rows by which the archiving of second items of ours counts, yet to be stored."""
     ours = [duplicate for duplicate in duplicates if duplicate.is_ours]
-    new = new_acts(requests, ApprovalKind.ITEMS, [(duplicate.record.pk, "copy") for duplicate in ours])
+    new = new_acts(requests, ApprovalKind.ITEMS, [(duplicate.second_of.pk, "copy") for duplicate in ours])
     return [
         new_request(
-            duplicate.record,
+            duplicate.second_of,
             duplicate.item.id,
             ApprovalKind.ITEMS,
             ApprovalState.DONE,
-            f"The second item of “{duplicate.record}”, created by a call whose answer was lost",
-            {"record": str(duplicate.record)},
+            f"The second item of “{duplicate.second_of}”, created by a call whose answer was lost",
+            {"record": str(duplicate.second_of)},
             key="copy",
         )
         for duplicate in ours
-        if (duplicate.record.pk, "copy") in new
+        if (duplicate.second_of.pk, "copy") in new
     ]
 
 
@@ -218,25 +234,22 @@ def new_duplicate_requests(requests: ApprovalFacts, duplicates: Iterable[Duplica
 def decide_duplicates(facts: PassFacts, plan: Plan) -> Plan:
     """Decide what becomes of second items: those that were found, and those of which a person answered."""
     board = facts.board
-    duplicates = []
-    for item in [item.facts for item in plan.items if item.act is ItemAct.DUPLICATE]:
-        if item.item is not None and item.first is not None:
-            is_alone = not is_active_on(board, item.first_item)
-            duplicates.append(DuplicateItem(item.item, item.first.record, item.first.history, is_alone=is_alone))
+    duplicates = [item for item in plan.items if item.act is ItemAct.DUPLICATE]
     decided = identity.answered_items(facts, plan)
     linked_now = given_items(plan)
     for record in plan.open_records:
         copies = [answer for answer in identity.answers_of(record.facts) if answer.kind is AnswerKind.COPY]
-        for item_id in [copy.item_id for copy in copies if (record.item or record.creates)]:
+        for item_id in [answer.item_id for answer in copies if (record.item or record.creates)]:
             if item_id in decided:
                 continue
             # It may belong to a record by now; an answer about a duplicate is not one about that record's item.
-            owner = facts.answers.owners.get(item_id) or linked_now.get(item_id) or ""
+            owner = facts.answers.owners.get(item_id) or linked_now.get(item_id)
             shown = facts.items.linked.get(item_id) or Item(item_id, item_id, "missing")
-            duplicates.append(DuplicateItem(shown, record.record, is_answered=True, owner=str(owner)))
+            copy = ItemFacts(Claim(None, item_id, []), shown, owner=owner)
+            duplicates.append(ItemPlan(copy, OPEN, act=ItemAct.COPY, record=record.record))
     if not duplicates:
         return plan
-    ours = {duplicate.record.pk for duplicate in duplicates if is_own_create(board, duplicate)}
+    ours = {duplicate.second_of.pk for duplicate in duplicates if is_own_create(board, duplicate)}
     # More at once than the limit are asked about.
     approved = {deleted.id for deleted in plan.deleted.values() if deleted.approval}
     if ours and not facts.approvals.is_over_limit(ApprovalKind.ITEMS, ours | approved):
@@ -265,5 +278,5 @@ def find_possible_duplicates(facts: PassFacts, plan: Plan) -> Plan:
         others = [other for other in same_key if other.pk not in (record.id, *merged)]
         if others:
             question = identity.duplicate_question(record.record, others, label)
-            asked_about.append(replace(record, duplicate=question))
+            asked_about.append(replace(record, identity=replace(record.identity, duplicate=question)))
     return plan.with_records(asked_about)

@@ -49,7 +49,6 @@ from sync.models import (
     WebhookEvent,
     WriteLoop,
 )
-from sync.models.state import event_column_text, event_item_name
 from sync.monday.board import EventKind
 from sync.monday.board_events import EVENT_TYPES
 from sync.monday.board_items import BatchItems, Item
@@ -140,7 +139,6 @@ def claimed(
     records = tuple(record for record in of_all if record.id in stored)
     asking = [record for record in records if record.conflicts]
     answers = [answer for record in asking for answer in identity.answers_of(record)]
-    lost = [intent for record in records if not record.record.monday_id for intent in record.history.writes]
     return PassFacts(
         board,
         now,
@@ -149,7 +147,6 @@ def claimed(
         unknown=tuple(merged[key] for key in missing if key not in tombstones),
         item_claims=tuple(item_claims),
         linked_items=tuple(map(str, owners)),
-        lost_creates=_lost_creates(board, [intent for intent in lost if _is_lost_create(intent)]),
         answers=answer_facts(board, *identity.named_in(answers)) if answers else AnswerFacts(),
     )
 
@@ -211,11 +208,10 @@ class Gatherer:
         linked = [record.record.monday_id for record in plan.open_records if record.record.monday_id]
         linked += [claim.remote_id for claim in facts.item_claims if claim.remote_id]
         linked += [str(deleted.facts.tombstone.monday_id) for deleted in plan.open_deleted]
-        # Items that people said are copies, and those that a lost create may have made.
+        # Items that people said are copies.
         asking = [record.facts for record in plan.open_records if record.facts.conflicts]
         answers = [answer for record in asking for answer in identity.answers_of(record)]
         linked += [answer.item_id for answer in answers if answer.kind is AnswerKind.COPY]
-        linked += [item_id for items in facts.lost_creates.values() for item_id in items] if unlinked else ()
         if not (linked or unlinked):
             return facts
         texts = {text for record in unlinked for text in searched_texts(board, record)}
@@ -421,7 +417,7 @@ class Gatherer:
                 references |= chosen_references(board, record)
         # What was overwritten is in no cell any more; people are told of it, and take it back, by its name.
         for record_plan in plan.open_records:
-            for lost in record_plan.lost.found:
+            for lost in record_plan.lost:
                 references |= set(_overwritten_references(board, lost))
         joined, lacks_item = _related_of_records(board, records)
         related = lookups.read_related(references, replace(facts.related, records={**facts.related.records, **joined}))
@@ -552,7 +548,6 @@ def _pairs(facts: PassFacts, records: Sequence[RecordFacts]) -> list[Pair]:
             key = match_text_of_record(board, record.record)
             hits += named.get(str(record.id), ())
             hits += keyed.get(key, ()) if key else ()
-            hits += [linked.get(item_id) for item_id in facts.lost_creates.get(record.id, ())]
         pairs += [(replace(record, item=item), item) for item in hits if item is not None]
     return pairs
 
@@ -607,8 +602,7 @@ def longer_histories(board: BoardContext, pairs: Sequence[Pair]) -> dict[UUID, R
 
 def _people(plan: Plan) -> Mapping[str, Any]:
     """Return Monday's users, where somebody's edit may have to be told."""
-    losses = [record.lost for record in plan.records.values()] + [deleted.lost for deleted in plan.deleted.values()]
-    is_lost = any(lost.found for lost in losses)
+    is_lost = any(record.lost for record in (*plan.records.values(), *plan.deleted.values()))
     is_rewritten = any(record.facts.events and record.facts.history.last_writes for record in plan.open_records)
     return monday_users() if is_lost or is_rewritten else {}
 
@@ -728,7 +722,8 @@ def _history(board: BoardContext, intents: Sequence[Intent], now: datetime) -> R
         if intent.state in _EFFECTIVE_STATES and intent.created_at > now - LOOP_WINDOW:
             last_writes |= dict.fromkeys(intent.values, intent)
         if not intent.item_id:
-            is_ended = _is_lost_create(intent) or intent.state == IntentState.CONFIRMED
+            is_lost = intent.state == IntentState.VOID and intent.lookups > 0
+            is_ended = is_lost or intent.state == IntentState.CONFIRMED
             ended += [intent] if is_recent and is_ended else []
         elif intent.state == IntentState.APPLIED and intent.settled_at and intent.settled_at > now - STALE_READ_WINDOW:
             applied.append(intent)
@@ -744,11 +739,6 @@ def _history(board: BoardContext, intents: Sequence[Intent], now: datetime) -> R
         last_writes=last_writes,
         token_user=board.settings.token_user,
     )
-
-
-def _is_lost_create(intent: Intent) -> bool:
-    """Return whether it was given up, for no item of it was found."""
-    return not intent.item_id and intent.state == IntentState.VOID and intent.lookups > 0
 
 
 def _recent_events(board: BoardContext, items: Collection[str]) -> dict[str, list[WebhookEvent]]:
@@ -781,10 +771,6 @@ def _by_record(intents: Iterable[Intent]) -> dict[UUID, tuple[Intent, ...]]:
 
 
 # Identity: who could be whose.
-
-
-MAX_ITEMS = 500
-"""So many items at most are asked for; a name that more of them bear in so short a time says nothing."""
 
 
 def identity_facts(
@@ -863,36 +849,6 @@ def owners_of(entity_type: str, item_ids: Collection[str]) -> dict[str, SyncedMo
             records = spec.model._default_manager.filter(monday_id__in=ownerless)
             owners |= {str(record.monday_id): record for record in records}
     return owners
-
-
-def _lost_creates(board: BoardContext, lost: Sequence[Intent]) -> dict[UUID, tuple[str, ...]]:
-    """Read by record which items may be those of creates that were given up, for no item of theirs was found."""
-    items = _items_in_events(board, lost) if lost else ()
-    if not items:
-        return {}
-    records = {intent.entity_id for intent in lost}
-    # Items from which these records were parted already: they are not to come back by themselves.
-    rows = Decision.objects.filter(entity_id__in=records, kind="unlinked").exclude(remote_id="")
-    parted = set(rows.values_list("entity_id", "remote_id"))
-    return {key: tuple(item_id for item_id in items if (key, item_id) not in parted) for key in records}
-
-
-def _items_in_events(board: BoardContext, lost: Sequence[Intent]) -> tuple[str, ...]:
-    """Items that webhooks named since then as made with one of the NPD IDs, or as taken away under one of the names."""
-    ids = {str(intent.entity_id) for intent in lost}
-    entries = [entry for intent in lost for entry in intent.values.values() if entry["column"] == "name"]
-    names = {str(value) for entry in entries for value in entry["local"].values()}
-    events = WebhookEvent.objects.filter(
-        board_id=board.link.board_id, received_at__gte=min(intent.created_at for intent in lost)
-    )
-    events = events.of_kind(EventKind.CREATED, EventKind.ARCHIVED, EventKind.DELETED).annotate(
-        npd_id=event_column_text(board.link.npd_id_column), called=event_item_name()
-    )
-    named = events.filter(Q(npd_id__in=ids) | Q(called__in=names))
-    item_ids = named.order_by("-id").values_list("item_id", flat=True)[:MAX_ITEMS]
-    items = [str(item_id) for item_id in dict.fromkeys(item_ids) if item_id]
-    owned = set(board.model._default_manager.filter(monday_id__in=items).values_list("monday_id", flat=True))
-    return tuple(item_id for item_id in items if item_id not in owned)
 
 
 def answer_facts(

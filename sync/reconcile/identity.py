@@ -146,8 +146,7 @@ def identify(
     elif not hits:
         plan = IdentityPlan(creates=True)
     elif len(hits) == 1 and owners.get(hits[0].id, record.id) == record.id:
-        linked = f"Linked with the item “{hits[0].name}” on the board."
-        plan = IdentityPlan(item=hits[0], linked=linked)
+        plan = IdentityPlan(item=hits[0])
     else:
         owner_ids = {owners[item.id] for item in hits if item.id in owners}
         duplicates = [identity.unedited[key] for key in sorted(owner_ids) if key in identity.unedited]
@@ -160,29 +159,6 @@ def identify(
 
 def _asking(data: dict[str, Any], instead: str = "") -> IdentityPlan:
     return IdentityPlan(question=data, reason=f"Who is this? {data['what']} Answer it among the conflicts{instead}.")
-
-
-# Items that a create without an answer may have made, and that no listing shows any more.
-#
-# Monday lists active items only. One that a person archived or deleted before it was linked is not found by its NPD ID;
-# but webhooks have named it, and asked for by its id it still shows the NPD ID that our create gave it.
-
-
-def link_lost_creates(
-    board: BoardContext,
-    lost: Mapping[UUID, Sequence[str]],
-    items: Iterable[Item],
-    creating: Mapping[UUID, IdentityPlan],
-) -> dict[UUID, IdentityPlan]:
-    """Link records that are about to get a second item, as was planned, with the first, whatever its state."""
-    plans: dict[UUID, IdentityPlan] = {}
-    for item in items:
-        npd_id = as_uuid(npd_id_of(board, item) or "")
-        if npd_id is None or npd_id not in creating or item.id not in lost.get(npd_id, ()):
-            continue
-        linked = f"Linked with the item “{item.name}”, which was created by a call whose answer was lost."
-        plans.setdefault(npd_id, replace(creating[npd_id], item=item, creates=False, linked=linked))
-    return plans
 
 
 # Questions of identity: whose item is this, which item is this record's, are these two the same person?
@@ -537,25 +513,12 @@ def _names_any(identity: IdentityPlan, items: frozenset[str]) -> bool:
     return not items.isdisjoint({*own, *identity.excluded_items, *(str(item["id"]) for item in candidates)})
 
 
-def find_lost_creates(facts: PassFacts, plan: Plan) -> Plan:
-    """Link records that are about to get a second item with the one that a lost call had made."""
-    creating = {record.id: record for record in plan.open_records if record.creates}
-    if not creating or not facts.lost_creates:
-        return plan
-    answered = answered_items(facts, plan)
-    named = dict.fromkeys(item_id for items in facts.lost_creates.values() for item_id in items)
-    linked = facts.items.linked
-    items = [linked[item_id] for item_id in named if item_id in linked and item_id not in answered]
-    planned = {key: record.identity for key, record in creating.items()}
-    identities = link_lost_creates(facts.board, facts.lost_creates, items, planned)
-    return plan.with_records(_identified(creating[key], identity) for key, identity in identities.items())
-
-
 def _identified(plan: RecordPlan, identity: IdentityPlan) -> RecordPlan:
     plan = replace(plan, identity=identity)
     if identity.item is not None:
         # A call is made only for what is committed: the next pass compares the two, and sends.
-        plan = plan.with_facts(item=identity.item).logged(HistoryLine("link", identity.linked))
+        linked = HistoryLine("link", f"Linked with the item “{identity.item.name}” on the board.")
+        plan = plan.with_facts(item=identity.item).logged(linked)
         return plan.end(Outcome.RELEASED, LINKED)
     if identity.is_left_out:
         return left_out(plan, FilterSide.ITEM, identity.reason)

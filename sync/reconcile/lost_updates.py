@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 from conflicts.reports import KIND_FIELDS, KIND_LOST_UPDATE, ConflictReport, FieldConflict
 from sync.merge import CLOCK_TOLERANCE, Action, Canonical, FieldDirection, Rule
@@ -19,7 +19,7 @@ from sync.monday.conversion import AmbiguousSplit, Converter, ListConverter, Unk
 from sync.reconcile.facts import STALE_READ_WINDOW, ChangeEvent, HistoryLine, RecordFacts, change_events
 from sync.reconcile.field_plan import AS_SENT, UNREAD, base_of, cell_of, new_base, sides_of, way_of
 from sync.reconcile.field_values import BoardContext, Settings, shown_of, stored_values
-from sync.reconcile.pass_plan import LostUpdate, LostUpdates, Outcome, PassFacts, Plan, RecordAction, RecordPlan
+from sync.reconcile.pass_plan import LostUpdate, Outcome, PassFacts, Plan, RecordAction, RecordPlan
 from sync.reconcile.resolutions import (
     STALE_RESOLUTION,
     inverse_of,
@@ -62,7 +62,7 @@ def seen_after(plan: RecordPlan, settings: Settings, read_at: datetime) -> dict[
             else:
                 entries.append(entry)
     # A pass that came to nothing has told nobody what was lost: the next one checks the same events again.
-    for lost_update in plan.lost.found if plan.is_settled else ():
+    for lost_update in plan.lost if plan.is_settled else ():
         reports = [[_as_json(lost_update.value), read_at.isoformat(), write] for write in lost_update.writes]
         entries_of.setdefault(lost_update.key, []).extend(reports)
     oldest = read_at - timedelta(days=settings.journal_days)
@@ -84,7 +84,7 @@ def _as_json(value: Canonical) -> Any:
 def is_telling(plan: RecordPlan) -> bool:
     """Whether the pass read more on Monday than the base said, or found something lost."""
     actions = (field_plan.decision.action for field_plan in plan.plans.values())
-    return bool(plan.lost.found) or any(action not in _UNINFORMATIVE for action in actions)
+    return bool(plan.lost) or any(action not in _UNINFORMATIVE for action in actions)
 
 
 # Detection: whether events show that a write of ours went over somebody's edit, before they pass as echoes.
@@ -119,19 +119,24 @@ class OwnWrite:
         return self.wrote(event.value) and in_time and event.at >= self.intended_at - STALE_READ_WINDOW
 
 
-def wants_events(facts: RecordFacts, left_out: str) -> bool:
+def wants_events(plan: RecordPlan) -> bool:
     """Whether what happened to the record has to be checked: something new was told, and it is synced."""
-    return bool(facts.events) and not left_out and (facts.record.may_sync or facts.is_push_by_name)
+    return bool(plan.facts.events) and not plan.left_out and (plan.record.may_sync or plan.facts.is_push_by_name)
 
 
-def detect_lost_updates(board: BoardContext, facts: RecordFacts, now: datetime) -> LostUpdates:
-    """Return which values our writes went over, and which answers were somebody's edit.
+AnyPlan = TypeVar("AnyPlan", bound=RecordPlan)
+
+
+def with_lost_updates(board: BoardContext, plan: AnyPlan, now: datetime) -> AnyPlan:
+    """Note which values our writes went over, and take for what we sent what an answer showed of somebody's edit.
 
     All events of a record's last day count, also those that earlier passes checked; only new ones raise a question.
     """
+    facts = plan.facts
     changes = change_events(board, facts.record, facts.history.events)
     lost_updates: list[LostUpdate] = []
-    as_sent: list[str] = []
+    base = dict(plan.ledger.base)
+    altered = dict(plan.ledger.altered)
     landed: dict[str, str] = {}
     faults: list[Exception] = []
     for mapping in board.mappings:
@@ -144,13 +149,17 @@ def detect_lost_updates(board: BoardContext, facts: RecordFacts, now: datetime) 
             history = _FieldHistory(facts, mapping, convert, changes_of_field, writes)
             lost_updates += history.lost_updates()
             if history.is_answer_an_edit:
-                as_sent.append(mapping.key)
+                # Monday changed nothing of it itself.
+                base[mapping.key] = {**base[mapping.key], AS_SENT: True}
+                altered.pop(mapping.key, None)
             if write := history.landed_write:
                 landed[mapping.key] = write.id
         # What events say only adds questions: an error of ours on them must not keep the record from syncing.
         except Exception as error:
             faults.append(error)
-    return LostUpdates(tuple(lost_updates), tuple(as_sent), landed, faults=tuple(faults))
+    base |= _landed_bases(board, facts, landed)
+    plan = plan.with_state(base=base, altered=altered)
+    return replace(plan, lost=tuple(lost_updates), landed=landed, event_faults=tuple(faults))
 
 
 def _own_writes(mapping: FieldMapping, convert: Converter, intents: Iterable[Intent], now: datetime) -> list[OwnWrite]:
@@ -357,9 +366,7 @@ class _FieldHistory:
 # a conflict is what stands on both sides, monday_data what was lost.
 
 
-def report_lost_updates(
-    board: BoardContext, plan: RecordPlan, people: Mapping[str, Any], *, asks: bool = True
-) -> RecordPlan:
+def report_lost_updates(board: BoardContext, plan: AnyPlan, people: Mapping[str, Any], *, asks: bool = True) -> AnyPlan:
     """Keep of what detection suspected only what stands on neither side, and put it into words, the newest first.
 
     Of several lost values of one field the newest is asked about, the others go to the history; so do all of a record
@@ -367,14 +374,14 @@ def report_lost_updates(
     """
     mappings = {mapping.key: mapping for mapping in board.mappings}
     reports: list[LostUpdate] = []
-    for lost_update in sorted(plan.lost.found, key=lambda lost_update: lost_update.at, reverse=True):
+    for lost_update in sorted(plan.lost, key=lambda lost_update: lost_update.at, reverse=True):
         mapping = mappings[lost_update.key]
         if not _is_lost(board, plan, mapping, lost_update):
             continue
         is_asked_already = any(other.needs_answer and other.key == lost_update.key for other in reports)
         needs_answer = asks and not is_asked_already and _may_ask(plan, mapping)
         reports.append(_in_words(board, plan, replace(lost_update, needs_answer=needs_answer), people))
-    return replace(plan, lost=replace(plan.lost, found=tuple(reports)))
+    return replace(plan, lost=tuple(reports))
 
 
 def _is_lost(board: BoardContext, plan: RecordPlan, mapping: FieldMapping, lost_update: LostUpdate) -> bool:
@@ -397,7 +404,7 @@ def _may_ask(plan: RecordPlan, mapping: FieldMapping) -> bool:
 def will_ask(board: BoardContext, plan: RecordPlan) -> bool:
     """Whether events show a value that is lost, and that a person is to be asked about."""
     mappings = {mapping.key: mapping for mapping in board.mappings}
-    suspected = [(mappings[lost_update.key], lost_update) for lost_update in plan.lost.found]
+    suspected = [(mappings[lost_update.key], lost_update) for lost_update in plan.lost]
     return any(_may_ask(plan, mapping) and _is_lost(board, plan, mapping, update) for mapping, update in suspected)
 
 
@@ -430,7 +437,7 @@ def _in_words(board: BoardContext, plan: RecordPlan, lost_update: LostUpdate, pe
 def lost_lines(plan: RecordPlan) -> list[HistoryLine]:
     """Return what the record's history says of lost values, once its pass is settled."""
     lines = []
-    for report in plan.lost.reports if plan.is_settled else ():
+    for report in plan.lost_reports if plan.is_settled else ():
         kind = "overwritten" if report.needs_answer else "overridden"
         values = {"before": report.lost_value, "after": report.current_value, "overridden": True, **report.raws}
         lines.append(HistoryLine(kind, report.sentence, report.key, values=values))
@@ -540,7 +547,7 @@ def open_lost_updates(plan: RecordPlan) -> list[str]:
     if not _is_settled(plan):
         return list(dict.fromkeys(waiting))
     ended = {*_applied_choices(plan), *_unmapped_fields(plan)}
-    new = [report.key for report in plan.lost.reports if report.needs_answer]
+    new = [report.key for report in plan.lost_reports if report.needs_answer]
     replaced = [conflict.key for conflict in replaced_values(plan)]
     return list(dict.fromkeys([*(key for key in waiting if key not in ended), *new, *replaced]))
 
@@ -554,7 +561,7 @@ def lost_update_report(plan: RecordPlan, replaced: Sequence[FieldConflict]) -> C
         return None
     fields = [
         FieldConflict(report.key, report.current_value or None, None, report.lost_value or None, report.sentence)
-        for report in plan.lost.reports
+        for report in plan.lost_reports
         if report.needs_answer
     ]
     fields += replaced
@@ -587,27 +594,22 @@ def lost_update_report(plan: RecordPlan, replaced: Sequence[FieldConflict]) -> C
 
 
 def find_lost_updates(facts: PassFacts, plan: Plan) -> Plan:
-    """Note of every record which values our writes went over, and take answers that were edits for these."""
-    checked = []
-    for record_plan in plan.records.values():
-        if not wants_events(record_plan.facts, record_plan.left_out):
-            continue
-        lost = detect_lost_updates(facts.board, record_plan.facts, facts.now)
-        ledger = record_plan.ledger
-        as_sent = {key: {**ledger.base[key], AS_SENT: True} for key in lost.as_sent}
-        base = {**ledger.base, **as_sent, **_landed_bases(facts.board, record_plan.facts, lost)}
-        altered = {key: entry for key, entry in ledger.altered.items() if key not in lost.as_sent}
-        checked.append(replace(record_plan.with_state(base=base, altered=altered), lost=lost))
-    return plan.with_records(checked)
+    """Note of every record which values our writes went over; of those deleted since, too: events come late."""
+    records = [record_plan for record_plan in plan.records.values() if wants_events(record_plan)]
+    deleted = [deleted for deleted in plan.deleted.values() if wants_events(deleted)]
+    plan = plan.with_records(with_lost_updates(facts.board, record_plan, facts.now) for record_plan in records)
+    checked = [with_lost_updates(facts.board, deleted_plan, facts.now) for deleted_plan in deleted]
+    # Their fields are merged no more, so that their bases stay as they are.
+    return plan.with_deleted(replace(after, facts=before.facts) for before, after in zip(deleted, checked, strict=True))
 
 
-def _landed_bases(board: BoardContext, facts: RecordFacts, lost: LostUpdates) -> dict[str, dict[str, Any]]:
+def _landed_bases(board: BoardContext, facts: RecordFacts, landed: Mapping[str, str]) -> dict[str, dict[str, Any]]:
     """What writes sent of which events tell that they landed: the bases against which their fields are merged."""
     item_id = facts.record.monday_id or ""
     intents = {str(intent.pk): intent for intent in facts.history.writes if intent.item_id == item_id}
     bases = {}
     for mapping in board.mappings:
-        intent = intents.get(lost.landed.get(mapping.key, ""))
+        intent = intents.get(landed.get(mapping.key, ""))
         entry = intent.values[mapping.key] if intent else None
         # A united list is no base before NPD holds it too.
         if entry and not entry.get("united"):
@@ -615,31 +617,15 @@ def _landed_bases(board: BoardContext, facts: RecordFacts, lost: LostUpdates) ->
     return bases
 
 
-def find_lost_updates_of_deleted(facts: PassFacts, plan: Plan) -> Plan:
-    """Note the same of records that were deleted since we wrote: their events come late, too."""
-    wanted = [deleted for deleted in plan.deleted.values() if wants_events(deleted.facts, "")]
-    return plan.with_deleted(
-        replace(deleted, lost=detect_lost_updates(facts.board, deleted.facts, facts.now)) for deleted in wanted
-    )
-
-
 def report_what_is_lost(facts: PassFacts, plan: Plan) -> Plan:
     """Keep of what detection suspected only what stands on neither side, and put it into words.
 
     A deleted record that comes back by this pass is told of it by its own next one.
     """
-    reported = []
-    for deleted in plan.deleted.values():
-        if deleted.lost.found and not deleted.restores:
-            record_plan = RecordPlan(deleted.facts, lost=deleted.lost)
-            lost = report_lost_updates(facts.board, record_plan, facts.people, asks=False).lost
-            reported.append(replace(deleted, lost=lost))
+    deleted = [deleted for deleted in plan.deleted.values() if deleted.lost and not deleted.restores]
     endings = (Outcome.OPEN, Outcome.SETTLED)
     suspected = [
-        record_plan
-        for record_plan in plan.records.values()
-        if record_plan.lost.found and record_plan.outcome in endings
+        record_plan for record_plan in plan.records.values() if record_plan.lost and record_plan.outcome in endings
     ]
-    return plan.with_deleted(reported).with_records(
-        report_lost_updates(facts.board, record_plan, facts.people) for record_plan in suspected
-    )
+    plan = plan.with_deleted(report_lost_updates(facts.board, d, facts.people, asks=False) for d in deleted)
+    return plan.with_records(report_lost_updates(facts.board, record_plan, facts.people) for record_plan in suspected)

@@ -43,7 +43,9 @@ from sync.reconcile.pass_plan import (
     GIVING,
     IDENTIFIED,
     OFF_BOARD_STATES,
+    OPEN,
     REPORTED_STATES,
+    Ending,
     ItemAct,
     ItemPlan,
     Outcome,
@@ -108,7 +110,7 @@ def _gone(board: BoardContext, facts: ItemFacts) -> ItemPlan:
     woken = [tombstone for tombstone in own if tombstone.state in OPEN_TOMBSTONE_STATES or facts.has_new_edit]
     return ItemPlan(
         facts,
-        detail="There is no such active item on the board.",
+        Ending(Outcome.SETTLED, "There is no such active item on the board."),
         woken=tuple(tombstone.entity_id for tombstone in woken),
         closes=closes,
     )
@@ -140,13 +142,13 @@ class _ItemRule:
         if (owner := self.owner_of_other_type) is not None:
             kind = owner._meta.verbose_name
             detail = f"It is the item of the {kind} “{owner}”, moved here; what becomes of it is asked there."
-            return ItemPlan(self.facts, detail=detail)
+            return ItemPlan(self.facts, Ending(Outcome.SETTLED, detail))
         if (waiting := self.wait()) is not None:
             return waiting
         if self.facts.chosen_id is not None:
             return self._link_chosen()
         if (owner := self.facts.owner or self._linked.get(self.item.id)) is not None:
-            return ItemPlan(self.facts, detail=f"It is the item of “{owner}” by now.", act=ItemAct.OWNED, record=owner)
+            return replace(self._end(f"It is the item of “{owner}” by now."), act=ItemAct.OWNED, record=owner)
         tombstone = self._tombstone
         ignored = self.facts.ignored
         # By this deleted record, or by another one that had the item after it.
@@ -233,9 +235,9 @@ class _ItemRule:
 
     def _end(self, detail: str, until: datetime | None = None, finding: UnmatchedFinding | None = None) -> ItemPlan:
         if until is None:
-            return ItemPlan(self.facts, detail=detail, finding=finding)
+            return ItemPlan(self.facts, Ending(Outcome.SETTLED, detail), finding=finding)
         seconds = (until - self.now).total_seconds()
-        return ItemPlan(self.facts, Outcome.DEFERRED, detail, seconds, finding=finding)
+        return ItemPlan(self.facts, Ending(Outcome.DEFERRED, detail, seconds), finding=finding)
 
     def wait(self) -> ItemPlan | None:
         """It is left alone for a while: a call is in the air, it isn't quiet, or can't be read."""
@@ -329,8 +331,8 @@ class _ItemRule:
         plan = self._leave(UnmatchedReason.DUPLICATE, names=f"“{owner}”")
         if self.facts.named is None or self.facts.named.monday_id != owner.monday_id:
             # The record gets its own item by this pass: nothing is done to a second one before that is stored.
-            return replace(plan, outcome=Outcome.RELEASED)
-        return replace(plan, outcome=Outcome.OPEN, act=ItemAct.DUPLICATE, record=owner)
+            return replace(plan, ending=replace(plan.ending, outcome=Outcome.RELEASED))
+        return replace(plan, ending=OPEN, act=ItemAct.DUPLICATE, record=owner)
 
     def _may_take_place(self, owner: SyncedModel) -> bool:
         """Whether it may take the place of the record's own item, which was archived or deleted.
@@ -471,7 +473,7 @@ def record_from_item(board: BoardContext, item: Item, new_id: UUID, related: Rel
 
 def not_linked(facts: ItemFacts, why: object) -> ItemPlan:
     """Return that an item could not be linked as a person chose; it stands as before."""
-    return ItemPlan(facts, detail=f"It could not be linked. {why}", keeps_finding=True)
+    return ItemPlan(facts, Ending(Outcome.SETTLED, f"It could not be linked. {why}"), keeps_finding=True)
 
 
 # What still holds of it as it is written.
@@ -524,7 +526,7 @@ def after_rejection(board: BoardContext, plan: ItemPlan, problem: str, *, is_the
         return released(plan)
     finding = item_finding(board, plan.facts, UnmatchedReason.DATABASE_REJECTED, problems=problem)
     detail = unmatched_sentence(UnmatchedReason.DATABASE_REJECTED, problems=problem)
-    return ItemPlan(plan.facts, detail=detail, finding=finding)
+    return ItemPlan(plan.facts, Ending(Outcome.SETTLED, detail), finding=finding)
 
 
 CHANGED_MEANWHILE = "It changed while it was synced."
@@ -532,7 +534,7 @@ CHANGED_MEANWHILE = "It changed while it was synced."
 
 def released(plan: ItemPlan, detail: str = CHANGED_MEANWHILE) -> ItemPlan:
     """Return that nothing was done with an item after all, so that its next pass decides anew."""
-    return ItemPlan(plan.facts, Outcome.RELEASED, detail, keeps_finding=True)
+    return ItemPlan(plan.facts, Ending(Outcome.RELEASED, detail), keeps_finding=True)
 
 
 # The rule of a pass.

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from functools import cached_property
-from typing import Any, TypeAlias
+from typing import Any, Self, TypeAlias
 from uuid import UUID
 
 from conflicts.reports import KIND_LOST_UPDATE, KIND_UNDO, ConflictReport, FieldConflict, OpenConflict, Option
@@ -73,6 +73,7 @@ class Ending:
 
 
 OPEN = Ending()
+SETTLED = Ending(Outcome.SETTLED)
 
 MAX_ROUNDS = 2
 """So many passes in a row look again at once at what they can't decide by what they read."""
@@ -211,12 +212,12 @@ class RemovedItem:
 
 @dataclass(frozen=True)
 class IdentityPlan:
-    """What is known of a record that had no item."""
+    """Which item is the record's, of one that had none; and whether another record may be the same."""
 
     item: Item | None = None  # with which it is linked; the next pass compares the two
     creates: bool = False  # it gets a new one
     question: dict[str, Any] | None = None  # which of several it is
-    linked: str = ""  # the line of its history about the link
+    duplicate: dict[str, Any] | None = None  # the question whether it is the same as another record
     excluded_items: tuple[str, ...] = ()  # that a person said are not its, to be remembered once its own is made
     reason: str = ""  # why its pass ends
     is_left_out: bool = False  # by the filter
@@ -249,26 +250,6 @@ class LostUpdate:
 
 
 @dataclass(frozen=True)
-class LostUpdates:
-    """What events tell of our writes to a record: the values that these went over, and which answers were edits."""
-
-    found: tuple[LostUpdate, ...] = ()
-    # Fields of which Monday's answer was somebody's edit: their base counts as sent, and Monday changed nothing itself.
-    as_sent: tuple[str, ...] = ()
-    # By field, the intent without an answer whose value somebody has replaced: what it sent counts as the base.
-    landed: Mapping[str, str] = field(default_factory=dict)
-    faults: tuple[Exception, ...] = ()  # errors of ours that kept a field's events from being checked
-
-    @property
-    def reports(self) -> list[LostUpdate]:
-        """The values that stand on neither side, the newest first."""
-        return [lost_update for lost_update in self.found if lost_update.sentence]
-
-
-NOTHING_LOST = LostUpdates()
-
-
-@dataclass(frozen=True)
 class RecordPlan:
     """What becomes of a record."""
 
@@ -283,9 +264,11 @@ class RecordPlan:
     unlink: str = ""  # why it is unlinked from its item, as a clause without a full stop
     plans: Mapping[str, FieldPlan] = field(default_factory=dict)  # by field
     write_npd_id: bool = False  # the item lacks the record's NPD ID
-    lost: LostUpdates = NOTHING_LOST
+    lost: tuple[LostUpdate, ...] = ()  # values of somebody's on Monday that writes of ours went over
+    # By field, the intent without an answer whose value somebody has replaced: what it sent counts as the base.
+    landed: Mapping[str, str] = field(default_factory=dict)
+    event_faults: tuple[Exception, ...] = ()  # errors of ours that kept a field's events from being checked
     loops: Mapping[str, WriteLoop] = field(default_factory=dict)  # as the pass leaves them; over without `times`
-    duplicate: dict[str, Any] | None = None  # the question whether it is the same as another record
     answer: Answer = NOTHING_SENT  # what Monday made of what was sent
 
     @property
@@ -351,7 +334,12 @@ class RecordPlan:
     def landed_intents(self) -> set[UUID]:
         """Those without an answer that are known to have taken effect: Monday shows it, or an event tells."""
         shown = {intent.pk for field_plan in self.plans.values() for intent in field_plan.confirmed}
-        return shown | set(map(UUID, self.lost.landed.values()))
+        return shown | set(map(UUID, self.landed.values()))
+
+    @property
+    def lost_reports(self) -> list[LostUpdate]:
+        """The lost values that stand on neither side, the newest first."""
+        return [lost_update for lost_update in self.lost if lost_update.sentence]
 
     @property
     def is_deleted(self) -> bool:
@@ -374,15 +362,15 @@ class RecordPlan:
 
     # What rules make of it.
 
-    def end(self, outcome: Outcome, detail: str = "", *, reason: str | None = None, **more: Any) -> RecordPlan:
+    def end(self, outcome: Outcome, detail: str = "", *, reason: str | None = None, **more: Any) -> Self:
         ended = ending(outcome, detail, **more)
         return with_values(self, ending=ended, reason=self.reason if reason is None else reason)
 
-    def end_settled(self, reason: str) -> RecordPlan:
+    def end_settled(self, reason: str) -> Self:
         """Return it with its pass done; `reason` is why it is not in sync all the same, empty where it may be."""
         return self.end(Outcome.SETTLED, reason=reason)
 
-    def once_more(self, reason: str) -> RecordPlan:
+    def once_more(self, reason: str) -> Self:
         """Return it ended, to come back in the next pass; where two such rounds in a row didn't help, in a minute.
 
         After that minute it goes on as it is.
@@ -393,24 +381,24 @@ class RecordPlan:
         wait = ROUNDS_WAIT_SECONDS if rounds > MAX_ROUNDS else 0
         return self.end(Outcome.DEFERRED, reason, reason=reason, wait_seconds=wait, rounds=rounds)
 
-    def drop(self, outcome: Outcome, detail: str) -> RecordPlan:
+    def drop(self, outcome: Outcome, detail: str) -> Self:
         """Return it ended with nothing applied that was planned; what was sent is found out by the next pass."""
         identity = replace(self.identity, item=None) if self.identity.item else self.identity
         dropped = replace(self.without_fields(), identity=identity, answer=self.answer.without_intent())
         return dropped.end(outcome, detail)
 
-    def without_fields(self) -> RecordPlan:
+    def without_fields(self) -> Self:
         """Return it with nothing planned of its fields."""
         return replace(self, plans={}, write_npd_id=False)
 
-    def with_facts(self, **values: Any) -> RecordPlan:
+    def with_facts(self, **values: Any) -> Self:
         return with_values(self, facts=with_values(self.facts, **values))
 
-    def with_state(self, **values: Any) -> RecordPlan:
+    def with_state(self, **values: Any) -> Self:
         ledger = changed_ledger(self.ledger, **values)
         return self if ledger is self.ledger else self.with_facts(ledger=ledger)
 
-    def logged(self, *lines: HistoryLine) -> RecordPlan:
+    def logged(self, *lines: HistoryLine) -> Self:
         """Return it with more lines of history; without an actor it is whoever asked for the pass."""
         if not lines:
             return self
@@ -418,7 +406,7 @@ class RecordPlan:
         named = [replace(line, actor=line.actor or self.facts.by, item_id=item_id) for line in lines]
         return with_values(self, log=(*self.log, *named))
 
-    def unlinked(self, why: str) -> RecordPlan:
+    def unlinked(self, why: str) -> Self:
         """Return it unlinked in this pass: nothing else of it is sent or taken over, nor done because its item is gone.
 
         `why` is a clause without a full stop, as “its item was deleted on Monday”; it stands in the record's history
@@ -440,15 +428,12 @@ Act: TypeAlias = tuple[UUID, str]
 
 
 @dataclass(frozen=True)
-class DeletedPlan:
-    """What becomes of a deleted record and its item."""
+class DeletedPlan(RecordPlan):
+    """What becomes of a deleted record and its item; its `reason` says how the item stands."""
 
-    facts: DeletedFacts  # with the sync state as the pass leaves it
-    ending: Ending = OPEN
-    reason: str = ""  # how the item stands, in words
+    facts: DeletedFacts
     new_state: TombstoneState | None = None  # the tombstone's; None leaves it
     reason_code: str = ""  # likewise
-    history: tuple[HistoryLine, ...] = ()
     item_removal: DeletedRecordPolicy | None = None  # what is to be done with the item
     approval: ApprovalState | None = None  # what is to be stored about that: counted as done, or waiting
     question: ConflictReport | None = None  # what a person is asked about the item and the edits on it
@@ -456,16 +441,6 @@ class DeletedPlan:
     restores: bool = False  # the record is to come back
     carried_out: str = ""  # what was done by a person's choice
     frees_item: bool = False  # the item is treated as any that no record has
-    lost: LostUpdates = NOTHING_LOST  # edits on the item that writes of ours went over
-    answer: Answer = NOTHING_SENT  # what Monday made of what was sent
-
-    @property
-    def id(self) -> UUID:
-        return self.facts.id
-
-    @property
-    def is_open(self) -> bool:
-        return self.ending.is_open
 
     @property
     def item_id(self) -> str:
@@ -477,9 +452,6 @@ class DeletedPlan:
         """The id of the item that a restored record is linked with: its own, while that is on the board."""
         item = self.facts.item
         return item.id if item is not None and item.state == ACTIVE else ""
-
-    def with_state(self, **values: Any) -> DeletedPlan:
-        return replace(self, facts=replace(self.facts, ledger=changed_ledger(self.facts.ledger, **values)))
 
 
 class AnswerKind(StrEnum):
@@ -516,7 +488,8 @@ class IdentityAnswer:
 
 class ItemAct(StrEnum):
     """What becomes of an item: nothing yet; a record has it by now, gets it, or gets it instead of its removed one; it
-    becomes a record; a person is asked whose it is; or it is a second item of a linked record.
+    becomes a record; a person is asked whose it is; or it is a second item of a linked record, found as one by its NPD
+    ID, or called a copy by a person.
     """
 
     NOTHING = ""
@@ -526,6 +499,7 @@ class ItemAct(StrEnum):
     CREATE = "create"
     ASK = "ask"
     DUPLICATE = "duplicate"
+    COPY = "copy"
 
 
 GIVING = (ItemAct.LINK, ItemAct.REPLACE, ItemAct.CREATE)
@@ -537,9 +511,7 @@ class ItemPlan:
     """What becomes of an item that no record has."""
 
     facts: ItemFacts
-    outcome: Outcome = Outcome.SETTLED  # how its job ends
-    detail: str = ""
-    wait_seconds: float = 0
+    ending: Ending = SETTLED  # how its job ends
     act: ItemAct = ItemAct.NOTHING
     record: SyncedModel | None = None  # that gets or has it, as it will be; the one of which it is a second item
     asked: tuple[SyncedModel, ...] = ()  # the records among which a person is to choose
@@ -551,57 +523,30 @@ class ItemPlan:
     problems: str = ""  # why it can't become a record, to be remembered
     closes: str = ""  # why there is nothing to ask about it any more
     sentence: str = ""  # for the record's history
+    # Of a second item:
+    is_ours: bool = False  # our own create made it, and it may go without being asked
+    kind: str = ""  # its line's in the history of the record, once its calls are answered; empty without one
+    intents: tuple[Intent, ...] = ()  # those of calls that were carried out
+
+    @property
+    def outcome(self) -> Outcome:
+        return self.ending.outcome
+
+    @property
+    def item(self) -> Item:
+        """The item, of one that is known to be shown."""
+        assert self.facts.item is not None
+        return self.facts.item
+
+    @property
+    def second_of(self) -> SyncedModel:
+        """The linked record of which it is a second item."""
+        assert self.record is not None
+        return self.record
 
     @property
     def names(self) -> set[UUID]:
         return {record.pk for record in (self.record, *self.asked) if record is not None}
-
-
-SECOND_ITEM_ASKED = "conflict_identity"
-"""The kind of the line about a second item that stays on the board."""
-
-
-@dataclass(frozen=True)
-class DuplicateItem:
-    """A second item of a linked record in a pass, and what becomes of it."""
-
-    item: Item
-    record: SyncedModel
-    history: RecordHistory = field(default_factory=RecordHistory)  # of the record and this item
-    is_answered: bool = False  # a person said that it is a copy; else it was found bearing the NPD ID
-    owner: str = ""  # whose item it is by now
-    is_alone: bool = False  # the record's own item is not on the board: without this one there would be none
-    is_ours: bool = False  # our own create made it, and it may go without being asked
-    # What became of it, once its calls are answered.
-    outcome: Outcome = Outcome.OPEN
-    detail: str = ""
-    kind: str = ""  # its line's in the history, empty without one
-    wait_seconds: float = 0
-    intents: tuple[Intent, ...] = ()  # those of calls that were carried out
-
-    @property
-    def question(self) -> str:
-        """What happened, as the question about it says; the same at every pass."""
-        return (
-            f"The item “{self.item.name}” had the NPD ID of “{self.record}”, which already has another item. "
-            "The link stays, and the NPD ID was removed from this one. Is it the same?"
-        )
-
-    @property
-    def is_asked(self) -> bool:
-        """Whether a person is asked now if it is the same."""
-        return not self.is_answered and self.kind == SECOND_ITEM_ASKED
-
-    @property
-    def loses_npd_id(self) -> bool:
-        return not self.is_answered
-
-    @property
-    def archives(self) -> bool:
-        """Whether it leaves the board: ours by itself, another's because a person said so."""
-        if not self.is_answered:
-            return self.is_ours
-        return self.item.state == ACTIVE and not self.owner
 
 
 # The plan of a pass, and what it rests on.
@@ -619,7 +564,7 @@ class Plan:
     deleted: Mapping[UUID, DeletedPlan] = field(default_factory=dict)
     items: tuple[ItemPlan, ...] = ()  # the unmatched ones, in the order of their claims
     answers: tuple[IdentityAnswer, ...] = ()  # people's, to “who is this?”
-    duplicates: tuple[DuplicateItem, ...] = ()  # second items of linked records
+    duplicates: tuple[ItemPlan, ...] = ()  # second items of linked records
     # About fields that the pass would empty: requests that count or wait from now on, yet to be stored; those that stay
     # open; and those of another value than the one that stands now, which end.
     new_requests: tuple[ApprovalRequest, ...] = ()
@@ -662,9 +607,6 @@ class PassFacts:
     unknown: tuple[Claim, ...] = ()  # neither records nor remembered as such
     item_claims: tuple[Claim, ...] = ()  # of items that no record has
     linked_items: tuple[str, ...] = ()  # claimed items that a record has by now: they are that record's wake-ups
-    lost_creates: Mapping[UUID, tuple[str, ...]] = field(
-        default_factory=dict
-    )  # items that given-up creates may have made
     answers: AnswerFacts = field(default_factory=AnswerFacts)
     # What Monday says.
     items: BatchItems = field(default_factory=BatchItems)

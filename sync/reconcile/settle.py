@@ -72,15 +72,15 @@ from sync.reconcile import gather
 from sync.reconcile.changes import RecordChanges, answered_values, record_changes
 from sync.reconcile.deleted_records import (
     after_restoring,
-    as_record_plan,
     ask_about_deletion,
     deleted_as_locked,
     deletion_reports,
     ledger_after,
     new_removal_requests,
     tombstone_after,
+    with_its_history,
 )
-from sync.reconcile.duplicates import after_copy_answers, copy_reports, second_item
+from sync.reconcile.duplicates import after_copy_answers, copy_reports, is_asked
 from sync.reconcile.facts import HistoryLine, InspectedColumns
 from sync.reconcile.field_values import ACTIVE, BoardContext, match_text_of_item, npd_id_of
 from sync.reconcile.identity import ANSWERED, decide_answers, linkable, named_in
@@ -92,6 +92,7 @@ from sync.reconcile.pass_plan import (
     MAX_ROUNDS,
     REPORTED_STATES,
     ROUNDS_WAIT_SECONDS,
+    SETTLED,
     AnswerKind,
     DeletedPlan,
     Ending,
@@ -103,7 +104,6 @@ from sync.reconcile.pass_plan import (
     PassFacts,
     Plan,
     RecordPlan,
-    ending,
 )
 from sync.reconcile.removed_items import new_deletion_requests
 from sync.reconcile.resolutions import undo_context
@@ -455,13 +455,9 @@ def _settle_item(run: PassRun, planned: ItemPlan, deleted_items: Collection[str]
     facts = item_plan.facts
     if item_plan.outcome is Outcome.SETTLED and not item_plan.woken and facts.item_id not in deleted_items:
         events = WebhookEvent.objects.filter(pk__in=facts.new_events, processed_at=None)
-        events.update(processed_at=SyncNow(), outcome=item_plan.detail[:200])
-    end_jobs(run, [_job_of_item(item_plan)])
+        events.update(processed_at=SyncNow(), outcome=item_plan.ending.detail[:200])
+    end_jobs(run, [(facts.claim, item_plan.ending)])
     return item_plan
-
-
-def _job_of_item(plan: ItemPlan) -> Job:
-    return (plan.facts.claim, ending(plan.outcome, plan.detail, wait_seconds=plan.wait_seconds))
 
 
 def _write_item(run: PassRun, plan: ItemPlan) -> None:
@@ -564,12 +560,9 @@ def _settle_duplicates(run: PassRun, plan: Plan) -> Plan:
     Return the plan with its items as that leaves them, and the records whose answers were carried out, or failed.
     """
     settled = [duplicate for duplicate in plan.duplicates if duplicate.outcome is not Outcome.OPEN]
-    second_items = {item.facts.item_id: item for item in plan.items if item.act is ItemAct.DUPLICATE}
-    if not settled and not second_items:
+    if not settled:
         return plan
-    by_item = {duplicate.item.id: duplicate for duplicate in settled if not duplicate.is_answered}
-    pause = locked_pause(run.entity_type) if second_items.keys() - by_item.keys() else ""
-    items = {key: second_item(item, by_item.get(key), pause) for key, item in second_items.items()}
+    found = {duplicate.facts.item_id: duplicate for duplicate in settled if duplicate.act is ItemAct.DUPLICATE}
     # Reads of the next minutes are compared with what took effect, by the time at which that was known.
     applied = [intent.pk for duplicate in settled for intent in duplicate.intents]
     Intent.objects.filter(pk__in=applied).update(state=IntentState.APPLIED, settled_at=SyncNow())
@@ -577,15 +570,15 @@ def _settle_duplicates(run: PassRun, plan: Plan) -> Plan:
     cause = {"read": run.read_request, "rule": "a second item has the record's NPD ID"}
     for duplicate in ended:
         item_id = duplicate.item.id
-        line = (duplicate.record.pk, item_id, duplicate.kind, duplicate.detail)
+        line = (duplicate.second_of.pk, item_id, duplicate.kind, duplicate.sentence)
         run.log_decision(*line, request_id=run.read_request, cause=cause)
-        if not duplicate.is_answered:
+        if duplicate.act is ItemAct.DUPLICATE:
             events = WebhookEvent.objects.filter(item_id=item_id, processed_at=None)
-            events.update(processed_at=SyncNow(), outcome=items[item_id].detail[:200])
-    clear_unmatched(run.entity_type, {duplicate.item.id for duplicate in ended if not duplicate.is_asked})
+            events.update(processed_at=SyncNow(), outcome=duplicate.ending.detail[:200])
+    clear_unmatched(run.entity_type, {duplicate.item.id for duplicate in ended if not is_asked(duplicate)})
     save_reports(list(copy_reports(run.board, plan, settled)))
-    end_jobs(run, [_job_of_item(item) for item in items.values()])
-    plan = replace(plan, items=tuple(items.get(item.facts.item_id, item) for item in plan.items))
+    end_jobs(run, [(duplicate.facts.claim, duplicate.ending) for duplicate in found.values()])
+    plan = replace(plan, items=tuple(found.get(item.facts.item_id, item) for item in plan.items))
     return after_copy_answers(plan, settled)
 
 
@@ -691,7 +684,7 @@ def _settle_deleted(run: PassRun, plan: Plan) -> list[DeletedPlan]:
     ended = [deleted for deleted in settled if deleted.ending.outcome is Outcome.SETTLED]
     ApprovalRequest.objects.bulk_create(new_removal_requests(ended))
     save_reports([report for deleted in settled for report in deletion_reports(deleted)])
-    plans = [as_record_plan(deleted) for deleted in settled]
+    plans = [with_its_history(deleted) for deleted in settled]
     run.store_history(plans)
     end_intents(plans, [record_plan for record_plan in plans if record_plan.is_settled])
     # A record that is there again is told by its own pass what was lost.
@@ -968,8 +961,7 @@ def _finish_jobs(run: PassRun, changes: Sequence[RecordChanges]) -> None:
     plans = [change.plan for change in changes]
     settled = [record_plan for record_plan in plans if record_plan.is_settled]
     # A settled record says by itself what became of it.
-    settled_end = Ending(Outcome.SETTLED)
-    end_jobs(run, [(plan.facts.claim, settled_end if plan.is_settled else plan.ending) for plan in plans])
+    end_jobs(run, [(plan.facts.claim, SETTLED if plan.is_settled else plan.ending) for plan in plans])
     for change in changes:
         if change.keeps_intent and (intent := change.plan.answer.intent):
             Intent.objects.filter(pk=intent.pk).update(item_id=change.plan.item_id, deadline=SyncNow())

@@ -118,7 +118,7 @@ def _ledger_conflicts(plan: RecordPlan, before: dict[str, Any]) -> dict[str, Any
     if not plan.may_sync:
         return {}
     lost_fields: list[str] = []
-    if plan.facts.conflicts or plan.lost.found:
+    if plan.facts.conflicts or plan.lost:
         reopened = [conflict.key for conflict in resolutions.reopened_lost_updates(plan)]
         lost_fields = [*open_lost_updates(plan), *reopened]
     kinds = {kind: fields for kind, fields in before.items() if kind != KIND_LOST_UPDATE}
@@ -205,7 +205,7 @@ def changed_records(
     # The database keeps what is waited for in lower case.
     waiting = set(awaited_relations(facts.board, planned))
     changed = {entity_id for entity_id, *_ in waiting ^ set(awaited)} & planned.keys()
-    changed |= {duplicate.record.pk for duplicate in plan.duplicates}
+    changed |= {duplicate.second_of.pk for duplicate in plan.duplicates}
     changed |= {request.entity_id for request in (*plan.new_requests, *plan.outdated_requests)}
     changed |= {record_plan.id for _, _, record_plan in ended_requests(plan)}
     stored = {record_facts.id: record_facts.ledger for record_facts in facts.records}
@@ -258,7 +258,7 @@ def _stays(facts: PassFacts, plan: RecordPlan, before: SyncMetadata, *, has_job:
     if not is_seen or not is_same_status:
         return False
     # Nearly no record has anything to tell the store of conflicts.
-    if not (plan.facts.conflicts or after["conflicts"] or plan.duplicate):
+    if not (plan.facts.conflicts or after["conflicts"] or plan.identity.duplicate):
         return True
     return not any(_is_news(report, plan.facts) for report in conflict_reports(ended))
 
@@ -386,8 +386,8 @@ def _identity_reports(plan: RecordPlan) -> Iterator[ConflictReport]:
     questions: dict[str, dict[str, Any]] = {}
     if question := plan.identity.question:
         questions[str(question["candidates"][0]["id"]) if question["candidates"] else ""] = question
-    if plan.duplicate:
-        questions[plan.record.monday_id or ""] = plan.duplicate
+    if plan.identity.duplicate:
+        questions[plan.record.monday_id or ""] = plan.identity.duplicate
     for item_id, question in questions.items():
         yield plan.conflict_report(KIND_IDENTITY, item_id, data=question)
     is_read = plan.item is not None and plan.is_settled and plan.record.monday_id

@@ -51,7 +51,7 @@ def has_open_work(plan: RecordPlan) -> bool:
     return bool(
         facts.conflicts
         or facts.intents
-        or plan.lost.found
+        or plan.lost
         or facts.has_failed_job
         or any(entry.get("side") != LEFT_OUT for entry in ledger.blocked_fields.values())
         or ledger.note

@@ -378,7 +378,7 @@ _LIVE = [status for status in QueueStatus if status is not _DONE]
 
 
 def overdue_boards(max_seconds: float, now: Overview | None = None) -> list[Overdue]:
-    """Return the boards whose due jobs haven't moved for more than so many seconds, and why; seven queries or so.
+    """Return the boards whose due jobs haven't moved for more than so many seconds, and why; six queries or so.
 
     A load that takes hours moves all the time, however old its oldest job is. A job whose worker died is due: nobody
     works on it, whatever it says, once the lease of its worker has ended.
@@ -397,15 +397,16 @@ def overdue_boards(max_seconds: float, now: Overview | None = None) -> list[Over
         since = min((moment for moment in (now.due_since(board), abandoned) if moment is not None), default=None)
         if since is None or (now.now - since).total_seconds() <= max_seconds:
             continue
-        recently = now.now - timedelta(seconds=max_seconds)
-        moved = Q(status__in=_LIVE, last_attempt__gt=recently) | Q(status=_DONE, finished_at__gt=recently)
-        if SyncQueue.objects.filter(moved, entity_type=board.entity_type).exists():
-            continue
         reason = NO_WORKER if abandoned is None else WORKER_ENDED
         if leased:
             reason = WORKER_BUSY.format(seconds=(now.now - claimed).total_seconds()) if claimed else WORKER_IDLE
         overdue.append(Overdue(board.entity_type, (now.now - since).total_seconds(), reason))
-    return overdue
+    if not overdue:
+        return []
+    recently = now.now - timedelta(seconds=max_seconds)
+    moved = Q(status__in=_LIVE, last_attempt__gt=recently) | Q(status=_DONE, finished_at__gt=recently)
+    moving = set(SyncQueue.objects.filter(moved).order_by().values_list("entity_type", flat=True).distinct())
+    return [board for board in overdue if board.entity_type not in moving]
 
 
 def _not_before(board: BoardAvailability, moment: datetime | None) -> datetime | None:

@@ -395,10 +395,8 @@ def any_rest(
     draw: Draw, records: Sequence[RecordFacts], deleted: Sequence[DeletedFacts], items: Mapping[str, Item]
 ) -> dict[str, Any]:
     by_id = {one.id: one.record for one in records}
-    owners = {one.record.monday_id: one.record for one in records if one.record.monday_id}
     requests = tuple(any_requests(draw, [*records, *deleted]))
     limit = ApprovalLimit(draw.choice([0, 1, 10, None]), None, 100)
-    away = tuple(key for key, one in items.items() if one.state != "active" and key not in owners and draw.maybe(50))
     removals = {
         key: {
             "rejected": draw.choice(["", "", "", ApprovalState.REJECTED]),
@@ -408,7 +406,6 @@ def any_rest(
         for key in by_id
     }
     return {
-        "lost_creates": dict.fromkeys(draw.some(list(by_id), 40), away),
         "removal_policy": draw.choice(list(RemovedItemPolicy)),
         "deletion_policy": draw.choice(list(DeletedRecordPolicy)),
         "removals": removals,

@@ -73,7 +73,6 @@ class World:
     events: Mapping[str, datetime] = field(default_factory=dict)
     unlinked: Mapping[UUID, IgnoredItem] = field(default_factory=dict)
     answers: AnswerFacts | None = None
-    lost_creates: Mapping[UUID, tuple[str, ...]] = field(default_factory=dict)
     removal_policy: RemovedItemPolicy = RemovedItemPolicy.ASK
     removals: Mapping[UUID, Mapping[str, Any]] = field(default_factory=dict)
     deletion_policy: DeletedRecordPolicy = DeletedRecordPolicy.ARCHIVE
@@ -100,7 +99,6 @@ class World:
             records=tuple(self.records),
             deleted=tuple(replace(one, bearer=bearers.get(one.id)) for one in deleted),
             item_claims=jobs,
-            lost_creates=self.lost_creates,
             answers=self.answers or AnswerFacts(owners=owners),
             items=self._found(),
             identity=self._identity(),

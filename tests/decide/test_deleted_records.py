@@ -13,7 +13,6 @@ from sync.reconcile.deleted_records import (
     after_removal,
     after_restoring,
     approve_removals,
-    as_record_plan,
     ask_about_deletion,
     decide_deleted,
     decide_unread,
@@ -23,6 +22,7 @@ from sync.reconcile.deleted_records import (
     wanted_bearer,
     wants_approval,
     wants_editors,
+    with_its_history,
 )
 from sync.reconcile.facts import DeletedFacts
 from sync.reconcile.field_values import BoardContext
@@ -58,7 +58,9 @@ def decide(
     on: BoardContext | None = None,
     linked_now: Collection[str] = (),
 ) -> DeletedPlan:
-    return decide_deleted(PassFacts(on or board(), NOW, deletion_policy=policy), facts, linked_now)
+    of_pass = PassFacts(on or board(), NOW, deletion_policy=policy)
+    plan = decide_unread(of_pass.board, DeletedPlan(facts))
+    return decide_deleted(of_pass, plan, linked_now) if plan.is_open else plan
 
 
 def chosen(*choice: str, role: str = "Director", **seen: tuple[str | None, str | None]) -> DeletedFacts:
@@ -172,7 +174,7 @@ def test_a_choice_that_does_not_hold_is_handed_back_and_asked_anew(facts: Delete
 def test_deleted_gone_leaves_nothing_to_do(state: str) -> None:
     plan = decide(deletion(state=state))
     assert (plan.new_state, plan.reason_code) == (state, TombstoneReason.REMOVED_BEFORE)
-    assert len(plan.history) == 1
+    assert len(plan.log) == 1
 
 
 def test_an_item_that_monday_does_not_show_is_looked_for_once_more_and_then_believed_gone() -> None:
@@ -189,12 +191,12 @@ def test_an_item_that_monday_does_not_show_is_looked_for_once_more_and_then_beli
 def test_an_item_that_left_by_a_call_of_ours_without_an_answer_was_archived_by_us() -> None:
     call = removing("archive")
     plan = decide(deletion(state="archived", intents=(call,)))
-    assert (plan.new_state, as_record_plan(plan).landed_intents) == ("archived", {call.pk})
+    assert (plan.new_state, with_its_history(plan).landed_intents) == ("archived", {call.pk})
 
 
 def test_deciding_again_what_was_decided_says_nothing_new() -> None:
     decided_before = {"state": "archived", "reason_code": TombstoneReason.REMOVED_BEFORE}
-    assert decide(deletion(state="archived", tombstone=decided_before)).history == ()
+    assert decide(deletion(state="archived", tombstone=decided_before)).log == ()
 
 
 # deleted | new or late, bearing the tombstone's NPD ID | as deleted / there
@@ -234,24 +236,21 @@ def test_deleted_restored_after_we_archived_it_is_asked_about() -> None:
 def test_what_needs_no_look_at_the_item_is_decided_before_monday_is_asked(
     facts: DeletedFacts, state: str, reason: TombstoneReason
 ) -> None:
-    plan = decide_unread(board(), facts)
-    assert plan is not None
+    plan = decide_unread(board(), DeletedPlan(facts))
     assert (plan.new_state, plan.reason_code) == (state, reason)
     assert decide(facts) == plan
 
 
 def test_the_item_of_a_record_that_the_filter_leaves_out_stays() -> None:
     only = {"records": [{"field": "role_title", "op": "is", "values": ["Customer"], "labels": ["Customer"]}]}
-    plan = decide_unread(board(mapping(), sync_filter=only), deletion(contact(role_title="Vendor")))
-    assert plan is not None
+    plan = decide_unread(board(mapping(), sync_filter=only), DeletedPlan(deletion(contact(role_title="Vendor"))))
     assert (plan.new_state, plan.reason_code) == ("kept", TombstoneReason.LEFT_OUT)
 
 
 @pytest.mark.parametrize("state", ["kept", "unlinked", "restored"])
 def test_an_item_that_was_left_where_it_is_on_purpose_stays(state: str) -> None:
-    plan = decide_unread(board(), deletion(tombstone={"state": state, "note": "It stays."}))
-    assert plan is not None
-    assert (plan.new_state, plan.reason, plan.history) == (None, "It stays.", ())
+    plan = decide_unread(board(), DeletedPlan(deletion(tombstone={"state": state, "note": "It stays."})))
+    assert (plan.new_state, plan.reason, plan.log) == (None, "It stays.", ())
 
 
 def test_an_item_on_another_board_stays_there() -> None:
@@ -325,7 +324,7 @@ def test_an_item_that_left_as_planned_is_said_so_once() -> None:
     assert facts.item is not None
     plan = after_removal(board(), decide(facts), done(replace(facts.item, state="archived")))
     assert (plan.ending.outcome, plan.new_state, plan.carried_out) == (Outcome.SETTLED, "archived", "")
-    assert [line.kind for line in plan.history] == ["archived"]
+    assert [line.kind for line in plan.log] == ["archived"]
 
 
 def test_a_persons_choice_is_carried_out_once_the_item_has_left() -> None:
@@ -333,7 +332,7 @@ def test_a_persons_choice_is_carried_out_once_the_item_has_left() -> None:
     assert facts.item is not None
     plan = after_removal(board(), decide(facts), done(replace(facts.item, state="archived")))
     assert plan.carried_out == plan.reason
-    assert [line.kind for line in plan.history] == ["archived"]  # its author saw the edit
+    assert [line.kind for line in plan.log] == ["archived"]  # its author saw the edit
 
 
 def test_an_edit_that_nobody_saw_goes_to_the_history_with_the_item() -> None:
@@ -341,7 +340,7 @@ def test_an_edit_that_nobody_saw_goes_to_the_history_with_the_item() -> None:
     left = replace(item(facts.record, role_title="Director", notes=""), state="archived")
     assert wants_editors(board(), facts, left)
     plan = after_removal(board(), decide(facts), done(left))
-    lost, archived = plan.history
+    lost, archived = plan.log
     assert (lost.kind, lost.key, lost.values["before"], lost.values["after"]) == (
         "overridden",
         "role_title",
@@ -363,7 +362,7 @@ def test_an_item_that_is_let_go_keeps_its_edit_on_the_board() -> None:
     facts = deletion()
     left = item(facts.record, role_title="Director", notes="")
     plan = after_removal(board(), decide(facts, UNLINK), done(left))
-    assert (plan.new_state, [line.kind for line in plan.history]) == ("unlinked", ["unlinked"])
+    assert (plan.new_state, [line.kind for line in plan.log]) == ("unlinked", ["unlinked"])
 
 
 def test_a_cell_that_somebody_emptied_is_told_too_and_one_that_nobody_edited_is_not() -> None:
@@ -384,7 +383,7 @@ def test_an_item_that_was_gone_before_our_call_leaves_nothing_to_do() -> None:
 def test_a_removal_that_monday_refuses_fails_and_changes_nothing() -> None:
     facts = deletion()
     plan = after_removal(board(), decide(facts), Answer(Verdict.REFUSED, "It can't be archived."))
-    assert (plan.ending.outcome, plan.new_state, plan.history) == (Outcome.FAILED, None, ())
+    assert (plan.ending.outcome, plan.new_state, plan.log) == (Outcome.FAILED, None, ())
     assert plan.reason.endswith("could not be removed from the board: It can't be archived.")
 
 
@@ -432,5 +431,5 @@ def test_a_restored_record_keeps_the_item_that_is_on_the_board(state: str, is_ke
     shown = replace(known.item, state=state) if known.item else None
     plan = after_restoring(decide(replace(known, item=shown)))
     assert plan.item_to_keep == (ITEM if is_kept else "")
-    assert (plan.new_state, [line.kind for line in plan.history]) == (TombstoneState.RESTORED, ["restored"])
+    assert (plan.new_state, [line.kind for line in plan.log]) == (TombstoneState.RESTORED, ["restored"])
     assert ("gets a new one" in plan.carried_out) is not is_kept

@@ -7,20 +7,24 @@ from uuid import uuid4
 import pytest
 
 from conflicts.reports import KIND_IDENTITY, RECORD_KEY, OpenConflict
+from npd.models import Contact
 from sync.merge import FieldSelection
 from sync.models import Intent, IntentState
 from sync.monday.board_items import Item
+from sync.outbox.claim import Claim
 from sync.reconcile import duplicates
 from sync.reconcile.calls import Answer, Verdict
-from sync.reconcile.duplicates import decide_duplicates, is_own_create, still_leaves
-from sync.reconcile.facts import RecordHistory
+from sync.reconcile.duplicates import archives, decide_duplicates, is_own_create, still_leaves
+from sync.reconcile.facts import ItemFacts, RecordHistory
 from sync.reconcile.identity import ARCHIVE_OPTION
-from sync.reconcile.pass_plan import DuplicateItem, Outcome, PassFacts, Plan, RecordPlan
+from sync.reconcile.pass_plan import OPEN, ItemAct, ItemPlan, Outcome, PassFacts, Plan, RecordPlan
 from tests.decide.builders import NOW, TOKEN_USER, TOM, board, contact, facts, item, mapping, plain
 
 ANN = contact(name="Ann", monday_id="7", role_title="Boss")
 BOARD = board(mapping("name", converter="name"), mapping())
 COPY = replace(item(ANN, role_title="Boss"), id="8")
+OWN_ITEM = item(ANN, role_title="Boss")
+BOB = contact(name="Bob")
 
 
 def sent(state: IntentState = IntentState.VOID, **differs: Any) -> Intent:
@@ -31,13 +35,20 @@ def sent(state: IntentState = IntentState.VOID, **differs: Any) -> Intent:
     return plain(Intent, state=state, values={"name": name, "role_title": role}, **{"lookups": 1} | differs)
 
 
-def duplicate(**differs: Any) -> DuplicateItem:
-    """A second item of Ann's, which says what a create of ours sent."""
-    about = {name: differs.pop(name) for name in ("intents", "maker", "users", "unlinked_items") if name in differs}
-    return replace(DuplicateItem(COPY, ANN, RecordHistory(**{"intents": (sent(),)} | about)), **differs)
+def duplicate(*, shown: Item = COPY, own: Item | None = OWN_ITEM, is_ours: bool = False, **about: Any) -> ItemPlan:
+    """A second item of Ann's, which says what a create of ours sent; `about` is what happened before."""
+    first = facts(ANN, item=own, history=RecordHistory(**{"intents": (sent(),)} | about))
+    found = ItemFacts(Claim(None, "8", []), shown, named=ANN, first=first)
+    return ItemPlan(found, OPEN, act=ItemAct.DUPLICATE, record=ANN, is_ours=is_ours)
 
 
-OURS: dict[str, tuple[DuplicateItem, bool]] = {
+def copy_of_hers(shown: Item = COPY, owner: Contact | None = None) -> ItemPlan:
+    """An item that a person called a copy of Ann's."""
+    called = ItemFacts(Claim(None, "8", []), shown, owner=owner)
+    return ItemPlan(called, OPEN, act=ItemAct.COPY, record=ANN)
+
+
+OURS: dict[str, tuple[ItemPlan, bool]] = {
     "a create without an answer says what it says": (duplicate(), True),
     "and its webhook names us": (duplicate(maker=TOKEN_USER), True),
     "we made it, by a create that was answered": (
@@ -54,20 +65,23 @@ OURS: dict[str, tuple[DuplicateItem, bool]] = {
         duplicate(maker=TOKEN_USER, users=frozenset({TOKEN_USER, TOM})),
         False,
     ),
-    "somebody touched it": (duplicate(item=replace(COPY, name="Anna")), False),
+    "somebody touched it": (duplicate(shown=replace(COPY, name="Anna")), False),
     "the create sent something else": (duplicate(intents=(sent(role="Chair"),)), False),
     "nothing was sent": (duplicate(intents=()), False),
     "the record was linked with it once": (duplicate(unlinked_items=frozenset({COPY.id})), False),
     "we wrote to it once": (duplicate(intents=(sent(), sent(item_id="8"))), False),
-    "the record's own item is not on the board": (duplicate(is_alone=True), False),
-    "a person was asked about it": (duplicate(is_answered=True), False),
+    "the record's own item is not on the board": (duplicate(own=None), False),
+    "a person was asked about it": (copy_of_hers(), False),
 }
 
 
 @pytest.mark.parametrize("row", OURS)
 def test_whose_the_second_item_is(row: str) -> None:
     found, ours = OURS[row]
-    assert is_own_create(BOARD, replace(found, history=replace(found.history, token_user=TOKEN_USER))) is ours
+    if first := found.facts.first:
+        as_us = replace(first, history=replace(first.history, token_user=TOKEN_USER))
+        found = replace(found, facts=replace(found.facts, first=as_us))
+    assert is_own_create(BOARD, found) is ours
 
 
 def test_without_our_own_user_only_a_lost_answer_makes_it_ours() -> None:
@@ -76,20 +90,19 @@ def test_without_our_own_user_only_a_lost_answer_makes_it_ours() -> None:
 
 
 GONE = Item("8", "8", "missing")
-PLANS: dict[str, tuple[DuplicateItem, bool, tuple[bool, bool]]] = {
-    "ours and untouched: cleared, and archived": (duplicate(), True, (True, True)),
-    "else: cleared, and asked about": (duplicate(), False, (True, False)),
-    "a copy, as a person said: archived": (duplicate(is_answered=True), False, (False, True)),
-    "a copy that has a record by now: nothing": (duplicate(is_answered=True, owner="Bob"), False, (False, False)),
-    "a copy that left the board: nothing": (duplicate(is_answered=True, item=GONE), False, (False, False)),
+PLANS: dict[str, tuple[ItemPlan, bool]] = {
+    "ours and untouched: archived": (duplicate(is_ours=True), True),
+    "else: asked about": (duplicate(), False),
+    "a copy, as a person said: archived": (copy_of_hers(), True),
+    "a copy that has a record by now: nothing": (copy_of_hers(owner=BOB), False),
+    "a copy that left the board: nothing": (copy_of_hers(GONE), False),
 }
 
 
 @pytest.mark.parametrize("row", PLANS)
 def test_what_becomes_of_it(row: str) -> None:
-    found, is_ours, (loses_npd_id, archives) = PLANS[row]
-    plan = replace(found, is_ours=is_ours)
-    assert (plan.loses_npd_id, plan.archives) == (loses_npd_id, archives)
+    plan, leaves = PLANS[row]
+    assert archives(plan) is leaves
 
 
 @pytest.mark.parametrize(
@@ -109,19 +122,15 @@ DONE, REMOVED = Answer(Verdict.DONE, item=COPY, intent=Intent()), Answer(Verdict
 FOUND, OWN = duplicate(), duplicate(is_ours=True)
 
 
-def answered(**differs: Any) -> DuplicateItem:
-    return duplicate(is_answered=True, **differs)
-
-
-RESULTS: dict[str, tuple[DuplicateItem, list[Answer], str, str]] = {
+RESULTS: dict[str, tuple[ItemPlan, list[Answer], str, str]] = {
     "cleared: a person is asked": (FOUND, [DONE], "conflict_identity", "It was removed from that one; the link stays."),
     "it left the board meanwhile": (FOUND, [REMOVED], "archived", "it is not on the board any more."),
     "ours is archived": (OWN, [DONE, DONE], "archived", "nobody had touched it, so it was archived."),
     "ours was edited before it was cleared": (OWN, [DONE], "conflict_identity", "It was removed from that one"),
     "ours left the board before it was archived": (OWN, [DONE, REMOVED], "archived", "so it was archived."),
-    "a person's copy is archived": (answered(), [DONE], "archived", "was a copy of “Ann”; it was archived on Monday."),
-    "a person's copy left the board": (answered(item=GONE), [], "archived", "nothing was left to do."),
-    "a person's copy has a record": (answered(owner="Bob"), [], "conflict_identity", "now belongs to “Bob”"),
+    "a person's copy is archived": (copy_of_hers(), [DONE], "archived", "copy of “Ann”; it was archived on Monday."),
+    "a person's copy left the board": (copy_of_hers(GONE), [], "archived", "nothing was left to do."),
+    "a person's copy has a record": (copy_of_hers(owner=BOB), [], "conflict_identity", "now belongs to “Bob”"),
 }
 
 
@@ -130,7 +139,7 @@ def test_what_is_said_of_it(row: str) -> None:
     plan, answers, kind, detail = RESULTS[row]
     found = duplicates.answered(plan, answers)
     assert (found.outcome, found.kind) == (Outcome.SETTLED, kind)
-    assert detail in found.detail
+    assert detail in found.sentence
     assert len(found.intents) == answers.count(DONE)
 
 
@@ -146,7 +155,7 @@ def test_what_is_said_of_it(row: str) -> None:
 def test_one_whose_call_failed_is_neither_asked_about_nor_logged(verdict: Verdict, outcome: Outcome) -> None:
     for answers in ([Answer(verdict, "Why.")], [DONE, Answer(verdict, "Why.")]):
         found = duplicates.answered(OWN, answers)
-        assert (found.outcome, found.detail, found.kind) == (outcome, "Why.", "")
+        assert (found.outcome, found.ending.detail, found.kind) == (outcome, "Why.", "")
 
 
 # How its job ends, what is asked, and what becomes of the record of which a person said so.

@@ -30,7 +30,6 @@ from sync.reconcile.identity import (
     decide_answer,
     facts_after,
     identify_in_turn,
-    link_lost_creates,
 )
 from sync.reconcile.pass_plan import AnswerKind, IdentityPlan, PassFacts, Plan, RecordPlan
 from tests.decide.builders import BOARD, NPD_ID_COLUMN, at, board, contact, facts, mapping, plain
@@ -94,7 +93,6 @@ def test_one_free_hit_by_npd_id_is_linked() -> None:
     record = ann()
     [plan] = identified(record, by_npd_id=[shown(npd_id=record.pk, email="other@example.test")])
     assert (plan.item and plan.item.id, plan.creates, plan.reason) == ("7", False, "")
-    assert plan.linked == "Linked with the item “Item 7” on the board."
 
 
 def test_one_free_hit_by_the_match_rule_is_linked() -> None:
@@ -300,29 +298,6 @@ def test_no_item_is_given_twice_whatever_the_order_of_the_claims(
     assert [plans[place] for place, _ in turned] == again
 
 
-# Creates whose answer was lost.
-
-
-CREATES = IdentityPlan(creates=True, excluded_items=("9",))
-
-
-@pytest.mark.parametrize("state", ["active", "archived", "deleted"])
-def test_an_item_that_a_lost_call_made_is_linked_whatever_became_of_it(state: str) -> None:
-    record = ann()
-    item = shown(npd_id=record.pk, state=state)
-    items = [item, shown("8", npd_id=record.pk)]
-    plan = link_lost_creates(BY_EMAIL, {record.pk: ("7",)}, items, {record.pk: CREATES})[record.pk]
-    assert (plan.item, plan.creates, plan.excluded_items) == (item, False, ("9",))
-
-
-def test_an_item_that_is_somebody_elses_or_was_unlinked_is_not_the_lost_one() -> None:
-    record = ann()
-    lost = {record.pk: ("8",)}
-    items = [shown(npd_id=record.pk), shown("8", npd_id=uuid4()), shown("9", npd_id=None), shown("10")]
-    assert link_lost_creates(BY_EMAIL, lost, items, {record.pk: CREATES}) == {}
-    assert link_lost_creates(BY_EMAIL, {record.pk: ("7", "8")}, items, {}) == {}
-
-
 # A record made from an item whose match key meets another record's.
 
 
@@ -339,7 +314,7 @@ def test_same_person(case: str, made_from_item: bool, email: str, is_unedited: b
     made, known = ann(monday_id="7", email=""), ann(name="Known")
     one = facts(made, item=shown(email=email), ledger={"made_from_item": made_from_item})
     plan = with_same_key(one, [made, known], is_unedited=is_unedited)
-    question = plan.records[made.pk].duplicate
+    question = plan.records[made.pk].identity.duplicate
     assert bool(question) is is_asked, case
     if question:
         assert question["what"] == "“Ann”, which was made from an item on the board, has the same email as “Known”."
@@ -349,7 +324,7 @@ def test_same_person(case: str, made_from_item: bool, email: str, is_unedited: b
 def test_a_record_is_no_duplicate_of_itself() -> None:
     made = ann(monday_id="7")
     one = facts(made, item=shown(), ledger={"made_from_item": True})
-    assert with_same_key(one, [made], is_unedited=True).records[made.pk].duplicate is None
+    assert with_same_key(one, [made], is_unedited=True).records[made.pk].identity.duplicate is None
 
 
 def with_same_key(one: RecordFacts, records: Sequence[Contact], *, is_unedited: bool) -> Plan:

@@ -13,22 +13,21 @@ from sync.choices import BlockedCode
 from sync.merge import Action, FieldSelection
 from sync.models import Intent, IntentState, WebhookEvent
 from sync.monday.conversion import Converter, UnknownValue
-from sync.reconcile.deleted_records import as_record_plan
+from sync.reconcile.deleted_records import with_its_history
 from sync.reconcile.facts import RecordFacts, told_value
 from sync.reconcile.field_plan import AS_SENT
 from sync.reconcile.lost_updates import (
-    detect_lost_updates,
     find_lost_updates,
     lost_update_report,
     open_lost_updates,
     replaced_values,
     report_lost_updates,
+    with_lost_updates,
 )
 from sync.reconcile.pass_plan import (
     Ending,
     FieldPlan,
     LostUpdate,
-    LostUpdates,
     Outcome,
     PassFacts,
     Plan,
@@ -62,7 +61,7 @@ NO_ANSWER = {"state": IntentState.CONFIRMED}
 
 def lost(events: list[WebhookEvent], writes: list[Intent], **ledger: Any) -> list[Any]:
     found = facts(history=builders.history(events=events, writes=writes), ledger=ledger)
-    return [one.value for one in detect_lost_updates(builders.board(), found, NOW).found]
+    return [one.value for one in with_lost_updates(builders.board(), RecordPlan(found), NOW).lost]
 
 
 OUR_ECHO = told("Ours", seconds=-59, **OURS)
@@ -148,7 +147,7 @@ def test_what_our_writes_went_over(events: list[WebhookEvent], writes: list[Inte
 def test_the_token_s_user_need_not_be_known(token_user: str) -> None:
     for events, expected in ([OUR_ECHO], []), ([OVER_THEIRS], ["Theirs"]), ([HASTY], ["Theirs"]):
         before = builders.history(events=events, writes=[FIRST_WRITE], token_user=token_user)
-        found = detect_lost_updates(builders.board(), facts(history=before), NOW).found
+        found = with_lost_updates(builders.board(), RecordPlan(facts(history=before)), NOW).lost
         assert [one.value for one in found] == expected
 
 
@@ -158,7 +157,7 @@ def test_two_lost_fields_are_two_values() -> None:
     notes.values = {"notes": entry | {"local": {"notes": "Our notes"}, "column": "notes"}}
     events = [HASTY, told("Their notes", "n", seconds=-60.5, column_id="notes")]
     found = facts(history=builders.history(events=events, writes=[FIRST_WRITE, notes]))
-    lost_updates = detect_lost_updates(builders.board(), found, NOW).found
+    lost_updates = with_lost_updates(builders.board(), RecordPlan(found), NOW).lost
     assert {one.key: one.value for one in lost_updates} == {"role_title": "Theirs", "notes": "Their notes"}
 
 
@@ -171,7 +170,7 @@ def test_a_value_that_a_pass_saw_or_reported_is_not_lost_again() -> None:
 def test_a_write_whose_outcome_is_open_lost_something_only_perhaps() -> None:
     write = wrote("Ours", state=IntentState.OPEN, settled_at=None)
     found = facts(history=builders.history(events=[HASTY], writes=[write]))
-    [lost_update] = detect_lost_updates(builders.board(), found, NOW).found
+    [lost_update] = with_lost_updates(builders.board(), RecordPlan(found), NOW).lost
     assert (lost_update.is_unconfirmed, lost_update.sent, lost_update.writes) == (True, "Ours", (str(write.pk),))
 
 
@@ -189,7 +188,8 @@ def test_an_answer_that_equals_somebody_s_event_is_their_edit(
     write = wrote("Ours", answer={"role_title": "Theirs"})
     ledger = {"base": {"role_title": base("Ours", "Theirs")}, "altered": {"role_title": {"reason": "…"}}}
     found = facts(history=builders.history(events=events, writes=[write]), ledger=ledger)
-    assert detect_lost_updates(builders.board(), found, NOW).as_sent == expected
+    bases = with_lost_updates(builders.board(), RecordPlan(found), NOW).ledger.base
+    assert tuple(key for key, entry in bases.items() if entry.get(AS_SENT)) == expected
 
 
 UNDONE = told("Old", "Ours", seconds=-30)
@@ -279,8 +279,8 @@ def test_a_suspected_value_is_lost_where_it_is_on_neither_side(
 ) -> None:
     record = contact(role_title=local)
     found = facts(record, item=item(record, role_title=remote))
-    plan = RecordPlan(found, lost=LostUpdates((update,)))
-    assert bool(report_lost_updates(builders.board(), plan, {}).lost.found) is is_lost
+    plan = RecordPlan(found, lost=(update,))
+    assert bool(report_lost_updates(builders.board(), plan, {}).lost) is is_lost
 
 
 @pytest.mark.parametrize(
@@ -299,8 +299,8 @@ def test_who_is_asked_about_a_lost_value(
 ) -> None:
     updates = [lost_update("First", -90), lost_update("Second", -60)]
     board, people = builders.board(builders.mapping(**mapping)), {TOM: {"name": "Tom"}}
-    plan = RecordPlan(facts(), lost=LostUpdates(tuple(updates)), **differs)
-    reports = report_lost_updates(board, plan, people).lost.reports
+    plan = RecordPlan(facts(), lost=tuple(updates), **differs)
+    reports = report_lost_updates(board, plan, people).lost_reports
     assert [(one.lost_value, one.needs_answer) for one in reports] == list(
         zip(["Second", "First"], expected, strict=True)
     )
@@ -311,8 +311,8 @@ def test_who_is_asked_about_a_lost_value(
 def test_what_stands_is_what_npd_holds_after_the_pass() -> None:
     record = contact()
     plans = {"role_title": field_plan(record, "Later", Action.PULL, write_raw={"role_title": "Later"})}
-    plan = RecordPlan(facts(record), lost=LostUpdates((lost_update("Mine"),)), plans=plans)
-    [report] = report_lost_updates(builders.board(), plan, {}).lost.reports
+    plan = RecordPlan(facts(record), lost=(lost_update("Mine"),), plans=plans)
+    [report] = report_lost_updates(builders.board(), plan, {}).lost_reports
     assert report.sentence.startswith(f"Monday user {TOM} wrote “Mine” into Role_title on Monday while “Later”")
 
 
@@ -328,10 +328,10 @@ def test_what_our_write_went_over_before_the_record_was_deleted(cell: str, outco
     known = deletion(role=cell, events=(HASTY,), history=builders.history(events=[HASTY], writes=[FIRST_WRITE]))
     world = World(of=builders.board(), deleted=[known], items={builders.ITEM: known.item})
     [plan] = world.plan().deleted.values()
-    found = as_record_plan(replace(plan, ending=Ending(outcome)))
+    found = with_its_history(replace(plan, ending=Ending(outcome)))
     lines = [line for line in found.log if line.kind == "overridden"]
     assert [line.values["before"] for line in lines] == kept
-    assert not any(report.needs_answer for report in found.lost.reports)
+    assert not any(report.needs_answer for report in found.lost_reports)
 
 
 # --- the conflict ---------------------------------------------------------------------------------------------------
@@ -345,7 +345,7 @@ CAME_TO_NOTHING = {"ending": Ending(Outcome.FAILED)}
 def ended(found: RecordFacts, record: Contact | None = None, **differs: Any) -> RecordPlan:
     """A pass that went through; `reports` are what it says of lost values besides."""
     found = replace(found, record=record or found.record)
-    lost = LostUpdates(tuple(differs.pop("reports", ())))
+    lost = tuple(differs.pop("reports", ()))
     return replace(RecordPlan(found, Ending(Outcome.SETTLED), lost=lost, plans=STANDS), **differs)
 
 
@@ -367,8 +367,8 @@ NEWER = {"role_title": "Newer"}
 WAITS = facts(conflicts=(open_conflict("role_title"),))
 NOTES_ALONE = {"notes": STANDS["role_title"]}
 REPORT = report_lost_updates(
-    builders.board(), RecordPlan(facts(item=item(contact())), lost=LostUpdates((lost_update(),))), {}
-).lost.reports
+    builders.board(), RecordPlan(facts(item=item(contact())), lost=(lost_update(),)), {}
+).lost_reports
 
 
 @pytest.mark.parametrize(
@@ -478,5 +478,5 @@ def test_an_error_of_ours_on_what_an_event_says_tells_nothing_and_stops_nothing(
     hasty = copy(HASTY)
     hasty.event = at_the_first_moment
     history = builders.history(events=[hasty], writes=[wrote("Ours", "Theirs")])
-    found = detect_lost_updates(builders.board(), facts(history=history), NOW)
-    assert (found.found, [type(fault) for fault in found.faults]) == ((), [OverflowError])
+    found = with_lost_updates(builders.board(), RecordPlan(facts(history=history)), NOW)
+    assert (found.lost, [type(fault) for fault in found.event_faults]) == ((), [OverflowError])

@@ -330,7 +330,7 @@ def test_a_later_item_sees_the_record_that_an_earlier_one_became() -> None:
     assert (first.act, then.act) == (CREATE, ASK)
     assert then.asked == (first.record,)
     assert then.names == {uuid.UUID(int=99)}
-    assert "which has an item already" in then.detail
+    assert "which has an item already" in then.ending.detail
 
 
 def test_a_later_item_sees_that_an_earlier_one_was_linked() -> None:
@@ -427,7 +427,7 @@ def test_a_plan_that_was_overtaken_is_decided_anew(row: str) -> None:
 
 def test_what_a_person_chose_is_said_to_be_impossible_where_it_is() -> None:
     plan = item_as_locked(decide_item(CHOSEN), *as_now(saved(FREE, monday_id="5")))
-    assert (plan.outcome, plan.act, plan.detail) == (
+    assert (plan.outcome, plan.act, plan.ending.detail) == (
         ENDED,
         NOTHING,
         "It could not be linked. “Ann” now has another item.",
@@ -443,6 +443,6 @@ def test_what_the_database_takes_no_record_of_is_said_to_people_unless_it_has_on
 
 def test_an_item_without_a_key_says_the_time_of_today_at_which_it_becomes_a_record_and_the_day_of_another() -> None:
     item = facts(an_item(""), known_since=NOW)
-    assert f"at {NOW + timedelta(minutes=5):%H:%M} UTC" in decide_item(item).detail
-    later = decide_item(item, replace(board(), settings=Settings(new_item_wait_seconds=2 * 86_400))).detail
+    assert f"at {NOW + timedelta(minutes=5):%H:%M} UTC" in decide_item(item).ending.detail
+    later = decide_item(item, replace(board(), settings=Settings(new_item_wait_seconds=2 * 86_400))).ending.detail
     assert f"on {NOW + timedelta(days=2):%-d %b %Y}" in later

@@ -19,6 +19,7 @@ from sync.models import ApprovalRequest, FieldMapping
 from sync.monday.board_items import Item, Reading
 from sync.monday.conversion import UnknownValue
 from sync.reconcile.decide import decide
+from sync.reconcile.duplicates import archives
 from sync.reconcile.facts import ItemFacts, RecordFacts, is_create
 from sync.reconcile.field_plan import new_base
 from sync.reconcile.field_values import BoardContext, is_active_on, stored_values
@@ -76,7 +77,7 @@ def gives_each_item_to_one_record_and_takes_none_that_it_gives(world: Drawn, pla
     assert len(merged) == len(set(merged))
     assert not set(merged) & {key for _, key in new}
     taken = {str(one.facts.tombstone.monday_id) for one in plan.open_deleted if one.item_removal}
-    taken |= {one.item.id for one in plan.duplicates if one.archives}
+    taken |= {one.item.id for one in plan.duplicates if archives(one)}
     assert not taken & {item for item, _ in {*given_to, *new}}
     assert sorted(one.facts.item_id for one in plan.items) == sorted(world.unmatched)
 
@@ -136,10 +137,12 @@ def no_persons_value_is_nowhere(world: Drawn, _facts: PassFacts, plan: Plan) -> 
             assert not [edit for edit in gone_unseen(world.of, deleted.facts, item) if edit[0] == "monday"]
     merged = [one.made_id for one in plan.answers if one.done and one.kind is AnswerKind.MERGE]
     assert set(merged) <= world.untouched
-    for copy in [one for one in plan.duplicates if one.archives and not one.is_answered]:
-        assert is_active_on(world.of, world.items.get(copy.record.monday_id or "")), "the record's only item there"
+    for copy in [one for one in plan.duplicates if one.is_ours]:
+        assert is_active_on(world.of, world.items.get(copy.second_of.monday_id or "")), "the record's only item there"
+        assert copy.facts.first is not None
+        intents = copy.facts.first.history.intents
         assert all(
-            said(world.of, copy.record, mapping, copy.item)[1] in sent_values(world.of, copy.history.intents, mapping)
+            said(world.of, copy.second_of, mapping, copy.item)[1] in sent_values(world.of, intents, mapping)
             for mapping in world.of.mappings
         )
     assert not list(overwritten_unsaid(world, plan))
@@ -247,7 +250,7 @@ def overwritten_unsaid(world: Drawn, plan: Plan) -> Iterator[UUID]:
         ):
             continue
         stands = said(world.of, one.record, mapping, world.items[one.record.monday_id or ""]) if one.item else ()
-        if lost not in stands and lost not in [report.lost_value for report in one.lost.reports]:
+        if lost not in stands and lost not in [report.lost_value for report in one.lost_reports]:
             yield key
 
 
@@ -273,7 +276,7 @@ def carried_out(world: Drawn, plan: Plan) -> tuple[World, dict[UUID, set[str]]]:
     records, items, resting = list[RecordFacts](), dict[str, Item](), dict[UUID, set[str]]()
     for key, one in plan.records.items():
         item_id = one.record.monday_id or one.link_to or (f"9{key.int}" if one.creates else "")
-        is_whole = one.is_open and one.may_sync and not (one.unlink or one.lost.found or one.leaving)
+        is_whole = one.is_open and one.may_sync and not (one.unlink or one.lost or one.leaving)
         if is_whole and (one.item is not None or one.creates):
             items[item_id] = item = item_after(world, one, item_id)
             records.append(record_after(world, one, item))

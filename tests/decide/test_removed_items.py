@@ -12,7 +12,7 @@ from sync.choices import ApprovalKind, ApprovalState, ColumnProblem, RemovedItem
 from sync.monday.board_items import Item, Reading
 from sync.reconcile.facts import RemovalFacts
 from sync.reconcile.field_values import BoardContext, Settings
-from sync.reconcile.pass_plan import LostUpdate, LostUpdates, Outcome, RecordAction, RecordPlan, RemovedItem
+from sync.reconcile.pass_plan import LostUpdate, Outcome, RecordAction, RecordPlan, RemovedItem
 from sync.reconcile.removed_items import (
     approve_deletions,
     recreated,
@@ -260,7 +260,7 @@ def test_a_conflict_about_its_values_is_a_persons_to_decide_first(policy: Remove
 
 @pytest.mark.parametrize(("rule", "act"), [("ask", NOTHING), ("npd_wins", RecordAction.DELETE)])
 def test_so_is_an_edit_that_our_write_went_over_where_a_person_is_asked_about_it(rule: str, act: RecordAction) -> None:
-    found = LostUpdates((LostUpdate("role_title", "Theirs", TOM, NOW, ("w",)),))
+    found = (LostUpdate("role_title", "Theirs", TOM, NOW, ("w",)),)
     assert removed(decide(removal(), DELETE, of=board(mapping(rule=rule)), lost=found)).act is act
 
 

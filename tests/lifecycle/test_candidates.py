@@ -10,7 +10,7 @@ from sync.choices import Cause, Priority
 from sync.clock import SyncNow
 from sync.models import BoardLink, Intent, Tombstone
 from sync.outbox.queue_rows import enqueue
-from tests.lifecycle.conftest import asked, choose, quiet_passes
+from tests.lifecycle.conftest import asked, choose
 from tests.support.waiting import wait_for
 from tests.support.world import World, mail, staged
 
@@ -102,38 +102,6 @@ def test_a_record_whose_key_is_that_of_a_made_one_may_take_over_its_item(world: 
     assert world.values(known)["npd_id"] == str(known.pk)
     assert (Tombstone.objects.get(entity_id=made.pk).state, len(world.sandbox.items())) == ("nothing_left", 1)
     assert not SyncConflict.objects.filter(kind="identity", resolved_at=None).exists()
-
-
-def lost_create(world: World, **values: Any) -> tuple[Contact, str]:
-    """A contact whose item was made, though no answer came; returns the item's id."""
-    world.sandbox.faults({"timeout": "after", "on": "create_item"})
-    contact = world.contact(**values)
-    world.work()
-    (item,) = world.sandbox.items()
-    contact.refresh_from_db()
-    assert contact.monday_id is None
-    return contact, str(item["id"])
-
-
-def test_an_item_taken_away_before_it_was_linked_is_not_made_again(world: World) -> None:
-    contact, item = lost_create(world, role_title="Boss")
-    world.sandbox.act("delete", item_id=item)
-    world.hear(minutes=45)
-    quiet_passes(world, 2)
-    assert [one["id"] for one in world.sandbox.all_items()] == [item]
-    contact.refresh_from_db()
-    assert contact.monday_id == item
-    assert asked(contact.pk).about["what"].startswith("The item “Ann” was ")
-
-
-def test_an_item_taken_away_of_which_only_the_removal_was_told_is_found_by_its_name(world: World) -> None:
-    contact, item = lost_create(world)
-    wait_for("the create is told", lambda: world.hooks.kept)  # type: ignore[attr-defined]
-    world.hooks.kept.clear()  # type: ignore[attr-defined]
-    world.sandbox.act("archive", item_id=item)
-    assert world.deliver() == 1
-    world.work(contact, minutes=45)
-    assert contact.monday_id == item
 
 
 def given_up(world: World, **values: Any) -> tuple[Contact, Intent]:

@@ -54,10 +54,10 @@ def test_a_worker_is_told_what_the_pages_say(gathering: None) -> None:
     assert (wait.kind, wait.reason, wait.until) == (found.reason_code, found.detail, found.until)
 
 
-def test_the_permission_to_work_is_four_statements(django_assert_num_queries: Any) -> None:
+def test_the_permission_to_work_is_three_statements(django_assert_num_queries: Any) -> None:
     with quota.lock_budget():
         pass
-    with django_assert_num_queries(4):  # link and lease, pauses, account, quota
+    with django_assert_num_queries(3):  # link and lease, account, quota
         assert isinstance(grant("contact"), Grant)
 
 

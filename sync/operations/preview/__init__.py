@@ -286,7 +286,7 @@ def _new_item_changes(planned: PlannedRun) -> Iterator[PlannedChange]:
             yield PlannedChange(kind, entity_type, str(record), entity_id, item, reason=item_plan.sentence)
         else:
             kind = ChangeKind.ASK if item_plan.act is ItemAct.ASK else ChangeKind.LEFT
-            yield PlannedChange(kind, entity_type, f"item {item}", None, item, reason=item_plan.detail)
+            yield PlannedChange(kind, entity_type, f"item {item}", None, item, reason=item_plan.ending.detail)
 
 
 # How a change reads: counted in a plan, and by itself as an act, for people and for programs.

@@ -456,11 +456,11 @@ class Planner:
         noted = plan.act is not ItemAct.ASK and not self.chosen.choices.creates_records
         (self.result.noted if noted else self.result.passing)[item.id] = item.name[:200]
         if plan.act is ItemAct.ASK:
-            self.result.add("items_asked", item.name, plan.detail)
+            self.result.add("items_asked", item.name, plan.ending.detail)
         elif reason is UnmatchedReason.CREATES_HELD:
             self.result.add("items_held", item.name)
         elif reason in (UnmatchedReason.LEFT_OUT, UnmatchedReason.INVALID):
-            self.result.add("items_out", item.name, plan.detail)
+            self.result.add("items_out", item.name, plan.ending.detail)
         elif plan.act is ItemAct.CREATE and plan.record is not None:
             key = match_text_of_item(self.board, item) or ""
             self.listed.made[key].append(plan.record)
@@ -523,7 +523,7 @@ class Planner:
         }
         if leaves_by_pull(self.board, plan.record, plan.plans) or leaves_by_push(self.board, plan):
             self.result.add("stops", str(plan.record))
-        elif not plan.leaving and (is_stuck or moving["conflicts"] or plan.duplicate):
+        elif not plan.leaving and (is_stuck or moving["conflicts"] or plan.identity.duplicate):
             self.attention.add(plan.id)
         if any(moving.values()) or plan.write_npd_id:
             self.writes += 1
