@@ -983,6 +983,11 @@ def _write_statuses(run: PassRun, existing: Sequence[RecordPlan], ledgers: Mappi
     jobs = list(rows.values_list("entity_id", "status", "direction"))
     intents = Intent.objects.filter(entity_id__in=ids, state=IntentState.OPEN).values_list("entity_id", flat=True)
     with_open_work = {entity_id for entity_id, _, _ in jobs} | set(intents)
+    # What was told of an item before its record had it is a job of the item.
+    owners = {record_plan.item_id: record_plan.id for record_plan in existing if record_plan.item_id}
+    deliveries = SyncQueue.objects.filter(entity_type=run.entity_type, entity_id=None, status=QueueStatus.PENDING)
+    item_ids = deliveries.filter(remote_id__in=owners).values_list("remote_id", flat=True)
+    with_open_work |= {owners[str(item_id)] for item_id in item_ids}
     to_monday = (QueueStatus.PENDING, QueueDirection.TO_MONDAY)
     saved = {entity_id for entity_id, *job in jobs if tuple(job) == to_monday}
     by_status: dict[RecordSyncStatus, list[UUID]] = {}
