@@ -31,7 +31,6 @@ class RecordContext:
         self.entity_id = entity_id
         # Where mappings were read already, with their links, those of this type serve.
         if own_mappings := [mapping for mapping in mappings if mapping.link.entity_type == entity_type]:
-            self.link = registry.with_configured_board(own_mappings[0].link)
             self.mappings = sorted(own_mappings, key=lambda mapping: (mapping.position, mapping.pk))
 
     @classmethod
@@ -40,12 +39,15 @@ class RecordContext:
 
     @cached_property
     def link(self) -> BoardLink | None:
-        return registry.link_of(self.entity_type)
+        if not self.mappings:
+            return registry.link_of(self.entity_type)
+        return registry.with_configured_board(self.mappings[0].link)
 
     @cached_property
     def mappings(self) -> Sequence[FieldMapping]:
-        """The field mappings, in their order; none without a board link."""
-        return registry.mappings_of(self.link) if self.link is not None else []
+        """The field mappings, in their order and with their link; none without a board link."""
+        rows = FieldMapping.objects.filter(link__entity_type=self.entity_type).select_related("link")
+        return list(rows.order_by("position", "pk"))
 
     @cached_property
     def mapped(self) -> Mapping[str, FieldMapping]:

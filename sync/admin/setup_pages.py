@@ -38,7 +38,7 @@ from sync.api.callers import monday_throttle_reason
 from sync.boards import field_choices
 from sync.boards.field_choices import NEW_COLUMN, FieldChoice, MappableField
 from sync.boards.sync_filter import MAX_CONDITIONS, FilterOp, FilterSide, SyncFilter
-from sync.choices import DeletedRecordPolicy, RemovedItemPolicy, SyncDirection
+from sync.choices import SyncDirection
 from sync.clock import sync_now
 from sync.kernel import humanize
 from sync.kernel.messages import FORMER_KEY, ActionError, Conflict
@@ -216,26 +216,8 @@ def _filter_context(chosen: ChosenBoard, rows: Mapping[FilterSide, Sequence[filt
     }
 
 
-_AFTER_RECORD_DELETED = {
-    DeletedRecordPolicy.ARCHIVE: "its item is archived",
-    DeletedRecordPolicy.DELETE: "its item is deleted",
-    DeletedRecordPolicy.UNLINK: "its item stays",
-    DeletedRecordPolicy.ASK: "you are asked what becomes of its item",
-}
-_AFTER_ITEM_REMOVED = {
-    RemovedItemPolicy.ASK: "you are asked what becomes of its record",
-    RemovedItemPolicy.UNLINK: "its record stays",
-    RemovedItemPolicy.DELETE: "its record is deleted",
-    RemovedItemPolicy.CREATE: "it is created again",
-}
-
-
 def _board_plan_context(board: plan.BoardPlan) -> dict[str, Any]:
     chosen = board.chosen
-    link = chosen.choices.link
-    # What becomes of deletions later, by the policies that the board has or will have.
-    after_record = DeletedRecordPolicy(link.deleted_record_policy) if link is not None else DeletedRecordPolicy.ARCHIVE
-    after_item = RemovedItemPolicy(link.removed_item_policy) if link is not None else RemovedItemPolicy.ASK
     only_monday = chosen.one_way(SyncDirection.NPD_TO_MONDAY)
     only_npd = chosen.one_way(SyncDirection.MONDAY_TO_NPD)
     unused = [column.title for column in chosen.unused]
@@ -257,11 +239,7 @@ def _board_plan_context(board: plan.BoardPlan) -> dict[str, Any]:
             (code, humanize.count_with_noun(len(names), *nouns), names) for code, nouns, names in leaves if names
         ],
         "is_same": not (any(rows.values()) or chosen.unsynced or unused),
-        "policies": [
-            f"If a record is deleted in NPD later, {_AFTER_RECORD_DELETED[after_record]}.",
-            f"If an item is deleted on Monday later, {_AFTER_ITEM_REMOVED[after_item]}.",
-        ],
-        "is_new": link is None,
+        "is_new": chosen.choices.link is None,
         "missing": [registry.count_of_type(len(names), kind) for kind, names in board.missing.items() if names],
         "missing_names": [name for names in board.missing.values() for name in names[:3]],
         "first_match": plan.first_match_text(chosen.choices.first_match),
