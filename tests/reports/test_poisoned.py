@@ -219,3 +219,12 @@ def test_a_pull_whose_settings_changed_is_decided_anew_at_once_while_writes_are_
     world.work(ann, seconds=1)
     assert (ann.role_title, world.status(ann)) == ("Old", "conflict")
     assert world.calls("mutation") == writes
+
+
+def test_a_record_whose_item_has_a_delivery_since_it_was_made_is_pending_until_that_is_looked_at(world: World) -> None:
+    ann = world.contact("Ann", email="ann@example.com")
+    world.meanwhile(world.deliver, after="mutation")
+    world.work()
+    assert world.status(ann) == "pending"
+    world.work(seconds=20)
+    assert world.status(ann) == "synced"

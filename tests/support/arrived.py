@@ -24,7 +24,8 @@ _LOG = """query ($board: ID!) {
 _UNREST = """
     SELECT 'queue row ' || id || ' ' || entity_type || ' ' || status || ': ' || error_message || ' ' || reason
     FROM sync_queue WHERE status IN ('in_progress', 'failed')
-        OR (status = 'pending' AND (entity_id IS NOT NULL OR next_retry <= sync_now()))
+        OR (status = 'pending' AND (entity_id IS NOT NULL OR next_retry <= sync_now() OR remote_id IN (
+            SELECT monday_id FROM contacts UNION ALL SELECT monday_id FROM organizations)))
     UNION ALL
     SELECT 'the lease of board ' || link_id FROM sync_board_leases WHERE token IS NOT NULL AND expires > sync_now()
     UNION ALL
@@ -90,7 +91,7 @@ def all_arrived(sandbox: Sandbox, *kinds: Kind, seconds: float = 30, landed_late
 
 
 def unrest() -> list[str]:
-    """What is in hand, waits, has failed, or is of unknown outcome; a candidate may wait for its time."""
+    """What is in hand, waits, has failed, or is of unknown outcome; an item without a record may wait for its time."""
     with connection.cursor() as cursor:
         cursor.execute(_UNREST)
         return [row[0] for row in cursor.fetchall()]
