@@ -50,16 +50,14 @@ bisects_after_timeout = bug(
 
 
 @instead_of(bisects_after_timeout, "sync.reconcile.act:Executor.end_failed_document")
-def _divides_whatever_failed(
-    right: Wrong, executor: Any, call: Any, announced: Sequence[Any], error: Any, key: str
-) -> Any:
+def _divides_whatever_failed(right: Wrong, executor: Any, call: Any, announced: Sequence[Any], error: Any) -> Any:
     if not error.outcome_unknown:
-        return right(executor, call, announced, error, key)
+        return right(executor, call, announced, error)
     intents = [intent.pk for _, intent in announced]
     Intent.objects.filter(pk__in=intents, state=IntentState.OPEN).update(state=IntentState.VOID)
     writes = [write for write, _ in announced]
     half = max(len(writes) // 2, 1)
     answers: dict[str, Any] = {}
     for part in filter(None, (writes[:half], writes[half:])):
-        answers |= executor.send(call, part)
+        answers |= executor._send_document(call, part)
     return answers
