@@ -10,6 +10,7 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 from uuid import UUID
 
 from django.contrib import admin, messages
+from django.contrib.admin.widgets import AutocompleteSelect
 from django.core.exceptions import ValidationError
 from django.db.models import DateTimeField, Model, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
@@ -21,7 +22,8 @@ from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.safestring import SafeString
 from django.utils.text import capfirst
 from unfold.admin import ModelAdmin
-from unfold.contrib.filters.admin import RadioFilter, RangeDateTimeFilter
+from unfold.contrib.filters.admin import AutocompleteSelectFilter, RadioFilter, RangeDateTimeFilter
+from unfold.contrib.filters.forms import AutocompleteDropdownForm
 from unfold.templatetags import unfold_list
 from unfold.utils import parse_datetime_str
 from unfold.views import ChangeList
@@ -461,6 +463,22 @@ class HealthFilter(RadioFilter):
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         return record_view.filter_by_health(queryset, self.value() or "", overview_of(request).pauses)
+
+
+class _AnySelect(AutocompleteSelect):
+    def build_attrs(self, base_attrs: dict[str, Any], extra_attrs: dict[str, Any] | None = None) -> dict[str, Any]:
+        noun = self.field.remote_field.model._meta.verbose_name
+        return super().build_attrs(base_attrs, extra_attrs) | {"data-placeholder": f"Any {noun}"}
+
+
+class _RelatedForm(AutocompleteDropdownForm):
+    widget = _AnySelect
+
+
+class RelatedFilter(AutocompleteSelectFilter):
+    """By a related record; without one the box says that any will do, where unfold's is empty."""
+
+    form_class = _RelatedForm
 
 
 class DateTimeRangeFilter(RangeDateTimeFilter):

@@ -21,7 +21,7 @@ from django.utils.html import format_html_join
 from django.utils.safestring import SafeString
 from django.utils.text import capfirst
 from django.views.decorators.http import require_POST
-from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesCheckboxFilter
+from unfold.contrib.filters.admin import ChoicesCheckboxFilter
 from unfold.widgets import DATETIME_CLASSES, UnfoldAdminTextareaWidget
 
 from sync import registry
@@ -281,7 +281,7 @@ class SyncedModelAdmin(RecordFilesMixin, RecordSelectionMixin, DeletedMeanwhileM
 
     @cached_property
     def list_filter(self) -> list[Any]:
-        related = [(field.name, AutocompleteSelectFilter) for field in registry.own_relations(self.model)]
+        related = [(field.name, admin_base.RelatedFilter) for field in registry.own_relations(self.model)]
         return [SYNC_FILTERS[0], *related, *SYNC_FILTERS[1:]]
 
     @cached_property

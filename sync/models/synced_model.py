@@ -20,7 +20,7 @@ LONG_TEXT_CHARACTERS = 32_767
 
 
 class LongTextField(models.TextField):  # type: ignore[type-arg]  # not subscriptable when it runs
-    """A text of paragraphs. Every way to a record refuses what is longer; the database knows nothing of it."""
+    """A text of paragraphs. Forms, API, import and sync refuse a longer one; the database has no limit."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **{"max_length": LONG_TEXT_CHARACTERS} | kwargs)
@@ -68,9 +68,9 @@ class SyncedModel(models.Model):
     sync_related: ClassVar[tuple[str, ...]] = ()
     """Relations that `sync_region` follows; a pass reads them with its records, in one query."""
     addresses: ClassVar[frozenset[str]] = frozenset()
-    """Fields of addresses, numbers and labels, as registered: in these no character may be that nobody sees."""
+    """The registered fields in which invisible characters are dropped: addresses, numbers and labels."""
     known_region: str = ""
-    """The installation's country of telephone numbers, where who writes many records has read it for all."""
+    """The installation's country of phone numbers, set by code that writes many records and has read it once."""
     _loaded: dict[str, Any]
     _committed: dict[str, Any]
 
@@ -106,7 +106,7 @@ class SyncedModel(models.Model):
         self._committed = getattr(self, "_committed", {}) | self._current_values(names)
 
     def clean_fields(self, exclude: Collection[str] | None = None) -> None:
-        """Drop what nobody sees from addresses, numbers and labels; then check as ever."""
+        """Drop invisible characters from addresses, numbers and labels, then check as Django does."""
         for name in self.addresses.difference(exclude or ()):
             value = getattr(self, name)
             if isinstance(value, str):

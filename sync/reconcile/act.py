@@ -707,8 +707,8 @@ def send_duplicates(executor: Executor, board: BoardContext, plan: Plan) -> Plan
     """Take the NPD ID from second items, or archive them; raises LeaseLost."""
     going_on = [(d, second_item_write(d)) for d in plan.duplicates if _goes_on(plan, d)]
     without_npd_id = {board.link.npd_id_column: None}
-    found = [write for duplicate, write in going_on if duplicate.act is ItemAct.DUPLICATE]
-    clears = [replace(write, columns=without_npd_id) for write in found]
+    bearing_npd_id = [write for duplicate, write in going_on if duplicate.act is ItemAct.DUPLICATE]
+    clears = [replace(write, columns=without_npd_id) for write in bearing_npd_id]
     cleared = executor.send(_CLEAR, clears)
     leaving = [pair for pair in going_on if still_leaves(board, pair[0], cleared.get(pair[1].unit))]
     if ours := {duplicate.second_of.pk for duplicate, _ in leaving if duplicate.is_ours}:

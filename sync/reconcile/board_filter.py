@@ -48,8 +48,6 @@ from sync.registry import relation_of
 LEFT_OUT = "Left out by the filter:"
 _WOULD_NOT_MATCH = "Its item would not match, so none is created."
 
-_UNMAPPED = Unknown("The field is not mapped any more.")
-
 
 # What a record, an item, and an item that would be made say to the conditions.
 

@@ -383,7 +383,7 @@ class Gatherer:
                 rejected=rejected.get(record.id, ""),
                 is_removed_too_often=record.id in too_often,
             )
-            if removed_items.wants_obstacles(removal, facts.board.settings, facts.now):
+            if removed_items.wants_obstacles(facts.board.settings, removal, facts.now):
                 needed, loss = deletion_obstacles(record.record)
                 removal = replace(removal, needed_by=needed, loss=loss)
             removals[record.id] = removal
@@ -591,17 +591,17 @@ def longer_histories(board: BoardContext, pairs: Sequence[Pair]) -> dict[UUID, R
     without_base = [(record, item) for record, item in pairs if unconfirmed_writes.lacks_base(board, record)]
     made = {record.id: item.id for record, item in without_base if unconfirmed_writes.wants_maker(board, record)}
     npd_edits = latest_edits(board.model, edited) if edited else {}
-    told = lookups.monday_edits(board, edited) if edited else {}
+    monday_edits = lookups.monday_edits(board, edited) if edited else {}
     makers = makers_of(board, made) if made else {}
     for key in edited:
-        histories[key] = replace(histories[key], npd_edits=npd_edits.get(key, ()), monday_edits=told[key])
+        histories[key] = replace(histories[key], npd_edits=npd_edits.get(key, ()), monday_edits=monday_edits[key])
     for key, (maker, is_typed) in makers.items():
         histories[key] = replace(histories[key], maker=maker, is_npd_id_typed=is_typed)
     return {key: histories[key] for key in edited.keys() | makers.keys()}
 
 
 def _people(plan: Plan) -> Mapping[str, Any]:
-    """Return Monday's users, where somebody's edit may have to be told."""
+    """Return Monday's users, where somebody's edit may have to be monday_edits."""
     is_lost = any(record.lost for record in (*plan.records.values(), *plan.deleted.values()))
     is_rewritten = any(record.facts.events and record.facts.history.last_writes for record in plan.open_records)
     return monday_users() if is_lost or is_rewritten else {}

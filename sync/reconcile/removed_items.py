@@ -103,9 +103,7 @@ def return_lines(ledger: SyncMetadata) -> tuple[HistoryLine, ...]:
     return ()
 
 
-def removal_of(
-    board: BoardContext, plan: RecordPlan, facts: RemovalFacts, settings: Settings, now: datetime
-) -> RecordPlan:
+def removal_of(board: BoardContext, plan: RecordPlan, facts: RemovalFacts, now: datetime) -> RecordPlan:
     """Decide what becomes of a record whose item is gone: quiet for now, acted on, or asked about."""
     record = facts.record
     state = facts.state
@@ -117,15 +115,15 @@ def removal_of(
     if since == now:
         values = {"reason": state} | ({"at": facts.done_at.isoformat()} if facts.done_at else {})
         plan = plan.logged(HistoryLine("removed", sentence, actor=facts.editor, values=values))
-    if not _is_quiet_over(facts, settings, now):
-        wait = _quiet_seconds(facts, settings, now)
+    if not _is_quiet_over(board.settings, facts, now):
+        wait = _quiet_seconds(board.settings, facts, now)
         # Until when, and what then, pages say in their reader's zone, by the setting as it is then.
         detail = f"{sentence} Nothing was changed in NPD, and nothing is sent."
         return plan.end(Outcome.DEFERRED, detail, reason=detail, wait_seconds=wait)
     # A conflict about the record's values is a person's to decide first.
     has_conflict = any(conflict.kind in (KIND_FIELDS, KIND_LOST_UPDATE) for conflict in record.conflicts)
     by_policy = RemovedItemPolicy.ASK if has_conflict or will_ask(board, plan) else facts.policy
-    removed = _with_action(board, facts, by_policy, _described(board, facts, sentence, settings))
+    removed = _with_action(board, facts, by_policy, _described(board, facts, sentence))
     if facts.is_removed_too_often and removed.act is RecordAction.CREATE and not removed.chosen:
         # What takes the item away takes every new one away too: a person has to say what becomes of it.
         removed = replace(removed, act=RecordAction.NOTHING, by="", what=f"{removed.what} {REMOVED_TOO_OFTEN}")
@@ -138,10 +136,10 @@ def removal_of(
     return plan.end_settled("")
 
 
-def wants_obstacles(facts: RemovalFacts, settings: Settings, now: datetime) -> bool:
+def wants_obstacles(settings: Settings, facts: RemovalFacts, now: datetime) -> bool:
     """Whether it matters what keeps the record from being deleted in NPD."""
     record = facts.record.record
-    if not record.may_sync or not _is_quiet_over(facts, settings, now):
+    if not record.may_sync or not _is_quiet_over(settings, facts, now):
         return False
     choice = facts.record.resolution_for(KIND_DELETE, RECORD_KEY)
     may_delete = facts.state != MISSING and record.sync_direction != SyncDirection.NPD_TO_MONDAY
@@ -162,7 +160,7 @@ def _noticed(facts: RemovalFacts, now: datetime) -> tuple[datetime, int]:
     return noticed_before or now, passes
 
 
-def _quiet_seconds(facts: RemovalFacts, settings: Settings, now: datetime) -> float:
+def _quiet_seconds(settings: Settings, facts: RemovalFacts, now: datetime) -> float:
     """How long the record is left alone; what Monday merely doesn't show has to be missed several times."""
     since, passes = _noticed(facts, now)
     wait = settings.gone_quiet_seconds - (now - since).total_seconds()
@@ -171,8 +169,8 @@ def _quiet_seconds(facts: RemovalFacts, settings: Settings, now: datetime) -> fl
     return wait
 
 
-def _is_quiet_over(facts: RemovalFacts, settings: Settings, now: datetime) -> bool:
-    return _is_recreation(facts) or _quiet_seconds(facts, settings, now) <= 0
+def _is_quiet_over(settings: Settings, facts: RemovalFacts, now: datetime) -> bool:
+    return _is_recreation(facts) or _quiet_seconds(settings, facts, now) <= 0
 
 
 def _is_recreation(facts: RemovalFacts) -> bool:
@@ -200,7 +198,7 @@ def removal_sentence(facts: RemovalFacts) -> str:
     return f"The item “{name}” was {state} on Monday{f' by {facts.actor}' if facts.actor else ''}."
 
 
-def _described(board: BoardContext, facts: RemovalFacts, sentence: str, settings: Settings) -> RemovedItem:
+def _described(board: BoardContext, facts: RemovalFacts, sentence: str) -> RemovedItem:
     fields = edits_since_agreed(board, facts.record)
     labels = {mapping.key: mapping.label for mapping in board.mappings}
     edited = [labels[edit.key] for edit in fields if edit.npd != edit.base or edit.monday]
@@ -212,10 +210,10 @@ def _described(board: BoardContext, facts: RemovalFacts, sentence: str, settings
         description = sentence
     if unread:
         description += f" What Monday says can't be read, so it may have been edited there: {', '.join(unread)}."
-    return RemovedItem(facts.state, description, fields, removal_options(facts, settings))
+    return RemovedItem(facts.state, description, fields, removal_options(board.settings, facts))
 
 
-def removal_options(facts: RemovalFacts, settings: Settings) -> tuple[Option, ...]:
+def removal_options(settings: Settings, facts: RemovalFacts) -> tuple[Option, ...]:
     """Return the options that the record's direction and NPD's other records leave."""
     record = facts.record.record
     state = facts.state
@@ -425,7 +423,7 @@ def decide_removals(facts: PassFacts, plan: Plan) -> Plan:
     planned = []
     for key, record_plan in gone.items():
         removal = replace(facts.removals[key], record=record_plan.facts)
-        planned.append((removal, removal_of(facts.board, record_plan, removal, facts.board.settings, facts.now)))
+        planned.append((removal, removal_of(facts.board, record_plan, removal, facts.now)))
     return plan.with_records(approve_deletions(planned, facts.approvals))
 
 

@@ -562,7 +562,7 @@ def _settle_duplicates(run: PassRun, plan: Plan) -> Plan:
     settled = [duplicate for duplicate in plan.duplicates if duplicate.outcome is not Outcome.OPEN]
     if not settled:
         return plan
-    found = {duplicate.facts.item_id: duplicate for duplicate in settled if duplicate.act is ItemAct.DUPLICATE}
+    second_items = {duplicate.facts.item_id: duplicate for duplicate in settled if duplicate.act is ItemAct.DUPLICATE}
     # Reads of the next minutes are compared with what took effect, by the time at which that was known.
     applied = [intent.pk for duplicate in settled for intent in duplicate.intents]
     Intent.objects.filter(pk__in=applied).update(state=IntentState.APPLIED, settled_at=SyncNow())
@@ -577,8 +577,8 @@ def _settle_duplicates(run: PassRun, plan: Plan) -> Plan:
             events.update(processed_at=SyncNow(), outcome=duplicate.ending.detail[:200])
     clear_unmatched(run.entity_type, {duplicate.item.id for duplicate in ended if not is_asked(duplicate)})
     save_reports(list(copy_reports(run.board, plan, settled)))
-    end_jobs(run, [(duplicate.facts.claim, duplicate.ending) for duplicate in found.values()])
-    plan = replace(plan, items=tuple(found.get(item.facts.item_id, item) for item in plan.items))
+    end_jobs(run, [(duplicate.facts.claim, duplicate.ending) for duplicate in second_items.values()])
+    plan = replace(plan, items=tuple(second_items.get(item.facts.item_id, item) for item in plan.items))
     return after_copy_answers(plan, settled)
 
 

@@ -51,7 +51,7 @@ def decide(
     known: RemovalFacts, policy: RemovedItemPolicy = ASK, *, of: BoardContext | None = None, **differs: Any
 ) -> RecordPlan:
     plan = RecordPlan(known.record, removal=RemovedItem(known.state), **differs)
-    return removal_of(of or board(), plan, replace(known, policy=policy), Settings(), NOW)
+    return removal_of(of or board(), plan, replace(known, policy=policy), NOW)
 
 
 def removed(plan: RecordPlan) -> RemovedItem:
@@ -391,7 +391,7 @@ def test_a_new_item_that_can_not_be_made_cuts_no_quiet_time_short(policy: Remove
     one_way = with_payload(removal(contact(sync_direction="monday_to_npd"), since=-1), **{RECREATE_KEY: True})
     plan = decide(one_way, policy)
     assert (removed(plan).act, plan.ending.outcome) == (NOTHING, Outcome.DEFERRED)
-    assert not wants_obstacles(one_way, Settings(), NOW)
+    assert not wants_obstacles(Settings(), one_way, NOW)
 
 
 # What must wait: what a person didn't approve.
