@@ -14,7 +14,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from functools import reduce
+from functools import partial, reduce
 from operator import or_
 from typing import Any, TypeVar
 from uuid import UUID
@@ -64,7 +64,7 @@ from sync.models import (
 )
 from sync.models.jobs import ROUNDS_KEY
 from sync.models.state import approval_payload_key, fold_alike
-from sync.outbox import finish
+from sync.outbox import finish, notify
 from sync.outbox.claim import Claim, Lease, claim_records
 from sync.outbox.pauses import locked_pause
 from sync.outbox.queue_rows import enqueue
@@ -986,8 +986,12 @@ def _write_statuses(run: PassRun, existing: Sequence[RecordPlan], ledgers: Mappi
     # What was told of an item before its record had it is a job of the item.
     owners = {record_plan.item_id: record_plan.id for record_plan in existing if record_plan.item_id}
     deliveries = SyncQueue.objects.filter(entity_type=run.entity_type, entity_id=None, status=QueueStatus.PENDING)
-    item_ids = deliveries.filter(remote_id__in=owners).values_list("remote_id", flat=True)
+    item_ids = list(deliveries.filter(remote_id__in=owners).values_list("remote_id", flat=True))
     with_open_work |= {owners[str(item_id)] for item_id in item_ids}
+    if item_ids:
+        # They say pending until then.
+        wake = partial(notify.notify_board, run.entity_type, UNMATCHED_ITEM_WAIT_SECONDS)
+        transaction.on_commit(wake, robust=True)
     to_monday = (QueueStatus.PENDING, QueueDirection.TO_MONDAY)
     saved = {entity_id for entity_id, *job in jobs if tuple(job) == to_monday}
     by_status: dict[RecordSyncStatus, list[UUID]] = {}
