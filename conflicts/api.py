@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any, cast
 
 from django.contrib.auth.models import User
-from django.db.models import Count, QuerySet
+from django.db import models
 from django_filters import rest_framework as filters
 from drf_spectacular.utils import extend_schema, extend_schema_field
 from rest_framework import serializers, status, viewsets
@@ -195,7 +195,9 @@ class ConflictFilter(filters.FilterSet):  # type: ignore[misc]
         model = SyncConflict
         fields = ["entity_type", "entity_id", "resolution_type"]
 
-    def about_field(self, conflicts: QuerySet[SyncConflict], name: str, value: str) -> QuerySet[SyncConflict]:
+    def about_field(
+        self, conflicts: models.QuerySet[SyncConflict], name: str, value: str
+    ) -> models.QuerySet[SyncConflict]:
         return conflicts.filter(conflict_fields__contains=[value])
 
 
@@ -214,7 +216,7 @@ class ConflictViewSet(ApiView, viewsets.ReadOnlyModelViewSet[SyncConflict]):
         """Conflicts in numbers."""
         open_conflicts = SyncConflict.objects.filter(resolved_at=None).order_by()
         by_kind = dict.fromkeys(ConflictKind.values, 0)
-        by_kind |= dict(open_conflicts.values_list("kind").annotate(Count("pk")))
+        by_kind |= dict(open_conflicts.values_list("kind").annotate(models.Count("pk")))
         # 30 days back: of years there may be more than a caller should wait for.
         resolved = SyncConflict.objects.filter(resolved_at__gte=sync_now() - timedelta(days=30)).count()
         unresolved = sum(by_kind.values())

@@ -9,15 +9,14 @@ from django.db.models import Q
 from conflicts.models import ConflictKind, StoredResolution, SyncConflict
 from conflicts.reports import RECORD_KEY
 from sync.kernel import humanize
-from sync.models import Decision
-from sync.models.state import CONFLICT_FOUND_KIND, MAX_ACTOR_LENGTH, WISH_KINDS, fold_alike
+from sync.models import Decision, state
 
 MAX_QUOTED_LENGTH = 60
 
 # The kind as which a line is stored, and its sentence, of the line's values and of words of its own.
 LINES = {
-    "found": (CONFLICT_FOUND_KIND, "Conflict found: {label} (NPD {npd} / Monday {monday})."),
-    "record_found": (CONFLICT_FOUND_KIND, "Conflict found: {question}"),
+    "found": (state.CONFLICT_FOUND_KIND, "Conflict found: {label} (NPD {npd} / Monday {monday})."),
+    "record_found": (state.CONFLICT_FOUND_KIND, "Conflict found: {question}"),
     "chosen": ("conflict_chosen", "Chose {result} for {label}: {where}."),
     "record_chosen": ("conflict_chosen", "Chose “{option}” where this was asked: {question}"),
     "applied": (
@@ -79,7 +78,7 @@ class ConflictHistory:
                 kind=kind,
                 sentence=sentence.format(**words),
                 values=dict(values),
-                actor=actor[:MAX_ACTOR_LENGTH],
+                actor=actor[: state.MAX_ACTOR_LENGTH],
                 cause={"conflict": str(conflict.pk)},
             )
         )
@@ -113,14 +112,14 @@ class ConflictHistory:
             batch_id = context.metadata.get("batch")
         for line in self.lines:
             line.batch_id = batch_id
-        Decision.objects.bulk_create(fold_alike(self.lines))
+        Decision.objects.bulk_create(state.fold_alike(self.lines))
         self._fold_wishes()
 
     def _fold_wishes(self) -> None:
         """What was chosen, or asked for, and is done now is one act, which its later line tells."""
         wishes = Q()
         for line in self.lines:
-            if wish := WISH_KINDS.get(line.kind):
+            if wish := state.WISH_KINDS.get(line.kind):
                 about = {"entity_type": line.entity_type, "entity_id": line.entity_id, "key": line.key, "kind": wish}
                 wishes |= Q(**about, cause__conflict=line.cause["conflict"])
         if wishes:

@@ -5,10 +5,10 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from conflicts import reports
 from conflicts.effects import applied_effect
 from conflicts.history import ConflictHistory
 from conflicts.models import AUTO, BASE, MONDAY, NPD, ConflictKind, ResolutionType, StoredResolution, SyncConflict
-from conflicts.reports import RECORD_KEY, ConflictReport, FieldConflict, Option
 from sync.merge import FieldSelection
 
 # What became of one field of a conflict.
@@ -21,9 +21,9 @@ CLOSING_NOTE = "*"
 # What is kept of a field, and the conflict's own values.
 
 
-def field_conflict(conflict: SyncConflict, key: str) -> FieldConflict:
+def field_conflict(conflict: SyncConflict, key: str) -> reports.FieldConflict:
     npd, base, monday = conflict.values(key).values()
-    return FieldConflict(key, npd, base, monday, conflict.notes.get(key, ""))
+    return reports.FieldConflict(key, npd, base, monday, conflict.notes.get(key, ""))
 
 
 def keep_applied(
@@ -110,7 +110,7 @@ def close(conflict: SyncConflict, reason: str, now: datetime) -> None:
     conflict.resolved_at = now
 
 
-def set_field_values(conflict: SyncConflict, item_id: str, fields: Sequence[FieldConflict]) -> None:
+def set_field_values(conflict: SyncConflict, item_id: str, fields: Sequence[reports.FieldConflict]) -> None:
     if conflict.kind == ConflictKind.OVERWRITTEN:
         # Those that lost their value with a column; of these a later pass tells only that the value is the same.
         before = conflict.replaced_fields
@@ -142,29 +142,29 @@ def restore_fields(conflict: SyncConflict, keys: list[str]) -> None:
 # A person picks one of the options that reconcile offers; the resolution is stored under the key "record".
 
 
-def offered_options(conflict: SyncConflict) -> list[Option]:
-    return [Option(**option) for option in conflict.about.get("options", [])]
+def offered_options(conflict: SyncConflict) -> list[reports.Option]:
+    return [reports.Option(**option) for option in conflict.about.get("options", [])]
 
 
-def chosen_option(conflict: SyncConflict, chosen: FieldSelection) -> Option | None:
+def chosen_option(conflict: SyncConflict, chosen: FieldSelection) -> reports.Option | None:
     """Return the option that a resolution names, or None where it is not offered."""
     named = (chosen.choose, chosen.value or "")
     return next((option for option in offered_options(conflict) if (option.choose, option.value) == named), None)
 
 
-def side_option(conflict: SyncConflict, side: str) -> Option | None:
+def side_option(conflict: SyncConflict, side: str) -> reports.Option | None:
     """Return the option by which one side wins, npd or monday, or None where it is not offered."""
     return next((option for option in offered_options(conflict) if option.choose == side), None)
 
 
-def act_option(conflict: SyncConflict, act: str) -> Option | None:
+def act_option(conflict: SyncConflict, act: str) -> reports.Option | None:
     """Return the option of a deleted record or item that does this act, or None where it is not offered."""
     if conflict.kind != ConflictKind.DELETE:
         return None
     return next((option for option in offered_options(conflict) if option.does == act), None)
 
 
-def set_record_values(conflict: SyncConflict, report: ConflictReport) -> None:
+def set_record_values(conflict: SyncConflict, report: reports.ConflictReport) -> None:
     """Store what the pass reported of the record, and the edited fields of a delete."""
     conflict.about = dict(report.data)
     set_field_values(conflict, report.monday_item_id, report.fields)
@@ -173,27 +173,27 @@ def set_record_values(conflict: SyncConflict, report: ConflictReport) -> None:
 
 
 def update_record_conflict(
-    conflict: SyncConflict, report: ConflictReport, now: datetime, history: ConflictHistory, *, has_ended: bool
+    conflict: SyncConflict, report: reports.ConflictReport, now: datetime, history: ConflictHistory, *, has_ended: bool
 ) -> None:
     """Settle the applied resolution, hand back the rejected one, store the report, close what is over."""
     resolution = conflict.stored_resolution
-    if RECORD_KEY in resolution.fields and RECORD_KEY in report.applied:
-        selection = resolution.fields[RECORD_KEY]
+    if reports.RECORD_KEY in resolution.fields and reports.RECORD_KEY in report.applied:
+        selection = resolution.fields[reports.RECORD_KEY]
         option = chosen_option(conflict, selection)
-        keep_applied(conflict, RECORD_KEY, resolution, report.applied[RECORD_KEY], now)
-        annotate(conflict, RECORD_KEY, label=option.label if option else "")
-        entry = conflict.merge_selections[RECORD_KEY]
-        outcome = str(report.applied[RECORD_KEY] or "")
+        keep_applied(conflict, reports.RECORD_KEY, resolution, report.applied[reports.RECORD_KEY], now)
+        annotate(conflict, reports.RECORD_KEY, label=option.label if option else "")
+        entry = conflict.merge_selections[reports.RECORD_KEY]
+        outcome = str(report.applied[reports.RECORD_KEY] or "")
         values = {**entry, "result": outcome}
         history.log("record_applied", conflict, "", values, by=entry["by"], option=entry["label"], outcome=outcome)
-        resolution = resolution.without({RECORD_KEY})
-    if RECORD_KEY in resolution.fields and RECORD_KEY in report.rejected:
-        history.log_returned(conflict, RECORD_KEY, resolution, report.rejected[RECORD_KEY])
-        resolution = resolution.with_rejected({RECORD_KEY: report.rejected[RECORD_KEY]})
+        resolution = resolution.without({reports.RECORD_KEY})
+    if reports.RECORD_KEY in resolution.fields and reports.RECORD_KEY in report.rejected:
+        history.log_returned(conflict, reports.RECORD_KEY, resolution, report.rejected[reports.RECORD_KEY])
+        resolution = resolution.with_rejected({reports.RECORD_KEY: report.rejected[reports.RECORD_KEY]})
     if has_ended:
-        if RECORD_KEY in resolution.fields:
+        if reports.RECORD_KEY in resolution.fields:
             reason = report.closing_reason or OVER_BEFORE
-            history.log_returned(conflict, RECORD_KEY, resolution, reason, is_over=True)
+            history.log_returned(conflict, reports.RECORD_KEY, resolution, reason, is_over=True)
         if not resolved_by_people(conflict):
             values = {
                 "npd": conflict.npd_data,
@@ -215,7 +215,7 @@ def update_record_conflict(
 # How one conflict follows one report. Changes the given instance only; reads and writes nothing.
 
 
-def reports_end(report: ConflictReport) -> bool:
+def reports_end(report: reports.ConflictReport) -> bool:
     """Whether a report itself says that there is no conflict, or none any more.
 
     Of an overwritten edit that only means that this report opens none: one that is open stays so until a
@@ -228,7 +228,7 @@ def reports_end(report: ConflictReport) -> bool:
     return not report.fields and not report.undecided
 
 
-def new_conflict(report: ConflictReport, conflict_id: UUID) -> SyncConflict:
+def new_conflict(report: reports.ConflictReport, conflict_id: UUID) -> SyncConflict:
     """Return a new conflict for a report."""
     conflict = SyncConflict(
         id=conflict_id,
@@ -244,7 +244,9 @@ def new_conflict(report: ConflictReport, conflict_id: UUID) -> SyncConflict:
     return conflict
 
 
-def update_conflict(conflict: SyncConflict, report: ConflictReport, now: datetime, history: ConflictHistory) -> None:
+def update_conflict(
+    conflict: SyncConflict, report: reports.ConflictReport, now: datetime, history: ConflictHistory
+) -> None:
     """Settle what was applied, hand back what was rejected, store the values, close what is over."""
     if conflict.is_about_record:
         update_record_conflict(conflict, report, now, history, has_ended=reports_end(report))
@@ -292,7 +294,9 @@ def _because(reason: str) -> str:
     return f": {reason}" if reason else "."
 
 
-def _remaining_fields(conflict: SyncConflict, report: ConflictReport, applied: list[str]) -> dict[str, FieldConflict]:
+def _remaining_fields(
+    conflict: SyncConflict, report: reports.ConflictReport, applied: list[str]
+) -> dict[str, reports.FieldConflict]:
     reported = {field.key: field for field in [*report.fields, *_undecided_fields(conflict, report)]}
     content = (report.fields, report.undecided, report.applied, report.rejected, report.ended)
     # Of an overwritten edit the report may have nothing but the reason why it can't be resolved any more.
@@ -304,7 +308,7 @@ def _remaining_fields(conflict: SyncConflict, report: ConflictReport, applied: l
     return stored | {key: field for key, field in reported.items() if key not in applied}
 
 
-def _undecided_fields(conflict: SyncConflict, report: ConflictReport) -> list[FieldConflict]:
+def _undecided_fields(conflict: SyncConflict, report: reports.ConflictReport) -> list[reports.FieldConflict]:
     return [field_conflict(conflict, key) for key in report.undecided]
 
 

@@ -10,9 +10,8 @@ from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
 from django.contrib.postgres.functions import RandomUUID
 from django.db import models
-from django.db.models import F, Q
 
-from conflicts.reports import KIND_DELETE, KIND_FIELDS, KIND_IDENTITY, KIND_LOST_UPDATE, RECORD_KEY
+from conflicts import reports
 from sync import registry
 from sync.clock import SyncNow
 from sync.merge import FieldSelection
@@ -99,10 +98,10 @@ def default_label(entity_type: str, key: str) -> str:
 
 
 class ConflictKind(models.TextChoices):
-    FIELDS = KIND_FIELDS, "Fields differ"
-    OVERWRITTEN = KIND_LOST_UPDATE, "An edit was overwritten"
-    DELETE = KIND_DELETE, "Deleted on one side"
-    IDENTITY = KIND_IDENTITY, "Who is this?"
+    FIELDS = reports.KIND_FIELDS, "Fields differ"
+    OVERWRITTEN = reports.KIND_LOST_UPDATE, "An edit was overwritten"
+    DELETE = reports.KIND_DELETE, "Deleted on one side"
+    IDENTITY = reports.KIND_IDENTITY, "Who is this?"
 
 
 class ResolutionType(models.TextChoices):
@@ -155,22 +154,22 @@ class SyncConflict(models.Model):
         constraints: ClassVar[list[models.BaseConstraint]] = [
             models.UniqueConstraint(
                 fields=["entity_type", "entity_id", "kind"],
-                condition=Q(resolved_at=None) & ~Q(kind=ConflictKind.IDENTITY),
+                condition=models.Q(resolved_at=None) & ~models.Q(kind=ConflictKind.IDENTITY),
                 name="sync_conflicts_one_open_a_kind",
             ),
             models.UniqueConstraint(
                 fields=["entity_type", "entity_id", "monday_item_id"],
-                condition=Q(resolved_at=None, kind=ConflictKind.IDENTITY),
+                condition=models.Q(resolved_at=None, kind=ConflictKind.IDENTITY),
                 name="sync_conflicts_one_open_an_item",
             ),
             models.CheckConstraint(
-                condition=Q(resolution_type=None) | Q(resolution_type__in=ResolutionType.values),
+                condition=models.Q(resolution_type=None) | models.Q(resolution_type__in=ResolutionType.values),
                 name="sync_conflicts_resolution_known",
             ),
         ]
         indexes: ClassVar[list[models.Index]] = [
             # Serves the list of open conflicts, oldest first.
-            models.Index(fields=["detected_at"], condition=Q(resolved_at=None), name="sync_conflicts_waiting"),
+            models.Index(fields=["detected_at"], condition=models.Q(resolved_at=None), name="sync_conflicts_waiting"),
             # Serves the list in its own order (OPEN_FIRST), so that a page is read without sorting all; and, by its
             # first column, the count of recently resolved ones.
             models.Index(
@@ -247,13 +246,13 @@ class SyncConflict(models.Model):
         """Return what has no resolution yet: fields, or the record itself under the key "record"."""
         if not self.is_open:
             return []
-        keys = [RECORD_KEY] if self.is_about_record else self.conflict_fields
+        keys = [reports.RECORD_KEY] if self.is_about_record else self.conflict_fields
         return [key for key in keys if key not in self.stored_resolution.fields]
 
 
-BEING_APPLIED = Q(resolved_at=None, resolution__isnull=False) & ~Q(resolution__fields={})
+BEING_APPLIED = models.Q(resolved_at=None, resolution__isnull=False) & ~models.Q(resolution__fields={})
 """Open, with a resolution: one whose fields were all handed back doesn't count."""
 
 
-OPEN_FIRST = (F("resolved_at").desc(nulls_first=True), F("detected_at").asc(), "id")
+OPEN_FIRST = (models.F("resolved_at").desc(nulls_first=True), models.F("detected_at").asc(), "id")
 """The order of the list: open ones first, the oldest first, then what was resolved last."""

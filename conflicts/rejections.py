@@ -17,12 +17,11 @@ from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import DataError, IntegrityError, transaction
 
-from conflicts import resolution
+from conflicts import progress, resolution
 from conflicts.case import RecordContext
 from conflicts.effects import Sides, is_same
 from conflicts.history import quote_value
 from conflicts.models import CUSTOM, MONDAY, NPD
-from conflicts.progress import APPLYING, HANDED_BACK, SETTLED, UNDOING, Progress
 from conflicts.resolution import check_may_type, raw_from_text, request_pass
 from sync import registry
 from sync.choices import Cause, QueueStatus
@@ -205,15 +204,17 @@ DECISION_KIND = "rejected"
 """The kind of decision as which an answer is stored."""
 
 
-def answer_progress(answer: Decision, rejection: Rejection | None, *, with_delay: bool = True) -> Progress:
+def answer_progress(answer: Decision, rejection: Rejection | None, *, with_delay: bool = True) -> progress.Progress:
     """Return the state of an answer by queue and ledger; `rejection` is None where the record was deleted."""
     if rejection is not None and KEPT_BY not in answer.values:
         if _is_pending(answer, rejection):
             delay_reason = availability.of(answer.entity_type).blocked_reason if with_delay else ""
-            return Progress(UNDOING if answer.undoes else APPLYING, answer.sentence, delay_reason)
+            return progress.Progress(
+                progress.UNDOING if answer.undoes else progress.APPLYING, answer.sentence, delay_reason
+            )
         if answer.values.get("choose") == CUSTOM and rejection.needs_answer:
-            return Progress(HANDED_BACK, f"{answer.sentence} {rejection.reason}", is_undoable=True)
-    return Progress(SETTLED, answer.sentence, is_undoable=True)
+            return progress.Progress(progress.HANDED_BACK, f"{answer.sentence} {rejection.reason}", is_undoable=True)
+    return progress.Progress(progress.SETTLED, answer.sentence, is_undoable=True)
 
 
 def _is_pending(answer: Decision, rejection: Rejection) -> bool:

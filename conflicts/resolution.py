@@ -10,9 +10,8 @@ from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.db.models import Q
 
-from conflicts import lifecycle
+from conflicts import effects, lifecycle
 from conflicts.case import RecordContext, fields_with_base
-from conflicts.effects import Sides, is_same, normalize_text, selection_effect
 from conflicts.history import ConflictHistory, quote_value
 from conflicts.lifecycle import chosen_option, resolved_parts
 from conflicts.models import (
@@ -52,7 +51,7 @@ class InvalidResolution(ActionError):
 class DecidedTooLate(Conflict):
     """Nothing was stored, for it is not as the person saw it; `current` has the present values by field."""
 
-    def __init__(self, sentence: str, current: Mapping[str, Sides]) -> None:
+    def __init__(self, sentence: str, current: Mapping[str, effects.Sides]) -> None:
         super().__init__(sentence)
         self.current = dict(current)
 
@@ -60,7 +59,7 @@ class DecidedTooLate(Conflict):
 class NotAsSeen(DecidedTooLate):
     default_code = "stale"
 
-    def __init__(self, labels: str, current: Mapping[str, Sides]) -> None:
+    def __init__(self, labels: str, current: Mapping[str, effects.Sides]) -> None:
         advice = "Check the current values, then choose again."
         super().__init__(f"{labels} changed while you were deciding. {advice}", current)
 
@@ -70,7 +69,7 @@ class NotOpen(DecidedTooLate):
 
 
 Selections = Mapping[str, FieldSelection]
-SeenValues = Mapping[str, Sides]
+SeenValues = Mapping[str, effects.Sides]
 SIDE_OF_TYPE = {ResolutionType.KEEP_NPD.value: NPD, ResolutionType.KEEP_MONDAY.value: MONDAY}
 
 
@@ -127,9 +126,9 @@ def _empty_problem(context: RecordContext, mapping: FieldMapping) -> str:
     return f"{mapping.label} of {context.name} can't be empty. Choose a side that has a value, or type one."
 
 
-def current_values(conflict: SyncConflict) -> dict[str, Sides]:
+def current_values(conflict: SyncConflict) -> dict[str, effects.Sides]:
     """Return the present values of every field in conflict; of a conflict about the record, what happened."""
-    values: dict[str, Sides] = {key: conflict.sides(key) for key in conflict.conflict_fields}
+    values: dict[str, effects.Sides] = {key: conflict.sides(key) for key in conflict.conflict_fields}
     return values | ({RECORD_KEY: {"npd": conflict.what, "monday": None}} if conflict.is_about_record else {})
 
 
@@ -139,7 +138,7 @@ def _check_seen(conflict: SyncConflict, keys: set[str], seen_values: SeenValues)
     changed = [
         "What happened" if key == RECORD_KEY else conflict.label(key)
         for key in sorted(keys)
-        if key not in seen_values or key not in now or not is_same(seen_values[key], now[key])
+        if key not in seen_values or key not in now or not effects.is_same(seen_values[key], now[key])
     ]
     if changed:
         raise NotAsSeen(", ".join(changed), now)
@@ -170,7 +169,7 @@ def field_selections(
     chosen = {
         key: FieldSelection(
             choose=selection.choose,
-            value=normalize_text(selection.value) if selection.choose == CUSTOM else None,
+            value=effects.normalize_text(selection.value) if selection.choose == CUSTOM else None,
             npd=conflict.sides(key)[NPD],
             monday=conflict.sides(key)[MONDAY],
         )
@@ -211,7 +210,7 @@ def _selection_problem(conflict: SyncConflict, context: RecordContext, key: str,
     mapping = context.mapped.get(key)
     if mapping is None or context.record is None:
         return f"{key}: this field is no longer mapped to a column, so the next sync closes its conflict."
-    if mapping.required and selection_effect(conflict, key, selection).value is None:
+    if mapping.required and effects.selection_effect(conflict, key, selection).value is None:
         return _empty_problem(context, mapping)
     # The lost value of an overwritten edit stands on no side: it is checked as if it were typed.
     is_lost = selection.choose == MONDAY and conflict.kind == ConflictKind.OVERWRITTEN
@@ -330,7 +329,7 @@ def resolve(
                 check_may_type(by, conflict.entity_type)
             chosen = field_selections(conflict, context, resolution_type, selections, seen)
             for key, selection in chosen.items():
-                effect = selection_effect(conflict, key, selection)
+                effect = effects.selection_effect(conflict, key, selection)
                 values = {**conflict.values(key), "choose": selection.choose}
                 result = quote_value(effect.value)
                 history.log("chosen", conflict, key, values, actor=full_name(by), result=result, where=effect.where)

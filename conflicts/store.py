@@ -11,8 +11,8 @@ from uuid import UUID
 from django.contrib.auth import get_user_model
 from django.db.models import Q
 
+from conflicts import lifecycle
 from conflicts.history import ConflictHistory
-from conflicts.lifecycle import apply_undo_results, new_conflict, reject_undo, reports_end, update_conflict
 from conflicts.models import ConflictKind, SyncConflict
 from conflicts.reports import KIND_UNDO, ConflictReport, OpenConflict
 from sync.clock import sync_now
@@ -62,7 +62,7 @@ def reject_resolutions(entity_type: str, ids: Iterable[UUID], reason: str, *, on
     rejected = [row for row in rows.order_by("id") if row.stored_resolution.fields]
     for row in rejected:
         if row.is_being_undone:
-            reject_undo(row, reason, history)
+            lifecycle.reject_undo(row, reason, history)
             continue
         resolution = row.stored_resolution
         for key in resolution.fields:
@@ -111,22 +111,22 @@ class _ReportBatch:
     def apply(self, report: ConflictReport) -> None:
         if report.kind == KIND_UNDO:
             for request in self._requests_of(report):
-                reject_undo(request, report.closing_reason, self.events)
+                lifecycle.reject_undo(request, report.closing_reason, self.events)
             return
         key = _conflict_key(report)
         if report.undone:
             # First, so that reopened fields are in the open conflict when the report is applied to it.
             requests = [request for request in self._requests_of(report) if request.kind == report.kind]
-            reopened = apply_undo_results(requests, report.undone, self.open.get(key), self.events)
+            reopened = lifecycle.apply_undo_results(requests, report.undone, self.open.get(key), self.events)
             if reopened is not None:
                 self.open[key] = reopened
         conflict = self.open.get(key)
         if conflict is not None:
-            update_conflict(conflict, report, self.now, self.events)
+            lifecycle.update_conflict(conflict, report, self.now, self.events)
             if not conflict.is_open:
                 del self.open[key]
-        elif not reports_end(report):
-            self.open[key] = new_conflict(report, uuid.uuid4())
+        elif not lifecycle.reports_end(report):
+            self.open[key] = lifecycle.new_conflict(report, uuid.uuid4())
             self.new.append(self.open[key])
             self.events.log_found(self.open[key], self.open[key].conflict_fields)
 

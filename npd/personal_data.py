@@ -18,8 +18,7 @@ import structlog
 from django.apps import apps
 from django.contrib.admin.models import LogEntry
 from django.core.serializers.json import DjangoJSONEncoder
-from django.db import transaction
-from django.db.models import Model, Q, QuerySet, TextField
+from django.db import models, transaction
 from django.db.models.functions import Cast
 
 from sync import registry
@@ -55,7 +54,7 @@ OWNER_COLUMNS = ("entity_id", "record_id", "pgh_obj_id", "object_id")
 ITEM_COLUMNS = ("item_id", "remote_id", "monday_item_id")
 
 ERASED_REASON = "Its person was erased in NPD."
-KEPT: dict[type[Model], dict[str, Any]] = {
+KEPT: dict[type[models.Model], dict[str, Any]] = {
     Tombstone: {
         "data": {},
         "state": TombstoneState.NOTHING_LEFT,
@@ -96,11 +95,11 @@ class Person:
         return registry.entity(self.entity_type).model
 
     @property
-    def record(self) -> QuerySet[SyncedModel]:
+    def record(self) -> models.QuerySet[SyncedModel]:
         return self.model._default_manager.filter(pk=self.id)
 
     @property
-    def tombstones(self) -> QuerySet[Tombstone]:
+    def tombstones(self) -> models.QuerySet[Tombstone]:
         return Tombstone.objects.filter(entity_type=self.entity_type, entity_id=self.id)
 
     @cached_property
@@ -124,7 +123,7 @@ class Person:
         others = self.model._default_manager.exclude(pk=self.id).filter(monday_id__in=ids)
         return sorted(item_id for item_id in ids - set(others.values_list("monday_id", flat=True)) if item_id)
 
-    def rows(self) -> Iterator[QuerySet[Any]]:
+    def rows(self) -> Iterator[models.QuerySet[Any]]:
         """Yield the rows about the person, table by table; not the record itself."""
         for model in apps.get_models(include_auto_created=True):
             condition = self._condition(model)
@@ -135,13 +134,13 @@ class Person:
                 yield _log_lines(model).filter(object_id__in=ids)
                 yield rows
         # Other records' activity quotes the id where a relation led here.
-        activity = Decision.objects.annotate(quoted=Cast("values", TextField())).exclude(entity_id=self.id)
+        activity = Decision.objects.annotate(quoted=Cast("values", models.TextField())).exclude(entity_id=self.id)
         yield activity.filter(quoted__contains=str(self.id))
         yield Notification.objects.filter(key__contains=str(self.id))
         # The log of an item that was unmatched names the record by its name alone.
         yield _log_lines(UnmatchedItem).filter(object_repr=self.name[:MAX_NAME_LENGTH])
 
-    def _condition(self, model: type[Model]) -> Q | None:
+    def _condition(self, model: type[models.Model]) -> models.Q | None:
         """Return which rows of a table bear the record's id or, where they name no record, an item's."""
         if model._meta.proxy or not model._meta.managed or issubclass(model, SyncedModel):
             return None
@@ -149,15 +148,15 @@ class Person:
         owner = next((columns[name] for name in OWNER_COLUMNS if name in columns), None)
         item = next((columns[name] for name in ITEM_COLUMNS if name in columns), None)
         if owner is None:
-            return Q(**{f"{item.attname}__in": self.items}) if item else None
+            return models.Q(**{f"{item.attname}__in": self.items}) if item else None
         is_text = owner.get_internal_type() in ("CharField", "TextField")
-        of_record = Q(**{owner.attname: str(self.id) if is_text else self.id})
+        of_record = models.Q(**{owner.attname: str(self.id) if is_text else self.id})
         if item is None:
             return of_record
-        return of_record | Q(**{f"{owner.attname}__isnull": True, f"{item.attname}__in": self.items})
+        return of_record | models.Q(**{f"{owner.attname}__isnull": True, f"{item.attname}__in": self.items})
 
 
-def _log_lines(model: type[Model]) -> QuerySet[LogEntry]:
+def _log_lines(model: type[models.Model]) -> models.QuerySet[LogEntry]:
     """Return what the admin's log has of a table."""
     return LogEntry.objects.filter(
         content_type__app_label=model._meta.app_label, content_type__model=model._meta.model_name

@@ -11,11 +11,11 @@ from types import FrameType
 
 import waitress
 
+from sandbox import http
 from sandbox.api import Api, CallLog
 from sandbox.api_limits import PLANS, Plan
 from sandbox.clock import Clock
 from sandbox.control import Control
-from sandbox.http import Application, Guard, NpdAddress, route
 from sandbox.pages import Pages
 from sandbox.pages.faults import FaultsPage
 from sandbox.webhooks.deliveries import Deliveries, DeliveryStore, Sender
@@ -31,12 +31,12 @@ class Settings:
     signing_secret: str | None = None
     data: str | None = None
     page_url: str | None = None
-    npd: NpdAddress | None = None
+    npd: http.NpdAddress | None = None
     host: str = "127.0.0.1"
     plan: Plan | None = None
 
 
-def build(settings: Settings) -> Application:
+def build(settings: Settings) -> http.Application:
     world = World(Clock(), settings.data)
     world.site_url = settings.site_url
     world.page_url = settings.page_url or settings.site_url
@@ -47,8 +47,8 @@ def build(settings: Settings) -> Application:
     control = Control(world, api, deliveries)
     npd_url = settings.npd.public if settings.npd else None
     pages = Pages(world, FaultsPage(world.clock, api, deliveries), npd_url, control.forget)
-    routes = [route("POST", "/v2", api.post), *control.routes(), *pages.routes()]
-    return Application(routes, Guard(settings.host, world.site_url, world.page_url))
+    routes = [http.route("POST", "/v2", api.post), *control.routes(), *pages.routes()]
+    return http.Application(routes, http.Guard(settings.host, world.site_url, world.page_url))
 
 
 # The largest plan lets 250 requests in at once, and a page is read meanwhile.
@@ -102,7 +102,7 @@ def _settings(options: argparse.Namespace) -> Settings:
         signing_secret=options.signing_secret,
         data=options.data,
         page_url=options.page_url.rstrip("/") if options.page_url else None,
-        npd=NpdAddress(options.npd_url.rstrip("/"), options.npd_via) if options.npd_url else None,
+        npd=http.NpdAddress(options.npd_url.rstrip("/"), options.npd_via) if options.npd_url else None,
         host=options.host,
         plan=PLANS.get(options.plan),
     )

@@ -14,13 +14,10 @@ from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from sandbox import api_errors, graph
+from sandbox import api_errors, api_limits, faults, graph, http
 from sandbox.api_errors import RequestError
-from sandbox.api_limits import CONCURRENCY_WAIT, REJECTED_CALL, Limits, Plan
 from sandbox.clock import Clock
-from sandbox.faults import Fault, Faults, ItemHistory, fault_middleware, history_middleware
-from sandbox.graph.resolvers import CURRENT, Context, OpenCursors, Version, served_version
-from sandbox.http import Request, Response, cut_connection, json_response, percent_decode
+from sandbox.graph import resolvers
 from sandbox.model import API_USER
 from sandbox.webhooks.deliveries import Deliveries
 from sandbox.world import World
@@ -46,7 +43,7 @@ class Call:
     different_body: bool = False
     errors: list[str] = field(default_factory=list)
     fault: str = ""
-    version: str = CURRENT
+    version: str = resolvers.CURRENT
 
     def to_json(self) -> dict[str, Any]:
         shown = asdict(self)
@@ -96,12 +93,12 @@ KEY_SECONDS = 1800
 class StoredAnswer:
     digest: bytes
     since: float
-    answer: Response | None = None
+    answer: http.Response | None = None
 
 
 @dataclass(frozen=True)
 class Replay:
-    answer: Response
+    answer: http.Response
     different_body: bool
 
 
@@ -128,7 +125,7 @@ class Idempotency:
                 raise api_errors.idempotency_conflict()
             return Replay(kept.answer, kept.digest != digest)
 
-    def keep(self, key: str, answer: Response) -> None:
+    def keep(self, key: str, answer: http.Response) -> None:
         with self._lock:
             if kept := self._kept.get(key):
                 kept.answer = answer
@@ -161,28 +158,33 @@ class ApiRequest:
     operation: graph.Operation
     variables: dict[str, Any]
     body: bytes
-    version: Version
+    version: resolvers.Version
 
 
 class Api:
     """The endpoint and what it needs around the boards."""
 
     def __init__(
-        self, world: World, deliveries: Deliveries, calls: CallLog, token: str | None, plan: Plan | None = None
+        self,
+        world: World,
+        deliveries: Deliveries,
+        calls: CallLog,
+        token: str | None,
+        plan: api_limits.Plan | None = None,
     ) -> None:
         self._world = world
         self._clock: Clock = world.clock
         self._deliveries = deliveries
         self._token = token
         self.calls = calls
-        self.faults = Faults()
+        self.faults = faults.Faults()
         self.latency = Latency()
-        self.limits = Limits(world.clock, plan)
-        self.history = ItemHistory(world.clock)
+        self.limits = api_limits.Limits(world.clock, plan)
+        self.history = faults.ItemHistory(world.clock)
         self.idempotency = Idempotency(world.clock)
-        self.cursors = OpenCursors(world.clock)
+        self.cursors = resolvers.OpenCursors(world.clock)
 
-    def post(self, request: Request) -> Response:
+    def post(self, request: http.Request) -> http.Response:
         """Answer one request; every answer carries a request id and is in the log."""
         call = self.calls.begin(self._clock.time())
         call.request_id = str(uuid.uuid4())
@@ -195,7 +197,7 @@ class Api:
             call.ms = round((time.monotonic() - started) * 1000, 1)
             self.calls.end(call)
 
-    def _admit(self, request: Request, call: Call) -> Response:
+    def _admit(self, request: http.Request, call: Call) -> http.Response:
         """Who has no valid token belongs to no account: nothing is counted, and no quota is shown."""
         sent = request.header("Authorization") or ""
         # Without a token of its own the sandbox takes any.
@@ -210,15 +212,15 @@ class Api:
                 except RequestError as refusal:
                     response = self._rejection_response(refusal, call)
                 if response.status == 429:
-                    visit.tenths = REJECTED_CALL
+                    visit.tenths = api_limits.REJECTED_CALL
                 return self._with_limit_headers(response)
         except RequestError as refusal:
             return self._with_limit_headers(self._rejection_response(refusal, call))
 
-    def _with_limit_headers(self, response: Response) -> Response:
+    def _with_limit_headers(self, response: http.Response) -> http.Response:
         return replace(response, headers=response.headers | self.limits.headers())
 
-    def _answer(self, request: Request, call: Call) -> Response:
+    def _answer(self, request: http.Request, call: Call) -> http.Response:
         api_request = self._parse_request(request, call)
         operation = api_request.operation
         call.kind = operation.kind
@@ -233,7 +235,7 @@ class Api:
                 body = fault.answer()
                 if isinstance(body, dict):
                     return self._respond(body, call, fault.status, headers)
-                return Response(fault.status, str(body).encode(), {"Content-Type": "text/html"} | headers)
+                return http.Response(fault.status, str(body).encode(), {"Content-Type": "text/html"} | headers)
             if fault.limit is not None:
                 self._exhaust(fault)
         key = request.header("Idempotency-Key") if operation.is_mutation else None
@@ -245,18 +247,18 @@ class Api:
             call.replayed = True
             call.different_body = replay.different_body
             headers = replay.answer.headers | {"Idempotency-Replayed": "true"}
-            return Response(replay.answer.status, replay.answer.body, headers)
+            return http.Response(replay.answer.status, replay.answer.body, headers)
         try:
             return self._carry_out(request, api_request, call, fault, key)
         finally:
             self.idempotency.release(key)
 
-    def _parse_request(self, request: Request, call: Call) -> ApiRequest:
-        version = served_version(request.header("API-Version"))
+    def _parse_request(self, request: http.Request, call: Call) -> ApiRequest:
+        version = resolvers.served_version(request.header("API-Version"))
         call.version = version.value
         body = request.body()
         try:
-            document = percent_decode(body)
+            document = http.percent_decode(body)
         except ValueError:
             raise api_errors.bad_body("Request body must be a JSON with query.") from None
         if not isinstance(document, dict) or not isinstance(document.get("query"), str):
@@ -271,8 +273,13 @@ class Api:
         return ApiRequest(operation, variables or {}, body, version)
 
     def _carry_out(
-        self, request: Request, api_request: ApiRequest, call: Call, fault: Fault | None, key: str | None = None
-    ) -> Response:
+        self,
+        request: http.Request,
+        api_request: ApiRequest,
+        call: Call,
+        fault: faults.Fault | None,
+        key: str | None = None,
+    ) -> http.Response:
         if fault is not None and fault.timeout == "before":
             self._hang_up(request, fault)
         if fault is not None and fault.slow is not None:
@@ -285,9 +292,9 @@ class Api:
             self._hang_up(request, fault)
         return response
 
-    def _run(self, api_request: ApiRequest, call: Call, fault: Fault | None) -> Response:
+    def _run(self, api_request: ApiRequest, call: Call, fault: faults.Fault | None) -> http.Response:
         call.complexity = api_request.operation.points(api_request.variables)
-        context = Context(
+        context = resolvers.Context(
             world=self._world,
             cursors=self.cursors,
             limits=self.limits,
@@ -299,8 +306,8 @@ class Api:
         )
         # What keeps earlier versions of items, while a fault asks for reads that lag behind.
         recorded = api_request.operation.is_mutation and self.faults.await_reads()
-        recording = history_middleware(self.history) if recorded else None
-        middleware = (fault_middleware(fault, api_request.operation, self.history), recording)
+        recording = faults.history_middleware(self.history) if recorded else None
+        middleware = (faults.fault_middleware(fault, api_request.operation, self.history), recording)
         if api_request.operation.is_mutation:
             # What takes its time is written as it happens: webhooks report it before the answer does.
             quick = self.latency.mutation_ms == 0
@@ -314,40 +321,40 @@ class Api:
         call.errors = [e.get("extensions", {}).get("code", "") for e in answer.get("errors", [])]
         return self._respond(answer, call, 200, {})
 
-    def _respond(self, answer: dict[str, Any], call: Call, status: int, headers: dict[str, str]) -> Response:
+    def _respond(self, answer: dict[str, Any], call: Call, status: int, headers: dict[str, str]) -> http.Response:
         if "error_code" not in answer:  # the form of before 2025-01, which internal errors still have
             answer = answer | {"extensions": {"request_id": call.request_id}}
         own_headers = {"API-Version": call.version, "X-Request-Id": call.request_id}
-        return json_response(answer, status, own_headers | headers)
+        return http.json_response(answer, status, own_headers | headers)
 
-    def _rejection_response(self, refusal: RequestError, call: Call) -> Response:
+    def _rejection_response(self, refusal: RequestError, call: Call) -> http.Response:
         call.errors = [error.get("extensions", {}).get("code", "") for error in refusal.errors]
         answer = {"errors": refusal.errors}
         if not refusal.served:
-            return json_response(answer, refusal.status, refusal.headers)
+            return http.json_response(answer, refusal.status, refusal.headers)
         response = self._respond(answer, call, refusal.status, refusal.headers)
         if not refusal.names_version:
             del response.headers["API-Version"]
         return response
 
-    def _exhaust(self, fault: Fault) -> None:
+    def _exhaust(self, fault: faults.Fault) -> None:
         """Refuse as the fault's limit does; those of single fields are met inside the document."""
         refuse, wait = {
             "complexity": (api_errors.complexity_limit, FAULT_WAIT),
             "minute": (api_errors.minute_limit, FAULT_WAIT),
             "daily": (api_errors.daily_limit, self.limits.usage.seconds_left()),
-            "concurrency": (api_errors.concurrency_limit, CONCURRENCY_WAIT),
+            "concurrency": (api_errors.concurrency_limit, api_limits.CONCURRENCY_WAIT),
         }.get(fault.limit or "", (None, 0))
         if refuse is None:
             return
         raise refuse(wait if fault.retry_in is None else fault.retry_in)
 
-    def _hang_up(self, request: Request, fault: Fault) -> None:
+    def _hang_up(self, request: http.Request, fault: faults.Fault) -> None:
         """Hold the connection for the fault's seconds, while anyone waits, then cut it."""
         end = time.monotonic() + fault.seconds
         while time.monotonic() < end and not request.client_gone() and not fault.over.is_set():
             fault.over.wait(0.05)
-        cut_connection()
+        http.cut_connection()
 
 
 def _json_type(value: Any) -> str:

@@ -8,12 +8,11 @@ from collections.abc import Callable, Set
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Protocol
 
-from sandbox import api_errors
+from sandbox import api_errors, http
 from sandbox.api_errors import FieldError
 from sandbox.clock import Clock
 from sandbox.columns import KINDS as KNOWN_TYPES
 from sandbox.graph.resolvers import Middleware, Page, number
-from sandbox.http import BadRequestError, Check, amount, checked, flag, of_type, one_of, optional, whole, words
 from sandbox.model import Item
 
 PAGE_FIELDS = ("items_page", "next_items_page", "items_page_by_column_values")
@@ -277,55 +276,55 @@ class Faults:
 
 LONGEST_SECONDS = 86_400
 LARGEST_COUNT = 1_000_000
-SECONDS = amount(LONGEST_SECONDS)
-COUNT = whole(1, LARGEST_COUNT)
+SECONDS = http.amount(LONGEST_SECONDS)
+COUNT = http.whole(1, LARGEST_COUNT)
 
 
 def texts(content: Any, name: str) -> tuple[str, ...]:
-    return tuple(words(each, name) for each in of_type(list, "a list of texts")(content, name))
+    return tuple(http.words(each, name) for each in http.of_type(list, "a list of texts")(content, name))
 
 
-PARTIAL: dict[str, Check] = {
+PARTIAL: dict[str, http.Check] = {
     "aliases": texts,
     "every": COUNT,
-    "code": words,
-    "message": words,
-    "applied": flag,
-    "no_data": flag,
+    "code": http.words,
+    "message": http.words,
+    "applied": http.flag,
+    "no_data": http.flag,
 }
 
 
 def _partial(content: Any, name: str) -> Partial:
-    result = checked(content, PARTIAL, name)
+    result = http.checked(content, PARTIAL, name)
     if ("aliases" in result) == ("every" in result):
-        raise BadRequestError('partial has either "aliases" or "every"')
+        raise http.BadRequestError('partial has either "aliases" or "every"')
     return Partial(**result)
 
 
 def _closed(content: Any, name: str) -> Closed:
-    result = checked(content, {"columns": texts, "items": texts}, name)
+    result = http.checked(content, {"columns": texts, "items": texts}, name)
     if not any(result.values()):
-        raise BadRequestError('closed has "columns" or "items"')
+        raise http.BadRequestError('closed has "columns" or "items"')
     return Closed(**result)
 
 
-KINDS: dict[str, Check] = {
-    "status": whole(200, 599),
-    "timeout": one_of(("before", "after")),
-    "limit": one_of(("complexity", "minute", "daily", "concurrency", "field")),
+KINDS: dict[str, http.Check] = {
+    "status": http.whole(200, 599),
+    "timeout": http.one_of(("before", "after")),
+    "limit": http.one_of(("complexity", "minute", "daily", "concurrency", "field")),
     "slow": SECONDS,
     "partial": _partial,
-    "cursor": one_of(("expired",)),
-    "listing": lambda content, name: 0 if content == "empty" else whole(0, LARGEST_COUNT)(content, name),
+    "cursor": http.one_of(("expired",)),
+    "listing": lambda content, name: 0 if content == "empty" else http.whole(0, LARGEST_COUNT)(content, name),
     "stale": SECONDS,
-    "drops": one_of(KNOWN_TYPES),
+    "drops": http.one_of(KNOWN_TYPES),
     "closed": _closed,
-    "alters": one_of(ALTERATIONS),
+    "alters": http.one_of(ALTERATIONS),
 }
-EXTRAS: dict[str, dict[str, Check]] = {
-    "status": {"body": lambda content, name: content, "retry_after": optional(SECONDS)},
+EXTRAS: dict[str, dict[str, http.Check]] = {
+    "status": {"body": lambda content, name: content, "retry_after": http.optional(SECONDS)},
     "timeout": {"seconds": SECONDS},
-    "limit": {"retry_in": optional(whole(0, LONGEST_SECONDS))},
+    "limit": {"retry_in": http.optional(http.whole(0, LONGEST_SECONDS))},
     "alters": {"columns": texts},
 }
 
@@ -336,12 +335,17 @@ LASTING = ("closed", "alters")
 
 def fault_from(content: Any) -> Fault:
     """The fault that a JSON object describes. Raises BadRequestError."""
-    kinds = [kind for kind in KINDS if kind in of_type(dict, "a JSON object")(content, "a fault")]
+    kinds = [kind for kind in KINDS if kind in http.of_type(dict, "a JSON object")(content, "a fault")]
     if len(kinds) != 1:
-        raise BadRequestError(f"a fault has exactly one of {', '.join(KINDS)}")
+        raise http.BadRequestError(f"a fault has exactly one of {', '.join(KINDS)}")
     (kind,) = kinds
-    common = {"count": optional(COUNT), "skip": whole(0, LARGEST_COUNT), "on": words, "naming": words}
-    wanted = checked(content, {kind: KINDS[kind]} | EXTRAS.get(kind, {}) | common, f"a fault with {kind}")
+    common = {
+        "count": http.optional(COUNT),
+        "skip": http.whole(0, LARGEST_COUNT),
+        "on": http.words,
+        "naming": http.words,
+    }
+    wanted = http.checked(content, {kind: KINDS[kind]} | EXTRAS.get(kind, {}) | common, f"a fault with {kind}")
     return Fault(**{"on": DEFAULT_ON.get(kind, "any"), "count": None if kind in LASTING else 1} | wanted)
 
 

@@ -13,21 +13,20 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from sandbox import api_errors
+from sandbox import api_errors, model
 from sandbox.columns import initial_settings, kind_of
 from sandbox.columns.choice_kinds import Status
 from sandbox.columns.value_kinds import Writing
 from sandbox.http import percent_decode
-from sandbox.model import NOBODY, Board, Cell, Column, Group, Item, WorldEvent
 from sandbox.world import World
 
 
-def emit(world: World, kind: str, item: Item, user_id: int, **more: Any) -> None:
+def emit(world: World, kind: str, item: model.Item, user_id: int, **more: Any) -> None:
     """Report that something happened to an item, as it is now."""
     board = world.boards[item.board_id]
     group = group_of(board, item)
     world.emit(
-        WorldEvent(
+        model.WorldEvent(
             kind=kind,
             board_id=board.id,
             user_id=user_id,
@@ -41,7 +40,7 @@ def emit(world: World, kind: str, item: Item, user_id: int, **more: Any) -> None
     )
 
 
-def log(world: World, event: str, item: Item, user_id: int, **data: Any) -> None:
+def log(world: World, event: str, item: model.Item, user_id: int, **data: Any) -> None:
     """A row about an item in its board's activity log."""
     board = world.boards[item.board_id]
     about = {
@@ -56,18 +55,18 @@ def log(world: World, event: str, item: Item, user_id: int, **data: Any) -> None
     world.log(board.id, event, about | data, user_id, item.id)
 
 
-def log_board(world: World, event: str, board: Board, user_id: int, **data: Any) -> None:
+def log_board(world: World, event: str, board: model.Board, user_id: int, **data: Any) -> None:
     world.log(board.id, event, {"board_id": board.id} | data, user_id, None)
 
 
-def column_of(board: Board, column_id: str) -> Column:
+def column_of(board: model.Board, column_id: str) -> model.Column:
     column = board.column(column_id)
     if column is None:
         raise api_errors.column_not_found(column_id)
     return column
 
 
-def wanted_group(board: Board, group_id: str | None) -> Group:
+def wanted_group(board: model.Board, group_id: str | None) -> model.Group:
     """The group of this id, without one the top group; ResourceNotFoundException when there is none."""
     if group_id is None:
         return board.visible_groups()[0]
@@ -77,11 +76,11 @@ def wanted_group(board: Board, group_id: str | None) -> Group:
     return group
 
 
-def group_of(board: Board, item: Item) -> Group:
+def group_of(board: model.Board, item: model.Item) -> model.Group:
     return next((group for group in board.groups if group.id == item.group_id), board.groups[0])
 
 
-def is_top(board: Board, group: Group) -> bool:
+def is_top(board: model.Board, group: model.Group) -> bool:
     return next((other for other in board.groups if not other.deleted and not other.archived), None) is group
 
 
@@ -101,7 +100,7 @@ def create_column(
     *,
     column_id: str | None = None,
     defaults: Any = None,
-) -> Column:
+) -> model.Column:
     """A new column. A given id has 1 to 20 characters of a-z and _, and was never used on this board."""
     with world.transaction():
         board = world.active_board(board_id)
@@ -118,18 +117,20 @@ def create_column(
             raise api_errors.invalid_argument(
                 "This column id is or was in use on the board", column_id=column_id, board_id=board_id
             )
-        column = Column(column_id, title, column_type, settings)
+        column = model.Column(column_id, title, column_type, settings)
         board.columns.append(column)
         world.put_board(board)
         about = {"column_id": column.id, "column_title": title, "column_type": kind.old_type}
         log_board(world, "create_column", board, user_id, **about)
         world.emit(
-            WorldEvent("create_column", board_id, user_id, world.clock.time(), column=column, column_type=kind.old_type)
+            model.WorldEvent(
+                "create_column", board_id, user_id, world.clock.time(), column=column, column_type=kind.old_type
+            )
         )
         return column
 
 
-def delete_column(world: World, user_id: int, board_id: int, column_id: str) -> Column:
+def delete_column(world: World, user_id: int, board_id: int, column_id: str) -> model.Column:
     """Take a column off the board with what was in it; its id stays used."""
     with world.transaction():
         board = world.active_board(board_id)
@@ -142,7 +143,7 @@ def delete_column(world: World, user_id: int, board_id: int, column_id: str) -> 
         return column
 
 
-def rename_column(world: World, user_id: int, board_id: int, column_id: str, title: str) -> Column:
+def rename_column(world: World, user_id: int, board_id: int, column_id: str, title: str) -> model.Column:
     with world.transaction():
         board = world.active_board(board_id)
         column = column_of(board, column_id)
@@ -188,12 +189,12 @@ def fresh_id(prefix: str) -> str:
 GROUP_COLOURS = ("#a25ddc", "#00c875", "#e2445c", "#fdab3d", "#037f4c", "#784bd1", "#cab641")
 
 
-def create_group(world: World, user_id: int, board_id: int, title: str) -> Group:
+def create_group(world: World, user_id: int, board_id: int, title: str) -> model.Group:
     """A new group, on top as Monday puts it."""
     with world.transaction():
         board = world.active_board(board_id)
         _check_title("A group's title", title)
-        group = Group(fresh_id("group"), title, GROUP_COLOURS[len(board.groups) % 7], "0")
+        group = model.Group(fresh_id("group"), title, GROUP_COLOURS[len(board.groups) % 7], "0")
         board.groups.insert(0, group)
         for number, other in enumerate(board.groups, start=1):
             other.position = f"{number * 65536}.0"
@@ -202,7 +203,7 @@ def create_group(world: World, user_id: int, board_id: int, title: str) -> Group
         return group
 
 
-def delete_group(world: World, user_id: int, board_id: int, group_id: str) -> Group:
+def delete_group(world: World, user_id: int, board_id: int, group_id: str) -> model.Group:
     """Delete a group with its items; the last one stays. Webhooks aren't told: what Monday tells isn't published."""
     with world.transaction():
         board = world.active_board(board_id)
@@ -229,18 +230,18 @@ def delete_group(world: World, user_id: int, board_id: int, group_id: str) -> Gr
 TOP_GROUP_COLOUR = "#579bfc"
 
 
-def create_board(world: World, user_id: int, name: str) -> Board:
+def create_board(world: World, user_id: int, name: str) -> model.Board:
     with world.transaction():
         _check_title("A board's name", name)
-        board = Board(world.next_id("board"), name)
-        board.columns = [Column("name", "Name", "name")]
-        board.groups = [Group("topics", "Group Title", TOP_GROUP_COLOUR, "65536.0")]
+        board = model.Board(world.next_id("board"), name)
+        board.columns = [model.Column("name", "Name", "name")]
+        board.groups = [model.Group("topics", "Group Title", TOP_GROUP_COLOUR, "65536.0")]
         world.put_board(board)
         log_board(world, "create_board", board, user_id, board_name=name)
         return board
 
 
-def set_board_state(world: World, user_id: int, board_id: int, state: str) -> Board:
+def set_board_state(world: World, user_id: int, board_id: int, state: str) -> model.Board:
     """Archive, delete or restore ("active") a board; its items are then as inactive as it is."""
     with world.transaction():
         board = world.active_board(board_id) if state == "archived" else world.board(board_id)
@@ -289,12 +290,12 @@ def load_items(world: World, board_id: int, rows: list[Mapping[str, Any]]) -> li
             group = wanted_group(board, row.get("group_id"))
             rank = float(item_id)
             check_name(name)
-            item = Item(item_id, board_id, group.id, name, rank, stamp, stamp, NOBODY)
+            item = model.Item(item_id, board_id, group.id, name, rank, stamp, stamp, model.NOBODY)
             for column_id, value in (row.get("values") or {}).items():
                 column = column_of(board, column_id)
                 raw = kind_of(column.type).parse(column, value, writing)
                 if raw is not None:
-                    item.cells[column_id] = Cell(raw, stamp)
+                    item.cells[column_id] = model.Cell(raw, stamp)
             items.append(item)
         world.put_items(items)
         if world.active_count(board_id) > board.items_limit:
@@ -316,7 +317,7 @@ def create_item(
     *,
     group_id: str | None = None,
     create_labels: bool = False,
-) -> Item:
+) -> model.Item:
     """Add an item, or nothing if a value is refused."""
     with world.transaction():
         board = world.active_board(board_id)
@@ -327,14 +328,16 @@ def create_item(
             return place_item(world, user_id, board, group, name, parsed)
 
 
-def place_item(world: World, user_id: int, board: Board, group: Group, name: str, parsed: Parsed) -> Item:
+def place_item(
+    world: World, user_id: int, board: model.Board, group: model.Group, name: str, parsed: Parsed
+) -> model.Item:
     """Put an item with raw values onto a board and say so. ItemsLimitationException when it is full."""
     if world.active_count(board.id) >= board.items_limit:
         raise api_errors.items_limit(board.id, board.items_limit)
     stamp = world.clock.stamp()
     item_id = world.next_id("item")
-    item = Item(item_id, board.id, group.id, name, float(item_id), stamp, stamp, user_id)
-    item.cells = {key: Cell(raw, stamp) for key, raw in parsed.items() if raw is not None}
+    item = model.Item(item_id, board.id, group.id, name, float(item_id), stamp, stamp, user_id)
+    item.cells = {key: model.Cell(raw, stamp) for key, raw in parsed.items() if raw is not None}
     world.put_items([item])
     shown = payloads(board, parsed)
     words = json.dumps(shown, ensure_ascii=False)  # a text within the row's own (45686; monday_ruby, 2024-07)
@@ -344,8 +347,8 @@ def place_item(world: World, user_id: int, board: Board, group: Group, name: str
 
 
 def change_values(
-    world: World, user_id: int, item: Item, values: Mapping[str, Any], *, create_labels: bool = False
-) -> Item:
+    world: World, user_id: int, item: model.Item, values: Mapping[str, Any], *, create_labels: bool = False
+) -> model.Item:
     """Write several columns of an item, all or none; the key "name" renames. The same value does nothing."""
     with world.transaction():
         board = world.boards[item.board_id]
@@ -361,7 +364,7 @@ def change_values(
     return item
 
 
-def set_state(world: World, user_id: int, item_id: int | None, state: str) -> Item:
+def set_state(world: World, user_id: int, item_id: int | None, state: str) -> model.Item:
     """Archive, delete or restore ("active") an item; the state it has already changes nothing."""
     with world.transaction():
         item = world.item(item_id)
@@ -377,7 +380,7 @@ def set_state(world: World, user_id: int, item_id: int | None, state: str) -> It
         return item
 
 
-def move_item(world: World, user_id: int, item_id: int | None, group_id: str) -> Item:
+def move_item(world: World, user_id: int, item_id: int | None, group_id: str) -> model.Item:
     with world.transaction():
         item = world.item(item_id)
         check_active(world, item)
@@ -399,19 +402,19 @@ def move_item(world: World, user_id: int, item_id: int | None, group_id: str) ->
         return item
 
 
-def check_active(world: World, item: Item) -> None:
+def check_active(world: World, item: model.Item) -> None:
     """Refuse a write to an item that is archived or deleted, or whose board is."""
     if world.state_of(item) != "active":
         raise api_errors.item_inactive(item.board_id, item.id)
 
 
-def _touch(world: World, item: Item, user_id: int) -> None:
+def _touch(world: World, item: model.Item, user_id: int) -> None:
     item.updated_at = world.clock.stamp()
     item.changed_by = user_id
     world.put_items([item])
 
 
-def _named(group: Group) -> dict[str, str]:
+def _named(group: model.Group) -> dict[str, str]:
     return {"id": group.id, "title": group.title}
 
 
@@ -421,7 +424,7 @@ def _named(group: Group) -> dict[str, str]:
 COPY = " (copy)"
 
 
-def duplicate_item(world: World, user_id: int, item_id: int) -> Item:
+def duplicate_item(world: World, user_id: int, item_id: int) -> model.Item:
     """A copy at the end: its cells, whatever identity they hold."""
     with world.transaction():
         item = world.item(item_id)
@@ -433,7 +436,7 @@ def duplicate_item(world: World, user_id: int, item_id: int) -> Item:
         return place_item(world, user_id, board, group_of(board, item), name, raws)
 
 
-def move_to_board(world: World, user_id: int, item_id: int, board_id: int, group_id: str) -> Item:
+def move_to_board(world: World, user_id: int, item_id: int, board_id: int, group_id: str) -> model.Item:
     """Put an item onto another board, its id unchanged; columns of the same type and title go together.
 
     What Monday tells webhooks of it is not published; the sandbox sends none.
@@ -458,13 +461,15 @@ def move_to_board(world: World, user_id: int, item_id: int, board_id: int, group
         return item
 
 
-def _pairs(source: Board, target: Board) -> list[tuple[Column, Column]]:
+def _pairs(source: model.Board, target: model.Board) -> list[tuple[model.Column, model.Column]]:
     titled = {(column.type, column.title): column for column in target.visible_columns()}
     pairs = [(column, titled.get((column.type, column.title))) for column in source.visible_columns()]
     return [(column, other) for column, other in pairs if other is not None and column.type != "name"]
 
 
-def _transfer_cells(world: World, item: Item, target: Board, pairs: list[tuple[Column, Column]]) -> dict[str, Cell]:
+def _transfer_cells(
+    world: World, item: model.Item, target: model.Board, pairs: list[tuple[model.Column, model.Column]]
+) -> dict[str, model.Cell]:
     """The cells on the other board. Labels go by their words, and are made there when they are missing."""
     stamp = world.clock.stamp()
     writing = Writing(stamp, True, keep_column=lambda column: world.put_board(target))
@@ -478,7 +483,7 @@ def _transfer_cells(world: World, item: Item, target: Board, pairs: list[tuple[C
             labels = [label["label"] for label in kind.fields(column, raw)["values"]]
             raw = kind.parse_object(other, {"labels": labels}, writing)
         if raw is not None:
-            cells[other.id] = Cell(raw, stamp)
+            cells[other.id] = model.Cell(raw, stamp)
     return cells
 
 
@@ -486,7 +491,7 @@ def _transfer_cells(world: World, item: Item, target: Board, pairs: list[tuple[C
 
 
 @contextmanager
-def parsed_values(world: World, board: Board, values: Mapping[str, Any], create_labels: bool) -> Iterator[Parsed]:
+def parsed_values(world: World, board: model.Board, values: Mapping[str, Any], create_labels: bool) -> Iterator[Parsed]:
     """The raw values by column id, "name" left out. A refusal takes back labels that were made on the way."""
     columns = {key: column_of(board, key) for key in values if key != "name"}
     kept = {key: copy.deepcopy(column.settings) for key, column in columns.items()} if create_labels else {}
@@ -506,7 +511,7 @@ def check_name(name: Any) -> None:
         raise api_errors.name_too_long(name)
 
 
-def check_size(item: Item | None, parsed: Parsed) -> None:
+def check_size(item: model.Item | None, parsed: Parsed) -> None:
     """Refuse values that make the item hold more than 64 KB."""
     before = {key: cell.raw for key, cell in item.cells.items()} if item else {}
     raws = before | parsed
@@ -521,7 +526,7 @@ def _bytes(raws: Iterable[Any]) -> int:
     return sum(len(json.dumps(raw, ensure_ascii=False).encode()) for raw in raws if raw is not None)
 
 
-def write_cell(world: World, user_id: int, item: Item, column_id: str, raw: Any) -> bool:
+def write_cell(world: World, user_id: int, item: model.Item, column_id: str, raw: Any) -> bool:
     """Put a raw value into a cell and say so; False, and nothing said, when it says the same already."""
     board = world.boards[item.board_id]
     column = column_of(board, column_id)
@@ -529,7 +534,7 @@ def write_cell(world: World, user_id: int, item: Item, column_id: str, raw: Any)
     old = item.raw(column_id)
     if kind.same(old, raw):
         return False
-    item.cells[column_id] = Cell(raw, world.clock.stamp())
+    item.cells[column_id] = model.Cell(raw, world.clock.stamp())
     _log_value(world, user_id, item, column, old, raw)
     emit(
         world,
@@ -544,7 +549,7 @@ def write_cell(world: World, user_id: int, item: Item, column_id: str, raw: Any)
     return True
 
 
-def rename(world: World, user_id: int, item: Item, name: str) -> bool:
+def rename(world: World, user_id: int, item: model.Item, name: str) -> bool:
     """Give an item another name and say so; False when it has it already."""
     if name == item.name:
         return False
@@ -555,13 +560,13 @@ def rename(world: World, user_id: int, item: Item, name: str) -> bool:
     return True
 
 
-def payloads(board: Board, parsed: Parsed) -> dict[str, Any]:
+def payloads(board: model.Board, parsed: Parsed) -> dict[str, Any]:
     """Raw values as webhooks and logs show them."""
     columns = {key: column_of(board, key) for key in parsed}
     return {key: kind_of(columns[key].type).payload(columns[key], raw) for key, raw in parsed.items()}
 
 
-def _log_value(world: World, user_id: int, item: Item, column: Column, old: Any, raw: Any) -> None:
+def _log_value(world: World, user_id: int, item: model.Item, column: model.Column, old: Any, raw: Any) -> None:
     kind = kind_of(column.type)
     log(
         world,

@@ -15,12 +15,16 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from sandbox import api_errors
+from sandbox import api_errors, model
 from sandbox.clock import Clock, ordered_id
-from sandbox.model import Activity, Board, Hook, Item, Row, WorldEvent, from_document, to_document
 
-NAMES: dict[type[Any], str] = {Board: "boards", Item: "items", Hook: "hooks", Activity: "activity"}
-DOCUMENTS = {name: "TEXT" if kind is Activity else "INTEGER" for kind, name in NAMES.items()}
+NAMES: dict[type[Any], str] = {
+    model.Board: "boards",
+    model.Item: "items",
+    model.Hook: "hooks",
+    model.Activity: "activity",
+}
+DOCUMENTS = {name: "TEXT" if kind is model.Activity else "INTEGER" for kind, name in NAMES.items()}
 COUNTERS = "CREATE TABLE IF NOT EXISTS counters (name TEXT PRIMARY KEY, value INTEGER NOT NULL);"
 TABLES = "\n".join(
     f"CREATE TABLE IF NOT EXISTS {table} (id {kind} PRIMARY KEY, document TEXT NOT NULL);"
@@ -94,14 +98,14 @@ class Disk:
         self._waiting = {}
 
     def put(self, kind: type[Any], rows: Sequence[Any]) -> None:
-        self._put(NAMES[kind], [(row.id, _ENCODER.encode(to_document(row))) for row in rows])
+        self._put(NAMES[kind], [(row.id, _ENCODER.encode(model.to_document(row))) for row in rows])
 
     def put_counter(self, name: str, value: int) -> None:
         self._put("counters", [(name, value)])
 
-    def rows(self, kind: type[Row]) -> list[Row]:
+    def rows(self, kind: type[model.Row]) -> list[model.Row]:
         cursor = self._db.execute(f"SELECT document FROM {NAMES[kind]} ORDER BY id")  # noqa: S608 -- our own table names
-        return [from_document(kind, json.loads(text)) for (text,) in cursor]
+        return [model.from_document(kind, json.loads(text)) for (text,) in cursor]
 
     def counters(self) -> dict[str, int]:
         return dict(self._db.execute("SELECT name, value FROM counters"))
@@ -148,7 +152,7 @@ def _later(document: str, seconds: float) -> str:
 
 
 INDEXED_TYPES = ("name", "text", "email")
-Reader = Callable[[Item], str]
+Reader = Callable[[model.Item], str]
 
 
 def fold_case(words: str) -> str:
@@ -164,7 +168,7 @@ class Index:
     ids: dict[str, set[int]] = field(default_factory=dict)
     words: dict[int, str] = field(default_factory=dict)
 
-    def put(self, item: Item) -> None:
+    def put(self, item: model.Item) -> None:
         words = self.read(item)
         previous = self.words.get(item.id)
         if previous == words:
@@ -185,11 +189,11 @@ class Index:
 class Lookups:
     """The indexes of all boards. `items_of` gives a board's items in whatever state."""
 
-    def __init__(self, items_of: Callable[[int], Iterable[Item]]) -> None:
+    def __init__(self, items_of: Callable[[int], Iterable[model.Item]]) -> None:
         self._items_of = items_of
         self._indexes: dict[int, dict[str, Index]] = {}
 
-    def find(self, board: Board, column_id: str, words: str) -> set[int] | None:
+    def find(self, board: model.Board, column_id: str, words: str) -> set[int] | None:
         """Ids of the items, in whatever state, whose cell says this; None for a type that is not indexed."""
         column = board.column(column_id)
         if column is None or column.type not in INDEXED_TYPES:
@@ -202,7 +206,7 @@ class Lookups:
                 index.put(item)
         return index.ids.get(fold_case(words), set())
 
-    def put(self, item: Item) -> None:
+    def put(self, item: model.Item) -> None:
         for index in self._indexes.get(item.board_id, {}).values():
             index.put(item)
 
@@ -230,7 +234,7 @@ def _reader(column_id: str, column_type: str) -> Reader:
 FIRST_IDS = {"board": 70001, "item": 8000000001, "hook": 466700001}
 
 STATES = ("active", "archived", "deleted")
-Listener = Callable[[list[WorldEvent]], None]
+Listener = Callable[[list[model.WorldEvent]], None]
 
 
 class World:
@@ -240,17 +244,21 @@ class World:
         self.clock = clock
         self.site_url = ""
         self.page_url = ""
-        self.boards: dict[int, Board] = {}
-        self.items: dict[int, Item] = {}
-        self.hooks: dict[int, Hook] = {}
-        self.activity: dict[int, list[Activity]] = {}
-        self._tables: dict[type[Any], dict[Any, Any]] = {Board: self.boards, Item: self.items, Hook: self.hooks}
+        self.boards: dict[int, model.Board] = {}
+        self.items: dict[int, model.Item] = {}
+        self.hooks: dict[int, model.Hook] = {}
+        self.activity: dict[int, list[model.Activity]] = {}
+        self._tables: dict[type[Any], dict[Any, Any]] = {
+            model.Board: self.boards,
+            model.Item: self.items,
+            model.Hook: self.hooks,
+        }
         self.log_delay_seconds = 0.0
         self.lookups = Lookups(lambda board_id: self.items_of(board_id, STATES))
         self._active: dict[int, set[int]] = {}
         self._order: dict[int, list[tuple[float, int]]] = {}
         self._listeners: list[Listener] = []
-        self._events: list[WorldEvent] = []
+        self._events: list[model.WorldEvent] = []
         self._mine = threading.local()  # what a `batched` thread reports at its end
         self._lock = threading.RLock()
         self._depth = 0
@@ -293,7 +301,7 @@ class World:
 
         What happened is told after that: a webhook must not tell of an item that a killed sandbox forgets.
         """
-        happened: list[WorldEvent] = []
+        happened: list[model.WorldEvent] = []
         self._mine.untold = happened
         try:
             yield
@@ -304,15 +312,15 @@ class World:
             self._notify_listeners(happened)
 
     @property
-    def _unsent(self) -> list[WorldEvent] | None:
-        events: list[WorldEvent] | None = getattr(self._mine, "untold", None)
+    def _unsent(self) -> list[model.WorldEvent] | None:
+        events: list[model.WorldEvent] | None = getattr(self._mine, "untold", None)
         return events
 
-    def _notify_listeners(self, happened: list[WorldEvent]) -> None:
+    def _notify_listeners(self, happened: list[model.WorldEvent]) -> None:
         for listener in self._listeners if happened else []:
             listener(happened)
 
-    def _leave(self, outermost: bool, kept: bool) -> list[WorldEvent]:
+    def _leave(self, outermost: bool, kept: bool) -> list[model.WorldEvent]:
         self._depth -= 1
         if not outermost:
             return []
@@ -326,43 +334,43 @@ class World:
             for board_id, rows in self.activity.items() if new_logs else ():
                 self.activity[board_id] = [row for row in rows if row.id not in new_logs]
             # Items before boards: an item is taken out of its board's order, which goes with a board that never was.
-            for kind in (Item, Board, Hook):
+            for kind in (model.Item, model.Board, model.Hook):
                 for row_id, document in before.get(NAMES[kind], {}).items():
                     self._put_back(self._tables[kind], row_id, document)
             return []
         self._disk.commit(later=self._unsent is not None)
         return happened
 
-    def emit(self, happening: WorldEvent) -> None:
+    def emit(self, happening: model.WorldEvent) -> None:
         self._events.append(happening)
 
     # What is there
 
-    def board(self, board_id: int) -> Board:
+    def board(self, board_id: int) -> model.Board:
         """The board in whatever state; InvalidBoardIdException when there never was one."""
         row = self.boards.get(board_id)
         if row is None:
             raise api_errors.board_not_found(board_id)
         return row
 
-    def active_board(self, board_id: int) -> Board:
+    def active_board(self, board_id: int) -> model.Board:
         board = self.board(board_id)
         if board.state != "active":
             raise api_errors.board_not_found(board_id)
         return board
 
-    def item(self, item_id: int | None) -> Item:
+    def item(self, item_id: int | None) -> model.Item:
         """The item in whatever state; InvalidItemIdException when there never was one."""
         row = self.items.get(item_id) if item_id is not None else None
         if row is None:
             raise api_errors.item_not_found(item_id)
         return row
 
-    def state_of(self, item: Item) -> str:
+    def state_of(self, item: model.Item) -> str:
         """An item is as inactive as its board."""
         return item.state if item.state != "active" else self.boards[item.board_id].state
 
-    def items_of(self, board_id: int, states: tuple[str, ...] = ("active",)) -> list[Item]:
+    def items_of(self, board_id: int, states: tuple[str, ...] = ("active",)) -> list[model.Item]:
         """A board's items in board order."""
         items = (self.items[item_id] for _, item_id in self._order.get(board_id, []))
         return [item for item in items if item.state in states]
@@ -371,7 +379,7 @@ class World:
         """How many items of the board are neither archived nor deleted."""
         return len(self._active.get(board_id, ()))
 
-    def candidates(self, board: Board, column_id: str, words: list[str]) -> list[Item] | None:
+    def candidates(self, board: model.Board, column_id: str, words: list[str]) -> list[model.Item] | None:
         """The items of a board, in its order, that may say one of these words; None when all may."""
         ids: set[int] = set()
         for text in words:
@@ -393,34 +401,34 @@ class World:
         self._disk.put_counter(kind, first + count)
         return range(first, first + count)
 
-    def put_board(self, board: Board) -> None:
+    def put_board(self, board: model.Board) -> None:
         self.boards[board.id] = board
         self._order.setdefault(board.id, [])
         self._name_columns(board)
-        self._disk.put(Board, [board])
+        self._disk.put(model.Board, [board])
 
-    def put_items(self, items: list[Item]) -> None:
+    def put_items(self, items: list[model.Item]) -> None:
         for item in items:
             if item.id not in self.items:
                 self.enlist(item)
             else:
                 self._count(item)
                 self.lookups.put(item)
-        self._disk.put(Item, items)
+        self._disk.put(model.Item, items)
 
-    def enlist(self, item: Item) -> None:
+    def enlist(self, item: model.Item) -> None:
         self.items[item.id] = item
         bisect.insort(self._order[item.board_id], (item.rank, item.id))
         self._count(item)
         self.lookups.put(item)
 
-    def unlist(self, item: Item) -> None:
+    def unlist(self, item: model.Item) -> None:
         order = self._order[item.board_id]
         del order[bisect.bisect_left(order, (item.rank, item.id))]
         self._active.get(item.board_id, set()).discard(item.id)
         self.lookups.drop(item.board_id, item.id)
 
-    def move_to_board(self, item: Item, board_id: int, rank: float) -> None:
+    def move_to_board(self, item: model.Item, board_id: int, rank: float) -> None:
         """Put an item onto another board; its own fields follow here, its cells are the caller's."""
         # First, for its place is found by the board and the rank that it still has.
         self.unlist(item)
@@ -429,19 +437,19 @@ class World:
         self.enlist(item)
         self.put_items([item])
 
-    def _count(self, item: Item) -> None:
+    def _count(self, item: model.Item) -> None:
         active = self._active.setdefault(item.board_id, set())
         if item.state == "active":
             active.add(item.id)
         else:
             active.discard(item.id)
 
-    def find_item(self, item_id: int) -> Item | None:
+    def find_item(self, item_id: int) -> model.Item | None:
         """The item, unless it is deleted or never was."""
         item = self.items.get(item_id)
         return None if item is None or self.state_of(item) == "deleted" else item
 
-    def put(self, row: Hook) -> None:
+    def put(self, row: model.Hook) -> None:
         """Keep what nothing but its own id finds."""
         self._tables[type(row)][row.id] = row
         self._disk.put(type(row), [row])
@@ -449,7 +457,7 @@ class World:
     def log(self, board_id: int, event: str, data: dict[str, object], user_id: int, item_id: int | None) -> None:
         """Add a row to the board's activity log."""
         now = self.clock.time()
-        row = Activity(
+        row = model.Activity(
             id=ordered_id(now),
             board_id=board_id,
             event=event,
@@ -460,7 +468,7 @@ class World:
             item_id=item_id,
         )
         self.activity.setdefault(board_id, []).append(row)
-        self._disk.put(Activity, [row])
+        self._disk.put(model.Activity, [row])
 
     def reset(self) -> None:
         """Forget all boards; ids go on from where they were, so that none is given twice."""
@@ -498,26 +506,26 @@ class World:
             self._count(item)
         for order in self._order.values():
             order.sort()
-        for row in sorted(self._disk.rows(Activity), key=lambda row: row.created_at):
+        for row in sorted(self._disk.rows(model.Activity), key=lambda row: row.created_at):
             self.activity.setdefault(row.board_id, []).append(row)
 
     def _put_back(self, table: dict[Any, Any], row_id: Any, document: str | None) -> None:
         row = table[row_id]
-        if isinstance(row, Item):
+        if isinstance(row, model.Item):
             self.unlist(row)
         if document is None:
             del table[row_id]
-            if isinstance(row, Board):
+            if isinstance(row, model.Board):
                 self._order.pop(row.id, None)
                 self.lookups.forget(row.id)
             return
         # Into the same object: whoever holds it goes on with it.
-        vars(row).update(vars(from_document(type(row), json.loads(document))))
-        if isinstance(row, Item):
+        vars(row).update(vars(model.from_document(type(row), json.loads(document))))
+        if isinstance(row, model.Item):
             self.enlist(row)
-        elif isinstance(row, Board):
+        elif isinstance(row, model.Board):
             self._name_columns(row)
 
-    def _name_columns(self, board: Board) -> None:
+    def _name_columns(self, board: model.Board) -> None:
         for column in board.columns:
             column.find_item = self.find_item

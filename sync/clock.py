@@ -8,8 +8,7 @@ the function in its own database.
 from datetime import UTC, datetime
 from typing import Any
 
-from django.db import connection
-from django.db.models import DateTimeField, Func
+from django.db import connection, models
 from django.utils.dateparse import parse_datetime
 
 CREATE_SYNC_NOW = """
@@ -18,12 +17,12 @@ LANGUAGE sql VOLATILE PARALLEL SAFE AS 'SELECT clock_timestamp()'
 """
 
 
-class SyncNow(Func):
+class SyncNow(models.Func):
     """`sync_now()` as an expression, for filters, updates and database defaults."""
 
     function = "sync_now"
     template = "%(function)s()"
-    output_field = DateTimeField()
+    output_field = models.DateTimeField()
 
     def __init__(self, **extra: Any) -> None:
         super().__init__(**extra)

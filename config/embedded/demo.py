@@ -27,7 +27,7 @@ import psutil
 from django.core.exceptions import ImproperlyConfigured
 
 from config import environment
-from config.embedded.postgres import PR_SET_PDEATHSIG, EmbeddedPostgres, StartError, die_with_parent
+from config.embedded import postgres
 from config.environment import is_board_id, secrets_of
 
 ROOT = environment.BASE_DIR
@@ -91,7 +91,7 @@ def check_ports(*ports: int) -> None:
         problems = [f"PORT and SANDBOX_PORT are both {ports[0]}."]
     if problems:
         first = max(ports) + 10
-        raise StartError("\n".join([*problems, f"Type: make run PORT={first} SANDBOX_PORT={first + 1}"]))
+        raise postgres.StartError("\n".join([*problems, f"Type: make run PORT={first} SANDBOX_PORT={first + 1}"]))
 
 
 def is_free(port: int) -> bool:
@@ -124,7 +124,7 @@ def run_lock(var: Path) -> Iterator[IO[str]]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             lock.seek(0)
-            raise StartError(
+            raise postgres.StartError(
                 f"`make run` is already running in this folder (process {lock.read()}). "
                 "Use it, or end it with `make stop`."
             ) from None
@@ -142,7 +142,7 @@ class Run:
         self.password = password
         self.log = var / "run.log"
         self.has_sandbox = "DEMO" in variables
-        self.postgres: EmbeddedPostgres | None = None
+        self.postgres: postgres.EmbeddedPostgres | None = None
         self.honchos: list[subprocess.Popen[bytes]] = []
         self.interrupted = False
 
@@ -157,7 +157,7 @@ class Run:
         if "EMBEDDED" in self.variables:
             check_data(self.var)
             say("Starting the database …")
-            self.postgres = EmbeddedPostgres(self.var / "pg")
+            self.postgres = postgres.EmbeddedPostgres(self.var / "pg")
             self.postgres.start()
             self.postgres.create_database("npd")
             self.variables["DATABASE_URL"] = self.postgres.url("npd")
@@ -196,7 +196,7 @@ class Run:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,  # a Ctrl-C in the terminal comes through us
                 pass_fds=[self.lock.fileno()],  # what is left of a killed run holds this folder until it has ended
-                preexec_fn=die_with_parent(signal.SIGTERM),  # noqa: PLW1509 - no other thread holds a lock here
+                preexec_fn=postgres.die_with_parent(signal.SIGTERM),  # noqa: PLW1509 - no other thread holds a lock here
             )
         self.honchos.append(honcho)
 
@@ -210,7 +210,7 @@ class Run:
                 stdin=subprocess.DEVNULL,
                 stderr=log,
                 start_new_session=True,
-                preexec_fn=die_with_parent(signal.SIGTERM),  # noqa: PLW1509 - no other thread holds a lock here
+                preexec_fn=postgres.die_with_parent(signal.SIGTERM),  # noqa: PLW1509 - no other thread holds a lock here
             )
         try:
             self.wait_until(lambda: child.poll() is not None)
@@ -219,7 +219,9 @@ class Run:
             child.wait()
         if child.returncode:
             lines = Path(log.name).read_text(errors="replace").splitlines()
-            raise StartError("\n".join([*lines[-10:], f"`manage.py {arguments[0]}` failed. Its log: {log.name}"]))
+            raise postgres.StartError(
+                "\n".join([*lines[-10:], f"`manage.py {arguments[0]}` failed. Its log: {log.name}"])
+            )
 
     def wait_for(self, url: str) -> None:
         """Wait until there is an answer, whatever it says."""
@@ -227,7 +229,9 @@ class Run:
 
         def answers() -> bool:
             if time.monotonic() > deadline:
-                raise StartError(f"Nothing answers at {url} after {READY_SECONDS} seconds; the log: {self.log}")
+                raise postgres.StartError(
+                    f"Nothing answers at {url} after {READY_SECONDS} seconds; the log: {self.log}"
+                )
             try:
                 urllib.request.urlopen(url, timeout=5).close()  # noqa: S310 - an address of our own
             except urllib.error.HTTPError:
@@ -244,9 +248,9 @@ class Run:
             if self.interrupted:
                 raise KeyboardInterrupt
             if self.postgres and self.postgres.process and self.postgres.process.poll() is not None:
-                raise StartError(f"PostgreSQL ended, and with it the run. Its log: {self.postgres.log}")
+                raise postgres.StartError(f"PostgreSQL ended, and with it the run. Its log: {self.postgres.log}")
             if any(honcho.poll() is not None for honcho in self.honchos):
-                raise StartError(self.first_end())
+                raise postgres.StartError(self.first_end())
             time.sleep(LOOK_SECONDS)
 
     def first_end(self) -> str:
@@ -302,7 +306,7 @@ def run(var: Path) -> int:
                 signal.signal(number, demo.interrupt)
         if sys.platform == "linux":
             libc = ctypes.CDLL(None)
-            libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)  # by the end of `make`
+            libc.prctl(postgres.PR_SET_PDEATHSIG, signal.SIGTERM)  # by the end of `make`
             libc.prctl(PR_SET_CHILD_SUBREAPER, 1)  # what a killed honcho leaves is ours to end
         lock.write(str(os.getpid()))
         lock.flush()
@@ -314,7 +318,7 @@ def run(var: Path) -> int:
             demo.wait_until(lambda: False)
         except KeyboardInterrupt:
             pass
-        except StartError as error:
+        except postgres.StartError as error:
             reason = str(error)
         finally:
             demo.stop()
@@ -336,7 +340,7 @@ def stop(var: Path) -> int:
             return 0
         pid = lock.read()
         if not pid:
-            raise StartError(
+            raise postgres.StartError(
                 "`make reset` holds this folder, or a run that is just starting. Try again when it is done."
             )
         say(f"Stopping the run of this folder (process {pid}) …")
@@ -345,7 +349,7 @@ def stop(var: Path) -> int:
         begun = time.monotonic()
         while not is_unlocked(lock):
             if time.monotonic() - begun > STOP_SECONDS:
-                raise StartError(
+                raise postgres.StartError(
                     f"Process {pid} has not ended after {STOP_SECONDS} s. Its terminal says what it waits for."
                 )
             time.sleep(LOOK_SECONDS)
@@ -369,7 +373,7 @@ def check_data(var: Path) -> None:
     digest = hashlib.sha256(b"".join(path.read_bytes() for path in initial)).hexdigest()
     note = var / "initial_migrations"
     if (var / "pg").exists() and (not note.exists() or note.read_text() != digest):
-        raise StartError(
+        raise postgres.StartError(
             f"The data in {var} was made by another version of NPD Sync, which has other tables. "
             "To start with new data, run `make reset`: it asks, and deletes this folder's data."
         )
@@ -397,7 +401,7 @@ def reset(var: Path) -> int:
 def main(command: str) -> int:
     try:
         return {"run": run, "stop": stop, "reset": reset}[command](environment.VAR)
-    except (StartError, ImproperlyConfigured) as error:
+    except (postgres.StartError, ImproperlyConfigured) as error:
         say(str(error))
     except PermissionError as error:
         owned = error.filename or "The run"

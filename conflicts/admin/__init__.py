@@ -4,7 +4,7 @@ from typing import Any, cast
 
 from django.contrib import admin
 from django.contrib.auth.models import User
-from django.db.models import Q, QuerySet
+from django.db import models
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -15,9 +15,7 @@ from conflicts.admin.bulk_resolution import bulk_question, resolve_all, shown_co
 from conflicts.admin.case_screen import CaseMixin, screen_url
 from conflicts.models import BEING_APPLIED, MONDAY, NPD, OPEN_FIRST, ResolutionType, SyncConflict
 from conflicts.progress import APPLYING, OPEN, SETTLED
-from sync.admin import admin_base
-from sync.admin.admin_base import EntityFilter, ReadOnlyAdmin, RecordLinkMixin, plain_column, record_ids_by_name
-from sync.admin.confirmed_action import Question, Report, run_action, selection
+from sync.admin import admin_base, confirmed_action
 from sync.clock import SyncNow
 from sync.kernel import humanize
 
@@ -42,21 +40,21 @@ class StateFilter(RadioFilter):
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         return [(state, label) for state, (_colour, _icon, label) in BADGES.items()]
 
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+    def queryset(self, request: HttpRequest, queryset: models.QuerySet[Any]) -> models.QuerySet[Any]:
         conditions = {
-            OPEN: Q(resolved_at=None) & ~BEING_APPLIED,
+            OPEN: models.Q(resolved_at=None) & ~BEING_APPLIED,
             APPLYING: BEING_APPLIED,
-            SETTLED: Q(resolved_at__isnull=False),
+            SETTLED: models.Q(resolved_at__isnull=False),
         }
-        return queryset.filter(conditions.get(self.value() or "", Q()))
+        return queryset.filter(conditions.get(self.value() or "", models.Q()))
 
 
 @admin.register(SyncConflict)
-class SyncConflictAdmin(CaseMixin, RecordLinkMixin, ReadOnlyAdmin):
+class SyncConflictAdmin(CaseMixin, admin_base.RecordLinkMixin, admin_base.ReadOnlyAdmin):
     """Conflicts are opened and closed by passes; people resolve them on their screen."""
 
     list_display = ("name", "fields_in_conflict", "npd", "monday", "state", "found_at")
-    list_filter = (StateFilter, EntityFilter, ("kind", ChoicesCheckboxFilter))
+    list_filter = (StateFilter, admin_base.EntityFilter, ("kind", ChoicesCheckboxFilter))
     search_fields = ("monday_item_id",)
     search_help_text = "A record's name, or the number of its item on Monday"
     actions = ("keep_npd", "keep_monday")
@@ -69,50 +67,54 @@ class SyncConflictAdmin(CaseMixin, RecordLinkMixin, ReadOnlyAdmin):
     def name(self, conflict: Any) -> SafeString:
         return _wrapped(self.record_name(conflict))
 
-    fields_in_conflict = plain_column(
+    fields_in_conflict = admin_base.plain_column(
         "In conflict", lambda conflict: conflict.labels(conflict.conflict_fields) or conflict.kind_label
     )
-    npd = plain_column("NPD", lambda conflict: _first_value(conflict, NPD))
-    monday = plain_column("Monday", lambda conflict: _first_value(conflict, MONDAY))
-    state = plain_column("State", lambda conflict: admin_base.badge(*BADGES[state_of(conflict)]))
+    npd = admin_base.plain_column("NPD", lambda conflict: _first_value(conflict, NPD))
+    monday = admin_base.plain_column("Monday", lambda conflict: _first_value(conflict, MONDAY))
+    state = admin_base.plain_column("State", lambda conflict: admin_base.badge(*BADGES[state_of(conflict)]))
     found_at = admin_base.time_column("detected_at", "Found")
 
     @admin.action(description="Use NPD", permissions=["change"])
-    def keep_npd(self, request: HttpRequest, queryset: QuerySet[SyncConflict]) -> HttpResponse:
+    def keep_npd(self, request: HttpRequest, queryset: models.QuerySet[SyncConflict]) -> HttpResponse:
         return self._use_side(request, queryset, ResolutionType.KEEP_NPD)
 
     @admin.action(description="Use Monday", permissions=["change"])
-    def keep_monday(self, request: HttpRequest, queryset: QuerySet[SyncConflict]) -> HttpResponse:
+    def keep_monday(self, request: HttpRequest, queryset: models.QuerySet[SyncConflict]) -> HttpResponse:
         return self._use_side(request, queryset, ResolutionType.KEEP_MONDAY)
 
-    def _use_side(self, request: HttpRequest, queryset: QuerySet[SyncConflict], choice: str) -> HttpResponse:
+    def _use_side(self, request: HttpRequest, queryset: models.QuerySet[SyncConflict], choice: str) -> HttpResponse:
         """Ask what a side does with the ticked conflicts, then resolve those that were shown."""
         by = cast("User", request.user)
 
-        def question() -> Question:
-            return bulk_question(queryset, choice, by=by, hidden=selection(request, choice))
+        def question() -> confirmed_action.Question:
+            return bulk_question(queryset, choice, by=by, hidden=confirmed_action.selection(request, choice))
 
-        def run() -> Report:
+        def run() -> confirmed_action.Report:
             return resolve_all(shown_conflicts(request.POST.get("seen", "")), choice, by=by)
 
-        return run_action(self, request, run, back_url=request.get_full_path(), question=question, atomic=False)
+        return confirmed_action.run_action(
+            self, request, run, back_url=request.get_full_path(), question=question, atomic=False
+        )
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Whether this person resolves conflicts."""
         return request.user.has_perm("conflicts.change_syncconflict")
 
-    def get_queryset(self, request: HttpRequest) -> QuerySet[SyncConflict]:
-        rows: QuerySet[SyncConflict] = super().get_queryset(request).annotate(page_now=SyncNow())
+    def get_queryset(self, request: HttpRequest) -> models.QuerySet[SyncConflict]:
+        rows: models.QuerySet[SyncConflict] = super().get_queryset(request).annotate(page_now=SyncNow())
         return rows
 
     def get_search_results(
-        self, request: HttpRequest, queryset: QuerySet[SyncConflict], search_term: str
-    ) -> tuple[QuerySet[SyncConflict], bool]:
+        self, request: HttpRequest, queryset: models.QuerySet[SyncConflict], search_term: str
+    ) -> tuple[models.QuerySet[SyncConflict], bool]:
         """Search by the records' names, or by an item's exact number."""
         text = search_term.strip()
         if not text:
             return queryset, False
-        return queryset.filter(Q(monday_item_id=text) | Q(entity_id__in=record_ids_by_name(text))), False
+        return queryset.filter(
+            models.Q(monday_item_id=text) | models.Q(entity_id__in=admin_base.record_ids_by_name(text))
+        ), False
 
     def change_view(self, request: HttpRequest, object_id: str, *args: Any, **kwargs: Any) -> HttpResponse:
         """Go to the side-by-side screen, which takes the place of a form."""

@@ -15,8 +15,7 @@ from conflicts.effects import effect_of
 from conflicts.lifecycle import act_option, side_option
 from conflicts.models import BEING_APPLIED, MONDAY, NPD, ConflictKind, ResolutionType, SyncConflict
 from conflicts.reports import DELETING_ACTS, RECORD_KEY, Option
-from conflicts.resolution import SIDE_OF_TYPE, current_values, deletion_problem, resolve
-from sync.admin.confirmed_action import MAX_ROWS_SHOWN, Question, RecordTable, Report
+from sync.admin import confirmed_action
 from sync.kernel.acts import ACTS, AT_ONCE
 from sync.kernel.humanize import count_with_noun
 from sync.kernel.messages import ActionError
@@ -60,7 +59,7 @@ def longest_waiting(conflicts: QuerySet[SyncConflict]) -> list[SyncConflict]:
 
 def bulk_question(
     conflicts: QuerySet[SyncConflict], choice: str, *, by: User, hidden: Sequence[tuple[str, object]] = ()
-) -> Question:
+) -> confirmed_action.Question:
     """Ask, with the number of each kind of effect and its first records, what is left out and why.
 
     The question carries a digest of each conflict that it shows, so that only what was shown is resolved.
@@ -108,8 +107,8 @@ def bulk_question(
     )
     taken = [counted[kind] for kind in kinds if kind in TAKES_AWAY]
     # A button never speaks of values alone where something is deleted or emptied, too.
-    button = title if choice not in SIDE_OF_TYPE else "; ".join([title, *taken])
-    return Question(
+    button = title if choice not in resolution.SIDE_OF_TYPE else "; ".join([title, *taken])
+    return confirmed_action.Question(
         f"{title}?",
         lines,
         button if digests else "",
@@ -119,15 +118,15 @@ def bulk_question(
     )
 
 
-def _table(rows: Sequence[tuple[object, ...]], title: str, heads: tuple[str, ...]) -> RecordTable:
-    return RecordTable(heads, rows[:MAX_ROWS_SHOWN], len(rows), title)
+def _table(rows: Sequence[tuple[object, ...]], title: str, heads: tuple[str, ...]) -> confirmed_action.RecordTable:
+    return confirmed_action.RecordTable(heads, rows[: confirmed_action.MAX_ROWS_SHOWN], len(rows), title)
 
 
 def _value_effects(conflict: SyncConflict, choice: str) -> Iterator[tuple[str, tuple[str, ...]]]:
     """What choosing a side does to each value, with the field, the value that goes and the one that comes."""
     for key in conflict.conflict_fields:
         sides = conflict.sides(key)
-        effect = effect_of(SIDE_OF_TYPE[choice], sides, kind=conflict.kind)
+        effect = effect_of(resolution.SIDE_OF_TYPE[choice], sides, kind=conflict.kind)
         for side, changes in ((NPD, effect.npd_changes), (MONDAY, effect.monday_changes)):
             if changes:
                 # Of an overwritten edit both sides have NPD's value now.
@@ -138,7 +137,7 @@ def _value_effects(conflict: SyncConflict, choice: str) -> Iterator[tuple[str, t
 
 def option_for(conflict: SyncConflict, choice: str) -> Option | None:
     """Return the option of a deleted record or item that a choice means; None where it has none, or is about values."""
-    side = SIDE_OF_TYPE.get(choice)
+    side = resolution.SIDE_OF_TYPE.get(choice)
     return side_option(conflict, side) if side else act_option(conflict, choice)
 
 
@@ -148,18 +147,18 @@ def bulk_problem(conflict: SyncConflict, choice: str, option: Option | None, *, 
         return "It is resolved already."
     if conflict.is_being_applied:
         return f"{conflict.stored_resolution.by} resolved it already, and that is being applied."
-    if option is None and (conflict.is_about_record or choice not in SIDE_OF_TYPE):
+    if option is None and (conflict.is_about_record or choice not in resolution.SIDE_OF_TYPE):
         return NOT_OFFERED
-    return deletion_problem(by, conflict.entity_type) if option and option.deletes else ""
+    return resolution.deletion_problem(by, conflict.entity_type) if option and option.deletes else ""
 
 
 def digest(conflict: SyncConflict) -> str:
     """Return a short text that is another one as soon as a value in conflict, or what happened, is another."""
-    values = json.dumps(current_values(conflict), sort_keys=True)
+    values = json.dumps(resolution.current_values(conflict), sort_keys=True)
     return hashlib.sha256(values.encode()).hexdigest()[:16]
 
 
-def resolve_all(digests: Mapping[str, str], choice: str, *, by: User) -> Report:
+def resolve_all(digests: Mapping[str, str], choice: str, *, by: User) -> confirmed_action.Report:
     """Resolve each of these that is as it was shown, in a transaction of its own; say how many, and why not others."""
     conflicts = list(SyncConflict.objects.filter(pk__in=digests).order_by("detected_at", "id"))
     names = names_of(conflicts)
@@ -171,14 +170,14 @@ def resolve_all(digests: Mapping[str, str], choice: str, *, by: User) -> Report:
                 raise resolution.InvalidResolution(CHANGED)
             kind = choice
             selections = None
-            if choice not in SIDE_OF_TYPE:
+            if choice not in resolution.SIDE_OF_TYPE:
                 option = act_option(conflict, choice)
                 if option is None:
                     raise resolution.InvalidResolution(NOT_OFFERED)
                 kind = ResolutionType.MERGE
                 selections = {RECORD_KEY: FieldSelection(option.choose, option.value or None)}
-            values = current_values(conflict)
-            resolve(conflict.pk, by=by, resolution_type=kind, selections=selections, seen=values)
+            values = resolution.current_values(conflict)
+            resolution.resolve(conflict.pk, by=by, resolution_type=kind, selections=selections, seen=values)
             resolved += 1
         except ActionError as error:
             names_by_problem.setdefault(str(error), []).append(names[conflict.pk])
@@ -188,7 +187,7 @@ def resolve_all(digests: Mapping[str, str], choice: str, *, by: User) -> Report:
         more = f" and {rest:,} more" if rest > 0 else ""
         problems.append(f"Not resolved: {', '.join(records[:MAX_NAMED])}{more}. {problem}")
     sentence = f"{count_with_noun(resolved, 'conflict')} resolved. That is written within seconds." if resolved else ""
-    return Report(sentence, problems)
+    return confirmed_action.Report(sentence, problems)
 
 
 def shown_conflicts(text: str) -> dict[str, str]:

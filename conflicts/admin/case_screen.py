@@ -20,7 +20,6 @@ from django.views.generic import TemplateView
 from unfold.views import UnfoldModelAdminViewMixin
 
 from conflicts import case, rejections, resolution
-from conflicts.case import REJECTED, CaseField, RecordContext, parse_uuid
 from conflicts.effects import Effect, Sides, is_same
 from conflicts.lifecycle import chosen_option, offered_options, side_option
 from conflicts.models import BOTH, CHOICES, CUSTOM, MONDAY, NPD, ConflictKind, ResolutionType, SyncConflict
@@ -73,7 +72,7 @@ def parse_seen(text: str) -> dict[str, str | None]:
     return {"npd": npd if isinstance(npd, str) else None, "monday": monday if isinstance(monday, str) else None}
 
 
-def emptying_question(name: str, fields: Sequence[CaseField]) -> Question | None:
+def emptying_question(name: str, fields: Sequence[case.CaseField]) -> Question | None:
     """Ask before a value is removed; None where what is chosen removes none."""
     chosen = [(row, row.effect_of(row.choose, row.typed)) for row in fields if row.choose in CHOICES]
     emptied = {row.label: effect.emptied_side for row, effect in chosen if effect.emptied_side}
@@ -144,7 +143,7 @@ class CaseView(UnfoldModelAdminViewMixin, TemplateView):
     template_name = "conflicts/screen.html"
     title: str = "Conflict"
     # What `load` reads.
-    context: RecordContext
+    context: case.RecordContext
     url = ""
     kind = Kind.CONFLICT
     row_id = ""
@@ -162,7 +161,7 @@ class CaseView(UnfoldModelAdminViewMixin, TemplateView):
         """Return what the page shows."""
         raise NotImplementedError
 
-    def fields(self) -> list[CaseField]:
+    def fields(self) -> list[case.CaseField]:
         """Return the fields, with what was posted chosen in them."""
         raise NotImplementedError
 
@@ -234,7 +233,7 @@ class CaseView(UnfoldModelAdminViewMixin, TemplateView):
             "is_overwritten": shown["kind"] == ConflictKind.OVERWRITTEN,
             # Nothing was overwritten: all that is asked about was lost with its column.
             "is_replaced": bool(fields) and all(row.is_replaced for row in fields),
-            "has_two_sides": shown["kind"] in (ConflictKind.OVERWRITTEN, REJECTED),
+            "has_two_sides": shown["kind"] in (ConflictKind.OVERWRITTEN, case.REJECTED),
             "problem": problem,
             "problem_lead": "" if problem.startswith("Nothing was stored") else "Nothing was stored.",
             "keeps_choices": bool(self.chosen and shown["is_waiting"]),
@@ -252,7 +251,7 @@ class CaseView(UnfoldModelAdminViewMixin, TemplateView):
             context["section"] = replace(context["section"], title=str(self.kind.label))
         return self.render_to_response(context, status=status)
 
-    def select(self, fields: Sequence[CaseField]) -> None:
+    def select(self, fields: Sequence[case.CaseField]) -> None:
         """Mark what was posted in these fields, with the values that it was chosen for."""
         for row in fields:
             row.problem = self.problems.get(row.key, "")
@@ -263,11 +262,11 @@ class CaseView(UnfoldModelAdminViewMixin, TemplateView):
 
     def decided_before(self) -> dict[str, Any] | None:
         """Return what was decided just before, which the address names; None where nothing was, or this very value."""
-        pk = parse_uuid(self.request.GET.get(CONFLICT_PARAMETER))
+        pk = case.parse_uuid(self.request.GET.get(CONFLICT_PARAMETER))
         last = SyncConflict.objects.filter(pk=pk).first() if pk else None
         if last is not None:
             return {
-                "name": RecordContext.of(last, self.context.mappings).name,
+                "name": case.RecordContext.of(last, self.context.mappings).name,
                 "url": screen_url(last.pk),
                 "status_url": reverse(f"{URL_NAME}_status", args=[last.pk]),
                 "progress": conflict_progress(last),
@@ -287,7 +286,7 @@ def answer_strip(answer: Decision, rejection: Rejection | None) -> dict[str, Any
     field_ref = rejections.field_ref_of(answer)
     undo_url = reverse(f"{URL_NAME}_rejected_undo", args=[answer.pk])
     return {
-        "name": RecordContext(*field_ref[:2]).name if rejection is None else str(rejection.record),
+        "name": case.RecordContext(*field_ref[:2]).name if rejection is None else str(rejection.record),
         "url": rejection_url(field_ref),
         "status_url": reverse(f"{URL_NAME}_rejected_status", args=[answer.pk]),
         "progress": rejections.answer_progress(answer, rejection, with_delay=False),
@@ -303,7 +302,7 @@ class ConflictView(CaseView):
     def load(self, **named: Any) -> None:
         rows = SyncConflict.objects.select_related("resolved_by").annotate(page_now=SyncNow())
         self.conflict = get_object_or_404(rows, pk=named["pk"])
-        self.context = RecordContext.of(self.conflict)
+        self.context = case.RecordContext.of(self.conflict)
         self.url = screen_url(self.conflict.pk)
         self.title = f"Conflict of {self.context.name}"
         self.kind = Kind.DUPLICATE if self.conflict.kind == ConflictKind.IDENTITY else Kind.CONFLICT
@@ -343,7 +342,7 @@ class ConflictView(CaseView):
             "undo_problem": undo_problem(conflict, self.context) if progress.is_undoable else "",
         }
 
-    def fields(self) -> list[CaseField]:
+    def fields(self) -> list[case.CaseField]:
         """The fields in conflict; what was posted, chosen, or handed back by a pass is chosen in them."""
         resolution = self.conflict.stored_resolution
         fields = case.fields_in_conflict(self.conflict, self.context)
@@ -434,7 +433,7 @@ class RejectionView(CaseView):
             tag = ("Being undone", "")
         fields = self.fields()
         return {
-            "kind": REJECTED,
+            "kind": case.REJECTED,
             "is_rejected": True,
             "fields": fields,
             "rows": fields if is_waiting else [],
@@ -449,10 +448,10 @@ class RejectionView(CaseView):
             "list_url": reverse("admin:index"),
         }
 
-    def fields(self) -> list[CaseField]:
+    def fields(self) -> list[case.CaseField]:
         """The field, with its values where somebody has to choose one."""
         rejection = self.rejection
-        row = CaseField(rejection.key, rejection.field.label, None, None, kind=REJECTED)
+        row = case.CaseField(rejection.key, rejection.field.label, None, None, kind=case.REJECTED)
         if not rejection.needs_answer:
             return [row]
         row.npd = rejection.sides[NPD]

@@ -9,17 +9,15 @@ from typing import Any, cast
 from django.contrib.auth.models import User
 from django.http import HttpRequest
 
-from conflicts import case, rejections, resolution
+from conflicts import case, rejections, reports, resolution
 from conflicts.admin import bulk_resolution
 from conflicts.admin.case_screen import parse_seen
 from conflicts.effects import Sides
 from conflicts.models import BEING_APPLIED, CUSTOM, MONDAY, NPD, ResolutionType, SyncConflict
-from conflicts.reports import KIND_FIELDS, KIND_LOST_UPDATE, KIND_REPLACED, OPTION_ACTS
 from conflicts.resolution import undo
 from conflicts.text_diff import excerpts
-from sync.admin import handlers
-from sync.admin.confirmed_action import MAX_ROWS_SHOWN, Question, RecordTable, Report
-from sync.attention import Entry, Group, Kind, SideValues
+from sync import attention
+from sync.admin import confirmed_action, handlers
 from sync.kernel import humanize
 from sync.kernel.messages import ActionError
 from sync.merge import FieldSelection
@@ -27,13 +25,13 @@ from sync.models import Decision, FieldMapping
 from sync.registry import count_of_type
 
 LOST_OUTCOMES = {
-    KIND_LOST_UPDATE: ("the current value is kept", "the overwritten edit is restored"),
-    KIND_REPLACED: ("the current value is kept", "the old column's value is used"),
+    reports.KIND_LOST_UPDATE: ("the current value is kept", "the overwritten edit is restored"),
+    reports.KIND_REPLACED: ("the current value is kept", "the old column's value is used"),
 }
 """What has been chosen of an edit that was overwritten: NPD's side, or Monday's."""
 
 LOST_KINDS = tuple(LOST_OUTCOMES)
-VALUE_KINDS = (KIND_FIELDS, *LOST_KINDS)
+VALUE_KINDS = (reports.KIND_FIELDS, *LOST_KINDS)
 
 VALUES = "values"
 EMPTIED = "emptied"
@@ -43,27 +41,31 @@ UNDO_WAITS_SECONDS = 2.0
 """So long an undo waits for the pass that is writing what was chosen just now; it takes less than half a second."""
 
 
-def _rejected_sides(entries: Sequence[Entry], mappings: Sequence[FieldMapping]) -> dict[str, Sequence[SideValues]]:
+def _rejected_sides(
+    entries: Sequence[attention.Entry], mappings: Sequence[FieldMapping]
+) -> dict[str, Sequence[attention.SideValues]]:
     """What each side has of rejected values, by key; a few queries for each type of record."""
     fields = {(entry.entity_type, entry.entity_id, entry.field): entry.key for entry in entries if entry.entity_id}
     return {
         fields[value.field_ref]: [
-            _with_excerpts(SideValues(value.key, value.field.label, value.sides[NPD], value.sides[MONDAY]))
+            _with_excerpts(attention.SideValues(value.key, value.field.label, value.sides[NPD], value.sides[MONDAY]))
         ]
         for value in rejections.rejections_of(fields, mappings)
     }
 
 
-def _conflict_sides(entries: Sequence[Entry], mappings: Sequence[FieldMapping]) -> dict[str, Sequence[SideValues]]:
+def _conflict_sides(
+    entries: Sequence[attention.Entry], mappings: Sequence[FieldMapping]
+) -> dict[str, Sequence[attention.SideValues]]:
     """What each side has of conflicts, by key, with what differs; nothing is asked of the database."""
-    sides: dict[str, Sequence[SideValues]] = {}
+    sides: dict[str, Sequence[attention.SideValues]] = {}
     for entry in entries:
         names = case.LOST_SIDES.get(entry.cause_code, ("NPD", "Monday"))
         sides[entry.key] = [replace(_with_excerpts(value), names=names) for value in entry.values]
     return sides
 
 
-def _with_excerpts(value: SideValues) -> SideValues:
+def _with_excerpts(value: attention.SideValues) -> attention.SideValues:
     return replace(value, excerpts=excerpts(value.npd, value.monday))
 
 
@@ -75,29 +77,31 @@ def _seen_sides(shown: Any, key: str) -> Sides:
 class UseValues(handlers.Handler):
     """Store one side, or both in one, for conflicts and rejected values, each for the values that its row showed."""
 
-    kinds = frozenset({Kind.CONFLICT, Kind.REJECTED})
+    kinds = frozenset({attention.Kind.CONFLICT, attention.Kind.REJECTED})
     resolution_type: ResolutionType
 
-    def fits(self, entry: Entry) -> bool:
-        return bool(entry.values) and (entry.kind is Kind.REJECTED or entry.cause_code in VALUE_KINDS)
+    def fits(self, entry: attention.Entry) -> bool:
+        return bool(entry.values) and (entry.kind is attention.Kind.REJECTED or entry.cause_code in VALUE_KINDS)
 
-    def texts(self, entry: Entry) -> Mapping[str, str]:
+    def texts(self, entry: attention.Entry) -> Mapping[str, str]:
         """What is stored that neither side has, by field."""
         return {}
 
-    def outcome(self, entry: Entry) -> str:
+    def outcome(self, entry: attention.Entry) -> str:
         """What has been chosen for an entry, as the sentence about it ends."""
         raise NotImplementedError
 
-    def run(self, request: HttpRequest, entries: Sequence[Entry], shown: Mapping[str, Any]) -> Report:
+    def run(
+        self, request: HttpRequest, entries: Sequence[attention.Entry], shown: Mapping[str, Any]
+    ) -> confirmed_action.Report:
         by = cast("User", request.user)
         problems = []
         undo = []
-        outcomes: dict[str, list[Entry]] = {}
+        outcomes: dict[str, list[attention.Entry]] = {}
         for entry in entries:
             values = shown.get(entry.key)
             try:
-                if entry.kind is Kind.CONFLICT:
+                if entry.kind is attention.Kind.CONFLICT:
                     resolution.resolve(
                         entry.row_id,
                         by=by,
@@ -123,9 +127,9 @@ class UseValues(handlers.Handler):
         for outcome, members in outcomes.items():
             several = humanize.count_with_noun(len(members), "entry", "entries")
             sentences.append(f"{members[0].name if len(members) == 1 else several}: {outcome}.")
-        return Report(" ".join(sentences), problems, undo)
+        return confirmed_action.Report(" ".join(sentences), problems, undo)
 
-    def undo(self, request: HttpRequest, tokens: Sequence[str]) -> Report:
+    def undo(self, request: HttpRequest, tokens: Sequence[str]) -> confirmed_action.Report:
         """Take back what was stored, each by itself."""
         by = cast("User", request.user)
         undone = 0
@@ -142,7 +146,9 @@ class UseValues(handlers.Handler):
             except (ActionError, SyncConflict.DoesNotExist, Decision.DoesNotExist) as error:
                 problems.append(f"Not undone: {error}")
         entries = humanize.count_with_noun(undone, "entry", "entries")
-        return Report(f"Undone: {entries} will be open again in some seconds." if undone else "", problems)
+        return confirmed_action.Report(
+            f"Undone: {entries} will be open again in some seconds." if undone else "", problems
+        )
 
 
 def _wait_for_writes(ids: Sequence[str]) -> None:
@@ -158,26 +164,26 @@ class UseSide(UseValues):
     labels: Mapping[str, str]  # what it is called, by the code of a cause or by kind
     effects: Mapping[str, str]
 
-    def emptied(self, entry: Entry) -> Sequence[SideValues]:
+    def emptied(self, entry: attention.Entry) -> Sequence[attention.SideValues]:
         raise NotImplementedError
 
-    def own(self, words: Mapping[str, str], kind: Kind, code: str) -> str:
+    def own(self, words: Mapping[str, str], kind: attention.Kind, code: str) -> str:
         return words.get(code) or words.get(kind, "")
 
-    def may(self, user: Any, entry: Entry) -> bool:
+    def may(self, user: Any, entry: attention.Entry) -> bool:
         """Whether this person may choose this side: to empty a rejected value is a change of the record."""
-        empties = entry.kind is Kind.REJECTED and self.emptied(entry)
+        empties = entry.kind is attention.Kind.REJECTED and self.emptied(entry)
         return super().may(user, entry) and (not empties or resolution.may_type(user, entry.entity_type))
 
-    def takes_away(self, entry: Entry) -> bool:
+    def takes_away(self, entry: attention.Entry) -> bool:
         return bool(self.emptied(entry))
 
-    def label(self, entry: Entry) -> str:
+    def label(self, entry: attention.Entry) -> str:
         if self.emptied(entry):
             return f"{self.emptying_label([entry])}…"
         return self.own(self.labels, entry.kind, entry.cause_code) or self.act.button
 
-    def group_label(self, group: Group, entries: Sequence[Entry]) -> str:
+    def group_label(self, group: attention.Group, entries: Sequence[attention.Entry]) -> str:
         emptied = [entry for entry in entries if self.emptied(entry)]
         if group.number > 1 and len(emptied) == group.number:
             return f"{self.emptying_label(emptied)}…"
@@ -185,7 +191,7 @@ class UseSide(UseValues):
             return f"{label}: all {group.number:,}…"
         return super().group_label(group, entries)
 
-    def emptying_label(self, entries: Sequence[Entry]) -> str:
+    def emptying_label(self, entries: Sequence[attention.Entry]) -> str:
         """What it is called where it empties values of these: “Empty Phone of 2 contacts in NPD”."""
         emptied = [value for entry in entries for value in self.emptied(entry)]
         labels = {value.label for value in emptied}
@@ -195,13 +201,13 @@ class UseSide(UseValues):
             subject += f" of {count_of_type(len(entries), types.pop() if len(types) == 1 else '')}"
         return f"Empty {subject} {self.emptied_side}"
 
-    def effect(self, entry: Entry) -> str:
+    def effect(self, entry: attention.Entry) -> str:
         return self.own(self.effects, entry.kind, entry.cause_code) or self.act.effect
 
-    def is_asked(self, entries: Sequence[Entry], *, is_all: bool) -> bool:
+    def is_asked(self, entries: Sequence[attention.Entry], *, is_all: bool) -> bool:
         return super().is_asked(entries, is_all=is_all) or any(self.emptied(entry) for entry in entries)
 
-    def question(self, request: HttpRequest, entries: Sequence[Entry]) -> Question:
+    def question(self, request: HttpRequest, entries: Sequence[attention.Entry]) -> confirmed_action.Question:
         """Ask; what would be emptied has a button of its own."""
         emptied = [entry for entry in entries if self.emptied(entry)]
         if not emptied:
@@ -212,25 +218,27 @@ class UseSide(UseValues):
         choices = [*([(use, VALUES, False)] if rest else []), (label, EMPTIED, True)]
         rows = [
             (entry.name, value.label, value.npd, value.monday)
-            for entry in [*emptied, *rest][:MAX_ROWS_SHOWN]
+            for entry in [*emptied, *rest][: confirmed_action.MAX_ROWS_SHOWN]
             for value in (self.emptied(entry) or entry.values)
         ]
         effects = [f"The other side is empty, so what is there now is removed. {handlers.UNDO_SENTENCE}"]
-        table = RecordTable(("Record", "Field", "NPD", "Monday"), rows, max(len(rows), len(entries)))
-        return Question(f"{label}?", effects, label, [table], choices=choices)
+        table = confirmed_action.RecordTable(("Record", "Field", "NPD", "Monday"), rows, max(len(rows), len(entries)))
+        return confirmed_action.Question(f"{label}?", effects, label, [table], choices=choices)
 
-    def run(self, request: HttpRequest, entries: Sequence[Entry], shown: Mapping[str, Any]) -> Report:
+    def run(
+        self, request: HttpRequest, entries: Sequence[attention.Entry], shown: Mapping[str, Any]
+    ) -> confirmed_action.Report:
         """Do it with those that the pressed button was about."""
         is_emptying = request.POST.get("only", VALUES) == EMPTIED
         return super().run(request, [entry for entry in entries if bool(self.emptied(entry)) == is_emptying], shown)
 
-    def outcome(self, entry: Entry) -> str:
+    def outcome(self, entry: attention.Entry) -> str:
         if emptied := self.emptied(entry):
             return f"{', '.join(value.label for value in emptied)} emptied {self.emptied_side}"
         is_npd = self.resolution_type == ResolutionType.KEEP_NPD
         if entry.cause_code in LOST_OUTCOMES:
             return LOST_OUTCOMES[entry.cause_code][not is_npd]
-        if is_npd and entry.kind is Kind.REJECTED:
+        if is_npd and entry.kind is attention.Kind.REJECTED:
             return "kept different on both sides"
         return f"{'NPD' if is_npd else 'Monday'}'s value is used"
 
@@ -239,14 +247,14 @@ class UseNpd(UseSide):
     code = "keep_npd"
     resolution_type = ResolutionType.KEEP_NPD
     emptied_side = "on Monday"
-    labels = {Kind.REJECTED: "Keep different", **dict.fromkeys(LOST_KINDS, "Keep current value")}
+    labels = {attention.Kind.REJECTED: "Keep different", **dict.fromkeys(LOST_KINDS, "Keep current value")}
     effects = {
         **dict.fromkeys(LOST_KINDS, "Both sides stay as they are."),
-        Kind.REJECTED: "Leaves the field different on both sides. It is not sent until somebody changes it.",
+        attention.Kind.REJECTED: "Leaves the field different on both sides. It is not sent until somebody changes it.",
     }
 
-    def emptied(self, entry: Entry) -> Sequence[SideValues]:
-        if entry.kind is Kind.REJECTED or entry.cause_code in LOST_KINDS:
+    def emptied(self, entry: attention.Entry) -> Sequence[attention.SideValues]:
+        if entry.kind is attention.Kind.REJECTED or entry.cause_code in LOST_KINDS:
             return ()  # keeps both sides as they are
         return [value for value in entry.values if value.monday and not value.npd]
 
@@ -255,10 +263,10 @@ class UseMonday(UseSide):
     code = "keep_monday"
     resolution_type = ResolutionType.KEEP_MONDAY
     emptied_side = "in NPD"
-    labels = {KIND_LOST_UPDATE: "Restore edit", KIND_REPLACED: "Restore old value"}
+    labels = {reports.KIND_LOST_UPDATE: "Restore edit", reports.KIND_REPLACED: "Restore old value"}
     effects = dict.fromkeys(LOST_KINDS, "Writes it to both sides, over the current value.")
 
-    def emptied(self, entry: Entry) -> Sequence[SideValues]:
+    def emptied(self, entry: attention.Entry) -> Sequence[attention.SideValues]:
         return [value for value in entry.values if value.npd and not value.monday]
 
 
@@ -266,42 +274,44 @@ class UseBoth(UseValues):
     """Both sides in one, where each field in conflict is a long text."""
 
     code = "both"
-    kinds = frozenset({Kind.CONFLICT})
+    kinds = frozenset({attention.Kind.CONFLICT})
     resolution_type = ResolutionType.MERGE
 
-    def fits(self, entry: Entry) -> bool:
+    def fits(self, entry: attention.Entry) -> bool:
         return super().fits(entry) and len(self.texts(entry)) == len(entry.values)
 
-    def texts(self, entry: Entry) -> Mapping[str, str]:
+    def texts(self, entry: attention.Entry) -> Mapping[str, str]:
         fields = [
             case.value_field(entry.entity_type, side.key, npd=side.npd, monday=side.monday) for side in entry.values
         ]
         return {row.key: row.both for row in fields if row.both}
 
-    def outcome(self, entry: Entry) -> str:
+    def outcome(self, entry: attention.Entry) -> str:
         return "both values are used"
 
 
 class ChooseOption(handlers.Handler):
     """An option of a deleted record or item: the question says what it does with each."""
 
-    kinds = frozenset({Kind.CONFLICT})
+    kinds = frozenset({attention.Kind.CONFLICT})
 
     def __init__(self, code: str) -> None:
         self.code = code
 
-    def fits(self, entry: Entry) -> bool:
+    def fits(self, entry: attention.Entry) -> bool:
         """Whether the conflict offers it."""
         return self.code in entry.acts
 
-    def question(self, request: HttpRequest, entries: Sequence[Entry]) -> Question:
+    def question(self, request: HttpRequest, entries: Sequence[attention.Entry]) -> confirmed_action.Question:
         conflicts = SyncConflict.objects.filter(pk__in=[entry.row_id for entry in entries])
         return bulk_resolution.bulk_question(conflicts, self.code, by=cast("User", request.user))
 
-    def run(self, request: HttpRequest, entries: Sequence[Entry], shown: Mapping[str, Any]) -> Report:
+    def run(
+        self, request: HttpRequest, entries: Sequence[attention.Entry], shown: Mapping[str, Any]
+    ) -> confirmed_action.Report:
         conflicts = bulk_resolution.shown_conflicts(request.POST.get("seen", ""))
         return bulk_resolution.resolve_all(conflicts, self.code, by=cast("User", request.user))
 
 
-handlers.VALUES.update({Kind.REJECTED: _rejected_sides, Kind.CONFLICT: _conflict_sides})
-handlers.register(UseNpd(), UseMonday(), UseBoth(), *(ChooseOption(act) for act in OPTION_ACTS))
+handlers.VALUES.update({attention.Kind.REJECTED: _rejected_sides, attention.Kind.CONFLICT: _conflict_sides})
+handlers.register(UseNpd(), UseMonday(), UseBoth(), *(ChooseOption(act) for act in reports.OPTION_ACTS))

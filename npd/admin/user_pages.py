@@ -28,10 +28,10 @@ from unfold.decorators import action
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
 from npd.accounts import remove_second_factor
+from sync.admin import confirmed_action
 from sync.admin.admin_base import own_page, see_other
-from sync.admin.confirmed_action import Question, Report, question_page, run_action
+from sync.kernel import mails
 from sync.kernel.humanize import DASH
-from sync.kernel.mails import NO_EMAIL_SERVER, NotSent, are_emails_files, send_email
 from sync.models.state import PEOPLE_KIND, log_event
 from sync.records.authors import full_name, log_action
 
@@ -184,8 +184,8 @@ class UserAdmin(AdministratorsMixin, DjangoUserAdmin, ModelAdmin):  # type: igno
             return see_other(back)
         if request.method != "POST":
             effects = ["Whoever has the link sets the password. It works once, within seven days."]
-            question = Question(f"Send {user} a link to set a password?", effects, "Send the link")
-            return question_page(self, request, question, back)
+            question = confirmed_action.Question(f"Send {user} a link to set a password?", effects, "Send the link")
+            return confirmed_action.question_page(self, request, question, back)
         log_action(request.user, user, "A link to set a password was made.")
         self.tell(request, f"Made a link by which {full_name(user)} sets a password.")
         link = set_password_link(user)
@@ -212,21 +212,23 @@ class UserAdmin(AdministratorsMixin, DjangoUserAdmin, ModelAdmin):  # type: igno
         if user == request.user:
             return see_other(reverse("mfa_index"))
 
-        def run() -> Report:
+        def run() -> confirmed_action.Report:
             if not remove_second_factor(user, by=cast("User", request.user)):
-                return Report(problems=[f"“{user}” has no second factor; their sessions have ended."])
+                return confirmed_action.Report(problems=[f"“{user}” has no second factor; their sessions have ended."])
             self.tell(request, f"Removed the second factor of {full_name(user)}.")
-            return Report("The second factor is removed, and their sessions have ended.")
+            return confirmed_action.Report("The second factor is removed, and their sessions have ended.")
 
-        def question() -> Question:
+        def question() -> confirmed_action.Question:
             effects = [
                 "Their authenticator app, passkeys, recovery codes and link to the identity provider are deleted.",
                 "They are signed out everywhere, and sign in with their password alone.",
                 "Do this only if you are sure who is asking.",
             ]
-            return Question(f"Remove the second factor of {user}?", effects, "Remove second factor", deletes=True)
+            return confirmed_action.Question(
+                f"Remove the second factor of {user}?", effects, "Remove second factor", deletes=True
+            )
 
-        return run_action(
+        return confirmed_action.run_action(
             self, request, run, question=question, back_url=reverse("admin:auth_user_change", args=[user.pk])
         )
 
@@ -270,8 +272,8 @@ def set_password_link(user: User) -> str:
 
 def mail_link(user: User, link: str) -> str:
     """Send somebody the link; return why that couldn't be done, empty where it was."""
-    if are_emails_files():  # nobody gets them
-        return NO_EMAIL_SERVER
+    if mails.are_emails_files():  # nobody gets them
+        return mails.NO_EMAIL_SERVER
     if not user.email:
         return "The user has no email address."
     text = (
@@ -279,8 +281,8 @@ def mail_link(user: User, link: str) -> str:
         f"The link works once, within seven days:\n\n{link}\n"
     )
     try:
-        send_email(user.email, "NPD Sync: set your password", text)
-    except NotSent as why:
+        mails.send_email(user.email, "NPD Sync: set your password", text)
+    except mails.NotSent as why:
         return str(why)
     return ""
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 from sandbox import api_errors
-from sandbox.columns.value_kinds import EMPTY_OBJECT, ColumnKind, Writing, ids_in
+from sandbox.columns import value_kinds
 from sandbox.model import Column, Item
 
 # developer.monday.com/api-reference/reference/status, the index of the empty label too.
@@ -14,7 +14,7 @@ EMPTY_INDEX = 5
 COLOURS = ("#fdab3d", "#00c875", "#df2f4a", "#007eb5", "#9d50dd", "#c4c4c4", "#037f4c", "#579bfc", "#caffb6", "#bb3354")
 
 
-class Status(ColumnKind):
+class Status(value_kinds.ColumnKind):
     """One label by index (developer.monday.com/api-reference/reference/status).
 
     Digits are read as an index, in a simple string and in `{"label"}` alike, so a label that is a number must be
@@ -59,12 +59,12 @@ class Status(ColumnKind):
         ]
         return {key: value for key, value in settings.items() if key != "done_colors"} | {"labels": shown}
 
-    def parse_simple(self, column: Column, text: str, writing: Writing) -> Any:
+    def parse_simple(self, column: Column, text: str, writing: value_kinds.Writing) -> Any:
         if text.isdecimal():
             return self._by_index(column, text)
         return self._by_label(column, text, writing)
 
-    def parse_object(self, column: Column, content: dict[str, Any], writing: Writing) -> Any:
+    def parse_object(self, column: Column, content: dict[str, Any], writing: value_kinds.Writing) -> Any:
         if content.get("index") is not None:
             return self._by_index(column, str(content["index"]))
         label = content.get("label")
@@ -72,7 +72,7 @@ class Status(ColumnKind):
             raise self.bad("an index or a label is expected")
         return self.parse_simple(column, label, writing)
 
-    def named(self, column: Column, label: str, writing: Writing) -> Any:
+    def named(self, column: Column, label: str, writing: value_kinds.Writing) -> Any:
         """The raw value of a label by its words, also where these are digits; None for no words."""
         return self._by_label(column, label, writing) if label else None
 
@@ -81,7 +81,7 @@ class Status(ColumnKind):
             raise self._unknown(column, index)
         return {"index": int(index)}
 
-    def _by_label(self, column: Column, label: str, writing: Writing) -> Any:
+    def _by_label(self, column: Column, label: str, writing: value_kinds.Writing) -> Any:
         for index, text in column.settings["labels"].items():
             if text == label:
                 return {"index": int(index)}
@@ -127,7 +127,7 @@ class Status(ColumnKind):
         return {"label": label, "post_id": None}
 
 
-class Dropdown(ColumnKind):
+class Dropdown(value_kinds.ColumnKind):
     """Several labels by id."""
 
     type = old_type = "dropdown"
@@ -153,7 +153,7 @@ class Dropdown(ColumnKind):
         shown = [{"id": label["id"], "label": label["name"], "is_deactivated": False} for label in labels]
         return settings | {"labels": shown}
 
-    def parse_simple(self, column: Column, text: str, writing: Writing) -> Any:
+    def parse_simple(self, column: Column, text: str, writing: value_kinds.Writing) -> Any:
         parts = [part.strip() for part in text.split(",") if part.strip()]
         numbers = [part for part in parts if part.isdecimal()]
         if parts and len(numbers) == len(parts):
@@ -162,7 +162,7 @@ class Dropdown(ColumnKind):
             raise self.bad("ids and labels cannot be mixed")
         return self._by_labels(column, parts, writing)
 
-    def parse_object(self, column: Column, content: dict[str, Any], writing: Writing) -> Any:
+    def parse_object(self, column: Column, content: dict[str, Any], writing: value_kinds.Writing) -> Any:
         chosen = content["ids"] if content.get("ids") is not None else content.get("labels")
         if not isinstance(chosen, list):
             raise self.bad("ids or labels are expected, as a list")
@@ -179,7 +179,7 @@ class Dropdown(ColumnKind):
                 raise self._unknown(column, label_id)
         return self._value(column, [int(label_id) for label_id in ids])
 
-    def _by_labels(self, column: Column, names: list[str], writing: Writing) -> Any:
+    def _by_labels(self, column: Column, names: list[str], writing: value_kinds.Writing) -> Any:
         ids = {label["name"]: label["id"] for label in column.settings["labels"]}
         missing = [name for name in names if name not in ids]
         if missing and not writing.create_labels:
@@ -225,7 +225,7 @@ class Dropdown(ColumnKind):
 # Connected boards: columns whose values are other items.
 
 
-class BoardRelation(ColumnKind):
+class BoardRelation(value_kinds.ColumnKind):
     """Items of other boards (developer.monday.com/api-reference/reference/connect).
 
     `value` and `text` are always null since 2025-04: readers take `linked_item_ids` and `display_value`. The column's
@@ -236,7 +236,7 @@ class BoardRelation(ColumnKind):
     type = "board_relation"
     old_type = "board-relation"
     graphql_type = "BoardRelationValue"
-    clearings = EMPTY_OBJECT
+    clearings = value_kinds.EMPTY_OBJECT
     empty_text = None
 
     def checked_settings(self, settings: dict[str, Any]) -> dict[str, Any]:
@@ -245,13 +245,13 @@ class BoardRelation(ColumnKind):
             raise api_errors.invalid_argument("boardIds must be a list of board ids")
         return settings | {"boardIds": list(dict.fromkeys(int(board) for board in boards))}
 
-    def parse_object(self, column: Column, content: dict[str, Any], writing: Writing) -> Any:
+    def parse_object(self, column: Column, content: dict[str, Any], writing: value_kinds.Writing) -> Any:
         chosen = content.get("item_ids")
         if chosen is None:
             return None
         if not isinstance(chosen, list):
             raise self.bad('"item_ids" must be a list')
-        ids = ids_in(self, chosen)
+        ids = value_kinds.ids_in(self, chosen)
         boards = board_ids(column)
         for item_id in ids:
             item = column.find_item(item_id)

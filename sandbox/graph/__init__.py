@@ -39,7 +39,6 @@ from graphql.language import (
 )
 
 from sandbox import api_errors
-from sandbox.api_errors import SERVICE, FieldError, InternalError, RequestError
 from sandbox.graph import resolvers
 from sandbox.graph.resolvers import Context, Middleware
 
@@ -229,7 +228,7 @@ def prepare(query: str, operation_name: str | None, era: str = "") -> Operation:
     nodes = [node for node in document.definitions if isinstance(node, OperationDefinitionNode)]
     named = [n for n in nodes if operation_name is None or (n.name and n.name.value == operation_name)]
     if len(named) != 1:
-        raise RequestError(400, "Name one operation of the document", "GRAPHQL_VALIDATION_FAILED")
+        raise api_errors.RequestError(400, "Name one operation of the document", "GRAPHQL_VALIDATION_FAILED")
     fragments = {node.name.value: node for node in document.definitions if isinstance(node, FragmentDefinitionNode)}
     return Operation(document, named[0], fragments, schema(era))
 
@@ -256,21 +255,21 @@ def run(
     if result.data is None and failures and all(error.path is None for error in failures):
         raise _invalid(failures)
     for error in failures:
-        if isinstance(error.original_error, RequestError):  # a field whose refusal is the whole request's
+        if isinstance(error.original_error, api_errors.RequestError):  # a field whose refusal is the whole request's
             raise error.original_error
     answer: dict[str, Any] = {"data": result.data}
     for error in failures:
         shown = dict(error.formatted)
-        if error.original_error is not None and not isinstance(error.original_error, FieldError):
-            if not isinstance(error.original_error, InternalError):
+        if error.original_error is not None and not isinstance(error.original_error, api_errors.FieldError):
+            if not isinstance(error.original_error, api_errors.InternalError):
                 traceback.print_exception(error.original_error)
-            failed = {"status_code": 500, "error_code": "INTERNAL_SERVER_ERROR", "service": SERVICE}
+            failed = {"status_code": 500, "error_code": "INTERNAL_SERVER_ERROR", "service": api_errors.SERVICE}
             return {"data": None, "errors": [{"message": "Internal server error", "path": [], "extensions": failed}]}
         answer.setdefault("errors", []).append(shown)
     return answer
 
 
-def _invalid(errors: list[GraphQLError]) -> RequestError:
+def _invalid(errors: list[GraphQLError]) -> api_errors.RequestError:
     # graphql-core quotes names by ', and Monday's library by ".
     entries = [dict(error.formatted) | {"message": QUOTED.sub(r'"\1"', error.message)} for error in errors]
     return api_errors.invalid_document(entries)

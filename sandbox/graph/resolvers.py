@@ -18,13 +18,12 @@ from functools import partial
 from itertools import dropwhile, islice
 from typing import Any, TypeVar
 
-from sandbox import api_errors, operations
+from sandbox import api_errors, model, operations
 from sandbox import webhooks as subscriptions
 from sandbox.api_errors import RequestError
 from sandbox.api_limits import Limits, PointsSpent
 from sandbox.clock import Clock
 from sandbox.columns import kind_of, settings_json
-from sandbox.model import ACCOUNT_ID, USERS, Activity, Board, Column, Group, Hook, Item, Person
 from sandbox.operations import json_in
 from sandbox.world import World
 
@@ -93,7 +92,7 @@ class CursorState:
 @dataclass(frozen=True)
 class Page:
     cursor: str | None
-    items: list[Item]
+    items: list[model.Item]
 
 
 class OpenCursors:
@@ -104,7 +103,7 @@ class OpenCursors:
         self._open: dict[str, CursorState] = {}
         self._lock = threading.Lock()
 
-    def first(self, world: World, items: list[Item], limit: int) -> Page:
+    def first(self, world: World, items: list[model.Item], limit: int) -> Page:
         expires_at = self._clock.time() + CURSOR_SECONDS
         board_id = items[0].board_id if items else 0
         return self._page(world, CursorState(board_id, tuple(item.id for item in items), expires_at), limit)
@@ -146,7 +145,7 @@ class Context:
     world: World
     cursors: OpenCursors
     limits: Limits
-    user: Person
+    user: model.Person
     version: Version
     spent: PointsSpent
     handshake: Callable[[str], bool]
@@ -201,7 +200,7 @@ LOG_DAYS = 90
 LOG_PAGE_LIMIT = 200
 
 
-def activity_logs(board: Board, info: Any, **wanted: Any) -> list[dict[str, str]]:
+def activity_logs(board: model.Board, info: Any, **wanted: Any) -> list[dict[str, str]]:
     """Newest first; rows about the board itself pass the filter on items, as they do at Monday."""
     start, end = span(wanted)
     if end - start > LOG_LIMIT:
@@ -209,7 +208,7 @@ def activity_logs(board: Board, info: Any, **wanted: Any) -> list[dict[str, str]
     return [_log_row(row) for row in islice(_logged(board, info, wanted), start, end)]
 
 
-def activity_log_page(board: Board, info: Any, **wanted: Any) -> dict[str, Any]:
+def activity_log_page(board: model.Board, info: Any, **wanted: Any) -> dict[str, Any]:
     """The same since 2027-01: a page behind a cursor, of the last 90 days."""
     since = _ticks(wanted.get("from"))
     now = context_of(info).world.clock.time()
@@ -224,7 +223,7 @@ def activity_log_page(board: Board, info: Any, **wanted: Any) -> dict[str, Any]:
     return {"logs": [_log_row(row) for row in page], "cursor": page[-1].id if len(page_rows) > len(page) else None}
 
 
-def _logged(board: Board, info: Any, wanted: dict[str, Any]) -> Iterator[Activity]:
+def _logged(board: model.Board, info: Any, wanted: dict[str, Any]) -> Iterator[model.Activity]:
     """Rows show `log_delay_seconds` after they were written: published probes saw more than 30 seconds."""
     world = context_of(info).world
     since = _ticks(wanted.get("from"))
@@ -235,19 +234,19 @@ def _logged(board: Board, info: Any, wanted: dict[str, Any]) -> Iterator[Activit
     return (row for row in rows if (since is None or row.created_at >= since) and _matches_filters(row, wanted))
 
 
-def _log_row(row: Activity) -> dict[str, str]:
+def _log_row(row: model.Activity) -> dict[str, str]:
     return {
         "id": row.id,
         "event": row.event,
         "entity": row.entity,
         "data": json.dumps(row.data, ensure_ascii=False),
         "user_id": str(row.user_id),
-        "account_id": str(ACCOUNT_ID),
+        "account_id": str(model.ACCOUNT_ID),
         "created_at": str(row.created_at),
     }
 
 
-def _matches_filters(row: Activity, wanted: dict[str, Any]) -> bool:
+def _matches_filters(row: model.Activity, wanted: dict[str, Any]) -> bool:
     columns = wanted.get("column_ids")
     items = wanted.get("item_ids")
     if columns is not None and row.data.get("column_id") not in columns:
@@ -268,7 +267,9 @@ def _ticks(moment: str | None) -> int | None:
 # Column values as their GraphQL types show them.
 
 
-def column_values(board: Board, item: Item, ids: list[str] | None, types: list[str] | None) -> list[dict[str, Any]]:
+def column_values(
+    board: model.Board, item: model.Item, ids: list[str] | None, types: list[str] | None
+) -> list[dict[str, Any]]:
     """The item's values in the order of the board's columns; the name is none of them."""
     columns = [c for c in board.visible_columns() if c.type != "name" and not c.hidden]
     if ids is not None:
@@ -278,7 +279,7 @@ def column_values(board: Board, item: Item, ids: list[str] | None, types: list[s
     return [column_value(item, column) for column in columns]
 
 
-def column_value(item: Item, column: Column) -> dict[str, Any]:
+def column_value(item: model.Item, column: model.Column) -> dict[str, Any]:
     kind = kind_of(column.type)
     cell = item.cells.get(column.id)
     raw = None if cell is None else cell.raw
@@ -304,12 +305,12 @@ USERS_LIMIT = 1_000  # since 2026-07
 USERS_FIRST_LIMIT = 200
 
 
-def users(_: Any, info: Any, **wanted: Any) -> list[Person]:
+def users(_: Any, info: Any, **wanted: Any) -> list[model.Person]:
     """All users, page by page; everyone here is active."""
     limit = wanted.get("limit") or USERS_FIRST_LIMIT
     if limit > USERS_LIMIT:
         raise api_errors.invalid_argument(f"users takes a limit of at most {USERS_LIMIT}")
-    return part(list(USERS), wanted | {"limit": limit})
+    return part(list(model.USERS), wanted | {"limit": limit})
 
 
 # Resolvers of the account's plan and of how much of its API it has used.
@@ -343,7 +344,7 @@ def _limits(info: Any) -> Limits:
 IDS_LIMIT = 100
 
 
-def me(_: Any, info: Any) -> Person:
+def me(_: Any, info: Any) -> model.Person:
     return context_of(info).user
 
 
@@ -359,7 +360,7 @@ def complexity(_: Any, info: Any) -> Any:
     return context_of(info).spent
 
 
-def boards(_: Any, info: Any, **wanted: Any) -> list[Board]:
+def boards(_: Any, info: Any, **wanted: Any) -> list[model.Board]:
     """Newest first."""
     state = wanted.get("state", "active")
     ids = wanted.get("ids")
@@ -369,7 +370,7 @@ def boards(_: Any, info: Any, **wanted: Any) -> list[Board]:
     return part(sorted(shown, key=lambda board: -board.id), wanted)
 
 
-def items(_: Any, info: Any, **wanted: Any) -> list[Item]:
+def items(_: Any, info: Any, **wanted: Any) -> list[model.Item]:
     """Archived and deleted items are shown too, unless `exclude_nonactive`; unknown ids are left out."""
     world = _world(info)
     ids = wanted.get("ids")
@@ -396,7 +397,7 @@ def items_page_by_column_values(_: Any, info: Any, board_id: str, **wanted: Any)
     return context.cursors.first(context.world, _items_with_values(context.world, board, columns or []), limit)
 
 
-def _items_with_values(world: World, board: Board, columns: list[dict[str, Any]]) -> list[Item]:
+def _items_with_values(world: World, board: model.Board, columns: list[dict[str, Any]]) -> list[model.Item]:
     """Columns ANDed, values ORed, whole values without regard to case; an email by its label, as Monday does.
 
     Which types are compared how: developer.monday.com/api-reference/reference/items-page-by-column-values.
@@ -415,14 +416,14 @@ def _items_with_values(world: World, board: Board, columns: list[dict[str, Any]]
 # What items a query means, and in which order (developer.monday.com/api-reference/reference/items-page).
 
 
-def _filter_column(board: Board, column_id: str) -> Column:
+def _filter_column(board: model.Board, column_id: str) -> model.Column:
     column = board.column(column_id)
     if column is None:
         raise api_errors.filter_column_not_found(column_id, board.id)
     return column
 
 
-def queried_items(board: Board, matching: list[Item], query: dict[str, Any]) -> list[Item]:
+def queried_items(board: model.Board, matching: list[model.Item], query: dict[str, Any]) -> list[model.Item]:
     """Those of the items that an `ItemsQuery` means, in its order. ResourceNotFoundException for an unknown column."""
     if query.get("ids") is not None or query.get("groups"):
         raise api_errors.invalid_argument("The sandbox filters by rules")
@@ -436,7 +437,7 @@ def queried_items(board: Board, matching: list[Item], query: dict[str, Any]) -> 
     return matching
 
 
-def _rule(board: Board, rule: dict[str, Any]) -> Callable[[Item], bool]:
+def _rule(board: model.Board, rule: dict[str, Any]) -> Callable[[model.Item], bool]:
     column = _filter_column(board, rule["column_id"])
     compared = rule["compare_value"]
     kind = kind_of(column.type)
@@ -451,24 +452,24 @@ def next_items_page(_: Any, info: Any, cursor: str, limit: int) -> Page:
     return context.cursors.next(context.world, cursor, limit)
 
 
-def webhooks(_: Any, info: Any, board_id: str, **wanted: Any) -> list[Hook]:
+def webhooks(_: Any, info: Any, board_id: str, **wanted: Any) -> list[model.Hook]:
     world = _world(info)
     board = world.board(number(board_id))
     return [hook for hook in world.hooks.values() if hook.board_id == board.id and not hook.deleted]
 
 
-def board_columns(board: Board, info: Any, **wanted: Any) -> list[Column]:
+def board_columns(board: model.Board, info: Any, **wanted: Any) -> list[model.Column]:
     ids = wanted.get("ids")
     types = wanted.get("types")
     columns = [c for c in board.visible_columns() if ids is None or c.id in ids]
     return [column for column in columns if types is None or column.type in types]
 
 
-def board_groups(board: Board, info: Any, ids: list[str] | None = None) -> list[Group]:
+def board_groups(board: model.Board, info: Any, ids: list[str] | None = None) -> list[model.Group]:
     return [group for group in board.visible_groups() if ids is None or group.id in ids]
 
 
-def board_items_page(board: Board, info: Any, **wanted: Any) -> Page:
+def board_items_page(board: model.Board, info: Any, **wanted: Any) -> Page:
     context = context_of(info)
     cursor = wanted.get("cursor")
     query = wanted.get("query_params")
@@ -480,7 +481,7 @@ def board_items_page(board: Board, info: Any, **wanted: Any) -> Page:
     return context.cursors.first(context.world, queried_items(board, items, query or {}), wanted["limit"])
 
 
-def item_column_values(item: Item, info: Any, **wanted: Any) -> list[dict[str, Any]]:
+def item_column_values(item: model.Item, info: Any, **wanted: Any) -> list[dict[str, Any]]:
     board = _world(info).boards[item.board_id]
     return column_values(board, item, wanted.get("ids"), wanted.get("types"))
 
@@ -554,11 +555,11 @@ delete_column = partial(_by_api_user, operations.delete_column)
 change_column_title = partial(_by_api_user, operations.rename_column)
 
 
-def change_multiple_column_values(context: Context, column_values: Any, **where: Any) -> Item:
+def change_multiple_column_values(context: Context, column_values: Any, **where: Any) -> model.Item:
     return _change(context, _values(column_values), **where)
 
 
-def change_column_value(context: Context, column_id: str, value: Any, **where: Any) -> Item:
+def change_column_value(context: Context, column_id: str, value: Any, **where: Any) -> model.Item:
     return _change(context, {column_id: json_in(value)}, **where)
 
 
@@ -569,7 +570,7 @@ def _change(
     board_id: int,
     item_id: int | None = None,
     create_labels_if_missing: bool | None = None,
-) -> Item:
+) -> model.Item:
     return operations.change_values(
         context.world,
         context.user.id,
@@ -579,7 +580,7 @@ def _change(
     )
 
 
-def _item_on_board(context: Context, item_id: int | None, board_id: int) -> Item:
+def _item_on_board(context: Context, item_id: int | None, board_id: int) -> model.Item:
     board = context.world.board(board_id)
     item = context.world.item(item_id)
     if item.board_id != board.id:
@@ -595,7 +596,7 @@ def _values(text: Any) -> dict[str, Any]:
     return decoded
 
 
-def create_item(context: Context, board_id: int, item_name: str, column_values: Any = None, **more: Any) -> Item:
+def create_item(context: Context, board_id: int, item_name: str, column_values: Any = None, **more: Any) -> model.Item:
     if more.get("relative_to"):
         raise api_errors.invalid_argument("The sandbox creates items at the end of their group")
     return operations.create_item(
@@ -609,7 +610,7 @@ def create_item(context: Context, board_id: int, item_name: str, column_values: 
     )
 
 
-def create_webhook(context: Context, board_id: int, url: str, event: str, config: Any = None) -> Hook | None:
+def create_webhook(context: Context, board_id: int, url: str, event: str, config: Any = None) -> model.Hook | None:
     """Null, without an error, when the address does not answer the challenge."""
     decoded = json_in(config)
     subscriptions.check_subscription(context.world, board_id, url, event, decoded)
@@ -618,11 +619,11 @@ def create_webhook(context: Context, board_id: int, url: str, event: str, config
     return subscriptions.subscribe(context.world, context.user.id, board_id, url=url, event=event, config=decoded)
 
 
-def delete_webhook(context: Context, id: str) -> Hook:  # noqa: A002 -- the argument's name at Monday
+def delete_webhook(context: Context, id: str) -> model.Hook:  # noqa: A002 -- the argument's name at Monday
     return subscriptions.unsubscribe(context.world, number(id))
 
 
-def create_board(context: Context, board_name: str, **more: Any) -> Board:
+def create_board(context: Context, board_name: str, **more: Any) -> model.Board:
     if not more.get("empty"):
         raise api_errors.invalid_argument("The sandbox creates boards with empty: true")
     return operations.create_board(context.world, context.user.id, board_name)
@@ -637,11 +638,11 @@ def update_board(context: Context, board_id: int, board_attribute: str, new_valu
     return json.dumps({"success": True, "undo_data": undo}, ensure_ascii=False)
 
 
-def create_group(context: Context, board_id: int, group_name: str, **more: Any) -> Group:
+def create_group(context: Context, board_id: int, group_name: str, **more: Any) -> model.Group:
     return operations.create_group(context.world, context.user.id, board_id, group_name)
 
 
-def create_column(context: Context, board_id: int, title: str, column_type: str, **more: Any) -> Column:
+def create_column(context: Context, board_id: int, title: str, column_type: str, **more: Any) -> model.Column:
     return operations.create_column(
         context.world,
         context.user.id,

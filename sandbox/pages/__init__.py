@@ -11,12 +11,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from sandbox import operations
+from sandbox import http, model, operations
 from sandbox.api_errors import FieldError
 from sandbox.columns import kind_of
 from sandbox.columns.choice_kinds import board_ids
-from sandbox.http import BadRequestError, Request, Response, Route, html_response, parse_int, route
-from sandbox.model import NOBODY, PEOPLE, Board, Column, Item, is_person, person
 from sandbox.operations import column_of
 from sandbox.pages.faults import FaultsPage
 from sandbox.world import World
@@ -27,7 +25,7 @@ PAGE_SIZE = 50
 STATES = {"active": "Items", "archived": "Archive", "deleted": "Trash"}
 SORTS = {"changed": "Last changed first", "board": "Board order"}
 NPD_ID_TITLE = "NPD ID"
-NAME = Column("name", "Name", "name")
+NAME = model.Column("name", "Name", "name")
 
 
 @dataclass(frozen=True)
@@ -44,7 +42,12 @@ class BoardPage:
     """What a request asks to see of a board; callers hold the world's lock."""
 
     def __init__(
-        self, request: Request, world: World, board: Board, npd_url: str | None = None, refusal: Refusal | None = None
+        self,
+        request: http.Request,
+        world: World,
+        board: model.Board,
+        npd_url: str | None = None,
+        refusal: Refusal | None = None,
     ) -> None:
         self._world = world
         self._board = board
@@ -55,7 +58,7 @@ class BoardPage:
         self._sort = query.get("sort") if query.get("sort") in SORTS else "changed"
         at = query.get("at", "")
         self._focused = f"{refusal.item_id}-{refusal.column_id}" if refusal else at
-        focused_item = world.items.get(parse_int(at.partition("-")[0]) or 0)
+        focused_item = world.items.get(http.parse_int(at.partition("-")[0]) or 0)
         state = query.get("state", focused_item.state if focused_item else "active")
         self._state = state if state in STATES else "active"
         self._columns = [column for column in board.visible_columns() if column.type != "name"]
@@ -64,11 +67,11 @@ class BoardPage:
             self._page = matching.index(focused_item) // PAGE_SIZE + 1
         else:
             last = max(1, -(-len(matching) // PAGE_SIZE))
-            self._page = min(parse_int(query.get("page", "1")) or 1, last)
+            self._page = min(http.parse_int(query.get("page", "1")) or 1, last)
         self._total = len(matching)
         self._items = matching[(self._page - 1) * PAGE_SIZE : self._page * PAGE_SIZE]
 
-    def _matching(self) -> list[Item]:
+    def _matching(self) -> list[model.Item]:
         """The items of this state with the words in their name, id or a cell, in their order."""
         items = self._world.items_of(self._board.id, (self._state,))
         if self._words:
@@ -77,7 +80,7 @@ class BoardPage:
             items = sorted(items, key=lambda item: (item.updated_at, -item.id), reverse=True)
         return items
 
-    def _matches(self, item: Item) -> bool:
+    def _matches(self, item: model.Item) -> bool:
         words = self._words.casefold()
         texts = [item.name, *(kind_of(column.type).text(column, item.raw(column.id)) for column in self._columns)]
         return words == str(item.id) or any(words in text.casefold() for text in texts)
@@ -128,7 +131,7 @@ class BoardPage:
             f"<thead><tr>{headings}</tr></thead><tbody>{rows}</tbody></table></div>{offers}"
         )
 
-    def _offers(self, column: Column) -> str:
+    def _offers(self, column: model.Column) -> str:
         """What the fields of a column suggest: its labels, or the items of the connected boards."""
         if column.type == "dropdown":
             names = [label["name"] for label in column.settings.get("labels", [])]
@@ -139,7 +142,7 @@ class BoardPage:
         options = "".join(f'<option value="{escape(name)}">' for name in names)
         return f'<datalist id="offers-{escape(column.id)}">{options}</datalist>'
 
-    def _row(self, item: Item) -> str:
+    def _row(self, item: model.Item) -> str:
         cells = "".join(
             f'<td data-title="{escape(column.title)}">{self._cell(item, column)}</td>' for column in self._columns
         )
@@ -149,7 +152,7 @@ class BoardPage:
             f'<td data-title="Actions">{self._actions(item)}</td></tr>'
         )
 
-    def _remarks(self, item: Item) -> Iterator[str]:
+    def _remarks(self, item: model.Item) -> Iterator[str]:
         """Its record in NPD, its group, and who changed it last."""
         column = next((column for column in self._columns if column.title == NPD_ID_TITLE), None)
         npd_id = kind_of(column.type).text(column, item.raw(column.id)).strip() if column else ""
@@ -159,11 +162,11 @@ class BoardPage:
         if len(self._board.visible_groups()) > 1:
             yield escape(next((group.title for group in self._board.groups if group.id == item.group_id), ""))
         # Items of a bulk load were always there: nobody changed them.
-        if item.changed_by != NOBODY and is_person(item.changed_by):
+        if item.changed_by != model.NOBODY and model.is_person(item.changed_by):
             changed = datetime.strptime(item.updated_at, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
-            yield f"{escape(person(item.changed_by).name)} {changed:%H:%M:%S}"
+            yield f"{escape(model.person(item.changed_by).name)} {changed:%H:%M:%S}"
 
-    def _actions(self, item: Item) -> str:
+    def _actions(self, item: model.Item) -> str:
         acts = {"archive": "Archive", "delete": "Delete"} if item.state == "active" else {"restore": "Restore"}
         buttons = " ".join(
             f'<button id="{item.id}-{act}" name="do" value="{act}" '
@@ -175,7 +178,7 @@ class BoardPage:
             f"{buttons}</form>"
         )
 
-    def _cell(self, item: Item, column: Column) -> str:
+    def _cell(self, item: model.Item, column: model.Column) -> str:
         """A cell as a form that writes it alone; of an item that is not active, its words."""
         text = text_of(item, column)
         if item.state != "active":
@@ -208,7 +211,7 @@ class BoardPage:
         return escape(f"/board/{self._board.id}?{urlencode(query | changes)}")
 
 
-def _field(column: Column, text: str, attributes: str) -> str:
+def _field(column: model.Column, text: str, attributes: str) -> str:
     """What a person types into; a button saves it too."""
     save = '<button class="save" name="do" value="edit">Save</button>'
     if column.type == "checkbox":
@@ -231,7 +234,7 @@ def _option(value: str, words: str, selected: bool = False) -> str:
     return f'<option value="{escape(value)}"{" selected" if selected else ""}>{escape(words)}</option>'
 
 
-def text_of(item: Item, column: Column) -> str:
+def text_of(item: model.Item, column: model.Column) -> str:
     """A cell as it is typed: with what its column takes beside the address or number."""
     if column is NAME:
         return item.name
@@ -244,7 +247,7 @@ def text_of(item: Item, column: Column) -> str:
     return kind_of(column.type).text(column, raw)
 
 
-def value_of(world: World, column: Column, text: str) -> Any:
+def value_of(world: World, column: model.Column, text: str) -> Any:
     """What `column_values` holds when a person typed this into a cell of the column; None clears it."""
     if not text:
         return None
@@ -261,17 +264,17 @@ def value_of(world: World, column: Column, text: str) -> Any:
     return text
 
 
-def _linked(world: World, column: Column, text: str) -> list[int]:
+def _linked(world: World, column: model.Column, text: str) -> list[int]:
     """The items of the connected boards that are called this, or these with commas between them."""
     ids = {item.name: item.id for board_id in board_ids(column) for item in world.items_of(board_id)}
     names = [text] if text in ids else [name.strip() for name in text.split(",")]
     unknown = [name for name in names if name not in ids]
     if unknown:
-        raise BadRequestError(f"No connected board has an item called {unknown[0]}")
+        raise http.BadRequestError(f"No connected board has an item called {unknown[0]}")
     return [ids[name] for name in names]
 
 
-MAYA = PEOPLE[0].id  # whom the pages play
+MAYA = model.PEOPLE[0].id  # whom the pages play
 STATE_OF_ACT = {"archive": "archived", "delete": "deleted", "restore": "active"}
 STATIC = Path(__file__).parent / "static"
 TYPES = {"page.css": "text/css", "page.js": "text/javascript"}
@@ -286,18 +289,18 @@ class Pages:
         self._npd_url = npd_url
         self._reset = reset
 
-    def routes(self) -> list[Route]:
+    def routes(self) -> list[http.Route]:
         return [
-            route("GET", "/", self.boards),
-            route("GET", "/board/<id>", self.board),
-            route("POST", "/board/<id>", self.change),
-            route("GET", "/board/<id>/pulses/<id>", self.item),
-            route("GET", "/faults", self.faults),
-            route("POST", "/faults", self.press),
-            *(route("GET", f"/static/{name}", _asset(name)) for name in TYPES),
+            http.route("GET", "/", self.boards),
+            http.route("GET", "/board/<id>", self.board),
+            http.route("POST", "/board/<id>", self.change),
+            http.route("GET", "/board/<id>/pulses/<id>", self.item),
+            http.route("GET", "/faults", self.faults),
+            http.route("POST", "/faults", self.press),
+            *(http.route("GET", f"/static/{name}", _asset(name)) for name in TYPES),
         ]
 
-    def boards(self, request: Request) -> Response:
+    def boards(self, request: http.Request) -> http.Response:
         with self._world.read_lock():
             lines = ""
             for board in self._world.boards.values():
@@ -309,10 +312,10 @@ class Pages:
                 )
         return page("Boards", f"<h1>Boards</h1><ul>{lines}</ul>" if lines else NO_BOARDS)
 
-    def board(self, request: Request, board_id: int) -> Response:
+    def board(self, request: http.Request, board_id: int) -> http.Response:
         return self._board(request, board_id)
 
-    def item(self, request: Request, board_id: int, item_id: int) -> Response:
+    def item(self, request: http.Request, board_id: int, item_id: int) -> http.Response:
         """The page of the board that holds this item, the item in focus."""
         with self._world.read_lock():
             item = self._world.items.get(item_id)
@@ -321,7 +324,7 @@ class Pages:
         request.query["at"] = f"{item_id}-{NAME.id}"
         return self._board(request, board_id)
 
-    def _board(self, request: Request, board_id: int, refusal: Refusal | None = None) -> Response:
+    def _board(self, request: http.Request, board_id: int, refusal: Refusal | None = None) -> http.Response:
         with self._world.read_lock():
             board = self._world.boards.get(board_id)
             if board is None:
@@ -332,18 +335,18 @@ class Pages:
         body = f"<h1>{escape(board.name)}{state}</h1>{message}{table}"
         return page(board.name, body, 400 if refusal else 200)
 
-    def change(self, request: Request, board_id: int) -> Response:
+    def change(self, request: http.Request, board_id: int) -> http.Response:
         """Carry out a form of the board's page, and show the page again."""
         form = request.form()
-        item_id = parse_int(form.get("item", ""))
+        item_id = http.parse_int(form.get("item", ""))
         column_id = form.get("column", "")
         text = form.get("text", "").replace("\r\n", "\n").strip()
         try:
             at = self._change(board_id, form.get("do", "edit"), item_id, column_id, text, form.get("group"))
-        except (FieldError, BadRequestError) as refused:
+        except (FieldError, http.BadRequestError) as refused:
             return self._board(request, board_id, Refusal(str(refused), item_id, column_id, text))
         query = {key: value for key, value in request.query.items() if key != "at"} | ({"at": at} if at else {})
-        return Response(303, b"", {"Location": f"/board/{board_id}?{urlencode(query)}"})
+        return http.Response(303, b"", {"Location": f"/board/{board_id}?{urlencode(query)}"})
 
     def _change(
         self, board_id: int, do: str, item_id: int | None, column_id: str, text: str, group_id: str | None
@@ -364,21 +367,21 @@ class Pages:
             operations.change_values(world, MAYA, item, {column_id: value}, create_labels=True)
         return f"{item_id}-{column_id}"
 
-    def faults(self, request: Request) -> Response:
+    def faults(self, request: http.Request) -> http.Response:
         return page("Faults & tools", self._faults.html())
 
-    def press(self, request: Request) -> Response:
+    def press(self, request: http.Request) -> http.Response:
         form = request.form()
         do = form.get("do", "")
         choice = form.get("choice", "")
         if do == "reset":
             self._reset()
-            return Response(303, b"", {"Location": "/"})
+            return http.Response(303, b"", {"Location": "/"})
         self._faults.press(do, choice)
-        return Response(303, b"", {"Location": "/faults"})
+        return http.Response(303, b"", {"Location": "/faults"})
 
 
-def page(title: str, main: str, status: int = 200) -> Response:
+def page(title: str, main: str, status: int = 200) -> http.Response:
     """A whole page; `main` is HTML already."""
     text = f"""<!doctype html>
 <html lang="en">
@@ -398,13 +401,13 @@ def page(title: str, main: str, status: int = 200) -> Response:
 </body>
 </html>
 """
-    response = html_response(text, status)
-    return Response(response.status, response.body, response.headers | HEADERS)
+    response = http.html_response(text, status)
+    return http.Response(response.status, response.body, response.headers | HEADERS)
 
 
-def _asset(name: str) -> Callable[[Request], Response]:
+def _asset(name: str) -> Callable[[http.Request], http.Response]:
     headers = {"Content-Type": f"{TYPES[name]}; charset=utf-8", "Cache-Control": "no-cache"}
-    return lambda request: Response(200, (STATIC / name).read_bytes(), headers)
+    return lambda request: http.Response(200, (STATIC / name).read_bytes(), headers)
 
 
 NO_BOARDS = """<h1>There are no boards yet.</h1>

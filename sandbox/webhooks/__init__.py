@@ -10,9 +10,8 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit
 
-from sandbox import api_errors
+from sandbox import api_errors, model
 from sandbox.clock import milliseconds
-from sandbox.model import ACCOUNT_ID, Hook, Item, WorldEvent
 from sandbox.world import World
 
 STATES = {"active": 1, "archived": 2, "deleted": 3}
@@ -20,7 +19,7 @@ WITHOUT_TRIGGER = ("item_restored", "create_column")  # captured without origina
 Details = dict[str, Any]
 
 
-def body(subscription_id: int, happening: WorldEvent) -> dict[str, Any]:
+def body(subscription_id: int, happening: model.WorldEvent) -> dict[str, Any]:
     kind, details = EVENTS[happening.kind]
     moment = datetime.fromtimestamp(happening.seconds, UTC)
     event = {
@@ -40,22 +39,22 @@ def body(subscription_id: int, happening: WorldEvent) -> dict[str, Any]:
     return {"event": event}
 
 
-def _item_of(happening: WorldEvent) -> Item:
+def _item_of(happening: model.WorldEvent) -> model.Item:
     assert happening.item is not None, happening.kind
     return happening.item
 
 
-def _pulse(happening: WorldEvent) -> Details:
+def _pulse(happening: model.WorldEvent) -> Details:
     assert happening.group is not None
     about = {"groupId": happening.group.id, "pulseId": _item_of(happening).id}
     return about | {"pulseName": happening.item_name}
 
 
-def _item(happening: WorldEvent) -> Details:
+def _item(happening: model.WorldEvent) -> Details:
     return {"itemId": _item_of(happening).id, "itemName": happening.item_name}
 
 
-def _created_details(happening: WorldEvent) -> Details:
+def _created_details(happening: model.WorldEvent) -> Details:
     assert happening.group is not None
     return {
         **_pulse(happening),
@@ -66,7 +65,7 @@ def _created_details(happening: WorldEvent) -> Details:
     }
 
 
-def _column_changed_details(happening: WorldEvent) -> Details:
+def _column_changed_details(happening: model.WorldEvent) -> Details:
     assert happening.column is not None
     return {
         **_pulse(happening),
@@ -80,7 +79,7 @@ def _column_changed_details(happening: WorldEvent) -> Details:
     }
 
 
-def _renamed_details(happening: WorldEvent) -> Details:
+def _renamed_details(happening: model.WorldEvent) -> Details:
     assert happening.group is not None
     return {
         "groupId": happening.group.id,
@@ -90,7 +89,7 @@ def _renamed_details(happening: WorldEvent) -> Details:
     }
 
 
-def _restored_details(happening: WorldEvent) -> Details:
+def _restored_details(happening: model.WorldEvent) -> Details:
     return {
         **_item(happening),
         "value": {"state": STATES["active"], "is_undo": True},
@@ -98,7 +97,7 @@ def _restored_details(happening: WorldEvent) -> Details:
     }
 
 
-def _moved_details(happening: WorldEvent) -> Details:
+def _moved_details(happening: model.WorldEvent) -> Details:
     group = happening.group
     assert group is not None
     dest = {"id": group.id, "title": group.title, "color": group.color, "is_top_group": happening.is_top_group}
@@ -110,10 +109,10 @@ def _moved_details(happening: WorldEvent) -> Details:
     }
 
 
-def _column_created(happening: WorldEvent) -> Details:
+def _column_created(happening: model.WorldEvent) -> Details:
     assert happening.column is not None
     return {
-        "accountId": ACCOUNT_ID,
+        "accountId": model.ACCOUNT_ID,
         "entity": "board",
         "columnId": happening.column.id,
         "columnTitle": happening.column.title,
@@ -124,7 +123,7 @@ def _column_created(happening: WorldEvent) -> Details:
 
 
 # What happened: the `type` in the delivery, and its details.
-EVENTS: dict[str, tuple[str, Callable[[WorldEvent], Details]]] = {
+EVENTS: dict[str, tuple[str, Callable[[model.WorldEvent], Details]]] = {
     "create_item": ("create_pulse", _created_details),
     "change_column_value": ("update_column_value", _column_changed_details),
     "change_name": ("update_name", _renamed_details),
@@ -167,15 +166,15 @@ def _is_address(url: str) -> bool:
 
 def subscribe(
     world: World, user_id: int, board_id: int, *, url: str, event: str, config: dict[str, Any] | None
-) -> Hook:
+) -> model.Hook:
     """Keep a subscription whose address answered the challenge."""
     with world.transaction():
-        hook = Hook(world.next_id("hook"), board_id, url, event, config, user_id)
+        hook = model.Hook(world.next_id("hook"), board_id, url, event, config, user_id)
         world.put(hook)
         return hook
 
 
-def unsubscribe(world: World, hook_id: int) -> Hook:
+def unsubscribe(world: World, hook_id: int) -> model.Hook:
     with world.transaction():
         hook = world.hooks.get(hook_id)
         if hook is None or hook.deleted:
@@ -194,7 +193,7 @@ SPECIFIC = "change_specific_column_value"
 NAMES = (*EVENTS, SPECIFIC)
 
 
-def wants(hook: Hook, happening: WorldEvent) -> bool:
+def wants(hook: model.Hook, happening: model.WorldEvent) -> bool:
     if hook.deleted or happening.kind not in EVENTS or hook.board_id != happening.board_id:
         return False
     if hook.event == happening.kind:

@@ -24,8 +24,8 @@ from typing import Any
 import jwt
 import requests
 
+from sandbox import http
 from sandbox.clock import Clock
-from sandbox.http import Check, NpdAddress, amount, checked, flag, one_of, optional, whole
 from sandbox.model import ACCOUNT_ID, WorldEvent
 from sandbox.webhooks import body, wants
 from sandbox.world import World
@@ -72,22 +72,22 @@ class Rule:
         return f"any event: {extra}{often}{remaining}"
 
 
-CHECKS: dict[str, Check] = {
-    "rule": one_of(KINDS),
-    "count": optional(whole(1, MOST)),
-    "every": whole(1, MOST),
-    "seconds": amount(LONGEST_DELAY),
-    "times": whole(2, MOST_COPIES),
-    "fresh_uuid": flag,
-    "n": whole(2, MOST_TOGETHER),
-    "seed": whole(0, 2**63),
+CHECKS: dict[str, http.Check] = {
+    "rule": http.one_of(KINDS),
+    "count": http.optional(http.whole(1, MOST)),
+    "every": http.whole(1, MOST),
+    "seconds": http.amount(LONGEST_DELAY),
+    "times": http.whole(2, MOST_COPIES),
+    "fresh_uuid": http.flag,
+    "n": http.whole(2, MOST_TOGETHER),
+    "seed": http.whole(0, 2**63),
 }
 
 
 def rule_from(number: int, content: Any) -> Rule:
     """The rule that a JSON object describes. Raises BadRequestError."""
-    wanted = checked(content, CHECKS, "a rule")
-    kind = one_of(KINDS)(wanted.get("rule"), "rule")
+    wanted = http.checked(content, CHECKS, "a rule")
+    kind = http.one_of(KINDS)(wanted.get("rule"), "rule")
     first = {"reorder": wanted.get("n", Rule.n), "hold": None}
     return Rule(number, **{"count": first.get(kind, 1), "seconds": 60.0 if kind == "delay" else 0.0} | wanted)
 
@@ -209,7 +209,7 @@ class Sender:
     Claims and algorithm: developer.monday.com/apps/docs/authorization-header and working code of users.
     """
 
-    def __init__(self, signing_secret: str | None, npd: NpdAddress | None = None) -> None:
+    def __init__(self, signing_secret: str | None, npd: http.NpdAddress | None = None) -> None:
         self._secret = signing_secret
         self._npd = npd
         self._local = threading.local()

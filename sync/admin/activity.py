@@ -20,16 +20,7 @@ from sync.models import Decision, FieldMapping, SyncedModel
 from sync.models.state import CONFLICT_FOUND_KIND, IMPORT_KIND, WISH_KINDS
 from sync.operations.decision_undo import is_undoable, may_undo_decisions
 from sync.reconcile.field_values import to_json_value
-from sync.records.authors import (
-    NOBODY,
-    SYNC_ACTOR,
-    UnsyncedEdit,
-    actor_name,
-    causes_by_decision,
-    column_names,
-    unsynced_edits,
-    users_of,
-)
+from sync.records import authors
 from sync.records.tombstones import deleted_names
 from sync.state.record_fields import display_of
 
@@ -86,7 +77,7 @@ def mark_of(row: Decision) -> tuple[str, str]:
 def actor_of(row: Decision) -> str:
     """Return who did what a decision tells: of what a person chose or asked for in a conflict, that person."""
     wished_by = str(row.values.get("by") or "") if row.kind in WISH_KINDS else ""
-    return wished_by or row.actor or SYNC_ACTOR
+    return wished_by or row.actor or authors.SYNC_ACTOR
 
 
 def _act_of(row: Decision) -> tuple[str, ...]:
@@ -243,7 +234,7 @@ class ActivityLine:
     @property
     def initials(self) -> str:
         """Who did it, in two letters; empty where that is no user."""
-        words = [] if self.actor in NOBODY else self.actor.removesuffix(" on Monday").split()
+        words = [] if self.actor in authors.NOBODY else self.actor.removesuffix(" on Monday").split()
         letters = "".join(word[0] for word in words if word[0].isalnum())
         return (letters[0] + letters[-1] if len(letters) > 1 else letters).upper()
 
@@ -320,7 +311,7 @@ def lines_of(
     rows: Sequence[Decision], labels: Mapping[tuple[str, str], str], offers: UndoOffers
 ) -> Iterator[ActivityLine]:
     """Yield what these decisions tell; `labels` are those of the fields, by type of records and key."""
-    causes = causes_by_decision(rows)
+    causes = authors.causes_by_decision(rows)
     for row in rows:
         icon, icon_label = mark_of(row)
         label = labels.get((row.entity_type, row.key), row.key.replace("_", " ").capitalize())
@@ -476,7 +467,7 @@ class _Edits:
 
     def _line_of_field(self, event: Any, before: Any, changed: Any, labels: Mapping[str, str]) -> ActivityLine:
         actor = self.actors[event.pgh_id]
-        mark = ("sync", "Sync") if actor == SYNC_ACTOR else ("edit", "Edited in NPD")
+        mark = ("sync", "Sync") if actor == authors.SYNC_ACTOR else ("edit", "Edited in NPD")
         line = ActivityLine(f"e{event.pgh_id}-{changed.name}", event.pgh_created_at, actor, *mark)
         if changed.name == "sync_enabled":
             return replace(line, what=f"Sync turned {'on' if event.sync_enabled else 'off'}")
@@ -506,8 +497,8 @@ def _events(record: SyncedModel, limit: int) -> list[Any]:
 
 
 def _actors(events: Sequence[Any]) -> dict[int, str]:
-    users = users_of(events)
-    return {event.pgh_id: actor_name(_context_of(event), users) for event in events}
+    users = authors.users_of(events)
+    return {event.pgh_id: authors.actor_name(_context_of(event), users) for event in events}
 
 
 def _context_of(event: Any) -> Mapping[str, Any]:
@@ -575,7 +566,7 @@ _SENT_WAYS = (SyncDirection.BIDIRECTIONAL, SyncDirection.NPD_TO_MONDAY)
 
 def unsynced_changes(
     mappings: Iterable[FieldMapping], ids: Sequence[UUID] | None = None, *, limit: int
-) -> list[tuple[UnsyncedEdit, dict[str, str]]]:
+) -> list[tuple[authors.UnsyncedEdit, dict[str, str]]]:
     """Return the edits that wait to be sent, newest first, each with the labels of its columns that are sent.
 
     `mappings` are those of the boards. An edit that added its record has no columns.
@@ -584,10 +575,10 @@ def unsynced_changes(
     for mapping in mappings:
         if mapping.direction in _SENT_WAYS and mapping.column_id:
             entity_type = mapping.link.entity_type
-            columns = column_names(registry.entity(entity_type).model, mapping.fields)
+            columns = authors.column_names(registry.entity(entity_type).model, mapping.fields)
             labels_of.setdefault(entity_type, {}).update(dict.fromkeys(columns, mapping.label))
     changes = []
-    for edit in unsynced_edits(ids, limit=limit):
+    for edit in authors.unsynced_edits(ids, limit=limit):
         labels = labels_of.get(edit.entity_type, {})
         sent = {name: label for name, label in labels.items() if name in edit.columns}
         if sent or (labels and not edit.columns):
@@ -595,7 +586,7 @@ def unsynced_changes(
     return changes
 
 
-def unsynced_words(edit: UnsyncedEdit) -> str:
+def unsynced_words(edit: authors.UnsyncedEdit) -> str:
     return "Not synced: its job failed" if edit.has_failed else "Pending"
 
 

@@ -11,7 +11,7 @@ from django.contrib import admin
 from django.contrib.admin.views.main import ORDER_VAR, SEARCH_VAR
 from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
-from django.db.models import CharField, Count, Model, QuerySet
+from django.db import models
 from django.db.models.functions import Cast, Coalesce
 from django.http import Http404, HttpRequest, HttpResponse
 from django.template.loader import render_to_string
@@ -24,46 +24,7 @@ from unfold.contrib.filters.admin import ChoicesCheckboxFilter
 from unfold.views import ChangeList
 
 from sync import registry
-from sync.admin import admin_base
-from sync.admin.activity import (
-    UNSYNCED,
-    Act,
-    UndoOffers,
-    activity_of,
-    actor_of,
-    acts_of,
-    batch_sizes,
-    batch_undo_url,
-    board_mappings,
-    lines_of,
-    mark_of,
-    unsynced_changes,
-    unsynced_words,
-    values_of,
-)
-from sync.admin.admin_base import (
-    DateTimeRangeFilter,
-    EntityFilter,
-    ListTab,
-    PageAdmin,
-    PageChangeList,
-    ReadOnlyAdmin,
-    RecordLinkMixin,
-    RecordSearchMixin,
-    link_to,
-    own_address,
-    plain_column,
-    record_ids_by_name,
-)
-from sync.admin.confirmed_action import (
-    MAX_ROWS_SHOWN,
-    Question,
-    RecordTable,
-    Report,
-    confirmed_rows,
-    run_action,
-    selection,
-)
+from sync.admin import activity, admin_base, confirmed_action
 from sync.choices import TombstoneState
 from sync.clock import sync_now
 from sync.kernel import humanize
@@ -71,27 +32,21 @@ from sync.kernel.humanize import count_with_noun, plural
 from sync.kernel.messages import Conflict, TombstoneReason
 from sync.models import Decision, Tombstone
 from sync.models.state import BATCH_KINDS, MANY_ALIKE, PEOPLE_KIND
-from sync.operations.decision_undo import (
-    UndoStep,
-    decisions_of_batch,
-    may_undo_decisions,
-    plan_decision_undo,
-    undo_decisions,
-)
+from sync.operations import decision_undo
+from sync.records import tombstones
 from sync.records.authors import causes_by_decision, causes_text, deletion_authors, log_action
-from sync.records.tombstones import REMOVED_TOMBSTONE_STATES, rebuild_record, restore_by_person, tombstone_name
 from sync.registry import item_url, link_of, type_label
 
 ACTIVITY = "admin:sync_decision_changelist"
 DELETED = "admin:sync_tombstone_changelist"
 
 
-def activity_tabs(request: HttpRequest, here: str) -> list[ListTab]:
+def activity_tabs(request: HttpRequest, here: str) -> list[admin_base.ListTab]:
     """Return the two lists of the activity, as far as this person may see them. That of one act leads back to all."""
     tabs = [("All", ACTIVITY, "sync.view_decision"), ("Deleted", DELETED, "sync.view_tombstone")]
     user: Any = request.user
     return [
-        ListTab(label, reverse(name), name == here and "fold_id" not in request.GET)
+        admin_base.ListTab(label, reverse(name), name == here and "fold_id" not in request.GET)
         for label, name, right in tabs
         if user.has_perm(right)
     ]
@@ -100,7 +55,7 @@ def activity_tabs(request: HttpRequest, here: str) -> list[ListTab]:
 # The undo of decisions.
 
 
-class UndoPagesMixin(PageAdmin):
+class UndoPagesMixin(admin_base.PageAdmin):
     def get_urls(self) -> list[URLPattern]:
         view = self.admin_site.admin_view
         return [
@@ -121,23 +76,23 @@ class UndoPagesMixin(PageAdmin):
 
     def undo_batch(self, request: HttpRequest, batch_id: UUID) -> HttpResponse:
         """Show what taking a batch back would write; on POST, do it."""
-        rows = list(decisions_of_batch(batch_id))
+        rows = list(decision_undo.decisions_of_batch(batch_id))
         if not rows:
             raise Http404(f"Nothing is kept of the sync {batch_id} that could be undone.")
         return self._undo_page(request, rows, "Undo all of that sync?", "")
 
     def _undo_page(self, request: HttpRequest, rows: Sequence[Decision], title: str, back_url: str) -> HttpResponse:
-        back_url = own_address(request, request.POST.get("next"), request.GET.get("next")) or back_url
+        back_url = admin_base.own_address(request, request.POST.get("next"), request.GET.get("next")) or back_url
 
-        def run() -> Report:
-            result = undo_decisions(rows, by=cast("User", request.user))
+        def run() -> confirmed_action.Report:
+            result = decision_undo.undo_decisions(rows, by=cast("User", request.user))
             restored = sum(not step.deletes for step in result.undone)
             deleted = len(result.undone) - restored
             parts = [
                 *([f"{count_with_noun(restored, 'value')} restored"] if restored else []),
                 *([f"{count_with_noun(deleted, 'record')} deleted"] if deleted else []),
             ]
-            return Report(
+            return confirmed_action.Report(
                 f"{' and '.join(parts)}. The next sync sends what is synced to Monday." if parts else "",
                 [
                     f"{step.name} · {step.label or 'the record'} was left alone: {step.stale}"
@@ -145,20 +100,20 @@ class UndoPagesMixin(PageAdmin):
                 ],
             )
 
-        return run_action(
+        return confirmed_action.run_action(
             self,
             request,
             run,
             back_url=back_url or reverse(ACTIVITY),
             asked_by_get=True,
-            allowed=may_undo_decisions(request.user, rows),
+            allowed=decision_undo.may_undo_decisions(request.user, rows),
             question=lambda: _undo_question(rows, title),
             atomic=False,
         )
 
 
-def _undo_question(rows: Sequence[Decision], title: str) -> Question:
-    steps = plan_decision_undo(rows)
+def _undo_question(rows: Sequence[Decision], title: str) -> confirmed_action.Question:
+    steps = decision_undo.plan_decision_undo(rows)
     left_alone = [step for step in steps if step.stale]
     values = [step for step in steps if not step.stale and not step.deletes]
     deletions = [step for step in steps if not step.stale and step.deletes]
@@ -191,24 +146,26 @@ def _undo_question(rows: Sequence[Decision], title: str) -> Question:
             f"Can't be undone here: {len(left_alone):,}",
         ),
     ]
-    return Question(title, effects, button, [table for table in tables if table.rows])
+    return confirmed_action.Question(title, effects, button, [table for table in tables if table.rows])
 
 
-def _goes_back(step: UndoStep) -> tuple[object, ...]:
+def _goes_back(step: decision_undo.UndoStep) -> tuple[object, ...]:
     back_to: SafeString | str = step.back_to or "(empty)"
     if step.note:
         back_to = format_html('{}<br><span class="npd-muted">{}</span>', back_to, step.note)
     return step.label, step.now or "(empty)", back_to
 
 
-def _step_table(steps: Sequence[UndoStep], heads: Sequence[str], cells: Any, title: str = "") -> RecordTable:
+def _step_table(
+    steps: Sequence[decision_undo.UndoStep], heads: Sequence[str], cells: Any, title: str = ""
+) -> confirmed_action.RecordTable:
     rows = []
-    for step in steps[:MAX_ROWS_SHOWN]:
+    for step in steps[: confirmed_action.MAX_ROWS_SHOWN]:
         url = ""
         if step.record and step.decision.entity_id:
             url = registry.record_url(step.decision.entity_type, step.decision.entity_id)
-        rows.append((link_to(url, step.name), *cells(step)))
-    return RecordTable(heads, rows, len(steps), title)
+        rows.append((admin_base.link_to(url, step.name), *cells(step)))
+    return confirmed_action.RecordTable(heads, rows, len(steps), title)
 
 
 # The list.
@@ -221,20 +178,20 @@ WHOLE = (SEARCH_VAR, "batch_id", "fold_id")
 """With one of them in its address, the list has every entry."""
 
 
-class ActivityList(PageChangeList):
+class ActivityList(admin_base.PageChangeList):
     """A page of the activity, a row for each act; the first row of each day says which day it is."""
 
     def get_results(self, request: HttpRequest) -> None:
         """Keep of each act its first row, with all of the act on it."""
         self.tabs = activity_tabs(request, ACTIVITY)
-        self.mappings = list(board_mappings())
+        self.mappings = list(activity.board_mappings())
         super().get_results(request)
         rows = self.result_list
-        if waiting := sum(1 + row.page_more for row in rows if row.kind == UNSYNCED):
+        if waiting := sum(1 + row.page_more for row in rows if row.kind == activity.UNSYNCED):
             self.count_note = f"; {waiting:,} not synced yet"
         labels = {(mapping.link.entity_type, mapping.key): mapping.label for mapping in self.mappings}
-        offers = UndoOffers(rows, request.user)
-        acts = acts_of(list(lines_of(rows, labels, offers)), list(labels.values()), offers)
+        offers = activity.UndoOffers(rows, request.user)
+        acts = activity.acts_of(list(activity.lines_of(rows, labels, offers)), list(labels.values()), offers)
         if len(acts) < len(rows):
             self.count_note = f", some in one row{self.count_note}"
         act_of = {id(line.row): act for act in acts for line in act.lines}
@@ -256,25 +213,25 @@ class ActivityList(PageChangeList):
         today = timezone.localdate(now)
         for row in rows:
             row.page_day = humanize.day_name(timezone.localdate(row.at), today) if is_by_time else ""
-        is_filtered = self.params.keys() - {ORDER_VAR, SEARCH_VAR, EntityFilter.parameter_name}
+        is_filtered = self.params.keys() - {ORDER_VAR, SEARCH_VAR, admin_base.EntityFilter.parameter_name}
         if self.page_num == 1 and not is_filtered:
             waiting = self._unsynced_rows()
             for row in waiting:
                 row.page_now = now
-                row.page_day = mark_of(row)[1]
+                row.page_day = activity.mark_of(row)[1]
             rows[:0] = waiting
 
     def _unsynced_rows(self) -> list[Any]:
         """Return the edits that wait, as rows that are not stored: one for each record and person, or for many."""
         ids = None
         if self.query:
-            ids = record_ids_by_name(self.query)
+            ids = admin_base.record_ids_by_name(self.query)
             with suppress(ValueError):
                 ids.append(UUID(self.query))
-        wanted = self.params.get(EntityFilter.parameter_name)
+        wanted = self.params.get(admin_base.EntityFilter.parameter_name)
         rows: dict[tuple[str, str, UUID], Any] = {}
         acts: dict[tuple[object, ...], list[Any]] = {}
-        for edit, labels in unsynced_changes(self.mappings, ids, limit=MOST_UNSYNCED):
+        for edit, labels in activity.unsynced_changes(self.mappings, ids, limit=MOST_UNSYNCED):
             if wanted and edit.entity_type not in wanted:
                 continue
             about = (edit.entity_type, edit.who, edit.entity_id)
@@ -282,7 +239,7 @@ class ActivityList(PageChangeList):
                 row: Any = Decision(
                     entity_type=edit.entity_type,
                     entity_id=edit.entity_id,
-                    kind=UNSYNCED,
+                    kind=activity.UNSYNCED,
                     at=edit.at,
                     actor=edit.who,
                     remote_id="",
@@ -290,7 +247,7 @@ class ActivityList(PageChangeList):
                     values={},
                     cause={},
                 )
-                row.page_words = unsynced_words(edit)
+                row.page_words = activity.unsynced_words(edit)
                 row.page_fields = {}
                 row.page_is_new = False
                 row.page_url = registry.record_url(edit.entity_type, edit.entity_id)
@@ -313,11 +270,11 @@ class ActivityList(PageChangeList):
 
 
 @admin.register(Decision)
-class DecisionAdmin(RecordLinkMixin, RecordSearchMixin, UndoPagesMixin, ReadOnlyAdmin):
+class DecisionAdmin(admin_base.RecordLinkMixin, admin_base.RecordSearchMixin, UndoPagesMixin, admin_base.ReadOnlyAdmin):
     """One act a row."""
 
     list_display = ("moment", "record", "kind_of_record", "what", "who")
-    list_filter = (EntityFilter, ("at", DateTimeRangeFilter))
+    list_filter = (admin_base.EntityFilter, ("at", admin_base.DateTimeRangeFilter))
     search_fields = ("sentence", "remote_id", "actor", "entity_id", "batch_id")
     search_help_text = "A record's name, what happened, who did it, or an item's number"
     json_fields = ("values", "cause")
@@ -327,9 +284,9 @@ class DecisionAdmin(RecordLinkMixin, RecordSearchMixin, UndoPagesMixin, ReadOnly
     empty_title = "Nothing was synced yet"
     empty_words = "Everything that a sync sent, updated or asked is listed here."
 
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Decision]:
+    def get_queryset(self, request: HttpRequest) -> models.QuerySet[Decision]:
         """Leave out of the list what is folded, but where it is searched, or an act or a batch is looked into."""
-        rows: QuerySet[Decision] = super().get_queryset(request)
+        rows: models.QuerySet[Decision] = super().get_queryset(request)
         if not request.user.has_perm("auth.view_user"):
             rows = rows.exclude(kind=PEOPLE_KIND)
         if not request.resolver_match or request.resolver_match.url_name != "sync_decision_changelist":
@@ -351,9 +308,9 @@ class DecisionAdmin(RecordLinkMixin, RecordSearchMixin, UndoPagesMixin, ReadOnly
             made = next((row for row in rows if row.is_of_new_item), None)
             # What stands for the others names the act: of an approval the decision, not what came of it.
             act = made or Decision.objects.filter(fold_id=rows[0].fold_id, folded=False).first() or rows[0]
-            title = "Item created" if act.is_of_new_item else mark_of(act)[1]
+            title = "Item created" if act.is_of_new_item else activity.mark_of(act)[1]
             records = registry.count_of_type(rows[0].page_records, act.entity_type)
-            context["page_name"] = f"{title}: {records} · {actor_of(act)}"
+            context["page_name"] = f"{title}: {records} · {activity.actor_of(act)}"
         return answer
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
@@ -364,7 +321,7 @@ class DecisionAdmin(RecordLinkMixin, RecordSearchMixin, UndoPagesMixin, ReadOnly
         super().prepare_page(request, rows)
         acts = {row.fold_id for row in rows if row.fold_id}
         within = Decision.objects.filter(fold_id__in=acts).order_by() if acts else Decision.objects.none()
-        number = Count(Coalesce(Cast("entity_id", CharField()), "remote_id"), distinct=True)
+        number = models.Count(Coalesce(Cast("entity_id", models.CharField()), "remote_id"), distinct=True)
         records = dict(within.values_list("fold_id").annotate(number=number))
         # Beside the folded themselves nothing stands for them.
         is_whole = any(row.folded for row in rows)
@@ -374,38 +331,42 @@ class DecisionAdmin(RecordLinkMixin, RecordSearchMixin, UndoPagesMixin, ReadOnly
 
     def row_context(self, request: HttpRequest, row: Decision) -> dict[str, Any]:
         """Offer to take it back, and the batch that it belongs to."""
-        offer = UndoOffers([row], request.user).of([row])
+        offer = activity.UndoOffers([row], request.user).of([row])
         # A sync that moved no value has nothing to undo.
-        has_batch = row.batch_id and may_undo_decisions(request.user, [row]) and batch_sizes({row.batch_id})
-        batch_url = batch_undo_url(row.batch_id) if row.batch_id and has_batch else ""
+        has_batch = (
+            row.batch_id
+            and decision_undo.may_undo_decisions(request.user, [row])
+            and activity.batch_sizes({row.batch_id})
+        )
+        batch_url = activity.batch_undo_url(row.batch_id) if row.batch_id and has_batch else ""
         buttons = [("Undo…", offer.url), ("Undo all of that sync…", batch_url)]
         return super().row_context(request, row) | {"row_buttons": [button for button in buttons if button[1]]}
 
-    def get_fields(self, request: HttpRequest, obj: Model | None = None) -> list[str]:
+    def get_fields(self, request: HttpRequest, obj: models.Model | None = None) -> list[str]:
         fields = super().get_fields(request, obj)
-        is_move = isinstance(obj, Decision) and any(values_of(obj))
+        is_move = isinstance(obj, Decision) and any(activity.values_of(obj))
         return fields if is_move else [name for name in fields if name != "before_and_after"]
 
     @admin.display(description="What led to it")
     def what_led_to_it(self, row: Decision) -> str:
         return humanize.without_request_id(causes_text(causes_by_decision([row])[row.pk])) or humanize.DASH
 
-    what_happened = plain_column("What happened", lambda row: humanize.without_request_id(row.sentence))
+    what_happened = admin_base.plain_column("What happened", lambda row: humanize.without_request_id(row.sentence))
 
     @admin.display(description="What happened")
     def what(self, row: Any) -> SafeString:
         """What the act changed, the way to what it did with other records, and its undo."""
-        act: Act = row.page_act
+        act: activity.Act = row.page_act
         # The list leads to the page that asks; above the list nobody would see what it is about.
         offer = replace(act.offer, asks_first=False)
         others_url = ""
         if row.page_alike:
             others_url = f"?{urlencode({'fold_id': str(row.fold_id)})}"
-            if row.kind == UNSYNCED:
+            if row.kind == activity.UNSYNCED:
                 queue = reverse("admin:sync_syncqueue_changelist")
                 others_url = f"{queue}?{urlencode({'entity_type': row.entity_type})}"
             # One record's undo isn't that of the others; only what has a page for all of it is offered.
-            url = batch_undo_url(row.batch_id) if offer.url and row.kind in BATCH_KINDS else ""
+            url = activity.batch_undo_url(row.batch_id) if offer.url and row.kind in BATCH_KINDS else ""
             offer = replace(offer, url=url, conflict_url="")
         context = {
             "act": act,
@@ -416,10 +377,10 @@ class DecisionAdmin(RecordLinkMixin, RecordSearchMixin, UndoPagesMixin, ReadOnly
         }
         return SafeString(render_to_string("sync/activity_cell.html", context))
 
-    who = plain_column("By", actor_of, "actor")
+    who = admin_base.plain_column("By", activity.actor_of, "actor")
 
-    before_and_after = plain_column(
-        "Before and after", lambda row: " → ".join(humanize.quote(value) for value in values_of(row))
+    before_and_after = admin_base.plain_column(
+        "Before and after", lambda row: " → ".join(humanize.quote(value) for value in activity.values_of(row))
     )
 
     moment = admin_base.time_column("done_at", "When", ordering="at")
@@ -451,7 +412,7 @@ def deleted_records_link(user: Any, label: str = "See the deleted records", quer
     """Return a link to where deleted records are restored; empty for who may not see them."""
     if not user.has_perm("sync.view_tombstone"):
         return ""
-    return link_to(f"{reverse(DELETED)}{query}", label)
+    return admin_base.link_to(f"{reverse(DELETED)}{query}", label)
 
 
 def restore_link(request: HttpRequest, entity_type: str, keys: Sequence[Any]) -> SafeString | str:
@@ -463,26 +424,26 @@ def restore_link(request: HttpRequest, entity_type: str, keys: Sequence[Any]) ->
     rows = Tombstone.objects.filter(entity_type=entity_type, entity_id__in=keys).order_by("pk")
     named = ",".join(str(key) for key in rows.values_list("pk", flat=True))
     url = reverse("admin:sync_tombstone_restore", args=[named]) if named else ""
-    return link_to(f"{url}?{urlencode({'next': request.path})}", "Undo…") if url else ""
+    return admin_base.link_to(f"{url}?{urlencode({'next': request.path})}", "Undo…") if url else ""
 
 
 def restored_item(row: Tombstone) -> str:
     """Say which item a record gets; what became of one that left the board only its next sync asks Monday."""
     if not row.monday_id:
         return "It had none and gets one."
-    if row.state in REMOVED_TOMBSTONE_STATES:
+    if row.state in tombstones.REMOVED_TOMBSTONE_STATES:
         return "Its item had left the board. If it is back there, it is linked again; else it gets a new one."
     return "It is linked with its item again."
 
 
-class DeletedList(PageChangeList):
+class DeletedList(admin_base.PageChangeList):
     def get_results(self, request: HttpRequest) -> None:
         self.tabs = activity_tabs(request, DELETED)
         super().get_results(request)
 
 
 @admin.register(Tombstone)
-class TombstoneAdmin(ReadOnlyAdmin):
+class TombstoneAdmin(admin_base.ReadOnlyAdmin):
     class Media:
         css = {"all": ["npd/record.css"]}  # as Django has it
 
@@ -490,7 +451,7 @@ class TombstoneAdmin(ReadOnlyAdmin):
     list_before_template = "sync/list_tabs.html"
     told_columns = ("note", "state", "deleted_at")
     summary = ("kind", "deleted", "by", "outcome", "what_now", "item", "values_then")
-    list_filter = (("state", ChoicesCheckboxFilter), EntityFilter)
+    list_filter = (("state", ChoicesCheckboxFilter), admin_base.EntityFilter)
     search_fields = ("monday_id", "entity_id", "data__name")
     search_help_text = "A record's name, or the number of its item"
     ordering = ("-deleted_at",)
@@ -504,8 +465,8 @@ class TombstoneAdmin(ReadOnlyAdmin):
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         return DeletedList
 
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        rows: QuerySet[Any] = super().get_queryset(request)
+    def get_queryset(self, request: HttpRequest) -> models.QuerySet[Any]:
+        rows: models.QuerySet[Any] = super().get_queryset(request)
         # A restored one is a record again: it is listed where it is asked for.
         is_list = request.resolver_match and request.resolver_match.url_name == "sync_tombstone_changelist"
         if is_list and request.GET.keys().isdisjoint((SEARCH_VAR, "state__exact", "state__in", "state")):
@@ -529,21 +490,21 @@ class TombstoneAdmin(ReadOnlyAdmin):
 
     def row_context(self, request: HttpRequest, row: Any) -> dict[str, Any]:
         """Offer to bring the record back, to those who may; and tell its history, as its own page would."""
-        record = rebuild_record(registry.entity(row.entity_type).model, row)
+        record = tombstones.rebuild_record(registry.entity(row.entity_type).model, row)
         return super().row_context(request, row) | {
             "row_buttons": [("Restore…", reverse("admin:sync_tombstone_restore", args=[row.pk]))]
             if row.page_may_restore
             else [],
-            "activity": activity_of(record, reader=request.user),
+            "activity": activity.activity_of(record, reader=request.user),
             "sync_page": request.path,
         }
 
-    name = plain_column("Record", lambda row: tombstone_name(row) or str(row.entity_id))
+    name = admin_base.plain_column("Record", lambda row: tombstones.tombstone_name(row) or str(row.entity_id))
     kind = admin_base.type_column()
-    by = plain_column("By", lambda row: row.page_by or humanize.DASH)
-    item = plain_column("Its item's number", lambda row: row.monday_id or humanize.DASH)
+    by = admin_base.plain_column("By", lambda row: row.page_by or humanize.DASH)
+    item = admin_base.plain_column("Its item's number", lambda row: row.monday_id or humanize.DASH)
     deleted = admin_base.time_column("deleted_at", "Deleted")
-    what_now = plain_column(
+    what_now = admin_base.plain_column(
         "What happened", lambda row: row.note or "Deleted in NPD. Its item has not been checked yet."
     )
 
@@ -581,14 +542,16 @@ class TombstoneAdmin(ReadOnlyAdmin):
         return format_html_join(SafeString("<br>"), "{}: {}", lines) or humanize.DASH
 
     @admin.action(description="Restore…")
-    def bring_back(self, request: HttpRequest, queryset: QuerySet[Tombstone]) -> HttpResponse:
+    def bring_back(self, request: HttpRequest, queryset: models.QuerySet[Tombstone]) -> HttpResponse:
         """Make records again as they were, after a page that says what that means."""
-        return run_action(
+        return confirmed_action.run_action(
             self,
             request,
             partial(self._restore, request, queryset),
             back_url=request.get_full_path(),
-            question=self._restore_question(request, queryset, lambda total: selection(request, "bring_back", total)),
+            question=self._restore_question(
+                request, queryset, lambda total: confirmed_action.selection(request, "bring_back", total)
+            ),
             atomic=False,
         )
 
@@ -597,48 +560,50 @@ class TombstoneAdmin(ReadOnlyAdmin):
         if not self.has_view_permission(request):
             raise PermissionDenied
         rows = self.get_queryset(request).exclude(state=TombstoneState.RESTORED).filter(pk__in=keys.split(","))
-        return run_action(
+        return confirmed_action.run_action(
             self,
             request,
             partial(self._restore, request, rows),
-            back_url=own_address(request, request.GET.get("next")) or reverse(DELETED),
+            back_url=admin_base.own_address(request, request.GET.get("next")) or reverse(DELETED),
             question=self._restore_question(request, rows, lambda total: ()),
             asked_by_get=True,
             atomic=False,
         )
 
-    def _restore_question(self, request: HttpRequest, queryset: QuerySet[Tombstone], hidden: Any) -> Any:
+    def _restore_question(self, request: HttpRequest, queryset: models.QuerySet[Tombstone], hidden: Any) -> Any:
         """Return what asks before records are restored; nothing for who may not restore them all."""
 
-        def question() -> Question:
-            rows = queryset.order_by("deleted_at")[:MAX_ROWS_SHOWN]
+        def question() -> confirmed_action.Question:
+            rows = queryset.order_by("deleted_at")[: confirmed_action.MAX_ROWS_SHOWN]
             cells = [(self.name(row), type_label(row.entity_type), _item_text(row)) for row in rows]
-            table = RecordTable(("Record", "Type", "Its item"), cells, queryset.count())
+            table = confirmed_action.RecordTable(("Record", "Type", "Its item"), cells, queryset.count())
             if not table.total:
-                return Question("Nothing to restore", ["They are restored already."])
+                return confirmed_action.Question("Nothing to restore", ["They are restored already."])
             label = f"Restore {count_with_noun(table.total, 'deleted record')}"
-            return Question(f"{label}?", _restore_effects(table.total), label, [table], hidden(table.total))
+            return confirmed_action.Question(
+                f"{label}?", _restore_effects(table.total), label, [table], hidden(table.total)
+            )
 
         return question if _may_add_all(request, queryset) else None
 
-    def _restore(self, request: HttpRequest, queryset: QuerySet[Tombstone]) -> Report:
+    def _restore(self, request: HttpRequest, queryset: models.QuerySet[Tombstone]) -> confirmed_action.Report:
         if not _may_add_all(request, queryset):
-            return Report(problems=["Restoring needs the permission to add such records."])
+            return confirmed_action.Report(problems=["Restoring needs the permission to add such records."])
         restored = 0
         problems = []
-        for row in confirmed_rows(request, queryset).order_by("deleted_at"):
+        for row in confirmed_action.confirmed_rows(request, queryset).order_by("deleted_at"):
             try:
-                restore_by_person(row, request.user.get_username())
+                tombstones.restore_by_person(row, request.user.get_username())
             except Conflict as refused:
                 problems.append(str(refused))
             else:
                 log_action(request.user, row, "Restored.")
                 restored += 1
         sentence = f"{count_with_noun(restored, 'record')} restored. The next sync updates the items."
-        return Report(sentence if restored else "", problems)
+        return confirmed_action.Report(sentence if restored else "", problems)
 
 
-def _may_add_all(request: HttpRequest, queryset: QuerySet[Tombstone]) -> bool:
+def _may_add_all(request: HttpRequest, queryset: models.QuerySet[Tombstone]) -> bool:
     types = queryset.order_by().values_list("entity_type", flat=True).distinct()
     return all(registry.may_act(request.user, "add", entity_type) for entity_type in types)
 

@@ -12,7 +12,7 @@ from uuid import UUID
 from django.contrib import admin, messages
 from django.contrib.admin.widgets import AutocompleteSelect
 from django.core.exceptions import ValidationError
-from django.db.models import DateTimeField, Model, QuerySet
+from django.db import models
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
@@ -36,7 +36,6 @@ from sync.models import SyncedModel
 from sync.records import availability
 from sync.records.availability import BoardAvailability, Overview
 from sync.records.tombstones import tombstone_name, tombstones_of
-from sync.registry import EntitySpec, page_url, record_url, type_label
 from sync.state import record_view
 
 
@@ -222,7 +221,7 @@ class PageChangeList(ChangeList):
         """Put on the rows what the list itself knows already; of most lists, nothing."""
 
 
-def is_valid_key(model: type[Model], text: str) -> bool:
+def is_valid_key(model: type[models.Model], text: str) -> bool:
     try:
         model._meta.pk.clean(text, None)
     except ValidationError:
@@ -275,9 +274,9 @@ class PageAdmin(ModelAdmin):
         """Return what the page of a row shows beyond its fields; of most lists, nothing."""
         return {}
 
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+    def get_queryset(self, request: HttpRequest) -> models.QuerySet[Any]:
         """Return the rows, each with the database's present time."""
-        rows: QuerySet[Any] = super().get_queryset(request).annotate(page_now=SyncNow())
+        rows: models.QuerySet[Any] = super().get_queryset(request).annotate(page_now=SyncNow())
         return rows
 
     def prepare_page(self, request: HttpRequest, rows: list[Any]) -> None:
@@ -297,10 +296,10 @@ class ReadOnlyAdmin(PageAdmin):
         """Rows are written by the engine alone."""
         return False
 
-    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+    def has_change_permission(self, request: HttpRequest, obj: models.Model | None = None) -> bool:
         return False
 
-    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+    def has_delete_permission(self, request: HttpRequest, obj: models.Model | None = None) -> bool:
         return False
 
     def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
@@ -310,13 +309,13 @@ class ReadOnlyAdmin(PageAdmin):
             self.prepare_page(request, [row])
         return row
 
-    def get_fields(self, request: HttpRequest, obj: Model | None = None) -> list[str]:
+    def get_fields(self, request: HttpRequest, obj: models.Model | None = None) -> list[str]:
         """Show the summary, and every column that it leaves out, JSON as indented lines, moments with their UTC."""
         above = {*self.summary, *self.told_columns}
         names = [field.name for field in self.opts.concrete_fields if field.name not in above]
         return [*self.summary, *(self._shown.get(name, name) for name in names)]
 
-    def get_fieldsets(self, request: HttpRequest, obj: Model | None = None) -> Any:
+    def get_fieldsets(self, request: HttpRequest, obj: models.Model | None = None) -> Any:
         """Fold everything but the summary, where there is one."""
         fields = self.get_fields(request, obj)
         if not self.summary:
@@ -327,10 +326,10 @@ class ReadOnlyAdmin(PageAdmin):
             ("Technical details", {"fields": rest, "classes": ["collapse"]}),
         ]
 
-    def get_readonly_fields(self, request: HttpRequest, obj: Model | None = None) -> list[str]:
+    def get_readonly_fields(self, request: HttpRequest, obj: models.Model | None = None) -> list[str]:
         return self.get_fields(request, obj)
 
-    def __init__(self, model: type[Model], admin_site: admin.AdminSite) -> None:
+    def __init__(self, model: type[models.Model], admin_site: admin.AdminSite) -> None:
         super().__init__(model, admin_site)
         self._shown: dict[str, str] = {}
         for field in model._meta.concrete_fields:
@@ -338,7 +337,7 @@ class ReadOnlyAdmin(PageAdmin):
             if field.name in self.json_fields:
                 self._shown[field.name] = f"{field.name}_lines"
                 setattr(self, f"{field.name}_lines", _json_display(field.name, label))
-            elif isinstance(field, DateTimeField):
+            elif isinstance(field, models.DateTimeField):
                 self._shown[field.name] = f"{field.name}_time"
                 setattr(self, f"{field.name}_time", moment_display(field.name, label))
 
@@ -356,7 +355,7 @@ def moment_display(name: str, label: str) -> Any:
 
 def _json_display(name: str, label: str) -> Any:
     @admin.display(description=label)
-    def lines(obj: Model) -> SafeString | str:
+    def lines(obj: models.Model) -> SafeString | str:
         value = getattr(obj, name)
         if not value:
             return humanize.DASH
@@ -370,7 +369,7 @@ def record_ids_by_name(term: str) -> list[UUID]:
     """Return the ids of records whose name holds `term`, at most a thousand a type; one query for all types."""
     if not term:
         return []
-    queries: list[QuerySet[Any, UUID]] = []
+    queries: list[models.QuerySet[Any, UUID]] = []
     for spec in registry.entities():
         if spec.name_field:
             named = spec.model._default_manager.filter(
@@ -401,10 +400,10 @@ class RecordLinkMixin(PageAdmin):
             row.page_is_gone = about not in names
             if not row.page_is_gone:
                 row.page_record = names[about]
-                row.page_record_url = record_url(*about)
+                row.page_record_url = registry.record_url(*about)
                 continue
             stone = tombstones.get(about)
-            row.page_record = (tombstone_name(stone) if stone else "") or type_label(row.entity_type)
+            row.page_record = (tombstone_name(stone) if stone else "") or registry.type_label(row.entity_type)
             is_link = opens_deleted and stone is not None and stone.pk is not None
             row.page_record_url = reverse("admin:sync_tombstone_change", args=[stone.pk]) if stone and is_link else ""
 
@@ -429,8 +428,8 @@ class RecordLinkMixin(PageAdmin):
 
 class RecordSearchMixin(PageAdmin):
     def get_search_results(
-        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
-    ) -> tuple[QuerySet[Any], bool]:
+        self, request: HttpRequest, queryset: models.QuerySet[Any], search_term: str
+    ) -> tuple[models.QuerySet[Any], bool]:
         rows, has_doubles = super().get_search_results(request, queryset, search_term)
         named = [str(key) for key in record_ids_by_name(search_term)]
         return (rows | queryset.filter(entity_id__in=named) if named else rows), has_doubles
@@ -448,7 +447,7 @@ class EntityFilter(RadioFilter):
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         return [(spec.entity_type, spec.board_title) for spec in registry.entities()]
 
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+    def queryset(self, request: HttpRequest, queryset: models.QuerySet[Any]) -> models.QuerySet[Any]:
         return queryset.filter(entity_type=self.value()) if self.value() else queryset
 
 
@@ -461,7 +460,7 @@ class HealthFilter(RadioFilter):
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         return [(state.value, str(state.label)) for state in record_view.RecordState]
 
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+    def queryset(self, request: HttpRequest, queryset: models.QuerySet[Any]) -> models.QuerySet[Any]:
         return record_view.filter_by_health(queryset, self.value() or "", overview_of(request).pauses)
 
 
@@ -490,7 +489,7 @@ class DateTimeRangeFilter(RangeDateTimeFilter):
         name = str(self.field.verbose_name).removesuffix("at").strip()
         self.title = name if "time" in name else f"time {name}".strip()
 
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+    def queryset(self, request: HttpRequest, queryset: models.QuerySet[Any]) -> models.QuerySet[Any]:
         """Return the rows between the two; a side that is not filled in, or can't be read, is open."""
         edges = {"gte": self._edge("from"), "lte": self._edge("to")}
         return queryset.filter(
@@ -523,8 +522,8 @@ def board_badge(board: BoardAvailability) -> Badge:
     return Badge("ok", "check_circle", "Syncing")
 
 
-def records_url(spec: EntitySpec, health: str = "") -> str:
+def records_url(spec: registry.EntitySpec, health: str = "") -> str:
     """Return the list of this type's records, of those that are in a state; empty where the admin has none."""
     opts = spec.model._meta
     query = urlencode({"health": health}) if health else ""
-    return page_url(f"{opts.app_label}_{opts.model_name}_changelist", query=query)
+    return registry.page_url(f"{opts.app_label}_{opts.model_name}_changelist", query=query)

@@ -16,7 +16,6 @@ from unfold.admin import TabularInline
 
 from sync import attention, registry
 from sync.admin import admin_base
-from sync.admin.admin_base import PageAdmin, board_badge, link_to, overview_of, own_address, plain_column
 from sync.admin.concurrent_edits import ConcurrentForm
 from sync.admin.confirmed_action import run_action
 from sync.admin.queue_pages import pause_url
@@ -53,8 +52,8 @@ class FieldMappingInline(TabularInline):
     def column(self, mapping: FieldMapping) -> str:
         return column_label_now(mapping.link, mapping.column_id) or humanize.DASH
 
-    flow = plain_column("Direction", lambda mapping: mapping.get_direction_display())
-    decided_by = plain_column("If both changed", lambda mapping: mapping.get_rule_display())
+    flow = admin_base.plain_column("Direction", lambda mapping: mapping.get_direction_display())
+    decided_by = admin_base.plain_column("If both changed", lambda mapping: mapping.get_rule_display())
 
     @admin.display(description="Field")
     def field(self, mapping: FieldMapping) -> SafeString | str:
@@ -116,7 +115,7 @@ def ask_for_columns(request: HttpRequest, link: BoardLink) -> str:
 
 
 @admin.register(BoardLink)
-class BoardLinkAdmin(SetupWizardMixin, PageAdmin):
+class BoardLinkAdmin(SetupWizardMixin, admin_base.PageAdmin):
     list_display = ("name", "state", "todo", "synced", "verified_ago", "on_monday")
     form = ConcurrentForm
     change_form_before_template = "sync/record_shown.html"
@@ -168,7 +167,7 @@ class BoardLinkAdmin(SetupWizardMixin, PageAdmin):
         link = self._changed_link(request, pk)
         # A call to Monday; no transaction waits for it.
         run = partial(ask_for_columns, request, link)
-        back_url = own_address(request, request.POST.get("back")) or _board_url(link)
+        back_url = admin_base.own_address(request, request.POST.get("back")) or _board_url(link)
         return run_action(self, request, run, back_url=back_url, atomic=False)
 
     @staticmethod
@@ -194,7 +193,7 @@ class BoardLinkAdmin(SetupWizardMixin, PageAdmin):
     def prepare_page(self, request: HttpRequest, rows: list[Any]) -> None:
         """Put on the boards how they are now and what waits for somebody, read for all of them at once."""
         super().prepare_page(request, rows)
-        boards = overview_of(request).by_type
+        boards = admin_base.overview_of(request).by_type
         waiting = UnmatchedItem.objects.filter(ignored_at=None).order_by().values_list("entity_type")
         unmatched = dict(waiting.annotate(Count("id")))
         mappings = {(link.entity_type, mapping.key): mapping for link in rows for mapping in link.mappings.all()}
@@ -238,7 +237,7 @@ class BoardLinkAdmin(SetupWizardMixin, PageAdmin):
         )
         return " ".join(["Only:", *lines]) if lines else "Every record and every item"
 
-    title = plain_column("Records", lambda link: registry.type_label(link.entity_type), "entity_type")
+    title = admin_base.plain_column("Records", lambda link: registry.type_label(link.entity_type), "entity_type")
 
     @admin.display(description="Board", ordering="entity_type")
     def name(self, link: BoardLink) -> str:
@@ -259,7 +258,7 @@ class BoardLinkAdmin(SetupWizardMixin, PageAdmin):
 
     @admin.display(description="State")
     def state(self, link: Any) -> SafeString:
-        badge = board_badge(link.page_board)
+        badge = admin_base.board_badge(link.page_board)
         reason = humanize.without_request_id(link.page_board.detail)
         state = admin_base.badge(badge.kind, badge.icon, badge.words)
         return format_html('{}<span class="npd-why">{}</span>', state, reason)
@@ -268,17 +267,17 @@ class BoardLinkAdmin(SetupWizardMixin, PageAdmin):
     def todo(self, link: Any) -> SafeString | str | None:
         """Return what needs somebody, each with the page on which it is done."""
         if not link.page_board.has_board:
-            return link_to(reverse("admin:sync_wizard_boards"), "Set it up")
-        links = [link_to(_board_url(link), group.text) for group in link.page_problems]
+            return admin_base.link_to(reverse("admin:sync_wizard_boards"), "Set it up")
+        links = [admin_base.link_to(_board_url(link), group.text) for group in link.page_problems]
         # A column is mended on the board itself, or looked for again on Home.
         links += [
-            link_to(reverse("admin:index"), f"{mapping.label} is blocked")
+            admin_base.link_to(reverse("admin:index"), f"{mapping.label} is blocked")
             for mapping in link.mappings.all()
             if mapping.problem and mapping.direction != SyncDirection.NONE
         ]
         if link.page_unmatched:
             url = f"{reverse('admin:sync_unmatcheditem_changelist')}?entity_type={link.entity_type}"
-            links.append(link_to(url, humanize.count_with_noun(link.page_unmatched, "unmatched item")))
+            links.append(admin_base.link_to(url, humanize.count_with_noun(link.page_unmatched, "unmatched item")))
         return format_html_join(mark_safe("<br>"), "{}", ((shown,) for shown in links)) or None
 
     synced = admin_base.time_column("last_pass_at", "Last checked")

@@ -29,8 +29,7 @@ from sync.monday.errors import WRONG_VERSION, MondayError, Scope
 from sync.operations.setup.selection import may_set_up
 from sync.outbox.pauses import Pause, pause_label
 from sync.reconcile.lookups import phone_region
-from sync.records import authors
-from sync.records.availability import Overview, Stop, is_slowed, stops_of
+from sync.records import authors, availability
 from sync.registry import is_sandbox
 
 MAY_CONNECT = "sync.change_mondayaccount"
@@ -55,7 +54,7 @@ class StopBanner:
     `button` leads to the token: token, connection (no page takes another one), none; `may_try` asks Monday again.
     """
 
-    stops: Sequence[Stop] = ()
+    stops: Sequence[availability.Stop] = ()
     pauses: Sequence[tuple[str, Pause]] = ()
     button: str = ""
     may_try: bool = False
@@ -83,7 +82,7 @@ def _stop_banner(request: HttpRequest, *, is_connected: bool) -> StopBanner:
     if not hasattr(request, "page_overview") and is_connected and not breaker.may_be_stopped():
         return StopBanner()
     now = overview_of(request)  # of the page's own moment
-    stops = [_stop_for(user, stop) for stop in stops_of(now)]
+    stops = [_stop_for(user, stop) for stop in availability.stops_of(now)]
     button = ""
     if any(stop.code == StopCode.TOKEN for stop in stops) and may_connect(user) and may_set_up(user):
         button = "connection" if settings.MONDAY_API_KEY else "token"
@@ -92,7 +91,7 @@ def _stop_banner(request: HttpRequest, *, is_connected: bool) -> StopBanner:
     return StopBanner(stops, pauses, button, may_try, is_allowed(user, "pause"))
 
 
-def _stop_for(user: Any, stop: Stop) -> Stop:
+def _stop_for(user: Any, stop: availability.Stop) -> availability.Stop:
     """A stop that somebody has to end: with what to do for who may, else with who may."""
     right = MAY_CONNECT if stop.code == StopCode.TOKEN else "sync.retry_syncqueue"
     if not stop.needs_somebody or user.has_perm(right):
@@ -105,9 +104,9 @@ def try_again(model_admin: Any, request: HttpRequest) -> HttpResponse:
     user = cast("User", request.user)
 
     def run() -> Report:
-        was_slowed = is_slowed()
+        was_slowed = availability.is_slowed()
         answer = sentence = breaker.ask_again(is_slowed=was_slowed)
-        if was_slowed and answer == breaker.RESUMED and is_slowed():
+        if was_slowed and answer == breaker.RESUMED and availability.is_slowed():
             sentence = "Monday was asked just now: the API quota is as tight as before. “Sync now” works still."
         # Why it is still stopped stands above the page that this goes back to.
         authors.log_kind_action(user, MondayAccount, f"Tried again. {sentence}", name="Monday")
@@ -209,7 +208,7 @@ def removal_question() -> Question:
 # The next step of a new installation, on Home until a board is set up.
 
 
-def has_answered(now: Overview) -> bool:
+def has_answered(now: availability.Overview) -> bool:
     """Whether Monday is connected: it has answered with the token of now, or did before, as records were synced."""
     if now.missing_token:
         return False

@@ -5,17 +5,14 @@ from typing import Any
 
 from django.contrib import admin, messages
 from django.contrib.admin.models import DELETION
-from django.db import transaction
-from django.db.models import Q, QuerySet
+from django.db import models, transaction
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import ChoicesCheckboxFilter
 
 from sync import registry
-from sync.admin import admin_base
-from sync.admin.admin_base import EntityFilter, PageAdmin, ReadOnlyAdmin, RecordLinkMixin, link_to, plain_column
-from sync.admin.confirmed_action import MAX_ROWS_SHOWN, Question, RecordTable, Report
+from sync.admin import admin_base, confirmed_action
 from sync.choices import ApprovalKind, ApprovalState, DeletedRecordPolicy
 from sync.kernel import humanize
 from sync.models import ApprovalRequest, FieldMapping, IgnoredItem, Tombstone, WebhookEvent
@@ -56,7 +53,7 @@ def approvals_link(user: Any) -> SafeString | str:
     """Return a link to what waits for approval; empty for who may not see it."""
     if not user.has_perm("sync.view_approvalrequest"):
         return ""
-    return link_to(reverse("admin:index"), "See what waits for approval")
+    return admin_base.link_to(reverse("admin:index"), "See what waits for approval")
 
 
 def cause_authors(acts: Sequence[ApprovalRequest]) -> dict[int, str]:
@@ -120,12 +117,12 @@ _DECIDE = {"approve": approve, "reject": reject}
 
 
 @admin.register(ApprovalRequest)
-class ApprovalAdmin(RecordLinkMixin, ReadOnlyAdmin):
+class ApprovalAdmin(admin_base.RecordLinkMixin, admin_base.ReadOnlyAdmin):
     """What the guard holds and has held."""
 
     list_display = ("standing", "about", "what", "since", "decided")
     list_display_links = ("standing",)
-    list_filter = (("state", ChoicesCheckboxFilter), ("kind", ChoicesCheckboxFilter), EntityFilter)
+    list_filter = (("state", ChoicesCheckboxFilter), ("kind", ChoicesCheckboxFilter), admin_base.EntityFilter)
     search_fields = ("label", "remote_id", "entity_id")
     search_help_text = "A record's name, or the number of its item"
     ordering = ("-id",)
@@ -136,25 +133,27 @@ class ApprovalAdmin(RecordLinkMixin, ReadOnlyAdmin):
         "until a person approves it on Home."
     )
 
-    def get_queryset(self, request: HttpRequest) -> QuerySet[ApprovalRequest]:
+    def get_queryset(self, request: HttpRequest) -> models.QuerySet[ApprovalRequest]:
         """With who decided; without those of a list of which nobody had to decide, but where a state is asked for."""
-        rows: QuerySet[ApprovalRequest] = super().get_queryset(request).select_related("decided_by")
+        rows: models.QuerySet[ApprovalRequest] = super().get_queryset(request).select_related("decided_by")
         is_list = request.resolver_match and request.resolver_match.url_name == "sync_approvalrequest_changelist"
-        unasked = Q(state=ApprovalState.DONE, decided_at=None)
+        unasked = models.Q(state=ApprovalState.DONE, decided_at=None)
         return rows.exclude(unasked) if is_list and not any("state" in name for name in request.GET) else rows
 
     standing = admin_base.badge_column("state", "State", _BADGES)
 
-    what = plain_column("What", lambda act: act.get_kind_display(), "kind")
+    what = admin_base.plain_column("What", lambda act: act.get_kind_display(), "kind")
 
     @admin.display(description="What would be lost", ordering="label")
     def about(self, act: Any) -> SafeString | str:
         """Return what would be deleted or emptied, with a link to its record where that is still there."""
-        return act.label if act.page_is_gone else link_to(act.page_record_url, act.label)
+        return act.label if act.page_is_gone else admin_base.link_to(act.page_record_url, act.label)
 
     since = admin_base.time_column("at", "Since")
 
-    decided = plain_column("Decided by", lambda act: act.decided_by.get_username() if act.decided_by else humanize.DASH)
+    decided = admin_base.plain_column(
+        "Decided by", lambda act: act.decided_by.get_username() if act.decided_by else humanize.DASH
+    )
 
 
 # A person's word on what waits: Home asks, for changes of one kind.
@@ -163,7 +162,7 @@ class ApprovalAdmin(RecordLinkMixin, ReadOnlyAdmin):
 _REMOVALS: dict[str, str] = {DeletedRecordPolicy.ARCHIVE: "Archive", DeletedRecordPolicy.DELETE: "Delete"}
 
 
-def decision_label(pending: QuerySet[ApprovalRequest], kind: ApprovalKind, decision: str) -> str:
+def decision_label(pending: models.QuerySet[ApprovalRequest], kind: ApprovalKind, decision: str) -> str:
     """Say with its number what approving changes of one kind deletes or empties, or what rejecting them keeps."""
     number = pending.count()
     types = list(pending.order_by().values_list("entity_type", flat=True).distinct())
@@ -180,12 +179,18 @@ def decision_label(pending: QuerySet[ApprovalRequest], kind: ApprovalKind, decis
     return f"{verb} {humanize.count_with_noun(number, 'field')} {side}"
 
 
-def approval_question(pending: QuerySet[ApprovalRequest], kind: ApprovalKind, decision: str) -> Question:
+def approval_question(
+    pending: models.QuerySet[ApprovalRequest], kind: ApprovalKind, decision: str
+) -> confirmed_action.Question:
     if not pending.exists():
-        return Question("Nothing of this is waiting any more", ["It was decided meanwhile, or its cause has ended."])
+        return confirmed_action.Question(
+            "Nothing of this is waiting any more", ["It was decided meanwhile, or its cause has ended."]
+        )
     button = decision_label(pending, kind, decision)
     table = _approval_table(pending, kind)
-    return Question(f"{button}?", [EFFECTS[decision][kind]], button, [table], deletes=decision == "approve")
+    return confirmed_action.Question(
+        f"{button}?", [EFFECTS[decision][kind]], button, [table], deletes=decision == "approve"
+    )
 
 
 _WAITING_HEADS = {
@@ -196,9 +201,9 @@ _WAITING_HEADS = {
 }
 
 
-def _approval_table(pending: QuerySet[ApprovalRequest], kind: ApprovalKind) -> RecordTable:
+def _approval_table(pending: models.QuerySet[ApprovalRequest], kind: ApprovalKind) -> confirmed_action.RecordTable:
     """List what would be lost of one kind, under what would be done with it, and by whom it came about."""
-    shown = list(pending.order_by("pk")[:MAX_ROWS_SHOWN])
+    shown = list(pending.order_by("pk")[: confirmed_action.MAX_ROWS_SHOWN])
     authors = cause_authors(shown)
     rows = []
     for act in shown:
@@ -209,25 +214,29 @@ def _approval_table(pending: QuerySet[ApprovalRequest], kind: ApprovalKind) -> R
     title = f"Waits for approval: {label[0].lower()}{label[1:]}"
     if kind is ApprovalKind.ITEMS:
         title += "; their records were deleted in NPD"
-    return RecordTable((_WAITING_HEADS[kind], "Type", "By whom"), rows, pending.count(), title)
+    return confirmed_action.RecordTable((_WAITING_HEADS[kind], "Type", "By whom"), rows, pending.count(), title)
 
 
-def decide_approvals(request: HttpRequest, pending: QuerySet[ApprovalRequest], decision: str) -> Report:
+def decide_approvals(
+    request: HttpRequest, pending: models.QuerySet[ApprovalRequest], decision: str
+) -> confirmed_action.Report:
     entity_types = list(pending.order_by().values_list("entity_type", flat=True).distinct())
     number = _DECIDE[decision](pending, request.user)  # type: ignore[arg-type]  # nobody anonymous gets here
     if not number:
-        return Report(problems=["None of these waits any more: they were decided, or their cause has ended."])
+        return confirmed_action.Report(
+            problems=["None of these waits any more: they were decided, or their cause has ended."]
+        )
     outcome = {"approve": "approved", "reject": "rejected: nothing is deleted or emptied"}[decision]
     then = wait_sentence(number, entity_types) or "Each is done within seconds."
-    return Report(f"{humanize.count_with_noun(number, 'change')} {outcome}. {then}")
+    return confirmed_action.Report(f"{humanize.count_with_noun(number, 'change')} {outcome}. {then}")
 
 
 @admin.register(IgnoredItem)
-class IgnoredItemAdmin(PageAdmin):
+class IgnoredItemAdmin(admin_base.PageAdmin):
     """Items that are not to become records; considering one again, or deleting its row, asks again."""
 
     list_display = ("item_id", "kind", "why", "reason", "moment")
-    list_filter = (EntityFilter, "unlinked")
+    list_filter = (admin_base.EntityFilter, "unlinked")
     search_fields = ("item_id", "reason", "entity_id")
     search_help_text = "An item's number, or why it is ignored"
     ordering = ("-id",)
@@ -239,9 +248,9 @@ class IgnoredItemAdmin(PageAdmin):
         "new one."
     )
 
-    def get_queryset(self, request: HttpRequest) -> QuerySet[IgnoredItem]:
+    def get_queryset(self, request: HttpRequest) -> models.QuerySet[IgnoredItem]:
         """Return all but those whose person was erased: considered again, the person would come back."""
-        rows: QuerySet[IgnoredItem] = super().get_queryset(request)
+        rows: models.QuerySet[IgnoredItem] = super().get_queryset(request)
         return rows.filter(erased=False)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
@@ -251,19 +260,19 @@ class IgnoredItemAdmin(PageAdmin):
         return False
 
     @admin.action(description="Consider again", permissions=["delete"])
-    def consider_again(self, request: HttpRequest, queryset: QuerySet[IgnoredItem]) -> None:
+    def consider_again(self, request: HttpRequest, queryset: models.QuerySet[IgnoredItem]) -> None:
         """Forget the refusals and look at the items as at new ones."""
         self.delete_queryset(request, queryset)
 
     def delete_model(self, request: HttpRequest, obj: IgnoredItem) -> None:
         self._consider(request, IgnoredItem.objects.filter(pk=obj.pk))
 
-    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[IgnoredItem]) -> None:
+    def delete_queryset(self, request: HttpRequest, queryset: models.QuerySet[IgnoredItem]) -> None:
         with transaction.atomic():
             log_action_many(request.user, queryset, "To be considered again.", flag=DELETION)
             self._consider(request, IgnoredItem.objects.filter(pk__in=queryset.values("pk")))
 
-    def _consider(self, request: HttpRequest, rows: QuerySet[IgnoredItem]) -> None:
+    def _consider(self, request: HttpRequest, rows: models.QuerySet[IgnoredItem]) -> None:
         number = consider_again(rows)
         self.message_user(request, f"{humanize.count_with_noun(number, 'item')} will be checked again.", messages.INFO)
 

@@ -6,16 +6,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from django.contrib import admin
-from django.db import transaction
-from django.db.models import ProtectedError, QuerySet, RestrictedError
+from django.db import models, transaction
 from django.http import HttpRequest
 from django.utils.html import format_html
 
 from sync import attention, registry
-from sync.admin import admin_base, deletion_pages, handlers, unmatched_pages
+from sync.admin import admin_base, confirmed_action, deletion_pages, handlers, unmatched_pages
 from sync.admin.activity_pages import deleted_records_link
 from sync.admin.board_pages import ask_for_columns
-from sync.admin.confirmed_action import MAX_ROWS_SHOWN, Question, RecordTable, Report
 from sync.admin.queue_pages import left_alone
 from sync.admin.record_panel import may_change_mapping
 from sync.attention import Entry, Group, Kind
@@ -52,7 +50,7 @@ class Retry(handlers.Handler):
     def effect(self, entry: Entry) -> str:
         return self.act.effect if entry.kind is Kind.FAILED else "Tries the field again with the next sync."
 
-    def run(self, request: HttpRequest, entries: Sequence[Entry], shown: Mapping[str, Any]) -> Report:
+    def run(self, request: HttpRequest, entries: Sequence[Entry], shown: Mapping[str, Any]) -> confirmed_action.Report:
         tried = 0
         problems = list[str]()
         by = request.user.get_username()
@@ -81,11 +79,13 @@ class Retry(handlers.Handler):
                 tried += records
                 log_action(request.user, mapping, f"Tried again on {humanize.count_with_noun(records, 'record')}.")
         if not tried:
-            return Report(problems=problems)
+            return confirmed_action.Report(problems=problems)
         wait = wait_sentence(tried, entity_types)
         number = humanize.count_with_noun(tried, "entry", "entries")
         stay = " Here until it has succeeded." if jobs else ""
-        return Report(f"{number} will be tried again{f'. {wait}' if wait else ' now.'}{stay}", problems)
+        return confirmed_action.Report(
+            f"{number} will be tried again{f'. {wait}' if wait else ' now.'}{stay}", problems
+        )
 
 
 class Discard(handlers.Handler):
@@ -96,18 +96,18 @@ class Discard(handlers.Handler):
         """Whether it has failed for good."""
         return not entry.failures
 
-    def question(self, request: HttpRequest, entries: Sequence[Entry]) -> Question:
+    def question(self, request: HttpRequest, entries: Sequence[Entry]) -> confirmed_action.Question:
         number = humanize.count_with_noun(len(entries), "failed job")
-        rows = [(entry.name, entry.board, entry.detail) for entry in entries[:MAX_ROWS_SHOWN]]
-        table = RecordTable(("Record", "Board", "Why it failed"), rows, len(entries))
-        return Question(f"Discard {number}?", [self.act.effect], f"Yes, discard {number}", [table])
+        rows = [(entry.name, entry.board, entry.detail) for entry in entries[: confirmed_action.MAX_ROWS_SHOWN]]
+        table = confirmed_action.RecordTable(("Record", "Board", "Why it failed"), rows, len(entries))
+        return confirmed_action.Question(f"Discard {number}?", [self.act.effect], f"Yes, discard {number}", [table])
 
-    def run(self, request: HttpRequest, entries: Sequence[Entry], shown: Mapping[str, Any]) -> Report:
+    def run(self, request: HttpRequest, entries: Sequence[Entry], shown: Mapping[str, Any]) -> confirmed_action.Report:
         jobs = SyncQueue.objects.filter(pk__in=[int(entry.row_id) for entry in entries])
         ended = operate.discard(jobs, request.user.get_username()).done
         if ended:
             log_queue_action(request.user, f"Discard: {humanize.count_with_noun(ended, 'job')}.")
-        return Report(f"{humanize.count_with_noun(ended, 'failed job')} discarded." if ended else "")
+        return confirmed_action.Report(f"{humanize.count_with_noun(ended, 'failed job')} discarded." if ended else "")
 
 
 class CheckColumn(handlers.Handler):
@@ -120,7 +120,7 @@ class CheckColumn(handlers.Handler):
     def may(self, user: Any, entry: Entry) -> bool:
         return may_change_mapping(user)
 
-    def run(self, request: HttpRequest, entries: Sequence[Entry], shown: Mapping[str, Any]) -> Report:
+    def run(self, request: HttpRequest, entries: Sequence[Entry], shown: Mapping[str, Any]) -> confirmed_action.Report:
         answers = list[str]()
         problems = list[str]()
         for link in BoardLink.objects.filter(entity_type__in={entry.entity_type for entry in entries}).order_by("pk"):
@@ -128,7 +128,7 @@ class CheckColumn(handlers.Handler):
                 answers.append(ask_for_columns(request, link))
             except ActionError as error:
                 problems.append(str(error))
-        return Report(" ".join(answers), problems)
+        return confirmed_action.Report(" ".join(answers), problems)
 
 
 class Decide(handlers.Handler):
@@ -139,15 +139,15 @@ class Decide(handlers.Handler):
     def __init__(self, code: str) -> None:
         self.code = code
 
-    def question(self, request: HttpRequest, entries: Sequence[Entry]) -> Question:
+    def question(self, request: HttpRequest, entries: Sequence[Entry]) -> confirmed_action.Question:
         kind = ApprovalKind(entries[0].cause_code)
         return deletion_pages.approval_question(self._requests(entries), kind, self.code)
 
-    def run(self, request: HttpRequest, entries: Sequence[Entry], shown: Mapping[str, Any]) -> Report:
+    def run(self, request: HttpRequest, entries: Sequence[Entry], shown: Mapping[str, Any]) -> confirmed_action.Report:
         return deletion_pages.decide_approvals(request, self._requests(entries), self.code)
 
     @staticmethod
-    def _requests(entries: Sequence[Entry]) -> QuerySet[ApprovalRequest]:
+    def _requests(entries: Sequence[Entry]) -> models.QuerySet[ApprovalRequest]:
         """Those of one kind, as a group has: deletions and emptied fields are never one button."""
         keys = [int(entry.row_id) for entry in entries]
         return ApprovalRequest.objects.filter(pk__in=keys, kind=entries[0].cause_code, state="pending")
@@ -170,7 +170,7 @@ class Approve(Decide):
         return handlers.counted(self.LABELS[group.code], group.number, group.entity_type)
 
 
-def _items_of(keys: Iterable[str]) -> QuerySet[UnmatchedItem]:
+def _items_of(keys: Iterable[str]) -> models.QuerySet[UnmatchedItem]:
     return UnmatchedItem.objects.filter(pk__in=[int(key) for key in keys])
 
 
@@ -181,7 +181,7 @@ class CreateRecord(handlers.Handler):
     def label(self, entry: Entry) -> str:
         return f"Create {registry.type_name(entry.entity_type)}"
 
-    def run(self, request: HttpRequest, entries: Sequence[Entry], shown: Mapping[str, Any]) -> Report:
+    def run(self, request: HttpRequest, entries: Sequence[Entry], shown: Mapping[str, Any]) -> confirmed_action.Report:
         return unmatched_pages.create_records(request, _items_of(entry.row_id for entry in entries))
 
 
@@ -190,13 +190,13 @@ class Ignore(handlers.Handler):
     kinds = frozenset({Kind.UNMATCHED})
     asks_about_several = False
 
-    def run(self, request: HttpRequest, entries: Sequence[Entry], shown: Mapping[str, Any]) -> Report:
+    def run(self, request: HttpRequest, entries: Sequence[Entry], shown: Mapping[str, Any]) -> confirmed_action.Report:
         keys, sentence = unmatched_pages.ignore_items(request, _items_of(entry.row_id for entry in entries))
-        return Report(sentence if keys else "", undo=keys)
+        return confirmed_action.Report(sentence if keys else "", undo=keys)
 
-    def undo(self, request: HttpRequest, tokens: Sequence[str]) -> Report:
+    def undo(self, request: HttpRequest, tokens: Sequence[str]) -> confirmed_action.Report:
         number, sentence = unmatched_pages.list_again(request, _items_of(tokens))
-        return Report(f"Undone: {sentence}" if number else "")
+        return confirmed_action.Report(f"Undone: {sentence}" if number else "")
 
 
 # Records whose items somebody archived, deleted or moved on Monday, asked about already or still waited for. An answer
@@ -241,20 +241,24 @@ class RemovalAnswer(handlers.Handler):
         is_resolver = user.has_perm("conflicts.change_syncconflict")
         return is_resolver or registry.may_act(user, "change", entry.entity_type)
 
-    def question(self, request: HttpRequest, entries: Sequence[Entry]) -> Question:
+    def question(self, request: HttpRequest, entries: Sequence[Entry]) -> confirmed_action.Question:
         """Ask about these, and hold the answer to what they are now."""
-        shown = entries[:MAX_ROWS_SHOWN]
+        shown = entries[: confirmed_action.MAX_ROWS_SHOWN]
         details: dict[Any, str] = {record.pk: admin_base.describe(record) for record in _records_of(shown)}
         rows = []
         for entry in shown:
             happened = " ".join(filter(None, (f"{entry.cause_text}.", entry.detail)))
             rows.append((entry.name, details.get(entry.entity_id, ""), happened))
-        table = RecordTable(("Record", "Details", "What happened"), rows, len(entries))
+        table = confirmed_action.RecordTable(("Record", "Details", "What happened"), rows, len(entries))
         if len(reasons := {reason for *_record, reason in rows}) == 1:
-            table = RecordTable(table.heads[:2], [record for *record, _reason in rows], len(entries), reasons.pop())
+            table = confirmed_action.RecordTable(
+                table.heads[:2], [record for *record, _reason in rows], len(entries), reasons.pop()
+            )
         title = self.act.title(records=_counted(entries), items=humanize.count_with_noun(len(entries), "item"))
         asked_at = (_ASKED_AT, sync_now().isoformat())
-        return Question(f"{title}?", list(self.effects(entries)), title, [table], [asked_at], deletes=self.act.deletes)
+        return confirmed_action.Question(
+            f"{title}?", list(self.effects(entries)), title, [table], [asked_at], deletes=self.act.deletes
+        )
 
     def effects(self, entries: Sequence[Entry]) -> Iterator[str]:
         raise NotImplementedError
@@ -274,17 +278,17 @@ class CreateAgain(RemovalAnswer):
         yield self.act.way_back
         yield from _creation_cost(entries)
 
-    def run(self, request: HttpRequest, entries: Sequence[Entry], shown: Mapping[str, Any]) -> Report:
+    def run(self, request: HttpRequest, entries: Sequence[Entry], shown: Mapping[str, Any]) -> confirmed_action.Report:
         problems = list[str]()
         for entity_type, ids in _by_type(entries).items():
             _log_on_records(request, entity_type, ids, "Creating its item again was asked for.")
             problems += request_recreation_many(entity_type, ids, request.user.get_username())
         number = len(entries) - len(problems)
         if not number:
-            return Report(problems=problems)
+            return confirmed_action.Report(problems=problems)
         wait = wait_sentence(number, [entry.entity_type for entry in entries])
         items = humanize.count_with_noun(number, "item")
-        return Report(f"{items} will be created again. {wait}".rstrip(), problems)
+        return confirmed_action.Report(f"{items} will be created again. {wait}".rstrip(), problems)
 
 
 class Unlink(RemovalAnswer):
@@ -296,12 +300,12 @@ class Unlink(RemovalAnswer):
         yield "An item that is restored makes no record, and is matched with none, until somebody says so."
         yield self.act.way_back
 
-    def run(self, request: HttpRequest, entries: Sequence[Entry], shown: Mapping[str, Any]) -> Report:
+    def run(self, request: HttpRequest, entries: Sequence[Entry], shown: Mapping[str, Any]) -> confirmed_action.Report:
         for entity_type, ids in _by_type(entries).items():
             _log_on_records(request, entity_type, ids, "Unlink from Monday was asked for.")
             request_unlink_many(entity_type, ids, request.user.get_username())
         wait = wait_sentence(len(entries), [entry.entity_type for entry in entries])
-        return Report(f"{_counted(entries)} will be unlinked. {wait}".rstrip())
+        return confirmed_action.Report(f"{_counted(entries)} will be unlinked. {wait}".rstrip())
 
 
 class DeleteRecord(RemovalAnswer):
@@ -315,7 +319,7 @@ class DeleteRecord(RemovalAnswer):
         yield f"In NPD: {_counted(entries)} {are} deleted, with what was edited there. On Monday: nothing is changed."
         yield self.act.way_back
 
-    def run(self, request: HttpRequest, entries: Sequence[Entry], shown: Mapping[str, Any]) -> Report:
+    def run(self, request: HttpRequest, entries: Sequence[Entry], shown: Mapping[str, Any]) -> confirmed_action.Report:
         """Delete the records as their list would; one that was edited since the question is left."""
         asked_at = parse_moment(request.POST.get(_ASKED_AT))
         deleted = 0
@@ -330,11 +334,11 @@ class DeleteRecord(RemovalAnswer):
             deleted += number
             problems += refused
         if not deleted:
-            return Report(problems=problems)
+            return confirmed_action.Report(problems=problems)
         sentence = f"{_counted(entries, deleted)} {humanize.plural(deleted, 'is', 'are')} deleted in NPD."
         # No undo: a restored record gets a new item on Monday, which is asked about there.
         link = deleted_records_link(request.user, "Restore under Deleted records")
-        return Report(format_html("{} {}", sentence, link), problems)
+        return confirmed_action.Report(format_html("{} {}", sentence, link), problems)
 
 
 def _creation_cost(entries: Sequence[Entry]) -> Iterator[str]:
@@ -355,7 +359,7 @@ def _log_on_records(request: HttpRequest, entity_type: str, ids: Sequence[Any], 
     log_action_many(request.user, registry.entity(entity_type).model._default_manager.filter(pk__in=ids), sentence)
 
 
-def _delete_records(request: HttpRequest, rows: QuerySet[SyncedModel]) -> tuple[int, list[str]]:
+def _delete_records(request: HttpRequest, rows: models.QuerySet[SyncedModel]) -> tuple[int, list[str]]:
     """All of them together; where others need some, those that nothing keeps."""
     model_admin = admin.site.get_model_admin(rows.model)
     ids = list(rows.order_by("pk").values_list("pk", flat=True))
@@ -363,7 +367,7 @@ def _delete_records(request: HttpRequest, rows: QuerySet[SyncedModel]) -> tuple[
         with transaction.atomic():
             model_admin.log_deletions(request, rows)
             rows.model._default_manager.filter(pk__in=ids).delete()
-    except (ProtectedError, RestrictedError):
+    except (models.ProtectedError, models.RestrictedError):
         if len(ids) == 1:
             return 0, [f"“{rows[0]}” was not deleted: other records in NPD need it."]
         results = [_delete_records(request, rows.model._default_manager.filter(pk=key)) for key in ids]

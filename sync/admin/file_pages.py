@@ -23,11 +23,11 @@ from unfold.widgets import UnfoldBooleanWidget
 from sync import registry
 from sync.admin.activity import batch_undo_url
 from sync.kernel import humanize
-from sync.operations.file_formats import CSV, MAX_BYTES, XLSX, FileError
+from sync.operations import file_formats
 from sync.operations.record_files import resource_of
 from sync.records.authors import log_kind_action
 
-FORMATS = [CSV, XLSX]
+FORMATS = [file_formats.CSV, file_formats.XLSX]
 LISTED_ROWS = 50
 """Rows of each kind on the page of a preview; the counts are of all."""
 
@@ -66,8 +66,8 @@ class FileForm(ImportForm):
 
     def clean_import_file(self) -> Any:
         file = self.cleaned_data["import_file"]
-        if file.size > MAX_BYTES:
-            raise forms.ValidationError(f"A file may have {MAX_BYTES // 1_000_000} MB. Split it.")
+        if file.size > file_formats.MAX_BYTES:
+            raise forms.ValidationError(f"A file may have {file_formats.MAX_BYTES // 1_000_000} MB. Split it.")
         return file
 
     def clean(self) -> dict[str, Any]:
@@ -75,7 +75,7 @@ class FileForm(ImportForm):
         if file := data.get("import_file"):
             is_xlsx = file.read(4) == b"PK\x03\x04"
             file.seek(0)
-            data["format"] = str(FORMATS.index(XLSX if is_xlsx else CSV))
+            data["format"] = str(FORMATS.index(file_formats.XLSX if is_xlsx else file_formats.CSV))
         return data
 
 
@@ -175,7 +175,7 @@ class RecordFilesMixin(ImportExportMixin):
         return answer
 
     def add_data_read_fail_error_to_form(self, form: Any, e: Exception) -> None:
-        if not isinstance(e, FileError):
+        if not isinstance(e, file_formats.FileError):
             raise e
         form.add_error("import_file", str(e))
 
@@ -189,7 +189,7 @@ class RecordFilesMixin(ImportExportMixin):
             if Uploads.take(name):
                 try:
                     return cast("HttpResponse", super().process_import(request, **kwargs))
-                except FileError as error:  # of another format than the page had sent
+                except file_formats.FileError as error:  # of another format than the page had sent
                     why = str(error)
                 except FileNotFoundError:
                     pass

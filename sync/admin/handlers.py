@@ -17,9 +17,8 @@ from django.urls import reverse
 from django.views.decorators.http import require_POST
 
 from sync import attention, registry
+from sync.admin import confirmed_action
 from sync.admin.admin_base import own_address, see_other
-from sync.admin.confirmed_action import MAX_ROWS_SHOWN, Question, RecordTable, Report, expected_count, run_action
-from sync.attention import Entry, Group, Kind, SideValues, Wording
 from sync.clock import sync_now
 from sync.kernel import humanize
 from sync.kernel.acts import ACTS, Act
@@ -44,66 +43,68 @@ class Handler:
     """One act with things of some kinds. What a subclass doesn't say otherwise, the act itself says."""
 
     code = ""  # of the act
-    kinds: frozenset[Kind] = frozenset()
+    kinds: frozenset[attention.Kind] = frozenset()
     asks_about_several = True  # nobody does it with a whole group unasked
 
     @property
     def act(self) -> Act:
         return ACTS[self.code]
 
-    def may(self, user: Any, entry: Entry) -> bool:
+    def may(self, user: Any, entry: attention.Entry) -> bool:
         return attention.may_do(user, self.act, entry.entity_type)
 
-    def fits(self, entry: Entry) -> bool:
+    def fits(self, entry: attention.Entry) -> bool:
         """Whether it is possible for an entry whose cause has it."""
         return True
 
-    def is_for(self, user: Any, entry: Entry) -> bool:
+    def is_for(self, user: Any, entry: attention.Entry) -> bool:
         is_act_of = self.code in attention.acts_of(entry.kind, entry.cause_code)
         return entry.kind in self.kinds and is_act_of and self.fits(entry) and self.may(user, entry)
 
-    def label(self, entry: Entry) -> str:
+    def label(self, entry: attention.Entry) -> str:
         return self.act.button
 
-    def effect(self, entry: Entry) -> str:
+    def effect(self, entry: attention.Entry) -> str:
         return self.act.effect
 
-    def takes_away(self, entry: Entry) -> bool:
+    def takes_away(self, entry: attention.Entry) -> bool:
         """Whether a record, an item or a value is gone after it: then its button is red, and never the first."""
         return self.act.deletes
 
-    def group_label(self, group: Group, entries: Sequence[Entry]) -> str:
+    def group_label(self, group: attention.Group, entries: Sequence[attention.Entry]) -> str:
         """What it is called for all of a group; `entries` are those of it that the page shows."""
         if group.number == 1:
             return self.label(entries[0])
         label = counted(self.act.many.replace("{number}", "all {number}"), group.number, group.entity_type)
         return f"{label}…" if self.is_asked(entries, is_all=True) else label
 
-    def is_asked(self, entries: Sequence[Entry], *, is_all: bool) -> bool:
+    def is_asked(self, entries: Sequence[attention.Entry], *, is_all: bool) -> bool:
         return self.act.asks or (is_all and len(entries) > 1 and self.asks_about_several)
 
-    def question(self, request: HttpRequest, entries: Sequence[Entry]) -> Question:
+    def question(self, request: HttpRequest, entries: Sequence[attention.Entry]) -> confirmed_action.Question:
         labels = {self.label(entry) for entry in entries}
         label = labels.pop() if len(labels) == 1 else self.act.button
         number = humanize.count_with_noun(len(entries), "entry", "entries")
         rows = []
-        for entry in entries[:MAX_ROWS_SHOWN]:
+        for entry in entries[: confirmed_action.MAX_ROWS_SHOWN]:
             sides = "; ".join(f"{value.label}: {value.npd or '–'} | {value.monday or '–'}" for value in entry.values)
             rows.append((entry.name, entry.board, sides or entry.detail))
         effects = list(dict.fromkeys(self.effect(entry) for entry in entries))
-        return Question(
+        return confirmed_action.Question(
             f"{label}: {number}?",
             [*effects, *([UNDO_SENTENCE] if self.act.undo else [])],
             f"{label}: {number}",
-            [RecordTable(("Entry", "Board", "NPD | Monday, or what is wrong"), rows, len(entries))],
+            [confirmed_action.RecordTable(("Entry", "Board", "NPD | Monday, or what is wrong"), rows, len(entries))],
             deletes=self.act.deletes,
         )
 
-    def run(self, request: HttpRequest, entries: Sequence[Entry], shown: Mapping[str, Any]) -> Report:
+    def run(
+        self, request: HttpRequest, entries: Sequence[attention.Entry], shown: Mapping[str, Any]
+    ) -> confirmed_action.Report:
         """Do it; `shown` has the values that each row showed, by its key."""
         raise NotImplementedError
 
-    def undo(self, request: HttpRequest, tokens: Sequence[str]) -> Report:
+    def undo(self, request: HttpRequest, tokens: Sequence[str]) -> confirmed_action.Report:
         """Take back what `run` has reported as its `undo`."""
         raise NotImplementedError
 
@@ -118,7 +119,7 @@ def counted(label: str, number: int, entity_type: str) -> str:
     )
 
 
-HANDLERS: dict[tuple[Kind, str], Handler] = {}
+HANDLERS: dict[tuple[attention.Kind, str], Handler] = {}
 """By the kind of a thing and the code of the act."""
 
 
@@ -127,24 +128,26 @@ def register(*handlers: Handler) -> None:
         HANDLERS.update({(kind, handler.code): handler for kind in handler.kinds})
 
 
-def handlers_of(kind: Kind, code: str) -> list[Handler]:
+def handlers_of(kind: attention.Kind, code: str) -> list[Handler]:
     """Return the handlers of a cause's acts, the main act first."""
     return [HANDLERS[kind, act] for act in attention.acts_of(kind, code) if (kind, act) in HANDLERS]
 
 
-def offered_to(user: Any, entry: Entry) -> list[Handler]:
+def offered_to(user: Any, entry: attention.Entry) -> list[Handler]:
     """Return what this person may do with an entry."""
     return [handler for handler in handlers_of(entry.kind, entry.cause_code) if handler.is_for(user, entry)]
 
 
-ValuesLoader = Callable[[Sequence[Entry], Sequence[FieldMapping]], Mapping[str, Sequence[SideValues]]]
-VALUES: dict[Kind, ValuesLoader] = {}
+ValuesLoader = Callable[
+    [Sequence[attention.Entry], Sequence[FieldMapping]], Mapping[str, Sequence[attention.SideValues]]
+]
+VALUES: dict[attention.Kind, ValuesLoader] = {}
 """What each side has, by the entries' keys, of kinds whose application knows it."""
 
 
-def with_values(entries: Sequence[Entry], wording: Wording) -> list[Entry]:
+def with_values(entries: Sequence[attention.Entry], wording: attention.Wording) -> list[attention.Entry]:
     """Return the entries with what each side has, of kinds that somebody knows it of."""
-    values: dict[str, Sequence[SideValues]] = {}
+    values: dict[str, Sequence[attention.SideValues]] = {}
     for kind, load in VALUES.items():
         values |= load([entry for entry in entries if entry.kind is kind], list(wording.mappings.values()))
     return [replace(entry, values=tuple(values.get(entry.key, entry.values))) for entry in entries]
@@ -176,7 +179,7 @@ def act_on_entries(request: HttpRequest) -> HttpResponse:
     if handler is None:
         messages.warning(request, "Nothing was done: it isn't waiting any more, or that is not possible there.")
         return see_other(back_url)
-    whole = with_values(entries, Wording.of_boards())
+    whole = with_values(entries, attention.Wording.of_boards())
     fitting = [entry for entry in whole if handler.is_for(request.user, entry)]
     skipped = max(len(keys), len(entries)) - len(fitting)
     waiting = len(fitting)
@@ -191,7 +194,7 @@ def act_on_entries(request: HttpRequest) -> HttpResponse:
     hidden += [(f"{SEEN_PREFIX}{entry.key}", json.dumps(shown[entry.key])) for entry in fitting if entry.key in shown]
     asks = bool(fitting) and handler.is_asked(fitting, is_all=not keys)
 
-    def ask() -> Question:
+    def ask() -> confirmed_action.Question:
         question = handler.question(request, fitting)
         effects = question.effects
         if waiting > len(fitting):
@@ -201,10 +204,10 @@ def act_on_entries(request: HttpRequest) -> HttpResponse:
             effects = [limit, *effects]
         return replace(question, effects=effects, hidden=[*question.hidden, *hidden])
 
-    def run() -> Report:
-        if asks and not keys and (expected := expected_count(request)) != len(fitting):
+    def run() -> confirmed_action.Report:
+        if asks and not keys and (expected := confirmed_action.expected_count(request)) != len(fitting):
             raise CountChanged(expected, len(fitting))
-        report = handler.run(request, fitting, shown) if fitting else Report()
+        report = handler.run(request, fitting, shown) if fitting else confirmed_action.Report()
         problems = list(report.problems)
         if skipped:
             number = humanize.count_with_noun(skipped, "entry", "entries")
@@ -218,11 +221,13 @@ def act_on_entries(request: HttpRequest) -> HttpResponse:
                 "sentence": report.done,
                 "at": sync_now().isoformat(),
             }
-            return Report(problems=problems)
-        return Report(report.done, problems)
+            return confirmed_action.Report(problems=problems)
+        return confirmed_action.Report(report.done, problems)
 
     model_admin = admin.site.get_model_admin(ApprovalRequest)
-    return run_action(model_admin, request, run, back_url=back_url, question=ask if asks else None, atomic=False)
+    return confirmed_action.run_action(
+        model_admin, request, run, back_url=back_url, question=ask if asks else None, atomic=False
+    )
 
 
 def _shown_values(request: HttpRequest) -> dict[str, Any]:
@@ -265,14 +270,14 @@ def undo_last_act(request: HttpRequest) -> HttpResponse:
     if not last:
         messages.warning(request, "There is nothing to undo.")
         return see_other(back_url)
-    handler = HANDLERS[Kind(last["kind"]), last["action"]]
+    handler = HANDLERS[attention.Kind(last["kind"]), last["action"]]
     # Their kinds' rights are none of a type of records, and may have been taken away since.
     if not all(attention.may_act_on(request.user, kind, "") for kind in handler.kinds):
         raise PermissionDenied
     try:
         report = handler.undo(request, last["tokens"])
     except ActionError as error:
-        report = Report(problems=[f"Nothing was undone. {error}"])
+        report = confirmed_action.Report(problems=[f"Nothing was undone. {error}"])
     for text in humanize.first_few(report.problems):
         messages.warning(request, text)
     if report.done:

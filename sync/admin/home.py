@@ -24,7 +24,6 @@ from sync.admin.handlers import Handler
 from sync.admin.queue_pages import next_attempt, pause_url
 from sync.admin.record_panel import may_change_mapping, removal_sentence
 from sync.admin.unmatched_pages import request_badge
-from sync.attention import KINDS, Entry, Group, Kind, Scope, Tally, Wording
 from sync.choices import BlockedCode, QueueStatus
 from sync.kernel import humanize
 from sync.kernel.acts import ACTS
@@ -48,16 +47,16 @@ LOAD_IS_RECENT = timedelta(days=1)
 """For so long after its start a set-up's changes that are pending are called its load."""
 
 
-def shown_scope(user: Any) -> Scope:
+def shown_scope(user: Any) -> attention.Scope:
     """Return what Home lists to this person: a stop is its first line."""
-    return attention.scope_of(user, [kind for kind in Kind if kind is not Kind.STOP])
+    return attention.scope_of(user, [kind for kind in attention.Kind if kind is not attention.Kind.STOP])
 
 
-def tallies_of(request: HttpRequest) -> dict[Kind, Tally]:
+def tallies_of(request: HttpRequest) -> dict[attention.Kind, attention.Tally]:
     """Return how much of each kind this person is shown; asked once a request."""
     if not hasattr(request, "attention_tallies"):
         request.attention_tallies = attention.tallies(shown_scope(request.user))  # type: ignore[attr-defined]
-    tallies: dict[Kind, Tally] = request.attention_tallies  # type: ignore[attr-defined]
+    tallies: dict[attention.Kind, attention.Tally] = request.attention_tallies  # type: ignore[attr-defined]
     return tallies
 
 
@@ -218,7 +217,7 @@ class ActButton:
 class Row:
     """An entry with what can be done with it alone."""
 
-    entry: Entry
+    entry: attention.Entry
     handlers: Sequence[Handler] = ()
     seen: str = ""  # what it shows, as its form sends it back
     badge: SafeString | str = ""  # what comes next by itself, or was asked for already: then nothing is offered
@@ -238,7 +237,7 @@ class Row:
 class GroupBox:
     """A group as the page shows it."""
 
-    group: Group
+    group: attention.Group
     rows: Sequence[Row]
     folds: bool  # whether it is folded until somebody opens it
     is_open: bool
@@ -250,7 +249,7 @@ class GroupBox:
     @property
     def main_door(self) -> tuple[str, str] | None:
         """The page that its main button leads to; None where the button is an act."""
-        is_door = KINDS[self.group.kind].has_page or not self.acts
+        is_door = attention.KINDS[self.group.kind].has_page or not self.acts
         return self.doors[0] if is_door and self.doors else None
 
     @property
@@ -275,16 +274,16 @@ def rows_url(cause: str, page: int) -> str:
     return f"{reverse('npd-home-rows')}?{urlencode({'cause': cause, 'p': page})}"
 
 
-def _boxes(request: HttpRequest, scope: Scope, opened: Collection[str], now: datetime) -> list[GroupBox]:
+def _boxes(request: HttpRequest, scope: attention.Scope, opened: Collection[str], now: datetime) -> list[GroupBox]:
     """Return the groups; with their first rows those that are small, or that somebody has opened."""
-    wording = Wording.of_boards()
+    wording = attention.Wording.of_boards()
     groups = attention.groups(scope, limit=MOST_GROUPS, wording=wording)
     if len(groups) < MOST_GROUPS:
         # So that the sidebar needn't count them once more.
-        tallies = dict.fromkeys(Kind, Tally())
+        tallies = dict.fromkeys(attention.Kind, attention.Tally())
         for group in groups:
             tally = tallies[group.kind]
-            tallies[group.kind] = Tally(tally.causes + 1, tally.entries + group.number)
+            tallies[group.kind] = attention.Tally(tally.causes + 1, tally.entries + group.number)
         request.attention_tallies = tallies  # type: ignore[attr-defined]
     if not groups:
         return []
@@ -309,12 +308,12 @@ def _boxes(request: HttpRequest, scope: Scope, opened: Collection[str], now: dat
         buttons = _group_acts(group, rows)
         lead = group.sentence
         on_monday = ("", "")
-        if group.kind is Kind.REMOVED and link is not None:
+        if group.kind is attention.Kind.REMOVED and link is not None:
             lead = removal_sentence(group.noticed, group.code, link, now)
             if buttons:
                 lead = f"{lead} {_left_to_others(request.user, group)}{_RESTORE_STEPS[group.code]}"
             on_monday = ("Move back on Monday" if group.code == "moved" else "Restore on Monday", board_url(link))
-        elif (group.kind, group.code) == (Kind.BLOCKED, BlockedCode.COLUMN) and link is not None:
+        elif (group.kind, group.code) == (attention.Kind.BLOCKED, BlockedCode.COLUMN) and link is not None:
             on_monday = ("Open the board", board_url(link))
         boxes.append(
             GroupBox(
@@ -338,7 +337,7 @@ _RESTORE_STEPS = {
 }
 
 
-def _left_to_others(user: Any, group: Group) -> str:
+def _left_to_others(user: Any, group: attention.Group) -> str:
     """Say which of the answers this person may not give, and who may; empty where all are theirs."""
     may_delete = registry.may_act(user, "delete", group.entity_type)
     may_answer = user.has_perm("conflicts.change_syncconflict") or registry.may_act(user, "change", group.entity_type)
@@ -348,7 +347,7 @@ def _left_to_others(user: Any, group: Group) -> str:
     return f"{acts} is not part of your role; who may: {who_may(act, group.entity_type)}. "
 
 
-def _group_acts(group: Group, rows: Sequence[Row]) -> list[ActButton]:
+def _group_acts(group: attention.Group, rows: Sequence[Row]) -> list[ActButton]:
     """Return what this person can do with all of it at once."""
     free = [row for row in rows if row.handlers]
     buttons = []
@@ -363,9 +362,9 @@ def _group_acts(group: Group, rows: Sequence[Row]) -> list[ActButton]:
     return sorted(buttons, key=lambda button: button.takes_away)
 
 
-def _group_doors(group: Group, rows: Sequence[Row], board_urls: Mapping[str, str]) -> list[tuple[str, str]]:
+def _group_doors(group: attention.Group, rows: Sequence[Row], board_urls: Mapping[str, str]) -> list[tuple[str, str]]:
     doors = []
-    if rows and rows[0].entry.url and (KINDS[group.kind].has_page or not any(row.handlers for row in rows)):
+    if rows and rows[0].entry.url and (attention.KINDS[group.kind].has_page or not any(row.handlers for row in rows)):
         doors.append((group.button, rows[0].entry.url))
     if group.number == 1 and rows:
         doors += rows[0].doors
@@ -374,35 +373,39 @@ def _group_doors(group: Group, rows: Sequence[Row], board_urls: Mapping[str, str
     return doors
 
 
-def _board_urls(groups: Sequence[Group], wording: Wording) -> dict[str, str]:
+def _board_urls(groups: Sequence[attention.Group], wording: attention.Wording) -> dict[str, str]:
     """Return the boards' pages of causes whose field may get another column, direction or rule there."""
     links = {mapping.link.entity_type: mapping.link_id for mapping in wording.mappings.values()}
     urls = {}
     for group in groups:
-        is_mapping = group.kind is Kind.BLOCKED and group.code in (BlockedCode.COLUMN, BlockedCode.THROTTLED)
-        if (is_mapping or group.kind is Kind.REJECTED) and group.entity_type in links:
+        is_mapping = group.kind is attention.Kind.BLOCKED and group.code in (BlockedCode.COLUMN, BlockedCode.THROTTLED)
+        if (is_mapping or group.kind is attention.Kind.REJECTED) and group.entity_type in links:
             urls[group.cause] = reverse("admin:sync_boardlink_change", args=[links[group.entity_type]])
     return urls
 
 
-def _rows(request: HttpRequest, entries: Sequence[Entry], wording: Wording, now: datetime) -> list[Row]:
+def _rows(
+    request: HttpRequest, entries: Sequence[attention.Entry], wording: attention.Wording, now: datetime
+) -> list[Row]:
     """Put what each side has, and what this person may do, beside the entries."""
     whole = handlers.with_values(entries, wording)
-    requests = open_requests(entry.item_id for entry in whole if entry.kind is Kind.UNMATCHED)
+    requests = open_requests(entry.item_id for entry in whole if entry.kind is attention.Kind.UNMATCHED)
     retried = _retried_jobs(whole, now)
     return [_row(request, entry, requests, retried.get(entry.key)) for entry in whole]
 
 
 def _row(
-    request: HttpRequest, entry: Entry, requests: Mapping[tuple[str, str], SyncQueue], job: SyncQueue | None
+    request: HttpRequest, entry: attention.Entry, requests: Mapping[tuple[str, str], SyncQueue], job: SyncQueue | None
 ) -> Row:
-    if entry.kind is Kind.UNMATCHED and (progress := request_badge(requests.get((entry.entity_type, entry.item_id)))):
+    if entry.kind is attention.Kind.UNMATCHED and (
+        progress := request_badge(requests.get((entry.entity_type, entry.item_id)))
+    ):
         return Row(entry, badge=progress)
     if job is not None and job.status == QueueStatus.IN_PROGRESS:
         return Row(entry, badge=badge("wait", "sync", "In progress"))
     shown = {value.key: [value.npd, value.monday] for value in entry.values}
     doors = []
-    if entry.kind is Kind.UNMATCHED and attention.may_do(request.user, ACTS["link"], entry.entity_type):
+    if entry.kind is attention.Kind.UNMATCHED and attention.may_do(request.user, ACTS["link"], entry.entity_type):
         doors.append((ACTS["link"].button, reverse("admin:sync_unmatcheditem_link", args=[entry.row_id])))
     if entry.cause_code == BlockedCode.THROTTLED and entry.record_url:
         doors.append(("Turn sync off…", f"{entry.record_url}#npd-sync-off"))
@@ -411,7 +414,7 @@ def _row(
     return Row(entry, offered, json.dumps(shown) if shown else "", next_one, doors)
 
 
-def _retried_jobs(entries: Iterable[Entry], now: datetime) -> dict[str, SyncQueue]:
+def _retried_jobs(entries: Iterable[attention.Entry], now: datetime) -> dict[str, SyncQueue]:
     """Return the failed jobs among them that are tried again, by key."""
     keys = {entry.job: entry.key for entry in entries if entry.failures}
     jobs: Iterable[Any] = SyncQueue.objects.filter(pk__in=keys) if keys else ()
@@ -463,7 +466,7 @@ def home_rows(request: HttpRequest) -> HttpResponse:
     cause = request.GET.get("cause", "")
     text = request.GET.get("p", "")
     page = max(1, int(text[:6])) if text.isdecimal() and text.isascii() else 1
-    wording = Wording.of_boards()
+    wording = attention.Wording.of_boards()
     now = overview_of(request).now
     entries = attention.entries(
         shown_scope(request.user),

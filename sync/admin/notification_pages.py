@@ -21,10 +21,10 @@ from sync.kernel import humanize
 from sync.kernel.mails import NO_EMAIL_SERVER, are_emails_files, is_email_configured
 from sync.models import NotificationReceiver
 from sync.models.attention import Frequency
-from sync.operations.notifications import DAILY_HOUR, add_chat, choose, send_test
+from sync.operations import notifications
 from sync.records import authors
 
-DAILY = f"Once a day, at {DAILY_HOUR:02d}:00 UTC"
+DAILY = f"Once a day, at {notifications.DAILY_HOUR:02d}:00 UTC"
 
 
 def _email_problem(user: User) -> str:
@@ -121,12 +121,12 @@ def notifications_page(request: HttpRequest) -> HttpResponse:
         if act == "choose":
             mail_form = MailForm(user, request.POST)
             if mail_form.is_valid():
-                choose(user, mail_form.cleaned_data["frequency"])
+                notifications.choose(user, mail_form.cleaned_data["frequency"])
                 return _done(request, "Your notifications were saved.")
         elif act == "add":
             chat_form = ChatForm(request.POST, auto_id="chat_%s")
             if chat_form.is_valid():
-                receiver = add_chat(**chat_form.cleaned_data)
+                receiver = notifications.add_chat(**chat_form.cleaned_data)
                 authors.log_action(user, receiver, "Added as a chat.", flag=ADDITION)
                 return _done(request, f"“{receiver}” was added. Send a test.")
         elif act == "remove":
@@ -181,7 +181,7 @@ def _test(request: HttpRequest, user: User) -> HttpResponse:
     else:
         receiver = NotificationReceiver.objects.get_or_create(user=user)[0]
         place = "a file in var/mail" if are_emails_files() else user.email
-    problem = send_test(receiver)
+    problem = notifications.send_test(receiver)
     if problem:
         messages.error(request, f"The test was not sent. {problem}")
         return see_other(reverse("npd-notifications"))

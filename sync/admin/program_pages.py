@@ -14,7 +14,7 @@ from knox.models import AuthToken
 from knox.settings import knox_settings
 from unfold.widgets import UnfoldAdminSelectWidget
 
-from sync.admin.admin_base import ReadOnlyAdmin, own_page, plain_column, see_other, time_column
+from sync.admin import admin_base
 from sync.clock import sync_now
 from sync.models import ApiToken
 
@@ -42,7 +42,7 @@ class TokenForm(forms.ModelForm):  # type: ignore[type-arg]  # not subscriptable
 
 
 @admin.register(ApiToken)
-class ApiTokenAdmin(ReadOnlyAdmin):
+class ApiTokenAdmin(admin_base.ReadOnlyAdmin):
     form = TokenForm
     list_display = ("begins_with", "owner", "made", "ends")
     search_fields = ("token_key", "user__username")
@@ -51,10 +51,10 @@ class ApiTokenAdmin(ReadOnlyAdmin):
     empty_title = "No API tokens"
     empty_words = "With a token, another program uses the API as you: never more than you may do yourself."
 
-    begins_with = plain_column("Begins with", str, "token_key")
-    owner = plain_column("Owner", lambda token: token.user.get_username(), "user__username")
-    made = time_column("created", "Made")
-    ends = time_column("expiry", "Ends")
+    begins_with = admin_base.plain_column("Begins with", str, "token_key")
+    owner = admin_base.plain_column("Owner", lambda token: token.user.get_username(), "user__username")
+    made = admin_base.time_column("created", "Made")
+    ends = admin_base.time_column("expiry", "Ends")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[ApiToken]:
         tokens: QuerySet[ApiToken] = super().get_queryset(request).select_related("user")
@@ -118,14 +118,14 @@ class ApiTokenAdmin(ReadOnlyAdmin):
             "back": reverse("admin:sync_apitoken_changelist"),
             "back_label": "Back to the API tokens",
         }
-        answer = own_page(self, request, "npd/shown_once.html", f"The new token “{obj}”", **context)
+        answer = admin_base.own_page(self, request, "npd/shown_once.html", f"The new token “{obj}”", **context)
         answer.headers["Cache-Control"] = "no-store"
         return answer
 
     def response_delete(self, request: HttpRequest, obj_display: str, obj_id: Any) -> HttpResponse:
         """Go back to the list: Django takes whoever may change nothing to the first page."""
         super().response_delete(request, obj_display, obj_id)
-        return see_other(reverse("admin:sync_apitoken_changelist"))
+        return admin_base.see_other(reverse("admin:sync_apitoken_changelist"))
 
 
 def is_administrator(request: HttpRequest) -> bool:

@@ -13,16 +13,7 @@ from django.views.decorators.http import require_POST
 from unfold.contrib.filters.admin import ChoicesCheckboxFilter
 
 from sync import queue
-from sync.admin import admin_base
-from sync.admin.admin_base import (
-    EntityFilter,
-    ReadOnlyAdmin,
-    RecordLinkMixin,
-    RecordSearchMixin,
-    own_address,
-    plain_column,
-)
-from sync.admin.confirmed_action import Question, RecordTable, Report, confirmed_rows, run_action, selection
+from sync.admin import admin_base, confirmed_action
 from sync.apps import LIVE_ROWS
 from sync.choices import QueueStatus
 from sync.kernel import humanize
@@ -74,12 +65,12 @@ def next_attempt(job: Any) -> str:
 
 
 @admin.register(SyncQueue)
-class SyncQueueAdmin(RecordSearchMixin, RecordLinkMixin, ReadOnlyAdmin):
+class SyncQueueAdmin(admin_base.RecordSearchMixin, admin_base.RecordLinkMixin, admin_base.ReadOnlyAdmin):
     """Rows that say "this record may differ"."""
 
     list_display = ("state", "about", "direction", "attempts", "next_try", "why", "queued")
     list_display_links = ("state",)
-    list_filter = (("status", ChoicesCheckboxFilter), EntityFilter, ("direction", ChoicesCheckboxFilter))
+    list_filter = (("status", ChoicesCheckboxFilter), admin_base.EntityFilter, ("direction", ChoicesCheckboxFilter))
     search_fields = ("remote_id", "error_message", "reason", "entity_id")
     search_help_text = "A record's name or NPD ID, an item's number, or words of an error"
     ordering = ("-id",)
@@ -106,7 +97,7 @@ class SyncQueueAdmin(RecordSearchMixin, RecordLinkMixin, ReadOnlyAdmin):
             row.page_items = names
 
     state = admin_base.badge_column("status", "Status", STATUS_BADGES)
-    next_try = plain_column("Next attempt", lambda job: next_attempt(job) or humanize.DASH, "next_retry")
+    next_try = admin_base.plain_column("Next attempt", lambda job: next_attempt(job) or humanize.DASH, "next_retry")
     queued = admin_base.time_column("created_at", "Queued")
 
     @admin.display(description="Record")
@@ -161,26 +152,28 @@ class SyncQueueAdmin(RecordSearchMixin, RecordLinkMixin, ReadOnlyAdmin):
         status, end, ended, others = ENDINGS[act.code]
         jobs = queryset.filter(status=status)
 
-        def question() -> Question:
+        def question() -> confirmed_action.Question:
             number = jobs.count()
             if not number:
-                return Question(f"Nothing to {act.label.lower()}", [f"What is selected is {others}."])
+                return confirmed_action.Question(f"Nothing to {act.label.lower()}", [f"What is selected is {others}."])
             examples = list(jobs.order_by("-id")[:MAX_JOBS_SHOWN])
             self.prepare_page(request, examples)
             cells = [(self.about(job), self.why(job)) for job in examples]
-            table = RecordTable(("Record", "Why"), cells, number, listed="newest")
+            table = confirmed_action.RecordTable(("Record", "Why"), cells, number, listed="newest")
             title = act.title(number=humanize.count_with_noun(number, "job"))
-            hidden = selection(request, act.code, number)
-            return Question(f"{title}?", [act.effect], title, [table], hidden, deletes=True)
+            hidden = confirmed_action.selection(request, act.code, number)
+            return confirmed_action.Question(f"{title}?", [act.effect], title, [table], hidden, deletes=True)
 
-        def run() -> Report:
-            result = end(confirmed_rows(request, jobs), request.user.get_username())
+        def run() -> confirmed_action.Report:
+            result = end(confirmed_action.confirmed_rows(request, jobs), request.user.get_username())
             number = humanize.count_with_noun(result.done, "job")
             if result.done:
                 authors.log_queue_action(request.user, f"{act.label}: {number}.")
-            return Report(f"{number} {ended}." if result.done else "", left_alone(result, others))
+            return confirmed_action.Report(f"{number} {ended}." if result.done else "", left_alone(result, others))
 
-        return run_action(self, request, run, back_url=request.get_full_path(), question=question, atomic=False)
+        return confirmed_action.run_action(
+            self, request, run, back_url=request.get_full_path(), question=question, atomic=False
+        )
 
     # Pauses: one is made by its question, and ended by the button that stands beside it.
 
@@ -189,39 +182,47 @@ class SyncQueueAdmin(RecordSearchMixin, RecordLinkMixin, ReadOnlyAdmin):
         entity_type = request.GET.get("entity_type", "")
         label = pauses.pause_label(entity_type)
 
-        def run() -> Report:
+        def run() -> confirmed_action.Report:
             why = request.POST.get("why", "")[:MAX_REASON_CHARACTERS]
             made, is_new = pauses.pause(request.user.get_username(), entity_type=entity_type, why=why)
             if not is_new:
-                return Report(problems=[f"{label}: It is paused already."])
+                return confirmed_action.Report(problems=[f"{label}: It is paused already."])
             authors.log_queue_action(request.user, f"Paused: {label}. {made.why}".strip())
-            return Report(f"{label}: paused.")
+            return confirmed_action.Report(f"{label}: paused.")
 
-        def question() -> Question:
+        def question() -> confirmed_action.Question:
             effect = "It waits until somebody resumes it. Edits on both sides are kept, and synced then."
-            return Question(f"Pause {label.lower()}?", [effect], "Pause", text=("why", "Why? Shown to others."))
+            return confirmed_action.Question(
+                f"Pause {label.lower()}?", [effect], "Pause", text=("why", "Why? Shown to others.")
+            )
 
         allowed = is_allowed(request.user, "pause")
-        return run_action(self, request, run, back_url=_back_url(request), question=question, allowed=allowed)
+        return confirmed_action.run_action(
+            self, request, run, back_url=_back_url(request), question=question, allowed=allowed
+        )
 
     def resume_view(self, request: HttpRequest) -> HttpResponse:
         """End the pause that the button stands beside."""
 
-        def run() -> Report:
+        def run() -> confirmed_action.Report:
             entity_type = request.POST.get("entity_type", "")
             label = pauses.pause_label(entity_type)
             if not queue.resume(request.user.get_username(), entity_type=entity_type):
-                return Report(problems=[f"{label}: not paused any more. Somebody else has resumed it."])
+                return confirmed_action.Report(
+                    problems=[f"{label}: not paused any more. Somebody else has resumed it."]
+                )
             authors.log_queue_action(request.user, f"Resumed: {label}.")
-            return Report(f"{label}: resumed. {resume_sentence(entity_type)}")
+            return confirmed_action.Report(f"{label}: resumed. {resume_sentence(entity_type)}")
 
         allowed = is_allowed(request.user, "pause")
         # In transactions of its own: it moves many rows.
-        return run_action(self, request, run, back_url=_back_url(request), allowed=allowed, atomic=False)
+        return confirmed_action.run_action(
+            self, request, run, back_url=_back_url(request), allowed=allowed, atomic=False
+        )
 
 
 def _back_url(request: HttpRequest) -> str:
-    return own_address(request, request.POST.get("back"), request.GET.get("back")) or reverse("admin:index")
+    return admin_base.own_address(request, request.POST.get("back"), request.GET.get("back")) or reverse("admin:index")
 
 
 def pause_url(request: HttpRequest, entity_type: str = "", back: str = "") -> str:

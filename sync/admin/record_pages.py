@@ -12,8 +12,7 @@ from django.contrib.admin.utils import flatten_fieldsets
 from django.contrib.admin.views.main import PAGE_VAR
 from django.contrib.postgres.fields import ArrayField
 from django.core.exceptions import PermissionDenied
-from django.db import connection, transaction
-from django.db.models import CharField, DateTimeField, EmailField, Model, QuerySet, TextField, URLField
+from django.db import connection, models, transaction
 from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
@@ -25,26 +24,9 @@ from unfold.contrib.filters.admin import ChoicesCheckboxFilter
 from unfold.widgets import DATETIME_CLASSES, UnfoldAdminTextareaWidget
 
 from sync import registry
-from sync.admin import admin_base, record_panel
+from sync.admin import admin_base, concurrent_edits, confirmed_action, record_panel
 from sync.admin.activity import activity_of
 from sync.admin.activity_pages import deleted_records_link, restore_link
-from sync.admin.admin_base import DateTimeRangeFilter, HealthFilter, ListTab, PageAdmin, PageChangeList, overview_of
-from sync.admin.concurrent_edits import (
-    ConcurrentForm,
-    DeletedMeanwhileMixin,
-    EmailAddressField,
-    LinesField,
-    WebAddressField,
-)
-from sync.admin.confirmed_action import (
-    MAX_ROWS_SHOWN,
-    Question,
-    RecordTable,
-    Report,
-    confirmed_rows,
-    run_action,
-    selection,
-)
 from sync.admin.connection_pages import first_records
 from sync.admin.deletion_pages import approvals_link
 from sync.admin.file_pages import RecordFilesMixin
@@ -57,7 +39,7 @@ from sync.outbox import notify
 from sync.records import tombstones
 from sync.records.authors import log_action, log_action_many
 from sync.records.item_links import relink, request_unlink_many, unlinked_item
-from sync.state.record_view import Part, RecordState, RecordView, describe, describe_one, health_counts, with_parts
+from sync.state import record_view
 
 # What a person does with the records that are ticked in a list: sync on, sync off, unlink.
 
@@ -91,44 +73,50 @@ _UNLINK_EFFECTS = (
 )
 
 
-class RecordSelectionMixin(PageAdmin):
+class RecordSelectionMixin(admin_base.PageAdmin):
     actions: tuple[str, ...] = ("turn_sync_on", "turn_sync_off", "unlink")
 
     @admin.action(description="Turn sync on", permissions=["change"])
-    def turn_sync_on(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
+    def turn_sync_on(self, request: HttpRequest, queryset: models.QuerySet[Any]) -> None:
         if number := self._set_sync(request, queryset, on=True):
             self.message_user(request, f"Sync turned on for {self._count_text(number)}.", messages.SUCCESS)
         else:
             self.message_user(request, "Sync was on for all of them already.")
 
     @admin.action(description="Turn sync off…", permissions=["change"])
-    def turn_sync_off(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse:
-        def question() -> Question:
-            table = RecordTable(("Record",), [(str(record),) for record in queryset[:MAX_ROWS_SHOWN]], queryset.count())
-            hidden = selection(request, "turn_sync_off", table.total)
+    def turn_sync_off(self, request: HttpRequest, queryset: models.QuerySet[Any]) -> HttpResponse:
+        def question() -> confirmed_action.Question:
+            table = confirmed_action.RecordTable(
+                ("Record",),
+                [(str(record),) for record in queryset[: confirmed_action.MAX_ROWS_SHOWN]],
+                queryset.count(),
+            )
+            hidden = confirmed_action.selection(request, "turn_sync_off", table.total)
             label = self._count_text(table.total)
-            return Question(f"Turn sync off for {label}?", _OFF_EFFECTS, f"Turn sync off ({label})", [table], hidden)
+            return confirmed_action.Question(
+                f"Turn sync off for {label}?", _OFF_EFFECTS, f"Turn sync off ({label})", [table], hidden
+            )
 
-        def run() -> Report:
-            if number := self._set_sync(request, confirmed_rows(request, queryset), on=False):
-                return Report(f"Sync turned off for {self._count_text(number)}.")
-            return Report(problems=["Sync was off for all of them already."])
+        def run() -> confirmed_action.Report:
+            if number := self._set_sync(request, confirmed_action.confirmed_rows(request, queryset), on=False):
+                return confirmed_action.Report(f"Sync turned off for {self._count_text(number)}.")
+            return confirmed_action.Report(problems=["Sync was off for all of them already."])
 
-        return run_action(self, request, run, back_url=request.get_full_path(), question=question)
+        return confirmed_action.run_action(self, request, run, back_url=request.get_full_path(), question=question)
 
     @admin.action(description="Unlink from Monday…", permissions=["change"])
-    def unlink(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse:
+    def unlink(self, request: HttpRequest, queryset: models.QuerySet[Any]) -> HttpResponse:
         """Let go of the items of these records, after a page that says what that means."""
 
-        def question() -> Question:
-            rows = [(str(record), record.monday_id or "none") for record in queryset[:MAX_ROWS_SHOWN]]
-            table = RecordTable(("Record", "Item on Monday"), rows, queryset.count())
-            hidden = selection(request, "unlink", table.total)
+        def question() -> confirmed_action.Question:
+            rows = [(str(record), record.monday_id or "none") for record in queryset[: confirmed_action.MAX_ROWS_SHOWN]]
+            table = confirmed_action.RecordTable(("Record", "Item on Monday"), rows, queryset.count())
+            hidden = confirmed_action.selection(request, "unlink", table.total)
             label = f"Unlink {self._count_text(table.total)}"
-            return Question("Unlink from Monday?", _UNLINK_EFFECTS, label, [table], hidden)
+            return confirmed_action.Question("Unlink from Monday?", _UNLINK_EFFECTS, label, [table], hidden)
 
-        def run() -> Report:
-            records = confirmed_rows(request, queryset)
+        def run() -> confirmed_action.Report:
+            records = confirmed_action.confirmed_rows(request, queryset)
             linked = records.exclude(monday_id=None)
             without_item = [
                 f"“{record}” has no item on Monday, so there is nothing to unlink."
@@ -136,17 +124,19 @@ class RecordSelectionMixin(PageAdmin):
             ]
             ids = list(linked.values_list("pk", flat=True))
             if not ids:
-                return Report(problems=without_item)
+                return confirmed_action.Report(problems=without_item)
             log_action_many(request.user, linked, "Unlink from Monday was asked for.")
             request_unlink_many(self.model.entity_type(), ids, request.user.get_username())
-            return Report(f"{self._count_text(len(ids))} will be unlinked now.", without_item)
+            return confirmed_action.Report(f"{self._count_text(len(ids))} will be unlinked now.", without_item)
 
-        return run_action(self, request, run, back_url=request.get_full_path(), question=question, atomic=False)
+        return confirmed_action.run_action(
+            self, request, run, back_url=request.get_full_path(), question=question, atomic=False
+        )
 
     def _count_text(self, number: int) -> str:
         return registry.count_of_type(number, self.model.entity_type())
 
-    def _set_sync(self, request: HttpRequest, queryset: QuerySet[Any], *, on: bool) -> int:
+    def _set_sync(self, request: HttpRequest, queryset: models.QuerySet[Any], *, on: bool) -> int:
         """Turn the sync of these records on or off, each with its line in the log; return for how many it was not so
         already.
         """
@@ -177,7 +167,11 @@ _LINK_EFFECTS = (
 
 RecordActionView = Callable[[HttpRequest, SyncedModel], HttpResponse]
 
-SYNC_FILTERS: list[Any] = [HealthFilter, ("sync_direction", ChoicesCheckboxFilter), ("updated_at", DateTimeRangeFilter)]
+SYNC_FILTERS: list[Any] = [
+    admin_base.HealthFilter,
+    ("sync_direction", ChoicesCheckboxFilter),
+    ("updated_at", admin_base.DateTimeRangeFilter),
+]
 
 SYNC_FIELDS = ("Sync", {"fields": ("sync_enabled", "sync_direction")})
 """How a new record is synced; of one that exists its panel says and changes that."""
@@ -186,34 +180,34 @@ COLUMNS = 5
 """Mapped fields in a list beside the name; the others are on the record's page."""
 
 EMPTY_TABS = {
-    RecordState.ATTENTION: (
+    record_view.RecordState.ATTENTION: (
         "Nothing needs attention",
         "No record here has a conflict, a rejected or blocked value, or a failed job.",
     ),
-    RecordState.PENDING: (
+    record_view.RecordState.PENDING: (
         "Nothing is pending",
         "A record is listed here from a change on one side until the other side has it, usually for a second or two.",
     ),
-    RecordState.OFF: (
+    record_view.RecordState.OFF: (
         "No record has its sync off",
         "You can turn sync off on a record's page or for a selection; both sides then keep what they have.",
     ),
-    RecordState.PAUSED: ("No record is paused", "A record is paused while its board is."),
+    record_view.RecordState.PAUSED: ("No record is paused", "A record is paused while its board is."),
 }
 """What a tab without records says: a heading and a sentence."""
 
 
-class RecordChangeList(PageChangeList):
+class RecordChangeList(admin_base.PageChangeList):
     """A list of records with a tab for each state that any has; each keeps the search and the other filters."""
 
     @property
     def tab_parameter(self) -> str:  # type: ignore[override]  # of other lists it is none
-        return HealthFilter.parameter_name if self._state in RecordState.values else ""
+        return admin_base.HealthFilter.parameter_name if self._state in record_view.RecordState.values else ""
 
     def get_results(self, request: HttpRequest) -> None:
         """Keep how the boards stand for what the page shows besides its rows; these in the spelling of all pages."""
-        self.boards = overview_of(request)
-        self.queryset: QuerySet[Any] = with_parts(self.queryset, self.boards.pauses)
+        self.boards = admin_base.overview_of(request)
+        self.queryset: models.QuerySet[Any] = record_view.with_parts(self.queryset, self.boards.pauses)
         super().get_results(request)
         for row in self.result_list:
             record_panel.respell(row, row.sync_view)
@@ -221,44 +215,46 @@ class RecordChangeList(PageChangeList):
     @cached_property
     def _state(self) -> str:
         """The state, or the part of one, by which the list is filtered; empty for all records."""
-        name = HealthFilter.parameter_name
+        name = admin_base.HealthFilter.parameter_name
         chosen = self.params.get(name, self.filter_params.get(name, [""]))
         return str(chosen[0] if isinstance(chosen, list) else chosen)
 
     @cached_property
-    def _parts(self) -> dict[Part, int]:
+    def _parts(self) -> dict[record_view.Part, int]:
         spec = registry.entity(self.model.entity_type())
-        return health_counts([spec], self.boards.pauses, with_synced=False).get(spec.entity_type, {})
+        return record_view.health_counts([spec], self.boards.pauses, with_synced=False).get(spec.entity_type, {})
 
     @cached_property
-    def tabs(self) -> list[ListTab]:
+    def tabs(self) -> list[admin_base.ListTab]:
         """All, then the states; one that no record has is a tab only while it is looked at."""
-        counts: Counter[RecordState] = Counter()
+        counts: Counter[record_view.RecordState] = Counter()
         for part, number in self._parts.items():
             counts[part.state] += number
-        name = HealthFilter.parameter_name
-        tabs = [ListTab("All", self.get_query_string(remove=[PAGE_VAR, name]), not self._state)]
+        name = admin_base.HealthFilter.parameter_name
+        tabs = [admin_base.ListTab("All", self.get_query_string(remove=[PAGE_VAR, name]), not self._state)]
         for state in [state for state in EMPTY_TABS if counts[state] or state == self._state]:
             url = self.get_query_string({name: state.value}, remove=[PAGE_VAR])
-            tabs.append(ListTab(str(state.label), url, state == self._state, counts[state]))
+            tabs.append(admin_base.ListTab(str(state.label), url, state == self._state, counts[state]))
         return tabs
 
     @property
     def empty_tab(self) -> tuple[str, str]:
         """What an empty tab says, where nothing but the tab narrows the list: a heading and a sentence."""
-        is_narrowed = self.query or self.filter_params.keys() - {HealthFilter.parameter_name}
-        if is_narrowed or self._state not in RecordState.values:
+        is_narrowed = self.query or self.filter_params.keys() - {admin_base.HealthFilter.parameter_name}
+        if is_narrowed or self._state not in record_view.RecordState.values:
             return "", ""
-        return EMPTY_TABS.get(RecordState(self._state), ("", ""))
+        return EMPTY_TABS.get(record_view.RecordState(self._state), ("", ""))
 
 
-class SyncedModelAdmin(RecordFilesMixin, RecordSelectionMixin, DeletedMeanwhileMixin, PageAdmin):
+class SyncedModelAdmin(
+    RecordFilesMixin, RecordSelectionMixin, concurrent_edits.DeletedMeanwhileMixin, admin_base.PageAdmin
+):
     """A synced model's admin, made from the model and its registration; a class of its own says what differs."""
 
     class Media:
         css: ClassVar[dict[str, list[str]]] = {"all": ["npd/record.css"]}
 
-    form = ConcurrentForm
+    form = concurrent_edits.ConcurrentForm
     change_form_before_template = "sync/record_shown.html"
     change_form_outer_before_template = "sync/record_state.html"
     change_form_outer_after_template = "sync/record_panel.html"
@@ -271,7 +267,7 @@ class SyncedModelAdmin(RecordFilesMixin, RecordSelectionMixin, DeletedMeanwhileM
         """The name, the mapped fields of one line each, and how the record stands."""
         spec = registry.entity(self.model.entity_type())
         mapped = [name for mapping in spec.mappings for name in mapping.fields if name != spec.name_field]
-        short = [name for name in mapped if not isinstance(self.opts.get_field(name), (TextField, ArrayField))]
+        short = [name for name in mapped if not isinstance(self.opts.get_field(name), (models.TextField, ArrayField))]
         return (spec.name_field or "__str__", *short[:COLUMNS], "sync", "item", "updated")
 
     @cached_property
@@ -295,8 +291,8 @@ class SyncedModelAdmin(RecordFilesMixin, RecordSelectionMixin, DeletedMeanwhileM
         return (*registry.searched_fields(self.model), "monday_id")
 
     def get_search_results(
-        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
-    ) -> tuple[QuerySet[Any], bool]:
+        self, request: HttpRequest, queryset: models.QuerySet[Any], search_term: str
+    ) -> tuple[models.QuerySet[Any], bool]:
         """Return the records that have every word, in any order, or the phone number.
 
         Ctrl+K shows all that it gets, of every list whose name somebody may read: it gets the first twenty records.
@@ -351,15 +347,21 @@ class SyncedModelAdmin(RecordFilesMixin, RecordSelectionMixin, DeletedMeanwhileM
 
     def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         """A list of texts is edited line by line, for a comma may be part of one; a moment in one input."""
-        if isinstance(db_field, DateTimeField):
+        if isinstance(db_field, models.DateTimeField):
             widget = forms.DateTimeInput(attrs={"class": " ".join(DATETIME_CLASSES)})
             example = db_field.help_text or "As 2026-12-31 23:59:00."
             kwargs |= {"form_class": forms.DateTimeField, "widget": widget, "help_text": example}
-        if isinstance(db_field, EmailField | URLField):
-            kwargs["form_class"] = EmailAddressField if isinstance(db_field, EmailField) else WebAddressField
-        if not isinstance(db_field, ArrayField) or not isinstance(db_field.base_field, (CharField, TextField)):
+        if isinstance(db_field, models.EmailField | models.URLField):
+            kwargs["form_class"] = (
+                concurrent_edits.EmailAddressField
+                if isinstance(db_field, models.EmailField)
+                else concurrent_edits.WebAddressField
+            )
+        if not isinstance(db_field, ArrayField) or not isinstance(
+            db_field.base_field, (models.CharField, models.TextField)
+        ):
             return super().formfield_for_dbfield(db_field, request, **kwargs)
-        return LinesField(
+        return concurrent_edits.LinesField(
             label=capfirst(db_field.verbose_name),
             required=not db_field.blank,
             max_length=db_field.base_field.max_length,
@@ -371,7 +373,7 @@ class SyncedModelAdmin(RecordFilesMixin, RecordSelectionMixin, DeletedMeanwhileM
 
     def prepare_page(self, request: HttpRequest, rows: list[Any]) -> None:
         super().prepare_page(request, rows)
-        views = describe(rows, overview_of(request))
+        views = record_view.describe(rows, admin_base.overview_of(request))
         for row in rows:
             row.sync_view = views[row.pk]
 
@@ -443,7 +445,7 @@ class SyncedModelAdmin(RecordFilesMixin, RecordSelectionMixin, DeletedMeanwhileM
             log_action(request.user, record, f"Sync turned {'on' if on else 'off'}.")
             return f"“{record}”: {_SWITCHED[on]}"
 
-        return run_action(self, request, run, back_url=self._page_url(record))
+        return confirmed_action.run_action(self, request, run, back_url=self._page_url(record))
 
     def change_direction(self, request: HttpRequest, record: SyncedModel) -> HttpResponse:
         """Give one record another direction; where that side's edits are going to be replaced, after a page."""
@@ -451,12 +453,12 @@ class SyncedModelAdmin(RecordFilesMixin, RecordSelectionMixin, DeletedMeanwhileM
         shown = request.POST.get("shown", "")
         overwritten = record_panel.overwritten_values(record, chosen)
 
-        def question() -> Question:
+        def question() -> confirmed_action.Question:
             undo = (
                 "What is overwritten stays in the record's history and can be taken back from there. Another direction "
                 "can be chosen at any time."
             )
-            return Question(
+            return confirmed_action.Question(
                 f"Turn “{record}” to “{SyncDirection(chosen).label}”?",
                 [record_panel.DIRECTION_EFFECTS[SyncDirection(chosen)], undo],
                 "Yes, change the direction",
@@ -477,27 +479,29 @@ class SyncedModelAdmin(RecordFilesMixin, RecordSelectionMixin, DeletedMeanwhileM
                 f"{record_panel.DIRECTION_EFFECTS[direction]}"
             )
 
-        return run_action(
+        return confirmed_action.run_action(
             self, request, run, back_url=self._page_url(record), question=question if overwritten else None,
             is_fresh=record.sync_direction == shown != chosen,
         )  # fmt: skip
 
     def push_record(self, request: HttpRequest, record: SyncedModel) -> HttpResponse:
-        def run() -> Report:
+        def run() -> confirmed_action.Report:
             answer = push_record(record, by=request.user.get_username())
             log_action(request.user, record, f"Sync now: {answer.message}")
             sent = answer.triggered and not answer.reason_code
-            return Report(answer.message) if sent else Report(problems=[answer.message])
+            return (
+                confirmed_action.Report(answer.message) if sent else confirmed_action.Report(problems=[answer.message])
+            )
 
-        return run_action(self, request, run, back_url=self._page_url(record), atomic=False)
+        return confirmed_action.run_action(self, request, run, back_url=self._page_url(record), atomic=False)
 
     def link_again(self, request: HttpRequest, record: SyncedModel) -> HttpResponse:
         """Link a record with the item that was let go of it, after a page that says which."""
 
-        def question() -> Question:
+        def question() -> confirmed_action.Question:
             item = unlinked_item(record)
             item_name = f"item {item.item_id}" if item else "its item"
-            return Question(
+            return confirmed_action.Question(
                 f"Link “{record}” with {item_name} again?", _LINK_EFFECTS, "Yes, link it", page_name=str(record)
             )
 
@@ -507,7 +511,7 @@ class SyncedModelAdmin(RecordFilesMixin, RecordSelectionMixin, DeletedMeanwhileM
             return f"“{record}” is linked again. The next sync does the rest."
 
         back_url = self._page_url(record)
-        return run_action(self, request, run, back_url=back_url, question=question, atomic=False)
+        return confirmed_action.run_action(self, request, run, back_url=back_url, question=question, atomic=False)
 
     # --- the record's form ---
 
@@ -526,7 +530,7 @@ class SyncedModelAdmin(RecordFilesMixin, RecordSelectionMixin, DeletedMeanwhileM
     ) -> HttpResponse:
         """Mark in the form which fields are not in sync, and why."""
         if (record := kwargs.get("obj")) is not None:
-            record.page_view = describe_one(record, overview_of(request))
+            record.page_view = record_view.describe_one(record, admin_base.overview_of(request))
             record_panel.mark_fields(context["adminform"].form, record, record.page_view, request.user)
             if request.method == "GET":
                 record_panel.respell(record, record.page_view)
@@ -534,7 +538,7 @@ class SyncedModelAdmin(RecordFilesMixin, RecordSelectionMixin, DeletedMeanwhileM
 
     def row_context(self, request: HttpRequest, row: SyncedModel) -> dict[str, Any]:
         record: Any = row
-        view: RecordView = record.page_view
+        view: record_view.RecordView = record.page_view
         may_change = self.has_change_permission(request, record)
         urls = self.action_urls(record)
         return super().row_context(request, record) | {
@@ -560,7 +564,7 @@ class SyncedModelAdmin(RecordFilesMixin, RecordSelectionMixin, DeletedMeanwhileM
             "sync_let_go": None if record.monday_id else unlinked_item(record),
         }
 
-    def save_model(self, request: HttpRequest, obj: Model, form: Any, change: bool) -> None:
+    def save_model(self, request: HttpRequest, obj: models.Model, form: Any, change: bool) -> None:
         """Save; a new record may have to wait for one that it points at."""
         bound_lock_waits()
         super().save_model(request, obj, form, change)
@@ -571,7 +575,7 @@ class SyncedModelAdmin(RecordFilesMixin, RecordSelectionMixin, DeletedMeanwhileM
         super().delete_model(request, obj)
         self._say_what_follows(request, follows, deleted_records_link(request.user, "Restore it", f"?q={key}"))
 
-    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
+    def delete_queryset(self, request: HttpRequest, queryset: models.QuerySet[Any]) -> None:
         keys = list(queryset.values_list("pk", flat=True))
         follows = tombstones.deletion_consequence(queryset)
         super().delete_queryset(request, queryset)
@@ -585,7 +589,7 @@ class SyncedModelAdmin(RecordFilesMixin, RecordSelectionMixin, DeletedMeanwhileM
         if sentences:
             self.message_user(request, format_html_join(" ", "{}", ((part,) for part in sentences)), messages.SUCCESS)
 
-    def response_action(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:
+    def response_action(self, request: HttpRequest, queryset: models.QuerySet[Any]) -> HttpResponse | None:
         """Tell the page that asks before a deletion what becomes of the items, and of open conflicts."""
         answer: HttpResponse | None = super().response_action(request, queryset)
         # Django renders it after this method, so its context can still be added to.
@@ -595,13 +599,13 @@ class SyncedModelAdmin(RecordFilesMixin, RecordSelectionMixin, DeletedMeanwhileM
             answer.context_data["in_conflict"] = record_panel.in_conflict(records, request.user)
             own = {field.name: field for field in self.opts.fields}
             fields = [own[name] for name in self.get_list_display(request) if name in own]
-            shown = list(records[:MAX_ROWS_SHOWN])
+            shown = list(records[: confirmed_action.MAX_ROWS_SHOWN])
             self.prepare_page(request, shown)
             for record in shown:
                 record_panel.respell(record, record.sync_view)
             rows = [[_field_value(field, record) for field in fields] for record in shown]
             heads = [capfirst(str(field.verbose_name)) for field in fields]
-            answer.context_data["records"] = RecordTable(heads, rows, len(records))
+            answer.context_data["records"] = confirmed_action.RecordTable(heads, rows, len(records))
         return answer
 
     def delete_view(

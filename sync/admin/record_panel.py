@@ -21,32 +21,32 @@ from sync.choices import RemovedItemPolicy, SyncDirection
 from sync.kernel import humanize
 from sync.models import BoardLink, SyncedModel
 from sync.records.item_links import unlinked_item
-from sync.state.record_view import FieldReason, FieldView, Part, RecordState, RecordView, describe_one
+from sync.state import record_view
 
 STATE_BADGES = {
-    RecordState.SYNCED: ("check_circle", "ok"),
-    RecordState.PENDING: ("schedule", "wait"),
-    RecordState.ATTENTION: ("front_hand", "warn"),
-    RecordState.OFF: ("sync_disabled", "off"),
-    RecordState.PAUSED: ("pause_circle", "warn"),
+    record_view.RecordState.SYNCED: ("check_circle", "ok"),
+    record_view.RecordState.PENDING: ("schedule", "wait"),
+    record_view.RecordState.ATTENTION: ("front_hand", "warn"),
+    record_view.RecordState.OFF: ("sync_disabled", "off"),
+    record_view.RecordState.PAUSED: ("pause_circle", "warn"),
 }
 
 
-def state_badge(view: RecordView) -> SafeString:
+def state_badge(view: record_view.RecordView) -> SafeString:
     """Return the state as a label with an icon."""
     icon, colour = STATE_BADGES[view.state]
     return admin_base.badge(colour, icon, str(view.state.label), title=_beside(view))
 
 
-def _beside(view: RecordView) -> str:
+def _beside(view: record_view.RecordView) -> str:
     """Say what stands beside the badge in a list: when it is tried again, and why it waits."""
-    if view.state is RecordState.SYNCED:
+    if view.state is record_view.RecordState.SYNCED:
         return ""
     tried = f"Next attempt {view.next_try_words}." if view.next_try_words and not view.has_failed else ""
     return " ".join(part for part in (tried, humanize.shorten(view.reason, 120)) if part)
 
 
-def respell(record: Any, view: RecordView) -> None:
+def respell(record: Any, view: record_view.RecordView) -> None:
     """Let a record that is shown, and never saved, say its texts in the spelling of all pages."""
     for name, text in view.spellings.items():
         setattr(record, name, text)
@@ -65,19 +65,19 @@ def in_conflict(records: Iterable[SyncedModel], user: Any) -> list[tuple[str, st
     return [(names[key], url) for key, url in urls.items() if key]
 
 
-def list_cell(view: RecordView) -> SafeString:
+def list_cell(view: record_view.RecordView) -> SafeString:
     """Return the list's column: the badge with its reason beside it, whole where the mouse rests.
 
     What needs attention says why, and leads to the page where it is dealt with.
     """
     beside = _beside(view)
-    if view.state in (RecordState.SYNCED, RecordState.PAUSED):
+    if view.state in (record_view.RecordState.SYNCED, record_view.RecordState.PAUSED):
         # What nearly every row says takes no room from the names; its word is where the mouse rests and for a reader.
         icon, colour = STATE_BADGES[view.state]
         words = format_html('<span class="npd-hidden">{}</span>', view.state.label)
         return admin_base.badge(colour, icon, words, title=beside or str(view.state.label))
     shown = state_badge(view)
-    if view.state is RecordState.ATTENTION and view.entries:
+    if view.state is record_view.RecordState.ATTENTION and view.entries:
         entry = view.entries[0]
         kind = KINDS[entry.kind]
         url = entry.url if kind.has_page else ""
@@ -85,7 +85,7 @@ def list_cell(view: RecordView) -> SafeString:
     return format_html('{}<span class="npd-why" title="{}">{}</span>', shown, beside, beside)
 
 
-def record_item_link(view: RecordView, text: str = "Open") -> SafeString | str:
+def record_item_link(view: record_view.RecordView, text: str = "Open") -> SafeString | str:
     """Return a link to the record's item on Monday; a dash where it has none."""
     if not view.item_url:
         return humanize.DASH
@@ -119,25 +119,25 @@ def removal_sentence(noticed: datetime | None, state: str, link: BoardLink | Non
 
 FIELD_BADGES = {
     # With a note only: Monday changed how it is written, by which nothing is lost.
-    FieldReason.IN_SYNC: ("ok", "check", "The same for sync"),
-    FieldReason.KEPT_DIFFERENT: ("off", "front_hand", "Kept different"),
-    FieldReason.LEFT_OUT: ("off", "block", "Left out"),
-    FieldReason.NO_BASE: ("wait", "schedule", "Not synced yet"),
-    FieldReason.NPD_CHANGED: ("wait", "arrow_upward", "Changed in NPD"),
-    FieldReason.MONDAY_CHANGED: ("wait", "arrow_downward", "Changed on Monday"),
-    FieldReason.BOTH_CHANGED: ("warn", "call_split", "Changed on both sides"),
-    FieldReason.UNKNOWN: ("wait", "question_mark", "Not known"),
-    FieldReason.CONFLICT: ("warn", "call_split", "In conflict"),
-    FieldReason.REJECTED: ("warn", "front_hand", "Rejected by Monday"),
-    FieldReason.BLOCKED: ("warn", "front_hand", "Blocked"),
+    record_view.FieldReason.IN_SYNC: ("ok", "check", "The same for sync"),
+    record_view.FieldReason.KEPT_DIFFERENT: ("off", "front_hand", "Kept different"),
+    record_view.FieldReason.LEFT_OUT: ("off", "block", "Left out"),
+    record_view.FieldReason.NO_BASE: ("wait", "schedule", "Not synced yet"),
+    record_view.FieldReason.NPD_CHANGED: ("wait", "arrow_upward", "Changed in NPD"),
+    record_view.FieldReason.MONDAY_CHANGED: ("wait", "arrow_downward", "Changed on Monday"),
+    record_view.FieldReason.BOTH_CHANGED: ("warn", "call_split", "Changed on both sides"),
+    record_view.FieldReason.UNKNOWN: ("wait", "question_mark", "Not known"),
+    record_view.FieldReason.CONFLICT: ("warn", "call_split", "In conflict"),
+    record_view.FieldReason.REJECTED: ("warn", "front_hand", "Rejected by Monday"),
+    record_view.FieldReason.BLOCKED: ("warn", "front_hand", "Blocked"),
 }
 """How a field's difference is marked, by its reason; a field without one is the same on both sides, or isn't synced."""
 
-_MARKED = (FieldReason.CONFLICT, FieldReason.REJECTED, FieldReason.BLOCKED)
+_MARKED = (record_view.FieldReason.CONFLICT, record_view.FieldReason.REJECTED, record_view.FieldReason.BLOCKED)
 """What a mark below the form's field explains."""
 
 
-def differing_sides(record: SyncedModel, view: RecordView, reader: Any) -> list[dict[str, Any]]:
+def differing_sides(record: SyncedModel, view: record_view.RecordView, reader: Any) -> list[dict[str, Any]]:
     """Return the rows of the table of both sides: a field each that differs, with its badge and why it does."""
     if not record.monday_id:
         return []
@@ -146,7 +146,7 @@ def differing_sides(record: SyncedModel, view: RecordView, reader: Any) -> list[
     for side in view.fields:
         is_marked = side.reason_code in _MARKED
         differs = side.reason_code in FIELD_BADGES and side.local != side.remote
-        if not is_marked and not (differs and (side.reason_code is not FieldReason.IN_SYNC or side.detail)):
+        if not is_marked and not (differs and (side.reason_code is not record_view.FieldReason.IN_SYNC or side.detail)):
             continue
         # What keeps a field from being in sync is explained once: below it in the form, for who has one.
         detail = "" if has_form and is_marked else humanize.without_request_id(side.detail)
@@ -173,28 +173,28 @@ class Button:
     impossible: str = ""  # why it can't be pressed now
 
 
-def tone_of(view: RecordView) -> str:
+def tone_of(view: record_view.RecordView) -> str:
     return "bad" if view.has_failed else STATE_BADGES[view.state][1]
 
 
 def buttons_of(
-    record: SyncedModel, view: RecordView, user: Any, urls: Mapping[str, str], *, may_change: bool
+    record: SyncedModel, view: record_view.RecordView, user: Any, urls: Mapping[str, str], *, may_change: bool
 ) -> list[Button]:
     """Return what this person may do about a record in its state, what helps most first.
 
     `urls` are those of the record's own acts by name.
     """
     buttons: list[Button] = []
-    if view.state is RecordState.ATTENTION:
+    if view.state is record_view.RecordState.ATTENTION:
         buttons += _buttons_of_entry(record, view.entries[0], user) if view.entries else ()
-    elif view.reason_code is Part.PENDING and not view.is_connected:
+    elif view.reason_code is record_view.Part.PENDING and not view.is_connected:
         if user.has_perm("sync.view_mondayaccount"):
             url = reverse("admin:sync_wizard_connect")
             buttons.append(Button("connect", "link", "Connect Monday", url, is_link=True))
     elif may_change:
-        if view.reason_code is Part.SYNC_OFF:
+        if view.reason_code is record_view.Part.SYNC_OFF:
             buttons.append(Button("switch_on", "play_arrow", "Turn sync on", urls["sync_on"]))
-        elif view.reason_code is Part.NO_SYNC:
+        elif view.reason_code is record_view.Part.NO_SYNC:
             hidden = {"shown": SyncDirection.NONE.value, "direction": SyncDirection.BIDIRECTIONAL.value}
             buttons.append(Button("sync_both_ways", "sync_alt", "Sync both ways", urls["direction"], hidden))
         if not record.monday_id and unlinked_item(record) is not None:
@@ -204,15 +204,15 @@ def buttons_of(
     return buttons
 
 
-def others_of(record: SyncedModel, view: RecordView, user: Any) -> list[tuple[Entry, list[Button]]]:
+def others_of(record: SyncedModel, view: record_view.RecordView, user: Any) -> list[tuple[Entry, list[Button]]]:
     """Return what waits beside the reason, each with what this person may do about it."""
     return [(entry, list(_buttons_of_entry(record, entry, user))) for entry in view.others]
 
 
-def removal_of(record: SyncedModel, view: RecordView) -> str:
+def removal_of(record: SyncedModel, view: record_view.RecordView) -> str:
     """Say what becomes of a record whose item was removed, and when; empty for any other."""
     entry = next((entry for entry in view.entries if entry.kind is Kind.REMOVED), None)
-    if entry is None or view.state is not RecordState.ATTENTION:
+    if entry is None or view.state is not record_view.RecordState.ATTENTION:
         return ""
     return removal_sentence(entry.noticed, entry.cause_code, registry.link_of(record.entity_type()), view.now)
 
@@ -247,7 +247,7 @@ def may_change_mapping(user: Any) -> bool:
     return bool(user.has_perm("sync.change_boardlink") and user.has_perm("sync.change_fieldmapping"))
 
 
-def mark_fields(form: Any, record: SyncedModel, view: RecordView, user: Any) -> None:
+def mark_fields(form: Any, record: SyncedModel, view: record_view.RecordView, user: Any) -> None:
     """Put below each field of a form what keeps it from being in sync, where a screen reader reads it with the field.
 
     Also where nothing does: the mark is a live part of the page, which may be filled later.
@@ -266,13 +266,15 @@ def mark_fields(form: Any, record: SyncedModel, view: RecordView, user: Any) -> 
         form_field.help_text = format_html("{}{}", mark, help_text)
 
 
-def _field_mark(record: SyncedModel, name: str, side: FieldView, entry: Entry | None, user: Any) -> SafeString:
+def _field_mark(
+    record: SyncedModel, name: str, side: record_view.FieldView, entry: Entry | None, user: Any
+) -> SafeString:
     if side.reason_code not in _MARKED:
         return format_html('<span class="npd-mark" id="npd-mark-{}" data-live></span>', name)
     _colour, icon, text = FIELD_BADGES[side.reason_code]
     link: SafeString | str = ""
     if entry and entry.kind is Kind.APPROVAL:
-        text = Part.APPROVAL.label
+        text = record_view.Part.APPROVAL.label
     page_url = registry.record_url(record.entity_type(), record.pk)
     if entry and entry.url != page_url and registry.may_view(user, KINDS[entry.kind].seen_with):
         link = format_html('<a class="npd-take" href="{}">{}</a>', entry.url, door_label(entry, user))
@@ -313,8 +315,9 @@ def overwritten_values(record: SyncedModel, direction: str) -> RecordTable | Non
         return None
     differing = [
         (field.label, field.remote or "(empty)", field.local or "(empty)")
-        for field in describe_one(record).fields
-        if field.state not in (RecordState.SYNCED, RecordState.OFF) and field.local != field.remote
+        for field in record_view.describe_one(record).fields
+        if field.state not in (record_view.RecordState.SYNCED, record_view.RecordState.OFF)
+        and field.local != field.remote
     ]
     if loser == "monday":
         return RecordTable(("Field", "On Monday, is overwritten", "In NPD"), differing, len(differing))

@@ -19,25 +19,12 @@ from django.views.decorators.http import require_GET, require_POST
 from unfold.decorators import action
 
 from sync import registry
+from sync.admin import connection_pages
 from sync.admin.admin_base import PageAdmin
 from sync.admin.confirmed_action import run_action
-from sync.admin.connection_pages import (
-    REGION,
-    ConnectionTest,
-    examine_connection,
-    is_token_answered,
-    may_connect,
-    may_see_connection,
-    note_test,
-    region_context,
-    removal_question,
-    store_region,
-    try_connection,
-)
 from sync.api.callers import monday_throttle_reason
-from sync.boards import field_choices
+from sync.boards import field_choices, sync_filter
 from sync.boards.field_choices import NEW_COLUMN, FieldChoice, MappableField
-from sync.boards.sync_filter import MAX_CONDITIONS, FilterOp, FilterSide, SyncFilter
 from sync.choices import SyncDirection
 from sync.clock import sync_now
 from sync.kernel import humanize
@@ -46,7 +33,6 @@ from sync.limits import breaker, connector, credentials, monday_account, quota, 
 from sync.models import MondayAccount
 from sync.monday.errors import NOT_AUTHENTICATED, MondayError
 from sync.operations.setup import filter_choice, plan, run, selection
-from sync.operations.setup.selection import NEW_BOARD, NO_BOARD, Choices, ChosenBoard
 from sync.records import authors
 from sync.registry import link_of
 
@@ -80,22 +66,22 @@ def _sentence(error: Exception) -> str:
 # The choices in the session.
 
 
-def chosen_in(request: HttpRequest) -> dict[str, Choices]:
+def chosen_in(request: HttpRequest) -> dict[str, selection.Choices]:
     """Return what this person has chosen so far, by type, in the order in which types are registered."""
     stored = request.session.get(SESSION_KEY, {})
     types = [spec.entity_type for spec in registry.entities()]
-    return {key: Choices.parse(stored[key]) for key in types if key in stored}
+    return {key: selection.Choices.parse(stored[key]) for key in types if key in stored}
 
 
-def keep_choices(request: HttpRequest, choices: Mapping[str, Choices]) -> None:
+def keep_choices(request: HttpRequest, choices: Mapping[str, selection.Choices]) -> None:
     request.session[SESSION_KEY] = {key: board_choices.to_json() for key, board_choices in choices.items()}
 
 
-def _keep(request: HttpRequest, choices: Choices) -> None:
+def _keep(request: HttpRequest, choices: selection.Choices) -> None:
     keep_choices(request, chosen_in(request) | {choices.entity_type: choices})
 
 
-def _read(request: HttpRequest, choices: Choices) -> ChosenBoard:
+def _read(request: HttpRequest, choices: selection.Choices) -> selection.ChosenBoard:
     return selection.read_board(choices, {key: other.board_id for key, other in chosen_in(request).items()})
 
 
@@ -119,15 +105,15 @@ def _boards_context(request: HttpRequest) -> dict[str, Any]:
         configured = registry.configured_board_id(spec.entity_type)
         name = ""
         if choices is not None:
-            board_id = choices.board_id or NEW_BOARD
+            board_id = choices.board_id or selection.NEW_BOARD
             name = choices.board_name
         elif present:
-            board_id = NO_BOARD
+            board_id = selection.NO_BOARD
         else:
-            board_id = (link.board_id if link is not None else "") or configured or NEW_BOARD
+            board_id = (link.board_id if link is not None else "") or configured or selection.NEW_BOARD
         selected = request.POST.get(spec.entity_type, board_id)
         options: list[tuple[str, str, int | None]] = [(board.id, board.name, board.items) for board in listed]
-        if selected not in {NO_BOARD, NEW_BOARD, *(board.id for board in listed)}:
+        if selected not in {selection.NO_BOARD, selection.NEW_BOARD, *(board.id for board in listed)}:
             options.insert(0, (selected, name or f"board {selected}", None))
         kinds.append({
             "kind": spec.entity_type,
@@ -140,7 +126,7 @@ def _boards_context(request: HttpRequest) -> dict[str, Any]:
     return {"kinds": kinds, "is_complete": is_complete, "why_none": problem}
 
 
-def _fields_context(chosen: ChosenBoard, problems: Mapping[str, Sequence[str]]) -> dict[str, Any]:
+def _fields_context(chosen: selection.ChosenBoard, problems: Mapping[str, Sequence[str]]) -> dict[str, Any]:
     """The fields with the columns that each may have and what both sides say now, and the columns left over."""
     choices = chosen.choices
     stored = field_choices.stored_choices(choices.link)
@@ -181,7 +167,7 @@ def _fields_context(chosen: ChosenBoard, problems: Mapping[str, Sequence[str]]) 
 
 
 def _fitting_columns(
-    chosen: ChosenBoard, mappable: MappableField, choice: FieldChoice, samples: Mapping[str, str]
+    chosen: selection.ChosenBoard, mappable: MappableField, choice: FieldChoice, samples: Mapping[str, str]
 ) -> list[tuple[str, str]]:
     """The columns that the field may have, as id and label: “Work phone (Phone): +49 40 123”; the present one too."""
     fitting = []
@@ -196,8 +182,13 @@ def _fitting_columns(
     return fitting
 
 
-def _filter_context(chosen: ChosenBoard, rows: Mapping[FilterSide, Sequence[filter_choice.Row]]) -> dict[str, Any]:
-    titles = {FilterSide.RECORD: ("Records in NPD", "record"), FilterSide.ITEM: ("Items on Monday", "item")}
+def _filter_context(
+    chosen: selection.ChosenBoard, rows: Mapping[sync_filter.FilterSide, Sequence[filter_choice.Row]]
+) -> dict[str, Any]:
+    titles = {
+        sync_filter.FilterSide.RECORD: ("Records in NPD", "record"),
+        sync_filter.FilterSide.ITEM: ("Items on Monday", "item"),
+    }
     sides = []
     for side, (title, noun) in titles.items():
         filled = [row for row in rows[side] if not filter_choice.is_empty(row)]
@@ -206,7 +197,7 @@ def _filter_context(chosen: ChosenBoard, rows: Mapping[FilterSide, Sequence[filt
             "title": title,
             "noun": noun,
             "fields": list(filter_choice.filterable_fields(chosen, side).items()),
-            "ops": [(op.value, op.label) for op in FilterOp],
+            "ops": [(op.value, op.label) for op in sync_filter.FilterOp],
             "rows": [*filled, {}],
         })  # fmt: skip
     return {
@@ -275,7 +266,7 @@ class SetupWizardMixin(PageAdmin):
     )
     def set_up(self, request: HttpRequest) -> HttpResponse:
         """Lead to the first page."""
-        return _redirect_to("connect" if may_see_connection(request.user) else "boards")
+        return _redirect_to("connect" if connection_pages.may_see_connection(request.user) else "boards")
 
     def get_urls(self) -> list[URLPattern]:
         steps: list[tuple[str, str, View]] = [
@@ -304,10 +295,12 @@ class SetupWizardMixin(PageAdmin):
         def guarded(request: HttpRequest, **kwargs: str) -> HttpResponse:
             is_allowed = selection.may_set_up(request.user)
             if step == "token":
-                is_allowed = may_connect(request.user)
+                is_allowed = connection_pages.may_connect(request.user)
             elif step == "connect":
                 # Whoever may see the account may open the page; it has the buttons that they may use.
-                is_allowed = may_see_connection(request.user) and (is_allowed or request.method != "POST")
+                is_allowed = connection_pages.may_see_connection(request.user) and (
+                    is_allowed or request.method != "POST"
+                )
             if not is_allowed:
                 raise PermissionDenied
             entity_type = kwargs.get("entity_type")
@@ -322,7 +315,7 @@ class SetupWizardMixin(PageAdmin):
         first = next(iter(chosen), "")
         is_mapped = bool(chosen) and all(choices.is_mapped for choices in chosen.values())
         rows = [
-            ("connect", "Token", step_url("connect"), may_see_connection(request.user)),
+            ("connect", "Token", step_url("connect"), connection_pages.may_see_connection(request.user)),
             ("boards", "Boards", step_url("boards"), credentials.is_configured()),
             ("fields", "Fields", step_url("fields", first) if first else "", bool(first)),
             ("plan", "Plan", step_url("plan"), is_mapped),
@@ -344,18 +337,20 @@ class SetupWizardMixin(PageAdmin):
 
     def wizard_connect(self, request: HttpRequest) -> HttpResponse:
         """What is known of the connection; on POST, asked of Monday, or the country of phone numbers is stored."""
-        if REGION in request.POST:
-            store_region(request)
+        if connection_pages.REGION in request.POST:
+            connection_pages.store_region(request)
             messages.success(request, "Saved. Numbers that are stored already stay as they are written.")
             return _redirect_to("connect")
-        tested = examine_connection(cast("User", request.user)) if request.method == "POST" else None
+        tested = connection_pages.examine_connection(cast("User", request.user)) if request.method == "POST" else None
         return self._connect_page(request, tested)
 
-    def _connect_page(self, request: HttpRequest, tested: ConnectionTest | None, wrong: str = "") -> HttpResponse:
+    def _connect_page(
+        self, request: HttpRequest, tested: connection_pages.ConnectionTest | None, wrong: str = ""
+    ) -> HttpResponse:
         account = monday_account()
         token = credentials.token_state()
         is_stopped = account.needs_probe or (account.stopped_until is not None and account.stopped_until > sync_now())
-        is_known = token.is_usable and is_token_answered(account) and not is_stopped
+        is_known = token.is_usable and connection_pages.is_token_answered(account) and not is_stopped
         return self._page(request, "connect", {
             "title": CONNECTION_TITLE,
             "page_name": CONNECTION_TITLE,
@@ -364,7 +359,7 @@ class SetupWizardMixin(PageAdmin):
             "configured": token.is_usable,
             "token": token,
             "token_problem": credentials.unusable_reason(),
-            "may_connect": may_connect(request.user),
+            "may_connect": connection_pages.may_connect(request.user),
             "may_set_up": selection.may_set_up(request.user),
             "on_server": list(filter(None, [
                 *(tested.for_administrator if tested else ()),
@@ -374,7 +369,7 @@ class SetupWizardMixin(PageAdmin):
             "is_stopped": is_stopped and token.is_usable,
             "stop_reason": humanize.without_request_id(account.stop_reason),
             "allowance": quota.forecast().words if is_known else "",
-            **region_context(request.user),
+            **connection_pages.region_context(request.user),
         }, status=400 if wrong else 200)  # fmt: skip
 
     def wizard_token(self, request: HttpRequest) -> HttpResponse:
@@ -390,14 +385,14 @@ class SetupWizardMixin(PageAdmin):
                 return sentence
 
             back_url = step_url("connect")
-            return run_action(self, request, remove, back_url=back_url, question=removal_question)
+            return run_action(self, request, remove, back_url=back_url, question=connection_pages.removal_question)
         try:
             token = credentials.check_secret(request.POST.get("token", ""), "API token")
         except ActionError as error:
             return self._connect_page(request, None, str(error))
         with urgent_calls(token):
             # Nothing of it is stored before it is kept: the one in use goes on as it was.
-            tested = try_connection(breaker.read_account_info)
+            tested = connection_pages.try_connection(breaker.read_account_info)
         if tested.is_refused and tested.error is not None:
             is_unknown = tested.error.kind is NOT_AUTHENTICATED
             why = "It is wrong or was revoked: copy it from Monday again." if is_unknown else tested.message
@@ -405,7 +400,7 @@ class SetupWizardMixin(PageAdmin):
         credentials.store_token(token, user)
         if tested.account is not None:
             breaker.store_account_info(tested.account)
-        note_test(tested)
+        connection_pages.note_test(tested)
         about = (
             f"Connected. {tested.message} It is stored encrypted." if tested.is_ok else "The token is stored encrypted."
         )
@@ -454,7 +449,7 @@ class SetupWizardMixin(PageAdmin):
         problems: Mapping[str, Sequence[str]] = {}
         if request.method == "POST":
             choices = _sent_choices(request, choices)
-            store_region(request)
+            connection_pages.store_region(request)
             if "back" in request.POST:
                 _keep(request, choices)
                 kinds = list(chosen_in(request))
@@ -467,7 +462,7 @@ class SetupWizardMixin(PageAdmin):
                 if not problems:
                     _keep(request, replace(chosen.choices, is_mapped=True))
                     return _redirect_to("filter", entity_type) if "filter" in request.POST else _after_fields(request)
-            context = _fields_context(chosen, problems) | region_context(request.user)
+            context = _fields_context(chosen, problems) | connection_pages.region_context(request.user)
         except (ActionError, MondayError) as error:
             return _refused(request, error)
         return self._page(request, "fields", context)
@@ -482,13 +477,13 @@ class SetupWizardMixin(PageAdmin):
         except (ActionError, MondayError) as error:
             return _refused(request, error)
         if request.method != "POST":
-            rows = {side: filter_choice.rows_of(chosen, side) for side in FilterSide}
+            rows = {side: filter_choice.rows_of(chosen, side) for side in sync_filter.FilterSide}
             return self._page(request, "filter", _filter_context(chosen, rows))
-        rows = {side: _sent_rows(request, side) for side in FilterSide}
+        rows = {side: _sent_rows(request, side) for side in sync_filter.FilterSide}
         if "add" not in request.POST:
-            records, items = (filter_choice.conditions_of(chosen, side, rows[side]) for side in FilterSide)
-            if not any("error" in row for side in FilterSide for row in rows[side]):
-                _keep(request, replace(choices, sync_filter=SyncFilter(records, items).to_json()))
+            records, items = (filter_choice.conditions_of(chosen, side, rows[side]) for side in sync_filter.FilterSide)
+            if not any("error" in row for side in sync_filter.FilterSide for row in rows[side]):
+                _keep(request, replace(choices, sync_filter=sync_filter.SyncFilter(records, items).to_json()))
                 return _redirect_to("fields", entity_type) if "back" in request.POST else _after_fields(request)
         return self._page(request, "filter", _filter_context(chosen, rows))
 
@@ -513,7 +508,7 @@ class SetupWizardMixin(PageAdmin):
         return self._page(request, "plan", context)
 
     @staticmethod
-    def _plan_sent(request: HttpRequest, choices: Mapping[str, Choices]) -> HttpResponse:
+    def _plan_sent(request: HttpRequest, choices: Mapping[str, selection.Choices]) -> HttpResponse:
         """Make the plan again, with new ones created all the same, or start it as it was shown."""
         if "anew" in request.POST:
             if throttle_text := monday_throttle_reason(request):
@@ -564,7 +559,7 @@ class SetupWizardMixin(PageAdmin):
         return answer
 
 
-def _begun_anew(choices: Mapping[str, Choices]) -> dict[str, Choices]:
+def _begun_anew(choices: Mapping[str, selection.Choices]) -> dict[str, selection.Choices]:
     """The choices on top of the boards' settings as they are now: the plan says what it would change of them."""
     return {
         key: replace(board_choices, begun=selection.board_settings(board_choices.link))
@@ -578,7 +573,7 @@ def _after_fields(request: HttpRequest) -> HttpResponse:
     return _redirect_to("fields", unmapped[0]) if unmapped else _redirect_to("plan")
 
 
-def _sent_choices(request: HttpRequest, choices: Choices) -> Choices:
+def _sent_choices(request: HttpRequest, choices: selection.Choices) -> selection.Choices:
     fields = {}
     for mapping in choices.spec.mappings:
         column = "name" if mapping.converter == "name" else request.POST.get(f"column-{mapping.key}", "")
@@ -597,8 +592,10 @@ def _sent_choices(request: HttpRequest, choices: Choices) -> Choices:
     )
 
 
-def _sent_rows(request: HttpRequest, side: FilterSide) -> list[filter_choice.Row]:
-    lists = [request.POST.getlist(f"{side}-{part}")[: MAX_CONDITIONS + 1] for part in ("field", "op", "text")]
+def _sent_rows(request: HttpRequest, side: sync_filter.FilterSide) -> list[filter_choice.Row]:
+    lists = [
+        request.POST.getlist(f"{side}-{part}")[: sync_filter.MAX_CONDITIONS + 1] for part in ("field", "op", "text")
+    ]
     return [
         {"field": field[:50], "op": op[:20], "text": text[:20_000]} for field, op, text in zip(*lists, strict=False)
     ]

@@ -15,18 +15,7 @@ from django.utils.text import capfirst
 from unfold.contrib.filters.admin import RadioFilter
 
 from sync import registry
-from sync.admin import admin_base
-from sync.admin.admin_base import EntityFilter, ReadOnlyAdmin, badge, is_valid_key, own_page, plain_column
-from sync.admin.confirmed_action import (
-    MAX_ROWS_SHOWN,
-    Question,
-    RecordTable,
-    Report,
-    confirmed_rows,
-    question_page,
-    run_action,
-    selection,
-)
+from sync.admin import admin_base, confirmed_action
 from sync.api.callers import monday_throttle_reason
 from sync.kernel import humanize
 from sync.kernel.messages import Conflict, UnmatchedReason
@@ -80,9 +69,9 @@ class ReasonFilter(RadioFilter):
 
 
 @admin.register(UnmatchedItem)
-class UnmatchedItemAdmin(ReadOnlyAdmin):
+class UnmatchedItemAdmin(admin_base.ReadOnlyAdmin):
     list_display: Sequence[str] = ("item", "why", "board", "since", "on_monday")
-    list_filter = (ShownFilter, ReasonFilter, EntityFilter)
+    list_filter = (ShownFilter, ReasonFilter, admin_base.EntityFilter)
     search_fields = ("name", "item_id")
     search_help_text = "An item's name or number"
     ordering = ("-first_seen", "-id")
@@ -92,9 +81,9 @@ class UnmatchedItemAdmin(ReadOnlyAdmin):
     empty_title = "Every item has its record"
     empty_words = "An item on a board that no contact or organization has is listed here, with the reason."
 
-    item = plain_column("Item", lambda row: humanize.shorten(str(row), MAX_NAME), "name")
-    on_monday = plain_column("On Monday", lambda row: _item_link(row, ""))
-    board = plain_column("Board", lambda row: registry.board_title(row.entity_type), "entity_type")
+    item = admin_base.plain_column("Item", lambda row: humanize.shorten(str(row), MAX_NAME), "name")
+    on_monday = admin_base.plain_column("On Monday", lambda row: _item_link(row, ""))
+    board = admin_base.plain_column("Board", lambda row: registry.board_title(row.entity_type), "entity_type")
     since = admin_base.time_column("first_seen", "Since")
     seen = admin_base.time_column("last_seen", "Last seen on the board")
 
@@ -150,12 +139,14 @@ class UnmatchedItemAdmin(ReadOnlyAdmin):
         """Have items become records, after a page that says what that means."""
         rows = queryset.filter(ignored_at=None)
         kinds = set(queryset.order_by().values_list("entity_type", flat=True).distinct())
-        return run_action(
+        return confirmed_action.run_action(
             self,
             request,
-            lambda: create_records(request, confirmed_rows(request, rows)),
+            lambda: create_records(request, confirmed_action.confirmed_rows(request, rows)),
             back_url=request.get_full_path(),
-            question=lambda: creation_question(rows, selection(request, "create_records", rows.count())),
+            question=lambda: creation_question(
+                rows, confirmed_action.selection(request, "create_records", rows.count())
+            ),
             allowed=all(registry.may_act(request.user, "add", kind) for kind in kinds),
         )
 
@@ -187,25 +178,29 @@ class UnmatchedItemAdmin(ReadOnlyAdmin):
             raise PermissionDenied
         model = registry.entity(row.entity_type).model
         key = request.POST.get("record", "")
-        record = model._default_manager.filter(pk=key).first() if is_valid_key(model, key) else None
+        record = model._default_manager.filter(pk=key).first() if admin_base.is_valid_key(model, key) else None
         if record is None:
             return self._search_page(request, row)
         if "confirmed" not in request.POST:
-            return question_page(self, request, _link_question(request, row, record), request.path)
+            return confirmed_action.question_page(self, request, _link_question(request, row, record), request.path)
 
-        def run() -> Report:
+        def run() -> confirmed_action.Report:
             with transaction.atomic():
                 unmatched_items.request_link(row, record, request.user.get_username())
                 log_action(request.user, row, f"Asked to link it with the {row.entity_type} {record.pk}.")
             wait = unmatched_items.request_wait_text(row.entity_type)
-            return Report(f"“{row}” is linked with “{record}”{f'. It waits: {wait}' if wait else ' now.'}")
+            return confirmed_action.Report(
+                f"“{row}” is linked with “{record}”{f'. It waits: {wait}' if wait else ' now.'}"
+            )
 
-        return run_action(self, request, run, back_url=_list_url(), atomic=False, failed="Nothing was linked.")
+        return confirmed_action.run_action(
+            self, request, run, back_url=_list_url(), atomic=False, failed="Nothing was linked."
+        )
 
     def _search_page(self, request: HttpRequest, row: UnmatchedItem) -> HttpResponse:
         term = request.GET.get("q", row.name).replace("\0", "").strip()[:200]
         free = _found(unmatched_items.linkable_records(row.entity_type), term)
-        return own_page(
+        return admin_base.own_page(
             self,
             request,
             "sync/unmatched_link.html",
@@ -228,28 +223,31 @@ def may_link(request: HttpRequest) -> bool:
     return any(registry.may_act(request.user, "change", spec.entity_type) for spec in registry.entities())
 
 
-def creation_question(rows: QuerySet[UnmatchedItem], hidden: Sequence[tuple[str, object]]) -> Question:
+def creation_question(rows: QuerySet[UnmatchedItem], hidden: Sequence[tuple[str, object]]) -> confirmed_action.Question:
     """Ask whether these items are to become records."""
     kinds = set(rows.order_by().values_list("entity_type", flat=True).distinct())
-    cells = [(str(row), registry.type_label(row.entity_type), row.reason_sentence) for row in rows[:MAX_ROWS_SHOWN]]
-    table = RecordTable(("Item", "Type", "Why it has no record"), cells, rows.count())
+    cells = [
+        (str(row), registry.type_label(row.entity_type), row.reason_sentence)
+        for row in rows[: confirmed_action.MAX_ROWS_SHOWN]
+    ]
+    table = confirmed_action.RecordTable(("Item", "Type", "Why it has no record"), cells, rows.count())
     effects = [
         "Each becomes a record, with the values of the item.",
         "If exactly one record without an item matches, the item is linked with it instead.",
         "To undo it, delete the records: what happens to their items is a setting of the board.",
     ]
     count = registry.count_of_type(table.total, kinds.pop() if len(kinds) == 1 else "")
-    return Question(f"Create {count}?", effects, f"Create {count}", [table], hidden)
+    return confirmed_action.Question(f"Create {count}?", effects, f"Create {count}", [table], hidden)
 
 
-def create_records(request: HttpRequest, rows: QuerySet[UnmatchedItem]) -> Report:
+def create_records(request: HttpRequest, rows: QuerySet[UnmatchedItem]) -> confirmed_action.Report:
     items = unmatched_items.request_creation(rows, request.user.get_username())
     if not items:
-        return Report(problems=[NONE_LEFT])
+        return confirmed_action.Report(problems=[NONE_LEFT])
     log_action_many(request.user, items, "Asked to create a record from it.")
     wait = wait_sentence(len(items), [item.entity_type for item in items])
     are = humanize.plural(len(items), "is", "are")
-    return Report(f"{created_words(items)} {are} created with the next sync. {wait}".rstrip())
+    return confirmed_action.Report(f"{created_words(items)} {are} created with the next sync. {wait}".rstrip())
 
 
 def created_words(items: Sequence[UnmatchedItem]) -> str:
@@ -294,7 +292,7 @@ def request_badge(job: SyncQueue | None) -> SafeString | str:
     """Return that a person has asked for something that is not done yet; nothing otherwise."""
     if job is None or not any(key in job.payload for key in unmatched_items.REQUEST_KEYS):
         return ""
-    return badge("go", "sync", "Being linked" if unmatched_items.LINK_TO in job.payload else "Being created")
+    return admin_base.badge("go", "sync", "Being linked" if unmatched_items.LINK_TO in job.payload else "Being created")
 
 
 def _found(records: QuerySet[SyncedModel], term: str) -> QuerySet[SyncedModel]:
@@ -303,7 +301,7 @@ def _found(records: QuerySet[SyncedModel], term: str) -> QuerySet[SyncedModel]:
     return matching.order_by(*registry.default_ordering(records.model))
 
 
-def _link_question(request: HttpRequest, row: UnmatchedItem, record: SyncedModel) -> Question:
+def _link_question(request: HttpRequest, row: UnmatchedItem, record: SyncedModel) -> confirmed_action.Question:
     """Show what linking would change."""
     title = f"Link “{humanize.shorten(str(row), MAX_NAME)}” with “{record}”?"
     try:
@@ -314,14 +312,14 @@ def _link_question(request: HttpRequest, row: UnmatchedItem, record: SyncedModel
     if not problem:
         planned, problem = plan_link(record, row.item_id)
     if problem:
-        return Question(title, warning=problem)
+        return confirmed_action.Question(title, warning=problem)
     changes = [_change_line(change) for change in planned]
     if not changes:
         effects = ["Both say the same. The item gets the record's NPD ID; nothing else changes."]
-        return Question(title, effects, "Link them", hidden=[("record", record.pk)])
+        return confirmed_action.Question(title, effects, "Link them", hidden=[("record", record.pk)])
     effects = ["The item gets the record's NPD ID. “Unlink” on the record's page undoes the link."]
-    table = RecordTable(("Changes in", "Field", "Now", "Then"), changes, len(changes))
-    return Question(title, effects, "Link them", [table], [("record", record.pk)])
+    table = confirmed_action.RecordTable(("Changes in", "Field", "Now", "Then"), changes, len(changes))
+    return confirmed_action.Question(title, effects, "Link them", [table], [("record", record.pk)])
 
 
 def _change_line(change: PlannedChange) -> tuple[str, str, str, str]:

@@ -15,8 +15,8 @@ from rest_framework.response import Response
 from rest_framework.routers import SimpleRouter
 
 from sync import attention
+from sync.api import views
 from sync.api.errors import ErrorSerializer
-from sync.api.views import ApiView, HasAnyPermission, MayChange, ModelPermissions
 from sync.attention import Kind
 from sync.choices import ApprovalState
 from sync.kernel.messages import Conflict
@@ -68,14 +68,14 @@ class AttentionFilter(filters.FilterSet):  # type: ignore[misc]
         fields = ["code", "cause", "entity_type", "entity_id"]
 
 
-class AttentionViewSet(ApiView, mixins.ListModelMixin, viewsets.GenericViewSet[Attention]):
+class AttentionViewSet(views.ApiView, mixins.ListModelMixin, viewsets.GenericViewSet[Attention]):
     """What waits for a person, as far as you may view it: the gravest first, then the oldest."""
 
     queryset = Attention.objects.none()
     serializer_class = AttentionSerializer
     filterset_class = AttentionFilter
     ordering_fields = ["id", "since"]
-    permission_classes = [HasAnyPermission]
+    permission_classes = [views.HasAnyPermission]
 
     def get_queryset(self) -> QuerySet[Attention]:
         return attention.seen_by(self.request.user).order_by(attention.ORDER, "since", "id")
@@ -95,23 +95,23 @@ class ApprovalSerializer(serializers.ModelSerializer[ApprovalRequest]):
         read_only_fields = fields
 
 
-class ApprovalViewSet(ApiView, viewsets.ReadOnlyModelViewSet[ApprovalRequest]):
+class ApprovalViewSet(views.ApiView, viewsets.ReadOnlyModelViewSet[ApprovalRequest]):
     """Bulk deletions, the newest first."""
 
     queryset = ApprovalRequest.objects.select_related("decided_by").order_by("-id")
     serializer_class = ApprovalSerializer
     filterset_fields = ["entity_type", "entity_id", "kind", "state"]
     ordering_fields = ["id", "at", "decided_at"]
-    permission_classes = [ModelPermissions]
+    permission_classes = [views.ModelPermissions]
 
     @extend_schema(request=None, responses={200: ApprovalSerializer, 409: ErrorSerializer})
-    @action(detail=True, methods=["post"], permission_classes=[MayChange])
+    @action(detail=True, methods=["post"], permission_classes=[views.MayChange])
     def approve(self, request: Request, pk: str) -> Response:
         """Let it be deleted or emptied, in the record's next pass."""
         return self._decide(request, approvals.approve)
 
     @extend_schema(request=None, responses={200: ApprovalSerializer, 409: ErrorSerializer})
-    @action(detail=True, methods=["post"], permission_classes=[MayChange])
+    @action(detail=True, methods=["post"], permission_classes=[views.MayChange])
     def reject(self, request: Request, pk: str) -> Response:
         """Keep what would be lost."""
         return self._decide(request, approvals.reject)
@@ -148,13 +148,13 @@ class ActivityFilter(filters.FilterSet):  # type: ignore[misc]
         fields = ["entity_type", "entity_id", "kind", "batch_id"]
 
 
-class MayUndo(ModelPermissions):
+class MayUndo(views.ModelPermissions):
     """An undo needs the right to change the record, which is checked when that is known."""
 
-    perms_map = {**ModelPermissions.perms_map, "POST": ["%(app_label)s.view_%(model_name)s"]}
+    perms_map = {**views.ModelPermissions.perms_map, "POST": ["%(app_label)s.view_%(model_name)s"]}
 
 
-class ActivityViewSet(ApiView, viewsets.ReadOnlyModelViewSet[Decision]):
+class ActivityViewSet(views.ApiView, viewsets.ReadOnlyModelViewSet[Decision]):
     """The activity, the newest first."""
 
     queryset = Decision.objects.order_by("-at", "-id")

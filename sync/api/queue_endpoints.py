@@ -4,8 +4,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from django.db import transaction
-from django.db.models import Count, Max, QuerySet
+from django.db import models, transaction
 from django.urls import path
 from django_filters import rest_framework as filters
 from drf_spectacular.utils import extend_schema
@@ -16,9 +15,8 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.routers import SimpleRouter
 
-from sync import attention, registry
+from sync import attention, choices, registry
 from sync.api.views import ApiView, ModelPermissions
-from sync.choices import ApprovalState, QueueStatus, RecordSyncStatus, SyncStatus
 from sync.limits import credentials, quota
 from sync.models import ApprovalRequest, SyncMetadata, SyncQueue
 from sync.models.jobs import is_allowed
@@ -51,7 +49,7 @@ class QueueRowSerializer(serializers.ModelSerializer[SyncQueue]):
 class QueueFilter(filters.FilterSet):  # type: ignore[misc]
     """The filters of the queue."""
 
-    status = filters.MultipleChoiceFilter(choices=QueueStatus.choices, help_text="May be given several times.")
+    status = filters.MultipleChoiceFilter(choices=choices.QueueStatus.choices, help_text="May be given several times.")
     monday_id = filters.CharFilter(field_name="remote_id", help_text="The item.")
     unmatched_items = filters.BooleanFilter(method="about_unmatched_items", help_text="Items that no record has yet.")
 
@@ -59,7 +57,9 @@ class QueueFilter(filters.FilterSet):  # type: ignore[misc]
         model = SyncQueue
         fields = ["entity_type", "entity_id", "direction", "operation"]
 
-    def about_unmatched_items(self, jobs: QuerySet[SyncQueue], name: str, value: bool) -> QuerySet[SyncQueue]:
+    def about_unmatched_items(
+        self, jobs: models.QuerySet[SyncQueue], name: str, value: bool
+    ) -> models.QuerySet[SyncQueue]:
         return jobs.filter(unmatched_condition() if value else ~unmatched_condition())
 
 
@@ -137,7 +137,7 @@ class SyncStateSerializer(serializers.ModelSerializer[SyncMetadata]):
 
     monday_id = serializers.SerializerMethodField(help_text="The item, where the system is Monday.")
     jira_id = serializers.CharField(read_only=True, allow_null=True)
-    sync_status = serializers.ChoiceField(source="served_status", choices=SyncStatus.choices, read_only=True)
+    sync_status = serializers.ChoiceField(source="served_status", choices=choices.SyncStatus.choices, read_only=True)
 
     class Meta:
         model = SyncMetadata
@@ -158,7 +158,7 @@ class SyncStateFilter(filters.FilterSet):  # type: ignore[misc]
     """The filters of sync states."""
 
     sync_status = filters.MultipleChoiceFilter(
-        field_name="served_status", choices=SyncStatus.choices, help_text="May be given several times."
+        field_name="served_status", choices=choices.SyncStatus.choices, help_text="May be given several times."
     )
     monday_id = filters.CharFilter(method="with_remote_id", help_text="The item, where the system is Monday.")
     jira_id = filters.CharFilter(method="with_remote_id", help_text="The remote id, where the system is Jira.")
@@ -167,7 +167,9 @@ class SyncStateFilter(filters.FilterSet):  # type: ignore[misc]
         model = SyncMetadata
         fields = ["system", "entity_type", "entity_id", "remote_id", "sync_direction"]
 
-    def with_remote_id(self, states: QuerySet[SyncMetadata], name: str, value: str) -> QuerySet[SyncMetadata]:
+    def with_remote_id(
+        self, states: models.QuerySet[SyncMetadata], name: str, value: str
+    ) -> models.QuerySet[SyncMetadata]:
         return states.filter(system=name.removesuffix("_id"), remote_id=value)
 
 
@@ -180,7 +182,7 @@ class SyncStateViewSet(ApiView, mixins.ListModelMixin, viewsets.GenericViewSet[S
     ordering_fields = ["id", "last_sync_attempt", "last_successful_sync", "error_count"]
     permission_classes = [ModelPermissions]
 
-    def get_queryset(self) -> QuerySet[SyncMetadata]:
+    def get_queryset(self) -> models.QuerySet[SyncMetadata]:
         return with_served_status(super().get_queryset())
 
 
@@ -264,9 +266,9 @@ def sync_stats() -> dict[str, Any]:
     records = dict[str, dict[str, Any]]()
     for spec in registry.entities():
         by_status = spec.model._default_manager.order_by().values_list("sync_status")
-        rows = list(by_status.annotate(Count("pk"), Max("monday_last_synced")))
+        rows = list(by_status.annotate(models.Count("pk"), models.Max("monday_last_synced")))
         records[spec.entity_type] = {
-            **dict.fromkeys(RecordSyncStatus.values, 0),
+            **dict.fromkeys(choices.RecordSyncStatus.values, 0),
             **{status: number for status, number, _ in rows},
             "total": sum(number for _, number, _ in rows),
             "last_synced": max((last for *_, last in rows if last), default=None),
@@ -279,8 +281,8 @@ def sync_stats() -> dict[str, Any]:
     return {
         "records": records,
         "queue": SyncQueueService().get_queue_stats(),
-        "open_conflicts": sum(counts[RecordSyncStatus.CONFLICT] for counts in records.values()),
-        "waiting_for_approval": ApprovalRequest.objects.filter(state=ApprovalState.PENDING).count(),
+        "open_conflicts": sum(counts[choices.RecordSyncStatus.CONFLICT] for counts in records.values()),
+        "waiting_for_approval": ApprovalRequest.objects.filter(state=choices.ApprovalState.PENDING).count(),
         "verified": latest_verification(),
         "budget": quota.forecast(),
         "monday_configured": credentials.is_configured(),

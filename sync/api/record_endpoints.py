@@ -13,8 +13,7 @@ from django.contrib.admin.models import ADDITION, DELETION
 from django.contrib.auth.views import redirect_to_login
 from django.contrib.postgres.fields import ArrayField
 from django.core.exceptions import ImproperlyConfigured, ValidationError
-from django.db import transaction
-from django.db.models import EmailField, JSONField, QuerySet
+from django.db import models, transaction
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import redirect
 from django.urls import URLPattern, URLResolver, reverse
@@ -38,7 +37,6 @@ from sync.monday.texts import drop_from_label
 from sync.operations.record_requests import PUSH_REASONS, push_record
 from sync.records.authors import log_action
 from sync.state import record_view
-from sync.state.record_view import FieldReason, FieldView, Part, RecordState, RecordView
 
 # ETags hash what people edit, so that no pass makes a person's tag stale.
 
@@ -80,24 +78,24 @@ def check_if_match(request: Request, record: SyncedModel) -> None:
         raise Refused(HTTPStatus.PRECONDITION_FAILED, CHANGED_SINCE, "precondition_failed")
 
 
-class RecordSyncSerializer(serializers.Serializer[RecordView]):
+class RecordSyncSerializer(serializers.Serializer[record_view.RecordView]):
     """How the record's sync stands, for a person."""
 
     words = serializers.CharField(help_text="Why it isn't synced, in a sentence; empty when it is.")
     next_try = serializers.DateTimeField(allow_null=True)
     item_url = serializers.CharField(allow_null=True, help_text="The item on its Monday board.")
-    state = serializers.ChoiceField(choices=RecordState.choices)
-    reason_code = serializers.CharField(help_text=f"Why it is in this state: {', '.join(Part.values)}.")
+    state = serializers.ChoiceField(choices=record_view.RecordState.choices)
+    reason_code = serializers.CharField(help_text=f"Why it is in this state: {', '.join(record_view.Part.values)}.")
 
 
-class FieldBaseSerializer(serializers.Serializer[FieldView]):
+class FieldBaseSerializer(serializers.Serializer[record_view.FieldView]):
     """The two values when both sides were last synced."""
 
     npd = serializers.CharField(source="base_local")
     monday = serializers.CharField(source="base_remote")
 
 
-class FieldSyncSerializer(serializers.Serializer[FieldView]):
+class FieldSyncSerializer(serializers.Serializer[record_view.FieldView]):
     """One mapped field on both sides, the values as displayed."""
 
     field = serializers.CharField(source="key", help_text="The mapped field: name, email, address …")
@@ -109,16 +107,18 @@ class FieldSyncSerializer(serializers.Serializer[FieldView]):
         source="read_at", allow_null=True, help_text="When a pass last knew that; null: never."
     )
     base = FieldBaseSerializer(source="*")
-    state = serializers.ChoiceField(choices=RecordState.choices)
-    reason_code = serializers.ChoiceField(choices=[code.value for code in FieldReason], help_text="Why it is so.")
+    state = serializers.ChoiceField(choices=record_view.RecordState.choices)
+    reason_code = serializers.ChoiceField(
+        choices=[code.value for code in record_view.FieldReason], help_text="Why it is so."
+    )
     detail = serializers.CharField(help_text="The reason in words, where it is blocked or stored differently.")
     blocked = serializers.SerializerMethodField(help_text="Whether it is not synced until somebody acts.")
     to_monday = serializers.BooleanField(help_text="Whether NPD's changes are sent.")
     to_npd = serializers.BooleanField(help_text="Whether Monday's changes are taken.")
     rule = serializers.ChoiceField(choices=RULES, help_text="What decides where both sides changed it.")
 
-    def get_blocked(self, view: FieldView) -> bool:
-        return view.reason_code in (FieldReason.BLOCKED, FieldReason.REJECTED)
+    def get_blocked(self, view: record_view.FieldView) -> bool:
+        return view.reason_code in (record_view.FieldReason.BLOCKED, record_view.FieldReason.REJECTED)
 
 
 class RecordFieldsSerializer(RecordSyncSerializer):
@@ -170,12 +170,12 @@ class RecordSerializer(serializers.ModelSerializer[Any]):
     IDENTITY: ClassVar[tuple[str, ...]] = ("id", "monday_id")
     """Read-only, and yet never passed over: who sends another value means another record, or another item."""
 
-    views: Mapping[UUID, RecordView] | None = None
+    views: Mapping[UUID, record_view.RecordView] | None = None
 
     # The model checks what an address is; for the schema it is a plain text, which may be empty.
     serializer_field_mapping: ClassVar[dict[Any, Any]] = {
         **serializers.ModelSerializer.serializer_field_mapping,
-        EmailField: serializers.CharField,
+        models.EmailField: serializers.CharField,
     }
 
     class Meta:
@@ -249,7 +249,7 @@ class RecordViewSet(ApiView, viewsets.ModelViewSet[Any]):
     permission_classes = [ModelPermissions]
     filter_backends = [filters.DjangoFilterBackend, RecordSearch, StableOrdering]
 
-    def get_queryset(self) -> QuerySet[Any]:
+    def get_queryset(self) -> models.QuerySet[Any]:
         """Return the records; for a write with the row locked, so that nobody changes it after If-Match is compared."""
         queryset = super().get_queryset()
         is_write = self.action in ("update", "partial_update", "destroy")
@@ -353,7 +353,7 @@ def _view_of(model: type[SyncedModel]) -> type[RecordViewSet]:
     columns = {
         field.name
         for field in model._meta.concrete_fields
-        if not field.is_relation and not isinstance(field, ArrayField | JSONField)
+        if not field.is_relation and not isinstance(field, ArrayField | models.JSONField)
     }
     attributes = {
         "__doc__": RecordViewSet.__doc__,
@@ -391,7 +391,7 @@ def own_text(record: SyncedModel, name: str) -> str | None:
 
 
 def _filter_of(model: type[SyncedModel]) -> type[RecordFilter]:
-    own = [field.name for field in registry.own_fields(model) if not isinstance(field, ArrayField | JSONField)]
+    own = [field.name for field in registry.own_fields(model) if not isinstance(field, ArrayField | models.JSONField)]
     meta = type("Meta", (), {"model": model, "fields": [*own, "monday_id", "sync_enabled", "sync_direction"]})
     attributes: dict[str, Any] = {"Meta": meta}
     if key := registry.match_field(model):

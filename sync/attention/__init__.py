@@ -15,7 +15,7 @@ from typing import Any
 from uuid import UUID
 
 from django.contrib.auth import get_user_model
-from django.db.models import Case, Count, F, IntegerField, Min, Q, QuerySet, Value, When, Window
+from django.db import models
 from django.db.models.fields.json import KT
 from django.db.models.functions import Cast, RowNumber
 from django.urls import reverse
@@ -44,8 +44,9 @@ MAX_SHOWN_VALUE = 120
 
 NO_COLUMN = "It has no column on the board. Choose or create one on the board's page."
 
-ORDER = Case(
-    *(When(kind=kind.value, then=Value(place)) for place, kind in enumerate(Kind)), output_field=IntegerField()
+ORDER = models.Case(
+    *(models.When(kind=kind.value, then=models.Value(place)) for place, kind in enumerate(Kind)),
+    output_field=models.IntegerField(),
 )
 """The gravest kind first."""
 
@@ -213,16 +214,16 @@ class Tally:
     entries: int = 0
 
 
-def waiting(scope: Scope = EVERYTHING, kinds: Iterable[Kind] | None = None) -> QuerySet[Attention]:
+def waiting(scope: Scope = EVERYTHING, kinds: Iterable[Kind] | None = None) -> models.QuerySet[Attention]:
     """Return the rows of these kinds that a scope has; what ended by its own time is none of them."""
     wanted = scope.kinds if kinds is None else scope.kinds & set(kinds)
-    rows = Attention.objects.filter(Q(until=None) | Q(until__gt=SyncNow()))
+    rows = Attention.objects.filter(models.Q(until=None) | models.Q(until__gt=SyncNow()))
     if wanted == EVERYTHING.kinds:
         return rows
     return rows.filter(kind__in=[kind.value for kind in wanted])
 
 
-def seen_by(user: Any) -> QuerySet[Attention]:
+def seen_by(user: Any) -> models.QuerySet[Attention]:
     """Return the rows that a person may see, also those on which others act."""
     scope = scope_of(user)
     return waiting(Scope(scope.kinds | scope.others))
@@ -230,7 +231,9 @@ def seen_by(user: Any) -> QuerySet[Attention]:
 
 def tallies(scope: Scope = EVERYTHING) -> dict[Kind, Tally]:
     """Return how many causes and things of each kind there are, none of kinds that the scope leaves out; one query."""
-    rows = waiting(scope).order_by().values_list("kind").annotate(Count("cause", distinct=True), Count("pk"))
+    rows = (
+        waiting(scope).order_by().values_list("kind").annotate(models.Count("cause", distinct=True), models.Count("pk"))
+    )
     counted = {kind: Tally(causes, entries) for kind, causes, entries in rows}
     return {kind: counted.get(kind.value, Tally()) for kind in Kind}
 
@@ -246,15 +249,15 @@ def keys(scope: Scope = EVERYTHING, *, kinds: Iterable[Kind] | None = None, limi
     return [f"{kind}:{source}" for kind, source in rows[:limit]]
 
 
-def _with_keys(rows: QuerySet[Attention], keys: Collection[str]) -> QuerySet[Attention]:
+def _with_keys(rows: models.QuerySet[Attention], keys: Collection[str]) -> models.QuerySet[Attention]:
     """Those with these keys, which may come from outside."""
     sources: dict[str, list[str]] = {}
     for key in keys:
         kind, _, source = key.partition(":")
         sources.setdefault(kind, []).append(source)
-    wanted = Q(pk__in=[])
+    wanted = models.Q(pk__in=[])
     for kind, named in sources.items():
-        wanted |= Q(kind=kind, source__in=named)
+        wanted |= models.Q(kind=kind, source__in=named)
     return rows.filter(wanted)
 
 
@@ -277,11 +280,11 @@ def groups(
         rows.order_by()
         .values("kind", "cause")
         .annotate(
-            number=Count("pk"),
-            first=Min("pk"),
-            oldest=Min("since"),
-            sentences=Count(KT("values__error"), distinct=True),
-            noticed=Min(Cast(KT("values__noticed"), IntegerField())),
+            number=models.Count("pk"),
+            first=models.Min("pk"),
+            oldest=models.Min("since"),
+            sentences=models.Count(KT("values__error"), distinct=True),
+            noticed=models.Min(Cast(KT("values__noticed"), models.IntegerField())),
             place=ORDER,
         )
     )
@@ -336,7 +339,9 @@ def entries(
     if keys:
         rows = _with_keys(rows, keys)
     if first_of_each:
-        place = Window(RowNumber(), partition_by=F("cause"), order_by=[F("since"), F("source")])
+        place = models.Window(
+            RowNumber(), partition_by=models.F("cause"), order_by=[models.F("since"), models.F("source")]
+        )
         rows = rows.annotate(place=place).filter(place__lte=first_of_each)
     end = None if limit is None else offset + limit
     return as_entries(list(rows.order_by(ORDER, "since", "source")[offset:end]), wording)
@@ -349,8 +354,8 @@ def on_records(
 
     `columns` has the fields of each that wait for their column: one that can't be used is one thing of the board.
     """
-    is_column = Q(kind=Kind.BLOCKED.value, code=BlockedCode.COLUMN.value, entity_id=None)
-    rows = waiting().filter(Q(entity_id__in=columns) | is_column, entity_type=entity_type)
+    is_column = models.Q(kind=Kind.BLOCKED.value, code=BlockedCode.COLUMN.value, entity_id=None)
+    rows = waiting().filter(models.Q(entity_id__in=columns) | is_column, entity_type=entity_type)
     entries: dict[UUID, list[Entry]] = {}
     for row in rows.order_by(ORDER, "since", "source"):
         entry = _entry(row, wording, names[row.entity_id] if row.entity_id else "")

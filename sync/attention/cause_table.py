@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 
 from conflicts import reports
-from sync.choices import REFUSED_WORDS, ApprovalKind, BlockedCode, DeletedRecordPolicy, StopCode
+from sync import choices
 from sync.kernel.messages import UnmatchedReason
 from sync.models.attention import AttentionKind as Kind
 
@@ -124,7 +124,7 @@ _RECORD_GONE = ("restore_record", "unlink", "archive_item", "delete_item")
 
 CAUSES: Mapping[tuple[Kind, str], Cause] = {
     (Kind.STOP, ""): Cause("Monday can't be reached", "Edits are kept on both sides, and synced once sync goes on."),
-    (Kind.STOP, StopCode.TOKEN): Cause("Monday refuses the API token"),
+    (Kind.STOP, choices.StopCode.TOKEN): Cause("Monday refuses the API token"),
     (Kind.STOP, "board"): Cause("The board can't be synced"),
     (Kind.DIFFERENCE, ""): Cause(
         "{differed} of {compared} checked records said “synced” and differed", "The nightly comparison found it."
@@ -133,18 +133,18 @@ CAUSES: Mapping[tuple[Kind, str], Cause] = {
     (Kind.NOTIFICATION, ""): Cause("Notifications by email don't arrive"),
     (Kind.NOTIFICATION, "chat"): Cause("Notifications in a chat don't arrive"),
     (Kind.APPROVAL, ""): Cause("Bulk deletions"),
-    (Kind.APPROVAL, ApprovalKind.ITEMS): Cause(
+    (Kind.APPROVAL, choices.ApprovalKind.ITEMS): Cause(
         "Items would be removed on Monday", f"Their records were deleted in NPD. {_TOO_MANY}"
     ),
-    (Kind.APPROVAL, DeletedRecordPolicy.ARCHIVE): Cause("Items would be archived on Monday"),
-    (Kind.APPROVAL, DeletedRecordPolicy.DELETE): Cause("Items would be deleted on Monday"),
-    (Kind.APPROVAL, ApprovalKind.RECORDS): Cause(
+    (Kind.APPROVAL, choices.DeletedRecordPolicy.ARCHIVE): Cause("Items would be archived on Monday"),
+    (Kind.APPROVAL, choices.DeletedRecordPolicy.DELETE): Cause("Items would be deleted on Monday"),
+    (Kind.APPROVAL, choices.ApprovalKind.RECORDS): Cause(
         "Records would be deleted in NPD", f"Their items were deleted on Monday. {_TOO_MANY}"
     ),
-    (Kind.APPROVAL, ApprovalKind.CLEAR_MONDAY): Cause(
+    (Kind.APPROVAL, choices.ApprovalKind.CLEAR_MONDAY): Cause(
         "Fields would be emptied on Monday", f"They were emptied in NPD. {_TOO_MANY}"
     ),
-    (Kind.APPROVAL, ApprovalKind.CLEAR_NPD): Cause(
+    (Kind.APPROVAL, choices.ApprovalKind.CLEAR_NPD): Cause(
         "Fields would be emptied in NPD", f"They were emptied on Monday. {_TOO_MANY}"
     ),
     (Kind.REMOVED, "archived"): Cause("Archived on the board"),
@@ -173,27 +173,27 @@ CAUSES: Mapping[tuple[Kind, str], Cause] = {
     ),
     (Kind.DUPLICATE, ""): Cause("Which item belongs to which {record}?"),
     (Kind.REJECTED, ""): Cause("{field} was rejected by Monday"),
-    (Kind.REJECTED, BlockedCode.LIMIT): Cause(
+    (Kind.REJECTED, choices.BlockedCode.LIMIT): Cause(
         "{field} has a value that its column can't take", acts=("keep_npd", "keep_monday")
     ),
     (Kind.BLOCKED, ""): Cause("{field} is blocked"),
-    (Kind.BLOCKED, BlockedCode.COLUMN): Cause(
+    (Kind.BLOCKED, choices.BlockedCode.COLUMN): Cause(
         "{field}: its column can't be used",
         "Restored on the board (undo, or the board's trash), it is synced as before. A new column gets NPD's values, "
         "where they are synced to Monday.",
         acts=("check_column",),
     ),
-    (Kind.BLOCKED, BlockedCode.RELATION): Cause("{field} waits for a record that has no item yet"),
-    (Kind.BLOCKED, BlockedCode.INVALID): Cause("{field}: NPD can't use Monday's value"),
-    (Kind.BLOCKED, BlockedCode.UNKNOWN): Cause("{field}: the value can't be read"),
-    (Kind.BLOCKED, BlockedCode.REQUIRED): Cause("{field} is required in NPD and was emptied on Monday"),
-    (Kind.BLOCKED, BlockedCode.THROTTLED): Cause(
+    (Kind.BLOCKED, choices.BlockedCode.RELATION): Cause("{field} waits for a record that has no item yet"),
+    (Kind.BLOCKED, choices.BlockedCode.INVALID): Cause("{field}: NPD can't use Monday's value"),
+    (Kind.BLOCKED, choices.BlockedCode.UNKNOWN): Cause("{field}: the value can't be read"),
+    (Kind.BLOCKED, choices.BlockedCode.REQUIRED): Cause("{field} is required in NPD and was emptied on Monday"),
+    (Kind.BLOCKED, choices.BlockedCode.THROTTLED): Cause(
         "{field} is in an update loop",
         "After each of our writes, somebody or an automation writes another value on the board, so nothing is sent to "
         "this field of these records for a while; then it is tried once. Their other fields are synced. Once that is "
         "stopped, retry.",
     ),
-    (Kind.BLOCKED, BlockedCode.DIRECTION): Cause("{field}: its direction lets nothing be sent"),
+    (Kind.BLOCKED, choices.BlockedCode.DIRECTION): Cause("{field}: its direction lets nothing be sent"),
     (Kind.BOARD, "npd_id"): Cause("Nothing new is created, because the NPD ID column is missing", icon="key_off"),
     (Kind.BOARD, "creates_held"): Cause(
         "Nothing new is created, because nobody on it can be recognized", icon="front_hand"
@@ -203,7 +203,7 @@ CAUSES: Mapping[tuple[Kind, str], Cause] = {
     (Kind.BOARD, "sweeps"): Cause("Missed changes are not fully known", severity=Severity.FAILED, icon="manage_search"),
     **{
         (Kind.BOARD, f"refused_{call}"): Cause(f"{words} on the board", severity=Severity.FAILED, icon="front_hand")
-        for call, words in REFUSED_WORDS.items()
+        for call, words in choices.REFUSED_WORDS.items()
     },
     (Kind.UNMATCHED, ""): Cause("No record belongs to it"),
     **{(Kind.UNMATCHED, code): Cause(label) for code, label in UnmatchedReason.choices},

@@ -11,7 +11,7 @@ from typing import Any
 
 from django.db import connections
 
-from conflicts.reports import KIND_DELETED_RECORD, KIND_FIRST_MATCH, KIND_REPLACED, KIND_RESTORED_ITEM, RESTORE_RECORD
+from conflicts import reports
 from sync import registry
 from sync.choices import BlockedCode
 from sync.kernel.messages import EXPLAINED_REASONS, TombstoneReason
@@ -140,15 +140,15 @@ _CONFLICTS = f"""
             AND NOT EXISTS (SELECT FROM sync_metadata AS ledger WHERE ledger.system = 'monday'
                 AND ledger.entity_type = conflict.entity_type AND ledger.entity_id = conflict.entity_id::text
                 AND jsonb_exists_any(ledger.base, conflict.conflict_fields::text[]))
-            THEN '{KIND_FIRST_MATCH}'
+            THEN '{reports.KIND_FIRST_MATCH}'
             WHEN conflict.kind = 'overwritten' AND conflict.about -> 'replaced' @> to_jsonb(conflict.conflict_fields)
-            THEN '{KIND_REPLACED}'
+            THEN '{reports.KIND_REPLACED}'
             WHEN conflict.kind = 'delete'
-                AND conflict.about @? '$.options[*] ? (@.does == "{RESTORE_RECORD}")'
+                AND conflict.about @? '$.options[*] ? (@.does == "{reports.RESTORE_RECORD}")'
             THEN CASE WHEN EXISTS (SELECT FROM sync_tombstones AS tombstone
                 WHERE tombstone.entity_type = conflict.entity_type AND tombstone.entity_id = conflict.entity_id
                     AND tombstone.reason_code = '{TombstoneReason.QUESTION_RESTORED}')
-                THEN '{KIND_RESTORED_ITEM}' ELSE '{KIND_DELETED_RECORD}' END
+                THEN '{reports.KIND_RESTORED_ITEM}' ELSE '{reports.KIND_DELETED_RECORD}' END
             ELSE conflict.kind END,
         conflict.entity_type, conflict.entity_id, conflict.monday_item_id,
         array_to_string(conflict.conflict_fields, ','), '', conflict.detected_at, NULL::timestamptz,

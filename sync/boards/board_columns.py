@@ -8,21 +8,9 @@ from typing import Any
 from uuid import UUID
 
 import structlog
-from django.db import connection, transaction
-from django.db.models import F, QuerySet
+from django.db import connection, models, transaction
 
-from sync import limits, registry
-from sync.choices import (
-    BlockedCode,
-    Cause,
-    ColumnProblem,
-    Priority,
-    QueueDirection,
-    QueueStatus,
-    RecordSyncStatus,
-    SyncDirection,
-    SyncStatus,
-)
+from sync import choices, limits, registry
 from sync.clock import SyncNow, sync_now
 from sync.kernel.db import run_sql
 from sync.kernel.humanize import count_with_noun
@@ -34,7 +22,6 @@ from sync.monday.board_items import Item
 from sync.monday.columns import make_converter
 from sync.monday.connector import MondayConnector
 from sync.outbox.queue_rows import enqueue
-from sync.registry import EntitySpec, MappingSpec, link_of, relation_of, target_of
 
 NPD_ID_KEY = "npd_id"
 NPD_ID_TITLE = "NPD ID"
@@ -62,7 +49,7 @@ def fitting_types(mapping: FieldMapping) -> tuple[str, ...]:
     return tuple(spec.column_types) if spec and spec.column_types else (column_type(mapping.converter),)
 
 
-def mapping_spec(mapping: FieldMapping) -> MappingSpec | None:
+def mapping_spec(mapping: FieldMapping) -> registry.MappingSpec | None:
     """The application's proposal for a mapping, None where it no longer proposes one."""
     specs = registry.entity(mapping.link.entity_type).mappings
     return next((spec for spec in specs if spec.key == mapping.key), None)
@@ -72,7 +59,7 @@ def npd_id_spec(column_id: str) -> ColumnSpec:
     return ColumnSpec(NPD_ID_KEY, NPD_ID_TITLE, "text", column_id or NPD_ID_KEY)
 
 
-def store_columns(spec: EntitySpec, link: BoardLink, setup: BoardSetup, reason: str = "") -> StoredColumns:
+def store_columns(spec: registry.EntitySpec, link: BoardLink, setup: BoardSetup, reason: str = "") -> StoredColumns:
     """Store the column of each mapping; `reason` says why a field may have another one than before.
 
     A mapping whose column moved or changed its type gets a new version.
@@ -98,7 +85,7 @@ def store_columns(spec: EntitySpec, link: BoardLink, setup: BoardSetup, reason: 
         elif (
             mapping.key in proposed
             and mapping.column_id not in ("", NAME_TYPE)
-            and mapping.direction != SyncDirection.NONE
+            and mapping.direction != choices.SyncDirection.NONE
         ):
             why = setup.unfit.get(mapping.key) or f"its column {mapping.column_id} was deleted from the board"
             result.problems.append(
@@ -112,13 +99,13 @@ def store_columns(spec: EntitySpec, link: BoardLink, setup: BoardSetup, reason: 
 
 def target_board_of(mapping: FieldMapping) -> str | None:
     """The board to which a mapping's relation must lead; None where its field is no relation."""
-    relation = relation_of(registry.entity(mapping.link.entity_type).model, mapping.fields)
-    link = link_of(target_of(relation).entity_type()) if relation is not None else None
+    relation = registry.relation_of(registry.entity(mapping.link.entity_type).model, mapping.fields)
+    link = registry.link_of(registry.target_of(relation).entity_type()) if relation is not None else None
     return link.board_id or None if link is not None else None
 
 
 def make_mapping(
-    link: BoardLink, proposal: MappingSpec, position: int, *, column_id: str, **more: Any
+    link: BoardLink, proposal: registry.MappingSpec, position: int, *, column_id: str, **more: Any
 ) -> tuple[FieldMapping, bool]:
     """Return the field's mapping, made as proposed where there is none, and whether it was made."""
     defaults = {
@@ -140,7 +127,7 @@ def _update_mapping(result: StoredColumns, mapping: FieldMapping, column: BoardC
         changed["column_id"] = column.id
         # A new version ends the old base: what was agreed about another column says nothing about this one.
         if mapping.column_id:
-            changed["version"] = F("version") + 1
+            changed["version"] = models.F("version") + 1
             why = reason or f"it was {mapping.column_id}, which is gone"
             result.done.append(f"{mapping.label} is now in the column {column.id} ({why})")
         result.needs_resync = True
@@ -149,7 +136,7 @@ def _update_mapping(result: StoredColumns, mapping: FieldMapping, column: BoardC
         result.needs_resync = True
         # Another converter stores other values in the base, so it needs a new version too.
         if mapping.column_id:
-            changed["version"] = F("version") + 1
+            changed["version"] = models.F("version") + 1
             result.done.append(f"{mapping.label}: the column “{column.title}” is of type {column.type} now and read so")
     # The column is usable again: the blocked records get a pass.
     if mapping.problem:
@@ -166,7 +153,7 @@ def _options(column: BoardColumn) -> dict[str, Any]:
     return {"column_type": column.type, "settings": dict(column.settings)}
 
 
-def missing_columns(spec: EntitySpec, link: BoardLink) -> Iterator[str]:
+def missing_columns(spec: registry.EntitySpec, link: BoardLink) -> Iterator[str]:
     """The optional fields that aren't synced because they have no column, as `--with` names them."""
     mapped = set(link.mappings.values_list("key", flat=True))
     yield from (f"{spec.entity_type}.{m.key}" for m in spec.mappings if m.optional and m.key not in mapped)
@@ -222,10 +209,12 @@ def check_columns(link: BoardLink, board: Board) -> list[FieldMapping]:
         # Also when one problem replaces another: the sentence must say what is wrong now.
         if (code or "", problem) != (mapping.problem_code, mapping.problem):
             set_problem(link, mapping, code, problem)
-        elif code is ColumnProblem.HIDDEN:
+        elif code is choices.ColumnProblem.HIDDEN:
             # A hidden column can't be seen on the board; only an item's values show that it is visible again. One
             # record gets a pass now and then: it has the same columns as all others.
-            blocked = blocked_ledgers(link, mapping).order_by(F("last_sync_attempt").desc(nulls_last=True)).first()
+            blocked = (
+                blocked_ledgers(link, mapping).order_by(models.F("last_sync_attempt").desc(nulls_last=True)).first()
+            )
             latest = sync_now() - HIDDEN_RECHECK
             if blocked is not None and (blocked.last_sync_attempt or latest) <= latest:
                 _enqueue_records(link, [blocked.entity_id])
@@ -236,7 +225,7 @@ def check_columns(link: BoardLink, board: Board) -> list[FieldMapping]:
 
 def column_problems(
     link: BoardLink, mappings: Iterable[FieldMapping], board: Board
-) -> list[tuple[ColumnProblem | None, str]]:
+) -> list[tuple[choices.ColumnProblem | None, str]]:
     """Return what is wrong with each mapping's column on this board, as a code and in words; asks nobody."""
     return [_column_problem(link, mapping, board) for mapping in mappings]
 
@@ -254,21 +243,24 @@ def inspect_board(link: BoardLink, connector: MondayConnector | None = None) -> 
     return board
 
 
-def _column_problem(link: BoardLink, mapping: FieldMapping, board: Board) -> tuple[ColumnProblem | None, str]:
+def _column_problem(link: BoardLink, mapping: FieldMapping, board: Board) -> tuple[choices.ColumnProblem | None, str]:
     if not _is_watched(mapping):
         return None, ""
     column = board.column(mapping.column_id)
     name = _column_name(link, mapping)
     if column is None:
         sentence = f"{name} was deleted, or is hidden from NPD Sync's user on Monday. {_BLOCKED_NOTE}"
-        return ColumnProblem.MISSING, sentence
+        return choices.ColumnProblem.MISSING, sentence
     before = mapping.options.get("column_type")
     # Another type is fine as long as the field's converter reads it.
     if before and column.type != before and not reads_type(mapping, [column.type]):
-        return ColumnProblem.RETYPED, f"{name} is of the type {column.type} now; it was {before}. {_BLOCKED_NOTE}"
+        return (
+            choices.ColumnProblem.RETYPED,
+            f"{name} is of the type {column.type} now; it was {before}. {_BLOCKED_NOTE}",
+        )
     # The board lists hidden columns too; only an item that shows a value proves that the column is visible again.
-    if mapping.problem_code == ColumnProblem.HIDDEN:
-        return ColumnProblem.HIDDEN, mapping.problem
+    if mapping.problem_code == choices.ColumnProblem.HIDDEN:
+        return choices.ColumnProblem.HIDDEN, mapping.problem
     return None, ""
 
 
@@ -277,7 +269,7 @@ def set_hidden(link: BoardLink, mapping: FieldMapping) -> None:
 
     Others may be shown it.
     """
-    set_problem(link, mapping, ColumnProblem.HIDDEN, hidden_problem(link, mapping), everywhere=False)
+    set_problem(link, mapping, choices.ColumnProblem.HIDDEN, hidden_problem(link, mapping), everywhere=False)
 
 
 def hidden_problem(link: BoardLink, mapping: FieldMapping) -> str:
@@ -291,7 +283,7 @@ def hidden_problem(link: BoardLink, mapping: FieldMapping) -> str:
 
 def _is_watched(mapping: FieldMapping) -> bool:
     # Nothing depends on the column of a field that isn't synced.
-    return mapping.column_id not in ("", NAME_COLUMN_ID) and mapping.direction != SyncDirection.NONE
+    return mapping.column_id not in ("", NAME_COLUMN_ID) and mapping.direction != choices.SyncDirection.NONE
 
 
 def reads_type(mapping: FieldMapping, types: Iterable[str]) -> bool:
@@ -356,7 +348,12 @@ def _store_shape(link: BoardLink, board: Board) -> None:
 
 
 def set_problem(
-    link: BoardLink, mapping: FieldMapping, code: ColumnProblem | None, problem: str = "", *, everywhere: bool = True
+    link: BoardLink,
+    mapping: FieldMapping,
+    code: choices.ColumnProblem | None,
+    problem: str = "",
+    *,
+    everywhere: bool = True,
 ) -> None:
     """Set a mapping's problem and block its field `everywhere`.
 
@@ -376,15 +373,15 @@ def set_problem(
                 "entity_type": link.entity_type,
                 "key": mapping.key,
                 "reason": problem,
-                "code": BlockedCode.COLUMN.value,
+                "code": choices.BlockedCode.COLUMN.value,
                 "column": mapping.column_id,
                 "version": mapping.version,
-                "status": SyncStatus.PENDING.value,
-                "pending": RecordSyncStatus.PENDING.value,
+                "status": choices.SyncStatus.PENDING.value,
+                "pending": choices.RecordSyncStatus.PENDING.value,
             }
             # Records first, then the ledger: the order in which everybody locks them.
-            synced = model._default_manager.exclude(monday_id=None).filter(sync_status=RecordSyncStatus.SYNCED)
-            synced.exclude(unsynced()).update(sync_status=RecordSyncStatus.PENDING)
+            synced = model._default_manager.exclude(monday_id=None).filter(sync_status=choices.RecordSyncStatus.SYNCED)
+            synced.exclude(unsynced()).update(sync_status=choices.RecordSyncStatus.PENDING)
             waiting = run_sql(_BLOCK_FIELD.format(table=connection.ops.quote_name(model._meta.db_table)), params)
         elif before and not problem:
             unblock_field(link, mapping)
@@ -405,7 +402,7 @@ def unblock_field(link: BoardLink, mapping: FieldMapping) -> None:
         enqueue_unlinked(link)
 
 
-def blocked_ledgers(link: BoardLink, mapping: FieldMapping) -> QuerySet[SyncMetadata]:
+def blocked_ledgers(link: BoardLink, mapping: FieldMapping) -> models.QuerySet[SyncMetadata]:
     # The second condition is that of the partial index, without which it can't be used.
     return (
         SyncMetadata.objects.of(link.entity_type).filter(blocked_fields__has_key=mapping.key).exclude(blocked_fields={})
@@ -432,13 +429,19 @@ def enqueue_unlinked(link: BoardLink) -> None:
     _enqueue_records(link, unlinked.values_list("pk", flat=True))
     # Unmatched items have waited too, and are due at once.
     SyncQueue.objects.filter(
-        entity_type=link.entity_type, entity_id=None, status=QueueStatus.PENDING, next_retry__gt=SyncNow()
+        entity_type=link.entity_type, entity_id=None, status=choices.QueueStatus.PENDING, next_retry__gt=SyncNow()
     ).update(next_retry=SyncNow())
 
 
 def _enqueue_records(link: BoardLink, ids: Iterable[Any]) -> None:
     record_ids = {UUID(str(record_id)) for record_id in ids}
-    enqueue(link.entity_type, record_ids, cause=Cause.SWEEP, priority=Priority.SWEEP, direction=QueueDirection.TO_NPD)
+    enqueue(
+        link.entity_type,
+        record_ids,
+        cause=choices.Cause.SWEEP,
+        priority=choices.Priority.SWEEP,
+        direction=choices.QueueDirection.TO_NPD,
+    )
 
 
 # Why nothing new is created on a board for now: nobody on it could be recognized, and might be made twice.

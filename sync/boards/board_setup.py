@@ -13,30 +13,10 @@ from urllib.parse import urlsplit
 from uuid import UUID
 
 from django.conf import settings
-from django.db import transaction
-from django.db.models import Q, QuerySet
+from django.db import models, transaction
 
 from sync import limits, registry
-from sync.boards import board_columns
-from sync.boards.board_columns import (
-    NAME_TYPE,
-    ask_reason_to_hold,
-    blocked_ledgers,
-    column_type,
-    fitting_types,
-    is_filled,
-    is_matched_by,
-    npd_id_spec,
-    set_create_obstacle,
-)
-from sync.boards.field_choices import (
-    NEW_COLUMN,
-    find_npd_id_column,
-    mappable_fields,
-    second_column_text,
-    stored_choices,
-    suggest_columns,
-)
+from sync.boards import board_columns, field_choices
 from sync.choices import Cause, ColumnProblem, Priority, QueueDirection, QueueStatus, RecordSyncStatus, SyncDirection
 from sync.kernel.messages import ActionError, Conflict, UnmatchedReason
 from sync.limits import breaker, credentials
@@ -109,7 +89,11 @@ class SetupChoices:
             # An optional one waits until its board has a fitting column, or a person asks for one.
             if not mapping.optional:
                 # The name's column needs no set-up: every board has it.
-                column_id = NAME_TYPE if column_type(mapping.converter) == NAME_TYPE else ""
+                column_id = (
+                    board_columns.NAME_TYPE
+                    if board_columns.column_type(mapping.converter) == board_columns.NAME_TYPE
+                    else ""
+                )
                 board_columns.make_mapping(self._link, mapping, position, column_id=column_id)
 
     def progress(self, text: str) -> None:
@@ -135,7 +119,7 @@ class SetupChoices:
         likely = self._suggested(board)
         stored = {mapping.key: mapping for mapping in self._link.mappings.all()}
         columns = []
-        for mappable in mappable_fields(self.spec):
+        for mappable in field_choices.mappable_fields(self.spec):
             mapping = stored.get(mappable.key)
             # A person switched the field off, so its column is no longer needed.
             if mappable.is_name or (mapping is not None and mapping.direction == SyncDirection.NONE):
@@ -146,22 +130,24 @@ class SetupChoices:
             is_optional = mappable.optional and mappable.key not in self._keys
             columns.append(mappable.column_spec(preferred, optional=is_optional))
         # Every board gets the NPD ID column, by which items are matched with records.
-        return [*columns, npd_id_spec(self._link.npd_id_column)]
+        return [*columns, board_columns.npd_id_spec(self._link.npd_id_column)]
 
     def _suggested(self, board: Board) -> dict[str, str]:
         """Return the likely columns of the fields that have none on this board."""
         link = self._link if self._link.board_id == board.id else None
-        stored = stored_choices(link)
+        stored = field_choices.stored_choices(link)
         used = {choice.column for choice in stored.values() if choice.is_synced}
         free = [column for column in board.columns if column.id not in used]
         # One whose column was deleted gets a new one: another column of its type holds something else.
         unset = {key for key, choice in stored.items() if not choice.column}
-        fields = [field for field in mappable_fields(self.spec) if field.key in unset or field.key not in stored]
-        likely = suggest_columns(fields, free, find_npd_id_column(link, board.columns))
+        fields = [
+            field for field in field_choices.mappable_fields(self.spec) if field.key in unset or field.key not in stored
+        ]
+        likely = field_choices.suggest_columns(fields, free, field_choices.find_npd_id_column(link, board.columns))
         return {
             key: suggestion.column
             for key, suggestion in likely.items()
-            if suggestion.column not in (NEW_COLUMN, NAME_TYPE)
+            if suggestion.column not in (field_choices.NEW_COLUMN, board_columns.NAME_TYPE)
         }
 
     def check(self, link: BoardLink) -> None:
@@ -263,11 +249,11 @@ def _reason_to_hold(spec: EntitySpec, connector: MondayConnector, setup: BoardSe
         return ""
     # The row itself: another board that the environment names isn't set up before this.
     link = BoardLink.objects.filter(entity_type=spec.entity_type).first()
-    if link is not None and link.board_id == setup.board.id and is_matched_by(link, match.id):
+    if link is not None and link.board_id == setup.board.id and board_columns.is_matched_by(link, match.id):
         return ""
-    types = next(set(mappable.types) for mappable in mappable_fields(spec) if mappable.is_match_key)
+    types = next(set(mappable.types) for mappable in field_choices.mappable_fields(spec) if mappable.is_match_key)
     npd_id = setup.columns[board_columns.NPD_ID_KEY].id
-    return ask_reason_to_hold(connector, setup.board, npd_id, match, types)
+    return board_columns.ask_reason_to_hold(connector, setup.board, npd_id, match, types)
 
 
 def _strangers(spec: EntitySpec, connector: MondayConnector, setup: BoardSetup) -> list[UnmatchedFinding]:
@@ -279,13 +265,17 @@ def _strangers(spec: EntitySpec, connector: MondayConnector, setup: BoardSetup) 
     if link is not None and link.board_id == setup.board.id and link.npd_id_column:
         return []
     column = setup.columns.get(spec.match_key)
-    column_id, kind = (column.id, column.type) if column is not None else (NAME_TYPE, NAME_TYPE)
-    convert = make_converter(next(field.types[kind] for field in mappable_fields(spec) if field.is_match_key))
+    column_id, kind = (
+        (column.id, column.type) if column is not None else (board_columns.NAME_TYPE, board_columns.NAME_TYPE)
+    )
+    convert = make_converter(
+        next(field.types[kind] for field in field_choices.mappable_fields(spec) if field.is_match_key)
+    )
     npd_id = setup.columns[board_columns.NPD_ID_KEY].id
     columns = [npd_id] if column is None else [npd_id, column_id]
     findings = []
     for item in chain.from_iterable(connector.list_items(setup.board.id, columns, sorted({kind, "text"}))):
-        if not is_filled(item, npd_id):
+        if not board_columns.is_filled(item, npd_id):
             with suppress(UnknownValue):
                 text = convert.remote(convert.stored_value(item.reading(column_id)))
                 values = {spec.match_key: text} if isinstance(text, str) else {}
@@ -300,7 +290,7 @@ def _second_columns(before: Board, setup: BoardSetup) -> list[str]:
     made = [
         column for key, column in setup.columns.items() if column.id not in earlier and key != board_columns.NPD_ID_KEY
     ]
-    return list(filter(None, (second_column_text(column, before.columns, used) for column in made)))
+    return list(filter(None, (field_choices.second_column_text(column, before.columns, used) for column in made)))
 
 
 @transaction.atomic
@@ -332,11 +322,11 @@ def _store_board(
     link.blocked_reason = ""
     link.blocked_since = None
     link.save(update_fields=["group_id", "npd_id_column", "blocked_until", "blocked_reason", "blocked_since"])
-    set_create_obstacle(link, "npd_id_problem", "")
+    board_columns.set_create_obstacle(link, "npd_id_problem", "")
     stored = choices.store(link, setup)
     requeued = resync_records(spec, stored.remapped) if stored.needs_resync or moved else []
     steps += [*stored.done, *requeued, *choices.complete(link)]
-    set_create_obstacle(link, "creates_held", held)
+    board_columns.set_create_obstacle(link, "creates_held", held)
     for start in range(0, len(strangers), 1_000):
         note_unmatched(link, strangers[start : start + 1_000])
     if held:
@@ -459,9 +449,9 @@ def _check_held(link: BoardLink, board: Board) -> None:
     match = link.mappings.get(key=link.match_key)
     column = board.column(match.column_id)
     if column is not None:
-        types = fitting_types(match)
-        reason = ask_reason_to_hold(limits.connector(), board, link.npd_id_column, column, types)
-        set_create_obstacle(link, "creates_held", reason)
+        types = board_columns.fitting_types(match)
+        reason = board_columns.ask_reason_to_hold(limits.connector(), board, link.npd_id_column, column, types)
+        board_columns.set_create_obstacle(link, "creates_held", reason)
 
 
 def _problem_labels(link: BoardLink) -> set[str]:
@@ -475,15 +465,19 @@ def enqueue_affected(mapping: FieldMapping, by: str) -> None:
     """Enqueue the records on which the field is blocked, kept different, throttled or in conflict."""
     ledgers = SyncMetadata.objects.of(mapping.link.entity_type)
     in_conflict = ledgers.exclude(conflicts={}).filter(
-        Q(conflicts__fields__contains=[mapping.key]) | Q(conflicts__overwritten__contains=[mapping.key])
+        models.Q(conflicts__fields__contains=[mapping.key]) | models.Q(conflicts__overwritten__contains=[mapping.key])
     )  # fmt: skip
     ids = sorted(
-        {*_entity_ids(blocked_ledgers(mapping.link, mapping)), *throttled_records(mapping), *_entity_ids(in_conflict)}
+        {
+            *_entity_ids(board_columns.blocked_ledgers(mapping.link, mapping)),
+            *throttled_records(mapping),
+            *_entity_ids(in_conflict),
+        }
     )
     with transaction.atomic():
         entity_type = mapping.link.entity_type
         enqueue(entity_type, ids, cause=Cause.PERSON, priority=Priority.PERSON, payload={"by": by})
 
 
-def _entity_ids(ledgers: QuerySet[SyncMetadata]) -> list[UUID]:
+def _entity_ids(ledgers: models.QuerySet[SyncMetadata]) -> list[UUID]:
     return [UUID(entity_id) for entity_id in ledgers.order_by("entity_id").values_list("entity_id", flat=True)]

@@ -11,20 +11,19 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from sync import registry
-from sync.boards.board_columns import NAME_TYPE, NPD_ID_KEY, NPD_ID_TITLE, column_type
+from sync.boards import board_columns
 from sync.choices import RULES, Rule, SyncDirection
 from sync.kernel.humanize import join_first
 from sync.models import BoardLink, FieldMapping
 from sync.monday.board import RELATION, BoardColumn, ColumnSpec
 from sync.monday.columns import BY_TYPE
-from sync.registry import EntitySpec, MappingSpec, link_of, relation_of, rules_for, target_of
 
 NEW_COLUMN = "+"
 """Stands for a column that is to be created."""
 
 
 @dataclass(frozen=True)
-class MappableField(MappingSpec):
+class MappableField(registry.MappingSpec):
     """A field that may have a column, with what a set-up has to know of it besides."""
 
     is_match_key: bool = False
@@ -38,18 +37,18 @@ class MappableField(MappingSpec):
     @property
     def types(self) -> Mapping[str, str]:
         """The converter for each type of column that fits."""
-        return self.column_types or {column_type(self.converter): self.converter}
+        return self.column_types or {board_columns.column_type(self.converter): self.converter}
 
     @property
     def made_type(self) -> str:
         """The type of the column that is created for it."""
         created_types = (kind for kind, name in self.types.items() if name == self.converter)
-        return next(created_types, column_type(self.converter))
+        return next(created_types, board_columns.column_type(self.converter))
 
     @property
     def is_name(self) -> bool:
         """Whether it is the item's name, which every board has."""
-        return NAME_TYPE in self.types
+        return board_columns.NAME_TYPE in self.types
 
     @property
     def lacks_target(self) -> bool:
@@ -86,18 +85,20 @@ def stored_choices(link: BoardLink | None) -> dict[str, FieldChoice]:
     return {mapping.key: FieldChoice(mapping.column_id, mapping.direction, mapping.rule) for mapping in mappings}
 
 
-def mappable_fields(spec: EntitySpec, chosen_boards: Mapping[str, str] | None = None) -> list[MappableField]:
+def mappable_fields(spec: registry.EntitySpec, chosen_boards: Mapping[str, str] | None = None) -> list[MappableField]:
     """Return the type's fields that may be mapped; `chosen_boards` are those that are set up together with it."""
-    link = link_of(spec.entity_type) or BoardLink(entity_type=spec.entity_type)
+    link = registry.link_of(spec.entity_type) or BoardLink(entity_type=spec.entity_type)
     fields = []
     for mapping in spec.mappings:
-        relation = relation_of(spec.model, mapping.fields)
-        target = target_of(relation).entity_type() if relation is not None else ""
+        relation = registry.relation_of(spec.model, mapping.fields)
+        target = registry.target_of(relation).entity_type() if relation is not None else ""
         fields.append(
             MappableField(
                 **vars(mapping),
                 is_match_key=mapping.key == spec.match_key,
-                rules=rules_for(FieldMapping(link=link, fields=list(mapping.fields), converter=mapping.converter)),
+                rules=registry.rules_for(
+                    FieldMapping(link=link, fields=list(mapping.fields), converter=mapping.converter)
+                ),
                 target=target,
                 target_board=_target_board(target, chosen_boards or {}) if target else None,
                 titles=spec.titles.get(mapping.key, ()),
@@ -108,7 +109,7 @@ def mappable_fields(spec: EntitySpec, chosen_boards: Mapping[str, str] | None = 
     return fields
 
 
-def _titles_of_others(spec: EntitySpec, mapping: MappingSpec) -> list[str]:
+def _titles_of_others(spec: registry.EntitySpec, mapping: registry.MappingSpec) -> list[str]:
     own = {mapping.key, *mapping.fields}
     titles = [title for name, names in spec.titles.items() if name not in own for title in names]
     return titles + [other.label for other in spec.mappings if other.key != mapping.key]
@@ -117,7 +118,7 @@ def _titles_of_others(spec: EntitySpec, mapping: MappingSpec) -> list[str]:
 def _target_board(target: str, chosen_boards: Mapping[str, str]) -> str | None:
     if target in chosen_boards:
         return chosen_boards[target]
-    link = link_of(target) if registry.is_registered(target) else None
+    link = registry.link_of(target) if registry.is_registered(target) else None
     return (link.board_id or None) if link is not None else None
 
 
@@ -144,10 +145,14 @@ def unused_reason(fields: Sequence[MappableField], column: BoardColumn) -> str:
 def find_npd_id_column(link: BoardLink | None, columns: Iterable[BoardColumn]) -> str:
     """Return the column that holds the NPD ID; empty where one has to be created."""
     texts = {column.id: column for column in columns if column.type == "text"}
-    for column_id in (link.npd_id_column if link is not None else "", NPD_ID_KEY):
+    for column_id in (link.npd_id_column if link is not None else "", board_columns.NPD_ID_KEY):
         if column_id in texts:
             return column_id
-    titled = (column.id for column in texts.values() if column.title.strip().casefold() == NPD_ID_TITLE.casefold())
+    titled = (
+        column.id
+        for column in texts.values()
+        if column.title.strip().casefold() == board_columns.NPD_ID_TITLE.casefold()
+    )
     return next(titled, "")
 
 
@@ -174,11 +179,11 @@ def suggest_columns(
     Likely are, in this order: the id that set-up gives such a column, the field's own title, another title that people
     give it, and the board's only column of a type.
     """
-    free = {column.id: column for column in columns if column.id != npd_id and column.type != NAME_TYPE}
+    free = {column.id: column for column in columns if column.id != npd_id and column.type != board_columns.NAME_TYPE}
     on_board = list(free.values())
     offered = [mappable for mappable in fields if not mappable.is_name and not mappable.lacks_target]
     titles = {mappable.key: {fold_title(title) for title in mappable.titles} for mappable in fields}
-    suggestions = {mappable.key: Suggestion(NAME_TYPE) for mappable in fields if mappable.is_name}
+    suggestions = {mappable.key: Suggestion(board_columns.NAME_TYPE) for mappable in fields if mappable.is_name}
 
     def suggest(mappable: MappableField, likely: Iterable[BoardColumn], reason: str) -> None:
         fitting = (column for column in likely if column.id in free and not column_problem(mappable, column))
@@ -253,7 +258,7 @@ def choice_problems(
 ) -> dict[str, list[str]]:
     """Return what is wrong with these choices, in sentences, by field; `filtered` are fields that the filter asks."""
     problems: dict[str, list[str]] = {}
-    owners = {npd_id: NPD_ID_TITLE} if npd_id else {}
+    owners = {npd_id: board_columns.NPD_ID_TITLE} if npd_id else {}
     for mappable in fields:
         choice = chosen.get(mappable.key, FieldChoice())
         field_problems = _field_problems(mappable, choice, columns)

@@ -6,31 +6,20 @@ from functools import partial
 
 import structlog
 from django.conf import settings
-from django.db import transaction
-from django.db.models import Case, Q, QuerySet, When
+from django.db import models, transaction
 from django.db.models.functions import Coalesce
 
 from sync import registry
 from sync.choices import STOP_WORDS, StopCode
 from sync.clock import SyncNow, sync_now
 from sync.kernel.db import fetch_rows
-from sync.limits import credentials, quota, write_stop
+from sync.limits import credentials, quota, rate_limits, write_stop
 from sync.limits.metered_client import connector, limits_request
-from sync.limits.rate_limits import DAY_RESERVE, FULL_BATCH, PASS_CALLS, WINDOW_SECONDS
 from sync.models import BoardLink, MondayAccount
 from sync.models.state import STOP_END_KIND, STOP_KIND, log_event
+from sync.monday import errors
 from sync.monday.connection import AccountInfo
 from sync.monday.connector import MondayConnector
-from sync.monday.errors import (
-    DAILY_LIMIT_REACHED,
-    INVALID_DOCUMENT,
-    NEVER_SENT,
-    NOT_AUTHENTICATED,
-    PERMISSION_MISSING,
-    USER_DENIED,
-    MondayError,
-    Scope,
-)
 from sync.outbox import notify, pauses
 
 log = structlog.get_logger(__name__)
@@ -51,26 +40,31 @@ def monday_account() -> MondayAccount:
     return MondayAccount.objects.get_or_create(id=1)[0]
 
 
-def trip(link: BoardLink, error: MondayError) -> None:
+def trip(link: BoardLink, error: errors.MondayError) -> None:
     """Stop the board where an error concerns it, else every board."""
-    if error.scope in (Scope.BOARD, Scope.COLUMN):
+    if error.scope in (errors.Scope.BOARD, errors.Scope.COLUMN):
         trip_board(link, error)
     else:
         trip_account(error)
 
 
-def trip_if_shared(error: MondayError) -> bool:
+def trip_if_shared(error: errors.MondayError) -> bool:
     """Stop every board where an error would meet each of them alike; return whether it does."""
-    is_shared = error.scope in (Scope.ACCOUNT, Scope.LIMIT, Scope.TRANSPORT, Scope.UNREACHABLE)
+    is_shared = error.scope in (
+        errors.Scope.ACCOUNT,
+        errors.Scope.LIMIT,
+        errors.Scope.TRANSPORT,
+        errors.Scope.UNREACHABLE,
+    )
     if is_shared:
         trip_account(error)
     return is_shared
 
 
-def trip_account(error: MondayError) -> None:
+def trip_account(error: errors.MondayError) -> None:
     """Stop every board after a failure that concerns the account, and store why."""
     # A used up quota knows itself when there is room again, and for whom.
-    if error.kind in NEVER_SENT:
+    if error.kind in errors.NEVER_SENT:
         return
     code = _stop_code(error)
     with transaction.atomic():
@@ -83,7 +77,7 @@ def trip_account(error: MondayError) -> None:
             # What Monday asks to wait was not enough so often that it is asked ever less.
             wait = max(wait, _probe_wait(row.failures))
         until = now + timedelta(seconds=wait)
-        if error.kind is DAILY_LIMIT_REACHED and not error.wait_seconds:
+        if error.kind is errors.DAILY_LIMIT_REACHED and not error.wait_seconds:
             # Monday's day of calls begins at 00:00 UTC (developer.monday.com/api-reference/docs/rate-limits).
             until = datetime.combine(now.astimezone(UTC).date(), time.min, UTC) + timedelta(days=1)
         # An outage of some seconds is nobody's news.
@@ -104,7 +98,7 @@ def trip_account(error: MondayError) -> None:
         # Calls that were in flight together fail together: that counts as one failure.
         row.failures += not is_waiting
         # A limit's wait ends by itself; any other failure needs a probe.
-        row.needs_probe = row.needs_probe or error.scope is not Scope.LIMIT
+        row.needs_probe = row.needs_probe or error.scope is not errors.Scope.LIMIT
         row.only_writes = False
         if code in (StopCode.TOKEN, StopCode.ACCOUNT):
             row.answered_mark = ""
@@ -121,19 +115,19 @@ def _probe_wait(failures: int) -> float:
     return max(LATER_PROBE_WAIT, write_stop.calls_apart(2, 20))
 
 
-def _stop_code(error: MondayError) -> StopCode:
-    if error.kind in (NOT_AUTHENTICATED, USER_DENIED, PERMISSION_MISSING):
+def _stop_code(error: errors.MondayError) -> StopCode:
+    if error.kind in (errors.NOT_AUTHENTICATED, errors.USER_DENIED, errors.PERMISSION_MISSING):
         return StopCode.TOKEN
-    if error.kind is DAILY_LIMIT_REACHED:
+    if error.kind is errors.DAILY_LIMIT_REACHED:
         return StopCode.DAY_LIMIT
-    by_scope = {Scope.ACCOUNT: StopCode.ACCOUNT, Scope.LIMIT: StopCode.LIMIT}
+    by_scope = {errors.Scope.ACCOUNT: StopCode.ACCOUNT, errors.Scope.LIMIT: StopCode.LIMIT}
     return by_scope.get(error.scope, StopCode.OUTAGE)
 
 
-def trip_board(link: BoardLink, error: MondayError) -> None:
+def trip_board(link: BoardLink, error: errors.MondayError) -> None:
     """Stop one board; it is tried again after the wait that Monday asks for, else ever less often."""
     usual = write_stop.wait_for_person(link.blocked_since)
-    if error.kind is INVALID_DOCUMENT:
+    if error.kind is errors.INVALID_DOCUMENT:
         usual = max(usual, INVALID_DOCUMENT_WAIT)
     if not link.blocked_reason:
         sentence = f"Sync stopped: {registry.board_title(link.entity_type)}. {error.lasting_sentence}"
@@ -142,7 +136,9 @@ def trip_board(link: BoardLink, error: MondayError) -> None:
     BoardLink.objects.filter(pk=link.pk).update(
         blocked_until=SyncNow() + timedelta(seconds=error.wait_seconds or usual),
         blocked_reason=error.lasting_sentence,
-        blocked_since=Case(When(blocked_reason="", then=SyncNow()), default=Coalesce("blocked_since", SyncNow())),
+        blocked_since=models.Case(
+            models.When(blocked_reason="", then=SyncNow()), default=Coalesce("blocked_since", SyncNow())
+        ),
     )
 
 
@@ -161,7 +157,7 @@ def probe_if_due() -> bool:
     if not row.needs_probe:
         return row.stopped_until is None or row.stopped_until <= sync_now()
     due_account = MondayAccount.objects.filter(id=1, needs_probe=True).filter(
-        Q(stopped_until=None) | Q(stopped_until__lte=SyncNow())
+        models.Q(stopped_until=None) | models.Q(stopped_until__lte=SyncNow())
     )
     until = sync_now() + timedelta(seconds=settings.MONDAY_TIMEOUT_SECONDS + 5)
     # The update elects the one worker that probes: it matches for the first only.
@@ -169,7 +165,7 @@ def probe_if_due() -> bool:
         return False
     try:
         account = connector(urgent=True).probe()
-    except MondayError as error:
+    except errors.MondayError as error:
         # The probe is over; only a wait that was set meanwhile stays.
         MondayAccount.objects.filter(id=1, stopped_until=until).update(stopped_until=SyncNow())
         trip_account(error)
@@ -204,7 +200,9 @@ JUST_ASKED = "Monday was asked a few seconds ago, and sync is still stopped."
 PAUSED = "Monday was not asked, because everything is paused. Resume it first."
 
 
-_WAITS_FOR_MINUTE = Q(stop_code=StopCode.LIMIT, stopped_until__lte=SyncNow() + timedelta(seconds=2 * WINDOW_SECONDS))
+_WAITS_FOR_MINUTE = models.Q(
+    stop_code=StopCode.LIMIT, stopped_until__lte=SyncNow() + timedelta(seconds=2 * rate_limits.WINDOW_SECONDS)
+)
 
 
 def ask_again(*, is_slowed: bool = False) -> str:  # noqa: PLR0911 - one for each sentence
@@ -226,7 +224,9 @@ def ask_again(*, is_slowed: bool = False) -> str:  # noqa: PLR0911 - one for eac
         return STOPPED
     if is_waiting and MondayAccount.objects.filter(_WAITS_FOR_MINUTE).exists():
         return WAITING
-    free = MondayAccount.objects.filter(id=1).filter(Q(asked_at=None) | Q(asked_at__lte=SyncNow() - ASK_INTERVAL))
+    free = MondayAccount.objects.filter(id=1).filter(
+        models.Q(asked_at=None) | models.Q(asked_at__lte=SyncNow() - ASK_INTERVAL)
+    )
     # The update elects who asks: it matches for the first only.
     if not free.update(asked_at=SyncNow()):
         return JUST_ASKED
@@ -234,7 +234,7 @@ def ask_again(*, is_slowed: bool = False) -> str:  # noqa: PLR0911 - one for eac
         if is_account:
             fetch_account_info(timeout=ASK_SECONDS)
         is_over = ask_for_boards(timeout=ASK_SECONDS)
-    except MondayError as error:
+    except errors.MondayError as error:
         trip_if_shared(error)
         return STOPPED
     write_stop.release_held()
@@ -267,7 +267,7 @@ _MAY_BE_STOPPED = f"""
         OR EXISTS (SELECT FROM sync_monday_account WHERE pause IS NOT NULL)
         OR EXISTS (SELECT FROM sync_board_links WHERE pause IS NOT NULL)
         OR EXISTS (SELECT FROM sync_api_budget
-            WHERE day_calls + others_calls >= day_limit * {1 - DAY_RESERVE} - {PASS_CALLS + 1})
+            WHERE day_calls + others_calls >= day_limit * {1 - rate_limits.DAY_RESERVE} - {rate_limits.PASS_CALLS + 1})
 """  # noqa: S608 - made of numbers of our own
 
 
@@ -285,7 +285,7 @@ def _is_waiting(row: MondayAccount) -> bool:
 def _is_day_used_up() -> bool:
     """Whether our own count leaves no room for what nobody clicked: a limit that was raised is not known yet."""
     calls_left = quota.read_budget().day_left()
-    return calls_left is not None and calls_left < PASS_CALLS
+    return calls_left is not None and calls_left < rate_limits.PASS_CALLS
 
 
 def _resume(links: Sequence[BoardLink]) -> None:
@@ -295,7 +295,7 @@ def _resume(links: Sequence[BoardLink]) -> None:
     check_soon(BoardLink.objects.filter(pk__in=[link.pk for link in links]).exclude(sweep_problem=""))
 
 
-def check_soon(links: QuerySet[BoardLink]) -> None:
+def check_soon(links: models.QuerySet[BoardLink]) -> None:
     """Have these boards checked now: of a column that is renamed or deleted Monday itself sends nothing."""
     due = links.filter(swept_at__gt=SyncNow() - UNFINISHED_CHECK_AGE)
     if due.update(swept_at=SyncNow() - UNFINISHED_CHECK_AGE):
@@ -359,7 +359,7 @@ def refresh_quota() -> None:
     try:
         # Out of the reserve, too: a limit that was raised is learned here.
         store_account_info(connector(urgent=True).account_info())
-    except MondayError as error:
+    except errors.MondayError as error:
         log.warning("API quota not refreshed", reason=error.sentence)
         trip_if_shared(error)
 
@@ -383,13 +383,13 @@ def grow_batches(*, has_written: bool) -> None:
     limit = row.batch_limit
     if limit is not None and (has_written or not row.write_failures):
         doubled = limit * 2
-        MondayAccount.objects.filter(id=1).update(batch_limit=None if doubled >= FULL_BATCH else doubled)
+        MondayAccount.objects.filter(id=1).update(batch_limit=None if doubled >= rate_limits.FULL_BATCH else doubled)
 
 
 # The users of the Monday account, by id: with them the names of editors are read.
 
 
-def refresh_users(connector: MondayConnector) -> MondayError | None:
+def refresh_users(connector: MondayConnector) -> errors.MondayError | None:
     """Read the account's users and store them; return the error where the token lacks the scope users:read.
 
     Then the stored users stay. Raises MondayError where Monday can't be asked at all.
@@ -398,8 +398,8 @@ def refresh_users(connector: MondayConnector) -> MondayError | None:
     try:
         users = connector.users()
     # Any other error means a missing permission (users:read): the stored users stay.
-    except MondayError as error:
-        if error.scope in (Scope.TRANSPORT, Scope.UNREACHABLE, Scope.LIMIT):
+    except errors.MondayError as error:
+        if error.scope in (errors.Scope.TRANSPORT, errors.Scope.UNREACHABLE, errors.Scope.LIMIT):
             raise
         log.info("the account's users can't be read", reason=error.sentence)
         return error

@@ -16,8 +16,7 @@ from django.conf import settings
 
 from sync.clock import SyncNow
 from sync.kernel import process
-from sync.limits import credentials, quota
-from sync.limits.rate_limits import READ_POINTS, REJECTED_CALL_COST, WRITE_POINTS, BlockedKind
+from sync.limits import credentials, quota, rate_limits
 from sync.models import BoardLink
 from sync.monday import errors
 from sync.monday.client import MondayClient
@@ -53,7 +52,7 @@ class CallCost:
         """The points that it is taken to cost until it is answered."""
         if self.link_id is None:
             return ACCOUNT_CALL_POINTS
-        return self.records * WRITE_POINTS if self.writes else READ_POINTS
+        return self.records * rate_limits.WRITE_POINTS if self.writes else rate_limits.READ_POINTS
 
 
 class Pass:
@@ -157,7 +156,7 @@ def _spend(cost: CallCost, *, urgent: bool) -> None:
         now = budget.now
     if wait is not None:
         # The read before it may have cost more than it was taken to: a smaller pass has room for both.
-        if cost.link_id is not None and cost.writes and wait.kind is BlockedKind.BATCHING:
+        if cost.link_id is not None and cost.writes and wait.kind is rate_limits.BlockedKind.BATCHING:
             quota.learn_too_large(cost.link_id, cost.records, 2)
         seconds = max(0.0, (wait.until - now).total_seconds()) if wait.until else 0.0
         raise errors.MondayError(errors.BUDGET_EXHAUSTED, wait.reason, wait_seconds=seconds)
@@ -207,7 +206,7 @@ def _record_failure(cost: CallCost, error: errors.MondayError) -> None:
         # alone, the halves must still find room in the same minute.
         elif not error.outcome_unknown:
             budget.spend(0, -cost.points)
-        quota.record_usage(REJECTED_CALL_COST if is_limited else Decimal(1))
+        quota.record_usage(rate_limits.REJECTED_CALL_COST if is_limited else Decimal(1))
         _mark_pass(cost)
         # A single failure teaches: a quarter of the records after a timeout, half of them where the points didn't do.
         if cost.link_id is None:

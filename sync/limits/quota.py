@@ -17,7 +17,6 @@ from sync.clock import SyncNow, sync_now
 from sync.kernel import humanize
 from sync.kernel.db import fetch_rows, run_sql
 from sync.limits import rate_limits
-from sync.limits.rate_limits import FULL_BATCH, PASS_CALLS, READ_POINTS, WRITE_POINTS, Budget, Wait
 from sync.models import ApiBudget, ApiUsage, BoardLink, MondayAccount
 from sync.monday.connection import AccountInfo
 from sync.outbox.pauses import IS_PAUSED
@@ -68,14 +67,14 @@ _STORED = [field.name for field in ApiBudget._meta.concrete_fields if field.name
 """The columns, which the budget has by the same names."""
 
 
-def read_budget() -> Budget:
+def read_budget() -> rate_limits.Budget:
     """Return the budget as it stands now."""
     row = ApiBudget.objects.filter(id=1).annotate(now=SyncNow()).first()
-    return _load(row, row.now) if row else Budget(sync_now())
+    return _load(row, row.now) if row else rate_limits.Budget(sync_now())
 
 
 @contextmanager
-def lock_budget() -> Iterator[Budget]:
+def lock_budget() -> Iterator[rate_limits.Budget]:
     """Lock the budget for one short transaction; as it is at the end it is stored."""
     with transaction.atomic():
         rows = ApiBudget.objects.select_for_update().filter(id=1)
@@ -89,10 +88,10 @@ def lock_budget() -> Iterator[Budget]:
         rows.update(**{name: getattr(budget, name) for name in _STORED})
 
 
-def _load(row: ApiBudget, now: datetime) -> Budget:
+def _load(row: ApiBudget, now: datetime) -> rate_limits.Budget:
     """Return a stored budget as it is now: minutes and a day that are over begin anew."""
     max_delay = settings.MONDAY_TIMEOUT_SECONDS + MAX_SEND_DELAY_SECONDS
-    budget = Budget(now, max_delay=max_delay, **{name: getattr(row, name) for name in _STORED})
+    budget = rate_limits.Budget(now, max_delay=max_delay, **{name: getattr(row, name) for name in _STORED})
     budget.end_minute()
     today = rate_limits.day_of(now)
     if budget.day != today:
@@ -130,7 +129,7 @@ def apply_account_info(info: AccountInfo, tier_before: str) -> None:
             budget.others_calls = Decimal(0)
 
 
-def _apply_limits(budget: Budget, info: AccountInfo, tier_before: str) -> None:
+def _apply_limits(budget: rate_limits.Budget, info: AccountInfo, tier_before: str) -> None:
     """Set the limits. An account that doesn't say has those of its plan.
 
     Where Monday says that the day has no limit, none is enforced: if there is one, the next answer's headers name it.
@@ -184,7 +183,7 @@ class Forecast:
         return f"{round(self.used):,} of today's {self.limit:,} calls" if self.limit and not self.refused_at else ""
 
 
-def forecast(budget: Budget | None = None, account: MondayAccount | None = None) -> Forecast:
+def forecast(budget: rate_limits.Budget | None = None, account: MondayAccount | None = None) -> Forecast:
     """How the day's quota stands, and when it ends at this rate; `budget` and `account` where they are already read."""
     budget = budget or read_budget()
     used = float(budget.used_today)
@@ -231,7 +230,9 @@ def cost_sentence(records: Mapping[int, int], more: int = 0) -> str:
     """Return about how much of today's calls it takes to sync so many records, by their board's link, and `more`
     calls; empty where it isn't known how many are left.
     """
-    calls = more + sum(PASS_CALLS * math.ceil(number / batch_size(link)) for link, number in records.items())
+    calls = more + sum(
+        rate_limits.PASS_CALLS * math.ceil(number / batch_size(link)) for link, number in records.items()
+    )
     now = forecast()
     if now.left is None or now.refused_at or not calls:
         return ""
@@ -272,7 +273,7 @@ def batch_size(link_id: int) -> int:
     """
     account_limit = MondayAccount.objects.filter(id=1, only_writes=False).values("batch_limit")
     link = BoardLink.objects.only("batch_limit").annotate(account_limit=account_limit).get(pk=link_id)
-    return min(link.batch_limit or FULL_BATCH, link.account_limit or FULL_BATCH)
+    return min(link.batch_limit or rate_limits.FULL_BATCH, link.account_limit or rate_limits.FULL_BATCH)
 
 
 def demands_of(max_rows: Mapping[str, int]) -> dict[str, Demand]:
@@ -284,7 +285,7 @@ def demands_of(max_rows: Mapping[str, int]) -> dict[str, Demand]:
 
 def expected_points(reads: int, written: int) -> int:
     """Return the complexity points that so many reads, and so many written records, are taken to cost."""
-    return reads * READ_POINTS + written * WRITE_POINTS
+    return reads * rate_limits.READ_POINTS + written * rate_limits.WRITE_POINTS
 
 
 def learn_size(link_id: int, records: int, seconds: float) -> None:
@@ -292,10 +293,10 @@ def learn_size(link_id: int, records: int, seconds: float) -> None:
     row = BoardLink.objects.only("batch_limit").filter(pk=link_id).first()
     if row is None:  # deleted while the call was in flight
         return
-    size = row.batch_limit or FULL_BATCH
+    size = row.batch_limit or rate_limits.FULL_BATCH
     learned = rate_limits.next_batch_size(size, records, seconds, settings.MONDAY_TIMEOUT_SECONDS)
     if learned != size:
-        row.batch_limit = None if learned >= FULL_BATCH else learned
+        row.batch_limit = None if learned >= rate_limits.FULL_BATCH else learned
         row.save(update_fields=["batch_limit"])
 
 
@@ -307,8 +308,8 @@ def learn_too_large(link_id: int, records: int, parts: int) -> None:
 
 
 def offer_pass(
-    budget: Budget, size: int, demand: Demand, has_longer_waiting: Callable[[], bool]
-) -> tuple[int, bool] | Wait:
+    budget: rate_limits.Budget, size: int, demand: Demand, has_longer_waiting: Callable[[], bool]
+) -> tuple[int, bool] | rate_limits.Wait:
     """Return for how many records there is room in the board's next pass, at most `size`, and whether it is only in the
     part reserved for what a person clicked; else the limit that leaves no room.
 
@@ -317,13 +318,15 @@ def offer_pass(
     # Without the reserve first, so that a person's click uses the reserve only when nothing else is left.
     wanted = min(size, max(1, demand.rows))
     offer = _size_within(budget, wanted, has_longer_waiting, urgent=False)
-    if isinstance(offer, Wait) and demand.priority == Priority.PERSON:
+    if isinstance(offer, rate_limits.Wait) and demand.priority == Priority.PERSON:
         offer = _size_within(budget, wanted, has_longer_waiting, urgent=True)
-        return offer if isinstance(offer, Wait) else (offer, True)
-    return offer if isinstance(offer, Wait) else (offer, False)
+        return offer if isinstance(offer, rate_limits.Wait) else (offer, True)
+    return offer if isinstance(offer, rate_limits.Wait) else (offer, False)
 
 
-def _size_within(budget: Budget, wanted: int, has_longer_waiting: Callable[[], bool], *, urgent: bool) -> int | Wait:
+def _size_within(
+    budget: rate_limits.Budget, wanted: int, has_longer_waiting: Callable[[], bool], *, urgent: bool
+) -> int | rate_limits.Wait:
     room = budget.points_left(urgent=urgent)
     # A board that has waited longer is left half a minute's points; a person's click goes before it.
     half = (budget.full_points or 0) // 2
@@ -337,4 +340,4 @@ def _size_within(budget: Budget, wanted: int, has_longer_waiting: Callable[[], b
     if offered < full and (offered == 0 or (not urgent and rate_limits.is_too_small(offered, full))):
         return budget.wait_for_points()
     offered = max(1, offered)
-    return budget.required_wait(PASS_CALLS, expected_points(1, offered), urgent=urgent) or offered
+    return budget.required_wait(rate_limits.PASS_CALLS, expected_points(1, offered), urgent=urgent) or offered

@@ -12,12 +12,10 @@ from uuid import UUID
 
 import structlog
 from django.conf import settings
-from django.db import transaction
-from django.db.models import F, Min, Q, QuerySet
+from django.db import models, transaction
 from django.db.models.functions import TruncMinute
 
-from sync import registry
-from sync.choices import REFUSED_WORDS, STOP_WORDS, Priority, QueueDirection, QueueStatus, StopCode
+from sync import choices, registry
 from sync.clock import SyncNow, sync_now
 from sync.kernel.db import fetch_rows
 from sync.limits import credentials, quota
@@ -195,7 +193,12 @@ def repeats_left() -> int:
     burst = max(1, min(BURST, limit // 40)) if limit else BURST
     since = SyncNow() - timedelta(seconds=burst * refill)
     failed = Intent.objects.filter(state__in=(IntentState.OPEN, IntentState.VOID), created_at__gt=since)
-    times = failed.values("idempotency_key").annotate(at=Min("created_at")).order_by("at").values_list("at", flat=True)
+    times = (
+        failed.values("idempotency_key")
+        .annotate(at=models.Min("created_at"))
+        .order_by("at")
+        .values_list("at", flat=True)
+    )
     taken = 0.0
     before = None
     for at in (*times, sync_now()):
@@ -214,14 +217,14 @@ def wait_for_turn(place: int) -> float:
     return (turns().count() + place) * turn_seconds()
 
 
-def turns() -> QuerySet[SyncQueue, Any]:
+def turns() -> models.QuerySet[SyncQueue, Any]:
     """Return the times at which records that failed for their own sake are tried again."""
     return _in_turn().annotate(minute=TruncMinute("next_retry")).values("minute").distinct()
 
 
-def _in_turn() -> QuerySet[SyncQueue]:
-    waiting = SyncQueue.objects.filter(status=QueueStatus.PENDING, next_retry__gt=SyncNow())
-    return waiting.filter(Q(attempts__gt=0, error_message__gt="") | Q(reason__startswith=TURN))
+def _in_turn() -> models.QuerySet[SyncQueue]:
+    waiting = SyncQueue.objects.filter(status=choices.QueueStatus.PENDING, next_retry__gt=SyncNow())
+    return waiting.filter(models.Q(attempts__gt=0, error_message__gt="") | models.Q(reason__startswith=TURN))
 
 
 def wait_after(failures: int) -> float:
@@ -243,10 +246,10 @@ def _stop(account: MondayAccount, error: MondayError, wait: float) -> None:
         return
     if account.stopped_since is None:
         account.stopped_since = now
-        log_event(STOP_KIND, f"Sync stopped: {STOP_WORDS[StopCode.WRITES]}.")
+        log_event(STOP_KIND, f"Sync stopped: {choices.STOP_WORDS[choices.StopCode.WRITES]}.")
     account.only_writes = True
     account.stopped_until = now + timedelta(seconds=wait)
-    account.stop_code = StopCode.WRITES
+    account.stop_code = choices.StopCode.WRITES
     account.stop_reason = f"{HELD} What is edited on Monday still comes in. {error.lasting_sentence}"
     log.warning("writes stopped", seconds=wait, reason=error.full_sentence)
 
@@ -276,7 +279,7 @@ def next_probe(*, only_urgent: bool = False) -> SyncQueue | None:
     looked for first, by its board's worker.
     `only_urgent`: of those that a person clicked.
     """
-    priority = max(Priority) if not only_urgent else Priority.PERSON
+    priority = max(choices.Priority) if not only_urgent else choices.Priority.PERSON
     rows = fetch_rows(_NEXT_PROBE, {"held": HELD, "priority": int(priority)})
     return SyncQueue.objects.filter(pk=rows[0][0]).first() if rows else None
 
@@ -298,25 +301,25 @@ def give_back_probe() -> bool:
 
     A write that fails sets both times anew, and one that succeeds ends the stop.
     """
-    began_at = F("stopped_until") - timedelta(seconds=PROBE_SECONDS)
+    began_at = models.F("stopped_until") - timedelta(seconds=PROBE_SECONDS)
     account = MondayAccount.objects.filter(id=1, only_writes=True, write_failed_at=began_at)
     return bool(account.update(stopped_until=SyncNow()))
 
 
-def _due_for_probe() -> Q:
+def _due_for_probe() -> models.Q:
     """Its time has come, or a delivery or a save that came after the last failure brings it forward."""
-    is_due = Q(stopped_until__lte=SyncNow())
+    is_due = models.Q(stopped_until__lte=SyncNow())
     failed_at = MondayAccount.objects.filter(id=1).values_list("write_failed_at", flat=True).first()
     if failed_at is None or not _has_sign_of_life(failed_at):
         return is_due
     apart = max(SOONER_SECONDS, calls_apart(PROBE_CALLS, FIRST_CALLS))
-    return is_due | Q(write_failed_at__lte=SyncNow() - timedelta(seconds=apart))
+    return is_due | models.Q(write_failed_at__lte=SyncNow() - timedelta(seconds=apart))
 
 
 def _has_sign_of_life(failed_at: datetime) -> bool:
     delivered = WebhookEvent.objects.order_by("-id").values_list("received_at", flat=True).first()
     saved = SyncQueue.objects.filter(
-        status=QueueStatus.PENDING, direction=QueueDirection.TO_MONDAY, created_at__gt=failed_at
+        status=choices.QueueStatus.PENDING, direction=choices.QueueDirection.TO_MONDAY, created_at__gt=failed_at
     )
     return (delivered is not None and delivered > failed_at) or saved.exists()
 
@@ -352,7 +355,7 @@ def refuse(link: BoardLink, kind: str, error: MondayError) -> None:
     link.refused = {**link.refused, kind: {"since": since.isoformat(), "until": until.isoformat(), "reason": reason}}
     BoardLink.objects.filter(pk=link.pk).update(refused=link.refused)
     if not before:
-        sentence = f"{REFUSED_WORDS[kind]}: {registry.board_title(link.entity_type)}. {error.lasting_sentence}"
+        sentence = f"{choices.REFUSED_WORDS[kind]}: {registry.board_title(link.entity_type)}. {error.lasting_sentence}"
         log_event(STOP_KIND, sentence, entity_type=link.entity_type)
 
 
@@ -397,13 +400,13 @@ def next_turn() -> None:
     """One that failed in vain so far was written: the next one that waits for its turn is tried now."""
     first = _in_turn().order_by("next_retry").first()
     if first is not None:
-        SyncQueue.objects.filter(pk=first.pk, status=QueueStatus.PENDING).update(next_retry=SyncNow())
+        SyncQueue.objects.filter(pk=first.pk, status=choices.QueueStatus.PENDING).update(next_retry=SyncNow())
         notify.notify_board(first.entity_type)
 
 
 def release_held() -> None:
     """Let the jobs that wait for writes be due now."""
-    held = SyncQueue.objects.filter(status=QueueStatus.PENDING, reason__startswith=HELD)
+    held = SyncQueue.objects.filter(status=choices.QueueStatus.PENDING, reason__startswith=HELD)
     held.filter(next_retry__gt=SyncNow()).update(next_retry=SyncNow())
     # What was looked for in vain lands within this time, or never.
     settled = sync_now() - timedelta(seconds=settings.MONDAY_SETTLE_SECONDS)

@@ -12,7 +12,7 @@ from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 
-from sync.choices import RULES, SECRET_NAMES, DeletedRecordPolicy, RemovedItemPolicy, Rule, StopCode, SyncDirection
+from sync import choices
 from sync.clock import SyncNow
 
 EMPTY = models.Value({}, models.JSONField())
@@ -44,14 +44,14 @@ class BoardLink(models.Model):
     removed_item_policy = models.CharField(
         "when an item is deleted on Monday",
         max_length=20,
-        choices=RemovedItemPolicy.choices,
-        db_default=RemovedItemPolicy.ASK,
+        choices=choices.RemovedItemPolicy.choices,
+        db_default=choices.RemovedItemPolicy.ASK,
     )
     deleted_record_policy = models.CharField(
         "when a record is deleted in NPD",
         max_length=20,
-        choices=DeletedRecordPolicy.choices,
-        db_default=DeletedRecordPolicy.ARCHIVE,
+        choices=choices.DeletedRecordPolicy.choices,
+        db_default=choices.DeletedRecordPolicy.ARCHIVE,
     )
     swept_to = models.DateTimeField("newest time that a finished sweep saw", null=True, blank=True)
     swept_at = models.DateTimeField(null=True, blank=True)
@@ -111,9 +111,11 @@ class FieldMapping(models.Model):
     fields = ArrayField(models.CharField(max_length=50))
     column_id = models.CharField(max_length=50, blank=True, db_default="")
     converter = models.CharField(max_length=30)
-    direction = models.CharField(max_length=20, choices=SyncDirection.choices, db_default=SyncDirection.BIDIRECTIONAL)
-    rule = models.CharField(max_length=20, choices=RULES, db_default=Rule.ASK.value)
-    first_match = models.CharField(max_length=20, choices=RULES, db_default=Rule.ASK.value)
+    direction = models.CharField(
+        max_length=20, choices=choices.SyncDirection.choices, db_default=choices.SyncDirection.BIDIRECTIONAL
+    )
+    rule = models.CharField(max_length=20, choices=choices.RULES, db_default=choices.Rule.ASK.value)
+    first_match = models.CharField(max_length=20, choices=choices.RULES, db_default=choices.Rule.ASK.value)
     required = models.BooleanField("required", db_default=False)
     version = models.IntegerField(db_default=1)
     position = models.SmallIntegerField(db_default=0)
@@ -173,7 +175,7 @@ class MondayAccount(models.Model):
     pause: models.JSONField[Any, Any] = models.JSONField("who paused every board", null=True, blank=True)
     stopped_until = models.DateTimeField(null=True, blank=True)
     stop_reason = models.TextField(blank=True, db_default="")
-    stop_code = models.CharField("why", max_length=20, choices=StopCode.choices, blank=True, db_default="")
+    stop_code = models.CharField("why", max_length=20, choices=choices.StopCode.choices, blank=True, db_default="")
     stopped_since = models.DateTimeField(null=True, blank=True)
     asked_at = models.DateTimeField("last asked because a person tried again", null=True, blank=True)
     answered_mark = models.CharField(
@@ -210,7 +212,7 @@ class MondayAccount(models.Model):
 class StoredSecret(models.Model):
     """One secret by its name; `sealed` is what sync/kernel/secret_texts.py makes of it."""
 
-    name = models.CharField(primary_key=True, max_length=30, choices=list(SECRET_NAMES.items()))
+    name = models.CharField(primary_key=True, max_length=30, choices=list(choices.SECRET_NAMES.items()))
     sealed = models.TextField()
     set_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
@@ -222,7 +224,9 @@ class StoredSecret(models.Model):
         # No page lists these rows, so there is nothing that a person may do with them as such.
         default_permissions = ()
         constraints: ClassVar[list[models.BaseConstraint]] = [
-            models.CheckConstraint(condition=models.Q(name__in=list(SECRET_NAMES)), name="sync_stored_secrets_known")
+            models.CheckConstraint(
+                condition=models.Q(name__in=list(choices.SECRET_NAMES)), name="sync_stored_secrets_known"
+            )
         ]
 
     def __str__(self) -> str:

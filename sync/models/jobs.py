@@ -9,9 +9,8 @@ from datetime import timedelta
 from typing import Any, ClassVar, Literal
 
 from django.db import models
-from django.db.models import F, Q
 
-from sync.choices import Cause, Operation, Priority, QueueDirection, QueueStatus
+from sync import choices
 from sync.clock import SyncNow
 
 PERMISSIONS = (
@@ -53,12 +52,16 @@ class SyncQueue(models.Model):
     entity_type = models.CharField("type of record", max_length=50)
     entity_id = models.UUIDField("NPD ID", null=True, blank=True)
     remote_id = models.CharField("Monday item", max_length=50, null=True, blank=True)
-    direction = models.CharField(max_length=20, choices=QueueDirection.choices, db_default=QueueDirection.TO_MONDAY)
-    operation = models.CharField(max_length=20, choices=Operation.choices, db_default=Operation.UPDATE)
+    direction = models.CharField(
+        max_length=20, choices=choices.QueueDirection.choices, db_default=choices.QueueDirection.TO_MONDAY
+    )
+    operation = models.CharField(max_length=20, choices=choices.Operation.choices, db_default=choices.Operation.UPDATE)
     payload: models.JSONField[Any, Any] = models.JSONField(db_default=models.Value({}, models.JSONField()), blank=True)
-    status = models.CharField(max_length=20, choices=QueueStatus.choices, db_default=QueueStatus.PENDING)
-    priority = models.SmallIntegerField(choices=Priority.choices, db_default=Priority.EDIT)
-    causes = models.SmallIntegerField("who wrote it", db_default=int(Cause.SAVE))
+    status = models.CharField(
+        max_length=20, choices=choices.QueueStatus.choices, db_default=choices.QueueStatus.PENDING
+    )
+    priority = models.SmallIntegerField(choices=choices.Priority.choices, db_default=choices.Priority.EDIT)
+    causes = models.SmallIntegerField("who wrote it", db_default=int(choices.Cause.SAVE))
     attempts = models.SmallIntegerField(db_default=0)
     max_attempts = models.SmallIntegerField(db_default=len(BACKOFF_MINUTES) + 1)
     last_attempt = models.DateTimeField(null=True, blank=True)
@@ -81,37 +84,50 @@ class SyncQueue(models.Model):
             # The target of the outbox's upsert: it merges a hundred saves into one pass.
             models.UniqueConstraint(
                 fields=["entity_type", "entity_id", "direction"],
-                condition=Q(status="pending", entity_id__isnull=False),
+                condition=models.Q(status="pending", entity_id__isnull=False),
                 name="sync_queue_one_waiting",
             ),
             models.UniqueConstraint(
                 fields=["entity_type", "remote_id"],
-                condition=Q(status="pending", entity_id__isnull=True),
+                condition=models.Q(status="pending", entity_id__isnull=True),
                 name="sync_queue_one_unmatched_item",
             ),
             models.CheckConstraint(
-                condition=Q(entity_id__isnull=False) | Q(remote_id__isnull=False), name="sync_queue_names_something"
+                condition=models.Q(entity_id__isnull=False) | models.Q(remote_id__isnull=False),
+                name="sync_queue_names_something",
             ),
-            models.CheckConstraint(condition=Q(status__in=QueueStatus.values), name="sync_queue_status_known"),
-            models.CheckConstraint(condition=Q(direction__in=QueueDirection.values), name="sync_queue_direction_known"),
-            models.CheckConstraint(condition=Q(operation__in=Operation.values), name="sync_queue_operation_known"),
+            models.CheckConstraint(
+                condition=models.Q(status__in=choices.QueueStatus.values), name="sync_queue_status_known"
+            ),
+            models.CheckConstraint(
+                condition=models.Q(direction__in=choices.QueueDirection.values), name="sync_queue_direction_known"
+            ),
+            models.CheckConstraint(
+                condition=models.Q(operation__in=choices.Operation.values), name="sync_queue_operation_known"
+            ),
         ]
         indexes: ClassVar[list[models.Index]] = [
             # Serves the claim, and "which boards have due rows"; failed and finished rows are not in it.
             models.Index(
-                fields=["entity_type", "priority", "next_retry"], condition=Q(status="pending"), name="sync_queue_due"
+                fields=["entity_type", "priority", "next_retry"],
+                condition=models.Q(status="pending"),
+                name="sync_queue_due",
             ),
             # Serves the recovery of a dead worker's rows and the fenced finish.
             models.Index(
-                fields=["entity_type", "lease_token"], condition=Q(status="in_progress"), name="sync_queue_in_air"
+                fields=["entity_type", "lease_token"],
+                condition=models.Q(status="in_progress"),
+                name="sync_queue_in_air",
             ),
             # Serves "the rows of this record" on its page and the closing of its failed jobs.
             models.Index(fields=["entity_id", "status"], name="sync_queue_of_record"),
             # Serves the list of failed jobs.
-            models.Index(F("created_at").desc(), condition=Q(status="failed"), name="sync_queue_dead"),
+            models.Index(models.F("created_at").desc(), condition=models.Q(status="failed"), name="sync_queue_dead"),
             # Serves "finished in the last 24 hours, by hour and board" from the index alone, whatever else is stored.
             models.Index(
-                fields=["finished_at", "entity_type"], condition=Q(status="completed"), name="sync_queue_finished"
+                fields=["finished_at", "entity_type"],
+                condition=models.Q(status="completed"),
+                name="sync_queue_finished",
             ),
         ]
 

@@ -17,7 +17,7 @@ from django.db import models
 from django.db.models.fields.json import KeyTextTransform, KeyTransform
 from django.db.models.functions import Coalesce
 
-from sync.choices import ApprovalKind, ApprovalState, LedgerDirection, ResolutionStrategy, SyncStatus, TombstoneState
+from sync import choices
 from sync.clock import SyncNow
 from sync.kernel.messages import EXPLAINED_REASONS, UnmatchedReason, unmatched_sentence
 from sync.monday.board import EventKind, InvalidEvent, ItemEvent
@@ -53,19 +53,21 @@ class SyncMetadata(models.Model):
     entity_id = models.TextField("NPD ID")
     system = models.CharField(max_length=20, db_default="monday")
     remote_id = models.CharField("Monday item", max_length=50, null=True, blank=True)
-    sync_status = models.CharField(max_length=20, choices=SyncStatus.choices, db_default=SyncStatus.PENDING)
+    sync_status = models.CharField(
+        max_length=20, choices=choices.SyncStatus.choices, db_default=choices.SyncStatus.PENDING
+    )
     last_sync_attempt = models.DateTimeField(null=True, blank=True)
     last_successful_sync = models.DateTimeField(null=True, blank=True)
     error_count = models.IntegerField(db_default=0)
     last_error = models.TextField(blank=True, db_default="")
     sync_direction = models.CharField(
-        max_length=20, choices=LedgerDirection.choices, db_default=LedgerDirection.BIDIRECTIONAL
+        max_length=20, choices=choices.LedgerDirection.choices, db_default=choices.LedgerDirection.BIDIRECTIONAL
     )
     sync_batch_id = models.UUIDField(null=True, blank=True)
     content_hash = models.CharField(max_length=64, blank=True, db_default="")
     conflicts: models.JSONField[Any, Any] = models.JSONField(db_default=EMPTY, blank=True)
     resolution_strategy = models.CharField(
-        max_length=20, choices=ResolutionStrategy.choices, db_default=ResolutionStrategy.MANUAL
+        max_length=20, choices=choices.ResolutionStrategy.choices, db_default=choices.ResolutionStrategy.MANUAL
     )
     sync_duration_ms = models.IntegerField("duration of the last sync (ms)", null=True, blank=True)
     api_calls_count = models.IntegerField("API calls of the last sync", db_default=0)
@@ -98,13 +100,14 @@ class SyncMetadata(models.Model):
         constraints: ClassVar[list[models.BaseConstraint]] = [
             models.UniqueConstraint(fields=["entity_type", "entity_id", "system"], name="sync_metadata_one_a_record"),
             models.CheckConstraint(
-                condition=models.Q(sync_status__in=SyncStatus.values), name="sync_metadata_status_known"
+                condition=models.Q(sync_status__in=choices.SyncStatus.values), name="sync_metadata_status_known"
             ),
             models.CheckConstraint(
-                condition=models.Q(sync_direction__in=LedgerDirection.values), name="sync_metadata_direction_known"
+                condition=models.Q(sync_direction__in=choices.LedgerDirection.values),
+                name="sync_metadata_direction_known",
             ),
             models.CheckConstraint(
-                condition=models.Q(resolution_strategy__in=ResolutionStrategy.values),
+                condition=models.Q(resolution_strategy__in=choices.ResolutionStrategy.values),
                 name="sync_metadata_strategy_known",
             ),
             models.CheckConstraint(
@@ -506,7 +509,9 @@ class Tombstone(models.Model):
     deleted_at = models.DateTimeField(db_default=SyncNow())
     note = models.TextField("reason", blank=True, db_default="")
     reason_code = models.CharField(max_length=30, blank=True, db_default="")
-    state = models.CharField(max_length=20, choices=TombstoneState.choices, db_default=TombstoneState.WAITING)
+    state = models.CharField(
+        max_length=20, choices=choices.TombstoneState.choices, db_default=choices.TombstoneState.WAITING
+    )
     settled_at = models.DateTimeField("done at", null=True, blank=True)
     context_id = models.UUIDField("history context of its deletion", null=True, blank=True, editable=False)
 
@@ -631,9 +636,9 @@ class ApprovalRequest(models.Model):
     entity_type = models.CharField("type of record", max_length=50)
     entity_id = models.UUIDField("NPD ID")
     remote_id = models.CharField("Monday item", max_length=50, blank=True, db_default="")
-    kind = models.CharField(max_length=20, choices=ApprovalKind.choices)
+    kind = models.CharField(max_length=20, choices=choices.ApprovalKind.choices)
     key = models.CharField("field", max_length=100, blank=True, db_default="")
-    state = models.CharField(max_length=20, choices=ApprovalState.choices)
+    state = models.CharField(max_length=20, choices=choices.ApprovalState.choices)
     label = models.TextField("what would be deleted or emptied", blank=True, db_default="")
     values: models.JSONField[Any, Any] = models.JSONField(db_default=EMPTY, blank=True)
     at = models.DateTimeField(db_default=SyncNow())

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import jwt
 
+from sync.monday import graphql
 from sync.monday.board import (
     LOG_PREFIX,
     ActivityEntry,
@@ -28,7 +29,6 @@ from sync.monday.board_items import NAME_COLUMN
 from sync.monday.board_structure import BOARD_FIELDS, parse_board
 from sync.monday.conversion import api_column_type
 from sync.monday.errors import BOARD_NOT_FOUND, LOG_SHAPE_CHANGED, UNREADABLE_ANSWER, MondayError
-from sync.monday.graphql import COMPLEXITY, Answer, Document, json_object, plausible_time, time_or_none
 
 _EVENT_KINDS = {
     "create_pulse": EventKind.CREATED,
@@ -92,8 +92,8 @@ def parse_event(body: Any) -> ItemEvent:
         user_id=_id_under(event, "userId", pattern=_USER_ID),
         item_name=_item_name(event, is_rename=is_rename),
         column_values=column_values if isinstance(column_values, Mapping) else None,
-        happened_at=time_or_none(event.get("triggerTime")),
-        changed_at=plausible_time(_parse_timestamp(event.get("changedAt"))),
+        happened_at=graphql.time_or_none(event.get("triggerTime")),
+        changed_at=graphql.plausible_time(_parse_timestamp(event.get("changedAt"))),
         has_previous="previousValue" in event,
         column_title=_text_or_none(event.get("columnTitle")) if kind is EventKind.COLUMN else None,
     )
@@ -244,7 +244,7 @@ _RECENTLY_UPDATED = """items_page(limit: $items, query_params: {
     }) { cursor items { id updated_at } }"""
 
 
-def board_activity_query(board_id: str, moment: datetime, form: LogForm | None) -> Document:
+def board_activity_query(board_id: str, moment: datetime, form: LogForm | None) -> graphql.Document:
     """Everything that a sweep needs of a board, in one call; without the log where it can be asked for in no form."""
     declarations = "$board: ID!, $items: Int!"
     variables = {"board": board_id, "items": UPDATED_PAGE}
@@ -254,7 +254,7 @@ def board_activity_query(board_id: str, moment: datetime, form: LogForm | None) 
         variables |= {"from": _format_iso(moment), "rows": form.rows}
         log = f"activity_logs(from: $from, limit: $rows) {{ {form.answered} }}"
     text = f"""query Since({declarations}) {{
-  {COMPLEXITY}
+  {graphql.COMPLEXITY}
   boards(ids: [$board], state: all, limit: 1) {{
     {BOARD_FIELDS}
     {log}
@@ -263,36 +263,36 @@ def board_activity_query(board_id: str, moment: datetime, form: LogForm | None) 
   webhooks(board_id: $board) {{ id event }}
   me {{ id }}
 }}"""
-    return Document(text, variables)
+    return graphql.Document(text, variables)
 
 
 def log_page_query(
     board_id: str, since: datetime, form: LogForm, turn: int | str, until: datetime | None = None
-) -> Document:
+) -> graphql.Document:
     """A further page of the log, newest first, by its number or a cursor.
 
     `until` bounds it where 10,000 rows were not enough.
     """
     text = f"""query Log($board: ID!, $from: {form.time}, $to: {form.time}, $rows: Int, $turn: {form.turn_type}) {{
-  {COMPLEXITY}
+  {graphql.COMPLEXITY}
   boards(ids: [$board], state: all, limit: 1) {{
     id activity_logs(from: $from, to: $to, limit: $rows, {form.turn}: $turn) {{ {form.answered} }}
   }}
 }}"""
     variables = {"board": board_id, "from": _format_iso(since), "rows": form.rows, "turn": turn}
-    return Document(text, variables | {"to": _format_iso(until, round_up=True) if until else None})
+    return graphql.Document(text, variables | {"to": _format_iso(until, round_up=True) if until else None})
 
 
-def updated_items_query(cursor: str) -> Document:
+def updated_items_query(cursor: str) -> graphql.Document:
     """A further page of the items updated last."""
     text = f"""query Touched($cursor: String!, $limit: Int!) {{
-  {COMPLEXITY}
+  {graphql.COMPLEXITY}
   next_items_page(cursor: $cursor, limit: $limit) {{ cursor items {{ id updated_at }} }}
 }}"""
-    return Document(text, {"cursor": cursor, "limit": UPDATED_PAGE})
+    return graphql.Document(text, {"cursor": cursor, "limit": UPDATED_PAGE})
 
 
-def parse_board_activity(answer: Answer) -> BoardActivity:
+def parse_board_activity(answer: graphql.Answer) -> BoardActivity:
     """Read the answer to `board_activity_query`.
 
     Raises BOARD_NOT_FOUND where the board isn't active; UNREADABLE_ANSWER, or the error of a part that was left
@@ -321,7 +321,7 @@ def parse_board_activity(answer: Answer) -> BoardActivity:
     return BoardActivity(board, log, updated, _parse_webhooks(answer), log_problem, str(me.get("id") or ""), cursor)
 
 
-def parse_log_page(answer: Answer) -> tuple[list[ActivityEntry], str | None]:
+def parse_log_page(answer: graphql.Answer) -> tuple[list[ActivityEntry], str | None]:
     """Read the answer to `log_page_query`: its rows, and the next page's cursor.
 
     Raises LOG_SHAPE_CHANGED, MondayError.
@@ -329,7 +329,7 @@ def parse_log_page(answer: Answer) -> tuple[list[ActivityEntry], str | None]:
     return _parse_entries(answer, _board_node(answer))
 
 
-def parse_updated_items(answer: Answer) -> UpdatedItemsPage:
+def parse_updated_items(answer: graphql.Answer) -> UpdatedItemsPage:
     """Read the answer to `updated_items_query`; raises MondayError."""
     for error in answer.errors_of("next_items_page"):
         # An error stands for missing items, so the page can't be used at all.
@@ -337,7 +337,7 @@ def parse_updated_items(answer: Answer) -> UpdatedItemsPage:
     return _parse_updated_page((answer.data or {}).get("next_items_page"), answer)
 
 
-def _parse_entries(answer: Answer, node: Mapping[str, Any]) -> tuple[list[ActivityEntry], str | None]:
+def _parse_entries(answer: graphql.Answer, node: Mapping[str, Any]) -> tuple[list[ActivityEntry], str | None]:
     _raise_errors_below(answer, "activity_logs")
     answered = node.get("activity_logs")
     rows = answered
@@ -352,7 +352,7 @@ def _parse_entries(answer: Answer, node: Mapping[str, Any]) -> tuple[list[Activi
     return [parse_entry(row, answer.request_id) for row in rows], str(cursor) if cursor else None
 
 
-def _board_node(answer: Answer) -> Mapping[str, Any]:
+def _board_node(answer: graphql.Answer) -> Mapping[str, Any]:
     nodes = (answer.data or {}).get("boards")
     if isinstance(nodes, list) and nodes and isinstance(nodes[0], Mapping):
         return nodes[0]
@@ -365,22 +365,22 @@ def _board_node(answer: Answer) -> Mapping[str, Any]:
     )
 
 
-def _raise_errors_below(answer: Answer, name: str) -> None:
+def _raise_errors_below(answer: graphql.Answer, name: str) -> None:
     for error in answer.errors_of("boards"):
         # An error at the board itself concerns everything below it.
         if name in error.path or len(error.path) <= 2:
             raise error
 
 
-def _parse_updated_page(node: Any, answer: Answer) -> UpdatedItemsPage:
+def _parse_updated_page(node: Any, answer: graphql.Answer) -> UpdatedItemsPage:
     items = node.get("items") if isinstance(node, Mapping) else None
     if not isinstance(items, list) or not all(isinstance(item, Mapping) for item in items):
         raise MondayError(UNREADABLE_ANSWER, "Monday answered no list of items", request_id=answer.request_id)
     cursor = node.get("cursor")
-    return [UpdatedItem(str(item["id"]), time_or_none(item.get("updated_at"))) for item in items], cursor
+    return [UpdatedItem(str(item["id"]), graphql.time_or_none(item.get("updated_at"))) for item in items], cursor
 
 
-def _parse_webhooks(answer: Answer) -> Mapping[str, str] | None:
+def _parse_webhooks(answer: graphql.Answer) -> Mapping[str, str] | None:
     nodes = (answer.data or {}).get("webhooks")
     # Only the webhooks may be missing: a sweep doesn't depend on them.
     if not isinstance(nodes, list) or answer.errors_of("webhooks"):
@@ -440,10 +440,10 @@ def _row_time(created_at: Any) -> datetime:
     text = str(created_at)
     if text.isascii() and text.isdecimal() and len(text) == 17:
         seconds, rest = divmod(int(text), _TICKS)
-        moment = plausible_time(datetime.fromtimestamp(seconds, UTC) + timedelta(microseconds=rest // 10))
+        moment = graphql.plausible_time(datetime.fromtimestamp(seconds, UTC) + timedelta(microseconds=rest // 10))
     else:
         # Another form must raise an error, not read as another time: a date alone, or seconds.
-        moment = time_or_none(created_at) if "T" in text else None
+        moment = graphql.time_or_none(created_at) if "T" in text else None
     if moment is None:
         raise ValueError("a time of another form")
     return moment
@@ -505,5 +505,5 @@ def _webhook_event(entry: ActivityEntry, board_id: str, item_id: str, kind: str)
         event |= {"columnId": data.get("column_id"), "columnType": data.get("column_type")}
         event["columnTitle"] = data.get("column_title")
     if kind == "create_pulse":
-        event["columnValues"] = dict(json_object(data.get("column_values_json")))
+        event["columnValues"] = dict(graphql.json_object(data.get("column_values_json")))
     return event

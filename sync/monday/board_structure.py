@@ -4,8 +4,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from sync.monday import errors
-from sync.monday.board import RELATION, Board, BoardColumn, ColumnSpec
+from sync.monday import board, errors
 from sync.monday.columns.labels import label_settings
 from sync.monday.graphql import int_or_none, json_object
 
@@ -38,14 +37,14 @@ READ_BOARDS = f"""query Boards($ids: [ID!]!) {{
 }}"""
 
 
-def parse_column(node: Mapping[str, Any]) -> BoardColumn:
+def parse_column(node: Mapping[str, Any]) -> board.BoardColumn:
     """A column as a query or create_column answers it."""
-    return BoardColumn(
+    return board.BoardColumn(
         str(node["id"]), str(node.get("title") or ""), str(node.get("type")), json_object(node.get("settings"))
     )
 
 
-def parse_board(node: Mapping[str, Any]) -> Board:
+def parse_board(node: Mapping[str, Any]) -> board.Board:
     """A board as a query with BOARD_FIELDS answers it.
 
     Raises UNREADABLE_ANSWER where its parts are missing.
@@ -58,7 +57,7 @@ def parse_board(node: Mapping[str, Any]) -> Board:
     ]
     # An archived column is no longer on the board.
     columns = [column for column in _parts_of(node, "columns") if not column.get("archived")]
-    return Board(
+    return board.Board(
         id=str(node["id"]),
         name=str(node.get("name") or ""),
         state=str(node.get("state") or ""),
@@ -95,34 +94,34 @@ NOT_BOARDS = ("sub_items_board", "document")
 # Set-up of a board: the columns that it has are adopted, those that are missing are created.
 
 
-def adoptable_column(wanted: ColumnSpec, available: Sequence[BoardColumn]) -> BoardColumn | None:
+def adoptable_column(wanted: board.ColumnSpec, available: Sequence[board.BoardColumn]) -> board.BoardColumn | None:
     """The column with the preferred id, else the best one with the same title, each only if it fits."""
     acceptable = sorted(filter(wanted.accepts, available), key=wanted.rank)
     by_id = next((column for column in acceptable if column.id == wanted.preferred_id), None)
     return by_id or next((column for column in acceptable if _has_same_title(wanted, column)), None)
 
 
-def unfit_reasons(wanted: ColumnSpec, available: Sequence[BoardColumn]) -> Iterator[str]:
+def unfit_reasons(wanted: board.ColumnSpec, available: Sequence[board.BoardColumn]) -> Iterator[str]:
     """Why the column with the id or the title is not used, as sentences."""
     for column in available:
         if column.id != wanted.preferred_id and not _has_same_title(wanted, column):
             continue
-        if column.type == RELATION and RELATION in (wanted.types or (wanted.type,)):
+        if column.type == board.RELATION and board.RELATION in (wanted.types or (wanted.type,)):
             yield f"column “{column.title}” ({column.id}) leads to another board than {wanted.target_board or 'ours'}"
         else:
             types = ", ".join(wanted.types or (wanted.type,))
             yield f"column “{column.title}” ({column.id}) is of type {column.type}, not {types}"
 
 
-def _has_same_title(wanted: ColumnSpec, column: BoardColumn) -> bool:
+def _has_same_title(wanted: board.ColumnSpec, column: board.BoardColumn) -> bool:
     return column.title.strip().casefold() == wanted.title.strip().casefold()
 
 
-def column_variables(board_id: str, column: ColumnSpec) -> dict[str, Any]:
+def column_variables(board_id: str, column: board.ColumnSpec) -> dict[str, Any]:
     """The variables of CREATE_COLUMN."""
     variables = {"board": board_id, "title": column.title, "type": column.type}
     # Monday sets a relation's target as the column is created. NPD's relation holds one record, so it takes one item.
-    if column.type == RELATION and column.target_board is not None:
+    if column.type == board.RELATION and column.target_board is not None:
         settings = {"boardIds": [int(column.target_board)], "allowMultipleItems": False}
         variables["defaults"] = json.dumps(settings)
     elif labels := label_settings(column.type, column.labels):

@@ -11,12 +11,12 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from sync.monday import graphql
 from sync.monday.board import RELATION, Board, BoardCheck, CheckResult, ColumnCheck
 from sync.monday.board_events import WEBHOOK_EVENTS
 from sync.monday.board_items import NAME_COLUMN
 from sync.monday.columns.labels import current_labels
 from sync.monday.errors import NOT_AUTHENTICATED, MondayError
-from sync.monday.graphql import COMPLEXITY, Answer, int_or_none, mapping_or_empty, time_or_none
 
 ENDING_KINDS = frozenset(
     {"maintenance", "previous_maintenance", "old__maintenance", "old_previous_maintenance", "deprecated"}
@@ -24,7 +24,7 @@ ENDING_KINDS = frozenset(
 """Kinds of versions that will end: Monday says to move to the current one (enum VersionKind)."""
 
 ACCOUNT_INFO = f"""query Greeting {{
-  {COMPLEXITY}
+  {graphql.COMPLEXITY}
   me {{ id name time_zone_identifier }}
   version {{ kind value }}
   versions {{ kind value }}
@@ -32,15 +32,15 @@ ACCOUNT_INFO = f"""query Greeting {{
   platform_api {{ daily_limit {{ base total }} daily_analytics {{ last_updated by_day {{ day usage }} }} }}
 }}"""
 
-PROBE = f"query Probe {{ me {{ id }} {COMPLEXITY} }}"
+PROBE = f"query Probe {{ me {{ id }} {graphql.COMPLEXITY} }}"
 """The cheapest call that shows whether token, account and API are well."""
 
 # What every token may read, for tokens whose scopes or plan make Monday reject the whole first query.
-SHORT_ACCOUNT_INFO = f"query ShortGreeting {{ {COMPLEXITY} me {{ id name }} version {{ kind value }} }}"
+SHORT_ACCOUNT_INFO = f"query ShortGreeting {{ {graphql.COMPLEXITY} me {{ id name }} version {{ kind value }} }}"
 
 # Former users too: their edits still name them.
 USERS = f"""query Users($page: Int!, $limit: Int!) {{
-  {COMPLEXITY}
+  {graphql.COMPLEXITY}
   users(page: $page, limit: $limit, status: [ACTIVE, PENDING, INACTIVE]) {{ id name email }}
 }}"""
 
@@ -63,13 +63,13 @@ class AccountInfo:
     field_errors: tuple[MondayError, ...] = ()  # of the fields that Monday didn't answer
 
 
-def parse_account_info(answer: Answer) -> AccountInfo:
+def parse_account_info(answer: graphql.Answer) -> AccountInfo:
     """Read the answer to any query of the account, whatever Monday left out of it."""
     data = answer.data or {}
-    me, account, version = (mapping_or_empty(data.get(name)) for name in ("me", "account", "version"))
-    platform = mapping_or_empty(data.get("platform_api"))
-    limit = mapping_or_empty(platform.get("daily_limit"))
-    analytics = mapping_or_empty(platform.get("daily_analytics"))
+    me, account, version = (graphql.mapping_or_empty(data.get(name)) for name in ("me", "account", "version"))
+    platform = graphql.mapping_or_empty(data.get("platform_api"))
+    limit = graphql.mapping_or_empty(platform.get("daily_limit"))
+    analytics = graphql.mapping_or_empty(platform.get("daily_analytics"))
     versions = {str(row.get("value")): str(row.get("kind")) for row in _mappings_in(data.get("versions"))}
     # The header wins: it is about this very answer.
     served = answer.api_version or str(version.get("value") or "")
@@ -77,25 +77,25 @@ def parse_account_info(answer: Answer) -> AccountInfo:
         user_id=str(me.get("id") or ""),
         user_name=str(me.get("name") or ""),
         time_zone=str(me.get("time_zone_identifier") or ""),
-        tier=str(mapping_or_empty(account.get("plan")).get("tier") or account.get("tier") or ""),
+        tier=str(graphql.mapping_or_empty(account.get("plan")).get("tier") or account.get("tier") or ""),
         version_value=served,
         version_kind=versions.get(served) or str(version.get("kind") or ""),
         versions=versions,
-        day_limit=int_or_none(limit.get("total")) or int_or_none(limit.get("base")),
+        day_limit=graphql.int_or_none(limit.get("total")) or graphql.int_or_none(limit.get("base")),
         # The field was answered, and names no limit: that is more than not answering.
         unlimited=bool(limit) and limit.get("total") is None and limit.get("base") is None,
         # The form of `day` isn't documented: an ISO date, perhaps with a time.
         usage_by_day={
             str(node.get("day"))[:10]: usage
             for node in _mappings_in(analytics.get("by_day"))
-            if (usage := int_or_none(node.get("usage"))) is not None
+            if (usage := graphql.int_or_none(node.get("usage"))) is not None
         },
-        usage_as_of=time_or_none(analytics.get("last_updated")),
+        usage_as_of=graphql.time_or_none(analytics.get("last_updated")),
         field_errors=answer.errors,
     )
 
 
-def parse_users(answer: Answer) -> dict[str, dict[str, str]]:
+def parse_users(answer: graphql.Answer) -> dict[str, dict[str, str]]:
     """Read a page of users: name and email address by user id.
 
     Raises its error, or UNREADABLE_ANSWER. A page with a user left out is not read at all: being short it

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import urlsplit
 
-from sync.monday import board_events, board_structure, connection, errors, items
+from sync.monday import board_events, board_items, board_structure, connection, errors, graphql, items
 from sync.monday.board import (
     ActivityEntry,
     Board,
@@ -20,10 +20,8 @@ from sync.monday.board import (
     UpdatedItemsPage,
     url_fingerprint,
 )
-from sync.monday.board_items import BatchItems, Item, ItemPage, MatchColumn, WriteRequest, WriteResult
 from sync.monday.connection import AccountInfo
 from sync.monday.errors import MondayError
-from sync.monday.graphql import Api, Document, ask, execute_mutation, int_or_none, mutate_root, query_root
 
 BOARDS_PER_PAGE = 100
 MAX_LISTED_BOARDS = 1_000
@@ -46,7 +44,7 @@ class MondayConnector:
     the columns that are read, because some need more to be asked for.
     """
 
-    def __init__(self, transport: Api) -> None:
+    def __init__(self, transport: graphql.Api) -> None:
         self.api = transport
 
     # Reading items.
@@ -58,20 +56,22 @@ class MondayConnector:
         column_ids: Sequence[str],
         npd_id_column: str,
         npd_ids: Sequence[str],
-        match: MatchColumn | None = None,
+        match: board_items.MatchColumn | None = None,
         match_values: Sequence[str] = (),
         types: Collection[str] = (),
-    ) -> BatchItems:
+    ) -> board_items.BatchItems:
         """The items by id, those that bear one of the NPD IDs, and those with one of the match values.
 
         Raises BOARD_NOT_FOUND where the board is not active; ValueError where there is nothing to ask.
         """
         document = items.batch_query(board_id, item_ids, column_ids, npd_id_column, npd_ids, match, match_values, types)
-        return items.parse_batch(ask(self.api, document), column_ids)
+        return items.parse_batch(graphql.ask(self.api, document), column_ids)
 
-    def read_items(self, item_ids: Sequence[str], column_ids: Sequence[str], types: Collection[str] = ()) -> list[Item]:
+    def read_items(
+        self, item_ids: Sequence[str], column_ids: Sequence[str], types: Collection[str] = ()
+    ) -> list[board_items.Item]:
         """Up to ITEMS_PER_READ items by id, archived and deleted ones too; unknown ids are left out."""
-        return items.parse_items(ask(self.api, items.items_query(item_ids, column_ids, types)), column_ids)
+        return items.parse_items(graphql.ask(self.api, items.items_query(item_ids, column_ids, types)), column_ids)
 
     def list_items(
         self,
@@ -80,22 +80,22 @@ class MondayConnector:
         types: Collection[str] = (),
         *,
         limit: int = items.ITEMS_PER_PAGE,
-    ) -> Iterator[list[Item]]:
+    ) -> Iterator[list[board_items.Item]]:
         """A board's active items, one request for each page; raises CURSOR_EXPIRED where they take too long."""
         first = items.first_page_query(board_id, column_ids, limit=limit, types=types)
-        page, cursor = items.parse_page(ask(self.api, first), column_ids)
+        page, cursor = items.parse_page(graphql.ask(self.api, first), column_ids)
         yield page
         while cursor:
             page, cursor = self.next_page(cursor, column_ids, types)
             yield page
 
-    def next_page(self, cursor: str, column_ids: Sequence[str], types: Collection[str] = ()) -> ItemPage:
+    def next_page(self, cursor: str, column_ids: Sequence[str], types: Collection[str] = ()) -> board_items.ItemPage:
         """The page behind a cursor of `read_batch`."""
-        return items.parse_page(ask(self.api, items.next_page_query(cursor, column_ids, types)), column_ids)
+        return items.parse_page(graphql.ask(self.api, items.next_page_query(cursor, column_ids, types)), column_ids)
 
     # Writing items, by a request that was prepared and announced before.
 
-    def write(self, request: WriteRequest, key: str) -> WriteResult:
+    def write(self, request: board_items.WriteRequest, key: str) -> board_items.WriteResult:
         """Send a write; under the same key it takes effect once, however often it is sent."""
         try:
             answer = self.api.execute(request.body["text"], request.body["variables"], idempotency_key=key)
@@ -103,9 +103,9 @@ class MondayConnector:
             if error.kind is not errors.ANSWER_WITHOUT_DATA or len(request.aliases) > 1 or not error.is_refusal:
                 raise
             # Nothing else was asked for, so what the error says is of the one write.
-            return WriteResult({request.aliases[0]: error.errors[0]}, error.request_id or "")
+            return board_items.WriteResult({request.aliases[0]: error.errors[0]}, error.request_id or "")
         written = items.parse_written_items(answer, request.aliases, request.column_ids)
-        return WriteResult(written, answer.request_id or "", answer.replayed)
+        return board_items.WriteResult(written, answer.request_id or "", answer.replayed)
 
     # What happened on a board.
 
@@ -117,11 +117,11 @@ class MondayConnector:
         """
         expected, other = board_events.log_forms(self.api.version) if with_log else (None, None)
         try:
-            answer = ask(self.api, board_events.board_activity_query(board_id, since, expected))
+            answer = graphql.ask(self.api, board_events.board_activity_query(board_id, since, expected))
         except MondayError as error:
             if error.kind is not errors.INVALID_DOCUMENT or other is None:
                 raise
-            answer = ask(self.api, board_events.board_activity_query(board_id, since, other))
+            answer = graphql.ask(self.api, board_events.board_activity_query(board_id, since, other))
         return board_events.parse_board_activity(answer)
 
     def log_pages(self, board_id: str, since: datetime, first: BoardActivity) -> Iterator[list[ActivityEntry]]:
@@ -129,7 +129,7 @@ class MondayConnector:
         cursor = first.log_cursor
         while cursor is not None:
             query = board_events.log_page_query(board_id, since, board_events.CURSOR_PAGES, cursor)
-            page, cursor = board_events.parse_log_page(ask(self.api, query))
+            page, cursor = board_events.parse_log_page(graphql.ask(self.api, query))
             yield page
         if first.log_cursor is None:
             yield from self._numbered_pages(board_id, since, first.log or [])
@@ -151,12 +151,12 @@ class MondayConnector:
                 number = 0
             number += 1
             query = board_events.log_page_query(board_id, since, form, number, until)
-            entries, _ = board_events.parse_log_page(ask(self.api, query))
+            entries, _ = board_events.parse_log_page(graphql.ask(self.api, query))
             yield entries
 
     def updated_items(self, cursor: str) -> UpdatedItemsPage:
         """A further page of the items updated last."""
-        return board_events.parse_updated_items(ask(self.api, board_events.updated_items_query(cursor)))
+        return board_events.parse_updated_items(graphql.ask(self.api, board_events.updated_items_query(cursor)))
 
     # Boards.
 
@@ -167,8 +167,8 @@ class MondayConnector:
         """
         if not board_ids:
             return {}
-        document = Document(board_structure.READ_BOARDS, {"ids": list(board_ids)})
-        nodes = query_root(self.api, document, "boards")
+        document = graphql.Document(board_structure.READ_BOARDS, {"ids": list(board_ids)})
+        nodes = graphql.query_root(self.api, document, "boards")
         boards = [board_structure.parse_board(node) for node in nodes if isinstance(node, Mapping)]
         return {board.id: board for board in boards}
 
@@ -177,10 +177,10 @@ class MondayConnector:
         boards: list[ListedBoard] = []
         is_complete = False
         for page in range(1, MAX_LISTED_BOARDS // BOARDS_PER_PAGE + 1):
-            document = Document(board_structure.LIST_BOARDS, {"page": page, "limit": BOARDS_PER_PAGE})
-            nodes = query_root(self.api, document, "boards")
+            document = graphql.Document(board_structure.LIST_BOARDS, {"page": page, "limit": BOARDS_PER_PAGE})
+            nodes = graphql.query_root(self.api, document, "boards")
             boards += [
-                ListedBoard(str(node["id"]), str(node.get("name") or ""), int_or_none(node.get("items_count")))
+                ListedBoard(str(node["id"]), str(node.get("name") or ""), graphql.int_or_none(node.get("items_count")))
                 for node in nodes
                 if isinstance(node, Mapping) and node.get("id") and node.get("type") not in board_structure.NOT_BOARDS
             ]
@@ -191,8 +191,8 @@ class MondayConnector:
 
     def create_board(self, title: str, on_created: Callable[[str], None]) -> Board:
         """Create a board and read it; `on_created` gets its id before the second request can fail."""
-        document = Document(board_structure.CREATE_BOARD, {"title": title})
-        board_id = str(mutate_root(self.api, document, "create_board")["id"])
+        document = graphql.Document(board_structure.CREATE_BOARD, {"title": title})
+        board_id = str(graphql.mutate_root(self.api, document, "create_board")["id"])
         on_created(board_id)
         board = self.read_boards([board_id]).get(board_id)
         if board is None:
@@ -213,8 +213,8 @@ class MondayConnector:
             raise MondayError(errors.BOARD_NOT_FOUND, message)
         created = []
         if not board.groups:
-            document = Document(board_structure.CREATE_GROUP, {"board": board.id, "title": title})
-            group = mutate_root(self.api, document, "create_group")
+            document = graphql.Document(board_structure.CREATE_GROUP, {"board": board.id, "title": title})
+            group = graphql.mutate_root(self.api, document, "create_group")
             board = replace(board, groups={str(group["id"]): title})
             created.append(f"group “{title}”, for the board had none that takes items")
         available = list(board.columns)
@@ -250,14 +250,18 @@ class MondayConnector:
         return self._send_column(variables)
 
     def _send_column(self, variables: Mapping[str, Any]) -> BoardColumn:
-        node = mutate_root(self.api, Document(board_structure.CREATE_COLUMN, variables), "create_column")
+        node = graphql.mutate_root(
+            self.api, graphql.Document(board_structure.CREATE_COLUMN, variables), "create_column"
+        )
         return board_structure.parse_column(node)
 
     # Webhooks.
 
     def webhooks(self, board_id: str) -> dict[str, str]:
         """The event of each webhook of a board by id, whoever made it."""
-        nodes = query_root(self.api, Document(board_events.READ_WEBHOOKS, {"board": board_id}), "webhooks")
+        nodes = graphql.query_root(
+            self.api, graphql.Document(board_events.READ_WEBHOOKS, {"board": board_id}), "webhooks"
+        )
         return {str(node["id"]): str(node["event"]) for node in nodes if node}
 
     def ensure_webhooks(
@@ -295,7 +299,9 @@ class MondayConnector:
             # Last, so that a failure leaves no time without any webhook.
             needed = {current[event] for event in board_events.WEBHOOK_EVENTS}
             for hook_id in [hook_id for hook_id in ours if hook_id not in needed]:
-                mutate_root(self.api, Document(board_events.DELETE_WEBHOOK, {"id": hook_id}), "delete_webhook")
+                graphql.mutate_root(
+                    self.api, graphql.Document(board_events.DELETE_WEBHOOK, {"id": hook_id}), "delete_webhook"
+                )
                 event = ours.pop(hook_id)["event"]
                 steps.append(f"deleted webhook {event} ({hook_id}), which went to another address or existed twice")
                 store(dict(ours))
@@ -307,7 +313,7 @@ class MondayConnector:
 
     def _create_webhook(self, board_id: str, url: str, event: str) -> str:
         variables = {"board": board_id, "url": url, "event": event}
-        answer = execute_mutation(self.api, Document(board_events.CREATE_WEBHOOK, variables))
+        answer = graphql.execute_mutation(self.api, graphql.Document(board_events.CREATE_WEBHOOK, variables))
         node = (answer.data or {}).get("create_webhook")
         if node is not None:
             return str(node["id"])

@@ -11,18 +11,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from sync.monday.board_items import (
-    GROUP,
-    NAME_COLUMN,
-    UNSTORABLE_REASON,
-    BatchItems,
-    Item,
-    ItemPage,
-    ItemWrite,
-    MatchColumn,
-    Reading,
-    WriteRequest,
-)
+from sync.monday import board_items
 from sync.monday.columns import BY_TYPE
 from sync.monday.errors import BOARD_NOT_FOUND, UNREADABLE_ANSWER, MondayError
 from sync.monday.graphql import COMPLEXITY, Answer, Document
@@ -31,7 +20,7 @@ _COMMON_FIELDS = frozenset({"id", "type", "text", "value", "__typename"})
 AnswerPath = tuple[str | int, ...]
 
 
-def parse_batch(answer: Answer, column_ids: Sequence[str]) -> BatchItems:
+def parse_batch(answer: Answer, column_ids: Sequence[str]) -> board_items.BatchItems:
     """Read the answer to `batch_query`.
 
     Raises a part's own error if the part failed as a whole, because a failed read is not one that found nothing;
@@ -51,7 +40,7 @@ def parse_batch(answer: Answer, column_ids: Sequence[str]) -> BatchItems:
     else:
         by_match, match_cursor = _parse_page_at(answer, ("by_match",), column_ids)
     cursors = {"by_npd_id": npd_id_cursor, "by_match": match_cursor}
-    return BatchItems(
+    return board_items.BatchItems(
         linked={item.id: item for item in linked},
         by_npd_id=by_npd_id,
         by_match=by_match,
@@ -60,11 +49,11 @@ def parse_batch(answer: Answer, column_ids: Sequence[str]) -> BatchItems:
     )
 
 
-def parse_items(answer: Answer, column_ids: Sequence[str]) -> list[Item]:
+def parse_items(answer: Answer, column_ids: Sequence[str]) -> list[board_items.Item]:
     return _items_at(answer, ("linked",), column_ids)
 
 
-def parse_page(answer: Answer, column_ids: Sequence[str]) -> ItemPage:
+def parse_page(answer: Answer, column_ids: Sequence[str]) -> board_items.ItemPage:
     data = answer.data or {}
     if "first" in data:
         return _parse_board_page(answer, "first", column_ids)
@@ -75,7 +64,7 @@ def parse_page(answer: Answer, column_ids: Sequence[str]) -> ItemPage:
 
 def parse_written_items(
     answer: Answer, aliases: Iterable[str], column_ids: Sequence[str]
-) -> dict[str, Item | MondayError]:
+) -> dict[str, board_items.Item | MondayError]:
     """What became of each alias of a mutation: the item as it is now, or the error.
 
     An item can come with unreadable columns; these are unknown readings. An alias with neither item nor
@@ -86,7 +75,7 @@ def parse_written_items(
 
 def parse_items_at(
     node: Any, column_ids: Sequence[str], errors: Sequence[MondayError] = (), path: AnswerPath = ()
-) -> list[Item]:
+) -> list[board_items.Item]:
     """Items out of a list (or a single one) in an answer; `path` is where the list is.
 
     Raises the error for which an item, or its state, was left out: it must not look like an item that doesn't
@@ -114,7 +103,7 @@ def _is_left_out(entry: Any) -> bool:
     return entry is None or (isinstance(entry, Mapping) and "state" in entry and entry["state"] is None)
 
 
-def _parse_written(answer: Answer, alias: str, column_ids: Sequence[str]) -> Item | MondayError:
+def _parse_written(answer: Answer, alias: str, column_ids: Sequence[str]) -> board_items.Item | MondayError:
     node = (answer.data or {}).get(alias)
     if isinstance(node, Mapping):
         return _parse_item(node, column_ids, answer.errors, (alias,))
@@ -128,11 +117,11 @@ def _parse_written(answer: Answer, alias: str, column_ids: Sequence[str]) -> Ite
     return MondayError(UNREADABLE_ANSWER, reason, request_id=answer.request_id, path=(alias,))
 
 
-def _items_at(answer: Answer, path: AnswerPath, column_ids: Sequence[str]) -> list[Item]:
+def _items_at(answer: Answer, path: AnswerPath, column_ids: Sequence[str]) -> list[board_items.Item]:
     return parse_items_at(_node_at(answer, path), column_ids, answer.errors, path)
 
 
-def _parse_board_page(answer: Answer, alias: str, column_ids: Sequence[str]) -> ItemPage:
+def _parse_board_page(answer: Answer, alias: str, column_ids: Sequence[str]) -> board_items.ItemPage:
     # Without the board its items are unknown, not absent.
     if not _node_at(answer, (alias,)):
         message = "Monday answered no board to read from"
@@ -140,7 +129,7 @@ def _parse_board_page(answer: Answer, alias: str, column_ids: Sequence[str]) -> 
     return _parse_page_at(answer, (alias, 0, "items_page"), column_ids)
 
 
-def _parse_page_at(answer: Answer, path: AnswerPath, column_ids: Sequence[str]) -> ItemPage:
+def _parse_page_at(answer: Answer, path: AnswerPath, column_ids: Sequence[str]) -> board_items.ItemPage:
     node = _node_at(answer, path)
     if not isinstance(node, Mapping):
         return [], None
@@ -176,13 +165,13 @@ def _node_at(answer: Answer, path: AnswerPath) -> Any:
 
 def _parse_item(
     node: Mapping[str, Any], column_ids: Sequence[str], errors: Sequence[MondayError], path: AnswerPath
-) -> Item:
+) -> board_items.Item:
     board = node.get("board")
     # Only errors inside this item; the others belong to other aliases.
     own_errors = [error for error in errors if error.path[: len(path)] == path != error.path]
     name = str(node.get("name") or "")
     group = node.get("group")
-    return Item(
+    return board_items.Item(
         id=str(node["id"]),
         name=to_storable(name),
         name_known=to_storable(name) == name,
@@ -196,12 +185,14 @@ def _parse_item(
 
 def _parse_values(
     nodes: Any, column_ids: Sequence[str], errors: Sequence[MondayError], path: AnswerPath
-) -> dict[str, Reading]:
+) -> dict[str, board_items.Reading]:
     wanted = set(column_ids)
     # One error for all values: none of them is known.
     values_error = next((error for error in errors if error.path == path), None)
     if values_error is not None:
-        return {column_id: Reading.unknown(column_id, "", values_error.sentence) for column_id in column_ids}
+        return {
+            column_id: board_items.Reading.unknown(column_id, "", values_error.sentence) for column_id in column_ids
+        }
     readings = {}
     for index, node in enumerate(nodes if isinstance(nodes, list) else []):
         if isinstance(node, Mapping) and node.get("id") in wanted:
@@ -211,25 +202,25 @@ def _parse_values(
     return readings
 
 
-def _parse_reading(node: Mapping[str, Any], error: MondayError | None) -> Reading:
+def _parse_reading(node: Mapping[str, Any], error: MondayError | None) -> board_items.Reading:
     column_id = str(node["id"])
     column_type = str(node.get("type") or "")
     if error is not None:
-        return Reading.unknown(column_id, column_type, error.sentence)
+        return board_items.Reading.unknown(column_id, column_type, error.sentence)
     # A type without a converter: its value must not look empty.
     if column_type not in BY_TYPE:
         reason = f"the column is of the type {column_type!r}, which can't be read yet"
-        return Reading.unknown(column_id, column_type, reason)
+        return board_items.Reading.unknown(column_id, column_type, reason)
     try:
         value = decode_json(raw := node.get("value"))
     except (ValueError, RecursionError):
-        return Reading.unknown(column_id, column_type, "Monday's raw value is not JSON")
+        return board_items.Reading.unknown(column_id, column_type, "Monday's raw value is not JSON")
     # Characters that JSON escapes show only in the decoded value.
     is_escaped = isinstance(raw, str) and "\\u" in raw
     if not is_storable(node) or (is_escaped and not is_storable(value)):
-        return Reading.unknown(column_id, column_type, UNSTORABLE_REASON)
+        return board_items.Reading.unknown(column_id, column_type, board_items.UNSTORABLE_REASON)
     extra = {key: entry for key, entry in node.items() if key not in _COMMON_FIELDS}
-    return Reading(column_id, column_type, text=node.get("text"), value=value, extra=extra)
+    return board_items.Reading(column_id, column_type, text=node.get("text"), value=value, extra=extra)
 
 
 def is_storable(value: Any) -> bool:
@@ -268,8 +259,8 @@ _ALWAYS = [_OF_TYPE.pop(kind) for kind in ("email", "phone")]
 
 @cache
 def _item_fragment(types: frozenset[str]) -> str:
-    typed = "\n    ".join([*_ALWAYS, *(_OF_TYPE[name] for name in sorted(types - {GROUP}))])
-    group = "\n  group { id }" if GROUP in types else ""
+    typed = "\n    ".join([*_ALWAYS, *(_OF_TYPE[name] for name in sorted(types - {board_items.GROUP}))])
+    group = "\n  group { id }" if board_items.GROUP in types else ""
     return f"""
 fragment ItemFields on Item {{
   id name state updated_at
@@ -287,7 +278,7 @@ def item_fragment(types: Iterable[str] = ()) -> str:
 
     Types that need nothing more change nothing, so that there are few texts and the usual ones stay small.
     """
-    return _item_fragment(frozenset(types).intersection({*_OF_TYPE, GROUP}))
+    return _item_fragment(frozenset(types).intersection({*_OF_TYPE, board_items.GROUP}))
 
 
 # The documents that read and write records: reads of a batch, and writes of many records as aliased mutations.
@@ -322,7 +313,7 @@ def batch_query(
     column_ids: Sequence[str],
     npd_id_column: str,
     npd_ids: Sequence[str],
-    match: MatchColumn | None = None,
+    match: board_items.MatchColumn | None = None,
     match_values: Sequence[str] = (),
     types: Collection[str] = (),
 ) -> Document:
@@ -396,24 +387,26 @@ class _Writing:
         passed = ", ".join(f"{name}: {value}" for name, value in (self._first | own | self._last).items())
         self._fields[alias] = f"{alias}: {field}({passed}) {{ ...ItemFields }}"
 
-    def request(self, types: Collection[str]) -> WriteRequest:
+    def request(self, types: Collection[str]) -> board_items.WriteRequest:
         """Raises ValueError where there is nothing to write."""
         if not self._fields:
             raise ValueError("A write needs at least one record.")
         body = "\n  ".join([COMPLEXITY, *self._fields.values()])
         text = f"mutation Write({', '.join(self._declarations)}) {{\n  {body}\n}}{item_fragment(types)}"
         variables = self._variables
-        return WriteRequest({"text": text, "variables": variables}, list(self._fields), variables["columns"])
+        return board_items.WriteRequest(
+            {"text": text, "variables": variables}, list(self._fields), variables["columns"]
+        )
 
 
 def prepare_changes(
     board_id: str,
-    changes: Sequence[ItemWrite],
+    changes: Sequence[board_items.ItemWrite],
     column_ids: Sequence[str],
     types: Collection[str] = (),
     *,
     create_labels: bool = False,
-) -> WriteRequest:
+) -> board_items.WriteRequest:
     """One mutation for many items, each under its alias; Monday runs them one after another.
 
     With `create_labels` Monday creates a missing status or dropdown label, which needs permission to change
@@ -433,12 +426,12 @@ def prepare_changes(
 def prepare_creates(
     board_id: str,
     group_id: str | None,
-    creates: Sequence[ItemWrite],
+    creates: Sequence[board_items.ItemWrite],
     column_ids: Sequence[str],
     types: Collection[str] = (),
     *,
     create_labels: bool = False,
-) -> WriteRequest:
+) -> board_items.WriteRequest:
     """One mutation that creates many items; without a group they go to the board's topmost one.
 
     `create_labels` as in `prepare_changes`.
@@ -449,7 +442,7 @@ def prepare_creates(
     for entry in creates:
         # A new item's columns are empty, so there is nothing to clear.
         filled = {column: value for column, value in entry.values.items() if value is not None}
-        name = filled.pop(NAME_COLUMN)
+        name = filled.pop(board_items.NAME_COLUMN)
         writing.add(
             entry.alias,
             "create_item",
@@ -461,19 +454,21 @@ def prepare_creates(
 
 def prepare_archive(
     removals: Mapping[str, str], column_ids: Sequence[str], types: Collection[str] = ()
-) -> WriteRequest:
+) -> board_items.WriteRequest:
     """Items, by alias, leave their board, and a person can restore them there. Raises ValueError for none."""
     return _prepare_removal("archive_item", removals, column_ids, types)
 
 
-def prepare_delete(removals: Mapping[str, str], column_ids: Sequence[str], types: Collection[str] = ()) -> WriteRequest:
+def prepare_delete(
+    removals: Mapping[str, str], column_ids: Sequence[str], types: Collection[str] = ()
+) -> board_items.WriteRequest:
     """Items, by alias, are deleted; a person can restore them for 30 days. Raises ValueError where there is none."""
     return _prepare_removal("delete_item", removals, column_ids, types)
 
 
 def _prepare_removal(
     field: str, removals: Mapping[str, str], column_ids: Sequence[str], types: Collection[str]
-) -> WriteRequest:
+) -> board_items.WriteRequest:
     # Either answers the item with its new `state`, which `parse_written_items` reads
     # (developer.monday.com/api-reference/reference/items).
     writing = _Writing(column_ids)
@@ -498,7 +493,7 @@ def _by_column_part(part: str, column_id: str, values: Sequence[str]) -> _QueryP
     return _QueryPart(f"${part}: [ItemsPageByColumnValuesQuery!]", text, {part: queries})
 
 
-def _by_match_part(match: MatchColumn, values: Sequence[str]) -> _QueryPart:
+def _by_match_part(match: board_items.MatchColumn, values: Sequence[str]) -> _QueryPart:
     column_id, column_type = match
     if column_type != "email":
         return _by_column_part("by_match", column_id, values)

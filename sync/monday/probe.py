@@ -12,8 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sync.monday import board_events, items
-from sync.monday.board import RELATION, BoardSetup, ColumnSpec, EventKind, ItemEvent
+from sync.monday import board, board_events, items
 from sync.monday.board_items import Item, ItemWrite, WriteRequest
 from sync.monday.columns import make_converter
 from sync.monday.connector import Hooks, MondayConnector
@@ -100,7 +99,7 @@ class Probe:
         self._deliveries = deliveries
         self._webhook_url = webhook_url
         self._webhooks: Hooks = {}
-        self._setup: BoardSetup
+        self._setup: board.BoardSetup
 
     def run(self) -> Iterator[Finding]:
         """Try every assumption; at the end, also one by a failure or Ctrl-C, the boards are deleted.
@@ -123,8 +122,10 @@ class Probe:
         for title in (OTHER_BOARD_TITLE, BOARD_TITLE):
             self.connector.create_board(title, self.board_ids.append)
         self.connector.ensure_columns(self.other_board_id, "Items", [])
-        columns = [ColumnSpec(kind, kind, kind, f"probe_{kind}") for kind in VALUES]
-        relation = ColumnSpec(RELATION, RELATION, RELATION, "probe_relation", target_board=self.other_board_id)
+        columns = [board.ColumnSpec(kind, kind, kind, f"probe_{kind}") for kind in VALUES]
+        relation = board.ColumnSpec(
+            board.RELATION, board.RELATION, board.RELATION, "probe_relation", target_board=self.other_board_id
+        )
         self._setup = self.connector.ensure_columns(self.board_id, "Items", [*columns, relation])
 
     def _delete_boards(self) -> None:
@@ -190,12 +191,12 @@ class Probe:
     def related(self, target: Item) -> Item:
         """A new item that is connected with this one."""
         value = make_converter("relation").to_remote({"field": {"item": target.id}}, None)
-        return self.create("With a relation", {self.column_id(RELATION): value})
+        return self.create("With a relation", {self.column_id(board.RELATION): value})
 
     def linked_ids(self, item: Item | None) -> Sequence[str]:
         if item is None:
             raise Unanswered("the item isn't listed")
-        raw = make_converter("relation").stored_value(item.reading(self.column_id(RELATION)))
+        raw = make_converter("relation").stored_value(item.reading(self.column_id(board.RELATION)))
         return list(raw["item_ids"]) if raw else []
 
     def differing_types(self, item: Item) -> list[str]:
@@ -225,7 +226,7 @@ class Probe:
     def _keep_webhooks(self, hooks: Hooks) -> None:
         self._webhooks = hooks
 
-    def is_told(self, item: Item, kind: EventKind) -> bool:
+    def is_told(self, item: Item, kind: board.EventKind) -> bool:
         """Whether a webhook of this kind comes for an item. A rename, which comes last, shows that they come at all."""
         last = self.create("Last")
         self.change(last.id, {"name": "Last, renamed"})
@@ -233,16 +234,16 @@ class Probe:
             events = self._events()
             if any(event.item_id == item.id and event.kind is kind for event in events):
                 return True
-            if any(event.item_id == last.id and event.kind is EventKind.RENAMED for event in events):
+            if any(event.item_id == last.id and event.kind is board.EventKind.RENAMED for event in events):
                 self.wait(10)  # they have no order
                 return any(event.item_id == item.id and event.kind is kind for event in self._events())
             self.wait(1)
         raise Unanswered(f"no webhook arrived within {WEBHOOK_SECONDS} s")
 
-    def _events(self) -> list[ItemEvent]:
+    def _events(self) -> list[board.ItemEvent]:
         return [board_events.parse_event(body) for body in self._deliveries(self.board_id)]
 
-    def logged_change(self, item: Item, column_id: str) -> ItemEvent:
+    def logged_change(self, item: Item, column_id: str) -> board.ItemEvent:
         """What the activity log says of a change; raises Unanswered where it doesn't show one."""
         for _ in range(0, LOG_SECONDS, 10):
             activity = self.connector.board_activity(self.board_id, datetime.now(UTC) - timedelta(days=1))
@@ -428,7 +429,7 @@ def webhook_echo(probe: Probe) -> str:
     probe.subscribe()
     item = probe.create("Reported")
     _item(probe.change(item.id, {probe.column_id("text"): "x"}))
-    return "sent" if probe.is_told(item, EventKind.COLUMN) else "not sent"
+    return "sent" if probe.is_told(item, board.EventKind.COLUMN) else "not sent"
 
 
 @assumption("sent", "A board filtered by group would notice moves minutes later, by the check for missed changes.")
@@ -439,4 +440,4 @@ def webhook_move(probe: Probe) -> str:
     group = probe.connector.api.execute(CREATE_GROUP, {"board": probe.board_id, "title": "Another group"})
     group_id = (group.data or {})["create_group"]["id"]
     probe.connector.api.execute(MOVE_ITEM, {"item": item.id, "group": group_id})
-    return "sent" if probe.is_told(item, EventKind.MOVED) else "not sent"
+    return "sent" if probe.is_told(item, board.EventKind.MOVED) else "not sent"

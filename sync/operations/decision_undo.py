@@ -12,8 +12,7 @@ from django.contrib.admin.models import DELETION
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.contrib.auth.models import AnonymousUser, PermissionsMixin, User
 from django.core.exceptions import ValidationError
-from django.db import IntegrityError, transaction
-from django.db.models import Count, QuerySet, prefetch_related_objects
+from django.db import IntegrityError, models, transaction
 from pghistory.core import event_models
 
 from conflicts.store import open_conflicts
@@ -25,7 +24,7 @@ from sync.models.state import IMPORT_KIND, fold_alike
 from sync.outbox import notify
 from sync.reconcile import field_values
 from sync.reconcile.lookups import read_related
-from sync.records.authors import UNDO_CAUSE, actor_label, log_action_each, log_action_many, person_line
+from sync.records import authors
 from sync.records.tombstones import deleted_names
 from sync.state.record_fields import FieldDisplay
 
@@ -94,7 +93,7 @@ def is_undoable(decision: Decision) -> bool:
     return bool(decision.entity_id and decision.key) and all(isinstance(raw, dict) and raw for raw in raws)
 
 
-def decisions_of_batch(batch_id: UUID) -> QuerySet[Decision]:
+def decisions_of_batch(batch_id: UUID) -> models.QuerySet[Decision]:
     """Return the decisions of a pass or an undo, oldest first: moves, creations, removals."""
     rows = Decision.objects.filter(batch_id=batch_id)
     moves = rows.filter(values__has_keys=["raw_before", "raw_after"])
@@ -139,7 +138,7 @@ def _untouched_records(entity_type: str, ids: Sequence[Any], deleted_with: Colle
         return set()
     model = registry.entity(entity_type).model
     events = event_models(tracks_model=model)[0]._default_manager.filter(pgh_obj_id__in=ids)
-    counted = events.order_by().values_list("pgh_obj_id").annotate(number=Count("pgh_id"))
+    counted = events.order_by().values_list("pgh_obj_id").annotate(number=models.Count("pgh_id"))
     # The one event is the record's creation.
     untouched = {pk for pk, number in counted if number == 1}
     for relation in model._meta.related_objects:
@@ -179,7 +178,7 @@ class UndoPlan:
         raws = [row.values.get("raw_before") for row in rows]
         raws = [raw for raw in raws if isinstance(raw, dict) and set(raw) <= set(fields)]
         relations = {name for raw in raws for name in raw if fields[name].is_relation}
-        prefetch_related_objects(list(records.values()), *sorted(relations))
+        models.prefetch_related_objects(list(records.values()), *sorted(relations))
         self.related = read_related(field_values.references_of(model, raws), self.related)
 
     def step(self, row: Decision) -> UndoStep:
@@ -287,7 +286,7 @@ def undo_decisions(decisions: Iterable[Decision], *, by: User) -> UndoResult:
     """
     rows = sorted(decisions, key=lambda row: -row.pk)
     result = UndoResult(uuid.uuid4())
-    with pghistory.context(user=by.pk, cause=UNDO_CAUSE, batch=str(result.batch_id)), transaction.atomic():
+    with pghistory.context(user=by.pk, cause=authors.UNDO_CAUSE, batch=str(result.batch_id)), transaction.atomic():
         for entity_type, type_rows in sorted(decisions_by_type(rows).items()):
             records = records_of(type_rows, lock=True)
             for part in _rounds(type_rows):
@@ -295,7 +294,7 @@ def undo_decisions(decisions: Iterable[Decision], *, by: User) -> UndoResult:
                 steps = [plan.step(row) for row in part]
                 _write([step for step in steps if not step.stale and not step.deletes])
                 carried_out = [step for step in steps if not step.stale]
-                lines = [_line(step, actor_label(by), result.batch_id) for step in carried_out]
+                lines = [_line(step, authors.actor_label(by), result.batch_id) for step in carried_out]
                 result.lines.extend(Decision.objects.bulk_create(fold_alike(lines)))
                 _log(carried_out, lines, by)
                 if deleted := [step.record.pk for step in carried_out if step.deletes and step.record]:
@@ -365,7 +364,7 @@ def _line(step: UndoStep, actor: str, batch_id: UUID) -> Decision:
         # It is stored, and read in many time zones: what it undoes has its own time.
         sentence = f"{actor} undid {label}: {step.label} back to {back} (was {before}). {step.note}".strip()
     assert step.record is not None
-    line = person_line(step.record, "undo", sentence, actor)
+    line = authors.person_line(step.record, "undo", sentence, actor)
     line.key = step.decision.key
     line.values = values
     line.batch_id = batch_id
@@ -376,6 +375,6 @@ def _line(step: UndoStep, actor: str, batch_id: UUID) -> Decision:
 def _log(steps: Sequence[UndoStep], lines: Sequence[Decision], by: User) -> None:
     """Say in the admin's log what was put back, and which records were deleted."""
     restored = [(step, line) for step, line in zip(steps, lines, strict=True) if not step.deletes]
-    log_action_each(by, [(step.record, f"Undo: {line.sentence}") for step, line in restored if step.record])
+    authors.log_action_each(by, [(step.record, f"Undo: {line.sentence}") for step, line in restored if step.record])
     deleted = [step.record for step in steps if step.deletes and step.record]
-    log_action_many(by, deleted, "Deleted by the undo of an import.", flag=DELETION)
+    authors.log_action_many(by, deleted, "Deleted by the undo of an import.", flag=DELETION)

@@ -33,7 +33,7 @@ from sync.models.state import IMPORT_KIND, fold_alike
 from sync.monday.texts import drop_from_label, key_spellings, match_key
 from sync.operations.file_formats import ROW_NUMBER, SURPLUS, FileError
 from sync.outbox import notify
-from sync.reconcile.field_values import as_uuid, field_of, record_name, stored_field_values, stored_values
+from sync.reconcile import field_values
 from sync.reconcile.lookups import load_board, match_key_of, phone_region
 from sync.records.authors import actor_label, log_kind_action, person_line
 from sync.state.record_fields import canonical_value
@@ -85,7 +85,7 @@ class FieldWidget(Widget):  # type: ignore[misc]  # import_export has no types
         if value is None:
             return ""
         if isinstance(value, models.Model):
-            return record_name(value)
+            return field_values.record_name(value)
         if isinstance(value, list):
             cell = io.StringIO(newline="")
             csv.writer(cell, delimiter=";").writerow(value)
@@ -180,7 +180,7 @@ class RecordResource(ModelResource):  # type: ignore[misc]
 
     def after_init_instance(self, instance: Any, new: bool, row: Any, **kwargs: Any) -> None:
         instance.known_region = self.region
-        self.before = {} if new else stored_field_values(instance, self._own_names())
+        self.before = {} if new else field_values.stored_field_values(instance, self._own_names())
 
     def import_field(self, field: Any, instance: Any, row: Any, is_m2m: bool = False, **kwargs: Any) -> None:
         """Set a field where its cell says something else than the record does."""
@@ -226,7 +226,9 @@ class RecordResource(ModelResource):  # type: ignore[misc]
     def save_instance(self, instance: Any, is_create: bool, row: Any, **kwargs: Any) -> None:
         """Keep what is to be written; `after_import` writes it in few statements."""
         changed = set(instance.changed_fields())
-        names = [name for name in self._own_names() if is_create or field_of(instance, name).attname in changed]
+        names = [
+            name for name in self._own_names() if is_create or field_values.field_of(instance, name).attname in changed
+        ]
         self.is_same = not names
         if self.is_same:
             return
@@ -235,7 +237,7 @@ class RecordResource(ModelResource):  # type: ignore[misc]
             if target and target._state.adding:
                 self.related_new[target.pk] = target
         before = {name: self.before.get(name) for name in names}
-        after = stored_field_values(instance, names)
+        after = field_values.stored_field_values(instance, names)
         # The label, the old and the new value of each field that the row changes, for the preview.
         pairs = [(self._label(name), _in_words({name: before[name]}), _in_words({name: after[name]})) for name in names]
         self.digested.append((self.number, is_create, pairs))
@@ -282,7 +284,7 @@ class RecordResource(ModelResource):  # type: ignore[misc]
 
     def _digest(self) -> str:
         """Return what is equal for two runs that write the same; new related records have new ids each time."""
-        names = sorted(map(record_name, self.related_new.values()))
+        names = sorted(map(field_values.record_name, self.related_new.values()))
         return sha256(json.dumps([self.digested, names]).encode()).hexdigest()
 
     # --- columns ---
@@ -337,7 +339,7 @@ class RecordResource(ModelResource):  # type: ignore[misc]
             for name in ("id", *self._key_fields())
         }
         records = self.get_queryset()
-        ids = [key for text in texts["id"].values() if (key := as_uuid(text))]
+        ids = [key for text in texts["id"].values() if (key := field_values.as_uuid(text))]
         by_id = {record.pk: record for record in records.filter(pk__in=ids)}
         by_text = {name: records_by(records, name, texts[name].values()) for name in self._key_fields()}
         matches: dict[int, SyncedModel | ValidationError | None] = {}
@@ -372,7 +374,7 @@ class RecordResource(ModelResource):  # type: ignore[misc]
         """Return the record, and what rows about the same record have in common."""
         noun = self.opts.verbose_name
         if npd_id := texts["id"]:
-            record = by_id.get(as_uuid(npd_id) or uuid.UUID(int=0))
+            record = by_id.get(field_values.as_uuid(npd_id) or uuid.UUID(int=0))
             missing = f"There is no {noun} with this NPD ID. Empty the cell to find it by what else the row says."
             return (record, record.pk) if record else (ValidationError({"id": missing}), None)
         for name in self._key_fields():
@@ -393,7 +395,7 @@ class RecordResource(ModelResource):  # type: ignore[misc]
 
     def _is_valid(self, name: str, text: str) -> bool:
         try:
-            field_of(self.model, name).clean(text, None)
+            field_values.field_of(self.model, name).clean(text, None)
         except ValidationError:
             return False
         return True
@@ -431,7 +433,7 @@ class RecordResource(ModelResource):  # type: ignore[misc]
         for mapping in self.board.mappings if self.board and instance.may_sync else ():
             if self.board and mapping.column_id and set(mapping.fields) & set(names) - self.relations.keys():
                 convert = self.board.converter(mapping, instance)
-                raw = stored_values(instance, mapping)
+                raw = field_values.stored_values(instance, mapping)
                 if reason := convert.rejection_reason(raw) or convert.rejection_risk(raw):
                     self.row_warnings.append(f"{reason.removesuffix('.')}. It will not be synced.")
 
@@ -468,7 +470,7 @@ class RecordResource(ModelResource):  # type: ignore[misc]
             yield self._line(record, f"Made by {where}.")
             return
         for key, label, fields in self._keys_of(changed):
-            after = stored_field_values(record, fields)  # a mapping of several fields moves as a whole
+            after = field_values.stored_field_values(record, fields)  # a mapping of several fields moves as a whole
             before = after | {name: changed[name] for name in fields if name in changed}
             old = _in_words(before)
             new = _in_words(after)

@@ -11,7 +11,7 @@ from datetime import datetime
 
 import structlog
 from django.conf import settings
-from django.db.models import Count, Max, Min, Q
+from django.db import models
 from structlog.contextvars import bound_contextvars
 
 from sync import registry
@@ -288,10 +288,10 @@ def remaining_lines() -> list[str]:
     lines = []
     for spec in registry.entities():
         jobs = SyncQueue.objects.filter(entity_type=spec.entity_type).aggregate(
-            pending=Count("id", filter=Q(status=QueueStatus.PENDING)),
-            working=Count("id", filter=Q(status=QueueStatus.IN_PROGRESS)),
-            failed=Count("id", filter=Q(status=QueueStatus.FAILED)),
-            soonest=Min("next_retry", filter=Q(status=QueueStatus.PENDING)),
+            pending=models.Count("id", filter=models.Q(status=QueueStatus.PENDING)),
+            working=models.Count("id", filter=models.Q(status=QueueStatus.IN_PROGRESS)),
+            failed=models.Count("id", filter=models.Q(status=QueueStatus.FAILED)),
+            soonest=models.Min("next_retry", filter=models.Q(status=QueueStatus.PENDING)),
         )
         counts = {state: registry.count_of_type(jobs[state], spec.entity_type) for state in jobs if state != "soonest"}
         if jobs["pending"]:
@@ -309,7 +309,7 @@ def _waiting_reason(entity_type: str, soonest: datetime) -> str:
         return reason
     # Records with an unconfirmed call are not touched before its deadline.
     calls = Intent.objects.filter(entity_type=entity_type, state=IntentState.OPEN, deadline__gt=SyncNow())
-    if until := calls.aggregate(Max("deadline"))["deadline__max"]:
+    if until := calls.aggregate(models.Max("deadline"))["deadline__max"]:
         at = humanize.due_time(until, sync_now())
         return f"The outcome of a call to Monday is not known; it is looked for at {at}."
     if soonest <= (now := sync_now()):

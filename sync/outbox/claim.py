@@ -19,7 +19,7 @@ from django.db.models.functions import Greatest
 
 from sync.choices import Cause, Priority, QueueDirection
 from sync.clock import SyncNow
-from sync.kernel.db import fetch_prepared, fetch_rows, retry_on_lock_timeout, run_sql
+from sync.kernel import db
 from sync.models import BoardLease, BoardLink, SyncQueue
 from sync.outbox.finish import release_orphaned
 from sync.outbox.pauses import IS_PAUSED
@@ -141,9 +141,9 @@ class Lease:
 
     def _seconds_left(self) -> float | None:
         """Lock the lease row for this transaction; None where it is another's, or has run out."""
-        for seconds_left, stored_pid, server_pid in fetch_rows(LOCK_LEASE, self.lock_params()):
+        for seconds_left, stored_pid, server_pid in db.fetch_rows(LOCK_LEASE, self.lock_params()):
             if stored_pid != (server_pid if server_pid == _backend_pid() else None):  # the connection is a new one
-                run_sql(_MOVE_SESSION, {"link": self.link.pk, "token": self.token, "told": _backend_pid()})
+                db.run_sql(_MOVE_SESSION, {"link": self.link.pk, "token": self.token, "told": _backend_pid()})
             return float(seconds_left)
         return None
 
@@ -177,7 +177,7 @@ def orphaned_boards() -> list[str]:
 
     One query of less than a millisecond: beat runs it every two seconds.
     """
-    return [row[0] for row in fetch_rows(_ORPHANED_BOARDS)]
+    return [row[0] for row in db.fetch_rows(_ORPHANED_BOARDS)]
 
 
 def _backend_pid() -> int:
@@ -291,7 +291,7 @@ class Claim:
 def has_due_rows(entity_type: str) -> bool:
     """Whether a row of this type is due, and its board isn't paused; cheaper than taking the lease."""
     return bool(
-        fetch_rows(
+        db.fetch_rows(
             "SELECT EXISTS (SELECT 1 FROM sync_queue WHERE entity_type = %(entity_type)s AND ("
             f" (status = 'pending' AND next_retry <= sync_now() AND {_NOT_PAUSED}) OR status = 'in_progress'))",
             {"entity_type": entity_type},
@@ -307,7 +307,7 @@ def claim(lease: Lease, size: int, *, only_urgent: bool = False, only_pulls: boo
     """
     priorities = [Priority.PERSON] if only_urgent else sorted(Priority)
     params = {"priorities": [int(priority) for priority in priorities], "size": size, "only_pulls": only_pulls}
-    return _group_by_record(retry_on_lock_timeout(lambda: _claim_rows(lease, params)))
+    return _group_by_record(db.retry_on_lock_timeout(lambda: _claim_rows(lease, params)))
 
 
 def claim_records(lease: Lease, ids: Sequence[UUID]) -> list[Claim]:
@@ -319,10 +319,10 @@ def claim_records(lease: Lease, ids: Sequence[UUID]) -> list[Claim]:
     def claim_rows() -> list[SyncQueue]:
         with lease.transaction(seconds=STEP_SECONDS):
             _release_orphaned(lease)
-            claimed_rows = fetch_rows(_CLAIM_RECORDS, lease.lock_params() | {"ids": list(ids)})
+            claimed_rows = db.fetch_rows(_CLAIM_RECORDS, lease.lock_params() | {"ids": list(ids)})
             return [_load_row(values) for values in claimed_rows]
 
-    claimed = {record.entity_id: record for record in _group_by_record(retry_on_lock_timeout(claim_rows))}
+    claimed = {record.entity_id: record for record in _group_by_record(db.retry_on_lock_timeout(claim_rows))}
     return [claimed.get(entity_id) or Claim(entity_id, None, []) for entity_id in ids]
 
 
@@ -349,7 +349,7 @@ def _run_claim(
 
     `skip_isolated`: no rows that must be claimed alone.
     """
-    claimed_rows = fetch_prepared(_CLAIM, lease.lock_params(seconds_left) | {**params, "others": skip_isolated})
+    claimed_rows = db.fetch_prepared(_CLAIM, lease.lock_params(seconds_left) | {**params, "others": skip_isolated})
     if claimed_rows:
         lease.was_isolated = bool(claimed_rows[0][-1])
     return [_load_row(values) for values in claimed_rows]

@@ -11,7 +11,7 @@ from django.db import OperationalError, connection, transaction
 from django.db.models import QuerySet
 
 from conflicts.store import reject_resolutions
-from sync.choices import Cause, Priority, QueueStatus, SyncStatus
+from sync import choices
 from sync.kernel.db import gave_way, retry_on_lock_timeout, run_sql
 from sync.kernel.messages import ROWS_LOCKED, Conflict, PartiallyDone
 from sync.models import SyncMetadata, SyncQueue
@@ -57,21 +57,21 @@ _RETRY = """
 """
 
 _RETRY_RECORDS = _RETRY.format(
-    key="entity_type, entity_id, direction", also="remote_id", null="NOT", person=int(Cause.PERSON),
+    key="entity_type, entity_id, direction", also="remote_id", null="NOT", person=int(choices.Cause.PERSON),
     retried=_RETRIED.format(job="id"), retried_as=RETRIED_AS,
     ended="ended.entity_type, ended.entity_id, ended.direction",
     current="current.entity_type, current.entity_id, current.direction",
 )  # fmt: skip
 
 _RETRY_ITEMS = _RETRY.format(
-    key="entity_type, remote_id", also="direction", null="", person=int(Cause.PERSON),
+    key="entity_type, remote_id", also="direction", null="", person=int(choices.Cause.PERSON),
     retried=_RETRIED.format(job="id"), retried_as=RETRIED_AS, ended="ended.entity_type, ended.remote_id",
     current="current.entity_type, current.remote_id",
 )  # fmt: skip
 
 _MAKE_DUE = f"""
     UPDATE sync_queue SET attempts = 0, next_retry = least(next_retry, sync_now()), error_message = '', reason = '',
-        priority = least(priority, %(priority)s), causes = causes | {int(Cause.PERSON)},
+        priority = least(priority, %(priority)s), causes = causes | {int(choices.Cause.PERSON)},
         payload = payload || jsonb_build_object('by', %(by)s::text)
             || CASE WHEN payload ? 'retried' OR attempts >= {FAILING_ATTEMPTS}
                 THEN {_RETRIED.format(job="coalesce(payload #> '{retried,job}', to_jsonb(id))")} ELSE '{{}}' END
@@ -96,7 +96,7 @@ class BulkResult:
     left: int
 
 
-def retry(rows: QuerySet[SyncQueue], by: str, *, priority: Priority = Priority.EDIT) -> BulkResult:
+def retry(rows: QuerySet[SyncQueue], by: str, *, priority: choices.Priority = choices.Priority.EDIT) -> BulkResult:
     """Make failed and pending jobs due now, with all their attempts."""
 
     def retry_chunk(failed: list[int], pending: list[int]) -> int:
@@ -150,14 +150,14 @@ def discard(rows: QuerySet[SyncQueue], by: str) -> BulkResult:
 
 
 _INSTEAD: Mapping[QueueAction, Mapping[str, str]] = {
-    "retry": {QueueStatus.COMPLETED: "is done; save the record or use “Sync now” to sync it again."},
+    "retry": {choices.QueueStatus.COMPLETED: "is done; save the record or use “Sync now” to sync it again."},
     "cancel": {
-        QueueStatus.COMPLETED: "is completed; there is nothing to cancel.",
-        QueueStatus.FAILED: ("failed after its last attempt. Discard it, or retry it."),
+        choices.QueueStatus.COMPLETED: "is completed; there is nothing to cancel.",
+        choices.QueueStatus.FAILED: ("failed after its last attempt. Discard it, or retry it."),
     },
     "discard": {
-        QueueStatus.COMPLETED: "is completed; there is nothing to discard.",
-        QueueStatus.PENDING: "is pending, and has not failed. Cancel it instead.",
+        choices.QueueStatus.COMPLETED: "is completed; there is nothing to discard.",
+        choices.QueueStatus.PENDING: "is pending, and has not failed. Cancel it instead.",
     },
 }
 """What a row says where an action doesn't fit it, and what to do instead."""
@@ -175,7 +175,7 @@ def operate_one(row_id: int, by: str, action: QueueAction) -> SyncQueue:
         raise Conflict(f"Job {row_id} {reason}")
     rows = SyncQueue.objects.filter(pk=row_id)
     if action == "retry":
-        result = retry(rows, by, priority=Priority.PERSON)
+        result = retry(rows, by, priority=choices.Priority.PERSON)
     else:
         result = cancel(rows, by) if action == "cancel" else discard(rows, by)
     if result.in_flight:
@@ -185,7 +185,7 @@ def operate_one(row_id: int, by: str, action: QueueAction) -> SyncQueue:
     same = {"entity_id": row.entity_id, "direction": row.direction}
     if row.entity_id is None:
         same = {"entity_id": None, "remote_id": row.remote_id}
-    waiting = SyncQueue.objects.filter(entity_type=row.entity_type, status=QueueStatus.PENDING, **same)
+    waiting = SyncQueue.objects.filter(entity_type=row.entity_type, status=choices.QueueStatus.PENDING, **same)
     return (waiting.first() if action == "retry" else None) or rows.get()
 
 
@@ -195,8 +195,8 @@ def _operate(action: str, by: str, rows: QuerySet[SyncQueue], act: Callable[[lis
     `act` gets a chunk's failed and pending rows, locked, and returns how many it changed. Raises PartiallyDone
     where some chunks are done and a save holds on to the rows of the next, Conflict where none is.
     """
-    finished = rows.order_by().filter(status=QueueStatus.COMPLETED).count()
-    ids = list(rows.order_by("pk").exclude(status=QueueStatus.COMPLETED).values_list("pk", flat=True))
+    finished = rows.order_by().filter(status=choices.QueueStatus.COMPLETED).count()
+    ids = list(rows.order_by("pk").exclude(status=choices.QueueStatus.COMPLETED).values_list("pk", flat=True))
     total = 0
     in_flight = 0
     for start in range(0, len(ids), CHUNK):
@@ -220,7 +220,7 @@ def _operate(action: str, by: str, rows: QuerySet[SyncQueue], act: Callable[[lis
 def _operate_chunk(act: Callable[[list[int], list[int]], int], ids: Sequence[int]) -> tuple[int, int]:
     """Return how many rows were changed, and how many are in progress."""
     rows = SyncQueue.objects.filter(pk__in=ids)
-    by_status: dict[str, list[int]] = {QueueStatus.FAILED: [], QueueStatus.PENDING: []}
+    by_status: dict[str, list[int]] = {choices.QueueStatus.FAILED: [], choices.QueueStatus.PENDING: []}
     # Below PostgreSQL's deadlock_timeout: the victim of a deadlock could be the save.
     with transaction.atomic():
         run_sql("SELECT set_config('lock_timeout', %s, true)", [f"{LOCK_TIMEOUT_MS}ms"])
@@ -229,8 +229,8 @@ def _operate_chunk(act: Callable[[list[int], list[int]], int], ids: Sequence[int
         locked = rows.filter(status__in=list(by_status)).select_for_update().order_by("pk")
         for pk, status in locked.values_list("pk", "status"):
             by_status[status].append(pk)
-        in_flight = rows.filter(status=QueueStatus.IN_PROGRESS).count()
-        return act(by_status[QueueStatus.FAILED], by_status[QueueStatus.PENDING]), in_flight
+        in_flight = rows.filter(status=choices.QueueStatus.IN_PROGRESS).count()
+        return act(by_status[choices.QueueStatus.FAILED], by_status[choices.QueueStatus.PENDING]), in_flight
 
 
 def retry_until_unlocked(work: Callable[[], T]) -> T:
@@ -263,8 +263,8 @@ def _clear_failed(ids: Sequence[int]) -> None:
     for entity_type, records in _records(ids).items():
         # The ledger says `failed` as long as one failed job of the record is left.
         still_failed = SyncQueue.objects.filter(
-            entity_type=entity_type, entity_id__in=records, status=QueueStatus.FAILED
+            entity_type=entity_type, entity_id__in=records, status=choices.QueueStatus.FAILED
         )
         cleared = set(records) - set(still_failed.values_list("entity_id", flat=True))
-        failed = SyncMetadata.objects.of(entity_type, cleared).filter(sync_status=SyncStatus.FAILED)
-        failed.update(sync_status=SyncStatus.PENDING)
+        failed = SyncMetadata.objects.of(entity_type, cleared).filter(sync_status=choices.SyncStatus.FAILED)
+        failed.update(sync_status=choices.SyncStatus.PENDING)

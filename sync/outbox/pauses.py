@@ -7,8 +7,7 @@ from functools import partial
 from typing import Any
 
 import structlog
-from django.db import transaction
-from django.db.models import QuerySet, Value
+from django.db import models, transaction
 
 from sync import registry
 from sync.clock import sync_now
@@ -49,14 +48,14 @@ class Pause:
     why: str
 
 
-def _pausable(entity_type: str) -> QuerySet[BoardLink] | QuerySet[MondayAccount]:
+def _pausable(entity_type: str) -> models.QuerySet[BoardLink] | models.QuerySet[MondayAccount]:
     """The row that holds the pause of this board, or of everything."""
     return BoardLink.objects.filter(entity_type=entity_type) if entity_type else MondayAccount.objects.filter(id=1)
 
 
 def active_pauses() -> list[Pause]:
     """Return the pauses in force, that of everything first."""
-    everything = MondayAccount.objects.filter(pause__isnull=False).values_list(Value(""), "pause")
+    everything = MondayAccount.objects.filter(pause__isnull=False).values_list(models.Value(""), "pause")
     boards = BoardLink.objects.filter(pause__isnull=False).values_list("entity_type", "pause")
     return [_pause(board, row) for board, row in sorted(everything.union(boards, all=True))]
 

@@ -10,8 +10,7 @@ from django.db import connection, transaction
 from django.db.models import F
 
 from conflicts.store import reject_resolutions
-from sync import registry
-from sync.choices import Cause, Operation, Priority, QueueDirection, SyncStatus
+from sync import choices, registry
 from sync.kernel.db import run_sql
 from sync.models import SyncMetadata
 from sync.outbox import notify
@@ -49,10 +48,10 @@ def enqueue(
     records: Iterable[UUID] = (),
     *,
     items: Iterable[str] = (),
-    cause: Cause,
-    priority: Priority,
-    direction: QueueDirection = QueueDirection.TO_MONDAY,
-    operation: Operation = Operation.UPDATE,
+    cause: choices.Cause,
+    priority: choices.Priority,
+    direction: choices.QueueDirection = choices.QueueDirection.TO_MONDAY,
+    operation: choices.Operation = choices.Operation.UPDATE,
     payload: Mapping[str, Any] | None = None,
     due_in_seconds: float = 0,
 ) -> None:
@@ -70,12 +69,12 @@ def enqueue(
     if ids := list(records):
         sql = _ENQUEUE.format(column="entity_id", type="uuid", upsert=RECORD_UPSERT)
         run_sql(sql, params | {"ids": ids, "direction": direction, "operation": operation})
-        is_of_person = cause is Cause.PERSON
-        if is_of_person or direction == QueueDirection.TO_NPD:
+        is_of_person = cause is choices.Cause.PERSON
+        if is_of_person or direction == choices.QueueDirection.TO_NPD:
             mark_pending(entity_type, ids, waits=is_of_person)
     if item_ids := list(dict.fromkeys(items)):
         sql = _ENQUEUE.format(column="remote_id", type="text", upsert=ITEM_UPSERT)
-        of_items = {"direction": QueueDirection.TO_NPD, "operation": Operation.CREATE}
+        of_items = {"direction": choices.QueueDirection.TO_NPD, "operation": choices.Operation.CREATE}
         run_sql(sql, params | {"ids": item_ids, **of_items})
     if ids or item_ids:
         transaction.on_commit(partial(notify.notify_board, entity_type, due_in_seconds), robust=True)
@@ -110,7 +109,7 @@ def mark_failed(entity_type: str, entity_id: UUID | None, error: str, *, is_fina
     if is_final:
         reject_resolutions(entity_type, [entity_id], f"Your resolution could not be applied: {error}")
     SyncMetadata.objects.of(entity_type, [entity_id]).update(
-        sync_status=SyncStatus.FAILED if is_final else SyncStatus.PENDING,
+        sync_status=choices.SyncStatus.FAILED if is_final else choices.SyncStatus.PENDING,
         last_error=error,
         error_count=F("error_count") + 1,
     )

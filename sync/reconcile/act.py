@@ -20,7 +20,7 @@ from sync.choices import ApprovalKind, ApprovalState
 from sync.clock import SyncNow
 from sync.limits import breaker, call_cost, connector, write_stop
 from sync.models import ApprovalRequest, BoardLink, FieldMapping, Intent, IntentState, Tombstone
-from sync.monday.board_items import NAME_COLUMN, Item, ItemWrite, WriteRequest, WriteResult
+from sync.monday import board_items
 from sync.monday.connector import MondayConnector
 from sync.monday.errors import (
     ANSWER_WITHOUT_DATA,
@@ -35,16 +35,7 @@ from sync.monday.errors import (
 from sync.monday.items import prepare_archive, prepare_changes, prepare_creates, prepare_delete
 from sync.outbox.claim import Lease, LeaseLost
 from sync.outbox.pauses import locked_pause
-from sync.reconcile import gather
-from sync.reconcile.calls import NOTHING_SENT, Answer, Kind, Verdict, Write, is_refused
-from sync.reconcile.deleted_records import (
-    REMOVAL_KINDS,
-    STATE_AFTER,
-    after_removal,
-    removal_write,
-    wants_editors,
-    with_editors,
-)
+from sync.reconcile import calls, deleted_records, gather
 from sync.reconcile.duplicates import answered, new_duplicate_requests, second_item_write, still_leaves
 from sync.reconcile.field_values import BoardContext
 from sync.reconcile.gather import items_with_npd_ids
@@ -69,42 +60,45 @@ log = structlog.get_logger(__name__)
 class Call:
     """One kind of call, with an alias for each unit."""
 
-    kind: Kind
+    kind: calls.Kind
     # Reads again, under the lease, what may have changed since it was decided: unit → why it isn't sent.
-    unwanted: Callable[[BoardContext, Sequence[Write]], Mapping[str, str]]
+    unwanted: Callable[[BoardContext, Sequence[calls.Write]], Mapping[str, str]]
     body: Mapping[str, Any] | None = None  # what the intents say of the call itself
     has_values: bool = False  # it writes a record's values, of which Monday may refuse one
     alone: bool = False  # each value of one unit has an alias of its own
 
-    def request(self, board: BoardContext, writes: Sequence[Write]) -> WriteRequest:
+    def request(self, board: BoardContext, writes: Sequence[calls.Write]) -> board_items.WriteRequest:
         """Return what is sent; the n-th unit has the alias rn, of one that is sent value by value the n-th value vn."""
         link = board.link
         aliased = [(f"r{number}", write) for number, write in enumerate(writes)]
         labels = any(value.creates_labels for write in writes for value in write.fields)
-        if self.kind is Kind.CREATE:
-            creates = [ItemWrite(alias, {**write.values, NAME_COLUMN: write.name}) for alias, write in aliased]
+        if self.kind is calls.Kind.CREATE:
+            creates = [
+                board_items.ItemWrite(alias, {**write.values, board_items.NAME_COLUMN: write.name})
+                for alias, write in aliased
+            ]
             group = link.group_id or None
             return prepare_creates(link.board_id, group, creates, board.columns, board.types, create_labels=labels)
-        if self.kind is Kind.CHANGE:
-            changes = [ItemWrite(alias, write.values, write.item_id) for alias, write in aliased]
+        if self.kind is calls.Kind.CHANGE:
+            changes = [board_items.ItemWrite(alias, write.values, write.item_id) for alias, write in aliased]
             if self.alone:
                 changes = [change for write in writes for change in _single_changes(write)]
             return prepare_changes(link.board_id, changes, board.columns, board.types, create_labels=labels)
-        prepare = prepare_delete if self.kind is Kind.DELETE else prepare_archive
+        prepare = prepare_delete if self.kind is calls.Kind.DELETE else prepare_archive
         return prepare({alias: write.item_id for alias, write in aliased}, board.columns, board.types)
 
 
-def _single_changes(write: Write) -> Iterator[ItemWrite]:
+def _single_changes(write: calls.Write) -> Iterator[board_items.ItemWrite]:
     for number, value in enumerate(write.fields):
-        yield ItemWrite(f"v{number}", {value.column_id: value.value}, write.item_id)
+        yield board_items.ItemWrite(f"v{number}", {value.column_id: value.value}, write.item_id)
     if write.columns:
-        yield ItemWrite("npdid", write.columns, write.item_id)
+        yield board_items.ItemWrite("npdid", write.columns, write.item_id)
 
 
 # Asked under the lease, so that what changed since is not sent.
 
 
-def changed_records(board: BoardContext, writes: Sequence[Write]) -> dict[str, str]:
+def changed_records(board: BoardContext, writes: Sequence[calls.Write]) -> dict[str, str]:
     """Return the records that were switched off, or whose mapping changed, since they were read."""
     records = board.model._default_manager.in_bulk([write.record_id for write in writes])
     names = ("key", "version", "direction", "link__sync_filter")
@@ -112,7 +106,7 @@ def changed_records(board: BoardContext, writes: Sequence[Write]) -> dict[str, s
     mapped = {key: (version, direction) for key, version, direction, _ in mappings}
     same_filter = all(sync_filter == board.link.sync_filter for *_, sync_filter in mappings)
 
-    def is_same(write: Write) -> bool:
+    def is_same(write: calls.Write) -> bool:
         record = records.get(write.record_id)
         same_settings = record is not None and settings_of(record) == write.settings
         same_mappings = all(mapped.get(key) == expected for key, expected in write.mappings.items())
@@ -121,11 +115,11 @@ def changed_records(board: BoardContext, writes: Sequence[Write]) -> dict[str, s
     return {write.unit: "Its settings changed while it was synced." for write in writes if not is_same(write)}
 
 
-RECORD_CHANGES = Call(Kind.CHANGE, changed_records, has_values=True)
-RECORD_CREATES = Call(Kind.CREATE, changed_records, has_values=True)
+RECORD_CHANGES = Call(calls.Kind.CHANGE, changed_records, has_values=True)
+RECORD_CREATES = Call(calls.Kind.CREATE, changed_records, has_values=True)
 
 
-def _changed_deletions(board: BoardContext, writes: Sequence[Write]) -> dict[str, str]:
+def _changed_deletions(board: BoardContext, writes: Sequence[calls.Write]) -> dict[str, str]:
     """Return the deletions of which the policy, the filter, the record or the item's owner changed since."""
     records = board.model._default_manager
     items = [write.item_id for write in writes]
@@ -135,7 +129,7 @@ def _changed_deletions(board: BoardContext, writes: Sequence[Write]) -> dict[str
     items_now: dict[int | None, str | None] = dict(tombstones.values_list("pk", "monday_id"))
     policy, sync_filter = gather.current_deletion_policy(board.link)
 
-    def is_same(write: Write) -> bool:
+    def is_same(write: calls.Write) -> bool:
         is_there = items_now.get(write.tombstone) == write.item_id and write.item_id not in owned
         same_policy = write.policy in (None, policy) and sync_filter == board.link.sync_filter
         return is_there and same_policy and write.record_id not in restored_ids
@@ -143,38 +137,38 @@ def _changed_deletions(board: BoardContext, writes: Sequence[Write]) -> dict[str
     return {write.unit: "It changed while it was synced." for write in writes if not is_same(write)}
 
 
-def _changed_filter(board: BoardContext, writes: Sequence[Write]) -> dict[str, str]:
+def _changed_filter(board: BoardContext, writes: Sequence[calls.Write]) -> dict[str, str]:
     """Return all where the filter was changed since it was read: it may leave their records out now."""
     if BoardLink.objects.filter(pk=board.link.pk, sync_filter=board.link.sync_filter).exists():
         return {}
     return {write.unit: "The filter changed while it was synced." for write in writes}
 
 
-def _changed_owner(board: BoardContext, writes: Sequence[Write]) -> dict[str, str]:
+def _changed_owner(board: BoardContext, writes: Sequence[calls.Write]) -> dict[str, str]:
     """Return also those that a record has by now: they stay on the board."""
     owned = gather.owners_of(board.link.entity_type, [write.item_id for write in writes])
     changed = {write.unit: "It was linked while it was synced." for write in writes if write.item_id in owned}
     return changed | _changed_filter(board, writes)
 
 
-_CLEAR = Call(Kind.CHANGE, _changed_owner, {"copy": True})
-_ARCHIVE = Call(Kind.ARCHIVE, _changed_owner, {"copy": True})
+_CLEAR = Call(calls.Kind.CHANGE, _changed_owner, {"copy": True})
+_ARCHIVE = Call(calls.Kind.ARCHIVE, _changed_owner, {"copy": True})
 
-ByUnit = dict[str, Answer]
+ByUnit = dict[str, calls.Answer]
 
-Announced = tuple[Write, Intent | None]
+Announced = tuple[calls.Write, Intent | None]
 """A write with its intent; without one, where the intent is closed already."""
 
 
-def rejected_fields(write: Write, error: MondayError) -> dict[str, MondayError]:
+def rejected_fields(write: calls.Write, error: MondayError) -> dict[str, MondayError]:
     """Return why each value was refused: by the columns that Monday names, else as the only one that was sent."""
-    columns = error.columns or {NAME_COLUMN if error.kind is NAME_REJECTED else error.column_id}
+    columns = error.columns or {board_items.NAME_COLUMN if error.kind is NAME_REJECTED else error.column_id}
     named = {value.key: error.of_column(value.column_id) for value in write.fields if value.column_id in columns}
     is_only = len(write.fields) == 1 and not (error.columns or error.kind is NAME_REJECTED)
     return named or ({write.fields[0].key: error} if is_only else {})
 
 
-def _writes_to(write: Write, columns: Collection[str | None]) -> bool:
+def _writes_to(write: calls.Write, columns: Collection[str | None]) -> bool:
     return any(value.column_id in columns for value in write.fields)
 
 
@@ -182,18 +176,18 @@ def _writes_to(write: Write, columns: Collection[str | None]) -> bool:
 class Document:
     """What is sent in one call."""
 
-    writes: Sequence[Write]
+    writes: Sequence[calls.Write]
     is_repeat: bool = False  # Monday failed on each of its records while others were written
     failed_alone: bool = False
 
 
-def documents_of(writes: Sequence[Write], failures: Mapping[UUID, write_stop.Failures]) -> list[Document]:
+def documents_of(writes: Sequence[calls.Write], failures: Mapping[UUID, write_stop.Failures]) -> list[Document]:
     """Divide what is sent: what failed together comes again in parts, and last what failed while others were written.
 
     What failed alone during an outage, as its probes do, is sent together.
     """
     documents = [Document([write for write in writes if write.record_id not in failures])]
-    groups: dict[tuple[bool, str], list[Write]] = {}
+    groups: dict[tuple[bool, str], list[calls.Write]] = {}
     for write in writes:
         failure = failures.get(write.record_id)
         if failure is not None:
@@ -227,10 +221,10 @@ class Executor:
         self.began_at = time.monotonic()
         self.intended_at = 0.0
         self.has_written = False  # Monday has carried out a write of this pass
-        self.failed: list[tuple[MondayError, Sequence[Write]]] = []  # documents of which nobody knows what became
+        self.failed: list[tuple[MondayError, Sequence[calls.Write]]] = []  # documents of which nobody knows what became
         self.repeats: int | None = None  # how many more may be made at once
 
-    def send(self, call: Call, writes: Sequence[Write]) -> ByUnit:
+    def send(self, call: Call, writes: Sequence[calls.Write]) -> ByUnit:
         """Make the calls and return what became of each unit; raises LeaseLost.
 
         What Monday failed on before comes after all else, in parts. It is judged when all is sent: whether the others
@@ -242,16 +236,16 @@ class Executor:
             if document.is_repeat and not self._may_repeat():
                 place += 1
                 wait = write_stop.wait_for_turn(place)
-                held = Answer(Verdict.HELD, write_stop.TURN, wait_seconds=wait)
+                held = calls.Answer(calls.Verdict.HELD, write_stop.TURN, wait_seconds=wait)
                 answers |= {write.unit: held for write in document.writes}
                 continue
             sent = self._send_document(call, document.writes)
             answers |= sent
-            if document.failed_alone and any(answer.verdict is Verdict.DONE for answer in sent.values()):
+            if document.failed_alone and any(answer.verdict is calls.Verdict.DONE for answer in sent.values()):
                 write_stop.next_turn()
         return answers | self._judge_failed(answers)
 
-    def _documents(self, writes: Sequence[Write]) -> list[Document]:
+    def _documents(self, writes: Sequence[calls.Write]) -> list[Document]:
         failures = write_stop.failures_of([write.record_id for write in writes]) if writes else {}
         return documents_of(writes, failures)
 
@@ -273,11 +267,11 @@ class Executor:
             detail = f"{failure.reason} {error.sentence}"
             if failure.stops and not failure.is_own:
                 self.stop_reason = detail
-            verdict = Verdict.HELD
+            verdict = calls.Verdict.HELD
             if len(writes) > 1:
-                verdict = Verdict.STOPPED
+                verdict = calls.Verdict.STOPPED
             elif failure.is_own:
-                verdict = Verdict.FAILED
+                verdict = calls.Verdict.FAILED
                 detail = error.sentence
             for write in writes:
                 wait = failure.wait_seconds
@@ -296,14 +290,14 @@ class Executor:
         is_late = time.monotonic() - self.began_at > PASS_SECONDS
         return "Monday is slow: it goes on with the next pass." if is_late else ""
 
-    def _send_document(self, call: Call, writes: Sequence[Write]) -> ByUnit:
+    def _send_document(self, call: Call, writes: Sequence[calls.Write]) -> ByUnit:
         """Announce one call and make it. An intent is committed before, and what has failed isn't sent again."""
         stop_reason = self._stop_reason()
         if stop_reason or not writes:
-            return {write.unit: Answer(Verdict.STOPPED, stop_reason) for write in writes}
+            return {write.unit: calls.Answer(calls.Verdict.STOPPED, stop_reason) for write in writes}
         reason, seconds = write_stop.refusal(self.board.link, call.kind)
         if reason:
-            return {write.unit: Answer(Verdict.HELD, reason, wait_seconds=seconds) for write in writes}
+            return {write.unit: calls.Answer(calls.Verdict.HELD, reason, wait_seconds=seconds) for write in writes}
         key = uuid.uuid4().hex
         answers, announced, request = commit_intents(self, call, writes, key)
         if request is None:
@@ -312,29 +306,29 @@ class Executor:
             result = self._write(request, key, len(announced))
         except MondayError as error:
             if error.scope is Scope.BOARD:
-                result = WriteResult(dict.fromkeys(request.aliases, error), error.request_id or "")
+                result = board_items.WriteResult(dict.fromkeys(request.aliases, error), error.request_id or "")
                 return answers | self.confirm(call, announced, result)
             return answers | self.end_failed_document(call, announced, error)
         return answers | self.confirm(call, announced, result)
 
-    def create(self, writes: Sequence[Write]) -> ByUnit:
+    def create(self, writes: Sequence[calls.Write]) -> ByUnit:
         """Make new items; one that was refused for one of its values, with its name alone. Raises LeaseLost."""
         answers = self.send(RECORD_CREATES, writes)
         bare = []
         for write in writes:
-            if answers[write.unit].verdict is Verdict.NAME_ONLY:
-                name = tuple(value for value in write.fields if value.column_id == NAME_COLUMN)
+            if answers[write.unit].verdict is calls.Verdict.NAME_ONLY:
+                name = tuple(value for value in write.fields if value.column_id == board_items.NAME_COLUMN)
                 bare.append(replace(write, fields=name))
         existing = self._existing_items(bare) if bare and not self.stop_reason else {}
         sent = self.send(RECORD_CREATES, [write for write in bare if write.unit not in existing])
         for unit, answer in (existing | sent).items():
             rejected = {**answers[unit].rejected, **answer.rejected}
             # Refused for a value once more, which isn't the name: nothing is left to leave out.
-            verdict = Verdict.REFUSED if answer.verdict is Verdict.NAME_ONLY else answer.verdict
+            verdict = calls.Verdict.REFUSED if answer.verdict is calls.Verdict.NAME_ONLY else answer.verdict
             answers[unit] = replace(answer, verdict=verdict, rejected=rejected, is_bare=True)
         return answers
 
-    def resend(self, intents: Sequence[Intent]) -> WriteResult | MondayError | None:
+    def resend(self, intents: Sequence[Intent]) -> board_items.WriteResult | MondayError | None:
         """Send a create without an answer again, under its own key; raises LeaseLost.
 
         None where the board is paused, or something stopped it. The lease and the intents' deadline are moved past the
@@ -351,37 +345,39 @@ class Executor:
                 return None
             deadline = SyncNow() + timedelta(seconds=deadline_seconds)
             Intent.objects.filter(pk__in=[intent.pk for intent in intents]).update(deadline=deadline)
-        request = WriteRequest(body, [intent.alias for intent in intents], self.board.columns)
+        request = board_items.WriteRequest(body, [intent.alias for intent in intents], self.board.columns)
         try:
             return self._write(request, intents[0].idempotency_key, len(intents))
         except MondayError as error:
             # The same failure says nothing new of others.
-            if error.scope is not Scope.TRANSPORT and not is_refused(error):
+            if error.scope is not Scope.TRANSPORT and not calls.is_refused(error):
                 self._stop_writing(error)
             return error
 
-    def confirm(self, call: Call, announced: Sequence[Announced], result: WriteResult) -> ByUnit:
-        is_written = any(isinstance(written, Item) for written in result.by_alias.values())
+    def confirm(self, call: Call, announced: Sequence[Announced], result: board_items.WriteResult) -> ByUnit:
+        is_written = any(isinstance(written, board_items.Item) for written in result.by_alias.values())
         self.has_written |= is_written
         if is_written:
             write_stop.accept(self.board.link, call.kind)
         answers: ByUnit = {}
-        forbidden: list[tuple[Write, MondayError]] = []
+        forbidden: list[tuple[calls.Write, MondayError]] = []
         for number, (write, intent) in enumerate(announced):
             if intent is not None:
                 intent.request_id = result.request_id
             if call.alone:
                 answers[write.unit] = self._confirm_values((write, intent), result, call)
-            elif isinstance(written := result.by_alias[f"r{number}"], Item):
-                answers[write.unit] = Answer(Verdict.DONE, item=written, intent=intent)
-            elif written.kind is BOARD_FORBIDDEN and call.kind is Kind.CHANGE and write.fields:
+            elif isinstance(written := result.by_alias[f"r{number}"], board_items.Item):
+                answers[write.unit] = calls.Answer(calls.Verdict.DONE, item=written, intent=intent)
+            elif written.kind is BOARD_FORBIDDEN and call.kind is calls.Kind.CHANGE and write.fields:
                 _close_intents([intent], IntentState.REJECTED)
                 forbidden.append((write, written))
             else:
                 answers[write.unit] = self._end_rejected(call, (write, intent), written)
         return answers | self._end_forbidden(call, forbidden, is_open=is_written)
 
-    def _end_forbidden(self, call: Call, forbidden: Sequence[tuple[Write, MondayError]], *, is_open: bool) -> ByUnit:
+    def _end_forbidden(
+        self, call: Call, forbidden: Sequence[tuple[calls.Write, MondayError]], *, is_open: bool
+    ) -> ByUnit:
         """Try apart what the token's user may not write: a column, an item, or all of the board may be closed.
 
         `is_open`: others of the same document were written. Beside a record's values its NPD ID is written again, which
@@ -405,14 +401,14 @@ class Executor:
             answers[write.unit] = answer
             if answer.item is None and answer.rejected:
                 _close_intents([answer.intent], IntentState.REJECTED)
-                answers[write.unit] = Answer(Verdict.REFUSED, error.sentence)
+                answers[write.unit] = calls.Answer(calls.Verdict.REFUSED, error.sentence)
             # Of an item that took something else it is the column that is closed, for the others' items too.
             closed = answer.rejected if answer.item is not None else {}
             named = {value.column_id for value in write.fields if value.key in closed}
         return answers
 
     def _without_columns(
-        self, call: Call, writes: Sequence[Write], columns: Collection[str | None], error: MondayError
+        self, call: Call, writes: Sequence[calls.Write], columns: Collection[str | None], error: MondayError
     ) -> ByUnit:
         """Send what these records have beside columns that the token's user may not write."""
         rejected = {}
@@ -423,23 +419,23 @@ class Executor:
         sent = self._send_document(call, [write for write in rest if write.fields or write.columns])
         answers = {}
         for write in rest:
-            answer = sent.get(write.unit, NOTHING_SENT)
+            answer = sent.get(write.unit, calls.NOTHING_SENT)
             answers[write.unit] = replace(answer, rejected={**rejected[write.unit], **answer.rejected})
         return answers
 
-    def _held(self, kind: Kind) -> Answer:
+    def _held(self, kind: calls.Kind) -> calls.Answer:
         reason, seconds = write_stop.refusal(self.board.link, kind)
-        return Answer(Verdict.HELD, reason, wait_seconds=seconds)
+        return calls.Answer(calls.Verdict.HELD, reason, wait_seconds=seconds)
 
-    def _confirm_values(self, announced: Announced, result: WriteResult, call: Call) -> Answer:
+    def _confirm_values(self, announced: Announced, result: board_items.WriteResult, call: Call) -> calls.Answer:
         """Return what became of each value of one unit's refused change, so that only the bad one is blocked."""
         write, intent = announced
-        item: Item | None = None
-        alone: dict[str, Item] = {}
+        item: board_items.Item | None = None
+        alone: dict[str, board_items.Item] = {}
         rejected: dict[str, MondayError] = {}
         for number, value in enumerate(write.fields):
             written = result.by_alias[f"v{number}"]
-            if isinstance(written, Item):
+            if isinstance(written, board_items.Item):
                 item = alone[value.key] = written
             elif written.scope in (Scope.FIELD, Scope.COLUMN) or written.kind is BOARD_FORBIDDEN:
                 rejected[value.key] = written
@@ -447,20 +443,20 @@ class Executor:
                 answer = self._end_rejected(call, announced, written)
                 unsent = frozenset(other.key for other in write.fields[number:])
                 return replace(answer, item=item, alone=alone, rejected=rejected, unsent=unsent)
-        if isinstance(named := result.by_alias.get("npdid"), Item):
+        if isinstance(named := result.by_alias.get("npdid"), board_items.Item):
             item = named
-        return Answer(Verdict.DONE, item=item, intent=intent, alone=alone, rejected=rejected)
+        return calls.Answer(calls.Verdict.DONE, item=item, intent=intent, alone=alone, rejected=rejected)
 
-    def _end_rejected(self, call: Call, announced: Announced, error: MondayError) -> Answer:
+    def _end_rejected(self, call: Call, announced: Announced, error: MondayError) -> calls.Answer:
         write, intent = announced
         if error.scope is Scope.BOARD:
             _close_intents([intent], IntentState.REJECTED)
             # The right to fill in a column may be what is missing, so the name alone is tried first.
-            is_bare = all(value.column_id == NAME_COLUMN for value in write.fields)
-            if error.kind is BOARD_FORBIDDEN and call.kind is Kind.CREATE and not is_bare:
-                return Answer(Verdict.NAME_ONLY, error.sentence)
-            if error.kind is BOARD_FORBIDDEN and call.kind is not Kind.CREATE:
-                return Answer(Verdict.REFUSED, error.sentence)
+            is_bare = all(value.column_id == board_items.NAME_COLUMN for value in write.fields)
+            if error.kind is BOARD_FORBIDDEN and call.kind is calls.Kind.CREATE and not is_bare:
+                return calls.Answer(calls.Verdict.NAME_ONLY, error.sentence)
+            if error.kind is BOARD_FORBIDDEN and call.kind is not calls.Kind.CREATE:
+                return calls.Answer(calls.Verdict.REFUSED, error.sentence)
             # That the board is read says nothing of writes, so it isn't stopped: calls of this kind wait.
             if not write_stop.refusal(self.board.link, call.kind)[0]:
                 write_stop.refuse(self.board.link, call.kind, error)
@@ -471,15 +467,15 @@ class Executor:
         if not error.outcome_unknown:
             _close_intents([intent], IntentState.REJECTED)
             intent = None
-        verdict = Verdict.REFUSED
+        verdict = calls.Verdict.REFUSED
         if error.kind in (ITEM_NOT_FOUND, ITEM_INACTIVE):
-            verdict = Verdict.GONE
+            verdict = calls.Verdict.GONE
         elif error.scope in (Scope.ACCOUNT, Scope.LIMIT):
             self._stop_writing(error)
-            verdict = Verdict.STOPPED
-        return Answer(verdict, error.sentence, intent=intent)
+            verdict = calls.Verdict.STOPPED
+        return calls.Answer(verdict, error.sentence, intent=intent)
 
-    def _end_rejected_value(self, call: Call, write: Write, error: MondayError) -> Answer:
+    def _end_rejected_value(self, call: Call, write: calls.Write, error: MondayError) -> calls.Answer:
         """A value was refused: of a new item the name is sent alone, of a change each other value by itself."""
         if error.kind is COLUMN_NOT_FOUND:
             # For a new item nothing was read that would lack it.
@@ -489,14 +485,16 @@ class Executor:
             return self._held(call.kind)
         rejected = rejected_fields(write, error)
         rest = replace(write, fields=tuple(value for value in write.fields if value.key not in rejected))
-        if call.kind is Kind.CREATE:
-            is_name = any(value.key in rejected and value.column_id == NAME_COLUMN for value in write.fields)
-            verdict = Verdict.REFUSED if is_name else Verdict.NAME_ONLY
-            return Answer(verdict, error.sentence, rejected=rejected, demanded=frozenset(error.columns))
+        if call.kind is calls.Kind.CREATE:
+            is_name = any(
+                value.key in rejected and value.column_id == board_items.NAME_COLUMN for value in write.fields
+            )
+            verdict = calls.Verdict.REFUSED if is_name else calls.Verdict.NAME_ONLY
+            return calls.Answer(verdict, error.sentence, rejected=rejected, demanded=frozenset(error.columns))
         if not write.fields:
-            return Answer(Verdict.REFUSED, error.sentence)
+            return calls.Answer(calls.Verdict.REFUSED, error.sentence)
         if not (rest.fields or rest.columns):
-            return Answer(Verdict.DONE, rejected=rejected)
+            return calls.Answer(calls.Verdict.DONE, rejected=rejected)
         answer = self._send_document(replace(call, alone=True), [rest])[write.unit]
         return replace(answer, rejected={**rejected, **answer.rejected})
 
@@ -504,13 +502,13 @@ class Executor:
         """A document that Monday refused is bisected; one whose outcome is unknown never is."""
         log.warning("document failed", records=len(announced), scope=str(error.scope), reason=error.sentence)
         writes = [write for write, _ in announced]
-        if not is_refused(error):
+        if not calls.is_refused(error):
             return self._end_failed_call(announced, error)
         if len(writes) == 1 and error.scope is Scope.DOCUMENT:
             # It names nothing of this record, and where it comes again is said to every other one as well.
             _close_intents([intent for _, intent in announced], IntentState.VOID)
             self.failed.append((error, writes))
-            return {writes[0].unit: Answer(Verdict.STOPPED, error.sentence)}
+            return {writes[0].unit: calls.Answer(calls.Verdict.STOPPED, error.sentence)}
         _close_intents([intent for _, intent in announced], IntentState.REJECTED)
         if len(writes) == 1:
             return {writes[0].unit: self._end_rejected(call, (writes[0], None), error)}
@@ -530,9 +528,12 @@ class Executor:
             self.failed.append((error, [write for write, _ in announced]))
         else:
             self._stop_writing(error)
-        return {write.unit: Answer(Verdict.STOPPED, self.stop_reason, intent=intent) for write, intent in announced}
+        return {
+            write.unit: calls.Answer(calls.Verdict.STOPPED, self.stop_reason, intent=intent)
+            for write, intent in announced
+        }
 
-    def failed_call(self, error: MondayError, number: int) -> Answer:
+    def failed_call(self, error: MondayError, number: int) -> calls.Answer:
         """Return what a read that failed, or a write that was not carried out, means for each of so many units.
 
         What concerns the account or board costs them no attempt, and stops it.
@@ -541,7 +542,9 @@ class Executor:
         counts_attempt = error.scope is Scope.TRANSPORT and number == 1 and breaker.monday_account().batch_limit == 1
         self._stop(error)
         at_most = parts_of(number) if error.scope is Scope.TRANSPORT and number > 1 else 0
-        return Answer(Verdict.FAILED if counts_attempt else Verdict.STOPPED, error.sentence, at_most=at_most)
+        return calls.Answer(
+            calls.Verdict.FAILED if counts_attempt else calls.Verdict.STOPPED, error.sentence, at_most=at_most
+        )
 
     def _stop_writing(self, error: MondayError) -> None:
         """What the account refuses stops writes alone: were it so of reads, the next one would stop everything."""
@@ -558,7 +561,7 @@ class Executor:
         if error.scope is Scope.TRANSPORT:
             breaker.shrink_batches(self.size)
 
-    def _existing_items(self, writes: Sequence[Write]) -> ByUnit:
+    def _existing_items(self, writes: Sequence[calls.Write]) -> ByUnit:
         """An answer may say that a value was refused though the item was made: no second create without a look-up."""
         self.calls += 1
         try:
@@ -567,12 +570,12 @@ class Executor:
             answer = self.failed_call(error, len(writes))
             return {write.unit: answer for write in writes}
         if items is None:
-            unread = Answer(Verdict.STOPPED, "The NPD IDs on the board can't be read.")
+            unread = calls.Answer(calls.Verdict.STOPPED, "The NPD IDs on the board can't be read.")
             return {write.unit: unread for write in writes}
         made = [(write.unit, items.get(str(write.record_id))) for write in writes]
-        return {unit: Answer(Verdict.DONE, item=item) for unit, item in made if item is not None}
+        return {unit: calls.Answer(calls.Verdict.DONE, item=item) for unit, item in made if item is not None}
 
-    def _write(self, request: WriteRequest, key: str, size: int) -> WriteResult:
+    def _write(self, request: board_items.WriteRequest, key: str, size: int) -> board_items.WriteResult:
         check_intent_age(self)
         with self._connector(size) as monday:
             result = monday.write(request, key)
@@ -591,8 +594,8 @@ class Executor:
 
 
 def commit_intents(
-    executor: Executor, call: Call, writes: Sequence[Write], key: str
-) -> tuple[ByUnit, Sequence[Announced], WriteRequest | None]:
+    executor: Executor, call: Call, writes: Sequence[calls.Write], key: str
+) -> tuple[ByUnit, Sequence[Announced], board_items.WriteRequest | None]:
     """Commit an intent for each unit that may still be written; return these with the request. Raises LeaseLost.
 
     The answers are those that aren't sent: all, where the board was paused since the pass began. The lease is
@@ -605,7 +608,7 @@ def commit_intents(
     with lease.transaction(seconds=deadline_seconds + settings.MONDAY_TIMEOUT_SECONDS):
         paused = locked_pause(board.link.entity_type)
         unwanted = {write.unit: paused for write in writes} if paused else call.unwanted(board, writes)
-        unsent = {unit: Answer(Verdict.WITHDRAWN, reason) for unit, reason in unwanted.items()}
+        unsent = {unit: calls.Answer(calls.Verdict.WITHDRAWN, reason) for unit, reason in unwanted.items()}
         allowed = [write for write in writes if write.unit not in unsent]
         if not allowed:
             return unsent, [], None
@@ -627,7 +630,7 @@ def commit_intents(
             )
             for number, write in enumerate(allowed)
         ]
-        if call.kind is Kind.CREATE:
+        if call.kind is calls.Kind.CREATE:
             # The request's body is kept, so that it can be sent again under its key.
             intents[0].body = dict(request.body)
         Intent.objects.bulk_create(intents)
@@ -676,21 +679,25 @@ def send_removals(executor: Executor, board: BoardContext, plan: Plan) -> Plan:
     """Send what takes deleted records' items off the board, or their NPD ID from them; raises LeaseLost."""
     leaving = [deleted for deleted in plan.open_deleted if deleted.item_removal]
     answers: ByUnit = {}
-    for policy, kind in REMOVAL_KINDS.items():
+    for policy, kind in deleted_records.REMOVAL_KINDS.items():
         call = Call(kind, _changed_deletions, {"removes": str(policy)})
         of_policy = [deleted for deleted in leaving if deleted.item_removal is policy]
-        answers |= executor.send(call, [removal_write(board, deleted) for deleted in of_policy])
+        answers |= executor.send(call, [deleted_records.removal_write(board, deleted) for deleted in of_policy])
     edited = []
     for deleted in leaving:
         item = answers[str(deleted.id)].item
-        if deleted.item_removal in STATE_AFTER and item and wants_editors(board, deleted.facts, item):
+        if (
+            deleted.item_removal in deleted_records.STATE_AFTER
+            and item
+            and deleted_records.wants_editors(board, deleted.facts, item)
+        ):
             edited.append(deleted.facts)
     editor_events = gather.editors_of(board, edited)
     people = monday_users() if editor_events else {}
     removed = []
     for deleted in leaving:
-        edited_deleted = replace(deleted, facts=with_editors(deleted.facts, editor_events, people))
-        removed.append(after_removal(board, edited_deleted, answers[str(deleted.id)]))
+        edited_deleted = replace(deleted, facts=deleted_records.with_editors(deleted.facts, editor_events, people))
+        removed.append(deleted_records.after_removal(board, edited_deleted, answers[str(deleted.id)]))
     return plan.with_deleted(removed)
 
 

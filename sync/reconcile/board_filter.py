@@ -13,35 +13,16 @@ from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
-from sync.boards.sync_filter import (
-    HOLDS,
-    FilterCondition,
-    FilterOp,
-    FilterSide,
-    FilterVerdict,
-    condition_holds,
-    elements_of,
-    field_name,
-    verdict_of,
-)
+from sync import merge
+from sync.boards import sync_filter
 from sync.choices import BlockedCode, SyncDirection
-from sync.merge import Action, FieldDecision, Side, Unknown
 from sync.models import FieldMapping, SyncedModel
 from sync.monday.board_items import GROUP, Item
 from sync.monday.conversion import Canonical, Converter, UnknownValue
 from sync.monday.texts import fold_whitespace
+from sync.reconcile import field_values, pass_plan
 from sync.reconcile.facts import HistoryLine, RecordFacts
 from sync.reconcile.field_plan import base_of, base_remote, cell_of, sides_of
-from sync.reconcile.field_values import (
-    ACTIVE,
-    NOTHING_RELATED,
-    BoardContext,
-    RelatedFacts,
-    related_name,
-    stored_field_values,
-    stored_values,
-)
-from sync.reconcile.pass_plan import DROPPED, FieldPlan, Outcome, PassFacts, Plan, RecordPlan
 from sync.records.item_links import UNLINK_KEY
 from sync.registry import relation_of
 
@@ -52,14 +33,18 @@ _WOULD_NOT_MATCH = "Its item would not match, so none is created."
 # What a record, an item, and an item that would be made say to the conditions.
 
 
-def record_verdict(board: BoardContext, record: SyncedModel) -> FilterVerdict:
+def record_verdict(board: field_values.BoardContext, record: SyncedModel) -> sync_filter.FilterVerdict:
     conditions = board.sync_filter.records
-    return verdict_of(conditions, lambda condition: _record_holds(board, condition, record)) if conditions else HOLDS
+    return (
+        sync_filter.verdict_of(conditions, lambda condition: _record_holds(board, condition, record))
+        if conditions
+        else sync_filter.HOLDS
+    )
 
 
 def item_verdict(
-    board: BoardContext, item: Item, record: SyncedModel | None = None, emptied: Collection[str] = ()
-) -> FilterVerdict:
+    board: field_values.BoardContext, item: Item, record: SyncedModel | None = None, emptied: Collection[str] = ()
+) -> sync_filter.FilterVerdict:
     """Return whether the item matches the conditions on Monday's items; `record` is the one that has it.
 
     `emptied` are the fields whose cells nobody emptied: the items that they named left their boards.
@@ -67,23 +52,23 @@ def item_verdict(
     # Of an item that was moved to another board it is one of that board's.
     is_known = item.group_id is not None and item.board_id in (None, board.link.board_id)
 
-    def value_of(mapping: FieldMapping, convert: Converter) -> Side:
-        if convert.names_items and item.state != ACTIVE:
-            return Unknown("An item that is gone leaves every cell of connected boards empty.")
+    def value_of(mapping: FieldMapping, convert: Converter) -> merge.Side:
+        if convert.names_items and item.state != field_values.ACTIVE:
+            return merge.Unknown("An item that is gone leaves every cell of connected boards empty.")
         if mapping.key in emptied:
-            return Unknown("The item that it named left its board, which empties the cell.")
+            return merge.Unknown("The item that it named left its board, which empties the cell.")
         return sides_of(convert, None, remote=cell_of(convert, mapping, item)).remote
 
     return _items_verdict(board, record, item.group_id if is_known else None, value_of)
 
 
-def new_item_verdict(board: BoardContext, record: SyncedModel) -> FilterVerdict:
+def new_item_verdict(board: field_values.BoardContext, record: SyncedModel) -> sync_filter.FilterVerdict:
     """Return whether the item that a pass would make for a record would match, so that none is made to be left out."""
 
-    def value_of(mapping: FieldMapping, convert: Converter) -> Side:
+    def value_of(mapping: FieldMapping, convert: Converter) -> merge.Side:
         ways = {mapping.direction, record.sync_direction}
         if ways.isdisjoint({SyncDirection.NONE, SyncDirection.MONDAY_TO_NPD}) or mapping.column_id == "name":
-            return sides_of(convert, None, local=stored_values(record, mapping)).local
+            return sides_of(convert, None, local=field_values.stored_values(record, mapping)).local
         return None
 
     # Without a group of its own choice the item goes to the topmost one, which isn't known here.
@@ -91,15 +76,15 @@ def new_item_verdict(board: BoardContext, record: SyncedModel) -> FilterVerdict:
 
 
 def _items_verdict(
-    board: BoardContext,
+    board: field_values.BoardContext,
     record: SyncedModel | None,
     group_id: str | None,
-    value_of: Callable[[FieldMapping, Converter], Side],
-) -> FilterVerdict:
-    def holds(condition: FilterCondition) -> bool | None:
+    value_of: Callable[[FieldMapping, Converter], merge.Side],
+) -> sync_filter.FilterVerdict:
+    def holds(condition: sync_filter.FilterCondition) -> bool | None:
         if condition.field == GROUP:
-            group: Side = Unknown("Its group is not known.") if group_id is None else group_id
-            return condition_holds(condition.op, group, frozenset(condition.values), str)
+            group: merge.Side = merge.Unknown("Its group is not known.") if group_id is None else group_id
+            return sync_filter.condition_holds(condition.op, group, frozenset(condition.values), str)
         mapping = _mapping_of(board, condition)
         if mapping is None or not mapping.column_id:
             return None
@@ -107,10 +92,12 @@ def _items_verdict(
         return _side_holds(board, condition, mapping, convert, value_of(mapping, convert))
 
     conditions = board.sync_filter.items
-    return verdict_of(conditions, holds) if conditions else HOLDS
+    return sync_filter.verdict_of(conditions, holds) if conditions else sync_filter.HOLDS
 
 
-def _emptied_by_removal(board: BoardContext, facts: RecordFacts, related: RelatedFacts) -> frozenset[str]:
+def _emptied_by_removal(
+    board: field_values.BoardContext, facts: RecordFacts, related: field_values.RelatedFacts
+) -> frozenset[str]:
     """Return the filter's fields whose cells nobody emptied: the items that they named left their boards."""
     filtered = {condition.field for condition in board.sync_filter.items}
     item = facts.item
@@ -127,18 +114,20 @@ def _emptied_by_removal(board: BoardContext, facts: RecordFacts, related: Relate
     return frozenset(emptied)
 
 
-def may_have_new_item(board: BoardContext, record: SyncedModel) -> bool:
+def may_have_new_item(board: field_values.BoardContext, record: SyncedModel) -> bool:
     return record_verdict(board, record).holds is True and new_item_verdict(board, record).holds is True
 
 
-def exclusion_sentence(board: BoardContext, side: FilterSide, verdict: FilterVerdict) -> str:
+def exclusion_sentence(
+    board: field_values.BoardContext, side: sync_filter.FilterSide, verdict: sync_filter.FilterVerdict
+) -> str:
     """Return why something is left out, or why that can't be told."""
     condition = verdict.because
     if condition is None:
         return ""
     labels = {mapping.key: mapping.label for mapping in board.mappings}
-    name = field_name(condition, labels)
-    if side is FilterSide.ITEM:
+    name = sync_filter.field_name(condition, labels)
+    if side is sync_filter.FilterSide.ITEM:
         name = f"{name} on Monday"
     if verdict.holds is None:
         return f"Whether the filter leaves it out is not known, for {name} can't be read."
@@ -146,50 +135,59 @@ def exclusion_sentence(board: BoardContext, side: FilterSide, verdict: FilterVer
 
 
 def _record_holds(
-    board: BoardContext, condition: FilterCondition, record: SyncedModel, raw: Mapping[str, Any] | None = None
+    board: field_values.BoardContext,
+    condition: sync_filter.FilterCondition,
+    record: SyncedModel,
+    raw: Mapping[str, Any] | None = None,
 ) -> bool | None:
     """Whether the record's value, or the one that it would have, is as the condition wants it."""
     mapping = _mapping_of(board, condition)
     if mapping is None:
         return None
-    values = dict(raw or stored_values(record, mapping))
+    values = dict(raw or field_values.stored_values(record, mapping))
     convert = board.converter(mapping, record)
     if relation_of(board.model, mapping.fields) is not None:
         # By its name, for a related record without an item has no canonical form yet.
         wanted = frozenset(filter(None, map(fold_whitespace, condition.values)))
-        return condition_holds(condition.op, fold_whitespace(related_name(values)), wanted, _text)
+        return sync_filter.condition_holds(
+            condition.op, fold_whitespace(field_values.related_name(values)), wanted, _text
+        )
     return _side_holds(board, condition, mapping, convert, sides_of(convert, None, local=values).local)
 
 
 def _side_holds(
-    board: BoardContext, condition: FilterCondition, mapping: FieldMapping, convert: Converter, value: Side
+    board: field_values.BoardContext,
+    condition: sync_filter.FilterCondition,
+    mapping: FieldMapping,
+    convert: Converter,
+    value: merge.Side,
 ) -> bool | None:
     wanted = _wanted(board.model, tuple(mapping.fields), convert, condition)
-    return condition_holds(condition.op, value, wanted, convert.display)
+    return sync_filter.condition_holds(condition.op, value, wanted, convert.display)
 
 
 def _text(value: Canonical) -> str:
     return value if isinstance(value, str) else ""
 
 
-def _mapping_of(board: BoardContext, condition: FilterCondition) -> FieldMapping | None:
+def _mapping_of(board: field_values.BoardContext, condition: sync_filter.FilterCondition) -> FieldMapping | None:
     return next((mapping for mapping in board.mappings if mapping.key == condition.field), None)
 
 
 @lru_cache
 def _wanted(
-    model: type[SyncedModel], fields: tuple[str, ...], convert: Converter, condition: FilterCondition
+    model: type[SyncedModel], fields: tuple[str, ...], convert: Converter, condition: sync_filter.FilterCondition
 ) -> frozenset[str]:
     """The condition's values as the converter compares them; parts of a text as they are."""
-    if condition.op is FilterOp.CONTAINS:
+    if condition.op is sync_filter.FilterOp.CONTAINS:
         return frozenset(condition.values)
-    empty = stored_field_values(model(), fields)
+    empty = field_values.stored_field_values(model(), fields)
     return frozenset().union(*(_canonical_text(convert, empty, text) for text in condition.values))
 
 
 def _canonical_text(convert: Converter, empty: Mapping[str, Any], text: str) -> frozenset[str]:
     try:
-        return elements_of(convert.local(convert.from_text(text, empty)))
+        return sync_filter.elements_of(convert.local(convert.from_text(text, empty)))
     except (UnknownValue, ValueError):
         # The field was mapped otherwise since: what no value is equal to.
         return frozenset({text})
@@ -198,7 +196,7 @@ def _canonical_text(convert: Converter, empty: Mapping[str, Any], text: str) -> 
 # A pass's records: left out before anything is read, and by their items once these are.
 
 
-def left_out(plan: RecordPlan, side: FilterSide, sentence: str) -> RecordPlan:
+def left_out(plan: pass_plan.RecordPlan, side: sync_filter.FilterSide, sentence: str) -> pass_plan.RecordPlan:
     """Return the record left out by this side's conditions: its pass ends, and nothing is done with it."""
     if not plan.ledger.left_out:
         kept = " Both sides keep what they have." if plan.record.monday_id else ""
@@ -207,27 +205,27 @@ def left_out(plan: RecordPlan, side: FilterSide, sentence: str) -> RecordPlan:
     plan = plan.with_state(left_out=str(side), remote_state="", removed_since=None, removed_passes=0)
     identity = replace(plan.identity, creates=False, question=None, duplicate=None)
     out = replace(plan, left_out=sentence, identity=identity)
-    return out.end(Outcome.SETTLED, sentence, reason=sentence)
+    return out.end(pass_plan.Outcome.SETTLED, sentence, reason=sentence)
 
 
-def _returned(plan: RecordPlan) -> RecordPlan:
+def _returned(plan: pass_plan.RecordPlan) -> pass_plan.RecordPlan:
     line = HistoryLine("returned", "It matches the filter again, and is synced again.")
     return plan.logged(line).with_state(left_out="")
 
 
-def _without_item(plan: RecordPlan, why: str) -> RecordPlan:
+def _without_item(plan: pass_plan.RecordPlan, why: str) -> pass_plan.RecordPlan:
     """Nothing is searched or made where nobody can tell whether that would be left out."""
     return replace(plan, identity=replace(plan.identity, creates=False)).end_settled(why)
 
 
-def filter_record(board: BoardContext, plan: RecordPlan) -> RecordPlan:
+def filter_record(board: field_values.BoardContext, plan: pass_plan.RecordPlan) -> pass_plan.RecordPlan:
     """Leave a record out by the conditions on NPD's records, before any call is made for it."""
     if not board.sync_filter or not _is_filtered(plan.facts):
         return plan
     verdict = record_verdict(board, plan.record)
-    sentence = exclusion_sentence(board, FilterSide.RECORD, verdict)
-    if verdict.leaves_out(was_out=plan.ledger.left_out == FilterSide.RECORD):
-        return left_out(plan, FilterSide.RECORD, sentence)
+    sentence = exclusion_sentence(board, sync_filter.FilterSide.RECORD, verdict)
+    if verdict.leaves_out(was_out=plan.ledger.left_out == sync_filter.FilterSide.RECORD):
+        return left_out(plan, sync_filter.FilterSide.RECORD, sentence)
     if verdict.holds is not None:
         return plan
     if plan.record.monday_id:
@@ -235,7 +233,11 @@ def filter_record(board: BoardContext, plan: RecordPlan) -> RecordPlan:
     return _without_item(plan, f"{sentence} No item was searched or made.")
 
 
-def filter_item(board: BoardContext, plan: RecordPlan, related: RelatedFacts = NOTHING_RELATED) -> RecordPlan:
+def filter_item(
+    board: field_values.BoardContext,
+    plan: pass_plan.RecordPlan,
+    related: field_values.RelatedFacts = field_values.NOTHING_RELATED,
+) -> pass_plan.RecordPlan:
     """Leave a record out by the conditions on Monday's items: by its item, or by the one to be created.
 
     A pair that was synced leaves with this pass, which still takes over what was changed on Monday until now. It
@@ -248,17 +250,19 @@ def filter_item(board: BoardContext, plan: RecordPlan, related: RelatedFacts = N
     verdict = new_item_verdict(board, plan.record) if item is None else item_verdict(board, item, plan.record)
     if verdict.holds is False and item is not None and (emptied := _emptied_by_removal(board, plan.facts, related)):
         verdict = item_verdict(board, item, plan.record, emptied)
-    sentence = exclusion_sentence(board, FilterSide.ITEM, verdict)
+    sentence = exclusion_sentence(board, sync_filter.FilterSide.ITEM, verdict)
     if verdict.holds is False and item is not None and not was_out and plan.ledger.base:
         return replace(plan, leaving=sentence)
     if verdict.leaves_out(was_out=was_out):
-        return left_out(plan, FilterSide.ITEM, sentence if item else f"{sentence} {_WOULD_NOT_MATCH}")
+        return left_out(plan, sync_filter.FilterSide.ITEM, sentence if item else f"{sentence} {_WOULD_NOT_MATCH}")
     if verdict.holds is None:
         return replace(plan, reason=sentence) if item else _without_item(plan, f"{sentence} No item was made.")
     return _returned(plan) if was_out else plan
 
 
-def matching_items(board: BoardContext, record: SyncedModel, hits: Sequence[Item]) -> tuple[list[Item], str, bool]:
+def matching_items(
+    board: field_values.BoardContext, record: SyncedModel, hits: Sequence[Item]
+) -> tuple[list[Item], str, bool]:
     """Return which of these items may be the record's.
 
     Where the filter leaves out all of them, or that isn't known, also the sentence that says so: the record's pass ends
@@ -272,31 +276,35 @@ def matching_items(board: BoardContext, record: SyncedModel, hits: Sequence[Item
     if unknown is None and kept:
         return kept, "", False
     item, verdict = unknown or verdicts[0]
-    sentence = exclusion_sentence(board, FilterSide.ITEM, verdict)
+    sentence = exclusion_sentence(board, sync_filter.FilterSide.ITEM, verdict)
     return kept, f"{sentence} The item “{item.name}” may be this record's, so none was linked or created.", not unknown
 
 
-def filter_removed_item(board: BoardContext, plan: RecordPlan) -> RecordPlan:
+def filter_removed_item(board: field_values.BoardContext, plan: pass_plan.RecordPlan) -> pass_plan.RecordPlan:
     """Leave a record out whose item has left the board while the filter left it out, or by what it says now."""
     item = plan.item
     was_out = bool(plan.ledger.left_out)
     if not (board.sync_filter or was_out) or not _is_filtered(plan.facts):
         return plan
-    verdict = HOLDS if item is None else item_verdict(board, item, plan.record)
+    verdict = sync_filter.HOLDS if item is None else item_verdict(board, item, plan.record)
     if item is None and board.sync_filter.items:
-        verdict = FilterVerdict(None)
+        verdict = sync_filter.FilterVerdict(None)
     if verdict.holds is True:
         return _returned(plan) if was_out else plan
     if verdict.holds is None and not was_out:
         return plan
-    return left_out(plan, FilterSide.ITEM, exclusion_sentence(board, FilterSide.ITEM, verdict) or plan.ledger.note)
+    return left_out(
+        plan,
+        sync_filter.FilterSide.ITEM,
+        exclusion_sentence(board, sync_filter.FilterSide.ITEM, verdict) or plan.ledger.note,
+    )
 
 
-def deleted_exclusion(board: BoardContext, deleted: RecordFacts, item: Item | None = None) -> str:
+def deleted_exclusion(board: field_values.BoardContext, deleted: RecordFacts, item: Item | None = None) -> str:
     """Return why a deleted record, or its item, is left out; empty where it isn't. What isn't known stays as it was."""
     if not board.sync_filter:
         return ""
-    side = FilterSide.RECORD if item is None else FilterSide.ITEM
+    side = sync_filter.FilterSide.RECORD if item is None else sync_filter.FilterSide.ITEM
     verdict = record_verdict(board, deleted.record) if item is None else item_verdict(board, item, deleted.record)
     if verdict.holds is False or (verdict.holds is None and deleted.ledger.left_out == side):
         return exclusion_sentence(board, side, verdict)
@@ -312,7 +320,7 @@ def _is_filtered(facts: RecordFacts) -> bool:
 # A pair that leaves by a value of this pass: what Monday says is still taken over, nothing is sent any more.
 
 
-def only_pulls(board: BoardContext, plan: RecordPlan) -> RecordPlan:
+def only_pulls(board: field_values.BoardContext, plan: pass_plan.RecordPlan) -> pass_plan.RecordPlan:
     """Of a pair that leaves with this pass, drop all plans but those that take Monday's edits over."""
     if not plan.leaving and not leaves_by_pull(board, plan.record, plan.plans):
         return plan
@@ -325,34 +333,36 @@ def only_pulls(board: BoardContext, plan: RecordPlan) -> RecordPlan:
             else field_plan.send_raw is None and field_plan.conflict is None
         )
         if not goes_on:
-            nothing = FieldDecision(key, Action.NOTHING, DROPPED)
+            nothing = merge.FieldDecision(key, merge.Action.NOTHING, pass_plan.DROPPED)
             dropped = replace(field_plan, decision=nothing, send_raw=None, write_raw=None)
             plans[key] = replace(dropped, conflict=None, resolves=None)
     return replace(plan, plans=plans, write_npd_id=False)
 
 
-def leaves_by_pull(board: BoardContext, record: SyncedModel, plans: Mapping[str, FieldPlan]) -> bool:
+def leaves_by_pull(
+    board: field_values.BoardContext, record: SyncedModel, plans: Mapping[str, pass_plan.FieldPlan]
+) -> bool:
     """Whether the record fails its conditions once it has what this pass takes over."""
     if not any(
         condition.field in plans and plans[condition.field].write_raw for condition in board.sync_filter.records
     ):
         return False
 
-    def holds(condition: FilterCondition) -> bool | None:
+    def holds(condition: sync_filter.FilterCondition) -> bool | None:
         taken = plans[condition.field].write_raw if condition.field in plans else None
         return _record_holds(board, condition, record, taken)
 
-    return verdict_of(board.sync_filter.records, holds).holds is False
+    return sync_filter.verdict_of(board.sync_filter.records, holds).holds is False
 
 
-def leaves_by_push(board: BoardContext, plan: RecordPlan) -> bool:
+def leaves_by_push(board: field_values.BoardContext, plan: pass_plan.RecordPlan) -> bool:
     """Whether the item fails its conditions once it has what this pass sends."""
     item = plan.item
     sent = {key: field_plan.send_raw for key, field_plan in plan.plans.items() if field_plan.send_raw is not None}
     if item is None or not any(condition.field in sent for condition in board.sync_filter.items):
         return False
 
-    def value_of(mapping: FieldMapping, convert: Converter) -> Side:
+    def value_of(mapping: FieldMapping, convert: Converter) -> merge.Side:
         if mapping.key in sent:
             return sides_of(convert, None, local=sent[mapping.key]).local
         return sides_of(convert, None, remote=cell_of(convert, mapping, item)).remote
@@ -360,7 +370,9 @@ def leaves_by_push(board: BoardContext, plan: RecordPlan) -> bool:
     return _items_verdict(board, plan.record, item.group_id, value_of).holds is False
 
 
-def left_after_write(board: BoardContext, plan: RecordPlan, written: Item | None) -> RecordPlan:
+def left_after_write(
+    board: field_values.BoardContext, plan: pass_plan.RecordPlan, written: Item | None
+) -> pass_plan.RecordPlan:
     """Leave a settled record out that this pass brought out of the filter, by what stands on both sides now.
 
     `written` is its item as the answer showed it.
@@ -374,34 +386,38 @@ def left_after_write(board: BoardContext, plan: RecordPlan, written: Item | None
     if plan.unlink or plan.removal or waits:
         return plan
     if plan.leaving:
-        return left_out(plan, FilterSide.ITEM, plan.leaving)
+        return left_out(plan, sync_filter.FilterSide.ITEM, plan.leaving)
     has_pulled = any(field_plan.write_raw is not None for field_plan in plans)
     if has_pulled and (verdict := record_verdict(board, record)).holds is False:
-        return left_out(plan, FilterSide.RECORD, exclusion_sentence(board, FilterSide.RECORD, verdict))
+        return left_out(
+            plan, sync_filter.FilterSide.RECORD, exclusion_sentence(board, sync_filter.FilterSide.RECORD, verdict)
+        )
     if written and (verdict := item_verdict(board, written, record)).holds is False:
-        return left_out(plan, FilterSide.ITEM, exclusion_sentence(board, FilterSide.ITEM, verdict))
+        return left_out(
+            plan, sync_filter.FilterSide.ITEM, exclusion_sentence(board, sync_filter.FilterSide.ITEM, verdict)
+        )
     return plan
 
 
-def _waits_for_pull(plan: FieldPlan) -> bool:
+def _waits_for_pull(plan: pass_plan.FieldPlan) -> bool:
     """Whether what Monday says is taken over only once a person lets the field be emptied."""
-    return plan.blocked_code is BlockedCode.APPROVAL and plan.decision.action is not Action.PUSH
+    return plan.blocked_code is BlockedCode.APPROVAL and plan.decision.action is not merge.Action.PUSH
 
 
 # The rules of a pass.
 
 
-def exclude_records(facts: PassFacts, plan: Plan) -> Plan:
+def exclude_records(facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
     """End the records that the conditions on NPD's records leave out."""
     return plan.with_records(filter_record(facts.board, record) for record in plan.open_records)
 
 
-def exclude_items(facts: PassFacts, plan: Plan) -> Plan:
+def exclude_items(facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
     """End the records whose items the conditions on Monday's items leave out; what just left is noted as leaving."""
     records = [record for record in plan.open_records if record.item or record.creates]
     return plan.with_records(filter_item(facts.board, record, facts.related) for record in records)
 
 
-def keep_only_pulls(facts: PassFacts, plan: Plan) -> Plan:
+def keep_only_pulls(facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
     """Of pairs that leave with this pass, drop all plans but those that take Monday's edits over."""
     return plan.with_records(only_pulls(facts.board, record) for record in plan.open_records)

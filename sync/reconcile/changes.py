@@ -22,14 +22,12 @@ from sync.models.state import REFILLS
 from sync.monday.board_items import Item
 from sync.monday.conversion import AmbiguousSplit, UnknownValue
 from sync.monday.texts import looks_same, name_invisible
-from sync.reconcile import resolutions
+from sync.reconcile import pass_plan, removed_items, resolutions
 from sync.reconcile.board_filter import left_after_write
 from sync.reconcile.facts import HistoryLine
 from sync.reconcile.field_plan import AS_SENT, new_base
 from sync.reconcile.field_values import BoardContext, still_holds, update_values
 from sync.reconcile.identity import wants_new_item
-from sync.reconcile.pass_plan import FieldPlan, Outcome, RecordAction, RecordPlan
-from sync.reconcile.removed_items import deleted, follows_policy, note_unlinked, recreated
 from sync.reconcile.restraints import has_local_writes
 from sync.records.authors import SYNC_ACTOR
 
@@ -49,7 +47,7 @@ _NOT_SHOWN = object()
 class RecordChanges:
     """What a pass writes of one record."""
 
-    plan: RecordPlan  # as it ends: its facts have the record and the sync state as they are then
+    plan: pass_plan.RecordPlan  # as it ends: its facts have the record and the sync state as they are then
     values: Mapping[str, Any] = field(default_factory=dict)  # for the record's row
     is_there: bool = True  # else it was deleted meanwhile
     deletes: bool = False  # the record goes
@@ -65,18 +63,18 @@ class RecordChanges:
         """
         removal = self.plan.removal
         if self.deletes and removal is not None and loss and not removal.chosen:
-            return RecordChanges(replace(self.plan, removal=None).drop(Outcome.RELEASED, CHANGED))
+            return RecordChanges(replace(self.plan, removal=None).drop(pass_plan.Outcome.RELEASED, CHANGED))
         return self
 
     def after_deletion(self, needed: str) -> RecordChanges:
         """Return it once NPD was asked to delete the record; `needed` is why it could not."""
         assert self.plan.removal is not None
-        return replace(self, plan=deleted(self.plan, self.plan.removal, needed))
+        return replace(self, plan=removed_items.deleted(self.plan, self.plan.removal, needed))
 
 
 def record_changes(
     board: BoardContext,
-    plan: RecordPlan,
+    plan: pass_plan.RecordPlan,
     record: SyncedModel | None,
     read_at: datetime,
     paused: str = "",
@@ -88,15 +86,15 @@ def record_changes(
     changed it since.
     """
     if paused and has_local_writes(plan):
-        plan = plan.drop(Outcome.RELEASED, paused)
+        plan = plan.drop(pass_plan.Outcome.RELEASED, paused)
     if record is None:
         return RecordChanges(plan, is_there=False)
     if (record.sync_enabled, record.sync_direction) != (plan.record.sync_enabled, plan.record.sync_direction):
-        return RecordChanges(plan.drop(Outcome.RELEASED, SETTINGS_CHANGED))
+        return RecordChanges(plan.drop(pass_plan.Outcome.RELEASED, SETTINGS_CHANGED))
     if now is not None and plan.is_settled and _is_outdated(plan, now):
-        return RecordChanges(replace(plan, removal=None).drop(Outcome.RELEASED, SETTINGS_CHANGED))
+        return RecordChanges(replace(plan, removal=None).drop(pass_plan.Outcome.RELEASED, SETTINGS_CHANGED))
     if _is_removal_outdated(plan, record):
-        return RecordChanges(replace(plan, removal=None).drop(Outcome.RELEASED, CHANGED))
+        return RecordChanges(replace(plan, removal=None).drop(pass_plan.Outcome.RELEASED, CHANGED))
     changes = field_changes(plan, record, read_at)
     is_overtaken = bool(changes.wakes)
     changes = _with_removal(changes)
@@ -107,16 +105,18 @@ def record_changes(
     return replace(changes, plan=ended)
 
 
-def _is_outdated(plan: RecordPlan, now: BoardLink) -> bool:
+def _is_outdated(plan: pass_plan.RecordPlan, now: BoardLink) -> bool:
     """Whether what it takes over, or does because its item is gone, rests on a setting that was changed since."""
-    if plan.removal is not None and not follows_policy(plan.removal, RemovedItemPolicy(now.removed_item_policy)):
+    if plan.removal is not None and not removed_items.follows_policy(
+        plan.removal, RemovedItemPolicy(now.removed_item_policy)
+    ):
         return True
     taken_over = [field_plan.mapping for field_plan in plan.plans.values() if field_plan.write_raw is not None]
     settings = {(mapping.key, mapping.version, mapping.direction) for mapping in now.mappings.all()}
     return any((mapping.key, mapping.version, mapping.direction) not in settings for mapping in taken_over)
 
 
-def _is_removal_outdated(plan: RecordPlan, record: SyncedModel) -> bool:
+def _is_removal_outdated(plan: pass_plan.RecordPlan, record: SyncedModel) -> bool:
     """Whether the record is not what it was when it was decided what becomes of it without its item."""
     if plan.removal is None or not plan.removal.act or not plan.is_settled:
         return False
@@ -125,7 +125,7 @@ def _is_removal_outdated(plan: RecordPlan, record: SyncedModel) -> bool:
     # Anything of it, mapped or not, may differ from what the pass read.
     names = [column.attname for column in record._meta.concrete_fields if column.attname not in BOOKKEEPING]
     is_edited = any(getattr(record, name) != getattr(plan.record, name) for name in names)
-    return plan.removal.act is RecordAction.DELETE and is_edited
+    return plan.removal.act is pass_plan.RecordAction.DELETE and is_edited
 
 
 def _with_removal(changes: RecordChanges) -> RecordChanges:
@@ -134,14 +134,16 @@ def _with_removal(changes: RecordChanges) -> RecordChanges:
     if not plan.is_settled:
         return changes
     removal = plan.removal
-    if removal is not None and removal.act is RecordAction.CREATE:
+    if removal is not None and removal.act is pass_plan.RecordAction.CREATE:
         # The next pass makes the item, as the act of whoever asked for it; else of the board's setting.
         wake: dict[str, Any] = {"payload": {"by": plan.facts.claim.payload.get("by") or SYNC_ACTOR}}
         if removal.chosen:
             wake |= {"cause": Cause.PERSON, "priority": Priority.PERSON}
         values = {**changes.values, "monday_id": None}
-        changes = replace(changes, plan=recreated(plan, removal), values=values, wakes=(*changes.wakes, wake))
-    elif removal is not None and removal.act is RecordAction.DELETE:
+        changes = replace(
+            changes, plan=removed_items.recreated(plan, removal), values=values, wakes=(*changes.wakes, wake)
+        )
+    elif removal is not None and removal.act is pass_plan.RecordAction.DELETE:
         changes = replace(changes, deletes=True)
     item_id = plan.record.monday_id
     if plan.unlink and item_id:
@@ -158,7 +160,7 @@ def _with_removal(changes: RecordChanges) -> RecordChanges:
 
 def _with_link(changes: RecordChanges, record: SyncedModel) -> RecordChanges:
     """Add the item that is its own by now, and those that a person said are not, once its own is made."""
-    plan = note_unlinked(changes.plan)
+    plan = removed_items.note_unlinked(changes.plan)
     own = plan.link_to or plan.record.monday_id
     values = changes.values
     excluded: dict[str, str] = {}
@@ -211,7 +213,7 @@ _NOT_TOLD = FieldSettlement(recheck="Monday's answer didn't show what was writte
 _OVERTAKEN = FieldSettlement(overtaken=True)
 
 
-def field_changes(plan: RecordPlan, record: SyncedModel, read_at: datetime) -> RecordChanges:
+def field_changes(plan: pass_plan.RecordPlan, record: SyncedModel, read_at: datetime) -> RecordChanges:
     """Return what becomes of the record's fields, of which `record` is what NPD holds now."""
     base = dict(plan.ledger.base)
     altered = dict(plan.ledger.altered)
@@ -245,20 +247,25 @@ def field_changes(plan: RecordPlan, record: SyncedModel, read_at: datetime) -> R
     plan = replace(plan.with_state(base=base, altered=altered), plans=plans).logged(*lines)
     rechecks = [settlement.recheck for settlement in settlements if settlement.recheck]
     if rechecks and plan.is_settled:
-        plan = plan.end(Outcome.DEFERRED, rechecks[0], wait_seconds=RECHECK_SECONDS)
+        plan = plan.end(pass_plan.Outcome.DEFERRED, rechecks[0], wait_seconds=RECHECK_SECONDS)
     is_overtaken = any(settlement.overtaken for settlement in settlements)
     keeps_intent = any(settlement.keeps_intent for settlement in settlements)
     return RecordChanges(plan, values, wakes=({},) if is_overtaken else (), keeps_intent=keeps_intent)
 
 
-def _is_at_rest(field_plan: FieldPlan, base: Mapping[str, Any] | None) -> bool:
+def _is_at_rest(field_plan: pass_plan.FieldPlan, base: Mapping[str, Any] | None) -> bool:
     """Whether nothing becomes of a field, and its base is the stored one."""
     is_answered = field_plan.resolves is not None or field_plan.confirmed_entry is not None
     return field_plan.base is base and field_plan.decision.action is Action.NOTHING and not is_answered
 
 
 def settled_field(  # noqa: PLR0911 - a table
-    field_plan: FieldPlan, record: SyncedModel, read: Item | None, written: Item | None, *, creates: bool = False
+    field_plan: pass_plan.FieldPlan,
+    record: SyncedModel,
+    read: Item | None,
+    written: Item | None,
+    *,
+    creates: bool = False,
 ) -> FieldSettlement:
     """Return what becomes of a field: `record` is what NPD holds now, `written` the item as the answer showed it.
 
@@ -286,7 +293,7 @@ def settled_field(  # noqa: PLR0911 - a table
     return FieldSettlement()
 
 
-def _completed(settlement: FieldSettlement, field_plan: FieldPlan, record: SyncedModel) -> FieldSettlement:
+def _completed(settlement: FieldSettlement, field_plan: pass_plan.FieldPlan, record: SyncedModel) -> FieldSettlement:
     """Store what was agreed on in a form that goes on to mean the same, as a phone number with its country."""
     raw = field_plan.local_raw
     complete = field_plan.convert.completed(raw)
@@ -297,7 +304,7 @@ def _completed(settlement: FieldSettlement, field_plan: FieldPlan, record: Synce
 
 
 def _settle_undo(
-    field_plan: FieldPlan, base: Mapping[str, Any] | None, record: SyncedModel, item: Item, *, sent: bool
+    field_plan: pass_plan.FieldPlan, base: Mapping[str, Any] | None, record: SyncedModel, item: Item, *, sent: bool
 ) -> FieldSettlement:
     """Undo how the field was settled, only where both sides still are as they were when that was planned.
 
@@ -313,7 +320,7 @@ def _settle_undo(
     return FieldSettlement(values, base=base or {}, altered={}, resolved=True)
 
 
-def _settle_push(field_plan: FieldPlan, item: Item, *, creates: bool) -> FieldSettlement:
+def _settle_push(field_plan: pass_plan.FieldPlan, item: Item, *, creates: bool) -> FieldSettlement:
     convert = field_plan.convert
     answered = _answered_value(field_plan, item)
     if answered is _NOT_SHOWN:
@@ -337,7 +344,7 @@ def _settle_push(field_plan: FieldPlan, item: Item, *, creates: bool) -> FieldSe
     return FieldSettlement(base=base, altered=altered, moved=moved, resolved=True, result=shown)
 
 
-def _settle_pull(field_plan: FieldPlan, record: SyncedModel, item: Item, *, sent: bool) -> FieldSettlement:
+def _settle_pull(field_plan: pass_plan.FieldPlan, record: SyncedModel, item: Item, *, sent: bool) -> FieldSettlement:
     """Write a value only where the record still holds the one that the merge saw; else a row waits."""
     if field_plan.write_raw is None:
         return FieldSettlement()
@@ -354,7 +361,7 @@ def _settle_pull(field_plan: FieldPlan, record: SyncedModel, item: Item, *, sent
     return FieldSettlement(values, base=base, altered={}, moved=moved, resolved=True, result=after)
 
 
-def _settle_agreed(field_plan: FieldPlan, item: Item, *, creates: bool) -> FieldSettlement:
+def _settle_agreed(field_plan: pass_plan.FieldPlan, item: Item, *, creates: bool) -> FieldSettlement:
     """Both sides stay as they are; of a new item's empty fields the answer tells whether Monday left them so."""
     remote_raw = field_plan.remote_raw
     if creates:
@@ -369,7 +376,7 @@ def _settle_agreed(field_plan: FieldPlan, item: Item, *, creates: bool) -> Field
     return FieldSettlement(base=base, altered={}, resolved=True, result=result)
 
 
-def _answered_value(field_plan: FieldPlan, item: Item) -> Any:
+def _answered_value(field_plan: pass_plan.FieldPlan, item: Item) -> Any:
     """The raw value that Monday's answer shows, or _NOT_SHOWN where it doesn't."""
     try:
         raw = field_plan.convert.stored_value(item.reading(field_plan.mapping.column_id))
@@ -379,7 +386,7 @@ def _answered_value(field_plan: FieldPlan, item: Item) -> Any:
     return raw
 
 
-def answered_values(plan: RecordPlan) -> dict[str, Any]:
+def answered_values(plan: pass_plan.RecordPlan) -> dict[str, Any]:
     """Return what Monday's answer shows of the fields that were sent, as a base has it."""
     shown = {}
     for key, field_plan in plan.plans.items():
@@ -390,7 +397,7 @@ def answered_values(plan: RecordPlan) -> dict[str, Any]:
     return shown
 
 
-def values_of_push(field_plan: FieldPlan) -> dict[str, Any]:
+def values_of_push(field_plan: pass_plan.FieldPlan) -> dict[str, Any]:
     """Return what NPD would hold had Monday's value stood, and what it holds; nothing where that can't be told.
 
     Where Monday showed what was last agreed, NPD's own spelling of that counts; else what Monday showed, which is
@@ -412,7 +419,7 @@ def values_of_push(field_plan: FieldPlan) -> dict[str, Any]:
 
 
 def _moved_line(
-    plan: RecordPlan, field_plan: FieldPlan, kind: str, phrase: str, before: str, after: str
+    plan: pass_plan.RecordPlan, field_plan: pass_plan.FieldPlan, kind: str, phrase: str, before: str, after: str
 ) -> HistoryLine:
     mapping = field_plan.mapping
     reason = field_plan.decision.reason

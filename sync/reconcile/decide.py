@@ -7,7 +7,7 @@ know what a pass would do calls `decide`.
 from collections.abc import Sequence
 from dataclasses import replace
 
-from sync.reconcile import sides
+from sync.reconcile import pass_plan, sides
 from sync.reconcile.board_filter import exclude_items, exclude_records, keep_only_pulls
 from sync.reconcile.deleted_records import decide_deleted_records, end_unread_deleted
 from sync.reconcile.duplicates import decide_duplicates, find_possible_duplicates
@@ -15,20 +15,19 @@ from sync.reconcile.field_plan import with_fields
 from sync.reconcile.identity import carry_out_answers, identify_records
 from sync.reconcile.lost_updates import find_lost_updates, report_what_is_lost
 from sync.reconcile.new_items import decide_unmatched
-from sync.reconcile.pass_plan import DeletedPlan, Ending, Outcome, PassFacts, Plan, PlanRule, RecordPlan
 from sync.reconcile.removed_items import decide_removals
 from sync.reconcile.restraints import request_approvals, throttle_write_loops
 from sync.reconcile.unconfirmed_writes import with_earlier_bases
 from sync.reconcile.writes import end_uncreatable
 
 
-def decide_record_fields(facts: PassFacts, plan: Plan) -> Plan:
+def decide_record_fields(facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
     """Decide the fields of every record that goes on."""
     going_on = [record_plan for record_plan in plan.open_records if not record_plan.unlink]
     return plan.with_records(with_fields(facts, with_earlier_bases(facts, record_plan)) for record_plan in going_on)
 
 
-BEFORE_READING: tuple[PlanRule, ...] = (
+BEFORE_READING: tuple[pass_plan.PlanRule, ...] = (
     # An answer to “who is this?” changes whose item is whose, which everything below asks.
     carry_out_answers,
     # What needs no call ends before one is made: what is settled without the item, what the filter leaves out, and,
@@ -40,7 +39,7 @@ BEFORE_READING: tuple[PlanRule, ...] = (
     sides.end_unmatchable,  # without the column by which a new item would be known, none is made
 )
 
-AFTER_READING: tuple[PlanRule, ...] = (
+AFTER_READING: tuple[pass_plan.PlanRule, ...] = (
     # Which item is whose comes before everything that compares the two. Whose item is gone is decided before anybody
     # gets a new one. That ends the record's pass, whom later rules don't see any more: approvals are asked at once,
     # there and of deleted records.
@@ -72,17 +71,19 @@ AFTER_READING: tuple[PlanRule, ...] = (
 RULES = (*BEFORE_READING, *AFTER_READING)
 
 
-def first_plan(facts: PassFacts) -> Plan:
+def first_plan(facts: pass_plan.PassFacts) -> pass_plan.Plan:
     """Return the plan before any rule: everything goes on, but for jobs of what is no record."""
-    nothing = Ending(Outcome.SETTLED, "There is no such record, and none is remembered.")
-    return Plan(
-        {record.id: RecordPlan(record) for record in facts.records},
-        {deleted.id: DeletedPlan(deleted) for deleted in facts.deleted},
+    nothing = pass_plan.Ending(pass_plan.Outcome.SETTLED, "There is no such record, and none is remembered.")
+    return pass_plan.Plan(
+        {record.id: pass_plan.RecordPlan(record) for record in facts.records},
+        {deleted.id: pass_plan.DeletedPlan(deleted) for deleted in facts.deleted},
         other_jobs=tuple((claim, nothing) for claim in facts.unknown),
     )
 
 
-def decide(facts: PassFacts, plan: Plan | None = None, rules: Sequence[PlanRule] = RULES) -> Plan:
+def decide(
+    facts: pass_plan.PassFacts, plan: pass_plan.Plan | None = None, rules: Sequence[pass_plan.PlanRule] = RULES
+) -> pass_plan.Plan:
     """Return what a pass does by what is so; `plan` and `rules` are from where it goes on."""
     plan = plan or first_plan(facts)
     for rule in rules:
@@ -90,7 +91,9 @@ def decide(facts: PassFacts, plan: Plan | None = None, rules: Sequence[PlanRule]
     return plan
 
 
-def unread(facts: PassFacts, plan: Plan, ending: Ending, ending_of_items: Ending) -> Plan:
+def unread(
+    facts: pass_plan.PassFacts, plan: pass_plan.Plan, ending: pass_plan.Ending, ending_of_items: pass_plan.Ending
+) -> pass_plan.Plan:
     """Return the plan where Monday could not be read: what still went on ends so; what had ended stands."""
     ended = [record.end(ending.outcome, ending.detail, at_most=ending.at_most) for record in plan.open_records]
     plan = plan.with_records(ended).with_deleted(replace(deleted, ending=ending) for deleted in plan.open_deleted)

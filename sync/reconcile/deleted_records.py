@@ -15,37 +15,24 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from conflicts.reports import (
-    ARCHIVE_ITEM,
-    DELETE_ITEM,
-    KIND_DELETE,
-    RECORD_KEY,
-    RESTORE_RECORD,
-    UNLINK,
-    ConflictReport,
-    FieldConflict,
-    Option,
-)
-from sync.choices import ApprovalKind, ApprovalState, ColumnProblem, DeletedRecordPolicy, SyncDirection, TombstoneState
+from conflicts import reports
+from sync import choices
 from sync.kernel.messages import TombstoneReason, tombstone_sentence
 from sync.merge import FieldDirection, Unknown
 from sync.models import ApprovalRequest, FieldMapping, SyncMetadata, Tombstone, WebhookEvent
 from sync.monday.board_items import ARCHIVED, Item
 from sync.monday.conversion import Converter, UnknownValue
+from sync.reconcile import calls, field_plan, field_values, pass_plan
 from sync.reconcile.board_filter import deleted_exclusion
-from sync.reconcile.calls import Answer, Kind, Verdict, Write
 from sync.reconcile.facts import DeletedFacts, HistoryLine, change_events
-from sync.reconcile.field_plan import base_of, cell_of, sides_of, untold_reason, way_of
-from sync.reconcile.field_values import ACTIVE, BoardContext, Settings, as_uuid, is_active_on, npd_id_of, stored_values
 from sync.reconcile.lost_updates import left_with_item, lost_lines
 from sync.reconcile.new_items import given_items
-from sync.reconcile.pass_plan import DeletedPlan, Outcome, PassFacts, Plan
 from sync.reconcile.restraints import approval_verdicts, new_request
 from sync.reconcile.writes import OUTCOMES
 from sync.records.approvals import ApprovalFacts
 from sync.records.tombstones import OPEN_TOMBSTONE_STATES, REMOVED_TOMBSTONE_STATES
 
-FINAL_STATES = (TombstoneState.KEPT, TombstoneState.UNLINKED, TombstoneState.RESTORED)
+FINAL_STATES = (choices.TombstoneState.KEPT, choices.TombstoneState.UNLINKED, choices.TombstoneState.RESTORED)
 """States that no pass changes: the item was left where it is on purpose."""
 
 RESTORED_STATE = "restored"
@@ -57,13 +44,16 @@ UNLINK_ITEM = "unlink"
 NEXT_PASS_SECONDS = 5.0
 """Seconds until a pass finds out whether the record that was being linked with the item has it."""
 
-STATE_AFTER = {DeletedRecordPolicy.ARCHIVE: TombstoneState.ARCHIVED, DeletedRecordPolicy.DELETE: TombstoneState.DELETED}
+STATE_AFTER = {
+    choices.DeletedRecordPolicy.ARCHIVE: choices.TombstoneState.ARCHIVED,
+    choices.DeletedRecordPolicy.DELETE: choices.TombstoneState.DELETED,
+}
 _ALL_WAYS = (FieldDirection.BOTH, FieldDirection.TO_NPD, FieldDirection.TO_MONDAY)
 
 
 def decide_deleted(  # noqa: PLR0911 - a table
-    facts: PassFacts, plan: DeletedPlan, linked_now: Collection[str] = ()
-) -> DeletedPlan:
+    facts: pass_plan.PassFacts, plan: pass_plan.DeletedPlan, linked_now: Collection[str] = ()
+) -> pass_plan.DeletedPlan:
     """Decide by the item as it was read; `linked_now` are the items that this pass links with other records."""
     board = facts.board
     record = plan.facts
@@ -71,59 +61,65 @@ def decide_deleted(  # noqa: PLR0911 - a table
     choice = record.resolution
     if item is not None:
         plan = plan.with_state(removed_since=None)
-    if (item is None or item.state != ACTIVE) and choice is not None and choice.choose == "monday":
-        return replace(plan, restores=True).end(Outcome.SETTLED)
+    if (item is None or item.state != field_values.ACTIVE) and choice is not None and choice.choose == "monday":
+        return replace(plan, restores=True).end(pass_plan.Outcome.SETTLED)
     if item is None:
         return _not_shown(plan, board.settings, facts.now)
-    if item.state != ACTIVE:
+    if item.state != field_values.ACTIVE:
         return _removed_already(board, plan, item)
-    if not is_active_on(board, item):
-        return _settled(plan, TombstoneState.KEPT, TombstoneReason.MOVED, item=item.name, board=item.board_id)
+    if not field_values.is_active_on(board, item):
+        return _settled(plan, choices.TombstoneState.KEPT, TombstoneReason.MOVED, item=item.name, board=item.board_id)
     if record.bearer is not None:
-        state = TombstoneState.NOTHING_LEFT
+        state = choices.TombstoneState.NOTHING_LEFT
         borne = _settled(plan, state, TombstoneReason.OTHER_NPD_ID, item=item.name, owner=record.bearer)
         return replace(borne, frees_item=True)
     if excluded := deleted_exclusion(board, record, item):
-        return _settled(plan, TombstoneState.KEPT, TombstoneReason.LEFT_OUT, filter=excluded)
+        return _settled(plan, choices.TombstoneState.KEPT, TombstoneReason.LEFT_OUT, filter=excluded)
     if item.id in linked_now:
         waits = "Another record is being linked with its item."
-        return plan.end(Outcome.DEFERRED, waits, wait_seconds=NEXT_PASS_SECONDS)
+        return plan.end(pass_plan.Outcome.DEFERRED, waits, wait_seconds=NEXT_PASS_SECONDS)
     return _by_policy(board, plan, item, facts.deletion_policy)
 
 
-def decide_unread(board: BoardContext, plan: DeletedPlan) -> DeletedPlan:  # noqa: PLR0911 - a table
+def decide_unread(board: field_values.BoardContext, plan: pass_plan.DeletedPlan) -> pass_plan.DeletedPlan:  # noqa: PLR0911 - a table
     """Decide that for which Monday needn't be asked; it goes on where its item has to be read."""
     facts = plan.facts
     tombstone = facts.tombstone
     record = facts.record
     if tombstone.state in FINAL_STATES:
-        return plan.end(Outcome.SETTLED, tombstone.note, reason=tombstone.note)
+        return plan.end(pass_plan.Outcome.SETTLED, tombstone.note, reason=tombstone.note)
     if tombstone.monday_id is None:
-        return _settled(plan, TombstoneState.NOTHING_LEFT, TombstoneReason.NO_ITEM)
+        return _settled(plan, choices.TombstoneState.NOTHING_LEFT, TombstoneReason.NO_ITEM)
     if facts.owner is not None:
-        return _settled(plan, TombstoneState.NOTHING_LEFT, TombstoneReason.OTHER_OWNER, owner=facts.owner)
+        return _settled(plan, choices.TombstoneState.NOTHING_LEFT, TombstoneReason.OTHER_OWNER, owner=facts.owner)
     if not record.may_sync:
-        return _settled(plan, TombstoneState.KEPT, TombstoneReason.SYNC_OFF)
+        return _settled(plan, choices.TombstoneState.KEPT, TombstoneReason.SYNC_OFF)
     if excluded := deleted_exclusion(board, facts):
-        return _settled(plan, TombstoneState.KEPT, TombstoneReason.LEFT_OUT, filter=excluded)
-    if record.sync_direction == SyncDirection.MONDAY_TO_NPD:
-        return _settled(plan, TombstoneState.KEPT, TombstoneReason.ONE_WAY)
+        return _settled(plan, choices.TombstoneState.KEPT, TombstoneReason.LEFT_OUT, filter=excluded)
+    if record.sync_direction == choices.SyncDirection.MONDAY_TO_NPD:
+        return _settled(plan, choices.TombstoneState.KEPT, TombstoneReason.ONE_WAY)
     return plan
 
 
-def wanted_bearer(board: BoardContext, facts: DeletedFacts) -> UUID | None:
+def wanted_bearer(board: field_values.BoardContext, facts: DeletedFacts) -> UUID | None:
     """Return the NPD ID that the item bears, where it matters whether there is such a record."""
     item = facts.item
-    return as_uuid(npd_id_of(board, item) or "") if item is not None and is_active_on(board, item) else None
+    return (
+        field_values.as_uuid(field_values.npd_id_of(board, item) or "")
+        if item is not None and field_values.is_active_on(board, item)
+        else None
+    )
 
 
-def wants_editors(board: BoardContext, facts: DeletedFacts, item_left: Item | None = None) -> bool:
+def wants_editors(board: field_values.BoardContext, facts: DeletedFacts, item_left: Item | None = None) -> bool:
     """Whether edits leave with the item, of which the history has to say whose they are.
 
     `left` is the item as the answer to our call showed it; without one, it had left before it was read.
     """
     item = item_left or facts.item
-    if item is None or (item_left is None and not (item.state != ACTIVE and _is_removed_by_us(facts, item))):
+    if item is None or (
+        item_left is None and not (item.state != field_values.ACTIVE and _is_removed_by_us(facts, item))
+    ):
         return False
     is_news = item_left is not None or facts.tombstone.state != _state_of(item)
     return is_news and bool(edits_since_base(board, facts, item, _ALL_WAYS))
@@ -134,14 +130,14 @@ _BY_STATE = (TombstoneReason.REMOVED_BEFORE,)
 
 
 def _settled(
-    plan: DeletedPlan,
-    new_state: TombstoneState,
+    plan: pass_plan.DeletedPlan,
+    new_state: choices.TombstoneState,
     reason: TombstoneReason,
     *,
     kind: str = "delete",
     more: str = "",
     **params: object,
-) -> DeletedPlan:
+) -> pass_plan.DeletedPlan:
     """End the deleted record's pass: nothing is left to do for now, and `reason` says how the item stands.
 
     `params` are what its sentence names, `more` what follows it; without a `kind` its history says nothing of it.
@@ -152,21 +148,23 @@ def _settled(
     if is_news and kind:
         plan = plan.logged(HistoryLine(kind, sentence, values={"reason": new_state if reason in _BY_STATE else reason}))
     settled = replace(plan, new_state=new_state, reason_code=reason, item_removal=None)
-    return settled.end(Outcome.SETTLED, sentence, reason=sentence)
+    return settled.end(pass_plan.Outcome.SETTLED, sentence, reason=sentence)
 
 
-def _not_shown(plan: DeletedPlan, settings: Settings, now: datetime) -> DeletedPlan:
+def _not_shown(plan: pass_plan.DeletedPlan, settings: field_values.Settings, now: datetime) -> pass_plan.DeletedPlan:
     """Monday may just have failed to show the item: it is believed when it says so after the quiet time too."""
     since = plan.facts.ledger.removed_since or now
     plan = plan.with_state(removed_since=since)
     seconds = settings.gone_quiet_seconds - (now - since).total_seconds()
     if plan.facts.tombstone.state in OPEN_TOMBSTONE_STATES and seconds > 0:
         detail = "Deleted in NPD. Monday doesn't show its item; it is looked for once more in a few minutes."
-        return plan.end(Outcome.DEFERRED, detail, reason=detail, wait_seconds=seconds)
-    return _settled(plan, TombstoneState.NOTHING_LEFT, TombstoneReason.NOT_SHOWN)
+        return plan.end(pass_plan.Outcome.DEFERRED, detail, reason=detail, wait_seconds=seconds)
+    return _settled(plan, choices.TombstoneState.NOTHING_LEFT, TombstoneReason.NOT_SHOWN)
 
 
-def _removed_already(board: BoardContext, plan: DeletedPlan, item: Item) -> DeletedPlan:
+def _removed_already(
+    board: field_values.BoardContext, plan: pass_plan.DeletedPlan, item: Item
+) -> pass_plan.DeletedPlan:
     """The item has left the board: by us, where a call of ours got no answer, or by somebody."""
     if _is_removed_by_us(plan.facts, item):
         return _removed(board, plan, _state_of(item), item)
@@ -187,13 +185,15 @@ def _removing_intents(facts: DeletedFacts) -> list[UUID]:
     return [intent.pk for intent in facts.intents if (intent.body or {}).get("removes")]
 
 
-def _state_of(item: Item) -> TombstoneState:
-    return TombstoneState.ARCHIVED if item.state == ARCHIVED else TombstoneState.DELETED
+def _state_of(item: Item) -> choices.TombstoneState:
+    return choices.TombstoneState.ARCHIVED if item.state == ARCHIVED else choices.TombstoneState.DELETED
 
 
-def _removed(board: BoardContext, plan: DeletedPlan, state: TombstoneState, item: Item) -> DeletedPlan:
+def _removed(
+    board: field_values.BoardContext, plan: pass_plan.DeletedPlan, state: choices.TombstoneState, item: Item
+) -> pass_plan.DeletedPlan:
     """The item has left the board by our call; what it took with it stands in the history."""
-    is_archived = state == TombstoneState.ARCHIVED
+    is_archived = state == choices.TombstoneState.ARCHIVED
     more = ""
     if plan.facts.tombstone.state != state and (edits := lost_edits(board, plan.facts, item)):
         more = f" What was edited there before is in its activity: {', '.join(edits)}."
@@ -203,11 +203,13 @@ def _removed(board: BoardContext, plan: DeletedPlan, state: TombstoneState, item
     return _by_choice(_settled(plan, state, reason, kind=kind, more=more, item=item.name))
 
 
-def _by_choice(plan: DeletedPlan) -> DeletedPlan:
+def _by_choice(plan: pass_plan.DeletedPlan) -> pass_plan.DeletedPlan:
     return replace(plan, carried_out=plan.reason) if plan.facts.resolution else plan
 
 
-def _by_policy(board: BoardContext, plan: DeletedPlan, item: Item, policy: DeletedRecordPolicy) -> DeletedPlan:
+def _by_policy(
+    board: field_values.BoardContext, plan: pass_plan.DeletedPlan, item: Item, policy: choices.DeletedRecordPolicy
+) -> pass_plan.DeletedPlan:
     """A choice holds where the item still says what its author saw; the policy, where nobody edited the item."""
     facts = plan.facts
     is_restored = facts.tombstone.state in REMOVED_TOMBSTONE_STATES or facts.ledger.remote_state == RESTORED_STATE
@@ -216,28 +218,30 @@ def _by_policy(board: BoardContext, plan: DeletedPlan, item: Item, policy: Delet
     plan = replace(plan, edits=edits_since_base(board, facts, item))
     choice = facts.resolution
     problem = ""
-    if choice is None and not (is_restored or plan.edits or policy is DeletedRecordPolicy.ASK):
+    if choice is None and not (is_restored or plan.edits or policy is choices.DeletedRecordPolicy.ASK):
         return replace(plan, item_removal=policy)
     if choice is not None:
         now = {edit.key: (edit.npd or None, edit.monday or None) for edit in plan.edits}
-        deletes = policy is DeletedRecordPolicy.DELETE
+        deletes = policy is choices.DeletedRecordPolicy.DELETE
         if now != choice.seen_values:
             problem = "The item was edited after you chose. Check it and choose again."
         elif choice.choose == "npd":
-            return replace(plan, item_removal=policy if deletes else DeletedRecordPolicy.ARCHIVE)
+            return replace(plan, item_removal=policy if deletes else choices.DeletedRecordPolicy.ARCHIVE)
         elif choice.choose == "monday":
-            return replace(plan, restores=True).end(Outcome.SETTLED)
+            return replace(plan, restores=True).end(pass_plan.Outcome.SETTLED)
         elif choice.value == UNLINK_ITEM:
-            return replace(plan, item_removal=DeletedRecordPolicy.UNLINK)
+            return replace(plan, item_removal=choices.DeletedRecordPolicy.UNLINK)
         else:
             problem = "That is not one of the options. Choose one of them."
     return ask_about_deletion(plan, policy, problem)
 
 
-def ask_about_deletion(plan: DeletedPlan, policy: DeletedRecordPolicy, problem: str = "") -> DeletedPlan:
+def ask_about_deletion(
+    plan: pass_plan.DeletedPlan, policy: choices.DeletedRecordPolicy, problem: str = ""
+) -> pass_plan.DeletedPlan:
     """Ask what becomes of the item; the deleted record's pass ends. `problem` is why a choice can't be carried out."""
     facts = plan.facts
-    if facts.resolution is None and facts.resolution_for(KIND_DELETE, RECORD_KEY) is not None:
+    if facts.resolution is None and facts.resolution_for(reports.KIND_DELETE, reports.RECORD_KEY) is not None:
         problem = "The record was deleted in NPD since you chose. Choose again."
     # What can't be read may have been edited, so it is asked about; nobody can say that it was.
     is_edited = any(edit.base or edit.monday for edit in plan.edits)
@@ -248,29 +252,29 @@ def ask_about_deletion(plan: DeletedPlan, policy: DeletedRecordPolicy, problem: 
         again = " again"
     called = f"“{facts.item.name}”" if facts.item else "its item"
     plan = replace(plan, restores=False)
-    state = TombstoneState.ASKED
+    state = choices.TombstoneState.ASKED
     # The conflict itself says in the history that it was found.
     plan = _settled(plan, state, reason, kind="", record=facts.record, item=called)
     removes = "Archive"
     restorable = "."
-    removal = ARCHIVE_ITEM
-    if policy is DeletedRecordPolicy.DELETE:
+    removal = reports.ARCHIVE_ITEM
+    if policy is choices.DeletedRecordPolicy.DELETE:
         removes = "Delete"
         restorable = " for 30 days."
-        removal = DELETE_ITEM
+        removal = reports.DELETE_ITEM
     leaves = f"The deletion stays. The item leaves the board; people can restore it on Monday{restorable}"
     comes_back = "The record comes back as it was, linked with its item, and is updated with what was edited on Monday."
     stays = "The record stays deleted; the item stays on the board without an NPD ID, and makes no new record."
     options = [
-        Option("npd", f"{removes} the item{again}", leaves, does=removal),
-        Option("monday", "Restore the record", comes_back, does=RESTORE_RECORD),
-        Option("custom", "Unlink the item", stays, UNLINK_ITEM, UNLINK),
+        reports.Option("npd", f"{removes} the item{again}", leaves, does=removal),
+        reports.Option("monday", "Restore the record", comes_back, does=reports.RESTORE_RECORD),
+        reports.Option("custom", "Unlink the item", stays, UNLINK_ITEM, reports.UNLINK),
     ]
     question = plan.conflict_report(
-        KIND_DELETE,
+        reports.KIND_DELETE,
         facts.tombstone.monday_id or "",
         fields=plan.edits,
-        rejected={RECORD_KEY: problem} if problem else {},
+        rejected={reports.RECORD_KEY: problem} if problem else {},
         data={"what": plan.reason, "options": [option.to_json() for option in options]},
     )
     return replace(plan, question=question)
@@ -281,7 +285,7 @@ def ask_about_deletion(plan: DeletedPlan, policy: DeletedRecordPolicy, problem: 
 # Where the item leaves the board, its edits leave with it: those that nobody saw who decided that go to the history.
 
 
-def lost_edits(board: BoardContext, facts: DeletedFacts, item: Item) -> dict[str, HistoryLine]:
+def lost_edits(board: field_values.BoardContext, facts: DeletedFacts, item: Item) -> dict[str, HistoryLine]:
     """Return the lines about edits that leave with the item, by the names of their fields; `item` is as it left.
 
     Of a field that flows to Monday only an edit is overwritten unseen, as in every pass; of the others only those that
@@ -305,11 +309,11 @@ def lost_edits(board: BoardContext, facts: DeletedFacts, item: Item) -> dict[str
 
 
 def edits_since_base(
-    board: BoardContext,
+    board: field_values.BoardContext,
     facts: DeletedFacts,
     item: Item,
     ways: Collection[FieldDirection] = (FieldDirection.BOTH, FieldDirection.TO_NPD),
-) -> tuple[FieldConflict, ...]:
+) -> tuple[reports.FieldConflict, ...]:
     """Return the fields whose cell has left its half of the base, or can't be read.
 
     A field that only flows to Monday is NPD's, so that an edit of its cell is nothing to ask about; nor is a cell whose
@@ -318,7 +322,7 @@ def edits_since_base(
     mapped = [
         mapping
         for mapping in board.mapped
-        if mapping.problem_code != ColumnProblem.MISSING and way_of(facts, mapping) in ways
+        if mapping.problem_code != choices.ColumnProblem.MISSING and field_plan.way_of(facts, mapping) in ways
     ]
     edits = (_edit_since_base(board.converter(m, facts.record), facts, m, item) for m in mapped)
     return tuple(edit for edit in edits if edit is not None)
@@ -326,16 +330,16 @@ def edits_since_base(
 
 def _edit_since_base(
     convert: Converter, facts: DeletedFacts, mapping: FieldMapping, item: Item
-) -> FieldConflict | None:
-    base = base_of(facts.ledger, mapping, item.id)
-    cell = cell_of(convert, mapping, item)
-    local_raw = stored_values(facts.record, mapping)
-    sides = sides_of(convert, base, local=local_raw, remote=cell)
+) -> reports.FieldConflict | None:
+    base = field_plan.base_of(facts.ledger, mapping, item.id)
+    cell = field_plan.cell_of(convert, mapping, item)
+    local_raw = field_values.stored_values(facts.record, mapping)
+    sides = field_plan.sides_of(convert, base, local=local_raw, remote=cell)
     remote = sides.remote
     agreed = sides.base[1] if sides.base else None
     shown = None if isinstance(remote, Unknown) else convert.display(remote) or None
     if isinstance(remote, Unknown) or isinstance(agreed, Unknown):
-        return FieldConflict(mapping.key, None, None, shown, untold_reason(sides))
+        return reports.FieldConflict(mapping.key, None, None, shown, field_plan.untold_reason(sides))
     # An item that was deleted leaves every cell of connected boards empty by itself.
     vanished = convert.names_items and remote is None
     if not sides.remote_changed or sides.equal or vanished:
@@ -348,32 +352,32 @@ def _edit_since_base(
     detail = ""
     if not isinstance(sides.local, Unknown) and sides.local != agreed:
         detail = f"In NPD it was “{convert.display(sides.local)}” when the record was deleted."
-    return FieldConflict(mapping.key, None, convert.display(agreed) or None, shown, detail)
+    return reports.FieldConflict(mapping.key, None, convert.display(agreed) or None, shown, detail)
 
 
 # What must wait: removals over the limit.
 
 
-def wants_approval(plan: DeletedPlan) -> bool:
+def wants_approval(plan: pass_plan.DeletedPlan) -> bool:
     """Whether the item's removal counts: not one that a person chose for this record, nor an unlinking."""
     return plan.item_removal in STATE_AFTER and plan.facts.resolution is None
 
 
-def approve_removals(planned: Sequence[DeletedPlan], approvals: ApprovalFacts) -> list[DeletedPlan]:
+def approve_removals(planned: Sequence[pass_plan.DeletedPlan], approvals: ApprovalFacts) -> list[pass_plan.DeletedPlan]:
     """What a person chose for one record goes; the rest only as long as it isn't more than is plausible."""
-    states = approvals.states(ApprovalKind.ITEMS).items()
-    rejected = {entity_id for (entity_id, _), state in states if state == ApprovalState.REJECTED}
+    states = approvals.states(choices.ApprovalKind.ITEMS).items()
+    rejected = {entity_id for (entity_id, _), state in states if state == choices.ApprovalState.REJECTED}
     wanted = [(plan.id, "") for plan in planned if wants_approval(plan) and plan.id not in rejected]
-    verdicts = approval_verdicts(approvals, ApprovalKind.ITEMS, wanted)
+    verdicts = approval_verdicts(approvals, choices.ApprovalKind.ITEMS, wanted)
     plans = []
     for plan in planned:
         if not wants_approval(plan):
             plans.append(plan)
         elif plan.id in rejected:
-            plans.append(_settled(plan, TombstoneState.KEPT, TombstoneReason.REMOVAL_REJECTED))
+            plans.append(_settled(plan, choices.TombstoneState.KEPT, TombstoneReason.REMOVAL_REJECTED))
         else:
             may_go, approval = verdicts[plan.id, ""]
-            state = TombstoneState.PENDING_APPROVAL
+            state = choices.TombstoneState.PENDING_APPROVAL
             reason = TombstoneReason.PENDING_APPROVAL
             decided = plan if may_go else _settled(plan, state, reason, kind="approval")
             plans.append(replace(decided, approval=approval))
@@ -383,22 +387,24 @@ def approve_removals(planned: Sequence[DeletedPlan], approvals: ApprovalFacts) -
 # After Monday's answer.
 
 
-def after_removal(board: BoardContext, plan: DeletedPlan, answer: Answer) -> DeletedPlan:
+def after_removal(
+    board: field_values.BoardContext, plan: pass_plan.DeletedPlan, answer: calls.Answer
+) -> pass_plan.DeletedPlan:
     """Return what the answer makes of a planned removal; what was announced is counted."""
     plan = replace(plan, approval=None, answer=answer)
-    if answer.verdict is Verdict.GONE:
+    if answer.verdict is calls.Verdict.GONE:
         gone = TombstoneReason.REMOVED_MEANWHILE
-        return _settled(plan, TombstoneState.NOTHING_LEFT, gone, error=answer.detail)
+        return _settled(plan, choices.TombstoneState.NOTHING_LEFT, gone, error=answer.detail)
     if answer.item is None:
         reason = plan.reason
-        if answer.verdict is Verdict.REFUSED:
+        if answer.verdict is calls.Verdict.REFUSED:
             reason = f"Deleted in NPD. Its item could not be removed from the board: {answer.detail}"
         more = {"at_most": answer.at_most, "wait_seconds": answer.wait_seconds}
         return plan.end(OUTCOMES[answer.verdict], answer.detail, reason=reason, **more)
     if plan.item_removal in STATE_AFTER:
         return _removed(board, plan, STATE_AFTER[plan.item_removal], answer.item)
     unlinked = TombstoneReason.UNLINKED
-    return _by_choice(_settled(plan, TombstoneState.UNLINKED, unlinked, kind="unlinked", item=answer.item.name))
+    return _by_choice(_settled(plan, choices.TombstoneState.UNLINKED, unlinked, kind="unlinked", item=answer.item.name))
 
 
 # The calls that take a deleted record's item off the board, or take its NPD ID from it.
@@ -408,33 +414,33 @@ def after_removal(board: BoardContext, plan: DeletedPlan, answer: Answer) -> Del
 
 
 REMOVAL_KINDS = {
-    DeletedRecordPolicy.ARCHIVE: Kind.ARCHIVE,
-    DeletedRecordPolicy.DELETE: Kind.DELETE,
-    DeletedRecordPolicy.UNLINK: Kind.CHANGE,
+    choices.DeletedRecordPolicy.ARCHIVE: calls.Kind.ARCHIVE,
+    choices.DeletedRecordPolicy.DELETE: calls.Kind.DELETE,
+    choices.DeletedRecordPolicy.UNLINK: calls.Kind.CHANGE,
 }
 
 
-def removal_write(board: BoardContext, plan: DeletedPlan) -> Write:
+def removal_write(board: field_values.BoardContext, plan: pass_plan.DeletedPlan) -> calls.Write:
     """Return what is sent of a planned removal; where a person chose it, the policy may change meanwhile."""
     tombstone = plan.facts.tombstone
-    return Write(
+    return calls.Write(
         str(plan.id),
         plan.id,
         str(tombstone.monday_id),
-        columns={board.link.npd_id_column: None} if plan.item_removal is DeletedRecordPolicy.UNLINK else {},
+        columns={board.link.npd_id_column: None} if plan.item_removal is choices.DeletedRecordPolicy.UNLINK else {},
         tombstone=tombstone.pk,
         policy=None if plan.facts.resolution else plan.item_removal,
         approval=next(iter(new_removal_requests([plan])), None),
     )
 
 
-def new_removal_requests(plans: Iterable[DeletedPlan]) -> list[ApprovalRequest]:
+def new_removal_requests(plans: Iterable[pass_plan.DeletedPlan]) -> list[ApprovalRequest]:
     """Return the rows by which the planned removals count, yet to be stored; not of those that are stored."""
     return [
         new_request(
             plan.facts.record,
             plan.item_id,
-            ApprovalKind.ITEMS,
+            choices.ApprovalKind.ITEMS,
             plan.approval,
             f"The item of “{plan.facts.record}”, which was deleted in NPD",
             {"record": str(plan.facts.record)},
@@ -447,7 +453,7 @@ def new_removal_requests(plans: Iterable[DeletedPlan]) -> list[ApprovalRequest]:
 # What is stored of it.
 
 
-def deleted_as_locked(plan: DeletedPlan, pause: str, *, is_there: bool) -> DeletedPlan:
+def deleted_as_locked(plan: pass_plan.DeletedPlan, pause: str, *, is_there: bool) -> pass_plan.DeletedPlan:
     """Return the plan as far as it still holds: `is_there` says whether its tombstone is, and stands for a deletion.
 
     `pause` is why nothing may be written, as a sentence.
@@ -455,11 +461,11 @@ def deleted_as_locked(plan: DeletedPlan, pause: str, *, is_there: bool) -> Delet
     if not is_there:
         return replace(plan, new_state=None, question=None, approval=None, restores=False, lost=())
     if plan.restores and pause:
-        return replace(plan, restores=False).end(Outcome.RELEASED, pause)
+        return replace(plan, restores=False).end(pass_plan.Outcome.RELEASED, pause)
     return plan
 
 
-def after_restoring(plan: DeletedPlan) -> DeletedPlan:
+def after_restoring(plan: pass_plan.DeletedPlan) -> pass_plan.DeletedPlan:
     """Return the plan once its record is stored again, as a person chose."""
     detail = "Restored with what was edited on Monday, as a person chose."
     if not plan.item_to_keep:
@@ -467,11 +473,11 @@ def after_restoring(plan: DeletedPlan) -> DeletedPlan:
             "Restored as a person chose, as it was when it was deleted: its item has left the board meanwhile, so "
             "it gets a new one. What was edited there is in the conflict."
         )
-    restored = replace(plan, new_state=TombstoneState.RESTORED, carried_out=detail)
-    return restored.logged(HistoryLine("restored", detail)).end(Outcome.SETTLED, detail, reason=detail)
+    restored = replace(plan, new_state=choices.TombstoneState.RESTORED, carried_out=detail)
+    return restored.logged(HistoryLine("restored", detail)).end(pass_plan.Outcome.SETTLED, detail, reason=detail)
 
 
-def tombstone_after(plan: DeletedPlan, before: Tombstone, now: datetime) -> Tombstone:
+def tombstone_after(plan: pass_plan.DeletedPlan, before: Tombstone, now: datetime) -> Tombstone:
     tombstone = copy(before)
     if plan.new_state is not None:
         tombstone.state = plan.new_state
@@ -481,12 +487,12 @@ def tombstone_after(plan: DeletedPlan, before: Tombstone, now: datetime) -> Tomb
     return tombstone
 
 
-def ledger_after(plan: DeletedPlan) -> SyncMetadata | None:
+def ledger_after(plan: pass_plan.DeletedPlan) -> SyncMetadata | None:
     """Return what the sync state says after the pass, where that is worth a row."""
     ledger = plan.ledger
     is_stored = ledger.pk is not None
-    conflicts = {"delete": [edit.key for edit in plan.edits] or [RECORD_KEY]} if plan.question else {}
-    if plan.new_state == TombstoneState.RESTORED or not (is_stored or conflicts or ledger.removed_since):
+    conflicts = {"delete": [edit.key for edit in plan.edits] or [reports.RECORD_KEY]} if plan.question else {}
+    if plan.new_state == choices.TombstoneState.RESTORED or not (is_stored or conflicts or ledger.removed_since):
         return None
     return SyncMetadata(
         entity_type=plan.facts.tombstone.entity_type,
@@ -500,22 +506,22 @@ def ledger_after(plan: DeletedPlan) -> SyncMetadata | None:
     )
 
 
-def deletion_reports(plan: DeletedPlan) -> Iterator[ConflictReport]:
+def deletion_reports(plan: pass_plan.DeletedPlan) -> Iterator[reports.ConflictReport]:
     """Yield what the pass tells the store of conflicts about a deleted record."""
     facts = plan.facts
     if plan.question is not None:
         yield plan.question
-    for conflict in facts.conflicts if plan.ending.outcome is Outcome.SETTLED else ():
-        if conflict.kind != KIND_DELETE:
+    for conflict in facts.conflicts if plan.ending.outcome is pass_plan.Outcome.SETTLED else ():
+        if conflict.kind != reports.KIND_DELETE:
             why = "The record was deleted in NPD."
             yield plan.conflict_report(conflict.kind, conflict.monday_item_id, closing_reason=why)
         elif plan.question is None:
-            applied = {RECORD_KEY: plan.carried_out} if plan.carried_out else {}
+            applied = {reports.RECORD_KEY: plan.carried_out} if plan.carried_out else {}
             item_id = conflict.monday_item_id
-            yield plan.conflict_report(KIND_DELETE, item_id, applied=applied, closing_reason=plan.reason)
+            yield plan.conflict_report(reports.KIND_DELETE, item_id, applied=applied, closing_reason=plan.reason)
 
 
-def with_its_history(plan: DeletedPlan) -> DeletedPlan:
+def with_its_history(plan: pass_plan.DeletedPlan) -> pass_plan.DeletedPlan:
     """Return it with what its history says of lost values, and which intents turned out to have taken effect."""
     # It had left the board by a call of ours without an answer.
     is_confirmed = plan.reason_code in _BY_US and plan.answer.item is None
@@ -526,12 +532,12 @@ def with_its_history(plan: DeletedPlan) -> DeletedPlan:
 # The rules of a pass.
 
 
-def end_unread_deleted(facts: PassFacts, plan: Plan) -> Plan:
+def end_unread_deleted(facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
     """End the deleted records for which Monday needn't be asked."""
     return plan.with_deleted(decide_unread(facts.board, deleted) for deleted in plan.open_deleted)
 
 
-def decide_deleted_records(facts: PassFacts, plan: Plan) -> Plan:
+def decide_deleted_records(facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
     """Decide every open deleted record by its item; what is to be sent is sent with all else."""
     if not plan.open_deleted:
         return plan

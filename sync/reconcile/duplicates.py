@@ -9,18 +9,16 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from conflicts.reports import ARCHIVE_ITEM, KIND_IDENTITY, RECORD_KEY, ConflictReport, Option
+from conflicts import reports
 from sync.choices import ApprovalKind, ApprovalState
 from sync.models import ApprovalRequest, FieldMapping, Intent, IntentState
 from sync.monday.board_items import Item
 from sync.monday.conversion import UnknownValue
 from sync.outbox.claim import Claim
-from sync.reconcile import identity
+from sync.reconcile import field_values, identity, pass_plan
 from sync.reconcile.calls import Answer, Verdict, Write
 from sync.reconcile.facts import ItemFacts, RecordHistory, is_create
-from sync.reconcile.field_values import ACTIVE, BoardContext, is_active_on, item_data, match_text_of_item
 from sync.reconcile.new_items import given_items
-from sync.reconcile.pass_plan import OPEN, AnswerKind, Ending, ItemAct, ItemPlan, Outcome, PassFacts, Plan, ending
 from sync.reconcile.restraints import new_acts, new_request
 from sync.reconcile.writes import OUTCOMES
 from sync.records.approvals import ApprovalFacts
@@ -32,30 +30,30 @@ SECOND_ITEM_ASKED = "conflict_identity"
 """The kind of the line about a second item that stays on the board."""
 
 
-def archives(duplicate: ItemPlan) -> bool:
+def archives(duplicate: pass_plan.ItemPlan) -> bool:
     """Whether it leaves the board: ours by itself, another's because a person said so."""
-    if duplicate.act is ItemAct.DUPLICATE:
+    if duplicate.act is pass_plan.ItemAct.DUPLICATE:
         return duplicate.is_ours
-    return duplicate.item.state == ACTIVE and duplicate.facts.owner is None
+    return duplicate.item.state == field_values.ACTIVE and duplicate.facts.owner is None
 
 
-def is_asked(duplicate: ItemPlan) -> bool:
+def is_asked(duplicate: pass_plan.ItemPlan) -> bool:
     """Whether a person is asked now if it is the same."""
-    return duplicate.act is ItemAct.DUPLICATE and duplicate.kind == SECOND_ITEM_ASKED
+    return duplicate.act is pass_plan.ItemAct.DUPLICATE and duplicate.kind == SECOND_ITEM_ASKED
 
 
-def second_item_write(duplicate: ItemPlan) -> Write:
+def second_item_write(duplicate: pass_plan.ItemPlan) -> Write:
     """Return the unit of the calls about a second item, yet without what they write."""
     record_id = duplicate.second_of.pk
     return Write(f"{record_id} {duplicate.item.id} {duplicate.act}", record_id, duplicate.item.id)
 
 
-def sent_same(board: BoardContext, duplicate: ItemPlan) -> list[Intent]:
+def sent_same(board: field_values.BoardContext, duplicate: pass_plan.ItemPlan) -> list[Intent]:
     """Return the creates of ours that say just what the item says; none where it is known not to be a second run's, or
     to be all that the board has of the record.
     """
     first = duplicate.facts.first
-    if first is None or not is_active_on(board, duplicate.facts.first_item):
+    if first is None or not field_values.is_active_on(board, duplicate.facts.first_item):
         return []
     # The record may have been linked with it once: then somebody brought it back, and it is no second run's.
     history = first.history
@@ -71,7 +69,10 @@ def sent_same(board: BoardContext, duplicate: ItemPlan) -> list[Intent]:
 
 
 def _matches_sent(
-    board: BoardContext, duplicate: ItemPlan, mapping: FieldMapping, sent: Mapping[str, Any] | None
+    board: field_values.BoardContext,
+    duplicate: pass_plan.ItemPlan,
+    mapping: FieldMapping,
+    sent: Mapping[str, Any] | None,
 ) -> bool:
     convert = board.converter(mapping, duplicate.second_of)
     try:
@@ -83,7 +84,7 @@ def _matches_sent(
         return False
 
 
-def is_own_create(board: BoardContext, duplicate: ItemPlan) -> bool:
+def is_own_create(board: field_values.BoardContext, duplicate: pass_plan.ItemPlan) -> bool:
     """Return whether a create of ours says just what the item says, and nobody else is known to have made it, or
     touched it: what was written into a column that is not mapped only its event tells.
     """
@@ -97,27 +98,27 @@ def is_own_create(board: BoardContext, duplicate: ItemPlan) -> bool:
     return any(intent.state == IntentState.VOID and intent.lookups for intent in same)
 
 
-def still_leaves(board: BoardContext, duplicate: ItemPlan, cleared: Answer | None) -> bool:
+def still_leaves(board: field_values.BoardContext, duplicate: pass_plan.ItemPlan, cleared: Answer | None) -> bool:
     """Return whether it is archived once its NPD ID was `cleared`: ours only if the answer shows that nobody wrote into
     it since it was read.
     """
-    if not archives(duplicate) or duplicate.act is ItemAct.COPY:
+    if not archives(duplicate) or duplicate.act is pass_plan.ItemAct.COPY:
         return archives(duplicate)
     is_cleared = cleared is not None and cleared.verdict is Verdict.DONE
     return is_cleared and bool(sent_same(board, _as_shown(duplicate, [cleared])))
 
 
-def _as_shown(duplicate: ItemPlan, answers: Sequence[Answer | None]) -> ItemPlan:
+def _as_shown(duplicate: pass_plan.ItemPlan, answers: Sequence[Answer | None]) -> pass_plan.ItemPlan:
     """Return a second item that was found as the answer to its clearing shows it: by that people are asked."""
     shown = next((answer.item for answer in answers if answer and answer.item), None)
-    is_found = duplicate.act is ItemAct.DUPLICATE
+    is_found = duplicate.act is pass_plan.ItemAct.DUPLICATE
     return replace(duplicate, facts=replace(duplicate.facts, item=shown)) if shown and is_found else duplicate
 
 
 # What the answers mean.
 
 
-def answered(duplicate: ItemPlan, answers: Sequence[Answer]) -> ItemPlan:
+def answered(duplicate: pass_plan.ItemPlan, answers: Sequence[Answer]) -> pass_plan.ItemPlan:
     """Return it with what became of it by the answers to its calls, the clearing's and the archiving's.
 
     Where it left the board meanwhile somebody was faster: nothing is left to do.
@@ -126,18 +127,18 @@ def answered(duplicate: ItemPlan, answers: Sequence[Answer]) -> ItemPlan:
     intents = tuple(answer.intent for answer in answers if answer.verdict is Verdict.DONE and answer.intent)
     failed = next((answer for answer in answers if answer.verdict not in (Verdict.DONE, Verdict.GONE)), None)
     if failed is not None:
-        failed_ending = ending(OUTCOMES[failed.verdict], failed.detail, wait_seconds=failed.wait_seconds)
+        failed_ending = pass_plan.ending(OUTCOMES[failed.verdict], failed.detail, wait_seconds=failed.wait_seconds)
         return replace(duplicate, ending=failed_ending, intents=intents)
     # Two calls: it was archived, too.
     is_off_board = len(answers) > 1 or any(answer.verdict is Verdict.GONE for answer in answers)
     kind = "archived"
-    is_copy = duplicate.act is ItemAct.COPY
+    is_copy = duplicate.act is pass_plan.ItemAct.COPY
     name = duplicate.item.name
     detail = ""
     if is_copy and duplicate.facts.owner:
         kind = SECOND_ITEM_ASKED
         sentence = f"The item “{name}” now belongs to “{duplicate.facts.owner}”, so it stays on the board."
-    elif is_copy and duplicate.item.state != ACTIVE:
+    elif is_copy and duplicate.item.state != field_values.ACTIVE:
         sentence = f"The item “{name}” isn't on the board any more; nothing was left to do."
     elif is_copy:
         sentence = f"The item “{name}” was a copy of “{duplicate.second_of}”; it was archived on Monday."
@@ -152,28 +153,30 @@ def answered(duplicate: ItemPlan, answers: Sequence[Answer]) -> ItemPlan:
         )
     else:
         sentence = f"A second item “{name}” had this NPD ID; it is not on the board any more."
-    settled = Ending(Outcome.SETTLED, detail or sentence)
+    settled = pass_plan.Ending(pass_plan.Outcome.SETTLED, detail or sentence)
     return replace(duplicate, ending=settled, sentence=sentence, kind=kind, intents=intents)
 
 
-def copy_reports(board: BoardContext, plan: Plan, settled: Iterable[ItemPlan]) -> Iterator[ConflictReport]:
+def copy_reports(
+    board: field_values.BoardContext, plan: pass_plan.Plan, settled: Iterable[pass_plan.ItemPlan]
+) -> Iterator[reports.ConflictReport]:
     """Yield what is asked about second items, and which answers were carried out."""
     for duplicate in settled:
         if is_asked(duplicate):
             yield duplicate_report(board, duplicate)
-        elif duplicate.act is ItemAct.COPY and duplicate.outcome is Outcome.SETTLED:
+        elif duplicate.act is pass_plan.ItemAct.COPY and duplicate.outcome is pass_plan.Outcome.SETTLED:
             record = plan.records[duplicate.second_of.pk]
-            result = {"applied": {RECORD_KEY: duplicate.sentence}, "closing_reason": duplicate.sentence}
-            yield record.conflict_report(KIND_IDENTITY, duplicate.item.id, **result)
+            result = {"applied": {reports.RECORD_KEY: duplicate.sentence}, "closing_reason": duplicate.sentence}
+            yield record.conflict_report(reports.KIND_IDENTITY, duplicate.item.id, **result)
 
 
-def after_copy_answers(plan: Plan, settled: Iterable[ItemPlan]) -> Plan:
+def after_copy_answers(plan: pass_plan.Plan, settled: Iterable[pass_plan.ItemPlan]) -> pass_plan.Plan:
     """Return the plan with the records whose answers these are; a failed one is tried again with its next pass."""
     for duplicate in settled:
-        if duplicate.act is not ItemAct.COPY:
+        if duplicate.act is not pass_plan.ItemAct.COPY:
             continue
         record = plan.records[duplicate.second_of.pk]
-        if duplicate.outcome is Outcome.SETTLED:
+        if duplicate.outcome is pass_plan.Outcome.SETTLED:
             open_conflicts = tuple(c for c in record.facts.conflicts if c.monday_item_id != duplicate.item.id)
             plan = plan.with_records([record.with_facts(conflicts=open_conflicts)])
         elif record.is_open:
@@ -182,7 +185,7 @@ def after_copy_answers(plan: Plan, settled: Iterable[ItemPlan]) -> Plan:
     return plan
 
 
-def second_item_question(duplicate: ItemPlan) -> str:
+def second_item_question(duplicate: pass_plan.ItemPlan) -> str:
     """Return what happened, as the question about it says; the same at every pass."""
     return (
         f"The item “{duplicate.item.name}” had the NPD ID of “{duplicate.second_of}”, which already has another item. "
@@ -190,7 +193,7 @@ def second_item_question(duplicate: ItemPlan) -> str:
     )
 
 
-def duplicate_report(board: BoardContext, duplicate: ItemPlan) -> ConflictReport:
+def duplicate_report(board: field_values.BoardContext, duplicate: pass_plan.ItemPlan) -> reports.ConflictReport:
     """Return the question whether a second item is the same as its record."""
     item = duplicate.item
     record = duplicate.second_of
@@ -201,15 +204,17 @@ def duplicate_report(board: BoardContext, duplicate: ItemPlan) -> ConflictReport
     made = f"A new record is created from the item “{item.name}” and linked with it; “{record}” stays as it is."
     stays = f"The item “{item.name}” stays on the board; it is not matched, and no record is created from it."
     options = [
-        Option("custom", "It is a copy: archive it", archived, identity.ARCHIVE_OPTION, ARCHIVE_ITEM),
-        Option("custom", "It is somebody else: create a new record", made, identity.NEW_RECORD),
-        Option("custom", "Leave the item alone", stays, identity.LEAVE_ALONE),
+        reports.Option("custom", "It is a copy: archive it", archived, identity.ARCHIVE_OPTION, reports.ARCHIVE_ITEM),
+        reports.Option("custom", "It is somebody else: create a new record", made, identity.NEW_RECORD),
+        reports.Option("custom", "Leave the item alone", stays, identity.LEAVE_ALONE),
     ]
-    data = identity.question(second_item_question(duplicate), [record], options) | {"item": item_data(board, item)}
-    return ConflictReport(board.link.entity_type, record.pk, item.id, KIND_IDENTITY, data=data)
+    data = identity.question(second_item_question(duplicate), [record], options) | {
+        "item": field_values.item_data(board, item)
+    }
+    return reports.ConflictReport(board.link.entity_type, record.pk, item.id, reports.KIND_IDENTITY, data=data)
 
 
-def new_duplicate_requests(requests: ApprovalFacts, duplicates: Iterable[ItemPlan]) -> list[ApprovalRequest]:
+def new_duplicate_requests(requests: ApprovalFacts, duplicates: Iterable[pass_plan.ItemPlan]) -> list[ApprovalRequest]:
     """Return the rows by which the archiving of second items of ours counts, yet to be stored."""
     ours = [duplicate for duplicate in duplicates if duplicate.is_ours]
     new = new_acts(requests, ApprovalKind.ITEMS, [(duplicate.second_of.pk, "copy") for duplicate in ours])
@@ -231,14 +236,14 @@ def new_duplicate_requests(requests: ApprovalFacts, duplicates: Iterable[ItemPla
 # The rules of a pass.
 
 
-def decide_duplicates(facts: PassFacts, plan: Plan) -> Plan:
+def decide_duplicates(facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
     """Decide what becomes of second items: those that were found, and those of which a person answered."""
     board = facts.board
-    duplicates = [item for item in plan.items if item.act is ItemAct.DUPLICATE]
+    duplicates = [item for item in plan.items if item.act is pass_plan.ItemAct.DUPLICATE]
     decided = identity.answered_items(facts, plan)
     linked_now = given_items(plan)
     for record in plan.open_records:
-        copies = [answer for answer in identity.answers_of(record.facts) if answer.kind is AnswerKind.COPY]
+        copies = [answer for answer in identity.answers_of(record.facts) if answer.kind is pass_plan.AnswerKind.COPY]
         for item_id in [answer.item_id for answer in copies if (record.item or record.creates)]:
             if item_id in decided:
                 continue
@@ -246,7 +251,9 @@ def decide_duplicates(facts: PassFacts, plan: Plan) -> Plan:
             owner = facts.answers.owners.get(item_id) or linked_now.get(item_id)
             shown = facts.items.linked.get(item_id) or Item(item_id, item_id, "missing")
             copy = ItemFacts(Claim(None, item_id, []), shown, owner=owner)
-            duplicates.append(ItemPlan(copy, OPEN, act=ItemAct.COPY, record=record.record))
+            duplicates.append(
+                pass_plan.ItemPlan(copy, pass_plan.OPEN, act=pass_plan.ItemAct.COPY, record=record.record)
+            )
     if not duplicates:
         return plan
     ours = {duplicate.second_of.pk for duplicate in duplicates if is_own_create(board, duplicate)}
@@ -264,7 +271,7 @@ def decide_duplicates(facts: PassFacts, plan: Plan) -> Plan:
 # later is one that NPD knows already. A person says whether the two are one.
 
 
-def find_possible_duplicates(facts: PassFacts, plan: Plan) -> Plan:
+def find_possible_duplicates(facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
     """Ask about every record made from an item whose item's match key is another record's by now."""
     board = facts.board
     label = board.match_mapping.label.lower() if board.match_mapping else "name"
@@ -273,7 +280,7 @@ def find_possible_duplicates(facts: PassFacts, plan: Plan) -> Plan:
     for record in plan.open_records:
         if not record.ledger.made_from_item or record.item is None or record.id not in facts.identity.untouched:
             continue
-        key = match_text_of_item(board, record.item)
+        key = field_values.match_text_of_item(board, record.item)
         same_key = facts.identity.same_key.get(key, ()) if key else ()
         others = [other for other in same_key if other.pk not in (record.id, *merged)]
         if others:

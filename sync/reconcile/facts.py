@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 from conflicts.reports import KIND_DELETE, RECORD_KEY, OpenConflict
-from sync.choices import Cause, QueueDirection, RemovedItemPolicy, TombstoneState
+from sync import choices
 from sync.merge import Canonical, FieldSelection
 from sync.models import IgnoredItem, Intent, SyncedModel, SyncMetadata, Tombstone, WebhookEvent, WriteLoop
 from sync.monday.board import Board, EventKind
@@ -198,7 +198,7 @@ class RecordFacts:
         return str(self.claim.payload.get("by", ""))
 
     @property
-    def causes(self) -> Cause:
+    def causes(self) -> choices.Cause:
         return self.claim.causes
 
     @property
@@ -207,7 +207,9 @@ class RecordFacts:
 
     @property
     def is_webhook_only(self) -> bool:
-        return self.causes == Cause.WEBHOOK and all(r.direction == QueueDirection.TO_NPD for r in self.claim.rows)
+        return self.causes == choices.Cause.WEBHOOK and all(
+            r.direction == choices.QueueDirection.TO_NPD for r in self.claim.rows
+        )
 
     def resolved_conflict(self, kind: str, key: str) -> OpenConflict | None:
         """Return the conflict of this kind in which a person decided on a field, or on the record itself."""
@@ -248,7 +250,7 @@ class DeletedFacts(RecordFacts):
 
         A choice made while the record was there is not about its deletion.
         """
-        if self.tombstone.state != TombstoneState.ASKED:
+        if self.tombstone.state != choices.TombstoneState.ASKED:
             return None
         return self.resolution_for(KIND_DELETE, RECORD_KEY)
 
@@ -259,7 +261,7 @@ class RemovalFacts:
 
     record: RecordFacts
     state: str  # archived, deleted, missing or moved
-    policy: RemovedItemPolicy = RemovedItemPolicy.ASK  # what the board says of such records
+    policy: choices.RemovedItemPolicy = choices.RemovedItemPolicy.ASK  # what the board says of such records
     actor: str = ""  # who took the item away, as far as webhooks told
     editor: str = ""  # the same for the history
     done_at: datetime | None = None

@@ -13,24 +13,11 @@ from typing import Any
 from django.core.exceptions import ValidationError
 
 from conflicts.reports import KIND_FIELDS, KIND_UNDO
+from sync import merge
 from sync.choices import BlockedCode, Cause, SyncDirection
-from sync.merge import (
-    Action,
-    Base,
-    Canonical,
-    EditTimes,
-    Field,
-    FieldDecision,
-    FieldDirection,
-    FieldSides,
-    Rule,
-    Side,
-    Unknown,
-    decide_field,
-)
 from sync.models import FieldMapping, Intent, SyncMetadata
+from sync.monday import conversion
 from sync.monday.board_items import Item
-from sync.monday.conversion import AmbiguousSplit, Converter, ListConverter, UnknownValue
 from sync.reconcile import resolutions
 from sync.reconcile.facts import HistoryLine, RecordFacts, with_values
 from sync.reconcile.field_values import (
@@ -43,7 +30,7 @@ from sync.reconcile.field_values import (
     stored_values,
 )
 from sync.reconcile.pass_plan import FieldPlan, PassFacts, RecordPlan
-from sync.records.blocked_fields import KEPT_BY, KEPT_ENTRY, KEPT_REMOTE, LEFT_OUT, SIDE_MONDAY, is_rejected, kept_entry
+from sync.records import blocked_fields
 from sync.registry import relation_of, target_of
 
 # When a field was edited on each side, as far as NPD's history and Monday's own times tell.
@@ -65,7 +52,7 @@ def _npd_edit_time(plan: RecordPlan, field_plan: FieldPlan) -> datetime | None:
     return None
 
 
-def _monday_edit_time(plan: RecordPlan, field_plan: FieldPlan, field: Field) -> datetime | None:
+def _monday_edit_time(plan: RecordPlan, field_plan: FieldPlan, field: merge.Field) -> datetime | None:
     """When the newest event told just this value, else the time that the column itself keeps, as dates do.
 
     A later event of another value says that the one which brought this value back never came.
@@ -97,9 +84,13 @@ def rejection_reason(facts: RecordFacts, field_plan: FieldPlan) -> str:
     conflict goes.
     """
     entry = facts.ledger.blocked_fields.get(field_plan.mapping.key)
-    kept = kept_entry(entry)
+    kept = blocked_fields.kept_entry(entry)
     entry_in_force = kept or entry
-    if not entry_in_force or entry_in_force["side"] != SIDE_MONDAY or not _is_same_value(entry_in_force, field_plan):
+    if (
+        not entry_in_force
+        or entry_in_force["side"] != blocked_fields.SIDE_MONDAY
+        or not _is_same_value(entry_in_force, field_plan)
+    ):
         return ""
     by_person = bool(facts.causes & Cause.PERSON)
     if kept is None:
@@ -110,7 +101,7 @@ def rejection_reason(facts: RecordFacts, field_plan: FieldPlan) -> str:
 
 def is_kept_different(facts: RecordFacts | RecordPlan, field_plan: FieldPlan) -> bool:
     """Whether the value stays in NPD alone as a person said: the field is decided, though its sides differ."""
-    kept = kept_entry(facts.ledger.blocked_fields.get(field_plan.mapping.key))
+    kept = blocked_fields.kept_entry(facts.ledger.blocked_fields.get(field_plan.mapping.key))
     return (
         kept is not None
         and field_plan.blocked_code in (BlockedCode.REJECTED, BlockedCode.LIMIT)
@@ -122,19 +113,23 @@ def is_kept_different(facts: RecordFacts | RecordPlan, field_plan: FieldPlan) ->
 def with_kept_different(plan: RecordPlan, blocked: dict[str, Any], before: Mapping[str, Any]) -> dict[str, Any]:
     """What a pass found blocked, with what stays left of what was blocked `before`."""
     for key, field_plan in plan.plans.items():
-        kept = kept_entry(before.get(key))
+        kept = blocked_fields.kept_entry(before.get(key))
         entry = blocked.get(key)
         if kept is None or not _is_same_value(kept, field_plan):
             continue
         if entry is None:
-            if field_plan.decision.action is Action.CONFLICT:
+            if field_plan.decision.action is merge.Action.CONFLICT:
                 blocked[key] = kept
-        elif not is_rejected(entry):
-            entry[KEPT_ENTRY] = kept
+        elif not blocked_fields.is_rejected(entry):
+            entry[blocked_fields.KEPT_ENTRY] = kept
         elif _is_monday_unchanged(kept, plan.item, field_plan):
-            mark = {name: value for name, value in kept[KEPT_BY].items() if plan.item or name != KEPT_REMOTE}
-            shown = {KEPT_REMOTE: field_plan.remote_raw} if plan.item else {}
-            entry[KEPT_BY] = {**shown, **mark}
+            mark = {
+                name: value
+                for name, value in kept[blocked_fields.KEPT_BY].items()
+                if plan.item or name != blocked_fields.KEPT_REMOTE
+            }
+            shown = {blocked_fields.KEPT_REMOTE: field_plan.remote_raw} if plan.item else {}
+            entry[blocked_fields.KEPT_BY] = {**shown, **mark}
     return blocked
 
 
@@ -144,12 +139,14 @@ def _is_same_value(entry: Mapping[str, Any], field_plan: FieldPlan) -> bool:
 
 def _is_monday_unchanged(kept: Mapping[str, Any], item: Item | None, field_plan: FieldPlan) -> bool:
     """Whether Monday shows what it showed when the value was left; an item that is new has shown nothing yet."""
-    mark = kept[KEPT_BY]
-    if item is None or KEPT_REMOTE not in mark:
+    mark = kept[blocked_fields.KEPT_BY]
+    if item is None or blocked_fields.KEPT_REMOTE not in mark:
         return True
     try:
-        return field_plan.convert.remote(mark[KEPT_REMOTE]) == field_plan.convert.remote(field_plan.remote_raw)
-    except UnknownValue:
+        return field_plan.convert.remote(mark[blocked_fields.KEPT_REMOTE]) == field_plan.convert.remote(
+            field_plan.remote_raw
+        )
+    except conversion.UnknownValue:
         return False
 
 
@@ -157,34 +154,37 @@ def _is_monday_unchanged(kept: Mapping[str, Any], item: Item | None, field_plan:
 
 
 def apply_decision(  # noqa: PLR0911 - a table
-    facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan, field: Field
+    facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan, field: merge.Field
 ) -> FieldPlan:
     """Give the decision its raw values, and block what can't be written on the side it should go to."""
     action = field_plan.decision.action
     if not plan.record.may_sync:
         return _plan_push_by_name(plan, with_values(field_plan, resolves=None))
     if field_plan.resolved_kind == KIND_FIELDS:
-        is_written = action in (Action.PUSH, Action.PULL, Action.BOTH) or field_plan.confirmed_entry is not None
-        is_carried_out = is_written or (action is Action.AGREED and field.anew)
+        is_written = (
+            action in (merge.Action.PUSH, merge.Action.PULL, merge.Action.BOTH)
+            or field_plan.confirmed_entry is not None
+        )
+        is_carried_out = is_written or (action is merge.Action.AGREED and field.anew)
         field_plan = field_plan if is_carried_out else with_values(field_plan, resolves=None)
     match action:
-        case Action.PUSH:
+        case merge.Action.PUSH:
             return _plan_push(plan, field_plan, field_plan.local_raw)
-        case Action.PULL:
+        case merge.Action.PULL:
             return _plan_pull(facts, plan, field_plan, field)
-        case Action.BOTH:
+        case merge.Action.BOTH:
             # Both sides are written; lists that are united, only where each of them can hold every element.
             try:
                 raw = _resolved_raw(facts, plan, field_plan, field)
-            except UnknownValue as unknown:
+            except conversion.UnknownValue as unknown:
                 return field_plan.block(
                     BlockedCode.INVALID, f"The lists can't be merged: {unknown}. Change that element on either side."
                 )
             written = _plan_local_write(facts, plan, field_plan, raw)
             return written if written.blocked_reason else _plan_push(plan, written, written.write_raw or {})
-        case Action.CONFLICT:
+        case merge.Action.CONFLICT:
             return _plan_conflict(facts, field_plan)
-        case Action.HOLD:
+        case merge.Action.HOLD:
             return field_plan.block(BlockedCode.REQUIRED, field_plan.decision.reason)
         case _:
             return field_plan
@@ -198,23 +198,23 @@ def _plan_push(plan: RecordPlan, field_plan: FieldPlan, raw: dict[str, Any]) -> 
     return with_values(field_plan, send_raw=raw)
 
 
-def _plan_pull(facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan, field: Field) -> FieldPlan:
+def _plan_pull(facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan, field: merge.Field) -> FieldPlan:
     convert = field_plan.convert
     try:
         raw = convert.to_local(field_plan.remote_raw, field_plan.local_raw)
-    except AmbiguousSplit as unsplit:
+    except conversion.AmbiguousSplit as unsplit:
         if field_plan.choose != "monday":
             return _set_conflict(field_plan, str(unsplit))
         raw = convert.from_text(convert.display(field.remote), field_plan.local_raw)
-    except UnknownValue as unknown:
+    except conversion.UnknownValue as unknown:
         return field_plan.block(
             BlockedCode.INVALID, f"NPD can't take Monday's value: {unknown}. Correct it on the board."
         )
     return _plan_local_write(facts, plan, field_plan, raw)
 
 
-def _resolved_raw(facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan, field: Field) -> Mapping[str, Any]:
-    if not field.resolution and isinstance(field_plan.convert, ListConverter):
+def _resolved_raw(facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan, field: merge.Field) -> Mapping[str, Any]:
+    if not field.resolution and isinstance(field_plan.convert, conversion.ListConverter):
         return field_plan.convert.merge_elements(field_plan.decision.value, field_plan.remote_raw, field_plan.local_raw)
     if field_plan.resolves is None:
         return field_plan.local_raw
@@ -247,7 +247,7 @@ def _plan_conflict(facts: PassFacts, field_plan: FieldPlan) -> FieldPlan:
         try:
             raw = field_plan.convert.to_local(field_plan.remote_raw, field_plan.local_raw)
             facts.related.resolve(facts.board.model, raw)
-        except UnknownValue as unknown:
+        except conversion.UnknownValue as unknown:
             return field_plan.block(BlockedCode.UNKNOWN, f"Monday's value is not known: {unknown}.")
         except RelatedNotFound as unknown:
             return _await_related(field_plan, unknown)
@@ -255,21 +255,23 @@ def _plan_conflict(facts: PassFacts, field_plan: FieldPlan) -> FieldPlan:
 
 
 def _set_conflict(field_plan: FieldPlan, reason: str) -> FieldPlan:
-    decision = FieldDecision(field_plan.mapping.key, Action.CONFLICT, reason)
+    decision = merge.FieldDecision(field_plan.mapping.key, merge.Action.CONFLICT, reason)
     return with_values(field_plan, decision=decision, conflict=resolutions.as_conflict(field_plan, reason))
 
 
 def _plan_push_by_name(plan: RecordPlan, field_plan: FieldPlan) -> FieldPlan:
     """A record without sync that a person pushes by name: what NPD changed is sent, nothing else happens."""
     action = field_plan.decision.action
-    if action is Action.PUSH:
+    if action is merge.Action.PUSH:
         return _plan_push(plan, field_plan, field_plan.local_raw)
-    if action is Action.CONFLICT:
+    if action is merge.Action.CONFLICT:
         return field_plan.block(
             BlockedCode.DIRECTION, "It was changed on Monday too, so it was not sent. Turn sync on to resolve it."
         )
-    if action in (Action.PULL, Action.BOTH):
-        return with_values(field_plan, decision=FieldDecision(field_plan.mapping.key, Action.NOTHING, "sync is off"))
+    if action in (merge.Action.PULL, merge.Action.BOTH):
+        return with_values(
+            field_plan, decision=merge.FieldDecision(field_plan.mapping.key, merge.Action.NOTHING, "sync is off")
+        )
     return field_plan
 
 
@@ -286,7 +288,9 @@ def with_fields(facts: PassFacts, plan: RecordPlan) -> RecordPlan:
     lines = []
     for key, field_plan in plans.items():
         before = plan.ledger.blocked_fields.get(key) if field_plan.is_left_out else None
-        is_known = before is not None and before["side"] == LEFT_OUT and _is_same_value(before, field_plan)
+        is_known = (
+            before is not None and before["side"] == blocked_fields.LEFT_OUT and _is_same_value(before, field_plan)
+        )
         if field_plan.is_left_out and not is_known:
             lines.append(HistoryLine("blocked", f"{field_plan.mapping.label}: {field_plan.blocked_reason}", key))
     write_npd_id = False
@@ -309,13 +313,13 @@ def decide_fields(facts: PassFacts, plan: RecordPlan) -> dict[str, FieldPlan]:
     return {field_plan.mapping.key: field_plan for field_plan in decided if field_plan is not None}
 
 
-def way_of(facts: RecordFacts | RecordPlan, mapping: FieldMapping) -> FieldDirection:
+def way_of(facts: RecordFacts | RecordPlan, mapping: FieldMapping) -> merge.FieldDirection:
     directions = {facts.record.sync_direction, mapping.direction}
     up = SyncDirection.NONE not in directions and SyncDirection.MONDAY_TO_NPD not in directions
     down = SyncDirection.NONE not in directions and SyncDirection.NPD_TO_MONDAY not in directions
     if up:
-        return FieldDirection.BOTH if down else FieldDirection.TO_MONDAY
-    return FieldDirection.TO_NPD if down else FieldDirection.NONE
+        return merge.FieldDirection.BOTH if down else merge.FieldDirection.TO_MONDAY
+    return merge.FieldDirection.TO_NPD if down else merge.FieldDirection.NONE
 
 
 def base_of(ledger: SyncMetadata, mapping: FieldMapping, item_id: str) -> dict[str, Any] | None:
@@ -342,17 +346,17 @@ def new_base(mapping: FieldMapping, item_id: str, local_raw: Any, remote_raw: An
     }
 
 
-def base_remote(convert: Converter, entry: dict[str, Any]) -> Canonical:
+def base_remote(convert: conversion.Converter, entry: dict[str, Any]) -> merge.Canonical:
     """Return the Monday half of a base; where Monday's answer was somebody's edit, what we sent and not that."""
     return convert.local(entry["local"]) if entry.get(AS_SENT) else convert.remote(entry["remote"])
 
 
-UNREAD: Any = Unknown("It was not read.")
+UNREAD: Any = merge.Unknown("It was not read.")
 
 
 def sides_of(
-    convert: Converter, base: dict[str, Any] | None, *, local: Any = UNREAD, remote: Any = UNREAD
-) -> FieldSides:
+    convert: conversion.Converter, base: dict[str, Any] | None, *, local: Any = UNREAD, remote: Any = UNREAD
+) -> merge.FieldSides:
     """Return a field's raw values in the form in which they are compared with its base.
 
     Of a side that isn't given its half of the base isn't asked for either: some take long.
@@ -360,7 +364,7 @@ def sides_of(
     here = side_of(convert.local, local)
     there = side_of(convert.remote, remote)
     if base is None:
-        return FieldSides(here, there)
+        return merge.FieldSides(here, there)
     # Nearly always each raw value is its half of the base, whose form is then the same.
     is_local_same = local is UNREAD or local == base["local"]
     is_remote_same = remote is UNREAD or (remote == base["remote"] and not base.get(AS_SENT))
@@ -368,33 +372,33 @@ def sides_of(
         here if is_local_same else side_of(convert.local, base["local"]),
         there if is_remote_same else side_of(partial(base_remote, convert), base),
     )
-    return FieldSides(here, there, pair)
+    return merge.FieldSides(here, there, pair)
 
 
-def untold_reason(sides: FieldSides) -> str:
+def untold_reason(sides: merge.FieldSides) -> str:
     """Why nobody can tell whether Monday's side has left its half of the base, as a sentence; empty where one can."""
-    if isinstance(sides.remote, Unknown):
+    if isinstance(sides.remote, merge.Unknown):
         return f"Its value on Monday can't be read: {sides.remote.reason}."
-    if sides.base and isinstance(sides.base[1], Unknown):
+    if sides.base and isinstance(sides.base[1], merge.Unknown):
         return f"The last synced value is not known any more: {sides.base[1].reason}."
     return ""
 
 
-def cell_of(convert: Converter, mapping: FieldMapping, item: Item) -> Any:
+def cell_of(convert: conversion.Converter, mapping: FieldMapping, item: Item) -> Any:
     """Return the raw value of an item's column, or Unknown with the reason."""
     try:
         return convert.stored_value(item.reading(mapping.column_id))
-    except UnknownValue as unknown:
-        return Unknown(str(unknown))
+    except conversion.UnknownValue as unknown:
+        return merge.Unknown(str(unknown))
 
 
-def side_of(read: Callable[[Any], Canonical], raw: Any) -> Side:
-    if isinstance(raw, Unknown):
+def side_of(read: Callable[[Any], merge.Canonical], raw: Any) -> merge.Side:
+    if isinstance(raw, merge.Unknown):
         return raw
     try:
         return read(raw)
-    except UnknownValue as unknown:
-        return Unknown(str(unknown))
+    except conversion.UnknownValue as unknown:
+        return merge.Unknown(str(unknown))
 
 
 def _decide_field(facts: PassFacts, plan: RecordPlan, mapping: FieldMapping) -> FieldPlan | None:
@@ -403,11 +407,11 @@ def _decide_field(facts: PassFacts, plan: RecordPlan, mapping: FieldMapping) -> 
     local_raw = stored_values(plan.record, mapping)
     way = way_of(plan, mapping)
     is_open = plan.facts.intents or plan.facts.conflicts
-    if not (is_open or item is None or way is FieldDirection.NONE) and mapping.column_id:
+    if not (is_open or item is None or way is merge.FieldDirection.NONE) and mapping.column_id:
         resting = _at_rest(plan.ledger, item, mapping, convert, local_raw)
         if resting is not None:
             return resting
-    field_plan = FieldPlan(mapping, convert, FieldDecision(mapping.key, Action.UNDECIDED), local_raw)
+    field_plan = FieldPlan(mapping, convert, merge.FieldDecision(mapping.key, merge.Action.UNDECIDED), local_raw)
     if not mapping.column_id:
         missing = "It has no column on the board. Choose or create one on the board's page."
         return _plan_unknown(field_plan, way, BlockedCode.COLUMN, missing)
@@ -417,19 +421,19 @@ def _decide_field(facts: PassFacts, plan: RecordPlan, mapping: FieldMapping) -> 
         remote_raw = convert.stored_value(item.reading(mapping.column_id))
         field_plan = with_values(field_plan, remote_raw=remote_raw)
         remote = convert.remote(remote_raw)
-    except UnknownValue as unknown:
+    except conversion.UnknownValue as unknown:
         detail = f"Its value on Monday is not known: {unknown}. Fix it there, or choose another column."
         code = BlockedCode.COLUMN if mapping.problem else BlockedCode.UNKNOWN
         return _plan_unknown(field_plan, way, code, mapping.problem or detail)
     try:
         local = convert.local(local_raw)
-    except UnknownValue as unknown:
+    except conversion.UnknownValue as unknown:
         return _decide_unknown_local(facts, plan, field_plan, way, unknown)
-    return _decide_merged(facts, plan, field_plan, way, Base(local, remote))
+    return _decide_merged(facts, plan, field_plan, way, merge.Base(local, remote))
 
 
 def _at_rest(
-    ledger: SyncMetadata, item: Item, mapping: FieldMapping, convert: Converter, local_raw: dict[str, Any]
+    ledger: SyncMetadata, item: Item, mapping: FieldMapping, convert: conversion.Converter, local_raw: dict[str, Any]
 ) -> FieldPlan | None:
     """The plan of a field of which both sides say just what they last agreed on: so nearly all fields are found."""
     base = base_of(ledger, mapping, item.id)
@@ -443,18 +447,18 @@ def _at_rest(
             # What was known then may not be now, as a label that is gone.
             convert.remote(remote_raw)
             convert.local(local_raw)
-    except UnknownValue:
+    except conversion.UnknownValue:
         return None
     return FieldPlan(mapping, convert, _nothing(mapping.key), local_raw, remote_raw, base=base)
 
 
 @cache  # of keys of mappings; one value for all records whose field is at rest
-def _nothing(key: str) -> FieldDecision:
-    return FieldDecision(key, Action.NOTHING)
+def _nothing(key: str) -> merge.FieldDecision:
+    return merge.FieldDecision(key, merge.Action.NOTHING)
 
 
 def _decide_merged(
-    facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan, way: FieldDirection, now: Base
+    facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan, way: merge.FieldDirection, now: merge.Base
 ) -> FieldPlan:
     """Decide a field of which both sides say something that is known: `now`."""
     key = field_plan.mapping.key
@@ -462,21 +466,21 @@ def _decide_merged(
         base, confirmed = base_with_intents(plan.facts, field_plan.mapping, field_plan.convert, field_plan.remote_raw)
         field_plan = with_values(field_plan, base=base, confirmed=tuple(confirmed))
         removal = ""
-        if now.local is not None and way is not FieldDirection.NONE:
+        if now.local is not None and way is not merge.FieldDirection.NONE:
             removal = _removal_reason(facts, field_plan, now.remote, base)
         field = _merge_field(plan, field_plan, way, now, emptied_by_removal=bool(removal))
-        if removal and (way is FieldDirection.TO_NPD or not field.sides.local_changed):
+        if removal and (way is merge.FieldDirection.TO_NPD or not field.sides.local_changed):
             return _block_undecided(field_plan, BlockedCode.RELATION, removal)
         field_plan, field = resolutions.with_resolution(facts, plan, field_plan, field)
-    except UnknownValue as unknown:
+    except conversion.UnknownValue as unknown:
         detail = f"The last synced value is not known any more: {unknown}."
         return _plan_unknown(field_plan, way, BlockedCode.UNKNOWN, detail)
     field_plan = resolutions.with_undo(facts, plan, field_plan, field)
     if field_plan.resolved_kind == KIND_UNDO:
         return field_plan
-    decision = decide_field(field)
-    if field.base is None and decision.action is Action.CONFLICT and _names_the_same(facts, field_plan):
-        decision = FieldDecision(key, Action.AGREED, "both sides name the same record")
+    decision = merge.decide_field(field)
+    if field.base is None and decision.action is merge.Action.CONFLICT and _names_the_same(facts, field_plan):
+        decision = merge.FieldDecision(key, merge.Action.AGREED, "both sides name the same record")
     return apply_decision(facts, plan, with_values(field_plan, decision=decision), field)
 
 
@@ -492,26 +496,32 @@ def _names_the_same(facts: PassFacts, field_plan: FieldPlan) -> bool:
         return False
 
 
-def _plan_unknown(field_plan: FieldPlan, way: FieldDirection, code: BlockedCode, detail: str) -> FieldPlan:
+def _plan_unknown(field_plan: FieldPlan, way: merge.FieldDirection, code: BlockedCode, detail: str) -> FieldPlan:
     """An unknown side leaves the field undecided; one that may not flow anyway needs no decision."""
-    if way is FieldDirection.NONE:
-        nothing = FieldDecision(field_plan.mapping.key, Action.NOTHING, "its direction lets nothing be synced")
+    if way is merge.FieldDirection.NONE:
+        nothing = merge.FieldDecision(
+            field_plan.mapping.key, merge.Action.NOTHING, "its direction lets nothing be synced"
+        )
         return with_values(field_plan, decision=nothing)
     return _block_undecided(field_plan, code, detail)
 
 
 def _block_undecided(field_plan: FieldPlan, code: BlockedCode, reason: str) -> FieldPlan:
-    decision = FieldDecision(field_plan.mapping.key, Action.UNDECIDED, reason)
+    decision = merge.FieldDecision(field_plan.mapping.key, merge.Action.UNDECIDED, reason)
     return with_values(field_plan, decision=decision).block(code, reason)
 
 
 def _decide_unknown_local(
-    facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan, way: FieldDirection, unknown: UnknownValue
+    facts: PassFacts,
+    plan: RecordPlan,
+    field_plan: FieldPlan,
+    way: merge.FieldDirection,
+    unknown: conversion.UnknownValue,
 ) -> FieldPlan:
     """A related record without an item: the relation waits for it, or is left out where it will get none."""
     mapping = field_plan.mapping
     key = mapping.key
-    if way is FieldDirection.TO_NPD:
+    if way is merge.FieldDirection.TO_NPD:
         # One way to NPD the source alone counts: it is mirrored over a value that could not be sent.
         convert = field_plan.convert
         shown = "(a value that Monday can't show)"
@@ -522,12 +532,12 @@ def _decide_unknown_local(
                 return _block_undecided(field_plan, BlockedCode.RELATION, reason)
             # It left what was agreed on only where it names another record by now.
             stands = related_id(entry["local"]) == related_id(field_plan.local_raw)
-            base = Base(shown, base_remote(convert, entry)) if stands else Base(None, None)
-        field = Field(key, local=shown, remote=remote, base=base, way=way, required=mapping.required)
-        return apply_decision(facts, plan, with_values(field_plan, decision=decide_field(field)), field)
+            base = merge.Base(shown, base_remote(convert, entry)) if stands else merge.Base(None, None)
+        field = merge.Field(key, local=shown, remote=remote, base=base, way=way, required=mapping.required)
+        return apply_decision(facts, plan, with_values(field_plan, decision=merge.decide_field(field)), field)
     is_relation = relation_of(facts.board.model, mapping.fields) is not None
     related = getattr(plan.record, mapping.fields[0]) if is_relation else None
-    if related is None or way is FieldDirection.NONE:
+    if related is None or way is merge.FieldDirection.NONE:
         detail = f"NPD's value can't be sent: {unknown}."
         return _plan_unknown(field_plan, way, BlockedCode.UNKNOWN, detail)
     detail, left_out = facts.related.missing_item_reason(related)
@@ -535,27 +545,31 @@ def _decide_unknown_local(
     return _block_undecided(field_plan, code, detail)
 
 
-def _decide_create(facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan, way: FieldDirection) -> FieldPlan | None:
+def _decide_create(
+    facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan, way: merge.FieldDirection
+) -> FieldPlan | None:
     mapping = field_plan.mapping
     convert = field_plan.convert
     local_raw = field_plan.local_raw
-    if way not in (FieldDirection.BOTH, FieldDirection.TO_MONDAY) and mapping.column_id != "name":
+    if way not in (merge.FieldDirection.BOTH, merge.FieldDirection.TO_MONDAY) and mapping.column_id != "name":
         return None
-    field_plan = with_values(field_plan, decision=FieldDecision(mapping.key, Action.PUSH, "new on Monday"))
+    field_plan = with_values(field_plan, decision=merge.FieldDecision(mapping.key, merge.Action.PUSH, "new on Monday"))
     if mapping.problem:
         return _block_undecided(field_plan, BlockedCode.COLUMN, mapping.problem)
     try:
         empty = convert.local(local_raw) is None
-    except UnknownValue as unknown:
+    except conversion.UnknownValue as unknown:
         return _decide_unknown_local(facts, plan, field_plan, way, unknown)
     # A column that requires a value takes no empty one.
     if not empty or convert.rejection_reason(local_raw):
         return _plan_push(plan, field_plan, local_raw)
-    return with_values(field_plan, decision=FieldDecision(mapping.key, Action.AGREED, "empty on both sides"))
+    return with_values(
+        field_plan, decision=merge.FieldDecision(mapping.key, merge.Action.AGREED, "empty on both sides")
+    )
 
 
 def base_with_intents(
-    facts: RecordFacts, mapping: FieldMapping, convert: Converter, remote_raw: Any
+    facts: RecordFacts, mapping: FieldMapping, convert: conversion.Converter, remote_raw: Any
 ) -> tuple[dict[str, Any] | None, list[Intent]]:
     """Return the base of a field that says this on Monday, and the open intents whose value that is: our own writes.
 
@@ -574,7 +588,9 @@ def base_with_intents(
     return base, confirmed
 
 
-def _removal_reason(facts: PassFacts, field_plan: FieldPlan, remote: Canonical, base: dict[str, Any] | None) -> str:
+def _removal_reason(
+    facts: PassFacts, field_plan: FieldPlan, remote: merge.Canonical, base: dict[str, Any] | None
+) -> str:
     """Why an empty cell says nothing: the item that it named left its board, which empties it, though nobody did."""
     convert = field_plan.convert
     relation = relation_of(facts.board.model, field_plan.mapping.fields)
@@ -590,37 +606,37 @@ def _removal_reason(facts: PassFacts, field_plan: FieldPlan, remote: Canonical, 
 
 
 def _merge_field(
-    plan: RecordPlan, field_plan: FieldPlan, way: FieldDirection, now: Base, *, emptied_by_removal: bool
-) -> Field:
+    plan: RecordPlan, field_plan: FieldPlan, way: merge.FieldDirection, now: merge.Base, *, emptied_by_removal: bool
+) -> merge.Field:
     mapping = field_plan.mapping
     convert = field_plan.convert
     base = field_plan.base
-    agreed = Base(convert.local(base["local"]), base_remote(convert, base)) if base else None
+    agreed = merge.Base(convert.local(base["local"]), base_remote(convert, base)) if base else None
     if agreed and emptied_by_removal:
         # Monday's side was changed by nobody: what NPD has chosen since goes there, whatever the rule.
-        agreed = Base(agreed.local, None)
+        agreed = merge.Base(agreed.local, None)
     was_filled = False
     if base is None and now.local is None and (entry := plan.ledger.base.get(mapping.key)):
         # Of another column only NPD's half can be read; what can't be told any more, as the item of a related record,
         # was no empty value.
         was_filled = side_of(convert.local, entry["local"]) is not None
-    field = Field(
+    field = merge.Field(
         key=mapping.key,
         local=now.local,
         remote=now.remote,
         base=agreed,
         way=way,
-        rule=Rule(mapping.rule),
-        first_match=Rule(mapping.first_match),
+        rule=merge.Rule(mapping.rule),
+        first_match=merge.Rule(mapping.first_match),
         required=mapping.required,
         emptied_while_blocked=was_filled,
     )
     # Whether the rule “newest” has to decide.
     rule = field.first_match if base is None else field.rule
-    if rule is not Rule.NEWEST or way is not FieldDirection.BOTH or now.local == now.remote:
+    if rule is not merge.Rule.NEWEST or way is not merge.FieldDirection.BOTH or now.local == now.remote:
         return field
     if base is not None and not (field.sides.local_changed and field.sides.remote_changed):
         return field
     # That costs queries.
-    edited = EditTimes(_npd_edit_time(plan, field_plan), _monday_edit_time(plan, field_plan, field))
+    edited = merge.EditTimes(_npd_edit_time(plan, field_plan), _monday_edit_time(plan, field_plan, field))
     return replace(field, edited=edited)

@@ -19,11 +19,10 @@ from sync import registry
 from sync.boards.sync_filter import SyncFilter
 from sync.choices import SyncDirection
 from sync.models import BoardLink, FieldMapping, SyncedModel
+from sync.monday import conversion
 from sync.monday.board_items import GROUP, Item
 from sync.monday.columns import make_converter
-from sync.monday.conversion import AmbiguousSplit, Canonical, Converter, ConverterOptions, UnknownValue
 from sync.monday.texts import canonical_text, drop_invisible, fold_whitespace, match_key, name_invisible, plain_letters
-from sync.registry import ModelField, columns_of, relation_of, target_of
 
 Raw: TypeAlias = Mapping[str, Any]
 
@@ -79,7 +78,7 @@ def clean_values(record: models.Model, raw: Raw) -> dict[str, Any]:
     return cleaned
 
 
-def _empty_value(field: ModelField, value: Any) -> Any:
+def _empty_value(field: registry.ModelField, value: Any) -> Any:
     if value not in (None, "", []):
         return value
     if isinstance(field, ArrayField):
@@ -91,7 +90,7 @@ def _empty_value(field: ModelField, value: Any) -> Any:
     return None
 
 
-def field_of(record: models.Model | type[models.Model], name: str) -> ModelField:
+def field_of(record: models.Model | type[models.Model], name: str) -> registry.ModelField:
     return record._meta.get_field(name)  # type: ignore[return-value]
 
 
@@ -139,9 +138,9 @@ class Settings:
 
 def converter_options(
     mapping: FieldMapping, model: type[models.Model], region: str, settings: Settings, items: Mapping[str, str]
-) -> ConverterOptions:
+) -> conversion.ConverterOptions:
     """Return what a mapping's converter needs to know besides the value; `items` names related records by item."""
-    return ConverterOptions(
+    return conversion.ConverterOptions(
         region=region or settings.region,
         time_zone=settings.time_zone,
         settings=mapping.options.get("settings") or {},
@@ -166,7 +165,7 @@ class BoardContext:
 
     @property
     def columns(self) -> list[str]:
-        return columns_of(self.link, self.mappings)
+        return registry.columns_of(self.link, self.mappings)
 
     @cached_property
     def mapped(self) -> Sequence[FieldMapping]:
@@ -192,9 +191,9 @@ class BoardContext:
         return next((mapping for mapping in self.mapped if mapping.key == self.link.match_key), None)
 
     @property
-    def relations(self) -> list[tuple[FieldMapping, ModelField]]:
+    def relations(self) -> list[tuple[FieldMapping, registry.ModelField]]:
         """The mappings that are relations to other synced models, with the model's field."""
-        relations = [(mapping, relation_of(self.model, mapping.fields)) for mapping in self.mapped]
+        relations = [(mapping, registry.relation_of(self.model, mapping.fields)) for mapping in self.mapped]
         return [(mapping, field) for mapping, field in relations if field is not None]
 
     @property
@@ -204,15 +203,15 @@ class BoardContext:
         names = dict.fromkeys([*self.model.sync_related, *mapped])
         return [name for name in names if self.model._meta.get_field(name).is_relation]
 
-    def converter(self, mapping: FieldMapping, record: SyncedModel | None = None) -> Converter:
+    def converter(self, mapping: FieldMapping, record: SyncedModel | None = None) -> conversion.Converter:
         """Return the mapping's converter for this record: the same for both halves of its base."""
         return self._made_converter(mapping.key, record.sync_region() if record is not None else "")
 
     @cached_property
-    def _made_converter(self) -> Callable[[str, str], Converter]:
+    def _made_converter(self) -> Callable[[str, str], conversion.Converter]:
         by_key = {mapping.key: mapping for mapping in self.mappings}
 
-        def made(key: str, region: str) -> Converter:
+        def made(key: str, region: str) -> conversion.Converter:
             options = converter_options(by_key[key], self.model, region, self.settings, self.item_names)
             return make_converter(by_key[key].converter, options)
 
@@ -258,8 +257,8 @@ class RelatedFacts:
         """Return raw values whose related records are ones that are there; raises RelatedNotFound."""
         full = dict(raw)
         for name, value in raw.items():
-            if field_of(model, name).is_relation and value is not None and relation_of(model, [name]):
-                full[name] = related_reference(self.find(target_of(field_of(model, name)), value))
+            if field_of(model, name).is_relation and value is not None and registry.relation_of(model, [name]):
+                full[name] = related_reference(self.find(registry.target_of(field_of(model, name)), value))
         return full
 
     def find(self, target: type[SyncedModel], reference_data: Raw) -> SyncedModel:
@@ -308,12 +307,12 @@ def reference_to(target: type[SyncedModel], reference_data: Raw) -> Reference:
     return Reference(target, "name", fold_name(reference_data.get("name") or ""))
 
 
-def named_by(board: BoardContext, record: SyncedModel, item: Item) -> Iterator[tuple[ModelField, Raw]]:
+def named_by(board: BoardContext, record: SyncedModel, item: Item) -> Iterator[tuple[registry.ModelField, Raw]]:
     """Yield the relations of which the item names another record than NPD does, each with what it names."""
     for mapping, relation in board.relations:
         convert = board.converter(mapping, record)
         local = stored_values(record, mapping)
-        with suppress(UnknownValue, AmbiguousSplit):
+        with suppress(conversion.UnknownValue, conversion.AmbiguousSplit):
             value = convert.to_local(convert.stored_value(item.reading(mapping.column_id)), local)
             reference = value.get(relation.name)
             if isinstance(reference, Mapping) and reference != local[relation.name]:
@@ -323,10 +322,10 @@ def named_by(board: BoardContext, record: SyncedModel, item: Item) -> Iterator[t
 def references_of(model: type[models.Model], raws: Iterable[Mapping[str, Any]]) -> set[Reference]:
     """Return what has to be read for `resolve` of these raw values."""
     return {
-        reference_to(target_of(field_of(model, name)), value)
+        reference_to(registry.target_of(field_of(model, name)), value)
         for raw in raws
         for name, value in raw.items()
-        if isinstance(value, Mapping) and field_of(model, name).is_relation and relation_of(model, [name])
+        if isinstance(value, Mapping) and field_of(model, name).is_relation and registry.relation_of(model, [name])
     }
 
 
@@ -352,7 +351,7 @@ def fold_name(name: Any) -> str:
 
 
 def parse_input(
-    convert: Converter, record: SyncedModel, fields: Sequence[str], text: str, related: RelatedFacts
+    convert: conversion.Converter, record: SyncedModel, fields: Sequence[str], text: str, related: RelatedFacts
 ) -> dict[str, Any]:
     """Return the raw values for a typed text; a related record is named by its name.
 
@@ -360,7 +359,7 @@ def parse_input(
     one, has the name; both say so in words.
     """
     current = stored_field_values(record, fields)
-    if relation_of(type(record), fields) is None:
+    if registry.relation_of(type(record), fields) is None:
         return dict(convert.from_text(text, current))
     [(field, now)] = current.items()
     name = fold_whitespace(text)
@@ -379,7 +378,7 @@ def item_values(board: BoardContext, item: Item) -> dict[str, str]:
     values = {}
     for mapping in board.mapped:
         convert = board.converter(mapping)
-        with suppress(UnknownValue):
+        with suppress(conversion.UnknownValue):
             values[mapping.key] = convert.display(convert.remote(convert.stored_value(item.reading(mapping.column_id))))
     return values
 
@@ -400,11 +399,11 @@ def related_name(raw_local: dict[str, Any] | None) -> str:
     return str(values[0].get("name") or "") if values else ""
 
 
-def shown_of(convert: Converter, raw_local: dict[str, Any] | None) -> str:
+def shown_of(convert: conversion.Converter, raw_local: dict[str, Any] | None) -> str:
     """Return NPD's raw values for people; of a related record without an item, its name."""
     try:
         return convert.display(convert.local(raw_local or {}))
-    except UnknownValue:
+    except conversion.UnknownValue:
         return related_name(raw_local)
 
 
@@ -457,7 +456,7 @@ def searched_texts(board: BoardContext, record: SyncedModel) -> set[str]:
     return {text for text in {*map(canonical_text, texts), *tidied} if text}
 
 
-def _match_text(canonical: Canonical) -> str:
+def _match_text(canonical: conversion.Canonical) -> str:
     return match_key(", ".join(canonical) if isinstance(canonical, tuple) else canonical)
 
 
@@ -469,5 +468,5 @@ def match_text_of_item(board: BoardContext, item: Item) -> str | None:
     convert = board.converter(match)
     try:
         return _match_text(convert.remote(convert.stored_value(item.reading(match.column_id))))
-    except UnknownValue:
+    except conversion.UnknownValue:
         return None

@@ -22,16 +22,14 @@ import structlog
 from django.conf import settings
 from django.contrib.postgres.aggregates import ArrayAgg
 from django.db import models
-from django.db.models import Count, Max, Min, ProtectedError, Q, RestrictedError, Value
 from django.db.models.deletion import Collector
 from django.db.models.fields.json import KeyTextTransform
 from pghistory.core import event_models
 
 from conflicts.reports import KIND_IDENTITY
 from conflicts.store import open_conflicts
-from sync import registry
+from sync import choices, registry
 from sync.boards import board_columns
-from sync.choices import ApprovalKind, ApprovalState, ColumnProblem, DeletedRecordPolicy, QueueStatus, RemovedItemPolicy
 from sync.clock import SyncNow, sync_now
 from sync.limits import call_cost, connector
 from sync.models import (
@@ -57,7 +55,16 @@ from sync.monday.items import ITEMS_PER_READ
 from sync.monday.texts import key_spellings, match_key
 from sync.outbox.claim import Claim
 from sync.outbox.pauses import active_pause
-from sync.reconcile import deleted_records, identity, lookups, removed_items, sides, unconfirmed_writes
+from sync.reconcile import (
+    deleted_records,
+    field_values,
+    identity,
+    lookups,
+    pass_plan,
+    removed_items,
+    sides,
+    unconfirmed_writes,
+)
 from sync.reconcile.decide import AFTER_READING, BEFORE_READING, decide
 from sync.reconcile.facts import (
     EDIT_KINDS,
@@ -75,25 +82,10 @@ from sync.reconcile.facts import (
     new_ledger,
 )
 from sync.reconcile.field_plan import base_of
-from sync.reconcile.field_values import (
-    ACTIVE,
-    BoardContext,
-    Reference,
-    RelatedFacts,
-    as_uuid,
-    is_active_on,
-    match_text_of_item,
-    match_text_of_record,
-    named_by,
-    npd_id_of,
-    reference_to,
-    searched_texts,
-)
-from sync.reconcile.pass_plan import GIVING, AnswerKind, ItemAct, ItemPlan, LostUpdate, PassFacts, Plan
 from sync.reconcile.resolutions import chosen_references
 from sync.reconcile.restraints import may_empty
+from sync.records import authors
 from sync.records.approvals import CLEARS, ApprovalFacts, known_requests, with_counts
-from sync.records.authors import latest_edits, monday_editor_name, monday_user_name, monday_users
 from sync.records.item_links import unlinked_items
 from sync.records.tombstones import rebuild_records
 from sync.records.unmatched_items import AS_NEW, LINK_TO
@@ -106,8 +98,10 @@ log = structlog.get_logger(__name__)
 
 
 def claimed(
-    board: BoardContext, claims: Sequence[Claim], planned: Mapping[UUID, SyncedModel] = MappingProxyType({})
-) -> PassFacts:
+    board: field_values.BoardContext,
+    claims: Sequence[Claim],
+    planned: Mapping[UUID, SyncedModel] = MappingProxyType({}),
+) -> pass_plan.PassFacts:
     """Read what NPD knows of what was claimed, in a fixed number of queries.
 
     `planned` are what an earlier pass of a dry run would have made of records, which stand in for what is stored.
@@ -139,7 +133,7 @@ def claimed(
     records = tuple(record for record in of_all if record.id in stored)
     asking = [record for record in records if record.conflicts]
     answers = [answer for record in asking for answer in identity.answers_of(record)]
-    return PassFacts(
+    return pass_plan.PassFacts(
         board,
         now,
         records=records,
@@ -166,7 +160,7 @@ class Gatherer:
         self.calls = 0
         self.read_request = ""
 
-    def gather(self, facts: PassFacts) -> tuple[PassFacts, Plan]:
+    def gather(self, facts: pass_plan.PassFacts) -> tuple[pass_plan.PassFacts, pass_plan.Plan]:
         """Read what Monday says of what was claimed, and what that points at; return all that is so, and the plan.
 
         Where Monday could not be read the facts say so, and the plan is what was decided without.
@@ -179,7 +173,7 @@ class Gatherer:
             return self._unread(facts, error), plan
         return facts, decide(facts, plan, AFTER_READING)
 
-    def _unread(self, facts: PassFacts, error: MondayError) -> PassFacts:
+    def _unread(self, facts: pass_plan.PassFacts, error: MondayError) -> pass_plan.PassFacts:
         """Say that Monday could not be read, and of the columns why, where one is gone that was not known to be."""
         unread = replace(facts, error=error)
         if error.scope is not Scope.COLUMN:
@@ -191,7 +185,7 @@ class Gatherer:
         is_new = _column_problems(board) - _column_problems(facts.board)
         return replace(unread, board=board, items=BatchItems(), columns=columns) if is_new else unread
 
-    def refusal(self, board: BoardContext) -> MondayError | None:
+    def refusal(self, board: field_values.BoardContext) -> MondayError | None:
         """Return why Monday refuses every read of the board's items, after it refused one: it is asked for none."""
         try:
             self.board_items(board, [NO_ITEM], [str(UUID(int=0))], [], 1)
@@ -199,7 +193,7 @@ class Gatherer:
             return error if error.scope in (Scope.DOCUMENT, Scope.RECORD, Scope.FIELD) else None
         return None
 
-    def what_monday_says(self, facts: PassFacts, plan: Plan) -> PassFacts:
+    def what_monday_says(self, facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> pass_plan.PassFacts:
         """Add the items of all that goes on, by one call: by their ids, and for records without one by NPD ID and
         match key. Of a column that no item shows the board is asked as well.
         """
@@ -211,10 +205,10 @@ class Gatherer:
         # Items that people said are copies.
         asking = [record.facts for record in plan.open_records if record.facts.conflicts]
         answers = [answer for record in asking for answer in identity.answers_of(record)]
-        linked += [answer.item_id for answer in answers if answer.kind is AnswerKind.COPY]
+        linked += [answer.item_id for answer in answers if answer.kind is pass_plan.AnswerKind.COPY]
         if not (linked or unlinked):
             return facts
-        texts = {text for record in unlinked for text in searched_texts(board, record)}
+        texts = {text for record in unlinked for text in field_values.searched_texts(board, record)}
         npd_ids = [str(record.pk) for record in unlinked]
         linked = list(dict.fromkeys(linked))
         items = self.board_items(board, linked, npd_ids, sorted(texts), len(linked))
@@ -225,7 +219,7 @@ class Gatherer:
         board, columns = self.inspect(board, missing, healed)
         return replace(facts, board=board, columns=columns)
 
-    def what_items_point_at(self, facts: PassFacts, plan: Plan) -> PassFacts:
+    def what_items_point_at(self, facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> pass_plan.PassFacts:
         """Add what NPD knows of the items that were read, and of the records that they name."""
         if not (plan.open_records or plan.open_deleted or facts.item_claims):
             return facts
@@ -260,7 +254,12 @@ class Gatherer:
     # Monday's side.
 
     def board_items(
-        self, board: BoardContext, linked: Sequence[str], npd_ids: Sequence[str], texts: Sequence[str], size: int
+        self,
+        board: field_values.BoardContext,
+        linked: Sequence[str],
+        npd_ids: Sequence[str],
+        texts: Sequence[str],
+        size: int,
     ) -> BatchItems:
         """Ask Monday once for everything that a pass needs; where a part has more pages, they are read too: a part of
         the hits would look like few hits.
@@ -286,11 +285,11 @@ class Gatherer:
         self.read_request = result.request_id
         items = self._with_further_pages(board, result)
         matched = {item.id for item in items.by_match}
-        alike = [item for item in items.linked.values() if match_text_of_item(board, item) in keys]
-        alike = [item for item in alike if item.id not in matched and is_active_on(board, item)]
+        alike = [item for item in items.linked.values() if field_values.match_text_of_item(board, item) in keys]
+        alike = [item for item in alike if item.id not in matched and field_values.is_active_on(board, item)]
         return replace(items, by_match=[*items.by_match, *alike])
 
-    def _with_further_pages(self, board: BoardContext, result: BatchItems) -> BatchItems:
+    def _with_further_pages(self, board: field_values.BoardContext, result: BatchItems) -> BatchItems:
         parts = {"by_npd_id": list(result.by_npd_id), "by_match": list(result.by_match)}
         for part, first in result.cursors.items():
             cursor: str | None = first
@@ -303,7 +302,7 @@ class Gatherer:
                 parts[part] += page
         return BatchItems(linked=result.linked, by_npd_id=parts["by_npd_id"], by_match=parts["by_match"])
 
-    def items_by_id(self, board: BoardContext, ids: Sequence[str]) -> dict[str, Item]:
+    def items_by_id(self, board: field_values.BoardContext, ids: Sequence[str]) -> dict[str, Item]:
         """Return these items, whatever became of them, as far as Monday shows them; raises MondayError."""
         shown: dict[str, Item] = {}
         for start in range(0, len(ids), ITEMS_PER_READ):
@@ -314,7 +313,7 @@ class Gatherer:
             shown |= {item.id: item for item in items}
         return shown
 
-    def removed_items(self, board: BoardContext, named: EmptiedCells) -> set[str]:
+    def removed_items(self, board: field_values.BoardContext, named: EmptiedCells) -> set[str]:
         """Return which of these items, by the models of their records, are not on their boards.
 
         What neither a pass nor a webhook told is asked of Monday, by a call: an item that leaves its board empties the
@@ -329,11 +328,11 @@ class Gatherer:
             home = link.board_id if unsure and (link := link_of(model.entity_type())) else None
             for item_id in unsure:
                 item = shown.get(item_id)
-                if item is None or item.state != ACTIVE or item.board_id not in (None, home):
+                if item is None or item.state != field_values.ACTIVE or item.board_id not in (None, home):
                     removed.add(item_id)
         return removed
 
-    def unmatched(self, facts: PassFacts) -> Sequence[ItemFacts]:
+    def unmatched(self, facts: pass_plan.PassFacts) -> Sequence[ItemFacts]:
         """Return what NPD knows of the claimed items that no record has.
 
         Costs a call where an item may take the place of one that wasn't read.
@@ -355,7 +354,7 @@ class Gatherer:
         own_items |= self.items_by_id(board, missing) if missing else {}
         return _with_copy_history(board, items, own_items)
 
-    def removals(self, facts: PassFacts, gone: Sequence[RecordFacts]) -> dict[UUID, RemovalFacts]:
+    def removals(self, facts: pass_plan.PassFacts, gone: Sequence[RecordFacts]) -> dict[UUID, RemovalFacts]:
         """Return what is known of records whose items are gone."""
         policy = self.removal_policy(facts.board)
         rejected = _rejected_deletions(facts.board, gone)
@@ -363,9 +362,9 @@ class Gatherer:
         ids = [record.record.monday_id for record in gone]
         events = WebhookEvent.objects.filter(item_id__in=ids).of_kind(EventKind.ARCHIVED, EventKind.DELETED)
         by_item = lookups.events_by_item(events.order_by("id"))
-        people = monday_users() if by_item else {}
+        people = authors.monday_users() if by_item else {}
         ids_gone = [record.id for record in gone]
-        recreates = policy == RemovedItemPolicy.CREATE
+        recreates = policy == choices.RemovedItemPolicy.CREATE
         too_often = _recreated_too_often(ids_gone, facts.board.settings.loop_times) if recreates else set()
         removals = {}
         for record in gone:
@@ -376,8 +375,8 @@ class Gatherer:
                 record,
                 removed_items.removed_state(facts.board, record),
                 policy,
-                actor=monday_user_name(user, people) if user else "",
-                editor=monday_editor_name(user, people) if user else "",
+                actor=authors.monday_user_name(user, people) if user else "",
+                editor=authors.monday_editor_name(user, people) if user else "",
                 done_at=event.happened_at if event else None,
                 people=people,
                 rejected=rejected.get(record.id, ""),
@@ -389,18 +388,18 @@ class Gatherer:
             removals[record.id] = removal
         return removals
 
-    def removal_policy(self, board: BoardContext) -> RemovedItemPolicy:
+    def removal_policy(self, board: field_values.BoardContext) -> choices.RemovedItemPolicy:
         """Return what becomes of records whose items are gone, as it is now and not when the board was taken.
 
         What counts toward the limit of deletions goes by it too (records/approvals.py).
         """
         link = board.link
         link.removed_item_policy = BoardLink.objects.values_list("removed_item_policy", flat=True).get(pk=link.pk)
-        return RemovedItemPolicy(link.removed_item_policy)
+        return choices.RemovedItemPolicy(link.removed_item_policy)
 
     def related(
-        self, facts: PassFacts, plan: Plan, pairs: Sequence[Pair], gone: Sequence[RecordFacts]
-    ) -> tuple[BoardContext, RelatedFacts]:
+        self, facts: pass_plan.PassFacts, plan: pass_plan.Plan, pairs: Sequence[Pair], gone: Sequence[RecordFacts]
+    ) -> tuple[field_values.BoardContext, field_values.RelatedFacts]:
         """Return the related records that may be asked for, and the board by whose names items are shown."""
         board = facts.board
         if not board.relations:
@@ -410,8 +409,8 @@ class Gatherer:
         naming = [(record.record, item) for record, item in pairs]
         naming += [(board.model(), item) for item in unmatched if item is not None]
         naming += [(record.record, record.item) for record in gone if record.item is not None]
-        named = [reference for record, item in naming for reference in named_by(board, record, item)]
-        references = {reference_to(target_of(relation), data) for relation, data in named}
+        named = [reference for record, item in naming for reference in field_values.named_by(board, record, item)]
+        references = {field_values.reference_to(target_of(relation), data) for relation, data in named}
         for record in records:
             if record.conflicts:
                 references |= chosen_references(board, record)
@@ -432,7 +431,9 @@ class Gatherer:
         )
         return board.with_names(lookups.item_names(board, related, records)), related
 
-    def identity(self, facts: PassFacts, records: Sequence[RecordFacts], pairs: Sequence[Pair]) -> IdentityFacts:
+    def identity(
+        self, facts: pass_plan.PassFacts, records: Sequence[RecordFacts], pairs: Sequence[Pair]
+    ) -> IdentityFacts:
         """Return whose the items are that were found for records without one, and who has the key of one made of an
         item.
         """
@@ -446,7 +447,7 @@ class Gatherer:
         keys = {
             record.id: key
             for record, item in pairs
-            if record.ledger.made_from_item and (key := match_text_of_item(board, item))
+            if record.ledger.made_from_item and (key := field_values.match_text_of_item(board, item))
         }
         if not keys:
             return owners
@@ -456,7 +457,7 @@ class Gatherer:
 
     def approvals(
         self,
-        facts: PassFacts,
+        facts: pass_plan.PassFacts,
         pairs: Sequence[Pair],
         removals: Mapping[UUID, RemovalFacts],
         deleted: Sequence[RecordFacts],
@@ -466,20 +467,20 @@ class Gatherer:
         link = facts.board.link
         emptied = [record.id for record, item in pairs if may_empty(facts.board, record, item)]
         copied = [item.first.id for item in unmatched if item.first is not None]
-        kinds = list[ApprovalKind]()
-        kinds += [ApprovalKind.RECORDS] if any(map(removed_items.may_delete, removals.values())) else []
-        kinds += [ApprovalKind.ITEMS] if deleted or copied else []
+        kinds = list[choices.ApprovalKind]()
+        kinds += [choices.ApprovalKind.RECORDS] if any(map(removed_items.may_delete, removals.values())) else []
+        kinds += [choices.ApprovalKind.ITEMS] if deleted or copied else []
         kinds += CLEARS if emptied else ()
         ids = {*emptied, *copied, *removals, *(record.id for record in deleted)}
         ids |= {record.id for record, _ in pairs if record.ledger.blocked_fields}
         if not ids:
             return ApprovalFacts()
-        requests = known_requests(link, list(ApprovalKind), ids, self.foreseen)
+        requests = known_requests(link, list(choices.ApprovalKind), ids, self.foreseen)
         return with_counts(requests, link, kinds, self.foreseen) if kinds else requests
 
     def inspect(
-        self, board: BoardContext, missing: Collection[str], healed: Collection[str]
-    ) -> tuple[BoardContext, InspectedColumns]:
+        self, board: field_values.BoardContext, missing: Collection[str], healed: Collection[str]
+    ) -> tuple[field_values.BoardContext, InspectedColumns]:
         """Return the board with what is wrong with its columns now; it is read, but where something only healed."""
         link = board.link
         mappings = [copy(mapping) for mapping in board.mappings]
@@ -500,12 +501,12 @@ class Gatherer:
         hidden = [mapping for mapping in mappings if mapping.key in missing and not mapping.problem]
         for mapping in hidden:
             mapping.problem = board_columns.hidden_problem(link, mapping)
-            mapping.problem_code = ColumnProblem.HIDDEN
+            mapping.problem_code = choices.ColumnProblem.HIDDEN
         inspected = InspectedColumns(shown, tuple(mapping.key for mapping in hidden), tuple(healed))
         return replace(board, link=link, mappings=mappings), inspected
 
 
-def items_with_npd_ids(board: BoardContext, ids: Sequence[str]) -> dict[str, Item] | None:
+def items_with_npd_ids(board: field_values.BoardContext, ids: Sequence[str]) -> dict[str, Item] | None:
     """Return the items that bear these NPD IDs, by NPD ID; None where one can't be read. Raises MondayError."""
     items: dict[str, Item] = {}
     # Not in smaller parts after failures: then one look-up of a hundred would become a hundred calls.
@@ -516,7 +517,7 @@ def items_with_npd_ids(board: BoardContext, ids: Sequence[str]) -> dict[str, Ite
                 board.link.board_id, [], board.columns, board.link.npd_id_column, batch, types=board.types
             )
         for item in result.by_npd_id:
-            npd_id = npd_id_of(board, item)
+            npd_id = field_values.npd_id_of(board, item)
             if npd_id is None:
                 return None
             if npd_id in batch:
@@ -524,7 +525,7 @@ def items_with_npd_ids(board: BoardContext, ids: Sequence[str]) -> dict[str, Ite
     return items
 
 
-def _column_problems(board: BoardContext) -> set[str]:
+def _column_problems(board: field_values.BoardContext) -> set[str]:
     keys = {mapping.key for mapping in board.mappings if mapping.problem}
     return keys | ({"npd_id"} if board.link.npd_id_problem else set())
 
@@ -536,7 +537,7 @@ EmptiedCells: TypeAlias = Mapping[type[SyncedModel], Mapping[str, Collection[str
 """The items that bases name while the cells are empty, by the models of their records; each with whose cells."""
 
 
-def _pairs(facts: PassFacts, records: Sequence[RecordFacts]) -> list[Pair]:
+def _pairs(facts: pass_plan.PassFacts, records: Sequence[RecordFacts]) -> list[Pair]:
     board = facts.board
     linked = facts.items.linked
     named = identity.items_by_npd_id(board, facts.items)
@@ -545,31 +546,33 @@ def _pairs(facts: PassFacts, records: Sequence[RecordFacts]) -> list[Pair]:
     for record in records:
         hits = [linked.get(record.record.monday_id or "")]
         if not record.record.monday_id:
-            key = match_text_of_record(board, record.record)
+            key = field_values.match_text_of_record(board, record.record)
             hits += named.get(str(record.id), ())
             hits += keyed.get(key, ()) if key else ()
         pairs += [(replace(record, item=item), item) for item in hits if item is not None]
     return pairs
 
 
-def _overwritten_references(board: BoardContext, lost: LostUpdate) -> Iterator[Reference]:
+def _overwritten_references(
+    board: field_values.BoardContext, lost: pass_plan.LostUpdate
+) -> Iterator[field_values.Reference]:
     """Yield the record whose item a field's value names that was on Monday."""
     for mapping, relation in board.relations:
         if mapping.key == lost.key and lost.value is not None and board.converter(mapping).names_items:
-            yield Reference(target_of(relation), "monday_id", str(lost.value))
+            yield field_values.Reference(target_of(relation), "monday_id", str(lost.value))
 
 
 def _related_of_records(
-    board: BoardContext, records: Iterable[RecordFacts]
-) -> tuple[dict[Reference, Sequence[SyncedModel]], set[type[SyncedModel]]]:
+    board: field_values.BoardContext, records: Iterable[RecordFacts]
+) -> tuple[dict[field_values.Reference, Sequence[SyncedModel]], set[type[SyncedModel]]]:
     """Return the records that these name in NPD, which were read with them, and the models of those without an item."""
-    joined: dict[Reference, Sequence[SyncedModel]] = {}
+    joined: dict[field_values.Reference, Sequence[SyncedModel]] = {}
     lacks_item = set[type[SyncedModel]]()
     for record in records:
         for _, relation in board.relations:
             related = getattr(record.record, relation.name)
             if related is not None:
-                joined[Reference(target_of(relation), "pk", str(related.pk))] = (related,)
+                joined[field_values.Reference(target_of(relation), "pk", str(related.pk))] = (related,)
                 lacks_item |= set() if related.monday_id else {type(related)}
     return joined, lacks_item
 
@@ -584,13 +587,13 @@ def _with_boards(models_: Iterable[type[SyncedModel]]) -> frozenset[str]:
     return frozenset(types)
 
 
-def longer_histories(board: BoardContext, pairs: Sequence[Pair]) -> dict[UUID, RecordHistory]:
+def longer_histories(board: field_values.BoardContext, pairs: Sequence[Pair]) -> dict[UUID, RecordHistory]:
     """Read when fields were edited that both sides may have changed under the rule “newest”, and who made items."""
     histories = {record.id: record.history for record, _ in pairs}
     edited = {record.id: record.record for record, item in pairs if sides.needs_edit_times(board, record, item)}
     without_base = [(record, item) for record, item in pairs if unconfirmed_writes.lacks_base(board, record)]
     made = {record.id: item.id for record, item in without_base if unconfirmed_writes.wants_maker(board, record)}
-    npd_edits = latest_edits(board.model, edited) if edited else {}
+    npd_edits = authors.latest_edits(board.model, edited) if edited else {}
     monday_edits = lookups.monday_edits(board, edited) if edited else {}
     makers = makers_of(board, made) if made else {}
     for key in edited:
@@ -600,11 +603,11 @@ def longer_histories(board: BoardContext, pairs: Sequence[Pair]) -> dict[UUID, R
     return {key: histories[key] for key in edited.keys() | makers.keys()}
 
 
-def _people(plan: Plan) -> Mapping[str, Any]:
+def _people(plan: pass_plan.Plan) -> Mapping[str, Any]:
     """Return Monday's users, where somebody's edit may have to be monday_edits."""
     is_lost = any(record.lost for record in (*plan.records.values(), *plan.deleted.values()))
     is_rewritten = any(record.facts.events and record.facts.history.last_writes for record in plan.open_records)
-    return monday_users() if is_lost or is_rewritten else {}
+    return authors.monday_users() if is_lost or is_rewritten else {}
 
 
 # Records: what is open about them, and their history of events, writes of ours and loops.
@@ -619,7 +622,7 @@ _EFFECTIVE_STATES = (IntentState.APPLIED, IntentState.CONFIRMED)
 
 
 def _record_facts(
-    board: BoardContext,
+    board: field_values.BoardContext,
     claims: Mapping[UUID, Claim],
     records: Mapping[UUID, SyncedModel],
     tombstones: Mapping[UUID, Tombstone] = MappingProxyType({}),
@@ -638,7 +641,7 @@ def _record_facts(
             ledgers[str(key)].made_from_item = is_planned
     conflicts = open_conflicts(entity_type, claims)
     failed = SyncQueue.objects.filter(
-        entity_type=entity_type, entity_id__any_of=list(claims), status=QueueStatus.FAILED
+        entity_type=entity_type, entity_id__any_of=list(claims), status=choices.QueueStatus.FAILED
     )
     with_failed_job = set(failed.values_list("entity_id", flat=True))
     questions = [conflict for of_record in conflicts.values() for conflict in of_record]
@@ -695,7 +698,7 @@ def _record_facts(
 NO_HISTORY = RecordHistory()
 
 
-def _may_lack_base(board: BoardContext, ledger: SyncMetadata, item_id: str) -> bool:
+def _may_lack_base(board: field_values.BoardContext, ledger: SyncMetadata, item_id: str) -> bool:
     return not item_id or any(
         mapping.column_id and base_of(ledger, mapping, item_id) is None for mapping in board.mappings
     )
@@ -703,14 +706,14 @@ def _may_lack_base(board: BoardContext, ledger: SyncMetadata, item_id: str) -> b
 
 def _intents_of(ids: Collection[UUID], whole: Collection[UUID]) -> dict[UUID, tuple[Intent, ...]]:
     """Read our intents for these records, the oldest first: open ones and those of late; of the `whole`, all."""
-    recent = Q(state=IntentState.OPEN) | Q(created_at__gt=SyncNow() - LOOP_WINDOW)
-    recent |= Q(settled_at__gt=SyncNow() - STALE_READ_WINDOW)
-    recent |= Q(state=IntentState.VOID, settled_at__gt=SyncNow() - EVENT_WINDOW)
-    rows = Intent.objects.filter(recent | Q(entity_id__any_of=list(whole)), entity_id__any_of=list(ids))
+    recent = models.Q(state=IntentState.OPEN) | models.Q(created_at__gt=SyncNow() - LOOP_WINDOW)
+    recent |= models.Q(settled_at__gt=SyncNow() - STALE_READ_WINDOW)
+    recent |= models.Q(state=IntentState.VOID, settled_at__gt=SyncNow() - EVENT_WINDOW)
+    rows = Intent.objects.filter(recent | models.Q(entity_id__any_of=list(whole)), entity_id__any_of=list(ids))
     return _by_record(rows.defer("body").order_by("created_at"))
 
 
-def _history(board: BoardContext, intents: Sequence[Intent], now: datetime) -> RecordHistory:
+def _history(board: field_values.BoardContext, intents: Sequence[Intent], now: datetime) -> RecordHistory:
     """Return what a record's intents say of what happened before."""
     applied = list[Intent]()
     void = list[Intent]()
@@ -741,18 +744,18 @@ def _history(board: BoardContext, intents: Sequence[Intent], now: datetime) -> R
     )
 
 
-def _recent_events(board: BoardContext, items: Collection[str]) -> dict[str, list[WebhookEvent]]:
+def _recent_events(board: field_values.BoardContext, items: Collection[str]) -> dict[str, list[WebhookEvent]]:
     rows = WebhookEvent.objects.filter(
         item_id__in=items, board_id=board.link.board_id, received_at__gt=SyncNow() - EVENT_WINDOW
     )
     return lookups.events_by_item(rows.order_by("-received_at")[:MAX_EVENTS])
 
 
-def makers_of(board: BoardContext, items: Mapping[UUID, str]) -> dict[UUID, tuple[str, bool]]:
+def makers_of(board: field_values.BoardContext, items: Mapping[UUID, str]) -> dict[UUID, tuple[str, bool]]:
     """Read, as far as events tell, who made these records' items, and whether somebody typed the NPD ID."""
     creation_types = EVENT_TYPES[EventKind.CREATED]
-    sets_npd_id = Q(board_id=board.link.board_id, column_id=board.link.npd_id_column)
-    rows = WebhookEvent.objects.filter(sets_npd_id | Q(type__in=creation_types), item_id__in=set(items.values()))
+    sets_npd_id = models.Q(board_id=board.link.board_id, column_id=board.link.npd_id_column)
+    rows = WebhookEvent.objects.filter(sets_npd_id | models.Q(type__in=creation_types), item_id__in=set(items.values()))
     makers: dict[str | None, str] = {}
     typed = set()
     for row in rows.order_by("id"):
@@ -774,14 +777,16 @@ def _by_record(intents: Iterable[Intent]) -> dict[UUID, tuple[Intent, ...]]:
 
 
 def identity_facts(
-    board: BoardContext, items: Collection[str], records: Collection[UUID], matching: Sequence[Item]
+    board: field_values.BoardContext, items: Collection[str], records: Collection[UUID], matching: Sequence[Item]
 ) -> IdentityFacts:
     """Read whose these items are, and what is remembered of them and of these records without an item.
 
     Of those found by their match key also which of the records are there whose NPD IDs they bear.
     """
     entity_type = board.link.entity_type
-    npd_ids = [npd_id for item in matching if (npd_id := as_uuid(npd_id_of(board, item) or ""))]
+    npd_ids = [
+        npd_id for item in matching if (npd_id := field_values.as_uuid(field_values.npd_id_of(board, item) or ""))
+    ]
     existing = set(board.model._default_manager.filter(pk__in=npd_ids).values_list("pk", flat=True)) if npd_ids else ()
     rows = IgnoredItem.objects.filter(entity_type=entity_type, item_id__in=[item.id for item in matching])
     owners = {item_id: owner.pk for item_id, owner in owners_of(entity_type, items).items()}
@@ -794,7 +799,7 @@ def identity_facts(
     )
 
 
-def unmatched_items(board: BoardContext, keys: Collection[str]) -> list[str]:
+def unmatched_items(board: field_values.BoardContext, keys: Collection[str]) -> list[str]:
     """Return the items without a record that were last seen with one of these match keys."""
     match = board.match_mapping
     if match is None or not keys:
@@ -804,7 +809,7 @@ def unmatched_items(board: BoardContext, keys: Collection[str]) -> list[str]:
     return list(of_board.filter(match_key__in=key_spellings(keys)).values_list("item_id", flat=True))
 
 
-def records_by_match_key(board: BoardContext, keys: Iterable[str]) -> dict[str, list[SyncedModel]]:
+def records_by_match_key(board: field_values.BoardContext, keys: Iterable[str]) -> dict[str, list[SyncedModel]]:
     """Return the records with these match keys, by key; one query."""
     wanted = sorted(set(keys))
     match = board.match_mapping
@@ -813,7 +818,7 @@ def records_by_match_key(board: BoardContext, keys: Iterable[str]) -> dict[str, 
     keyed = board.model._default_manager.annotate(match_key=lookups.match_key_of(match.fields[0]))
     by_key: dict[str, list[SyncedModel]] = {}
     for record in keyed.filter(match_key__in=key_spellings(wanted)):
-        by_key.setdefault(match_text_of_record(board, record), []).append(record)
+        by_key.setdefault(field_values.match_text_of_record(board, record), []).append(record)
     return {key: by_key[key] for key in wanted if key in by_key}
 
 
@@ -834,7 +839,7 @@ def unedited_records(model: type[SyncedModel], ids: Collection[UUID]) -> frozens
     return frozenset(unedited)
 
 
-def unedited_from_items(board: BoardContext, ids: Collection[UUID]) -> dict[UUID, SyncedModel]:
+def unedited_from_items(board: field_values.BoardContext, ids: Collection[UUID]) -> dict[UUID, SyncedModel]:
     """Return those of these records that were made from an item, and that nobody touched in NPD."""
     made = SyncMetadata.objects.of(board.link.entity_type, ids).filter(made_from_item=True)
     unedited = unedited_records(board.model, [UUID(key) for key in made.values_list("entity_id", flat=True)])
@@ -852,7 +857,7 @@ def owners_of(entity_type: str, item_ids: Collection[str]) -> dict[str, SyncedMo
 
 
 def answer_facts(
-    board: BoardContext, records: Collection[UUID], items: Collection[str], merged: frozenset[UUID]
+    board: field_values.BoardContext, records: Collection[UUID], items: Collection[str], merged: frozenset[UUID]
 ) -> AnswerFacts:
     """Read what answers rest on, which name these records and items."""
     linked = board.model._default_manager.filter(monday_id__in=items)
@@ -866,7 +871,7 @@ def answer_facts(
 
 
 def _deleted_facts(
-    board: BoardContext, records: Iterable[RecordFacts], tombstones: Mapping[UUID, Tombstone]
+    board: field_values.BoardContext, records: Iterable[RecordFacts], tombstones: Mapping[UUID, Tombstone]
 ) -> tuple[DeletedFacts, ...]:
     """Return what is known of deleted records before their items are read."""
     items = [tombstone.monday_id for tombstone in tombstones.values() if tombstone.monday_id]
@@ -882,18 +887,20 @@ def _deleted_facts(
     return tuple(deleted)
 
 
-def with_bearers(board: BoardContext, deleted: Sequence[DeletedFacts]) -> list[DeletedFacts]:
+def with_bearers(board: field_values.BoardContext, deleted: Sequence[DeletedFacts]) -> list[DeletedFacts]:
     """Add to deleted records whose NPD IDs their items bear, and who edited those that have left."""
     npd_ids = {record.id: deleted_records.wanted_bearer(board, record) for record in deleted}
     wanted = {npd_id for npd_id in npd_ids.values() if npd_id is not None}
     bearers = board.model._default_manager.in_bulk(wanted) if wanted else {}
     editors = editors_of(board, [record for record in deleted if deleted_records.wants_editors(board, record)])
-    users = monday_users() if editors else {}
+    users = authors.monday_users() if editors else {}
     borne = [replace(record, bearer=bearers.get(npd_ids[record.id])) for record in deleted]
     return [deleted_records.with_editors(record, editors, users) for record in borne]
 
 
-def editors_of(board: BoardContext, deleted: Iterable[DeletedFacts]) -> dict[UUID, tuple[WebhookEvent, ...]]:
+def editors_of(
+    board: field_values.BoardContext, deleted: Iterable[DeletedFacts]
+) -> dict[UUID, tuple[WebhookEvent, ...]]:
     """Read the events of these deleted records' items, by which it is told who edited them."""
     items = {record.id: str(record.tombstone.monday_id) for record in deleted}
     if not items:
@@ -903,21 +910,21 @@ def editors_of(board: BoardContext, deleted: Iterable[DeletedFacts]) -> dict[UUI
     return {key: tuple(events.get(item_id, ())) for key, item_id in items.items()}
 
 
-def current_deletion_policy(link: BoardLink) -> tuple[DeletedRecordPolicy, dict[str, Any]]:
+def current_deletion_policy(link: BoardLink) -> tuple[choices.DeletedRecordPolicy, dict[str, Any]]:
     """Return what becomes of items and the filter, as they are now and not when the board was taken, minutes ago."""
     links = BoardLink.objects.filter(pk=link.pk)
     policy, sync_filter = links.values_list("deleted_record_policy", "sync_filter").get()
-    return DeletedRecordPolicy(policy), sync_filter
+    return choices.DeletedRecordPolicy(policy), sync_filter
 
 
-def _rejected_deletions(board: BoardContext, records: Sequence[RecordFacts]) -> dict[UUID, str]:
+def _rejected_deletions(board: field_values.BoardContext, records: Sequence[RecordFacts]) -> dict[UUID, str]:
     """The records whose deletion a person rejected since their items are gone: `rejected`, later `kept`."""
     since = {record.id: record.ledger.removed_since for record in records if record.ledger.removed_since}
     acts = ApprovalRequest.objects.filter(
         entity_type=board.link.entity_type,
-        kind=ApprovalKind.RECORDS,
+        kind=choices.ApprovalKind.RECORDS,
         entity_id__in=since,
-        state__in=(ApprovalState.REJECTED, ApprovalState.KEPT),
+        state__in=(choices.ApprovalState.REJECTED, choices.ApprovalState.KEPT),
     )
     return {act.entity_id: act.state for act in acts.order_by("id") if act.at >= since[act.entity_id]}
 
@@ -927,7 +934,7 @@ def _recreated_too_often(ids: Sequence[UUID], times: int) -> set[UUID]:
     if times <= 0:
         return set()
     made = Decision.objects.filter(entity_id__in=ids, kind="unlinked", values__again=True, at__gt=SyncNow() - DAY)
-    often = made.order_by().values("entity_id").annotate(times=Count("id")).filter(times__gte=times)
+    often = made.order_by().values("entity_id").annotate(times=models.Count("id")).filter(times__gte=times)
     return {row["entity_id"] for row in often if row["entity_id"]}
 
 
@@ -939,7 +946,7 @@ def deletion_obstacles(record: models.Model) -> tuple[str, str]:
     collector = Collector(using="default", origin=record)
     try:
         collector.collect([record])
-    except (ProtectedError, RestrictedError) as needed:
+    except (models.ProtectedError, models.RestrictedError) as needed:
         objects = getattr(needed, "protected_objects", None) or getattr(needed, "restricted_objects", [])
         return f"{_count_by_kind(list(objects))} in NPD can't be without “{record}”.", ""
     cascade = [other for rows in (*collector.data.values(), *collector.fast_deletes) for other in rows]
@@ -962,24 +969,28 @@ def _count_by_kind(records: list[models.Model]) -> str:
 # Items without a record.
 
 
-def item_facts(facts: PassFacts) -> list[ItemFacts]:
+def item_facts(facts: pass_plan.PassFacts) -> list[ItemFacts]:
     """Read what NPD knows of the claimed items that no record has; a handful of queries whatever their number."""
     board = facts.board
     entity_type = board.link.entity_type
     ids = [claim.remote_id for claim in facts.item_claims if claim.remote_id]
     shown = {item_id: facts.items.linked[item_id] for item_id in ids if item_id in facts.items.linked}
-    active = {item_id: item for item_id, item in shown.items() if item.state == ACTIVE}
-    npd_ids = {item_id: npd_id for item_id, item in active.items() if (npd_id := as_uuid(npd_id_of(board, item) or ""))}
-    keys = {item_id: match_text_of_item(board, item) or "" for item_id, item in shown.items()}
+    active = {item_id: item for item_id, item in shown.items() if item.state == field_values.ACTIVE}
+    npd_ids = {
+        item_id: npd_id
+        for item_id, item in active.items()
+        if (npd_id := field_values.as_uuid(field_values.npd_id_of(board, item) or ""))
+    }
+    keys = {item_id: field_values.match_text_of_item(board, item) or "" for item_id, item in shown.items()}
     # How long an item is quiet is told by the board's events.
-    here = Q(board_id=board.link.board_id)
+    here = models.Q(board_id=board.link.board_id)
     edit_types = [name for kind in EDIT_KINDS for name in EVENT_TYPES[kind]]
     rows = WebhookEvent.objects.filter(item_id__in=ids).order_by().values("item_id")
     rows = rows.annotate(
-        first=Min("received_at", filter=here),
-        last=Max("received_at", filter=here),
-        new=ArrayAgg("pk", filter=Q(processed_at=None), order_by="pk", default=Value([])),
-        new_edits=Count("pk", filter=here & Q(processed_at=None, type__in=edit_types)),
+        first=models.Min("received_at", filter=here),
+        last=models.Max("received_at", filter=here),
+        new=ArrayAgg("pk", filter=models.Q(processed_at=None), order_by="pk", default=models.Value([])),
+        new_edits=models.Count("pk", filter=here & models.Q(processed_at=None, type__in=edit_types)),
     )
     events: dict[str | None, dict[str, Any]] = {row["item_id"]: dict(row) for row in rows}
     # A call about the item was announced whose outcome nobody knows.
@@ -993,27 +1004,29 @@ def item_facts(facts: PassFacts) -> list[ItemFacts]:
     remembered = IgnoredItem.objects.filter(entity_type=entity_type, item_id__in=ids)
     ignored = {row.item_id: row for row in remembered}
     types = [spec.entity_type for spec in registry.entities()]
-    deleted = Q(monday_id__in=ids) | Q(entity_id__in=npd_ids.values())
+    deleted = models.Q(monday_id__in=ids) | models.Q(entity_id__in=npd_ids.values())
     tombstones = list(Tombstone.objects.filter(deleted, entity_type__in=types).order_by("pk"))
     # The records of other types that have the items, or the NPD IDs that they bear; a query for each type.
     owners = dict[str, SyncedModel]()
     taken = set[UUID]()
     for spec in registry.entities():
         if spec.entity_type != entity_type:
-            for record in spec.model._default_manager.filter(Q(monday_id__in=ids) | Q(pk__in=npd_ids.values())):
+            for record in spec.model._default_manager.filter(
+                models.Q(monday_id__in=ids) | models.Q(pk__in=npd_ids.values())
+            ):
                 owners.setdefault(str(record.monday_id), record)
                 taken.add(record.pk)
     chosen = {
         claim.remote_id: chosen_id
         for claim in facts.item_claims
-        if (chosen_id := as_uuid(str(claim.payload.get(LINK_TO, ""))))
+        if (chosen_id := field_values.as_uuid(str(claim.payload.get(LINK_TO, ""))))
     }
     named_ids = [*npd_ids.values(), *chosen.values()]
-    records = _records(board, Q(pk__in=named_ids) | Q(monday_id__in=ids), keys.values())
+    records = _records(board, models.Q(pk__in=named_ids) | models.Q(monday_id__in=ids), keys.values())
     by_id = {record.pk: record for record in records}
     by_key: dict[str, list[SyncedModel]] = {}
     for record in records:
-        by_key.setdefault(match_text_of_record(board, record), []).append(record)
+        by_key.setdefault(field_values.match_text_of_record(board, record), []).append(record)
         owners.setdefault(str(record.monday_id), record)
     items = []
     for claim in facts.item_claims:
@@ -1044,7 +1057,7 @@ def item_facts(facts: PassFacts) -> list[ItemFacts]:
     return items
 
 
-def _records(board: BoardContext, condition: Q, keys: Iterable[str]) -> list[SyncedModel]:
+def _records(board: field_values.BoardContext, condition: models.Q, keys: Iterable[str]) -> list[SyncedModel]:
     """Read the board's records to which this applies, and those with these match keys."""
     match = board.match_mapping
     wanted = sorted(set(filter(None, keys)))
@@ -1053,23 +1066,23 @@ def _records(board: BoardContext, condition: Q, keys: Iterable[str]) -> list[Syn
         records = records.select_related(*board.joined_relations)
     if match is not None and wanted:
         records = records.annotate(match_key=lookups.match_key_of(match.fields[0]))
-        condition |= Q(match_key__in=key_spellings(wanted))
+        condition |= models.Q(match_key__in=key_spellings(wanted))
     return list(records.filter(condition))
 
 
-def item_now(board: BoardContext, plan: ItemPlan) -> tuple[ItemFacts, dict[UUID, SyncedModel]]:
+def item_now(board: field_values.BoardContext, plan: pass_plan.ItemPlan) -> tuple[ItemFacts, dict[UUID, SyncedModel]]:
     """Return what is so of the item now, as far as the plan rests on it, and the records that it names: settle has
     locked these.
     """
     item = plan.facts
-    gives = plan.act in GIVING
+    gives = plan.act in pass_plan.GIVING
     records: dict[UUID, SyncedModel] = {}
     owner = None
-    if plan.act in (ItemAct.ASK, ItemAct.LINK, ItemAct.REPLACE):
+    if plan.act in (pass_plan.ItemAct.ASK, pass_plan.ItemAct.LINK, pass_plan.ItemAct.REPLACE):
         records = board.model._default_manager.in_bulk(list(plan.names))
-    if plan.act in (ItemAct.LINK, ItemAct.REPLACE):
+    if plan.act in (pass_plan.ItemAct.LINK, pass_plan.ItemAct.REPLACE):
         owner = board.model._default_manager.filter(monday_id=item.item_id).first()
-    key = match_text_of_item(board, item.item) if gives and item.item else ""
+    key = field_values.match_text_of_item(board, item.item) if gives and item.item else ""
     ignored = IgnoredItem.objects.filter(entity_type=board.link.entity_type, item_id=item.item_id)
     tombstones = Tombstone.objects.select_for_update().filter(pk__in=[plan.tombstone.pk] if plan.tombstone else [])
     now = replace(
@@ -1095,21 +1108,23 @@ def unconfirmed_creates(entity_type: str) -> list[list[Intent]]:
     return list(documents.values())
 
 
-def items_of_creates(board: BoardContext, documents: Sequence[Sequence[Intent]]) -> dict[str, Item] | None:
+def items_of_creates(board: field_values.BoardContext, documents: Sequence[Sequence[Intent]]) -> dict[str, Item] | None:
     """Look for what these documents have made, by NPD ID; None where an NPD ID can't be read. Raises MondayError."""
     ids = {str(intent.entity_id) for intents in documents for intent in intents}
     return items_with_npd_ids(board, sorted(ids))
 
 
 def facts_of_creates(
-    board: BoardContext, intents: Sequence[Intent], items: Mapping[str, Item] | None
+    board: field_values.BoardContext, intents: Sequence[Intent], items: Mapping[str, Item] | None
 ) -> unconfirmed_writes.UnconfirmedCreates:
     """Return what is so of a document without an answer; `items` are those that bear an NPD ID of its or of others."""
     ids = [intent.entity_id for intent in intents]
     first = intents[0]
     document = Intent.objects.filter(idempotency_key=first.idempotency_key)
     others = Intent.objects.filter(board_id=first.board_id, state=IntentState.APPLIED, settled_at__gt=first.created_at)
-    is_due = Q(status=QueueStatus.PENDING, next_retry__lte=SyncNow()) | Q(status=QueueStatus.IN_PROGRESS)
+    is_due = models.Q(status=choices.QueueStatus.PENDING, next_retry__lte=SyncNow()) | models.Q(
+        status=choices.QueueStatus.IN_PROGRESS
+    )
     due = SyncQueue.objects.filter(is_due, entity_id__in=ids).values_list("entity_id", flat=True)
     return unconfirmed_writes.UnconfirmedCreates(
         board=board,
@@ -1127,7 +1142,7 @@ def facts_of_creates(
 
 
 def _with_copy_history(
-    board: BoardContext, items: Sequence[ItemFacts], own_items: Mapping[str, Item]
+    board: field_values.BoardContext, items: Sequence[ItemFacts], own_items: Mapping[str, Item]
 ) -> list[ItemFacts]:
     """Add to items that may be a record's second one what tells it: that record's own item, all that was announced
     about it, what it was unlinked from, and who did anything with the item.

@@ -10,33 +10,13 @@ from dataclasses import replace
 from typing import Any, TypeAlias
 from uuid import UUID
 
-from conflicts.reports import KIND_IDENTITY, MERGE_RECORDS, RECORD_KEY, Option
+from conflicts import reports
 from sync.boards.sync_filter import FilterSide
 from sync.models import IgnoredItem, SyncedModel
 from sync.monday.board_items import BatchItems, Item
+from sync.reconcile import field_values, pass_plan
 from sync.reconcile.board_filter import filter_removed_item, left_out, matching_items
 from sync.reconcile.facts import AnswerFacts, HistoryLine, RecordFacts
-from sync.reconcile.field_values import (
-    ACTIVE,
-    BoardContext,
-    as_uuid,
-    item_values,
-    match_text_of_item,
-    match_text_of_record,
-    npd_id_of,
-)
-from sync.reconcile.pass_plan import (
-    OF_ITS_PASS,
-    AnswerKind,
-    Ending,
-    IdentityAnswer,
-    IdentityPlan,
-    Outcome,
-    PassFacts,
-    Plan,
-    RecordPlan,
-    RemovedItem,
-)
 from sync.reconcile.removed_items import removed_state, return_lines
 
 # Which item belongs to a record that has none: found by NPD ID, by the match rule, or none.
@@ -49,24 +29,24 @@ ItemsByText: TypeAlias = Mapping[str | None, Sequence[Item]]
 """Items by what they say of themselves; under None those of which that can't be read."""
 
 
-def items_by_npd_id(board: BoardContext, items: BatchItems) -> ItemsByText:
+def items_by_npd_id(board: field_values.BoardContext, items: BatchItems) -> ItemsByText:
     """Return the items that were found by an NPD ID."""
     by_npd_id: dict[str | None, list[Item]] = {}
     for item in items.by_npd_id:
-        by_npd_id.setdefault(npd_id_of(board, item), []).append(item)
+        by_npd_id.setdefault(field_values.npd_id_of(board, item), []).append(item)
     return by_npd_id
 
 
-def items_by_match_key(board: BoardContext, items: BatchItems) -> ItemsByText:
+def items_by_match_key(board: field_values.BoardContext, items: BatchItems) -> ItemsByText:
     """Return the active items that were found by a match key."""
     by_key: dict[str | None, list[Item]] = {}
     for item in items.by_match:
-        if item.state == ACTIVE:
-            by_key.setdefault(match_text_of_item(board, item), []).append(item)
+        if item.state == field_values.ACTIVE:
+            by_key.setdefault(field_values.match_text_of_item(board, item), []).append(item)
     return by_key
 
 
-def identify_in_turn(facts: PassFacts, records: Iterable[RecordFacts]) -> dict[UUID, IdentityPlan]:
+def identify_in_turn(facts: pass_plan.PassFacts, records: Iterable[RecordFacts]) -> dict[UUID, pass_plan.IdentityPlan]:
     """Decide about every record without an item; no item is given twice.
 
     The oldest record comes first, in whatever order they were claimed: set-up, which shows beforehand what passes will
@@ -78,25 +58,27 @@ def identify_in_turn(facts: PassFacts, records: Iterable[RecordFacts]) -> dict[U
     keyed = items_by_match_key(board, facts.items)
     # An item bears the NPD ID of a record that is there: it is that record's, whatever its key says, unless it is
     # linked with another one already.
-    npd_ids = {item.id: as_uuid(npd_id_of(board, item) or "") for item in facts.items.by_match}
+    npd_ids = {
+        item.id: field_values.as_uuid(field_values.npd_id_of(board, item) or "") for item in facts.items.by_match
+    }
     bearers = {item_id: npd_id for item_id, npd_id in npd_ids.items() if npd_id in facts.identity.existing}
     owners = bearers | dict(facts.identity.owners)
     firsts = dict[str, SyncedModel]()
     plans = {}
     for record in sorted(records, key=lambda record: (record.record.created_at, record.id)):
-        key = match_text_of_record(board, record.record)
+        key = field_values.match_text_of_record(board, record.record)
         plan = identify(facts, record, named, keyed, owners)
         if plan.item is not None:
             owners[plan.item.id] = record.id
         elif plan.creates and key and not wants_new_item(record):
             first = firsts.setdefault(key, record.record)
             if first is not record.record:
-                plan = IdentityPlan(reason=_same_key_reason(board, first), wait_seconds=SEARCH_SECONDS)
+                plan = pass_plan.IdentityPlan(reason=_same_key_reason(board, first), wait_seconds=SEARCH_SECONDS)
         plans[record.id] = plan
     return plans
 
 
-def _same_key_reason(board: BoardContext, first: SyncedModel) -> str:
+def _same_key_reason(board: field_values.BoardContext, first: SyncedModel) -> str:
     label = board.match_mapping.label.lower() if board.match_mapping else "key"
     return (
         f"“{first}” has the same {label}, and gets an item first. You are then asked whether this is the same, unless "
@@ -105,8 +87,8 @@ def _same_key_reason(board: BoardContext, first: SyncedModel) -> str:
 
 
 def identify(
-    facts: PassFacts, record: RecordFacts, named: ItemsByText, keyed: ItemsByText, owners: Mapping[str, UUID]
-) -> IdentityPlan:
+    facts: pass_plan.PassFacts, record: RecordFacts, named: ItemsByText, keyed: ItemsByText, owners: Mapping[str, UUID]
+) -> pass_plan.IdentityPlan:
     """Decide about a record without an item; `owners` says whose the items are by now."""
     board = facts.board
     identity = facts.identity
@@ -115,50 +97,52 @@ def identify(
     # An item that was gone when it was unlinked kept its NPD ID, and may be back on the board.
     unlinked = identity.unlinked.get(record.id)
     hits = [item for item in named.get(str(record.id), ()) if unlinked is None or item.id != unlinked.item_id]
-    if not hits and (key := match_text_of_record(board, record.record)):
+    if not hits and (key := field_values.match_text_of_record(board, record.record)):
         hits = [item for item in keyed.get(key, ()) if identity.may_match(item.id, record.id)]
         ownerless = [item for item in keyed.get(None, ()) if item.id not in owners]
         unreadable = [item for item in ownerless if identity.may_match(item.id, record.id)]
         if unreadable and not hits:
             label = board.match_mapping.label if board.match_mapping else "key"
-            return IdentityPlan(
+            return pass_plan.IdentityPlan(
                 reason=f"{label} of the item “{unreadable[0].name}” on the board can't be read, so it isn't known "
                 "whether it is this record's. Nothing was created. Check the column's type and that NPD Sync's user "
                 "may see it, then run the set-up again (Boards, “Set up…”)."
             )
     excluded: tuple[str, ...] = ()
-    if as_new and all(npd_id_of(board, item) != str(record.id) for item in hits):
+    if as_new and all(field_values.npd_id_of(board, item) != str(record.id) for item in hits):
         excluded = tuple(item.id for item in hits if item.id not in owners)
         hits = []
     hits, sentence, leaves_out = matching_items(board, record.record, hits)
     if sentence:
-        return IdentityPlan(excluded_items=excluded, reason=sentence, is_left_out=leaves_out)
-    unread = [*named.get(None, ()), *(item for item in hits if npd_id_of(board, item) is None)]
+        return pass_plan.IdentityPlan(excluded_items=excluded, reason=sentence, is_left_out=leaves_out)
+    unread = [*named.get(None, ()), *(item for item in hits if field_values.npd_id_of(board, item) is None)]
     if unread:
-        plan = IdentityPlan(
+        plan = pass_plan.IdentityPlan(
             reason=f"The NPD ID of the item “{unread[0].name}” on the board can't be read, so it isn't known whether "
             "it is this record's. Nothing was created. Check that it is a text column that NPD Sync's user may see."
         )
     elif not hits and not as_new and unlinked is not None:
         plan = _asking(relink_question(record.record, unlinked))
     elif not hits and not as_new and board.link.creates_held:
-        plan = IdentityPlan(reason=board.link.creates_held)
+        plan = pass_plan.IdentityPlan(reason=board.link.creates_held)
     elif not hits:
-        plan = IdentityPlan(creates=True)
+        plan = pass_plan.IdentityPlan(creates=True)
     elif len(hits) == 1 and owners.get(hits[0].id, record.id) == record.id:
-        plan = IdentityPlan(item=hits[0])
+        plan = pass_plan.IdentityPlan(item=hits[0])
     else:
         owner_ids = {owners[item.id] for item in hits if item.id in owners}
         duplicates = [identity.unedited[key] for key in sorted(owner_ids) if key in identity.unedited]
         owner_by_item = {item_id: str(owner) for item_id, owner in owners.items()}
-        values = {item.id: item_values(board, item) for item in hits}
+        values = {item.id: field_values.item_values(board, item) for item in hits}
         asked_of_items = record_question(record.record, hits, owner_by_item, duplicates, values)
         plan = _asking(asked_of_items, "; or make the email or name unique, or fill in the item's NPD ID")
     return replace(plan, excluded_items=excluded)
 
 
-def _asking(data: dict[str, Any], instead: str = "") -> IdentityPlan:
-    return IdentityPlan(question=data, reason=f"Who is this? {data['what']} Answer it among the conflicts{instead}.")
+def _asking(data: dict[str, Any], instead: str = "") -> pass_plan.IdentityPlan:
+    return pass_plan.IdentityPlan(
+        question=data, reason=f"Who is this? {data['what']} Answer it among the conflicts{instead}."
+    )
 
 
 # Questions of identity: whose item is this, which item is this record's, are these two the same person?
@@ -188,7 +172,7 @@ DIFFERENT_RECORDS = "different"
 """Answer: they are two, and nobody is to ask again."""
 
 
-def question(sentence: str, candidates: Sequence[SyncedModel], options: Iterable[Option]) -> dict[str, Any]:
+def question(sentence: str, candidates: Sequence[SyncedModel], options: Iterable[reports.Option]) -> dict[str, Any]:
     """Return a question about these records, as `ConflictReport.data` wants it."""
     named = [{"id": str(record.pk), "label": str(record), "linked_to": record.monday_id} for record in candidates]
     return {"what": sentence, "candidates": named, "options": [option.to_json() for option in options]}
@@ -209,9 +193,12 @@ def owner_question(hits: Sequence[SyncedModel], item: Item, details: Mapping[str
         leave = "Same person: keep the item it has, and leave this one alone"
         alone = f"“{linked[0]}” keeps the item that it has. {alone}"
     options = [
-        *(Option("custom", f"It is “{record}”", f"“{record}” {linking}", str(record.pk)) for record in linkable(hits)),
-        Option("custom", "It is somebody else: create a new record", new, NEW_RECORD),
-        Option("custom", leave, alone, LEAVE_ALONE),
+        *(
+            reports.Option("custom", f"It is “{record}”", f"“{record}” {linking}", str(record.pk))
+            for record in linkable(hits)
+        ),
+        reports.Option("custom", "It is somebody else: create a new record", new, NEW_RECORD),
+        reports.Option("custom", leave, alone, LEAVE_ALONE),
     ]
     return question(sentence, hits, options) | {"item": dict(details)}
 
@@ -238,17 +225,17 @@ def record_question(
     linking = f"“{record}” is linked with this item; what differs is synced field by field."
     handed = f"is deleted in NPD, and its item is linked with “{record}”."
     options = [
-        Option("custom", f"It is “{item.name}” ({item.id})", linking, item.id)
+        reports.Option("custom", f"It is “{item.name}” ({item.id})", linking, item.id)
         for item in hits
         if owner_by_item.get(item.id, str(record.pk)) == str(record.pk)
     ]
     options += [
-        Option(
+        reports.Option(
             "custom",
             f"The same as “{duplicate}”, made from the item: delete that",
             f"The record “{duplicate}” {handed}",
             f"{TAKES_ITEM}{duplicate.pk}",
-            MERGE_RECORDS,
+            reports.MERGE_RECORDS,
         )
         for duplicate in duplicates
     ]
@@ -270,7 +257,7 @@ def record_question(
 def relink_question(record: SyncedModel, row: IgnoredItem) -> dict[str, Any]:
     """Return the question whether a record that syncs again takes back the item that was unlinked from it."""
     effect = f"“{record}” and the item {row.item_id} sync as before; what changed since is synced or asked about."
-    again = Option("custom", "Link it with that item again", effect, row.item_id)
+    again = reports.Option("custom", "Link it with that item again", effect, row.item_id)
     why = f"“{record}” was unlinked from an item. {row.reason}"
     return {
         "what": f"{why} Nothing was created.",
@@ -282,20 +269,22 @@ def relink_question(record: SyncedModel, row: IgnoredItem) -> dict[str, Any]:
 def duplicate_question(made: SyncedModel, others: Sequence[SyncedModel], key: str) -> dict[str, Any]:
     """Return the question whether a record that was made from an item is one of these others."""
     deletion = f"The record “{made}” is deleted in NPD"
-    options = [Option("custom", "They are two", "Both records stay, and you are not asked again.", DIFFERENT_RECORDS)]
+    options = [
+        reports.Option("custom", "They are two", "Both records stay, and you are not asked again.", DIFFERENT_RECORDS)
+    ]
     for other in reversed(others):
         effect = f"{deletion}, and its item is linked with “{other}”."
         if other.monday_id:
             effect = f"{deletion}; its item goes as the items of deleted records do, for “{other}” has one."
         label = f"The same as “{other}”: delete “{made}”"
-        options.insert(0, Option("custom", label, effect, f"{SAME_AS}{other.pk}", MERGE_RECORDS))
+        options.insert(0, reports.Option("custom", label, effect, f"{SAME_AS}{other.pk}", reports.MERGE_RECORDS))
     sentence = f"“{made}”, which was made from an item on the board, has the same {key} as {quoted_names(others)}."
     return question(sentence, others, options)
 
 
-def _new_item_option(record: SyncedModel) -> Option:
+def _new_item_option(record: SyncedModel) -> reports.Option:
     effect = f"A new item is created for “{record}”; those that were found stay as they are."
-    return Option("custom", "None of them: create a new item", effect, NEW_ITEM)
+    return reports.Option("custom", "None of them: create a new item", effect, NEW_ITEM)
 
 
 def quoted_names(records: Sequence[SyncedModel]) -> str:
@@ -309,73 +298,79 @@ def quoted_names(records: Sequence[SyncedModel]) -> str:
 
 
 _KIND_BY_WORD = {
-    DIFFERENT_RECORDS: AnswerKind.TWO_RECORDS,
-    NEW_RECORD: AnswerKind.NEW_RECORD,
-    NEW_ITEM: AnswerKind.NEW_ITEM,
-    LEAVE_ALONE: AnswerKind.LEAVE_ALONE,
-    ARCHIVE_OPTION: AnswerKind.COPY,
+    DIFFERENT_RECORDS: pass_plan.AnswerKind.TWO_RECORDS,
+    NEW_RECORD: pass_plan.AnswerKind.NEW_RECORD,
+    NEW_ITEM: pass_plan.AnswerKind.NEW_ITEM,
+    LEAVE_ALONE: pass_plan.AnswerKind.LEAVE_ALONE,
+    ARCHIVE_OPTION: pass_plan.AnswerKind.COPY,
 }
 
 
-def answers_of(facts: RecordFacts) -> list[IdentityAnswer]:
+def answers_of(facts: RecordFacts) -> list[pass_plan.IdentityAnswer]:
     """Return what people chose in the record's open questions of identity."""
     answers = []
-    for conflict in [conflict for conflict in facts.conflicts if conflict.kind == KIND_IDENTITY]:
-        resolution = conflict.resolutions.get(RECORD_KEY)
+    for conflict in [conflict for conflict in facts.conflicts if conflict.kind == reports.KIND_IDENTITY]:
+        resolution = conflict.resolutions.get(reports.RECORD_KEY)
         value = str(resolution.value or "") if resolution is not None else ""
         item_id = conflict.monday_item_id
-        if (record_id := as_uuid(value)) is not None:
-            answers.append(IdentityAnswer(AnswerKind.LINK, facts.id, conflict, item_id, record_id=record_id))
+        if (record_id := field_values.as_uuid(value)) is not None:
+            answers.append(
+                pass_plan.IdentityAnswer(pass_plan.AnswerKind.LINK, facts.id, conflict, item_id, record_id=record_id)
+            )
         elif value.isdigit():
             # Which may be another item than the one that the question stands at.
-            answers.append(IdentityAnswer(AnswerKind.LINK, facts.id, conflict, value, record_id=facts.id))
+            answers.append(
+                pass_plan.IdentityAnswer(pass_plan.AnswerKind.LINK, facts.id, conflict, value, record_id=facts.id)
+            )
         elif value.startswith((SAME_AS, TAKES_ITEM)):
-            other = as_uuid(value.partition(":")[2])
+            other = field_values.as_uuid(value.partition(":")[2])
             made = facts.id if value.startswith(SAME_AS) else other
             stays = other if value.startswith(SAME_AS) else facts.id
-            answers.append(IdentityAnswer(AnswerKind.MERGE, facts.id, conflict, item_id, stays, made))
+            answers.append(
+                pass_plan.IdentityAnswer(pass_plan.AnswerKind.MERGE, facts.id, conflict, item_id, stays, made)
+            )
         elif value in _KIND_BY_WORD:
-            answers.append(IdentityAnswer(_KIND_BY_WORD[value], facts.id, conflict, item_id))
+            answers.append(pass_plan.IdentityAnswer(_KIND_BY_WORD[value], facts.id, conflict, item_id))
     return answers
 
 
 def wants_new_item(facts: RecordFacts) -> bool:
     """Return whether a person said that none of the items found is the record's; its own pass makes it one."""
-    return any(answer.kind is AnswerKind.NEW_ITEM for answer in answers_of(facts))
+    return any(answer.kind is pass_plan.AnswerKind.NEW_ITEM for answer in answers_of(facts))
 
 
-def decide_answers(answers: Iterable[IdentityAnswer], facts: AnswerFacts) -> list[IdentityAnswer]:
+def decide_answers(answers: Iterable[pass_plan.IdentityAnswer], facts: AnswerFacts) -> list[pass_plan.IdentityAnswer]:
     """Decide what becomes of answers, one after another: a later one finds what an earlier one leaves."""
-    decided: list[IdentityAnswer] = []
+    decided: list[pass_plan.IdentityAnswer] = []
     for answer in answers:
         decided.append(decide_answer(answer, facts))
         facts = facts_after(facts, decided[-1])
     return decided
 
 
-def decide_answer(answer: IdentityAnswer, facts: AnswerFacts) -> IdentityAnswer:
+def decide_answer(answer: pass_plan.IdentityAnswer, facts: AnswerFacts) -> pass_plan.IdentityAnswer:
     """Decide what becomes of an answer: whether what it chose can still be done."""
-    if answer.kind is AnswerKind.MERGE:
+    if answer.kind is pass_plan.AnswerKind.MERGE:
         return _decide_merge(answer, facts)
     owner = facts.owners.get(answer.item_id)
     problem = ""
-    if answer.kind is AnswerKind.LINK:
+    if answer.kind is pass_plan.AnswerKind.LINK:
         record = facts.records.get(answer.record_id) if answer.record_id else None
         problem = link_problem(record, owner)
         sentence = f"Linked “{record}” with the item {answer.item_id}, as a person chose."
-    elif answer.kind is AnswerKind.NEW_RECORD:
+    elif answer.kind is pass_plan.AnswerKind.NEW_RECORD:
         problem = _owner_problem(owner)
         sentence = "The item becomes a record of its own."
-    elif answer.kind is AnswerKind.TWO_RECORDS:
+    elif answer.kind is pass_plan.AnswerKind.TWO_RECORDS:
         sentence = "They are two; both stay."
-    elif answer.kind is AnswerKind.LEAVE_ALONE:
+    elif answer.kind is pass_plan.AnswerKind.LEAVE_ALONE:
         sentence = "The item is left alone."
     else:
         sentence = ""
     return replace(answer, outdated=problem) if problem else replace(answer, done=sentence)
 
 
-def _decide_merge(answer: IdentityAnswer, facts: AnswerFacts) -> IdentityAnswer:
+def _decide_merge(answer: pass_plan.IdentityAnswer, facts: AnswerFacts) -> pass_plan.IdentityAnswer:
     """Delete the made record and give its item to the other one, where that has none.
 
     Where the other has an item, the made one's goes as the items of deleted records do (deleted_records.py).
@@ -412,13 +407,13 @@ def _owner_problem(owner: SyncedModel | None) -> str:
     return f"The item now belongs to “{owner}”." if owner is not None else ""
 
 
-def facts_after(facts: AnswerFacts, answer: IdentityAnswer) -> AnswerFacts:
+def facts_after(facts: AnswerFacts, answer: pass_plan.IdentityAnswer) -> AnswerFacts:
     """Return what the next answer rests on: an item is given once, and a record is deleted once."""
     if not answer.done or answer.record_id is None:
         return facts
     records = dict(facts.records)
     item_id: str | None = answer.item_id
-    if answer.kind is AnswerKind.MERGE and answer.made_id is not None:
+    if answer.kind is pass_plan.AnswerKind.MERGE and answer.made_id is not None:
         made = records.pop(answer.made_id)
         item_id = made.monday_id if answer.hands_over else None
     if item_id is None:
@@ -436,17 +431,19 @@ ANSWERED = "A person's answer comes first; what follows from it is synced next."
 LINKED = "It was linked with its item; what differs is synced next."
 
 
-def carry_out_answers(facts: PassFacts, plan: Plan) -> Plan:
+def carry_out_answers(facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
     """Let every stored answer to a question of identity be carried out, and the records' next passes do the rest.
 
     Whose items these are changes with this pass alone: whatever of it concerns them comes once more.
     """
     asking = [plan.records[key] for key in sorted(plan.records) if plan.records[key].facts.conflicts]
-    answers = [answer for record in asking for answer in answers_of(record.facts) if answer.kind not in OF_ITS_PASS]
+    answers = [
+        answer for record in asking for answer in answers_of(record.facts) if answer.kind not in pass_plan.OF_ITS_PASS
+    ]
     if not answers:
         return plan
     decided = decide_answers(answers, facts.answers)
-    changed: dict[UUID, RecordPlan] = {}
+    changed: dict[UUID, pass_plan.RecordPlan] = {}
     for answer in decided:
         record = changed.get(answer.asked_of, plan.records[answer.asked_of])
         changed[answer.asked_of] = _answered(record, answer)
@@ -454,15 +451,15 @@ def carry_out_answers(facts: PassFacts, plan: Plan) -> Plan:
     for key in named & plan.records.keys():
         # Whose item it is, or that it is there at all, may be otherwise by now.
         if key not in changed:
-            changed[key] = plan.records[key].end(Outcome.RELEASED, ANSWERED)
+            changed[key] = plan.records[key].end(pass_plan.Outcome.RELEASED, ANSWERED)
     _, items, _ = named_in(answer for answer in decided if answer.done)
-    released = Ending(Outcome.RELEASED, ANSWERED)
+    released = pass_plan.Ending(pass_plan.Outcome.RELEASED, ANSWERED)
     owned = [deleted for deleted in plan.deleted.values() if deleted.facts.tombstone.monday_id in items]
     plan = plan.with_deleted(replace(deleted, ending=released) for deleted in owned)
     return replace(plan.with_records(changed.values()), answers=tuple(decided))
 
 
-def named_in(answers: Iterable[IdentityAnswer]) -> tuple[frozenset[UUID], frozenset[str], frozenset[UUID]]:
+def named_in(answers: Iterable[pass_plan.IdentityAnswer]) -> tuple[frozenset[UUID], frozenset[str], frozenset[UUID]]:
     """Return what answers name: records, items, and records that were made from an item and would go."""
     answers = list(answers)
     records = frozenset(key for answer in answers for key in (answer.record_id, answer.made_id) if key is not None)
@@ -470,19 +467,19 @@ def named_in(answers: Iterable[IdentityAnswer]) -> tuple[frozenset[UUID], frozen
     return records, frozenset(answer.item_id for answer in answers), merged
 
 
-def _answered(plan: RecordPlan, answer: IdentityAnswer) -> RecordPlan:
+def _answered(plan: pass_plan.RecordPlan, answer: pass_plan.IdentityAnswer) -> pass_plan.RecordPlan:
     if not (answer.done or answer.outdated):
         return plan
     # What was done is no question any more; of what is handed back the answer goes.
     kept = [conflict for conflict in plan.facts.conflicts if answer.outdated or conflict is not answer.conflict]
     conflicts = [replace(conflict, resolutions={}) if conflict is answer.conflict else conflict for conflict in kept]
     plan = plan.with_facts(conflicts=tuple(conflicts))
-    if answer.done and answer.kind is AnswerKind.TWO_RECORDS:
+    if answer.done and answer.kind is pass_plan.AnswerKind.TWO_RECORDS:
         plan = plan.with_state(made_from_item=False)
-    return plan.end(Outcome.RELEASED, ANSWERED)
+    return plan.end(pass_plan.Outcome.RELEASED, ANSWERED)
 
 
-def answered_items(facts: PassFacts, plan: Plan) -> frozenset[str]:
+def answered_items(facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> frozenset[str]:
     """Return the items of which answers that are carried out by this pass say whose they are."""
     carried_out = [answer for answer in plan.answers if answer.done]
     made = [facts.answers.records.get(answer.made_id) for answer in carried_out if answer.made_id]
@@ -490,7 +487,7 @@ def answered_items(facts: PassFacts, plan: Plan) -> frozenset[str]:
     return frozenset(str(item) for item in (*items, *(answer.item_id for answer in carried_out)) if item)
 
 
-def identify_records(facts: PassFacts, plan: Plan) -> Plan:
+def identify_records(facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
     """Give every open record its item, mark it as one to be created, or end it with the reason."""
     unlinked = [record.facts for record in plan.open_records if not record.record.monday_id]
     identities = identify_in_turn(facts, unlinked) if unlinked else {}
@@ -501,40 +498,40 @@ def identify_records(facts: PassFacts, plan: Plan) -> Plan:
         if identity is None:
             identified.append(_linked(facts.board, record, facts.items.linked.get(record.record.monday_id or "")))
         elif answered and _names_any(identity, answered):
-            identified.append(record.end(Outcome.RELEASED, ANSWERED))
+            identified.append(record.end(pass_plan.Outcome.RELEASED, ANSWERED))
         else:
             identified.append(_identified(record, identity))
     return plan.with_records(identified)
 
 
-def _names_any(identity: IdentityPlan, items: frozenset[str]) -> bool:
+def _names_any(identity: pass_plan.IdentityPlan, items: frozenset[str]) -> bool:
     candidates = identity.question["candidates"] if identity.question else ()
     own = {identity.item.id} if identity.item else set[str]()
     return not items.isdisjoint({*own, *identity.excluded_items, *(str(item["id"]) for item in candidates)})
 
 
-def _identified(plan: RecordPlan, identity: IdentityPlan) -> RecordPlan:
+def _identified(plan: pass_plan.RecordPlan, identity: pass_plan.IdentityPlan) -> pass_plan.RecordPlan:
     plan = replace(plan, identity=identity)
     if identity.item is not None:
         # A call is made only for what is committed: the next pass compares the two, and sends.
         linked = HistoryLine("link", f"Linked with the item “{identity.item.name}” on the board.")
         plan = plan.with_facts(item=identity.item).logged(linked)
-        return plan.end(Outcome.RELEASED, LINKED)
+        return plan.end(pass_plan.Outcome.RELEASED, LINKED)
     if identity.is_left_out:
         return left_out(plan, FilterSide.ITEM, identity.reason)
     if identity.wait_seconds:
         reason = identity.reason
-        return plan.end(Outcome.DEFERRED, reason, reason=reason, wait_seconds=identity.wait_seconds)
+        return plan.end(pass_plan.Outcome.DEFERRED, reason, reason=reason, wait_seconds=identity.wait_seconds)
     return plan.end_settled(identity.reason) if identity.reason else plan
 
 
-def _linked(board: BoardContext, plan: RecordPlan, item: Item | None) -> RecordPlan:
+def _linked(board: field_values.BoardContext, plan: pass_plan.RecordPlan, item: Item | None) -> pass_plan.RecordPlan:
     """Give a linked record its item, or say in which way it is gone."""
     if item is not None:
         plan = plan.with_facts(item=item)
     if state := removed_state(board, plan.facts):
         plan = filter_removed_item(board, plan)
-        return replace(plan, removal=RemovedItem(state)) if plan.is_open else plan
+        return replace(plan, removal=pass_plan.RemovedItem(state)) if plan.is_open else plan
     # Whatever was known of its absence is over.
     returned = plan.logged(*return_lines(plan.ledger))
-    return returned.with_state(removed_since=None, removed_passes=0, remote_state=ACTIVE)
+    return returned.with_state(removed_since=None, removed_passes=0, remote_state=field_values.ACTIVE)

@@ -8,7 +8,7 @@ from datetime import timedelta
 from uuid import UUID
 
 from django.conf import settings
-from django.db.models import F, Func, TextField
+from django.db import models
 from django.db.models.expressions import Combinable
 
 from sync import registry
@@ -18,45 +18,40 @@ from sync.monday.board import EventKind
 from sync.monday.columns import make_converter
 from sync.monday.conversion import ConverterOptions
 from sync.monday.texts import MATCH_KEY_SQL, match_key
+from sync.reconcile import field_values
 from sync.reconcile.facts import ChangeEvent, RecordFacts, change_events
-from sync.reconcile.field_values import (
-    ACTIVE,
-    NOTHING_RELATED,
-    BoardContext,
-    Reference,
-    RelatedFacts,
-    Settings,
-    record_name,
-    stored_values,
-)
 from sync.registry import name_field
 
 # A board, as one pass uses it.
 
 
 def load_board(
-    link: BoardLink, mappings: Sequence[FieldMapping] | None = None, settings_now: Settings | None = None
-) -> BoardContext:
+    link: BoardLink, mappings: Sequence[FieldMapping] | None = None, settings_now: field_values.Settings | None = None
+) -> field_values.BoardContext:
     """Read the link's mappings and filter, where they aren't given, and what their converters need to know."""
     if mappings is None:
         # A worker has the link for minutes: filter and hold are those of now, read in the same query.
-        mappings = list(link.mappings.annotate(filter_now=F("link__sync_filter"), held_now=F("link__creates_held")))
+        mappings = list(
+            link.mappings.annotate(filter_now=models.F("link__sync_filter"), held_now=models.F("link__creates_held"))
+        )
         if mappings:
             link.sync_filter = getattr(mappings[0], "filter_now")  # noqa: B009 - untyped
             link.creates_held = getattr(mappings[0], "held_now")  # noqa: B009
-    return BoardContext(link, mappings, registry.entity(link.entity_type).model, settings_now or load_settings())
+    return field_values.BoardContext(
+        link, mappings, registry.entity(link.entity_type).model, settings_now or load_settings()
+    )
 
 
-def load_settings(converter: str = "phone") -> Settings:
+def load_settings(converter: str = "phone") -> field_values.Settings:
     """Return the settings of the installation, with those of the account that this converter asks for."""
     asks_account = converter in ("phone", "date")
     rows = MondayAccount.objects.filter(id=1).only("phone_region", "time_zone", "user_id")
     return settings_of(rows.first() if asks_account else None)
 
 
-def settings_of(account: MondayAccount | None) -> Settings:
+def settings_of(account: MondayAccount | None) -> field_values.Settings:
     """Return the settings of the installation, with those of the account, where it is known."""
-    return Settings(
+    return field_values.Settings(
         region=(account.phone_region if account else "") or settings.DEFAULT_PHONE_REGION,
         time_zone=(account.time_zone if account else "") or "UTC",
         gone_quiet_seconds=float(settings.GONE_QUIET_SECONDS),
@@ -76,9 +71,11 @@ def phone_region() -> str:
 # Records, by what they say.
 
 
-def match_key_of(text: str | Combinable) -> Func:
+def match_key_of(text: str | Combinable) -> models.Func:
     """The database's `match_key` of a field or an expression; sync/kernel/triggers.py compares names by the same."""
-    return Func(text, template=MATCH_KEY_SQL.replace("__TEXT__", "%(expressions)s"), output_field=TextField())
+    return models.Func(
+        text, template=MATCH_KEY_SQL.replace("__TEXT__", "%(expressions)s"), output_field=models.TextField()
+    )
 
 
 def complete_phone(text: str, country: str = "", known_region: str = "") -> str:
@@ -96,55 +93,59 @@ def complete_phone(text: str, country: str = "", known_region: str = "") -> str:
 # Related records and edit times, read for all records of a pass together.
 
 
-def item_names(board: BoardContext, related: RelatedFacts, records: Iterable[RecordFacts]) -> dict[str, str]:
+def item_names(
+    board: field_values.BoardContext, related: field_values.RelatedFacts, records: Iterable[RecordFacts]
+) -> dict[str, str]:
     """Return by whose names items are shown: of NPD's values, of the ones last agreed, of those on Monday. Pure."""
     names: dict[str, str] = {}
     keys = [(mapping, mapping.fields[0]) for mapping, _ in board.relations]
     for facts in records:
         for mapping, name in keys:
             base = facts.ledger.base.get(mapping.key)
-            for raw in (stored_values(facts.record, mapping), base["local"] if base else {}):
+            for raw in (field_values.stored_values(facts.record, mapping), base["local"] if base else {}):
                 reference = raw.get(name)
                 if isinstance(reference, dict) and reference.get("item"):
                     names.setdefault(str(reference["item"]), str(reference["name"]))
     for reference, records_found in related.records.items():
         if reference.by == "monday_id" and records_found:
-            names[reference.value] = record_name(records_found[0])
+            names[reference.value] = field_values.record_name(records_found[0])
     return names
 
 
-def read_related(references: Iterable[Reference], already: RelatedFacts = NOTHING_RELATED) -> RelatedFacts:
+def read_related(
+    references: Iterable[field_values.Reference], already: field_values.RelatedFacts = field_values.NOTHING_RELATED
+) -> field_values.RelatedFacts:
     """Read the records that these name and that aren't known yet, in a query for each model and way of naming."""
-    by_kind: dict[tuple[str, type[SyncedModel]], list[Reference]] = {}
+    by_kind: dict[tuple[str, type[SyncedModel]], list[field_values.Reference]] = {}
     for reference in set(references) - already.records.keys():
         by_kind.setdefault((reference.by, reference.model), []).append(reference)
-    records: dict[Reference, Sequence[SyncedModel]] = {}
+    records: dict[field_values.Reference, Sequence[SyncedModel]] = {}
     for (by, model), of_kind in by_kind.items():
         records |= _records_by_name(model, of_kind) if by == "name" else _records_by(by, model, of_kind)
     # What is named by its item or name is written by its id.
     named = [(reference.model, record) for reference, hits in records.items() for record in hits]
-    records |= {Reference(model, "pk", str(record.pk)): (record,) for model, record in named}
+    records |= {field_values.Reference(model, "pk", str(record.pk)): (record,) for model, record in named}
     return replace(already, records={**already.records, **records})
 
 
 def _records_by(
-    field: str, model: type[SyncedModel], references: Sequence[Reference]
-) -> dict[Reference, Sequence[SyncedModel]]:
+    field: str, model: type[SyncedModel], references: Sequence[field_values.Reference]
+) -> dict[field_values.Reference, Sequence[SyncedModel]]:
     records = model._default_manager.filter(**{f"{field}__in": [reference.value for reference in references]})
     by_value = {str(getattr(record, field)): record for record in records}
     return {reference: [by_value[reference.value]] if reference.value in by_value else [] for reference in references}
 
 
 def _records_by_name(
-    model: type[SyncedModel], references: Sequence[Reference]
-) -> dict[Reference, Sequence[SyncedModel]]:
+    model: type[SyncedModel], references: Sequence[field_values.Reference]
+) -> dict[field_values.Reference, Sequence[SyncedModel]]:
     names = sorted({reference.value for reference in references} - {""})
     field = name_field(model)
     records = list[SyncedModel]()
     if names and field is not None:
         named = model._default_manager.annotate(called=match_key_of(field))
         records = list(named.filter(called__in=[match_key(name) for name in names]))
-    keyed = [(match_key(record_name(record)), record) for record in records]
+    keyed = [(match_key(field_values.record_name(record)), record) for record in records]
     return {
         reference: [record for key, record in keyed if key == match_key(reference.value)] for reference in references
     }
@@ -153,7 +154,7 @@ def _records_by_name(
 def items_told_removed(model: type[SyncedModel], items: Collection[str]) -> set[str]:
     """Return which of these items a pass or a webhook said to be gone from their board; of others Monday can tell."""
     owners = dict(model._default_manager.filter(monday_id__in=items).values_list("pk", "monday_id"))
-    ledgers = SyncMetadata.objects.of(model.entity_type(), owners).exclude(remote_state__in=("", ACTIVE))
+    ledgers = SyncMetadata.objects.of(model.entity_type(), owners).exclude(remote_state__in=("", field_values.ACTIVE))
     removed = {str(owners[key]) for key in map(UUID, ledgers.values_list("entity_id", flat=True))}
     events = WebhookEvent.objects.filter(item_id__in=set(items) - removed, processed_at=None)
     taken = events.of_kind(EventKind.ARCHIVED, EventKind.DELETED).values_list("item_id", flat=True)
@@ -167,7 +168,9 @@ def events_by_item(rows: Iterable[WebhookEvent]) -> dict[str, list[WebhookEvent]
     return events
 
 
-def monday_edits(board: BoardContext, records: Mapping[UUID, SyncedModel]) -> dict[UUID, list[ChangeEvent]]:
+def monday_edits(
+    board: field_values.BoardContext, records: Mapping[UUID, SyncedModel]
+) -> dict[UUID, list[ChangeEvent]]:
     """Read when the fields of these records' items were edited, as far as events told of late."""
     items = [record.monday_id for record in records.values() if record.monday_id]
     events = WebhookEvent.objects.filter(

@@ -12,26 +12,18 @@ from functools import cached_property
 from typing import Any, TypeVar
 
 from conflicts.reports import KIND_FIELDS, KIND_LOST_UPDATE, ConflictReport, FieldConflict
-from sync.merge import CLOCK_TOLERANCE, Action, Canonical, FieldDirection, Rule
+from sync import merge
 from sync.models import FieldMapping, Intent, IntentState, SyncedModel, SyncMetadata
+from sync.monday import conversion
 from sync.monday.board_items import Item
-from sync.monday.conversion import AmbiguousSplit, Converter, ListConverter, UnknownValue
+from sync.reconcile import field_values, pass_plan, resolutions
 from sync.reconcile.facts import STALE_READ_WINDOW, ChangeEvent, HistoryLine, RecordFacts, change_events
 from sync.reconcile.field_plan import AS_SENT, UNREAD, base_of, cell_of, new_base, sides_of, way_of
-from sync.reconcile.field_values import BoardContext, Settings, shown_of, stored_values
-from sync.reconcile.pass_plan import LostUpdate, Outcome, PassFacts, Plan, RecordAction, RecordPlan
-from sync.reconcile.resolutions import (
-    STALE_RESOLUTION,
-    inverse_of,
-    is_column_replaced,
-    reopened_lost_updates,
-    undo_results,
-)
 from sync.records.authors import monday_editor_name, monday_user_name
 
 MAX_ENTRIES = 10
 
-_UNINFORMATIVE = (Action.NOTHING, Action.UNDECIDED)
+_UNINFORMATIVE = (merge.Action.NOTHING, merge.Action.UNDECIDED)
 """What is as the base says needs no entry; of what could not be read nothing is known."""
 
 _REPORT_LENGTH = 3
@@ -46,7 +38,7 @@ def last_observed(ledger: SyncMetadata, key: str) -> tuple[Any] | None:
     return next(((raw,) for raw, _, *report in reversed(ledger.seen.get(key, [])) if not report), None)
 
 
-def seen_after(plan: RecordPlan, settings: Settings, read_at: datetime) -> dict[str, list[Any]]:
+def seen_after(plan: pass_plan.RecordPlan, settings: field_values.Settings, read_at: datetime) -> dict[str, list[Any]]:
     """Return the sync state's `seen` with what a pass read, where it was more than the base said, and found lost.
 
     Of an item that this pass creates nothing was read. What is older than the journal keeps is dropped.
@@ -77,11 +69,11 @@ def seen_after(plan: RecordPlan, settings: Settings, read_at: datetime) -> dict[
     return kept
 
 
-def _as_json(value: Canonical) -> Any:
+def _as_json(value: merge.Canonical) -> Any:
     return list(value) if isinstance(value, tuple) else value
 
 
-def is_telling(plan: RecordPlan) -> bool:
+def is_telling(plan: pass_plan.RecordPlan) -> bool:
     """Whether the pass read more on Monday than the base said, or found something lost."""
     actions = (field_plan.decision.action for field_plan in plan.plans.values())
     return bool(plan.lost) or any(action not in _UNINFORMATIVE for action in actions)
@@ -102,14 +94,14 @@ class OwnWrite:
     intended_at: datetime
     until: datetime  # the last moment at which it may have taken effect
     read_at: datetime  # the first at which its pass may have read what it replaced
-    read: Canonical
-    sent: Canonical
-    answer: Canonical
+    read: merge.Canonical
+    sent: merge.Canonical
+    answer: merge.Canonical
     is_unconfirmed: bool  # it had no answer, and may land late
     is_open: bool  # its outcome isn't known yet
     took_effect: bool
 
-    def wrote(self, value: Canonical) -> bool:
+    def wrote(self, value: merge.Canonical) -> bool:
         """Whether the cell held this value because of us."""
         return value in (self.sent, self.answer)
 
@@ -119,22 +111,22 @@ class OwnWrite:
         return self.wrote(event.value) and in_time and event.at >= self.intended_at - STALE_READ_WINDOW
 
 
-def wants_events(plan: RecordPlan) -> bool:
+def wants_events(plan: pass_plan.RecordPlan) -> bool:
     """Whether what happened to the record has to be checked: something new was told, and it is synced."""
     return bool(plan.facts.events) and not plan.left_out and (plan.record.may_sync or plan.facts.is_push_by_name)
 
 
-AnyPlan = TypeVar("AnyPlan", bound=RecordPlan)
+AnyPlan = TypeVar("AnyPlan", bound=pass_plan.RecordPlan)
 
 
-def with_lost_updates(board: BoardContext, plan: AnyPlan, now: datetime) -> AnyPlan:
+def with_lost_updates(board: field_values.BoardContext, plan: AnyPlan, now: datetime) -> AnyPlan:
     """Note which values our writes went over, and take for what we sent what an answer showed of somebody's edit.
 
     All events of a record's last day count, also those that earlier passes checked; only new ones raise a question.
     """
     facts = plan.facts
     changes = change_events(board, facts.record, facts.history.events)
-    lost_updates: list[LostUpdate] = []
+    lost_updates: list[pass_plan.LostUpdate] = []
     base = dict(plan.ledger.base)
     altered = dict(plan.ledger.altered)
     landed: dict[str, str] = {}
@@ -162,7 +154,9 @@ def with_lost_updates(board: BoardContext, plan: AnyPlan, now: datetime) -> AnyP
     return replace(plan, lost=tuple(lost_updates), landed=landed, event_faults=tuple(faults))
 
 
-def _own_writes(mapping: FieldMapping, convert: Converter, intents: Iterable[Intent], now: datetime) -> list[OwnWrite]:
+def _own_writes(
+    mapping: FieldMapping, convert: conversion.Converter, intents: Iterable[Intent], now: datetime
+) -> list[OwnWrite]:
     writes = []
     for intent in intents:
         entry = intent.values.get(mapping.key)
@@ -170,7 +164,7 @@ def _own_writes(mapping: FieldMapping, convert: Converter, intents: Iterable[Int
         state = intent.state
         if not entry or not mapping.is_current(entry):
             continue
-        with suppress(UnknownValue):
+        with suppress(conversion.UnknownValue):
             sent = convert.local(entry["local"])
             write = OwnWrite(
                 id=str(intent.pk),
@@ -191,7 +185,7 @@ def _own_writes(mapping: FieldMapping, convert: Converter, intents: Iterable[Int
 
 def _replaces(event: ChangeEvent, write: OwnWrite) -> bool:
     """Whether the event tells that it replaced what this write sent; clocks may differ by a few seconds."""
-    is_later = event.at >= write.intended_at - CLOCK_TOLERANCE
+    is_later = event.at >= write.intended_at - merge.CLOCK_TOLERANCE
     return is_later and event.has_previous and event.previous == write.sent != write.read
 
 
@@ -201,7 +195,7 @@ class _FieldHistory:
 
     facts: RecordFacts
     mapping: FieldMapping
-    convert: Converter
+    convert: conversion.Converter
     changes: Sequence[ChangeEvent]
     writes: Sequence[OwnWrite]
 
@@ -209,10 +203,10 @@ class _FieldHistory:
     def foreign(self) -> list[ChangeEvent]:
         return [event for event in self.changes if not self._is_own(event)]
 
-    def lost_updates(self) -> list[LostUpdate]:
+    def lost_updates(self) -> list[pass_plan.LostUpdate]:
         """Return what was lost and not reported yet, each value once."""
         entries = self.facts.ledger.seen.get(self.mapping.key, [])
-        lost_updates: list[LostUpdate] = []
+        lost_updates: list[pass_plan.LostUpdate] = []
         for lost_update in [*self._overwritten_values(), *self._unobserved_values(), *self._misjudged_values()]:
             entries_of_value = [entry for entry in entries if entry[0] == _as_json(lost_update.value)]
             # A pass has said already that one of these writes went over this value.
@@ -229,7 +223,7 @@ class _FieldHistory:
             return False
         try:
             answered = self.convert.remote(base["remote"])
-        except UnknownValue:
+        except conversion.UnknownValue:
             return False
         return any(event.is_new and event.value == answered for event in self.foreign)
 
@@ -273,11 +267,11 @@ class _FieldHistory:
         ]
 
     @cached_property
-    def _explained_values(self) -> set[tuple[Canonical, Canonical]]:
+    def _explained_values(self) -> set[tuple[merge.Canonical, merge.Canonical]]:
         """What our own events tell, as (value, previous value)."""
         return {(e.value, e.previous) for e in self.changes if e.has_previous and self._may_be_own(e)}
 
-    def _overwritten_values(self) -> Iterator[LostUpdate]:
+    def _overwritten_values(self) -> Iterator[pass_plan.LostUpdate]:
         """Our write's own event says that it replaced what we had not read."""
         for event in self.changes:
             if not (event.is_new and event.has_previous and self._is_own(event)) or self._is_explained(event):
@@ -286,9 +280,11 @@ class _FieldHistory:
             if writes and not self._is_own_value(event.previous, writes):
                 author = next((e for e in reversed(self.foreign) if e.value == event.previous), None)
                 user, at = (author.user_id, author.at) if author else ("", event.at)
-                yield LostUpdate(self.mapping.key, event.previous, user, at, tuple(write.id for write in writes))
+                yield pass_plan.LostUpdate(
+                    self.mapping.key, event.previous, user, at, tuple(write.id for write in writes)
+                )
 
-    def _is_own_value(self, value: Canonical, writes: Sequence[OwnWrite]) -> bool:
+    def _is_own_value(self, value: merge.Canonical, writes: Sequence[OwnWrite]) -> bool:
         """The value replaced was a write of ours whose landing that pass could not see, and nobody else's."""
         if any(event.value == value and not self._may_be_own(event) for event in self.changes):
             return False
@@ -298,7 +294,7 @@ class _FieldHistory:
             for other in before
         )
 
-    def _unobserved_values(self) -> Iterator[LostUpdate]:
+    def _unobserved_values(self) -> Iterator[pass_plan.LostUpdate]:
         """Somebody's value, no older than our pass's read, that no pass saw and nobody else replaced."""
         for event in self.foreign:
             # A value that we wrote; of a write that did not take effect, only where nobody else is named.
@@ -307,10 +303,10 @@ class _FieldHistory:
                 continue
             write = self._overwriting_write(event)
             if write is not None and not self._is_replaced_by_other(event, write):
-                lost = LostUpdate(self.mapping.key, event.value, event.user_id, event.at, (write.id,))
+                lost = pass_plan.LostUpdate(self.mapping.key, event.value, event.user_id, event.at, (write.id,))
                 yield replace(lost, is_unconfirmed=write.is_open, sent=write.sent)
 
-    def _misjudged_values(self) -> Iterator[LostUpdate]:
+    def _misjudged_values(self) -> Iterator[pass_plan.LostUpdate]:
         """Somebody's value that our next write took for the one before our last, which it thought to be void."""
         for event in self.foreign:
             next_write = next((w for w in self.writes if w.took_effect and w.intended_at > event.at), None)
@@ -318,16 +314,16 @@ class _FieldHistory:
                 continue
             void = [write for write in self.writes if write.is_unconfirmed and not write.took_effect]
             if any(write.read == event.value and _replaces(event, write) for write in void):
-                lost = LostUpdate(self.mapping.key, event.value, event.user_id, event.at, (next_write.id,))
+                lost = pass_plan.LostUpdate(self.mapping.key, event.value, event.user_id, event.at, (next_write.id,))
                 yield replace(lost, is_unconfirmed=next_write.is_open, sent=next_write.sent)
 
     def _is_observed(self, event: ChangeEvent) -> bool:
         """Whether a pass read this value then or later; clocks may differ by a few seconds."""
-        if any(w.read == event.value and w.intended_at >= event.at - CLOCK_TOLERANCE for w in self.writes):
+        if any(w.read == event.value and w.intended_at >= event.at - merge.CLOCK_TOLERANCE for w in self.writes):
             return True
         for raw, at, *report in self.facts.ledger.seen.get(event.key, []):
-            if not report and datetime.fromisoformat(at) >= event.at - CLOCK_TOLERANCE:
-                with suppress(UnknownValue):
+            if not report and datetime.fromisoformat(at) >= event.at - merge.CLOCK_TOLERANCE:
+                with suppress(conversion.UnknownValue):
                     if self.convert.remote(raw) == event.value:
                         return True
         return False
@@ -341,7 +337,7 @@ class _FieldHistory:
         first = next((write for write in effective if write.until > event.at), None)
         # Monday's clock and ours may differ by a few seconds.
         first = first or next(
-            (write for write in reversed(effective) if write.until + CLOCK_TOLERANCE > event.at), None
+            (write for write in reversed(effective) if write.until + merge.CLOCK_TOLERANCE > event.at), None
         )
         if first is None or event.at < first.read_at - STALE_READ_WINDOW:
             return None
@@ -355,7 +351,7 @@ class _FieldHistory:
         return any(
             other.previous == event.value
             if other.has_previous and (other.previous == event.value or write.wrote(other.previous))
-            else other.at < write.until + CLOCK_TOLERANCE
+            else other.at < write.until + merge.CLOCK_TOLERANCE
             for other in later
         )
 
@@ -366,14 +362,16 @@ class _FieldHistory:
 # a conflict is what stands on both sides, monday_data what was lost.
 
 
-def report_lost_updates(board: BoardContext, plan: AnyPlan, people: Mapping[str, Any], *, asks: bool = True) -> AnyPlan:
+def report_lost_updates(
+    board: field_values.BoardContext, plan: AnyPlan, people: Mapping[str, Any], *, asks: bool = True
+) -> AnyPlan:
     """Keep of what detection suspected only what stands on neither side, and put it into words, the newest first.
 
     Of several lost values of one field the newest is asked about, the others go to the history; so do all of a record
     that is deleted, of which nobody `asks`.
     """
     mappings = {mapping.key: mapping for mapping in board.mappings}
-    reports: list[LostUpdate] = []
+    reports: list[pass_plan.LostUpdate] = []
     for lost_update in sorted(plan.lost, key=lambda lost_update: lost_update.at, reverse=True):
         mapping = mappings[lost_update.key]
         if not _is_lost(board, plan, mapping, lost_update):
@@ -384,43 +382,53 @@ def report_lost_updates(board: BoardContext, plan: AnyPlan, people: Mapping[str,
     return replace(plan, lost=tuple(reports))
 
 
-def _is_lost(board: BoardContext, plan: RecordPlan, mapping: FieldMapping, lost_update: LostUpdate) -> bool:
+def _is_lost(
+    board: field_values.BoardContext,
+    plan: pass_plan.RecordPlan,
+    mapping: FieldMapping,
+    lost_update: pass_plan.LostUpdate,
+) -> bool:
     """A write without an answer may not have gone over anything, unless Monday shows what it sent."""
     convert = board.converter(mapping, plan.record)
     remote = cell_of(convert, mapping, plan.item) if plan.item is not None else UNREAD
-    sides = sides_of(convert, None, local=stored_values(plan.record, mapping), remote=remote)
+    sides = sides_of(convert, None, local=field_values.stored_values(plan.record, mapping), remote=remote)
     if lost_update.is_unconfirmed and sides.remote != lost_update.sent:
         return False
     return lost_update.value not in (sides.local, sides.remote)
 
 
-def _may_ask(plan: RecordPlan, mapping: FieldMapping) -> bool:
+def _may_ask(plan: pass_plan.RecordPlan, mapping: FieldMapping) -> bool:
     """Whether a value of this field that is lost is asked about, or goes to the history alone."""
-    is_deleting = plan.removal is not None and plan.removal.act is RecordAction.DELETE
+    is_deleting = plan.removal is not None and plan.removal.act is pass_plan.RecordAction.DELETE
     is_synced_on = plan.may_sync and not (plan.leaving or plan.unlink or is_deleting)
-    return is_synced_on and way_of(plan, mapping) is FieldDirection.BOTH and mapping.rule != Rule.NPD_WINS
+    return is_synced_on and way_of(plan, mapping) is merge.FieldDirection.BOTH and mapping.rule != merge.Rule.NPD_WINS
 
 
-def will_ask(board: BoardContext, plan: RecordPlan) -> bool:
+def will_ask(board: field_values.BoardContext, plan: pass_plan.RecordPlan) -> bool:
     """Whether events show a value that is lost, and that a person is to be asked about."""
     mappings = {mapping.key: mapping for mapping in board.mappings}
     suspected = [(mappings[lost_update.key], lost_update) for lost_update in plan.lost]
     return any(_may_ask(plan, mapping) and _is_lost(board, plan, mapping, update) for mapping, update in suspected)
 
 
-def _in_words(board: BoardContext, plan: RecordPlan, lost_update: LostUpdate, people: Mapping[str, Any]) -> LostUpdate:
+def _in_words(
+    board: field_values.BoardContext,
+    plan: pass_plan.RecordPlan,
+    lost_update: pass_plan.LostUpdate,
+    people: Mapping[str, Any],
+) -> pass_plan.LostUpdate:
     mapping = next(mapping for mapping in board.mappings if mapping.key == lost_update.key)
     convert = board.converter(mapping, plan.record)
     field_plan = plan.plans.get(mapping.key)
     # What NPD holds once this pass is done: it may take over what somebody wrote after our write.
     taken = field_plan.write_raw if field_plan is not None and not field_plan.blocked_reason else None
-    local_raw = dict(taken) if taken is not None else stored_values(plan.record, mapping)
-    current_value = shown_of(convert, local_raw)
+    local_raw = dict(taken) if taken is not None else field_values.stored_values(plan.record, mapping)
+    current_value = field_values.shown_of(convert, local_raw)
     raws: dict[str, Any] = {}
     lost_value = convert.display(lost_update.value)
     # What NPD would hold had the value not been lost; nothing where that can't be told from its text.
-    with suppress(AmbiguousSplit, UnknownValue, ValueError):
-        if isinstance(convert, ListConverter):
+    with suppress(conversion.AmbiguousSplit, conversion.UnknownValue, ValueError):
+        if isinstance(convert, conversion.ListConverter):
             raw_lost = dict(convert.with_elements(list(lost_update.value or ()), local_raw))
         else:
             raw_lost = dict(convert.from_text(lost_value, local_raw))
@@ -434,7 +442,7 @@ def _in_words(board: BoardContext, plan: RecordPlan, lost_update: LostUpdate, pe
     return replace(lost_update, sentence=sentence, lost_value=lost_value, current_value=current_value, raws=raws)
 
 
-def lost_lines(plan: RecordPlan) -> list[HistoryLine]:
+def lost_lines(plan: pass_plan.RecordPlan) -> list[HistoryLine]:
     """Return what the record's history says of lost values, once its pass is settled."""
     lines = []
     for report in plan.lost_reports if plan.is_settled else ():
@@ -445,7 +453,7 @@ def lost_lines(plan: RecordPlan) -> list[HistoryLine]:
 
 
 def left_with_item(
-    board: BoardContext,
+    board: field_values.BoardContext,
     record: SyncedModel,
     mapping: FieldMapping,
     item: Item,
@@ -457,50 +465,50 @@ def left_with_item(
     can't be told.
     """
     convert = board.converter(mapping, record)
-    local_raw = stored_values(record, mapping)
+    local_raw = field_values.stored_values(record, mapping)
     try:
         remote_raw = convert.stored_value(item.reading(mapping.column_id))
         value = convert.remote(remote_raw)
-    except UnknownValue:
+    except conversion.UnknownValue:
         return None
     lost_value = convert.display(value)
     raws: dict[str, Any] = {}
     # What NPD would hold had the value been taken over, and what it held; nothing where that can't be told.
-    with suppress(AmbiguousSplit, UnknownValue, ValueError):
+    with suppress(conversion.AmbiguousSplit, conversion.UnknownValue, ValueError):
         raws = {"raw_before": dict(convert.to_local(remote_raw, local_raw)), "raw_after": local_raw}
     users = [change.user_id for change in changes if (change.key, change.value) == (mapping.key, value)]
     named = [user for user in users if user]
     editor = monday_user_name(named[-1], people) if named else "Somebody"
     wrote = f"wrote “{lost_value}” into {mapping.label}" if lost_value else f"emptied {mapping.label}"
-    values = {"before": lost_value, "after": shown_of(convert, local_raw), "overridden": True, **raws}
+    values = {"before": lost_value, "after": field_values.shown_of(convert, local_raw), "overridden": True, **raws}
     return HistoryLine("overridden", f"{editor} {wrote} on Monday, and {why}", mapping.key, values=values)
 
 
 # The conflict about overwritten edits as a record's pass ends: what joins it, what was answered, what is open.
 
 
-def _is_settled(plan: RecordPlan) -> bool:
+def _is_settled(plan: pass_plan.RecordPlan) -> bool:
     """Whether the pass came to an end, and the filter doesn't leave the record out."""
     return plan.is_settled and not plan.left_out
 
 
-def _unmapped_fields(plan: RecordPlan) -> list[str]:
+def _unmapped_fields(plan: pass_plan.RecordPlan) -> list[str]:
     """The fields that wait and that no mapping carries any more: no pass can take a choice for them anywhere."""
     return [key for key in plan.facts.open_fields(KIND_LOST_UPDATE) if plan.plans and key not in plan.plans]
 
 
-def _applied_choices(plan: RecordPlan) -> dict[str, str | None]:
+def _applied_choices(plan: pass_plan.RecordPlan) -> dict[str, str | None]:
     """The choices that were carried out, also those that both sides turned out to agree on."""
     agreed = {
         key: field_plan.convert.display(field_plan.convert.local(field_plan.local_raw)) or None
         for key, field_plan in plan.plans.items()
         if field_plan.resolved_kind == KIND_LOST_UPDATE
-        if field_plan.decision.action is Action.AGREED and not field_plan.blocked_reason
+        if field_plan.decision.action is merge.Action.AGREED and not field_plan.blocked_reason
     }
     return {**plan.carried_out_of(KIND_LOST_UPDATE), **agreed}
 
 
-def _closing_reason(plan: RecordPlan) -> str:
+def _closing_reason(plan: pass_plan.RecordPlan) -> str:
     """Why nobody is asked about overwritten edits any more; empty where one may be."""
     if plan.off_reason:
         return plan.off_reason
@@ -511,7 +519,7 @@ def _closing_reason(plan: RecordPlan) -> str:
     return "None of its fields is mapped to a column any more." if all_unmapped else ""
 
 
-def replaced_values(plan: RecordPlan) -> list[FieldConflict]:
+def replaced_values(plan: pass_plan.RecordPlan) -> list[FieldConflict]:
     """Return Monday's values of open conflicts that stood in a column which was replaced.
 
     What is agreed on without them, or in conflict with what the new column says, is on neither side any more: a person
@@ -529,7 +537,7 @@ def replaced_values(plan: RecordPlan) -> list[FieldConflict]:
             lost_value = conflict.monday.get(key)
             if not lost_value or field_plan is None or field_plan.resolves or key in waiting:
                 continue
-            if not is_column_replaced(facts, field_plan):
+            if not resolutions.is_column_replaced(facts, field_plan):
                 continue
             if not field_plan.is_agreed and field_plan.conflict is None:
                 continue
@@ -539,7 +547,7 @@ def replaced_values(plan: RecordPlan) -> list[FieldConflict]:
     return replaced
 
 
-def open_lost_updates(plan: RecordPlan) -> list[str]:
+def open_lost_updates(plan: pass_plan.RecordPlan) -> list[str]:
     """Return the fields whose lost value waits for a person after this pass."""
     waiting = plan.facts.open_fields(KIND_LOST_UPDATE)
     if _closing_reason(plan):
@@ -552,7 +560,7 @@ def open_lost_updates(plan: RecordPlan) -> list[str]:
     return list(dict.fromkeys([*(key for key in waiting if key not in ended), *new, *replaced]))
 
 
-def lost_update_report(plan: RecordPlan, replaced: Sequence[FieldConflict]) -> ConflictReport | None:
+def lost_update_report(plan: pass_plan.RecordPlan, replaced: Sequence[FieldConflict]) -> ConflictReport | None:
     """Return what the store of conflicts is told: the values that join, the choices carried out or handed back."""
     closing_reason = _closing_reason(plan)
     if closing_reason and plan.facts.open_fields(KIND_LOST_UPDATE):
@@ -568,14 +576,14 @@ def lost_update_report(plan: RecordPlan, replaced: Sequence[FieldConflict]) -> C
     for key, field_plan in plan.plans.items():
         # A choice about a lost value was made for other values than those that stand.
         resolution = plan.facts.resolution_for(KIND_LOST_UPDATE, key)
-        if resolution and field_plan.handed_back.get(KIND_LOST_UPDATE) == STALE_RESOLUTION:
+        if resolution and field_plan.handed_back.get(KIND_LOST_UPDATE) == resolutions.STALE_RESOLUTION:
             shown = field_plan.display_local(field_plan.local_raw) or None
             fields.append(FieldConflict(key, shown, None, resolution.monday))
     keys = {conflict.key for conflict in fields}
-    fields += [conflict for conflict in reopened_lost_updates(plan) if conflict.key not in keys]
+    fields += [conflict for conflict in resolutions.reopened_lost_updates(plan) if conflict.key not in keys]
     applied = _applied_choices(plan)
     rejected = plan.rejected_of(KIND_LOST_UPDATE)
-    undone = undo_results(plan, KIND_LOST_UPDATE)
+    undone = resolutions.undo_results(plan, KIND_LOST_UPDATE)
     ended = dict.fromkeys(_unmapped_fields(plan), "The field is not mapped to a column any more.")
     if not (fields or applied or rejected or undone or ended):
         return None
@@ -584,7 +592,7 @@ def lost_update_report(plan: RecordPlan, replaced: Sequence[FieldConflict]) -> C
         fields=fields,
         applied=applied,
         rejected=rejected,
-        inverse={key: inverse_of(plan, plan.plans[key]) for key in applied if key in plan.plans},
+        inverse={key: resolutions.inverse_of(plan, plan.plans[key]) for key in applied if key in plan.plans},
         undone=undone,
         ended=ended,
     )
@@ -593,7 +601,7 @@ def lost_update_report(plan: RecordPlan, replaced: Sequence[FieldConflict]) -> C
 # The rules of a pass.
 
 
-def find_lost_updates(facts: PassFacts, plan: Plan) -> Plan:
+def find_lost_updates(facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
     """Note of every record which values our writes went over; of those deleted since, too: events come late."""
     records = [record_plan for record_plan in plan.records.values() if wants_events(record_plan)]
     deleted = [deleted for deleted in plan.deleted.values() if wants_events(deleted)]
@@ -603,7 +611,9 @@ def find_lost_updates(facts: PassFacts, plan: Plan) -> Plan:
     return plan.with_deleted(replace(after, facts=before.facts) for before, after in zip(deleted, checked, strict=True))
 
 
-def _landed_bases(board: BoardContext, facts: RecordFacts, landed: Mapping[str, str]) -> dict[str, dict[str, Any]]:
+def _landed_bases(
+    board: field_values.BoardContext, facts: RecordFacts, landed: Mapping[str, str]
+) -> dict[str, dict[str, Any]]:
     """What writes sent of which events tell that they landed: the bases against which their fields are merged."""
     item_id = facts.record.monday_id or ""
     intents = {str(intent.pk): intent for intent in facts.history.writes if intent.item_id == item_id}
@@ -617,13 +627,13 @@ def _landed_bases(board: BoardContext, facts: RecordFacts, landed: Mapping[str, 
     return bases
 
 
-def report_what_is_lost(facts: PassFacts, plan: Plan) -> Plan:
+def report_what_is_lost(facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
     """Keep of what detection suspected only what stands on neither side, and put it into words.
 
     A deleted record that comes back by this pass is told of it by its own next one.
     """
     deleted = [deleted for deleted in plan.deleted.values() if deleted.lost and not deleted.restores]
-    endings = (Outcome.OPEN, Outcome.SETTLED)
+    endings = (pass_plan.Outcome.OPEN, pass_plan.Outcome.SETTLED)
     suspected = [
         record_plan for record_plan in plan.records.values() if record_plan.lost and record_plan.outcome in endings
     ]

@@ -19,40 +19,9 @@ from sync.kernel.messages import UnmatchedReason, unmatched_sentence
 from sync.models import IgnoredItem, SyncedModel, Tombstone
 from sync.monday.board_items import Item
 from sync.monday.conversion import AmbiguousSplit, UnknownValue
+from sync.reconcile import field_values, identity, pass_plan
 from sync.reconcile.board_filter import exclusion_sentence, item_verdict, record_verdict
 from sync.reconcile.facts import STALE_READ_WINDOW, ItemFacts
-from sync.reconcile.field_values import (
-    BoardContext,
-    RelatedFacts,
-    RelatedNotFound,
-    as_uuid,
-    clean_values,
-    is_active_on,
-    item_data,
-    item_values,
-    match_text_of_item,
-    match_text_of_record,
-    named_by,
-    npd_id_of,
-    related_reference,
-    stored_values,
-    update_values,
-)
-from sync.reconcile.identity import ANSWERED, answered_items, link_problem, named_in, owner_question, quoted_names
-from sync.reconcile.pass_plan import (
-    GIVING,
-    IDENTIFIED,
-    OFF_BOARD_STATES,
-    OPEN,
-    REPORTED_STATES,
-    Ending,
-    ItemAct,
-    ItemPlan,
-    Outcome,
-    PassFacts,
-    Plan,
-    RecordPlan,
-)
 from sync.reconcile.removed_items import edits_since_agreed
 from sync.records.inbox import UNMATCHED_ITEM_WAIT_SECONDS
 from sync.records.tombstones import OPEN_TOMBSTONE_STATES, REMOVED_TOMBSTONE_STATES
@@ -62,13 +31,15 @@ from sync.registry import target_of
 # What is noted of an item that no record has.
 
 
-def item_finding(board: BoardContext, facts: ItemFacts, reason: UnmatchedReason, **details: str) -> UnmatchedFinding:
+def item_finding(
+    board: field_values.BoardContext, facts: ItemFacts, reason: UnmatchedReason, **details: str
+) -> UnmatchedFinding:
     name = facts.item.name if facts.item else ""
-    values = item_values(board, facts.item) if facts.item else {}
+    values = field_values.item_values(board, facts.item) if facts.item else {}
     return UnmatchedFinding(facts.item_id, name, reason, details, values)
 
 
-def listed_finding(board: BoardContext, item: Item) -> UnmatchedFinding:
+def listed_finding(board: field_values.BoardContext, item: Item) -> UnmatchedFinding:
     """Return what a listing says of an item that no record has, until its pass finds out why."""
     reason = UnmatchedReason.QUEUED
     details = _type_words(board)
@@ -77,11 +48,15 @@ def listed_finding(board: BoardContext, item: Item) -> UnmatchedFinding:
         reason = UnmatchedReason.LEFT_OUT
         details["filter"] = exclusion_sentence(board, FilterSide.ITEM, verdict)
     elif not board.link.creates_records:
-        reason = UnmatchedReason.NO_KEY if match_text_of_item(board, item) == "" else UnmatchedReason.CREATION_OFF
-    return UnmatchedFinding(item.id, item.name, reason, details, item_values(board, item))
+        reason = (
+            UnmatchedReason.NO_KEY
+            if field_values.match_text_of_item(board, item) == ""
+            else UnmatchedReason.CREATION_OFF
+        )
+    return UnmatchedFinding(item.id, item.name, reason, details, field_values.item_values(board, item))
 
 
-def _type_words(board: BoardContext) -> dict[str, str]:
+def _type_words(board: field_values.BoardContext) -> dict[str, str]:
     """Return how sentences call the board's records, and what they are matched by."""
     opts = board.model._meta
     label = board.match_mapping.label.lower() if board.match_mapping else "key"
@@ -92,31 +67,31 @@ def _type_words(board: BoardContext) -> dict[str, str]:
 # was linked with, as if that were written already.
 
 
-def decide_item(facts: PassFacts, item: ItemFacts, plan: Plan) -> ItemPlan:
+def decide_item(facts: pass_plan.PassFacts, item: ItemFacts, plan: pass_plan.Plan) -> pass_plan.ItemPlan:
     """Return what becomes of an item by what the pass planned before it, also of other items."""
-    if not is_active_on(facts.board, item.item):
+    if not field_values.is_active_on(facts.board, item.item):
         return _gone(facts.board, item)
     return _ItemRule(facts, item, plan).decide()
 
 
-def _gone(board: BoardContext, facts: ItemFacts) -> ItemPlan:
+def _gone(board: field_values.BoardContext, facts: ItemFacts) -> pass_plan.ItemPlan:
     """The deleted records whose item it was find out what that means."""
     item = facts.item
     closes = ""
-    if item is not None and item.state in REPORTED_STATES:
+    if item is not None and item.state in pass_plan.REPORTED_STATES:
         closes = f"The item “{item.name}” was {item.state} on Monday, so there is nothing to ask any more."
     own = [tombstone for tombstone in _own_tombstones(board, facts.tombstones) if tombstone.monday_id == facts.item_id]
     # Also of one that is settled an edit may be told that a write of ours went over.
     woken = [tombstone for tombstone in own if tombstone.state in OPEN_TOMBSTONE_STATES or facts.has_new_edit]
-    return ItemPlan(
+    return pass_plan.ItemPlan(
         facts,
-        Ending(Outcome.SETTLED, "There is no such active item on the board."),
+        pass_plan.Ending(pass_plan.Outcome.SETTLED, "There is no such active item on the board."),
         woken=tuple(tombstone.entity_id for tombstone in woken),
         closes=closes,
     )
 
 
-def _own_tombstones(board: BoardContext, tombstones: Iterable[Tombstone]) -> list[Tombstone]:
+def _own_tombstones(board: field_values.BoardContext, tombstones: Iterable[Tombstone]) -> list[Tombstone]:
     return [
         tombstone
         for tombstone in tombstones
@@ -127,7 +102,7 @@ def _own_tombstones(board: BoardContext, tombstones: Iterable[Tombstone]) -> lis
 class _ItemRule:
     """The table “a record and its item” for one active item of the board."""
 
-    def __init__(self, facts: PassFacts, item: ItemFacts, plan: Plan) -> None:
+    def __init__(self, facts: pass_plan.PassFacts, item: ItemFacts, plan: pass_plan.Plan) -> None:
         assert item.item is not None
         self.pass_facts = facts
         self.board = facts.board
@@ -135,20 +110,20 @@ class _ItemRule:
         self.facts = item
         self.item = item.item
         self.plan = plan
-        self.match_key = match_text_of_item(self.board, self.item)
-        self.npd_id = npd_id_of(self.board, self.item)
+        self.match_key = field_values.match_text_of_item(self.board, self.item)
+        self.npd_id = field_values.npd_id_of(self.board, self.item)
 
-    def decide(self) -> ItemPlan:  # noqa: PLR0911 - a table
+    def decide(self) -> pass_plan.ItemPlan:  # noqa: PLR0911 - a table
         if (owner := self.owner_of_other_type) is not None:
             kind = owner._meta.verbose_name
             detail = f"It is the item of the {kind} “{owner}”, moved here; what becomes of it is asked there."
-            return ItemPlan(self.facts, Ending(Outcome.SETTLED, detail))
+            return pass_plan.ItemPlan(self.facts, pass_plan.Ending(pass_plan.Outcome.SETTLED, detail))
         if (waiting := self.wait()) is not None:
             return waiting
         if self.facts.chosen_id is not None:
             return self._link_chosen()
         if (owner := self.facts.owner or self._linked.get(self.item.id)) is not None:
-            return replace(self._end(f"It is the item of “{owner}” by now."), act=ItemAct.OWNED, record=owner)
+            return replace(self._end(f"It is the item of “{owner}” by now."), act=pass_plan.ItemAct.OWNED, record=owner)
         tombstone = self._tombstone
         ignored = self.facts.ignored
         # By this deleted record, or by another one that had the item after it.
@@ -189,7 +164,7 @@ class _ItemRule:
 
     def _as_planned(self, record: SyncedModel, *, by_person: bool = False) -> SyncedModel:
         """The record with the item that this pass gives it; a person's choice comes before what its own rules find."""
-        owners = [plan.record for plan in self.plan.items if plan.act in GIVING and plan.record]
+        owners = [plan.record for plan in self.plan.items if plan.act in pass_plan.GIVING and plan.record]
         owners += [] if by_person else self._linked.values()
         return next((owner for owner in owners if owner.pk == record.pk), record)
 
@@ -197,17 +172,19 @@ class _ItemRule:
     def _named(self) -> SyncedModel | None:
         if self.facts.named is not None:
             return self._as_planned(self.facts.named)
-        npd_id = as_uuid(self.npd_id or "")
+        npd_id = field_values.as_uuid(self.npd_id or "")
         return next((record for record in self._made if record.pk == npd_id), None)
 
     @property
     def _matching(self) -> list[SyncedModel]:
-        made = [record for record in self._made if match_text_of_record(self.board, record) == self.match_key]
+        made = [
+            record for record in self._made if field_values.match_text_of_record(self.board, record) == self.match_key
+        ]
         return [self._as_planned(record) for record in self.facts.matching] + (made if self.match_key else [])
 
     @property
     def _made(self) -> list[SyncedModel]:
-        return [plan.record for plan in self.plan.items if plan.act is ItemAct.CREATE and plan.record]
+        return [plan.record for plan in self.plan.items if plan.act is pass_plan.ItemAct.CREATE and plan.record]
 
     @property
     def _tombstone(self) -> Tombstone | None:
@@ -220,7 +197,7 @@ class _ItemRule:
         changed = {plan.tombstone.pk: plan.tombstone for plan in self.plan.items if plan.tombstone}
         tombstones = [changed.get(tombstone.pk, tombstone) for tombstone in self.facts.tombstones]
         own = _own_tombstones(self.board, tombstones)
-        npd_id = as_uuid(self.npd_id or "")
+        npd_id = field_values.as_uuid(self.npd_id or "")
         by_npd_id = next((tombstone for tombstone in own if npd_id and tombstone.entity_id == npd_id), None)
         return by_npd_id or next((tombstone for tombstone in own if tombstone.monday_id == self.item.id), None)
 
@@ -228,18 +205,22 @@ class _ItemRule:
 
     def _leave(
         self, reason: UnmatchedReason, *, detail: str = "", until: datetime | None = None, **details: str
-    ) -> ItemPlan:
+    ) -> pass_plan.ItemPlan:
         """No record has it, for this reason; it is left alone, for good or for a while."""
         finding = item_finding(self.board, self.facts, reason, **details)
         return self._end(detail or unmatched_sentence(reason, **details), until, finding)
 
-    def _end(self, detail: str, until: datetime | None = None, finding: UnmatchedFinding | None = None) -> ItemPlan:
+    def _end(
+        self, detail: str, until: datetime | None = None, finding: UnmatchedFinding | None = None
+    ) -> pass_plan.ItemPlan:
         if until is None:
-            return ItemPlan(self.facts, Ending(Outcome.SETTLED, detail), finding=finding)
+            return pass_plan.ItemPlan(self.facts, pass_plan.Ending(pass_plan.Outcome.SETTLED, detail), finding=finding)
         seconds = (until - self.now).total_seconds()
-        return ItemPlan(self.facts, Ending(Outcome.DEFERRED, detail, seconds), finding=finding)
+        return pass_plan.ItemPlan(
+            self.facts, pass_plan.Ending(pass_plan.Outcome.DEFERRED, detail, seconds), finding=finding
+        )
 
-    def wait(self) -> ItemPlan | None:
+    def wait(self) -> pass_plan.ItemPlan | None:
         """It is left alone for a while: a call is in the air, it isn't quiet, or can't be read."""
         facts = self.facts
         # The call may part a duplicate from its record: until it has landed, or can't any more, it looks unmatched.
@@ -266,7 +247,7 @@ class _ItemRule:
 
     # Which record it is.
 
-    def _match_or_create(self) -> ItemPlan:  # noqa: PLR0911 - a table
+    def _match_or_create(self) -> pass_plan.ItemPlan:  # noqa: PLR0911 - a table
         ignored = self.facts.ignored
         facts = self.facts
         if ignored and not facts.may_create and (ignored.unlinked or ignored.entity_id is None):
@@ -293,7 +274,7 @@ class _ItemRule:
             return self._leave(UnmatchedReason.CREATES_HELD, until=until, **_type_words(self.board))
         return self._create()
 
-    def _leave_ignored(self, ignored: IgnoredItem) -> ItemPlan:
+    def _leave_ignored(self, ignored: IgnoredItem) -> pass_plan.ItemPlan:
         plan = replace(self._end(f"It is ignored: {ignored.reason}"), keeps_finding=True)
         if not ignored.unlinked:
             finding = item_finding(self.board, self.facts, UnmatchedReason.INVALID, problems=ignored.reason)
@@ -316,7 +297,7 @@ class _ItemRule:
             return f"The filter leaves “{owner}” out, whose NPD ID it has. Both items keep it."
         return self._record_exclusion(owner)
 
-    def _settle_named(self, owner: SyncedModel) -> ItemPlan:
+    def _settle_named(self, owner: SyncedModel) -> pass_plan.ItemPlan:
         """The item bears the NPD ID of a record that is there."""
         if owner.monday_id is None:
             return self._link(owner) if owner.may_sync else self._ask([owner])
@@ -327,12 +308,12 @@ class _ItemRule:
             if waiting := self._wait_for_first(owner):
                 return waiting
             sentence = f"Its item left the board; “{self.item.name}” has its NPD ID, and is its item now."
-            return self._give(owner, ItemAct.REPLACE, sentence)
+            return self._give(owner, pass_plan.ItemAct.REPLACE, sentence)
         plan = self._leave(UnmatchedReason.DUPLICATE, names=f"“{owner}”")
         if self.facts.named is None or self.facts.named.monday_id != owner.monday_id:
             # The record gets its own item by this pass: nothing is done to a second one before that is stored.
-            return replace(plan, ending=replace(plan.ending, outcome=Outcome.RELEASED))
-        return replace(plan, ending=OPEN, act=ItemAct.DUPLICATE, record=owner)
+            return replace(plan, ending=replace(plan.ending, outcome=pass_plan.Outcome.RELEASED))
+        return replace(plan, ending=pass_plan.OPEN, act=pass_plan.ItemAct.DUPLICATE, record=owner)
 
     def _may_take_place(self, owner: SyncedModel) -> bool:
         """Whether it may take the place of the record's own item, which was archived or deleted.
@@ -343,13 +324,16 @@ class _ItemRule:
         a person is asked.
         """
         first = self.facts.first_item
-        if first is None or first.id != owner.monday_id or first.state not in REPORTED_STATES:
+        if first is None or first.id != owner.monday_id or first.state not in pass_plan.REPORTED_STATES:
             return False
         # It shows the match key of the record, or the one with which the first item left.
-        keys = (match_text_of_record(self.board, owner), match_text_of_item(self.board, first))
+        keys = (
+            field_values.match_text_of_record(self.board, owner),
+            field_values.match_text_of_item(self.board, first),
+        )
         return self.match_key is not None and self.match_key in keys
 
-    def _wait_for_first(self, owner: SyncedModel) -> ItemPlan | None:
+    def _wait_for_first(self, owner: SyncedModel) -> pass_plan.ItemPlan | None:
         """What was edited on the first item and never synced would be nowhere: a person decides about that one first.
 
         Whoever keeps the record then has it linked with this item, which bears its NPD ID. What was edited in NPD is
@@ -366,9 +350,9 @@ class _ItemRule:
         )
         until = self.now + timedelta(minutes=30)
         plan = self._leave(UnmatchedReason.DUPLICATE, detail=detail, until=until, names=f"“{owner}”")
-        return plan if first.ledger.remote_state in OFF_BOARD_STATES else replace(plan, woken=(owner.pk,))
+        return plan if first.ledger.remote_state in pass_plan.OFF_BOARD_STATES else replace(plan, woken=(owner.pk,))
 
-    def _settle_deleted(self, tombstone: Tombstone) -> ItemPlan:
+    def _settle_deleted(self, tombstone: Tombstone) -> pass_plan.ItemPlan:
         """Never a new record by itself: the deleted record's own pass decides, as of an item that is there."""
         item = self.item
         name = tombstone.data.get("name", "a record")
@@ -397,32 +381,34 @@ class _ItemRule:
         plan = self._end(f"{detail} It is synced with that record.")
         return replace(plan, tombstone=changed, woken=(tombstone.entity_id,))
 
-    def _link_chosen(self) -> ItemPlan:
+    def _link_chosen(self) -> pass_plan.ItemPlan:
         """A person chose the record: it is linked where it still can be; else the item stands as before."""
         chosen = self._as_planned(self.facts.chosen, by_person=True) if self.facts.chosen else None
-        problem = link_problem(chosen, self.facts.owner)
+        problem = identity.link_problem(chosen, self.facts.owner)
         if chosen is None or problem:
             return not_linked(self.facts, problem)
-        plan = self._give(chosen, ItemAct.LINK, f"Linked with the item “{self.item.name}”, as a person chose.")
+        plan = self._give(
+            chosen, pass_plan.ItemAct.LINK, f"Linked with the item “{self.item.name}”, as a person chose."
+        )
         closes = f"The item “{self.item.name}” was linked with “{chosen}”, so there is nothing to ask any more."
         return replace(plan, closes=closes)
 
-    def _link(self, record: SyncedModel) -> ItemPlan:
-        return self._give(record, ItemAct.LINK, f"Linked with the item “{self.item.name}” on the board.")
+    def _link(self, record: SyncedModel) -> pass_plan.ItemPlan:
+        return self._give(record, pass_plan.ItemAct.LINK, f"Linked with the item “{self.item.name}” on the board.")
 
-    def _give(self, record: SyncedModel, act: ItemAct, sentence: str) -> ItemPlan:
+    def _give(self, record: SyncedModel, act: pass_plan.ItemAct, sentence: str) -> pass_plan.ItemPlan:
         """The record's own pass merges the two sides and writes the NPD ID."""
         owner = copy(record)
         owner.monday_id = self.item.id
         return replace(self._end(f"Linked with {record}."), act=act, record=owner, sentence=sentence)
 
-    def _ask(self, hits: Sequence[SyncedModel]) -> ItemPlan:
-        question = owner_question(hits, self.item, item_data(self.board, self.item))
+    def _ask(self, hits: Sequence[SyncedModel]) -> pass_plan.ItemPlan:
+        question = identity.owner_question(hits, self.item, field_values.item_data(self.board, self.item))
         detail = f"Who is this? {question['what']}"
-        plan = self._leave(UnmatchedReason.AMBIGUOUS, detail=detail, names=quoted_names(hits))
-        return replace(plan, act=ItemAct.ASK, asked=tuple(hits), question=question)
+        plan = self._leave(UnmatchedReason.AMBIGUOUS, detail=detail, names=identity.quoted_names(hits))
+        return replace(plan, act=pass_plan.ItemAct.ASK, asked=tuple(hits), question=question)
 
-    def _create(self) -> ItemPlan:
+    def _create(self) -> pass_plan.ItemPlan:
         assert self.facts.new_id is not None
         record, problems = record_from_item(self.board, self.item, self.facts.new_id, self.pass_facts.related)
         if problems:
@@ -435,20 +421,24 @@ class _ItemRule:
         sentence = f"Created from the item “{self.item.name}” on the board."
         return replace(
             self._end(f"Became {record}."),
-            act=ItemAct.CREATE,
+            act=pass_plan.ItemAct.CREATE,
             record=record,
             sentence=sentence,
             closes=closes if self.facts.as_new else "",
         )
 
 
-def record_from_item(board: BoardContext, item: Item, new_id: UUID, related: RelatedFacts) -> tuple[SyncedModel, str]:
+def record_from_item(
+    board: field_values.BoardContext, item: Item, new_id: UUID, related: field_values.RelatedFacts
+) -> tuple[SyncedModel, str]:
     """Return a record with the item's values, and why it can't be made, in sentences.
 
     A value that NPD can't take stays on the board and is blocked there, but for those that NPD requires.
     """
     record = board.model(id=new_id, monday_id=item.id)
-    references = {relation.name: (relation, reference) for relation, reference in named_by(board, record, item)}
+    references = {
+        relation.name: (relation, reference) for relation, reference in field_values.named_by(board, record, item)
+    }
     problems = list[str]()
     for mapping in board.mappings:
         one_way = mapping.direction in (SyncDirection.NPD_TO_MONDAY, SyncDirection.NONE)
@@ -457,38 +447,42 @@ def record_from_item(board: BoardContext, item: Item, new_id: UUID, related: Rel
         convert = board.converter(mapping, record)
         try:
             cell = convert.stored_value(item.reading(mapping.column_id))
-            raw = convert.to_local(cell, stored_values(record, mapping))
+            raw = convert.to_local(cell, field_values.stored_values(record, mapping))
             named = dict[str, SyncedModel]()
             for name in [name for name, value in raw.items() if value and name in references]:
                 relation, reference = references[name]
                 named[name] = related.find(target_of(relation), reference)
-            values = clean_values(record, {**raw, **{name: related_reference(other) for name, other in named.items()}})
-            for name, value in (update_values(board.model, values) | named).items():
+            values = field_values.clean_values(
+                record, {**raw, **{name: field_values.related_reference(other) for name, other in named.items()}}
+            )
+            for name, value in (field_values.update_values(board.model, values) | named).items():
                 setattr(record, name, value)
-        except (UnknownValue, AmbiguousSplit, ValidationError, RelatedNotFound) as invalid:
+        except (UnknownValue, AmbiguousSplit, ValidationError, field_values.RelatedNotFound) as invalid:
             if mapping.required:
                 problems.append(f"{mapping.label}: {invalid}")
     return record, " ".join(problems)
 
 
-def not_linked(facts: ItemFacts, why: object) -> ItemPlan:
+def not_linked(facts: ItemFacts, why: object) -> pass_plan.ItemPlan:
     """Return that an item could not be linked as a person chose; it stands as before."""
-    return ItemPlan(facts, Ending(Outcome.SETTLED, f"It could not be linked. {why}"), keeps_finding=True)
+    return pass_plan.ItemPlan(
+        facts, pass_plan.Ending(pass_plan.Outcome.SETTLED, f"It could not be linked. {why}"), keeps_finding=True
+    )
 
 
 # What still holds of it as it is written.
 
 
-def item_as_locked(plan: ItemPlan, now: ItemFacts, records: Mapping[UUID, SyncedModel]) -> ItemPlan:
+def item_as_locked(plan: pass_plan.ItemPlan, now: ItemFacts, records: Mapping[UUID, SyncedModel]) -> pass_plan.ItemPlan:
     """Return the plan where it still holds by what is so of the item now, and by the `records` that it names, as they
     are locked; else that nothing is done after all.
     """
-    if plan.act in GIVING and plan.facts.chosen_id is not None:
-        problem = link_problem(records.get(plan.facts.chosen_id), now.owner)
+    if plan.act in pass_plan.GIVING and plan.facts.chosen_id is not None:
+        problem = identity.link_problem(records.get(plan.facts.chosen_id), now.owner)
         return not_linked(plan.facts, problem) if problem else plan
-    if plan.act is ItemAct.ASK:
+    if plan.act is pass_plan.ItemAct.ASK:
         still_holds = _standing(plan.asked) == _standing(records.values())
-    elif plan.act in GIVING:
+    elif plan.act in pass_plan.GIVING:
         still_holds = _may_be_given(plan, now, records)
     elif plan.tombstone is not None:
         stood = {(tombstone.pk, tombstone.state, tombstone.monday_id) for tombstone in plan.facts.tombstones}
@@ -503,75 +497,88 @@ def _standing(records: Iterable[SyncedModel]) -> dict[UUID, tuple[str | None, bo
     return {record.pk: (record.monday_id, record.may_sync) for record in records}
 
 
-def _may_be_given(plan: ItemPlan, now: ItemFacts, records: Mapping[UUID, SyncedModel]) -> bool:
+def _may_be_given(plan: pass_plan.ItemPlan, now: ItemFacts, records: Mapping[UUID, SyncedModel]) -> bool:
     """Whether nobody has it by now, or has ignored it, or has its match key only since it was decided."""
     facts = plan.facts
-    is_by_key = not facts.as_new if plan.act is ItemAct.CREATE else plan.act is ItemAct.LINK and facts.named is None
+    is_by_key = (
+        not facts.as_new
+        if plan.act is pass_plan.ItemAct.CREATE
+        else plan.act is pass_plan.ItemAct.LINK and facts.named is None
+    )
     is_found_anew = not {record.pk for record in now.matching} <= {record.pk for record in facts.matching}
     if (is_by_key and is_found_anew) or (now.ignored is not None and facts.ignored is None):
         return False
-    if plan.act is ItemAct.CREATE:
+    if plan.act is pass_plan.ItemAct.CREATE:
         return True
     record = records.get(plan.record.pk) if plan.record else None
     if record is None or now.owner is not None:
         return False
-    if plan.act is ItemAct.REPLACE:
+    if plan.act is pass_plan.ItemAct.REPLACE:
         return facts.first_item is not None and record.monday_id == facts.first_item.id
     return record.monday_id is None and record.may_sync
 
 
-def after_rejection(board: BoardContext, plan: ItemPlan, problem: str, *, is_there: bool) -> ItemPlan:
+def after_rejection(
+    board: field_values.BoardContext, plan: pass_plan.ItemPlan, problem: str, *, is_there: bool
+) -> pass_plan.ItemPlan:
     """Return what becomes of an item of which NPD's database took no record; `is_there`: it has one by now."""
     if is_there:
         return released(plan)
     finding = item_finding(board, plan.facts, UnmatchedReason.DATABASE_REJECTED, problems=problem)
     detail = unmatched_sentence(UnmatchedReason.DATABASE_REJECTED, problems=problem)
-    return ItemPlan(plan.facts, Ending(Outcome.SETTLED, detail), finding=finding)
+    return pass_plan.ItemPlan(plan.facts, pass_plan.Ending(pass_plan.Outcome.SETTLED, detail), finding=finding)
 
 
 CHANGED_MEANWHILE = "It changed while it was synced."
 
 
-def released(plan: ItemPlan, detail: str = CHANGED_MEANWHILE) -> ItemPlan:
+def released(plan: pass_plan.ItemPlan, detail: str = CHANGED_MEANWHILE) -> pass_plan.ItemPlan:
     """Return that nothing was done with an item after all, so that its next pass decides anew."""
-    return ItemPlan(plan.facts, Ending(Outcome.RELEASED, detail), keeps_finding=True)
+    return pass_plan.ItemPlan(plan.facts, pass_plan.Ending(pass_plan.Outcome.RELEASED, detail), keeps_finding=True)
 
 
 # The rule of a pass.
 
 
-def given_items(plan: Plan) -> dict[str, SyncedModel]:
+def given_items(plan: pass_plan.Plan) -> dict[str, SyncedModel]:
     """Return the items that records get by this pass."""
     linked = {record.link_to: record.record for record in plan.records.values() if record.link_to}
-    return linked | {item.facts.item_id: item.record for item in plan.items if item.act in GIVING and item.record}
+    return linked | {
+        item.facts.item_id: item.record for item in plan.items if item.act in pass_plan.GIVING and item.record
+    }
 
 
-def decide_unmatched(facts: PassFacts, plan: Plan) -> Plan:
+def decide_unmatched(facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
     """Decide what becomes of the items that no record has, one after another."""
     if not facts.item_claims:
         return plan
-    answered = answered_items(facts, plan)
+    answered = identity.answered_items(facts, plan)
     # Nor does an item go to a record of which an answer says that it is another's, or that it has an item.
-    named, _, _ = named_in(answer for answer in plan.answers if answer.done)
+    named, _, _ = identity.named_in(answer for answer in plan.answers if answer.done)
     for item in facts.unmatched:
         if item.item_id in answered:
-            decided = released(ItemPlan(item), ANSWERED)
+            decided = released(pass_plan.ItemPlan(item), identity.ANSWERED)
         else:
             decided = decide_item(facts, _with_first_as_planned(item, plan), plan)
-        if decided.act in GIVING and decided.record and decided.record.pk in named:
-            decided = released(decided, ANSWERED)
+        if decided.act in pass_plan.GIVING and decided.record and decided.record.pk in named:
+            decided = released(decided, identity.ANSWERED)
         plan = replace(plan, items=(*plan.items, decided))
-    items_given = {item.record.pk: item.facts.item_id for item in plan.items if item.act in GIVING and item.record}
+    items_given = {
+        item.record.pk: item.facts.item_id for item in plan.items if item.act in pass_plan.GIVING and item.record
+    }
     overruled = [record for record in plan.records.values() if _is_overruled(record, items_given)]
     return plan.with_records(
         replace(
-            record, removal=None, identity=IDENTIFIED, log=tuple(line for line in record.log if line.kind != "link")
-        ).drop(Outcome.RELEASED, "It is linked with another item now.")
+            record,
+            removal=None,
+            identity=pass_plan.IDENTIFIED,
+            log=tuple(line for line in record.log if line.kind != "link"),
+        ).drop(pass_plan.Outcome.RELEASED, "It is linked with another item now.")
         for record in overruled
     )
 
 
-def _with_first_as_planned(item: ItemFacts, plan: Plan) -> ItemFacts:
+def _with_first_as_planned(item: ItemFacts, plan: pass_plan.Plan) -> ItemFacts:
     """Return it with what this pass found out about the record of which it may be the second item."""
     planned = plan.records.get(item.first.id) if item.first else None
     if item.first is None or planned is None:
@@ -579,7 +586,7 @@ def _with_first_as_planned(item: ItemFacts, plan: Plan) -> ItemFacts:
     return replace(item, first=replace(item.first, ledger=planned.ledger))
 
 
-def _is_overruled(plan: RecordPlan, items_given: Mapping[UUID, str]) -> bool:
+def _is_overruled(plan: pass_plan.RecordPlan, items_given: Mapping[UUID, str]) -> bool:
     """Whether the record gets another item than its own pass would find or make, whose absence it may have found; or
     the one that it would find goes to another record.
     """

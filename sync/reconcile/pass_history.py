@@ -14,17 +14,7 @@ from sync.reconcile.changes import PUSH
 from sync.reconcile.facts import RETURN, HistoryLine
 from sync.reconcile.field_values import field_of
 from sync.reconcile.pass_plan import FieldPlan, RecordAction, RecordPlan
-from sync.records.authors import (
-    SYNC_ACTOR,
-    deletion_authors,
-    last_author,
-    last_edit,
-    latest_edits,
-    monday_editor_name,
-    monday_user_name,
-    monday_users,
-    users_of,
-)
+from sync.records import authors
 
 DELETION_KINDS = ("delete", "deleted", "archived")
 """What is told of a deleted record's item: whoever deleted the record did that."""
@@ -58,14 +48,14 @@ class PassHistory:
         self.batch_id = batch_id
         self.read_request = read_request  # the id of the request that read Monday, or an empty text
         moved = {plan.id for plan in plans for line in plan.log if line.key and _needs_history(line)}
-        self.edits = latest_edits(model, moved, without_batch=str(batch_id))
-        self.users = users_of(event for events in self.edits.values() for event in events)
+        self.edits = authors.latest_edits(model, moved, without_batch=str(batch_id))
+        self.users = authors.users_of(event for events in self.edits.values() for event in events)
         names_people = any(
             plan.facts.events and any(line.key or line.kind == RETURN for line in plan.log) for plan in plans
         )
-        self.people = monday_users() if names_people else {}
+        self.people = authors.monday_users() if names_people else {}
         ended = [plan.id for plan in plans if any(line.kind in DELETION_KINDS for line in plan.log)]
-        self.deletions = deletion_authors((model.entity_type(), entity_id) for entity_id in ended)
+        self.deletions = authors.deletion_authors((model.entity_type(), entity_id) for entity_id in ended)
 
     def rows(self) -> list[Decision]:
         return [self._row(line, plan) for plan in self.plans for line in plan.log]
@@ -94,7 +84,7 @@ class PassHistory:
                 cause["by"] = by
         if line.kind == RETURN and not actor:
             restored = [event.user_id for event in events if event.kind is EventKind.RESTORED and event.user_id]
-            actor = monday_editor_name(restored[-1], self.people) if restored else ""
+            actor = authors.monday_editor_name(restored[-1], self.people) if restored else ""
         if line.kind in DELETION_KINDS and (deletion := self.deletions.get(plan.id)):
             actor = actor or deletion.by
             if deletion.act:
@@ -107,7 +97,7 @@ class PassHistory:
             actor = str(claim.payload.get("by") or line.actor)
             cause["made"] = True
             if not actor:
-                actor, act = last_author(self.edits.get(plan.id, ()), self.users)
+                actor, act = authors.last_author(self.edits.get(plan.id, ()), self.users)
                 if act and Cause.SAVE in plan.facts.causes:
                     cause["act"] = act
         # What a person approved or rejected is one act with what came of it.
@@ -137,22 +127,22 @@ class PassHistory:
         actor = line.actor
         editors: dict[str, Any] = {}
         history = self.edits.get(plan.id, []) if _needs_history(line) else []
-        edit = last_edit(history, attnames, self.users)
+        edit = authors.last_edit(history, attnames, self.users)
         if edit is not None:
             editors["npd"] = {"who": edit.who, "way": edit.way, "at": edit.at.isoformat()}
             if edit.is_undo:
                 editors["npd"]["undo"] = True
-            if line.kind == PUSH and not actor and edit.who != SYNC_ACTOR:
+            if line.kind == PUSH and not actor and edit.who != authors.SYNC_ACTOR:
                 actor = edit.who[:MAX_ACTOR_LENGTH]
             # A first load, and what somebody had sent again, is no act of whoever typed the values, maybe long ago.
             is_of_edit = field_plan.base is not None and (not line.actor or Cause.SAVE in plan.facts.causes)
-            if line.kind == PUSH and is_of_edit and edit.act and edit.who != SYNC_ACTOR:
+            if line.kind == PUSH and is_of_edit and edit.act and edit.who != authors.SYNC_ACTOR:
                 editors["act"] = edit.act
         last = next((event for event in reversed(events) if event.user_id), None)
         if last is not None and last.user_id and field_plan.decision.action is not Action.NOTHING:
-            editors["monday"] = {"who": monday_user_name(last.user_id, self.people), "user": last.user_id}
+            editors["monday"] = {"who": authors.monday_user_name(last.user_id, self.people), "user": last.user_id}
             if last.happened_at is not None:
                 editors["monday"]["at"] = last.happened_at.isoformat()
             if line.kind == "pull":
-                actor = monday_editor_name(last.user_id, self.people)
+                actor = authors.monday_editor_name(last.user_id, self.people)
         return editors, actor

@@ -17,16 +17,16 @@ from functools import cached_property
 from typing import Any, Self, TypeAlias
 from uuid import UUID
 
-from conflicts.reports import KIND_LOST_UPDATE, KIND_UNDO, ConflictReport, FieldConflict, OpenConflict, Option
-from sync.choices import ApprovalState, BlockedCode, DeletedRecordPolicy, TombstoneState
+from conflicts import reports
+from sync import choices, merge
 from sync.kernel.secret_texts import without_secrets
-from sync.merge import Action, Canonical, FieldDecision, FieldSelection
 from sync.models import ApprovalRequest, FieldMapping, Intent, SyncedModel, SyncMetadata, Tombstone, WriteLoop
 from sync.models.jobs import ROUNDS_KEY
-from sync.monday.board_items import ARCHIVED, DELETED, BatchItems, Item
+from sync.monday import board_items
 from sync.monday.conversion import Converter
 from sync.monday.errors import MondayError
 from sync.outbox.claim import Claim
+from sync.reconcile import field_values
 from sync.reconcile.calls import NOTHING_SENT, Answer
 from sync.reconcile.facts import (
     AnswerFacts,
@@ -41,7 +41,6 @@ from sync.reconcile.facts import (
     changed_ledger,
     with_values,
 )
-from sync.reconcile.field_values import ACTIVE, BoardContext, RelatedFacts, shown_of
 from sync.records.approvals import ApprovalFacts
 from sync.records.unmatched_items import UnmatchedFinding
 
@@ -100,25 +99,25 @@ class FieldPlan:
 
     mapping: FieldMapping
     convert: Converter
-    decision: FieldDecision
+    decision: merge.FieldDecision
     local_raw: dict[str, Any]
     remote_raw: Any = None
     send_raw: dict[str, Any] | None = None
     write_raw: dict[str, Any] | None = None
     base: dict[str, Any] | None = None
     blocked_reason: str = ""  # why nothing is done with it, in words; logic asks `blocked_code`
-    blocked_code: BlockedCode | None = None
+    blocked_code: choices.BlockedCode | None = None
     awaits: str = ""  # the item or name for which a record has to come first, as AwaitedRelation names it
-    conflict: FieldConflict | None = None  # a person has to decide
+    conflict: reports.FieldConflict | None = None  # a person has to decide
     confirmed: tuple[Intent, ...] = ()  # those without an answer whose value Monday now shows
     # A person has decided, and this pass carries that out: in this conflict, or, of an undo, the one resolved before.
-    resolves: OpenConflict | None = None
+    resolves: reports.OpenConflict | None = None
     # What became of people's decisions, by the conflict's kind: the value that stands now, or why one is handed back.
     carried_out: Mapping[str, str | None] = field(default_factory=dict)
     handed_back: Mapping[str, str] = field(default_factory=dict)
 
     @property
-    def resolution(self) -> FieldSelection:
+    def resolution(self) -> merge.FieldSelection:
         assert self.resolves is not None
         return self.resolves.resolutions[self.mapping.key]
 
@@ -129,22 +128,24 @@ class FieldPlan:
     @property
     def choose(self) -> str:
         """What a person chose: npd, monday, base, undo, or custom, as which also counts what is taken back."""
-        if self.resolved_kind in (KIND_UNDO, KIND_LOST_UPDATE):
-            return "undo" if self.resolved_kind == KIND_UNDO else "custom"
+        if self.resolved_kind in (reports.KIND_UNDO, reports.KIND_LOST_UPDATE):
+            return "undo" if self.resolved_kind == reports.KIND_UNDO else "custom"
         return self.resolution.choose if self.resolves else ""
 
     def display_local(self, raw_local: dict[str, Any] | None) -> str:
-        return shown_of(self.convert, raw_local)
+        return field_values.shown_of(self.convert, raw_local)
 
     @property
     def is_agreed(self) -> bool:
-        agreeing = (Action.NOTHING, Action.AGREED, Action.PUSH, Action.PULL)
+        agreeing = (merge.Action.NOTHING, merge.Action.AGREED, merge.Action.PUSH, merge.Action.PULL)
         return not self.blocked_reason and not self.conflict and self.decision.action in agreeing
 
     @property
     def stands(self) -> str | None:
         """NPD's value after this pass, for people."""
-        return self.display_local(self.write_raw if self.decision.action is Action.PULL else self.local_raw) or None
+        return (
+            self.display_local(self.write_raw if self.decision.action is merge.Action.PULL else self.local_raw) or None
+        )
 
     @property
     def confirmed_entry(self) -> dict[str, Any] | None:
@@ -159,9 +160,9 @@ class FieldPlan:
     @property
     def is_left_out(self) -> bool:
         """Whether it is blocked in a way that doesn't keep its record from being in sync."""
-        return self.blocked_code is BlockedCode.LEFT_OUT
+        return self.blocked_code is choices.BlockedCode.LEFT_OUT
 
-    def block(self, code: BlockedCode, reason: str) -> FieldPlan:
+    def block(self, code: choices.BlockedCode, reason: str) -> FieldPlan:
         """Do nothing with the field, and say why; what Monday refused is not tried again until something changes."""
         return with_values(self, blocked_reason=reason, blocked_code=code, send_raw=None, write_raw=None)
 
@@ -172,10 +173,10 @@ class FieldPlan:
 MISSING = "missing"
 MOVED = "moved"
 
-OFF_BOARD_STATES = (ARCHIVED, DELETED, MISSING, MOVED)
+OFF_BOARD_STATES = (board_items.ARCHIVED, board_items.DELETED, MISSING, MOVED)
 """What a pass found out about a record whose item is not on its board any more."""
 
-REPORTED_STATES = (ARCHIVED, DELETED)
+REPORTED_STATES = (board_items.ARCHIVED, board_items.DELETED)
 """What the item itself told; one that Monday doesn't show, or that is elsewhere, is not surely gone."""
 
 
@@ -194,15 +195,17 @@ class RemovedItem:
 
     state: str
     what: str = ""  # what happened, as a sentence
-    fields: tuple[FieldConflict, ...] = ()
-    options: tuple[Option, ...] = ()  # of which a person is to choose one
+    fields: tuple[reports.FieldConflict, ...] = ()
+    options: tuple[reports.Option, ...] = ()  # of which a person is to choose one
     act: RecordAction = RecordAction.NOTHING
     by: str = ""  # who decided on that, as a phrase
     chosen: bool = False  # it was a person, by the record's conflict or on its page
     result: str = ""  # what was done, as a sentence
     problem: str = ""  # why a choice can't be carried out, as a sentence
     lost: tuple[HistoryLine, ...] = ()  # edits that nobody was shown, and with which the item is gone
-    approval: ApprovalState | None = None  # to store of its deletion in NPD: done, waiting, or a request released
+    approval: choices.ApprovalState | None = (
+        None  # to store of its deletion in NPD: done, waiting, or a request released
+    )
     was_rejected: bool = False  # this pass is the first that follows a person's rejection
 
     @property
@@ -214,7 +217,7 @@ class RemovedItem:
 class IdentityPlan:
     """Which item is the record's, of one that had none; and whether another record may be the same."""
 
-    item: Item | None = None  # with which it is linked; the next pass compares the two
+    item: board_items.Item | None = None  # with which it is linked; the next pass compares the two
     creates: bool = False  # it gets a new one
     question: dict[str, Any] | None = None  # which of several it is
     duplicate: dict[str, Any] | None = None  # the question whether it is the same as another record
@@ -236,12 +239,12 @@ class LostUpdate:
     """
 
     key: str
-    value: Canonical
+    value: merge.Canonical
     user_id: str
     at: datetime
     writes: tuple[str, ...]  # the intents that went over it
     is_unconfirmed: bool = False  # their outcome is not known: only an item that shows what was `sent` tells it
-    sent: Canonical = None
+    sent: merge.Canonical = None
     sentence: str = ""  # what happened and what is to be done, for the record's history and the conflict's screen
     needs_answer: bool = False
     lost_value: str = ""  # for people, as is what stands in its place
@@ -285,7 +288,7 @@ class RecordPlan:
         return self.facts.ledger
 
     @property
-    def item(self) -> Item | None:
+    def item(self) -> board_items.Item | None:
         return self.facts.item
 
     @property
@@ -355,10 +358,10 @@ class RecordPlan:
         plans = self.plans.items()
         return handed_back | {k: p.blocked_reason for k, p in plans if p.resolved_kind == kind and p.blocked_reason}
 
-    def conflict_report(self, kind: str, item_id: str | None = None, **values: Any) -> ConflictReport:
+    def conflict_report(self, kind: str, item_id: str | None = None, **values: Any) -> reports.ConflictReport:
         """Return what this pass tells the store of conflicts about it; `item_id` where it isn't the record's own."""
         item_id = (self.record.monday_id or "") if item_id is None else item_id
-        return ConflictReport(self.record.entity_type(), self.id, item_id, kind, **values)
+        return reports.ConflictReport(self.record.entity_type(), self.id, item_id, kind, **values)
 
     # What rules make of it.
 
@@ -432,12 +435,12 @@ class DeletedPlan(RecordPlan):
     """What becomes of a deleted record and its item; its `reason` says how the item stands."""
 
     facts: DeletedFacts
-    new_state: TombstoneState | None = None  # the tombstone's; None leaves it
+    new_state: choices.TombstoneState | None = None  # the tombstone's; None leaves it
     reason_code: str = ""  # likewise
-    item_removal: DeletedRecordPolicy | None = None  # what is to be done with the item
-    approval: ApprovalState | None = None  # what is to be stored about that: counted as done, or waiting
-    question: ConflictReport | None = None  # what a person is asked about the item and the edits on it
-    edits: tuple[FieldConflict, ...] = ()
+    item_removal: choices.DeletedRecordPolicy | None = None  # what is to be done with the item
+    approval: choices.ApprovalState | None = None  # what is to be stored about that: counted as done, or waiting
+    question: reports.ConflictReport | None = None  # what a person is asked about the item and the edits on it
+    edits: tuple[reports.FieldConflict, ...] = ()
     restores: bool = False  # the record is to come back
     carried_out: str = ""  # what was done by a person's choice
     frees_item: bool = False  # the item is treated as any that no record has
@@ -451,7 +454,7 @@ class DeletedPlan(RecordPlan):
     def item_to_keep(self) -> str:
         """The id of the item that a restored record is linked with: its own, while that is on the board."""
         item = self.facts.item
-        return item.id if item is not None and item.state == ACTIVE else ""
+        return item.id if item is not None and item.state == field_values.ACTIVE else ""
 
 
 class AnswerKind(StrEnum):
@@ -477,7 +480,7 @@ class IdentityAnswer:
 
     kind: AnswerKind
     asked_of: UUID  # the record at which the conflict stands
-    conflict: OpenConflict
+    conflict: reports.OpenConflict
     item_id: str
     record_id: UUID | None = None
     made_id: UUID | None = None
@@ -533,7 +536,7 @@ class ItemPlan:
         return self.ending.outcome
 
     @property
-    def item(self) -> Item:
+    def item(self) -> board_items.Item:
         """The item, of one that is known to be shown."""
         assert self.facts.item is not None
         return self.facts.item
@@ -599,7 +602,7 @@ class Plan:
 class PassFacts:
     """What is so: what NPD knows of what was claimed, what Monday says, and what its items point at."""
 
-    board: BoardContext
+    board: field_values.BoardContext
     now: datetime  # when the pass began to read
     # What NPD knows of what was claimed.
     records: tuple[RecordFacts, ...] = ()  # that are there
@@ -609,16 +612,18 @@ class PassFacts:
     linked_items: tuple[str, ...] = ()  # claimed items that a record has by now: they are that record's wake-ups
     answers: AnswerFacts = field(default_factory=AnswerFacts)
     # What Monday says.
-    items: BatchItems = field(default_factory=BatchItems)
+    items: board_items.BatchItems = field(default_factory=board_items.BatchItems)
     columns: InspectedColumns | None = None  # what was found out about the board's columns
     error: MondayError | None = None  # why Monday could not be read
     # What the items point at.
     identity: IdentityFacts = field(default_factory=IdentityFacts)
     removals: Mapping[UUID, RemovalFacts] = field(default_factory=dict)  # of linked records whose items are gone
     unmatched: tuple[ItemFacts, ...] = ()
-    deletion_policy: DeletedRecordPolicy = DeletedRecordPolicy.ARCHIVE  # what becomes of deleted records' items
+    deletion_policy: choices.DeletedRecordPolicy = (
+        choices.DeletedRecordPolicy.ARCHIVE
+    )  # what becomes of deleted records' items
     approvals: ApprovalFacts = field(default_factory=ApprovalFacts)
-    related: RelatedFacts = field(default_factory=RelatedFacts)
+    related: field_values.RelatedFacts = field(default_factory=field_values.RelatedFacts)
     # Of records of which more was read: when their fields were edited, and who made their items.
     histories: Mapping[UUID, RecordHistory] = field(default_factory=dict)
     people: Mapping[str, Any] = field(default_factory=dict)  # Monday's users by id, where somebody's edit is told

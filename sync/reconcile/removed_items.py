@@ -13,38 +13,15 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from conflicts.reports import (
-    CREATE_ITEM,
-    DELETE_RECORD,
-    KIND_DELETE,
-    KIND_FIELDS,
-    KIND_LOST_UPDATE,
-    RECORD_KEY,
-    UNLINK,
-    FieldConflict,
-    Option,
-)
-from sync.choices import ApprovalKind, ApprovalState, BlockedCode, ColumnProblem, RemovedItemPolicy, SyncDirection
+from conflicts import reports
+from sync import choices
 from sync.merge import FieldDirection, FieldSides, Unknown
 from sync.models import ApprovalRequest, FieldMapping, SyncMetadata
 from sync.monday.board_items import ARCHIVED, DELETED, Item
 from sync.monday.conversion import Converter, UnknownValue
+from sync.reconcile import field_plan, field_values, pass_plan
 from sync.reconcile.facts import RETURN, HistoryLine, RecordFacts, RemovalFacts, change_events
-from sync.reconcile.field_plan import UNREAD, base_of, base_with_intents, cell_of, sides_of, untold_reason, way_of
-from sync.reconcile.field_values import ACTIVE, BoardContext, Settings, record_name, shown_of, stored_values
 from sync.reconcile.lost_updates import left_with_item, will_ask
-from sync.reconcile.pass_plan import (
-    MISSING,
-    MOVED,
-    OFF_BOARD_STATES,
-    REPORTED_STATES,
-    Outcome,
-    PassFacts,
-    Plan,
-    RecordAction,
-    RecordPlan,
-    RemovedItem,
-)
 from sync.reconcile.restraints import approval_verdicts, new_request
 from sync.records.approvals import ApprovalFacts
 from sync.records.item_links import RECREATE_KEY, RESTORED_KEY, UNLINK_KEY
@@ -70,40 +47,46 @@ REMOVED_TOO_OFTEN = (
 RESTORE_HINTS = {
     ARCHIVED: "restore it from Monday's archive",
     DELETED: f"restore it from Monday's recycle bin within {DAYS_IN_TRASH} days",
-    MOVED: "move it back",
-    MISSING: "let NPD Sync's user on Monday see it again",
+    pass_plan.MOVED: "move it back",
+    pass_plan.MISSING: "let NPD Sync's user on Monday see it again",
 }
 """What a person may do on Monday instead, as a clause."""
 
-_OPTION_ACTIONS = {"npd": RecordAction.CREATE, "monday": RecordAction.DELETE, "custom": RecordAction.UNLINK}
+_OPTION_ACTIONS = {
+    "npd": pass_plan.RecordAction.CREATE,
+    "monday": pass_plan.RecordAction.DELETE,
+    "custom": pass_plan.RecordAction.UNLINK,
+}
 _POLICY_ACTIONS = {
-    RemovedItemPolicy.UNLINK: RecordAction.UNLINK,
-    RemovedItemPolicy.DELETE: RecordAction.DELETE,
-    RemovedItemPolicy.CREATE: RecordAction.CREATE,
+    choices.RemovedItemPolicy.UNLINK: pass_plan.RecordAction.UNLINK,
+    choices.RemovedItemPolicy.DELETE: pass_plan.RecordAction.DELETE,
+    choices.RemovedItemPolicy.CREATE: pass_plan.RecordAction.CREATE,
 }
 
 
-def removed_state(board: BoardContext, facts: RecordFacts) -> str:
+def removed_state(board: field_values.BoardContext, facts: RecordFacts) -> str:
     """Return in which way a linked record's item is gone, an empty text where it is on its board.
 
     An item that was deleted when it was last seen, and is not shown any more, is deleted: Monday forgets it in time.
     """
     item = facts.item
     if item is None:
-        return DELETED if facts.ledger.remote_state == DELETED else MISSING
-    if item.state != ACTIVE:
-        return item.state if item.state in REPORTED_STATES else MISSING
-    return MOVED if item.board_id and item.board_id != board.link.board_id else ""
+        return DELETED if facts.ledger.remote_state == DELETED else pass_plan.MISSING
+    if item.state != field_values.ACTIVE:
+        return item.state if item.state in pass_plan.REPORTED_STATES else pass_plan.MISSING
+    return pass_plan.MOVED if item.board_id and item.board_id != board.link.board_id else ""
 
 
 def return_lines(ledger: SyncMetadata) -> tuple[HistoryLine, ...]:
     """Return what the history says of an item that is on its board: that it is there again, if it wasn't."""
-    if ledger.removed_since and ledger.remote_state in OFF_BOARD_STATES:
+    if ledger.removed_since and ledger.remote_state in pass_plan.OFF_BOARD_STATES:
         return (HistoryLine(RETURN, "Its item is on the board again."),)
     return ()
 
 
-def removal_of(board: BoardContext, plan: RecordPlan, facts: RemovalFacts, now: datetime) -> RecordPlan:
+def removal_of(
+    board: field_values.BoardContext, plan: pass_plan.RecordPlan, facts: RemovalFacts, now: datetime
+) -> pass_plan.RecordPlan:
     """Decide what becomes of a record whose item is gone: quiet for now, acted on, or asked about."""
     record = facts.record
     state = facts.state
@@ -119,57 +102,61 @@ def removal_of(board: BoardContext, plan: RecordPlan, facts: RemovalFacts, now: 
         wait = _quiet_seconds(board.settings, facts, now)
         # Until when, and what then, pages say in their reader's zone, by the setting as it is then.
         detail = f"{sentence} Nothing was changed in NPD, and nothing is sent."
-        return plan.end(Outcome.DEFERRED, detail, reason=detail, wait_seconds=wait)
+        return plan.end(pass_plan.Outcome.DEFERRED, detail, reason=detail, wait_seconds=wait)
     # A conflict about the record's values is a person's to decide first.
-    has_conflict = any(conflict.kind in (KIND_FIELDS, KIND_LOST_UPDATE) for conflict in record.conflicts)
-    by_policy = RemovedItemPolicy.ASK if has_conflict or will_ask(board, plan) else facts.policy
+    has_conflict = any(
+        conflict.kind in (reports.KIND_FIELDS, reports.KIND_LOST_UPDATE) for conflict in record.conflicts
+    )
+    by_policy = choices.RemovedItemPolicy.ASK if has_conflict or will_ask(board, plan) else facts.policy
     removed = _with_action(board, facts, by_policy, _described(board, facts, sentence))
-    if facts.is_removed_too_often and removed.act is RecordAction.CREATE and not removed.chosen:
+    if facts.is_removed_too_often and removed.act is pass_plan.RecordAction.CREATE and not removed.chosen:
         # What takes the item away takes every new one away too: a person has to say what becomes of it.
-        removed = replace(removed, act=RecordAction.NOTHING, by="", what=f"{removed.what} {REMOVED_TOO_OFTEN}")
+        removed = replace(
+            removed, act=pass_plan.RecordAction.NOTHING, by="", what=f"{removed.what} {REMOVED_TOO_OFTEN}"
+        )
     plan = replace(plan, removal=removed)
     if not removed.act:
         return plan.end_settled(f"{removed.what} You are asked what happens to the record.")
-    if removed.act is RecordAction.UNLINK:
-        happened = f"was {state}" if state in REPORTED_STATES else "was removed"
+    if removed.act is pass_plan.RecordAction.UNLINK:
+        happened = f"was {state}" if state in pass_plan.REPORTED_STATES else "was removed"
         plan = plan.unlinked(f"its item {happened}, {removed.by}")
     return plan.end_settled("")
 
 
-def wants_obstacles(settings: Settings, facts: RemovalFacts, now: datetime) -> bool:
+def wants_obstacles(settings: field_values.Settings, facts: RemovalFacts, now: datetime) -> bool:
     """Whether it matters what keeps the record from being deleted in NPD."""
     record = facts.record.record
     if not record.may_sync or not _is_quiet_over(settings, facts, now):
         return False
-    choice = facts.record.resolution_for(KIND_DELETE, RECORD_KEY)
-    may_delete = facts.state != MISSING and record.sync_direction != SyncDirection.NPD_TO_MONDAY
+    choice = facts.record.resolution_for(reports.KIND_DELETE, reports.RECORD_KEY)
+    may_delete = facts.state != pass_plan.MISSING and record.sync_direction != choices.SyncDirection.NPD_TO_MONDAY
     return may_delete or (choice is not None and choice.choose == "monday")
 
 
 def may_delete(facts: RemovalFacts) -> bool:
     """Whether the board's policy or a person's choice may have the record deleted."""
-    choice = facts.record.resolution_for(KIND_DELETE, RECORD_KEY)
-    return facts.policy == RemovedItemPolicy.DELETE or (choice is not None and choice.choose == "monday")
+    choice = facts.record.resolution_for(reports.KIND_DELETE, reports.RECORD_KEY)
+    return facts.policy == choices.RemovedItemPolicy.DELETE or (choice is not None and choice.choose == "monday")
 
 
 def _noticed(facts: RemovalFacts, now: datetime) -> tuple[datetime, int]:
     """Since when it is gone, and how many passes have found it so, this one among them."""
     ledger = facts.record.ledger
-    noticed_before = ledger.removed_since if ledger.remote_state in OFF_BOARD_STATES else None
+    noticed_before = ledger.removed_since if ledger.remote_state in pass_plan.OFF_BOARD_STATES else None
     passes = (ledger.removed_passes or 0) + 1 if noticed_before and ledger.remote_state == facts.state else 1
     return noticed_before or now, passes
 
 
-def _quiet_seconds(settings: Settings, facts: RemovalFacts, now: datetime) -> float:
+def _quiet_seconds(settings: field_values.Settings, facts: RemovalFacts, now: datetime) -> float:
     """How long the record is left alone; what Monday merely doesn't show has to be missed several times."""
     since, passes = _noticed(facts, now)
     wait = settings.gone_quiet_seconds - (now - since).total_seconds()
-    if facts.state == MISSING and passes < PASSES_BEFORE_ASKING and not facts.is_asked:
+    if facts.state == pass_plan.MISSING and passes < PASSES_BEFORE_ASKING and not facts.is_asked:
         wait = max(wait, settings.gone_quiet_seconds)
     return wait
 
 
-def _is_quiet_over(settings: Settings, facts: RemovalFacts, now: datetime) -> bool:
+def _is_quiet_over(settings: field_values.Settings, facts: RemovalFacts, now: datetime) -> bool:
     return _is_recreation(facts) or _quiet_seconds(settings, facts, now) <= 0
 
 
@@ -181,24 +168,24 @@ def _is_recreation(facts: RemovalFacts) -> bool:
     """
     payload = facts.record.claim.payload
     direction = facts.record.record.sync_direction
-    is_restored = bool(payload.get(RESTORED_KEY)) and facts.state in REPORTED_STATES
-    is_wanted = is_restored or (bool(payload.get(RECREATE_KEY)) and facts.state != MISSING)
-    return is_wanted and direction != SyncDirection.MONDAY_TO_NPD and not payload.get(UNLINK_KEY)
+    is_restored = bool(payload.get(RESTORED_KEY)) and facts.state in pass_plan.REPORTED_STATES
+    is_wanted = is_restored or (bool(payload.get(RECREATE_KEY)) and facts.state != pass_plan.MISSING)
+    return is_wanted and direction != choices.SyncDirection.MONDAY_TO_NPD and not payload.get(UNLINK_KEY)
 
 
 def removal_sentence(facts: RemovalFacts) -> str:
     item = facts.record.item
     state = facts.state
-    name = item.name if item else record_name(facts.record.record)
-    if state == MISSING:
+    name = item.name if item else field_values.record_name(facts.record.record)
+    if state == pass_plan.MISSING:
         reason = "it may be deleted permanently, or hidden from NPD Sync's user on Monday"
         return f"Monday doesn't show the item of “{name}” any more: {reason}."
-    if state == MOVED:
+    if state == pass_plan.MOVED:
         return f"The item “{name}” is on another board now ({(item.board_id if item else '') or ''})."
     return f"The item “{name}” was {state} on Monday{f' by {facts.actor}' if facts.actor else ''}."
 
 
-def _described(board: BoardContext, facts: RemovalFacts, sentence: str) -> RemovedItem:
+def _described(board: field_values.BoardContext, facts: RemovalFacts, sentence: str) -> pass_plan.RemovedItem:
     fields = edits_since_agreed(board, facts.record)
     labels = {mapping.key: mapping.label for mapping in board.mappings}
     edited = [labels[edit.key] for edit in fields if edit.npd != edit.base or edit.monday]
@@ -210,57 +197,64 @@ def _described(board: BoardContext, facts: RemovalFacts, sentence: str) -> Remov
         description = sentence
     if unread:
         description += f" What Monday says can't be read, so it may have been edited there: {', '.join(unread)}."
-    return RemovedItem(facts.state, description, fields, removal_options(board.settings, facts))
+    return pass_plan.RemovedItem(facts.state, description, fields, removal_options(board.settings, facts))
 
 
-def removal_options(settings: Settings, facts: RemovalFacts) -> tuple[Option, ...]:
+def removal_options(settings: field_values.Settings, facts: RemovalFacts) -> tuple[reports.Option, ...]:
     """Return the options that the record's direction and NPD's other records leave."""
     record = facts.record.record
     state = facts.state
-    name = record_name(record)
+    name = field_values.record_name(record)
     direction = record.sync_direction
     options = []
-    if direction != SyncDirection.MONDAY_TO_NPD:
+    if direction != choices.SyncDirection.MONDAY_TO_NPD:
         effect = (
             f"A new item is created on the board from what “{name}” says in NPD now, and linked with it. A removed "
             f"item can't be restored from here; you may instead {RESTORE_HINTS[state]}: then this question closes by "
             "itself."
         )
-        options.append(Option("npd", "Keep the record and create its item again", effect, does=CREATE_ITEM))
-    if state != MISSING and direction != SyncDirection.NPD_TO_MONDAY and not facts.needed_by:
+        options.append(
+            reports.Option("npd", "Keep the record and create its item again", effect, does=reports.CREATE_ITEM)
+        )
+    if state != pass_plan.MISSING and direction != choices.SyncDirection.NPD_TO_MONDAY and not facts.needed_by:
         effect = (
             f"“{name}” is deleted in NPD, with what was edited here.{facts.loss} For {settings.tombstone_days} days it "
             "can be restored from the list of deleted records."
         )
-        options.append(Option("monday", "Delete the record in NPD too", effect, does=DELETE_RECORD))
+        options.append(reports.Option("monday", "Delete the record in NPD too", effect, does=reports.DELETE_RECORD))
     effect = (
         f"“{name}” stays in NPD as it is, and its sync is turned off. The item is unlinked: restored, it is neither "
         "matched nor made into a record until a person says so."
     )
-    unlink_option = Option("custom", "Keep the record and end its sync", effect, UNLINK_OPTION, UNLINK)
+    unlink_option = reports.Option("custom", "Keep the record and end its sync", effect, UNLINK_OPTION, reports.UNLINK)
     return (*options, unlink_option)
 
 
 def _with_action(
-    board: BoardContext, facts: RemovalFacts, policy: RemovedItemPolicy, removed: RemovedItem
-) -> RemovedItem:
+    board: field_values.BoardContext,
+    facts: RemovalFacts,
+    policy: choices.RemovedItemPolicy,
+    removed: pass_plan.RemovedItem,
+) -> pass_plan.RemovedItem:
     """Decide by what a person chose, else by the policy where nothing was edited."""
     if _is_recreation(facts):
         lost = _unseen_edits(board, facts, removed)
-        removed = replace(removed, act=RecordAction.CREATE, by="as a person chose", chosen=True, lost=lost)
-    elif facts.record.resolution_for(KIND_DELETE, RECORD_KEY) is not None:
+        removed = replace(removed, act=pass_plan.RecordAction.CREATE, by="as a person chose", chosen=True, lost=lost)
+    elif facts.record.resolution_for(reports.KIND_DELETE, reports.RECORD_KEY) is not None:
         removed = _by_choice(facts, removed)
     elif act := _action_by_policy(facts, policy, removed):
         removed = replace(removed, act=act, by="as this board's setting says")
     # What a person didn't approve stays undone until the item is back; a choice made later is a new wish.
-    is_new_wish = removed.chosen and facts.rejected != ApprovalState.REJECTED
-    if facts.rejected and removed.act is RecordAction.DELETE and not is_new_wish:
+    is_new_wish = removed.chosen and facts.rejected != choices.ApprovalState.REJECTED
+    if facts.rejected and removed.act is pass_plan.RecordAction.DELETE and not is_new_wish:
         problem = "Deleting this record was not approved." if removed.chosen else ""
-        removed = replace(removed, act=RecordAction.NOTHING, problem=problem)
+        removed = replace(removed, act=pass_plan.RecordAction.NOTHING, problem=problem)
     return removed
 
 
-def _unseen_edits(board: BoardContext, facts: RemovalFacts, removed: RemovedItem) -> tuple[HistoryLine, ...]:
+def _unseen_edits(
+    board: field_values.BoardContext, facts: RemovalFacts, removed: pass_plan.RemovedItem
+) -> tuple[HistoryLine, ...]:
     """Return what the history says of edits on Monday that nobody is asked about: the new item has NPD's values."""
     record = facts.record
     item = facts.record.item
@@ -274,9 +268,9 @@ def _unseen_edits(board: BoardContext, facts: RemovalFacts, removed: RemovedItem
     return tuple(line for line in lines if line)
 
 
-def _by_choice(facts: RemovalFacts, removed: RemovedItem) -> RemovedItem:
+def _by_choice(facts: RemovalFacts, removed: pass_plan.RemovedItem) -> pass_plan.RemovedItem:
     """A choice holds for exactly the values that its author saw, and while its option is open."""
-    choice = facts.record.resolution_for(KIND_DELETE, RECORD_KEY)
+    choice = facts.record.resolution_for(reports.KIND_DELETE, reports.RECORD_KEY)
     assert choice is not None
     if choice.seen_values != {conflict.key: (conflict.npd, conflict.monday) for conflict in removed.fields}:
         problem = "The record was edited after you chose. Check the current values, then choose again."
@@ -288,20 +282,25 @@ def _by_choice(facts: RemovalFacts, removed: RemovedItem) -> RemovedItem:
     return replace(removed, problem=problem)
 
 
-def _action_by_policy(facts: RemovalFacts, policy: RemovedItemPolicy, removed: RemovedItem) -> RecordAction:
+def _action_by_policy(
+    facts: RemovalFacts, policy: choices.RemovedItemPolicy, removed: pass_plan.RemovedItem
+) -> pass_plan.RecordAction:
     """What the board link says of a record that stands as both sides agreed; nothing where it can't decide."""
-    act = _POLICY_ACTIONS.get(policy, RecordAction.NOTHING)
-    is_surely_gone = facts.state in REPORTED_STATES and facts.record.item is not None
-    against = {RecordAction.CREATE: SyncDirection.MONDAY_TO_NPD, RecordAction.DELETE: SyncDirection.NPD_TO_MONDAY}
+    act = _POLICY_ACTIONS.get(policy, pass_plan.RecordAction.NOTHING)
+    is_surely_gone = facts.state in pass_plan.REPORTED_STATES and facts.record.item is not None
+    against = {
+        pass_plan.RecordAction.CREATE: choices.SyncDirection.MONDAY_TO_NPD,
+        pass_plan.RecordAction.DELETE: choices.SyncDirection.NPD_TO_MONDAY,
+    }
     if removed.fields or not is_surely_gone:
-        return RecordAction.NOTHING
+        return pass_plan.RecordAction.NOTHING
     if facts.record.record.sync_direction == against.get(act):
-        return RecordAction.NOTHING
-    is_needed = act is RecordAction.DELETE and bool(facts.needed_by or facts.loss)
-    return RecordAction.NOTHING if is_needed else act
+        return pass_plan.RecordAction.NOTHING
+    is_needed = act is pass_plan.RecordAction.DELETE and bool(facts.needed_by or facts.loss)
+    return pass_plan.RecordAction.NOTHING if is_needed else act
 
 
-def follows_policy(removed: RemovedItem, policy: RemovedItemPolicy) -> bool:
+def follows_policy(removed: pass_plan.RemovedItem, policy: choices.RemovedItemPolicy) -> bool:
     """Whether what becomes of the record is still what the board says; what a person chose is."""
     return removed.chosen or not removed.act or removed.act is _POLICY_ACTIONS.get(policy)
 
@@ -309,7 +308,7 @@ def follows_policy(removed: RemovedItem, policy: RemovedItemPolicy) -> bool:
 # What was edited, on either side, since a record and its gone item last agreed.
 
 
-def edits_since_agreed(board: BoardContext, facts: RecordFacts) -> tuple[FieldConflict, ...]:
+def edits_since_agreed(board: field_values.BoardContext, facts: RecordFacts) -> tuple[reports.FieldConflict, ...]:
     """Return the fields that left what both sides last agreed on; None stands for a side that has nothing more.
 
     Of a field that never agreed those values are edits that the other side doesn't have. Monday's side of a field is
@@ -319,48 +318,50 @@ def edits_since_agreed(board: BoardContext, facts: RecordFacts) -> tuple[FieldCo
     return tuple(edit for edit in edits if edit is not None)
 
 
-def _field_edit(board: BoardContext, facts: RecordFacts, mapping: FieldMapping) -> FieldConflict | None:
-    way = way_of(facts, mapping)
+def _field_edit(
+    board: field_values.BoardContext, facts: RecordFacts, mapping: FieldMapping
+) -> reports.FieldConflict | None:
+    way = field_plan.way_of(facts, mapping)
     convert = board.converter(mapping, facts.record)
     item_id = facts.record.monday_id or ""
     if way is FieldDirection.NONE:
         return None
-    local_raw = stored_values(facts.record, mapping)
+    local_raw = field_values.stored_values(facts.record, mapping)
     cell = _shown_cell(convert, mapping, facts.item)
-    base = base_of(facts.ledger, mapping, item_id)
+    base = field_plan.base_of(facts.ledger, mapping, item_id)
     if facts.item is not None and not isinstance(cell, Unknown):
         with suppress(UnknownValue):
-            base, _ = base_with_intents(facts, mapping, convert, cell)
-    sides = sides_of(convert, base, local=local_raw, remote=cell)
+            base, _ = field_plan.base_with_intents(facts, mapping, convert, cell)
+    sides = field_plan.sides_of(convert, base, local=local_raw, remote=cell)
     # Of a column that was replaced NPD's half says what NPD had then; Monday's says nothing of the new one.
     entry = facts.ledger.base.get(mapping.key)
     agreed = base or (entry if entry and entry["item"] == item_id else None)
     monday, reason = _remote_edit(convert, sides) if way is not FieldDirection.TO_MONDAY else (None, "")
     if not _is_local_edited(convert, facts, mapping, agreed, sides) and not reason:
         return None
-    before = (shown_of(convert, agreed["local"]) or None) if agreed else None
-    return FieldConflict(mapping.key, shown_of(convert, local_raw) or None, before, monday, reason)
+    before = (field_values.shown_of(convert, agreed["local"]) or None) if agreed else None
+    return reports.FieldConflict(mapping.key, field_values.shown_of(convert, local_raw) or None, before, monday, reason)
 
 
 def _shown_cell(convert: Converter, mapping: FieldMapping, item: Item | None) -> Any:
     """What the item said as it left; a column that is gone from the board says nothing."""
-    if item is None or mapping.problem_code == ColumnProblem.MISSING:
-        return UNREAD
-    cell = cell_of(convert, mapping, item)
+    if item is None or mapping.problem_code == choices.ColumnProblem.MISSING:
+        return field_plan.UNREAD
+    cell = field_plan.cell_of(convert, mapping, item)
     # On another board the columns are others.
-    return UNREAD if isinstance(cell, Unknown) and item.state not in REPORTED_STATES else cell
+    return field_plan.UNREAD if isinstance(cell, Unknown) and item.state not in pass_plan.REPORTED_STATES else cell
 
 
 def _is_local_edited(
     convert: Converter, facts: RecordFacts, mapping: FieldMapping, agreed: dict[str, Any] | None, sides: FieldSides
 ) -> bool:
     """Whether NPD left what was agreed on; where nothing ever was, whether it has a value that Monday never got."""
-    local_raw = stored_values(facts.record, mapping)
-    here = sides_of(convert, agreed, local=local_raw)
+    local_raw = field_values.stored_values(facts.record, mapping)
+    here = field_plan.sides_of(convert, agreed, local=local_raw)
     if agreed is None or here.base is None:
         # A relation that is left out is none that Monday was to get.
         entry = facts.ledger.blocked_fields.get(mapping.key, {})
-        is_left_out = entry.get("code") == BlockedCode.LEFT_OUT and entry["local"] == local_raw
+        is_left_out = entry.get("code") == choices.BlockedCode.LEFT_OUT and entry["local"] == local_raw
         return here.local is not None and not sides.equal and not is_left_out
     if isinstance(here.local, Unknown) or isinstance(here.base[0], Unknown):
         return _comparable(local_raw) != _comparable(agreed["local"])
@@ -370,8 +371,8 @@ def _is_local_edited(
 def _remote_edit(convert: Converter, sides: FieldSides) -> tuple[str | None, str]:
     """Return what Monday says that never reached NPD, and the sentence on it; or why that can't be told."""
     remote = sides.remote
-    if isinstance(remote, Unknown) or untold_reason(sides):
-        return None, untold_reason(sides) if remote is not UNREAD else ""
+    if isinstance(remote, Unknown) or field_plan.untold_reason(sides):
+        return None, field_plan.untold_reason(sides) if remote is not field_plan.UNREAD else ""
     # An item that is gone leaves every cell of connected boards empty.
     is_emptied = remote is None and convert.names_items
     if not sides.remote_changed or is_emptied or (sides.base is None and sides.equal):
@@ -387,23 +388,25 @@ def _comparable(raw: dict[str, Any]) -> list[Any]:
 # What must wait: deletions in NPD over the limit.
 
 
-def approve_deletions(planned: Sequence[tuple[RemovalFacts, RecordPlan]], approvals: ApprovalFacts) -> list[RecordPlan]:
+def approve_deletions(
+    planned: Sequence[tuple[RemovalFacts, pass_plan.RecordPlan]], approvals: ApprovalFacts
+) -> list[pass_plan.RecordPlan]:
     """Let go what isn't too much at once, hold the rest; what waits is over where it is to be something else by now."""
-    deleting = [plan for _, plan in planned if plan.removal and plan.removal.act is RecordAction.DELETE]
+    deleting = [plan for _, plan in planned if plan.removal and plan.removal.act is pass_plan.RecordAction.DELETE]
     wanted = [(plan.id, "") for plan in deleting]
-    verdicts = approval_verdicts(approvals, ApprovalKind.RECORDS, wanted)
+    verdicts = approval_verdicts(approvals, choices.ApprovalKind.RECORDS, wanted)
     plans = []
     for facts, plan in planned:
         assert plan.removal is not None
-        released = ApprovalState.RELEASED if plan.removal.needs_answer else None
+        released = choices.ApprovalState.RELEASED if plan.removal.needs_answer else None
         may_go, approval = verdicts.get((plan.id, ""), (True, released))
-        was_rejected = facts.rejected == ApprovalState.REJECTED
+        was_rejected = facts.rejected == choices.ApprovalState.REJECTED
         removal = replace(plan.removal, was_rejected=was_rejected, approval=approval)
         decided = replace(plan, removal=removal)
         if not may_go:
             # Neither asked nor done: a choice that led here stays with its conflict.
             options = removal.options if facts.is_asked else ()
-            waiting = replace(removal, act=RecordAction.NOTHING, options=options)
+            waiting = replace(removal, act=pass_plan.RecordAction.NOTHING, options=options)
             decided = replace(plan, removal=waiting).end_settled(
                 f"{plan.removal.what} Its deletion in NPD waits for approval: too many records would go at once. See "
                 "“Waiting for approval” in the admin."
@@ -415,7 +418,7 @@ def approve_deletions(planned: Sequence[tuple[RemovalFacts, RecordPlan]], approv
 # The rule of a pass.
 
 
-def decide_removals(facts: PassFacts, plan: Plan) -> Plan:
+def decide_removals(facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
     """End every open record whose item is gone: quiet for now, acted on, blocked, or asked about."""
     gone = {record_plan.id: record_plan for record_plan in plan.open_records if record_plan.removal}
     if not gone:
@@ -427,23 +430,24 @@ def decide_removals(facts: PassFacts, plan: Plan) -> Plan:
     return plan.with_records(approve_deletions(planned, facts.approvals))
 
 
-def new_deletion_requests(plan: Plan) -> list[ApprovalRequest]:
+def new_deletion_requests(plan: pass_plan.Plan) -> list[ApprovalRequest]:
     """Return the rows by which the planned deletions in NPD count, or wait, yet to be stored."""
     return [
         new_request(
             record_plan.record,
             record_plan.record.monday_id,
-            ApprovalKind.RECORDS,
+            choices.ApprovalKind.RECORDS,
             record_plan.removal.approval,
-            record_name(record_plan.record),
+            field_values.record_name(record_plan.record),
             {conflict.key: conflict.npd for conflict in record_plan.removal.fields},
         )
         for record_plan in plan.records.values()
-        if record_plan.removal and record_plan.removal.approval in (ApprovalState.DONE, ApprovalState.PENDING)
+        if record_plan.removal
+        and record_plan.removal.approval in (choices.ApprovalState.DONE, choices.ApprovalState.PENDING)
     ]
 
 
-def recreated(plan: RecordPlan, removed: RemovedItem) -> RecordPlan:
+def recreated(plan: pass_plan.RecordPlan, removed: pass_plan.RemovedItem) -> pass_plan.RecordPlan:
     """Return a record that was unlinked to get a new item: it is looked up on the board, and made there if need be.
 
     The old base stays in the sync state; it belongs to the old item, and holds again should that one be linked again.
@@ -458,13 +462,13 @@ def recreated(plan: RecordPlan, removed: RemovedItem) -> RecordPlan:
     return replace(_without_absence(ended), reason="Its item is created again at the next sync.")
 
 
-def deleted(plan: RecordPlan, removed: RemovedItem, needed: str) -> RecordPlan:
+def deleted(plan: pass_plan.RecordPlan, removed: pass_plan.RemovedItem, needed: str) -> pass_plan.RecordPlan:
     """Return a record that was deleted in NPD because its item is gone; `needed` is why it could not be."""
     if needed:
         # A person is asked, and of a choice told why it can't be carried out.
         options = tuple(option for option in removed.options if option.choose != "monday")
         problem = needed if removed.chosen else ""
-        open_removal = replace(removed, act=RecordAction.NOTHING, options=options, problem=problem)
+        open_removal = replace(removed, act=pass_plan.RecordAction.NOTHING, options=options, problem=problem)
         return replace(plan, removal=open_removal, reason=f"{removed.what} It can't be deleted in NPD: {needed}")
     result = f"{removed.what} So it was deleted in NPD too, {removed.by}."
     return replace(
@@ -473,7 +477,7 @@ def deleted(plan: RecordPlan, removed: RemovedItem, needed: str) -> RecordPlan:
     )
 
 
-def note_unlinked(plan: RecordPlan) -> RecordPlan:
+def note_unlinked(plan: pass_plan.RecordPlan) -> pass_plan.RecordPlan:
     """Return a record that is unlinked from its removed item: the question is answered."""
     if plan.removal is None or not plan.unlink or not plan.is_settled:
         return plan
@@ -481,5 +485,5 @@ def note_unlinked(plan: RecordPlan) -> RecordPlan:
     return _without_absence(replace(plan, removal=replace(plan.removal, result=result)))
 
 
-def _without_absence(plan: RecordPlan) -> RecordPlan:
+def _without_absence(plan: pass_plan.RecordPlan) -> pass_plan.RecordPlan:
     return plan.with_state(remote_state="", removed_since=None, removed_passes=0)

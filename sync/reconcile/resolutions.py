@@ -12,21 +12,12 @@ from typing import Any
 
 from django.core.exceptions import ValidationError
 
-from conflicts.reports import KIND_FIELDS, KIND_LOST_UPDATE, KIND_UNDO, ConflictReport, FieldConflict, OpenConflict
+from conflicts import reports
+from sync import merge
 from sync.choices import BlockedCode
-from sync.merge import Action, Canonical, Field, FieldDecision, FieldDirection
 from sync.monday.conversion import AmbiguousSplit, Converter, UnknownValue
+from sync.reconcile import field_values
 from sync.reconcile.facts import RecordFacts
-from sync.reconcile.field_values import (
-    BoardContext,
-    Reference,
-    RelatedFacts,
-    RelatedNotFound,
-    clean_values,
-    field_of,
-    parse_input,
-    references_of,
-)
 from sync.reconcile.pass_plan import FieldPlan, PassFacts, RecordPlan
 from sync.records.authors import RESTORED_KEY
 
@@ -37,13 +28,15 @@ class _NotNow(Exception):
     """A choice, or its inverse, can't be carried out; the message says why."""
 
 
-def undo_request_of(conflicts: Iterable[OpenConflict], key: str) -> OpenConflict | None:
+def undo_request_of(conflicts: Iterable[reports.OpenConflict], key: str) -> reports.OpenConflict | None:
     """Return the settled conflict in which this field is to be put back, if anybody wants that."""
-    requests = (conflict for conflict in conflicts if conflict.kind == KIND_UNDO and key in conflict.resolutions)
+    requests = (
+        conflict for conflict in conflicts if conflict.kind == reports.KIND_UNDO and key in conflict.resolutions
+    )
     return next((request for request in requests if request.inverse.get(key)), None)
 
 
-def chosen_references(board: BoardContext, facts: RecordFacts) -> set[Reference]:
+def chosen_references(board: field_values.BoardContext, facts: RecordFacts) -> set[field_values.Reference]:
     """Return the related records that people's choices on relations may name, and the values of before these."""
     raws: list[Mapping[str, Any]] = []
     for mapping, relation in board.relations:
@@ -58,7 +51,7 @@ def chosen_references(board: BoardContext, facts: RecordFacts) -> set[Reference]
                     raws.append(_local_of_then(convert, before))
         if facts.conflicts and (base := facts.ledger.base.get(key)):
             raws.append(base["local"])
-    return references_of(board.model, raws)
+    return field_values.references_of(board.model, raws)
 
 
 def _local_of_then(convert: Converter, before: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -76,7 +69,7 @@ def inverse_of(plan: RecordPlan, field_plan: FieldPlan) -> dict[str, Any]:
     return {"before": before, "after": plan.ledger.base.get(field_plan.mapping.key)}
 
 
-def with_undo(facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan, field: Field) -> FieldPlan:
+def with_undo(facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan, field: merge.Field) -> FieldPlan:
     """Plan the inverse of a settled choice where one is wanted; handed back, the field goes its usual way."""
     request = undo_request_of(plan.facts.conflicts, field.key)
     if request is None:
@@ -86,21 +79,21 @@ def with_undo(facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan, field: 
         return _plan_inverse(facts.related, plan, field_plan, field, request)
     except UnknownValue as unknown:
         reason = f"A value of then is not known any more: {unknown}."
-    except (_NotNow, RelatedNotFound, ValueError) as why:
+    except (_NotNow, field_values.RelatedNotFound, ValueError) as why:
         reason = str(why)
-    return replace(field_plan, handed_back={**field_plan.handed_back, KIND_UNDO: reason})
+    return replace(field_plan, handed_back={**field_plan.handed_back, reports.KIND_UNDO: reason})
 
 
-def _check_unchanged(facts: RecordFacts, field_plan: FieldPlan, field: Field, inverse: Mapping[str, Any]) -> None:
+def _check_unchanged(facts: RecordFacts, field_plan: FieldPlan, field: merge.Field, inverse: Mapping[str, Any]) -> None:
     mapping = field_plan.mapping
     convert = field_plan.convert
     after = inverse["after"]
     item_id = facts.item.id if facts.item else ""
     if not after or after["item"] != item_id or not mapping.is_current(after):
         raise _NotNow("The record has another item, or the field another column, since then, so nothing was put back.")
-    if field.way is not FieldDirection.BOTH:
+    if field.way is not merge.FieldDirection.BOTH:
         raise _NotNow(f"{mapping.label} is synced one way only now, so nothing was restored.")
-    if field.key in facts.open_fields(KIND_FIELDS, KIND_LOST_UPDATE):
+    if field.key in facts.open_fields(reports.KIND_FIELDS, reports.KIND_LOST_UPDATE):
         raise _NotNow("It is in conflict again already. Resolve that conflict.")
     if field.local != convert.local(after["local"]):
         raise _NotNow("NPD's value has changed since, so nothing was put back.")
@@ -113,7 +106,11 @@ def _check_unchanged(facts: RecordFacts, field_plan: FieldPlan, field: Field, in
 
 
 def _plan_inverse(
-    related: RelatedFacts, plan: RecordPlan, field_plan: FieldPlan, field: Field, request: OpenConflict
+    related: field_values.RelatedFacts,
+    plan: RecordPlan,
+    field_plan: FieldPlan,
+    field: merge.Field,
+    request: reports.OpenConflict,
 ) -> FieldPlan:
     """Give the field the raw values that go to either side; raises _NotNow, RelatedNotFound, UnknownValue, …"""
     convert = field_plan.convert
@@ -125,7 +122,7 @@ def _plan_inverse(
     if local != field.local:
         full = related.resolve(type(record), before["local"])
         try:
-            write_raw = clean_values(record, full)
+            write_raw = field_values.clean_values(record, full)
         except ValidationError as error:
             raise _NotNow(f"NPD can't take the value of then: {' '.join(error.messages)}") from error
     if remote != field.remote:
@@ -136,10 +133,10 @@ def _plan_inverse(
         if reason := convert.rejection_reason(send_raw):
             raise _NotNow(f"Monday won't take the value of then: {reason}")
     if send_raw is not None:
-        action = Action.PUSH if write_raw is None else Action.BOTH
+        action = merge.Action.PUSH if write_raw is None else merge.Action.BOTH
     else:
-        action = Action.NOTHING if write_raw is None else Action.PULL
-    decision = FieldDecision(field.key, action, _UNDO_REASON, overrides=True)
+        action = merge.Action.NOTHING if write_raw is None else merge.Action.PULL
+    decision = merge.FieldDecision(field.key, action, _UNDO_REASON, overrides=True)
     return replace(field_plan, decision=decision, send_raw=send_raw, write_raw=write_raw, resolves=request)
 
 
@@ -147,9 +144,9 @@ def undo_context(plans: Iterable[RecordPlan]) -> dict[str, Any]:
     """Say, for the context of what is written, which columns an undo gives the values of before."""
     columns = {
         str(plan.id): [
-            field_of(plan.record, name).attname
+            field_values.field_of(plan.record, name).attname
             for field_plan in plan.plans.values()
-            if field_plan.resolved_kind == KIND_UNDO and field_plan.write_raw is not None
+            if field_plan.resolved_kind == reports.KIND_UNDO and field_plan.write_raw is not None
             for name in field_plan.mapping.fields
         ]
         for plan in plans
@@ -158,30 +155,30 @@ def undo_context(plans: Iterable[RecordPlan]) -> dict[str, Any]:
     return {RESTORED_KEY: undone_columns} if undone_columns else {}
 
 
-def reopened_conflicts(plan: RecordPlan, kind: str) -> list[FieldConflict]:
+def reopened_conflicts(plan: RecordPlan, kind: str) -> list[reports.FieldConflict]:
     """Return the fields of this kind that this pass has put back: they are in conflict again."""
     reopened = []
     for key, field_plan in plan.plans.items():
         request = field_plan.resolves
         shown = None
-        if request and request.resolved_kind == kind and KIND_UNDO in field_plan.carried_out:
-            base = request.inverse[key]["before"]["base"] if kind == KIND_FIELDS else None
+        if request and request.resolved_kind == kind and reports.KIND_UNDO in field_plan.carried_out:
+            base = request.inverse[key]["before"]["base"] if kind == reports.KIND_FIELDS else None
             with suppress(UnknownValue):
                 shown = field_plan.convert.display(field_plan.convert.local(base["local"])) if base else None
             choice = request.resolutions[key]
             reopened.append(
-                FieldConflict(
+                reports.FieldConflict(
                     key, choice.npd, shown or None, choice.monday, "Changed on both sides: its resolution was undone."
                 )
             )
     return reopened
 
 
-def overruled_values(plan: RecordPlan) -> Iterator[FieldConflict]:
+def overruled_values(plan: RecordPlan) -> Iterator[reports.FieldConflict]:
     """Yield what the resolutions that can't be undone any more had overruled, beside what stands on both sides now."""
     for key, p in plan.plans.items():
         request = undo_request_of(plan.facts.conflicts, key)
-        if KIND_UNDO not in p.handed_back or request is None or not p.is_agreed:
+        if reports.KIND_UNDO not in p.handed_back or request is None or not p.is_agreed:
             continue
         choice = request.resolutions[key]
         seen_values = {"monday": ("Monday's", choice.monday), "npd": ("NPD's", choice.npd)}
@@ -190,7 +187,7 @@ def overruled_values(plan: RecordPlan) -> Iterator[FieldConflict]:
         if overruled:
             detail = f"The choice that overruled {overruled[0][0]} value could not be undone any more."
             others = [f"{whose} value was then: {value or '(empty)'}." for whose, value in overruled[1:]]
-            yield FieldConflict(key, p.stands, None, overruled[0][1], " ".join([detail, *others]))
+            yield reports.FieldConflict(key, p.stands, None, overruled[0][1], " ".join([detail, *others]))
 
 
 # What a person chose about a field that is open: in a conflict, or about a value that a write of ours went over. It
@@ -200,18 +197,20 @@ def overruled_values(plan: RecordPlan) -> Iterator[FieldConflict]:
 STALE_RESOLUTION = "The value changed after you chose. Check it and choose again."
 
 
-def with_resolution(facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan, field: Field) -> tuple[FieldPlan, Field]:
+def with_resolution(
+    facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan, field: merge.Field
+) -> tuple[FieldPlan, merge.Field]:
     """Give the field what a person decided of it, if anybody has and what they saw still stands."""
-    for kind, check in ((KIND_LOST_UPDATE, _check_lost), (KIND_FIELDS, _check_conflict)):
+    for kind, check in ((reports.KIND_LOST_UPDATE, _check_lost), (reports.KIND_FIELDS, _check_conflict)):
         conflict = plan.facts.resolved_conflict(kind, field.key)
         if conflict is None:
             continue
         resolved = replace(field_plan, resolves=conflict)
         resolution = conflict.resolutions[field.key]
-        is_lost = kind == KIND_LOST_UPDATE
+        is_lost = kind == reports.KIND_LOST_UPDATE
         try:
             typed = check(facts, plan, resolved, field)
-        except (_NotNow, ValueError, RelatedNotFound) as reason:
+        except (_NotNow, ValueError, field_values.RelatedNotFound) as reason:
             field_plan = replace(field_plan, handed_back={**field_plan.handed_back, kind: str(reason)})
             continue
         if not is_lost or resolution.choose != "npd":
@@ -222,7 +221,7 @@ def with_resolution(facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan, f
     return field_plan, field
 
 
-def _check_conflict(facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan, field: Field) -> Canonical:
+def _check_conflict(facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan, field: merge.Field) -> merge.Canonical:
     """A choice holds for exactly the values that its author saw, or for what our own call has made of Monday's.
 
     Return the value that was typed; raises _NotNow, ValueError, RelatedNotFound.
@@ -256,15 +255,15 @@ def is_column_replaced(facts: RecordFacts, field_plan: FieldPlan) -> bool:
     return field_plan.base is None and (blocked or bool(base and not field_plan.mapping.is_current(base)))
 
 
-def _is_value_gone(facts: RecordFacts, field_plan: FieldPlan, field: Field) -> bool:
+def _is_value_gone(facts: RecordFacts, field_plan: FieldPlan, field: merge.Field) -> bool:
     """Whether what Monday showed went with its column, and the one in its place is empty: a choice has it still."""
     return field.remote is None and is_column_replaced(facts, field_plan)
 
 
-_SOURCE = {FieldDirection.TO_MONDAY: ("npd", "NPD"), FieldDirection.TO_NPD: ("monday", "Monday")}
+_SOURCE = {merge.FieldDirection.TO_MONDAY: ("npd", "NPD"), merge.FieldDirection.TO_NPD: ("monday", "Monday")}
 
 
-def _check_lost(facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan, field: Field) -> Canonical:
+def _check_lost(facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan, field: merge.Field) -> merge.Canonical:
     """What was lost stays lost, or is written anew to both sides: return that value; raises as above."""
     resolution = field_plan.resolution
     shown = {field_plan.convert.display(value) or None for value in (field.local, field.remote)}
@@ -275,7 +274,7 @@ def _check_lost(facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan, field
         return None
     if resolution.choose not in ("monday", "custom"):
         raise _NotNow("There is no last synced value.")
-    if field.way is not FieldDirection.BOTH:
+    if field.way is not merge.FieldDirection.BOTH:
         raise _NotNow("The field is synced one way only; change its direction first.")
     value = field_plan.convert.local(typed_values(facts, plan, field_plan))
     # Half of it may stand already, where the call's answer was lost.
@@ -289,10 +288,10 @@ def typed_values(facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan) -> d
     resolution = field_plan.resolution
     mapping = field_plan.mapping
     text = (resolution.monday if resolution.choose == "monday" else resolution.value) or ""
-    return parse_input(field_plan.convert, plan.record, mapping.fields, text, facts.related)
+    return field_values.parse_input(field_plan.convert, plan.record, mapping.fields, text, facts.related)
 
 
-def as_conflict(field_plan: FieldPlan, reason: str = "") -> FieldConflict:
+def as_conflict(field_plan: FieldPlan, reason: str = "") -> reports.FieldConflict:
     """Return NPD's, the last agreed and Monday's value as a person reads them, None where there is none.
 
     Two related records of one name are told apart by their items.
@@ -311,7 +310,7 @@ def as_conflict(field_plan: FieldPlan, reason: str = "") -> FieldConflict:
     if field_plan.convert.names_items:
         displayed = [f"{s} (item {v})" if s in ambiguous else s for v, s in zip(values, displayed, strict=True)]
     npd, agreed, monday = displayed
-    return FieldConflict(field_plan.mapping.key, npd, agreed, monday, reason)
+    return reports.FieldConflict(field_plan.mapping.key, npd, agreed, monday, reason)
 
 
 # What a pass tells the store of conflicts about settled ones that were to be undone.
@@ -324,29 +323,31 @@ def undo_results(plan: RecordPlan, kind: str) -> dict[str, str]:
     """Return the wishes about conflicts of a kind that this pass ended: an empty text where one was carried out."""
     results: dict[str, str] = {}
     undos = [
-        conflict for conflict in plan.facts.conflicts if conflict.kind == KIND_UNDO and conflict.resolved_kind == kind
+        conflict
+        for conflict in plan.facts.conflicts
+        if conflict.kind == reports.KIND_UNDO and conflict.resolved_kind == kind
     ]
-    rejected = plan.rejected_of(KIND_UNDO) if undos else {}
+    rejected = plan.rejected_of(reports.KIND_UNDO) if undos else {}
     is_planned = bool(plan.plans) and plan.is_settled
     for key in [key for conflict in undos for key in conflict.resolutions]:
         unmapped = "" if key in plan.plans else _UNMAPPED
         field_plan = plan.plans.get(key)
-        if field_plan and KIND_UNDO in field_plan.carried_out:
+        if field_plan and reports.KIND_UNDO in field_plan.carried_out:
             results[key] = ""
         elif is_planned and (reason := rejected.get(key, unmapped)):
             results[key] = reason
     return results
 
 
-def reopened_lost_updates(plan: RecordPlan) -> list[FieldConflict]:
+def reopened_lost_updates(plan: RecordPlan) -> list[reports.FieldConflict]:
     """Return overwritten edits that are in conflict again, and what a choice had overruled that can't be undone."""
-    kinds = {conflict.resolved_kind for conflict in plan.facts.conflicts if conflict.kind == KIND_UNDO}
+    kinds = {conflict.resolved_kind for conflict in plan.facts.conflicts if conflict.kind == reports.KIND_UNDO}
     ended = {key for kind in kinds for key, reason in undo_results(plan, kind).items() if reason}
     overruled = [field for field in overruled_values(plan) if field.key in ended]
-    return [*reopened_conflicts(plan, KIND_LOST_UPDATE), *overruled]
+    return [*reopened_conflicts(plan, reports.KIND_LOST_UPDATE), *overruled]
 
 
-def undo_reports(plan: RecordPlan) -> Iterator[ConflictReport]:
+def undo_reports(plan: RecordPlan) -> Iterator[reports.ConflictReport]:
     """Yield the end of all wishes to undo; of the single ones the reports of their conflict's kind tell."""
     reason = ""
     if not plan.record.may_sync:
@@ -355,5 +356,5 @@ def undo_reports(plan: RecordPlan) -> Iterator[ConflictReport]:
         reason = f"{plan.left_out} Nothing was put back."
     elif plan.removal is not None and plan.removal.needs_answer:
         reason = "The item left the board, so nothing was restored. First decide what happens to the record."
-    if reason and any(conflict.kind == KIND_UNDO for conflict in plan.facts.conflicts):
-        yield plan.conflict_report(KIND_UNDO, closing_reason=reason)
+    if reason and any(conflict.kind == reports.KIND_UNDO for conflict in plan.facts.conflicts):
+        yield plan.conflict_report(reports.KIND_UNDO, closing_reason=reason)

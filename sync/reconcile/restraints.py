@@ -12,24 +12,23 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sync.choices import ApprovalKind, ApprovalState, BlockedCode, Cause
-from sync.merge import Action, Canonical, Field, FieldDecision, FieldDirection
+from sync import choices, merge
 from sync.models import ApprovalRequest, Intent, SyncedModel, WriteLoop
 from sync.monday.board_items import Item
 from sync.monday.conversion import ListConverter, UnknownValue
+from sync.reconcile import pass_plan
 from sync.reconcile.facts import LOOP_WINDOW, HistoryLine, RecordFacts
 from sync.reconcile.field_plan import AS_SENT, apply_decision, cell_of, is_as_agreed, sides_of, way_of
 from sync.reconcile.field_values import BoardContext, stored_values
-from sync.reconcile.pass_plan import Act, FieldPlan, PassFacts, Plan, RecordAction, RecordPlan
 from sync.records.approvals import CLEARS, ApprovalFacts
 from sync.records.authors import monday_editor_name
 
 
-def has_local_writes(plan: RecordPlan) -> bool:
+def has_local_writes(plan: pass_plan.RecordPlan) -> bool:
     """Whether settling would write more of the record than its bookkeeping."""
     pulls = any(field_plan.write_raw is not None for field_plan in plan.plans.values())
-    act = plan.removal.act if plan.removal else RecordAction.NOTHING
-    acts = act in (RecordAction.DELETE, RecordAction.UNLINK) or bool(plan.unlink)
+    act = plan.removal.act if plan.removal else pass_plan.RecordAction.NOTHING
+    acts = act in (pass_plan.RecordAction.DELETE, pass_plan.RecordAction.UNLINK) or bool(plan.unlink)
     return plan.is_settled and (pulls or acts)
 
 
@@ -41,7 +40,7 @@ MAX_THROTTLE = timedelta(days=1)
 
 
 def plan_loop(
-    facts: RecordFacts, field_plan: FieldPlan, now: datetime, loop_times: int, people: Mapping[str, Any]
+    facts: RecordFacts, field_plan: pass_plan.FieldPlan, now: datetime, loop_times: int, people: Mapping[str, Any]
 ) -> WriteLoop | None:
     """Return the loop of a field as this pass leaves it; None where nothing is known of it, without `times` it is over.
 
@@ -73,11 +72,11 @@ def plan_loop(
     return loop
 
 
-def _is_person_acting(facts: RecordFacts, field_plan: FieldPlan) -> bool:
-    return bool(facts.causes & Cause.PERSON or field_plan.resolves)
+def _is_person_acting(facts: RecordFacts, field_plan: pass_plan.FieldPlan) -> bool:
+    return bool(facts.causes & choices.Cause.PERSON or field_plan.resolves)
 
 
-def _is_quiet(field_plan: FieldPlan, loop: WriteLoop, now: datetime) -> bool:
+def _is_quiet(field_plan: pass_plan.FieldPlan, loop: WriteLoop, now: datetime) -> bool:
     """Whether nobody rewrote the field for an hour since we were last free to write it."""
     newest = max((datetime.fromisoformat(rewrite["at"]) for rewrite in loop.times), default=now)
     return not is_rewritten(field_plan) and now - max(newest, loop.throttled_until or newest) > LOOP_WINDOW
@@ -93,7 +92,7 @@ def throttle_reason(loop: WriteLoop, label: str) -> str:
     )
 
 
-def is_rewritten(field_plan: FieldPlan) -> bool:
+def is_rewritten(field_plan: pass_plan.FieldPlan) -> bool:
     base = field_plan.base
     raw = field_plan.remote_raw
     if base is None or (raw == base["remote"] and not base.get(AS_SENT)):
@@ -101,7 +100,7 @@ def is_rewritten(field_plan: FieldPlan) -> bool:
     return sides_of(field_plan.convert, base, remote=raw).remote_changed
 
 
-def uncounted_write(facts: RecordFacts, field_plan: FieldPlan) -> Intent | None:
+def uncounted_write(facts: RecordFacts, field_plan: pass_plan.FieldPlan) -> Intent | None:
     """Return our last write of a field where it was rewritten since.
 
     Each of our writes counts once, and only while the base is what it left behind.
@@ -122,7 +121,7 @@ def rewriter(facts: RecordFacts, column_id: str) -> str:
     return next((event.user_id for event in events if event.column_id == column_id and event.user_id), "")
 
 
-def throttle_write_loops(facts: PassFacts, plan: Plan) -> Plan:
+def throttle_write_loops(facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
     """Plan the loops of all open records, and block the fields that are throttled."""
     read = [
         record_plan for record_plan in plan.open_records if record_plan.item is not None and not record_plan.creates
@@ -134,7 +133,7 @@ def throttle_write_loops(facts: PassFacts, plan: Plan) -> Plan:
     return plan.with_records(_throttled_fields(record_plan, facts) for record_plan in rewritten)
 
 
-def _throttled_fields(plan: RecordPlan, facts: PassFacts) -> RecordPlan:
+def _throttled_fields(plan: pass_plan.RecordPlan, facts: pass_plan.PassFacts) -> pass_plan.RecordPlan:
     loops = {}
     plans = dict(plan.plans)
     lines = []
@@ -156,7 +155,7 @@ def _throttled_fields(plan: RecordPlan, facts: PassFacts) -> RecordPlan:
             lines.append(HistoryLine("loop", reason, key))
         if loop.throttled_until and loop.throttled_until > facts.now and field_plan.send_raw is not None:
             loops[key] = loop
-            plans[key] = field_plan.block(BlockedCode.THROTTLED, reason)
+            plans[key] = field_plan.block(choices.BlockedCode.THROTTLED, reason)
     if not loops:  # as of nearly all
         return plan
     return replace(plan, loops=loops, plans=plans).logged(*lines)
@@ -165,14 +164,14 @@ def _throttled_fields(plan: RecordPlan, facts: PassFacts) -> RecordPlan:
 # Deletes and clears over the limit wait for a person's approval.
 
 
-def new_acts(facts: ApprovalFacts, kind: ApprovalKind, wanted: Iterable[Act]) -> set[Act]:
+def new_acts(facts: ApprovalFacts, kind: choices.ApprovalKind, wanted: Iterable[pass_plan.Act]) -> set[pass_plan.Act]:
     """Return those that nothing is known of: only for these the limit has to be known."""
     return set(wanted) - facts.states(kind).keys()
 
 
 def approval_verdicts(
-    facts: ApprovalFacts, kind: ApprovalKind, wanted: Collection[Act]
-) -> dict[Act, tuple[bool, ApprovalState | None]]:
+    facts: ApprovalFacts, kind: choices.ApprovalKind, wanted: Collection[pass_plan.Act]
+) -> dict[pass_plan.Act, tuple[bool, choices.ApprovalState | None]]:
     """Say of these acts whether each may go now, and what is to be stored of one that wasn't counted yet.
 
     Those let through before go, and the new ones where they aren't too many: asked again within the hour one goes, and
@@ -182,16 +181,16 @@ def approval_verdicts(
     states = facts.states(kind)
     new = new_acts(facts, kind, wanted)
     is_held = bool(new) and facts.is_over_limit(kind, {entity_id for entity_id, _ in new})
-    of_new = (False, ApprovalState.PENDING) if is_held else (True, ApprovalState.DONE)
-    goes = (ApprovalState.APPROVED, ApprovalState.DONE)
+    of_new = (False, choices.ApprovalState.PENDING) if is_held else (True, choices.ApprovalState.DONE)
+    goes = (choices.ApprovalState.APPROVED, choices.ApprovalState.DONE)
     return {act: of_new if act in new else (states[act] in goes, None) for act in wanted}
 
 
 def new_request(
     record: SyncedModel,
     item_id: str | None,
-    kind: ApprovalKind,
-    state: ApprovalState,
+    kind: choices.ApprovalKind,
+    state: choices.ApprovalState,
     label: str,
     values: Mapping[str, Any],
     key: str = "",
@@ -215,8 +214,14 @@ def new_request(
 # A person's choice between two values, and a push that a person asked for by name, have been approved by being made.
 
 
-_EMPTIED_SIDE: Mapping[str, str] = {ApprovalKind.CLEAR_MONDAY: "in NPD", ApprovalKind.CLEAR_NPD: "on Monday"}
-_SIDE_TO_EMPTY: Mapping[str, str] = {ApprovalKind.CLEAR_MONDAY: "on Monday", ApprovalKind.CLEAR_NPD: "in NPD"}
+_EMPTIED_SIDE: Mapping[str, str] = {
+    choices.ApprovalKind.CLEAR_MONDAY: "in NPD",
+    choices.ApprovalKind.CLEAR_NPD: "on Monday",
+}
+_SIDE_TO_EMPTY: Mapping[str, str] = {
+    choices.ApprovalKind.CLEAR_MONDAY: "on Monday",
+    choices.ApprovalKind.CLEAR_NPD: "in NPD",
+}
 
 
 def may_empty(board: BoardContext, facts: RecordFacts, item: Item) -> bool:
@@ -232,7 +237,7 @@ def may_empty(board: BoardContext, facts: RecordFacts, item: Item) -> bool:
     return False
 
 
-def find_clears(facts: RecordFacts, plans: Iterable[FieldPlan]) -> Iterator[ApprovalRequest]:
+def find_clears(facts: RecordFacts, plans: Iterable[pass_plan.FieldPlan]) -> Iterator[ApprovalRequest]:
     """Yield what the pass would empty of a record, on either side, as requests yet to be stored."""
     if facts.is_push_by_name or facts.item is None:
         return
@@ -244,22 +249,24 @@ def find_clears(facts: RecordFacts, plans: Iterable[FieldPlan]) -> Iterator[Appr
             local = p.convert.local(p.local_raw)
             remote = p.convert.remote(p.remote_raw)
             if p.send_raw is not None and p.convert.local(p.send_raw) is None and remote is not None:
-                yield _clear_request(facts, p, ApprovalKind.CLEAR_MONDAY, remote)
+                yield _clear_request(facts, p, choices.ApprovalKind.CLEAR_MONDAY, remote)
             if p.write_raw is not None and p.convert.local(p.write_raw) is None and local is not None:
-                yield _clear_request(facts, p, ApprovalKind.CLEAR_NPD, local)
+                yield _clear_request(facts, p, choices.ApprovalKind.CLEAR_NPD, local)
 
 
-def _clear_request(facts: RecordFacts, field_plan: FieldPlan, kind: ApprovalKind, value: Canonical) -> ApprovalRequest:
+def _clear_request(
+    facts: RecordFacts, field_plan: pass_plan.FieldPlan, kind: choices.ApprovalKind, value: merge.Canonical
+) -> ApprovalRequest:
     mapping = field_plan.mapping
     record = facts.record
     shown = field_plan.convert.display(value)
     values = {"record": str(record), "label": mapping.label, "value": shown}
     label = f"{mapping.label} “{shown}” of {record}"
     item_id = facts.item.id if facts.item else ""
-    return new_request(record, item_id, kind, ApprovalState.PENDING, label, values, key=mapping.key)
+    return new_request(record, item_id, kind, choices.ApprovalState.PENDING, label, values, key=mapping.key)
 
 
-def request_approvals(facts: PassFacts, plan: Plan) -> Plan:
+def request_approvals(facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
     """Block the fields that would be emptied where they are too many; carry out what a person rejected."""
     open_records = plan.open_records
     clears = [clear for record in open_records for clear in find_clears(record.facts, record.plans.values())]
@@ -274,12 +281,14 @@ def request_approvals(facts: PassFacts, plan: Plan) -> Plan:
     outdated = [act for clear, act in asked_before if act and act.values.get("value") != clear.values["value"]]
     approvals = replace(approvals, requests=tuple(r for r in approvals.requests if r not in outdated))
     requests = approvals.open_requests
-    records: dict[UUID, RecordPlan] = {}
+    records: dict[UUID, pass_plan.RecordPlan] = {}
     new = []
     for kind in CLEARS:
         acts = {(clear.entity_id, clear.key): clear for clear in clears if clear.kind == kind}
         requested = {act: requests.get(_key_of(clear)) for act, clear in acts.items()}
-        rejected = {act for act, request in requested.items() if request and request.state == ApprovalState.REJECTED}
+        rejected = {
+            act for act, request in requested.items() if request and request.state == choices.ApprovalState.REJECTED
+        }
         verdicts = approval_verdicts(approvals, kind, acts.keys() - rejected)
         for act, clear in acts.items():
             record = records.get(clear.entity_id, plan.records[clear.entity_id])
@@ -305,16 +314,16 @@ def _key_of(request: ApprovalRequest) -> tuple[UUID, str, str]:
     return request.entity_id, request.kind, request.key
 
 
-def _blocked_clear(clear: ApprovalRequest, field_plan: FieldPlan) -> FieldPlan:
+def _blocked_clear(clear: ApprovalRequest, field_plan: pass_plan.FieldPlan) -> pass_plan.FieldPlan:
     return field_plan.block(
-        BlockedCode.APPROVAL,
+        choices.BlockedCode.APPROVAL,
         f"It was emptied {_EMPTIED_SIDE[clear.kind]}, with the fields of many records within an hour. It still says "
         f"“{clear.values['value']}” {_SIDE_TO_EMPTY[clear.kind]}, and is emptied there when somebody approves it on "
         "Home. Or fill it in again.",
     )
 
 
-def _waiting_line(clear: ApprovalRequest, field_plan: FieldPlan) -> HistoryLine:
+def _waiting_line(clear: ApprovalRequest, field_plan: pass_plan.FieldPlan) -> HistoryLine:
     value = clear.values["value"]
     sentence = (
         f"{field_plan.mapping.label} was emptied {_EMPTIED_SIDE[clear.kind]}; that “{value}” is emptied "
@@ -323,32 +332,37 @@ def _waiting_line(clear: ApprovalRequest, field_plan: FieldPlan) -> HistoryLine:
     return HistoryLine("approval", sentence, clear.key, values={"before": value})
 
 
-def _restored(facts: PassFacts, plan: RecordPlan, clear: ApprovalRequest, field_plan: FieldPlan) -> FieldPlan:
+def _restored(
+    facts: pass_plan.PassFacts, plan: pass_plan.RecordPlan, clear: ApprovalRequest, field_plan: pass_plan.FieldPlan
+) -> pass_plan.FieldPlan:
     """A person said that this field is not to be emptied: the side where it was gets the value back."""
     way = way_of(plan, field_plan.mapping)
     convert = field_plan.convert
-    is_pull = clear.kind == ApprovalKind.CLEAR_MONDAY
-    if way not in (FieldDirection.BOTH, FieldDirection.TO_NPD if is_pull else FieldDirection.TO_MONDAY):
+    is_pull = clear.kind == choices.ApprovalKind.CLEAR_MONDAY
+    if way not in (
+        merge.FieldDirection.BOTH,
+        merge.FieldDirection.TO_NPD if is_pull else merge.FieldDirection.TO_MONDAY,
+    ):
         return field_plan.block(
-            BlockedCode.DIRECTION,
+            choices.BlockedCode.DIRECTION,
             f"Somebody decided that “{clear.values['value']}” stays {_SIDE_TO_EMPTY[clear.kind]}; its direction lets "
             f"nothing be put back {_EMPTIED_SIDE[clear.kind]}. Fill it in there, or change the direction.",
         )
-    action = Action.PULL if is_pull else Action.PUSH
-    decision = FieldDecision(clear.key, action, "a person decided that it is not emptied")
+    action = merge.Action.PULL if is_pull else merge.Action.PUSH
+    decision = merge.FieldDecision(clear.key, action, "a person decided that it is not emptied")
     field_plan = replace(field_plan, send_raw=None, write_raw=None, decision=decision)
-    field = Field(clear.key, convert.local(field_plan.local_raw), convert.remote(field_plan.remote_raw), way=way)
+    field = merge.Field(clear.key, convert.local(field_plan.local_raw), convert.remote(field_plan.remote_raw), way=way)
     return apply_decision(facts, plan, field_plan, field)
 
 
-def new_clear_requests(plan: Plan, *states: ApprovalState) -> list[ApprovalRequest]:
+def new_clear_requests(plan: pass_plan.Plan, *states: choices.ApprovalState) -> list[ApprovalRequest]:
     """Return the rows, yet to be stored, by which the planned clears count, or wait."""
     return [request for request in plan.new_requests if request.state in states]
 
 
 def ended_requests(
-    plan: Plan, written: Collection[UUID] = ()
-) -> Iterator[tuple[ApprovalRequest, ApprovalState, RecordPlan]]:
+    plan: pass_plan.Plan, written: Collection[UUID] = ()
+) -> Iterator[tuple[ApprovalRequest, choices.ApprovalState, pass_plan.RecordPlan]]:
     """Yield the open requests that this pass ended: carried out, or of which the cause is gone.
 
     `written` are the records whose items Monday's answer showed.
@@ -364,11 +378,11 @@ def ended_requests(
             yield act, state, record_plan
 
 
-def _final_state(plan: RecordPlan, act: ApprovalRequest, *, is_written: bool) -> ApprovalState | None:
+def _final_state(plan: pass_plan.RecordPlan, act: ApprovalRequest, *, is_written: bool) -> choices.ApprovalState | None:
     """What became of an act by this pass; None where it stands as it did, or both sides don't stand on the base."""
     p = plan.plans.get(act.key)
     if p is None or p.conflict:
-        return ApprovalState.RELEASED
+        return choices.ApprovalState.RELEASED
     base = plan.ledger.base.get(act.key)
     if p.blocked_reason or base is None:
         return None
@@ -382,5 +396,9 @@ def _final_state(plan: RecordPlan, act: ApprovalRequest, *, is_written: bool) ->
     if not is_on_monday or not is_in_npd or (local is None) is not (remote is None):
         return None
     if local is None:
-        return ApprovalState.DONE if act.state == ApprovalState.APPROVED else ApprovalState.RELEASED
-    return ApprovalState.KEPT if act.state == ApprovalState.REJECTED else ApprovalState.RELEASED
+        return (
+            choices.ApprovalState.DONE
+            if act.state == choices.ApprovalState.APPROVED
+            else choices.ApprovalState.RELEASED
+        )
+    return choices.ApprovalState.KEPT if act.state == choices.ApprovalState.REJECTED else choices.ApprovalState.RELEASED

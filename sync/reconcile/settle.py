@@ -22,27 +22,13 @@ from uuid import UUID
 import pghistory
 import structlog
 from django.core.serializers.json import DjangoJSONEncoder
-from django.db import DatabaseError, OperationalError, connection, transaction
-from django.db.models import ProtectedError, Q, QuerySet, RestrictedError
+from django.db import DatabaseError, OperationalError, connection, models, transaction
 
 from conflicts.reports import KIND_IDENTITY, ConflictReport
 from conflicts.store import close_identity_conflicts, reject_resolutions, save_reports
-from sync import registry
+from sync import choices, registry
 from sync.boards import board_columns
 from sync.boards.board_columns import set_create_obstacle
-from sync.choices import (
-    ApprovalKind,
-    ApprovalState,
-    Cause,
-    DeletedRecordPolicy,
-    Operation,
-    Priority,
-    QueueDirection,
-    QueueStatus,
-    RecordSyncStatus,
-    SyncStatus,
-    TombstoneState,
-)
 from sync.clock import SyncNow, sync_now
 from sync.kernel.db import retry_on_lock_timeout, update_many
 from sync.kernel.messages import RestoreError
@@ -68,60 +54,21 @@ from sync.outbox import finish, notify
 from sync.outbox.claim import Claim, Lease, claim_records
 from sync.outbox.pauses import locked_pause
 from sync.outbox.queue_rows import enqueue
-from sync.reconcile import gather
+from sync.reconcile import deleted_records, field_values, gather, identity, new_items, pass_plan, settlement
 from sync.reconcile.changes import RecordChanges, answered_values, record_changes
-from sync.reconcile.deleted_records import (
-    after_restoring,
-    ask_about_deletion,
-    deleted_as_locked,
-    deletion_reports,
-    ledger_after,
-    new_removal_requests,
-    tombstone_after,
-    with_its_history,
-)
 from sync.reconcile.duplicates import after_copy_answers, copy_reports, is_asked
 from sync.reconcile.facts import HistoryLine, InspectedColumns
-from sync.reconcile.field_values import ACTIVE, BoardContext, match_text_of_item, npd_id_of
-from sync.reconcile.identity import ANSWERED, decide_answers, linkable, named_in
 from sync.reconcile.lost_updates import lost_lines, seen_after
-from sync.reconcile.new_items import CHANGED_MEANWHILE, after_rejection, item_as_locked, released
 from sync.reconcile.pass_history import PassHistory, cause_of_claim
-from sync.reconcile.pass_plan import (
-    GIVING,
-    MAX_ROUNDS,
-    REPORTED_STATES,
-    ROUNDS_WAIT_SECONDS,
-    SETTLED,
-    AnswerKind,
-    DeletedPlan,
-    Ending,
-    IdentityAnswer,
-    ItemAct,
-    ItemPlan,
-    Job,
-    Outcome,
-    PassFacts,
-    Plan,
-    RecordPlan,
-)
 from sync.reconcile.removed_items import new_deletion_requests
 from sync.reconcile.resolutions import undo_context
 from sync.reconcile.restraints import ended_requests, has_local_writes, new_clear_requests
-from sync.reconcile.settlement import (
-    LEDGER_STATUS,
-    awaited_relations,
-    conflict_reports,
-    identity_report,
-    ledger_row,
-    sync_status,
-)
 from sync.reconcile.unconfirmed_writes import CreatePlan, Fate, may_link
+from sync.records import unmatched_items
 from sync.records.approvals import OPEN_REQUEST_STATES, release_obsolete
 from sync.records.inbox import UNMATCHED_ITEM_WAIT_SECONDS
 from sync.records.item_links import exclude_match, ignore_item
 from sync.records.tombstones import NEW_ITEM, enqueue_tombstones, restore_record, set_late_item
-from sync.records.unmatched_items import AS_NEW, UnmatchedFinding, clear_unmatched, note_unmatched, reopen_items
 from sync.registry import relation_of, target_of
 
 T = TypeVar("T")
@@ -134,7 +81,7 @@ class PassRun:
     """A pass as it is stored: under which lease, of which board, and what its rows say of it."""
 
     lease: Lease
-    board: BoardContext
+    board: field_values.BoardContext
     batch_id: UUID
     started: float  # monotonic
     read_request: str = ""  # the id of the request that read Monday
@@ -150,7 +97,7 @@ class PassRun:
         return self.lease.link.entity_type
 
     @property
-    def records(self) -> QuerySet[SyncedModel]:
+    def records(self) -> models.QuerySet[SyncedModel]:
         return self.board.model._default_manager.all()
 
     def in_transaction(self, work: Callable[[], T], **context: Any) -> T:
@@ -162,9 +109,9 @@ class PassRun:
 
         return retry_on_lock_timeout(attempt)
 
-    def wake(self, ids: Iterable[UUID], priority: Priority = Priority.EDIT, **job: Any) -> None:
+    def wake(self, ids: Iterable[UUID], priority: choices.Priority = choices.Priority.EDIT, **job: Any) -> None:
         """Let these records have another pass, which follows from this one where `job` says no other cause."""
-        enqueue(self.entity_type, ids, **{"cause": Cause.DEPENDENCY, "priority": priority, **job})
+        enqueue(self.entity_type, ids, **{"cause": choices.Cause.DEPENDENCY, "priority": priority, **job})
 
     def log_decision(
         self, entity_id: UUID, item_id: str, kind: str, sentence: str, *, cause: dict[str, Any], **columns: str
@@ -181,18 +128,18 @@ class PassRun:
             **columns,
         )
 
-    def store_history(self, plans: Sequence[RecordPlan]) -> None:
+    def store_history(self, plans: Sequence[pass_plan.RecordPlan]) -> None:
         history = PassHistory(self.board.model, plans, self.batch_id, self.read_request)
         Decision.objects.bulk_create(fold_alike(history.rows()))
 
 
-def settle_pass(run: PassRun, facts: PassFacts, plan: Plan) -> Plan:
+def settle_pass(run: PassRun, facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
     """Write what a pass did, by the plan as the answers left it, in one transaction; return how all of it ended.
 
     Raises LeaseLost when another worker has the board.
     """
 
-    def attempt() -> Plan:
+    def attempt() -> pass_plan.Plan:
         _lock_records(run, plan)
         if plan.answers:
             _settle_answers(run, plan)
@@ -205,17 +152,17 @@ def settle_pass(run: PassRun, facts: PassFacts, plan: Plan) -> Plan:
     return run.in_transaction(attempt, **undo_context(plan.records.values()))
 
 
-def _lock_records(run: PassRun, plan: Plan) -> None:
+def _lock_records(run: PassRun, plan: pass_plan.Plan) -> None:
     """Lock all records of which the pass may write, in the order of their ids, before any other row."""
     if not (plan.answers or plan.items or plan.deleted):
         return  # the claimed ones alone: they are locked where they are read
-    named, _, _ = named_in(plan.answers)
+    named, _, _ = identity.named_in(plan.answers)
     ids = {*plan.records, *named}.union(*(item.names for item in plan.items))
     list(run.records.select_for_update(of=("self",)).filter(pk__in=ids).order_by("pk").values_list("pk"))
     _lock_failed_jobs(run, plan)
 
 
-def _lock_failed_jobs(run: PassRun, plan: Plan) -> None:
+def _lock_failed_jobs(run: PassRun, plan: pass_plan.Plan) -> None:
     """Lock the jobs of records of which one has failed, in the order of their ids, and before the sync state.
 
     A retry locks a failed job, then the one that takes its place, and a discard the sync state after it: as both give
@@ -223,20 +170,20 @@ def _lock_failed_jobs(run: PassRun, plan: Plan) -> None:
     """
     failed = [record_plan.id for record_plan in plan.records.values() if record_plan.facts.has_failed_job]
     if failed:
-        states = (QueueStatus.FAILED, QueueStatus.PENDING)
+        states = (choices.QueueStatus.FAILED, choices.QueueStatus.PENDING)
         jobs = SyncQueue.objects.filter(entity_type=run.entity_type, entity_id__in=failed, status__in=states)
         list(jobs.select_for_update().order_by("pk").values_list("pk"))
 
 
-def _end_open(plan: Plan) -> Plan:
+def _end_open(plan: pass_plan.Plan) -> pass_plan.Plan:
     """End what the pass went through to the end; of a new item that has its name alone the other fields follow."""
     ended = []
     for record_plan in plan.records.values():
         if record_plan.answer.is_bare and record_plan.answer.item is not None:
             detail = "Its item was created; the other fields follow."
-            ended.append(record_plan.end(Outcome.RELEASED, detail))
+            ended.append(record_plan.end(pass_plan.Outcome.RELEASED, detail))
         elif record_plan.is_open:
-            ended.append(record_plan.end(Outcome.SETTLED))
+            ended.append(record_plan.end(pass_plan.Outcome.SETTLED))
     return plan.with_records(ended)
 
 
@@ -247,13 +194,13 @@ APPROVAL = approval_payload_key("")
 """In the payload of a job whose delete a person approved or rejected."""
 
 
-def end_jobs(run: PassRun, jobs: Iterable[Job]) -> None:
+def end_jobs(run: PassRun, jobs: Iterable[pass_plan.Job]) -> None:
     """End what was claimed, in the caller's transaction under the lease."""
     token = run.lease.token
     decided = []
-    together: dict[Ending, list[SyncQueue]] = {}
+    together: dict[pass_plan.Ending, list[SyncQueue]] = {}
     for claim, ended in jobs:
-        if ended.outcome is Outcome.FAILED:
+        if ended.outcome is pass_plan.Outcome.FAILED:
             wait = ended.wait_seconds
             is_final = finish.fail(list(claim.rows), token, ended.detail, at_most=ended.at_most, wait_seconds=wait)
             if is_final and claim.entity_id is not None:
@@ -264,9 +211,9 @@ def end_jobs(run: PassRun, jobs: Iterable[Job]) -> None:
         if claim.entity_id and APPROVAL in claim.payload:
             decided.append(claim.entity_id)
     for ended, rows in together.items():
-        if ended.outcome is Outcome.SETTLED:
+        if ended.outcome is pass_plan.Outcome.SETTLED:
             finish.complete(rows, token, ended.detail)
-        elif ended.outcome is Outcome.DEFERRED:
+        elif ended.outcome is pass_plan.Outcome.DEFERRED:
             times = {"rounds": ended.rounds, "at_most": ended.at_most}
             finish.defer(rows, token, ended.wait_seconds, ended.detail, **times)
         elif run.hold_seconds and ended.detail == write_stop.HELD:
@@ -278,14 +225,18 @@ def end_jobs(run: PassRun, jobs: Iterable[Job]) -> None:
         release_obsolete(decided)
 
 
-def _decided_anew(claim: Claim, ended: Ending) -> Ending:
+def _decided_anew(claim: Claim, ended: pass_plan.Ending) -> pass_plan.Ending:
     """Count the rounds of an item whose plan no longer held; if it never does, each pass would cost a call in vain."""
-    is_released = ended.outcome is Outcome.RELEASED
-    if not is_released or claim.entity_id is not None or ended.detail not in (CHANGED_MEANWHILE, ANSWERED):
+    is_released = ended.outcome is pass_plan.Outcome.RELEASED
+    if (
+        not is_released
+        or claim.entity_id is not None
+        or ended.detail not in (new_items.CHANGED_MEANWHILE, identity.ANSWERED)
+    ):
         return ended
     rounds = int(claim.payload.get(ROUNDS_KEY, 0)) + 1
-    wait = ROUNDS_WAIT_SECONDS if rounds > MAX_ROUNDS else 0
-    return Ending(Outcome.DEFERRED, ended.detail, wait, rounds=rounds)
+    wait = pass_plan.ROUNDS_WAIT_SECONDS if rounds > pass_plan.MAX_ROUNDS else 0
+    return pass_plan.Ending(pass_plan.Outcome.DEFERRED, ended.detail, wait, rounds=rounds)
 
 
 _UPDATE_APPLIED = """
@@ -296,7 +247,7 @@ _UPDATE_APPLIED = """
 """
 
 
-def end_intents(answered: Iterable[RecordPlan], settled: Sequence[RecordPlan]) -> None:
+def end_intents(answered: Iterable[pass_plan.RecordPlan], settled: Sequence[pass_plan.RecordPlan]) -> None:
     """Store that intents were answered, with the item that each was about; older ones were found out about."""
     applied = [(plan.answer.intent, plan) for plan in answered if plan.answer.intent and plan.answer.item]
     if applied:
@@ -325,27 +276,27 @@ def _end_events(run: PassRun, ids: Sequence[int]) -> None:
 # People's answers to “who is this?”.
 
 
-def _settle_answers(run: PassRun, plan: Plan) -> None:
+def _settle_answers(run: PassRun, plan: pass_plan.Plan) -> None:
     """Carry out what people answered, as far as it still can be: decided anew on rows that are locked."""
     entity_type = run.entity_type
     answers = [replace(answer, done="", outdated="", hands_over=False) for answer in plan.answers]
-    named, items, merged = named_in(answers)
+    named, items, merged = identity.named_in(answers)
     # The answers stay, and the next pass carries them out.
     if merged and locked_pause(entity_type):
         return
     facts = gather.answer_facts(run.board, named, items, merged)
     asked_items: set[str] = set()
     reports = []
-    for answer in decide_answers(answers, facts):
+    for answer in identity.decide_answers(answers, facts):
         asked_of = plan.records[answer.asked_of]
         item_id = answer.conflict.monday_item_id
         if answer.outdated:
             reason = f"It could not be done: {answer.outdated}"
             reject_resolutions(entity_type, [answer.asked_of], reason, only=answer.conflict.conflict_id)
-            enqueue(entity_type, items=[item_id], cause=Cause.DEPENDENCY, priority=Priority.PERSON)
+            enqueue(entity_type, items=[item_id], cause=choices.Cause.DEPENDENCY, priority=choices.Priority.PERSON)
         elif answer.done:
             _carry_out_answer(run, asked_of, answer)
-            reports.append(identity_report(asked_of, answer.conflict, answer.done))
+            reports.append(settlement.identity_report(asked_of, answer.conflict, answer.done))
             asked_items |= {item_id, *(asked_of.ledger.asked_items or ())}
     if reports:
         save_reports(reports)
@@ -353,33 +304,39 @@ def _settle_answers(run: PassRun, plan: Plan) -> None:
         run.wake(_records_asking(entity_type, sorted(asked_items - {""})) - plan.records.keys())
 
 
-def _carry_out_answer(run: PassRun, asked_of: RecordPlan, answer: IdentityAnswer) -> None:
+def _carry_out_answer(run: PassRun, asked_of: pass_plan.RecordPlan, answer: pass_plan.IdentityAnswer) -> None:
     entity_type = run.entity_type
     by = asked_of.facts.by
-    if answer.kind is AnswerKind.MERGE:
+    if answer.kind is pass_plan.AnswerKind.MERGE:
         _merge_records(run, answer, by)
-    elif answer.kind is AnswerKind.LINK and answer.record_id is not None:
+    elif answer.kind is pass_plan.AnswerKind.LINK and answer.record_id is not None:
         run.records.filter(pk=answer.record_id).update(monday_id=answer.item_id)
         # What was remembered against the item is overruled.
         IgnoredItem.objects.filter(entity_type=entity_type, item_id=answer.item_id).delete()
         cause = cause_of_claim(asked_of.facts.claim)
         run.log_decision(answer.record_id, answer.item_id, "link", answer.done, actor=by, cause=cause)
         if answer.record_id != answer.asked_of:
-            run.wake([answer.record_id], Priority.PERSON)
-    elif answer.kind is AnswerKind.TWO_RECORDS:
+            run.wake([answer.record_id], choices.Priority.PERSON)
+    elif answer.kind is pass_plan.AnswerKind.TWO_RECORDS:
         SyncMetadata.objects.of(entity_type, [answer.asked_of]).update(made_from_item=False)
-    elif answer.kind is AnswerKind.NEW_RECORD:
+    elif answer.kind is pass_plan.AnswerKind.NEW_RECORD:
         # It stays remembered: none of the records with its key is to find it by that key again.
         reason = "A person said that it is none of the records with the same key."
         ignore_item(entity_type, answer.item_id, None, reason)
-        reopen_items(run.link, [UnmatchedFinding(answer.item_id)])
-        wish = {AS_NEW: True, "by": by}
-        enqueue(entity_type, items=[answer.item_id], cause=Cause.PERSON, priority=Priority.PERSON, payload=wish)
-    elif answer.kind is AnswerKind.LEAVE_ALONE:
+        unmatched_items.reopen_items(run.link, [unmatched_items.UnmatchedFinding(answer.item_id)])
+        wish = {unmatched_items.AS_NEW: True, "by": by}
+        enqueue(
+            entity_type,
+            items=[answer.item_id],
+            cause=choices.Cause.PERSON,
+            priority=choices.Priority.PERSON,
+            payload=wish,
+        )
+    elif answer.kind is pass_plan.AnswerKind.LEAVE_ALONE:
         ignore_item(entity_type, answer.item_id, None, "A person said that it has nothing to do with NPD.")
 
 
-def _merge_records(run: PassRun, answer: IdentityAnswer, by: str) -> None:
+def _merge_records(run: PassRun, answer: pass_plan.IdentityAnswer, by: str) -> None:
     assert answer.made_id is not None
     assert answer.record_id is not None
     made = run.records.get(pk=answer.made_id)  # an answer before this one may have given it its item
@@ -389,7 +346,7 @@ def _merge_records(run: PassRun, answer: IdentityAnswer, by: str) -> None:
     cause = {"by": by, "causes": ["person"], "rule": "they are the same"}
     for entity_id in (answer.made_id, answer.record_id):
         run.log_decision(entity_id, made.monday_id or "", "link", answer.done, actor=by, cause=cause)
-    run.wake([answer.record_id], Priority.PERSON)
+    run.wake([answer.record_id], choices.Priority.PERSON)
 
 
 def _records_asking(entity_type: str, items: Sequence[str]) -> set[UUID]:
@@ -417,82 +374,84 @@ def store_columns(link: BoardLink, columns: InspectedColumns) -> None:
 # Items that no record has.
 
 
-def _settle_items(run: PassRun, plan: Plan) -> Plan:
+def _settle_items(run: PassRun, plan: pass_plan.Plan) -> pass_plan.Plan:
     """Write what becomes of the unmatched items; return the plan with what was carried out."""
     strangers = [
-        item.facts.item for item in plan.items if item.facts.item and not npd_id_of(run.board, item.facts.item)
+        item.facts.item
+        for item in plan.items
+        if item.facts.item and not field_values.npd_id_of(run.board, item.facts.item)
     ]
-    if run.link.creates_held and any(match_text_of_item(run.board, item) for item in strangers):
+    if run.link.creates_held and any(field_values.match_text_of_item(run.board, item) for item in strangers):
         set_create_obstacle(run.link, "creates_held", "")  # somebody has filled it in
     undone: set[UUID] = set()
     settled = []
     deleted_items = {deleted.item_id for deleted in plan.deleted.values()}
     for planned in plan.items:
         # An item before it was to give these a record or an item, and that came to nothing.
-        is_undone = planned.names & undone and planned.act is not ItemAct.DUPLICATE
-        item_plan = _settle_item(run, released(planned) if is_undone else planned, deleted_items)
-        if planned.act in GIVING and item_plan.act is not planned.act:
+        is_undone = planned.names & undone and planned.act is not pass_plan.ItemAct.DUPLICATE
+        item_plan = _settle_item(run, new_items.released(planned) if is_undone else planned, deleted_items)
+        if planned.act in pass_plan.GIVING and item_plan.act is not planned.act:
             undone |= planned.names
         settled.append(item_plan)
     return replace(plan, items=tuple(settled))
 
 
-def _settle_item(run: PassRun, planned: ItemPlan, deleted_items: Collection[str]) -> ItemPlan:
+def _settle_item(run: PassRun, planned: pass_plan.ItemPlan, deleted_items: Collection[str]) -> pass_plan.ItemPlan:
     """Carry a plan out as far as it still holds; return what was carried out.
 
     Events of an item of deleted records, or of those that it wakes, are theirs to check.
     """
     item_plan = planned
-    if planned.act is ItemAct.DUPLICATE:
+    if planned.act is pass_plan.ItemAct.DUPLICATE:
         pass  # its calls were sent, and end its job
     elif pause := locked_pause(run.entity_type):
-        item_plan = released(planned, pause)
+        item_plan = new_items.released(planned, pause)
     else:
-        item_plan = item_as_locked(planned, *gather.item_now(run.board, planned))
-    if item_plan.act is ItemAct.CREATE:
+        item_plan = new_items.item_as_locked(planned, *gather.item_now(run.board, planned))
+    if item_plan.act is pass_plan.ItemAct.CREATE:
         item_plan = _with_record_stored(run, item_plan)
     _write_item(run, item_plan)
     facts = item_plan.facts
-    if item_plan.outcome is Outcome.SETTLED and not item_plan.woken and facts.item_id not in deleted_items:
+    if item_plan.outcome is pass_plan.Outcome.SETTLED and not item_plan.woken and facts.item_id not in deleted_items:
         events = WebhookEvent.objects.filter(pk__in=facts.new_events, processed_at=None)
         events.update(processed_at=SyncNow(), outcome=item_plan.ending.detail[:200])
     end_jobs(run, [(facts.claim, item_plan.ending)])
     return item_plan
 
 
-def _write_item(run: PassRun, plan: ItemPlan) -> None:
+def _write_item(run: PassRun, plan: pass_plan.ItemPlan) -> None:
     """Write what a plan says of records, questions and what is remembered."""
     entity_type = run.entity_type
     item_id = plan.facts.item_id
-    if plan.act in GIVING:
+    if plan.act in pass_plan.GIVING:
         _write_given(run, plan)
-    elif plan.act is ItemAct.ASK:
+    elif plan.act is pass_plan.ItemAct.ASK:
         _write_question(run, plan)
     elif plan.tombstone is not None:
         changed = {"monday_id": plan.tombstone.monday_id, "state": plan.tombstone.state}
         Tombstone.objects.filter(pk=plan.tombstone.pk).update(**changed)
     # What people are shown of it decides nothing. The unmatched item is taken before the ignored one.
     if plan.finding is not None:
-        note_unmatched(run.link, [plan.finding], decided=True)
+        unmatched_items.note_unmatched(run.link, [plan.finding], decided=True)
     elif not plan.keeps_finding:
-        clear_unmatched(entity_type, [item_id])
+        unmatched_items.clear_unmatched(entity_type, [item_id])
     if plan.problems:
         problems = {"reason": plan.problems}
         IgnoredItem.objects.update_or_create(entity_type=entity_type, item_id=item_id, defaults=problems)
     if plan.closes and (closed := close_identity_conflicts(entity_type, item_id, plan.closes)):
         # The records that waited find out what that means for them.
         run.wake(set(closed) | _records_asking(entity_type, [item_id]))
-    if plan.act in (*GIVING, ItemAct.OWNED) and plan.record:
+    if plan.act in (*pass_plan.GIVING, pass_plan.ItemAct.OWNED) and plan.record:
         run.wake([plan.record.pk])
     if plan.woken:
-        run.wake(plan.woken, cause=Cause.WEBHOOK, direction=QueueDirection.TO_NPD)
+        run.wake(plan.woken, cause=choices.Cause.WEBHOOK, direction=choices.QueueDirection.TO_NPD)
 
 
-def _write_given(run: PassRun, plan: ItemPlan) -> None:
+def _write_given(run: PassRun, plan: pass_plan.ItemPlan) -> None:
     """Give the item to the plan's record, unless that was made with it, and say so in its history."""
     assert plan.record is not None
     facts = plan.facts
-    creates = plan.act is ItemAct.CREATE
+    creates = plan.act is pass_plan.ItemAct.CREATE
     if not creates:
         run.records.filter(pk=plan.record.pk).update(monday_id=facts.item_id)
     if creates and facts.as_new:
@@ -510,7 +469,7 @@ def _write_given(run: PassRun, plan: ItemPlan) -> None:
     run.log_decision(plan.record.pk, facts.item_id, kind, plan.sentence, cause=cause, **columns)
 
 
-def _with_record_stored(run: PassRun, plan: ItemPlan) -> ItemPlan:
+def _with_record_stored(run: PassRun, plan: pass_plan.ItemPlan) -> pass_plan.ItemPlan:
     """Store the record made of the item; only NPD's database can tell that it can't be."""
     assert plan.record is not None
     try:
@@ -518,8 +477,8 @@ def _with_record_stored(run: PassRun, plan: ItemPlan) -> ItemPlan:
     except OperationalError:  # a lock, or the connection: nothing that the item is to blame for
         raise
     except DatabaseError as error:
-        is_there = run.records.filter(Q(pk=plan.record.pk) | Q(monday_id=plan.facts.item_id)).exists()
-        return after_rejection(run.board, plan, str(error).splitlines()[0], is_there=is_there)
+        is_there = run.records.filter(models.Q(pk=plan.record.pk) | models.Q(monday_id=plan.facts.item_id)).exists()
+        return new_items.after_rejection(run.board, plan, str(error).splitlines()[0], is_there=is_there)
     return plan
 
 
@@ -537,32 +496,34 @@ def store_new_record(record: SyncedModel, *, is_automatic: bool = True) -> None:
         SyncMetadata.objects.update_or_create(**key, defaults={"made_from_item": is_automatic})
 
 
-def _write_question(run: PassRun, plan: ItemPlan) -> None:
+def _write_question(run: PassRun, plan: pass_plan.ItemPlan) -> None:
     """Ask to whom the item belongs; a record that could get it waits for the answer, its other conflicts stay."""
     entity_type = run.entity_type
     item_id = plan.facts.item_id
     save_reports([ConflictReport(entity_type, plan.asked[0].pk, item_id, KIND_IDENTITY, data=dict(plan.question))])
-    waiting = sorted(record.pk for record in linkable(plan.asked))
+    waiting = sorted(record.pk for record in identity.linkable(plan.asked))
     ledgers = lock_ledgers(entity_type, waiting) if waiting else {}
     for ledger in ledgers.values():
         ledger.conflicts = {**ledger.conflicts, "identity": [plan.question["what"]]}
         ledger.asked_items = [item_id]
     update_many(list(ledgers.values()), ["conflicts", "asked_items"])
-    run.records.filter(pk__in=waiting).update(sync_status=RecordSyncStatus.CONFLICT)
+    run.records.filter(pk__in=waiting).update(sync_status=choices.RecordSyncStatus.CONFLICT)
 
 
 # Second items of linked records.
 
 
-def _settle_duplicates(run: PassRun, plan: Plan) -> Plan:
+def _settle_duplicates(run: PassRun, plan: pass_plan.Plan) -> pass_plan.Plan:
     """Store what became of every second item.
 
     Return the plan with its items as that leaves them, and the records whose answers were carried out, or failed.
     """
-    settled = [duplicate for duplicate in plan.duplicates if duplicate.outcome is not Outcome.OPEN]
+    settled = [duplicate for duplicate in plan.duplicates if duplicate.outcome is not pass_plan.Outcome.OPEN]
     if not settled:
         return plan
-    second_items = {duplicate.facts.item_id: duplicate for duplicate in settled if duplicate.act is ItemAct.DUPLICATE}
+    second_items = {
+        duplicate.facts.item_id: duplicate for duplicate in settled if duplicate.act is pass_plan.ItemAct.DUPLICATE
+    }
     # Reads of the next minutes are compared with what took effect, by the time at which that was known.
     applied = [intent.pk for duplicate in settled for intent in duplicate.intents]
     Intent.objects.filter(pk__in=applied).update(state=IntentState.APPLIED, settled_at=SyncNow())
@@ -572,10 +533,12 @@ def _settle_duplicates(run: PassRun, plan: Plan) -> Plan:
         item_id = duplicate.item.id
         line = (duplicate.second_of.pk, item_id, duplicate.kind, duplicate.sentence)
         run.log_decision(*line, request_id=run.read_request, cause=cause)
-        if duplicate.act is ItemAct.DUPLICATE:
+        if duplicate.act is pass_plan.ItemAct.DUPLICATE:
             events = WebhookEvent.objects.filter(item_id=item_id, processed_at=None)
             events.update(processed_at=SyncNow(), outcome=duplicate.ending.detail[:200])
-    clear_unmatched(run.entity_type, {duplicate.item.id for duplicate in ended if not is_asked(duplicate)})
+    unmatched_items.clear_unmatched(
+        run.entity_type, {duplicate.item.id for duplicate in ended if not is_asked(duplicate)}
+    )
     save_reports(list(copy_reports(run.board, plan, settled)))
     end_jobs(run, [(duplicate.facts.claim, duplicate.ending) for duplicate in second_items.values()])
     plan = replace(plan, items=tuple(second_items.get(item.facts.item_id, item) for item in plan.items))
@@ -585,7 +548,7 @@ def _settle_duplicates(run: PassRun, plan: Plan) -> Plan:
 # Creates without an answer.
 
 
-def settle_creates(lease: Lease, board: BoardContext, plans: Sequence[CreatePlan]) -> None:
+def settle_creates(lease: Lease, board: field_values.BoardContext, plans: Sequence[CreatePlan]) -> None:
     """Store what became of the creates of one document, and count the attempts that failed; raises LeaseLost."""
     ids: dict[tuple[Fate, float], list[UUID]] = {}
     for plan in plans:
@@ -607,7 +570,7 @@ def settle_creates(lease: Lease, board: BoardContext, plans: Sequence[CreatePlan
         _count_attempts(lease, dict(failed))
 
 
-def _link_created(board: BoardContext, plans: Sequence[CreatePlan]) -> None:
+def _link_created(board: field_values.BoardContext, plans: Sequence[CreatePlan]) -> None:
     """Link records with what was made for them; of one that was deleted, the tombstone learns the item."""
     made = {plan.intent.entity_id: plan.item.id for plan in plans if plan.item is not None}
     if not made:
@@ -635,7 +598,7 @@ def _link_created(board: BoardContext, plans: Sequence[CreatePlan]) -> None:
     ended = Intent.objects.filter(pk__in=[intent.pk for intent in others])
     ended.update(state=IntentState.CONFIRMED, settled_at=SyncNow())
     # Its pass settles the rest, whatever its job waits for or has ended as.
-    enqueue(entity_type, sorted(locked), cause=Cause.DEPENDENCY, priority=Priority.EDIT)
+    enqueue(entity_type, sorted(locked), cause=choices.Cause.DEPENDENCY, priority=choices.Priority.EDIT)
 
 
 def _count_attempts(lease: Lease, failed: Mapping[UUID, str]) -> None:
@@ -655,36 +618,44 @@ def _count_attempts(lease: Lease, failed: Mapping[UUID, str]) -> None:
 # Deleted records: tombstones, questions, history, intents and jobs.
 
 
-def _settle_deleted(run: PassRun, plan: Plan) -> list[DeletedPlan]:
+def _settle_deleted(run: PassRun, plan: pass_plan.Plan) -> list[pass_plan.DeletedPlan]:
     """Store what became of the pass's deleted records and end their jobs."""
     planned = list(plan.deleted.values())
     entity_type = run.entity_type
     rows = Tombstone.objects.select_for_update().filter(pk__in=[deleted.facts.tombstone.pk for deleted in planned])
-    tombstones = {row.entity_id: row for row in rows.order_by("pk") if row.state != TombstoneState.RESTORED}
+    tombstones = {row.entity_id: row for row in rows.order_by("pk") if row.state != choices.TombstoneState.RESTORED}
     pause = locked_pause(entity_type) if any(deleted.restores for deleted in planned) else ""
-    locked = [deleted_as_locked(deleted, pause, is_there=deleted.id in tombstones) for deleted in planned]
+    locked = [
+        deleted_records.deleted_as_locked(deleted, pause, is_there=deleted.id in tombstones) for deleted in planned
+    ]
     settled = [_restored(run, deleted, tombstones[deleted.id]) if deleted.restores else deleted for deleted in locked]
     now = sync_now()
     changed = [deleted for deleted in settled if deleted.id in tombstones]
-    after = [tombstone_after(deleted, tombstones[deleted.id], now) for deleted in changed]
+    after = [deleted_records.tombstone_after(deleted, tombstones[deleted.id], now) for deleted in changed]
     update_many(after, ["state", "settled_at", "note", "reason_code"])
     for deleted in changed:
-        if deleted.new_state == TombstoneState.UNLINKED and deleted.item_id:
+        if deleted.new_state == choices.TombstoneState.UNLINKED and deleted.item_id:
             reason = f"Its record “{deleted.facts.record}” was deleted in NPD, and the item was unlinked."
             ignore_item(entity_type, deleted.item_id, deleted.id, reason)
     if freed := [deleted.item_id for deleted in changed if deleted.frees_item and deleted.item_id]:
         wait = UNMATCHED_ITEM_WAIT_SECONDS
-        enqueue(entity_type, items=freed, cause=Cause.DEPENDENCY, priority=Priority.EDIT, due_in_seconds=wait)
+        enqueue(
+            entity_type,
+            items=freed,
+            cause=choices.Cause.DEPENDENCY,
+            priority=choices.Priority.EDIT,
+            due_in_seconds=wait,
+        )
     # The sync state keeps the base as long as the tombstone stands; of the rest it says what is asked.
-    ledgers = [ledger for deleted in changed if (ledger := ledger_after(deleted)) is not None]
+    ledgers = [ledger for deleted in changed if (ledger := deleted_records.ledger_after(deleted)) is not None]
     names = ["conflicts", "asked_items", "note", "removed_since", "remote_state"]
     key = ["entity_type", "entity_id", "system"]
     SyncMetadata.objects.bulk_create(ledgers, update_conflicts=True, unique_fields=key, update_fields=names)
     # What went is counted already, and what didn't is decided anew.
-    ended = [deleted for deleted in settled if deleted.ending.outcome is Outcome.SETTLED]
-    ApprovalRequest.objects.bulk_create(new_removal_requests(ended))
-    save_reports([report for deleted in settled for report in deletion_reports(deleted)])
-    plans = [with_its_history(deleted) for deleted in settled]
+    ended = [deleted for deleted in settled if deleted.ending.outcome is pass_plan.Outcome.SETTLED]
+    ApprovalRequest.objects.bulk_create(deleted_records.new_removal_requests(ended))
+    save_reports([report for deleted in settled for report in deleted_records.deletion_reports(deleted)])
+    plans = [deleted_records.with_its_history(deleted) for deleted in settled]
     run.store_history(plans)
     end_intents(plans, [record_plan for record_plan in plans if record_plan.is_settled])
     # A record that is there again is told by its own pass what was lost.
@@ -695,14 +666,14 @@ def _settle_deleted(run: PassRun, plan: Plan) -> list[DeletedPlan]:
     return settled
 
 
-def _restored(run: PassRun, plan: DeletedPlan, tombstone: Tombstone) -> DeletedPlan:
+def _restored(run: PassRun, plan: pass_plan.DeletedPlan, tombstone: Tombstone) -> pass_plan.DeletedPlan:
     """Store the record again as a person chose; a person is asked anew where NPD can't take it back."""
-    restored = after_restoring(plan)
+    restored = deleted_records.after_restoring(plan)
     try:
         restore_record(tombstone, item_id=plan.item_to_keep or NEW_ITEM, sentence=restored.reason)
     except RestoreError as error:
-        policy = DeletedRecordPolicy(run.board.link.deleted_record_policy)
-        return ask_about_deletion(plan, policy, str(error))
+        policy = choices.DeletedRecordPolicy(run.board.link.deleted_record_policy)
+        return deleted_records.ask_about_deletion(plan, policy, str(error))
     return restored
 
 
@@ -738,7 +709,7 @@ def lock_ledgers(entity_type: str, ids: Sequence[UUID]) -> dict[str, SyncMetadat
 # The records that are there: by compare-and-set.
 
 
-def _settle_records(run: PassRun, facts: PassFacts, plan: Plan) -> Plan:
+def _settle_records(run: PassRun, facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
     ids = sorted(plan.records)
     with connection.cursor() as cursor:
         cursor.execute("SELECT set_config('npd.settling', %s, true)", [",".join(str(pk) for pk in ids)])
@@ -766,7 +737,7 @@ def _settle_records(run: PassRun, facts: PassFacts, plan: Plan) -> Plan:
     over = ended_requests(plan.with_records(present.values()), shown)
     ended = [(request, state) for request, state, record_plan in over if record_plan.id in present]
     for request, state in ended:
-        if state is ApprovalState.RELEASED:
+        if state is choices.ApprovalState.RELEASED:
             line = HistoryLine("approval", f"Nothing waits for approval any more: {request.label}.", request.key)
             present[request.entity_id] = present[request.entity_id].logged(line)
     for key, record_plan in present.items():
@@ -777,7 +748,7 @@ def _settle_records(run: PassRun, facts: PassFacts, plan: Plan) -> Plan:
     return plan.with_records(change.plan for change in changes)
 
 
-def _write_record(planned: RecordPlan, changes: RecordChanges) -> RecordChanges:
+def _write_record(planned: pass_plan.RecordPlan, changes: RecordChanges) -> RecordChanges:
     """Write one record; return what is so then.
 
     Each has a savepoint of its own: what NPD refuses is that record's failure alone, and only its database can tell.
@@ -798,7 +769,7 @@ def _write_record(planned: RecordPlan, changes: RecordChanges) -> RecordChanges:
         log.warning("record not written", record=str(record.pk), error=type(error).__name__)
         refusal = str(error).strip().splitlines()[0]
         detail = f"NPD's database rejected what came from Monday: {refusal}"
-        return RecordChanges(planned.drop(Outcome.FAILED, detail))
+        return RecordChanges(planned.drop(pass_plan.Outcome.FAILED, detail))
     return changes
 
 
@@ -809,7 +780,7 @@ def _delete(record: SyncedModel) -> str:
             copy(record).delete()
     except OperationalError:
         raise
-    except (ProtectedError, RestrictedError, DatabaseError) as error:
+    except (models.ProtectedError, models.RestrictedError, DatabaseError) as error:
         return f"NPD's database rejected it: {str(error).splitlines()[0]}"
     return ""
 
@@ -819,11 +790,11 @@ def _delete(record: SyncedModel) -> str:
 
 def _write_changes(
     run: PassRun,
-    facts: PassFacts,
-    plan: Plan,
+    facts: pass_plan.PassFacts,
+    plan: pass_plan.Plan,
     changes: Sequence[RecordChanges],
     ledgers: Mapping[str, SyncMetadata],
-    ended: Sequence[tuple[ApprovalRequest, ApprovalState]],
+    ended: Sequence[tuple[ApprovalRequest, choices.ApprovalState]],
 ) -> None:
     """Write what hangs on the records: `ledgers` are the locked rows, `ended` the requests for approval that end."""
     present = [change.plan for change in changes if change.is_there]
@@ -841,7 +812,7 @@ def _write_changes(
             exclude_match(run.entity_type, item_id, change.plan.id, reason)
     _end_approvals(plan, ended)
     _store_write_loops(run, facts, present)
-    save_reports([report for record_plan in present for report in conflict_reports(record_plan)])
+    save_reports([report for record_plan in present for report in settlement.conflict_reports(record_plan)])
     _finish_deleted(run.entity_type, [record_plan for record_plan in present if record_plan.is_deleted])
     rows = _store_ledgers(run, facts, existing, ledgers)
     _store_awaited(run, existing)
@@ -851,50 +822,53 @@ def _write_changes(
     # Items among which a record's question lets choose are asked about there, and not listed as unmatched beside it.
     questions = [record_plan.identity.question for record_plan in existing if record_plan.identity.question]
     candidates = [candidate["id"] for question in questions for candidate in question["candidates"]]
-    clear_unmatched(run.entity_type, candidates)
+    unmatched_items.clear_unmatched(run.entity_type, candidates)
     _finish_jobs(run, changes)
     run.store_history(present)
     _write_statuses(run, existing, rows)
 
 
-def _settle_claimed(run: PassRun, known_items: Sequence[str], present: Sequence[RecordPlan]) -> None:
+def _settle_claimed(run: PassRun, known_items: Sequence[str], present: Sequence[pass_plan.RecordPlan]) -> None:
     """No item of theirs is unmatched, and none of them is deleted."""
     if known_items:
         # Its webhook may have come while it was being linked.
-        clear_unmatched(run.entity_type, known_items)
+        unmatched_items.clear_unmatched(run.entity_type, known_items)
     # A record that was made again under the id of a deleted one: its tombstone sends nothing any more.
     created = [
         record_plan.id
         for record_plan in present
-        if any(row.operation != Operation.UPDATE for row in record_plan.facts.claim.rows)
+        if any(row.operation != choices.Operation.UPDATE for row in record_plan.facts.claim.rows)
     ]
     if created:
         tombstones = Tombstone.objects.filter(entity_type=run.entity_type, entity_id__in=created)
-        tombstones.exclude(state=TombstoneState.RESTORED).update(
-            state=TombstoneState.RESTORED, settled_at=SyncNow(), note="The record is there again.", reason_code=""
+        tombstones.exclude(state=choices.TombstoneState.RESTORED).update(
+            state=choices.TombstoneState.RESTORED,
+            settled_at=SyncNow(),
+            note="The record is there again.",
+            reason_code="",
         )
 
 
-def _store_deletion_approvals(run: PassRun, plan: Plan) -> None:
+def _store_deletion_approvals(run: PassRun, plan: pass_plan.Plan) -> None:
     """Count the deletions before they are carried out, and end the requests that are over."""
     ApprovalRequest.objects.bulk_create(new_deletion_requests(plan))
     removals = {record_plan.id: record_plan.removal for record_plan in plan.records.values() if record_plan.removal}
-    requests = ApprovalRequest.objects.filter(entity_type=run.entity_type, kind=ApprovalKind.RECORDS)
+    requests = ApprovalRequest.objects.filter(entity_type=run.entity_type, kind=choices.ApprovalKind.RECORDS)
     if rejected := [pk for pk, removal in removals.items() if removal.was_rejected]:
-        kept = requests.filter(state=ApprovalState.REJECTED, entity_id__in=rejected)
-        kept.update(state=ApprovalState.KEPT, at=SyncNow())
-    if reopened := [pk for pk, removal in removals.items() if removal.approval == ApprovalState.RELEASED]:
+        kept = requests.filter(state=choices.ApprovalState.REJECTED, entity_id__in=rejected)
+        kept.update(state=choices.ApprovalState.KEPT, at=SyncNow())
+    if reopened := [pk for pk, removal in removals.items() if removal.approval == choices.ApprovalState.RELEASED]:
         # A pass found that it wants none of this kind any more.
         ended = requests.filter(entity_id__in=reopened, state__in=OPEN_REQUEST_STATES)
-        ended.update(state=ApprovalState.RELEASED, at=SyncNow())
+        ended.update(state=choices.ApprovalState.RELEASED, at=SyncNow())
 
 
-def _end_approvals(plan: Plan, ended: Sequence[tuple[ApprovalRequest, ApprovalState]]) -> None:
+def _end_approvals(plan: pass_plan.Plan, ended: Sequence[tuple[ApprovalRequest, choices.ApprovalState]]) -> None:
     """Store what waits; acts that were carried out, or whose cause is gone, are over."""
     if plan.outdated_requests:
         outdated = ApprovalRequest.objects.filter(pk__in=[request.pk for request in plan.outdated_requests])
-        outdated.filter(state__in=OPEN_REQUEST_STATES).update(state=ApprovalState.RELEASED, at=SyncNow())
-    ApprovalRequest.objects.bulk_create(new_clear_requests(plan, ApprovalState.PENDING))
+        outdated.filter(state__in=OPEN_REQUEST_STATES).update(state=choices.ApprovalState.RELEASED, at=SyncNow())
+    ApprovalRequest.objects.bulk_create(new_clear_requests(plan, choices.ApprovalState.PENDING))
     for state in dict.fromkeys(state for _, state in ended):
         requests = [request for request, new_state in ended if new_state is state]
         # Only those that nobody decided meanwhile: the next pass ends the others.
@@ -903,10 +877,10 @@ def _end_approvals(plan: Plan, ended: Sequence[tuple[ApprovalRequest, ApprovalSt
         remaining.update(state=state, at=SyncNow())
 
 
-def _store_write_loops(run: PassRun, facts: PassFacts, plans: Sequence[RecordPlan]) -> None:
+def _store_write_loops(run: PassRun, facts: pass_plan.PassFacts, plans: Sequence[pass_plan.RecordPlan]) -> None:
     """Store what was counted, forget what is over, and come back when a pause ends."""
     loops = [loop for record_plan in plans if record_plan.is_settled for loop in record_plan.loops.values()]
-    if over := [Q(entity_id=loop.entity_id, key=loop.key) for loop in loops if not loop.times]:
+    if over := [models.Q(entity_id=loop.entity_id, key=loop.key) for loop in loops if not loop.times]:
         WriteLoop.objects.filter(reduce(or_, over), entity_type=run.entity_type).delete()
     WriteLoop.objects.bulk_create(
         [loop for loop in loops if loop.times and loop._state.adding],
@@ -920,12 +894,15 @@ def _store_write_loops(run: PassRun, facts: PassFacts, plans: Sequence[RecordPla
             wait = max((loop.throttled_until - facts.now).total_seconds(), 0) + 1
             waits.setdefault(wait, []).append(loop.entity_id)
     for wait, ids in waits.items():
-        later = {"direction": QueueDirection.TO_NPD, "due_in_seconds": wait}
-        run.wake(dict.fromkeys(ids), Priority.SWEEP, cause=Cause.SWEEP, **later)
+        later = {"direction": choices.QueueDirection.TO_NPD, "due_in_seconds": wait}
+        run.wake(dict.fromkeys(ids), choices.Priority.SWEEP, cause=choices.Cause.SWEEP, **later)
 
 
 def _store_ledgers(
-    run: PassRun, facts: PassFacts, existing: Sequence[RecordPlan], ledgers: Mapping[str, SyncMetadata]
+    run: PassRun,
+    facts: pass_plan.PassFacts,
+    existing: Sequence[pass_plan.RecordPlan],
+    ledgers: Mapping[str, SyncMetadata],
 ) -> dict[UUID, dict[str, Any]]:
     """Store what the records' sync state says; return the rows, by record."""
     of_pass = {
@@ -934,7 +911,7 @@ def _store_ledgers(
         "api_calls_count": run.calls,
     }
     rows = {
-        record_plan.id: ledger_row(record_plan, ledgers[str(record_plan.id)], facts.now) | of_pass
+        record_plan.id: settlement.ledger_row(record_plan, ledgers[str(record_plan.id)], facts.now) | of_pass
         for record_plan in existing
     }
     if rows:
@@ -944,14 +921,14 @@ def _store_ledgers(
     return rows
 
 
-def _no_longer_awaited(existing: Sequence[RecordPlan], ledgers: Mapping[str, SyncMetadata]) -> list[UUID]:
+def _no_longer_awaited(existing: Sequence[pass_plan.RecordPlan], ledgers: Mapping[str, SyncMetadata]) -> list[UUID]:
     """Return the records whose items are back, or that get none any more: what points at them waits no more."""
     ids = []
     for record_plan in existing:
         before = ledgers[str(record_plan.id)]
-        was_gone = before.remote_state not in ("", ACTIVE)
+        was_gone = before.remote_state not in ("", field_values.ACTIVE)
         is_left_out = record_plan.left_out and not before.left_out and not record_plan.record.monday_id
-        if is_left_out or (was_gone and record_plan.ledger.remote_state == ACTIVE):
+        if is_left_out or (was_gone and record_plan.ledger.remote_state == field_values.ACTIVE):
             ids.append(record_plan.id)
     return ids
 
@@ -961,7 +938,7 @@ def _finish_jobs(run: PassRun, changes: Sequence[RecordChanges]) -> None:
     plans = [change.plan for change in changes]
     settled = [record_plan for record_plan in plans if record_plan.is_settled]
     # A settled record says by itself what became of it.
-    end_jobs(run, [(plan.facts.claim, SETTLED if plan.is_settled else plan.ending) for plan in plans])
+    end_jobs(run, [(plan.facts.claim, pass_plan.SETTLED if plan.is_settled else plan.ending) for plan in plans])
     for change in changes:
         if change.keeps_intent and (intent := change.plan.answer.intent):
             Intent.objects.filter(pk=intent.pk).update(item_id=change.plan.item_id, deadline=SyncNow())
@@ -975,51 +952,55 @@ def _finish_jobs(run: PassRun, changes: Sequence[RecordChanges]) -> None:
     )
 
 
-def _write_statuses(run: PassRun, existing: Sequence[RecordPlan], ledgers: Mapping[UUID, Mapping[str, Any]]) -> None:
+def _write_statuses(
+    run: PassRun, existing: Sequence[pass_plan.RecordPlan], ledgers: Mapping[UUID, Mapping[str, Any]]
+) -> None:
     """Write every looked-at record's status, in the settle transaction after all else is known."""
     ids = [record_plan.id for record_plan in existing]
-    open_states = (QueueStatus.PENDING, QueueStatus.FAILED)
+    open_states = (choices.QueueStatus.PENDING, choices.QueueStatus.FAILED)
     rows = SyncQueue.objects.filter(entity_type=run.entity_type, entity_id__in=ids, status__in=open_states)
     jobs = list(rows.values_list("entity_id", "status", "direction"))
     intents = Intent.objects.filter(entity_id__in=ids, state=IntentState.OPEN).values_list("entity_id", flat=True)
     with_open_work = {entity_id for entity_id, _, _ in jobs} | set(intents)
     # What was told of an item before its record had it is a job of the item.
     owners = {record_plan.item_id: record_plan.id for record_plan in existing if record_plan.item_id}
-    deliveries = SyncQueue.objects.filter(entity_type=run.entity_type, entity_id=None, status=QueueStatus.PENDING)
+    deliveries = SyncQueue.objects.filter(
+        entity_type=run.entity_type, entity_id=None, status=choices.QueueStatus.PENDING
+    )
     item_ids = list(deliveries.filter(remote_id__in=owners).values_list("remote_id", flat=True))
     with_open_work |= {owners[str(item_id)] for item_id in item_ids}
     if item_ids:
         # They say pending until then.
         wake = partial(notify.notify_board, run.entity_type, UNMATCHED_ITEM_WAIT_SECONDS)
         transaction.on_commit(wake, robust=True)
-    to_monday = (QueueStatus.PENDING, QueueDirection.TO_MONDAY)
+    to_monday = (choices.QueueStatus.PENDING, choices.QueueDirection.TO_MONDAY)
     saved = {entity_id for entity_id, *job in jobs if tuple(job) == to_monday}
-    by_status: dict[RecordSyncStatus, list[UUID]] = {}
+    by_status: dict[choices.RecordSyncStatus, list[UUID]] = {}
     for record_plan in existing:
         key = record_plan.id
-        status = sync_status(run.board, record_plan, ledgers[key], has_open_work=key in with_open_work)
+        status = settlement.sync_status(run.board, record_plan, ledgers[key], has_open_work=key in with_open_work)
         if record_plan.left_out and key in saved and record_plan.record.may_sync:
             # Somebody saved it meanwhile: its next pass decides anew.
-            status = RecordSyncStatus.PENDING
+            status = choices.RecordSyncStatus.PENDING
         by_status.setdefault(status, []).append(key)
     for status, of_status in by_status.items():
-        is_synced = status == RecordSyncStatus.SYNCED
+        is_synced = status == choices.RecordSyncStatus.SYNCED
         synced_at = {"monday_last_synced": SyncNow()} if is_synced else {}
         run.records.filter(pk__in=of_status).update(sync_status=status, **synced_at)
         settled_at = {"last_successful_sync": SyncNow()} if is_synced else {}
         stored = SyncMetadata.objects.of(run.entity_type, of_status)
-        stored.update(sync_status=LEDGER_STATUS[status], **settled_at)
-    if failed := [entity_id for entity_id, status, _ in jobs if entity_id and status == QueueStatus.FAILED]:
-        SyncMetadata.objects.of(run.entity_type, failed).update(sync_status=SyncStatus.FAILED)
+        stored.update(sync_status=settlement.LEDGER_STATUS[status], **settled_at)
+    if failed := [entity_id for entity_id, status, _ in jobs if entity_id and status == choices.QueueStatus.FAILED]:
+        SyncMetadata.objects.of(run.entity_type, failed).update(sync_status=choices.SyncStatus.FAILED)
 
 
-def _finish_deleted(entity_type: str, plans: Sequence[RecordPlan]) -> None:
+def _finish_deleted(entity_type: str, plans: Sequence[pass_plan.RecordPlan]) -> None:
     """Their tombstones send nothing to items that are gone already, and nothing waits for these records any more."""
     ids = [plan.id for plan in plans]
     for plan in plans:
         assert plan.removal is not None
-        is_reported = plan.removal.state in REPORTED_STATES
-        state = TombstoneState(plan.removal.state) if is_reported else TombstoneState.NOTHING_LEFT
+        is_reported = plan.removal.state in pass_plan.REPORTED_STATES
+        state = choices.TombstoneState(plan.removal.state) if is_reported else choices.TombstoneState.NOTHING_LEFT
         Tombstone.objects.filter(entity_type=entity_type, entity_id=plan.id).update(
             state=state, note=plan.removal.result, reason_code="", settled_at=SyncNow()
         )
@@ -1051,12 +1032,12 @@ _UPSERT_AWAITED = """
 """
 
 
-def _store_awaited(run: PassRun, plans: Sequence[RecordPlan]) -> None:
+def _store_awaited(run: PassRun, plans: Sequence[pass_plan.RecordPlan]) -> None:
     """Write down which relations wait for a record; the others wait no more."""
     planned = {plan.id: plan.plans for plan in plans if plan.plans}
     if not run.board.relations or not planned:
         return
-    waiting = awaited_relations(run.board, planned)
+    waiting = settlement.awaited_relations(run.board, planned)
     current = {(entity_id, key) for entity_id, key, _, _ in waiting}
     stored = AwaitedRelation.objects.filter(entity_type=run.entity_type, entity_id__in=list(planned))
     outdated = [row.pk for row in stored if (row.entity_id, row.key) not in current]
@@ -1067,7 +1048,7 @@ def _store_awaited(run: PassRun, plans: Sequence[RecordPlan]) -> None:
     with connection.cursor() as cursor:
         cursor.execute(_UPSERT_AWAITED, [run.entity_type, *columns])
         new = sorted({row[0] for row in cursor.fetchall()})
-    run.wake(new, Priority.SWEEP, direction=QueueDirection.TO_NPD, due_in_seconds=AWAIT_RETRY_SECONDS)
+    run.wake(new, choices.Priority.SWEEP, direction=choices.QueueDirection.TO_NPD, due_in_seconds=AWAIT_RETRY_SECONDS)
 
 
 def _enqueue_pointing(run: PassRun, ids: Sequence[UUID]) -> None:
@@ -1076,7 +1057,7 @@ def _enqueue_pointing(run: PassRun, ids: Sequence[UUID]) -> None:
         relations = [relation_of(spec.model, mapping.fields) for mapping in spec.mappings]
         names = [field.name for field in relations if field is not None and target_of(field) is run.board.model]
         if names:
-            pointing = reduce(or_, (Q(**{f"{name}__in": ids}) for name in names))
+            pointing = reduce(or_, (models.Q(**{f"{name}__in": ids}) for name in names))
             # Only ids, and of one model in one query.
             pks = spec.model._default_manager.filter(pointing).order_by("pk").values_list("pk", flat=True)
-            enqueue(spec.entity_type, pks, cause=Cause.DEPENDENCY, priority=Priority.SWEEP)
+            enqueue(spec.entity_type, pks, cause=choices.Cause.DEPENDENCY, priority=choices.Priority.SWEEP)

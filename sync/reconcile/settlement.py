@@ -8,38 +8,26 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from conflicts.reports import (
-    KIND_DELETE,
-    KIND_FIELDS,
-    KIND_IDENTITY,
-    KIND_LOST_UPDATE,
-    KIND_UNDO,
-    RECORD_KEY,
-    ConflictReport,
-    FieldConflict,
-    OpenConflict,
-)
+from conflicts import reports
 from sync.choices import LedgerDirection, RecordSyncStatus, SyncStatus
 from sync.kernel.humanize import without_request_id
 from sync.merge import Action, FieldDirection
 from sync.models import SyncMetadata
 from sync.monday.texts import match_key
-from sync.reconcile import resolutions
+from sync.reconcile import lost_updates, pass_plan, resolutions
 from sync.reconcile.changes import field_changes
 from sync.reconcile.facts import RecordFacts
 from sync.reconcile.field_plan import is_kept_different, way_of, with_kept_different
 from sync.reconcile.field_values import ACTIVE, BoardContext
 from sync.reconcile.identity import wants_new_item
-from sync.reconcile.lost_updates import is_telling, lost_update_report, open_lost_updates, replaced_values, seen_after
-from sync.reconcile.pass_plan import FieldPlan, Outcome, PassFacts, Plan, RecordPlan
 from sync.reconcile.restraints import ended_requests
-from sync.records.blocked_fields import KEPT_BY, SIDE_NPD, SIDES, is_blocking
+from sync.records import blocked_fields
 from sync.registry import target_of
 
 # What its sync state and its status say, and which of its relations wait.
 
 
-def state_after(plan: RecordPlan, before: SyncMetadata, now: datetime) -> dict[str, Any]:
+def state_after(plan: pass_plan.RecordPlan, before: SyncMetadata, now: datetime) -> dict[str, Any]:
     """Return what the record's sync state says after this pass of `now`, where `before` is what is stored."""
     ledger = plan.ledger
     conflicts = _ledger_conflicts(plan, ledger.conflicts)
@@ -52,10 +40,10 @@ def state_after(plan: RecordPlan, before: SyncMetadata, now: datetime) -> dict[s
         blocked = with_kept_different(plan, _blocked_fields(plan, blocked, now), blocked)
     error_count = before.error_count
     last_error = before.last_error
-    if plan.outcome is Outcome.FAILED:
+    if plan.outcome is pass_plan.Outcome.FAILED:
         error_count += 1
         last_error = plan.ending.detail
-    elif plan.outcome is Outcome.SETTLED:
+    elif plan.outcome is pass_plan.Outcome.SETTLED:
         error_count = 0
         last_error = ""
     return {
@@ -76,7 +64,7 @@ def state_after(plan: RecordPlan, before: SyncMetadata, now: datetime) -> dict[s
     }
 
 
-def ledger_row(plan: RecordPlan, before: SyncMetadata, now: datetime) -> dict[str, Any]:
+def ledger_row(plan: pass_plan.RecordPlan, before: SyncMetadata, now: datetime) -> dict[str, Any]:
     """Return the row by which the sync state is stored, `before` being the stored one."""
     is_sent = any(field_plan.send_raw is not None for field_plan in plan.plans.values())
     is_taken = any(field_plan.write_raw is not None for field_plan in plan.plans.values())
@@ -86,7 +74,7 @@ def ledger_row(plan: RecordPlan, before: SyncMetadata, now: datetime) -> dict[st
     return {**state_after(plan, before, now), "id": before.pk, "sync_direction": direction}
 
 
-def _blocked_fields(plan: RecordPlan, before: Mapping[str, Any], now: datetime) -> dict[str, Any]:
+def _blocked_fields(plan: pass_plan.RecordPlan, before: Mapping[str, Any], now: datetime) -> dict[str, Any]:
     """What this pass has found blocked, on which side each value is stuck, and since when it is for this reason.
 
     “left out” is a relation that doesn't keep its record from being in sync.
@@ -98,7 +86,7 @@ def _blocked_fields(plan: RecordPlan, before: Mapping[str, Any], now: datetime) 
         entry = {
             "reason": field_plan.blocked_reason,
             "code": field_plan.blocked_code,
-            "side": SIDES.get(field_plan.blocked_code, SIDE_NPD),
+            "side": blocked_fields.SIDES.get(field_plan.blocked_code, blocked_fields.SIDE_NPD),
             "local": field_plan.local_raw,
             "column": field_plan.mapping.column_id,
             "version": field_plan.mapping.version,
@@ -114,19 +102,19 @@ def _comparable(value: Any) -> Any:
     return without_request_id(value) if isinstance(value, str) else value
 
 
-def _ledger_conflicts(plan: RecordPlan, before: dict[str, Any]) -> dict[str, Any]:
+def _ledger_conflicts(plan: pass_plan.RecordPlan, before: dict[str, Any]) -> dict[str, Any]:
     if not plan.may_sync:
         return {}
     lost_fields: list[str] = []
     if plan.facts.conflicts or plan.lost:
         reopened = [conflict.key for conflict in resolutions.reopened_lost_updates(plan)]
-        lost_fields = [*open_lost_updates(plan), *reopened]
-    kinds = {kind: fields for kind, fields in before.items() if kind != KIND_LOST_UPDATE}
+        lost_fields = [*lost_updates.open_lost_updates(plan), *reopened]
+    kinds = {kind: fields for kind, fields in before.items() if kind != reports.KIND_LOST_UPDATE}
     if plan.removal is not None:
         # What is open about its values stays as it was; whether it is asked what becomes of the record is known anew.
-        kinds.pop(KIND_DELETE, None)
+        kinds.pop(reports.KIND_DELETE, None)
         if plan.removal.needs_answer:
-            kinds[KIND_DELETE] = [plan.removal.what]
+            kinds[reports.KIND_DELETE] = [plan.removal.what]
     else:
         if plan.plans or plan.identity.question is not None or plan.identity.wait_seconds:
             kinds = {}
@@ -136,12 +124,12 @@ def _ledger_conflicts(plan: RecordPlan, before: dict[str, Any]) -> dict[str, Any
         if plan.identity.question:
             kinds["identity"] = [plan.identity.question["what"]]
     if lost_fields:
-        kinds[KIND_LOST_UPDATE] = list(dict.fromkeys(lost_fields))
+        kinds[reports.KIND_LOST_UPDATE] = list(dict.fromkeys(lost_fields))
     return kinds
 
 
 def sync_status(
-    board: BoardContext, plan: RecordPlan, ledger: Mapping[str, Any], *, has_open_work: bool
+    board: BoardContext, plan: pass_plan.RecordPlan, ledger: Mapping[str, Any], *, has_open_work: bool
 ) -> RecordSyncStatus:
     """Return the first that fits of disabled, conflict, synced, pending; `ledger` is its sync state after the pass."""
     if not plan.may_sync:
@@ -150,7 +138,7 @@ def sync_status(
         return RecordSyncStatus.CONFLICT
     if not plan.is_settled or not plan.record.monday_id:
         return RecordSyncStatus.PENDING
-    if has_open_work or plan.reason or any(map(is_blocking, ledger["blocked_fields"].values())):
+    if has_open_work or plan.reason or any(map(blocked_fields.is_blocking, ledger["blocked_fields"].values())):
         return RecordSyncStatus.PENDING
     # Monday made something else of a value; a field that isn't synced any more has nothing to put right.
     altered = {key for key, entry in ledger["altered"].items() if not entry.get("lossless")}
@@ -164,7 +152,7 @@ def sync_status(
         field_plan.decision.action is not Action.NOTHING and key not in ledger["base"]
         for key, field_plan in plan.plans.items()
         if field_plan.mapping.column_id and not field_plan.is_left_out
-        if KEPT_BY not in ledger["blocked_fields"].get(key, {})
+        if blocked_fields.KEPT_BY not in ledger["blocked_fields"].get(key, {})
     )
     return RecordSyncStatus.PENDING if has_diverged else RecordSyncStatus.SYNCED
 
@@ -178,7 +166,7 @@ LEDGER_STATUS = {
 
 
 def awaited_relations(
-    board: BoardContext, plans: Mapping[UUID, Mapping[str, FieldPlan]]
+    board: BoardContext, plans: Mapping[UUID, Mapping[str, pass_plan.FieldPlan]]
 ) -> list[tuple[UUID, str, str, str]]:
     """Return which relations wait, each with the type and the item or name of the record that has to come."""
     targets = {mapping.key: target_of(relation).entity_type() for mapping, relation in board.relations}
@@ -194,7 +182,10 @@ def awaited_relations(
 
 
 def changed_records(
-    facts: PassFacts, plan: Plan, awaited: Iterable[tuple[UUID, str, str, str]], with_jobs: Collection[UUID] = ()
+    facts: pass_plan.PassFacts,
+    plan: pass_plan.Plan,
+    awaited: Iterable[tuple[UUID, str, str, str]],
+    with_jobs: Collection[UUID] = (),
 ) -> frozenset[UUID]:
     """Return the records of which the pass would send, write, ask or end anything; of all others the plan is empty.
 
@@ -215,7 +206,7 @@ def changed_records(
     return frozenset(changed)
 
 
-def _acts(plan: RecordPlan, *, has_job: bool) -> bool:
+def _acts(plan: pass_plan.RecordPlan, *, has_job: bool) -> bool:
     """Whether the pass would do, log or end anything of a record besides what it stores.
 
     What a job that waits was made for is ended by that.
@@ -229,22 +220,22 @@ def _acts(plan: RecordPlan, *, has_job: bool) -> bool:
         or any(field_plan.send_raw is not None for field_plan in field_plans)
         or (has_ends and not has_job)
         # What a person decided waits to be carried out.
-        or any(conflict.resolutions or conflict.kind == KIND_UNDO for conflict in facts.conflicts)
+        or any(conflict.resolutions or conflict.kind == reports.KIND_UNDO for conflict in facts.conflicts)
         or any(loop is not facts.history.loops.get(key) for key, loop in plan.loops.items())
     )
 
 
-def _stays(facts: PassFacts, plan: RecordPlan, before: SyncMetadata, *, has_job: bool) -> bool:
+def _stays(facts: pass_plan.PassFacts, plan: pass_plan.RecordPlan, before: SyncMetadata, *, has_job: bool) -> bool:
     """Whether all that the pass would store of this record is stored already, and it does nothing else."""
-    ended = plan.end(Outcome.SETTLED) if plan.is_open else plan
+    ended = plan.end(pass_plan.Outcome.SETTLED) if plan.is_open else plan
     if not ended.is_settled or _acts(plan, has_job=has_job):
         return False
     changes = field_changes(ended, plan.record, facts.now)
     ended = changes.plan
     if changes.values or changes.wakes or ended.log or not ended.is_settled:
         return False
-    if is_telling(ended):
-        ended = ended.with_state(seen=seen_after(ended, facts.board.settings, facts.now))
+    if lost_updates.is_telling(ended):
+        ended = ended.with_state(seen=lost_updates.seen_after(ended, facts.board.settings, facts.now))
     after = state_after(ended, before, facts.now)
     if any(value != getattr(before, name) for name, value in after.items() if name != "seen"):
         return False
@@ -263,10 +254,10 @@ def _stays(facts: PassFacts, plan: RecordPlan, before: SyncMetadata, *, has_job:
     return not any(_is_news(report, plan.facts) for report in conflict_reports(ended))
 
 
-def _is_news(report: ConflictReport, facts: RecordFacts) -> bool:
+def _is_news(report: reports.ConflictReport, facts: RecordFacts) -> bool:
     """Whether the report opens a conflict, or ends one; fields that join or leave one stand in the sync state, too."""
     conflicts = [conflict for conflict in facts.conflicts if conflict.kind == report.kind]
-    if report.kind == KIND_IDENTITY:
+    if report.kind == reports.KIND_IDENTITY:
         conflicts = [conflict for conflict in conflicts if conflict.monday_item_id == report.monday_item_id]
     return bool(report.fields or report.undecided or report.data) is not bool(conflicts)
 
@@ -274,50 +265,50 @@ def _is_news(report: ConflictReport, facts: RecordFacts) -> bool:
 # What a pass tells the store of conflicts.
 
 
-def conflict_reports(plan: RecordPlan) -> Iterator[ConflictReport]:
+def conflict_reports(plan: pass_plan.RecordPlan) -> Iterator[reports.ConflictReport]:
     """Yield one report for every kind of conflict that this pass opened, keeps or ends."""
     yield from _removal_reports(plan)
     if plan.is_deleted:
         for conflict in plan.facts.conflicts:
-            if conflict.kind != KIND_DELETE:
+            if conflict.kind != reports.KIND_DELETE:
                 reason = "The record was deleted in NPD."
                 yield plan.conflict_report(conflict.kind, conflict.monday_item_id, closing_reason=reason)
         return
-    replaced = replaced_values(plan)
+    replaced = lost_updates.replaced_values(plan)
     yield from _field_reports(plan, replaced)
     yield from resolutions.undo_reports(plan)
-    if (report := lost_update_report(plan, replaced)) is not None:
+    if (report := lost_updates.lost_update_report(plan, replaced)) is not None:
         yield report
     yield from _identity_reports(plan)
 
 
-def _removal_reports(plan: RecordPlan) -> Iterator[ConflictReport]:
+def _removal_reports(plan: pass_plan.RecordPlan) -> Iterator[reports.ConflictReport]:
     """Yield what becomes of the question what is to be done with a record whose item is gone, or is back.
 
     While it is open, choices of fields can't be carried out: they are handed back, their conflict stays.
     """
     removal = plan.removal
     if removal is not None and removal.needs_answer and not plan.unlink:
-        rejected = {RECORD_KEY: removal.problem} if removal.problem else {}
+        rejected = {reports.RECORD_KEY: removal.problem} if removal.problem else {}
         data = {"what": removal.what, "options": [option.to_json() for option in removal.options]}
-        yield plan.conflict_report(KIND_DELETE, fields=removal.fields, rejected=rejected, data=data)
+        yield plan.conflict_report(reports.KIND_DELETE, fields=removal.fields, rejected=rejected, data=data)
         detail = "The item left the board, so nothing could be written. First decide what happens to the record."
         for conflict in plan.facts.conflicts:
-            if conflict.kind == KIND_FIELDS and conflict.resolutions:
+            if conflict.kind == reports.KIND_FIELDS and conflict.resolutions:
                 handed_back = dict.fromkeys(conflict.resolutions, detail)
                 yield plan.conflict_report(
-                    KIND_FIELDS, conflict.monday_item_id, undecided=conflict.fields, rejected=handed_back
+                    reports.KIND_FIELDS, conflict.monday_item_id, undecided=conflict.fields, rejected=handed_back
                 )
         return
-    question = next((conflict for conflict in plan.facts.conflicts if conflict.kind == KIND_DELETE), None)
+    question = next((conflict for conflict in plan.facts.conflicts if conflict.kind == reports.KIND_DELETE), None)
     reason = _why_not_asked(plan) if question else ""
     if question and reason:
         is_chosen = removal is not None and removal.result and removal.chosen
-        applied = {RECORD_KEY: reason} if is_chosen else {}
-        yield plan.conflict_report(KIND_DELETE, question.monday_item_id, applied=applied, closing_reason=reason)
+        applied = {reports.RECORD_KEY: reason} if is_chosen else {}
+        yield plan.conflict_report(reports.KIND_DELETE, question.monday_item_id, applied=applied, closing_reason=reason)
 
 
-def _why_not_asked(plan: RecordPlan) -> str:
+def _why_not_asked(plan: pass_plan.RecordPlan) -> str:
     """Why nobody is asked any more what becomes of the record; empty where that isn't known."""
     if plan.removal is not None and plan.removal.result:
         return plan.removal.result
@@ -329,11 +320,13 @@ def _why_not_asked(plan: RecordPlan) -> str:
     return "The item is on the board again." if is_read and plan.removal is None else ""
 
 
-def _field_reports(plan: RecordPlan, replaced: Sequence[FieldConflict]) -> Iterator[ConflictReport]:
+def _field_reports(
+    plan: pass_plan.RecordPlan, replaced: Sequence[reports.FieldConflict]
+) -> Iterator[reports.ConflictReport]:
     conflicts = () if plan.left_out else fields_in_conflict(plan)
-    applied = plan.carried_out_of(KIND_FIELDS)
-    undone = resolutions.undo_results(plan, KIND_FIELDS)
-    was_open = plan.facts.open_fields(KIND_FIELDS)
+    applied = plan.carried_out_of(reports.KIND_FIELDS)
+    undone = resolutions.undo_results(plan, reports.KIND_FIELDS)
+    was_open = plan.facts.open_fields(reports.KIND_FIELDS)
     if not (conflicts or undone or (was_open and (plan.plans or not plan.may_sync))):
         return
     # What a person resolved says nothing of the fields that left by themselves.
@@ -344,32 +337,32 @@ def _field_reports(plan: RecordPlan, replaced: Sequence[FieldConflict]) -> Itera
     if replaced:
         reason = "The column was replaced. What it had on Monday is asked about as an overwritten edit."
     yield plan.conflict_report(
-        KIND_FIELDS,
+        reports.KIND_FIELDS,
         fields=conflicts,
         undecided=() if plan.left_out else undecided_fields(plan),
         applied=applied,
-        rejected={key: detail for key, detail in plan.rejected_of(KIND_FIELDS).items() if key in plan.plans},
+        rejected={key: detail for key, detail in plan.rejected_of(reports.KIND_FIELDS).items() if key in plan.plans},
         closing_reason=reason if plan.may_sync else plan.off_reason,
         inverse={key: resolutions.inverse_of(plan, plan.plans[key]) for key in applied},
         undone=undone,
-        asked_in=dict.fromkeys((conflict.key for conflict in replaced), KIND_LOST_UPDATE),
+        asked_in=dict.fromkeys((conflict.key for conflict in replaced), reports.KIND_LOST_UPDATE),
     )
 
 
-def fields_in_conflict(plan: RecordPlan) -> tuple[FieldConflict, ...]:
+def fields_in_conflict(plan: pass_plan.RecordPlan) -> tuple[reports.FieldConflict, ...]:
     """Return the fields in conflict now; one whose choice could not be carried out yet is still among them."""
     conflicts = []
     for field_plan in plan.plans.values():
         if field_plan.conflict:
             conflicts.append(field_plan.conflict)
-        elif field_plan.resolved_kind == KIND_FIELDS and KIND_FIELDS not in field_plan.carried_out:
+        elif field_plan.resolved_kind == reports.KIND_FIELDS and reports.KIND_FIELDS not in field_plan.carried_out:
             conflicts.append(resolutions.as_conflict(field_plan))
-    return (*conflicts, *resolutions.reopened_conflicts(plan, KIND_FIELDS))
+    return (*conflicts, *resolutions.reopened_conflicts(plan, reports.KIND_FIELDS))
 
 
-def undecided_fields(plan: RecordPlan) -> tuple[str, ...]:
+def undecided_fields(plan: pass_plan.RecordPlan) -> tuple[str, ...]:
     """Return the fields in conflict that this pass could not decide: they stay as they are, with their choices."""
-    if not (was_open := plan.facts.open_fields(KIND_FIELDS)):  # as of nearly all records
+    if not (was_open := plan.facts.open_fields(reports.KIND_FIELDS)):  # as of nearly all records
         return ()
     decided = {conflict.key for conflict in fields_in_conflict(plan)}
     return tuple(
@@ -381,7 +374,7 @@ def undecided_fields(plan: RecordPlan) -> tuple[str, ...]:
     )
 
 
-def _identity_reports(plan: RecordPlan) -> Iterator[ConflictReport]:
+def _identity_reports(plan: pass_plan.RecordPlan) -> Iterator[reports.ConflictReport]:
     """What is asked: which item is the record's, or whether another record is the same person; and what is answered."""
     questions: dict[str, dict[str, Any]] = {}
     if question := plan.identity.question:
@@ -389,11 +382,11 @@ def _identity_reports(plan: RecordPlan) -> Iterator[ConflictReport]:
     if plan.identity.duplicate:
         questions[plan.record.monday_id or ""] = plan.identity.duplicate
     for item_id, question in questions.items():
-        yield plan.conflict_report(KIND_IDENTITY, item_id, data=question)
+        yield plan.conflict_report(reports.KIND_IDENTITY, item_id, data=question)
     is_read = plan.item is not None and plan.is_settled and plan.record.monday_id
     for conflict in plan.facts.conflicts:
-        is_answered = RECORD_KEY in conflict.resolutions
-        if conflict.kind != KIND_IDENTITY or conflict.monday_item_id in questions:
+        is_answered = reports.RECORD_KEY in conflict.resolutions
+        if conflict.kind != reports.KIND_IDENTITY or conflict.monday_item_id in questions:
             continue
         if wants_new_item(plan.facts) and is_answered and not plan.left_out:
             # The answer “none of them” is carried out once the record has an item of its own, by whatever pass.
@@ -401,16 +394,16 @@ def _identity_reports(plan: RecordPlan) -> Iterator[ConflictReport]:
                 yield identity_report(plan, conflict, "None of them: a new item was created.")
         elif _is_identity_known(plan, conflict):
             reason = plan.left_out or "It is now known which item it is."
-            yield plan.conflict_report(KIND_IDENTITY, conflict.monday_item_id, closing_reason=reason)
+            yield plan.conflict_report(reports.KIND_IDENTITY, conflict.monday_item_id, closing_reason=reason)
 
 
-def identity_report(plan: RecordPlan, conflict: OpenConflict, result: str) -> ConflictReport:
+def identity_report(plan: pass_plan.RecordPlan, conflict: reports.OpenConflict, result: str) -> reports.ConflictReport:
     """Return what tells the store of conflicts that an answer to “who is this?” was carried out."""
-    applied = {RECORD_KEY: result}
-    return plan.conflict_report(KIND_IDENTITY, conflict.monday_item_id, applied=applied, closing_reason=result)
+    applied = {reports.RECORD_KEY: result}
+    return plan.conflict_report(reports.KIND_IDENTITY, conflict.monday_item_id, applied=applied, closing_reason=result)
 
 
-def _is_identity_known(plan: RecordPlan, conflict: OpenConflict) -> bool:
+def _is_identity_known(plan: pass_plan.RecordPlan, conflict: reports.OpenConflict) -> bool:
     """Whether it is known whose the item in question is, or that this record asks for none any more."""
     if not plan.may_sync or conflict.monday_item_id in plan.facts.owned_items:
         return True

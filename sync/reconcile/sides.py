@@ -18,10 +18,8 @@ from sync.models import FieldMapping, Intent, SyncedModel
 from sync.monday.board import EventKind, ItemEvent
 from sync.monday.board_items import Item
 from sync.monday.conversion import UnknownValue
+from sync.reconcile import field_plan, field_values, pass_plan
 from sync.reconcile.facts import RecordFacts, change_events, is_create, told_value
-from sync.reconcile.field_plan import AS_SENT, base_of, base_remote, cell_of, is_as_agreed, side_of, sides_of
-from sync.reconcile.field_values import ACTIVE, BoardContext, is_active_on, npd_id_of, stored_values
-from sync.reconcile.pass_plan import Outcome, PassFacts, Plan, RecordPlan
 from sync.records.blocked_fields import LEFT_OUT
 from sync.records.item_links import UNLINK_KEY
 from sync.registry import target_of
@@ -29,22 +27,24 @@ from sync.registry import target_of
 # Passes that end without a call: nothing left its half of the base, so there is nothing to ask Monday.
 
 
-def end_without_call(board: BoardContext, plan: RecordPlan) -> RecordPlan | None:
+def end_without_call(board: field_values.BoardContext, plan: pass_plan.RecordPlan) -> pass_plan.RecordPlan | None:
     """Return the end of a pass that needs no call: sync off, an unchanged save, our own echo; None where it does.
 
     Of a record that isn't synced Monday's side is not read meanwhile: the first pass after it is on again reads it.
     """
     facts = plan.facts
     if not facts.record.may_sync and not facts.is_push_by_name and not requested_unlink(facts):
-        return plan.with_state(remote_state="").end(Outcome.SETTLED, "Sync is off for this record.", reason="")
+        return plan.with_state(remote_state="").end(
+            pass_plan.Outcome.SETTLED, "Sync is off for this record.", reason=""
+        )
     if facts.causes == Cause.SAVE and not facts.events and _is_local_unchanged(board, plan):
-        return plan.end(Outcome.SETTLED, "Nothing that is synced changed.")
+        return plan.end(pass_plan.Outcome.SETTLED, "Nothing that is synced changed.")
     if facts.is_webhook_only and _is_echo(board, plan):
-        return plan.end(Outcome.SETTLED, "Monday reported what was known already.", processed=True)
+        return plan.end(pass_plan.Outcome.SETTLED, "Monday reported what was known already.", processed=True)
     return None
 
 
-def has_open_work(plan: RecordPlan) -> bool:
+def has_open_work(plan: pass_plan.RecordPlan) -> bool:
     """Whether a pass would have something to find out or to say, even where no value has changed."""
     facts = plan.facts
     ledger = plan.ledger
@@ -56,26 +56,26 @@ def has_open_work(plan: RecordPlan) -> bool:
         or any(entry.get("side") != LEFT_OUT for entry in ledger.blocked_fields.values())
         or ledger.note
         or ledger.left_out
-        or ledger.remote_state != ACTIVE
+        or ledger.remote_state != field_values.ACTIVE
     )
 
 
-def _is_local_unchanged(board: BoardContext, plan: RecordPlan) -> bool:
+def _is_local_unchanged(board: field_values.BoardContext, plan: pass_plan.RecordPlan) -> bool:
     """Whether NPD's half of every base is what the record says now, and nothing else is open."""
     record = plan.record
     if not record.monday_id or has_open_work(plan):
         return False
     for mapping in board.mapped:
-        base = base_of(plan.ledger, mapping, record.monday_id)
+        base = field_plan.base_of(plan.ledger, mapping, record.monday_id)
         convert = board.converter(mapping, record)
-        if base is None or base.get(AS_SENT):
+        if base is None or base.get(field_plan.AS_SENT):
             return False
-        if not sides_of(convert, base, local=stored_values(record, mapping)).local_stands:
+        if not field_plan.sides_of(convert, base, local=field_values.stored_values(record, mapping)).local_stands:
             return False
     return True
 
 
-def _is_echo(board: BoardContext, plan: RecordPlan) -> bool:
+def _is_echo(board: field_values.BoardContext, plan: pass_plan.RecordPlan) -> bool:
     """Whether every value that webhooks told is the base's: our own write, mostly. No payload is written."""
     events = plan.facts.events
     record = plan.record
@@ -88,7 +88,7 @@ def _is_echo(board: BoardContext, plan: RecordPlan) -> bool:
             return False
         reported += values
     for mapping, value, column_type in reported:
-        base = base_of(plan.ledger, mapping, record.monday_id or "")
+        base = field_plan.base_of(plan.ledger, mapping, record.monday_id or "")
         convert = board.converter(mapping, record)
         try:
             stored = told_value(convert, value, column_type)
@@ -99,7 +99,9 @@ def _is_echo(board: BoardContext, plan: RecordPlan) -> bool:
     return True
 
 
-def _event_values(board: BoardContext, event: ItemEvent | None) -> list[tuple[FieldMapping, object, str]] | None:
+def _event_values(
+    board: field_values.BoardContext, event: ItemEvent | None
+) -> list[tuple[FieldMapping, object, str]] | None:
     """The mapped values that an event tells; None where it tells more (archived, restored …), or can't be read."""
     if event is None:
         return None
@@ -117,10 +119,10 @@ def _event_values(board: BoardContext, event: ItemEvent | None) -> list[tuple[Fi
     return [] if event.kind in (EventKind.MOVED, EventKind.OTHER) else None
 
 
-_ENDABLE = (Outcome.OPEN, Outcome.SETTLED)
+_ENDABLE = (pass_plan.Outcome.OPEN, pass_plan.Outcome.SETTLED)
 
 
-def end_unchanged(facts: PassFacts, plan: Plan) -> Plan:
+def end_unchanged(facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
     """End every record that needs no call; one that the filter left out has ended."""
     # One that has ended already still keeps nothing of an item that is not read.
     undecided = [record for record in plan.records.values() if not record.left_out and record.outcome in _ENDABLE]
@@ -140,18 +142,18 @@ def requested_unlink(facts: RecordFacts) -> str:
     return str(facts.claim.payload.get(UNLINK_KEY, "")) if facts.record.monday_id else ""
 
 
-def apply_unlinks(facts: PassFacts, plan: Plan) -> Plan:
+def apply_unlinks(facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
     """Unlink those records of which a person asked for it; what became of the item doesn't matter."""
     wanted = [(record, requested_unlink(record.facts)) for record in plan.records.values()]
     return plan.with_records(record.unlinked(why) for record, why in wanted if why)
 
 
-def cleared_columns(board: BoardContext, plan: RecordPlan) -> dict[str, Any]:
+def cleared_columns(board: field_values.BoardContext, plan: pass_plan.RecordPlan) -> dict[str, Any]:
     """Return what an unlinked record's write is: its item's NPD ID emptied, where it bears one."""
     column = board.link.npd_id_column
     item = plan.item
-    is_here = item is not None and is_active_on(board, item)
-    if not column or item is None or not is_here or npd_id_of(board, item) == "":
+    is_here = item is not None and field_values.is_active_on(board, item)
+    if not column or item is None or not is_here or field_values.npd_id_of(board, item) == "":
         return {}
     return {column: None}
 
@@ -162,19 +164,19 @@ def cleared_columns(board: BoardContext, plan: RecordPlan) -> dict[str, Any]:
 STALE_READ = "Monday still shows what was replaced a moment ago. It is read once more."
 
 
-def is_stale(board: BoardContext, facts: RecordFacts) -> bool:
+def is_stale(board: field_values.BoardContext, facts: RecordFacts) -> bool:
     """Whether the item still shows, in any field, exactly the value that our last write of the field replaced."""
     latest = {key: intent for intent in facts.history.applied if not is_create(intent) for key in intent.values}
     return any(_shows_replaced(board, facts, key, intent) for key, intent in latest.items())
 
 
-def _shows_replaced(board: BoardContext, facts: RecordFacts, key: str, intent: Intent) -> bool:
+def _shows_replaced(board: field_values.BoardContext, facts: RecordFacts, key: str, intent: Intent) -> bool:
     """Whether the item shows exactly the value that this write replaced, and nobody is known to have put it back: by
     what is agreed on or was seen since, or by an event.
     """
     entry = intent.values[key]
     mapping = next((m for m in board.mappings if (m.key, m.column_id) == (key, entry["column"])), None)
-    base = base_of(facts.ledger, mapping, facts.item.id) if mapping and facts.item else None
+    base = field_plan.base_of(facts.ledger, mapping, facts.item.id) if mapping and facts.item else None
     if facts.item is None or mapping is None or base is None:
         return False
     convert = board.converter(mapping, facts.record)
@@ -194,7 +196,7 @@ def _shows_replaced(board: BoardContext, facts: RecordFacts, key: str, intent: I
     return not any(event.is_new and event.value == now and event.at > intent.created_at for event in edits)
 
 
-def look_again_at_stale(facts: PassFacts, plan: Plan) -> Plan:
+def look_again_at_stale(facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
     """End the records whose items still show a value that we replaced: they are read once more by their next pass."""
     stale = [
         record for record in plan.open_records if record.facts.history.applied and is_stale(facts.board, record.facts)
@@ -205,42 +207,50 @@ def look_again_at_stale(facts: PassFacts, plan: Plan) -> Plan:
 # What has to be read besides, by what both sides show: of nearly all records nothing.
 
 
-def is_resting(board: BoardContext, facts: RecordFacts, item: Item) -> bool:
+def is_resting(board: field_values.BoardContext, facts: RecordFacts, item: Item) -> bool:
     """Whether both sides of each field say just what they last agreed on, and nothing else is open."""
     if facts.conflicts or facts.intents or facts.history.void or facts.ledger.blocked_fields:
         return False
-    return all(is_as_agreed(board, facts, mapping, item) for mapping in board.mapped)
+    return all(field_plan.is_as_agreed(board, facts, mapping, item) for mapping in board.mapped)
 
 
-def items_of_emptied_cells(board: BoardContext, facts: RecordFacts, item: Item) -> set[tuple[type[SyncedModel], str]]:
+def items_of_emptied_cells(
+    board: field_values.BoardContext, facts: RecordFacts, item: Item
+) -> set[tuple[type[SyncedModel], str]]:
     """Return the items that bases name while the cells are empty, which may have left their boards."""
     emptied = set[tuple[type[SyncedModel], str]]()
     for mapping, relation in board.relations:
         names = set[str]()
         convert = board.converter(mapping, facts.record)
-        base = base_of(facts.ledger, mapping, item.id)
-        if not convert.names_items or side_of(convert.remote, cell_of(convert, mapping, item)) is not None:
+        base = field_plan.base_of(facts.ledger, mapping, item.id)
+        if (
+            not convert.names_items
+            or field_plan.side_of(convert.remote, field_plan.cell_of(convert, mapping, item)) is not None
+        ):
             continue
         if base is not None:
-            names.add(str(side_of(partial(base_remote, convert), base)))
+            names.add(str(field_plan.side_of(partial(field_plan.base_remote, convert), base)))
         else:
             # What a create without an answer sent counts as the base.
             creates = [intent.values.get(mapping.key) for intent in (*facts.intents, *facts.history.ended_creates)]
-            names |= {str(side_of(convert.local, entry["local"])) for entry in creates if entry}
+            names |= {str(field_plan.side_of(convert.local, entry["local"])) for entry in creates if entry}
         emptied |= {(target_of(relation), name) for name in names - {"None"}}
     return emptied
 
 
-def needs_edit_times(board: BoardContext, facts: RecordFacts, item: Item) -> bool:
+def needs_edit_times(board: field_values.BoardContext, facts: RecordFacts, item: Item) -> bool:
     """Whether the rule “newest” may have to decide a field of the record: both sides left the base, or have none."""
     for mapping in board.mapped:
         if Rule.NEWEST not in (mapping.rule, mapping.first_match):
             continue
-        base = base_of(facts.ledger, mapping, item.id)
+        base = field_plan.base_of(facts.ledger, mapping, item.id)
         if base is None:
             return True
-        is_here = base["local"] != stored_values(facts.record, mapping)
-        if is_here and (base.get(AS_SENT) or cell_of(board.converter(mapping), mapping, item) != base["remote"]):
+        is_here = base["local"] != field_values.stored_values(facts.record, mapping)
+        if is_here and (
+            base.get(field_plan.AS_SENT)
+            or field_plan.cell_of(board.converter(mapping), mapping, item) != base["remote"]
+        ):
             return True
     return False
 
@@ -248,7 +258,7 @@ def needs_edit_times(board: BoardContext, facts: RecordFacts, item: Item) -> boo
 # What a pass notices of the board's columns, and what it leaves alone while one of them is missing.
 
 
-def unmatchable_reason(board: BoardContext) -> str:
+def unmatchable_reason(board: field_values.BoardContext) -> str:
     """Return why no record without an item can get one, while a column is missing by which its item would be known.
 
     To make one all the same could make a second one; they are looked at as soon as the column is there.
@@ -262,12 +272,14 @@ def unmatchable_reason(board: BoardContext) -> str:
     )
 
 
-def column_findings(board: BoardContext, read_items: Iterable[Item]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def column_findings(
+    board: field_values.BoardContext, read_items: Iterable[Item]
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return the fields whose columns items lack, or show as another type, and those that have no problem any more.
 
     Only those count that stand on this board and are active; others may have other columns.
     """
-    items = [item for item in read_items if is_active_on(board, item)]
+    items = [item for item in read_items if field_values.is_active_on(board, item)]
     if not items:
         return (), ()
     mapped = [m for m in board.mappings if m.column_id not in ("", board_columns.NAME_COLUMN_ID)]
@@ -288,7 +300,7 @@ def _is_retyped(mapping: FieldMapping, types: set[str]) -> bool:
     return bool(expected) and bool(types - {"", expected}) and not board_columns.reads_type(mapping, types)
 
 
-def end_unmatchable(facts: PassFacts, plan: Plan) -> Plan:
+def end_unmatchable(facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
     reason = unmatchable_reason(facts.board)
     waiting = [record for record in plan.open_records if not record.record.monday_id] if reason else []
     return plan.with_records(record.end_settled(reason) for record in waiting)

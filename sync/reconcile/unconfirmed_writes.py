@@ -21,10 +21,10 @@ from sync.models import FieldMapping, Intent, SyncedModel
 from sync.monday.board_items import Item, WriteResult
 from sync.monday.conversion import UnknownValue
 from sync.monday.errors import MondayError, Scope
+from sync.reconcile import field_plan
 from sync.reconcile.board_filter import may_have_new_item
 from sync.reconcile.calls import is_refused
 from sync.reconcile.facts import RecordFacts, change_events, is_create
-from sync.reconcile.field_plan import AS_SENT, base_of, cell_of, new_base, sides_of
 from sync.reconcile.field_values import BoardContext, npd_id_of, stored_values
 from sync.reconcile.pass_plan import PassFacts, RecordPlan
 
@@ -205,8 +205,12 @@ def late_bases(board: BoardContext, facts: RecordFacts) -> dict[str, dict[str, A
         for mapping in board.mappings:
             entry = intent.values.get(mapping.key)
             if entry and (sides := _landed(board, facts, intent, mapping, entry)):
-                cell = cell_of(board.converter(mapping, facts.record), mapping, facts.item) if facts.item else None
-                landed[mapping.key] = (new_base(mapping, intent.item_id, entry["local"], cell), sides.remote)
+                cell = (
+                    field_plan.cell_of(board.converter(mapping, facts.record), mapping, facts.item)
+                    if facts.item
+                    else None
+                )
+                landed[mapping.key] = (field_plan.new_base(mapping, intent.item_id, entry["local"], cell), sides.remote)
     user = facts.history.token_user
     if not landed or not user:
         return {key: base for key, (base, _) in landed.items()}
@@ -226,21 +230,23 @@ def _landed(
     """
     item = facts.item
     convert = board.converter(mapping, facts.record)
-    base = base_of(facts.ledger, mapping, item.id) if item is not None else None
+    base = field_plan.base_of(facts.ledger, mapping, item.id) if item is not None else None
     is_same = mapping.is_current(entry) and not entry.get("united")
     if item is None or base is None or intent.item_id != item.id or not is_same:
         return None
-    cell = cell_of(convert, mapping, item)
+    cell = field_plan.cell_of(convert, mapping, item)
     local_raw = stored_values(facts.record, mapping)
-    sides = sides_of(convert, base, local=local_raw, remote=cell)
-    sent = sides_of(convert, None, local=entry["local"], remote=cell)
+    sides = field_plan.sides_of(convert, base, local=local_raw, remote=cell)
+    sent = field_plan.sides_of(convert, None, local=entry["local"], remote=cell)
     return sides if sent.equal and sides.remote_changed and sides.differ else None
 
 
 def lacks_base(board: BoardContext, facts: RecordFacts) -> bool:
     """Whether a field of the record's item has no base, which a create without an answer may have left."""
     item = facts.item
-    return item is not None and any(base_of(facts.ledger, mapping, item.id) is None for mapping in board.mapped)
+    return item is not None and any(
+        field_plan.base_of(facts.ledger, mapping, item.id) is None for mapping in board.mapped
+    )
 
 
 def unconfirmed_creates(facts: RecordFacts) -> list[Intent]:
@@ -273,7 +279,7 @@ def create_bases(board: BoardContext, facts: RecordFacts) -> dict[str, dict[str,
     may_have_made = [intent for intent in unconfirmed_creates(facts) if _may_be_created_by(board, facts, intent)]
     if item is None or not may_have_made:
         return {}
-    lacking = [mapping for mapping in board.mappings if base_of(facts.ledger, mapping, item.id) is None]
+    lacking = [mapping for mapping in board.mappings if field_plan.base_of(facts.ledger, mapping, item.id) is None]
     bases = {m.key: _base_from_creates(board, facts, item, m, may_have_made) for m in lacking}
     return {key: base for key, base in bases.items() if base}
 
@@ -305,10 +311,10 @@ def _base_from_creates(
         return None
     same = next((raw for raw, value in sent if raw and value == current), None)
     if same is not None:
-        return new_base(mapping, item.id, same, remote_raw)
+        return field_plan.new_base(mapping, item.id, same, remote_raw)
     raw, value = sent[0]
     is_unanimous = raw is not None and all(other == value for _, other in sent)
-    return new_base(mapping, item.id, raw, remote_raw) | {AS_SENT: True} if is_unanimous else None
+    return field_plan.new_base(mapping, item.id, raw, remote_raw) | {field_plan.AS_SENT: True} if is_unanimous else None
 
 
 def with_earlier_bases(facts: PassFacts, plan: RecordPlan) -> RecordPlan:

@@ -12,10 +12,9 @@ from sync.merge import Action
 from sync.models import SyncedModel
 from sync.monday.board_items import NAME_COLUMN
 from sync.monday.errors import MondayError
-from sync.reconcile.calls import Answer, FieldWrite, Verdict, Write
+from sync.reconcile import calls, pass_plan
 from sync.reconcile.facts import HistoryLine
 from sync.reconcile.field_values import BoardContext
-from sync.reconcile.pass_plan import FieldPlan, Outcome, PassFacts, Plan, RecordPlan
 from sync.reconcile.sides import cleared_columns
 
 # What is sent of a record.
@@ -26,10 +25,10 @@ def settings_of(record: SyncedModel) -> tuple[bool, str, str | None]:
     return record.sync_enabled, record.sync_direction, record.monday_id
 
 
-def changed_records_of(board: BoardContext, plan: Plan) -> list[RecordPlan]:
+def changed_records_of(board: BoardContext, plan: pass_plan.Plan) -> list[pass_plan.RecordPlan]:
     """Return the records of which something is sent to an item that is there."""
 
-    def sends(record_plan: RecordPlan) -> bool:
+    def sends(record_plan: pass_plan.RecordPlan) -> bool:
         if record_plan.unlink:
             return bool(cleared_columns(board, record_plan))
         is_sent = any(field_plan.send_raw is not None for field_plan in record_plan.plans.values())
@@ -38,17 +37,17 @@ def changed_records_of(board: BoardContext, plan: Plan) -> list[RecordPlan]:
     return [record_plan for record_plan in plan.open_records if not record_plan.creates and sends(record_plan)]
 
 
-def created_records_of(plan: Plan) -> list[RecordPlan]:
+def created_records_of(plan: pass_plan.Plan) -> list[pass_plan.RecordPlan]:
     return [record_plan for record_plan in plan.open_records if record_plan.creates]
 
 
-def write_of_record(board: BoardContext, plan: RecordPlan) -> Write:
+def write_of_record(board: BoardContext, plan: pass_plan.RecordPlan) -> calls.Write:
     """Return what is sent of a record: the planned values, and bookkeeping."""
     has_npd_id = plan.write_npd_id or plan.creates
     columns = {board.link.npd_id_column: str(plan.id)} if has_npd_id else {}
     name = _name_plan(plan.plans.values()) if plan.creates else None
     mappings = [field_plan.mapping for field_plan in plan.plans.values()]
-    return Write(
+    return calls.Write(
         str(plan.id),
         plan.id,
         plan.item_id,
@@ -60,7 +59,7 @@ def write_of_record(board: BoardContext, plan: RecordPlan) -> Write:
     )
 
 
-def _field_write(plan: FieldPlan) -> FieldWrite:
+def _field_write(plan: pass_plan.FieldPlan) -> calls.FieldWrite:
     mapping = plan.mapping
     entry = {
         "local": plan.send_raw,
@@ -72,21 +71,21 @@ def _field_write(plan: FieldPlan) -> FieldWrite:
         "united": plan.decision.action is Action.BOTH and not plan.choose,
     }
     value = plan.convert.to_remote(plan.send_raw or {}, plan.remote_raw)
-    return FieldWrite(mapping.key, mapping.column_id, value, entry, plan.convert.has_labels)
+    return calls.FieldWrite(mapping.key, mapping.column_id, value, entry, plan.convert.has_labels)
 
 
-def create_problem(plans: Mapping[str, FieldPlan]) -> str:
+def create_problem(plans: Mapping[str, pass_plan.FieldPlan]) -> str:
     """Return why no item can be made of a planned record; empty where one can."""
     name = _name_plan(plans.values())
     # Without another value that is blocked an item can be made.
     return "no name is mapped" if name is None else name.blocked_reason
 
 
-def _name_plan(plans: Iterable[FieldPlan]) -> FieldPlan | None:
+def _name_plan(plans: Iterable[pass_plan.FieldPlan]) -> pass_plan.FieldPlan | None:
     return next((field_plan for field_plan in plans if field_plan.mapping.column_id == NAME_COLUMN), None)
 
 
-def end_uncreatable(facts: PassFacts, plan: Plan) -> Plan:
+def end_uncreatable(facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
     """The rule of a pass: a record without a name to send gets no item."""
     problems = [
         (record_plan, create_problem(record_plan.plans).rstrip(".")) for record_plan in created_records_of(plan)
@@ -101,18 +100,18 @@ def end_uncreatable(facts: PassFacts, plan: Plan) -> Plan:
 # What an answer means for a record.
 
 OUTCOMES = {
-    Verdict.DONE: Outcome.OPEN,
-    Verdict.GONE: Outcome.FAILED,
-    Verdict.REFUSED: Outcome.FAILED,
-    Verdict.FAILED: Outcome.FAILED,
-    Verdict.STOPPED: Outcome.RELEASED,
-    Verdict.HELD: Outcome.DEFERRED,
-    Verdict.WITHDRAWN: Outcome.RELEASED,
+    calls.Verdict.DONE: pass_plan.Outcome.OPEN,
+    calls.Verdict.GONE: pass_plan.Outcome.FAILED,
+    calls.Verdict.REFUSED: pass_plan.Outcome.FAILED,
+    calls.Verdict.FAILED: pass_plan.Outcome.FAILED,
+    calls.Verdict.STOPPED: pass_plan.Outcome.RELEASED,
+    calls.Verdict.HELD: pass_plan.Outcome.DEFERRED,
+    calls.Verdict.WITHDRAWN: pass_plan.Outcome.RELEASED,
 }
 """How the jobs of a unit end by its answer: a failure counts as an attempt, what is released costs none."""
 
 
-def after_answer(plan: RecordPlan, answer: Answer) -> RecordPlan:
+def after_answer(plan: pass_plan.RecordPlan, answer: calls.Answer) -> pass_plan.RecordPlan:
     """Return a record's plan as the answer leaves it: a refused value is blocked, the rest was sent or not as it says.
 
     Without its name an item can't be made; without another value it is made with the name alone, and the rest follows.
@@ -134,18 +133,18 @@ def after_answer(plan: RecordPlan, answer: Answer) -> RecordPlan:
     if problem := _why_not_made(plan, answer):
         # Nothing but another value, or another rule on the board, changes the answer.
         return plan.end_settled(f"It can't be put on the board: {problem}")
-    if answer.verdict is Verdict.GONE:
+    if answer.verdict is calls.Verdict.GONE:
         # It left the board after it was read: the next pass, a minute later, reads its state and decides by that.
         plan = plan.with_state(remote_state="inactive")
     outcome = OUTCOMES[answer.verdict]
-    if answer.verdict is Verdict.WITHDRAWN:
+    if answer.verdict is calls.Verdict.WITHDRAWN:
         return plan.drop(outcome, answer.detail)
-    if outcome is Outcome.OPEN:
+    if outcome is pass_plan.Outcome.OPEN:
         return plan
     return plan.end(outcome, answer.detail, at_most=answer.at_most, wait_seconds=answer.wait_seconds)
 
 
-def _rejected_value(plan: FieldPlan, error: MondayError) -> FieldPlan:
+def _rejected_value(plan: pass_plan.FieldPlan, error: MondayError) -> pass_plan.FieldPlan:
     value = plan.display_local(plan.send_raw or plan.local_raw)
     problem = error.message.rstrip(" .")
     advice = "Choose another value." if plan.choose else error.advice
@@ -153,7 +152,7 @@ def _rejected_value(plan: FieldPlan, error: MondayError) -> FieldPlan:
     return plan.block(BlockedCode.REJECTED, reason)
 
 
-def _why_not_made(plan: RecordPlan, answer: Answer) -> str:
+def _why_not_made(plan: pass_plan.RecordPlan, answer: calls.Answer) -> str:
     """Why Monday makes no item of a record: its name was refused, or what the board demands."""
     refused = {plan.plans[key].mapping.column_id: error for key, error in answer.rejected.items()}
     if not plan.creates:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db.models import Count, Q
+from django.db import models
 from django.utils.functional import cached_property
 
 from sync import registry
@@ -347,7 +347,7 @@ WORKER_IDLE = "a worker holds the board, and has claimed nothing: read its log"
 def queue_stats() -> dict[str, Any]:
     """Count jobs by status; `pending` holds those in backoff or deferred too, `due` those that could be worked now."""
     by_type: dict[str, dict[str, int]] = {}
-    counted = SyncQueue.objects.order_by().values_list("entity_type", "status").annotate(number=Count("*"))
+    counted = SyncQueue.objects.order_by().values_list("entity_type", "status").annotate(number=models.Count("*"))
     for entity_type, status, number in counted:
         by_type.setdefault(entity_type, {})[status] = number
     now = overview()
@@ -404,7 +404,7 @@ def overdue_boards(max_seconds: float, now: Overview | None = None) -> list[Over
     if not overdue:
         return []
     recently = now.now - timedelta(seconds=max_seconds)
-    moved = Q(status__in=_LIVE, last_attempt__gt=recently) | Q(status=_DONE, finished_at__gt=recently)
+    moved = models.Q(status__in=_LIVE, last_attempt__gt=recently) | models.Q(status=_DONE, finished_at__gt=recently)
     moving = set(SyncQueue.objects.filter(moved).order_by().values_list("entity_type", flat=True).distinct())
     return [board for board in overdue if board.entity_type not in moving]
 

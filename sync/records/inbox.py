@@ -18,7 +18,7 @@ from sync.clock import sync_now
 from sync.kernel.db import fetch_prepared
 from sync.limits import breaker, credentials
 from sync.models import BoardLink, SyncedModel, WebhookEvent
-from sync.monday.board import LOG_PREFIX, EventKind, InvalidEvent, InvalidSignature, ItemEvent
+from sync.monday import board
 from sync.monday.board_events import parse_challenge, parse_event, verify_jwt
 from sync.outbox import notify
 from sync.outbox.queue_rows import ITEM_UPSERT, RECORD_UPSERT, mark_pending
@@ -249,11 +249,11 @@ def _check_sender(authorization: str | None, path_token: str | None, path: str) 
         return  # where it can't be checked, the path's token is proof enough
     try:
         verify_jwt(authorization, signing_secret, settings.SITE_URL + path, sync_now())
-    except InvalidSignature as error:
+    except board.InvalidSignature as error:
         raise DeliveryRefused(401, "bad_signature", str(error)) from error
 
 
-def _parse_body(raw_body: bytes) -> tuple[Any, ItemEvent]:
+def _parse_body(raw_body: bytes) -> tuple[Any, board.ItemEvent]:
     def finite(text: str) -> float:
         # For NaN and Infinity, which are not JSON, and for numbers that are too large.
         number = float(text)
@@ -267,7 +267,7 @@ def _parse_body(raw_body: bytes) -> tuple[Any, ItemEvent]:
         raise DeliveryRefused(*NOT_JSON) from error
     try:
         event = parse_event(body)
-    except InvalidEvent as error:
+    except board.InvalidEvent as error:
         raise _not_an_event(str(error)) from error
     texts = (event.board_id, event.item_id, event.column_id, event.type)
     if not event.type or any(len(text or "") > MAX_ID_CHARACTERS for text in texts):
@@ -290,12 +290,12 @@ def storable_json(value: Any) -> Any:
     return value
 
 
-def _store_delivery(raw_body: bytes, body: Any, event: ItemEvent) -> str:
+def _store_delivery(raw_body: bytes, body: Any, event: board.ItemEvent) -> str:
     """Store the delivery and enqueue what it is about; return what was done, for the answer."""
     # Without a usable id of its own, a hash of its content identifies the delivery; the log's rows have ids of ours.
     max_length = WebhookEvent._meta.get_field("trigger_id").max_length or 0
     trigger_id = event.trigger_id or ""
-    if len(trigger_id) > max_length or trigger_id.startswith(LOG_PREFIX):
+    if len(trigger_id) > max_length or trigger_id.startswith(board.LOG_PREFIX):
         trigger_id = ""
     models = {spec.entity_type: spec.model for spec in registry.entities()}
     # The environment's board id wins over the stored one, as in `registry.with_configured_board`.
@@ -308,11 +308,11 @@ def _store_delivery(raw_body: bytes, body: Any, event: ItemEvent) -> str:
         "type": event.type,
         "body": Jsonb(body),
         # What is about no item is stored and answered with 200 all the same, or Monday would send it again.
-        "outcome": NO_ITEM if event.kind is EventKind.OTHER or event.item_id is None else "",
+        "outcome": NO_ITEM if event.kind is board.EventKind.OTHER or event.item_id is None else "",
         "no_board": NO_BOARD,
         "name": event.item_name or "",
         # Of an item that leaves the board only its pass has to know.
-        "notes": event.kind not in (EventKind.ARCHIVED, EventKind.DELETED),
+        "notes": event.kind not in (board.EventKind.ARCHIVED, board.EventKind.DELETED),
         "column_title": event.column_title,
         "priority": int(Priority.EDIT),
         "cause": int(Cause.WEBHOOK),

@@ -3,8 +3,7 @@
 from collections.abc import Iterable, Sequence
 from uuid import UUID
 
-from django.db import transaction
-from django.db.models import Exists, OuterRef, Q
+from django.db import models, transaction
 from django.db.models.functions import Coalesce
 
 from sync import registry
@@ -129,12 +128,12 @@ def _relinkable_item(record: SyncedModel) -> str:
 # record has by now, which is no unmatched item.
 
 
-def unmatched_condition() -> Q:
+def unmatched_condition() -> models.Q:
     """Return the condition that a queue row is about an unmatched item."""
-    condition = Q(entity_id=None)
+    condition = models.Q(entity_id=None)
     for spec in registry.entities():
-        linked = spec.model._default_manager.filter(monday_id=OuterRef("remote_id"))
-        is_linked = Q(Exists(linked.order_by()), entity_type=spec.entity_type)
+        linked = spec.model._default_manager.filter(monday_id=models.OuterRef("remote_id"))
+        is_linked = models.Q(models.Exists(linked.order_by()), entity_type=spec.entity_type)
         condition &= ~is_linked
     return condition
 

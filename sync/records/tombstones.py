@@ -6,12 +6,10 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from django.conf import settings
-from django.db import DatabaseError, OperationalError, transaction
-from django.db.models import Exists, OuterRef, Q, QuerySet, Subquery
+from django.db import DatabaseError, OperationalError, models, transaction
 from pghistory.core import event_models
 
-from sync import registry
-from sync.choices import Cause, DeletedRecordPolicy, Operation, Priority, QueueDirection, SyncDirection, TombstoneState
+from sync import choices, registry
 from sync.clock import SyncNow, sync_now
 from sync.kernel import process
 from sync.kernel.humanize import plural
@@ -24,10 +22,18 @@ from sync.records.authors import person_line
 from sync.records.item_links import RESTORED_KEY
 from sync.registry import link_of
 
-REMOVED_TOMBSTONE_STATES = (TombstoneState.ARCHIVED, TombstoneState.DELETED, TombstoneState.NOTHING_LEFT)
+REMOVED_TOMBSTONE_STATES = (
+    choices.TombstoneState.ARCHIVED,
+    choices.TombstoneState.DELETED,
+    choices.TombstoneState.NOTHING_LEFT,
+)
 """States in which the item is not on the board any more."""
 
-OPEN_TOMBSTONE_STATES = (TombstoneState.WAITING, TombstoneState.ASKED, TombstoneState.PENDING_APPROVAL)
+OPEN_TOMBSTONE_STATES = (
+    choices.TombstoneState.WAITING,
+    choices.TombstoneState.ASKED,
+    choices.TombstoneState.PENDING_APPROVAL,
+)
 """States in which something is still to be done."""
 
 NEW_ITEM = ""
@@ -66,8 +72,14 @@ def set_late_item(entity_type: str, entity_id: UUID, item_id: str) -> None:
     """A deleted record has an item after all, created meanwhile: its pass decides what becomes of it."""
     tombstones = Tombstone.objects.filter(entity_type=entity_type, entity_id=entity_id, monday_id=None)
     # Only a tombstone without an item is changed, so a repeated call enqueues nothing.
-    if tombstones.update(monday_id=item_id, state=TombstoneState.WAITING, settled_at=None):
-        enqueue(entity_type, [entity_id], cause=Cause.DEPENDENCY, priority=Priority.EDIT, operation=Operation.DELETE)
+    if tombstones.update(monday_id=item_id, state=choices.TombstoneState.WAITING, settled_at=None):
+        enqueue(
+            entity_type,
+            [entity_id],
+            cause=choices.Cause.DEPENDENCY,
+            priority=choices.Priority.EDIT,
+            operation=choices.Operation.DELETE,
+        )
 
 
 def enqueue_tombstones(entity_type: str, item_ids: Iterable[str]) -> None:
@@ -76,7 +88,13 @@ def enqueue_tombstones(entity_type: str, item_ids: Iterable[str]) -> None:
         entity_type=entity_type, monday_id__in=list(item_ids), state__in=OPEN_TOMBSTONE_STATES
     )
     ids = tombstones.values_list("entity_id", flat=True)
-    enqueue(entity_type, ids, cause=Cause.WEBHOOK, priority=Priority.EDIT, direction=QueueDirection.TO_NPD)
+    enqueue(
+        entity_type,
+        ids,
+        cause=choices.Cause.WEBHOOK,
+        priority=choices.Priority.EDIT,
+        direction=choices.QueueDirection.TO_NPD,
+    )
 
 
 def restore_record(
@@ -115,7 +133,10 @@ def restore_record(
         raise RestoreError(f"NPD's database can't take “{record}” back: {message}") from error
     _give_back(record, tombstone)
     Tombstone.objects.filter(pk=tombstone.pk).update(
-        state=TombstoneState.RESTORED, settled_at=SyncNow(), note=sentence or f"Restored by {by}.", reason_code=""
+        state=choices.TombstoneState.RESTORED,
+        settled_at=SyncNow(),
+        note=sentence or f"Restored by {by}.",
+        reason_code="",
     )
     # The item is this record's again, so it is no longer ignored.
     if record.monday_id:
@@ -140,25 +161,27 @@ def _give_back(record: SyncedModel, tombstone: Tombstone) -> None:
             named = events._default_manager.filter(pgh_obj=record.pk).exclude(**{field.attname: None})
             last = named.order_by("-pgh_id").values(field.attname)[:1]
             target = registry.target_of(field).entity_type()
-            restored = Tombstone.objects.filter(entity_type=target, entity_id__in=last, state=TombstoneState.RESTORED)
+            restored = Tombstone.objects.filter(
+                entity_type=target, entity_id__in=last, state=choices.TombstoneState.RESTORED
+            )
             for before in restored:
                 _refill(field, before)
 
 
 def _refill(field: Any, tombstone: Tombstone) -> None:
     """Let records name the restored one again by this field, if its deletion is why they name nothing."""
-    restored = Tombstone.objects.filter(entity_type=field.model.entity_type(), state=TombstoneState.RESTORED)
+    restored = Tombstone.objects.filter(entity_type=field.model.entity_type(), state=choices.TombstoneState.RESTORED)
     # Django empties the relation in the transaction of the deletion, whose context both bear; who was restored first
     # was stored again without it.
-    by_deletion = Q(pgh_context=tombstone.context_id)
-    by_restore = Q(pgh_label="insert", pgh_obj__in=restored.values("entity_id"))
+    by_deletion = models.Q(pgh_context=tombstone.context_id)
+    by_restore = models.Q(pgh_label="insert", pgh_obj__in=restored.values("entity_id"))
     for events in event_models(tracks_model=field.model):
-        of_record = events._default_manager.filter(pgh_obj=OuterRef("pgh_obj"))
-        before = of_record.filter(pgh_id__lt=OuterRef("pgh_id")).order_by("-pgh_id").values(field.attname)[:1]
-        later = of_record.filter(pgh_id__gt=OuterRef("pgh_id")).exclude(**{field.attname: None})
+        of_record = events._default_manager.filter(pgh_obj=models.OuterRef("pgh_obj"))
+        before = of_record.filter(pgh_id__lt=models.OuterRef("pgh_id")).order_by("-pgh_id").values(field.attname)[:1]
+        later = of_record.filter(pgh_id__gt=models.OuterRef("pgh_id")).exclude(**{field.attname: None})
         for is_taken in (by_deletion, by_restore):
-            emptied = events._default_manager.filter(is_taken, ~Exists(later), **{field.attname: None})
-            lost = emptied.alias(before=Subquery(before)).filter(before=tombstone.entity_id).values("pgh_obj")
+            emptied = events._default_manager.filter(is_taken, ~models.Exists(later), **{field.attname: None})
+            lost = emptied.alias(before=models.Subquery(before)).filter(before=tombstone.entity_id).values("pgh_obj")
             empty = field.model._default_manager.filter(**{field.attname: None}, pk__in=lost)
             empty.update(**{field.attname: tombstone.entity_id})
 
@@ -173,7 +196,13 @@ def restore_by_person(tombstone: Tombstone, by: str) -> SyncedModel:
         Decision.objects.bulk_create(fold_alike([restored]))
         # Its item may be leaving the board just now, by a call of ours whose answer nobody has yet.
         payload = {RESTORED_KEY: True, "by": by}
-        enqueue(tombstone.entity_type, [record.pk], cause=Cause.PERSON, priority=Priority.PERSON, payload=payload)
+        enqueue(
+            tombstone.entity_type,
+            [record.pk],
+            cause=choices.Cause.PERSON,
+            priority=choices.Priority.PERSON,
+            payload=payload,
+        )
     return record
 
 
@@ -194,7 +223,7 @@ def prune_tombstones() -> int:
                 f"{row.deleted_at:%d %B %Y}; its item stayed.",
             )
             for row in rows
-            if row.state == TombstoneState.KEPT and row.monday_id
+            if row.state == choices.TombstoneState.KEPT and row.monday_id
         ]
         with transaction.atomic():
             IgnoredItem.objects.bulk_create(ignored_items, ignore_conflicts=True)
@@ -207,20 +236,23 @@ def prune_tombstones() -> int:
     return pruned
 
 
-def prunable_tombstones() -> QuerySet[Tombstone]:
+def prunable_tombstones() -> models.QuerySet[Tombstone]:
     """Return the tombstones that are old enough to be removed, and settled."""
     before = SyncNow() - timedelta(days=settings.TOMBSTONE_DAYS)
     return Tombstone.objects.filter(deleted_at__lt=before).exclude(state__in=OPEN_TOMBSTONE_STATES).order_by("id")
 
 
 _CONSEQUENCES = {
-    DeletedRecordPolicy.ARCHIVE: ("Its item on Monday will be archived", "Their items on Monday will be archived"),
-    DeletedRecordPolicy.DELETE: ("Its item on Monday will be deleted", "Their items on Monday will be deleted"),
-    DeletedRecordPolicy.UNLINK: (
+    choices.DeletedRecordPolicy.ARCHIVE: (
+        "Its item on Monday will be archived",
+        "Their items on Monday will be archived",
+    ),
+    choices.DeletedRecordPolicy.DELETE: ("Its item on Monday will be deleted", "Their items on Monday will be deleted"),
+    choices.DeletedRecordPolicy.UNLINK: (
         "Its item stays on Monday, and will be unlinked",
         "Their items stay on Monday, and will be unlinked",
     ),
-    DeletedRecordPolicy.ASK: (
+    choices.DeletedRecordPolicy.ASK: (
         "You will be asked what happens to its item",
         "You will be asked what happens to their items",
     ),
@@ -234,13 +266,13 @@ class DeletionConsequence(NamedTuple):
     waits: bool = False
 
 
-def deletion_consequence(records: Collection[SyncedModel] | QuerySet[SyncedModel]) -> DeletionConsequence:
+def deletion_consequence(records: Collection[SyncedModel] | models.QuerySet[SyncedModel]) -> DeletionConsequence:
     """Return who loses these records where they are deleted now, all at once, and what becomes of their items."""
     items = _items_consequence(records)
     return items._replace(sentence=" ".join(filter(None, [_taken_from(records), items.sentence])))
 
 
-def _taken_from(records: Collection[SyncedModel] | QuerySet[SyncedModel]) -> str:
+def _taken_from(records: Collection[SyncedModel] | models.QuerySet[SyncedModel]) -> str:
     """Say from whom the deletion of these takes what: “3 contacts lose their organization.”; empty where nobody."""
     ids = [record.pk for record in records]
     parts = list[str]()
@@ -253,7 +285,7 @@ def _taken_from(records: Collection[SyncedModel] | QuerySet[SyncedModel]) -> str
     return f"{' and '.join(parts)}. Restoring gives it back where none is set by then."
 
 
-def _items_consequence(records: Collection[SyncedModel] | QuerySet[SyncedModel]) -> DeletionConsequence:
+def _items_consequence(records: Collection[SyncedModel] | models.QuerySet[SyncedModel]) -> DeletionConsequence:
     """Return what becomes of the items; nothing without one."""
     linked = [record for record in records if record.monday_id]
     if not linked:
@@ -264,14 +296,16 @@ def _items_consequence(records: Collection[SyncedModel] | QuerySet[SyncedModel])
     if is_one and not sent:
         sentence = f"Its item stays on Monday: the record isn't synced to Monday. {_restorable()}"
         return DeletionConsequence(sentence)
-    removes = policy in (DeletedRecordPolicy.ARCHIVE, DeletedRecordPolicy.DELETE)
+    removes = policy in (choices.DeletedRecordPolicy.ARCHIVE, choices.DeletedRecordPolicy.DELETE)
     if removes and (limit := limit_exceeded_by_removals(linked[0].entity_type(), sent)):
         items, its = ("Its item stays", "its") if is_one else ("Their items stay", "their")
         why = f"deletions of {limit} within an hour wait for approval"
         sentence = f"{items} on Monday until somebody approves {its} removal: {why}. {_restorable()}"
         return DeletionConsequence(sentence, waits=True)
     if is_one:
-        exception = "" if policy is DeletedRecordPolicy.ASK else ", unless it was edited there since the last sync"
+        exception = (
+            "" if policy is choices.DeletedRecordPolicy.ASK else ", unless it was edited there since the last sync"
+        )
         return DeletionConsequence(f"{_CONSEQUENCES[policy][0]}{exception}. {_restorable()}")
     exception = "An item that was edited since the last sync stays, as does one whose record isn't synced to Monday."
     return DeletionConsequence(f"{_CONSEQUENCES[policy][1]}. {exception} {_restorable()}")
@@ -279,16 +313,16 @@ def _items_consequence(records: Collection[SyncedModel] | QuerySet[SyncedModel])
 
 def _is_kept_on_monday(record: SyncedModel) -> bool:
     """Whether deleting the record sends nothing to Monday, by its own settings."""
-    return not record.may_sync or record.is_left_out or record.sync_direction == SyncDirection.MONDAY_TO_NPD
+    return not record.may_sync or record.is_left_out or record.sync_direction == choices.SyncDirection.MONDAY_TO_NPD
 
 
 def _restorable() -> str:
     return f"For {settings.TOMBSTONE_DAYS} days you can restore what you delete, under “Deleted records”."
 
 
-def _deleted_record_policy(entity_type: str) -> DeletedRecordPolicy:
+def _deleted_record_policy(entity_type: str) -> choices.DeletedRecordPolicy:
     link = link_of(entity_type)
-    return DeletedRecordPolicy(link.deleted_record_policy) if link else DeletedRecordPolicy.ARCHIVE
+    return choices.DeletedRecordPolicy(link.deleted_record_policy) if link else choices.DeletedRecordPolicy.ARCHIVE
 
 
 def deleted_names(entity_type: str, ids: Collection[UUID]) -> dict[UUID, str]:

@@ -11,27 +11,10 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from django.db import transaction
-from django.db.models import (
-    Case,
-    CharField,
-    Count,
-    Exists,
-    F,
-    Max,
-    Min,
-    OuterRef,
-    Q,
-    QuerySet,
-    Sum,
-    UUIDField,
-    Value,
-    When,
-)
+from django.db import models, transaction
 from django.db.models.functions import Cast
 
-from sync import registry
-from sync.choices import LedgerDirection, QueueStatus, ResolutionStrategy, SyncStatus
+from sync import choices, registry
 from sync.clock import sync_now
 from sync.kernel.secret_texts import without_secrets
 from sync.merge import EditTimes, FieldSides, Unknown
@@ -41,7 +24,7 @@ from sync.models.state import JIRA
 JIRA_TYPES = frozenset({"sprint", "issue", "project", "board"})
 """Types of things that are Jira's where no system is named and no synced model is called so."""
 
-SYSTEM_OF_STRATEGY = {ResolutionStrategy.JIRA_WINS: "jira", ResolutionStrategy.MONDAY_WINS: "monday"}
+SYSTEM_OF_STRATEGY = {choices.ResolutionStrategy.JIRA_WINS: "jira", choices.ResolutionStrategy.MONDAY_WINS: "monday"}
 """The system that a strategy names; it says nothing about rows of another one."""
 
 UNKNOWN_TIMES = EditTimes()
@@ -76,8 +59,8 @@ class SyncStateService:
         remote_id: str | None = None,
         *,
         system: str | None = None,
-        sync_direction: LedgerDirection = LedgerDirection.BIDIRECTIONAL,
-        resolution_strategy: ResolutionStrategy = ResolutionStrategy.MANUAL,
+        sync_direction: choices.LedgerDirection = choices.LedgerDirection.BIDIRECTIONAL,
+        resolution_strategy: choices.ResolutionStrategy = choices.ResolutionStrategy.MANUAL,
     ) -> SyncState:
         """Return the thing's state, made as pending where there is none; a state that lacked its remote id gets it.
 
@@ -107,10 +90,10 @@ class SyncStateService:
             raise ValueError(f"{state} is stored with the remote id {state.remote_id}, not {remote_id}.")
         return state
 
-    def begin(self, state: SyncState, *, direction: LedgerDirection | None = None) -> SyncState:
+    def begin(self, state: SyncState, *, direction: choices.LedgerDirection | None = None) -> SyncState:
         """Have the state in progress from now on."""
         _refuse_own_record(state.entity_type)
-        state.sync_status = SyncStatus.IN_PROGRESS
+        state.sync_status = choices.SyncStatus.IN_PROGRESS
         state.last_sync_attempt = sync_now()
         state.sync_direction = direction or state.sync_direction
         state.save(update_fields=["sync_status", "last_sync_attempt", "sync_direction"])
@@ -147,15 +130,15 @@ class SyncStateService:
         state.error_count = 0
         state.last_error = ""
         state.note = ""
-        return self._end(state, SyncStatus.COMPLETED, duration_ms, api_calls)
+        return self._end(state, choices.SyncStatus.COMPLETED, duration_ms, api_calls)
 
     def fail(self, state: SyncState, error: str, *, duration_ms: int | None = None, api_calls: int = 0) -> SyncState:
         """End a state that was begun as failed with what went wrong, and count it."""
         state.error_count += 1
         state.last_error = without_secrets(error)
-        return self._end(state, SyncStatus.FAILED, duration_ms, api_calls)
+        return self._end(state, choices.SyncStatus.FAILED, duration_ms, api_calls)
 
-    def _end(self, state: SyncState, status: SyncStatus, duration_ms: int | None, api_calls: int) -> SyncState:
+    def _end(self, state: SyncState, status: choices.SyncStatus, duration_ms: int | None, api_calls: int) -> SyncState:
         _refuse_own_record(state.entity_type)
         if duration_ms is None and state.last_sync_attempt is not None:
             duration_ms = max(0, round((sync_now() - state.last_sync_attempt).total_seconds() * 1000))
@@ -169,7 +152,7 @@ class SyncStateService:
         self,
         state: SyncState,
         conflicts: Mapping[str, FieldSides],
-        resolution_strategy: ResolutionStrategy | None = None,
+        resolution_strategy: choices.ResolutionStrategy | None = None,
         *,
         edited: EditTimes = UNKNOWN_TIMES,
     ) -> dict[str, Any]:
@@ -180,7 +163,7 @@ class SyncStateService:
         with both values, until `resolve_conflict`. Fields that are not named are open no more.
         """
         _refuse_own_record(state.entity_type)
-        strategy = ResolutionStrategy(resolution_strategy or state.resolution_strategy)
+        strategy = choices.ResolutionStrategy(resolution_strategy or state.resolution_strategy)
         if SYSTEM_OF_STRATEGY.get(strategy, state.system) != state.system:
             raise ValueError(f"{strategy} says nothing about a row of {state.system}.")
         later_side = _later_side(edited)
@@ -215,7 +198,7 @@ class SyncStateService:
             resolved = {key: open_values[key][side] for key, side in sides.items()} | dict(values)
             _store_conflicts(stored, {key: both for key, both in open_values.items() if key not in resolved})
             if resolved and not stored.conflicts:
-                stored.sync_status = SyncStatus.PENDING
+                stored.sync_status = choices.SyncStatus.PENDING
             stored.save()
         state.refresh_from_db()
         return resolved
@@ -225,11 +208,11 @@ class SyncStateService:
     def statistics(self, system: str | None = None, entity_type: str | None = None) -> dict[str, Any]:
         """Return how many states there are, by status and by system and type, in conflict, and never in sync."""
         states = _states(system, entity_type)
-        groups = states.order_by().values("system", "entity_type", "served_status").annotate(number=Count("pk"))
-        by_status = dict.fromkeys(SyncStatus.values, 0)
+        groups = states.order_by().values("system", "entity_type", "served_status").annotate(number=models.Count("pk"))
+        by_status = dict.fromkeys(choices.SyncStatus.values, 0)
         for group in groups:
             by_status[group["served_status"]] += group["number"]
-        never_synced = states.filter(last_successful_sync=None).exclude(sync_status=SyncStatus.SKIPPED)
+        never_synced = states.filter(last_successful_sync=None).exclude(sync_status=choices.SyncStatus.SKIPPED)
         return {
             "total": sum(by_status.values()),
             "by_status": by_status,
@@ -243,13 +226,13 @@ class SyncStateService:
     ) -> dict[str, Any]:
         """Return what syncing took and how it ended, of the things that were tried within the window."""
         tried = _states(system, entity_type).filter(last_sync_attempt__gt=sync_now() - window)
-        failed = tried.filter(sync_status=SyncStatus.FAILED).count()
-        completed = tried.filter(sync_status=SyncStatus.COMPLETED).count()
+        failed = tried.filter(sync_status=choices.SyncStatus.FAILED).count()
+        completed = tried.filter(sync_status=choices.SyncStatus.COMPLETED).count()
         durations = sorted(tried.exclude(sync_duration_ms=None).values_list("sync_duration_ms", flat=True))
         # The calls of a batch stand on each of its rows.
         batches = tried.exclude(sync_batch_id=None).order_by().values("sync_batch_id")
-        calls = sum(batch["calls"] for batch in batches.annotate(calls=Max("api_calls_count")))
-        calls += tried.filter(sync_batch_id=None).aggregate(calls=Sum("api_calls_count", default=0))["calls"]
+        calls = sum(batch["calls"] for batch in batches.annotate(calls=models.Max("api_calls_count")))
+        calls += tried.filter(sync_batch_id=None).aggregate(calls=models.Sum("api_calls_count", default=0))["calls"]
         number = tried.count()
         return {
             "tried": number,
@@ -270,15 +253,17 @@ class SyncStateService:
         """Return the statistics and the performance with the most frequent errors and the oldest unsynced thing."""
         states = _states(system, entity_type)
         errors = states.filter(last_sync_attempt__gt=sync_now() - window).exclude(last_error="")
-        unsynced = states.exclude(served_status__in=[SyncStatus.COMPLETED, SyncStatus.SKIPPED])
+        unsynced = states.exclude(served_status__in=[choices.SyncStatus.COMPLETED, choices.SyncStatus.SKIPPED])
         return {
             "until": sync_now(),
             "statistics": self.statistics(system, entity_type),
             "performance": self.performance(system, entity_type, window),
             "errors": list(
-                errors.values("last_error").annotate(number=Count("pk")).order_by("-number", "last_error")[:MAX_ERRORS]
+                errors.values("last_error")
+                .annotate(number=models.Count("pk"))
+                .order_by("-number", "last_error")[:MAX_ERRORS]
             ),
-            "unsynced_since": unsynced.aggregate(since=Min("last_successful_sync"))["since"],
+            "unsynced_since": unsynced.aggregate(since=models.Min("last_successful_sync"))["since"],
         }
 
 
@@ -296,7 +281,7 @@ def _refuse_own_record(entity_type: str) -> None:
         )
 
 
-def _winner(strategy: ResolutionStrategy, sides: FieldSides, later_side: str | None) -> str | None:
+def _winner(strategy: choices.ResolutionStrategy, sides: FieldSides, later_side: str | None) -> str | None:
     """Return the side whose value both are to have; None where a person has to say."""
     if isinstance(sides.local, Unknown) or isinstance(sides.remote, Unknown):
         return None
@@ -305,10 +290,10 @@ def _winner(strategy: ResolutionStrategy, sides: FieldSides, later_side: str | N
     if sides.equal:
         return "local"
     winners = {
-        ResolutionStrategy.LOCAL_WINS: "local",
-        ResolutionStrategy.JIRA_WINS: "remote",
-        ResolutionStrategy.MONDAY_WINS: "remote",
-        ResolutionStrategy.AUTO: later_side,
+        choices.ResolutionStrategy.LOCAL_WINS: "local",
+        choices.ResolutionStrategy.JIRA_WINS: "remote",
+        choices.ResolutionStrategy.MONDAY_WINS: "remote",
+        choices.ResolutionStrategy.AUTO: later_side,
     }
     return winners.get(strategy)
 
@@ -340,7 +325,7 @@ def _store_conflicts(state: SyncState, values: Mapping[str, Any]) -> None:
         state.conflict_opened_at = opened_at
 
 
-def _states(system: str | None, entity_type: str | None) -> QuerySet[Any]:
+def _states(system: str | None, entity_type: str | None) -> models.QuerySet[Any]:
     states = with_served_status(SyncState.objects.all())
     if system is not None:
         states = states.filter(system=system)
@@ -349,25 +334,27 @@ def _states(system: str | None, entity_type: str | None) -> QuerySet[Any]:
     return states
 
 
-def with_served_status(rows: QuerySet[Any]) -> QuerySet[Any]:
+def with_served_status(rows: models.QuerySet[Any]) -> models.QuerySet[Any]:
     """Add `served_status` to sync states: as stored, but for what the queue says of this application's own records."""
 
-    def in_queue(status: QueueStatus) -> Q:
+    def in_queue(status: choices.QueueStatus) -> models.Q:
         # By the queue's own columns, which its index has.
-        jobs = SyncQueue.objects.filter(status=status, entity_id=OuterRef("own_id"))
-        jobs = jobs.filter(entity_type=OuterRef("entity_type"))
-        return Q(Exists(jobs), system="monday", entity_type__in=own_types)
+        jobs = SyncQueue.objects.filter(status=status, entity_id=models.OuterRef("own_id"))
+        jobs = jobs.filter(entity_type=models.OuterRef("entity_type"))
+        return models.Q(models.Exists(jobs), system="monday", entity_type__in=own_types)
 
     own_types = [spec.entity_type for spec in registry.entities()]
     # Only an own record's id is a UUID for sure.
-    is_own = When(system="monday", entity_type__in=own_types, then=Cast("entity_id", UUIDField()))
-    served: QuerySet[Any] = rows.alias(own_id=Case(is_own, output_field=UUIDField())).annotate(
-        served_status=Case(
-            When(sync_status=SyncStatus.SKIPPED, then=F("sync_status")),
-            When(in_queue(QueueStatus.IN_PROGRESS), then=Value(SyncStatus.IN_PROGRESS.value)),
-            When(in_queue(QueueStatus.PENDING), then=Value(SyncStatus.PENDING.value)),
-            default=F("sync_status"),
-            output_field=CharField(choices=SyncStatus.choices),
+    is_own = models.When(system="monday", entity_type__in=own_types, then=Cast("entity_id", models.UUIDField()))
+    served: models.QuerySet[Any] = rows.alias(own_id=models.Case(is_own, output_field=models.UUIDField())).annotate(
+        served_status=models.Case(
+            models.When(sync_status=choices.SyncStatus.SKIPPED, then=models.F("sync_status")),
+            models.When(
+                in_queue(choices.QueueStatus.IN_PROGRESS), then=models.Value(choices.SyncStatus.IN_PROGRESS.value)
+            ),
+            models.When(in_queue(choices.QueueStatus.PENDING), then=models.Value(choices.SyncStatus.PENDING.value)),
+            default=models.F("sync_status"),
+            output_field=models.CharField(choices=choices.SyncStatus.choices),
         )
     )
     return served

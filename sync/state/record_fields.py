@@ -13,15 +13,7 @@ from sync import registry
 from sync.models import BoardLink, FieldMapping, SyncedModel
 from sync.monday.columns import make_converter
 from sync.monday.conversion import Converter, ConverterOptions, UnknownValue
-from sync.reconcile.field_values import (
-    Settings,
-    converter_options,
-    parse_input,
-    references_of,
-    related_name,
-    stored_values,
-)
-from sync.reconcile.lookups import load_board, load_settings, phone_region, read_related
+from sync.reconcile import field_values, lookups
 from sync.registry import link_of
 
 NOT_KNOWN = "(not known)"
@@ -35,9 +27,9 @@ class FieldDisplay:
         link: BoardLink,
         mappings: Sequence[FieldMapping],
         records: Sequence[SyncedModel],
-        settings_now: Settings | None = None,
+        settings_now: field_values.Settings | None = None,
     ) -> None:
-        board = load_board(link, mappings, settings_now)
+        board = lookups.load_board(link, mappings, settings_now)
         self._names = dict[str, str]()
         self.board = replace(board, item_names=self._names)
         prefetch_related_objects(list(records), *self.board.joined_relations)
@@ -45,7 +37,7 @@ class FieldDisplay:
     def sides(self, record: SyncedModel, mapping: FieldMapping, base: Mapping[str, Any] | None) -> tuple[str, str, str]:
         """Return NPD's value now and both halves of the base, as a person reads them."""
         convert = self.board.converter(mapping, record)
-        now = stored_values(record, mapping)
+        now = field_values.stored_values(record, mapping)
         self._learn_names(now, base["local"] if base else {})
         local = self._display_local(convert, now)
         remote = NOT_KNOWN
@@ -58,7 +50,9 @@ class FieldDisplay:
     def local(self, record: SyncedModel, mapping: FieldMapping, raw: Mapping[str, Any]) -> str:
         """Return raw values of NPD's, of now or of another time, as a person reads them."""
         self._learn_names(raw)
-        return related_name(dict(raw)) or self._display_local(self.board.converter(mapping, record), dict(raw))
+        return field_values.related_name(dict(raw)) or self._display_local(
+            self.board.converter(mapping, record), dict(raw)
+        )
 
     def spelling(self, record: SyncedModel, name: str, text: str) -> str:
         """Return a text of one of NPD's fields as both sides' are shown, where that typed in would say the same."""
@@ -94,7 +88,7 @@ class FieldDisplay:
         try:
             return convert.display(convert.local(raw))
         except UnknownValue:
-            return related_name(raw) or NOT_KNOWN
+            return field_values.related_name(raw) or NOT_KNOWN
 
 
 def display_of(record: SyncedModel) -> FieldDisplay | None:
@@ -105,19 +99,21 @@ def display_of(record: SyncedModel) -> FieldDisplay | None:
 
 def converter_for(mapping: FieldMapping, record: SyncedModel) -> Converter:
     """Return the converter for one record's field outside a pass, as pages need it."""
-    options = converter_options(mapping, type(record), record.sync_region(), load_settings(mapping.converter), {})
+    options = field_values.converter_options(
+        mapping, type(record), record.sync_region(), lookups.load_settings(mapping.converter), {}
+    )
     return make_converter(mapping.converter, options)
 
 
 def typed_value(convert: Converter, record: SyncedModel, fields: Sequence[str], text: str) -> dict[str, Any]:
     """Return the raw values for a typed text outside a pass; raises as parse_input does."""
-    named = references_of(type(record), [{fields[0]: {"name": text}}]) if len(fields) == 1 else ()
-    return parse_input(convert, record, fields, text, read_related(named))
+    named = field_values.references_of(type(record), [{fields[0]: {"name": text}}]) if len(fields) == 1 else ()
+    return field_values.parse_input(convert, record, fields, text, lookups.read_related(named))
 
 
 def resolve_related(model: type[SyncedModel], raw: Mapping[str, Any]) -> dict[str, Any]:
     """Return raw values whose related records are ones that are there, outside a pass; raises RelatedNotFound."""
-    return read_related(references_of(model, [raw])).resolve(model, raw)
+    return lookups.read_related(field_values.references_of(model, [raw])).resolve(model, raw)
 
 
 def canonical_value(entity_type: str, field: str, value: Any, region: str = "") -> Any:
@@ -127,7 +123,9 @@ def canonical_value(entity_type: str, field: str, value: Any, region: str = "") 
     """
     for mapping in registry.entity(entity_type).mappings:
         if mapping.fields == (field,) and mapping.converter in ("name", "email", "phone", "text", "long_text"):
-            region = region or (phone_region() if mapping.converter == "phone" else settings.DEFAULT_PHONE_REGION)
+            region = region or (
+                lookups.phone_region() if mapping.converter == "phone" else settings.DEFAULT_PHONE_REGION
+            )
             convert = make_converter(mapping.converter, ConverterOptions(region=region))
             return convert.local({field: value}) or ""
     return value.strip() if isinstance(value, str) else value

@@ -10,28 +10,12 @@ from functools import cached_property
 from typing import Any
 from uuid import UUID
 
-from django.db.models import (
-    Case,
-    CharField,
-    Count,
-    Exists,
-    F,
-    Func,
-    Model,
-    OuterRef,
-    Q,
-    QuerySet,
-    TextChoices,
-    TextField,
-    Value,
-    When,
-)
+from django.db import models
 from django.db.models.functions import Cast
 from django.db.models.lookups import In
 
-from sync import attention
+from sync import attention, choices
 from sync.attention import Entry, Kind, Wording
-from sync.choices import BlockedCode, QueueStatus, RecordSyncStatus, Rule, SyncDirection, SyncStatus
 from sync.kernel import humanize
 from sync.limits import BlockedKind
 from sync.models import BoardLink, FieldMapping, SyncedModel, SyncMetadata, SyncQueue
@@ -46,7 +30,7 @@ from sync.state.record_fields import NOT_KNOWN, FieldDisplay
 # The five states of a record, and why it is in one: of one record, as a filter of a list, and counted.
 
 
-class RecordState(TextChoices):
+class RecordState(models.TextChoices):
     """What a badge, a list, a filter, the first page and the API say of a record."""
 
     SYNCED = "synced", "Synced"
@@ -56,7 +40,7 @@ class RecordState(TextChoices):
     PAUSED = "paused", "Paused"
 
 
-class Part(TextChoices):
+class Part(models.TextChoices):
     """Why a record is in its state."""
 
     IN_SYNC = "in_sync", "Both ways"
@@ -88,10 +72,12 @@ PARTS: Mapping[RecordState, tuple[Part, ...]] = {
     RecordState.PAUSED: (Part.PAUSED_PENDING, Part.PAUSED_SYNCED),
 }
 
-_ONE_WAY = {SyncDirection.NPD_TO_MONDAY: Part.TO_MONDAY, SyncDirection.MONDAY_TO_NPD: Part.TO_NPD}
+_ONE_WAY = {choices.SyncDirection.NPD_TO_MONDAY: Part.TO_MONDAY, choices.SyncDirection.MONDAY_TO_NPD: Part.TO_NPD}
 
 
-def filter_by_health(records: QuerySet[SyncedModel], health: str, pauses: Sequence[Pause]) -> QuerySet[SyncedModel]:
+def filter_by_health(
+    records: models.QuerySet[SyncedModel], health: str, pauses: Sequence[Pause]
+) -> models.QuerySet[SyncedModel]:
     """Return the records in this state, or of these parts; all of them where no such one is known.
 
     People choose among the five states; parts, with commas between, are where a figure leads.
@@ -102,13 +88,13 @@ def filter_by_health(records: QuerySet[SyncedModel], health: str, pauses: Sequen
         return records
     entity_type = records.model.entity_type()
     conditions = _conditions(records.model, is_paused=active_pause(entity_type, pauses) is not None)
-    condition = Q()
+    condition = models.Q()
     for part in parts:
         condition |= conditions[part]
     return records.filter(condition)
 
 
-def with_parts(records: QuerySet[SyncedModel], pauses: Sequence[Pause]) -> QuerySet[SyncedModel]:
+def with_parts(records: models.QuerySet[SyncedModel], pauses: Sequence[Pause]) -> models.QuerySet[SyncedModel]:
     """Have each record say, as `part`, why it is in its state: in the query that reads a page of them."""
     is_paused = active_pause(records.model.entity_type(), pauses) is not None
     return records.annotate(part=_part(records.model, is_paused=is_paused))
@@ -129,10 +115,12 @@ def health_counts(
     queries = []
     for spec in specs:
         part = _part(spec.model, is_paused=active_pause(spec.entity_type, pauses) is not None)
-        records = spec.model._default_manager.order_by().annotate(board=Value(spec.entity_type, CharField()), part=part)
+        records = spec.model._default_manager.order_by().annotate(
+            board=models.Value(spec.entity_type, models.CharField()), part=part
+        )
         if not with_synced and not pauses:
-            records = records.exclude(sync_status=RecordSyncStatus.SYNCED)
-        queries.append(records.values_list("board", "part").annotate(number=Count("pk")))
+            records = records.exclude(sync_status=choices.RecordSyncStatus.SYNCED)
+        queries.append(records.values_list("board", "part").annotate(number=models.Count("pk")))
     if not queries:
         return {}
     rows = queries[0].union(*queries[1:], all=True) if len(queries) > 1 else queries[0]
@@ -142,27 +130,30 @@ def health_counts(
     return counts
 
 
-def _part(model: type[Model], ids: Collection[UUID] | None = None, *, is_paused: bool) -> Case:
+def _part(model: type[models.Model], ids: Collection[UUID] | None = None, *, is_paused: bool) -> models.Case:
     """Why a record is in its state; `ids`: of these records alone."""
     rules = _rules(model, ids, is_paused=is_paused)
-    cases = [When(Q(sync_status=status) & holds, then=Value(part.value)) for status, part, holds in rules]
-    return Case(*cases, default=Value(Part.PENDING.value), output_field=CharField())
+    cases = [
+        models.When(models.Q(sync_status=status) & holds, then=models.Value(part.value))
+        for status, part, holds in rules
+    ]
+    return models.Case(*cases, default=models.Value(Part.PENDING.value), output_field=models.CharField())
 
 
-def _conditions(model: type[Model], *, is_paused: bool) -> dict[Part, Q]:
+def _conditions(model: type[models.Model], *, is_paused: bool) -> dict[Part, models.Q]:
     """What each part means, as conditions, no two of which hold of one record."""
-    conditions: dict[Part, Q] = {}
-    rest: dict[str, Q] = {}
+    conditions: dict[Part, models.Q] = {}
+    rest: dict[str, models.Q] = {}
     for status, part, holds in _rules(model, None, is_paused=is_paused):
-        of_status = rest.setdefault(status, Q(sync_status=status))
-        conditions[part] = conditions.get(part, Q(pk__in=[])) | (of_status & holds)
+        of_status = rest.setdefault(status, models.Q(sync_status=status))
+        conditions[part] = conditions.get(part, models.Q(pk__in=[])) | (of_status & holds)
         rest[status] &= ~holds
     return conditions
 
 
 def _rules(
-    model: type[Model], ids: Collection[UUID] | None, *, is_paused: bool
-) -> list[tuple[RecordSyncStatus, Part, Q]]:
+    model: type[models.Model], ids: Collection[UUID] | None, *, is_paused: bool
+) -> list[tuple[choices.RecordSyncStatus, Part, models.Q]]:
     """What of each status makes the state what it is: the first of these that holds.
 
     Whether a record waits for a person say its rows of `sync_attention`. Paused is what would be synced or pending
@@ -173,32 +164,32 @@ def _rules(
     among = {"entity_id__isnull": False} if ids is None else {"entity_id__in": ids}
     jobs = SyncQueue.objects.filter(entity_type=entity_type, **among)
 
-    def waits_as(*kinds: Kind, **values: Any) -> Q:
+    def waits_as(*kinds: Kind, **values: Any) -> models.Q:
         rows = attention.waiting(kinds=kinds).filter(entity_type=entity_type, **among, **values)
-        return Q(pk__in=rows.values("entity_id"))
+        return models.Q(pk__in=rows.values("entity_id"))
 
     # One column that can't be used is one row of the board; its records are those that wait for it.
-    code = Func(
-        OuterRef("blocked_fields"), F("field"), Value("code"),
-        function="jsonb_extract_path_text", output_field=TextField(),
+    code = models.Func(
+        models.OuterRef("blocked_fields"), models.F("field"), models.Value("code"),
+        function="jsonb_extract_path_text", output_field=models.TextField(),
     )  # fmt: skip
     columns = attention.waiting(kinds=[Kind.BLOCKED]).filter(entity_type=entity_type, entity_id=None, code=code)
-    ledgers = SyncMetadata.objects.of(entity_type, ids).exclude(blocked_fields={}).filter(Exists(columns))
-    paused = Q(pk__isnull=not is_paused)  # all or none; an empty condition can't be negated
-    in_progress = Q(pk__in=jobs.filter(status=QueueStatus.IN_PROGRESS).values("entity_id"))
-    synced = RecordSyncStatus.SYNCED
-    pending = RecordSyncStatus.PENDING
-    disabled = RecordSyncStatus.DISABLED
-    conflict = RecordSyncStatus.CONFLICT
+    ledgers = SyncMetadata.objects.of(entity_type, ids).exclude(blocked_fields={}).filter(models.Exists(columns))
+    paused = models.Q(pk__isnull=not is_paused)  # all or none; an empty condition can't be negated
+    in_progress = models.Q(pk__in=jobs.filter(status=choices.QueueStatus.IN_PROGRESS).values("entity_id"))
+    synced = choices.RecordSyncStatus.SYNCED
+    pending = choices.RecordSyncStatus.PENDING
+    disabled = choices.RecordSyncStatus.DISABLED
+    conflict = choices.RecordSyncStatus.CONFLICT
     return [
         (synced, Part.PAUSED_SYNCED, paused),
-        *((synced, part, Q(sync_direction=direction)) for direction, part in _ONE_WAY.items()),
-        (synced, Part.IN_SYNC, Q()),
-        (disabled, Part.SYNC_OFF, Q(sync_enabled=False)),
-        (disabled, Part.NO_SYNC, Q(sync_direction=SyncDirection.NONE)),
-        (disabled, Part.LEFT_OUT, Q()),
+        *((synced, part, models.Q(sync_direction=direction)) for direction, part in _ONE_WAY.items()),
+        (synced, Part.IN_SYNC, models.Q()),
+        (disabled, Part.SYNC_OFF, models.Q(sync_enabled=False)),
+        (disabled, Part.NO_SYNC, models.Q(sync_direction=choices.SyncDirection.NONE)),
+        (disabled, Part.LEFT_OUT, models.Q()),
         (conflict, Part.GONE, waits_as(Kind.REMOVED) & ~waits_as(Kind.CONFLICT, Kind.DUPLICATE)),
-        (conflict, Part.CONFLICT, Q()),
+        (conflict, Part.CONFLICT, models.Q()),
         (pending, Part.FAILED, waits_as(Kind.FAILED, values__failures=0)),
         (pending, Part.APPROVAL, waits_as(Kind.APPROVAL)),
         (pending, Part.PAUSED_PENDING, paused & ~in_progress & ~waits_as(Kind.REJECTED)),
@@ -206,8 +197,8 @@ def _rules(
         (pending, Part.BLOCKED, waits_as(Kind.REJECTED, Kind.BLOCKED)),
         # The whole board's, it hides nothing that is the record's own. The ledger names records as text; asked so, all
         # of them are read once, by their index.
-        (pending, Part.COLUMN, Q(In(Cast(F("pk"), TextField()), ledgers.values("entity_id")))),
-        (pending, Part.PENDING, Q()),
+        (pending, Part.COLUMN, models.Q(In(Cast(models.F("pk"), models.TextField()), ledgers.values("entity_id")))),
+        (pending, Part.PENDING, models.Q()),
     ]
 
 
@@ -262,7 +253,7 @@ class FieldView:
     detail: str  # the stored reason
     to_monday: bool
     to_npd: bool
-    rule: Rule  # what decides where both sides changed
+    rule: choices.Rule  # what decides where both sides changed
     names: tuple[str, ...] = ()  # the record's own fields that it is made of
 
     @property
@@ -284,7 +275,13 @@ class RecordView:
     @cached_property
     def ledger(self) -> SyncMetadata:
         return self._page.ledgers.get(str(self.record.pk)) or SyncMetadata(
-            base={}, blocked_fields={}, altered={}, conflicts={}, seen={}, note="", sync_status=SyncStatus.PENDING
+            base={},
+            blocked_fields={},
+            altered={},
+            conflicts={},
+            seen={},
+            note="",
+            sync_status=choices.SyncStatus.PENDING,
         )
 
     @property
@@ -293,7 +290,7 @@ class RecordView:
 
     @property
     def _pending(self) -> SyncQueue | None:
-        return next((job for job in self._jobs if job.status == QueueStatus.PENDING), None)
+        return next((job for job in self._jobs if job.status == choices.QueueStatus.PENDING), None)
 
     @cached_property
     def reason_code(self) -> Part:
@@ -303,10 +300,14 @@ class RecordView:
     def _held_still(self) -> dict[str, dict[str, Any]]:
         """Its blocked fields without those whose column is back: they are synced again and need nobody."""
         held: dict[str, dict[str, Any]] = self.ledger.blocked_fields
-        if not any(entry.get("code") == BlockedCode.COLUMN for entry in held.values()):
+        if not any(entry.get("code") == choices.BlockedCode.COLUMN for entry in held.values()):
             return held
         broken = {mapping.key for mapping in self._page.mappings if not mapping.has_usable_column}
-        return {key: entry for key, entry in held.items() if entry.get("code") != BlockedCode.COLUMN or key in broken}
+        return {
+            key: entry
+            for key, entry in held.items()
+            if entry.get("code") != choices.BlockedCode.COLUMN or key in broken
+        }
 
     @property
     def state(self) -> RecordState:
@@ -326,7 +327,7 @@ class RecordView:
             if self.reason_code is Part.CONFLICT:
                 return "What was chosen for its conflict is being applied."
         words = humanize.without_request_id(self.words)
-        if words and self.status != RecordSyncStatus.SYNCED and words.startswith(self.stop):
+        if words and self.status != choices.RecordSyncStatus.SYNCED and words.startswith(self.stop):
             words = self.stop or words
         return words
 
@@ -367,7 +368,7 @@ class RecordView:
     @property
     def next_try_words(self) -> str:
         """When the next look comes, in words; empty where none is planned, or the reason says until when."""
-        if self.status != RecordSyncStatus.PENDING or self.stop_reason:
+        if self.status != choices.RecordSyncStatus.PENDING or self.stop_reason:
             return ""
         moment = self.next_try
         if moment is None or any(entry.kind is Kind.REMOVED for entry in self.entries):
@@ -382,7 +383,7 @@ class RecordView:
     def next_try(self) -> datetime | None:
         """The later of the job's own time and the end of a stop; None where a person's resume or a pass comes first."""
         job = self._pending
-        if job is None or any(job.status == QueueStatus.IN_PROGRESS for job in self._jobs):
+        if job is None or any(job.status == choices.QueueStatus.IN_PROGRESS for job in self._jobs):
             return None
         board = self._page.board
         if board.pause is not None:
@@ -413,7 +414,7 @@ class RecordView:
 
     @property
     def failed_jobs(self) -> tuple[int, ...]:
-        return tuple(job.pk for job in self._jobs if job.status == QueueStatus.FAILED)
+        return tuple(job.pk for job in self._jobs if job.status == choices.QueueStatus.FAILED)
 
     @property
     def item_url(self) -> str | None:
@@ -453,7 +454,7 @@ class RecordView:
             return "Its direction is “no sync”." if is_on else "Sync is off for this record."
         if self.record.is_left_out:
             return self.ledger.note or "The filter leaves it out."
-        if self.status == RecordSyncStatus.SYNCED:
+        if self.status == choices.RecordSyncStatus.SYNCED:
             pauses = [self.pause] if self.pause and self.reason_code is Part.PAUSED_SYNCED else []
             kept = (
                 f"{self.labels.get(key, key)} differs from Monday's: {entry[KEPT_BY].get('who', '')} kept it different."
@@ -466,9 +467,9 @@ class RecordView:
 
     def _reasons(self) -> Iterator[str]:
         for job in self._jobs:
-            if job.status == QueueStatus.FAILED:
+            if job.status == choices.QueueStatus.FAILED:
                 yield job.error_message
-            elif job.status == QueueStatus.IN_PROGRESS:
+            elif job.status == choices.QueueStatus.IN_PROGRESS:
                 yield "It is being synced right now."
             elif reason := self._page.board.detail:
                 yield reason
@@ -494,9 +495,9 @@ class RecordView:
         local, base_local, base_remote = self._page.display.sides(self.record, mapping, base)
         remote, read_at = self._monday(mapping, base, base_remote)
         directions = {self.record.sync_direction, mapping.direction}
-        flows = bool(mapping.column_id) and SyncDirection.NONE not in directions
-        up = flows and SyncDirection.MONDAY_TO_NPD not in directions
-        down = flows and SyncDirection.NPD_TO_MONDAY not in directions
+        flows = bool(mapping.column_id) and choices.SyncDirection.NONE not in directions
+        up = flows and choices.SyncDirection.MONDAY_TO_NPD not in directions
+        down = flows and choices.SyncDirection.NPD_TO_MONDAY not in directions
         reason = self._blocked(key) if up or down else FieldReason.NOT_SYNCED
         if reason is None:
             reason = FieldReason.NO_BASE if base is None else _compared((local, base_local), (remote, base_remote))
@@ -515,7 +516,7 @@ class RecordView:
             detail=str(details[0]) if details else "",
             to_monday=up,
             to_npd=down,
-            rule=Rule(mapping.rule),
+            rule=choices.Rule(mapping.rule),
             names=tuple(mapping.fields),
         )
 
@@ -599,7 +600,7 @@ class _Page:
         """The records' jobs that are not completed, by what comes first."""
         jobs: dict[UUID, list[SyncQueue]] = {}
         rows = SyncQueue.objects.filter(entity_type=self._entity_type, entity_id__in=self._ids)
-        for job in rows.exclude(status=QueueStatus.COMPLETED).order_by("next_retry"):
+        for job in rows.exclude(status=choices.QueueStatus.COMPLETED).order_by("next_retry"):
             if job.entity_id:
                 jobs.setdefault(job.entity_id, []).append(job)
         return jobs
@@ -624,7 +625,9 @@ class _Page:
         columns = {record.pk: list[str]() for record in self._records}
         for ledger in self.ledgers.values():
             held = ledger.blocked_fields.items()
-            columns[UUID(ledger.entity_id)] = [key for key, entry in held if entry.get("code") == BlockedCode.COLUMN]
+            columns[UUID(ledger.entity_id)] = [
+                key for key, entry in held if entry.get("code") == choices.BlockedCode.COLUMN
+            ]
         return columns
 
     @cached_property

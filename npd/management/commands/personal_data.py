@@ -5,7 +5,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from npd.personal_data import Person, counts, erase, export
+from npd import personal_data
 from sync import registry
 from sync.kernel.messages import ActionError, Conflict
 from sync.operations.preview.explanation import find_record, ids_of
@@ -27,14 +27,14 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
-            person = Person(*ids_of(find_record(options["entity_type"], options["record"])))
+            person = personal_data.Person(*ids_of(find_record(options["entity_type"], options["record"])))
         except (ActionError, registry.UnknownEntity) as why:
             raise CommandError(str(why)) from why
         if options["act"] == "export":
-            self.stdout.write(json.dumps(export(person), indent=2, ensure_ascii=False))
+            self.stdout.write(json.dumps(personal_data.export(person), indent=2, ensure_ascii=False))
             return
         self.stdout.write(f"{person.name} ({person.id}) and its rows:")
-        for label, number in counts(person):
+        for label, number in personal_data.counts(person):
             self.stdout.write(f"  {number} {label}")
         if person.items:
             fate = "stay" if options["keep_item"] else "are deleted"
@@ -42,7 +42,7 @@ class Command(BaseCommand):
         if not options["no_input"] and input("This can't be undone. Type “erase”: ") != "erase":
             raise CommandError("Nothing was erased.")
         try:
-            number = erase(person, delete_items=not options["keep_item"])
+            number = personal_data.erase(person, delete_items=not options["keep_item"])
         except Conflict as why:
             raise CommandError(str(why)) from why
         self.stdout.write(f"Erased: {number:,} rows.")

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar, NamedTuple
 from urllib.parse import quote, unquote
 
+from sync.monday import texts
 from sync.monday.board_items import Reading
 from sync.monday.conversion import (
     Canonical,
@@ -16,7 +17,6 @@ from sync.monday.conversion import (
     only_text,
     text_under,
 )
-from sync.monday.texts import ascii_domain, canonical_text, drop_invisible, plain_letters, readable_domain
 
 
 class AddressWithLabel(OneText):
@@ -42,7 +42,7 @@ class AddressWithLabel(OneText):
             return None
         sent = self.sent(address)
         existing = existing_remote_raw if isinstance(existing_remote_raw, Mapping) else {}
-        label = canonical_text(existing.get("text"))
+        label = texts.canonical_text(existing.get("text"))
         # A label that only repeats the old address changes with it.
         is_own = label is not None and self.canonical(label) != self.canonical(existing.get(self.key))
         return {self.key: sent, "text": label if is_own else sent}
@@ -71,19 +71,19 @@ class EmailConverter(AddressWithLabel):
         A domain is in its own letters, not in the xn-- form.
         """
         name, at_sign, domain = (self.tidied(text) or "").lower().rpartition("@")
-        return canonical_text(name + at_sign + readable_domain(domain))
+        return texts.canonical_text(name + at_sign + texts.readable_domain(domain))
 
     def tidied(self, text: str | None) -> str | None:
         """Without the scheme of a link to it and its subject, and without the dot with which a whole domain may end."""
-        bare = plain_letters(text or "")
+        bare = texts.plain_letters(text or "")
         while _MAILTO.match(bare):
             bare = unquote(_MAILTO.sub("", bare).partition("?")[0])
-        return canonical_text(bare.rstrip(".") if "@" in bare else bare)
+        return texts.canonical_text(bare.rstrip(".") if "@" in bare else bare)
 
     def sent(self, address: str) -> str:
         """With the xn-- form of a domain, which mail servers and whatever checks addresses know."""
         name, at_sign, domain = address.rpartition("@")
-        return name + at_sign + (domain if domain.isascii() else ascii_domain(domain.lower()))
+        return name + at_sign + (domain if domain.isascii() else texts.ascii_domain(domain.lower()))
 
     def problem(self, text: str) -> str | None:
         is_address = re.fullmatch(r"[^@\s]+@[^@\s.]+(\.[^@\s.]+)+", text)
@@ -148,7 +148,7 @@ class LinkConverter(AddressWithLabel):
         # The user's name and password before an @ can be case-sensitive.
         user = _fold_escapes(web.user.removesuffix("@").removesuffix(":"))
         start = f"{scheme}://{user and user + '@'}{_canonical_host(web.host, scheme)}"
-        return canonical_text(f"{start}{'' if path == '/' else path}{rest}")
+        return texts.canonical_text(f"{start}{'' if path == '/' else path}{rest}")
 
     def tidied(self, text: str | None) -> str | None:
         """With an escape for each space: no form takes one."""
@@ -165,7 +165,7 @@ class LinkConverter(AddressWithLabel):
 
 
 def _visible(text: str | None) -> str | None:
-    return canonical_text(drop_invisible(text or ""))
+    return texts.canonical_text(texts.drop_invisible(text or ""))
 
 
 def _parse_web_address(url: str | None) -> _WebAddress | None:
@@ -198,9 +198,9 @@ def _canonical_host(host: str, scheme: str) -> str:
     # The brackets of an IPv6 address are its own.
     domain = name if name.startswith("[") else _fold_escapes(name)
     # The dot with which a whole domain may end says nothing.
-    name = readable_domain(plain_letters(domain).lower()).removesuffix(".")
+    name = texts.readable_domain(texts.plain_letters(domain).lower()).removesuffix(".")
     # As a number: 0443 is 443.
-    port = plain_letters(port).lstrip("0") or (port and "0")
+    port = texts.plain_letters(port).lstrip("0") or (port and "0")
     return name if port in ("", _DEFAULT_PORTS.get(scheme)) else f"{name}:{port}"
 
 
@@ -211,7 +211,7 @@ def _fold_escapes(part: str) -> str:
         if escapes[0][0] != "%":
             return escaped(escapes[0])
         text = bytes.fromhex(escapes[0].replace("%", "")).decode(errors="surrogateescape")
-        plain = {letter for letter in text if _UNRESERVED.match(letter) and drop_invisible(letter)}
+        plain = {letter for letter in text if _UNRESERVED.match(letter) and texts.drop_invisible(letter)}
         return "".join(letter if letter in plain else escaped(letter) for letter in text)
 
     def escaped(letters: str) -> str:

@@ -15,21 +15,9 @@ from typing import Any
 
 import phonenumbers
 
+from sync.monday import conversion, texts
 from sync.monday.board_items import Reading
 from sync.monday.columns.values import TextColumn, plain_text, too_large_reason
-from sync.monday.conversion import (
-    AmbiguousSplit,
-    Canonical,
-    ConverterOptions,
-    Local,
-    OneText,
-    UnknownValue,
-    complete_value,
-    event_value,
-    only_text,
-    text_under,
-)
-from sync.monday.texts import canonical_text, drop_invisible, fold_whitespace, plain_letters
 
 # Names that people, and country pickers such as Monday's, use instead of ISO's wording.
 _COMMON_NAMES = {
@@ -58,7 +46,7 @@ _OTHER_NAMES = {
 
 def country_code(text: str) -> str | None:
     """The two-letter code of a country, written as that or by a name that it has anywhere; None for any other text."""
-    code = drop_invisible(text).strip().upper()
+    code = texts.drop_invisible(text).strip().upper()
     return code if country_name(code) else _country_codes().get(_plain_spelling(text))
 
 
@@ -109,7 +97,7 @@ def _names_by_language(code: str) -> dict[str, str]:
 def _plain_spelling(text: str) -> str:
     """Without case, accents, points and the kind of apostrophe, which never distinguish two countries."""
     # NFKD splits letters from their accents, so that these can be dropped.
-    letters = unicodedata.normalize("NFKD", drop_invisible(text).casefold())
+    letters = unicodedata.normalize("NFKD", texts.drop_invisible(text).casefold())
     kept = "".join(c for c in letters if not unicodedata.combining(c) and c not in ".'’`")
     return " ".join(kept.replace("&", " and ").replace("-", " ").split())
 
@@ -135,13 +123,13 @@ class AddressConverter(TextColumn):
 
     name = "address"
 
-    def local(self, raw: Local) -> Canonical:
+    def local(self, raw: conversion.Local) -> conversion.Canonical:
         return _join_pieces([piece for name in _field_names(raw).values() for piece in _split_pieces(raw[name])])
 
-    def remote(self, raw: Any) -> Canonical:
+    def remote(self, raw: Any) -> conversion.Canonical:
         return _join_pieces(_split_pieces(plain_text(raw)))
 
-    def to_local(self, remote_raw: Any, current_local: Local) -> Local:
+    def to_local(self, remote_raw: Any, current_local: conversion.Local) -> conversion.Local:
         pieces = _split_pieces(remote_raw)
         # The same pieces: NPD's division among the fields stays.
         if _join_pieces(pieces) == self.local(current_local):
@@ -154,19 +142,19 @@ class AddressConverter(TextColumn):
         shares = _shares_after_removal(pieces, before) or _shares_by_position(pieces, before)
         return {name: _keep_spelling(_join_pieces(shares[part]), current_local[name]) for part, name in names.items()}
 
-    def from_text(self, text: str, current_local: Local) -> Local:
+    def from_text(self, text: str, current_local: conversion.Local) -> conversion.Local:
         try:
             return self.to_local(text, current_local)
-        except AmbiguousSplit:
+        except conversion.AmbiguousSplit:
             # No certain division: the whole text goes into the first field.
             first = next(iter(_field_names(current_local).values()))
-            return dict.fromkeys(current_local) | {first: canonical_text(text)}
+            return dict.fromkeys(current_local) | {first: texts.canonical_text(text)}
 
-    def rejection_reason(self, raw_local: Local) -> str | None:
+    def rejection_reason(self, raw_local: conversion.Local) -> str | None:
         return too_large_reason("address", str(self.local(raw_local) or ""))
 
 
-def _field_names(raw: Local) -> dict[str, str]:
+def _field_names(raw: conversion.Local) -> dict[str, str]:
     """The fields' names by part, in the order of an address."""
     return {part: name for part in _PARTS for name in raw if name.endswith(part)}
 
@@ -189,7 +177,7 @@ def _shares_by_position(pieces: Sequence[str], before: _Shares) -> _Shares:
     expected = sum(counts.values())
     # Another number of pieces: the positions no longer tell which field is which.
     if len(pieces) != expected:
-        raise AmbiguousSplit(
+        raise conversion.AmbiguousSplit(
             f"Monday's address has {len(pieces)} parts between commas where {expected} were expected; {_SPLIT_HINT}"
         )
     rest = iter(pieces)
@@ -204,7 +192,9 @@ def _shares_by_position(pieces: Sequence[str], before: _Shares) -> _Shares:
                 (piece for piece in own if lost[_comparable(piece)] and not remaining[_comparable(piece)]), None
             )
             if other != name and moved is not None:
-                raise AmbiguousSplit(f"“{moved}” has moved to another place in Monday's address; {_SPLIT_HINT}")
+                raise conversion.AmbiguousSplit(
+                    f"“{moved}” has moved to another place in Monday's address; {_SPLIT_HINT}"
+                )
     return shares
 
 
@@ -215,9 +205,9 @@ def _check_shape(name: str, own: Sequence[str], before: Sequence[str]) -> None:
         had_digits = any(character.isdigit() for old in before for character in old)
         # Digits tell a zip code from words.
         if name == _ZIP and not digits and (had_digits or not before):
-            raise AmbiguousSplit(f"“{piece}” stands where Monday's address had the zip code; {_SPLIT_HINT}")
+            raise conversion.AmbiguousSplit(f"“{piece}” stands where Monday's address had the zip code; {_SPLIT_HINT}")
         if name in _WORDS_ONLY and digits and not had_digits:
-            raise AmbiguousSplit(f"“{piece}” stands where Monday's address had the {name}; {_SPLIT_HINT}")
+            raise conversion.AmbiguousSplit(f"“{piece}” stands where Monday's address had the {name}; {_SPLIT_HINT}")
 
 
 def _piece_counts(pieces: Sequence[str]) -> Counter[str]:
@@ -225,7 +215,7 @@ def _piece_counts(pieces: Sequence[str]) -> Counter[str]:
 
 
 def _comparable(piece: str) -> str:
-    return (fold_whitespace(piece) or "").casefold()
+    return (texts.fold_whitespace(piece) or "").casefold()
 
 
 def _keep_spelling(new: str | None, current: str | None) -> str | None:
@@ -234,7 +224,7 @@ def _keep_spelling(new: str | None, current: str | None) -> str | None:
 
 
 def _split_pieces(text: str | None) -> list[str]:
-    pieces = [canonical_text(piece) for piece in (canonical_text(text) or "").split(",")]
+    pieces = [texts.canonical_text(piece) for piece in (texts.canonical_text(text) or "").split(",")]
     return [piece for piece in pieces if piece is not None]
 
 
@@ -257,7 +247,7 @@ _ONE_NUMBER = re.compile(
 )
 
 
-class PhoneConverter(OneText):
+class PhoneConverter(conversion.OneText):
     """A base keeps `{"phone", "countryShortName"}`, or None for an empty cell.
 
     A number without a country is read in the cell's country, and where it is none of that country's in the region of
@@ -270,18 +260,18 @@ class PhoneConverter(OneText):
     fragment = "... on PhoneValue { phone country_short_name }"
     bare_text_problem = " without its country"
 
-    def __init__(self, options: ConverterOptions) -> None:
+    def __init__(self, options: conversion.ConverterOptions) -> None:
         self.region = country_code(options.region) or options.region
 
     def canonical(self, text: str | None) -> str | None:
         return canonical_phone(text, self.region)
 
-    def remote(self, raw: Any) -> Canonical:
+    def remote(self, raw: Any) -> conversion.Canonical:
         number = self._number_in(raw)
-        return _plain_number(text_under(raw, "phone")) if number is None else _compared_form(number)
+        return _plain_number(conversion.text_under(raw, "phone")) if number is None else _compared_form(number)
 
     def _number_in(self, cell: Any) -> phonenumbers.PhoneNumber | None:
-        text = _plain_number(text_under(cell, "phone"))
+        text = _plain_number(conversion.text_under(cell, "phone"))
         country = _country_in(cell)
         if text is None:
             return None
@@ -290,14 +280,14 @@ class PhoneConverter(OneText):
         return in_country or _parse_phone(text, self.region)
 
     def stored_value(self, reading: Reading) -> Any:
-        value = complete_value(reading, "phone")
-        number = text_under(value, "phone") if value != {} else None
+        value = conversion.complete_value(reading, "phone")
+        number = conversion.text_under(value, "phone") if value != {} else None
         if not number:
             return None
         return {"phone": number, "countryShortName": _country_in(value) or ""}
 
-    def to_remote(self, raw_local: Local, existing_remote_raw: Any) -> Any:
-        text = _plain_number(only_text(raw_local)[1])
+    def to_remote(self, raw_local: conversion.Local, existing_remote_raw: Any) -> Any:
+        text = _plain_number(conversion.only_text(raw_local)[1])
         if text is None:
             return None
         number = _parse_phone(text, self.region)
@@ -308,21 +298,21 @@ class PhoneConverter(OneText):
         phone = phonenumbers.format_number(number, _E164) + extension
         return {"phone": phone, "countryShortName": self._country_for(number, existing_remote_raw)}
 
-    def from_event(self, payload_value: Any, column_type: str) -> Canonical:
+    def from_event(self, payload_value: Any, column_type: str) -> conversion.Canonical:
         """Webhooks tell no country (recorded in 2024 and 2025), by which the cell's digits are read.
 
         Raises UnknownValue where the number says none either, so that the item is read.
         """
-        value = event_value(payload_value, column_type, "phone")
+        value = conversion.event_value(payload_value, column_type, "phone")
         if isinstance(value, Mapping) and not _country_in(value):
-            number = _plain_number(text_under(value, "phone"))
+            number = _plain_number(conversion.text_under(value, "phone"))
             if number and not number.startswith("+"):
-                raise UnknownValue("the event's phone number has no country; the item has it")
+                raise conversion.UnknownValue("the event's phone number has no country; the item has it")
         return super().from_event(payload_value, column_type)
 
     def changed_value(self, remote_raw: Any, current: Any) -> Any:
         number = self._number_in(remote_raw)
-        spelling = _plain_number(text_under(remote_raw, "phone"))
+        spelling = _plain_number(conversion.text_under(remote_raw, "phone"))
         if spelling is None or number is None:
             return spelling
         # With its country: without one it would mean another number once the record's region is another.
@@ -335,8 +325,8 @@ class PhoneConverter(OneText):
         number = _parse_phone(plain, self.region) if plain and not plain.startswith("+") else None
         return plain if number is None else _whole_form(number)
 
-    def completed(self, raw_local: Local) -> Local:
-        name, text = only_text(raw_local)
+    def completed(self, raw_local: conversion.Local) -> conversion.Local:
+        name, text = conversion.only_text(raw_local)
         whole = self.tidied(text)
         return raw_local if whole == _plain_number(text) else {name: whole}
 
@@ -356,7 +346,7 @@ class PhoneConverter(OneText):
             fault = f"is not a complete phone number{'' if is_whole else f' in the country {country} ({self.region})'}"
         return f"“{text}” {fault}; write one number with a plus and its country's code, such as +49 171 1234567"
 
-    def display(self, canonical: Canonical) -> str:
+    def display(self, canonical: conversion.Canonical) -> str:
         text = str(canonical or "")
         number = _parse_phone(text, self.region) if text.startswith("+") else None
         return text if number is None else _whole_form(number)
@@ -380,7 +370,7 @@ def phone_regions() -> tuple[tuple[str, str], ...]:
 
 
 def _plain_number(text: str | None) -> str | None:
-    return plain_letters(text or "") or None
+    return texts.plain_letters(text or "") or None
 
 
 def canonical_phone(text: str | None, region: str) -> str | None:
@@ -469,4 +459,4 @@ def _parse_phone(text: str, region: str) -> phonenumbers.PhoneNumber | None:
 
 def _country_in(raw: Any) -> str | None:
     country = raw.get("countryShortName") if isinstance(raw, Mapping) else None
-    return country.upper() if isinstance(country, str) and canonical_text(country) else None
+    return country.upper() if isinstance(country, str) and texts.canonical_text(country) else None

@@ -21,17 +21,8 @@ from sync.kernel import humanize, process
 from sync.kernel.db import fetch_rows
 from sync.limits import credentials, quota
 from sync.models import BoardLink, IgnoredItem, WebhookEvent
+from sync.monday import board_events
 from sync.monday.board import LOG_PREFIX, ActivityEntry, EventKind, InvalidEvent, ItemEvent, url_fingerprint
-from sync.monday.board_events import (
-    HAPPENED_AT_PATH,
-    USER_ID_PATH,
-    WEBHOOK_EVENTS,
-    change_body,
-    changes_without_values,
-    concerns_items,
-    parse_event,
-    webhook_bodies,
-)
 from sync.outbox.queue_rows import enqueue
 from sync.records import availability
 from sync.records.inbox import MAX_ID_CHARACTERS, UNMATCHED_ITEM_WAIT_SECONDS, storable_json
@@ -164,7 +155,7 @@ def replay_entries(link: BoardLink, entries: Sequence[ActivityEntry]) -> int:
     # Too old to detect lost updates by: our own writes of the time are pruned by then.
     oldest = sync_now() - timedelta(days=settings.JOURNAL_DAYS - 1)
     recent = [entry for entry in entries if entry.at >= oldest]
-    bodies = [body for entry in reversed(recent) for body in webhook_bodies(entry, link.board_id)]
+    bodies = [body for entry in reversed(recent) for body in board_events.webhook_bodies(entry, link.board_id)]
     events = [(body, event) for body in bodies if (event := _parse_event(body)) is not None]
     if not SyncFilter.parse(link.sync_filter).asks_group:
         # In which group an item is concerns nobody else.
@@ -179,12 +170,12 @@ def replay_entries(link: BoardLink, entries: Sequence[ActivityEntry]) -> int:
         if not any(_is_same_event(event, other) for other in delivered.get(_event_key(event), []))
     ]  # fmt: skip
     for entry in recent:
-        if changes_without_values(entry):
+        if board_events.changes_without_values(entry):
             rows += [update_row(link, f"{LOG_PREFIX}{entry.id}", item_id, entry.event) for item_id in entry.item_ids]
     for entry in entries:
-        if entry.at < oldest and concerns_items(entry):
+        if entry.at < oldest and board_events.concerns_items(entry):
             # Never under a type that carries values: this entry has none.
-            kind = entry.event if changes_without_values(entry) else ITEM_UPDATED
+            kind = entry.event if board_events.changes_without_values(entry) else ITEM_UPDATED
             rows += [update_row(link, f"{LOG_PREFIX}{entry.id}", item_id, kind) for item_id in entry.item_ids]
     return store_events(link, rows)
 
@@ -193,7 +184,7 @@ def update_row(link: BoardLink, trigger_id: str, item_id: str, kind: str) -> dic
     """Return an event without a value: it is there so that its item gets one pass."""
     return {
         "trigger_id": trigger_id, "board_id": link.board_id, "item_id": item_id, "column_id": None, "type": kind,
-        "body": change_body(kind, link.board_id, item_id), "outcome": FOUND_BY_SWEEP,
+        "body": board_events.change_body(kind, link.board_id, item_id), "outcome": FOUND_BY_SWEEP,
     }  # fmt: skip
 
 
@@ -238,7 +229,7 @@ def enqueue_items(
 def _parse_event(body: Mapping[str, Any]) -> ItemEvent | None:
     """Return the entry as an event; None where the inbox has no type for it."""
     try:
-        event = parse_event(body)
+        event = board_events.parse_event(body)
     except InvalidEvent:
         return None
     texts = (event.item_id, event.column_id, event.type, event.trigger_id)
@@ -327,7 +318,7 @@ def check_webhooks(link: BoardLink, existing: Mapping[str, str] | None) -> None:
         for hook, webhook in link.webhooks.items()
         if webhook["fingerprint"] == fingerprint and hook in existing
     }
-    missing = [event for event in WEBHOOK_EVENTS if event not in ours]
+    missing = [event for event in board_events.WEBHOOK_EVENTS if event not in ours]
     checked_at = link.webhooks_checked_at
     if not missing:
         _store_problem(link, "")
@@ -367,7 +358,7 @@ def _silence_reason(link: BoardLink, own_user_id: str) -> str:
     # How many changes other people made since, and when the first of them was.
     params = {
         "board": link.board_id, "log": f"{LOG_PREFIX}%", "updated": ITEM_UPDATED, "own": own_user_id, "last": last,
-        "time_path": list(HAPPENED_AT_PATH), "user_path": list(USER_ID_PATH),
+        "time_path": list(board_events.HAPPENED_AT_PATH), "user_path": list(board_events.USER_ID_PATH),
     }  # fmt: skip
     [(count, oldest)] = fetch_rows(_COUNT_MISSED, params)
     if count < MIN_MISSED or oldest is None or oldest > sync_now() - LONGEST_DELAY:

@@ -14,28 +14,26 @@ from uuid import UUID
 import structlog
 from django.utils.dateparse import parse_datetime
 
-from sync import limits, registry
+from sync import choices, limits, registry
 from sync.boards import board_columns
-from sync.choices import Cause, Priority, QueueDirection, QueueStatus, RecordSyncStatus, SyncDirection
 from sync.clock import SyncNow, sync_now
 from sync.kernel import humanize
 from sync.limits import breaker
 from sync.merge import Action
 from sync.models import AwaitedRelation, BoardLink, IgnoredItem, SyncQueue
 from sync.models.synced_model import unsynced
+from sync.monday import errors
 from sync.monday.board_items import BatchItems, Item
-from sync.monday.errors import BOARD_NOT_FOUND, CURSOR_EXPIRED, SHUTTING_DOWN, MondayError
 from sync.operations.detect import LONGEST_DELAY, boards_to_compare
 from sync.outbox.claim import Claim
 from sync.outbox.queue_rows import enqueue
-from sync.reconcile import gather
+from sync.reconcile import gather, pass_plan
 from sync.reconcile.board_filter import item_verdict, record_verdict
 from sync.reconcile.facts import InspectedColumns, RecordFacts
 from sync.reconcile.field_values import BoardContext, still_holds, stored_values
 from sync.reconcile.gather import EmptiedCells, Gatherer, claimed
 from sync.reconcile.lookups import load_board
 from sync.reconcile.new_items import listed_finding
-from sync.reconcile.pass_plan import FieldPlan, PassFacts, Plan, RecordPlan
 from sync.reconcile.settle import store_columns
 from sync.reconcile.settlement import changed_records
 from sync.records.unmatched_items import clear_unlisted, note_unmatched
@@ -68,8 +66,8 @@ def item_pages(
             for items in connector.list_items(link.board_id, columns, types):
                 count += len(items)
                 yield items
-        except MondayError as error:
-            if error.kind is not CURSOR_EXPIRED or listing + 1 == MAX_LISTINGS:
+        except errors.MondayError as error:
+            if error.kind is not errors.CURSOR_EXPIRED or listing + 1 == MAX_LISTINGS:
                 raise
             continue
         if expected is None or count >= expected or shortest == count:
@@ -79,7 +77,7 @@ def item_pages(
 
 def enqueue_unmatched(spec: EntitySpec, item_ids: Iterable[str]) -> None:
     """Enqueue a pass for unmatched items, all or none."""
-    enqueue(spec.entity_type, items=item_ids, cause=Cause.SWEEP, priority=Priority.SWEEP)
+    enqueue(spec.entity_type, items=item_ids, cause=choices.Cause.SWEEP, priority=choices.Priority.SWEEP)
 
 
 # A board's listing, page by page, beside what a pass would do with the records that have its items.
@@ -89,15 +87,15 @@ def enqueue_unmatched(spec: EntitySpec, item_ids: Iterable[str]) -> None:
 class ListedPage:
     """A page of a board's items that were not listed before, and the plan of a pass over the records that have them."""
 
-    facts: PassFacts
-    plan: Plan
+    facts: pass_plan.PassFacts
+    plan: pass_plan.Plan
     changed: frozenset[UUID]  # records of which the plan isn't empty
     unread: frozenset[UUID]  # those of which Monday would have to be asked more before it could be told
     busy: frozenset[UUID]  # those with a job that waits or is in a worker's hands
     read_at: datetime  # the page was read after this
 
     @property
-    def syncing(self) -> list[RecordPlan]:
+    def syncing(self) -> list[pass_plan.RecordPlan]:
         """The records that are synced: their own settings let them, and the filter doesn't leave them out."""
         return [plan for plan in self.plan.records.values() if plan.may_sync]
 
@@ -109,7 +107,7 @@ class ListedPage:
     @property
     def unsettled(self) -> list[UUID]:
         """These, and all that are not in sync, or have a job: `sync_reconcile` passes over them."""
-        is_synced = RecordSyncStatus.SYNCED
+        is_synced = choices.RecordSyncStatus.SYNCED
         open_ids = {p.id for p in self.syncing if p.id in self.busy or p.record.sync_status != is_synced}
         return sorted(open_ids.union(self.differing))
 
@@ -211,13 +209,13 @@ class BoardListing:
         """Return the linked records whose items were not listed; whether these are gone only they themselves say."""
         # One that is left out by the filter is disabled too, though its own settings let it sync.
         linked = self.board.model._default_manager.exclude(monday_id=None).exclude(
-            sync_status=RecordSyncStatus.DISABLED
+            sync_status=choices.RecordSyncStatus.DISABLED
         )
         rows = linked.order_by("pk").values_list("pk", "monday_id").iterator(chunk_size=2_000)
         return [pk for pk, item_id in rows if item_id not in self.listed]
 
 
-def _planned(facts: PassFacts, items: Mapping[str, Item], read_at: datetime) -> ListedPage:
+def _planned(facts: pass_plan.PassFacts, items: Mapping[str, Item], read_at: datetime) -> ListedPage:
     gatherer = _ListedItems(items)
     link = facts.board.link
     facts, plan = gatherer.gather(facts)
@@ -230,7 +228,7 @@ def _planned(facts: PassFacts, items: Mapping[str, Item], read_at: datetime) -> 
 
 
 def _records_with_jobs(link: BoardLink, ids: Collection[UUID]) -> frozenset[UUID]:
-    states = (QueueStatus.PENDING, QueueStatus.IN_PROGRESS)
+    states = (choices.QueueStatus.PENDING, choices.QueueStatus.IN_PROGRESS)
     rows = SyncQueue.objects.filter(entity_type=link.entity_type, entity_id__any_of=list(ids), status__in=states)
     return frozenset(pk for pk in rows.values_list("entity_id", flat=True) if pk)
 
@@ -277,8 +275,8 @@ def compare_board(link: BoardLink) -> ComparisonResult:
     """Compare every item with its record and base, enqueue a pass for what differs, store the result."""
     try:
         result = _compare(link)
-    except MondayError as error:
-        if error.kind is SHUTTING_DOWN:
+    except errors.MondayError as error:
+        if error.kind is errors.SHUTTING_DOWN:
             # As if it had not begun: it is due again, and the differences found so far are in the queue.
             BoardLink.objects.filter(pk=link.pk).update(compared_at=link.compared_at, compared=link.compared)
             return ComparisonResult(problem=error.sentence)
@@ -293,7 +291,7 @@ def _compare(link: BoardLink) -> ComparisonResult:
     spec = registry.entity(link.entity_type)
     structure = board_columns.inspect_board(link)
     if structure is None:
-        raise MondayError(BOARD_NOT_FOUND, "The board is missing, or not active")
+        raise errors.MondayError(errors.BOARD_NOT_FOUND, "The board is missing, or not active")
     result = ComparisonResult()
     listing = BoardListing(link)
     for page in listing.pages(structure.items_count):
@@ -335,14 +333,20 @@ def _compare(link: BoardLink) -> ComparisonResult:
 def records_without_item(spec: EntitySpec) -> list[UUID]:
     """Return the records that should have an item, and don't wait for a job, a person or a direction."""
     rows = SyncQueue.objects.filter(entity_type=spec.entity_type, entity_id__isnull=False)
-    busy = rows.exclude(status=QueueStatus.COMPLETED).values("entity_id")
-    unlinked = spec.model._default_manager.filter(monday_id=None, sync_status=RecordSyncStatus.PENDING)
-    unlinked = unlinked.exclude(unsynced()).exclude(sync_direction=SyncDirection.MONDAY_TO_NPD)
+    busy = rows.exclude(status=choices.QueueStatus.COMPLETED).values("entity_id")
+    unlinked = spec.model._default_manager.filter(monday_id=None, sync_status=choices.RecordSyncStatus.PENDING)
+    unlinked = unlinked.exclude(unsynced()).exclude(sync_direction=choices.SyncDirection.MONDAY_TO_NPD)
     return list(unlinked.exclude(pk__in=busy).values_list("pk", flat=True))
 
 
 def _enqueue_passes(link: BoardLink, ids: Sequence[UUID]) -> None:
-    enqueue(link.entity_type, ids, cause=Cause.SWEEP, priority=Priority.SWEEP, direction=QueueDirection.TO_NPD)
+    enqueue(
+        link.entity_type,
+        ids,
+        cause=choices.Cause.SWEEP,
+        priority=choices.Priority.SWEEP,
+        direction=choices.QueueDirection.TO_NPD,
+    )
 
 
 # The proof of “synced”: how many records that say so the comparison looked at, and which differed.
@@ -378,7 +382,7 @@ def verification_text(at: datetime | None = None, compared: int = 0, differed: i
 UNLISTED = {"key": "", "words": "Monday doesn't show its item."}
 
 
-def divergences(plan: RecordPlan) -> list[dict[str, str]] | None:
+def divergences(plan: pass_plan.RecordPlan) -> list[dict[str, str]] | None:
     """Return the fields that differ from what was last agreed on; None where a value can't be read now."""
     # A relation that is left out of the sync has its own note on the record, and is not compared.
     compared = [p for key, p in plan.plans.items() if key not in plan.ledger.blocked_fields]
@@ -391,7 +395,7 @@ def divergences(plan: RecordPlan) -> list[dict[str, str]] | None:
     ]
 
 
-def _divergence(plan: FieldPlan) -> dict[str, str]:
+def _divergence(plan: pass_plan.FieldPlan) -> dict[str, str]:
     remote = plan.convert.display(plan.convert.remote(plan.remote_raw))
     values = {"npd": plan.display_local(plan.local_raw), "monday": remote}
     agreed = "; it was never synced."
@@ -461,7 +465,7 @@ def _claiming(records: Iterable[RecordFacts], busy: Collection[UUID]) -> set[UUI
         facts.id
         for facts in records
         if facts.id not in busy and not facts.intents and not facts.events
-        if facts.record.monday_id and facts.record.sync_status == RecordSyncStatus.SYNCED
+        if facts.record.monday_id and facts.record.sync_status == choices.RecordSyncStatus.SYNCED
     }
 
 

@@ -8,39 +8,19 @@ from itertools import chain
 from uuid import UUID
 
 import structlog
-from django.db import transaction
-from django.db.models import Count, F, Q, QuerySet
+from django.db import models, transaction
 from django.db.models.functions import Greatest
 
-from sync import registry
+from sync import choices, registry
 from sync.boards import board_columns
-from sync.choices import Cause, Priority, QueueStatus, RecordSyncStatus
 from sync.clock import SyncNow, sync_now
 from sync.limits import breaker, connector
 from sync.models import BoardLink, MondayAccount, SyncMetadata, SyncQueue, WebhookEvent
+from sync.monday import errors
 from sync.monday.board import BoardActivity, UpdatedItem, UpdatedItemsPage
 from sync.monday.connector import MondayConnector
-from sync.monday.errors import (
-    DOCUMENT_REJECTED,
-    INVALID_DOCUMENT,
-    LISTING_TRUNCATED,
-    LOG_SHAPE_CHANGED,
-    SHUTTING_DOWN,
-    UNREADABLE_ANSWER,
-    MondayError,
-    Scope,
-)
-from sync.operations import detect
-from sync.operations.detect import (
-    CLOCKS_DIFFER,
-    ITEM_UPDATED,
-    boards_to_sweep,
-    replay_entries,
-    store_events,
-    update_row,
-)
-from sync.operations.detect.comparison import BoardListing, ListedPage, enqueue_unmatched, records_without_item
-from sync.operations.worker import SLICE_SECONDS, DrainProgress, WorkSummary, drain
+from sync.operations import detect, worker
+from sync.operations.detect import comparison
 from sync.outbox.queue_rows import enqueue
 from sync.records import availability
 from sync.registry import EntitySpec, link_of
@@ -72,7 +52,9 @@ def updated_since(
             break
         page, cursor = connector.updated_items(cursor)
     if items_count is not None and len(listed) < items_count:
-        short = MondayError(LISTING_TRUNCATED, f"Monday listed {len(listed):,} of the board's {items_count:,} items")
+        short = errors.MondayError(
+            errors.LISTING_TRUNCATED, f"Monday listed {len(listed):,} of the board's {items_count:,} items"
+        )
         short.shortfall = items_count - len(listed)
         raise short
 
@@ -91,7 +73,9 @@ class _UpdateOrder:
             if self.last is None or at <= self.last:
                 self.last = at
             elif top is None or at < top:
-                raise MondayError(UNREADABLE_ANSWER, "Monday doesn't list the items in the order of their last update")
+                raise errors.MondayError(
+                    errors.UNREADABLE_ANSWER, "Monday doesn't list the items in the order of their last update"
+                )
         if top is None and times:
             self.top = times[0]
 
@@ -112,16 +96,18 @@ def enqueue_unexplained(link: BoardLink, items: Iterable[UpdatedItem]) -> int:
         attempt_at = attempt_times.get(item_id)
         has_event = event_at is not None and event_at >= moment - SAME_UPDATE
         if not has_event and (attempt_at is None or attempt_at < moment):
-            rows.append(update_row(link, f"{ITEM_UPDATED}:{moment:%Y%m%dT%H%M%SZ}", item_id, ITEM_UPDATED))
-    return store_events(link, rows)
+            rows.append(
+                detect.update_row(link, f"{detect.ITEM_UPDATED}:{moment:%Y%m%dT%H%M%SZ}", item_id, detect.ITEM_UPDATED)
+            )
+    return detect.store_events(link, rows)
 
 
 def _newest_events(link: BoardLink, at: dict[str, datetime]) -> dict[str, datetime]:
     """Return when the newest event of each item happened."""
-    since = min(at.values()) - CLOCKS_DIFFER
+    since = min(at.values()) - detect.CLOCKS_DIFFER
     rows = WebhookEvent.objects.filter(board_id=link.board_id, item_id__in=at, received_at__gte=since)
     newest: dict[str, datetime] = {}
-    for row in rows.exclude(type=ITEM_UPDATED).only("item_id", "body"):
+    for row in rows.exclude(type=detect.ITEM_UPDATED).only("item_id", "body"):
         happened = row.event.happened_at if row.event else None
         if happened is not None:
             item_id = str(row.item_id)
@@ -160,25 +146,29 @@ class SweepResult:
 
 
 def sweep_due_boards() -> list[SweepResult]:
-    return [sweep_board(link) for link in boards_to_sweep()]
+    return [sweep_board(link) for link in detect.boards_to_sweep()]
 
 
 def sweep_board(link: BoardLink, *, grace: timedelta = GRACE) -> SweepResult:
     """Ask Monday what changed and store it in the inbox; a failure is stored on the link and not raised."""
     try:
         result = _Sweep(link, grace).run()
-    except MondayError as error:
-        if error.kind is SHUTTING_DOWN:
+    except errors.MondayError as error:
+        if error.kind is errors.SHUTTING_DOWN:
             # As if it had not begun: it is due at once, and its cursor has not moved.
             BoardLink.objects.filter(pk=link.pk).update(swept_at=link.swept_at)
             return SweepResult(problem=error.sentence)
         problem = f"What changed on the board could not be asked. {error.sentence}"
-        shortfall = error.shortfall if error.kind is LISTING_TRUNCATED else link.sweep_shortfall
+        shortfall = error.shortfall if error.kind is errors.LISTING_TRUNCATED else link.sweep_shortfall
         BoardLink.objects.filter(pk=link.pk).update(
             swept_at=SyncNow(), sweep_problem=problem, sweep_shortfall=shortfall
         )
         # Errors of the account or board trip the breaker, as in a pass; a short listing doesn't.
-        if error.kind is not LISTING_TRUNCATED and not breaker.trip_if_shared(error) and error.scope is Scope.BOARD:
+        if (
+            error.kind is not errors.LISTING_TRUNCATED
+            and not breaker.trip_if_shared(error)
+            and error.scope is errors.Scope.BOARD
+        ):
             breaker.trip_board(link, error)
         log.warning("sweep not finished", board=link.entity_type, reason=error.sentence)
         return SweepResult(problem=problem)
@@ -212,7 +202,9 @@ class _Sweep:
             for entries in chain([changes.log], further):
                 for entry in entries:
                     self._advance_cursor(entry.at)
-                rows += replay_entries(self.link, [entry for entry in entries if entry.at <= self.settled_before])
+                rows += detect.replay_entries(
+                    self.link, [entry for entry in entries if entry.at <= self.settled_before]
+                )
         updated = self._enqueue_updated(changes)
         # On a quiet board the cursor moves too, so that inbox rows older than it may be pruned.
         self._advance_cursor(sync_now() - CURSOR_MAX_AGE)
@@ -229,15 +221,15 @@ class _Sweep:
         """Read everything in one call; where the log can't be asked for in this form, all but the log."""
         try:
             changes = self.connector.board_activity(self.link.board_id, self.log_begin)
-        except MondayError as refused:
-            if refused.kind not in (DOCUMENT_REJECTED, INVALID_DOCUMENT):
+        except errors.MondayError as refused:
+            if refused.kind not in (errors.DOCUMENT_REJECTED, errors.INVALID_DOCUMENT):
                 raise
             changes = self.connector.board_activity(self.link.board_id, self.log_begin, with_log=False)
             problem = f"Monday doesn't tell the activity log as asked: {refused.message.rstrip(' .')}"
-            self.problem = MondayError(LOG_SHAPE_CHANGED, problem).sentence
+            self.problem = errors.MondayError(errors.LOG_SHAPE_CHANGED, problem).sentence
         self.problem = self.problem or changes.log_problem
         if self.problem:
-            todo = LOG_SHAPE_CHANGED.for_administrator
+            todo = errors.LOG_SHAPE_CHANGED.for_administrator
             log.warning("activity log not read", board=self.link.entity_type, reason=self.problem, todo=todo)
         return changes
 
@@ -251,8 +243,8 @@ class _Sweep:
             for items in updated_since(self.connector, changes.recently_updated, self.begin, changes.board.items_count):
                 settled = [item for item in items if item.at and item.at <= self.settled_before]
                 enqueued += enqueue_unexplained(self.link, settled)
-        except MondayError as short:
-            if short.kind is not LISTING_TRUNCATED:
+        except errors.MondayError as short:
+            if short.kind is not errors.LISTING_TRUNCATED:
                 raise
             # A shortfall that the last sweep saw too is no truncation: what the board counts is not documented.
             self.shortfall = short.shortfall
@@ -268,7 +260,7 @@ class _Sweep:
 # Everything checked at once: boards' listings against NPD, unmatched items, missed changes; passes where needed.
 
 
-def run_full_sweep(progress: DrainProgress | None = None) -> tuple[list[str], list[str]]:
+def run_full_sweep(progress: worker.DrainProgress | None = None) -> tuple[list[str], list[str]]:
     """Compare every linked record and reconcile all of which something is to be done, with every unmatched item.
 
     Return a report and what could not be checked, in sentences. It counts jobs whoever did them: beside a running
@@ -283,24 +275,24 @@ def run_full_sweep(progress: DrainProgress | None = None) -> tuple[list[str], li
             lines.append(f"{spec.board_title}: {line}")
         if problem:
             problems.append(f"{spec.board_title}: {problem}")
-    drain(progress)
-    failed = Q(status=QueueStatus.FAILED) | Q(status=QueueStatus.PENDING, attempts__gt=0)
+    worker.drain(progress)
+    failed = models.Q(status=choices.QueueStatus.FAILED) | models.Q(status=choices.QueueStatus.PENDING, attempts__gt=0)
     attempted = _sweep_jobs().filter(last_attempt__gte=started)
     counts = attempted.aggregate(
-        claimed=Count("id"),
-        completed=Count("id", filter=Q(status=QueueStatus.COMPLETED)),
-        failed=Count("id", filter=failed),
+        claimed=models.Count("id"),
+        completed=models.Count("id", filter=models.Q(status=choices.QueueStatus.COMPLETED)),
+        failed=models.Count("id", filter=failed),
     )
     for spec in registry.entities():
         problems += _unfinished_lines(spec, started)
-    return [*lines, str(WorkSummary(**counts))], problems
+    return [*lines, str(worker.WorkSummary(**counts))], problems
 
 
-def _sweep_jobs() -> QuerySet[SyncQueue]:
-    return SyncQueue.objects.annotate(swept=F("causes").bitand(int(Cause.SWEEP))).filter(swept__gt=0)
+def _sweep_jobs() -> models.QuerySet[SyncQueue]:
+    return SyncQueue.objects.annotate(swept=models.F("causes").bitand(int(choices.Cause.SWEEP))).filter(swept__gt=0)
 
 
-def enqueue_full_sweep(spec: EntitySpec, progress: DrainProgress | None = None) -> tuple[str, str]:
+def enqueue_full_sweep(spec: EntitySpec, progress: worker.DrainProgress | None = None) -> tuple[str, str]:
     """Compare the board's listing with NPD, and enqueue what a pass may have something to do with.
 
     Return what the board has, empty where it could not be listed, and why something could not be checked.
@@ -309,22 +301,22 @@ def enqueue_full_sweep(spec: EntitySpec, progress: DrainProgress | None = None) 
     link = link_of(spec.entity_type)
     if reason or link is None:
         return "", reason
-    listing = BoardListing(link)
-    _enqueue(spec, records_without_item(spec))
-    linked = spec.model._default_manager.exclude(monday_id=None).exclude(sync_status=RecordSyncStatus.DISABLED)
+    listing = comparison.BoardListing(link)
+    _enqueue(spec, comparison.records_without_item(spec))
+    linked = spec.model._default_manager.exclude(monday_id=None).exclude(sync_status=choices.RecordSyncStatus.DISABLED)
     try:
         same = _compare(listing, linked.count(), progress)
         changes = sweep_board(link, grace=timedelta(0))
         if changes.items is not None and len(listing.listed) < changes.items:
             same += _compare(listing, linked.count(), progress)  # the first one may have been cut short
-    except MondayError as error:
+    except errors.MondayError as error:
         # What was not listed gets its pass, as if it differed.
         _enqueue(spec, listing.unlisted())
         return "", f"The board could not be listed. {error.sentence}"
     _enqueue(spec, listing.unlisted())
     listing.forget_unlisted(changes.items)
     unmatched = listing.unmatched
-    enqueue_unmatched(spec, listing.matchable(unmatched))
+    comparison.enqueue_unmatched(spec, listing.matchable(unmatched))
     line = (
         f"{linked.count():,} linked records, {same:,} of them the same on both sides; {len(listing.listed):,} items on "
         f"the board, {len(unmatched):,} of them without a record."
@@ -332,7 +324,7 @@ def enqueue_full_sweep(spec: EntitySpec, progress: DrainProgress | None = None) 
     return "" if changes.problem else line, changes.problem
 
 
-def _compare(listing: BoardListing, linked: int, progress: DrainProgress | None) -> int:
+def _compare(listing: comparison.BoardListing, linked: int, progress: worker.DrainProgress | None) -> int:
     """Enqueue of what is listed now all that needs a pass; return how many of the records don't."""
     spec = registry.entity(listing.board.link.entity_type)
     compared = 0
@@ -345,23 +337,23 @@ def _compare(listing: BoardListing, linked: int, progress: DrainProgress | None)
         _store_found_same(page, equal)
         compared += len(needed) + len(equal)
         same += len(equal)
-        if progress and time.monotonic() - last_report >= SLICE_SECONDS:
+        if progress and time.monotonic() - last_report >= worker.SLICE_SECONDS:
             last_report = time.monotonic()
             progress(compared, max(0, linked - compared))
     return same
 
 
 def _enqueue(spec: EntitySpec, ids: Iterable[UUID]) -> None:
-    enqueue(spec.entity_type, ids, cause=Cause.SWEEP, priority=Priority.SWEEP)
+    enqueue(spec.entity_type, ids, cause=choices.Cause.SWEEP, priority=choices.Priority.SWEEP)
 
 
-def _store_found_same(page: ListedPage, ids: Sequence[UUID]) -> None:
+def _store_found_same(page: comparison.ListedPage, ids: Sequence[UUID]) -> None:
     """Note when these were found in sync, as their passes would have, but of none that somebody writes just now."""
     board = page.facts.board
     read_at = page.read_at
     all_records = board.model._default_manager
     with transaction.atomic():
-        records = all_records.filter(pk__in=ids, sync_status=RecordSyncStatus.SYNCED).order_by("pk")
+        records = all_records.filter(pk__in=ids, sync_status=choices.RecordSyncStatus.SYNCED).order_by("pk")
         free = set(records.select_for_update(of=("self",), skip_locked=True).values_list("pk", flat=True))
         rows = SyncMetadata.objects.of(board.link.entity_type, free).order_by("entity_id")
         row_ids = list(rows.select_for_update(skip_locked=True).values_list("pk", flat=True))
@@ -374,9 +366,9 @@ def _store_found_same(page: ListedPage, ids: Sequence[UUID]) -> None:
 def _unfinished_lines(spec: EntitySpec, started: datetime) -> list[str]:
     """Return a sentence per reason for the jobs of linked records that the sweep left undone."""
     rows = _sweep_jobs().filter(entity_type=spec.entity_type, entity_id__isnull=False)
-    waiting = rows.filter(status=QueueStatus.PENDING, last_attempt__gte=started).exclude(error_message="")
-    failed = rows.filter(status=QueueStatus.FAILED, last_attempt__gte=started)
-    unreached = rows.filter(status=QueueStatus.PENDING, next_retry__lte=sync_now())
+    waiting = rows.filter(status=choices.QueueStatus.PENDING, last_attempt__gte=started).exclude(error_message="")
+    failed = rows.filter(status=choices.QueueStatus.FAILED, last_attempt__gte=started)
+    unreached = rows.filter(status=choices.QueueStatus.PENDING, next_retry__lte=sync_now())
     lines = []
     if count := waiting.count() + failed.count():
         example = (waiting.first() or failed.first()).error_message  # type: ignore[union-attr]

@@ -15,7 +15,7 @@ from types import MappingProxyType
 from typing import Any
 from uuid import UUID
 
-from django.db.models import Q, QuerySet
+from django.db import models
 
 from conflicts.reports import KIND_FIELDS, KIND_LOST_UPDATE
 from sync import registry
@@ -38,6 +38,7 @@ from sync.monday.conversion import UnknownValue
 from sync.monday.errors import MondayError, Scope
 from sync.operations.detect.comparison import BoardListing, records_without_item
 from sync.outbox.claim import Claim
+from sync.reconcile import pass_plan
 from sync.reconcile.decide import unread
 from sync.reconcile.deleted_records import new_removal_requests
 from sync.reconcile.facts import RecordFacts
@@ -45,20 +46,6 @@ from sync.reconcile.field_values import BoardContext
 from sync.reconcile.gather import Gatherer, claimed
 from sync.reconcile.identity import ANSWERED, LINKED, facts_after
 from sync.reconcile.lookups import load_board
-from sync.reconcile.pass_plan import (
-    GIVING,
-    AnswerKind,
-    DeletedPlan,
-    FieldPlan,
-    IdentityAnswer,
-    ItemAct,
-    Outcome,
-    PassFacts,
-    Plan,
-    RecordAction,
-    RecordPlan,
-    ending,
-)
 from sync.reconcile.removed_items import new_deletion_requests
 from sync.reconcile.restraints import new_clear_requests
 from sync.reconcile.settlement import conflict_reports
@@ -107,14 +94,14 @@ _ITEM_REMOVALS = {
 }
 
 _REMOVED_ITEM_KINDS = {
-    RecordAction.CREATE: ChangeKind.CREATE,
-    RecordAction.DELETE: ChangeKind.DELETE_RECORD,
-    RecordAction.UNLINK: ChangeKind.UNLINK,
+    pass_plan.RecordAction.CREATE: ChangeKind.CREATE,
+    pass_plan.RecordAction.DELETE: ChangeKind.DELETE_RECORD,
+    pass_plan.RecordAction.UNLINK: ChangeKind.UNLINK,
 }
 _NEW_ITEM_KINDS = {
-    ItemAct.CREATE: ChangeKind.NEW_RECORD,
-    ItemAct.LINK: ChangeKind.LINK,
-    ItemAct.REPLACE: ChangeKind.LINK,
+    pass_plan.ItemAct.CREATE: ChangeKind.NEW_RECORD,
+    pass_plan.ItemAct.LINK: ChangeKind.LINK,
+    pass_plan.ItemAct.REPLACE: ChangeKind.LINK,
 }
 
 
@@ -144,12 +131,12 @@ def plan_changes(planned: PlannedRun) -> Iterator[PlannedChange]:
     yield from _new_item_changes(planned)
 
 
-def _answer_changes(planned: PlannedRun, answer: IdentityAnswer) -> Iterator[PlannedChange]:
+def _answer_changes(planned: PlannedRun, answer: pass_plan.IdentityAnswer) -> Iterator[PlannedChange]:
     """Yield what a person's answer to “who is this?” does by itself."""
     kinds = {
-        AnswerKind.LINK: ChangeKind.LINK,
-        AnswerKind.MERGE: ChangeKind.DELETE_RECORD,
-        AnswerKind.NEW_RECORD: ChangeKind.NEW_RECORD,
+        pass_plan.AnswerKind.LINK: ChangeKind.LINK,
+        pass_plan.AnswerKind.MERGE: ChangeKind.DELETE_RECORD,
+        pass_plan.AnswerKind.NEW_RECORD: ChangeKind.NEW_RECORD,
     }
     entity_type = planned.facts.board.link.entity_type
     kind = kinds.get(answer.kind, ChangeKind.LEFT) if answer.done else ChangeKind.ASK
@@ -159,7 +146,7 @@ def _answer_changes(planned: PlannedRun, answer: IdentityAnswer) -> Iterator[Pla
         yield PlannedChange(kind, entity_type, name, entity_id, answer.item_id, reason=reason)
 
 
-def _record_changes(plan: RecordPlan) -> Iterator[PlannedChange]:
+def _record_changes(plan: pass_plan.RecordPlan) -> Iterator[PlannedChange]:
     """Yield what the pass would do with one record; nothing where both sides equal their base."""
     if plan.ending.detail == ANSWERED:
         return
@@ -172,14 +159,14 @@ def _record_changes(plan: RecordPlan) -> Iterator[PlannedChange]:
         if field_plan.blocked_reason and not field_plan.is_left_out and not field_plan.conflict
     ]
     yield from changes
-    if plan.outcome in (Outcome.FAILED, Outcome.RELEASED) and plan.ending.detail != LINKED:
+    if plan.outcome in (pass_plan.Outcome.FAILED, pass_plan.Outcome.RELEASED) and plan.ending.detail != LINKED:
         yield _record_change(plan, ChangeKind.FAILED, reason=plan.ending.detail)
     elif not changes and plan.reason:
         yield _record_change(plan, ChangeKind.LEFT, reason=plan.reason)
 
 
 def _record_change(
-    plan: RecordPlan, kind: ChangeKind, field_plan: FieldPlan | None = None, **values: str
+    plan: pass_plan.RecordPlan, kind: ChangeKind, field_plan: pass_plan.FieldPlan | None = None, **values: str
 ) -> PlannedChange:
     return PlannedChange(
         kind,
@@ -192,7 +179,7 @@ def _record_change(
     )
 
 
-def _lifecycle_changes(plan: RecordPlan) -> Iterator[PlannedChange]:
+def _lifecycle_changes(plan: pass_plan.RecordPlan) -> Iterator[PlannedChange]:
     if plan.removal is not None and plan.removal.act:
         reason = f"{plan.removal.what} {plan.removal.by}".strip()
         yield _record_change(plan, _REMOVED_ITEM_KINDS[plan.removal.act], reason=reason)
@@ -205,7 +192,7 @@ def _lifecycle_changes(plan: RecordPlan) -> Iterator[PlannedChange]:
         yield _record_change(plan, ChangeKind.LINK, after=name, reason="Its item was found on the board.")
 
 
-def _field_changes(plan: RecordPlan) -> Iterator[PlannedChange]:
+def _field_changes(plan: pass_plan.RecordPlan) -> Iterator[PlannedChange]:
     # A created item's fields are part of its creation, and no changes of their own.
     for field_plan in plan.plans.values():
         reason = field_plan.decision.reason
@@ -219,7 +206,7 @@ def _field_changes(plan: RecordPlan) -> Iterator[PlannedChange]:
             yield _record_change(plan, ChangeKind.PULL, field_plan, before=before, after=after, reason=reason)
 
 
-def _remote_text(field_plan: FieldPlan) -> str:
+def _remote_text(field_plan: pass_plan.FieldPlan) -> str:
     if field_plan.remote_raw is None:
         return ""
     try:
@@ -228,7 +215,7 @@ def _remote_text(field_plan: FieldPlan) -> str:
         return "(not known)"
 
 
-def _conflict_changes(plan: RecordPlan) -> Iterator[PlannedChange]:
+def _conflict_changes(plan: pass_plan.RecordPlan) -> Iterator[PlannedChange]:
     for report in conflict_reports(plan):
         if report.kind in (KIND_FIELDS, KIND_LOST_UPDATE):
             for values in report.fields:
@@ -243,7 +230,7 @@ def _conflict_changes(plan: RecordPlan) -> Iterator[PlannedChange]:
             yield _record_change(plan, ChangeKind.ASK, reason=str(report.data.get("what", "")))
 
 
-def _deletion_changes(plan: DeletedPlan) -> Iterator[PlannedChange]:
+def _deletion_changes(plan: pass_plan.DeletedPlan) -> Iterator[PlannedChange]:
     tombstone = plan.facts.tombstone
     if plan.ending.detail == ANSWERED:
         return
@@ -259,7 +246,7 @@ def _deletion_changes(plan: DeletedPlan) -> Iterator[PlannedChange]:
     elif plan.new_state is TombstoneState.PENDING_APPROVAL:
         kind = ChangeKind.BLOCKED
         reason = plan.reason
-    elif plan.ending.outcome in (Outcome.FAILED, Outcome.RELEASED):
+    elif plan.ending.outcome in (pass_plan.Outcome.FAILED, pass_plan.Outcome.RELEASED):
         kind = ChangeKind.FAILED
         reason = plan.ending.detail
     else:
@@ -285,7 +272,7 @@ def _new_item_changes(planned: PlannedRun) -> Iterator[PlannedChange]:
             entity_id = record.pk if record else None
             yield PlannedChange(kind, entity_type, str(record), entity_id, item, reason=item_plan.sentence)
         else:
-            kind = ChangeKind.ASK if item_plan.act is ItemAct.ASK else ChangeKind.LEFT
+            kind = ChangeKind.ASK if item_plan.act is pass_plan.ItemAct.ASK else ChangeKind.LEFT
             yield PlannedChange(kind, entity_type, f"item {item}", None, item, reason=item_plan.ending.detail)
 
 
@@ -345,8 +332,8 @@ def read_only_client() -> Iterator[ReadOnlyClient]:
 class PlannedRun:
     """What a pass would find and decide."""
 
-    facts: PassFacts
-    plan: Plan
+    facts: pass_plan.PassFacts
+    plan: pass_plan.Plan
     calls: int = 0
     unread: str = ""  # why Monday could not be read
     rejected: bool = False  # Monday rejected the document as a whole, and may accept parts of it
@@ -374,7 +361,7 @@ def _records_after(planned: PlannedRun) -> dict[UUID, SyncedModel]:
     named = facts.records.keys()
     for answer in plan.answers:
         facts = facts_after(facts, answer)
-    made = {p.record.pk: p.record for p in plan.items if p.act in GIVING and p.record}
+    made = {p.record.pk: p.record for p in plan.items if p.act in pass_plan.GIVING and p.record}
     records = {key: record for key, record in made.items() if key not in plan.records}
     answered = {key: p.record for key, p in plan.records.items() if p.ending.detail == ANSWERED}
     linking = {key: p for key, p in plan.records.items() if p.ending.detail == LINKED}
@@ -385,7 +372,7 @@ def _records_after(planned: PlannedRun) -> dict[UUID, SyncedModel]:
     return records | {key: facts.records[key] for key in answered.keys() | linked if key in facts.records}
 
 
-def _planned_requests(plan: Plan) -> list[ApprovalRequest]:
+def _planned_requests(plan: pass_plan.Plan) -> list[ApprovalRequest]:
     """Return what a pass with this plan would count, or ask to be approved."""
     clears = new_clear_requests(plan, ApprovalState.DONE, ApprovalState.PENDING)
     return [*new_removal_requests(plan.deleted.values()), *new_deletion_requests(plan), *clears]
@@ -396,7 +383,7 @@ def _decide(
     claims: Sequence[Claim],
     gatherer: Gatherer,
     records: Mapping[UUID, SyncedModel] = MappingProxyType({}),
-    answered: Plan | None = None,
+    answered: pass_plan.Plan | None = None,
 ) -> PlannedRun:
     """Decide a pass; `records` stand in for those that are stored, and of those `answered` before no answer is left."""
     facts = claimed(board, claims, records)
@@ -412,13 +399,13 @@ def _decide(
         # As a real next pass would, this one does without the column that is missing.
         again = _decide(facts.board, claims, gatherer, records, answered)
         return replace(again, calls=calls + again.calls)
-    released = ending(Outcome.RELEASED, cause.sentence)
+    released = pass_plan.ending(pass_plan.Outcome.RELEASED, cause.sentence)
     rejected = cause.scope in (Scope.DOCUMENT, Scope.RECORD, Scope.FIELD)
     plan = unread(facts, plan, released, released)
     return PlannedRun(facts, plan, calls, cause.sentence, rejected and len(claims) > 1)
 
 
-def _unanswered(record: RecordFacts, answered: Plan) -> RecordFacts:
+def _unanswered(record: RecordFacts, answered: pass_plan.Plan) -> RecordFacts:
     before = answered.records.get(record.id)
     return replace(record, conflicts=before.facts.conflicts, ledger=before.ledger) if before else record
 
@@ -512,13 +499,13 @@ def _claims(spec: EntitySpec, ids: Sequence[UUID], *, by_sweep: bool) -> Iterato
             yield sweep_claim(spec.entity_type, pk, jobs) if by_sweep else Claim(pk, None, jobs)
 
 
-def _due_jobs(spec: EntitySpec) -> QuerySet[SyncQueue]:
+def _due_jobs(spec: EntitySpec) -> models.QuerySet[SyncQueue]:
     return SyncQueue.objects.filter(entity_type=spec.entity_type, status=QueueStatus.PENDING, next_retry__lte=SyncNow())
 
 
-def _unconfirmed_intents(spec: EntitySpec) -> QuerySet[Intent]:
+def _unconfirmed_intents(spec: EntitySpec) -> models.QuerySet[Intent]:
     """Return the intents for which a claim skips a record (sync/outbox/claim.py)."""
-    pending = Q(deadline__gt=SyncNow()) | Q(item_id="")
+    pending = models.Q(deadline__gt=SyncNow()) | models.Q(item_id="")
     return Intent.objects.filter(pending, entity_type=spec.entity_type, state=IntentState.OPEN)
 
 

@@ -15,7 +15,7 @@ from sync.kernel.humanize import quote, timestamp
 from sync.kernel.messages import ActionError
 from sync.models import ApprovalRequest, Decision, Intent, IntentState, SyncedModel, SyncQueue, Tombstone, WriteLoop
 from sync.monday.conversion import UnknownValue
-from sync.operations.preview import VALUE_LENGTH, PlannedChange, change_act, plan_record, read_only_client
+from sync.operations import preview
 from sync.outbox.pauses import active_pause, pause_sentence
 from sync.reconcile.pass_plan import RecordPlan
 from sync.records import availability
@@ -82,7 +82,7 @@ def explain(subject: SyncedModel | Tombstone, *, offline: bool = False) -> Itera
     model = registry.entity(entity_type).model
     yield f"{str(model._meta.verbose_name).capitalize()} “{_name(subject)}”, {entity_id}"
     shown: Mapping[str, str] = {}
-    changes: Sequence[PlannedChange] | None = None
+    changes: Sequence[preview.PlannedChange] | None = None
     unread = "Monday was not asked (--offline)."
     if not offline:
         shown, changes, unread = _read_item(entity_type, entity_id)
@@ -96,7 +96,7 @@ def explain(subject: SyncedModel | Tombstone, *, offline: bool = False) -> Itera
     yield ""
     if changes:
         yield "The next sync would:"
-        yield from (f"  {change_act(change)}" for change in changes)
+        yield from (f"  {preview.change_act(change)}" for change in changes)
     else:
         outcome = (
             "What the next sync would do is not known." if changes is None else "The next sync would change nothing."
@@ -110,7 +110,9 @@ def explain(subject: SyncedModel | Tombstone, *, offline: bool = False) -> Itera
     yield from _activity_lines(entity_type, entity_id)
 
 
-def _read_item(entity_type: str, entity_id: UUID) -> tuple[Mapping[str, str], Sequence[PlannedChange] | None, str]:
+def _read_item(
+    entity_type: str, entity_id: UUID
+) -> tuple[Mapping[str, str], Sequence[preview.PlannedChange] | None, str]:
     """Return what Monday shows, by field, what the next pass would change, and why something could not be read.
 
     The changes are None where they can't be told. One call; raises MondayError.
@@ -119,8 +121,8 @@ def _read_item(entity_type: str, entity_id: UUID) -> tuple[Mapping[str, str], Se
     reason = availability.of(entity_type).blocked_reason
     if reason or link is None:
         return {}, None, reason
-    with read_only_client():
-        planned, changes = plan_record(link, entity_id)
+    with preview.read_only_client():
+        planned, changes = preview.plan_record(link, entity_id)
     plan = planned.plan.records.get(entity_id)
     if plan is None:
         return {}, changes, ""
@@ -156,7 +158,10 @@ def _record_lines(record: SyncedModel, item: str, shown: Mapping[str, str]) -> I
             "last synced, NPD": field.base_local,
             "last synced, Monday": field.base_remote,
         }
-        sides = [f"{side} {'not read' if text is None else quote(text, VALUE_LENGTH)}" for side, text in values.items()]
+        sides = [
+            f"{side} {'not read' if text is None else quote(text, preview.VALUE_LENGTH)}"
+            for side, text in values.items()
+        ]
         yield f"{field.label}: {', '.join(sides)}"
         if field.detail:
             yield f"  {field.detail}"

@@ -8,17 +8,8 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from sync import registry
+from sync.boards import sync_filter
 from sync.boards.field_choices import NEW_COLUMN
-from sync.boards.sync_filter import (
-    GROUP_LABEL,
-    MAX_CONDITIONS,
-    MAX_VALUE_LENGTH,
-    MAX_VALUES,
-    FilterCondition,
-    FilterOp,
-    FilterSide,
-    SyncFilter,
-)
 from sync.models import FieldMapping
 from sync.monday.board_items import GROUP
 from sync.monday.columns import selectable_labels
@@ -30,12 +21,12 @@ from sync.reconcile.field_values import BoardContext, stored_values
 SEPARATOR = ";"
 """Between several values that a person types; doubled it belongs to a value."""
 
-_FILLED_OPS = (FilterOp.FILLED, FilterOp.EMPTY)
+_FILLED_OPS = (sync_filter.FilterOp.FILLED, sync_filter.FilterOp.EMPTY)
 
 Row = dict[str, str]
 
 
-def filterable_fields(chosen: ChosenBoard, side: FilterSide) -> dict[str, dict[str, Any]]:
+def filterable_fields(chosen: ChosenBoard, side: sync_filter.FilterSide) -> dict[str, dict[str, Any]]:
     """Return by key the synced fields by which this side can be filtered, and the group of items.
 
     Each has its label, the ops that it can be compared by, and the values that it may have, where these are known.
@@ -43,27 +34,31 @@ def filterable_fields(chosen: ChosenBoard, side: FilterSide) -> dict[str, dict[s
     board = planned_board(chosen)
     fields = {}
     for mapping in board.mappings:
-        if side is FilterSide.ITEM and mapping.column_id.startswith(NEW_COLUMN):
+        if side is sync_filter.FilterSide.ITEM and mapping.column_id.startswith(NEW_COLUMN):
             continue  # every item is empty in a column that is to be made
         column = chosen.columns.get(mapping.column_id)
         labels = selectable_labels(column.type, column.settings) if column is not None else ()
         values = registry.choice_labels(board.model, mapping.fields) or sorted(labels or ())
         ops = _ops_of(board, mapping, side)
         fields[mapping.key] = {"label": mapping.label, "ops": ops, "values": [text_of_values([v]) for v in values]}
-    if side is FilterSide.ITEM and chosen.groups:
+    if side is sync_filter.FilterSide.ITEM and chosen.groups:
         names = [text_of_values([name]) for name in _group_names(chosen)]
-        fields[GROUP] = {"label": GROUP_LABEL, "ops": (FilterOp.IS, FilterOp.IS_NOT), "values": names}
+        fields[GROUP] = {
+            "label": sync_filter.GROUP_LABEL,
+            "ops": (sync_filter.FilterOp.IS, sync_filter.FilterOp.IS_NOT),
+            "values": names,
+        }
     return fields
 
 
-def _ops_of(board: BoardContext, mapping: FieldMapping, side: FilterSide) -> Sequence[FilterOp]:
-    if side is FilterSide.ITEM and board.converter(mapping).names_items:
+def _ops_of(board: BoardContext, mapping: FieldMapping, side: sync_filter.FilterSide) -> Sequence[sync_filter.FilterOp]:
+    if side is sync_filter.FilterSide.ITEM and board.converter(mapping).names_items:
         return _FILLED_OPS
     if registry.relation_of(board.model, mapping.fields) is not None:
-        return (FilterOp.IS, FilterOp.IS_NOT, *_FILLED_OPS)
+        return (sync_filter.FilterOp.IS, sync_filter.FilterOp.IS_NOT, *_FILLED_OPS)
     if len(mapping.fields) > 1:
-        return (FilterOp.CONTAINS, *_FILLED_OPS)
-    return tuple(FilterOp)
+        return (sync_filter.FilterOp.CONTAINS, *_FILLED_OPS)
+    return tuple(sync_filter.FilterOp)
 
 
 def _group_names(chosen: ChosenBoard) -> dict[str, str]:
@@ -75,10 +70,10 @@ def _group_names(chosen: ChosenBoard) -> dict[str, str]:
     }
 
 
-def rows_of(chosen: ChosenBoard, side: FilterSide) -> list[Row]:
+def rows_of(chosen: ChosenBoard, side: sync_filter.FilterSide) -> list[Row]:
     """Return the conditions of a side that are chosen already."""
-    chosen_filter = SyncFilter.parse(chosen.choices.sync_filter)
-    conditions = chosen_filter.records if side is FilterSide.RECORD else chosen_filter.items
+    chosen_filter = sync_filter.SyncFilter.parse(chosen.choices.sync_filter)
+    conditions = chosen_filter.records if side is sync_filter.FilterSide.RECORD else chosen_filter.items
     return [
         {"field": condition.field, "op": str(condition.op), "text": text_of_values(condition.labels)}
         for condition in conditions
@@ -102,32 +97,34 @@ def values_of_text(text: str) -> list[str]:
     return list(dict.fromkeys(filter(None, values)))
 
 
-def conditions_of(chosen: ChosenBoard, side: FilterSide, rows: Iterable[Row]) -> tuple[FilterCondition, ...]:
+def conditions_of(
+    chosen: ChosenBoard, side: sync_filter.FilterSide, rows: Iterable[Row]
+) -> tuple[sync_filter.FilterCondition, ...]:
     """Return the condition of each row that isn't empty; a row that can be none gets an `error`."""
     conditions = []
     board = planned_board(chosen)
     fields = filterable_fields(chosen, side)
     for number, row in enumerate(row for row in rows if not is_empty(row)):
         try:
-            if number >= MAX_CONDITIONS:
-                raise ValueError(f"There can be {MAX_CONDITIONS} conditions at most. Remove some.")
+            if number >= sync_filter.MAX_CONDITIONS:
+                raise ValueError(f"There can be {sync_filter.MAX_CONDITIONS} conditions at most. Remove some.")
             op = _checked_op(row, fields)
             values = _checked_values(row, op, fields[row["field"]]["label"]) if op.takes_values else []
             if row["field"] == GROUP:
                 conditions.append(_group_condition(chosen, op, values))
                 continue
-            if op in (FilterOp.IS, FilterOp.IS_NOT):
+            if op in (sync_filter.FilterOp.IS, sync_filter.FilterOp.IS_NOT):
                 _check_meaning(board, row["field"], values)
-            conditions.append(FilterCondition(row["field"], op, tuple(values), tuple(values)))
+            conditions.append(sync_filter.FilterCondition(row["field"], op, tuple(values), tuple(values)))
         except ValueError as wrong:
             row["error"] = str(wrong)
     return tuple(conditions)
 
 
-def _checked_op(row: Row, fields: dict[str, dict[str, Any]]) -> FilterOp:
+def _checked_op(row: Row, fields: dict[str, dict[str, Any]]) -> sync_filter.FilterOp:
     if not row["field"] and row["op"] in _FILLED_OPS:
-        label = FilterOp(row["op"]).label
-        raise ValueError(f"Choose a field for “{label}”, or choose “{FilterOp.IS.label}” instead.")
+        label = sync_filter.FilterOp(row["op"]).label
+        raise ValueError(f"Choose a field for “{label}”, or choose “{sync_filter.FilterOp.IS.label}” instead.")
     if not row["field"]:
         raise ValueError("Choose a field for it, or empty the value.")
     field = fields.get(row["field"])
@@ -136,20 +133,22 @@ def _checked_op(row: Row, fields: dict[str, dict[str, Any]]) -> FilterOp:
     if row["op"] not in field["ops"]:
         ops = ", ".join(f"“{op.label}”" for op in field["ops"])
         raise ValueError(f"{field['label']} can be compared by {ops} only. Choose one of them.")
-    return FilterOp(row["op"])
+    return sync_filter.FilterOp(row["op"])
 
 
-def _checked_values(row: Row, op: FilterOp, label: str) -> list[str]:
+def _checked_values(row: Row, op: sync_filter.FilterOp, label: str) -> list[str]:
     values = values_of_text(row["text"])
     if not values:
         raise ValueError(f"Say what {label} {op.label}: type a value.")
-    if len(values) > MAX_VALUES or any(len(value) > MAX_VALUE_LENGTH for value in values):
-        limits = f"{MAX_VALUES} values at most, of {MAX_VALUE_LENGTH} characters each"
+    if len(values) > sync_filter.MAX_VALUES or any(len(value) > sync_filter.MAX_VALUE_LENGTH for value in values):
+        limits = f"{sync_filter.MAX_VALUES} values at most, of {sync_filter.MAX_VALUE_LENGTH} characters each"
         raise ValueError(f"There can be {limits}. Shorten the list.")
     return values
 
 
-def _group_condition(chosen: ChosenBoard, op: FilterOp, values: Sequence[str]) -> FilterCondition:
+def _group_condition(
+    chosen: ChosenBoard, op: sync_filter.FilterOp, values: Sequence[str]
+) -> sync_filter.FilterCondition:
     names = _group_names(chosen)
     by_name = {name.casefold(): name for name in names}
     labels = []
@@ -157,7 +156,7 @@ def _group_condition(chosen: ChosenBoard, op: FilterOp, values: Sequence[str]) -
         if value.casefold() not in by_name:
             raise ValueError(f"The board has no group “{value}”. Choose one of its groups: {', '.join(names)}.")
         labels.append(by_name[value.casefold()])
-    return FilterCondition(GROUP, op, tuple(names[label] for label in labels), tuple(labels))
+    return sync_filter.FilterCondition(GROUP, op, tuple(names[label] for label in labels), tuple(labels))
 
 
 def _check_meaning(board: BoardContext, key: str, values: Sequence[str]) -> None:

@@ -18,7 +18,7 @@ from uuid import UUID
 import structlog
 from django.core.cache import cache
 
-from sync.boards.board_columns import NAME_TYPE, NO_PROBLEM, column_type, is_matched_by, reason_to_hold
+from sync.boards import board_columns
 from sync.boards.field_choices import NEW_COLUMN, FieldChoice, MappableField
 from sync.choices import RemovedItemPolicy, Rule, SyncDirection
 from sync.clock import sync_now
@@ -37,24 +37,15 @@ from sync.monday.items import ITEMS_PER_READ
 from sync.monday.texts import match_key
 from sync.operations.detect.comparison import item_pages
 from sync.operations.preview import item_claim, plan_pass
-from sync.operations.setup.selection import Choices, ChosenBoard, named_records, read_board
+from sync.operations.setup import selection
 from sync.outbox.claim import Claim
 from sync.outbox.notify import send_task
+from sync.reconcile import field_values, pass_plan
 from sync.reconcile.board_filter import LEFT_OUT, leaves_by_pull, leaves_by_push
 from sync.reconcile.facts import IdentityFacts, InspectedColumns, ItemFacts, RecordFacts
 from sync.reconcile.field_plan import is_kept_different
-from sync.reconcile.field_values import (
-    BoardContext,
-    Reference,
-    RelatedFacts,
-    match_text_of_item,
-    match_text_of_record,
-    npd_id_of,
-    record_name,
-)
 from sync.reconcile.gather import Gatherer, Pair
 from sync.reconcile.lookups import load_settings
-from sync.reconcile.pass_plan import FieldPlan, ItemAct, ItemPlan, PassFacts, Plan, RecordPlan
 from sync.registry import link_of, target_of
 
 log = structlog.get_logger(__name__)
@@ -80,7 +71,7 @@ NEW_NPD_ID_COLUMN = "+npd_id"
 # A column that is to be created has a stand-in id, and every item is empty in it.
 
 
-def planned_board(chosen: ChosenBoard) -> BoardContext:
+def planned_board(chosen: selection.ChosenBoard) -> field_values.BoardContext:
     """Return the board as it would be, with the chosen columns, directions and rules."""
     choices = chosen.choices
     spec = choices.spec
@@ -109,18 +100,18 @@ def planned_board(chosen: ChosenBoard) -> BoardContext:
             mapping.link = link
             mapping.position = position
             mappings.append(mapping)
-    return BoardContext(link, mappings, spec.model, load_settings())
+    return field_values.BoardContext(link, mappings, spec.model, load_settings())
 
 
 def _planned_mapping(
-    chosen: ChosenBoard, mappable: MappableField, choice: FieldChoice, stored: FieldMapping | None
+    chosen: selection.ChosenBoard, mappable: MappableField, choice: FieldChoice, stored: FieldMapping | None
 ) -> FieldMapping:
     column_id = choice.column
     converter = next(iter(mappable.types.values()))
     options: dict[str, Any] = {}
     if mappable.is_name:
-        column_id = NAME_TYPE
-        converter = mappable.types[NAME_TYPE]
+        column_id = board_columns.NAME_TYPE
+        converter = mappable.types[board_columns.NAME_TYPE]
     elif choice.column == NEW_COLUMN:
         column_id = f"{NEW_COLUMN}{mappable.key}"
         converter = mappable.types[mappable.made_type]
@@ -129,17 +120,17 @@ def _planned_mapping(
         converter = mappable.types.get(column.type, converter)
         options = {"column_type": column.type, "settings": dict(column.settings)}
     else:
-        options = {"column_type": column_type(converter), "settings": {}}
+        options = {"column_type": board_columns.column_type(converter), "settings": {}}
     moved = stored is not None and (stored.column_id, stored.converter) != (column_id, converter)
     return FieldMapping(
         key=mappable.key, label=mappable.label, fields=list(mappable.fields), column_id=column_id,
         converter=converter, direction=choice.direction, rule=choice.rule, first_match=chosen.choices.first_match,
         required=mappable.required, version=stored.version + moved if stored is not None else 1, options=options,
-        **NO_PROBLEM,
+        **board_columns.NO_PROBLEM,
     )  # fmt: skip
 
 
-def _fill_new_columns(board: BoardContext, item: Item) -> Item:
+def _fill_new_columns(board: field_values.BoardContext, item: Item) -> Item:
     types = {
         mapping.column_id: str(mapping.options["column_type"])
         for mapping in board.mappings
@@ -159,7 +150,9 @@ class _ListedBoard(Gatherer):
     What isn't listed is asked for by its id.
     """
 
-    def __init__(self, board: BoardContext, others: Collection[str], coming: Iterable[SyncedModel]) -> None:
+    def __init__(
+        self, board: field_values.BoardContext, others: Collection[str], coming: Iterable[SyncedModel]
+    ) -> None:
         super().__init__()
         self.board = board
         targets = [target_of(relation).entity_type() for _, relation in board.relations]
@@ -180,9 +173,9 @@ class _ListedBoard(Gatherer):
         if item.id in self.items:
             return
         self.items[item.id] = item
-        if npd_id := npd_id_of(self.board, item):
+        if npd_id := field_values.npd_id_of(self.board, item):
             self._by_npd_id[npd_id].append(item)
-        if key := match_text_of_item(self.board, item):
+        if key := field_values.match_text_of_item(self.board, item):
             self._by_match[key].append(item)
 
     def expect(self, records: Iterable[SyncedModel]) -> None:
@@ -190,9 +183,9 @@ class _ListedBoard(Gatherer):
         for record in records:
             self.coming[record.pk] = record
             self._coming_by_item[record.monday_id] = record
-            self._coming_by_name[match_key(record_name(record))].append(record)
+            self._coming_by_name[match_key(field_values.record_name(record))].append(record)
 
-    def gather(self, facts: PassFacts) -> tuple[PassFacts, Plan]:
+    def gather(self, facts: pass_plan.PassFacts) -> tuple[pass_plan.PassFacts, pass_plan.Plan]:
         """Raises MondayError."""
         for record in facts.records:
             for _, relation in self.board.relations:
@@ -202,40 +195,49 @@ class _ListedBoard(Gatherer):
         # What becomes of items without a match key is told as it is once they have waited.
         settings = replace(facts.board.settings, new_item_wait_seconds=0)
         board = replace(facts.board, settings=settings)
-        facts, plan = super().gather(replace(facts, board=board, related=RelatedFacts(boards=self.related_boards)))
+        facts, plan = super().gather(
+            replace(facts, board=board, related=field_values.RelatedFacts(boards=self.related_boards))
+        )
         if facts.error is not None:
             raise facts.error
         return facts, plan
 
     def board_items(
-        self, board: BoardContext, linked: Sequence[str], npd_ids: Sequence[str], texts: Sequence[str], size: int
+        self,
+        board: field_values.BoardContext,
+        linked: Sequence[str],
+        npd_ids: Sequence[str],
+        texts: Sequence[str],
+        size: int,
     ) -> BatchItems:
         named = [item for npd_id in npd_ids for item in self._by_npd_id.get(npd_id, ())]
         matched = [item for key in dict.fromkeys(map(match_key, texts)) for item in self._by_match.get(key, ())]
         return BatchItems({key: self.items[key] for key in linked if key in self.items}, named, matched)
 
-    def items_by_id(self, board: BoardContext, ids: Sequence[str]) -> dict[str, Item]:
+    def items_by_id(self, board: field_values.BoardContext, ids: Sequence[str]) -> dict[str, Item]:
         listed = {key: self.items[key] for key in ids if key in self.items}
         return listed | super().items_by_id(board, [key for key in ids if key not in listed])
 
-    def inspect(self, board: BoardContext, *_: Any) -> tuple[BoardContext, InspectedColumns]:
+    def inspect(self, board: field_values.BoardContext, *_: Any) -> tuple[field_values.BoardContext, InspectedColumns]:
         # The columns were just read, and those that are to be made aren't there.
         return board, InspectedColumns()
 
-    def removal_policy(self, board: BoardContext) -> RemovedItemPolicy:
+    def removal_policy(self, board: field_values.BoardContext) -> RemovedItemPolicy:
         return RemovedItemPolicy(board.link.removed_item_policy)
 
-    def related(self, facts: PassFacts, *more: Any) -> tuple[BoardContext, RelatedFacts]:
+    def related(
+        self, facts: pass_plan.PassFacts, *more: Any
+    ) -> tuple[field_values.BoardContext, field_values.RelatedFacts]:
         board, related = super().related(facts, *more)
         if not self.coming:
             return board, related
         records = {reference: self._as_coming(reference, hits) for reference, hits in related.records.items()}
         # What is named by its item or name is written by its id.
         named = [(reference.model, record) for reference, hits in records.items() for record in hits]
-        records |= {Reference(model, "pk", str(record.pk)): (record,) for model, record in named}
+        records |= {field_values.Reference(model, "pk", str(record.pk)): (record,) for model, record in named}
         return board, replace(related, records=records)
 
-    def _as_coming(self, reference: Reference, hits: Sequence[SyncedModel]) -> Sequence[SyncedModel]:
+    def _as_coming(self, reference: field_values.Reference, hits: Sequence[SyncedModel]) -> Sequence[SyncedModel]:
         hits = [self.coming.get(record.pk, record) for record in hits]
         if reference.by == "monday_id" and reference.value in self._coming_by_item:
             hits = [self._coming_by_item[reference.value]]
@@ -245,17 +247,19 @@ class _ListedBoard(Gatherer):
             hits += [record for record in named if record.pk not in stored and isinstance(record, reference.model)]
         return hits
 
-    def identity(self, facts: PassFacts, records: Sequence[RecordFacts], pairs: Sequence[Pair]) -> IdentityFacts:
+    def identity(
+        self, facts: pass_plan.PassFacts, records: Sequence[RecordFacts], pairs: Sequence[Pair]
+    ) -> IdentityFacts:
         identity = super().identity(facts, records, pairs)
         owners = {str(record.monday_id): key for key, record in self.linked.items()}
         return replace(identity, owners=owners | dict(identity.owners))
 
-    def unmatched(self, facts: PassFacts) -> Sequence[ItemFacts]:
+    def unmatched(self, facts: pass_plan.PassFacts) -> Sequence[ItemFacts]:
         return list(map(self._as_linked, super().unmatched(facts)))
 
     def _as_linked(self, item: ItemFacts) -> ItemFacts:
         matching = [self.linked.get(record.pk, record) for record in item.matching]
-        if item.item is not None and (key := match_text_of_item(self.board, item.item)):
+        if item.item is not None and (key := field_values.match_text_of_item(self.board, item.item)):
             matching += self.made.get(key, ())
         named = self.linked.get(item.named.pk, item.named) if item.named else None
         return replace(item, matching=tuple(matching), named=named)
@@ -268,7 +272,7 @@ class _ListedBoard(Gatherer):
 class BoardPlan:
     """How many records and items a set-up links, creates, asks about and leaves, with samples of a name and why."""
 
-    chosen: ChosenBoard
+    chosen: selection.ChosenBoard
     counts: Counter[str] = field(default_factory=Counter)
     samples: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
     attention: int = 0  # records that need somebody afterwards
@@ -295,7 +299,7 @@ PlanProgress = Callable[[int, int], None]
 class Planner:
     """Plans passes over every record and item of one board."""
 
-    def __init__(self, chosen: ChosenBoard, coming: Sequence[SyncedModel], progress: PlanProgress) -> None:
+    def __init__(self, chosen: selection.ChosenBoard, coming: Sequence[SyncedModel], progress: PlanProgress) -> None:
         """`coming` are records of the boards that are set up before this one, as they will be."""
         self.chosen = chosen
         self.board = planned_board(chosen)
@@ -325,8 +329,10 @@ class Planner:
         self.result.attention = len(self.attention)
         self.result.calls = self._cost()
         for model, names in self.missing_names.items():
-            named = named_records(model, list(names.values()))
-            self.result.missing |= {model.entity_type(): [record_name(record) for record in named]} if named else {}
+            named = selection.named_records(model, list(names.values()))
+            self.result.missing |= (
+                {model.entity_type(): [field_values.record_name(record) for record in named]} if named else {}
+            )
         return self.result
 
     def _list_items(self) -> None:
@@ -349,14 +355,14 @@ class Planner:
         """Hold creates, as the run will, where no item can be recognized."""
         match = self.board.match_mapping
         link = self.chosen.choices.link
-        if match is None or match.column_id == NAME_TYPE or self.chosen.choices.creates_all:
+        if match is None or match.column_id == board_columns.NAME_TYPE or self.chosen.choices.creates_all:
             return
-        if link is not None and is_matched_by(link, match.column_id):
+        if link is not None and board_columns.is_matched_by(link, match.column_id):
             return
         column = self.chosen.columns.get(match.column_id) or BoardColumn(match.column_id, match.label, "")
         others = [other for other in self._match_columns() if other.id != column.id]
         pages = [self.listed.items.values()]
-        self.result.hold = reason_to_hold(column, others, self.board.link.npd_id_column, pages)
+        self.result.hold = board_columns.reason_to_hold(column, others, self.board.link.npd_id_column, pages)
         self.board.link.creates_held = self.result.hold
 
     def _plan_passes(self) -> None:
@@ -389,7 +395,9 @@ class Planner:
                 self._add_fields(following[key], is_made=True)
             self.progress(min(start + CHUNK_SIZE, len(claims)), len(claims))
 
-    def _add_record(self, plan: RecordPlan, before: SyncMetadata, following: RecordPlan | None) -> None:
+    def _add_record(
+        self, plan: pass_plan.RecordPlan, before: SyncMetadata, following: pass_plan.RecordPlan | None
+    ) -> None:
         """Count what becomes of a record; `following` is its next pass, where it is linked with an item first."""
         record = plan.record
         candidates = plan.identity.question["candidates"] if plan.identity.question else []
@@ -408,7 +416,7 @@ class Planner:
             self._add_created(plan)
         elif following is not None and plan.item is not None:
             self.reads += 1
-            by_id = npd_id_of(self.board, plan.item) == str(plan.id)
+            by_id = field_values.npd_id_of(self.board, plan.item) == str(plan.id)
             label = "NPD ID" if by_id else self.board.match_mapping.label if self.board.match_mapping else ""
             self.result.add("link", str(record), f"“{plan.item.name}” · {label}")
             self._add_fields(following)
@@ -417,7 +425,7 @@ class Planner:
             is_held = self.result.hold and plan.reason == self.result.hold
             self.result.add("held" if is_held else "ambiguous", str(record), plan.reason or plan.ending.detail)
 
-    def _add_filtered(self, plan: RecordPlan, was_out: str) -> None:
+    def _add_filtered(self, plan: pass_plan.RecordPlan, was_out: str) -> None:
         """Count what the filter leaves out or lets in again; `was_out` is why it was left out until now."""
         is_out = plan.left_out or plan.leaving
         reason = is_out.removeprefix(LEFT_OUT).strip()
@@ -427,10 +435,10 @@ class Planner:
         elif was_out:
             self.result.add("resumes", str(plan.record))
 
-    def _add_created(self, plan: RecordPlan) -> None:
+    def _add_created(self, plan: pass_plan.RecordPlan) -> None:
         record = plan.record
         # Of several with one key the first gets an item, and the others find that; here in chunks of their own.
-        key = match_text_of_record(self.board, record)
+        key = field_values.match_text_of_record(self.board, record)
         first = self.first_of_key.setdefault(key, record) if key and plan.is_open else record
         if plan.is_open and first is record:
             self.writes += 1
@@ -449,20 +457,20 @@ class Planner:
         else:
             self.result.add("invalid", str(record), plan.reason)
 
-    def _add_item(self, plan: ItemPlan) -> None:
+    def _add_item(self, plan: pass_plan.ItemPlan) -> None:
         assert plan.facts.item is not None
         item = plan.facts.item
         reason = plan.finding.reason if plan.finding else None
-        noted = plan.act is not ItemAct.ASK and not self.chosen.choices.creates_records
+        noted = plan.act is not pass_plan.ItemAct.ASK and not self.chosen.choices.creates_records
         (self.result.noted if noted else self.result.passing)[item.id] = item.name[:200]
-        if plan.act is ItemAct.ASK:
+        if plan.act is pass_plan.ItemAct.ASK:
             self.result.add("items_asked", item.name, plan.ending.detail)
         elif reason is UnmatchedReason.CREATES_HELD:
             self.result.add("items_held", item.name)
         elif reason in (UnmatchedReason.LEFT_OUT, UnmatchedReason.INVALID):
             self.result.add("items_out", item.name, plan.ending.detail)
-        elif plan.act is ItemAct.CREATE and plan.record is not None:
-            key = match_text_of_item(self.board, item) or ""
+        elif plan.act is pass_plan.ItemAct.CREATE and plan.record is not None:
+            key = field_values.match_text_of_item(self.board, item) or ""
             self.listed.made[key].append(plan.record)
             self.result.add("from_items" if key else "no_key", item.name)
         else:
@@ -477,7 +485,7 @@ class Planner:
         """The names of the records that get new items, by their match keys; asked once all records are planned."""
         names = defaultdict[str, list[str]](list)
         for record in self.created:
-            names[match_key(record_name(record))].append(record_name(record))
+            names[match_key(field_values.record_name(record))].append(field_values.record_name(record))
         return names
 
     def _cost(self) -> int:
@@ -487,7 +495,7 @@ class Planner:
         board = 3 + 2 * (self.chosen.board is None) + len(self.chosen.made) + len(WEBHOOK_EVENTS)
         return board + passes
 
-    def _add_stuck_fields(self, plan: RecordPlan) -> bool:
+    def _add_stuck_fields(self, plan: pass_plan.RecordPlan) -> bool:
         """Count the fields that can't be synced, and those that Monday will probably reject once they are sent.
 
         Returns whether the record isn't in sync then.
@@ -512,7 +520,7 @@ class Planner:
                 self.result.add("doubtful", str(plan.record), risk)
         return is_stuck
 
-    def _add_fields(self, plan: RecordPlan, *, is_made: bool = False) -> None:
+    def _add_fields(self, plan: pass_plan.RecordPlan, *, is_made: bool = False) -> None:
         """Count what a pass would do with both sides' values; of a record made of an item only what is stuck."""
         is_stuck = self._add_stuck_fields(plan)
         field_plans = list(plan.plans.values())
@@ -536,7 +544,7 @@ class Planner:
             self.result.add("different", str(plan.record), ", ".join(different))
 
 
-def _stays_different(field_plan: FieldPlan) -> bool:
+def _stays_different(field_plan: pass_plan.FieldPlan) -> bool:
     """Whether the two sides of a field differ, and neither is written, asked about or blocked."""
     is_kept = (field_plan.send_raw, field_plan.write_raw, field_plan.conflict) == (None, None, None)
     with suppress(UnknownValue):
@@ -554,7 +562,7 @@ class SetupPlan:
     """The plan of all boards of a set-up as it stands in the cache."""
 
     token: str
-    choices: list[Choices]
+    choices: list[selection.Choices]
     state: str = "waiting"  # then working, at last done or failed
     done: int = 0
     total: int = 0
@@ -605,7 +613,7 @@ def stored_plan(token: str) -> SetupPlan | None:
     return plan
 
 
-def request_plan(token: str, choices: Iterable[Choices], *, anew: bool = False) -> SetupPlan:
+def request_plan(token: str, choices: Iterable[selection.Choices], *, anew: bool = False) -> SetupPlan:
     """Return the plan of these choices; have a worker make it where there is none, or it is old, or nobody made it."""
     plan = stored_plan(token)
     if plan is None or anew or (plan.is_old and not plan.is_busy):
@@ -629,7 +637,7 @@ def make_plan(token: str) -> None:
     try:
         for choices in plan.choices:
             plan.save(title=choices.spec.board_title, done=0, total=0)
-            chosen = read_board(choices, others)
+            chosen = selection.read_board(choices, others)
             if problems := chosen.problem_text:
                 raise ActionError(f"{choices.spec.board_title}: {problems}")
             planner = Planner(chosen, coming, lambda done, total: plan.save(done=done, total=total))

@@ -17,9 +17,8 @@ from django.db import transaction
 from django.utils.dateparse import parse_datetime
 
 from sync import registry
-from sync.boards import board_columns
+from sync.boards import board_columns, field_choices
 from sync.boards.board_setup import SetupChoices, apply_choices, enqueue_affected
-from sync.boards.field_choices import NEW_COLUMN, MappableField, changes_text, column_problem, fold_title
 from sync.choices import Cause, Priority, SyncDirection
 from sync.clock import sync_now
 from sync.kernel import process
@@ -30,15 +29,8 @@ from sync.models.synced_model import unsynced
 from sync.monday.board import Board, BoardSetup, ColumnSpec
 from sync.monday.errors import MondayError, Scope
 from sync.operations.detect import enqueue_items
+from sync.operations.setup import selection
 from sync.operations.setup.plan import SetupPlan, first_match_text, summary_of
-from sync.operations.setup.selection import (
-    Choices,
-    ChosenBoard,
-    board_settings,
-    check_other_types,
-    log_setup,
-    named_records,
-)
 from sync.outbox import notify
 from sync.outbox.queue_rows import enqueue
 from sync.records.unmatched_items import UnmatchedFinding, note_unmatched
@@ -66,7 +58,7 @@ def is_running(link: BoardLink | None) -> bool:
     return link is not None and (link.setup or {}).get("state") == RUNNING
 
 
-def start(user: User, boards: Sequence[ChosenBoard], plan: SetupPlan) -> None:
+def start(user: User, boards: Sequence[selection.ChosenBoard], plan: SetupPlan) -> None:
     """Start a set-up as its plan says, all of it or nothing; raises ActionError, Conflict.
 
     `boards` are the choices beside their boards as they were read just now.
@@ -85,7 +77,7 @@ def start(user: User, boards: Sequence[ChosenBoard], plan: SetupPlan) -> None:
             chosen.check_settings()
             if problems := chosen.problem_text:
                 raise Conflict(f"{title}: {problems}")
-            check_other_types(chosen.choices.entity_type, chosen.choices.board_id)
+            selection.check_other_types(chosen.choices.entity_type, chosen.choices.board_id)
         for chosen in boards:
             choices = chosen.choices
             board_plan = plans[choices.entity_type]
@@ -102,12 +94,12 @@ def start(user: User, boards: Sequence[ChosenBoard], plan: SetupPlan) -> None:
             BoardLink.objects.filter(entity_type=choices.entity_type).update(setup=setup)
             sentences = [
                 f"Set-up started: {summary_of(board_plan)}.",
-                f"{changes_text(chosen.changes) or 'No field is mapped otherwise than before'}.",
+                f"{field_choices.changes_text(chosen.changes) or 'No field is mapped otherwise than before'}.",
                 f"Filter: {' '.join(chosen.filter_lines) or 'everything is synced.'}",
                 f"Where both sides differ at first: {first_match_text(choices.first_match)}.",
                 *made,
             ]
-            log_setup(user, choices.entity_type, " ".join(sentences))
+            selection.log_setup(user, choices.entity_type, " ".join(sentences))
         transaction.on_commit(lambda: notify.send_task("sync.set_up"), robust=True)
 
 
@@ -116,7 +108,7 @@ def _make_related(missing: Mapping[str, Sequence[str]]) -> list[str]:
     sentences = []
     for entity_type, names in missing.items():
         model = registry.entity(entity_type).model
-        records = model._default_manager.bulk_create(named_records(model, names))
+        records = model._default_manager.bulk_create(selection.named_records(model, names))
         sentences.append(f"Made {registry.count_of_type(len(records), entity_type)} that items name.")
     return sentences
 
@@ -130,7 +122,7 @@ class StartedSetup(SetupChoices):
     def __init__(self, entity_type: str, setup: dict[str, Any]) -> None:
         self.spec = registry.entity(entity_type)
         self.setup = setup
-        self.choices = Choices.parse(setup["choices"])
+        self.choices = selection.Choices.parse(setup["choices"])
         self.made_board = bool(setup.get("made_board"))
         self.creates_all = self.choices.creates_all
 
@@ -157,7 +149,7 @@ class StartedSetup(SetupChoices):
 
     def board_made(self, board_id: str) -> None:
         self.save(choices={**self.setup["choices"], "board_id": board_id}, made_board=True)
-        self.choices = Choices.parse(self.setup["choices"])
+        self.choices = selection.Choices.parse(self.setup["choices"])
 
     def board_gone(self, board_id: str) -> str:
         return (
@@ -166,25 +158,27 @@ class StartedSetup(SetupChoices):
         )
 
     def columns(self, board: Board) -> Sequence[ColumnSpec]:
-        chosen = ChosenBoard(self.choices, board)
+        chosen = selection.ChosenBoard(self.choices, board)
         present = []
         new = []
         for mappable in chosen.fields:
             choice = self.choices.choice_of(mappable)
             if not choice.is_synced or mappable.is_name:
                 continue
-            if choice.column == NEW_COLUMN:
+            if choice.column == field_choices.NEW_COLUMN:
                 new.append(self._new_column(board, mappable))
                 continue
             column = board.column(choice.column)
-            reason = "It is not on the board any more." if column is None else column_problem(mappable, column)
+            reason = (
+                "It is not on the board any more." if column is None else field_choices.column_problem(mappable, column)
+            )
             if column is None or reason:
                 raise ActionError(f"{mappable.label} can't have its column: {reason} Choose another column.")
             present.append(replace(mappable.column_spec(column.id), title=column.title, type=column.type))
         # Columns that are there first: a new one must not adopt one that was chosen for another field.
         return [*present, board_columns.npd_id_spec(chosen.npd_id), *new]
 
-    def _new_column(self, board: Board, mappable: MappableField) -> ColumnSpec:
+    def _new_column(self, board: Board, mappable: field_choices.MappableField) -> ColumnSpec:
         if mappable.made_type == "board_relation" and mappable.lacks_target:
             raise ActionError(
                 f"{mappable.label} needs the board of the {mappable.target} records, which isn't set up. Set it up, "
@@ -192,13 +186,13 @@ class StartedSetup(SetupChoices):
             )
         # A column with the id that this one should get, and another title, stays: Monday assigns an id then.
         same_id = board.column(mappable.column_id)
-        is_free = same_id is None or fold_title(same_id.title) == fold_title(mappable.label)
+        is_free = same_id is None or field_choices.fold_title(same_id.title) == field_choices.fold_title(mappable.label)
         return replace(mappable.column_spec(mappable.column_id if is_free else None), types=())
 
     def check(self, link: BoardLink) -> None:
         """Refuse where somebody changed the board's settings since the plan was started."""
         if link.board_id == self.choices.board_id or self.choices.begun:  # not where it is set up for the first time
-            ChosenBoard(self.choices, None).check_settings()
+            selection.ChosenBoard(self.choices, None).check_settings()
 
     def store(self, link: BoardLink, setup: BoardSetup) -> board_columns.StoredColumns:
         filter_before = link.sync_filter
@@ -240,10 +234,10 @@ class StartedSetup(SetupChoices):
     def complete(self, link: BoardLink) -> list[str]:
         # In the same transaction: a repeated run must recognise what it wrote itself.
         fresh = BoardLink.objects.get(pk=link.pk)
-        begun = {**self.setup["choices"], "board_id": link.board_id, "begun": board_settings(fresh)}
+        begun = {**self.setup["choices"], "board_id": link.board_id, "begun": selection.board_settings(fresh)}
         self.save(choices=begun)
         link.setup = self.setup
-        self.choices = Choices.parse(begun)
+        self.choices = selection.Choices.parse(begun)
         return list(self.setup.get("made_related", []))
 
 
@@ -312,7 +306,7 @@ def _advance(started: StartedSetup) -> None:
     started.let_go(DONE, done=result.done, problems=list(result.problems), finished=sync_now().isoformat())
     person = User.objects.filter(username=started.setup.get("by")).first()
     if person is not None:
-        log_setup(person, started.spec.entity_type, "Set-up done.")
+        selection.log_setup(person, started.spec.entity_type, "Set-up done.")
 
 
 def _enqueue_records(started: StartedSetup) -> None:

@@ -19,7 +19,6 @@ from django.core.exceptions import ValidationError
 from sync import limits, registry
 from sync.boards import field_choices
 from sync.boards.board_columns import NPD_ID_TITLE
-from sync.boards.field_choices import NEW_COLUMN, FieldChoice, MappableField, MappingChange
 from sync.boards.sync_filter import SyncFilter
 from sync.choices import Rule
 from sync.kernel.humanize import join_first, plural
@@ -56,7 +55,7 @@ class Choices:
     entity_type: str
     board_id: str  # empty for a board that is to be made
     board_name: str
-    fields: Mapping[str, FieldChoice]
+    fields: Mapping[str, field_choices.FieldChoice]
     is_mapped: bool = False  # whether a person has gone on from the fields
     first_match: str = Rule.ASK  # where both sides are filled and differ at first
     creates_records: bool = False  # whether items become records
@@ -75,15 +74,20 @@ class Choices:
         link = link_of(self.entity_type)
         return link if link is not None and self.board_id and link.board_id == self.board_id else None
 
-    def choice_of(self, mappable: MappableField) -> FieldChoice:
-        return self.fields.get(mappable.key, FieldChoice())
+    def choice_of(self, mappable: field_choices.MappableField) -> field_choices.FieldChoice:
+        return self.fields.get(mappable.key, field_choices.FieldChoice())
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
 
     @classmethod
     def parse(cls, stored: Mapping[str, Any]) -> Choices:
-        return cls(**{**stored, "fields": {key: FieldChoice(**choice) for key, choice in stored["fields"].items()}})
+        return cls(
+            **{
+                **stored,
+                "fields": {key: field_choices.FieldChoice(**choice) for key, choice in stored["fields"].items()},
+            }
+        )
 
 
 def plan_token(choices: Mapping[str, Choices]) -> str:
@@ -101,7 +105,7 @@ class ChosenBoard:
     others: Mapping[str, str] = field(default_factory=dict)  # the boards that are chosen with it, by type
 
     @cached_property
-    def fields(self) -> list[MappableField]:
+    def fields(self) -> list[field_choices.MappableField]:
         return field_choices.mappable_fields(self.choices.spec, self.others)
 
     @cached_property
@@ -120,7 +124,7 @@ class ChosenBoard:
         return field_choices.find_npd_id_column(self.choices.link, self.columns.values())
 
     @cached_property
-    def synced(self) -> list[MappableField]:
+    def synced(self) -> list[field_choices.MappableField]:
         return [mappable for mappable in self.fields if self.choices.choice_of(mappable).is_synced]
 
     @property
@@ -128,9 +132,11 @@ class ChosenBoard:
         return [mappable.label for mappable in self.fields if mappable not in self.synced]
 
     @property
-    def new_fields(self) -> list[MappableField]:
+    def new_fields(self) -> list[field_choices.MappableField]:
         """The fields for which a column is made."""
-        return [mappable for mappable in self.synced if self.choices.choice_of(mappable).column == NEW_COLUMN]
+        return [
+            mappable for mappable in self.synced if self.choices.choice_of(mappable).column == field_choices.NEW_COLUMN
+        ]
 
     @property
     def made(self) -> list[str]:
@@ -142,7 +148,7 @@ class ChosenBoard:
         used = {self.npd_id, *(self.choices.choice_of(mappable).column for mappable in self.synced)}
         return [column for column in self.columns.values() if column.id not in used]
 
-    def second_column_note(self, mappable: MappableField) -> str:
+    def second_column_note(self, mappable: field_choices.MappableField) -> str:
         """Return that a new column of a field is a second one of its kind; empty where the board has no other."""
         others = [f"“{column.title}”" for column in self.unused if column.type == mappable.made_type]
         return f"{mappable.label}: the board has {join_first(others)} of the same type." if others else ""
@@ -172,7 +178,7 @@ class ChosenBoard:
         return " ".join(sentence for sentences in self.problems().values() for sentence in sentences)
 
     @property
-    def changes(self) -> list[MappingChange]:
+    def changes(self) -> list[field_choices.MappingChange]:
         """What the choices change of the stored mapping."""
         stored = field_choices.stored_choices(self.choices.link)
         return field_choices.diff_choices(self.fields, stored, self.choices.fields, self.columns)
@@ -321,7 +327,7 @@ def begin(entity_type: str, board: Board | None, others: Mapping[str, str]) -> C
     unmapped = [mappable for mappable in chosen.fields if mappable.key not in fields]
     likely = field_choices.suggest_columns(unmapped, free, chosen.npd_id)
     for mappable in unmapped:
-        fields[mappable.key] = FieldChoice(likely[mappable.key].column if mappable.key in likely else "")
+        fields[mappable.key] = field_choices.FieldChoice(likely[mappable.key].column if mappable.key in likely else "")
     return replace(choices, fields={mappable.key: fields[mappable.key] for mappable in chosen.fields})
 
 

@@ -15,7 +15,7 @@ last_writer_wins = bug(
 )
 
 
-@instead_of(last_writer_wins, "sync.reconcile.field_plan:decide_field")
+@instead_of(last_writer_wins, "sync.merge:decide_field")
 def _sends_without_asking(right: Wrong, given: Field) -> FieldDecision:
     decision: FieldDecision = right(given)
     if decision.action is Action.CONFLICT:
@@ -28,7 +28,7 @@ cleared_field_skipped = bug(
 )
 
 
-@instead_of(cleared_field_skipped, "sync.reconcile.field_plan:decide_field")
+@instead_of(cleared_field_skipped, "sync.merge:decide_field")
 def _sends_no_empty_value(right: Wrong, given: Field) -> FieldDecision:
     decision: FieldDecision = right(given)
     if decision.action is Action.PUSH and given.local is None:
