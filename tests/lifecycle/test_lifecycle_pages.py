@@ -138,7 +138,7 @@ def test_who_deleted_a_record_and_its_name_stand_in_the_activity_and_lead_to_its
 def test_the_permission_is_asked_for_every_type_of_a_long_selection(
     client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sync.admin.activity_pages.MAX_ROWS_SHOWN", 1)
+    monkeypatch.setattr("sync.admin.confirmed_action.MAX_ROWS_SHOWN", 1)
     Contact.objects.create(name="Ann").delete()
     Organization.objects.create(name="Acme").delete()
     clerk = get_user_model().objects.create_user("clerk", password="x", is_staff=True)
