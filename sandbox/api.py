@@ -227,7 +227,21 @@ class Api:
         call.operation = operation.name
         call.fields = operation.fields()
         _pause(self.latency.call_ms)
-        fault = self.faults.take(operation, api_request.variables)
+        key = request.header("Idempotency-Key") if operation.is_mutation else None
+        call.idempotency_key = key
+        # Before a fault holds the request: a second one under its key must find it.
+        replay = self.idempotency.claim(key, api_request.body) if key else None
+        try:
+            return self._faulted(request, api_request, call, key, replay)
+        finally:
+            if key:
+                self.idempotency.release(key)
+
+    def _faulted(
+        self, request: http.Request, api_request: ApiRequest, call: Call, key: str | None, replay: Replay | None
+    ) -> http.Response:
+        """Answer with the fault that waits for such a request, else replay the key's answer or carry it out."""
+        fault = self.faults.take(api_request.operation, api_request.variables)
         if fault is not None:
             call.fault = fault.name()
             if fault.status is not None:
@@ -238,20 +252,12 @@ class Api:
                 return http.Response(fault.status, str(body).encode(), {"Content-Type": "text/html"} | headers)
             if fault.limit is not None:
                 self._exhaust(fault)
-        key = request.header("Idempotency-Key") if operation.is_mutation else None
-        if not key:
-            return self._carry_out(request, api_request, call, fault)
-        call.idempotency_key = key
-        replay = self.idempotency.claim(key, api_request.body)
         if replay is not None:
             call.replayed = True
             call.different_body = replay.different_body
-            headers = replay.answer.headers | {"Idempotency-Replayed": "true"}
-            return http.Response(replay.answer.status, replay.answer.body, headers)
-        try:
-            return self._carry_out(request, api_request, call, fault, key)
-        finally:
-            self.idempotency.release(key)
+            replayed = replay.answer.headers | {"Idempotency-Replayed": "true"}
+            return http.Response(replay.answer.status, replay.answer.body, replayed)
+        return self._carry_out(request, api_request, call, fault, key)
 
     def _parse_request(self, request: http.Request, call: Call) -> ApiRequest:
         version = resolvers.served_version(request.header("API-Version"))

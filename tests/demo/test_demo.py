@@ -252,9 +252,9 @@ BEFORE: dict[str, Callable[[Play], None]] = {
 }
 
 
-def test_what_the_pages_show_is_what_is_answered(played: Played) -> None:
+def test_what_the_pages_show_is_what_is_answered(spoiled: Played) -> None:
     admin = get_user_model().objects.get(username="admin")
-    play = Play(played, {"TOKEN": ApiToken.objects.create(admin)[1], "CRON_SECRET": settings.CRON_SECRET})
+    play = Play(spoiled, {"TOKEN": ApiToken.objects.create(admin)[1], "CRON_SECRET": settings.CRON_SECRET})
     for command, shown in calls():
         for words, prepare in BEFORE.items():
             if words in command:
