@@ -21,7 +21,7 @@ from sync.monday.board import Board, BoardColumn, BoardSetup, ColumnSpec
 from sync.monday.board_items import Item
 from sync.monday.columns import make_converter
 from sync.monday.connector import MondayConnector
-from sync.outbox.queue_rows import enqueue
+from sync.outbox.queue_rows import enqueue_comparison
 
 NPD_ID_KEY = "npd_id"
 NPD_ID_TITLE = "NPD ID"
@@ -217,7 +217,7 @@ def check_columns(link: BoardLink, board: Board) -> list[FieldMapping]:
             )
             latest = sync_now() - HIDDEN_RECHECK
             if blocked is not None and (blocked.last_sync_attempt or latest) <= latest:
-                _enqueue_records(link, [blocked.entity_id])
+                enqueue_comparison(link.entity_type, [UUID(blocked.entity_id)])
     set_create_obstacle(link, "npd_id_problem", npd_id_problem(link, board))
     _store_shape(link, board)
     return problem_mappings
@@ -396,7 +396,7 @@ def unblock_field(link: BoardLink, mapping: FieldMapping) -> None:
     """Enqueue every record with this blocked field; for the match key, unlinked records too."""
     blocked = blocked_ledgers(link, mapping)
     # Their values may have changed on either side while the field was blocked.
-    _enqueue_records(link, blocked.values_list("entity_id", flat=True))
+    enqueue_comparison(link.entity_type, map(UUID, blocked.values_list("entity_id", flat=True)))
     # Without the match key no unlinked record could be matched with an item.
     if mapping.key == link.match_key:
         enqueue_unlinked(link)
@@ -426,22 +426,11 @@ def enqueue_unlinked(link: BoardLink) -> None:
     """Have every record without an item looked at, and every unmatched item that waits."""
     model = registry.entity(link.entity_type).model
     unlinked = model._default_manager.filter(monday_id=None).exclude(unsynced())
-    _enqueue_records(link, unlinked.values_list("pk", flat=True))
+    enqueue_comparison(link.entity_type, unlinked.values_list("pk", flat=True))
     # Unmatched items have waited too, and are due at once.
     SyncQueue.objects.filter(
         entity_type=link.entity_type, entity_id=None, status=choices.QueueStatus.PENDING, next_retry__gt=SyncNow()
     ).update(next_retry=SyncNow())
-
-
-def _enqueue_records(link: BoardLink, ids: Iterable[Any]) -> None:
-    record_ids = {UUID(str(record_id)) for record_id in ids}
-    enqueue(
-        link.entity_type,
-        record_ids,
-        cause=choices.Cause.SWEEP,
-        priority=choices.Priority.SWEEP,
-        direction=choices.QueueDirection.TO_NPD,
-    )
 
 
 # Why nothing new is created on a board for now: nobody on it could be recognized, and might be made twice.

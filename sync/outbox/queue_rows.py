@@ -91,6 +91,17 @@ _MARK_PENDING = """
 """
 
 
+def enqueue_comparison(entity_type: str, records: Iterable[UUID]) -> None:
+    """Enqueue records to be compared with their items, after all that people wait for."""
+    enqueue(
+        entity_type,
+        records,
+        cause=choices.Cause.SWEEP,
+        priority=choices.Priority.SWEEP,
+        direction=choices.QueueDirection.TO_NPD,
+    )
+
+
 def mark_pending(entity_type: str, ids: Sequence[UUID], *, waits: bool = True) -> None:
     """Make those of these records pending that say synced while a job waits for them, in one statement.
 

@@ -9,7 +9,14 @@ from django.db.models import F
 
 from npd.models import Contact, Organization
 from sync.models import FieldMapping, Intent
-from tests.reports.test_writes_down import new_contacts, unsynced, writes_fail, writes_stopped, writes_work
+from tests.reports.test_writes_down import (
+    new_contacts,
+    synced_contacts,
+    unsynced,
+    writes_fail,
+    writes_stopped,
+    writes_work,
+)
 from tests.support.world import World
 
 
@@ -32,10 +39,7 @@ def synced_at_once(world: World, contact: Contact, hours: int = 3) -> None:
 @pytest.mark.parametrize("kind", ["create", "change"])
 def test_one_that_always_fails_waits_alone(world: World, kind: str) -> None:
     if kind == "change":
-        new_contacts(21)
-        world.work()
-        for _ in range(3):
-            world.hear(minutes=2)
+        synced_contacts(world, 21)
     poison(world)
     before = world.calls()
     if kind == "change":
@@ -129,10 +133,7 @@ def test_nobody_waits_long_for_another_board_on_which_everything_fails(world: Wo
 
 
 def test_poisoned_creates_beside_poisoned_changes_wait_alone(world: World) -> None:
-    new_contacts(10)
-    world.work()
-    for _ in range(3):
-        world.hear(minutes=2)
+    synced_contacts(world, 10)
     poison(world)
     Contact.objects.update(role_title="New")
     Contact.objects.filter(name__in=["P001", "P002"]).update(notes="poison")
@@ -144,10 +145,7 @@ def test_poisoned_creates_beside_poisoned_changes_wait_alone(world: World) -> No
 
 
 def test_several_that_failed_alone_are_tried_in_turn(world: World) -> None:
-    new_contacts(10)
-    world.work()
-    for _ in range(3):
-        world.hear(minutes=2)
+    synced_contacts(world, 10)
     poison(world)
     Contact.objects.update(role_title="New")
     Contact.objects.filter(name__lt="P004").update(notes="poison")

@@ -32,6 +32,14 @@ def new_contacts(number: int) -> None:
     Contact.objects.bulk_create([Contact(name=f"P{n:03}", email=f"p{n}@example.com") for n in range(number)])
 
 
+def synced_contacts(world: World, number: int) -> None:
+    """The same, with their items, whose webhooks have come and gone."""
+    new_contacts(number)
+    world.work()
+    for _ in range(3):
+        world.hear(minutes=2)
+
+
 def unsynced() -> list[str]:
     return sorted(Contact.objects.exclude(sync_status="synced").values_list("name", flat=True))
 
@@ -94,10 +102,7 @@ def test_a_wait_of_a_week_is_ended_by_whoever_tries_again(world: World, monday: 
 
 
 def test_a_hundred_changes_wait_at_little_cost_and_arrive(world: World) -> None:
-    new_contacts(100)
-    world.work()
-    for _ in range(3):
-        world.hear(minutes=2)
+    synced_contacts(world, 100)
     writes_fail(world)
     Contact.objects.update(role_title="New")
     assert world.calls_while(60) <= 30
@@ -216,10 +221,7 @@ def test_saves_that_need_no_write_do_not_wait_for_a_probe_each(world: World) -> 
 
 
 def test_many_edits_on_the_board_cost_as_few_calls_as_one_while_writes_fail(world: World) -> None:
-    new_contacts(40)
-    world.work()
-    for _ in range(3):
-        world.hear(minutes=2)
+    synced_contacts(world, 40)
     writes_fail(world)
     world.contact("Bob")
     world.contact("Cyd")

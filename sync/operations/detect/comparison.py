@@ -26,7 +26,7 @@ from sync.monday import errors
 from sync.monday.board_items import BatchItems, Item
 from sync.operations.detect import LONGEST_DELAY, boards_to_compare
 from sync.outbox.claim import Claim
-from sync.outbox.queue_rows import enqueue
+from sync.outbox.queue_rows import enqueue, enqueue_comparison
 from sync.reconcile import gather, pass_plan
 from sync.reconcile.board_filter import item_verdict, record_verdict
 from sync.reconcile.facts import InspectedColumns, RecordFacts
@@ -298,7 +298,7 @@ def _compare(link: BoardLink) -> ComparisonResult:
         if page.facts.columns is not None:
             store_columns(link, page.facts.columns)
         _verify(result, page)
-        _enqueue_passes(link, page.differing)
+        enqueue_comparison(link.entity_type, page.differing)
         result.linked += len(page.plan.records)
         result.differing += len(page.differing)
     # A listing doesn't tell whether an item is gone: linked records that it lacks are asked for by id.
@@ -307,10 +307,10 @@ def _compare(link: BoardLink) -> ComparisonResult:
     unlisted = listing.unlisted() if is_complete else []
     for start in range(0, len(unlisted), PAGE):
         _verify_unlisted(result, listing.board, unlisted[start : start + PAGE])
-    _enqueue_passes(link, unlisted)
+    enqueue_comparison(link.entity_type, unlisted)
     listing.forget_unlisted(structure.items_count)
     without_item = records_without_item(spec)
-    _enqueue_passes(link, without_item)
+    enqueue_comparison(link.entity_type, without_item)
     unmatched = listing.unmatched
     # Items without a record get a pass where it could create one or match one.
     if unmatched and (link.creates_records or without_item):
@@ -337,16 +337,6 @@ def records_without_item(spec: EntitySpec) -> list[UUID]:
     unlinked = spec.model._default_manager.filter(monday_id=None, sync_status=choices.RecordSyncStatus.PENDING)
     unlinked = unlinked.exclude(unsynced()).exclude(sync_direction=choices.SyncDirection.MONDAY_TO_NPD)
     return list(unlinked.exclude(pk__in=busy).values_list("pk", flat=True))
-
-
-def _enqueue_passes(link: BoardLink, ids: Sequence[UUID]) -> None:
-    enqueue(
-        link.entity_type,
-        ids,
-        cause=choices.Cause.SWEEP,
-        priority=choices.Priority.SWEEP,
-        direction=choices.QueueDirection.TO_NPD,
-    )
 
 
 # The proof of “synced”: how many records that say so the comparison looked at, and which differed.
