@@ -84,7 +84,6 @@ class ApprovalAdmin(admin_base.RecordLinkMixin, admin_base.ReadOnlyAdmin):
     search_fields = ("label", "remote_id", "entity_id")
     search_help_text = "A record's name, or the number of its item"
     ordering = ("-id",)
-    json_fields = ("values",)
     empty_title = "Nothing waits for approval"
     empty_words = (
         "When many records at once would be deleted or lose a value, nothing is deleted or emptied on the other side "
@@ -185,8 +184,8 @@ def decide_approvals(
 
 
 @admin.register(IgnoredItem)
-class IgnoredItemAdmin(admin_base.PageAdmin):
-    """Items that are not to become records; considering one again, or deleting its row, asks again."""
+class IgnoredItemAdmin(admin_base.ReadOnlyAdmin):
+    """Items that are not to become records; considering one again asks again."""
 
     list_display = ("item_id", "kind", "why", "reason", "moment")
     list_filter = (admin_base.EntityFilter, "unlinked")
@@ -194,7 +193,6 @@ class IgnoredItemAdmin(admin_base.PageAdmin):
     search_help_text = "An item's number, or why it is ignored"
     ordering = ("-id",)
     actions = ("consider_again",)
-    readonly_fields = ("entity_type", "item_id", "reason", "unlinked", "entity_id", "at")
     empty_title = "No item is ignored"
     empty_words = (
         "Items on Monday that somebody chose to leave alone are listed here. “Consider again” checks an item like a "
@@ -206,27 +204,15 @@ class IgnoredItemAdmin(admin_base.PageAdmin):
         rows: models.QuerySet[IgnoredItem] = super().get_queryset(request)
         return rows.filter(erased=False)
 
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
+    def has_consider_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("sync.delete_ignoreditem")
 
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    @admin.action(description="Consider again", permissions=["delete"])
+    @admin.action(description="Consider again", permissions=["consider"])
     def consider_again(self, request: HttpRequest, queryset: models.QuerySet[IgnoredItem]) -> None:
         """Forget the refusals and look at the items as at new ones."""
-        self.delete_queryset(request, queryset)
-
-    def delete_model(self, request: HttpRequest, obj: IgnoredItem) -> None:
-        self._consider(request, IgnoredItem.objects.filter(pk=obj.pk))
-
-    def delete_queryset(self, request: HttpRequest, queryset: models.QuerySet[IgnoredItem]) -> None:
         with transaction.atomic():
             log_action_many(request.user, queryset, "To be considered again.", flag=DELETION)
-            self._consider(request, IgnoredItem.objects.filter(pk__in=queryset.values("pk")))
-
-    def _consider(self, request: HttpRequest, rows: models.QuerySet[IgnoredItem]) -> None:
-        number = consider_again(rows)
+            number = consider_again(IgnoredItem.objects.filter(pk__in=queryset.values("pk")))
         self.message_user(request, f"{humanize.count_with_noun(number, 'item')} will be checked again.", messages.INFO)
 
     kind = admin_base.type_column()
