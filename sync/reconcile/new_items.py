@@ -13,14 +13,13 @@ from uuid import UUID
 
 from django.core.exceptions import ValidationError
 
-from sync.boards.sync_filter import FilterSide
 from sync.choices import SyncDirection, TombstoneState
 from sync.kernel.messages import UnmatchedReason, unmatched_sentence
 from sync.models import IgnoredItem, SyncedModel, Tombstone
 from sync.monday.board_items import Item
 from sync.monday.conversion import AmbiguousSplit, UnknownValue
 from sync.reconcile import field_values, identity, pass_plan
-from sync.reconcile.board_filter import exclusion_sentence, item_verdict, record_verdict
+from sync.reconcile.board_filter import item_verdict, record_verdict
 from sync.reconcile.facts import STALE_READ_WINDOW, ItemFacts
 from sync.reconcile.removed_items import edits_since_agreed
 from sync.records.inbox import UNMATCHED_ITEM_WAIT_SECONDS
@@ -46,7 +45,7 @@ def listed_finding(board: field_values.BoardContext, item: Item) -> UnmatchedFin
     verdict = item_verdict(board, item)
     if verdict.holds is False:
         reason = UnmatchedReason.LEFT_OUT
-        details["filter"] = exclusion_sentence(board, FilterSide.ITEM, verdict)
+        details["filter"] = verdict.sentence
     elif not board.link.creates_records:
         reason = (
             UnmatchedReason.NO_KEY
@@ -133,9 +132,8 @@ class _ItemRule:
             return self._settle_deleted(tombstone)
         verdict = item_verdict(self.board, self.item)
         if verdict.holds is not True:
-            detail = exclusion_sentence(self.board, FilterSide.ITEM, verdict)
             until = self.now + self._unreadable_wait if verdict.holds is None else None
-            return self._leave(UnmatchedReason.LEFT_OUT, until=until, filter=detail)
+            return self._leave(UnmatchedReason.LEFT_OUT, until=until, filter=verdict.sentence)
         wait = timedelta(seconds=self.board.settings.new_item_wait_seconds)
         becomes_at = (self.facts.known_since or self.now) + wait
         if not self.match_key and becomes_at > self.now and not self.facts.may_create:
@@ -288,8 +286,7 @@ class _ItemRule:
         verdict = record_verdict(self.board, record)
         if verdict.holds is True:
             return ""
-        detail = exclusion_sentence(self.board, FilterSide.RECORD, verdict)
-        return f"{detail} That is so of “{record}”, whose item it would be."
+        return f"{verdict.sentence} That is so of “{record}”, whose item it would be."
 
     def _owner_exclusion(self, owner: SyncedModel) -> str:
         """Why the filter leaves the record alone whose NPD ID the item bears; a pair is out by its own item, too."""
@@ -414,8 +411,7 @@ class _ItemRule:
         if problems:
             return replace(self._leave(UnmatchedReason.INVALID, problems=problems), problems=problems)
         if (verdict := record_verdict(self.board, record)).holds is not True:
-            detail = exclusion_sentence(self.board, FilterSide.RECORD, verdict)
-            detail = f"{detail} A record created from it would not match, so none was created."
+            detail = f"{verdict.sentence} A record created from it would not match, so none was created."
             return self._leave(UnmatchedReason.LEFT_OUT, filter=detail)
         closes = f"“{self.item.name}” became a record of its own, so there is nothing to ask any more."
         sentence = f"Created from the item “{self.item.name}” on the board."

@@ -630,3 +630,4 @@ class PassFacts:
 
 
 PlanRule = Callable[[PassFacts, Plan], Plan]
+RecordRule = Callable[[PassFacts, RecordPlan], RecordPlan]
