@@ -66,7 +66,7 @@ AFTER_READING: tuple[pass_plan.PlanRule, ...] = (
     each_record(with_fields),  # per field: undo, a person's choice, else merge.py; then what either side won't take
     each_record(keep_only_pulls),
     report_what_is_lost,
-    throttle_write_loops,
+    each_record(throttle_write_loops),
     request_approvals,
     # Second items go by what the records became, and nothing is made of a record that has no name to send.
     decide_duplicates,
