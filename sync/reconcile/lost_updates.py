@@ -362,9 +362,7 @@ class _FieldHistory:
 # a conflict is what stands on both sides, monday_data what was lost.
 
 
-def report_lost_updates(
-    board: field_values.BoardContext, plan: AnyPlan, people: Mapping[str, Any], *, asks: bool = True
-) -> AnyPlan:
+def report_lost_updates(board: field_values.BoardContext, plan: AnyPlan, *, asks: bool = True) -> AnyPlan:
     """Keep of what detection suspected only what stands on neither side, and put it into words, the newest first.
 
     Of several lost values of one field the newest is asked about, the others go to the history; so do all of a record
@@ -378,7 +376,7 @@ def report_lost_updates(
             continue
         is_asked_already = any(other.needs_answer and other.key == lost_update.key for other in reports)
         needs_answer = asks and not is_asked_already and _may_ask(plan, mapping)
-        reports.append(_in_words(board, plan, replace(lost_update, needs_answer=needs_answer), people))
+        reports.append(_in_words(board, plan, replace(lost_update, needs_answer=needs_answer)))
     return replace(plan, lost=tuple(reports))
 
 
@@ -412,10 +410,7 @@ def will_ask(board: field_values.BoardContext, plan: pass_plan.RecordPlan) -> bo
 
 
 def _in_words(
-    board: field_values.BoardContext,
-    plan: pass_plan.RecordPlan,
-    lost_update: pass_plan.LostUpdate,
-    people: Mapping[str, Any],
+    board: field_values.BoardContext, plan: pass_plan.RecordPlan, lost_update: pass_plan.LostUpdate
 ) -> pass_plan.LostUpdate:
     mapping = next(mapping for mapping in board.mappings if mapping.key == lost_update.key)
     convert = board.converter(mapping, plan.record)
@@ -433,7 +428,7 @@ def _in_words(
         else:
             raw_lost = dict(convert.from_text(lost_value, local_raw))
         raws = {"raw_before": raw_lost, "raw_after": local_raw}
-    editor = monday_editor_name(lost_update.user_id, people) if lost_update.user_id else "Somebody"
+    editor = monday_editor_name(lost_update.user_id, board.settings.people) if lost_update.user_id else "Somebody"
     advice = "Choose which of them is right." if lost_update.needs_answer else "It can be taken back from here."
     sentence = (
         f"{editor} wrote “{lost_value}” into {mapping.label} on Monday while “{current_value}” was being sent, which "
@@ -458,7 +453,6 @@ def left_with_item(
     mapping: FieldMapping,
     item: Item,
     changes: Iterable[ChangeEvent],
-    people: Mapping[str, Any],
     why: str,
 ) -> HistoryLine | None:
     """Return the line about an edit with which an item is gone, `why` as the rest of its sentence; None where the value
@@ -478,7 +472,7 @@ def left_with_item(
         raws = {"raw_before": dict(convert.to_local(remote_raw, local_raw)), "raw_after": local_raw}
     users = [change.user_id for change in changes if (change.key, change.value) == (mapping.key, value)]
     named = [user for user in users if user]
-    editor = monday_user_name(named[-1], people) if named else "Somebody"
+    editor = monday_user_name(named[-1], board.settings.people) if named else "Somebody"
     wrote = f"wrote “{lost_value}” into {mapping.label}" if lost_value else f"emptied {mapping.label}"
     values = {"before": lost_value, "after": field_values.shown_of(convert, local_raw), "overridden": True, **raws}
     return HistoryLine("overridden", f"{editor} {wrote} on Monday, and {why}", mapping.key, values=values)
@@ -637,5 +631,5 @@ def report_what_is_lost(facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> pas
     suspected = [
         record_plan for record_plan in plan.records.values() if record_plan.lost and record_plan.outcome in endings
     ]
-    plan = plan.with_deleted(report_lost_updates(facts.board, d, facts.people, asks=False) for d in deleted)
-    return plan.with_records(report_lost_updates(facts.board, record_plan, facts.people) for record_plan in suspected)
+    plan = plan.with_deleted(report_lost_updates(facts.board, d, asks=False) for d in deleted)
+    return plan.with_records(report_lost_updates(facts.board, record_plan) for record_plan in suspected)
