@@ -14,7 +14,7 @@ from datetime import datetime
 from typing import Any
 
 from conflicts.reports import KIND_IDENTITY, KIND_UNDO, RECORD_KEY
-from sync.choices import Cause, Priority, RemovedItemPolicy
+from sync.choices import Cause, Priority, QueueDirection, RemovedItemPolicy
 from sync.kernel.triggers import BOOKKEEPING
 from sync.merge import CHANGED_ON_MONDAY, Action
 from sync.models import BoardLink, SyncedModel
@@ -249,8 +249,10 @@ def field_changes(plan: pass_plan.RecordPlan, record: SyncedModel, read_at: date
     if rechecks and plan.is_settled:
         plan = plan.end(pass_plan.Outcome.DEFERRED, rechecks[0], wait_seconds=RECHECK_SECONDS)
     is_overtaken = any(settlement.overtaken for settlement in settlements)
+    # Also while writes are stopped, when what comes from NPD waits: the two sides differ, and people are asked at once.
+    wakes = ({"direction": QueueDirection.TO_NPD},) if is_overtaken else ()
     keeps_intent = any(settlement.keeps_intent for settlement in settlements)
-    return RecordChanges(plan, values, wakes=({},) if is_overtaken else (), keeps_intent=keeps_intent)
+    return RecordChanges(plan, values, wakes=wakes, keeps_intent=keeps_intent)
 
 
 def _is_at_rest(field_plan: pass_plan.FieldPlan, base: Mapping[str, Any] | None) -> bool:
