@@ -134,6 +134,7 @@ class Settings:
     new_item_wait_seconds: float = 300
     journal_days: int = 7
     token_user: str = ""  # the Monday user as whom we write; empty where that isn't known yet
+    people: Mapping[str, Any] = field(default_factory=dict)  # Monday's users, by id
 
 
 def converter_options(

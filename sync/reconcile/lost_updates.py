@@ -365,9 +365,7 @@ class _FieldHistory:
 # a conflict is what stands on both sides, monday_data what was lost.
 
 
-def report_lost_updates(
-    board: field_values.BoardContext, plan: AnyPlan, people: Mapping[str, Any], *, asks: bool = True
-) -> AnyPlan:
+def report_lost_updates(board: field_values.BoardContext, plan: AnyPlan, *, asks: bool = True) -> AnyPlan:
     """Keep of what detection suspected only what stands on neither side, and put it into words, the newest first.
 
     Of several lost values of one field the newest is asked about, the others go to the history; so do all of a record
@@ -382,7 +380,7 @@ def report_lost_updates(
             continue
         needs_answer = asks and mapping.key not in asked and _may_ask(plan, mapping)
         asked |= {mapping.key} if needs_answer else set()
-        line = _lost_line(board.converter(mapping, plan.record), plan, mapping, lost_update, people)
+        line = _lost_line(board, plan, mapping, lost_update)
         advice = "Choose which of them is right." if needs_answer else "It can be taken back from here."
         kind = OVERWRITTEN if needs_answer else "overridden"
         line = replace(line, kind=kind, sentence=f"{line.sentence} {advice}")
@@ -420,12 +418,12 @@ def will_ask(board: field_values.BoardContext, plan: pass_plan.RecordPlan) -> bo
 
 
 def _lost_line(
-    convert: conversion.Converter,
+    board: field_values.BoardContext,
     plan: pass_plan.RecordPlan,
     mapping: FieldMapping,
     lost_update: pass_plan.LostUpdate,
-    people: Mapping[str, Any],
 ) -> HistoryLine:
+    convert = board.converter(mapping, plan.record)
     field_plan = plan.plans.get(mapping.key)
     # What NPD holds once this pass is done: it may take over what somebody wrote after our write.
     taken = field_plan.write_raw if field_plan is not None and not field_plan.blocked_reason else None
@@ -438,7 +436,7 @@ def _lost_line(
         return convert.from_text(lost_value, local_raw)
 
     values = _overridden_values(convert, lost_value, local_raw, restored)
-    editor = monday_editor_name(lost_update.user_id, people) if lost_update.user_id else "Somebody"
+    editor = monday_editor_name(lost_update.user_id, board.settings.people) if lost_update.user_id else "Somebody"
     sentence = (
         f"{editor} wrote “{lost_value}” into {mapping.label} on Monday while “{values['after']}” was being sent, which "
         "went over it."
@@ -468,7 +466,6 @@ def left_with_item(
     mapping: FieldMapping,
     item: Item,
     changes: Iterable[ChangeEvent],
-    people: Mapping[str, Any],
     why: str,
 ) -> HistoryLine | None:
     """Return the line about an edit with which an item is gone, `why` as the rest of its sentence; None where the value
@@ -485,7 +482,7 @@ def left_with_item(
     values = _overridden_values(convert, lost_value, local_raw, partial(convert.to_local, remote_raw, local_raw))
     users = [change.user_id for change in changes if (change.key, change.value) == (mapping.key, value)]
     named = [user for user in users if user]
-    editor = monday_user_name(named[-1], people) if named else "Somebody"
+    editor = monday_user_name(named[-1], board.settings.people) if named else "Somebody"
     wrote = f"wrote “{lost_value}” into {mapping.label}" if lost_value else f"emptied {mapping.label}"
     return HistoryLine("overridden", f"{editor} {wrote} on Monday, and {why}", mapping.key, values=values)
 
@@ -643,5 +640,5 @@ def report_what_is_lost(facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> pas
     suspected = [
         record_plan for record_plan in plan.records.values() if record_plan.lost and record_plan.outcome in endings
     ]
-    plan = plan.with_deleted(report_lost_updates(facts.board, d, facts.people, asks=False) for d in deleted)
-    return plan.with_records(report_lost_updates(facts.board, record_plan, facts.people) for record_plan in suspected)
+    plan = plan.with_deleted(report_lost_updates(facts.board, d, asks=False) for d in deleted)
+    return plan.with_records(report_lost_updates(facts.board, record_plan) for record_plan in suspected)

@@ -613,14 +613,10 @@ class PassFacts:
     identity: IdentityFacts = field(default_factory=IdentityFacts)
     removals: Mapping[UUID, RemovalFacts] = field(default_factory=dict)  # of linked records whose items are gone
     unmatched: tuple[ItemFacts, ...] = ()
-    deletion_policy: choices.DeletedRecordPolicy = (
-        choices.DeletedRecordPolicy.ARCHIVE
-    )  # what becomes of deleted records' items
     approvals: ApprovalFacts = field(default_factory=ApprovalFacts)
     related: field_values.RelatedFacts = field(default_factory=field_values.RelatedFacts)
     # Of records of which more was read: when their fields were edited, and who made their items.
     histories: Mapping[UUID, RecordHistory] = field(default_factory=dict)
-    people: Mapping[str, Any] = field(default_factory=dict)  # Monday's users by id, where somebody's edit is told
 
 
 PlanRule = Callable[[PassFacts, Plan], Plan]

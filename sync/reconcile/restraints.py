@@ -19,7 +19,7 @@ from sync.monday.conversion import ListConverter, UnknownValue
 from sync.reconcile import pass_plan
 from sync.reconcile.facts import LOOP_WINDOW, HistoryLine, RecordFacts
 from sync.reconcile.field_plan import AS_SENT, apply_decision, cell_of, is_as_agreed, sides_of, way_of
-from sync.reconcile.field_values import BoardContext, stored_values
+from sync.reconcile.field_values import BoardContext, Settings, stored_values
 from sync.records.approvals import CLEARS, ApprovalFacts
 from sync.records.authors import monday_editor_name
 
@@ -40,11 +40,11 @@ MAX_THROTTLE = timedelta(days=1)
 
 
 def plan_loop(
-    facts: RecordFacts, field_plan: pass_plan.FieldPlan, now: datetime, loop_times: int, people: Mapping[str, Any]
+    facts: RecordFacts, field_plan: pass_plan.FieldPlan, now: datetime, settings: Settings
 ) -> WriteLoop | None:
     """Return the loop of a field as this pass leaves it; None where nothing is known of it, without `times` it is over.
 
-    A rewrite since our last write is counted; `loop_times` of them within an hour have the field throttled.
+    A rewrite since our last write is counted; `settings.loop_times` within an hour have the field throttled.
     """
     key = field_plan.mapping.key
     stored = facts.history.loops.get(key)
@@ -61,11 +61,11 @@ def plan_loop(
         entity_id=facts.id,
         key=key,
         times=[*recent, {"at": now.isoformat(), "write": str(write.pk)}],
-        by=monday_editor_name(user, people) if user else stored.by if stored else "",
+        by=monday_editor_name(user, settings.people) if user else stored.by if stored else "",
         throttle_count=stored.throttle_count if stored else 0,
         throttled_until=stored.throttled_until if stored else None,
     )
-    if loop_times > 0 and (loop.throttle_count or len(loop.times) >= loop_times):
+    if settings.loop_times > 0 and (loop.throttle_count or len(loop.times) >= settings.loop_times):
         # Longer each time: a field that is rewritten once more after its pause is blocked twice as long.
         loop.throttled_until = now + min(LOOP_WINDOW * 2**loop.throttle_count, MAX_THROTTLE)
         loop.throttle_count = min(loop.throttle_count + 1, 10)
@@ -132,7 +132,7 @@ def throttle_write_loops(facts: pass_plan.PassFacts, plan: pass_plan.RecordPlan)
     lines = []
     for key, field_plan in plan.plans.items():
         stored = history.loops.get(key)
-        loop = plan_loop(plan.facts, field_plan, facts.now, facts.board.settings.loop_times, facts.people)
+        loop = plan_loop(plan.facts, field_plan, facts.now, facts.board.settings)
         if loop is None:
             continue
         label = field_plan.mapping.label

@@ -38,9 +38,9 @@ def before(stored: WriteLoop | None = None, write: Intent | None = WRITE, **diff
 def throttled(found: RecordFacts, read: str = "AUTOMATIC", limit: int = LIMIT, **differs: Any) -> RecordPlan:
     """Ann's plan after the rule, which is nothing if nothing becomes of her field."""
     plans = {"role_title": field_plan(contact(), read, **differs)}
-    of = replace(builders.board(), settings=Settings(loop_times=limit))
+    of = replace(builders.board(), settings=Settings(loop_times=limit, people={TOM: {"name": "Tom"}}))
     plan = RecordPlan(replace(found, item=item(contact())), plans=plans)
-    return throttle_write_loops(PassFacts(of, NOW, people={TOM: {"name": "Tom"}}), plan)
+    return throttle_write_loops(PassFacts(of, NOW), plan)
 
 
 def planned(*given: Any, **differs: Any) -> WriteLoop | None:
