@@ -18,7 +18,7 @@ from sync.limits import breaker, credentials
 from sync.models import BoardLink, SyncedModel, SyncMetadata
 from sync.outbox import notify
 from sync.outbox.queue_rows import enqueue
-from sync.reconcile.board_filter import exclusion_sentence, new_item_verdict, record_verdict
+from sync.reconcile.board_filter import new_item_verdict, record_verdict
 from sync.reconcile.lookups import load_board
 from sync.records import availability
 from sync.records.authors import actor_name, users_of
@@ -83,11 +83,11 @@ def _exclusion(link: BoardLink, record: SyncedModel, ledger: SyncMetadata | None
     verdict = record_verdict(board, record)
     # What isn't known stays as it was, and without an item none is searched or made.
     if verdict.holds is False or (verdict.holds is None and (left_out == FilterSide.RECORD or not record.monday_id)):
-        return exclusion_sentence(board, FilterSide.RECORD, verdict)
+        return verdict.sentence
     if left_out == FilterSide.ITEM and record.monday_id and ledger is not None:
         return ledger.note
     if not record.monday_id and (verdict := new_item_verdict(board, record)).holds is not True:
-        return f"{exclusion_sentence(board, FilterSide.ITEM, verdict)} No item is created."
+        return f"{verdict.sentence} No item is created."
     return ""
 
 

@@ -14,10 +14,10 @@ from datetime import datetime
 from typing import Any
 
 from conflicts.reports import KIND_IDENTITY, KIND_UNDO, RECORD_KEY
-from sync.choices import Cause, Priority, RemovedItemPolicy
+from sync.choices import Cause, Priority, QueueDirection, RemovedItemPolicy
 from sync.kernel.triggers import BOOKKEEPING
 from sync.merge import CHANGED_ON_MONDAY, Action
-from sync.models import BoardLink, SyncedModel
+from sync.models import SyncedModel
 from sync.models.state import REFILLS
 from sync.monday.board_items import Item
 from sync.monday.conversion import AmbiguousSplit, UnknownValue
@@ -78,12 +78,12 @@ def record_changes(
     record: SyncedModel | None,
     read_at: datetime,
     paused: str = "",
-    now: BoardLink | None = None,
+    now: BoardContext | None = None,
 ) -> RecordChanges:
     """Return what is written of a record; `record` is what NPD holds now, None where it was deleted meanwhile.
 
-    `paused` is why nothing may be written any more, as a sentence; `now` is the board's link as a person may have
-    changed it since.
+    `paused` is why nothing may be written any more, as a sentence; `now` is the board as a person may have changed it
+    since.
     """
     if paused and has_local_writes(plan):
         plan = plan.drop(pass_plan.Outcome.RELEASED, paused)
@@ -105,14 +105,14 @@ def record_changes(
     return replace(changes, plan=ended)
 
 
-def _is_outdated(plan: pass_plan.RecordPlan, now: BoardLink) -> bool:
+def _is_outdated(plan: pass_plan.RecordPlan, now: BoardContext) -> bool:
     """Whether what it takes over, or does because its item is gone, rests on a setting that was changed since."""
     if plan.removal is not None and not removed_items.follows_policy(
-        plan.removal, RemovedItemPolicy(now.removed_item_policy)
+        plan.removal, RemovedItemPolicy(now.link.removed_item_policy)
     ):
         return True
     taken_over = [field_plan.mapping for field_plan in plan.plans.values() if field_plan.write_raw is not None]
-    settings = {(mapping.key, mapping.version, mapping.direction) for mapping in now.mappings.all()}
+    settings = {(mapping.key, mapping.version, mapping.direction) for mapping in now.mappings}
     return any((mapping.key, mapping.version, mapping.direction) not in settings for mapping in taken_over)
 
 
@@ -249,8 +249,10 @@ def field_changes(plan: pass_plan.RecordPlan, record: SyncedModel, read_at: date
     if rechecks and plan.is_settled:
         plan = plan.end(pass_plan.Outcome.DEFERRED, rechecks[0], wait_seconds=RECHECK_SECONDS)
     is_overtaken = any(settlement.overtaken for settlement in settlements)
+    # Also while writes are stopped, when what comes from NPD waits: the two sides differ, and people are asked at once.
+    wakes = ({"direction": QueueDirection.TO_NPD},) if is_overtaken else ()
     keeps_intent = any(settlement.keeps_intent for settlement in settlements)
-    return RecordChanges(plan, values, wakes=({},) if is_overtaken else (), keeps_intent=keeps_intent)
+    return RecordChanges(plan, values, wakes=wakes, keeps_intent=keeps_intent)
 
 
 def _is_at_rest(field_plan: pass_plan.FieldPlan, base: Mapping[str, Any] | None) -> bool:

@@ -198,6 +198,15 @@ def test_an_edit_on_the_board_of_the_field_that_waits_is_a_conflict_at_once(worl
     assert world.calls("mutation") == writes
 
 
+def test_a_save_that_overtakes_an_edit_on_the_board_is_a_conflict_at_once(world: World) -> None:
+    ann = world.linked("Ann", role_title="Old")
+    writes_stopped(world)
+    world.edit(ann, "role_title", "Theirs")
+    world.meanwhile(lambda: Contact.objects.filter(pk=ann.pk).update(role_title="Ours"), after="read")
+    world.hear(ann, seconds=1)
+    assert (ann.role_title, world.status(ann)) == ("Ours", "conflict")
+
+
 def test_saves_that_need_no_write_do_not_wait_for_a_probe_each(world: World) -> None:
     Contact.objects.bulk_create([Contact(name=f"Q{n:03}") for n in range(30)])
     world.work()
