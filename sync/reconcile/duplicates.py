@@ -208,9 +208,9 @@ def duplicate_report(board: field_values.BoardContext, duplicate: pass_plan.Item
         reports.Option("custom", "It is somebody else: create a new record", made, identity.NEW_RECORD),
         reports.Option("custom", "Leave the item alone", stays, identity.LEAVE_ALONE),
     ]
-    data = identity.question(second_item_question(duplicate), [record], options) | {
-        "item": field_values.item_data(board, item)
-    }
+    candidates = identity.record_candidates([record])
+    data = identity.question(second_item_question(duplicate), candidates, options)
+    data["item"] = field_values.item_data(board, item)
     return reports.ConflictReport(board.link.entity_type, record.pk, item.id, reports.KIND_IDENTITY, data=data)
 
 

@@ -172,10 +172,16 @@ DIFFERENT_RECORDS = "different"
 """Answer: they are two, and nobody is to ask again."""
 
 
-def question(sentence: str, candidates: Sequence[SyncedModel], options: Iterable[reports.Option]) -> dict[str, Any]:
-    """Return a question about these records, as `ConflictReport.data` wants it."""
-    named = [{"id": str(record.pk), "label": str(record), "linked_to": record.monday_id} for record in candidates]
-    return {"what": sentence, "candidates": named, "options": [option.to_json() for option in options]}
+def question(
+    sentence: str, candidates: Iterable[Mapping[str, Any]], options: Iterable[reports.Option]
+) -> dict[str, Any]:
+    """Return a question about these records or items, as `ConflictReport.data` wants it."""
+    shown = [option.to_json() for option in options]
+    return {"what": sentence, "candidates": list(candidates), "options": shown}
+
+
+def record_candidates(records: Iterable[SyncedModel]) -> list[Mapping[str, Any]]:
+    return [{"id": str(record.pk), "label": str(record), "linked_to": record.monday_id} for record in records]
 
 
 def owner_question(hits: Sequence[SyncedModel], item: Item, details: Mapping[str, Any]) -> dict[str, Any]:
@@ -184,7 +190,6 @@ def owner_question(hits: Sequence[SyncedModel], item: Item, details: Mapping[str
     linked = [record for record in hits if record.monday_id]
     if linked:
         sentence += f", which {'has' if len(linked) == 1 else 'have'} an item already"
-    sentence += ". Nothing was created."
     linking = f"is linked with the item “{item.name}”; what differs is synced field by field."
     new = f"A new record is created from “{item.name}” and linked with it."
     alone = "The item stays on the board; it is not matched, and no record is created from it."
@@ -193,14 +198,12 @@ def owner_question(hits: Sequence[SyncedModel], item: Item, details: Mapping[str
         leave = "Same person: keep the item it has, and leave this one alone"
         alone = f"“{linked[0]}” keeps the item that it has. {alone}"
     options = [
-        *(
-            reports.Option("custom", f"It is “{record}”", f"“{record}” {linking}", str(record.pk))
-            for record in linkable(hits)
-        ),
-        reports.Option("custom", "It is somebody else: create a new record", new, NEW_RECORD),
-        reports.Option("custom", leave, alone, LEAVE_ALONE),
+        reports.Option("custom", f"It is “{record}”", f"“{record}” {linking}", str(record.pk))
+        for record in linkable(hits)
     ]
-    return question(sentence, hits, options) | {"item": dict(details)}
+    options.append(reports.Option("custom", "It is somebody else: create a new record", new, NEW_RECORD))
+    options.append(reports.Option("custom", leave, alone, LEAVE_ALONE))
+    return question(f"{sentence}. Nothing was created.", record_candidates(hits), options) | {"item": dict(details)}
 
 
 def linkable(hits: Sequence[SyncedModel]) -> list[SyncedModel]:
@@ -223,63 +226,45 @@ def record_question(
     if len(hits) == 1:
         sentence = "The item with the same key belongs to another record already"
     linking = f"“{record}” is linked with this item; what differs is synced field by field."
-    handed = f"is deleted in NPD, and its item is linked with “{record}”."
     options = [
         reports.Option("custom", f"It is “{item.name}” ({item.id})", linking, item.id)
         for item in hits
         if owner_by_item.get(item.id, str(record.pk)) == str(record.pk)
     ]
-    options += [
-        reports.Option(
-            "custom",
-            f"The same as “{duplicate}”, made from the item: delete that",
-            f"The record “{duplicate}” {handed}",
-            f"{TAKES_ITEM}{duplicate.pk}",
-            reports.MERGE_RECORDS,
-        )
-        for duplicate in duplicates
+    for made in duplicates:
+        label = f"The same as “{made}”, made from the item: delete that"
+        effect = f"The record “{made}” is deleted in NPD, and its item is linked with “{record}”."
+        options.append(reports.Option("custom", label, effect, f"{TAKES_ITEM}{made.pk}", reports.MERGE_RECORDS))
+    shown: list[dict[str, Any]] = [
+        {"id": item.id, "label": item.name, "values": dict(values[item.id])} for item in hits
     ]
-    return {
-        "what": f"{sentence}. Nothing was created.",
-        "candidates": [
-            {
-                "id": item.id,
-                "label": item.name,
-                "linked_to": owner_by_item.get(item.id),
-                "values": dict(values[item.id]),
-            }
-            for item in hits
-        ],
-        "options": [option.to_json() for option in [*options, _new_item_option(record)]],
-    }
+    candidates = [entry | {"linked_to": owner_by_item.get(entry["id"])} for entry in shown]
+    return question(f"{sentence}. Nothing was created.", candidates, [*options, _new_item_option(record)])
 
 
 def relink_question(record: SyncedModel, row: IgnoredItem) -> dict[str, Any]:
     """Return the question whether a record that syncs again takes back the item that was unlinked from it."""
     effect = f"“{record}” and the item {row.item_id} sync as before; what changed since is synced or asked about."
     again = reports.Option("custom", "Link it with that item again", effect, row.item_id)
-    why = f"“{record}” was unlinked from an item. {row.reason}"
-    return {
-        "what": f"{why} Nothing was created.",
-        "candidates": [{"id": row.item_id, "label": f"Item {row.item_id}", "linked_to": None}],
-        "options": [again.to_json(), _new_item_option(record).to_json()],
-    }
+    sentence = f"“{record}” was unlinked from an item. {row.reason} Nothing was created."
+    candidate = {"id": row.item_id, "label": f"Item {row.item_id}", "linked_to": None}
+    return question(sentence, [candidate], [again, _new_item_option(record)])
 
 
 def duplicate_question(made: SyncedModel, others: Sequence[SyncedModel], key: str) -> dict[str, Any]:
     """Return the question whether a record that was made from an item is one of these others."""
     deletion = f"The record “{made}” is deleted in NPD"
-    options = [
-        reports.Option("custom", "They are two", "Both records stay, and you are not asked again.", DIFFERENT_RECORDS)
-    ]
-    for other in reversed(others):
+    options = []
+    for other in others:
         effect = f"{deletion}, and its item is linked with “{other}”."
         if other.monday_id:
             effect = f"{deletion}; its item goes as the items of deleted records do, for “{other}” has one."
         label = f"The same as “{other}”: delete “{made}”"
-        options.insert(0, reports.Option("custom", label, effect, f"{SAME_AS}{other.pk}", reports.MERGE_RECORDS))
+        options.append(reports.Option("custom", label, effect, f"{SAME_AS}{other.pk}", reports.MERGE_RECORDS))
+    stay = "Both records stay, and you are not asked again."
+    options.append(reports.Option("custom", "They are two", stay, DIFFERENT_RECORDS))
     sentence = f"“{made}”, which was made from an item on the board, has the same {key} as {quoted_names(others)}."
-    return question(sentence, others, options)
+    return question(sentence, record_candidates(others), options)
 
 
 def _new_item_option(record: SyncedModel) -> reports.Option:
@@ -313,24 +298,22 @@ def answers_of(facts: RecordFacts) -> list[pass_plan.IdentityAnswer]:
         resolution = conflict.resolutions.get(reports.RECORD_KEY)
         value = str(resolution.value or "") if resolution is not None else ""
         item_id = conflict.monday_item_id
+        kind = _KIND_BY_WORD.get(value)
+        made_id = None
         if (record_id := field_values.as_uuid(value)) is not None:
-            answers.append(
-                pass_plan.IdentityAnswer(pass_plan.AnswerKind.LINK, facts.id, conflict, item_id, record_id=record_id)
-            )
+            kind = pass_plan.AnswerKind.LINK
         elif value.isdigit():
             # Which may be another item than the one that the question stands at.
-            answers.append(
-                pass_plan.IdentityAnswer(pass_plan.AnswerKind.LINK, facts.id, conflict, value, record_id=facts.id)
-            )
+            kind = pass_plan.AnswerKind.LINK
+            item_id = value
+            record_id = facts.id
         elif value.startswith((SAME_AS, TAKES_ITEM)):
+            kind = pass_plan.AnswerKind.MERGE
             other = field_values.as_uuid(value.partition(":")[2])
-            made = facts.id if value.startswith(SAME_AS) else other
-            stays = other if value.startswith(SAME_AS) else facts.id
-            answers.append(
-                pass_plan.IdentityAnswer(pass_plan.AnswerKind.MERGE, facts.id, conflict, item_id, stays, made)
-            )
-        elif value in _KIND_BY_WORD:
-            answers.append(pass_plan.IdentityAnswer(_KIND_BY_WORD[value], facts.id, conflict, item_id))
+            made_id = facts.id if value.startswith(SAME_AS) else other
+            record_id = other if value.startswith(SAME_AS) else facts.id
+        if kind is not None:
+            answers.append(pass_plan.IdentityAnswer(kind, facts.id, conflict, item_id, record_id, made_id))
     return answers
 
 
