@@ -358,10 +358,8 @@ def _decide_merge(answer: pass_plan.IdentityAnswer, facts: AnswerFacts) -> pass_
 
     Where the other has an item, the made one's goes as the items of deleted records do (deleted_records.py).
     """
-    if answer.made_id is None or answer.record_id is None:
-        return replace(answer, outdated="the answer names no record.")
-    made = facts.records.get(answer.made_id)
-    other = facts.records.get(answer.record_id)
+    made = facts.records.get(answer.made_id) if answer.made_id else None
+    other = facts.records.get(answer.record_id) if answer.record_id else None
     if made is None or other is None:
         return replace(answer, outdated="one of the two records was deleted meanwhile.")
     if made.pk not in facts.unedited:
