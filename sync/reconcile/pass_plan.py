@@ -387,7 +387,7 @@ class RecordPlan:
     def drop(self, outcome: Outcome, detail: str) -> Self:
         """Return it ended with nothing applied that was planned; what was sent is found out by the next pass."""
         identity = replace(self.identity, item=None) if self.identity.item else self.identity
-        dropped = replace(self.without_fields(), identity=identity, answer=self.answer.without_intent())
+        dropped = replace(self.without_fields(), identity=identity, answer=replace(self.answer, intent=None))
         return dropped.end(outcome, detail)
 
     def without_fields(self) -> Self:
