@@ -828,7 +828,6 @@ def _store_approvals(
     """Count what is deleted or emptied, store what waits, and end the requests that are over."""
     removals = {record_plan.id: record_plan.removal for record_plan in plan.records.values() if record_plan.removal}
     rejected = [pk for pk, removal in removals.items() if removal.was_rejected]
-    was_rejected = [choices.ApprovalState.REJECTED]
     # A pass found that it wants none of this kind any more.
     reopened = [pk for pk, removal in removals.items() if removal.approval == choices.ApprovalState.RELEASED]
     requests = ApprovalRequest.objects.filter(entity_type=run.entity_type)
