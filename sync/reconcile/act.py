@@ -19,7 +19,7 @@ from django.conf import settings
 from sync.choices import ApprovalKind, ApprovalState
 from sync.clock import SyncNow
 from sync.limits import breaker, call_cost, connector, write_stop
-from sync.models import ApprovalRequest, BoardLink, FieldMapping, Intent, IntentState, Tombstone
+from sync.models import ApprovalRequest, BoardLink, Intent, IntentState, Tombstone
 from sync.monday import board_items
 from sync.monday.connector import MondayConnector
 from sync.monday.errors import (
@@ -35,7 +35,7 @@ from sync.monday.errors import (
 from sync.monday.items import prepare_archive, prepare_changes, prepare_creates, prepare_delete
 from sync.outbox.claim import Lease, LeaseLost
 from sync.outbox.pauses import locked_pause
-from sync.reconcile import calls, deleted_records, gather
+from sync.reconcile import calls, deleted_records, gather, lookups
 from sync.reconcile.duplicates import answered, new_duplicate_requests, second_item_write, still_leaves
 from sync.reconcile.field_values import BoardContext
 from sync.reconcile.gather import items_with_npd_ids
@@ -43,7 +43,6 @@ from sync.reconcile.pass_plan import ItemAct, ItemPlan, Plan
 from sync.reconcile.restraints import new_clear_requests
 from sync.reconcile.writes import after_answer, changed_records_of, created_records_of, settings_of, write_of_record
 from sync.records.approvals import known_requests
-from sync.records.authors import monday_users
 
 INTENT_SECONDS = 10
 """A call is sent within milliseconds of its announcement, or not at all."""
@@ -101,10 +100,9 @@ def _single_changes(write: calls.Write) -> Iterator[board_items.ItemWrite]:
 def changed_records(board: BoardContext, writes: Sequence[calls.Write]) -> dict[str, str]:
     """Return the records that were switched off, or whose mapping changed, since they were read."""
     records = board.model._default_manager.in_bulk([write.record_id for write in writes])
-    names = ("key", "version", "direction", "link__sync_filter")
-    mappings = list(FieldMapping.objects.filter(link=board.link).values_list(*names))
-    mapped = {key: (version, direction) for key, version, direction, _ in mappings}
-    same_filter = all(sync_filter == board.link.sync_filter for *_, sync_filter in mappings)
+    now = lookups.load_board(board.link, settings_now=board.settings)
+    mapped = {mapping.key: (mapping.version, mapping.direction) for mapping in now.mappings}
+    same_filter = now.link.sync_filter == board.link.sync_filter
 
     def is_same(write: calls.Write) -> bool:
         record = records.get(write.record_id)
@@ -127,11 +125,11 @@ def _changed_deletions(board: BoardContext, writes: Sequence[calls.Write]) -> di
     owned = set(records.filter(monday_id__in=items).values_list("monday_id", flat=True))
     tombstones = Tombstone.objects.filter(pk__in=[write.tombstone for write in writes])
     items_now: dict[int | None, str | None] = dict(tombstones.values_list("pk", "monday_id"))
-    policy, sync_filter = gather.current_deletion_policy(board.link)
+    now = BoardLink.objects.get(pk=board.link.pk)
 
     def is_same(write: calls.Write) -> bool:
         is_there = items_now.get(write.tombstone) == write.item_id and write.item_id not in owned
-        same_policy = write.policy in (None, policy) and sync_filter == board.link.sync_filter
+        same_policy = write.policy in (None, now.deleted_record_policy) and now.sync_filter == board.link.sync_filter
         return is_there and same_policy and write.record_id not in restored_ids
 
     return {write.unit: "It changed while it was synced." for write in writes if not is_same(write)}
@@ -683,22 +681,9 @@ def send_removals(executor: Executor, board: BoardContext, plan: Plan) -> Plan:
         call = Call(kind, _changed_deletions, {"removes": str(policy)})
         of_policy = [deleted for deleted in leaving if deleted.item_removal is policy]
         answers |= executor.send(call, [deleted_records.removal_write(board, deleted) for deleted in of_policy])
-    edited = []
-    for deleted in leaving:
-        item = answers[str(deleted.id)].item
-        if (
-            deleted.item_removal in deleted_records.STATE_AFTER
-            and item
-            and deleted_records.wants_editors(board, deleted.facts, item)
-        ):
-            edited.append(deleted.facts)
-    editor_events = gather.editors_of(board, edited)
-    people = monday_users() if editor_events else {}
-    removed = []
-    for deleted in leaving:
-        edited_deleted = replace(deleted, facts=deleted_records.with_editors(deleted.facts, editor_events, people))
-        removed.append(deleted_records.after_removal(board, edited_deleted, answers[str(deleted.id)]))
-    return plan.with_deleted(removed)
+    return plan.with_deleted(
+        deleted_records.after_removal(board, deleted, answers[str(deleted.id)]) for deleted in leaving
+    )
 
 
 def send_records(executor: Executor, board: BoardContext, plan: Plan) -> Plan:

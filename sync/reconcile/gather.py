@@ -34,7 +34,6 @@ from sync.clock import SyncNow, sync_now
 from sync.limits import call_cost, connector
 from sync.models import (
     ApprovalRequest,
-    BoardLink,
     Decision,
     IgnoredItem,
     Intent,
@@ -236,19 +235,16 @@ class Gatherer:
         unmatched = self.unmatched(facts) if facts.item_claims else ()
         removals = self.removals(facts, gone) if gone else {}
         board, related = self.related(facts, plan, changed, [*gone, *deleted])
-        policy = current_deletion_policy(board.link)[0] if deleted else facts.deletion_policy
         return replace(
             facts,
             board=board,
             deleted=tuple(shown_deleted.get(record.id, record) for record in facts.deleted),
-            deletion_policy=policy,
             identity=self.identity(facts, records, pairs),
             unmatched=tuple(unmatched),
             removals=removals,
             related=related,
             histories=longer_histories(board, changed),
             approvals=self.approvals(facts, changed, removals, deleted, unmatched),
-            people=_people(plan),
         )
 
     # Monday's side.
@@ -356,46 +352,32 @@ class Gatherer:
 
     def removals(self, facts: pass_plan.PassFacts, gone: Sequence[RecordFacts]) -> dict[UUID, RemovalFacts]:
         """Return what is known of records whose items are gone."""
-        policy = self.removal_policy(facts.board)
-        rejected = _rejected_deletions(facts.board, gone)
-        # Who archived or deleted these items, by name, and when, as far as webhooks told.
-        ids = [record.record.monday_id for record in gone]
-        events = WebhookEvent.objects.filter(item_id__in=ids).of_kind(EventKind.ARCHIVED, EventKind.DELETED)
-        by_item = lookups.events_by_item(events.order_by("id"))
-        people = authors.monday_users() if by_item else {}
-        ids_gone = [record.id for record in gone]
-        recreates = policy == choices.RemovedItemPolicy.CREATE
-        too_often = _recreated_too_often(ids_gone, facts.board.settings.loop_times) if recreates else set()
+        board = facts.board
+        people = board.settings.people
+        rejected = _rejected_deletions(board, gone)
+        too_often = _recreated_too_often(board, [record.id for record in gone])
+        # Who archived or deleted these items, and when, as far as webhooks told.
+        items = [record.record.monday_id for record in gone]
+        events = WebhookEvent.objects.filter(item_id__in=items).of_kind(EventKind.ARCHIVED, EventKind.DELETED)
+        last_events = {received.item_id: received.event for received in events.order_by("id")}
         removals = {}
         for record in gone:
-            received = by_item.get(record.record.monday_id or "")
-            event = received[-1].event if received else None
+            event = last_events.get(record.record.monday_id)
             user = event.user_id if event else ""
             removal = RemovalFacts(
                 record,
-                removed_items.removed_state(facts.board, record),
-                policy,
+                removed_items.removed_state(board, record),
                 actor=authors.monday_user_name(user, people) if user else "",
                 editor=authors.monday_editor_name(user, people) if user else "",
                 done_at=event.happened_at if event else None,
-                people=people,
                 rejected=rejected.get(record.id, ""),
                 is_removed_too_often=record.id in too_often,
             )
-            if removed_items.wants_obstacles(facts.board.settings, removal, facts.now):
+            if removed_items.wants_obstacles(board.settings, removal, facts.now):
                 needed, loss = deletion_obstacles(record.record)
                 removal = replace(removal, needed_by=needed, loss=loss)
             removals[record.id] = removal
         return removals
-
-    def removal_policy(self, board: field_values.BoardContext) -> choices.RemovedItemPolicy:
-        """Return what becomes of records whose items are gone, as it is now and not when the board was taken.
-
-        What counts toward the limit of deletions goes by it too (records/approvals.py).
-        """
-        link = board.link
-        link.removed_item_policy = BoardLink.objects.values_list("removed_item_policy", flat=True).get(pk=link.pk)
-        return choices.RemovedItemPolicy(link.removed_item_policy)
 
     def related(
         self, facts: pass_plan.PassFacts, plan: pass_plan.Plan, pairs: Sequence[Pair], gone: Sequence[RecordFacts]
@@ -468,7 +450,8 @@ class Gatherer:
         emptied = [record.id for record, item in pairs if may_empty(facts.board, record, item)]
         copied = [item.first.id for item in unmatched if item.first is not None]
         kinds = list[choices.ApprovalKind]()
-        kinds += [choices.ApprovalKind.RECORDS] if any(map(removed_items.may_delete, removals.values())) else []
+        may_delete = any(removed_items.may_delete(facts.board, removal) for removal in removals.values())
+        kinds += [choices.ApprovalKind.RECORDS] if may_delete else []
         kinds += [choices.ApprovalKind.ITEMS] if deleted or copied else []
         kinds += CLEARS if emptied else ()
         ids = {*emptied, *copied, *removals, *(record.id for record in deleted)}
@@ -601,13 +584,6 @@ def longer_histories(board: field_values.BoardContext, pairs: Sequence[Pair]) ->
     for key, (maker, is_typed) in makers.items():
         histories[key] = replace(histories[key], maker=maker, is_npd_id_typed=is_typed)
     return {key: histories[key] for key in edited.keys() | makers.keys()}
-
-
-def _people(plan: pass_plan.Plan) -> Mapping[str, Any]:
-    """Return Monday's users, where somebody's edit may have to be monday_edits."""
-    is_lost = any(record.lost for record in (*plan.records.values(), *plan.deleted.values()))
-    is_rewritten = any(record.facts.events and record.facts.history.last_writes for record in plan.open_records)
-    return authors.monday_users() if is_lost or is_rewritten else {}
 
 
 # Records: what is open about them, and their history of events, writes of ours and loops.
@@ -888,33 +864,21 @@ def _deleted_facts(
 
 
 def with_bearers(board: field_values.BoardContext, deleted: Sequence[DeletedFacts]) -> list[DeletedFacts]:
-    """Add to deleted records whose NPD IDs their items bear, and who edited those that have left."""
+    """Add to deleted records whose NPD IDs their items bear, and the events by which it is told who edited these."""
     npd_ids = {record.id: deleted_records.wanted_bearer(board, record) for record in deleted}
     wanted = {npd_id for npd_id in npd_ids.values() if npd_id is not None}
     bearers = board.model._default_manager.in_bulk(wanted) if wanted else {}
-    editors = editors_of(board, [record for record in deleted if deleted_records.wants_editors(board, record)])
-    users = authors.monday_users() if editors else {}
-    borne = [replace(record, bearer=bearers.get(npd_ids[record.id])) for record in deleted]
-    return [deleted_records.with_editors(record, editors, users) for record in borne]
-
-
-def editors_of(
-    board: field_values.BoardContext, deleted: Iterable[DeletedFacts]
-) -> dict[UUID, tuple[WebhookEvent, ...]]:
-    """Read the events of these deleted records' items, by which it is told who edited them."""
-    items = {record.id: str(record.tombstone.monday_id) for record in deleted}
-    if not items:
-        return {}
-    rows = WebhookEvent.objects.filter(board_id=board.link.board_id, item_id__in=list(items.values()))
-    events = lookups.events_by_item(rows)
-    return {key: tuple(events.get(item_id, ())) for key, item_id in items.items()}
-
-
-def current_deletion_policy(link: BoardLink) -> tuple[choices.DeletedRecordPolicy, dict[str, Any]]:
-    """Return what becomes of items and the filter, as they are now and not when the board was taken, minutes ago."""
-    links = BoardLink.objects.filter(pk=link.pk)
-    policy, sync_filter = links.values_list("deleted_record_policy", "sync_filter").get()
-    return choices.DeletedRecordPolicy(policy), sync_filter
+    shown = [record.item.id for record in deleted if record.item is not None]
+    rows = WebhookEvent.objects.filter(board_id=board.link.board_id, item_id__in=shown)
+    events = lookups.events_by_item(rows) if shown else {}
+    return [
+        replace(
+            record,
+            bearer=bearers.get(npd_ids[record.id]),
+            editor_events=tuple(events.get(record.item.id, ())) if record.item else (),
+        )
+        for record in deleted
+    ]
 
 
 def _rejected_deletions(board: field_values.BoardContext, records: Sequence[RecordFacts]) -> dict[UUID, str]:
@@ -929,9 +893,10 @@ def _rejected_deletions(board: field_values.BoardContext, records: Sequence[Reco
     return {act.entity_id: act.state for act in acts.order_by("id") if act.at >= since[act.entity_id]}
 
 
-def _recreated_too_often(ids: Sequence[UUID], times: int) -> set[UUID]:
-    """The records whose item was made again by the board's setting so many times within a day; 0 is never."""
-    if times <= 0:
+def _recreated_too_often(board: field_values.BoardContext, ids: Sequence[UUID]) -> set[UUID]:
+    """The records whose item was made again by the board's setting too often within a day; without a limit none."""
+    times = board.settings.loop_times
+    if times <= 0 or board.link.removed_item_policy != choices.RemovedItemPolicy.CREATE:
         return set()
     made = Decision.objects.filter(entity_id__in=ids, kind="unlinked", values__again=True, at__gt=SyncNow() - DAY)
     often = made.order_by().values("entity_id").annotate(times=models.Count("id")).filter(times__gte=times)

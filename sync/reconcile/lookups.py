@@ -28,15 +28,11 @@ from sync.registry import name_field
 def load_board(
     link: BoardLink, mappings: Sequence[FieldMapping] | None = None, settings_now: field_values.Settings | None = None
 ) -> field_values.BoardContext:
-    """Read the link's mappings and filter, where they aren't given, and what their converters need to know."""
+    """Read the link with its mappings, where these aren't given, and what their converters need to know."""
     if mappings is None:
-        # A worker has the link for minutes: filter and hold are those of now, read in the same query.
-        mappings = list(
-            link.mappings.annotate(filter_now=models.F("link__sync_filter"), held_now=models.F("link__creates_held"))
-        )
-        if mappings:
-            link.sync_filter = getattr(mappings[0], "filter_now")  # noqa: B009 - untyped
-            link.creates_held = getattr(mappings[0], "held_now")  # noqa: B009
+        # A worker has the link for minutes: its settings are those of now, read in the same query.
+        mappings = list(link.mappings.select_related("link"))
+        link = registry.with_configured_board(mappings[0].link) if mappings else link
     return field_values.BoardContext(
         link, mappings, registry.entity(link.entity_type).model, settings_now or load_settings()
     )
@@ -45,7 +41,7 @@ def load_board(
 def load_settings(converter: str = "phone") -> field_values.Settings:
     """Return the settings of the installation, with those of the account that this converter asks for."""
     asks_account = converter in ("phone", "date")
-    rows = MondayAccount.objects.filter(id=1).only("phone_region", "time_zone", "user_id")
+    rows = MondayAccount.objects.filter(id=1).only("phone_region", "time_zone", "user_id", "users")
     return settings_of(rows.first() if asks_account else None)
 
 
@@ -60,6 +56,7 @@ def settings_of(account: MondayAccount | None) -> field_values.Settings:
         new_item_wait_seconds=float(settings.NEW_ITEM_WAIT_SECONDS),
         journal_days=settings.JOURNAL_DAYS,
         token_user=account.user_id if account else "",
+        people=account.users if account else {},
     )
 
 

@@ -58,6 +58,7 @@ from sync.reconcile import deleted_records, field_values, gather, identity, new_
 from sync.reconcile.changes import RecordChanges, answered_values, record_changes
 from sync.reconcile.duplicates import after_copy_answers, copy_reports, is_asked
 from sync.reconcile.facts import HistoryLine, InspectedColumns
+from sync.reconcile.lookups import load_board
 from sync.reconcile.lost_updates import lost_lines, seen_after
 from sync.reconcile.pass_history import PassHistory, cause_of_claim
 from sync.reconcile.removed_items import new_deletion_requests
@@ -90,11 +91,11 @@ class PassRun:
 
     @property
     def link(self) -> BoardLink:
-        return self.lease.link
+        return self.board.link
 
     @property
     def entity_type(self) -> str:
-        return self.lease.link.entity_type
+        return self.board.link.entity_type
 
     @property
     def records(self) -> models.QuerySet[SyncedModel]:
@@ -129,7 +130,7 @@ class PassRun:
         )
 
     def store_history(self, plans: Sequence[pass_plan.RecordPlan]) -> None:
-        history = PassHistory(self.board.model, plans, self.batch_id, self.read_request)
+        history = PassHistory(self.board, plans, self.batch_id, self.read_request)
         Decision.objects.bulk_create(fold_alike(history.rows()))
 
 
@@ -727,7 +728,7 @@ def _settle_records(run: PassRun, facts: pass_plan.PassFacts, plan: pass_plan.Pl
     rests_on_settings = any(
         has_local_writes(record_plan) or record_plan.removal for record_plan in plan.records.values()
     )
-    now = BoardLink.objects.prefetch_related("mappings").get(pk=run.link.pk) if rests_on_settings else None
+    now = load_board(run.link, settings_now=run.board.settings) if rests_on_settings else None
     changes = []
     for key, record_plan in plan.records.items():
         planned = record_changes(run.board, record_plan, locked.get(key), facts.now, paused, now)

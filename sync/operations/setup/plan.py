@@ -220,9 +220,6 @@ class _ListedBoard(Gatherer):
         # The columns were just read, and those that are to be made aren't there.
         return board, InspectedColumns()
 
-    def removal_policy(self, board: field_values.BoardContext) -> RemovedItemPolicy:
-        return RemovedItemPolicy(board.link.removed_item_policy)
-
     def related(
         self, facts: pass_plan.PassFacts, *more: Any
     ) -> tuple[field_values.BoardContext, field_values.RelatedFacts]:
