@@ -240,10 +240,7 @@ IDENTIFIED = IdentityPlan()
 
 @dataclass(frozen=True)
 class LostUpdate:
-    """A value that somebody wrote on Monday and that our write went over, unread.
-
-    It has a `sentence` once a pass has read both sides, and found the value on neither.
-    """
+    """A value that somebody wrote on Monday and that our write went over, unread."""
 
     key: str
     value: merge.Canonical
@@ -252,11 +249,8 @@ class LostUpdate:
     writes: tuple[str, ...]  # the intents that went over it
     is_unconfirmed: bool = False  # their outcome is not known: only an item that shows what was `sent` tells it
     sent: merge.Canonical = None
-    sentence: str = ""  # what happened and what is to be done, for the record's history and the conflict's screen
-    needs_answer: bool = False
-    lost_value: str = ""  # for people, as is what stands in its place
-    current_value: str = ""
-    raws: Mapping[str, Any] = field(default_factory=dict)  # by which it can be taken back from the history
+    # What the history says of it, and the conflict, once a pass has read both sides and found the value on neither.
+    line: HistoryLine | None = None
 
 
 @dataclass(frozen=True)
@@ -347,9 +341,9 @@ class RecordPlan:
         return shown | set(map(UUID, self.landed.values()))
 
     @property
-    def lost_reports(self) -> list[LostUpdate]:
-        """The lost values that stand on neither side, the newest first."""
-        return [lost_update for lost_update in self.lost if lost_update.sentence]
+    def lost_reports(self) -> list[HistoryLine]:
+        """What is said of the lost values that stand on neither side, the newest first."""
+        return [lost_update.line for lost_update in self.lost if lost_update.line]
 
     @property
     def is_deleted(self) -> bool:
@@ -627,3 +621,4 @@ class PassFacts:
 
 
 PlanRule = Callable[[PassFacts, Plan], Plan]
+RecordRule = Callable[[PassFacts, RecordPlan], RecordPlan]
