@@ -15,7 +15,7 @@ from sync.boards.sync_filter import FilterSide
 from sync.choices import Cause, Priority, SyncDirection
 from sync.kernel.messages import ActionError, Conflict
 from sync.limits import breaker, credentials
-from sync.models import BoardLink, Decision, SyncedModel, SyncMetadata
+from sync.models import BoardLink, SyncedModel, SyncMetadata
 from sync.outbox import notify
 from sync.outbox.queue_rows import enqueue
 from sync.reconcile.board_filter import new_item_verdict, record_verdict
@@ -72,16 +72,6 @@ def push_record(record: SyncedModel, by: str) -> PushResult:
         reason = ledger.note or f"its item on Monday is {ledger.remote_state}, so nothing can be written there."
         return PushResult(True, f"It waits: {reason}", "item_removed")
     return PushResult(True, f"“{record}” is sent to Monday now.")
-
-
-def last_manual_push(record: SyncedModel) -> Decision | None:
-    """Return the last push of a record whose sync is off, which only “Sync now” sends; None otherwise."""
-    if record.may_sync:
-        return None
-    pushes = Decision.objects.filter(entity_type=record.entity_type(), entity_id=record.pk, kind="push")
-    newest = pushes.filter(cause__has_key="by").order_by("-at", "-id").first()
-    since = record.monday_last_synced
-    return newest if newest is not None and (since is None or newest.at > since) else None
 
 
 def _exclusion(link: BoardLink, record: SyncedModel, ledger: SyncMetadata | None) -> str:

@@ -506,8 +506,11 @@ CHANGED_MEANWHILE = "It changed while it was synced."
 
 
 def released(plan: pass_plan.ItemPlan, detail: str = CHANGED_MEANWHILE) -> pass_plan.ItemPlan:
-    """Return that nothing was done with an item after all, so that its next pass decides anew."""
-    return pass_plan.ItemPlan(plan.facts, pass_plan.Ending(pass_plan.Outcome.RELEASED, detail), keeps_finding=True)
+    """Return that nothing was done with an item after all, so that its next pass decides anew.
+
+    If its plans never hold, each pass would cost a call in vain: so it waits after two.
+    """
+    return pass_plan.ItemPlan(plan.facts, pass_plan.one_more_round(plan.facts.claim, detail), keeps_finding=True)
 
 
 # The rule of a pass.
