@@ -10,6 +10,8 @@ from dataclasses import replace
 from typing import Any, TypeAlias
 from uuid import UUID
 
+from django.utils.text import capfirst
+
 from conflicts import reports
 from sync.boards.sync_filter import FilterSide
 from sync.kernel import grouped
@@ -74,7 +76,7 @@ def identify_in_turn(facts: pass_plan.PassFacts, records: Iterable[RecordFacts])
 
 
 def _same_key_reason(board: field_values.BoardContext, first: SyncedModel) -> str:
-    label = board.match_mapping.label.lower() if board.match_mapping else "key"
+    label = board.match_label
     return (
         f"“{first}” has the same {label}, and gets an item first. You are then asked whether this is the same, unless "
         f"the {label} is changed."
@@ -97,11 +99,10 @@ def identify(
         ownerless = [item for item in keyed.get(None, ()) if item.id not in owners]
         unreadable = [item for item in ownerless if identity.may_match(item.id, record.id)]
         if unreadable and not hits:
-            label = board.match_mapping.label if board.match_mapping else "key"
             return pass_plan.IdentityPlan(
-                reason=f"{label} of the item “{unreadable[0].name}” on the board can't be read, so it isn't known "
-                "whether it is this record's. Nothing was created. Check the column's type and that NPD Sync's user "
-                "may see it, then run the set-up again (Boards, “Set up…”)."
+                reason=f"{capfirst(board.match_label)} of the item “{unreadable[0].name}” on the board can't be read, "
+                "so it isn't known whether it is this record's. Nothing was created. Check the column's type and that "
+                "NPD Sync's user may see it, then run the set-up again (Boards, “Set up…”)."
             )
     excluded: tuple[str, ...] = ()
     if as_new and all(field_values.npd_id_of(board, item) != str(record.id) for item in hits):
@@ -127,9 +128,7 @@ def identify(
     else:
         owner_ids = {owners[item.id] for item in hits if item.id in owners}
         duplicates = [identity.unedited[key] for key in sorted(owner_ids) if key in identity.unedited]
-        owner_by_item = {item_id: str(owner) for item_id, owner in owners.items()}
-        values = {item.id: field_values.item_values(board, item) for item in hits}
-        asked_of_items = record_question(record.record, hits, owner_by_item, duplicates, values)
+        asked_of_items = record_question(board, record.record, hits, owners, duplicates)
         plan = _asking(asked_of_items, "; or make the email or name unique, or fill in the item's NPD ID")
     return replace(plan, excluded_items=excluded)
 
@@ -206,16 +205,16 @@ def linkable(hits: Sequence[SyncedModel]) -> list[SyncedModel]:
 
 
 def record_question(
+    board: field_values.BoardContext,
     record: SyncedModel,
     hits: Sequence[Item],
-    owner_by_item: Mapping[str, str],
+    owners: Mapping[str, UUID],
     duplicates: Sequence[SyncedModel],
-    values: Mapping[str, Mapping[str, str]],
 ) -> dict[str, Any]:
     """Return the question which of these items is the record's.
 
-    `values` has what each item says, by field. `owner_by_item` maps an item to the record that has it; `duplicates` are
-    those of these records that were made from their item and that nobody touched in NPD.
+    `owners` says which record has an item; `duplicates` are those of these records that were made from their item and
+    that nobody touched in NPD.
     """
     sentence = f"{len(hits)} items on the board could be this {record.entity_type()}"
     if len(hits) == 1:
@@ -224,16 +223,14 @@ def record_question(
     options = [
         reports.Option("custom", f"It is “{item.name}” ({item.id})", linking, item.id)
         for item in hits
-        if owner_by_item.get(item.id, str(record.pk)) == str(record.pk)
+        if owners.get(item.id, record.pk) == record.pk
     ]
     for made in duplicates:
         label = f"The same as “{made}”, made from the item: delete that"
         effect = f"The record “{made}” is deleted in NPD, and its item is linked with “{record}”."
         options.append(reports.Option("custom", label, effect, f"{TAKES_ITEM}{made.pk}", reports.MERGE_RECORDS))
-    shown: list[dict[str, Any]] = [
-        {"id": item.id, "label": item.name, "values": dict(values[item.id])} for item in hits
-    ]
-    candidates = [entry | {"linked_to": owner_by_item.get(entry["id"])} for entry in shown]
+    linked_to = {item.id: str(owners[item.id]) if item.id in owners else None for item in hits}
+    candidates = [field_values.item_data(board, item) | {"linked_to": linked_to[item.id]} for item in hits]
     return question(f"{sentence}. Nothing was created.", candidates, [*options, _new_item_option(record)])
 
 
