@@ -14,6 +14,7 @@ import structlog
 from django.conf import settings
 from django.contrib import admin
 from django.contrib.admin.views.main import SEARCH_VAR
+from django.contrib.messages.storage.base import BaseStorage
 from django.core.exceptions import BadRequest, FieldDoesNotExist, FieldError, ValidationError
 from django.db import DatabaseError, DataError, ProgrammingError
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
@@ -152,6 +153,22 @@ class LostActMiddleware(MiddlewareMixin):
 
 
 # Headers of every answer: what a page may load and do, and that nobody caches the API's answers.
+
+
+class LiveFetchMiddleware(MiddlewareMixin):
+    """Keep messages for the next page that a person opens: a page that fetches itself says them to nobody."""
+
+    def process_request(self, request: HttpRequest) -> None:
+        if "X-NPD-Live" in request.headers:
+            request._messages = _NoMessages(request)  # type: ignore[attr-defined]
+
+
+class _NoMessages(BaseStorage):
+    def _get(self, *args: Any, **kwargs: Any) -> tuple[list[Any], bool]:
+        return [], True
+
+    def _store(self, messages: Any, response: Any, *args: Any, **kwargs: Any) -> list[Any]:
+        return []
 
 
 class HeadersMiddleware(MiddlewareMixin):

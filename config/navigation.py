@@ -14,7 +14,6 @@ from zoneinfo import ZoneInfo, available_timezones
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
-from django.template.loader import render_to_string
 from django.template.response import TemplateResponse
 from django.templatetags.static import static
 from django.urls import NoReverseMatch, reverse, reverse_lazy
@@ -217,12 +216,6 @@ def _waiting_text(request: HttpRequest) -> str:
         return ""
     number = sum(tally.causes for tally in tallies_of(request).values())
     return f"{number:,}" if number else ""
-
-
-def badges(request: HttpRequest) -> dict[str, str]:
-    """Return the sidebar's numbers as they are drawn, by the address of their line; empty where nothing waits."""
-    badge = render_to_string("unfold/helpers/app_list_badge.html", {"item": _home_badge(request)})
-    return {reverse("admin:index"): badge.strip()}
 
 
 def settings_page(request: HttpRequest) -> HttpResponse:

@@ -118,7 +118,7 @@ MIDDLEWARE = [
     "allauth.account.middleware.AccountMiddleware",
     "npd.accounts.RequireTwoFactorMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
-    "config.live_updates.LiveFetchMiddleware",
+    "config.middleware.LiveFetchMiddleware",
     "config.middleware.LostActMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "pghistory.middleware.HistoryMiddleware",

@@ -12,7 +12,6 @@ from django.urls import include, path, re_path
 from django.views.generic import RedirectView
 
 from config import help_pages, middleware
-from config.live_updates import live_versions
 from config.navigation import settings_page
 from npd.admin import user_pages
 from sync.admin import handlers, home
@@ -42,7 +41,6 @@ admin.site.login = secure_admin_login(admin.site.login)  # type: ignore[method-a
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:index")),
     path("admin/r/", include(([re_path("", record_endpoints.view_on_site_disabled)], "nowhere"))),
-    path("admin/live/", admin.site.admin_view(live_versions), name="npd-live"),
     path("admin/help/", admin.site.admin_view(help_pages.help_start), name="npd-help-start"),
     path("admin/help/<path:name>", admin.site.admin_view(help_pages.help_page), name="npd-help"),
     path("admin/search/", admin.site.admin_view(search), name="npd-search"),

@@ -12,8 +12,8 @@ from django.contrib import messages
 from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
 from django.db.models import Q
-from django.http import Http404, HttpRequest, HttpResponse, JsonResponse, QueryDict
-from django.shortcuts import get_object_or_404
+from django.http import Http404, HttpRequest, HttpResponse, QueryDict
+from django.shortcuts import get_object_or_404, render
 from django.urls import URLPattern, path, reverse
 from django.views.decorators.http import require_POST
 from django.views.generic import TemplateView
@@ -224,6 +224,7 @@ class CaseView(UnfoldModelAdminViewMixin, TemplateView):
         is_linked = self.context.record is not None and registry.may_act(user, "view", entity_type)
         shown |= {
             "name": self.context.name,
+            "url": self.url,
             "entity_type": entity_type,
             "before": self.decided_before(),
             "record_url": registry.record_url(entity_type, self.context.entity_id) if is_linked else "",
@@ -265,13 +266,7 @@ class CaseView(UnfoldModelAdminViewMixin, TemplateView):
         pk = case.parse_uuid(self.request.GET.get(CONFLICT_PARAMETER))
         last = SyncConflict.objects.filter(pk=pk).first() if pk else None
         if last is not None:
-            return {
-                "name": case.RecordContext.of(last, self.context.mappings).name,
-                "url": screen_url(last.pk),
-                "status_url": reverse(f"{URL_NAME}_status", args=[last.pk]),
-                "progress": conflict_progress(last),
-                "undo_url": reverse(f"{URL_NAME}_undo", args=[last.pk]),
-            }
+            return conflict_strip(last, case.RecordContext.of(last, self.context.mappings))
         number = self.request.GET.get(ANSWER_PARAMETER, "")[:18]
         answer = None
         if number.isdecimal():
@@ -279,6 +274,17 @@ class CaseView(UnfoldModelAdminViewMixin, TemplateView):
         if answer is None or rejection_url(rejections.field_ref_of(answer)) == self.url:
             return None
         return answer_strip(answer, Rejection.of(rejections.field_ref_of(answer), self.context.mappings))
+
+
+def conflict_strip(conflict: SyncConflict, context: case.RecordContext) -> dict[str, Any]:
+    """Return what is said of how far a conflict is, with its undo."""
+    return {
+        "name": context.name,
+        "url": screen_url(conflict.pk),
+        "status_url": reverse(f"{URL_NAME}_status", args=[conflict.pk]),
+        "progress": conflict_progress(conflict, context),
+        "undo_url": reverse(f"{URL_NAME}_undo", args=[conflict.pk]),
+    }
 
 
 def answer_strip(answer: Decision, rejection: Rejection | None) -> dict[str, Any]:
@@ -503,16 +509,28 @@ class CaseMixin:
         ]
 
     def conflict_status(self, request: HttpRequest, pk: UUID) -> HttpResponse:
-        """Answer, as JSON, how far a conflict is."""
+        """Answer with the strip that says how far a conflict is."""
         check_permission(self, request, "view")
-        return _status(conflict_progress(get_object_or_404(SyncConflict, pk=pk)))
+        conflict = get_object_or_404(SyncConflict, pk=pk)
+        return self._strip(request, conflict_strip(conflict, case.RecordContext.of(conflict)))
 
     def answer_status(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """Answer, as JSON, how far the answer to a rejection is."""
+        """Answer with the strip that says how far the answer to a rejection is."""
         check_permission(self, request, "view")
         rows = Decision.objects.filter(Q(kind=rejections.DECISION_KIND) | Q(undoes__isnull=False))
         answer = get_object_or_404(rows, pk=pk)
-        return _status(rejections.answer_progress(answer, Rejection.of(rejections.field_ref_of(answer))))
+        return self._strip(request, answer_strip(answer, Rejection.of(rejections.field_ref_of(answer))))
+
+    def _strip(self, request: HttpRequest, strip: dict[str, Any]) -> HttpResponse:
+        """Answer with a strip, which htmx asks for until it is final; a page about the same is then loaded anew."""
+        reloads = "reload" in request.GET
+        may_undo = self.has_change_permission(request)  # type: ignore[attr-defined]  # of the admin
+        context = {"strip": strip, "reloads": reloads, "case": {"may_undo": may_undo}}
+        answer = render(request, "conflicts/done_before.html", context)
+        answer.headers["Cache-Control"] = "no-store"
+        if reloads and strip["progress"].is_final:
+            answer.headers["HX-Refresh"] = "true"
+        return answer
 
     def conflict_undo(self, request: HttpRequest, pk: UUID) -> HttpResponse:
         conflict = get_object_or_404(SyncConflict, pk=pk)
@@ -531,15 +549,3 @@ class CaseMixin:
         except ActionError as error:
             messages.error(request, f"Nothing was undone. {error}")
         return see_other(url)
-
-
-def _status(progress: Progress) -> HttpResponse:
-    """What the script of a page asks for."""
-    content = {
-        "state": progress.state,
-        "sentence": progress.sentence,
-        "waits": progress.delay_reason,
-        "final": progress.is_final,
-        "undo": progress.is_undoable,
-    }
-    return JsonResponse(content, headers={"Cache-Control": "no-store"})

@@ -33,10 +33,6 @@ LOST_OUTCOMES = {
 LOST_KINDS = tuple(LOST_OUTCOMES)
 VALUE_KINDS = (reports.KIND_FIELDS, *LOST_KINDS)
 
-VALUES = "values"
-EMPTIED = "emptied"
-"""The parts of an act on values, as its question sends them: nobody empties by a button that speaks of values."""
-
 UNDO_WAITS_SECONDS = 2.0
 """So long an undo waits for the pass that is writing what was chosen just now; it takes less than half a second."""
 
@@ -208,29 +204,23 @@ class UseSide(UseValues):
         return super().is_asked(entries, is_all=is_all) or any(self.emptied(entry) for entry in entries)
 
     def question(self, request: HttpRequest, entries: Sequence[attention.Entry]) -> confirmed_action.Question:
-        """Ask; what would be emptied has a button of its own."""
-        emptied = [entry for entry in entries if self.emptied(entry)]
-        if not emptied:
-            return super().question(request, entries)
-        rest = [entry for entry in entries if not self.emptied(entry)]
-        label = self.emptying_label(emptied)
-        use = f"{self.act.label} in {humanize.count_with_noun(len(rest), 'other entry', 'other entries')}"
-        choices = [*([(use, VALUES, False)] if rest else []), (label, EMPTIED, True)]
-        rows = [
-            (entry.name, value.label, value.npd, value.monday)
-            for entry in [*emptied, *rest][: confirmed_action.MAX_ROWS_SHOWN]
-            for value in (self.emptied(entry) or entry.values)
-        ]
-        effects = [f"The other side is empty, so what is there now is removed. {handlers.UNDO_SENTENCE}"]
-        table = confirmed_action.RecordTable(("Record", "Field", "NPD", "Monday"), rows, max(len(rows), len(entries)))
-        return confirmed_action.Question(f"{label}?", effects, label, [table], choices=choices)
+        """Ask, in red where a value would be emptied."""
+        question = super().question(request, entries)
+        if not any(self.emptied(entry) for entry in entries):
+            return question
+        effects = ["Where one side is empty, what the other one has is removed.", *question.effects]
+        return replace(question, effects=effects, deletes=True)
 
-    def run(
-        self, request: HttpRequest, entries: Sequence[attention.Entry], shown: Mapping[str, Any]
-    ) -> confirmed_action.Report:
-        """Do it with those that the pressed button was about."""
-        is_emptying = request.POST.get("only", VALUES) == EMPTIED
-        return super().run(request, [entry for entry in entries if bool(self.emptied(entry)) == is_emptying], shown)
+    def title(self, entries: Sequence[attention.Entry]) -> str:
+        """Name what it empties, so that nobody empties by a button that speaks of values alone."""
+        emptied = [entry for entry in entries if self.emptied(entry)]
+        label = self.own(self.labels, entries[0].kind, entries[0].cause_code)
+        number = humanize.count_with_noun(len(entries), "entry", "entries")
+        title = f"{label}: {number}" if label else super().title(entries)
+        if not emptied:
+            return title
+        label = self.emptying_label(emptied)
+        return label if len(emptied) == len(entries) else f"{title}; {label[0].lower()}{label[1:]}"
 
     def outcome(self, entry: attention.Entry) -> str:
         if emptied := self.emptied(entry):

@@ -11,34 +11,9 @@
   let current = 0;
   // What was chosen or typed and not sent: whoever leaves the page is asked first.
   let isChanged = Boolean(form && "kept" in form.dataset);
-  // Who walks on to another conflict finds it here again, as long as what was seen then is what there is now.
-  let isWalking = false;
-  let returned = "";
-  const askToStay = (event) => isChanged && !isWalking && event.preventDefault();
-  const draft = form && `npd-choices:${form.dataset.person}:${location.pathname}`;
-  const entries = (...starts) => [...new FormData(form)].filter(([name]) => starts.some((start) => name.startsWith(start)));
-  const seen = () => JSON.stringify(entries("seen-"));
-  const keepDraft = () => {
-    const kept = { seen: seen(), choices: entries("pick-", "value-", "option") };
-    if (isChanged) sessionStorage.setItem(draft, JSON.stringify(kept));
-  };
-  const loadDraft = () => {
-    const kept = isChanged ? null : JSON.parse(sessionStorage.getItem(draft));
-    sessionStorage.removeItem(draft);
-    if (!kept) return;
-    isChanged = kept.seen === seen();
-    returned = isChanged
-      ? "What you chose before is back; it isn't sent yet."
-      : "The values have changed since you chose: choose again.";
-    for (const [name, value] of isChanged ? kept.choices : []) {
-      for (const input of form.querySelectorAll(`[name="${CSS.escape(name)}"]:not(:disabled)`)) {
-        if (input.type === "radio") input.checked = input.value === value;
-        else input.value = value;
-      }
-    }
-  };
+  const askToStay = (event) => isChanged && event.preventDefault();
   const count = (number, noun) => `${number.toLocaleString("en")} ${noun}${number === 1 ? "" : "s"}`;
-  const say = (text) => (summary.textContent = returned ? `${text} ${returned}` : text);
+  const say = (text) => (summary.textContent = text);
 
   const radios = (row) => [...row.querySelectorAll("input[type=radio]")];
   const picked = (row) => row.querySelector("input[type=radio]:checked")?.value || "";
@@ -264,36 +239,6 @@
     summariseOption();
   };
 
-  // Asks again until a choice was applied or came back: every 0.6 s at first, then more and more seldom.
-  const follow = (strip, wait) => setTimeout(async () => {
-    let progress = null;
-    try {
-      const answer = await fetch(strip.dataset.status, { headers: { Accept: "application/json" } });
-      if (answer.ok) progress = await answer.json();
-    } catch {
-      // No connection just now: ask again.
-    }
-    if (progress) tell(strip, progress);
-    if (!progress || !progress.final) follow(strip, Math.min(wait * 1.3, 10000));
-  }, wait);
-
-  const tell = (strip, progress) => {
-    if (progress.final && "reload" in strip.dataset) return location.replace(location.pathname);
-    strip.className = `cfl-strip cfl-strip-${progress.state}`;
-    strip.dataset.state = progress.state;
-    strip.querySelector("[data-sentence]").textContent = progress.sentence;
-    strip.querySelector("[data-waits]").textContent = progress.waits;
-    const undoForm = strip.querySelector("form[data-undo]");
-    if (undoForm) undoForm.inert = !progress.undo;
-    return undefined;
-  };
-
-  document.querySelectorAll("[data-status]").forEach((strip) => {
-    if (["applying", "undoing"].includes(strip.dataset.state)) follow(strip, 600);
-  });
-  document.addEventListener("click", (event) => {
-    isWalking = !event.ctrlKey && !event.metaKey && event.target.closest("[data-before], [data-after]") !== null;
-  });
   // Once, however often Enter is pressed: the second answer would find the first one's.
   let isSent = false;
   window.addEventListener("pageshow", () => (isSent = false));
@@ -303,10 +248,6 @@
     isChanged = false;
     return undefined;
   });
-  if (form) {
-    loadDraft();
-    window.addEventListener("pagehide", keepDraft);
-  }
   window.addEventListener("beforeunload", askToStay);
   if (rows.length) startChoosing();
   else if (options.length) startOptions();

@@ -96,47 +96,6 @@ matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
   page.adminTheme = "auto";
 });
 
-// The question of a link is asked above the page that it is on; where that can't be, the link leads to it.
-const askAbove = async (link) => {
-  const answer = await fetch(link.href, { redirect: "error" });
-  const page = new DOMParser().parseFromString(await answer.text(), "text/html");
-  const question = page.querySelector(".npd-question");
-  if (!answer.ok || !question) throw new Error("no question");
-  const dialog = document.createElement("dialog");
-  dialog.className = "npd-asked";
-  dialog.setAttribute("aria-labelledby", "npd-asked");
-  dialog.append(question);
-  dialog.addEventListener("close", () => {
-    dialog.remove();
-    // The line may have been written anew meanwhile.
-    [...document.querySelectorAll("a[data-npd-ask]")].find((anchor) => anchor.href === link.href)?.focus();
-  });
-  dialog.addEventListener("click", (event) => {
-    if (!event.target.closest("form > a")) return;
-    event.preventDefault();
-    dialog.close();
-  });
-  document.body.append(dialog);
-  dialog.showModal();
-};
-document.addEventListener("click", (event) => {
-  const link = event.target.closest("a[data-npd-ask]");
-  if (!link || event.ctrlKey || event.metaKey || event.shiftKey) return;
-  event.preventDefault();
-  askAbove(link).catch(() => location.assign(link.href));
-});
-
-// Back from it: what came of it stands beside the line that it was about, which has the keyboard.
-document.addEventListener("DOMContentLoaded", () => {
-  const line = document.getElementById(location.hash.replace("#line-", "act-"));
-  const place = document.getElementById("npd-activity-said");
-  if (!line || !place) return;
-  place.append(...document.querySelectorAll("#npd-said ul"));
-  history.replaceState(null, "", location.pathname + location.search);
-  line.querySelector("summary").focus();
-  place.closest("section").scrollIntoView({ block: "nearest" });
-});
-
 // Once something was typed into a record, Save is its primary button (record.css).
 const markTyped = (event) => {
   const row = document.getElementById("submit-row");

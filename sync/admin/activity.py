@@ -103,7 +103,6 @@ class UndoOffer:
     url: str = ""
     label: str = ""  # "Undo" or "Redo"
     is_undone: bool = False
-    asks_first: bool = False  # whether the page asks before it acts, and can stand above the one that leads to it
     conflict_url: str = ""  # where the act is that a conflict was found: its page
 
 
@@ -151,7 +150,7 @@ class UndoOffers:
         label = "Redo" if any(row.undoes is not None for row in moves) else "Undo"
         keys = [row.pk for row in moves if row.pk not in self._undone]
         if keys:
-            return UndoOffer(decision_undo_url(*keys), label, asks_first=True)
+            return UndoOffer(decision_undo_url(*keys), label)
         url = next((self._resolutions[row.pk] for row in resolutions if row.pk in self._resolutions), "")
         return UndoOffer(url, label if url else "")
 
@@ -217,7 +216,6 @@ class ActivityLine:
     after: str = ""
     sentence: str = ""  # why and how the value was synced
     why: Sequence[str] = ()  # the edit that led to it, and the rule
-    technical: Sequence[str] = ()  # the entry, its jobs, webhooks and requests, for administrators
     unsynced: str = ""  # that an edit waits to be sent, or has failed
     act: tuple[str, ...] = ()  # equal for the lines of one act; empty: it stands for itself
     row: Decision | None = None
@@ -284,10 +282,6 @@ class Act:
     def why(self) -> Sequence[str]:
         return list(dict.fromkeys(text for line in self.lines for text in line.why))
 
-    @property
-    def technical(self) -> Sequence[str]:
-        return list(dict.fromkeys(text for line in self.lines for text in line.technical))
-
 
 def acts_of(lines: Sequence[ActivityLine], labels: Sequence[str], offers: UndoOffers) -> list[Act]:
     """Return the acts of these lines, newest first, the fields of each in the order of these labels."""
@@ -311,7 +305,6 @@ def lines_of(
     rows: Sequence[Decision], labels: Mapping[tuple[str, str], str], offers: UndoOffers
 ) -> Iterator[ActivityLine]:
     """Yield what these decisions tell; `labels` are those of the fields, by type of records and key."""
-    causes = authors.causes_by_decision(rows)
     for row in rows:
         icon, icon_label = mark_of(row)
         label = labels.get((row.entity_type, row.key), row.key.replace("_", " ").capitalize())
@@ -324,7 +317,6 @@ def lines_of(
         sentence = humanize.without_request_id(row.sentence)
         if deletion := row.cause.get("deletion"):
             sentence = f"{deletion} {sentence}"
-        links = causes[row.pk]
         yield ActivityLine(
             line_id=f"d{row.pk or id(row)}",
             at=row.done_at,
@@ -337,12 +329,7 @@ def lines_of(
             before=before if is_move else "",
             after=after if is_move else "",
             sentence=sentence if is_move else "",
-            why=[link.text for link in links if link.kind in ("edit", "rule")],
-            technical=[
-                f"entry #{row.pk}",
-                *([f"sync {row.batch_id}"] if row.batch_id else []),
-                *(link.text for link in links),
-            ],
+            why=authors.reasons_of(row),
             act=_act_of(row),
             row=row,
             offer=offers.of([row]),
@@ -610,7 +597,6 @@ class LastChange:
 
     by: str
     at: datetime
-    on_monday: bool = False  # whether it was edited there
 
 
 def last_change(record: SyncedModel, attname: str) -> LastChange | None:
@@ -621,7 +607,7 @@ def last_change(record: SyncedModel, attname: str) -> LastChange | None:
         if getattr(event, attname) != present or (before is not None and getattr(before, attname) == present):
             continue
         if pull := _pull_of(record, _batch_of(event), attname):
-            return LastChange(str(pull.cause.get("monday", {}).get("who", "")), pull.done_at, on_monday=True)
+            return LastChange(str(pull.cause.get("monday", {}).get("who", "")), pull.done_at)
         return LastChange(_actors([event])[event.pgh_id], event.pgh_created_at)
     return None
 

@@ -16,7 +16,6 @@ from django.db.models.functions import Cast, Coalesce
 from django.http import Http404, HttpRequest, HttpResponse
 from django.template.loader import render_to_string
 from django.urls import URLPattern, path, re_path, reverse
-from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.http import urlencode
 from django.utils.safestring import SafeString
@@ -34,7 +33,7 @@ from sync.models import Decision, Tombstone
 from sync.models.state import BATCH_KINDS, MANY_ALIKE, PEOPLE_KIND
 from sync.operations import decision_undo
 from sync.records import tombstones
-from sync.records.authors import causes_by_decision, causes_text, deletion_authors, log_action
+from sync.records.authors import causes_text, deletion_authors, log_action
 from sync.registry import item_url, link_of, type_label
 
 ACTIVITY = "admin:sync_decision_changelist"
@@ -179,7 +178,7 @@ WHOLE = (SEARCH_VAR, "batch_id", "fold_id")
 
 
 class ActivityList(admin_base.PageChangeList):
-    """A page of the activity, a row for each act; the first row of each day says which day it is."""
+    """A page of the activity, a row for each act."""
 
     def get_results(self, request: HttpRequest) -> None:
         """Keep of each act its first row, with all of the act on it."""
@@ -187,13 +186,9 @@ class ActivityList(admin_base.PageChangeList):
         self.mappings = list(activity.board_mappings())
         super().get_results(request)
         rows = self.result_list
-        if waiting := sum(1 + row.page_more for row in rows if row.kind == activity.UNSYNCED):
-            self.count_note = f"; {waiting:,} not synced yet"
         labels = {(mapping.link.entity_type, mapping.key): mapping.label for mapping in self.mappings}
         offers = activity.UndoOffers(rows, request.user)
         acts = activity.acts_of(list(activity.lines_of(rows, labels, offers)), list(labels.values()), offers)
-        if len(acts) < len(rows):
-            self.count_note = f", some in one row{self.count_note}"
         act_of = {id(line.row): act for act in acts for line in act.lines}
         first_rows = {id(act_of[id(row)]): row for row in reversed(rows)}
         self.result_list = [row for row in rows if first_rows[id(act_of[id(row)])] is row]
@@ -206,19 +201,12 @@ class ActivityList(admin_base.PageChangeList):
         return str(getattr(result, "page_url", "") or super().url_for_result(result))
 
     def annotate_rows(self, rows: list[Any]) -> None:
-        """Put the day on each row (templates/admin/sync/decision shows it), and what waits above them all."""
-        ordering = self.get_ordering_field_columns()
-        is_by_time = not ordering or self.list_display.index("moment") in ordering
-        now = rows[0].page_now if rows else sync_now()
-        today = timezone.localdate(now)
-        for row in rows:
-            row.page_day = humanize.day_name(timezone.localdate(row.at), today) if is_by_time else ""
+        """Put above the rows what waits."""
         is_filtered = self.params.keys() - {ORDER_VAR, SEARCH_VAR, admin_base.EntityFilter.parameter_name}
         if self.page_num == 1 and not is_filtered:
             waiting = self._unsynced_rows()
             for row in waiting:
-                row.page_now = now
-                row.page_day = activity.mark_of(row)[1]
+                row.page_now = rows[0].page_now if rows else sync_now()
             rows[:0] = waiting
 
     def _unsynced_rows(self) -> list[Any]:
@@ -277,7 +265,6 @@ class DecisionAdmin(admin_base.RecordLinkMixin, admin_base.RecordSearchMixin, Un
     list_filter = (admin_base.EntityFilter, ("at", admin_base.DateTimeRangeFilter))
     search_fields = ("sentence", "remote_id", "actor", "entity_id", "batch_id")
     search_help_text = "A record's name, what happened, who did it, or an item's number"
-    json_fields = ("values", "cause")
     summary = ("record", "what_happened", "who", "moment", "before_and_after", "what_led_to_it")
     change_form_outer_before_template = "sync/row_buttons.html"
     list_before_template = "sync/list_tabs.html"
@@ -298,20 +285,6 @@ class DecisionAdmin(admin_base.RecordLinkMixin, admin_base.RecordSearchMixin, Un
             return rows.filter(folded=False)
         # A choice that was applied is told by the entry of that.
         return rows.exclude(folded=True, fold_id=None)
-
-    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        """Call the list of one act by what was done, and by whom."""
-        answer: HttpResponse = super().changelist_view(request, extra_context)
-        context = getattr(answer, "context_data", None) or {}
-        rows = context["cl"].result_list if "cl" in context and "fold_id" in request.GET else ()
-        if rows:
-            made = next((row for row in rows if row.is_of_new_item), None)
-            # What stands for the others names the act: of an approval the decision, not what came of it.
-            act = made or Decision.objects.filter(fold_id=rows[0].fold_id, folded=False).first() or rows[0]
-            title = "Item created" if act.is_of_new_item else activity.mark_of(act)[1]
-            records = registry.count_of_type(rows[0].page_records, act.entity_type)
-            context["page_name"] = f"{title}: {records} · {activity.actor_of(act)}"
-        return answer
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         return ActivityList
@@ -349,7 +322,7 @@ class DecisionAdmin(admin_base.RecordLinkMixin, admin_base.RecordSearchMixin, Un
 
     @admin.display(description="What led to it")
     def what_led_to_it(self, row: Decision) -> str:
-        return humanize.without_request_id(causes_text(causes_by_decision([row])[row.pk])) or humanize.DASH
+        return humanize.without_request_id(causes_text(row)) or humanize.DASH
 
     what_happened = admin_base.plain_column("What happened", lambda row: humanize.without_request_id(row.sentence))
 
@@ -357,8 +330,7 @@ class DecisionAdmin(admin_base.RecordLinkMixin, admin_base.RecordSearchMixin, Un
     def what(self, row: Any) -> SafeString:
         """What the act changed, the way to what it did with other records, and its undo."""
         act: activity.Act = row.page_act
-        # The list leads to the page that asks; above the list nobody would see what it is about.
-        offer = replace(act.offer, asks_first=False)
+        offer = act.offer
         others_url = ""
         if row.page_alike:
             others_url = f"?{urlencode({'fold_id': str(row.fold_id)})}"
@@ -455,7 +427,6 @@ class TombstoneAdmin(admin_base.ReadOnlyAdmin):
     search_fields = ("monday_id", "entity_id", "data__name")
     search_help_text = "A record's name, or the number of its item"
     ordering = ("-deleted_at",)
-    json_fields = ("data",)
     actions = ("bring_back",)
     change_form_outer_before_template = "sync/row_buttons.html"
     change_form_outer_after_template = "sync/record_activity.html"

@@ -1,6 +1,5 @@
 """What every list and page of the admin is made of: lists in few queries, shared filters, badges and links."""
 
-import json
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,7 +9,6 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 from uuid import UUID
 
 from django.contrib import admin, messages
-from django.contrib.admin.widgets import AutocompleteSelect
 from django.core.exceptions import ValidationError
 from django.db import models
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
@@ -20,10 +18,8 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.safestring import SafeString
-from django.utils.text import capfirst
 from unfold.admin import ModelAdmin
-from unfold.contrib.filters.admin import AutocompleteSelectFilter, RadioFilter, RangeDateTimeFilter
-from unfold.contrib.filters.forms import AutocompleteDropdownForm
+from unfold.contrib.filters.admin import RadioFilter, RangeDateTimeFilter
 from unfold.templatetags import unfold_list
 from unfold.utils import parse_datetime_str
 from unfold.views import ChangeList
@@ -190,8 +186,6 @@ class PageChangeList(ChangeList):
     result_list: Any
     empty_words: str
     empty_doors: Sequence[tuple[str, str]]
-    count_note = ""
-    """What stands behind the number of rows."""
     tab_parameter = ""
     """The filter that the tabs above the list are."""
 
@@ -286,7 +280,6 @@ class PageAdmin(ModelAdmin):
 class ReadOnlyAdmin(PageAdmin):
     """Everything can be read, nothing changed: the engine writes these rows."""
 
-    json_fields: tuple[str, ...] = ()
     summary: tuple[str, ...] = ()
     """What the page of a row says in words; its other columns are folded below that."""
     told_columns: Collection[str] = ()
@@ -310,10 +303,10 @@ class ReadOnlyAdmin(PageAdmin):
         return row
 
     def get_fields(self, request: HttpRequest, obj: models.Model | None = None) -> list[str]:
-        """Show the summary, and every column that it leaves out, JSON as indented lines, moments with their UTC."""
+        """Show the summary, and every column that it leaves out."""
         above = {*self.summary, *self.told_columns}
         names = [field.name for field in self.opts.concrete_fields if field.name not in above]
-        return [*self.summary, *(self._shown.get(name, name) for name in names)]
+        return [*self.summary, *names]
 
     def get_fieldsets(self, request: HttpRequest, obj: models.Model | None = None) -> Any:
         """Fold everything but the summary, where there is one."""
@@ -328,41 +321,6 @@ class ReadOnlyAdmin(PageAdmin):
 
     def get_readonly_fields(self, request: HttpRequest, obj: models.Model | None = None) -> list[str]:
         return self.get_fields(request, obj)
-
-    def __init__(self, model: type[models.Model], admin_site: admin.AdminSite) -> None:
-        super().__init__(model, admin_site)
-        self._shown: dict[str, str] = {}
-        for field in model._meta.concrete_fields:
-            label = capfirst(str(field.verbose_name))
-            if field.name in self.json_fields:
-                self._shown[field.name] = f"{field.name}_lines"
-                setattr(self, f"{field.name}_lines", _json_display(field.name, label))
-            elif isinstance(field, models.DateTimeField):
-                self._shown[field.name] = f"{field.name}_time"
-                setattr(self, f"{field.name}_time", moment_display(field.name, label))
-
-
-def moment_display(name: str, label: str) -> Any:
-    """Return a field of a page with the moment of a column: in the reader's zone, and in UTC where the mouse rests."""
-
-    @admin.display(description=label, ordering=name)
-    def column(obj: Any) -> SafeString | str:
-        value = getattr(obj, name)
-        return humanize.time_element(value) if value else DASH
-
-    return column
-
-
-def _json_display(name: str, label: str) -> Any:
-    @admin.display(description=label)
-    def lines(obj: models.Model) -> SafeString | str:
-        value = getattr(obj, name)
-        if not value:
-            return humanize.DASH
-        text = json.dumps(value, indent=2, ensure_ascii=False, sort_keys=True)
-        return format_html('<pre class="npd-json" tabindex="0">{}</pre>', text)
-
-    return lines
 
 
 def record_ids_by_name(term: str) -> list[UUID]:
@@ -462,22 +420,6 @@ class HealthFilter(RadioFilter):
 
     def queryset(self, request: HttpRequest, queryset: models.QuerySet[Any]) -> models.QuerySet[Any]:
         return record_view.filter_by_health(queryset, self.value() or "", overview_of(request).pauses)
-
-
-class _AnySelect(AutocompleteSelect):
-    def build_attrs(self, base_attrs: dict[str, Any], extra_attrs: dict[str, Any] | None = None) -> dict[str, Any]:
-        noun = self.field.remote_field.model._meta.verbose_name
-        return super().build_attrs(base_attrs, extra_attrs) | {"data-placeholder": f"Any {noun}"}
-
-
-class _RelatedForm(AutocompleteDropdownForm):
-    widget = _AnySelect
-
-
-class RelatedFilter(AutocompleteSelectFilter):
-    """By a related record; without one the box says that any will do, where unfold's is empty."""
-
-    form_class = _RelatedForm
 
 
 class DateTimeRangeFilter(RangeDateTimeFilter):

@@ -7,9 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from django import forms
 from django.contrib import messages
-from django.contrib.admin.models import DELETION, LogEntry
-from django.contrib.admin.utils import unquote
-from django.contrib.contenttypes.models import ContentType
 from django.core.exceptions import ValidationError
 from django.db.models import Model
 from django.forms.widgets import DateTimeBaseInput
@@ -21,7 +18,7 @@ from django.utils.safestring import SafeString
 from sync.admin.activity import last_change
 from sync.admin.admin_base import PageAdmin, is_valid_key
 from sync.kernel import humanize
-from sync.models import SyncedModel, Tombstone
+from sync.models import SyncedModel
 from sync.monday.texts import drop_from_label
 from sync.state.record_fields import display_of
 
@@ -256,7 +253,9 @@ class DeletedMeanwhileMixin(PageAdmin):
         may_add = self.has_add_permission(request)
         if request.method != "POST" or SHOWN_KEY not in request.POST or not may_add:
             return super()._get_obj_does_not_exist_redirect(request, opts, object_id)
-        messages.error(request, self._deleted_text(request, opts, object_id))
+        name = request.POST.get("name") or f"The {opts.verbose_name}"
+        typed = f"What you typed is below; saving makes a new {opts.verbose_name} of it."
+        messages.error(request, f"“{name}” was deleted meanwhile. {typed}")
         again = copy(request)
         again.method = "GET"
         # What the form held, as the initial values of an empty one.
@@ -270,20 +269,3 @@ class DeletedMeanwhileMixin(PageAdmin):
         add_url = reverse(f"admin:{opts.app_label}_{opts.model_name}_add")
         form: HttpResponse = self.changeform_view(again, None, add_url)
         return form
-
-    def _deleted_text(self, request: HttpRequest, opts: Any, object_id: str) -> str:
-        name = request.POST.get("name") or f"The {opts.verbose_name}"
-        model = opts.model
-        key = unquote(object_id)
-        # The admin's log knows who deleted; a deletion by API or by a script leaves no name.
-        kind = ContentType.objects.get_for_model(model)
-        entries = LogEntry.objects.filter(content_type=kind, object_id=key, action_flag=DELETION)
-        entry = entries.select_related("user").order_by("-pk").first()
-        by = f" by {entry.user.get_full_name() or entry.user.get_username()}" if entry else ""
-        stones = Tombstone.objects.filter(entity_type=model.entity_type())
-        stone = stones.filter(entity_id=key).first() if is_valid_key(model, key) else None
-        at = f" ({humanize.time_of_day(stone.deleted_at)})" if stone else ""
-        return (
-            f"“{name}” was deleted meanwhile{by}{at}. What you typed is below; saving makes a new "
-            f"{opts.verbose_name} of it."
-        )

@@ -45,7 +45,6 @@ class Question:
     """What is asked before an act: what happens to which records, and the button that does it.
 
     `hidden` comes back with the button. Without a `button` there is nothing to do any more. One that `deletes` is red.
-    `choices` stand in place of the button: what is sent as `only` says which was pressed.
     """
 
     title: str
@@ -56,8 +55,6 @@ class Question:
     warning: str = ""
     page_name: str = ""
     deletes: bool = False
-    # Label, value, and whether it takes something away.
-    choices: Sequence[tuple[str, str, bool]] = ()
     # The name and label of a text that may be added.
     text: tuple[str, str] | None = None
 

@@ -1,6 +1,6 @@
 """Deletions: what waits for approval, and ignored items."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from django.contrib import admin, messages
@@ -15,17 +15,9 @@ from sync import registry
 from sync.admin import admin_base, confirmed_action
 from sync.choices import ApprovalKind, ApprovalState, DeletedRecordPolicy
 from sync.kernel import humanize
-from sync.models import ApprovalRequest, FieldMapping, IgnoredItem, Tombstone, WebhookEvent
+from sync.models import ApprovalRequest, IgnoredItem, Tombstone
 from sync.records.approvals import approve, reject
-from sync.records.authors import (
-    deletion_authors,
-    last_edit,
-    latest_edits,
-    log_action_many,
-    monday_editor_name,
-    monday_users,
-    users_of,
-)
+from sync.records.authors import deletion_authors, log_action_many
 from sync.records.availability import wait_sentence
 from sync.records.unmatched_items import consider_again
 from sync.registry import link_of, type_label
@@ -56,49 +48,15 @@ def approvals_link(user: Any) -> SafeString | str:
     return admin_base.link_to(reverse("admin:index"), "See what waits for approval")
 
 
-def cause_authors(acts: Sequence[ApprovalRequest]) -> dict[int, str]:
-    """Return who caused these requests, and when, by their keys, as far as that is known."""
-    return dict(_npd_authors(acts)) | dict(_monday_authors(acts)) | dict(_deleters(acts))
-
-
-def _npd_authors(acts: Sequence[ApprovalRequest]) -> Iterator[tuple[int, str]]:
-    for entity_type in {act.entity_type for act in acts}:
-        clears = [a for a in acts if a.kind == ApprovalKind.CLEAR_MONDAY and a.entity_type == entity_type]
-        model = registry.entity(entity_type).model
-        histories = latest_edits(model, {act.entity_id for act in clears})
-        users = users_of(event for history in histories.values() for event in history)
-        mappings = FieldMapping.objects.filter(link__entity_type=entity_type)
-        attnames = {m.key: [model._meta.get_field(name).attname for name in m.fields] for m in mappings}  # type: ignore[union-attr]
-        for act in clears:
-            edit = last_edit(histories.get(act.entity_id, []), attnames.get(act.key, []), users)
-            if edit:
-                # By which way unless that says the same.
-                who = edit.who if not edit.way or edit.who in edit.way else f"{edit.who} ({edit.way})"
-                yield (act.pk, f"emptied by {who}, {humanize.day_and_time(edit.at)}")
-
-
-def _monday_authors(acts: Sequence[ApprovalRequest]) -> Iterator[tuple[int, str]]:
-    clears = [act for act in acts if act.kind == ApprovalKind.CLEAR_NPD]
-    columns = {
-        (entity_type, key): column
-        for entity_type, key, column in FieldMapping.objects.values_list("link__entity_type", "key", "column_id")
-    }
-    people = monday_users() if clears else {}
-    for act in clears:
-        events = WebhookEvent.objects.filter(item_id=act.remote_id, column_id=columns.get((act.entity_type, act.key)))
-        event = events.order_by("-id").first()
-        if event and (user := event.user_id):
-            yield (act.pk, f"emptied by {monday_editor_name(user, people)}, {humanize.day_and_time(event.received_at)}")
-
-
-def _deleters(acts: Sequence[ApprovalRequest]) -> Iterator[tuple[int, str]]:
-    removals = {act.entity_id: act for act in acts if act.kind == ApprovalKind.ITEMS}
-    authors = deletion_authors((act.entity_type, act.entity_id) for act in removals.values())
-    tombstones = Tombstone.objects.filter(entity_id__in=list(removals))
+def _deleters(acts: Sequence[ApprovalRequest]) -> dict[Any, str]:
+    """Return who deleted these records, whose items would be removed, and when, as far as that is known."""
+    authors = deletion_authors((act.entity_type, act.entity_id) for act in acts)
+    tombstones = Tombstone.objects.filter(entity_id__in=[act.entity_id for act in acts])
+    deleters = {}
     for entity_id, at in tombstones.values_list("entity_id", "deleted_at"):
         author = authors.get(entity_id)
-        who = f"by {author.by}, " if author else ""
-        yield removals[entity_id].pk, f"deleted {who}{humanize.day_and_time(at)}"
+        deleters[entity_id] = f"deleted {f'by {author.by}, ' if author else ''}{humanize.day_and_time(at)}"
+    return deleters
 
 
 # Waiting for approval: deletes and emptied fields that are too many to be meant, and a person's word on them.
@@ -126,7 +84,6 @@ class ApprovalAdmin(admin_base.RecordLinkMixin, admin_base.ReadOnlyAdmin):
     search_fields = ("label", "remote_id", "entity_id")
     search_help_text = "A record's name, or the number of its item"
     ordering = ("-id",)
-    json_fields = ("values",)
     empty_title = "Nothing waits for approval"
     empty_words = (
         "When many records at once would be deleted or lose a value, nothing is deleted or emptied on the other side "
@@ -193,28 +150,23 @@ def approval_question(
     )
 
 
-_WAITING_HEADS = {
-    ApprovalKind.ITEMS: "Item of",
-    ApprovalKind.RECORDS: "Record",
-    ApprovalKind.CLEAR_MONDAY: "Field",
-    ApprovalKind.CLEAR_NPD: "Field",
-}
-
-
 def _approval_table(pending: models.QuerySet[ApprovalRequest], kind: ApprovalKind) -> confirmed_action.RecordTable:
-    """List what would be lost of one kind, under what would be done with it, and by whom it came about."""
+    """List what would be lost of one kind, under what would be done with it."""
     shown = list(pending.order_by("pk")[: confirmed_action.MAX_ROWS_SHOWN])
-    authors = cause_authors(shown)
-    rows = []
-    for act in shown:
-        # That its record was deleted stands above them all.
-        name = act.values.get("record", act.label) if kind is ApprovalKind.ITEMS else act.label
-        rows.append((name, type_label(act.entity_type), authors.get(act.pk, "")))
     label = decision_label(pending, kind, "approve")
     title = f"Waits for approval: {label[0].lower()}{label[1:]}"
-    if kind is ApprovalKind.ITEMS:
-        title += "; their records were deleted in NPD"
-    return confirmed_action.RecordTable((_WAITING_HEADS[kind], "Type", "By whom"), rows, pending.count(), title)
+    if kind is not ApprovalKind.ITEMS:
+        head = "Record" if kind is ApprovalKind.RECORDS else "Field"
+        rows = [(act.label, type_label(act.entity_type)) for act in shown]
+        return confirmed_action.RecordTable((head, "Type"), rows, pending.count(), title)
+    deleters = _deleters(shown)
+    items = [
+        # That its record was deleted stands above them all.
+        (act.values.get("record", act.label), type_label(act.entity_type), deleters.get(act.entity_id, ""))
+        for act in shown
+    ]
+    title += "; their records were deleted in NPD"
+    return confirmed_action.RecordTable(("Item of", "Type", "By whom"), items, pending.count(), title)
 
 
 def decide_approvals(
@@ -232,8 +184,8 @@ def decide_approvals(
 
 
 @admin.register(IgnoredItem)
-class IgnoredItemAdmin(admin_base.PageAdmin):
-    """Items that are not to become records; considering one again, or deleting its row, asks again."""
+class IgnoredItemAdmin(admin_base.ReadOnlyAdmin):
+    """Items that are not to become records; considering one again asks again."""
 
     list_display = ("item_id", "kind", "why", "reason", "moment")
     list_filter = (admin_base.EntityFilter, "unlinked")
@@ -241,7 +193,6 @@ class IgnoredItemAdmin(admin_base.PageAdmin):
     search_help_text = "An item's number, or why it is ignored"
     ordering = ("-id",)
     actions = ("consider_again",)
-    readonly_fields = ("entity_type", "item_id", "reason", "unlinked", "entity_id", "at")
     empty_title = "No item is ignored"
     empty_words = (
         "Items on Monday that somebody chose to leave alone are listed here. “Consider again” checks an item like a "
@@ -253,27 +204,15 @@ class IgnoredItemAdmin(admin_base.PageAdmin):
         rows: models.QuerySet[IgnoredItem] = super().get_queryset(request)
         return rows.filter(erased=False)
 
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
+    def has_consider_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("sync.delete_ignoreditem")
 
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    @admin.action(description="Consider again", permissions=["delete"])
+    @admin.action(description="Consider again", permissions=["consider"])
     def consider_again(self, request: HttpRequest, queryset: models.QuerySet[IgnoredItem]) -> None:
         """Forget the refusals and look at the items as at new ones."""
-        self.delete_queryset(request, queryset)
-
-    def delete_model(self, request: HttpRequest, obj: IgnoredItem) -> None:
-        self._consider(request, IgnoredItem.objects.filter(pk=obj.pk))
-
-    def delete_queryset(self, request: HttpRequest, queryset: models.QuerySet[IgnoredItem]) -> None:
         with transaction.atomic():
             log_action_many(request.user, queryset, "To be considered again.", flag=DELETION)
-            self._consider(request, IgnoredItem.objects.filter(pk__in=queryset.values("pk")))
-
-    def _consider(self, request: HttpRequest, rows: models.QuerySet[IgnoredItem]) -> None:
-        number = consider_again(rows)
+            number = consider_again(IgnoredItem.objects.filter(pk__in=queryset.values("pk")))
         self.message_user(request, f"{humanize.count_with_noun(number, 'item')} will be checked again.", messages.INFO)
 
     kind = admin_base.type_column()

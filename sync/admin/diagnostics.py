@@ -35,7 +35,6 @@ class SyncMetadataAdmin(DiagnosticsAdmin):
     list_filter = ("sync_status", "entity_type", "system")
     search_fields = ("entity_id", "remote_id", "last_error", "note")
     ordering = ("-id",)
-    json_fields = ("base", "blocked_fields", "altered", "conflicts", "seen")
 
 
 @admin.register(Intent)
@@ -44,7 +43,6 @@ class IntentAdmin(DiagnosticsAdmin):
     list_filter = ("state", "entity_type")
     search_fields = ("item_id", "board_id", "request_id", "entity_id")
     ordering = ("-created_at",)
-    json_fields = ("values", "body", "answer")
 
 
 @admin.register(WebhookEvent)
@@ -53,13 +51,11 @@ class WebhookEventAdmin(DiagnosticsAdmin):
     list_filter = ("type", "received_at")
     search_fields = ("item_id", "board_id", "type", "trigger_id", "outcome")
     ordering = ("-id",)
-    json_fields = ("body",)
 
 
 @admin.register(MondayAccount)
 class MondayAccountAdmin(DiagnosticsAdmin):
     list_display = ("id", "tier", "stopped_until", "stop_reason", "needs_probe")
-    json_fields = ("users", "tags")
 
     def get_urls(self) -> list[URLPattern]:
         try_again_view = self.admin_site.admin_view(require_POST(partial(try_again, self)))

@@ -3,6 +3,7 @@ whose items were removed on Monday.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from django.contrib import admin
@@ -95,12 +96,6 @@ class Discard(handlers.Handler):
     def fits(self, entry: Entry) -> bool:
         """Whether it has failed for good."""
         return not entry.failures
-
-    def question(self, request: HttpRequest, entries: Sequence[Entry]) -> confirmed_action.Question:
-        number = humanize.count_with_noun(len(entries), "failed job")
-        rows = [(entry.name, entry.board, entry.detail) for entry in entries[: confirmed_action.MAX_ROWS_SHOWN]]
-        table = confirmed_action.RecordTable(("Record", "Board", "Why it failed"), rows, len(entries))
-        return confirmed_action.Question(f"Discard {number}?", [self.act.effect], f"Yes, discard {number}", [table])
 
     def run(self, request: HttpRequest, entries: Sequence[Entry], shown: Mapping[str, Any]) -> confirmed_action.Report:
         jobs = SyncQueue.objects.filter(pk__in=[int(entry.row_id) for entry in entries])
@@ -210,14 +205,6 @@ def _by_type(entries: Iterable[Entry]) -> dict[str, list[Any]]:
     return ids
 
 
-def _records_of(entries: Sequence[Entry]) -> Iterator[SyncedModel]:
-    """The records themselves, with what they point at; one query for each type."""
-    for entity_type, ids in _by_type(entries).items():
-        model = registry.entity(entity_type).model
-        pointing = [field.name for field in registry.own_fields(model) if field.many_to_one]
-        yield from model._default_manager.filter(pk__in=ids).select_related(*pointing)
-
-
 def _counted(entries: Sequence[Entry], number: int | None = None) -> str:
     """So many of these records, else all, as “60 contacts”."""
     types = {entry.entity_type for entry in entries}
@@ -243,40 +230,45 @@ class RemovalAnswer(handlers.Handler):
 
     def question(self, request: HttpRequest, entries: Sequence[Entry]) -> confirmed_action.Question:
         """Ask about these, and hold the answer to what they are now."""
-        shown = entries[: confirmed_action.MAX_ROWS_SHOWN]
-        details: dict[Any, str] = {record.pk: admin_base.describe(record) for record in _records_of(shown)}
-        rows = []
-        for entry in shown:
-            happened = " ".join(filter(None, (f"{entry.cause_text}.", entry.detail)))
-            rows.append((entry.name, details.get(entry.entity_id, ""), happened))
+        question = super().question(request, entries)
+        details = dict[Any, str]()
+        for entity_type, ids in _by_type(entries[: confirmed_action.MAX_ROWS_SHOWN]).items():
+            model = registry.entity(entity_type).model
+            relations = [relation.name for relation in registry.own_relations(model)]
+            records = model._default_manager.filter(pk__in=ids).select_related(*relations)
+            details |= {record.pk: admin_base.describe(record) for record in records}
+        rows = [
+            (entry.name, details.get(entry.entity_id, ""), f"{entry.cause_text}. {entry.detail}".rstrip())
+            for entry in entries[: confirmed_action.MAX_ROWS_SHOWN]
+        ]
         table = confirmed_action.RecordTable(("Record", "Details", "What happened"), rows, len(entries))
-        if len(reasons := {reason for *_record, reason in rows}) == 1:
-            table = confirmed_action.RecordTable(
-                table.heads[:2], [record for *record, _reason in rows], len(entries), reasons.pop()
-            )
-        title = self.act.title(records=_counted(entries), items=humanize.count_with_noun(len(entries), "item"))
         asked_at = (_ASKED_AT, sync_now().isoformat())
-        return confirmed_action.Question(
-            f"{title}?", list(self.effects(entries)), title, [table], [asked_at], deletes=self.act.deletes
-        )
+        effects = [*question.effects, *self.costs(entries)]
+        return replace(question, effects=effects, tables=[table], hidden=[asked_at])
 
-    def effects(self, entries: Sequence[Entry]) -> Iterator[str]:
-        raise NotImplementedError
+    def costs(self, entries: Sequence[Entry]) -> Iterator[str]:
+        """What else an answer takes; of most, nothing."""
+        yield from ()
 
 
 class CreateAgain(RemovalAnswer):
     code = "create_item"
 
-    def effects(self, entries: Sequence[Entry]) -> Iterator[str]:
-        items = humanize.count_with_noun(len(entries), "item")
-        are = humanize.plural(len(entries), "is", "are")
-        yield f"On Monday: {items} {are} created from what NPD says now. In NPD: nothing is changed."
-        yield (
-            "The old items stay as they are, with what was edited there and never synced. One that is restored later "
-            "is listed as a possible duplicate."
-        )
-        yield self.act.way_back
-        yield from _creation_cost(entries)
+    def costs(self, entries: Sequence[Entry]) -> Iterator[str]:
+        """What items are created without for now, and what they take of the day's calls."""
+        ids = _by_type(entries)
+        links = BoardLink.objects.filter(entity_type__in=ids).prefetch_related("mappings")
+        labels = [
+            mapping.label
+            for link in links
+            for mapping in link.mappings.all()
+            if mapping.problem and needs_column(mapping)
+        ]
+        if labels:
+            is_blocked = humanize.plural(len(labels), "is", "are")
+            yield f"{humanize.join_first(labels)} {is_blocked} blocked: the items are created without it for now."
+        if cost := quota.cost_sentence({link.pk: len(ids[link.entity_type]) for link in links}):
+            yield cost
 
     def run(self, request: HttpRequest, entries: Sequence[Entry], shown: Mapping[str, Any]) -> confirmed_action.Report:
         problems = list[str]()
@@ -294,12 +286,6 @@ class CreateAgain(RemovalAnswer):
 class Unlink(RemovalAnswer):
     code = "unlink"
 
-    def effects(self, entries: Sequence[Entry]) -> Iterator[str]:
-        stay = humanize.plural(len(entries), "stays as it is", "stay as they are")
-        yield f"In NPD: {_counted(entries)} {stay}, with sync turned off. On Monday: nothing is changed."
-        yield "An item that is restored makes no record, and is matched with none, until somebody says so."
-        yield self.act.way_back
-
     def run(self, request: HttpRequest, entries: Sequence[Entry], shown: Mapping[str, Any]) -> confirmed_action.Report:
         for entity_type, ids in _by_type(entries).items():
             _log_on_records(request, entity_type, ids, "Unlink from Monday was asked for.")
@@ -314,11 +300,6 @@ class DeleteRecord(RemovalAnswer):
     def may(self, user: Any, entry: Entry) -> bool:
         return registry.may_act(user, "delete", entry.entity_type)
 
-    def effects(self, entries: Sequence[Entry]) -> Iterator[str]:
-        are = humanize.plural(len(entries), "is", "are")
-        yield f"In NPD: {_counted(entries)} {are} deleted, with what was edited there. On Monday: nothing is changed."
-        yield self.act.way_back
-
     def run(self, request: HttpRequest, entries: Sequence[Entry], shown: Mapping[str, Any]) -> confirmed_action.Report:
         """Delete the records as their list would; one that was edited since the question is left."""
         asked_at = parse_moment(request.POST.get(_ASKED_AT))
@@ -330,9 +311,7 @@ class DeleteRecord(RemovalAnswer):
             if edited := len(ids) - rows.count():
                 records = registry.count_of_type(edited, entity_type)
                 problems.append(f"{records} left alone: edited or deleted since you were asked. See what is there now.")
-            number, refused = _delete_records(request, rows)
-            deleted += number
-            problems += refused
+            deleted += _delete_records(request, rows)
         if not deleted:
             return confirmed_action.Report(problems=problems)
         sentence = f"{_counted(entries, deleted)} {humanize.plural(deleted, 'is', 'are')} deleted in NPD."
@@ -341,38 +320,20 @@ class DeleteRecord(RemovalAnswer):
         return confirmed_action.Report(format_html("{} {}", sentence, link), problems)
 
 
-def _creation_cost(entries: Sequence[Entry]) -> Iterator[str]:
-    """What items are created without for now, and what they take of the day's calls."""
-    ids = _by_type(entries)
-    links = BoardLink.objects.filter(entity_type__in=ids).prefetch_related("mappings")
-    labels = [
-        mapping.label for link in links for mapping in link.mappings.all() if mapping.problem and needs_column(mapping)
-    ]
-    if labels:
-        is_blocked = humanize.plural(len(labels), "is", "are")
-        yield f"{humanize.join_first(labels)} {is_blocked} blocked: the items are created without it for now."
-    if cost := quota.cost_sentence({link.pk: len(ids[link.entity_type]) for link in links}):
-        yield cost
-
-
 def _log_on_records(request: HttpRequest, entity_type: str, ids: Sequence[Any], sentence: str) -> None:
     log_action_many(request.user, registry.entity(entity_type).model._default_manager.filter(pk__in=ids), sentence)
 
 
-def _delete_records(request: HttpRequest, rows: models.QuerySet[SyncedModel]) -> tuple[int, list[str]]:
-    """All of them together; where others need some, those that nothing keeps."""
-    model_admin = admin.site.get_model_admin(rows.model)
+def _delete_records(request: HttpRequest, rows: models.QuerySet[SyncedModel]) -> int:
+    """Delete them all, or none where other records need one of them."""
     ids = list(rows.order_by("pk").values_list("pk", flat=True))
     try:
         with transaction.atomic():
-            model_admin.log_deletions(request, rows)
+            admin.site.get_model_admin(rows.model).log_deletions(request, rows)
             rows.model._default_manager.filter(pk__in=ids).delete()
-    except (models.ProtectedError, models.RestrictedError):
-        if len(ids) == 1:
-            return 0, [f"“{rows[0]}” was not deleted: other records in NPD need it."]
-        results = [_delete_records(request, rows.model._default_manager.filter(pk=key)) for key in ids]
-        return sum(number for number, _problems in results), [text for _number, texts in results for text in texts]
-    return len(ids), []
+    except (models.ProtectedError, models.RestrictedError) as error:
+        raise ActionError("Nothing was deleted: other records in NPD need one of these.") from error
+    return len(ids)
 
 
 handlers.register(

@@ -78,22 +78,28 @@ class Handler:
         label = counted(self.act.many.replace("{number}", "all {number}"), group.number, group.entity_type)
         return f"{label}…" if self.is_asked(entries, is_all=True) else label
 
+    def title(self, entries: Sequence[attention.Entry]) -> str:
+        """What it is called in its question, with how many it is about."""
+        number = humanize.count_with_noun(len(entries), "entry", "entries")
+        types = {entry.entity_type for entry in entries}
+        label = self.act.many or f"{self.act.label}: {{number}}"
+        return counted(label, len(entries), types.pop() if len(types) == 1 else "", number=number)
+
     def is_asked(self, entries: Sequence[attention.Entry], *, is_all: bool) -> bool:
         return self.act.asks or (is_all and len(entries) > 1 and self.asks_about_several)
 
     def question(self, request: HttpRequest, entries: Sequence[attention.Entry]) -> confirmed_action.Question:
-        labels = {self.label(entry) for entry in entries}
-        label = labels.pop() if len(labels) == 1 else self.act.button
-        number = humanize.count_with_noun(len(entries), "entry", "entries")
+        """Ask, with what each is, what becomes of it, and how that is taken back."""
+        title = self.title(entries)
         rows = []
         for entry in entries[: confirmed_action.MAX_ROWS_SHOWN]:
             sides = "; ".join(f"{value.label}: {value.npd or '–'} | {value.monday or '–'}" for value in entry.values)
             rows.append((entry.name, entry.board, sides or entry.detail))
-        effects = list(dict.fromkeys(self.effect(entry) for entry in entries))
+        effects = [*dict.fromkeys(self.effect(entry) for entry in entries), self.act.way_back]
         return confirmed_action.Question(
-            f"{label}: {number}?",
-            [*effects, *([UNDO_SENTENCE] if self.act.undo else [])],
-            f"{label}: {number}",
+            f"{title}?",
+            [effect for effect in [*effects, UNDO_SENTENCE if self.act.undo else ""] if effect],
+            title,
             [confirmed_action.RecordTable(("Entry", "Board", "NPD | Monday, or what is wrong"), rows, len(entries))],
             deletes=self.act.deletes,
         )
@@ -109,13 +115,13 @@ class Handler:
         raise NotImplementedError
 
 
-def counted(label: str, number: int, entity_type: str) -> str:
+def counted(label: str, count: int, entity_type: str, *, number: str = "") -> str:
     """Fill in how many {number}, {records}, {items} or {fields} a label is about."""
     return label.format(
-        number=f"{number:,}",
-        records=registry.count_of_type(number, entity_type),
-        items=humanize.count_with_noun(number, "item"),
-        fields=humanize.count_with_noun(number, "field"),
+        number=number or f"{count:,}",
+        records=registry.count_of_type(count, entity_type),
+        items=humanize.count_with_noun(count, "item"),
+        fields=humanize.count_with_noun(count, "field"),
     )
 
 

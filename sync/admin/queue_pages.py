@@ -74,7 +74,6 @@ class SyncQueueAdmin(admin_base.RecordSearchMixin, admin_base.RecordLinkMixin, a
     search_fields = ("remote_id", "error_message", "reason", "entity_id")
     search_help_text = "A record's name or NPD ID, an item's number, or words of an error"
     ordering = ("-id",)
-    json_fields = ("payload",)
     actions = ("retry", "cancel", "discard")
     # Counting what each filter would let through reads the whole table.
     show_facets = admin.ShowFacets.NEVER

@@ -20,7 +20,7 @@ from django.utils.html import format_html_join
 from django.utils.safestring import SafeString
 from django.utils.text import capfirst
 from django.views.decorators.http import require_POST
-from unfold.contrib.filters.admin import ChoicesCheckboxFilter
+from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesCheckboxFilter
 from unfold.widgets import DATETIME_CLASSES, UnfoldAdminTextareaWidget
 
 from sync import registry
@@ -34,7 +34,7 @@ from sync.choices import SyncDirection
 from sync.kernel.db import LONGEST_SEARCH, bound_lock_waits
 from sync.kernel.messages import Conflict
 from sync.models import SyncedModel
-from sync.operations.record_requests import last_manual_push, push_record, set_direction, switch_sync, sync_turned_off
+from sync.operations.record_requests import push_record, set_direction, switch_sync, sync_turned_off
 from sync.outbox import notify
 from sync.records import tombstones
 from sync.records.authors import log_action, log_action_many
@@ -277,7 +277,7 @@ class SyncedModelAdmin(
 
     @cached_property
     def list_filter(self) -> list[Any]:
-        related = [(field.name, admin_base.RelatedFilter) for field in registry.own_relations(self.model)]
+        related = [(field.name, AutocompleteSelectFilter) for field in registry.own_relations(self.model)]
         return [SYNC_FILTERS[0], *related, *SYNC_FILTERS[1:]]
 
     @cached_property
@@ -550,11 +550,9 @@ class SyncedModelAdmin(
             "sync_item": record_panel.record_item_link(view, "Open on Monday") if view.item_url else "",
             "activity": activity_of(record, reader=request.user),
             "sync_page": request.path,
-            "sync_sent_by_name": last_manual_push(record),
             "sync_last": admin_base.time_tag(record.monday_last_synced, view.now),
             "sync_may_push": may_change,
             "sync_turned_off": sync_turned_off(record),
-            "sync_without_item": record_panel.missing_item_text(record),
             "sync_others": record_panel.others_of(record, view, request.user),
             "sync_removal": record_panel.removal_of(record, view),
             "sync_directions": [

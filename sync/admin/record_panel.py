@@ -323,24 +323,3 @@ def overwritten_values(record: SyncedModel, direction: str) -> RecordTable | Non
         return RecordTable(("Field", "On Monday, is overwritten", "In NPD"), differing, len(differing))
     rows = [(label, local, remote) for label, remote, local in differing]
     return RecordTable(("Field", "In NPD, is overwritten", "On Monday"), rows, len(rows))
-
-
-def missing_item_text(record: SyncedModel) -> str:
-    """Say what becomes of a record that has no item; empty for any other."""
-    if record.monday_id:
-        return ""
-    if not record.may_sync:
-        return "It has no item on Monday, and gets none while its sync is off."
-    if record.is_left_out:
-        return "It has no item on Monday, and gets none while the filter leaves it out."
-    if record.sync_direction == SyncDirection.MONDAY_TO_NPD:
-        return "It has no item on Monday, and gets none in this direction."
-    link = registry.link_of(record.entity_type())
-    if link is None:
-        return ""
-    spec = registry.entity(record.entity_type())
-    match = next((mapping.label for mapping in spec.mappings if mapping.key == link.match_key), link.match_key)
-    return (
-        f"It has no item on Monday yet. Its next sync links the item that has the same “{match}”, if there is one, "
-        "and creates one otherwise."
-    )

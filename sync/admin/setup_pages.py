@@ -101,20 +101,16 @@ def _boards_context(request: HttpRequest) -> dict[str, Any]:
     kinds = []
     for spec in registry.entities():
         link = link_of(spec.entity_type)
-        choices = present.get(spec.entity_type)
         configured = registry.configured_board_id(spec.entity_type)
-        name = ""
-        if choices is not None:
-            board_id = choices.board_id or selection.NEW_BOARD
-            name = choices.board_name
+        board_id = (link.board_id if link is not None else "") or configured or selection.NEW_BOARD
+        if spec.entity_type in present:
+            board_id = present[spec.entity_type].board_id or selection.NEW_BOARD
         elif present:
             board_id = selection.NO_BOARD
-        else:
-            board_id = (link.board_id if link is not None else "") or configured or selection.NEW_BOARD
         selected = request.POST.get(spec.entity_type, board_id)
         options: list[tuple[str, str, int | None]] = [(board.id, board.name, board.items) for board in listed]
         if selected not in {selection.NO_BOARD, selection.NEW_BOARD, *(board.id for board in listed)}:
-            options.insert(0, (selected, name or f"board {selected}", None))
+            options.insert(0, (selected, f"board {selected}", None))
         kinds.append({
             "kind": spec.entity_type,
             "title": spec.board_title,
@@ -127,56 +123,40 @@ def _boards_context(request: HttpRequest) -> dict[str, Any]:
 
 
 def _fields_context(chosen: selection.ChosenBoard, problems: Mapping[str, Sequence[str]]) -> dict[str, Any]:
-    """The fields with the columns that each may have and what both sides say now, and the columns left over."""
-    choices = chosen.choices
-    stored = field_choices.stored_choices(choices.link)
-    suggested = field_choices.suggest_columns(chosen.fields, chosen.columns.values(), chosen.npd_id)
-    on_board = selection.item_samples(chosen)
-    in_npd = selection.record_samples(chosen)
+    """The fields with the columns that each may have, and the columns left over."""
     rows = []
     for mappable in chosen.fields:
-        choice = choices.choice_of(mappable)
-        suggestion = suggested.get(mappable.key)
-        hint = ""
-        if not choices.is_mapped and mappable.key not in stored:
-            if choice.column == NEW_COLUMN:
-                hint = chosen.second_column_note(mappable)
-            elif suggestion is not None and suggestion.column == choice.column:
-                hint = suggestion.reason
+        choice = chosen.choices.choice_of(mappable)
         rows.append({
             "field": mappable,
             "choice": choice,
-            "columns": _fitting_columns(chosen, mappable, choice, on_board),
+            "columns": _fitting_columns(chosen, mappable, choice),
             "directions": SyncDirection.choices,
             "rules": [(rule.value, rule.label) for rule in mappable.rules],
-            "npd": in_npd[mappable.key],
             "errors": problems.get(mappable.key, []),
-            "hint": hint,
+            "note": chosen.second_column_note(mappable) if choice.column == NEW_COLUMN else "",
         })  # fmt: skip
     return {
         "chosen": chosen,
-        "choices": choices,
-        "kind_title": choices.spec.board_title,
-        "filter_lines": chosen.filter_lines,
+        "choices": chosen.choices,
         "npd_id": chosen.columns[chosen.npd_id].title if chosen.npd_id else "",
         "rows": rows,
         "leftover": [(column.title, field_choices.unused_reason(chosen.fields, column)) for column in chosen.unused],
-        "wrong": any(row["errors"] for row in rows),
+        "wrong": bool(problems),
         "first_rules": [(rule.value, rule.label) for rule in selection.FIRST_MATCH_RULES],
     }
 
 
 def _fitting_columns(
-    chosen: selection.ChosenBoard, mappable: MappableField, choice: FieldChoice, samples: Mapping[str, str]
+    chosen: selection.ChosenBoard, mappable: MappableField, choice: FieldChoice
 ) -> list[tuple[str, str]]:
-    """The columns that the field may have, as id and label: “Work phone (Phone): +49 40 123”; the present one too."""
+    """The columns that the field may have, as id and label: “Work phone (Phone)”; the present one too."""
     fitting = []
     for column in chosen.columns.values():
         is_chosen = column.id == choice.column
         if is_chosen or (column.id != chosen.npd_id and not field_choices.column_problem(mappable, column)):
             kind = column.type.replace("_", " ").capitalize()
-            sample = f": {samples[column.id]}" if column.id in samples else ""
-            fitting.append((column.id, f"{column.title} ({kind}){sample}"))
+            fitting.append((column.id, f"{column.title} ({kind})"))
     if choice.column not in {"", NEW_COLUMN, "name", *chosen.columns}:
         fitting.insert(0, (choice.column, f"{choice.column}, deleted on the board"))
     return fitting
@@ -208,44 +188,15 @@ def _filter_context(
 
 
 def _board_plan_context(board: plan.BoardPlan) -> dict[str, Any]:
-    chosen = board.chosen
-    only_monday = chosen.one_way(SyncDirection.NPD_TO_MONDAY)
-    only_npd = chosen.one_way(SyncDirection.MONDAY_TO_NPD)
-    unused = [column.title for column in chosen.unused]
-    leaves = [
-        ("unsynced", ("field isn't synced", "fields aren't synced"), chosen.unsynced),
-        ("columns", ("column isn't synced", "columns aren't synced"), unused),
-        ("npd_to_monday", ("field goes to Monday only", "fields go to Monday only"), only_monday),
-        ("monday_to_npd", ("field comes from Monday only", "fields come from Monday only"), only_npd),
-    ]
-    rows = {
+    return {
+        "plan": board,
+        "chosen": board.chosen,
         "done": plan.rows_of(board, plan.DONE_ROWS),
         "asked": plan.rows_of(board, plan.ASKED_ROWS),
         "left": plan.rows_of(board, plan.LEFT_ROWS),
-    }
-    return rows | {
-        "plan": board,
-        "chosen": chosen,
-        "leaves": [
-            (code, humanize.count_with_noun(len(names), *nouns), names) for code, nouns, names in leaves if names
-        ],
-        "is_same": not (any(rows.values()) or chosen.unsynced or unused),
-        "is_new": chosen.choices.link is None,
         "missing": [registry.count_of_type(len(names), kind) for kind, names in board.missing.items() if names],
         "missing_names": [name for names in board.missing.values() for name in names[:3]],
-        "first_match": plan.first_match_text(chosen.choices.first_match),
-    }
-
-
-def _run_context() -> dict[str, Any]:
-    """How far everything is that was started."""
-    kinds = run.setup_progress()
-    states = [kind["state"] for kind in kinds]
-    return {
-        "kinds": kinds,
-        "busy": run.RUNNING in states,
-        "is_done": bool(kinds) and set(states) == {run.DONE},
-        "stalled": any(kind["is_stalled"] for kind in kinds),
+        "first_match": plan.first_match_text(board.chosen.choices.first_match),
     }
 
 
@@ -279,7 +230,6 @@ class SetupWizardMixin(PageAdmin):
             ("discard/", "discard", require_POST(self.wizard_discard)),
             ("plan/", "plan", self.wizard_plan),
             ("run/", "run", require_GET(self.wizard_run)),
-            ("progress/<str:step>/", "progress", require_GET(self.wizard_progress)),
         ]
         return [
             *(
@@ -542,21 +492,11 @@ class SetupWizardMixin(PageAdmin):
         return _redirect_to("run")
 
     def wizard_run(self, request: HttpRequest) -> HttpResponse:
-        return self._page(request, "run", {**_run_context(), "progress_url": step_url("progress", "run")})
-
-    def wizard_progress(self, request: HttpRequest, step: str) -> HttpResponse:
-        """How far a worker is, for a page that asks each second; reloads the page once it is done."""
-        if step == "plan":
-            choices = chosen_in(request)
-            setup_plan = plan.request_plan(selection.plan_token(choices), choices.values()) if choices else None
-            context: dict[str, Any] = {"plan": setup_plan, "busy": setup_plan is not None and setup_plan.is_busy}
-        else:
-            context = _run_context()
-        context["progress_url"] = request.get_full_path()
-        answer = TemplateResponse(request, "sync/wizard_progress.html", context)
-        if not context["busy"]:
-            answer.headers["HX-Refresh"] = "true"
-        return answer
+        """How far everything is that was started."""
+        kinds = run.setup_progress()
+        states = {kind["state"] for kind in kinds}
+        context = {"kinds": kinds, "busy": run.RUNNING in states, "is_done": states == {run.DONE}}
+        return self._page(request, "run", context)
 
 
 def _begun_anew(choices: Mapping[str, selection.Choices]) -> dict[str, selection.Choices]:

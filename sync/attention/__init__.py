@@ -23,7 +23,7 @@ from django.urls import reverse
 from conflicts.reports import DELETIONS
 from sync import registry
 from sync.attention.cause_table import CAUSES, KINDS, OF_BOARDS, Cause, Severity, acts_of, cause_of, severity_of
-from sync.choices import ApprovalKind, BlockedCode
+from sync.choices import BlockedCode
 from sync.clock import SyncNow
 from sync.kernel import humanize
 from sync.kernel.acts import Act
@@ -548,9 +548,8 @@ class Wording:
         # What others wrote may hold braces of its own.
         title = whole or self._own_words(row)
         if not title:
-            code = self._approved_code(row) if kind is Kind.APPROVAL else row.code
             names = {"field": fields, "record": registry.type_name(row.entity_type) if row.entity_type else ""}
-            title = cause_of(kind, code).title.format(**names, **_numbers(row))
+            title = cause_of(kind, row.code).title.format(**names, **_numbers(row))
         if kind is Kind.REMOVED and row.actor:
             # That it was on Monday is said anyway.
             title = f"{title} by {row.actor.removesuffix(' on Monday')}"
@@ -564,16 +563,6 @@ class Wording:
         if row.kind == Kind.FAILED:
             return str(row.values["common"])
         return str(row.values["reason"]) if _is_column(row) or row.kind == Kind.STOP else ""
-
-    def _approved_code(self, row: Attention) -> str:
-        """Of items that would be removed, what the board's policy would do with them."""
-        if row.code != ApprovalKind.ITEMS:
-            return row.code
-        links = (
-            mapping.link for (entity_type, _key), mapping in self.mappings.items() if entity_type == row.entity_type
-        )
-        policy = next((link.deleted_record_policy for link in links), "")
-        return policy if (Kind.APPROVAL, policy) in CAUSES else row.code
 
 
 def _numbers(row: Attention) -> dict[str, str]:

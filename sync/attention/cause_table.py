@@ -136,8 +136,6 @@ CAUSES: Mapping[tuple[Kind, str], Cause] = {
     (Kind.APPROVAL, choices.ApprovalKind.ITEMS): Cause(
         "Items would be removed on Monday", f"Their records were deleted in NPD. {_TOO_MANY}"
     ),
-    (Kind.APPROVAL, choices.DeletedRecordPolicy.ARCHIVE): Cause("Items would be archived on Monday"),
-    (Kind.APPROVAL, choices.DeletedRecordPolicy.DELETE): Cause("Items would be deleted on Monday"),
     (Kind.APPROVAL, choices.ApprovalKind.RECORDS): Cause(
         "Records would be deleted in NPD", f"Their items were deleted on Monday. {_TOO_MANY}"
     ),

@@ -96,9 +96,6 @@ class SetupChoices:
                 )
                 board_columns.make_mapping(self._link, mapping, position, column_id=column_id)
 
-    def progress(self, text: str) -> None:
-        """Note which step comes now."""
-
     def board_id(self) -> str:
         return configured_board_id(self.spec.entity_type) or self._link.board_id
 
@@ -144,22 +141,15 @@ class SetupChoices:
             field for field in field_choices.mappable_fields(self.spec) if field.key in unset or field.key not in stored
         ]
         likely = field_choices.suggest_columns(fields, free, field_choices.find_npd_id_column(link, board.columns))
-        return {
-            key: suggestion.column
-            for key, suggestion in likely.items()
-            if suggestion.column not in (field_choices.NEW_COLUMN, board_columns.NAME_TYPE)
-        }
+        made_or_name = (field_choices.NEW_COLUMN, board_columns.NAME_TYPE)
+        return {key: column for key, column in likely.items() if column not in made_or_name}
 
     def check(self, link: BoardLink) -> None:
         """Raise ActionError where the link, locked and as it was, is not what was chosen for: nothing is stored."""
 
     def store(self, link: BoardLink, setup: BoardSetup) -> board_columns.StoredColumns:
-        """Store the mappings, in the transaction that stores the link."""
+        """Store the mappings and what comes with them, in the transaction that stores the link."""
         return board_columns.store_columns(self.spec, link, setup)
-
-    def complete(self, link: BoardLink) -> list[str]:
-        """Store what comes with the link in the same transaction; return that as sentences."""
-        return []
 
 
 def set_up(spec: EntitySpec, connector: MondayConnector, requested: Collection[str] = ()) -> SetupOutcome:
@@ -175,7 +165,6 @@ def apply_choices(choices: SetupChoices, connector: MondayConnector) -> SetupOut
     """
     spec = choices.spec
     steps = list[str]()
-    choices.progress("Looking at the board")
     board_id = choices.board_id()
     made_board = choices.made_board
     if not board_id:
@@ -186,16 +175,13 @@ def apply_choices(choices: SetupChoices, connector: MondayConnector) -> SetupOut
         board = existing
     else:
         raise ActionError(choices.board_gone(board_id))
-    choices.progress("Making what is missing on the board")
     setup = connector.ensure_columns(board.id, spec.board_title, choices.columns(board))
     held = "" if made_board or choices.creates_all else _reason_to_hold(spec, connector, setup)
     strangers = [] if made_board else _strangers(spec, connector, setup)
-    choices.progress("Storing the mappings")
     link, messages, problems = _store_board(choices, setup, held, strangers, made_board=made_board)
     messages += _second_columns(board, setup)
     # Otherwise the board's name and titles would be shown only after the first sweep, some minutes later.
     board_columns.inspect_board(link, connector)
-    choices.progress("Registering the webhooks")
     hooks, missing = register_webhooks(spec, link, connector)
     return SetupOutcome(spec, link, [*steps, *messages, *hooks], [*problems, *missing])
 
@@ -287,10 +273,12 @@ def _second_columns(before: Board, setup: BoardSetup) -> list[str]:
     """Say of each column that was made beside others of its type that it is a second one."""
     earlier = {column.id for column in before.columns}
     used = {column.id for column in setup.columns.values()}
+    unused = [column for column in before.columns if column.id not in used]
     made = [
         column for key, column in setup.columns.items() if column.id not in earlier and key != board_columns.NPD_ID_KEY
     ]
-    return list(filter(None, (field_choices.second_column_text(column, before.columns, used) for column in made)))
+    sentences = (field_choices.second_column_text(column.title, column.type, unused) for column in made)
+    return list(filter(None, sentences))
 
 
 @transaction.atomic
@@ -325,7 +313,7 @@ def _store_board(
     board_columns.set_create_obstacle(link, "npd_id_problem", "")
     stored = choices.store(link, setup)
     requeued = resync_records(spec, stored.remapped) if stored.needs_resync or moved else []
-    steps += [*stored.done, *requeued, *choices.complete(link)]
+    steps += [*stored.done, *requeued]
     board_columns.set_create_obstacle(link, "creates_held", held)
     for start in range(0, len(strangers), 1_000):
         note_unmatched(link, strangers[start : start + 1_000])

@@ -7,12 +7,12 @@ type.
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from sync import registry
 from sync.boards import board_columns
-from sync.choices import RULES, Rule, SyncDirection
+from sync.choices import Rule, SyncDirection
 from sync.kernel.humanize import join_first
 from sync.models import BoardLink, FieldMapping
 from sync.monday.board import RELATION, BoardColumn, ColumnSpec
@@ -159,94 +159,84 @@ def find_npd_id_column(link: BoardLink | None, columns: Iterable[BoardColumn]) -
 # Which column is likely a field's.
 
 
-@dataclass(frozen=True)
-class Suggestion:
-    column: str
-    reason: str = ""
-
-
 def fold_title(title: str) -> str:
     """Return a title without case, accents, spaces and signs: “E-Mail” and “email” are the same."""
     decomposed = unicodedata.normalize("NFKD", title.casefold())
     return "".join(letter for letter in decomposed if letter.isalnum())
 
 
-def suggest_columns(
-    fields: Sequence[MappableField], columns: Iterable[BoardColumn], npd_id: str
-) -> dict[str, Suggestion]:
+def suggest_columns(fields: Sequence[MappableField], columns: Iterable[BoardColumn], npd_id: str) -> dict[str, str]:
     """Return a column for each field that has a likely one, no column twice; a new one for any other that needs it.
 
     Likely are, in this order: the id that set-up gives such a column, the field's own title, another title that people
     give it, and the board's only column of a type.
     """
-    free = {column.id: column for column in columns if column.id != npd_id and column.type != board_columns.NAME_TYPE}
-    on_board = list(free.values())
+    on_board = [column for column in columns if column.id != npd_id and column.type != board_columns.NAME_TYPE]
     offered = [mappable for mappable in fields if not mappable.is_name and not mappable.lacks_target]
-    titles = {mappable.key: {fold_title(title) for title in mappable.titles} for mappable in fields}
-    suggestions = {mappable.key: Suggestion(board_columns.NAME_TYPE) for mappable in fields if mappable.is_name}
+    suggestions = {mappable.key: board_columns.NAME_TYPE for mappable in fields if mappable.is_name}
+    for likely_columns in (_own_columns, _titled_columns, _only_columns):
+        for mappable in offered:
+            taken = set(suggestions.values())
+            fitting = [
+                column.id
+                for column in likely_columns(mappable, on_board)
+                if column.id not in taken and not column_problem(mappable, column)
+            ]
+            if fitting and mappable.key not in suggestions:
+                suggestions[mappable.key] = fitting[0]
+    needed = [mappable.key for mappable in fields if not mappable.optional and not mappable.lacks_target]
+    return dict.fromkeys(needed, NEW_COLUMN) | suggestions
 
-    def suggest(mappable: MappableField, likely: Iterable[BoardColumn], reason: str) -> None:
-        fitting = (column for column in likely if column.id in free and not column_problem(mappable, column))
-        column = next(fitting, None)
-        if column is not None and mappable.key not in suggestions:
-            suggestions[mappable.key] = Suggestion(column.id, reason)
-            del free[column.id]
 
-    for mappable in offered:
-        same = [column for column in on_board if fold_title(column.title) == fold_title(mappable.label)]
-        by_id = [column for column in on_board if column.id == mappable.column_id]
-        suggest(mappable, [*by_id, *same], "Suggested: the titles are the same.")
-    for mappable in offered:
-        titled = [column for column in on_board if fold_title(column.title) in titles[mappable.key]]
-        suggest(mappable, titled, "Suggested: the title is another name for it.")
-    for mappable in offered:
-        names_of_others = {fold_title(title) for title in mappable.titles_of_others}
-        only = _only_columns(mappable, on_board)
-        suggest(
-            mappable,
-            (column for column in only if fold_title(column.title) not in names_of_others),
-            "Suggested: the only column of its type.",
-        )
-    missing = [
-        mappable
-        for mappable in fields
-        if mappable.key not in suggestions and not mappable.optional and not mappable.lacks_target
-    ]
-    return suggestions | {mappable.key: Suggestion(NEW_COLUMN) for mappable in missing}
+def _own_columns(mappable: MappableField, columns: Sequence[BoardColumn]) -> list[BoardColumn]:
+    same = [column for column in columns if fold_title(column.title) == fold_title(mappable.label)]
+    return [column for column in columns if column.id == mappable.column_id] + same
+
+
+def _titled_columns(mappable: MappableField, columns: Sequence[BoardColumn]) -> list[BoardColumn]:
+    titles = {fold_title(title) for title in mappable.titles}
+    return [column for column in columns if fold_title(column.title) in titles]
 
 
 _TELLING_TYPES = ("email", "phone")
 """Types of which a board's only column is most likely the one that is looked for."""
 
 
-def _only_columns(mappable: MappableField, columns: Sequence[BoardColumn]) -> Iterator[BoardColumn]:
-    """Yield the columns that are alone of their type; for a field that may be left out, only of telling types."""
+def _only_columns(mappable: MappableField, columns: Sequence[BoardColumn]) -> list[BoardColumn]:
+    """Return the columns that are alone of their type; for a field that may be left out, only of telling types."""
     types = [column.type for column in columns]
-    for column in columns:
-        is_telling = not mappable.optional or column.type in _TELLING_TYPES
-        if types.count(column.type) == 1 and is_telling:
-            yield column
+    titles_of_others = {fold_title(title) for title in mappable.titles_of_others}
+    return [
+        column
+        for column in columns
+        if types.count(column.type) == 1
+        and (not mappable.optional or column.type in _TELLING_TYPES)
+        and fold_title(column.title) not in titles_of_others
+    ]
 
 
-def second_column_text(column: BoardColumn, before: Iterable[BoardColumn], used: Collection[str]) -> str:
-    """Return that a column is a second one of its kind or its title, as a sentence; empty where it is the first."""
-    unused = [earlier for earlier in before if earlier.id not in used]
-    others = [f"“{earlier.title}”" for earlier in unused if earlier.type == column.type]
-    titled = [earlier for earlier in unused if fold_title(earlier.title) == fold_title(column.title)]
-    if titled and not others:
+def second_column_text(title: str, kind: str, others: Iterable[BoardColumn]) -> str:
+    """Return that a new column is a second one of its type or its title, as a sentence; empty where it is the first.
+
+    `others` are the columns that were there before and that no field uses.
+    """
+    others = list(others)
+    alike = [f"“{column.title}”" for column in others if column.type == kind]
+    if alike:
         return (
-            f"“{column.title}” is new beside “{titled[0].title}” of the type {titled[0].type}, which doesn't fit. Copy "
-            "the values into the new column on Monday"
+            f"“{title}” is new beside {join_first(alike)}, of the same type. To use one of these instead, choose it in "
+            "the set-up (Boards, “Set up…”)"
         )
-    if not others:
+    titled = [column for column in others if fold_title(column.title) == fold_title(title)]
+    if not titled:
         return ""
     return (
-        f"“{column.title}” is new beside {join_first(others)}, of the same type. To use one of these instead, choose "
-        "it under Boards, “Set up…”"
+        f"“{title}” is new beside “{titled[0].title}” of the type {titled[0].type}, which doesn't fit. Copy the values "
+        "into the new column on Monday"
     )
 
 
-# What is wrong with a person's choice, and what it changes.
+# What is wrong with a person's choice.
 
 
 def choice_problems(
@@ -303,65 +293,3 @@ def _new_column_problems(mappable: MappableField, columns: Mapping[str, BoardCol
         if fold_title(column.title) == fold_title(mappable.label) and not column_problem(mappable, column):
             return [f"The board has a column “{column.title}” that fits. Choose it, or rename it on the board."]
     return []
-
-
-@dataclass(frozen=True)
-class MappingChange:
-    """One change of a field: `what` of it, and its value before and after the set-up."""
-
-    field: str
-    what: str
-    before: str
-    after: str
-
-
-def diff_choices(
-    fields: Iterable[MappableField],
-    before: Mapping[str, FieldChoice],
-    after: Mapping[str, FieldChoice],
-    columns: Mapping[str, BoardColumn],
-) -> list[MappingChange]:
-    """Return what differs between before and after, in the order of the fields."""
-    changes = []
-    for mappable in fields:
-        old = before.get(mappable.key, FieldChoice())
-        new = after.get(mappable.key, FieldChoice())
-        old_texts = _choice_texts(mappable, old, columns)
-        new_texts = _choice_texts(mappable, new, columns)
-        if old.is_synced != new.is_synced:
-            was = ", ".join(old_texts.values()) or "not synced"
-            now = ", ".join(new_texts.values()) or "not synced"
-            changes.append(MappingChange(mappable.label, "Sync", was, now))
-        elif new.is_synced:
-            changes += [
-                MappingChange(mappable.label, aspect, old_texts[aspect], new_texts[aspect])
-                for aspect in old_texts
-                if getattr(old, aspect.lower()) != getattr(new, aspect.lower())
-            ]
-    return changes
-
-
-def _choice_texts(mappable: MappableField, choice: FieldChoice, columns: Mapping[str, BoardColumn]) -> dict[str, str]:
-    """Return column, direction and rule as a person reads them; nothing of a field that isn't synced."""
-    if not choice.is_synced:
-        return {}
-    if mappable.is_name:
-        column = "the item's name"
-    elif choice.column == NEW_COLUMN:
-        column = f"a column “{mappable.label}” that is made"
-    elif choice.column in columns:
-        column = f"“{columns[choice.column].title}” ({choice.column})"
-    else:
-        column = choice.column
-    directions = dict(SyncDirection.choices)
-    rules = dict(RULES)
-    return {
-        "Column": column,
-        "Direction": str(directions.get(choice.direction, choice.direction)),
-        "Rule": str(rules.get(choice.rule, choice.rule)),
-    }
-
-
-def changes_text(changes: Iterable[MappingChange]) -> str:
-    """Return changes as a clause for the log; empty where there are none."""
-    return "; ".join(f"{change.field}: {change.what} {change.before} → {change.after}" for change in changes)

@@ -175,10 +175,11 @@ def condition_holds(
 
 @dataclass(frozen=True)
 class FilterVerdict:
-    """Whether all conditions of a side hold, None where that isn't known; `because` of this one it isn't so."""
+    """Whether all conditions of a side hold, None where that isn't known."""
 
     holds: bool | None = True
-    because: FilterCondition | None = None
+    because: FilterCondition | None = None  # why it isn't so
+    sentence: str = ""  # the same for people
 
     def leaves_out(self, *, was_out: bool) -> bool:
         """Whether the pair is left out: where that can't be told, it stays as it was."""

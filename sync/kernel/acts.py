@@ -58,12 +58,15 @@ _ACTS = (
     Act("reject", "Reject", "Keeps what would be lost, and puts it back on the other side.",
         "Reject {number}", asks=True, right="sync.change_approvalrequest"),
     # Records and items that are gone on the other side.
-    Act("create_item", "Create again", "Creates a new item on Monday from what NPD holds.",
+    Act("create_item", "Create again",
+        "Creates a new item on Monday from what NPD says now. The old item stays as it is; if it is restored later, it "
+        "is listed as a possible duplicate.",
         "Create {items} again on Monday", asks=True,
         way_back="To go back, archive the new items on the board.", right=RESOLVES),
     Act("restore_record", "Restore", "Restores the record in NPD, linked with its item.",
         "Restore {records} in NPD", asks=True, way_back="To go back, delete the records again.", right=RESOLVES),
-    Act("delete_record", "Delete", "Deletes the record in NPD.", "Delete {records} in NPD", asks=True,
+    Act("delete_record", "Delete", "Deletes the record in NPD, with what was edited there; Monday stays as it is.",
+        "Delete {records} in NPD", asks=True,
         deletes=True, way_back="To go back, restore them from “Deleted records”, within 30 days.",
         right=RESOLVES, record_right="delete"),
     Act("archive_item", "Archive item", "Archives the item on Monday.", "Archive {items} on Monday",
@@ -73,7 +76,8 @@ _ACTS = (
         asks=True, deletes=True,
         way_back="To go back, restore the items from Monday's recycle bin, within 30 days.",
         right=RESOLVES, record_right="delete"),
-    Act("unlink", "Unlink", "Leaves both sides as they are, and syncs them no more.",
+    Act("unlink", "Unlink",
+        "Leaves both sides as they are, and syncs them no more. An item that is restored makes no record.",
         "Unlink {records}", asks=True, way_back="To go back, link each again on its record's page.",
         right=RESOLVES),
     # Values that differ.

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Sequence
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from django.contrib.humanize.templatetags.humanize import intcomma
 from django.utils import timezone
@@ -38,13 +38,6 @@ def day_and_time(moment: datetime) -> str:
     """Return the day and the time: "21 Nov 2026, 14:05 CET"."""
     here = timezone.localtime(moment)
     return f"{date_format(here, 'DATETIME_FORMAT')} {zone_name(here)}"
-
-
-def day_name(day: date, today: date) -> str:
-    """Return a day as people say it: "Today", "Yesterday", else "Friday, 20 Nov 2026"."""
-    if (today - day).days in (0, 1):
-        return "Yesterday" if day < today else "Today"
-    return f"{date_format(day, 'l')}, {date_format(day, 'DATE_FORMAT')}"
 
 
 def timestamp(moment: datetime) -> str:

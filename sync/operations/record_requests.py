@@ -15,10 +15,10 @@ from sync.boards.sync_filter import FilterSide
 from sync.choices import Cause, Priority, SyncDirection
 from sync.kernel.messages import ActionError, Conflict
 from sync.limits import breaker, credentials
-from sync.models import BoardLink, Decision, SyncedModel, SyncMetadata
+from sync.models import BoardLink, SyncedModel, SyncMetadata
 from sync.outbox import notify
 from sync.outbox.queue_rows import enqueue
-from sync.reconcile.board_filter import exclusion_sentence, new_item_verdict, record_verdict
+from sync.reconcile.board_filter import new_item_verdict, record_verdict
 from sync.reconcile.lookups import load_board
 from sync.records import availability
 from sync.records.authors import actor_name, users_of
@@ -74,16 +74,6 @@ def push_record(record: SyncedModel, by: str) -> PushResult:
     return PushResult(True, f"“{record}” is sent to Monday now.")
 
 
-def last_manual_push(record: SyncedModel) -> Decision | None:
-    """Return the last push of a record whose sync is off, which only “Sync now” sends; None otherwise."""
-    if record.may_sync:
-        return None
-    pushes = Decision.objects.filter(entity_type=record.entity_type(), entity_id=record.pk, kind="push")
-    newest = pushes.filter(cause__has_key="by").order_by("-at", "-id").first()
-    since = record.monday_last_synced
-    return newest if newest is not None and (since is None or newest.at > since) else None
-
-
 def _exclusion(link: BoardLink, record: SyncedModel, ledger: SyncMetadata | None) -> str:
     """Return why the filter leaves a record out by what is known without a call; empty where it doesn't."""
     if not link.sync_filter:
@@ -93,11 +83,11 @@ def _exclusion(link: BoardLink, record: SyncedModel, ledger: SyncMetadata | None
     verdict = record_verdict(board, record)
     # What isn't known stays as it was, and without an item none is searched or made.
     if verdict.holds is False or (verdict.holds is None and (left_out == FilterSide.RECORD or not record.monday_id)):
-        return exclusion_sentence(board, FilterSide.RECORD, verdict)
+        return verdict.sentence
     if left_out == FilterSide.ITEM and record.monday_id and ledger is not None:
         return ledger.note
     if not record.monday_id and (verdict := new_item_verdict(board, record)).holds is not True:
-        return f"{exclusion_sentence(board, FilterSide.ITEM, verdict)} No item is created."
+        return f"{verdict.sentence} No item is created."
     return ""
 
 

@@ -15,6 +15,7 @@ from typing import Any
 
 from sync import merge
 from sync.boards import sync_filter
+from sync.boards.sync_filter import FilterCondition, FilterSide, FilterVerdict
 from sync.choices import BlockedCode, SyncDirection
 from sync.models import FieldMapping, SyncedModel
 from sync.monday.board_items import GROUP, Item
@@ -22,29 +23,37 @@ from sync.monday.conversion import Canonical, Converter, UnknownValue
 from sync.monday.texts import fold_whitespace
 from sync.reconcile import field_values, pass_plan
 from sync.reconcile.facts import HistoryLine, RecordFacts
-from sync.reconcile.field_plan import base_of, base_remote, cell_of, sides_of
+from sync.reconcile.field_plan import base_of, base_remote, cell_of, side_of
 from sync.records.item_links import UNLINK_KEY
 from sync.registry import relation_of
 
 LEFT_OUT = "Left out by the filter:"
-_WOULD_NOT_MATCH = "Its item would not match, so none is created."
 
 
 # What a record, an item, and an item that would be made say to the conditions.
 
 
-def record_verdict(board: field_values.BoardContext, record: SyncedModel) -> sync_filter.FilterVerdict:
-    conditions = board.sync_filter.records
-    return (
-        sync_filter.verdict_of(conditions, lambda condition: _record_holds(board, condition, record))
-        if conditions
-        else sync_filter.HOLDS
-    )
+def record_verdict(
+    board: field_values.BoardContext, record: SyncedModel, taken: Mapping[str, Mapping[str, Any] | None] | None = None
+) -> FilterVerdict:
+    """Return whether the record matches the conditions on NPD's records; `taken` are values that it is to have."""
+
+    def holds(condition: FilterCondition, mapping: FieldMapping) -> bool | None:
+        values = dict((taken or {}).get(mapping.key) or field_values.stored_values(record, mapping))
+        convert = board.converter(mapping, record)
+        if relation_of(board.model, mapping.fields) is None:
+            return _side_holds(board, condition, mapping, convert, side_of(convert.local, values))
+        # By its name, for a related record without an item has no canonical form yet.
+        wanted = frozenset(filter(None, map(fold_whitespace, condition.values)))
+        name = fold_whitespace(field_values.related_name(values))
+        return sync_filter.condition_holds(condition.op, name, wanted, _text)
+
+    return _verdict(board, FilterSide.RECORD, holds)
 
 
 def item_verdict(
     board: field_values.BoardContext, item: Item, record: SyncedModel | None = None, emptied: Collection[str] = ()
-) -> sync_filter.FilterVerdict:
+) -> FilterVerdict:
     """Return whether the item matches the conditions on Monday's items; `record` is the one that has it.
 
     `emptied` are the fields whose cells nobody emptied: the items that they named left their boards.
@@ -57,18 +66,18 @@ def item_verdict(
             return merge.Unknown("An item that is gone leaves every cell of connected boards empty.")
         if mapping.key in emptied:
             return merge.Unknown("The item that it named left its board, which empties the cell.")
-        return sides_of(convert, None, remote=cell_of(convert, mapping, item)).remote
+        return side_of(convert.remote, cell_of(convert, mapping, item))
 
     return _items_verdict(board, record, item.group_id if is_known else None, value_of)
 
 
-def new_item_verdict(board: field_values.BoardContext, record: SyncedModel) -> sync_filter.FilterVerdict:
+def new_item_verdict(board: field_values.BoardContext, record: SyncedModel) -> FilterVerdict:
     """Return whether the item that a pass would make for a record would match, so that none is made to be left out."""
 
     def value_of(mapping: FieldMapping, convert: Converter) -> merge.Side:
         ways = {mapping.direction, record.sync_direction}
         if ways.isdisjoint({SyncDirection.NONE, SyncDirection.MONDAY_TO_NPD}) or mapping.column_id == "name":
-            return sides_of(convert, None, local=field_values.stored_values(record, mapping)).local
+            return side_of(convert.local, field_values.stored_values(record, mapping))
         return None
 
     # Without a group of its own choice the item goes to the topmost one, which isn't known here.
@@ -80,19 +89,45 @@ def _items_verdict(
     record: SyncedModel | None,
     group_id: str | None,
     value_of: Callable[[FieldMapping, Converter], merge.Side],
-) -> sync_filter.FilterVerdict:
-    def holds(condition: sync_filter.FilterCondition) -> bool | None:
-        if condition.field == GROUP:
-            group: merge.Side = merge.Unknown("Its group is not known.") if group_id is None else group_id
-            return sync_filter.condition_holds(condition.op, group, frozenset(condition.values), str)
-        mapping = _mapping_of(board, condition)
-        if mapping is None or not mapping.column_id:
+) -> FilterVerdict:
+    def holds(condition: FilterCondition, mapping: FieldMapping) -> bool | None:
+        if not mapping.column_id:
             return None
         convert = board.converter(mapping, record)
         return _side_holds(board, condition, mapping, convert, value_of(mapping, convert))
 
-    conditions = board.sync_filter.items
-    return sync_filter.verdict_of(conditions, holds) if conditions else sync_filter.HOLDS
+    return _verdict(board, FilterSide.ITEM, holds, group_id)
+
+
+def _verdict(
+    board: field_values.BoardContext,
+    side: FilterSide,
+    holds: Callable[[FilterCondition, FieldMapping], bool | None],
+    group_id: str | None = None,
+) -> FilterVerdict:
+    """Return whether all conditions of a side hold, else the sentence that says why, or that it can't be told."""
+    conditions = board.sync_filter.records if side is FilterSide.RECORD else board.sync_filter.items
+    if not conditions:
+        return sync_filter.HOLDS
+    by_key = {mapping.key: mapping for mapping in board.mappings}
+
+    def answer(condition: FilterCondition) -> bool | None:
+        if condition.field == GROUP:
+            group = merge.Unknown("Its group is not known.") if group_id is None else group_id
+            return sync_filter.condition_holds(condition.op, group, frozenset(condition.values), str)
+        mapping = by_key.get(condition.field)
+        return holds(condition, mapping) if mapping else None
+
+    verdict = sync_filter.verdict_of(conditions, answer)
+    if verdict.because is None:
+        return verdict
+    name = sync_filter.field_name(verdict.because, {mapping.key: mapping.label for mapping in board.mappings})
+    if side is FilterSide.ITEM:
+        name = f"{name} on Monday"
+    sentence = f"{LEFT_OUT} {verdict.because.failure(name)}."
+    if verdict.holds is None:
+        sentence = f"Whether the filter leaves it out is not known, for {name} can't be read."
+    return replace(verdict, sentence=sentence)
 
 
 def _emptied_by_removal(
@@ -108,7 +143,7 @@ def _emptied_by_removal(
         if mapping.key not in filtered or item is None or base is None or not convert.names_items:
             continue
         with suppress(UnknownValue):
-            is_empty = sides_of(convert, None, remote=cell_of(convert, mapping, item)).remote is None
+            is_empty = side_of(convert.remote, cell_of(convert, mapping, item)) is None
             if is_empty and str(base_remote(convert, base)) in related.removed_items:
                 emptied.add(mapping.key)
     return frozenset(emptied)
@@ -118,46 +153,9 @@ def may_have_new_item(board: field_values.BoardContext, record: SyncedModel) -> 
     return record_verdict(board, record).holds is True and new_item_verdict(board, record).holds is True
 
 
-def exclusion_sentence(
-    board: field_values.BoardContext, side: sync_filter.FilterSide, verdict: sync_filter.FilterVerdict
-) -> str:
-    """Return why something is left out, or why that can't be told."""
-    condition = verdict.because
-    if condition is None:
-        return ""
-    labels = {mapping.key: mapping.label for mapping in board.mappings}
-    name = sync_filter.field_name(condition, labels)
-    if side is sync_filter.FilterSide.ITEM:
-        name = f"{name} on Monday"
-    if verdict.holds is None:
-        return f"Whether the filter leaves it out is not known, for {name} can't be read."
-    return f"{LEFT_OUT} {condition.failure(name)}."
-
-
-def _record_holds(
-    board: field_values.BoardContext,
-    condition: sync_filter.FilterCondition,
-    record: SyncedModel,
-    raw: Mapping[str, Any] | None = None,
-) -> bool | None:
-    """Whether the record's value, or the one that it would have, is as the condition wants it."""
-    mapping = _mapping_of(board, condition)
-    if mapping is None:
-        return None
-    values = dict(raw or field_values.stored_values(record, mapping))
-    convert = board.converter(mapping, record)
-    if relation_of(board.model, mapping.fields) is not None:
-        # By its name, for a related record without an item has no canonical form yet.
-        wanted = frozenset(filter(None, map(fold_whitespace, condition.values)))
-        return sync_filter.condition_holds(
-            condition.op, fold_whitespace(field_values.related_name(values)), wanted, _text
-        )
-    return _side_holds(board, condition, mapping, convert, sides_of(convert, None, local=values).local)
-
-
 def _side_holds(
     board: field_values.BoardContext,
-    condition: sync_filter.FilterCondition,
+    condition: FilterCondition,
     mapping: FieldMapping,
     convert: Converter,
     value: merge.Side,
@@ -170,13 +168,9 @@ def _text(value: Canonical) -> str:
     return value if isinstance(value, str) else ""
 
 
-def _mapping_of(board: field_values.BoardContext, condition: sync_filter.FilterCondition) -> FieldMapping | None:
-    return next((mapping for mapping in board.mappings if mapping.key == condition.field), None)
-
-
 @lru_cache
 def _wanted(
-    model: type[SyncedModel], fields: tuple[str, ...], convert: Converter, condition: sync_filter.FilterCondition
+    model: type[SyncedModel], fields: tuple[str, ...], convert: Converter, condition: FilterCondition
 ) -> frozenset[str]:
     """The condition's values as the converter compares them; parts of a text as they are."""
     if condition.op is sync_filter.FilterOp.CONTAINS:
@@ -196,7 +190,7 @@ def _canonical_text(convert: Converter, empty: Mapping[str, Any], text: str) -> 
 # A pass's records: left out before anything is read, and by their items once these are.
 
 
-def left_out(plan: pass_plan.RecordPlan, side: sync_filter.FilterSide, sentence: str) -> pass_plan.RecordPlan:
+def left_out(plan: pass_plan.RecordPlan, side: FilterSide, sentence: str) -> pass_plan.RecordPlan:
     """Return the record left out by this side's conditions: its pass ends, and nothing is done with it."""
     if not plan.ledger.left_out:
         kept = " Both sides keep what they have." if plan.record.monday_id else ""
@@ -213,50 +207,44 @@ def _returned(plan: pass_plan.RecordPlan) -> pass_plan.RecordPlan:
     return plan.logged(line).with_state(left_out="")
 
 
-def _without_item(plan: pass_plan.RecordPlan, why: str) -> pass_plan.RecordPlan:
-    """Nothing is searched or made where nobody can tell whether that would be left out."""
-    return replace(plan, identity=replace(plan.identity, creates=False)).end_settled(why)
-
-
-def filter_record(board: field_values.BoardContext, plan: pass_plan.RecordPlan) -> pass_plan.RecordPlan:
-    """Leave a record out by the conditions on NPD's records, before any call is made for it."""
-    if not board.sync_filter or not _is_filtered(plan.facts):
-        return plan
-    verdict = record_verdict(board, plan.record)
-    sentence = exclusion_sentence(board, sync_filter.FilterSide.RECORD, verdict)
-    if verdict.leaves_out(was_out=plan.ledger.left_out == sync_filter.FilterSide.RECORD):
-        return left_out(plan, sync_filter.FilterSide.RECORD, sentence)
-    if verdict.holds is not None:
-        return plan
-    if plan.record.monday_id:
+def _undecided(plan: pass_plan.RecordPlan, sentence: str, without_item: str) -> pass_plan.RecordPlan:
+    """A pair stays in; without an item none is searched or made where nobody can tell whether it would be left out."""
+    if plan.record.monday_id or plan.item:
         return replace(plan, reason=sentence)
-    return _without_item(plan, f"{sentence} No item was searched or made.")
+    return replace(plan, identity=replace(plan.identity, creates=False)).end_settled(f"{sentence} {without_item}")
 
 
-def filter_item(
-    board: field_values.BoardContext,
-    plan: pass_plan.RecordPlan,
-    related: field_values.RelatedFacts = field_values.NOTHING_RELATED,
-) -> pass_plan.RecordPlan:
+def filter_record(facts: pass_plan.PassFacts, plan: pass_plan.RecordPlan) -> pass_plan.RecordPlan:
+    """Leave a record out by the conditions on NPD's records, before any call is made for it."""
+    if not facts.board.sync_filter or not _is_filtered(plan.facts):
+        return plan
+    verdict = record_verdict(facts.board, plan.record)
+    if verdict.leaves_out(was_out=plan.ledger.left_out == FilterSide.RECORD):
+        return left_out(plan, FilterSide.RECORD, verdict.sentence)
+    return plan if verdict.holds else _undecided(plan, verdict.sentence, "No item was searched or made.")
+
+
+def filter_item(facts: pass_plan.PassFacts, plan: pass_plan.RecordPlan) -> pass_plan.RecordPlan:
     """Leave a record out by the conditions on Monday's items: by its item, or by the one to be created.
 
     A pair that was synced leaves with this pass, which still takes over what was changed on Monday until now. It
     doesn't leave by a relation that nobody emptied.
     """
-    if plan.unlink or not _is_filtered(plan.facts):
-        return plan
     item = plan.item
+    if plan.unlink or not (item or plan.creates) or not _is_filtered(plan.facts):
+        return plan
     was_out = bool(plan.ledger.left_out)
-    verdict = new_item_verdict(board, plan.record) if item is None else item_verdict(board, item, plan.record)
-    if verdict.holds is False and item is not None and (emptied := _emptied_by_removal(board, plan.facts, related)):
-        verdict = item_verdict(board, item, plan.record, emptied)
-    sentence = exclusion_sentence(board, sync_filter.FilterSide.ITEM, verdict)
-    if verdict.holds is False and item is not None and not was_out and plan.ledger.base:
+    verdict = item_verdict(facts.board, item, plan.record) if item else new_item_verdict(facts.board, plan.record)
+    if verdict.holds is False and item and (emptied := _emptied_by_removal(facts.board, plan.facts, facts.related)):
+        verdict = item_verdict(facts.board, item, plan.record, emptied)
+    sentence = verdict.sentence
+    if verdict.holds is False and item and not was_out and plan.ledger.base:
         return replace(plan, leaving=sentence)
     if verdict.leaves_out(was_out=was_out):
-        return left_out(plan, sync_filter.FilterSide.ITEM, sentence if item else f"{sentence} {_WOULD_NOT_MATCH}")
+        would_not_match = "" if item else " Its item would not match, so none is created."
+        return left_out(plan, FilterSide.ITEM, f"{sentence}{would_not_match}")
     if verdict.holds is None:
-        return replace(plan, reason=sentence) if item else _without_item(plan, f"{sentence} No item was made.")
+        return _undecided(plan, sentence, "No item was made.")
     return _returned(plan) if was_out else plan
 
 
@@ -276,39 +264,31 @@ def matching_items(
     if unknown is None and kept:
         return kept, "", False
     item, verdict = unknown or verdicts[0]
-    sentence = exclusion_sentence(board, sync_filter.FilterSide.ITEM, verdict)
-    return kept, f"{sentence} The item “{item.name}” may be this record's, so none was linked or created.", not unknown
+    why = f"{verdict.sentence} The item “{item.name}” may be this record's, so none was linked or created."
+    return kept, why, not unknown
 
 
 def filter_removed_item(board: field_values.BoardContext, plan: pass_plan.RecordPlan) -> pass_plan.RecordPlan:
     """Leave a record out whose item has left the board while the filter left it out, or by what it says now."""
-    item = plan.item
     was_out = bool(plan.ledger.left_out)
     if not (board.sync_filter or was_out) or not _is_filtered(plan.facts):
         return plan
-    verdict = sync_filter.HOLDS if item is None else item_verdict(board, item, plan.record)
-    if item is None and board.sync_filter.items:
-        verdict = sync_filter.FilterVerdict(None)
-    if verdict.holds is True:
-        return _returned(plan) if was_out else plan
-    if verdict.holds is None and not was_out:
-        return plan
-    return left_out(
-        plan,
-        sync_filter.FilterSide.ITEM,
-        exclusion_sentence(board, sync_filter.FilterSide.ITEM, verdict) or plan.ledger.note,
-    )
+    if plan.item is not None:
+        verdict = item_verdict(board, plan.item, plan.record)
+    else:
+        verdict = FilterVerdict(None) if board.sync_filter.items else sync_filter.HOLDS
+    if verdict.leaves_out(was_out=was_out):
+        return left_out(plan, FilterSide.ITEM, verdict.sentence or plan.ledger.note)
+    return _returned(plan) if was_out else plan
 
 
 def deleted_exclusion(board: field_values.BoardContext, deleted: RecordFacts, item: Item | None = None) -> str:
     """Return why a deleted record, or its item, is left out; empty where it isn't. What isn't known stays as it was."""
     if not board.sync_filter:
         return ""
-    side = sync_filter.FilterSide.RECORD if item is None else sync_filter.FilterSide.ITEM
+    side = FilterSide.RECORD if item is None else FilterSide.ITEM
     verdict = record_verdict(board, deleted.record) if item is None else item_verdict(board, item, deleted.record)
-    if verdict.holds is False or (verdict.holds is None and deleted.ledger.left_out == side):
-        return exclusion_sentence(board, side, verdict)
-    return ""
+    return verdict.sentence if verdict.leaves_out(was_out=deleted.ledger.left_out == side) else ""
 
 
 def _is_filtered(facts: RecordFacts) -> bool:
@@ -320,9 +300,9 @@ def _is_filtered(facts: RecordFacts) -> bool:
 # A pair that leaves by a value of this pass: what Monday says is still taken over, nothing is sent any more.
 
 
-def only_pulls(board: field_values.BoardContext, plan: pass_plan.RecordPlan) -> pass_plan.RecordPlan:
+def keep_only_pulls(facts: pass_plan.PassFacts, plan: pass_plan.RecordPlan) -> pass_plan.RecordPlan:
     """Of a pair that leaves with this pass, drop all plans but those that take Monday's edits over."""
-    if not plan.leaving and not leaves_by_pull(board, plan.record, plan.plans):
+    if not plan.leaving and not leaves_by_pull(facts.board, plan.record, plan.plans):
         return plan
     plans = dict(plan.plans)
     for key, field_plan in plan.plans.items():
@@ -343,16 +323,9 @@ def leaves_by_pull(
     board: field_values.BoardContext, record: SyncedModel, plans: Mapping[str, pass_plan.FieldPlan]
 ) -> bool:
     """Whether the record fails its conditions once it has what this pass takes over."""
-    if not any(
-        condition.field in plans and plans[condition.field].write_raw for condition in board.sync_filter.records
-    ):
-        return False
-
-    def holds(condition: sync_filter.FilterCondition) -> bool | None:
-        taken = plans[condition.field].write_raw if condition.field in plans else None
-        return _record_holds(board, condition, record, taken)
-
-    return sync_filter.verdict_of(board.sync_filter.records, holds).holds is False
+    filtered = [plans[condition.field] for condition in board.sync_filter.records if condition.field in plans]
+    taken = {field_plan.mapping.key: field_plan.write_raw for field_plan in filtered if field_plan.write_raw}
+    return bool(taken) and record_verdict(board, record, taken).holds is False
 
 
 def leaves_by_push(board: field_values.BoardContext, plan: pass_plan.RecordPlan) -> bool:
@@ -364,8 +337,8 @@ def leaves_by_push(board: field_values.BoardContext, plan: pass_plan.RecordPlan)
 
     def value_of(mapping: FieldMapping, convert: Converter) -> merge.Side:
         if mapping.key in sent:
-            return sides_of(convert, None, local=sent[mapping.key]).local
-        return sides_of(convert, None, remote=cell_of(convert, mapping, item)).remote
+            return side_of(convert.local, sent[mapping.key])
+        return side_of(convert.remote, cell_of(convert, mapping, item))
 
     return _items_verdict(board, plan.record, item.group_id, value_of).holds is False
 
@@ -377,47 +350,20 @@ def left_after_write(
 
     `written` is its item as the answer showed it.
     """
-    record = plan.record
-    plans = plan.plans.values()
-    if not board.sync_filter or not plan.is_settled or plan.left_out or not record.may_sync:
+    field_plans = plan.plans.values()
+    if not board.sync_filter or not plan.is_settled or plan.left_out or not plan.record.may_sync:
         return plan
-    # Out of the filter, what waits would never be taken over.
-    waits = any(map(_waits_for_pull, plans))
-    if plan.unlink or plan.removal or waits:
+    # What Monday says is taken over only once a person lets the field be emptied; out of the filter it never would be.
+    is_waiting = any(
+        p.blocked_code is BlockedCode.APPROVAL and p.decision.action is not merge.Action.PUSH for p in field_plans
+    )
+    if plan.unlink or plan.removal or is_waiting:
         return plan
     if plan.leaving:
-        return left_out(plan, sync_filter.FilterSide.ITEM, plan.leaving)
-    has_pulled = any(field_plan.write_raw is not None for field_plan in plans)
-    if has_pulled and (verdict := record_verdict(board, record)).holds is False:
-        return left_out(
-            plan, sync_filter.FilterSide.RECORD, exclusion_sentence(board, sync_filter.FilterSide.RECORD, verdict)
-        )
-    if written and (verdict := item_verdict(board, written, record)).holds is False:
-        return left_out(
-            plan, sync_filter.FilterSide.ITEM, exclusion_sentence(board, sync_filter.FilterSide.ITEM, verdict)
-        )
+        return left_out(plan, FilterSide.ITEM, plan.leaving)
+    has_pulled = any(field_plan.write_raw is not None for field_plan in field_plans)
+    if has_pulled and (verdict := record_verdict(board, plan.record)).holds is False:
+        return left_out(plan, FilterSide.RECORD, verdict.sentence)
+    if written and (verdict := item_verdict(board, written, plan.record)).holds is False:
+        return left_out(plan, FilterSide.ITEM, verdict.sentence)
     return plan
-
-
-def _waits_for_pull(plan: pass_plan.FieldPlan) -> bool:
-    """Whether what Monday says is taken over only once a person lets the field be emptied."""
-    return plan.blocked_code is BlockedCode.APPROVAL and plan.decision.action is not merge.Action.PUSH
-
-
-# The rules of a pass.
-
-
-def exclude_records(facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
-    """End the records that the conditions on NPD's records leave out."""
-    return plan.with_records(filter_record(facts.board, record) for record in plan.open_records)
-
-
-def exclude_items(facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
-    """End the records whose items the conditions on Monday's items leave out; what just left is noted as leaving."""
-    records = [record for record in plan.open_records if record.item or record.creates]
-    return plan.with_records(filter_item(facts.board, record, facts.related) for record in records)
-
-
-def keep_only_pulls(facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
-    """Of pairs that leave with this pass, drop all plans but those that take Monday's edits over."""
-    return plan.with_records(only_pulls(facts.board, record) for record in plan.open_records)

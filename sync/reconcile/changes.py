@@ -17,7 +17,7 @@ from conflicts.reports import KIND_IDENTITY, KIND_UNDO, RECORD_KEY
 from sync.choices import Cause, Priority, QueueDirection, RemovedItemPolicy
 from sync.kernel.triggers import BOOKKEEPING
 from sync.merge import CHANGED_ON_MONDAY, Action
-from sync.models import BoardLink, SyncedModel
+from sync.models import SyncedModel
 from sync.models.state import REFILLS
 from sync.monday.board_items import Item
 from sync.monday.conversion import AmbiguousSplit, UnknownValue
@@ -78,12 +78,12 @@ def record_changes(
     record: SyncedModel | None,
     read_at: datetime,
     paused: str = "",
-    now: BoardLink | None = None,
+    now: BoardContext | None = None,
 ) -> RecordChanges:
     """Return what is written of a record; `record` is what NPD holds now, None where it was deleted meanwhile.
 
-    `paused` is why nothing may be written any more, as a sentence; `now` is the board's link as a person may have
-    changed it since.
+    `paused` is why nothing may be written any more, as a sentence; `now` is the board as a person may have changed it
+    since.
     """
     if paused and has_local_writes(plan):
         plan = plan.drop(pass_plan.Outcome.RELEASED, paused)
@@ -105,14 +105,14 @@ def record_changes(
     return replace(changes, plan=ended)
 
 
-def _is_outdated(plan: pass_plan.RecordPlan, now: BoardLink) -> bool:
+def _is_outdated(plan: pass_plan.RecordPlan, now: BoardContext) -> bool:
     """Whether what it takes over, or does because its item is gone, rests on a setting that was changed since."""
     if plan.removal is not None and not removed_items.follows_policy(
-        plan.removal, RemovedItemPolicy(now.removed_item_policy)
+        plan.removal, RemovedItemPolicy(now.link.removed_item_policy)
     ):
         return True
     taken_over = [field_plan.mapping for field_plan in plan.plans.values() if field_plan.write_raw is not None]
-    settings = {(mapping.key, mapping.version, mapping.direction) for mapping in now.mappings.all()}
+    settings = {(mapping.key, mapping.version, mapping.direction) for mapping in now.mappings}
     return any((mapping.key, mapping.version, mapping.direction) not in settings for mapping in taken_over)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from sync.reconcile import pass_plan, sides
-from sync.reconcile.board_filter import exclude_items, exclude_records, keep_only_pulls
+from sync.reconcile.board_filter import filter_item, filter_record, keep_only_pulls
 from sync.reconcile.deleted_records import decide_deleted_records, end_unread_deleted
 from sync.reconcile.duplicates import decide_duplicates, find_possible_duplicates
 from sync.reconcile.field_plan import with_fields
@@ -21,10 +21,14 @@ from sync.reconcile.unconfirmed_writes import with_earlier_bases
 from sync.reconcile.writes import end_uncreatable
 
 
-def decide_record_fields(facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
-    """Decide the fields of every record that goes on."""
-    going_on = [record_plan for record_plan in plan.open_records if not record_plan.unlink]
-    return plan.with_records(with_fields(facts, with_earlier_bases(facts, record_plan)) for record_plan in going_on)
+def each_record(rule: pass_plan.RecordRule) -> pass_plan.PlanRule:
+    """Return the rule of a pass that decides every record that goes on by itself."""
+
+    def of_pass(facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
+        decided = [(record, rule(facts, record)) for record in plan.open_records]
+        return plan.with_records(after for before, after in decided if after is not before)
+
+    return of_pass
 
 
 BEFORE_READING: tuple[pass_plan.PlanRule, ...] = (
@@ -33,10 +37,10 @@ BEFORE_READING: tuple[pass_plan.PlanRule, ...] = (
     # What needs no call ends before one is made: what is settled without the item, what the filter leaves out, and,
     # only after events were checked for edits that we wrote over, what brought nothing new.
     end_unread_deleted,  # deleted, and its item is nobody's business any more
-    exclude_records,  # left out by NPD's side of the filter
+    each_record(filter_record),  # left out by NPD's side of the filter
     find_lost_updates,  # which edits on Monday our writes went over, also of records that were deleted since
     sides.end_unchanged,  # sync off; nothing changed; our own echo
-    sides.end_unmatchable,  # without the column by which a new item would be known, none is made
+    each_record(sides.end_unmatchable),  # without the column by which a new item would be known, none is made
 )
 
 AFTER_READING: tuple[pass_plan.PlanRule, ...] = (
@@ -48,8 +52,8 @@ AFTER_READING: tuple[pass_plan.PlanRule, ...] = (
     # A person's wish to unlink goes over whatever became of the item: also of records that have ended.
     # The filter looks at the item as it is: one that shows what we have replaced since comes back in the next pass.
     sides.apply_unlinks,  # its NPD ID is cleared; settle turns its sync off and remembers the item
-    sides.look_again_at_stale,
-    exclude_items,  # left out by Monday's side of the filter, or leaving with this pass
+    each_record(sides.look_again_at_stale),
+    each_record(filter_item),  # left out by Monday's side of the filter, or leaving with this pass
     # Items without a record come before deleted records: one of them may take the place of a gone one, and one that
     # belongs to a deleted record only wakes that, whose own pass decides.
     decide_unmatched,  # linked, asked about, made into a record, left alone, a second item, gone
@@ -58,14 +62,15 @@ AFTER_READING: tuple[pass_plan.PlanRule, ...] = (
     # Fields, by all that is known of earlier writes; then, in turn, what may not be done with what they decided: what
     # leaves the filter only takes over, what loops is slowed, what empties too much is asked
     # about. Of values that are lost people are told by what the fields became.
-    decide_record_fields,  # per field: undo, a person's choice, else merge.py; then what either side won't take
-    keep_only_pulls,
+    each_record(with_earlier_bases),
+    each_record(with_fields),  # per field: undo, a person's choice, else merge.py; then what either side won't take
+    each_record(keep_only_pulls),
     report_what_is_lost,
-    throttle_write_loops,
+    each_record(throttle_write_loops),
     request_approvals,
     # Second items go by what the records became, and nothing is made of a record that has no name to send.
     decide_duplicates,
-    end_uncreatable,
+    each_record(end_uncreatable),
 )
 
 RULES = (*BEFORE_READING, *AFTER_READING)

@@ -7,19 +7,18 @@ goes the board link's way; one that somebody edited since is asked about; nothin
 let nothing be sent.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from copy import copy
 from dataclasses import replace
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 from conflicts import reports
 from sync import choices
 from sync.kernel.messages import TombstoneReason, tombstone_sentence
 from sync.merge import FieldDirection, Unknown
-from sync.models import ApprovalRequest, FieldMapping, SyncMetadata, Tombstone, WebhookEvent
+from sync.models import ApprovalRequest, FieldMapping, SyncMetadata, Tombstone
 from sync.monday.board_items import ARCHIVED, Item
 from sync.monday.conversion import Converter, UnknownValue
 from sync.reconcile import calls, field_plan, field_values, pass_plan
@@ -78,7 +77,7 @@ def decide_deleted(  # noqa: PLR0911 - a table
     if item.id in linked_now:
         waits = "Another record is being linked with its item."
         return plan.end(pass_plan.Outcome.DEFERRED, waits, wait_seconds=NEXT_PASS_SECONDS)
-    return _by_policy(board, plan, item, facts.deletion_policy)
+    return _by_policy(board, plan, item)
 
 
 def decide_unread(board: field_values.BoardContext, plan: pass_plan.DeletedPlan) -> pass_plan.DeletedPlan:  # noqa: PLR0911 - a table
@@ -109,20 +108,6 @@ def wanted_bearer(board: field_values.BoardContext, facts: DeletedFacts) -> UUID
         if item is not None and field_values.is_active_on(board, item)
         else None
     )
-
-
-def wants_editors(board: field_values.BoardContext, facts: DeletedFacts, item_left: Item | None = None) -> bool:
-    """Whether edits leave with the item, of which the history has to say whose they are.
-
-    `left` is the item as the answer to our call showed it; without one, it had left before it was read.
-    """
-    item = item_left or facts.item
-    if item is None or (
-        item_left is None and not (item.state != field_values.ACTIVE and _is_removed_by_us(facts, item))
-    ):
-        return False
-    is_news = item_left is not None or facts.tombstone.state != _state_of(item)
-    return is_news and bool(edits_since_base(board, facts, item, _ALL_WAYS))
 
 
 _BY_STATE = (TombstoneReason.REMOVED_BEFORE,)
@@ -207,11 +192,10 @@ def _by_choice(plan: pass_plan.DeletedPlan) -> pass_plan.DeletedPlan:
     return replace(plan, carried_out=plan.reason) if plan.facts.resolution else plan
 
 
-def _by_policy(
-    board: field_values.BoardContext, plan: pass_plan.DeletedPlan, item: Item, policy: choices.DeletedRecordPolicy
-) -> pass_plan.DeletedPlan:
+def _by_policy(board: field_values.BoardContext, plan: pass_plan.DeletedPlan, item: Item) -> pass_plan.DeletedPlan:
     """A choice holds where the item still says what its author saw; the policy, where nobody edited the item."""
     facts = plan.facts
+    policy = choices.DeletedRecordPolicy(board.link.deleted_record_policy)
     is_restored = facts.tombstone.state in REMOVED_TOMBSTONE_STATES or facts.ledger.remote_state == RESTORED_STATE
     if is_restored:
         plan = plan.with_state(remote_state=RESTORED_STATE)
@@ -303,7 +287,7 @@ def lost_edits(board: field_values.BoardContext, facts: DeletedFacts, item: Item
             "the item left the board with that, because its record was deleted in NPD. Once the record is restored, "
             "that can be undone here."
         )
-        if line := left_with_item(board, facts.record, mapping, item, changes, facts.users, why):
+        if line := left_with_item(board, facts.record, mapping, item, changes, why):
             lines[mapping.label] = line
     return lines
 
@@ -546,10 +530,3 @@ def decide_deleted_records(facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> 
     shown = [replace(deleted, facts=read[deleted.id]) for deleted in plan.open_deleted]
     decided = [decide_deleted(facts, deleted, linked_now) for deleted in shown]
     return plan.with_deleted(approve_removals(decided, facts.approvals))
-
-
-def with_editors(
-    facts: DeletedFacts, events: Mapping[UUID, tuple[WebhookEvent, ...]], people: Mapping[str, Any]
-) -> DeletedFacts:
-    """Return it with who edited its item, as webhooks told, where that was asked."""
-    return replace(facts, editor_events=events[facts.id], users=people) if facts.id in events else facts

@@ -241,8 +241,7 @@ class DeletedFacts(RecordFacts):
     tombstone: Tombstone = field(kw_only=True)
     owner: SyncedModel | None = None  # the record that has its item now
     bearer: SyncedModel | None = None  # the record whose NPD ID the item bears
-    editor_events: tuple[WebhookEvent, ...] = ()  # all that came about its item, where edits leave with that
-    users: Mapping[str, Any] = field(default_factory=dict)  # Monday's users by id, there too
+    editor_events: tuple[WebhookEvent, ...] = ()  # all that came about its item, in case edits leave with that
 
     @property
     def resolution(self) -> FieldSelection | None:
@@ -261,11 +260,9 @@ class RemovalFacts:
 
     record: RecordFacts
     state: str  # archived, deleted, missing or moved
-    policy: choices.RemovedItemPolicy = choices.RemovedItemPolicy.ASK  # what the board says of such records
     actor: str = ""  # who took the item away, as far as webhooks told
     editor: str = ""  # the same for the history
     done_at: datetime | None = None
-    people: Mapping[str, Any] = field(default_factory=dict)  # Monday's users by id, where it is told
     rejected: str = ""  # the state of the approval that a person refused since
     is_removed_too_often: bool = False
     needed_by: str = ""  # what keeps the record from being deleted, read only where that matters

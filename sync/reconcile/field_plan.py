@@ -284,6 +284,8 @@ AS_SENT = "as_sent"
 
 def with_fields(facts: PassFacts, plan: RecordPlan) -> RecordPlan:
     """Decide the fields; add what becomes of them, and lines about relations that are newly left out."""
+    if plan.unlink:
+        return plan
     plans = decide_fields(facts, plan)
     lines = []
     for key, field_plan in plans.items():

@@ -134,6 +134,7 @@ class Settings:
     new_item_wait_seconds: float = 300
     journal_days: int = 7
     token_user: str = ""  # the Monday user as whom we write; empty where that isn't known yet
+    people: Mapping[str, Any] = field(default_factory=dict)  # Monday's users, by id
 
 
 def converter_options(
@@ -255,11 +256,16 @@ class RelatedFacts:
 
     def resolve(self, model: type[models.Model], raw: Mapping[str, Any]) -> dict[str, Any]:
         """Return raw values whose related records are ones that are there; raises RelatedNotFound."""
-        full = dict(raw)
-        for name, value in raw.items():
-            if field_of(model, name).is_relation and value is not None and registry.relation_of(model, [name]):
-                full[name] = related_reference(self.find(registry.target_of(field_of(model, name)), value))
-        return full
+        named = self.records_named(model, raw)
+        return {**raw, **{name: related_reference(record) for name, record in named.items()}}
+
+    def records_named(self, model: type[models.Model], raw: Raw) -> dict[str, SyncedModel]:
+        """Return the related records that raw values name, by field; raises RelatedNotFound."""
+        return {
+            name: self.find(registry.target_of(field_of(model, name)), value)
+            for name, value in raw.items()
+            if value is not None and field_of(model, name).is_relation and registry.relation_of(model, [name])
+        }
 
     def find(self, target: type[SyncedModel], reference_data: Raw) -> SyncedModel:
         """Return the one record that a reference names: by id, else by item, else by name; raises RelatedNotFound."""

@@ -12,6 +12,7 @@ from uuid import UUID
 
 from conflicts import reports
 from sync.boards.sync_filter import FilterSide
+from sync.kernel import grouped
 from sync.models import IgnoredItem, SyncedModel
 from sync.monday.board_items import BatchItems, Item
 from sync.reconcile import field_values, pass_plan
@@ -31,19 +32,13 @@ ItemsByText: TypeAlias = Mapping[str | None, Sequence[Item]]
 
 def items_by_npd_id(board: field_values.BoardContext, items: BatchItems) -> ItemsByText:
     """Return the items that were found by an NPD ID."""
-    by_npd_id: dict[str | None, list[Item]] = {}
-    for item in items.by_npd_id:
-        by_npd_id.setdefault(field_values.npd_id_of(board, item), []).append(item)
-    return by_npd_id
+    return grouped(items.by_npd_id, lambda item: field_values.npd_id_of(board, item))
 
 
 def items_by_match_key(board: field_values.BoardContext, items: BatchItems) -> ItemsByText:
     """Return the active items that were found by a match key."""
-    by_key: dict[str | None, list[Item]] = {}
-    for item in items.by_match:
-        if item.state == field_values.ACTIVE:
-            by_key.setdefault(field_values.match_text_of_item(board, item), []).append(item)
-    return by_key
+    active = [item for item in items.by_match if item.state == field_values.ACTIVE]
+    return grouped(active, lambda item: field_values.match_text_of_item(board, item))
 
 
 def identify_in_turn(facts: pass_plan.PassFacts, records: Iterable[RecordFacts]) -> dict[UUID, pass_plan.IdentityPlan]:

@@ -13,6 +13,7 @@ from django.db.models.expressions import Combinable
 
 from sync import registry
 from sync.clock import SyncNow
+from sync.kernel import grouped
 from sync.models import BoardLink, FieldMapping, MondayAccount, SyncedModel, SyncMetadata, WebhookEvent
 from sync.monday.board import EventKind
 from sync.monday.columns import make_converter
@@ -28,15 +29,11 @@ from sync.registry import name_field
 def load_board(
     link: BoardLink, mappings: Sequence[FieldMapping] | None = None, settings_now: field_values.Settings | None = None
 ) -> field_values.BoardContext:
-    """Read the link's mappings and filter, where they aren't given, and what their converters need to know."""
+    """Read the link with its mappings, where these aren't given, and what their converters need to know."""
     if mappings is None:
-        # A worker has the link for minutes: filter and hold are those of now, read in the same query.
-        mappings = list(
-            link.mappings.annotate(filter_now=models.F("link__sync_filter"), held_now=models.F("link__creates_held"))
-        )
-        if mappings:
-            link.sync_filter = getattr(mappings[0], "filter_now")  # noqa: B009 - untyped
-            link.creates_held = getattr(mappings[0], "held_now")  # noqa: B009
+        # A worker has the link for minutes: its settings are those of now, read in the same query.
+        mappings = list(link.mappings.select_related("link"))
+        link = registry.with_configured_board(mappings[0].link) if mappings else link
     return field_values.BoardContext(
         link, mappings, registry.entity(link.entity_type).model, settings_now or load_settings()
     )
@@ -45,7 +42,7 @@ def load_board(
 def load_settings(converter: str = "phone") -> field_values.Settings:
     """Return the settings of the installation, with those of the account that this converter asks for."""
     asks_account = converter in ("phone", "date")
-    rows = MondayAccount.objects.filter(id=1).only("phone_region", "time_zone", "user_id")
+    rows = MondayAccount.objects.filter(id=1).only("phone_region", "time_zone", "user_id", "users")
     return settings_of(rows.first() if asks_account else None)
 
 
@@ -60,6 +57,7 @@ def settings_of(account: MondayAccount | None) -> field_values.Settings:
         new_item_wait_seconds=float(settings.NEW_ITEM_WAIT_SECONDS),
         journal_days=settings.JOURNAL_DAYS,
         token_user=account.user_id if account else "",
+        people=account.users if account else {},
     )
 
 
@@ -116,11 +114,9 @@ def read_related(
     references: Iterable[field_values.Reference], already: field_values.RelatedFacts = field_values.NOTHING_RELATED
 ) -> field_values.RelatedFacts:
     """Read the records that these name and that aren't known yet, in a query for each model and way of naming."""
-    by_kind: dict[tuple[str, type[SyncedModel]], list[field_values.Reference]] = {}
-    for reference in set(references) - already.records.keys():
-        by_kind.setdefault((reference.by, reference.model), []).append(reference)
     records: dict[field_values.Reference, Sequence[SyncedModel]] = {}
-    for (by, model), of_kind in by_kind.items():
+    wanted = set(references) - already.records.keys()
+    for (by, model), of_kind in grouped(wanted, lambda reference: (reference.by, reference.model)).items():
         records |= _records_by_name(model, of_kind) if by == "name" else _records_by(by, model, of_kind)
     # What is named by its item or name is written by its id.
     named = [(reference.model, record) for reference, hits in records.items() for record in hits]
@@ -162,10 +158,7 @@ def items_told_removed(model: type[SyncedModel], items: Collection[str]) -> set[
 
 
 def events_by_item(rows: Iterable[WebhookEvent]) -> dict[str, list[WebhookEvent]]:
-    events: dict[str, list[WebhookEvent]] = {}
-    for row in rows:
-        events.setdefault(row.item_id or "", []).append(row)
-    return events
+    return grouped(rows, lambda event: event.item_id or "")
 
 
 def monday_edits(

@@ -4,11 +4,11 @@ Decides of docs/reference/merge.md, of “After a write”: *lost update*, and t
 isn't ours is someone's edit; of “Conflicts”: how long *overwritten* keeps its values.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, TypeVar
 
 from conflicts.reports import KIND_FIELDS, KIND_LOST_UPDATE, ConflictReport, FieldConflict
@@ -22,6 +22,9 @@ from sync.reconcile.field_plan import AS_SENT, UNREAD, base_of, cell_of, new_bas
 from sync.records.authors import monday_editor_name, monday_user_name
 
 MAX_ENTRIES = 10
+
+OVERWRITTEN = "overwritten"
+"""The kind of the line about a lost value that a person is asked about; what is not asked is overridden."""
 
 _UNINFORMATIVE = (merge.Action.NOTHING, merge.Action.UNDECIDED)
 """What is as the base says needs no entry; of what could not be read nothing is known."""
@@ -362,9 +365,7 @@ class _FieldHistory:
 # a conflict is what stands on both sides, monday_data what was lost.
 
 
-def report_lost_updates(
-    board: field_values.BoardContext, plan: AnyPlan, people: Mapping[str, Any], *, asks: bool = True
-) -> AnyPlan:
+def report_lost_updates(board: field_values.BoardContext, plan: AnyPlan, *, asks: bool = True) -> AnyPlan:
     """Keep of what detection suspected only what stands on neither side, and put it into words, the newest first.
 
     Of several lost values of one field the newest is asked about, the others go to the history; so do all of a record
@@ -372,13 +373,18 @@ def report_lost_updates(
     """
     mappings = {mapping.key: mapping for mapping in board.mappings}
     reports: list[pass_plan.LostUpdate] = []
+    asked = set[str]()
     for lost_update in sorted(plan.lost, key=lambda lost_update: lost_update.at, reverse=True):
         mapping = mappings[lost_update.key]
         if not _is_lost(board, plan, mapping, lost_update):
             continue
-        is_asked_already = any(other.needs_answer and other.key == lost_update.key for other in reports)
-        needs_answer = asks and not is_asked_already and _may_ask(plan, mapping)
-        reports.append(_in_words(board, plan, replace(lost_update, needs_answer=needs_answer), people))
+        needs_answer = asks and mapping.key not in asked and _may_ask(plan, mapping)
+        asked |= {mapping.key} if needs_answer else set()
+        line = _lost_line(board, plan, mapping, lost_update)
+        advice = "Choose which of them is right." if needs_answer else "It can be taken back from here."
+        kind = OVERWRITTEN if needs_answer else "overridden"
+        line = replace(line, kind=kind, sentence=f"{line.sentence} {advice}")
+        reports.append(replace(lost_update, line=line))
     return replace(plan, lost=tuple(reports))
 
 
@@ -411,45 +417,47 @@ def will_ask(board: field_values.BoardContext, plan: pass_plan.RecordPlan) -> bo
     return any(_may_ask(plan, mapping) and _is_lost(board, plan, mapping, update) for mapping, update in suspected)
 
 
-def _in_words(
+def _lost_line(
     board: field_values.BoardContext,
     plan: pass_plan.RecordPlan,
+    mapping: FieldMapping,
     lost_update: pass_plan.LostUpdate,
-    people: Mapping[str, Any],
-) -> pass_plan.LostUpdate:
-    mapping = next(mapping for mapping in board.mappings if mapping.key == lost_update.key)
+) -> HistoryLine:
     convert = board.converter(mapping, plan.record)
     field_plan = plan.plans.get(mapping.key)
     # What NPD holds once this pass is done: it may take over what somebody wrote after our write.
     taken = field_plan.write_raw if field_plan is not None and not field_plan.blocked_reason else None
     local_raw = dict(taken) if taken is not None else field_values.stored_values(plan.record, mapping)
-    current_value = field_values.shown_of(convert, local_raw)
-    raws: dict[str, Any] = {}
     lost_value = convert.display(lost_update.value)
-    # What NPD would hold had the value not been lost; nothing where that can't be told from its text.
-    with suppress(conversion.AmbiguousSplit, conversion.UnknownValue, ValueError):
+
+    def restored() -> Mapping[str, Any]:
         if isinstance(convert, conversion.ListConverter):
-            raw_lost = dict(convert.with_elements(list(lost_update.value or ()), local_raw))
-        else:
-            raw_lost = dict(convert.from_text(lost_value, local_raw))
-        raws = {"raw_before": raw_lost, "raw_after": local_raw}
-    editor = monday_editor_name(lost_update.user_id, people) if lost_update.user_id else "Somebody"
-    advice = "Choose which of them is right." if lost_update.needs_answer else "It can be taken back from here."
+            return convert.with_elements(list(lost_update.value or ()), local_raw)
+        return convert.from_text(lost_value, local_raw)
+
+    values = _overridden_values(convert, lost_value, local_raw, restored)
+    editor = monday_editor_name(lost_update.user_id, board.settings.people) if lost_update.user_id else "Somebody"
     sentence = (
-        f"{editor} wrote “{lost_value}” into {mapping.label} on Monday while “{current_value}” was being sent, which "
-        f"went over it. {advice}"
+        f"{editor} wrote “{lost_value}” into {mapping.label} on Monday while “{values['after']}” was being sent, which "
+        "went over it."
     )
-    return replace(lost_update, sentence=sentence, lost_value=lost_value, current_value=current_value, raws=raws)
+    return HistoryLine("overridden", sentence, mapping.key, values=values)
+
+
+def _overridden_values(
+    convert: conversion.Converter, lost: str, local_raw: dict[str, Any], restored: Callable[[], Mapping[str, Any]]
+) -> dict[str, Any]:
+    """Return by what a lost value can be taken back: what NPD would hold had it been taken over, and what it holds."""
+    values: dict[str, Any] = {"before": lost, "after": field_values.shown_of(convert, local_raw), "overridden": True}
+    # Nothing where that can't be told.
+    with suppress(conversion.AmbiguousSplit, conversion.UnknownValue, ValueError):
+        values |= {"raw_before": dict(restored()), "raw_after": local_raw}
+    return values
 
 
 def lost_lines(plan: pass_plan.RecordPlan) -> list[HistoryLine]:
     """Return what the record's history says of lost values, once its pass is settled."""
-    lines = []
-    for report in plan.lost_reports if plan.is_settled else ():
-        kind = "overwritten" if report.needs_answer else "overridden"
-        values = {"before": report.lost_value, "after": report.current_value, "overridden": True, **report.raws}
-        lines.append(HistoryLine(kind, report.sentence, report.key, values=values))
-    return lines
+    return plan.lost_reports if plan.is_settled else []
 
 
 def left_with_item(
@@ -458,7 +466,6 @@ def left_with_item(
     mapping: FieldMapping,
     item: Item,
     changes: Iterable[ChangeEvent],
-    people: Mapping[str, Any],
     why: str,
 ) -> HistoryLine | None:
     """Return the line about an edit with which an item is gone, `why` as the rest of its sentence; None where the value
@@ -472,15 +479,11 @@ def left_with_item(
     except conversion.UnknownValue:
         return None
     lost_value = convert.display(value)
-    raws: dict[str, Any] = {}
-    # What NPD would hold had the value been taken over, and what it held; nothing where that can't be told.
-    with suppress(conversion.AmbiguousSplit, conversion.UnknownValue, ValueError):
-        raws = {"raw_before": dict(convert.to_local(remote_raw, local_raw)), "raw_after": local_raw}
+    values = _overridden_values(convert, lost_value, local_raw, partial(convert.to_local, remote_raw, local_raw))
     users = [change.user_id for change in changes if (change.key, change.value) == (mapping.key, value)]
     named = [user for user in users if user]
-    editor = monday_user_name(named[-1], people) if named else "Somebody"
+    editor = monday_user_name(named[-1], board.settings.people) if named else "Somebody"
     wrote = f"wrote “{lost_value}” into {mapping.label}" if lost_value else f"emptied {mapping.label}"
-    values = {"before": lost_value, "after": field_values.shown_of(convert, local_raw), "overridden": True, **raws}
     return HistoryLine("overridden", f"{editor} {wrote} on Monday, and {why}", mapping.key, values=values)
 
 
@@ -555,7 +558,7 @@ def open_lost_updates(plan: pass_plan.RecordPlan) -> list[str]:
     if not _is_settled(plan):
         return list(dict.fromkeys(waiting))
     ended = {*_applied_choices(plan), *_unmapped_fields(plan)}
-    new = [report.key for report in plan.lost_reports if report.needs_answer]
+    new = [line.key for line in plan.lost_reports if line.kind == OVERWRITTEN]
     replaced = [conflict.key for conflict in replaced_values(plan)]
     return list(dict.fromkeys([*(key for key in waiting if key not in ended), *new, *replaced]))
 
@@ -568,9 +571,9 @@ def lost_update_report(plan: pass_plan.RecordPlan, replaced: Sequence[FieldConfl
     if not _is_settled(plan):
         return None
     fields = [
-        FieldConflict(report.key, report.current_value or None, None, report.lost_value or None, report.sentence)
-        for report in plan.lost_reports
-        if report.needs_answer
+        FieldConflict(line.key, line.values["after"] or None, None, line.values["before"] or None, line.sentence)
+        for line in plan.lost_reports
+        if line.kind == OVERWRITTEN
     ]
     fields += replaced
     for key, field_plan in plan.plans.items():
@@ -637,5 +640,5 @@ def report_what_is_lost(facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> pas
     suspected = [
         record_plan for record_plan in plan.records.values() if record_plan.lost and record_plan.outcome in endings
     ]
-    plan = plan.with_deleted(report_lost_updates(facts.board, d, facts.people, asks=False) for d in deleted)
-    return plan.with_records(report_lost_updates(facts.board, record_plan, facts.people) for record_plan in suspected)
+    plan = plan.with_deleted(report_lost_updates(facts.board, d, asks=False) for d in deleted)
+    return plan.with_records(report_lost_updates(facts.board, record_plan) for record_plan in suspected)

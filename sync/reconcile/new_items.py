@@ -13,20 +13,18 @@ from uuid import UUID
 
 from django.core.exceptions import ValidationError
 
-from sync.boards.sync_filter import FilterSide
 from sync.choices import SyncDirection, TombstoneState
 from sync.kernel.messages import UnmatchedReason, unmatched_sentence
 from sync.models import IgnoredItem, SyncedModel, Tombstone
 from sync.monday.board_items import Item
 from sync.monday.conversion import AmbiguousSplit, UnknownValue
 from sync.reconcile import field_values, identity, pass_plan
-from sync.reconcile.board_filter import exclusion_sentence, item_verdict, record_verdict
+from sync.reconcile.board_filter import item_verdict, record_verdict
 from sync.reconcile.facts import STALE_READ_WINDOW, ItemFacts
 from sync.reconcile.removed_items import edits_since_agreed
 from sync.records.inbox import UNMATCHED_ITEM_WAIT_SECONDS
 from sync.records.tombstones import OPEN_TOMBSTONE_STATES, REMOVED_TOMBSTONE_STATES
 from sync.records.unmatched_items import IGNORED, UnmatchedFinding
-from sync.registry import target_of
 
 # What is noted of an item that no record has.
 
@@ -46,7 +44,7 @@ def listed_finding(board: field_values.BoardContext, item: Item) -> UnmatchedFin
     verdict = item_verdict(board, item)
     if verdict.holds is False:
         reason = UnmatchedReason.LEFT_OUT
-        details["filter"] = exclusion_sentence(board, FilterSide.ITEM, verdict)
+        details["filter"] = verdict.sentence
     elif not board.link.creates_records:
         reason = (
             UnmatchedReason.NO_KEY
@@ -69,26 +67,20 @@ def _type_words(board: field_values.BoardContext) -> dict[str, str]:
 
 def decide_item(facts: pass_plan.PassFacts, item: ItemFacts, plan: pass_plan.Plan) -> pass_plan.ItemPlan:
     """Return what becomes of an item by what the pass planned before it, also of other items."""
-    if not field_values.is_active_on(facts.board, item.item):
-        return _gone(facts.board, item)
-    return _ItemRule(facts, item, plan).decide()
-
-
-def _gone(board: field_values.BoardContext, facts: ItemFacts) -> pass_plan.ItemPlan:
-    """The deleted records whose item it was find out what that means."""
-    item = facts.item
-    closes = ""
-    if item is not None and item.state in pass_plan.REPORTED_STATES:
-        closes = f"The item “{item.name}” was {item.state} on Monday, so there is nothing to ask any more."
-    own = [tombstone for tombstone in _own_tombstones(board, facts.tombstones) if tombstone.monday_id == facts.item_id]
+    if field_values.is_active_on(facts.board, item.item):
+        return _ItemRule(facts, item, plan).decide()
+    own = [entry for entry in _own_tombstones(facts.board, item.tombstones) if entry.monday_id == item.item_id]
     # Also of one that is settled an edit may be told that a write of ours went over.
-    woken = [tombstone for tombstone in own if tombstone.state in OPEN_TOMBSTONE_STATES or facts.has_new_edit]
-    return pass_plan.ItemPlan(
-        facts,
-        pass_plan.Ending(pass_plan.Outcome.SETTLED, "There is no such active item on the board."),
-        woken=tuple(tombstone.entity_id for tombstone in woken),
-        closes=closes,
-    )
+    woken = [entry.entity_id for entry in own if entry.state in OPEN_TOMBSTONE_STATES or item.has_new_edit]
+    gone = replace(_settled(item, "There is no such active item on the board."), woken=tuple(woken))
+    if item.item is None or item.item.state not in pass_plan.REPORTED_STATES:
+        return gone
+    closes = f"The item “{item.item.name}” was {item.item.state} on Monday, so there is nothing to ask any more."
+    return replace(gone, closes=closes)
+
+
+def _settled(facts: ItemFacts, detail: str) -> pass_plan.ItemPlan:
+    return pass_plan.ItemPlan(facts, pass_plan.Ending(pass_plan.Outcome.SETTLED, detail))
 
 
 def _own_tombstones(board: field_values.BoardContext, tombstones: Iterable[Tombstone]) -> list[Tombstone]:
@@ -114,15 +106,16 @@ class _ItemRule:
         self.npd_id = field_values.npd_id_of(self.board, self.item)
 
     def decide(self) -> pass_plan.ItemPlan:  # noqa: PLR0911 - a table
-        if (owner := self.owner_of_other_type) is not None:
+        owner = self.facts.owner
+        if owner is not None and not isinstance(owner, self.board.model):
+            # It stays that record's until a person has said what becomes of it.
             kind = owner._meta.verbose_name
-            detail = f"It is the item of the {kind} “{owner}”, moved here; what becomes of it is asked there."
-            return pass_plan.ItemPlan(self.facts, pass_plan.Ending(pass_plan.Outcome.SETTLED, detail))
+            return self._end(f"It is the item of the {kind} “{owner}”, moved here; what becomes of it is asked there.")
         if (waiting := self.wait()) is not None:
             return waiting
         if self.facts.chosen_id is not None:
             return self._link_chosen()
-        if (owner := self.facts.owner or self._linked.get(self.item.id)) is not None:
+        if (owner := owner or self._linked.get(self.item.id)) is not None:
             return replace(self._end(f"It is the item of “{owner}” by now."), act=pass_plan.ItemAct.OWNED, record=owner)
         tombstone = self._tombstone
         ignored = self.facts.ignored
@@ -133,9 +126,8 @@ class _ItemRule:
             return self._settle_deleted(tombstone)
         verdict = item_verdict(self.board, self.item)
         if verdict.holds is not True:
-            detail = exclusion_sentence(self.board, FilterSide.ITEM, verdict)
-            until = self.now + self._unreadable_wait if verdict.holds is None else None
-            return self._leave(UnmatchedReason.LEFT_OUT, until=until, filter=detail)
+            until = self._unreadable_until if verdict.holds is None else None
+            return self._leave(UnmatchedReason.LEFT_OUT, until=until, filter=verdict.sentence)
         wait = timedelta(seconds=self.board.settings.new_item_wait_seconds)
         becomes_at = (self.facts.known_since or self.now) + wait
         if not self.match_key and becomes_at > self.now and not self.facts.may_create:
@@ -149,12 +141,6 @@ class _ItemRule:
         return self._match_or_create()
 
     # What was so when the pass began, as what was planned before this item leaves it.
-
-    @property
-    def owner_of_other_type(self) -> SyncedModel | None:
-        """It stays that record's until a person has said what becomes of it."""
-        owner = self.facts.owner
-        return owner if owner is not None and not isinstance(owner, self.board.model) else None
 
     @property
     def _linked(self) -> dict[str, SyncedModel]:
@@ -213,12 +199,10 @@ class _ItemRule:
     def _end(
         self, detail: str, until: datetime | None = None, finding: UnmatchedFinding | None = None
     ) -> pass_plan.ItemPlan:
-        if until is None:
-            return pass_plan.ItemPlan(self.facts, pass_plan.Ending(pass_plan.Outcome.SETTLED, detail), finding=finding)
-        seconds = (until - self.now).total_seconds()
-        return pass_plan.ItemPlan(
-            self.facts, pass_plan.Ending(pass_plan.Outcome.DEFERRED, detail, seconds), finding=finding
-        )
+        ending = pass_plan.Ending(pass_plan.Outcome.SETTLED, detail)
+        if until is not None:
+            ending = pass_plan.Ending(pass_plan.Outcome.DEFERRED, detail, (until - self.now).total_seconds())
+        return pass_plan.ItemPlan(self.facts, ending, finding=finding)
 
     def wait(self) -> pass_plan.ItemPlan | None:
         """It is left alone for a while: a call is in the air, it isn't quiet, or can't be read."""
@@ -233,17 +217,17 @@ class _ItemRule:
             return self._leave(UnmatchedReason.BEING_EDITED, until=facts.last_event + quiet_wait)
         if self.match_key is None:
             label = _type_words(self.board)["label"]
-            return self._leave(UnmatchedReason.KEY_UNREADABLE, until=self.now + self._unreadable_wait, label=label)
+            return self._leave(UnmatchedReason.KEY_UNREADABLE, until=self._unreadable_until, label=label)
         if self.npd_id is None:
-            return self._leave(UnmatchedReason.NPD_ID_UNREADABLE, until=self.now + self._unreadable_wait)
+            return self._leave(UnmatchedReason.NPD_ID_UNREADABLE, until=self._unreadable_until)
         return None
 
     @property
-    def _unreadable_wait(self) -> timedelta:
+    def _unreadable_until(self) -> datetime:
         """A column known to be gone wakes its items when it is back (board_columns.py); until then it is left alone."""
         match = self.board.match_mapping
         is_missing = self.board.link.npd_id_problem or (match is not None and match.problem)
-        return timedelta(minutes=30 if is_missing else 1)
+        return self.now + timedelta(minutes=30 if is_missing else 1)
 
     # Which record it is.
 
@@ -288,8 +272,7 @@ class _ItemRule:
         verdict = record_verdict(self.board, record)
         if verdict.holds is True:
             return ""
-        detail = exclusion_sentence(self.board, FilterSide.RECORD, verdict)
-        return f"{detail} That is so of “{record}”, whose item it would be."
+        return f"{verdict.sentence} That is so of “{record}”, whose item it would be."
 
     def _owner_exclusion(self, owner: SyncedModel) -> str:
         """Why the filter leaves the record alone whose NPD ID the item bears; a pair is out by its own item, too."""
@@ -414,8 +397,7 @@ class _ItemRule:
         if problems:
             return replace(self._leave(UnmatchedReason.INVALID, problems=problems), problems=problems)
         if (verdict := record_verdict(self.board, record)).holds is not True:
-            detail = exclusion_sentence(self.board, FilterSide.RECORD, verdict)
-            detail = f"{detail} A record created from it would not match, so none was created."
+            detail = f"{verdict.sentence} A record created from it would not match, so none was created."
             return self._leave(UnmatchedReason.LEFT_OUT, filter=detail)
         closes = f"“{self.item.name}” became a record of its own, so there is nothing to ask any more."
         sentence = f"Created from the item “{self.item.name}” on the board."
@@ -436,9 +418,6 @@ def record_from_item(
     A value that NPD can't take stays on the board and is blocked there, but for those that NPD requires.
     """
     record = board.model(id=new_id, monday_id=item.id)
-    references = {
-        relation.name: (relation, reference) for relation, reference in field_values.named_by(board, record, item)
-    }
     problems = list[str]()
     for mapping in board.mappings:
         one_way = mapping.direction in (SyncDirection.NPD_TO_MONDAY, SyncDirection.NONE)
@@ -448,13 +427,9 @@ def record_from_item(
         try:
             cell = convert.stored_value(item.reading(mapping.column_id))
             raw = convert.to_local(cell, field_values.stored_values(record, mapping))
-            named = dict[str, SyncedModel]()
-            for name in [name for name, value in raw.items() if value and name in references]:
-                relation, reference = references[name]
-                named[name] = related.find(target_of(relation), reference)
-            values = field_values.clean_values(
-                record, {**raw, **{name: field_values.related_reference(other) for name, other in named.items()}}
-            )
+            named = related.records_named(board.model, raw)
+            references = {name: field_values.related_reference(other) for name, other in named.items()}
+            values = field_values.clean_values(record, {**raw, **references})
             for name, value in (field_values.update_values(board.model, values) | named).items():
                 setattr(record, name, value)
         except (UnknownValue, AmbiguousSplit, ValidationError, field_values.RelatedNotFound) as invalid:
@@ -465,9 +440,7 @@ def record_from_item(
 
 def not_linked(facts: ItemFacts, why: object) -> pass_plan.ItemPlan:
     """Return that an item could not be linked as a person chose; it stands as before."""
-    return pass_plan.ItemPlan(
-        facts, pass_plan.Ending(pass_plan.Outcome.SETTLED, f"It could not be linked. {why}"), keeps_finding=True
-    )
+    return replace(_settled(facts, f"It could not be linked. {why}"), keeps_finding=True)
 
 
 # What still holds of it as it is written.
@@ -526,15 +499,18 @@ def after_rejection(
         return released(plan)
     finding = item_finding(board, plan.facts, UnmatchedReason.DATABASE_REJECTED, problems=problem)
     detail = unmatched_sentence(UnmatchedReason.DATABASE_REJECTED, problems=problem)
-    return pass_plan.ItemPlan(plan.facts, pass_plan.Ending(pass_plan.Outcome.SETTLED, detail), finding=finding)
+    return replace(_settled(plan.facts, detail), finding=finding)
 
 
 CHANGED_MEANWHILE = "It changed while it was synced."
 
 
 def released(plan: pass_plan.ItemPlan, detail: str = CHANGED_MEANWHILE) -> pass_plan.ItemPlan:
-    """Return that nothing was done with an item after all, so that its next pass decides anew."""
-    return pass_plan.ItemPlan(plan.facts, pass_plan.Ending(pass_plan.Outcome.RELEASED, detail), keeps_finding=True)
+    """Return that nothing was done with an item after all, so that its next pass decides anew.
+
+    If its plans never hold, each pass would cost a call in vain: so it waits after two.
+    """
+    return pass_plan.ItemPlan(plan.facts, pass_plan.one_more_round(plan.facts.claim, detail), keeps_finding=True)
 
 
 # The rule of a pass.

@@ -6,13 +6,13 @@ from uuid import UUID
 
 from sync.choices import Cause
 from sync.merge import Action
-from sync.models import Decision, SyncedModel
+from sync.models import Decision
 from sync.models.state import MAX_ACTOR_LENGTH, REFILLS, approval_payload_key
 from sync.monday.board import EventKind, ItemEvent
 from sync.outbox.claim import Claim
 from sync.reconcile.changes import PUSH
 from sync.reconcile.facts import RETURN, HistoryLine
-from sync.reconcile.field_values import field_of
+from sync.reconcile.field_values import BoardContext, field_of
 from sync.reconcile.pass_plan import FieldPlan, RecordAction, RecordPlan
 from sync.records import authors
 
@@ -39,21 +39,17 @@ def _needs_history(line: HistoryLine) -> bool:
 
 
 class PassHistory:
-    """The rows of one pass; NPD's history and Monday's users are read only where a line asks for them."""
+    """The rows of one pass; NPD's history is read only where a line asks for it."""
 
-    def __init__(
-        self, model: type[SyncedModel], plans: Sequence[RecordPlan], batch_id: UUID, read_request: str
-    ) -> None:
+    def __init__(self, board: BoardContext, plans: Sequence[RecordPlan], batch_id: UUID, read_request: str) -> None:
+        model = board.model
+        self.people = board.settings.people
         self.plans = plans
         self.batch_id = batch_id
         self.read_request = read_request  # the id of the request that read Monday, or an empty text
         moved = {plan.id for plan in plans for line in plan.log if line.key and _needs_history(line)}
         self.edits = authors.latest_edits(model, moved, without_batch=str(batch_id))
         self.users = authors.users_of(event for events in self.edits.values() for event in events)
-        names_people = any(
-            plan.facts.events and any(line.key or line.kind == RETURN for line in plan.log) for plan in plans
-        )
-        self.people = authors.monday_users() if names_people else {}
         ended = [plan.id for plan in plans if any(line.kind in DELETION_KINDS for line in plan.log)]
         self.deletions = authors.deletion_authors((model.entity_type(), entity_id) for entity_id in ended)
 

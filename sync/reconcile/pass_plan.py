@@ -81,6 +81,13 @@ ROUNDS_WAIT_SECONDS = 60
 """Then the record waits so long."""
 
 
+def one_more_round(claim: Claim, reason: str) -> Ending:
+    """Return the end of what comes back in the next pass; where two such rounds in a row didn't help, in a minute."""
+    rounds = int(claim.payload.get(ROUNDS_KEY, 0)) + 1
+    wait = ROUNDS_WAIT_SECONDS if rounds > MAX_ROUNDS else 0
+    return Ending(Outcome.DEFERRED, reason, wait, rounds=rounds)
+
+
 def ending(outcome: Outcome, detail: str = "", **more: Any) -> Ending:
     """Return how jobs end; why one failed may quote what a library or Monday was sent, and is shown to people."""
     return Ending(outcome, without_secrets(detail) if outcome is Outcome.FAILED else detail, **more)
@@ -233,10 +240,7 @@ IDENTIFIED = IdentityPlan()
 
 @dataclass(frozen=True)
 class LostUpdate:
-    """A value that somebody wrote on Monday and that our write went over, unread.
-
-    It has a `sentence` once a pass has read both sides, and found the value on neither.
-    """
+    """A value that somebody wrote on Monday and that our write went over, unread."""
 
     key: str
     value: merge.Canonical
@@ -245,11 +249,8 @@ class LostUpdate:
     writes: tuple[str, ...]  # the intents that went over it
     is_unconfirmed: bool = False  # their outcome is not known: only an item that shows what was `sent` tells it
     sent: merge.Canonical = None
-    sentence: str = ""  # what happened and what is to be done, for the record's history and the conflict's screen
-    needs_answer: bool = False
-    lost_value: str = ""  # for people, as is what stands in its place
-    current_value: str = ""
-    raws: Mapping[str, Any] = field(default_factory=dict)  # by which it can be taken back from the history
+    # What the history says of it, and the conflict, once a pass has read both sides and found the value on neither.
+    line: HistoryLine | None = None
 
 
 @dataclass(frozen=True)
@@ -340,9 +341,9 @@ class RecordPlan:
         return shown | set(map(UUID, self.landed.values()))
 
     @property
-    def lost_reports(self) -> list[LostUpdate]:
-        """The lost values that stand on neither side, the newest first."""
-        return [lost_update for lost_update in self.lost if lost_update.sentence]
+    def lost_reports(self) -> list[HistoryLine]:
+        """What is said of the lost values that stand on neither side, the newest first."""
+        return [lost_update.line for lost_update in self.lost if lost_update.line]
 
     @property
     def is_deleted(self) -> bool:
@@ -374,20 +375,14 @@ class RecordPlan:
         return self.end(Outcome.SETTLED, reason=reason)
 
     def once_more(self, reason: str) -> Self:
-        """Return it ended, to come back in the next pass; where two such rounds in a row didn't help, in a minute.
-
-        After that minute it goes on as it is.
-        """
-        rounds = int(self.facts.claim.payload.get(ROUNDS_KEY, 0)) + 1
-        if rounds > MAX_ROUNDS + 1:
-            return self
-        wait = ROUNDS_WAIT_SECONDS if rounds > MAX_ROUNDS else 0
-        return self.end(Outcome.DEFERRED, reason, reason=reason, wait_seconds=wait, rounds=rounds)
+        """Return it ended, to come back in the next pass; after two such rounds and a minute it goes on as it is."""
+        ended = one_more_round(self.facts.claim, reason)
+        return self if ended.rounds > MAX_ROUNDS + 1 else with_values(self, ending=ended, reason=reason)
 
     def drop(self, outcome: Outcome, detail: str) -> Self:
         """Return it ended with nothing applied that was planned; what was sent is found out by the next pass."""
         identity = replace(self.identity, item=None) if self.identity.item else self.identity
-        dropped = replace(self.without_fields(), identity=identity, answer=self.answer.without_intent())
+        dropped = replace(self.without_fields(), identity=identity, answer=replace(self.answer, intent=None))
         return dropped.end(outcome, detail)
 
     def without_fields(self) -> Self:
@@ -619,14 +614,11 @@ class PassFacts:
     identity: IdentityFacts = field(default_factory=IdentityFacts)
     removals: Mapping[UUID, RemovalFacts] = field(default_factory=dict)  # of linked records whose items are gone
     unmatched: tuple[ItemFacts, ...] = ()
-    deletion_policy: choices.DeletedRecordPolicy = (
-        choices.DeletedRecordPolicy.ARCHIVE
-    )  # what becomes of deleted records' items
     approvals: ApprovalFacts = field(default_factory=ApprovalFacts)
     related: field_values.RelatedFacts = field(default_factory=field_values.RelatedFacts)
     # Of records of which more was read: when their fields were edited, and who made their items.
     histories: Mapping[UUID, RecordHistory] = field(default_factory=dict)
-    people: Mapping[str, Any] = field(default_factory=dict)  # Monday's users by id, where somebody's edit is told
 
 
 PlanRule = Callable[[PassFacts, Plan], Plan]
+RecordRule = Callable[[PassFacts, RecordPlan], RecordPlan]

@@ -107,8 +107,8 @@ def removal_of(
     has_conflict = any(
         conflict.kind in (reports.KIND_FIELDS, reports.KIND_LOST_UPDATE) for conflict in record.conflicts
     )
-    by_policy = choices.RemovedItemPolicy.ASK if has_conflict or will_ask(board, plan) else facts.policy
-    removed = _with_action(board, facts, by_policy, _described(board, facts, sentence))
+    policy = choices.RemovedItemPolicy.ASK if has_conflict or will_ask(board, plan) else board.link.removed_item_policy
+    removed = _with_action(board, facts, choices.RemovedItemPolicy(policy), _described(board, facts, sentence))
     if facts.is_removed_too_often and removed.act is pass_plan.RecordAction.CREATE and not removed.chosen:
         # What takes the item away takes every new one away too: a person has to say what becomes of it.
         removed = replace(
@@ -133,10 +133,11 @@ def wants_obstacles(settings: field_values.Settings, facts: RemovalFacts, now: d
     return may_delete or (choice is not None and choice.choose == "monday")
 
 
-def may_delete(facts: RemovalFacts) -> bool:
+def may_delete(board: field_values.BoardContext, facts: RemovalFacts) -> bool:
     """Whether the board's policy or a person's choice may have the record deleted."""
     choice = facts.record.resolution_for(reports.KIND_DELETE, reports.RECORD_KEY)
-    return facts.policy == choices.RemovedItemPolicy.DELETE or (choice is not None and choice.choose == "monday")
+    by_policy = board.link.removed_item_policy == choices.RemovedItemPolicy.DELETE
+    return by_policy or (choice is not None and choice.choose == "monday")
 
 
 def _noticed(facts: RemovalFacts, now: datetime) -> tuple[datetime, int]:
@@ -264,7 +265,7 @@ def _unseen_edits(
     changes = change_events(board, record.record, record.history.events)
     why = "the item left the board with that."
     mappings = [mapping for mapping in board.mappings if mapping.key in missed]
-    lines = [left_with_item(board, record.record, mapping, item, changes, facts.people, why) for mapping in mappings]
+    lines = [left_with_item(board, record.record, mapping, item, changes, why) for mapping in mappings]
     return tuple(line for line in lines if line)
 
 

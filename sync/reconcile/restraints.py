@@ -19,7 +19,7 @@ from sync.monday.conversion import ListConverter, UnknownValue
 from sync.reconcile import pass_plan
 from sync.reconcile.facts import LOOP_WINDOW, HistoryLine, RecordFacts
 from sync.reconcile.field_plan import AS_SENT, apply_decision, cell_of, is_as_agreed, sides_of, way_of
-from sync.reconcile.field_values import BoardContext, stored_values
+from sync.reconcile.field_values import BoardContext, Settings, stored_values
 from sync.records.approvals import CLEARS, ApprovalFacts
 from sync.records.authors import monday_editor_name
 
@@ -40,11 +40,11 @@ MAX_THROTTLE = timedelta(days=1)
 
 
 def plan_loop(
-    facts: RecordFacts, field_plan: pass_plan.FieldPlan, now: datetime, loop_times: int, people: Mapping[str, Any]
+    facts: RecordFacts, field_plan: pass_plan.FieldPlan, now: datetime, settings: Settings
 ) -> WriteLoop | None:
     """Return the loop of a field as this pass leaves it; None where nothing is known of it, without `times` it is over.
 
-    A rewrite since our last write is counted; `loop_times` of them within an hour have the field throttled.
+    A rewrite since our last write is counted; `settings.loop_times` within an hour have the field throttled.
     """
     key = field_plan.mapping.key
     stored = facts.history.loops.get(key)
@@ -61,11 +61,11 @@ def plan_loop(
         entity_id=facts.id,
         key=key,
         times=[*recent, {"at": now.isoformat(), "write": str(write.pk)}],
-        by=monday_editor_name(user, people) if user else stored.by if stored else "",
+        by=monday_editor_name(user, settings.people) if user else stored.by if stored else "",
         throttle_count=stored.throttle_count if stored else 0,
         throttled_until=stored.throttled_until if stored else None,
     )
-    if loop_times > 0 and (loop.throttle_count or len(loop.times) >= loop_times):
+    if settings.loop_times > 0 and (loop.throttle_count or len(loop.times) >= settings.loop_times):
         # Longer each time: a field that is rewritten once more after its pause is blocked twice as long.
         loop.throttled_until = now + min(LOOP_WINDOW * 2**loop.throttle_count, MAX_THROTTLE)
         loop.throttle_count = min(loop.throttle_count + 1, 10)
@@ -121,25 +121,18 @@ def rewriter(facts: RecordFacts, column_id: str) -> str:
     return next((event.user_id for event in events if event.column_id == column_id and event.user_id), "")
 
 
-def throttle_write_loops(facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
-    """Plan the loops of all open records, and block the fields that are throttled."""
-    read = [
-        record_plan for record_plan in plan.open_records if record_plan.item is not None and not record_plan.creates
-    ]
+def throttle_write_loops(facts: pass_plan.PassFacts, plan: pass_plan.RecordPlan) -> pass_plan.RecordPlan:
+    """Plan the loops of a record's fields, and block those that are throttled."""
+    history = plan.facts.history
     # Nearly all records have neither: a look at unchanged ones must not build anything for them.
-    rewritten = [
-        record_plan for record_plan in read if record_plan.facts.history.loops or record_plan.facts.history.last_writes
-    ]
-    return plan.with_records(_throttled_fields(record_plan, facts) for record_plan in rewritten)
-
-
-def _throttled_fields(plan: pass_plan.RecordPlan, facts: pass_plan.PassFacts) -> pass_plan.RecordPlan:
+    if plan.item is None or plan.creates or not (history.loops or history.last_writes):
+        return plan
     loops = {}
     plans = dict(plan.plans)
     lines = []
     for key, field_plan in plan.plans.items():
-        stored = plan.facts.history.loops.get(key)
-        loop = plan_loop(plan.facts, field_plan, facts.now, facts.board.settings.loop_times, facts.people)
+        stored = history.loops.get(key)
+        loop = plan_loop(plan.facts, field_plan, facts.now, facts.board.settings)
         if loop is None:
             continue
         label = field_plan.mapping.label
@@ -214,14 +207,9 @@ def new_request(
 # A person's choice between two values, and a push that a person asked for by name, have been approved by being made.
 
 
-_EMPTIED_SIDE: Mapping[str, str] = {
-    choices.ApprovalKind.CLEAR_MONDAY: "in NPD",
-    choices.ApprovalKind.CLEAR_NPD: "on Monday",
-}
-_SIDE_TO_EMPTY: Mapping[str, str] = {
-    choices.ApprovalKind.CLEAR_MONDAY: "on Monday",
-    choices.ApprovalKind.CLEAR_NPD: "in NPD",
-}
+def _sides_of_clear(clear: ApprovalRequest) -> tuple[str, str]:
+    """Return where the field was emptied, and where it still says something."""
+    return ("in NPD", "on Monday") if clear.kind == choices.ApprovalKind.CLEAR_MONDAY else ("on Monday", "in NPD")
 
 
 def may_empty(board: BoardContext, facts: RecordFacts, item: Item) -> bool:
@@ -276,22 +264,19 @@ def request_approvals(facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> pass_
         return plan
     approvals = facts.approvals.about(CLEARS, ids)
     # What a person approves or rejects is one value.
-    before = approvals.open_requests
-    asked_before = [(clear, before.get(_key_of(clear))) for clear in clears]
-    outdated = [act for clear, act in asked_before if act and act.values.get("value") != clear.values["value"]]
-    approvals = replace(approvals, requests=tuple(r for r in approvals.requests if r not in outdated))
+    value_of = {_key_of(clear): clear.values["value"] for clear in clears}
+    before = approvals.open_requests.items()
+    outdated = tuple(row for key, row in before if key in value_of and row.values.get("value") != value_of[key])
+    approvals = replace(approvals, requests=tuple(row for row in approvals.requests if row not in outdated))
     requests = approvals.open_requests
-    records: dict[UUID, pass_plan.RecordPlan] = {}
+    rejected = {key for key, request in requests.items() if request.state == choices.ApprovalState.REJECTED}
     new = []
     for kind in CLEARS:
         acts = {(clear.entity_id, clear.key): clear for clear in clears if clear.kind == kind}
-        requested = {act: requests.get(_key_of(clear)) for act, clear in acts.items()}
-        rejected = {
-            act for act, request in requested.items() if request and request.state == choices.ApprovalState.REJECTED
-        }
-        verdicts = approval_verdicts(approvals, kind, acts.keys() - rejected)
+        wanted = [act for act, clear in acts.items() if _key_of(clear) not in rejected]
+        verdicts = approval_verdicts(approvals, kind, wanted)
         for act, clear in acts.items():
-            record = records.get(clear.entity_id, plan.records[clear.entity_id])
+            record = plan.records[clear.entity_id]
             may_go, new_state = verdicts.get(act, (False, None))
             if new_state is not None:
                 clear.state = new_state
@@ -299,15 +284,14 @@ def request_approvals(facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> pass_
             if may_go:
                 continue
             field_plan = record.plans[clear.key]
-            if act in rejected:
+            key = _key_of(clear)
+            blocked = _blocked_clear(clear, field_plan)
+            if key in rejected:
                 blocked = _restored(facts, record, clear, field_plan)
-            else:
-                blocked = _blocked_clear(clear, field_plan)
-            lines = () if requested[act] else (_waiting_line(clear, field_plan),)
-            records[record.id] = replace(record, plans={**record.plans, clear.key: blocked}).logged(*lines)
-    plan = plan.with_records(records.values())
+            lines = () if key in requests else (_waiting_line(clear, field_plan),)
+            plan = plan.with_records([replace(record, plans={**record.plans, clear.key: blocked}).logged(*lines)])
     open_requests = tuple(requests.values())
-    return replace(plan, new_requests=tuple(new), open_requests=open_requests, outdated_requests=tuple(outdated))
+    return replace(plan, new_requests=tuple(new), open_requests=open_requests, outdated_requests=outdated)
 
 
 def _key_of(request: ApprovalRequest) -> tuple[UUID, str, str]:
@@ -315,19 +299,21 @@ def _key_of(request: ApprovalRequest) -> tuple[UUID, str, str]:
 
 
 def _blocked_clear(clear: ApprovalRequest, field_plan: pass_plan.FieldPlan) -> pass_plan.FieldPlan:
+    emptied, filled = _sides_of_clear(clear)
     return field_plan.block(
         choices.BlockedCode.APPROVAL,
-        f"It was emptied {_EMPTIED_SIDE[clear.kind]}, with the fields of many records within an hour. It still says "
-        f"“{clear.values['value']}” {_SIDE_TO_EMPTY[clear.kind]}, and is emptied there when somebody approves it on "
-        "Home. Or fill it in again.",
+        f"It was emptied {emptied}, with the fields of many records within an hour. It still says "
+        f"“{clear.values['value']}” {filled}, and is emptied there when somebody approves it on Home. Or fill it in "
+        "again.",
     )
 
 
 def _waiting_line(clear: ApprovalRequest, field_plan: pass_plan.FieldPlan) -> HistoryLine:
     value = clear.values["value"]
+    emptied, filled = _sides_of_clear(clear)
     sentence = (
-        f"{field_plan.mapping.label} was emptied {_EMPTIED_SIDE[clear.kind]}; that “{value}” is emptied "
-        f"{_SIDE_TO_EMPTY[clear.kind]} too waits for approval: too many at once."
+        f"{field_plan.mapping.label} was emptied {emptied}; that “{value}” is emptied {filled} too waits for approval: "
+        "too many at once."
     )
     return HistoryLine("approval", sentence, clear.key, values={"before": value})
 
@@ -338,17 +324,18 @@ def _restored(
     """A person said that this field is not to be emptied: the side where it was gets the value back."""
     way = way_of(plan, field_plan.mapping)
     convert = field_plan.convert
-    is_pull = clear.kind == choices.ApprovalKind.CLEAR_MONDAY
-    if way not in (
-        merge.FieldDirection.BOTH,
-        merge.FieldDirection.TO_NPD if is_pull else merge.FieldDirection.TO_MONDAY,
-    ):
+    action = merge.Action.PUSH
+    needed_way = merge.FieldDirection.TO_MONDAY
+    if clear.kind == choices.ApprovalKind.CLEAR_MONDAY:
+        action = merge.Action.PULL
+        needed_way = merge.FieldDirection.TO_NPD
+    if way not in (merge.FieldDirection.BOTH, needed_way):
+        emptied, filled = _sides_of_clear(clear)
         return field_plan.block(
             choices.BlockedCode.DIRECTION,
-            f"Somebody decided that “{clear.values['value']}” stays {_SIDE_TO_EMPTY[clear.kind]}; its direction lets "
-            f"nothing be put back {_EMPTIED_SIDE[clear.kind]}. Fill it in there, or change the direction.",
+            f"Somebody decided that “{clear.values['value']}” stays {filled}; its direction lets nothing be put back "
+            f"{emptied}. Fill it in there, or change the direction.",
         )
-    action = merge.Action.PULL if is_pull else merge.Action.PUSH
     decision = merge.FieldDecision(clear.key, action, "a person decided that it is not emptied")
     field_plan = replace(field_plan, send_raw=None, write_raw=None, decision=decision)
     field = merge.Field(clear.key, convert.local(field_plan.local_raw), convert.remote(field_plan.remote_raw), way=way)
@@ -369,12 +356,9 @@ def ended_requests(
     """
     for act in plan.open_requests:
         record_plan = plan.records.get(act.entity_id)
-        state = (
-            _final_state(record_plan, act, is_written=record_plan.id in written)
-            if record_plan and record_plan.plans
-            else None
-        )
-        if record_plan and state:
+        if record_plan is None or not record_plan.plans:
+            continue
+        if state := _final_state(record_plan, act, is_written=record_plan.id in written):
             yield act, state, record_plan
 
 
@@ -393,12 +377,9 @@ def _final_state(plan: pass_plan.RecordPlan, act: ApprovalRequest, *, is_written
         is_in_npd = p.convert.local(stored_values(plan.record, p.mapping)) == local
     except UnknownValue:
         return None
-    if not is_on_monday or not is_in_npd or (local is None) is not (remote is None):
+    if not (is_on_monday and is_in_npd and (local is None) is (remote is None)):
         return None
-    if local is None:
-        return (
-            choices.ApprovalState.DONE
-            if act.state == choices.ApprovalState.APPROVED
-            else choices.ApprovalState.RELEASED
-        )
-    return choices.ApprovalState.KEPT if act.state == choices.ApprovalState.REJECTED else choices.ApprovalState.RELEASED
+    decision = choices.ApprovalState.APPROVED if local is None else choices.ApprovalState.REJECTED
+    if act.state != decision:
+        return choices.ApprovalState.RELEASED
+    return choices.ApprovalState.DONE if local is None else choices.ApprovalState.KEPT

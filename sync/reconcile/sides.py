@@ -196,12 +196,9 @@ def _shows_replaced(board: field_values.BoardContext, facts: RecordFacts, key: s
     return not any(event.is_new and event.value == now and event.at > intent.created_at for event in edits)
 
 
-def look_again_at_stale(facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
-    """End the records whose items still show a value that we replaced: they are read once more by their next pass."""
-    stale = [
-        record for record in plan.open_records if record.facts.history.applied and is_stale(facts.board, record.facts)
-    ]
-    return plan.with_records(record.once_more(STALE_READ) for record in stale)
+def look_again_at_stale(facts: pass_plan.PassFacts, plan: pass_plan.RecordPlan) -> pass_plan.RecordPlan:
+    """End a record whose item still shows a value that we replaced: it is read once more by its next pass."""
+    return plan.once_more(STALE_READ) if is_stale(facts.board, plan.facts) else plan
 
 
 # What has to be read besides, by what both sides show: of nearly all records nothing.
@@ -300,7 +297,8 @@ def _is_retyped(mapping: FieldMapping, types: set[str]) -> bool:
     return bool(expected) and bool(types - {"", expected}) and not board_columns.reads_type(mapping, types)
 
 
-def end_unmatchable(facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
+def end_unmatchable(facts: pass_plan.PassFacts, plan: pass_plan.RecordPlan) -> pass_plan.RecordPlan:
+    if plan.record.monday_id:
+        return plan
     reason = unmatchable_reason(facts.board)
-    waiting = [record for record in plan.open_records if not record.record.monday_id] if reason else []
-    return plan.with_records(record.end_settled(reason) for record in waiting)
+    return plan.end_settled(reason) if reason else plan

@@ -319,6 +319,8 @@ def _base_from_creates(
 
 def with_earlier_bases(facts: PassFacts, plan: RecordPlan) -> RecordPlan:
     """Return it with what writes of ours that had no answer left as the bases of its fields."""
+    if plan.unlink:
+        return plan
     if plan.id in facts.histories:
         plan = plan.with_facts(history=facts.histories[plan.id])
     bases = create_bases(facts.board, plan.facts) if lacks_base(facts.board, plan.facts) else {}

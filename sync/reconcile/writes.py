@@ -4,7 +4,7 @@ Decides of docs/reference/merge.md: of “A field, both ways” that a field is 
 value; of “A record and its item” *never linked … none → create the item*, where it is made with its name alone.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import replace
 
 from sync.choices import BlockedCode
@@ -74,27 +74,15 @@ def _field_write(plan: pass_plan.FieldPlan) -> calls.FieldWrite:
     return calls.FieldWrite(mapping.key, mapping.column_id, value, entry, plan.convert.has_labels)
 
 
-def create_problem(plans: Mapping[str, pass_plan.FieldPlan]) -> str:
-    """Return why no item can be made of a planned record; empty where one can."""
-    name = _name_plan(plans.values())
-    # Without another value that is blocked an item can be made.
-    return "no name is mapped" if name is None else name.blocked_reason
-
-
 def _name_plan(plans: Iterable[pass_plan.FieldPlan]) -> pass_plan.FieldPlan | None:
     return next((field_plan for field_plan in plans if field_plan.mapping.column_id == NAME_COLUMN), None)
 
 
-def end_uncreatable(facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
-    """The rule of a pass: a record without a name to send gets no item."""
-    problems = [
-        (record_plan, create_problem(record_plan.plans).rstrip(".")) for record_plan in created_records_of(plan)
-    ]
-    return plan.with_records(
-        record_plan.end_settled(f"It can't be put on the board: {problem}.")
-        for record_plan, problem in problems
-        if problem
-    )
+def end_uncreatable(facts: pass_plan.PassFacts, plan: pass_plan.RecordPlan) -> pass_plan.RecordPlan:
+    """A rule: a record without a name to send gets no item; without another value that is blocked it gets one."""
+    name = _name_plan(plan.plans.values())
+    problem = "no name is mapped" if name is None else name.blocked_reason.rstrip(".")
+    return plan.end_settled(f"It can't be put on the board: {problem}.") if plan.creates and problem else plan
 
 
 # What an answer means for a record.

@@ -38,9 +38,6 @@ _ENDED_FIELDS = (
 )
 """Not the conflicts: somebody may have resolved them since the state was loaded."""
 
-MAX_ERRORS = 10
-"""Errors that a report lists."""
-
 DAY = timedelta(days=1)
 
 
@@ -245,25 +242,6 @@ class SyncStateService:
             },
             "api_calls": calls,
             "api_calls_per_thing": calls / number if number else None,
-        }
-
-    def report(
-        self, system: str | None = None, entity_type: str | None = None, window: timedelta = DAY
-    ) -> dict[str, Any]:
-        """Return the statistics and the performance with the most frequent errors and the oldest unsynced thing."""
-        states = _states(system, entity_type)
-        errors = states.filter(last_sync_attempt__gt=sync_now() - window).exclude(last_error="")
-        unsynced = states.exclude(served_status__in=[choices.SyncStatus.COMPLETED, choices.SyncStatus.SKIPPED])
-        return {
-            "until": sync_now(),
-            "statistics": self.statistics(system, entity_type),
-            "performance": self.performance(system, entity_type, window),
-            "errors": list(
-                errors.values("last_error")
-                .annotate(number=models.Count("pk"))
-                .order_by("-number", "last_error")[:MAX_ERRORS]
-            ),
-            "unsynced_since": unsynced.aggregate(since=models.Min("last_successful_sync"))["since"],
         }
 
 

@@ -78,20 +78,10 @@ _ONE_WAY = {choices.SyncDirection.NPD_TO_MONDAY: Part.TO_MONDAY, choices.SyncDir
 def filter_by_health(
     records: models.QuerySet[SyncedModel], health: str, pauses: Sequence[Pause]
 ) -> models.QuerySet[SyncedModel]:
-    """Return the records in this state, or of these parts; all of them where no such one is known.
-
-    People choose among the five states; parts, with commas between, are where a figure leads.
-    """
-    named_parts = [Part(name) for name in health.split(",") if name in Part.values]
-    parts = PARTS[RecordState(health)] if health in RecordState.values else named_parts
-    if not parts:
+    """Return the records in this state; all of them where no such one is known."""
+    if health not in RecordState.values:
         return records
-    entity_type = records.model.entity_type()
-    conditions = _conditions(records.model, is_paused=active_pause(entity_type, pauses) is not None)
-    condition = models.Q()
-    for part in parts:
-        condition |= conditions[part]
-    return records.filter(condition)
+    return with_parts(records, pauses).filter(models.Q(part__in=PARTS[RecordState(health)]))
 
 
 def with_parts(records: models.QuerySet[SyncedModel], pauses: Sequence[Pause]) -> models.QuerySet[SyncedModel]:
@@ -138,17 +128,6 @@ def _part(model: type[models.Model], ids: Collection[UUID] | None = None, *, is_
         for status, part, holds in rules
     ]
     return models.Case(*cases, default=models.Value(Part.PENDING.value), output_field=models.CharField())
-
-
-def _conditions(model: type[models.Model], *, is_paused: bool) -> dict[Part, models.Q]:
-    """What each part means, as conditions, no two of which hold of one record."""
-    conditions: dict[Part, models.Q] = {}
-    rest: dict[str, models.Q] = {}
-    for status, part, holds in _rules(model, None, is_paused=is_paused):
-        of_status = rest.setdefault(status, models.Q(sync_status=status))
-        conditions[part] = conditions.get(part, models.Q(pk__in=[])) | (of_status & holds)
-        rest[status] &= ~holds
-    return conditions
 
 
 def _rules(

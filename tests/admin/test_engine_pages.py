@@ -31,10 +31,10 @@ def test_what_the_engine_writes_can_only_be_read(browser: Client, world: dict[st
             assert browser.get(reverse(f"{stem}_add")).status_code == 403, stem
 
 
-def test_deleting_a_refusal_asks_again(browser: Client, world: dict[str, Any]) -> None:
+def test_an_ignored_item_is_considered_again(browser: Client, world: dict[str, Any]) -> None:
     refused = IgnoredItem.objects.create(entity_type="contact", item_id="8001", reason="It has no name.")
-    url = reverse("admin:sync_ignoreditem_delete", args=[refused.pk])
-    answer = browser.post(url, {"post": "yes"}, follow=True)
+    act = {"action": "consider_again", "_selected_action": [refused.pk]}
+    answer = browser.post(reverse("admin:sync_ignoreditem_changelist"), act, follow=True)
     assert "1 item will be checked again." in words_of(answer.content.decode())
     assert not IgnoredItem.objects.exists()
     assert SyncQueue.objects.get(remote_id="8001").status == "pending"
@@ -57,7 +57,7 @@ def test_technical_rows_are_for_superusers_to_read_and_to_search(browser: Client
         address = f"/admin/sync/{name}/"
         assert "5001" in browser.get(address, {"q": "5001"}).content.decode()
         assert reader.get(address).status_code == 403
-    assert "npd-json" in browser.get(f"/admin/sync/webhookevent/{delivery.pk}/change/").content.decode()
+    assert "pulseId" in browser.get(f"/admin/sync/webhookevent/{delivery.pk}/change/").content.decode()
 
 
 def test_who_may_not_change_a_board_reads_its_columns_by_their_titles(client: Client, world: dict[str, Any]) -> None:

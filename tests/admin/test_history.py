@@ -37,15 +37,6 @@ def test_a_pull_stands_once_in_the_history(browser: Client, world: dict[str, Any
     assert "Phone : “ +46 7 ” → “ +46 8 ” NPD Sync," in page  # of this look no decision tells
 
 
-def test_a_value_from_monday_is_told_with_its_editor_there(browser: Client, world: dict[str, Any]) -> None:
-    record, batch = world["synced"], uuid.uuid4()
-    with pghistory.context(cause="sync", batch=str(batch)):
-        Contact.objects.filter(pk=record.pk).update(phone="+46 7")
-    states.decided(record, "x", batch_id=batch, key="phone", cause={"monday": {"who": "Maya Lind"}})
-    found = browser.get(f"/admin/live/?record=contact:{record.pk}&changed=name,phone").json()
-    assert (found["on_monday"], found["authors"]["phone"].split(",")[0]) == (["phone"], "Maya Lind")
-
-
 def test_the_id_of_mondays_request_stands_on_the_records_page_for_administrators_alone(
     browser: Client, client: Client, world: dict[str, Any]
 ) -> None:
@@ -93,9 +84,7 @@ def test_what_one_person_did_alike_is_one_line_of_the_activity_in_however_many_p
     assert "more records" not in listed(browser, "?q=Linked")
 
 
-def test_what_one_person_did_with_several_fields_of_many_records_is_one_line_and_its_page_names_it(
-    browser: Client,
-) -> None:
+def test_what_one_person_did_with_several_fields_of_many_records_is_one_line(browser: Client) -> None:
     rows = []
     for record in [uuid.uuid4() for _ in range(4)]:
         about = {"entity_type": "contact", "entity_id": record, "actor": "dora", "batch_id": record}
@@ -108,7 +97,6 @@ def test_what_one_person_did_with_several_fields_of_many_records_is_one_line_and
     assert len(re.findall(r'<tr class="data-row', page)) == 2
     assert "… and 3 more records" in page
     inside = browser.get(f"/admin/sync/decision/{within(browser)}")
-    assert inside.context["page_name"] == "Sent to Monday: 4 contacts · dora"
     assert len(inside.context["cl"].result_list) == 4
 
 

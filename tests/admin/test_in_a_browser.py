@@ -4,8 +4,6 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
-from django.db import connection
-from django.test import Client
 from playwright.sync_api import expect
 
 from npd.models import Contact, Organization
@@ -22,6 +20,15 @@ from tests.support.waiting import wait_for
 pytestmark = [pytest.mark.django_db(transaction=True)]
 
 HALF_A_MINUTE = 31_000
+
+
+def is_live(request: Any) -> bool:
+    """Whether a page fetches itself, to be up to date."""
+    return "x-npd-live" in request.headers
+
+
+def fetches_itself(response: Any) -> bool:
+    return is_live(response.request)
 
 
 @pytest.fixture
@@ -93,7 +100,7 @@ def test_the_first_page_brings_itself_up_to_date_and_says_what_is_new(open_page:
     page.clock.install()
     page.goto("/admin/")
     news = page.locator("#npd-live-news")
-    with page.expect_response("**/admin/live/**"):
+    with page.expect_response(fetches_itself):
         page.clock.fast_forward(HALF_A_MINUTE)
     assert news.text_content() == ""
     states.conflicting("Ben", "5002")
@@ -116,7 +123,7 @@ def test_what_somebody_is_at_work_in_is_left_alone_and_a_hidden_page_asks_for_no
     page.locator("#npd-home").evaluate("part => { part.dataset.mine = 'yes' }")
     # Where somebody has opened a menu, nothing moves.
     page.locator("#npd-home .npd-menu > summary").first.click()
-    with page.expect_response("**/admin/live/**"):
+    with page.expect_response(fetches_itself):
         page.clock.fast_forward(HALF_A_MINUTE)
     assert page.locator("#npd-home[data-mine]").count() == 1
     page.keyboard.press("Escape")
@@ -152,11 +159,11 @@ def test_a_page_that_is_cut_off_or_signed_out_says_so_and_is_saved_after_signing
         return len(asked)
 
     asked: list[str] = []
-    page.on("request", lambda request: asked.append(request.url) if "/admin/live/" in request.url else None)
-    page.route("**/admin/live/**", lambda route: route.abort())
+    page.on("request", lambda request: asked.append(request.url) if is_live(request) else None)
+    page.route("**/contact/**", lambda route: route.abort() if is_live(route.request) else route.continue_())
     assert follow(until_visible=True) >= 2
     assert "the server doesn't answer" in line.inner_text()
-    page.unroute("**/admin/live/**")
+    page.unroute("**/contact/**")
     follow(until_visible=False)
     page.fill("#id_role_title", "Typed before")
     page.context.clear_cookies()
@@ -254,42 +261,3 @@ def test_the_field_that_monday_rejects_is_marked_in_the_form_and_its_mark_goes_b
     assert field.evaluate(border) == page.locator("#id_phone").evaluate(border)
     assert save.evaluate(look) == primary
     assert not errors
-
-
-def test_what_changed_is_told_to_those_who_may_see_the_record(client: Client, busy: dict[str, Any]) -> None:
-    asked = f"/admin/live/?record=contact:{busy['synced'].pk}&changed=name,nothing"
-    assert client.get(asked).status_code == 302
-    client.force_login(User.objects.create_user("guest", is_staff=True))
-    assert client.get(asked).json().keys() == {"site", "badges"}
-    client.force_login(User.objects.create_superuser("root"))
-    found = client.get(asked).json()
-    assert (found["authors"].keys(), found["on_monday"]) == ({"name"}, [])
-    Contact.objects.filter(pk=busy["synced"].pk).update(name="Another")
-    assert client.get(asked).json()["record"] != found["record"]
-    # The database counts its changes some moments later.
-    wait_for("the site's version tells of it", lambda: client.get(asked).json()["site"] != found["site"])
-    for wrong in ("record=contact:none", "record=nothing:1", "record=contact"):
-        assert "record" not in client.get(f"/admin/live/?{wrong}").json()
-
-
-def test_a_save_that_finds_its_job_pending_is_seen_by_the_pages_of_the_site(person: User, client: Client) -> None:
-    states.boards()
-    record = states.waiting("Ann")
-    client.force_login(person)
-
-    def version() -> str:
-        return str(client.get("/admin/live/").json()["site"])
-
-    flushed()
-    before = version()
-    Contact.objects.filter(pk=record.pk).update(role_title="Buyer")
-    assert SyncQueue.objects.get(entity_id=record.pk).status == "pending"
-    flushed()
-    wait_for("the site's version is another one", lambda: version() != before)
-
-
-def flushed() -> None:
-    """What this connection did counts in the server's statistics at once, and not a second later."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_stat_force_next_flush()")
-        cursor.execute("SELECT 1")

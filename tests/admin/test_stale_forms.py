@@ -184,7 +184,7 @@ def test_what_was_typed_into_the_form_of_a_record_that_was_deleted_meanwhile_is_
     answer = save(browser, ann, typed)
     html = answer.content.decode()
     assert answer.status_code == 200
-    assert re.search(r"“Ann” was deleted meanwhile by Dora Demo \(\d\d:\d\d UTC\)", html)
+    assert re.search(r"“Ann” was deleted meanwhile\.", html)
     assert f'action="{reverse("admin:npd_contact_add")}"' in html
     again = values_of(answer, "contact_form")
     kept = ("name", "notes", "organization", "phone")

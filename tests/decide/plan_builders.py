@@ -1,6 +1,7 @@
 """Worlds for whole plans: records, items and jobs by hand, and what would be read of them."""
 
 from collections.abc import Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
@@ -81,6 +82,13 @@ class World:
     copies: Mapping[UUID, tuple[Intent, ...]] = field(default_factory=dict)
     writer: str = ""
 
+    @property
+    def board(self) -> BoardContext:
+        link = copy(self.of.link)
+        link.removed_item_policy = self.removal_policy
+        link.deleted_record_policy = self.deletion_policy
+        return replace(self.of, link=link)
+
     def pass_facts(self) -> PassFacts:
         jobs = tuple(self._claim(key) for key in self.unmatched)
         records = {one.id: one.record for one in self.records}
@@ -88,13 +96,13 @@ class World:
         shown = [replace(one, item=self.items.get(one.record.monday_id or "")) for one in self.records]
         gone = {one.id: one for one in shown if one.record.monday_id and removed_state(self.of, one)}
         removals = {
-            key: RemovalFacts(one, removed_state(self.of, one), self.removal_policy, **self.removals.get(key, {}))
+            key: RemovalFacts(one, removed_state(self.of, one), **self.removals.get(key, {}))
             for key, one in gone.items()
         }
         deleted = [replace(one, item=self.items.get(one.tombstone.monday_id or "")) for one in self.deleted]
         bearers = {one.id: records.get(key) for one in deleted if (key := wanted_bearer(self.of, one))}
         return PassFacts(
-            self.of,
+            self.board,
             NOW,
             records=tuple(self.records),
             deleted=tuple(replace(one, bearer=bearers.get(one.id)) for one in deleted),
@@ -104,7 +112,6 @@ class World:
             identity=self._identity(),
             removals=removals,
             unmatched=tuple(self._item_facts(key, number) for number, key in enumerate(self.unmatched)),
-            deletion_policy=self.deletion_policy,
             approvals=self.approvals,
             related=RelatedFacts(Related(self.related), frozenset({"organization"})),
             histories={

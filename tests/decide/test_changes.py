@@ -131,9 +131,8 @@ def test_what_rests_on_a_setting_that_was_changed_meanwhile_is_left_to_the_next_
     plan: RecordPlan, now: dict[str, Any], stands: bool
 ) -> None:
     then = {"version": 1, "direction": "bidirectional", "policy": "delete"} | now
-    settings = BoardLink(pk=1, removed_item_policy=then["policy"])
     mapping = FieldMapping(key=ROLE, version=then["version"], direction=then["direction"])
-    settings._prefetched_objects_cache = {"mappings": [mapping]}  # type: ignore[attr-defined]
+    settings = replace(BOARD, link=BoardLink(pk=1, removed_item_policy=then["policy"]), mappings=[mapping])
     found = record_changes(BOARD, plan, plan.record, NOW, now=settings)
     assert (bool(found.values or found.deletes), found.plan.outcome is Outcome.SETTLED) == (stands, stands)
 

@@ -21,7 +21,6 @@ from sync.reconcile.deleted_records import (
     removal_write,
     wanted_bearer,
     wants_approval,
-    wants_editors,
     with_its_history,
 )
 from sync.reconcile.facts import DeletedFacts
@@ -58,7 +57,9 @@ def decide(
     on: BoardContext | None = None,
     linked_now: Collection[str] = (),
 ) -> DeletedPlan:
-    of_pass = PassFacts(on or board(), NOW, deletion_policy=policy)
+    of_board = on or board()
+    of_board.link.deleted_record_policy = policy
+    of_pass = PassFacts(of_board, NOW)
     plan = decide_unread(of_pass.board, DeletedPlan(facts))
     return decide_deleted(of_pass, plan, linked_now) if plan.is_open else plan
 
@@ -113,7 +114,7 @@ def test_a_column_that_was_deleted_says_nothing_of_edits(policy: DeletedRecordPo
     shown = item(facts.record, role_title="Ours")
     without = board(mapping(), mapping("notes", problem_code=ColumnProblem.MISSING, problem="It was deleted."))
     plan = decide(replace(facts, item=shown), policy, on=without)
-    assert (plan.item_removal, plan.question, wants_editors(without, facts, shown)) == (policy, None, False)
+    assert (plan.item_removal, plan.question) == (policy, None)
     edited = item(facts.record, role_title="Director")
     plan = decide(replace(facts, item=edited), policy, on=without)
     assert (plan.item_removal, [edit.key for edit in plan.edits]) == (None, ["role_title"])
@@ -338,7 +339,6 @@ def test_a_persons_choice_is_carried_out_once_the_item_has_left() -> None:
 def test_an_edit_that_nobody_saw_goes_to_the_history_with_the_item() -> None:
     facts = deletion()
     left = replace(item(facts.record, role_title="Director", notes=""), state="archived")
-    assert wants_editors(board(), facts, left)
     plan = after_removal(board(), decide(facts), done(left))
     lost, archived = plan.log
     assert (lost.kind, lost.key, lost.values["before"], lost.values["after"]) == (

@@ -13,16 +13,16 @@ from sync.reconcile.board_filter import (
     filter_item,
     filter_record,
     filter_removed_item,
+    keep_only_pulls,
     left_after_write,
     matching_items,
-    only_pulls,
 )
 from sync.reconcile.field_plan import decide_fields
 from sync.reconcile.field_values import BoardContext, RelatedFacts
-from sync.reconcile.pass_plan import Outcome, RecordPlan
+from sync.reconcile.pass_plan import IdentityPlan, Outcome, PassFacts, RecordPlan
 from sync.reconcile.settlement import changed_records
 from sync.records.item_links import UNLINK_KEY
-from tests.decide.field_builders import IN_SYNC, ITEM, board, claim, field_facts, item, organization, record_facts
+from tests.decide.field_builders import IN_SYNC, ITEM, NOW, board, claim, field_facts, item, organization, record_facts
 from tests.decide.plan_builders import World
 
 OUT = {"left_out": FilterSide.RECORD, "note": "It was left out."}
@@ -34,21 +34,25 @@ def filtered(side: str, value: str = "Boss") -> BoardContext:
     return board(sync_filter={side: [condition]})
 
 
+def of_pass(of: BoardContext) -> PassFacts:
+    return PassFacts(of, NOW)
+
+
 RECORDS, ITEMS = filtered("records"), filtered("items")
 CHAIR, UNREAD = item({"role_title": "Chair"}), item(unknown=["role_title"])
 
 
 def test_a_record_that_fails_is_left_out_with_one_line_in_its_history() -> None:
-    found = filter_record(RECORDS, RecordPlan(record_facts({"role_title": "Chair"})))
+    found = filter_record(of_pass(RECORDS), RecordPlan(record_facts({"role_title": "Chair"})))
     assert (found.ledger.left_out, "Role is not “Boss”" in found.left_out) == (FilterSide.RECORD, True)
     assert [line.sentence for line in found.log] == [f"{found.left_out} Both sides keep what they have."]
-    again = filter_record(RECORDS, RecordPlan(record_facts({"role_title": "Chair"}, ledger=OUT)))
+    again = filter_record(of_pass(RECORDS), RecordPlan(record_facts({"role_title": "Chair"}, ledger=OUT)))
     assert (bool(again.left_out), again.log) == (True, ())
 
 
 def test_a_condition_on_a_field_that_is_not_mapped_is_not_known() -> None:
     of = board({"role_title": {"column_id": ""}}, sync_filter=ITEMS.link.sync_filter)
-    found = filter_item(of, RecordPlan(record_facts(shown=item(), of=of)))
+    found = filter_item(of_pass(of), RecordPlan(record_facts(shown=item(), of=of)))
     assert (found.is_open, bool(found.reason)) == (True, True)
 
 
@@ -58,7 +62,7 @@ def test_a_condition_on_a_field_that_is_not_mapped_is_not_known() -> None:
 )
 def test_the_filter_lets_a_record_be(row: str, more: dict[str, Any]) -> None:
     plan = RecordPlan(record_facts(**more))
-    assert filter_record(RECORDS, plan) is plan, row
+    assert filter_record(of_pass(RECORDS), plan) is plan, row
 
 
 @pytest.mark.parametrize(("name", "is_left_out"), [("Acme", False), ("Other", True)])
@@ -67,14 +71,14 @@ def test_a_relation_is_compared_by_the_name_of_its_record(name: str, is_left_out
         sync_filter={"records": [{"field": "organization", "op": "is", "values": ["Acme"], "labels": ["Acme"]}]}
     )
     facts = record_facts({"organization": organization(name=name)}, of=of_acme)
-    assert bool(filter_record(of_acme, RecordPlan(facts)).left_out) is is_left_out
+    assert bool(filter_record(of_pass(of_acme), RecordPlan(facts)).left_out) is is_left_out
 
 
 def test_one_that_a_person_unlinks_is_not_asked_about() -> None:
     facts = record_facts({"role_title": "Chair"})
     facts.claim.rows[0].payload[UNLINK_KEY] = "why"
-    assert filter_record(RECORDS, RecordPlan(replace(facts, claim=claim(facts.record)))).left_out
-    assert not filter_record(RECORDS, RecordPlan(facts)).left_out
+    assert filter_record(of_pass(RECORDS), RecordPlan(replace(facts, claim=claim(facts.record)))).left_out
+    assert not filter_record(of_pass(RECORDS), RecordPlan(facts)).left_out
 
 
 @pytest.mark.parametrize(
@@ -91,7 +95,8 @@ def test_one_that_a_person_unlinks_is_not_asked_about() -> None:
     ],
 )
 def test_an_item_is_weighed_by_what_it_says(row: str, facts: Any, plan: str) -> None:
-    found = filter_item(ITEMS, RecordPlan(facts))
+    plan_before = RecordPlan(facts, identity=IdentityPlan(creates=facts.item is None))
+    found = filter_item(of_pass(ITEMS), plan_before)
     said = {"left_out": found.left_out, "leaving": found.leaving, "reason": found.is_open and found.reason}
     said["returns"] = [line.kind for line in found.log] == ["returned"]
     assert "".join(name for name in said if said[name]) == plan, row
@@ -111,7 +116,7 @@ def test_a_pair_leaves_by_a_relation_that_somebody_emptied_and_by_no_other(
     acme = organization(item="70")
     facts = record_facts({"organization": acme}, of=of, agreed={"organization": acme}, shown=item())
     known = RelatedFacts(removed_items=frozenset({"70"} if is_removed else ()))
-    found = filter_item(of, RecordPlan(facts), known)
+    found = filter_item(PassFacts(of, NOW, related=known), RecordPlan(facts))
     assert [name for name in ("reason", "leaving", "left_out") if getattr(found, name)] == [said], row
 
 
@@ -138,8 +143,8 @@ def dropped_fields(plan: RecordPlan) -> set[str]:
 def test_a_pair_that_leaves_takes_over_what_monday_says_and_sends_nothing() -> None:
     given = field_facts({"role_title": "Mine", "notes": "a"}, {"notes": "b", "phone": "+442079460019"})
     plan = RecordPlan(given.facts, plans=decide_fields(*given), write_npd_id=True)
-    assert only_pulls(given.of_pass.board, plan) is plan
-    kept = only_pulls(given.of_pass.board, replace(plan, leaving="It leaves."))
+    assert keep_only_pulls(given.of_pass, plan) is plan
+    kept = keep_only_pulls(given.of_pass, replace(plan, leaving="It leaves."))
     assert kept.plans["phone"].write_raw == {"phone": "+442079460019"}
     dropped = [kept.plans[key] for key in ("role_title", "notes")]
     assert [(one.decision.action, one.send_raw, one.conflict) for one in dropped] == [(Action.NOTHING, None, None)] * 2
@@ -148,7 +153,7 @@ def test_a_pair_that_leaves_takes_over_what_monday_says_and_sends_nothing() -> N
 
 def test_a_record_leaves_by_the_value_that_it_takes_over() -> None:
     given = field_facts({"notes": "mine"}, {"role_title": "Chair"}, of=RECORDS)
-    kept = only_pulls(RECORDS, RecordPlan(given.facts, plans=decide_fields(*given)))
+    kept = keep_only_pulls(of_pass(RECORDS), RecordPlan(given.facts, plans=decide_fields(*given)))
     assert kept.plans["role_title"].write_raw == {"role_title": "Chair"}
     assert dropped_fields(kept) == {"notes"}
     written = RecordPlan(record_facts({"role_title": "Chair"}), plans=kept.plans).end(Outcome.SETTLED)
@@ -168,7 +173,7 @@ def test_after_a_write(row: str, leaving: str, written: Item | None, is_out: boo
     assert bool(left_after_write(ITEMS, plan, written).left_out) is is_out, row
 
 
-SENTENCE = filter_item(ITEMS, RecordPlan(record_facts(shown=CHAIR, ledger=OUT))).left_out
+SENTENCE = filter_item(of_pass(ITEMS), RecordPlan(record_facts(shown=CHAIR, ledger=OUT))).left_out
 IS_OUT = {"left_out": FilterSide.ITEM, "note": SENTENCE, "sync_status": "skipped", "remote_id": ITEM}
 
 
@@ -190,9 +195,9 @@ def test_beside_a_listing(row: str, shown: Item, state: dict[str, Any], status: 
 def test_a_push_by_name_is_left_out_too() -> None:
     """Also of a record whose sync is off: it is pushed as if that were on."""
     facts = record_facts({"role_title": "Chair"}, record={"sync_enabled": False})
-    assert not filter_record(RECORDS, RecordPlan(facts)).left_out
+    assert not filter_record(of_pass(RECORDS), RecordPlan(facts)).left_out
     pushed = replace(facts, claim=claim(facts.record, Cause.PERSON, by_name=True))
-    assert filter_record(RECORDS, RecordPlan(pushed)).left_out
+    assert filter_record(of_pass(RECORDS), RecordPlan(pushed)).left_out
 
 
 def test_what_waits_for_an_approval_is_taken_over_first() -> None:

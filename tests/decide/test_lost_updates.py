@@ -16,6 +16,7 @@ from sync.monday.conversion import Converter, UnknownValue
 from sync.reconcile.deleted_records import with_its_history
 from sync.reconcile.facts import RecordFacts, told_value
 from sync.reconcile.field_plan import AS_SENT
+from sync.reconcile.field_values import Settings
 from sync.reconcile.lost_updates import (
     find_lost_updates,
     lost_update_report,
@@ -280,7 +281,7 @@ def test_a_suspected_value_is_lost_where_it_is_on_neither_side(
     record = contact(role_title=local)
     found = facts(record, item=item(record, role_title=remote))
     plan = RecordPlan(found, lost=(update,))
-    assert bool(report_lost_updates(builders.board(), plan, {}).lost) is is_lost
+    assert bool(report_lost_updates(builders.board(), plan).lost) is is_lost
 
 
 @pytest.mark.parametrize(
@@ -298,21 +299,22 @@ def test_who_is_asked_about_a_lost_value(
     mapping: dict[str, str], differs: dict[str, Any], expected: list[bool]
 ) -> None:
     updates = [lost_update("First", -90), lost_update("Second", -60)]
-    board, people = builders.board(builders.mapping(**mapping)), {TOM: {"name": "Tom"}}
+    board = replace(builders.board(builders.mapping(**mapping)), settings=Settings(people={TOM: {"name": "Tom"}}))
     plan = RecordPlan(facts(), lost=tuple(updates), **differs)
-    reports = report_lost_updates(board, plan, people).lost_reports
-    assert [(one.lost_value, one.needs_answer) for one in reports] == list(
+    reports = report_lost_updates(board, plan).lost_reports
+    assert [(line.values["before"], line.kind == "overwritten") for line in reports] == list(
         zip(["Second", "First"], expected, strict=True)
     )
     assert reports[0].sentence.startswith("Tom on Monday wrote “Second” into Role_title on Monday while “Ours”")
-    assert reports[0].raws == {"raw_before": {"role_title": "Second"}, "raw_after": {"role_title": "Ours"}}
+    values = reports[0].values
+    assert (values["raw_before"], values["raw_after"]) == ({"role_title": "Second"}, {"role_title": "Ours"})
 
 
 def test_what_stands_is_what_npd_holds_after_the_pass() -> None:
     record = contact()
     plans = {"role_title": field_plan(record, "Later", Action.PULL, write_raw={"role_title": "Later"})}
     plan = RecordPlan(facts(record), lost=(lost_update("Mine"),), plans=plans)
-    [report] = report_lost_updates(builders.board(), plan, {}).lost_reports
+    [report] = report_lost_updates(builders.board(), plan).lost_reports
     assert report.sentence.startswith(f"Monday user {TOM} wrote “Mine” into Role_title on Monday while “Later”")
 
 
@@ -331,7 +333,7 @@ def test_what_our_write_went_over_before_the_record_was_deleted(cell: str, outco
     found = with_its_history(replace(plan, ending=Ending(outcome)))
     lines = [line for line in found.log if line.kind == "overridden"]
     assert [line.values["before"] for line in lines] == kept
-    assert not any(report.needs_answer for report in found.lost_reports)
+    assert not any(line.kind == "overwritten" for line in found.lost_reports)
 
 
 # --- the conflict ---------------------------------------------------------------------------------------------------
@@ -366,9 +368,7 @@ def open_conflict(*keys: str, **resolutions: FieldSelection) -> OpenConflict:
 NEWER = {"role_title": "Newer"}
 WAITS = facts(conflicts=(open_conflict("role_title"),))
 NOTES_ALONE = {"notes": STANDS["role_title"]}
-REPORT = report_lost_updates(
-    builders.board(), RecordPlan(facts(item=item(contact())), lost=(lost_update(),)), {}
-).lost_reports
+REPORT = report_lost_updates(builders.board(), RecordPlan(facts(item=item(contact())), lost=(lost_update(),))).lost
 
 
 @pytest.mark.parametrize(

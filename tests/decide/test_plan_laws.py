@@ -250,7 +250,7 @@ def overwritten_unsaid(world: Drawn, plan: Plan) -> Iterator[UUID]:
         ):
             continue
         stands = said(world.of, one.record, mapping, world.items[one.record.monday_id or ""]) if one.item else ()
-        if lost not in stands and lost not in [report.lost_value for report in one.lost_reports]:
+        if lost not in stands and lost not in [line.values["before"] for line in one.lost_reports]:
             yield key
 
 

@@ -51,7 +51,9 @@ def decide(
     known: RemovalFacts, policy: RemovedItemPolicy = ASK, *, of: BoardContext | None = None, **differs: Any
 ) -> RecordPlan:
     plan = RecordPlan(known.record, removal=RemovedItem(known.state), **differs)
-    return removal_of(of or board(), plan, replace(known, policy=policy), NOW)
+    of = of or board()
+    of.link.removed_item_policy = policy
+    return removal_of(of, plan, known, NOW)
 
 
 def removed(plan: RecordPlan) -> RemovedItem:

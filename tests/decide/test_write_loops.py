@@ -11,7 +11,7 @@ from sync.choices import BlockedCode, Cause
 from sync.models import Intent, WriteLoop
 from sync.reconcile.facts import RecordFacts
 from sync.reconcile.field_values import Settings
-from sync.reconcile.pass_plan import PassFacts, Plan, RecordPlan
+from sync.reconcile.pass_plan import PassFacts, RecordPlan
 from sync.reconcile.restraints import MAX_THROTTLE, throttle_write_loops
 from tests.decide import builders
 from tests.decide.builders import NOW, TOM, at, contact, facts, field_plan, history, item, plain, told, wrote
@@ -38,10 +38,9 @@ def before(stored: WriteLoop | None = None, write: Intent | None = WRITE, **diff
 def throttled(found: RecordFacts, read: str = "AUTOMATIC", limit: int = LIMIT, **differs: Any) -> RecordPlan:
     """Ann's plan after the rule, which is nothing if nothing becomes of her field."""
     plans = {"role_title": field_plan(contact(), read, **differs)}
-    of = replace(builders.board(), settings=Settings(loop_times=limit))
-    plan = Plan({found.id: RecordPlan(replace(found, item=item(contact())), plans=plans)})
-    [after] = throttle_write_loops(PassFacts(of, NOW, people={TOM: {"name": "Tom"}}), plan).records.values()
-    return after
+    of = replace(builders.board(), settings=Settings(loop_times=limit, people={TOM: {"name": "Tom"}}))
+    plan = RecordPlan(replace(found, item=item(contact())), plans=plans)
+    return throttle_write_loops(PassFacts(of, NOW), plan)
 
 
 def planned(*given: Any, **differs: Any) -> WriteLoop | None:

@@ -184,16 +184,11 @@ def test_the_figures_count_every_thing_with_what_it_took_and_how_it_ended() -> N
     assert performance["duration_ms"] == {"median": 10, "p95": 400, "max": 400}
     assert (performance["api_calls"], performance["api_calls_per_thing"]) == (10, 10 / 6)
 
-    report = service.report("jira")
-    assert report["errors"] == [{"last_error": "Jira answers 500.", "number": 2}]
-    assert report["statistics"] == statistics
-
 
 def test_figures_of_nothing_are_no_numbers() -> None:
     performance = service.performance()
     assert (performance["tried"], performance["success_rate"], performance["api_calls_per_thing"]) == (0, None, None)
     assert performance["duration_ms"] == {"median": None, "p95": None, "max": None}
-    assert service.report()["unsynced_since"] is None
 
 
 def test_an_own_records_state_is_what_the_queue_says() -> None:

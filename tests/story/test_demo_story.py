@@ -120,7 +120,7 @@ def settle_it_by_keys(page: Page) -> None:
     page.keyboard.press("Enter")
     # The next that waits is the email that Monday refuses; above it stands what became of this one.
     expect(page.locator(".cfl-tag", has_text="Rejected by Monday")).to_be_visible()
-    expect(page.locator("[data-sentence]")).to_contain_text("Resolved:", timeout=30_000)
+    expect(page.locator(".cfl-strip")).to_contain_text("Resolved:", timeout=30_000)
     page.locator(".cfl-strip-state").get_by_role("link", name=HEROINE).click()
     expect(page.locator(".cfl-tag", has_text="Resolved")).to_be_visible()
 

@@ -70,7 +70,7 @@ LOOK = f"""async ([dark, ...asked]) => {{
 
 def inbox_badge(page: Page) -> Any:
     """The number beside Home. Wait for it: it is counted anew by PostgreSQL's statistics, ten seconds late at most."""
-    return page.locator("#nav-sidebar-apps a", has_text="Home").locator("[data-badge]")
+    return page.locator("#nav-sidebar-apps a", has_text="Home").locator("[id^=badge-of]")
 
 
 def serious(page: Page) -> list[str]:

@@ -28,7 +28,7 @@ from sync.models import BoardLink, Intent, MondayAccount, SyncMetadata, SyncQueu
 from sync.monday.connector import MondayConnector
 from sync.operations.worker import WorkSummary
 from sync.queue import SyncQueueService
-from sync.reconcile import decide
+from sync.reconcile import field_plan
 from sync.records import inbox
 from tests.support.clock import move_clock
 from tests.support.prepared import Stages
@@ -233,15 +233,15 @@ class World:
     @contextmanager
     def broken(self, record: Any = None) -> Iterator[None]:
         """NPD's own code fails in every look meanwhile, or in those at one record."""
-        with_fields = decide.with_fields
+        decide_fields = field_plan.decide_fields
 
         def fails(facts: Any, plan: Any) -> Any:
             if record is None or plan.id == record.pk:
                 raise ValueError("boom")
-            return with_fields(facts, plan)
+            return decide_fields(facts, plan)
 
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(decide, "with_fields", fails)
+            patch.setattr(field_plan, "decide_fields", fails)
             yield
 
     def overwrite(self, record: Any, lost: str = "Theirs", column: str = "role_title") -> None:

@@ -41,8 +41,7 @@ def test_a_board_that_is_there_is_mapped_and_linked(wizard: Wizard) -> None:
     board = a_board(wizard.monday, "CRM", *PEOPLE, items=items)
     wizard.mark = wizard.last_call()
     page = wizard.boards(contact=board)
-    assert "Suggested: the titles are the same." in page
-    assert "E-mail address (Email): ann@x.org" in page
+    assert "E-mail address (Email)" in page
     wizard.fields("contact")
     wizard.plan()
     counts = wizard.board_plan().counts
@@ -127,7 +126,7 @@ def test_the_plan_says_what_is_held_where_nobody_can_be_recognized_and_starts_so
     plan = wizard.planned(board, creates_records="on")
     page = wizard.get("plan/")
     assert "choose “Work”, which has values, instead" in page
-    assert "A second one of its kind: Email: the board has “Work”, “Home” of the same type." in page
+    assert "“Email” is new beside “Work”, “Home”, of the same type." in page
     assert (plan.counts["held"], plan.counts["items_held"], plan.counts["create"]) == (1, 1, 0)
     wizard.apply()
     assert (len(wizard.monday.items()), Contact.objects.count()) == (1, 1)

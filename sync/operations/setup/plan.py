@@ -7,7 +7,6 @@ the token of the choices, so that other choices, or half an hour, need another p
 import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from contextlib import suppress
 from copy import copy
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -31,7 +30,6 @@ from sync.monday.board import BoardColumn
 from sync.monday.board_events import WEBHOOK_EVENTS
 from sync.monday.board_items import BatchItems, Item
 from sync.monday.columns import empty_reading
-from sync.monday.conversion import UnknownValue
 from sync.monday.errors import MondayError
 from sync.monday.items import ITEMS_PER_READ
 from sync.monday.texts import match_key
@@ -203,12 +201,7 @@ class _ListedBoard(Gatherer):
         return facts, plan
 
     def board_items(
-        self,
-        board: field_values.BoardContext,
-        linked: Sequence[str],
-        npd_ids: Sequence[str],
-        texts: Sequence[str],
-        size: int,
+        self, board: field_values.BoardContext, linked: Sequence[str], npd_ids: Sequence[str], texts: Sequence[str]
     ) -> BatchItems:
         named = [item for npd_id in npd_ids for item in self._by_npd_id.get(npd_id, ())]
         matched = [item for key in dict.fromkeys(map(match_key, texts)) for item in self._by_match.get(key, ())]
@@ -221,9 +214,6 @@ class _ListedBoard(Gatherer):
     def inspect(self, board: field_values.BoardContext, *_: Any) -> tuple[field_values.BoardContext, InspectedColumns]:
         # The columns were just read, and those that are to be made aren't there.
         return board, InspectedColumns()
-
-    def removal_policy(self, board: field_values.BoardContext) -> RemovedItemPolicy:
-        return RemovedItemPolicy(board.link.removed_item_policy)
 
     def related(
         self, facts: pass_plan.PassFacts, *more: Any
@@ -280,7 +270,6 @@ class BoardPlan:
     hold: str = ""  # why nothing new is created on the board
     calls: int = 0
     passing: dict[str, str] = field(default_factory=dict)  # the names of the items that get a pass, by id
-    noted: dict[str, str] = field(default_factory=dict)  # those that stay unmatched
 
     @property
     def entity_type(self) -> str:
@@ -461,8 +450,8 @@ class Planner:
         assert plan.facts.item is not None
         item = plan.facts.item
         reason = plan.finding.reason if plan.finding else None
-        noted = plan.act is not pass_plan.ItemAct.ASK and not self.chosen.choices.creates_records
-        (self.result.noted if noted else self.result.passing)[item.id] = item.name[:200]
+        if plan.act is pass_plan.ItemAct.ASK or self.chosen.choices.creates_records:
+            self.result.passing[item.id] = item.name[:200]
         if plan.act is pass_plan.ItemAct.ASK:
             self.result.add("items_asked", item.name, plan.ending.detail)
         elif reason is UnmatchedReason.CREATES_HELD:
@@ -539,19 +528,6 @@ class Planner:
             for row, labels in moving.items():
                 if labels:
                     self.result.add(row, str(plan.record), ", ".join(labels))
-        kept = [p for p in field_plans if not p.is_dropped]
-        if different := [p.mapping.label for p in kept if _stays_different(p)]:
-            self.result.add("different", str(plan.record), ", ".join(different))
-
-
-def _stays_different(field_plan: pass_plan.FieldPlan) -> bool:
-    """Whether the two sides of a field differ, and neither is written, asked about or blocked."""
-    is_kept = (field_plan.send_raw, field_plan.write_raw, field_plan.conflict) == (None, None, None)
-    with suppress(UnknownValue):
-        if is_kept and not field_plan.blocked_reason:
-            convert = field_plan.convert
-            return convert.local(field_plan.local_raw) != convert.remote(field_plan.remote_raw)
-    return False
 
 
 # The plan as a worker makes it, and a page waits for it.
@@ -691,8 +667,6 @@ LEFT_ROWS = {
     "items_held": ("item becomes no record for now", "items become no records for now"),
     "unmatched": ("item stays unmatched: no record is created from it",
                   "items stay unmatched: no records are created from them"),
-    "different": ("record stays different from its item: its direction, or a person, keeps it so",
-                  "records stay different from their items: their direction, or a person, keeps them so"),
     "sync_off": ("record has sync turned off", "records have sync turned off"),
     "no_item": ("record gets no item: it is synced from Monday only",
                 "records get no items: they are synced from Monday only"),

@@ -22,7 +22,7 @@ from sync.boards.board_setup import SetupChoices, apply_choices, enqueue_affecte
 from sync.choices import Cause, Priority, SyncDirection
 from sync.clock import sync_now
 from sync.kernel import process
-from sync.kernel.messages import ActionError, Conflict, UnmatchedReason
+from sync.kernel.messages import ActionError, Conflict
 from sync.limits import breaker, connector
 from sync.models import BoardLink, FieldMapping, UnmatchedItem
 from sync.models.synced_model import unsynced
@@ -33,7 +33,6 @@ from sync.operations.setup import selection
 from sync.operations.setup.plan import SetupPlan, first_match_text, summary_of
 from sync.outbox import notify
 from sync.outbox.queue_rows import enqueue
-from sync.records.unmatched_items import UnmatchedFinding, note_unmatched
 
 log = structlog.get_logger(__name__)
 
@@ -89,12 +88,11 @@ def start(user: User, boards: Sequence[selection.ChosenBoard], plan: SetupPlan) 
                 "choices": choices.to_json(),
                 "made_related": made,
                 "passing": board_plan.passing,
-                "noted": board_plan.noted,
             }
             BoardLink.objects.filter(entity_type=choices.entity_type).update(setup=setup)
             sentences = [
                 f"Set-up started: {summary_of(board_plan)}.",
-                f"{field_choices.changes_text(chosen.changes) or 'No field is mapped otherwise than before'}.",
+                f"Mapped otherwise than before: {', '.join(chosen.changed) or 'no field'}.",
                 f"Filter: {' '.join(chosen.filter_lines) or 'everything is synced.'}",
                 f"Where both sides differ at first: {first_match_text(choices.first_match)}.",
                 *made,
@@ -135,14 +133,11 @@ class StartedSetup(SetupChoices):
 
     def let_go(self, state: str, **values: Any) -> None:
         """Store how it ended, or when it goes on; what was chosen stays only as long as it is needed."""
-        dropped = {"token", "until", "progress", "problem"} if state != RUNNING else set()
-        dropped |= {"choices", "passing", "noted"} if state == DONE else set()
+        dropped = {"token", "until", "problem"} if state != RUNNING else set()
+        dropped |= {"choices", "passing"} if state == DONE else set()
         kept = {key: value for key, value in self.setup.items() if key not in dropped}
         own = BoardLink.objects.filter(entity_type=self.spec.entity_type, setup__token=self.setup["token"])
         own.update(setup={**kept, **values, "state": state})
-
-    def progress(self, text: str) -> None:
-        self.save(progress=text)
 
     def board_id(self) -> str:
         return self.choices.board_id
@@ -152,10 +147,7 @@ class StartedSetup(SetupChoices):
         self.choices = selection.Choices.parse(self.setup["choices"])
 
     def board_gone(self, board_id: str) -> str:
-        return (
-            f"The board “{self.choices.board_name or board_id}” was deleted on Monday, or is hidden from NPD Sync's "
-            "user there. Restore it, or choose another."
-        )
+        return selection.removed_board_text(self.choices.board_name, board_id, None)
 
     def columns(self, board: Board) -> Sequence[ColumnSpec]:
         chosen = selection.ChosenBoard(self.choices, board)
@@ -229,16 +221,14 @@ class StartedSetup(SetupChoices):
             unmatched = UnmatchedItem.objects.listed().filter(entity_type=entity_type).order_by("id")
             items = unmatched.values_list("item_id", flat=True)
             enqueue(entity_type, items=items, cause=Cause.DEPENDENCY, priority=Priority.SWEEP)
-        return stored
-
-    def complete(self, link: BoardLink) -> list[str]:
         # In the same transaction: a repeated run must recognise what it wrote itself.
         fresh = BoardLink.objects.get(pk=link.pk)
         begun = {**self.setup["choices"], "board_id": link.board_id, "begun": selection.board_settings(fresh)}
         self.save(choices=begun)
         link.setup = self.setup
         self.choices = selection.Choices.parse(begun)
-        return list(self.setup.get("made_related", []))
+        stored.done += self.setup["made_related"]
+        return stored
 
 
 def _lock_end(seconds: float) -> str:
@@ -301,7 +291,7 @@ def _advance(started: StartedSetup) -> None:
         # A passing error is tried again by a later run; any other one is shown to the person.
         breaker.trip_account(error)
         problem = f"{error.sentence} The set-up goes on by itself."
-        started.let_go(RUNNING, progress="", problem=problem, until=_lock_end(error.wait_seconds or 10))
+        started.let_go(RUNNING, problem=problem, until=_lock_end(error.wait_seconds or 10))
         return
     started.let_go(DONE, done=result.done, problems=list(result.problems), finished=sync_now().isoformat())
     person = User.objects.filter(username=started.setup.get("by")).first()
@@ -316,13 +306,9 @@ def _enqueue_records(started: StartedSetup) -> None:
     passing = started.setup["passing"]
     unlinked = spec.model._default_manager.filter(monday_id=None).exclude(unsynced())
     ids = list(unlinked.order_by("created_at", "pk").values_list("pk", flat=True))
-    noted = [
-        UnmatchedFinding(item, name, UnmatchedReason.CREATION_OFF) for item, name in started.setup["noted"].items()
-    ]
     with transaction.atomic():
         enqueue(spec.entity_type, ids, cause=Cause.SWEEP, priority=Priority.LOAD)
         enqueue_items(link, passing, cause=Cause.SWEEP, names=passing)
-        note_unmatched(link, noted)
 
 
 # What is said of a started set-up; how its records stand Home says.
@@ -346,7 +332,6 @@ def setup_progress() -> list[dict[str, Any]]:
             "state": state,
             "label": {RUNNING: "Being applied", STOPPED: "Stopped", DONE: "Applied"}[state],
             "is_stalled": is_untouched and sync_now() - datetime.fromisoformat(setup["started"]) > STALLED,
-            "progress": setup.get("progress", ""),
             "done": setup.get("done", []),
             "problems": [*setup.get("problems", []), *filter(None, [setup.get("problem", "")])],
         })  # fmt: skip

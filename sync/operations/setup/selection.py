@@ -21,7 +21,7 @@ from sync.boards import field_choices
 from sync.boards.board_columns import NPD_ID_TITLE
 from sync.boards.sync_filter import SyncFilter
 from sync.choices import Rule
-from sync.kernel.humanize import join_first, plural
+from sync.kernel.humanize import plural
 from sync.kernel.messages import ActionError, Conflict
 from sync.models import BoardLink, SyncedModel
 from sync.monday.board import Board, BoardColumn
@@ -128,10 +128,6 @@ class ChosenBoard:
         return [mappable for mappable in self.fields if self.choices.choice_of(mappable).is_synced]
 
     @property
-    def unsynced(self) -> list[str]:
-        return [mappable.label for mappable in self.fields if mappable not in self.synced]
-
-    @property
     def new_fields(self) -> list[field_choices.MappableField]:
         """The fields for which a column is made."""
         return [
@@ -148,18 +144,13 @@ class ChosenBoard:
         used = {self.npd_id, *(self.choices.choice_of(mappable).column for mappable in self.synced)}
         return [column for column in self.columns.values() if column.id not in used]
 
-    def second_column_note(self, mappable: field_choices.MappableField) -> str:
-        """Return that a new column of a field is a second one of its kind; empty where the board has no other."""
-        others = [f"“{column.title}”" for column in self.unused if column.type == mappable.made_type]
-        return f"{mappable.label}: the board has {join_first(others)} of the same type." if others else ""
-
     @property
     def second(self) -> list[str]:
+        """Say of each column that is made beside others of its type that it is a second one."""
         return list(filter(None, map(self.second_column_note, self.new_fields)))
 
-    def one_way(self, direction: str) -> list[str]:
-        """Return the labels of the fields that go in this direction only."""
-        return [mappable.label for mappable in self.synced if self.choices.choice_of(mappable).direction == direction]
+    def second_column_note(self, mappable: field_choices.MappableField) -> str:
+        return field_choices.second_column_text(mappable.label, mappable.made_type, self.unused)
 
     @property
     def filter_lines(self) -> list[str]:
@@ -178,10 +169,14 @@ class ChosenBoard:
         return " ".join(sentence for sentences in self.problems().values() for sentence in sentences)
 
     @property
-    def changes(self) -> list[field_choices.MappingChange]:
-        """What the choices change of the stored mapping."""
+    def changed(self) -> list[str]:
+        """The labels of the fields that are mapped otherwise than now; none of a board that is new."""
         stored = field_choices.stored_choices(self.choices.link)
-        return field_choices.diff_choices(self.fields, stored, self.choices.fields, self.columns)
+        return [
+            mappable.label
+            for mappable in self.fields
+            if mappable.key in stored and self.choices.choice_of(mappable) != stored[mappable.key]
+        ]
 
     def check_settings(self) -> None:
         """Raise Conflict where somebody changed the board's settings since the choices were begun."""
@@ -203,42 +198,6 @@ def board_settings(link: BoardLink | None) -> dict[str, Any]:
         "creates_records": link.creates_records,
         "sync_filter": link.sync_filter,
     }
-
-
-# What both sides say now, for the page on which a person maps a field.
-
-
-SAMPLES = 3
-MAX_SAMPLE_LENGTH = 60
-
-
-def item_samples(chosen: ChosenBoard) -> dict[str, str]:
-    """Return by column what the first of some items has in it; one call. Raises MondayError."""
-    if chosen.board is None or not chosen.columns:
-        return {}
-    types = {column.type for column in chosen.columns.values()}
-    pages = limits.connector(urgent=True).list_items(chosen.board.id, [*chosen.columns], sorted(types), limit=SAMPLES)
-    samples: dict[str, str] = {}
-    for item in next(iter(pages)):
-        for column in chosen.columns:
-            if text := item.reading(column).text:
-                samples.setdefault(column, text[:MAX_SAMPLE_LENGTH])
-    return samples
-
-
-def record_samples(chosen: ChosenBoard) -> dict[str, list[str]]:
-    """Return by field what the newest records have in it; one query."""
-    model = chosen.choices.spec.model
-    relations = [field.name for field in registry.own_relations(model)]
-    records = list(model._default_manager.select_related(*relations).order_by("-created_at", "pk")[:SAMPLES])
-    samples: dict[str, list[str]] = {}
-    for mappable in chosen.fields:
-        texts = samples.setdefault(mappable.key, [])
-        for record in records:
-            values = [getattr(record, name) for name in mappable.fields]
-            parts = [", ".join(value) if isinstance(value, list) else str(value or "") for value in values]
-            texts += filter(None, [", ".join(filter(None, parts))[:MAX_SAMPLE_LENGTH]])
-    return samples
 
 
 # The records that relations name and NPD doesn't have.
@@ -326,8 +285,7 @@ def begin(entity_type: str, board: Board | None, others: Mapping[str, str]) -> C
     free = [column for column in chosen.columns.values() if column.id not in used]
     unmapped = [mappable for mappable in chosen.fields if mappable.key not in fields]
     likely = field_choices.suggest_columns(unmapped, free, chosen.npd_id)
-    for mappable in unmapped:
-        fields[mappable.key] = field_choices.FieldChoice(likely[mappable.key].column if mappable.key in likely else "")
+    fields |= {mappable.key: field_choices.FieldChoice(likely.get(mappable.key, "")) for mappable in unmapped}
     return replace(choices, fields={mappable.key: fields[mappable.key] for mappable in chosen.fields})
 
 
