@@ -32,11 +32,10 @@ COPY docs/reference docs/reference
 COPY docs/decisions docs/decisions
 COPY docs/connect-monday.md docs/guarantees.md docs/
 # Settings want these three; they are used for nothing, and not kept in the image. The root can't be written later, so
-# the bytecode is made here too, and the signs of life (config/health.py) go to /tmp.
+# the bytecode is made here too.
 RUN SECRET_KEY=of-the-build-alone-which-serves-nobody REDIS_URL=redis://build DATABASE_URL=postgresql://build/build \
         /opt/venv/bin/python manage.py collectstatic --noinput \
     && rm -rf static requirements.txt \
-    && ln -s /tmp var/alive \
     && /opt/venv/bin/python -m compileall -q --invalidation-mode unchecked-hash config npd sync conflicts
 
 FROM ${BASE} AS runtime
@@ -65,5 +64,4 @@ ENV PORT=8000
 COPY --from=packages /opt/venv /opt/venv
 COPY --from=program /srv/npd /srv/npd
 EXPOSE 8000
-HEALTHCHECK --interval=15s --timeout=5s --retries=3 --start-period=30s CMD ["python", "-I", "config/health.py"]
 CMD ["gunicorn", "config.wsgi", "--bind", "0.0.0.0:8000", "--worker-class", "gthread", "--threads", "4", "--no-control-socket", "--forwarded-allow-ips", ""]

@@ -7,7 +7,6 @@ from typing import Any
 from django.db import Error
 from django_celery_beat.schedulers import DatabaseScheduler
 
-from config import health
 from sync.outbox import notify
 from sync.outbox.claim import orphaned_boards
 
@@ -19,8 +18,7 @@ class Scheduler(DatabaseScheduler):
     _orphans_checked_at = -ORPHANS_EVERY_SECONDS
 
     def tick(self, *args: Any, **kwargs: Any) -> Any:
-        """Send what is due, notify for killed workers' boards, write a sign of life; return the next wait."""
-        health.beat("beat")
+        """Send what is due, notify for killed workers' boards; return the next wait."""
         wait = super().tick(*args, **kwargs)
         seconds_left = self._orphans_checked_at + ORPHANS_EVERY_SECONDS - time.monotonic()
         if seconds_left > 0:

@@ -18,7 +18,6 @@ from django.conf import settings
 from django.db import DatabaseError, connection
 from kombu.transport import TRANSPORT_ALIASES
 
-from config import health
 from sync.kernel import process
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
@@ -32,18 +31,8 @@ app = Celery("npd_sync")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
 
-
-class Heartbeat(bootsteps.StartStopStep):
-    """The worker's main loop reports that it runs, for a container's health check."""
-
-    requires = ("celery.worker.components:Timer",)
-
-    def start(self, parent: Any) -> None:
-        health.beat("worker")
-        self.timer = parent.timer.call_repeatedly(health.EVERY_SECONDS, health.beat, ("worker",))
-
-    def stop(self, parent: Any) -> None:
-        self.timer.cancel()
+LOOK_SECONDS = 10
+"""How often the watchdog looks at the pool."""
 
 
 class Watchdog(bootsteps.StartStopStep):
@@ -68,7 +57,7 @@ class Watchdog(bootsteps.StartStopStep):
         from sync.operations.worker import PoolWatch
 
         watch = PoolWatch()
-        while not self.ended.wait(health.EVERY_SECONDS):
+        while not self.ended.wait(LOOK_SECONDS):
             try:
                 taken = sum(state.total_count.values())
                 running = len(state.active_requests)
@@ -87,7 +76,6 @@ class Watchdog(bootsteps.StartStopStep):
         os._exit(1)
 
 
-app.steps["worker"].add(Heartbeat)
 app.steps["worker"].add(Watchdog)
 
 

@@ -10,7 +10,7 @@ from django.core.wsgi import get_wsgi_application
 from django.urls import get_resolver
 from gunicorn.errors import AppImportError
 
-from config import environment, health
+from config import environment
 from sync.kernel import process
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
@@ -25,7 +25,6 @@ except ImproperlyConfigured as error:
     raise AppImportError(f"Settings: {error}") from error
 gc.collect()
 process.spare_loaded_code()
-health.beat("web")  # says which process this is; whether it is well, /healthz says
 
 former = signal.getsignal(signal.SIGTERM)
 

@@ -305,7 +305,6 @@ def lines_of(
     rows: Sequence[Decision], labels: Mapping[tuple[str, str], str], offers: UndoOffers
 ) -> Iterator[ActivityLine]:
     """Yield what these decisions tell; `labels` are those of the fields, by type of records and key."""
-    causes = authors.causes_by_decision(rows)
     for row in rows:
         icon, icon_label = mark_of(row)
         label = labels.get((row.entity_type, row.key), row.key.replace("_", " ").capitalize())
@@ -318,7 +317,6 @@ def lines_of(
         sentence = humanize.without_request_id(row.sentence)
         if deletion := row.cause.get("deletion"):
             sentence = f"{deletion} {sentence}"
-        links = causes[row.pk]
         yield ActivityLine(
             line_id=f"d{row.pk or id(row)}",
             at=row.done_at,
@@ -331,7 +329,7 @@ def lines_of(
             before=before if is_move else "",
             after=after if is_move else "",
             sentence=sentence if is_move else "",
-            why=[link.text for link in links if link.kind in ("edit", "rule")],
+            why=authors.reasons_of(row),
             act=_act_of(row),
             row=row,
             offer=offers.of([row]),

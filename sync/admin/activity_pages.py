@@ -33,7 +33,7 @@ from sync.models import Decision, Tombstone
 from sync.models.state import BATCH_KINDS, MANY_ALIKE, PEOPLE_KIND
 from sync.operations import decision_undo
 from sync.records import tombstones
-from sync.records.authors import causes_by_decision, causes_text, deletion_authors, log_action
+from sync.records.authors import causes_text, deletion_authors, log_action
 from sync.registry import item_url, link_of, type_label
 
 ACTIVITY = "admin:sync_decision_changelist"
@@ -322,7 +322,7 @@ class DecisionAdmin(admin_base.RecordLinkMixin, admin_base.RecordSearchMixin, Un
 
     @admin.display(description="What led to it")
     def what_led_to_it(self, row: Decision) -> str:
-        return humanize.without_request_id(causes_text(causes_by_decision([row])[row.pk])) or humanize.DASH
+        return humanize.without_request_id(causes_text(row)) or humanize.DASH
 
     what_happened = admin_base.plain_column("What happened", lambda row: humanize.without_request_id(row.sentence))
 

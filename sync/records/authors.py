@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+import structlog
 from django.contrib.admin.models import CHANGE, DELETION, LogEntry
 from django.contrib.auth import get_user_model
 from django.contrib.auth.base_user import AbstractBaseUser
@@ -22,7 +23,10 @@ from sync.kernel.db import fetch_rows
 from sync.kernel.humanize import timestamp
 from sync.models import Decision, MondayAccount, SyncedModel, SyncQueue, Tombstone, WebhookEvent
 from sync.models.state import MAX_ACTOR_LENGTH
-from sync.monday.board import LOG_PREFIX
+from sync.monday import errors
+from sync.monday.connector import MondayConnector
+
+log = structlog.get_logger(__name__)
 
 SYNC_ACTOR = "NPD Sync"
 
@@ -203,6 +207,23 @@ def monday_users() -> Mapping[str, Any]:
     """Return the stored users of the Monday account, by id."""
     users = MondayAccount.objects.filter(id=1).values_list("users", flat=True).first()
     return users or {}
+
+
+def refresh_users(connector: MondayConnector) -> errors.MondayError | None:
+    """Read the account's users and store them; return the error where the token lacks the scope users:read.
+
+    Then the stored users stay. Raises MondayError where Monday can't be asked at all.
+    """
+    try:
+        users = connector.users()
+    # Any other error means a missing permission (users:read): the stored users stay.
+    except errors.MondayError as error:
+        if error.scope in (errors.Scope.TRANSPORT, errors.Scope.UNREACHABLE, errors.Scope.LIMIT):
+            raise
+        log.info("the account's users can't be read", reason=error.sentence)
+        return error
+    MondayAccount.objects.update_or_create(id=1, defaults={"users": users})
+    return None
 
 
 def monday_editor_name(user_id: str, people: Mapping[str, Any]) -> str:
@@ -432,7 +453,7 @@ def log_queue_action(user: AbstractBaseUser | AnonymousUser, sentence: str, row:
         log_kind_action(user, SyncQueue, sentence, key=row.pk, name=f"#{row.pk} {row}")
 
 
-# What led to a decision, link by link: edit, job, webhook, call, rule.
+# What led to a decision: whose edit and which rule, and the jobs, webhooks and calls behind it.
 
 _CAUSES = {
     "save": "a save in NPD",
@@ -444,76 +465,39 @@ _CAUSES = {
     "setup": "the board's set-up",
 }
 
-MAX_LISTED = 3
-"""Jobs and webhooks that are listed; of more, only the number is given."""
 
-
-@dataclass(frozen=True)
-class CauseLink:
-    """One link of the chain: its kind (edit, row, webhook, call, rule, undo), and the phrase for people."""
-
-    kind: str
-    text: str
-
-
-def causes_by_decision(decisions: Sequence[Decision]) -> dict[int, list[CauseLink]]:
-    """Return each decision's chain by its id; the webhook events that they name are read in one query."""
-    named = {pk for row in decisions for pk in row.cause.get("events", [])}
-    events = WebhookEvent.objects.defer("body").in_bulk(list(named)) if named else {}
-    return {row.pk: causes_of(row, events) for row in decisions}
-
-
-def causes_of(row: Decision, events: Mapping[int, WebhookEvent]) -> list[CauseLink]:
-    """Return what led to a decision, in order; nothing where it was written without a cause."""
-    provenance: Mapping[str, Any] = row.cause
-    links = []
+def reasons_of(row: Decision) -> list[str]:
+    """Return who edited the value on either side, and the rule by which the sync decided."""
+    reasons = []
     for side, place in (("npd", "edited in NPD"), ("monday", "edited on Monday")):
-        if edit := provenance.get(side):
+        if edit := row.cause.get(side):
             way = f" {edit['way']}" if edit.get("way") else ""
-            links.append(CauseLink("edit", f"{place} by {edit['who']}{way}{_at_text(edit.get('at'))}"))
-    ids = list(provenance.get("events", []))
-    links += [CauseLink("webhook", _webhook_text(pk, events.get(pk))) for pk in ids[:MAX_LISTED]]
-    if len(ids) > MAX_LISTED:
-        links.append(CauseLink("webhook", f"and {len(ids) - MAX_LISTED} more webhooks"))
-    links += _rows(provenance)
-    read = provenance.get("read")
+            when = f" at {timestamp(datetime.fromisoformat(edit['at']))}" if edit.get("at") else ""
+            reasons.append(f"{place} by {edit['who']}{way}{when}")
+    if rule := row.cause.get("rule"):
+        reasons.append(f"decided by: {rule}")
+    return reasons
+
+
+def triggers_of(row: Decision) -> list[str]:
+    """Return the jobs, webhooks and calls that led to a decision; nothing where it was written without a cause."""
+    cause: Mapping[str, Any] = row.cause
+    triggers = [f"webhook #{pk}" for pk in cause.get("events", [])]
+    kinds = " and ".join(_CAUSES.get(kind, kind) for kind in cause.get("causes", []))
+    about = ", asked for by ".join(filter(None, [kinds, cause.get("by")]))
+    jobs = [f"job #{pk}" for pk in cause.get("rows", [])] or ([""] if kinds else [])
+    triggers += [f"{job} ({about})".strip() for job in jobs]
+    read = cause.get("read")
     if read:
-        links.append(CauseLink("call", f"Monday read [Monday request {read}]"))
+        triggers.append(f"Monday read [Monday request {read}]")
     if row.request_id and row.request_id != read:
-        alias = f", alias {provenance['alias']}" if provenance.get("alias") else ""
-        links.append(CauseLink("call", f"written to Monday [Monday request {row.request_id}{alias}]"))
-    if rule := provenance.get("rule"):
-        links.append(CauseLink("rule", f"decided by: {rule}"))
+        alias = f", alias {cause['alias']}" if cause.get("alias") else ""
+        triggers.append(f"written to Monday [Monday request {row.request_id}{alias}]")
     if row.undoes is not None:
-        links.append(CauseLink("undo", f"undoes entry #{row.undoes}"))
-    return links
+        triggers.append(f"undoes entry #{row.undoes}")
+    return triggers
 
 
-def causes_text(links: Iterable[CauseLink]) -> str:
-    return " → ".join(link.text for link in links)
-
-
-def _webhook_text(pk: int, event: WebhookEvent | None) -> str:
-    if event is None:
-        return f"webhook #{pk}, no longer kept"
-    when = _at_text(event.received_at.isoformat())
-    if event.trigger_id.startswith(LOG_PREFIX):
-        return f"row of the activity log, found by a check for missed changes{when} (#{pk}): its webhook had not come"
-    return f"webhook #{pk}, received{when}"
-
-
-def _rows(provenance: Mapping[str, Any]) -> Iterable[CauseLink]:
-    rows = [f"#{pk}" for pk in provenance.get("rows", [])]
-    if not rows and not provenance.get("causes"):
-        return
-    reason = " and ".join(_CAUSES.get(cause, cause) for cause in provenance.get("causes", []))
-    by = ", asked for by {who}".format(who=provenance["by"]) if provenance.get("by") else ""
-    if not rows:
-        yield CauseLink("row", f"a sync of everything{by}")
-        return
-    noun = "job" if len(rows) == 1 else "jobs"
-    yield CauseLink("row", f"{noun} {', '.join(rows)}{f' ({reason}{by})' if reason else by}")
-
-
-def _at_text(moment: str | None) -> str:
-    return f" at {timestamp(datetime.fromisoformat(moment))}" if moment else ""
+def causes_text(row: Decision) -> str:
+    """Return all that led to a decision, as a chain."""
+    return " → ".join([*triggers_of(row), *reasons_of(row)])

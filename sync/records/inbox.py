@@ -131,22 +131,10 @@ CLOSED = (
     403,
     "closed",
     (
-        "Webhooks are closed: connect Monday in the set-up, or set MONDAY_SIGNING_SECRET (webhooks of an app) or "
-        "MONDAY_WEBHOOK_TOKEN (webhooks of a personal token) and run `manage.py monday_setup`."
+        "This address is closed: connect Monday in the set-up, or set MONDAY_SIGNING_SECRET (for signed webhooks of an "
+        "app, at /webhooks/monday/) or MONDAY_WEBHOOK_TOKEN (for webhooks of a personal token, at the address with "
+        "it), then run `manage.py monday_setup`, which registers the right one."
     ),
-)
-SIGNED_URL_CLOSED = (
-    403,
-    "closed",
-    (
-        "This address takes signed webhooks only, and MONDAY_SIGNING_SECRET is not set. Set it, or use the address "
-        "with the token, which `manage.py monday_setup` registers."
-    ),
-)
-TOKEN_URL_CLOSED = (
-    403,
-    "closed",
-    "This address needs MONDAY_WEBHOOK_TOKEN, which is not set. Set it, or send signed webhooks to /webhooks/monday/.",
 )
 WRONG_TOKEN = (
     401,
@@ -234,18 +222,12 @@ def _check_sender(authorization: str | None, path_token: str | None, path: str) 
     A signature is required at the address without a token; at the one with it, it is checked if there is one.
     """
     wanted, signing_secret = credentials.webhook_secrets()
-    signed = bool(signing_secret)
-    tokened = bool(wanted)
-    if not signed and not tokened:
+    if not (signing_secret if path_token is None else wanted):
         raise DeliveryRefused(*CLOSED)
-    if path_token is None and not signed:
-        raise DeliveryRefused(*SIGNED_URL_CLOSED)
-    if path_token is not None and not tokened:
-        raise DeliveryRefused(*TOKEN_URL_CLOSED)
     _check_path_token(path_token, wanted)
     if not authorization and path_token is None:
         raise DeliveryRefused(*UNSIGNED)
-    if not authorization or not signed:
+    if not authorization or not signing_secret:
         return  # where it can't be checked, the path's token is proof enough
     try:
         verify_jwt(authorization, signing_secret, settings.SITE_URL + path, sync_now())

@@ -243,20 +243,12 @@ def prunable_tombstones() -> models.QuerySet[Tombstone]:
 
 
 _CONSEQUENCES = {
-    choices.DeletedRecordPolicy.ARCHIVE: (
-        "Its item on Monday will be archived",
-        "Their items on Monday will be archived",
-    ),
-    choices.DeletedRecordPolicy.DELETE: ("Its item on Monday will be deleted", "Their items on Monday will be deleted"),
-    choices.DeletedRecordPolicy.UNLINK: (
-        "Its item stays on Monday, and will be unlinked",
-        "Their items stay on Monday, and will be unlinked",
-    ),
-    choices.DeletedRecordPolicy.ASK: (
-        "You will be asked what happens to its item",
-        "You will be asked what happens to their items",
-    ),
+    choices.DeletedRecordPolicy.ARCHIVE: "will be archived",
+    choices.DeletedRecordPolicy.DELETE: "will be deleted",
+    choices.DeletedRecordPolicy.UNLINK: "will be unlinked, and stay",
+    choices.DeletedRecordPolicy.ASK: "will stay until you are asked what becomes of it",
 }
+"""What becomes of a deleted record's item, by the board's policy."""
 
 
 class DeletionConsequence(NamedTuple):
@@ -290,34 +282,27 @@ def _items_consequence(records: Collection[SyncedModel] | models.QuerySet[Synced
     linked = [record for record in records if record.monday_id]
     if not linked:
         return DeletionConsequence()
-    policy = _deleted_record_policy(linked[0].entity_type())
-    is_one = len(records) == 1
+    items = plural(len(linked), "Its item on Monday", "Their items on Monday")
+    restorable = f"For {settings.TOMBSTONE_DAYS} days you can restore what you delete, under “Deleted records”."
     sent = [record.pk for record in linked if not _is_kept_on_monday(record)]
-    if is_one and not sent:
-        sentence = f"Its item stays on Monday: the record isn't synced to Monday. {_restorable()}"
-        return DeletionConsequence(sentence)
+    if not sent:
+        return DeletionConsequence(f"{items} will stay: the sync sends nothing of it to Monday. {restorable}")
+    entity_type = linked[0].entity_type()
+    policy = _deleted_record_policy(entity_type)
     removes = policy in (choices.DeletedRecordPolicy.ARCHIVE, choices.DeletedRecordPolicy.DELETE)
-    if removes and (limit := limit_exceeded_by_removals(linked[0].entity_type(), sent)):
-        items, its = ("Its item stays", "its") if is_one else ("Their items stay", "their")
+    if removes and (limit := limit_exceeded_by_removals(entity_type, sent)):
         why = f"deletions of {limit} within an hour wait for approval"
-        sentence = f"{items} on Monday until somebody approves {its} removal: {why}. {_restorable()}"
-        return DeletionConsequence(sentence, waits=True)
-    if is_one:
-        exception = (
-            "" if policy is choices.DeletedRecordPolicy.ASK else ", unless it was edited there since the last sync"
-        )
-        return DeletionConsequence(f"{_CONSEQUENCES[policy][0]}{exception}. {_restorable()}")
-    exception = "An item that was edited since the last sync stays, as does one whose record isn't synced to Monday."
-    return DeletionConsequence(f"{_CONSEQUENCES[policy][1]}. {exception} {_restorable()}")
+        return DeletionConsequence(f"{items} will stay until somebody approves the removal: {why}. {restorable}", True)
+    kept = ["it isn't synced to Monday"] if len(sent) < len(linked) else []
+    if policy is not choices.DeletedRecordPolicy.ASK:
+        kept.append("it was edited there since the last sync")
+    exception = f", but not where {' or '.join(kept)}" if kept else ""
+    return DeletionConsequence(f"{items} {_CONSEQUENCES[policy]}{exception}. {restorable}")
 
 
 def _is_kept_on_monday(record: SyncedModel) -> bool:
     """Whether deleting the record sends nothing to Monday, by its own settings."""
     return not record.may_sync or record.is_left_out or record.sync_direction == choices.SyncDirection.MONDAY_TO_NPD
-
-
-def _restorable() -> str:
-    return f"For {settings.TOMBSTONE_DAYS} days you can restore what you delete, under “Deleted records”."
 
 
 def _deleted_record_policy(entity_type: str) -> choices.DeletedRecordPolicy:

@@ -134,7 +134,7 @@ def test_before_a_deletion_the_page_says_what_becomes_of_the_item(browser: Clien
     assert f"{synced.email} +44 20 7946 0018" in selected
     assert "Its item on Monday will be deleted" in selected
     Contact.objects.filter(pk=synced.pk).update(sync_direction="monday_to_npd")
-    assert "stays on Monday" in asked(synced)
+    assert "Its item on Monday will stay" in asked(synced)
 
 
 @pytest.mark.parametrize(("limit", "waits"), [(2, False), (1, True)])

@@ -147,7 +147,7 @@ def test_the_plan_writes_nothing_on_either_side_is_what_the_real_run_then_does_a
     assert planned("conflict") == {names[str(c.entity_id)] for c in SyncConflict.objects.filter(resolved_at=None)}
     assert "Twin" in planned("link")
     assert names[str(done.filter(kind="link").get().entity_id)] == "Twin"
-    assert planned("archive") == {"Gone"}
+    assert planned("archive item") == {"Gone"}
     assert Tombstone.objects.get().state == "archived"
 
 

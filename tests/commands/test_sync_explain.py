@@ -28,7 +28,7 @@ def test_both_sides_stand_beside_what_was_agreed_with_what_comes_next_read_by_on
     text = explained(str(contact.pk))
     assert world.calls() == calls + 1
     assert "Role: NPD “Boss”, Monday “Chair”, last synced, NPD “Boss”, last synced, Monday “Boss”" in text
-    assert "update from Monday: Ann · Role: “Boss” → “Chair” (changed on Monday)" in text
+    assert "pull: Ann · Role: “Boss” → “Chair” (changed on Monday)" in text
     assert everything() == before
 
 
@@ -71,7 +71,7 @@ def test_a_deleted_record_is_explained_by_its_tombstone(world: World) -> None:
     for name in (str(pk), str(item), "ann@example.com", "ann"):
         text = explained(name)
         assert f"deleted, item {item}" in text
-        assert "The next sync would:\n  archive the item: Ann" in text
+        assert "The next sync would:\n  archive item: Ann" in text
     world.work()
     assert "was archived" in explained("Ann")
 

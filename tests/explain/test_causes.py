@@ -7,7 +7,7 @@ from django.contrib.auth.models import User
 
 from npd.models import Contact
 from sync.models import Decision, FieldMapping, Intent, MondayAccount, SyncQueue, WebhookEvent
-from sync.records.authors import SYNC_ACTOR, causes_of, causes_text
+from sync.records.authors import SYNC_ACTOR, reasons_of, triggers_of
 from tests.support.people import api_of
 from tests.support.world import TOM, World
 
@@ -33,10 +33,12 @@ def test_a_push_names_the_person_who_edited_by_the_api_the_row_and_the_call(worl
         "push",
     )
     assert line.request_id == intent.request_id != ""
-    words = [link.text for link in causes_of(line, {})]
-    assert words[0].startswith("edited in NPD by Dora Demo by the API at ")
-    assert words[1] == f"job #{row.pk} (a save in NPD)"
-    assert words[3] == f"written to Monday [Monday request {line.request_id}, alias r0]"
+    edited, decided = reasons_of(line)
+    assert edited.startswith("edited in NPD by Dora Demo by the API at ")
+    assert decided == "decided by: changed in NPD"
+    job, _read, written = triggers_of(line)
+    assert job == f"job #{row.pk} (a save in NPD)"
+    assert written == f"written to Monday [Monday request {line.request_id}, alias r0]"
 
 
 def test_the_edit_that_is_named_is_the_one_of_that_field_and_the_syncs_own_is_named_once(world: World) -> None:
@@ -49,7 +51,7 @@ def test_the_edit_that_is_named_is_the_one_of_that_field_and_the_syncs_own_is_na
     assert last(contact, "push", "notes").cause["npd"]["way"] == "by the API"
     line = last(contact, "push", "name")
     assert (line.cause["npd"]["who"], line.cause["npd"]["way"]) == (SYNC_ACTOR, "")
-    assert causes_of(line, {})[0].text.startswith(f"edited in NPD by {SYNC_ACTOR} at ")
+    assert reasons_of(line)[0].startswith(f"edited in NPD by {SYNC_ACTOR} at ")
 
 
 def test_a_pull_names_the_monday_user_the_webhook_and_the_read(world: World) -> None:
@@ -64,11 +66,10 @@ def test_a_pull_names_the_monday_user_the_webhook_and_the_read(world: World) -> 
     assert (line.cause["monday"]["who"], line.cause["events"]) == ("Bea Board", [event.pk])
     assert line.cause["read"] == line.request_id != ""
     assert "npd" not in line.cause
-    links = causes_of(line, {event.pk: event})
-    assert [link.kind for link in links] == ["edit", "webhook", "row", "call", "rule"]
-    assert links[0].text.startswith("edited on Monday by Bea Board at ")
-    assert links[3].text == f"Monday read [Monday request {line.request_id}]"
-    assert f"webhook #{event.pk}, no longer kept" in causes_text(causes_of(line, {}))
+    assert reasons_of(line)[0].startswith("edited on Monday by Bea Board at ")
+    webhook, _job, read = triggers_of(line)
+    assert webhook == f"webhook #{event.pk}"
+    assert read == f"Monday read [Monday request {line.request_id}]"
 
 
 def test_only_webhooks_of_the_field_are_its_cause(world: World) -> None:

@@ -9,7 +9,7 @@ from conflicts.models import SyncConflict
 from npd.models import Contact
 from sync.models import Decision
 from sync.monday import board_events
-from sync.records.authors import causes_by_decision, causes_text
+from sync.records.authors import triggers_of
 from tests.support.world import World
 from tests.sweeps.conftest import Post
 
@@ -26,7 +26,7 @@ def test_a_lost_webhook_s_row_of_the_log_is_taken_over_and_stored_once_however_o
     assert (row.type, row.column_id, row.processed_at is None) == ("update_column_value", "role_title", False)
     assert event["userId"].isdigit()
     pulled = Decision.objects.get(entity_id=contact.pk, kind="pull")
-    assert "found by a check for missed changes" in causes_text(causes_by_decision([pulled])[pulled.pk])
+    assert f"webhook #{row.pk}" in triggers_of(pulled)
     contact.refresh_from_db()
     assert contact.role_title == "Countess"
 

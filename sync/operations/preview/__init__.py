@@ -9,7 +9,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import copy
 from dataclasses import dataclass, field, replace
-from enum import StrEnum
 from itertools import islice
 from types import MappingProxyType
 from typing import Any
@@ -56,35 +55,23 @@ from sync.registry import EntitySpec, link_of
 # What a pass would change, line by line, read off a plan.
 
 
-class ChangeKind(StrEnum):
-    """What would happen, in the order in which it is listed: its sign, the words of many, and of one as an act."""
+class ChangeKind(models.TextChoices):
+    """What would happen, in the order in which it is listed; the label is for counts."""
 
-    sign: str
-    counted: str
-    act: str
-
-    def __new__(cls, value: str, sign: str, counted: str, act: str) -> ChangeKind:
-        kind = str.__new__(cls, value)
-        kind._value_ = value
-        kind.sign = sign
-        kind.counted = counted
-        kind.act = act
-        return kind
-
-    PUSH = "push", "→", "to send to Monday", "send to Monday"
-    PULL = "pull", "←", "to update from Monday", "update from Monday"
-    CREATE = "create", "+", "items to make on the board", "make an item"
-    LINK = "link", "=", "to link with an item", "link"
-    NEW_RECORD = "new record", "+", "records to make in NPD", "make a record"
-    CONFLICT = "conflict", "!", "fields in conflict", "ask you"
-    ASK = "ask", "?", "questions to you", "ask you"
-    ARCHIVE = "archive", "-", "items to archive", "archive the item"
-    DELETE_ITEM = "delete item", "-", "items to delete", "delete the item"
-    DELETE_RECORD = "delete record", "-", "records to delete in NPD", "delete the record"
-    UNLINK = "unlink", "~", "to unlink", "unlink"
-    BLOCKED = "blocked", "·", "blocked", "leave blocked"
-    LEFT = "left", "·", "left as they are", "leave as it is"
-    FAILED = "failed", "x", "that could not be synced", "fail"
+    PUSH = "push", "to send to Monday"
+    PULL = "pull", "to update from Monday"
+    CREATE = "create", "items to make on the board"
+    LINK = "link", "to link with an item"
+    NEW_RECORD = "new record", "records to make in NPD"
+    CONFLICT = "conflict", "fields in conflict"
+    ASK = "ask", "questions to you"
+    ARCHIVE = "archive item", "items to archive"
+    DELETE_ITEM = "delete item", "items to delete"
+    DELETE_RECORD = "delete record", "records to delete in NPD"
+    UNLINK = "unlink", "to unlink"
+    BLOCKED = "blocked", "blocked"
+    LEFT = "left as it is", "left as they are"
+    FAILED = "failed", "that could not be synced"
 
 
 _ITEM_REMOVALS = {
@@ -276,15 +263,10 @@ def _new_item_changes(planned: PlannedRun) -> Iterator[PlannedChange]:
             yield PlannedChange(kind, entity_type, f"item {item}", None, item, reason=item_plan.ending.detail)
 
 
-# How a change reads: counted in a plan, and by itself as an act, for people and for programs.
+# How a change reads.
 
 
 VALUE_LENGTH = 60
-
-
-def change_act(change: PlannedChange) -> str:
-    """Return what the next pass would do, as an act: “send to Monday: …”."""
-    return f"{change.kind.act}: {change_line(change)}"
 
 
 def change_line(change: PlannedChange) -> str:
@@ -473,20 +455,23 @@ def run_cost(planned: PlannedRun) -> int:
 
 
 def _all_claims(spec: EntitySpec, ids: Sequence[UUID], items: Iterable[str], size: int) -> Iterator[Claim]:
-    # Records with a due job that a sweep leaves out, too: without an item, without sync, or deleted.
-    due = _due_jobs(spec).order_by()
+    """Yield what a sweep would claim: these records and items, and what has a due job besides."""
+    due = SyncQueue.objects.filter(
+        entity_type=spec.entity_type, status=QueueStatus.PENDING, next_retry__lte=SyncNow()
+    ).order_by("id")
+    # A sweep leaves out records without an item, without sync, and deleted ones; their jobs are due all the same.
     others = {pk for pk in due.values_list("entity_id", flat=True) if pk}
     linked = spec.model._default_manager.exclude(monday_id=None).exclude(sync_status=RecordSyncStatus.DISABLED)
     others -= set(linked.filter(pk__any_of=list(others)).values_list("pk", flat=True))
-    for wanted, by_sweep in ((ids, True), (sorted(others), False)):
-        for start in range(0, len(wanted), size):
-            yield from _claims(spec, wanted[start : start + size], by_sweep=by_sweep)
-    due_items = due.filter(entity_id=None, remote_id__isnull=False).order_by("id").values_list("remote_id", flat=True)
+    wanted = list(dict.fromkeys([*ids, *sorted(others)]))
+    for start in range(0, len(wanted), size):
+        yield from _claims(spec, wanted[start : start + size])
+    due_items = due.filter(entity_id=None, remote_id__isnull=False).values_list("remote_id", flat=True)
     for item in dict.fromkeys([*map(str, due_items), *items]):
         yield item_claim(spec.entity_type, item)
 
 
-def _claims(spec: EntitySpec, ids: Sequence[UUID], *, by_sweep: bool) -> Iterator[Claim]:
+def _claims(spec: EntitySpec, ids: Sequence[UUID]) -> Iterator[Claim]:
     rows: dict[UUID, list[SyncQueue]] = {}
     waiting = SyncQueue.objects.filter(entity_type=spec.entity_type, entity_id__in=ids, status=QueueStatus.PENDING)
     for row in waiting.order_by("priority", "id"):
@@ -495,12 +480,7 @@ def _claims(spec: EntitySpec, ids: Sequence[UUID], *, by_sweep: bool) -> Iterato
     unconfirmed = set(_unconfirmed_intents(spec).filter(entity_id__in=ids).values_list("entity_id", flat=True))
     for pk in ids:
         if pk not in unconfirmed:
-            jobs = rows.get(pk, [])
-            yield sweep_claim(spec.entity_type, pk, jobs) if by_sweep else Claim(pk, None, jobs)
-
-
-def _due_jobs(spec: EntitySpec) -> models.QuerySet[SyncQueue]:
-    return SyncQueue.objects.filter(entity_type=spec.entity_type, status=QueueStatus.PENDING, next_retry__lte=SyncNow())
+            yield sweep_claim(spec.entity_type, pk, rows.get(pk, []))
 
 
 def _unconfirmed_intents(spec: EntitySpec) -> models.QuerySet[Intent]:
@@ -620,7 +600,7 @@ def plan_lines(boards: Sequence[BoardSyncPlan], reading: ReadOnlyClient) -> Iter
         yield from _board_lines(board)
         yield ""
     total = {kind: sum(board.counts[kind] for board in boards) for kind in ChangeKind}
-    changes = [f"{number:,} {kind.counted}" for kind, number in total.items() if number]
+    changes = [f"{number:,} {kind.label}" for kind, number in total.items() if number]
     yield f"Plan: {', '.join(changes)}." if changes else "Plan: nothing to do, both sides are the same."
     yield f"This dry run took {_cost_text(reading.calls)}; nothing was written on either side."
     cost = _cost_text(sum(board.calls for board in boards))
@@ -632,7 +612,7 @@ def _board_lines(board: BoardSyncPlan) -> Iterator[str]:
     for kind in ChangeKind:
         if not board.counts[kind]:
             continue
-        yield f"  {kind.sign} {board.counts[kind]:,} {kind.counted}"
+        yield f"  {board.counts[kind]:,} {kind.label}"
         listed = [change for change in board.changes if change.kind is kind]
         yield from (f"      {change_line(change)}" for change in listed)
         if rest := board.counts[kind] - len(listed):

@@ -20,7 +20,7 @@ from sync.outbox.pauses import active_pause, pause_sentence
 from sync.reconcile.pass_plan import RecordPlan
 from sync.records import availability
 from sync.records.approvals import OPEN_REQUEST_STATES
-from sync.records.authors import causes_by_decision, causes_text
+from sync.records.authors import causes_text
 from sync.state import record_view
 
 MAX_MATCHES = 10
@@ -96,7 +96,7 @@ def explain(subject: SyncedModel | Tombstone, *, offline: bool = False) -> Itera
     yield ""
     if changes:
         yield "The next sync would:"
-        yield from (f"  {preview.change_act(change)}" for change in changes)
+        yield from (f"  {change.kind}: {preview.change_line(change)}" for change in changes)
     else:
         outcome = (
             "What the next sync would do is not known." if changes is None else "The next sync would change nothing."
@@ -198,10 +198,9 @@ def _job_line(job: SyncQueue) -> str:
 
 def _activity_lines(entity_type: str, entity_id: UUID) -> Iterator[str]:
     decisions = list(Decision.objects.filter(entity_type=entity_type, entity_id=entity_id).order_by("at", "id"))
-    causes = causes_by_decision(decisions)
     yield "Activity, newest last:" if decisions else "Nothing has happened to it yet."
     for decision in decisions:
         author = f" {decision.actor}:" if decision.actor else ""
         yield f"  #{decision.pk} {timestamp(decision.at)} {decision.kind}{author} {decision.sentence}"
-        if causes[decision.pk]:
-            yield f"    {causes_text(causes[decision.pk])}"
+        if cause := causes_text(decision):
+            yield f"    {cause}"
