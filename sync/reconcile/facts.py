@@ -205,12 +205,6 @@ class RecordFacts:
     def is_push_by_name(self) -> bool:
         return bool(self.claim.payload.get("by_name"))
 
-    @property
-    def is_webhook_only(self) -> bool:
-        return self.causes == choices.Cause.WEBHOOK and all(
-            r.direction == choices.QueueDirection.TO_NPD for r in self.claim.rows
-        )
-
     def resolved_conflict(self, kind: str, key: str) -> OpenConflict | None:
         """Return the conflict of this kind in which a person decided on a field, or on the record itself."""
         return next((c for c in self.conflicts if c.kind == kind and key in c.resolutions), None)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from datetime import date
 from decimal import Decimal
 from functools import cached_property, lru_cache
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 from uuid import UUID
 
 from django.contrib.postgres.fields import ArrayField
@@ -226,8 +226,7 @@ class BoardContext:
 ACTIVE = "active"
 
 
-@dataclass(frozen=True)
-class Reference:
+class Reference(NamedTuple):
     """What names a related record: its id (`pk`), else its item (`monday_id`), else its `name`."""
 
     model: type[SyncedModel]
