@@ -22,7 +22,7 @@ from uuid import UUID
 import pghistory
 import structlog
 from django.core.serializers.json import DjangoJSONEncoder
-from django.db import DatabaseError, OperationalError, connection, models, transaction
+from django.db import DatabaseError, OperationalError, models, transaction
 
 from conflicts.reports import KIND_IDENTITY, ConflictReport
 from conflicts.store import close_identity_conflicts, reject_resolutions, save_reports
@@ -31,7 +31,7 @@ from sync.boards import board_columns
 from sync.boards.board_columns import set_create_obstacle
 from sync.clock import SyncNow, sync_now
 from sync.kernel import grouped
-from sync.kernel.db import retry_on_lock_timeout, update_many
+from sync.kernel.db import fetch_rows, retry_on_lock_timeout, run_sql, update_many
 from sync.kernel.messages import RestoreError
 from sync.limits import write_stop
 from sync.models import (
@@ -73,6 +73,9 @@ from sync.records.tombstones import NEW_ITEM, enqueue_tombstones, restore_record
 from sync.registry import relation_of, target_of
 
 log = structlog.get_logger(__name__)
+
+_SETTLING = "SELECT set_config('npd.settling', %s, true)"
+"""Tells the triggers of these records' table that their pass is writing (sync/kernel/triggers.py)."""
 
 
 @dataclass(frozen=True)
@@ -234,8 +237,7 @@ def end_intents(answered: Iterable[pass_plan.RecordPlan], settled: Sequence[pass
             [intent.request_id for intent, _ in applied],
             [json.dumps(answered_values(plan)) if plan.plans else None for _, plan in applied],
         ]
-        with connection.cursor() as cursor:
-            cursor.execute(_UPDATE_APPLIED, columns)
+        run_sql(_UPDATE_APPLIED, columns)
     older: dict[IntentState, list[UUID]] = {IntentState.CONFIRMED: [], IntentState.VOID: []}
     for plan in settled:
         for intent in plan.facts.intents:
@@ -451,8 +453,7 @@ def store_new_record(record: SyncedModel, *, is_automatic: bool = True) -> None:
     which merges the two sides and writes the NPD ID, is written by the caller.
     """
     with transaction.atomic():
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT set_config('npd.settling', %s, true)", [str(record.pk)])
+        run_sql(_SETTLING, [str(record.pk)])
         record.save(force_insert=True)
         key: dict[str, Any] = {"entity_type": record.entity_type(), "entity_id": str(record.pk), "system": "monday"}
         SyncMetadata.objects.update_or_create(**key, defaults={"made_from_item": is_automatic})
@@ -663,10 +664,9 @@ def lock_ledgers(entity_type: str, ids: Sequence[UUID]) -> dict[str, SyncMetadat
 
 def _settle_records(run: PassRun, facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
     ids = sorted(plan.records)
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT set_config('npd.settling', %s, true)", [",".join(str(pk) for pk in ids)])
-        # A related record that was deleted meanwhile is this record's failure, and not the commit's.
-        cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
+    run_sql(_SETTLING, [",".join(str(pk) for pk in ids)])
+    # A related record that was deleted meanwhile is this record's failure, and not the commit's.
+    run_sql("SET CONSTRAINTS ALL IMMEDIATE")
     locked = {r.pk: r for r in run.records.select_for_update(of=("self",)).filter(pk__in=ids).order_by("pk")}
     _lock_failed_jobs(run, plan)
     ledgers = lock_ledgers(run.entity_type, ids)
@@ -863,9 +863,8 @@ def _store_ledgers(
         for record_plan in existing
     }
     if rows:
-        with connection.cursor() as cursor:
-            # In one statement: Django's bulk_update takes 3 ms a row.
-            cursor.execute(_UPDATE, [json.dumps(list(rows.values()), cls=DjangoJSONEncoder)])
+        # In one statement: Django's bulk_update takes 3 ms a row.
+        run_sql(_UPDATE, [json.dumps(list(rows.values()), cls=DjangoJSONEncoder)])
     return rows
 
 
@@ -994,9 +993,7 @@ def _store_awaited(run: PassRun, plans: Sequence[pass_plan.RecordPlan]) -> None:
     if not waiting:
         return
     columns: list[Any] = [list(column) for column in zip(*waiting, strict=True)]
-    with connection.cursor() as cursor:
-        cursor.execute(_UPSERT_AWAITED, [run.entity_type, *columns])
-        new = sorted({row[0] for row in cursor.fetchall()})
+    new = sorted({row[0] for row in fetch_rows(_UPSERT_AWAITED, [run.entity_type, *columns])})
     run.wake(new, choices.Priority.SWEEP, direction=choices.QueueDirection.TO_NPD, due_in_seconds=AWAIT_RETRY_SECONDS)
 
 
