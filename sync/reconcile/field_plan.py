@@ -123,13 +123,12 @@ def with_kept_different(plan: RecordPlan, blocked: dict[str, Any], before: Mappi
         elif not blocked_fields.is_rejected(entry):
             entry[blocked_fields.KEPT_ENTRY] = kept
         elif _is_monday_unchanged(kept, plan.item, field_plan):
-            mark = {
-                name: value
-                for name, value in kept[blocked_fields.KEPT_BY].items()
-                if plan.item or name != blocked_fields.KEPT_REMOTE
-            }
-            shown = {blocked_fields.KEPT_REMOTE: field_plan.remote_raw} if plan.item else {}
-            entry[blocked_fields.KEPT_BY] = {**shown, **mark}
+            mark = dict(kept[blocked_fields.KEPT_BY])
+            if plan.item:
+                mark.setdefault(blocked_fields.KEPT_REMOTE, field_plan.remote_raw)
+            else:
+                mark.pop(blocked_fields.KEPT_REMOTE, None)
+            entry[blocked_fields.KEPT_BY] = mark
     return blocked
 
 
