@@ -198,12 +198,6 @@ def _users_by_id(contexts: Iterable[Mapping[str, Any]]) -> dict[Any, Any]:
     return dict(get_user_model()._default_manager.in_bulk(list(ids))) if ids else {}
 
 
-def monday_users() -> Mapping[str, Any]:
-    """Return the stored users of the Monday account, by id."""
-    users = MondayAccount.objects.filter(id=1).values_list("users", flat=True).first()
-    return users or {}
-
-
 def monday_editor_name(user_id: str, people: Mapping[str, Any]) -> str:
     """Return a Monday user's name and where it is from: "Bea Board on Monday", else "Monday user 4711"."""
     name = monday_user_name(user_id, people)
