@@ -121,12 +121,6 @@ class XLSX(base_formats.Format):  # type: ignore[misc]
     def get_content_type(self) -> str:
         return self.CONTENT_TYPE
 
-    def get_read_mode(self) -> str:
-        return "rb"
-
-    def is_binary(self) -> bool:
-        return True
-
     def can_import(self) -> bool:
         return True
 
