@@ -265,7 +265,7 @@ class DecisionAdmin(admin_base.RecordLinkMixin, admin_base.RecordSearchMixin, Un
     list_filter = (admin_base.EntityFilter, ("at", admin_base.DateTimeRangeFilter))
     search_fields = ("sentence", "remote_id", "actor", "entity_id", "batch_id")
     search_help_text = "A record's name, what happened, who did it, or an item's number"
-    summary = ("record", "what_happened", "who", "moment", "before_and_after", "what_led_to_it")
+    fields = ("record", "what_happened", "who", "moment", "before_and_after", "what_led_to_it")
     change_form_outer_before_template = "sync/row_buttons.html"
     list_before_template = "sync/list_tabs.html"
     empty_title = "Nothing was synced yet"
@@ -421,8 +421,7 @@ class TombstoneAdmin(admin_base.ReadOnlyAdmin):
 
     list_display = ("name", "kind", "deleted", "by", "outcome", "restore")
     list_before_template = "sync/list_tabs.html"
-    told_columns = ("note", "state", "deleted_at")
-    summary = ("kind", "deleted", "by", "outcome", "what_now", "item", "values_then")
+    fields = ("kind", "deleted", "by", "outcome", "what_now", "item", "values_then")
     list_filter = (("state", ChoicesCheckboxFilter), admin_base.EntityFilter)
     search_fields = ("monday_id", "entity_id", "data__name")
     search_help_text = "A record's name, or the number of its item"

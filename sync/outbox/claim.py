@@ -19,7 +19,7 @@ from django.db.models.functions import Greatest
 
 from sync.choices import Cause, Priority, QueueDirection
 from sync.clock import SyncNow
-from sync.kernel import db
+from sync.kernel import db, grouped
 from sync.models import BoardLease, BoardLink, SyncQueue
 from sync.outbox.finish import release_orphaned
 from sync.outbox.pauses import IS_PAUSED
@@ -373,11 +373,6 @@ def _release_orphaned(lease: Lease) -> None:
 
 
 def _group_by_record(rows: Sequence[SyncQueue]) -> list[Claim]:
-    # An unmatched item counts as new since its row was written, where no event says when it was created.
-    if items := {row.id: row for row in rows if row.entity_id is None}:
-        for row_id, created_at in SyncQueue.objects.filter(id__in=items).values_list("id", "created_at"):
-            items[row_id].created_at = created_at
-    groups: dict[tuple[UUID | None, str | None], list[SyncQueue]] = {}
-    for row in sorted(rows, key=lambda row: (row.priority, row.id)):
-        groups.setdefault((row.entity_id, None if row.entity_id else row.remote_id), []).append(row)
-    return [Claim(entity_id, remote_id, record_rows) for (entity_id, remote_id), record_rows in groups.items()]
+    in_order = sorted(rows, key=lambda row: (row.priority, row.id))
+    by_record = grouped(in_order, lambda row: (row.entity_id, None if row.entity_id else row.remote_id))
+    return [Claim(entity_id, remote_id, record_rows) for (entity_id, remote_id), record_rows in by_record.items()]

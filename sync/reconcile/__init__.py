@@ -129,7 +129,8 @@ def confirm_creates(lease: Lease, stop_reason: str = "") -> str:
         return ""
     board = load_board(lease.link)
     try:
-        items = gather.items_of_creates(board, documents)
+        ids = {str(intent.entity_id) for intents in documents for intent in intents}
+        items = gather.items_with_npd_ids(board, sorted(ids))
     except MondayError as error:
         breaker.trip(lease.link, error)
         return error.sentence

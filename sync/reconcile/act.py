@@ -7,7 +7,6 @@ import math
 import time
 import uuid
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -21,7 +20,6 @@ from sync.clock import SyncNow
 from sync.limits import breaker, call_cost, connector, write_stop
 from sync.models import ApprovalRequest, BoardLink, Intent, IntentState, Tombstone
 from sync.monday import board_items
-from sync.monday.connector import MondayConnector
 from sync.monday.errors import (
     ANSWER_WITHOUT_DATA,
     BOARD_FORBIDDEN,
@@ -63,7 +61,6 @@ class Call:
     # Reads again, under the lease, what may have changed since it was decided: unit → why it isn't sent.
     unwanted: Callable[[BoardContext, Sequence[calls.Write]], Mapping[str, str]]
     body: Mapping[str, Any] | None = None  # what the intents say of the call itself
-    has_values: bool = False  # it writes a record's values, of which Monday may refuse one
     alone: bool = False  # each value of one unit has an alias of its own
 
     def request(self, board: BoardContext, writes: Sequence[calls.Write]) -> board_items.WriteRequest:
@@ -113,8 +110,8 @@ def changed_records(board: BoardContext, writes: Sequence[calls.Write]) -> dict[
     return {write.unit: "Its settings changed while it was synced." for write in writes if not is_same(write)}
 
 
-RECORD_CHANGES = Call(calls.Kind.CHANGE, changed_records, has_values=True)
-RECORD_CREATES = Call(calls.Kind.CREATE, changed_records, has_values=True)
+RECORD_CHANGES = Call(calls.Kind.CHANGE, changed_records)
+RECORD_CREATES = Call(calls.Kind.CREATE, changed_records)
 
 
 def _changed_deletions(board: BoardContext, writes: Sequence[calls.Write]) -> dict[str, str]:
@@ -154,8 +151,8 @@ _ARCHIVE = Call(calls.Kind.ARCHIVE, _changed_owner, {"copy": True})
 
 ByUnit = dict[str, calls.Answer]
 
-Announced = tuple[calls.Write, Intent | None]
-"""A write with its intent; without one, where the intent is closed already."""
+Announced = tuple[calls.Write, Intent]
+"""A write with its intent, as it was committed."""
 
 
 def rejected_fields(write: calls.Write, error: MondayError) -> dict[str, MondayError]:
@@ -170,35 +167,27 @@ def _writes_to(write: calls.Write, columns: Collection[str | None]) -> bool:
     return any(value.column_id in columns for value in write.fields)
 
 
-@dataclass(frozen=True)
-class Document:
-    """What is sent in one call."""
-
-    writes: Sequence[calls.Write]
-    is_repeat: bool = False  # Monday failed on each of its records while others were written
-    failed_alone: bool = False
-
-
-def documents_of(writes: Sequence[calls.Write], failures: Mapping[UUID, write_stop.Failures]) -> list[Document]:
+def documents_of(
+    writes: Sequence[calls.Write], failures: Mapping[UUID, write_stop.Failures]
+) -> list[list[calls.Write]]:
     """Divide what is sent: what failed together comes again in parts, and last what failed while others were written.
 
     What failed alone during an outage, as its probes do, is sent together.
     """
-    documents = [Document([write for write in writes if write.record_id not in failures])]
+    documents = [[write for write in writes if write.record_id not in failures]]
     groups: dict[tuple[bool, str], list[calls.Write]] = {}
     for write in writes:
         failure = failures.get(write.record_id)
         if failure is not None:
             is_probe = failure.size == 1 and not failure.is_own
             groups.setdefault((failure.is_own, "" if is_probe else failure.document), []).append(write)
-    for (is_own, key), group in sorted(groups.items(), key=lambda item: item[0][0]):
+    for (_, key), group in sorted(groups.items(), key=lambda item: item[0][0]):
         size = failures[group[0].record_id].size
         part = math.ceil(size / write_stop.PARTS) if size > write_stop.FEW else 1
         if not key:
             part = len(group)
-        parts = [group[start : start + part] for start in range(0, len(group), part)]
-        documents += [Document(writes, is_own, is_own and size == 1) for writes in parts]
-    return [document for document in documents if document.writes]
+        documents += [group[start : start + part] for start in range(0, len(group), part)]
+    return [document for document in documents if document]
 
 
 class Executor:
@@ -230,27 +219,25 @@ class Executor:
         """
         answers: ByUnit = {}
         place = 0
-        for document in self._documents(writes):
-            if document.is_repeat and not self._may_repeat():
+        failures = write_stop.failures_of([write.record_id for write in writes]) if writes else {}
+        for document in documents_of(writes, failures):
+            failure = failures.get(document[0].record_id)
+            # Monday failed on each of its records while others were written.
+            is_repeat = failure is not None and failure.is_own
+            if is_repeat and self.repeats is None:
+                self.repeats = write_stop.repeats_left()
+            if is_repeat and (self.repeats or 0) <= len(self.failed):
                 place += 1
                 wait = write_stop.wait_for_turn(place)
                 held = calls.Answer(calls.Verdict.HELD, write_stop.TURN, wait_seconds=wait)
-                answers |= {write.unit: held for write in document.writes}
+                answers |= {write.unit: held for write in document}
                 continue
-            sent = self._send_document(call, document.writes)
+            sent = self._send_document(call, document)
             answers |= sent
-            if document.failed_alone and any(answer.verdict is calls.Verdict.DONE for answer in sent.values()):
+            is_written = any(answer.verdict is calls.Verdict.DONE for answer in sent.values())
+            if failure is not None and is_repeat and failure.size == 1 and is_written:
                 write_stop.next_turn()
         return answers | self._judge_failed(answers)
-
-    def _documents(self, writes: Sequence[calls.Write]) -> list[Document]:
-        failures = write_stop.failures_of([write.record_id for write in writes]) if writes else {}
-        return documents_of(writes, failures)
-
-    def _may_repeat(self) -> bool:
-        if self.repeats is None:
-            self.repeats = write_stop.repeats_left()
-        return self.repeats > len(self.failed)
 
     def _judge_failed(self, answers: ByUnit) -> ByUnit:
         """Return what the documents that failed mean for each of their records."""
@@ -360,8 +347,7 @@ class Executor:
         answers: ByUnit = {}
         forbidden: list[tuple[calls.Write, MondayError]] = []
         for number, (write, intent) in enumerate(announced):
-            if intent is not None:
-                intent.request_id = result.request_id
+            intent.request_id = result.request_id
             if call.alone:
                 answers[write.unit] = self._confirm_values((write, intent), result, call)
             elif isinstance(written := result.by_alias[f"r{number}"], board_items.Item):
@@ -398,7 +384,7 @@ class Executor:
             answer = self._send_document(replace(call, alone=True), [apart])[write.unit]
             answers[write.unit] = answer
             if answer.item is None and answer.rejected:
-                _close_intents([answer.intent], IntentState.REJECTED)
+                _close_intents([answer.intent] if answer.intent else [], IntentState.REJECTED)
                 answers[write.unit] = calls.Answer(calls.Verdict.REFUSED, error.sentence)
             # Of an item that took something else it is the column that is closed, for the others' items too.
             closed = answer.rejected if answer.item is not None else {}
@@ -459,19 +445,18 @@ class Executor:
             if not write_stop.refusal(self.board.link, call.kind)[0]:
                 write_stop.refuse(self.board.link, call.kind, error)
             return self._held(call.kind)
-        if call.has_values and not call.alone and error.scope in (Scope.FIELD, Scope.COLUMN):
+        if not call.alone and error.scope in (Scope.FIELD, Scope.COLUMN):
             _close_intents([intent], IntentState.REJECTED)
             return self._end_rejected_value(call, write, error)
         if not error.outcome_unknown:
             _close_intents([intent], IntentState.REJECTED)
-            intent = None
         verdict = calls.Verdict.REFUSED
         if error.kind in (ITEM_NOT_FOUND, ITEM_INACTIVE):
             verdict = calls.Verdict.GONE
         elif error.scope in (Scope.ACCOUNT, Scope.LIMIT):
             self._stop_writing(error)
             verdict = calls.Verdict.STOPPED
-        return calls.Answer(verdict, error.sentence, intent=intent)
+        return calls.Answer(verdict, error.sentence, intent=intent if error.outcome_unknown else None)
 
     def _end_rejected_value(self, call: Call, write: calls.Write, error: MondayError) -> calls.Answer:
         """A value was refused: of a new item the name is sent alone, of a change each other value by itself."""
@@ -507,9 +492,9 @@ class Executor:
             _close_intents([intent for _, intent in announced], IntentState.VOID)
             self.failed.append((error, writes))
             return {writes[0].unit: calls.Answer(calls.Verdict.STOPPED, error.sentence)}
-        _close_intents([intent for _, intent in announced], IntentState.REJECTED)
         if len(writes) == 1:
-            return {writes[0].unit: self._end_rejected(call, (writes[0], None), error)}
+            return {writes[0].unit: self._end_rejected(call, announced[0], error)}
+        _close_intents([intent for _, intent in announced], IntentState.REJECTED)
         half = len(writes) // 2
         return self._send_document(call, writes[:half]) | self._send_document(call, writes[half:])
 
@@ -517,17 +502,18 @@ class Executor:
         if error.kind is ANSWER_WITHOUT_DATA:
             # The request is over, but what it did is not told: both sides may be read again at once. Creates are left
             # to the look-up by NPD ID, which waits for Monday's search to catch up.
-            ids = [intent.pk for _, intent in announced if intent and intent.item_id]
+            ids = [intent.pk for _, intent in announced if intent.item_id]
             Intent.objects.filter(pk__in=ids, state=IntentState.OPEN).update(deadline=SyncNow())
         elif not error.outcome_unknown:
             _close_intents([intent for _, intent in announced], IntentState.REJECTED)
-            announced = [(write, None) for write, _ in announced]
         if error.scope is Scope.TRANSPORT:
             self.failed.append((error, [write for write, _ in announced]))
         else:
             self._stop_writing(error)
         return {
-            write.unit: calls.Answer(calls.Verdict.STOPPED, self.stop_reason, intent=intent)
+            write.unit: calls.Answer(
+                calls.Verdict.STOPPED, self.stop_reason, intent=intent if error.outcome_unknown else None
+            )
             for write, intent in announced
         }
 
@@ -539,7 +525,8 @@ class Executor:
         # What fails alone after a good probe is that unit's failure, and counts.
         counts_attempt = error.scope is Scope.TRANSPORT and number == 1 and breaker.monday_account().batch_limit == 1
         self._stop(error)
-        at_most = parts_of(number) if error.scope is Scope.TRANSPORT and number > 1 else 0
+        # One of them may be to blame: they are read again in parts.
+        at_most = max(1, number // 4) if error.scope is Scope.TRANSPORT and number > 1 else 0
         return calls.Answer(
             calls.Verdict.FAILED if counts_attempt else calls.Verdict.STOPPED, error.sentence, at_most=at_most
         )
@@ -575,20 +562,15 @@ class Executor:
 
     def _write(self, request: board_items.WriteRequest, key: str, size: int) -> board_items.WriteResult:
         check_intent_age(self)
-        with self._connector(size) as monday:
-            result = monday.write(request, key)
+        self.calls += 1
+        with call_cost(self.board.link, size, writes=True):
+            result = connector().write(request, key)
         errors = [written for written in result.by_alias.values() if isinstance(written, MondayError)]
         unknown = [error for error in errors if error.outcome_unknown]
         # Where none of its parts has a known outcome, the call as a whole has failed.
         if len(unknown) == len(result.by_alias) and not result.replayed:
             raise unknown[0]
         return result
-
-    @contextmanager
-    def _connector(self, size: int) -> Iterator[MondayConnector]:
-        self.calls += 1
-        with call_cost(self.board.link, size, writes=True):
-            yield connector()
 
 
 def commit_intents(
@@ -637,11 +619,6 @@ def commit_intents(
     return unsent, announced, request
 
 
-def parts_of(number: int) -> int:
-    """Return with how many at most each of so many records is read again, of which one may be to blame."""
-    return max(1, number // 4)
-
-
 def check_intent_age(executor: Executor) -> None:
     """Send nothing that was announced too long ago, as by a process that was frozen; raises LeaseLost.
 
@@ -655,9 +632,9 @@ def _deadline_seconds() -> float:
     return float(settings.MONDAY_TIMEOUT_SECONDS + settings.MONDAY_SETTLE_SECONDS)
 
 
-def _close_intents(intents: Iterable[Intent | None], state: IntentState) -> None:
+def _close_intents(intents: Iterable[Intent], state: IntentState) -> None:
     void = {"settled_at": SyncNow()} if state is IntentState.VOID else {}
-    ids = [intent.pk for intent in intents if intent]
+    ids = [intent.pk for intent in intents]
     Intent.objects.filter(pk__in=ids, state=IntentState.OPEN).update(state=state, **void)
 
 

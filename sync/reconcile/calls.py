@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 from uuid import UUID
@@ -85,10 +85,6 @@ class Answer:
     def item_of(self, key: str) -> Item | None:
         """Return the item as the answer to this field's own call showed it, else as the call's answer did."""
         return self.alone.get(key) or self.item
-
-    def without_intent(self) -> Answer:
-        """Return the answer of what the next pass finds out: its announcement is left to that."""
-        return replace(self, intent=None) if self.intent else self
 
 
 NOTHING_SENT = Answer(Verdict.DONE)

@@ -208,9 +208,9 @@ def duplicate_report(board: field_values.BoardContext, duplicate: pass_plan.Item
         reports.Option("custom", "It is somebody else: create a new record", made, identity.NEW_RECORD),
         reports.Option("custom", "Leave the item alone", stays, identity.LEAVE_ALONE),
     ]
-    data = identity.question(second_item_question(duplicate), [record], options) | {
-        "item": field_values.item_data(board, item)
-    }
+    candidates = identity.record_candidates([record])
+    data = identity.question(second_item_question(duplicate), candidates, options)
+    data["item"] = field_values.item_data(board, item)
     return reports.ConflictReport(board.link.entity_type, record.pk, item.id, reports.KIND_IDENTITY, data=data)
 
 
@@ -274,7 +274,6 @@ def decide_duplicates(facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> pass_
 def find_possible_duplicates(facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
     """Ask about every record made from an item whose item's match key is another record's by now."""
     board = facts.board
-    label = board.match_mapping.label.lower() if board.match_mapping else "name"
     merged = {answer.made_id for answer in plan.answers if answer.done}
     asked_about = []
     for record in plan.open_records:
@@ -284,6 +283,6 @@ def find_possible_duplicates(facts: pass_plan.PassFacts, plan: pass_plan.Plan) -
         same_key = facts.identity.same_key.get(key, ()) if key else ()
         others = [other for other in same_key if other.pk not in (record.id, *merged)]
         if others:
-            question = identity.duplicate_question(record.record, others, label)
+            question = identity.duplicate_question(record.record, others, board.match_label)
             asked_about.append(replace(record, identity=replace(record.identity, duplicate=question)))
     return plan.with_records(asked_about)

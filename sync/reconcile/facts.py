@@ -272,6 +272,11 @@ class RemovalFacts:
     def is_asked(self) -> bool:
         return any(conflict.kind == KIND_DELETE for conflict in self.record.conflicts)
 
+    @property
+    def choice(self) -> FieldSelection | None:
+        """What a person chose about it."""
+        return self.record.resolution_for(KIND_DELETE, RECORD_KEY)
+
 
 # Which item is which record.
 

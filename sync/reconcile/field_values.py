@@ -192,6 +192,11 @@ class BoardContext:
         return next((mapping for mapping in self.mapped if mapping.key == self.link.match_key), None)
 
     @property
+    def match_label(self) -> str:
+        """How sentences call what records and items are matched by."""
+        return self.match_mapping.label.lower() if self.match_mapping else "key"
+
+    @property
     def relations(self) -> list[tuple[FieldMapping, registry.ModelField]]:
         """The mappings that are relations to other synced models, with the model's field."""
         relations = [(mapping, registry.relation_of(self.model, mapping.fields)) for mapping in self.mapped]

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import uuid
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from copy import copy
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -31,6 +30,7 @@ from conflicts.store import open_conflicts
 from sync import choices, registry
 from sync.boards import board_columns
 from sync.clock import SyncNow, sync_now
+from sync.kernel import grouped
 from sync.limits import call_cost, connector
 from sync.models import (
     ApprovalRequest,
@@ -88,7 +88,7 @@ from sync.records.approvals import CLEARS, ApprovalFacts, known_requests, with_c
 from sync.records.item_links import unlinked_items
 from sync.records.tombstones import rebuild_records
 from sync.records.unmatched_items import AS_NEW, LINK_TO
-from sync.registry import UnknownEntity, link_of, target_of
+from sync.registry import link_of, target_of
 
 MAX_PAGES = 20
 """Further pages that a pass follows; a match key that more items than this hold is no key."""
@@ -187,7 +187,7 @@ class Gatherer:
     def refusal(self, board: field_values.BoardContext) -> MondayError | None:
         """Return why Monday refuses every read of the board's items, after it refused one: it is asked for none."""
         try:
-            self.board_items(board, [NO_ITEM], [str(UUID(int=0))], [], 1)
+            self.board_items(board, [NO_ITEM], [str(UUID(int=0))], [])
         except MondayError as error:
             return error if error.scope in (Scope.DOCUMENT, Scope.RECORD, Scope.FIELD) else None
         return None
@@ -210,7 +210,7 @@ class Gatherer:
         texts = {text for record in unlinked for text in field_values.searched_texts(board, record)}
         npd_ids = [str(record.pk) for record in unlinked]
         linked = list(dict.fromkeys(linked))
-        items = self.board_items(board, linked, npd_ids, sorted(texts), len(linked))
+        items = self.board_items(board, linked, npd_ids, sorted(texts))
         facts = replace(facts, items=items)
         missing, healed = sides.column_findings(board, [*items.linked.values(), *items.by_npd_id, *items.by_match])
         if not (missing or healed):
@@ -250,12 +250,7 @@ class Gatherer:
     # Monday's side.
 
     def board_items(
-        self,
-        board: field_values.BoardContext,
-        linked: Sequence[str],
-        npd_ids: Sequence[str],
-        texts: Sequence[str],
-        size: int,
+        self, board: field_values.BoardContext, linked: Sequence[str], npd_ids: Sequence[str], texts: Sequence[str]
     ) -> BatchItems:
         """Ask Monday once for everything that a pass needs; where a part has more pages, they are read too: a part of
         the hits would look like few hits.
@@ -265,9 +260,10 @@ class Gatherer:
         """
         match = board.match_mapping
         keys = {match_key(text) for text in texts}
+        size = len(linked) + len(npd_ids)
         linked = [*linked, *unmatched_items(board, keys)[: max(ITEMS_PER_READ - len(linked), 0)]]
         self.calls += 1
-        with call_cost(board.link, size + len(npd_ids)):
+        with call_cost(board.link, size):
             result = connector().read_batch(
                 board.link.board_id,
                 [str(item_id) for item_id in linked],
@@ -309,23 +305,24 @@ class Gatherer:
             shown |= {item.id: item for item in items}
         return shown
 
-    def removed_items(self, board: field_values.BoardContext, named: EmptiedCells) -> set[str]:
-        """Return which of these items, by the models of their records, are not on their boards.
+    def removed_items(self, board: field_values.BoardContext, emptied: EmptiedCells) -> set[str]:
+        """Return which of the named items are not on their boards: one that leaves empties the cells that name it.
 
-        What neither a pass nor a webhook told is asked of Monday, by a call: an item that leaves its board empties the
-        cells that name it. Of each is said whose cells these are.
+        What neither a pass nor a webhook told is asked of Monday, by a call.
         """
         removed = set[str]()
-        for model, items in named.items():
-            reported = lookups.items_told_removed(model, list(items))
-            removed |= reported
-            unsure = sorted(items.keys() - reported)
+        for model, cells in grouped(emptied, lambda cell: cell[0]).items():
+            items = {named_item for _, named_item, _ in cells}
+            reported = lookups.items_told_removed(model, items)
+            unsure = sorted(items - reported)
             shown = self.items_by_id(board, unsure) if unsure else {}
             home = link.board_id if unsure and (link := link_of(model.entity_type())) else None
-            for item_id in unsure:
-                item = shown.get(item_id)
-                if item is None or item.state != field_values.ACTIVE or item.board_id not in (None, home):
-                    removed.add(item_id)
+            here = {
+                item.id
+                for item in shown.values()
+                if item.state == field_values.ACTIVE and item.board_id in (None, home)
+            }
+            removed |= items - here
         return removed
 
     def unmatched(self, facts: pass_plan.PassFacts) -> Sequence[ItemFacts]:
@@ -397,20 +394,27 @@ class Gatherer:
             if record.conflicts:
                 references |= chosen_references(board, record)
         # What was overwritten is in no cell any more; people are told of it, and take it back, by its name.
-        for record_plan in plan.open_records:
-            for lost in record_plan.lost:
-                references |= set(_overwritten_references(board, lost))
-        joined, lacks_item = _related_of_records(board, records)
-        related = lookups.read_related(references, replace(facts.related, records={**facts.related.records, **joined}))
-        emptied: dict[type[SyncedModel], dict[str, set[str]]] = {}
-        for record, item in pairs:
-            for model, item_id in sides.items_of_emptied_cells(board, record, item):
-                emptied.setdefault(model, {}).setdefault(item_id, set()).add(item.id)
-        related = replace(
-            related,
-            boards=related.boards | _with_boards(lacks_item),
-            removed_items=frozenset(self.removed_items(board, emptied)) if emptied else frozenset(),
-        )
+        lost_updates = [lost for record_plan in plan.open_records for lost in record_plan.lost]
+        for mapping, relation in board.relations if lost_updates else ():
+            if board.converter(mapping).names_items:
+                items = {str(lost.value) for lost in lost_updates if lost.key == mapping.key and lost.value is not None}
+                references |= {field_values.Reference(target_of(relation), "monday_id", item_id) for item_id in items}
+        # What records name in NPD was read with them.
+        names = [relation.name for _, relation in board.relations]
+        joined: list[SyncedModel] = [
+            related for record in records for name in names if (related := getattr(record.record, name)) is not None
+        ]
+        known = {field_values.Reference(type(other), "pk", str(other.pk)): (other,) for other in joined}
+        related = lookups.read_related(references, replace(facts.related, records={**facts.related.records, **known}))
+        types_without_item = {other.entity_type() for other in joined if not other.monday_id}
+        boards = {name for name in types_without_item if (link := link_of(name)) and link.board_id}
+        emptied = [
+            (model, named_item, item.id)
+            for record, item in pairs
+            for model, named_item in sides.items_of_emptied_cells(board, record, item)
+        ]
+        removed = frozenset(self.removed_items(board, emptied))
+        related = replace(related, boards=related.boards | boards, removed_items=removed)
         return board.with_names(lookups.item_names(board, related, records)), related
 
     def identity(
@@ -516,8 +520,8 @@ def _column_problems(board: field_values.BoardContext) -> set[str]:
 Pair: TypeAlias = tuple[RecordFacts, Item]
 """A record with its item, or with one that may be its."""
 
-EmptiedCells: TypeAlias = Mapping[type[SyncedModel], Mapping[str, Collection[str]]]
-"""The items that bases name while the cells are empty, by the models of their records; each with whose cells."""
+EmptiedCells: TypeAlias = Sequence[tuple[type[SyncedModel], str, str]]
+"""Where a base names an item while the cell is empty: the model of its record, that item, and the one with the cell."""
 
 
 def _pairs(facts: pass_plan.PassFacts, records: Sequence[RecordFacts]) -> list[Pair]:
@@ -534,40 +538,6 @@ def _pairs(facts: pass_plan.PassFacts, records: Sequence[RecordFacts]) -> list[P
             hits += keyed.get(key, ()) if key else ()
         pairs += [(replace(record, item=item), item) for item in hits if item is not None]
     return pairs
-
-
-def _overwritten_references(
-    board: field_values.BoardContext, lost: pass_plan.LostUpdate
-) -> Iterator[field_values.Reference]:
-    """Yield the record whose item a field's value names that was on Monday."""
-    for mapping, relation in board.relations:
-        if mapping.key == lost.key and lost.value is not None and board.converter(mapping).names_items:
-            yield field_values.Reference(target_of(relation), "monday_id", str(lost.value))
-
-
-def _related_of_records(
-    board: field_values.BoardContext, records: Iterable[RecordFacts]
-) -> tuple[dict[field_values.Reference, Sequence[SyncedModel]], set[type[SyncedModel]]]:
-    """Return the records that these name in NPD, which were read with them, and the models of those without an item."""
-    joined: dict[field_values.Reference, Sequence[SyncedModel]] = {}
-    lacks_item = set[type[SyncedModel]]()
-    for record in records:
-        for _, relation in board.relations:
-            related = getattr(record.record, relation.name)
-            if related is not None:
-                joined[field_values.Reference(target_of(relation), "pk", str(related.pk))] = (related,)
-                lacks_item |= set() if related.monday_id else {type(related)}
-    return joined, lacks_item
-
-
-def _with_boards(models_: Iterable[type[SyncedModel]]) -> frozenset[str]:
-    """Return the types of these models that have a board."""
-    types = set[str]()
-    for model in models_:
-        with suppress(UnknownEntity):
-            if (link := link_of(model.entity_type())) and link.board_id:
-                types.add(model.entity_type())
-    return frozenset(types)
 
 
 def longer_histories(board: field_values.BoardContext, pairs: Sequence[Pair]) -> dict[UUID, RecordHistory]:
@@ -637,9 +607,8 @@ def _record_facts(
         key for key, item_id in items.items() if item_id in events or _may_lack_base(board, ledgers[str(key)], item_id)
     ]
     intents = _intents_of(claims, whole)
-    loops: dict[UUID, dict[str, WriteLoop]] = {}
-    for row in WriteLoop.objects.filter(entity_type=entity_type, entity_id__any_of=list(claims)):
-        loops.setdefault(row.entity_id, {})[row.key] = row
+    write_loops = WriteLoop.objects.filter(entity_type=entity_type, entity_id__any_of=list(claims))
+    loops = grouped(write_loops, lambda loop: loop.entity_id)
     now = sync_now()
     histories = {key: _history(board, of_record, now) for key, of_record in intents.items()}
     with_news = {items[key] for key, history in histories.items() if history.void} | events.keys()
@@ -650,7 +619,7 @@ def _record_facts(
         new_events = tuple(events.get(item_id, ()))
         history = histories.get(key, NO_HISTORY)
         if key in loops:
-            history = replace(history, loops=loops[key])
+            history = replace(history, loops={loop.key: loop for loop in loops[key]})
         if item_id in with_news:
             # An event that no pass has checked counts however old it is.
             of_item = {event.pk: event for event in (*recent.get(item_id, ()), *new_events)}
@@ -729,23 +698,24 @@ def _recent_events(board: field_values.BoardContext, items: Collection[str]) -> 
 
 def makers_of(board: field_values.BoardContext, items: Mapping[UUID, str]) -> dict[UUID, tuple[str, bool]]:
     """Read, as far as events tell, who made these records' items, and whether somebody typed the NPD ID."""
-    creation_types = EVENT_TYPES[EventKind.CREATED]
-    sets_npd_id = models.Q(board_id=board.link.board_id, column_id=board.link.npd_id_column)
-    rows = WebhookEvent.objects.filter(sets_npd_id | models.Q(type__in=creation_types), item_id__in=set(items.values()))
-    makers: dict[str | None, str] = {}
-    typed = set()
-    for row in rows.order_by("id"):
-        if row.type in creation_types:
-            makers.setdefault(row.item_id, row.user_id)
-        if (row.board_id, row.column_id) == (board.link.board_id, board.link.npd_id_column):
-            typed.add(row.item_id)
-    return {key: (makers.get(item_id, ""), item_id in typed) for key, item_id in items.items()}
+    here = (board.link.board_id, board.link.npd_id_column)
+    sets_npd_id = models.Q(board_id=here[0], column_id=here[1])
+    is_told = sets_npd_id | models.Q(type__in=EVENT_TYPES[EventKind.CREATED])
+    events = lookups.events_by_item(WebhookEvent.objects.filter(is_told, item_id__in=items.values()).order_by("id"))
+    makers = {}
+    for key, item_id in items.items():
+        of_item = events.get(item_id, [])
+        makers[key] = (_maker(of_item), any((event.board_id, event.column_id) == here for event in of_item))
+    return makers
+
+
+def _maker(events: Iterable[WebhookEvent]) -> str:
+    """Who made the item that these events are about, the oldest first; an empty text where that wasn't told."""
+    return next((event.user_id for event in events if event.type in EVENT_TYPES[EventKind.CREATED]), "")
 
 
 def _by_record(intents: Iterable[Intent]) -> dict[UUID, tuple[Intent, ...]]:
-    by_record: dict[UUID, list[Intent]] = {}
-    for intent in intents:
-        by_record.setdefault(intent.entity_id, []).append(intent)
+    by_record = grouped(intents, lambda intent: intent.entity_id)
     return {key: tuple(of_record) for key, of_record in by_record.items()}
 
 
@@ -760,10 +730,9 @@ def identity_facts(
     Of those found by their match key also which of the records are there whose NPD IDs they bear.
     """
     entity_type = board.link.entity_type
-    npd_ids = [
-        npd_id for item in matching if (npd_id := field_values.as_uuid(field_values.npd_id_of(board, item) or ""))
-    ]
-    existing = set(board.model._default_manager.filter(pk__in=npd_ids).values_list("pk", flat=True)) if npd_ids else ()
+    npd_ids = [field_values.as_uuid(field_values.npd_id_of(board, item) or "") for item in matching]
+    named = board.model._default_manager.filter(pk__in=list(filter(None, npd_ids)))
+    existing = set(named.values_list("pk", flat=True))
     rows = IgnoredItem.objects.filter(entity_type=entity_type, item_id__in=[item.id for item in matching])
     owners = {item_id: owner.pk for item_id, owner in owners_of(entity_type, items).items()}
     return IdentityFacts(
@@ -787,15 +756,8 @@ def unmatched_items(board: field_values.BoardContext, keys: Collection[str]) -> 
 
 def records_by_match_key(board: field_values.BoardContext, keys: Iterable[str]) -> dict[str, list[SyncedModel]]:
     """Return the records with these match keys, by key; one query."""
-    wanted = sorted(set(keys))
-    match = board.match_mapping
-    if match is None or not wanted:
-        return {}
-    keyed = board.model._default_manager.annotate(match_key=lookups.match_key_of(match.fields[0]))
-    by_key: dict[str, list[SyncedModel]] = {}
-    for record in keyed.filter(match_key__in=key_spellings(wanted)):
-        by_key.setdefault(field_values.match_text_of_record(board, record), []).append(record)
-    return {key: by_key[key] for key in wanted if key in by_key}
+    records = _records(board, models.Q(pk__in=[]), keys)
+    return grouped(records, lambda record: field_values.match_text_of_record(board, record))
 
 
 def unedited_records(model: type[SyncedModel], ids: Collection[UUID]) -> frozenset[UUID]:
@@ -989,9 +951,8 @@ def item_facts(facts: pass_plan.PassFacts) -> list[ItemFacts]:
     named_ids = [*npd_ids.values(), *chosen.values()]
     records = _records(board, models.Q(pk__in=named_ids) | models.Q(monday_id__in=ids), keys.values())
     by_id = {record.pk: record for record in records}
-    by_key: dict[str, list[SyncedModel]] = {}
+    by_key = grouped(records, lambda record: field_values.match_text_of_record(board, record))
     for record in records:
-        by_key.setdefault(field_values.match_text_of_record(board, record), []).append(record)
         owners.setdefault(str(record.monday_id), record)
     items = []
     for claim in facts.item_claims:
@@ -1067,16 +1028,8 @@ def unconfirmed_creates(entity_type: str) -> list[list[Intent]]:
     """Return the creates without an answer, by their documents, of those documents of which a deadline is over."""
     unanswered = Intent.objects.filter(entity_type=entity_type, state=IntentState.OPEN, item_id="")
     due = unanswered.filter(deadline__lte=SyncNow()).values("idempotency_key")
-    documents: dict[str, list[Intent]] = {}
-    for intent in unanswered.filter(idempotency_key__in=due).order_by("pk"):
-        documents.setdefault(intent.idempotency_key, []).append(intent)
-    return list(documents.values())
-
-
-def items_of_creates(board: field_values.BoardContext, documents: Sequence[Sequence[Intent]]) -> dict[str, Item] | None:
-    """Look for what these documents have made, by NPD ID; None where an NPD ID can't be read. Raises MondayError."""
-    ids = {str(intent.entity_id) for intents in documents for intent in intents}
-    return items_with_npd_ids(board, sorted(ids))
+    intents = unanswered.filter(idempotency_key__in=due).order_by("pk")
+    return list(grouped(intents, lambda intent: intent.idempotency_key).values())
 
 
 def facts_of_creates(
@@ -1114,29 +1067,22 @@ def _with_copy_history(
     """
     ids = {item.first.id for item in items if item.first is not None}
     writes = _by_record(Intent.objects.filter(entity_id__in=ids))
-    unlinked: dict[UUID | None, set[str]] = {}
-    for line in Decision.objects.filter(entity_id__in=ids, kind="unlinked"):
-        unlinked.setdefault(line.entity_id, set()).add(line.remote_id)
-    creation_types = EVENT_TYPES[EventKind.CREATED]
-    makers: dict[str | None, str] = {}
-    users: dict[str | None, set[str]] = {}
+    unlinked = set(Decision.objects.filter(entity_id__in=ids, kind="unlinked").values_list("entity_id", "remote_id"))
     copies = [item.item_id for item in items if item.first is not None]
-    for row in WebhookEvent.objects.filter(item_id__in=copies).order_by("id"):
-        users.setdefault(row.item_id, set()).add(row.user_id)
-        if row.type in creation_types:
-            makers.setdefault(row.item_id, row.user_id)
+    events = lookups.events_by_item(WebhookEvent.objects.filter(item_id__in=copies).order_by("id"))
     full = []
     for item in items:
         if item.first is None:
             full.append(item)
             continue
         first = item.first
+        of_item = events.get(item.item_id, [])
         history = replace(
             first.history,
             intents=writes.get(first.id, ()),
-            unlinked_items=frozenset(unlinked.get(first.id, ())),
-            maker=makers.get(item.item_id, ""),
-            users=frozenset(users.get(item.item_id, set()) - {""}),
+            unlinked_items=frozenset(item_id for record_id, item_id in unlinked if record_id == first.id),
+            maker=_maker(of_item),
+            users=frozenset({event.user_id for event in of_item} - {""}),
             token_user=board.settings.token_user,
         )
         first = replace(first, item=own_items.get(first.record.monday_id or ""), history=history)

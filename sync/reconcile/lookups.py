@@ -13,6 +13,7 @@ from django.db.models.expressions import Combinable
 
 from sync import registry
 from sync.clock import SyncNow
+from sync.kernel import grouped
 from sync.models import BoardLink, FieldMapping, MondayAccount, SyncedModel, SyncMetadata, WebhookEvent
 from sync.monday.board import EventKind
 from sync.monday.columns import make_converter
@@ -113,11 +114,9 @@ def read_related(
     references: Iterable[field_values.Reference], already: field_values.RelatedFacts = field_values.NOTHING_RELATED
 ) -> field_values.RelatedFacts:
     """Read the records that these name and that aren't known yet, in a query for each model and way of naming."""
-    by_kind: dict[tuple[str, type[SyncedModel]], list[field_values.Reference]] = {}
-    for reference in set(references) - already.records.keys():
-        by_kind.setdefault((reference.by, reference.model), []).append(reference)
     records: dict[field_values.Reference, Sequence[SyncedModel]] = {}
-    for (by, model), of_kind in by_kind.items():
+    wanted = set(references) - already.records.keys()
+    for (by, model), of_kind in grouped(wanted, lambda reference: (reference.by, reference.model)).items():
         records |= _records_by_name(model, of_kind) if by == "name" else _records_by(by, model, of_kind)
     # What is named by its item or name is written by its id.
     named = [(reference.model, record) for reference, hits in records.items() for record in hits]
@@ -159,10 +158,7 @@ def items_told_removed(model: type[SyncedModel], items: Collection[str]) -> set[
 
 
 def events_by_item(rows: Iterable[WebhookEvent]) -> dict[str, list[WebhookEvent]]:
-    events: dict[str, list[WebhookEvent]] = {}
-    for row in rows:
-        events.setdefault(row.item_id or "", []).append(row)
-    return events
+    return grouped(rows, lambda event: event.item_id or "")
 
 
 def monday_edits(

@@ -81,6 +81,13 @@ ROUNDS_WAIT_SECONDS = 60
 """Then the record waits so long."""
 
 
+def one_more_round(claim: Claim, reason: str) -> Ending:
+    """Return the end of what comes back in the next pass; where two such rounds in a row didn't help, in a minute."""
+    rounds = int(claim.payload.get(ROUNDS_KEY, 0)) + 1
+    wait = ROUNDS_WAIT_SECONDS if rounds > MAX_ROUNDS else 0
+    return Ending(Outcome.DEFERRED, reason, wait, rounds=rounds)
+
+
 def ending(outcome: Outcome, detail: str = "", **more: Any) -> Ending:
     """Return how jobs end; why one failed may quote what a library or Monday was sent, and is shown to people."""
     return Ending(outcome, without_secrets(detail) if outcome is Outcome.FAILED else detail, **more)
@@ -368,20 +375,14 @@ class RecordPlan:
         return self.end(Outcome.SETTLED, reason=reason)
 
     def once_more(self, reason: str) -> Self:
-        """Return it ended, to come back in the next pass; where two such rounds in a row didn't help, in a minute.
-
-        After that minute it goes on as it is.
-        """
-        rounds = int(self.facts.claim.payload.get(ROUNDS_KEY, 0)) + 1
-        if rounds > MAX_ROUNDS + 1:
-            return self
-        wait = ROUNDS_WAIT_SECONDS if rounds > MAX_ROUNDS else 0
-        return self.end(Outcome.DEFERRED, reason, reason=reason, wait_seconds=wait, rounds=rounds)
+        """Return it ended, to come back in the next pass; after two such rounds and a minute it goes on as it is."""
+        ended = one_more_round(self.facts.claim, reason)
+        return self if ended.rounds > MAX_ROUNDS + 1 else with_values(self, ending=ended, reason=reason)
 
     def drop(self, outcome: Outcome, detail: str) -> Self:
         """Return it ended with nothing applied that was planned; what was sent is found out by the next pass."""
         identity = replace(self.identity, item=None) if self.identity.item else self.identity
-        dropped = replace(self.without_fields(), identity=identity, answer=self.answer.without_intent())
+        dropped = replace(self.without_fields(), identity=identity, answer=replace(self.answer, intent=None))
         return dropped.end(outcome, detail)
 
     def without_fields(self) -> Self:

@@ -30,6 +30,7 @@ from sync import choices, registry
 from sync.boards import board_columns
 from sync.boards.board_columns import set_create_obstacle
 from sync.clock import SyncNow, sync_now
+from sync.kernel import grouped
 from sync.kernel.db import retry_on_lock_timeout, update_many
 from sync.kernel.messages import RestoreError
 from sync.limits import write_stop
@@ -48,10 +49,9 @@ from sync.models import (
     WebhookEvent,
     WriteLoop,
 )
-from sync.models.jobs import ROUNDS_KEY
 from sync.models.state import approval_payload_key, fold_alike
 from sync.outbox import finish, notify
-from sync.outbox.claim import Claim, Lease, claim_records
+from sync.outbox.claim import Lease, claim_records
 from sync.outbox.pauses import locked_pause
 from sync.outbox.queue_rows import enqueue
 from sync.reconcile import deleted_records, field_values, gather, identity, new_items, pass_plan, settlement
@@ -208,7 +208,7 @@ def end_jobs(run: PassRun, jobs: Iterable[pass_plan.Job]) -> None:
                 reason = f"Your resolution could not be applied: {ended.detail}"
                 reject_resolutions(run.entity_type, [claim.entity_id], reason)
         elif not ended.is_open:  # a second item's job ends with what became of its calls
-            together.setdefault(_decided_anew(claim, ended), []).extend(claim.rows)
+            together.setdefault(ended, []).extend(claim.rows)
         if claim.entity_id and APPROVAL in claim.payload:
             decided.append(claim.entity_id)
     for ended, rows in together.items():
@@ -224,20 +224,6 @@ def end_jobs(run: PassRun, jobs: Iterable[pass_plan.Job]) -> None:
     # What a person approved or rejected says at once that it was carried out.
     if decided:
         release_obsolete(decided)
-
-
-def _decided_anew(claim: Claim, ended: pass_plan.Ending) -> pass_plan.Ending:
-    """Count the rounds of an item whose plan no longer held; if it never does, each pass would cost a call in vain."""
-    is_released = ended.outcome is pass_plan.Outcome.RELEASED
-    if (
-        not is_released
-        or claim.entity_id is not None
-        or ended.detail not in (new_items.CHANGED_MEANWHILE, identity.ANSWERED)
-    ):
-        return ended
-    rounds = int(claim.payload.get(ROUNDS_KEY, 0)) + 1
-    wait = pass_plan.ROUNDS_WAIT_SECONDS if rounds > pass_plan.MAX_ROUNDS else 0
-    return pass_plan.Ending(pass_plan.Outcome.DEFERRED, ended.detail, wait, rounds=rounds)
 
 
 _UPDATE_APPLIED = """
@@ -269,9 +255,8 @@ def end_intents(answered: Iterable[pass_plan.RecordPlan], settled: Sequence[pass
         Intent.objects.filter(pk__in=ids).update(state=state, settled_at=SyncNow())
 
 
-def _end_events(run: PassRun, ids: Sequence[int]) -> None:
-    events = WebhookEvent.objects.filter(pk__in=ids, processed_at=None)
-    events.update(processed_at=SyncNow(), outcome=f"processed in pass {run.batch_id}")
+def _end_events(outcome: str, **events: Any) -> None:
+    WebhookEvent.objects.filter(processed_at=None, **events).update(processed_at=SyncNow(), outcome=outcome[:200])
 
 
 # People's answers to “who is this?”.
@@ -384,17 +369,8 @@ def _settle_items(run: PassRun, plan: pass_plan.Plan) -> pass_plan.Plan:
     ]
     if run.link.creates_held and any(field_values.match_text_of_item(run.board, item) for item in strangers):
         set_create_obstacle(run.link, "creates_held", "")  # somebody has filled it in
-    undone: set[UUID] = set()
-    settled = []
     deleted_items = {deleted.item_id for deleted in plan.deleted.values()}
-    for planned in plan.items:
-        # An item before it was to give these a record or an item, and that came to nothing.
-        is_undone = planned.names & undone and planned.act is not pass_plan.ItemAct.DUPLICATE
-        item_plan = _settle_item(run, new_items.released(planned) if is_undone else planned, deleted_items)
-        if planned.act in pass_plan.GIVING and item_plan.act is not planned.act:
-            undone |= planned.names
-        settled.append(item_plan)
-    return replace(plan, items=tuple(settled))
+    return replace(plan, items=tuple(_settle_item(run, planned, deleted_items) for planned in plan.items))
 
 
 def _settle_item(run: PassRun, planned: pass_plan.ItemPlan, deleted_items: Collection[str]) -> pass_plan.ItemPlan:
@@ -406,7 +382,8 @@ def _settle_item(run: PassRun, planned: pass_plan.ItemPlan, deleted_items: Colle
     if planned.act is pass_plan.ItemAct.DUPLICATE:
         pass  # its calls were sent, and end its job
     elif pause := locked_pause(run.entity_type):
-        item_plan = new_items.released(planned, pause)
+        paused = pass_plan.Ending(pass_plan.Outcome.RELEASED, pause)
+        item_plan = pass_plan.ItemPlan(planned.facts, paused, keeps_finding=True)
     else:
         item_plan = new_items.item_as_locked(planned, *gather.item_now(run.board, planned))
     if item_plan.act is pass_plan.ItemAct.CREATE:
@@ -414,8 +391,7 @@ def _settle_item(run: PassRun, planned: pass_plan.ItemPlan, deleted_items: Colle
     _write_item(run, item_plan)
     facts = item_plan.facts
     if item_plan.outcome is pass_plan.Outcome.SETTLED and not item_plan.woken and facts.item_id not in deleted_items:
-        events = WebhookEvent.objects.filter(pk__in=facts.new_events, processed_at=None)
-        events.update(processed_at=SyncNow(), outcome=item_plan.ending.detail[:200])
+        _end_events(item_plan.ending.detail, pk__in=facts.new_events)
     end_jobs(run, [(facts.claim, item_plan.ending)])
     return item_plan
 
@@ -535,8 +511,7 @@ def _settle_duplicates(run: PassRun, plan: pass_plan.Plan) -> pass_plan.Plan:
         line = (duplicate.second_of.pk, item_id, duplicate.kind, duplicate.sentence)
         run.log_decision(*line, request_id=run.read_request, cause=cause)
         if duplicate.act is pass_plan.ItemAct.DUPLICATE:
-            events = WebhookEvent.objects.filter(item_id=item_id, processed_at=None)
-            events.update(processed_at=SyncNow(), outcome=duplicate.ending.detail[:200])
+            _end_events(duplicate.ending.detail, item_id=item_id)
     unmatched_items.clear_unmatched(
         run.entity_type, {duplicate.item.id for duplicate in ended if not is_asked(duplicate)}
     )
@@ -551,15 +526,12 @@ def _settle_duplicates(run: PassRun, plan: pass_plan.Plan) -> pass_plan.Plan:
 
 def settle_creates(lease: Lease, board: field_values.BoardContext, plans: Sequence[CreatePlan]) -> None:
     """Store what became of the creates of one document, and count the attempts that failed; raises LeaseLost."""
-    ids: dict[tuple[Fate, float], list[UUID]] = {}
-    for plan in plans:
-        ids.setdefault((plan.fate, plan.wait_seconds), []).append(plan.intent.pk)
 
     def store() -> None:
         with lease.transaction():
             _link_created(board, [plan for plan in plans if plan.fate is Fate.LINK])
-            for (fate, seconds), intent_ids in ids.items():
-                intents = Intent.objects.filter(pk__in=intent_ids)
+            for (fate, seconds), alike in grouped(plans, lambda plan: (plan.fate, plan.wait_seconds)).items():
+                intents = Intent.objects.filter(pk__in=[plan.intent.pk for plan in alike])
                 if fate is Fate.VOID:
                     intents.update(state=IntentState.VOID, lookups=1, settled_at=SyncNow())
                 elif fate is not Fate.LINK:
@@ -662,7 +634,8 @@ def _settle_deleted(run: PassRun, plan: pass_plan.Plan) -> list[pass_plan.Delete
     # A record that is there again is told by its own pass what was lost.
     still_deleted = {deleted.id for deleted in locked if deleted.id in tombstones and not deleted.restores}
     checked = [deleted for deleted in ended if deleted.id in still_deleted]
-    _end_events(run, [event.pk for deleted in checked for event in deleted.facts.events])
+    events = [event.pk for deleted in checked for event in deleted.facts.events]
+    _end_events(f"processed in pass {run.batch_id}", pk__in=events)
     end_jobs(run, [*((deleted.facts.claim, deleted.ending) for deleted in settled), *plan.other_jobs])
     return settled
 
@@ -719,7 +692,6 @@ def _settle_records(run: PassRun, facts: pass_plan.PassFacts, plan: pass_plan.Pl
     locked = {r.pk: r for r in run.records.select_for_update(of=("self",)).filter(pk__in=ids).order_by("pk")}
     _lock_failed_jobs(run, plan)
     ledgers = lock_ledgers(run.entity_type, ids)
-    _store_deletion_approvals(run, plan)
     _settle_claimed(
         run, facts.linked_items, [record_plan for record_plan in plan.records.values() if record_plan.id in locked]
     )
@@ -811,7 +783,7 @@ def _write_changes(
             ignore_item(run.entity_type, item_id, change.plan.id, reason)
         for item_id, reason in change.excluded.items():
             exclude_match(run.entity_type, item_id, change.plan.id, reason)
-    _end_approvals(plan, ended)
+    _store_approvals(run, plan, ended)
     _store_write_loops(run, facts, present)
     save_reports([report for record_plan in present for report in settlement.conflict_reports(record_plan)])
     _finish_deleted(run.entity_type, [record_plan for record_plan in present if record_plan.is_deleted])
@@ -850,32 +822,32 @@ def _settle_claimed(run: PassRun, known_items: Sequence[str], present: Sequence[
         )
 
 
-def _store_deletion_approvals(run: PassRun, plan: pass_plan.Plan) -> None:
-    """Count the deletions before they are carried out, and end the requests that are over."""
-    ApprovalRequest.objects.bulk_create(new_deletion_requests(plan))
+def _store_approvals(
+    run: PassRun, plan: pass_plan.Plan, ended: Iterable[tuple[ApprovalRequest, choices.ApprovalState]]
+) -> None:
+    """Count what is deleted or emptied, store what waits, and end the requests that are over."""
     removals = {record_plan.id: record_plan.removal for record_plan in plan.records.values() if record_plan.removal}
-    requests = ApprovalRequest.objects.filter(entity_type=run.entity_type, kind=choices.ApprovalKind.RECORDS)
-    if rejected := [pk for pk, removal in removals.items() if removal.was_rejected]:
-        kept = requests.filter(state=choices.ApprovalState.REJECTED, entity_id__in=rejected)
-        kept.update(state=choices.ApprovalState.KEPT, at=SyncNow())
-    if reopened := [pk for pk, removal in removals.items() if removal.approval == choices.ApprovalState.RELEASED]:
-        # A pass found that it wants none of this kind any more.
-        ended = requests.filter(entity_id__in=reopened, state__in=OPEN_REQUEST_STATES)
-        ended.update(state=choices.ApprovalState.RELEASED, at=SyncNow())
-
-
-def _end_approvals(plan: pass_plan.Plan, ended: Sequence[tuple[ApprovalRequest, choices.ApprovalState]]) -> None:
-    """Store what waits; acts that were carried out, or whose cause is gone, are over."""
-    if plan.outdated_requests:
-        outdated = ApprovalRequest.objects.filter(pk__in=[request.pk for request in plan.outdated_requests])
-        outdated.filter(state__in=OPEN_REQUEST_STATES).update(state=choices.ApprovalState.RELEASED, at=SyncNow())
-    ApprovalRequest.objects.bulk_create(new_clear_requests(plan, choices.ApprovalState.PENDING))
-    for state in dict.fromkeys(state for _, state in ended):
-        requests = [request for request, new_state in ended if new_state is state]
+    rejected = [pk for pk, removal in removals.items() if removal.was_rejected]
+    # A pass found that it wants none of this kind any more.
+    reopened = [pk for pk, removal in removals.items() if removal.approval == choices.ApprovalState.RELEASED]
+    requests = ApprovalRequest.objects.filter(entity_type=run.entity_type)
+    deletions = requests.filter(kind=choices.ApprovalKind.RECORDS)
+    _end_requests(
+        deletions.filter(entity_id__in=rejected), choices.ApprovalState.KEPT, [choices.ApprovalState.REJECTED]
+    )
+    _end_requests(deletions.filter(entity_id__in=reopened), choices.ApprovalState.RELEASED, OPEN_REQUEST_STATES)
+    outdated = [request.pk for request in plan.outdated_requests]
+    _end_requests(requests.filter(pk__in=outdated), choices.ApprovalState.RELEASED, OPEN_REQUEST_STATES)
+    for state, of_state in grouped(ended, lambda pair: pair[1]).items():
         # Only those that nobody decided meanwhile: the next pass ends the others.
-        undecided = {request.state for request in requests}
-        remaining = ApprovalRequest.objects.filter(pk__in=[request.pk for request in requests], state__in=undecided)
-        remaining.update(state=state, at=SyncNow())
+        undecided = {request.state for request, _ in of_state}
+        _end_requests(requests.filter(pk__in=[request.pk for request, _ in of_state]), state, undecided)
+    waiting = new_clear_requests(plan, choices.ApprovalState.PENDING)
+    ApprovalRequest.objects.bulk_create([*new_deletion_requests(plan), *waiting])
+
+
+def _end_requests(requests: models.QuerySet[ApprovalRequest], state: str, before: Iterable[str]) -> None:
+    requests.filter(state__in=list(before)).update(state=state, at=SyncNow())
 
 
 def _store_write_loops(run: PassRun, facts: pass_plan.PassFacts, plans: Sequence[pass_plan.RecordPlan]) -> None:
@@ -889,14 +861,11 @@ def _store_write_loops(run: PassRun, facts: pass_plan.PassFacts, plans: Sequence
         unique_fields=["entity_type", "entity_id", "key"],
         update_fields=["times", "by", "throttle_count", "throttled_until"],
     )
-    waits: dict[float, list[UUID]] = {}
-    for loop in loops:
-        if loop.throttled_until is not None:
-            wait = max((loop.throttled_until - facts.now).total_seconds(), 0) + 1
-            waits.setdefault(wait, []).append(loop.entity_id)
-    for wait, ids in waits.items():
+    throttled = {(loop.throttled_until, loop.entity_id) for loop in loops if loop.throttled_until}
+    for until, alike in grouped(sorted(throttled), lambda pair: pair[0]).items():
+        wait = max((until - facts.now).total_seconds(), 0) + 1
         later = {"direction": choices.QueueDirection.TO_NPD, "due_in_seconds": wait}
-        run.wake(dict.fromkeys(ids), choices.Priority.SWEEP, cause=choices.Cause.SWEEP, **later)
+        run.wake([record_id for _, record_id in alike], choices.Priority.SWEEP, cause=choices.Cause.SWEEP, **later)
 
 
 def _store_ledgers(
@@ -946,7 +915,8 @@ def _finish_jobs(run: PassRun, changes: Sequence[RecordChanges]) -> None:
     answered = [change.plan for change in changes if not change.keeps_intent]
     end_intents(answered, [record_plan for record_plan in settled if record_plan.plans])
     checked = [record_plan for record_plan in settled if record_plan.ending.processed or record_plan.item is not None]
-    _end_events(run, [event.pk for record_plan in checked for event in record_plan.facts.events])
+    events = [event.pk for record_plan in checked for event in record_plan.facts.events]
+    _end_events(f"processed in pass {run.batch_id}", pk__in=events)
     carried_out = [record_plan for record_plan in settled if record_plan.plans or record_plan.is_deleted]
     finish.end_failed(
         run.entity_type, {record_plan.id: record_plan.facts.claim.rows[0].id for record_plan in carried_out}
@@ -976,15 +946,15 @@ def _write_statuses(
         transaction.on_commit(wake, robust=True)
     to_monday = (choices.QueueStatus.PENDING, choices.QueueDirection.TO_MONDAY)
     saved = {entity_id for entity_id, *job in jobs if tuple(job) == to_monday}
-    by_status: dict[choices.RecordSyncStatus, list[UUID]] = {}
+    statuses: dict[UUID, choices.RecordSyncStatus] = {}
     for record_plan in existing:
         key = record_plan.id
-        status = settlement.sync_status(run.board, record_plan, ledgers[key], has_open_work=key in with_open_work)
+        has_open_work = key in with_open_work
+        statuses[key] = settlement.sync_status(run.board, record_plan, ledgers[key], has_open_work=has_open_work)
         if record_plan.left_out and key in saved and record_plan.record.may_sync:
             # Somebody saved it meanwhile: its next pass decides anew.
-            status = choices.RecordSyncStatus.PENDING
-        by_status.setdefault(status, []).append(key)
-    for status, of_status in by_status.items():
+            statuses[key] = choices.RecordSyncStatus.PENDING
+    for status, of_status in grouped(statuses, lambda key: statuses[key]).items():
         is_synced = status == choices.RecordSyncStatus.SYNCED
         synced_at = {"monday_last_synced": SyncNow()} if is_synced else {}
         run.records.filter(pk__in=of_status).update(sync_status=status, **synced_at)

@@ -104,14 +104,17 @@ class BoardAvailability:
         return "" if self.is_temporary else self.detail
 
 
-def of(board: BoardLink | str, *, urgent: bool = False, unblocked: bool = False) -> BoardAvailability:
+def of(
+    board: BoardLink | str, *, urgent: bool = False, unblocked: bool = False, reads: bool = False
+) -> BoardAvailability:
     """Return how a board stands now; the tables are asked, for a link that was read before may be out of date.
 
     `urgent`: for something that a person clicked, which beats batching and may use the reserve, but never a pause.
-    `unblocked`: for finding out whether what blocks the board itself is over.
+    `unblocked`: for finding out whether what blocks the board itself is over. `reads`: for what only reads, which a
+    stop of writes doesn't concern.
     """
     entity_type = board if isinstance(board, str) else board.entity_type
-    return Overview([entity_type]).of(entity_type, urgent=urgent, unblocked=unblocked)
+    return Overview([entity_type]).of(entity_type, urgent=urgent, unblocked=unblocked, reads=reads)
 
 
 def wait_sentence(number: int, entity_types: Iterable[str]) -> str:
@@ -171,9 +174,11 @@ class Overview(LimitFacts):
         is_long = board.is_temporary and board.until is not None and board.until - self.now > LONG_WAIT
         return board.until if is_long else None
 
-    def of(self, entity_type: str, *, urgent: bool = False, unblocked: bool = False) -> BoardAvailability:
+    def of(
+        self, entity_type: str, *, urgent: bool = False, unblocked: bool = False, reads: bool = False
+    ) -> BoardAvailability:
         """Return how one of these boards stands; the arguments are those of the function of this name."""
-        answer = self.answer(entity_type, urgent=urgent, unblocked=unblocked)
+        answer = self.answer(entity_type, urgent=urgent, unblocked=unblocked, reads=reads)
         pause = active_pause(entity_type, self.pauses)
         board = BoardAvailability(entity_type, self.links.get(entity_type), pause=pause)
         if isinstance(answer, Wait):

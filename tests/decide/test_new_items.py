@@ -422,7 +422,8 @@ OVERTAKEN = {
 def test_a_plan_that_was_overtaken_is_decided_anew(row: str) -> None:
     item, now = OVERTAKEN[row]
     plan = item_as_locked(decide_item(item), *now)
-    assert (plan.outcome, plan.act, plan.keeps_finding) == (GOES_BACK, NOTHING, True)
+    assert (plan.ending.rounds, plan.ending.wait_seconds) == (1, 0)
+    assert (plan.outcome, plan.act, plan.keeps_finding) == (WAITS, NOTHING, True)
 
 
 def test_what_a_person_chose_is_said_to_be_impossible_where_it_is() -> None:
@@ -438,7 +439,7 @@ def test_what_the_database_takes_no_record_of_is_said_to_people_unless_it_has_on
     plan = decide_item(ALONE)
     refused = after_rejection(board(), plan, "too long", is_there=False)
     assert short(refused) == (ENDED, NOTHING, R.DATABASE_REJECTED)
-    assert after_rejection(board(), plan, "twice", is_there=True).outcome is GOES_BACK
+    assert after_rejection(board(), plan, "twice", is_there=True).ending.rounds == 1
 
 
 def test_an_item_without_a_key_says_the_time_of_today_at_which_it_becomes_a_record_and_the_day_of_another() -> None:

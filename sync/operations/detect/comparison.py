@@ -135,10 +135,9 @@ class _ListedItems(Gatherer):
         self.unread |= set(ids)
         return {}
 
-    def removed_items(self, board: BoardContext, named: EmptiedCells) -> set[str]:
-        removed = super().removed_items(board, named)
-        shown_by = {item_id: cells for items in named.values() for item_id, cells in items.items()}
-        self.unread |= {cell for item_id in self.unread & shown_by.keys() for cell in shown_by[item_id]}
+    def removed_items(self, board: BoardContext, emptied: EmptiedCells) -> set[str]:
+        removed = super().removed_items(board, emptied)
+        self.unread |= {item_id for _, named_item, item_id in emptied if named_item in self.unread}
         return removed
 
     def inspect(

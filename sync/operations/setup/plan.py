@@ -193,12 +193,7 @@ class _ListedBoard(Gatherer):
         return facts, plan
 
     def board_items(
-        self,
-        board: field_values.BoardContext,
-        linked: Sequence[str],
-        npd_ids: Sequence[str],
-        texts: Sequence[str],
-        size: int,
+        self, board: field_values.BoardContext, linked: Sequence[str], npd_ids: Sequence[str], texts: Sequence[str]
     ) -> BatchItems:
         named = [item for npd_id in npd_ids for item in self._by_npd_id.get(npd_id, ())]
         matched = [item for key in dict.fromkeys(map(match_key, texts)) for item in self._by_match.get(key, ())]
