@@ -545,7 +545,7 @@ def replaced_values(plan: pass_plan.RecordPlan) -> list[FieldConflict]:
                 continue
             if lost_value not in (field_plan.stands, field_plan.conflict.monday if field_plan.conflict else None):
                 reason = f"{field_plan.mapping.label} “{lost_value}” was in the column that was replaced."
-                replaced.append(FieldConflict(key, field_plan.stands, None, lost_value, reason, is_replaced=True))
+                replaced.append(FieldConflict(key, field_plan.stands, None, lost_value, reason))
     return replaced
 
 
