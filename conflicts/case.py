@@ -11,7 +11,6 @@ from uuid import UUID
 
 from conflicts.effects import Effect, Sides, effect_of, same_text
 from conflicts.models import BASE, CHOICES, CUSTOM, MONDAY, NPD, ConflictKind, SyncConflict, default_label
-from conflicts.reports import KIND_LOST_UPDATE, KIND_REPLACED
 from conflicts.text_diff import TextPart, both_texts, diff_parts
 from sync import registry
 from sync.merge import FieldSelection
@@ -124,10 +123,10 @@ CHOICE_LABELS = {
     "auto": "closed by itself",
     ASKED_ANEW: "now a question of its own",
 }
-LOST_CHOICE_LABELS = {**CHOICE_LABELS, "npd": "the value on both sides", "monday": "the overwritten value"}
+LOST_CHOICE_LABELS = {**CHOICE_LABELS, "npd": "the value on both sides", "monday": "the lost value"}
 
-LOST_SIDES = {KIND_LOST_UPDATE: ("Now", "Overwritten"), KIND_REPLACED: ("Now", "In the old column")}
-"""What the two sides are called where one value was lost, by why it was."""
+LOST_SIDES = ("Now", "Lost on Monday")
+"""What the two sides are called where one value was lost: overwritten, or with its column."""
 
 SHORTCUTS = {NPD: "1", MONDAY: "3"}
 
@@ -153,7 +152,6 @@ class CaseField:
     removed_side: str = ""  # npd or monday: the side that has nothing since the record or its item was deleted
     monday_problem: str = ""  # why Monday's value can't be used in place of a rejected one
     editors: Mapping[str, authors.Edit] = field(default_factory=dict)  # who wrote the value of a side
-    is_replaced: bool = False  # whether Monday's value was lost with a column that was replaced
 
     def select(self, selection: FieldSelection) -> None:
         """Show what a form or a pass names as chosen; a side brings no value of its own."""
@@ -170,7 +168,7 @@ class CaseField:
         """The sides to choose among, in the order of the page: with the base where the two sides have one."""
         headings = ("NPD", "Monday")
         if self.kind == ConflictKind.OVERWRITTEN:
-            headings = LOST_SIDES[KIND_REPLACED if self.is_replaced else KIND_LOST_UPDATE]
+            headings = LOST_SIDES
         npd = self._side(NPD, headings[0], self.npd, self._marked(self.npd, self.monday))
         monday = self._side(MONDAY, headings[1], self.monday, self._marked(self.monday, self.npd))
         if self.kind == REJECTED:
@@ -243,8 +241,6 @@ class CaseField:
 
     @property
     def selected_label(self) -> str:
-        if self.is_replaced and self.choose == MONDAY:
-            return "the old column's value"
         labels = LOST_CHOICE_LABELS if self.kind == ConflictKind.OVERWRITTEN else CHOICE_LABELS
         return labels.get(self.choose, "")
 
@@ -295,7 +291,6 @@ def _field(conflict: SyncConflict, context: RecordContext, key: str) -> CaseFiel
         kind=conflict.kind,
         converter=mapping.converter if mapping else "",
         note=conflict.notes.get(key, ""),
-        is_replaced=key in conflict.replaced_fields,
     )
 
 

@@ -111,16 +111,6 @@ def close(conflict: SyncConflict, reason: str, now: datetime) -> None:
 
 
 def set_field_values(conflict: SyncConflict, item_id: str, fields: Sequence[reports.FieldConflict]) -> None:
-    if conflict.kind == ConflictKind.OVERWRITTEN:
-        # Those that lost their value with a column; of these a later pass tells only that the value is the same.
-        before = conflict.replaced_fields
-        lost = conflict.monday_data or {}
-        replaced = [
-            field.key
-            for field in fields
-            if field.is_replaced or (field.key in before and field.monday == lost.get(field.key))
-        ]
-        conflict.about = {"replaced": replaced} if replaced else {}
     conflict.monday_item_id = item_id
     conflict.conflict_fields = [field.key for field in fields]
     conflict.npd_data = {field.key: field.npd for field in fields}

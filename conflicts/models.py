@@ -99,7 +99,7 @@ def default_label(entity_type: str, key: str) -> str:
 
 class ConflictKind(models.TextChoices):
     FIELDS = reports.KIND_FIELDS, "Fields differ"
-    OVERWRITTEN = reports.KIND_LOST_UPDATE, "An edit was overwritten"
+    OVERWRITTEN = reports.KIND_LOST_UPDATE, "An edit on Monday was lost"
     DELETE = reports.KIND_DELETE, "Deleted on one side"
     IDENTITY = reports.KIND_IDENTITY, "Who is this?"
 
@@ -139,8 +139,7 @@ class SyncConflict(models.Model):
     # and only then is the conflict resolved. Of the type UNDO it is a request to undo fields that were resolved.
     resolution: models.JSONField[Any, Any] = models.JSONField(null=True, blank=True)
     resolution_problem = models.TextField("why the resolution was not applied", blank=True, default="", db_default="")
-    # Of an overwritten edit {replaced: the fields of which it was lost with a column}. Of a delete and an identity
-    # {what: a sentence, options, candidates: of an identity}.
+    # Of a delete and an identity {what: a sentence, options, candidates: of an identity}.
     about: models.JSONField[Any, Any] = models.JSONField(default=dict, db_default=EMPTY_OBJECT)
     # Of each resolved field the stored values {before, after}.
     inverse: models.JSONField[Any, Any] = models.JSONField(
@@ -202,17 +201,6 @@ class SyncConflict(models.Model):
         """Whether the next pass is to undo how it, or a part of it, was resolved."""
         stored = self.stored_resolution
         return stored.resolution_type == UNDO and bool(stored.fields)
-
-    @property
-    def replaced_fields(self) -> list[str]:
-        """Of an overwritten edit the fields whose value stood in a column that was replaced."""
-        return list(self.about.get("replaced", ())) if self.kind == ConflictKind.OVERWRITTEN else []
-
-    @property
-    def kind_label(self) -> str:
-        replaced = set(self.replaced_fields)
-        is_all = bool(replaced) and replaced.issuperset(self.conflict_fields)
-        return "The column was replaced" if is_all else str(self.get_kind_display())
 
     @property
     def is_about_record(self) -> bool:

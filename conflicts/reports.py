@@ -16,9 +16,6 @@ KIND_LOST_UPDATE = "overwritten"
 KIND_FIRST_MATCH = "first_match"
 """Not stored: what attention calls a conflict of fields that nobody changed, because they never were the same."""
 
-KIND_REPLACED = "replaced"
-"""Not stored either: an overwritten edit of which all that is asked about stood in columns that were replaced."""
-
 KIND_DELETED_RECORD = "deleted_record"
 KIND_RESTORED_ITEM = "restored_item"
 """Nor these: a deletion in NPD whose item is on the board still, or again; KIND_DELETE is then that of an item."""
@@ -100,7 +97,6 @@ class FieldConflict:
     base: str | None
     monday: str | None
     reason: str = ""
-    is_replaced: bool = False  # Monday's value stood in a column that was replaced, and nobody wrote over it
 
 
 @dataclass(frozen=True)

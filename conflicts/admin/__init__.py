@@ -16,7 +16,6 @@ from conflicts.admin.case_screen import CaseMixin, screen_url
 from conflicts.models import BEING_APPLIED, MONDAY, NPD, OPEN_FIRST, ResolutionType, SyncConflict
 from conflicts.progress import APPLYING, OPEN, SETTLED
 from sync.admin import admin_base, confirmed_action
-from sync.clock import SyncNow
 from sync.kernel import humanize
 
 LONGEST_VALUE = 80
@@ -68,7 +67,7 @@ class SyncConflictAdmin(CaseMixin, admin_base.RecordLinkMixin, admin_base.ReadOn
         return _wrapped(self.record_name(conflict))
 
     fields_in_conflict = admin_base.plain_column(
-        "In conflict", lambda conflict: conflict.labels(conflict.conflict_fields) or conflict.kind_label
+        "In conflict", lambda conflict: conflict.labels(conflict.conflict_fields) or conflict.get_kind_display()
     )
     npd = admin_base.plain_column("NPD", lambda conflict: _first_value(conflict, NPD))
     monday = admin_base.plain_column("Monday", lambda conflict: _first_value(conflict, MONDAY))
@@ -100,10 +99,6 @@ class SyncConflictAdmin(CaseMixin, admin_base.RecordLinkMixin, admin_base.ReadOn
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Whether this person resolves conflicts."""
         return request.user.has_perm("conflicts.change_syncconflict")
-
-    def get_queryset(self, request: HttpRequest) -> models.QuerySet[SyncConflict]:
-        rows: models.QuerySet[SyncConflict] = super().get_queryset(request).annotate(page_now=SyncNow())
-        return rows
 
     def get_search_results(
         self, request: HttpRequest, queryset: models.QuerySet[SyncConflict], search_term: str

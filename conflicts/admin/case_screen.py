@@ -220,7 +220,6 @@ class CaseView(UnfoldModelAdminViewMixin, TemplateView):
         entity_type = self.context.entity_type
         may_change = self.model_admin.has_change_permission(self.request)
         shown = self.page()
-        fields = shown["fields"]
         is_linked = self.context.record is not None and registry.may_act(user, "view", entity_type)
         shown |= {
             "name": self.context.name,
@@ -232,8 +231,6 @@ class CaseView(UnfoldModelAdminViewMixin, TemplateView):
             "may_type": may_type(user, entity_type),
             "may_undo": may_change,
             "is_overwritten": shown["kind"] == ConflictKind.OVERWRITTEN,
-            # Nothing was overwritten: all that is asked about was lost with its column.
-            "is_replaced": bool(fields) and all(row.is_replaced for row in fields),
             "has_two_sides": shown["kind"] in (ConflictKind.OVERWRITTEN, case.REJECTED),
             "problem": problem,
             "problem_lead": "" if problem.startswith("Nothing was stored") else "Nothing was stored.",
@@ -324,7 +321,7 @@ class ConflictView(CaseView):
         progress = conflict_progress(conflict, self.context)
         fields = self.fields()
         by_field = conflict.is_open and not conflict.is_about_record
-        tags = [] if conflict.kind == ConflictKind.FIELDS else [(conflict.kind_label, "cfl-warn")]
+        tags = [] if conflict.kind == ConflictKind.FIELDS else [(conflict.get_kind_display(), "cfl-warn")]
         if conflict.is_open and conflict.kind == ConflictKind.FIELDS:
             tags = [(count_with_noun(len(fields), "field differs", "fields differ"), "cfl-warn")]
         still_asked = (*conflict.conflict_fields, RECORD_KEY)

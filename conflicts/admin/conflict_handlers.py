@@ -24,14 +24,7 @@ from sync.merge import FieldSelection
 from sync.models import Decision, FieldMapping
 from sync.registry import count_of_type
 
-LOST_OUTCOMES = {
-    reports.KIND_LOST_UPDATE: ("the current value is kept", "the overwritten edit is restored"),
-    reports.KIND_REPLACED: ("the current value is kept", "the old column's value is used"),
-}
-"""What has been chosen of an edit that was overwritten: NPD's side, or Monday's."""
-
-LOST_KINDS = tuple(LOST_OUTCOMES)
-VALUE_KINDS = (reports.KIND_FIELDS, *LOST_KINDS)
+LOST = reports.KIND_LOST_UPDATE
 
 UNDO_WAITS_SECONDS = 2.0
 """So long an undo waits for the pass that is writing what was chosen just now; it takes less than half a second."""
@@ -56,7 +49,7 @@ def _conflict_sides(
     """What each side has of conflicts, by key, with what differs; nothing is asked of the database."""
     sides: dict[str, Sequence[attention.SideValues]] = {}
     for entry in entries:
-        names = case.LOST_SIDES.get(entry.cause_code, ("NPD", "Monday"))
+        names = case.LOST_SIDES if entry.cause_code == LOST else ("NPD", "Monday")
         sides[entry.key] = [replace(_with_excerpts(value), names=names) for value in entry.values]
     return sides
 
@@ -77,7 +70,9 @@ class UseValues(handlers.Handler):
     resolution_type: ResolutionType
 
     def fits(self, entry: attention.Entry) -> bool:
-        return bool(entry.values) and (entry.kind is attention.Kind.REJECTED or entry.cause_code in VALUE_KINDS)
+        return bool(entry.values) and (
+            entry.kind is attention.Kind.REJECTED or entry.cause_code in (reports.KIND_FIELDS, LOST)
+        )
 
     def texts(self, entry: attention.Entry) -> Mapping[str, str]:
         """What is stored that neither side has, by field."""
@@ -226,8 +221,8 @@ class UseSide(UseValues):
         if emptied := self.emptied(entry):
             return f"{', '.join(value.label for value in emptied)} emptied {self.emptied_side}"
         is_npd = self.resolution_type == ResolutionType.KEEP_NPD
-        if entry.cause_code in LOST_OUTCOMES:
-            return LOST_OUTCOMES[entry.cause_code][not is_npd]
+        if entry.cause_code == LOST:
+            return "the current value is kept" if is_npd else "the lost edit is restored"
         if is_npd and entry.kind is attention.Kind.REJECTED:
             return "kept different on both sides"
         return f"{'NPD' if is_npd else 'Monday'}'s value is used"
@@ -237,14 +232,14 @@ class UseNpd(UseSide):
     code = "keep_npd"
     resolution_type = ResolutionType.KEEP_NPD
     emptied_side = "on Monday"
-    labels = {attention.Kind.REJECTED: "Keep different", **dict.fromkeys(LOST_KINDS, "Keep current value")}
+    labels = {attention.Kind.REJECTED: "Keep different", LOST: "Keep current value"}
     effects = {
-        **dict.fromkeys(LOST_KINDS, "Both sides stay as they are."),
+        LOST: "Both sides stay as they are.",
         attention.Kind.REJECTED: "Leaves the field different on both sides. It is not sent until somebody changes it.",
     }
 
     def emptied(self, entry: attention.Entry) -> Sequence[attention.SideValues]:
-        if entry.kind is attention.Kind.REJECTED or entry.cause_code in LOST_KINDS:
+        if entry.kind is attention.Kind.REJECTED or entry.cause_code == LOST:
             return ()  # keeps both sides as they are
         return [value for value in entry.values if value.monday and not value.npd]
 
@@ -253,8 +248,8 @@ class UseMonday(UseSide):
     code = "keep_monday"
     resolution_type = ResolutionType.KEEP_MONDAY
     emptied_side = "in NPD"
-    labels = {reports.KIND_LOST_UPDATE: "Restore edit", reports.KIND_REPLACED: "Restore old value"}
-    effects = dict.fromkeys(LOST_KINDS, "Writes it to both sides, over the current value.")
+    labels = {LOST: "Restore edit"}
+    effects = {LOST: "Writes it to both sides, over the current value."}
 
     def emptied(self, entry: attention.Entry) -> Sequence[attention.SideValues]:
         return [value for value in entry.values if value.npd and not value.monday]

@@ -30,7 +30,7 @@ from sync.kernel import humanize
 from sync.kernel.humanize import count_with_noun, plural
 from sync.kernel.messages import Conflict, TombstoneReason
 from sync.models import Decision, Tombstone
-from sync.models.state import BATCH_KINDS, MANY_ALIKE, PEOPLE_KIND
+from sync.models.state import BATCH_KINDS, MANY_ALIKE, told_to
 from sync.operations import decision_undo
 from sync.records import tombstones
 from sync.records.authors import causes_text, deletion_authors, log_action
@@ -265,7 +265,7 @@ class DecisionAdmin(admin_base.RecordLinkMixin, admin_base.RecordSearchMixin, Un
     list_filter = (admin_base.EntityFilter, ("at", admin_base.DateTimeRangeFilter))
     search_fields = ("sentence", "remote_id", "actor", "entity_id", "batch_id")
     search_help_text = "A record's name, what happened, who did it, or an item's number"
-    summary = ("record", "what_happened", "who", "moment", "before_and_after", "what_led_to_it")
+    fields = ("record", "what_happened", "who", "moment", "before_and_after", "what_led_to_it")
     change_form_outer_before_template = "sync/row_buttons.html"
     list_before_template = "sync/list_tabs.html"
     empty_title = "Nothing was synced yet"
@@ -273,9 +273,7 @@ class DecisionAdmin(admin_base.RecordLinkMixin, admin_base.RecordSearchMixin, Un
 
     def get_queryset(self, request: HttpRequest) -> models.QuerySet[Decision]:
         """Leave out of the list what is folded, but where it is searched, or an act or a batch is looked into."""
-        rows: models.QuerySet[Decision] = super().get_queryset(request)
-        if not request.user.has_perm("auth.view_user"):
-            rows = rows.exclude(kind=PEOPLE_KIND)
+        rows = told_to(request.user, super().get_queryset(request))
         if not request.resolver_match or request.resolver_match.url_name != "sync_decision_changelist":
             return rows
         if "fold_id" in request.GET:
@@ -421,8 +419,7 @@ class TombstoneAdmin(admin_base.ReadOnlyAdmin):
 
     list_display = ("name", "kind", "deleted", "by", "outcome", "restore")
     list_before_template = "sync/list_tabs.html"
-    told_columns = ("note", "state", "deleted_at")
-    summary = ("kind", "deleted", "by", "outcome", "what_now", "item", "values_then")
+    fields = ("kind", "deleted", "by", "outcome", "what_now", "item", "values_then")
     list_filter = (("state", ChoicesCheckboxFilter), admin_base.EntityFilter)
     search_fields = ("monday_id", "entity_id", "data__name")
     search_help_text = "A record's name, or the number of its item"

@@ -1,6 +1,6 @@
 """What every list and page of the admin is made of: lists in few queries, shared filters, badges and links."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from http import HTTPStatus
@@ -280,11 +280,6 @@ class PageAdmin(ModelAdmin):
 class ReadOnlyAdmin(PageAdmin):
     """Everything can be read, nothing changed: the engine writes these rows."""
 
-    summary: tuple[str, ...] = ()
-    """What the page of a row says in words; its other columns are folded below that."""
-    told_columns: Collection[str] = ()
-    """Columns that the summary has said already."""
-
     def has_add_permission(self, request: HttpRequest) -> bool:
         """Rows are written by the engine alone."""
         return False
@@ -303,21 +298,7 @@ class ReadOnlyAdmin(PageAdmin):
         return row
 
     def get_fields(self, request: HttpRequest, obj: models.Model | None = None) -> list[str]:
-        """Show the summary, and every column that it leaves out."""
-        above = {*self.summary, *self.told_columns}
-        names = [field.name for field in self.opts.concrete_fields if field.name not in above]
-        return [*self.summary, *names]
-
-    def get_fieldsets(self, request: HttpRequest, obj: models.Model | None = None) -> Any:
-        """Fold everything but the summary, where there is one."""
-        fields = self.get_fields(request, obj)
-        if not self.summary:
-            return [(None, {"fields": fields})]
-        rest = [name for name in fields if name not in self.summary]
-        return [
-            (None, {"fields": [name for name in self.summary if name in fields]}),
-            ("Technical details", {"fields": rest, "classes": ["collapse"]}),
-        ]
+        return list(self.fields or (field.name for field in self.opts.concrete_fields))
 
     def get_readonly_fields(self, request: HttpRequest, obj: models.Model | None = None) -> list[str]:
         return self.get_fields(request, obj)

@@ -161,7 +161,7 @@ def note_test(tested: ConnectionTest) -> None:
         breaker.trip_if_shared(tested.error)
     if tested.account is not None:
         with suppress(MondayError), urgent_calls():
-            breaker.refresh_users(connector(urgent=True))
+            authors.refresh_users(connector(urgent=True))
 
 
 def try_connection(ask: Callable[..., AccountInfo], then: Callable[[], object] = lambda: None) -> ConnectionTest:

@@ -141,8 +141,6 @@ _CONFLICTS = f"""
                 AND ledger.entity_type = conflict.entity_type AND ledger.entity_id = conflict.entity_id::text
                 AND jsonb_exists_any(ledger.base, conflict.conflict_fields::text[]))
             THEN '{reports.KIND_FIRST_MATCH}'
-            WHEN conflict.kind = 'overwritten' AND conflict.about -> 'replaced' @> to_jsonb(conflict.conflict_fields)
-            THEN '{reports.KIND_REPLACED}'
             WHEN conflict.kind = 'delete'
                 AND conflict.about @? '$.options[*] ? (@.does == "{reports.RESTORE_RECORD}")'
             THEN CASE WHEN EXISTS (SELECT FROM sync_tombstones AS tombstone

@@ -29,7 +29,7 @@ from sync.monday.conversion import UnknownValue
 from sync.monday.errors import WEBHOOKS_INCOMPLETE, MondayError
 from sync.outbox import notify
 from sync.outbox.queue_rows import enqueue
-from sync.records import availability
+from sync.records import authors, availability
 from sync.records.blocked_fields import throttled_records
 from sync.records.unmatched_items import UnmatchedFinding, note_unmatched
 from sync.registry import EntitySpec, configured_board_id
@@ -65,7 +65,7 @@ def set_up_all(requested: Collection[str] = ()) -> Iterator[SetupOutcome]:
         )
     breaker.fetch_account_info()
     connector = limits.connector(urgent=True)
-    breaker.refresh_users(connector)
+    authors.refresh_users(connector)
     for spec in registry.entities():
         yield set_up(spec, connector, requested)
 

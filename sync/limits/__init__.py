@@ -6,10 +6,10 @@ and each call is metered behind it. `breaker` stops and starts again, `credentia
 the day stands. The other modules are the package's own.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from functools import partial
 
 # Django's: that of functools has one lock for all instances before Python 3.12, and queries would wait for each other.
 from django.utils.functional import cached_property
@@ -173,15 +173,38 @@ class LimitFacts:
         if not self.budget.is_limited:
             return Pass(size)
         demand = self._demands[entity_type]
-        if urgent:
-            demand = replace(demand, priority=int(Priority.PERSON))
-        offer = quota.offer_pass(self.budget, size, demand, partial(self._has_longer_waiting, link))
-        if isinstance(offer, Wait):
-            at = humanize.due_time(offer.until) if offer.until else ""
-            return replace(offer, reason=f"{offer.reason} Sync goes on by itself at {at}.")
-        is_urgent = demand.priority == Priority.PERSON
+        is_urgent = urgent or demand.priority == Priority.PERSON
+        wanted = min(size, max(1, demand.rows))
+        # Without the reserve first, so that a person's click uses the reserve only when nothing else is left.
+        room = self._room(link, wanted, urgent=False)
+        only_urgent = is_urgent and isinstance(room, Wait)
+        if only_urgent:
+            room = self._room(link, wanted, urgent=True)
+        if isinstance(room, Wait):
+            at = humanize.due_time(room.until) if room.until else ""
+            return replace(room, reason=f"{room.reason} Sync goes on by itself at {at}.")
         wait = None if is_urgent else self._batching_wait(link, demand)
-        return wait or Pass(offer[0], urgent=is_urgent, only_urgent=offer[1])
+        return wait or Pass(room, urgent=is_urgent, only_urgent=only_urgent)
+
+    def _room(self, link: BoardLink, wanted: int, *, urgent: bool) -> int | Wait:
+        """Return for how many records there is room in the board's next pass, or the limit that leaves none."""
+        budget = self.budget
+        points = budget.points_left(urgent=urgent)
+        # A board that has waited longer is left half a minute's points; a person's click goes before it.
+        half = (budget.full_points or 0) // 2
+        is_half_left = points is None or points - rate_limits.pass_points(wanted) >= half
+        if points is not None and not (urgent or is_half_left) and self._has_longer_waiting(link):
+            # Nothing is spent yet of this minute: a later one would have no more room, so the pass takes what it needs.
+            points = max(points - half, 0 if budget.points else rate_limits.pass_points(1))
+        full = min(wanted, rate_limits.fitting_batch_size(budget.full_points))
+        offered = min(wanted, rate_limits.fitting_batch_size(points))
+        # A document far below a full one waits for the next minute, because it costs the day the same call.
+        is_too_small = offered < max(1, math.floor(full * rate_limits.TOO_SMALL_SHARE))
+        if offered < full and (offered == 0 or (not urgent and is_too_small)):
+            return budget.wait_for_points()
+        offered = max(1, offered)
+        calls = rate_limits.PASS_CALLS
+        return budget.required_wait(calls, rate_limits.pass_points(offered), urgent=urgent) or offered
 
     def _batching_wait(self, link: BoardLink, demand: Demand) -> Wait | None:
         # A full batch never waits: gathering more changes would save no call.

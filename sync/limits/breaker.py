@@ -1,4 +1,4 @@
-"""The account and each board: the breaker that stops them, its reset, smaller calls after failures; the users."""
+"""The account and each board: the breaker that stops them, its reset, smaller calls after failures."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, time, timedelta
@@ -14,12 +14,11 @@ from sync.choices import STOP_WORDS, StopCode
 from sync.clock import SyncNow, sync_now
 from sync.kernel.db import fetch_rows
 from sync.limits import credentials, quota, rate_limits, write_stop
-from sync.limits.metered_client import connector, limits_request
+from sync.limits.metered_client import CallCost, connector, declared
 from sync.models import BoardLink, MondayAccount
 from sync.models.state import STOP_END_KIND, STOP_KIND, log_event
 from sync.monday import errors
 from sync.monday.connection import AccountInfo
-from sync.monday.connector import MondayConnector
 from sync.outbox import notify, pauses
 
 log = structlog.get_logger(__name__)
@@ -33,6 +32,10 @@ OUTAGE_IS_NEWS = 3
 
 # An invalid document stays one until NPD Sync, or the version that answers, is another.
 INVALID_DOCUMENT_WAIT = 900
+
+
+SHARED_SCOPES = (errors.Scope.ACCOUNT, errors.Scope.LIMIT, errors.Scope.TRANSPORT, errors.Scope.UNREACHABLE)
+"""What an error of these concerns meets every board alike."""
 
 
 def monday_account() -> MondayAccount:
@@ -50,12 +53,7 @@ def trip(link: BoardLink, error: errors.MondayError) -> None:
 
 def trip_if_shared(error: errors.MondayError) -> bool:
     """Stop every board where an error would meet each of them alike; return whether it does."""
-    is_shared = error.scope in (
-        errors.Scope.ACCOUNT,
-        errors.Scope.LIMIT,
-        errors.Scope.TRANSPORT,
-        errors.Scope.UNREACHABLE,
-    )
+    is_shared = error.scope in SHARED_SCOPES
     if is_shared:
         trip_account(error)
     return is_shared
@@ -214,7 +212,10 @@ def ask_again(*, is_slowed: bool = False) -> str:  # noqa: PLR0911 - one for eac
     """
     row = monday_account()
     is_waiting = _is_waiting(row)
-    is_account = row.needs_probe or is_waiting or is_slowed or _is_day_used_up()
+    # Our own count leaves no room for what nobody clicked: a limit that was raised is not known yet.
+    calls_left = quota.read_budget().day_left()
+    is_day_used_up = calls_left is not None and calls_left < rate_limits.PASS_CALLS
+    is_account = row.needs_probe or is_waiting or is_slowed or is_day_used_up
     has_refusals = write_stop.try_refused_again()
     if not (is_account or _stopped_links()):
         return RESUMED if has_refusals else NOT_STOPPED
@@ -282,12 +283,6 @@ def _is_waiting(row: MondayAccount) -> bool:
     return row.stopped_until is not None and row.stopped_until > sync_now()
 
 
-def _is_day_used_up() -> bool:
-    """Whether our own count leaves no room for what nobody clicked: a limit that was raised is not known yet."""
-    calls_left = quota.read_budget().day_left()
-    return calls_left is not None and calls_left < rate_limits.PASS_CALLS
-
-
 def _resume(links: Sequence[BoardLink]) -> None:
     """Have a worker go on with these boards at once: with their jobs, and with a check that the stop cut short."""
     for link in links:
@@ -317,7 +312,7 @@ def read_account_info(*, timeout: float | None = None) -> AccountInfo:
 
     A person asks, perhaps after buying a larger plan, so a used up day doesn't stop the call.
     """
-    with limits_request():
+    with declared(CallCost(reads_limits=True)):
         return connector(urgent=True, timeout=timeout).account_info()
 
 
@@ -384,24 +379,3 @@ def grow_batches(*, has_written: bool) -> None:
     if limit is not None and (has_written or not row.write_failures):
         doubled = limit * 2
         MondayAccount.objects.filter(id=1).update(batch_limit=None if doubled >= rate_limits.FULL_BATCH else doubled)
-
-
-# The users of the Monday account, by id: with them the names of editors are read.
-
-
-def refresh_users(connector: MondayConnector) -> errors.MondayError | None:
-    """Read the account's users and store them; return the error where the token lacks the scope users:read.
-
-    Then the stored users stay. Raises MondayError where Monday can't be asked at all.
-    """
-    monday_account()
-    try:
-        users = connector.users()
-    # Any other error means a missing permission (users:read): the stored users stay.
-    except errors.MondayError as error:
-        if error.scope in (errors.Scope.TRANSPORT, errors.Scope.UNREACHABLE, errors.Scope.LIMIT):
-            raise
-        log.info("the account's users can't be read", reason=error.sentence)
-        return error
-    MondayAccount.objects.filter(id=1).update(users=users)
-    return None

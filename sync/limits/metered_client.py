@@ -38,6 +38,8 @@ class CallCost:
     link_id: int | None = None
     records: int = 0
     writes: bool = False
+    # A person asks for the account's limits: that of the day doesn't stop the call. It may have been raised since, and
+    # while the day counts as used up nothing else would find out.
     reads_limits: bool = False
 
     @property
@@ -81,19 +83,12 @@ _cost: ContextVar[CallCost | None] = ContextVar("cost", default=None)
 
 def call_cost(link: BoardLink, records: int, *, writes: bool = False) -> AbstractContextManager[None]:
     """Declare the calls inside: how many records of which board they read or write."""
-    return _declare(CallCost(link.pk, records, writes))
-
-
-def limits_request() -> AbstractContextManager[None]:
-    """A person asks for the account's limits: the known limit of the day doesn't stop that call.
-
-    The limit may have been raised since, and while the day counts as used up nothing else would find out.
-    """
-    return _declare(CallCost(reads_limits=True))
+    return declared(CallCost(link.pk, records, writes))
 
 
 @contextmanager
-def _declare(cost: CallCost) -> Iterator[None]:
+def declared(cost: CallCost) -> Iterator[None]:
+    """Declare what the calls inside are."""
     token = _cost.set(cost)
     try:
         yield

@@ -1,7 +1,7 @@
 """The account's API quota: what was spent when, what Monday says of it, how long it lasts; how large a pass may be."""
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -10,9 +10,8 @@ from typing import Any
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Sum
 
-from sync.choices import Priority, StopCode
+from sync.choices import StopCode
 from sync.clock import SyncNow, sync_now
 from sync.kernel import humanize
 from sync.kernel.db import fetch_rows, run_sql
@@ -33,11 +32,6 @@ def record_usage(calls: Decimal) -> None:
     """Add one call, which counts as `calls`, to this minute's row, under the budget's lock."""
     # The row of a minute is shared by all workers; the caller's lock on the budget keeps them from waiting here.
     run_sql(_ADD_USAGE, [calls])
-
-
-def calls_of_last_hour() -> float:
-    usage = ApiUsage.objects.filter(slot__gt=SyncNow() - timedelta(hours=1))
-    return float(usage.aggregate(calls=Sum("calls", default=0))["calls"])
 
 
 def active_boards() -> int:
@@ -159,23 +153,16 @@ LOW_SHARE = 0.7
 
 @dataclass(frozen=True)
 class Forecast:
-    """Calls of the UTC day: used (everyone's), the limit, left of it, and the reserve for what people click.
+    """How the calls of the UTC day stand."""
 
-    `ends_at` is, where the quota is tight, when all but the reserve is used up at the rate of the last hour; None
-    where that is not before midnight UTC, or the limit isn't known. `as_of` is when Monday last updated its own figure,
-    `age` says so where that is part of what is used. `refused_at`: later it refused because the day was used up, and
-    answers again; how much is used isn't known then.
-    """
-
-    used: float
+    used: float  # everyone's
     limit: int | None
     left: float | None
-    reserve: int
-    ends_at: datetime | None
+    reserve: int  # for what people click
+    ends_at: datetime | None  # of a tight day: when the rest is used up at the last hour's rate, if before midnight UTC
     words: str
-    as_of: datetime | None
-    refused_at: datetime | None = None
-    age: str = ""
+    as_of: datetime | None  # when Monday last updated its own figure
+    refused_at: datetime | None = None  # later it called the day used up, and answers again: what is used isn't known
 
     @property
     def used_text(self) -> str:
@@ -205,7 +192,7 @@ def forecast(budget: rate_limits.Budget | None = None, account: MondayAccount | 
     if usual_left < 1:
         ends = budget.now
         outlook = f"The rest is for “Sync now” and whatever else people start; all other changes wait {until}"
-    elif budget.is_tight and (calls_an_hour := calls_of_last_hour()):
+    elif budget.is_tight and (calls_an_hour := float(calls_between(budget.now - timedelta(hours=1), budget.now))):
         ends = budget.now + timedelta(hours=usual_left / calls_an_hour)
         if ends < midnight:
             outlook = f"At this rate they are used up at {humanize.time_of_day(ends)}; changes then wait {until}"
@@ -219,11 +206,10 @@ def forecast(budget: rate_limits.Budget | None = None, account: MondayAccount | 
             "answers again. How many are left isn't known yet."
         )
     as_of = budget.reported_at
-    age = ""
     if as_of is not None and (budget.others_calls or refused_at):
         figure = f"last figure, {round(used):,}," if refused_at else "own figure"
-        age = f"Monday's {figure} is {humanize.time_span((budget.now - as_of).total_seconds())} old."
-    return Forecast(used, limit, calls_left, budget.day_reserve, ends, f"{words} {age}".strip(), as_of, refused_at, age)
+        words += f" Monday's {figure} is {humanize.time_span((budget.now - as_of).total_seconds())} old."
+    return Forecast(used, limit, calls_left, budget.day_reserve, ends, words, as_of, refused_at)
 
 
 def cost_sentence(records: Mapping[int, int], more: int = 0) -> str:
@@ -283,11 +269,6 @@ def demands_of(max_rows: Mapping[str, int]) -> dict[str, Demand]:
     return {entity_type: Demand(int(rows), priority, oldest) for entity_type, rows, priority, oldest in rows_of_types}
 
 
-def expected_points(reads: int, written: int) -> int:
-    """Return the complexity points that so many reads, and so many written records, are taken to cost."""
-    return reads * rate_limits.READ_POINTS + written * rate_limits.WRITE_POINTS
-
-
 def learn_size(link_id: int, records: int, seconds: float) -> None:
     """Learn from a call for so many records that was answered after so many seconds."""
     row = BoardLink.objects.only("batch_limit").filter(pk=link_id).first()
@@ -305,39 +286,3 @@ def learn_too_large(link_id: int, records: int, parts: int) -> None:
     # A call for a single record can't be made smaller: then Monday is slow, and not the document too large.
     if records > 1:
         BoardLink.objects.filter(pk=link_id).update(batch_limit=max(1, records // parts))
-
-
-def offer_pass(
-    budget: rate_limits.Budget, size: int, demand: Demand, has_longer_waiting: Callable[[], bool]
-) -> tuple[int, bool] | rate_limits.Wait:
-    """Return for how many records there is room in the board's next pass, at most `size`, and whether it is only in the
-    part reserved for what a person clicked; else the limit that leaves no room.
-
-    `has_longer_waiting`, whether another board was worked earlier and waits too, is asked where the minute gets short.
-    """
-    # Without the reserve first, so that a person's click uses the reserve only when nothing else is left.
-    wanted = min(size, max(1, demand.rows))
-    offer = _size_within(budget, wanted, has_longer_waiting, urgent=False)
-    if isinstance(offer, rate_limits.Wait) and demand.priority == Priority.PERSON:
-        offer = _size_within(budget, wanted, has_longer_waiting, urgent=True)
-        return offer if isinstance(offer, rate_limits.Wait) else (offer, True)
-    return offer if isinstance(offer, rate_limits.Wait) else (offer, False)
-
-
-def _size_within(
-    budget: rate_limits.Budget, wanted: int, has_longer_waiting: Callable[[], bool], *, urgent: bool
-) -> int | rate_limits.Wait:
-    room = budget.points_left(urgent=urgent)
-    # A board that has waited longer is left half a minute's points; a person's click goes before it.
-    half = (budget.full_points or 0) // 2
-    is_half_left = room is None or room - expected_points(1, wanted) >= half
-    if room is not None and not (urgent or is_half_left) and has_longer_waiting():
-        # Nothing is spent yet of this minute: a later one would have no more room, so the pass takes what it needs.
-        room = max(room - half, 0 if budget.points else expected_points(1, 1))
-    full = min(wanted, rate_limits.fitting_batch_size(budget.full_points))
-    offered = min(wanted, rate_limits.fitting_batch_size(room))
-    # A document far below a full one waits for the next minute, because it costs the day the same call.
-    if offered < full and (offered == 0 or (not urgent and rate_limits.is_too_small(offered, full))):
-        return budget.wait_for_points()
-    offered = max(1, offered)
-    return budget.required_wait(rate_limits.PASS_CALLS, expected_points(1, offered), urgent=urgent) or offered

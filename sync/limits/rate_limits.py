@@ -314,13 +314,13 @@ def next_batch_size(size: int, records: int, seconds: float, timeout: float) -> 
     return min(FULL_BATCH, size + max(1, size // 10))
 
 
+def pass_points(records: int) -> int:
+    """What a pass that reads and writes so many records is taken to cost."""
+    return READ_POINTS + records * WRITE_POINTS
+
+
 def fitting_batch_size(points_left: int | None) -> int:
     """How many records a pass may carry: their writes fit, after the read, into what is left of the minute."""
     if points_left is None:
         return FULL_BATCH
     return max(0, min(FULL_BATCH, (points_left - READ_POINTS) // WRITE_POINTS))
-
-
-def is_too_small(size: int, full: int) -> bool:
-    """Whether a document of this size should wait for a new minute, into which `full` records would fit."""
-    return size < max(1, math.floor(full * TOO_SMALL_SHARE)) and size < full

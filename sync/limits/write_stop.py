@@ -286,14 +286,14 @@ def next_probe(*, only_urgent: bool = False) -> SyncQueue | None:
 
 def is_probe_due() -> bool:
     """Whether it is time to try a write though writes are stopped."""
-    return MondayAccount.objects.filter(_due_for_probe(), id=1, only_writes=True).exists()
+    return _account_to_probe().exists()
 
 
 def begin_probe() -> bool:
     """Whether this worker is the one of all that probes: the update matches for the first only."""
     now = sync_now()
-    account = MondayAccount.objects.filter(_due_for_probe(), id=1, only_writes=True)
-    return bool(account.update(stopped_until=now + timedelta(seconds=PROBE_SECONDS), write_failed_at=now))
+    until = now + timedelta(seconds=PROBE_SECONDS)
+    return bool(_account_to_probe().update(stopped_until=until, write_failed_at=now))
 
 
 def give_back_probe() -> bool:
@@ -306,14 +306,15 @@ def give_back_probe() -> bool:
     return bool(account.update(stopped_until=SyncNow()))
 
 
-def _due_for_probe() -> models.Q:
-    """Its time has come, or a delivery or a save that came after the last failure brings it forward."""
+def _account_to_probe() -> models.QuerySet[MondayAccount]:
+    """The account, once its time has come, or a delivery or a save after the last failure brings the probe forward."""
+    account = MondayAccount.objects.filter(id=1, only_writes=True)
     is_due = models.Q(stopped_until__lte=SyncNow())
-    failed_at = MondayAccount.objects.filter(id=1).values_list("write_failed_at", flat=True).first()
-    if failed_at is None or not _has_sign_of_life(failed_at):
-        return is_due
-    apart = max(SOONER_SECONDS, calls_apart(PROBE_CALLS, FIRST_CALLS))
-    return is_due | models.Q(write_failed_at__lte=SyncNow() - timedelta(seconds=apart))
+    failed_at = account.values_list("write_failed_at", flat=True).first()
+    if failed_at is not None and _has_sign_of_life(failed_at):
+        apart = max(SOONER_SECONDS, calls_apart(PROBE_CALLS, FIRST_CALLS))
+        is_due |= models.Q(write_failed_at__lte=SyncNow() - timedelta(seconds=apart))
+    return account.filter(is_due)
 
 
 def _has_sign_of_life(failed_at: datetime) -> bool:

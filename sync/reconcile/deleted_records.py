@@ -26,7 +26,7 @@ from sync.reconcile.board_filter import deleted_exclusion
 from sync.reconcile.facts import DeletedFacts, HistoryLine, change_events
 from sync.reconcile.lost_updates import left_with_item, lost_lines
 from sync.reconcile.new_items import given_items
-from sync.reconcile.restraints import approval_verdicts, new_request
+from sync.reconcile.restraints import approval_verdicts
 from sync.reconcile.writes import OUTCOMES
 from sync.records.approvals import ApprovalFacts
 from sync.records.tombstones import OPEN_TOMBSTONE_STATES, REMOVED_TOMBSTONE_STATES
@@ -64,8 +64,10 @@ def decide_deleted(  # noqa: PLR0911 - a table
         return replace(plan, restores=True).end(pass_plan.Outcome.SETTLED)
     if item is None:
         return _not_shown(plan, board.settings, facts.now)
+    if item.state != field_values.ACTIVE and _is_removed_by_us(record, item):
+        return _removed(board, plan, _state_of(item), item)
     if item.state != field_values.ACTIVE:
-        return _removed_already(board, plan, item)
+        return _settled(plan, _state_of(item), TombstoneReason.REMOVED_BEFORE, item=item.name, state=item.state)
     if not field_values.is_active_on(board, item):
         return _settled(plan, choices.TombstoneState.KEPT, TombstoneReason.MOVED, item=item.name, board=item.board_id)
     if record.bearer is not None:
@@ -147,20 +149,12 @@ def _not_shown(plan: pass_plan.DeletedPlan, settings: field_values.Settings, now
     return _settled(plan, choices.TombstoneState.NOTHING_LEFT, TombstoneReason.NOT_SHOWN)
 
 
-def _removed_already(
-    board: field_values.BoardContext, plan: pass_plan.DeletedPlan, item: Item
-) -> pass_plan.DeletedPlan:
-    """The item has left the board: by us, where a call of ours got no answer, or by somebody."""
-    if _is_removed_by_us(plan.facts, item):
-        return _removed(board, plan, _state_of(item), item)
-    return _settled(plan, _state_of(item), TombstoneReason.REMOVED_BEFORE, item=item.name, state=item.state)
-
-
 _BY_US = (TombstoneReason.ARCHIVED, TombstoneReason.DELETED)
 """Reasons of which the item left the board by a call of ours."""
 
 
 def _is_removed_by_us(facts: DeletedFacts, item: Item) -> bool:
+    """Whether a call of ours took it off the board, perhaps one that got no answer."""
     tombstone = facts.tombstone
     is_told = tombstone.state == _state_of(item) and tombstone.reason_code in _BY_US
     return bool(_removing_intents(facts)) or is_told
@@ -201,23 +195,18 @@ def _by_policy(board: field_values.BoardContext, plan: pass_plan.DeletedPlan, it
         plan = plan.with_state(remote_state=RESTORED_STATE)
     plan = replace(plan, edits=edits_since_base(board, facts, item))
     choice = facts.resolution
-    problem = ""
-    if choice is None and not (is_restored or plan.edits or policy is choices.DeletedRecordPolicy.ASK):
+    if choice is None and (is_restored or plan.edits or policy is choices.DeletedRecordPolicy.ASK):
+        return ask_about_deletion(plan, policy)
+    if choice is None:
         return replace(plan, item_removal=policy)
-    if choice is not None:
-        now = {edit.key: (edit.npd or None, edit.monday or None) for edit in plan.edits}
-        deletes = policy is choices.DeletedRecordPolicy.DELETE
-        if now != choice.seen_values:
-            problem = "The item was edited after you chose. Check it and choose again."
-        elif choice.choose == "npd":
-            return replace(plan, item_removal=policy if deletes else choices.DeletedRecordPolicy.ARCHIVE)
-        elif choice.choose == "monday":
-            return replace(plan, restores=True).end(pass_plan.Outcome.SETTLED)
-        elif choice.value == UNLINK_ITEM:
-            return replace(plan, item_removal=choices.DeletedRecordPolicy.UNLINK)
-        else:
-            problem = "That is not one of the options. Choose one of them."
-    return ask_about_deletion(plan, policy, problem)
+    if choice.seen_values != {edit.key: (edit.npd or None, edit.monday or None) for edit in plan.edits}:
+        return ask_about_deletion(plan, policy, "The item was edited after you chose. Check it and choose again.")
+    if choice.choose == "monday":
+        return replace(plan, restores=True).end(pass_plan.Outcome.SETTLED)
+    if choice.choose == "custom":
+        return replace(plan, item_removal=choices.DeletedRecordPolicy.UNLINK)
+    deletes = policy is choices.DeletedRecordPolicy.DELETE
+    return replace(plan, item_removal=policy if deletes else choices.DeletedRecordPolicy.ARCHIVE)
 
 
 def ask_about_deletion(
@@ -235,22 +224,18 @@ def ask_about_deletion(
         reason = TombstoneReason.QUESTION_RESTORED
         again = " again"
     called = f"“{facts.item.name}”" if facts.item else "its item"
-    plan = replace(plan, restores=False)
-    state = choices.TombstoneState.ASKED
     # The conflict itself says in the history that it was found.
-    plan = _settled(plan, state, reason, kind="", record=facts.record, item=called)
-    removes = "Archive"
-    restorable = "."
-    removal = reports.ARCHIVE_ITEM
+    plan = replace(plan, restores=False)
+    plan = _settled(plan, choices.TombstoneState.ASKED, reason, kind="", record=facts.record, item=called)
+    leaves = "The deletion stays. The item leaves the board; people can restore it on Monday."
+    removes = reports.Option("npd", f"Archive the item{again}", leaves, does=reports.ARCHIVE_ITEM)
     if policy is choices.DeletedRecordPolicy.DELETE:
-        removes = "Delete"
-        restorable = " for 30 days."
-        removal = reports.DELETE_ITEM
-    leaves = f"The deletion stays. The item leaves the board; people can restore it on Monday{restorable}"
+        leaves = f"{leaves.removesuffix('.')} for 30 days."
+        removes = reports.Option("npd", f"Delete the item{again}", leaves, does=reports.DELETE_ITEM)
     comes_back = "The record comes back as it was, linked with its item, and is updated with what was edited on Monday."
     stays = "The record stays deleted; the item stays on the board without an NPD ID, and makes no new record."
     options = [
-        reports.Option("npd", f"{removes} the item{again}", leaves, does=removal),
+        removes,
         reports.Option("monday", "Restore the record", comes_back, does=reports.RESTORE_RECORD),
         reports.Option("custom", "Unlink the item", stays, UNLINK_ITEM, reports.UNLINK),
     ]
@@ -421,13 +406,15 @@ def removal_write(board: field_values.BoardContext, plan: pass_plan.DeletedPlan)
 def new_removal_requests(plans: Iterable[pass_plan.DeletedPlan]) -> list[ApprovalRequest]:
     """Return the rows by which the planned removals count, yet to be stored; not of those that are stored."""
     return [
-        new_request(
-            plan.facts.record,
-            plan.item_id,
-            choices.ApprovalKind.ITEMS,
-            plan.approval,
-            f"The item of “{plan.facts.record}”, which was deleted in NPD",
-            {"record": str(plan.facts.record)},
+        ApprovalRequest(
+            entity_type=plan.record.entity_type(),
+            entity_id=plan.id,
+            remote_id=plan.item_id,
+            kind=choices.ApprovalKind.ITEMS,
+            key="",
+            label=f"The item of “{plan.record}”, which was deleted in NPD",
+            values={"record": str(plan.record)},
+            state=plan.approval,
         )
         for plan in plans
         if plan.approval is not None

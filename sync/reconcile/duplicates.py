@@ -19,7 +19,7 @@ from sync.reconcile import field_values, identity, pass_plan
 from sync.reconcile.calls import Answer, Verdict, Write
 from sync.reconcile.facts import ItemFacts, RecordHistory, is_create
 from sync.reconcile.new_items import given_items
-from sync.reconcile.restraints import new_acts, new_request
+from sync.reconcile.restraints import new_acts
 from sync.reconcile.writes import OUTCOMES
 from sync.records.approvals import ApprovalFacts
 
@@ -208,9 +208,9 @@ def duplicate_report(board: field_values.BoardContext, duplicate: pass_plan.Item
         reports.Option("custom", "It is somebody else: create a new record", made, identity.NEW_RECORD),
         reports.Option("custom", "Leave the item alone", stays, identity.LEAVE_ALONE),
     ]
-    data = identity.question(second_item_question(duplicate), [record], options) | {
-        "item": field_values.item_data(board, item)
-    }
+    candidates = identity.record_candidates([record])
+    data = identity.question(second_item_question(duplicate), candidates, options)
+    data["item"] = field_values.item_data(board, item)
     return reports.ConflictReport(board.link.entity_type, record.pk, item.id, reports.KIND_IDENTITY, data=data)
 
 
@@ -219,14 +219,15 @@ def new_duplicate_requests(requests: ApprovalFacts, duplicates: Iterable[pass_pl
     ours = [duplicate for duplicate in duplicates if duplicate.is_ours]
     new = new_acts(requests, ApprovalKind.ITEMS, [(duplicate.second_of.pk, "copy") for duplicate in ours])
     return [
-        new_request(
-            duplicate.second_of,
-            duplicate.item.id,
-            ApprovalKind.ITEMS,
-            ApprovalState.DONE,
-            f"The second item of “{duplicate.second_of}”, created by a call whose answer was lost",
-            {"record": str(duplicate.second_of)},
+        ApprovalRequest(
+            entity_type=duplicate.second_of.entity_type(),
+            entity_id=duplicate.second_of.pk,
+            remote_id=duplicate.item.id,
+            kind=ApprovalKind.ITEMS,
             key="copy",
+            label=f"The second item of “{duplicate.second_of}”, created by a call whose answer was lost",
+            values={"record": str(duplicate.second_of)},
+            state=ApprovalState.DONE,
         )
         for duplicate in ours
         if (duplicate.second_of.pk, "copy") in new
@@ -274,7 +275,6 @@ def decide_duplicates(facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> pass_
 def find_possible_duplicates(facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
     """Ask about every record made from an item whose item's match key is another record's by now."""
     board = facts.board
-    label = board.match_mapping.label.lower() if board.match_mapping else "name"
     merged = {answer.made_id for answer in plan.answers if answer.done}
     asked_about = []
     for record in plan.open_records:
@@ -284,6 +284,6 @@ def find_possible_duplicates(facts: pass_plan.PassFacts, plan: pass_plan.Plan) -
         same_key = facts.identity.same_key.get(key, ()) if key else ()
         others = [other for other in same_key if other.pk not in (record.id, *merged)]
         if others:
-            question = identity.duplicate_question(record.record, others, label)
+            question = identity.duplicate_question(record.record, others, board.match_label)
             asked_about.append(replace(record, identity=replace(record.identity, duplicate=question)))
     return plan.with_records(asked_about)

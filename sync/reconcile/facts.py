@@ -143,10 +143,12 @@ Frozen = TypeVar("Frozen")
 
 def with_values(frozen: Frozen, **values: Any) -> Frozen:
     """Return a frozen value that says this, as `replace` does; which costs four times as much, for each record."""
-    if not values.keys() <= vars(frozen).keys():
-        raise TypeError(f"{type(frozen).__name__} has no {', '.join(values.keys() - vars(frozen).keys())}.")
+    before = vars(frozen)
+    after = before | values
+    if len(after) > len(before):
+        raise TypeError(f"{type(frozen).__name__} has no {', '.join(values.keys() - before.keys())}.")
     changed = object.__new__(type(frozen))
-    vars(changed).update(vars(frozen) | values)
+    vars(changed).update(after)
     return changed
 
 
@@ -265,6 +267,11 @@ class RemovalFacts:
     @property
     def is_asked(self) -> bool:
         return any(conflict.kind == KIND_DELETE for conflict in self.record.conflicts)
+
+    @property
+    def choice(self) -> FieldSelection | None:
+        """What a person chose about it."""
+        return self.record.resolution_for(KIND_DELETE, RECORD_KEY)
 
 
 # Which item is which record.

@@ -192,6 +192,11 @@ class BoardContext:
         return next((mapping for mapping in self.mapped if mapping.key == self.link.match_key), None)
 
     @property
+    def match_label(self) -> str:
+        """How sentences call what records and items are matched by."""
+        return self.match_mapping.label.lower() if self.match_mapping else "key"
+
+    @property
     def relations(self) -> list[tuple[FieldMapping, registry.ModelField]]:
         """The mappings that are relations to other synced models, with the model's field."""
         relations = [(mapping, registry.relation_of(self.model, mapping.fields)) for mapping in self.mapped]
@@ -286,19 +291,18 @@ class RelatedFacts:
 
     def missing_item_reason(self, record: SyncedModel) -> tuple[str, bool]:
         """Why a related record has no item, in words, and whether it will get none as things stand."""
-        kind = record._meta.verbose_name
-        name = record_name(record)
+        called = f"the {record._meta.verbose_name} “{record_name(record)}”"
         if record.entity_type() not in self.boards:
-            detail = f"The {kind} “{name}” has no item on Monday: there is no board for it. The relation is left out."
+            detail = f"There is no board for {called} on Monday, so it has no item."
         elif record.is_left_out:
-            detail = f"The filter leaves the {kind} “{name}” out, so it has no item. The relation is left out."
+            detail = f"The filter leaves {called} out, so it has no item."
         elif not record.may_sync:
-            detail = f"Sync is off for the {kind} “{name}”, so it has no item on Monday. The relation is left out."
+            detail = f"Sync is off for {called}, so it has no item on Monday."
         elif record.sync_direction == SyncDirection.MONDAY_TO_NPD:
-            detail = f"Nothing of the {kind} “{name}” is sent to Monday, so it has no item. The relation is left out."
+            detail = f"Nothing of {called} is sent to Monday, so it has no item."
         else:
-            return (f"It waits for the {kind} “{name}” to get its item on Monday, and is sent then by itself.", False)
-        return detail, True
+            return f"It waits for {called} to get its item on Monday, and is sent then by itself.", False
+        return f"{detail} The relation is left out.", True
 
 
 NOTHING_RELATED = RelatedFacts()

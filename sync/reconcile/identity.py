@@ -10,6 +10,8 @@ from dataclasses import replace
 from typing import Any, TypeAlias
 from uuid import UUID
 
+from django.utils.text import capfirst
+
 from conflicts import reports
 from sync.boards.sync_filter import FilterSide
 from sync.kernel import grouped
@@ -74,7 +76,7 @@ def identify_in_turn(facts: pass_plan.PassFacts, records: Iterable[RecordFacts])
 
 
 def _same_key_reason(board: field_values.BoardContext, first: SyncedModel) -> str:
-    label = board.match_mapping.label.lower() if board.match_mapping else "key"
+    label = board.match_label
     return (
         f"“{first}” has the same {label}, and gets an item first. You are then asked whether this is the same, unless "
         f"the {label} is changed."
@@ -97,11 +99,10 @@ def identify(
         ownerless = [item for item in keyed.get(None, ()) if item.id not in owners]
         unreadable = [item for item in ownerless if identity.may_match(item.id, record.id)]
         if unreadable and not hits:
-            label = board.match_mapping.label if board.match_mapping else "key"
             return pass_plan.IdentityPlan(
-                reason=f"{label} of the item “{unreadable[0].name}” on the board can't be read, so it isn't known "
-                "whether it is this record's. Nothing was created. Check the column's type and that NPD Sync's user "
-                "may see it, then run the set-up again (Boards, “Set up…”)."
+                reason=f"{capfirst(board.match_label)} of the item “{unreadable[0].name}” on the board can't be read, "
+                "so it isn't known whether it is this record's. Nothing was created. Check the column's type and that "
+                "NPD Sync's user may see it, then run the set-up again (Boards, “Set up…”)."
             )
     excluded: tuple[str, ...] = ()
     if as_new and all(field_values.npd_id_of(board, item) != str(record.id) for item in hits):
@@ -127,9 +128,7 @@ def identify(
     else:
         owner_ids = {owners[item.id] for item in hits if item.id in owners}
         duplicates = [identity.unedited[key] for key in sorted(owner_ids) if key in identity.unedited]
-        owner_by_item = {item_id: str(owner) for item_id, owner in owners.items()}
-        values = {item.id: field_values.item_values(board, item) for item in hits}
-        asked_of_items = record_question(record.record, hits, owner_by_item, duplicates, values)
+        asked_of_items = record_question(board, record.record, hits, owners, duplicates)
         plan = _asking(asked_of_items, "; or make the email or name unique, or fill in the item's NPD ID")
     return replace(plan, excluded_items=excluded)
 
@@ -167,10 +166,16 @@ DIFFERENT_RECORDS = "different"
 """Answer: they are two, and nobody is to ask again."""
 
 
-def question(sentence: str, candidates: Sequence[SyncedModel], options: Iterable[reports.Option]) -> dict[str, Any]:
-    """Return a question about these records, as `ConflictReport.data` wants it."""
-    named = [{"id": str(record.pk), "label": str(record), "linked_to": record.monday_id} for record in candidates]
-    return {"what": sentence, "candidates": named, "options": [option.to_json() for option in options]}
+def question(
+    sentence: str, candidates: Iterable[Mapping[str, Any]], options: Iterable[reports.Option]
+) -> dict[str, Any]:
+    """Return a question about these records or items, as `ConflictReport.data` wants it."""
+    shown = [option.to_json() for option in options]
+    return {"what": sentence, "candidates": list(candidates), "options": shown}
+
+
+def record_candidates(records: Iterable[SyncedModel]) -> list[Mapping[str, Any]]:
+    return [{"id": str(record.pk), "label": str(record), "linked_to": record.monday_id} for record in records]
 
 
 def owner_question(hits: Sequence[SyncedModel], item: Item, details: Mapping[str, Any]) -> dict[str, Any]:
@@ -179,7 +184,6 @@ def owner_question(hits: Sequence[SyncedModel], item: Item, details: Mapping[str
     linked = [record for record in hits if record.monday_id]
     if linked:
         sentence += f", which {'has' if len(linked) == 1 else 'have'} an item already"
-    sentence += ". Nothing was created."
     linking = f"is linked with the item “{item.name}”; what differs is synced field by field."
     new = f"A new record is created from “{item.name}” and linked with it."
     alone = "The item stays on the board; it is not matched, and no record is created from it."
@@ -188,14 +192,12 @@ def owner_question(hits: Sequence[SyncedModel], item: Item, details: Mapping[str
         leave = "Same person: keep the item it has, and leave this one alone"
         alone = f"“{linked[0]}” keeps the item that it has. {alone}"
     options = [
-        *(
-            reports.Option("custom", f"It is “{record}”", f"“{record}” {linking}", str(record.pk))
-            for record in linkable(hits)
-        ),
-        reports.Option("custom", "It is somebody else: create a new record", new, NEW_RECORD),
-        reports.Option("custom", leave, alone, LEAVE_ALONE),
+        reports.Option("custom", f"It is “{record}”", f"“{record}” {linking}", str(record.pk))
+        for record in linkable(hits)
     ]
-    return question(sentence, hits, options) | {"item": dict(details)}
+    options.append(reports.Option("custom", "It is somebody else: create a new record", new, NEW_RECORD))
+    options.append(reports.Option("custom", leave, alone, LEAVE_ALONE))
+    return question(f"{sentence}. Nothing was created.", record_candidates(hits), options) | {"item": dict(details)}
 
 
 def linkable(hits: Sequence[SyncedModel]) -> list[SyncedModel]:
@@ -203,78 +205,58 @@ def linkable(hits: Sequence[SyncedModel]) -> list[SyncedModel]:
 
 
 def record_question(
+    board: field_values.BoardContext,
     record: SyncedModel,
     hits: Sequence[Item],
-    owner_by_item: Mapping[str, str],
+    owners: Mapping[str, UUID],
     duplicates: Sequence[SyncedModel],
-    values: Mapping[str, Mapping[str, str]],
 ) -> dict[str, Any]:
     """Return the question which of these items is the record's.
 
-    `values` has what each item says, by field. `owner_by_item` maps an item to the record that has it; `duplicates` are
-    those of these records that were made from their item and that nobody touched in NPD.
+    `owners` says which record has an item; `duplicates` are those of these records that were made from their item and
+    that nobody touched in NPD.
     """
     sentence = f"{len(hits)} items on the board could be this {record.entity_type()}"
     if len(hits) == 1:
         sentence = "The item with the same key belongs to another record already"
     linking = f"“{record}” is linked with this item; what differs is synced field by field."
-    handed = f"is deleted in NPD, and its item is linked with “{record}”."
     options = [
         reports.Option("custom", f"It is “{item.name}” ({item.id})", linking, item.id)
         for item in hits
-        if owner_by_item.get(item.id, str(record.pk)) == str(record.pk)
+        if owners.get(item.id, record.pk) == record.pk
     ]
-    options += [
-        reports.Option(
-            "custom",
-            f"The same as “{duplicate}”, made from the item: delete that",
-            f"The record “{duplicate}” {handed}",
-            f"{TAKES_ITEM}{duplicate.pk}",
-            reports.MERGE_RECORDS,
-        )
-        for duplicate in duplicates
-    ]
-    return {
-        "what": f"{sentence}. Nothing was created.",
-        "candidates": [
-            {
-                "id": item.id,
-                "label": item.name,
-                "linked_to": owner_by_item.get(item.id),
-                "values": dict(values[item.id]),
-            }
-            for item in hits
-        ],
-        "options": [option.to_json() for option in [*options, _new_item_option(record)]],
-    }
+    for made in duplicates:
+        label = f"The same as “{made}”, made from the item: delete that"
+        effect = f"The record “{made}” is deleted in NPD, and its item is linked with “{record}”."
+        options.append(reports.Option("custom", label, effect, f"{TAKES_ITEM}{made.pk}", reports.MERGE_RECORDS))
+    linked_to = {item.id: str(owners[item.id]) if item.id in owners else None for item in hits}
+    candidates = [field_values.item_data(board, item) | {"linked_to": linked_to[item.id]} for item in hits]
+    return question(f"{sentence}. Nothing was created.", candidates, [*options, _new_item_option(record)])
 
 
 def relink_question(record: SyncedModel, row: IgnoredItem) -> dict[str, Any]:
     """Return the question whether a record that syncs again takes back the item that was unlinked from it."""
     effect = f"“{record}” and the item {row.item_id} sync as before; what changed since is synced or asked about."
     again = reports.Option("custom", "Link it with that item again", effect, row.item_id)
-    why = f"“{record}” was unlinked from an item. {row.reason}"
-    return {
-        "what": f"{why} Nothing was created.",
-        "candidates": [{"id": row.item_id, "label": f"Item {row.item_id}", "linked_to": None}],
-        "options": [again.to_json(), _new_item_option(record).to_json()],
-    }
+    sentence = f"“{record}” was unlinked from an item. {row.reason} Nothing was created."
+    candidate = {"id": row.item_id, "label": f"Item {row.item_id}", "linked_to": None}
+    return question(sentence, [candidate], [again, _new_item_option(record)])
 
 
 def duplicate_question(made: SyncedModel, others: Sequence[SyncedModel], key: str) -> dict[str, Any]:
     """Return the question whether a record that was made from an item is one of these others."""
     deletion = f"The record “{made}” is deleted in NPD"
-    options = [
-        reports.Option("custom", "They are two", "Both records stay, and you are not asked again.", DIFFERENT_RECORDS)
-    ]
-    for other in reversed(others):
+    options = []
+    for other in others:
         effect = f"{deletion}, and its item is linked with “{other}”."
         if other.monday_id:
             effect = f"{deletion}; its item goes as the items of deleted records do, for “{other}” has one."
         label = f"The same as “{other}”: delete “{made}”"
-        options.insert(0, reports.Option("custom", label, effect, f"{SAME_AS}{other.pk}", reports.MERGE_RECORDS))
+        options.append(reports.Option("custom", label, effect, f"{SAME_AS}{other.pk}", reports.MERGE_RECORDS))
+    stay = "Both records stay, and you are not asked again."
+    options.append(reports.Option("custom", "They are two", stay, DIFFERENT_RECORDS))
     sentence = f"“{made}”, which was made from an item on the board, has the same {key} as {quoted_names(others)}."
-    return question(sentence, others, options)
+    return question(sentence, record_candidates(others), options)
 
 
 def _new_item_option(record: SyncedModel) -> reports.Option:
@@ -308,24 +290,22 @@ def answers_of(facts: RecordFacts) -> list[pass_plan.IdentityAnswer]:
         resolution = conflict.resolutions.get(reports.RECORD_KEY)
         value = str(resolution.value or "") if resolution is not None else ""
         item_id = conflict.monday_item_id
+        kind = _KIND_BY_WORD.get(value)
+        made_id = None
         if (record_id := field_values.as_uuid(value)) is not None:
-            answers.append(
-                pass_plan.IdentityAnswer(pass_plan.AnswerKind.LINK, facts.id, conflict, item_id, record_id=record_id)
-            )
+            kind = pass_plan.AnswerKind.LINK
         elif value.isdigit():
             # Which may be another item than the one that the question stands at.
-            answers.append(
-                pass_plan.IdentityAnswer(pass_plan.AnswerKind.LINK, facts.id, conflict, value, record_id=facts.id)
-            )
+            kind = pass_plan.AnswerKind.LINK
+            item_id = value
+            record_id = facts.id
         elif value.startswith((SAME_AS, TAKES_ITEM)):
+            kind = pass_plan.AnswerKind.MERGE
             other = field_values.as_uuid(value.partition(":")[2])
-            made = facts.id if value.startswith(SAME_AS) else other
-            stays = other if value.startswith(SAME_AS) else facts.id
-            answers.append(
-                pass_plan.IdentityAnswer(pass_plan.AnswerKind.MERGE, facts.id, conflict, item_id, stays, made)
-            )
-        elif value in _KIND_BY_WORD:
-            answers.append(pass_plan.IdentityAnswer(_KIND_BY_WORD[value], facts.id, conflict, item_id))
+            made_id = facts.id if value.startswith(SAME_AS) else other
+            record_id = other if value.startswith(SAME_AS) else facts.id
+        if kind is not None:
+            answers.append(pass_plan.IdentityAnswer(kind, facts.id, conflict, item_id, record_id, made_id))
     return answers
 
 
@@ -370,10 +350,8 @@ def _decide_merge(answer: pass_plan.IdentityAnswer, facts: AnswerFacts) -> pass_
 
     Where the other has an item, the made one's goes as the items of deleted records do (deleted_records.py).
     """
-    if answer.made_id is None or answer.record_id is None:
-        return replace(answer, outdated="the answer names no record.")
-    made = facts.records.get(answer.made_id)
-    other = facts.records.get(answer.record_id)
+    made = facts.records.get(answer.made_id) if answer.made_id else None
+    other = facts.records.get(answer.record_id) if answer.record_id else None
     if made is None or other is None:
         return replace(answer, outdated="one of the two records was deleted meanwhile.")
     if made.pk not in facts.unedited:
@@ -476,6 +454,8 @@ def _answered(plan: pass_plan.RecordPlan, answer: pass_plan.IdentityAnswer) -> p
 
 def answered_items(facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> frozenset[str]:
     """Return the items of which answers that are carried out by this pass say whose they are."""
+    if not plan.answers:  # as in nearly all passes
+        return frozenset()
     carried_out = [answer for answer in plan.answers if answer.done]
     made = [facts.answers.records.get(answer.made_id) for answer in carried_out if answer.made_id]
     items = [record.monday_id for record in made if record is not None]

@@ -173,7 +173,6 @@ def _own_writes(
                 id=str(intent.pk),
                 intended_at=intent.created_at,
                 until=now if state == IntentState.OPEN else (intent.settled_at or intent.created_at),
-                # Without the time of its read it is one of an earlier version.
                 read_at=datetime.fromisoformat(entry["read_at"]) if "read_at" in entry else intent.created_at,
                 read=convert.remote(entry["read"]),
                 sent=sent,
@@ -546,7 +545,7 @@ def replaced_values(plan: pass_plan.RecordPlan) -> list[FieldConflict]:
                 continue
             if lost_value not in (field_plan.stands, field_plan.conflict.monday if field_plan.conflict else None):
                 reason = f"{field_plan.mapping.label} “{lost_value}” was in the column that was replaced."
-                replaced.append(FieldConflict(key, field_plan.stands, None, lost_value, reason, is_replaced=True))
+                replaced.append(FieldConflict(key, field_plan.stands, None, lost_value, reason))
     return replaced
 
 
@@ -555,12 +554,11 @@ def open_lost_updates(plan: pass_plan.RecordPlan) -> list[str]:
     waiting = plan.facts.open_fields(KIND_LOST_UPDATE)
     if _closing_reason(plan):
         return []
-    if not _is_settled(plan):
+    report = lost_update_report(plan, replaced_values(plan))
+    if report is None:
         return list(dict.fromkeys(waiting))
-    ended = {*_applied_choices(plan), *_unmapped_fields(plan)}
-    new = [line.key for line in plan.lost_reports if line.kind == OVERWRITTEN]
-    replaced = [conflict.key for conflict in replaced_values(plan)]
-    return list(dict.fromkeys([*(key for key in waiting if key not in ended), *new, *replaced]))
+    still_waiting = [key for key in waiting if key not in report.applied and key not in report.ended]
+    return list(dict.fromkeys([*still_waiting, *(conflict.key for conflict in report.fields)]))
 
 
 def lost_update_report(plan: pass_plan.RecordPlan, replaced: Sequence[FieldConflict]) -> ConflictReport | None:

@@ -57,8 +57,7 @@ def listed_finding(board: field_values.BoardContext, item: Item) -> UnmatchedFin
 def _type_words(board: field_values.BoardContext) -> dict[str, str]:
     """Return how sentences call the board's records, and what they are matched by."""
     opts = board.model._meta
-    label = board.match_mapping.label.lower() if board.match_mapping else "key"
-    return {"label": label, "type": str(opts.verbose_name), "types": str(opts.verbose_name_plural)}
+    return {"label": board.match_label, "type": str(opts.verbose_name), "types": str(opts.verbose_name_plural)}
 
 
 # The rule for one item. Items are decided one after another: a later one sees the record that an earlier one became, or
@@ -216,7 +215,7 @@ class _ItemRule:
         if facts.last_event and facts.last_event + quiet_wait > self.now:
             return self._leave(UnmatchedReason.BEING_EDITED, until=facts.last_event + quiet_wait)
         if self.match_key is None:
-            label = _type_words(self.board)["label"]
+            label = self.board.match_label
             return self._leave(UnmatchedReason.KEY_UNREADABLE, until=self._unreadable_until, label=label)
         if self.npd_id is None:
             return self._leave(UnmatchedReason.NPD_ID_UNREADABLE, until=self._unreadable_until)

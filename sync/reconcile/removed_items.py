@@ -15,14 +15,14 @@ from typing import Any
 
 from conflicts import reports
 from sync import choices
-from sync.merge import FieldDirection, FieldSides, Unknown
+from sync.merge import FieldDirection, FieldSelection, FieldSides, Unknown
 from sync.models import ApprovalRequest, FieldMapping, SyncMetadata
 from sync.monday.board_items import ARCHIVED, DELETED, Item
 from sync.monday.conversion import Converter, UnknownValue
 from sync.reconcile import field_plan, field_values, pass_plan
 from sync.reconcile.facts import RETURN, HistoryLine, RecordFacts, RemovalFacts, change_events
 from sync.reconcile.lost_updates import left_with_item, will_ask
-from sync.reconcile.restraints import approval_verdicts, new_request
+from sync.reconcile.restraints import approval_verdicts
 from sync.records.approvals import ApprovalFacts
 from sync.records.item_links import RECREATE_KEY, RESTORED_KEY, UNLINK_KEY
 
@@ -128,16 +128,15 @@ def wants_obstacles(settings: field_values.Settings, facts: RemovalFacts, now: d
     record = facts.record.record
     if not record.may_sync or not _is_quiet_over(settings, facts, now):
         return False
-    choice = facts.record.resolution_for(reports.KIND_DELETE, reports.RECORD_KEY)
-    may_delete = facts.state != pass_plan.MISSING and record.sync_direction != choices.SyncDirection.NPD_TO_MONDAY
-    return may_delete or (choice is not None and choice.choose == "monday")
+    is_chosen = facts.choice is not None and facts.choice.choose == "monday"
+    is_allowed = record.sync_direction != choices.SyncDirection.NPD_TO_MONDAY
+    return is_chosen or (is_allowed and facts.state != pass_plan.MISSING)
 
 
 def may_delete(board: field_values.BoardContext, facts: RemovalFacts) -> bool:
     """Whether the board's policy or a person's choice may have the record deleted."""
-    choice = facts.record.resolution_for(reports.KIND_DELETE, reports.RECORD_KEY)
-    by_policy = board.link.removed_item_policy == choices.RemovedItemPolicy.DELETE
-    return by_policy or (choice is not None and choice.choose == "monday")
+    is_chosen = facts.choice is not None and facts.choice.choose == "monday"
+    return is_chosen or board.link.removed_item_policy == choices.RemovedItemPolicy.DELETE
 
 
 def _noticed(facts: RemovalFacts, now: datetime) -> tuple[datetime, int]:
@@ -241,8 +240,8 @@ def _with_action(
     if _is_recreation(facts):
         lost = _unseen_edits(board, facts, removed)
         removed = replace(removed, act=pass_plan.RecordAction.CREATE, by="as a person chose", chosen=True, lost=lost)
-    elif facts.record.resolution_for(reports.KIND_DELETE, reports.RECORD_KEY) is not None:
-        removed = _by_choice(facts, removed)
+    elif facts.choice is not None:
+        removed = _by_choice(facts, facts.choice, removed)
     elif act := _action_by_policy(facts, policy, removed):
         removed = replace(removed, act=act, by="as this board's setting says")
     # What a person didn't approve stays undone until the item is back; a choice made later is a new wish.
@@ -269,10 +268,8 @@ def _unseen_edits(
     return tuple(line for line in lines if line)
 
 
-def _by_choice(facts: RemovalFacts, removed: pass_plan.RemovedItem) -> pass_plan.RemovedItem:
+def _by_choice(facts: RemovalFacts, choice: FieldSelection, removed: pass_plan.RemovedItem) -> pass_plan.RemovedItem:
     """A choice holds for exactly the values that its author saw, and while its option is open."""
-    choice = facts.record.resolution_for(reports.KIND_DELETE, reports.RECORD_KEY)
-    assert choice is not None
     if choice.seen_values != {conflict.key: (conflict.npd, conflict.monday) for conflict in removed.fields}:
         problem = "The record was edited after you chose. Check the current values, then choose again."
     elif (choice.choose, choice.value or "") in {(option.choose, option.value) for option in removed.options}:
@@ -434,13 +431,15 @@ def decide_removals(facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> pass_pl
 def new_deletion_requests(plan: pass_plan.Plan) -> list[ApprovalRequest]:
     """Return the rows by which the planned deletions in NPD count, or wait, yet to be stored."""
     return [
-        new_request(
-            record_plan.record,
-            record_plan.record.monday_id,
-            choices.ApprovalKind.RECORDS,
-            record_plan.removal.approval,
-            field_values.record_name(record_plan.record),
-            {conflict.key: conflict.npd for conflict in record_plan.removal.fields},
+        ApprovalRequest(
+            entity_type=record_plan.record.entity_type(),
+            entity_id=record_plan.id,
+            remote_id=record_plan.record.monday_id or "",
+            kind=choices.ApprovalKind.RECORDS,
+            key="",
+            label=field_values.record_name(record_plan.record),
+            values={conflict.key: conflict.npd for conflict in record_plan.removal.fields},
+            state=record_plan.removal.approval,
         )
         for record_plan in plan.records.values()
         if record_plan.removal

@@ -105,10 +105,7 @@ def _comparable(value: Any) -> Any:
 def _ledger_conflicts(plan: pass_plan.RecordPlan, before: dict[str, Any]) -> dict[str, Any]:
     if not plan.may_sync:
         return {}
-    lost_fields: list[str] = []
-    if plan.facts.conflicts or plan.lost:
-        reopened = [conflict.key for conflict in resolutions.reopened_lost_updates(plan)]
-        lost_fields = [*lost_updates.open_lost_updates(plan), *reopened]
+    lost_fields = lost_updates.open_lost_updates(plan) if plan.facts.conflicts or plan.lost else []
     kinds = {kind: fields for kind, fields in before.items() if kind != reports.KIND_LOST_UPDATE}
     if plan.removal is not None:
         # What is open about its values stays as it was; whether it is asked what becomes of the record is known anew.
@@ -124,7 +121,7 @@ def _ledger_conflicts(plan: pass_plan.RecordPlan, before: dict[str, Any]) -> dic
         if plan.identity.question:
             kinds["identity"] = [plan.identity.question["what"]]
     if lost_fields:
-        kinds[reports.KIND_LOST_UPDATE] = list(dict.fromkeys(lost_fields))
+        kinds[reports.KIND_LOST_UPDATE] = lost_fields
     return kinds
 
 

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+import structlog
 from django.contrib.admin.models import CHANGE, DELETION, LogEntry
 from django.contrib.auth import get_user_model
 from django.contrib.auth.base_user import AbstractBaseUser
@@ -22,6 +23,10 @@ from sync.kernel.db import fetch_rows
 from sync.kernel.humanize import timestamp
 from sync.models import Decision, MondayAccount, SyncedModel, SyncQueue, Tombstone, WebhookEvent
 from sync.models.state import MAX_ACTOR_LENGTH
+from sync.monday import errors
+from sync.monday.connector import MondayConnector
+
+log = structlog.get_logger(__name__)
 
 SYNC_ACTOR = "NPD Sync"
 
@@ -198,10 +203,21 @@ def _users_by_id(contexts: Iterable[Mapping[str, Any]]) -> dict[Any, Any]:
     return dict(get_user_model()._default_manager.in_bulk(list(ids))) if ids else {}
 
 
-def monday_users() -> Mapping[str, Any]:
-    """Return the stored users of the Monday account, by id."""
-    users = MondayAccount.objects.filter(id=1).values_list("users", flat=True).first()
-    return users or {}
+def refresh_users(connector: MondayConnector) -> errors.MondayError | None:
+    """Read the account's users and store them; return the error where the token lacks the scope users:read.
+
+    Then the stored users stay. Raises MondayError where Monday can't be asked at all.
+    """
+    try:
+        users = connector.users()
+    # Any other error means a missing permission (users:read): the stored users stay.
+    except errors.MondayError as error:
+        if error.scope in (errors.Scope.TRANSPORT, errors.Scope.UNREACHABLE, errors.Scope.LIMIT):
+            raise
+        log.info("the account's users can't be read", reason=error.sentence)
+        return error
+    MondayAccount.objects.update_or_create(id=1, defaults={"users": users})
+    return None
 
 
 def monday_editor_name(user_id: str, people: Mapping[str, Any]) -> str:

@@ -417,11 +417,6 @@ def test_two_that_are_the_same_become_one(case: str, differs: dict[str, Any], ou
     assert plan.hands_over is ("is the item of" in done)
 
 
-def test_an_answer_without_a_record_says_so() -> None:
-    plan = decide_answer(answer(ann(), SAME_AS), known())
-    assert plan.outdated == "the answer names no record."
-
-
 def test_a_new_record_is_made_of_an_item_that_nobody_has() -> None:
     said = answer(ann(), NEW_RECORD)
     assert decide_answer(said, known()).done == "The item becomes a record of its own."

@@ -222,11 +222,11 @@ def test_a_conflict_on_a_replaced_column_is_asked_about_still_with_what_stood_on
     assert world.values(contact)[owner.mapping().column_id] == "Director"
     page = admin.get("/admin/")
     [row] = [row for box in page.context["boxes"] for row in box.rows if row.entry.kind == "conflict"]
-    assert (row.entry.cause_code, row.entry.values[0].names) == ("replaced", ("Now", "In the old column"))
-    assert [act.label for act in row.buttons] == ["Keep current value", "Restore old value"]
+    assert (row.entry.cause_code, row.entry.values[0].names) == ("overwritten", ("Now", "Lost on Monday"))
+    assert [act.label for act in row.buttons] == ["Keep current value", "Restore edit"]
     screen = admin.get(f"/admin/conflicts/syncconflict/{conflict.pk}/screen/")
     [row] = screen.context["case"]["rows"]
-    assert [side["heading"] for side in row.sides] == ["Now", "In the old column"]
+    assert [side["heading"] for side in row.sides] == ["Now", "Lost on Monday"]
     resolved(conflict, "keep_monday", role_title={"npd": "Director", "monday": "Head"})
     world.work(contact)
     assert (contact.role_title, world.values(contact)[owner.mapping().column_id]) == ("Head", "Head")
