@@ -30,7 +30,7 @@ from sync.kernel import humanize
 from sync.kernel.humanize import count_with_noun, plural
 from sync.kernel.messages import Conflict, TombstoneReason
 from sync.models import Decision, Tombstone
-from sync.models.state import BATCH_KINDS, MANY_ALIKE, PEOPLE_KIND
+from sync.models.state import BATCH_KINDS, MANY_ALIKE, told_to
 from sync.operations import decision_undo
 from sync.records import tombstones
 from sync.records.authors import causes_text, deletion_authors, log_action
@@ -273,9 +273,7 @@ class DecisionAdmin(admin_base.RecordLinkMixin, admin_base.RecordSearchMixin, Un
 
     def get_queryset(self, request: HttpRequest) -> models.QuerySet[Decision]:
         """Leave out of the list what is folded, but where it is searched, or an act or a batch is looked into."""
-        rows: models.QuerySet[Decision] = super().get_queryset(request)
-        if not request.user.has_perm("auth.view_user"):
-            rows = rows.exclude(kind=PEOPLE_KIND)
+        rows = told_to(request.user, super().get_queryset(request))
         if not request.resolver_match or request.resolver_match.url_name != "sync_decision_changelist":
             return rows
         if "fold_id" in request.GET:

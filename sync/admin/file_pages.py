@@ -215,6 +215,13 @@ class RecordFilesMixin(ImportExportMixin):
 
     # --- export ---
 
+    def export_action(self, request: HttpRequest) -> HttpResponse:
+        try:
+            return cast("HttpResponse", super().export_action(request))
+        except file_formats.FileError as why:
+            messages.warning(request, str(why))
+            return HttpResponseRedirect(request.get_full_path())
+
     def get_export_resource_kwargs(self, request: HttpRequest, **kwargs: Any) -> dict[str, Any]:
         return {}
 

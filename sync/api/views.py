@@ -42,6 +42,11 @@ class HasAnyPermission(BasePermission):
         return bool(request.user.is_authenticated and request.user.get_all_permissions())
 
 
+TOO_DEEP = "The JSON is nested too deeply to be read."
+DEEPEST_BODY = 20
+"""Lists and objects within one another; no field has more than a few, and errors repeat what they refuse."""
+
+
 class StorableJSONParser(JSONParser):
     """JSON whose texts the database can store; what isn't is the sender's fault (400), not ours."""
 
@@ -53,10 +58,19 @@ class StorableJSONParser(JSONParser):
             # Half of a surrogate pair passes the parser.
             json.dumps(value, ensure_ascii=False).encode()
         except RecursionError as error:
-            raise exceptions.ParseError("The JSON is nested too deeply to be read.") from error
+            raise exceptions.ParseError(TOO_DEEP) from error
         except UnicodeEncodeError as error:
             raise exceptions.ParseError("The JSON holds half of a surrogate pair, which is no character.") from error
+        if _is_deeper(value, DEEPEST_BODY):
+            raise exceptions.ParseError(TOO_DEEP)
         return value
+
+
+def _is_deeper(value: Any, levels: int) -> bool:
+    if not isinstance(value, dict | list):
+        return False
+    children = value.values() if isinstance(value, dict) else value
+    return levels == 0 or any(_is_deeper(child, levels - 1) for child in children)
 
 
 class ApiView(APIView):

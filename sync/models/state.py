@@ -296,6 +296,12 @@ STOP_END_KIND = "stop_end"
 PEOPLE_KIND = "people"
 """The kind of what happened to somebody's account, which who may see users is told."""
 
+
+def told_to(user: Any, rows: models.QuerySet[Decision]) -> models.QuerySet[Decision]:
+    """Return those of these entries that a person is told of."""
+    return rows if user.has_perm("auth.view_user") else rows.exclude(kind=PEOPLE_KIND)
+
+
 CONFLICT_FOUND_KIND = "conflict_found"
 """The kind of what tells that a field is in conflict, or that it is asked what becomes of a record."""
 

@@ -4,9 +4,13 @@ import csv
 import io
 import re
 import zipfile
+import zlib
+from collections import Counter
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from datetime import date, datetime, time
-from typing import IO, Any
+from itertools import zip_longest
+from typing import Any
 from xml.parsers import expat
 
 import tablib
@@ -18,9 +22,9 @@ MAX_COLUMNS = 200
 MAX_CELL = 100_000
 """Characters of one cell; the longest field of a record is far shorter."""
 MAX_UNPACKED = 100_000_000
-"""Bytes that the parts of an XLSX file may have once unpacked."""
+"""Bytes that the parts of an XLSX file may have once unpacked, and characters that its cells may have."""
 
-CHUNK_BYTES = 1_000_000
+TOO_LARGE = "The workbook is too large once unpacked. Copy the rows, as values, into a new file."
 MAX_BLANK = 2
 """Lines of a sheet for each row that it may have: some are blank."""
 
@@ -121,12 +125,6 @@ class XLSX(base_formats.Format):  # type: ignore[misc]
     def get_content_type(self) -> str:
         return self.CONTENT_TYPE
 
-    def get_read_mode(self) -> str:
-        return "rb"
-
-    def is_binary(self) -> bool:
-        return True
-
     def can_import(self) -> bool:
         return True
 
@@ -143,16 +141,16 @@ class XLSX(base_formats.Format):  # type: ignore[misc]
             sheet.freeze_panes(1, 0)
             for number, row in enumerate((dataset.headers, *dataset)):
                 for column, cell in enumerate(row):
-                    if cell:
-                        sheet.write_string(number, column, cell)  # a text, whatever it begins with
+                    # As a text, whatever it begins with.
+                    if cell and sheet.write_string(number, column, cell):
+                        raise FileError(f"Row {number + 1} has a text that is too long for a cell of Excel. Use CSV.")
         return out.getvalue()
 
     def create_dataset(self, in_stream: bytes, **kwargs: Any) -> Any:
         from python_calamine import CalamineError, SheetTypeEnum, SheetVisibleEnum, load_workbook
 
         try:
-            _measure(in_stream)
-            book = load_workbook(io.BytesIO(in_stream))
+            book = load_workbook(io.BytesIO(_measured(in_stream)))
             shown = (
                 sheet.name
                 for sheet in book.sheets_metadata
@@ -165,7 +163,8 @@ class XLSX(base_formats.Format):  # type: ignore[misc]
             ]
         except FileError:
             raise
-        except (CalamineError, zipfile.BadZipFile, expat.ExpatError, ValueError, OSError) as error:
+        # Beside calamine's own errors those of zlib and zipfile: a password, a packing that Python doesn't know.
+        except (CalamineError, zipfile.BadZipFile, zlib.error, RuntimeError, EOFError, ValueError, OSError) as error:
             raise FileError("The file is no XLSX file that can be read. Save it again, or as “CSV UTF-8”.") from error
         return _dataset(rows)
 
@@ -185,45 +184,85 @@ def _cell_text(value: Any) -> str:
     return str(value).replace("\0", "")
 
 
-def _measure(content: bytes) -> None:
-    """Refuse a workbook that is too large once unpacked; calamine makes room up to the outermost cell of a sheet."""
-    with zipfile.ZipFile(io.BytesIO(content)) as packed:
+def _measured(content: bytes) -> bytes:
+    """Return a workbook with those parts alone that were measured: calamine reads what it gets more freely."""
+    out = io.BytesIO()
+    measurement = Measurement()
+    with zipfile.ZipFile(io.BytesIO(content)) as packed, zipfile.ZipFile(out, "w") as measured:
         if sum(part.file_size for part in packed.infolist()) > MAX_UNPACKED:
-            raise FileError("The workbook is too large once unpacked. Copy the rows, as values, into a new file.")
-        for part in packed.infolist():
-            with packed.open(part) as opened:
-                _measure_part(opened)
+            raise FileError(TOO_LARGE)
+        for name in packed.namelist():
+            data = packed.read(name)  # of what it says to have, however much is packed there
+            with suppress(expat.ExpatError):  # a picture, or a drawing in old Excel's half HTML
+                measurement.take(data)
+                measured.writestr(name, data)
+    if measurement.characters() > MAX_UNPACKED:
+        raise FileError(TOO_LARGE)
+    return out.getvalue()
 
 
-def _measure_part(part: IO[bytes]) -> None:
-    chunk = part.read(CHUNK_BYTES)
-    if not chunk.lstrip(b"\xef\xbb\xbf\xff\xfe\x00 \r\n\t").startswith(b"<"):
-        return
-    row = column = 0
+class Measurement:
+    """What a workbook takes in memory: calamine makes room up to the outermost cell of a sheet, and copies a shared
+    text into each cell that shows it.
+    """
 
-    def start(tag: str, attributes: dict[str, str]) -> None:
-        nonlocal row, column
+    def __init__(self) -> None:
+        self.texts: list[list[int]] = []  # the lengths of shared texts, by the part that holds them
+        self.shown: Counter[int] = Counter()  # in how many cells each is shown
+
+    def take(self, data: bytes) -> None:
+        """Measure a part, as UTF-8 as calamine reads it; raises FileError where it is too large."""
+        self.row = 0
+        self.column = 0
+        self.is_shared = False
+        self.value = ""
+        self.lengths: list[int] = []
+        self.texts.append(self.lengths)
+        parser = expat.ParserCreate("utf-8")
+        parser.buffer_text = True
+        parser.StartElementHandler = self._start
+        parser.EndElementHandler = self._end
+        parser.CharacterDataHandler = self._text
+        parser.StartDoctypeDeclHandler = self._doctype
+        parser.CommentHandler = parser.ProcessingInstructionHandler = self._interrupt
+        parser.Parse(data, True)
+
+    def characters(self) -> int:
+        longest = [max(lengths) for lengths in zip_longest(*self.texts, fillvalue=0)]
+        return sum(number * longest[place] for place, number in self.shown.items() if place < len(longest))
+
+    def _start(self, tag: str, attributes: dict[str, str]) -> None:
+        self._interrupt()
         name = tag.rpartition(":")[2]
         if name == "row":
-            row = int(attributes.get("r") or row + 1)
-            column = 0
+            self.row = int(attributes.get("r") or self.row + 1)
+            self.column = 0
         elif name == "c":
             letters = attributes.get("r", "").rstrip("0123456789")
-            row = int(attributes["r"][len(letters) :]) if letters else row
-            column = _column_number(letters) if letters else column + 1
+            self.row = int(attributes["r"][len(letters) :]) if letters else self.row
+            self.column = _column_number(letters) if letters else self.column + 1
+            self.is_shared = attributes.get("t") == "s"
         elif name in ("v", "is"):  # a cell without a value may be anywhere: it only has a colour
-            _check_size(row // MAX_BLANK, column)
+            _check_size(self.row // MAX_BLANK, self.column)
+            self.value = ""
+        elif name == "si":
+            self.lengths.append(0)
 
-    def refuse_doctype(*details: Any) -> None:
+    def _end(self, tag: str) -> None:
+        if self.is_shared and tag.rpartition(":")[2] == "v":
+            self.shown[int(self.value)] += 1
+
+    def _text(self, text: str) -> None:
+        if self.lengths:
+            self.lengths[-1] += len(text)
+        elif self.is_shared:
+            self.value += text
+
+    def _interrupt(self, *details: Any) -> None:
+        self.value += " "  # no number any more, for calamine would take what stands behind it alone
+
+    def _doctype(self, *details: Any) -> None:
         raise FileError("The workbook holds what no spreadsheet writes. Save it again.")
-
-    parser = expat.ParserCreate()
-    parser.StartElementHandler = start
-    parser.StartDoctypeDeclHandler = refuse_doctype
-    while chunk:
-        parser.Parse(chunk)
-        chunk = part.read(CHUNK_BYTES)  # raises BadZipFile where the part is larger than it says
-    parser.Parse(b"", True)
 
 
 def _column_number(letters: str) -> int:

@@ -9,6 +9,7 @@ from npd.models import Contact
 from sync import attention
 from sync.attention import Kind
 from sync.models import ApprovalRequest, Decision
+from sync.models.state import PEOPLE_KIND, log_event
 from tests.admin import states
 from tests.api.conftest import code_of, error_of, results, user_who_may, with_token
 from tests.attention.test_attention import Kinds, kinds
@@ -48,6 +49,14 @@ def test_who_may_not_change_the_record_undoes_nothing(pull: Decision) -> None:
     assert Contact.objects.get().role_title == "Chair"
     stranger = with_token(user_who_may("view_contact", name="stranger"))
     assert stranger.post(f"{ACTIVITY}{pull.pk}/undo").status_code == 403
+
+
+def test_what_happened_to_accounts_is_told_to_who_may_see_them(api: APIClient) -> None:
+    log_event(PEOPLE_KIND, "Removed the second factor of Bob.")
+    line = Decision.objects.get()
+    reader = with_token(user_who_may("view_decision"))
+    assert [results(reader, ACTIVITY), [row["id"] for row in results(api, ACTIVITY)]] == [[], [line.pk]]
+    assert reader.get(f"{ACTIVITY}{line.pk}/").status_code == 404
 
 
 @pytest.mark.parametrize(("act", "state"), [("approve", "approved"), ("reject", "rejected")])

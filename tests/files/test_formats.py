@@ -97,8 +97,14 @@ def changed(content: bytes, part: str, old: bytes, new: bytes) -> bytes:
     return out.getvalue()
 
 
-def test_a_workbook_that_would_fill_the_memory_is_refused() -> None:
-    plain, part = sheet(["Name", "Role"], ["Ann", 1]), "xl/worksheets/sheet1.xml"
+PART = "xl/worksheets/sheet1.xml"
+
+
+@pytest.mark.parametrize("before", [b"", b" " * 1_000_001, b"x"])
+def test_a_workbook_that_would_fill_the_memory_is_refused(before: bytes) -> None:
+    plain = sheet(["Name", "Role"], ["Ann", 1])
+    start = zipfile.ZipFile(io.BytesIO(plain)).read(PART).partition(b"<worksheet")[0]
+    plain = changed(plain, PART, start, before)
     for old, new in (
         (b'r="B2"', b'r="XFD1048576"'),
         (b'r="B2"', b'r="AAA2"'),
@@ -106,7 +112,30 @@ def test_a_workbook_that_would_fill_the_memory_is_refused() -> None:
         (b"</sheetData>", b"</sheetData>" + b" " * 100_000_001),
     ):
         with pytest.raises(FileError):
-            XLSX().create_dataset(changed(plain, part, old, new))
+            XLSX().create_dataset(changed(plain, PART, old, new))
+
+
+@pytest.mark.parametrize("number", [b"4", b"3<!-- -->4", b"3<x/>4"])
+def test_a_long_text_that_every_cell_shows_is_counted_in_each(number: bytes) -> None:
+    """Calamine copies it into each; of a number in two pieces it takes the last."""
+    titles = [f"t{column}" for column in range(4)]
+    small = sheet([*titles, "y"], ["x" * 30_000] * 4)
+    assert len(XLSX().create_dataset(small)) == 1
+    cells = b'<c t="s"><v>%s</v></c>' % number * 4
+    rows = b"".join(b'<row r="%d">' % row + cells + b"</row>" for row in range(2, 1_002))
+    large = changed(small, PART, b"</sheetData>", rows + b"</sheetData>")
+    large = changed(large, "xl/sharedStrings.xml", b"<si><t>y</t></si>", b"<si><t>" + b"y" * 30_000 + b"</t></si>")
+    with pytest.raises(FileError):
+        XLSX().create_dataset(large)
+
+
+@pytest.mark.parametrize(("place", "value"), [(8, 1), (10, 99)])
+def test_a_workbook_with_a_password_or_an_unknown_packing_is_refused(place: int, value: int) -> None:
+    content = bytearray(sheet(["Name"], ["Ann"]))
+    content[content.index(b"PK\x01\x02") + place] = value
+    content[place - 2] = value
+    with pytest.raises(FileError):
+        XLSX().create_dataset(bytes(content))
 
 
 @pytest.mark.parametrize("text", AWKWARD)
@@ -142,6 +171,13 @@ def test_no_cell_of_an_export_is_a_formula(admin: Client) -> None:
     cells = [cell for row in book.active.iter_rows() for cell in row if cell.value is not None]
     assert {cell.data_type for cell in cells} == {"s"}
     assert "+1" in {cell.value for cell in cells}
+
+
+def test_a_text_that_no_cell_of_excel_takes_is_not_cut_off(admin: Client) -> None:
+    Contact.objects.create(name="Ann", notes="😀" * 20_000)
+    answer = admin.post("/admin/npd/contact/export/", {"format": "1", "resource": "0"}, follow=True)
+    assert "Row 2 has a text that is too long for a cell of Excel. Use CSV." in answer.content.decode()
+    assert list(counts(preview(admin, exported(admin)))) == ["skip"]
 
 
 def test_an_export_has_what_the_list_shows_and_no_field_of_the_sync(

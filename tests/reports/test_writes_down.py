@@ -7,6 +7,7 @@ import pytest
 from npd.models import Contact, Organization
 from sync.limits import breaker
 from sync.models import MondayAccount, SyncQueue
+from sync.operations.detect.sweep import sweep_due_boards
 from tests.budget.conftest import Planned, monday
 from tests.support.world import World
 
@@ -157,6 +158,22 @@ def test_an_edit_on_the_board_comes_in_meanwhile(world: World) -> None:
     world.edit(ann, "role_title", "Theirs")
     world.hear(ann, seconds=1)
     assert (ann.role_title, world.status(ann)) == ("Theirs", "synced")
+
+
+def test_an_edit_whose_webhook_was_lost_comes_in_however_long_writes_fail(world: World) -> None:
+    ann = world.linked("Ann", role_title="Old")
+    sweep_due_boards()
+    writes_fail(world)
+    new_contacts(5)
+    world.calls_while(180)
+    world.sandbox.control("webhooks", rule="drop", count=None)
+    for title in ("First", "Second", "Third"):
+        world.edit(ann, "role_title", title)
+        for _ in range(2):
+            world.pass_time(minutes=11)
+            sweep_due_boards()
+            world.work(ann)
+        assert ann.role_title == title
 
 
 def writes_stopped(world: World) -> None:

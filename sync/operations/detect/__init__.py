@@ -96,9 +96,9 @@ def boards_to_compare() -> Iterator[BoardLink]:
 
 
 def _available_boards() -> Iterator[BoardLink]:
-    """Boards that can be read: set up, not paused, with quota left."""
+    """Boards that can be read: set up, not paused, with quota left; a stop of writes doesn't concern them."""
     for spec in registry.entities():
-        board = availability.of(spec.entity_type)
+        board = availability.of(spec.entity_type, reads=True)
         if board.link is not None and not board.blocked_reason:
             yield board.link
 

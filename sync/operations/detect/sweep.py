@@ -297,7 +297,7 @@ def enqueue_full_sweep(spec: EntitySpec, progress: worker.DrainProgress | None =
 
     Return what the board has, empty where it could not be listed, and why something could not be checked.
     """
-    reason = availability.of(spec.entity_type).blocked_reason
+    reason = availability.of(spec.entity_type, reads=True).blocked_reason
     link = link_of(spec.entity_type)
     if reason or link is None:
         return "", reason

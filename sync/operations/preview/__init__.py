@@ -540,7 +540,7 @@ def plan_sync(*, every_line: bool = False) -> tuple[list[BoardSyncPlan], ReadOnl
 
 def _plan_board(board: BoardSyncPlan, spec: EntitySpec, reading: ReadOnlyClient) -> None:
     link = link_of(spec.entity_type)
-    board.problem = availability.of(spec.entity_type).blocked_reason
+    board.problem = availability.of(spec.entity_type, reads=True).blocked_reason
     if board.problem or link is None:
         return
     board.calls -= reading.calls

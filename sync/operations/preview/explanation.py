@@ -118,7 +118,7 @@ def _read_item(
     The changes are None where they can't be told. One call; raises MondayError.
     """
     link = registry.link_of(entity_type)
-    reason = availability.of(entity_type).blocked_reason
+    reason = availability.of(entity_type, reads=True).blocked_reason
     if reason or link is None:
         return {}, None, reason
     with preview.read_only_client():
