@@ -75,7 +75,6 @@ def test_the_filters_are_set_cleared_and_left_by_keys(open_page: Any, world: dic
     opens.press("Enter")
     sheet.get_by_role("button", name="Close").wait_for()
     assert not barriers(page)
-    assert sheet.locator(".select2-selection__placeholder").inner_text() == "Any organization"
     for _ in range(40):
         page.keyboard.press("Tab")
         assert page.evaluate("document.activeElement.matches('body, #changelist-filter *')")
