@@ -256,7 +256,7 @@ def queue_samples(status: availability.Overview) -> Samples:
 
     return {
         "jobs": numbers,
-        "jobs_due": {(board.entity_type,): availability.number_of(status.due(board)) for board in boards},
+        "jobs_due": {(board.entity_type,): status.number_due(board) for board in boards},
         "oldest_due_seconds": {(board.entity_type,): age(status.due_since(board)) for board in boards},
         "oldest_claim_seconds": {(board.entity_type,): age(status.claimed_since(board)) for board in boards},
     }

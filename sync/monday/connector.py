@@ -74,15 +74,10 @@ class MondayConnector:
         return items.parse_items(graphql.ask(self.api, items.items_query(item_ids, column_ids, types)), column_ids)
 
     def list_items(
-        self,
-        board_id: str,
-        column_ids: Sequence[str],
-        types: Collection[str] = (),
-        *,
-        limit: int = items.ITEMS_PER_PAGE,
+        self, board_id: str, column_ids: Sequence[str], types: Collection[str] = ()
     ) -> Iterator[list[board_items.Item]]:
         """A board's active items, one request for each page; raises CURSOR_EXPIRED where they take too long."""
-        first = items.first_page_query(board_id, column_ids, limit=limit, types=types)
+        first = items.first_page_query(board_id, column_ids, types=types)
         page, cursor = items.parse_page(graphql.ask(self.api, first), column_ids)
         yield page
         while cursor:

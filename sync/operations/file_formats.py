@@ -125,12 +125,6 @@ class XLSX(base_formats.Format):  # type: ignore[misc]
     def get_content_type(self) -> str:
         return self.CONTENT_TYPE
 
-    def get_read_mode(self) -> str:
-        return "rb"
-
-    def is_binary(self) -> bool:
-        return True
-
     def can_import(self) -> bool:
         return True
 
@@ -208,8 +202,8 @@ def _measured(content: bytes) -> bytes:
 
 
 class Measurement:
-    """What a workbook takes in memory: calamine makes room up to the outermost cell of a sheet, and copies a shared text
-    into each cell that shows it.
+    """What a workbook takes in memory: calamine makes room up to the outermost cell of a sheet, and copies a shared
+    text into each cell that shows it.
     """
 
     def __init__(self) -> None:

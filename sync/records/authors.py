@@ -203,12 +203,6 @@ def _users_by_id(contexts: Iterable[Mapping[str, Any]]) -> dict[Any, Any]:
     return dict(get_user_model()._default_manager.in_bulk(list(ids))) if ids else {}
 
 
-def monday_users() -> Mapping[str, Any]:
-    """Return the stored users of the Monday account, by id."""
-    users = MondayAccount.objects.filter(id=1).values_list("users", flat=True).first()
-    return users or {}
-
-
 def refresh_users(connector: MondayConnector) -> errors.MondayError | None:
     """Read the account's users and store them; return the error where the token lacks the scope users:read.
 

@@ -11,82 +11,47 @@ from django.db import models
 from django.utils.functional import cached_property
 
 from sync import registry
-from sync.attention.sources import VARYING
-from sync.choices import Priority, QueueStatus, StopCode
+from sync.choices import QueueStatus, StopCode
 from sync.kernel import humanize
 from sync.kernel.db import fetch_rows
 from sync.limits import BlockedKind, LimitFacts, Wait
 from sync.models import BoardLease, BoardLink, SyncQueue
 from sync.outbox.pauses import IS_PAUSED, Pause, active_pause
 
-READY = "ready"
-BACKOFF = "backoff"
-DEFERRED = "deferred"
-LOADED = "loaded"
-
 LONG_WAIT = timedelta(hours=1)
 """Longer than this no board waits for its quota without everybody being told."""
 
-# A UNION, for each part has a partial index of its own. Deferred is also what no worker may touch: a create without an
-# answer of which nothing can be found out or done.
+# A UNION, for each part has a partial index of its own. What no worker may touch isn't due: a create without an answer
+# of which nothing can be found out or done.
 _JOBS = f"""
-    WITH moment AS MATERIALIZED (SELECT sync_now() AS now),
-    untouchable AS (
+    WITH untouchable AS (
         SELECT DISTINCT intent.entity_id FROM sync_intents AS intent
         LEFT JOIN sync_board_links AS link ON link.entity_type = intent.entity_type
         WHERE intent.state = 'open' AND intent.item_id = ''
             AND (link.npd_id_problem <> '' OR {IS_PAUSED.format(entity_type="intent.entity_type")})
-    ), pending AS (
-        SELECT row.entity_type, row.status, row.attempts,
-            CASE WHEN row.next_retry > moment.now AND row.attempts > 0 AND row.reason = '' THEN '{BACKOFF}'
-                WHEN row.next_retry > moment.now OR untouchable.entity_id IS NOT NULL THEN '{DEFERRED}'
-                ELSE '{READY}' END AS phase,
-            row.next_retry AS since, (row.entity_id IS NULL)::int AS of_item, row.reason,
-            regexp_replace(row.reason, '{VARYING}', '…', 'g') AS alike
-        FROM sync_queue AS row CROSS JOIN moment
-        LEFT JOIN untouchable ON untouchable.entity_id = row.entity_id
-        WHERE row.status = 'pending'
     )
-    SELECT entity_type, status, phase, attempts, count(*), min(since), sum(of_item),
-        min(reason) FILTER (WHERE phase = '{DEFERRED}')
-    FROM pending GROUP BY 1, 2, 3, 4, alike
+    SELECT row.entity_type, row.status, row.next_retry <= %(now)s AND untouchable.entity_id IS NULL,
+        count(*), min(row.next_retry)
+    FROM sync_queue AS row LEFT JOIN untouchable ON untouchable.entity_id = row.entity_id
+    WHERE row.status = 'pending' GROUP BY 1, 2, 3
     UNION ALL
-    SELECT entity_type, status, status, 0, count(*), min(last_attempt), 0, ''
+    SELECT entity_type, status, false, count(*), min(last_attempt)
     FROM sync_queue WHERE status = 'in_progress' GROUP BY 1, 2
     UNION ALL
-    SELECT entity_type, status, status, 0, count(*), NULL::timestamptz, 0, ''
+    SELECT entity_type, status, false, count(*), NULL::timestamptz
     FROM sync_queue WHERE status = 'failed' GROUP BY 1, 2
-"""  # noqa: S608 - made of the constants above
-
-_FINISHED = f"""
-    UNION ALL
-    SELECT entity_type, status, CASE priority WHEN {Priority.LOAD.value} THEN '{LOADED}' ELSE status END AS phase,
-        0, count(*), NULL::timestamptz, 0, ''
-    FROM sync_queue
-    WHERE status = 'completed' AND finished_at > %(now)s - interval '24 hours' AND finished_at <= %(now)s
-    GROUP BY 1, 2, phase
-"""  # noqa: S608 - made of the constants above
+"""  # noqa: S608 - made of the constant above
 
 
 @dataclass(frozen=True)
 class JobCount:
-    """Jobs of one board that are alike: their number, and the time of the first of them.
-
-    `phase` is what pending ones wait for: ready (their time has come), backoff, deferred; of completed ones of a load
-    of many records it is loaded, of others the status.
-    `first` is when the first could be worked, of those in progress when it was claimed;
-    `of_items` how many of the pending ones are about items that no record has; `reason` why the deferred wait, of which
-    each is of a kind of its own.
-    """
+    """The jobs of one board that are alike."""
 
     entity_type: str
     status: str
-    phase: str
-    attempts: int
+    is_due: bool  # pending, and their time has come
     number: int
-    first: datetime | None
-    of_items: int = 0
-    reason: str | None = ""
+    first: datetime | None  # when the first could be worked; of those in progress when it was claimed
 
 
 @dataclass(frozen=True)
@@ -175,19 +140,14 @@ def is_slowed() -> bool:
     return any(now.slowed_until(board) for board in now.boards)
 
 
-def overview(*, finished: bool = False) -> Overview:
-    """Read how every board stands now: at most five queries, and two more where the quota is tight.
-
-    `finished`: count the jobs that were completed in the last 24 hours, too.
-    """
-    return Overview([spec.entity_type for spec in registry.entities()], finished)
+def overview() -> Overview:
+    """Read how every board stands now: at most five queries, and two more where the quota is tight."""
+    return Overview([spec.entity_type for spec in registry.entities()])
 
 
 @dataclass
 class Overview(LimitFacts):
     """How these types' boards stand, and what waits for them."""
-
-    finished: bool = False
 
     @cached_property
     def boards(self) -> list[BoardAvailability]:
@@ -226,27 +186,26 @@ class Overview(LimitFacts):
         return replace(board, since=answer.since)
 
     @cached_property
-    def all_jobs(self) -> Sequence[JobCount]:
-        """The jobs, counted, also of types that are registered no more; one query."""
-        sql = _JOBS + _FINISHED if self.finished else _JOBS
-        return [JobCount(*row) for row in fetch_rows(sql, {"now": self.now})]
+    def _all_jobs(self) -> Sequence[JobCount]:
+        return [JobCount(*row) for row in fetch_rows(_JOBS, {"now": self.now})]
 
-    def jobs(self, entity_type: str, *phases: str) -> list[JobCount]:
-        """Return a type's jobs; of these phases, where some are named."""
-        mine = [job for job in self.all_jobs if job.entity_type == entity_type]
-        return [job for job in mine if not phases or job.phase in phases]
+    def jobs(self, entity_type: str) -> list[JobCount]:
+        """Return a type's jobs but the finished ones, counted; one query for all types."""
+        return [job for job in self._all_jobs if job.entity_type == entity_type]
 
-    def due(self, board: BoardAvailability) -> list[JobCount]:
-        """Return those that could be worked now: of a board that can."""
-        return self.jobs(board.entity_type, READY) if board.is_available else []
+    def number_due(self, board: BoardAvailability) -> int:
+        """Return how many of its jobs could be worked now: none of a board that can't."""
+        return sum(job.number for job in self.jobs(board.entity_type) if job.is_due and board.is_available)
 
     def due_since(self, board: BoardAvailability) -> datetime | None:
         """Return since when the oldest of them could have been worked: not while its board could not."""
-        return _not_before(board, first_of(self.due(board)))
+        due = [job.first for job in self.jobs(board.entity_type) if job.is_due and board.is_available]
+        return _not_before(board, min(filter(None, due), default=None))
 
     def claimed_since(self, board: BoardAvailability) -> datetime | None:
         """Return when the first of its jobs in progress was claimed."""
-        return first_of(self.jobs(board.entity_type, QueueStatus.IN_PROGRESS))
+        claimed = [job.first for job in self.jobs(board.entity_type) if job.status == QueueStatus.IN_PROGRESS]
+        return min(filter(None, claimed), default=None)
 
     def first_job_of(self, board: BoardAvailability) -> datetime | None:
         """Return since when the oldest job of the board is due or claimed."""
@@ -326,14 +285,6 @@ def stops_of(now: Overview) -> list[Stop]:
     return stops
 
 
-def first_of(jobs: Sequence[JobCount]) -> datetime | None:
-    return min((job.first for job in jobs if job.first is not None), default=None)
-
-
-def number_of(jobs: Sequence[JobCount]) -> int:
-    return sum(job.number for job in jobs)
-
-
 def is_leased(link: BoardLink, now: datetime) -> bool:
     """Whether a worker holds the board; one that died does until another takes it, or its lease ends."""
     lease: BoardLease | None = getattr(link, "lease", None)
@@ -358,7 +309,7 @@ def queue_stats() -> dict[str, Any]:
     now = overview()
     return {
         **{status: sum(counts.get(status, 0) for counts in by_type.values()) for status in QueueStatus.values},
-        "due": sum(number_of(now.due(board)) for board in now.shown),
+        "due": sum(map(now.number_due, now.shown)),
         "oldest_due_seconds": _oldest_due_seconds(now),
         "by_type": by_type,
     }

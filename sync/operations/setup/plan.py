@@ -48,8 +48,7 @@ from sync.registry import link_of, target_of
 
 log = structlog.get_logger(__name__)
 
-SAMPLES_PER_ROW = 5
-SHOWN_SAMPLES = 3
+SAMPLES_PER_ROW = 3
 CHUNK_SIZE = 500
 """Records that are planned at once."""
 
@@ -104,21 +103,14 @@ def planned_board(chosen: selection.ChosenBoard) -> field_values.BoardContext:
 def _planned_mapping(
     chosen: selection.ChosenBoard, mappable: MappableField, choice: FieldChoice, stored: FieldMapping | None
 ) -> FieldMapping:
-    column_id = choice.column
-    converter = next(iter(mappable.types.values()))
-    options: dict[str, Any] = {}
+    column = chosen.columns.get(choice.column)
+    kind = column.type if column is not None else mappable.made_type
+    column_id = f"{NEW_COLUMN}{mappable.key}" if choice.column == NEW_COLUMN else choice.column
+    options: dict[str, Any] = {"column_type": kind, "settings": dict(column.settings) if column is not None else {}}
     if mappable.is_name:
-        column_id = board_columns.NAME_TYPE
-        converter = mappable.types[board_columns.NAME_TYPE]
-    elif choice.column == NEW_COLUMN:
-        column_id = f"{NEW_COLUMN}{mappable.key}"
-        converter = mappable.types[mappable.made_type]
-        options = {"column_type": mappable.made_type, "settings": {}}
-    elif (column := chosen.columns.get(choice.column)) is not None:
-        converter = mappable.types.get(column.type, converter)
-        options = {"column_type": column.type, "settings": dict(column.settings)}
-    else:
-        options = {"column_type": board_columns.column_type(converter), "settings": {}}
+        kind = column_id = board_columns.NAME_TYPE
+        options = {}
+    converter = mappable.types.get(kind) or next(iter(mappable.types.values()))
     moved = stored is not None and (stored.column_id, stored.converter) != (column_id, converter)
     return FieldMapping(
         key=mappable.key, label=mappable.label, fields=list(mappable.fields), column_id=column_id,
@@ -405,9 +397,7 @@ class Planner:
             self._add_created(plan)
         elif following is not None and plan.item is not None:
             self.reads += 1
-            by_id = field_values.npd_id_of(self.board, plan.item) == str(plan.id)
-            label = "NPD ID" if by_id else self.board.match_mapping.label if self.board.match_mapping else ""
-            self.result.add("link", str(record), f"“{plan.item.name}” · {label}")
+            self.result.add("link", str(record))
             self._add_fields(following)
         else:
             self.attention.add(plan.id)
@@ -677,19 +667,14 @@ LEFT_ROWS = {
 }  # fmt: skip
 """What a plan counts, for one and for several; what there is none of isn't shown."""
 
-_WITHOUT_REASON = ("create", "from_items", "unmatched", "sync_off", "no_item", "resumes", "link")
-
 
 def rows_of(plan: BoardPlan, nouns: Mapping[str, tuple[str, str]]) -> list[dict[str, Any]]:
     """Return how many records, items or fields there are of each kind, and some of them, if it matters with why."""
     rows = []
     for code, (singular, plural) in nouns.items():
         if number := plan.counts[code]:
-            samples = plan.samples.get(code, [])[:SHOWN_SAMPLES]
-            if code in _WITHOUT_REASON:
-                samples = [(name, "") for name, _why in samples]
             sentence = humanize.count_with_noun(number, singular, plural)
-            rows.append({"code": code, "sentence": sentence, "samples": samples})
+            rows.append({"code": code, "sentence": sentence, "samples": plan.samples.get(code, [])})
     return rows
 
 
