@@ -359,8 +359,8 @@ class Executor:
         """Try apart what the token's user may not write: a column, an item, or all of the board may be closed.
 
         `is_open`: others of the same document were written. Beside a record's values its NPD ID is written again, which
-        changes nothing and tells a closed column from a closed item. What is closed to two items, or to new ones and one,
-        is the board's.
+        changes nothing and tells a closed column from a closed item. What is closed to two items, or to new ones and
+        to one, is the board's.
         """
         answers: ByUnit = {}
         named = {error.column_id for write, error in forbidden if _writes_to(write, [error.column_id])}
