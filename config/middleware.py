@@ -67,6 +67,8 @@ class ReadableMiddleware(MiddlewareMixin):
             return
         if "\0" in request.path_info + query:
             raise BadRequest("The address holds a NUL character. Take %00 out of it.")
+        if any("\0" in value for value in request.COOKIES.values()):
+            raise BadRequest("A cookie holds a NUL character. Delete the cookies of this site.")
         if len(request.GET.get(SEARCH_VAR, "")) > LONGEST_SEARCH:
             raise BadRequest(f"A search has at most {LONGEST_SEARCH} characters. Shorten it.")
 
@@ -112,10 +114,17 @@ IMPOSSIBLE = (ValidationError, FieldDoesNotExist, FieldError, DataError, Program
 """What Django's admin fails with where an address or a form asks for what no row can have: an id, a filter's value."""
 
 
+NO_PASSKEY = (ValueError, LookupError, TypeError, AttributeError, RecursionError)
+"""What allauth fails with where a passkey's answer was written by no browser."""
+
+
 class ImpossibleValueMiddleware(MiddlewareMixin):
-    """Answer 400, and no error of ours, where the admin is asked for what Python or the database can't read."""
+    """Answer 400, and no error of ours, where a page is asked for what Python or the database can't read."""
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponseBase | None:
+        if request.path_info.startswith(STANDING_ALONE):
+            is_passkey = "credential" in request.POST and isinstance(exception, NO_PASSKEY)
+            return bad_request(request) if is_passkey else None
         if not request.path_info.startswith("/admin/"):
             return None
         # A year of no calendar, or a range of one value; without a query it would be a fault of ours.

@@ -212,7 +212,10 @@ def ask_again(*, is_slowed: bool = False) -> str:  # noqa: PLR0911 - one for eac
     """
     row = monday_account()
     is_waiting = _is_waiting(row)
-    is_account = row.needs_probe or is_waiting or is_slowed or _is_day_used_up()
+    # Our own count leaves no room for what nobody clicked: a limit that was raised is not known yet.
+    calls_left = quota.read_budget().day_left()
+    is_day_used_up = calls_left is not None and calls_left < rate_limits.PASS_CALLS
+    is_account = row.needs_probe or is_waiting or is_slowed or is_day_used_up
     has_refusals = write_stop.try_refused_again()
     if not (is_account or _stopped_links()):
         return RESUMED if has_refusals else NOT_STOPPED
@@ -278,12 +281,6 @@ def may_be_stopped() -> bool:
 
 def _is_waiting(row: MondayAccount) -> bool:
     return row.stopped_until is not None and row.stopped_until > sync_now()
-
-
-def _is_day_used_up() -> bool:
-    """Whether our own count leaves no room for what nobody clicked: a limit that was raised is not known yet."""
-    calls_left = quota.read_budget().day_left()
-    return calls_left is not None and calls_left < rate_limits.PASS_CALLS
 
 
 def _resume(links: Sequence[BoardLink]) -> None:

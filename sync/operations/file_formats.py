@@ -202,8 +202,8 @@ def _measured(content: bytes) -> bytes:
 
 
 class Measurement:
-    """What a workbook takes in memory: calamine makes room up to the outermost cell of a sheet, and copies a shared text
-    into each cell that shows it.
+    """What a workbook takes in memory: calamine makes room up to the outermost cell of a sheet, and copies a shared
+    text into each cell that shows it.
     """
 
     def __init__(self) -> None:

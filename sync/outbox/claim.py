@@ -163,13 +163,13 @@ class Lease:
 def acquire(link: BoardLink, seconds: float = STEP_SECONDS) -> Lease | None:
     """Take the board's lease if nobody has it, or its holder has died; None when somebody has it."""
     lease = Lease(link)
-    with connection.cursor() as cursor:
-        params: dict[str, Any] = {"link": link.pk, "token": lease.token, "seconds": seconds, "told": _backend_pid()}
-        cursor.execute(_ACQUIRE, params)
-        # The row is made once for each board.
-        if not cursor.rowcount and BoardLease.objects.get_or_create(link=link)[1]:
-            cursor.execute(_ACQUIRE, params)
-        return lease if cursor.rowcount else None
+    connection.ensure_connection()
+    params = {"link": link.pk, "token": lease.token, "seconds": seconds, "told": _backend_pid()}
+    is_taken = db.run_sql(_ACQUIRE, params)
+    # The row is made once for each board.
+    if not is_taken and BoardLease.objects.get_or_create(link=link)[1]:
+        is_taken = db.run_sql(_ACQUIRE, params)
+    return lease if is_taken else None
 
 
 def orphaned_boards() -> list[str]:

@@ -27,7 +27,7 @@ from sync.reconcile.field_values import BoardContext
 from sync.reconcile.gather import Gatherer, claimed, facts_of_creates
 from sync.reconcile.identity import ANSWERED, LINKED
 from sync.reconcile.lookups import load_board
-from sync.reconcile.pass_plan import Outcome, PassFacts, Plan, ending
+from sync.reconcile.pass_plan import Ending, Outcome, PassFacts, Plan, ending
 from sync.reconcile.settle import PassRun, settle_creates, settle_pass, store_columns
 from sync.reconcile.unconfirmed_writes import Fate, after_own_fault, after_resending, decide_unconfirmed
 from sync.reconcile.writes import OUTCOMES
@@ -84,38 +84,40 @@ def reconcile(lease: Lease, claims: Sequence[Claim], batch_id: uuid.UUID, hold_s
 
 
 def _unread(executor: Executor, gatherer: Gatherer, facts: PassFacts, plan: Plan) -> Plan:
-    """Nothing was sent: jobs go back with their attempt, one by one where the document was refused.
-
-    Where Monday refuses the document also when it names no item, it is no record's fault: the board waits. Where a
-    column is gone the next pass leaves out what asked for it. A document that was only too complex is no record's
-    fault: its jobs go back together where the board's next one is smaller for it (limits/metered_client.py).
-    """
+    """Nothing was sent, so the jobs go back; what only this read failed on costs no attempt."""
     error = facts.error
     link = executor.lease.link
     assert error is not None
-    has_columns = facts.columns is not None
     records = len(plan.open_records) + len(plan.open_deleted)
-    units = records + len(facts.item_claims)
-    is_rejected = not has_columns and error.scope in (Scope.DOCUMENT, Scope.RECORD, Scope.FIELD)
-    releases = not is_rejected or units > 1
-    shrinks = error.kind is TOO_COMPLEX and batch_size(link.pk) < units
-    if is_rejected and not shrinks and (refusal := gatherer.refusal(facts.board)):
-        log.warning("reads refused", board=link.entity_type, reason=refusal.sentence)
-        breaker.trip_board(link, refusal)
-        waits = ending(Outcome.RELEASED, refusal.sentence)
-        return unread(facts, plan, waits, waits)
-    at_most = int(is_rejected and releases and not shrinks)
-    given_back = ending(Outcome.RELEASED if releases else Outcome.FAILED, error.sentence, at_most=at_most)
-    if has_columns:
+    given_back = ending(Outcome.RELEASED, error.sentence)
+    if facts.columns is not None:
+        # The next pass leaves out the column that is gone.
+        return unread(facts, plan, given_back, given_back)
+    if error.scope in (Scope.DOCUMENT, Scope.RECORD, Scope.FIELD):
+        given_back = _after_refusal(gatherer, facts, error, records + len(facts.item_claims))
         return unread(facts, plan, given_back, given_back)
     log.warning("read failed", board=link.entity_type, scope=str(error.scope), reason=error.sentence)
-    if is_rejected:
-        return unread(facts, plan, given_back, given_back)
     answer = executor.failed_call(error, records)
     if not executor.stop_reason:
         breaker.trip(link, error)
     failed = ending(OUTCOMES[answer.verdict], answer.detail, at_most=answer.at_most)
     return unread(facts, plan, failed, given_back)
+
+
+def _after_refusal(gatherer: Gatherer, facts: PassFacts, error: MondayError, units: int) -> Ending:
+    """Return how all jobs end where Monday refused the document: one by one it is found out whose fault that is."""
+    link = facts.board.link
+    log.warning("read refused", board=link.entity_type, scope=str(error.scope), reason=error.sentence)
+    if error.kind is TOO_COMPLEX and batch_size(link.pk) < units:
+        # It is no record's fault, and the board's next document is smaller (limits/metered_client.py).
+        return ending(Outcome.RELEASED, error.sentence)
+    if refusal := gatherer.refusal(facts.board):
+        # Also a document that names no item is refused: the board waits.
+        breaker.trip_board(link, refusal)
+        return ending(Outcome.RELEASED, refusal.sentence)
+    if units > 1:
+        return ending(Outcome.RELEASED, error.sentence, at_most=1)
+    return ending(Outcome.FAILED, error.sentence)
 
 
 def confirm_creates(lease: Lease, stop_reason: str = "") -> str:

@@ -9,7 +9,6 @@ import uuid
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any
 from uuid import UUID
 
 import structlog
@@ -60,7 +59,7 @@ class Call:
     kind: calls.Kind
     # Reads again, under the lease, what may have changed since it was decided: unit → why it isn't sent.
     unwanted: Callable[[BoardContext, Sequence[calls.Write]], Mapping[str, str]]
-    body: Mapping[str, Any] | None = None  # what the intents say of the call itself
+    removes: str = ""  # by which policy it takes a deleted record's item off the board, as its intents say
     alone: bool = False  # each value of one unit has an alias of its own
 
     def request(self, board: BoardContext, writes: Sequence[calls.Write]) -> board_items.WriteRequest:
@@ -132,22 +131,17 @@ def _changed_deletions(board: BoardContext, writes: Sequence[calls.Write]) -> di
     return {write.unit: "It changed while it was synced." for write in writes if not is_same(write)}
 
 
-def _changed_filter(board: BoardContext, writes: Sequence[calls.Write]) -> dict[str, str]:
-    """Return all where the filter was changed since it was read: it may leave their records out now."""
-    if BoardLink.objects.filter(pk=board.link.pk, sync_filter=board.link.sync_filter).exists():
-        return {}
-    return {write.unit: "The filter changed while it was synced." for write in writes}
-
-
 def _changed_owner(board: BoardContext, writes: Sequence[calls.Write]) -> dict[str, str]:
-    """Return also those that a record has by now: they stay on the board."""
+    """Return the items that a record has by now: they stay on the board; all, where the filter was changed since."""
+    if not BoardLink.objects.filter(pk=board.link.pk, sync_filter=board.link.sync_filter).exists():
+        # It may leave their records out now.
+        return {write.unit: "The filter changed while it was synced." for write in writes}
     owned = gather.owners_of(board.link.entity_type, [write.item_id for write in writes])
-    changed = {write.unit: "It was linked while it was synced." for write in writes if write.item_id in owned}
-    return changed | _changed_filter(board, writes)
+    return {write.unit: "It was linked while it was synced." for write in writes if write.item_id in owned}
 
 
-_CLEAR = Call(calls.Kind.CHANGE, _changed_owner, {"copy": True})
-_ARCHIVE = Call(calls.Kind.ARCHIVE, _changed_owner, {"copy": True})
+_CLEAR = Call(calls.Kind.CHANGE, _changed_owner)
+_ARCHIVE = Call(calls.Kind.ARCHIVE, _changed_owner)
 
 ByUnit = dict[str, calls.Answer]
 
@@ -604,7 +598,7 @@ def commit_intents(
                 idempotency_key=key,
                 alias=f"r{number}",
                 values={value.key: {**value.entry, **executor.read} for value in write.fields},
-                body=dict(call.body) if call.body is not None else None,
+                body={"removes": call.removes} if call.removes else None,
                 state=IntentState.OPEN,
                 deadline=SyncNow() + timedelta(seconds=deadline_seconds),
             )
@@ -655,7 +649,7 @@ def send_removals(executor: Executor, board: BoardContext, plan: Plan) -> Plan:
     leaving = [deleted for deleted in plan.open_deleted if deleted.item_removal]
     answers: ByUnit = {}
     for policy, kind in deleted_records.REMOVAL_KINDS.items():
-        call = Call(kind, _changed_deletions, {"removes": str(policy)})
+        call = Call(kind, _changed_deletions, str(policy))
         of_policy = [deleted for deleted in leaving if deleted.item_removal is policy]
         answers |= executor.send(call, [deleted_records.removal_write(board, deleted) for deleted in of_policy])
     return plan.with_deleted(

@@ -26,7 +26,8 @@ def each_record(rule: pass_plan.RecordRule) -> pass_plan.PlanRule:
 
     def of_pass(facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
         decided = [(record, rule(facts, record)) for record in plan.open_records]
-        return plan.with_records(after for before, after in decided if after is not before)
+        changed = [after for before, after in decided if after is not before]
+        return plan.with_records(changed) if changed else plan
 
     return of_pass
 

@@ -26,7 +26,7 @@ from sync.reconcile.board_filter import deleted_exclusion
 from sync.reconcile.facts import DeletedFacts, HistoryLine, change_events
 from sync.reconcile.lost_updates import left_with_item, lost_lines
 from sync.reconcile.new_items import given_items
-from sync.reconcile.restraints import approval_verdicts, new_request
+from sync.reconcile.restraints import approval_verdicts
 from sync.reconcile.writes import OUTCOMES
 from sync.records.approvals import ApprovalFacts
 from sync.records.tombstones import OPEN_TOMBSTONE_STATES, REMOVED_TOMBSTONE_STATES
@@ -406,13 +406,15 @@ def removal_write(board: field_values.BoardContext, plan: pass_plan.DeletedPlan)
 def new_removal_requests(plans: Iterable[pass_plan.DeletedPlan]) -> list[ApprovalRequest]:
     """Return the rows by which the planned removals count, yet to be stored; not of those that are stored."""
     return [
-        new_request(
-            plan.facts.record,
-            plan.item_id,
-            choices.ApprovalKind.ITEMS,
-            plan.approval,
-            f"The item of “{plan.facts.record}”, which was deleted in NPD",
-            {"record": str(plan.facts.record)},
+        ApprovalRequest(
+            entity_type=plan.record.entity_type(),
+            entity_id=plan.id,
+            remote_id=plan.item_id,
+            kind=choices.ApprovalKind.ITEMS,
+            key="",
+            label=f"The item of “{plan.record}”, which was deleted in NPD",
+            values={"record": str(plan.record)},
+            state=plan.approval,
         )
         for plan in plans
         if plan.approval is not None

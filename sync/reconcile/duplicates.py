@@ -19,7 +19,7 @@ from sync.reconcile import field_values, identity, pass_plan
 from sync.reconcile.calls import Answer, Verdict, Write
 from sync.reconcile.facts import ItemFacts, RecordHistory, is_create
 from sync.reconcile.new_items import given_items
-from sync.reconcile.restraints import new_acts, new_request
+from sync.reconcile.restraints import new_acts
 from sync.reconcile.writes import OUTCOMES
 from sync.records.approvals import ApprovalFacts
 
@@ -219,14 +219,15 @@ def new_duplicate_requests(requests: ApprovalFacts, duplicates: Iterable[pass_pl
     ours = [duplicate for duplicate in duplicates if duplicate.is_ours]
     new = new_acts(requests, ApprovalKind.ITEMS, [(duplicate.second_of.pk, "copy") for duplicate in ours])
     return [
-        new_request(
-            duplicate.second_of,
-            duplicate.item.id,
-            ApprovalKind.ITEMS,
-            ApprovalState.DONE,
-            f"The second item of “{duplicate.second_of}”, created by a call whose answer was lost",
-            {"record": str(duplicate.second_of)},
+        ApprovalRequest(
+            entity_type=duplicate.second_of.entity_type(),
+            entity_id=duplicate.second_of.pk,
+            remote_id=duplicate.item.id,
+            kind=ApprovalKind.ITEMS,
             key="copy",
+            label=f"The second item of “{duplicate.second_of}”, created by a call whose answer was lost",
+            values={"record": str(duplicate.second_of)},
+            state=ApprovalState.DONE,
         )
         for duplicate in ours
         if (duplicate.second_of.pk, "copy") in new

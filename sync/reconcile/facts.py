@@ -143,10 +143,12 @@ Frozen = TypeVar("Frozen")
 
 def with_values(frozen: Frozen, **values: Any) -> Frozen:
     """Return a frozen value that says this, as `replace` does; which costs four times as much, for each record."""
-    if not values.keys() <= vars(frozen).keys():
-        raise TypeError(f"{type(frozen).__name__} has no {', '.join(values.keys() - vars(frozen).keys())}.")
+    before = vars(frozen)
+    after = before | values
+    if len(after) > len(before):
+        raise TypeError(f"{type(frozen).__name__} has no {', '.join(values.keys() - before.keys())}.")
     changed = object.__new__(type(frozen))
-    vars(changed).update(vars(frozen) | values)
+    vars(changed).update(after)
     return changed
 
 
@@ -204,12 +206,6 @@ class RecordFacts:
     @property
     def is_push_by_name(self) -> bool:
         return bool(self.claim.payload.get("by_name"))
-
-    @property
-    def is_webhook_only(self) -> bool:
-        return self.causes == choices.Cause.WEBHOOK and all(
-            r.direction == choices.QueueDirection.TO_NPD for r in self.claim.rows
-        )
 
     def resolved_conflict(self, kind: str, key: str) -> OpenConflict | None:
         """Return the conflict of this kind in which a person decided on a field, or on the record itself."""

@@ -123,13 +123,12 @@ def with_kept_different(plan: RecordPlan, blocked: dict[str, Any], before: Mappi
         elif not blocked_fields.is_rejected(entry):
             entry[blocked_fields.KEPT_ENTRY] = kept
         elif _is_monday_unchanged(kept, plan.item, field_plan):
-            mark = {
-                name: value
-                for name, value in kept[blocked_fields.KEPT_BY].items()
-                if plan.item or name != blocked_fields.KEPT_REMOTE
-            }
-            shown = {blocked_fields.KEPT_REMOTE: field_plan.remote_raw} if plan.item else {}
-            entry[blocked_fields.KEPT_BY] = {**shown, **mark}
+            mark = dict(kept[blocked_fields.KEPT_BY])
+            if plan.item:
+                mark.setdefault(blocked_fields.KEPT_REMOTE, field_plan.remote_raw)
+            else:
+                mark.pop(blocked_fields.KEPT_REMOTE, None)
+            entry[blocked_fields.KEPT_BY] = mark
     return blocked
 
 
@@ -289,11 +288,11 @@ def with_fields(facts: PassFacts, plan: RecordPlan) -> RecordPlan:
     plans = decide_fields(facts, plan)
     lines = []
     for key, field_plan in plans.items():
-        before = plan.ledger.blocked_fields.get(key) if field_plan.is_left_out else None
-        is_known = (
-            before is not None and before["side"] == blocked_fields.LEFT_OUT and _is_same_value(before, field_plan)
-        )
-        if field_plan.is_left_out and not is_known:
+        if not field_plan.is_left_out:
+            continue
+        before = plan.ledger.blocked_fields.get(key)
+        is_known = before and before["side"] == blocked_fields.LEFT_OUT and _is_same_value(before, field_plan)
+        if not is_known:
             lines.append(HistoryLine("blocked", f"{field_plan.mapping.label}: {field_plan.blocked_reason}", key))
     write_npd_id = False
     npd_id_column = facts.board.link.npd_id_column
@@ -316,7 +315,11 @@ def decide_fields(facts: PassFacts, plan: RecordPlan) -> dict[str, FieldPlan]:
 
 
 def way_of(facts: RecordFacts | RecordPlan, mapping: FieldMapping) -> merge.FieldDirection:
-    directions = {facts.record.sync_direction, mapping.direction}
+    return _way_of_both(facts.record.sync_direction, mapping.direction)
+
+
+@cache  # for each field of each record
+def _way_of_both(*directions: str) -> merge.FieldDirection:
     up = SyncDirection.NONE not in directions and SyncDirection.MONDAY_TO_NPD not in directions
     down = SyncDirection.NONE not in directions and SyncDirection.NPD_TO_MONDAY not in directions
     if up:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from datetime import date
 from decimal import Decimal
 from functools import cached_property, lru_cache
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 from uuid import UUID
 
 from django.contrib.postgres.fields import ArrayField
@@ -231,8 +231,7 @@ class BoardContext:
 ACTIVE = "active"
 
 
-@dataclass(frozen=True)
-class Reference:
+class Reference(NamedTuple):
     """What names a related record: its id (`pk`), else its item (`monday_id`), else its `name`."""
 
     model: type[SyncedModel]
@@ -292,19 +291,18 @@ class RelatedFacts:
 
     def missing_item_reason(self, record: SyncedModel) -> tuple[str, bool]:
         """Why a related record has no item, in words, and whether it will get none as things stand."""
-        kind = record._meta.verbose_name
-        name = record_name(record)
+        called = f"the {record._meta.verbose_name} “{record_name(record)}”"
         if record.entity_type() not in self.boards:
-            detail = f"The {kind} “{name}” has no item on Monday: there is no board for it. The relation is left out."
+            detail = f"There is no board for {called} on Monday, so it has no item."
         elif record.is_left_out:
-            detail = f"The filter leaves the {kind} “{name}” out, so it has no item. The relation is left out."
+            detail = f"The filter leaves {called} out, so it has no item."
         elif not record.may_sync:
-            detail = f"Sync is off for the {kind} “{name}”, so it has no item on Monday. The relation is left out."
+            detail = f"Sync is off for {called}, so it has no item on Monday."
         elif record.sync_direction == SyncDirection.MONDAY_TO_NPD:
-            detail = f"Nothing of the {kind} “{name}” is sent to Monday, so it has no item. The relation is left out."
+            detail = f"Nothing of {called} is sent to Monday, so it has no item."
         else:
-            return (f"It waits for the {kind} “{name}” to get its item on Monday, and is sent then by itself.", False)
-        return detail, True
+            return f"It waits for {called} to get its item on Monday, and is sent then by itself.", False
+        return f"{detail} The relation is left out.", True
 
 
 NOTHING_RELATED = RelatedFacts()

@@ -604,7 +604,11 @@ def _record_facts(
     events = lookups.events_by_item(new.order_by("id"))
     # All intents count where something new was told, or where a create without an answer may have left the base.
     whole = [
-        key for key, item_id in items.items() if item_id in events or _may_lack_base(board, ledgers[str(key)], item_id)
+        key
+        for key, item_id in items.items()
+        if item_id in events
+        or not item_id
+        or any(base_of(ledgers[str(key)], mapping, item_id) is None for mapping in board.mapped)
     ]
     intents = _intents_of(claims, whole)
     write_loops = WriteLoop.objects.filter(entity_type=entity_type, entity_id__any_of=list(claims))
@@ -612,7 +616,10 @@ def _record_facts(
     now = sync_now()
     histories = {key: _history(board, of_record, now) for key, of_record in intents.items()}
     with_news = {items[key] for key, history in histories.items() if history.void} | events.keys()
-    recent = _recent_events(board, with_news) if with_news else {}
+    of_late = WebhookEvent.objects.filter(
+        item_id__in=with_news, board_id=board.link.board_id, received_at__gt=SyncNow() - EVENT_WINDOW
+    )
+    recent = lookups.events_by_item(of_late.order_by("-received_at")[:MAX_EVENTS])
     facts = []
     for key, claim in claims.items():
         item_id = items[key]
@@ -641,12 +648,6 @@ def _record_facts(
 
 
 NO_HISTORY = RecordHistory()
-
-
-def _may_lack_base(board: field_values.BoardContext, ledger: SyncMetadata, item_id: str) -> bool:
-    return not item_id or any(
-        mapping.column_id and base_of(ledger, mapping, item_id) is None for mapping in board.mappings
-    )
 
 
 def _intents_of(ids: Collection[UUID], whole: Collection[UUID]) -> dict[UUID, tuple[Intent, ...]]:
@@ -689,13 +690,6 @@ def _history(board: field_values.BoardContext, intents: Sequence[Intent], now: d
     )
 
 
-def _recent_events(board: field_values.BoardContext, items: Collection[str]) -> dict[str, list[WebhookEvent]]:
-    rows = WebhookEvent.objects.filter(
-        item_id__in=items, board_id=board.link.board_id, received_at__gt=SyncNow() - EVENT_WINDOW
-    )
-    return lookups.events_by_item(rows.order_by("-received_at")[:MAX_EVENTS])
-
-
 def makers_of(board: field_values.BoardContext, items: Mapping[UUID, str]) -> dict[UUID, tuple[str, bool]]:
     """Read, as far as events tell, who made these records' items, and whether somebody typed the NPD ID."""
     here = (board.link.board_id, board.link.npd_id_column)
@@ -735,12 +729,16 @@ def identity_facts(
     existing = set(named.values_list("pk", flat=True))
     rows = IgnoredItem.objects.filter(entity_type=entity_type, item_id__in=[item.id for item in matching])
     owners = {item_id: owner.pk for item_id, owner in owners_of(entity_type, items).items()}
+    # Of records made from an item those that nobody touched in NPD.
+    linked = SyncMetadata.objects.of(entity_type, {*owners.values(), *existing} - set(records))
+    made = linked.filter(made_from_item=True).values_list("entity_id", flat=True)
+    unedited = unedited_records(board.model, [UUID(key) for key in made])
     return IdentityFacts(
         owners,
         frozenset(existing),
         ignored={row.item_id: row for row in rows},
         unlinked=unlinked_items(entity_type, list(records)),
-        unedited=unedited_from_items(board, {*owners.values(), *existing} - set(records)),
+        unedited=board.model._default_manager.in_bulk(unedited),
     )
 
 
@@ -775,13 +773,6 @@ def unedited_records(model: type[SyncedModel], ids: Collection[UUID]) -> frozens
         pointing: Any = relation.related_model._default_manager.filter(**{f"{name}__in": unedited})
         unedited -= set(pointing.values_list(name, flat=True))
     return frozenset(unedited)
-
-
-def unedited_from_items(board: field_values.BoardContext, ids: Collection[UUID]) -> dict[UUID, SyncedModel]:
-    """Return those of these records that were made from an item, and that nobody touched in NPD."""
-    made = SyncMetadata.objects.of(board.link.entity_type, ids).filter(made_from_item=True)
-    unedited = unedited_records(board.model, [UUID(key) for key in made.values_list("entity_id", flat=True)])
-    return board.model._default_manager.in_bulk(unedited)
 
 
 def owners_of(entity_type: str, item_ids: Collection[str]) -> dict[str, SyncedModel]:

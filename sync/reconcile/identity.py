@@ -454,6 +454,8 @@ def _answered(plan: pass_plan.RecordPlan, answer: pass_plan.IdentityAnswer) -> p
 
 def answered_items(facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> frozenset[str]:
     """Return the items of which answers that are carried out by this pass say whose they are."""
+    if not plan.answers:  # as in nearly all passes
+        return frozenset()
     carried_out = [answer for answer in plan.answers if answer.done]
     made = [facts.answers.records.get(answer.made_id) for answer in carried_out if answer.made_id]
     items = [record.monday_id for record in made if record is not None]

@@ -22,7 +22,7 @@ from sync.monday.conversion import Converter, UnknownValue
 from sync.reconcile import field_plan, field_values, pass_plan
 from sync.reconcile.facts import RETURN, HistoryLine, RecordFacts, RemovalFacts, change_events
 from sync.reconcile.lost_updates import left_with_item, will_ask
-from sync.reconcile.restraints import approval_verdicts, new_request
+from sync.reconcile.restraints import approval_verdicts
 from sync.records.approvals import ApprovalFacts
 from sync.records.item_links import RECREATE_KEY, RESTORED_KEY, UNLINK_KEY
 
@@ -431,13 +431,15 @@ def decide_removals(facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> pass_pl
 def new_deletion_requests(plan: pass_plan.Plan) -> list[ApprovalRequest]:
     """Return the rows by which the planned deletions in NPD count, or wait, yet to be stored."""
     return [
-        new_request(
-            record_plan.record,
-            record_plan.record.monday_id,
-            choices.ApprovalKind.RECORDS,
-            record_plan.removal.approval,
-            field_values.record_name(record_plan.record),
-            {conflict.key: conflict.npd for conflict in record_plan.removal.fields},
+        ApprovalRequest(
+            entity_type=record_plan.record.entity_type(),
+            entity_id=record_plan.id,
+            remote_id=record_plan.record.monday_id or "",
+            kind=choices.ApprovalKind.RECORDS,
+            key="",
+            label=field_values.record_name(record_plan.record),
+            values={conflict.key: conflict.npd for conflict in record_plan.removal.fields},
+            state=record_plan.removal.approval,
         )
         for record_plan in plan.records.values()
         if record_plan.removal

@@ -5,15 +5,14 @@ Decides of docs/reference/merge.md: of “After a write” *the same field rewri
 “A record and its item” that deletes and clears are counted, and wait for approval.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Any
 from uuid import UUID
 
 from sync import choices, merge
-from sync.models import ApprovalRequest, Intent, SyncedModel, WriteLoop
+from sync.models import ApprovalRequest, Intent, WriteLoop
 from sync.monday.board_items import Item
 from sync.monday.conversion import ListConverter, UnknownValue
 from sync.reconcile import pass_plan
@@ -55,7 +54,9 @@ def plan_loop(
         return stored
     times = stored.times if stored else []
     recent = [rewrite for rewrite in times if datetime.fromisoformat(rewrite["at"]) > now - LOOP_WINDOW]
-    user = rewriter(facts, field_plan.mapping.column_id)
+    column_id = field_plan.mapping.column_id
+    told = [received.event for received in facts.events if received.event and received.event.user_id]
+    user = next((event.user_id for event in reversed(told) if event.column_id == column_id), "")
     loop = WriteLoop(
         entity_type=facts.record.entity_type(),
         entity_id=facts.id,
@@ -113,12 +114,6 @@ def uncounted_write(facts: RecordFacts, field_plan: pass_plan.FieldPlan) -> Inte
         return None
     is_counted = loop is not None and any(rewrite["write"] == str(write.pk) for rewrite in loop.times)
     return None if is_counted else write
-
-
-def rewriter(facts: RecordFacts, column_id: str) -> str:
-    """Return the Monday user of whom the newest event on this column tells; empty where none does."""
-    events = [received.event for received in reversed(facts.events) if received.event]
-    return next((event.user_id for event in events if event.column_id == column_id and event.user_id), "")
 
 
 def throttle_write_loops(facts: pass_plan.PassFacts, plan: pass_plan.RecordPlan) -> pass_plan.RecordPlan:
@@ -179,28 +174,6 @@ def approval_verdicts(
     return {act: of_new if act in new else (states[act] in goes, None) for act in wanted}
 
 
-def new_request(
-    record: SyncedModel,
-    item_id: str | None,
-    kind: choices.ApprovalKind,
-    state: choices.ApprovalState,
-    label: str,
-    values: Mapping[str, Any],
-    key: str = "",
-) -> ApprovalRequest:
-    """Return the row, yet to be stored, by which a delete or clear counts, or waits."""
-    return ApprovalRequest(
-        entity_type=record.entity_type(),
-        entity_id=record.pk,
-        remote_id=item_id or "",
-        kind=kind,
-        key=key,
-        label=label,
-        values=dict(values),
-        state=state,
-    )
-
-
 # Fields that a pass would empty need approval where they are too many; what it holds stays on the side where it still
 # stands.
 #
@@ -246,12 +219,17 @@ def _clear_request(
     facts: RecordFacts, field_plan: pass_plan.FieldPlan, kind: choices.ApprovalKind, value: merge.Canonical
 ) -> ApprovalRequest:
     mapping = field_plan.mapping
-    record = facts.record
     shown = field_plan.convert.display(value)
-    values = {"record": str(record), "label": mapping.label, "value": shown}
-    label = f"{mapping.label} “{shown}” of {record}"
-    item_id = facts.item.id if facts.item else ""
-    return new_request(record, item_id, kind, choices.ApprovalState.PENDING, label, values, key=mapping.key)
+    return ApprovalRequest(
+        entity_type=facts.record.entity_type(),
+        entity_id=facts.id,
+        remote_id=facts.item.id if facts.item else "",
+        kind=kind,
+        key=mapping.key,
+        label=f"{mapping.label} “{shown}” of {facts.record}",
+        values={"record": str(facts.record), "label": mapping.label, "value": shown},
+        state=choices.ApprovalState.PENDING,
+    )
 
 
 def request_approvals(facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:

@@ -10,19 +10,19 @@ of it is written together, reads one module.
 
 import json
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial, reduce
 from operator import or_
-from typing import Any, TypeVar
+from typing import Any
 from uuid import UUID
 
 import pghistory
 import structlog
 from django.core.serializers.json import DjangoJSONEncoder
-from django.db import DatabaseError, OperationalError, connection, models, transaction
+from django.db import DatabaseError, OperationalError, models, transaction
 
 from conflicts.reports import KIND_IDENTITY, ConflictReport
 from conflicts.store import close_identity_conflicts, reject_resolutions, save_reports
@@ -31,7 +31,7 @@ from sync.boards import board_columns
 from sync.boards.board_columns import set_create_obstacle
 from sync.clock import SyncNow, sync_now
 from sync.kernel import grouped
-from sync.kernel.db import retry_on_lock_timeout, update_many
+from sync.kernel.db import fetch_rows, retry_on_lock_timeout, run_sql, update_many
 from sync.kernel.messages import RestoreError
 from sync.limits import write_stop
 from sync.models import (
@@ -72,9 +72,10 @@ from sync.records.item_links import exclude_match, ignore_item
 from sync.records.tombstones import NEW_ITEM, enqueue_tombstones, restore_record, set_late_item
 from sync.registry import relation_of, target_of
 
-T = TypeVar("T")
-
 log = structlog.get_logger(__name__)
+
+_SETTLING = "SELECT set_config('npd.settling', %s, true)"
+"""Tells the triggers of these records' table that their pass is writing (sync/kernel/triggers.py)."""
 
 
 @dataclass(frozen=True)
@@ -101,17 +102,8 @@ class PassRun:
     def records(self) -> models.QuerySet[SyncedModel]:
         return self.board.model._default_manager.all()
 
-    def in_transaction(self, work: Callable[[], T], **context: Any) -> T:
-        """Do it in a transaction under the lease, its changes marked as the sync's; again after a lock timeout."""
-
-        def attempt() -> T:
-            with pghistory.context(cause="sync", batch=str(self.batch_id), **context), self.lease.transaction():
-                return work()
-
-        return retry_on_lock_timeout(attempt)
-
-    def wake(self, ids: Iterable[UUID], priority: choices.Priority = choices.Priority.EDIT, **job: Any) -> None:
-        """Let these records have another pass, which follows from this one where `job` says no other cause."""
+    def wake(self, ids: Iterable[UUID] = (), priority: choices.Priority = choices.Priority.EDIT, **job: Any) -> None:
+        """Let these records, or items, have another pass; it follows from this one where `job` has no other cause."""
         enqueue(self.entity_type, ids, **{"cause": choices.Cause.DEPENDENCY, "priority": priority, **job})
 
     def log_decision(
@@ -137,20 +129,21 @@ class PassRun:
 def settle_pass(run: PassRun, facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
     """Write what a pass did, by the plan as the answers left it, in one transaction; return how all of it ended.
 
-    Raises LeaseLost when another worker has the board.
+    Its changes are marked as the sync's. Raises LeaseLost when another worker has the board.
     """
+    context = undo_context(plan.records.values())
 
     def attempt() -> pass_plan.Plan:
-        _lock_records(run, plan)
-        if plan.answers:
-            _settle_answers(run, plan)
-        settled = _settle_duplicates(run, _settle_items(run, plan))
-        settled = _end_open(settled)
-        if settled.deleted or settled.other_jobs:
-            settled = settled.with_deleted(_settle_deleted(run, settled))
-        return _settle_records(run, facts, settled) if settled.records else settled
+        with pghistory.context(cause="sync", batch=str(run.batch_id), **context), run.lease.transaction():
+            _lock_records(run, plan)
+            if plan.answers:
+                _settle_answers(run, plan)
+            settled = _end_open(_settle_duplicates(run, _settle_items(run, plan)))
+            if settled.deleted or settled.other_jobs:
+                settled = settled.with_deleted(_settle_deleted(run, settled))
+            return _settle_records(run, facts, settled) if settled.records else settled
 
-    return run.in_transaction(attempt, **undo_context(plan.records.values()))
+    return retry_on_lock_timeout(attempt)
 
 
 def _lock_records(run: PassRun, plan: pass_plan.Plan) -> None:
@@ -244,8 +237,7 @@ def end_intents(answered: Iterable[pass_plan.RecordPlan], settled: Sequence[pass
             [intent.request_id for intent, _ in applied],
             [json.dumps(answered_values(plan)) if plan.plans else None for _, plan in applied],
         ]
-        with connection.cursor() as cursor:
-            cursor.execute(_UPDATE_APPLIED, columns)
+        run_sql(_UPDATE_APPLIED, columns)
     older: dict[IntentState, list[UUID]] = {IntentState.CONFIRMED: [], IntentState.VOID: []}
     for plan in settled:
         for intent in plan.facts.intents:
@@ -279,7 +271,7 @@ def _settle_answers(run: PassRun, plan: pass_plan.Plan) -> None:
         if answer.outdated:
             reason = f"It could not be done: {answer.outdated}"
             reject_resolutions(entity_type, [answer.asked_of], reason, only=answer.conflict.conflict_id)
-            enqueue(entity_type, items=[item_id], cause=choices.Cause.DEPENDENCY, priority=choices.Priority.PERSON)
+            run.wake(items=[item_id], priority=choices.Priority.PERSON)
         elif answer.done:
             _carry_out_answer(run, asked_of, answer)
             reports.append(settlement.identity_report(asked_of, answer.conflict, answer.done))
@@ -311,13 +303,8 @@ def _carry_out_answer(run: PassRun, asked_of: pass_plan.RecordPlan, answer: pass
         ignore_item(entity_type, answer.item_id, None, reason)
         unmatched_items.reopen_items(run.link, [unmatched_items.UnmatchedFinding(answer.item_id)])
         wish = {unmatched_items.AS_NEW: True, "by": by}
-        enqueue(
-            entity_type,
-            items=[answer.item_id],
-            cause=choices.Cause.PERSON,
-            priority=choices.Priority.PERSON,
-            payload=wish,
-        )
+        priority = choices.Priority.PERSON
+        run.wake(items=[answer.item_id], priority=priority, cause=choices.Cause.PERSON, payload=wish)
     elif answer.kind is pass_plan.AnswerKind.LEAVE_ALONE:
         ignore_item(entity_type, answer.item_id, None, "A person said that it has nothing to do with NPD.")
 
@@ -466,8 +453,7 @@ def store_new_record(record: SyncedModel, *, is_automatic: bool = True) -> None:
     which merges the two sides and writes the NPD ID, is written by the caller.
     """
     with transaction.atomic():
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT set_config('npd.settling', %s, true)", [str(record.pk)])
+        run_sql(_SETTLING, [str(record.pk)])
         record.save(force_insert=True)
         key: dict[str, Any] = {"entity_type": record.entity_type(), "entity_id": str(record.pk), "system": "monday"}
         SyncMetadata.objects.update_or_create(**key, defaults={"made_from_item": is_automatic})
@@ -610,15 +596,8 @@ def _settle_deleted(run: PassRun, plan: pass_plan.Plan) -> list[pass_plan.Delete
         if deleted.new_state == choices.TombstoneState.UNLINKED and deleted.item_id:
             reason = f"Its record “{deleted.facts.record}” was deleted in NPD, and the item was unlinked."
             ignore_item(entity_type, deleted.item_id, deleted.id, reason)
-    if freed := [deleted.item_id for deleted in changed if deleted.frees_item and deleted.item_id]:
-        wait = UNMATCHED_ITEM_WAIT_SECONDS
-        enqueue(
-            entity_type,
-            items=freed,
-            cause=choices.Cause.DEPENDENCY,
-            priority=choices.Priority.EDIT,
-            due_in_seconds=wait,
-        )
+    freed = [deleted.item_id for deleted in changed if deleted.frees_item and deleted.item_id]
+    run.wake(items=freed, due_in_seconds=UNMATCHED_ITEM_WAIT_SECONDS)
     # The sync state keeps the base as long as the tombstone stands; of the rest it says what is asked.
     ledgers = [ledger for deleted in changed if (ledger := deleted_records.ledger_after(deleted)) is not None]
     names = ["conflicts", "asked_items", "note", "removed_since", "remote_state"]
@@ -685,10 +664,9 @@ def lock_ledgers(entity_type: str, ids: Sequence[UUID]) -> dict[str, SyncMetadat
 
 def _settle_records(run: PassRun, facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
     ids = sorted(plan.records)
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT set_config('npd.settling', %s, true)", [",".join(str(pk) for pk in ids)])
-        # A related record that was deleted meanwhile is this record's failure, and not the commit's.
-        cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
+    run_sql(_SETTLING, [",".join(str(pk) for pk in ids)])
+    # A related record that was deleted meanwhile is this record's failure, and not the commit's.
+    run_sql("SET CONSTRAINTS ALL IMMEDIATE")
     locked = {r.pk: r for r in run.records.select_for_update(of=("self",)).filter(pk__in=ids).order_by("pk")}
     _lock_failed_jobs(run, plan)
     ledgers = lock_ledgers(run.entity_type, ids)
@@ -885,9 +863,8 @@ def _store_ledgers(
         for record_plan in existing
     }
     if rows:
-        with connection.cursor() as cursor:
-            # In one statement: Django's bulk_update takes 3 ms a row.
-            cursor.execute(_UPDATE, [json.dumps(list(rows.values()), cls=DjangoJSONEncoder)])
+        # In one statement: Django's bulk_update takes 3 ms a row.
+        run_sql(_UPDATE, [json.dumps(list(rows.values()), cls=DjangoJSONEncoder)])
     return rows
 
 
@@ -1016,9 +993,7 @@ def _store_awaited(run: PassRun, plans: Sequence[pass_plan.RecordPlan]) -> None:
     if not waiting:
         return
     columns: list[Any] = [list(column) for column in zip(*waiting, strict=True)]
-    with connection.cursor() as cursor:
-        cursor.execute(_UPSERT_AWAITED, [run.entity_type, *columns])
-        new = sorted({row[0] for row in cursor.fetchall()})
+    new = sorted({row[0] for row in fetch_rows(_UPSERT_AWAITED, [run.entity_type, *columns])})
     run.wake(new, choices.Priority.SWEEP, direction=choices.QueueDirection.TO_NPD, due_in_seconds=AWAIT_RETRY_SECONDS)
 
 

@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any
 
 from sync.boards import board_columns
-from sync.choices import Cause
+from sync.choices import Cause, QueueDirection
 from sync.merge import Rule
 from sync.models import FieldMapping, Intent, SyncedModel
 from sync.monday.board import EventKind, ItemEvent
@@ -39,7 +39,8 @@ def end_without_call(board: field_values.BoardContext, plan: pass_plan.RecordPla
         )
     if facts.causes == Cause.SAVE and not facts.events and _is_local_unchanged(board, plan):
         return plan.end(pass_plan.Outcome.SETTLED, "Nothing that is synced changed.")
-    if facts.is_webhook_only and _is_echo(board, plan):
+    is_from_monday = all(row.direction == QueueDirection.TO_NPD for row in facts.claim.rows)
+    if facts.causes == Cause.WEBHOOK and is_from_monday and _is_echo(board, plan):
         return plan.end(pass_plan.Outcome.SETTLED, "Monday reported what was known already.", processed=True)
     return None
 

@@ -11,7 +11,6 @@ from sync.choices import BlockedCode
 from sync.merge import Action
 from sync.models import SyncedModel
 from sync.monday.board_items import NAME_COLUMN
-from sync.monday.errors import MondayError
 from sync.reconcile import calls, pass_plan
 from sync.reconcile.facts import HistoryLine
 from sync.reconcile.field_values import BoardContext
@@ -107,8 +106,13 @@ def after_answer(plan: pass_plan.RecordPlan, answer: calls.Answer) -> pass_plan.
     plans = dict(plan.plans)
     lines = []
     for key, error in answer.rejected.items():
-        plans[key] = _rejected_value(plans[key], error)
-        sentence = f"{plans[key].mapping.label}: {plans[key].blocked_reason}"
+        field_plan = plans[key]
+        value = field_plan.display_local(field_plan.send_raw or field_plan.local_raw)
+        advice = "Choose another value." if field_plan.choose else error.advice
+        problem = error.message.rstrip(" .")
+        reason = f"Monday rejected “{value}”: {problem}. {advice} The record's other fields are synced."
+        plans[key] = field_plan.block(BlockedCode.REJECTED, reason)
+        sentence = f"{field_plan.mapping.label}: {reason}"
         lines.append(HistoryLine("blocked", sentence, key, values={"request": error.request_id}))
     for key, field_plan in plans.items():
         if key in answer.unsent or (answer.is_bare and field_plan.mapping.column_id != NAME_COLUMN):
@@ -130,14 +134,6 @@ def after_answer(plan: pass_plan.RecordPlan, answer: calls.Answer) -> pass_plan.
     if outcome is pass_plan.Outcome.OPEN:
         return plan
     return plan.end(outcome, answer.detail, at_most=answer.at_most, wait_seconds=answer.wait_seconds)
-
-
-def _rejected_value(plan: pass_plan.FieldPlan, error: MondayError) -> pass_plan.FieldPlan:
-    value = plan.display_local(plan.send_raw or plan.local_raw)
-    problem = error.message.rstrip(" .")
-    advice = "Choose another value." if plan.choose else error.advice
-    reason = f"Monday rejected “{value}”: {problem}. {advice} The record's other fields are synced."
-    return plan.block(BlockedCode.REJECTED, reason)
 
 
 def _why_not_made(plan: pass_plan.RecordPlan, answer: calls.Answer) -> str:

@@ -25,3 +25,9 @@ def test_nobody_else_sees_it_and_what_nobody_needs_has_no_page(client: Client) -
     assert client.get(LIST).status_code == 403
     assert client.get(page_of("sync.sweep")).status_code == 403
     assert not {ClockedSchedule, SolarSchedule} & set(admin.site._registry)
+
+
+def test_what_an_administrator_chose_outlives_the_next_start() -> None:
+    PeriodicTask.objects.filter(task="sync.sweep").update(enabled=False, interval=None)
+    make_missing_jobs()
+    assert PeriodicTask.objects.filter(task="sync.sweep", enabled=False, interval=None).count() == 1

@@ -20,6 +20,7 @@ def test_the_document_is_valid_and_made_without_a_warning() -> None:
     made = json.loads(raw_document())
     assert not GENERATOR_STATS
     validate_schema(made)
+    assert not [path for path in made["paths"] if "format" in path]  # each address once, without “.json”
 
 
 def operations() -> Iterator[tuple[str, dict[str, Any]]]:

@@ -102,7 +102,7 @@ def first(record: Contact, item: Item) -> RecordFacts:
     return RecordFacts(Claim(record.pk, None, []), record, state, item=item)
 
 
-ENDED, WAITS, GOES_BACK, GOES_ON = Outcome.SETTLED, Outcome.DEFERRED, Outcome.RELEASED, Outcome.OPEN
+ENDED, WAITS, GOES_ON = Outcome.SETTLED, Outcome.DEFERRED, Outcome.OPEN
 NOTHING, LINK, CREATE, ASK = ItemAct.NOTHING, ItemAct.LINK, ItemAct.CREATE, ItemAct.ASK
 R = UnmatchedReason
 LINKED, DISABLED, SECOND = contact(monday_id="6"), contact(sync_enabled=False), contact(name="Bob")

@@ -31,7 +31,10 @@ SECURED = ("SECURE_SSL_REDIRECT", "SECURE_HSTS_SECONDS", "SESSION_COOKIE_SECURE"
 @pytest.mark.parametrize(
     ("env", "expected"),
     [
-        ({"EMBEDDED": "true"}, {"DEBUG": False}),  # pages about failures are for people
+        # Pages about failures are for people.
+        ({"EMBEDDED": "true"}, {"DEBUG": False, "CELERY_WORKER_POOL": "prefork"}),
+        # Over PostgreSQL the processes of a pool share one lock: the kill of one would stop it for good.
+        ({"REDIS_URL": ""}, {"CELERY_WORKER_POOL": "threads"}),
         ({"SITE_URL": "http://npd.example/"}, dict.fromkeys(SECURED, False) | {"SECURE_HSTS_SECONDS": 0}),
         (
             {"SITE_URL": "https://npd.example/", "TRUSTED_PROXIES": "2"},
@@ -67,6 +70,7 @@ SECURED = ("SECURE_SSL_REDIRECT", "SECURE_HSTS_SECONDS", "SESSION_COOKIE_SECURE"
     ],
     ids=[
         "embedded",
+        "no redis",
         "http",
         "https behind proxies",
         "no proxy is believed",

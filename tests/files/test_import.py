@@ -4,6 +4,7 @@ from typing import Any
 
 import pghistory.models
 import pytest
+from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Permission, User
 from django.core.cache import caches
 from django.db import connection
@@ -252,6 +253,7 @@ def test_an_import_is_one_act_that_its_undo_takes_back(admin: Client, person: Us
     assert line.sentence == "Role set to “Chair” (was “CEO”) by the import of “people.csv”, row 2."
     listed = Decision.objects.filter(kind="import", entity_type="contact", folded=False)
     assert listed.count() == 1
+    assert LogEntry.objects.get().change_message == "Imported “people.csv”: 3 new, 1 changed."
     undo = f"/admin/sync/decision/batch/{batch_id}/undo/"
     activity = admin.get("/admin/sync/decision/").content.decode()
     assert f'href="{undo}?' in activity
