@@ -314,7 +314,6 @@ def _enqueue_records(started: StartedSetup) -> None:
 # What is said of a started set-up; how its records stand Home says.
 
 
-
 def setup_progress() -> list[dict[str, Any]]:
     """Return of each started set-up what is being done, what was done, and what waits for a person."""
     rows = []
