@@ -28,7 +28,6 @@ class RecordTable:
     rows: Sequence[Sequence[object]]
     total: int
     title: str = ""
-    listed: str = "first"
 
     @property
     def cells(self) -> list[list[tuple[str, object]]]:
@@ -37,7 +36,7 @@ class RecordTable:
     @property
     def rest_text(self) -> str:
         """How many of how many are listed; empty where all are."""
-        return f"The {self.listed} {len(self.rows):,} of {self.total:,}." if self.total > len(self.rows) else ""
+        return f"The first {len(self.rows):,} of {self.total:,}." if self.total > len(self.rows) else ""
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,7 @@ from django.urls import reverse
 from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import ChoicesCheckboxFilter
 
-from sync import registry
-from sync.admin import admin_base, confirmed_action
+from sync.admin import admin_base, confirmed_action, handlers
 from sync.choices import ApprovalKind, ApprovalState, DeletedRecordPolicy
 from sync.kernel import humanize
 from sync.models import ApprovalRequest, IgnoredItem, Tombstone
@@ -118,22 +117,31 @@ class ApprovalAdmin(admin_base.RecordLinkMixin, admin_base.ReadOnlyAdmin):
 
 _REMOVALS: dict[str, str] = {DeletedRecordPolicy.ARCHIVE: "Archive", DeletedRecordPolicy.DELETE: "Delete"}
 
+LABELS = {
+    "approve": {
+        ApprovalKind.ITEMS: "Remove {items} on Monday",
+        ApprovalKind.RECORDS: "Delete {records} in NPD",
+        ApprovalKind.CLEAR_MONDAY: "Empty {fields} on Monday",
+        ApprovalKind.CLEAR_NPD: "Empty {fields} in NPD",
+    },
+    "reject": {
+        ApprovalKind.ITEMS: "Keep {items} on Monday",
+        ApprovalKind.RECORDS: "Keep {records} in NPD",
+        ApprovalKind.CLEAR_MONDAY: "Restore {fields} in NPD",
+        ApprovalKind.CLEAR_NPD: "Restore {fields} on Monday",
+    },
+}
+
 
 def decision_label(pending: models.QuerySet[ApprovalRequest], kind: ApprovalKind, decision: str) -> str:
     """Say with its number what approving changes of one kind deletes or empties, or what rejecting them keeps."""
-    number = pending.count()
     types = list(pending.order_by().values_list("entity_type", flat=True).distinct())
     entity_type = types[0] if len(types) == 1 else ""
-    if kind is ApprovalKind.RECORDS:
-        verb = "Delete" if decision == "approve" else "Keep"
-        return f"{verb} {registry.count_of_type(number, entity_type)} in NPD"
-    if kind is ApprovalKind.ITEMS:
-        link = link_of(entity_type) if entity_type else None
-        removal = _REMOVALS.get(link.deleted_record_policy, "Remove") if link else "Remove"
-        return f"{removal if decision == 'approve' else 'Keep'} {humanize.count_with_noun(number, 'item')} on Monday"
-    verb = "Empty" if decision == "approve" else "Restore"
-    side = "on Monday" if (kind is ApprovalKind.CLEAR_MONDAY) is (decision == "approve") else "in NPD"
-    return f"{verb} {humanize.count_with_noun(number, 'field')} {side}"
+    link = link_of(entity_type) if entity_type else None
+    # What becomes of the items is the board's setting.
+    removal = _REMOVALS.get(link.deleted_record_policy, "Remove") if link else "Remove"
+    label = LABELS[decision][kind].replace("Remove", removal)
+    return handlers.counted(label, pending.count(), entity_type)
 
 
 def approval_question(

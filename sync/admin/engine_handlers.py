@@ -151,18 +151,13 @@ class Decide(handlers.Handler):
 class Approve(Decide):
     """Its button says what approving does; the cause and the question say whether items are archived or deleted."""
 
-    LABELS: Mapping[str, str] = {
-        ApprovalKind.ITEMS: "Remove {items} on Monday…",
-        ApprovalKind.RECORDS: "Delete {records} in NPD…",
-        ApprovalKind.CLEAR_MONDAY: "Empty {fields} on Monday…",
-        ApprovalKind.CLEAR_NPD: "Empty {fields} in NPD…",
-    }
-
     def label(self, entry: Entry) -> str:
-        return handlers.counted(self.LABELS[entry.cause_code], 1, entry.entity_type)
+        label = deletion_pages.LABELS["approve"][ApprovalKind(entry.cause_code)]
+        return f"{handlers.counted(label, 1, entry.entity_type)}…"
 
     def group_label(self, group: Group, entries: Sequence[Entry]) -> str:
-        return handlers.counted(self.LABELS[group.code], group.number, group.entity_type)
+        label = deletion_pages.LABELS["approve"][ApprovalKind(group.code)]
+        return f"{handlers.counted(label, group.number, group.entity_type)}…"
 
 
 def _items_of(keys: Iterable[str]) -> models.QuerySet[UnmatchedItem]:
