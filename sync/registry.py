@@ -211,12 +211,14 @@ def containing(model: type[SyncedModel], fields: Iterable[str], text: str) -> mo
 def searching(model: type[SyncedModel], names: Collection[str], term: str) -> models.Q:
     """Return the condition that a record shows every word of a term, in any order, or its phone number.
 
-    Words are what Django takes for such, one in quotes may hold spaces.
+    Words are what Django takes for such, one in quotes may hold spaces. A comma behind a word is none of it: so an
+    address is found as boards show it, as one text.
     """
     condition = models.Q()
     for word in smart_split(term[:LONGEST_SEARCH]):
         is_quoted = word[0] in "\"'" and word[0] == word[-1]
-        condition &= containing(model, names, unescape_string_literal(word) if is_quoted else word)
+        text = unescape_string_literal(word) if is_quoted else word.rstrip(",;")
+        condition &= containing(model, names, text)
     if digits := typed_phone_digits(term):
         for name in entity(model.entity_type()).phone_fields.intersection(names):
             condition |= models.Q(**{f"{name}__holds_phone": digits})

@@ -83,8 +83,11 @@ class OrganizationAdmin(SyncedModelAdmin):
     form = OrganizationForm
     list_display = ("name", "address_city", "address_country", "sync", "item", "updated")
     list_filter: ClassVar[list[Any]] = list(SYNC_FILTERS)
-    search_fields = ("name", "aliases", "address_city", "address_country", "monday_id")
-    search_help_text = "Name, other names, city, country or the number of the item on Monday"
+    search_fields = (
+        *("name", "aliases", "address_street", "address_city", "address_state", "address_zip", "address_country"),
+        "monday_id",
+    )
+    search_help_text = "Name, other names, address or the number of the item on Monday"
     fieldsets = (
         (None, {"fields": ("name", "aliases", "billing_contact", "inventory_url", "notes")}),
         ("Address", {"fields": ("address_street", "address_city", "address_state", "address_zip", "address_country")}),

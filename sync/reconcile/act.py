@@ -359,7 +359,8 @@ class Executor:
         """Try apart what the token's user may not write: a column, an item, or all of the board may be closed.
 
         `is_open`: others of the same document were written. Beside a record's values its NPD ID is written again, which
-        changes nothing and tells a closed column from a closed item. What is closed to two items is the board's.
+        changes nothing and tells a closed column from a closed item. What is closed to two items, or to new ones and
+        to one, is the board's.
         """
         answers: ByUnit = {}
         named = {error.column_id for write, error in forbidden if _writes_to(write, [error.column_id])}
@@ -370,7 +371,8 @@ class Executor:
                 others = [pair for pair in untried if not _writes_to(pair[0], named)]
                 answers |= self._without_columns(call, concerned, named, error)
                 return answers | self._end_forbidden(call, others, is_open=True)
-            if number > 1 or (number == 1 and not is_open):
+            is_boards = not is_open and (number == 1 or write_stop.is_refused_alike(self.board.link, error))
+            if number > 1 or is_boards:
                 write_stop.refuse(self.board.link, call.kind, error)
                 return {held.unit: self._held(call.kind) for held, _ in forbidden}
             npd_id = {self.board.link.npd_id_column: str(write.record_id)}

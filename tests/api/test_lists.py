@@ -5,6 +5,7 @@ from uuid import UUID
 
 import pytest
 from django.db import connection
+from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from rest_framework.test import APIClient
 
@@ -73,6 +74,15 @@ def test_records_are_filtered_searched_and_ordered(api: APIClient, organization:
     assert named(api, ordering="-name") == ["Old", "New"]
     assert named(api, search="NAVY old") == ["Old"]
     assert api.get(CONTACTS, {"updated_since": "soon"}).status_code == 400
+
+
+def test_an_organization_is_found_by_its_address_as_boards_show_it(api: APIClient, admin_client: Client) -> None:
+    address = {"address_street": "Main St 5", "address_zip": "10115", "address_city": "Berlin"}
+    nova = Organization.objects.create(name="Nova", address_country="Germany", **address)
+    Organization.objects.create(name="Other", address_city="Berlin", address_country="Germany")
+    text = "main st 5, 10115 Berlin, Germany"
+    assert [found["id"] for found in results(api, "/api/v1/organizations/", search=text)] == [str(nova.pk)]
+    assert list(admin_client.get("/admin/npd/organization/", {"q": text}).context["cl"].result_list) == [nova]
 
 
 def test_jobs_conflicts_and_states_are_filtered(api: APIClient, contact: Contact) -> None:

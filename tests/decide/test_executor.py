@@ -100,6 +100,9 @@ class Monday:
     def refusal(self, link: Any, kind: str) -> tuple[str, float]:
         return self.refused.get(kind, ""), 60
 
+    def is_refused_alike(self, link: Any, error: MondayError) -> bool:
+        return f"{HELD} {error.sentence}" in self.refused.values()
+
     def refuse(self, link: Any, kind: str, error: MondayError) -> None:
         self.refused[kind] = f"{HELD} {error.sentence}"
 

@@ -113,6 +113,19 @@ def test_a_viewers_token_goes_on_reading_at_little_cost(world: World, people: An
     assert [world.values(one)["notes"] for one in (ann, bob)] == ["New", "New"]
 
 
+def test_a_viewers_token_fails_no_single_change_beside_new_contacts(world: World, people: Any) -> None:
+    ann, bob = people
+    forbidden = {"every": 1, "code": "UserUnauthorizedException", "message": "User unauthorized to perform action"}
+    world.sandbox.control("faults", partial=forbidden, count=None)
+    cyd, _ = world.contact("Cyd"), world.save(ann, role_title="New")
+    assert calls_while(world, 180) <= 40
+    assert edits_come_in(world, bob, "Theirs")
+    world.sandbox.control("faults", "DELETE")
+    assert breaker.ask_again() == breaker.RESUMED
+    world.work(minutes=1)
+    assert (world.values(ann)["role_title"], world.status(ann), world.status(cyd)) == ("New", "synced", "synced")
+
+
 LOCKED = {
     "the whole document": {"status": 423, "on": "mutation"},
     "with a wait of seconds": {"status": 423, "on": "mutation", "retry_after": 2},

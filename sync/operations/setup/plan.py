@@ -56,7 +56,7 @@ PLAN_LIFETIME = timedelta(minutes=30)
 """An older plan is made again before it can be started: people work on both sides meanwhile."""
 
 STALLED = timedelta(seconds=20)
-"""A plan that nobody has worked on for so long is asked for again."""
+"""A plan that nobody has worked on for so long is asked for again; of it and of a set-up the page says so."""
 
 SECONDS_PER_CALL = 2
 MAX_MISSING_NAMES = 5_000

@@ -30,7 +30,7 @@ from sync.monday.board import Board, BoardSetup, ColumnSpec
 from sync.monday.errors import MondayError, Scope
 from sync.operations.detect import enqueue_items
 from sync.operations.setup import selection
-from sync.operations.setup.plan import SetupPlan, first_match_text, summary_of
+from sync.operations.setup.plan import STALLED, SetupPlan, first_match_text, summary_of
 from sync.outbox import notify
 from sync.outbox.queue_rows import enqueue
 
@@ -312,9 +312,6 @@ def _enqueue_records(started: StartedSetup) -> None:
 
 
 # What is said of a started set-up; how its records stand Home says.
-
-
-STALLED = timedelta(seconds=20)
 
 
 def setup_progress() -> list[dict[str, Any]]:
