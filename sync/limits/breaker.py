@@ -217,6 +217,7 @@ def ask_again(*, is_slowed: bool = False) -> str:  # noqa: PLR0911 - one for eac
     is_day_used_up = calls_left is not None and calls_left < rate_limits.PASS_CALLS
     is_account = row.needs_probe or is_waiting or is_slowed or is_day_used_up
     has_refusals = write_stop.try_refused_again()
+    write_stop.next_turn()
     if not (is_account or _stopped_links()):
         return RESUMED if has_refusals else NOT_STOPPED
     if pauses.active_pause(""):
@@ -320,7 +321,7 @@ def store_account_info(info: AccountInfo) -> None:
     """Store what Monday said of the token, correct the quota by its figures, and end a stop: Monday has answered.
 
     The wait for a minute's limit stays: it ends by itself, and one small answer says nothing of it. No other limit lets
-    an answer through, and Monday may have asked for a week.
+    an answer through, and Monday may have asked for a day.
     """
     row = monday_account()
     values = {

@@ -266,6 +266,11 @@ _NEXT_PROBE = f"""
       AND job.priority <= %(priority)s AND NOT {IS_PAUSED.format(entity_type="job.entity_type")}
       AND NOT EXISTS (SELECT FROM sync_intents AS intent WHERE intent.entity_id = job.entity_id
         AND intent.state = 'open' AND intent.deadline > sync_now())
+      AND NOT EXISTS (SELECT FROM jsonb_each(link.refused) AS call (kind, refusal)
+        WHERE (call.refusal ->> 'until')::timestamptz > sync_now() AND call.kind = CASE WHEN EXISTS (
+            SELECT FROM sync_metadata AS state WHERE state.entity_type = job.entity_type
+            AND state.entity_id = job.entity_id::text AND state.system = 'monday' AND state.remote_id <> ''
+        ) THEN 'change' ELSE 'create' END)
     ORDER BY (SELECT count(*) FROM sync_intents AS failed
         WHERE failed.entity_id = job.entity_id AND failed.state IN ('open', 'void')),
       job.entity_id LIMIT 1
@@ -276,8 +281,8 @@ def next_probe(*, only_urgent: bool = False) -> SyncQueue | None:
     """Return the job that is written next to find out whether writes work: one, of all boards that can be worked.
 
     What has failed least often comes first, by their ids in no order that anything else has: a few records that Monday
-    always fails on are not the probe again and again, nor all before the first other one. A create without an answer is
-    looked for first, by its board's worker.
+    always fails on are not the probe again and again, nor all before the first other one. What its board
+    refuses is none: it would not be sent. A create without an answer is looked for first, by its board's worker.
     `only_urgent`: of those that a person clicked.
     """
     priority = max(choices.Priority) if not only_urgent else choices.Priority.PERSON
@@ -405,7 +410,7 @@ def write_succeeded() -> None:
 
 
 def next_turn() -> None:
-    """One that failed in vain so far was written: the next one that waits for its turn is tried now."""
+    """Try the next one that waits for its turn: another of them was written, or a person tries again."""
     first = _in_turn().order_by("next_retry").first()
     if first is not None:
         SyncQueue.objects.filter(pk=first.pk, status=choices.QueueStatus.PENDING).update(next_retry=SyncNow())

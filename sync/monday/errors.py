@@ -302,7 +302,7 @@ def time_span(seconds: float) -> str:
     return f"{number} {unit if number == 1 else unit + 's'}"
 
 
-MAX_WAIT_SECONDS = 7 * 86_400.0
+MAX_WAIT_SECONDS = 86_400.0
 """Seconds; Monday's longest window is a day (developer.monday.com/api-reference/docs/rate-limits)."""
 
 

@@ -89,7 +89,7 @@ def test_records_that_are_each_refused_for_no_known_reason_come_again_together(w
     assert world.calls_while(60, seconds=20) <= 6
 
 
-def test_a_wait_of_a_week_is_ended_by_whoever_tries_again(world: World, monday: Planned) -> None:
+def test_a_wait_of_a_day_is_ended_by_whoever_tries_again(world: World, monday: Planned) -> None:
     monday.limits(plan="standard")
     ann = world.linked("Ann", role_title="Old")
     world.sandbox.control("faults", status=429, retry_after=86_400, on="mutation")
