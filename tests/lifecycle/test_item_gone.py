@@ -12,7 +12,7 @@ from sync import attention
 from sync.attention import Kind
 from sync.clock import sync_now
 from sync.models import BoardLink, Decision, SyncQueue, Tombstone, WebhookEvent
-from sync.records.authors import monday_editor_name, monday_users
+from sync.records.authors import monday_editor_name
 from sync.records.item_links import RECREATE_KEY, request_recreation_many
 from tests.engine.test_relations import cell, connected
 from tests.lifecycle.conftest import asked, choose, quiet_passes, take_away
@@ -39,11 +39,11 @@ def test_the_history_names_who_archived_an_item_and_who_restored_it(world: World
     take_away(world, contact)
     event = WebhookEvent.objects.filter(item_id=contact.monday_id).latest("id")
     line = Decision.objects.get(entity_id=contact.pk, kind="removed")
-    assert line.actor == monday_editor_name(str(event.user_id), monday_users())
+    assert line.actor == monday_editor_name(str(event.user_id), world.mon_pause().users)
     world.sandbox.act("restore", item_id=contact.monday_id, user_id=TOM)
     world.hear()
     line = Decision.objects.get(entity_id=contact.pk, kind="restored")
-    assert line.actor == monday_editor_name(str(TOM), monday_users()) != ""
+    assert line.actor == monday_editor_name(str(TOM), world.mon_pause().users) != ""
 
 
 def test_of_many_items_those_are_made_again_that_their_records_let(world: World) -> None:

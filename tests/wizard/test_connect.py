@@ -176,7 +176,7 @@ def test_after_the_key_was_changed_pages_say_so_and_an_older_key_brings_the_toke
         assert "encryption key was changed" in page
     assert "into ENCRYPTION_KEY, behind a comma" in away.get()  # for the administrator
     assert "encryption key was changed" in availability.of("contact").blocked_reason
-    with pytest.raises(inbox.DeliveryRefused, match="Webhooks are closed"):
+    with pytest.raises(inbox.DeliveryRefused, match="This address is closed"):
         inbox.receive(b"{}", authorization=None, path_token="x", path="/webhooks/monday/x/")
     settings.ENCRYPTION_KEYS = ["another-key", *old]
     assert credentials.api_token() == TOKEN
