@@ -101,7 +101,10 @@ def test_a_new_administrator_connects_syncs_and_is_notified_of_the_first_conflic
     told = new_site.wait_for("the first notification", lambda: mails.mails and mails.mails[0])
     assert mails.recipients == ["admin@example.com"]
     # The mail's own link leads to both sides.
-    page.goto(re.search(rf"{re.escape(new_site.url)}\S+/screen/", told.get_body(("plain",)).get_content())[0])
+    text = told.get_body(("plain",)).get_content()
+    link = re.search(rf"{re.escape(new_site.url)}\S+/screen/", text)
+    assert link, text
+    page.goto(link[0])
     page.locator(".cfl-current").wait_for()
     for value in ("Director", "Chair"):
         expect(page.locator("[data-row]")).to_contain_text(value)
