@@ -72,11 +72,11 @@ def scope_of(user: Any, among: Collection[Kind] = tuple(Kind)) -> Scope:
 
     Nothing is asked of the database but their permissions, once.
     """
-    seen = frozenset(kind for kind in among if registry.may_view(user, KINDS[kind].seen_with))
+    visible = frozenset(kind for kind in among if registry.may_view(user, KINDS[kind].seen_with))
     types = [spec.entity_type for spec in registry.entities()]
-    own = frozenset(kind for kind in seen if any(may_act_on(user, kind, entity_type) for entity_type in types))
-    kinds = own or seen
-    return Scope(kinds, reads_only=not own, others=seen - kinds)
+    own = frozenset(kind for kind in visible if any(may_act_on(user, kind, entity_type) for entity_type in types))
+    kinds = own or visible
+    return Scope(kinds, reads_only=not own, others=visible - kinds)
 
 
 def may_act_on(user: Any, kind: Kind, entity_type: str) -> bool:

@@ -18,6 +18,7 @@ from pghistory.core import event_models
 from conflicts.store import open_conflicts
 from sync import registry
 from sync.choices import SyncDirection
+from sync.kernel import grouped
 from sync.kernel.db import update_many
 from sync.models import Decision, FieldMapping, SyncedModel
 from sync.models.state import IMPORT_KIND, fold_alike
@@ -114,10 +115,7 @@ def plan_decision_undo(decisions: Iterable[Decision]) -> list[UndoStep]:
 
 
 def decisions_by_type(rows: Iterable[Decision]) -> dict[str, list[Decision]]:
-    by_type: dict[str, list[Decision]] = {}
-    for row in rows:
-        by_type.setdefault(row.entity_type, []).append(row)
-    return by_type
+    return grouped(rows, lambda row: row.entity_type)
 
 
 def records_of(rows: Sequence[Decision], *, lock: bool = False) -> dict[UUID, SyncedModel]:
@@ -317,10 +315,7 @@ def _rounds(rows: Sequence[Decision]) -> Iterator[list[Decision]]:
 
 def _write(steps: Sequence[UndoStep]) -> None:
     """Write steps of different fields: undoing an import may be thousands of them, so the same columns at once."""
-    by_columns: dict[tuple[str, ...], list[UndoStep]] = {}
-    for step in steps:
-        by_columns.setdefault(tuple(sorted(step.write)), []).append(step)
-    for group in by_columns.values():
+    for group in grouped(steps, lambda step: tuple(sorted(step.write))).values():
         _store(group)
 
 

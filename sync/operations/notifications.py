@@ -20,6 +20,7 @@ from django.urls import reverse
 from sync import attention
 from sync.attention import Entry, Kind
 from sync.clock import sync_now
+from sync.kernel import grouped
 from sync.kernel.humanize import count_with_noun, one_line, shorten
 from sync.kernel.mails import NotSent, send_email
 from sync.kernel.secret_texts import KeyChanged, decrypt, encrypt
@@ -213,23 +214,21 @@ def news_text(news: Iterable[Entry], *, with_names: bool) -> tuple[str, str]:
 
     A chat gets no names: whose they are doesn't leave the site for it, and Teams takes a thousand characters.
     """
-    groups: dict[tuple[Kind, str], list[Entry]] = {}
-    for thing in news:
-        groups.setdefault((thing.kind, thing.cause_text), []).append(thing)
     kinds = list(Kind)
+    by_cause = grouped(news, lambda thing: (thing.kind, thing.cause_text))
     # Within a kind the cause of the most first.
-    grouped = sorted(groups.values(), key=lambda group: (kinds.index(group[0].kind), -len(group)))
+    groups = sorted(by_cause.values(), key=lambda group: (kinds.index(group[0].kind), -len(group)))
     lines = []
-    for group in grouped[:MAX_LINES]:
+    for group in groups[:MAX_LINES]:
         lines.append(_headline(group))
         if with_names:
             lines += [f"  - {_short(thing.name)}: {_absolute(thing.url)}" for thing in group[:MAX_NAMES]]
             lines += [f"  - and {len(group) - MAX_NAMES:,} more"] if len(group) > MAX_NAMES else []
             lines.append("")
-    if len(grouped) > MAX_LINES:
-        lines.append(f"And {count_with_noun(len(grouped) - MAX_LINES, 'more cause')}.")
-    number = count_with_noun(len(grouped), "thing needs", "things need")
-    subject = _headline(grouped[0]) if len(grouped) == 1 or grouped[0][0].kind is Kind.STOP else f"{number} attention"
+    if len(groups) > MAX_LINES:
+        lines.append(f"And {count_with_noun(len(groups) - MAX_LINES, 'more cause')}.")
+    number = count_with_noun(len(groups), "thing needs", "things need")
+    subject = _headline(groups[0]) if len(groups) == 1 or groups[0][0].kind is Kind.STOP else f"{number} attention"
     text = "\n".join(lines).rstrip()
     return subject, f"{text}\n\n{_home_line()}"
 

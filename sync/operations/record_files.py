@@ -26,7 +26,7 @@ from import_export.widgets import Widget
 
 from sync import registry
 from sync.choices import Priority, QueueStatus
-from sync.kernel import humanize
+from sync.kernel import grouped, humanize
 from sync.kernel.db import bound_lock_waits, update_many
 from sync.models import Decision, SyncedModel, SyncQueue
 from sync.models.state import IMPORT_KIND, fold_alike
@@ -530,11 +530,8 @@ class RelatedRecords:
 def records_by(records: Any, field: str, texts: Iterable[str]) -> dict[str, list[SyncedModel]]:
     """Return the records whose field has one of these texts, by the form in which the sync matches them."""
     keys = key_spellings(key for text in texts if (key := match_key(text)))
-    by_key: dict[str, list[SyncedModel]] = {}
-    if keys:
-        for record in records.annotate(match_key=match_key_of(field)).filter(match_key__any_of=keys):
-            by_key.setdefault(match_key(getattr(record, field)), []).append(record)
-    return by_key
+    matching = records.annotate(match_key=match_key_of(field)).filter(match_key__any_of=keys) if keys else ()
+    return grouped(matching, lambda record: match_key(getattr(record, field)))
 
 
 def titles_of(entity_type: str) -> dict[str, list[str]]:

@@ -404,8 +404,10 @@ class Gatherer:
         joined: list[SyncedModel] = [
             related for record in records for name in names if (related := getattr(record.record, name)) is not None
         ]
-        known = {field_values.Reference(type(other), "pk", str(other.pk)): (other,) for other in joined}
-        related = lookups.read_related(references, replace(facts.related, records={**facts.related.records, **known}))
+        by_reference = {field_values.Reference(type(other), "pk", str(other.pk)): (other,) for other in joined}
+        related = lookups.read_related(
+            references, replace(facts.related, records={**facts.related.records, **by_reference})
+        )
         types_without_item = {other.entity_type() for other in joined if not other.monday_id}
         boards = {name for name in types_without_item if (link := link_of(name)) and link.board_id}
         emptied = [

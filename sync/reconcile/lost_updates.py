@@ -372,13 +372,13 @@ def report_lost_updates(board: field_values.BoardContext, plan: AnyPlan, *, asks
     """
     mappings = {mapping.key: mapping for mapping in board.mappings}
     reports: list[pass_plan.LostUpdate] = []
-    asked = set[str]()
+    asked_keys = set[str]()
     for lost_update in sorted(plan.lost, key=lambda lost_update: lost_update.at, reverse=True):
         mapping = mappings[lost_update.key]
         if not _is_lost(board, plan, mapping, lost_update):
             continue
-        needs_answer = asks and mapping.key not in asked and _may_ask(plan, mapping)
-        asked |= {mapping.key} if needs_answer else set()
+        needs_answer = asks and mapping.key not in asked_keys and _may_ask(plan, mapping)
+        asked_keys |= {mapping.key} if needs_answer else set()
         line = _lost_line(board, plan, mapping, lost_update)
         advice = "Choose which of them is right." if needs_answer else "It can be taken back from here."
         kind = OVERWRITTEN if needs_answer else "overridden"

@@ -55,8 +55,8 @@ def plan_loop(
     times = stored.times if stored else []
     recent = [rewrite for rewrite in times if datetime.fromisoformat(rewrite["at"]) > now - LOOP_WINDOW]
     column_id = field_plan.mapping.column_id
-    told = [received.event for received in facts.events if received.event and received.event.user_id]
-    user = next((event.user_id for event in reversed(told) if event.column_id == column_id), "")
+    events = [received.event for received in facts.events if received.event and received.event.user_id]
+    user = next((event.user_id for event in reversed(events) if event.column_id == column_id), "")
     loop = WriteLoop(
         entity_type=facts.record.entity_type(),
         entity_id=facts.id,
