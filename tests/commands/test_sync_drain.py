@@ -52,8 +52,9 @@ def test_it_waits_for_a_board_that_another_worker_holds(contact: Contact, run: R
 
 
 def test_progress_is_told_while_there_is_more(world: World) -> None:
-    Contact.objects.bulk_create(Contact(name=f"Person {number}") for number in range(101))
+    BoardLink.objects.update(batch_limit=2)
+    Contact.objects.bulk_create(Contact(name=f"Person {number}") for number in range(3))
     told: list[tuple[int, int]] = []
     world.sandbox.control("latency", call_ms=300)
-    assert drain(lambda *now: told.append(now), seconds=0.25).claimed == 101
-    assert told[0] == (100, 1)
+    assert drain(lambda *now: told.append(now), seconds=0.25).claimed == 3
+    assert told[0] == (2, 1)
