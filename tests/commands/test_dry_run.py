@@ -222,7 +222,7 @@ def test_a_first_load_is_planned_with_its_price_and_done_a_hundred_records_a_cal
     assert (contacts.counts[ChangeKind.CREATE], contacts.counts[ChangeKind.LINK]) == (109, 1)
     assert "of the day's API quota" in said()
     before = world.calls()
-    call_command("sync_reconcile", "--progress", stdout=StringIO())
+    call_command("sync_reconcile", stdout=StringIO())
     assert len(world.sandbox.items()) == 110
     assert world.calls() - before <= sum(board.calls for board in boards) + 4
     world.work(seconds=30)  # a look at an item that waits keeps its record pending

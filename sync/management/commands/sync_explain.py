@@ -19,7 +19,6 @@ class Command(BaseCommand):
         types = ", ".join(spec.entity_type for spec in registry.entities())
         parser.add_argument("entity_type", help=f"one of: {types}")
         parser.add_argument("record", help="its id, its item's id, its name or its email address; deleted ones too")
-        parser.add_argument("--offline", action="store_true", help="don't ask Monday")
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Explain; exit 1 where no record, or more than one, is meant."""
@@ -27,5 +26,5 @@ class Command(BaseCommand):
             subject = find_record(options["entity_type"], options["record"])
         except (ActionError, registry.UnknownEntity) as why:
             raise CommandError(str(why)) from why
-        for line in explain(subject, offline=options["offline"]):
+        for line in explain(subject):
             self.stdout.write(line)

@@ -1,6 +1,5 @@
 """What changed on a board since its last finished sweep; and the full sweep, for which everything is compared."""
 
-import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -260,7 +259,7 @@ class _Sweep:
 # Everything checked at once: boards' listings against NPD, unmatched items, missed changes; passes where needed.
 
 
-def run_full_sweep(progress: worker.DrainProgress | None = None) -> tuple[list[str], list[str]]:
+def run_full_sweep() -> tuple[list[str], list[str]]:
     """Compare every linked record and reconcile all of which something is to be done, with every unmatched item.
 
     Return a report and what could not be checked, in sentences. It counts jobs whoever did them: beside a running
@@ -270,12 +269,12 @@ def run_full_sweep(progress: worker.DrainProgress | None = None) -> tuple[list[s
     lines = []
     problems = []
     for spec in registry.entities():
-        line, problem = enqueue_full_sweep(spec, progress)
+        line, problem = enqueue_full_sweep(spec)
         if line:
             lines.append(f"{spec.board_title}: {line}")
         if problem:
             problems.append(f"{spec.board_title}: {problem}")
-    worker.drain(progress)
+    worker.drain()
     failed = models.Q(status=choices.QueueStatus.FAILED) | models.Q(status=choices.QueueStatus.PENDING, attempts__gt=0)
     attempted = _sweep_jobs().filter(last_attempt__gte=started)
     counts = attempted.aggregate(
@@ -292,7 +291,7 @@ def _sweep_jobs() -> models.QuerySet[SyncQueue]:
     return SyncQueue.objects.annotate(swept=models.F("causes").bitand(int(choices.Cause.SWEEP))).filter(swept__gt=0)
 
 
-def enqueue_full_sweep(spec: EntitySpec, progress: worker.DrainProgress | None = None) -> tuple[str, str]:
+def enqueue_full_sweep(spec: EntitySpec) -> tuple[str, str]:
     """Compare the board's listing with NPD, and enqueue what a pass may have something to do with.
 
     Return what the board has, empty where it could not be listed, and why something could not be checked.
@@ -305,10 +304,10 @@ def enqueue_full_sweep(spec: EntitySpec, progress: worker.DrainProgress | None =
     _enqueue(spec, comparison.records_without_item(spec))
     linked = spec.model._default_manager.exclude(monday_id=None).exclude(sync_status=choices.RecordSyncStatus.DISABLED)
     try:
-        same = _compare(listing, linked.count(), progress)
+        same = _compare(listing)
         changes = sweep_board(link, grace=timedelta(0))
         if changes.items is not None and len(listing.listed) < changes.items:
-            same += _compare(listing, linked.count(), progress)  # the first one may have been cut short
+            same += _compare(listing)  # the first one may have been cut short
     except errors.MondayError as error:
         # What was not listed gets its pass, as if it differed.
         _enqueue(spec, listing.unlisted())
@@ -324,22 +323,15 @@ def enqueue_full_sweep(spec: EntitySpec, progress: worker.DrainProgress | None =
     return "" if changes.problem else line, changes.problem
 
 
-def _compare(listing: comparison.BoardListing, linked: int, progress: worker.DrainProgress | None) -> int:
+def _compare(listing: comparison.BoardListing) -> int:
     """Enqueue of what is listed now all that needs a pass; return how many of the records don't."""
     spec = registry.entity(listing.board.link.entity_type)
-    compared = 0
     same = 0
-    last_report = time.monotonic()
     for page in listing.pages():
-        needed = page.unsettled
-        equal = page.settled
-        _enqueue(spec, needed)
-        _store_found_same(page, equal)
-        compared += len(needed) + len(equal)
-        same += len(equal)
-        if progress and time.monotonic() - last_report >= worker.SLICE_SECONDS:
-            last_report = time.monotonic()
-            progress(compared, max(0, linked - compared))
+        settled = page.settled
+        _enqueue(spec, page.unsettled)
+        _store_found_same(page, settled)
+        same += len(settled)
     return same
 
 

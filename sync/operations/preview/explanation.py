@@ -76,16 +76,12 @@ def _name(subject: SyncedModel | Tombstone) -> str:
     return str(subject.data.get("name") or subject.entity_id) if isinstance(subject, Tombstone) else str(subject)
 
 
-def explain(subject: SyncedModel | Tombstone, *, offline: bool = False) -> Iterator[str]:
-    """Yield the lines; the item is read by one call unless `offline`. Writes nothing."""
+def explain(subject: SyncedModel | Tombstone) -> Iterator[str]:
+    """Yield the lines; the item is read by one call. Writes nothing."""
     entity_type, entity_id = ids_of(subject)
     model = registry.entity(entity_type).model
     yield f"{str(model._meta.verbose_name).capitalize()} “{_name(subject)}”, {entity_id}"
-    shown: Mapping[str, str] = {}
-    changes: Sequence[preview.PlannedChange] | None = None
-    unread = "Monday was not asked (--offline)."
-    if not offline:
-        shown, changes, unread = _read_item(entity_type, entity_id)
+    shown, changes, unread = _read_item(entity_type, entity_id)
     item = f"item {subject.monday_id}" if subject.monday_id else "no item on Monday"
     if isinstance(subject, Tombstone):
         yield f"deleted, {item}"
