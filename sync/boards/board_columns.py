@@ -25,8 +25,8 @@ from sync.outbox.queue_rows import enqueue_comparison
 
 NPD_ID_KEY = "npd_id"
 NPD_ID_TITLE = "NPD ID"
+# Where converters find in a column's settings what the board's rules ask of it.
 NAME_TYPE = "name"
-"""Where converters find in a column's settings what the board's rules ask of it."""
 
 
 @dataclass
@@ -170,14 +170,14 @@ def missing_columns(spec: registry.EntitySpec, link: BoardLink) -> Iterator[str]
 log = structlog.get_logger(__name__)
 NAME_COLUMN_ID = "name"
 
+# How long after the last pass of a record with a hidden column one such record gets another.
 HIDDEN_RECHECK = timedelta(hours=1)
-"""How long after the last pass of a record with a hidden column one such record gets another."""
 
+# What to do stands with the buttons, for who may.
 _BLOCKED_NOTE = "The field is blocked: edits are kept on both sides, and synced once it has a column again."
-"""What to do stands with the buttons, for who may."""
 
+# What is stored of a mapping whose column can be used.
 NO_PROBLEM = {"problem": "", "problem_code": ""}
-"""What is stored of a mapping whose column can be used."""
 
 _BLOCK_FIELD = """
     UPDATE sync_metadata AS ledger SET

@@ -47,8 +47,8 @@ log = structlog.get_logger(__name__)
 # A board's whole list of items: how its pages are asked for, what happens where it breaks, and which nobody knows.
 
 
+# A listing begins again when its cursor expires, at most this often.
 MAX_LISTINGS = 3
-"""A listing begins again when its cursor expires, at most this often."""
 
 
 def item_pages(

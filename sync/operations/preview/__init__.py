@@ -493,8 +493,8 @@ def _unconfirmed_intents(spec: EntitySpec) -> models.QuerySet[Intent]:
 # The dry run of `sync_reconcile`: what every pass would do, decided by reconcile itself, nothing done.
 
 
+# Changes of each kind that are kept for the output, unless all are asked for.
 SHOWN_PER_KIND = 5
-"""Changes of each kind that are kept for the output, unless all are asked for."""
 
 
 @dataclass

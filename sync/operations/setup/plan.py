@@ -49,14 +49,14 @@ from sync.registry import link_of, target_of
 log = structlog.get_logger(__name__)
 
 SAMPLES_PER_ROW = 3
+# Records that are planned at once.
 CHUNK_SIZE = 500
-"""Records that are planned at once."""
 
+# An older plan is made again before it can be started: people work on both sides meanwhile.
 PLAN_LIFETIME = timedelta(minutes=30)
-"""An older plan is made again before it can be started: people work on both sides meanwhile."""
 
+# A plan that nobody has worked on for so long is asked for again; of it and of a set-up the page says so.
 STALLED = timedelta(seconds=20)
-"""A plan that nobody has worked on for so long is asked for again; of it and of a set-up the page says so."""
 
 SECONDS_PER_CALL = 2
 MAX_MISSING_NAMES = 5_000
@@ -649,6 +649,7 @@ ASKED_ROWS = {
     "missing": ("record has lost its item: it isn't on the board",
                 "records have lost their items: they aren't on the board"),
 }  # fmt: skip
+# What a plan counts, for one and for several; what there is none of isn't shown.
 LEFT_ROWS = {
     "held": ("record gets no item for now", "records get no items for now"),
     "items_held": ("item becomes no record for now", "items become no records for now"),
@@ -662,7 +663,6 @@ LEFT_ROWS = {
     "items_out": ("item becomes no record: the filter leaves it out, or a value is wrong",
                   "items become no records: the filter leaves them out, or a value is wrong"),
 }  # fmt: skip
-"""What a plan counts, for one and for several; what there is none of isn't shown."""
 
 
 def rows_of(plan: BoardPlan, nouns: Mapping[str, tuple[str, str]]) -> list[dict[str, Any]]:
