@@ -15,7 +15,7 @@ from sandbox.columns import initial_settings, kind_of
 from sandbox.faults import fault_from
 from sandbox.operations import delete_column, log_board
 from sandbox.webhooks.deliveries import RELEASES, Deliveries
-from sandbox.world import STATES, Kept, World
+from sandbox.world import STATES, Snapshot, World
 
 
 def json_errors(handler: Callable[..., http.Response]) -> Callable[..., http.Response]:
@@ -124,7 +124,7 @@ class Control:
         self._world = world
         self._api = api
         self._deliveries = deliveries
-        self._kept: dict[str, tuple[float, Kept]] = {}
+        self._kept: dict[str, tuple[float, Snapshot]] = {}
 
     def routes(self) -> list[http.Route]:
         changing = {
@@ -184,11 +184,12 @@ class Control:
         body = request.object()
         with self._world.transaction():
             board = self._world.board(http.number(body, "board_id"))
-            http.optional(http.one_of(STATES))(body.get("state"), "state")
-            board.items_limit = http.number(body, "items_limit", board.items_limit)
+            state = http.one_of(STATES)(body.get("state", board.state), "state")
+            items_limit = http.number(body, "items_limit", board.items_limit)
+            if state != board.state:
+                operations.set_board_state(self._world, model.PEOPLE[0].id, board.id, state)
+            board.items_limit = items_limit
             self._world.put_board(board)
-            if "state" in body and body["state"] != board.state:
-                operations.set_board_state(self._world, model.PEOPLE[0].id, board.id, body["state"])
         return http.json_response({"id": str(board.id), "items_limit": board.items_limit, "state": board.state})
 
     def delay_activity(self, request: http.Request) -> http.Response:
