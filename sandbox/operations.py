@@ -9,7 +9,7 @@ import json
 import re
 import secrets
 import string
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -276,7 +276,7 @@ WIDEST = 6  # bytes of one character in JSON, at most
 Parsed = dict[str, Any]
 
 
-def load_items(world: World, board_id: int, rows: list[Mapping[str, Any]]) -> list[int]:
+def load_items(world: World, board_id: int, rows: Sequence[Mapping[str, Any]]) -> list[int]:
     """The new ids, in order: no logs, no webhooks, no items limit."""
     with world.transaction():
         board = world.active_board(board_id)
