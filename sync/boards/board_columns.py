@@ -272,6 +272,31 @@ def set_hidden(link: BoardLink, mapping: FieldMapping) -> None:
     set_problem(link, mapping, choices.ColumnProblem.HIDDEN, hidden_problem(link, mapping), everywhere=False)
 
 
+@dataclass(frozen=True)
+class InspectedColumns:
+    """What a pass found out about a board's columns."""
+
+    shown: Board | None = None  # the board, if it was read
+    hidden: tuple[str, ...] = ()  # fields whose columns it has though items don't show them
+    healed: tuple[str, ...] = ()  # fields that have no problem any more
+
+
+def store_inspection(link: BoardLink, columns: InspectedColumns) -> None:
+    """Store what was found at once, and not with a pass's records: it stands whatever becomes of them.
+
+    It is about all the board's records, whose whole tables are updated: no pass holds its own records' locks meanwhile.
+    """
+    mappings = {mapping.key: mapping for mapping in link.mappings.all()}
+    for key in columns.healed:
+        if key in mappings:
+            set_problem(link, mappings[key], None)
+    if columns.shown is not None:
+        check_columns(link, columns.shown)
+    for key in columns.hidden:
+        if key in mappings:
+            set_hidden(link, mappings[key])
+
+
 def hidden_problem(link: BoardLink, mapping: FieldMapping) -> str:
     """Return what is wrong with a column that the board has and its items don't show, in words."""
     return (

@@ -40,9 +40,9 @@ from sync.outbox.claim import Claim
 from sync.outbox.notify import send_task
 from sync.reconcile import field_values, pass_plan
 from sync.reconcile.board_filter import LEFT_OUT, leaves_by_pull, leaves_by_push
-from sync.reconcile.facts import IdentityFacts, InspectedColumns, ItemFacts, RecordFacts
+from sync.reconcile.facts import ItemFacts
 from sync.reconcile.field_plan import is_kept_different
-from sync.reconcile.gather import Gatherer, Pair
+from sync.reconcile.gather import Gatherer
 from sync.reconcile.lookups import load_settings
 from sync.registry import link_of, target_of
 
@@ -203,21 +203,28 @@ class _ListedBoard(Gatherer):
         listed = {key: self.items[key] for key in ids if key in self.items}
         return listed | super().items_by_id(board, [key for key in ids if key not in listed])
 
-    def inspect(self, board: field_values.BoardContext, *_: Any) -> tuple[field_values.BoardContext, InspectedColumns]:
+    def inspect(
+        self, board: field_values.BoardContext, *_: Any
+    ) -> tuple[field_values.BoardContext, board_columns.InspectedColumns]:
         # The columns were just read, and those that are to be made aren't there.
-        return board, InspectedColumns()
+        return board, board_columns.InspectedColumns()
 
-    def related(
-        self, facts: pass_plan.PassFacts, *more: Any
-    ) -> tuple[field_values.BoardContext, field_values.RelatedFacts]:
-        board, related = super().related(facts, *more)
-        if not self.coming:
-            return board, related
+    def what_items_point_at(self, facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> pass_plan.PassFacts:
+        facts = super().what_items_point_at(facts, plan)
+        owners = {str(record.monday_id): key for key, record in self.linked.items()}
+        return replace(
+            facts,
+            identity=replace(facts.identity, owners=owners | dict(facts.identity.owners)),
+            unmatched=tuple(map(self._as_linked, facts.unmatched)),
+            related=self._related_as_coming(facts.related) if self.coming else facts.related,
+        )
+
+    def _related_as_coming(self, related: field_values.RelatedFacts) -> field_values.RelatedFacts:
         records = {reference: self._as_coming(reference, hits) for reference, hits in related.records.items()}
         # What is named by its item or name is written by its id.
         named = [(reference.model, record) for reference, hits in records.items() for record in hits]
         records |= {field_values.Reference(model, "pk", str(record.pk)): (record,) for model, record in named}
-        return board, replace(related, records=records)
+        return replace(related, records=records)
 
     def _as_coming(self, reference: field_values.Reference, hits: Sequence[SyncedModel]) -> Sequence[SyncedModel]:
         hits = [self.coming.get(record.pk, record) for record in hits]
@@ -228,16 +235,6 @@ class _ListedBoard(Gatherer):
             named = self._coming_by_name.get(match_key(reference.value), ())
             hits += [record for record in named if record.pk not in stored and isinstance(record, reference.model)]
         return hits
-
-    def identity(
-        self, facts: pass_plan.PassFacts, records: Sequence[RecordFacts], pairs: Sequence[Pair]
-    ) -> IdentityFacts:
-        identity = super().identity(facts, records, pairs)
-        owners = {str(record.monday_id): key for key, record in self.linked.items()}
-        return replace(identity, owners=owners | dict(identity.owners))
-
-    def unmatched(self, facts: pass_plan.PassFacts) -> Sequence[ItemFacts]:
-        return list(map(self._as_linked, super().unmatched(facts)))
 
     def _as_linked(self, item: ItemFacts) -> ItemFacts:
         matching = [self.linked.get(record.pk, record) for record in item.matching]
