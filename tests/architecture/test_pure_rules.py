@@ -101,8 +101,9 @@ VALUES = {"sync.reconcile.facts", "sync.reconcile.field_values", "sync.reconcile
 
 ASKED_OF_RULES = {
     # What a plan says besides: what it would send, count, ask, and what follows from it.
-    "sync/operations/preview/__init__.py": {
-        "changed_records_of", "conflict_reports", "created_records_of", "facts_after",
+    "sync/operations/preview/changes.py": {"conflict_reports"},
+    "sync/operations/preview/planned_pass.py": {
+        "changed_records_of", "created_records_of", "facts_after",
         "new_clear_requests", "new_deletion_requests", "new_removal_requests", "unread",
     },
     # Whom a set-up's plan doesn't count: who leaves the filter by what is written; what a person keeps different.
