@@ -109,7 +109,8 @@ ASKED_OF_RULES = {
     # Whom a set-up's plan doesn't count: who leaves the filter by what is written; what a person keeps different.
     "sync/operations/setup/plan.py": {"is_kept_different", "leaves_by_pull", "leaves_by_push"},
     # What is noted of an item until its pass: whether the filter leaves it out; and which records a plan changes.
-    "sync/operations/detect/comparison.py": {"changed_records", "item_verdict", "listed_finding", "record_verdict"},
+    "sync/operations/detect/listing.py": {"changed_records", "item_verdict", "listed_finding"},
+    "sync/operations/detect/comparison.py": {"record_verdict"},
     # The answer to a click, for which Monday isn't asked: whether the filter leaves the record out.
     "sync/operations/record_requests.py": {"new_item_verdict", "record_verdict"},
     # What passes stored.

@@ -15,7 +15,7 @@ from sync.kernel.humanize import count_with_noun
 from sync.limits import batch_size, quota
 from sync.models import BoardLink, Intent, IntentState, SyncQueue
 from sync.monday.errors import MondayError
-from sync.operations.detect.comparison import BoardListing, records_without_item
+from sync.operations.detect.listing import BoardListing, records_without_item
 from sync.operations.preview import planned_pass
 from sync.operations.preview.changes import ChangeKind, PlannedChange, change_line, plan_changes
 from sync.outbox.claim import Claim
