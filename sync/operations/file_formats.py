@@ -101,28 +101,8 @@ def _decode(content: bytes) -> str:
     raise FileError("The file is no text in UTF-8 or Windows-1252. Save it as “CSV UTF-8”, or as XLSX.")
 
 
-class XLSX(base_formats.Format):  # type: ignore[misc]
+class XLSX(base_formats.XLSX):  # type: ignore[misc]
     """The first sheet that is shown, each cell as the text that a person sees."""
-
-    CONTENT_TYPE = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
-
-    def __init__(self, encoding: str | None = None) -> None:
-        """Take an encoding as every format, though a workbook has none."""
-
-    def get_title(self) -> str:
-        return "xlsx"
-
-    def get_extension(self) -> str:
-        return "xlsx"
-
-    def get_content_type(self) -> str:
-        return self.CONTENT_TYPE
-
-    def can_import(self) -> bool:
-        return True
-
-    def can_export(self) -> bool:
-        return True
 
     def export_data(self, dataset: Any, **kwargs: Any) -> bytes:
         from xlsxwriter import Workbook  # not loaded by every process that starts

@@ -17,7 +17,9 @@ from npd.models import Contact
 from sync.limits import batch_size, metered_client
 from sync.merge import FieldSelection
 from sync.models import ApiBudget, BoardLink, Decision, FieldMapping, SyncQueue, Tombstone
-from sync.operations.preview import BoardSyncPlan, ChangeKind, PlannedChange, plan_sync, read_only_client
+from sync.operations.preview.changes import ChangeKind, PlannedChange
+from sync.operations.preview.dry_run import BoardSyncPlan, plan_sync
+from sync.operations.preview.planned_pass import read_only_client
 from tests.admin import states
 from tests.support.world import World, mail, staged
 
@@ -44,7 +46,7 @@ def everything() -> dict[str, list[Any]]:
 
 def plan() -> tuple[list[BoardSyncPlan], int]:
     """What would happen, and how many calls it took to tell."""
-    boards, reading = plan_sync(every_line=True)
+    boards, reading = plan_sync()
     return boards, reading.calls
 
 

@@ -14,7 +14,7 @@ from sync.choices import Cause
 from sync.kernel.messages import UnmatchedReason
 from sync.models import BoardLink, FieldMapping, UnmatchedItem
 from sync.monday.board import BoardColumn
-from sync.operations.detect import enqueue_items
+from sync.operations.detect.missed_events import enqueue_items
 from tests.setup.test_monday_setup import columns_of
 from tests.support.sandbox import Sandbox
 from tests.support.world import World

@@ -29,7 +29,7 @@ from sync.kernel.messages import ActionError
 from sync.models import BoardLink, FieldMapping, SyncedModel, SyncQueue, UnmatchedItem
 from sync.monday.columns import make_converter
 from sync.monday.errors import MondayError
-from sync.operations.detect.comparison import enqueue_unmatched
+from sync.operations.detect.listing import enqueue_unmatched
 from sync.operations.worker import drain, work
 from sync.reconcile.field_values import stored_values
 from sync.records.unmatched_items import UnmatchedFinding, note_unmatched

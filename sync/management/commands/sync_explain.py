@@ -11,8 +11,8 @@ from sync.operations.preview.explanation import explain, find_record
 
 class Command(BaseCommand):
     help = (
-        "Explains one record: its state, both sides and the last synced values, what the next sync would do, what "
-        "is open, and its activity with every trigger. Reads its item by one call; writes nothing."
+        "Explains one record: its state, both sides and the last synced values, what the next sync would do, "
+        "what waits for a person, and its activity with every trigger. Reads its item by one call; writes nothing."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:

@@ -5,8 +5,8 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from sync.kernel import process
-from sync.operations.detect.sweep import run_full_sweep
-from sync.operations.preview import plan_lines, plan_problems, plan_sync
+from sync.operations.detect.full_sweep import run_full_sweep
+from sync.operations.preview.dry_run import plan_lines, plan_problems, plan_sync
 from sync.operations.worker import remaining_lines
 
 
@@ -39,8 +39,8 @@ class Command(BaseCommand):
 
     def _plan(self, *, every_line: bool) -> None:
         """Print the plan; exit 1 where something could not be checked."""
-        boards, client = plan_sync(every_line=every_line)
-        for line in plan_lines(boards, client):
+        boards, client = plan_sync()
+        for line in plan_lines(boards, client, every_line=every_line):
             self.stdout.write(line)
         if problems := plan_problems(boards):
             raise CommandError("\n".join(problems))

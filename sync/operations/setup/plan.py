@@ -33,8 +33,8 @@ from sync.monday.columns import empty_reading
 from sync.monday.errors import MondayError
 from sync.monday.items import ITEMS_PER_READ
 from sync.monday.texts import match_key
-from sync.operations.detect.comparison import item_pages
-from sync.operations.preview import item_claim, plan_pass
+from sync.operations.detect.listing import item_pages
+from sync.operations.preview.planned_pass import item_claim, plan_pass
 from sync.operations.setup import selection
 from sync.outbox.claim import Claim
 from sync.outbox.notify import send_task

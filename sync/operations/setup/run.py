@@ -28,7 +28,7 @@ from sync.models import BoardLink, FieldMapping, UnmatchedItem
 from sync.models.synced_model import unsynced
 from sync.monday.board import Board, BoardSetup, ColumnSpec
 from sync.monday.errors import MondayError, Scope
-from sync.operations.detect import enqueue_items
+from sync.operations.detect.missed_events import enqueue_items
 from sync.operations.setup import selection
 from sync.operations.setup.plan import STALLED, SetupPlan, first_match_text, summary_of
 from sync.outbox import notify
