@@ -9,7 +9,8 @@ from django.conf import settings
 from sync import attention, registry
 from sync.attention import Kind
 from sync.boards.board_columns import NPD_ID_TITLE, fitting_types, target_board_of
-from sync.boards.board_setup import NOT_CONFIGURED, is_public_address, webhook_url
+from sync.boards.board_setup import NOT_CONFIGURED
+from sync.boards.webhooks import is_public_address, webhook_url
 from sync.choices import ApprovalState, SyncDirection
 from sync.clock import sync_now
 from sync.kernel.humanize import count_with_noun, utc_minute

@@ -8,7 +8,7 @@ from django.core.management.base import CommandError
 
 from npd.models import Contact
 from sync import registry
-from sync.boards.board_setup import check_board
+from sync.boards.board_acts import check_board
 from sync.boards.field_choices import NEW_COLUMN, mappable_fields, suggest_columns
 from sync.choices import Cause
 from sync.kernel.messages import UnmatchedReason

@@ -8,7 +8,7 @@ from django.conf import settings
 from django.db.models import Max
 
 from sync import limits, registry
-from sync.boards.board_setup import register_webhooks, webhook_url
+from sync.boards.webhooks import register_webhooks, webhook_url
 from sync.clock import SyncNow, sync_now
 from sync.kernel.db import fetch_rows
 from sync.limits import credentials

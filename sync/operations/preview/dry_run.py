@@ -17,7 +17,7 @@ from sync.models import BoardLink, Intent, IntentState, SyncQueue
 from sync.monday.errors import MondayError
 from sync.operations.detect.listing import BoardListing, records_without_item
 from sync.operations.preview import planned_pass
-from sync.operations.preview.changes import ChangeKind, PlannedChange, change_line, plan_changes
+from sync.operations.preview.planned_changes import ChangeKind, PlannedChange, change_line, plan_changes
 from sync.outbox.claim import Claim
 from sync.reconcile.gather import Gatherer
 from sync.reconcile.lookups import load_board

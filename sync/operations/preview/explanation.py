@@ -12,7 +12,7 @@ from sync.kernel.humanize import quote, timestamp
 from sync.kernel.messages import ActionError
 from sync.models import Decision, SyncedModel, Tombstone
 from sync.monday.conversion import UnknownValue
-from sync.operations.preview import changes as record_changes
+from sync.operations.preview import planned_changes
 from sync.operations.preview.planned_pass import read_only_client
 from sync.reconcile.pass_plan import RecordPlan
 from sync.records import availability
@@ -88,7 +88,7 @@ def explain(subject: SyncedModel | Tombstone) -> Iterator[str]:
     yield ""
     if changes:
         yield "The next sync would:"
-        yield from (f"  {change.kind}: {record_changes.change_line(change)}" for change in changes)
+        yield from (f"  {change.kind}: {planned_changes.change_line(change)}" for change in changes)
     else:
         outcome = (
             "What the next sync would do is not known." if changes is None else "The next sync would change nothing."
@@ -100,7 +100,7 @@ def explain(subject: SyncedModel | Tombstone) -> Iterator[str]:
 
 def _read_item(
     entity_type: str, entity_id: UUID
-) -> tuple[Mapping[str, str], Sequence[record_changes.PlannedChange] | None, str]:
+) -> tuple[Mapping[str, str], Sequence[planned_changes.PlannedChange] | None, str]:
     """Return what Monday shows, by field, what the next pass would change, and why something could not be read.
 
     The changes are None where they can't be told. One call; raises MondayError.
@@ -110,7 +110,7 @@ def _read_item(
     if reason or link is None:
         return {}, None, reason
     with read_only_client():
-        planned, changes = record_changes.plan_record(link, entity_id)
+        planned, changes = planned_changes.plan_record(link, entity_id)
     plan = planned.plan.records.get(entity_id)
     if plan is None:
         return {}, changes, ""
@@ -148,7 +148,7 @@ def _record_lines(record: SyncedModel, item: str, shown: Mapping[str, str]) -> I
             "last synced, Monday": field.base_remote,
         }
         sides = [
-            f"{side} {'not read' if text is None else quote(text, record_changes.VALUE_LENGTH)}"
+            f"{side} {'not read' if text is None else quote(text, planned_changes.VALUE_LENGTH)}"
             for side, text in values.items()
         ]
         yield f"{field.label}: {', '.join(sides)}"

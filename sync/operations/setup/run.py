@@ -18,7 +18,8 @@ from django.utils.dateparse import parse_datetime
 
 from sync import registry
 from sync.boards import board_columns, field_choices
-from sync.boards.board_setup import SetupChoices, apply_choices, enqueue_affected
+from sync.boards.board_acts import enqueue_affected
+from sync.boards.board_setup import SetupChoices, apply_choices
 from sync.choices import Cause, Priority, SyncDirection
 from sync.clock import sync_now
 from sync.kernel import process
