@@ -1,6 +1,6 @@
 """Which rows are kept for how long, and how old ones are deleted in small batches."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import structlog
@@ -11,30 +11,30 @@ from pghistory.core import event_models
 
 from sync import registry
 from sync.kernel import process
-from sync.kernel.db import fetch_rows, run_sql
+from sync.kernel.db import run_sql
 from sync.kernel.secret_texts import encrypted_anew
 from sync.models import NotificationReceiver, StoredSecret
 from sync.records.approvals import OPEN_REQUEST_STATES
-from sync.records.tombstones import prunable_tombstones, prune_tombstones
+from sync.records.tombstones import prune_tombstones
 
 log = structlog.get_logger(__name__)
 
+# Sent in each run: who keeps secrets and old rows elsewhere does the same with them.
 pruning = Signal()
-"""Sent in each run, not in a dry one: who keeps secrets and old rows elsewhere does the same with them."""
 
 _ENCRYPTED: tuple[tuple[type[models.Model], str], ...] = ((StoredSecret, "sealed"), (NotificationReceiver, "address"))
 
+# Rows per transaction: few enough that nobody waits long for its locks.
 BATCH_SIZE = 1_000
-"""Rows per transaction: few enough that nobody waits long for its locks."""
 
+# A sweep reads this much before its cursor again, and knows by these rows what isn't new.
 SWEEP_OVERLAP = "1 hour"
-"""A sweep reads this much before its cursor again, and knows by these rows what isn't new."""
 
+# A token that has expired or was revoked is listed this much longer, and its refusal says so.
 ENDED_TOKEN_DAYS = 90
-"""A token that has expired or was revoked is listed this much longer, and its refusal says so."""
 
+# Where a sweep makes no progress, rows are kept no longer than this: Monday's own log isn't either.
 SWEEP_MAX_AGE = "30 days"
-"""Where a sweep makes no progress, rows are kept no longer than this: Monday's own log isn't either."""
 
 _AGE = "sync_now() - make_interval(days => %(days)s)"
 
@@ -43,41 +43,29 @@ _JOURNAL_AGE = f"""least({_AGE}, (
     FROM sync_board_links AS link WHERE link.board_id = old.board_id AND link.swept_to IS NOT NULL))"""  # noqa: S608 - literals of this module
 
 # Literals of this module and names of our own tables only; values travel as parameters.
-_COUNT = "SELECT count(*) FROM {table} AS old WHERE {where}"
-
 _DELETE = """
     DELETE FROM {table} WHERE {key} = ANY (ARRAY(
         SELECT old.{key} FROM {table} AS old WHERE {where} ORDER BY old.{key} LIMIT %(batch)s
         FOR UPDATE SKIP LOCKED))
 """
 
+# What of one table is deleted: a name, the table, its key, the days for which a row is kept, and SQL about `old`.
 Rule = tuple[str, str, str, int, str]
-"""What of one table is deleted: a name, the table, its key, the days for which a row is kept, and SQL about `old`."""
 
 
-def prune(*, dry_run: bool = False, progress: Callable[[str, int], None] | None = None) -> dict[str, int]:
-    """Delete what is old enough, or only count it; return how many rows of each kind.
-
-    `progress` is called with each kind when it is done.
-    """
+def prune() -> dict[str, int]:
+    """Delete what is old enough; return how many rows of each kind."""
     counts: dict[str, int] = {}
-    if not dry_run:
-        encrypt_anew()
-        pruning.send(None)
+    encrypt_anew()
+    pruning.send(None)
     for name, table, key, days, where in _rules():
         if days <= 0:
             continue  # they are kept for ever
-        sql = (_COUNT if dry_run else _DELETE).format(table=table, key=key, where=where)
+        sql = _DELETE.format(table=table, key=key, where=where)
         params = {"days": days, "batch": BATCH_SIZE, "open": [str(state) for state in OPEN_REQUEST_STATES]}
-        counts[name] = int(fetch_rows(sql, params)[0][0]) if dry_run else _delete_rows(sql, params)
-        if progress:
-            progress(name, counts[name])
-    name = "deleted records"
-    counts[name] = prunable_tombstones().count() if dry_run else prune_tombstones()
-    if progress:
-        progress(name, counts[name])
-    if not dry_run:
-        log.info("pruned", **{name.lower().replace(" ", "_"): rows for name, rows in counts.items()})
+        counts[name] = _delete_rows(sql, params)
+    counts["deleted records"] = prune_tombstones()
+    log.info("pruned", **{name.lower().replace(" ", "_"): rows for name, rows in counts.items()})
     return counts
 
 

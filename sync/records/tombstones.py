@@ -22,22 +22,22 @@ from sync.records.authors import person_line
 from sync.records.item_links import RESTORED_KEY
 from sync.registry import link_of
 
+# States in which the item is not on the board any more.
 REMOVED_TOMBSTONE_STATES = (
     choices.TombstoneState.ARCHIVED,
     choices.TombstoneState.DELETED,
     choices.TombstoneState.NOTHING_LEFT,
 )
-"""States in which the item is not on the board any more."""
 
+# States in which something is still to be done.
 OPEN_TOMBSTONE_STATES = (
     choices.TombstoneState.WAITING,
     choices.TombstoneState.ASKED,
     choices.TombstoneState.PENDING_APPROVAL,
 )
-"""States in which something is still to be done."""
 
+# The item id with which a record is restored without an item, so that it gets a new one.
 NEW_ITEM = ""
-"""The item id with which a record is restored without an item, so that it gets a new one."""
 
 # One statement: a restore of one of these waits for its end.
 PRUNE_BATCH = 1000
@@ -212,8 +212,10 @@ def prune_tombstones() -> int:
     An item that stayed on the board becomes an ignored item, so that a late edit of it creates no new record.
     Works in transactions of a thousand, and may be stopped between any two.
     """
+    before = SyncNow() - timedelta(days=settings.TOMBSTONE_DAYS)
+    old = Tombstone.objects.filter(deleted_at__lt=before).exclude(state__in=OPEN_TOMBSTONE_STATES).order_by("id")
     pruned = 0
-    while not process.is_shutting_down() and (rows := list(prunable_tombstones()[:PRUNE_BATCH])):
+    while not process.is_shutting_down() and (rows := list(old[:PRUNE_BATCH])):
         # Its item is still on the board and would otherwise create a new record at its next edit.
         ignored_items = [
             IgnoredItem(
@@ -236,19 +238,13 @@ def prune_tombstones() -> int:
     return pruned
 
 
-def prunable_tombstones() -> models.QuerySet[Tombstone]:
-    """Return the tombstones that are old enough to be removed, and settled."""
-    before = SyncNow() - timedelta(days=settings.TOMBSTONE_DAYS)
-    return Tombstone.objects.filter(deleted_at__lt=before).exclude(state__in=OPEN_TOMBSTONE_STATES).order_by("id")
-
-
+# What becomes of a deleted record's item, by the board's policy.
 _CONSEQUENCES = {
     choices.DeletedRecordPolicy.ARCHIVE: "will be archived",
     choices.DeletedRecordPolicy.DELETE: "will be deleted",
     choices.DeletedRecordPolicy.UNLINK: "will be unlinked, and stay",
     choices.DeletedRecordPolicy.ASK: "will stay until you are asked what becomes of it",
 }
-"""What becomes of a deleted record's item, by the board's policy."""
 
 
 class DeletionConsequence(NamedTuple):

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from sync.monday.board_items import Reading
-from sync.monday.columns import addresses, labels, places, values
+from sync.monday.columns import addresses, labels, phones, values
 from sync.monday.columns.labels import by_label
 from sync.monday.conversion import Converter, ConverterOptions
 
@@ -18,18 +18,18 @@ _CLASSES: tuple[type[Converter], ...] = (
     values.CheckboxConverter,
     addresses.EmailConverter,
     addresses.LinkConverter,
-    places.PhoneConverter,
-    places.AddressConverter,
+    phones.PhoneConverter,
+    addresses.AddressConverter,
     labels.StatusConverter,
     labels.DropdownConverter,
     labels.RelationConverter,
     labels.RelationNameConverter,
 )
 
+# Every converter, by what mappings call it.
 CONVERTERS: Mapping[str, type[Converter]] = {column.name: column for column in _CLASSES}
-"""Every converter, by what mappings call it."""
+# Who speaks for each type of column: the first converter of it.
 BY_TYPE: Mapping[str, type[Converter]] = {column.column_type: column for column in reversed(_CLASSES)}
-"""Who speaks for each type of column: the first converter of it."""
 _NO_OPTIONS = ConverterOptions()
 
 

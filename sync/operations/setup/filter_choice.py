@@ -14,12 +14,12 @@ from sync.models import FieldMapping
 from sync.monday.board_items import GROUP
 from sync.monday.columns import selectable_labels
 from sync.monday.conversion import UnknownValue
-from sync.operations.setup.plan import planned_board
+from sync.operations.setup.planned_board import planned_board
 from sync.operations.setup.selection import ChosenBoard
 from sync.reconcile.field_values import BoardContext, stored_values
 
+# Between several values that a person types; doubled it belongs to a value.
 SEPARATOR = ";"
-"""Between several values that a person types; doubled it belongs to a value."""
 
 _FILLED_OPS = (sync_filter.FilterOp.FILLED, sync_filter.FilterOp.EMPTY)
 
