@@ -392,9 +392,12 @@ class Executor:
                 others = [pair for pair in untried if not _writes_to(pair[0], named)]
                 answers |= self._without_columns(call, concerned, named, error)
                 return answers | self._end_forbidden(call, others, is_open=True)
-            if is_closed or number > 1 or (number == 1 and not is_open):
+            if is_closed or (number == 1 and not is_open):
                 write_stop.refuse(self.board.link, call.kind, error)
                 return {held.unit: self._held(call.kind) for held, _ in forbidden}
+            if number > 1:  # a call for each could be many
+                answers[write.unit] = calls.Answer(calls.Verdict.REFUSED, error.sentence)
+                continue
             apart = replace(write, columns={**_npd_id_again(self.board, write.record_id), **write.columns})
             answer = self._send_document(replace(call, alone=True), [apart])[write.unit]
             answers[write.unit] = answer
@@ -406,9 +409,7 @@ class Executor:
             named = {value.column_id for value in write.fields if value.key in closed}
         return answers
 
-    def _is_other_item_written(
-        self, call: Call, forbidden: Sequence[tuple[calls.Write, MondayError]]
-    ) -> bool | None:
+    def _is_other_item_written(self, call: Call, forbidden: Sequence[tuple[calls.Write, MondayError]]) -> bool | None:
         """Whether Monday takes a write that changes nothing to another record's item; None where none is in sync."""
         write = unchanged_write(self.board, forbidden)
         if write is None:

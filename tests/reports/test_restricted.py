@@ -95,6 +95,16 @@ def test_an_item_that_is_closed_holds_its_record_alone(world: World, people: Any
     assert edits_come_in(world, bob, "Theirs")
 
 
+def test_items_that_are_closed_hold_nobody_elses_change(world: World, people: Any) -> None:
+    ann, bob = people
+    cara, dan = world.linked("Cara"), world.linked("Dan")
+    close(world, items=[str(contact.monday_id) for contact in (ann, bob, cara)])
+    Contact.objects.exclude(pk=dan.pk).update(role_title="New")
+    world.work()
+    world.save(dan, role_title="New")
+    assert (world.values(dan)["role_title"], world.status(dan)) == ("New", "synced")
+
+
 @pytest.mark.parametrize("code", ["UserUnauthorizedException", "USER_ACCESS_DENIED"])
 def test_a_viewers_token_goes_on_reading_at_little_cost(world: World, people: Any, code: str) -> None:
     ann, bob = people
