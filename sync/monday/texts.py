@@ -68,10 +68,10 @@ def key_spellings(keys: Iterable[str]) -> list[str]:
 
 def search_spellings(text: str) -> set[str]:
     """How a text may be written where this is looked for: in any width, a domain in it in either form."""
-    seen = drop_invisible(text)
-    plain = unicodedata.normalize("NFKC", seen)
+    visible = drop_invisible(text)
+    plain = unicodedata.normalize("NFKC", visible)
     name, at_sign, domain = plain.rpartition("@")
-    spellings = {unicodedata.normalize("NFC", seen), plain}
+    spellings = {unicodedata.normalize("NFC", visible), plain}
     if at_sign or "." in domain:
         spellings.add(name + at_sign + _LABEL.sub(lambda label: ascii_domain(label[0].lower()), domain))
         spellings.add(name + at_sign + _LABEL.sub(lambda label: _readable_label(label[0].lower()), domain))
