@@ -6,8 +6,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from sync import registry
 from sync.kernel.messages import ActionError
-from sync.operations.preview.explanation import explain
-from sync.operations.record_search import find_record
+from sync.operations.preview.explanation import explain, find_record
 
 
 class Command(BaseCommand):

@@ -1,26 +1,82 @@
 """Why one record is as it is, in lines of text: both sides, its next pass, what waits, and its activity."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import reduce
+from operator import or_
 from uuid import UUID
+
+from django.db.models import Q
 
 from sync import registry
 from sync.kernel.humanize import quote, timestamp
+from sync.kernel.messages import ActionError
 from sync.models import Decision, SyncedModel, Tombstone
 from sync.monday.conversion import UnknownValue
 from sync.operations.preview import planned_changes
 from sync.operations.preview.planned_pass import read_only_client
-from sync.operations.record_search import ids_of, name_of
 from sync.reconcile.pass_plan import RecordPlan
 from sync.records import availability
 from sync.records.authors import causes_text
 from sync.state import record_view
+
+MAX_MATCHES = 10
+
+
+def find_record(entity_type: str, text: str) -> SyncedModel | Tombstone:
+    """Return the record that an id, its item's id, a name or an email address means; a deleted one's tombstone.
+
+    Raises ActionError where none is meant or several could be, UnknownEntity.
+    """
+    registry.entity(entity_type)
+    text = text.strip()
+    matches = _matches(entity_type, text)
+    if len(matches) == 1:
+        return matches[0]
+    if matches:
+        listed = "\n".join(f"  {ids_of(match)[1]}  {_name(match)}" for match in matches[:MAX_MATCHES])
+        more = "\n  and more" if len(matches) > MAX_MATCHES else ""
+        raise ActionError(f"Several {entity_type} records are called “{text}”. Name one by its id:\n{listed}{more}")
+    raise ActionError(
+        f"There is no {entity_type} “{text}”, and none that was deleted lately. Give its id, the id of its item on "
+        "Monday, its name, or its email address."
+    )
+
+
+def _matches(entity_type: str, text: str) -> Sequence[SyncedModel | Tombstone]:
+    spec = registry.entity(entity_type)
+    records = spec.model._default_manager.all()
+    tombstones = Tombstone.objects.filter(entity_type=entity_type)
+    try:
+        entity_id = UUID(text)
+    except ValueError:
+        pass
+    else:
+        return list(records.filter(pk=entity_id)) or list(tombstones.filter(entity_id=entity_id))
+    if not text:
+        return []
+    match_keys = {mapping.fields[0] for mapping in spec.mappings if mapping.key == spec.match_key}
+    keys = sorted(match_keys | {spec.name_field or "pk"})
+    named = reduce(or_, (Q(**{f"{key}__iexact": text}) for key in keys)) | Q(monday_id=text)
+    deleted = Q(monday_id=text) | Q(data__name__iexact=text) | Q(data__email__iexact=text)
+    return list(records.filter(named)[: MAX_MATCHES + 1]) or list(tombstones.filter(deleted)[: MAX_MATCHES + 1])
+
+
+def ids_of(subject: SyncedModel | Tombstone) -> tuple[str, UUID]:
+    """Return the type and the id of a record, also of a deleted one."""
+    if isinstance(subject, Tombstone):
+        return subject.entity_type, subject.entity_id
+    return subject.entity_type(), subject.pk
+
+
+def _name(subject: SyncedModel | Tombstone) -> str:
+    return str(subject.data.get("name") or subject.entity_id) if isinstance(subject, Tombstone) else str(subject)
 
 
 def explain(subject: SyncedModel | Tombstone) -> Iterator[str]:
     """Yield the lines; the item is read by one call. Writes nothing."""
     entity_type, entity_id = ids_of(subject)
     model = registry.entity(entity_type).model
-    yield f"{str(model._meta.verbose_name).capitalize()} “{name_of(subject)}”, {entity_id}"
+    yield f"{str(model._meta.verbose_name).capitalize()} “{_name(subject)}”, {entity_id}"
     shown, changes, unread = _read_item(entity_type, entity_id)
     item = f"item {subject.monday_id}" if subject.monday_id else "no item on Monday"
     if isinstance(subject, Tombstone):
