@@ -20,7 +20,7 @@ from sync.monday.board import BoardCheck, CheckResult, ColumnCheck, url_fingerpr
 from sync.monday.columns import selectable_labels
 from sync.monday.connection import check_account, parse_account_info
 from sync.monday.errors import WRONG_VERSION, MondayError, Scope
-from sync.operations.detect import comparison, schedule, webhook_checks
+from sync.operations.detect import comparison, schedule
 from sync.records import availability
 from sync.registry import is_sandbox, link_of
 
@@ -173,16 +173,16 @@ def _delivery_findings() -> Iterator[CheckResult]:
         link = link_of(spec.entity_type)
         if link is None or not link.webhooks:
             continue
-        last = webhook_checks.last_webhook(link)
+        last = webhooks.last_webhook(link)
         now = sync_now()
         sent = Intent.objects.filter(
             board_id=link.board_id,
             state__in=[IntentState.APPLIED, IntentState.CONFIRMED],
             created_at__gte=max(last, now - timedelta(days=1)) if last else now - timedelta(days=1),
-            settled_at__lte=now - webhook_checks.LONGEST_DELAY,
+            settled_at__lte=now - webhooks.LONGEST_DELAY,
         ).count()
         when = f"the last one came {utc_minute(last)}" if last else "none ever came"
-        if sent >= webhook_checks.MIN_MISSED:
+        if sent >= webhooks.MIN_MISSED:
             yield CheckResult(
                 False,
                 f"{spec.board_title}: webhooks don't arrive: {when}, and {sent:,} changes went to the board since.",
