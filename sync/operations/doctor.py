@@ -20,7 +20,8 @@ from sync.monday.board import BoardCheck, CheckResult, ColumnCheck, url_fingerpr
 from sync.monday.columns import selectable_labels
 from sync.monday.connection import check_account, parse_account_info
 from sync.monday.errors import WRONG_VERSION, MondayError, Scope
-from sync.operations.detect import comparison, schedule
+from sync.operations import detect
+from sync.operations.detect import comparison
 from sync.records import availability
 from sync.registry import is_sandbox, link_of
 
@@ -207,12 +208,12 @@ def sweep_findings() -> Iterator[CheckResult]:
         if link.swept_at is None or link.sweep_problem:
             continue
         # Two sweeps may be left out before it is reported.
-        if sync_now() - link.swept_at > 3 * schedule.sweep_interval():
+        if sync_now() - link.swept_at > 3 * detect.sweep_interval():
             message = f"{spec.board_title}: not checked for missed changes since {utc_minute(link.swept_at)}."
             fix = "Start beat and a worker; read the worker's log."
             yield CheckResult(True, message, fix, "sweeps", is_warning=True)
         else:
-            text = schedule.last_sweep_text(link, utc_minute)
+            text = detect.last_sweep_text(link, utc_minute)
             yield CheckResult(True, f"{spec.board_title}: {text}", subject="sweeps")
 
 

@@ -22,6 +22,7 @@ from sync.limits import breaker
 from sync.merge import Action
 from sync.models import BoardLink
 from sync.monday import errors
+from sync.operations.detect import boards_to_compare
 from sync.operations.detect.listing import (
     BoardListing,
     ListedPage,
@@ -29,7 +30,6 @@ from sync.operations.detect.listing import (
     records_with_jobs,
     records_without_item,
 )
-from sync.operations.detect.schedule import boards_to_compare
 from sync.outbox.claim import Claim
 from sync.outbox.queue_rows import enqueue_comparison
 from sync.reconcile import pass_plan

@@ -20,7 +20,7 @@ from sync.monday import errors
 from sync.monday.board import BoardActivity, UpdatedItem, UpdatedItemsPage
 from sync.monday.connector import MondayConnector
 from sync.operations import worker
-from sync.operations.detect import missed_events, schedule
+from sync.operations.detect import boards_to_sweep, missed_events
 from sync.operations.detect.listing import BoardListing, ListedPage, enqueue_unmatched, records_without_item
 from sync.outbox.queue_rows import enqueue
 from sync.records import availability
@@ -146,7 +146,7 @@ class SweepResult:
 
 
 def sweep_due_boards() -> list[SweepResult]:
-    return [sweep_board(link) for link in schedule.boards_to_sweep()]
+    return [sweep_board(link) for link in boards_to_sweep()]
 
 
 def sweep_board(link: BoardLink, *, grace: timedelta = GRACE) -> SweepResult:
