@@ -290,7 +290,8 @@ def _items_consequence(records: Collection[SyncedModel] | models.QuerySet[Synced
     if not sent:
         return DeletionConsequence(f"{items} will stay: the sync sends nothing of it to Monday. {restorable}")
     entity_type = linked[0].entity_type()
-    policy = _deleted_record_policy(entity_type)
+    link = link_of(entity_type)
+    policy = choices.DeletedRecordPolicy(link.deleted_record_policy if link else choices.DeletedRecordPolicy.ARCHIVE)
     removes = policy in (choices.DeletedRecordPolicy.ARCHIVE, choices.DeletedRecordPolicy.DELETE)
     if removes and (limit := limit_exceeded_by_removals(entity_type, sent)):
         why = f"deletions of {limit} within an hour wait for approval"
@@ -305,11 +306,6 @@ def _items_consequence(records: Collection[SyncedModel] | models.QuerySet[Synced
 def _is_kept_on_monday(record: SyncedModel) -> bool:
     """Whether deleting the record sends nothing to Monday, by its own settings."""
     return not record.may_sync or record.is_left_out or record.sync_direction == choices.SyncDirection.MONDAY_TO_NPD
-
-
-def _deleted_record_policy(entity_type: str) -> choices.DeletedRecordPolicy:
-    link = link_of(entity_type)
-    return choices.DeletedRecordPolicy(link.deleted_record_policy) if link else choices.DeletedRecordPolicy.ARCHIVE
 
 
 def deleted_names(entity_type: str, ids: Collection[UUID]) -> dict[UUID, str]:

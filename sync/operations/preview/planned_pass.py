@@ -12,7 +12,7 @@ from uuid import UUID
 from sync.choices import ApprovalState, Cause, Operation, Priority, QueueDirection, QueueStatus
 from sync.clock import sync_now
 from sync.limits import MeteredClient, client, client_override
-from sync.models import ApprovalRequest, SyncedModel, SyncQueue
+from sync.models import SyncedModel, SyncQueue
 from sync.monday.errors import Scope
 from sync.outbox.claim import Claim
 from sync.reconcile import pass_plan
@@ -72,8 +72,10 @@ def plan_pass(board: BoardContext, claims: Sequence[Claim], gatherer: Gatherer) 
     records = _records_after(planned)
     if claimed_next := [sweep_claim(board.link.entity_type, pk, []) for pk in sorted(records)]:
         runs.append(decide_pass(planned.facts.board, claimed_next, gatherer, records, planned.plan))
-    requests = [request for run in reversed(runs) for request in _planned_requests(run.plan)]
-    gatherer.foreseen = [*gatherer.foreseen, *requests]
+    for run in reversed(runs):
+        clears = new_clear_requests(run.plan, ApprovalState.DONE, ApprovalState.PENDING)
+        removals = new_removal_requests(run.plan.deleted.values())
+        gatherer.foreseen = [*gatherer.foreseen, *removals, *new_deletion_requests(run.plan), *clears]
     return runs
 
 
@@ -93,12 +95,6 @@ def _records_after(planned: PlannedRun) -> dict[UUID, SyncedModel]:
     records |= {key: record for key, record in answered.items() if key not in named}
     linked = {answer.record_id for answer in plan.answers if answer.done and answer.record_id}
     return records | {key: facts.records[key] for key in answered.keys() | linked if key in facts.records}
-
-
-def _planned_requests(plan: pass_plan.Plan) -> list[ApprovalRequest]:
-    """Return what a pass with this plan would count, or ask to be approved."""
-    clears = new_clear_requests(plan, ApprovalState.DONE, ApprovalState.PENDING)
-    return [*new_removal_requests(plan.deleted.values()), *new_deletion_requests(plan), *clears]
 
 
 def decide_pass(
