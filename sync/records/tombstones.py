@@ -39,6 +39,9 @@ OPEN_TOMBSTONE_STATES = (
 # The item id with which a record is restored without an item, so that it gets a new one.
 NEW_ITEM = ""
 
+# So long before a deletion by a script that emptied the relations to what it deleted.
+SCRIPT_SPAN = timedelta(minutes=1)
+
 # One statement: a restore of one of these waits for its end.
 PRUNE_BATCH = 1000
 
@@ -174,6 +177,9 @@ def _refill(field: Any, tombstone: Tombstone) -> None:
     # Django empties the relation in the transaction of the deletion, whose context both bear; who was restored first
     # was stored again without it.
     by_deletion = models.Q(pgh_context=tombstone.context_id)
+    if tombstone.context_id is None:  # a script's, and so are those of all others
+        moment = tombstone.deleted_at
+        by_deletion &= models.Q(pgh_created_at__range=(moment - SCRIPT_SPAN, moment))
     by_restore = models.Q(pgh_label="insert", pgh_obj__in=restored.values("entity_id"))
     for events in event_models(tracks_model=field.model):
         of_record = events._default_manager.filter(pgh_obj=models.OuterRef("pgh_obj"))
