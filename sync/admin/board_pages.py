@@ -33,7 +33,7 @@ from sync.kernel.acts import ACTS
 from sync.kernel.messages import ActionError, Conflict
 from sync.models import BoardLink, FieldMapping, UnmatchedItem
 from sync.monday.errors import MondayError
-from sync.operations.detect import schedule
+from sync.operations import detect
 from sync.operations.detect.comparison import latest_verification, verification_text
 from sync.records.authors import log_action
 
@@ -306,7 +306,7 @@ class BoardLinkAdmin(SetupWizardMixin, admin_base.PageAdmin):
     def swept(self, link: BoardLink) -> SafeString:
         problems = (humanize.without_request_id(text) for text in (link.sweep_problem, link.silence) if text)
         paragraphs = format_html_join("", '<p class="npd-column-problem">{}</p>', ((text,) for text in problems))
-        return format_html("{}{}", schedule.last_sweep_text(link), paragraphs)
+        return format_html("{}{}", detect.last_sweep_text(link), paragraphs)
 
     @admin.display(description="Verified")
     def verified(self, link: BoardLink) -> SafeString:
@@ -314,7 +314,7 @@ class BoardLinkAdmin(SetupWizardMixin, admin_base.PageAdmin):
         result = verification_text(**latest_verification([link]))
         lines = ((record["name"], field["words"]) for record in link.differences for field in record["fields"])
         differences = format_html_join("", "<li>{}: {}</li>", lines)
-        return format_html("{} {}<ul>{}</ul>", result, schedule.last_comparison_text(link), differences)
+        return format_html("{} {}<ul>{}</ul>", result, detect.last_comparison_text(link), differences)
 
     @admin.display(description="Webhooks")
     def webhook_lines(self, link: BoardLink) -> str:

@@ -18,7 +18,6 @@ from django.db.models.functions import TruncMinute
 from sync import choices, registry
 from sync.clock import SyncNow, sync_now
 from sync.kernel.db import fetch_rows
-from sync.kernel.humanize import without_request_id
 from sync.limits import credentials, quota
 from sync.limits.rate_limits import DAY_SECONDS
 from sync.models import BoardLink, Intent, IntentState, MondayAccount, SyncQueue, WebhookEvent
@@ -364,12 +363,6 @@ def refuse(link: BoardLink, kind: str, error: MondayError) -> None:
     if not before:
         sentence = f"{choices.REFUSED_WORDS[kind]}: {registry.board_title(link.entity_type)}. {error.lasting_sentence}"
         log_event(STOP_KIND, sentence, entity_type=link.entity_type)
-
-
-def is_refused_alike(link: BoardLink, error: MondayError) -> bool:
-    """Whether Monday refuses calls of another kind on the board for this very reason."""
-    reason = without_request_id(f"{HELD} {error.lasting_sentence}")
-    return any(without_request_id(entry["reason"]) == reason for entry in link.refused.values())
 
 
 def refusal(link: BoardLink, kind: str) -> tuple[str, float]:

@@ -92,7 +92,7 @@ def test_the_fields_own_title_comes_before_a_known_one_and_that_before_the_only_
 
 @pytest.mark.django_db
 def test_the_only_column_of_a_type_is_not_taken_where_its_title_is_another_fields() -> None:
-    for title in ("Company", "Email", "E-mail", "Notes", "Phone", "Ville", "City", "PLZ", "Website", "Full name"):
+    for title in ("Company", "Email", "E-mail", "Notes", "Phone", "Ville", "City", "PLZ", "Website", "Apellidos"):
         assert suggested(("x", title, "text"))["role_title"] == NEW_COLUMN, title
 
 
@@ -114,6 +114,8 @@ TWO_OF_A_KIND = [
     ("role_title", "text", "Intitulé du poste", "LinkedIn"),
     ("role_title", "text", "Berufsbezeichnung", "LinkedIn"),
     ("role_title", "text", "Posizione", "LinkedIn"),
+    ("phone", "phone", "Tél. portable", "Fax"),
+    ("phone", "phone", "Número de telefone", "Fax"),
 ]
 
 
