@@ -13,8 +13,8 @@ from sync.models.board_link import EVERYTHING
 from sync.models.state import STOP_END_KIND, STOP_KIND, log_event
 from sync.monday.errors import INVALID_DOCUMENT, MondayError
 
-# An invalid document stays one until NPD Sync, or the version that answers, is another.
 INVALID_DOCUMENT_WAIT = 900
+"""A read that is invalid stays one until NPD Sync, or the version that answers, is another."""
 
 _STORE = "UPDATE sync_board_links SET stops = stops - %s || %s::jsonb WHERE id = %s"
 """By the stored ones: of two workers each may stop another kind of call."""
@@ -25,7 +25,7 @@ def stop(link: BoardLink, error: MondayError, kind: str = EVERYTHING) -> None:
     before = link.stop_of(kind)
     since = before.since if before else None
     wait = max(error.wait_seconds or 0, write_stop.wait_for_person(since))
-    if error.kind is INVALID_DOCUMENT:
+    if kind == EVERYTHING and error.kind is INVALID_DOCUMENT:
         wait = max(wait, INVALID_DOCUMENT_WAIT)
     now = sync_now()
     until = now + timedelta(seconds=wait)
