@@ -4,7 +4,7 @@ import json
 import re
 import threading
 import unicodedata
-from collections.abc import Callable, Set
+from collections.abc import Callable, Iterable, Sequence, Set
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Protocol
 
@@ -61,7 +61,7 @@ class Partial:
     with `no_data` the answer holds errors alone, as a report of 2025-02 shows (community topic 109452).
     """
 
-    aliases: tuple[str, ...] = ()
+    aliases: Sequence[str] = ()
     every: int = 0
     code: str = "ColumnValueException"
     message: str = ""
@@ -79,8 +79,8 @@ class Partial:
 class Closed:
     """Columns and items, by their ids, that the token's user may read and not edit."""
 
-    columns: tuple[str, ...] = ()
-    items: tuple[str, ...] = ()
+    columns: Sequence[str] = ()
+    items: Sequence[str] = ()
 
     def refuses(self, arguments: dict[str, Any]) -> bool:
         """Whether a mutation with these arguments writes one of them."""
@@ -154,7 +154,7 @@ class Fault:
     drops: str | None = None
     closed: Closed | None = None
     alters: str | None = None
-    columns: tuple[str, ...] | None = None
+    columns: Sequence[str] | None = None
     count: int | None = 1
     skip: int = 0
     on: str = "any"
@@ -271,82 +271,42 @@ class Faults:
             self._over = threading.Event()
 
 
-# What `POST /_control/faults` may ask for; everything else is refused in a sentence.
-
-
-LONGEST_SECONDS = 86_400
-LARGEST_COUNT = 1_000_000
-SECONDS = http.amount(LONGEST_SECONDS)
-COUNT = http.whole(1, LARGEST_COUNT)
-
-
-def texts(content: Any, name: str) -> tuple[str, ...]:
-    return tuple(http.words(each, name) for each in http.of_type(list, "a list of texts")(content, name))
-
-
-PARTIAL: dict[str, http.Check] = {
-    "aliases": texts,
-    "every": COUNT,
-    "code": http.words,
-    "message": http.words,
-    "applied": http.flag,
-    "no_data": http.flag,
+# The kinds of faults, and what each may be where that is a word.
+KINDS: dict[str, Iterable[str]] = {
+    "status": (),
+    "timeout": ("before", "after"),
+    "limit": ("complexity", "minute", "daily", "concurrency", "field"),
+    "slow": (),
+    "partial": (),
+    "cursor": ("expired",),
+    "listing": (),
+    "stale": (),
+    "drops": KNOWN_TYPES,
+    "closed": (),
+    "alters": ALTERATIONS,
 }
-
-
-def _partial(content: Any, name: str) -> Partial:
-    result = http.checked(content, PARTIAL, name)
-    if ("aliases" in result) == ("every" in result):
-        raise http.BadRequestError('partial has either "aliases" or "every"')
-    return Partial(**result)
-
-
-def _closed(content: Any, name: str) -> Closed:
-    result = http.checked(content, {"columns": texts, "items": texts}, name)
-    if not any(result.values()):
-        raise http.BadRequestError('closed has "columns" or "items"')
-    return Closed(**result)
-
-
-KINDS: dict[str, http.Check] = {
-    "status": http.whole(200, 599),
-    "timeout": http.one_of(("before", "after")),
-    "limit": http.one_of(("complexity", "minute", "daily", "concurrency", "field")),
-    "slow": SECONDS,
-    "partial": _partial,
-    "cursor": http.one_of(("expired",)),
-    "listing": lambda content, name: 0 if content == "empty" else http.whole(0, LARGEST_COUNT)(content, name),
-    "stale": SECONDS,
-    "drops": http.one_of(KNOWN_TYPES),
-    "closed": _closed,
-    "alters": http.one_of(ALTERATIONS),
-}
-EXTRAS: dict[str, dict[str, http.Check]] = {
-    "status": {"body": lambda content, name: content, "retry_after": http.optional(SECONDS)},
-    "timeout": {"seconds": SECONDS},
-    "limit": {"retry_in": http.optional(http.whole(0, LONGEST_SECONDS))},
-    "alters": {"columns": texts},
-}
-
 # A time-out or a partial failure is about what was applied, so reads in between do not use it up.
 DEFAULT_ON = {"timeout": "mutation", "partial": "mutation", "drops": "create_item"}
 LASTING = ("closed", "alters")
 
 
-def fault_from(content: Any) -> Fault:
+def fault_from(content: dict[str, Any]) -> Fault:
     """The fault that a JSON object describes. Raises BadRequestError."""
-    kinds = [kind for kind in KINDS if kind in http.of_type(dict, "a JSON object")(content, "a fault")]
+    kinds = [kind for kind in KINDS if kind in content]
     if len(kinds) != 1:
         raise http.BadRequestError(f"a fault has exactly one of {', '.join(KINDS)}")
-    (kind,) = kinds
-    common = {
-        "count": http.optional(COUNT),
-        "skip": http.whole(0, LARGEST_COUNT),
-        "on": http.words,
-        "naming": http.words,
-    }
-    wanted = http.checked(content, {kind: KINDS[kind]} | EXTRAS.get(kind, {}) | common, f"a fault with {kind}")
-    return Fault(**{"on": DEFAULT_ON.get(kind, "any"), "count": None if kind in LASTING else 1} | wanted)
+    kind = kinds[0]
+    value = content[kind]
+    if KINDS[kind]:
+        http.one_of(KINDS[kind], value)
+    elif kind == "partial":
+        value = http.call(Partial, value)
+    elif kind == "closed":
+        value = http.call(Closed, value)
+    elif value == "empty":
+        value = 0
+    defaults = {"on": DEFAULT_ON.get(kind, "any"), "count": None if kind in LASTING else 1}
+    return http.call(Fault, defaults | content | {kind: value})
 
 
 # Faults inside a document: fields that fail, listings that are short, reads that lag behind.

@@ -9,7 +9,7 @@ import json
 import re
 import secrets
 import string
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -276,32 +276,35 @@ WIDEST = 6  # bytes of one character in JSON, at most
 Parsed = dict[str, Any]
 
 
-def load_items(world: World, board_id: int, rows: list[Mapping[str, Any]]) -> list[int]:
+def load_items(world: World, board_id: int, rows: Sequence[Mapping[str, Any]]) -> list[int]:
     """The new ids, in order: no logs, no webhooks, no items limit."""
     with world.transaction():
         board = world.active_board(board_id)
-        stamp = world.clock.stamp()
         ids = world.next_ids("item", len(rows))
         # Numbers that were always there may be older than Monday's check of them.
-        writing = Writing(stamp, True, unchecked_phones=True, keep_column=lambda column: world.put_board(board))
-        items = []
-        for row, item_id in zip(rows, ids, strict=True):
-            name = row["name"]
-            group = wanted_group(board, row.get("group_id"))
-            rank = float(item_id)
-            check_name(name)
-            item = model.Item(item_id, board_id, group.id, name, rank, stamp, stamp, model.NOBODY)
-            for column_id, value in (row.get("values") or {}).items():
-                column = column_of(board, column_id)
-                raw = kind_of(column.type).parse(column, value, writing)
-                if raw is not None:
-                    item.cells[column_id] = model.Cell(raw, stamp)
-            items.append(item)
+        writing = Writing(
+            world.clock.stamp(), True, unchecked_phones=True, keep_column=lambda column: world.put_board(board)
+        )
+        with _labels_taken_back(board.columns):
+            items = [_loaded_item(board, row, item_id, writing) for row, item_id in zip(rows, ids, strict=True)]
         world.put_items(items)
         if world.active_count(board_id) > board.items_limit:
             board.items_limit = world.active_count(board_id)
             world.put_board(board)
         return list(ids)
+
+
+def _loaded_item(board: model.Board, row: Mapping[str, Any], item_id: int, writing: Writing) -> model.Item:
+    check_name(row["name"])
+    group = wanted_group(board, row.get("group_id"))
+    stamp = writing.stamp
+    item = model.Item(item_id, board.id, group.id, row["name"], float(item_id), stamp, stamp, model.NOBODY)
+    for column_id, value in (row.get("values") or {}).items():
+        column = column_of(board, column_id)
+        raw = kind_of(column.type).parse(column, value, writing)
+        if raw is not None:
+            item.cells[column_id] = model.Cell(raw, stamp)
+    return item
 
 
 STATE_EVENTS = {"archived": "item_archived", "deleted": "item_deleted", "active": "item_restored"}
@@ -449,7 +452,8 @@ def move_to_board(world: World, user_id: int, item_id: int, board_id: int, group
         source = world.boards[item.board_id]
         if world.active_count(board_id) >= board.items_limit:
             raise api_errors.items_limit(board_id, board.items_limit)
-        cells = _transfer_cells(world, item, board, _pairs(source, board))
+        with _labels_taken_back(board.columns):
+            cells = _transfer_cells(world, item, board, _pairs(source, board))
         log(world, "move_pulse_from_board", item, user_id, dest_board_id=board_id)
         item.cells = cells
         item.group_id = group.id
@@ -494,13 +498,20 @@ def _transfer_cells(
 def parsed_values(world: World, board: model.Board, values: Mapping[str, Any], create_labels: bool) -> Iterator[Parsed]:
     """The raw values by column id, "name" left out. A refusal takes back labels that were made on the way."""
     columns = {key: column_of(board, key) for key in values if key != "name"}
-    kept = {key: copy.deepcopy(column.settings) for key, column in columns.items()} if create_labels else {}
     writing = Writing(world.clock.stamp(), create_labels, keep_column=lambda column: world.put_board(board))
-    try:
+    with _labels_taken_back(columns.values() if create_labels else ()):
         yield {key: kind_of(c.type).parse(c, values[key], writing) for key, c in columns.items()}
+
+
+@contextmanager
+def _labels_taken_back(columns: Iterable[model.Column]) -> Iterator[None]:
+    """Take back the labels that were made in these columns if the change is refused."""
+    before = [(column, copy.deepcopy(column.settings)) for column in columns]
+    try:
+        yield
     except api_errors.FieldError:
-        for key, settings in kept.items():
-            columns[key].settings = settings
+        for column, settings in before:
+            column.settings = settings
         raise
 
 
