@@ -109,9 +109,10 @@ def _settle_records(run: pass_run.PassRun, facts: pass_plan.PassFacts, plan: pas
     locked = {r.pk: r for r in run.records.select_for_update(of=("self",)).filter(pk__in=ids).order_by("pk")}
     pass_run.lock_failed_jobs(run, plan)
     ledgers = pass_run.lock_ledgers(run.entity_type, ids)
-    _settle_claimed(
-        run, facts.linked_items, [record_plan for record_plan in plan.records.values() if record_plan.id in locked]
-    )
+    if facts.linked_items:
+        # Its webhook may have come while it was being linked.
+        unmatched_items.clear_unmatched(run.entity_type, facts.linked_items)
+    _end_tombstones(run, [record_plan for record_plan in plan.records.values() if record_plan.id in locked])
     # `pause` waits for our end.
     paused = locked_pause(run.entity_type) if any(map(has_local_writes, plan.records.values())) else ""
     rests_on_settings = any(
@@ -218,12 +219,8 @@ def _write_changes(
     _write_statuses(run, existing, rows)
 
 
-def _settle_claimed(run: pass_run.PassRun, known_items: Sequence[str], present: Sequence[pass_plan.RecordPlan]) -> None:
-    """No item of theirs is unmatched, and none of them is deleted."""
-    if known_items:
-        # Its webhook may have come while it was being linked.
-        unmatched_items.clear_unmatched(run.entity_type, known_items)
-    # A record that was made again under the id of a deleted one: its tombstone sends nothing any more.
+def _end_tombstones(run: pass_run.PassRun, present: Sequence[pass_plan.RecordPlan]) -> None:
+    """Let the tombstone of a record that was made again under the id of a deleted one send nothing any more."""
     created = [
         record_plan.id
         for record_plan in present
