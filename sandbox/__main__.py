@@ -14,8 +14,8 @@ import waitress
 from sandbox import http
 from sandbox.api import Api, CallLog
 from sandbox.api_limits import PLANS, Plan
-from sandbox.clock import Clock
 from sandbox.control import Control
+from sandbox.model import Clock
 from sandbox.pages import Pages
 from sandbox.pages.faults import FaultsPage
 from sandbox.webhooks.deliveries import Deliveries, Sender
@@ -40,7 +40,7 @@ def build(settings: Settings) -> http.Application:
     world = World(Clock(), store)
     deliveries = Deliveries(world, Sender(settings.signing_secret, settings.npd), store)
     api = Api(world, deliveries, CallLog(), settings.token, settings.plan)
-    world.listen(deliveries.on_events)
+    world.on_events = deliveries.on_events
     deliveries.start()
     control = Control(world, api, deliveries)
     npd_url = settings.npd.public if settings.npd else None

@@ -17,7 +17,6 @@ from sandbox.faults import fault_from
 from sandbox.webhooks.deliveries import RELEASES, Deliveries
 from sandbox.world import STATES, Snapshot, World
 
-MAYA = model.PEOPLE[0].id  # who acts where nobody is named
 Answering = Callable[..., Any]  # answers what JSON can hold
 
 
@@ -145,7 +144,7 @@ class Control:
         with self._world.transaction():
             board = self._world.board(int(board_id))
             if state is not None and state != board.state:
-                operations.set_board_state(self._world, MAYA, board.id, http.one_of(STATES, state))
+                operations.set_board_state(self._world, model.MAYA, board.id, http.one_of(STATES, state))
             if items_limit is not None:
                 board.items_limit = items_limit
                 self._world.put_board(board)
@@ -230,7 +229,7 @@ class Control:
         """Items `{name, values?, group_id?}` that were always there; their new ids, in order."""
         return [str(item_id) for item_id in operations.load_items(self._world, int(board_id), items)]
 
-    def act(self, action: str, user_id: int = MAYA, **fields: Any) -> dict[str, Any]:
+    def act(self, action: str, user_id: int = model.MAYA, **fields: Any) -> dict[str, Any]:
         """What a person does on the page: `ITEM_ACTIONS` names what there is to do, with what."""
         if not model.is_person(user_id):
             raise http.BadRequestError("user_id is nobody here")
@@ -252,11 +251,11 @@ class Control:
                 raise http.BadRequestError("there is no such column")
             match action:
                 case "delete":
-                    operations.delete_column(self._world, MAYA, board.id, column_id)
+                    operations.delete_column(self._world, model.MAYA, board.id, column_id)
                 case "restore":
                     column.archived = False
                     about = {"column_id": column.id, "column_title": column.title}
-                    operations.log_board(self._world, "restore_column", board, MAYA, **about)
+                    operations.log_board(self._world, "restore_column", board, model.MAYA, **about)
                 case "hide" | "show":
                     column.hidden = action == "hide"
                 case "retype":
@@ -325,9 +324,9 @@ class Control:
         self._deliveries.rules.clear()
         return []
 
-    def release(self, how: str = "send", seed: int = 0) -> dict[str, Any]:
+    def release(self, order: str = "send", seed: int = 0) -> dict[str, Any]:
         """Let held deliveries go, and end the rules that hold."""
-        count = self._deliveries.release(http.one_of(RELEASES, how), seed)
+        count = self._deliveries.release(http.one_of(RELEASES, order), seed)
         return {"released": count, "rules": self._rules()}
 
     def _rules(self) -> list[dict[str, Any]]:

@@ -13,7 +13,7 @@ import traceback
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from http.client import responses
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 from urllib.parse import parse_qs, parse_qsl, urlsplit
 
 from waitress.channel import ClientDisconnected
@@ -158,15 +158,10 @@ def cut_connection() -> None:
     raise ClientDisconnected
 
 
-class RequestCheck(Protocol):
-    def refusal(self, request: Request) -> Response | None:
-        """The answer to a request that is not."""
-
-
 class Application:
     """The WSGI application over a list of routes."""
 
-    def __init__(self, routes: list[Route], guard: RequestCheck) -> None:
+    def __init__(self, routes: list[Route], guard: "Guard") -> None:
         self._routes = routes
         self._guard = guard
 

@@ -282,10 +282,8 @@ def load_items(world: World, board_id: int, rows: Sequence[Mapping[str, Any]]) -
         board = world.active_board(board_id)
         ids = world.next_ids("item", len(rows))
         # Numbers that were always there may be older than Monday's check of them.
-        writing = Writing(
-            world.clock.stamp(), True, unchecked_phones=True, keep_column=lambda column: world.put_board(board)
-        )
-        with _labels_taken_back(board.columns):
+        writing = Writing(world.clock.stamp(), create_labels=True, unchecked_phones=True)
+        with _new_labels(world, board, board.columns):
             items = [_loaded_item(board, row, item_id, writing) for row, item_id in zip(rows, ids, strict=True)]
         world.put_items(items)
         if world.active_count(board_id) > board.items_limit:
@@ -452,8 +450,8 @@ def move_to_board(world: World, user_id: int, item_id: int, board_id: int, group
         source = world.boards[item.board_id]
         if world.active_count(board_id) >= board.items_limit:
             raise api_errors.items_limit(board_id, board.items_limit)
-        with _labels_taken_back(board.columns):
-            cells = _transfer_cells(world, item, board, _pairs(source, board))
+        with _new_labels(world, board, board.columns):
+            cells = _transfer_cells(item, _pairs(source, board), world.clock.stamp())
         log(world, "move_pulse_from_board", item, user_id, dest_board_id=board_id)
         item.cells = cells
         item.group_id = group.id
@@ -472,11 +470,10 @@ def _pairs(source: model.Board, target: model.Board) -> list[tuple[model.Column,
 
 
 def _transfer_cells(
-    world: World, item: model.Item, target: model.Board, pairs: list[tuple[model.Column, model.Column]]
+    item: model.Item, pairs: list[tuple[model.Column, model.Column]], stamp: str
 ) -> dict[str, model.Cell]:
     """The cells on the other board. Labels go by their words, and are made there when they are missing."""
-    stamp = world.clock.stamp()
-    writing = Writing(stamp, True, keep_column=lambda column: world.put_board(target))
+    writing = Writing(stamp, create_labels=True)
     cells = {}
     for column, other in pairs:
         raw = item.raw(column.id)
@@ -498,14 +495,14 @@ def _transfer_cells(
 def parsed_values(world: World, board: model.Board, values: Mapping[str, Any], create_labels: bool) -> Iterator[Parsed]:
     """The raw values by column id, "name" left out. A refusal takes back labels that were made on the way."""
     columns = {key: column_of(board, key) for key in values if key != "name"}
-    writing = Writing(world.clock.stamp(), create_labels, keep_column=lambda column: world.put_board(board))
-    with _labels_taken_back(columns.values() if create_labels else ()):
+    writing = Writing(world.clock.stamp(), create_labels)
+    with _new_labels(world, board, columns.values() if create_labels else ()):
         yield {key: kind_of(c.type).parse(c, values[key], writing) for key, c in columns.items()}
 
 
 @contextmanager
-def _labels_taken_back(columns: Iterable[model.Column]) -> Iterator[None]:
-    """Take back the labels that were made in these columns if the change is refused."""
+def _new_labels(world: World, board: model.Board, columns: Iterable[model.Column]) -> Iterator[None]:
+    """Keep the labels that a change makes in these columns of a board; take them back if it is refused."""
     before = [(column, copy.deepcopy(column.settings)) for column in columns]
     try:
         yield
@@ -513,6 +510,8 @@ def _labels_taken_back(columns: Iterable[model.Column]) -> Iterator[None]:
         for column, settings in before:
             column.settings = settings
         raise
+    if any(column.settings != settings for column, settings in before):
+        world.put_board(board)
 
 
 def check_name(name: Any) -> None:

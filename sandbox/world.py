@@ -9,6 +9,7 @@ import json
 import re
 import sqlite3
 import threading
+import uuid
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -16,7 +17,6 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from sandbox import api_errors, model
-from sandbox.clock import Clock, ordered_id
 
 # Where each class is kept.
 TABLES: dict[type[Any], str] = {
@@ -36,7 +36,6 @@ _ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
 Documents = list[tuple[Any, str]]  # ids, and rows as JSON
 Snapshot = dict[str, Documents]  # by table
-Listener = Callable[[list[model.WorldEvent]], None]
 
 
 class Store:
@@ -108,11 +107,12 @@ def _folded_words(item: model.Item, column: model.Column) -> str:
 
 
 class World:
-    """What an account holds. Change it inside `transaction()`; listeners hear of what happened after it."""
+    """What an account holds. Change it inside `transaction()`; `on_events` is told after it."""
 
-    def __init__(self, clock: Clock, store: Store) -> None:
+    def __init__(self, clock: model.Clock, store: Store) -> None:
         self.clock = clock
         self.log_delay_seconds = 0.0
+        self.on_events: Callable[[list[model.WorldEvent]], None] = lambda events: None  # after each transaction
         self.boards: dict[int, model.Board] = {}
         self.items: dict[int, model.Item] = {}
         self.hooks: dict[int, model.Hook] = {}
@@ -120,7 +120,6 @@ class World:
         self._on_board: dict[int, dict[int, model.Item]] = {}  # by board and id, in board order
         self._active: dict[int, set[int]] = {}  # ids of active items by board
         self._by_words: dict[int, dict[str, dict[str, set[int]]]] = {}  # item ids by board, column and words
-        self._listeners: list[Listener] = []
         self._events: list[model.WorldEvent] = []
         self._changed: dict[tuple[str, Any], Any] = {}  # rows to write, by table and id
         self._lock = threading.RLock()
@@ -128,10 +127,6 @@ class World:
         self._store = store
         self._next_ids = FIRST_IDS | {name: json.loads(number) for name, number in store.load("counters")}
         self._load()
-
-    def listen(self, listener: Listener) -> None:
-        """Have `listener` called after each transaction, outside the lock, with what happened."""
-        self._listeners.append(listener)
 
     @contextmanager
     def read_lock(self) -> Iterator[None]:
@@ -142,9 +137,9 @@ class World:
     def transaction(self) -> Iterator[None]:
         """Change the account while nobody else reads or changes it.
 
-        At the end of the outermost one the changes are written, and then told to listeners: a webhook must not speak
-        of an item that a killed sandbox forgets. Whoever refuses a change does so before its first part: nothing is
-        taken back here.
+        At the end of the outermost one the changes are written, and then `on_events` is told, outside the lock: a
+        webhook must not speak of an item that a killed sandbox forgets. Whoever refuses a change does so before its
+        first part: nothing is taken back here.
         """
         with self._lock:
             self._depth += 1
@@ -158,8 +153,8 @@ class World:
             self._changed = {}
             events = self._events
             self._events = []
-        for listener in self._listeners if events else []:
-            listener(events)
+        if events:
+            self.on_events(events)
 
     def emit(self, happening: model.WorldEvent) -> None:
         self._events.append(happening)
@@ -255,7 +250,7 @@ class World:
         """Add a row to the board's activity log."""
         now = self.clock.time()
         row = model.Activity(
-            id=ordered_id(now),
+            id=str(uuid.uuid4()),
             board_id=board_id,
             event=event,
             entity="board" if item_id is None else "pulse",

@@ -24,8 +24,8 @@ from sync.admin.setup_pages import SetupWizardMixin
 from sync.api.callers import monday_throttle_reason
 from sync.attention import Kind, Wording
 from sync.boards import board_columns
+from sync.boards.board_acts import check_board, column_label_now
 from sync.boards.board_columns import column_type, set_create_obstacle
-from sync.boards.board_setup import check_board, column_label_now
 from sync.boards.sync_filter import SyncFilter
 from sync.choices import REFUSED_WORDS, SyncDirection
 from sync.kernel import humanize

@@ -20,7 +20,7 @@ from sync.api.callers import monday_throttle_reason
 from sync.kernel import humanize
 from sync.kernel.messages import Conflict, UnmatchedReason
 from sync.models import FieldMapping, SyncedModel, SyncQueue, UnmatchedItem
-from sync.operations.preview import ChangeKind, PlannedChange, plan_link
+from sync.operations.preview.planned_changes import ChangeKind, PlannedChange, plan_link
 from sync.records import unmatched_items
 from sync.records.authors import log_action, log_action_many
 from sync.records.availability import wait_sentence

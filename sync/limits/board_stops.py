@@ -6,7 +6,6 @@ from datetime import timedelta
 from sync import choices, registry
 from sync.clock import sync_now
 from sync.kernel.db import run_sql
-from sync.kernel.humanize import without_request_id
 from sync.limits import write_stop
 from sync.models import BoardLink
 from sync.models.board_link import EVERYTHING
@@ -52,12 +51,6 @@ def end(link: BoardLink, kind: str = EVERYTHING) -> None:
     log_event(STOP_END_KIND, f"Sync goes on: {registry.board_title(link.entity_type)}.", entity_type=link.entity_type)
     if kind != EVERYTHING:
         write_stop.release_held()
-
-
-def is_refused_alike(link: BoardLink, error: MondayError) -> bool:
-    """Whether Monday refuses calls of another kind on the board for this very reason."""
-    reason = without_request_id(f"{write_stop.HELD} {error.lasting_sentence}")
-    return any(without_request_id(entry["reason"]) == reason for entry in link.stops.values())
 
 
 def refusal(link: BoardLink, kind: str) -> tuple[str, float]:

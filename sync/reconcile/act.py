@@ -14,7 +14,8 @@ from uuid import UUID
 import structlog
 from django.conf import settings
 
-from sync.choices import ApprovalKind, ApprovalState
+from sync import registry
+from sync.choices import ApprovalKind, ApprovalState, RecordSyncStatus
 from sync.clock import SyncNow
 from sync.limits import board_stops, breaker, call_cost, connector, write_stop
 from sync.models import ApprovalRequest, BoardLink, Intent, IntentState, Tombstone
@@ -149,6 +150,22 @@ def rejected_fields(write: calls.Write, error: errors.MondayError) -> dict[str, 
 
 def _writes_to(write: calls.Write, columns: Collection[str | None]) -> bool:
     return any(value.column_id in columns for value in write.fields)
+
+
+def _npd_id_again(board: BoardContext, record_id: UUID) -> dict[str, str]:
+    return {board.link.npd_id_column: str(record_id)}
+
+
+def unchanged_write(
+    board: BoardContext, beside: Sequence[tuple[calls.Write, errors.MondayError]]
+) -> calls.Write | None:
+    """Return a write that changes nothing, to the item of any record in sync beside these; None without one."""
+    in_sync = registry.linked_records(board.link.entity_type).filter(sync_status=RecordSyncStatus.SYNCED)
+    record = in_sync.exclude(pk__in=[write.record_id for write, _ in beside]).order_by("?").first()
+    if record is None:
+        return None
+    columns = _npd_id_again(board, record.pk)
+    return calls.Write(str(record.pk), record.pk, str(record.monday_id), columns=columns, settings=settings_of(record))
 
 
 def documents_of(
@@ -350,12 +367,17 @@ class Executor:
     ) -> ByUnit:
         """Try apart what the token's user may not write: a column, an item, or all of the board may be closed.
 
-        `is_open`: others of the same document were written. Beside a record's values its NPD ID is written again, which
-        changes nothing and tells a closed column from a closed item. What is closed to two items, or to new ones and
-        to one, is the board's.
+        `is_open`: others of the same document were written. Else a write to another record's item tells whether the
+        board is closed; where none is in sync, what is closed to two is. Beside a record's values its NPD ID is
+        written again, which changes nothing and tells a closed column from a closed item.
         """
         answers: ByUnit = {}
         named = {error.column_id for write, error in forbidden if _writes_to(write, [error.column_id])}
+        is_closed = False
+        if forbidden and not named and not is_open:
+            is_taken = self._is_other_item_written(call, forbidden)
+            is_open = bool(is_taken)
+            is_closed = is_taken is False
         for number, (write, error) in enumerate(forbidden):
             if named:
                 untried = forbidden[number:]
@@ -363,12 +385,13 @@ class Executor:
                 others = [pair for pair in untried if not _writes_to(pair[0], named)]
                 answers |= self._without_columns(call, concerned, named, error)
                 return answers | self._end_forbidden(call, others, is_open=True)
-            is_boards = not is_open and (number == 1 or board_stops.is_refused_alike(self.board.link, error))
-            if number > 1 or is_boards:
+            if is_closed or (number == 1 and not is_open):
                 board_stops.stop(self.board.link, error, call.kind)
                 return {held.unit: self._held(call.kind) for held, _ in forbidden}
-            npd_id = {self.board.link.npd_id_column: str(write.record_id)}
-            apart = replace(write, columns={**npd_id, **write.columns})
+            if number > 1:  # a call for each could be many
+                answers[write.unit] = calls.Answer(calls.Verdict.REFUSED, error.sentence)
+                continue
+            apart = replace(write, columns={**_npd_id_again(self.board, write.record_id), **write.columns})
             answer = self._send_document(replace(call, alone=True), [apart])[write.unit]
             answers[write.unit] = answer
             if answer.item is None and answer.rejected:
@@ -378,6 +401,20 @@ class Executor:
             closed = answer.rejected if answer.item is not None else {}
             named = {value.column_id for value in write.fields if value.key in closed}
         return answers
+
+    def _is_other_item_written(
+        self, call: Call, forbidden: Sequence[tuple[calls.Write, errors.MondayError]]
+    ) -> bool | None:
+        """Whether Monday takes a write that changes nothing to another record's item; None where none is in sync."""
+        write = unchanged_write(self.board, forbidden)
+        if write is None:
+            return None
+        answer = self._send_document(replace(call, alone=True), [write])[write.unit]
+        is_written = answer.item is not None
+        if answer.intent and answer.verdict is calls.Verdict.DONE:
+            # Its record is none of this pass, with which other intents end.
+            _close_intents([answer.intent], IntentState.APPLIED if is_written else IntentState.REJECTED)
+        return is_written
 
     def _without_columns(
         self, call: Call, writes: Sequence[calls.Write], columns: Collection[str | None], error: errors.MondayError

@@ -39,6 +39,9 @@ OPEN_TOMBSTONE_STATES = (
 # The item id with which a record is restored without an item, so that it gets a new one.
 NEW_ITEM = ""
 
+# So long before a deletion by a script that emptied the relations to what it deleted.
+SCRIPT_SPAN = timedelta(minutes=1)
+
 # One statement: a restore of one of these waits for its end.
 PRUNE_BATCH = 1000
 
@@ -174,6 +177,9 @@ def _refill(field: Any, tombstone: Tombstone) -> None:
     # Django empties the relation in the transaction of the deletion, whose context both bear; who was restored first
     # was stored again without it.
     by_deletion = models.Q(pgh_context=tombstone.context_id)
+    if tombstone.context_id is None:  # a script's, and so are those of all others
+        moment = tombstone.deleted_at
+        by_deletion &= models.Q(pgh_created_at__range=(moment - SCRIPT_SPAN, moment))
     by_restore = models.Q(pgh_label="insert", pgh_obj__in=restored.values("entity_id"))
     for events in event_models(tracks_model=field.model):
         of_record = events._default_manager.filter(pgh_obj=models.OuterRef("pgh_obj"))
@@ -212,8 +218,10 @@ def prune_tombstones() -> int:
     An item that stayed on the board becomes an ignored item, so that a late edit of it creates no new record.
     Works in transactions of a thousand, and may be stopped between any two.
     """
+    before = SyncNow() - timedelta(days=settings.TOMBSTONE_DAYS)
+    old = Tombstone.objects.filter(deleted_at__lt=before).exclude(state__in=OPEN_TOMBSTONE_STATES).order_by("id")
     pruned = 0
-    while not process.is_shutting_down() and (rows := list(prunable_tombstones()[:PRUNE_BATCH])):
+    while not process.is_shutting_down() and (rows := list(old[:PRUNE_BATCH])):
         # Its item is still on the board and would otherwise create a new record at its next edit.
         ignored_items = [
             IgnoredItem(
@@ -234,12 +242,6 @@ def prune_tombstones() -> int:
             Tombstone.objects.filter(pk__in=[row.pk for row in rows]).delete()
         pruned += len(rows)
     return pruned
-
-
-def prunable_tombstones() -> models.QuerySet[Tombstone]:
-    """Return the tombstones that are old enough to be removed, and settled."""
-    before = SyncNow() - timedelta(days=settings.TOMBSTONE_DAYS)
-    return Tombstone.objects.filter(deleted_at__lt=before).exclude(state__in=OPEN_TOMBSTONE_STATES).order_by("id")
 
 
 # What becomes of a deleted record's item, by the board's policy.
@@ -288,7 +290,8 @@ def _items_consequence(records: Collection[SyncedModel] | models.QuerySet[Synced
     if not sent:
         return DeletionConsequence(f"{items} will stay: the sync sends nothing of it to Monday. {restorable}")
     entity_type = linked[0].entity_type()
-    policy = _deleted_record_policy(entity_type)
+    link = link_of(entity_type)
+    policy = choices.DeletedRecordPolicy(link.deleted_record_policy if link else choices.DeletedRecordPolicy.ARCHIVE)
     removes = policy in (choices.DeletedRecordPolicy.ARCHIVE, choices.DeletedRecordPolicy.DELETE)
     if removes and (limit := limit_exceeded_by_removals(entity_type, sent)):
         why = f"deletions of {limit} within an hour wait for approval"
@@ -303,11 +306,6 @@ def _items_consequence(records: Collection[SyncedModel] | models.QuerySet[Synced
 def _is_kept_on_monday(record: SyncedModel) -> bool:
     """Whether deleting the record sends nothing to Monday, by its own settings."""
     return not record.may_sync or record.is_left_out or record.sync_direction == choices.SyncDirection.MONDAY_TO_NPD
-
-
-def _deleted_record_policy(entity_type: str) -> choices.DeletedRecordPolicy:
-    link = link_of(entity_type)
-    return choices.DeletedRecordPolicy(link.deleted_record_policy) if link else choices.DeletedRecordPolicy.ARCHIVE
 
 
 def deleted_names(entity_type: str, ids: Collection[UUID]) -> dict[UUID, str]:

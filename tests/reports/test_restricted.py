@@ -9,6 +9,7 @@ from django.urls import reverse
 from npd.models import Contact, Organization
 from sync import attention
 from sync.limits import breaker
+from sync.models import SyncQueue
 from tests.support.world import World
 
 PHONE = "+442079460018"
@@ -94,6 +95,16 @@ def test_an_item_that_is_closed_holds_its_record_alone(world: World, people: Any
     assert edits_come_in(world, bob, "Theirs")
 
 
+def test_items_that_are_closed_hold_nobody_elses_change(world: World, people: Any) -> None:
+    ann, bob = people
+    cara, dan = world.linked("Cara"), world.linked("Dan")
+    close(world, items=[str(contact.monday_id) for contact in (ann, bob, cara)])
+    Contact.objects.exclude(pk=dan.pk).update(role_title="New")
+    world.work()
+    world.save(dan, role_title="New")
+    assert (world.values(dan)["role_title"], world.status(dan)) == ("New", "synced")
+
+
 @pytest.mark.parametrize("code", ["UserUnauthorizedException", "USER_ACCESS_DENIED"])
 def test_a_viewers_token_goes_on_reading_at_little_cost(world: World, people: Any, code: str) -> None:
     ann, bob = people
@@ -124,6 +135,22 @@ def test_a_viewers_token_fails_no_single_change_beside_new_contacts(world: World
     assert breaker.ask_again() == breaker.RESUMED
     world.work(minutes=1)
     assert (world.values(ann)["role_title"], world.status(ann), world.status(cyd)) == ("New", "synced", "synced")
+
+
+def test_a_viewers_token_fails_no_changes_that_come_hours_apart(world: World, people: Any) -> None:
+    ann, bob = people
+    cara = world.linked("Cara", role_title="Old")
+    forbidden = {"every": 1, "code": "UserUnauthorizedException", "message": "User unauthorized to perform action"}
+    world.sandbox.control("faults", partial=forbidden, count=None)
+    for contact in (ann, bob, cara):
+        world.save(contact, role_title="New")
+        assert calls_while(world, 120) <= 15
+    assert not SyncQueue.objects.filter(status="failed").exists()
+    assert "Give the user of the API token the right" in world.row(ann).reason
+    world.sandbox.control("faults", "DELETE")
+    assert breaker.ask_again() == breaker.RESUMED
+    world.work(minutes=1)
+    assert [world.values(contact)["role_title"] for contact in (ann, bob, cara)] == ["New"] * 3
 
 
 LOCKED = {

@@ -8,13 +8,13 @@ from django.core.management.base import CommandError
 
 from npd.models import Contact
 from sync import registry
-from sync.boards.board_setup import check_board
+from sync.boards.board_acts import check_board
 from sync.boards.field_choices import NEW_COLUMN, mappable_fields, suggest_columns
 from sync.choices import Cause
 from sync.kernel.messages import UnmatchedReason
 from sync.models import BoardLink, FieldMapping, UnmatchedItem
 from sync.monday.board import BoardColumn
-from sync.operations.detect import enqueue_items
+from sync.operations.detect.missed_events import enqueue_items
 from tests.setup.test_monday_setup import columns_of
 from tests.support.sandbox import Sandbox
 from tests.support.world import World
@@ -84,7 +84,7 @@ def test_the_fields_own_title_comes_before_a_known_one_and_that_before_the_only_
 
 @pytest.mark.django_db
 def test_the_only_column_of_a_type_is_not_taken_where_its_title_is_another_fields() -> None:
-    for title in ("Company", "Email", "E-mail", "Notes", "Phone", "Ville", "City", "PLZ", "Website", "Full name"):
+    for title in ("Company", "Email", "E-mail", "Notes", "Phone", "Ville", "City", "PLZ", "Website", "Apellidos"):
         assert suggested(("x", title, "text"))["role_title"] == NEW_COLUMN, title
 
 
@@ -106,6 +106,8 @@ TWO_OF_A_KIND = [
     ("role_title", "text", "Intitulé du poste", "LinkedIn"),
     ("role_title", "text", "Berufsbezeichnung", "LinkedIn"),
     ("role_title", "text", "Posizione", "LinkedIn"),
+    ("phone", "phone", "Tél. portable", "Fax"),
+    ("phone", "phone", "Número de telefone", "Fax"),
 ]
 
 

@@ -1,6 +1,5 @@
 """What changed on a board since its last finished sweep; and the full sweep, for which everything is compared."""
 
-import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -13,14 +12,16 @@ from django.db.models.functions import Greatest
 
 from sync import choices, registry
 from sync.boards import board_columns
+from sync.boards.webhooks import ITEM_UPDATED, check_silence, check_webhooks
 from sync.clock import SyncNow, sync_now
 from sync.limits import board_stops, breaker, connector
 from sync.models import BoardLink, MondayAccount, SyncMetadata, SyncQueue, WebhookEvent
 from sync.monday import errors
 from sync.monday.board import BoardActivity, UpdatedItem, UpdatedItemsPage
 from sync.monday.connector import MondayConnector
-from sync.operations import detect, worker
-from sync.operations.detect import comparison
+from sync.operations import worker
+from sync.operations.detect import boards_to_sweep, missed_events
+from sync.operations.detect.listing import BoardListing, ListedPage, enqueue_unmatched, records_without_item
 from sync.outbox.queue_rows import enqueue
 from sync.records import availability
 from sync.registry import EntitySpec, link_of
@@ -96,18 +97,17 @@ def enqueue_unexplained(link: BoardLink, items: Iterable[UpdatedItem]) -> int:
         attempt_at = attempt_times.get(item_id)
         has_event = event_at is not None and event_at >= moment - SAME_UPDATE
         if not has_event and (attempt_at is None or attempt_at < moment):
-            rows.append(
-                detect.update_row(link, f"{detect.ITEM_UPDATED}:{moment:%Y%m%dT%H%M%SZ}", item_id, detect.ITEM_UPDATED)
-            )
-    return detect.store_events(link, rows)
+            trigger_id = f"{ITEM_UPDATED}:{moment:%Y%m%dT%H%M%SZ}"
+            rows.append(missed_events.update_row(link, trigger_id, item_id, ITEM_UPDATED))
+    return missed_events.store_events(link, rows)
 
 
 def _newest_events(link: BoardLink, at: dict[str, datetime]) -> dict[str, datetime]:
     """Return when the newest event of each item happened."""
-    since = min(at.values()) - detect.CLOCKS_DIFFER
+    since = min(at.values()) - missed_events.CLOCKS_DIFFER
     rows = WebhookEvent.objects.filter(board_id=link.board_id, item_id__in=at, received_at__gte=since)
     newest: dict[str, datetime] = {}
-    for row in rows.exclude(type=detect.ITEM_UPDATED).only("item_id", "body"):
+    for row in rows.exclude(type=ITEM_UPDATED).only("item_id", "body"):
         happened = row.event.happened_at if row.event else None
         if happened is not None:
             item_id = str(row.item_id)
@@ -146,7 +146,7 @@ class SweepResult:
 
 
 def sweep_due_boards() -> list[SweepResult]:
-    return [sweep_board(link) for link in detect.boards_to_sweep()]
+    return [sweep_board(link) for link in boards_to_sweep()]
 
 
 def sweep_board(link: BoardLink, *, grace: timedelta = GRACE) -> SweepResult:
@@ -202,7 +202,7 @@ class _Sweep:
             for entries in chain([changes.log], further):
                 for entry in entries:
                     self._advance_cursor(entry.at)
-                rows += detect.replay_entries(
+                rows += missed_events.replay_entries(
                     self.link, [entry for entry in entries if entry.at <= self.settled_before]
                 )
         updated = self._enqueue_updated(changes)
@@ -213,8 +213,8 @@ class _Sweep:
         )
         self.link.swept_to = self.newest
         self.link.sweep_problem = self.problem
-        detect.check_webhooks(self.link, changes.hooks)
-        detect.check_silence(self.link, changes.user_id)
+        check_webhooks(self.link, changes.hooks)
+        check_silence(self.link, changes.user_id)
         return SweepResult(rows, updated, changes.board.items_count)
 
     def _fetch_changes(self) -> BoardActivity:
@@ -260,7 +260,7 @@ class _Sweep:
 # Everything checked at once: boards' listings against NPD, unmatched items, missed changes; passes where needed.
 
 
-def run_full_sweep(progress: worker.DrainProgress | None = None) -> tuple[list[str], list[str]]:
+def run_full_sweep() -> tuple[list[str], list[str]]:
     """Compare every linked record and reconcile all of which something is to be done, with every unmatched item.
 
     Return a report and what could not be checked, in sentences. It counts jobs whoever did them: beside a running
@@ -270,12 +270,12 @@ def run_full_sweep(progress: worker.DrainProgress | None = None) -> tuple[list[s
     lines = []
     problems = []
     for spec in registry.entities():
-        line, problem = enqueue_full_sweep(spec, progress)
+        line, problem = enqueue_full_sweep(spec)
         if line:
             lines.append(f"{spec.board_title}: {line}")
         if problem:
             problems.append(f"{spec.board_title}: {problem}")
-    worker.drain(progress)
+    worker.drain()
     failed = models.Q(status=choices.QueueStatus.FAILED) | models.Q(status=choices.QueueStatus.PENDING, attempts__gt=0)
     attempted = _sweep_jobs().filter(last_attempt__gte=started)
     counts = attempted.aggregate(
@@ -292,7 +292,7 @@ def _sweep_jobs() -> models.QuerySet[SyncQueue]:
     return SyncQueue.objects.annotate(swept=models.F("causes").bitand(int(choices.Cause.SWEEP))).filter(swept__gt=0)
 
 
-def enqueue_full_sweep(spec: EntitySpec, progress: worker.DrainProgress | None = None) -> tuple[str, str]:
+def enqueue_full_sweep(spec: EntitySpec) -> tuple[str, str]:
     """Compare the board's listing with NPD, and enqueue what a pass may have something to do with.
 
     Return what the board has, empty where it could not be listed, and why something could not be checked.
@@ -301,14 +301,14 @@ def enqueue_full_sweep(spec: EntitySpec, progress: worker.DrainProgress | None =
     link = link_of(spec.entity_type)
     if reason or link is None:
         return "", reason
-    listing = comparison.BoardListing(link)
-    _enqueue(spec, comparison.records_without_item(spec))
+    listing = BoardListing(link)
+    _enqueue(spec, records_without_item(spec))
     linked = spec.model._default_manager.exclude(monday_id=None).exclude(sync_status=choices.RecordSyncStatus.DISABLED)
     try:
-        same = _compare(listing, linked.count(), progress)
+        same = _compare(listing)
         changes = sweep_board(link, grace=timedelta(0))
         if changes.items is not None and len(listing.listed) < changes.items:
-            same += _compare(listing, linked.count(), progress)  # the first one may have been cut short
+            same += _compare(listing)  # the first one may have been cut short
     except errors.MondayError as error:
         # What was not listed gets its pass, as if it differed.
         _enqueue(spec, listing.unlisted())
@@ -316,7 +316,7 @@ def enqueue_full_sweep(spec: EntitySpec, progress: worker.DrainProgress | None =
     _enqueue(spec, listing.unlisted())
     listing.forget_unlisted(changes.items)
     unmatched = listing.unmatched
-    comparison.enqueue_unmatched(spec, listing.matchable(unmatched))
+    enqueue_unmatched(spec, listing.matchable(unmatched))
     line = (
         f"{linked.count():,} linked records, {same:,} of them the same on both sides; {len(listing.listed):,} items on "
         f"the board, {len(unmatched):,} of them without a record."
@@ -324,22 +324,15 @@ def enqueue_full_sweep(spec: EntitySpec, progress: worker.DrainProgress | None =
     return "" if changes.problem else line, changes.problem
 
 
-def _compare(listing: comparison.BoardListing, linked: int, progress: worker.DrainProgress | None) -> int:
+def _compare(listing: BoardListing) -> int:
     """Enqueue of what is listed now all that needs a pass; return how many of the records don't."""
     spec = registry.entity(listing.board.link.entity_type)
-    compared = 0
     same = 0
-    last_report = time.monotonic()
     for page in listing.pages():
-        needed = page.unsettled
-        equal = page.settled
-        _enqueue(spec, needed)
-        _store_found_same(page, equal)
-        compared += len(needed) + len(equal)
-        same += len(equal)
-        if progress and time.monotonic() - last_report >= worker.SLICE_SECONDS:
-            last_report = time.monotonic()
-            progress(compared, max(0, linked - compared))
+        settled = page.settled
+        _enqueue(spec, page.unsettled)
+        _store_found_same(page, settled)
+        same += len(settled)
     return same
 
 
@@ -347,7 +340,7 @@ def _enqueue(spec: EntitySpec, ids: Iterable[UUID]) -> None:
     enqueue(spec.entity_type, ids, cause=choices.Cause.SWEEP, priority=choices.Priority.SWEEP)
 
 
-def _store_found_same(page: comparison.ListedPage, ids: Sequence[UUID]) -> None:
+def _store_found_same(page: ListedPage, ids: Sequence[UUID]) -> None:
     """Note when these were found in sync, as their passes would have, but of none that somebody writes just now."""
     board = page.facts.board
     read_at = page.read_at

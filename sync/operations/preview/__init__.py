@@ -1,41 +1,19 @@
-"""What the sync would do, with nothing of it done: a pass that only plans, what it would change, line by line, and the
-plan of a full sweep with its cost.
-"""
+"""A pass that only plans: what is so, and what reconcile's rules decide by it. Nothing is written on either side."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from copy import copy
-from dataclasses import dataclass, field, replace
-from itertools import islice
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 from uuid import UUID
 
-from django.db import models
-
-from conflicts.reports import KIND_FIELDS, KIND_LOST_UPDATE
-from sync import registry
-from sync.choices import (
-    ApprovalState,
-    Cause,
-    DeletedRecordPolicy,
-    Operation,
-    Priority,
-    QueueDirection,
-    QueueStatus,
-    RecordSyncStatus,
-    TombstoneState,
-)
-from sync.clock import SyncNow, sync_now
-from sync.kernel.humanize import count_with_noun, quote
-from sync.limits import MeteredClient, batch_size, client, client_override, quota, urgent_calls
-from sync.models import ApprovalRequest, BoardLink, Intent, IntentState, SyncedModel, SyncQueue
-from sync.monday.conversion import UnknownValue
-from sync.monday.errors import MondayError, Scope
-from sync.operations.detect.comparison import BoardListing, records_without_item
+from sync.choices import ApprovalState, Cause, Operation, Priority, QueueDirection, QueueStatus
+from sync.clock import sync_now
+from sync.limits import MeteredClient, client, client_override
+from sync.models import SyncedModel, SyncQueue
+from sync.monday.errors import Scope
 from sync.outbox.claim import Claim
 from sync.reconcile import pass_plan
 from sync.reconcile.decide import unread
@@ -45,244 +23,9 @@ from sync.reconcile.field_values import BoardContext
 from sync.reconcile.gather import Gatherer
 from sync.reconcile.gather.record_facts import claimed
 from sync.reconcile.identity import ANSWERED, LINKED, facts_after
-from sync.reconcile.lookups import load_board
 from sync.reconcile.removed_items import new_deletion_requests
 from sync.reconcile.restraints import new_clear_requests
-from sync.reconcile.settlement import conflict_reports
 from sync.reconcile.writes import changed_records_of, created_records_of
-from sync.records import availability
-from sync.registry import EntitySpec, link_of
-
-# What a pass would change, line by line, read off a plan.
-
-
-class ChangeKind(models.TextChoices):
-    """What would happen, in the order in which it is listed; the label is for counts."""
-
-    PUSH = "push", "to send to Monday"
-    PULL = "pull", "to update from Monday"
-    CREATE = "create", "items to make on the board"
-    LINK = "link", "to link with an item"
-    NEW_RECORD = "new record", "records to make in NPD"
-    CONFLICT = "conflict", "fields in conflict"
-    ASK = "ask", "questions to you"
-    ARCHIVE = "archive item", "items to archive"
-    DELETE_ITEM = "delete item", "items to delete"
-    DELETE_RECORD = "delete record", "records to delete in NPD"
-    UNLINK = "unlink", "to unlink"
-    BLOCKED = "blocked", "blocked"
-    LEFT = "left as it is", "left as they are"
-    FAILED = "failed", "that could not be synced"
-
-
-_ITEM_REMOVALS = {
-    DeletedRecordPolicy.ARCHIVE: ChangeKind.ARCHIVE,
-    DeletedRecordPolicy.DELETE: ChangeKind.DELETE_ITEM,
-    DeletedRecordPolicy.UNLINK: ChangeKind.UNLINK,
-}
-
-_REMOVED_ITEM_KINDS = {
-    pass_plan.RecordAction.CREATE: ChangeKind.CREATE,
-    pass_plan.RecordAction.DELETE: ChangeKind.DELETE_RECORD,
-    pass_plan.RecordAction.UNLINK: ChangeKind.UNLINK,
-}
-_NEW_ITEM_KINDS = {
-    pass_plan.ItemAct.CREATE: ChangeKind.NEW_RECORD,
-    pass_plan.ItemAct.LINK: ChangeKind.LINK,
-    pass_plan.ItemAct.REPLACE: ChangeKind.LINK,
-}
-
-
-@dataclass(frozen=True)
-class PlannedChange:
-    """One thing that would happen to one record, item or field; values as displayed."""
-
-    kind: ChangeKind
-    entity_type: str
-    name: str
-    entity_id: UUID | None = None
-    item_id: str = ""
-    field: str = ""
-    before: str = ""
-    after: str = ""
-    reason: str = ""
-
-
-def plan_changes(planned: PlannedRun) -> Iterator[PlannedChange]:
-    plan = planned.plan
-    for answer in plan.answers:
-        yield from _answer_changes(planned, answer)
-    for record_plan in plan.records.values():
-        yield from _record_changes(record_plan)
-    for deleted in plan.deleted.values():
-        yield from _deletion_changes(deleted)
-    yield from _new_item_changes(planned)
-
-
-def _answer_changes(planned: PlannedRun, answer: pass_plan.IdentityAnswer) -> Iterator[PlannedChange]:
-    """Yield what a person's answer to “who is this?” does by itself."""
-    kinds = {
-        pass_plan.AnswerKind.LINK: ChangeKind.LINK,
-        pass_plan.AnswerKind.MERGE: ChangeKind.DELETE_RECORD,
-        pass_plan.AnswerKind.NEW_RECORD: ChangeKind.NEW_RECORD,
-    }
-    entity_type = planned.facts.board.link.entity_type
-    kind = kinds.get(answer.kind, ChangeKind.LEFT) if answer.done else ChangeKind.ASK
-    entity_id = answer.made_id or answer.record_id or answer.asked_of
-    name = str(planned.facts.answers.records.get(entity_id) or planned.plan.records[answer.asked_of].record)
-    if reason := answer.done or answer.outdated:
-        yield PlannedChange(kind, entity_type, name, entity_id, answer.item_id, reason=reason)
-
-
-def _record_changes(plan: pass_plan.RecordPlan) -> Iterator[PlannedChange]:
-    """Yield what the pass would do with one record; nothing where both sides equal their base."""
-    if plan.ending.detail == ANSWERED:
-        return
-    changes = [*_lifecycle_changes(plan), *_conflict_changes(plan)]
-    if plan.is_open:
-        changes += _field_changes(plan)
-    changes += [
-        _record_change(plan, ChangeKind.BLOCKED, field_plan, reason=field_plan.blocked_reason)
-        for field_plan in plan.plans.values()
-        if field_plan.blocked_reason and not field_plan.is_left_out and not field_plan.conflict
-    ]
-    yield from changes
-    if plan.outcome in (pass_plan.Outcome.FAILED, pass_plan.Outcome.RELEASED) and plan.ending.detail != LINKED:
-        yield _record_change(plan, ChangeKind.FAILED, reason=plan.ending.detail)
-    elif not changes and plan.reason:
-        yield _record_change(plan, ChangeKind.LEFT, reason=plan.reason)
-
-
-def _record_change(
-    plan: pass_plan.RecordPlan, kind: ChangeKind, field_plan: pass_plan.FieldPlan | None = None, **values: str
-) -> PlannedChange:
-    return PlannedChange(
-        kind,
-        plan.record.entity_type(),
-        str(plan.record),
-        plan.id,
-        plan.record.monday_id or plan.item_id,
-        field_plan.mapping.label if field_plan else "",
-        **values,
-    )
-
-
-def _lifecycle_changes(plan: pass_plan.RecordPlan) -> Iterator[PlannedChange]:
-    if plan.removal is not None and plan.removal.act:
-        reason = f"{plan.removal.what} {plan.removal.by}".strip()
-        yield _record_change(plan, _REMOVED_ITEM_KINDS[plan.removal.act], reason=reason)
-    elif plan.unlink:
-        yield _record_change(plan, ChangeKind.UNLINK, reason="It is to be unlinked.")
-    elif plan.is_open and plan.creates:
-        yield _record_change(plan, ChangeKind.CREATE, reason="It has no item on the board.")
-    elif plan.link_to:
-        name = plan.item.name if plan.item else plan.link_to
-        yield _record_change(plan, ChangeKind.LINK, after=name, reason="Its item was found on the board.")
-
-
-def _field_changes(plan: pass_plan.RecordPlan) -> Iterator[PlannedChange]:
-    # A created item's fields are part of its creation, and no changes of their own.
-    for field_plan in plan.plans.values():
-        reason = field_plan.decision.reason
-        if field_plan.send_raw is not None and not plan.creates:
-            before = _remote_text(field_plan)
-            after = field_plan.display_local(field_plan.send_raw)
-            yield _record_change(plan, ChangeKind.PUSH, field_plan, before=before, after=after, reason=reason)
-        if field_plan.write_raw is not None:
-            before = field_plan.display_local(field_plan.local_raw)
-            after = field_plan.display_local(field_plan.write_raw)
-            yield _record_change(plan, ChangeKind.PULL, field_plan, before=before, after=after, reason=reason)
-
-
-def _remote_text(field_plan: pass_plan.FieldPlan) -> str:
-    if field_plan.remote_raw is None:
-        return ""
-    try:
-        return field_plan.convert.display(field_plan.convert.remote(field_plan.remote_raw))
-    except UnknownValue:
-        return "(not known)"
-
-
-def _conflict_changes(plan: pass_plan.RecordPlan) -> Iterator[PlannedChange]:
-    for report in conflict_reports(plan):
-        if report.kind in (KIND_FIELDS, KIND_LOST_UPDATE):
-            for values in report.fields:
-                field_plan = plan.plans.get(values.key)
-                if field_plan is None or not field_plan.choose:
-                    change = _record_change(
-                        plan, ChangeKind.CONFLICT, field_plan, before=values.npd or "", after=values.monday or "",
-                        reason=values.reason,
-                    )  # fmt: skip
-                    yield replace(change, field=change.field or values.key)
-        elif report.data:
-            yield _record_change(plan, ChangeKind.ASK, reason=str(report.data.get("what", "")))
-
-
-def _deletion_changes(plan: pass_plan.DeletedPlan) -> Iterator[PlannedChange]:
-    tombstone = plan.facts.tombstone
-    if plan.ending.detail == ANSWERED:
-        return
-    if plan.item_removal is not None:
-        kind = _ITEM_REMOVALS[plan.item_removal]
-        reason = "Its record was deleted in NPD."
-    elif plan.question is not None:
-        kind = ChangeKind.ASK
-        reason = str(plan.question.data.get("what", ""))
-    elif plan.restores:
-        kind = ChangeKind.NEW_RECORD
-        reason = "A person chose to restore it."
-    elif plan.new_state is TombstoneState.PENDING_APPROVAL:
-        kind = ChangeKind.BLOCKED
-        reason = plan.reason
-    elif plan.ending.outcome in (pass_plan.Outcome.FAILED, pass_plan.Outcome.RELEASED):
-        kind = ChangeKind.FAILED
-        reason = plan.ending.detail
-    else:
-        return
-    item_id = tombstone.monday_id or ""
-    yield PlannedChange(
-        kind, tombstone.entity_type, str(plan.facts.record), tombstone.entity_id, item_id, reason=reason
-    )
-
-
-def _new_item_changes(planned: PlannedRun) -> Iterator[PlannedChange]:
-    """What becomes of items without a record; where Monday could not be read, why that is."""
-    entity_type = planned.facts.board.link.entity_type
-    plan = planned.plan
-    for claim, ended in plan.other_jobs:
-        if item := claim.remote_id:
-            yield PlannedChange(ChangeKind.LEFT, entity_type, f"item {item}", None, item, reason=ended.detail)
-    for item_plan in plan.items:
-        item = item_plan.facts.item_id
-        if item_plan.act in _NEW_ITEM_KINDS:
-            record = item_plan.record
-            kind = _NEW_ITEM_KINDS[item_plan.act]
-            entity_id = record.pk if record else None
-            yield PlannedChange(kind, entity_type, str(record), entity_id, item, reason=item_plan.sentence)
-        else:
-            kind = ChangeKind.ASK if item_plan.act is pass_plan.ItemAct.ASK else ChangeKind.LEFT
-            yield PlannedChange(kind, entity_type, f"item {item}", None, item, reason=item_plan.ending.detail)
-
-
-# How a change reads.
-
-
-VALUE_LENGTH = 60
-
-
-def change_line(change: PlannedChange) -> str:
-    """Return a change as a person reads it: the record, the field, from what to what, and why."""
-    name = f"{change.name} · {change.field}" if change.field else change.name
-    reason = f" ({change.reason.rstrip('.')})" if change.reason else ""
-    before = quote(change.before, VALUE_LENGTH)
-    after = quote(change.after, VALUE_LENGTH)
-    if change.kind is ChangeKind.CONFLICT:
-        return f"{name}: NPD {before}, Monday {after}{reason}"
-    if change.kind in (ChangeKind.PUSH, ChangeKind.PULL):
-        return f"{name}: {before} → {after}{reason}"
-    if change.after:
-        return f"{name}: {after}{reason}"
-    return f"{name}: {change.reason}" if change.reason else name
 
 
 class ReadOnlyClient(MeteredClient):
@@ -308,9 +51,6 @@ def read_only_client() -> Iterator[ReadOnlyClient]:
         yield reading
 
 
-# One planned pass: what is so, and what reconcile's rules decide by it. Nothing is written.
-
-
 @dataclass(frozen=True)
 class PlannedRun:
     """What a pass would find and decide."""
@@ -327,13 +67,15 @@ def plan_pass(board: BoardContext, claims: Sequence[Claim], gatherer: Gatherer) 
 
     What these would count, or ask to be approved, the gatherer foresees in the passes that it is used for later.
     """
-    planned = _decide(board, claims, gatherer)
+    planned = decide_pass(board, claims, gatherer)
     runs = [planned]
     records = _records_after(planned)
     if claimed_next := [sweep_claim(board.link.entity_type, pk, []) for pk in sorted(records)]:
-        runs.append(_decide(planned.facts.board, claimed_next, gatherer, records, planned.plan))
-    requests = [request for run in reversed(runs) for request in _planned_requests(run.plan)]
-    gatherer.foreseen = [*gatherer.foreseen, *requests]
+        runs.append(decide_pass(planned.facts.board, claimed_next, gatherer, records, planned.plan))
+    for run in reversed(runs):
+        clears = new_clear_requests(run.plan, ApprovalState.DONE, ApprovalState.PENDING)
+        removals = new_removal_requests(run.plan.deleted.values())
+        gatherer.foreseen = [*gatherer.foreseen, *removals, *new_deletion_requests(run.plan), *clears]
     return runs
 
 
@@ -355,13 +97,7 @@ def _records_after(planned: PlannedRun) -> dict[UUID, SyncedModel]:
     return records | {key: facts.records[key] for key in answered.keys() | linked if key in facts.records}
 
 
-def _planned_requests(plan: pass_plan.Plan) -> list[ApprovalRequest]:
-    """Return what a pass with this plan would count, or ask to be approved."""
-    clears = new_clear_requests(plan, ApprovalState.DONE, ApprovalState.PENDING)
-    return [*new_removal_requests(plan.deleted.values()), *new_deletion_requests(plan), *clears]
-
-
-def _decide(
+def decide_pass(
     board: BoardContext,
     claims: Sequence[Claim],
     gatherer: Gatherer,
@@ -380,7 +116,7 @@ def _decide(
         return PlannedRun(facts, plan, calls)
     if facts.columns is not None:
         # As a real next pass would, this one does without the column that is missing.
-        again = _decide(facts.board, claims, gatherer, records, answered)
+        again = decide_pass(facts.board, claims, gatherer, records, answered)
         return replace(again, calls=calls + again.calls)
     released = pass_plan.ending(pass_plan.Outcome.RELEASED, cause.sentence)
     rejected = cause.scope in (Scope.DOCUMENT, Scope.RECORD, Scope.FIELD)
@@ -391,33 +127,6 @@ def _decide(
 def _unanswered(record: RecordFacts, answered: pass_plan.Plan) -> RecordFacts:
     before = answered.records.get(record.id)
     return replace(record, conflicts=before.facts.conflicts, ledger=before.ledger) if before else record
-
-
-def plan_record(link: BoardLink, entity_id: UUID) -> tuple[PlannedRun, list[PlannedChange]]:
-    """Return what passes over one record (or a deleted one's tombstone) would find last, and all that they would do."""
-    rows = SyncQueue.objects.filter(entity_type=link.entity_type, entity_id=entity_id, status=QueueStatus.PENDING)
-    record_claim = sweep_claim(link.entity_type, entity_id, list(rows.order_by("priority", "id")))
-    runs = plan_pass(load_board(link), [record_claim], Gatherer())
-    return runs[-1], [change for run in runs for change in plan_changes(run)]
-
-
-def plan_link(record: SyncedModel, item_id: str) -> tuple[list[PlannedChange], str]:
-    """Return what the first pass after linking them would do, by one read of the item; or why that can't be told."""
-    link = link_of(record.entity_type())
-    reason = availability.of(record.entity_type(), urgent=True).blocked_reason
-    if link is None or reason:
-        return [], reason
-    linked = copy(record)
-    linked.monday_id = item_id
-    linked.sync_enabled = True
-    # A person's click may use the urgent reserve of calls.
-    with urgent_calls(), read_only_client():
-        record_claim = sweep_claim(link.entity_type, record.pk, [])
-        planned = _decide(load_board(link), [record_claim], Gatherer(), {record.pk: linked})
-    [plan] = planned.plan.records.values()
-    if plan.item is None:
-        return [], planned.unread or plan.ending.detail or "Monday doesn't show the item any more."
-    return [change for change in plan_changes(planned) if change.kind is not ChangeKind.LEFT], ""
 
 
 def sweep_claim(entity_type: str, entity_id: UUID, rows: Sequence[SyncQueue]) -> Claim:
@@ -450,183 +159,3 @@ def run_cost(planned: PlannedRun) -> int:
     writes = bool(changed_records_of(planned.facts.board, plan)) + bool(created_records_of(plan))
     removals = {deleted.item_removal for deleted in plan.deleted.values()} - {None}
     return planned.calls + writes + len(removals)
-
-
-# The plan for everything that a full sweep would reconcile.
-
-
-def _all_claims(spec: EntitySpec, ids: Sequence[UUID], items: Iterable[str], size: int) -> Iterator[Claim]:
-    """Yield what a sweep would claim: these records and items, and what has a due job besides."""
-    due = SyncQueue.objects.filter(
-        entity_type=spec.entity_type, status=QueueStatus.PENDING, next_retry__lte=SyncNow()
-    ).order_by("id")
-    # A sweep leaves out records without an item, without sync, and deleted ones; their jobs are due all the same.
-    others = {pk for pk in due.values_list("entity_id", flat=True) if pk}
-    linked = spec.model._default_manager.exclude(monday_id=None).exclude(sync_status=RecordSyncStatus.DISABLED)
-    others -= set(linked.filter(pk__any_of=list(others)).values_list("pk", flat=True))
-    wanted = list(dict.fromkeys([*ids, *sorted(others)]))
-    for start in range(0, len(wanted), size):
-        yield from _claims(spec, wanted[start : start + size])
-    due_items = due.filter(entity_id=None, remote_id__isnull=False).values_list("remote_id", flat=True)
-    for item in dict.fromkeys([*map(str, due_items), *items]):
-        yield item_claim(spec.entity_type, item)
-
-
-def _claims(spec: EntitySpec, ids: Sequence[UUID]) -> Iterator[Claim]:
-    rows: dict[UUID, list[SyncQueue]] = {}
-    waiting = SyncQueue.objects.filter(entity_type=spec.entity_type, entity_id__in=ids, status=QueueStatus.PENDING)
-    for row in waiting.order_by("priority", "id"):
-        assert row.entity_id is not None
-        rows.setdefault(row.entity_id, []).append(row)
-    unconfirmed = set(_unconfirmed_intents(spec).filter(entity_id__in=ids).values_list("entity_id", flat=True))
-    for pk in ids:
-        if pk not in unconfirmed:
-            yield sweep_claim(spec.entity_type, pk, rows.get(pk, []))
-
-
-def _unconfirmed_intents(spec: EntitySpec) -> models.QuerySet[Intent]:
-    """Return the intents for which a claim skips a record (sync/outbox/claim.py)."""
-    pending = models.Q(deadline__gt=SyncNow()) | models.Q(item_id="")
-    return Intent.objects.filter(pending, entity_type=spec.entity_type, state=IntentState.OPEN)
-
-
-# The dry run of `sync_reconcile`: what every pass would do, decided by reconcile itself, nothing done.
-
-
-# Changes of each kind that are kept for the output, unless all are asked for.
-SHOWN_PER_KIND = 5
-
-
-@dataclass
-class BoardSyncPlan:
-    """What would happen on one board."""
-
-    entity_type: str
-    title: str
-    every_line: bool = False  # whether all changes are kept, or the first of each kind
-    checked: int = 0
-    unchanged: int = 0
-    counts: Counter[ChangeKind] = field(default_factory=Counter)
-    changes: list[PlannedChange] = field(default_factory=list)
-    calls: int = 0  # what carrying it out costs
-    unconfirmed: int = 0
-    problem: str = ""  # why the board, or the rest of it, could not be planned
-    gatherer: Gatherer = field(default_factory=Gatherer)  # foresees what earlier passes would ask to be approved
-    # Those that passes link may come again, for their items have jobs, too.
-    linked: set[UUID | None] = field(default_factory=set)
-
-    def add(self, change: PlannedChange) -> None:
-        if change.kind is ChangeKind.LINK:
-            if change.entity_id in self.linked:
-                return
-            self.linked.add(change.entity_id)
-        self.counts[change.kind] += 1
-        if self.every_line or self.counts[change.kind] <= SHOWN_PER_KIND:
-            self.changes.append(change)
-
-
-def plan_sync(*, every_line: bool = False) -> tuple[list[BoardSyncPlan], ReadOnlyClient]:
-    """Plan what `sync_reconcile` would do now, board by board, in batches; nothing is written anywhere.
-
-    The client has counted what the dry run itself has cost.
-    """
-    boards = []
-    with read_only_client() as reading:
-        for spec in registry.entities():
-            board = BoardSyncPlan(spec.entity_type, spec.board_title, every_line)
-            boards.append(board)
-            _plan_board(board, spec, reading)
-    return boards, reading
-
-
-def _plan_board(board: BoardSyncPlan, spec: EntitySpec, reading: ReadOnlyClient) -> None:
-    link = link_of(spec.entity_type)
-    board.problem = availability.of(spec.entity_type, reads=True).blocked_reason
-    if board.problem or link is None:
-        return
-    board.calls -= reading.calls
-    listing = BoardListing(link, is_preview=True)
-    ids = list[UUID]()
-    try:
-        for page in listing.pages():
-            same = len(page.settled)
-            board.checked += same
-            board.unchanged += same
-            ids += page.unsettled
-    except MondayError as error:  # linked records alone are planned
-        board.problem = f"The board could not be listed. {error.sentence}"
-    ids = sorted([*ids, *listing.unlisted(), *records_without_item(spec)])
-    items = [] if board.problem else listing.unmatched
-    # The real run lists the board, too.
-    board.calls += reading.calls
-    board.unconfirmed = _unconfirmed_intents(spec).values("entity_id").distinct().count()
-    size = batch_size(link.pk)
-    claims = _all_claims(spec, ids, items, size)
-    while chunk := list(islice(claims, size)):
-        if stop_reason := _plan_chunk(board, link, chunk):
-            board.problem = f"Monday could not be read to the end. {stop_reason}"
-            return
-
-
-def _plan_chunk(board: BoardSyncPlan, link: BoardLink, chunk: Sequence[Claim]) -> str:
-    """Plan one chunk, in parts where Monday rejects it as a whole; return why no more can be read."""
-    runs = plan_pass(load_board(link), chunk, board.gatherer)
-    planned = runs[0]
-    if planned.rejected and len(chunk) > 1:
-        half = len(chunk) // 2
-        return _plan_chunk(board, link, chunk[:half]) or _plan_chunk(board, link, chunk[half:])
-    if planned.unread and len(chunk) > 1:
-        return planned.unread
-    board.checked += len(chunk)
-    for run in runs:
-        changes = list(plan_changes(run))
-        if run is planned:
-            board.unchanged += len(run.plan.records.keys() - {change.entity_id for change in changes})
-        board.calls += run_cost(run)
-        for change in changes:
-            board.add(change)
-    return ""
-
-
-# The plan as lines for a person.
-
-
-def plan_problems(boards: Iterable[BoardSyncPlan]) -> list[str]:
-    """Return why boards could not be planned, or not to the end."""
-    return [f"{board.title}: {board.problem}" for board in boards if board.problem]
-
-
-def plan_lines(boards: Sequence[BoardSyncPlan], reading: ReadOnlyClient) -> Iterator[str]:
-    for board in boards:
-        yield from _board_lines(board)
-        yield ""
-    total = {kind: sum(board.counts[kind] for board in boards) for kind in ChangeKind}
-    changes = [f"{number:,} {kind.label}" for kind, number in total.items() if number]
-    yield f"Plan: {', '.join(changes)}." if changes else "Plan: nothing to do, both sides are the same."
-    yield f"This dry run took {_cost_text(reading.calls)}; nothing was written on either side."
-    cost = _cost_text(sum(board.calls for board in boards))
-    yield f"It takes about {cost}. Run `manage.py sync_reconcile`."
-
-
-def _board_lines(board: BoardSyncPlan) -> Iterator[str]:
-    yield f"{board.title}: {board.checked:,} checked, {board.unchanged:,} of them the same on both sides."
-    for kind in ChangeKind:
-        if not board.counts[kind]:
-            continue
-        yield f"  {board.counts[kind]:,} {kind.label}"
-        listed = [change for change in board.changes if change.kind is kind]
-        yield from (f"      {change_line(change)}" for change in listed)
-        if rest := board.counts[kind] - len(listed):
-            yield f"      and {rest:,} more (-v 2 lists all)"
-    if board.unconfirmed:
-        yield f"  {board.unconfirmed:,} wait for the outcome of a call without an answer, and are not synced yet."
-    if board.problem:
-        yield f"  Not checked: {board.problem}"
-    elif board.calls:
-        yield f"  It takes about {_cost_text(board.calls)}."
-
-
-def _cost_text(calls: int) -> str:
-    share = quota.share_of_day(calls)
-    of_day = f" ({share:.1%} of the day's API quota)" if share is not None else ""
-    return f"{count_with_noun(calls, 'call')}{of_day}"
