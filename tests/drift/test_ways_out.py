@@ -208,32 +208,6 @@ def test_a_new_and_so_empty_column_clears_nothing_in_npd(world: World, owner: Ow
     assert contact.role_title == "Head"
 
 
-def test_a_conflict_on_a_replaced_column_is_asked_about_still_with_what_stood_on_monday(
-    world: World, owner: Owner, admin: Client
-) -> None:
-    contact = in_conflict(world)
-    assert SyncConflict.objects.get(resolved_at=None).monday_data == {"role_title": "Head"}
-    gone(owner)
-    replaced(owner)
-    world.work()
-    world.work(minutes=11)
-    [conflict] = SyncConflict.objects.filter(resolved_at=None)
-    assert (conflict.kind, conflict.npd_data, conflict.monday_data) == (
-        "overwritten", {"role_title": "Director"}, {"role_title": "Head"},
-    )  # fmt: skip
-    assert world.values(contact)[owner.mapping().column_id] == "Director"
-    page = admin.get("/admin/")
-    [row] = [row for box in page.context["boxes"] for row in box.rows if row.entry.kind == "conflict"]
-    assert (row.entry.cause_code, row.entry.values[0].names) == ("overwritten", ("Now", "Lost on Monday"))
-    assert [act.label for act in row.buttons] == ["Keep current value", "Restore edit"]
-    screen = admin.get(f"/admin/conflicts/syncconflict/{conflict.pk}/screen/")
-    [row] = screen.context["case"]["rows"]
-    assert [side["heading"] for side in row.sides] == ["Now", "Lost on Monday"]
-    resolved(conflict, "keep_monday", role_title={"npd": "Director", "monday": "Head"})
-    world.work(contact)
-    assert (contact.role_title, world.values(contact)[owner.mapping().column_id]) == ("Head", "Head")
-
-
 def test_a_choice_whose_column_is_replaced_before_it_is_applied_counts_still(
     world: World, owner: Owner, admin: Client
 ) -> None:
