@@ -1,6 +1,7 @@
 """Blocked fields on Home: each option is a button, and does on the board what it says."""
 
 import re
+from datetime import UTC, datetime
 from html import unescape
 from typing import Any
 
@@ -16,9 +17,10 @@ from conflicts.models import SyncConflict
 from conflicts.resolution import resolve
 from npd.models import Contact
 from sync.choices import Cause
-from sync.models import BoardLink, Decision, FieldMapping, SyncMetadata, SyncQueue, WriteLoop
+from sync.models import Decision, FieldMapping, SyncMetadata, SyncQueue, WriteLoop
 from sync.operations.decision_undo import is_undoable
 from sync.outbox import pauses
+from tests.admin import states
 from tests.drift.conftest import Owner
 from tests.support.rows import queries_of
 from tests.support.world import World
@@ -147,7 +149,7 @@ def test_a_paused_board_is_not_asked_and_one_that_an_error_holds_is(world: World
     assert "Monday was not asked: Paused by anna" in told
     assert world.calls() == calls
     pauses.resume("anna", entity_type="contact")
-    BoardLink.objects.update(blocked_until="2999-01-01T00:00Z", blocked_reason="A column is refused.")
+    states.stop_board("contact", datetime(2999, 1, 1, tzinfo=UTC), "A column is refused.")
     assert "Still blocked: Role." in asked(admin, CHECK)[0]
     assert world.calls() == calls + 1
 

@@ -84,4 +84,4 @@ def test_a_lost_create_on_a_board_that_is_gone_holds_this_board_only(world: Worl
     world.sandbox.query("mutation ($b: ID!) { archive_board(board_id: $b) { id } }", b=world.board_id())
     world.work()
     assert availability.of("organization").blocked_reason == ""
-    assert BoardLink.objects.get(entity_type="contact").blocked_reason
+    assert BoardLink.objects.get(entity_type="contact").stop_of()

@@ -161,7 +161,7 @@ def test_a_document_that_is_no_longer_valid_holds_such_calls_and_costs_no_record
     # A read and the refused write: in parts it would be refused as well.
     assert world.calls() - calls == 2
     assert {(world.row(contact).status, world.row(contact).attempts) for contact in contacts} == {("pending", 0)}
-    reason = world.link().refused["change"]["reason"]
+    reason = world.link().stops["change"]["reason"]
     assert "document Write" in reason
     assert "API version" in reason
     world.work(seconds=50)
