@@ -220,8 +220,9 @@ class BoardLinkAdmin(SetupWizardMixin, admin_base.PageAdmin):
                 "npd_id_problem": humanize.without_request_id(link.npd_id_problem),
                 "creates_held": link.creates_held,
                 "refusals": [
-                    (REFUSED_WORDS[call], humanize.without_request_id(refusal["reason"]))
-                    for call, refusal in link.refused.items()
+                    (words, humanize.without_request_id(stop.reason))
+                    for call, words in REFUSED_WORDS.items()
+                    if (stop := link.stop_of(call))
                 ],
                 "may_map": may_change_mapping(request.user),
                 "check_label": ACTS["check_column"].label,

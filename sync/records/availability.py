@@ -278,9 +278,7 @@ def stops_of(now: Overview) -> list[Stop]:
             code = now.account.stop_code
             since = now.account.stopped_since
         elif kind is BlockedKind.BLOCKED:
-            since = min(
-                (board.link.blocked_since for board in boards if board.link and board.link.blocked_since), default=None
-            )
+            since = min((stop.since for board in boards if board.link and (stop := board.link.stop_of())), default=None)
         stops.append(Stop(humanize.without_request_id(reason), titles, kind, code, since))
     return stops
 

@@ -71,8 +71,6 @@ class Monday:
     def trip(self, link: Any, error: MondayError) -> None:
         self.stopped.append(error.kind.code)
 
-    trip_board = trip
-
     HELD = HELD
     PARTS = PARTS
     FEW = FEW
@@ -101,10 +99,10 @@ class Monday:
     def refusal(self, link: Any, kind: str) -> tuple[str, float]:
         return self.refused.get(kind, ""), 60
 
-    def refuse(self, link: Any, kind: str, error: MondayError) -> None:
+    def stop(self, link: Any, error: MondayError, kind: str) -> None:
         self.refused[kind] = f"{HELD} {error.sentence}"
 
-    def accept(self, link: Any, kind: str) -> None:
+    def end(self, link: Any, kind: str) -> None:
         self.refused.pop(kind, None)
 
     def check_soon(self, links: Any) -> None:
@@ -125,6 +123,7 @@ def monday(monkeypatch: pytest.MonkeyPatch) -> Monday:
     monkeypatch.setattr(act, "_close_intents", lambda intents, state: None)
     monkeypatch.setattr(act, "breaker", monday)
     monkeypatch.setattr(act, "write_stop", monday)
+    monkeypatch.setattr(act, "board_stops", monday)
     monkeypatch.setattr(act, "connector", lambda: monday)
     monkeypatch.setattr(act, "items_with_npd_ids", monday.look_up)
     monkeypatch.setattr(act, "unchanged_write", lambda board, beside: monday.unchanged)
