@@ -35,8 +35,7 @@ from sync.reconcile.facts import (
     new_ledger,
 )
 from sync.reconcile.field_plan import base_of
-from sync.reconcile.gather.owners import answer_facts
-from sync.reconcile.gather.removals import deleted_facts
+from sync.reconcile.gather.owners import answer_facts, deleted_facts
 from sync.records import authors
 from sync.records.tombstones import rebuild_records
 
