@@ -208,11 +208,7 @@ class PageChangeList(ChangeList):
         rows: list[Any] = list(self.result_list)
         self.result_list = rows
         self.empty_words, self.empty_doors = ("", []) if rows else self.model_admin.empty_list(request)
-        self.annotate_rows(rows)
         self.model_admin.prepare_page(request, rows)
-
-    def annotate_rows(self, rows: list[Any]) -> None:
-        """Put on the rows what the list itself knows already; of most lists, nothing."""
 
 
 def is_valid_key(model: type[models.Model], text: str) -> bool:

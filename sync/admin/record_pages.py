@@ -246,9 +246,7 @@ class RecordChangeList(admin_base.PageChangeList):
         return EMPTY_TABS.get(record_view.RecordState(self._state), ("", ""))
 
 
-class SyncedModelAdmin(
-    RecordFilesMixin, RecordSelectionMixin, concurrent_edits.DeletedMeanwhileMixin, admin_base.PageAdmin
-):
+class SyncedModelAdmin(RecordFilesMixin, RecordSelectionMixin, admin_base.PageAdmin):
     """A synced model's admin, made from the model and its registration; a class of its own says what differs."""
 
     class Media:
