@@ -102,7 +102,8 @@ def decisions() -> float:
     from sync.models import SyncQueue
     from sync.outbox.claim import Claim
     from sync.reconcile.decide import decide
-    from sync.reconcile.gather import Gatherer, claimed
+    from sync.reconcile.gather import Gatherer
+    from sync.reconcile.gather.record_facts import claimed
     from sync.reconcile.lookups import load_board
     from sync.registry import link_of
 

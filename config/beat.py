@@ -10,8 +10,8 @@ from django_celery_beat.schedulers import DatabaseScheduler
 from sync.outbox import notify
 from sync.outbox.claim import orphaned_boards
 
+# How often to check whether a worker was killed: its board is to go on within five seconds.
 ORPHANS_EVERY_SECONDS = 2.0
-"""How often to check whether a worker was killed: its board is to go on within five seconds."""
 
 
 class Scheduler(DatabaseScheduler):

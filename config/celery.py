@@ -31,8 +31,8 @@ app = Celery("npd_sync")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
 
+# How often the watchdog looks at the pool.
 LOOK_SECONDS = 10
-"""How often the watchdog looks at the pool."""
 
 
 class Watchdog(bootsteps.StartStopStep):

@@ -55,6 +55,7 @@ def parts(text: str) -> list[str]:
     return [part.strip() for part in text.split(",") if part.strip()]
 
 
+# Each variable that the settings read: its kind and its default. .env.example says what it means.
 VARIABLES: dict[str, tuple[Any, Any]] = {
     "DATABASE_URL": (server, ""),
     "REDIS_URL": (server, ""),
@@ -95,13 +96,12 @@ VARIABLES: dict[str, tuple[Any, Any]] = {
     "EMBEDDED": (bool, False),
     "DEMO": (bool, False),
 }
-"""Each variable that the settings read: its kind and its default. .env.example says what it means."""
 
+# What no log may show.
 SECRETS = (
     "SECRET_KEY", "ENCRYPTION_KEY", "DATABASE_URL", "REDIS_URL", "CELERY_BROKER_URL", "CRON_SECRET", "METRICS_TOKEN",
     "MONDAY_API_KEY", "MONDAY_SIGNING_SECRET", "MONDAY_WEBHOOK_TOKEN", "EMAIL_URL", "OIDC_CLIENT_SECRET", "SENTRY_DSN",
 )  # fmt: skip
-"""What no log may show."""
 
 
 class Values(FileAwareMapping):
@@ -184,10 +184,10 @@ def secret_texts() -> Iterator[str]:
             yield value
 
 
+# The secrets that an installation on one machine needs and no person has to choose.
 OWN_SECRETS = (
     "secret_key", "monday_api_key", "monday_webhook_token", "cron_secret", "metrics_token", "admin_password",
 )  # fmt: skip
-"""The secrets that an installation on one machine needs and no person has to choose."""
 
 
 def secrets_of(var: Path) -> dict[str, str]:

@@ -57,11 +57,11 @@ def _of_refusal(record: logging.LogRecord) -> logging.LogRecord:
     return copied
 
 
+# By what Django says: a form without the mark of the page that it came from.
 _CSRF_CODES = {
     "origin checking": "csrf_origin", "referer checking": "csrf_referer", "csrf cookie": "csrf_cookie",
     "csrf token": "csrf_token",
 }  # fmt: skip
-"""By what Django says: a form without the mark of the page that it came from."""
 
 
 def shared_processors() -> list[Any]:

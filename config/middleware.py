@@ -110,12 +110,12 @@ class GaveWayMiddleware(MiddlewareMixin):
         return try_again_page(request)
 
 
+# What Django's admin fails with where an address or a form asks for what no row can have: an id, a filter's value.
 IMPOSSIBLE = (ValidationError, FieldDoesNotExist, FieldError, DataError, ProgrammingError, OverflowError)
-"""What Django's admin fails with where an address or a form asks for what no row can have: an id, a filter's value."""
 
 
+# What allauth fails with where a passkey's answer was written by no browser.
 NO_PASSKEY = (ValueError, LookupError, TypeError, AttributeError, RecursionError)
-"""What allauth fails with where a passkey's answer was written by no browser."""
 
 
 class ImpossibleValueMiddleware(MiddlewareMixin):

@@ -40,8 +40,8 @@ HELP = "Help"
 ACCOUNT = "Your account"
 ADVANCED = "Advanced"
 ANY_RIGHT = "*"
+# A right that nobody can be given.
 SUPERUSERS = "sync.diagnostics"
-"""A right that nobody can be given."""
 
 
 @dataclass(frozen=True)
@@ -67,8 +67,7 @@ class Section:
     block: str = ""
     about: str = ""
     uses: tuple[str, ...] = ()
-    is_shortcut: bool = False
-    """Whether its pages belong to another section, which the settings' page leads into."""
+    is_shortcut: bool = False  # whether its pages belong to another section, which the settings' page leads into
 
     @property
     def path(self) -> str:
@@ -113,6 +112,7 @@ class Section:
 OPERATED = ("sync.retry_syncqueue", "sync.pause_syncqueue", "sync.cancel_syncqueue", "sync.discard_syncqueue")
 SET_UP = ("sync.change_boardlink", "sync.change_mondayaccount")
 FIRST = Section("", HOME, "home", url="admin:index")
+# All pages but the records'. An application's page of settings is one line more, with a `block`.
 SECTIONS = (
     Section(HOME, "Rejected by Monday", "report", CONFLICTS, below="rejected/"),
     Section("", "Activity", "history", "sync_decision"),
@@ -148,7 +148,6 @@ SECTIONS = (
     Section(SETTINGS, "Schedule", "calendar_clock", "django_celery_beat_periodictask", block=ADVANCED),
     Section(SETTINGS, "Audit log", "policy", "admin_logentry", permission=SUPERUSERS, block=ADVANCED),
 )  # fmt: skip
-"""All pages but the records'. An application's page of settings is one line more, with a `block`."""
 
 
 def sections() -> list[Section]:

@@ -172,7 +172,7 @@ def with_billing_contacts(people: People, companies: list[Record], persons: list
             company["billing_contact"] = people.random.choice(staff[company["id"]])
 
 
-def made(seed: int = SEED, companies: int = 400, persons: int = 2000) -> dict[str, str]:
+def made(seed: int = SEED, companies: int = 100, persons: int = 500) -> dict[str, str]:
     """The files' contents by name: one JSON object a line, empty fields left out."""
     people = People(seed)
     homes = list(organizations(people, companies))

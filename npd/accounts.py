@@ -102,10 +102,10 @@ class MFAAdapter(DefaultMFAAdapter):  # type: ignore[misc]
 
 # The second factor as a duty (REQUIRE_TWO_FACTOR), and taken away from whoever has lost it.
 
+# The names of what opens without it: setting it up, and signing out.
 OPEN_WITHOUT = (
     "account_login", "account_logout", "account_reauthenticate", "mfa_", "admin:logout", "admin:jsi18n",
 )  # fmt: skip
-"""The names of what opens without it: setting it up, and signing out."""
 
 NOT_SET_UP = "This session has no second factor yet. Set it up in the browser, or use an API token."
 
@@ -189,6 +189,7 @@ _RESOLVE = [
     "conflicts.change_syncconflict",
 ]  # fmt: skip
 
+# Their permissions, by Django's names.
 GROUPS = {
     "Resolve": _RESOLVE,
     "Edit": [
@@ -198,7 +199,6 @@ GROUPS = {
         "sync.view_tombstone",
     ],
 }  # fmt: skip
-"""Their permissions, by Django's names."""
 
 
 def after_migrate(sender: AppConfig, using: str, plan: Iterable[Any] = (), **kwargs: Any) -> None:

@@ -16,8 +16,8 @@ from sync.registry import register as register_entity
 
 __all__ = ["Contact", "Organization"]
 
+# Together about as long as a long text may be.
 MAX_ALIASES = 100
-"""Together about as long as a long text may be."""
 
 
 class WebAddressField(models.URLField):  # type: ignore[type-arg]  # not subscriptable when it runs
@@ -147,6 +147,9 @@ for _model in (Organization, Contact):
 
 ADDRESS_FIELDS = ("address_street", "address_city", "address_state", "address_zip", "address_country")
 
+# Titles that boards and files of other programs give these fields, in English, German, French, Spanish, Dutch,
+# Italian, Portuguese and Japanese; one that could mean two fields of a type is listed once. “address” is that of
+# several fields in one column.
 TITLES: Mapping[str, tuple[str, ...]] = {
     "name": (
         "full name", "contact name", "contact", "organization name", "company name", "account name",
@@ -188,10 +191,6 @@ TITLES: Mapping[str, tuple[str, ...]] = {
     "address_country": ("country", "country/region", "Land", "Pays"),
     "inventory_url": ("inventory url", "url", "website", "web site", "Webseite", "Site web"),
 }  # fmt: skip
-"""Titles that boards and files of other programs give these fields, in English, German, French, Spanish, Dutch,
-Italian, Portuguese and Japanese; one that could mean two fields of a type is listed once. “address” is that of several
-fields in one column.
-"""
 
 # Not on a board that set-up creates: a board that has such a column gets it synced.
 ALIASES = MappingSpec(

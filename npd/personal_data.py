@@ -54,6 +54,7 @@ OWNER_COLUMNS = ("entity_id", "record_id", "pgh_obj_id", "object_id")
 ITEM_COLUMNS = ("item_id", "remote_id", "monday_item_id")
 
 ERASED_REASON = "Its person was erased in NPD."
+# Rows that stay, with these values: that the record is gone, who did what when, and which items make no record.
 KEPT: dict[type[models.Model], dict[str, Any]] = {
     Tombstone: {
         "data": {},
@@ -65,7 +66,6 @@ KEPT: dict[type[models.Model], dict[str, Any]] = {
     LogEntry: {"object_repr": "[erased]", "change_message": ""},
     IgnoredItem: {"reason": ERASED_REASON},
 }
-"""Rows that stay, with these values: that the record is gone, who did what when, and which items make no record."""
 
 BOARD_BUSY = (
     "A worker is syncing the board at this moment, and might store again what is erased. Nothing was done. Try again "

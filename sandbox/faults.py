@@ -111,6 +111,7 @@ def _with_tags_closed(text: str) -> str:
     return text + "".join(f"</{name}>" for name in missing)
 
 
+# What Monday may make of a text before it stores it; the last three lose something.
 ALTERATIONS: dict[str, Callable[[str], str]] = {
     "small": str.lower,
     "title": str.title,
@@ -123,7 +124,6 @@ ALTERATIONS: dict[str, Callable[[str], str]] = {
     ),
     "cut": lambda text: text[:8],
 }
-"""What Monday may make of a text before it stores it; the last three lose something."""
 
 
 @dataclass

@@ -22,8 +22,8 @@ class BadRequestError(Exception):
     """Answered with 400 and the text."""
 
 
+# Gives back the value under this name; raises BadRequestError where it may not stand there.
 Check = Callable[[Any, str], Any]
-"""Gives back the value under this name; raises BadRequestError where it may not stand there."""
 
 
 def whole(least: int, most: int) -> Check:

@@ -35,5 +35,5 @@ def create_clock(using: str, **kwargs: Any) -> None:
 # The queue's list as links show it: the filters in its address. Imports nothing, so that settings may read it.
 
 
+# Without what is done, which stays in the queue for a while.
 LIVE_ROWS = "status__exact=pending&status__exact=in_progress&status__exact=failed"
-"""Without what is done, which stays in the queue for a while."""

@@ -52,6 +52,7 @@ class StopCode(models.TextChoices):
     WRITES = "writes", "Monday doesn't store what is sent"
 
 
+# What stops every board, in the words of pages.
 STOP_WORDS = {
     StopCode.TOKEN: "Monday rejects the API token",
     StopCode.ACCOUNT: "Monday rejects every call of the account",
@@ -60,15 +61,14 @@ STOP_WORDS = {
     StopCode.OUTAGE: "Monday doesn't answer",
     StopCode.WRITES: "Monday doesn't store what is sent",
 }
-"""What stops every board, in the words of pages."""
 
+# What Monday refuses of one board, by the kind of call.
 REFUSED_WORDS = {
     "create": "New items can't be made",
     "change": "Nothing can be changed",
     "archive": "Nothing can be archived",
     "delete": "Nothing can be deleted",
 }
-"""What Monday refuses of one board, by the kind of call."""
 
 
 class ResolutionStrategy(models.TextChoices):
@@ -122,8 +122,8 @@ class Cause(IntFlag):
     SETUP = 64
 
 
+# The rules of the merge as a model's choices.
 RULES = [(rule.value, rule.label) for rule in Rule]
-"""The rules of the merge as a model's choices."""
 
 
 class RemovedItemPolicy(models.TextChoices):
@@ -152,8 +152,8 @@ class ColumnProblem(StrEnum):
 
 API_TOKEN = "api_token"  # noqa: S105 - a name
 WEBHOOK_TOKEN = "webhook_token"  # noqa: S105 - a name
+# The secrets that are stored: the token that was entered, and the secret part of the webhooks' address.
 SECRET_NAMES = {API_TOKEN: "API token", WEBHOOK_TOKEN: "Webhook token"}
-"""The secrets that are stored: the token that was entered, and the secret part of the webhooks' address."""
 
 
 class BlockedCode(StrEnum):

@@ -11,15 +11,15 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+# A value in the form in which it is compared; None is empty.
 Canonical = str | tuple[str, ...] | None
-"""A value in the form in which it is compared; None is empty."""
 
+# The reason of a pull that is no more than that.
 CHANGED_ON_MONDAY = "changed on Monday"
-"""The reason of a pull that is no more than that."""
 
 
+# Two clocks, NPD's and Monday's: edits no further apart than this have no certain order.
 CLOCK_TOLERANCE = timedelta(seconds=5)
-"""Two clocks, NPD's and Monday's: edits no further apart than this have no certain order."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -121,8 +121,8 @@ def _count(field: FieldNode, variables: dict[str, Any]) -> int:
 # The schema with its resolvers, and documents parsed and validated once.
 
 
+# Of the version 2026-10; files beside it, by the names of eras, hold what others have instead.
 SCHEMA_FILE = Path(__file__).parent.parent / "schema.graphql"
-"""Of the version 2026-10; files beside it, by the names of eras, hold what others have instead."""
 
 
 @functools.cache

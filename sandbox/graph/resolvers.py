@@ -517,8 +517,8 @@ FIELDS: dict[str, dict[str, Resolver]] = {
     "Webhook": {"config": lambda hook, info: None if hook.config is None else api_errors.ruby(hook.config)},
 }
 
+# What other versions than the current one have otherwise, by era, type and field.
 CHANGED_FIELDS: dict[str, dict[str, dict[str, Resolver]]] = {"2027-01": {"Board": {"activity_logs": activity_log_page}}}
-"""What other versions than the current one have otherwise, by era, type and field."""
 
 
 # Mutations.

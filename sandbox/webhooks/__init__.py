@@ -187,8 +187,8 @@ def unsubscribe(world: World, hook_id: int) -> model.Hook:
 # Which subscription gets an event, by its event type and its config.
 
 
+# Subscribes to the changes of one column.
 SPECIFIC = "change_specific_column_value"
-"""Subscribes to the changes of one column."""
 
 NAMES = (*EVENTS, SPECIFIC)
 

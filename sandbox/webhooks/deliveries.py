@@ -194,8 +194,8 @@ class Delivery:
 # The HTTP side of a delivery: the challenge, the signature, the POST.
 
 
+# How long a reset waits for what is being sent: an address that hangs must not hang the reset.
 CLEARING_SECONDS = 2
-"""How long a reset waits for what is being sent: an address that hangs must not hang the reset."""
 
 TIMEOUT_SECONDS = 180  # developer.monday.com/apps/changelog: three minutes since 2024-10
 HANDSHAKE_SECONDS = 20

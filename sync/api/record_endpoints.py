@@ -167,8 +167,8 @@ class RecordSerializer(serializers.ModelSerializer[Any]):
         *("monday_id", "monday_last_synced", "sync_status", "sync_enabled", "sync_direction"),
         *("created_at", "updated_at", "sync", "etag"),
     )
+    # Read-only, and yet never passed over: who sends another value means another record, or another item.
     IDENTITY: ClassVar[tuple[str, ...]] = ("id", "monday_id")
-    """Read-only, and yet never passed over: who sends another value means another record, or another item."""
 
     views: Mapping[UUID, record_view.RecordView] | None = None
 

@@ -198,6 +198,7 @@ class DocsView(SpectacularSwaggerSplitView):
 
 PREFIX = "npd_sync_"
 
+# The labels of each gauge, and what it means.
 GAUGES: dict[str, tuple[tuple[str, ...], str]] = {
     "jobs": (("board", "status"), "Jobs by status: pending, in_progress, failed."),
     "jobs_due": (("board",), "Jobs whose time has come, on a board that can be worked now; 0 where it can't."),
@@ -222,10 +223,9 @@ GAUGES: dict[str, tuple[tuple[str, ...], str]] = {
         "Records that said synced and differed in the last nightly comparison: there should be none.",
     ),
 }  # fmt: skip
-"""The labels of each gauge, and what it means."""
 
+# The values of gauges by their labels.
 Samples = dict[str, Mapping[Any, float]]
-"""The values of gauges by their labels."""
 
 
 class InstallationCollector(Collector):

@@ -43,8 +43,8 @@ class HasAnyPermission(BasePermission):
 
 
 TOO_DEEP = "The JSON is nested too deeply to be read."
+# Lists and objects within one another; no field has more than a few, and errors repeat what they refuse.
 DEEPEST_BODY = 20
-"""Lists and objects within one another; no field has more than a few, and errors repeat what they refuse."""
 
 
 class StorableJSONParser(JSONParser):

@@ -25,8 +25,8 @@ from sync.outbox.queue_rows import enqueue_comparison
 
 NPD_ID_KEY = "npd_id"
 NPD_ID_TITLE = "NPD ID"
+# Where converters find in a column's settings what the board's rules ask of it.
 NAME_TYPE = "name"
-"""Where converters find in a column's settings what the board's rules ask of it."""
 
 
 @dataclass
@@ -170,14 +170,14 @@ def missing_columns(spec: registry.EntitySpec, link: BoardLink) -> Iterator[str]
 log = structlog.get_logger(__name__)
 NAME_COLUMN_ID = "name"
 
+# How long after the last pass of a record with a hidden column one such record gets another.
 HIDDEN_RECHECK = timedelta(hours=1)
-"""How long after the last pass of a record with a hidden column one such record gets another."""
 
+# What to do stands with the buttons, for who may.
 _BLOCKED_NOTE = "The field is blocked: edits are kept on both sides, and synced once it has a column again."
-"""What to do stands with the buttons, for who may."""
 
+# What is stored of a mapping whose column can be used.
 NO_PROBLEM = {"problem": "", "problem_code": ""}
-"""What is stored of a mapping whose column can be used."""
 
 _BLOCK_FIELD = """
     UPDATE sync_metadata AS ledger SET
@@ -270,6 +270,31 @@ def set_hidden(link: BoardLink, mapping: FieldMapping) -> None:
     Others may be shown it.
     """
     set_problem(link, mapping, choices.ColumnProblem.HIDDEN, hidden_problem(link, mapping), everywhere=False)
+
+
+@dataclass(frozen=True)
+class InspectedColumns:
+    """What a pass found out about a board's columns."""
+
+    shown: Board | None = None  # the board, if it was read
+    hidden: tuple[str, ...] = ()  # fields whose columns it has though items don't show them
+    healed: tuple[str, ...] = ()  # fields that have no problem any more
+
+
+def store_inspection(link: BoardLink, columns: InspectedColumns) -> None:
+    """Store what was found at once, and not with a pass's records: it stands whatever becomes of them.
+
+    It is about all the board's records, whose whole tables are updated: no pass holds its own records' locks meanwhile.
+    """
+    mappings = {mapping.key: mapping for mapping in link.mappings.all()}
+    for key in columns.healed:
+        if key in mappings:
+            set_problem(link, mappings[key], None)
+    if columns.shown is not None:
+        check_columns(link, columns.shown)
+    for key in columns.hidden:
+        if key in mappings:
+            set_hidden(link, mappings[key])
 
 
 def hidden_problem(link: BoardLink, mapping: FieldMapping) -> str:

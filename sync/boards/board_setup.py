@@ -34,11 +34,11 @@ from sync.records.blocked_fields import throttled_records
 from sync.records.unmatched_items import UnmatchedFinding, note_unmatched
 from sync.registry import EntitySpec, configured_board_id
 
+# For whoever runs a command: the wizard leads to the connection before this.
 NOT_CONFIGURED = (
     "Monday isn't configured. Set MONDAY_API_KEY to an API token (on monday.com: your picture, Developers, "
     "My access tokens) and run `manage.py monday_setup` again; or enter it in the admin under Boards, “Set up…”."
 )
-"""For whoever runs a command: the wizard leads to the connection before this."""
 
 
 @dataclass(frozen=True)
@@ -73,11 +73,9 @@ def set_up_all(requested: Collection[str] = ()) -> Iterator[SetupOutcome]:
 class SetupChoices:
     """What a set-up is to come to: here as the application registered it, in the wizard as a person chose it."""
 
-    made_board = False
-    """Whether the set-up made the board itself in an earlier, broken run."""
+    made_board = False  # whether the set-up made the board itself in an earlier, broken run
 
-    creates_all = False
-    """Whether a person said to create new items also on a board where nobody can be recognised."""
+    creates_all = False  # whether a person said to create new items also on a board where nobody can be recognised
 
     def __init__(self, spec: EntitySpec, requested: Collection[str] = ()) -> None:
         self.spec = spec

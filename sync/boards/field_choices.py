@@ -18,8 +18,8 @@ from sync.models import BoardLink, FieldMapping
 from sync.monday.board import RELATION, BoardColumn, ColumnSpec
 from sync.monday.columns import BY_TYPE
 
+# Stands for a column that is to be created.
 NEW_COLUMN = "+"
-"""Stands for a column that is to be created."""
 
 
 @dataclass(frozen=True)
@@ -198,8 +198,8 @@ def _titled_columns(mappable: MappableField, columns: Sequence[BoardColumn]) -> 
     return [column for column in columns if fold_title(column.title) in titles]
 
 
+# Types of which a board's only column is most likely the one that is looked for.
 _TELLING_TYPES = ("email", "phone")
-"""Types of which a board's only column is most likely the one that is looked for."""
 
 
 def _only_columns(mappable: MappableField, columns: Sequence[BoardColumn]) -> list[BoardColumn]:

@@ -15,8 +15,8 @@ from sync.merge import Side, Unknown
 from sync.monday.board_items import GROUP
 from sync.monday.conversion import Canonical
 
+# Of each side; more than a person can keep in mind.
 MAX_CONDITIONS = 20
-"""Of each side; more than a person can keep in mind."""
 
 MAX_VALUES = 50
 MAX_VALUE_LENGTH = 200

@@ -34,8 +34,8 @@ class Act:
 
 RESOLVES = "conflicts.change_syncconflict"
 
+# Resolutions that are stored at once, so that the page answers within some seconds: each takes about 50 ms.
 AT_ONCE = 200
-"""Resolutions that are stored at once, so that the page answers within some seconds: each takes about 50 ms."""
 
 _UNTIL_THE_NEXT_SYNC = (
     "The records stay as they are on both sides until their next sync: after a save, an edit on the board, “Sync now”, "

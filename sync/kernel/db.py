@@ -51,8 +51,8 @@ def _json(value: Any) -> Any:
 # `?prepare_threshold=off` at the end of DATABASE_URL switches them off.
 
 
+# SQLSTATEs of a prepared statement whose result has changed shape, or that the server has lost.
 STALE_SQLSTATES = ("0A000", "26000")
-"""SQLSTATEs of a prepared statement whose result has changed shape, or that the server has lost."""
 
 
 def fetch_prepared(sql: str, params: Mapping[str, Any]) -> list[tuple[Any, ...]]:
@@ -170,8 +170,8 @@ def _marked_letters() -> dict[str, str]:
 _MARKED = _marked_letters()
 _DOUBLE = {"ss": "ßẞ", "ae": "æÆ", "oe": "œŒ", "th": "þÞ"}
 _PART = re.compile("|".join([*_DOUBLE, "."]), re.IGNORECASE | re.DOTALL)
+# Characters. Each word costs a comparison of every row, and a pattern thirty characters for one.
 LONGEST_SEARCH = 200
-"""Characters. Each word costs a comparison of every row, and a pattern thirty characters for one."""
 
 
 def unmarked_pattern(text: str) -> str:
@@ -194,10 +194,10 @@ def unmarked_pattern(text: str) -> str:
     return _PART.sub(part, text)
 
 
+# A phone number as pages show it and people type it; its extension is no part of what is looked for.
 _PHONE = re.compile(
     r"(?:tel:)?([+＋(\d][\d\s()/.·\u2010-\u2015\u2212-]{4,}?)(?:[\s,;]*(?:ext\.?|x|#)[\s.:=]*\d+)?", re.IGNORECASE
 )
-"""A phone number as pages show it and people type it; its extension is no part of what is looked for."""
 
 
 def typed_phone_digits(text: str) -> str:

@@ -95,8 +95,8 @@ def relative_time(moment: datetime | None, now: datetime) -> str:
     return f"in {time_span(seconds)}" if seconds > 0 else f"{time_span(seconds)} ago"
 
 
+# What controls a terminal, a mail's header or the direction of writing.
 CONTROL_CHARACTERS = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2028\u2029\u2066-\u2069]+")
-"""What controls a terminal, a mail's header or the direction of writing."""
 
 
 def one_line(text: str) -> str:

@@ -76,8 +76,8 @@ NOT_READABLE = (
     "Enter the token again under Settings, Monday connection."
 )
 
+# What an administrator can do about a token that can't be read.
 FORMER_KEY = "Put the former ENCRYPTION_KEY (without one: SECRET_KEY) into ENCRYPTION_KEY, behind a comma."
-"""What an administrator can do about a token that can't be read."""
 
 
 class UnmatchedReason(TextChoices):
@@ -101,11 +101,11 @@ class UnmatchedReason(TextChoices):
 
 
 _U = UnmatchedReason
+# Reasons that end without anybody's doing.
 PASSING_REASONS = (_U.QUEUED, _U.UNCONFIRMED, _U.BEING_EDITED)
-"""Reasons that end without anybody's doing."""
 
+# And those that need nobody's attention here: a question stands among the conflicts, and a filter is meant so.
 EXPLAINED_REASONS = (*PASSING_REASONS, _U.AMBIGUOUS, _U.LEFT_OUT)
-"""And those that need nobody's attention here: a question stands among the conflicts, and a filter is meant so."""
 
 _UNMATCHED_SENTENCES = {
     _U.QUEUED: "It was found on the board and is checked next.",

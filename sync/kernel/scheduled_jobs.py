@@ -6,8 +6,8 @@ from typing import Any
 from django.conf import settings
 from django.db import connection
 
+# Seconds after which a message expires: a worker that was away for a day finds an hour's messages.
 EXPIRES_SECONDS = 3_600
-"""Seconds after which a message expires: a worker that was away for a day finds an hour's messages."""
 
 
 @dataclass(frozen=True)

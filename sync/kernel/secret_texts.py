@@ -16,8 +16,8 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from django.conf import settings
 
+# Keeps the keys apart from whatever else is derived from the same setting (signatures, sessions).
 _PURPOSE = b"npd-sync: texts stored encrypted, 1"
-"""Keeps the keys apart from whatever else is derived from the same setting (signatures, sessions)."""
 
 
 class KeyChanged(Exception):

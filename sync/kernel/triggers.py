@@ -7,8 +7,8 @@ import pgtrigger
 from sync.choices import Cause, Priority
 from sync.monday.texts import MATCH_KEY_SQL
 
+# Columns of the sync's own bookkeeping; a change of them is no change of the record.
 BOOKKEEPING = ("monday_id", "monday_last_synced", "sync_status", "created_at", "updated_at")
-"""Columns of the sync's own bookkeeping; a change of them is no change of the record."""
 
 SETTLING_IDS = "string_to_array(coalesce(current_setting('npd.settling', true), ''), ',')"
 

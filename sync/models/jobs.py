@@ -21,15 +21,15 @@ PERMISSIONS = (
 )
 
 
+# Minutes from a failed attempt to the next; the first is made at once, the one after the last wait is final.
 BACKOFF_MINUTES = (1, 5, 15, 60)
-"""Minutes from a failed attempt to the next; the first is made at once, the one after the last wait is final."""
 
+# So many failed attempts of a pending job, the first wait between them, are no hitch any more.
 FAILING_ATTEMPTS = 2
-"""So many failed attempts of a pending job, the first wait between them, are no hitch any more."""
 
 
+# In a job's payload: how many passes in a row could not decide its record by what they read.
 ROUNDS_KEY = "rounds"
-"""In a job's payload: how many passes in a row could not decide its record by what they read."""
 
 
 def backoff(failures: int) -> timedelta:
@@ -37,8 +37,8 @@ def backoff(failures: int) -> timedelta:
     return timedelta(minutes=BACKOFF_MINUTES[min(max(failures, 1), len(BACKOFF_MINUTES)) - 1])
 
 
+# What a user may be permitted to do; pausing includes resuming.
 QueueAction = Literal["retry", "cancel", "discard", "pause"]
-"""What a user may be permitted to do; pausing includes resuming."""
 
 
 def is_allowed(user: Any, action: QueueAction) -> bool:

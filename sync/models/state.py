@@ -26,8 +26,8 @@ from sync.monday.board_events import EVENT_TYPES, ITEM_NAME_PATHS, parse_event
 EMPTY = models.Value({}, models.JSONField())
 
 
+# The system in whose rows the remote id is called `jira_id`.
 JIRA = "jira"
-"""The system in whose rows the remote id is called `jira_id`."""
 
 
 class SyncMetadataManager(models.Manager["SyncMetadata"]):
@@ -182,8 +182,8 @@ class SyncMetadata(models.Model):
         self.remote_id = value
 
 
+# The other name of the table, by which code of other systems knows it.
 SyncState = SyncMetadata
-"""The other name of the table, by which code of other systems knows it."""
 
 
 MAX_ACTOR_LENGTH = 200
@@ -290,11 +290,11 @@ def log_event(kind: str, sentence: str, *, by: str = "", entity_type: str = "") 
 
 
 STOP_KIND = "stop"
+# The kinds of a stop of a board, or without one of the account, and of its end.
 STOP_END_KIND = "stop_end"
-"""The kinds of a stop of a board, or without one of the account, and of its end."""
 
+# The kind of what happened to somebody's account, which who may see users is told.
 PEOPLE_KIND = "people"
-"""The kind of what happened to somebody's account, which who may see users is told."""
 
 
 def told_to(user: Any, rows: models.QuerySet[Decision]) -> models.QuerySet[Decision]:
@@ -302,18 +302,18 @@ def told_to(user: Any, rows: models.QuerySet[Decision]) -> models.QuerySet[Decis
     return rows if user.has_perm("auth.view_user") else rows.exclude(kind=PEOPLE_KIND)
 
 
+# The kind of what tells that a field is in conflict, or that it is asked what becomes of a record.
 CONFLICT_FOUND_KIND = "conflict_found"
-"""The kind of what tells that a field is in conflict, or that it is asked what becomes of a record."""
 
+# By the kind of what came of it, the kind of what a person chose in a conflict, or asked for: one line tells both.
 WISH_KINDS = {"conflict_settled": "conflict_chosen", "undo": "conflict_undo", "conflict_undo_refused": "conflict_undo"}
-"""By the kind of what came of it, the kind of what a person chose in a conflict, or asked for: one line tells both."""
 
 IMPORT_KIND = "import"
+# The kinds of what a person writes into many records at once, as one batch.
 BATCH_KINDS = (IMPORT_KIND, "undo")
-"""The kinds of what a person writes into many records at once, as one batch."""
 
+# The key in a line's values which says that another column was given what the field had already.
 REFILLS = "refills"
-"""The key in a line's values which says that another column was given what the field had already."""
 
 
 def approval_payload_key(key: str) -> str:
@@ -322,10 +322,10 @@ def approval_payload_key(key: str) -> str:
 
 
 MANY_ALIKE = 2
+# Entries that say the same and come within this time of one another are of one act, in however many passes.
 ACT_PAUSE = timedelta(minutes=1)
-"""Entries that say the same and come within this time of one another are of one act, in however many passes."""
+# The same for batches that hold many of them each: an import waits for Monday's quota in between.
 BULK_PAUSE = timedelta(minutes=10)
-"""The same for batches that hold many of them each: an import waits for Monday's quota in between."""
 
 
 def fold_alike(entries: Sequence[Decision]) -> Sequence[Decision]:

@@ -15,8 +15,8 @@ from sync.clock import SyncNow
 from sync.kernel.triggers import BOOKKEEPING, synced_triggers
 from sync.monday.texts import drop_from_label
 
+# What one cell of a spreadsheet holds; of 500 such texts web and worker can still make one answer.
 LONG_TEXT_CHARACTERS = 32_767
-"""What one cell of a spreadsheet holds; of 500 such texts web and worker can still make one answer."""
 
 
 class LongTextField(models.TextField):  # type: ignore[type-arg]  # not subscriptable when it runs
@@ -65,12 +65,12 @@ class SyncedModel(models.Model):
     updated_at = models.DateTimeField(db_default=SyncNow(), editable=False)
 
     BOOKKEEPING: ClassVar[tuple[str, ...]] = BOOKKEEPING
+    # Relations that `sync_region` follows; a pass reads them with its records, in one query.
     sync_related: ClassVar[tuple[str, ...]] = ()
-    """Relations that `sync_region` follows; a pass reads them with its records, in one query."""
+    # The registered fields in which invisible characters are dropped: addresses, numbers and labels.
     addresses: ClassVar[frozenset[str]] = frozenset()
-    """The registered fields in which invisible characters are dropped: addresses, numbers and labels."""
+    # The installation's country of phone numbers, set by code that writes many records and has read it once.
     known_region: str = ""
-    """The installation's country of phone numbers, set by code that writes many records and has read it once."""
     _loaded: dict[str, Any]
     _committed: dict[str, Any]
 

@@ -164,8 +164,8 @@ class EventKind(StrEnum):
     OTHER = "other"
 
 
+# Prefix of the trigger id of a delivery that was made of a row of the activity log; a webhook has one of its own.
 LOG_PREFIX = "log:"
-"""Prefix of the trigger id of a delivery that was made of a row of the activity log; a webhook has one of its own."""
 
 
 class InvalidEvent(ValueError):
@@ -206,8 +206,8 @@ class UpdatedItem:
     at: datetime | None
 
 
+# Items, the last updated first, and the cursor of the next page, None at the end.
 UpdatedItemsPage = tuple[list[UpdatedItem], str | None]
-"""Items, the last updated first, and the cursor of the next page, None at the end."""
 
 
 @dataclass(frozen=True)

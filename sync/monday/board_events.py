@@ -41,16 +41,16 @@ _EVENT_KINDS = {
 }
 
 
+# Under which types deliveries of each kind are stored.
 EVENT_TYPES: Mapping[EventKind, frozenset[str]] = {
     kind: frozenset(name for name, event_kind in _EVENT_KINDS.items() if event_kind is kind) for kind in EventKind
 }
-"""Under which types deliveries of each kind are stored."""
 
 # Where stored deliveries hold what queries ask of many of them: the keys, from outside in.
 USER_ID_PATH = ("event", "userId")
 HAPPENED_AT_PATH = ("event", "triggerTime")
+# The item's name is under the first that is there.
 ITEM_NAME_PATHS = (("event", "pulseName"), ("event", "itemName"))
-"""The item's name is under the first that is there."""
 
 
 def parse_challenge(body: Mapping[str, Any]) -> str | None:
@@ -104,8 +104,8 @@ def change_body(kind: str, board_id: str, item_id: str) -> dict[str, Any]:
     return {"event": {"type": kind, "boardId": board_id, "pulseId": item_id}}
 
 
+# By how much two clocks may differ.
 LEEWAY = timedelta(minutes=1)
-"""By how much two clocks may differ."""
 
 
 def verify_jwt(token: str, secret: str, audience: str, now: datetime) -> Mapping[str, Any]:
@@ -180,6 +180,7 @@ def _text_or_none(value: Any) -> str | None:
     return value if isinstance(value, str) and value else None
 
 
+# A webhook for each, all to the same address.
 WEBHOOK_EVENTS = (
     "create_item",
     "change_column_value",
@@ -189,7 +190,6 @@ WEBHOOK_EVENTS = (
     "item_restored",
     "item_moved_to_any_group",
 )
-"""A webhook for each, all to the same address."""
 
 URL_CHARACTERS = 255  # developer.monday.com/api-reference/reference/webhooks
 
@@ -236,8 +236,8 @@ def log_forms(version: str) -> tuple[LogForm, LogForm]:
     return forms if version >= CURSOR_PAGES_SINCE else forms[::-1]
 
 
+# Items in one call of those updated last, the most that a page has; usually none of them is new to us.
 UPDATED_PAGE = 500
-"""Items in one call of those updated last, the most that a page has; usually none of them is new to us."""
 
 _RECENTLY_UPDATED = """items_page(limit: $items, query_params: {
       order_by: [{ column_id: "__last_updated__", direction: desc }]
@@ -471,13 +471,13 @@ def concerns_items(entry: ActivityEntry) -> bool:
     return (entry.event in _WEBHOOK_TYPES and not is_move) or changes_without_values(entry)
 
 
+# The webhook's type for each kind of row, None where it is the same; a move's row names its item as `pulse`.
 _WEBHOOK_TYPES = dict.fromkeys(_EVENT_KINDS) | {
     "archive_group_pulse": "archive_pulse",
     "delete_group_pulse": "delete_pulse",
     "batch_archive_pulses": "archive_pulse",
     "batch_delete_pulses": "delete_pulse",
 }
-"""The webhook's type for each kind of row, None where it is the same; a move's row names its item as `pulse`."""
 
 # Their events say which items changed, but hold no values.
 _WITHOUT_VALUES = frozenset(

@@ -14,8 +14,8 @@ from sync.monday.errors import MondayError
 
 NAME_COLUMN = "name"
 
+# Among the types of the columns that are read: the group of each item is asked for too.
 GROUP = "group"
-"""Among the types of the columns that are read: the group of each item is asked for too."""
 
 
 UNSTORABLE_REASON = "it holds characters that NPD can't store; type it again on the board"
@@ -61,8 +61,8 @@ class Item:
         return self.values.get(column_id) or Reading.unknown(column_id, "", reason)
 
 
+# Some items and, if there are more, the cursor of the next page (valid for 60 minutes).
 ItemPage = tuple[list[Item], str | None]
-"""Some items and, if there are more, the cursor of the next page (valid for 60 minutes)."""
 
 
 @dataclass(frozen=True)
@@ -76,8 +76,8 @@ class BatchItems:
     request_id: str = ""
 
 
+# The column by which an item without a link is recognised: its id, and its type "email", "name", "text" …
 MatchColumn = tuple[str, str]
-"""The column by which an item without a link is recognised: its id, and its type "email", "name", "text" …"""
 
 
 @dataclass(frozen=True)
@@ -89,15 +89,14 @@ class ItemWrite:
     item_id: str = ""  # empty for a new item
 
 
+# The state of an item in the answer to its archiving.
 ARCHIVED = "archived"
-"""The state of an item in the answer to its archiving."""
 
 
+# The state of an item in the answer to its deletion.
+#
+# Monday's recycle bin keeps it for 30 days.
 DELETED = "deleted"
-"""The state of an item in the answer to its deletion.
-
-Monday's recycle bin keeps it for 30 days.
-"""
 
 
 @dataclass(frozen=True)

@@ -80,15 +80,15 @@ def _parts_of(node: Mapping[str, Any], name: str) -> list[Mapping[str, Any]]:
 
 BOARDS_PER_PAGE = 100
 
+# Boards that are listed; a person finds any other by its id.
 MAX_LISTED_BOARDS = 1_000
-"""Boards that are listed; a person finds any other by its id."""
 
 LIST_BOARDS = """query BoardList($page: Int!, $limit: Int!) {
   boards(limit: $limit, page: $page, state: active) { id name type items_count }
 }"""
 
+# What Monday lists besides boards (developer.monday.com/api-reference/reference/boards).
 NOT_BOARDS = ("sub_items_board", "document")
-"""What Monday lists besides boards (developer.monday.com/api-reference/reference/boards)."""
 
 
 # Set-up of a board: the columns that it has are adopted, those that are missing are created.

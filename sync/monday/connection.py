@@ -18,10 +18,10 @@ from sync.monday.board_items import NAME_COLUMN
 from sync.monday.columns.labels import current_labels
 from sync.monday.errors import NOT_AUTHENTICATED, MondayError
 
+# Kinds of versions that will end: Monday says to move to the current one (enum VersionKind).
 ENDING_KINDS = frozenset(
     {"maintenance", "previous_maintenance", "old__maintenance", "old_previous_maintenance", "deprecated"}
 )
-"""Kinds of versions that will end: Monday says to move to the current one (enum VersionKind)."""
 
 ACCOUNT_INFO = f"""query Greeting {{
   {graphql.COMPLEXITY}
@@ -32,8 +32,8 @@ ACCOUNT_INFO = f"""query Greeting {{
   platform_api {{ daily_limit {{ base total }} daily_analytics {{ last_updated by_day {{ day usage }} }} }}
 }}"""
 
+# The cheapest call that shows whether token, account and API are well.
 PROBE = f"query Probe {{ me {{ id }} {graphql.COMPLEXITY} }}"
-"""The cheapest call that shows whether token, account and API are well."""
 
 # What every token may read, for tokens whose scopes or plan make Monday reject the whole first query.
 SHORT_ACCOUNT_INFO = f"query ShortGreeting {{ {graphql.COMPLEXITY} me {{ id name }} version {{ kind value }} }}"
@@ -118,8 +118,8 @@ def _mappings_in(value: Any) -> list[Mapping[str, Any]]:
 # An examination of the connection: token, version, plan, boards, columns, webhooks, and how each is fixed.
 
 
+# The share of a board's items from which on we warn that little room is left.
 NEARLY_FULL_SHARE = 0.95
-"""The share of a board's items from which on we warn that little room is left."""
 
 _RUN_SETUP = "Run `manage.py monday_setup`."
 

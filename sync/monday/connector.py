@@ -24,17 +24,17 @@ from sync.monday.connection import AccountInfo
 from sync.monday.errors import MondayError
 
 BOARDS_PER_PAGE = 100
+# Boards that are listed; a person finds any other by its id.
 MAX_LISTED_BOARDS = 1_000
-"""Boards that are listed; a person finds any other by its id."""
 
 USERS_PER_PAGE = 500  # 1,000 at most since 2026-07 (developer.monday.com/api-reference/reference/users)
 MAX_USERS = 20_000
 
+# Redacting a shorter part of an address would also remove ordinary words.
 MIN_SECRET_CHARACTERS = 6
-"""Redacting a shorter part of an address would also remove ordinary words."""
 
+# Our webhooks by id: the event of each, and the fingerprint of its address, which Monday doesn't return.
 Hooks = dict[str, dict[str, str]]
-"""Our webhooks by id: the event of each, and the fingerprint of its address, which Monday doesn't return."""
 
 
 class MondayConnector:

@@ -12,14 +12,14 @@ from typing import Any, ClassVar
 from sync.monday.board_items import Reading
 from sync.monday.texts import canonical_text, fold_whitespace
 
+# A text, or for lists the sorted elements without duplicates; never an empty text or an empty tuple.
 Canonical = str | tuple[str, ...] | None
-"""A text, or for lists the sorted elements without duplicates; never an empty text or an empty tuple."""
 
 
+# NPD's stored values by field: text, bool (checkbox), list of texts, ISO date, decimal as text, None; a
+# related record is `{"id": its uuid, "item": its item's id or None, "name": its name}`, or None where there is
+# none.
 Local = Mapping[str, Any]
-"""NPD's stored values by field: text, bool (checkbox), list of texts, ISO date, decimal as text, None; a
-related record is `{"id": its uuid, "item": its item's id or None, "name": its name}`, or None where there is
-none."""
 
 
 class UnknownValue(ValueError):
@@ -44,26 +44,19 @@ class ConverterOptions:
 class Converter:
     """One type of column: how its values are read, compared and written."""
 
-    name: ClassVar[str]
-    """What mappings call the converter."""
-    column_type: str = "text"
-    """The Monday column type to create: "text", "status", "board_relation" …, or "name"."""
-    readable_types: ClassVar[tuple[str, ...]] = ()
-    """The types of columns that it reads; empty means only its own."""
+    name: ClassVar[str]  # what mappings call the converter
+    column_type: str = "text"  # the Monday column type to create: "text", "status", "board_relation" …, or "name"
+    readable_types: ClassVar[tuple[str, ...]] = ()  # the types of columns that it reads; empty means only its own
+    # What an item's fragment needs of it beside `value` and `text` (reference/column-types-reference).
     fragment: ClassVar[str] = ""
-    """What an item's fragment needs of it beside `value` and `text` (reference/column-types-reference)."""
-    empty_fields: ClassVar[Mapping[str, Any]] = {}
-    """What the fragment's fields show of an empty cell."""
+    empty_fields: ClassVar[Mapping[str, Any]] = {}  # what the fragment's fields show of an empty cell
+    # Whether values are labels of the column; one that the column lacks is created by the write.
     has_labels: bool = False
-    """Whether values are labels of the column; one that the column lacks is created by the write."""
-    shows_choices: ClassVar[bool] = False
-    """Whether it shows a field with choices by the labels of its values."""
-    is_stateless: bool = False
-    """Whether a value is known by itself alone: what could be read once can be read for ever."""
+    shows_choices: ClassVar[bool] = False  # whether it shows a field with choices by the labels of its values
+    is_stateless: bool = False  # whether a value is known by itself alone: what could be read once can be read for ever
+    # Whether the value names items of another board; when one of them is removed, its cell empties by itself.
     names_items: bool = False
-    """Whether the value names items of another board; when one of them is removed, its cell empties by itself."""
-    bare_text_problem: ClassVar[str] = ""
-    """Why an event's bare text can't be taken for the value; empty where it can."""
+    bare_text_problem: ClassVar[str] = ""  # why an event's bare text can't be taken for the value; empty where it can
 
     def __init__(self, options: ConverterOptions) -> None:
         pass
@@ -200,8 +193,7 @@ SEPARATORS = re.compile(r"[,\n\r]")
 class ListConverter(Converter):
     """One field with a list; `key` is the form in which two elements are compared."""
 
-    takes_single_text: bool = False
-    """Whether it also takes a field of one text, which is then not split."""
+    takes_single_text: bool = False  # whether it also takes a field of one text, which is then not split
 
     def key(self, element: str) -> str:
         return element
@@ -288,6 +280,7 @@ def _without_empty(texts: Iterable[str]) -> list[str]:
 # How Monday writes a column's value as JSON, in answers and in webhooks, whose names of types differ.
 
 
+# Our name of each type that webhooks and the activity log call otherwise (reference/webhooks).
 _EVENT_TYPES = {
     "long-text": "long_text",
     "board-relation": "board_relation",
@@ -295,7 +288,6 @@ _EVENT_TYPES = {
     "numeric": "numbers",
     "boolean": "checkbox",
 }
-"""Our name of each type that webhooks and the activity log call otherwise (reference/webhooks)."""
 
 
 def known_value(reading: Reading, *types: str) -> Any:
@@ -328,8 +320,8 @@ def event_value(value: Any, column_type: str, *types: str) -> Any:
     return None if value in (None, {}, "") or _is_only_bookkeeping(value) else value
 
 
+# What stands beside a value; alone, it is what an emptied cell has left (community 32099, answers of 2024-11).
 _BOOKKEEPING = frozenset({"column_settings", "changed_at"})
-"""What stands beside a value; alone, it is what an emptied cell has left (community 32099, answers of 2024-11)."""
 
 
 def _is_only_bookkeeping(value: Any) -> bool:

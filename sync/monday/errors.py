@@ -157,8 +157,8 @@ NOT_AUTHENTICATED = ErrorKind(
     words="Monday rejects the API token",
     for_administrator="Where MONDAY_API_KEY is set, it has to be valid. After a change restart web, worker and beat.",
 )
+# Instead, where no page takes another token.
 ADVICE_ON_SERVER = "Replace the API token on the server."
-"""Instead, where no page takes another token."""
 USER_DENIED = ErrorKind(
     "user_denied",
     Scope.ACCOUNT,
@@ -302,8 +302,8 @@ def time_span(seconds: float) -> str:
     return f"{number} {unit if number == 1 else unit + 's'}"
 
 
+# Seconds; Monday's longest window is a day (developer.monday.com/api-reference/docs/rate-limits).
 MAX_WAIT_SECONDS = 86_400.0
-"""Seconds; Monday's longest window is a day (developer.monday.com/api-reference/docs/rate-limits)."""
 
 
 def clamped_wait(seconds: float | None) -> float | None:

@@ -64,12 +64,12 @@ class Api(Protocol):
         """Send one document and return its answer; raises MondayError where it failed as a whole."""
 
 
+# Fields without which a board can be set up all the same.
 _OPTIONAL_FIELDS = frozenset({"items_count", "items_limit", "name", "config"})
-"""Fields without which a board can be set up all the same."""
 
 
+# Under which names our documents ask for boards.
 _BOARD_LISTS = ("board", "boards", "first", "by_match")
-"""Under which names our documents ask for boards."""
 
 
 def ask(api: Api, document: Document) -> Answer:
@@ -137,8 +137,8 @@ class Document(NamedTuple):
     variables: Mapping[str, Any]
 
 
+# What the call cost, in points; a root field of queries and of mutations.
 COMPLEXITY = "complexity { query before after reset_in_x_seconds }"
-"""What the call cost, in points; a root field of queries and of mutations."""
 
 
 # Scalars of answers and of webhooks, which may be null or of another type.
@@ -461,6 +461,7 @@ _WORDS: tuple[tuple[str, ErrorKind], ...] = (
     ("^Cannot return null for non-nullable|^internal server error", errors.SERVER_FAILED),  # community 107921
 )
 
+# What is said of a value, or of the item that it is written to.
 _VALUE_WORDS: tuple[tuple[str, ErrorKind], ...] = (
     ("inactive items", errors.ITEM_INACTIVE),  # community 117322
     ("max ?locks ?exceeded", errors.ITEM_LOCKED),  # community 46018 and 40789
@@ -469,7 +470,6 @@ _VALUE_WORDS: tuple[tuple[str, ErrorKind], ...] = (
     ("label .*(does not|doesn't) exist", errors.LABEL_UNKNOWN),  # community 34196
     ("^invalid value|^email is not valid", errors.FIELD_REJECTED),  # community 122100, without a code
 )
-"""What is said of a value, or of the item that it is written to."""
 
 
 # What they say of a value that was sent, not of the document: "used in position expecting" is about its text.

@@ -33,6 +33,7 @@ CREATE_GROUP = """mutation ProbeGroup($board: ID!, $title: String!) {
 MOVE_ITEM = """mutation ProbeMove($item: ID!, $group: String!) {
   move_item_to_group(item_id: $item, group_id: $group) { id } }"""
 
+# A value for each type of column, as NPD stores it.
 VALUES: Mapping[str, Any] = {
     "text": "A text",
     "long_text": "Two\nlines",
@@ -45,7 +46,6 @@ VALUES: Mapping[str, Any] = {
     "numbers": "4.50",
     "checkbox": True,
 }
-"""A value for each type of column, as NPD stores it."""
 
 
 class Unanswered(Exception):

@@ -7,14 +7,14 @@ import re
 import unicodedata
 from collections.abc import Iterable
 
+# What nobody sees: Unicode's Default_Ignorable_Code_Point, control characters, and blanks that are no white space.
 _INVISIBLE = (
     r"\u0001-\u0008\u000e-\u001b\u007f-\u0084\u0086-\u009f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f"
     r"\u200b-\u200f\u202a-\u202e\u2060-\u206f\u2800\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb"
     r"\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
 )
-"""What nobody sees: Unicode's Default_Ignorable_Code_Point, control characters, and blanks that are no white space."""
+# White space as Python has it; what \s means in PostgreSQL depends on the database's locale.
 _SPACES = r"\s\u001c-\u001f\u0085\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
-"""White space as Python has it; what \\s means in PostgreSQL depends on the database's locale."""
 
 _HIDDEN = re.compile(f"[{_INVISIBLE}]")
 # Joiners and variation selectors behind a letter of another script, or a picture, change how that looks.
@@ -24,15 +24,14 @@ _HIDDEN_IN_LABELS = re.compile(
 
 _VISIBLE_SQL = f"regexp_replace(__TEXT__, '[{_INVISIBLE}]+', '', 'g')"
 _SEEN = f"regexp_replace(normalize({_VISIBLE_SQL}, __FORM__), '[{_SPACES}]+', ' ', 'g')"
+# What is seen of the text that stands for __TEXT__: composed, each run of white space as one space.
 SEEN_SQL = _SEEN.replace("__FORM__", "NFC")
-"""What is seen of the text that stands for __TEXT__: composed, each run of white space as one space."""
 
 _PLAIN_SQL = _SEEN.replace("__FORM__", "NFKC")
 _FOLDED_SQL = f"translate(replace(replace(lower(btrim({_PLAIN_SQL})), 'ß', 'ss'), 'i̇', 'i'), 'ςı。', 'σi.')"
+# `match_key` of the text that stands for __TEXT__, but for the xn-- form of a domain, for which there is
+# `key_spellings`; immutable, so that an index can hold it.
 MATCH_KEY_SQL = f"normalize({_FOLDED_SQL}, NFC)"
-"""`match_key` of the text that stands for __TEXT__, but for the xn-- form of a domain, for which there is
-`key_spellings`; immutable, so that an index can hold it.
-"""
 
 
 def canonical_text(text: str | None) -> str | None:
@@ -122,13 +121,13 @@ def name_invisible(text: str) -> str:
     return _HIDDEN.sub(lambda hidden: f"[{unicodedata.name(hidden[0], f'U+{ord(hidden[0]):04X}').lower()}]", text)
 
 
+# What only lays a text out; an address in it would be lost with it.
 _TAG = re.compile(
     r"</?(?:a|abbr|b|big|blockquote|br|center|cite|code|dd|del|div|dl|dt|em|font|h[1-6]|hr|i|ins|kbd|li|mark|ol|p|pre|q|s|"
     r"samp|small|span|strike|strong|sub|sup|table|tbody|td|tfoot|th|thead|tr|tt|u|ul|var)"
     r"(?:\s(?:(?!href|src|title)[^<>])*)?/?>",
     re.IGNORECASE,
 )
-"""What only lays a text out; an address in it would be lost with it."""
 
 
 def looks_same(value: str | tuple[str, ...] | None, other: str | tuple[str, ...] | None) -> bool:

@@ -33,8 +33,8 @@ SERVICES: Mapping[Any, tuple[str, frozenset[str]]] = {
     NotifyTelegram: ("Telegram", frozenset()),
 }
 
+# Microsoft's: the only service whose address names the host.
 TEAMS_HOSTS = (".logic.azure.com", ".environment.api.powerplatform.com")
-"""Microsoft's: the only service whose address names the host."""
 
 HTTPS_PORT = 443
 

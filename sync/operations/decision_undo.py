@@ -29,6 +29,7 @@ from sync.records import authors
 from sync.records.tombstones import deleted_names
 from sync.state.record_fields import FieldDisplay
 
+# Kinds of decisions that change something but no value, and what to do instead of an undo.
 UNDO_ALTERNATIVES = {
     "create": "It created something new, which has no earlier state. Delete it if it should not exist.",
     "link": "It linked a record with an item. Unlink the record to end the link.",
@@ -36,7 +37,6 @@ UNDO_ALTERNATIVES = {
     "archived": "It archived an item. Restore the item on Monday, or restore the record.",
     "unlinked": "It unlinked an item. Use “Link again” on the record's page.",
 }
-"""Kinds of decisions that change something but no value, and what to do instead of an undo."""
 
 KEPT = "It was changed or pointed at since the import made it. Delete it yourself where it should go."
 FIRST_VALUE_REASON = "It was the first value of a new item: there is no earlier value to go back to."

@@ -27,8 +27,8 @@ from sync.records import availability
 from sync.records.availability import queue_stats
 from sync.registry import is_sandbox, link_of
 
+# A job may be due this long before it is reported that no worker runs.
 QUEUE_STALLED_AFTER = timedelta(minutes=5)
-"""A job may be due this long before it is reported that no worker runs."""
 
 _TOPICS = {Scope.ACCOUNT: "token", Scope.LIMIT: "allowance"}
 _SWEEP_TOPICS = {"silence": "webhooks", "webhooks": "webhooks", "sweeps": "sweeps"}

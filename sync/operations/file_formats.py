@@ -19,18 +19,18 @@ from import_export.formats import base_formats
 MAX_BYTES = 10_000_000
 MAX_ROWS = 5_000
 MAX_COLUMNS = 200
+# Characters of one cell; the longest field of a record is far shorter.
 MAX_CELL = 100_000
-"""Characters of one cell; the longest field of a record is far shorter."""
+# Bytes that the parts of an XLSX file may have once unpacked, and characters that its cells may have.
 MAX_UNPACKED = 100_000_000
-"""Bytes that the parts of an XLSX file may have once unpacked, and characters that its cells may have."""
 
 TOO_LARGE = "The workbook is too large once unpacked. Copy the rows, as values, into a new file."
+# Lines of a sheet for each row that it may have: some are blank.
 MAX_BLANK = 2
-"""Lines of a sheet for each row that it may have: some are blank."""
 
 ROW_NUMBER = "row number"
+# Columns of a read file beside its own: the row's number in the spreadsheet, and what stands beyond the titles.
 SURPLUS = "cells without a title"
-"""Columns of a read file beside its own: the row's number in the spreadsheet, and what stands beyond the titles."""
 
 SEPARATORS = ",;\t|"
 

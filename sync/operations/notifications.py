@@ -32,26 +32,26 @@ from sync.records.availability import stop_headline
 
 log = structlog.get_logger(__name__)
 
+# When daily messages are sent, by the clock of the site (UTC).
 DAILY_HOUR = 8
-"""When daily messages are sent, by the clock of the site (UTC)."""
 
+# At once means the first of them; what follows within this time comes in one message.
 GAP = timedelta(minutes=5)
-"""At once means the first of them; what follows within this time comes in one message."""
 
+# For so long nobody else sends to a receiver; one whose worker was killed waits for its end.
 CLAIM = timedelta(minutes=5)
-"""For so long nobody else sends to a receiver; one whose worker was killed waits for its end."""
 
+# What was over for less is the same thing: a board that stops every minute is one message, not ten.
 CALM = timedelta(minutes=10)
-"""What was over for less is the same thing: a board that stops every minute is one message, not ten."""
 
+# What ends by itself so soon is nobody's news: Monday's minute of calls was used up, or a person undid it.
 GRACE = timedelta(minutes=2)
-"""What ends by itself so soon is nobody's news: Monday's minute of calls was used up, or a person undid it."""
 
+# For so long a run begins messages; the next one goes on.
 RUN_SECONDS = 120
-"""For so long a run begins messages; the next one goes on."""
 
+# After so many failures in a row a receiver is tried once a day.
 HOURLY_FAILURES = 24
-"""After so many failures in a row a receiver is tried once a day."""
 
 # What may end by itself within the grace.
 BRIEF_KINDS = (Kind.STOP, Kind.REMOVED)
@@ -59,8 +59,8 @@ BRIEF_KINDS = (Kind.STOP, Kind.REMOVED)
 # A receiver whose messages don't arrive is nothing to send messages about, and a board's page says what is wrong there.
 KINDS = [kind for kind in Kind if kind not in (Kind.NOTIFICATION, Kind.BOARD)]
 
+# Things that are looked at; more than a company has records.
 MOST = 100_000
-"""Things that are looked at; more than a company has records."""
 
 
 def things_to_notify_of() -> list[Entry]:

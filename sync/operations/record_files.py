@@ -39,13 +39,13 @@ from sync.records.authors import actor_label, log_kind_action, person_line
 from sync.state.record_fields import canonical_value
 
 NPD_ID = "NPD ID"
+# Cells that hold nothing: what spreadsheets and databases write for it. “Null” is a name.
 NO_VALUES = {"", "#N/A", "#REF!", "#VALUE!", "#NAME?", "#DIV/0!", "#NULL!", "#NUM!", "n/a", "N/A", "NULL", "null"}
-"""Cells that hold nothing: what spreadsheets and databases write for it. “Null” is a name."""
 
 FIRST_NAMES = {"firstname", "givenname", "forename", "vorname", "prénom"}
 LAST_NAMES = {"lastname", "surname", "familyname", "nachname", "familienname", "nomdefamille"}
+# Titles of a name, which beside a first name is the family name.
 PLAIN_NAMES = {"name", "nom"}
-"""Titles of a name, which beside a first name is the family name."""
 
 
 def plain_title(title: str) -> str:

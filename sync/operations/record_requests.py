@@ -25,8 +25,8 @@ from sync.records.authors import actor_name, users_of
 from sync.registry import link_of
 from sync.state.record_view import UNWRITABLE_STATES
 
+# Why nothing is sent, or not now, as programs read it.
 PUSH_REASONS = ("direction", "left_out", "item_removed", "board")
-"""Why nothing is sent, or not now, as programs read it."""
 
 
 @dataclass(frozen=True)

@@ -19,22 +19,22 @@ from sync.records.tombstones import prunable_tombstones, prune_tombstones
 
 log = structlog.get_logger(__name__)
 
+# Sent in each run, not in a dry one: who keeps secrets and old rows elsewhere does the same with them.
 pruning = Signal()
-"""Sent in each run, not in a dry one: who keeps secrets and old rows elsewhere does the same with them."""
 
 _ENCRYPTED: tuple[tuple[type[models.Model], str], ...] = ((StoredSecret, "sealed"), (NotificationReceiver, "address"))
 
+# Rows per transaction: few enough that nobody waits long for its locks.
 BATCH_SIZE = 1_000
-"""Rows per transaction: few enough that nobody waits long for its locks."""
 
+# A sweep reads this much before its cursor again, and knows by these rows what isn't new.
 SWEEP_OVERLAP = "1 hour"
-"""A sweep reads this much before its cursor again, and knows by these rows what isn't new."""
 
+# A token that has expired or was revoked is listed this much longer, and its refusal says so.
 ENDED_TOKEN_DAYS = 90
-"""A token that has expired or was revoked is listed this much longer, and its refusal says so."""
 
+# Where a sweep makes no progress, rows are kept no longer than this: Monday's own log isn't either.
 SWEEP_MAX_AGE = "30 days"
-"""Where a sweep makes no progress, rows are kept no longer than this: Monday's own log isn't either."""
 
 _AGE = "sync_now() - make_interval(days => %(days)s)"
 
@@ -51,8 +51,8 @@ _DELETE = """
         FOR UPDATE SKIP LOCKED))
 """
 
+# What of one table is deleted: a name, the table, its key, the days for which a row is kept, and SQL about `old`.
 Rule = tuple[str, str, str, int, str]
-"""What of one table is deleted: a name, the table, its key, the days for which a row is kept, and SQL about `old`."""
 
 
 def prune(*, dry_run: bool = False, progress: Callable[[str, int], None] | None = None) -> dict[str, int]:

@@ -25,8 +25,9 @@ from sync.limits import BlockedKind, Grant, Pass, Wait, grant, write_stop
 from sync.models import BoardLease, Intent, IntentState, SyncQueue
 from sync.outbox import finish, notify
 from sync.outbox.claim import Claim, Lease, LeaseLost, acquire, claim, claim_records, has_due_rows
-from sync.reconcile import confirm_creates, reconcile
+from sync.reconcile import reconcile
 from sync.reconcile.pass_plan import Outcome
+from sync.reconcile.unanswered_creates import confirm_creates
 from sync.records import availability
 
 log = structlog.get_logger(__name__)

@@ -1,35 +1,31 @@
 """The one operation behind every cause: what is so, what shall be, what Monday did, what NPD writes.
 
-facts = gather(claims)            what NPD knows, what Monday says, what the items point at: gather.py
+facts = gather(claims)            what NPD knows, what Monday says, what the items point at: gather/
 plan  = decide(facts)             pure: the ordered list of rules in decide.py
 plan  = send(plan)                announces, sends, takes Monday's answers into the plan; nothing else calls a mutation
-plan  = settle_pass(facts, plan)  locks, compares, writes; nothing else of a pass writes
+plan  = settle_pass(facts, plan)  locks, compares, writes: settle/; nothing else of a pass writes
 """
 
 import time
 import uuid
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 
 import structlog
 
-from sync.kernel.messages import own_fault
+from sync.boards.board_columns import store_inspection
 from sync.limits import batch_size, breaker, write_stop
-from sync.models import Intent
-from sync.monday.board_items import Item
 from sync.monday.errors import TOO_COMPLEX, MondayError, Scope
-from sync.outbox.claim import Claim, Lease, LeaseLost
-from sync.reconcile import gather
+from sync.outbox.claim import Claim, Lease
 from sync.reconcile.act import Executor, send
 from sync.reconcile.decide import unread
-from sync.reconcile.field_values import BoardContext
-from sync.reconcile.gather import Gatherer, claimed, facts_of_creates
+from sync.reconcile.gather import Gatherer
+from sync.reconcile.gather.record_facts import claimed
 from sync.reconcile.identity import ANSWERED, LINKED
 from sync.reconcile.lookups import load_board
 from sync.reconcile.pass_plan import Ending, Outcome, PassFacts, Plan, ending
-from sync.reconcile.settle import PassRun, settle_creates, settle_pass, store_columns
-from sync.reconcile.unconfirmed_writes import Fate, after_own_fault, after_resending, decide_unconfirmed
+from sync.reconcile.settle import settle_pass
+from sync.reconcile.settle.pass_run import PassRun
 from sync.reconcile.writes import OUTCOMES
 
 log = structlog.get_logger(__name__)
@@ -49,7 +45,7 @@ def reconcile(lease: Lease, claims: Sequence[Claim], batch_id: uuid.UUID, hold_s
     facts, plan = gatherer.gather(facts)
     executor.board = facts.board
     if facts.columns is not None:
-        store_columns(lease.link, facts.columns)
+        store_inspection(lease.link, facts.columns)
     if facts.error is not None:
         plan = _unread(executor, gatherer, facts, plan)
     elif gatherer.calls:
@@ -118,54 +114,3 @@ def _after_refusal(gatherer: Gatherer, facts: PassFacts, error: MondayError, uni
     if units > 1:
         return ending(Outcome.RELEASED, error.sentence, at_most=1)
     return ending(Outcome.FAILED, error.sentence)
-
-
-def confirm_creates(lease: Lease, stop_reason: str = "") -> str:
-    """Find out about every create without an answer whose deadline is over: one look-up, then document by document.
-
-    With a `stop_reason` none is sent again. Return why Monday can't be asked any more, or an empty text; raises
-    LeaseLost.
-    """
-    # They are found by the NPD ID column: until it is back, nothing is created again.
-    if lease.link.npd_id_problem or not (documents := gather.unconfirmed_creates(lease.link.entity_type)):
-        return ""
-    board = load_board(lease.link)
-    try:
-        ids = {str(intent.entity_id) for intents in documents for intent in intents}
-        items = gather.items_with_npd_ids(board, sorted(ids))
-    except MondayError as error:
-        breaker.trip(lease.link, error)
-        return error.sentence
-    for intents in documents:
-        try:
-            stop_reason = _confirm_document(lease, board, intents, items, stop_reason) or stop_reason
-        except LeaseLost:
-            raise
-        # An error of our own is these records' alone: the others of the board go on.
-        except Exception as error:
-            log.exception("creates not confirmed", board=lease.link.entity_type, records=len(intents))
-            settle_creates(lease, board, after_own_fault(intents, own_fault(error)))
-    return "" if stop_reason == write_stop.HELD else stop_reason
-
-
-def _confirm_document(
-    lease: Lease, board: BoardContext, intents: Sequence[Intent], items: Mapping[str, Item] | None, stop_reason: str
-) -> str:
-    """Find out about one document; with a `stop_reason` it is looked for once more instead of sent again."""
-    facts = facts_of_creates(board, intents, items)
-    plans = decide_unconfirmed(facts)
-    executor = Executor(lease, board, len(intents), stop_reason)
-    log.info("create without answer", board=lease.link.entity_type, records=len(intents), found=len(facts.items or ()))
-    if stop_reason:
-        wait = facts.wait_seconds
-        again = Fate.LOOK_AGAIN
-        plans = [replace(p, fate=again, wait_seconds=wait) if p.fate is Fate.RESEND else p for p in plans]
-    elif any(plan.fate is Fate.RESEND for plan in plans):
-        answer = executor.resend(intents)
-        plans = after_resending(facts, answer)
-        if executor.has_written:
-            breaker.grow_batches(has_written=True)
-        elif isinstance(answer, MondayError) and answer.scope is Scope.TRANSPORT:
-            stop_reason = write_stop.HELD
-    settle_creates(lease, board, plans)
-    return executor.stop_reason or stop_reason

@@ -32,10 +32,11 @@ from sync.monday.errors import (
 from sync.monday.items import prepare_archive, prepare_changes, prepare_creates, prepare_delete
 from sync.outbox.claim import Lease, LeaseLost
 from sync.outbox.pauses import locked_pause
-from sync.reconcile import calls, deleted_records, gather, lookups
+from sync.reconcile import calls, deleted_records, lookups
 from sync.reconcile.duplicates import answered, new_duplicate_requests, second_item_write, still_leaves
 from sync.reconcile.field_values import BoardContext
 from sync.reconcile.gather import items_with_npd_ids
+from sync.reconcile.gather.owners import owners_of
 from sync.reconcile.pass_plan import ItemAct, ItemPlan, Plan
 from sync.reconcile.restraints import new_clear_requests
 from sync.reconcile.writes import after_answer, changed_records_of, created_records_of, settings_of, write_of_record
@@ -136,7 +137,7 @@ def _changed_owner(board: BoardContext, writes: Sequence[calls.Write]) -> dict[s
     if not BoardLink.objects.filter(pk=board.link.pk, sync_filter=board.link.sync_filter).exists():
         # It may leave their records out now.
         return {write.unit: "The filter changed while it was synced." for write in writes}
-    owned = gather.owners_of(board.link.entity_type, [write.item_id for write in writes])
+    owned = owners_of(board.link.entity_type, [write.item_id for write in writes])
     return {write.unit: "It was linked while it was synced." for write in writes if write.item_id in owned}
 
 

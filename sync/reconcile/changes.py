@@ -1,4 +1,4 @@
-"""What a pass writes of a record: from its plan, Monday's answer and the row as it is locked. settle.py writes it.
+"""What a pass writes of a record: from its plan, Monday's answer and the row as it is locked. settle/ writes it.
 
 Decides of docs/reference/merge.md, “After a write”: *the pair becomes*, *a relation that the answer to a create shows
 empty*.

@@ -4,14 +4,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 from uuid import UUID
 
 from conflicts.reports import KIND_DELETE, RECORD_KEY, OpenConflict
 from sync import choices
 from sync.merge import Canonical, FieldSelection
 from sync.models import IgnoredItem, Intent, SyncedModel, SyncMetadata, Tombstone, WebhookEvent, WriteLoop
-from sync.monday.board import Board, EventKind
+from sync.monday.board import EventKind
 from sync.monday.board_items import Item
 from sync.monday.conversion import Converter, UnknownValue
 from sync.outbox.claim import Claim
@@ -163,15 +163,6 @@ def changed_ledger(ledger: SyncMetadata, **values: Any) -> SyncMetadata:
     return changed
 
 
-@dataclass(frozen=True)
-class InspectedColumns:
-    """What is to be stored of the board's columns."""
-
-    shown: Board | None = None  # the board, if it was read
-    hidden: tuple[str, ...] = ()  # fields whose columns it has though items don't show them
-    healed: tuple[str, ...] = ()  # fields that have no problem any more
-
-
 # Records, deleted ones, and those whose items are gone.
 
 
@@ -222,6 +213,10 @@ class RecordFacts:
 
     def open_fields(self, *kinds: str) -> list[str]:
         return [key for conflict in self.conflicts if conflict.kind in kinds for key in conflict.fields]
+
+
+Pair: TypeAlias = tuple[RecordFacts, Item]
+"""A record with its item, or with one that may be its."""
 
 
 def is_create(intent: Intent) -> bool:

@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from datetime import timedelta
-from uuid import UUID
 
 from django.conf import settings
 from django.db import models
 from django.db.models.expressions import Combinable
 
 from sync import registry
-from sync.clock import SyncNow
 from sync.kernel import grouped
-from sync.models import BoardLink, FieldMapping, MondayAccount, SyncedModel, SyncMetadata, WebhookEvent
-from sync.monday.board import EventKind
+from sync.models import BoardLink, FieldMapping, MondayAccount, SyncedModel, WebhookEvent
 from sync.monday.columns import make_converter
 from sync.monday.conversion import ConverterOptions
 from sync.monday.texts import MATCH_KEY_SQL, match_key
 from sync.reconcile import field_values
-from sync.reconcile.facts import ChangeEvent, RecordFacts, change_events
 from sync.registry import name_field
 
 # A board, as one pass uses it.
@@ -91,25 +86,6 @@ def complete_phone(text: str, country: str = "", known_region: str = "") -> str:
 # Related records and edit times, read for all records of a pass together.
 
 
-def item_names(
-    board: field_values.BoardContext, related: field_values.RelatedFacts, records: Iterable[RecordFacts]
-) -> dict[str, str]:
-    """Return by whose names items are shown: of NPD's values, of the ones last agreed, of those on Monday. Pure."""
-    names: dict[str, str] = {}
-    keys = [(mapping, mapping.fields[0]) for mapping, _ in board.relations]
-    for facts in records:
-        for mapping, name in keys:
-            base = facts.ledger.base.get(mapping.key)
-            for raw in (field_values.stored_values(facts.record, mapping), base["local"] if base else {}):
-                reference = raw.get(name)
-                if isinstance(reference, dict) and reference.get("item"):
-                    names.setdefault(str(reference["item"]), str(reference["name"]))
-    for reference, records_found in related.records.items():
-        if reference.by == "monday_id" and records_found:
-            names[reference.value] = field_values.record_name(records_found[0])
-    return names
-
-
 def read_related(
     references: Iterable[field_values.Reference], already: field_values.RelatedFacts = field_values.NOTHING_RELATED
 ) -> field_values.RelatedFacts:
@@ -147,29 +123,5 @@ def _records_by_name(
     }
 
 
-def items_told_removed(model: type[SyncedModel], items: Collection[str]) -> set[str]:
-    """Return which of these items a pass or a webhook said to be gone from their board; of others Monday can tell."""
-    owners = dict(model._default_manager.filter(monday_id__in=items).values_list("pk", "monday_id"))
-    ledgers = SyncMetadata.objects.of(model.entity_type(), owners).exclude(remote_state__in=("", field_values.ACTIVE))
-    removed = {str(owners[key]) for key in map(UUID, ledgers.values_list("entity_id", flat=True))}
-    events = WebhookEvent.objects.filter(item_id__in=set(items) - removed, processed_at=None)
-    taken = events.of_kind(EventKind.ARCHIVED, EventKind.DELETED).values_list("item_id", flat=True)
-    return removed | {str(item_id) for item_id in taken}
-
-
 def events_by_item(rows: Iterable[WebhookEvent]) -> dict[str, list[WebhookEvent]]:
     return grouped(rows, lambda event: event.item_id or "")
-
-
-def monday_edits(
-    board: field_values.BoardContext, records: Mapping[UUID, SyncedModel]
-) -> dict[UUID, list[ChangeEvent]]:
-    """Read when the fields of these records' items were edited, as far as events told of late."""
-    items = [record.monday_id for record in records.values() if record.monday_id]
-    events = WebhookEvent.objects.filter(
-        item_id__in=items,
-        board_id=board.link.board_id,
-        received_at__gt=SyncNow() - timedelta(days=settings.JOURNAL_DAYS),
-    )
-    by_item = events_by_item(events) if items else {}
-    return {pk: change_events(board, record, by_item.get(record.monday_id or "", ())) for pk, record in records.items()}

@@ -19,6 +19,7 @@ from uuid import UUID
 
 from conflicts import reports
 from sync import choices, merge
+from sync.boards import board_columns
 from sync.kernel.secret_texts import without_secrets
 from sync.models import ApprovalRequest, FieldMapping, Intent, SyncedModel, SyncMetadata, Tombstone, WriteLoop
 from sync.models.jobs import ROUNDS_KEY
@@ -33,7 +34,6 @@ from sync.reconcile.facts import (
     DeletedFacts,
     HistoryLine,
     IdentityFacts,
-    InspectedColumns,
     ItemFacts,
     RecordFacts,
     RecordHistory,
@@ -608,7 +608,7 @@ class PassFacts:
     answers: AnswerFacts = field(default_factory=AnswerFacts)
     # What Monday says.
     items: board_items.BatchItems = field(default_factory=board_items.BatchItems)
-    columns: InspectedColumns | None = None  # what was found out about the board's columns
+    columns: board_columns.InspectedColumns | None = None  # what was found out about the board's columns
     error: MondayError | None = None  # why Monday could not be read
     # What the items point at.
     identity: IdentityFacts = field(default_factory=IdentityFacts)

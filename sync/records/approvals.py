@@ -28,12 +28,12 @@ OPEN_REQUEST_STATES = (choices.ApprovalState.PENDING, choices.ApprovalState.APPR
 ENDED_REQUEST_STATES = (choices.ApprovalState.DONE, choices.ApprovalState.KEPT, choices.ApprovalState.RELEASED)
 HOUR = timedelta(hours=1)
 
+# Below so many linked records the percentage doesn't count: two of ten is a person tidying up.
 SMALL_BOARD = 50
-"""Below so many linked records the percentage doesn't count: two of ten is a person tidying up."""
 
 _DONE_UNASKED_WITHIN_HOUR = models.Q(state=choices.ApprovalState.DONE, decided_at=None, at__gt=SyncNow() - HOUR)
+# An answer to a part of a mass, or a cause that is gone, says nothing of the rest, which may be yet to come.
 _COUNTED = models.Q(state__in=OPEN_REQUEST_STATES) | models.Q(state__in=ENDED_REQUEST_STATES, at__gt=SyncNow() - HOUR)
-"""An answer to a part of a mass, or a cause that is gone, says nothing of the rest, which may be yet to come."""
 
 
 @dataclass(frozen=True)

@@ -27,14 +27,14 @@ log = structlog.get_logger(__name__)
 
 SYNC_ACTOR = "NPD Sync"
 
+# The cause, in the history's context, of what a person's undo restored.
 UNDO_CAUSE = "undo"
-"""The cause, in the history's context, of what a person's undo restored."""
 
+# In the history context of a change by the sync: the columns, by record, that an undo restored.
 RESTORED_KEY = "put_back"
-"""In the history context of a change by the sync: the columns, by record, that an undo restored."""
 
+# How many changes of a record's history are searched for the edit of a field that is being sent.
 MAX_EDITS = 20
-"""How many changes of a record's history are searched for the edit of a field that is being sent."""
 
 _LATEST_EVENTS = """
     SELECT event.* FROM unnest(%s::uuid[]) AS wanted (id)
@@ -43,8 +43,8 @@ _LATEST_EVENTS = """
     ) AS event
 """
 
+# How many of an item's last webhook events are searched for who edited a column.
 EVENTS_READ = 50
-"""How many of an item's last webhook events are searched for who edited a column."""
 
 UNKNOWN_USER = "An unknown user"
 
@@ -52,8 +52,8 @@ UNKNOWN_USER = "An unknown user"
 _WAY_TEXTS = {"api": "by the API", "undo": "by an undo", "import": "by an import", "sync": ""}
 _DELETED = "a deleted user"
 _SCRIPT = "a script"
+# Who made a change, where that is no user with a name.
 NOBODY = {SYNC_ACTOR, _DELETED, _SCRIPT, *_WAY_TEXTS}
-"""Who made a change, where that is no user with a name."""
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,8 @@ from sync.limits import BlockedKind, LimitFacts, Wait
 from sync.models import BoardLease, BoardLink, SyncQueue
 from sync.outbox.pauses import IS_PAUSED, Pause, active_pause
 
+# Longer than this no board waits for its quota without everybody being told.
 LONG_WAIT = timedelta(hours=1)
-"""Longer than this no board waits for its quota without everybody being told."""
 
 # A UNION, for each part has a partial index of its own. What no worker may touch isn't due: a create without an answer
 # of which nothing can be found out or done.

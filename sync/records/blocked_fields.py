@@ -12,26 +12,26 @@ from sync.models import FieldMapping, SyncMetadata, WriteLoop
 
 SIDE_MONDAY = "monday"
 SIDE_LIMIT = "limit"
+# On which side a field is blocked: Monday rejected the value, or the value is over its limit; or here.
 SIDE_NPD = "npd"
-"""On which side a field is blocked: Monday rejected the value, or the value is over its limit; or here."""
 
+# The side of a relation that is left out, which doesn't keep its record from being in sync.
 LEFT_OUT = "left out"
-"""The side of a relation that is left out, which doesn't keep its record from being in sync."""
 
+# The sides of the codes that are not blocked here.
 SIDES = {BlockedCode.REJECTED: SIDE_MONDAY, BlockedCode.LIMIT: SIDE_LIMIT, BlockedCode.LEFT_OUT: LEFT_OUT}
-"""The sides of the codes that are not blocked here."""
 
+# Marks a field that a person kept different: nobody is asked until its value or column changes.
 KEPT_BY = "kept_by"
-"""Marks a field that a person kept different: nobody is asked until its value or column changes."""
 
+# In that mark: Monday's stored value when the field was kept different; missing until a pass has read it.
 KEPT_REMOTE = "remote"
-"""In that mark: Monday's stored value when the field was kept different; missing until a pass has read it."""
 
+# In a field blocked for another reason: its kept-different entry, for when that reason ends.
 KEPT_ENTRY = "kept"
-"""In a field blocked for another reason: its kept-different entry, for when that reason ends."""
 
+# A field of a record: the kind, the record's id, the field's key.
 FieldRef = tuple[str, UUID, str]
-"""A field of a record: the kind, the record's id, the field's key."""
 
 
 def is_rejected(entry: Mapping[str, Any] | None) -> bool:

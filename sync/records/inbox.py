@@ -24,12 +24,12 @@ from sync.outbox import notify
 from sync.outbox.queue_rows import ITEM_UPSERT, RECORD_UPSERT, mark_pending
 from sync.registry import configured_board_id
 
+# An unmatched item gets its pass after so many seconds without a change: people fill in a row cell by cell.
 UNMATCHED_ITEM_WAIT_SECONDS = 10
-"""An unmatched item gets its pass after so many seconds without a change: people fill in a row cell by cell."""
 
+# So many deliveries a minute for one item each wake its record at once. Each further one makes the next pass wait a
+# second more, up to LONGEST_BURST_WAIT_SECONDS: an automation that writes without an end spends a call a minute.
 FREE_DELIVERIES = 20
-"""So many deliveries a minute for one item each wake its record at once. Each further one makes the next pass wait a
-second more, up to LONGEST_BURST_WAIT_SECONDS: an automation that writes without an end spends a call a minute."""
 LONGEST_BURST_WAIT_SECONDS = 60
 
 # One statement, because a delivery must be stored and enqueued together or not at all. A delivery that is

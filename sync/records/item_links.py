@@ -15,14 +15,14 @@ from sync.models.state import event_item_name
 from sync.outbox.queue_rows import enqueue
 from sync.records.authors import person_line
 
+# The key of a queue row's payload with the reason why its record is to be unlinked.
 UNLINK_KEY = "unlink"
-"""The key of a queue row's payload with the reason why its record is to be unlinked."""
 
+# The key of a queue row's payload by which a person wants a new item for a record whose item is gone.
 RECREATE_KEY = "recreate"
-"""The key of a queue row's payload by which a person wants a new item for a record whose item is gone."""
 
+# The key of a queue row's payload which says that a person restored the record: it is to have an item.
 RESTORED_KEY = "restored"
-"""The key of a queue row's payload which says that a person restored the record: it is to have an item."""
 
 
 def ignore_item(entity_type: str, item_id: str, entity_id: UUID | None, reason: str) -> None:

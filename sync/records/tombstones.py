@@ -22,22 +22,22 @@ from sync.records.authors import person_line
 from sync.records.item_links import RESTORED_KEY
 from sync.registry import link_of
 
+# States in which the item is not on the board any more.
 REMOVED_TOMBSTONE_STATES = (
     choices.TombstoneState.ARCHIVED,
     choices.TombstoneState.DELETED,
     choices.TombstoneState.NOTHING_LEFT,
 )
-"""States in which the item is not on the board any more."""
 
+# States in which something is still to be done.
 OPEN_TOMBSTONE_STATES = (
     choices.TombstoneState.WAITING,
     choices.TombstoneState.ASKED,
     choices.TombstoneState.PENDING_APPROVAL,
 )
-"""States in which something is still to be done."""
 
+# The item id with which a record is restored without an item, so that it gets a new one.
 NEW_ITEM = ""
-"""The item id with which a record is restored without an item, so that it gets a new one."""
 
 # One statement: a restore of one of these waits for its end.
 PRUNE_BATCH = 1000
@@ -242,13 +242,13 @@ def prunable_tombstones() -> models.QuerySet[Tombstone]:
     return Tombstone.objects.filter(deleted_at__lt=before).exclude(state__in=OPEN_TOMBSTONE_STATES).order_by("id")
 
 
+# What becomes of a deleted record's item, by the board's policy.
 _CONSEQUENCES = {
     choices.DeletedRecordPolicy.ARCHIVE: "will be archived",
     choices.DeletedRecordPolicy.DELETE: "will be deleted",
     choices.DeletedRecordPolicy.UNLINK: "will be unlinked, and stay",
     choices.DeletedRecordPolicy.ASK: "will stay until you are asked what becomes of it",
 }
-"""What becomes of a deleted record's item, by the board's policy."""
 
 
 class DeletionConsequence(NamedTuple):

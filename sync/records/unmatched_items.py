@@ -21,17 +21,17 @@ from sync.models import BoardLink, IgnoredItem, SyncedModel, SyncQueue, Unmatche
 from sync.outbox.queue_rows import enqueue
 from sync.records import availability
 
+# The key of an item's job under which it says that the item is to become a record of its own.
 AS_NEW = "as_new"
-"""The key of an item's job under which it says that the item is to become a record of its own."""
 
+# The same for an item that is to become a record if none matches, whatever the board's setting says.
 MAY_CREATE = "create"
-"""The same for an item that is to become a record if none matches, whatever the board's setting says."""
 
+# The same for the id of the record that a person wants the item linked with.
 LINK_TO = "link_to"
-"""The same for the id of the record that a person wants the item linked with."""
 
+# The same for an item that a person has ignored, so that nothing is to be asked about it any more.
 IGNORED = "ignored"
-"""The same for an item that a person has ignored, so that nothing is to be asked about it any more."""
 
 REQUEST_KEYS = (AS_NEW, MAY_CREATE, LINK_TO)
 

@@ -21,22 +21,22 @@ from sync.merge import EditTimes, FieldSides, Unknown
 from sync.models import SyncQueue, SyncState
 from sync.models.state import JIRA
 
+# Types of things that are Jira's where no system is named and no synced model is called so.
 JIRA_TYPES = frozenset({"sprint", "issue", "project", "board"})
-"""Types of things that are Jira's where no system is named and no synced model is called so."""
 
+# The system that a strategy names; it says nothing about rows of another one.
 SYSTEM_OF_STRATEGY = {choices.ResolutionStrategy.JIRA_WINS: "jira", choices.ResolutionStrategy.MONDAY_WINS: "monday"}
-"""The system that a strategy names; it says nothing about rows of another one."""
 
 UNKNOWN_TIMES = EditTimes()
 
+# Edits that are closer together were made at the same time, as far as two clocks can tell.
 CLOCK_TOLERANCE = timedelta(seconds=5)
-"""Edits that are closer together were made at the same time, as far as two clocks can tell."""
 
+# Not the conflicts: somebody may have resolved them since the state was loaded.
 _ENDED_FIELDS = (
     *("sync_status", "last_sync_attempt", "last_successful_sync", "error_count", "last_error", "note"),
     *("sync_duration_ms", "api_calls_count", "content_hash", "local_modified", "remote_modified", "remote_id"),
 )
-"""Not the conflicts: somebody may have resolved them since the state was loaded."""
 
 DAY = timedelta(days=1)
 

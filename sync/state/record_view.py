@@ -181,12 +181,12 @@ def _rules(
     ]
 
 
+# An entry of `seen` of so many parts is what a pass read; longer ones say that a value was lost.
 _READING_PARTS = 2
-"""An entry of `seen` of so many parts is what a pass read; longer ones say that a value was lost."""
 
 
+# States of an item, in the ledger, in which nothing can be written to it.
 UNWRITABLE_STATES = ("archived", "deleted", "missing", "moved", "inactive")
-"""States of an item, in the ledger, in which nothing can be written to it."""
 
 
 class FieldReason(StrEnum):

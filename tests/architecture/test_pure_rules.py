@@ -139,7 +139,7 @@ def test_values_of_a_pass_are_frozen_and_of_few_fields() -> None:
     """What one step made no other one fills; parts have names."""
     wrong = [
         f"{path.name}: {node.name}"
-        for path in RECONCILE.glob("*.py")
+        for path in RECONCILE.rglob("*.py")
         for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, ast.ClassDef)
         for how in node.decorator_list

@@ -1,4 +1,4 @@
-"""The demo, played once for all tests of this folder, with the real sandbox and all 2,400 records."""
+"""The demo, played once for all tests of this folder, with the real sandbox and all 600 records."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field

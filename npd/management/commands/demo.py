@@ -262,6 +262,7 @@ def create_scene(name: str, sandbox: Sandbox) -> None:
 
 SCENES = ("conflict", "held", "disabled", "failed")
 
+# The examples to try, the unmatched item of the sample data included.
 SCENE_LABELS = (
     "a conflict",
     "a rejected email",
@@ -269,7 +270,6 @@ SCENE_LABELS = (
     "a change that failed",
     "an unmatched item on the board",
 )
-"""The examples to try, the unmatched item of the sample data included."""
 
 
 # What to try, with links.

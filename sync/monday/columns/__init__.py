@@ -26,10 +26,10 @@ _CLASSES: tuple[type[Converter], ...] = (
     labels.RelationNameConverter,
 )
 
+# Every converter, by what mappings call it.
 CONVERTERS: Mapping[str, type[Converter]] = {column.name: column for column in _CLASSES}
-"""Every converter, by what mappings call it."""
+# Who speaks for each type of column: the first converter of it.
 BY_TYPE: Mapping[str, type[Converter]] = {column.column_type: column for column in reversed(_CLASSES)}
-"""Who speaks for each type of column: the first converter of it."""
 _NO_OPTIONS = ConverterOptions()
 
 

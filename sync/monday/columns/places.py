@@ -380,8 +380,8 @@ def canonical_phone(text: str | None, region: str) -> str | None:
     return plain if number is None else _compared_form(number)
 
 
+# The 9 between Argentina's code and an area's, which says that a mobile phone is called from abroad.
 _MOBILE_SIGN = re.compile(r"(\+54)9(?=\d{10}\Z)")
-"""The 9 between Argentina's code and an area's, which says that a mobile phone is called from abroad."""
 
 
 def _compared_form(number: phonenumbers.PhoneNumber) -> str:
@@ -397,8 +397,8 @@ def _whole_form(number: phonenumbers.PhoneNumber) -> str:
 
 
 _MEXICO = 52
+# What was dialled before a mobile phone's number in Mexico, or another area's, until 2019.
 _FORMER_PREFIX = re.compile(r"(?:1|01|04[45])(?=\d{10}\Z)")
-"""What was dialled before a mobile phone's number in Mexico, or another area's, until 2019."""
 
 
 def _without_former_prefix(number: phonenumbers.PhoneNumber) -> phonenumbers.PhoneNumber:

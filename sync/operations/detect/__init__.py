@@ -29,24 +29,24 @@ from sync.records.inbox import MAX_ID_CHARACTERS, UNMATCHED_ITEM_WAIT_SECONDS, s
 from sync.records.item_links import item_names
 from sync.records.unmatched_items import UnmatchedFinding, note_unmatched
 
+# Between two sweeps of a board where the quota is large or not known.
 MIN_INTERVAL_SECONDS = 600
-"""Between two sweeps of a board where the quota is large or not known."""
 
 # However small the quota: what no webhook told is found the same day.
 MAX_INTERVAL_SECONDS = 6 * 3_600
 
+# Sweeps take no more than this share of a day's calls: hourly at 1,000 calls and two boards.
 QUOTA_SHARE = 0.05
-"""Sweeps take no more than this share of a day's calls: hourly at 1,000 calls and two boards."""
 
+# The hour, in UTC, from which on boards are compared.
 NIGHT_HOUR = 2
-"""The hour, in UTC, from which on boards are compared."""
 
 NIGHT_END_HOUR = 5
 
 UNFINISHED_TEXT = "It is not finished: it is under way, or was cut short, and the next night makes it again."
 
+# A comparison that no night had quota for is made as soon as there is some.
 OVERDUE_AFTER = timedelta(hours=26)
-"""A comparison that no night had quota for is made as soon as there is some."""
 
 
 def sweep_interval() -> timedelta:
@@ -127,14 +127,14 @@ def last_comparison_text(link: BoardLink) -> str:
 # What webhooks did not bring, from Monday's activity log.
 
 
+# The type of an entry that says no more than that an item changed.
 ITEM_UPDATED = "touched"
-"""The type of an entry that says no more than that an item changed."""
 
+# An entry's time and its webhook's differ by at most this much.
 SAME_MOMENT = timedelta(seconds=30)
-"""An entry's time and its webhook's differ by at most this much."""
 
+# By so much a webhook may have come before the time at which Monday says that its change happened.
 CLOCKS_DIFFER = timedelta(minutes=10)
-"""By so much a webhook may have come before the time at which Monday says that its change happened."""
 
 FOUND_BY_SWEEP = "found by a check for missed changes: its items were read"
 
@@ -283,14 +283,14 @@ def _without_time(value: Any) -> Any:
 
 log = structlog.get_logger(__name__)
 
+# How long to wait after a registration that failed.
 RETRY_AFTER = timedelta(hours=1)
-"""How long to wait after a registration that failed."""
 
+# A webhook takes seconds; one that takes this long is not on its way, and until then nothing is missed or differs.
 LONGEST_DELAY = timedelta(minutes=15)
-"""A webhook takes seconds; one that takes this long is not on its way, and until then nothing is missed or differs."""
 
+# This many changes without any webhook are no coincidence: one that changed nothing makes none.
 MIN_MISSED = 3
-"""This many changes without any webhook are no coincidence: one that changed nothing makes none."""
 
 _COUNT_MISSED = """
     SELECT count(*), min(happened_at) FROM sync_webhook_events

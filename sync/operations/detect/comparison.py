@@ -16,6 +16,7 @@ from django.utils.dateparse import parse_datetime
 
 from sync import choices, limits, registry
 from sync.boards import board_columns
+from sync.boards.board_columns import InspectedColumns, store_inspection
 from sync.clock import SyncNow, sync_now
 from sync.kernel import humanize
 from sync.limits import breaker
@@ -27,14 +28,15 @@ from sync.monday.board_items import BatchItems, Item
 from sync.operations.detect import LONGEST_DELAY, boards_to_compare
 from sync.outbox.claim import Claim
 from sync.outbox.queue_rows import enqueue, enqueue_comparison
-from sync.reconcile import gather, pass_plan
+from sync.reconcile import pass_plan
 from sync.reconcile.board_filter import item_verdict, record_verdict
-from sync.reconcile.facts import InspectedColumns, RecordFacts
+from sync.reconcile.facts import RecordFacts
 from sync.reconcile.field_values import BoardContext, still_holds, stored_values
-from sync.reconcile.gather import EmptiedCells, Gatherer, claimed
+from sync.reconcile.gather import Gatherer
+from sync.reconcile.gather.record_facts import claimed
+from sync.reconcile.gather.related import EmptiedCells
 from sync.reconcile.lookups import load_board
 from sync.reconcile.new_items import listed_finding
-from sync.reconcile.settle import store_columns
 from sync.reconcile.settlement import changed_records
 from sync.records.unmatched_items import clear_unlisted, note_unmatched
 from sync.registry import EntitySpec
@@ -45,8 +47,8 @@ log = structlog.get_logger(__name__)
 # A board's whole list of items: how its pages are asked for, what happens where it breaks, and which nobody knows.
 
 
+# A listing begins again when its cursor expires, at most this often.
 MAX_LISTINGS = 3
-"""A listing begins again when its cursor expires, at most this often."""
 
 
 def item_pages(
@@ -295,7 +297,7 @@ def _compare(link: BoardLink) -> ComparisonResult:
     listing = BoardListing(link)
     for page in listing.pages(structure.items_count):
         if page.facts.columns is not None:
-            store_columns(link, page.facts.columns)
+            store_inspection(link, page.facts.columns)
         _verify(result, page)
         enqueue_comparison(link.entity_type, page.differing)
         result.linked += len(page.plan.records)
@@ -445,7 +447,7 @@ def _record_differing(
 
 
 def _loaded(board: BoardContext, ids: Iterable[UUID]) -> Sequence[RecordFacts]:
-    return gather.claimed(board, [Claim(key, None, []) for key in sorted(ids)]).records
+    return claimed(board, [Claim(key, None, []) for key in sorted(ids)]).records
 
 
 def _claiming(records: Iterable[RecordFacts], busy: Collection[UUID]) -> set[UUID]:

@@ -25,8 +25,8 @@ from sync.outbox.queue_rows import enqueue
 from sync.records import availability
 from sync.registry import EntitySpec, link_of
 
+# An item's time of last update and its event's differ by at most this much.
 SAME_UPDATE = timedelta(seconds=5)
-"""An item's time of last update and its event's differ by at most this much."""
 
 
 def updated_since(
@@ -125,14 +125,14 @@ def _newest_events(link: BoardLink, at: dict[str, datetime]) -> dict[str, dateti
 log = structlog.get_logger(__name__)
 OVERLAP = timedelta(minutes=10)
 
+# No log entry is so late, and no clock so wrong.
 CURSOR_MAX_AGE = timedelta(days=1)
-"""No log entry is so late, and no clock so wrong."""
 
+# Who asks API version 2027-01 for entries of more than 90 days ago gets none at all.
 LOG_DAYS = timedelta(days=89)
-"""Who asks API version 2027-01 for entries of more than 90 days ago gets none at all."""
 
+# What is newer is left to the next sweep: its webhook, or its log entry, may still be on its way.
 GRACE = timedelta(minutes=2)
-"""What is newer is left to the next sweep: its webhook, or its log entry, may still be on its way."""
 
 
 @dataclass(frozen=True)

@@ -42,7 +42,8 @@ from sync.reconcile.decide import unread
 from sync.reconcile.deleted_records import new_removal_requests
 from sync.reconcile.facts import RecordFacts
 from sync.reconcile.field_values import BoardContext
-from sync.reconcile.gather import Gatherer, claimed
+from sync.reconcile.gather import Gatherer
+from sync.reconcile.gather.record_facts import claimed
 from sync.reconcile.identity import ANSWERED, LINKED, facts_after
 from sync.reconcile.lookups import load_board
 from sync.reconcile.removed_items import new_deletion_requests
@@ -492,8 +493,8 @@ def _unconfirmed_intents(spec: EntitySpec) -> models.QuerySet[Intent]:
 # The dry run of `sync_reconcile`: what every pass would do, decided by reconcile itself, nothing done.
 
 
+# Changes of each kind that are kept for the output, unless all are asked for.
 SHOWN_PER_KIND = 5
-"""Changes of each kind that are kept for the output, unless all are asked for."""
 
 
 @dataclass

@@ -18,8 +18,8 @@ from sync.operations.setup.plan import planned_board
 from sync.operations.setup.selection import ChosenBoard
 from sync.reconcile.field_values import BoardContext, stored_values
 
+# Between several values that a person types; doubled it belongs to a value.
 SEPARATOR = ";"
-"""Between several values that a person types; doubled it belongs to a value."""
 
 _FILLED_OPS = (sync_filter.FilterOp.FILLED, sync_filter.FilterOp.EMPTY)
 

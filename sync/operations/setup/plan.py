@@ -40,23 +40,23 @@ from sync.outbox.claim import Claim
 from sync.outbox.notify import send_task
 from sync.reconcile import field_values, pass_plan
 from sync.reconcile.board_filter import LEFT_OUT, leaves_by_pull, leaves_by_push
-from sync.reconcile.facts import IdentityFacts, InspectedColumns, ItemFacts, RecordFacts
+from sync.reconcile.facts import ItemFacts
 from sync.reconcile.field_plan import is_kept_different
-from sync.reconcile.gather import Gatherer, Pair
+from sync.reconcile.gather import Gatherer
 from sync.reconcile.lookups import load_settings
 from sync.registry import link_of, target_of
 
 log = structlog.get_logger(__name__)
 
 SAMPLES_PER_ROW = 3
+# Records that are planned at once.
 CHUNK_SIZE = 500
-"""Records that are planned at once."""
 
+# An older plan is made again before it can be started: people work on both sides meanwhile.
 PLAN_LIFETIME = timedelta(minutes=30)
-"""An older plan is made again before it can be started: people work on both sides meanwhile."""
 
+# A plan that nobody has worked on for so long is asked for again; of it and of a set-up the page says so.
 STALLED = timedelta(seconds=20)
-"""A plan that nobody has worked on for so long is asked for again; of it and of a set-up the page says so."""
 
 SECONDS_PER_CALL = 2
 MAX_MISSING_NAMES = 5_000
@@ -203,21 +203,28 @@ class _ListedBoard(Gatherer):
         listed = {key: self.items[key] for key in ids if key in self.items}
         return listed | super().items_by_id(board, [key for key in ids if key not in listed])
 
-    def inspect(self, board: field_values.BoardContext, *_: Any) -> tuple[field_values.BoardContext, InspectedColumns]:
+    def inspect(
+        self, board: field_values.BoardContext, *_: Any
+    ) -> tuple[field_values.BoardContext, board_columns.InspectedColumns]:
         # The columns were just read, and those that are to be made aren't there.
-        return board, InspectedColumns()
+        return board, board_columns.InspectedColumns()
 
-    def related(
-        self, facts: pass_plan.PassFacts, *more: Any
-    ) -> tuple[field_values.BoardContext, field_values.RelatedFacts]:
-        board, related = super().related(facts, *more)
-        if not self.coming:
-            return board, related
+    def what_items_point_at(self, facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> pass_plan.PassFacts:
+        facts = super().what_items_point_at(facts, plan)
+        owners = {str(record.monday_id): key for key, record in self.linked.items()}
+        return replace(
+            facts,
+            identity=replace(facts.identity, owners=owners | dict(facts.identity.owners)),
+            unmatched=tuple(map(self._as_linked, facts.unmatched)),
+            related=self._related_as_coming(facts.related) if self.coming else facts.related,
+        )
+
+    def _related_as_coming(self, related: field_values.RelatedFacts) -> field_values.RelatedFacts:
         records = {reference: self._as_coming(reference, hits) for reference, hits in related.records.items()}
         # What is named by its item or name is written by its id.
         named = [(reference.model, record) for reference, hits in records.items() for record in hits]
         records |= {field_values.Reference(model, "pk", str(record.pk)): (record,) for model, record in named}
-        return board, replace(related, records=records)
+        return replace(related, records=records)
 
     def _as_coming(self, reference: field_values.Reference, hits: Sequence[SyncedModel]) -> Sequence[SyncedModel]:
         hits = [self.coming.get(record.pk, record) for record in hits]
@@ -228,16 +235,6 @@ class _ListedBoard(Gatherer):
             named = self._coming_by_name.get(match_key(reference.value), ())
             hits += [record for record in named if record.pk not in stored and isinstance(record, reference.model)]
         return hits
-
-    def identity(
-        self, facts: pass_plan.PassFacts, records: Sequence[RecordFacts], pairs: Sequence[Pair]
-    ) -> IdentityFacts:
-        identity = super().identity(facts, records, pairs)
-        owners = {str(record.monday_id): key for key, record in self.linked.items()}
-        return replace(identity, owners=owners | dict(identity.owners))
-
-    def unmatched(self, facts: pass_plan.PassFacts) -> Sequence[ItemFacts]:
-        return list(map(self._as_linked, super().unmatched(facts)))
 
     def _as_linked(self, item: ItemFacts) -> ItemFacts:
         matching = [self.linked.get(record.pk, record) for record in item.matching]
@@ -652,6 +649,7 @@ ASKED_ROWS = {
     "missing": ("record has lost its item: it isn't on the board",
                 "records have lost their items: they aren't on the board"),
 }  # fmt: skip
+# What a plan counts, for one and for several; what there is none of isn't shown.
 LEFT_ROWS = {
     "held": ("record gets no item for now", "records get no items for now"),
     "items_held": ("item becomes no record for now", "items become no records for now"),
@@ -665,7 +663,6 @@ LEFT_ROWS = {
     "items_out": ("item becomes no record: the filter leaves it out, or a value is wrong",
                   "items become no records: the filter leaves them out, or a value is wrong"),
 }  # fmt: skip
-"""What a plan counts, for one and for several; what there is none of isn't shown."""
 
 
 def rows_of(plan: BoardPlan, nouns: Mapping[str, tuple[str, str]]) -> list[dict[str, Any]]:

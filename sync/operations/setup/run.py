@@ -40,8 +40,8 @@ RUNNING = "running"
 STOPPED = "stopped"
 DONE = "done"
 
+# Renewed at each step: the set-up of a worker that was killed goes on after it.
 LOCK_SECONDS = 180
-"""Renewed at each step: the set-up of a worker that was killed goes on after it."""
 
 TRANSIENT_SCOPES = (Scope.LIMIT, Scope.TRANSPORT, Scope.UNREACHABLE)
 

@@ -16,7 +16,7 @@ intents_ignored = bug(
 )
 
 
-@instead_of(intents_ignored, "sync.reconcile.gather:_intents_of")
+@instead_of(intents_ignored, "sync.reconcile.gather.record_facts:_intents_of")
 def _forgets_intents(right: Wrong, *args: Any) -> dict[Any, tuple[Intent, ...]]:
     return {
         key: tuple(intent for intent in intents if intent.state != IntentState.OPEN)
@@ -31,7 +31,7 @@ create_retried_blindly = bug(
 )
 
 
-@instead_of(create_retried_blindly, "sync.reconcile:decide_unconfirmed")
+@instead_of(create_retried_blindly, "sync.reconcile.unanswered_creates:decide_unconfirmed")
 def _gives_up_unseen(right: Wrong, facts: UnconfirmedCreates) -> list[CreatePlan]:
     return [CreatePlan(intent, Fate.VOID) for intent in facts.intents]
 

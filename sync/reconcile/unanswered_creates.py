@@ -1,0 +1,192 @@
+"""Creates without an answer, a step of its own before the pass: what was made is found, and what wasn't is sent again.
+
+`confirm_creates` looks for all of a board by one call; what that means decides unconfirmed_writes.py, and it is stored
+document by document.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import timedelta
+from uuid import UUID
+
+import structlog
+from django.conf import settings
+from django.db import models
+
+from sync import choices
+from sync.clock import SyncNow, sync_now
+from sync.kernel import grouped
+from sync.kernel.db import retry_on_lock_timeout, update_many
+from sync.kernel.messages import own_fault
+from sync.limits import breaker, write_stop
+from sync.models import Intent, IntentState, SyncQueue
+from sync.monday.board_items import Item
+from sync.monday.errors import MondayError, Scope
+from sync.outbox import finish
+from sync.outbox.claim import Lease, LeaseLost, claim_records
+from sync.outbox.pauses import active_pause
+from sync.outbox.queue_rows import enqueue
+from sync.reconcile.act import Executor
+from sync.reconcile.field_values import BoardContext
+from sync.reconcile.gather import items_with_npd_ids
+from sync.reconcile.lookups import load_board
+from sync.reconcile.unconfirmed_writes import (
+    CreatePlan,
+    Fate,
+    UnconfirmedCreates,
+    after_own_fault,
+    after_resending,
+    decide_unconfirmed,
+    may_link,
+)
+from sync.records.tombstones import set_late_item
+
+log = structlog.get_logger(__name__)
+
+
+def confirm_creates(lease: Lease, stop_reason: str = "") -> str:
+    """Find out about every create without an answer whose deadline is over: one look-up, then document by document.
+
+    With a `stop_reason` none is sent again. Return why Monday can't be asked any more, or an empty text; raises
+    LeaseLost.
+    """
+    # They are found by the NPD ID column: until it is back, nothing is created again.
+    if lease.link.npd_id_problem or not (documents := _due_documents(lease.link.entity_type)):
+        return ""
+    board = load_board(lease.link)
+    try:
+        ids = {str(intent.entity_id) for intents in documents for intent in intents}
+        items = items_with_npd_ids(board, sorted(ids))
+    except MondayError as error:
+        breaker.trip(lease.link, error)
+        return error.sentence
+    for intents in documents:
+        try:
+            stop_reason = _confirm_document(lease, board, intents, items, stop_reason) or stop_reason
+        except LeaseLost:
+            raise
+        # An error of our own is these records' alone: the others of the board go on.
+        except Exception as error:
+            log.exception("creates not confirmed", board=lease.link.entity_type, records=len(intents))
+            _store(lease, board, after_own_fault(intents, own_fault(error)))
+    return "" if stop_reason == write_stop.HELD else stop_reason
+
+
+def _confirm_document(
+    lease: Lease, board: BoardContext, intents: Sequence[Intent], items: Mapping[str, Item] | None, stop_reason: str
+) -> str:
+    """Find out about one document; with a `stop_reason` it is looked for once more instead of sent again."""
+    facts = _facts_of(board, intents, items)
+    plans = decide_unconfirmed(facts)
+    executor = Executor(lease, board, len(intents), stop_reason)
+    log.info("create without answer", board=lease.link.entity_type, records=len(intents), found=len(facts.items or ()))
+    if stop_reason:
+        wait = facts.wait_seconds
+        again = Fate.LOOK_AGAIN
+        plans = [replace(p, fate=again, wait_seconds=wait) if p.fate is Fate.RESEND else p for p in plans]
+    elif any(plan.fate is Fate.RESEND for plan in plans):
+        answer = executor.resend(intents)
+        plans = after_resending(facts, answer)
+        if executor.has_written:
+            breaker.grow_batches(has_written=True)
+        elif isinstance(answer, MondayError) and answer.scope is Scope.TRANSPORT:
+            stop_reason = write_stop.HELD
+    _store(lease, board, plans)
+    return executor.stop_reason or stop_reason
+
+
+def _due_documents(entity_type: str) -> list[list[Intent]]:
+    """Return the creates without an answer, by their documents, of those documents of which a deadline is over."""
+    unanswered = Intent.objects.filter(entity_type=entity_type, state=IntentState.OPEN, item_id="")
+    due = unanswered.filter(deadline__lte=SyncNow()).values("idempotency_key")
+    intents = unanswered.filter(idempotency_key__in=due).order_by("pk")
+    return list(grouped(intents, lambda intent: intent.idempotency_key).values())
+
+
+def _facts_of(board: BoardContext, intents: Sequence[Intent], items: Mapping[str, Item] | None) -> UnconfirmedCreates:
+    """Return what is so of a document without an answer; `items` are those that bear an NPD ID of its or of others."""
+    ids = [intent.entity_id for intent in intents]
+    first = intents[0]
+    document = Intent.objects.filter(idempotency_key=first.idempotency_key)
+    others = Intent.objects.filter(board_id=first.board_id, state=IntentState.APPLIED, settled_at__gt=first.created_at)
+    is_due = models.Q(status=choices.QueueStatus.PENDING, next_retry__lte=SyncNow()) | models.Q(
+        status=choices.QueueStatus.IN_PROGRESS
+    )
+    due = SyncQueue.objects.filter(is_due, entity_id__in=ids).values_list("entity_id", flat=True)
+    return UnconfirmedCreates(
+        board=board,
+        intents=intents,
+        items=None if items is None else {key: item for key, item in items.items() if UUID(key) in ids},
+        sent=document.count(),
+        records=board.model._default_manager.in_bulk(ids),
+        due=frozenset(key for key in due if key),
+        is_paused=active_pause(board.link.entity_type) is not None,
+        is_part=Intent.objects.filter(entity_id__in=ids, state=IntentState.VOID, lookups__gt=0).exists(),
+        others_answered=others.exists(),
+        wait_seconds=float(settings.MONDAY_SETTLE_SECONDS),
+        now=sync_now(),
+    )
+
+
+def _store(lease: Lease, board: BoardContext, plans: Sequence[CreatePlan]) -> None:
+    """Store what became of the creates of one document, and count the attempts that failed; raises LeaseLost."""
+
+    def attempt() -> None:
+        with lease.transaction():
+            _link_created(board, [plan for plan in plans if plan.fate is Fate.LINK])
+            for (fate, seconds), alike in grouped(plans, lambda plan: (plan.fate, plan.wait_seconds)).items():
+                intents = Intent.objects.filter(pk__in=[plan.intent.pk for plan in alike])
+                if fate is Fate.VOID:
+                    intents.update(state=IntentState.VOID, lookups=1, settled_at=SyncNow())
+                elif fate is not Fate.LINK:
+                    looked_for = {} if fate is Fate.WAIT else {"lookups": 1}
+                    intents.update(deadline=SyncNow() + timedelta(seconds=seconds), **looked_for)
+
+    retry_on_lock_timeout(attempt)
+    if failed := sorted((plan.intent.entity_id, plan.detail) for plan in plans if plan.fate is Fate.FAIL):
+        _count_attempts(lease, dict(failed))
+
+
+def _link_created(board: BoardContext, plans: Sequence[CreatePlan]) -> None:
+    """Link records with what was made for them; of one that was deleted, the tombstone learns the item."""
+    made = {plan.intent.entity_id: plan.item.id for plan in plans if plan.item is not None}
+    if not made:
+        return
+    entity_type = board.link.entity_type
+    records = board.model._default_manager
+    rows = records.select_for_update(of=("self",)).filter(pk__in=made).order_by("pk")
+    locked = {record.pk: record for record in rows}
+    owners = dict(records.filter(monday_id__in=made.values()).values_list("monday_id", "pk"))
+    linked: list[Intent] = []
+    others: list[Intent] = []
+    for intent in (plan.intent for plan in plans):
+        key = intent.entity_id
+        item_id = made[key]
+        if may_link(locked.get(key), key, owners.get(item_id)):
+            locked[key].monday_id = item_id
+            linked.append(Intent(pk=intent.pk, entity_id=key, item_id=item_id))
+            continue
+        others.append(intent)
+        if item_id not in owners:
+            set_late_item(entity_type, key, item_id)
+    update_many([locked[intent.entity_id] for intent in linked], ["monday_id"])
+    update_many(linked, ["item_id"])
+    Intent.objects.filter(pk__in=[intent.pk for intent in linked]).update(deadline=SyncNow())
+    ended = Intent.objects.filter(pk__in=[intent.pk for intent in others])
+    ended.update(state=IntentState.CONFIRMED, settled_at=SyncNow())
+    # Its pass settles the rest, whatever its job waits for or has ended as.
+    enqueue(entity_type, sorted(locked), cause=choices.Cause.DEPENDENCY, priority=choices.Priority.EDIT)
+
+
+def _count_attempts(lease: Lease, failed: Mapping[UUID, str]) -> None:
+    """Let an attempt of each of these records fail; a job that a save has locked is spared."""
+    claims = list(zip(claim_records(lease, list(failed)), failed.values(), strict=True))
+
+    def count() -> None:
+        with lease.transaction():
+            for place, (claim, reason) in enumerate(claims):
+                if claim.rows:
+                    wait = write_stop.wait_for_turn(place)
+                    finish.fail_unsettled(claim.rows, lease.token, reason, wait_seconds=wait)
+
+    retry_on_lock_timeout(count)
