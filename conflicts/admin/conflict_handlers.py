@@ -11,16 +11,17 @@ from django.http import HttpRequest
 
 from conflicts import rejections, reports, resolution
 from conflicts.admin.bulk_resolution import bulk_question, digest_of, resolve_all, shown_conflicts
-from conflicts.case import value_field
+from conflicts.case import LOST_SIDES, value_field
 from conflicts.effects import Sides
 from conflicts.models import BEING_APPLIED, CUSTOM, MONDAY, NPD, ResolutionType, SyncConflict
+from conflicts.text_diff import excerpts
 from sync.admin import handlers
 from sync.admin.confirmed_action import Question, Report
 from sync.attention import Entry, Group, Kind, SideValues
 from sync.kernel import humanize
 from sync.kernel.messages import ActionError
 from sync.merge import FieldSelection
-from sync.models import Decision
+from sync.models import Decision, FieldMapping
 
 LOST = reports.KIND_LOST_UPDATE
 
@@ -36,6 +37,27 @@ OWN_WORDS = {
     ("keep_monday", LOST): ("Restore edit", "Writes it to both sides, over the current value."),
 }
 """What a side is called and does where that isn't what the act says, by the code of a cause or by kind."""
+
+
+def _rejected_sides(entries: Sequence[Entry], mappings: Sequence[FieldMapping]) -> dict[str, Sequence[SideValues]]:
+    """What each side has of rejected values, by key; a few queries for each type of record."""
+    fields = {(entry.entity_type, entry.entity_id, entry.field): entry.key for entry in entries if entry.entity_id}
+    values = {}
+    for rejection in rejections.rejections_of(fields, mappings):
+        side = SideValues(rejection.key, rejection.field.label, rejection.sides[NPD], rejection.sides[MONDAY])
+        values[fields[rejection.field_ref]] = [replace(side, excerpts=excerpts(side.npd, side.monday))]
+    return values
+
+
+def _conflict_sides(entries: Sequence[Entry], _mappings: Sequence[FieldMapping]) -> dict[str, Sequence[SideValues]]:
+    """What each side has of conflicts, by key, with what differs; nothing is asked of the database."""
+    sides: dict[str, Sequence[SideValues]] = {}
+    for entry in entries:
+        names = LOST_SIDES if entry.cause_code == LOST else ("NPD", "Monday")
+        sides[entry.key] = [
+            replace(value, excerpts=excerpts(value.npd, value.monday), names=names) for value in entry.values
+        ]
+    return sides
 
 
 def _seen_sides(shown: Any, key: str) -> Sides:
@@ -220,6 +242,7 @@ class UseBoth(UseSide):
         return Report(f"{number} resolved with both texts." if undo else "", problems, undo)
 
 
+handlers.VALUES.update({Kind.REJECTED: _rejected_sides, Kind.CONFLICT: _conflict_sides})
 handlers.register(
     *(UseSide("keep_npd"), UseSide("keep_monday"), UseBoth("both")), *(ChooseOption(act) for act in reports.OPTION_ACTS)
 )

@@ -5,7 +5,7 @@ its handler (`act_on_entries`): the engine's are in `engine_handlers`, those of 
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -16,10 +16,6 @@ from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.views.decorators.http import require_POST
 
-from conflicts.case import LOST_SIDES
-from conflicts.rejections import rejections_of
-from conflicts.reports import KIND_LOST_UPDATE
-from conflicts.text_diff import excerpts
 from sync import attention, registry
 from sync.admin import confirmed_action
 from sync.admin.admin_base import own_address, see_other
@@ -27,7 +23,7 @@ from sync.clock import sync_now
 from sync.kernel import humanize
 from sync.kernel.acts import ACTS, Act
 from sync.kernel.messages import ActionError, CountChanged
-from sync.models import ApprovalRequest
+from sync.models import ApprovalRequest, FieldMapping
 
 MOST_TICKED = 300
 
@@ -148,24 +144,18 @@ def offered_to(user: Any, entry: attention.Entry) -> list[Handler]:
     return [handler for handler in handlers_of(entry.kind, entry.cause_code) if handler.is_for(user, entry)]
 
 
+ValuesLoader = Callable[
+    [Sequence[attention.Entry], Sequence[FieldMapping]], Mapping[str, Sequence[attention.SideValues]]
+]
+VALUES: dict[attention.Kind, ValuesLoader] = {}
+"""What each side has, by the entries' keys, of kinds whose application knows it."""
+
+
 def with_values(entries: Sequence[attention.Entry], wording: attention.Wording) -> list[attention.Entry]:
-    """Return the entries, conflicts and rejected values with what each side has; a few queries for each type."""
-    rejected = {
-        (entry.entity_type, entry.entity_id, entry.field): entry.key
-        for entry in entries
-        if entry.kind is attention.Kind.REJECTED and entry.entity_id
-    }
+    """Return the entries with what each side has, of kinds that somebody knows it of."""
     values: dict[str, Sequence[attention.SideValues]] = {}
-    for rejection in rejections_of(rejected, list(wording.mappings.values())):
-        npd, monday = rejection.sides.values()
-        side = attention.SideValues(rejection.key, rejection.field.label, npd, monday)
-        values[rejected[rejection.field_ref]] = [replace(side, excerpts=excerpts(npd, monday))]
-    for entry in entries:
-        if entry.kind is attention.Kind.CONFLICT:
-            names = LOST_SIDES if entry.cause_code == KIND_LOST_UPDATE else ("NPD", "Monday")
-            values[entry.key] = [
-                replace(value, excerpts=excerpts(value.npd, value.monday), names=names) for value in entry.values
-            ]
+    for kind, load in VALUES.items():
+        values |= load([entry for entry in entries if entry.kind is kind], list(wording.mappings.values()))
     return [replace(entry, values=tuple(values.get(entry.key, entry.values))) for entry in entries]
 
 
