@@ -11,16 +11,15 @@ from django.http import HttpRequest
 
 from conflicts import rejections, reports, resolution
 from conflicts.admin.bulk_resolution import bulk_question, digest_of, resolve_all, shown_conflicts
-from conflicts.case import LOST_SIDES, value_field
+from conflicts.case import LOST_SIDES
 from conflicts.effects import Sides
-from conflicts.models import BEING_APPLIED, CUSTOM, MONDAY, NPD, ResolutionType, SyncConflict
+from conflicts.models import BEING_APPLIED, MONDAY, NPD, ResolutionType, SyncConflict
 from conflicts.text_diff import excerpts
 from sync.admin import handlers
 from sync.admin.confirmed_action import Question, Report
 from sync.attention import Entry, Group, Kind, SideValues
 from sync.kernel import humanize
 from sync.kernel.messages import ActionError
-from sync.merge import FieldSelection
 from sync.models import Decision, FieldMapping
 
 LOST = reports.KIND_LOST_UPDATE
@@ -42,7 +41,7 @@ OWN_WORDS = {
 def _rejected_sides(entries: Sequence[Entry], mappings: Sequence[FieldMapping]) -> dict[str, Sequence[SideValues]]:
     """What each side has of rejected values, by key; a few queries for each type of record."""
     fields = {(entry.entity_type, entry.entity_id, entry.field): entry.key for entry in entries if entry.entity_id}
-    values = {}
+    values: dict[str, Sequence[SideValues]] = {}
     for rejection in rejections.rejections_of(fields, mappings):
         side = SideValues(rejection.key, rejection.field.label, rejection.sides[NPD], rejection.sides[MONDAY])
         values[fields[rejection.field_ref]] = [replace(side, excerpts=excerpts(side.npd, side.monday))]
@@ -205,44 +204,5 @@ def _wait_for_writes(ids: Sequence[str]) -> None:
         time.sleep(0.1)
 
 
-class UseBoth(UseSide):
-    """Both sides in one, where each field in conflict is a long text."""
-
-    kinds = frozenset({Kind.CONFLICT})
-
-    def fits(self, entry: Entry) -> bool:
-        return super().fits(entry) and len(self._texts(entry)) == len(entry.values)
-
-    def emptied(self, entry: Entry) -> list[SideValues]:
-        return []
-
-    @staticmethod
-    def _texts(entry: Entry) -> Mapping[str, str]:
-        """Return what is stored, by field."""
-        fields = [value_field(entry.entity_type, side.key, npd=side.npd, monday=side.monday) for side in entry.values]
-        return {row.key: row.both for row in fields if row.both}
-
-    def run(self, request: HttpRequest, entries: Sequence[Entry], shown: Mapping[str, Any]) -> Report:
-        problems = []
-        undo = []
-        for entry in entries:
-            try:
-                resolution.resolve(
-                    entry.row_id,
-                    by=cast("User", request.user),
-                    resolution_type=ResolutionType.MERGE,
-                    selections={key: FieldSelection(CUSTOM, text) for key, text in self._texts(entry).items()},
-                    seen={value.key: _seen_sides(shown.get(entry.key), value.key) for value in entry.values},
-                )
-            except ActionError as error:
-                problems.append(f"{entry.name}: {error}")
-            else:
-                undo.append(f"conflict {entry.row_id}")
-        number = humanize.count_with_noun(len(undo), "conflict")
-        return Report(f"{number} resolved with both texts." if undo else "", problems, undo)
-
-
 handlers.VALUES.update({Kind.REJECTED: _rejected_sides, Kind.CONFLICT: _conflict_sides})
-handlers.register(
-    *(UseSide("keep_npd"), UseSide("keep_monday"), UseBoth("both")), *(ChooseOption(act) for act in reports.OPTION_ACTS)
-)
+handlers.register(*(UseSide("keep_npd"), UseSide("keep_monday")), *(ChooseOption(act) for act in reports.OPTION_ACTS))

@@ -7,12 +7,11 @@ from typing import Any
 from uuid import UUID
 
 from django.contrib.postgres.fields import ArrayField
-from django.db.models import ForeignKey, Q, QuerySet
+from django.db.models import ForeignKey, QuerySet
 from django.urls import reverse
 from django.utils.text import capfirst
 from pghistory.core import event_models
 
-from conflicts.store import open_conflicts
 from sync import registry
 from sync.kernel import humanize
 from sync.models import Decision, FieldMapping, SyncedModel
@@ -98,7 +97,7 @@ class UndoOffer:
     url: str = ""
     label: str = ""  # "Undo" or "Redo"
     is_undone: bool = False
-    conflict_url: str = ""  # where the act is that a conflict was found: its page
+    conflict_url: str = ""  # of a conflict that was found or resolved: its page, with the undo of its resolution
 
 
 NOTHING_TO_UNDO = UndoOffer()
@@ -118,71 +117,39 @@ class UndoOffers:
 
     def __init__(self, decisions: Sequence[Decision], reader: Any) -> None:
         self._reader = reader
-        self._resolutions = _resolution_urls(decisions, reader)
         self._undone = _undone_ids(decisions)
         self._sees_conflicts = registry.may_view(reader, "conflicts.syncconflict")
 
     def of(self, rows: Sequence[Decision]) -> UndoOffer:
         """Return what is offered for all of an act's decisions."""
-        opened = next((row for row in rows if row.kind == CONFLICT_FOUND_KIND and "conflict" in row.cause), None)
-        if opened is not None and self._sees_conflicts:
-            return UndoOffer(conflict_url=registry.page_url("conflicts_syncconflict_screen", opened.cause["conflict"]))
+        in_conflict = (row for row in rows if row.kind in (CONFLICT_FOUND_KIND, _RESOLVED) and "conflict" in row.cause)
+        conflict = next(in_conflict, None)
+        if conflict is not None and self._sees_conflicts:
+            url = registry.page_url("conflicts_syncconflict_screen", conflict.cause["conflict"])
+            return UndoOffer(conflict_url=url)
         moves = [row for row in rows if is_undoable(row)]
-        resolutions = [row for row in rows if row.kind == _RESOLVED]
-        if not moves and not resolutions:
+        if not moves:
             return NOTHING_TO_UNDO
         if not may_undo_decisions(self._reader, moves):
             return NOTHING_TO_UNDO
-        if all(row.pk in self._undone for row in (*moves, *resolutions)):
+        keys = [row.pk for row in moves if row.pk not in self._undone]
+        if not keys:
             return UndoOffer(is_undone=True)
         label = "Redo" if any(row.undoes is not None for row in moves) else "Undo"
-        keys = [row.pk for row in moves if row.pk not in self._undone]
-        if keys:
-            return UndoOffer(decision_undo_url(*keys), label)
-        url = next((self._resolutions[row.pk] for row in resolutions if row.pk in self._resolutions), "")
-        return UndoOffer(url, label if url else "")
-
-
-def _resolution_urls(decisions: Sequence[Decision], reader: Any) -> dict[int, str]:
-    """Return the screens on which this reader may undo a conflict's resolution, by the decisions that tell of it.
-
-    None where the conflict is open again, or being undone. One query for each type of records.
-    """
-    resolved = [row for row in decisions if row.kind == _RESOLVED and row.key and "conflict" in row.cause]
-    if not resolved or not reader.has_perm("conflicts.change_syncconflict"):
-        return {}
-    open_ids = set()
-    for entity_type in {row.entity_type for row in resolved}:
-        ids = {row.entity_id for row in resolved if row.entity_id and row.entity_type == entity_type}
-        for conflicts in open_conflicts(entity_type, ids).values():
-            open_ids |= {str(conflict.conflict_id) for conflict in conflicts}
-    return {
-        row.pk: registry.page_url("conflicts_syncconflict_screen", row.cause["conflict"])
-        for row in resolved
-        if row.cause["conflict"] not in open_ids
-    }
+        return UndoOffer(decision_undo_url(*keys), label)
 
 
 def _undone_ids(decisions: Sequence[Decision]) -> set[int]:
     """Return those that an undo took back which was not taken back itself."""
     undos: dict[int, list[int]] = {}
-    undone_resolutions: dict[tuple[str, str], int] = {}
-    rows = Decision.objects.filter(entity_id__in={row.entity_id for row in decisions})
-    rows = rows.filter(Q(undoes__isnull=False) | Q(kind="undo")).order_by("pk")
-    for pk, undoes, key, conflict in rows.values_list("pk", "undoes", "key", "cause__conflict"):
+    rows = Decision.objects.filter(entity_id__in={row.entity_id for row in decisions}, undoes__isnull=False)
+    for pk, undoes in rows.order_by("pk").values_list("pk", "undoes"):
         undos.setdefault(undoes or 0, []).append(pk)
-        if conflict:
-            undone_resolutions[conflict, key] = pk
 
     def is_in_force(pk: int) -> bool:
         return not any(is_in_force(undo) for undo in undos.get(pk, ()))
 
-    def is_undone(row: Decision) -> bool:
-        if row.kind == _RESOLVED and row.pk < undone_resolutions.get((row.cause.get("conflict", ""), row.key), 0):
-            return True
-        return not is_in_force(row.pk)
-
-    return {row.pk for row in decisions if is_undone(row)}
+    return {row.pk for row in decisions if not is_in_force(row.pk)}
 
 
 # Lines and acts.

@@ -197,7 +197,7 @@ class DecisionAdmin(admin_base.RecordLinkMixin, admin_base.RecordSearchMixin, Un
     """One act a row."""
 
     list_display = ("moment", "record", "kind_of_record", "what", "who")
-    list_filter = (admin_base.EntityFilter, ("at", admin_base.DateTimeRangeFilter))
+    list_filter = (admin_base.EntityFilter, "at")
     search_fields = ("sentence", "remote_id", "actor", "entity_id", "batch_id")
     search_help_text = "A record's name, what happened, who did it, or an item's number"
     fields = ("record", "what_happened", "who", "moment", "what_led_to_it")

@@ -128,37 +128,33 @@ class CheckColumn(handlers.Handler):
 
 
 class Decide(handlers.Handler):
-    """Approve or reject what would be deleted or emptied."""
+    """Approve or reject what would be deleted or emptied; its button and its question say what that does."""
 
     kinds = frozenset({Kind.APPROVAL})
 
     def __init__(self, code: str) -> None:
         self.code = code
 
-    def question(self, request: HttpRequest, entries: Sequence[Entry]) -> confirmed_action.Question:
-        kind = ApprovalKind(entries[0].cause_code)
-        return deletion_pages.approval_question(self._requests(entries), kind, self.code)
-
-    def run(self, request: HttpRequest, entries: Sequence[Entry], shown: Mapping[str, Any]) -> confirmed_action.Report:
-        return deletion_pages.decide_approvals(request, self._requests(entries), self.code)
-
-    @staticmethod
-    def _requests(entries: Sequence[Entry]) -> models.QuerySet[ApprovalRequest]:
-        """Those of one kind, as a group has: deletions and emptied fields are never one button."""
-        keys = [int(entry.row_id) for entry in entries]
-        return ApprovalRequest.objects.filter(pk__in=keys, kind=entries[0].cause_code, state="pending")
-
-
-class Approve(Decide):
-    """Its button says what approving does; the cause and the question say whether items are archived or deleted."""
-
     def label(self, entry: Entry) -> str:
-        label = deletion_pages.LABELS["approve"][ApprovalKind(entry.cause_code)]
-        return f"{handlers.counted(label, 1, entry.entity_type)}…"
+        return f"{self.title([entry])}…"
 
     def group_label(self, group: Group, entries: Sequence[Entry]) -> str:
-        label = deletion_pages.LABELS["approve"][ApprovalKind(group.code)]
+        label = deletion_pages.LABELS[self.code][ApprovalKind(group.code)]
         return f"{handlers.counted(label, group.number, group.entity_type)}…"
+
+    def title(self, entries: Sequence[Entry]) -> str:
+        label = deletion_pages.LABELS[self.code][ApprovalKind(entries[0].cause_code)]
+        types = {entry.entity_type for entry in entries}
+        return handlers.counted(label, len(entries), types.pop() if len(types) == 1 else "")
+
+    def effect(self, entry: Entry) -> str:
+        return deletion_pages.EFFECTS[self.code][ApprovalKind(entry.cause_code)]
+
+    def run(self, request: HttpRequest, entries: Sequence[Entry], shown: Mapping[str, Any]) -> confirmed_action.Report:
+        # Those of one kind, as a group has: deletions and emptied fields are never one button.
+        keys = [int(entry.row_id) for entry in entries]
+        pending = ApprovalRequest.objects.filter(pk__in=keys, kind=entries[0].cause_code, state="pending")
+        return deletion_pages.decide_approvals(request, pending, self.code)
 
 
 def _items_of(keys: Iterable[str]) -> models.QuerySet[UnmatchedItem]:
@@ -350,6 +346,6 @@ def _delete_records(request: HttpRequest, rows: models.QuerySet[SyncedModel]) ->
 
 
 handlers.register(
-    *(Retry(), Discard(), CheckColumn(), Approve("approve"), Decide("reject"), CreateRecord(), Ignore()),
+    *(Retry(), Discard(), CheckColumn(), Decide("approve"), Decide("reject"), CreateRecord(), Ignore()),
     *(CreateAgain(), Unlink(), DeleteRecord()),
 )

@@ -167,11 +167,7 @@ _LINK_EFFECTS = (
 
 RecordActionView = Callable[[HttpRequest, SyncedModel], HttpResponse]
 
-SYNC_FILTERS: list[Any] = [
-    admin_base.HealthFilter,
-    ("sync_direction", ChoicesCheckboxFilter),
-    ("updated_at", admin_base.DateTimeRangeFilter),
-]
+SYNC_FILTERS: list[Any] = [admin_base.HealthFilter, ("sync_direction", ChoicesCheckboxFilter), "updated_at"]
 
 SYNC_FIELDS = ("Sync", {"fields": ("sync_enabled", "sync_direction")})
 """How a new record is synced; of one that exists its panel says and changes that."""
@@ -238,7 +234,7 @@ class RecordChangeList(admin_base.PageChangeList):
         return tabs
 
     @property
-    def empty_tab(self) -> tuple[str, str]:
+    def empty_tab(self) -> tuple[str, str]:  # type: ignore[override]  # of other lists it is none
         """What an empty tab says, where nothing but the tab narrows the list: a heading and a sentence."""
         is_narrowed = self.query or self.filter_params.keys() - {admin_base.HealthFilter.parameter_name}
         if is_narrowed or self._state not in record_view.RecordState.values:
@@ -593,15 +589,9 @@ class SyncedModelAdmin(RecordFilesMixin, RecordSelectionMixin, admin_base.PageAd
             records = answer.context_data.get("queryset", ())
             answer.context_data["items_follow"] = tombstones.deletion_consequence(records)
             answer.context_data["in_conflict"] = record_panel.in_conflict(records, request.user)
-            own = {field.name: field for field in self.opts.fields}
-            fields = [own[name] for name in self.get_list_display(request) if name in own]
-            shown = list(records[: confirmed_action.MAX_ROWS_SHOWN])
-            self.prepare_page(request, shown)
-            for record in shown:
-                record_panel.respell(record, record.sync_view)
-            rows = [[_field_value(field, record) for field in fields] for record in shown]
-            heads = [capfirst(str(field.verbose_name)) for field in fields]
-            answer.context_data["records"] = confirmed_action.RecordTable(heads, rows, len(records))
+            shown = records[: confirmed_action.MAX_ROWS_SHOWN]
+            rows = [(str(record), admin_base.describe(record)) for record in shown]
+            answer.context_data["records"] = confirmed_action.RecordTable(("Record", "Details"), rows, len(records))
         return answer
 
     def delete_view(
@@ -616,14 +606,6 @@ class SyncedModelAdmin(RecordFilesMixin, RecordSelectionMixin, admin_base.PageAd
         }
         answer: HttpResponse = super().delete_view(request, object_id, (extra_context or {}) | consequences)
         return answer
-
-
-def _field_value(field: Any, record: Any) -> Any:
-    """Return what a record has in a field, in words where it is a choice or another record."""
-    value = getattr(record, field.name)
-    if field.is_relation:
-        return str(value or "")
-    return getattr(record, f"get_{field.name}_display")() if field.choices else value
 
 
 def register_generated(site: admin.AdminSite) -> None:

@@ -45,8 +45,6 @@ class UnmatchedItemAdmin(admin_base.ReadOnlyAdmin):
     ordering = ("-first_seen", "-id")
     show_facets = admin.ShowFacets.NEVER
     fields = ("item", "why", "board", "item_values", "since", "seen", "on_monday")
-    empty_title = "Every item has its record"
-    empty_words = "An item on a board that no contact or organization has is listed here, with the reason."
 
     item = admin_base.plain_column("Item", lambda row: humanize.shorten(str(row), MAX_NAME), "name")
     on_monday = admin_base.plain_column("On Monday", lambda row: _item_link(row, ""))

@@ -129,20 +129,6 @@ def test_what_is_being_written_is_undone_only_afterwards(
     assert not SyncConflict.objects.get(pk=key.partition(":")[2]).is_being_undone
 
 
-def test_both_are_used_of_long_texts_and_of_nothing_else(browser: Client, kinds: Kinds) -> None:
-    short = kinds[Kind.CONFLICT][0]
-    _, conflict = states.conflicting("Zoe", "5050", "notes")
-    texts = {"npd_data": {"notes": "Met in May.\nCall her."}, "monday_data": {"notes": "Met in May.\nSend the offer."}}
-    SyncConflict.objects.filter(pk=conflict.pk).update(base_data={"notes": "Met in May."}, **texts)
-    key, html = f"conflict:{conflict.pk}", page(browser)
-    assert html.count('value="both"') == 1
-    browser.post(ACT, {"one": f"both {short}", **seen_of(html, short)})
-    assert not SyncConflict.objects.filter(resolution__resolution_type__isnull=False).exists()
-    browser.post(ACT, {"one": f"both {key}", **seen_of(html, key)})
-    conflict.refresh_from_db()
-    assert conflict.stored_resolution.fields["notes"].value == "Met in May.\nCall her.\nSend the offer."
-
-
 def test_a_value_that_changed_since_it_was_shown_is_not_overwritten(browser: Client, kinds: Kinds) -> None:
     key = kinds[Kind.CONFLICT][0]
     seen = seen_of(page(browser), key)

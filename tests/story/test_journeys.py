@@ -189,7 +189,7 @@ def test_a_clerk_works_off_a_morning_by_keys(site: Site, admin_page: Page, later
     walk_to(page, "Ann")
     press(page, "3")
     total = counted(site, page, total - 1)
-    press_act(page, "Bea", "both")
+    press_act(page, "Bea", "keep_npd")
     total = counted(site, page, total - 1)
     # The same person twice, on its screen.
     walk_to(page, "A. Example")
