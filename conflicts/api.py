@@ -18,7 +18,6 @@ from rest_framework.routers import SimpleRouter
 
 from conflicts.models import BEING_APPLIED, CHOICES, CUSTOM, MONDAY, NPD, OPEN_FIRST, ConflictKind, SyncConflict
 from conflicts.progress import STATES, conflict_progress, state_of
-from conflicts.reports import MERGE_RECORDS, OPTION_ACTS
 from conflicts.resolution import MANUAL_TYPES, DecidedTooLate, InvalidResolution, resolve, undo
 from sync.api.errors import ErrorSerializer, error_body
 from sync.api.views import ApiView, MayChange, ModelPermissions
@@ -26,38 +25,6 @@ from sync.clock import sync_now
 from sync.merge import FieldSelection
 
 OPTION_CHOICES = (NPD, MONDAY, CUSTOM)
-
-
-class OptionSerializer(serializers.Serializer[Any]):
-    """One way out of a conflict about the record itself."""
-
-    choose = serializers.ChoiceField(choices=OPTION_CHOICES)
-    value = serializers.CharField(help_text="Names a custom option; else empty.")
-    label = serializers.CharField(help_text="What the button says.")  # type: ignore[assignment] # DRF's own attribute
-    effect = serializers.CharField(help_text="What will happen, as a sentence.")
-    does = serializers.CharField(
-        required=False,
-        help_text="What it creates, deletes, unlinks or merges; empty where it does none of that: "
-        f"{', '.join([*OPTION_ACTS, MERGE_RECORDS])}.",
-    )
-
-
-class CandidateSerializer(serializers.Serializer[Any]):
-    """One item or record among those that could be the same."""
-
-    id = serializers.CharField(help_text="The item's id, or the record's.")
-    label = serializers.CharField(required=False)  # type: ignore[assignment] # DRF's own attribute
-    linked_to = serializers.CharField(required=False, allow_null=True, help_text="What it is linked with already.")
-    values = serializers.DictField(child=serializers.CharField(), required=False, help_text="By field, of an item.")
-
-
-class AboutSerializer(serializers.Serializer[Any]):
-    """What happened to a record or its item, and what can be done."""
-
-    what = serializers.CharField(required=False, help_text="What happened, as a sentence.")
-    options = OptionSerializer(many=True, required=False)
-    candidates = CandidateSerializer(many=True, required=False, help_text="Of an identity.")
-    item = CandidateSerializer(required=False, help_text="Of an identity that is about an item: that item.")
 
 
 class SyncConflictResponseSerializer(serializers.ModelSerializer[SyncConflict]):
@@ -74,7 +41,10 @@ class SyncConflictResponseSerializer(serializers.ModelSerializer[SyncConflict]):
         read_only=True,
         help_text="Fields that nothing is chosen for; `record` where the choice is about the record itself.",
     )
-    about = AboutSerializer(read_only=True, help_text="Of delete and identity; empty for the other kinds.")
+    about = serializers.JSONField(
+        read_only=True,
+        help_text="Of delete and identity: {what, options: [{choose, value, label, effect, does}], candidates, item}.",
+    )
     resolution = serializers.JSONField(read_only=True)
     resolved_by = serializers.StringRelatedField[Any](allow_null=True)
 

@@ -184,8 +184,6 @@ class PageChangeList(ChangeList):
     result_list: Any
     empty_words: str
     empty_doors: Sequence[tuple[str, str]]
-    empty_tab = ("", "")
-    """What stands in a list that a tab leaves empty: a heading and a sentence."""
     tab_parameter = ""
     """The filter that the tabs above the list are."""
 

@@ -175,22 +175,13 @@ SYNC_FIELDS = ("Sync", {"fields": ("sync_enabled", "sync_direction")})
 COLUMNS = 5
 """Mapped fields in a list beside the name; the others are on the record's page."""
 
-EMPTY_TABS = {
-    record_view.RecordState.ATTENTION: (
-        "Nothing needs attention",
-        "No record here has a conflict, a rejected or blocked value, or a failed job.",
-    ),
-    record_view.RecordState.PENDING: (
-        "Nothing is pending",
-        "A record is listed here from a change on one side until the other side has it, usually for a second or two.",
-    ),
-    record_view.RecordState.OFF: (
-        "No record has its sync off",
-        "You can turn sync off on a record's page or for a selection; both sides then keep what they have.",
-    ),
-    record_view.RecordState.PAUSED: ("No record is paused", "A record is paused while its board is."),
-}
-"""What a tab without records says: a heading and a sentence."""
+TABS = (
+    record_view.RecordState.ATTENTION,
+    record_view.RecordState.PENDING,
+    record_view.RecordState.OFF,
+    record_view.RecordState.PAUSED,
+)
+"""The states that are tabs above a list, each while a record has it."""
 
 
 class RecordChangeList(admin_base.PageChangeList):
@@ -228,18 +219,10 @@ class RecordChangeList(admin_base.PageChangeList):
             counts[part.state] += number
         name = admin_base.HealthFilter.parameter_name
         tabs = [admin_base.ListTab("All", self.get_query_string(remove=[PAGE_VAR, name]), not self._state)]
-        for state in [state for state in EMPTY_TABS if counts[state] or state == self._state]:
+        for state in [state for state in TABS if counts[state] or state == self._state]:
             url = self.get_query_string({name: state.value}, remove=[PAGE_VAR])
             tabs.append(admin_base.ListTab(str(state.label), url, state == self._state, counts[state]))
         return tabs
-
-    @property
-    def empty_tab(self) -> tuple[str, str]:  # type: ignore[override]  # of other lists it is none
-        """What an empty tab says, where nothing but the tab narrows the list: a heading and a sentence."""
-        is_narrowed = self.query or self.filter_params.keys() - {admin_base.HealthFilter.parameter_name}
-        if is_narrowed or self._state not in record_view.RecordState.values:
-            return "", ""
-        return EMPTY_TABS.get(record_view.RecordState(self._state), ("", ""))
 
 
 class SyncedModelAdmin(RecordFilesMixin, RecordSelectionMixin, admin_base.PageAdmin):
