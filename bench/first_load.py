@@ -120,7 +120,7 @@ def child(entity_type: str, death: str, passes: int) -> int:
 
     if death:
         dies_at(*DEATHS[death], max(1, passes))
-    drain(entity_type=entity_type)
+    drain(entity_type)
     return 0
 
 

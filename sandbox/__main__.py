@@ -18,8 +18,8 @@ from sandbox.clock import Clock
 from sandbox.control import Control
 from sandbox.pages import Pages
 from sandbox.pages.faults import FaultsPage
-from sandbox.webhooks.deliveries import Deliveries, DeliveryStore, Sender
-from sandbox.world import World
+from sandbox.webhooks.deliveries import Deliveries, Sender
+from sandbox.world import Store, World
 
 # The sandbox put together.
 
@@ -30,25 +30,23 @@ class Settings:
     token: str | None = None
     signing_secret: str | None = None
     data: str | None = None
-    page_url: str | None = None
     npd: http.NpdAddress | None = None
     host: str = "127.0.0.1"
     plan: Plan | None = None
 
 
 def build(settings: Settings) -> http.Application:
-    world = World(Clock(), settings.data)
-    world.site_url = settings.site_url
-    world.page_url = settings.page_url or settings.site_url
-    deliveries = Deliveries(world, Sender(settings.signing_secret, settings.npd), DeliveryStore(settings.data))
+    store = Store(settings.data)
+    world = World(Clock(), store)
+    deliveries = Deliveries(world, Sender(settings.signing_secret, settings.npd), store)
     api = Api(world, deliveries, CallLog(), settings.token, settings.plan)
-    world.listen(deliveries.on_events)
+    world.on_events = deliveries.on_events
     deliveries.start()
     control = Control(world, api, deliveries)
     npd_url = settings.npd.public if settings.npd else None
     pages = Pages(world, FaultsPage(world.clock, api, deliveries), npd_url, control.forget)
     routes = [http.route("POST", "/v2", api.post), *control.routes(), *pages.routes()]
-    return http.Application(routes, http.Guard(settings.host, world.site_url, world.page_url))
+    return http.Application(routes, http.Guard(settings.host, settings.site_url))
 
 
 # The largest plan lets 250 requests in at once, and a page is read meanwhile.
@@ -90,8 +88,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--npd-via", help=via)
     plan = "refuse what is over this plan's published limits; without it nothing is limited"
     add("--plan", choices=list(PLANS), help=plan)
-    add("--site-url", help="how callers reach this sandbox (default: http://HOST:PORT)")
-    add("--page-url", help="how browsers reach it, for links (default: --site-url)")
+    add("--site-url", help="an address by which it is called too (default: http://HOST:PORT)")
     return parser
 
 
@@ -101,7 +98,6 @@ def _settings(options: argparse.Namespace) -> Settings:
         token=options.token,
         signing_secret=options.signing_secret,
         data=options.data,
-        page_url=options.page_url.rstrip("/") if options.page_url else None,
         npd=http.NpdAddress(options.npd_url.rstrip("/"), options.npd_via) if options.npd_url else None,
         host=options.host,
         plan=PLANS.get(options.plan),

@@ -10,7 +10,7 @@ import threading
 import time
 import uuid
 from collections import deque
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -314,18 +314,24 @@ class Api:
         recorded = api_request.operation.is_mutation and self.faults.await_reads()
         recording = faults.history_middleware(self.history) if recorded else None
         middleware = (faults.fault_middleware(fault, api_request.operation, self.history), recording)
-        if api_request.operation.is_mutation:
-            # What takes its time is written as it happens: webhooks report it before the answer does.
-            quick = self.latency.mutation_ms == 0
-            with self._world.batched() if quick else nullcontext():
-                answer = graph.run(api_request.operation, api_request.variables, context, *middleware)
-        else:
-            with self._world.read_lock():
-                answer = graph.run(api_request.operation, api_request.variables, context, *middleware)
+        with self._access(api_request.operation):
+            answer = graph.run(api_request.operation, api_request.variables, context, *middleware)
         if fault is not None and fault.partial is not None and fault.partial.no_data:
             answer.pop("data")
         call.errors = [e.get("extensions", {}).get("code", "") for e in answer.get("errors", [])]
         return self._respond(answer, call, 200, {})
+
+    def _access(self, operation: graph.Operation) -> AbstractContextManager[None]:
+        """One look at the account, or one transaction for all mutations of a document.
+
+        Those that take their time have one each, so that webhooks report them before the answer does; and so has a new
+        webhook, whose address is called meanwhile.
+        """
+        if not operation.is_mutation:
+            return self._world.read_lock()
+        if self.latency.mutation_ms or "create_webhook" in operation.names():
+            return nullcontext()
+        return self._world.transaction()
 
     def _respond(self, answer: dict[str, Any], call: Call, status: int, headers: dict[str, str]) -> http.Response:
         if "error_code" not in answer:  # the form of before 2025-01, which internal errors still have

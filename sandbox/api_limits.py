@@ -8,16 +8,15 @@ import threading
 from collections import Counter, deque
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from sandbox import api_errors
 from sandbox.api_errors import RequestError
 from sandbox.clock import Clock
-from sandbox.http import BadRequestError
+from sandbox.http import BadRequestError, call, one_of
 
-LARGEST_LIMIT = 1_000_000_000
 # A window ends 60 s after its first call (developer.monday.com/api-reference/docs/rate-limits).
 MINUTE_SECONDS = 60
 QUERY_POINTS = 5_000_000  # one request's most, whatever the plan
@@ -52,14 +51,14 @@ PLANS = {
     )
 }
 
-LIMIT_NAMES = tuple(field.name for field in fields(Plan) if field.name != "name")
 
-
-def plan_from(name: str | None, others: dict[str, Any]) -> Plan | None:
-    """The plan of this name, with `others` in place of its own limits; None for no plan. Raises BadRequestError."""
-    if name is None and others:
-        raise BadRequestError(f"{', '.join(sorted(others))}: without a plan nothing is limited; name a plan too")
-    return None if name is None else replace(PLANS[name], **others)
+def plan_from(name: str | None, limits: dict[str, int]) -> Plan | None:
+    """The plan of this name, with `limits` in place of its own; None for no plan. Raises BadRequestError."""
+    if name is not None:
+        return call(Plan, vars(PLANS[one_of(PLANS, name)]) | limits)
+    if limits:
+        raise BadRequestError(f"{', '.join(sorted(limits))}: without a plan nothing is limited; name a plan too")
+    return None
 
 
 # How many calls the account has used, by day; Monday counts in tenths of a call.

@@ -4,28 +4,16 @@ import os
 import time
 from datetime import UTC, datetime
 
-LONGEST_OFFSET = 50 * 365 * 86_400  # seconds; no date of ours leaves the years that everyone can write
-
 
 class Clock:
     """Every 'now' of the sandbox: `updated_at`, cursors, idempotency, retries, JWTs, limits."""
 
     def __init__(self) -> None:
-        self._offset = 0.0
+        self.offset_seconds = 0.0  # from real time
         self._stamped = (0, "")  # the last second that was asked for, and its text
 
-    @property
-    def offset_seconds(self) -> float:
-        return self._offset
-
-    def set_offset(self, seconds: float) -> None:
-        """Make the sandbox's time real time plus `seconds`. ValueError for more than 50 years."""
-        if not abs(seconds) <= LONGEST_OFFSET:
-            raise ValueError(f"offset_seconds is at most 50 years ({LONGEST_OFFSET:,} s), back or ahead")
-        self._offset = seconds
-
     def time(self) -> float:
-        return time.time() + self._offset
+        return time.time() + self.offset_seconds
 
     def now(self) -> datetime:
         return datetime.fromtimestamp(self.time(), UTC)

@@ -4,14 +4,15 @@ import json
 import re
 import threading
 import unicodedata
-from collections.abc import Callable, Set
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any, Protocol
+from typing import Any
 
 from sandbox import api_errors, http
 from sandbox.api_errors import FieldError
 from sandbox.clock import Clock
 from sandbox.columns import KINDS as KNOWN_TYPES
+from sandbox.graph import Operation
 from sandbox.graph.resolvers import Middleware, Page, number
 from sandbox.model import Item
 
@@ -36,23 +37,6 @@ INTERNAL_ERROR = {
 PAGES = {502: "502 Bad Gateway", 503: "503 Service Unavailable", 504: "504 Gateway Time-out"}
 
 
-class FaultTarget(Protocol):
-    """What a fault may want to know of a request."""
-
-    @property
-    def kind(self) -> str:
-        """query or mutation."""
-
-    def fields(self) -> list[tuple[str, str]]:
-        """Alias and name of each field at the root."""
-
-    def names(self) -> Set[str]:
-        """The names of all fields, also of those inside others."""
-
-    def turns_a_page(self, variables: dict[str, Any]) -> bool:
-        """Whether a cursor is given."""
-
-
 @dataclass(frozen=True)
 class Partial:
     """Fields at the root that fail while the others of the document are carried out.
@@ -61,7 +45,7 @@ class Partial:
     with `no_data` the answer holds errors alone, as a report of 2025-02 shows (community topic 109452).
     """
 
-    aliases: tuple[str, ...] = ()
+    aliases: Sequence[str] = ()
     every: int = 0
     code: str = "ColumnValueException"
     message: str = ""
@@ -79,8 +63,8 @@ class Partial:
 class Closed:
     """Columns and items, by their ids, that the token's user may read and not edit."""
 
-    columns: tuple[str, ...] = ()
-    items: tuple[str, ...] = ()
+    columns: Sequence[str] = ()
+    items: Sequence[str] = ()
 
     def refuses(self, arguments: dict[str, Any]) -> bool:
         """Whether a mutation with these arguments writes one of them."""
@@ -128,46 +112,36 @@ ALTERATIONS: dict[str, Callable[[str], str]] = {
 
 @dataclass
 class Fault:
-    """One entry, of one kind. `on` is any, query, mutation, or the name of a field; `skip` so many pass first.
+    """One entry of the queue: exactly one of the kinds, to which requests it happens, and how."""
 
-    With `naming` it only happens to requests that give this text in a variable, and of a `partial` failure only to
-    those fields that do: so one record can fail again and again, whichever document it travels in.
-
-    `status` answers at once with that HTTP status (and `body`), nothing applied. `timeout` cuts the connection
-    `before` or `after` the request was carried out, having held it for `seconds`. `limit` answers as that limit
-    does. `slow` waits so many seconds, then carries the request out. `partial` makes fields fail. `cursor`
-    "expired" takes the next cursor for one that is too old; `listing` shows so many items only, and no cursor;
-    `stale` shows items as they were so many seconds ago, as far as the API changed them since the fault was asked for.
-    `drops` carries out `create_item`, or what `on` names, without the values of columns of this type, and without an
-    error (users' notes of 2023 and 2026). `closed` refuses writes of columns or items; `alters` stores texts in
-    another form, of `columns` if given. These two last: their `count` is None, which is never used up.
-    """
-
-    status: int | None = None
-    timeout: str | None = None
-    limit: str | None = None
-    slow: float | None = None
-    partial: Partial | None = None
-    cursor: str | None = None
-    listing: int | None = None
-    stale: float | None = None
-    drops: str | None = None
-    closed: Closed | None = None
-    alters: str | None = None
-    columns: tuple[str, ...] | None = None
-    count: int | None = 1
-    skip: int = 0
-    on: str = "any"
-    naming: str = ""
-    body: Any = None
-    retry_after: float | None = None
-    retry_in: int | None = None
-    seconds: float = 0.0
+    # The kinds.
+    status: int | None = None  # that HTTP status at once, nothing applied
+    timeout: str | None = None  # the connection is cut "before" or "after" the request was carried out
+    limit: str | None = None  # refused as that limit refuses
+    slow: float | None = None  # seconds until the request is carried out
+    partial: Partial | None = None  # fields of the document that fail
+    cursor: str | None = None  # "expired": the next cursor is taken for one that is too old
+    listing: int | None = None  # so many items are shown, and no cursor
+    stale: float | None = None  # items as they were so many seconds ago, as far as the API changed them since
+    drops: str | None = None  # type of the columns whose values a create loses, without an error (users' notes, 2026)
+    closed: Closed | None = None  # columns and items whose writes are refused
+    alters: str | None = None  # in which form texts are stored
+    # To which requests it happens.
+    on: str = "any"  # query, mutation, or the name of a field
+    naming: str = ""  # a text in a variable: so one record fails again and again, whichever document it travels in
+    skip: int = 0  # so many that it could happen to pass first
+    count: int | None = 1  # to so many it happens; None: until the faults are cleared
+    # How.
+    body: Any = None  # the answer of a status
+    retry_after: float | None = None  # seconds, in the header of a status
+    retry_in: int | None = None  # seconds, in the answer of a limit
+    seconds: float = 0.0  # for which a connection is held before it is cut
+    columns: Sequence[str] | None = None  # whose texts are altered; None: all
 
     def __post_init__(self) -> None:
         self.over = threading.Event()  # nobody that met it is kept waiting any more
 
-    def matches(self, request: FaultTarget, variables: dict[str, Any]) -> bool:
+    def matches(self, request: Operation, variables: dict[str, Any]) -> bool:
         """Whether it can happen to this request."""
         looks_inside = self.listing is not None or self.stale is not None or self.limit == "field"
         names = request.names() if looks_inside else [name for _, name in request.fields()]
@@ -237,7 +211,7 @@ class Faults:
                 fault.over = self._over
             self._queue += faults
 
-    def take(self, request: FaultTarget, variables: dict[str, Any]) -> Fault | None:
+    def take(self, request: Operation, variables: dict[str, Any]) -> Fault | None:
         """The first fault that this request meets, one less of it left."""
         if not self._queue:
             return None
@@ -271,82 +245,42 @@ class Faults:
             self._over = threading.Event()
 
 
-# What `POST /_control/faults` may ask for; everything else is refused in a sentence.
-
-
-LONGEST_SECONDS = 86_400
-LARGEST_COUNT = 1_000_000
-SECONDS = http.amount(LONGEST_SECONDS)
-COUNT = http.whole(1, LARGEST_COUNT)
-
-
-def texts(content: Any, name: str) -> tuple[str, ...]:
-    return tuple(http.words(each, name) for each in http.of_type(list, "a list of texts")(content, name))
-
-
-PARTIAL: dict[str, http.Check] = {
-    "aliases": texts,
-    "every": COUNT,
-    "code": http.words,
-    "message": http.words,
-    "applied": http.flag,
-    "no_data": http.flag,
+# The kinds of faults, and what each may be where that is a word.
+KINDS: dict[str, Iterable[str]] = {
+    "status": (),
+    "timeout": ("before", "after"),
+    "limit": ("complexity", "minute", "daily", "concurrency", "field"),
+    "slow": (),
+    "partial": (),
+    "cursor": ("expired",),
+    "listing": (),
+    "stale": (),
+    "drops": KNOWN_TYPES,
+    "closed": (),
+    "alters": ALTERATIONS,
 }
-
-
-def _partial(content: Any, name: str) -> Partial:
-    result = http.checked(content, PARTIAL, name)
-    if ("aliases" in result) == ("every" in result):
-        raise http.BadRequestError('partial has either "aliases" or "every"')
-    return Partial(**result)
-
-
-def _closed(content: Any, name: str) -> Closed:
-    result = http.checked(content, {"columns": texts, "items": texts}, name)
-    if not any(result.values()):
-        raise http.BadRequestError('closed has "columns" or "items"')
-    return Closed(**result)
-
-
-KINDS: dict[str, http.Check] = {
-    "status": http.whole(200, 599),
-    "timeout": http.one_of(("before", "after")),
-    "limit": http.one_of(("complexity", "minute", "daily", "concurrency", "field")),
-    "slow": SECONDS,
-    "partial": _partial,
-    "cursor": http.one_of(("expired",)),
-    "listing": lambda content, name: 0 if content == "empty" else http.whole(0, LARGEST_COUNT)(content, name),
-    "stale": SECONDS,
-    "drops": http.one_of(KNOWN_TYPES),
-    "closed": _closed,
-    "alters": http.one_of(ALTERATIONS),
-}
-EXTRAS: dict[str, dict[str, http.Check]] = {
-    "status": {"body": lambda content, name: content, "retry_after": http.optional(SECONDS)},
-    "timeout": {"seconds": SECONDS},
-    "limit": {"retry_in": http.optional(http.whole(0, LONGEST_SECONDS))},
-    "alters": {"columns": texts},
-}
-
 # A time-out or a partial failure is about what was applied, so reads in between do not use it up.
 DEFAULT_ON = {"timeout": "mutation", "partial": "mutation", "drops": "create_item"}
 LASTING = ("closed", "alters")
 
 
-def fault_from(content: Any) -> Fault:
+def fault_from(content: dict[str, Any]) -> Fault:
     """The fault that a JSON object describes. Raises BadRequestError."""
-    kinds = [kind for kind in KINDS if kind in http.of_type(dict, "a JSON object")(content, "a fault")]
+    kinds = [kind for kind in KINDS if kind in content]
     if len(kinds) != 1:
         raise http.BadRequestError(f"a fault has exactly one of {', '.join(KINDS)}")
-    (kind,) = kinds
-    common = {
-        "count": http.optional(COUNT),
-        "skip": http.whole(0, LARGEST_COUNT),
-        "on": http.words,
-        "naming": http.words,
-    }
-    wanted = http.checked(content, {kind: KINDS[kind]} | EXTRAS.get(kind, {}) | common, f"a fault with {kind}")
-    return Fault(**{"on": DEFAULT_ON.get(kind, "any"), "count": None if kind in LASTING else 1} | wanted)
+    kind = kinds[0]
+    value = content[kind]
+    if KINDS[kind]:
+        http.one_of(KINDS[kind], value)
+    elif kind == "partial":
+        value = http.call(Partial, value)
+    elif kind == "closed":
+        value = http.call(Closed, value)
+    elif value == "empty":
+        value = 0
+    defaults = {"on": DEFAULT_ON.get(kind, "any"), "count": None if kind in LASTING else 1}
+    return http.call(Fault, defaults | content | {kind: value})
 
 
 # Faults inside a document: fields that fail, listings that are short, reads that lag behind.
@@ -411,7 +345,7 @@ WORDS: dict[str, tuple[str, int, dict[str, Any]]] = {
 }
 
 
-def fault_middleware(fault: Fault | None, operation: FaultTarget, past: ItemHistory) -> Middleware | None:
+def fault_middleware(fault: Fault | None, operation: Operation, past: ItemHistory) -> Middleware | None:
     """The middleware that plays this fault; None where the fault leaves the document alone."""
     made: Middleware | None = None
     if fault is None:

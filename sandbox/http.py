@@ -5,6 +5,7 @@ Also where NPD is: for browsers, and for this process.
 """
 
 import gzip
+import inspect
 import ipaddress
 import json
 import re
@@ -12,86 +13,32 @@ import traceback
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from http.client import responses
-from typing import Any, Protocol
+from typing import Any, TypeVar
 from urllib.parse import parse_qs, parse_qsl, urlsplit
 
 from waitress.channel import ClientDisconnected
+
+Result = TypeVar("Result")
 
 
 class BadRequestError(Exception):
     """Answered with 400 and the text."""
 
 
-# Gives back the value under this name; raises BadRequestError where it may not stand there.
-Check = Callable[[Any, str], Any]
+def one_of(options: Iterable[str], word: str) -> str:
+    """The word, if it is one of these."""
+    if word not in options:
+        raise BadRequestError(f"{word!r} is none of {', '.join(options)}")
+    return word
 
 
-def whole(least: int, most: int) -> Check:
-    def check(value: Any, name: str) -> int:
-        if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
-            raise BadRequestError(f"{name} is a whole number from {least} to {most:,}")
-        return value
-
-    return check
-
-
-def amount(most: float, least: float = 0) -> Check:
-    def check(value: Any, name: str) -> float:
-        if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value <= most:
-            raise BadRequestError(f"{name} is a number from {least:,} to {most:,}")
-        return value
-
-    return check
-
-
-def one_of(options: Iterable[str]) -> Check:
-    def check(value: Any, name: str) -> Any:
-        if value not in tuple(options):
-            raise BadRequestError(f"{name} is one of {', '.join(options)}")
-        return value
-
-    return check
-
-
-def of_type(kind: type, words: str) -> Check:
-    def check(value: Any, name: str) -> Any:
-        if not isinstance(value, kind):
-            raise BadRequestError(f"{name} is {words}")
-        return value
-
-    return check
-
-
-def optional(check: Check) -> Check:
-    return lambda value, name: None if value is None else check(value, name)
-
-
-flag = of_type(bool, "true or false")
-words = of_type(str, "a text")
-
-
-def checked(content: Any, checks: Mapping[str, Check], owner: str) -> dict[str, Any]:
-    """What a JSON object says, each key as its check has it. Raises BadRequestError."""
-    if not isinstance(content, dict):
-        raise BadRequestError(f"{owner} is a JSON object")
-    if unknown := sorted(set(content) - set(checks)):
-        raise BadRequestError(f"{owner} has no {', '.join(unknown)}, but {', '.join(checks)}")
-    return {key: checks[key](value, key) for key, value in content.items()}
-
-
-def number(content: dict[str, Any], key: str, default: int | None = None) -> int:
-    """A whole number, which may come as a string, as ids do."""
+def call(function: Callable[..., Result], fields: Mapping[str, Any]) -> Result:
+    """Call a function or class with the fields of a JSON object. BadRequestError where they aren't its parameters."""
     try:
-        return int(content.get(key, default))  # type: ignore[arg-type]
-    except (TypeError, ValueError, OverflowError):
-        raise BadRequestError(f"{key} must be a whole number") from None
-
-
-def text(content: dict[str, Any], key: str) -> str:
-    value = content.get(key)
-    if not isinstance(value, str):
-        raise BadRequestError(f"{key} must be a string")
-    return value
+        arguments = inspect.signature(function).bind(**fields)
+    except TypeError as unfit:
+        raise BadRequestError(str(unfit)) from None
+    return function(*arguments.args, **arguments.kwargs)
 
 
 LARGEST_BODY = 30_000_000
@@ -211,15 +158,10 @@ def cut_connection() -> None:
     raise ClientDisconnected
 
 
-class RequestCheck(Protocol):
-    def refusal(self, request: Request) -> Response | None:
-        """The answer to a request that is not."""
-
-
 class Application:
     """The WSGI application over a list of routes."""
 
-    def __init__(self, routes: list[Route], guard: RequestCheck) -> None:
+    def __init__(self, routes: list[Route], guard: "Guard") -> None:
         self._routes = routes
         self._guard = guard
 

@@ -25,6 +25,7 @@ PEOPLE = (
     Person(67210013, "Noor Haddad", "noor@sandbox.example", "Assistant", "member"),
 )
 
+MAYA = PEOPLE[0].id  # whom the pages play, and who acts where a test names nobody
 GUEST = Person(67210014, "Ines Duarte", "ines@partner.example", "Partner", "guest")
 USERS = (API_USER, *PEOPLE, GUEST)
 

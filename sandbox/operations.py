@@ -9,7 +9,7 @@ import json
 import re
 import secrets
 import string
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -276,32 +276,33 @@ WIDEST = 6  # bytes of one character in JSON, at most
 Parsed = dict[str, Any]
 
 
-def load_items(world: World, board_id: int, rows: list[Mapping[str, Any]]) -> list[int]:
+def load_items(world: World, board_id: int, rows: Sequence[Mapping[str, Any]]) -> list[int]:
     """The new ids, in order: no logs, no webhooks, no items limit."""
     with world.transaction():
         board = world.active_board(board_id)
-        stamp = world.clock.stamp()
         ids = world.next_ids("item", len(rows))
         # Numbers that were always there may be older than Monday's check of them.
-        writing = Writing(stamp, True, unchecked_phones=True, keep_column=lambda column: world.put_board(board))
-        items = []
-        for row, item_id in zip(rows, ids, strict=True):
-            name = row["name"]
-            group = wanted_group(board, row.get("group_id"))
-            rank = float(item_id)
-            check_name(name)
-            item = model.Item(item_id, board_id, group.id, name, rank, stamp, stamp, model.NOBODY)
-            for column_id, value in (row.get("values") or {}).items():
-                column = column_of(board, column_id)
-                raw = kind_of(column.type).parse(column, value, writing)
-                if raw is not None:
-                    item.cells[column_id] = model.Cell(raw, stamp)
-            items.append(item)
+        writing = Writing(world.clock.stamp(), create_labels=True, unchecked_phones=True)
+        with _new_labels(world, board, board.columns):
+            items = [_loaded_item(board, row, item_id, writing) for row, item_id in zip(rows, ids, strict=True)]
         world.put_items(items)
         if world.active_count(board_id) > board.items_limit:
             board.items_limit = world.active_count(board_id)
             world.put_board(board)
         return list(ids)
+
+
+def _loaded_item(board: model.Board, row: Mapping[str, Any], item_id: int, writing: Writing) -> model.Item:
+    check_name(row["name"])
+    group = wanted_group(board, row.get("group_id"))
+    stamp = writing.stamp
+    item = model.Item(item_id, board.id, group.id, row["name"], float(item_id), stamp, stamp, model.NOBODY)
+    for column_id, value in (row.get("values") or {}).items():
+        column = column_of(board, column_id)
+        raw = kind_of(column.type).parse(column, value, writing)
+        if raw is not None:
+            item.cells[column_id] = model.Cell(raw, stamp)
+    return item
 
 
 STATE_EVENTS = {"archived": "item_archived", "deleted": "item_deleted", "active": "item_restored"}
@@ -449,7 +450,8 @@ def move_to_board(world: World, user_id: int, item_id: int, board_id: int, group
         source = world.boards[item.board_id]
         if world.active_count(board_id) >= board.items_limit:
             raise api_errors.items_limit(board_id, board.items_limit)
-        cells = _transfer_cells(world, item, board, _pairs(source, board))
+        with _new_labels(world, board, board.columns):
+            cells = _transfer_cells(item, _pairs(source, board), world.clock.stamp())
         log(world, "move_pulse_from_board", item, user_id, dest_board_id=board_id)
         item.cells = cells
         item.group_id = group.id
@@ -468,11 +470,10 @@ def _pairs(source: model.Board, target: model.Board) -> list[tuple[model.Column,
 
 
 def _transfer_cells(
-    world: World, item: model.Item, target: model.Board, pairs: list[tuple[model.Column, model.Column]]
+    item: model.Item, pairs: list[tuple[model.Column, model.Column]], stamp: str
 ) -> dict[str, model.Cell]:
     """The cells on the other board. Labels go by their words, and are made there when they are missing."""
-    stamp = world.clock.stamp()
-    writing = Writing(stamp, True, keep_column=lambda column: world.put_board(target))
+    writing = Writing(stamp, create_labels=True)
     cells = {}
     for column, other in pairs:
         raw = item.raw(column.id)
@@ -494,14 +495,23 @@ def _transfer_cells(
 def parsed_values(world: World, board: model.Board, values: Mapping[str, Any], create_labels: bool) -> Iterator[Parsed]:
     """The raw values by column id, "name" left out. A refusal takes back labels that were made on the way."""
     columns = {key: column_of(board, key) for key in values if key != "name"}
-    kept = {key: copy.deepcopy(column.settings) for key, column in columns.items()} if create_labels else {}
-    writing = Writing(world.clock.stamp(), create_labels, keep_column=lambda column: world.put_board(board))
-    try:
+    writing = Writing(world.clock.stamp(), create_labels)
+    with _new_labels(world, board, columns.values() if create_labels else ()):
         yield {key: kind_of(c.type).parse(c, values[key], writing) for key, c in columns.items()}
+
+
+@contextmanager
+def _new_labels(world: World, board: model.Board, columns: Iterable[model.Column]) -> Iterator[None]:
+    """Keep the labels that a change makes in these columns of a board; take them back if it is refused."""
+    before = [(column, copy.deepcopy(column.settings)) for column in columns]
+    try:
+        yield
     except api_errors.FieldError:
-        for key, settings in kept.items():
-            columns[key].settings = settings
+        for column, settings in before:
+            column.settings = settings
         raise
+    if any(column.settings != settings for column, settings in before):
+        world.put_board(board)
 
 
 def check_name(name: Any) -> None:

@@ -23,7 +23,7 @@ from django.core.cache import cache
 from django.db import connection, connections
 
 from sandbox import __main__ as sandbox_program
-from sync.boards.board_setup import webhook_url
+from sync.boards.webhooks import webhook_url
 from sync.outbox import notify
 from tests.support import migrated, rows
 from tests.support.child import Child

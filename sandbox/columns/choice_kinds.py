@@ -96,7 +96,6 @@ class Status(value_kinds.ColumnKind):
             raise self.bad(f"a status column has at most {STATUS_LABELS_LIMIT} labels")
         index = next(i for i in range(len(labels) + 2) if str(i) not in labels and i != EMPTY_INDEX)
         labels[str(index)] = label
-        writing.keep_column(column)
         return {"index": index}
 
     def _unknown(self, column: Column, label: str) -> api_errors.FieldError:
@@ -187,8 +186,6 @@ class Dropdown(value_kinds.ColumnKind):
         for name in missing:
             ids[name] = max(ids.values(), default=0) + 1
             column.settings["labels"].append({"id": ids[name], "name": name})
-        if missing:
-            writing.keep_column(column)
         return self._value(column, [ids[name] for name in names])
 
     def _value(self, column: Column, ids: list[int]) -> Any:

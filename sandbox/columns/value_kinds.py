@@ -7,7 +7,6 @@ Shapes and clearing rules: developer.monday.com/api-reference/reference (one pag
 import json
 import math
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, time
 from decimal import Decimal
@@ -25,12 +24,11 @@ EMPTY_OBJECT: tuple[Any, ...] = ({},)
 
 @dataclass(frozen=True)
 class Writing:
-    """Around a write: the moment, whether missing labels may be made, and how to keep a changed column."""
+    """What a write is allowed, and when it happens."""
 
     stamp: str
-    create_labels: bool = False
-    unchecked_phones: bool = False
-    keep_column: Callable[[Column], None] = lambda column: None
+    create_labels: bool = False  # labels that a column lacks
+    unchecked_phones: bool = False  # numbers that Monday would refuse
 
 
 class ColumnKind:

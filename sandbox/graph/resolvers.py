@@ -25,7 +25,7 @@ from sandbox.api_limits import Limits, PointsSpent
 from sandbox.clock import Clock
 from sandbox.columns import kind_of, settings_json
 from sandbox.operations import json_in
-from sandbox.world import World
+from sandbox.world import INDEXED_TYPES, World
 
 # Current until 15 January 2027, each for a quarter (developer.monday.com/api-reference/docs/api-versioning).
 CURRENT = "2026-10"
@@ -404,11 +404,10 @@ def _items_with_values(world: World, board: model.Board, columns: list[dict[str,
     """
     matching = world.items_of(board.id)
     for condition in columns:
-        some = world.candidates(board, condition["column_id"], [value or "" for value in condition["column_values"]])
-        if some is None:
-            column = _filter_column(board, condition["column_id"])
+        column = _filter_column(board, condition["column_id"])
+        if column.type not in INDEXED_TYPES:
             raise api_errors.invalid_argument("The sandbox looks up no such column", column_type=column.type)
-        ids = {item.id for item in some}
+        ids = world.ids_saying(board, column, [value or "" for value in condition["column_values"]])
         matching = [item for item in matching if item.id in ids]
     return matching
 

@@ -274,7 +274,6 @@ def _linked(world: World, column: model.Column, text: str) -> list[int]:
     return [ids[name] for name in names]
 
 
-MAYA = model.PEOPLE[0].id  # whom the pages play
 STATE_OF_ACT = {"archive": "archived", "delete": "deleted", "restore": "active"}
 STATIC = Path(__file__).parent / "static"
 TYPES = {"page.css": "text/css", "page.js": "text/javascript"}
@@ -354,17 +353,17 @@ class Pages:
         """Do what a form says; returns the cell where the person goes on."""
         world = self._world
         if do == "add":
-            item = operations.create_item(world, MAYA, board_id, text, {}, group_id=group_id)
+            item = operations.create_item(world, model.MAYA, board_id, text, {}, group_id=group_id)
             return f"{item.id}-{NAME.id}"
         if do in STATE_OF_ACT:
-            operations.set_state(world, MAYA, item_id, STATE_OF_ACT[do])
+            operations.set_state(world, model.MAYA, item_id, STATE_OF_ACT[do])
             return ""
         item = world.item(item_id)
         column = NAME if column_id == NAME.id else column_of(world.boards[item.board_id], column_id)
         if text != text_of(item, column):
             with world.read_lock():
                 value = text if column is NAME else value_of(world, column, text)
-            operations.change_values(world, MAYA, item, {column_id: value}, create_labels=True)
+            operations.change_values(world, model.MAYA, item, {column_id: value}, create_labels=True)
         return f"{item_id}-{column_id}"
 
     def faults(self, request: http.Request) -> http.Response:

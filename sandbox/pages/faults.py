@@ -84,10 +84,10 @@ class FaultsPage:
                 case "plan":
                     self._api.limits.set_plan(None if choice == NO_LIMITS else PLANS[choice])
                 case "clock":
-                    self._clock.set_offset(self._clock.offset_seconds + STEPS[choice])
+                    self._clock.offset_seconds += STEPS[choice]
                     self._deliveries.clock_moved()
                 case "real-time":
-                    self._clock.set_offset(0.0)
+                    self._clock.offset_seconds = 0.0
                     self._deliveries.clock_moved()
                 case _:
                     raise BadRequestError(f"There is no {do} to do")

@@ -170,7 +170,7 @@ def subscribe(
     """Keep a subscription whose address answered the challenge."""
     with world.transaction():
         hook = model.Hook(world.next_id("hook"), board_id, url, event, config, user_id)
-        world.put(hook)
+        world.put_hook(hook)
         return hook
 
 
@@ -180,7 +180,7 @@ def unsubscribe(world: World, hook_id: int) -> model.Hook:
         if hook is None or hook.deleted:
             raise api_errors.FieldError("Webhook not found", "ResourceNotFoundException", 404, webhook_id=hook_id)
         hook.deleted = True
-        world.put(hook)
+        world.put_hook(hook)
         return hook
 
 

@@ -12,13 +12,12 @@ import itertools
 import json
 import random
 import secrets
-import sqlite3
 import threading
 import time
 from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 import jwt
@@ -28,13 +27,9 @@ from sandbox import http
 from sandbox.clock import Clock
 from sandbox.model import ACCOUNT_ID, WorldEvent
 from sandbox.webhooks import body, wants
-from sandbox.world import World
+from sandbox.world import Store, World
 
 KINDS = ("drop", "double", "delay", "reorder", "hold")
-LONGEST_DELAY = 3_600  # seconds
-MOST_COPIES = 20
-MOST_TOGETHER = 1_000
-MOST = 1_000_000
 
 
 @dataclass
@@ -72,24 +67,12 @@ class Rule:
         return f"any event: {extra}{often}{remaining}"
 
 
-CHECKS: dict[str, http.Check] = {
-    "rule": http.one_of(KINDS),
-    "count": http.optional(http.whole(1, MOST)),
-    "every": http.whole(1, MOST),
-    "seconds": http.amount(LONGEST_DELAY),
-    "times": http.whole(2, MOST_COPIES),
-    "fresh_uuid": http.flag,
-    "n": http.whole(2, MOST_TOGETHER),
-    "seed": http.whole(0, 2**63),
-}
-
-
-def rule_from(number: int, content: Any) -> Rule:
+def rule_from(number: int, content: dict[str, Any]) -> Rule:
     """The rule that a JSON object describes. Raises BadRequestError."""
-    wanted = http.checked(content, CHECKS, "a rule")
-    kind = http.one_of(KINDS)(wanted.get("rule"), "rule")
-    first = {"reorder": wanted.get("n", Rule.n), "hold": None}
-    return Rule(number, **{"count": first.get(kind, 1), "seconds": 60.0 if kind == "delay" else 0.0} | wanted)
+    kind = http.one_of(KINDS, content.get("rule", ""))
+    count = {"reorder": content.get("n", Rule.n), "hold": None}.get(kind, 1)
+    seconds = 60.0 if kind == "delay" else 0.0
+    return http.call(Rule, {"id": number, "count": count, "seconds": seconds} | content)
 
 
 class Rules:
@@ -100,7 +83,7 @@ class Rules:
         self._numbers = itertools.count(1)
         self._lock = threading.Lock()
 
-    def add(self, contents: list[Any]) -> None:
+    def add(self, contents: list[dict[str, Any]]) -> None:
         """All of them or, when one is none, nothing. Raises BadRequestError."""
         made = [rule_from(next(self._numbers), content) for content in contents]
         with self._lock:
@@ -273,51 +256,6 @@ def _session() -> requests.Session:
     return session
 
 
-# Deliveries that wait, kept beside the boards, so that a restart forgets none.
-
-
-TABLE = "CREATE TABLE IF NOT EXISTS deliveries (id INTEGER PRIMARY KEY, document TEXT NOT NULL)"
-BUSY_SECONDS = 30  # how long to wait for the boards' own writes into the same file
-
-
-class DeliveryStore:
-    """The table of unfinished deliveries. Without a file it keeps nothing."""
-
-    def __init__(self, path: str | None) -> None:
-        self._lock = threading.Lock()
-        self._db: sqlite3.Connection | None = None
-        if path is not None:
-            self._db = sqlite3.connect(path, check_same_thread=False, isolation_level=None, timeout=BUSY_SECONDS)
-            self._db.execute("PRAGMA synchronous = OFF")
-            self._db.execute(TABLE)
-
-    def save(self, *deliveries: Delivery) -> None:
-        """Write these as they stand; finished ones are forgotten."""
-        if self._db is None:
-            return
-        with self._lock:
-            self._db.execute("BEGIN IMMEDIATE")
-            for delivery in deliveries:
-                if delivery.state in UNFINISHED:
-                    text = json.dumps(asdict(delivery), ensure_ascii=False, separators=(",", ":"))
-                    self._db.execute("INSERT OR REPLACE INTO deliveries VALUES (?, ?)", (delivery.id, text))
-                else:
-                    self._db.execute("DELETE FROM deliveries WHERE id = ?", (delivery.id,))
-            self._db.execute("COMMIT")
-
-    def load(self) -> list[Delivery]:
-        """What waited when the sandbox ended, oldest first."""
-        if self._db is None:
-            return []
-        rows = self._db.execute("SELECT document FROM deliveries ORDER BY id")
-        return [Delivery(**json.loads(text)) for (text,) in rows]
-
-    def clear(self) -> None:
-        if self._db is not None:
-            with self._lock:
-                self._db.execute("DELETE FROM deliveries")
-
-
 # Once a minute for half an hour (developer.monday.com/api-reference/reference/webhooks).
 RETRY_SECONDS = 60
 RETRIES = 30
@@ -331,7 +269,7 @@ DeliverySequence = list[Delivery]  # sent one after another, in this order
 class Deliveries:
     """The pool."""
 
-    def __init__(self, world: World, sender: Sender, store: DeliveryStore) -> None:
+    def __init__(self, world: World, sender: Sender, store: Store) -> None:
         self._world = world
         self._clock: Clock = world.clock
         self._sender = sender
@@ -345,7 +283,7 @@ class Deliveries:
         self._sending = 0
         self._places = itertools.count()
         self._condition = threading.Condition()
-        waited = store.load()
+        waited = [Delivery(**json.loads(document)) for _, document in store.load("deliveries")]
         self._numbers = itertools.count(1 + max((delivery.id for delivery in waited), default=0))
         with self._condition:
             for delivery in waited:
@@ -399,8 +337,13 @@ class Deliveries:
         changed: list[Delivery] = []
         with self._condition:
             yield changed
-            if changed:
-                self._store.save(*changed)
+            self._save(changed)
+
+    def _save(self, changed: list[Delivery]) -> None:
+        """Keep deliveries as they stand; of finished ones a restart needs nothing."""
+        self._store.save(
+            {("deliveries", each.id): vars(each) if each.state in UNFINISHED else None for each in changed}
+        )
 
     def _apply_rule(self, rule: Rule, delivery: Delivery) -> list[Delivery]:
         now = self._clock.time()
@@ -497,7 +440,7 @@ class Deliveries:
             for kept in (self._log, self._due, self._held, self._shuffling):
                 kept.clear()
             self._forgotten = next(self._numbers)
-            self._store.clear()
+            self._store.replace("deliveries", [])
             self._condition.wait_for(lambda: not self._sending, CLEARING_SECONDS)
 
     def handshake(self, url: str) -> bool:

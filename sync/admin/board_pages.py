@@ -21,8 +21,8 @@ from sync.admin.queue_pages import pause_url
 from sync.admin.record_panel import may_change_mapping
 from sync.admin.setup_pages import SetupWizardMixin
 from sync.api.callers import monday_throttle_reason
+from sync.boards.board_acts import check_board, column_label_now
 from sync.boards.board_columns import set_create_obstacle
-from sync.boards.board_setup import check_board, column_label_now
 from sync.boards.sync_filter import SyncFilter
 from sync.choices import REFUSED_WORDS
 from sync.kernel import humanize
@@ -30,7 +30,7 @@ from sync.kernel.acts import ACTS
 from sync.kernel.messages import ActionError, Conflict
 from sync.models import BoardLink, FieldMapping
 from sync.monday.errors import MondayError
-from sync.operations import detect
+from sync.operations.detect import schedule
 from sync.operations.detect.comparison import latest_verification, verification_text
 from sync.records.authors import log_action
 
@@ -247,4 +247,4 @@ class BoardLinkAdmin(SetupWizardMixin, admin_base.PageAdmin):
         result = verification_text(**latest_verification([link]))
         lines = ((record["name"], field["words"]) for record in link.differences for field in record["fields"])
         differences = format_html_join("", "<li>{}: {}</li>", lines)
-        return format_html("{} {}<ul>{}</ul>", result, detect.last_comparison_text(link), differences)
+        return format_html("{} {}<ul>{}</ul>", result, schedule.last_comparison_text(link), differences)

@@ -23,7 +23,7 @@ from sync.kernel import humanize
 from sync.limits import breaker, connector, credentials, urgent_calls
 from sync.models import MondayAccount
 from sync.models.jobs import is_allowed
-from sync.monday.columns.places import phone_regions
+from sync.monday.columns.phones import phone_regions
 from sync.monday.connection import AccountInfo, check_account
 from sync.monday.errors import WRONG_VERSION, MondayError, Scope
 from sync.operations.setup.selection import may_set_up

@@ -18,7 +18,7 @@ from sync.admin.board_pages import ask_for_columns
 from sync.admin.queue_pages import left_alone
 from sync.admin.record_panel import may_change_mapping
 from sync.attention import Entry, Group, Kind
-from sync.boards.board_setup import needs_column, retry_field
+from sync.boards.board_acts import needs_column, retry_field
 from sync.choices import ApprovalKind
 from sync.clock import parse_moment, sync_now
 from sync.kernel import humanize

@@ -32,7 +32,7 @@ from sync.kernel.messages import FORMER_KEY, ActionError, Conflict
 from sync.limits import breaker, connector, credentials, monday_account, quota, urgent_calls
 from sync.models import MondayAccount
 from sync.monday.errors import NOT_AUTHENTICATED, MondayError
-from sync.operations.setup import filter_choice, plan, run, selection
+from sync.operations.setup import filter_choice, plan, planner, run, selection
 from sync.records import authors
 from sync.registry import link_of
 
@@ -187,7 +187,7 @@ def _filter_context(
     }
 
 
-def _board_plan_context(board: plan.BoardPlan) -> dict[str, Any]:
+def _board_plan_context(board: planner.BoardPlan) -> dict[str, Any]:
     return {
         "plan": board,
         "chosen": board.chosen,

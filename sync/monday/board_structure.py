@@ -78,11 +78,6 @@ def _parts_of(node: Mapping[str, Any], name: str) -> list[Mapping[str, Any]]:
     )
 
 
-BOARDS_PER_PAGE = 100
-
-# Boards that are listed; a person finds any other by its id.
-MAX_LISTED_BOARDS = 1_000
-
 LIST_BOARDS = """query BoardList($page: Int!, $limit: Int!) {
   boards(limit: $limit, page: $page, state: active) { id name type items_count }
 }"""

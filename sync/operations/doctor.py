@@ -9,7 +9,8 @@ from django.conf import settings
 from sync import attention, registry
 from sync.attention import Kind
 from sync.boards.board_columns import NPD_ID_TITLE, fitting_types, target_board_of
-from sync.boards.board_setup import NOT_CONFIGURED, is_public_address, webhook_url
+from sync.boards.board_setup import NOT_CONFIGURED
+from sync.boards.webhooks import is_public_address, webhook_url
 from sync.choices import ApprovalState, SyncDirection
 from sync.clock import sync_now
 from sync.kernel.humanize import count_with_noun, utc_minute
@@ -20,9 +21,9 @@ from sync.monday.board import BoardCheck, CheckResult, ColumnCheck, url_fingerpr
 from sync.monday.columns import selectable_labels
 from sync.monday.connection import check_account, parse_account_info
 from sync.monday.errors import WRONG_VERSION, MondayError, Scope
-from sync.operations import detect
-from sync.operations.detect import LONGEST_DELAY, MIN_MISSED, last_webhook
+from sync.operations.detect import schedule
 from sync.operations.detect.comparison import latest_verification, verification_text
+from sync.operations.detect.webhook_checks import LONGEST_DELAY, MIN_MISSED, last_webhook
 from sync.records import availability
 from sync.records.availability import queue_stats
 from sync.registry import is_sandbox, link_of
@@ -210,12 +211,13 @@ def sweep_findings() -> Iterator[CheckResult]:
         if link.swept_at is None or link.sweep_problem:
             continue
         # Two sweeps may be left out before it is reported.
-        if sync_now() - link.swept_at > 3 * detect.sweep_interval():
+        if sync_now() - link.swept_at > 3 * schedule.sweep_interval():
             message = f"{spec.board_title}: not checked for missed changes since {utc_minute(link.swept_at)}."
             fix = "Start beat and a worker; read the worker's log."
             yield CheckResult(True, message, fix, "sweeps", is_warning=True)
         else:
-            yield CheckResult(True, f"{spec.board_title}: {detect.last_sweep_text(link, utc_minute)}", subject="sweeps")
+            text = schedule.last_sweep_text(link, utc_minute)
+            yield CheckResult(True, f"{spec.board_title}: {text}", subject="sweeps")
 
 
 def _queue_findings() -> Iterator[CheckResult]:

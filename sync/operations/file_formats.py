@@ -4,14 +4,9 @@ import csv
 import io
 import re
 import zipfile
-import zlib
-from collections import Counter
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
 from datetime import date, datetime, time
-from itertools import zip_longest
 from typing import Any
-from xml.parsers import expat
 
 import tablib
 from import_export.formats import base_formats
@@ -19,14 +14,12 @@ from import_export.formats import base_formats
 MAX_BYTES = 10_000_000
 MAX_ROWS = 5_000
 MAX_COLUMNS = 200
+# Lines of a file with its blank ones, as many as a sheet of Excel has.
+MAX_LINES = 1_048_576
 # Characters of one cell; the longest field of a record is far shorter.
 MAX_CELL = 100_000
-# Bytes that the parts of an XLSX file may have once unpacked, and characters that its cells may have.
-MAX_UNPACKED = 100_000_000
-
-TOO_LARGE = "The workbook is too large once unpacked. Copy the rows, as values, into a new file."
-# Lines of a sheet for each row that it may have: some are blank.
-MAX_BLANK = 2
+# Bytes that the parts of an XLSX file may have once unpacked.
+MAX_UNPACKED = 50_000_000
 
 ROW_NUMBER = "row number"
 # Columns of a read file beside its own: the row's number in the spreadsheet, and what stands beyond the titles.
@@ -108,28 +101,8 @@ def _decode(content: bytes) -> str:
     raise FileError("The file is no text in UTF-8 or Windows-1252. Save it as “CSV UTF-8”, or as XLSX.")
 
 
-class XLSX(base_formats.Format):  # type: ignore[misc]
+class XLSX(base_formats.XLSX):  # type: ignore[misc]
     """The first sheet that is shown, each cell as the text that a person sees."""
-
-    CONTENT_TYPE = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
-
-    def __init__(self, encoding: str | None = None) -> None:
-        """Take an encoding as every format, though a workbook has none."""
-
-    def get_title(self) -> str:
-        return "xlsx"
-
-    def get_extension(self) -> str:
-        return "xlsx"
-
-    def get_content_type(self) -> str:
-        return self.CONTENT_TYPE
-
-    def can_import(self) -> bool:
-        return True
-
-    def can_export(self) -> bool:
-        return True
 
     def export_data(self, dataset: Any, **kwargs: Any) -> bytes:
         from xlsxwriter import Workbook  # not loaded by every process that starts
@@ -147,30 +120,34 @@ class XLSX(base_formats.Format):  # type: ignore[misc]
         return out.getvalue()
 
     def create_dataset(self, in_stream: bytes, **kwargs: Any) -> Any:
-        from python_calamine import CalamineError, SheetTypeEnum, SheetVisibleEnum, load_workbook
+        from openpyxl import load_workbook
 
         try:
-            book = load_workbook(io.BytesIO(_measured(in_stream)))
-            shown = (
-                sheet.name
-                for sheet in book.sheets_metadata
-                if sheet.visible == SheetVisibleEnum.Visible and sheet.typ == SheetTypeEnum.WorkSheet
-            )
-            sheet = book.get_sheet_by_name(next(shown, ""))
-            above, before = sheet.start or (0, 0)
-            rows: list[list[str]] = [[]] * above + [
-                [""] * before + [_cell_text(cell) for cell in row] for row in sheet.iter_rows()
-            ]
+            with zipfile.ZipFile(io.BytesIO(in_stream)) as packed:
+                if sum(part.file_size for part in packed.infolist()) > MAX_UNPACKED:
+                    raise FileError("The workbook is too large once unpacked. Copy the rows into a new file.")
+            # Read row by row: a cell far out, or a text that many cells share, takes no room of its own.
+            book = load_workbook(io.BytesIO(in_stream), read_only=True, data_only=True)
+            sheet = next(sheet for sheet in book.worksheets if sheet.sheet_state == "visible")
+            sheet.reset_dimensions()  # what a sheet says of its own size need not be true
+            return _dataset(_row_texts(row) for row in sheet.iter_rows(values_only=True))
         except FileError:
             raise
-        # Beside calamine's own errors those of zlib and zipfile: a password, a packing that Python doesn't know.
-        except (CalamineError, zipfile.BadZipFile, zlib.error, RuntimeError, EOFError, ValueError, OSError) as error:
+        # Whatever openpyxl comes to in a file that isn't one: a password, an unknown packing, a part that is missing.
+        except Exception as error:
             raise FileError("The file is no XLSX file that can be read. Save it again, or as “CSV UTF-8”.") from error
-        return _dataset(rows)
+
+
+def _row_texts(row: Sequence[Any]) -> list[str]:
+    if any(row[MAX_COLUMNS:]):
+        _check_size(0, len(row))
+    return [_cell_text(cell) for cell in row[:MAX_COLUMNS]]
 
 
 def _cell_text(value: Any) -> str:
     """Return a cell's value as text: whole numbers without a point, dates as 2026-11-20."""
+    if value is None:
+        return ""
     if isinstance(value, bool):
         return "yes" if value else "no"
     # Spreadsheets keep 15 digits: the others of a larger number would be made up.
@@ -180,97 +157,8 @@ def _cell_text(value: Any) -> str:
         return value.date().isoformat()
     if isinstance(value, date | time):
         return value.isoformat()
-    # What Excel writes as _x0000_ is no text, and no database stores it.
-    return str(value).replace("\0", "")
-
-
-def _measured(content: bytes) -> bytes:
-    """Return a workbook with those parts alone that were measured: calamine reads what it gets more freely."""
-    out = io.BytesIO()
-    measurement = Measurement()
-    with zipfile.ZipFile(io.BytesIO(content)) as packed, zipfile.ZipFile(out, "w") as measured:
-        if sum(part.file_size for part in packed.infolist()) > MAX_UNPACKED:
-            raise FileError(TOO_LARGE)
-        for name in packed.namelist():
-            data = packed.read(name)  # of what it says to have, however much is packed there
-            with suppress(expat.ExpatError):  # a picture, or a drawing in old Excel's half HTML
-                measurement.take(data)
-                measured.writestr(name, data)
-    if measurement.characters() > MAX_UNPACKED:
-        raise FileError(TOO_LARGE)
-    return out.getvalue()
-
-
-class Measurement:
-    """What a workbook takes in memory: calamine makes room up to the outermost cell of a sheet, and copies a shared
-    text into each cell that shows it.
-    """
-
-    def __init__(self) -> None:
-        self.texts: list[list[int]] = []  # the lengths of shared texts, by the part that holds them
-        self.shown: Counter[int] = Counter()  # in how many cells each is shown
-
-    def take(self, data: bytes) -> None:
-        """Measure a part, as UTF-8 as calamine reads it; raises FileError where it is too large."""
-        self.row = 0
-        self.column = 0
-        self.is_shared = False
-        self.value = ""
-        self.lengths: list[int] = []
-        self.texts.append(self.lengths)
-        parser = expat.ParserCreate("utf-8")
-        parser.buffer_text = True
-        parser.StartElementHandler = self._start
-        parser.EndElementHandler = self._end
-        parser.CharacterDataHandler = self._text
-        parser.StartDoctypeDeclHandler = self._doctype
-        parser.CommentHandler = parser.ProcessingInstructionHandler = self._interrupt
-        parser.Parse(data, True)
-
-    def characters(self) -> int:
-        longest = [max(lengths) for lengths in zip_longest(*self.texts, fillvalue=0)]
-        return sum(number * longest[place] for place, number in self.shown.items() if place < len(longest))
-
-    def _start(self, tag: str, attributes: dict[str, str]) -> None:
-        self._interrupt()
-        name = tag.rpartition(":")[2]
-        if name == "row":
-            self.row = int(attributes.get("r") or self.row + 1)
-            self.column = 0
-        elif name == "c":
-            letters = attributes.get("r", "").rstrip("0123456789")
-            self.row = int(attributes["r"][len(letters) :]) if letters else self.row
-            self.column = _column_number(letters) if letters else self.column + 1
-            self.is_shared = attributes.get("t") == "s"
-        elif name in ("v", "is"):  # a cell without a value may be anywhere: it only has a colour
-            _check_size(self.row // MAX_BLANK, self.column)
-            self.value = ""
-        elif name == "si":
-            self.lengths.append(0)
-
-    def _end(self, tag: str) -> None:
-        if self.is_shared and tag.rpartition(":")[2] == "v":
-            self.shown[int(self.value)] += 1
-
-    def _text(self, text: str) -> None:
-        if self.lengths:
-            self.lengths[-1] += len(text)
-        elif self.is_shared:
-            self.value += text
-
-    def _interrupt(self, *details: Any) -> None:
-        self.value += " "  # no number any more, for calamine would take what stands behind it alone
-
-    def _doctype(self, *details: Any) -> None:
-        raise FileError("The workbook holds what no spreadsheet writes. Save it again.")
-
-
-def _column_number(letters: str) -> int:
-    """Return a column's number: A is 1, AA 27."""
-    number = 0
-    for letter in letters.upper():
-        number = 26 * number + ord(letter) - 64
-    return number
+    # As Excel writes them: the end of a line, and what is no text and stored by no database.
+    return str(value).replace("_x000D_", "\r").replace("_x0000_", "")
 
 
 def _check_size(rows: int, columns: int) -> None:
@@ -284,6 +172,8 @@ def _dataset(rows: Iterable[Sequence[str]]) -> Any:
     """Return the rows that aren't empty, each as wide as the titles, with their numbers."""
     dataset = None
     for number, row in enumerate(rows, start=1):
+        if number > MAX_LINES:
+            _check_size(number, 0)
         if not any(row):
             continue
         if any(len(cell) > MAX_CELL for cell in row):

@@ -1,6 +1,6 @@
 """Which rows are kept for how long, and how old ones are deleted in small batches."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import structlog
@@ -11,15 +11,15 @@ from pghistory.core import event_models
 
 from sync import registry
 from sync.kernel import process
-from sync.kernel.db import fetch_rows, run_sql
+from sync.kernel.db import run_sql
 from sync.kernel.secret_texts import encrypted_anew
 from sync.models import NotificationReceiver, StoredSecret
 from sync.records.approvals import OPEN_REQUEST_STATES
-from sync.records.tombstones import prunable_tombstones, prune_tombstones
+from sync.records.tombstones import prune_tombstones
 
 log = structlog.get_logger(__name__)
 
-# Sent in each run, not in a dry one: who keeps secrets and old rows elsewhere does the same with them.
+# Sent in each run: who keeps secrets and old rows elsewhere does the same with them.
 pruning = Signal()
 
 _ENCRYPTED: tuple[tuple[type[models.Model], str], ...] = ((StoredSecret, "sealed"), (NotificationReceiver, "address"))
@@ -43,8 +43,6 @@ _JOURNAL_AGE = f"""least({_AGE}, (
     FROM sync_board_links AS link WHERE link.board_id = old.board_id AND link.swept_to IS NOT NULL))"""  # noqa: S608 - literals of this module
 
 # Literals of this module and names of our own tables only; values travel as parameters.
-_COUNT = "SELECT count(*) FROM {table} AS old WHERE {where}"
-
 _DELETE = """
     DELETE FROM {table} WHERE {key} = ANY (ARRAY(
         SELECT old.{key} FROM {table} AS old WHERE {where} ORDER BY old.{key} LIMIT %(batch)s
@@ -55,29 +53,19 @@ _DELETE = """
 Rule = tuple[str, str, str, int, str]
 
 
-def prune(*, dry_run: bool = False, progress: Callable[[str, int], None] | None = None) -> dict[str, int]:
-    """Delete what is old enough, or only count it; return how many rows of each kind.
-
-    `progress` is called with each kind when it is done.
-    """
+def prune() -> dict[str, int]:
+    """Delete what is old enough; return how many rows of each kind."""
     counts: dict[str, int] = {}
-    if not dry_run:
-        encrypt_anew()
-        pruning.send(None)
+    encrypt_anew()
+    pruning.send(None)
     for name, table, key, days, where in _rules():
         if days <= 0:
             continue  # they are kept for ever
-        sql = (_COUNT if dry_run else _DELETE).format(table=table, key=key, where=where)
+        sql = _DELETE.format(table=table, key=key, where=where)
         params = {"days": days, "batch": BATCH_SIZE, "open": [str(state) for state in OPEN_REQUEST_STATES]}
-        counts[name] = int(fetch_rows(sql, params)[0][0]) if dry_run else _delete_rows(sql, params)
-        if progress:
-            progress(name, counts[name])
-    name = "deleted records"
-    counts[name] = prunable_tombstones().count() if dry_run else prune_tombstones()
-    if progress:
-        progress(name, counts[name])
-    if not dry_run:
-        log.info("pruned", **{name.lower().replace(" ", "_"): rows for name, rows in counts.items()})
+        counts[name] = _delete_rows(sql, params)
+    counts["deleted records"] = prune_tombstones()
+    log.info("pruned", **{name.lower().replace(" ", "_"): rows for name, rows in counts.items()})
     return counts
 
 

@@ -5,7 +5,6 @@
 """
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -32,8 +31,8 @@ from sync.records import availability
 
 log = structlog.get_logger(__name__)
 
+# A notified worker that finds the board leased ends at once, so the holder claims once more after this.
 LINGER_SECONDS = 1.0
-"""A notified worker that finds the board leased ends at once, so the holder claims once more after this."""
 
 LEASE_WAIT_SECONDS = 0.2
 
@@ -248,22 +247,11 @@ def work(
 # Working the queue until nothing is due, and what is left with the reason.
 
 
-SLICE_SECONDS = 2.0
-
-DrainProgress = Callable[[int, int], None]
-"""Is told how many records were claimed so far, and how many jobs are due."""
-
-
-def drain(
-    progress: DrainProgress | None = None, *, entity_type: str | None = None, seconds: float = SLICE_SECONDS
-) -> WorkSummary:
-    """Work until nothing is due, waiting for others' leases; `progress` is called after each slice.
-
-    On shutdown it ends after the batch in hand.
-    """
+def drain(entity_type: str | None = None) -> WorkSummary:
+    """Work until nothing is due, waiting for others' leases; on shutdown end after the batch in hand."""
     total = WorkSummary()
     while True:
-        summary = work(entity_type, seconds=seconds if progress else None, wait_for_lease=True)
+        summary = work(entity_type, wait_for_lease=True)
         total.add(summary.claimed, summary.completed, summary.failed)
         total.waiting = summary.waiting
         if process.is_shutting_down():
@@ -272,8 +260,6 @@ def drain(
         # Due rows that nobody could claim and nobody works on would not be claimed next time either.
         if not (summary.claimed and due) and not _has_other_workers(entity_type):
             return total
-        if progress:
-            progress(total.claimed, due)
 
 
 def _has_other_workers(entity_type: str | None) -> bool:

@@ -212,8 +212,10 @@ def prune_tombstones() -> int:
     An item that stayed on the board becomes an ignored item, so that a late edit of it creates no new record.
     Works in transactions of a thousand, and may be stopped between any two.
     """
+    before = SyncNow() - timedelta(days=settings.TOMBSTONE_DAYS)
+    old = Tombstone.objects.filter(deleted_at__lt=before).exclude(state__in=OPEN_TOMBSTONE_STATES).order_by("id")
     pruned = 0
-    while not process.is_shutting_down() and (rows := list(prunable_tombstones()[:PRUNE_BATCH])):
+    while not process.is_shutting_down() and (rows := list(old[:PRUNE_BATCH])):
         # Its item is still on the board and would otherwise create a new record at its next edit.
         ignored_items = [
             IgnoredItem(
@@ -234,12 +236,6 @@ def prune_tombstones() -> int:
             Tombstone.objects.filter(pk__in=[row.pk for row in rows]).delete()
         pruned += len(rows)
     return pruned
-
-
-def prunable_tombstones() -> models.QuerySet[Tombstone]:
-    """Return the tombstones that are old enough to be removed, and settled."""
-    before = SyncNow() - timedelta(days=settings.TOMBSTONE_DAYS)
-    return Tombstone.objects.filter(deleted_at__lt=before).exclude(state__in=OPEN_TOMBSTONE_STATES).order_by("id")
 
 
 # What becomes of a deleted record's item, by the board's policy.

@@ -17,7 +17,7 @@ from django.db.models.functions import Cast
 from sync import choices, registry
 from sync.clock import sync_now
 from sync.kernel.secret_texts import without_secrets
-from sync.merge import EditTimes, FieldSides, Unknown
+from sync.merge import CLOCK_TOLERANCE, EditTimes, FieldSides, Unknown
 from sync.models import SyncQueue, SyncState
 from sync.models.state import JIRA
 
@@ -28,9 +28,6 @@ JIRA_TYPES = frozenset({"sprint", "issue", "project", "board"})
 SYSTEM_OF_STRATEGY = {choices.ResolutionStrategy.JIRA_WINS: "jira", choices.ResolutionStrategy.MONDAY_WINS: "monday"}
 
 UNKNOWN_TIMES = EditTimes()
-
-# Edits that are closer together were made at the same time, as far as two clocks can tell.
-CLOCK_TOLERANCE = timedelta(seconds=5)
 
 # Not the conflicts: somebody may have resolved them since the state was loaded.
 _ENDED_FIELDS = (

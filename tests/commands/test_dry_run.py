@@ -17,7 +17,9 @@ from npd.models import Contact
 from sync.limits import batch_size, metered_client
 from sync.merge import FieldSelection
 from sync.models import ApiBudget, BoardLink, Decision, FieldMapping, SyncQueue, Tombstone
-from sync.operations.preview import BoardSyncPlan, ChangeKind, PlannedChange, plan_sync, read_only_client
+from sync.operations.preview.dry_run import BoardSyncPlan, plan_sync
+from sync.operations.preview.planned_changes import ChangeKind, PlannedChange
+from sync.operations.preview.planned_pass import read_only_client
 from tests.admin import states
 from tests.support.world import World, mail, staged
 
@@ -44,7 +46,7 @@ def everything() -> dict[str, list[Any]]:
 
 def plan() -> tuple[list[BoardSyncPlan], int]:
     """What would happen, and how many calls it took to tell."""
-    boards, reading = plan_sync(every_line=True)
+    boards, reading = plan_sync()
     return boards, reading.calls
 
 
@@ -222,7 +224,7 @@ def test_a_first_load_is_planned_with_its_price_and_done_a_hundred_records_a_cal
     assert (contacts.counts[ChangeKind.CREATE], contacts.counts[ChangeKind.LINK]) == (109, 1)
     assert "of the day's API quota" in said()
     before = world.calls()
-    call_command("sync_reconcile", "--progress", stdout=StringIO())
+    call_command("sync_reconcile", stdout=StringIO())
     assert len(world.sandbox.items()) == 110
     assert world.calls() - before <= sum(board.calls for board in boards) + 4
     world.work(seconds=30)  # a look at an item that waits keeps its record pending

@@ -8,7 +8,6 @@ import pytest
 from npd.models import Contact
 from sync.choices import QueueStatus
 from sync.models import BoardLink, SyncQueue
-from sync.operations.worker import drain
 from sync.outbox.claim import acquire
 from tests.admin import states
 from tests.support.world import World
@@ -49,11 +48,3 @@ def test_it_waits_for_a_board_that_another_worker_holds(contact: Contact, run: R
     held = acquire(BoardLink.objects.get(entity_type="contact"), seconds=0.7)
     assert held is not None
     assert "1 checked: 1 done" in run("sync_drain")
-
-
-def test_progress_is_told_while_there_is_more(world: World) -> None:
-    Contact.objects.bulk_create(Contact(name=f"Person {number}") for number in range(101))
-    told: list[tuple[int, int]] = []
-    world.sandbox.control("latency", call_ms=300)
-    assert drain(lambda *now: told.append(now), seconds=0.25).claimed == 101
-    assert told[0] == (100, 1)

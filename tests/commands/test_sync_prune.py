@@ -54,20 +54,6 @@ def test_what_a_year_of_work_left_is_forgotten_and_the_record_stays_as_it_is(wor
     assert (world.status(contact), contact.role_title) == ("synced", "Chair")
 
 
-def test_a_dry_run_counts_the_same_and_forgets_nothing(later: Later, run: Run) -> None:
-    contact = Contact.objects.create(name="Ann", role_title="Boss")
-    intent(contact)
-    Decision.objects.create(entity_type="contact", entity_id=contact.pk, kind="note", sentence="It was made.")
-    SyncQueue.objects.update(status="completed", finished_at=sync_now())
-    later(400)
-    before = [model.objects.count() for model in (Decision, Intent, WebhookEvent, SyncQueue, ContactEvent)]
-    told = run("sync_prune", "--dry-run")
-    after = [model.objects.count() for model in (Decision, Intent, WebhookEvent, SyncQueue, ContactEvent)]
-    assert before == after
-    assert told.replace("would be deleted", "deleted") == run("sync_prune")
-    assert contact.pk
-
-
 @pytest.mark.parametrize("days", [0, -1])
 def test_what_is_to_be_kept_for_no_days_is_kept_for_ever(later: Later, run: Run, settings: Any, days: int) -> None:
     contact = Contact.objects.create(name="Ann", role_title="Boss")
@@ -118,7 +104,6 @@ def test_of_what_is_old_only_that_goes_which_nothing_needs_any_more(later: Later
         return [row for row in rows if type(row).objects.filter(pk=row.pk).exists()]
 
     later(400)
-    run("sync_prune", "--dry-run")
     assert left(gone) == gone
     run("sync_prune")
     assert (left(kept), left(gone)) == (kept, [])

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from npd.models import ADDRESS_FIELDS
 from sync.monday.columns import make_converter
-from sync.monday.columns.places import country_code
+from sync.monday.columns.phones import country_code
 from sync.monday.conversion import AmbiguousSplit
 
 ADDRESS = make_converter("address")

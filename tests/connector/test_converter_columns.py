@@ -7,7 +7,7 @@ import pytest
 
 from sync.monday.board_items import Reading
 from sync.monday.columns import CONVERTERS, make_converter
-from sync.monday.columns.places import country_code
+from sync.monday.columns.phones import country_code
 from sync.monday.conversion import ConverterOptions, UnknownValue
 from tests.connector.board_cell import ITEMS
 

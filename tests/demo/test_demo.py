@@ -24,7 +24,7 @@ from npd.models import Contact, Organization
 from sync import registry
 from sync.choices import Cause, Priority, QueueDirection, QueueStatus, RecordSyncStatus
 from sync.models import ApiToken, BoardLink, Intent, SyncQueue, UnmatchedItem
-from sync.operations.detect.comparison import enqueue_unmatched
+from sync.operations.detect.listing import enqueue_unmatched
 from sync.operations.worker import drain
 from sync.queue import SyncQueueService, retry_all
 from sync.state import record_view

@@ -121,7 +121,7 @@ def test_explain_and_the_api_say_why() -> None:
     states.mark(contact, RecordSyncStatus.DISABLED, "70")
     note = "Left out by the filter: Role is not “Customer”."
     states.ledger(contact, SyncStatus.SKIPPED, left_out="record", note=note)
-    lines = explain(find_record("contact", str(contact.pk)), offline=True)
+    lines = explain(find_record("contact", str(contact.pk)))
     assert "Left out by the filter: Role is not “Customer”." in lines
     shown = describe([contact])[contact.pk]
     assert (shown.state, shown.reason_code) == (RecordState.OFF, Part.LEFT_OUT)

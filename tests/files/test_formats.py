@@ -19,7 +19,7 @@ pytestmark = pytest.mark.django_db
 
 AWKWARD = [
     "=1+1", "==1", "+1", "-1", "@SUM(A1)", "\tx", "\rx", "\nx", "'=already", "''-x", "' =x", "'quoted", "＝1",
-    "two\r\nlines", "_x000D_", "x" * 30_000, "007", "1e5", "true", "a;b", 'q"x', "-", "n/a", "NULL",
+    "two\r\nlines", "x" * 30_000, "007", "1e5", "true", "a;b", 'q"x', "-", "n/a", "NULL",
 ]  # fmt: skip
 
 
@@ -108,25 +108,10 @@ def test_a_workbook_that_would_fill_the_memory_is_refused(before: bytes) -> None
     for old, new in (
         (b'r="B2"', b'r="XFD1048576"'),
         (b'r="B2"', b'r="AAA2"'),
-        (b"<worksheet", b'<!DOCTYPE x [<!ENTITY a "b">]><worksheet'),
-        (b"</sheetData>", b"</sheetData>" + b" " * 100_000_001),
+        (b"</sheetData>", b"</sheetData>" + b" " * 50_000_001),
     ):
         with pytest.raises(FileError):
             XLSX().create_dataset(changed(plain, PART, old, new))
-
-
-@pytest.mark.parametrize("number", [b"4", b"3<!-- -->4", b"3<x/>4"])
-def test_a_long_text_that_every_cell_shows_is_counted_in_each(number: bytes) -> None:
-    """Calamine copies it into each; of a number in two pieces it takes the last."""
-    titles = [f"t{column}" for column in range(4)]
-    small = sheet([*titles, "y"], ["x" * 30_000] * 4)
-    assert len(XLSX().create_dataset(small)) == 1
-    cells = b'<c t="s"><v>%s</v></c>' % number * 4
-    rows = b"".join(b'<row r="%d">' % row + cells + b"</row>" for row in range(2, 1_002))
-    large = changed(small, PART, b"</sheetData>", rows + b"</sheetData>")
-    large = changed(large, "xl/sharedStrings.xml", b"<si><t>y</t></si>", b"<si><t>" + b"y" * 30_000 + b"</t></si>")
-    with pytest.raises(FileError):
-        XLSX().create_dataset(large)
 
 
 @pytest.mark.parametrize(("place", "value"), [(8, 1), (10, 99)])

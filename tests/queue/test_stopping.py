@@ -21,8 +21,8 @@ from sync.limits.metered_client import SHUTDOWN_MESSAGE
 from sync.models import BoardLease, BoardLink, Decision, MondayAccount, SyncQueue
 from sync.monday.errors import SHUTTING_DOWN
 from sync.operations import retention
-from sync.operations.detect import boards_to_sweep
 from sync.operations.detect.comparison import compare_due_boards
+from sync.operations.detect.schedule import boards_to_sweep
 from sync.operations.detect.sweep import sweep_board, sweep_due_boards
 from sync.outbox import notify
 from sync.queue import SyncQueueService

@@ -16,7 +16,7 @@ from sync import limits, registry
 from sync.boards.board_setup import set_up
 from sync.models import BoardLink
 from sync.monday.columns import make_converter
-from sync.monday.columns.places import country_code
+from sync.monday.columns.phones import country_code
 from sync.monday.conversion import ConverterOptions
 from sync.monday.texts import MATCH_KEY_SQL, match_key
 from sync.reconcile.field_values import stored_values

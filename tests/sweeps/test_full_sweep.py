@@ -14,7 +14,7 @@ from sync.choices import Cause, Priority
 from sync.clock import sync_now
 from sync.models import AwaitedRelation, BoardLink, Intent, SyncMetadata, SyncQueue, WriteLoop
 from sync.operations.detect.comparison import ComparisonResult, compare_board
-from sync.operations.detect.sweep import run_full_sweep
+from sync.operations.detect.full_sweep import run_full_sweep
 from sync.outbox.queue_rows import enqueue
 from tests.engine.test_relations import connected
 from tests.support.waiting import beside

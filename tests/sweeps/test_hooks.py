@@ -8,7 +8,7 @@ import pytest
 from sync.clock import sync_now
 from sync.models import BoardLink, WebhookEvent
 from sync.monday.board_events import WEBHOOK_EVENTS
-from sync.operations.detect import check_silence, last_webhook
+from sync.operations.detect.webhook_checks import check_silence, last_webhook
 from sync.operations.doctor import run_checks
 from tests.admin import states
 from tests.support.world import World

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from npd.models import Contact, Organization
-from sync.operations.setup import plan as plans
+from sync.operations.setup import planner
 from tests.wizard.conftest import PEOPLE, Wizard, a_board, an_item, later, mail, people
 
 FIRMS = (*PEOPLE, ("firm", "Company", "text"))
@@ -153,7 +153,7 @@ def test_who_leaves_the_filter_by_what_is_sent_stops_and_needs_nobody(wizard: Wi
 def test_of_two_items_with_one_key_in_different_chunks_one_becomes_a_record(
     wizard: Wizard, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(plans, "CHUNK_SIZE", 1)
+    monkeypatch.setattr(planner, "CHUNK_SIZE", 1)
     items = [{"name": name, "mail": mail("ann@x.org")} for name in ("Ann", "Anna")]
     plan = wizard.planned(a_board(wizard.monday, "CRM", *PEOPLE, items=items), creates_records="on")
     wizard.apply()

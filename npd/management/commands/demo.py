@@ -29,8 +29,8 @@ from sync.kernel.messages import ActionError
 from sync.models import BoardLink, FieldMapping, SyncedModel, SyncQueue, UnmatchedItem
 from sync.monday.columns import make_converter
 from sync.monday.errors import MondayError
-from sync.operations.detect.comparison import enqueue_unmatched
-from sync.operations.worker import drain
+from sync.operations.detect.listing import enqueue_unmatched
+from sync.operations.worker import drain, work
 from sync.reconcile.field_values import stored_values
 from sync.records.unmatched_items import UnmatchedFinding, note_unmatched
 from sync.registry import item_url, link_of
@@ -195,7 +195,9 @@ def link_all(say: Say) -> None:
         linked = sum(registry.linked_records(spec.entity_type).count() for spec in registry.entities())
         return f"  linked {linked:,} of {total:,}"
 
-    drain(lambda _claimed, _due: say(f"{linked_text()} …"), seconds=SLICE_SECONDS)
+    while work(seconds=SLICE_SECONDS, wait_for_lease=True).claimed:
+        say(f"{linked_text()} …")
+    drain()
     say(f"{linked_text()}.")
 
 
@@ -254,7 +256,7 @@ def create_scene(name: str, sandbox: Sandbox) -> None:
         contact.save()
     # What fails does so in five real attempts, each rejected by the sandbox; only the waits between are left out.
     for _ in range(ATTEMPTS if name == "failed" else 1):
-        drain(entity_type="contact")
+        drain("contact")
         if name == "failed":
             rows = SyncQueue.objects.filter(entity_id=contact.pk, status=QueueStatus.PENDING)
             rows.update(next_retry=SyncNow())

@@ -10,7 +10,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from sync.boards.board_setup import webhook_url
+from sync.boards.webhooks import webhook_url
 from sync.limits import client
 from sync.models import WebhookEvent
 from sync.monday.connector import MondayConnector

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import BaseCommand, CommandError
 
 from sync.kernel import process
 from sync.operations.worker import drain, remaining_lines
@@ -11,16 +11,13 @@ from sync.operations.worker import drain, remaining_lines
 class Command(BaseCommand):
     help = "Works the queue until nothing is due, and says what is left."
 
-    def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--progress", action="store_true", help="print a line every two seconds")
-
     def handle(self, *args: Any, **options: Any) -> None:
         """Work the queue and report; exits 0 whatever is left, as the report says why.
 
         After Ctrl-C or TERM the batch in hand is finished or released, and the exit code is the signal's.
         """
         with process.shutdown_on_signals() as interrupted:
-            drained = drain(self._progress if options["progress"] else None)
+            drained = drain()
         self.stdout.write(str(drained))
         lines = remaining_lines()
         for line in lines:
@@ -32,7 +29,3 @@ class Command(BaseCommand):
                 "Interrupted. What is left is worked by the next worker, or by `manage.py sync_drain`.",
                 returncode=interrupted.exit_code,
             )
-
-    def _progress(self, claimed: int, due: int) -> None:
-        self.stdout.write(f"{claimed:,} checked, {due:,} to go …")
-        self.stdout.flush()

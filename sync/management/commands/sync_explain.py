@@ -11,15 +11,14 @@ from sync.operations.preview.explanation import explain, find_record
 
 class Command(BaseCommand):
     help = (
-        "Explains one record: its state, both sides and the last synced values, what the next sync would do, what "
-        "is open, and its activity with every trigger. Reads its item by one call; writes nothing."
+        "Explains one record: its state, both sides and the last synced values, what the next sync would do, "
+        "what waits for a person, and its activity with every trigger. Reads its item by one call; writes nothing."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
         types = ", ".join(spec.entity_type for spec in registry.entities())
         parser.add_argument("entity_type", help=f"one of: {types}")
         parser.add_argument("record", help="its id, its item's id, its name or its email address; deleted ones too")
-        parser.add_argument("--offline", action="store_true", help="don't ask Monday")
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Explain; exit 1 where no record, or more than one, is meant."""
@@ -27,5 +26,5 @@ class Command(BaseCommand):
             subject = find_record(options["entity_type"], options["record"])
         except (ActionError, registry.UnknownEntity) as why:
             raise CommandError(str(why)) from why
-        for line in explain(subject, offline=options["offline"]):
+        for line in explain(subject):
             self.stdout.write(line)

@@ -3,7 +3,7 @@
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.management.base import BaseCommand
 
 from sync.operations.retention import prune
 
@@ -18,15 +18,8 @@ class Command(BaseCommand):
             f"{settings.TOMBSTONE_DAYS} (0: never). Beat does it every night."
         )
 
-    def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--dry-run", action="store_true", help="only count")
-
     def handle(self, *args: Any, **options: Any) -> None:
-        self._verb = "would be deleted" if options["dry_run"] else "deleted"
-        total = sum(prune(dry_run=options["dry_run"], progress=self._print).values())
-        self.stdout.write(f"{total:,} rows {self._verb}." if total else "Nothing is old enough.")
-
-    def _print(self, name: str, rows: int) -> None:
-        if rows:
-            self.stdout.write(f"{name[0].upper()}{name[1:]}: {rows:,} {self._verb}.")
-            self.stdout.flush()
+        counts = {name: number for name, number in prune().items() if number}
+        for name, number in counts.items():
+            self.stdout.write(f"{name[0].upper()}{name[1:]}: {number:,} deleted.")
+        self.stdout.write(f"{sum(counts.values()):,} rows deleted." if counts else "Nothing is old enough.")

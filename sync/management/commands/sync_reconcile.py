@@ -5,8 +5,8 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from sync.kernel import process
-from sync.operations.detect.sweep import run_full_sweep
-from sync.operations.preview import plan_lines, plan_problems, plan_sync
+from sync.operations.detect.full_sweep import run_full_sweep
+from sync.operations.preview.dry_run import plan_lines, plan_problems, plan_sync
 from sync.operations.worker import remaining_lines
 
 
@@ -18,7 +18,6 @@ class Command(BaseCommand):
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--progress", action="store_true", help="say now and then how far it is")
         parser.add_argument("--dry-run", action="store_true", help="print the plan, write nothing on either side")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -27,7 +26,7 @@ class Command(BaseCommand):
             self._plan(every_line=options["verbosity"] > 1)
             return
         with process.shutdown_on_signals() as interrupted:
-            report, problems = run_full_sweep(self._progress if options["progress"] else None)
+            report, problems = run_full_sweep()
         for line in report:
             self.stdout.write(line)
         for line in remaining_lines():
@@ -40,12 +39,8 @@ class Command(BaseCommand):
 
     def _plan(self, *, every_line: bool) -> None:
         """Print the plan; exit 1 where something could not be checked."""
-        boards, client = plan_sync(every_line=every_line)
-        for line in plan_lines(boards, client):
+        boards, client = plan_sync()
+        for line in plan_lines(boards, client, every_line=every_line):
             self.stdout.write(line)
         if problems := plan_problems(boards):
             raise CommandError("\n".join(problems))
-
-    def _progress(self, claimed: int, due: int) -> None:
-        self.stdout.write(f"{claimed:,} checked, {due:,} to go …")
-        self.stdout.flush()

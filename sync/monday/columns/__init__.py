@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from sync.monday.board_items import Reading
-from sync.monday.columns import addresses, labels, places, values
+from sync.monday.columns import addresses, labels, phones, values
 from sync.monday.columns.labels import by_label
 from sync.monday.conversion import Converter, ConverterOptions
 
@@ -18,8 +18,8 @@ _CLASSES: tuple[type[Converter], ...] = (
     values.CheckboxConverter,
     addresses.EmailConverter,
     addresses.LinkConverter,
-    places.PhoneConverter,
-    places.AddressConverter,
+    phones.PhoneConverter,
+    addresses.AddressConverter,
     labels.StatusConverter,
     labels.DropdownConverter,
     labels.RelationConverter,

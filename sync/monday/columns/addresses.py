@@ -1,13 +1,19 @@
-"""Columns with an address and its label: email and link. The label is not mapped, and stays as a person wrote it."""
+"""Addresses: columns with one and its label (email, link), and the five fields of a postal one as one text column.
+
+A label is not mapped, and stays as a person wrote it.
+"""
 
 import re
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple
 from urllib.parse import quote, unquote
 
 from sync.monday import texts
 from sync.monday.board_items import Reading
+from sync.monday.columns.values import TextColumn, plain_text, too_large_reason
 from sync.monday.conversion import (
+    AmbiguousSplit,
     Canonical,
     Local,
     OneText,
@@ -232,3 +238,131 @@ def _resolve_dots(path: str) -> str:
         elif segment != ".":
             kept.append(segment)
     return "/".join([*kept, ""] if segments[-1] in (".", "..") else kept)
+
+
+# The five parts of an address as one text column, such as "12 Main St, Springfield, IL, 62701, USA". Each part is
+# the field whose name ends with it, whatever it begins with.
+#
+# Compared in the column's form: pieces between commas, trimmed, without empty ones. A text is divided into
+# fields only where that is certain; docs/decisions/0013-the-connector.md says when.
+
+
+_PARTS = ("street", "city", "state", "zip", "country")
+
+# A zip code has a digit; the others have none, unless they had one before. A street may be anything.
+_ZIP = "zip"
+_WORDS_ONLY = ("city", "state", "country")
+_SPLIT_HINT = "say what belongs to street, city, state, zip and country"
+_Shares = Mapping[str, Sequence[str]]
+
+
+class AddressConverter(TextColumn):
+    """Five fields, one text column."""
+
+    name = "address"
+
+    def local(self, raw: Local) -> Canonical:
+        return _join_pieces([piece for name in _field_names(raw).values() for piece in _split_pieces(raw[name])])
+
+    def remote(self, raw: Any) -> Canonical:
+        return _join_pieces(_split_pieces(plain_text(raw)))
+
+    def to_local(self, remote_raw: Any, current_local: Local) -> Local:
+        pieces = _split_pieces(remote_raw)
+        # The same pieces: NPD's division among the fields stays.
+        if _join_pieces(pieces) == self.local(current_local):
+            return dict(current_local)
+        if not pieces:
+            return dict.fromkeys(current_local)
+        names = _field_names(current_local)
+        before = {part: _split_pieces(current_local[name]) for part, name in names.items()}
+        # A removal is certain even where the positions have moved; so it is tried first.
+        shares = _shares_after_removal(pieces, before) or _shares_by_position(pieces, before)
+        return {name: _keep_spelling(_join_pieces(shares[part]), current_local[name]) for part, name in names.items()}
+
+    def from_text(self, text: str, current_local: Local) -> Local:
+        try:
+            return self.to_local(text, current_local)
+        except AmbiguousSplit:
+            # No certain division: the whole text goes into the first field.
+            first = next(iter(_field_names(current_local).values()))
+            return dict.fromkeys(current_local) | {first: texts.canonical_text(text)}
+
+    def rejection_reason(self, raw_local: Local) -> str | None:
+        return too_large_reason("address", str(self.local(raw_local) or ""))
+
+
+def _field_names(raw: Local) -> dict[str, str]:
+    """The fields' names by part, in the order of an address."""
+    return {part: name for part in _PARTS for name in raw if name.endswith(part)}
+
+
+def _shares_after_removal(pieces: Sequence[str], before: _Shares) -> _Shares | None:
+    """Where parts were only removed, the fields of the remaining ones; None for any other edit."""
+    owners = {piece: name for name, own in before.items() for piece in own}
+    all_pieces = [piece for own in before.values() for piece in own]
+    # A piece that occurs twice, or in another order, can't be assigned for certain.
+    if len(owners) < len(all_pieces) or [piece for piece in all_pieces if piece in pieces] != list(pieces):
+        return None
+    return {name: [piece for piece in own if piece in pieces] for name, own in before.items()}
+
+
+def _shares_by_position(pieces: Sequence[str], before: _Shares) -> _Shares:
+    """Give each filled field as many pieces as it has now, or each field one where all are empty."""
+    counts = {name: len(own) for name, own in before.items()}
+    if not any(counts.values()):
+        counts = dict.fromkeys(before, 1)
+    expected = sum(counts.values())
+    # Another number of pieces: the positions no longer tell which field is which.
+    if len(pieces) != expected:
+        raise AmbiguousSplit(
+            f"Monday's address has {len(pieces)} parts between commas where {expected} were expected; {_SPLIT_HINT}"
+        )
+    rest = iter(pieces)
+    shares = {name: [next(rest) for _ in range(count)] for name, count in counts.items()}
+    for name, own in shares.items():
+        _check_shape(name, own, before[name])
+        # A piece that another field had and has no more was moved, so the positions can't be trusted.
+        remaining = _piece_counts(before[name])
+        for other in before:
+            lost = _piece_counts(before[other]) - _piece_counts(shares[other])
+            moved = next(
+                (piece for piece in own if lost[_comparable(piece)] and not remaining[_comparable(piece)]), None
+            )
+            if other != name and moved is not None:
+                raise AmbiguousSplit(f"“{moved}” has moved to another place in Monday's address; {_SPLIT_HINT}")
+    return shares
+
+
+def _check_shape(name: str, own: Sequence[str], before: Sequence[str]) -> None:
+    """A number where there was always a word, or the reverse, belongs to another part."""
+    for piece in own:
+        digits = any(character.isdigit() for character in piece)
+        had_digits = any(character.isdigit() for old in before for character in old)
+        # Digits tell a zip code from words.
+        if name == _ZIP and not digits and (had_digits or not before):
+            raise AmbiguousSplit(f"“{piece}” stands where Monday's address had the zip code; {_SPLIT_HINT}")
+        if name in _WORDS_ONLY and digits and not had_digits:
+            raise AmbiguousSplit(f"“{piece}” stands where Monday's address had the {name}; {_SPLIT_HINT}")
+
+
+def _piece_counts(pieces: Sequence[str]) -> Counter[str]:
+    return Counter(_comparable(piece) for piece in pieces)
+
+
+def _comparable(piece: str) -> str:
+    return (texts.fold_whitespace(piece) or "").casefold()
+
+
+def _keep_spelling(new: str | None, current: str | None) -> str | None:
+    """A part that says the same keeps the spelling that a person gave it."""
+    return current if _join_pieces(_split_pieces(current)) == new else new
+
+
+def _split_pieces(text: str | None) -> list[str]:
+    pieces = [texts.canonical_text(piece) for piece in (texts.canonical_text(text) or "").split(",")]
+    return [piece for piece in pieces if piece is not None]
+
+
+def _join_pieces(pieces: Sequence[str]) -> str | None:
+    return ", ".join(pieces) or None

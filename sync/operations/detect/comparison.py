@@ -1,12 +1,10 @@
-"""Both sides of whole boards held against each other and the base at night, outside of passes.
+"""The nightly comparison of both sides of whole boards with each other and with the base, outside of passes.
 
-A listing brings 500 items a call, a pass reads 100. So what must look at everything lets a pass's own rules decide
-about the listing first, and only records whose plan isn't empty get a pass. It is also the proof that those which say
-“synced” are.
+It is also the proof that the records which say “synced” are.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -14,227 +12,33 @@ from uuid import UUID
 import structlog
 from django.utils.dateparse import parse_datetime
 
-from sync import choices, limits, registry
+from sync import choices, registry
 from sync.boards import board_columns
-from sync.boards.board_columns import InspectedColumns, store_inspection
+from sync.boards.board_columns import store_inspection
 from sync.clock import SyncNow, sync_now
 from sync.kernel import humanize
 from sync.limits import breaker
 from sync.merge import Action
-from sync.models import AwaitedRelation, BoardLink, IgnoredItem, SyncQueue
-from sync.models.synced_model import unsynced
+from sync.models import BoardLink
 from sync.monday import errors
-from sync.monday.board_items import BatchItems, Item
-from sync.operations.detect import LONGEST_DELAY, boards_to_compare
+from sync.operations.detect.listing import (
+    BoardListing,
+    ListedPage,
+    enqueue_unmatched,
+    records_with_jobs,
+    records_without_item,
+)
+from sync.operations.detect.schedule import boards_to_compare
+from sync.operations.detect.webhook_checks import LONGEST_DELAY
 from sync.outbox.claim import Claim
-from sync.outbox.queue_rows import enqueue, enqueue_comparison
+from sync.outbox.queue_rows import enqueue_comparison
 from sync.reconcile import pass_plan
-from sync.reconcile.board_filter import item_verdict, record_verdict
+from sync.reconcile.board_filter import record_verdict
 from sync.reconcile.facts import RecordFacts
 from sync.reconcile.field_values import BoardContext, still_holds, stored_values
-from sync.reconcile.gather import Gatherer
 from sync.reconcile.gather.record_facts import claimed
-from sync.reconcile.gather.related import EmptiedCells
-from sync.reconcile.lookups import load_board
-from sync.reconcile.new_items import listed_finding
-from sync.reconcile.settlement import changed_records
-from sync.records.unmatched_items import clear_unlisted, note_unmatched
-from sync.registry import EntitySpec
 
 log = structlog.get_logger(__name__)
-
-
-# A board's whole list of items: how its pages are asked for, what happens where it breaks, and which nobody knows.
-
-
-# A listing begins again when its cursor expires, at most this often.
-MAX_LISTINGS = 3
-
-
-def item_pages(
-    link: BoardLink, columns: Sequence[str] | None = None, types: Sequence[str] = (), *, expected: int | None = None
-) -> Iterator[list[Item]]:
-    """Yield the board's active items, 500 a call, from the start again where the cursor expires.
-
-    Without `columns` only the NPD ID is read. A listing of fewer than `expected` items may have been cut
-    short and is read twice, so an item may come twice. Raises MondayError.
-    """
-    connector = limits.connector()
-    columns = [link.npd_id_column] if columns is None else columns
-    shortest: int | None = None
-    for listing in range(MAX_LISTINGS):
-        count = 0
-        try:
-            for items in connector.list_items(link.board_id, columns, types):
-                count += len(items)
-                yield items
-        except errors.MondayError as error:
-            if error.kind is not errors.CURSOR_EXPIRED or listing + 1 == MAX_LISTINGS:
-                raise
-            continue
-        if expected is None or count >= expected or shortest == count:
-            return
-        shortest = count
-
-
-def enqueue_unmatched(spec: EntitySpec, item_ids: Iterable[str]) -> None:
-    """Enqueue a pass for unmatched items, all or none."""
-    enqueue(spec.entity_type, items=item_ids, cause=choices.Cause.SWEEP, priority=choices.Priority.SWEEP)
-
-
-# A board's listing, page by page, beside what a pass would do with the records that have its items.
-
-
-@dataclass(frozen=True)
-class ListedPage:
-    """A page of a board's items that were not listed before, and the plan of a pass over the records that have them."""
-
-    facts: pass_plan.PassFacts
-    plan: pass_plan.Plan
-    changed: frozenset[UUID]  # records of which the plan isn't empty
-    unread: frozenset[UUID]  # those of which Monday would have to be asked more before it could be told
-    busy: frozenset[UUID]  # those with a job that waits or is in a worker's hands
-    read_at: datetime  # the page was read after this
-
-    @property
-    def syncing(self) -> list[pass_plan.RecordPlan]:
-        """The records that are synced: their own settings let them, and the filter doesn't leave them out."""
-        return [plan for plan in self.plan.records.values() if plan.may_sync]
-
-    @property
-    def differing(self) -> list[UUID]:
-        """The records for which a pass would do or say anything, or of which only it can tell."""
-        return sorted(self.changed | self.unread)
-
-    @property
-    def unsettled(self) -> list[UUID]:
-        """These, and all that are not in sync, or have a job: `sync_reconcile` passes over them."""
-        is_synced = choices.RecordSyncStatus.SYNCED
-        open_ids = {p.id for p in self.syncing if p.id in self.busy or p.record.sync_status != is_synced}
-        return sorted(open_ids.union(self.differing))
-
-    @property
-    def settled(self) -> list[UUID]:
-        """The records that are in sync, and that a pass would leave as they are."""
-        return sorted({plan.id for plan in self.syncing} - set(self.unsettled))
-
-
-class _ListedItems(Gatherer):
-    """Answers from a page of the listing what rules ask of Monday; what that doesn't show is `unread`, and not asked.
-
-    Of a column that no item shows only a call would tell more, and every record's pass may have to speak of it.
-    """
-
-    def __init__(self, items: Mapping[str, Item]) -> None:
-        super().__init__()
-        self.items = items
-        self.unread = set[str]()
-
-    def board_items(self, board: BoardContext, linked: Sequence[str], *_: Any) -> BatchItems:
-        return BatchItems(linked={key: self.items[key] for key in linked if key in self.items})
-
-    def items_by_id(self, board: BoardContext, ids: Sequence[str]) -> dict[str, Item]:
-        self.unread |= set(ids)
-        return {}
-
-    def removed_items(self, board: BoardContext, emptied: EmptiedCells) -> set[str]:
-        removed = super().removed_items(board, emptied)
-        self.unread |= {item_id for _, named_item, item_id in emptied if named_item in self.unread}
-        return removed
-
-    def inspect(
-        self, board: BoardContext, missing: Collection[str], healed: Collection[str]
-    ) -> tuple[BoardContext, InspectedColumns]:
-        self.unread |= set(self.items) if missing else set()
-        return super().inspect(board, (), healed) if healed else (board, InspectedColumns())
-
-
-class BoardListing:
-    """A board's items with their records; it keeps ids only, and never more than a page of anything else.
-
-    It notes the items that no record has, but for a preview.
-    """
-
-    def __init__(self, link: BoardLink, *, is_preview: bool = False) -> None:
-        self.board = load_board(link)
-        self._notes_unmatched = not is_preview
-        self.listed: set[str] = set()
-        self.started_at = sync_now()
-        self._filtered: set[str] = set()
-        self._ownerless: list[str] = []
-
-    def pages(self, expected: int | None = None) -> Iterator[ListedPage]:
-        """Yield each page with its records, loaded as a pass loads them; raises MondayError.
-
-        An item that was listed before is left out, also by an earlier call. `expected` is as item_pages takes it.
-        """
-        link = self.board.link
-        read_at = sync_now()
-        for page in item_pages(link, self.board.columns, self.board.types, expected=expected):
-            board = self.board
-            fresh = {item.id: item for item in page if item.id not in self.listed}
-            self.listed |= set(fresh)
-            facts = claimed(board, [Claim(None, item_id, []) for item_id in fresh])
-            ownerless = [fresh[str(unmatched.remote_id)] for unmatched in facts.item_claims]
-            self._ownerless += [item.id for item in ownerless]
-            if self._notes_unmatched:
-                note_unmatched(link, [listed_finding(board, item) for item in ownerless])
-            if board.sync_filter.items:
-                self._filtered |= {key for key, item in fresh.items() if item_verdict(board, item).holds is False}
-            planned = _planned(replace(facts, item_claims=()), fresh, read_at)
-            # A column that is there again is so on the pages that follow, too; the names that this page's relations
-            # point to are many, and forgotten.
-            self.board = replace(planned.facts.board, item_names=board.item_names)
-            yield planned
-            read_at = sync_now()
-
-    def forget_unlisted(self, expected: int | None) -> None:
-        """Forget the unmatched items that were not listed, if the board has no more items than were."""
-        if expected is not None and len(self.listed) >= expected:
-            clear_unlisted(self.board.link, self.started_at, self.listed)
-
-    @property
-    def unmatched(self) -> list[str]:
-        """The items listed so far that no record has and that nobody ignores."""
-        ids = list(dict.fromkeys(self._ownerless))
-        owned = self.board.model._default_manager.filter(monday_id__in=ids).values_list("monday_id", flat=True)
-        ignored = IgnoredItem.objects.filter(entity_type=self.board.link.entity_type, item_id__in=ids)
-        others = {*owned, *ignored.values_list("item_id", flat=True)}
-        return [item_id for item_id in ids if item_id not in others]
-
-    def matchable(self, unmatched: Iterable[str]) -> list[str]:
-        """Return those of these items that the filter doesn't leave out."""
-        return [item_id for item_id in unmatched if item_id not in self._filtered]
-
-    def unlisted(self) -> list[UUID]:
-        """Return the linked records whose items were not listed; whether these are gone only they themselves say."""
-        # One that is left out by the filter is disabled too, though its own settings let it sync.
-        linked = self.board.model._default_manager.exclude(monday_id=None).exclude(
-            sync_status=choices.RecordSyncStatus.DISABLED
-        )
-        rows = linked.order_by("pk").values_list("pk", "monday_id").iterator(chunk_size=2_000)
-        return [pk for pk, item_id in rows if item_id not in self.listed]
-
-
-def _planned(facts: pass_plan.PassFacts, items: Mapping[str, Item], read_at: datetime) -> ListedPage:
-    gatherer = _ListedItems(items)
-    link = facts.board.link
-    facts, plan = gatherer.gather(facts)
-    of_records = {"entity_type": link.entity_type, "entity_id__any_of": list(plan.records)}
-    waiting = AwaitedRelation.objects.filter(**of_records).values_list("entity_id", "key", "target_type", "target")
-    busy = _records_with_jobs(link, plan.records)
-    changed = changed_records(facts, plan, waiting, busy)
-    unread = {p.id for p in plan.records.values() if p.may_sync and p.record.monday_id in gatherer.unread}
-    return ListedPage(facts, plan, changed, frozenset(unread), busy, read_at)
-
-
-def _records_with_jobs(link: BoardLink, ids: Collection[UUID]) -> frozenset[UUID]:
-    states = (choices.QueueStatus.PENDING, choices.QueueStatus.IN_PROGRESS)
-    rows = SyncQueue.objects.filter(entity_type=link.entity_type, entity_id__any_of=list(ids), status__in=states)
-    return frozenset(pk for pk in rows.values_list("entity_id", flat=True) if pk)
-
-
-# The nightly comparison of every linked item with its base and with NPD. Whatever differs gets a pass.
 
 
 @dataclass
@@ -331,15 +135,6 @@ def _compare(link: BoardLink) -> ComparisonResult:
     return result
 
 
-def records_without_item(spec: EntitySpec) -> list[UUID]:
-    """Return the records that should have an item, and don't wait for a job, a person or a direction."""
-    rows = SyncQueue.objects.filter(entity_type=spec.entity_type, entity_id__isnull=False)
-    busy = rows.exclude(status=choices.QueueStatus.COMPLETED).values("entity_id")
-    unlinked = spec.model._default_manager.filter(monday_id=None, sync_status=choices.RecordSyncStatus.PENDING)
-    unlinked = unlinked.exclude(unsynced()).exclude(sync_direction=choices.SyncDirection.MONDAY_TO_NPD)
-    return list(unlinked.exclude(pk__in=busy).values_list("pk", flat=True))
-
-
 # The proof of “synced”: how many records that say so the comparison looked at, and which differed.
 
 
@@ -421,7 +216,7 @@ def _verify(result: ComparisonResult, page: ListedPage) -> None:
 def _verify_unlisted(result: ComparisonResult, board: BoardContext, ids: Collection[UUID]) -> None:
     """Add those that say `synced`, though a complete listing lacks their items."""
     records = {facts.id: facts for facts in _loaded(board, ids) if facts.record.may_sync}
-    claiming = _claiming(records.values(), _records_with_jobs(board.link, records))
+    claiming = _claiming(records.values(), records_with_jobs(board.link, records))
     missing = {
         key
         for key in claiming
@@ -436,7 +231,7 @@ def _record_differing(
 ) -> None:
     """Store these differences, but of records that a pass or a save may have changed since they were loaded."""
     reloaded = {facts.id: facts for facts in _loaded(board, differing)} if differing else {}
-    claiming = _claiming(reloaded.values(), _records_with_jobs(board.link, reloaded))
+    claiming = _claiming(reloaded.values(), records_with_jobs(board.link, reloaded))
     for key, (before, fields) in differing.items():
         if key not in claiming or not _is_unchanged(board, before, reloaded[key]):
             result.verified -= 1

@@ -1,4 +1,4 @@
-"""Why one record is as it is, in lines of text: both sides, its next pass, what is open, and its activity."""
+"""Why one record is as it is, in lines of text: both sides, its next pass, what waits, and its activity."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import reduce
@@ -7,19 +7,15 @@ from uuid import UUID
 
 from django.db.models import Q
 
-from conflicts.store import open_conflicts
 from sync import registry
-from sync.choices import QueueStatus
-from sync.clock import sync_now
 from sync.kernel.humanize import quote, timestamp
 from sync.kernel.messages import ActionError
-from sync.models import ApprovalRequest, Decision, Intent, IntentState, SyncedModel, SyncQueue, Tombstone, WriteLoop
+from sync.models import Decision, SyncedModel, Tombstone
 from sync.monday.conversion import UnknownValue
-from sync.operations import preview
-from sync.outbox.pauses import active_pause, pause_sentence
+from sync.operations.preview import planned_changes
+from sync.operations.preview.planned_pass import read_only_client
 from sync.reconcile.pass_plan import RecordPlan
 from sync.records import availability
-from sync.records.approvals import OPEN_REQUEST_STATES
 from sync.records.authors import causes_text
 from sync.state import record_view
 
@@ -76,16 +72,12 @@ def _name(subject: SyncedModel | Tombstone) -> str:
     return str(subject.data.get("name") or subject.entity_id) if isinstance(subject, Tombstone) else str(subject)
 
 
-def explain(subject: SyncedModel | Tombstone, *, offline: bool = False) -> Iterator[str]:
-    """Yield the lines; the item is read by one call unless `offline`. Writes nothing."""
+def explain(subject: SyncedModel | Tombstone) -> Iterator[str]:
+    """Yield the lines; the item is read by one call. Writes nothing."""
     entity_type, entity_id = ids_of(subject)
     model = registry.entity(entity_type).model
     yield f"{str(model._meta.verbose_name).capitalize()} “{_name(subject)}”, {entity_id}"
-    shown: Mapping[str, str] = {}
-    changes: Sequence[preview.PlannedChange] | None = None
-    unread = "Monday was not asked (--offline)."
-    if not offline:
-        shown, changes, unread = _read_item(entity_type, entity_id)
+    shown, changes, unread = _read_item(entity_type, entity_id)
     item = f"item {subject.monday_id}" if subject.monday_id else "no item on Monday"
     if isinstance(subject, Tombstone):
         yield f"deleted, {item}"
@@ -96,23 +88,19 @@ def explain(subject: SyncedModel | Tombstone, *, offline: bool = False) -> Itera
     yield ""
     if changes:
         yield "The next sync would:"
-        yield from (f"  {change.kind}: {preview.change_line(change)}" for change in changes)
+        yield from (f"  {change.kind}: {planned_changes.change_line(change)}" for change in changes)
     else:
         outcome = (
             "What the next sync would do is not known." if changes is None else "The next sync would change nothing."
         )
         yield f"{outcome} {unread}".rstrip()
     yield ""
-    open_lines = list(_open_lines(entity_type, entity_id))
-    yield "Open:" if open_lines else "Nothing is open."
-    yield from (f"  {line}" for line in open_lines)
-    yield ""
     yield from _activity_lines(entity_type, entity_id)
 
 
 def _read_item(
     entity_type: str, entity_id: UUID
-) -> tuple[Mapping[str, str], Sequence[preview.PlannedChange] | None, str]:
+) -> tuple[Mapping[str, str], Sequence[planned_changes.PlannedChange] | None, str]:
     """Return what Monday shows, by field, what the next pass would change, and why something could not be read.
 
     The changes are None where they can't be told. One call; raises MondayError.
@@ -121,8 +109,8 @@ def _read_item(
     reason = availability.of(entity_type, reads=True).blocked_reason
     if reason or link is None:
         return {}, None, reason
-    with preview.read_only_client():
-        planned, changes = preview.plan_record(link, entity_id)
+    with read_only_client():
+        planned, changes = planned_changes.plan_record(link, entity_id)
     plan = planned.plan.records.get(entity_id)
     if plan is None:
         return {}, changes, ""
@@ -151,6 +139,7 @@ def _record_lines(record: SyncedModel, item: str, shown: Mapping[str, str]) -> I
     yield view.reason or "Both sides are the same, as far as is known."
     if view.next_try is not None:
         yield f"Next attempt at {timestamp(view.next_try)}."
+    yield from (entry.sentence for entry in view.others)
     for field in view.fields:
         values = {
             "NPD": field.local,
@@ -159,41 +148,12 @@ def _record_lines(record: SyncedModel, item: str, shown: Mapping[str, str]) -> I
             "last synced, Monday": field.base_remote,
         }
         sides = [
-            f"{side} {'not read' if text is None else quote(text, preview.VALUE_LENGTH)}"
+            f"{side} {'not read' if text is None else quote(text, planned_changes.VALUE_LENGTH)}"
             for side, text in values.items()
         ]
         yield f"{field.label}: {', '.join(sides)}"
         if field.detail:
             yield f"  {field.detail}"
-
-
-def _open_lines(entity_type: str, entity_id: UUID) -> Iterator[str]:
-    about = {"entity_type": entity_type, "entity_id": entity_id}
-    for job in SyncQueue.objects.filter(**about).exclude(status=QueueStatus.COMPLETED).order_by("id"):
-        yield _job_line(job)
-    for intent in Intent.objects.filter(**about, state=IntentState.OPEN).order_by("created_at"):
-        sent = ", ".join(intent.values) or "a new item"
-        yield f"A call without an answer yet: {sent}; it may take effect until {timestamp(intent.deadline)}."
-    for conflict in open_conflicts(entity_type, [entity_id]).get(entity_id, []):
-        fields = f" on {', '.join(conflict.fields)}" if conflict.fields else ""
-        waiting = " A choice is waiting to be applied." if conflict.resolutions else ""
-        yield f"An open conflict ({conflict.kind}){fields}, {conflict.conflict_id}.{waiting}"
-    for approval in ApprovalRequest.objects.filter(**about, state__in=OPEN_REQUEST_STATES):
-        yield f"Approval: {approval.label} · {approval.get_state_display().lower()}."
-    for write_loop in WriteLoop.objects.filter(**about, throttled_until__gt=sync_now()):
-        by = f" by {write_loop.by}" if write_loop.by else ""
-        yield f"{write_loop.key} is rewritten again and again{by}; nothing is sent for a while."
-
-
-def _job_line(job: SyncQueue) -> str:
-    reason = job.error_message or job.reason
-    if job.status == QueueStatus.IN_PROGRESS:
-        return f"Job #{job.pk} is in progress."
-    if job.status == QueueStatus.FAILED:
-        return f"Job #{job.pk} failed after {job.attempts} attempts. {reason}".rstrip()
-    if pause := active_pause(job.entity_type):
-        return f"Job #{job.pk} is pending. {pause_sentence(pause)} {reason}".rstrip()
-    return f"Job #{job.pk} is pending until {timestamp(job.next_retry)}. {reason}".rstrip()
 
 
 def _activity_lines(entity_type: str, entity_id: UUID) -> Iterator[str]:

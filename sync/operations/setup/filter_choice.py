@@ -14,7 +14,7 @@ from sync.models import FieldMapping
 from sync.monday.board_items import GROUP
 from sync.monday.columns import selectable_labels
 from sync.monday.conversion import UnknownValue
-from sync.operations.setup.plan import planned_board
+from sync.operations.setup.planned_board import planned_board
 from sync.operations.setup.selection import ChosenBoard
 from sync.reconcile.field_values import BoardContext, stored_values
 

@@ -18,7 +18,8 @@ from django.utils.dateparse import parse_datetime
 
 from sync import registry
 from sync.boards import board_columns, field_choices
-from sync.boards.board_setup import SetupChoices, apply_choices, enqueue_affected
+from sync.boards.board_acts import enqueue_affected
+from sync.boards.board_setup import SetupChoices, apply_choices
 from sync.choices import Cause, Priority, SyncDirection
 from sync.clock import sync_now
 from sync.kernel import process
@@ -28,7 +29,7 @@ from sync.models import BoardLink, FieldMapping, UnmatchedItem
 from sync.models.synced_model import unsynced
 from sync.monday.board import Board, BoardSetup, ColumnSpec
 from sync.monday.errors import MondayError, Scope
-from sync.operations.detect import enqueue_items
+from sync.operations.detect.missed_events import enqueue_items
 from sync.operations.setup import selection
 from sync.operations.setup.plan import STALLED, SetupPlan, first_match_text, summary_of
 from sync.outbox import notify

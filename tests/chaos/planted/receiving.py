@@ -80,7 +80,7 @@ def _throws_away(right: Wrong, raw_body: bytes, body: Any, event: ItemEvent) -> 
     return "an echo" if _soon_after_a_write(event.item_id) else right(raw_body, body, event)
 
 
-@instead_of(echo_dropped, "sync.operations.detect:_parse_event")
+@instead_of(echo_dropped, "sync.operations.detect.missed_events:_parse_event")
 def _throws_away_rows(right: Wrong, body: Any) -> ItemEvent | None:
     event: ItemEvent | None = right(body)
     user = MondayAccount.objects.values_list("user_id", flat=True).first()

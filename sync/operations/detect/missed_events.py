@@ -1,0 +1,172 @@
+"""What webhooks did not bring: entries of Monday's activity log, stored as the inbox stores deliveries."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import timedelta
+from typing import Any
+
+from django.conf import settings
+from django.db import transaction
+
+from sync import registry
+from sync.boards.sync_filter import SyncFilter
+from sync.choices import Cause, Priority, QueueDirection
+from sync.clock import sync_now
+from sync.kernel.db import fetch_rows
+from sync.models import BoardLink, IgnoredItem, WebhookEvent
+from sync.monday import board_events
+from sync.monday.board import LOG_PREFIX, ActivityEntry, EventKind, InvalidEvent, ItemEvent
+from sync.outbox.queue_rows import enqueue
+from sync.records.inbox import MAX_ID_CHARACTERS, UNMATCHED_ITEM_WAIT_SECONDS, storable_json
+from sync.records.item_links import item_names
+from sync.records.unmatched_items import UnmatchedFinding, note_unmatched
+
+# The type of an entry that says no more than that an item changed.
+ITEM_UPDATED = "touched"
+
+# An entry's time and its webhook's differ by at most this much.
+SAME_MOMENT = timedelta(seconds=30)
+
+# By so much a webhook may have come before the time at which Monday says that its change happened.
+CLOCKS_DIFFER = timedelta(minutes=10)
+
+FOUND_BY_SWEEP = "found by a check for missed changes: its items were read"
+
+_STORE_EVENTS = """
+    INSERT INTO sync_webhook_events (trigger_id, board_id, item_id, column_id, type, body, outcome, processed_at)
+    SELECT event.trigger_id, event.board_id, event.item_id, event.column_id, event.type, event.body, event.outcome,
+        CASE WHEN event.outcome = '' THEN NULL ELSE sync_now() END
+    FROM jsonb_to_recordset(%s::jsonb) AS event (trigger_id text, board_id text, item_id text, column_id text,
+        type text, body jsonb, outcome text)
+    WHERE NOT EXISTS (SELECT FROM sync_ignored_items AS item WHERE item.item_id = event.item_id AND item.erased)
+    ON CONFLICT (trigger_id, item_id, column_id, type) DO NOTHING
+    RETURNING item_id, outcome
+"""
+
+
+def replay_entries(link: BoardLink, entries: Sequence[ActivityEntry]) -> int:
+    """Store what no webhook reported, oldest first, and enqueue its items; return how many were new."""
+    # Too old to detect lost updates by: our own writes of the time are pruned by then.
+    oldest = sync_now() - timedelta(days=settings.JOURNAL_DAYS - 1)
+    recent = [entry for entry in entries if entry.at >= oldest]
+    bodies = [body for entry in reversed(recent) for body in board_events.webhook_bodies(entry, link.board_id)]
+    events = [(body, event) for body in bodies if (event := _parse_event(body)) is not None]
+    if not SyncFilter.parse(link.sync_filter).asks_group:
+        # In which group an item is concerns nobody else.
+        events = [(body, event) for body, event in events if event.kind is not EventKind.MOVED]
+    delivered = _delivered_events(link, [event for _, event in events])
+    rows = [
+        {
+            "trigger_id": event.trigger_id, "board_id": link.board_id, "item_id": event.item_id,
+            "column_id": event.column_id, "type": event.type, "body": body, "outcome": "",
+        }
+        for body, event in events
+        if not any(_is_same_event(event, other) for other in delivered.get(_event_key(event), []))
+    ]  # fmt: skip
+    for entry in recent:
+        if board_events.changes_without_values(entry):
+            rows += [update_row(link, f"{LOG_PREFIX}{entry.id}", item_id, entry.event) for item_id in entry.item_ids]
+    for entry in entries:
+        if entry.at < oldest and board_events.concerns_items(entry):
+            # Never under a type that carries values: this entry has none.
+            kind = entry.event if board_events.changes_without_values(entry) else ITEM_UPDATED
+            rows += [update_row(link, f"{LOG_PREFIX}{entry.id}", item_id, kind) for item_id in entry.item_ids]
+    return store_events(link, rows)
+
+
+def update_row(link: BoardLink, trigger_id: str, item_id: str, kind: str) -> dict[str, Any]:
+    """Return an event without a value: it is there so that its item gets one pass."""
+    return {
+        "trigger_id": trigger_id, "board_id": link.board_id, "item_id": item_id, "column_id": None, "type": kind,
+        "body": board_events.change_body(kind, link.board_id, item_id), "outcome": FOUND_BY_SWEEP,
+    }  # fmt: skip
+
+
+def store_events(link: BoardLink, rows: Sequence[Mapping[str, Any]]) -> int:
+    """Store events in the inbox and enqueue their items, in one transaction; return how many were new."""
+    if not rows:
+        return 0
+    with transaction.atomic():
+        stored = fetch_rows(_STORE_EVENTS, [json.dumps(storable_json(rows))])
+        enqueue_items(link, [str(item) for item, outcome in stored if not outcome], cause=Cause.WEBHOOK)
+        # Events without a value say nothing of the base, so their items have to be read.
+        enqueue_items(link, [str(item) for item, outcome in stored if outcome], cause=Cause.SWEEP)
+    return len(stored)
+
+
+def enqueue_items(
+    link: BoardLink, item_ids: Iterable[str], *, cause: Cause, names: Mapping[str, str] | None = None
+) -> None:
+    """Write a pending job per item: for its record, or for the item itself if unmatched.
+
+    `names` are the items' as far as the caller knows them; webhooks may have brought others.
+
+    With the cause WEBHOOK a pass ends without a call where the base equals the inbox's values; with SWEEP it
+    reads the item. Ignored items are left alone.
+    """
+    ids = sorted(set(item_ids))
+    if not ids:
+        return
+    model = registry.entity(link.entity_type).model
+    owners = dict(model._default_manager.filter(monday_id__in=ids).order_by().values_list("monday_id", "pk"))
+    records = sorted(owners.values())
+    enqueue(link.entity_type, records, cause=cause, priority=Priority.SWEEP, direction=QueueDirection.TO_NPD)
+    ignored = IgnoredItem.objects.filter(entity_type=link.entity_type, item_id__in=ids)
+    without_record = set(ids) - owners.keys() - set(ignored.values_list("item_id", flat=True))
+    new_ids = sorted(without_record)
+    wait = UNMATCHED_ITEM_WAIT_SECONDS
+    enqueue(link.entity_type, items=new_ids, cause=cause, priority=Priority.SWEEP, due_in_seconds=wait)
+    all_names = item_names(new_ids) | dict(names or {})
+    note_unmatched(link, [UnmatchedFinding(item_id, all_names.get(item_id, "")) for item_id in new_ids])
+
+
+def _parse_event(body: Mapping[str, Any]) -> ItemEvent | None:
+    """Return the entry as an event; None where the inbox has no type for it."""
+    try:
+        event = board_events.parse_event(body)
+    except InvalidEvent:
+        return None
+    texts = (event.item_id, event.column_id, event.type, event.trigger_id)
+    return None if any(len(text or "") > MAX_ID_CHARACTERS for text in texts) else event
+
+
+def _event_key(event: ItemEvent) -> tuple[str | None, str | None, str]:
+    return event.item_id, event.column_id, event.type
+
+
+def _delivered_events(
+    link: BoardLink, events: Sequence[ItemEvent]
+) -> dict[tuple[str | None, str | None, str], list[ItemEvent]]:
+    """Return the events that webhooks brought of these items, by item, column and type."""
+    moments = [event.happened_at for event in events if event.happened_at]
+    if not moments:
+        return {}
+    stored = WebhookEvent.objects.filter(
+        board_id=link.board_id,
+        item_id__in={event.item_id for event in events},
+        received_at__gte=min(moments) - CLOCKS_DIFFER,
+    ).exclude(trigger_id__startswith=LOG_PREFIX)
+    delivered: dict[tuple[str | None, str | None, str], list[ItemEvent]] = {}
+    for row in stored.only("body"):
+        if (event := _parse_event(row.body)) is not None:
+            delivered.setdefault(_event_key(event), []).append(event)
+    return delivered
+
+
+def _is_same_event(event: ItemEvent, other: ItemEvent) -> bool:
+    """Whether a webhook brought this entry: the same values of the same person at the same moment."""
+    at = event.happened_at
+    other_at = other.happened_at
+    if at is None or other_at is None or abs(at - other_at) > SAME_MOMENT or event.user_id != other.user_id:
+        return False
+    if event.kind not in (EventKind.COLUMN, EventKind.RENAMED):
+        return True
+    pairs = ((event.value, other.value), (event.previous_value, other.previous_value))
+    return all(_without_time(value) == _without_time(other_value) for value, other_value in pairs)
+
+
+def _without_time(value: Any) -> Any:
+    """Return a value without the time at which it was set; nothing and an empty object are the same."""
+    if isinstance(value, Mapping):
+        return {key: entry for key, entry in value.items() if key != "changed_at"} or None
+    return value
