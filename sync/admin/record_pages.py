@@ -572,10 +572,7 @@ class SyncedModelAdmin(RecordFilesMixin, RecordSelectionMixin, admin_base.PageAd
             records = answer.context_data.get("queryset", ())
             answer.context_data["items_follow"] = tombstones.deletion_consequence(records)
             answer.context_data["in_conflict"] = record_panel.in_conflict(records, request.user)
-            shown = list(records[: confirmed_action.MAX_ROWS_SHOWN])
-            self.prepare_page(request, shown)
-            for record in shown:
-                record_panel.respell(record, record.sync_view)
+            shown = records[: confirmed_action.MAX_ROWS_SHOWN]
             rows = [(str(record), admin_base.describe(record)) for record in shown]
             answer.context_data["records"] = confirmed_action.RecordTable(("Record", "Details"), rows, len(records))
         return answer
