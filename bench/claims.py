@@ -93,7 +93,7 @@ def ours(board: str, rows: int) -> None:
     while rows > 0:
         claimed = claim(held, BATCH)
         with held.transaction():
-            rows -= complete([row for one in claimed for row in one.rows], held.token)
+            rows -= complete([row for record in claimed for row in record.rows], held.token)
     held.release()
 
 
@@ -127,10 +127,10 @@ class Queue:
     def run(self, way: str, workers: int, rows: int) -> float:
         """Rows a second, of all workers together."""
         self._fill(BOARDS[:workers], rows)
-        asked: list[Future[tuple[float, float]]] = [
+        runs: list[Future[tuple[float, float]]] = [
             self.pool.submit(_work, way, board, rows, workers) for board in BOARDS[:workers]
         ]
-        times = [future.result() for future in asked]
+        times = [future.result() for future in runs]
         self._check(way)
         return workers * rows / (max(end for _, end in times) - min(begun for begun, _ in times))
 
@@ -144,9 +144,11 @@ class Queue:
 
     def _check(self, way: str) -> None:
         with psycopg.connect(self.url) as db:
-            left = db.execute("SELECT count(*) FROM sync_queue WHERE status <> 'completed' OR attempts <> 1").fetchone()
-        if left != (0,):
-            raise SystemExit(f"{way}: rows left or with a wrong count of attempts: {left}")
+            unfinished = db.execute(
+                "SELECT count(*) FROM sync_queue WHERE status <> 'completed' OR attempts <> 1"
+            ).fetchone()
+        if unfinished != (0,):
+            raise SystemExit(f"{way}: rows left or with a wrong count of attempts: {unfinished}")
 
 
 @contextmanager
@@ -168,14 +170,17 @@ def queue(url: str) -> Iterator[Queue]:
 
 def beside_by_hand(here: Queue, workers: int, rows: int, rounds: int) -> Row:
     """Both ways in turns."""
-    found: dict[str, list[float]] = {way: [] for way in WAYS}
+    speeds_of: dict[str, list[float]] = {way: [] for way in WAYS}
     for number in range(rounds + 1):
-        for way, speeds in found.items():
+        for way, speeds in speeds_of.items():
             speed = here.run(way, workers, rows if number else BATCH * 10)
             if number:  # the first warms up
                 speeds.append(speed)
-    ratio = statistics.median(mine / theirs for mine, theirs in zip(found["ours"], found["by hand"], strict=True))
-    mine, theirs = (statistics.median(found[way]) for way in ("ours", "by hand"))
+    ratio = statistics.median(
+        mine / theirs for mine, theirs in zip(speeds_of["ours"], speeds_of["by hand"], strict=True)
+    )
+    mine = statistics.median(speeds_of["ours"])
+    theirs = statistics.median(speeds_of["by hand"])
     return Row(
         f"claim + complete, {workers} worker{'s' if workers > 1 else ''}",
         f"≥ {GATE:.0%} of hand-written SQL",
@@ -189,10 +194,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.claims", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--rows", type=int, default=5_000, help="rows a worker and round")
     parser.add_argument("--rounds", type=int, default=5)
-    asked = parser.parse_args()
+    options = parser.parse_args()
     with ground(), queue(os.environ["DATABASE_URL"]) as here:
-        print(f"Batches of {BATCH}, {asked.rounds} rounds of {asked.rows:,} rows a worker ({machine()})")
-        rows = [beside_by_hand(here, workers, asked.rows, asked.rounds) for workers in WORKERS]
+        print(f"Batches of {BATCH}, {options.rounds} rounds of {options.rows:,} rows a worker ({machine()})")
+        rows = [beside_by_hand(here, workers, options.rows, options.rounds) for workers in WORKERS]
     return publish(rows)
 
 

@@ -62,8 +62,8 @@ def main() -> int:
         plain = measure(place, "contact", options.records, [])
         killed = measure(place, "organization", options.records, list(DEATHS))
     print(f"{options.records:,} new records put on a board by ordinary passes, on the sandbox ({machine()})")
-    for name, one in (("undisturbed", plain), (f"killed {len(DEATHS)} times", killed)):
-        print(f"{name:16} {one.calls:,} calls, {one.points:,} points, {one.seconds:.1f} s")
+    for name, load in (("undisturbed", plain), (f"killed {len(DEATHS)} times", killed)):
+        print(f"{name:16} {load.calls:,} calls, {load.points:,} points, {load.seconds:.1f} s")
     return publish(rows(options.records, plain, killed))
 
 
@@ -173,8 +173,8 @@ def rows(records: int, plain: Measured, killed: Measured) -> list[Row]:
         ),
         Row(f"… killed {len(DEATHS)} times", f"≤ {gate}", f"{killed.calls}", killed.calls <= gate),
         *(
-            Row(f"… each once and in sync, {name}", "every one", one.wrong or "every one", not one.wrong)
-            for name, one in (("undisturbed", plain), ("killed", killed))
+            Row(f"… each once and in sync, {name}", "every one", load.wrong or "every one", not load.wrong)
+            for name, load in (("undisturbed", plain), ("killed", killed))
         ),
     ]
 

@@ -58,8 +58,8 @@ class Ground:
 
     def calls_since(self, mark: int) -> list[dict[str, Any]]:
         """The API calls after that one; of more than the sandbox's log holds (5,000), the last."""
-        found: list[dict[str, Any]] = self.control(f"calls?since={mark}")
-        return found
+        calls: list[dict[str, Any]] = self.control(f"calls?since={mark}")
+        return calls
 
 
 @contextmanager

@@ -37,7 +37,7 @@ class Play:
     """So many acts at a steady rate; how long after each act its effect was seen."""
 
     act: Act
-    seen: Seen
+    effects: Seen
     rate: float
     begun: dict[int, float] = field(default_factory=dict)
     seconds: dict[int, float] = field(default_factory=dict)
@@ -59,7 +59,7 @@ class Play:
 
     def _look(self) -> None:
         waiting = [number for number in self.begun if number not in self.seconds]
-        for number in self.seen(waiting) if waiting else ():
+        for number in self.effects(waiting) if waiting else ():
             self.seconds[number] = time.monotonic() - self.begun[number]
 
 
@@ -79,10 +79,10 @@ def to_monday(here: Site, contacts: Contacts, rate: float) -> list[float]:
         session.patch(address, json={"role_title": f"Saved {number}"}, timeout=30).raise_for_status()
 
     def shown(waiting: Collection[int]) -> set[int]:
-        asked = {"query": ITEMS, "variables": {"ids": [contacts[number][1] for number in list(waiting)[:100]]}}
-        items = api.post(f"{here.place.sandbox_url}/v2", json=asked, timeout=30).json()["data"]["items"]
-        found = {numbers[item["id"]]: item["column_values"][0]["text"] for item in items}
-        return {number for number, text in found.items() if text == f"Saved {number}"}
+        document = {"query": ITEMS, "variables": {"ids": [contacts[number][1] for number in list(waiting)[:100]]}}
+        items = api.post(f"{here.place.sandbox_url}/v2", json=document, timeout=30).json()["data"]["items"]
+        texts = {numbers[item["id"]]: item["column_values"][0]["text"] for item in items}
+        return {number for number, text in texts.items() if text == f"Saved {number}"}
 
     return Play(save, shown, rate).run(len(contacts))
 
@@ -100,8 +100,8 @@ def to_npd(here: Site, contacts: Contacts, rate: float) -> list[float]:
 
     def held(waiting: Collection[int]) -> set[int]:
         rows = Contact.objects.filter(pk__in=[contacts[number][0] for number in waiting])
-        found = {numbers[str(key)]: title for key, title in rows.values_list("pk", "role_title")}
-        return {number for number, title in found.items() if title == f"Edited {number}"}
+        titles = {numbers[str(key)]: title for key, title in rows.values_list("pk", "role_title")}
+        return {number for number, title in titles.items() if title == f"Edited {number}"}
 
     return Play(edit, held, rate).run(len(contacts))
 
@@ -151,9 +151,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.latency", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--rate", type=float, default=5.0)
-    asked = parser.parse_args()
-    print(f"{asked.rate:g} changes a second for {asked.seconds:g} s ({machine()})", flush=True)
-    return publish(measure(asked.seconds, asked.rate))
+    options = parser.parse_args()
+    print(f"{options.rate:g} changes a second for {options.seconds:g} s ({machine()})", flush=True)
+    return publish(measure(options.seconds, options.rate))
 
 
 if __name__ == "__main__":

@@ -36,8 +36,8 @@ def post(address: tuple[str, int], path: str, bodies: Sequence[Any], *, rate: fl
     plan = {"address": address, "path": path, "rate": rate, "connections": connections, "bodies": bodies}
     command = [sys.executable, "-m", "bench.load"]
     ran = subprocess.run(command, input=json.dumps(plan), capture_output=True, text=True, check=True, cwd=ROOT)
-    told = json.loads(ran.stdout)
-    return Answers(Counter(told["statuses"]), sorted(told["milliseconds"]), told["seconds"])
+    answers = json.loads(ran.stdout)
+    return Answers(Counter(answers["statuses"]), sorted(answers["milliseconds"]), answers["seconds"])
 
 
 async def _send(plan: dict[str, Any]) -> Answers:

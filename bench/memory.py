@@ -114,7 +114,7 @@ def agree() -> None:
 def watch(place: Ground, command: Sequence[str]) -> Watched:
     """Run a command to its end; exit where it fails."""
     mark, begun = place.last_call(), time.monotonic()
-    log = place.folder / "watched.log"
+    log = place.folder / "run.log"
     with log.open("wb") as out:
         child = subprocess.Popen(
             [sys.executable, *command], cwd=ROOT, env=dict(os.environ), stdout=out, stderr=subprocess.STDOUT
@@ -148,13 +148,13 @@ def comparison(place: Ground, records: int) -> list[Row]:
     """The nightly comparison: every page of the listing."""
     from sync.registry import link_of
 
-    found = watch(place, ["manage.py", "shell", "--verbosity", "0", "--command", COMPARE])
+    run = watch(place, ["manage.py", "shell", "--verbosity", "0", "--command", COMPARE])
     pages = math.ceil(records / LISTED)
     link = link_of("contact")
     words = link.compared if link else ""
     same = words == f"{records:,} items on the board, {records:,} of them linked: nothing differed."
-    speed = records / found.seconds
-    flat = found.growth <= GROWTH_GATE
+    speed = records / run.seconds
+    flat = run.growth <= GROWTH_GATE
     return [
         Row(
             f"nightly comparison of {records:,} unchanged, records a second",
@@ -163,9 +163,9 @@ def comparison(place: Ground, records: int) -> list[Row]:
             speed >= GOAL_A_SECOND,
             gate=False,
         ),
-        Row("… memory", f"≤ {GOAL_MB:g} MB", f"{found.most:.0f} MB", found.most <= GOAL_MB, gate=False),
-        Row("… by that of its first tenth", f"≤ {GROWTH_GATE:g} ×", f"{found.growth:.2f} ×", flat, gate=records >= FEW),
-        Row("… API calls", f"{pages:,} pages", f"{found.calls:,}", pages <= found.calls <= pages + 1),
+        Row("… memory", f"≤ {GOAL_MB:g} MB", f"{run.most:.0f} MB", run.most <= GOAL_MB, gate=False),
+        Row("… by that of its first tenth", f"≤ {GROWTH_GATE:g} ×", f"{run.growth:.2f} ×", flat, gate=records >= FEW),
+        Row("… API calls", f"{pages:,} pages", f"{run.calls:,}", pages <= run.calls <= pages + 1),
         Row("… found to differ", "0", "0" if same else words, same),
     ]
 

@@ -83,9 +83,9 @@ def edited(models: Models) -> Callable[[Any, int], Any]:
     keys = {model: list(model._default_manager.values_list("pk", flat=True)[:10_000]) for model in models}
 
     def ready(model: Any, number: int) -> Any:
-        found = model._default_manager.get(pk=keys[model][number])
-        found.role_title = f"Role {number}"
-        return found
+        record = model._default_manager.get(pk=keys[model][number])
+        record.role_title = f"Role {number}"
+        return record
 
     return ready
 

@@ -70,7 +70,7 @@ def site(**variables: str) -> Iterator[Site]:
     print(f"Broker: {'Redis' if broker else 'PostgreSQL; set BENCH_REDIS_URL to measure on Redis'}", flush=True)
     port = free_port()
     url = f"http://127.0.0.1:{port}"
-    told = {
+    settings = {
         "PORT": str(port),
         "SITE_URL": url,
         "MONDAY_WEBHOOK_TOKEN": WEBHOOK_TOKEN,
@@ -79,7 +79,7 @@ def site(**variables: str) -> Iterator[Site]:
         "EMBEDDED": "" if broker else "true",
         "DEBUG": "" if broker else "true",
     }
-    with ground(fast=False, **told, **variables) as place:
+    with ground(fast=False, **settings, **variables) as place:
         started = Site(place, url)
         try:
             yield started

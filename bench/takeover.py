@@ -35,12 +35,12 @@ MUTATION_MS = 1_500
 Answer = TypeVar("Answer")
 
 
-def wait_until(what: str, condition: Callable[[], Answer]) -> Answer:
+def wait_until(event: str, condition: Callable[[], Answer]) -> Answer:
     """The first truthy answer; ends the bench where there is none."""
     deadline = time.monotonic() + PATIENCE_SECONDS
     while not (answer := condition()):
         if time.monotonic() > deadline:
-            raise SystemExit(f"{what}: not within {PATIENCE_SECONDS:.0f} s.")
+            raise SystemExit(f"{event}: not within {PATIENCE_SECONDS:.0f} s.")
         time.sleep(LOOK_SECONDS)
     return answer
 

@@ -140,9 +140,9 @@ def main() -> int:
     parser.add_argument("--rate", type=float, default=300.0)
     parser.add_argument("--seconds", type=float, default=20.0)
     parser.add_argument("--items", type=int, default=2_000)
-    asked = parser.parse_args()
-    print(f"{asked.rate:g} deliveries a second for {asked.seconds:g} s ({machine()})", flush=True)
-    return publish(measure(asked.rate, asked.seconds, asked.items))
+    options = parser.parse_args()
+    print(f"{options.rate:g} deliveries a second for {options.seconds:g} s ({machine()})", flush=True)
+    return publish(measure(options.rate, options.seconds, options.items))
 
 
 if __name__ == "__main__":

@@ -149,37 +149,46 @@ ADDRESS_FIELDS = ("address_street", "address_city", "address_state", "address_zi
 
 # Titles that boards and files of other programs give these fields, in English, German, French, Spanish, Dutch,
 # Italian, Portuguese and Japanese; one that could mean two fields of a type is listed once. “address” is that of
-# several fields in one column.
+# several fields in one column, and “name_parts” are no field's.
 TITLES: Mapping[str, tuple[str, ...]] = {
     "name": (
         "full name", "contact name", "contact", "organization name", "company name", "account name",
         "Vollständiger Name", "Ansprechpartner", "Nom", "Nom complet", "Nombre", "Nombre completo", "Naam",
         "Volledige naam", "Nome", "Nome completo", "氏名", "名前",
     ),
+    "name_parts": (
+        "first name", "given name", "last name", "surname", "family name", "Vorname", "Nachname", "Familienname",
+        "Prénom", "Nom de famille", "Apellido", "Apellidos", "Voornaam", "Achternaam", "Cognome", "Sobrenome", "id",
+    ),
     "email": (
-        "email address", "mail", "email 1", "E-Mail-Adresse", "Courriel", "Adresse e-mail", "Correo",
-        "Correo electrónico", "Dirección de correo electrónico", "E-mailadres", "Indirizzo email", "Posta elettronica",
-        "Endereço de email", "メール", "メールアドレス",
+        "email address", "mail", "email 1", "E-Mail-Adresse", "Mailadresse", "Courriel", "Adresse e-mail",
+        "Adresse mail", "Adresse électronique", "E-mail professionnel", "Correo", "Correo electrónico",
+        "Dirección de correo electrónico", "E-mailadres", "Indirizzo email", "Posta elettronica", "Email aziendale",
+        "Endereço de email", "Correio eletrónico", "Correio eletrônico", "メール", "メールアドレス",
     ),
     "organization": (
         "organisation", "company", "account", "employer", "Firma", "Unternehmen", "Arbeitgeber", "Société",
         "Entreprise", "Empresa", "Compañía", "Organización", "Bedrijf", "Organisatie", "Azienda", "会社", "会社名",
     ),
     "role_title": (
-        "job", "job title", "title", "position", "function", "Rolle", "Funktion", "Berufsbezeichnung", "Rôle",
-        "Fonction", "Poste", "Intitulé du poste", "Cargo", "Puesto", "Functie", "Functietitel", "Ruolo", "Posizione",
-        "Função", "役職",
+        "job", "job title", "title", "position", "function", "Rolle", "Funktion", "Berufsbezeichnung", "Jobtitel",
+        "Stellung", "Rôle", "Fonction", "Poste", "Poste occupé", "Intitulé du poste", "Cargo", "Puesto",
+        "Puesto de trabajo", "Functie", "Functietitel", "Rol", "Ruolo", "Mansione", "Qualifica", "Posizione", "Função",
+        "役職",
     ),
     "phone": (
-        "phone number", "telephone", "tel", "mobile", "mobile phone", "business phone", "Telefon", "Telefonnummer",
-        "Mobil", "Mobiltelefon", "Handy", "Handynummer", "Téléphone", "Tél", "Numéro de téléphone", "N° de téléphone",
-        "Portable", "Teléfono", "Número de teléfono", "Móvil", "Telefoon", "Telefoonnummer", "Mobiel", "Telefono",
-        "Numero di telefono", "Cellulare", "Telefone", "Telemóvel", "Celular", "電話", "電話番号", "携帯電話",
+        "phone number", "telephone", "tel", "mobile", "mobile phone", "business phone", "Telefon",
+        "Telefonnummer", "Rufnummer", "Mobil", "Mobiltelefon", "Handy", "Handynummer", "Téléphone", "Tél",
+        "Numéro de téléphone", "N° de téléphone", "Portable", "Tél. portable", "Téléphone portable", "Téléphone mobile",
+        "Teléfono", "Número de teléfono", "Móvil", "Teléfono móvil", "Telefoon", "Telefoonnummer", "Mobiel",
+        "Mobiele telefoon", "Telefono", "Numero di telefono", "Cellulare", "Numero di cellulare", "Telefone",
+        "Número de telefone", "Telemóvel", "Celular", "電話", "電話番号", "携帯電話",
     ),
     "notes": (
-        "note", "comments", "comment", "remarks", "remark", "Notiz", "Notizen", "Bemerkung", "Bemerkungen", "Kommentar",
-        "Remarque", "Remarques", "Commentaire", "Commentaires", "Nota", "Notas", "Observaciones", "Comentarios",
-        "Opmerking", "Opmerkingen", "Notitie", "Notities", "Note", "Osservazioni", "Observações", "メモ", "備考",
+        "note", "comments", "comment", "remarks", "remark", "Notiz", "Notizen", "Bemerkung", "Bemerkungen",
+        "Anmerkungen", "Kommentar", "Remarque", "Remarques", "Commentaire", "Commentaires", "Nota", "Notas",
+        "Observaciones", "Comentarios", "Opmerking", "Opmerkingen", "Notitie", "Notities", "Note", "Osservazioni",
+        "Commenti", "Observações", "Comentários", "メモ", "備考",
     ),
     "aliases": ("alias", "other names", "also known as"),
     "billing_contact": ("billing", "invoice contact"),

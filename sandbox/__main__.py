@@ -14,8 +14,8 @@ import waitress
 from sandbox import http
 from sandbox.api import Api, CallLog
 from sandbox.api_limits import PLANS, Plan
-from sandbox.clock import Clock
 from sandbox.control import Control
+from sandbox.model import Clock
 from sandbox.pages import Pages
 from sandbox.pages.faults import FaultsPage
 from sandbox.webhooks.deliveries import Deliveries, Sender

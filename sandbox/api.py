@@ -16,9 +16,8 @@ from typing import Any
 
 from sandbox import api_errors, api_limits, faults, graph, http
 from sandbox.api_errors import RequestError
-from sandbox.clock import Clock
 from sandbox.graph import resolvers
-from sandbox.model import API_USER
+from sandbox.model import API_USER, Clock
 from sandbox.webhooks.deliveries import Deliveries
 from sandbox.world import World
 

@@ -324,9 +324,9 @@ class Control:
         self._deliveries.rules.clear()
         return []
 
-    def release(self, how: str = "send", seed: int = 0) -> dict[str, Any]:
+    def release(self, order: str = "send", seed: int = 0) -> dict[str, Any]:
         """Let held deliveries go, and end the rules that hold."""
-        count = self._deliveries.release(http.one_of(RELEASES, how), seed)
+        count = self._deliveries.release(http.one_of(RELEASES, order), seed)
         return {"released": count, "rules": self._rules()}
 
     def _rules(self) -> list[dict[str, Any]]:

@@ -10,11 +10,10 @@ from typing import Any
 
 from sandbox import api_errors, http
 from sandbox.api_errors import FieldError
-from sandbox.clock import Clock
 from sandbox.columns import KINDS as KNOWN_TYPES
 from sandbox.graph import Operation
 from sandbox.graph.resolvers import Middleware, Page, number
-from sandbox.model import Item
+from sandbox.model import Clock, Item
 
 PAGE_FIELDS = ("items_page", "next_items_page", "items_page_by_column_values")
 HTML = "<html><head><title>{0}</title></head><body><h1>{0}</h1></body></html>"

@@ -1,10 +1,26 @@
-"""What is on the boards, who acts on them, and what happened: plain data, without behaviour or I/O."""
+"""What is on the boards, who acts on them, when, and what happened: plain data, without I/O."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any, TypeVar
+
+
+class Clock:
+    """Every 'now' of the sandbox: real time plus an offset that tests may move."""
+
+    def __init__(self) -> None:
+        self.offset_seconds = 0.0
+
+    def time(self) -> float:
+        return time.time() + self.offset_seconds
+
+    def stamp(self) -> str:
+        """Now as Monday writes dates: `2026-01-31T18:00:00Z`, whole seconds."""
+        return datetime.fromtimestamp(self.time(), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 @dataclass(frozen=True)
@@ -52,7 +68,7 @@ def no_item(item_id: int) -> Item | None:
     return None
 
 
-# What is on the boards: plain data, without behaviour or I/O.
+# What is on the boards.
 
 
 @dataclass

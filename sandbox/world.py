@@ -9,6 +9,7 @@ import json
 import re
 import sqlite3
 import threading
+import uuid
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -16,7 +17,6 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from sandbox import api_errors, model
-from sandbox.clock import Clock, ordered_id
 
 # Where each class is kept.
 TABLES: dict[type[Any], str] = {
@@ -109,7 +109,7 @@ def _folded_words(item: model.Item, column: model.Column) -> str:
 class World:
     """What an account holds. Change it inside `transaction()`; `on_events` is told after it."""
 
-    def __init__(self, clock: Clock, store: Store) -> None:
+    def __init__(self, clock: model.Clock, store: Store) -> None:
         self.clock = clock
         self.log_delay_seconds = 0.0
         self.on_events: Callable[[list[model.WorldEvent]], None] = lambda events: None  # after each transaction
@@ -250,7 +250,7 @@ class World:
         """Add a row to the board's activity log."""
         now = self.clock.time()
         row = model.Activity(
-            id=ordered_id(now),
+            id=str(uuid.uuid4()),
             board_id=board_id,
             event=event,
             entity="board" if item_id is None else "pulse",

@@ -22,7 +22,6 @@ from sandbox import api_errors, model, operations
 from sandbox import webhooks as subscriptions
 from sandbox.api_errors import RequestError
 from sandbox.api_limits import Limits, PointsSpent
-from sandbox.clock import Clock
 from sandbox.columns import kind_of, settings_json
 from sandbox.operations import json_in
 from sandbox.world import INDEXED_TYPES, World
@@ -98,7 +97,7 @@ class Page:
 class OpenCursors:
     """Open listings by cursor, fixed at their first page; items that went, or their board, are left out."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: model.Clock) -> None:
         self._clock = clock
         self._open: dict[str, CursorState] = {}
         self._lock = threading.Lock()

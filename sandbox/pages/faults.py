@@ -9,9 +9,9 @@ from typing import Any
 
 from sandbox.api import Api, Call
 from sandbox.api_limits import PLANS
-from sandbox.clock import Clock
 from sandbox.faults import fault_from
 from sandbox.http import BadRequestError
+from sandbox.model import Clock
 from sandbox.webhooks.deliveries import DELAYED, DROPPED, HELD, RETRIES, RETRYING, Deliveries, Delivery
 
 LINES = 30

@@ -11,7 +11,6 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from sandbox import api_errors, model
-from sandbox.clock import milliseconds
 from sandbox.world import World
 
 STATES = {"active": 1, "archived": 2, "deleted": 3}
@@ -21,11 +20,11 @@ Details = dict[str, Any]
 
 def body(subscription_id: int, happening: model.WorldEvent) -> dict[str, Any]:
     kind, details = EVENTS[happening.kind]
-    moment = datetime.fromtimestamp(happening.seconds, UTC)
+    moment = datetime.fromtimestamp(happening.seconds, UTC).replace(tzinfo=None)
     event = {
         "app": "monday",
         "type": kind,
-        "triggerTime": milliseconds(moment),
+        "triggerTime": moment.isoformat(timespec="milliseconds") + "Z",
         "subscriptionId": subscription_id,
         "isRetry": False,
         "userId": happening.user_id,

@@ -24,8 +24,7 @@ import jwt
 import requests
 
 from sandbox import http
-from sandbox.clock import Clock
-from sandbox.model import ACCOUNT_ID, WorldEvent
+from sandbox.model import ACCOUNT_ID, Clock, WorldEvent
 from sandbox.webhooks import body, wants
 from sandbox.world import Store, World
 

@@ -30,7 +30,7 @@ from sync.kernel.acts import ACTS
 from sync.kernel.messages import ActionError, Conflict
 from sync.models import BoardLink, FieldMapping
 from sync.monday.errors import MondayError
-from sync.operations.detect import schedule
+from sync.operations import detect
 from sync.operations.detect.comparison import latest_verification, verification_text
 from sync.records.authors import log_action
 
@@ -193,8 +193,9 @@ class BoardLinkAdmin(SetupWizardMixin, admin_base.PageAdmin):
                 "npd_id_problem": humanize.without_request_id(link.npd_id_problem),
                 "creates_held": link.creates_held,
                 "refusals": [
-                    (REFUSED_WORDS[call], humanize.without_request_id(refusal["reason"]))
-                    for call, refusal in link.refused.items()
+                    (words, humanize.without_request_id(stop.reason))
+                    for call, words in REFUSED_WORDS.items()
+                    if (stop := link.stop_of(call))
                 ],
                 "may_map": may_change_mapping(request.user),
                 "check_label": ACTS["check_column"].label,
@@ -247,4 +248,4 @@ class BoardLinkAdmin(SetupWizardMixin, admin_base.PageAdmin):
         result = verification_text(**latest_verification([link]))
         lines = ((record["name"], field["words"]) for record in link.differences for field in record["fields"])
         differences = format_html_join("", "<li>{}: {}</li>", lines)
-        return format_html("{} {}<ul>{}</ul>", result, schedule.last_comparison_text(link), differences)
+        return format_html("{} {}<ul>{}</ul>", result, detect.last_comparison_text(link), differences)

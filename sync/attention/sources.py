@@ -261,9 +261,10 @@ _ACCOUNT_STOPS = """
 """
 
 _BOARD_STOPS = """
-    SELECT 'stop', link.entity_type, 'board', link.entity_type, NULL::uuid, '', '', '', link.blocked_since,
-        NULL::timestamptz, jsonb_build_object('reason', link.blocked_reason)
-    FROM sync_board_links AS link WHERE {wanted} AND link.blocked_reason <> ''
+    SELECT 'stop', link.entity_type, 'board', link.entity_type, NULL::uuid, '', '', '',
+        (link.stops -> 'all' ->> 'since')::timestamptz, NULL::timestamptz,
+        jsonb_build_object('reason', link.stops -> 'all' ->> 'reason')
+    FROM sync_board_links AS link WHERE {wanted} AND jsonb_exists(link.stops, 'all')
         AND link.pause IS NULL AND NOT EXISTS (SELECT FROM sync_monday_account WHERE pause IS NOT NULL)
 """
 
@@ -279,9 +280,9 @@ _BOARD_PROBLEMS = """
 # What Monday refuses of one board, until a call of that kind has succeeded.
 _REFUSED_CALLS = """
     SELECT 'board', concat_ws(':', link.entity_type, 'refused_' || call.kind), 'refused_' || call.kind,
-        link.entity_type, NULL::uuid, '', '', '', (call.refusal ->> 'since')::timestamptz, NULL::timestamptz,
-        jsonb_build_object('reason', call.refusal ->> 'reason')
-    FROM sync_board_links AS link CROSS JOIN LATERAL jsonb_each(link.refused) AS call (kind, refusal)
+        link.entity_type, NULL::uuid, '', '', '', (call.stop ->> 'since')::timestamptz, NULL::timestamptz,
+        jsonb_build_object('reason', call.stop ->> 'reason')
+    FROM sync_board_links AS link CROSS JOIN LATERAL jsonb_each(link.stops - 'all') AS call (kind, stop)
     WHERE {wanted}
 """
 
@@ -504,8 +505,8 @@ WATCHED = (
         "sync_board_links",
         "PERFORM sync_attention_of_board({row}.entity_type);",
         columns=(
-            *("blocked_reason", "blocked_since", "npd_id_problem", "creates_held", "silence", "webhooks_problem"),
-            *("sweep_problem", "refused", "verified_at", "differed_records", "pause"),
+            *("stops", "npd_id_problem", "creates_held", "silence", "webhooks_problem"),
+            *("sweep_problem", "verified_at", "differed_records", "pause"),
         ),
     ),
     Watched(

@@ -25,7 +25,7 @@ from sync.outbox.queue_rows import enqueue_comparison
 
 NPD_ID_KEY = "npd_id"
 NPD_ID_TITLE = "NPD ID"
-# Where converters find in a column's settings what the board's rules ask of it.
+# The type of the column that holds an item's name, and its id: every board has it.
 NAME_TYPE = "name"
 
 
@@ -168,7 +168,6 @@ def missing_columns(spec: registry.EntitySpec, link: BoardLink) -> Iterator[str]
 
 
 log = structlog.get_logger(__name__)
-NAME_COLUMN_ID = "name"
 
 # How long after the last pass of a record with a hidden column one such record gets another.
 HIDDEN_RECHECK = timedelta(hours=1)
@@ -244,7 +243,8 @@ def inspect_board(link: BoardLink, connector: MondayConnector | None = None) -> 
 
 
 def _column_problem(link: BoardLink, mapping: FieldMapping, board: Board) -> tuple[choices.ColumnProblem | None, str]:
-    if not _is_watched(mapping):
+    # Nothing depends on the column of a field that isn't synced.
+    if mapping.column_id in ("", NAME_TYPE) or mapping.direction == choices.SyncDirection.NONE:
         return None, ""
     column = board.column(mapping.column_id)
     name = _column_name(link, mapping)
@@ -304,11 +304,6 @@ def hidden_problem(link: BoardLink, mapping: FieldMapping) -> str:
         "field is blocked: edits are kept on both sides. Give the user the right to see the column, or choose "
         "another one on the board's page."
     )
-
-
-def _is_watched(mapping: FieldMapping) -> bool:
-    # Nothing depends on the column of a field that isn't synced.
-    return mapping.column_id not in ("", NAME_COLUMN_ID) and mapping.direction != choices.SyncDirection.NONE
 
 
 def reads_type(mapping: FieldMapping, types: Iterable[str]) -> bool:

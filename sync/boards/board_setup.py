@@ -18,6 +18,7 @@ from sync.choices import Cause, Priority, QueueDirection, QueueStatus, SyncDirec
 from sync.kernel.messages import ActionError, UnmatchedReason
 from sync.limits import breaker, credentials
 from sync.models import BoardLink, IgnoredItem, SyncQueue, UnmatchedItem
+from sync.models.board_link import EVERYTHING
 from sync.models.synced_model import unsynced
 from sync.monday.board import Board, BoardSetup, ColumnSpec
 from sync.monday.columns import make_converter
@@ -283,10 +284,8 @@ def _store_board(
     moved = before not in ("", column)
     link.npd_id_column = column
     # Set-up has just read the board, so its earlier stop is over.
-    link.blocked_until = None
-    link.blocked_reason = ""
-    link.blocked_since = None
-    link.save(update_fields=["group_id", "npd_id_column", "blocked_until", "blocked_reason", "blocked_since"])
+    link.stops.pop(EVERYTHING, None)
+    link.save(update_fields=["group_id", "npd_id_column", "stops"])
     board_columns.set_create_obstacle(link, "npd_id_problem", "")
     stored = choices.store(link, setup)
     requeued = resync_records(spec, stored.remapped) if stored.needs_resync or moved else []

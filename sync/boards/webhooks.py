@@ -1,15 +1,38 @@
-"""The webhooks that a board has: to which address of this site Monday sends events, and their registration."""
+"""The webhooks of a board: to which address of this site Monday sends events, whether they are there, and arrive."""
 
+from collections.abc import Mapping
+from datetime import datetime, timedelta
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
+import structlog
 from django.conf import settings
+from django.db.models import Max
 
+from sync import limits, registry
+from sync.clock import SyncNow, sync_now
+from sync.kernel.db import fetch_rows
 from sync.limits import credentials
-from sync.models import BoardLink
+from sync.models import BoardLink, WebhookEvent
+from sync.monday import board_events
+from sync.monday.board import LOG_PREFIX, url_fingerprint
 from sync.monday.connector import MondayConnector
 from sync.monday.errors import WEBHOOKS_INCOMPLETE, MondayError
 from sync.registry import EntitySpec
+
+log = structlog.get_logger(__name__)
+
+# How long to wait after a registration that failed.
+RETRY_AFTER = timedelta(hours=1)
+
+# A webhook takes seconds; one that takes this long is not on its way, and until then nothing is missed or differs.
+LONGEST_DELAY = timedelta(minutes=15)
+
+# This many changes without any webhook are no coincidence: one that changed nothing makes none.
+MIN_MISSED = 3
+
+# The type of a stored event that says no more than that an item changed: no webhook brought it.
+ITEM_UPDATED = "touched"
 
 
 def webhook_url() -> str:
@@ -47,3 +70,85 @@ def register_webhooks(spec: EntitySpec, link: BoardLink, connector: MondayConnec
         return [], [problem]
     except ValueError as error:
         return [], [f"{spec.board_title}: {error} An administrator has to shorten this site's address."]
+
+
+# Whether they are still on the board, and whether they arrive.
+
+
+_COUNT_MISSED = """
+    SELECT count(*), min(happened_at) FROM sync_webhook_events
+    CROSS JOIN LATERAL (SELECT (body #>> %(time_path)s)::timestamptz, body #>> %(user_path)s)
+        AS event (happened_at, user_id)
+    WHERE board_id = %(board)s AND trigger_id LIKE %(log)s AND type <> %(updated)s
+      AND user_id NOT IN (%(own)s, '') AND user_id NOT LIKE '-%%'
+      AND (%(last)s::timestamptz IS NULL OR happened_at > %(last)s)
+"""
+
+
+def check_webhooks(link: BoardLink, existing: Mapping[str, str] | None) -> None:
+    """Register those of our webhooks that are missing, as set-up does; store what can't be fixed.
+
+    `existing` are the board's webhooks, id and event; None where they could not be read. Raises MondayError.
+    """
+    if not any(credentials.webhook_secrets()):
+        return
+    if existing is None:
+        _store_problem(link, "The board's webhooks could not be read. Give the API token the scope webhooks:read.")
+        return
+    fingerprint = url_fingerprint(webhook_url())
+    ours = {
+        existing[hook]
+        for hook, webhook in link.webhooks.items()
+        if webhook["fingerprint"] == fingerprint and hook in existing
+    }
+    missing = [event for event in board_events.WEBHOOK_EVENTS if event not in ours]
+    checked_at = link.webhooks_checked_at
+    if not missing:
+        _store_problem(link, "")
+    elif not link.webhooks_problem or checked_at is None or checked_at <= sync_now() - RETRY_AFTER:
+        registered, problems = register_webhooks(registry.entity(link.entity_type), link, limits.connector())
+        log.warning(
+            "webhooks were deleted", board=link.entity_type, missing=missing, done=registered, problems=problems
+        )
+        _store_problem(link, " ".join(problems))
+
+
+def _store_problem(link: BoardLink, problem: str) -> None:
+    BoardLink.objects.filter(pk=link.pk).update(webhooks_checked_at=SyncNow(), webhooks_problem=problem)
+    link.webhooks_problem = problem
+
+
+def check_silence(link: BoardLink, own_user_id: str) -> None:
+    """Store the problem where people change the board and no webhook comes; a webhook that comes ends it.
+
+    `own_user_id` is the token's user, whose changes don't count: it isn't certain that our own make webhooks.
+    """
+    reason = _silence_reason(link, own_user_id) if link.webhooks else ""
+    if reason != link.silence:
+        BoardLink.objects.filter(pk=link.pk).update(silence=reason)
+        link.silence = reason
+
+
+def last_webhook(link: BoardLink) -> datetime | None:
+    """Return when a webhook of this board came last."""
+    rows = WebhookEvent.objects.filter(board_id=link.board_id).exclude(trigger_id__startswith=LOG_PREFIX)
+    last: datetime | None = rows.exclude(type=ITEM_UPDATED).aggregate(last=Max("received_at"))["last"]
+    return last
+
+
+def _silence_reason(link: BoardLink, own_user_id: str) -> str:
+    last = last_webhook(link)
+    # How many changes other people made since, and when the first of them was.
+    params = {
+        "board": link.board_id, "log": f"{LOG_PREFIX}%", "updated": ITEM_UPDATED, "own": own_user_id, "last": last,
+        "time_path": list(board_events.HAPPENED_AT_PATH), "user_path": list(board_events.USER_ID_PATH),
+    }  # fmt: skip
+    [(count, oldest)] = fetch_rows(_COUNT_MISSED, params)
+    if count < MIN_MISSED or oldest is None or oldest > sync_now() - LONGEST_DELAY:
+        return ""
+    silent = " since the last webhook came" if last else ", but no webhook ever came"
+    return (
+        f"People changed the board {count:,} times{silent}. The check for missed changes finds them some minutes "
+        f"later. Check that Monday can reach SITE_URL ({settings.SITE_URL}) from the internet, and search the log of "
+        "web for refused deliveries."
+    )

@@ -11,7 +11,7 @@ from django.core.exceptions import EmptyResultSet
 from django.db import Error, OperationalError, connection, models
 from psycopg.errors import DeadlockDetected, LockNotAvailable
 
-from sync.monday.texts import SEEN_SQL, drop_invisible
+from sync.monday.texts import SEEN_SQL, drop_invisible, search_spellings
 
 
 def update_many(rows: Sequence[models.Model], names: Sequence[str]) -> None:
@@ -263,7 +263,10 @@ class HoldsPhone(models.Lookup):
 
 
 def contains_unmarked(name: str, text: str) -> models.Q:
-    """Return the condition that a field's text holds this one, whatever its case and marks."""
-    text = unicodedata.normalize("NFC", drop_invisible(text))
-    condition = models.Q(**{f"{name}__icontains": text})
-    return condition | models.Q(**{f"{name}__holds_marked": text}) if any(map(str.isalpha, text)) else condition
+    """Return the condition that a field's text holds this one, whatever its case, width and marks."""
+    condition = models.Q()
+    for spelling in search_spellings(text):
+        condition |= models.Q(**{f"{name}__icontains": spelling})
+        if any(map(str.isalpha, spelling)):
+            condition |= models.Q(**{f"{name}__holds_marked": spelling})
+    return condition

@@ -2,8 +2,8 @@
 
 `grant` is the one permission to work: whether a board may have a pass now and how large a one, or why it waits and
 until when; the worker acts on the answer, pages, commands and the API say it. `connector` is the way to call Monday,
-and each call is metered behind it. `breaker` stops and starts again, `credentials` holds the secrets, `quota` says how
-the day stands. The other modules are the package's own.
+and each call is metered behind it. `breaker` and `board_stops` stop and start again, `credentials` holds the secrets,
+`quota` says how the day stands. The other modules are the package's own.
 """
 
 import math
@@ -17,7 +17,7 @@ from django.utils.functional import cached_property
 from sync import registry
 from sync.choices import Priority
 from sync.kernel import humanize
-from sync.limits import breaker, credentials, quota, rate_limits, write_stop
+from sync.limits import board_stops, breaker, credentials, quota, rate_limits, write_stop
 from sync.limits.breaker import monday_account
 from sync.limits.metered_client import MeteredClient, Pass, call_cost, client, client_override, connector, urgent_calls
 from sync.limits.quota import Demand, batch_size
@@ -27,7 +27,7 @@ from sync.outbox.pauses import Pause, active_pause, pause_sentence, pauses_of
 
 __all__ = ["BlockedKind", "Grant", "LimitFacts", "Pass", "Wait", "batch_size", "grant"]
 __all__ += ["MeteredClient", "call_cost", "client", "client_override", "connector", "urgent_calls"]
-__all__ += ["breaker", "credentials", "monday_account", "quota", "write_stop"]
+__all__ += ["board_stops", "breaker", "credentials", "monday_account", "quota", "write_stop"]
 
 
 @dataclass(frozen=True)
@@ -113,7 +113,7 @@ class LimitFacts:
         return any(
             other.has_board
             and self._demands[other.entity_type].rows
-            and not (other.blocked_until and other.blocked_until > self.now)
+            and not ((stop := other.stop_of()) and stop.until > self.now)
             for other in waiting
         )
 
@@ -152,13 +152,14 @@ class LimitFacts:
             return Wait(BlockedKind.PAUSED, pause_sentence(pause))
         stopped_until = None if reads and self.account.only_writes else self.account.stopped_until
         errors = [(stopped_until, BlockedKind.ACCOUNT, self.account.stop_reason)]
-        if not unblocked:
-            errors.append((link.blocked_until, BlockedKind.BLOCKED, link.blocked_reason))
+        stop = link.stop_of()
+        if stop is not None and not unblocked:
+            errors.append((stop.until, BlockedKind.BLOCKED, stop.reason))
         if stops := [(until, kind, reason) for until, kind, reason in errors if until and until > self.now]:
             # Of two stops the one that lasts longer is what a person has to wait for, or to end.
             until, kind, reason = max(stops)
             return Wait(kind, f"{reason} Next attempt at {humanize.due_time(until, self.now)}.", until)
-        moments = [self.account.stopped_until, link.blocked_until]
+        moments = [self.account.stopped_until, stop.until if stop else None]
         if self.budget.is_limited:
             if isinstance(offer := self.next_pass(entity_type, urgent=urgent), Wait):
                 return offer

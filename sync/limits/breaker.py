@@ -1,4 +1,4 @@
-"""The account and each board: the breaker that stops them, its reset, smaller calls after failures."""
+"""The account: the breaker that stops it, its reset, smaller calls after failures."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, time, timedelta
@@ -7,16 +7,16 @@ from functools import partial
 import structlog
 from django.conf import settings
 from django.db import models, transaction
-from django.db.models.functions import Coalesce
 
 from sync import registry
 from sync.choices import STOP_WORDS, StopCode
 from sync.clock import SyncNow, sync_now
 from sync.kernel.db import fetch_rows
-from sync.limits import credentials, quota, rate_limits, write_stop
+from sync.limits import board_stops, credentials, quota, rate_limits, write_stop
 from sync.limits.metered_client import CallCost, connector, declared
 from sync.models import BoardLink, MondayAccount
-from sync.models.state import STOP_END_KIND, STOP_KIND, log_event
+from sync.models.board_link import EVERYTHING
+from sync.models.state import STOP_KIND, log_event
 from sync.monday import errors
 from sync.monday.connection import AccountInfo
 from sync.outbox import notify, pauses
@@ -30,10 +30,6 @@ LATER_PROBE_WAIT = 360
 OUTAGE_IS_NEWS = 3
 """After so many failed probes Activity tells of an outage: a little more than half a minute."""
 
-# An invalid document stays one until NPD Sync, or the version that answers, is another.
-INVALID_DOCUMENT_WAIT = 900
-
-
 SHARED_SCOPES = (errors.Scope.ACCOUNT, errors.Scope.LIMIT, errors.Scope.TRANSPORT, errors.Scope.UNREACHABLE)
 """What an error of these concerns meets every board alike."""
 
@@ -46,7 +42,7 @@ def monday_account() -> MondayAccount:
 def trip(link: BoardLink, error: errors.MondayError) -> None:
     """Stop the board where an error concerns it, else every board."""
     if error.scope in (errors.Scope.BOARD, errors.Scope.COLUMN):
-        trip_board(link, error)
+        board_stops.stop(link, error)
     else:
         trip_account(error)
 
@@ -122,33 +118,6 @@ def _stop_code(error: errors.MondayError) -> StopCode:
     return by_scope.get(error.scope, StopCode.OUTAGE)
 
 
-def trip_board(link: BoardLink, error: errors.MondayError) -> None:
-    """Stop one board; it is tried again after the wait that Monday asks for, else ever less often."""
-    usual = write_stop.wait_for_person(link.blocked_since)
-    if error.kind is errors.INVALID_DOCUMENT:
-        usual = max(usual, INVALID_DOCUMENT_WAIT)
-    if not link.blocked_reason:
-        sentence = f"Sync stopped: {registry.board_title(link.entity_type)}. {error.lasting_sentence}"
-        log_event(STOP_KIND, sentence, entity_type=link.entity_type)
-    link.blocked_reason = error.lasting_sentence
-    BoardLink.objects.filter(pk=link.pk).update(
-        blocked_until=SyncNow() + timedelta(seconds=error.wait_seconds or usual),
-        blocked_reason=error.lasting_sentence,
-        blocked_since=models.Case(
-            models.When(blocked_reason="", then=SyncNow()), default=Coalesce("blocked_since", SyncNow())
-        ),
-    )
-
-
-def reset_board(link: BoardLink) -> None:
-    """End a board's stop after a successful call."""
-    if link.blocked_reason:
-        BoardLink.objects.filter(pk=link.pk).update(blocked_until=None, blocked_reason="", blocked_since=None)
-        sentence = f"Sync goes on: {registry.board_title(link.entity_type)}."
-        log_event(STOP_END_KIND, sentence, entity_type=link.entity_type)
-        link.blocked_reason = ""
-
-
 def probe_if_due() -> bool:
     """Return whether calls may be made; after a failure, one worker probes first and the others wait."""
     row = monday_account()
@@ -216,7 +185,7 @@ def ask_again(*, is_slowed: bool = False) -> str:  # noqa: PLR0911 - one for eac
     calls_left = quota.read_budget().day_left()
     is_day_used_up = calls_left is not None and calls_left < rate_limits.PASS_CALLS
     is_account = row.needs_probe or is_waiting or is_slowed or is_day_used_up
-    has_refusals = write_stop.try_refused_again()
+    has_refusals = board_stops.try_refused_again()
     write_stop.next_turn()
     if not (is_account or _stopped_links()):
         return RESUMED if has_refusals else NOT_STOPPED
@@ -253,19 +222,21 @@ def ask_for_boards(timeout: float | None = None) -> bool:
     boards = connector(urgent=True, timeout=timeout).read_boards([link.board_id for link in links]) if links else {}
     active = [link for link in links if (board := boards.get(link.board_id)) is not None and board.is_active]
     for link in active:
-        reset_board(link)
+        board_stops.end(link)
     _resume(active)
     return len(active) == len(links)
 
 
 def _stopped_links() -> list[BoardLink]:
-    stopped = [registry.with_configured_board(link) for link in BoardLink.objects.filter(blocked_until__gt=SyncNow())]
+    now = sync_now()
+    links = map(registry.with_configured_board, BoardLink.objects.exclude(stops={}))
+    stopped = [link for link in links if (stop := link.stop_of()) is not None and stop.until > now]
     return [link for link in stopped if link.board_id and not pauses.active_pause(link.entity_type)]
 
 
 _MAY_BE_STOPPED = f"""
     SELECT EXISTS (SELECT FROM sync_monday_account WHERE needs_probe OR stopped_until > sync_now())
-        OR EXISTS (SELECT FROM sync_board_links WHERE blocked_until > sync_now())
+        OR EXISTS (SELECT FROM sync_board_links WHERE (stops #>> '{{{EVERYTHING},until}}')::timestamptz > sync_now())
         OR EXISTS (SELECT FROM sync_monday_account WHERE pause IS NOT NULL)
         OR EXISTS (SELECT FROM sync_board_links WHERE pause IS NOT NULL)
         OR EXISTS (SELECT FROM sync_api_budget

@@ -15,14 +15,14 @@ from django.conf import settings
 from django.db import models, transaction
 from django.db.models.functions import TruncMinute
 
-from sync import choices, registry
+from sync import choices
 from sync.clock import SyncNow, sync_now
 from sync.kernel.db import fetch_rows
-from sync.kernel.humanize import without_request_id
 from sync.limits import credentials, quota
 from sync.limits.rate_limits import DAY_SECONDS
 from sync.models import BoardLink, Intent, IntentState, MondayAccount, SyncQueue, WebhookEvent
-from sync.models.state import STOP_END_KIND, STOP_KIND, log_event
+from sync.models.board_link import EVERYTHING
+from sync.models.state import STOP_KIND, log_event
 from sync.monday.errors import MondayError
 from sync.outbox import notify
 from sync.outbox.pauses import IS_PAUSED
@@ -261,13 +261,13 @@ PROBE_SECONDS = 180
 _NEXT_PROBE = f"""
     SELECT job.id FROM sync_queue AS job JOIN sync_board_links AS link ON link.entity_type = job.entity_type
     WHERE job.status = 'pending' AND job.entity_id IS NOT NULL AND link.board_id <> ''
-      AND (link.blocked_until IS NULL OR link.blocked_until <= sync_now())
+      AND ((link.stops #>> '{{{EVERYTHING},until}}')::timestamptz <= sync_now()) IS NOT FALSE
       AND (job.direction = 'to_monday' AND job.next_retry <= sync_now() OR starts_with(job.reason, %(held)s))
       AND job.priority <= %(priority)s AND NOT {IS_PAUSED.format(entity_type="job.entity_type")}
       AND NOT EXISTS (SELECT FROM sync_intents AS intent WHERE intent.entity_id = job.entity_id
         AND intent.state = 'open' AND intent.deadline > sync_now())
-      AND NOT EXISTS (SELECT FROM jsonb_each(link.refused) AS call (kind, refusal)
-        WHERE (call.refusal ->> 'until')::timestamptz > sync_now() AND call.kind = CASE WHEN EXISTS (
+      AND NOT EXISTS (SELECT FROM jsonb_each(link.stops) AS call (kind, stop)
+        WHERE (call.stop ->> 'until')::timestamptz > sync_now() AND call.kind = CASE WHEN EXISTS (
             SELECT FROM sync_metadata AS state WHERE state.entity_type = job.entity_type
             AND state.entity_id = job.entity_id::text AND state.system = 'monday' AND state.remote_id <> ''
         ) THEN 'change' ELSE 'create' END)
@@ -331,8 +331,6 @@ def _has_sign_of_life(failed_at: datetime) -> bool:
     return (delivered is not None and delivered > failed_at) or saved.exists()
 
 
-# What Monday refuses of one board: only calls of that kind wait, and a person has to act.
-
 PERSON_WAITS = (60, 300, 900, 3_600)
 """Seconds between two attempts where a person has to act: the longer it lasts, the longer they are apart."""
 
@@ -348,53 +346,8 @@ def wait_for_person(since: datetime | None) -> float:
         spent += wait
         if elapsed < spent:
             return wait
-    refused = sum(map(len, BoardLink.objects.values_list("refused", flat=True)))
-    return max(PERSON_WAITS[-1], calls_apart(PROBE_CALLS * max(1, refused), FIRST_CALLS))
-
-
-def refuse(link: BoardLink, kind: str, error: MondayError) -> None:
-    """Let calls of this kind wait on the board: Monday refuses them whatever they say."""
-    before = link.refused.get(kind)
-    since = datetime.fromisoformat(before["since"]) if before else sync_now()
-    wait = max(error.wait_seconds or 0, wait_for_person(since if before else None))
-    until = sync_now() + timedelta(seconds=wait)
-    reason = f"{HELD} {error.lasting_sentence}"
-    link.refused = {**link.refused, kind: {"since": since.isoformat(), "until": until.isoformat(), "reason": reason}}
-    BoardLink.objects.filter(pk=link.pk).update(refused=link.refused)
-    if not before:
-        sentence = f"{choices.REFUSED_WORDS[kind]}: {registry.board_title(link.entity_type)}. {error.lasting_sentence}"
-        log_event(STOP_KIND, sentence, entity_type=link.entity_type)
-
-
-def is_refused_alike(link: BoardLink, error: MondayError) -> bool:
-    """Whether Monday refuses calls of another kind on the board for this very reason."""
-    reason = without_request_id(f"{HELD} {error.lasting_sentence}")
-    return any(without_request_id(entry["reason"]) == reason for entry in link.refused.values())
-
-
-def refusal(link: BoardLink, kind: str) -> tuple[str, float]:
-    """Return why calls of this kind wait on the board, and for how many seconds; an empty text where they don't."""
-    entry = link.refused.get(kind)
-    seconds = (datetime.fromisoformat(entry["until"]) - sync_now()).total_seconds() if entry else 0
-    return (entry["reason"], seconds) if seconds > 0 else ("", 0)
-
-
-def accept(link: BoardLink, kind: str) -> None:
-    """Monday has carried out a call of this kind."""
-    if kind not in link.refused:
-        return
-    link.refused = {key: entry for key, entry in link.refused.items() if key != kind}
-    BoardLink.objects.filter(pk=link.pk).update(refused=link.refused)
-    log_event(STOP_END_KIND, f"Sync goes on: {registry.board_title(link.entity_type)}.", entity_type=link.entity_type)
-    release_held()
-
-
-def try_refused_again() -> bool:
-    """Let everything that Monday refused be tried now; return whether there was anything."""
-    changed = BoardLink.objects.exclude(refused={}).update(refused={})
-    if changed:
-        release_held()
-    return bool(changed)
+    stops = sum(map(len, BoardLink.objects.values_list("stops", flat=True)))
+    return max(PERSON_WAITS[-1], calls_apart(PROBE_CALLS * max(1, stops), FIRST_CALLS))
 
 
 def write_succeeded() -> None:

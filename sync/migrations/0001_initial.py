@@ -38,15 +38,10 @@ class Migration(migrations.Migration):
                 ),
                 ("webhooks", models.JSONField(blank=True, db_default=models.Value({}, models.JSONField()))),
                 ("pause", models.JSONField(blank=True, null=True, verbose_name="who paused it, when and why")),
-                ("blocked_until", models.DateTimeField(blank=True, null=True)),
-                ("blocked_reason", models.TextField(blank=True, db_default="")),
-                ("blocked_since", models.DateTimeField(blank=True, null=True)),
                 (
-                    "refused",
+                    "stops",
                     models.JSONField(
-                        blank=True,
-                        db_default=models.Value({}, models.JSONField()),
-                        verbose_name="calls that Monday refuses",
+                        blank=True, db_default=models.Value({}, models.JSONField()), verbose_name="what Monday refuses"
                     ),
                 ),
                 (

@@ -6,6 +6,8 @@ by Monday, encrypted.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, ClassVar
 
 from django.conf import settings
@@ -16,6 +18,19 @@ from sync import choices
 from sync.clock import SyncNow
 
 EMPTY = models.Value({}, models.JSONField())
+
+
+EVERYTHING = "all"
+"""The kind of a board's stop that holds for all calls of it."""
+
+
+@dataclass(frozen=True)
+class BoardStop:
+    """What Monday refuses of a board for now."""
+
+    since: datetime
+    until: datetime  # then it is tried again
+    reason: str
 
 
 class BoardLink(models.Model):
@@ -33,11 +48,8 @@ class BoardLink(models.Model):
     )
     webhooks: models.JSONField[Any, Any] = models.JSONField(db_default=EMPTY, blank=True)
     pause: models.JSONField[Any, Any] = models.JSONField("who paused it, when and why", null=True, blank=True)
-    blocked_until = models.DateTimeField(null=True, blank=True)
-    blocked_reason = models.TextField(blank=True, db_default="")
-    blocked_since = models.DateTimeField(null=True, blank=True)
-    # By kind of call: since and until when, and why. The rest of the board goes on.
-    refused: models.JSONField[Any, Any] = models.JSONField("calls that Monday refuses", db_default=EMPTY, blank=True)
+    # What Monday refuses: everything, or by kind of call, while the rest goes on; since and until when, and why.
+    stops: models.JSONField[Any, Any] = models.JSONField("what Monday refuses", db_default=EMPTY, blank=True)
     batch_limit = models.SmallIntegerField("records a document, by the time calls took", null=True, blank=True)
     last_pass_at = models.DateTimeField(null=True, blank=True)
     # What becomes of the other side's counterpart after a deletion: the board's policies.
@@ -92,6 +104,13 @@ class BoardLink(models.Model):
 
     def __str__(self) -> str:
         return f"Board {self.board_id or '(none)'} of {self.entity_type} records"
+
+    def stop_of(self, kind: str = EVERYTHING) -> BoardStop | None:
+        """Return the stop of the board, or of its calls of one kind."""
+        if (entry := self.stops.get(kind)) is None:
+            return None
+        moments = {name: datetime.fromisoformat(entry[name]) for name in ("since", "until")}
+        return BoardStop(**moments, reason=entry["reason"])
 
     @property
     def has_board(self) -> bool:

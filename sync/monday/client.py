@@ -24,8 +24,9 @@ from requests.structures import CaseInsensitiveDict
 from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError, ReadTimeoutError
 
 from sync.monday import errors
+from sync.monday.error_codes import translate_error
 from sync.monday.errors import MondayError
-from sync.monday.graphql import Answer, Complexity, translate_error
+from sync.monday.graphql import Answer, Complexity
 
 # The headers of Monday's answers: the request's id, how long to wait, and what is left of the limits.
 

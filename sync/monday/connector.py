@@ -260,11 +260,11 @@ class MondayConnector:
         return {str(node["id"]): str(node["event"]) for node in nodes if node}
 
     def ensure_webhooks(
-        self, board_id: str, url: str, known: Mapping[str, Mapping[str, str]], store: Callable[[Hooks], None]
+        self, board_id: str, url: str, own: Mapping[str, Mapping[str, str]], store: Callable[[Hooks], None]
     ) -> list[str]:
         """Have one webhook to `url` for each event; return what was done, as sentences.
 
-        `known` are those that we made; others' are left alone. `store` gets ours after each step: one that a killed
+        `own` are those that we made; others' are left alone. `store` gets ours after each step: one that a killed
         process had created without storing its id would stay on the board for ever. Raises WEBHOOKS_INCOMPLETE,
         ValueError for an address that is too long.
         """
@@ -274,9 +274,9 @@ class MondayConnector:
         fingerprint = url_fingerprint(url)
         existing = self.webhooks(board_id)
         ours: Hooks = {
-            hook_id: {"event": event, "fingerprint": str(known[hook_id]["fingerprint"])}
+            hook_id: {"event": event, "fingerprint": str(own[hook_id]["fingerprint"])}
             for hook_id, event in existing.items()
-            if hook_id in known
+            if hook_id in own
         }
         # A second one for the same event and address is superfluous.
         current: dict[str, str] = {}

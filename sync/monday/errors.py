@@ -2,7 +2,7 @@
 
 A kind says what the error concerns (so what has to stop because of it), whether the same again may succeed, and what
 people are told to do. How long to wait, which alias of the document and which column it is, says the error itself.
-graphql.py maps Monday's codes and words to these kinds.
+error_codes.py maps Monday's codes and words to these kinds.
 """
 
 from __future__ import annotations

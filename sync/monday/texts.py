@@ -17,18 +17,17 @@ _INVISIBLE = (
 _SPACES = r"\s\u001c-\u001f\u0085\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
 
 _HIDDEN = re.compile(f"[{_INVISIBLE}]")
+_LABEL = re.compile(r"[^\s/:.]+")  # of a domain
 # Joiners and variation selectors behind a letter of another script, or a picture, change how that looks.
 _HIDDEN_IN_LABELS = re.compile(
     rf"(?<![^\u0000-\u024f])[\u200c\u200d\ufe00-\ufe0f]|(?![\u200c\u200d\ufe00-\ufe0f])[{_INVISIBLE}]"
 )
 
 _VISIBLE_SQL = f"regexp_replace(__TEXT__, '[{_INVISIBLE}]+', '', 'g')"
-_SEEN = f"regexp_replace(normalize({_VISIBLE_SQL}, __FORM__), '[{_SPACES}]+', ' ', 'g')"
-# What is seen of the text that stands for __TEXT__: composed, each run of white space as one space.
-SEEN_SQL = _SEEN.replace("__FORM__", "NFC")
+# What is seen of the text that stands for __TEXT__: in narrow letters, each run of white space as one space.
+SEEN_SQL = f"regexp_replace(normalize({_VISIBLE_SQL}, NFKC), '[{_SPACES}]+', ' ', 'g')"
 
-_PLAIN_SQL = _SEEN.replace("__FORM__", "NFKC")
-_FOLDED_SQL = f"translate(replace(replace(lower(btrim({_PLAIN_SQL})), 'ß', 'ss'), 'i̇', 'i'), 'ςı。', 'σi.')"
+_FOLDED_SQL = f"translate(replace(replace(lower(btrim({SEEN_SQL})), 'ß', 'ss'), 'i̇', 'i'), 'ςı。', 'σi.')"
 # `match_key` of the text that stands for __TEXT__, but for the xn-- form of a domain, for which there is
 # `key_spellings`; immutable, so that an index can hold it.
 MATCH_KEY_SQL = f"normalize({_FOLDED_SQL}, NFC)"
@@ -65,6 +64,18 @@ def key_spellings(keys: Iterable[str]) -> list[str]:
         if "xn--" in domain:
             spellings.add(_fold(name + at_sign + readable_domain(domain)))
     return sorted(spellings)
+
+
+def search_spellings(text: str) -> set[str]:
+    """How a text may be written where this is looked for: in any width, a domain in it in either form."""
+    visible = drop_invisible(text)
+    plain = unicodedata.normalize("NFKC", visible)
+    name, at_sign, domain = plain.rpartition("@")
+    spellings = {unicodedata.normalize("NFC", visible), plain}
+    if at_sign or "." in domain:
+        spellings.add(name + at_sign + _LABEL.sub(lambda label: ascii_domain(label[0].lower()), domain))
+        spellings.add(name + at_sign + _LABEL.sub(lambda label: _readable_label(label[0].lower()), domain))
+    return spellings
 
 
 def plain_letters(text: str) -> str:

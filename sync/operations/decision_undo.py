@@ -290,7 +290,10 @@ def undo_decisions(decisions: Iterable[Decision], *, by: User) -> UndoResult:
             for part in _rounds(type_rows):
                 plan = UndoPlan(entity_type, part, records)
                 steps = [plan.step(row) for row in part]
-                _write([step for step in steps if not step.stale and not step.deletes])
+                writing = [step for step in steps if not step.stale and not step.deletes]
+                # Undoing an import may be thousands of them, so those of the same columns are written at once.
+                for group in grouped(writing, lambda step: tuple(sorted(step.write))).values():
+                    _store(group)
                 carried_out = [step for step in steps if not step.stale]
                 lines = [_line(step, authors.actor_label(by), result.batch_id) for step in carried_out]
                 result.lines.extend(Decision.objects.bulk_create(fold_alike(lines)))
@@ -311,12 +314,6 @@ def _rounds(rows: Sequence[Decision]) -> Iterator[list[Decision]]:
         first = {(row.entity_id, row.key): row for row in reversed(remaining)}
         yield [row for row in remaining if first[row.entity_id, row.key] is row]
         remaining = [row for row in remaining if first[row.entity_id, row.key] is not row]
-
-
-def _write(steps: Sequence[UndoStep]) -> None:
-    """Write steps of different fields: undoing an import may be thousands of them, so the same columns at once."""
-    for group in grouped(steps, lambda step: tuple(sorted(step.write))).values():
-        _store(group)
 
 
 def _store(steps: Sequence[UndoStep]) -> None:

@@ -8,9 +8,8 @@ from django.conf import settings
 
 from sync import attention, registry
 from sync.attention import Kind
-from sync.boards.board_columns import NPD_ID_TITLE, fitting_types, target_board_of
+from sync.boards import board_columns, webhooks
 from sync.boards.board_setup import NOT_CONFIGURED
-from sync.boards.webhooks import is_public_address, webhook_url
 from sync.choices import ApprovalState, SyncDirection
 from sync.clock import sync_now
 from sync.kernel.humanize import count_with_noun, utc_minute
@@ -21,11 +20,9 @@ from sync.monday.board import BoardCheck, CheckResult, ColumnCheck, url_fingerpr
 from sync.monday.columns import selectable_labels
 from sync.monday.connection import check_account, parse_account_info
 from sync.monday.errors import WRONG_VERSION, MondayError, Scope
-from sync.operations.detect import schedule
-from sync.operations.detect.comparison import latest_verification, verification_text
-from sync.operations.detect.webhook_checks import LONGEST_DELAY, MIN_MISSED, last_webhook
+from sync.operations import detect
+from sync.operations.detect import comparison
 from sync.records import availability
-from sync.records.availability import queue_stats
 from sync.registry import is_sandbox, link_of
 
 # A job may be due this long before it is reported that no worker runs.
@@ -89,7 +86,7 @@ def _monday_findings() -> list[CheckResult]:
         return [CheckResult(False, error.message, error.full_sentence, _TOPICS.get(error.scope, "connection"))]
     boards = []
     # A webhook to an earlier address doesn't count: its deliveries don't reach this installation.
-    fingerprint = url_fingerprint(webhook_url())
+    fingerprint = url_fingerprint(webhooks.webhook_url())
     for spec in registry.entities():
         link = link_of(spec.entity_type)
         if link is None:
@@ -98,7 +95,7 @@ def _monday_findings() -> list[CheckResult]:
         mappings = link.mappings.exclude(column_id="").exclude(direction=SyncDirection.NONE)
         columns = {mapping.column_id: _column(mapping) for mapping in mappings}
         if link.npd_id_column:
-            columns[link.npd_id_column] = ColumnCheck(NPD_ID_TITLE, ("text",))
+            columns[link.npd_id_column] = ColumnCheck(board_columns.NPD_ID_TITLE, ("text",))
         hooks = [hook_id for hook_id, webhook in link.webhooks.items() if webhook["fingerprint"] == fingerprint]
         foreign = [hook_id for hook_id in link.webhooks if hook_id not in hooks]
         boards.append(BoardCheck(spec.board_title, link.board_id or None, columns, hooks, foreign, link.group_id))
@@ -109,8 +106,8 @@ def _column(mapping: FieldMapping) -> ColumnCheck:
     # The type that set-up found goes first: another type that fits would be read by another converter.
     kind = mapping.options.get("column_type")
     labels = selectable_labels(kind or "", mapping.options.get("settings") or {})
-    types = (kind,) if kind else fitting_types(mapping)
-    return ColumnCheck(mapping.label, types, target_board_of(mapping), labels)
+    types = (kind,) if kind else board_columns.fitting_types(mapping)
+    return ColumnCheck(mapping.label, types, board_columns.target_board_of(mapping), labels)
 
 
 def _quota_findings() -> Iterator[CheckResult]:
@@ -128,8 +125,8 @@ def _quota_findings() -> Iterator[CheckResult]:
 
 
 def _verification_findings() -> Iterator[CheckResult]:
-    verification = latest_verification()
-    text = verification_text(**verification)
+    verification = comparison.latest_verification()
+    text = comparison.verification_text(**verification)
     if not verification["differed"]:
         yield CheckResult(True, text, subject="drift")
         return
@@ -161,7 +158,7 @@ def _secret_findings() -> Iterator[CheckResult]:
 
 def _address_findings() -> Iterator[CheckResult]:
     # Monday's own servers reach no address of this machine or of a private network; the sandbox does.
-    if not is_public_address() and not is_sandbox():
+    if not webhooks.is_public_address() and not is_sandbox():
         host = urlsplit(settings.SITE_URL).hostname or ""
         yield CheckResult(
             False,
@@ -177,16 +174,16 @@ def _delivery_findings() -> Iterator[CheckResult]:
         link = link_of(spec.entity_type)
         if link is None or not link.webhooks:
             continue
-        last = last_webhook(link)
+        last = webhooks.last_webhook(link)
         now = sync_now()
         sent = Intent.objects.filter(
             board_id=link.board_id,
             state__in=[IntentState.APPLIED, IntentState.CONFIRMED],
             created_at__gte=max(last, now - timedelta(days=1)) if last else now - timedelta(days=1),
-            settled_at__lte=now - LONGEST_DELAY,
+            settled_at__lte=now - webhooks.LONGEST_DELAY,
         ).count()
         when = f"the last one came {utc_minute(last)}" if last else "none ever came"
-        if sent >= MIN_MISSED:
+        if sent >= webhooks.MIN_MISSED:
             yield CheckResult(
                 False,
                 f"{spec.board_title}: webhooks don't arrive: {when}, and {sent:,} changes went to the board since.",
@@ -211,17 +208,17 @@ def sweep_findings() -> Iterator[CheckResult]:
         if link.swept_at is None or link.sweep_problem:
             continue
         # Two sweeps may be left out before it is reported.
-        if sync_now() - link.swept_at > 3 * schedule.sweep_interval():
+        if sync_now() - link.swept_at > 3 * detect.sweep_interval():
             message = f"{spec.board_title}: not checked for missed changes since {utc_minute(link.swept_at)}."
             fix = "Start beat and a worker; read the worker's log."
             yield CheckResult(True, message, fix, "sweeps", is_warning=True)
         else:
-            text = schedule.last_sweep_text(link, utc_minute)
+            text = detect.last_sweep_text(link, utc_minute)
             yield CheckResult(True, f"{spec.board_title}: {text}", subject="sweeps")
 
 
 def _queue_findings() -> Iterator[CheckResult]:
-    stats = queue_stats()
+    stats = availability.queue_stats()
     age = timedelta(seconds=int(stats["oldest_due_seconds"]))
     due = count_with_noun(stats["due"], "job is", "jobs are")
     if age > QUEUE_STALLED_AFTER:

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 import structlog
 
 from sync.boards.board_columns import store_inspection
-from sync.limits import batch_size, breaker, write_stop
+from sync.limits import batch_size, board_stops, breaker, write_stop
 from sync.monday.errors import TOO_COMPLEX, MondayError, Scope
 from sync.outbox.claim import Claim, Lease
 from sync.reconcile.act import Executor, send
@@ -49,7 +49,7 @@ def reconcile(lease: Lease, claims: Sequence[Claim], batch_id: uuid.UUID, hold_s
     if facts.error is not None:
         plan = _unread(executor, gatherer, facts, plan)
     elif gatherer.calls:
-        breaker.reset_board(lease.link)
+        board_stops.end(lease.link)
         plan = send(executor, facts.board, plan)
         released = [record_plan for record_plan in plan.records.values() if record_plan.outcome is Outcome.RELEASED]
         if not executor.stop_reason and all(
@@ -109,7 +109,7 @@ def _after_refusal(gatherer: Gatherer, facts: PassFacts, error: MondayError, uni
         return ending(Outcome.RELEASED, error.sentence)
     if refusal := gatherer.refusal(facts.board):
         # Also a document that names no item is refused: the board waits.
-        breaker.trip_board(link, refusal)
+        board_stops.stop(link, refusal)
         return ending(Outcome.RELEASED, refusal.sentence)
     if units > 1:
         return ending(Outcome.RELEASED, error.sentence, at_most=1)

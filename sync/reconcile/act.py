@@ -14,26 +14,16 @@ from uuid import UUID
 import structlog
 from django.conf import settings
 
-from sync.choices import ApprovalKind, ApprovalState
+from sync import registry
+from sync.choices import ApprovalKind, ApprovalState, RecordSyncStatus
 from sync.clock import SyncNow
-from sync.limits import breaker, call_cost, connector, write_stop
+from sync.limits import board_stops, breaker, call_cost, connector, write_stop
 from sync.models import ApprovalRequest, BoardLink, Intent, IntentState, Tombstone
-from sync.monday import board_items
-from sync.monday.errors import (
-    ANSWER_WITHOUT_DATA,
-    BOARD_FORBIDDEN,
-    COLUMN_NOT_FOUND,
-    ITEM_INACTIVE,
-    ITEM_NOT_FOUND,
-    NAME_REJECTED,
-    MondayError,
-    Scope,
-)
+from sync.monday import board_items, errors
 from sync.monday.items import prepare_archive, prepare_changes, prepare_creates, prepare_delete
 from sync.outbox.claim import Lease, LeaseLost
 from sync.outbox.pauses import locked_pause
-from sync.reconcile import calls, deleted_records, lookups
-from sync.reconcile.duplicates import answered, new_duplicate_requests, second_item_write, still_leaves
+from sync.reconcile import calls, deleted_records, duplicates, lookups
 from sync.reconcile.field_values import BoardContext
 from sync.reconcile.gather import items_with_npd_ids
 from sync.reconcile.gather.owners import owners_of
@@ -150,16 +140,32 @@ Announced = tuple[calls.Write, Intent]
 """A write with its intent, as it was committed."""
 
 
-def rejected_fields(write: calls.Write, error: MondayError) -> dict[str, MondayError]:
+def rejected_fields(write: calls.Write, error: errors.MondayError) -> dict[str, errors.MondayError]:
     """Return why each value was refused: by the columns that Monday names, else as the only one that was sent."""
-    columns = error.columns or {board_items.NAME_COLUMN if error.kind is NAME_REJECTED else error.column_id}
+    columns = error.columns or {board_items.NAME_COLUMN if error.kind is errors.NAME_REJECTED else error.column_id}
     named = {value.key: error.of_column(value.column_id) for value in write.fields if value.column_id in columns}
-    is_only = len(write.fields) == 1 and not (error.columns or error.kind is NAME_REJECTED)
+    is_only = len(write.fields) == 1 and not (error.columns or error.kind is errors.NAME_REJECTED)
     return named or ({write.fields[0].key: error} if is_only else {})
 
 
 def _writes_to(write: calls.Write, columns: Collection[str | None]) -> bool:
     return any(value.column_id in columns for value in write.fields)
+
+
+def _npd_id_again(board: BoardContext, record_id: UUID) -> dict[str, str]:
+    return {board.link.npd_id_column: str(record_id)}
+
+
+def unchanged_write(
+    board: BoardContext, beside: Sequence[tuple[calls.Write, errors.MondayError]]
+) -> calls.Write | None:
+    """Return a write that changes nothing, to the item of any record in sync beside these; None without one."""
+    in_sync = registry.linked_records(board.link.entity_type).filter(sync_status=RecordSyncStatus.SYNCED)
+    record = in_sync.exclude(pk__in=[write.record_id for write, _ in beside]).order_by("?").first()
+    if record is None:
+        return None
+    columns = _npd_id_again(board, record.pk)
+    return calls.Write(str(record.pk), record.pk, str(record.monday_id), columns=columns, settings=settings_of(record))
 
 
 def documents_of(
@@ -203,7 +209,9 @@ class Executor:
         self.began_at = time.monotonic()
         self.intended_at = 0.0
         self.has_written = False  # Monday has carried out a write of this pass
-        self.failed: list[tuple[MondayError, Sequence[calls.Write]]] = []  # documents of which nobody knows what became
+        self.failed: list[
+            tuple[errors.MondayError, Sequence[calls.Write]]
+        ] = []  # documents of which nobody knows what became
         self.repeats: int | None = None  # how many more may be made at once
 
     def send(self, call: Call, writes: Sequence[calls.Write]) -> ByUnit:
@@ -275,7 +283,7 @@ class Executor:
         stop_reason = self._stop_reason()
         if stop_reason or not writes:
             return {write.unit: calls.Answer(calls.Verdict.STOPPED, stop_reason) for write in writes}
-        reason, seconds = write_stop.refusal(self.board.link, call.kind)
+        reason, seconds = board_stops.refusal(self.board.link, call.kind)
         if reason:
             return {write.unit: calls.Answer(calls.Verdict.HELD, reason, wait_seconds=seconds) for write in writes}
         key = uuid.uuid4().hex
@@ -284,8 +292,8 @@ class Executor:
             return answers
         try:
             result = self._write(request, key, len(announced))
-        except MondayError as error:
-            if error.scope is Scope.BOARD:
+        except errors.MondayError as error:
+            if error.scope is errors.Scope.BOARD:
                 result = board_items.WriteResult(dict.fromkeys(request.aliases, error), error.request_id or "")
                 return answers | self.confirm(call, announced, result)
             return answers | self.end_failed_document(call, announced, error)
@@ -308,7 +316,7 @@ class Executor:
             answers[unit] = replace(answer, verdict=verdict, rejected=rejected, is_bare=True)
         return answers
 
-    def resend(self, intents: Sequence[Intent]) -> board_items.WriteResult | MondayError | None:
+    def resend(self, intents: Sequence[Intent]) -> board_items.WriteResult | errors.MondayError | None:
         """Send a create without an answer again, under its own key; raises LeaseLost.
 
         None where the board is paused, or something stopped it. The lease and the intents' deadline are moved past the
@@ -328,9 +336,9 @@ class Executor:
         request = board_items.WriteRequest(body, [intent.alias for intent in intents], self.board.columns)
         try:
             return self._write(request, intents[0].idempotency_key, len(intents))
-        except MondayError as error:
+        except errors.MondayError as error:
             # The same failure says nothing new of others.
-            if error.scope is not Scope.TRANSPORT and not calls.is_refused(error):
+            if error.scope is not errors.Scope.TRANSPORT and not calls.is_refused(error):
                 self._stop_writing(error)
             return error
 
@@ -338,16 +346,16 @@ class Executor:
         is_written = any(isinstance(written, board_items.Item) for written in result.by_alias.values())
         self.has_written |= is_written
         if is_written:
-            write_stop.accept(self.board.link, call.kind)
+            board_stops.end(self.board.link, call.kind)
         answers: ByUnit = {}
-        forbidden: list[tuple[calls.Write, MondayError]] = []
+        forbidden: list[tuple[calls.Write, errors.MondayError]] = []
         for number, (write, intent) in enumerate(announced):
             intent.request_id = result.request_id
             if call.alone:
                 answers[write.unit] = self._confirm_values((write, intent), result, call)
             elif isinstance(written := result.by_alias[f"r{number}"], board_items.Item):
                 answers[write.unit] = calls.Answer(calls.Verdict.DONE, item=written, intent=intent)
-            elif written.kind is BOARD_FORBIDDEN and call.kind is calls.Kind.CHANGE and write.fields:
+            elif written.kind is errors.BOARD_FORBIDDEN and call.kind is calls.Kind.CHANGE and write.fields:
                 _close_intents([intent], IntentState.REJECTED)
                 forbidden.append((write, written))
             else:
@@ -355,16 +363,21 @@ class Executor:
         return answers | self._end_forbidden(call, forbidden, is_open=is_written)
 
     def _end_forbidden(
-        self, call: Call, forbidden: Sequence[tuple[calls.Write, MondayError]], *, is_open: bool
+        self, call: Call, forbidden: Sequence[tuple[calls.Write, errors.MondayError]], *, is_open: bool
     ) -> ByUnit:
         """Try apart what the token's user may not write: a column, an item, or all of the board may be closed.
 
-        `is_open`: others of the same document were written. Beside a record's values its NPD ID is written again, which
-        changes nothing and tells a closed column from a closed item. What is closed to two items, or to new ones and
-        to one, is the board's.
+        `is_open`: others of the same document were written. Else a write to another record's item tells whether the
+        board is closed; where none is in sync, what is closed to two is. Beside a record's values its NPD ID is
+        written again, which changes nothing and tells a closed column from a closed item.
         """
         answers: ByUnit = {}
         named = {error.column_id for write, error in forbidden if _writes_to(write, [error.column_id])}
+        is_closed = False
+        if forbidden and not named and not is_open:
+            is_taken = self._is_other_item_written(call, forbidden)
+            is_open = bool(is_taken)
+            is_closed = is_taken is False
         for number, (write, error) in enumerate(forbidden):
             if named:
                 untried = forbidden[number:]
@@ -372,12 +385,13 @@ class Executor:
                 others = [pair for pair in untried if not _writes_to(pair[0], named)]
                 answers |= self._without_columns(call, concerned, named, error)
                 return answers | self._end_forbidden(call, others, is_open=True)
-            is_boards = not is_open and (number == 1 or write_stop.is_refused_alike(self.board.link, error))
-            if number > 1 or is_boards:
-                write_stop.refuse(self.board.link, call.kind, error)
+            if is_closed or (number == 1 and not is_open):
+                board_stops.stop(self.board.link, error, call.kind)
                 return {held.unit: self._held(call.kind) for held, _ in forbidden}
-            npd_id = {self.board.link.npd_id_column: str(write.record_id)}
-            apart = replace(write, columns={**npd_id, **write.columns})
+            if number > 1:  # a call for each could be many
+                answers[write.unit] = calls.Answer(calls.Verdict.REFUSED, error.sentence)
+                continue
+            apart = replace(write, columns={**_npd_id_again(self.board, write.record_id), **write.columns})
             answer = self._send_document(replace(call, alone=True), [apart])[write.unit]
             answers[write.unit] = answer
             if answer.item is None and answer.rejected:
@@ -388,8 +402,22 @@ class Executor:
             named = {value.column_id for value in write.fields if value.key in closed}
         return answers
 
+    def _is_other_item_written(
+        self, call: Call, forbidden: Sequence[tuple[calls.Write, errors.MondayError]]
+    ) -> bool | None:
+        """Whether Monday takes a write that changes nothing to another record's item; None where none is in sync."""
+        write = unchanged_write(self.board, forbidden)
+        if write is None:
+            return None
+        answer = self._send_document(replace(call, alone=True), [write])[write.unit]
+        is_written = answer.item is not None
+        if answer.intent and answer.verdict is calls.Verdict.DONE:
+            # Its record is none of this pass, with which other intents end.
+            _close_intents([answer.intent], IntentState.APPLIED if is_written else IntentState.REJECTED)
+        return is_written
+
     def _without_columns(
-        self, call: Call, writes: Sequence[calls.Write], columns: Collection[str | None], error: MondayError
+        self, call: Call, writes: Sequence[calls.Write], columns: Collection[str | None], error: errors.MondayError
     ) -> ByUnit:
         """Send what these records have beside columns that the token's user may not write."""
         rejected = {}
@@ -405,7 +433,7 @@ class Executor:
         return answers
 
     def _held(self, kind: calls.Kind) -> calls.Answer:
-        reason, seconds = write_stop.refusal(self.board.link, kind)
+        reason, seconds = board_stops.refusal(self.board.link, kind)
         return calls.Answer(calls.Verdict.HELD, reason, wait_seconds=seconds)
 
     def _confirm_values(self, announced: Announced, result: board_items.WriteResult, call: Call) -> calls.Answer:
@@ -413,12 +441,12 @@ class Executor:
         write, intent = announced
         item: board_items.Item | None = None
         alone: dict[str, board_items.Item] = {}
-        rejected: dict[str, MondayError] = {}
+        rejected: dict[str, errors.MondayError] = {}
         for number, value in enumerate(write.fields):
             written = result.by_alias[f"v{number}"]
             if isinstance(written, board_items.Item):
                 item = alone[value.key] = written
-            elif written.scope in (Scope.FIELD, Scope.COLUMN) or written.kind is BOARD_FORBIDDEN:
+            elif written.scope in (errors.Scope.FIELD, errors.Scope.COLUMN) or written.kind is errors.BOARD_FORBIDDEN:
                 rejected[value.key] = written
             else:
                 answer = self._end_rejected(call, announced, written)
@@ -428,40 +456,40 @@ class Executor:
             item = named
         return calls.Answer(calls.Verdict.DONE, item=item, intent=intent, alone=alone, rejected=rejected)
 
-    def _end_rejected(self, call: Call, announced: Announced, error: MondayError) -> calls.Answer:
+    def _end_rejected(self, call: Call, announced: Announced, error: errors.MondayError) -> calls.Answer:
         write, intent = announced
-        if error.scope is Scope.BOARD:
+        if error.scope is errors.Scope.BOARD:
             _close_intents([intent], IntentState.REJECTED)
             # The right to fill in a column may be what is missing, so the name alone is tried first.
             is_bare = all(value.column_id == board_items.NAME_COLUMN for value in write.fields)
-            if error.kind is BOARD_FORBIDDEN and call.kind is calls.Kind.CREATE and not is_bare:
+            if error.kind is errors.BOARD_FORBIDDEN and call.kind is calls.Kind.CREATE and not is_bare:
                 return calls.Answer(calls.Verdict.NAME_ONLY, error.sentence)
-            if error.kind is BOARD_FORBIDDEN and call.kind is not calls.Kind.CREATE:
+            if error.kind is errors.BOARD_FORBIDDEN and call.kind is not calls.Kind.CREATE:
                 return calls.Answer(calls.Verdict.REFUSED, error.sentence)
             # That the board is read says nothing of writes, so it isn't stopped: calls of this kind wait.
-            if not write_stop.refusal(self.board.link, call.kind)[0]:
-                write_stop.refuse(self.board.link, call.kind, error)
+            if not board_stops.refusal(self.board.link, call.kind)[0]:
+                board_stops.stop(self.board.link, error, call.kind)
             return self._held(call.kind)
-        if not call.alone and error.scope in (Scope.FIELD, Scope.COLUMN):
+        if not call.alone and error.scope in (errors.Scope.FIELD, errors.Scope.COLUMN):
             _close_intents([intent], IntentState.REJECTED)
             return self._end_rejected_value(call, write, error)
         if not error.outcome_unknown:
             _close_intents([intent], IntentState.REJECTED)
         verdict = calls.Verdict.REFUSED
-        if error.kind in (ITEM_NOT_FOUND, ITEM_INACTIVE):
+        if error.kind in (errors.ITEM_NOT_FOUND, errors.ITEM_INACTIVE):
             verdict = calls.Verdict.GONE
-        elif error.scope in (Scope.ACCOUNT, Scope.LIMIT):
+        elif error.scope in (errors.Scope.ACCOUNT, errors.Scope.LIMIT):
             self._stop_writing(error)
             verdict = calls.Verdict.STOPPED
         return calls.Answer(verdict, error.sentence, intent=intent if error.outcome_unknown else None)
 
-    def _end_rejected_value(self, call: Call, write: calls.Write, error: MondayError) -> calls.Answer:
+    def _end_rejected_value(self, call: Call, write: calls.Write, error: errors.MondayError) -> calls.Answer:
         """A value was refused: of a new item the name is sent alone, of a change each other value by itself."""
-        if error.kind is COLUMN_NOT_FOUND:
+        if error.kind is errors.COLUMN_NOT_FOUND:
             # For a new item nothing was read that would lack it.
             breaker.check_soon(BoardLink.objects.filter(pk=self.board.link.pk))
         if error.column_id == self.board.link.npd_id_column:
-            write_stop.refuse(self.board.link, call.kind, error)
+            board_stops.stop(self.board.link, error, call.kind)
             return self._held(call.kind)
         rejected = rejected_fields(write, error)
         rest = replace(write, fields=tuple(value for value in write.fields if value.key not in rejected))
@@ -478,13 +506,13 @@ class Executor:
         answer = self._send_document(replace(call, alone=True), [rest])[write.unit]
         return replace(answer, rejected={**rejected, **answer.rejected})
 
-    def end_failed_document(self, call: Call, announced: Sequence[Announced], error: MondayError) -> ByUnit:
+    def end_failed_document(self, call: Call, announced: Sequence[Announced], error: errors.MondayError) -> ByUnit:
         """A document that Monday refused is bisected; one whose outcome is unknown never is."""
         log.warning("document failed", records=len(announced), scope=str(error.scope), reason=error.sentence)
         writes = [write for write, _ in announced]
         if not calls.is_refused(error):
             return self._end_failed_call(announced, error)
-        if len(writes) == 1 and error.scope is Scope.DOCUMENT:
+        if len(writes) == 1 and error.scope is errors.Scope.DOCUMENT:
             # It names nothing of this record, and where it comes again is said to every other one as well.
             _close_intents([intent for _, intent in announced], IntentState.VOID)
             self.failed.append((error, writes))
@@ -495,15 +523,15 @@ class Executor:
         half = len(writes) // 2
         return self._send_document(call, writes[:half]) | self._send_document(call, writes[half:])
 
-    def _end_failed_call(self, announced: Sequence[Announced], error: MondayError) -> ByUnit:
-        if error.kind is ANSWER_WITHOUT_DATA:
+    def _end_failed_call(self, announced: Sequence[Announced], error: errors.MondayError) -> ByUnit:
+        if error.kind is errors.ANSWER_WITHOUT_DATA:
             # The request is over, but what it did is not told: both sides may be read again at once. Creates are left
             # to the look-up by NPD ID, which waits for Monday's search to catch up.
             ids = [intent.pk for _, intent in announced if intent.item_id]
             Intent.objects.filter(pk__in=ids, state=IntentState.OPEN).update(deadline=SyncNow())
         elif not error.outcome_unknown:
             _close_intents([intent for _, intent in announced], IntentState.REJECTED)
-        if error.scope is Scope.TRANSPORT:
+        if error.scope is errors.Scope.TRANSPORT:
             self.failed.append((error, [write for write, _ in announced]))
         else:
             self._stop_writing(error)
@@ -514,33 +542,35 @@ class Executor:
             for write, intent in announced
         }
 
-    def failed_call(self, error: MondayError, number: int) -> calls.Answer:
+    def failed_call(self, error: errors.MondayError, number: int) -> calls.Answer:
         """Return what a read that failed, or a write that was not carried out, means for each of so many units.
 
         What concerns the account or board costs them no attempt, and stops it.
         """
         # What fails alone after a good probe is that unit's failure, and counts.
-        counts_attempt = error.scope is Scope.TRANSPORT and number == 1 and breaker.monday_account().batch_limit == 1
+        counts_attempt = (
+            error.scope is errors.Scope.TRANSPORT and number == 1 and breaker.monday_account().batch_limit == 1
+        )
         self._stop(error)
         # One of them may be to blame: they are read again in parts.
-        at_most = max(1, number // 4) if error.scope is Scope.TRANSPORT and number > 1 else 0
+        at_most = max(1, number // 4) if error.scope is errors.Scope.TRANSPORT and number > 1 else 0
         return calls.Answer(
             calls.Verdict.FAILED if counts_attempt else calls.Verdict.STOPPED, error.sentence, at_most=at_most
         )
 
-    def _stop_writing(self, error: MondayError) -> None:
+    def _stop_writing(self, error: errors.MondayError) -> None:
         """What the account refuses stops writes alone: were it so of reads, the next one would stop everything."""
-        if error.scope is not Scope.ACCOUNT:
+        if error.scope is not errors.Scope.ACCOUNT:
             self._stop(error)
             return
         self.stop_reason = f"{write_stop.HELD} {error.sentence}"
         write_stop.writes_refused(error)
 
-    def _stop(self, error: MondayError) -> None:
+    def _stop(self, error: errors.MondayError) -> None:
         """What concerns board or account stops it, and nothing more is sent in this pass."""
         self.stop_reason = error.sentence
         breaker.trip(self.board.link, error)
-        if error.scope is Scope.TRANSPORT:
+        if error.scope is errors.Scope.TRANSPORT:
             breaker.shrink_batches(self.size)
 
     def _existing_items(self, writes: Sequence[calls.Write]) -> ByUnit:
@@ -548,7 +578,7 @@ class Executor:
         self.calls += 1
         try:
             items = items_with_npd_ids(self.board, [str(write.record_id) for write in writes])
-        except MondayError as error:
+        except errors.MondayError as error:
             answer = self.failed_call(error, len(writes))
             return {write.unit: answer for write in writes}
         if items is None:
@@ -562,8 +592,8 @@ class Executor:
         self.calls += 1
         with call_cost(self.board.link, size, writes=True):
             result = connector().write(request, key)
-        errors = [written for written in result.by_alias.values() if isinstance(written, MondayError)]
-        unknown = [error for error in errors if error.outcome_unknown]
+        failed = [written for written in result.by_alias.values() if isinstance(written, errors.MondayError)]
+        unknown = [error for error in failed if error.outcome_unknown]
         # Where none of its parts has a known outcome, the call as a whole has failed.
         if len(unknown) == len(result.by_alias) and not result.replayed:
             raise unknown[0]
@@ -671,23 +701,23 @@ def send_records(executor: Executor, board: BoardContext, plan: Plan) -> Plan:
 
 def send_duplicates(executor: Executor, board: BoardContext, plan: Plan) -> Plan:
     """Take the NPD ID from second items, or archive them; raises LeaseLost."""
-    going_on = [(d, second_item_write(d)) for d in plan.duplicates if _goes_on(plan, d)]
+    going_on = [(d, duplicates.second_item_write(d)) for d in plan.duplicates if _goes_on(plan, d)]
     without_npd_id = {board.link.npd_id_column: None}
     bearing_npd_id = [write for duplicate, write in going_on if duplicate.act is ItemAct.DUPLICATE]
     clears = [replace(write, columns=without_npd_id) for write in bearing_npd_id]
     cleared = executor.send(_CLEAR, clears)
-    leaving = [pair for pair in going_on if still_leaves(board, pair[0], cleared.get(pair[1].unit))]
+    leaving = [pair for pair in going_on if duplicates.still_leaves(board, pair[0], cleared.get(pair[1].unit))]
     if ours := {duplicate.second_of.pk for duplicate, _ in leaving if duplicate.is_ours}:
         requests = known_requests(board.link, [ApprovalKind.ITEMS], ours)
-        new_requests = new_duplicate_requests(requests, [duplicate for duplicate, _ in leaving])
+        new_requests = duplicates.new_duplicate_requests(requests, [duplicate for duplicate, _ in leaving])
         ApprovalRequest.objects.bulk_create(new_requests)
     archived = executor.send(_ARCHIVE, [write for _, write in leaving])
     settled = {}
     for duplicate, write in going_on:
         answers = [sent[write.unit] for sent in (cleared, archived) if write.unit in sent]
-        settled[write.unit] = answered(duplicate, answers)
-    duplicates = (settled.get(second_item_write(duplicate).unit, duplicate) for duplicate in plan.duplicates)
-    return replace(plan, duplicates=tuple(duplicates))
+        settled[write.unit] = duplicates.answered(duplicate, answers)
+    after = (settled.get(duplicates.second_item_write(duplicate).unit, duplicate) for duplicate in plan.duplicates)
+    return replace(plan, duplicates=tuple(after))
 
 
 def _goes_on(plan: Plan, duplicate: ItemPlan) -> bool:

@@ -1,7 +1,5 @@
 """What is sent to Monday and what it answered, as values: writes.py makes them of plans, act.py sends them."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum

@@ -61,7 +61,7 @@ def decide_deleted(  # noqa: PLR0911 - a table
     if item is not None:
         plan = plan.with_state(removed_since=None)
     if (item is None or item.state != field_values.ACTIVE) and choice is not None and choice.choose == "monday":
-        return replace(plan, restores=True).end(pass_plan.Outcome.SETTLED)
+        return replace(plan, new_state=choices.TombstoneState.RESTORED).end(pass_plan.Outcome.SETTLED)
     if item is None:
         return _not_shown(plan, board.settings, facts.now)
     if item.state != field_values.ACTIVE and _is_removed_by_us(record, item):
@@ -72,8 +72,7 @@ def decide_deleted(  # noqa: PLR0911 - a table
         return _settled(plan, choices.TombstoneState.KEPT, TombstoneReason.MOVED, item=item.name, board=item.board_id)
     if record.bearer is not None:
         state = choices.TombstoneState.NOTHING_LEFT
-        borne = _settled(plan, state, TombstoneReason.OTHER_NPD_ID, item=item.name, owner=record.bearer)
-        return replace(borne, frees_item=True)
+        return _settled(plan, state, TombstoneReason.OTHER_NPD_ID, item=item.name, owner=record.bearer)
     if excluded := deleted_exclusion(board, record, item):
         return _settled(plan, choices.TombstoneState.KEPT, TombstoneReason.LEFT_OUT, filter=excluded)
     if item.id in linked_now:
@@ -179,11 +178,7 @@ def _removed(
         plan = plan.logged(*edits.values())
     reason = TombstoneReason.ARCHIVED if is_archived else TombstoneReason.DELETED
     kind = "archived" if is_archived else "deleted"
-    return _by_choice(_settled(plan, state, reason, kind=kind, more=more, item=item.name))
-
-
-def _by_choice(plan: pass_plan.DeletedPlan) -> pass_plan.DeletedPlan:
-    return replace(plan, carried_out=plan.reason) if plan.facts.resolution else plan
+    return _settled(plan, state, reason, kind=kind, more=more, item=item.name)
 
 
 def _by_policy(board: field_values.BoardContext, plan: pass_plan.DeletedPlan, item: Item) -> pass_plan.DeletedPlan:
@@ -202,7 +197,7 @@ def _by_policy(board: field_values.BoardContext, plan: pass_plan.DeletedPlan, it
     if choice.seen_values != {edit.key: (edit.npd or None, edit.monday or None) for edit in plan.edits}:
         return ask_about_deletion(plan, policy, "The item was edited after you chose. Check it and choose again.")
     if choice.choose == "monday":
-        return replace(plan, restores=True).end(pass_plan.Outcome.SETTLED)
+        return replace(plan, new_state=choices.TombstoneState.RESTORED).end(pass_plan.Outcome.SETTLED)
     if choice.choose == "custom":
         return replace(plan, item_removal=choices.DeletedRecordPolicy.UNLINK)
     deletes = policy is choices.DeletedRecordPolicy.DELETE
@@ -225,7 +220,6 @@ def ask_about_deletion(
         again = " again"
     called = f"“{facts.item.name}”" if facts.item else "its item"
     # The conflict itself says in the history that it was found.
-    plan = replace(plan, restores=False)
     plan = _settled(plan, choices.TombstoneState.ASKED, reason, kind="", record=facts.record, item=called)
     leaves = "The deletion stays. The item leaves the board; people can restore it on Monday."
     removes = reports.Option("npd", f"Archive the item{again}", leaves, does=reports.ARCHIVE_ITEM)
@@ -373,7 +367,7 @@ def after_removal(
     if plan.item_removal in STATE_AFTER:
         return _removed(board, plan, STATE_AFTER[plan.item_removal], answer.item)
     unlinked = TombstoneReason.UNLINKED
-    return _by_choice(_settled(plan, choices.TombstoneState.UNLINKED, unlinked, kind="unlinked", item=answer.item.name))
+    return _settled(plan, choices.TombstoneState.UNLINKED, unlinked, kind="unlinked", item=answer.item.name)
 
 
 # The calls that take a deleted record's item off the board, or take its NPD ID from it.
@@ -430,9 +424,9 @@ def deleted_as_locked(plan: pass_plan.DeletedPlan, pause: str, *, is_there: bool
     `pause` is why nothing may be written, as a sentence.
     """
     if not is_there:
-        return replace(plan, new_state=None, question=None, approval=None, restores=False, lost=())
+        return replace(plan, new_state=None, question=None, approval=None, lost=())
     if plan.restores and pause:
-        return replace(plan, restores=False).end(pass_plan.Outcome.RELEASED, pause)
+        return replace(plan, new_state=None).end(pass_plan.Outcome.RELEASED, pause)
     return plan
 
 
@@ -444,8 +438,7 @@ def after_restoring(plan: pass_plan.DeletedPlan) -> pass_plan.DeletedPlan:
             "Restored as a person chose, as it was when it was deleted: its item has left the board meanwhile, so "
             "it gets a new one. What was edited there is in the conflict."
         )
-    restored = replace(plan, new_state=choices.TombstoneState.RESTORED, carried_out=detail)
-    return restored.logged(HistoryLine("restored", detail)).end(pass_plan.Outcome.SETTLED, detail, reason=detail)
+    return plan.logged(HistoryLine("restored", detail)).end(pass_plan.Outcome.SETTLED, detail, reason=detail)
 
 
 def tombstone_after(plan: pass_plan.DeletedPlan, before: Tombstone, now: datetime) -> Tombstone:
@@ -463,7 +456,7 @@ def ledger_after(plan: pass_plan.DeletedPlan) -> SyncMetadata | None:
     ledger = plan.ledger
     is_stored = ledger.pk is not None
     conflicts = {"delete": [edit.key for edit in plan.edits] or [reports.RECORD_KEY]} if plan.question else {}
-    if plan.new_state == choices.TombstoneState.RESTORED or not (is_stored or conflicts or ledger.removed_since):
+    if plan.restores or not (is_stored or conflicts or ledger.removed_since):
         return None
     return SyncMetadata(
         entity_type=plan.facts.tombstone.entity_type,
@@ -487,7 +480,7 @@ def deletion_reports(plan: pass_plan.DeletedPlan) -> Iterator[reports.ConflictRe
             why = "The record was deleted in NPD."
             yield plan.conflict_report(conflict.kind, conflict.monday_item_id, closing_reason=why)
         elif plan.question is None:
-            applied = {reports.RECORD_KEY: plan.carried_out} if plan.carried_out else {}
+            applied = {reports.RECORD_KEY: plan.reason} if plan.is_carried_out else {}
             item_id = conflict.monday_item_id
             yield plan.conflict_report(reports.KIND_DELETE, item_id, applied=applied, closing_reason=plan.reason)
 

@@ -14,6 +14,7 @@ from django.utils.text import capfirst
 
 from conflicts import reports
 from sync.boards.sync_filter import FilterSide
+from sync.choices import SyncDirection
 from sync.kernel import grouped
 from sync.models import IgnoredItem, SyncedModel
 from sync.monday.board_items import BatchItems, Item
@@ -67,7 +68,12 @@ def identify_in_turn(facts: pass_plan.PassFacts, records: Iterable[RecordFacts])
         plan = identify(facts, record, named, keyed, owners)
         if plan.item is not None:
             owners[plan.item.id] = record.id
-        elif plan.creates and key and not wants_new_item(record):
+        elif (
+            plan.creates
+            and key
+            and not wants_new_item(record)
+            and record.record.sync_direction != SyncDirection.MONDAY_TO_NPD
+        ):
             first = firsts.setdefault(key, record.record)
             if first is not record.record:
                 plan = pass_plan.IdentityPlan(reason=_same_key_reason(board, first), wait_seconds=SEARCH_SECONDS)

@@ -1,7 +1,5 @@
 """Lookups in NPD's database for a pass: boards, records, edit times."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 

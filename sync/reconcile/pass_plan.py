@@ -20,6 +20,7 @@ from uuid import UUID
 from conflicts import reports
 from sync import choices, merge
 from sync.boards import board_columns
+from sync.kernel.messages import TombstoneReason
 from sync.kernel.secret_texts import without_secrets
 from sync.models import ApprovalRequest, FieldMapping, Intent, SyncedModel, SyncMetadata, Tombstone, WriteLoop
 from sync.models.jobs import ROUNDS_KEY
@@ -436,9 +437,22 @@ class DeletedPlan(RecordPlan):
     approval: choices.ApprovalState | None = None  # what is to be stored about that: counted as done, or waiting
     question: reports.ConflictReport | None = None  # what a person is asked about the item and the edits on it
     edits: tuple[reports.FieldConflict, ...] = ()
-    restores: bool = False  # the record is to come back
-    carried_out: str = ""  # what was done by a person's choice
-    frees_item: bool = False  # the item is treated as any that no record has
+
+    @property
+    def restores(self) -> bool:
+        """Whether the record is to come back, as a person chose."""
+        return self.new_state is choices.TombstoneState.RESTORED
+
+    @property
+    def frees_item(self) -> bool:
+        """Whether its item is treated as any that no record has."""
+        return self.reason_code == TombstoneReason.OTHER_NPD_ID
+
+    @property
+    def is_carried_out(self) -> bool:
+        """Whether what became of it is what a person chose."""
+        by_call = (TombstoneReason.ARCHIVED, TombstoneReason.DELETED, TombstoneReason.UNLINKED)
+        return self.facts.resolution is not None and (self.restores or self.reason_code in by_call)
 
     @property
     def item_id(self) -> str:

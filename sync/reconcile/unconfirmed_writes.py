@@ -40,25 +40,18 @@ FAULT_WAIT_SECONDS = 300
 
 @dataclass(frozen=True)
 class UnconfirmedCreates:
-    """The creates of one document that are without an answer after their deadline.
-
-    `items` are those that bear the records' NPD IDs, by these; None where an NPD ID can't be read. `sent` is of how
-    many creates the document was, `records` which of the records are there, `due` whose jobs' time has come, or were
-    left by a worker that died. `is_part`: one of them was looked for in vain before, in another document.
-    `others_answered`: Monday has answered other writes to the board since. `wait_seconds`
-    is how long a call may take to land, or how long writes are stopped.
-    """
+    """The creates of one document that are without an answer after their deadline."""
 
     board: BoardContext
     intents: Sequence[Intent]
-    items: Mapping[str, Item] | None
-    sent: int
-    records: Mapping[UUID, SyncedModel]
-    due: frozenset[UUID]
+    items: Mapping[str, Item] | None  # those that bear the records' NPD IDs, by these; None where one can't be read
+    sent: int  # of how many creates the document was
+    records: Mapping[UUID, SyncedModel]  # that are there
+    due: frozenset[UUID]  # whose jobs' time has come, or were left by a worker that died
     is_paused: bool
-    is_part: bool
-    others_answered: bool
-    wait_seconds: float
+    is_part: bool  # one of them was looked for in vain before, in another document
+    others_answered: bool  # Monday has answered other writes to the board since
+    wait_seconds: float  # how long a call may take to land
     now: datetime
 
 

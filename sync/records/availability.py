@@ -278,9 +278,7 @@ def stops_of(now: Overview) -> list[Stop]:
             code = now.account.stop_code
             since = now.account.stopped_since
         elif kind is BlockedKind.BLOCKED:
-            since = min(
-                (board.link.blocked_since for board in boards if board.link and board.link.blocked_since), default=None
-            )
+            since = min((stop.since for board in boards if board.link and (stop := board.link.stop_of())), default=None)
         stops.append(Stop(humanize.without_request_id(reason), titles, kind, code, since))
     return stops
 
@@ -307,17 +305,13 @@ def queue_stats() -> dict[str, Any]:
     for entity_type, status, number in counted:
         by_type.setdefault(entity_type, {})[status] = number
     now = overview()
+    due_since = [moment for board in now.shown if (moment := now.due_since(board)) is not None]
     return {
         **{status: sum(counts.get(status, 0) for counts in by_type.values()) for status in QueueStatus.values},
         "due": sum(map(now.number_due, now.shown)),
-        "oldest_due_seconds": _oldest_due_seconds(now),
+        "oldest_due_seconds": max(0.0, (now.now - min(due_since, default=now.now)).total_seconds()),
         "by_type": by_type,
     }
-
-
-def _oldest_due_seconds(now: Overview) -> float:
-    since = [moment for board in now.shown if (moment := now.due_since(board)) is not None]
-    return max(0.0, (now.now - min(since)).total_seconds()) if since else 0.0
 
 
 @dataclass(frozen=True)

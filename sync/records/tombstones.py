@@ -39,6 +39,9 @@ OPEN_TOMBSTONE_STATES = (
 # The item id with which a record is restored without an item, so that it gets a new one.
 NEW_ITEM = ""
 
+# So long before a deletion by a script that emptied the relations to what it deleted.
+SCRIPT_SPAN = timedelta(minutes=1)
+
 # One statement: a restore of one of these waits for its end.
 PRUNE_BATCH = 1000
 
@@ -174,6 +177,9 @@ def _refill(field: Any, tombstone: Tombstone) -> None:
     # Django empties the relation in the transaction of the deletion, whose context both bear; who was restored first
     # was stored again without it.
     by_deletion = models.Q(pgh_context=tombstone.context_id)
+    if tombstone.context_id is None:  # a script's, and so are those of all others
+        moment = tombstone.deleted_at
+        by_deletion &= models.Q(pgh_created_at__range=(moment - SCRIPT_SPAN, moment))
     by_restore = models.Q(pgh_label="insert", pgh_obj__in=restored.values("entity_id"))
     for events in event_models(tracks_model=field.model):
         of_record = events._default_manager.filter(pgh_obj=models.OuterRef("pgh_obj"))
@@ -284,7 +290,8 @@ def _items_consequence(records: Collection[SyncedModel] | models.QuerySet[Synced
     if not sent:
         return DeletionConsequence(f"{items} will stay: the sync sends nothing of it to Monday. {restorable}")
     entity_type = linked[0].entity_type()
-    policy = _deleted_record_policy(entity_type)
+    link = link_of(entity_type)
+    policy = choices.DeletedRecordPolicy(link.deleted_record_policy if link else choices.DeletedRecordPolicy.ARCHIVE)
     removes = policy in (choices.DeletedRecordPolicy.ARCHIVE, choices.DeletedRecordPolicy.DELETE)
     if removes and (limit := limit_exceeded_by_removals(entity_type, sent)):
         why = f"deletions of {limit} within an hour wait for approval"
@@ -299,11 +306,6 @@ def _items_consequence(records: Collection[SyncedModel] | models.QuerySet[Synced
 def _is_kept_on_monday(record: SyncedModel) -> bool:
     """Whether deleting the record sends nothing to Monday, by its own settings."""
     return not record.may_sync or record.is_left_out or record.sync_direction == choices.SyncDirection.MONDAY_TO_NPD
-
-
-def _deleted_record_policy(entity_type: str) -> choices.DeletedRecordPolicy:
-    link = link_of(entity_type)
-    return choices.DeletedRecordPolicy(link.deleted_record_policy) if link else choices.DeletedRecordPolicy.ARCHIVE
 
 
 def deleted_names(entity_type: str, ids: Collection[UUID]) -> dict[UUID, str]:

@@ -1,6 +1,6 @@
 """Records in every state that the admin can show, written straight into the tables."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from conflicts.models import SyncConflict
@@ -19,6 +19,7 @@ from sync.models import (
     UnmatchedItem,
     WebhookEvent,
 )
+from sync.models.board_link import EVERYTHING
 from sync.monday.columns import make_converter
 from sync.reconcile.field_values import stored_values
 
@@ -40,12 +41,13 @@ def boards() -> dict[str, BoardLink]:
     return made
 
 
-def stop_board(entity_type: str = "organization") -> None:
+def stop_board(
+    entity_type: str = "organization", until: datetime | None = None, reason: str = "The board was archived."
+) -> None:
     """As a pass does that finds the board archived."""
-    until = sync_now() + timedelta(minutes=1)
-    BoardLink.objects.filter(entity_type=entity_type).update(
-        blocked_reason="The board was archived.", blocked_until=until
-    )
+    until = until or sync_now() + timedelta(minutes=1)
+    stop = {"since": sync_now().isoformat(), "until": until.isoformat(), "reason": reason}
+    BoardLink.objects.filter(entity_type=entity_type).update(stops={EVERYTHING: stop})
 
 
 def contact(name: str, **values: Any) -> Contact:

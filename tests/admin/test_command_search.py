@@ -32,12 +32,22 @@ def listed(client: Client, term: str) -> list[str]:
         ("muller", "Zoë Müller"), ("MULLER", "ZOË MÜLLER"), ("wlizlo", "Grupa Wlizło"), ("lovas", "Løvås Hansen"),
         ("strasse", "Straße 5"), ("strasse", "Strasse 5"), ("aegir", "Ægir"), ("Müller", "ZOË MÜLLER"),
         ("nguyen", "Nguyễn Văn"), ("zoe muller", "Zoë Müller"), ("muller zoe", "Zoë Müller"), ("a.b", "Ä.B"),
+        ("muller", "Ｍüller"), ("ﾃｽﾄ", "テスト"),
     ],
 )  # fmt: skip
 def test_names_are_found_without_their_marks_and_in_either_order(browser: Client, typed: str, name: str) -> None:
     states.contact(name)
     states.contact("Zo* Axb Muler")
     assert titles(browser, typed) == listed(browser, typed) == [name]
+
+
+@pytest.mark.parametrize("stored", ["jo@bücher.example", "jo@xn--bcher-kva.example"])
+@pytest.mark.parametrize(
+    "typed", ["bücher.example", "JO@BÜCHER.example", "jo@xn--bcher-kva.example", "xn--bcher-kva.e"]
+)
+def test_a_domain_is_found_in_either_form(browser: Client, typed: str, stored: str) -> None:
+    states.contact("Jo", email=stored)
+    assert titles(browser, typed) == listed(browser, typed) == ["Jo"]
 
 
 @pytest.mark.parametrize("stored", ["+4940123456", "+49 (40) 123-456", "040 / 12 34 56", "+49 (0)40 123456"])

@@ -14,7 +14,7 @@ from django.test import Client
 from npd.models import Contact
 from sync.admin.activity import Act
 from sync.clock import sync_now
-from sync.limits import breaker, credentials
+from sync.limits import board_stops, breaker, credentials
 from sync.models import BoardLink, Decision, MondayAccount, SyncQueue, Tombstone
 from sync.models.state import fold_alike
 from sync.monday.errors import DAILY_LIMIT_REACHED, NOT_AUTHENTICATED, UNREACHABLE, MondayError
@@ -229,8 +229,8 @@ def test_a_board_that_stops_and_goes_on_is_told(db: None) -> None:
     states.boards()
     link = BoardLink.objects.get(entity_type="contact")
     for _ in range(2):
-        breaker.trip_board(link, MondayError(NOT_AUTHENTICATED, "x"))
-    breaker.reset_board(BoardLink.objects.get(entity_type="contact"))
+        board_stops.stop(link, MondayError(NOT_AUTHENTICATED, "x"))
+    board_stops.end(BoardLink.objects.get(entity_type="contact"))
     assert told() == [("stop", "contact", ""), ("stop_end", "contact", "")]
 
 

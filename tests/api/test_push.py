@@ -1,5 +1,7 @@
 """POST …/{id}/sync-to-monday: the push by name."""
 
+from datetime import UTC, datetime
+
 import pytest
 from pytest_django import Settings
 from rest_framework.test import APIClient
@@ -7,6 +9,7 @@ from rest_framework.throttling import SimpleRateThrottle
 
 from npd.models import Contact
 from sync.models import BoardLink, MondayAccount, SyncMetadata, SyncQueue
+from tests.admin.states import stop_board
 from tests.api.conftest import code_of, url_of
 
 
@@ -94,7 +97,7 @@ def test_where_nothing_will_be_sent_the_answer_says_so_before_any_pass(
 
 def test_the_next_try_is_not_before_the_end_of_a_pause(api: APIClient, contact: Contact) -> None:
     assert api.get(url_of(contact)).json()["sync"]["next_try"] < "2999"
-    BoardLink.objects.update(blocked_until="2999-01-01T00:00:00Z", blocked_reason="The board is archived.")
+    stop_board("contact", datetime(2999, 1, 1, tzinfo=UTC))
     assert api.get(url_of(contact)).json()["sync"]["next_try"] == "2999-01-01T00:00:00Z"
     paused = {"stopped_until": "2999-02-01T00:00:00Z", "stop_reason": "Too many calls."}
     MondayAccount.objects.update_or_create(id=1, defaults=paused)

@@ -102,7 +102,7 @@ VALUES = {"sync.reconcile.facts", "sync.reconcile.field_values", "sync.reconcile
 ASKED_OF_RULES = {
     # What a plan says besides: what it would send, count, ask, and what follows from it.
     "sync/operations/preview/planned_changes.py": {"conflict_reports"},
-    "sync/operations/preview/planned_pass.py": {
+    "sync/operations/preview/__init__.py": {
         "changed_records_of", "created_records_of", "facts_after",
         "new_clear_requests", "new_deletion_requests", "new_removal_requests", "unread",
     },

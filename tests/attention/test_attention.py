@@ -160,7 +160,7 @@ def test_a_stop_is_one_row_of_its_board_until_it_ends_or_somebody_pauses_it(db: 
     for name in ("Ann", "Bob", "Cleo"):
         states.contact(name)
     board = BoardLink.objects.filter(entity_type="contact")
-    board.update(blocked_reason="The board was archived. Restore it.", blocked_since=sync_now())
+    states.stop_board("contact", reason="The board was archived. Restore it.")
     [entry] = attention.entries()
     assert (entry.kind, entry.name, entry.entity_id, entry.detail) == (
         Kind.STOP, "Contacts", None, "The board was archived. Restore it.",
@@ -169,7 +169,7 @@ def test_a_stop_is_one_row_of_its_board_until_it_ends_or_somebody_pauses_it(db: 
     assert attention.entries() == []
     pauses.resume("eve")
     assert [one.key for one in attention.entries()] == [entry.key]
-    board.update(blocked_reason="", blocked_since=None)
+    board.update(stops={})
     assert attention.entries() == []
     assert untrue_rows() == []
 

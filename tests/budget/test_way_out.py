@@ -10,7 +10,7 @@ from django.test import Client
 
 from sync.choices import StopCode
 from sync.clock import sync_now
-from sync.limits import BlockedKind, breaker, quota
+from sync.limits import BlockedKind, board_stops, breaker, quota
 from sync.limits.quota import apply_account_info
 from sync.limits.rate_limits import PLAN_LIMITS
 from sync.models import BoardLink, MondayAccount
@@ -18,7 +18,7 @@ from sync.monday.connection import parse_account_info
 from sync.monday.errors import BOARD_LOCKED, DAILY_LIMIT_REACHED, MINUTE_LIMIT_REACHED, MondayError
 from sync.monday.graphql import Answer
 from sync.operations import doctor
-from sync.operations.detect.schedule import boards_to_sweep
+from sync.operations.detect import boards_to_sweep
 from sync.operations.record_requests import push_record
 from sync.outbox import pauses
 from sync.queue import resume
@@ -126,11 +126,13 @@ def test_a_board_that_is_back_goes_on_at_once_and_one_that_is_not_stays_stopped(
     edit(contact, "Chair")
     world.work(link)
     assert availability.of("contact").reason_code is BlockedKind.BLOCKED
-    since = link.blocked_since
+    stop = link.stop_of()
     assert breaker.ask_again() == breaker.STOPPED
     link.refresh_from_db()
-    assert since is not None
-    assert link.blocked_since == since
+    stopped_still = link.stop_of()
+    assert stop
+    assert stopped_still
+    assert stopped_still.since == stop.since
     world.sandbox.control("boards", board_id=link.board_id, state="active")
     MondayAccount.objects.update(asked_at=sync_now() - timedelta(minutes=1))
     assert breaker.ask_again() == breaker.RESUMED
@@ -176,9 +178,9 @@ def test_why_something_stops_is_stored_without_the_wait_that_shrinks() -> None:
     link = states.boards()["contact"]
     for seconds in (63_877, 40):
         breaker.trip_account(MondayError(DAILY_LIMIT_REACHED, "daily limit exceeded", wait_seconds=seconds))
-        breaker.trip_board(link, MondayError(BOARD_LOCKED, "board is locked", wait_seconds=seconds))
+        board_stops.stop(link, MondayError(BOARD_LOCKED, "board is locked", wait_seconds=seconds))
         link.refresh_from_db()
-        stored = (MondayAccount.objects.get().stop_reason, link.blocked_reason)
+        stored = (MondayAccount.objects.get().stop_reason, link.stops["all"]["reason"])
         assert stored == (
             MondayError(DAILY_LIMIT_REACHED, "daily limit exceeded").sentence,
             MondayError(BOARD_LOCKED, "board is locked").sentence,

@@ -77,7 +77,7 @@ def end_faults(stage: Stage) -> None:
     """No fault any more, no webhook kept, no column hidden."""
     for what in ("faults", "webhooks"):
         stage.sandbox.session.delete(f"{stage.sandbox.url}/_control/{what}", timeout=10)
-    stage.sandbox.control("webhooks/release", how="send")
+    stage.sandbox.control("webhooks/release", order="send")
     for entity, key in sorted(stage.hidden):
         hide_column(stage, entity, key, hidden=False)
 
@@ -208,7 +208,7 @@ def webhook_rule(stage: Stage, rule: dict[str, Any]) -> str | None:
 
 def release(stage: Stage, how: str, number: int) -> str | None:
     """Kept webhooks go, as they came or in another order, twice, or never."""
-    released = stage.sandbox.control("webhooks/release", how=how, seed=number)
+    released = stage.sandbox.control("webhooks/release", order=how, seed=number)
     return None if released["released"] else SKIPPED
 
 

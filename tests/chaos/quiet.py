@@ -73,7 +73,7 @@ def _waiting(stage: Stage) -> bool:
             "SELECT EXISTS (SELECT FROM sync_queue WHERE status IN ('pending', 'in_progress'))"
             " OR EXISTS (SELECT FROM sync_intents WHERE state = 'open')"
             " OR EXISTS (SELECT FROM sync_monday_account WHERE stopped_until > sync_now())"
-            " OR EXISTS (SELECT FROM sync_board_links WHERE blocked_until > sync_now())"
+            " OR EXISTS (SELECT FROM sync_board_links WHERE (stops #>> '{all,until}')::timestamptz > sync_now())"
         )
         if cursor.fetchone()[0]:
             return True

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from sync.monday import errors
+from sync.monday.error_codes import CODES, PUBLISHED, KnownCode, translate_error
 from sync.monday.errors import ErrorKind, Scope
-from sync.monday.graphql import CODES, PUBLISHED, KnownCode, translate_error
 from tests.connector.bodies import failed
 
 ROOT = Path(__file__).resolve().parents[2]

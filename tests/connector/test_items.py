@@ -9,7 +9,8 @@ import pytest
 from sync.monday import errors
 from sync.monday.board_items import ItemWrite
 from sync.monday.connector import MondayConnector
-from sync.monday.graphql import Answer, translate_error
+from sync.monday.error_codes import translate_error
+from sync.monday.graphql import Answer
 from sync.monday.items import parse_batch, parse_items, parse_items_at, parse_page, parse_written_items, prepare_creates
 from tests.connector.bodies import COLUMN_IDS, column, failed, item
 from tests.support.refusals import refusal

@@ -9,7 +9,8 @@ from sync.monday import errors
 from sync.monday.board import BoardSetup, ColumnSpec
 from sync.monday.board_events import WEBHOOK_EVENTS
 from sync.monday.connector import MondayConnector
-from sync.monday.graphql import Answer, translate_error
+from sync.monday.error_codes import translate_error
+from sync.monday.graphql import Answer
 from tests.connector.fake_account import FakeAccount
 from tests.support.refusals import refusal
 

@@ -323,7 +323,7 @@ def test_an_item_that_left_as_planned_is_said_so_once() -> None:
     facts = deletion()
     assert facts.item is not None
     plan = after_removal(board(), decide(facts), done(replace(facts.item, state="archived")))
-    assert (plan.ending.outcome, plan.new_state, plan.carried_out) == (Outcome.SETTLED, "archived", "")
+    assert (plan.ending.outcome, plan.new_state, plan.is_carried_out) == (Outcome.SETTLED, "archived", False)
     assert [line.kind for line in plan.log] == ["archived"]
 
 
@@ -331,7 +331,7 @@ def test_a_persons_choice_is_carried_out_once_the_item_has_left() -> None:
     facts = chosen("npd")
     assert facts.item is not None
     plan = after_removal(board(), decide(facts), done(replace(facts.item, state="archived")))
-    assert plan.carried_out == plan.reason
+    assert plan.is_carried_out
     assert [line.kind for line in plan.log] == ["archived"]  # its author saw the edit
 
 
@@ -431,4 +431,4 @@ def test_a_restored_record_keeps_the_item_that_is_on_the_board(state: str, is_ke
     plan = after_restoring(decide(replace(known, item=shown)))
     assert plan.item_to_keep == (ITEM if is_kept else "")
     assert (plan.new_state, [line.kind for line in plan.log]) == (TombstoneState.RESTORED, ["restored"])
-    assert ("gets a new one" in plan.carried_out) is not is_kept
+    assert ("gets a new one" in plan.reason) is not is_kept

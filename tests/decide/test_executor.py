@@ -49,6 +49,7 @@ class Monday:
     failure: WriteFailure = field(default_factory=lambda: WriteFailure(wait_seconds=60, stops=True))
     failures: dict[UUID, Failures] = field(default_factory=dict)
     repeats: int = 20
+    unchanged: Write | None = None  # to an item of which nothing else is sent
 
     def commit(self, executor: Executor, call: Call, writes: Sequence[Write], key: str) -> Any:
         executor.intended_at = time.monotonic()
@@ -69,8 +70,6 @@ class Monday:
 
     def trip(self, link: Any, error: MondayError) -> None:
         self.stopped.append(error.kind.code)
-
-    trip_board = trip
 
     HELD = HELD
     PARTS = PARTS
@@ -100,13 +99,10 @@ class Monday:
     def refusal(self, link: Any, kind: str) -> tuple[str, float]:
         return self.refused.get(kind, ""), 60
 
-    def is_refused_alike(self, link: Any, error: MondayError) -> bool:
-        return f"{HELD} {error.sentence}" in self.refused.values()
-
-    def refuse(self, link: Any, kind: str, error: MondayError) -> None:
+    def stop(self, link: Any, error: MondayError, kind: str) -> None:
         self.refused[kind] = f"{HELD} {error.sentence}"
 
-    def accept(self, link: Any, kind: str) -> None:
+    def end(self, link: Any, kind: str) -> None:
         self.refused.pop(kind, None)
 
     def check_soon(self, links: Any) -> None:
@@ -127,8 +123,10 @@ def monday(monkeypatch: pytest.MonkeyPatch) -> Monday:
     monkeypatch.setattr(act, "_close_intents", lambda intents, state: None)
     monkeypatch.setattr(act, "breaker", monday)
     monkeypatch.setattr(act, "write_stop", monday)
+    monkeypatch.setattr(act, "board_stops", monday)
     monkeypatch.setattr(act, "connector", lambda: monday)
     monkeypatch.setattr(act, "items_with_npd_ids", monday.look_up)
+    monkeypatch.setattr(act, "unchanged_write", lambda board, beside: monday.unchanged)
     return monday
 
 
@@ -346,6 +344,17 @@ def test_what_is_closed_to_two_items_is_the_boards(monday: Monday) -> None:
     sent = len(monday.sent)
     assert verdicts(board_closed.send(RECORD_CHANGES, [change("c")])) == {"c": Verdict.HELD}
     assert len(monday.sent) == sent == 2
+
+
+def test_whether_the_board_is_closed_tells_a_write_to_another_item(monday: Monday) -> None:
+    monday.unchanged = Write("other", uuid4(), "item other", columns={NPD_ID_COLUMN: "other"})
+    monday.of_alias = lambda units, alias: OK if units == "other" else MondayError(BOARD_FORBIDDEN, "no")
+    found = executor().send(RECORD_CHANGES, [change("a"), change("b")])
+    assert set(verdicts(found).values()) == {Verdict.REFUSED}
+    monday.of_alias = lambda units, alias: MondayError(BOARD_FORBIDDEN, "no")
+    monday.sent.clear()
+    assert verdicts(executor().send(RECORD_CHANGES, [change("a")])) == {"a": Verdict.HELD}
+    assert monday.sent == ["a: r0", "other: npdid"]
 
 
 def test_a_refused_npd_id_holds_what_writes_it(monday: Monday) -> None:

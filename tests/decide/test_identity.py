@@ -266,6 +266,11 @@ def test_of_several_with_one_key_the_oldest_gets_a_new_item_and_the_others_find_
     assert candidates_of(asked_about) == [("7", str(oldest.pk))]
 
 
+def test_nobody_waits_for_the_item_of_one_that_only_takes_over_from_monday() -> None:
+    claimed = [ann(0, sync_direction="monday_to_npd"), ann(5)]
+    assert [plan.creates for plan in identified(*claimed)] == [True, True]
+
+
 def test_records_without_a_key_or_of_which_a_person_said_that_none_of_the_items_is_theirs_get_one_each() -> None:
     assert [plan.creates for plan in identified(ann(email=""), ann(5, email=""))] == [True, True]
     assert [plan.creates for plan in identified(ann(), ann(5), as_new=True)] == [True, True]

@@ -48,13 +48,6 @@ def test_bulk_create_writes_a_row_for_each() -> None:
     assert len(rows()) == 50
 
 
-def test_a_row_in_flight_is_never_edited_and_gets_a_successor() -> None:
-    contact = Contact.objects.create(name="Ann")
-    SyncQueue.objects.update(status=QueueStatus.IN_PROGRESS)
-    Contact.objects.filter(pk=contact.pk).update(notes="new")
-    assert (len(rows()), len(rows(QueueStatus.IN_PROGRESS))) == (1, 1)
-
-
 def test_an_update_that_changes_nothing_writes_no_row() -> None:
     Contact.objects.create(name="Ann")
     clear()

@@ -1,6 +1,7 @@
 """Blocked fields on Home: each option is a button, and does on the board what it says."""
 
 import re
+from datetime import UTC, datetime
 from html import unescape
 from typing import Any
 
@@ -16,9 +17,10 @@ from conflicts.models import SyncConflict
 from conflicts.resolution import resolve
 from npd.models import Contact
 from sync.choices import Cause
-from sync.models import BoardLink, Decision, FieldMapping, SyncMetadata, SyncQueue, WriteLoop
+from sync.models import Decision, FieldMapping, SyncMetadata, SyncQueue, WriteLoop
 from sync.operations.decision_undo import is_undoable
 from sync.outbox import pauses
+from tests.admin import states
 from tests.drift.conftest import Owner
 from tests.support.rows import queries_of
 from tests.support.world import World
@@ -147,7 +149,7 @@ def test_a_paused_board_is_not_asked_and_one_that_an_error_holds_is(world: World
     assert "Monday was not asked: Paused by anna" in told
     assert world.calls() == calls
     pauses.resume("anna", entity_type="contact")
-    BoardLink.objects.update(blocked_until="2999-01-01T00:00Z", blocked_reason="A column is refused.")
+    states.stop_board("contact", datetime(2999, 1, 1, tzinfo=UTC), "A column is refused.")
     assert "Still blocked: Role." in asked(admin, CHECK)[0]
     assert world.calls() == calls + 1
 
@@ -204,32 +206,6 @@ def test_a_new_and_so_empty_column_clears_nothing_in_npd(world: World, owner: Ow
     world.sandbox.act("edit", item_id=contact.monday_id, column_id=owner.mapping().column_id, value="Head")
     world.hear(contact)
     assert contact.role_title == "Head"
-
-
-def test_a_conflict_on_a_replaced_column_is_asked_about_still_with_what_stood_on_monday(
-    world: World, owner: Owner, admin: Client
-) -> None:
-    contact = in_conflict(world)
-    assert SyncConflict.objects.get(resolved_at=None).monday_data == {"role_title": "Head"}
-    gone(owner)
-    replaced(owner)
-    world.work()
-    world.work(minutes=11)
-    [conflict] = SyncConflict.objects.filter(resolved_at=None)
-    assert (conflict.kind, conflict.npd_data, conflict.monday_data) == (
-        "overwritten", {"role_title": "Director"}, {"role_title": "Head"},
-    )  # fmt: skip
-    assert world.values(contact)[owner.mapping().column_id] == "Director"
-    page = admin.get("/admin/")
-    [row] = [row for box in page.context["boxes"] for row in box.rows if row.entry.kind == "conflict"]
-    assert (row.entry.cause_code, row.entry.values[0].names) == ("overwritten", ("Now", "Lost on Monday"))
-    assert [act.label for act in row.buttons] == ["Keep current value", "Restore edit"]
-    screen = admin.get(f"/admin/conflicts/syncconflict/{conflict.pk}/screen/")
-    [row] = screen.context["case"]["rows"]
-    assert [side["heading"] for side in row.sides] == ["Now", "Lost on Monday"]
-    resolved(conflict, "keep_monday", role_title={"npd": "Director", "monday": "Head"})
-    world.work(contact)
-    assert (contact.role_title, world.values(contact)[owner.mapping().column_id]) == ("Head", "Head")
 
 
 def test_a_choice_whose_column_is_replaced_before_it_is_applied_counts_still(

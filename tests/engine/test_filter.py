@@ -103,17 +103,6 @@ def test_the_group_is_read_only_where_a_condition_asks_for_it() -> None:
     assert "group { id }" in item_fragment(["status", "group"])
 
 
-def test_a_filter_changed_while_a_worker_has_the_record_sends_nothing_any_more(world: World) -> None:
-    contact = world.linked(role_title="Vendor")
-    change = BoardLink.objects.filter(entity_type="contact")
-    world.meanwhile(lambda: change.update(sync_filter=CUSTOMER), after="read")
-    writes = world.calls("mutation")
-    world.save(contact, notes="not sent")
-    assert world.calls("mutation") == writes
-    world.settle(contact)
-    assert (contact.sync_status, world.calls("mutation")) == ("disabled", writes)
-
-
 @pytest.mark.django_db
 def test_explain_and_the_api_say_why() -> None:
     states.boards()

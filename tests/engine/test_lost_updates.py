@@ -9,7 +9,7 @@ import pytest
 from conflicts.models import SyncConflict
 from npd.models import Contact
 from sync.clock import sync_now
-from sync.models import Decision, FieldMapping, Intent, MondayAccount, SyncQueue, WebhookEvent
+from sync.models import Decision, Intent, MondayAccount, SyncQueue, WebhookEvent
 from tests.inbox.conftest import PATH_TOKEN
 from tests.support.waiting import wait_for
 from tests.support.world import World
@@ -67,19 +67,6 @@ def test_a_conflict_about_a_lost_edit_outlives_further_looks_and_replays(world: 
     assert (after.pk, after.monday_data, after.npd_data) == (before.pk, before.monday_data, before.npd_data)
     assert world.values(contact)["notes"] == "something else"
     assert (contact.notes, world.status(contact)) == ("something else", "conflict")
-
-
-def test_where_npd_wins_the_lost_value_goes_to_the_history_from_where_it_can_be_taken_back(world: World) -> None:
-    contact = world.linked(role_title="Old")
-    FieldMapping.objects.filter(key="role_title").update(rule="npd_wins")
-    world.overwrite(contact)
-    world.hear(times=2)
-    assert not conflicts_of(contact)
-    assert (world.status(contact), world.values(contact)["role_title"]) == ("synced", "Ours")
-    line = Decision.objects.get(entity_id=contact.pk, kind="overridden")
-    assert (line.values["before"], line.values["after"], line.values["overridden"]) == ("Theirs", "Ours", True)
-    assert line.values["raw_before"] == {"role_title": "Theirs"}
-    assert line.values["raw_after"] == {"role_title": "Ours"}
 
 
 # --- what is no lost update -----------------------------------------------------------------------------------------

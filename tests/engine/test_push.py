@@ -124,7 +124,7 @@ def batch_limit() -> int | None:
 
 
 def test_a_read_that_is_too_complex_is_asked_again_in_quarters_and_costs_no_attempt(world: World) -> None:
-    contacts = [world.linked(f"P{number}", role_title="x") for number in range(8)]
+    contacts = world.linked_together(8, role_title="x")
     Contact.objects.update(role_title="y")
     calls = world.calls()
     world.sandbox.faults({"status": 400, "on": "query", "count": 1, "body": TOO_COMPLEX})
@@ -140,7 +140,7 @@ def test_the_halves_of_a_refused_document_find_room_in_the_minute_that_it_was_re
     world: World, monday: Planned, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A refused document that kept its points would be sent, refused and given back once a minute for ever."""
-    contacts = [world.linked(f"P{number}", role_title="x") for number in range(8)]
+    contacts = world.linked_together(8, role_title="x")
     monday.limits(plan="free", points=450_000)
     world.pass_time(minutes=2)
     Contact.objects.update(role_title="y")
@@ -152,7 +152,7 @@ def test_the_halves_of_a_refused_document_find_room_in_the_minute_that_it_was_re
 
 
 def test_a_document_that_is_no_longer_valid_holds_such_calls_and_costs_no_record_an_attempt(world: World) -> None:
-    contacts = [world.linked(f"P{number}", role_title="x") for number in range(4)]
+    contacts = world.linked_together(4, role_title="x")
     Contact.objects.update(role_title="y")
     calls = world.calls()
     invalid = {"errors": [{"message": 'Cannot query field "change_multiple_column_values" on type "Mutation".'}]}
@@ -161,7 +161,7 @@ def test_a_document_that_is_no_longer_valid_holds_such_calls_and_costs_no_record
     # A read and the refused write: in parts it would be refused as well.
     assert world.calls() - calls == 2
     assert {(world.row(contact).status, world.row(contact).attempts) for contact in contacts} == {("pending", 0)}
-    reason = world.link().refused["change"]["reason"]
+    reason = world.link().stops["change"]["reason"]
     assert "document Write" in reason
     assert "API version" in reason
     world.work(seconds=50)

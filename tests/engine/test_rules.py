@@ -4,9 +4,8 @@ from datetime import timedelta
 
 from pghistory.core import event_models
 
-from npd.models import Contact, Organization
+from npd.models import Contact
 from sync.models import Decision, FieldMapping
-from tests.engine.test_relations import add_column, adopt
 from tests.support.world import World
 
 
@@ -33,38 +32,9 @@ def clash(world: World, which: str) -> Contact:
     return contact
 
 
-# --- newest ---------------------------------------------------------------------------------------------------------
-
-
 def test_by_the_rule_newest_mondays_later_edit_wins(world: World) -> None:
     contact = clash(world, "newest")
     assert (contact.role_title, world.values(contact)["role_title"]) == ("Theirs", "Theirs")
     assert world.status(contact) == "synced"
     line = Decision.objects.filter(entity_id=contact.pk, values__overridden=True).latest("id")
     assert (line.values["before"], "newer" in line.sentence) == ("Ours", True)
-
-
-# --- union ----------------------------------------------------------------------------------------------------------
-
-
-def firm_with_aliases(world: World, kind: str, aliases: list[str]) -> Organization:
-    add_column(world, "organization", "Aliases", kind)
-    adopt("organization")
-    rule("aliases", "union")
-    firm = Organization.objects.create(name="Acme", aliases=aliases)
-    world.work()
-    world.hear(firm)
-    assert firm.sync_status == "synced"
-    return firm
-
-
-def test_a_union_whose_answer_was_lost_removes_nothing_that_somebody_added(world: World) -> None:
-    firm = firm_with_aliases(world, "text", ["One"])
-    world.edit(firm, "aliases", "One, Theirs")
-    Organization.objects.filter(pk=firm.pk).update(aliases=["One", "Ours"])
-    world.sandbox.faults({"timeout": "after"})
-    world.work()
-    world.settle()
-    world.settle(firm)
-    assert sorted(firm.aliases) == ["One", "Ours", "Theirs"]
-    assert sorted(world.values(firm)["aliases"].split(", ")) == ["One", "Ours", "Theirs"]

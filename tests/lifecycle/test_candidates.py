@@ -11,7 +11,6 @@ from sync.clock import SyncNow
 from sync.models import BoardLink, Intent, Tombstone
 from sync.outbox.queue_rows import enqueue
 from tests.lifecycle.conftest import asked, choose
-from tests.support.waiting import wait_for
 from tests.support.world import World, mail, staged
 
 
@@ -133,16 +132,3 @@ def test_an_item_that_lands_after_its_create_was_given_up_has_what_was_sent_as_t
     assert (contact.name, contact.role_title) == ("Anne", "Boss")
     assert world.values(contact)["notes"] == "newer"
     assert not SyncConflict.objects.exists()
-
-
-def test_an_item_that_got_its_npd_id_by_hand_is_not_taken_for_the_lost_creates_own(world: World) -> None:
-    BoardLink.objects.update(creates_records=False)
-    contact, _ = given_up(world, role_title="Boss", email="ann@example.com")
-    values = {"role_title": "Countess"}
-    item = world.sandbox.act("add", board_id=int(world.board_id()), name="Ann", values=values)
-    wait_for("the item is told", lambda: world.hooks.kept)  # type: ignore[attr-defined]
-    world.hooks.kept.clear()  # type: ignore[attr-defined]  # so long ago that nobody remembers who made it
-    world.sandbox.act("edit", item_id=item["id"], column_id="npd_id", value=str(contact.pk))
-    world.hear(contact, seconds=20)
-    assert (contact.monday_id, contact.role_title) == (item["id"], "Boss")
-    assert asked(contact.pk, "fields").monday_data == {"role_title": "Countess"}

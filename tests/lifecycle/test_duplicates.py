@@ -96,20 +96,6 @@ def test_a_create_that_ran_twice_leaves_one_item_the_untouched_copy_is_archived(
     assert not SyncConflict.objects.exists()
 
 
-def test_a_lost_answer_to_the_clearing_is_found_out_about(world: World) -> None:
-    contact = world.linked("Ann", email="ann@example.com")
-    made = world.sandbox.act("duplicate", item_id=contact.monday_id)
-    world.deliver()
-    world.pass_time(seconds=11)
-    world.sandbox.faults({"timeout": "after", "on": "change_multiple_column_values"})
-    world.work()
-    world.settle()
-    hear(world)
-    assert world.sandbox.item(made["id"])["values"]["npd_id"] == ""
-    assert asked(contact.pk, "identity").monday_item_id == made["id"]
-    assert not SyncQueue.objects.filter(status__in=["pending", "in_progress"]).exists()
-
-
 def test_a_copy_about_which_a_call_may_be_in_the_air_is_left_alone_until_its_deadline(world: World) -> None:
     """As of a worker that was killed while it archived it: whoever takes the board over comes by at once."""
     contact = world.linked("Ann", email="ann@example.com")

@@ -5,6 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from pghistory.models import Events
 
 from conflicts.models import SyncConflict
 from npd.models import Contact, Organization
@@ -131,21 +132,6 @@ def test_there_as_the_base_archived_or_deleted_delete_the_record(world: World) -
     assert world.calls("mutation") == mutations
 
 
-def test_a_record_that_named_a_deleted_one_says_in_its_history_that_the_sync_did_it(world: World, pat: Any) -> None:
-    from pghistory.models import Events
-
-    acme = Organization.objects.create(name="Acme")
-    world.work()
-    ann = Contact.objects.create(name="Ann", organization=acme, sync_enabled=False)
-    take_away(world, acme)
-    quiet_passes(world)
-    choose(asked(acme.pk), pat, "monday")
-    world.work(ann)
-    assert ann.organization is None
-    last = Events.objects.filter(pgh_obj_id=str(ann.pk)).order_by("pgh_created_at").last()
-    assert (last.pgh_label, last.pgh_context["cause"]) == ("update", "sync")
-
-
 def test_a_record_that_others_cannot_be_without_is_never_offered_for_deletion(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -164,28 +150,6 @@ def test_a_record_that_others_cannot_be_without_is_never_offered_for_deletion(
 
 
 # --- there, changed since the base | archived or deleted --------------------------------------------------------
-
-
-def test_a_field_conflict_hands_its_choice_back_and_stays_while_the_item_is_gone(world: World, pat: Any) -> None:
-    from conflicts.resolution import resolve
-
-    contact = world.linked(role_title="Boss")
-    set_fields(contact, role_title="NPD's")
-    world.edit(contact, "role_title", "Monday's")
-    world.work()
-    fields = asked(contact.pk, "fields")
-    item = take_away(world, contact)
-    seen = {"role_title": {"npd": "NPD's", "monday": "Monday's"}}
-    resolve(fields.pk, by=pat, resolution_type="keep_npd", seen=seen)
-    quiet_passes(world)
-    fields.refresh_from_db()
-    assert fields.resolved_at is None
-    assert "item left the board" in fields.resolution_problem
-    assert asked(contact.pk).monday_data == {"role_title": "Monday's"}
-    world.sandbox.act("restore", item_id=item)
-    world.hear()
-    assert asked(contact.pk, "fields").pk == fields.pk
-    assert not SyncConflict.objects.filter(kind="delete", resolved_at=None).exists()
 
 
 # --- between the read and the write -----------------------------------------------------------------------------
@@ -247,3 +211,5 @@ def test_a_deleted_record_is_named_by_nobody_any_more_on_either_side(connected: 
     assert connected.status(contact) == "synced", connected.ledger(contact).blocked_fields
     assert contact.organization is None
     assert cell(connected, contact) == ""
+    emptied = Events.objects.filter(pgh_obj_id=str(contact.pk)).order_by("pgh_created_at").last()
+    assert (emptied.pgh_label, emptied.pgh_context["cause"]) == ("update", "sync")

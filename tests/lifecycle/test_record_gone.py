@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import pytest
 from django.test import Client
 
 from conflicts.models import SyncConflict
@@ -12,7 +11,6 @@ from sync.choices import TombstoneState
 from sync.limits import MeteredClient, metered_client
 from sync.models import BoardLink, Decision, FieldMapping, Intent, SyncMetadata, SyncQueue, Tombstone
 from sync.operations.decision_undo import undo_decisions
-from sync.reconcile import deleted_records
 from sync.records.tombstones import prune_tombstones, restore_by_person
 from tests.admin import states
 from tests.lifecycle.conftest import choose, quiet_passes, take_away
@@ -180,23 +178,6 @@ def test_old_tombstones_are_forgotten_when_settled_and_an_item_that_stayed_still
     assert not Contact.objects.exists()
 
 
-def test_a_policy_that_changed_between_decision_and_call_is_not_overtaken(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    contact = world.linked("Ann")
-    original = deleted_records.approve_removals
-
-    def changed(*args: Any) -> Any:
-        policy("ask")
-        return original(*args)
-
-    monkeypatch.setattr(deleted_records, "approve_removals", changed)
-    item_id, key = deleted(world, contact)
-    assert world.sandbox.item(item_id)["state"] == "active"
-    assert stone(key).state == "asked"
-    assert not Intent.objects.filter(entity_id=key, body__has_key="removes").exists()
-
-
 def one_way(contact: Contact, how: str) -> None:
     """Let the role flow to Monday only, by the record's direction or by the mapping's."""
     if how == "record":
@@ -248,21 +229,6 @@ def test_an_edit_between_the_read_of_an_item_and_its_archiving_goes_to_the_histo
     assert [(line.key, line.values["before"]) for line in left_with_item(key)] == [("role_title", "Chair")]
 
 
-def test_archiving_whose_answer_was_lost_is_found_out_and_an_edit_that_left_with_the_item_is_kept(world: World) -> None:
-    contact = world.linked("Ann", role_title="Buyer")
-    one_way(contact, "record")
-    world.work()
-    world.edit(contact, "role_title", "Chair")
-    world.sandbox.faults({"timeout": "after", "on": "archive_item"})
-    _, key = deleted(world, contact)
-    assert (left_with_item(key), Intent.objects.filter(entity_id=key, state="open").exists()) == ([], True)
-    for _ in range(2):
-        world.settle()
-    assert stone(key).state == "archived"
-    assert Intent.objects.get(entity_id=key, body__removes="archive").state == "confirmed"
-    assert [line.values["before"] for line in left_with_item(key)] == ["Chair"]
-
-
 def test_the_page_of_a_deleted_record_shows_its_history(admin_client: Client) -> None:
     states.boards()
     contact = states.synced("Ann", "70", role_title="Buyer")
@@ -276,33 +242,3 @@ def test_the_page_of_a_deleted_record_shows_its_history(admin_client: Client) ->
     assert "“Chair” into Role" in page
     assert f"/admin/sync/decision/{line.pk}/undo/" in page
     assert client.get(f"/admin/sync/decision/{line.pk}/undo/").status_code == 200
-
-
-def hide(world: World, monkeypatch: pytest.MonkeyPatch, item_id: str) -> None:
-    """Monday doesn't return the item any more when it is asked for by id."""
-    from sync.monday.connector import MondayConnector
-
-    real = MondayConnector.read_batch
-
-    def without(*asked: Any, **more: Any) -> Any:
-        found = real(*asked, **more)
-        found.linked.pop(item_id, None)
-        return found
-
-    monkeypatch.setattr(MondayConnector, "read_batch", without)
-
-
-def test_a_read_that_fails_forgets_not_since_when_an_item_is_not_shown(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    contact = world.linked("Ann")
-    key, item = contact.pk, str(contact.monday_id)
-    hide(world, monkeypatch, item)
-    contact.delete()
-    world.work()
-    since = SyncMetadata.objects.get(entity_id=str(key)).removed_since
-    assert since is not None
-    world.pass_time(minutes=11)
-    world.sandbox.faults({"status": 500, "on": "query", "count": 1})
-    world.work()
-    assert SyncMetadata.objects.get(entity_id=str(key)).removed_since == since

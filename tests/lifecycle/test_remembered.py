@@ -66,6 +66,17 @@ def test_the_author_of_a_deletion_comes_with_its_act(ada: User) -> None:
     assert act == str(Tombstone.objects.first().context_id)  # type: ignore[union-attr]
 
 
+def test_a_restore_gives_back_what_its_deletion_by_a_script_took_and_nothing_that_was_emptied_before() -> None:
+    acme = Organization.objects.create(name="Acme")
+    for name in ("Ann", "Bob"):
+        Contact.objects.create(name=name, organization=acme)
+    Contact.objects.filter(name="Bob").update(organization=None)
+    move_clock(timedelta(hours=1))
+    acme.delete()
+    restore_by_person(Tombstone.objects.get(), "ada")
+    assert [contact.name for contact in Contact.objects.exclude(organization=None)] == ["Ann"]
+
+
 # What a deleted record was called.
 
 

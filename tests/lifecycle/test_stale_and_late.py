@@ -8,10 +8,9 @@ from psycopg.errors import LockNotAvailable
 
 from conflicts.models import SyncConflict
 from npd.models import Contact
-from sync.models import BoardLink, Decision, MondayAccount, SyncMetadata, Tombstone, WebhookEvent
+from sync.models import Decision, MondayAccount, SyncMetadata, Tombstone, WebhookEvent
 from sync.reconcile.settle import ownerless_items
-from sync.records.tombstones import restore_by_person
-from tests.lifecycle.conftest import asked, choose, quiet_passes, take_away
+from tests.lifecycle.conftest import asked, quiet_passes, take_away
 from tests.lifecycle.test_item_gone import set_policy
 from tests.support.people import unlink
 from tests.support.world import World, mail
@@ -103,25 +102,6 @@ def test_an_unlink_that_a_person_wants_outlives_a_save_during_a_failed_look(worl
     assert SyncMetadata.objects.get(entity_id=str(contact.pk)).conflicts == {}
 
 
-def test_the_answer_that_none_of_the_items_is_it_ends_also_when_the_creates_answer_was_lost(
-    world: World, pat: Any
-) -> None:
-    values = {"email": mail("ann@example.com")}
-    items = [world.add(name, **values) for name in ("A", "B")]
-    contact = world.contact("Ann", email="ann@example.com")
-    world.work()
-    conflict = asked(contact.pk, "identity")
-    world.sandbox.faults({"timeout": "after", "on": "create_item"})
-    choose(conflict, pat, "custom", "new")
-    world.work()
-    world.settle()
-    world.work(contact, minutes=3)
-    assert contact.monday_id not in (None, *items)
-    conflict.refresh_from_db()
-    assert conflict.resolved_at is not None
-    assert world.status(contact) == "synced"
-
-
 def test_a_deleted_record_whose_item_was_being_asked_about_as_a_copy_leaves_no_question(world: World) -> None:
     contact = world.linked("Ann", email="ann@example.com")
     world.sandbox.act("duplicate", item_id=contact.monday_id)
@@ -132,17 +112,3 @@ def test_a_deleted_record_whose_item_was_being_asked_about_as_a_copy_leaves_no_q
     contact.delete()
     world.work()
     assert not SyncConflict.objects.filter(entity_id=key, resolved_at=None).exists()
-
-
-def test_a_record_deleted_twice_the_second_time_before_it_was_linked_again_archives_its_item(world: World) -> None:
-    contact = world.linked("Ann")
-    BoardLink.objects.update(deleted_record_policy="ask")
-    item, key = str(contact.monday_id), contact.pk
-    contact.delete()
-    world.work()
-    BoardLink.objects.update(deleted_record_policy="archive")
-    restore_by_person(Tombstone.objects.get(entity_id=key), "pat")
-    Contact.objects.get(pk=key).delete()
-    world.work()
-    assert world.sandbox.item(item)["state"] == "archived"
-    assert not SyncConflict.objects.filter(resolved_at=None).exists()

@@ -18,6 +18,7 @@ from sync.clock import sync_now
 from sync.models import ApiBudget, ApiUsage, ApprovalRequest, BoardLink, MondayAccount, SyncMetadata, SyncQueue
 from sync.outbox import pauses
 from sync.queue import SyncQueueService
+from tests.admin.states import stop_board
 from tests.api.conftest import code_of, error_of
 from tests.metrics.conftest import Figures, bearer, scrape
 from tests.support.clock import move_clock
@@ -169,7 +170,7 @@ STATES: dict[str, tuple[Callable[[BoardLink], Any], str]] = {
         "account",
     ),
     "the account was paused": (lambda link: MondayAccount.objects.create(id=1, stopped_until=after(seconds=-30)), ""),
-    "the board is blocked": (lambda link: BoardLink.objects.update(blocked_until=after(minutes=3)), "blocked"),
+    "the board is blocked": (lambda link: stop_board("contact", after(minutes=3)), "blocked"),
     "the board is missing": (lambda link: BoardLink.objects.update(npd_id_column=""), "no_board"),
     "everything is paused": (lambda link: pauses.pause("mary"), "paused"),
     "the board is paused": (lambda link: pauses.pause("mary", entity_type="contact"), "paused"),

@@ -44,8 +44,7 @@ def test_after_five_failures_the_row_says_what_happened_in_which_request_and_wha
 
 
 def test_rows_that_failed_together_come_back_in_one_pass(world: World) -> None:
-    for n in range(5):
-        world.linked(f"P{n}", role_title="Buyer")
+    world.linked_together(5, role_title="Buyer")
     world.sandbox.faults(REFUSED)
     Contact.objects.update(role_title="Head")
     world.work()
@@ -75,17 +74,17 @@ def creates_carried_out(world: World) -> int:
     return sum(not call["replayed"] for call in calls)
 
 
-def work_for(world: World, minutes: float, *, every: float = 0.5) -> None:
+def work_for(world: World, minutes: int, *, every: int) -> None:
     """What workers do in so much time, woken every so many minutes."""
-    for _ in range(int(minutes / every)):
+    for _ in range(minutes // every):
         world.work(minutes=every)
 
 
 def test_a_create_whose_outcome_stays_unknown_follows_the_attempts_of_its_record(world: World) -> None:
     contact = create_never_answered(world, SERVER_ERROR)
-    attempts = {world.row(contact).attempts: 0.0}
-    for minute in range(1, 100):
-        work_for(world, 1)
+    attempts = {world.row(contact).attempts: 0}
+    for minute in [*range(1, 30), *range(31, 100, 3)]:
+        world.work(minutes=1 if minute < 30 else 3)
         attempts.setdefault(world.row(contact).attempts, minute)
     row = world.row(contact)
     assert (row.status, row.attempts) == ("failed", 5)
@@ -99,12 +98,12 @@ def test_a_create_whose_outcome_stays_unknown_follows_the_attempts_of_its_record
 
 def test_an_item_that_lands_after_the_last_attempt_is_linked_and_ends_the_failure(world: World) -> None:
     contact = create_never_answered(world, SERVER_ERROR)
-    work_for(world, 30, every=1)
+    work_for(world, 30, every=5)
     world.sandbox.control("faults", "DELETE")
     world.sandbox.faults(
         {"partial": SERVER_ERROR["partial"] | {"applied": True}, "on": "create_item", "count": FOREVER}
     )
-    work_for(world, 65, every=1)
+    work_for(world, 85, every=5)
     assert world.row(contact).status == "failed"
     assert [item["name"] for item in world.sandbox.items()] == ["Ann"]
     world.contact("Bo")

@@ -9,8 +9,7 @@ from npd.models import Contact
 from sync.kernel.messages import Conflict
 from sync.models import BoardLink, SyncQueue
 from sync.operations.detect.comparison import compare_due_boards
-from sync.operations.detect.full_sweep import run_full_sweep
-from sync.operations.detect.sweep import sweep_due_boards
+from sync.operations.detect.sweep import run_full_sweep, sweep_due_boards
 from sync.operations.record_requests import push_record
 from sync.outbox import pauses
 from sync.outbox.pauses import pause

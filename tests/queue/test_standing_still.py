@@ -37,9 +37,7 @@ def test_of_two_errors_the_one_that_lasts_longer_gives_the_reason_and_the_time(o
     now, row = sync_now().replace(second=0, microsecond=0), monday_account()
     row.stopped_until, row.stop_reason = now + timedelta(minutes=of_account), "Monday asks to wait."
     row.save()
-    BoardLink.objects.filter(entity_type="contact").update(
-        blocked_until=now + timedelta(minutes=of_board), blocked_reason="The board was archived."
-    )
+    states.stop_board("contact", now + timedelta(minutes=of_board))
     found = availability.of("contact")
     assert found.until == now + timedelta(minutes=20)
     kind = BlockedKind.BLOCKED if of_board > of_account else BlockedKind.ACCOUNT

@@ -21,8 +21,8 @@ from sync.limits.metered_client import SHUTDOWN_MESSAGE
 from sync.models import BoardLease, BoardLink, Decision, MondayAccount, SyncQueue
 from sync.monday.errors import SHUTTING_DOWN
 from sync.operations import retention
+from sync.operations.detect import boards_to_sweep
 from sync.operations.detect.comparison import compare_due_boards
-from sync.operations.detect.schedule import boards_to_sweep
 from sync.operations.detect.sweep import sweep_board, sweep_due_boards
 from sync.outbox import notify
 from sync.queue import SyncQueueService
@@ -103,13 +103,14 @@ def test_a_process_that_was_forked_before_is_told_too() -> None:
 def test_while_it_reads_the_batch_is_given_back_with_its_attempt_and_no_other_is_begun(
     boards: Sandbox, woken: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    Contact.objects.bulk_create(Contact(name=f"P{n:03}") for n in range(150))
+    BoardLink.objects.update(batch_limit=4)
+    Contact.objects.bulk_create(Contact(name=f"P{n}") for n in range(6))
     made = stop_after(monkeypatch, 1)
     SyncQueueService().process("contact")
     assert made == ["read"]
     assert boards.items() == []
     assert in_hand() == 0
-    assert len(waiting()) == 150
+    assert len(waiting()) == 6
     assert {attempts for attempts, _ in waiting()} == {0}
     assert {reason for _, reason in waiting()} == {"", SHUTDOWN_MESSAGE}
     assert woken == ["contact"]
@@ -196,7 +197,8 @@ def test_sync_drain_says_that_it_was_interrupted_and_ends_as_the_shell_expects(
 ) -> None:
     from sync.monday.client import MondayClient
 
-    Contact.objects.bulk_create(Contact(name=f"P{n:03}") for n in range(150))
+    BoardLink.objects.update(batch_limit=4)
+    Contact.objects.bulk_create(Contact(name=f"P{n}") for n in range(6))
     execute, calls = MondayClient.execute, []
 
     def interrupt(self: MondayClient, *args: Any, **kwargs: Any) -> Any:
@@ -212,5 +214,5 @@ def test_sync_drain_says_that_it_was_interrupted_and_ends_as_the_shell_expects(
     told = capsys.readouterr().out
     done = len(boards.items())
     assert f"{done} done, 0 failed." in told
-    assert f"Left: {150 - done} contacts pending." in told
+    assert f"Left: {6 - done} contacts pending." in told
     assert (len(calls), in_hand()) == (2, 0)

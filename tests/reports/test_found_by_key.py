@@ -76,8 +76,8 @@ CAPITALS = {
     "STRASSE GmbH": "Straße GmbH", "İSTANBUL A.Ş.": "İstanbul A.Ş.", "ΟΔΟΣ": "οδος", "IŞIK": "Işık",
     "CAFÉ": "Cafe\u0301", "ﾃｽﾄ": "テスト", "Acme Co。": "ACME Co.",
 }  # fmt: skip
-MET = ["Acme\u200b Corp", "Ａｃｍｅ　Ｃｏｒｐ", "STRASSE GmbH", "CAFÉ"]
-"""Of which each way of meeting is played; the key itself is the same for all."""
+MET = [("Acme Corp", "Acme\u200b Corp"), ("Ａｃｍｅ　Ｃｏｒｐ", "Acme Corp"), ("Straße GmbH", "STRASSE GmbH")]
+"""Which are played with an item; the key itself is the same for all."""
 
 
 def test_each_way_to_write_a_name_has_one_key() -> None:
@@ -85,37 +85,24 @@ def test_each_way_to_write_a_name_has_one_key() -> None:
     assert {name: match_key(name) for name in keys} == keys
 
 
-@pytest.mark.parametrize("ours", MET[:2], ids=ascii)
-def test_an_organization_is_found_by_its_name(world: World, ours: str) -> None:
+@pytest.mark.parametrize(("ours", "theirs"), MET, ids=ascii)
+def test_an_organization_is_found_by_its_name(world: World, ours: str, theirs: str) -> None:
     # A board that people had: nothing there becomes a record by itself.
-    BoardLink.objects.filter(entity_type="organization").update(creates_records=False)
-    world.add("Acme Corp", "organization")
-    Organization.objects.create(name=ours)
-    for _ in range(3):
-        world.hear(minutes=3)
-    assert len(_items(world)) == 1
-
-
-@pytest.mark.parametrize("theirs", MET, ids=ascii)
-def test_an_items_name_is_found_by_the_organizations(world: World, theirs: str) -> None:
     BoardLink.objects.filter(entity_type="organization").update(creates_records=False)
     world.add(theirs, "organization")
     world.hear(minutes=3)
-    Organization.objects.create(name=CAPITALS.get(theirs, "Acme Corp"))
-    for _ in range(3):
+    Organization.objects.create(name=ours)
+    for _ in range(2):
         world.hear(minutes=3)
     assert len(_items(world)) == 1
 
 
-@pytest.mark.parametrize("theirs", MET, ids=ascii)
-def test_an_item_of_a_board_that_was_there_before_is_the_organizations(
-    world: World, settings: Any, theirs: str
-) -> None:
+def test_an_item_of_a_board_that_was_there_before_is_the_organizations(world: World, settings: Any) -> None:
     settings.MONDAY_ORGANIZATIONS_BOARD_ID = board = world.sandbox.add_board("Firms that we had")
-    world.sandbox.act("add", board_id=board, name=theirs, values={})
-    Organization.objects.create(name=CAPITALS.get(theirs, "Acme Corp"))
+    world.sandbox.act("add", board_id=board, name="CAFÉ", values={})
+    Organization.objects.create(name=CAPITALS["CAFÉ"])
     set_up(registry.entity("organization"), limits.connector())
-    for _ in range(3):
+    for _ in range(2):
         world.hear(minutes=3)
     assert len(_items(world)) == 1
 
@@ -133,51 +120,22 @@ def test_an_item_that_comes_later_is_asked_about_and_makes_no_record(world: Worl
 
 
 @pytest.mark.parametrize(
-    ("ours", "theirs"), [("Ann.Lee@example.com", "ann.lee@example.com"), ("ann.lee@example.com", "ANN.LEE@EXAMPLE.COM")]
+    ("creates", "ours", "theirs"),
+    [(False, "A@STRAßE.de", "a@XN--strae-oqa.de"), (True, "Ann.Lee@münchen.de", "ann.lee@xn--mnchen-3ya.de")],
 )
-def test_a_person_is_found_by_an_address_in_other_capitals(world: World, ours: str, theirs: str) -> None:
-    BoardLink.objects.filter(entity_type="contact").update(creates_records=False)
-    world.add("Ann Lee", email=mail(theirs))
-    ann = world.contact("Ann Lee", email=ours)
-    for _ in range(3):
-        world.hear(minutes=3)
-    assert world.status(ann) == "synced"
-    assert (len(world.sandbox.items()), ann.email, world.values(ann)["email"]) == (1, ours, theirs)
-
-
-DOMAINS = [
-    ("a@münchen.de", "a@xn--mnchen-3ya.de"),
-    ("A@STRAßE.de", "a@XN--strae-oqa.de"),
-    ("ａｄａ＠ｅｘａｍｐｌｅ．ｏｒｇ", "Ada@example.org"),
-]
-
-
-@pytest.mark.parametrize("creates", [False, True])
-@pytest.mark.parametrize(("ours", "theirs"), DOMAINS[:2])
 def test_a_person_is_found_by_an_address_in_another_form(world: World, ours: str, theirs: str, creates: bool) -> None:
     BoardLink.objects.filter(entity_type="contact").update(creates_records=creates)
     ann = world.contact("Ann Lee", email=ours)
     world.add("Ann Lee", email=mail(theirs))
-    for _ in range(4):
+    for _ in range(3):
         world.hear(minutes=3)
     assert world.status(ann) == "synced", world.ledger(ann).note
     assert (len(world.sandbox.items()), Contact.objects.count()) == (1, 1)
     assert (ann.email, world.values(ann)["email"]) == (ours, theirs)
 
 
-@pytest.mark.parametrize(("ours", "theirs"), DOMAINS)
-def test_an_item_that_comes_later_is_known_by_its_domain(world: World, ours: str, theirs: str) -> None:
-    world.linked("Ann Lee", email=ours)
-    world.add("Ann Lee", email=mail(theirs.lower()))
-    for _ in range(3):
-        world.hear(minutes=3)
-    assert Contact.objects.count() == 1
-    assert SyncConflict.objects.get().kind == "identity"
-
-
 NUMBERS = [
     ("+52 1 55 1234 5678", "+525512345678", "5512345678", "MX", "+52 1 55 1234 5679"),
-    ("+54 9 11 1234-5678", "+541112345678", "91112345678", "AR", "+54 9 11 1234-5679"),
     ("+54 11 1234-5678", "+5491112345678", "1112345678", "AR", "011 15 1234-5679"),
 ]
 
@@ -204,15 +162,8 @@ def test_a_number_in_two_forms_comes_to_rest(
     assert phone.local({"phone": world.values(ann)["phone"]}) == phone.local({"phone": edited})
 
 
-LINKS = [
-    ("https://example.org/a%20b", "https://example.org/a b"),
-    ("https://example.org:0443/a|b?", "https://EXAMPLE.org./a%7Cb"),
-    ("https://münchen.de/[a]", "https://xn--mnchen-3ya.de/%5ba%5d"),
-]
-
-
-@pytest.mark.parametrize(("ours", "theirs"), LINKS)
-def test_a_link_in_two_forms_comes_to_rest(world: World, ours: str, theirs: str) -> None:
+def test_a_link_in_two_forms_comes_to_rest(world: World) -> None:
+    ours, theirs = ("https://münchen.de:0443/[a]|b?", "https://xn--mnchen-3ya.de/%5ba%5d%7Cb")
     set_up(registry.entity("organization"), limits.connector(), ["organization.inventory_url"])
     firm = Organization.objects.create(name="Firm", inventory_url=ours)
     world.hear(minutes=3)
@@ -309,9 +260,9 @@ def _items(world: World) -> list[str]:
 
 
 MOVES = [
-    *(("0412345678", "AU", "Australia", "Italy"), ("0301234567", "DE", "Germany", "Austria")),
-    *(("02079460018", "GB", "United Kingdom", "Ireland"), ("0612345678", "FR", "France", "")),
-    *(("2015550123", "US", "", "Germany"), ("0312345678", "JP", "Japan", "Switzerland")),
+    ("0412345678", "AU", "Australia", "Italy"),
+    ("0612345678", "FR", "France", ""),
+    ("2015550123", "US", "", "Germany"),
 ]
 
 
@@ -320,7 +271,7 @@ def organization(name: str, country: str) -> Organization:
 
 
 def hear(world: World, *records: Contact) -> None:
-    for _ in range(3):
+    for _ in range(2):
         world.hear(*records, minutes=3)
 
 
@@ -328,7 +279,7 @@ def hear(world: World, *records: Contact) -> None:
     ("move", "by", "way"),
     [
         *((move, "form", "pulled") for move in MOVES),
-        *((MOVES[0], by, way) for by, way in [("form", "written"), ("query", "pulled"), ("query", "written")]),
+        *((MOVES[0], by, way) for by, way in [("form", "written"), ("query", "pulled")]),
     ],
 )
 def test_a_number_keeps_its_meaning_when_its_person_moves(

@@ -15,12 +15,3 @@ def test_webhooks_go_by_the_inner_address_and_name_the_public_one(receiver: Rece
     receiver.wait()
     for headers in (receiver.challenges[0], receiver.headers[0]):
         assert (headers["Host"], headers["X-Forwarded-Proto"]) == ("npd.invalid:8443", "https")
-
-
-def test_another_hosts_webhooks_go_where_they_say(receiver: Receiver) -> None:
-    one = Simulator(npd=NpdAddress("http://127.0.0.1", "http://npd.invalid"))
-    board = one.board()
-    one.subscribe(board, receiver.url, "create_item")
-    one.control("actions", {"action": "add", "board_id": board, "name": "Ada"})
-    receiver.wait()
-    assert "X-Forwarded-Proto" not in receiver.headers[0]

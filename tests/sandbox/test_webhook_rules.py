@@ -79,7 +79,7 @@ def test_what_is_held_is_let_go_twice_never_or_shuffled(
 ) -> None:
     rule(simulator, rule="hold")
     add(simulator, board, "Ada", "Bo", "Cy")
-    assert release(simulator, how=how, seed=3) == 3
+    assert release(simulator, order=how, seed=3) == 3
     add(simulator, board, "Di")
     heard.wait(len(wanted) + 1)
     settled(simulator, len(wanted) + 1 if wanted[1:2] == ["Ada"] else 4)

@@ -58,10 +58,6 @@ def test_after_the_set_up_everything_is_well_and_stays_as_it_is(
     assert topics("warning") == ["board"]
 
 
-def test_boards_that_were_never_set_up_are_a_problem(monday: Sandbox) -> None:
-    assert topics("problem").count("board") == 2
-
-
 def test_webhooks_to_a_former_address_or_without_any_secret_are_a_problem(set_up: BoardLink, settings: Any) -> None:
     settings.MONDAY_WEBHOOK_TOKEN = "a-new-token"
     assert set(topics("problem")) == {"webhooks"}

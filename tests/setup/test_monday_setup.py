@@ -194,14 +194,6 @@ def test_a_wrong_token_stops_the_set_up_with_what_to_do(monday: Sandbox, run: Ru
     assert monday.boards() == []
 
 
-def test_a_board_that_is_gone_is_said_and_not_replaced(monday: Sandbox, run: Run) -> None:
-    run("monday_setup")
-    monday.query("mutation ($b: ID!) { archive_board(board_id: $b) { id } }", b=contacts_link().board_id)
-    with pytest.raises(CommandError, match="MONDAY_CONTACTS_BOARD_ID"):
-        run("monday_setup")
-    assert len(monday.boards()) == 2
-
-
 @pytest.mark.django_db(transaction=True)
 def test_columns_that_were_made_anew_are_filled_and_nobody_says_synced_before(monday: Sandbox, run: Run) -> None:
     run("monday_setup")

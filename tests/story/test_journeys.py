@@ -1,9 +1,9 @@
-"""Three people at work with everything running: a new administrator, a clerk by keys, somebody on a phone."""
+"""Two people at work with everything running: a new administrator, and somebody on a phone."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,12 +14,10 @@ from playwright.sync_api import Page, expect
 from conflicts.models import SyncConflict
 from npd.models import Contact
 from sync import attention
-from sync.models import IgnoredItem, SyncQueue
-from sync.outbox import notify
 from tests.conftest import PAGE_TIMEOUT
 from tests.story.conftest import own_sandbox, sign_in, synced, worker_asleep
 from tests.support.child import Child
-from tests.support.pages import barriers, inbox_badge, press, tab_to
+from tests.support.pages import barriers, inbox_badge
 from tests.support.receivers import MailServer, mail_server
 from tests.support.site import USER, Processes, Site, hashed_password, purge_broker, restore_schedule
 from tests.wizard.conftest import PEOPLE, a_board, an_item, mail
@@ -160,158 +158,8 @@ def set_up(page: Page, board: str) -> None:
     page.get_by_role("heading", name="The set-up is done", exact=True).wait_for()
 
 
-# A clerk, by keys alone.
-
-
-def test_a_clerk_works_off_a_morning_by_keys(site: Site, admin_page: Page, later: Callable[[float], None]) -> None:
-    page, total = admin_page, a_day_of_work(site, later)
-    page.goto(HOME)
-    # Two failed jobs, together.
-    press_act(page, "Monday answered 500.", "retry")
-    total = counted(site, page, total - 2)
-    # Six emptied phone numbers wait for approval, folded: they have one cause.
-    [cause] = attention.groups(kinds=[attention.Kind.APPROVAL])
-    walk_to(page, cause.text)
-    press(page, "Enter")
-    page.locator("[data-row]", has_text="Person 05").wait_for()
-    press_act(page, cause.text, "approve")
-    expect(page.locator("#npd-asked")).to_be_visible()
-    tab_to(page, re.compile("^Empty 6 fields"))
-    press(page, "Enter")
-    page.wait_for_url(f"**{HOME}")
-    total = counted(site, page, total - 6)
-    # One side, taken back, and chosen again.
-    walk_to(page, "Ann")
-    press(page, "3")
-    counted(site, page, total - 1)
-    press(page, "u")
-    counted(site, page, total)
-    walk_to(page, "Ann")
-    press(page, "3")
-    total = counted(site, page, total - 1)
-    press_act(page, "Bea", "keep_npd")
-    total = counted(site, page, total - 1)
-    # The same person twice, on its screen.
-    walk_to(page, "A. Example")
-    press(page, "Enter")
-    listening(page)
-    press(page, "Enter", "Space", "Enter")
-    expect(page.locator("#npd-asked")).to_be_visible()  # one of the two is deleted
-    tab_to(page, re.compile("^The same as"))
-    press(page, "Enter")
-    page.wait_for_url("**after=**")
-    page.goto(HOME)
-    total = counted(site, page, total - 1)
-    walk_to(page, "Grace")
-    press(page, "Enter")
-    listening(page)
-    page.locator("input[name=value-email]").focus()
-    press(page, "Control+A")
-    page.keyboard.type("grace@okonkwo.example")
-    press(page, "Enter")
-    page.wait_for_url(f"**{HOME}")  # it was the last of its kind
-    total = counted(site, page, total - 1)
-    press_act(page, "Met at the fair", "ignore")
-    total = counted(site, page, total - 1)
-    assert total == 0
-    page.get_by_text("All is well").wait_for()
-
-    site.wait_for("everybody is synced", synced)
-    people = {one.name: one for one in Contact.objects.all()}
-    items = {item["name"]: item["values"] for item in site.sandbox.items()}
-    assert people["Ann"].role_title == items["Ann"]["role_title"] == "Monday's"
-    assert people["Bea"].notes == items["Bea"]["notes"] == "Met in May.\nCall her.\nSend the offer."
-    assert people["Grace"].email == items["Grace"]["email"] == "grace@okonkwo.example"
-    assert (items["Dan"]["role_title"], items["Person 00"]["phone"]) == ("Retried", "")
-    assert "A. Example" not in people
-    assert IgnoredItem.objects.filter(reason__gt="").exists()
-
-
-def listening(page: Page) -> None:
-    """The screen of a conflict or a rejected value is there, and its script."""
-    page.locator("[data-summary]").wait_for()
-    page.wait_for_load_state()
-
-
-def a_day_of_work(site: Site, later: Callable[[float], None]) -> int:
-    """Everything that a person has to decide, come about as it does; returns how much it is."""
-    names = ("Ann", "Bea", "Dan", "Eve", "Grace")
-    for name in names:
-        notes = "Met in May." if name == "Bea" else ""
-        Contact.objects.create(name=name, email=f"{name.lower()}@example.com", role_title="Old", notes=notes)
-    crowd = [Contact(name=f"Person {number:02}", phone=f"+44 20 7946 08{number:02}") for number in range(50)]
-    Contact.objects.bulk_create(crowd)
-    notify.notify_board("contact")  # what is written in bulk sends no wake-up: beat would find it
-    boards = {board["name"]: board["id"] for board in site.sandbox.boards()}
-    add = {"board_id": int(boards["Contacts"])}
-    site.wait_for("everybody is synced", synced)
-    with worker_asleep(site):
-        twin = site.sandbox.act("add", **add, name="A. Example", values={"email": mail("a@example.com")})
-        met = site.sandbox.act("add", **add, name="Met at the fair")
-        told = SyncQueue.objects.filter(remote_id__in=[twin["id"], met["id"]])
-        site.wait_for("Monday has told of both", lambda: told.count() == 2)
-        later(15)  # a new item is left alone for ten seconds
-    site.wait_for("a contact was made", lambda: synced() and Contact.objects.filter(name="A. Example").exists())
-    people = {one.name: one for one in Contact.objects.filter(name__in=names)}
-    with worker_asleep(site):
-        Contact.objects.filter(name="Ann").update(role_title="NPD's")
-        edit(site, people["Ann"], "role_title", "Monday's")
-        Contact.objects.filter(name="Bea").update(notes="Met in May.\nCall her.")
-        edit(site, people["Bea"], "notes", "Met in May.\nSend the offer.")
-        Contact.objects.filter(name__in=("Dan", "Eve")).update(role_title="Retried")
-        # As after five attempts, for which nobody waits here.
-        failed = SyncQueue.objects.filter(entity_id__in=[people[name].pk for name in ("Dan", "Eve")], status="pending")
-        assert failed.update(status="failed", attempts=5, error_message="Monday answered 500.") == 2
-        Contact.objects.filter(name="Grace").update(email=BAD_EMAIL)
-        Contact.objects.filter(name__startswith="Person 0", name__lt="Person 06").update(phone="")
-        site.sandbox.act("edit", item_id=twin["id"], column_id="email", text="ann@example.com")
-    kinds = attention.Kind
-    wanted = {
-        kinds.FAILED: 2,
-        kinds.APPROVAL: 6,
-        kinds.CONFLICT: 2,
-        kinds.DUPLICATE: 1,
-        kinds.REJECTED: 1,
-        kinds.UNMATCHED: 1,
-    }
-    site.wait_for("all is there", lambda: {kind: n for kind, n in attention.counts().items() if n} == wanted)
-    return sum(wanted.values())
-
-
 def edit(site: Site, contact: Contact, column: str, text: str) -> None:
     site.sandbox.act("edit", item_id=contact.monday_id, column_id=column, text=text)
-
-
-def counted(site: Site, page: Page, number: int) -> int:
-    """What waits comes to this number, and the groups of the page and the badge to that of its causes."""
-    site.wait_for(f"{number} things wait", lambda: sum(attention.counts().values()) == number)
-    causes = len(attention.groups())
-    expect(page.locator(".npd-home-group")).to_have_count(causes)
-    expect(inbox_badge(page)).to_have_text(str(causes or ""))
-    # It takes keys from then on.
-    page.wait_for_load_state()
-    return number
-
-
-def press_act(page: Page, text: str, act: str) -> None:
-    """Press the button of an act in the group with this text, which its menu may have."""
-    group = page.locator(".npd-home-group", has_text=text)
-    button = group.locator(f"button[value={act}]")
-    if not button.is_visible():
-        group.locator(".npd-menu > summary").press("Enter")
-    button.press("Enter")
-
-
-def walk_to(page: Page, name: str) -> None:
-    """With j, and then back with k, until the keyboard is on the entry of this name, or on this cause."""
-    # Where an entry has left the page, the keyboard is on the page itself, and on no entry of it.
-    here = "(document.activeElement.closest('[data-row], summary')?.querySelector("
-    here += "'.npd-home-name, .npd-home-cause')?.textContent ?? '').trim().split('\\n')[0]"
-    for key in "j" * 20 + "k" * 20:
-        if page.evaluate(here) == name:
-            return
-        press(page, key)
-    raise AssertionError(f"no entry of {name}; the keyboard is on {page.evaluate(here)!r}")
 
 
 # Somebody on a phone.

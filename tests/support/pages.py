@@ -212,12 +212,3 @@ def press(page: Page, *keys: str) -> int:
     for key in keys:
         page.keyboard.press(key)
     return len(keys)
-
-
-def tab_to(page: Page, name: str | re.Pattern[str]) -> None:
-    """With Tab, until the keyboard is on the button of this name."""
-    for _ in range(120):
-        press(page, "Tab")
-        if page.get_by_role("button", name=name, exact=True).and_(page.locator(":focus")).count():
-            return
-    raise AssertionError(f"Tab leads to no button {name}")

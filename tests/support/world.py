@@ -25,6 +25,7 @@ from sync.boards.board_setup import set_up
 from sync.choices import Cause, Priority, QueueDirection
 from sync.limits import breaker, metered_client
 from sync.models import BoardLink, Intent, MondayAccount, SyncMetadata, SyncQueue
+from sync.monday import items
 from sync.monday.connector import MondayConnector
 from sync.operations.worker import WorkSummary
 from sync.queue import SyncQueueService
@@ -100,6 +101,15 @@ class World:
         self.hear(contact)
         assert contact.sync_status == "synced", self.ledger(contact).note
         return contact
+
+    @staged
+    def linked_together(self, number: int, **values: Any) -> list[Contact]:
+        """So many contacts, P0, P1 and so on, each as one that is `linked`."""
+        contacts = [self.contact(f"P{n}", **values) for n in range(number)]
+        self.work()
+        self.hear(*contacts)
+        assert {contact.sync_status for contact in contacts} == {"synced"}
+        return contacts
 
     @staged
     def administrator(self, name: str, **more: str) -> Any:
@@ -258,6 +268,13 @@ class World:
         """A person deletes a column of the board."""
         self.sandbox.delete_column(self.board_id(entity_type), column)
 
+    def list_in_pages_of(self, number: int) -> None:
+        """The board's items are listed so many at a time, so that a dozen have a second page."""
+        for query in (items.first_page_query, items.next_page_query):
+            defaults = query.__defaults__ or ()
+            smaller = tuple(number if value == items.ITEMS_PER_PAGE else value for value in defaults)
+            self.patch.setattr(query, "__defaults__", smaller)
+
     def held(self, record: Any, key: str) -> str:
         """Why a field of the record is not synced."""
         return str(self.ledger(record).blocked_fields.get(key, {}).get("reason", ""))
@@ -278,14 +295,16 @@ class World:
     def calls_while(self, minutes: int, *, seconds: int = 60) -> int:
         """How many calls are made while this time passes and workers work.
 
-        They work every minute (or so many `seconds`) for ten, and from then on every five: waits grow.
+        They work every minute (or so many `seconds`) for five, and from then on ever less often: waits grow.
         """
         before = self.calls()
-        left = minutes * 60
-        while left > 0:
-            passed = seconds if minutes * 60 - left < 600 else max(seconds, 300)
-            self.work(seconds=min(passed, left))
-            left -= passed
+        end = minutes * 60
+        passed = 0
+        while passed < end:
+            rest = 60 if passed < 300 else 300 if passed < 1_200 else 600
+            step = seconds if passed < 300 else max(seconds, rest)
+            self.work(seconds=min(step, end - passed))
+            passed += step
         return self.calls() - before
 
     def ledger(self, record: Any) -> SyncMetadata:

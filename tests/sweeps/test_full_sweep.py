@@ -14,7 +14,7 @@ from sync.choices import Cause, Priority
 from sync.clock import sync_now
 from sync.models import AwaitedRelation, BoardLink, Intent, SyncMetadata, SyncQueue, WriteLoop
 from sync.operations.detect.comparison import ComparisonResult, compare_board
-from sync.operations.detect.full_sweep import run_full_sweep
+from sync.operations.detect.sweep import run_full_sweep
 from sync.outbox.queue_rows import enqueue
 from tests.engine.test_relations import connected
 from tests.support.waiting import beside
@@ -284,8 +284,9 @@ def test_of_a_listing_that_was_cut_short_nothing_is_concluded(world: World, post
 
 
 def test_every_page_is_compared(world: World, post: Post) -> None:
-    rows = [{"name": f"Item {number}", "values": {}} for number in range(501)]
+    world.list_in_pages_of(8)
+    rows = [{"name": f"Item {number}", "values": {}} for number in range(9)]
     world.sandbox.control("items", board_id=world.board_id(), items=rows)
     calls = world.calls()
-    assert compared(post).items == 501
+    assert compared(post).items == 9
     assert world.calls() - calls == 3

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
+from sync.boards.webhooks import check_silence, last_webhook
 from sync.clock import sync_now
 from sync.models import BoardLink, WebhookEvent
 from sync.monday.board_events import WEBHOOK_EVENTS
-from sync.operations.detect.webhook_checks import check_silence, last_webhook
 from sync.operations.doctor import run_checks
 from tests.admin import states
 from tests.support.world import World

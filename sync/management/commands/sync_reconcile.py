@@ -5,7 +5,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from sync.kernel import process
-from sync.operations.detect.full_sweep import run_full_sweep
+from sync.operations.detect.sweep import run_full_sweep
 from sync.operations.preview.dry_run import plan_lines, plan_problems, plan_sync
 from sync.operations.worker import remaining_lines
 

@@ -1,0 +1,105 @@
+"""When a board is due for a sweep or a comparison under the API quota, and how their findings read."""
+
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
+
+from sync import registry
+from sync.clock import SyncNow, sync_now
+from sync.kernel import humanize, process
+from sync.limits import quota
+from sync.models import BoardLink
+from sync.records import availability
+
+# Between two sweeps of a board where the quota is large or not known.
+MIN_INTERVAL_SECONDS = 600
+
+# However small the quota: what no webhook told is found the same day.
+MAX_INTERVAL_SECONDS = 6 * 3_600
+
+# Sweeps take no more than this share of a day's calls: hourly at 1,000 calls and two boards.
+QUOTA_SHARE = 0.05
+
+# The hour, in UTC, from which on boards are compared.
+NIGHT_HOUR = 2
+
+NIGHT_END_HOUR = 5
+
+UNFINISHED_TEXT = "It is not finished: it is under way, or was cut short, and the next night makes it again."
+
+# A comparison that no night had quota for is made as soon as there is some.
+OVERDUE_AFTER = timedelta(hours=26)
+
+
+def sweep_interval() -> timedelta:
+    """Return how long after a sweep the next one of that board is due."""
+    forecast = quota.forecast()
+    if not forecast.limit:
+        return timedelta(seconds=MIN_INTERVAL_SECONDS)
+    boards = max(1, BoardLink.objects.exclude(board_id="").count())
+    seconds = 86_400 * boards / (forecast.limit * QUOTA_SHARE)
+    if forecast.ends_at is not None:
+        seconds = max(2 * seconds, 3_600.0)
+    return timedelta(seconds=min(MAX_INTERVAL_SECONDS, max(MIN_INTERVAL_SECONDS, seconds)))
+
+
+def boards_to_sweep() -> Iterator[BoardLink]:
+    """Yield the boards whose sweep is due, each claimed for this worker.
+
+    A board that was never swept begins here: earlier changes are found by set-up and comparison.
+    """
+    wait = sweep_interval()
+    for link in _available_boards():
+        if process.is_shutting_down():
+            return
+        if BoardLink.objects.filter(pk=link.pk, swept_at=None).update(swept_at=SyncNow(), swept_to=SyncNow()):
+            continue
+        due = BoardLink.objects.filter(pk=link.pk, swept_at__lte=SyncNow() - wait)
+        if due.update(swept_at=SyncNow()):
+            yield link
+
+
+def boards_to_compare() -> Iterator[BoardLink]:
+    """Yield the boards whose nightly comparison is due, each claimed for this worker."""
+    for link in _available_boards():
+        now = sync_now()
+        if process.is_shutting_down():
+            return
+        last = link.compared_at
+        night = now.replace(hour=NIGHT_HOUR, minute=0, second=0, microsecond=0)
+        is_night = night <= now < night.replace(hour=NIGHT_END_HOUR)
+        # Missed nights are made up for, but a board is first compared in a night.
+        is_due = (is_night and (last is None or last < night)) or (last is not None and now - last > OVERDUE_AFTER)
+        if not is_due:
+            continue
+        unclaimed = BoardLink.objects.filter(pk=link.pk, compared_at=last)
+        if unclaimed.update(compared_at=SyncNow(), compared=UNFINISHED_TEXT):
+            yield link
+
+
+def _available_boards() -> Iterator[BoardLink]:
+    """Boards that can be read: set up, not paused, with quota left; a stop of writes doesn't concern them."""
+    for spec in registry.entities():
+        board = availability.of(spec.entity_type, reads=True)
+        if board.link is not None and not board.blocked_reason:
+            yield board.link
+
+
+# Findings of sweeps and comparisons as sentences.
+
+
+def last_sweep_text(link: BoardLink, written: Callable[[datetime], str] = humanize.day_and_time) -> str:
+    """Return when Monday was last asked what changed on the board, as a sentence; `written` gives the moment."""
+    if link.swept_at is None:
+        return "Not checked for missed changes yet: it begins some minutes after the set-up."
+    interval = humanize.interval_text(sweep_interval().total_seconds())
+    return f"Checked for missed changes at {written(link.swept_at)}; checked every {interval}."
+
+
+def last_comparison_text(link: BoardLink) -> str:
+    """Return what the last night's comparison found and when, as a sentence; empty before the first."""
+    if link.compared_at is None:
+        return ""
+    text = f"{humanize.day_and_time(link.compared_at)}: {link.compared}"
+    if sync_now() - link.compared_at <= OVERDUE_AFTER:
+        return text
+    return f"{text} That is more than a day ago: tell your administrator, for beat or a worker isn't running."

@@ -15,12 +15,14 @@ from django.utils.dateparse import parse_datetime
 from sync import choices, registry
 from sync.boards import board_columns
 from sync.boards.board_columns import store_inspection
+from sync.boards.webhooks import LONGEST_DELAY
 from sync.clock import SyncNow, sync_now
 from sync.kernel import humanize
 from sync.limits import breaker
 from sync.merge import Action
 from sync.models import BoardLink
 from sync.monday import errors
+from sync.operations.detect import boards_to_compare
 from sync.operations.detect.listing import (
     BoardListing,
     ListedPage,
@@ -28,8 +30,6 @@ from sync.operations.detect.listing import (
     records_with_jobs,
     records_without_item,
 )
-from sync.operations.detect.schedule import boards_to_compare
-from sync.operations.detect.webhook_checks import LONGEST_DELAY
 from sync.outbox.claim import Claim
 from sync.outbox.queue_rows import enqueue_comparison
 from sync.reconcile import pass_plan

@@ -10,6 +10,7 @@ from django.db import transaction
 
 from sync import registry
 from sync.boards.sync_filter import SyncFilter
+from sync.boards.webhooks import ITEM_UPDATED
 from sync.choices import Cause, Priority, QueueDirection
 from sync.clock import sync_now
 from sync.kernel.db import fetch_rows
@@ -20,9 +21,6 @@ from sync.outbox.queue_rows import enqueue
 from sync.records.inbox import MAX_ID_CHARACTERS, UNMATCHED_ITEM_WAIT_SECONDS, storable_json
 from sync.records.item_links import item_names
 from sync.records.unmatched_items import UnmatchedFinding, note_unmatched
-
-# The type of an entry that says no more than that an item changed.
-ITEM_UPDATED = "touched"
 
 # An entry's time and its webhook's differ by at most this much.
 SAME_MOMENT = timedelta(seconds=30)

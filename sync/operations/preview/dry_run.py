@@ -15,8 +15,8 @@ from sync.kernel.humanize import count_with_noun
 from sync.limits import batch_size, quota
 from sync.models import BoardLink, Intent, IntentState, SyncQueue
 from sync.monday.errors import MondayError
+from sync.operations import preview
 from sync.operations.detect.listing import BoardListing, records_without_item
-from sync.operations.preview import planned_pass
 from sync.operations.preview.planned_changes import ChangeKind, PlannedChange, change_line, plan_changes
 from sync.outbox.claim import Claim
 from sync.reconcile.gather import Gatherer
@@ -41,7 +41,7 @@ def _all_claims(spec: EntitySpec, ids: Sequence[UUID], items: Iterable[str], siz
         yield from _claims(spec, wanted[start : start + size])
     due_items = due.filter(entity_id=None, remote_id__isnull=False).values_list("remote_id", flat=True)
     for item in dict.fromkeys([*map(str, due_items), *items]):
-        yield planned_pass.item_claim(spec.entity_type, item)
+        yield preview.item_claim(spec.entity_type, item)
 
 
 def _claims(spec: EntitySpec, ids: Sequence[UUID]) -> Iterator[Claim]:
@@ -53,7 +53,7 @@ def _claims(spec: EntitySpec, ids: Sequence[UUID]) -> Iterator[Claim]:
     unconfirmed = set(_unconfirmed_intents(spec).filter(entity_id__in=ids).values_list("entity_id", flat=True))
     for pk in ids:
         if pk not in unconfirmed:
-            yield planned_pass.sweep_claim(spec.entity_type, pk, rows.get(pk, []))
+            yield preview.sweep_claim(spec.entity_type, pk, rows.get(pk, []))
 
 
 def _unconfirmed_intents(spec: EntitySpec) -> models.QuerySet[Intent]:
@@ -97,13 +97,13 @@ class BoardSyncPlan:
         return Counter(change.kind for change in self.changes)
 
 
-def plan_sync() -> tuple[list[BoardSyncPlan], planned_pass.ReadOnlyClient]:
+def plan_sync() -> tuple[list[BoardSyncPlan], preview.ReadOnlyClient]:
     """Plan what `sync_reconcile` would do now, board by board, in batches; nothing is written anywhere.
 
     The client has counted what the dry run itself has cost.
     """
     boards = []
-    with planned_pass.read_only_client() as reading:
+    with preview.read_only_client() as reading:
         for spec in registry.entities():
             board = BoardSyncPlan(spec.entity_type, spec.board_title)
             boards.append(board)
@@ -111,7 +111,7 @@ def plan_sync() -> tuple[list[BoardSyncPlan], planned_pass.ReadOnlyClient]:
     return boards, reading
 
 
-def _plan_board(board: BoardSyncPlan, spec: EntitySpec, reading: planned_pass.ReadOnlyClient) -> None:
+def _plan_board(board: BoardSyncPlan, spec: EntitySpec, reading: preview.ReadOnlyClient) -> None:
     link = link_of(spec.entity_type)
     board.problem = availability.of(spec.entity_type, reads=True).blocked_reason
     if board.problem or link is None:
@@ -142,7 +142,7 @@ def _plan_board(board: BoardSyncPlan, spec: EntitySpec, reading: planned_pass.Re
 
 def _plan_chunk(board: BoardSyncPlan, link: BoardLink, chunk: Sequence[Claim]) -> str:
     """Plan one chunk, in parts where Monday rejects it as a whole; return why no more can be read."""
-    runs = planned_pass.plan_pass(load_board(link), chunk, board.gatherer)
+    runs = preview.plan_pass(load_board(link), chunk, board.gatherer)
     planned = runs[0]
     if planned.rejected and len(chunk) > 1:
         half = len(chunk) // 2
@@ -154,7 +154,7 @@ def _plan_chunk(board: BoardSyncPlan, link: BoardLink, chunk: Sequence[Claim]) -
         changes = list(plan_changes(run))
         if run is planned:
             board.unchanged += len(run.plan.records.keys() - {change.entity_id for change in changes})
-        board.calls += planned_pass.run_cost(run)
+        board.calls += preview.run_cost(run)
         for change in changes:
             board.add(change)
     return ""
@@ -168,9 +168,7 @@ def plan_problems(boards: Iterable[BoardSyncPlan]) -> list[str]:
     return [f"{board.title}: {board.problem}" for board in boards if board.problem]
 
 
-def plan_lines(
-    boards: Sequence[BoardSyncPlan], reading: planned_pass.ReadOnlyClient, *, every_line: bool
-) -> Iterator[str]:
+def plan_lines(boards: Sequence[BoardSyncPlan], reading: preview.ReadOnlyClient, *, every_line: bool) -> Iterator[str]:
     for board in boards:
         yield from _board_lines(board, every_line=every_line)
         yield ""

@@ -12,8 +12,7 @@ from sync.kernel.humanize import quote, timestamp
 from sync.kernel.messages import ActionError
 from sync.models import Decision, SyncedModel, Tombstone
 from sync.monday.conversion import UnknownValue
-from sync.operations.preview import planned_changes
-from sync.operations.preview.planned_pass import read_only_client
+from sync.operations.preview import planned_changes, read_only_client
 from sync.reconcile.pass_plan import RecordPlan
 from sync.records import availability
 from sync.records.authors import causes_text

@@ -13,8 +13,8 @@ from sync.kernel.humanize import quote
 from sync.limits import urgent_calls
 from sync.models import BoardLink, SyncedModel, SyncQueue
 from sync.monday.conversion import UnknownValue
-from sync.operations.preview import planned_pass
-from sync.operations.preview.planned_pass import PlannedRun
+from sync.operations import preview
+from sync.operations.preview import PlannedRun
 from sync.reconcile import pass_plan
 from sync.reconcile.gather import Gatherer
 from sync.reconcile.identity import ANSWERED, LINKED
@@ -259,8 +259,8 @@ def change_line(change: PlannedChange) -> str:
 def plan_record(link: BoardLink, entity_id: UUID) -> tuple[PlannedRun, list[PlannedChange]]:
     """Return what passes over one record (or a deleted one's tombstone) would find last, and all that they would do."""
     rows = SyncQueue.objects.filter(entity_type=link.entity_type, entity_id=entity_id, status=QueueStatus.PENDING)
-    record_claim = planned_pass.sweep_claim(link.entity_type, entity_id, list(rows.order_by("priority", "id")))
-    runs = planned_pass.plan_pass(load_board(link), [record_claim], Gatherer())
+    record_claim = preview.sweep_claim(link.entity_type, entity_id, list(rows.order_by("priority", "id")))
+    runs = preview.plan_pass(load_board(link), [record_claim], Gatherer())
     return runs[-1], [change for run in runs for change in plan_changes(run)]
 
 
@@ -274,9 +274,9 @@ def plan_link(record: SyncedModel, item_id: str) -> tuple[list[PlannedChange], s
     linked.monday_id = item_id
     linked.sync_enabled = True
     # A person's click may use the urgent reserve of calls.
-    with urgent_calls(), planned_pass.read_only_client():
-        record_claim = planned_pass.sweep_claim(link.entity_type, record.pk, [])
-        planned = planned_pass.decide_pass(load_board(link), [record_claim], Gatherer(), {record.pk: linked})
+    with urgent_calls(), preview.read_only_client():
+        record_claim = preview.sweep_claim(link.entity_type, record.pk, [])
+        planned = preview.decide_pass(load_board(link), [record_claim], Gatherer(), {record.pk: linked})
     [plan] = planned.plan.records.values()
     if plan.item is None:
         return [], planned.unread or plan.ending.detail or "Monday doesn't show the item any more."

@@ -22,10 +22,9 @@ from sync.monday.board_events import WEBHOOK_EVENTS
 from sync.monday.items import ITEMS_PER_READ
 from sync.monday.texts import match_key
 from sync.operations.detect.listing import item_pages
-from sync.operations.preview.planned_pass import item_claim, plan_pass
+from sync.operations.preview import item_claim, plan_pass
 from sync.operations.setup import selection
-from sync.operations.setup.listed_board import ListedBoard
-from sync.operations.setup.planned_board import fill_new_columns, planned_board
+from sync.operations.setup.planned_board import ListedBoard, fill_new_columns, planned_board
 from sync.outbox.claim import Claim
 from sync.reconcile import field_values, pass_plan
 from sync.reconcile.board_filter import LEFT_OUT, leaves_by_pull, leaves_by_push

@@ -5,8 +5,6 @@ then what the items point at. Here stand the phases, and every call by which a p
 stand in the modules of what they are about, each in a fixed number whatever the number of records.
 """
 
-from __future__ import annotations
-
 from collections.abc import Collection, Sequence
 from copy import copy
 from dataclasses import replace

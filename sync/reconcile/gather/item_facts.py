@@ -1,7 +1,5 @@
 """What NPD knows of items that no record has, and of those that may be a record's second one."""
 
-from __future__ import annotations
-
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import replace

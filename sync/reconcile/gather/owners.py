@@ -1,7 +1,5 @@
 """Who could be whose: the records that have items, bear match keys, or are named by a person's answer."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from typing import Any

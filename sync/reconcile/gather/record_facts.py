@@ -3,8 +3,6 @@
 In a fixed number of queries, and some more where an event or a write asks.
 """
 
-from __future__ import annotations
-
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta

@@ -1,7 +1,5 @@
 """The related records that a pass names, and the items that may have left their boards."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from typing import TypeAlias

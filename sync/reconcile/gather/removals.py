@@ -1,7 +1,5 @@
 """What NPD knows of records whose items are gone, and of deleted ones."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace

@@ -47,19 +47,7 @@ from sync.reconcile.lookups import load_board
 from sync.reconcile.lost_updates import lost_lines, seen_after
 from sync.reconcile.resolutions import undo_context
 from sync.reconcile.restraints import ended_requests, has_local_writes
-from sync.reconcile.settle import waits
-from sync.reconcile.settle.answers import settle_answers
-from sync.reconcile.settle.deleted import settle_deleted
-from sync.reconcile.settle.ownerless_items import settle_duplicates, settle_items
-from sync.reconcile.settle.pass_run import (
-    PassRun,
-    end_events,
-    end_intents,
-    end_jobs,
-    lock_failed_jobs,
-    lock_ledgers,
-    mark_settling,
-)
+from sync.reconcile.settle import answers, deleted, ownerless_items, pass_run, waits
 from sync.records import unmatched_items
 from sync.records.inbox import UNMATCHED_ITEM_WAIT_SECONDS
 from sync.records.item_links import exclude_match, ignore_item
@@ -68,7 +56,7 @@ from sync.records.tombstones import enqueue_tombstones, set_late_item
 log = structlog.get_logger(__name__)
 
 
-def settle_pass(run: PassRun, facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
+def settle_pass(run: pass_run.PassRun, facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
     """Write what a pass did, by the plan as the answers left it, in one transaction; return how all of it ended.
 
     Its changes are marked as the sync's. Raises LeaseLost when another worker has the board.
@@ -79,23 +67,23 @@ def settle_pass(run: PassRun, facts: pass_plan.PassFacts, plan: pass_plan.Plan) 
         with pghistory.context(cause="sync", batch=str(run.batch_id), **context), run.lease.transaction():
             _lock_records(run, plan)
             if plan.answers:
-                settle_answers(run, plan)
-            settled = _end_open(settle_duplicates(run, settle_items(run, plan)))
+                answers.settle_answers(run, plan)
+            settled = _end_open(ownerless_items.settle_duplicates(run, ownerless_items.settle_items(run, plan)))
             if settled.deleted or settled.other_jobs:
-                settled = settled.with_deleted(settle_deleted(run, settled))
+                settled = settled.with_deleted(deleted.settle_deleted(run, settled))
             return _settle_records(run, facts, settled) if settled.records else settled
 
     return retry_on_lock_timeout(attempt)
 
 
-def _lock_records(run: PassRun, plan: pass_plan.Plan) -> None:
+def _lock_records(run: pass_run.PassRun, plan: pass_plan.Plan) -> None:
     """Lock all records of which the pass may write, in the order of their ids, before any other row."""
     if not (plan.answers or plan.items or plan.deleted):
         return  # the claimed ones alone: they are locked where they are read
     named, _, _ = identity.named_in(plan.answers)
     ids = {*plan.records, *named}.union(*(item.names for item in plan.items))
     list(run.records.select_for_update(of=("self",)).filter(pk__in=ids).order_by("pk").values_list("pk"))
-    lock_failed_jobs(run, plan)
+    pass_run.lock_failed_jobs(run, plan)
 
 
 def _end_open(plan: pass_plan.Plan) -> pass_plan.Plan:
@@ -113,17 +101,18 @@ def _end_open(plan: pass_plan.Plan) -> pass_plan.Plan:
 # The records that are there: by compare-and-set.
 
 
-def _settle_records(run: PassRun, facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
+def _settle_records(run: pass_run.PassRun, facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
     ids = sorted(plan.records)
-    mark_settling(ids)
+    pass_run.mark_settling(ids)
     # A related record that was deleted meanwhile is this record's failure, and not the commit's.
     run_sql("SET CONSTRAINTS ALL IMMEDIATE")
     locked = {r.pk: r for r in run.records.select_for_update(of=("self",)).filter(pk__in=ids).order_by("pk")}
-    lock_failed_jobs(run, plan)
-    ledgers = lock_ledgers(run.entity_type, ids)
-    _settle_claimed(
-        run, facts.linked_items, [record_plan for record_plan in plan.records.values() if record_plan.id in locked]
-    )
+    pass_run.lock_failed_jobs(run, plan)
+    ledgers = pass_run.lock_ledgers(run.entity_type, ids)
+    if facts.linked_items:
+        # Its webhook may have come while it was being linked.
+        unmatched_items.clear_unmatched(run.entity_type, facts.linked_items)
+    _end_tombstones(run, [record_plan for record_plan in plan.records.values() if record_plan.id in locked])
     # `pause` waits for our end.
     paused = locked_pause(run.entity_type) if any(map(has_local_writes, plan.records.values())) else ""
     rests_on_settings = any(
@@ -191,7 +180,7 @@ def _delete(record: SyncedModel) -> str:
 
 
 def _write_changes(
-    run: PassRun,
+    run: pass_run.PassRun,
     facts: pass_plan.PassFacts,
     plan: pass_plan.Plan,
     changes: Sequence[RecordChanges],
@@ -230,12 +219,8 @@ def _write_changes(
     _write_statuses(run, existing, rows)
 
 
-def _settle_claimed(run: PassRun, known_items: Sequence[str], present: Sequence[pass_plan.RecordPlan]) -> None:
-    """No item of theirs is unmatched, and none of them is deleted."""
-    if known_items:
-        # Its webhook may have come while it was being linked.
-        unmatched_items.clear_unmatched(run.entity_type, known_items)
-    # A record that was made again under the id of a deleted one: its tombstone sends nothing any more.
+def _end_tombstones(run: pass_run.PassRun, present: Sequence[pass_plan.RecordPlan]) -> None:
+    """Let the tombstone of a record that was made again under the id of a deleted one send nothing any more."""
     created = [
         record_plan.id
         for record_plan in present
@@ -269,7 +254,7 @@ _UPDATE = f"""
 
 
 def _store_ledgers(
-    run: PassRun,
+    run: pass_run.PassRun,
     facts: pass_plan.PassFacts,
     existing: Sequence[pass_plan.RecordPlan],
     ledgers: Mapping[str, SyncMetadata],
@@ -290,20 +275,22 @@ def _store_ledgers(
     return rows
 
 
-def _finish_jobs(run: PassRun, changes: Sequence[RecordChanges]) -> None:
+def _finish_jobs(run: pass_run.PassRun, changes: Sequence[RecordChanges]) -> None:
     """End every record's rows as its outcome says, and what hangs on them."""
     plans = [change.plan for change in changes]
     settled = [record_plan for record_plan in plans if record_plan.is_settled]
     # A settled record says by itself what became of it.
-    end_jobs(run, [(plan.facts.claim, pass_plan.SETTLED if plan.is_settled else plan.ending) for plan in plans])
+    pass_run.end_jobs(
+        run, [(plan.facts.claim, pass_plan.SETTLED if plan.is_settled else plan.ending) for plan in plans]
+    )
     for change in changes:
         if change.keeps_intent and (intent := change.plan.answer.intent):
             Intent.objects.filter(pk=intent.pk).update(item_id=change.plan.item_id, deadline=SyncNow())
     answered = [change.plan for change in changes if not change.keeps_intent]
-    end_intents(answered, [record_plan for record_plan in settled if record_plan.plans])
+    pass_run.end_intents(answered, [record_plan for record_plan in settled if record_plan.plans])
     checked = [record_plan for record_plan in settled if record_plan.ending.processed or record_plan.item is not None]
     events = [event.pk for record_plan in checked for event in record_plan.facts.events]
-    end_events(f"processed in pass {run.batch_id}", pk__in=events)
+    pass_run.end_events(f"processed in pass {run.batch_id}", pk__in=events)
     carried_out = [record_plan for record_plan in settled if record_plan.plans or record_plan.is_deleted]
     finish.end_failed(
         run.entity_type, {record_plan.id: record_plan.facts.claim.rows[0].id for record_plan in carried_out}
@@ -311,7 +298,7 @@ def _finish_jobs(run: PassRun, changes: Sequence[RecordChanges]) -> None:
 
 
 def _write_statuses(
-    run: PassRun, existing: Sequence[pass_plan.RecordPlan], ledgers: Mapping[UUID, Mapping[str, Any]]
+    run: pass_run.PassRun, existing: Sequence[pass_plan.RecordPlan], ledgers: Mapping[UUID, Mapping[str, Any]]
 ) -> None:
     """Write every looked-at record's status, in the settle transaction after all else is known."""
     ids = [record_plan.id for record_plan in existing]
