@@ -202,10 +202,14 @@ class World:
         """The ids of the board's items, in whatever state, whose cell says one of these words; case doesn't count."""
         columns = self._by_words.setdefault(board.id, {})
         if column.id not in columns:
-            ids = columns[column.id] = defaultdict(set)
+            columns[column.id] = defaultdict(set)
             for item in self.items_of(board.id, STATES):
-                ids[_folded_words(item, column)].add(item.id)
-        return set().union(*(columns[column.id].get(_fold_case(text), ()) for text in words))
+                columns[column.id][_folded_words(item, column)].add(item.id)
+        folded = set(map(_fold_case, words))
+        # Those that said so once: an item that was changed or moved stays where it was found before.
+        ids = set[int]().union(*(columns[column.id].get(text, ()) for text in folded))
+        on_board = self._on_board[board.id]
+        return {key for key in ids if key in on_board and _folded_words(on_board[key], column) in folded}
 
     # Changes
 
@@ -237,7 +241,6 @@ class World:
         """Put an item onto another board; its own fields follow here, its cells are the caller's."""
         del self._on_board[item.board_id][item.id]
         self._active[item.board_id].discard(item.id)
-        self._by_words.pop(item.board_id, None)
         item.board_id = board_id
         item.rank = rank
         self.put_items([item])
@@ -286,6 +289,7 @@ class World:
             table.clear()
         for board in self._rows(model.Board):
             self.boards[board.id] = board
+            self._on_board[board.id] = {}
             self._name_columns(board)
         for hook in self._rows(model.Hook):
             self.hooks[hook.id] = hook
@@ -301,8 +305,10 @@ class World:
     def _enlist(self, item: model.Item) -> None:
         """Have an item found by its id, its board, its state and its words."""
         self.items[item.id] = item
-        self._on_board.setdefault(item.board_id, {})[item.id] = item
-        self._by_words.pop(item.board_id, None)
+        self._on_board[item.board_id][item.id] = item
+        for column_id, ids in self._by_words.get(item.board_id, {}).items():
+            if column := self.boards[item.board_id].column(column_id):
+                ids[_folded_words(item, column)].add(item.id)
         active = self._active.setdefault(item.board_id, set())
         if item.state == "active":
             active.add(item.id)

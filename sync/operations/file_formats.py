@@ -10,6 +10,7 @@ from typing import Any
 
 import tablib
 from import_export.formats import base_formats
+from openpyxl.utils.escape import unescape
 
 MAX_BYTES = 10_000_000
 MAX_ROWS = 5_000
@@ -157,8 +158,8 @@ def _cell_text(value: Any) -> str:
         return value.date().isoformat()
     if isinstance(value, date | time):
         return value.isoformat()
-    # As Excel writes them: the end of a line, and what is no text and stored by no database.
-    return str(value).replace("_x000D_", "\r").replace("_x0000_", "")
+    # Excel writes what XML can't hold as _x0000_; no database stores that one.
+    return unescape(str(value)).replace("\0", "")
 
 
 def _check_size(rows: int, columns: int) -> None:

@@ -1,16 +1,12 @@
 """`sync_reconcile` against the sandbox, over HTTP. No webhook comes in: it must find what was missed."""
 
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 from django.core.management.base import CommandError
-from django.db import connection
 
 from npd.models import Contact
 from sync.models import SyncQueue
-from sync.queue import SyncQueueService
-from tests.support.waiting import beside
 from tests.support.world import World
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -32,24 +28,6 @@ def test_an_edit_whose_webhook_was_lost_is_found(contact: Contact, world: World,
     assert numbers in said
     assert "1 checked: 1 done, 0 failed." in said
     assert "Contacts: 1 linked records, 1 of them the same on both sides;" in run("sync_reconcile")
-
-
-def test_what_a_worker_looked_at_meanwhile_is_counted(contact: Contact, world: World, run: Run) -> None:
-    world.edit(contact, "role_title", "Countess")
-    enqueued: list[str] = []
-    beaten: list[Any] = []
-
-    def a_worker_is_faster(execute: Callable[..., Any], sql: str, params: Any, many: bool, context: Any) -> Any:
-        if enqueued and not beaten and "sync_board_leases" in sql:
-            beaten.append(beside(SyncQueueService().process).result(60))
-        found = execute(sql, params, many, context)
-        enqueued.extend(["row"] if "INSERT INTO sync_queue" in sql and "'contact'" in str(params) else [])
-        return found
-
-    with connection.execute_wrapper(a_worker_is_faster):
-        said = run("sync_reconcile")
-    assert beaten
-    assert "1 checked: 1 done, 0 failed." in said
 
 
 def test_without_set_up_it_says_of_each_board_where_it_is_chosen(run: Run) -> None:

@@ -70,7 +70,6 @@ HASTY = told("Theirs", seconds=-60.5)
 """Somebody's edit between our read and our write."""
 OVER_THEIRS = told("Ours", "Theirs", seconds=-59, **OURS)
 FIRST_WRITE = wrote("Ours")
-UNREADABLE = WebhookEvent(pk=1, body={}, received_at=NOW)
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.django_db
 
 AWKWARD = [
     "=1+1", "==1", "+1", "-1", "@SUM(A1)", "\tx", "\rx", "\nx", "'=already", "''-x", "' =x", "'quoted", "＝1",
-    "two\r\nlines", "x" * 30_000, "007", "1e5", "true", "a;b", 'q"x', "-", "n/a", "NULL",
+    "two\r\nlines", "_x000D_", "x" * 30_000, "007", "1e5", "true", "a;b", 'q"x', "-", "n/a", "NULL",
 ]  # fmt: skip
 
 
