@@ -25,12 +25,12 @@ from sync.reconcile.facts import ItemFacts, Pair, RecordFacts
 from sync.reconcile.gather import owners, pointed_at, record_facts
 from sync.registry import link_of
 
+# Further pages that a pass follows; a match key that more items than this hold is no key.
 MAX_PAGES = 20
-"""Further pages that a pass follows; a match key that more items than this hold is no key."""
 
 
+# An id that no item of a board has.
 NO_ITEM = "1"
-"""An id that no item of a board has."""
 
 
 class Gatherer:

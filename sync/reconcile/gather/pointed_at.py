@@ -190,8 +190,8 @@ def with_copy_history(
     return full
 
 
+# Where a base names an item while the cell is empty: the model of its record, that item, and the one with the cell.
 EmptiedCells: TypeAlias = Sequence[tuple[type[SyncedModel], str, str]]
-"""Where a base names an item while the cell is empty: the model of its record, that item, and the one with the cell."""
 
 
 def emptied_cells(board: field_values.BoardContext, pairs: Sequence[Pair]) -> EmptiedCells:

@@ -29,8 +29,8 @@ from sync.reconcile.pass_plan import FieldPlan, RecordAction, RecordPlan
 from sync.records import authors
 from sync.records.approvals import release_obsolete
 
+# What is told of a deleted record's item: whoever deleted the record did that.
 DELETION_KINDS = ("delete", "deleted", "archived")
-"""What is told of a deleted record's item: whoever deleted the record did that."""
 
 _FROM_NPD = (PUSH, "overridden", "conflict")
 
@@ -235,8 +235,8 @@ def lock_ledgers(entity_type: str, ids: Sequence[UUID]) -> dict[str, SyncMetadat
     return locked
 
 
+# In the payload of a job whose delete a person approved or rejected.
 APPROVAL = approval_payload_key("")
-"""In the payload of a job whose delete a person approved or rejected."""
 
 
 def end_jobs(run: PassRun, jobs: Iterable[pass_plan.Job]) -> None:
